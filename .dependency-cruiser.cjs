@@ -1,0 +1,147 @@
+// The rooms of src/ and what each may import. The same table stands in docs/; this one is the one that is kept.
+
+// A room may be named whole, or by the one file that is its contract.
+const may = {
+  domain: [],
+  workflows: ['domain'],
+  process: ['domain'],
+  notifiers: ['domain'],
+  storage: ['domain'],
+  postgres: ['process', 'domain'],
+  engines: ['process', 'postgres', 'storage/storage.ts', 'domain'],
+  checks: ['postgres', 'process', 'domain'],
+  records: ['storage/storage.ts', 'domain'],
+  reports: ['storage/storage.ts', 'domain'],
+  activities: [
+    'engines/engine.ts',
+    'storage/storage.ts',
+    'checks/check.ts',
+    'notifiers/notifier.ts',
+    'records',
+    'reports',
+    'postgres',
+    'process',
+    'domain',
+  ],
+  config: ['engines/registry.ts', 'storage/registry.ts', 'checks/registry.ts', 'notifiers/registry.ts', 'domain'],
+  client: ['config', 'domain'],
+  worker: [
+    'domain',
+    'process',
+    'notifiers',
+    'storage',
+    'postgres',
+    'engines',
+    'checks',
+    'records',
+    'reports',
+    'activities',
+    'config',
+  ],
+  embedded: ['process', 'config', 'domain'],
+  doctor: ['process', 'postgres', 'config', 'engines/registry.ts', 'storage/registry.ts', 'domain'],
+  demo: ['client', 'embedded', 'config', 'process', 'postgres', 'domain'],
+};
+
+// Rooms that are known as types only: nothing of theirs is loaded.
+const mayAsTypes = { workflows: ['activities'], client: ['workflows'] };
+
+// Where one folder is one adapter, which must be removable without touching another.
+const adapterRooms = ['engines', 'storage', 'checks', 'notifiers'];
+
+const rooms = Object.keys(may);
+const literal = (text) => text.replaceAll('.', '\\.');
+const place = (name) => `^src/${literal(name)}${name.endsWith('.ts') ? '$' : '/'}`;
+
+/** The edges a room has that are not in the table. */
+function roomRule(room) {
+  const asTypes = mayAsTypes[room] ?? [];
+  const allowed = [room, ...may[room], ...asTypes].map(place);
+  const rules = [
+    {
+      name: `${room}-stays-in-its-room`,
+      severity: 'error',
+      comment: `${room} may import: ${may[room].join(', ') || 'nothing'}`,
+      from: { path: place(room) },
+      to: { path: '^src/', pathNot: allowed },
+    },
+  ];
+  for (const other of asTypes) {
+    rules.push({
+      name: `${room}-knows-${other}-as-types`,
+      severity: 'error',
+      comment: `use: import type ... from ${other}`,
+      from: { path: place(room) },
+      to: { path: place(other), dependencyTypesNot: ['type-only'] },
+    });
+  }
+  return rules;
+}
+
+/** An adapter's folder reaches no other adapter's folder; what they share lies beside them. */
+function adapterRule(room) {
+  return {
+    name: `${room}-know-no-other`,
+    severity: 'error',
+    from: { path: `^src/${room}/([^/]+)/` },
+    to: { path: `^src/${room}/[^/]+/`, pathNot: `^src/${room}/$1/` },
+  };
+}
+
+module.exports = {
+  forbidden: [
+    ...rooms.flatMap(roomRule),
+    ...adapterRooms.map(adapterRule),
+    {
+      name: 'known-rooms-only',
+      severity: 'error',
+      comment: 'a new room is added to the table of .dependency-cruiser.cjs first',
+      from: { path: '^src/', pathNot: [...rooms.map(place), '^src/main\\.ts$'] },
+      to: {},
+    },
+    {
+      name: 'nobody-imports-main',
+      severity: 'error',
+      from: {},
+      to: { path: '^src/main\\.ts$' },
+    },
+    {
+      name: 'domain-is-pure',
+      severity: 'error',
+      comment: 'no packages and no Node: domain also runs inside the workflow sandbox',
+      from: { path: place('domain') },
+      to: { pathNot: '^src/' },
+    },
+    {
+      name: 'workflows-are-deterministic',
+      severity: 'error',
+      from: { path: place('workflows') },
+      to: { pathNot: ['^src/', 'node_modules/@temporalio/(workflow|common)/'] },
+    },
+    {
+      name: 'only-process-starts-programs',
+      severity: 'error',
+      comment: 'programs are started by src/process, where argv, secrets and cancellation are looked after',
+      from: { path: '^src/', pathNot: place('process') },
+      to: { path: ['^(node:)?child_process$', 'node_modules/execa/'] },
+    },
+    { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true } },
+    { name: 'resolvable', severity: 'error', from: {}, to: { couldNotResolve: true } },
+    {
+      name: 'no-development-packages',
+      severity: 'error',
+      comment: 'src/ runs where only dependencies are installed',
+      from: { path: '^src/' },
+      to: { dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown'], dependencyTypesNot: ['type-only'] },
+    },
+  ],
+  options: {
+    doNotFollow: { path: 'node_modules' },
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: 'tsconfig.json' },
+    enhancedResolveOptions: {
+      exportsFields: ['exports'],
+      conditionNames: ['import', 'require', 'node', 'default', 'types'],
+    },
+  },
+};

@@ -1,0 +1,66 @@
+// Compiles src/ into dist/ and bundles the workflows, both only when what they are made of changed.
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
+
+// Only what runs inside the workflow sandbox: another activity needs no new bundle.
+const bundled = ['dist/workflows', 'dist/domain'];
+
+const sources = ['src', 'package-lock.json', 'tsconfig.json', 'scripts/build.js', 'scripts/bundle-workflows.js'];
+once('dist/.build-stamp', sources, () => {
+  run('node_modules/typescript/bin/tsc', '-p', '.', '--incremental', '--tsBuildInfoFile', 'dist/.tsbuildinfo');
+  removeLeftovers();
+  if (existsSync('dist/main.js')) chmodSync('dist/main.js', 0o755);
+});
+
+if (existsSync('dist/workflows/index.js')) {
+  once('dist/.bundle-stamp', [...bundled, 'package-lock.json', 'scripts/bundle-workflows.js'], () =>
+    run('scripts/bundle-workflows.js'),
+  );
+}
+
+/** Runs a step unless the stamp says that it ended well on these very files. */
+function once(stamp, inputs, step) {
+  const wanted = digest(inputs);
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) return;
+  rmSync(stamp, { force: true });
+  step();
+  writeFileSync(stamp, wanted);
+}
+
+function digest(inputs) {
+  const hash = createHash('sha256');
+  for (const file of inputs.flatMap(filesUnder).sort()) {
+    hash.update(`${file}\0`).update(readFileSync(file)).update('\0');
+  }
+  return hash.digest('hex');
+}
+
+function filesUnder(path) {
+  if (!existsSync(path)) return [];
+  if (!path.startsWith('src') && !path.startsWith('dist')) return [path];
+  return readdirSync(path, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && !entry.name.endsWith('.map'))
+    .map((entry) => join(entry.parentPath, entry.name));
+}
+
+/** A module whose source was removed or renamed must not stay importable. */
+function removeLeftovers() {
+  for (const file of filesUnder('dist')) {
+    const source = join('src', relative('dist', file).replace(/\.js$/, '.ts'));
+    if (file.endsWith('.js') && file !== 'dist/workflow-bundle.js' && !existsSync(source)) {
+      rmSync(file);
+      rmSync(`${file}.map`, { force: true });
+    }
+  }
+}
+
+function run(...argv) {
+  try {
+    execFileSync(process.execPath, argv, { stdio: ['ignore', 2, 2] });
+  } catch (error) {
+    // The step has said why already.
+    process.exit(error.status ?? 1);
+  }
+}

@@ -1,0 +1,57 @@
+# shellcheck shell=bash
+# What the steps of the set-up share: plain lines, turns, retries, root, and the list of what is missing.
+
+cache="${REPRISE_CACHE:-$HOME/.cache/reprise}"
+missing=()
+
+# Results belong to stdout; what the set-up says is progress.
+say() { printf 'setup: %s\n' "$*" >&2; }
+
+# Two set-ups at once (a demo beside the tests) must not unpack over each other.
+take_turns() {
+  mkdir -p "$cache"
+  exec 9>"$cache/setup.lock"
+  if ! flock --nonblock 9; then
+    say 'another set-up is running, waiting for it'
+    flock 9
+  fi
+}
+
+end_turn() { exec 9>&-; }
+
+# lacks WHAT COMMAND: remembers what could not be had, and the command that would get it.
+lacks() { missing+=("$1 -> $2"); }
+
+report_missing() {
+  [ "${#missing[@]}" -gt 0 ] || return 0
+  printf 'setup: these could not be had:\n' >&2
+  printf '  %s\n' "${missing[@]}" >&2
+  printf 'HINT: run the commands above, then npm run setup again\n' >&2
+  exit 1
+}
+
+# Registries fail in passing: three tries, further apart each time.
+retry() {
+  local try
+  for try in 1 2 3; do
+    # 9 is the lock: nothing we start may keep it after us.
+    if "$@" 9>&-; then return 0; fi
+    if [ "$try" -lt 3 ]; then
+      say "failed, trying again in $((try * 3)) s: $*"
+      sleep $((try * 3))
+    fi
+  done
+  return 1
+}
+
+# Runs a command as root. Without a terminal sudo must not stop to ask for a password.
+as_root() {
+  if [ "$(id -u)" -eq 0 ]; then
+    "$@"
+  elif command -v sudo >/dev/null; then
+    if [ -t 0 ]; then sudo "$@"; else sudo -n "$@"; fi
+  else
+    say "this needs root, and there is no sudo: $*"
+    return 1
+  fi
+}

@@ -1,0 +1,60 @@
+/** What a listing says of one backup; the JSON other people's scripts rely on (`docs/reference/cli.md`). */
+export interface Backup {
+  /** Unique over engines, e.g. `mairie:logical:mairie_full_20261121_021500`. */
+  readonly id: string;
+  readonly cluster: string;
+  readonly policy: string;
+  readonly engine: string;
+  readonly repository: string;
+  readonly type: BackupType;
+  /** UTC ISO-8601. */
+  readonly startedAt: string;
+  readonly finishedAt: string | null;
+  readonly sizeBytes: number;
+  readonly proven: Proof | null;
+  /** UTC ISO-8601, or `infinity` for a hold without an end. */
+  readonly heldUntil: string | null;
+  readonly status: BackupStatus;
+  /** The engine's own name for it: a file's base name, a pgBackRest label. */
+  readonly label: string;
+  /** The one database it holds, for engines that back up a database at a time. */
+  readonly database?: string;
+  /** SHA-256 (hex) of the whole file, where a backup is one file; of the engine's manifest otherwise. */
+  readonly sha256?: string;
+  /** Labels of the backups without which this one cannot be restored, nearest first. */
+  readonly dependsOn?: readonly string[];
+  readonly wal?: { readonly start: string; readonly stop: string };
+  readonly server?: ServerFacts;
+  readonly contents?: readonly TableCount[];
+}
+
+export type BackupType = 'full' | 'diff' | 'incr';
+export type BackupStatus = 'running' | 'complete' | 'failed' | 'quarantined' | 'missing' | 'cold';
+export interface Proof {
+  readonly level: 'verified' | 'restored';
+  readonly at: string;
+}
+export interface ServerFacts {
+  /** `server_version_num`, e.g. 150018. */
+  readonly versionNum: number;
+  readonly systemIdentifier: string;
+  readonly encoding?: string;
+  readonly dataChecksums?: boolean;
+}
+/** Rows of one table as counted in the backup's own snapshot (or, for physical engines, close to its end). */
+export interface TableCount {
+  readonly database: string;
+  readonly schema: string;
+  readonly table: string;
+  readonly rows: number;
+}
+
+/** The one way ids are made, so that an id names its cluster, engine and label without a look-up. */
+export function backupId(cluster: string, engine: string, label: string): string {
+  return `${cluster}:${engine}:${label}`;
+}
+
+/** Cluster that a backup id belongs to. A cluster's name holds no colon (the config's schema sees to it). */
+export function clusterOfBackup(id: string): string {
+  return id.slice(0, id.indexOf(':'));
+}

@@ -1,0 +1,137 @@
+import type { RecoveryStepName } from './plan.js';
+
+/** The configuration as the rest of the program sees it: parsed once, every path absolute, every duration in seconds. */
+export interface Config {
+  /** Absolute path of the file it came from. */
+  readonly file: string;
+  readonly language: 'fr' | 'en';
+  readonly temporal: { readonly webUi: string; readonly address?: string; readonly namespace?: string };
+  readonly hosts: Readonly<Record<string, HostConfig>>;
+  readonly repositories: Readonly<Record<string, RepositoryConfig>>;
+  readonly clusters: Readonly<Record<string, ClusterConfig>>;
+  readonly contacts: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+  /** SHA-256 (hex) of the canonical resolved configuration, secrets by reference: workers with another one are drift. */
+  readonly digest: string;
+}
+
+export interface HostConfig {
+  readonly name: string;
+  /** Owner-only directory of job records, plans and the approvals ledger. */
+  readonly stateDir: string;
+  readonly scratchDir: string;
+  readonly heavySlots: number;
+}
+
+export interface RepositoryConfig {
+  readonly name: string;
+  /** A kind of the storage registry. */
+  readonly type: string;
+  /** The host that owns a directory; absent where every host reaches it. */
+  readonly host?: string;
+  /** What the storage's own schema parsed (`path` for a directory). */
+  readonly options: Readonly<Record<string, unknown>>;
+}
+
+export interface ConnectionConfig {
+  readonly host: string;
+  readonly port: number;
+  readonly user: string;
+  readonly passfile?: string;
+  /** Database for statements that concern the whole cluster. */
+  readonly maintenanceDatabase: string;
+}
+
+export type ServiceConfig =
+  | { readonly kind: 'pg_ctl' }
+  | { readonly kind: 'pg_ctlcluster'; readonly version: string; readonly name: string }
+  | { readonly kind: 'hook'; readonly start: readonly string[]; readonly stop: readonly string[] };
+
+export interface RetentionConfig {
+  readonly days?: number;
+  readonly count?: number;
+  readonly daily?: number;
+  readonly weekly?: number;
+  readonly monthly?: number;
+  readonly yearly?: number;
+  /** So many proven backups always stay, however old. */
+  readonly minProven: number;
+  /** Most deletions in one run; more is refused, because it smells of a wrong clock or a wrong setting. */
+  readonly maxDeletions: number;
+}
+
+export interface ScheduleConfig {
+  readonly cron?: string;
+  readonly calendar?: Readonly<Record<string, unknown>>;
+  readonly catchUpSeconds: number;
+}
+
+export type ProofDemand = 'none' | 'verify' | 'restore';
+
+export interface PolicyConfig {
+  readonly name: string;
+  readonly cluster: string;
+  /** A kind of the engine registry. */
+  readonly engine: string;
+  readonly repository: string;
+  readonly enabled: boolean;
+  readonly schedule?: ScheduleConfig;
+  readonly retention: RetentionConfig;
+  readonly proof: ProofDemand;
+  /** What the engine's own schema parsed. */
+  readonly options: Readonly<Record<string, unknown>>;
+}
+
+export interface HookConfig {
+  readonly name: string;
+  readonly argv: readonly string[];
+  readonly host: string;
+  readonly timeoutSeconds: number;
+  readonly undo?: string;
+}
+
+export interface CheckConfig {
+  readonly name: string;
+  /** A kind of the checks registry. */
+  readonly type: string;
+  readonly options: Readonly<Record<string, unknown>>;
+}
+
+export interface ApprovalPolicy {
+  readonly approvers: number;
+  readonly from: readonly string[];
+  readonly requesterMayApprove: boolean;
+  readonly approveWithinSeconds: number;
+  readonly executeWithinSeconds: number;
+  /** `required` is refused until signatures exist: a promise that could not be kept is not accepted. */
+  readonly signatures: 'none' | 'required';
+}
+
+export interface RecoveryTargetPlace {
+  readonly name: string;
+  readonly host: string;
+  readonly dataDir: string;
+  readonly port: number;
+}
+
+export interface ClusterConfig {
+  readonly name: string;
+  readonly host: string;
+  readonly connection: ConnectionConfig;
+  readonly dataDir?: string;
+  readonly service?: ServiceConfig;
+  readonly databases: readonly string[];
+  /** Name of the repository that holds the records of this cluster. */
+  readonly catalogue: string;
+  readonly objectives: { readonly rtoSeconds?: number; readonly rpoSeconds?: number };
+  readonly watch?: { readonly everySeconds: number; readonly failures: number };
+  readonly policies: Readonly<Record<string, PolicyConfig>>;
+  readonly recovery: {
+    readonly oldData: { readonly mode: 'aside' };
+    readonly targets: Readonly<Record<string, RecoveryTargetPlace>>;
+    readonly steps: readonly RecoveryStepName[];
+  };
+  readonly hooks: Readonly<Record<string, HookConfig>>;
+  readonly checks: Readonly<Record<string, CheckConfig>>;
+  /** By action: `recover`, `table-repair`... An action without an entry is refused. */
+  readonly approvals: Readonly<Record<string, ApprovalPolicy>>;
+}

@@ -1,0 +1,79 @@
+/**
+ * The one table of errors. Codes are stable and append-only: scripts, tests and translations search for them.
+ * `exit` is the exit code of the command line (`docs/reference/cli.md`); `retryable` tells Temporal whether another
+ * attempt of the same activity can help.
+ */
+export const errorTable = {
+  internal: { exit: 1, retryable: false },
+  'tool-failed': { exit: 1, retryable: true },
+  'tool-rejected': { exit: 1, retryable: false },
+  'tool-missing': { exit: 1, retryable: false },
+  'job-stalled': { exit: 1, retryable: true },
+  'job-cancelled': { exit: 1, retryable: false },
+  usage: { exit: 2, retryable: false },
+  'config-invalid': { exit: 4, retryable: false },
+  'config-not-found': { exit: 4, retryable: false },
+  'temporal-unreachable': { exit: 5, retryable: true },
+  'database-unreachable': { exit: 5, retryable: true },
+  'storage-unreachable': { exit: 5, retryable: true },
+  'storage-full': { exit: 1, retryable: false },
+  'not-found': { exit: 6, retryable: false },
+  'lock-held': { exit: 7, retryable: false },
+  conflict: { exit: 7, retryable: false },
+  'check-failed': { exit: 8, retryable: false },
+  'backup-corrupt': { exit: 8, retryable: false },
+  'policy-missing': { exit: 9, retryable: false },
+  'policy-disabled': { exit: 9, retryable: false },
+  'approval-refused': { exit: 9, retryable: false },
+  'approval-used': { exit: 9, retryable: false },
+  'plan-unknown': { exit: 9, retryable: false },
+  'plan-stale': { exit: 9, retryable: false },
+  'plan-expired': { exit: 9, retryable: false },
+  'confirmation-needed': { exit: 9, retryable: false },
+  'capability-missing': { exit: 9, retryable: false },
+  'version-mismatch': { exit: 9, retryable: false },
+  'identity-mismatch': { exit: 9, retryable: false },
+  'encoding-mismatch': { exit: 9, retryable: false },
+  'privilege-missing': { exit: 9, retryable: false },
+  'disk-full': { exit: 9, retryable: false },
+  'wal-gap': { exit: 9, retryable: false },
+  'wal-not-archived': { exit: 1, retryable: true },
+  'target-invalid': { exit: 2, retryable: false },
+  'target-ambiguous': { exit: 9, retryable: false },
+  'target-before-backup': { exit: 9, retryable: false },
+  'target-after-wal': { exit: 9, retryable: false },
+  'target-not-reached': { exit: 1, retryable: false },
+  'no-usable-backup': { exit: 9, retryable: false },
+  'rotation-refused': { exit: 9, retryable: false },
+  'path-refused': { exit: 9, retryable: false },
+  'topology-refused': { exit: 9, retryable: false },
+  'service-failed': { exit: 1, retryable: true },
+  'host-without-worker': { exit: 5, retryable: true },
+  timeout: { exit: 124, retryable: false },
+  interrupted: { exit: 130, retryable: false },
+} as const;
+
+export type ErrorCode = keyof typeof errorTable;
+
+/** What a person is told: what happened (lowercase sentence), what to do next, and a code to search for. */
+export class RepriseError extends Error {
+  override readonly name = 'RepriseError';
+  constructor(
+    readonly code: ErrorCode,
+    message: string,
+    readonly hint?: string,
+    readonly details: Readonly<Record<string, unknown>> = {},
+  ) {
+    super(message);
+  }
+}
+
+/** Tells a {@link RepriseError} by its shape: `instanceof` fails across jest realms and bundled copies. */
+export function isRepriseError(error: unknown): error is RepriseError {
+  return error instanceof Error && error.name === 'RepriseError' && 'code' in error && (error.code as string) in errorTable;
+}
+
+/** Message and hint as one text, the form in which logs, failures and terminals show an error. */
+export function explain(error: { message: string; hint?: string | undefined }): string {
+  return error.hint ? `${error.message}\nHINT: ${error.hint}` : error.message;
+}

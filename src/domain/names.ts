@@ -1,0 +1,55 @@
+/** Names that live in Temporal histories and schedules: public API, changed only with `patched` and a replay test. */
+export const CONTROL_QUEUE = 'reprise';
+/** Light work of a host: reads, hooks, records. */
+export const lightQueue = (host: string): string => `reprise-${host}`;
+/** Backups and verifications of a host: few slots. */
+export const heavyQueue = (host: string): string => `reprise-${host}-heavy`;
+/** Recoveries of a host: a slot of their own, so that no backup stands before a recovery. */
+export const recoveryQueue = (host: string): string => `reprise-${host}-recovery`;
+
+export const workflowTypes = {
+  backup: 'backup',
+  rotate: 'rotate',
+  verify: 'verifyBackup',
+  recover: 'recover',
+  incident: 'incident',
+  watch: 'watch',
+  lock: 'clusterLock',
+  /** One short activity on the host that owns the data, for reads and small writes of the command line. */
+  ask: 'ask',
+} as const;
+
+export const signalNames = {
+  confirmRestore: 'confirm-restore',
+  reject: 'reject',
+  pause: 'pause',
+  continue: 'continue',
+  promote: 'promote',
+  retarget: 'retarget',
+  confirm: 'confirm',
+  dismiss: 'dismiss',
+  note: 'note',
+  close: 'close',
+  clusterAnswers: 'cluster-answers',
+} as const;
+
+export const updateNames = {
+  approve: 'approve',
+  reject: 'reject-plan',
+  acquire: 'acquire',
+  release: 'release',
+} as const;
+
+export const queryNames = { status: 'status', plan: 'plan', result: 'result', holders: 'holders' } as const;
+
+/** Search attributes, all keywords; registered by `reprise up`, `schedule apply` and `worker`. */
+export const searchAttributes = { state: 'RepriseState', cluster: 'RepriseCluster', kind: 'RepriseKind' } as const;
+
+export const backupWorkflowId = (cluster: string, policy: string): string => `backup/${cluster}/${policy}`;
+export const rotateWorkflowId = (cluster: string, policy: string): string => `rotate/${cluster}/${policy}`;
+export const recoverWorkflowId = (cluster: string, operationId: string): string => `recover/${cluster}/${operationId}`;
+export const incidentWorkflowId = (cluster: string, scenario: string, operationId: string): string =>
+  `incident/${cluster}/${scenario}/${operationId}`;
+export const watchWorkflowId = (cluster: string): string => `watch/${cluster}`;
+export const lockWorkflowId = (cluster: string): string => `lock/${cluster}`;
+export const scheduleId = (cluster: string, policy: string): string => `reprise/${cluster}/${policy}`;

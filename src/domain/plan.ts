@@ -1,0 +1,92 @@
+import type { RecoveryTarget } from './target.js';
+
+/** Steps a policy may list under `recovery.steps`, in the order of the runbook. */
+export type RecoveryStepName = 'stop-applications' | 'safety-backup' | 'restore' | 'run-checks' | 'start-applications';
+
+/**
+ * How the recovery is done. `restart`: the data directory is whole, nothing is replaced. `data-directory`: a physical
+ * backup into a directory. `databases`: dumps restored beside the live databases and swapped by rename.
+ */
+export type RecoveryMethod = 'restart' | 'data-directory' | 'databases';
+
+/** One backup the plan uses, and what it becomes. */
+export interface PlannedBackup {
+  readonly id: string;
+  readonly label: string;
+  readonly type: string;
+  readonly finishedAt: string;
+  /** SHA-256 of the file or of the manifest as recorded when it was taken. */
+  readonly hash: string | null;
+  readonly database?: string;
+}
+
+/** What is replaced and where the old one goes: read by the person who approves. */
+export interface Replacement {
+  readonly what: string;
+  readonly keptAs: string;
+}
+
+/** The part of a plan that is approved: everything that decides what will be done. Digested as canonical JSON. */
+export interface PlanBinding {
+  readonly action: 'recover';
+  readonly operationId: string;
+  readonly cluster: string;
+  readonly policy: string;
+  readonly engine: string;
+  readonly method: RecoveryMethod;
+  readonly systemIdentifier: string | null;
+  readonly backups: readonly PlannedBackup[];
+  readonly target: RecoveryTarget;
+  readonly timeline: number | null;
+  /** Stop at the target and wait for a person before the server accepts writes. */
+  readonly pause: boolean;
+  readonly sourceHost: string;
+  readonly targetHost: string;
+  /** `in-place` or the name of an entry under `recovery.targets`. */
+  readonly into: string;
+  readonly dataDir: string | null;
+  readonly port: number;
+  readonly replaces: readonly Replacement[];
+  readonly steps: readonly string[];
+  readonly hooks: readonly string[];
+  readonly configDigest: string;
+  readonly requester: string;
+}
+
+/** What was seen when the plan was made: shown, rechecked by thresholds, never part of the digest. */
+export interface PlanObservations {
+  readonly sizeBytes: number;
+  readonly neededBytes: number;
+  readonly freeBytes: number;
+  /** The instants between which a target can be reached. */
+  readonly reachableFrom: string | null;
+  readonly reachableTo: string | null;
+  /** Last WAL position known to exist anywhere (archive, or the old pg_wal). */
+  readonly walEnd: string | null;
+  readonly salvageableSegments: number;
+  readonly predictedRtoSeconds: number | null;
+  readonly predictedRpoSeconds: number | null;
+  readonly warnings: readonly string[];
+}
+
+export interface Plan {
+  /** SHA-256 (hex) of the canonical JSON of `binding`; people use the first 12 digits. */
+  readonly digest: string;
+  readonly binding: PlanBinding;
+  readonly observed: PlanObservations;
+  /** UTC ISO-8601. */
+  readonly createdAt: string;
+  readonly approveBy: string;
+}
+
+/** What a person sends: one JSON object, the same for the signal and the update. */
+export interface Approval {
+  readonly plan: string;
+  readonly by: string;
+  readonly reason: string;
+  readonly signature?: string;
+}
+export interface Rejection {
+  readonly by: string;
+  readonly reason: string;
+}

@@ -1,0 +1,41 @@
+import type { JobView, Progress } from './progress.js';
+
+/** States of any long work, as the search attribute `RepriseState` and `status` show them. */
+export type WorkState =
+  | 'suspected'
+  | 'running'
+  | 'waiting-approval'
+  | 'waiting-worker'
+  | 'waiting-thaw'
+  | 'waiting-sign-off'
+  | 'paused'
+  | 'completed'
+  | 'failed'
+  | 'rejected'
+  | 'cancelled';
+
+/** Answer of the query `status`; the command line adds `workflowId`, `progress`, `jobs` and `webUi`. */
+export interface WorkStatus {
+  readonly kind: 'backup' | 'rotate' | 'verify' | 'recover' | 'incident' | 'watch';
+  readonly cluster: string;
+  readonly state: WorkState;
+  /** What a person is waited for, in words, with what to type next; null where nothing is. */
+  readonly waitingFor: string | null;
+  /** Digest of the plan under decision or under way. */
+  readonly plan: string | null;
+  readonly phase: string;
+  readonly phases: readonly PhaseTime[];
+}
+
+/** Seconds one named phase took; a phase without an end is the present one. */
+export interface PhaseTime {
+  readonly name: string;
+  readonly startedAt: string;
+  readonly seconds: number | null;
+}
+
+/** What an activity's heartbeat carries. */
+export interface HeartbeatDetails {
+  readonly progress?: Progress;
+  readonly job?: JobView;
+}

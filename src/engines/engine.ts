@@ -1,0 +1,168 @@
+import type { Backup, BackupType, TableCount } from '../domain/backup.js';
+import type { ClusterConfig, HostConfig, PolicyConfig, RecoveryTargetPlace } from '../domain/config.js';
+import type { RecoveryMethod } from '../domain/plan.js';
+import type { Progress } from '../domain/progress.js';
+import type { RecoveryTarget } from '../domain/target.js';
+import type { Jobs, OsUser } from '../process/jobs.js';
+import type { ReadableStorage, WritableStorage } from '../storage/storage.js';
+
+/** How engines differ. Callers ask for a capability, never for an engine's name; an absent one is refused (`capability-missing`). */
+export interface EngineCapabilities {
+  /** What a recovery with this engine works on. */
+  readonly method: Exclude<RecoveryMethod, 'restart'>;
+  /** Kinds of target it can reach. */
+  readonly targets: readonly RecoveryTarget['kind'][];
+  readonly types: readonly BackupType[];
+  /** WAL is archived by this engine; the cluster has one archiver at the most. */
+  readonly archivesWal: boolean;
+  readonly incremental: boolean;
+  readonly singleTable: boolean;
+  /** A restore cut off goes on where it was. */
+  readonly resumable: boolean;
+}
+
+/** What an engine works with; made by the activities, for one operation on one host. */
+export interface EngineContext<S extends ReadableStorage = WritableStorage> {
+  readonly cluster: ClusterConfig;
+  readonly policy: PolicyConfig;
+  readonly host: HostConfig;
+  readonly storage: S;
+  readonly operationId: string;
+  /** Directory of PostgreSQL's programs for this cluster's major version. */
+  readonly pgBin: string;
+  readonly user: OsUser | null;
+  readonly jobs: Jobs;
+  readonly signal: AbortSignal;
+  readonly report: (progress: Progress) => void;
+  /** UTC now, injected so that names are reproducible in a test. */
+  readonly now: () => Date;
+}
+export type ReadContext = Omit<EngineContext<ReadableStorage>, 'jobs'>;
+
+export interface BackupRequest {
+  readonly type: BackupType | 'auto';
+  /** UTC ISO-8601 instant of the operation's start: names files, the same in every attempt. */
+  readonly startedAt: string;
+}
+
+/** A backup made by {@link Engine.backup}: complete and published; nothing partial is ever returned. */
+export type MadeBackup = Omit<Backup, 'proven' | 'heldUntil' | 'status'>;
+
+/** What is on the storage, whoever made it: the engine's own list decides what exists. */
+export interface ListedBackup {
+  readonly label: string;
+  readonly type: BackupType;
+  readonly startedAt: string;
+  readonly finishedAt: string | null;
+  readonly sizeBytes: number;
+  readonly database?: string;
+  readonly sha256?: string;
+  readonly dependsOn?: readonly string[];
+  readonly wal?: { readonly start: string; readonly stop: string };
+  /** The engine itself reports an error in it. */
+  readonly damaged?: string;
+}
+
+export interface VerifyVerdict {
+  readonly ok: boolean;
+  /** Why not, in one sentence; or what was checked. */
+  readonly detail: string;
+  readonly contents?: readonly TableCount[];
+}
+
+/** What would be deleted with these backups, found by a dry run of the tool. */
+export interface RemovalPlan {
+  readonly labels: readonly string[];
+  /** Everything else that goes with them, in words (files, WAL ranges). */
+  readonly alsoRemoves: readonly string[];
+}
+
+/** Outcome of an engine's read-only look at a recovery request. */
+export interface RecoveryOutline {
+  /** One for `data-directory`; one a database for `databases`. */
+  readonly backups: readonly Backup[];
+  readonly target: RecoveryTarget;
+  readonly timeline: number | null;
+  readonly systemIdentifier: string | null;
+  readonly sizeBytes: number;
+  readonly neededBytes: number;
+  readonly reachableFrom: string | null;
+  readonly reachableTo: string | null;
+  readonly walEnd: string | null;
+  readonly salvageableSegments: number;
+  readonly warnings: readonly string[];
+}
+
+export interface OutlineRequest {
+  readonly target: RecoveryTarget;
+  /** Complete, not quarantined backups of the policy, newest first, as catalogue and engine agree on them. */
+  readonly candidates: readonly Backup[];
+  /** Old data directory whose `pg_wal` may still be read; null where it is gone or not replaced. */
+  readonly oldDataDir: string | null;
+  readonly databases: readonly string[];
+}
+
+/** Restores a physical backup's files; the caller starts nothing before this has returned. */
+export interface RestoreFilesRequest {
+  readonly backup: Backup;
+  readonly dataDir: string;
+  /** Tablespaces are always remapped below this directory. */
+  readonly tablespaceDir: string;
+}
+
+/** Restores one dump into a new database beside the live one. */
+export interface RestoreDatabaseRequest {
+  readonly backup: Backup;
+  /** The new database's name; the live one is not touched. */
+  readonly intoDatabase: string;
+  readonly connection: ClusterConfig['connection'];
+}
+
+export interface RestoredDatabase {
+  readonly contents: readonly TableCount[];
+  /** Harmless messages that were accepted, each with the rule that accepts it. */
+  readonly accepted: readonly string[];
+}
+
+/** The contract of an engine. All methods are idempotent for one operation id: a later attempt finds what was done. */
+export interface Engine {
+  readonly kind: string;
+  readonly capabilities: EngineCapabilities;
+  /** Refuses, before anything is changed, what cannot lead to a good backup (versions, grants, archiving). */
+  preflightBackup(context: EngineContext): Promise<readonly string[]>;
+  backup(context: EngineContext, request: BackupRequest): Promise<readonly MadeBackup[]>;
+  list(context: ReadContext): Promise<readonly ListedBackup[]>;
+  /** Reads the whole backup and compares it with what was recorded. */
+  verify(context: EngineContext, backup: Backup): Promise<VerifyVerdict>;
+  planRemoval(context: EngineContext, labels: readonly string[]): Promise<RemovalPlan>;
+  /** Removes exactly these, dependants first; what is already gone is no error. */
+  remove(context: EngineContext, labels: readonly string[]): Promise<void>;
+  outlineRecovery(context: ReadContext, request: OutlineRequest): Promise<RecoveryOutline>;
+  /** Physical engines. */
+  readonly physical?: PhysicalRestore;
+  /** Logical engines. */
+  readonly logical?: LogicalRestore;
+}
+
+export interface PhysicalRestore {
+  restoreFiles(context: EngineContext, request: RestoreFilesRequest): Promise<void>;
+  /** `restore_command` for the recovered server, with PostgreSQL's `%f` and `%p`. */
+  restoreCommand(context: ReadContext): string;
+  /** `archive_command` that re-arms archiving after the recovery, same stanza, new timeline. */
+  archiveCommand(context: ReadContext): string;
+  /** Makes the repository ready for the recovered cluster (a new stanza only when its identity changed). */
+  rearm(context: EngineContext): Promise<void>;
+}
+
+export interface LogicalRestore {
+  restoreDatabase(context: EngineContext, request: RestoreDatabaseRequest): Promise<RestoredDatabase>;
+  /** Roles and tablespaces that the dump needs and the server lacks, from the companion of the backup. */
+  restoreGlobals(context: EngineContext, backup: Backup, connection: ClusterConfig['connection']): Promise<readonly string[]>;
+}
+
+/** A kind of engine with the schema of its `options`; one line in the registry. */
+export interface EngineKind {
+  readonly engine: Engine;
+  /** zod schema of `options`, `z.ZodType`-shaped but not typed so, that the contract needs no library. */
+  readonly options: { safeParse(value: unknown): { success: boolean } };
+}

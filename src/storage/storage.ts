@@ -1,0 +1,50 @@
+import type { Readable } from 'node:stream';
+
+/** What a storage can and cannot do, each a fact that callers ask for instead of the storage's name. */
+export interface StorageCapabilities {
+  /** Files are on a path that tools of the owning host can write directly. */
+  readonly localPath: boolean;
+  /** Old versions survive overwriting and deletion. */
+  readonly versioned: boolean;
+  /** Objects may lie in a class that must be thawed before reading. */
+  readonly coldClasses: boolean;
+}
+
+export interface StoredObject {
+  /** Path below the repository's root, `/`-separated, never absolute and never with `..`. */
+  readonly key: string;
+  readonly sizeBytes: number;
+  /** UTC ISO-8601. */
+  readonly modifiedAt: string;
+}
+
+/**
+ * Reading side. A dry run gets only this type, so that it cannot change anything by construction
+ * (habit of pgBackRest `src/storage/helper.c`).
+ */
+export interface ReadableStorage {
+  readonly kind: string;
+  readonly capabilities: StorageCapabilities;
+  /** Whole small object (records); `not-found` where there is none. */
+  read(key: string): Promise<Buffer>;
+  open(key: string): Promise<Readable>;
+  stat(key: string): Promise<StoredObject | null>;
+  /** All objects below a prefix, in key order, streamed so that a million fit. */
+  list(prefix: string): AsyncIterable<StoredObject>;
+  /** Absolute path where `capabilities.localPath`; throws `capability-missing` elsewhere. Refuses what leaves the root (F37). */
+  localPath(key: string): string;
+  /** Free bytes where the storage can know them. */
+  freeBytes(): Promise<number | null>;
+}
+
+export interface WritableStorage extends ReadableStorage {
+  /** Writes a small object only where there is none yet: true when this call made it. Atomic and durable (fsync). */
+  createIfAbsent(key: string, body: Buffer | string): Promise<boolean>;
+  /** Atomically replaces a small object. */
+  write(key: string, body: Buffer | string): Promise<void>;
+  remove(key: string): Promise<void>;
+  /** Makes a finished file from an incomplete one by an atomic rename within the repository; refuses to overwrite. */
+  publish(fromKey: string, toKey: string): Promise<void>;
+  /** Directory for incomplete files, owner-only, created where missing and given to `owner` when running as root. */
+  prepare(prefix: string, owner?: { uid: number; gid: number }): Promise<void>;
+}
