@@ -30,14 +30,15 @@ report_missing() {
   exit 1
 }
 
-# Registries fail in passing: three tries, further apart each time.
+# retry WHAT COMMAND...: registries fail in passing, so three tries, further apart each time.
 retry() {
-  local try
+  local what=$1 try
+  shift
   for try in 1 2 3; do
     # 9 is the lock: nothing we start may keep it after us.
     if "$@" 9>&-; then return 0; fi
     if [ "$try" -lt 3 ]; then
-      say "failed, trying again in $((try * 3)) s: $*"
+      say "$what failed, trying again in $((try * 3)) s"
       sleep $((try * 3))
     fi
   done
@@ -48,10 +49,14 @@ retry() {
 as_root() {
   if [ "$(id -u)" -eq 0 ]; then
     "$@"
-  elif command -v sudo >/dev/null; then
-    if [ -t 0 ]; then sudo "$@"; else sudo -n "$@"; fi
+  elif [ -t 0 ]; then
+    sudo "$@"
   else
-    say "this needs root, and there is no sudo: $*"
-    return 1
+    sudo -n "$@"
   fi
+}
+
+# Asked once before the first such command: three tries do not turn a user into root.
+may_become_root() {
+  [ "$(id -u)" -eq 0 ] || { command -v sudo >/dev/null && as_root true; }
 }

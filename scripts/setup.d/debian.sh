@@ -31,6 +31,10 @@ have() {
 apt_install() {
   command -v apt-get >/dev/null || return 1
   say "installing Debian packages: $*"
+  if ! may_become_root; then
+    say 'this needs root, or sudo without a password'
+    return 1
+  fi
   refresh_apt || return 1
   case " $* " in
     *' postgresql-15 '*) without_main_cluster apt_get install "$@" ;;
@@ -46,9 +50,21 @@ refresh_apt() {
   apt_is_fresh=yes
 }
 
+# What apt says is of interest only when it fails.
 apt_get() {
-  retry as_root env DEBIAN_FRONTEND=noninteractive \
-    apt-get -qq -y -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 --no-install-recommends "$@" >&2
+  local log="$cache/apt.log"
+  if retry "apt-get $1" logged "$log" as_root env DEBIAN_FRONTEND=noninteractive \
+    apt-get -qq -y -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 --no-install-recommends "$@"; then
+    return 0
+  fi
+  tail -n 20 "$log" >&2
+  return 1
+}
+
+logged() {
+  local log=$1
+  shift
+  "$@" >"$log" 2>&1
 }
 
 # Debian makes and starts a cluster when a server is installed. Nobody asked us for one, and it would take

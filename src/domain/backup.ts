@@ -49,6 +49,21 @@ export interface TableCount {
   readonly rows: number;
 }
 
+/** What is on the storage, whoever made it: the engine's own list decides what exists. */
+export interface ListedBackup {
+  readonly label: string;
+  readonly type: BackupType;
+  readonly startedAt: string;
+  readonly finishedAt: string | null;
+  readonly sizeBytes: number;
+  readonly database?: string;
+  readonly sha256?: string;
+  readonly dependsOn?: readonly string[];
+  readonly wal?: { readonly start: string; readonly stop: string };
+  /** The engine itself reports an error in it. */
+  readonly damaged?: string;
+}
+
 /** The one way ids are made, so that an id names its cluster, engine and label without a look-up. */
 export function backupId(cluster: string, engine: string, label: string): string {
   return `${cluster}:${engine}:${label}`;

@@ -7,6 +7,9 @@ export const heavyQueue = (host: string): string => `reprise-${host}-heavy`;
 /** Recoveries of a host: a slot of their own, so that no backup stands before a recovery. */
 export const recoveryQueue = (host: string): string => `reprise-${host}-recovery`;
 
+/** The watches of a host: they sit there for hours and take no slot from light work. */
+export const watchQueue = (host: string): string => `reprise-${host}-watch`;
+
 export const workflowTypes = {
   backup: 'backup',
   rotate: 'rotate',

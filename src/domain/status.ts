@@ -18,6 +18,8 @@ export type WorkState =
 export interface WorkStatus {
   readonly kind: 'backup' | 'rotate' | 'verify' | 'recover' | 'incident' | 'watch';
   readonly cluster: string;
+  /** Key prefix of its jobs, so that a view can look them up when no heartbeat carries them any more. */
+  readonly operationId?: string;
   readonly state: WorkState;
   /** What a person is waited for, in words, with what to type next; null where nothing is. */
   readonly waitingFor: string | null;

@@ -1,5 +1,6 @@
-import type { Backup, BackupType, TableCount } from '../domain/backup.js';
-import type { ClusterConfig, HostConfig, PolicyConfig, RecoveryTargetPlace } from '../domain/config.js';
+import type { z } from 'zod';
+import type { Backup, BackupType, ListedBackup, TableCount } from '../domain/backup.js';
+import type { ClusterConfig, HostConfig, PolicyConfig } from '../domain/config.js';
 import type { RecoveryMethod } from '../domain/plan.js';
 import type { Progress } from '../domain/progress.js';
 import type { RecoveryTarget } from '../domain/target.js';
@@ -48,20 +49,7 @@ export interface BackupRequest {
 /** A backup made by {@link Engine.backup}: complete and published; nothing partial is ever returned. */
 export type MadeBackup = Omit<Backup, 'proven' | 'heldUntil' | 'status'>;
 
-/** What is on the storage, whoever made it: the engine's own list decides what exists. */
-export interface ListedBackup {
-  readonly label: string;
-  readonly type: BackupType;
-  readonly startedAt: string;
-  readonly finishedAt: string | null;
-  readonly sizeBytes: number;
-  readonly database?: string;
-  readonly sha256?: string;
-  readonly dependsOn?: readonly string[];
-  readonly wal?: { readonly start: string; readonly stop: string };
-  /** The engine itself reports an error in it. */
-  readonly damaged?: string;
-}
+export type { ListedBackup };
 
 export interface VerifyVerdict {
   readonly ok: boolean;
@@ -161,8 +149,14 @@ export interface LogicalRestore {
 }
 
 /** A kind of engine with the schema of its `options`; one line in the registry. */
-export interface EngineKind {
+export interface EngineKind<S extends z.ZodObject = z.ZodObject> {
   readonly engine: Engine;
-  /** zod schema of `options`, `z.ZodType`-shaped but not typed so, that the contract needs no library. */
-  readonly options: { safeParse(value: unknown): { success: boolean } };
+  /** Strict schema of `options` as written in reprise.yml: snake_case, durations as text. */
+  readonly options: S;
+  /** Makes `PolicyConfig.options` of what the schema accepted: camelCase, durations in seconds. */
+  readonly read: (options: z.output<S>) => Readonly<Record<string, unknown>>;
+  /** Options that are paths: relative ones count from the config file's folder. */
+  readonly paths?: readonly string[];
+  /** Where the engine keeps its files outside the repository's own tree, in words: two policies never share one. */
+  readonly place?: (options: z.output<S>) => string;
 }

@@ -1,0 +1,151 @@
+import type { Backup, BackupType } from '../domain/backup.js';
+import type { ErrorCode } from '../domain/errors.js';
+import type { Approval, Plan, RecoveryMethod } from '../domain/plan.js';
+import type { LockAnswer, LockRequest } from '../domain/locks.js';
+import type { Question } from '../domain/questions.js';
+import type { RecoveryOutcome } from '../domain/records.js';
+import type { RotateOutput } from '../domain/rotation.js';
+import type { RecoveryTarget } from '../domain/target.js';
+
+/** What workflows need to know of a cluster to choose queues and steps; from the control worker's config. */
+export interface ClusterFacts {
+  readonly host: string;
+  readonly configDigest: string;
+  readonly policies: Readonly<Record<string, PolicyFacts>>;
+}
+export interface PolicyFacts {
+  readonly engine: string;
+  readonly repository: string;
+  readonly enabled: boolean;
+  readonly proof: 'none' | 'verify' | 'restore';
+}
+
+/** Activities of the queue `reprise`: no database, no repository. */
+export interface ControlActivities {
+  describeCluster(input: { cluster: string }): Promise<ClusterFacts>;
+  /** Which hosts a question concerns. */
+  hostsOf(input: { question: Question }): Promise<readonly string[]>;
+  acquireLock(input: { cluster: string; request: LockRequest }): Promise<LockAnswer>;
+  releaseLock(input: { cluster: string; operationId: string }): Promise<void>;
+  workflowIsOpen(input: { workflowId: string }): Promise<boolean>;
+  /** Whether a worker of that host polls, seen within the last minute. */
+  hostAnswers(input: { host: string }): Promise<boolean>;
+}
+
+/** A step of one operation: names things, the host finds everything else in its config and its records. */
+export interface StepInput {
+  readonly cluster: string;
+  readonly operationId: string;
+  /** Workflow id, for the journal. */
+  readonly workflowId: string;
+}
+/** A destructive step: nothing but the plan's digest says what is to be done. */
+export interface PlannedStep extends StepInput {
+  readonly plan: string;
+}
+
+export interface BackupStep extends StepInput {
+  readonly policy: string;
+  readonly type: BackupType | 'auto';
+  /** UTC ISO-8601; names the files, the same in every attempt. */
+  readonly startedAt: string;
+  readonly requestedBy: string;
+}
+
+export interface PlanRequest extends StepInput {
+  readonly policy?: string;
+  readonly target: RecoveryTarget;
+  readonly into: string;
+  readonly pause: boolean;
+  readonly database?: string;
+  readonly requester: string;
+}
+
+export interface ApprovalAnswer {
+  readonly accepted: boolean;
+  /** Approvals still missing after this one. */
+  readonly missing: number;
+  readonly code?: ErrorCode;
+  readonly reason?: string;
+  readonly hint?: string;
+}
+
+export interface SalvageResult {
+  readonly segments: number;
+  readonly endLsn: string | null;
+  readonly lastCommitAt: string | null;
+}
+
+export interface ReachedTarget {
+  readonly reached: string;
+  readonly lastLsn: string | null;
+  readonly lastCommitAt: string | null;
+  /** The source's last valid WAL record was replayed: nothing that exists anywhere was lost. */
+  readonly complete: boolean;
+}
+
+export interface CheckResult {
+  readonly name: string;
+  readonly status: 'passed' | 'failed' | 'skipped';
+  readonly detail: string;
+}
+
+export interface Diagnosis {
+  readonly answers: boolean;
+  /** First layer that fails: host, port, login, query; null where all answer. */
+  readonly layer: string | null;
+  readonly reason: string;
+  readonly dataDirectory: 'whole' | 'damaged' | 'missing' | 'empty' | 'unknown';
+  readonly walReadable: boolean;
+}
+
+export interface WatchFinding {
+  readonly state: 'down' | 'up';
+  readonly layer: string | null;
+  readonly reason: string;
+  /** UTC ISO-8601 of the first of the failed checks in a row. */
+  readonly since: string;
+}
+
+/** Activities of a host's queues. */
+export interface HostActivities {
+  answer(input: { question: Question; host: string }): Promise<unknown>;
+  journal(input: StepInput & { step: string; text: string }): Promise<void>;
+  recordIncident(input: StepInput & { scenario: string; state: string; text: string; by: string }): Promise<void>;
+  recordSkipped(input: StepInput & { policy: string; reason: string }): Promise<void>;
+  recordFailed(input: StepInput & { policy: string; code: string; reason: string }): Promise<void>;
+
+  watchCluster(input: { cluster: string; down: boolean }): Promise<WatchFinding | null>;
+  diagnose(input: { cluster: string }): Promise<Diagnosis>;
+
+  preflightBackup(input: BackupStep): Promise<readonly string[]>;
+  runBackup(input: BackupStep): Promise<readonly string[]>;
+  /** Verifies (and restores, where asked) and records the proof or the quarantine. */
+  proveBackup(input: StepInput & { backupId: string; level: 'verify' | 'restore' }): Promise<{ ok: boolean; detail: string }>;
+  readBackups(input: StepInput & { backupIds: readonly string[] }): Promise<readonly Backup[]>;
+  rotateBackups(input: StepInput & { policy: string; dryRun: boolean }): Promise<RotateOutput>;
+
+  planRecovery(input: PlanRequest): Promise<Plan>;
+  /** Made again just before the destructive steps: the digest of the plan as it would be now. */
+  recheckPlan(input: PlanRequest & { plan: string }): Promise<{ digest: string; changed: readonly string[] }>;
+  pin(input: PlannedStep): Promise<void>;
+  unpin(input: StepInput): Promise<void>;
+  recordApproval(input: PlannedStep & { approval: Approval }): Promise<ApprovalAnswer>;
+  recordRejection(input: StepInput & { plan: string | null; by: string; reason: string }): Promise<void>;
+
+  runHook(input: PlannedStep & { hook: string }): Promise<void>;
+  safetyBackup(input: PlannedStep & { startedAt: string }): Promise<string>;
+  stopServer(input: PlannedStep): Promise<void>;
+  startServer(input: PlannedStep): Promise<ReachedTarget>;
+  salvageWal(input: PlannedStep): Promise<SalvageResult>;
+  putAside(input: PlannedStep): Promise<void>;
+  restoreFiles(input: PlannedStep): Promise<void>;
+  replayWal(input: PlannedStep & { target: RecoveryTarget; salvage: SalvageResult | null }): Promise<ReachedTarget>;
+  promoteServer(input: PlannedStep): Promise<{ timeline: number }>;
+  rearmArchiving(input: PlannedStep): Promise<void>;
+  restoreDatabases(input: PlannedStep): Promise<ReachedTarget>;
+  swapDatabases(input: PlannedStep): Promise<void>;
+  runChecks(input: PlannedStep & { method: RecoveryMethod }): Promise<readonly CheckResult[]>;
+  freshBackup(input: PlannedStep & { startedAt: string }): Promise<readonly string[]>;
+  finishRecovery(input: PlannedStep & { outcome: Omit<RecoveryOutcome, 'report'>; incident?: string }): Promise<RecoveryOutcome>;
+}

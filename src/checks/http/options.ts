@@ -1,0 +1,33 @@
+import { z } from 'zod';
+import { parseDuration } from '../../domain/units.js';
+import { timeout } from '../fields.js';
+
+/** A URL of a service, without a password in it: a config's text goes to plans, reports and screens. */
+const url = z.string({ error: 'expected a URL' }).superRefine((text, context) => {
+  const parsed = URL.canParse(text) ? new URL(text) : undefined;
+  if (!parsed || !/^https?:$/.test(parsed.protocol)) context.addIssue('expected a URL that starts with http:// or https://');
+  else if (parsed.username || parsed.password) {
+    context.addIssue('a URL may not hold a user or a password\nHINT: Let the check ask a path that needs no login.');
+  }
+});
+
+/** Keys of a check of type `http`, besides `type`. */
+export const httpOptions = z.strictObject({
+  url: url.describe('URL asked with GET; redirects are not followed.'),
+  status: z.int().min(100).max(599).default(200).describe('Status code that passes.'),
+  contains: z.string().min(1).optional().describe('Text the answer must hold.'),
+  timeout: timeout('10s'),
+});
+
+/** What the check reads from `CheckConfig.options`. */
+export interface HttpCheckOptions extends Readonly<Record<string, unknown>> {
+  readonly url: string;
+  readonly status: number;
+  readonly contains?: string;
+  readonly timeoutSeconds: number;
+}
+
+export function readHttpOptions(options: z.output<typeof httpOptions>): HttpCheckOptions {
+  const { timeout, ...rest } = options;
+  return { ...rest, timeoutSeconds: parseDuration(timeout) };
+}

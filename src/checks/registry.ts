@@ -1,0 +1,27 @@
+import type { z } from 'zod';
+import { RepriseError } from '../domain/errors.js';
+import type { CheckKind } from './check.js';
+import { runHttpCheck } from './http/http-check.js';
+import { httpOptions, readHttpOptions } from './http/options.js';
+import { readSqlOptions, sqlOptions } from './sql/options.js';
+import { runSqlCheck } from './sql/sql-check.js';
+
+/** Every kind of check: one line each; config schema and docs follow from it. */
+export const checkKinds: Readonly<Record<string, CheckKind>> = {
+  sql: checkKind({ options: sqlOptions, read: readSqlOptions, run: runSqlCheck }),
+  http: checkKind({ options: httpOptions, read: readHttpOptions, run: runHttpCheck }),
+};
+
+/** Check of a kind named in the config. Throws `config-invalid` for a kind that is not registered. */
+export function checkOf(kind: string): CheckKind {
+  const found = Object.hasOwn(checkKinds, kind) ? checkKinds[kind] : undefined;
+  if (!found) {
+    throw new RepriseError('config-invalid', `unknown check type "${kind}"`, `Known types: ${Object.keys(checkKinds).join(', ')}.`);
+  }
+  return found;
+}
+
+/** Checks that a line's parts belong together, before their types are forgotten. */
+function checkKind<S extends z.ZodObject, O>(kind: CheckKind<S, O>): CheckKind {
+  return kind as unknown as CheckKind;
+}

@@ -1,0 +1,46 @@
+import { z } from 'zod';
+import { parseDuration } from '../../domain/units.js';
+import { timeout } from '../fields.js';
+
+const count = () => z.int({ error: 'expected a whole number' });
+
+/** Keys of a check of type `sql`, besides `type`: one query that gives one number. */
+export const sqlOptions = z
+  .strictObject({
+    database: z.string().min(1, 'expected the name of a database').describe('Database the query runs in.'),
+    query: z.string().min(1, 'expected a query').describe('Query that returns one row with one number.'),
+    compare: z
+      .literal('recorded', { error: 'expected "recorded"' })
+      .optional()
+      .describe('recorded: the number must be the count recorded with the backup.'),
+    min: count().optional().describe('Least number that passes.'),
+    max: count().optional().describe('Greatest number that passes.'),
+    equals: count().optional().describe('The only number that passes.'),
+    timeout: timeout('30s'),
+  })
+  .superRefine(({ compare, min, max, equals }, context) => {
+    const demands = [compare, equals, min ?? max].filter((demand) => demand !== undefined).length;
+    if (demands === 0) context.addIssue('the check compares with nothing\nHINT: Add compare: recorded, min:, max: or equals:.');
+    if (demands > 1) {
+      context.addIssue('the check has more than one rule\nHINT: Keep one of compare, equals, or min and max.');
+    }
+    if (min !== undefined && max !== undefined && min > max) {
+      context.addIssue({ code: 'custom', path: ['max'], message: `max ${max} is below min ${min}` });
+    }
+  });
+
+/** What the check reads from `CheckConfig.options`. */
+export interface SqlCheckOptions extends Readonly<Record<string, unknown>> {
+  readonly database: string;
+  readonly query: string;
+  readonly compare?: 'recorded';
+  readonly min?: number;
+  readonly max?: number;
+  readonly equals?: number;
+  readonly timeoutSeconds: number;
+}
+
+export function readSqlOptions(options: z.output<typeof sqlOptions>): SqlCheckOptions {
+  const { timeout, ...rest } = options;
+  return { ...rest, timeoutSeconds: parseDuration(timeout) };
+}

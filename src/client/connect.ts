@@ -1,0 +1,110 @@
+import type { Client, Connection, ConnectionOptions } from '@temporalio/client';
+import type { Config } from '../domain/config.js';
+import { RepriseError } from '../domain/errors.js';
+
+const DEFAULT_ADDRESS = '127.0.0.1:7233';
+const DEFAULT_NAMESPACE = 'default';
+
+/** Where a running `reprise up` of this config listens; asked through the composition root. */
+export interface EmbeddedAddress {
+  readonly address: string;
+  readonly namespace: string;
+  readonly webUi: string;
+}
+
+export interface TemporalRequest {
+  /** `--address` and `--namespace`. */
+  readonly address?: string | undefined;
+  readonly namespace?: string | undefined;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly config?: Config | undefined;
+  readonly embedded?: (() => Promise<EmbeddedAddress | null>) | undefined;
+}
+
+export interface TemporalSettings {
+  readonly address: string;
+  readonly namespace: string;
+  readonly webUi: string;
+  /** Which source the address came from. */
+  readonly origin: 'flag' | 'environment' | 'reprise.yml' | 'temporal.toml' | 'reprise up' | 'default';
+  readonly connection: Pick<ConnectionOptions, 'tls' | 'apiKey' | 'metadata'>;
+}
+
+/** An open connection; whoever opens it closes it. */
+export interface TemporalSession {
+  readonly client: Client;
+  readonly connection: Connection;
+  readonly settings: TemporalSettings;
+  close(): Promise<void>;
+}
+
+/**
+ * Finds the Temporal server: flag > environment > reprise.yml > Temporal's own configuration file > a running
+ * `reprise up` of this config > 127.0.0.1:7233. Variables and file are those of Temporal's command line.
+ * @throws `config-invalid` where Temporal's own settings cannot be read.
+ */
+export async function resolveTemporal(request: TemporalRequest): Promise<TemporalSettings> {
+  const profile = await temporalProfile(request.env);
+  const temporal = request.config?.temporal;
+  const fallbackUi = temporal?.webUi ?? 'http://127.0.0.1:8233';
+  const namespace = request.namespace ?? (request.env['TEMPORAL_NAMESPACE'] || undefined) ?? temporal?.namespace ?? profile.namespace ?? DEFAULT_NAMESPACE;
+  const { tls, apiKey, metadata } = profile.connection;
+  const connection = { tls, apiKey, metadata };
+
+  const named = [
+    { origin: 'flag', address: request.address },
+    { origin: 'environment', address: request.env['TEMPORAL_ADDRESS'] || undefined },
+    { origin: 'reprise.yml', address: temporal?.address },
+    { origin: 'temporal.toml', address: profile.address },
+  ] as const;
+  const embedded = (await request.embedded?.()) ?? null;
+  for (const { origin, address } of named) {
+    if (address === undefined) continue;
+    const webUi = embedded?.address === address ? embedded.webUi : fallbackUi;
+    return { address, namespace, webUi, origin, connection };
+  }
+  if (embedded !== null) return { ...embedded, origin: 'reprise up', connection: {} };
+  return { address: DEFAULT_ADDRESS, namespace, webUi: fallbackUi, origin: 'default', connection };
+}
+
+/** @throws `temporal-unreachable` when nothing answers within 5 s. */
+export async function connectTemporal(settings: TemporalSettings): Promise<TemporalSession> {
+  const { Client, Connection } = await import('@temporalio/client');
+  const options = { address: settings.address, ...settings.connection, connectTimeout: 5000 };
+  const connection = await Connection.connect(options).catch((error: unknown) => {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new RepriseError(
+      'temporal-unreachable',
+      `no Temporal server answers at ${settings.address} (from ${settings.origin})`,
+      'start one with `reprise up`, or point TEMPORAL_ADDRESS at the one that runs',
+      { reason },
+    );
+  });
+  const client = new Client({ connection, namespace: settings.namespace });
+  return { client, connection, settings, close: () => connection.close() };
+}
+
+/** Page of one workflow in Temporal's Web UI. */
+export function webUiLink(settings: Pick<TemporalSettings, 'webUi' | 'namespace'>, workflowId: string): string {
+  const base = settings.webUi.replace(/\/+$/, '');
+  return `${base}/namespaces/${encodeURIComponent(settings.namespace)}/workflows/${encodeURIComponent(workflowId)}`;
+}
+
+interface Profile {
+  readonly address?: string | undefined;
+  readonly namespace?: string | undefined;
+  readonly connection: Pick<ConnectionOptions, 'tls' | 'apiKey' | 'metadata'>;
+}
+
+async function temporalProfile(env: TemporalRequest['env']): Promise<Profile> {
+  const { loadClientConnectConfig } = await import('@temporalio/envconfig');
+  const defined = Object.fromEntries(Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined));
+  try {
+    const { connectionOptions, namespace } = loadClientConnectConfig({ overrideEnvVars: defined });
+    const { address, tls, apiKey, metadata } = connectionOptions;
+    return { address, namespace, connection: { tls, apiKey, metadata } as Profile['connection'] };
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new RepriseError('config-invalid', `Temporal's own settings cannot be read: ${reason}`, 'check TEMPORAL_PROFILE, TEMPORAL_CONFIG_FILE and the file they name');
+  }
+}

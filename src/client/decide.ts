@@ -1,0 +1,66 @@
+import { RepriseError } from '../domain/errors.js';
+import { CONTROL_QUEUE, queryNames, signalNames, updateNames } from '../domain/names.js';
+import type { Approval, Plan, Rejection } from '../domain/plan.js';
+import type { RecoveryTarget } from '../domain/target.js';
+import type { TemporalSession } from './connect.js';
+import { hasPoller, workerHint } from './pollers.js';
+
+/** An update is answered by a worker; one that restarts has this long. */
+const ANSWER_MS = 60_000;
+
+/**
+ * The workflow that takes the decision: only a recovery does, so for an incident its recovery that is under way.
+ * @throws `not-found` when an incident has no recovery under way.
+ */
+export async function recoveryOf(session: TemporalSession, workflowId: string): Promise<string> {
+  if (!workflowId.startsWith('incident/')) return workflowId;
+  const description = await session.client.workflow.getHandle(workflowId).describe();
+  const child = (description.raw.pendingChildren ?? []).map(({ workflowId: id }) => id).find((id) => id?.startsWith('recover/'));
+  if (typeof child === 'string') return child;
+  throw new RepriseError('not-found', `${workflowId} has no recovery under way`, `see what it waits for: \`reprise status ${workflowId}\``);
+}
+
+/** The plan now waiting for its decision; null while none is made. */
+export async function waitingPlan(session: TemporalSession, workflowId: string): Promise<Plan | null> {
+  await needWorker(session);
+  const handle = session.client.workflow.getHandle(workflowId);
+  return session.connection.withDeadline(Date.now() + ANSWER_MS, () => handle.query<Plan | null>(queryNames.plan));
+}
+
+/** @throws what the policy refuses with: `approval-refused`, `plan-stale`, `plan-expired`, `approval-used`... */
+export async function approve(session: TemporalSession, workflowId: string, approval: Approval): Promise<{ accepted: true; missing: number }> {
+  return update(session, workflowId, updateNames.approve, approval);
+}
+
+export async function reject(session: TemporalSession, workflowId: string, rejection: Rejection): Promise<{ rejected: true }> {
+  return update(session, workflowId, updateNames.reject, rejection);
+}
+
+/** Decisions that need no answer; kept by the server until a worker reads them. */
+export async function signal(
+  session: TemporalSession,
+  workflowId: string,
+  name: 'promote' | 'continue' | 'pause' | 'confirm' | 'dismiss' | 'close',
+  decision: Rejection,
+): Promise<void> {
+  await session.client.workflow.getHandle(workflowId).signal(signalNames[name], decision);
+}
+
+export async function retarget(session: TemporalSession, workflowId: string, decision: Rejection & { target: RecoveryTarget }): Promise<void> {
+  await session.client.workflow.getHandle(workflowId).signal(signalNames.retarget, decision);
+}
+
+export async function note(session: TemporalSession, workflowId: string, entry: { by: string; text: string }): Promise<void> {
+  await session.client.workflow.getHandle(workflowId).signal(signalNames.note, entry);
+}
+
+async function update<T>(session: TemporalSession, workflowId: string, name: string, decision: unknown): Promise<T> {
+  await needWorker(session);
+  const handle = session.client.workflow.getHandle(workflowId);
+  return session.connection.withDeadline(Date.now() + ANSWER_MS, () => handle.executeUpdate<T, [unknown]>(name, { args: [decision] }));
+}
+
+async function needWorker(session: TemporalSession): Promise<void> {
+  if (await hasPoller(session, CONTROL_QUEUE, 'workflow')) return;
+  throw new RepriseError('host-without-worker', `no worker polls the queue ${CONTROL_QUEUE}: nobody can take up the decision`, workerHint(CONTROL_QUEUE));
+}

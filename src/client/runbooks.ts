@@ -1,0 +1,64 @@
+/** What Temporal's Web UI shows of a workflow before and while it runs: one line, and the steps in plain words. */
+export interface Runbook {
+  /** Up to 400 bytes. */
+  readonly summary: string;
+  /** Markdown, up to 20 kB. */
+  readonly details: string;
+}
+
+export function backup(cluster: string, policy: string): Runbook {
+  return {
+    summary: `Backup of ${cluster}, policy ${policy}`,
+    details: steps([
+      'Wait for a worker on the host of the cluster.',
+      'Check before anything is written: versions, grants, archiving.',
+      'Run the engine; the backup is published only when it is whole.',
+      'Prove it, as far as the policy asks (`proof`).',
+      'Remove what retention lets go: never the newest proven backup, a held one, or one in use.',
+    ]),
+  };
+}
+
+export function rotation(cluster: string, policy: string): Runbook {
+  return {
+    summary: `Rotation of ${cluster}, policy ${policy}`,
+    details: steps(['List what there is.', 'Decide what stays and why.', 'Remove the rest, dependants first.']),
+  };
+}
+
+export function verification(backupId: string, restore: boolean): Runbook {
+  const how = restore ? 'Restore it into a scratch server and compare.' : 'Read the whole backup and compare it with its record.';
+  return {
+    summary: `Verification of ${backupId}${restore ? ' by a restore' : ''}`,
+    details: steps([how, 'Record the proof; a backup that fails is quarantined, and never offered again.']),
+  };
+}
+
+export function recovery(cluster: string, into: string): Runbook {
+  return {
+    summary: `Recovery of ${cluster} ${into === 'in-place' ? 'in place' : `into ${into}`}`,
+    details: steps([
+      'Make a plan: backup, target, what is replaced, where the old data goes. Nothing is changed.',
+      'Wait for the approval of that very plan.',
+      'Make the plan again; where it differs, ask again.',
+      'Put the old data aside, salvage its WAL, restore, recover to the target.',
+      'Check, promote, archive again, take and verify a fresh backup.',
+    ]),
+  };
+}
+
+export function incident(cluster: string, scenario: string): Runbook {
+  return {
+    summary: `Incident ${scenario} of ${cluster}`,
+    details: steps([
+      'Qualify: which layer fails (host, port, login, query), and in what state the data directory is.',
+      'Wait for a person: `confirm`, `dismiss`, or the approval of the recovery plan.',
+      'Recover (a child of its own, which takes the approval).',
+      'Write the incident document: timeline, RTO, RPO, what was lost.',
+    ]),
+  };
+}
+
+function steps(lines: readonly string[]): string {
+  return lines.map((line, index) => `${index + 1}. ${line}`).join('\n');
+}

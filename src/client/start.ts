@@ -1,0 +1,99 @@
+import type { WorkflowHandle } from '@temporalio/client';
+import type { BackupType } from '../domain/backup.js';
+import {
+  backupWorkflowId,
+  CONTROL_QUEUE,
+  incidentWorkflowId,
+  recoverWorkflowId,
+  rotateWorkflowId,
+  workflowTypes,
+} from '../domain/names.js';
+import type { RecoveryTarget } from '../domain/target.js';
+import type { BackupInput, IncidentInput, RecoverInput, RotateInput, VerifyInput } from '../workflows/api.js';
+import type { TemporalSession } from './connect.js';
+import { newOperationId } from './operation-id.js';
+import * as runbooks from './runbooks.js';
+
+/** Work that was started: its handle follows continue-as-new. */
+export interface StartedWork {
+  readonly workflowId: string;
+  readonly operationId: string;
+  readonly handle: WorkflowHandle;
+}
+
+/** @throws `conflict` (as `WorkflowExecutionAlreadyStartedError`) when the same backup already runs. */
+export function startBackup(
+  session: TemporalSession,
+  request: { cluster: string; policy: string; type: BackupType | 'auto'; requestedBy: string },
+): Promise<StartedWork> {
+  const input: BackupInput = { ...request, operationId: newOperationId() };
+  const id = backupWorkflowId(request.cluster, request.policy);
+  return start(session, workflowTypes.backup, id, input.operationId, input, runbooks.backup(request.cluster, request.policy));
+}
+
+export function startRotation(
+  session: TemporalSession,
+  request: { cluster: string; policy: string; requestedBy: string },
+): Promise<StartedWork> {
+  const input: RotateInput = { ...request, operationId: newOperationId() };
+  const id = rotateWorkflowId(request.cluster, request.policy);
+  return start(session, workflowTypes.rotate, id, input.operationId, input, runbooks.rotation(request.cluster, request.policy));
+}
+
+export function startVerification(
+  session: TemporalSession,
+  request: { cluster: string; backupId: string; restore: boolean; requestedBy: string },
+): Promise<StartedWork> {
+  const input: VerifyInput = { ...request, operationId: newOperationId() };
+  const id = `verify/${request.backupId}`;
+  return start(session, workflowTypes.verify, id, input.operationId, input, runbooks.verification(request.backupId, request.restore));
+}
+
+export interface RecoveryRequest {
+  readonly cluster: string;
+  readonly policy?: string;
+  readonly target: RecoveryTarget;
+  readonly into: string;
+  readonly pause: boolean;
+  readonly database?: string;
+  readonly requester: string;
+}
+
+/** Starts the planning; nothing is changed before the plan it makes is approved. */
+export function startRecovery(session: TemporalSession, request: RecoveryRequest): Promise<StartedWork> {
+  const operationId = newOperationId();
+  const input: RecoverInput = { ...request, operationId };
+  const id = recoverWorkflowId(request.cluster, operationId);
+  return start(session, workflowTypes.recover, id, operationId, input, runbooks.recovery(request.cluster, request.into));
+}
+
+export function startIncident(
+  session: TemporalSession,
+  request: { cluster: string; scenario: IncidentInput['scenario']; requester: string },
+): Promise<StartedWork> {
+  const operationId = newOperationId();
+  const input: IncidentInput = { ...request, operationId };
+  const id = incidentWorkflowId(request.cluster, request.scenario, operationId);
+  return start(session, workflowTypes.incident, id, operationId, input, runbooks.incident(request.cluster, request.scenario));
+}
+
+async function start(
+  session: TemporalSession,
+  type: string,
+  workflowId: string,
+  operationId: string | undefined,
+  input: unknown,
+  runbook: runbooks.Runbook,
+): Promise<StartedWork> {
+  const handle = await session.client.workflow.start(type, {
+    workflowId,
+    taskQueue: CONTROL_QUEUE,
+    args: [input],
+    memo: { operationId },
+    workflowIdReusePolicy: 'ALLOW_DUPLICATE',
+    workflowIdConflictPolicy: 'FAIL',
+    staticSummary: runbook.summary,
+    staticDetails: runbook.details,
+  });
+  return { workflowId, operationId: operationId ?? workflowId, handle };
+}

@@ -1,0 +1,100 @@
+import type { Backup } from './backup.js';
+import type { Finding } from './findings.js';
+import type { Plan } from './plan.js';
+import type { JobView } from './progress.js';
+import type { CatalogueRecord, KeptItem, RecoveryOutcome } from './records.js';
+import type { RecoveryTarget } from './target.js';
+
+/**
+ * What the command line asks of the host that owns the data: reads, and small writes that need no approval. Each is
+ * one workflow `ask` with one short activity; the answer is plain JSON of the kind in {@link Answers}.
+ */
+export type Question =
+  | { readonly kind: 'backups'; readonly cluster?: string }
+  | { readonly kind: 'backup'; readonly id: string }
+  | {
+      readonly kind: 'hold';
+      readonly id: string;
+      /** UTC ISO-8601, or `infinity`. */
+      readonly until: string;
+      readonly reason: string;
+      readonly by: string;
+    }
+  | { readonly kind: 'release'; readonly id: string; readonly by: string }
+  | { readonly kind: 'kept'; readonly cluster?: string }
+  | { readonly kind: 'kept-drop'; readonly id: string; readonly by: string; readonly dryRun: boolean }
+  | { readonly kind: 'incidents'; readonly cluster?: string }
+  /** By operation id or by workflow id. */
+  | { readonly kind: 'incident'; readonly id: string }
+  | { readonly kind: 'report'; readonly id: string; readonly cluster?: string }
+  /** Dry run of `recover`: the plan itself, nothing recorded. */
+  | {
+      readonly kind: 'plan';
+      readonly cluster: string;
+      readonly policy?: string;
+      readonly target: RecoveryTarget;
+      readonly into: string;
+      readonly pause: boolean;
+      readonly database?: string;
+      readonly operationId: string;
+      readonly requester: string;
+    }
+  /** Dry run of `rotate`. */
+  | { readonly kind: 'rotation'; readonly cluster: string; readonly policy: string }
+  | { readonly kind: 'diagnose'; readonly cluster: string }
+  | { readonly kind: 'jobs'; readonly cluster: string; readonly operationId: string }
+  /** What `doctor` finds on a host. */
+  | { readonly kind: 'host'; readonly host: string };
+
+export type QuestionKind = Question['kind'];
+
+/** Answer by kind of question. */
+export interface Answers {
+  readonly backups: { readonly backups: readonly Backup[] };
+  readonly backup: { readonly backup: Backup };
+  readonly hold: { readonly backup: Backup };
+  readonly release: { readonly backup: Backup };
+  readonly kept: { readonly kept: readonly KeptItem[] };
+  readonly 'kept-drop': { readonly dropped: readonly KeptItem[] };
+  readonly incidents: { readonly incidents: readonly IncidentLine[] };
+  readonly incident: IncidentView;
+  readonly report: { readonly markdown: string };
+  readonly plan: { readonly plan: Plan };
+  readonly rotation: RotationPreview;
+  readonly diagnose: Diagnosis;
+  readonly jobs: { readonly jobs: readonly JobView[] };
+  readonly host: { readonly findings: readonly Finding[] };
+}
+
+export interface IncidentLine {
+  /** Its workflow id, `incident/<cluster>/<scenario>/<operation id>`. */
+  readonly id: string;
+  readonly cluster: string;
+  readonly scenario: string;
+  readonly state: string;
+  readonly openedAt: string;
+  readonly closedAt: string | null;
+}
+
+export interface IncidentView {
+  readonly incident: IncidentLine;
+  /** Journal of the incident and of its recovery, oldest first. */
+  readonly records: readonly CatalogueRecord[];
+  readonly outcome: RecoveryOutcome | null;
+}
+
+export interface RotationPreview {
+  readonly keep: readonly { readonly id: string; readonly reason: string }[];
+  readonly remove: readonly { readonly id: string; readonly reason: string }[];
+  readonly refused?: { readonly reason: string; readonly hint: string };
+}
+
+/** State of a cluster as a look at it finds it now. */
+export interface Diagnosis {
+  readonly answers: boolean;
+  /** First layer that fails: host, port, login, query; null where all answer. */
+  readonly layer: string | null;
+  readonly reason: string;
+  readonly dataDirectory: 'whole' | 'damaged' | 'missing' | 'empty' | 'unknown';
+  readonly walReadable: boolean;
+}

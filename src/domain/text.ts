@@ -1,0 +1,62 @@
+/** Bytes of a text in UTF-8, by code point: the limits of Temporal count bytes, and its sandbox has no Buffer. */
+export function utf8Bytes(text: string): number {
+  let bytes = 0;
+  for (const character of text) bytes += bytesOf(character);
+  return bytes;
+}
+
+/** The text if it has at most so many bytes, else its beginning and `…`, never half a character. */
+export function clipBytes(text: string, maxBytes: number): string {
+  if (utf8Bytes(text) <= maxBytes) return text;
+  let kept = '';
+  let bytes = bytesOf('…');
+  for (const character of text) {
+    bytes += bytesOf(character);
+    if (bytes > maxBytes) break;
+    kept += character;
+  }
+  return `${kept}…`;
+}
+
+function bytesOf(character: string): number {
+  const code = character.codePointAt(0) ?? 0;
+  if (code < 0x80) return 1;
+  if (code < 0x800) return 2;
+  return code < 0x10000 ? 3 : 4;
+}
+
+/**
+ * One line of plain text: line ends become blanks; control characters and those that reorder or hide text (bidirectional
+ * marks, zero-width characters) are shown by their number, so that a name looks like what it is (F35).
+ */
+export function visible(text: string): string {
+  return text
+    .replace(/[\r\n\t]+/g, ' ')
+    .replace(/[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]/gu, (character) => {
+      return `<U+${(character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, '0')}>`;
+    });
+}
+
+/** Sizes as people say them: decimal units, one digit. `1234567` → `1.2 MB`. */
+export function sizeInWords(bytes: number): string {
+  const units = ['bytes', 'kB', 'MB', 'GB', 'TB', 'PB'];
+  let amount = bytes;
+  let unit = 0;
+  // 999.95 would be rounded to 1000.0 of the smaller unit.
+  while (amount >= 999.95 && unit < units.length - 1) {
+    amount /= 1000;
+    unit += 1;
+  }
+  return unit === 0 ? `${bytes} bytes` : `${amount.toFixed(1)} ${units[unit]}`;
+}
+
+/** Durations as people say them, two units at the most: `4 h 05 min`, `12 min 30 s`, `0.4 s`. */
+export function durationInWords(seconds: number): string {
+  if (seconds < 10) return `${Math.round(seconds * 10) / 10} s`;
+  const whole = Math.round(seconds);
+  const two = (amount: number) => String(amount).padStart(2, '0');
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${two(whole % 60)} s`;
+  if (whole < 86_400) return `${Math.floor(whole / 3600)} h ${two(Math.floor((whole % 3600) / 60))} min`;
+  return `${Math.floor(whole / 86_400)} d ${two(Math.floor((whole % 86_400) / 3600))} h`;
+}

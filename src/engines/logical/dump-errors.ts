@@ -1,0 +1,86 @@
+import { RepriseError } from '../../domain/errors.js';
+import type { ErrorCode } from '../../domain/errors.js';
+
+interface Rule {
+  readonly pattern: RegExp;
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly hint: string;
+}
+
+/** What pg_dump and pg_restore complain of, most telling first; wording as in PostgreSQL 12 to 18 with LC_ALL=C. */
+const rules: readonly Rule[] = [
+  {
+    pattern: /No space left on device|Disk quota exceeded|File too large/i,
+    code: 'storage-full',
+    message: 'there is no room left for the dump',
+    hint: 'free space in the repository (reprise rotate --dry-run shows what may go), then run the backup again; older backups are untouched',
+  },
+  {
+    pattern: /affected by row-level security policy/i,
+    code: 'privilege-missing',
+    message: 'a table has row security that the backup role does not bypass, so its dump would lack rows',
+    hint: 'ALTER ROLE <backup role> BYPASSRLS',
+  },
+  {
+    pattern: /permission denied for large object/i,
+    code: 'privilege-missing',
+    message: 'the backup role may not read a large object',
+    hint: 'pg_read_all_data does not cover large objects: GRANT SELECT ON LARGE OBJECT ..., or make the backup role a member of their owner',
+  },
+  {
+    pattern: /permission denied for|must be (superuser|owner)/i,
+    code: 'privilege-missing',
+    message: 'the role may not read or write all that the step needs',
+    hint: 'for a backup: GRANT pg_read_all_data TO <backup role>; for a restore: connect as a role that may create what the dump holds',
+  },
+  {
+    pattern: /server version mismatch|unsupported version .* in file header/i,
+    code: 'version-mismatch',
+    message: "PostgreSQL's client programs are older than the server or the dump",
+    hint: 'install the client programs of the newer major version',
+  },
+  {
+    pattern: /canceling statement due to lock timeout/i,
+    code: 'tool-failed',
+    message: 'a table stayed locked for longer than lock_wait_timeout',
+    hint: 'look in pg_stat_activity for who holds the lock, or give the policy a longer lock_wait_timeout',
+  },
+  {
+    pattern: /password authentication failed|no password supplied/i,
+    code: 'database-unreachable',
+    message: 'the server did not accept the login',
+    hint: 'check connection.user and the passfile',
+  },
+  {
+    pattern: /could not connect to server|connection to server .* failed|server closed the connection|terminating connection|the database system is/i,
+    code: 'database-unreachable',
+    message: 'the connection to the server was lost or refused',
+    hint: 'check that the server runs and accepts connections',
+  },
+  {
+    pattern: /snapshot .* does not exist|invalid snapshot identifier/i,
+    code: 'tool-failed',
+    message: 'the snapshot of the row counts was gone before pg_dump took it up',
+    hint: 'run the backup again',
+  },
+];
+
+/** Error for a tool that ended badly, from the end of its stderr, of which nothing that may hold a row's value is kept. */
+export function toolError(tool: string, stderr: string): RepriseError {
+  const rule = rules.find(({ pattern }) => pattern.test(stderr));
+  if (rule !== undefined) return new RepriseError(rule.code, `${tool}: ${rule.message}`, rule.hint);
+  const line = stderr.split('\n').find((one) => one.includes('error:')) ?? stderr.trim().split('\n').at(-1) ?? '';
+  const said = withoutValues(line);
+  return new RepriseError('tool-failed', `${tool} failed${said === '' ? ' without a word' : `: ${said}`}`, `read the tool's stderr in the host's job records`);
+}
+
+/** First line of a message, short, with what may be a row's value blotted out: a value stands after a colon or `=`. */
+export function withoutValues(message: string): string {
+  const [line = ''] = message.split('\n');
+  return line
+    .replaceAll(/(: |=)"[^"]*"/g, '$1"…"')
+    .replaceAll(/=\([^)]*\)/g, '=(…)')
+    .slice(0, 300)
+    .trim();
+}

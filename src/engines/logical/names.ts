@@ -1,0 +1,78 @@
+import { createHash } from 'node:crypto';
+import { RepriseError } from '../../domain/errors.js';
+
+/** Where the files of one backup lie, as keys of the repository. The manifest is the commit marker. */
+export interface BackupFiles {
+  readonly dump: string;
+  readonly globals: string;
+  readonly manifest: string;
+}
+
+interface Place {
+  readonly cluster: { readonly name: string };
+  readonly policy: { readonly name: string };
+}
+
+/**
+ * Base name of a backup's files, `mairie_full_20261121_021500` (UTC), which is also its label (B1).
+ *
+ * @param startedAt UTC ISO-8601 instant of the operation's start, the same in every attempt.
+ */
+export function labelOf(database: string, startedAt: string): string {
+  const instant = new Date(startedAt);
+  if (Number.isNaN(instant.getTime())) throw new RepriseError('internal', 'a backup was asked for without the instant of its start');
+  const digits = instant.toISOString().replaceAll(/[-:]/g, '');
+  return `${encodeName(database)}_full_${digits.slice(0, 8)}_${digits.slice(9, 15)}`;
+}
+
+/** The database a label names; null where the label is none of ours. */
+export function databaseOf(label: string): string | null {
+  const match = /^(.+)_full_\d{8}_\d{6}$/.exec(label);
+  if (match?.[1] === undefined) return null;
+  try {
+    return decodeURIComponent(match[1]);
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * A name safe as a part of a file's name, and different for different names (F35): every byte of UTF-8 but letters,
+ * digits, `_` and `-` as `%XX`. The longest name PostgreSQL has, 63 bytes, stays below 255 with what is added to it.
+ */
+export function encodeName(name: string): string {
+  return [...Buffer.from(name, 'utf8')]
+    .map((byte) => {
+      const character = String.fromCharCode(byte);
+      return /[A-Za-z0-9_-]/.test(character) ? character : `%${byte.toString(16).toUpperCase().padStart(2, '0')}`;
+    })
+    .join('');
+}
+
+/** Prefix of a policy's files, which clusters and policies never share. */
+export function policyPrefix(place: Place): string {
+  return `${place.cluster.name}/${place.policy.name}/`;
+}
+
+/** Prefix of files that are not yet, or never will be, a backup. */
+export function incomingPrefix(place: Place): string {
+  return `${policyPrefix(place)}incoming/`;
+}
+
+export function filesOf(place: Place, label: string): BackupFiles {
+  return namesBelow(policyPrefix(place), label);
+}
+
+/** Incomplete files carry their operation, so that an operation recognises, and removes, only its own. */
+export function incomingFilesOf(place: Place, operationId: string, label: string): BackupFiles {
+  return namesBelow(incomingPrefix(place), `${operationMark(operationId)}-${label}`);
+}
+
+/** Twelve digits that stand for an operation where its id might be too long or hold a slash. */
+export function operationMark(operationId: string): string {
+  return createHash('sha256').update(operationId).digest('hex').slice(0, 12);
+}
+
+function namesBelow(prefix: string, base: string): BackupFiles {
+  return { dump: `${prefix}${base}.dump`, globals: `${prefix}${base}.globals.sql`, manifest: `${prefix}${base}.json` };
+}

@@ -1,0 +1,45 @@
+import { z } from 'zod';
+import { durationPattern, durationRule, parseDuration } from '../../domain/units.js';
+
+const duration = () => z.string({ error: durationRule }).regex(durationPattern, durationRule);
+
+/** `options` of a policy with the engine `pgbackrest`: where its files go stands in pgbackrest.conf. */
+export const pgbackrestOptions = z.strictObject({
+  // pgBackRest makes directories of this name in its repository.
+  stanza: z
+    .string()
+    .regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}$/, 'expected a stanza name of letters, digits, "_", "." and "-"')
+    .describe('Stanza of this cluster.'),
+  config: z.string().min(1, 'expected the path of pgbackrest.conf').describe('Path of pgbackrest.conf.'),
+  type: z
+    .enum(['auto', 'full', 'diff', 'incr'])
+    .default('auto')
+    .describe('Type of a scheduled backup; auto: full when there is none or the last is too old, else diff or incr.'),
+  full_every: duration().default('7d').describe('Age of the last full backup at which auto takes another one.'),
+  diff_every: duration().optional().describe('Age of the last diff or full at which auto takes a diff; absent: incr.'),
+  archive_timeout: duration()
+    .default('60s')
+    .describe('How long a backup waits for its stop WAL to be archived before it counts as failed.'),
+});
+
+/** What the engine reads from `policy.options`; `config` is absolute. */
+export interface PgbackrestOptions extends Readonly<Record<string, unknown>> {
+  readonly stanza: string;
+  readonly config: string;
+  readonly type: 'auto' | 'full' | 'diff' | 'incr';
+  readonly fullEverySeconds: number;
+  readonly diffEverySeconds?: number;
+  readonly archiveTimeoutSeconds: number;
+}
+
+export function readPgbackrestOptions(options: z.output<typeof pgbackrestOptions>): PgbackrestOptions {
+  const { stanza, config, type, full_every, diff_every, archive_timeout } = options;
+  return {
+    stanza,
+    config,
+    type,
+    fullEverySeconds: parseDuration(full_every),
+    ...(diff_every === undefined ? {} : { diffEverySeconds: parseDuration(diff_every) }),
+    archiveTimeoutSeconds: parseDuration(archive_timeout),
+  };
+}

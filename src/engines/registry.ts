@@ -1,0 +1,32 @@
+import { RepriseError } from '../domain/errors.js';
+import type { Engine, EngineKind } from './engine.js';
+import { logicalEngine } from './logical/logical-engine.js';
+import { logicalOptions, readLogicalOptions } from './logical/options.js';
+import { pgbackrestOptions, readPgbackrestOptions } from './pgbackrest/options.js';
+import { pgbackrestEngine } from './pgbackrest/pgbackrest-engine.js';
+
+/** Every kind of engine: one line each; config schema, choices of the command line and docs follow from it. */
+export const engineKinds: Readonly<Record<string, EngineKind>> = {
+  logical: engineKind({ engine: logicalEngine, options: logicalOptions, read: readLogicalOptions }),
+  pgbackrest: engineKind({
+    engine: pgbackrestEngine,
+    options: pgbackrestOptions,
+    read: readPgbackrestOptions,
+    paths: ['config'],
+    place: ({ stanza, config }) => `stanza ${stanza} of ${config}`,
+  }),
+};
+
+/** Engine of a kind named by a policy. Throws `config-invalid` for a kind that is not registered. */
+export function engineOf(kind: string): Engine {
+  const found = Object.hasOwn(engineKinds, kind) ? engineKinds[kind] : undefined;
+  if (!found) {
+    throw new RepriseError('config-invalid', `unknown engine "${kind}"`, `Known engines: ${Object.keys(engineKinds).join(', ')}.`);
+  }
+  return found.engine;
+}
+
+/** Checks that a line's reader and schema belong together, before their types are forgotten. */
+function engineKind<S extends EngineKind['options']>(kind: EngineKind<S>): EngineKind {
+  return kind as unknown as EngineKind;
+}

@@ -1,0 +1,142 @@
+import { lstat, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { RepriseError } from '../../domain/errors.js';
+import { keyComponents, prefixComponents } from '../keys.js';
+import type { WritableStorage } from '../storage.js';
+import { errnoOf, leavesRoot, storageFailure } from './failures.js';
+import { makeDirectories, ownerFor, type Owner } from './ownership.js';
+import { checkedPath } from './paths.js';
+import { openDirectoryForReading } from './reading.js';
+import { linkIfAbsent, renameSynced, sweepAbandoned, syncDirectory, syncFile, writeIncomplete } from './writing.js';
+
+export interface DirectoryOptions {
+  /** Absolute path of the repository's root, which must exist: a root made by us would hide a file system not mounted. */
+  readonly path: string;
+  /** Who gets the files made while running as root; by default the owner of the root. */
+  readonly owner?: Owner;
+}
+
+/**
+ * A repository in a directory of this host. Every write is atomic and on disk when it returns; files are 0600 and
+ * directories 0700 whatever the umask (F42).
+ */
+export function openDirectory(options: DirectoryOptions): WritableStorage {
+  const root = options.path;
+  const swept = new Set<string>();
+
+  /** Runs a change with the directory of its key made and swept of what killed writers left. */
+  const change = async <T>(key: string, doing: string, work: (place: Place) => Promise<T>): Promise<T> => {
+    const components = keyComponents(key);
+    try {
+      const path = checkedPath(root, components);
+      const owner = await ownerFor(root, options.owner);
+      const directory = await makeDirectories(root, components.slice(0, -1), owner);
+      if (!swept.has(directory)) {
+        await sweepAbandoned(directory);
+        swept.add(directory);
+      }
+      return await work({ path, directory, owner });
+    } catch (error) {
+      throw storageFailure(error, root, `${doing} ${key}`);
+    }
+  };
+
+  return {
+    ...openDirectoryForReading(options),
+
+    createIfAbsent: (key, body) =>
+      change(key, 'creating', async ({ path, directory, owner }) => {
+        const incomplete = await writeIncomplete(directory, body, owner);
+        try {
+          return await linkIfAbsent(incomplete, path);
+        } finally {
+          await rm(incomplete, { force: true });
+          // Also for the loser: who reads the winner's record may rely on its being on disk.
+          await syncDirectory(directory);
+        }
+      }),
+
+    write: (key, body) =>
+      change(key, 'writing', async ({ path, directory, owner }) => {
+        const incomplete = await writeIncomplete(directory, body, owner);
+        try {
+          await renameSynced(incomplete, path, directory);
+        } catch (error) {
+          await rm(incomplete, { force: true });
+          throw error;
+        }
+      }),
+
+    async remove(key) {
+      const path = checkedPath(root, keyComponents(key));
+      try {
+        await rm(path, { recursive: true, force: true });
+        await syncDirectory(dirname(path));
+      } catch (error) {
+        // Nothing there, or not even its folder: removed already.
+        if (errnoOf(error) !== 'ENOENT') throw storageFailure(error, root, `removing ${key}`);
+      }
+    },
+
+    publish: (fromKey, toKey) =>
+      change(toKey, 'publishing', (place) => publish(root, checkedPath(root, keyComponents(fromKey)), place, toKey)),
+
+    async prepare(prefix, owner) {
+      const components = prefixComponents(prefix);
+      try {
+        checkedPath(root, components);
+        await makeDirectories(root, components, await ownerFor(root, owner ?? options.owner));
+      } catch (error) {
+        throw storageFailure(error, root, `making the directory ${prefix}`);
+      }
+    },
+  };
+}
+
+interface Place {
+  readonly path: string;
+  readonly directory: string;
+  readonly owner: Owner | null;
+}
+
+/**
+ * Gives a finished file (or directory) its name. A kill between the two steps leaves both names on one file, and the
+ * next attempt takes the first away; one that comes after everything was done finds the target and nothing to do.
+ */
+async function publish(root: string, from: string, to: Place, toKey: string): Promise<void> {
+  const [source, target] = await Promise.all([lstatOrNull(from), lstatOrNull(to.path)]);
+  if (source === null) {
+    if (target !== null) return;
+    throw new RepriseError('not-found', `nothing to publish as ${toKey} in the repository ${root}`, 'make it first');
+  }
+  const same = target !== null && source.ino === target.ino && source.dev === target.dev;
+  if (target !== null && !same) throw taken(root, toKey);
+  if (source.isDirectory()) {
+    await renameSynced(from, to.path, to.directory);
+  } else if (source.isFile()) {
+    await syncFile(from);
+    if (!(await linkIfAbsent(from, to.path)) && !same) throw taken(root, toKey);
+    await syncDirectory(to.directory);
+    await rm(from, { force: true });
+  } else {
+    throw leavesRoot(root, toKey, 'what is to be published is neither a file nor a directory');
+  }
+  await syncDirectory(dirname(from));
+}
+
+async function lstatOrNull(path: string) {
+  try {
+    return await lstat(path);
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return null;
+    throw error;
+  }
+}
+
+function taken(root: string, key: string): RepriseError {
+  return new RepriseError(
+    'conflict',
+    `${key} exists already in the repository ${root} and is not overwritten`,
+    'a published backup never changes: let the operation start again under its own name',
+  );
+}

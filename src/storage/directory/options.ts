@@ -1,0 +1,11 @@
+import { z } from 'zod';
+
+/** Keys of a repository of type `directory`, besides `type` and `host`. */
+export const directoryOptions = z.strictObject({
+  path: z.string().min(1, 'expected the path of a directory').describe('Root of the repository; owner-only.'),
+});
+
+/** What {@link import('../registry.js').openStorage} reads from `repository.options`; `path` is absolute. */
+export interface DirectoryOptions extends Readonly<Record<string, unknown>> {
+  readonly path: string;
+}

@@ -1,0 +1,45 @@
+import { lstat, stat } from 'node:fs/promises';
+import { lchown, mkdir, type FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
+import { errnoOf, leavesRoot } from './failures.js';
+import { realRoot } from './paths.js';
+
+export interface Owner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/**
+ * Who files made by root are given to: the one named, else the owner of the repository's root, so that a worker
+ * without root's rights and the tools can use them later. Null where we are not root and could not give anyway.
+ */
+export async function ownerFor(root: string, named?: Owner): Promise<Owner | null> {
+  if (process.geteuid?.() !== 0) return null;
+  if (named) return { uid: named.uid, gid: named.gid };
+  const { uid, gid } = await stat(realRoot(root));
+  return { uid, gid };
+}
+
+export async function giveFile(file: FileHandle, owner: Owner | null): Promise<void> {
+  if (owner !== null) await file.chown(owner.uid, owner.gid);
+}
+
+/** Makes the directories of a folder below the root, 0700 whatever the umask (F42), and gives them to the owner. */
+export async function makeDirectories(root: string, components: readonly string[], owner: Owner | null): Promise<string> {
+  let path = realRoot(root);
+  for (const component of components) {
+    path = join(path, component);
+    const made = await mkdir(path, { mode: 0o700 }).then(
+      () => true,
+      (error: unknown) => {
+        if (errnoOf(error) === 'EEXIST') return false;
+        throw error;
+      },
+    );
+    const found = await lstat(path);
+    if (!found.isDirectory()) throw leavesRoot(root, components.join('/'), `${component} is not a directory`);
+    // Also one that a killed attempt made and did not get to give away.
+    if (owner !== null && (made || found.uid === 0) && found.uid !== owner.uid) await lchown(path, owner.uid, owner.gid);
+  }
+  return path;
+}

@@ -1,0 +1,59 @@
+import type { z } from 'zod';
+import type { RepositoryConfig } from '../domain/config.js';
+import { RepriseError } from '../domain/errors.js';
+import { openDirectory } from './directory/directory-storage.js';
+import { directoryOptions, type DirectoryOptions } from './directory/options.js';
+import type { WritableStorage } from './storage.js';
+
+export interface OpenStorageOptions {
+  /** Who shall own new files and directories where we are root. */
+  readonly owner?: { readonly uid: number; readonly gid: number };
+}
+
+/** A kind of storage with the schema of its keys; one line in {@link storageKinds}. */
+export interface StorageKind<O extends Readonly<Record<string, unknown>> = Readonly<Record<string, unknown>>> {
+  /** Strict schema of the repository's keys besides `type` and `host`, as written in reprise.yml. */
+  readonly options: z.ZodObject;
+  /** Makes `RepositoryConfig.options` of what the schema accepted. */
+  readonly read: (options: Readonly<Record<string, unknown>>) => O;
+  /** Keys that are paths: relative ones count from the config file's folder. */
+  readonly paths?: readonly string[];
+  /** True where the repository lies on one host and only that host can open it. */
+  readonly onHost: boolean;
+  /** The `/`-separated root of its objects: two repositories never share one, nor lie in one another. */
+  readonly place: (options: O) => string;
+  readonly open: (options: O, how: OpenStorageOptions) => WritableStorage;
+}
+
+/** Every kind of storage: one line each; config schema and docs follow from it. */
+export const storageKinds: Readonly<Record<string, StorageKind>> = {
+  directory: storageKind<DirectoryOptions>({
+    options: directoryOptions,
+    read: (options) => directoryOptions.parse(options),
+    paths: ['path'],
+    onHost: true,
+    place: ({ path }) => path,
+    open: ({ path }, { owner }) => openDirectory({ path, ...(owner ? { owner } : {}) }),
+  }),
+};
+
+/**
+ * Opens a repository on the host that owns it. Nothing is read or made before the first call on the handle.
+ * Throws `config-invalid` for a kind that is not registered.
+ */
+export function openStorage(repository: RepositoryConfig, how: OpenStorageOptions = {}): WritableStorage {
+  const kind = Object.hasOwn(storageKinds, repository.type) ? storageKinds[repository.type] : undefined;
+  if (!kind) {
+    throw new RepriseError(
+      'config-invalid',
+      `repository ${repository.name} has the unknown type "${repository.type}"`,
+      `Known types: ${Object.keys(storageKinds).join(', ')}.`,
+    );
+  }
+  return kind.open(repository.options, how);
+}
+
+/** Checks that a line's parts belong together, before their types are forgotten. */
+function storageKind<O extends Readonly<Record<string, unknown>>>(kind: StorageKind<O>): StorageKind {
+  return kind as unknown as StorageKind;
+}

@@ -1,0 +1,103 @@
+import type { Backup, BackupType } from '../domain/backup.js';
+import type { Plan } from '../domain/plan.js';
+import type { Question } from '../domain/questions.js';
+import type { RecoveryOutcome } from '../domain/records.js';
+import type { LockHolder } from '../domain/locks.js';
+import type { RotateOutput } from '../domain/rotation.js';
+import type { RecoveryTarget } from '../domain/target.js';
+
+export type { LockAnswer, LockHolder, LockKind, LockRequest } from '../domain/locks.js';
+export type { RotateOutput, Verdict } from '../domain/rotation.js';
+
+/**
+ * Inputs and results of the workflows. They live in histories: a field may be added, none renamed or removed.
+ * Inputs name things, never commands.
+ */
+export interface BackupInput {
+  readonly cluster: string;
+  readonly policy: string;
+  readonly type?: BackupType | 'auto';
+  readonly requestedBy: string;
+  /** Made once by whoever starts it; absent in schedules, whose workflow ids carry their time. */
+  readonly operationId?: string;
+}
+export interface BackupOutput {
+  readonly backups: readonly Backup[];
+  /** Why nothing was done: the policy is disabled, another holder has the cluster. */
+  readonly skipped?: { readonly code: 'policy-disabled' | 'lock-held'; readonly reason: string };
+  readonly rotation?: RotateOutput;
+}
+
+export interface RotateInput {
+  readonly cluster: string;
+  readonly policy: string;
+  readonly requestedBy: string;
+  readonly operationId?: string;
+}
+export interface VerifyInput {
+  readonly cluster: string;
+  readonly backupId: string;
+  /** Restores into a scratch server and compares, instead of reading only. */
+  readonly restore: boolean;
+  readonly requestedBy: string;
+  readonly operationId?: string;
+}
+export interface VerifyOutput {
+  readonly backup: Backup;
+  readonly ok: boolean;
+  readonly detail: string;
+}
+
+export interface RecoverInput {
+  readonly cluster: string;
+  readonly policy?: string;
+  readonly target: RecoveryTarget;
+  /** `in-place` or a name under `recovery.targets`. */
+  readonly into: string;
+  /** Stop at the target until a person sends `promote`. */
+  readonly pause: boolean;
+  /** One database only, for engines that back up a database at a time. */
+  readonly database?: string;
+  readonly operationId: string;
+  readonly requester: string;
+  /** The incident that asked for it, and when the cluster was first seen failing (UTC ISO-8601). */
+  readonly incident?: string;
+  readonly firstFailedAt?: string;
+}
+export interface RecoverOutput {
+  readonly state: 'completed' | 'rejected';
+  readonly plan: Plan;
+  readonly outcome: RecoveryOutcome | null;
+  readonly rejectedBecause?: string;
+}
+
+export interface IncidentInput {
+  readonly cluster: string;
+  readonly scenario: 'instance-loss';
+  readonly operationId: string;
+  readonly requester: string;
+  readonly firstFailedAt?: string;
+  /** Layer and reason as the watch found them. */
+  readonly finding?: { readonly layer: string; readonly reason: string };
+}
+export interface IncidentOutput {
+  readonly state: 'closed' | 'dismissed';
+  readonly recovery: string | null;
+}
+
+export interface WatchInput {
+  readonly cluster: string;
+  /** Carried over continue-as-new. */
+  readonly openIncident?: string | null;
+  readonly down?: boolean;
+}
+
+export interface AskInput {
+  readonly question: Question;
+}
+
+export interface LockInput {
+  readonly cluster: string;
+  readonly holders?: readonly LockHolder[];
+  readonly lastToken?: number;
+}

@@ -1,0 +1,63 @@
+import { workflowInfo } from '@temporalio/workflow';
+import type { BackupInput, BackupOutput, RotateOutput } from './api.js';
+import { holding, operationOf, untilHostAnswers } from './holding.js';
+import { control, heavy, light } from './proxies.js';
+import { Work, concluded, failureOf, refusal } from './work.js';
+
+/** Back up, prove, rotate: in that order, so that nothing goes before its successor is proven (B1–B4, P1). */
+export async function backup(input: BackupInput): Promise<BackupOutput> {
+  const work = new Work('backup', input.cluster);
+  return concluded(work, async () => {
+    const { cluster, policy } = input;
+    const step = { cluster, operationId: operationOf(input.operationId), workflowId: workflowInfo().workflowId };
+    const startedAt = workflowInfo().startTime.toISOString();
+
+    const { host, policies } = await control.describeCluster({ cluster });
+    const facts = policies[policy];
+    if (!facts) throw refusal('not-found', `cluster ${cluster} has no backup policy "${policy}"`, `its policies: ${Object.keys(policies).join(', ')}`);
+    await untilHostAnswers(work, host);
+
+    const skip = async (code: 'policy-disabled' | 'lock-held', reason: string): Promise<BackupOutput> => {
+      await light(host, 'note why nothing was done').recordSkipped({ ...step, policy, reason });
+      work.show('completed', null, `**Skipped:** ${reason}`);
+      return { backups: [], skipped: { code, reason } };
+    };
+    if (!facts.enabled) return skip('policy-disabled', `policy ${policy} of ${cluster} is disabled (enabled: false)`);
+
+    const claim = { cluster, operationId: step.operationId, kind: 'backup' as const, policy, engine: facts.engine, repository: facts.repository };
+    const run = async (): Promise<BackupOutput> => {
+      const order = { ...step, policy, type: input.type ?? 'auto', startedAt, requestedBy: input.requestedBy };
+      try {
+        await work.phase('check before the backup', () => heavy(host, 'check before the backup', 5).preflightBackup(order));
+        const made = await work.phase('back up', () => heavy(host, `back up ${cluster} with ${facts.engine}`).runBackup(order));
+        if (facts.proof !== 'none') {
+          const level = facts.proof;
+          for (const backupId of made) {
+            await work.phase(`prove ${backupId}`, () => prove(host, { ...step, backupId, level }));
+          }
+        }
+        const rotation = await work.phase('rotate', () => heavy(host, 'remove what retention lets go').rotateBackups({ ...step, policy, dryRun: false }));
+        const backups = await light(host, 'read the catalogue').readBackups({ ...step, backupIds: made });
+        work.show('completed', null, summaryOf(made, rotation));
+        return { backups, rotation };
+      } catch (error) {
+        const { code, message } = failureOf(error);
+        await light(host, 'note the failure').recordFailed({ ...step, policy, code, reason: message });
+        throw error;
+      }
+    };
+    return holding(claim, run, (holder) =>
+      skip('lock-held', `${holder.kind} of policy ${holder.policy} holds ${cluster} since ${holder.since} (${holder.workflowId})`),
+    );
+  });
+}
+
+async function prove(host: string, step: { cluster: string; operationId: string; workflowId: string; backupId: string; level: 'verify' | 'restore' }): Promise<void> {
+  const verdict = await heavy(host, `prove ${step.backupId}`).proveBackup(step);
+  if (!verdict.ok) throw refusal('backup-corrupt', `${step.backupId} did not stand its proof: ${verdict.detail}`, 'it is quarantined; older backups were kept');
+}
+
+function summaryOf(made: readonly string[], rotation: RotateOutput): string {
+  const removed = rotation.removed.length > 0 ? `removed ${rotation.removed.join(', ')}` : 'nothing removed';
+  return `**Made:** ${made.join(', ')}\n\n**Rotation:** ${rotation.refused ? `refused: ${rotation.refused.reason}` : removed}`;
+}

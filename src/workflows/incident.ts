@@ -1,0 +1,126 @@
+import { CancellationScope, allHandlersFinished, condition, defineSignal, setHandler, startChild, workflowInfo, ParentClosePolicy } from '@temporalio/workflow';
+import { recoverWorkflowId, signalNames } from '../domain/names.js';
+import { parseRejection } from '../domain/approval-shape.js';
+import type { Rejection } from '../domain/plan.js';
+import type { IncidentInput, IncidentOutput, RecoverOutput } from './api.js';
+import { untilHostAnswers } from './holding.js';
+import { ask, control, light } from './proxies.js';
+import { recover } from './recover.js';
+import { Work, concluded, sentence } from './work.js';
+
+type Said = { readonly kind: 'confirmed' | 'dismissed' | 'closed' | 'again'; readonly by: string; readonly reason: string };
+
+/** The loss of an instance from suspicion to report: qualify, plan and decide in a child, close with the document (S1–S5). */
+export async function incident(input: IncidentInput): Promise<IncidentOutput> {
+  const { cluster, scenario, operationId } = input;
+  const work = new Work('incident', cluster);
+  const step = { cluster, operationId, workflowId: workflowInfo().workflowId };
+  const said: Said[] = [];
+  const notes: { by: string; text: string }[] = [];
+  const hear = (name: string, kind: Said['kind'], description: string) =>
+    setHandler(defineSignal<[unknown]>(name), (raw) => void said.push({ kind, ...person(raw) }), { description });
+  hear(signalNames.confirm, 'confirmed', 'it is a real incident: {"by":"...","reason":"..."}');
+  hear(signalNames.dismiss, 'dismissed', 'it is a false alarm, stop here: {"by":"...","reason":"..."}');
+  hear(signalNames.close, 'closed', 'close an incident whose recovery was rejected or failed: {"by":"...","reason":"..."}');
+  hear(signalNames.continue, 'again', 'make a new plan after a failed one: {"by":"...","reason":"..."}');
+  setHandler(defineSignal<[{ by: string; text: string }]>(signalNames.note), (note) => void notes.push(note), { description: 'a line for the journal: {"by":"...","text":"..."}' });
+  setHandler(defineSignal(signalNames.clusterAnswers), () => void notes.push({ by: 'watch', text: `${cluster} answers again` }), { description: 'sent by the watch' });
+
+  return concluded(work, async () => {
+    work.show('suspected', null, `**${cluster} does not answer.** ${input.finding ? `${input.finding.layer}: ${input.finding.reason}` : ''}`);
+    const { host } = await control.describeCluster({ cluster });
+    await untilHostAnswers(work, host);
+    const record = (state: string, text: string, by = input.requester) => light(host, `note: ${state}`).recordIncident({ ...step, scenario, state, text, by });
+    await record('suspected', input.finding ? `layer ${input.finding.layer}: ${input.finding.reason}` : 'opened by hand');
+
+    work.show('suspected');
+    const found = await work.phase('qualify', () => ask(host, 'find out what is left').diagnose({ cluster }));
+    await record('suspected', `answers: ${found.answers ? 'yes' : `no (${found.layer ?? 'unknown'}: ${found.reason})`}; data directory ${found.dataDirectory}; old WAL ${found.walReadable ? 'readable' : 'not readable'}`);
+
+    for (let attempt = 1; ; attempt++) {
+      const recovery = await recoverOnce(attempt);
+      if (recovery === 'dismissed' || recovery === 'closed') return { state: recovery, recovery: null };
+      if (recovery.state === 'completed') {
+        await record('closed', `recovered to ${recovery.outcome?.target.reached ?? 'unknown'}; report ${recovery.outcome?.report ?? 'none'}`);
+        work.show('completed', null, `**Closed.** Report: ${recovery.outcome?.report ?? 'none'}`);
+        await condition(allHandlersFinished);
+        return { state: 'closed', recovery: recovery.workflowId };
+      }
+      const next = await undecided(recovery.why);
+      if (next !== 'again') return { state: next, recovery: recovery.workflowId };
+    }
+
+    /** One child recovery, with the journal kept while it runs. */
+    async function recoverOnce(attempt: number): Promise<'dismissed' | 'closed' | (Partial<RecoverOutput> & { workflowId: string; why: string })> {
+      const childOperation = attempt === 1 ? operationId : `${operationId}-${attempt}`;
+      const workflowId = recoverWorkflowId(cluster, childOperation);
+      const scope = new CancellationScope();
+      const child = await scope.run(() =>
+        startChild(recover, {
+          workflowId,
+          parentClosePolicy: ParentClosePolicy.REQUEST_CANCEL,
+          staticSummary: `recover ${cluster} after the loss of its instance`,
+          args: [{ cluster, target: { kind: 'latest' as const }, into: 'in-place', pause: false, operationId: childOperation, requester: input.requester, incident: step.workflowId, firstFailedAt: input.firstFailedAt }],
+        }),
+      );
+      work.show('suspected', `the decision on ${workflowId}: \`reprise approve ${workflowId} --reason ...\``);
+      let result: Partial<RecoverOutput> | null = null;
+      let why = '';
+      const ended = child.result().then(
+        (output) => {
+          result = output;
+          why = output.rejectedBecause ?? '';
+        },
+        (error: unknown) => {
+          result = {};
+          why = sentence(error);
+        },
+      );
+      for (;;) {
+        await condition(() => result !== null || said.length > 0 || notes.length > 0);
+        await keepNotes();
+        const word = said.shift();
+        if (word?.kind === 'confirmed') {
+          await record('confirmed', word.reason, word.by);
+          work.show('running', `the decision on ${workflowId}`);
+        } else if (word?.kind === 'dismissed' || word?.kind === 'closed') {
+          scope.cancel();
+          await ended;
+          await record(word.kind, word.reason, word.by);
+          work.show(word.kind === 'closed' ? 'completed' : 'cancelled', null, `**${word.kind}** by ${word.by}: ${word.reason}`);
+          return word.kind;
+        }
+        if (result !== null) return { ...(result as Partial<RecoverOutput>), workflowId, why };
+      }
+    }
+
+    async function undecided(why: string): Promise<'again' | 'dismissed' | 'closed'> {
+      await record('undecided', why);
+      work.show('paused', `a person, because ${why}: \`reprise continue ${step.workflowId}\` plans again, \`reprise incident close ${step.workflowId}\` ends it`);
+      for (;;) {
+        await condition(() => said.length > 0 || notes.length > 0);
+        await keepNotes();
+        const word = said.shift();
+        if (!word || word.kind === 'confirmed') continue;
+        if (word.kind === 'again') {
+          work.show('suspected');
+          return 'again';
+        }
+        await record(word.kind, word.reason, word.by);
+        work.show(word.kind === 'closed' ? 'completed' : 'cancelled', null, `**${word.kind}** by ${word.by}: ${word.reason}`);
+        return word.kind;
+      }
+    }
+
+    async function keepNotes(): Promise<void> {
+      for (const note of notes.splice(0)) {
+        await light(host, 'a line for the journal').journal({ ...step, step: 'note', text: `${note.by}: ${note.text}` });
+      }
+    }
+  });
+}
+
+function person(raw: unknown): Rejection {
+  const parsed = parseRejection(raw);
+  return 'problem' in parsed ? { by: 'unnamed', reason: 'none given' } : parsed;
+}

@@ -1,0 +1,77 @@
+import { ActivityCancellationType, proxyActivities } from '@temporalio/workflow';
+import type { ControlActivities, HostActivities } from '../activities/api.js';
+import { CONTROL_QUEUE, heavyQueue, lightQueue, recoveryQueue, watchQueue } from '../domain/names.js';
+
+/** A dead worker is noticed after this long; the next one attaches to the job within 15 s of its first poll. */
+const HEARTBEAT = '10s';
+const cancellationType = ActivityCancellationType.WAIT_CANCELLATION_COMPLETED;
+
+/** Questions to Temporal and to the config: short, repeated until they succeed. */
+export const control = proxyActivities<ControlActivities>({
+  taskQueue: CONTROL_QUEUE,
+  startToCloseTimeout: '30s',
+  cancellationType,
+  retry: { initialInterval: '500ms', maximumInterval: '10s' },
+});
+
+/** Reads and records on a host; a write is a fact that must be kept, so it is repeated until it succeeds. */
+export function light(host: string, summary?: string): HostActivities {
+  return proxyActivities<HostActivities>({
+    taskQueue: lightQueue(host),
+    summary,
+    startToCloseTimeout: '10m',
+    heartbeatTimeout: HEARTBEAT,
+    cancellationType,
+    retry: { initialInterval: '500ms', maximumInterval: '20s' },
+  });
+}
+
+/** One look, a few tries: what cannot be done is told to the person who asked, soon. */
+export function ask(host: string, summary?: string): HostActivities {
+  return proxyActivities<HostActivities>({
+    taskQueue: lightQueue(host),
+    summary,
+    startToCloseTimeout: '10m',
+    scheduleToStartTimeout: '30s',
+    heartbeatTimeout: HEARTBEAT,
+    cancellationType,
+    retry: { initialInterval: '500ms', maximumInterval: '5s', maximumAttempts: 4 },
+  });
+}
+
+/** Backups, proofs and rotations: hours long, survived by their jobs; each crash of a worker is one attempt. */
+export function heavy(host: string, summary: string, maximumAttempts = 30): HostActivities {
+  return proxyActivities<HostActivities>({
+    taskQueue: heavyQueue(host),
+    summary,
+    startToCloseTimeout: '7d',
+    heartbeatTimeout: HEARTBEAT,
+    cancellationType,
+    retry: { initialInterval: '1s', maximumInterval: '30s', maximumAttempts },
+  });
+}
+
+/** Steps of a recovery, on a slot of their own. */
+export function recovery(host: string, summary: string, maximumAttempts = 60): HostActivities {
+  return proxyActivities<HostActivities>({
+    taskQueue: recoveryQueue(host),
+    summary,
+    startToCloseTimeout: '7d',
+    heartbeatTimeout: HEARTBEAT,
+    cancellationType,
+    retry: { initialInterval: '1s', maximumInterval: '15s', maximumAttempts },
+  });
+}
+
+/** The watch of a cluster: one attempt, so that its heartbeat time-out is itself a finding. */
+export function watching(host: string): HostActivities {
+  return proxyActivities<HostActivities>({
+    taskQueue: watchQueue(host),
+    summary: 'watching',
+    startToCloseTimeout: '1h',
+    scheduleToStartTimeout: '20s',
+    heartbeatTimeout: '15s',
+    cancellationType,
+    retry: { maximumAttempts: 1 },
+  });
+}

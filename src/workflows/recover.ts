@@ -1,0 +1,119 @@
+import { CancellationScope, allHandlersFinished, condition, sleep, workflowInfo } from '@temporalio/workflow';
+import type { ApprovalAnswer, PlanRequest } from '../activities/api.js';
+import type { Plan } from '../domain/plan.js';
+import { planDetails, waitingSummary } from '../domain/plan-view.js';
+import { formatTarget } from '../domain/target.js';
+import type { RecoverInput, RecoverOutput } from './api.js';
+import { Desk } from './desk.js';
+import { holding, untilHostAnswers } from './holding.js';
+import { ask, control, light, recovery } from './proxies.js';
+import { recoverDataDirectory, type Recovered } from './recovery/data-directory.js';
+import { recoverDatabases } from './recovery/databases.js';
+import { restartServer } from './recovery/restart.js';
+import { Runbook } from './recovery/runbook.js';
+import { Work, concluded } from './work.js';
+
+const runbooks = { 'data-directory': recoverDataDirectory, databases: recoverDatabases, restart: restartServer };
+
+/** Plan, wait for a person, check that the plan still holds, recover, prove, report. */
+export async function recover(input: RecoverInput): Promise<RecoverOutput> {
+  const { cluster, operationId } = input;
+  const work = new Work('recover', cluster);
+  const step = { cluster, operationId, workflowId: workflowInfo().workflowId };
+  let host = '';
+  const desk = new Desk({
+    judge: (plan, approval): Promise<ApprovalAnswer> => light(host, `judge the approval of ${approval.by}`).recordApproval({ ...step, plan: plan.digest, approval }),
+    note: async (text) => {
+      await condition(() => host !== '');
+      await light(host, 'note what was sent').journal({ ...step, step: 'approval', text });
+    },
+  });
+
+  return concluded(work, async () => {
+    ({ host } = await control.describeCluster({ cluster }));
+    await untilHostAnswers(work, host);
+    const request: PlanRequest = { ...step, policy: input.policy, target: input.target, into: input.into, pause: input.pause, database: input.database, requester: input.requester };
+    let waitedSeconds = 0;
+    try {
+      for (;;) {
+        const plan = await work.phase('plan', () => ask(host, 'make the plan (reads only)').planRecovery(request));
+        work.plan = plan.digest;
+        await light(host, 'keep the backup from rotation').pin({ ...step, plan: plan.digest });
+        const decision = await decided(work, desk, plan, step.workflowId);
+        waitedSeconds += decision.seconds;
+        if (decision.kind === 'again') continue;
+        if (decision.kind === 'rejected') return await rejected(work, desk, plan, host, step);
+
+        const outcome = await execute(plan);
+        if (outcome !== 'stale') return { state: 'completed', plan, outcome };
+        await light(host, 'note that the plan is stale').journal({ ...step, step: 'recheck', text: `plan ${plan.digest.slice(0, 12)} no longer holds: made again, approval needed again` });
+      }
+    } finally {
+      await CancellationScope.nonCancellable(async () => {
+        await light(host, 'let rotation have the backup again').unpin(step);
+        await condition(allHandlersFinished);
+      });
+    }
+
+    async function execute(plan: Plan) {
+      const { policy, engine } = plan.binding;
+      const claim = { cluster, operationId, kind: 'recovery' as const, policy, engine, repository: '*' };
+      return holding(
+        claim,
+        async () => {
+          work.show('running', null, planDetails(plan));
+          const now = await work.phase('check that the plan still holds', () => ask(host, 'make the plan again').recheckPlan({ ...request, plan: plan.digest }));
+          if (now.digest !== plan.digest) return 'stale' as const;
+          const book = new Runbook(work, desk, plan, { ...step, plan: plan.digest });
+          const recovered = await runbooks[plan.binding.method](book);
+          return finish(book, recovered);
+        },
+        async (holder) => {
+          work.show('running', `${holder.kind} of policy ${holder.policy} to end (${holder.workflowId})`);
+          await sleep('2s', { summary: `waiting for ${holder.workflowId}` });
+          return 'again';
+        },
+      );
+    }
+
+    async function finish(book: Runbook, { reached, checks, validatedAt }: Recovered) {
+      const { plan } = book;
+      const since = Date.parse(input.firstFailedAt ?? workflowInfo().startTime.toISOString());
+      const waited = waitedSeconds + book.waitedSeconds;
+      const rpoSeconds = reached.complete ? 0 : reached.lastCommitAt ? Math.max(0, (since - Date.parse(reached.lastCommitAt)) / 1000) : null;
+      const outcome = await recovery(host, 'write the incident document').finishRecovery({
+        ...step,
+        plan: plan.digest,
+        incident: input.incident,
+        outcome: {
+          target: { requested: formatTarget(plan.binding.target), reached: reached.reached },
+          rtoSeconds: Math.max(0, (validatedAt - since) / 1000 - waited),
+          waitedForPeopleSeconds: waited,
+          rpoSeconds,
+          lastCommitAt: reached.lastCommitAt,
+          lastLsn: reached.lastLsn,
+          phases: work.times().map(({ name, seconds }) => ({ name, seconds: seconds ?? 0 })),
+          checks,
+        },
+      });
+      work.show('completed', null, `**Recovered** to ${reached.reached}. Report: ${outcome.report}`);
+      return outcome;
+    }
+  });
+}
+
+async function decided(work: Work, desk: Desk, plan: Plan, workflowId: string): Promise<{ kind: 'approved' | 'rejected' | 'again'; seconds: number }> {
+  const before = Date.now();
+  const waitingFor = `approval of plan ${plan.digest.slice(0, 12)}: \`reprise approve ${workflowId} --reason ...\`, or the signal confirm-restore with the JSON below`;
+  work.show('waiting-approval', waitingFor, planDetails(plan));
+  const kind = await work.phase('wait for approval', () => desk.decide(plan, waitingSummary(plan)));
+  work.show('running');
+  return { kind, seconds: (Date.now() - before) / 1000 };
+}
+
+async function rejected(work: Work, desk: Desk, plan: Plan, host: string, step: { cluster: string; operationId: string; workflowId: string }): Promise<RecoverOutput> {
+  const { by, reason } = desk.rejectedBecause ?? { by: 'unnamed', reason: 'none given' };
+  await light(host, 'note the rejection').recordRejection({ ...step, plan: plan.digest, by, reason });
+  work.show('rejected', null, `**Rejected** by ${by}: ${reason}. Nothing was changed.`);
+  return { state: 'rejected', plan, outcome: null, rejectedBecause: `${by}: ${reason}` };
+}

@@ -1,0 +1,69 @@
+import type { CheckResult, ReachedTarget } from '../../activities/api.js';
+import type { RecoveryTarget } from '../../domain/target.js';
+import type { Runbook } from './runbook.js';
+
+export interface Recovered {
+  readonly reached: ReachedTarget;
+  readonly checks: readonly CheckResult[];
+  /** When the recovered server was validated and open for writes, ms since the epoch. */
+  readonly validatedAt: number;
+}
+
+/** A physical backup into a data directory: keep the old one, replay, look, promote, arm the archive again (K2, S4). */
+export async function recoverDataDirectory(book: Runbook): Promise<Recovered> {
+  const { plan, step } = book;
+  const inPlace = plan.binding.into === 'in-place';
+
+  await book.hook('stop-applications');
+  if (inPlace) await book.do('stop the old server', (host) => host.stopServer(step));
+  const salvage = inPlace ? await book.do('salvage WAL that was not archived', (host) => host.salvageWal(step)) : null;
+  await book.do('put the old data aside', (host) => host.putAside(step));
+  await book.do('restore files', (host) => host.restoreFiles(step));
+
+  let target: RecoveryTarget = plan.binding.target;
+  const replay = () => book.do('replay WAL', (host) => host.replayWal({ ...step, target, salvage }));
+  const look = () => book.do('run checks', (host) => host.runChecks({ ...step, method: 'data-directory' }));
+  let reached = await replay();
+  let checks = await look();
+
+  while (book.plan.binding.pause || book.desk.pauseAsked || failed(checks).length > 0) {
+    const decision = await atTarget(book, reached, checks);
+    if (decision === 'promote') break;
+    target = decision.target;
+    reached = await replay();
+    checks = await look();
+  }
+
+  const { timeline } = await book.do('promote', (host) => host.promoteServer(step));
+  await book.note('promote', `open for writes on timeline ${timeline}`);
+  const validatedAt = Date.now();
+  if (inPlace) {
+    await book.do('arm archiving again', (host) => host.rearmArchiving(step));
+    await book.do('take and verify a fresh backup', (host) => host.freshBackup({ ...step, startedAt: new Date().toISOString() }));
+  }
+  await book.hook('start-applications');
+  return { reached, checks, validatedAt };
+}
+
+async function atTarget(book: Runbook, reached: ReachedTarget, checks: readonly CheckResult[]): Promise<'promote' | { target: RecoveryTarget }> {
+  const { work, desk, step } = book;
+  const wrong = failed(checks);
+  const seen = wrong.length > 0 ? `checks failed: ${wrong.map((check) => `${check.name} (${check.detail})`).join('; ')}` : 'paused as asked';
+  work.show(
+    'paused',
+    `a look at the recovered data (read-only) at ${reached.reached}; ${seen}. Then \`reprise promote ${step.workflowId} --reason ...\`, \`reprise retarget ${step.workflowId} --to TIME --reason ...\`, or \`reprise reject ${step.workflowId} --reason ...\``,
+  );
+  const decision = await book.waiting(() => desk.atTarget('look at the data, then promote, retarget or reject'));
+  if (decision.kind === 'rejected') throw book.givenUp('run checks');
+  work.show('running');
+  if (decision.kind === 'promote') {
+    await book.note('promote', `${decision.by.by} decided: ${decision.by.reason}`);
+    return 'promote';
+  }
+  await book.note('retarget', `${decision.to.by} decided to go on: ${decision.to.reason}`);
+  return { target: decision.to.target };
+}
+
+export function failed(checks: readonly CheckResult[]): readonly CheckResult[] {
+  return checks.filter((check) => check.status === 'failed');
+}

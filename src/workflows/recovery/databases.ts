@@ -1,0 +1,31 @@
+import { failed, type Recovered } from './data-directory.js';
+import type { Runbook } from './runbook.js';
+
+/** Dumps restored beside the live databases, looked at, then swapped by rename (K1's order: stop, save, restore, check). */
+export async function recoverDatabases(book: Runbook): Promise<Recovered> {
+  const { plan, step, work, desk } = book;
+
+  await book.hook('stop-applications');
+  if (plan.binding.steps.includes('safety-backup')) {
+    const saved = await book.do('safety backup of what is there', (host) => host.safetyBackup({ ...step, startedAt: new Date().toISOString() }));
+    await book.note('safety backup', saved);
+  }
+  const reached = await book.do('restore beside the live databases', (host) => host.restoreDatabases(step));
+  const checks = await book.do('run checks', (host) => host.runChecks({ ...step, method: 'databases' }));
+
+  const wrong = failed(checks);
+  if (plan.binding.pause || desk.pauseAsked || wrong.length > 0) {
+    const seen = wrong.length > 0 ? `checks failed: ${wrong.map((check) => check.name).join(', ')}` : 'paused as asked';
+    work.show('paused', `a look at the restored databases, still beside the live ones; ${seen}. Then \`reprise promote ${step.workflowId} --reason ...\` swaps them in, \`reprise reject ${step.workflowId} --reason ...\` leaves the live ones`);
+    const decision = await book.waiting(() => desk.atTarget('look at the restored databases, then promote or reject'));
+    if (decision.kind !== 'promote') throw book.givenUp('run checks');
+    await book.note('promote', `${decision.by.by} decided: ${decision.by.reason}`);
+    work.show('running');
+  }
+
+  await book.do('swap the databases', (host) => host.swapDatabases(step));
+  const validatedAt = Date.now();
+  await book.do('take and verify a fresh backup', (host) => host.freshBackup({ ...step, startedAt: new Date().toISOString() }));
+  await book.hook('start-applications');
+  return { reached, checks, validatedAt };
+}

@@ -1,0 +1,66 @@
+import type { HostActivities, PlannedStep } from '../../activities/api.js';
+import type { Plan } from '../../domain/plan.js';
+import type { Desk } from '../desk.js';
+import { light, recovery } from '../proxies.js';
+import { type Work, isCancelled, refusal, sentence } from '../work.js';
+
+/** What every step of an approved recovery works with. */
+export class Runbook {
+  /** Seconds people were waited for after the approval: at the target, after failed steps. */
+  waitedSeconds = 0;
+
+  constructor(
+    readonly work: Work,
+    readonly desk: Desk,
+    readonly plan: Plan,
+    readonly step: PlannedStep,
+  ) {}
+
+  /**
+   * One step in the runbook's words. A step that fails for good leaves the decision to a person: what was done so far
+   * is kept, `continue` tries the step again, `reject` gives up.
+   */
+  async do<T>(name: string, run: (host: HostActivities) => Promise<T>): Promise<T> {
+    const { work, desk, plan, step } = this;
+    const host = plan.binding.targetHost;
+    for (;;) {
+      try {
+        const result = await work.phase(name, () => run(recovery(host, name)));
+        await light(host, `note: ${name}`).journal({ ...step, step: name, text: 'done' });
+        return result;
+      } catch (error) {
+        if (isCancelled(error)) throw error;
+        await this.note(name, `failed: ${sentence(error)}`);
+        const asked = `step "${name}" failed: ${sentence(error)} — \`reprise continue ${step.workflowId}\` tries it again, \`reprise reject ${step.workflowId} --reason ...\` gives up; nothing was deleted`;
+        work.show('paused', asked);
+        if ((await this.waiting(() => desk.afterFailure(`"${name}" failed: continue or reject`))) === 'rejected') throw this.givenUp(name);
+        work.show('running');
+      }
+    }
+  }
+
+  async note(step: string, text: string): Promise<void> {
+    await light(this.plan.binding.targetHost, `note: ${step}`).journal({ ...this.step, step, text });
+  }
+
+  /** Time that a person takes is shown apart from the recovery's own. */
+  async waiting<T>(run: () => Promise<T>): Promise<T> {
+    const before = Date.now();
+    try {
+      return await run();
+    } finally {
+      this.waitedSeconds += (Date.now() - before) / 1000;
+    }
+  }
+
+  givenUp(where: string): Error {
+    const because = this.desk.rejectedBecause;
+    return refusal('approval-refused', `given up at "${where}" by ${because?.by ?? 'unnamed'}: ${because?.reason ?? 'no reason'}`, 'the old data was kept: reprise kept list');
+  }
+
+  hook(name: string): Promise<void> | null {
+    const { plan, step } = this;
+    if (!plan.binding.hooks.includes(name)) return null;
+    return this.do(name, (host) => host.runHook({ ...step, hook: name }));
+  }
+}

@@ -1,0 +1,28 @@
+import { workflowInfo } from '@temporalio/workflow';
+import type { RotateInput, RotateOutput } from './api.js';
+import { holding, operationOf, untilHostAnswers } from './holding.js';
+import { control, heavy } from './proxies.js';
+import { Work, concluded, refusal } from './work.js';
+
+/** Removes what retention lets go, each with its reason; gives way to whoever holds the repository (B3, F29, F30). */
+export async function rotate(input: RotateInput): Promise<RotateOutput> {
+  const work = new Work('rotate', input.cluster);
+  return concluded(work, async () => {
+    const { cluster, policy } = input;
+    const step = { cluster, operationId: operationOf(input.operationId), workflowId: workflowInfo().workflowId };
+    const { host, policies } = await control.describeCluster({ cluster });
+    const facts = policies[policy];
+    if (!facts) throw refusal('not-found', `cluster ${cluster} has no backup policy "${policy}"`, `its policies: ${Object.keys(policies).join(', ')}`);
+    await untilHostAnswers(work, host);
+
+    const claim = { cluster, operationId: step.operationId, kind: 'rotation' as const, policy, engine: facts.engine, repository: facts.repository };
+    const run = async (): Promise<RotateOutput> => {
+      const rotation = await work.phase('rotate', () => heavy(host, 'remove what retention lets go').rotateBackups({ ...step, policy, dryRun: false }));
+      work.show('completed', null, rotation.refused ? `**Refused:** ${rotation.refused.reason}` : `**Removed:** ${rotation.removed.join(', ') || 'nothing'}`);
+      return rotation;
+    };
+    return holding(claim, run, async (holder) => {
+      throw refusal('lock-held', `${holder.kind} of policy ${holder.policy} holds ${cluster} since ${holder.since}`, `wait for ${holder.workflowId}: reprise watch ${holder.workflowId}`);
+    });
+  });
+}

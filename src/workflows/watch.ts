@@ -1,0 +1,78 @@
+import { ActivityFailure, ParentClosePolicy, TimeoutFailure, WorkflowExecutionAlreadyStartedError, continueAsNew, getExternalWorkflowHandle, sleep, startChild, workflowInfo } from '@temporalio/workflow';
+import type { WatchFinding } from '../activities/api.js';
+import { incidentWorkflowId, signalNames } from '../domain/names.js';
+import type { WatchInput } from './api.js';
+import { incident } from './incident.js';
+import { control, watching } from './proxies.js';
+import { Work, isCancelled } from './work.js';
+
+/**
+ * Watches one cluster for ever. The activity on the host returns only on a change; when it stops heartbeating and no
+ * worker of the host polls, that is a finding of its own: layer host (S1).
+ */
+export async function watch(input: WatchInput): Promise<void> {
+  const { cluster } = input;
+  const work = new Work('watch', cluster);
+  let open = input.openIncident ?? null;
+  let down = input.down ?? false;
+  let silentSince: string | null = null;
+
+  for (;;) {
+    if (workflowInfo().continueAsNewSuggested) await continueAsNew<typeof watch>({ cluster, openIncident: open, down });
+    work.show('running', null, down ? `${cluster} does not answer${open ? `; incident ${open}` : ''}` : `${cluster} answers`);
+    const finding = await look();
+    if (open && !(await control.workflowIsOpen({ workflowId: open }))) open = null;
+    if (finding?.state === 'down') {
+      down = true;
+      open ??= await openIncident(finding);
+    } else if (finding?.state === 'up') {
+      down = false;
+      if (open) await tell(open);
+    }
+    // An incident that was closed while the cluster is still down is not opened again by itself: a person closed it.
+  }
+
+  async function look(): Promise<WatchFinding | null> {
+    const { host } = await control.describeCluster({ cluster });
+    const began = new Date().toISOString();
+    try {
+      const finding = await watching(host).watchCluster({ cluster, down });
+      silentSince = null;
+      return finding;
+    } catch (error) {
+      if (isCancelled(error)) throw error;
+      const silent = error instanceof ActivityFailure && error.cause instanceof TimeoutFailure && !(await control.hostAnswers({ host }));
+      if (!silent) {
+        await sleep('1s', { summary: 'the watch was interrupted; it starts again' });
+        return null;
+      }
+      silentSince ??= began;
+      return down ? null : { state: 'down', layer: 'host', reason: `no worker of host ${host} answers`, since: silentSince };
+    }
+  }
+
+  async function openIncident(finding: WatchFinding): Promise<string> {
+    const operationId = `${cluster}-${finding.since.replace(/[-:]|\.\d+/g, '')}`;
+    const workflowId = incidentWorkflowId(cluster, 'instance-loss', operationId);
+    try {
+      await startChild(incident, {
+        workflowId,
+        parentClosePolicy: ParentClosePolicy.ABANDON,
+        staticSummary: `${cluster} does not answer (${finding.layer ?? 'unknown'})`,
+        args: [{ cluster, scenario: 'instance-loss' as const, operationId, requester: 'watch', firstFailedAt: finding.since, finding: { layer: finding.layer ?? 'unknown', reason: finding.reason } }],
+      });
+    } catch (error) {
+      if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
+    }
+    return workflowId;
+  }
+
+  async function tell(workflowId: string): Promise<void> {
+    try {
+      await getExternalWorkflowHandle(workflowId).signal(signalNames.clusterAnswers);
+    } catch (error) {
+      // It ended in the meantime: nobody is left to be told.
+      if (isCancelled(error)) throw error;
+    }
+  }
+}

@@ -1,0 +1,72 @@
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+
+/**
+ * Servers outlive a test run that is interrupted or killed, and no handler runs after SIGKILL. So a small
+ * shell watches our end of a pipe: when it closes without a word, we are gone, and the shell clears up.
+ *
+ * A process is known by its pid and its start time (field 22 of its stat): a pid alone may be another's by then.
+ */
+const script = `
+trap '' INT TERM HUP
+started() { sed "s/.*) //" "/proc/$1/stat" 2>/dev/null | grep -v "^Z" | cut -d" " -f20; }
+same() { [ -n "$2" ] && [ "$(started "$1")" = "$2" ]; }
+pids=; dirs=
+while IFS= read -r line; do
+  case "$line" in
+    "pid "*) p=\${line#pid }; pids="$pids $p:$(started "$p")" ;;
+    "dir "*) dirs="$dirs
+\${line#dir }" ;;
+    done) exit 0 ;;
+  esac
+done
+for p in $pids; do if same "\${p%:*}" "\${p#*:}"; then kill -INT "\${p%:*}"; fi; done
+for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+  left=; for p in $pids; do if same "\${p%:*}" "\${p#*:}"; then left=yes; fi; done
+  [ -n "$left" ] || break
+  sleep 0.25
+done
+for p in $pids; do if same "\${p%:*}" "\${p#*:}"; then kill -KILL "\${p%:*}"; fi; done
+printf '%s\\n' "$dirs" | while IFS= read -r d; do [ -z "$d" ] || rm -rf -- "$d"; done
+`;
+
+/** The reaper's own processes, which are no leak. */
+export const reaperPids = new Set<number>();
+
+export class Reaper {
+  private readonly shell: ChildProcess;
+
+  constructor() {
+    this.shell = spawn('sh', ['-c', script], { stdio: ['pipe', 'ignore', 'ignore'], detached: true, cwd: '/' });
+    if (this.shell.pid !== undefined) reaperPids.add(this.shell.pid);
+    this.shell.stdin?.on('error', () => undefined);
+    // Neither may keep jest from ending.
+    this.shell.unref();
+    (this.shell.stdin as unknown as { unref?: () => void } | null)?.unref?.();
+  }
+
+  /** Has a process interrupted, then killed, if we die before `done`. */
+  process(pid: number): void {
+    this.tell(`pid ${pid}`);
+  }
+
+  /** Has a directory removed if we die before `done`. */
+  directory(path: string): void {
+    this.tell(`dir ${path}`);
+  }
+
+  /** All is cleared up already. */
+  done(): void {
+    this.tell('done');
+    this.shell.stdin?.end();
+  }
+
+  /** Closes the pipe without a word, as our death would. */
+  abandon(): void {
+    this.shell.stdin?.end();
+  }
+
+  private tell(line: string): void {
+    this.shell.stdin?.write(`${line}\n`);
+  }
+}

@@ -1,0 +1,37 @@
+import { existsSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { expect, test } from '@jest/globals';
+import { failOnLeakedProcesses } from '../../helpers/leaks.js';
+import { createDatabaseFromTemplate, runQuery, startScratchCluster } from '../../helpers/postgres.js';
+import { tempDir } from '../../helpers/temp.js';
+
+failOnLeakedProcesses();
+
+test('each test file has databases of its own, also copies of another', async () => {
+  const first = await createDatabaseFromTemplate();
+  await first.query('CREATE TABLE t (x int); INSERT INTO t VALUES (7)');
+  const second = await createDatabaseFromTemplate(first.name);
+  const { rows } = await second.query('SELECT x FROM t WHERE x = $1', [7]);
+  expect(rows).toEqual([{ x: 7 }]);
+});
+
+test('a scratch cluster archives, dies, starts again and goes', async () => {
+  const archive = await tempDir('archive');
+  const cluster = await startScratchCluster({ archive: `cp %p ${archive}/%f` });
+  expect((await stat(cluster.dataDir)).mode & 0o777).toBe(0o700);
+
+  const { rows } = await runQuery(cluster, 'postgres', 'SELECT pg_walfile_name(pg_switch_wal()) AS name');
+  const [row] = rows as { name: string }[];
+  for (let tries = 0; tries < 200 && !existsSync(`${archive}/${row?.name}`); tries++) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  expect(existsSync(`${archive}/${row?.name}`)).toBe(true);
+
+  await cluster.kill();
+  expect(await cluster.pid()).toBeUndefined();
+  await cluster.start();
+  await runQuery(cluster, 'postgres', 'SELECT 1');
+
+  await cluster.remove();
+  expect(existsSync(cluster.root)).toBe(false);
+});

