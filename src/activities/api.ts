@@ -93,7 +93,7 @@ export interface CheckResult {
 export interface Diagnosis {
   readonly answers: boolean;
   /** First layer that fails: host, port, login, query; null where all answer. */
-  readonly layer: string | null;
+  readonly layer: 'host' | 'port' | 'login' | 'query' | null;
   readonly reason: string;
   readonly dataDirectory: 'whole' | 'damaged' | 'missing' | 'empty' | 'unknown';
   readonly walReadable: boolean;

@@ -41,6 +41,8 @@ function fromTemporal(link: Link, chain: readonly Link[]): RepriseError | undefi
       return new RepriseError('not-found', `there is no schedule ${String(link['scheduleId'])}`, 'see `reprise schedule list`, or create it with `reprise schedule apply`');
     case 'NamespaceNotFoundError':
       return new RepriseError('not-found', `Temporal has no namespace ${String(link['namespace'])}`, 'set TEMPORAL_NAMESPACE, or create the namespace');
+    case 'WorkflowUpdateRPCTimeoutOrCancelledError':
+      return new RepriseError('host-without-worker', 'no worker answered in time; the decision may still be taken up', 'look with `reprise status`, and see that a worker runs');
     case 'BinaryNotFoundError':
       return withHint('tool-missing', link.message);
     default:

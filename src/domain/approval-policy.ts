@@ -95,7 +95,7 @@ function refuse(code: ErrorCode, reason: string, hint: string): ApprovalJudgemen
 }
 
 /** The very lines to paste, with the one thing nobody can guess left in capitals. */
-function linesToAdd(action: string, cluster: string): string {
+export function linesToAdd(action: string, cluster: string): string {
   return [
     'add these lines to reprise.yml, put in who may approve, restart the workers and send continue:',
     'clusters:',

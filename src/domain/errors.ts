@@ -51,6 +51,10 @@ export const errorTable = {
   'host-without-worker': { exit: 5, retryable: true },
   timeout: { exit: 124, retryable: false },
   interrupted: { exit: 130, retryable: false },
+  'query-failed': { exit: 1, retryable: false },
+  'query-timeout': { exit: 1, retryable: true },
+  'extension-missing': { exit: 9, retryable: false },
+  'locale-missing': { exit: 9, retryable: false },
 } as const;
 
 export type ErrorCode = keyof typeof errorTable;

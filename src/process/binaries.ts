@@ -5,6 +5,7 @@
 import { access, constants, readdir } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { delimiter, dirname, isAbsolute, join } from 'node:path';
+import { RepriseError } from '../domain/errors.js';
 
 /** Versions that scripts/setup fetches; a unit test holds both sides to the same numbers. */
 export const TEMPORAL_VERSION = '1.9.1';
@@ -70,6 +71,22 @@ export async function findPostgresBin(version?: number): Promise<string> {
 export function cacheDirectory(): string {
   const named = process.env['REPRISE_CACHE'];
   return named !== undefined && named !== '' ? named : join(homedir(), '.cache', 'reprise');
+}
+
+/**
+ * The program as a path: a name is looked up in PATH, a path must be absolute and exist.
+ * @throws RepriseError `tool-missing`
+ */
+export async function requireProgram(program: string): Promise<string> {
+  // A relative path would mean another program in another working directory.
+  const named = program.includes('/') ? isAbsolute(program) : program !== '';
+  const found = named ? await (isAbsolute(program) ? executable(program) : fromPath(program)) : undefined;
+  if (found !== undefined) return found;
+  throw new RepriseError(
+    'tool-missing',
+    `${program === '' ? 'a program without a name' : program} was not found on this host`,
+    'Install it, or correct its path in the configuration, then run `reprise doctor`.',
+  );
 }
 
 async function debianVersions(): Promise<number[]> {

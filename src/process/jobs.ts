@@ -84,4 +84,6 @@ export interface JobsContext {
   readonly leaveOnAbort: () => boolean;
   /** Called at least every 2 s while a job is watched. */
   readonly report: (progress: Progress | undefined, job: JobView) => void;
+  /** Time a tool has between SIGTERM and SIGKILL when it is cancelled or stalled; default 10,000. */
+  readonly graceMs?: number;
 }

@@ -29,7 +29,10 @@ export interface ReadableStorage {
   read(key: string): Promise<Buffer>;
   open(key: string): Promise<Readable>;
   stat(key: string): Promise<StoredObject | null>;
-  /** All objects below a prefix, in key order, streamed so that a million fit. */
+  /**
+   * All objects below a folder (`''` = all; the slash at its end may be left out, and `a` never finds `ab/c`), in the
+   * byte order of their keys, streamed so that a million fit. A folder that does not exist is empty.
+   */
   list(prefix: string): AsyncIterable<StoredObject>;
   /** Absolute path where `capabilities.localPath`; throws `capability-missing` elsewhere. Refuses what leaves the root (F37). */
   localPath(key: string): string;
@@ -42,8 +45,12 @@ export interface WritableStorage extends ReadableStorage {
   createIfAbsent(key: string, body: Buffer | string): Promise<boolean>;
   /** Atomically replaces a small object. */
   write(key: string, body: Buffer | string): Promise<void>;
+  /** Removes one object, never a folder; what is not there is no error. */
   remove(key: string): Promise<void>;
-  /** Makes a finished file from an incomplete one by an atomic rename within the repository; refuses to overwrite. */
+  /**
+   * Makes a finished file (or directory) from an incomplete one, atomically, within the repository; `conflict` instead of
+   * overwriting. Repeated after success (the first key gone, the second there) it does nothing.
+   */
   publish(fromKey: string, toKey: string): Promise<void>;
   /** Directory for incomplete files, owner-only, created where missing and given to `owner` when running as root. */
   prepare(prefix: string, owner?: { uid: number; gid: number }): Promise<void>;

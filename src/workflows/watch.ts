@@ -1,4 +1,5 @@
-import { ActivityFailure, ParentClosePolicy, TimeoutFailure, WorkflowExecutionAlreadyStartedError, continueAsNew, getExternalWorkflowHandle, sleep, startChild, workflowInfo } from '@temporalio/workflow';
+import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
+import { ActivityFailure, ParentClosePolicy, TimeoutFailure, continueAsNew, getExternalWorkflowHandle, sleep, startChild, workflowInfo } from '@temporalio/workflow';
 import type { WatchFinding } from '../activities/api.js';
 import { incidentWorkflowId, signalNames } from '../domain/names.js';
 import type { WatchInput } from './api.js';

@@ -1,5 +1,7 @@
 import { RepriseError } from '../../domain/errors.js';
 import type { ErrorCode } from '../../domain/errors.js';
+import { tellingLine } from '../../process/output-tail.js';
+import { redact } from '../../process/redact.js';
 
 interface Rule {
   readonly pattern: RegExp;
@@ -43,8 +45,8 @@ const rules: readonly Rule[] = [
   {
     pattern: /canceling statement due to lock timeout/i,
     code: 'tool-failed',
-    message: 'a table stayed locked for longer than lock_wait_timeout',
-    hint: 'look in pg_stat_activity for who holds the lock, or give the policy a longer lock_wait_timeout',
+    message: 'a table stayed locked for longer than the dump waits',
+    hint: 'look in pg_stat_activity for who holds the lock, and run the backup again when it is free',
   },
   {
     pattern: /password authentication failed|no password supplied/i,
@@ -66,21 +68,16 @@ const rules: readonly Rule[] = [
   },
 ];
 
-/** Error for a tool that ended badly, from the end of its stderr, of which nothing that may hold a row's value is kept. */
+/** Error for a tool that ended badly, from the end of its stderr, without row values; no hint where its words are not known. */
 export function toolError(tool: string, stderr: string): RepriseError {
   const rule = rules.find(({ pattern }) => pattern.test(stderr));
   if (rule !== undefined) return new RepriseError(rule.code, `${tool}: ${rule.message}`, rule.hint);
-  const line = stderr.split('\n').find((one) => one.includes('error:')) ?? stderr.trim().split('\n').at(-1) ?? '';
-  const said = withoutValues(line);
-  return new RepriseError('tool-failed', `${tool} failed${said === '' ? ' without a word' : `: ${said}`}`, `read the tool's stderr in the host's job records`);
+  const line = withoutValues(tellingLine(stderr));
+  return new RepriseError('tool-failed', `${tool} failed${line === '' ? '' : `: ${line}`}`);
 }
 
-/** First line of a message, short, with what may be a row's value blotted out: a value stands after a colon or `=`. */
+/** First line of a message, short, without row values or secrets (F39). */
 export function withoutValues(message: string): string {
-  const [line = ''] = message.split('\n');
-  return line
-    .replaceAll(/(: |=)"[^"]*"/g, '$1"…"')
-    .replaceAll(/=\([^)]*\)/g, '=(…)')
-    .slice(0, 300)
-    .trim();
+  const [line = ''] = redact(message).split('\n');
+  return line.slice(0, 300).trim();
 }

@@ -1,4 +1,4 @@
-import { lstat, rm } from 'node:fs/promises';
+import { lstat, rm, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { RepriseError } from '../../domain/errors.js';
 import { keyComponents, prefixComponents } from '../keys.js';
@@ -70,7 +70,7 @@ export function openDirectory(options: DirectoryOptions): WritableStorage {
     async remove(key) {
       const path = checkedPath(root, keyComponents(key));
       try {
-        await rm(path, { recursive: true, force: true });
+        await unlink(path);
         await syncDirectory(dirname(path));
       } catch (error) {
         // Nothing there, or not even its folder: removed already.

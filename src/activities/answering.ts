@@ -1,0 +1,139 @@
+import { RepriseError } from '../domain/errors.js';
+import type { Answers, IncidentLine, Question } from '../domain/questions.js';
+import type { CatalogueState } from '../domain/catalogue.js';
+import type { KeptItem } from '../domain/records.js';
+import { removeKept } from '../postgres/kept.js';
+import { readJobs } from '../process/supervisor.js';
+import type { HostActivities } from './api.js';
+import { planRotation, withoutContents } from './backups.js';
+import type { HostDependencies } from './dependencies.js';
+import { type ActivityRun, guarded } from './guarded.js';
+import { makePlan } from './planning.js';
+import { type Session, currentBackups, openSession, record } from './session.js';
+import { diagnoseCluster } from './watching.js';
+
+type Answer<K extends Question['kind']> = (question: Extract<Question, { kind: K }>, deps: HostDependencies, run: ActivityRun) => Promise<Answers[K]>;
+
+/** Reads and small writes of the command line, on the host that owns the data. */
+const answers: { readonly [K in Question['kind']]: Answer<K> } = {
+  backups: async ({ cluster }, deps, run) => {
+    const found = await Promise.all((await sessionsOf(deps, cluster)).map((session) => currentBackups(session, run)));
+    return { backups: found.flat().map(withoutContents) };
+  },
+  backup: async ({ id }, deps, run) => ({ backup: (await findBackup(deps, id, run)).backup }),
+  hold: async ({ id, until, reason, by }, deps, run) => {
+    const { session } = await findBackup(deps, id, run);
+    const at = new Date().toISOString();
+    await record(session, { operationId: `hold/${id}/${at}` }, 'hold', { kind: 'hold', backupId: id, until, reason }, by);
+    return { backup: withoutContents((await findBackup(deps, id, run)).backup) };
+  },
+  release: async ({ id, by }, deps, run) => {
+    const { session } = await findBackup(deps, id, run);
+    await record(session, { operationId: `release/${id}/${new Date().toISOString()}` }, 'release', { kind: 'release', backupId: id }, by);
+    return { backup: withoutContents((await findBackup(deps, id, run)).backup) };
+  },
+  kept: async ({ cluster }, deps) => ({ kept: await keptItems(deps, cluster) }),
+  'kept-drop': async ({ id, by, dryRun }, deps) => {
+    const item = (await keptItems(deps)).find((kept) => kept.id === id);
+    if (!item) throw new RepriseError('not-found', `no old data is kept under "${id}"`, 'reprise kept list');
+    if (!dryRun) {
+      const session = await openSession(deps, item.cluster);
+      await removeKept(item, session.cluster.connection);
+      await record(session, { operationId: item.operationId }, `dropped/${item.id}`, { kind: 'kept-dropped', keptId: item.id }, by);
+    }
+    return { dropped: [item] };
+  },
+  incidents: async ({ cluster }, deps) => {
+    const states = await Promise.all((await sessionsOf(deps, cluster)).map(async (session) => incidentLines(session, await session.catalogue.state())));
+    return { incidents: states.flat() };
+  },
+  incident: async ({ id }, deps) => {
+    const { session, line, operationId } = await findIncident(deps, id);
+    const records = (await session.catalogue.records()).filter((entry) => entry.operationId === operationId || entry.operationId.startsWith(`${operationId}-`));
+    return { incident: line, records, outcome: (await session.catalogue.state()).outcomes.get(operationId)?.outcome ?? null };
+  },
+  report: async ({ id }, deps) => {
+    const operationId = operationOfId(id);
+    for (const session of await sessionsOf(deps)) {
+      const markdown = await session.catalogue.incidentDocument(operationId);
+      if (markdown !== null) return { markdown };
+    }
+    throw new RepriseError('not-found', `there is no incident document of ${id}`, 'it is written when the recovery ends; meanwhile: reprise incident show');
+  },
+  plan: async ({ kind: _kind, ...request }, deps, run) => {
+    const session = await openSession(deps, request.cluster);
+    return { plan: await makePlan(session, { ...request, workflowId: 'dry-run' }, run) };
+  },
+  rotation: async ({ cluster, policy }, deps, run) => {
+    const { keep, remove, refused } = await planRotation(await openSession(deps, cluster), policy, run);
+    return { keep, remove, ...(refused ? { refused } : {}) };
+  },
+  diagnose: async ({ cluster }, deps) => {
+    const found = await diagnoseCluster(deps, cluster);
+    const wal = found.walReadable ? 'its WAL can be read' : 'no WAL can be read';
+    return {
+      cluster,
+      reachable: found.answers,
+      ...(found.layer ? { layer: found.layer, reason: found.reason } : {}),
+      ...(found.dataDirectory === 'unknown' ? {} : { dataDirectory: { state: found.dataDirectory, reason: wal } }),
+    };
+  },
+  jobs: async ({ cluster, operationId }, deps) => ({ jobs: await readJobs((await openSession(deps, cluster)).host.stateDir, operationId) }),
+  host: async ({ host }, deps) => ({ findings: await deps.inspectHost(deps.config, host) }),
+};
+
+export function answeringActivities(deps: HostDependencies): Pick<HostActivities, 'answer'> {
+  return {
+    answer: guarded('answer', ({ question }, run) => {
+      const answer = answers[question.kind] as Answer<Question['kind']>;
+      return answer(question as never, deps, run);
+    }),
+  };
+}
+
+/** Clusters of this host, or the one named. */
+async function sessionsOf(deps: HostDependencies, cluster?: string): Promise<readonly Session[]> {
+  const names = cluster ? [cluster] : Object.values(deps.config.clusters).filter(({ host }) => host === deps.host).map(({ name }) => name);
+  return Promise.all(names.map((name) => openSession(deps, name)));
+}
+
+async function findBackup(deps: HostDependencies, id: string, run: ActivityRun) {
+  for (const session of await sessionsOf(deps)) {
+    const backup = (await currentBackups(session, run)).find((candidate) => candidate.id === id);
+    if (backup) return { session, backup };
+  }
+  throw new RepriseError('not-found', `there is no backup "${id}"`, 'see what there is: reprise backup list');
+}
+
+async function keptItems(deps: HostDependencies, cluster?: string): Promise<readonly KeptItem[]> {
+  const states = await Promise.all((await sessionsOf(deps, cluster)).map((session) => session.catalogue.state()));
+  return states.flatMap(({ kept }) => kept);
+}
+
+const CLOSED = ['closed', 'dismissed'];
+
+function incidentLines({ cluster }: Session, state: CatalogueState): readonly IncidentLine[] {
+  return [...state.incidents.values()].map((incident) => ({
+    id: incident.id,
+    cluster: cluster.name,
+    scenario: incident.scenario,
+    state: incident.state,
+    openedAt: incident.openedAt,
+    closedAt: CLOSED.includes(incident.state) ? incident.updatedAt : null,
+  }));
+}
+
+async function findIncident(deps: HostDependencies, id: string) {
+  for (const session of await sessionsOf(deps)) {
+    const state = await session.catalogue.state();
+    const incident = [...state.incidents.values()].find((candidate) => candidate.id === id || candidate.operationId === operationOfId(id));
+    const line = incidentLines(session, state).find((candidate) => candidate.id === incident?.id);
+    if (incident && line) return { session, line, operationId: incident.operationId };
+  }
+  throw new RepriseError('not-found', `there is no incident "${id}"`, 'see what there is: reprise incident list');
+}
+
+/** The operation id is the last part of a workflow id. */
+function operationOfId(id: string): string {
+  return id.slice(id.lastIndexOf('/') + 1);
+}

@@ -1,0 +1,99 @@
+import { judgeApproval } from '../domain/approval-policy.js';
+import type { ClusterConfig } from '../domain/config.js';
+import { RepriseError } from '../domain/errors.js';
+import type { Approval, Plan } from '../domain/plan.js';
+import { planDigest } from '../records/digest.js';
+import { type HostState, openHostState } from '../records/host-state.js';
+import type { ApprovalAnswer, HostActivities, PlannedStep, StepInput } from './api.js';
+import type { HostDependencies } from './dependencies.js';
+import { guarded } from './guarded.js';
+import { type Session, openSession, record } from './session.js';
+
+/** Approvals are judged, kept and checked on the host that holds the plan, outside Temporal (F31–F33). */
+export function approvalActivities(deps: HostDependencies): Pick<HostActivities, 'recordApproval' | 'recordRejection'> {
+  return {
+    recordApproval: guarded('recordApproval', async (step) => {
+      const session = await openSession(deps, step.cluster);
+      const { approval } = step;
+      const answer = await judge(session, step, approval);
+      const what = `${step.plan}/${approval.by}/${Date.now()}`;
+      await (answer.accepted
+        ? record(session, step, `approval/${what}`, { kind: 'approval', digest: step.plan, approval, assurance: 'asserted' }, approval.by)
+        : record(session, step, `refusal/${what}`, { kind: 'refusal', digest: step.plan, by: approval.by, code: answer.code ?? 'approval-refused', reason: answer.reason ?? '' }, approval.by));
+      return answer;
+    }),
+    recordRejection: guarded('recordRejection', async (step) => {
+      const session = await openSession(deps, step.cluster);
+      await record(session, step, `rejected/${step.plan ?? 'none'}`, { kind: 'journal', workflowId: step.workflowId, step: 'decision', text: `rejected by ${step.by}: ${step.reason}` }, step.by);
+    }),
+  };
+}
+
+async function judge(session: Session, step: PlannedStep & StepInput, approval: Approval): Promise<ApprovalAnswer> {
+  const state = openHostState(session.host.stateDir);
+  const plan = await knownPlan(state, step.plan);
+  const earlier = await state.approvals(plan.digest);
+  const verdict = judgeApproval({ plan, approval, earlier, policy: policyFor(session.cluster, plan), now: new Date() });
+  if (!verdict.accepted) return { accepted: false, missing: 0, code: verdict.code, reason: verdict.reason, hint: verdict.hint };
+  await state.saveApproval(plan.digest, approval, new Date().toISOString());
+  return { accepted: true, missing: verdict.missing };
+}
+
+/**
+ * Lets a destructive step pass, or throws why not. The host looks for itself: the plan's record and its digest, the
+ * approvals against the policy of *its* config, the time they were given, and the ledger, in which a plan is used by
+ * one operation only and never again once closed. Whoever started the workflow or the activity has no say in it.
+ */
+export async function authorize(session: Session, step: PlannedStep): Promise<Plan> {
+  const state = openHostState(session.host.stateDir);
+  const plan = await knownPlan(state, step.plan);
+  const { binding } = plan;
+  if (planDigest(binding) !== plan.digest || binding.operationId !== step.operationId || binding.cluster !== session.cluster.name) {
+    throw new RepriseError('plan-unknown', `plan ${step.plan.slice(0, 12)} is not a plan of operation ${step.operationId}`, 'start the recovery again: reprise recover');
+  }
+  if (binding.targetHost !== session.deps.host) {
+    throw new RepriseError('plan-unknown', `plan ${step.plan.slice(0, 12)} is for host ${binding.targetHost}, this is ${session.deps.host}`);
+  }
+  const used = await state.usedBy(plan.digest);
+  if (await state.isClosed(plan.digest)) throw new RepriseError('approval-used', `plan ${plan.digest.slice(0, 12)} was carried out and closed; its approval cannot be used again`, 'make a new plan: reprise recover');
+  if (!used) {
+    if (binding.configDigest !== session.deps.config.digest) {
+      throw new RepriseError('plan-stale', 'the configuration of this host is not the one the plan was made with', 'restart the worker with the config that was approved, or make a new plan');
+    }
+    await requireApprovals(session.cluster, plan, state);
+  }
+  if (!(await state.markUsed(plan.digest, step.operationId))) {
+    throw new RepriseError('approval-used', `plan ${plan.digest.slice(0, 12)} is used by another operation`, 'make a new plan: reprise recover');
+  }
+  return plan;
+}
+
+async function requireApprovals(cluster: ClusterConfig, plan: Plan, state: HostState): Promise<void> {
+  const policy = policyFor(cluster, plan);
+  const given = await state.approvals(plan.digest);
+  const accepted: Approval[] = [];
+  let missing = policy?.approvers ?? 1;
+  for (const one of given) {
+    const verdict = judgeApproval({ plan, approval: one, earlier: accepted, policy, now: new Date(one.at) });
+    if (!verdict.accepted) continue;
+    accepted.push(one);
+    missing = verdict.missing;
+  }
+  if (!policy || missing > 0 || accepted.length === 0) {
+    throw new RepriseError('approval-refused', `plan ${plan.digest.slice(0, 12)} lacks ${missing} approval(s) on this host`, 'approve it: reprise approve');
+  }
+  const last = Math.max(...given.map(({ at }) => Date.parse(at)));
+  if (Date.now() > last + policy.executeWithinSeconds * 1000) {
+    throw new RepriseError('plan-expired', `plan ${plan.digest.slice(0, 12)} was approved more than ${policy.executeWithinSeconds} s ago`, 'approve it again after a fresh look');
+  }
+}
+
+async function knownPlan(state: HostState, digest: string): Promise<Plan> {
+  const plan = await state.readPlan(digest);
+  if (!plan) throw new RepriseError('plan-unknown', `this host holds no plan ${digest.slice(0, 12)}`, 'plans are made by `reprise recover`; one made elsewhere is not accepted');
+  return plan;
+}
+
+function policyFor(cluster: ClusterConfig, plan: Plan) {
+  return cluster.approvals[plan.binding.action];
+}

@@ -1,0 +1,121 @@
+import { RepriseError } from '../domain/errors.js';
+import { planRetention } from '../domain/retention.js';
+import type { Backup } from '../domain/backup.js';
+import type { RotateOutput } from '../domain/rotation.js';
+import type { MadeBackup } from '../engines/engine.js';
+import type { BackupStep, HostActivities, StepInput } from './api.js';
+import type { HostDependencies } from './dependencies.js';
+import { type ActivityRun, guarded } from './guarded.js';
+import { proveByRestore } from './proof.js';
+import { type Session, clusterLocks, currentBackups, engineContext, engineFor, openSession, policyOf, record } from './session.js';
+
+type BackupActivities = Pick<HostActivities, 'preflightBackup' | 'runBackup' | 'proveBackup' | 'readBackups' | 'rotateBackups' | 'recordSkipped' | 'recordFailed'>;
+
+/** Backup, proof and rotation: each finds what an earlier attempt of the same operation did. */
+export function backupActivities(deps: HostDependencies): BackupActivities {
+  return {
+    preflightBackup: guarded('preflightBackup', async (step, run) => {
+      const session = await openSession(deps, step.cluster);
+      const policy = policyOf(session, step.policy);
+      return engineFor(session, policy).preflightBackup(await backupContext(session, step, run));
+    }),
+    runBackup: guarded('runBackup', async (step, run) => {
+      const session = await openSession(deps, step.cluster);
+      return (await makeBackup(session, step, run)).map((backup) => backup.id);
+    }),
+    proveBackup: guarded('proveBackup', async (step, run) => prove(await openSession(deps, step.cluster), step, step.backupId, step.level, run)),
+    readBackups: guarded('readBackups', async ({ cluster, backupIds }, run) => {
+      const backups = await currentBackups(await openSession(deps, cluster), run);
+      return backups.filter((backup) => backupIds.includes(backup.id)).map(withoutContents);
+    }),
+    rotateBackups: guarded('rotateBackups', async (step, run) => rotate(await openSession(deps, step.cluster), step, run)),
+    recordSkipped: guarded('recordSkipped', async (step) => {
+      await record(await openSession(deps, step.cluster), step, 'skipped', { kind: 'backup-skipped', policy: step.policy, reason: step.reason });
+    }),
+    recordFailed: guarded('recordFailed', async (step) => {
+      await record(await openSession(deps, step.cluster), step, 'failed', { kind: 'backup-failed', policy: step.policy, code: step.code, reason: step.reason });
+    }),
+  };
+}
+
+async function backupContext(session: Session, step: BackupStep, run: ActivityRun) {
+  return engineContext(session, policyOf(session, step.policy), run, step.operationId, clusterLocks.backup(session.cluster.name, step.policy));
+}
+
+/** Makes and records the backups of a policy; the record is written last, so that nothing partial is ever listed. */
+export async function makeBackup(session: Session, step: BackupStep, run: ActivityRun): Promise<readonly MadeBackup[]> {
+  const engine = engineFor(session, policyOf(session, step.policy));
+  const made = await engine.backup(await backupContext(session, step, run), { type: step.type, startedAt: step.startedAt });
+  for (const backup of made) await record(session, step, `backup/${backup.id}`, { kind: 'backup', backup }, step.requestedBy);
+  return made;
+}
+
+/** Proves one backup and records the outcome: a proof, or a quarantine that keeps it from ever being offered. */
+export async function prove(session: Session, step: StepInput, backupId: string, level: 'verify' | 'restore', run: ActivityRun): Promise<{ ok: boolean; detail: string }> {
+  const backup = (await currentBackups(session, run)).find(({ id }) => id === backupId);
+  if (!backup) throw new RepriseError('not-found', `there is no backup ${backupId}`, `reprise backup list ${session.cluster.name}`);
+  if (backup.status === 'missing') throw new RepriseError('not-found', `${backupId} is recorded, but its files are gone`, 'take a new backup: reprise backup run');
+  const policy = policyOf(session, backup.policy);
+  const context = await engineContext(session, policy, run, `${step.operationId}/prove/${backup.label}`, []);
+  // What is being read must not be rotated away meanwhile.
+  const pinned = { operationId: `${step.operationId}/prove/${backup.label}` };
+  await record(session, pinned, 'pin', { kind: 'pin', backupIds: [backupId], walFrom: backup.wal?.start ?? null });
+  try {
+    const read = await engineFor(session, policy).verify(context, backup);
+    const verdict = read.ok && level === 'restore' ? await proveByRestore(session, context, backup) : read;
+    if (verdict.ok) {
+      const proof = { level: level === 'restore' ? ('restored' as const) : ('verified' as const), at: new Date().toISOString() };
+      await record(session, step, `proof/${backupId}/${level}`, { kind: 'proof', backupId, proof, detail: verdict.detail });
+    } else {
+      await record(session, step, `quarantine/${backupId}`, { kind: 'quarantine', backupId, reason: verdict.detail });
+    }
+    return { ok: verdict.ok, detail: verdict.detail };
+  } finally {
+    await record(session, pinned, 'unpin', { kind: 'unpin' });
+  }
+}
+
+/** What retention keeps and lets go, with reasons; reads only. */
+export async function planRotation(session: Session, policyName: string, run: ActivityRun) {
+  const policy = policyOf(session, policyName);
+  const backups = (await currentBackups(session, run, [policy])).filter((backup) => backup.policy === policy.name);
+  const pinned = (await session.catalogue.state()).pinnedBackups();
+  return { backups, ...planRetention({ backups, retention: policy.retention, now: new Date(), pinned }) };
+}
+
+/** Removes what retention lets go; each backup is looked at again right before it goes. */
+async function rotate(session: Session, step: StepInput & { policy: string; dryRun: boolean }, run: ActivityRun): Promise<RotateOutput> {
+  const { backups, keep, remove, refused } = await planRotation(session, step.policy, run);
+  if (refused || step.dryRun || remove.length === 0) return { keep, remove, removed: [], ...(refused ? { refused } : {}) };
+
+  const policy = policyOf(session, step.policy);
+  const engine = engineFor(session, policy);
+  const context = await engineContext(session, policy, run, step.operationId, []);
+  const doomed = remove.map(({ id }) => backups.find((backup) => backup.id === id)).filter((backup) => backup !== undefined);
+  const plan = await engine.planRemoval(context, doomed.map(({ label }) => label));
+  const unexpected = plan.labels.filter((label) => !doomed.some((backup) => backup.label === label));
+  if (unexpected.length > 0) {
+    throw new RepriseError('rotation-refused', `removing ${doomed.map(({ id }) => id).join(', ')} would also remove ${unexpected.join(', ')}`, 'keep them all, or release what holds the chain');
+  }
+  const removed: string[] = [];
+  for (const backup of dependantsFirst(doomed)) {
+    // Looked at again right before: a recovery may have pinned it since the plan.
+    if ((await session.catalogue.state()).pinnedBackups().has(backup.id)) continue;
+    await engine.remove(context, [backup.label]);
+    const reason = remove.find(({ id }) => id === backup.id)?.reason ?? 'retention';
+    await record(session, step, `removed/${backup.id}`, { kind: 'removed', backupId: backup.id, reason });
+    removed.push(backup.id);
+  }
+  return { keep, remove, removed };
+}
+
+function dependantsFirst(backups: readonly Backup[]): readonly Backup[] {
+  return [...backups].sort((a, b) => (a.startedAt < b.startedAt ? 1 : -1));
+}
+
+/** Row counts of every table stay in the records: a history has no use for them. */
+export function withoutContents(backup: Backup): Backup {
+  const { contents: _contents, ...rest } = backup;
+  return rest;
+}
+

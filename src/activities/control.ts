@@ -1,0 +1,99 @@
+import { Context } from '@temporalio/activity';
+import { type Client, WithStartWorkflowOperation } from '@temporalio/client';
+import { type Workflow, WorkflowNotFoundError } from '@temporalio/common';
+import { clusterOfBackup } from '../domain/backup.js';
+import type { ClusterConfig, Config } from '../domain/config.js';
+import { RepriseError } from '../domain/errors.js';
+import type { LockAnswer, LockRequest } from '../domain/locks.js';
+import { CONTROL_QUEUE, lightQueue, lockWorkflowId, updateNames, workflowTypes } from '../domain/names.js';
+import type { Question } from '../domain/questions.js';
+import type { ControlActivities } from './api.js';
+import { guarded } from './guarded.js';
+
+/** A long poll is renewed every 60 s: a poller not seen for longer is gone. */
+const POLLER_SECONDS = 75;
+const ACTIVITY_QUEUE = 2;
+
+/** Activities of the queue `reprise`: they know the config and Temporal, and open no database and no repository. */
+export function createControlActivities(config: Config): ControlActivities {
+  return {
+    describeCluster: guarded('describeCluster', async ({ cluster }) => {
+      const { host, policies } = clusterOf(config, cluster);
+      const facts = Object.values(policies).map(({ name, engine, repository, enabled, proof }) => [name, { engine, repository, enabled, proof }] as const);
+      return { host, configDigest: config.digest, policies: Object.fromEntries(facts) };
+    }),
+    hostsOf: guarded('hostsOf', async ({ question }) => hostsOf(config, question)),
+    acquireLock: guarded('acquireLock', async ({ cluster, request }) => acquire(Context.current().client, cluster, request)),
+    releaseLock: guarded('releaseLock', async ({ cluster, operationId }) => release(Context.current().client, cluster, operationId)),
+    workflowIsOpen: guarded('workflowIsOpen', async ({ workflowId }) => isOpen(Context.current().client, workflowId)),
+    hostAnswers: guarded('hostAnswers', async ({ host }) => {
+      const { connection, options } = Context.current().client;
+      const { pollers } = await connection.workflowService.describeTaskQueue({
+        namespace: options.namespace,
+        taskQueue: { name: lightQueue(host) },
+        taskQueueType: ACTIVITY_QUEUE,
+      });
+      const oldest = Date.now() / 1000 - POLLER_SECONDS;
+      return (pollers ?? []).some((poller) => Number(poller.lastAccessTime?.seconds ?? 0) >= oldest);
+    }),
+  };
+}
+
+/** The cluster of that name, or `not-found` with the names there are. */
+export function clusterOf(config: Config, name: string): ClusterConfig {
+  const cluster = config.clusters[name];
+  if (!cluster) throw new RepriseError('not-found', `there is no cluster "${name}" in the config`, `clusters: ${Object.keys(config.clusters).join(', ') || 'none'}`);
+  return cluster;
+}
+
+function hostsOf(config: Config, question: Question): readonly string[] {
+  if (question.kind === 'host') return [question.host];
+  const cluster = 'cluster' in question && question.cluster ? question.cluster : clusterNamed(config, question);
+  if (cluster) return [clusterOf(config, cluster).host];
+  return [...new Set(Object.values(config.clusters).map(({ host }) => host))];
+}
+
+/** Ids name their cluster: `mairie:logical:…`, `incident/mairie/…`, `recover/mairie/…`. */
+function clusterNamed(config: Config, question: Question): string | undefined {
+  if (!('id' in question)) return undefined;
+  const named = question.id.includes('/') ? question.id.split('/')[1] : clusterOfBackup(question.id);
+  return named && config.clusters[named] ? named : undefined;
+}
+
+async function acquire(client: Client, cluster: string, request: LockRequest): Promise<LockAnswer> {
+  for (;;) {
+    const answer = await claim(client, cluster, request);
+    if (answer.granted || (await isOpen(client, answer.holder.workflowId))) return answer;
+    // Its workflow was terminated without giving the cluster back.
+    await release(client, cluster, answer.holder.operationId);
+  }
+}
+
+function claim(client: Client, cluster: string, request: LockRequest): Promise<LockAnswer> {
+  const start = new WithStartWorkflowOperation(workflowTypes.lock, {
+    workflowId: lockWorkflowId(cluster),
+    taskQueue: CONTROL_QUEUE,
+    args: [{ cluster }],
+    workflowIdConflictPolicy: 'USE_EXISTING',
+    staticSummary: `who holds ${cluster}`,
+  });
+  return client.workflow.executeUpdateWithStart<Workflow, LockAnswer, [LockRequest]>(updateNames.acquire, { args: [request], startWorkflowOperation: start });
+}
+
+async function release(client: Client, cluster: string, operationId: string): Promise<void> {
+  try {
+    await client.workflow.getHandle(lockWorkflowId(cluster)).executeUpdate<void, [{ operationId: string }]>(updateNames.release, { args: [{ operationId }] });
+  } catch (error) {
+    if (!(error instanceof WorkflowNotFoundError)) throw error;
+  }
+}
+
+async function isOpen(client: Client, workflowId: string): Promise<boolean> {
+  try {
+    const { status } = await client.workflow.getHandle(workflowId).describe();
+    return status.name === 'RUNNING';
+  } catch (error) {
+    if (error instanceof WorkflowNotFoundError) return false;
+    throw error;
+  }
+}

@@ -1,0 +1,28 @@
+import type { CheckKind } from '../checks/check.js';
+import type { Config, RepositoryConfig } from '../domain/config.js';
+import type { Finding } from '../domain/findings.js';
+import type { Engine } from '../engines/engine.js';
+import type { OsUser } from '../process/jobs.js';
+import type { WritableStorage } from '../storage/storage.js';
+
+/** Everything the activities of one host get from the composition root; tests give the same with other parts. */
+export interface HostDependencies {
+  readonly config: Config;
+  /** The host these activities serve. */
+  readonly host: string;
+  openStorage(repository: RepositoryConfig, owner: OsUser | null): WritableStorage;
+  engineOf(kind: string): Engine;
+  checkOf(kind: string): CheckKind;
+  /** Directory of PostgreSQL's programs of a major version; the newest where none is given. */
+  postgresBin(major?: number): Promise<string>;
+  /** User that tools on a cluster's files run as; null = the worker's own. */
+  jobUser(ownerPath?: string): Promise<OsUser | null>;
+  /** What `doctor` finds on this host. */
+  inspectHost(config: Config, host: string): Promise<readonly Finding[]>;
+}
+
+/** What control activities need: the config, and which engine a policy has. */
+export interface ControlDependencies {
+  readonly config: Config;
+}
+

@@ -1,0 +1,62 @@
+import { ApplicationFailure, Context } from '@temporalio/activity';
+import { errorTable, isRepriseError } from '../domain/errors.js';
+import type { JobView, Progress } from '../domain/progress.js';
+import type { HeartbeatDetails } from '../domain/status.js';
+import { crashPoint } from '../process/crash-points.js';
+import { redact } from '../process/redact.js';
+
+/** What an activity's body gets from Temporal. */
+export interface ActivityRun {
+  readonly signal: AbortSignal;
+  /** True when the abort must leave running jobs alone: everything but a cancellation that somebody asked for. */
+  readonly leaveOnAbort: () => boolean;
+  readonly report: (progress: Progress | undefined, job?: JobView) => void;
+}
+
+const BEAT_MS = 2000;
+
+/**
+ * Wraps an activity: heartbeats while it runs, errors in the form workflows and people understand, crash points for
+ * the chaos suite. The context is captured first: in an abort listener `Context.current()` throws.
+ */
+export function guarded<I, O>(name: string, body: (input: I, run: ActivityRun) => Promise<O>): (input: I) => Promise<O> {
+  return async (input) => {
+    const context = Context.current();
+    let details: HeartbeatDetails = {};
+    const beat = setInterval(() => context.heartbeat(details), BEAT_MS);
+    const run: ActivityRun = {
+      signal: context.cancellationSignal,
+      leaveOnAbort: () => context.cancellationDetails?.cancelRequested !== true,
+      report: (progress, job = details.job) => {
+        details = { ...(progress ? { progress } : {}), ...(job ? { job } : {}) };
+        context.heartbeat(details);
+      },
+    };
+    try {
+      crashPoint(`activity:${name}:before`);
+      const result = await body(input, run);
+      crashPoint(`activity:${name}:after`);
+      return result;
+    } catch (error) {
+      if (context.cancellationSignal.aborted) throw context.cancellationSignal.reason;
+      throw toFailure(error);
+    } finally {
+      clearInterval(beat);
+    }
+  };
+}
+
+/** Code, hint and retryability travel in the failure; nothing secret does. */
+export function toFailure(error: unknown): ApplicationFailure {
+  if (error instanceof ApplicationFailure) return error;
+  if (isRepriseError(error)) {
+    return ApplicationFailure.create({
+      message: redact(error.message),
+      type: error.code,
+      nonRetryable: !errorTable[error.code].retryable,
+      details: [{ hint: error.hint }],
+    });
+  }
+  const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return ApplicationFailure.create({ message: redact(message), type: 'internal', nonRetryable: true });
+}

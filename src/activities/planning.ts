@@ -1,0 +1,189 @@
+import { dirname } from 'node:path';
+import type { PolicyConfig } from '../domain/config.js';
+import { RepriseError, isRepriseError } from '../domain/errors.js';
+import type { Plan, PlanBinding, PlanObservations, Replacement } from '../domain/plan.js';
+import { linesToAdd } from '../domain/approval-policy.js';
+import { formatTarget } from '../domain/target.js';
+import type { RecoveryOutline } from '../engines/engine.js';
+import { freeBytes } from '../postgres/disk.js';
+import { inspectDataDir } from '../postgres/data-dir.js';
+import { probe } from '../postgres/probe.js';
+import { refuseTopology } from '../postgres/topology.js';
+import { planDigest } from '../records/digest.js';
+import { openHostState } from '../records/host-state.js';
+import type { HostActivities, PlanRequest } from './api.js';
+import type { HostDependencies } from './dependencies.js';
+import { type ActivityRun, guarded } from './guarded.js';
+import { asideDatabase, asideDir, placeOf } from './places.js';
+import { type Session, currentBackups, engineFor, openSession, policyOf, postgresBinOf, readContext, record } from './session.js';
+
+/** Bytes a restore moves in a second on a modest machine: for a prediction that is shown as one. */
+const MODEST_BYTES_PER_SECOND = 80e6;
+const START_SECONDS = 15;
+
+export function planningActivities(deps: HostDependencies): Pick<HostActivities, 'planRecovery' | 'recheckPlan' | 'pin' | 'unpin'> {
+  return {
+    planRecovery: guarded('planRecovery', async (request, run) => {
+      const session = await openSession(deps, request.cluster);
+      const plan = await makePlan(session, request, run);
+      await openHostState(session.host.stateDir).savePlan(plan);
+      await record(session, request, `plan/${plan.digest}`, { kind: 'plan', plan }, request.requester);
+      return plan;
+    }),
+    recheckPlan: guarded('recheckPlan', async (request, run) => {
+      const session = await openSession(deps, request.cluster);
+      const before = await openHostState(session.host.stateDir).readPlan(request.plan);
+      if (!before) throw new RepriseError('plan-unknown', `this host holds no plan ${request.plan.slice(0, 12)}`);
+      const used = await openHostState(session.host.stateDir).usedBy(request.plan);
+      // Under way already (a Reset, a lost completion): its steps are found done one by one, the old world is gone.
+      if (used?.operationId === request.operationId) return { digest: before.digest, changed: [] };
+      const now = await makePlan(session, request, run);
+      const changed = Object.keys(now.binding).filter((key) => JSON.stringify(now.binding[key as keyof PlanBinding]) !== JSON.stringify(before.binding[key as keyof PlanBinding]));
+      return { digest: now.digest, changed };
+    }),
+    pin: guarded('pin', async (step) => {
+      const session = await openSession(deps, step.cluster);
+      const plan = await openHostState(session.host.stateDir).readPlan(step.plan);
+      const backups = (await session.catalogue.state()).backups.filter(({ id }) => plan?.binding.backups.some((planned) => planned.id === id));
+      await record(session, step, `pin/${step.plan}`, { kind: 'pin', backupIds: backups.map(({ id }) => id), walFrom: backups[0]?.wal?.start ?? null });
+    }),
+    unpin: guarded('unpin', async (step) => {
+      await record(await openSession(deps, step.cluster), step, 'unpin', { kind: 'unpin' });
+    }),
+  };
+}
+
+/** Looks, refuses what cannot end well, and says exactly what would be done. Reads only (S3, F15, F17, F23–F26). */
+export async function makePlan(session: Session, request: PlanRequest, run: ActivityRun): Promise<Plan> {
+  const { cluster, deps } = session;
+  const approval = cluster.approvals['recover'];
+  if (!approval) throw new RepriseError('policy-missing', `no policy says who may approve a recovery of ${cluster.name}`, linesToAdd('recover', cluster.name));
+  const place = placeOf(cluster, request.into);
+  const createdAt = new Date();
+
+  const restart = await restartSuffices(session, request);
+  if (place.inPlace && !restart) await refuseTopology(cluster.connection);
+  const { policy, outline } = restart ? { policy: null, outline: restart } : await chooseOutline(session, request, run);
+  const engine = policy ? engineFor(session, policy) : null;
+  const method = engine?.capabilities.method ?? 'restart';
+  const target = outline.target;
+  const steps = cluster.recovery.steps.filter((step) => step !== 'safety-backup' || method === 'databases');
+
+  const binding: PlanBinding = {
+    action: 'recover',
+    operationId: request.operationId,
+    cluster: cluster.name,
+    policy: policy?.name ?? 'none',
+    engine: policy?.engine ?? 'none',
+    method,
+    systemIdentifier: outline.systemIdentifier,
+    backups: outline.backups.map(({ id, label, type, finishedAt, sha256, database }) => ({ id, label, type, finishedAt: finishedAt ?? '', hash: sha256 ?? null, ...(database ? { database } : {}) })),
+    target,
+    timeline: outline.timeline,
+    pause: request.pause,
+    sourceHost: cluster.host,
+    targetHost: place.host,
+    into: request.into,
+    dataDir: method === 'databases' ? null : place.dataDir,
+    port: place.port,
+    replaces: method === 'restart' ? [] : replacements(method, place.dataDir, outline, request.operationId),
+    steps,
+    hooks: place.inPlace ? steps.filter((step) => cluster.hooks[step]) : [],
+    configDigest: deps.config.digest,
+    requester: request.requester,
+  };
+  const observed = await observations(outline, method, place.dataDir, createdAt);
+  if (observed.freeBytes < observed.neededBytes) {
+    throw new RepriseError('disk-full', `the restore needs ${observed.neededBytes} bytes and ${observed.freeBytes} are free below ${dirname(place.dataDir ?? '/')}`, 'make room (reprise kept list shows old data put aside), or recover into another place');
+  }
+  return {
+    digest: planDigest(binding),
+    binding,
+    observed,
+    createdAt: createdAt.toISOString(),
+    approveBy: new Date(createdAt.getTime() + approval.approveWithinSeconds * 1000).toISOString(),
+  };
+}
+
+/** The cheap thing first: nothing is replaced where the data directory is whole and only the server is down. */
+async function restartSuffices({ cluster, deps, user, catalogue, ...rest }: Session, request: PlanRequest): Promise<RecoveryOutline | null> {
+  const plain = request.into === 'in-place' && request.target.kind === 'latest' && !request.policy && !request.database && !request.pause;
+  if (!plain || !cluster.dataDir || !cluster.service) return null;
+  if ((await probe(cluster.connection)).ok) return null;
+  const pgBin = await postgresBinOf({ cluster, deps, user, catalogue, ...rest });
+  const found = await inspectDataDir(pgBin, cluster.dataDir, user);
+  if (found.state !== 'whole') return null;
+  return {
+    backups: [],
+    target: { kind: 'latest' },
+    timeline: null,
+    systemIdentifier: found.control?.systemIdentifier ?? null,
+    sizeBytes: 0,
+    neededBytes: 0,
+    reachableFrom: null,
+    reachableTo: null,
+    walEnd: null,
+    salvageableSegments: 0,
+    warnings: [`the data directory is whole (${found.reason}): a start is offered, not a restore; name a policy (--policy) to restore all the same`],
+  };
+}
+
+async function chooseOutline(session: Session, request: PlanRequest, run: ActivityRun): Promise<{ policy: PolicyConfig; outline: RecoveryOutline }> {
+  const backups = await currentBackups(session, run);
+  const policies = candidatesOf(session, request, backups.find(({ id }) => request.target.kind === 'backup' && id === request.target.id)?.policy);
+  const refusals: RepriseError[] = [];
+  for (const policy of policies) {
+    const usable = backups.filter((backup) => backup.policy === policy.name && backup.status === 'complete' && (!request.database || backup.database === request.database));
+    try {
+      return { policy, outline: await outlineOf(session, policy, request, usable.toReversed(), run) };
+    } catch (error) {
+      if (!isRepriseError(error)) throw error;
+      refusals.push(error);
+    }
+  }
+  throw refusals[0] ?? new RepriseError('no-usable-backup', `no policy of ${session.cluster.name} can reach ${formatTarget(request.target)}`, `see what there is: reprise backup list ${session.cluster.name}`);
+}
+
+/** Policies in the order in which they lose least: those that replay WAL before those that do not. */
+function candidatesOf(session: Session, request: PlanRequest, ofBackup: string | undefined): readonly PolicyConfig[] {
+  const named = request.policy ?? ofBackup;
+  if (named) return [policyOf(session, named)];
+  const able = Object.values(session.cluster.policies).filter((policy) => engineFor(session, policy).capabilities.targets.includes(request.target.kind));
+  return able.toSorted((a, b) => Number(engineFor(session, b).capabilities.archivesWal) - Number(engineFor(session, a).capabilities.archivesWal));
+}
+
+async function outlineOf(session: Session, policy: PolicyConfig, request: PlanRequest, candidates: Awaited<ReturnType<typeof currentBackups>>, run: ActivityRun): Promise<RecoveryOutline> {
+  const { cluster } = session;
+  const engine = engineFor(session, policy);
+  if (!engine.capabilities.targets.includes(request.target.kind)) {
+    throw new RepriseError('capability-missing', `engine ${policy.engine} cannot recover to ${formatTarget(request.target)}`, `it can: ${engine.capabilities.targets.join(', ')}; point-in-time targets need a policy that archives WAL`);
+  }
+  if (candidates.length === 0) {
+    throw new RepriseError('no-usable-backup', `policy ${policy.name} of ${cluster.name} has no complete backup`, `see what there is: reprise backup list ${cluster.name}`);
+  }
+  const databases = request.database ? [request.database] : cluster.databases;
+  const oldDataDir = request.into === 'in-place' ? (cluster.dataDir ?? null) : null;
+  return engine.outlineRecovery(await readContext(session, policy, run, request.operationId), { target: request.target, candidates, oldDataDir, databases });
+}
+
+function replacements(method: 'data-directory' | 'databases', dataDir: string | null, outline: RecoveryOutline, operationId: string): readonly Replacement[] {
+  if (method === 'data-directory') return dataDir ? [{ what: dataDir, keptAs: asideDir(dataDir, operationId) }] : [];
+  return outline.backups.flatMap(({ database }) => (database ? [{ what: `database ${database}`, keptAs: asideDatabase(database, operationId) }] : []));
+}
+
+async function observations(outline: RecoveryOutline, method: PlanBinding['method'], dataDir: string | null, now: Date): Promise<PlanObservations> {
+  const { sizeBytes, neededBytes, reachableFrom, reachableTo, walEnd, salvageableSegments, warnings } = outline;
+  return {
+    sizeBytes,
+    neededBytes,
+    freeBytes: dataDir ? await freeBytes(dirname(dataDir)) : Number.MAX_SAFE_INTEGER,
+    reachableFrom,
+    reachableTo,
+    walEnd,
+    salvageableSegments,
+    predictedRtoSeconds: Math.round(sizeBytes / MODEST_BYTES_PER_SECOND + START_SECONDS),
+    predictedRpoSeconds: method === 'restart' ? 0 : reachableTo ? Math.max(0, Math.round((now.getTime() - Date.parse(reachableTo)) / 1000)) : null,
+    warnings,
+  };
+}
+

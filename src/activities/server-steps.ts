@@ -1,0 +1,92 @@
+import { RepriseError } from '../domain/errors.js';
+import type { Plan } from '../domain/plan.js';
+import type { EngineContext } from '../engines/engine.js';
+import { runTool } from '../process/run.js';
+import { putAside } from '../postgres/aside.js';
+import { withClient } from '../postgres/connect.js';
+import { walPosition } from '../postgres/recovery-progress.js';
+import { salvageWal } from '../postgres/salvage.js';
+import { type Service, serviceOf } from '../postgres/service.js';
+import type { HostActivities, PlannedStep } from './api.js';
+import { authorize } from './approvals.js';
+import type { HostDependencies } from './dependencies.js';
+import { type ActivityRun, guarded } from './guarded.js';
+import { connectionAt, salvageDir } from './places.js';
+import { type Session, clusterLocks, engineContext, engineFor, openSession, policyOf, postgresBinOf, record } from './session.js';
+
+/** Everything a destructive step needs, opened only after the host has authorized it. */
+export interface Authorized {
+  readonly session: Session;
+  readonly plan: Plan;
+  readonly dataDir: string;
+  readonly inPlace: boolean;
+  service(): Promise<Service>;
+  context(): Promise<EngineContext>;
+  engine(): ReturnType<typeof engineFor>;
+}
+
+/** Authorizes a step on this host, then opens what it works with. */
+export async function authorized(deps: HostDependencies, step: PlannedStep, run: ActivityRun): Promise<Authorized> {
+  const session = await openSession(deps, step.cluster);
+  const plan = await authorize(session, step);
+  const { binding } = plan;
+  const inPlace = binding.into === 'in-place';
+  const dataDir = binding.dataDir ?? session.cluster.dataDir ?? '';
+  return {
+    session,
+    plan,
+    dataDir,
+    inPlace,
+    service: async () => {
+      // A clone is started where it lies; only the cluster itself has a service of its own.
+      const service = inPlace ? (session.cluster.service ?? { kind: 'pg_ctl' as const }) : { kind: 'pg_ctl' as const };
+      return serviceOf({ dataDir, service }, await postgresBinOf(session), session.user);
+    },
+    context: () => engineContext(session, policyOf(session, binding.policy), run, step.operationId, clusterLocks.recovery(session.cluster.name), plan.digest),
+    engine: () => engineFor(session, policyOf(session, binding.policy)),
+  };
+}
+
+type ServerSteps = Pick<HostActivities, 'runHook' | 'stopServer' | 'startServer' | 'salvageWal' | 'putAside'>;
+
+/** What is done to the old server before anything is restored: stop, save, move away. Nothing is deleted. */
+export function serverSteps(deps: HostDependencies): ServerSteps {
+  return {
+    runHook: guarded('runHook', async (step, run) => {
+      const { session, plan } = await authorized(deps, step, run);
+      const hook = session.cluster.hooks[step.hook];
+      if (!hook || !plan.binding.hooks.includes(step.hook)) throw new RepriseError('plan-stale', `hook "${step.hook}" is not part of the plan`);
+      await runTool(hook.argv, { timeoutMs: hook.timeoutSeconds * 1000, signal: run.signal });
+    }),
+    stopServer: guarded('stopServer', async (step, run) => {
+      const work = await authorized(deps, step, run);
+      const service = await work.service();
+      if ((await service.status()) === 'running') await service.stop('fast');
+    }),
+    startServer: guarded('startServer', async (step, run) => {
+      const work = await authorized(deps, step, run);
+      const service = await work.service();
+      if ((await service.status()) !== 'running') await service.start();
+      const connection = connectionAt(work.session.cluster, work.plan.binding);
+      const lastLsn = await withClient(connection, connection.maintenanceDatabase, walPosition);
+      return { reached: 'the state before the stop (crash recovery)', lastLsn, lastCommitAt: null, complete: true };
+    }),
+    salvageWal: guarded('salvageWal', async (step, run) => {
+      const { session, dataDir } = await authorized(deps, step, run);
+      const toDir = salvageDir(dataDir, step.operationId);
+      const found = await salvageWal({ oldDataDir: dataDir, toDir, archivedUpTo: null, pgBin: await postgresBinOf(session), user: session.user });
+      if (found.segments.length > 0) {
+        await record(session, step, 'kept/salvage', { kind: 'kept', keptId: `${step.operationId}/salvage`, what: 'WAL saved from the old pg_wal', where: toDir, sizeBytes: null, host: deps.host });
+      }
+      return { segments: found.segments.length, endLsn: found.endLsn, lastCommitAt: found.lastCommitAt };
+    }),
+    putAside: guarded('putAside', async (step, run) => {
+      const { session, plan } = await authorized(deps, step, run);
+      for (const { what, keptAs } of plan.binding.replaces) {
+        // The record comes first: a crash in between leaves a record too many, never old data nobody knows of.
+        await record(session, step, 'kept/old', { kind: 'kept', keptId: `${step.operationId}/old`, what: `old data directory ${what}`, where: keptAs, sizeBytes: null, host: deps.host });
+        await putAside(what, keptAs);
+      }
+    }),
+  };
+}

@@ -1,0 +1,134 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Backup } from '../domain/backup.js';
+import type { ClusterConfig, HostConfig, PolicyConfig, RepositoryConfig } from '../domain/config.js';
+import { RepriseError } from '../domain/errors.js';
+import type { RecordBody } from '../domain/records.js';
+import type { Engine, EngineContext, ReadContext } from '../engines/engine.js';
+import type { JobLock, OsUser } from '../process/jobs.js';
+import { createJobs } from '../process/supervisor.js';
+import { type Catalogue, openCatalogue } from '../records/catalogue.js';
+import { sha256Hex } from '../records/digest.js';
+import { reconcile } from '../records/reconcile.js';
+import type { WritableStorage } from '../storage/storage.js';
+import type { StepInput } from './api.js';
+import { clusterOf } from './control.js';
+import type { HostDependencies } from './dependencies.js';
+import type { ActivityRun } from './guarded.js';
+
+/** Names of facts are kept readable; a long one ends in its digest. */
+const LONGEST_NAME = 120;
+
+/** One cluster on this host, opened: its config, records and user. */
+export interface Session {
+  readonly deps: HostDependencies;
+  readonly cluster: ClusterConfig;
+  readonly host: HostConfig;
+  readonly user: OsUser | null;
+  readonly catalogue: Catalogue;
+}
+
+/** Opens a cluster. Throws `not-found` for one the config does not have. */
+export async function openSession(deps: HostDependencies, clusterName: string): Promise<Session> {
+  const cluster = clusterOf(deps.config, clusterName);
+  const host = deps.config.hosts[deps.host];
+  if (!host) throw new RepriseError('not-found', `there is no host "${deps.host}" in the config`, `hosts: ${Object.keys(deps.config.hosts).join(', ')}`);
+  const user = await deps.jobUser(cluster.dataDir);
+  const catalogue = openCatalogue(deps.openStorage(repositoryOf(deps, cluster.catalogue), user), cluster.name);
+  return { deps, cluster, host, user, catalogue };
+}
+
+export function policyOf(session: Session, name: string): PolicyConfig {
+  const policy = session.cluster.policies[name];
+  if (!policy) throw new RepriseError('not-found', `cluster ${session.cluster.name} has no backup policy "${name}"`, `its policies: ${Object.keys(session.cluster.policies).join(', ')}`);
+  return policy;
+}
+
+export function storageOf(session: Session, policy: PolicyConfig): WritableStorage {
+  return session.deps.openStorage(repositoryOf(session.deps, policy.repository), session.user);
+}
+
+function repositoryOf(deps: HostDependencies, name: string): RepositoryConfig {
+  const repository = deps.config.repositories[name];
+  if (!repository) throw new RepriseError('not-found', `there is no repository "${name}" in the config`);
+  return repository;
+}
+
+/** What an engine reads with. */
+export async function readContext(session: Session, policy: PolicyConfig, run: ActivityRun, operationId: string): Promise<ReadContext> {
+  const { cluster, host, user } = session;
+  return {
+    cluster,
+    policy,
+    host,
+    storage: storageOf(session, policy),
+    operationId,
+    pgBin: await postgresBinOf(session),
+    user,
+    signal: run.signal,
+    report: run.report,
+    now: () => new Date(),
+  };
+}
+
+/** What an engine works with: the same, and jobs bound to the operation (and to the plan, for destructive steps). */
+export async function engineContext(session: Session, policy: PolicyConfig, run: ActivityRun, operationId: string, locks: readonly JobLock[], planDigest?: string): Promise<EngineContext> {
+  const jobs = createJobs({
+    stateDir: session.host.stateDir,
+    operationId,
+    ...(planDigest ? { planDigest } : {}),
+    user: session.user,
+    locks,
+    signal: run.signal,
+    leaveOnAbort: run.leaveOnAbort,
+    report: run.report,
+  });
+  return { ...(await readContext(session, policy, run, operationId)), storage: storageOf(session, policy), jobs };
+}
+
+/** Below Temporal's lock, because Temporal may be lost: what jobs of one cluster hold on its host. */
+export const clusterLocks = {
+  backup: (cluster: string, policy: string): readonly JobLock[] => [
+    { name: `cluster-${cluster}`, mode: 'shared' },
+    { name: `policy-${cluster}-${policy}`, mode: 'exclusive' },
+  ],
+  recovery: (cluster: string): readonly JobLock[] => [{ name: `cluster-${cluster}`, mode: 'exclusive' }],
+};
+
+/** PostgreSQL's programs of the cluster's own major version: of its data directory, else of its newest backup. */
+export async function postgresBinOf(session: Session): Promise<string> {
+  return session.deps.postgresBin(await majorOf(session));
+}
+
+async function majorOf({ cluster, catalogue }: Session): Promise<number | undefined> {
+  if (cluster.dataDir) {
+    const text = await readFile(join(cluster.dataDir, 'PG_VERSION'), 'utf8').catch(() => '');
+    if (/^\d+\s*$/.test(text)) return Number(text);
+  }
+  const known = (await catalogue.state()).backups.findLast((backup) => backup.server);
+  return known?.server ? Math.floor(known.server.versionNum / 10000) : undefined;
+}
+
+/** Backups as the engines' own lists and the records agree on them, oldest first. */
+export async function currentBackups(session: Session, run: ActivityRun, policies = Object.values(session.cluster.policies)): Promise<readonly Backup[]> {
+  const state = await session.catalogue.state();
+  const lists = await Promise.all(
+    policies.map(async (policy) => {
+      const engine = session.deps.engineOf(policy.engine);
+      const { cluster, name, engine: kind, repository } = policy;
+      return { cluster, policy: name, engine: kind, repository, listed: await engine.list(await readContext(session, policy, run, 'list')) };
+    }),
+  );
+  return reconcile(state, lists);
+}
+
+export function engineFor(session: Session, policy: PolicyConfig): Engine {
+  return session.deps.engineOf(policy.engine);
+}
+
+/** Appends one fact of a step; `what` names it, so that a repetition adds nothing. */
+export async function record(session: Session, step: Pick<StepInput, 'operationId'>, what: string, body: RecordBody, by = 'reprise'): Promise<void> {
+  const name = what.length > LONGEST_NAME ? `${what.slice(0, LONGEST_NAME)}…${sha256Hex(what).slice(0, 16)}` : what;
+  await session.catalogue.append({ id: `${step.operationId}/${name}`, at: new Date().toISOString(), operationId: step.operationId, by, ...body });
+}
+

@@ -1,0 +1,46 @@
+import { CommanderError } from 'commander';
+import { errorTable, RepriseError } from '../../domain/errors.js';
+import { visible } from '../../domain/text.js';
+import { toRepriseError } from '../errors.js';
+import type { OutputFormat } from './output.js';
+import type { Terminal } from './terminal.js';
+
+/** Tells an error on stderr and returns the exit code of the command line's contract. */
+export async function reportError(terminal: Terminal, format: OutputFormat, error: unknown): Promise<number> {
+  if (error instanceof CommanderError && error.exitCode === 0) return 0;
+  const told = error instanceof CommanderError ? fromCommander(error) : fromPrompt(error) ?? toRepriseError(error);
+  const { code, message, hint } = told;
+  if (format === 'json') terminal.err(`${JSON.stringify({ error: { code, message, hint: hint ?? nextStep(code) } })}\n`);
+  else if (format === 'yaml') terminal.err((await import('yaml')).stringify({ error: { code, message, hint: hint ?? nextStep(code) } }));
+  else terminal.err(asText(terminal, told));
+  if (terminal.env['REPRISE_DEBUG'] && error instanceof Error) terminal.err(`${error.stack ?? ''}\n`);
+  return errorTable[code].exit;
+}
+
+function asText(terminal: Terminal, { code, message, hint }: RepriseError): string {
+  const lines = message.split('\n').map(visible);
+  const first = `${terminal.paint('red', 'error', 'err')}: ${lines.join('\n       ')} (${code})`;
+  const next = (hint ?? nextStep(code)).split('\n').map(visible).join('\n      ');
+  return `${first}\n${terminal.paint('bold', 'HINT', 'err')}: ${next}\n`;
+}
+
+/** Every error ends in a next step, also one whose author gave none. */
+function nextStep(code: RepriseError['code']): string {
+  return errorTable[code].retryable ? 'try again; `reprise doctor` says what is wrong on this machine' : 'see `reprise doctor` and `reprise status`';
+}
+
+/** Errors of parsing: usage, exit 2, with commander's own suggestion as the next step. */
+function fromCommander(error: CommanderError): RepriseError {
+  const [head = '', ...rest] = error.message.replace(/^error: /, '').split('\n');
+  const suggestion = rest.map((line) => line.trim().replace(/^\(|\)$/g, '')).find((line) => line !== '');
+  const command = (error as { command?: string }).command ?? 'reprise';
+  const help = `\`${command} --help\` shows what it takes`;
+  const hint = suggestion === undefined ? help : `${suggestion.charAt(0).toLowerCase()}${suggestion.slice(1)} ${help}`;
+  const message = error.code === 'commander.help' ? `${command} needs a command` : head;
+  return new RepriseError('usage', message, hint);
+}
+
+function fromPrompt(error: unknown): RepriseError | undefined {
+  if (!(error instanceof Error) || error.name !== 'ExitPromptError') return undefined;
+  return new RepriseError('interrupted', 'the question was not answered', 'nothing was changed; run the command again when you know');
+}

@@ -1,0 +1,56 @@
+import { InvalidArgumentError } from 'commander';
+import type { Terminal } from './terminal.js';
+
+export type OutputFormat = 'table' | 'json' | 'yaml';
+const formats: readonly OutputFormat[] = ['table', 'json', 'yaml'];
+
+export function parseFormat(text: string): OutputFormat {
+  const found = formats.find((format) => format === text);
+  if (found === undefined) throw new InvalidArgumentError(`It is one of: ${formats.join(', ')}.`);
+  return found;
+}
+
+/**
+ * What the command line asks for, found before it is parsed: an error in parsing has to be told in that format too.
+ */
+export function formatFromArgv(argv: readonly string[]): OutputFormat {
+  let format: OutputFormat = 'table';
+  const end = argv.indexOf('--');
+  const words = end < 0 ? argv : argv.slice(0, end);
+  words.forEach((word, index) => {
+    const value = word === '-o' || word === '--output' ? words[index + 1] : /^(?:-o=?|--output=)(\w+)$/.exec(word)?.[1];
+    if (word === '--json') format = 'json';
+    else if (value === 'json' || value === 'yaml' || value === 'table') format = value;
+  });
+  return format;
+}
+
+/** Prints a command's one result on stdout. */
+export async function printResult<T extends object>(
+  terminal: Terminal,
+  format: OutputFormat,
+  document: T,
+  human: (document: T) => string,
+): Promise<void> {
+  const whole = { schemaVersion: 1, ...document };
+  if (format === 'json') terminal.out(`${JSON.stringify(whole, null, 2)}\n`);
+  else if (format === 'yaml') terminal.out((await import('yaml')).stringify(whole));
+  else terminal.out(ended(human(document)));
+}
+
+/** One document of a stream (`watch`): a line of JSON, a YAML document, or text. */
+export async function printStreamed<T extends object>(
+  terminal: Terminal,
+  format: OutputFormat,
+  document: T,
+  human: (document: T) => string,
+): Promise<void> {
+  const whole = { schemaVersion: 1, ...document };
+  if (format === 'json') terminal.out(`${JSON.stringify(whole)}\n`);
+  else if (format === 'yaml') terminal.out(`---\n${(await import('yaml')).stringify(whole)}`);
+  else terminal.out(ended(human(document)));
+}
+
+function ended(text: string): string {
+  return text.endsWith('\n') || text === '' ? text : `${text}\n`;
+}

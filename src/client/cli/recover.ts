@@ -1,0 +1,140 @@
+import { Option } from 'commander';
+import type { Command } from 'commander';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { RepriseError } from '../../domain/errors.js';
+import type { Plan } from '../../domain/plan.js';
+import { planText } from '../../domain/plan-view.js';
+import type { RecoveryTarget } from '../../domain/target.js';
+import { formatTarget, parseTarget } from '../../domain/target.js';
+import { durationInWords } from '../../domain/text.js';
+import type { RecoverOutput } from '../../workflows/api.js';
+import { ask } from '../ask.js';
+import type { TemporalSession } from '../connect.js';
+import { waitingPlan } from '../decide.js';
+import { newOperationId } from '../operation-id.js';
+import { startRecovery } from '../start.js';
+import type { RecoveryRequest } from '../start.js';
+import { isFinal, statusOf } from '../status.js';
+import type { Cli } from './cli.js';
+import { typeTheName } from './confirm.js';
+import { byOption, define, policyOption } from './define.js';
+import { facts, table } from './format.js';
+import { detached, detachedText, waitFor } from './long-work.js';
+import { localZone } from './options.js';
+
+/** `--detach` waits so long for the plan, which needs a worker; the work itself does not depend on it. */
+const PLAN_WAIT_MS = 60_000;
+
+interface RecoverOptions {
+  readonly policy?: string;
+  readonly to: RecoveryTarget;
+  readonly into: string;
+  readonly pause?: boolean;
+  readonly database?: string;
+  readonly by?: string;
+}
+
+/** `reprise recover` */
+export function registerRecover(program: Command, cli: Cli): void {
+  define<RecoverOptions>(program, cli, {
+    usage: 'recover <cluster>',
+    summary: 'recover a cluster from its backups, after the approval of a plan',
+    description: [
+      'First a plan is made: nothing is changed before it is approved (`reprise approve`). The old data is put aside.',
+      'TARGET is latest | TIME | lsn:X | xid:N | name:S | end-of-backup | backup:ID. A TIME needs its offset:',
+      '2026-11-21T02:15:00Z.',
+    ].join('\n'),
+    argumentHelp: { cluster: 'name of the cluster in reprise.yml' },
+    examples: [
+      'recover mairie --dry-run',
+      'recover mairie --to 2026-11-21T02:15:00Z --pause',
+      'recover mairie --policy nightly-dump --to latest --into beside --detach',
+    ],
+    options: [
+      policyOption().default(undefined, 'the one that reaches the target'),
+      targetOption().default({ kind: 'latest' }, 'latest'),
+      new Option('--into <place>', 'in-place, or a name under recovery.targets').default('in-place'),
+      new Option('--pause', 'stop at the target for a look, until `reprise promote`'),
+      new Option('--database <name>', 'this database only, for engines that back up one at a time'),
+      byOption(),
+    ],
+    changes: true,
+    asks: true,
+    long: true,
+    run: async (self, [cluster = ''], options) => {
+      const request = await requestOf(self, cluster, options);
+      if (options.dryRun) {
+        const question = { kind: 'plan' as const, ...request, operationId: newOperationId() };
+        const { plan } = await self.withTemporal((session) => ask<'plan'>(session, question));
+        return self.print({ dryRun: true, workflowId: null, plan }, (view) => planText(view.plan));
+      }
+      if (request.into === 'in-place') {
+        await typeTheName(self, `recovering ${cluster} in place to ${formatTarget(request.target)}`, cluster, options.yes);
+      }
+      await self.withTemporal(async (session) => {
+        const work = await startRecovery(session, request);
+        const { workflowId } = work;
+        if (options.detach) {
+          const plan = await planWhenMade(session, workflowId, PLAN_WAIT_MS);
+          return self.print({ ...detached(session, workflowId), plan }, (view) => [view.plan === null ? '' : planText(view.plan), detachedText(view)].filter(Boolean).join('\n\n'));
+        }
+        if (self.format === 'table') void showPlan(self, session, workflowId);
+        const result = await waitFor<RecoverOutput>(self, session, work, options);
+        await self.print({ workflowId, state: result.state, plan: result.plan, ...result.outcome }, () => outcomeText(workflowId, result));
+        if (result.state === 'rejected') throw new RepriseError('approval-refused', `the plan was rejected by ${result.rejectedBecause ?? 'somebody'}`, 'nothing was changed; start again when you know what to do');
+      });
+    },
+  });
+}
+
+/** `--to`, as `recover` and `retarget` take it. */
+export function targetOption(): Option {
+  return new Option('--to <target>', 'where to recover to').argParser((text) => parseTarget(text, localZone()));
+}
+
+async function requestOf(cli: Cli, cluster: string, options: RecoverOptions): Promise<RecoveryRequest> {
+  const { recovery } = await cli.cluster(cluster);
+  if (options.policy !== undefined) await cli.policy(cluster, options.policy);
+  if (options.into !== 'in-place' && recovery.targets[options.into] === undefined) {
+    const { didYouMean } = await import('../../config/suggest.js');
+    const known = ['in-place', ...Object.keys(recovery.targets)];
+    throw new RepriseError('not-found', `${cluster} has no recovery target "${options.into}"`, didYouMean(options.into, known, 'targets'));
+  }
+  const { policy, to, into, database, pause = false } = options;
+  const requester = cli.person(options.by);
+  return { cluster, target: to, into, pause, requester, ...(policy === undefined ? {} : { policy }), ...(database === undefined ? {} : { database }) };
+}
+
+/** The plan once it is made; null when it is not in time, or the work is over without one. */
+async function planWhenMade(session: TemporalSession, workflowId: string, withinMs: number): Promise<Plan | null> {
+  const until = performance.now() + withinMs;
+  while (performance.now() < until) {
+    const plan = await waitingPlan(session, workflowId).catch(() => null);
+    if (plan !== null) return plan;
+    if (isFinal((await statusOf(session, workflowId, { jobs: false })).state)) return null;
+    await sleep(500);
+  }
+  return null;
+}
+
+/** People who wait at a terminal see the plan as soon as it is there. */
+async function showPlan(cli: Cli, session: TemporalSession, workflowId: string): Promise<void> {
+  const plan = await planWhenMade(session, workflowId, PLAN_WAIT_MS).catch(() => null);
+  if (plan !== null) cli.say(`\n${planText(plan)}\n`);
+}
+
+function outcomeText(workflowId: string, { state, plan, outcome }: RecoverOutput): string {
+  if (outcome === null) return `${workflowId}: ${state}, nothing was changed (plan ${plan.digest.slice(0, 12)})`;
+  const checks = outcome.checks.map(({ name, status, detail }) => [name, status, detail]);
+  return [
+    facts([
+      ['recovered to', outcome.target.reached],
+      ['asked for', outcome.target.requested],
+      ['RTO', durationInWords(outcome.rtoSeconds)],
+      ['waited for people', durationInWords(outcome.waitedForPeopleSeconds)],
+      ['RPO', outcome.rpoSeconds === null ? 'not known' : outcome.rpoSeconds === 0 ? 'nothing was lost' : `at most ${durationInWords(outcome.rpoSeconds)}`],
+      ['report', outcome.report],
+    ]),
+    checks.length > 0 ? table(['check', 'status', 'detail'], checks) : '',
+  ].filter(Boolean).join('\n\n');
+}

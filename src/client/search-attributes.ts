@@ -1,0 +1,34 @@
+import { searchAttributes } from '../domain/names.js';
+import type { TemporalSession } from './connect.js';
+
+/** `INDEXED_VALUE_TYPE_KEYWORD` of Temporal's API. */
+const KEYWORD = 2;
+
+export interface AttributeCheck {
+  readonly missing: readonly string[];
+  /** Why they could not be registered: some servers leave that to their administrators. */
+  readonly refused?: string;
+}
+
+/** Names of our search attributes that the namespace lacks. */
+export async function missingSearchAttributes(session: TemporalSession): Promise<readonly string[]> {
+  const { namespace } = session.settings;
+  const answer = await session.connection.operatorService.listSearchAttributes({ namespace });
+  const known = answer.customAttributes ?? {};
+  return Object.values(searchAttributes).filter((name) => known[name] === undefined);
+}
+
+/** Registers what is missing, where this client may. Without them no work can be started. */
+export async function registerSearchAttributes(session: TemporalSession): Promise<AttributeCheck> {
+  let missing: readonly string[] = Object.values(searchAttributes);
+  try {
+    missing = await missingSearchAttributes(session);
+    if (missing.length === 0) return { missing };
+    const { namespace } = session.settings;
+    const types = Object.fromEntries(missing.map((name) => [name, KEYWORD]));
+    await session.connection.operatorService.addSearchAttributes({ namespace, searchAttributes: types });
+    return { missing: [] };
+  } catch (error) {
+    return { missing, refused: error instanceof Error ? error.message : String(error) };
+  }
+}

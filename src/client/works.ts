@@ -1,0 +1,38 @@
+import type { WorkflowExecutionInfo } from '@temporalio/client';
+import { searchAttributes, workflowTypes } from '../domain/names.js';
+import type { TemporalSession } from './connect.js';
+import { webUiLink } from './connect.js';
+
+/** One line of `status` without a name. */
+export interface WorkLine {
+  readonly workflowId: string;
+  readonly kind: string;
+  readonly cluster: string | null;
+  readonly state: string;
+  readonly startedAt: string;
+  readonly webUi: string;
+}
+
+const shown = [workflowTypes.backup, workflowTypes.rotate, workflowTypes.verify, workflowTypes.recover, workflowTypes.incident, workflowTypes.watch];
+
+/** Work that is under way, newest first, from the server's list: it needs no worker, and lags by about a second. */
+export async function runningWorks(session: TemporalSession): Promise<readonly WorkLine[]> {
+  const types = shown.map((type) => `'${type}'`).join(', ');
+  const lines: WorkLine[] = [];
+  for await (const work of session.client.workflow.list({ query: `WorkflowType IN (${types}) AND ExecutionStatus = 'Running'` })) {
+    lines.push({
+      workflowId: work.workflowId,
+      kind: work.type === workflowTypes.verify ? 'verify' : work.type,
+      cluster: attribute(work, searchAttributes.cluster),
+      state: attribute(work, searchAttributes.state) ?? 'running',
+      startedAt: work.startTime.toISOString(),
+      webUi: webUiLink(session.settings, work.workflowId),
+    });
+  }
+  return lines.sort((a, b) => (a.startedAt < b.startedAt ? 1 : -1));
+}
+
+function attribute(work: WorkflowExecutionInfo, name: string): string | null {
+  const value = work.typedSearchAttributes.getAll().find(({ key }) => key.name === name)?.value;
+  return typeof value === 'string' ? value : null;
+}

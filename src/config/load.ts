@@ -1,0 +1,102 @@
+import { readFile } from 'node:fs/promises';
+import { dirname, relative, resolve } from 'node:path';
+import type { Config } from '../domain/config.js';
+import { RepriseError } from '../domain/errors.js';
+import { buildConfig } from './build.js';
+import { crossCheck } from './cross-check.js';
+import { check } from './issues.js';
+import { knownNames } from './known-names.js';
+import { configInvalid, type Problem } from './problem.js';
+import { configSchema } from './schema.js';
+import { settle, type SettledConfig } from './settle.js';
+import { parseSource, type Source } from './source.js';
+
+export interface LoadOptions {
+  /** `--config`. */
+  readonly file?: string;
+  /** Default: the process's own. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  readonly cwd?: string;
+}
+
+/** A configuration with what `config show` needs besides: the file's own words and where each of them stands. */
+export interface LoadedConfig {
+  readonly config: Config;
+  readonly settled: SettledConfig;
+  readonly source: Source;
+  /** The file as messages name it: relative where it lies below the working directory. */
+  readonly label: string;
+  /** Who named the file. */
+  readonly chosenBy: 'flag' | 'environment' | 'default';
+}
+
+/**
+ * Finds, reads and validates the configuration: `--config`, else `$REPRISE_CONFIG`, else `./reprise.yml`, else
+ * `/etc/reprise/reprise.yml`. Throws `config-not-found`, or `config-invalid` with every problem of the file.
+ */
+export async function loadConfig(options: LoadOptions = {}): Promise<Config> {
+  return (await readConfig(options)).config;
+}
+
+/** As {@link loadConfig}, with the file's own words and positions. */
+export async function readConfig({ file, env = process.env, cwd = process.cwd() }: LoadOptions = {}): Promise<LoadedConfig> {
+  const found = await findConfig(file, env, cwd);
+  const below = relative(cwd, found.file);
+  const label = below.startsWith('..') ? found.file : below;
+  return { ...parseConfig(decode(found.bytes, label), found.file, label), label, chosenBy: found.chosenBy };
+}
+
+/** Validates a configuration's text as if it stood in `file` (absolute; relative paths count from its folder). */
+export function parseConfig(text: string, file: string, label = file): Pick<LoadedConfig, 'config' | 'settled' | 'source'> {
+  const source = parseSource(text);
+  if (source.problems.length > 0) throw configInvalid(label, source.problems);
+  const refuse = (problems: readonly Problem[]) => {
+    if (problems.length > 0) throw configInvalid(label, problems.map(source.place));
+  };
+  const checked = check(configSchema(knownNames(source.value)), source.value);
+  refuse(checked.problems);
+  if (!checked.value) throw new RepriseError('internal', `${label}: neither valid nor invalid`);
+  const { config: settled, problems } = settle(checked.value, dirname(file));
+  refuse(problems);
+  refuse(crossCheck(settled));
+  return { config: buildConfig(settled, file), settled, source };
+}
+
+interface FoundFile extends Pick<LoadedConfig, 'chosenBy'> {
+  readonly file: string;
+  readonly bytes: Buffer;
+}
+
+async function findConfig(flag: string | undefined, env: Readonly<Record<string, string | undefined>>, cwd: string): Promise<FoundFile> {
+  const named = flag ?? (env['REPRISE_CONFIG'] || undefined);
+  const chosenBy = flag !== undefined ? 'flag' : named !== undefined ? 'environment' : 'default';
+  const candidates = named === undefined ? ['reprise.yml', '/etc/reprise/reprise.yml'] : [named];
+  for (const candidate of candidates) {
+    const file = resolve(cwd, candidate);
+    const bytes = await readIfThere(file);
+    if (bytes) return { file, bytes, chosenBy };
+  }
+  throw new RepriseError(
+    'config-not-found',
+    named === undefined ? 'there is no configuration: neither ./reprise.yml nor /etc/reprise/reprise.yml' : `the configuration ${named} does not exist`,
+    'write one (examples/minimal.yml is a start), or name it with --config FILE or $REPRISE_CONFIG',
+  );
+}
+
+async function readIfThere(file: string): Promise<Buffer | undefined> {
+  try {
+    return await readFile(file);
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? '';
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
+    throw new RepriseError('config-invalid', `the configuration ${file} cannot be read: ${code}`, 'check that it is a file and may be read by this user');
+  }
+}
+
+function decode(bytes: Buffer, label: string): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    throw configInvalid(label, [{ path: [], line: 1, column: 1, message: 'the file is not UTF-8 text' }]);
+  }
+}

@@ -1,0 +1,64 @@
+import { Document, isScalar, visit } from 'yaml';
+import type { LoadedConfig } from './load.js';
+import { masked } from './mask.js';
+import type { ConfigPath } from './problem.js';
+
+/** A value that did not come from the file: a flag or an environment variable had the last word. */
+export interface Override {
+  readonly path: ConfigPath;
+  readonly value: string | number | boolean;
+  readonly origin: 'flag' | 'environment';
+}
+
+export interface ShowOptions {
+  /** Says for each value where it comes from: `flag`, `environment`, `file:line` or `default`. */
+  readonly origin?: boolean;
+  readonly overrides?: readonly Override[];
+}
+
+/** The whole resolved configuration in the file's own words, masked, as plain values: for JSON. */
+export function resolvedConfig({ settled }: LoadedConfig, overrides: readonly Override[] = []): Record<string, unknown> {
+  return masked(overridden(settled, overrides).toJS()) as Record<string, unknown>;
+}
+
+/** Where each value comes from, by its dotted path, in the order of the configuration. */
+export function configOrigins(loaded: LoadedConfig, overrides: readonly Override[] = []): Record<string, string> {
+  const origins: Record<string, string> = {};
+  walk(resolvedConfig(loaded, overrides), [], (path) => {
+    origins[path.join('.')] = originOf(loaded, path, overrides);
+  });
+  return origins;
+}
+
+/** The whole resolved configuration as YAML, masked; with `origin`, each value has a comment that says where it comes from. */
+export function showConfig(loaded: LoadedConfig, { origin = false, overrides = [] }: ShowOptions = {}): string {
+  const document = new Document(resolvedConfig(loaded, overrides), { aliasDuplicateObjects: false });
+  document.commentBefore = ` ${loaded.config.file} (${loaded.chosenBy})`;
+  if (origin) {
+    walk(document.toJS(), [], (path) => {
+      const node = document.getIn(path, true);
+      if (isScalar(node)) node.comment = ` ${originOf(loaded, path, overrides)}`;
+    });
+  }
+  visit(document, { Scalar: (_, node) => void (node.value === '' && (node.type = 'QUOTE_DOUBLE')) });
+  return document.toString({ lineWidth: 0 });
+}
+
+function overridden(settled: unknown, overrides: readonly Override[]): Document {
+  const document = new Document(settled, { aliasDuplicateObjects: false });
+  for (const { path, value } of overrides) document.setIn(path, value);
+  return document;
+}
+
+function originOf({ source, label }: LoadedConfig, path: ConfigPath, overrides: readonly Override[]): string {
+  const override = overrides.find((candidate) => candidate.path.join('.') === path.join('.'));
+  if (override) return override.origin;
+  const line = source.lineOf(path);
+  return line === undefined ? 'default' : `${label}:${line}`;
+}
+
+/** Visits every value that holds no others. */
+function walk(value: unknown, path: ConfigPath, leaf: (path: ConfigPath) => void): void {
+  if (typeof value !== 'object' || value === null) leaf(path);
+  else for (const [key, below] of Object.entries(value)) walk(below, [...path, Array.isArray(value) ? Number(key) : key], leaf);
+}

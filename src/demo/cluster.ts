@@ -1,0 +1,97 @@
+import { appendFile, chown, mkdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { withClient } from '../postgres/connect.js';
+import { serviceOf } from '../postgres/service.js';
+import type { Service } from '../postgres/service.js';
+import { runTool } from '../process/run.js';
+import type { InitialContents } from './data/initial.js';
+import { loadContents } from './data/load.js';
+import { CLIENT_ROLE, DATABASE, OWNER_ROLE } from './data/schema.js';
+import { pgbackrestConf } from './settings.js';
+import type { Scratch } from './scratch.js';
+
+/** A PostgreSQL cluster of the demo's own, archiving into its own pgBackRest repository; started. */
+export async function createCluster(scratch: Scratch): Promise<void> {
+  await writePgbackrestConf(scratch);
+  const { pgBin, dataDir, user } = scratch;
+  // initdb reads the password before it does anything else; the file need not stay.
+  const passwordFile = join(scratch.root, 'initdb.pw');
+  await writeFile(passwordFile, scratch.passwords.reprise, { mode: 0o600 });
+  if (user !== null) await chown(passwordFile, user.uid, user.gid);
+  try {
+    await runTool(
+      [
+        join(pgBin, 'initdb'),
+        ...[`--pgdata=${dataDir}`, `--username=${scratch.connection.user}`, `--pwfile=${passwordFile}`],
+        ...['--auth=scram-sha-256', '--encoding=UTF8', '--locale=C.UTF-8', '--data-checksums', '--no-sync', '--no-instructions'],
+      ],
+      { user },
+    );
+  } finally {
+    await rm(passwordFile, { force: true });
+  }
+  const lines = Object.entries(serverSettings(scratch)).map(([name, value]) => `${name} = '${value.replaceAll("'", "''")}'`);
+  await appendFile(join(dataDir, 'postgresql.conf'), `\n# Reprise demo\n${lines.join('\n')}\n`);
+  await service(scratch).start({ timeoutSeconds: 60 });
+}
+
+/** The database `mairie`, its roles and its real data. */
+export async function fillCluster(scratch: Scratch, contents: InitialContents): Promise<void> {
+  const { connection, passwords } = scratch;
+  await withClient(connection, connection.maintenanceDatabase, async (client) => {
+    await client.query(`CREATE ROLE ${OWNER_ROLE} NOLOGIN`);
+    await client.query(`CREATE ROLE ${CLIENT_ROLE} LOGIN PASSWORD ${client.escapeLiteral(passwords.client)}`);
+    await client.query(`CREATE DATABASE ${DATABASE} OWNER ${OWNER_ROLE}`);
+  });
+  await withClient(connection, DATABASE, (client) => loadContents(client, contents));
+}
+
+/** Closes the WAL segment being written, so that the archiver takes it, and waits until it is archived. */
+export async function archiveNow(scratch: Scratch, timeoutMs = 60_000): Promise<string> {
+  return withClient(scratch.connection, scratch.connection.maintenanceDatabase, async (client) => {
+    const { rows } = await client.query<{ segment: string }>('SELECT pg_walfile_name(pg_switch_wal()) AS segment');
+    const segment = rows[0]?.segment ?? '';
+    const deadline = performance.now() + timeoutMs;
+    for (;;) {
+      const { rows: archived } = await client.query<{ last: string | null }>('SELECT last_archived_wal AS last FROM pg_stat_archiver');
+      if ((archived[0]?.last ?? '') >= segment) return segment;
+      if (performance.now() > deadline) throw new Error(`segment ${segment} was not archived within ${timeoutMs / 1000} s; see pgdata.log`);
+      await client.query('SELECT pg_sleep(0.1)');
+    }
+  });
+}
+
+export function service(scratch: Scratch): Service {
+  return serviceOf({ service: { kind: 'pg_ctl' }, dataDir: scratch.dataDir }, scratch.pgBin, scratch.user);
+}
+
+export function archiveCommand(scratch: Scratch): string {
+  return `pgbackrest --config=${scratch.pgbackrestConf} --stanza=${scratch.stanza} archive-push %p`;
+}
+
+function serverSettings(scratch: Scratch): Record<string, string> {
+  return {
+    port: String(scratch.connection.port),
+    listen_addresses: '127.0.0.1',
+    unix_socket_directories: scratch.socketDir,
+    unix_socket_permissions: '0700',
+    archive_mode: 'on',
+    archive_command: archiveCommand(scratch),
+    wal_level: 'replica',
+    max_wal_size: '1GB',
+    shared_buffers: '128MB',
+    max_connections: '50',
+    log_timezone: 'UTC',
+    timezone: 'UTC',
+  };
+}
+
+async function writePgbackrestConf(scratch: Scratch): Promise<void> {
+  for (const name of ['pgbackrest', 'pgbackrest-log', 'pgbackrest-lock', 'pgbackrest-spool']) {
+    const path = join(scratch.root, name);
+    await mkdir(path, { mode: 0o700 });
+    if (scratch.user !== null) await chown(path, scratch.user.uid, scratch.user.gid);
+  }
+  await writeFile(scratch.pgbackrestConf, pgbackrestConf(scratch), { mode: 0o600 });
+  if (scratch.user !== null) await chown(scratch.pgbackrestConf, scratch.user.uid, scratch.user.gid);
+}

@@ -1,0 +1,88 @@
+import { randomBytes } from 'node:crypto';
+import { chown, mkdir, mkdtemp, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import type { ConnectionConfig } from '../domain/config.js';
+import { RepriseError } from '../domain/errors.js';
+import { findPostgresBin } from '../process/binaries.js';
+import type { OsUser } from '../process/jobs.js';
+import { jobUser } from '../process/users.js';
+import { CLIENT_ROLE } from './data/schema.js';
+
+/** Everything the demo owns lies below `root`; nothing else of the machine is touched. */
+export interface Scratch {
+  readonly root: string;
+  /** Owner of PostgreSQL's files: `postgres` where we are root, else null = ourselves. */
+  readonly user: OsUser | null;
+  readonly pgBin: string;
+  readonly dataDir: string;
+  readonly socketDir: string;
+  readonly stateDir: string;
+  readonly configFile: string;
+  readonly pgbackrestConf: string;
+  readonly stanza: string;
+  /** Superuser `reprise`, as Reprise itself connects. */
+  readonly connection: ConnectionConfig;
+  /** The business client's role, with a password file of its own. */
+  readonly client: ConnectionConfig;
+  readonly clientLog: string;
+  readonly temporal: { readonly port: number; readonly uiPort: number };
+  /** Passwords made for this run; they stand in password files only. */
+  readonly passwords: { readonly reprise: string; readonly client: string };
+}
+
+/** A Unix socket's path holds 107 bytes, and `.s.PGSQL.65535.lock` has to fit behind the directory. */
+const LONGEST_ROOT = 80;
+const RELEVANT_MAJOR = 15;
+
+/** Makes the directory (below the system's temporary one, or the one given) and chooses free ports. */
+export async function makeScratch(parent?: string): Promise<Scratch> {
+  const user = await jobUser();
+  const base = resolve(parent ?? tmpdir());
+  await mkdir(base, { recursive: true });
+  const root = await mkdtemp(join(base, 'reprise-demo-'));
+  if (Buffer.byteLength(root) > LONGEST_ROOT) {
+    throw new RepriseError('usage', `the path ${root} is too long for a Unix socket`, 'give a shorter directory with --dir');
+  }
+  if (user !== null) await chown(root, user.uid, user.gid);
+  const [port, temporalPort, uiPort] = (await freePorts(3)) as [number, number, number];
+  const passwords = { reprise: randomBytes(18).toString('hex'), client: randomBytes(18).toString('hex') };
+  const connect = async (role: string, password: string): Promise<ConnectionConfig> => {
+    const passfile = join(root, `${role}.pgpass`);
+    await writeFile(passfile, `*:${port}:*:${role}:${password}\n`, { mode: 0o600, flag: 'wx' });
+    if (user !== null) await chown(passfile, user.uid, user.gid);
+    return { host: '127.0.0.1', port, user: role, passfile, maintenanceDatabase: 'postgres' };
+  };
+  return {
+    root,
+    user,
+    pgBin: await findPostgresBin(RELEVANT_MAJOR).catch(() => findPostgresBin()),
+    dataDir: join(root, 'pgdata'),
+    socketDir: root,
+    stateDir: join(root, 'state'),
+    configFile: join(root, 'reprise.yml'),
+    pgbackrestConf: join(root, 'pgbackrest.conf'),
+    stanza: 'mairie',
+    connection: await connect('reprise', passwords.reprise),
+    client: await connect(CLIENT_ROLE, passwords.client),
+    clientLog: join(root, 'business.jsonl'),
+    temporal: { port: temporalPort, uiPort },
+    passwords,
+  };
+}
+
+/** Ports free on the loopback address now, all held until the last is known so that none comes twice. */
+async function freePorts(count: number): Promise<number[]> {
+  const servers = await Promise.all(
+    Array.from({ length: count }, async () => {
+      const server = createServer();
+      await new Promise<void>((listening, failed) => server.once('error', failed).listen(0, '127.0.0.1', listening));
+      return server;
+    }),
+  );
+  const ports = servers.map((server) => (server.address() as AddressInfo).port);
+  await Promise.all(servers.map((server) => new Promise((closed) => server.close(closed))));
+  return ports;
+}

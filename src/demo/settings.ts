@@ -1,0 +1,76 @@
+import { join } from 'node:path';
+import { stringify } from 'yaml';
+import { DATABASE } from './data/schema.js';
+import type { Scratch } from './scratch.js';
+
+export const HOST = 'demo';
+export const CLUSTER = 'mairie';
+export const LOGICAL_POLICY = 'nightly-dump';
+export const PHYSICAL_POLICY = 'physical';
+/** Who answers `confirm-restore` in the demo. */
+export const APPROVER = 'demo';
+
+/** reprise.yml of the demo: what an operator would write for one host with one cluster. */
+export function repriseYml(scratch: Scratch): string {
+  const { connection, temporal } = scratch;
+  return stringify({
+    version: 1,
+    language: 'en',
+    temporal: { web_ui: `http://127.0.0.1:${temporal.uiPort}`, address: `127.0.0.1:${temporal.port}` },
+    hosts: { [HOST]: { state_dir: scratch.stateDir, scratch_dir: join(scratch.root, 'restores') } },
+    repositories: {
+      local: { type: 'directory', path: join(scratch.root, 'backups'), host: HOST },
+      physical: { type: 'directory', path: join(scratch.root, 'pgbackrest'), host: HOST },
+    },
+    clusters: {
+      [CLUSTER]: {
+        host: HOST,
+        connection: { host: connection.host, port: connection.port, user: connection.user, passfile: connection.passfile },
+        data_dir: scratch.dataDir,
+        service: { kind: 'pg_ctl' },
+        databases: [DATABASE],
+        catalogue: 'local',
+        objectives: { rto: '15m', rpo: '5m' },
+        watch: { every: '1s', failures: 3 },
+        backups: {
+          [LOGICAL_POLICY]: { engine: 'logical', repository: 'local', schedule: { cron: '30 1 * * *' }, retention: { days: 14 }, proof: 'verify' },
+          [PHYSICAL_POLICY]: {
+            engine: 'pgbackrest',
+            repository: 'physical',
+            options: { stanza: scratch.stanza, config: scratch.pgbackrestConf },
+            schedule: { cron: '15 2 * * *' },
+            retention: { days: 30 },
+            proof: 'verify',
+          },
+        },
+        checks: {
+          communes: { type: 'sql', database: DATABASE, query: 'SELECT count(*) FROM referentiel.communes', compare: 'recorded' },
+          appointments: { type: 'sql', database: DATABASE, query: 'SELECT count(*) FROM metier.demandes_rdv', min: 190_000 },
+        },
+        approvals: { recover: { approvers: 1, from: [APPROVER], requester_may_approve: false, approve_within: '4h', execute_within: '1h' } },
+      },
+    },
+    contacts: { [APPROVER]: { name: 'Whoever runs the demo' } },
+  });
+}
+
+/** pgbackrest.conf of the demo: repository, logs, locks and spool all below its own directory. */
+export function pgbackrestConf(scratch: Scratch): string {
+  const below = (name: string) => join(scratch.root, name);
+  return `[global]
+repo1-path=${below('pgbackrest')}
+log-path=${below('pgbackrest-log')}
+lock-path=${below('pgbackrest-lock')}
+spool-path=${below('pgbackrest-spool')}
+log-level-file=detail
+compress-type=lz4
+start-fast=y
+process-max=2
+
+[${scratch.stanza}]
+pg1-path=${scratch.dataDir}
+pg1-port=${scratch.connection.port}
+pg1-socket-path=${scratch.socketDir}
+pg1-user=${scratch.connection.user}
+`;
+}

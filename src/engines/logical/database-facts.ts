@@ -1,0 +1,72 @@
+import type pg from 'pg';
+import type { ServerFacts } from '../../domain/backup.js';
+import { RepriseError } from '../../domain/errors.js';
+import { serverFacts } from '../../postgres/server-facts.js';
+import type { ObjectCounts } from './manifest.js';
+
+/** What the engine asks of a database before it dumps it. */
+export interface DatabaseFacts {
+  readonly server: ServerFacts;
+  readonly superuser: boolean;
+  readonly databaseSizeBytes: number;
+  readonly extensions: readonly string[];
+  readonly tablespaces: readonly string[];
+}
+
+/** What the engine records of the database a client is connected to. */
+export async function readDatabaseFacts(client: pg.Client): Promise<DatabaseFacts> {
+  const { versionNum, systemIdentifier, encoding, dataChecksums } = await serverFacts(client);
+  const { rows } = await client.query<{ superuser: boolean; size: string; extensions: string[]; tablespaces: string[] }>(`
+    SELECT (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user) AS superuser,
+           pg_catalog.pg_database_size(pg_catalog.current_database())::text AS size,
+           ARRAY(SELECT extname::text FROM pg_catalog.pg_extension WHERE extname <> 'plpgsql' ORDER BY 1) AS extensions,
+           ARRAY(SELECT s.spcname::text FROM pg_catalog.pg_tablespace s
+                  WHERE s.spcname NOT IN ('pg_default', 'pg_global')
+                    AND (s.oid IN (SELECT reltablespace FROM pg_catalog.pg_class)
+                         OR s.oid = (SELECT dattablespace FROM pg_catalog.pg_database
+                                      WHERE datname = pg_catalog.current_database()))
+                  ORDER BY 1) AS tablespaces`);
+  const [row] = rows;
+  if (row === undefined) throw new RepriseError('internal', 'the server answered a question about itself with no row');
+  return {
+    server: { versionNum, systemIdentifier, encoding, dataChecksums },
+    superuser: row.superuser,
+    databaseSizeBytes: Number(row.size),
+    extensions: row.extensions,
+    tablespaces: row.tablespaces,
+  };
+}
+
+const userObjects = `NOT IN (SELECT objid FROM pg_catalog.pg_depend WHERE deptype = 'e')`;
+const userSchemas = `IN (SELECT oid FROM pg_catalog.pg_namespace
+                          WHERE nspname <> 'information_schema' AND nspname !~ '^pg_')`;
+
+/** Objects by kind, so that a restore that left some out without a word is seen (F22). */
+export async function countObjects(client: pg.Client): Promise<ObjectCounts> {
+  const { rows } = await client.query<{ kind: string; count: string }>(`
+    SELECT 'schema' AS kind, count(*) FROM pg_catalog.pg_namespace
+     WHERE oid ${userSchemas} AND oid ${userObjects}
+    UNION ALL
+    SELECT CASE relkind WHEN 'r' THEN 'table' WHEN 'p' THEN 'partitioned table' WHEN 'v' THEN 'view'
+                        WHEN 'm' THEN 'materialized view' WHEN 'S' THEN 'sequence' WHEN 'f' THEN 'foreign table'
+                        WHEN 'c' THEN 'composite type' ELSE 'index' END, count(*)
+      FROM pg_catalog.pg_class WHERE relnamespace ${userSchemas} AND oid ${userObjects} AND relkind <> 't' GROUP BY 1
+    UNION ALL
+    SELECT 'function', count(*) FROM pg_catalog.pg_proc WHERE pronamespace ${userSchemas} AND oid ${userObjects}
+    UNION ALL
+    SELECT 'constraint', count(*) FROM pg_catalog.pg_constraint WHERE connamespace ${userSchemas} AND contype <> 'n' AND oid ${userObjects}
+    UNION ALL
+    SELECT 'trigger', count(*) FROM pg_catalog.pg_trigger WHERE NOT tgisinternal AND oid ${userObjects}
+    UNION ALL
+    SELECT 'policy', count(*) FROM pg_catalog.pg_policy
+    UNION ALL
+    SELECT 'large object', count(*) FROM pg_catalog.pg_largeobject_metadata`);
+  return Object.fromEntries(rows.map(({ kind, count }) => [kind, Number(count)]).filter(([, count]) => count !== 0));
+}
+
+/** Differences between recorded and found numbers of objects, each in words. */
+export function compareObjects(recorded: ObjectCounts, found: ObjectCounts): readonly string[] {
+  return [...new Set([...Object.keys(recorded), ...Object.keys(found)])]
+    .filter((kind) => (recorded[kind] ?? 0) !== (found[kind] ?? 0))
+    .map((kind) => `${found[kind] ?? 0} of kind ${kind} where ${recorded[kind] ?? 0} were recorded`);
+}

@@ -1,0 +1,35 @@
+import { join } from 'node:path';
+import { isRepriseError } from '../../domain/errors.js';
+import { libpqEnv } from '../../postgres/environment.js';
+import { runTool } from '../../process/run.js';
+import type { EngineContext } from '../engine.js';
+import { toolError } from './dump-errors.js';
+import { fingerprint } from './hash.js';
+import type { DumpFacts } from './manifest.js';
+import { databaseConninfo } from './tools.js';
+
+/**
+ * Writes roles and tablespaces to a key of the repository, owner-only (B4, F42). Passwords, which are hashes there, can
+ * be read by a superuser only; a lesser role leaves them out, and the manifest says so.
+ *
+ * @throws RepriseError with the reason pg_dumpall gives
+ */
+export async function dumpGlobals(context: EngineContext, key: string, passwords: boolean): Promise<DumpFacts['globals']> {
+  const { connection } = context.cluster;
+  const argv = [
+    join(context.pgBin, 'pg_dumpall'),
+    '--globals-only',
+    '--no-password',
+    `--database=${databaseConninfo(connection.maintenanceDatabase)}`,
+    `--file=${context.storage.localPath(key)}`,
+    ...(passwords ? [] : ['--no-role-passwords']),
+  ];
+  try {
+    await runTool(argv, { user: context.user, env: libpqEnv(connection, connection.maintenanceDatabase), signal: context.signal });
+  } catch (error) {
+    await context.storage.remove(key);
+    const stderr = isRepriseError(error) ? error.details['stderrTail'] : undefined;
+    throw typeof stderr === 'string' ? toolError('pg_dumpall', stderr) : error;
+  }
+  return { ...(await fingerprint(context, key, 'roles and tablespaces')), passwords };
+}

@@ -1,0 +1,42 @@
+import { errorTable, isRepriseError, RepriseError } from '../../domain/errors.js';
+import type { JobRequest, JobResult, Jobs } from '../../process/jobs.js';
+import { tailOfFile } from '../../process/output-tail.js';
+import { toolError } from './dump-errors.js';
+
+type Verdict = 'ok' | 'retry' | 'fail';
+type JudgedRequest = JobRequest & { readonly cleanUp: () => Promise<void> };
+
+/**
+ * Runs one of PostgreSQL's programs as a job and turns its failure into the error it means. A failure that another try
+ * cannot mend (disk full, missing right) is not tried again. What a failed tool leaves is removed at once, and not only
+ * before the next start: there may never be one.
+ *
+ * @throws RepriseError of the tool's failure; else what the supervisor throws (cancelled, shutdown)
+ */
+export async function runJudged(jobs: Jobs, request: JudgedRequest): Promise<JobResult> {
+  const judge = request.judge ?? (async (exit) => (exit.code === 0 ? 'ok' : verdictOn(toolError(request.tool, await tailOfFile(exit.stderr)))));
+  try {
+    return await jobs.run({ ...request, judge });
+  } catch (error) {
+    const stderr = isRepriseError(error) ? error.details['stderrTail'] : undefined;
+    // Without the end of its output the tool may still run (the worker shuts down): then its files are left alone.
+    if (!isRepriseError(error) || typeof stderr !== 'string') throw error;
+    await request.cleanUp();
+    throw inTermsOfTheTool(request.tool, error, stderr);
+  }
+}
+
+function verdictOn(failure: RepriseError): Verdict {
+  return errorTable[failure.code].retryable ? 'retry' : 'fail';
+}
+
+/** The supervisor knows whether there may be another start, the tool's words why it failed. */
+function inTermsOfTheTool(tool: string, error: RepriseError, stderr: string): RepriseError {
+  const meant = toolError(tool, stderr);
+  const saysNothing = meant.code === 'tool-failed' && meant.hint === undefined;
+  const isFinal = !errorTable[error.code].retryable;
+  if (saysNothing || (isFinal && errorTable[meant.code].retryable)) {
+    return new RepriseError(error.code, saysNothing ? error.message : meant.message, meant.hint ?? error.hint, error.details);
+  }
+  return new RepriseError(meant.code, meant.message, meant.hint, error.details);
+}

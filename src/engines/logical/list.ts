@@ -1,0 +1,90 @@
+import { isRepriseError } from '../../domain/errors.js';
+import type { ListedBackup, ReadContext } from '../engine.js';
+import { readManifest } from './manifest.js';
+import { databaseOf, encodeName, incomingPrefix, policyPrefix } from './names.js';
+
+/**
+ * Every backup that has a manifest, oldest label first within a database. A manifest whose dump is gone or has another
+ * size is listed as damaged; a dump without a manifest is no backup.
+ */
+export async function listBackups(context: ReadContext): Promise<readonly ListedBackup[]> {
+  const prefix = policyPrefix(context);
+  const backups: ListedBackup[] = [];
+  // Keys come in order, and `.dump` stands before `.json`: sizes of one label are enough to remember.
+  const sizes = new Map<string, number>();
+  for await (const { key, sizeBytes } of context.storage.list(prefix)) {
+    const name = key.slice(prefix.length);
+    if (name.includes('/')) continue;
+    if (name.endsWith('.dump')) {
+      sizes.clear();
+      sizes.set(name.slice(0, -'.dump'.length), sizeBytes);
+    }
+    const label = name.endsWith('.json') ? name.slice(0, -'.json'.length) : null;
+    const database = label === null ? null : databaseOf(label);
+    if (label !== null && database !== null) backups.push(await listed(context, key, label, database, sizes.get(label)));
+  }
+  return backups;
+}
+
+/** Size of a database's newest dump that has a manifest, told from names alone; null where there is none. */
+export async function newestDumpSize(context: ReadContext, database: string): Promise<number | null> {
+  const start = `${policyPrefix(context)}${encodeName(database)}_full_`;
+  let candidate: { readonly base: string; readonly sizeBytes: number } | null = null;
+  let newest: number | null = null;
+  for await (const { key, sizeBytes } of context.storage.list(policyPrefix(context))) {
+    if (!key.startsWith(start)) continue;
+    if (key.endsWith('.dump')) candidate = { base: key.slice(0, -'.dump'.length), sizeBytes };
+    else if (candidate !== null && key === `${candidate.base}.json`) newest = candidate.sizeBytes;
+  }
+  return newest;
+}
+
+/** Files of operations that did not end, as keys: nobody's backup, reported and left for people to look at. */
+export async function leftovers(context: ReadContext, ownMark: string): Promise<readonly string[]> {
+  const prefix = incomingPrefix(context);
+  const keys: string[] = [];
+  for await (const { key } of context.storage.list(prefix)) {
+    if (!key.startsWith(`${prefix}${ownMark}-`)) keys.push(key);
+  }
+  return keys;
+}
+
+async function listed(
+  context: ReadContext,
+  key: string,
+  label: string,
+  database: string,
+  dumpSize: number | undefined,
+): Promise<ListedBackup> {
+  try {
+    const manifest = await readManifest(context.storage, key);
+    if (manifest !== null) {
+      const damaged = damageAtAGlance(manifest.dump.sizeBytes, dumpSize);
+      return {
+        label,
+        type: 'full',
+        startedAt: manifest.startedAt,
+        finishedAt: manifest.finishedAt,
+        sizeBytes: manifest.dump.sizeBytes,
+        database: manifest.database,
+        sha256: manifest.dump.sha256,
+        ...(damaged === null ? {} : { damaged }),
+      };
+    }
+  } catch (error) {
+    if (!isRepriseError(error) || error.code !== 'backup-corrupt') throw error;
+  }
+  return { label, type: 'full', startedAt: instantOf(label), finishedAt: null, sizeBytes: dumpSize ?? 0, database, damaged: 'its manifest cannot be read' };
+}
+
+function damageAtAGlance(recorded: number, found: number | undefined): string | null {
+  if (found === undefined) return 'its dump is missing';
+  return found === recorded ? null : `its dump has ${found} bytes where ${recorded} were recorded`;
+}
+
+/** UTC instant in a label. */
+function instantOf(label: string): string {
+  const digits = label.slice(-15);
+  const [, year, month, day, hour, minute, second] = /^(\d{4})(\d\d)(\d\d)_(\d\d)(\d\d)(\d\d)$/.exec(digits) ?? [];
+  return `${year}-${month}-${day}T${hour}:${minute}:${second}.000Z`;
+}

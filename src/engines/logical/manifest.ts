@@ -1,0 +1,116 @@
+import type { ServerFacts, TableCount } from '../../domain/backup.js';
+import { backupId } from '../../domain/backup.js';
+import { isRepriseError, RepriseError } from '../../domain/errors.js';
+import type { DatabaseProperties } from '../../postgres/properties.js';
+import type { ReadableStorage } from '../../storage/storage.js';
+import type { MadeBackup } from '../engine.js';
+import type { Fingerprint } from './hash.js';
+import { filesOf } from './names.js';
+
+export const LOGICAL = 'logical';
+
+/** What was known of the database before its dump began; taken once for an operation. */
+export interface DumpFacts {
+  readonly server: ServerFacts;
+  /** Major version of the pg_dump that wrote it: pg_restore must be as new. */
+  readonly toolMajor: number;
+  /** Bytes the database took on the server: about what a restore needs. */
+  readonly databaseSizeBytes: number;
+  readonly properties: DatabaseProperties;
+  readonly extensions: readonly string[];
+  /** Tablespaces in use besides the default ones. */
+  readonly tablespaces: readonly string[];
+  readonly globals: Fingerprint & { readonly passwords: boolean };
+}
+
+/** How many of each kind of object a database holds, extensions' own left out. */
+export type ObjectCounts = Readonly<Record<string, number>>;
+
+/** Facts of a finished dump. Written last, it is what makes files a backup. */
+export interface DumpManifest extends DumpFacts {
+  readonly schemaVersion: 1;
+  readonly engine: typeof LOGICAL;
+  readonly label: string;
+  readonly cluster: string;
+  readonly policy: string;
+  readonly database: string;
+  readonly operationId: string;
+  readonly startedAt: string;
+  readonly finishedAt: string;
+  readonly dump: Fingerprint;
+  readonly contents: readonly TableCount[];
+  /** `snapshot`: counted by SQL in the very snapshot that was dumped; `dump`: counted in the dump itself. */
+  readonly countedIn: 'snapshot' | 'dump';
+  /** Null where the contents were not counted by SQL. */
+  readonly objects: ObjectCounts | null;
+}
+
+/** Reads the manifest at a key; null where there is none. Throws `backup-corrupt` where it cannot be read as one. */
+export async function readManifest(storage: ReadableStorage, key: string): Promise<DumpManifest | null> {
+  const body = await readIfThere(storage, key);
+  if (body === null) return null;
+  try {
+    const value = JSON.parse(body.toString('utf8')) as Partial<DumpManifest> | null;
+    if (value?.schemaVersion === 1 && value.engine === LOGICAL && isFingerprint(value.dump) && isFingerprint(value.globals)) {
+      return value as DumpManifest;
+    }
+  } catch (error) {
+    if (!(error instanceof SyntaxError) && (error as Error).name !== 'SyntaxError') throw error;
+  }
+  throw new RepriseError('backup-corrupt', `the manifest ${key} cannot be read`, 'choose another backup with recover --to backup:ID');
+}
+
+/**
+ * The manifest of a backup that somebody names. Throws `not-found`, `backup-corrupt`, and `identity-mismatch` where it
+ * is another's (F17): files copied from one cluster's folder into another's are no backup of that cluster.
+ */
+export async function manifestOf(
+  context: { readonly storage: ReadableStorage; readonly cluster: { readonly name: string }; readonly policy: { readonly name: string } },
+  label: string,
+): Promise<DumpManifest> {
+  const manifest = await readManifest(context.storage, filesOf(context, label).manifest);
+  if (manifest === null) throw new RepriseError('not-found', `there is no backup ${label}`, 'reprise backup list shows what there is');
+  if (manifest.cluster !== context.cluster.name || manifest.label !== label) {
+    throw new RepriseError(
+      'identity-mismatch',
+      `the files of ${label} are those of backup ${manifest.label} of cluster ${manifest.cluster}`,
+      'put them back where they came from, and choose a backup of this cluster',
+    );
+  }
+  return manifest;
+}
+
+/** Reads a small object as it is; null where there is none. */
+export async function readIfThere(storage: ReadableStorage, key: string): Promise<Buffer | null> {
+  try {
+    return await storage.read(key);
+  } catch (error) {
+    if (isRepriseError(error) && error.code === 'not-found') return null;
+    throw error;
+  }
+}
+
+/** The backup as the contract returns it. */
+export function madeBackup(manifest: DumpManifest, repository: string): MadeBackup {
+  return {
+    id: backupId(manifest.cluster, LOGICAL, manifest.label),
+    cluster: manifest.cluster,
+    policy: manifest.policy,
+    engine: LOGICAL,
+    repository,
+    type: 'full',
+    startedAt: manifest.startedAt,
+    finishedAt: manifest.finishedAt,
+    sizeBytes: manifest.dump.sizeBytes,
+    label: manifest.label,
+    database: manifest.database,
+    sha256: manifest.dump.sha256,
+    server: manifest.server,
+    contents: manifest.contents,
+  };
+}
+
+function isFingerprint(value: unknown): value is Fingerprint {
+  const candidate = value as Partial<Fingerprint> | null | undefined;
+  return typeof candidate?.sizeBytes === 'number' && typeof candidate.sha256 === 'string';
+}

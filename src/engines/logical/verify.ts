@@ -1,0 +1,58 @@
+import type { Backup } from '../../domain/backup.js';
+import { isRepriseError } from '../../domain/errors.js';
+import type { EngineContext, VerifyVerdict } from '../engine.js';
+import { compareCounts } from './copy-counts.js';
+import { countDump } from './count-dump.js';
+import { damageOf } from './hash.js';
+import { manifestOf } from './manifest.js';
+import type { DumpManifest } from './manifest.js';
+import { filesOf } from './names.js';
+
+/** So many differences are named; the rest is counted. */
+const NAMED = 3;
+
+/**
+ * Size and SHA-256 of dump and roles first (F15); then every block of the dump is read, and the rows of every table in
+ * it compared with those recorded when it was made (F22). Damage is a verdict; only what hinders looking is thrown.
+ */
+export async function verifyDump(context: EngineContext, backup: Backup): Promise<VerifyVerdict> {
+  try {
+    const manifest = await manifestOf(context, backup.label);
+    const differsFromRecord = backup.sha256 !== undefined && backup.sha256 !== manifest.dump.sha256;
+    if (differsFromRecord) return bad(`the manifest of ${backup.label} is not the one that was recorded: another SHA-256`);
+    return (await damage(context, manifest)) ?? (await compareWithRecord(context, manifest));
+  } catch (error) {
+    // What a tool cannot read is damaged; a missing tool or right is no verdict on the backup.
+    const isVerdict = isRepriseError(error) && ['backup-corrupt', 'identity-mismatch', 'not-found', 'tool-failed'].includes(error.code);
+    if (!isVerdict) throw error;
+    return bad(error.message);
+  }
+}
+
+async function damage(context: EngineContext, manifest: DumpManifest): Promise<VerifyVerdict | null> {
+  const files = filesOf(context, manifest.label);
+  const reason = (await damageOf(context, files.dump, manifest.dump)) ?? (await damageOf(context, files.globals, manifest.globals));
+  return reason === null ? null : bad(reason);
+}
+
+async function compareWithRecord(context: EngineContext, manifest: DumpManifest): Promise<VerifyVerdict> {
+  const { label, database, contents, objects } = manifest;
+  const found = await countDump(context, `verify:${label}`, database, filesOf(context, label).dump);
+  const differences = [...compareCounts(contents, found.tables)];
+  const largeObjects = objects?.['large object'] ?? 0;
+  if (objects !== null && found.largeObjects !== largeObjects) {
+    differences.push(`${found.largeObjects} large objects where ${largeObjects} were recorded`);
+  }
+  if (differences.length > 0) return bad(inWords(differences));
+  const rows = found.tables.reduce((sum, table) => sum + table.rows, 0);
+  const detail = `size and SHA-256 match; every block was read: ${found.tables.length} tables, ${rows} rows, ${found.largeObjects} large objects`;
+  return { ok: true, detail, contents: found.tables };
+}
+
+/** The first differences, and how many more there are. */
+export function inWords(differences: readonly string[]): string {
+  const more = differences.length - NAMED;
+  return `${differences.slice(0, NAMED).join('; ')}${more > 0 ? `; and ${more} more` : ''}`;
+}
+
+const bad = (detail: string): VerifyVerdict => ({ ok: false, detail });

@@ -1,0 +1,121 @@
+import { createHash } from 'node:crypto';
+import { createReadStream, createWriteStream } from 'node:fs';
+import { chmod, rename, rm } from 'node:fs/promises';
+import { extname, join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { createGunzip } from 'node:zlib';
+import { z } from 'zod';
+import { RepriseError } from '../../domain/errors.js';
+import type { TimelineSwitch } from '../../domain/wal.js';
+import { isSegmentName, parseTimelineHistory } from '../../domain/wal.js';
+import { giveTo } from '../../postgres/files.js';
+import { runTool } from '../../process/run.js';
+import type { CommandContext } from './command.js';
+import { optionsOf, pgbackrestArgv, runPgbackrest, translated } from './command.js';
+
+/** A listing or a segment of a slow object store may take its time. */
+const SLOW_MS = 600_000;
+
+/** WAL of one cluster in the repository. */
+export interface WalArchive {
+  readonly archiveId: string;
+  /** Whole segments, in order of their names. */
+  readonly segments: readonly string[];
+  /** File of a segment below the archive's directory. */
+  readonly files: ReadonlyMap<string, string>;
+  /** Timelines whose `.history` is there. */
+  readonly timelines: readonly number[];
+}
+
+const listing = z.record(z.string(), z.object({ type: z.string() }));
+const segmentFile = /^([0-9A-F]{24})-([0-9a-f]{40})(?:\.(?:gz|lz4|zst|bz2))?$/;
+
+/** What is archived for an archive id such as `15-1`; an archive that does not exist is empty. */
+export async function readArchive(context: CommandContext, archiveId: string): Promise<WalArchive> {
+  const path = archivePath(context, archiveId);
+  const { stdout } = await runPgbackrest(context, 'repo-ls', ['--repo=1', '--output=json', '--recurse'], { parameters: [path], timeoutMs: SLOW_MS });
+  return parseListing(stdout, archiveId);
+}
+
+/** Reads `repo-ls --output=json --recurse` of an archive's directory. */
+export function parseListing(json: string, archiveId: string): WalArchive {
+  const files = new Map<string, string>();
+  const timelines: number[] = [];
+  for (const [path, { type }] of Object.entries(listing.parse(JSON.parse(json)))) {
+    if (type !== 'file') continue;
+    const name = path.slice(path.lastIndexOf('/') + 1);
+    const segment = segmentFile.exec(name)?.[1];
+    if (segment !== undefined) files.set(segment, path);
+    const history = /^([0-9A-F]{8})\.history$/.exec(name)?.[1];
+    if (history !== undefined) timelines.push(Number.parseInt(history, 16));
+  }
+  return { archiveId, segments: [...files.keys()].sort(), files, timelines: timelines.sort((a, b) => a - b) };
+}
+
+/** Switches that led to a timeline, from its archived history file. */
+export async function readTimelineHistory(context: CommandContext, archiveId: string, timeline: number): Promise<TimelineSwitch[]> {
+  const name = `${timeline.toString(16).toUpperCase().padStart(8, '0')}.history`;
+  const { stdout } = await runPgbackrest(context, 'repo-get', ['--repo=1'], { parameters: [`${archivePath(context, archiveId)}/${name}`] });
+  return parseTimelineHistory(stdout);
+}
+
+/**
+ * Copies one archived segment into a scratch directory under its own name, checked against the checksum in its file
+ * name (F15). `archive-get` is not used: it needs the `pg_control` of a data directory that may be lost.
+ * @throws RepriseError `backup-corrupt`; `not-found` where the segment is not archived
+ */
+export async function fetchSegment(context: CommandContext, archive: WalArchive, segment: string, directory: string): Promise<void> {
+  const file = archive.files.get(segment);
+  if (file === undefined) throw new RepriseError('not-found', `WAL segment ${segment} is not in the archive`, 'run: pgbackrest verify');
+  const packed = join(directory, `${segment}.packed`);
+  const unpacked = join(directory, `${segment}.unpacked`);
+  const argv = pgbackrestArgv(context, 'repo-get', ['--repo=1'], [`${archivePath(context, archive.archiveId)}/${file}`]);
+  // Binary, and by far too long for a text: the shell writes it to the file.
+  await runInto(context, packed, argv, 'repo-get');
+  await unpack(context, packed, unpacked, extname(file));
+  const checksum = await sha1(unpacked);
+  if (checksum !== segmentFile.exec(file.slice(file.lastIndexOf('/') + 1))?.[2]) {
+    await rm(unpacked, { force: true });
+    throw new RepriseError('backup-corrupt', `archived WAL segment ${segment} does not have its recorded checksum`, 'recover to a point before it, or from another repository');
+  }
+  await chmod(unpacked, 0o600);
+  await giveTo(unpacked, context.user);
+  await rename(unpacked, join(directory, segment));
+}
+
+/** Names of the files in an archive directory that are whole segments of PostgreSQL itself. */
+export function segmentsAmong(names: readonly string[]): string[] {
+  return names.filter(isSegmentName).sort();
+}
+
+async function unpack(context: CommandContext, packed: string, unpacked: string, extension: string): Promise<void> {
+  const program = { '.lz4': 'lz4', '.zst': 'zstd', '.bz2': 'bzip2' }[extension];
+  if (extension === '.gz') {
+    await pipeline(createReadStream(packed), createGunzip(), createWriteStream(unpacked, { mode: 0o600 })).catch((error: unknown) => {
+      throw new RepriseError('backup-corrupt', `an archived WAL segment cannot be unpacked: ${String(error)}`, 'run: pgbackrest verify');
+    });
+  } else if (program !== undefined) {
+    await runInto(context, unpacked, [program, '-dc', packed], program);
+  } else {
+    await rename(packed, unpacked);
+  }
+  await rm(packed, { force: true });
+}
+
+async function runInto(context: CommandContext, file: string, argv: readonly string[], command: string): Promise<void> {
+  try {
+    await runTool(['/bin/sh', '-c', 'file=$1; shift; exec "$@" > "$file"', 'into', file, ...argv], { user: context.user, signal: context.signal, timeoutMs: SLOW_MS });
+  } catch (error) {
+    throw translated(error, command);
+  }
+}
+
+async function sha1(path: string): Promise<string> {
+  const hash = createHash('sha1');
+  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
+  return hash.digest('hex');
+}
+
+function archivePath(context: CommandContext, archiveId: string): string {
+  return `archive/${optionsOf(context).stanza}/${archiveId}`;
+}

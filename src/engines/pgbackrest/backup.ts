@@ -1,0 +1,94 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import type { TableCount } from '../../domain/backup.js';
+import { backupId } from '../../domain/backup.js';
+import { RepriseError } from '../../domain/errors.js';
+import { withClient } from '../../postgres/connect.js';
+import { countTables } from '../../postgres/inventory.js';
+import type { LiveServerFacts } from '../../postgres/server-facts.js';
+import type { BackupRequest, EngineContext, MadeBackup } from '../engine.js';
+import { KEEP_ALL, optionsOf } from './command.js';
+import type { StanzaBackup } from './info.js';
+import { ANNOTATION, listed, readInfo } from './info.js';
+import { runJob } from './job.js';
+import { ensureStanza, liveFacts, requireIdentity } from './stanza.js';
+import { chooseType } from './type.js';
+
+/**
+ * One backup of the cluster, complete and with its stop WAL archived (F7). It carries the operation's id, so that a
+ * later attempt of the operation finds it finished instead of making another; what a killed pgBackRest left is
+ * resumed by pgBackRest itself and is in nobody's list until then.
+ */
+export async function backup(context: EngineContext, request: BackupRequest): Promise<readonly MadeBackup[]> {
+  const server = await liveFacts(context);
+  const made = (await ownBackup(context)) ?? (await makeBackup(context, request, server));
+  const contents = await countRows(context);
+  return [
+    {
+      id: backupId(context.cluster.name, 'pgbackrest', made.label),
+      cluster: context.cluster.name,
+      policy: context.policy.name,
+      engine: 'pgbackrest',
+      repository: context.policy.repository,
+      ...listed(made),
+      sha256: await manifestHash(context, made.label),
+      server: { versionNum: server.versionNum, systemIdentifier: made.database.systemIdentifier, dataChecksums: server.dataChecksums },
+      contents,
+    },
+  ];
+}
+
+async function makeBackup(context: EngineContext, request: BackupRequest, server: LiveServerFacts): Promise<StanzaBackup> {
+  const info = await ensureStanza(context, server);
+  requireIdentity(info, optionsOf(context).stanza, server);
+  const { fullEverySeconds, diffEverySeconds, archiveTimeoutSeconds } = optionsOf(context);
+  const ofThisCluster = info.backups.filter(({ database }) => database.systemIdentifier === server.systemIdentifier);
+  const type =
+    request.type === 'auto'
+      ? chooseType({ backups: ofThisCluster, fullEverySeconds, ...(diffEverySeconds === undefined ? {} : { diffEverySeconds }), startedAt: request.startedAt })
+      : request.type;
+  await runJob(context, {
+    step: 'backup',
+    command: 'backup',
+    options: [
+      ...['--repo=1', `--type=${type}`, '--start-fast', '--no-expire-auto', `--repo1-retention-full=${KEEP_ALL}`],
+      ...[`--archive-timeout=${archiveTimeoutSeconds}`, `--annotation=${ANNOTATION}=${context.operationId}`],
+    ],
+    resultIsThere: async () => (await ownBackup(context)) !== undefined,
+  });
+  const made = await ownBackup(context);
+  if (made === undefined) {
+    throw new RepriseError('tool-failed', 'pgbackrest backup ended well, and the repository lists no such backup', 'was it expired by another pgbackrest (cron)? then run the backup again as a new operation');
+  }
+  return made;
+}
+
+/** The finished backup of this operation. */
+async function ownBackup(context: EngineContext): Promise<StanzaBackup | undefined> {
+  return (await readInfo(context)).backups.findLast(({ operationId }) => operationId === context.operationId);
+}
+
+/** Rows as they are close to the backup's end: a physical backup has no snapshot of its own to count in. */
+async function countRows(context: EngineContext): Promise<readonly TableCount[]> {
+  const counts: TableCount[] = [];
+  for (const database of context.cluster.databases) {
+    context.signal.throwIfAborted();
+    counts.push(...(await withClient(context.cluster.connection, database, (client) => countTables(client, database))));
+  }
+  return counts;
+}
+
+/** SHA-256 (hex) of a backup's manifest, which names every file with its checksum. */
+export async function manifestHash(context: EngineContext, label: string): Promise<string> {
+  const { stanza } = optionsOf(context);
+  const job = await context.jobs.run({
+    ...manifestJob(context, label),
+    step: `manifest ${label}`,
+    tool: 'pgbackrest',
+    user: context.user ?? 'inherit',
+    onGone: 'restart',
+  });
+  const hash = createHash('sha256');
+  for await (const chunk of createReadStream(job.stdout)) hash.update(chunk as Buffer);
+  return hash.digest('hex');
+}

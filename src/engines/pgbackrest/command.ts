@@ -1,0 +1,71 @@
+import { errorTable, isRepriseError } from '../../domain/errors.js';
+import { runTool } from '../../process/run.js';
+import type { ToolOutput } from '../../process/run.js';
+import type { ReadContext } from '../engine.js';
+import { failureOf } from './failures.js';
+import type { PgbackrestOptions } from './options.js';
+
+/** Larger than any number of full backups: pgBackRest never decides by itself what goes. */
+export const KEEP_ALL = 9_999_999;
+/** A listing of 100,000 WAL segments is some 14 MB of JSON. */
+const LISTING_BYTES = 256 * 1024 * 1024;
+
+/** What every command needs to know; part of every engine context. */
+export type CommandContext = Pick<ReadContext, 'policy' | 'user' | 'signal'>;
+
+export function optionsOf(context: Pick<ReadContext, 'policy'>): PgbackrestOptions {
+  return context.policy.options as PgbackrestOptions;
+}
+
+/**
+ * One command line of pgBackRest. Secrets stand in its configuration file, never here (F39). `--no-neutral-umask`
+ * lets the umask 077 of our tools count: by default pgBackRest makes its repository 0750 (F42).
+ */
+export function pgbackrestArgv(
+  context: Pick<ReadContext, 'policy'>,
+  command: string,
+  options: readonly string[] = [],
+  parameters: readonly string[] = [],
+): readonly string[] {
+  const { config, stanza } = optionsOf(context);
+  const umask = ['info', 'verify', 'repo-ls', 'repo-get'].includes(command) ? [] : ['--no-neutral-umask'];
+  return ['pgbackrest', `--config=${config}`, `--stanza=${stanza}`, ...umask, ...options, command, ...parameters];
+}
+
+/**
+ * Runs a command of some seconds.
+ * @throws RepriseError as {@link failureOf} reads its exit code; `tool-missing`
+ */
+export async function runPgbackrest(
+  context: CommandContext,
+  command: string,
+  options: readonly string[] = [],
+  more: { readonly parameters?: readonly string[]; readonly timeoutMs?: number; readonly acceptCodes?: readonly number[] } = {},
+): Promise<ToolOutput> {
+  try {
+    return await runTool(pgbackrestArgv(context, command, options, more.parameters), {
+      user: context.user,
+      signal: context.signal,
+      maxBufferBytes: LISTING_BYTES,
+      ...(more.timeoutMs === undefined ? {} : { timeoutMs: more.timeoutMs }),
+      ...(more.acceptCodes === undefined ? {} : { acceptCodes: more.acceptCodes }),
+    });
+  } catch (error) {
+    throw translated(error, command);
+  }
+}
+
+/** An error of the process room in pgBackRest's terms; any other unchanged. */
+export function translated(error: unknown, command: string): unknown {
+  if (!isRepriseError(error) || (error.code !== 'tool-failed' && error.code !== 'tool-rejected')) return error;
+  const { code, stderrTail } = error.details;
+  if (typeof code !== 'number') return error;
+  return failureOf(command, code, typeof stderrTail === 'string' ? stderrTail : error.message, error);
+}
+
+/** The same for a job: what another attempt may still mend stays an error that Temporal tries again. */
+export function translatedJob(error: unknown, command: string): unknown {
+  const failure = translated(error, command);
+  const mendable = isRepriseError(error) && error.code === 'tool-failed';
+  return mendable && isRepriseError(failure) && !errorTable[failure.code].retryable ? error : failure;
+}

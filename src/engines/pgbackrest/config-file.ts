@@ -1,0 +1,72 @@
+import { readFile, stat } from 'node:fs/promises';
+import { RepriseError } from '../../domain/errors.js';
+import { runTool } from '../../process/run.js';
+import type { CommandContext } from './command.js';
+import { optionsOf } from './command.js';
+
+/** Options of one stanza as pgbackrest.conf gives them; a stanza's own go before `[global]`. Holds secrets: never shown. */
+export type ConfigFile = ReadonlyMap<string, string>;
+
+const DEFAULT_REPOSITORY = '/var/lib/pgbackrest';
+
+/**
+ * Reads pgbackrest.conf as far as Reprise needs it: where things are and what expires.
+ * @throws RepriseError `config-invalid` where it is missing or pgBackRest's user cannot read it
+ */
+export async function readConfigFile(context: CommandContext): Promise<ConfigFile> {
+  const { config, stanza } = optionsOf(context);
+  const { exitCode } = await runTool(['test', '-r', config], { user: context.user, acceptCodes: [0, 1] });
+  if (exitCode !== 0) {
+    throw new RepriseError('config-invalid', `${config} is missing, or not readable by ${context.user?.name ?? "the worker's user"}`, 'check options.config of the policy and the rights of the file');
+  }
+  return parseConfigFile(await readFile(config, 'utf8'), stanza);
+}
+
+/** Reads the sections `[global]` and `[stanza]`, and those of a command such as `[global:backup]`. */
+export function parseConfigFile(text: string, stanza: string): ConfigFile {
+  const layers = [new Map<string, string>(), new Map<string, string>()] as const;
+  let layer: Map<string, string> | undefined;
+  for (const raw of text.split('\n')) {
+    const line = raw.trim();
+    const section = /^\[([^\]:]+)(?::[^\]]+)?\]$/.exec(line)?.[1];
+    if (section !== undefined) {
+      layer = section === 'global' ? layers[0] : section === stanza ? layers[1] : undefined;
+      continue;
+    }
+    const equals = line.indexOf('=');
+    if (layer !== undefined && !line.startsWith('#') && equals > 0) layer.set(line.slice(0, equals).trim(), line.slice(equals + 1).trim());
+  }
+  return new Map([...layers[0], ...layers[1]]);
+}
+
+/** What in the configuration works against Reprise, each with what to do. */
+export async function configWarnings(config: ConfigFile, path: string): Promise<string[]> {
+  const warnings: string[] = [];
+  const expiring = ['repo1-retention-full', 'repo1-retention-diff', 'repo1-retention-archive'].filter((name) => config.has(name));
+  if (expiring.length > 0) {
+    warnings.push(
+      `pgbackrest expires by itself: ${path} sets ${expiring.join(', ')}, so that a backup or expire started beside Reprise (cron) removes what Reprise has promised to keep; remove these settings`,
+    );
+  }
+  if (config.has('archive-push-queue-max')) {
+    warnings.push(`${path} sets archive-push-queue-max: when the archive stands still, WAL is dropped and recovery has a gap; a new backup is needed after that`);
+  }
+  if ([...config.keys()].some((name) => /^repo[2-9]/.test(name))) {
+    warnings.push(`${path} names several repositories: Reprise lists, verifies and rotates only the first, repo1`);
+  }
+  if (isLocal(config)) {
+    const repository = config.get('repo1-path') ?? DEFAULT_REPOSITORY;
+    const mode = await stat(repository).then(
+      (found) => found.mode & 0o777,
+      () => 0o700,
+    );
+    if ((mode & 0o077) !== 0) {
+      warnings.push(`the repository ${repository} has mode 0${mode.toString(8)}: other users may look into it; run: chmod 0700 ${repository}`);
+    }
+  }
+  return warnings;
+}
+
+function isLocal(config: ConfigFile): boolean {
+  return (config.get('repo1-type') ?? 'posix') === 'posix' && !config.has('repo1-host');
+}

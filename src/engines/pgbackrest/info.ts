@@ -1,0 +1,164 @@
+import { z } from 'zod';
+import type { BackupType, ListedBackup } from '../../domain/backup.js';
+import { RepriseError } from '../../domain/errors.js';
+import type { CommandContext } from './command.js';
+import { optionsOf, runPgbackrest } from './command.js';
+
+/** Key of the annotation that names the operation a backup was made by, so that a later attempt knows its own. */
+export const ANNOTATION = 'reprise';
+
+/** One entry of the stanza's history: a cluster's identity, or its next one after a major upgrade. */
+export interface StanzaDatabase {
+  readonly id: number;
+  readonly systemIdentifier: string;
+  readonly major: number;
+  /** Directory of its WAL in the repository, e.g. `15-1`. */
+  readonly archiveId: string;
+}
+
+export interface StanzaBackup {
+  readonly label: string;
+  readonly type: BackupType;
+  readonly database: StanzaDatabase;
+  readonly startedAt: string;
+  /** pgBackRest counts whole seconds, rounded down. */
+  readonly finishedAt: string;
+  readonly wal: { readonly start: string; readonly stop: string } | null;
+  readonly lsn: { readonly start: string; readonly stop: string } | null;
+  /** Bytes it takes in the repository by itself. */
+  readonly sizeBytes: number;
+  /** Bytes of the restored cluster. */
+  readonly databaseBytes: number;
+  /** Chain of backups it rests on, nearest first. */
+  readonly dependsOn: readonly string[];
+  /** Pages with wrong checksums were found while it was made. */
+  readonly error: boolean;
+  readonly operationId: string | null;
+}
+
+export interface StanzaInfo {
+  readonly exists: boolean;
+  /** Another pgBackRest command works on the stanza, on this host. */
+  readonly locked: boolean;
+  readonly databases: readonly StanzaDatabase[];
+  /** Oldest first. */
+  readonly backups: readonly StanzaBackup[];
+}
+
+const range = z.object({ start: z.string().nullable(), stop: z.string().nullable() });
+const stanzas = z.array(
+  z.object({
+    name: z.string(),
+    status: z.object({
+      code: z.number(),
+      message: z.string(),
+      lock: z.object({ backup: z.object({ held: z.boolean() }) }).optional(),
+    }),
+    db: z.array(z.object({ id: z.number(), 'system-id': z.string(), version: z.string() })),
+    backup: z.array(
+      z.object({
+        annotation: z.record(z.string(), z.string()).nullish(),
+        archive: range.nullish(),
+        lsn: range.nullish(),
+        database: z.object({ id: z.number() }),
+        error: z.boolean().nullish(),
+        info: z.object({ size: z.number(), repository: z.object({ delta: z.number() }) }),
+        label: z.string(),
+        prior: z.string().nullable(),
+        timestamp: z.object({ start: z.number(), stop: z.number() }),
+        type: z.enum(['full', 'diff', 'incr']),
+      }),
+    ),
+  }),
+);
+
+/** Status codes of `info` (its manual page): 1 no stanza, 2 no backup yet, 3 stanza half made. */
+const ABSENT = new Set([1, 3]);
+const READABLE = new Set([0, 2]);
+
+/**
+ * What the repository says of the stanza.
+ * @throws RepriseError `storage-unreachable` where the repository cannot be read; those of {@link runPgbackrest}
+ */
+export async function readInfo(context: CommandContext): Promise<StanzaInfo> {
+  const { stdout } = await runPgbackrest(context, 'info', ['--repo=1', '--output=json']);
+  return parseInfo(stdout, optionsOf(context).stanza);
+}
+
+/** Reads `info --output=json`. */
+export function parseInfo(json: string, stanza: string): StanzaInfo {
+  const found = stanzas.safeParse(JSON.parse(wholeNumbersAsText(json)));
+  if (!found.success) {
+    throw new RepriseError('tool-failed', `pgbackrest info has an unknown form: ${z.prettifyError(found.error)}`, 'use pgBackRest 2.45 or a later 2.x');
+  }
+  const entry = found.data.find(({ name }) => name === stanza);
+  if (entry === undefined || ABSENT.has(entry.status.code)) return { exists: false, locked: false, databases: [], backups: [] };
+  if (!READABLE.has(entry.status.code)) {
+    throw new RepriseError('storage-unreachable', `the repository of stanza ${stanza} cannot be read: ${entry.status.message}`, 'run: pgbackrest --stanza=... info');
+  }
+  const databases = entry.db.map(({ id, version, 'system-id': systemIdentifier }) => ({
+    id,
+    systemIdentifier,
+    major: Number.parseInt(version, 10),
+    archiveId: `${version}-${id}`,
+  }));
+  const byId = new Map(databases.map((database) => [database.id, database]));
+  const prior = new Map(entry.backup.map((backup) => [backup.label, backup.prior]));
+  const backups = entry.backup.map((backup): StanzaBackup => {
+    const database = byId.get(backup.database.id);
+    if (database === undefined) throw new RepriseError('backup-corrupt', `backup ${backup.label} belongs to no known cluster`, 'run: pgbackrest verify');
+    return {
+      label: backup.label,
+      type: backup.type,
+      database,
+      startedAt: instant(backup.timestamp.start),
+      finishedAt: instant(backup.timestamp.stop),
+      wal: ends(backup.archive),
+      lsn: ends(backup.lsn),
+      sizeBytes: backup.info.repository.delta,
+      databaseBytes: backup.info.size,
+      dependsOn: chain(backup.label, prior),
+      error: backup.error ?? false,
+      operationId: backup.annotation?.[ANNOTATION] ?? null,
+    };
+  });
+  return { exists: true, locked: entry.status.lock?.backup.held ?? false, databases, backups };
+}
+
+/** The stanza's present cluster: the newest entry of its history. */
+export function currentDatabase(info: StanzaInfo): StanzaDatabase | undefined {
+  return info.databases.toSorted((a, b) => a.id - b.id).at(-1);
+}
+
+export function listed(backup: StanzaBackup): ListedBackup {
+  return {
+    label: backup.label,
+    type: backup.type,
+    startedAt: backup.startedAt,
+    finishedAt: backup.finishedAt,
+    sizeBytes: backup.sizeBytes,
+    dependsOn: backup.dependsOn,
+    ...(backup.wal === null ? {} : { wal: backup.wal }),
+    ...(backup.error ? { damaged: 'pgBackRest found pages with wrong checksums while it made this backup' } : {}),
+  };
+}
+
+/** A system identifier has 64 bits, a JavaScript number 53: it would come back as another cluster's. */
+function wholeNumbersAsText(json: string): string {
+  return json.replace(/("system-id"\s*:\s*)(\d+)/g, '$1"$2"');
+}
+
+function ends(value: { start: string | null; stop: string | null } | null | undefined): { start: string; stop: string } | null {
+  if (value?.start == null || value.stop == null) return null;
+  return { start: value.start, stop: value.stop };
+}
+
+function chain(label: string, prior: ReadonlyMap<string, string | null>): string[] {
+  const labels: string[] = [];
+  for (let next = prior.get(label); next != null && !labels.includes(next); next = prior.get(next)) labels.push(next);
+  return labels;
+}
+
+function instant(seconds: number): string {
+  return new Date(seconds * 1000).toISOString();
+}

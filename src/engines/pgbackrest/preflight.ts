@@ -1,0 +1,63 @@
+import { RepriseError } from '../../domain/errors.js';
+import type { LiveServerFacts } from '../../postgres/server-facts.js';
+import { runTool } from '../../process/run.js';
+import type { EngineContext } from '../engine.js';
+import { optionsOf } from './command.js';
+import type { ConfigFile } from './config-file.js';
+import { configWarnings, readConfigFile } from './config-file.js';
+import type { PgbackrestOptions } from './options.js';
+import { checkArchiving, ensureStanza, liveFacts } from './stanza.js';
+
+/** Annotations, which tell whose backup one is, came with 2.41; everything here was tried with 2.45. */
+const OLDEST = [2, 45] as const;
+
+/**
+ * Refuses what cannot lead to a good backup, and returns what a person should know.
+ * @throws RepriseError `version-mismatch`, `config-invalid`, `identity-mismatch`, `topology-refused`, `wal-not-archived`
+ */
+export async function preflightBackup(context: EngineContext): Promise<readonly string[]> {
+  const { config } = optionsOf(context);
+  await requireVersion();
+  const file = await readConfigFile(context);
+  const server = await liveFacts(context);
+  requireArchiving(server, optionsOf(context).stanza);
+  await ensureStanza(context, server);
+  await checkArchiving(context);
+  return [...(await configWarnings(file, config)), ...commandWarnings(server.archiveCommand, optionsOf(context), file)];
+}
+
+/** @throws RepriseError `version-mismatch`, `tool-missing` */
+export async function requireVersion(): Promise<void> {
+  const { stdout } = await runTool(['pgbackrest', 'version']);
+  const [, major, minor] = /(\d+)\.(\d+)/.exec(stdout) ?? [];
+  const found = [Number(major ?? 0), Number(minor ?? 0)] as const;
+  if (found[0] < OLDEST[0] || (found[0] === OLDEST[0] && found[1] < OLDEST[1])) {
+    throw new RepriseError('version-mismatch', `${stdout} is too old`, `install pgbackrest ${OLDEST.join('.')} or later`);
+  }
+}
+
+function requireArchiving(server: LiveServerFacts, stanza: string): void {
+  if (server.inRecovery) {
+    throw new RepriseError('topology-refused', 'the server is a standby or still in recovery', "connect the policy's cluster to the primary");
+  }
+  if (server.archiveMode === 'off' || server.archiveCommand === '') {
+    throw new RepriseError(
+      'config-invalid',
+      `the server archives no WAL: archive_mode is ${server.archiveMode}${server.archiveMode === 'off' ? '' : ' and archive_command is empty'}`,
+      `set archive_mode = on and archive_command = 'pgbackrest --stanza=${stanza} archive-push %p', then restart the server`,
+    );
+  }
+}
+
+/** An archive_command may be a script of one's own; `check` proves that it works, whatever it is. */
+function commandWarnings(command: string, { stanza, config }: PgbackrestOptions, file: ConfigFile): string[] {
+  const warnings: string[] = [];
+  if (!command.includes('archive-push')) warnings.push(`archive_command does not run pgbackrest archive-push itself, so that nothing is known of it but that it works now`);
+  const named = /--config[= ](?:'([^']+)'|"([^"]+)"|(\S+))/.exec(command);
+  const path = named?.[1] ?? named?.[2] ?? named?.[3];
+  if (path !== undefined && path !== config) warnings.push(`archive_command uses ${path}, and the policy uses ${config} for stanza ${stanza}`);
+  if (!command.includes('--no-neutral-umask') && file.get('neutral-umask') !== 'n') {
+    warnings.push('archive_command lets pgbackrest make group-readable WAL files (0640): add --no-neutral-umask');
+  }
+  return warnings;
+}

@@ -1,0 +1,59 @@
+import { RepriseError } from '../../domain/errors.js';
+import { withClient } from '../../postgres/connect.js';
+import type { LiveServerFacts } from '../../postgres/server-facts.js';
+import { serverFacts } from '../../postgres/server-facts.js';
+import type { ReadContext } from '../engine.js';
+import type { CommandContext } from './command.js';
+import { optionsOf, runPgbackrest } from './command.js';
+import type { StanzaInfo } from './info.js';
+import { currentDatabase, readInfo } from './info.js';
+
+/** Facts of the running cluster of this context. */
+export function liveFacts(context: Pick<ReadContext, 'cluster'>): Promise<LiveServerFacts> {
+  const { connection } = context.cluster;
+  return withClient(connection, connection.maintenanceDatabase, serverFacts);
+}
+
+/**
+ * The stanza of this very cluster: made where there is none, accepted where it is this cluster's, refused where it is
+ * another's (F17). A stanza is never upgraded here: pg_upgrade makes a new system identifier, so that only a person
+ * knows whether it is the same cluster's next version or another cluster.
+ * @throws RepriseError `identity-mismatch`, `version-mismatch`
+ */
+export async function ensureStanza(context: CommandContext, server: Pick<LiveServerFacts, 'systemIdentifier' | 'versionNum'>): Promise<StanzaInfo> {
+  const info = await readInfo(context);
+  if (!info.exists) {
+    await runPgbackrest(context, 'stanza-create');
+    return readInfo(context);
+  }
+  requireIdentity(info, optionsOf(context).stanza, server);
+  return info;
+}
+
+/** Refuses a cluster that is not the stanza's present one. */
+export function requireIdentity(info: StanzaInfo, stanza: string, server: Pick<LiveServerFacts, 'systemIdentifier' | 'versionNum'>): void {
+  const known = currentDatabase(info);
+  if (known === undefined) return;
+  const major = Math.floor(server.versionNum / 10_000);
+  if (known.systemIdentifier !== server.systemIdentifier) {
+    throw new RepriseError(
+      'identity-mismatch',
+      `stanza ${stanza} belongs to the cluster ${known.systemIdentifier} (PostgreSQL ${known.major}), and the server is ${server.systemIdentifier} (PostgreSQL ${major})`,
+      major > known.major
+        ? `if this is the same cluster after pg_upgrade, run: pgbackrest --stanza=${stanza} stanza-upgrade; otherwise give this cluster a stanza of its own`
+        : 'give this cluster a stanza of its own, or correct pg1-path and the connection',
+    );
+  }
+  if (known.major !== major) {
+    throw new RepriseError('version-mismatch', `stanza ${stanza} is for PostgreSQL ${known.major}, and the server is ${major}`, `run: pgbackrest --stanza=${stanza} stanza-upgrade`);
+  }
+}
+
+/**
+ * Has a WAL segment archived and looks for it in the repository: the one proof that archiving works (F7).
+ * @throws RepriseError `wal-not-archived` within the policy's `archive_timeout`; `config-invalid` without archiving
+ */
+export async function checkArchiving(context: CommandContext): Promise<void> {
+  const { archiveTimeoutSeconds } = optionsOf(context);
+  await runPgbackrest(context, 'check', [`--archive-timeout=${archiveTimeoutSeconds}`], { timeoutMs: archiveTimeoutSeconds * 2_000 + 60_000 });
+}

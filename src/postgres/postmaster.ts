@@ -1,0 +1,67 @@
+import { readdir, readFile, readlink, realpath } from 'node:fs/promises';
+import { join } from 'node:path';
+
+/** What `postmaster.pid` says (its lines: manual of the source, `pidfile.h`), and whether that server lives. */
+export interface Postmaster {
+  readonly pid: number;
+  readonly port: number;
+  readonly socketDir: string;
+  /** `starting`, `stopping`, `ready` or `standby`; empty before the server has written it. */
+  readonly status: string;
+  readonly alive: boolean;
+}
+
+/** The server that the data directory's lock file names, alive or not; null where there is no lock file. */
+export async function readPostmaster(dataDir: string): Promise<Postmaster | null> {
+  const text = await readFile(join(dataDir, 'postmaster.pid'), 'utf8').catch(() => null);
+  if (text === null) return null;
+  const lines = text.split('\n');
+  // A standalone backend writes its pid as a negative number.
+  const pid = Math.abs(Number.parseInt(lines[0] ?? '', 10));
+  if (!Number.isInteger(pid) || pid === 0) return null;
+  return {
+    pid,
+    port: Number.parseInt(lines[3] ?? '', 10) || 0,
+    socketDir: (lines[4] ?? '').trim(),
+    status: (lines[7] ?? '').trim(),
+    alive: (await isLiving(pid)) && (await worksIn(pid, dataDir)),
+  };
+}
+
+/**
+ * Living processes whose working directory is this data directory: the server and its backends, which change into
+ * it. After a SIGKILL of the postmaster backends may go on for a while, and may write.
+ */
+export async function processesIn(dataDir: string): Promise<number[]> {
+  const real = await realpath(dataDir).catch(() => null);
+  if (real === null) return [];
+  const found: number[] = [];
+  for (const name of await readdir('/proc')) {
+    if (!/^\d+$/.test(name) || (await workingDirectory(Number(name))) !== real) continue;
+    if (await isPostgres(Number(name))) found.push(Number(name));
+  }
+  return found;
+}
+
+/** Whether a process exists and has not ended: a zombie has, though a signal still finds it. */
+async function isLiving(pid: number): Promise<boolean> {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => null);
+  return stat !== null && !/\) [ZX] /.test(stat);
+}
+
+async function worksIn(pid: number, dataDir: string): Promise<boolean> {
+  const directory = await workingDirectory(pid);
+  // Another user's process does not show its directory: then its name has to do.
+  if (directory === null) return isPostgres(pid);
+  // A directory put aside under a running server keeps its processes: they show the new name.
+  return directory === (await realpath(dataDir).catch(() => dataDir));
+}
+
+async function workingDirectory(pid: number): Promise<string | null> {
+  return readlink(`/proc/${pid}/cwd`).catch(() => null);
+}
+
+async function isPostgres(pid: number): Promise<boolean> {
+  const name = await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '');
+  return /^(postgres|postmaster|pg_)/.test(name);
+}

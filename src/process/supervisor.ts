@@ -1,0 +1,154 @@
+/**
+ * The job supervisor: a tool that may run long is a job which outlives the worker (D2). Every attempt of a step looks
+ * at the job's files first and goes on from there:
+ *
+ *   succeeded             -> its result
+ *   failed                -> found so: clean up or resume, next generation; while we watched: `tool-failed`
+ *   running               -> watch it
+ *   recorded, not started -> start it
+ *   gone, no exit record  -> the request's `onGone` rule, next generation
+ *
+ * Only the holder of the job's lock decides or starts. Wrapper and tool inherit that lock, so a second attempt, here
+ * or in another worker, cannot do either while the first one's tool lives: it watches.
+ */
+import type { Jobs, JobResult, JobsContext } from './jobs.js';
+import { crashPoint } from './crash-points.js';
+import type { HeldLock } from './file-lock.js';
+import type { Ended } from './job.js';
+import { hasSucceeded, Job } from './job.js';
+import { cancelJob } from './job-cancel.js';
+import { exitOf, finalFailure, retryableFailure } from './job-errors.js';
+import type { JobState } from './job-state.js';
+import { watchTool } from './job-watch.js';
+import { launch } from './launch.js';
+import { mergeLocks } from './merge-locks.js';
+
+export { pruneJobs, readJobs } from './job-store.js';
+
+const DEFAULT_MAX_STARTS = 3;
+
+/**
+ * Binds jobs to one operation.
+ *
+ * `run` throws: RepriseError `tool-failed` or `job-stalled` (another attempt starts it again), `tool-rejected` (judged
+ * final, or started too often), `job-cancelled`, `lock-held`, `tool-missing`, `privilege-missing`; and `signal.reason`
+ * where the worker shuts down, which leaves the tool alone.
+ */
+export function createJobs(context: JobsContext): Jobs {
+  return {
+    async run(request) {
+      const job = new Job(context, request);
+      if (context.leaveOnAbort()) context.signal.throwIfAborted();
+      await job.open();
+      try {
+        return await attempt(job);
+      } finally {
+        job.close();
+      }
+    },
+  };
+}
+
+/** Generations that this attempt itself started or saw running. */
+interface Part {
+  started: number;
+  watched: number;
+}
+
+async function attempt(job: Job): Promise<JobResult> {
+  const part: Part = { started: 0, watched: 0 };
+  for (;;) {
+    const state = await job.read();
+    if (hasSucceeded(state)) return resultOf(job, state, part);
+    if (job.context.signal.aborted) {
+      if (job.context.leaveOnAbort()) throw job.context.signal.reason;
+      await cancelJob(job);
+      continue;
+    }
+    if (state.kind === 'running') {
+      part.watched = state.generation;
+      await watchTool(job);
+      continue;
+    }
+    // Children that outlived their tool would hold its lock for ever.
+    if (state.kind === 'gone' && state.pid !== null) await job.end(state.pid, state);
+    const lock = await job.takeLock();
+    if (lock === null) continue;
+    try {
+      await goOn(job, await job.read(), lock, part);
+    } finally {
+      await lock.release();
+    }
+  }
+}
+
+/** Decides what a state leads to, and does it. Called with the job's lock. */
+async function goOn(job: Job, state: JobState, lock: HeldLock, part: Part): Promise<void> {
+  switch (state.kind) {
+    case 'running':
+      return;
+    case 'none':
+    case 'recorded':
+      return start(job, state.generation, lock, part);
+    case 'gone':
+      if (state.verdict?.reason === 'stalled' && part.watched === state.generation) throw await retryableFailure(job, state);
+      return startAgain(job, state, lock, part);
+    case 'ended': {
+      crashPoint('job:after-exit', job.request.step, job.tool);
+      const verdict = await judge(job, state);
+      if (verdict === 'ok') return;
+      if (state.pid !== null) await job.end(state.pid, state);
+      if (verdict === 'fail') throw await finalFailure(job, state, 'judged');
+      // Seen here, it is Temporal's to wait before the next attempt; found here, this is that attempt.
+      if (part.watched === state.generation) throw await retryableFailure(job, state);
+      return startAgain(job, state, lock, part);
+    }
+  }
+}
+
+async function judge(job: Job, state: Ended): Promise<'ok' | 'retry' | 'fail'> {
+  if (state.verdict !== null) return state.verdict.verdict;
+  const exit = exitOf(state);
+  const verdict = (await job.request.judge?.(exit)) ?? (exit.code === 0 ? 'ok' : 'retry');
+  await job.decide(state, verdict, 'judged');
+  return verdict;
+}
+
+async function startAgain(job: Job, state: Extract<JobState, { kind: 'ended' | 'gone' }>, lock: HeldLock, part: Part): Promise<void> {
+  if (state.starts >= (job.request.maxStarts ?? DEFAULT_MAX_STARTS)) throw await finalFailure(job, state, 'too-often');
+  if (job.request.onGone === 'restart') await job.request.cleanUp?.();
+  await start(job, state.generation + 1, lock, part);
+}
+
+async function start(job: Job, generation: number, jobLock: HeldLock, part: Part): Promise<void> {
+  const { context, request, key, tool } = job;
+  const { stateDir, operationId, planDigest } = context;
+  // Cleaning up may have taken long: what was cancelled meanwhile is not started.
+  if (context.signal.aborted) return;
+  await launch({
+    stateDir,
+    jobDirectory: job.directory,
+    generation,
+    jobLock,
+    hostLocks: mergeLocks(context.locks ?? [], request.locks ?? []),
+    about: { key, operationId, step: request.step, ...(planDigest === undefined ? {} : { planDigest }), tool },
+    argv: request.argv,
+    user: request.user === undefined || request.user === 'inherit' ? context.user : request.user,
+    env: request.env ?? {},
+    cwd: request.cwd ?? '/',
+  });
+  part.started = generation;
+  part.watched = generation;
+}
+
+function resultOf(job: Job, state: Ended, part: Part): JobResult {
+  crashPoint('job:before-return', job.request.step, job.tool);
+  return {
+    ...exitOf(state),
+    key: job.key,
+    starts: state.starts,
+    startedAt: state.pid?.startedAt ?? state.record?.createdAt ?? state.exit.finishedAt,
+    finishedAt: state.exit.finishedAt,
+    attached: part.started !== state.generation,
+  };
+}

@@ -1,0 +1,123 @@
+import { join } from 'node:path';
+import { RepriseError } from '../domain/errors.js';
+import type { Approval, Plan } from '../domain/plan.js';
+import { isDigest, planDigest, sha256Hex } from './digest.js';
+import { createJsonOnce, jsonFilesIn, readJson, replaceJson } from './owner-only-files.js';
+
+/** An approval that policy accepted, and when. */
+export interface StoredApproval extends Approval {
+  readonly at: string;
+}
+
+/** Which operation a plan was used for, and when. */
+export interface PlanUse {
+  readonly operationId: string;
+  readonly at: string;
+}
+
+/**
+ * Plans, approvals and the ledger of this host, outside of Temporal: what a destructive activity believes, so that
+ * neither a workflow started by hand nor a Reset passes the gate (F8, F33).
+ */
+export interface HostState {
+  /** Keeps a plan; one made again with the same binding replaces it, because what was observed is newer. */
+  savePlan(plan: Plan): Promise<void>;
+  /** Null for a plan this host never made. Throws `plan-stale` for a record that was changed since. */
+  readPlan(digest: string): Promise<Plan | null>;
+  /** Keeps the first approval of each person. */
+  saveApproval(digest: string, approval: Approval, at?: string): Promise<void>;
+  approvals(digest: string): Promise<readonly StoredApproval[]>;
+  /** Takes a plan for an operation, once: true for that operation, again too; false for any other, and once closed. */
+  markUsed(digest: string, operationId: string): Promise<boolean>;
+  usedBy(digest: string): Promise<PlanUse | null>;
+  /** Ends a plan: executed, rejected or expired. Nothing can use it any more. */
+  closePlan(digest: string): Promise<void>;
+  isClosed(digest: string): Promise<boolean>;
+  /** What a step with a side effect returned when it was done; null where it was not. */
+  onceDone<T = unknown>(operationId: string, step: string): Promise<{ readonly result: T } | null>;
+  /** Keeps the first result of a step. */
+  recordDone(operationId: string, step: string, result: unknown): Promise<void>;
+}
+
+/** @throws RepriseError `plan-unknown` from every method given a digest that is none. */
+export function openHostState(stateDir: string): HostState {
+  const planFile = (digest: string) => join(stateDir, 'plans', `${checked(digest)}.json`);
+  const approvalsOf = (digest: string) => join(stateDir, 'approvals', checked(digest));
+  const ledger = (digest: string, what: 'used' | 'closed') => join(stateDir, 'ledger', `${checked(digest)}.${what}.json`);
+  const doneFile = (operationId: string, step: string) => join(stateDir, 'done', fileName(operationId), `${fileName(step)}.json`);
+
+  const isClosed = async (digest: string) => (await readJson(ledger(digest, 'closed'))) !== null;
+  const usedBy = async (digest: string) => (await readJson(ledger(digest, 'used'))) as PlanUse | null;
+
+  return {
+    isClosed,
+    usedBy,
+
+    async savePlan(plan) {
+      if (planDigest(plan.binding) !== plan.digest) throw changed(plan.digest);
+      await replaceJson(planFile(plan.digest), plan);
+    },
+
+    async readPlan(digest) {
+      const plan = (await readJson(planFile(digest))) as Plan | null;
+      if (plan !== null && (plan.digest !== digest || planDigest(plan.binding) !== digest)) throw changed(digest);
+      return plan;
+    },
+
+    async saveApproval(digest, approval, at = new Date().toISOString()) {
+      const stored: StoredApproval = { ...approval, at };
+      await createJsonOnce(join(approvalsOf(digest), `${sha256Hex(approval.by)}.json`), stored);
+    },
+
+    async approvals(digest) {
+      const directory = approvalsOf(digest);
+      const names = await jsonFilesIn(directory);
+      const found = await Promise.all(names.map((name) => readJson(join(directory, name))));
+      return (found as StoredApproval[]).sort((left, right) => (left.at < right.at ? -1 : 1));
+    },
+
+    async markUsed(digest, operationId) {
+      if (await isClosed(digest)) return false;
+      const use: PlanUse = { operationId, at: new Date().toISOString() };
+      const mine = await createJsonOnce(ledger(digest, 'used'), use);
+      // Looked at after the mark: a plan closed in between was closed first.
+      if (await isClosed(digest)) return false;
+      return mine || (await usedBy(digest))?.operationId === operationId;
+    },
+
+    async closePlan(digest) {
+      await createJsonOnce(ledger(digest, 'closed'), { at: new Date().toISOString() });
+    },
+
+    async onceDone<T>(operationId: string, step: string) {
+      return (await readJson(doneFile(operationId, step))) as { result: T } | null;
+    },
+
+    async recordDone(operationId, step, result) {
+      await createJsonOnce(doneFile(operationId, step), { operationId, step, at: new Date().toISOString(), result });
+    },
+  };
+}
+
+/** A digest becomes a path: nothing else may. */
+function checked(digest: string): string {
+  if (isDigest(digest)) return digest;
+  throw new RepriseError(
+    'plan-unknown',
+    `${JSON.stringify(digest.slice(0, 80))} is no digest of a plan`,
+    'a step that changes anything takes the 64 hex digits of a plan that this host has made',
+  );
+}
+
+/** Ids and steps are plain names; any other becomes one, so that it cannot leave its directory (F37). */
+function fileName(name: string): string {
+  return /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/.test(name) ? name : `name-${sha256Hex(name)}`;
+}
+
+function changed(digest: string): RepriseError {
+  return new RepriseError(
+    'plan-stale',
+    `the record of plan ${digest.slice(0, 12)} is not what its digest says`,
+    'make the plan again and have it approved: nothing runs on a record that was changed',
+  );
+}

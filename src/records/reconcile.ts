@@ -1,0 +1,67 @@
+import { backupId, type Backup, type ListedBackup } from '../domain/backup.js';
+import type { CatalogueState } from '../domain/catalogue.js';
+
+/** What an engine found on the storage of one policy. */
+export interface PolicyListing {
+  readonly cluster: string;
+  readonly policy: string;
+  readonly engine: string;
+  readonly repository: string;
+  readonly listed: readonly ListedBackup[];
+}
+
+/**
+ * Backups as catalogue and engines agree on them, oldest first. The engine's own list decides what exists; the
+ * catalogue what is proven and held (F13, F15). Recorded and not listed → `missing`. Listed and not recorded →
+ * `complete` with nothing proven, because nobody knows where it comes from. Damaged, or another content than was
+ * recorded → `quarantined`. A policy that was not listed stays as it is recorded.
+ */
+export function reconcile(state: Pick<CatalogueState, 'backups'>, listings: readonly PolicyListing[]): Backup[] {
+  const listingOf = new Map(listings.map((listing) => [placeOf(listing), listing]));
+  const recorded = new Map<string, Map<string, Backup>>();
+  const backups: Backup[] = [];
+  for (const backup of state.backups) {
+    const place = placeOf(backup);
+    if (!listingOf.has(place)) backups.push(backup);
+    const ofPlace = recorded.get(place);
+    if (ofPlace) ofPlace.set(backup.label, backup);
+    else recorded.set(place, new Map([[backup.label, backup]]));
+  }
+  for (const [place, listing] of listingOf) {
+    const unseen = new Map(recorded.get(place));
+    for (const found of listing.listed) {
+      const known = unseen.get(found.label);
+      unseen.delete(found.label);
+      backups.push(known === undefined ? unknownOrigin(listing, found) : confirmed(known, found));
+    }
+    for (const lost of unseen.values()) backups.push({ ...lost, status: 'missing', proven: null });
+  }
+  return backups.sort((left, right) =>
+    left.startedAt !== right.startedAt ? (left.startedAt < right.startedAt ? -1 : 1) : left.id < right.id ? -1 : 1,
+  );
+}
+
+function placeOf({ cluster, policy, engine, repository }: Omit<PolicyListing, 'listed'>): string {
+  return JSON.stringify([cluster, policy, engine, repository]);
+}
+
+function confirmed(known: Backup, found: ListedBackup): Backup {
+  const replaced = known.sha256 !== undefined && found.sha256 !== undefined && known.sha256 !== found.sha256;
+  if (found.damaged !== undefined || replaced) return { ...known, status: 'quarantined', proven: null };
+  return known;
+}
+
+function unknownOrigin({ cluster, policy, engine, repository }: PolicyListing, found: ListedBackup): Backup {
+  const { damaged, ...facts } = found;
+  return {
+    ...facts,
+    id: backupId(cluster, engine, found.label),
+    cluster,
+    policy,
+    engine,
+    repository,
+    proven: null,
+    heldUntil: null,
+    status: damaged !== undefined ? 'quarantined' : found.finishedAt === null ? 'running' : 'complete',
+  };
+}

@@ -1,0 +1,104 @@
+import type { RecordProblem } from '../domain/catalogue.js';
+import { isRepriseError } from '../domain/errors.js';
+import type { CatalogueRecord } from '../domain/records.js';
+import type { ReadableStorage } from '../storage/storage.js';
+import { parseRecord } from './envelope.js';
+
+/** Reads at once; a catalogue of years is thousands of small files. */
+const readsAtOnce = 16;
+
+/** What is known of a sequence after a refresh; the arrays and maps are the cache itself, not to be changed. */
+export interface SequenceView {
+  readonly records: readonly CatalogueRecord[];
+  readonly problems: readonly RecordProblem[];
+  /** By record id, the first of each. */
+  readonly known: ReadonlyMap<string, CatalogueRecord>;
+  /** Number that nobody had taken when this was read. */
+  readonly next: number;
+}
+
+export function recordKey(cluster: string, seq: number): string {
+  return `${recordsFolder(cluster)}${String(seq).padStart(8, '0')}.json`;
+}
+
+/**
+ * The one sequence of a cluster's records, read incrementally (F40): a list once, then only the numbers after the
+ * last. Records are never changed or deleted, so that what was read stays true.
+ */
+export function createSequence(storage: ReadableStorage, cluster: string): { refresh(): Promise<SequenceView> } {
+  const records: CatalogueRecord[] = [];
+  const problems: RecordProblem[] = [];
+  const known = new Map<string, CatalogueRecord>();
+  let last = 0;
+  let listed = false;
+  let running: Promise<SequenceView> | null = null;
+
+  /** True where the number was taken. */
+  const take = (seq: number, content: Buffer | null): boolean => {
+    if (content === null) return false;
+    const parsed = parseRecord(content.toString('utf8'), seq);
+    if (!('kind' in parsed)) {
+      problems.push({ key: recordKey(cluster, seq), reason: parsed.reason });
+    } else {
+      records.push(parsed);
+      if (!known.has(parsed.id)) known.set(parsed.id, parsed);
+    }
+    last = seq;
+    return true;
+  };
+
+  const readNumber = async (seq: number): Promise<Buffer | null> => {
+    try {
+      return await storage.read(recordKey(cluster, seq));
+    } catch (error) {
+      if (isRepriseError(error) && error.code === 'not-found') return null;
+      // A link or a pipe in a record's place is a damaged record, not a reason to read none.
+      if (isRepriseError(error) && error.code === 'path-refused') return Buffer.from('');
+      throw error;
+    }
+  };
+
+  const readListed = async (): Promise<void> => {
+    const numbers = await listNumbers(storage, cluster);
+    for (let start = 0; start < numbers.length; start += readsAtOnce) {
+      const some = numbers.slice(start, start + readsAtOnce);
+      const contents = await Promise.all(some.map(readNumber));
+      for (const [index, seq] of some.entries()) {
+        for (let lost = last + 1; lost < seq; lost++) {
+          problems.push({ key: recordKey(cluster, lost), reason: 'it is missing although later ones exist' });
+        }
+        take(seq, contents[index] ?? Buffer.from(''));
+      }
+    }
+    listed = true;
+  };
+
+  const refresh = async (): Promise<SequenceView> => {
+    if (!listed) await readListed();
+    while (take(last + 1, await readNumber(last + 1)));
+    return { records, problems, known, next: last + 1 };
+  };
+
+  return {
+    // Two refreshes at once would take each number twice; the second must still see what was written after the first.
+    async refresh() {
+      while (running !== null) await running.catch(() => undefined);
+      running = refresh().finally(() => (running = null));
+      return running;
+    },
+  };
+}
+
+function recordsFolder(cluster: string): string {
+  return `${cluster}/records/`;
+}
+
+async function listNumbers(storage: ReadableStorage, cluster: string): Promise<number[]> {
+  const folder = recordsFolder(cluster);
+  const numbers: number[] = [];
+  for await (const { key } of storage.list(folder)) {
+    const name = /^(\d{8,})\.json$/.exec(key.slice(folder.length))?.[1];
+    if (name !== undefined) numbers.push(Number(name));
+  }
+  return numbers.sort((left, right) => left - right);
+}

@@ -1,0 +1,156 @@
+import type { JournalLine, RecordedApproval, RecordedIncident, Refusal } from '../domain/catalogue.js';
+import { markdownCode, markdownTable, markdownText } from '../domain/markdown.js';
+import type { Plan } from '../domain/plan.js';
+import type { KeptItem, RecoveryOutcome } from '../domain/records.js';
+import { formatTarget } from '../domain/target.js';
+import { durationInWords, sizeInWords } from '../domain/text.js';
+import { timelineOf } from './timeline.js';
+
+/** What an incident document is written from: records alone, so that it can be written again from the catalogue. */
+export interface IncidentDocumentInput {
+  readonly cluster: string;
+  readonly operationId: string;
+  /** Null where it never came to a plan (dismissed, or put right by hand). */
+  readonly plan: Plan | null;
+  /** Null where no recovery was completed. */
+  readonly outcome: Omit<RecoveryOutcome, 'report'> | null;
+  readonly journal: readonly JournalLine[];
+  readonly approvals: readonly RecordedApproval[];
+  readonly refusals: readonly Refusal[];
+  /** Null for a recovery that somebody asked for without an incident. */
+  readonly incident: RecordedIncident | null;
+  /** Old data that this operation put aside and that is still there. */
+  readonly kept: readonly KeptItem[];
+  readonly language: 'en';
+}
+
+/**
+ * The incident document (K6, S5) in Markdown: what happened, who decided, what was lost, where the old data is. Times
+ * are UTC. Names and reasons of others are shown as text, whatever they hold (F35).
+ */
+export function incidentDocument(input: IncidentDocumentInput): string {
+  const sections: readonly (readonly [string, string])[] = [
+    ['What happened', summary(input)],
+    ['Figures', figures(input)],
+    ['Decision', decision(input)],
+    ['What was replaced, and where the old data is', oldData(input)],
+    ['Phases', phases(input)],
+    ['Checks', checks(input)],
+    ['Timeline (UTC)', timelineOf(input)],
+    ['To do', followUps(input)],
+  ];
+  const body = sections.filter(([, text]) => text !== '').map(([title, text]) => `## ${title}\n\n${text}`);
+  const title = input.incident === null ? 'Recovery' : `Incident ${input.incident.scenario}`;
+  return [`# ${markdownText(`${title}: ${input.cluster}`)}`, ...body].join('\n\n') + '\n';
+}
+
+function summary({ cluster, operationId, incident, plan, outcome }: IncidentDocumentInput): string {
+  const rows: string[][] = [
+    ['cluster', markdownCode(cluster)],
+    ['operation', markdownCode(operationId)],
+  ];
+  const [first] = incident?.history ?? [];
+  if (incident && first) {
+    rows.push(['opened', incident.openedAt], ['cause, and the layer that failed', markdownText(first.text)]);
+    rows.push(['state', `${markdownText(incident.state)}, since ${incident.updatedAt}`]);
+  }
+  if (plan) {
+    rows.push(['asked for by', markdownText(plan.binding.requester)], ['method', methodInWords(plan)]);
+    rows.push(['from', plan.binding.backups.map(({ id, finishedAt }) => `${markdownCode(id)}, ended ${finishedAt}`).join('<br>') || 'no backup was needed']);
+  }
+  rows.push(['result', outcome ? resultInWords(outcome) : 'no recovery was completed']);
+  return markdownTable(['', ''], rows);
+}
+
+function figures({ plan, outcome }: IncidentDocumentInput): string {
+  if (!outcome) return '';
+  const predicted = plan?.observed.predictedRtoSeconds ?? null;
+  const rows: string[][] = [
+    ['target asked for', markdownCode(outcome.target.requested)],
+    ['target reached', markdownCode(outcome.target.reached)],
+    ['RTO: first failed check (or request) to validated, waiting for people left out', durationInWords(outcome.rtoSeconds)],
+    ['waiting for people', durationInWords(outcome.waitedForPeopleSeconds)],
+    ['RTO as planned', predicted === null ? 'not predicted' : durationInWords(predicted)],
+    ['RPO', rpoInWords(outcome.rpoSeconds)],
+    ['last commit recovered', outcome.lastCommitAt ?? 'not known'],
+    ['last WAL position recovered', outcome.lastLsn ?? 'not known'],
+  ];
+  return markdownTable(['figure', 'value'], rows);
+}
+
+function rpoInWords(seconds: number | null): string {
+  if (seconds === null) return 'not known';
+  if (seconds === 0) return 'nothing was lost: the last valid WAL record of the source was replayed';
+  return `at most ${durationInWords(seconds)} (an upper bound: first failed check minus last recovered commit)`;
+}
+
+function decision({ plan, approvals, refusals }: IncidentDocumentInput): string {
+  const lines = approvals.map(({ at, digest, approval, assurance }) => {
+    const how = assurance === 'signed' ? 'signed' : 'asserted, not proven by a signature';
+    return `- ${at}: ${markdownText(approval.by)} approved plan ${markdownCode(digest.slice(0, 12))} (${how}). Reason: ${markdownText(approval.reason)}`;
+  });
+  for (const { at, by, digest, reason, code } of refusals) {
+    lines.push(`- ${at}: an approval of plan ${markdownCode(digest.slice(0, 12))} by ${markdownText(by)} was refused (${markdownCode(code)}): ${markdownText(reason)}`);
+  }
+  if (lines.length === 0) lines.push('- Nobody approved anything.');
+  if (plan) lines.push(`- The plan decided on: ${markdownCode(plan.digest)}, made ${plan.createdAt}, to be approved by ${plan.approveBy}.`);
+  return lines.join('\n');
+}
+
+function oldData({ plan, kept }: IncidentDocumentInput): string {
+  const replaced = plan?.binding.replaces ?? [];
+  const lines = replaced.map(({ what, keptAs }) => `- ${markdownText(what)} was planned to be kept as ${markdownCode(keptAs)}.`);
+  for (const { id, what, where, host, sizeBytes } of kept) {
+    const size = sizeBytes === null ? '' : `, ${sizeInWords(sizeBytes)}`;
+    lines.push(`- ${markdownText(what)} lies in ${markdownCode(where)} on host ${markdownCode(host)}${size}; to give its space back: ${markdownCode(`reprise kept drop ${id}`)}`);
+  }
+  if (lines.length === 0) return 'Nothing was replaced.';
+  if (kept.length === 0) lines.push('- No old data of this operation is on record as kept any more.');
+  else lines.push(`- ${markdownCode('reprise kept list')} shows what is kept. Closing an incident deletes nothing.`);
+  return lines.join('\n');
+}
+
+function phases({ outcome }: IncidentDocumentInput): string {
+  if (!outcome || outcome.phases.length === 0) return '';
+  return markdownTable(['phase', 'took'], outcome.phases.map(({ name, seconds }) => [markdownText(name), durationInWords(seconds)]));
+}
+
+function checks({ outcome }: IncidentDocumentInput): string {
+  if (!outcome) return '';
+  if (outcome.checks.length === 0) return 'No check was configured: nothing proves that the data is right.';
+  const rows = outcome.checks.map(({ name, status, detail }) => [markdownText(name), status === 'failed' ? '**failed**' : status, markdownText(detail)]);
+  return markdownTable(['check', 'result', 'found'], rows);
+}
+
+function followUps({ outcome, kept, plan }: IncidentDocumentInput): string {
+  const lines: string[] = [];
+  if (!outcome) lines.push('No recovery was completed: see the timeline for the last step, and decide how to go on.');
+  for (const { name, status } of outcome?.checks ?? []) {
+    if (status === 'failed') lines.push(`Look into the failed check ${markdownText(name)}.`);
+    if (status === 'skipped') lines.push(`Do by hand what the skipped check ${markdownText(name)} would have done.`);
+  }
+  if (outcome && outcome.checks.length === 0) lines.push('Configure checks, so that the next recovery can prove itself.');
+  if (outcome && outcome.rpoSeconds !== 0) lines.push('Tell the people concerned which period may be lost, and enter it again where it can be.');
+  for (const { id } of kept) lines.push(`When the old data is no longer needed: ${markdownCode(`reprise kept drop ${id}`)}`);
+  for (const warning of plan?.observed.warnings ?? []) lines.push(`The plan warned: ${markdownText(warning)}`);
+  lines.push('Write down the probable cause and what would prevent it.');
+  return lines.map((line) => `- [ ] ${line}`).join('\n');
+}
+
+function methodInWords({ binding }: Plan): string {
+  const target = markdownCode(formatTarget(binding.target));
+  switch (binding.method) {
+    case 'restart':
+      return 'restart: the data directory was whole';
+    case 'data-directory':
+      return `physical backup and WAL, to ${target}`;
+    case 'databases':
+      return `dumps restored beside the live databases and swapped in, to ${target}`;
+  }
+}
+
+function resultInWords(outcome: Omit<RecoveryOutcome, 'report'>): string {
+  const failed = outcome.checks.filter(({ status }) => status === 'failed').length;
+  const state = failed === 0 ? 'recovered' : `recovered, but **${failed} of ${outcome.checks.length} checks failed**`;
+  return `${state}; reached ${markdownCode(outcome.target.reached)}`;
+}

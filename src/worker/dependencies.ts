@@ -1,0 +1,31 @@
+import type { HostDependencies } from '../activities/dependencies.js';
+import { checkOf } from '../checks/registry.js';
+import type { Config, RepositoryConfig } from '../domain/config.js';
+import { inspectHost } from '../doctor/inspect-host.js';
+import { engineOf } from '../engines/registry.js';
+import { findPostgresBin } from '../process/binaries.js';
+import type { OsUser } from '../process/jobs.js';
+import { jobUser } from '../process/users.js';
+import { openStorage } from '../storage/registry.js';
+import type { WritableStorage } from '../storage/storage.js';
+
+/** The real parts behind the activities of one host. */
+export function hostDependencies(config: Config, host: string): HostDependencies {
+  // One handle a repository and owner: the catalogue remembers what it has read.
+  const open = new Map<string, WritableStorage>();
+  return {
+    config,
+    host,
+    openStorage: (repository: RepositoryConfig, owner: OsUser | null) => {
+      const key = `${repository.name} ${owner?.uid ?? ''}`;
+      const storage = open.get(key) ?? openStorage(repository, owner ? { owner } : {});
+      open.set(key, storage);
+      return storage;
+    },
+    engineOf,
+    checkOf,
+    postgresBin: (major) => findPostgresBin(major),
+    jobUser,
+    inspectHost,
+  };
+}

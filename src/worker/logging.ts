@@ -1,0 +1,12 @@
+import { DefaultLogger, type LogEntry, type Logger } from '@temporalio/worker';
+import { redact } from '../process/redact.js';
+
+/** Warnings and errors of the SDK on stderr, a line each, without secrets: stdout belongs to results. */
+export function workerLogger(): Logger {
+  return new DefaultLogger('WARN', ({ level, timestampNanos, message, meta }: LogEntry) => {
+    const at = new Date(Number(timestampNanos / 1_000_000n)).toISOString();
+    const error = meta?.['error'];
+    const reason = error instanceof Error ? `: ${error.message}` : '';
+    process.stderr.write(`${at} ${level} ${redact(message + reason)}\n`);
+  });
+}

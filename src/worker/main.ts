@@ -1,0 +1,78 @@
+import { NativeConnection, type NativeConnectionOptions, Runtime, Worker } from '@temporalio/worker';
+import { createControlActivities } from '../activities/control.js';
+import { createHostActivities } from '../activities/index.js';
+import type { Config } from '../domain/config.js';
+import { RepriseError } from '../domain/errors.js';
+import { CONTROL_QUEUE, heavyQueue, lightQueue, recoveryQueue, watchQueue } from '../domain/names.js';
+import { hostDependencies } from './dependencies.js';
+import { workerLogger } from './logging.js';
+import { registerSearchAttributes } from './search-attributes.js';
+import { workflowSource } from './workflow-source.js';
+
+export interface WorkerSettings {
+  readonly config: Config;
+  readonly hosts: readonly string[];
+  /** Whether this process also runs the workflows themselves (queue `reprise`). */
+  readonly control: boolean;
+  readonly temporal: { readonly address: string; readonly namespace: string; readonly connection?: Pick<NativeConnectionOptions, 'tls' | 'apiKey' | 'metadata'> };
+}
+
+/** Sticky workflow tasks of a dead worker go back to the queue after this long. */
+const STICKY = '4s';
+
+/**
+ * A worker: workflows and control activities on `reprise`, and for each host its four queues. Returns when it was
+ * told to stop (SIGTERM, SIGINT); jobs under way are left alone, the next worker attaches to them (D2).
+ * @throws RepriseError `temporal-unreachable`, `not-found` for a host the config does not have
+ */
+export async function runWorker({ config, hosts, control, temporal }: WorkerSettings): Promise<void> {
+  for (const host of hosts) {
+    if (!config.hosts[host]) throw new RepriseError('not-found', `there is no host "${host}" in the config`, `hosts: ${Object.keys(config.hosts).join(', ')}`);
+  }
+  process.umask(0o077);
+  Runtime.install({ logger: workerLogger(), shutdownSignals: ['SIGTERM', 'SIGINT'] });
+  const connection = await connect(temporal);
+  try {
+    const shared = { connection, namespace: temporal.namespace, shutdownGraceTime: '2s', shutdownForceTime: '15s' };
+    const workers: Worker[] = [];
+    if (control) {
+      await registerSearchAttributes(connection, temporal.namespace);
+      workers.push(
+        await Worker.create({
+          ...shared,
+          ...(await workflowSource()),
+          taskQueue: CONTROL_QUEUE,
+          activities: createControlActivities(config),
+          stickyQueueScheduleToStartTimeout: STICKY,
+          maxConcurrentActivityTaskExecutions: 50,
+        }),
+      );
+    }
+    for (const host of hosts) {
+      const activities = createHostActivities(hostDependencies(config, host));
+      const heavySlots = config.hosts[host]?.heavySlots ?? 1;
+      const queues = [
+        [lightQueue(host), 20],
+        [heavyQueue(host), heavySlots],
+        [recoveryQueue(host), 1],
+        [watchQueue(host), 200],
+      ] as const;
+      for (const [taskQueue, slots] of queues) {
+        workers.push(await Worker.create({ ...shared, taskQueue, activities, maxConcurrentActivityTaskExecutions: slots }));
+      }
+    }
+    await Promise.all(workers.map((worker) => worker.run()));
+  } finally {
+    await connection.close();
+  }
+}
+
+async function connect({ address, connection }: WorkerSettings['temporal']): Promise<NativeConnection> {
+  try {
+    return await NativeConnection.connect({ address, ...connection });
+  } catch (error) {
+    throw new RepriseError('temporal-unreachable', `no Temporal server answers at ${address}`, 'start one with `reprise up`, or point TEMPORAL_ADDRESS at the one that runs', {
+      reason: error instanceof Error ? error.message : String(error),
+    });
+  }
+}
