@@ -44,7 +44,7 @@ const may = {
 };
 
 // Rooms that are known as types only: nothing of theirs is loaded.
-const mayAsTypes = { workflows: ['activities'], client: ['workflows'] };
+const mayAsTypes = { workflows: ['activities'], client: ['workflows'], demo: ['workflows'] };
 
 // Where one folder is one adapter, which must be removable without touching another.
 const adapterRooms = ['engines', 'storage', 'checks', 'notifiers'];

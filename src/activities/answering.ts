@@ -68,16 +68,7 @@ const answers: { readonly [K in Question['kind']]: Answer<K> } = {
     const { keep, remove, refused } = await planRotation(await openSession(deps, cluster), policy, run);
     return { keep, remove, ...(refused ? { refused } : {}) };
   },
-  diagnose: async ({ cluster }, deps) => {
-    const found = await diagnoseCluster(deps, cluster);
-    const wal = found.walReadable ? 'its WAL can be read' : 'no WAL can be read';
-    return {
-      cluster,
-      reachable: found.answers,
-      ...(found.layer ? { layer: found.layer, reason: found.reason } : {}),
-      ...(found.dataDirectory === 'unknown' ? {} : { dataDirectory: { state: found.dataDirectory, reason: wal } }),
-    };
-  },
+  diagnose: ({ cluster }, deps) => diagnoseCluster(deps, cluster),
   jobs: async ({ cluster, operationId }, deps) => ({ jobs: await readJobs((await openSession(deps, cluster)).host.stateDir, operationId) }),
   host: async ({ host }, deps) => ({ findings: await deps.inspectHost(deps.config, host) }),
 };

@@ -2,7 +2,7 @@ import type { Backup, BackupType } from '../domain/backup.js';
 import type { ErrorCode } from '../domain/errors.js';
 import type { Approval, Plan, RecoveryMethod } from '../domain/plan.js';
 import type { LockAnswer, LockRequest } from '../domain/locks.js';
-import type { Question } from '../domain/questions.js';
+import type { Diagnosis, Question } from '../domain/questions.js';
 import type { RecoveryOutcome } from '../domain/records.js';
 import type { RotateOutput } from '../domain/rotation.js';
 import type { RecoveryTarget } from '../domain/target.js';
@@ -88,15 +88,6 @@ export interface CheckResult {
   readonly name: string;
   readonly status: 'passed' | 'failed' | 'skipped';
   readonly detail: string;
-}
-
-export interface Diagnosis {
-  readonly answers: boolean;
-  /** First layer that fails: host, port, login, query; null where all answer. */
-  readonly layer: 'host' | 'port' | 'login' | 'query' | null;
-  readonly reason: string;
-  readonly dataDirectory: 'whole' | 'damaged' | 'missing' | 'empty' | 'unknown';
-  readonly walReadable: boolean;
 }
 
 export interface WatchFinding {

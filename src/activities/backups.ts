@@ -3,6 +3,8 @@ import { planRetention } from '../domain/retention.js';
 import type { Backup } from '../domain/backup.js';
 import type { RotateOutput } from '../domain/rotation.js';
 import type { MadeBackup } from '../engines/engine.js';
+import { withHostLock } from '../process/file-lock.js';
+import type { JobLock } from '../process/jobs.js';
 import type { BackupStep, HostActivities, StepInput } from './api.js';
 import type { HostDependencies } from './dependencies.js';
 import { type ActivityRun, guarded } from './guarded.js';
@@ -38,14 +40,14 @@ export function backupActivities(deps: HostDependencies): BackupActivities {
   };
 }
 
-async function backupContext(session: Session, step: BackupStep, run: ActivityRun) {
-  return engineContext(session, policyOf(session, step.policy), run, step.operationId, clusterLocks.backup(session.cluster.name, step.policy));
+async function backupContext(session: Session, step: BackupStep, run: ActivityRun, locks = clusterLocks.backup(session.cluster.name, step.policy)) {
+  return engineContext(session, policyOf(session, step.policy), run, step.operationId, locks);
 }
 
 /** Makes and records the backups of a policy; the record is written last, so that nothing partial is ever listed. */
-export async function makeBackup(session: Session, step: BackupStep, run: ActivityRun): Promise<readonly MadeBackup[]> {
+export async function makeBackup(session: Session, step: BackupStep, run: ActivityRun, locks?: readonly JobLock[]): Promise<readonly MadeBackup[]> {
   const engine = engineFor(session, policyOf(session, step.policy));
-  const made = await engine.backup(await backupContext(session, step, run), { type: step.type, startedAt: step.startedAt });
+  const made = await engine.backup(await backupContext(session, step, run, locks), { type: step.type, startedAt: step.startedAt });
   for (const backup of made) await record(session, step, `backup/${backup.id}`, { kind: 'backup', backup }, step.requestedBy);
   return made;
 }
@@ -98,10 +100,11 @@ async function rotate(session: Session, step: StepInput & { policy: string; dryR
     throw new RepriseError('rotation-refused', `removing ${doomed.map(({ id }) => id).join(', ')} would also remove ${unexpected.join(', ')}`, 'keep them all, or release what holds the chain');
   }
   const removed: string[] = [];
+  const { stateDir } = session.host;
   for (const backup of dependantsFirst(doomed)) {
     // Looked at again right before: a recovery may have pinned it since the plan.
     if ((await session.catalogue.state()).pinnedBackups().has(backup.id)) continue;
-    await engine.remove(context, [backup.label]);
+    await withHostLock(stateDir, `policy-${session.cluster.name}-${policy.name}`, 'exclusive', () => engine.remove(context, [backup.label]));
     const reason = remove.find(({ id }) => id === backup.id)?.reason ?? 'retention';
     await record(session, step, `removed/${backup.id}`, { kind: 'removed', backupId: backup.id, reason });
     removed.push(backup.id);

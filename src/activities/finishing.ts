@@ -2,6 +2,7 @@ import type { CheckConfig } from '../domain/config.js';
 import type { TableCount } from '../domain/backup.js';
 import { isRepriseError } from '../domain/errors.js';
 import type { RecoveryOutcome } from '../domain/records.js';
+import type { RecoveryTarget } from '../domain/target.js';
 import { openHostState } from '../records/host-state.js';
 import { incidentDocument } from '../reports/incident-report.js';
 import type { CheckResult, HostActivities } from './api.js';
@@ -30,20 +31,20 @@ export function finishingActivities(deps: HostDependencies): Pick<HostActivities
       if (!plan || earlier) return earlier?.outcome ?? { ...step.outcome, report: '' };
       const facts = await session.catalogue.state();
       const incidentOf = [...facts.incidents.values()].find(({ id }) => id === step.incident);
-      const document = (report: string): string =>
-        incidentDocument({
-          plan,
-          outcome: { ...step.outcome, report },
-          journal: facts.journalOf(step.operationId),
-          approvals: facts.approvals.filter(({ digest }) => digest === plan.digest),
-          refusals: facts.refusals.filter(({ operationId }) => operationId === step.operationId),
-          incident: incidentOf ?? null,
-          kept: facts.kept.filter(({ operationId }) => operationId === step.operationId),
-          language: 'en',
-        });
-      const report = await session.catalogue.writeIncidentDocument(step.operationId, document(''));
+      const document = incidentDocument({
+        cluster: step.cluster,
+        operationId: step.operationId,
+        plan,
+        outcome: step.outcome,
+        journal: facts.journalOf(step.operationId),
+        approvals: facts.approvals.filter(({ digest }) => digest === plan.digest),
+        refusals: facts.refusals.filter(({ operationId }) => operationId === step.operationId),
+        incident: incidentOf ?? null,
+        kept: facts.kept.filter(({ operationId }) => operationId === step.operationId),
+        language: 'en',
+      });
+      const report = await session.catalogue.writeIncidentDocument(step.operationId, document);
       const outcome: RecoveryOutcome = { ...step.outcome, report };
-      await session.catalogue.writeIncidentDocument(step.operationId, document(report));
       await record(session, step, 'outcome', { kind: 'outcome', workflowId: step.workflowId, outcome });
       await state.closePlan(plan.digest);
       return outcome;
@@ -58,11 +59,15 @@ async function runOne(work: Authorized, check: CheckConfig, beside: boolean, run
   const options = beside && database ? { ...check.options, database: besideDatabase(database, plan.binding.operationId) } : check.options;
   try {
     const connection = connectionAt(session.cluster, plan.binding);
-    const { status, detail } = await session.deps.checkOf(check.type).run({ connection, recorded: await recordedCounts(work, database), signal: run.signal }, options);
+    const { status, detail } = await session.deps.checkOf(check.type).run({ connection, recorded: await recordedCounts(work, database), recordedIsExact: beside || isBackupsEnd(plan.binding.target), signal: run.signal }, options);
     return { name: check.name, status, detail };
   } catch (error) {
     return { name: check.name, status: 'failed', detail: isRepriseError(error) ? error.message : String(error) };
   }
+}
+
+function isBackupsEnd({ kind }: RecoveryTarget): boolean {
+  return kind === 'end-of-backup' || kind === 'backup';
 }
 
 /** Rows as they were counted with the backups of the plan. */

@@ -3,11 +3,11 @@ import type { Plan } from '../domain/plan.js';
 import type { EngineContext } from '../engines/engine.js';
 import { runTool } from '../process/run.js';
 import { putAside } from '../postgres/aside.js';
-import { withClient } from '../postgres/connect.js';
-import { walPosition } from '../postgres/recovery-progress.js';
+import { recoveryProgress } from '../postgres/recovery.js';
 import { salvageWal } from '../postgres/salvage.js';
 import { type Service, serviceOf } from '../postgres/service.js';
-import type { HostActivities, PlannedStep } from './api.js';
+import { openHostState } from '../records/host-state.js';
+import type { HostActivities, PlannedStep, SalvageResult } from './api.js';
 import { authorize } from './approvals.js';
 import type { HostDependencies } from './dependencies.js';
 import { type ActivityRun, guarded } from './guarded.js';
@@ -60,33 +60,53 @@ export function serverSteps(deps: HostDependencies): ServerSteps {
     }),
     stopServer: guarded('stopServer', async (step, run) => {
       const work = await authorized(deps, step, run);
-      const service = await work.service();
-      if ((await service.status()) === 'running') await service.stop('fast');
+      await once(work, step, 'stop', async () => (await work.service()).stop('fast'));
     }),
     startServer: guarded('startServer', async (step, run) => {
       const work = await authorized(deps, step, run);
       const service = await work.service();
       if ((await service.status()) !== 'running') await service.start();
       const connection = connectionAt(work.session.cluster, work.plan.binding);
-      const lastLsn = await withClient(connection, connection.maintenanceDatabase, walPosition);
-      return { reached: 'the state before the stop (crash recovery)', lastLsn, lastCommitAt: null, complete: true };
+      const { replayLsn } = await recoveryProgress(connection);
+      return { reached: 'the state before the stop (crash recovery)', lastLsn: replayLsn, lastCommitAt: null, complete: true };
     }),
     salvageWal: guarded('salvageWal', async (step, run) => {
-      const { session, dataDir } = await authorized(deps, step, run);
-      const toDir = salvageDir(dataDir, step.operationId);
-      const found = await salvageWal({ oldDataDir: dataDir, toDir, archivedUpTo: null, pgBin: await postgresBinOf(session), user: session.user });
-      if (found.segments.length > 0) {
-        await record(session, step, 'kept/salvage', { kind: 'kept', keptId: `${step.operationId}/salvage`, what: 'WAL saved from the old pg_wal', where: toDir, sizeBytes: null, host: deps.host });
-      }
-      return { segments: found.segments.length, endLsn: found.endLsn, lastCommitAt: found.lastCommitAt };
+      const work = await authorized(deps, step, run);
+      return once(work, step, 'salvage', () => salvage(work, step));
     }),
     putAside: guarded('putAside', async (step, run) => {
-      const { session, plan } = await authorized(deps, step, run);
-      for (const { what, keptAs } of plan.binding.replaces) {
-        // The record comes first: a crash in between leaves a record too many, never old data nobody knows of.
-        await record(session, step, 'kept/old', { kind: 'kept', keptId: `${step.operationId}/old`, what: `old data directory ${what}`, where: keptAs, sizeBytes: null, host: deps.host });
-        await putAside(what, keptAs);
-      }
+      const work = await authorized(deps, step, run);
+      await once(work, step, 'put aside', async () => {
+        for (const { what, keptAs } of work.plan.binding.replaces) {
+          // The record comes first: a crash in between leaves a record too many, never old data nobody knows of.
+          await record(work.session, step, 'kept/old', { kind: 'kept', keptId: `${step.operationId}/old`, what: `old data directory ${what}`, where: keptAs, sizeBytes: null, host: deps.host });
+          await putAside(what, keptAs);
+        }
+      });
     }),
   };
+}
+
+/**
+ * Does a step once an operation. Each of these looks at the old server: done again after a Reset it would stop the
+ * recovered one, or put the recovered data aside.
+ */
+export async function once<T>(work: Authorized, step: PlannedStep, name: string, run: () => Promise<T>): Promise<T> {
+  const state = openHostState(work.session.host.stateDir);
+  const done = await state.onceDone<T>(step.operationId, name);
+  if (done) return done.result;
+  const result = await run();
+  await state.recordDone(step.operationId, name, result ?? null);
+  return result;
+}
+
+async function salvage({ session, plan, dataDir }: Authorized, step: PlannedStep): Promise<SalvageResult> {
+  const toDir = salvageDir(dataDir, step.operationId);
+  const { systemIdentifier } = plan.binding;
+  const found = await salvageWal({ oldDataDir: dataDir, toDir, archivedUpTo: null, systemIdentifier, pgBin: await postgresBinOf(session), user: session.user });
+  if (found.segments.length > 0) {
+    const kept = { keptId: `${step.operationId}/salvage`, what: 'WAL saved from the old pg_wal', where: toDir, sizeBytes: null, host: session.deps.host };
+    await record(session, step, 'kept/salvage', { kind: 'kept', ...kept });
+  }
+  return { segments: found.segments.length, endLsn: found.endLsn, lastCommitAt: found.lastCommitAt };
 }

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { inspectDataDir } from '../postgres/data-dir.js';
 import { probe } from '../postgres/probe.js';
-import type { Diagnosis, HostActivities, WatchFinding } from './api.js';
+import type { HostActivities, WatchFinding } from './api.js';
+import type { Diagnosis } from '../domain/questions.js';
 import type { HostDependencies } from './dependencies.js';
 import { guarded } from './guarded.js';
 import { openSession, postgresBinOf, record } from './session.js';

@@ -7,6 +7,8 @@ export interface CheckContext {
   readonly connection: ConnectionConfig;
   /** Rows as recorded with the backup that was restored; empty where nothing was recorded. */
   readonly recorded: readonly TableCount[];
+  /** False where WAL was replayed beyond the backup: then the counts are a history, not an expectation. */
+  readonly recordedIsExact: boolean;
   readonly signal: AbortSignal;
 }
 

@@ -16,7 +16,7 @@ export const checkKinds: Readonly<Record<string, CheckKind>> = {
 export function checkOf(kind: string): CheckKind {
   const found = Object.hasOwn(checkKinds, kind) ? checkKinds[kind] : undefined;
   if (!found) {
-    throw new RepriseError('config-invalid', `unknown check type "${kind}"`, `Known types: ${Object.keys(checkKinds).join(', ')}.`);
+    throw new RepriseError('config-invalid', `unknown check type "${kind}"`, `known types: ${Object.keys(checkKinds).join(', ')}`);
   }
   return found;
 }

@@ -27,7 +27,12 @@ export interface TemporalSettings {
   readonly webUi: string;
   /** Which source the address came from. */
   readonly origin: 'flag' | 'environment' | 'reprise.yml' | 'temporal.toml' | 'reprise up' | 'default';
-  readonly connection: Pick<ConnectionOptions, 'tls' | 'apiKey' | 'metadata'>;
+  readonly connection: ConnectionSecrets;
+}
+
+/** What the client and the workers' own connection both take. */
+export interface ConnectionSecrets extends Pick<ConnectionOptions, 'tls' | 'metadata'> {
+  readonly apiKey?: string | undefined;
 }
 
 /** An open connection; whoever opens it closes it. */
@@ -93,7 +98,7 @@ export function webUiLink(settings: Pick<TemporalSettings, 'webUi' | 'namespace'
 interface Profile {
   readonly address?: string | undefined;
   readonly namespace?: string | undefined;
-  readonly connection: Pick<ConnectionOptions, 'tls' | 'apiKey' | 'metadata'>;
+  readonly connection: ConnectionSecrets;
 }
 
 async function temporalProfile(env: TemporalRequest['env']): Promise<Profile> {

@@ -60,7 +60,7 @@ function buildCluster(cluster: SettledCluster, name: string): Domain.ClusterConf
     ...(watch === undefined ? {} : { watch: { everySeconds: parseDuration(watch.every), failures: watch.failures } }),
     policies: mapValues(cluster.backups, (policy, policyName) => buildPolicy(policy, policyName, name)),
     recovery: {
-      oldData: recovery.old_data,
+      oldData: { mode: recovery.old_data.mode },
       targets: mapValues(recovery.targets, ({ host, data_dir, port }, target) => ({ name: target, host, dataDir: data_dir, port })),
       steps: recovery.steps,
     },

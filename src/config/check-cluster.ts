@@ -90,17 +90,12 @@ function checkTargets(at: ConfigPath, cluster: SettledCluster): Problem[] {
 
 function checkHooks(at: ConfigPath, cluster: SettledCluster): Problem[] {
   const names = Object.keys(cluster.hooks);
-  return Object.entries(cluster.hooks).flatMap(([name, { undo }]) =>
-    undo === undefined || (undo !== name && names.includes(undo))
-      ? []
-      : [
-          {
-            path: [...at, 'hooks', name, 'undo'],
-            message: undo === name ? 'a hook cannot take itself back' : `unknown hook ${JSON.stringify(undo)}`,
-            hint: didYouMean(undo, names.filter((other) => other !== name), 'hooks'),
-          },
-        ],
-  );
+  return Object.entries(cluster.hooks).flatMap(([name, { undo }]) => {
+    const path = [...at, 'hooks', name, 'undo'];
+    if (undo === name) return [{ path, message: 'a hook cannot take itself back', hint: 'name the hook that does the opposite' }];
+    if (undo === undefined || names.includes(undo)) return [];
+    return [{ path, message: `unknown hook ${JSON.stringify(undo)}`, hint: didYouMean(undo, names, 'hooks') }];
+  });
 }
 
 function checkApprovals(at: ConfigPath, cluster: SettledCluster): Problem[] {

@@ -21,8 +21,8 @@ export function crossCheck(config: SettledConfig): readonly Problem[] {
   return [
     ...Object.entries(config.clusters).flatMap(([name, cluster]) => checkCluster(config, name, cluster)),
     // Files lie under <repository>/<cluster>/<policy>/: only a shared or nested root makes two policies collide.
-    ...collisions(repositories, overlaps, 'lies in the same directory as'),
-    ...collisions(dataDirs, overlaps, 'lies in the same directory as'),
+    ...collisions(repositories, overlaps, 'lie in one directory'),
+    ...collisions(dataDirs, overlaps, 'lie in one directory'),
     ...repositories.flatMap((repository) =>
       dataDirs
         .filter((dataDir) => repository.host === dataDir.host && overlaps(repository.place, dataDir.place))
@@ -32,8 +32,8 @@ export function crossCheck(config: SettledConfig): readonly Problem[] {
           hint: 'a recovery puts the data directory aside: keep backups on another device',
         })),
     ),
-    ...collisions(engineClaims(config), same, 'has the same'),
-    ...collisions(serverClaims(config), same, 'is the same server as'),
+    ...collisions(engineClaims(config), same, 'share one place'),
+    ...collisions(serverClaims(config), same, 'are one server'),
   ];
 }
 
@@ -64,7 +64,7 @@ function engineClaims(config: SettledConfig): Claim[] {
   return Object.entries(config.clusters).flatMap(([cluster, { host, backups }]) =>
     Object.entries(backups).flatMap(([name, { engine, options }]) => {
       const place = engineKinds[engine]?.place?.(options);
-      return place === undefined ? [] : [{ path: ['clusters', cluster, 'backups', name], owner: `policy ${name}`, host, place }];
+      return place === undefined ? [] : [{ path: ['clusters', cluster, 'backups', name], owner: `policy ${cluster}/${name}`, host, place }];
     }),
   );
 }
@@ -82,7 +82,7 @@ function collisions(claims: readonly Claim[], clash: (left: string, right: strin
   return claims.flatMap((claim, index) => {
     const earlier = claims.slice(0, index).find(({ host, place }) => host === claim.host && clash(place, claim.place));
     if (!earlier) return [];
-    const message = `${claim.owner} ${how} ${earlier.owner}: ${claim.place}`;
+    const message = `${earlier.owner} and ${claim.owner} ${how}: ${claim.place}`;
     return [{ path: claim.path, message, hint: 'give each a place of its own' }];
   });
 }

@@ -1,11 +1,8 @@
 import { z } from 'zod';
+import { holdsNoNul, noNulRule, pathPattern, pathRule } from '../domain/text-rules.js';
 import { durationPattern, durationRule } from '../domain/units.js';
 import { withHint } from './problem.js';
 import { didYouMean } from './suggest.js';
-
-/** Control characters, NUL among them: no path, name or argument of ours needs one. */
-// eslint's rule is about typing slips; here the characters are meant.
-const hasControl = (text: string) => [...text].some((character) => character < ' ' || character === '\u007f');
 
 const namePattern = /^[\p{L}\p{N}][\p{L}\p{N}\p{M}_.-]{0,62}$/u;
 
@@ -27,7 +24,7 @@ export const name = (what: string) =>
 /** Name of a database: anything PostgreSQL itself takes, quotes and newlines too (F35); 63 bytes is its limit. */
 export const databaseName = z.string().superRefine((text, context) => {
   if (text === '') context.addIssue('the name of a database may not be empty');
-  if (text.includes('\0')) context.addIssue('the name of a database may not hold a NUL');
+  if (!holdsNoNul(text)) context.addIssue('the name of a database may not hold a NUL');
   if (Buffer.byteLength(text) > 63) context.addIssue('the name of a database may have 63 bytes at most');
 });
 
@@ -39,19 +36,12 @@ export const positive = () => z.int().min(1);
 export const port = () => z.int().min(1).max(65_535);
 
 /** Path of a file or directory; relative ones count from the config file's folder. */
-export const path = () =>
-  z.string().superRefine((text, context) => {
-    if (text === '') context.addIssue('the path may not be empty');
-    if (hasControl(text)) context.addIssue('the path may not hold control characters');
-    if (text.startsWith('~')) {
-      context.addIssue(withHint('"~" is not known here', 'write the whole path, or one relative to this file'));
-    }
-  });
+export const path = () => z.string().regex(pathPattern, pathRule);
 
 /** A program and its arguments: never a shell line. */
 export const argv = () =>
   z
-    .array(z.string().refine((text) => !text.includes('\0'), 'an argument may not hold a NUL'), {
+    .array(z.string().refine(holdsNoNul, noNulRule), {
       error: ({ input }) => (typeof input === 'string' ? withHint('expected a list, found text', 'write [program, argument, ...]: no shell reads it') : undefined),
     })
     .min(1)
@@ -83,5 +73,5 @@ export const later = (key: string, what: string) =>
 /** A key that will never be accepted, with what to use instead. */
 export const refused = (message: string, hint: string) => z.never({ error: () => withHint(message, hint) }).optional();
 
-/** A mapping from names to settings; empty ones are refused where at least one is needed. */
+/** A mapping from names to settings. */
 export const dictionary = <V extends z.ZodType>(what: string, value: V) => z.record(name(what), value);

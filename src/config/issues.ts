@@ -10,15 +10,23 @@ type RawIssue = z.core.$ZodRawIssue;
 export function check<S extends z.ZodType>(schema: S, value: unknown): { value?: z.output<S>; problems: readonly Problem[] } {
   const knownKeys = new Map<string, readonly string[]>();
   const result = schema.safeParse(value, {
+    // The schema is made for one file: compiling it would cost more than it gains.
+    jitless: true,
     error: (issue) => {
       if (issue.code === 'unrecognized_keys' && issue.inst instanceof z.ZodObject) {
-        knownKeys.set(keyOf(issue.path ?? []), Object.keys(issue.inst.shape));
+        knownKeys.set(keyOf(issue.path ?? []), acceptedKeys(issue.inst));
       }
       return wording(issue);
     },
   });
   if (result.success) return { value: result.data, problems: [] };
   return { problems: result.error.issues.flatMap((issue) => problemsOf(issue, value, knownKeys)) };
+}
+
+/** Keys that are there only to be refused in plain words are no suggestion. */
+function acceptedKeys(schema: z.ZodObject): string[] {
+  const refused = (field: unknown) => field instanceof z.ZodOptional && field.unwrap() instanceof z.ZodNever;
+  return Object.entries(schema.shape).filter(([, field]) => !refused(field)).map(([key]) => key);
 }
 
 const keyOf = (path: readonly PropertyKey[]) => JSON.stringify(path);
@@ -55,7 +63,7 @@ function missingPart(path: ConfigPath, value: unknown): string | undefined {
 
 const typeNames: Readonly<Record<string, string>> = {
   string: 'text',
-  number: 'a number',
+  number: 'a whole number',
   int: 'a whole number',
   boolean: 'true or false',
   array: 'a list',
@@ -86,9 +94,9 @@ function wording(issue: RawIssue): string | undefined {
 
 function wrongType(expected: string, input: unknown): string {
   const found = input === null ? 'null' : Array.isArray(input) ? 'array' : typeof input;
-  const message = `expected ${typeNames[expected] ?? expected}, found ${typeNames[found] ?? found}`;
+  const message = `expected ${typeNames[expected] ?? expected}, found ${found === 'number' ? 'a number' : (typeNames[found] ?? found)}`;
   if (expected === 'string' && typeof input !== 'object') return withHint(message, 'put it in quotes');
-  return expected === 'int' && found === 'number' ? 'expected a whole number' : message;
+  return found === 'number' && (expected === 'int' || expected === 'number') ? 'expected a whole number' : message;
 }
 
 function notOneOf(input: unknown, values: readonly string[], what: string): string {

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { duration } from './fields.js';
 import { withHint } from './problem.js';
 
-export const months = [
+const months = [
   'JANUARY',
   'FEBRUARY',
   'MARCH',

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { holdsNoNul, noNulRule } from '../domain/text-rules.js';
 import { argv, choice, databaseName, dictionary, duration, later, path, port, positive, reference, refused } from './fields.js';
 import type { KnownNames } from './known-names.js';
 import { withHint } from './problem.js';
@@ -10,23 +11,24 @@ const connection = z.strictObject({
   host: z
     .string()
     .min(1)
-    .regex(/^[^@\s=]+$/, withHint('this is no host name', 'give a name, an address or the directory of a socket; user and port have keys of their own'))
+    .regex(/^[^@,=\s\p{Cc}]+$/u, withHint('this is no host name', 'give a name, an address or the directory of a socket; user and port have keys of their own'))
     .default('127.0.0.1')
     .describe('Host name, address, or directory of the Unix socket.'),
   port: port().default(5432).describe('Port.'),
-  user: z.string().min(1).describe('Role that Reprise connects as.'),
+  user: z.string().min(1).refine(holdsNoNul, noNulRule).describe('Role that Reprise connects as.'),
   passfile: path().optional().describe('Password file as libpq reads it (PGPASSFILE), mode 0600.'),
   maintenance_database: databaseName.default('postgres').describe('Database for statements that concern the whole cluster.'),
   password: refused('a password may not stand in this file', 'put it into a file of mode 0600 and name that under passfile:'),
 });
 
+const versionRule = "expected PostgreSQL's major version, e.g. 15";
 const service = z.discriminatedUnion(
   'kind',
   [
     z.strictObject({ kind: z.literal('pg_ctl') }),
     z.strictObject({
       kind: z.literal('pg_ctlcluster'),
-      version: z.union([z.int(), z.string().regex(/^\d+(\.\d+)?$/)], { error: "expected PostgreSQL's major version, e.g. 15" }),
+      version: z.union([z.int(), z.string().regex(/^\d+(\.\d+)?$/, versionRule)], { error: versionRule }),
       name: z.string().regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]*$/, "expected a name as pg_lsclusters shows it"),
     }),
     z.strictObject({ kind: z.literal('hook'), start: argv(), stop: argv() }),
@@ -46,6 +48,7 @@ const recovery = (names: KnownNames) =>
         mode: choice('old data mode', ['aside'], ['aside-on', 'overwrite-delta'])
           .default('aside')
           .describe('What becomes of the old data; aside: renamed, kept until it is dropped by hand.'),
+        path: later('path', 'old data modes that need one'),
       })
       .prefault({}),
     targets: dictionary(

@@ -22,7 +22,7 @@ export function parseSource(text: string): Source {
     return { line: Math.max(line, 1), column: Math.max(col, 1) };
   };
   const problems = [
-    ...[...document.errors, ...document.warnings].map((error) => ({ path: [], ...at(error.pos[0]), ...yamlMessage(error.code, error.message) })),
+    ...[...document.errors, ...document.warnings].map((error) => ({ path: [], ...at(error.pos[0]), ...yamlMessage(error.code, error.message, text.slice(error.pos[0])) })),
     ...dangerousKeys(document).map((offset) => ({ path: [], ...at(offset), message: 'the key "__proto__" may not be used' })),
   ];
   const value = problems.length === 0 ? toPlain(document, problems) : undefined;
@@ -46,8 +46,11 @@ function toPlain(document: Document.Parsed, problems: PlacedProblem[]): unknown 
   }
 }
 
-function yamlMessage(code: string, message: string): Pick<Problem, 'message' | 'hint'> {
-  if (code === 'DUPLICATE_KEY') return { message: 'this key stands here twice', hint: 'keep one of them' };
+function yamlMessage(code: string, message: string, rest: string): Pick<Problem, 'message' | 'hint'> {
+  if (code === 'DUPLICATE_KEY') {
+    const [key] = /^[^\s:,{}]+/.exec(rest) ?? [''];
+    return { message: `the key ${key} stands here twice`, hint: 'keep one of them' };
+  }
   return { message: `not valid YAML: ${message.charAt(0).toLowerCase()}${message.slice(1)}` };
 }
 

@@ -1,11 +1,12 @@
-import { chown, mkdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isSegmentName, parseSegmentName, segmentName } from '../domain/wal.js';
+import { makeScratchDirectory } from '../postgres/scratch-data-dir.js';
 import { runTool } from '../process/run.js';
 import type { Scratch } from './scratch.js';
 
 /** Most segments looked through for a commit: business is never longer than a few. */
-const SEGMENTS_BACK = 12;
+const SEGMENTS_BACK = 12n;
 
 interface StanzaInfo {
   readonly archive?: readonly { readonly id: string; readonly max: string | null }[];
@@ -27,12 +28,11 @@ export async function lastArchivedSegment(scratch: Scratch): Promise<string | nu
  */
 export async function archivedCommits(scratch: Scratch, last: string, among: ReadonlySet<string>): Promise<ReadonlySet<string>> {
   const directory = join(scratch.root, 'archive-check');
-  await mkdir(directory, { recursive: true, mode: 0o700 });
-  if (scratch.user !== null) await chown(directory, scratch.user.uid, scratch.user.gid);
+  await makeScratchDirectory(directory, scratch.user);
   try {
-    let { timeline, number } = parseSegmentName(last);
-    for (let step = 0; step < SEGMENTS_BACK && number > 0n; step++, number--) {
-      const name = segmentName({ timeline, number });
+    const { timeline, number } = parseSegmentName(last);
+    for (let back = 0n; back < SEGMENTS_BACK && back < number; back++) {
+      const name = segmentName({ timeline, number: number - back });
       const path = join(directory, name);
       const { exitCode } = await pgbackrest(scratch, ['archive-get', name, path], [0, 1]);
       if (exitCode !== 0) break;

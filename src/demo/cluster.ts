@@ -1,6 +1,8 @@
-import { appendFile, chown, mkdir, rm, writeFile } from 'node:fs/promises';
+import { appendFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { withClient } from '../postgres/connect.js';
+import { giveTo } from '../postgres/files.js';
+import { makeScratchDirectory } from '../postgres/scratch-data-dir.js';
 import { serviceOf } from '../postgres/service.js';
 import type { Service } from '../postgres/service.js';
 import { runTool } from '../process/run.js';
@@ -17,7 +19,7 @@ export async function createCluster(scratch: Scratch): Promise<void> {
   // initdb reads the password before it does anything else; the file need not stay.
   const passwordFile = join(scratch.root, 'initdb.pw');
   await writeFile(passwordFile, scratch.passwords.reprise, { mode: 0o600 });
-  if (user !== null) await chown(passwordFile, user.uid, user.gid);
+  await giveTo(passwordFile, user);
   try {
     await runTool(
       [
@@ -88,10 +90,8 @@ function serverSettings(scratch: Scratch): Record<string, string> {
 
 async function writePgbackrestConf(scratch: Scratch): Promise<void> {
   for (const name of ['pgbackrest', 'pgbackrest-log', 'pgbackrest-lock', 'pgbackrest-spool']) {
-    const path = join(scratch.root, name);
-    await mkdir(path, { mode: 0o700 });
-    if (scratch.user !== null) await chown(path, scratch.user.uid, scratch.user.gid);
+    await makeScratchDirectory(join(scratch.root, name), scratch.user);
   }
   await writeFile(scratch.pgbackrestConf, pgbackrestConf(scratch), { mode: 0o600 });
-  if (scratch.user !== null) await chown(scratch.pgbackrestConf, scratch.user.uid, scratch.user.gid);
+  await giveTo(scratch.pgbackrestConf, scratch.user);
 }

@@ -1,13 +1,14 @@
 import { randomBytes } from 'node:crypto';
-import { chown, mkdir, mkdtemp, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
+import { mkdir, mkdtemp, rmdir, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { ConnectionConfig } from '../domain/config.js';
 import { RepriseError } from '../domain/errors.js';
+import { giveTo } from '../postgres/files.js';
 import { findPostgresBin } from '../process/binaries.js';
 import type { OsUser } from '../process/jobs.js';
+import { freePorts } from '../process/ports.js';
+import { runTool } from '../process/run.js';
 import { jobUser } from '../process/users.js';
 import { CLIENT_ROLE } from './data/schema.js';
 
@@ -44,15 +45,17 @@ export async function makeScratch(parent?: string): Promise<Scratch> {
   await mkdir(base, { recursive: true });
   const root = await mkdtemp(join(base, 'reprise-demo-'));
   if (Buffer.byteLength(root) > LONGEST_ROOT) {
+    await rmdir(root);
     throw new RepriseError('usage', `the path ${root} is too long for a Unix socket`, 'give a shorter directory with --dir');
   }
-  if (user !== null) await chown(root, user.uid, user.gid);
+  await giveTo(root, user);
+  await needAccess(root, user);
   const [port, temporalPort, uiPort] = (await freePorts(3)) as [number, number, number];
   const passwords = { reprise: randomBytes(18).toString('hex'), client: randomBytes(18).toString('hex') };
   const connect = async (role: string, password: string): Promise<ConnectionConfig> => {
     const passfile = join(root, `${role}.pgpass`);
     await writeFile(passfile, `*:${port}:*:${role}:${password}\n`, { mode: 0o600, flag: 'wx' });
-    if (user !== null) await chown(passfile, user.uid, user.gid);
+    await giveTo(passfile, user);
     return { host: '127.0.0.1', port, user: role, passfile, maintenanceDatabase: 'postgres' };
   };
   return {
@@ -73,16 +76,10 @@ export async function makeScratch(parent?: string): Promise<Scratch> {
   };
 }
 
-/** Ports free on the loopback address now, all held until the last is known so that none comes twice. */
-async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer();
-      await new Promise<void>((listening, failed) => server.once('error', failed).listen(0, '127.0.0.1', listening));
-      return server;
-    }),
-  );
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => new Promise((closed) => server.close(closed))));
-  return ports;
+/** As root the server's user has to pass through every directory above. */
+async function needAccess(root: string, user: OsUser | null): Promise<void> {
+  const { exitCode } = await runTool(['test', '-w', root], { user, acceptCodes: [0, 1] });
+  if (exitCode === 0) return;
+  await rmdir(root);
+  throw new RepriseError('usage', `the user ${user?.name ?? 'of this process'} cannot write below ${root}`, 'give another directory with --dir, or let that user pass (chmod o+x)');
 }

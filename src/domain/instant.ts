@@ -18,10 +18,10 @@ interface Wall {
  */
 export function parseInstant(text: string, localZone?: string): string {
   const match = pattern.exec(text.trim());
-  if (match === null) throw invalid(text, 'write it as 2026-11-21T02:15:00Z or 2026-11-21T03:15:00+01:00');
+  if (match === null) throw invalid(text, 'Write it as 2026-11-21T02:15:00Z or 2026-11-21T03:15:00+01:00.');
   const [, date = '', minutes, seconds = '00', fraction = '', zone] = match;
   if (minutes === undefined) {
-    throw new RepriseError('target-ambiguous', `'${text}' names a day, not an instant`, `write the time and its offset: ${date}T00:00:00Z`);
+    throw new RepriseError('target-ambiguous', `'${text}' names a day, not an instant`, `Write the time and its offset: ${date}T00:00:00Z.`);
   }
   const wall = { ms: wallClock(text, date, minutes, seconds), fraction };
   if (zone === undefined) throw withoutOffset(text, wall, localZone);
@@ -35,7 +35,7 @@ function wallClock(text: string, date: string, minutes: string, seconds: string)
   const ms = Date.parse(`${written}Z`);
   // Date.parse takes 24:00 and, in some engines, the 30th of February.
   if (Number.isNaN(ms) || new Date(ms).toISOString().slice(0, 19) !== written) {
-    throw invalid(text, 'there is no such day or time: correct it');
+    throw invalid(text, 'There is no such day or time: correct it.');
   }
   return ms;
 }
@@ -43,7 +43,7 @@ function wallClock(text: string, date: string, minutes: string, seconds: string)
 function offsetMinutes(text: string, zone: string): number {
   const digits = zone.slice(1).replace(':', '').padEnd(4, '0');
   const total = Number(digits.slice(0, 2)) * 60 + Number(digits.slice(2));
-  if (total > OFFSET_LIMIT_MINUTES || Number(digits.slice(2)) > 59) throw invalid(text, `${zone} is no offset from UTC`);
+  if (total > OFFSET_LIMIT_MINUTES || Number(digits.slice(2)) > 59) throw invalid(text, `Correct the offset: ${zone} is none.`);
   return zone.startsWith('-') ? -total : total;
 }
 
@@ -52,19 +52,19 @@ function withoutOffset(text: string, wall: Wall, localZone: string | undefined):
   const here = localZone === undefined || isUtc(localZone) ? [] : readings(wall, localZone);
   const shown = [`${utc} (if UTC is meant)`, ...here.map((reading) => describe(reading, localZone ?? ''))];
   const example = here.length > 0 ? '' : `, or with the offset of the clock that was read: ${local(wall.ms, wall.fraction)}+01:00`;
-  return new RepriseError('target-ambiguous', `'${text}' has no offset`, `write one of: ${shown.join('; ')}${example}`);
+  return new RepriseError('target-ambiguous', `'${text}' has no offset`, `Write one of: ${shown.join('; ')}${example}.`);
 }
 
 function namedZone(text: string, wall: Wall, zone: string): RepriseError {
-  if (!isZone(zone)) return invalid(text, `'${zone}' is no time zone; write an offset, e.g. ${local(wall.ms, wall.fraction)}+01:00`);
+  if (!isZone(zone)) return invalid(text, `There is no time zone '${zone}': write an offset, e.g. ${local(wall.ms, wall.fraction)}+01:00.`);
   const found = readings(wall, zone);
   const choices = found.map((reading) => describe(reading, zone)).join('; ');
   if (found.length === 1) {
-    return new RepriseError('target-ambiguous', `'${text}' has a time zone but no offset`, `write: ${choices}`);
+    return new RepriseError('target-ambiguous', `'${text}' has a time zone but no offset`, `Write: ${choices}.`);
   }
   const exact = found.every(({ exact: same }) => same);
   const why = exact ? 'happened twice: clocks were set back' : 'did not exist: clocks were set forward';
-  return new RepriseError('target-ambiguous', `'${text}' ${why}`, `write the one that is meant: ${choices}`);
+  return new RepriseError('target-ambiguous', `'${text}' ${why}`, `Write the one that is meant: ${choices}.`);
 }
 
 interface Reading {

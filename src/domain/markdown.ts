@@ -10,9 +10,9 @@ export function markdownText(text: string): string {
     .replace(/:\/\//g, '\\://')
     .replace(/\bwww\./gi, (found) => `${found.slice(0, -1)}\\.`)
     .replace(/@/g, '\\@')
-    .replace(/^( *)([#+=-]|\d+(?=[.)]))/, (_, blanks: string, mark: string) =>
-      /^\d/.test(mark) ? `${blanks}${mark}\\` : `${blanks}\\${mark}`,
-    );
+    // What would make a heading, a list or a rule of the beginning.
+    .replace(/^( *)([#+=-])/, '$1\\$2')
+    .replace(/^( *\d+)(?=[.)](\s|$))/, '$1\\');
 }
 
 /** A name or a command in a code span. */

@@ -76,7 +76,7 @@ function facts({ binding, observed, approveBy, digest }: Plan): Fact[] {
   const place = binding.into === 'in-place' ? 'in place' : `into ${binding.into}`;
   const all: Fact[] = [
     { name: 'cluster', values: [{ text: `${binding.cluster}, ${place} on host ${binding.targetHost}, port ${binding.port}` }] },
-    { name: 'recovers to', values: [{ text: formatTarget(binding.target), code: true }] },
+    { name: 'recovers to', values: [{ text: clipBytes(formatTarget(binding.target), 500), code: true }] },
     { name: 'from', values: shown(binding.backups, (backup) => ({ text: `${backup.id} (${backup.type}, ended ${backup.finishedAt})` })) },
     { name: 'replaces', values: shown(binding.replaces, ({ what, keptAs }) => ({ text: `${what} — kept as ${keptAs}` })) },
     { name: 'steps', values: shown(binding.steps, (step) => ({ text: step })) },
@@ -86,12 +86,16 @@ function facts({ binding, observed, approveBy, digest }: Plan): Fact[] {
     { name: 'reachable', values: range(observed.reachableFrom, observed.reachableTo) },
     { name: 'WAL ends at', values: optional(observed.walEnd) },
     { name: 'needs', values: [{ text: `${sizeInWords(observed.neededBytes)}; ${sizeInWords(observed.freeBytes)} are free` }] },
-    { name: 'asked for by', values: [{ text: binding.requester }] },
+    { name: 'asked for by', values: [{ text: clipBytes(binding.requester, 200) }] },
     { name: 'approve by', values: [{ text: approveBy }] },
     { name: 'plan', values: [{ text: digest, code: true }] },
   ];
   if (observed.salvageableSegments > 0) {
     all.splice(10, 0, { name: 'salvages', values: [{ text: `${observed.salvageableSegments} WAL segments not archived yet` }] });
+  }
+  if (binding.method === 'restart') {
+    const recovering = new Set(['recovers to', 'reachable', 'WAL ends at', 'salvages', 'needs']);
+    return all.filter(({ name, values }) => values.length > 0 && !recovering.has(name));
   }
   if (binding.pause) all.splice(5, 0, { name: 'pauses', values: [{ text: 'at the target, read-only, until you promote' }] });
   return all.filter(({ values }) => values.length > 0);
@@ -101,7 +105,7 @@ function facts({ binding, observed, approveBy, digest }: Plan): Fact[] {
 function titleOf({ binding, observed }: Plan): string {
   const time = observed.predictedRtoSeconds === null ? '' : `, about ${durationInWords(observed.predictedRtoSeconds)}`;
   if (binding.method === 'restart') return `Restart PostgreSQL of ${binding.cluster}: nothing is replaced${time}`;
-  const target = formatTarget(binding.target);
+  const target = clipBytes(formatTarget(binding.target), 200);
   if (binding.replaces.length === 0) return `Recover ${binding.cluster} to ${target} beside what is there: nothing is replaced${time}`;
   return `Recover ${binding.cluster} to ${target}: what is there is replaced and kept${time}`;
 }

@@ -34,16 +34,16 @@ export function keepByRules(newestFirst: readonly Backup[], retention: Retention
   return kept;
 }
 
-/** The rules in words, for the reason of a removal. */
-export function rulesInWords(retention: RetentionConfig): string {
-  const words: string[] = [];
-  if (retention.days !== undefined) words.push(`${retention.days} days`);
-  if (retention.count !== undefined) words.push(`the ${retention.count} newest`);
-  for (const [period, { word }] of Object.entries(periods) as [Period, { word: string }][]) {
-    const amount = retention[period];
-    if (amount !== undefined) words.push(`the newest of ${amount} ${word}${amount === 1 ? '' : 's'}`);
+/** Why nothing keeps a backup, in words. */
+export function noRuleKeeps(retention: RetentionConfig): string {
+  const { days, count } = retention;
+  const others: string[] = [];
+  if (count !== undefined) others.push(`${count} newest`);
+  for (const period of Object.keys(periods) as Period[]) {
+    if (retention[period] !== undefined) others.push(`${retention[period]} ${period}`);
   }
-  return words.join(' and beyond ');
+  if (days === undefined) return `no rule keeps it (${others.join(', ')})`;
+  return others.length === 0 ? `older than ${days} days` : `older than ${days} days, and no rule keeps it (${others.join(', ')})`;
 }
 
 function hasRule({ days, count, daily, weekly, monthly, yearly }: RetentionConfig): boolean {

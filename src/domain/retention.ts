@@ -1,6 +1,6 @@
 import type { Backup } from './backup.js';
 import type { RetentionConfig } from './config.js';
-import { keepByRules, rulesInWords } from './retention-rules.js';
+import { keepByRules, noRuleKeeps } from './retention-rules.js';
 import type { Verdict } from './rotation.js';
 import { durationInWords } from './text.js';
 
@@ -89,9 +89,10 @@ function keepProven(group: readonly Backup[], retention: RetentionConfig, keep: 
   }
   const best = proven.find(({ proven: proof }) => proof?.level === 'restored') ?? newest;
   keep(best, best.proven?.level === 'restored' ? 'newest restored backup' : 'newest verified backup');
-  for (const backup of proven.slice(0, retention.minProven)) keep(backup, `one of the ${retention.minProven} newest proven`);
-  if (proven.length < retention.minProven) {
-    for (const backup of group) keep(backup, `fewer than ${retention.minProven} are proven yet`);
+  const { minProven } = retention;
+  for (const backup of proven.slice(0, minProven)) keep(backup, minProven === 1 ? 'newest proven' : `one of the ${minProven} newest proven`);
+  if (proven.length < minProven) {
+    for (const backup of group) keep(backup, `fewer than ${minProven} are proven yet`);
   }
   for (const backup of group) {
     if (isGood(backup) && timeOf(backup) > timeOf(newest)) keep(backup, 'newer than the newest proven');
@@ -163,9 +164,8 @@ function dependantsFirst(doomed: readonly Backup[]): Backup[] {
 }
 
 function whyRemoved(backup: Backup, retention: RetentionConfig): string {
-  const rules = rulesInWords(retention);
-  if (isGood(backup)) return retention.days === undefined ? `beyond ${rules}` : `older than ${rules}`;
-  return `${backup.status} and older than ${rules}`;
+  const why = noRuleKeeps(retention);
+  return isGood(backup) ? why : `${backup.status}, ${why}`;
 }
 
 function clockJump(newestFirst: readonly Backup[], now: Date): Refused | null {

@@ -32,17 +32,17 @@ export function parseTarget(text: string, localZone?: string): RecoveryTarget {
     case 'end-of-backup':
       return only(typed, 'end-of-backup', { kind: 'end-of-backup' });
     case 'lsn':
-      if (!isLsn(value)) throw invalid(`'${value}' is no WAL position`, 'write it as PostgreSQL does, e.g. lsn:0/16B3740');
+      if (!isLsn(value)) throw invalid(`'${value}' is no WAL position`, 'Write it as PostgreSQL does, e.g. lsn:0/16B3740.');
       return { kind: 'lsn', lsn: formatLsn(parseLsn(value)) };
     case 'xid':
       return { kind: 'xid', xid: transactionId(value) };
     case 'name':
       return { kind: 'name', name: restorePoint(value) };
     case 'backup':
-      if (value.trim() === '') throw invalid('backup: needs an id', 'list ids with: reprise backup list');
+      if (value.trim() === '') throw invalid('backup: needs an id', 'List ids with: reprise backup list.');
       return { kind: 'backup', id: value.trim() };
     default:
-      if (!/^\d{4}-/.test(typed)) throw invalid(`'${typed}' is no recovery target`, `write one of: ${FORMS}`);
+      if (!/^\d{4}-/.test(typed)) throw invalid(`'${typed}' is no recovery target`, `Write one of: ${FORMS}.`);
       return { kind: 'time', time: parseInstant(typed, localZone) };
   }
 }
@@ -67,14 +67,14 @@ export function formatTarget(target: RecoveryTarget): string {
 }
 
 function only(typed: string, word: string, target: RecoveryTarget): RecoveryTarget {
-  if (typed !== word) throw invalid(`'${typed}' is no recovery target`, `${word} takes no value`);
+  if (typed !== word) throw invalid(`'${typed}' is no recovery target`, `Write ${word} alone: it takes no value.`);
   return target;
 }
 
 function transactionId(value: string): string {
   // 0 to 2 are PostgreSQL's own (invalid, bootstrap, frozen); with an epoch an id has 64 bits.
   if (!/^\d{1,20}$/.test(value) || BigInt(value) < 3n || BigInt(value) >= 1n << 64n) {
-    throw invalid(`'${value}' is no transaction id`, 'give the decimal number that pg_current_xact_id() shows, e.g. xid:1234');
+    throw invalid(`'${value}' is no transaction id`, 'Give the decimal number that pg_current_xact_id() shows, e.g. xid:1234.');
   }
   return BigInt(value).toString();
 }
@@ -84,7 +84,7 @@ function restorePoint(value: string): string {
   if (value === '' || controls || utf8Length(value) > RESTORE_POINT_BYTES) {
     throw invalid(
       'the name of a restore point has 1 to 63 bytes and no control characters',
-      'give the name used with pg_create_restore_point, e.g. name:before_migration',
+      'Give the name used with pg_create_restore_point, e.g. name:before_migration.',
     );
   }
   return value;

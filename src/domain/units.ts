@@ -25,7 +25,7 @@ export const sizeRule = 'expected a size such as 500MB or 2GiB';
 export function parseDuration(text: string): number {
   const [, amount, unit] = durationPattern.exec(text) ?? [];
   if (amount === undefined || unit === undefined) {
-    throw new RepriseError('usage', `"${text}" is no duration`, `${durationRule}.`);
+    throw new RepriseError('usage', `"${text}" is no duration`, durationRule);
   }
   return Number(amount) * (secondsIn[unit] ?? 0);
 }
@@ -35,13 +35,7 @@ export function parseSize(text: string): number {
   const [, amount, unit] = sizePattern.exec(text) ?? [];
   const bytes = Math.round(Number(amount) * (bytesIn[unit ?? ''] ?? 0));
   if (unit === undefined || !Number.isSafeInteger(bytes)) {
-    throw new RepriseError('usage', `"${text}" is no size`, `${sizeRule}.`);
+    throw new RepriseError('usage', `"${text}" is no size`, sizeRule);
   }
   return bytes;
-}
-
-/** The shortest spelling that {@link parseDuration} reads back as these whole seconds. */
-export function formatDuration(seconds: number): string {
-  const unit = (['d', 'h', 'm'] as const).find((candidate) => seconds % (secondsIn[candidate] ?? 1) === 0) ?? 's';
-  return `${seconds / (secondsIn[unit] ?? 1)}${unit}`;
 }

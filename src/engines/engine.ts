@@ -148,6 +148,15 @@ export interface LogicalRestore {
   restoreGlobals(context: EngineContext, backup: Backup, connection: ClusterConfig['connection']): Promise<readonly string[]>;
 }
 
+/** A program an engine starts, so that `doctor` can look whether it is there. */
+export interface EngineTool {
+  readonly program: string;
+  /** One of PostgreSQL's own, of the server's major version; else found in PATH. */
+  readonly ofPostgres: boolean;
+  /** How to get it. */
+  readonly install: string;
+}
+
 /** A kind of engine with the schema of its `options`; one line in the registry. */
 export interface EngineKind<S extends z.ZodObject = z.ZodObject> {
   readonly engine: Engine;
@@ -159,4 +168,6 @@ export interface EngineKind<S extends z.ZodObject = z.ZodObject> {
   readonly paths?: readonly string[];
   /** Where the engine keeps its files outside the repository's own tree, in words: two policies never share one. */
   readonly place?: (options: z.output<S>) => string;
+  /** Programs it starts. */
+  readonly tools?: readonly EngineTool[];
 }

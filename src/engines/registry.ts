@@ -7,13 +7,23 @@ import { pgbackrestEngine } from './pgbackrest/pgbackrest-engine.js';
 
 /** Every kind of engine: one line each; config schema, choices of the command line and docs follow from it. */
 export const engineKinds: Readonly<Record<string, EngineKind>> = {
-  logical: engineKind({ engine: logicalEngine, options: logicalOptions, read: readLogicalOptions }),
+  logical: engineKind({
+    engine: logicalEngine,
+    options: logicalOptions,
+    read: readLogicalOptions,
+    tools: ['pg_dump', 'pg_dumpall', 'pg_restore', 'psql'].map((program) => ({
+      program,
+      ofPostgres: true,
+      install: "apt-get install postgresql-client, of the server's major version",
+    })),
+  }),
   pgbackrest: engineKind({
     engine: pgbackrestEngine,
     options: pgbackrestOptions,
     read: readPgbackrestOptions,
     paths: ['config'],
     place: ({ stanza, config }) => `stanza ${stanza} of ${config}`,
+    tools: [{ program: 'pgbackrest', ofPostgres: false, install: 'apt-get install pgbackrest' }],
   }),
 };
 
@@ -21,7 +31,7 @@ export const engineKinds: Readonly<Record<string, EngineKind>> = {
 export function engineOf(kind: string): Engine {
   const found = Object.hasOwn(engineKinds, kind) ? engineKinds[kind] : undefined;
   if (!found) {
-    throw new RepriseError('config-invalid', `unknown engine "${kind}"`, `Known engines: ${Object.keys(engineKinds).join(', ')}.`);
+    throw new RepriseError('config-invalid', `unknown engine "${kind}"`, `known engines: ${Object.keys(engineKinds).join(', ')}`);
   }
   return found.engine;
 }

@@ -39,14 +39,14 @@ export function unreachable(reason: string, connection: ConnectionConfig, databa
   return new RepriseError(
     'database-unreachable',
     `database ${JSON.stringify(database)} at ${connection.host}:${connection.port} cannot be reached: ${reason}`,
-    'see whether the server runs and lets this user in: reprise doctor',
+    'See whether the server runs and lets this user in: reprise doctor.',
     { sqlState: state },
   );
 }
 
 function classify(state: string | undefined): [ErrorCode, string] {
-  if (state === '42501') return ['privilege-missing', 'grant the missing right to the user of the connection'];
-  if (state === '53100') return ['storage-full', 'make room on the server, then try again'];
-  if (state === '57014') return ['query-timeout', 'the statement took too long: see what it waits for in pg_stat_activity'];
-  return ['query-failed', 'the statement and its reason stand in the server log'];
+  if (state === '42501') return ['privilege-missing', 'Grant the missing right to the user of the connection.'];
+  if (state === '53100') return ['storage-full', 'Make room on the server, then try again.'];
+  if (state === '57014') return ['query-timeout', 'The statement took too long: see what it waits for in pg_stat_activity.'];
+  return ['query-failed', 'The statement and its reason stand in the server log.'];
 }

@@ -14,7 +14,7 @@ export async function passwordFor(connection: ConnectionConfig, database: string
     throw new RepriseError(
       'database-unreachable',
       `the server asks ${connection.user} for a password and the connection names no passfile`,
-      'add connection.passfile: a file of mode 0600 with a line host:port:database:user:password',
+      'Add connection.passfile: a file of mode 0600 with a line host:port:database:user:password.',
     );
   }
   const content = await readOwnerOnly(passfile);
@@ -30,17 +30,17 @@ export async function passwordFor(connection: ConnectionConfig, database: string
   throw new RepriseError(
     'database-unreachable',
     `${passfile} has no line for user ${connection.user} at ${connection.host}:${connection.port}`,
-    'add a line host:port:database:user:password; a * matches all',
+    'Add a line host:port:database:user:password; a * matches all.',
   );
 }
 
 async function readOwnerOnly(path: string): Promise<string> {
   const found = await stat(path).catch(() => null);
   if (found === null) {
-    throw new RepriseError('config-invalid', `the password file ${path} cannot be read`, 'create it with mode 0600, owned by the worker’s user');
+    throw new RepriseError('config-invalid', `the password file ${path} cannot be read`, 'Create it with mode 0600, owned by the user of the worker.');
   }
   if ((found.mode & 0o077) !== 0) {
-    throw new RepriseError('config-invalid', `the password file ${path} can be read by others`, `chmod 0600 ${path}`);
+    throw new RepriseError('config-invalid', `the password file ${path} can be read by others`, `Run: chmod 0600 ${path}`);
   }
   return readFile(path, 'utf8');
 }

@@ -1,4 +1,5 @@
 import { RepriseError } from '../domain/errors.js';
+import { crashPoint } from './crash-points.js';
 import type { Job } from './job.js';
 import { hasSucceeded } from './job.js';
 
@@ -14,6 +15,7 @@ export async function cancelJob(job: Job): Promise<void> {
     // Said before the tool is told: one that then still ends with 0 must not count, its output is removed.
     if (state.kind === 'running') await job.decide(state, 'retry', 'cancelled');
     if ('pid' in state && state.pid !== null) await job.end(state.pid, state);
+    crashPoint('job:after-cancel', job.request.step, job.tool);
     const lock = await job.takeLock();
     if (lock === null) continue;
     try {

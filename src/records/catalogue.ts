@@ -33,7 +33,7 @@ export interface Catalogue extends CatalogueReader {
 }
 
 /** Each loss means that somebody else wrote: so many in a row is no coincidence but a broken storage. */
-export const mostTries = 200;
+export const mostTries = 60;
 
 /**
  * The records of one cluster, in the repository named by its `catalogue`. Keep the handle: it remembers what it has
@@ -57,7 +57,7 @@ export function openCatalogue(storage: WritableStorage, cluster: string): Catalo
         return whole;
       }
       // Losers that came together should not come together again.
-      await sleep(Math.random() * Math.min(250, 5 * tries));
+      await sleep(Math.random() * Math.min(100, 5 * tries));
     }
     throw new RepriseError(
       'conflict',

@@ -80,8 +80,6 @@ export function openHostState(stateDir: string): HostState {
       if (await isClosed(digest)) return false;
       const use: PlanUse = { operationId, at: new Date().toISOString() };
       const mine = await createJsonOnce(ledger(digest, 'used'), use);
-      // Looked at after the mark: a plan closed in between was closed first.
-      if (await isClosed(digest)) return false;
       return mine || (await usedBy(digest))?.operationId === operationId;
     },
 

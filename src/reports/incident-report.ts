@@ -59,7 +59,7 @@ function summary({ cluster, operationId, incident, plan, outcome }: IncidentDocu
     rows.push(['from', plan.binding.backups.map(({ id, finishedAt }) => `${markdownCode(id)}, ended ${finishedAt}`).join('<br>') || 'no backup was needed']);
   }
   rows.push(['result', outcome ? resultInWords(outcome) : 'no recovery was completed']);
-  return markdownTable(['', ''], rows);
+  return markdownTable(['fact', 'value'], rows);
 }
 
 function figures({ plan, outcome }: IncidentDocumentInput): string {
@@ -85,14 +85,18 @@ function rpoInWords(seconds: number | null): string {
 }
 
 function decision({ plan, approvals, refusals }: IncidentDocumentInput): string {
-  const lines = approvals.map(({ at, digest, approval, assurance }) => {
-    const how = assurance === 'signed' ? 'signed' : 'asserted, not proven by a signature';
-    return `- ${at}: ${markdownText(approval.by)} approved plan ${markdownCode(digest.slice(0, 12))} (${how}). Reason: ${markdownText(approval.reason)}`;
-  });
-  for (const { at, by, digest, reason, code } of refusals) {
-    lines.push(`- ${at}: an approval of plan ${markdownCode(digest.slice(0, 12))} by ${markdownText(by)} was refused (${markdownCode(code)}): ${markdownText(reason)}`);
-  }
-  if (lines.length === 0) lines.push('- Nobody approved anything.');
+  const short = (digest: string) => markdownCode(digest.slice(0, 12));
+  const said = [
+    ...approvals.map(({ at, digest, approval, assurance }) => {
+      const how = assurance === 'signed' ? 'signed' : 'asserted, not proven by a signature';
+      return { at, text: `${markdownText(approval.by)} approved plan ${short(digest)} (${how}). Reason: ${markdownText(approval.reason)}` };
+    }),
+    ...refusals.map(({ at, by, digest, reason, code }) => {
+      return { at, text: `an approval of plan ${short(digest)} by ${markdownText(by)} was refused (${markdownCode(code)}): ${markdownText(reason)}` };
+    }),
+  ];
+  const lines = said.sort((left, right) => Date.parse(left.at) - Date.parse(right.at)).map(({ at, text }) => `- ${at}: ${text}`);
+  if (approvals.length === 0) lines.push('- Nobody approved anything.');
   if (plan) lines.push(`- The plan decided on: ${markdownCode(plan.digest)}, made ${plan.createdAt}, to be approved by ${plan.approveBy}.`);
   return lines.join('\n');
 }

@@ -47,7 +47,7 @@ export function openStorage(repository: RepositoryConfig, how: OpenStorageOption
     throw new RepriseError(
       'config-invalid',
       `repository ${repository.name} has the unknown type "${repository.type}"`,
-      `Known types: ${Object.keys(storageKinds).join(', ')}.`,
+      `known types: ${Object.keys(storageKinds).join(', ')}`,
     );
   }
   return kind.open(repository.options, how);

@@ -1,7 +1,7 @@
-import { workflowInfo } from '@temporalio/workflow';
+import { CancellationScope, log, workflowInfo } from '@temporalio/workflow';
 import type { BackupInput, BackupOutput, RotateOutput } from './api.js';
 import { holding, operationOf, untilHostAnswers } from './holding.js';
-import { control, heavy, light } from './proxies.js';
+import { ask, control, heavy, light } from './proxies.js';
 import { Work, concluded, failureOf, refusal } from './work.js';
 
 /** Back up, prove, rotate: in that order, so that nothing goes before its successor is proven (B1–B4, P1). */
@@ -42,7 +42,9 @@ export async function backup(input: BackupInput): Promise<BackupOutput> {
         return { backups, rotation };
       } catch (error) {
         const { code, message } = failureOf(error);
-        await light(host, 'note the failure').recordFailed({ ...step, policy, code, reason: message });
+        const noted = CancellationScope.nonCancellable(() => ask(host, 'note the failure').recordFailed({ ...step, policy, code, reason: message }));
+        // Where even the record cannot be written, the failure itself is what people must see.
+        await noted.catch(() => log.warn('the failure could not be recorded'));
         throw error;
       }
     };

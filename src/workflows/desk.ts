@@ -1,9 +1,9 @@
-import { CancellationScope, condition, defineQuery, defineSignal, defineUpdate, isCancellation, setHandler, sleep } from '@temporalio/workflow';
+import { CancellationScope, allHandlersFinished, condition, defineQuery, defineSignal, defineUpdate, isCancellation, setHandler, sleep } from '@temporalio/workflow';
 import type { ApprovalAnswer } from '../activities/api.js';
 import { parseApproval, parseRejection, type Retarget } from '../domain/approval-shape.js';
 import { queryNames, signalNames, updateNames } from '../domain/names.js';
 import type { Approval, Plan, Rejection } from '../domain/plan.js';
-import { refusal } from './work.js';
+import { failureOf, refusal } from './work.js';
 
 type Accepted = { readonly accepted: true; readonly missing: number };
 
@@ -25,6 +25,7 @@ export class Desk {
   private readonly continued: Rejection[] = [];
   private readonly promotions: Rejection[] = [];
   private readonly retargets: Retarget[] = [];
+  private closed = false;
   pauseAsked = false;
 
   constructor(private readonly records: DeskRecords) {
@@ -89,6 +90,13 @@ export class Desk {
     return by && !this.rejection ? { kind: 'promote', by } : { kind: 'rejected' };
   }
 
+  /** Nothing is waited for any more: whoever still waits for an answer gets one. */
+  async close(): Promise<void> {
+    this.closed = true;
+    this.plan = null;
+    await condition(allHandlersFinished);
+  }
+
   get rejectedBecause(): Rejection | null {
     return this.rejection;
   }
@@ -104,7 +112,7 @@ export class Desk {
   }
 
   private async updated(raw: unknown): Promise<Accepted> {
-    await condition(() => this.plan !== null);
+    await condition(() => this.plan !== null || this.closed);
     const approval = parseApproval(raw);
     if ('problem' in approval || !this.plan) throw refusal('approval-refused', 'no plan is waiting');
     const answer = await this.consider(this.plan, approval);
@@ -113,9 +121,20 @@ export class Desk {
   }
 
   private async consider(plan: Plan, approval: Approval): Promise<ApprovalAnswer> {
-    const answer = await this.records.judge(plan, approval);
+    const answer = await this.judged(plan, approval);
     if (answer.accepted && answer.missing === 0 && this.plan?.digest === plan.digest) this.approved = true;
     return answer;
+  }
+
+  /** A judgement that cannot be had is a refusal: a signal's failure must not end the workflow. */
+  private async judged(plan: Plan, approval: Approval): Promise<ApprovalAnswer> {
+    try {
+      return await this.records.judge(plan, approval);
+    } catch (error) {
+      if (isCancellation(error)) throw error;
+      const { message, hint } = failureOf(error);
+      return { accepted: false, missing: 0, code: 'approval-refused', reason: message, hint };
+    }
   }
 
   private rejected(raw: unknown): void {

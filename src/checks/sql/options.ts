@@ -1,14 +1,16 @@
 import { z } from 'zod';
+import { holdsNoNul, noNulRule } from '../../domain/text-rules.js';
 import { parseDuration } from '../../domain/units.js';
 import { timeout } from '../fields.js';
 
+const text = (rule: string) => z.string().min(1, rule).refine(holdsNoNul, noNulRule);
 const count = () => z.int({ error: 'expected a whole number' });
 
 /** Keys of a check of type `sql`, besides `type`: one query that gives one number. */
 export const sqlOptions = z
   .strictObject({
-    database: z.string().min(1, 'expected the name of a database').describe('Database the query runs in.'),
-    query: z.string().min(1, 'expected a query').describe('Query that returns one row with one number.'),
+    database: text('expected the name of a database').describe('Database the query runs in.'),
+    query: text('expected a query').describe('Query that returns one row with one number.'),
     compare: z
       .literal('recorded', { error: 'expected "recorded"' })
       .optional()
@@ -20,9 +22,9 @@ export const sqlOptions = z
   })
   .superRefine(({ compare, min, max, equals }, context) => {
     const demands = [compare, equals, min ?? max].filter((demand) => demand !== undefined).length;
-    if (demands === 0) context.addIssue('the check compares with nothing\nHINT: Add compare: recorded, min:, max: or equals:.');
+    if (demands === 0) context.addIssue('the check compares with nothing\nHINT: add compare: recorded, min:, max: or equals:');
     if (demands > 1) {
-      context.addIssue('the check has more than one rule\nHINT: Keep one of compare, equals, or min and max.');
+      context.addIssue('the check has more than one rule\nHINT: keep one of compare, equals, or min and max');
     }
     if (min !== undefined && max !== undefined && min > max) {
       context.addIssue({ code: 'custom', path: ['max'], message: `max ${max} is below min ${min}` });

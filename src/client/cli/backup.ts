@@ -69,8 +69,9 @@ function defineList(parent: Command, cli: Cli): void {
     summary: 'show one backup whole',
     argumentHelp: { id: 'as `backup list` shows it' },
     examples: ['backup show mairie:logical:mairie_full_20261121_021500', 'backup show mairie:pgbackrest:20261121-021500F --json'],
-    run: async (self, [id = '']) => {
-      const answer = await self.withTemporal((session) => ask<'backup'>(session, { kind: 'backup', id: await existing(self, id) }));
+    run: async (self, [given = '']) => {
+      const id = await existing(self, given);
+      const answer = await self.withTemporal((session) => ask<'backup'>(session, { kind: 'backup', id }));
       await self.print({ backup: answer.backup }, ({ backup }) => backupFacts(backup));
     },
   });

@@ -8,7 +8,7 @@ import type { Cli } from './cli.js';
 export async function typeTheName(cli: Cli, what: string, name: string, yes: boolean | undefined): Promise<void> {
   if (yes === true) return;
   if (!cli.terminal.interactive) {
-    throw new RepriseError('confirmation-needed', `${what} needs to be confirmed, and there is no terminal to ask on`, 'add --yes when you are sure; --dry-run shows what would happen');
+    throw new RepriseError('confirmation-needed', `${what}: that has to be confirmed, and there is no terminal to ask on`, 'add --yes when you are sure; --dry-run shows what would happen');
   }
   const { input } = await import('@inquirer/prompts');
   const typed = await input({ message: `${what}. Type ${name} to go on:` }, { output: process.stderr });

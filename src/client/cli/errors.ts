@@ -26,6 +26,8 @@ function asText(terminal: Terminal, { code, message, hint }: RepriseError): stri
 
 /** Every error ends in a next step, also one whose author gave none. */
 function nextStep(code: RepriseError['code']): string {
+  if (errorTable[code].exit === 4) return 'correct the file, then run `reprise config check`';
+  if (code === 'not-found') return 'see what there is: `reprise backup list`, `reprise cluster list`, `reprise status`';
   return errorTable[code].retryable ? 'try again; `reprise doctor` says what is wrong on this machine' : 'see `reprise doctor` and `reprise status`';
 }
 

@@ -13,17 +13,18 @@ export interface Services {
   readonly down: (options: { config: Config; dryRun: boolean; report: (line: string) => void }) => Promise<DownResult>;
   /** The running `reprise up` of this config; null where there is none. */
   readonly embedded: (config: Config) => Promise<EmbeddedAddress | null>;
-  readonly demo: (options: DemoOptions) => Promise<DemoView>;
+  readonly demo: (options: DemoOptions) => Promise<{ readonly result: DemoView; readonly text: string }>;
   /** Findings on this machine about one host of the config. */
   readonly inspectHost: (config: Config, host: string) => Promise<readonly Finding[]>;
 }
 
+export type UpState = 'started' | 'running' | 'restarted' | 'would-start';
 export interface UpResult {
   readonly address: string;
   readonly namespace: string;
   readonly webUi: string;
-  readonly temporal: { readonly pid: number | null; readonly state: 'started' | 'running' | 'would-start' };
-  readonly worker: { readonly pid: number | null; readonly state: 'started' | 'running' | 'would-start' };
+  readonly temporal: { readonly pid: number | null; readonly state: UpState };
+  readonly worker: { readonly pid: number | null; readonly state: UpState };
   readonly stateDir: string;
   readonly logs: readonly string[];
 }
@@ -39,6 +40,8 @@ export interface DemoOptions {
   readonly keep: boolean;
   readonly yes: boolean;
   readonly json: boolean;
+  /** Where the scratch directory is made. */
+  readonly dir?: string;
   readonly out: (line: string) => void;
 }
 /** The fields of the demonstration's result that the command line itself reads. */

@@ -1,8 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { TableCount } from '../../domain/backup.js';
 import type { EngineContext } from '../engine.js';
 import { countingArgv, parseCounts } from './copy-counts.js';
 import type { DumpCounts } from './copy-counts.js';
+import type { DumpManifest } from './manifest.js';
 import { runJudged } from './judged-job.js';
 import { STALL_TIMEOUT_MS } from './tools.js';
 
@@ -10,16 +12,25 @@ import { STALL_TIMEOUT_MS } from './tools.js';
  * Counts what a dump holds in its own data, reading every block of it; a job, as this may take as long as the dump.
  *
  * @param step names the job, so that counting for another end is counting again
- * @throws RepriseError with the reason pg_restore gives
+ * @throws RepriseError with the reason pg_restore gives; `details.code` is its exit code where it ended by itself
  */
-export async function countDump(context: EngineContext, step: string, database: string, key: string): Promise<DumpCounts> {
+export async function countDump(
+  context: EngineContext,
+  step: string,
+  { database, extensionTables }: Pick<DumpManifest, 'database' | 'extensionTables'>,
+  key: string,
+): Promise<DumpCounts> {
   const result = await runJudged(context.jobs, {
     step,
     tool: 'pg_restore',
     argv: countingArgv(join(context.pgBin, 'pg_restore'), context.storage.localPath(key)),
     onGone: 'restart',
     cleanUp: async () => undefined,
+    // What cannot be read once cannot be read again; only what was killed is worth another start.
+    judge: async ({ code }) => (code === 0 ? 'ok' : code === null ? 'retry' : 'fail'),
     stallTimeoutMs: STALL_TIMEOUT_MS,
   });
-  return parseCounts(database, await readFile(result.stdout, 'utf8'));
+  const counts = parseCounts(database, await readFile(result.stdout, 'utf8'));
+  const isExtensions = (one: TableCount): boolean => extensionTables.some(({ schema, table }) => schema === one.schema && table === one.table);
+  return { ...counts, tables: counts.tables.filter((one) => !isExtensions(one)) };
 }

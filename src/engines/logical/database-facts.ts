@@ -2,24 +2,33 @@ import type pg from 'pg';
 import type { ServerFacts } from '../../domain/backup.js';
 import { RepriseError } from '../../domain/errors.js';
 import { serverFacts } from '../../postgres/server-facts.js';
-import type { ObjectCounts } from './manifest.js';
+import type { DumpFacts, ObjectCounts } from './manifest.js';
+import { withoutMarks } from './new-database.js';
 
 /** What the engine asks of a database before it dumps it. */
 export interface DatabaseFacts {
   readonly server: ServerFacts;
   readonly superuser: boolean;
   readonly databaseSizeBytes: number;
+  readonly comment: string | null;
   readonly extensions: readonly string[];
+  readonly extensionTables: DumpFacts['extensionTables'];
   readonly tablespaces: readonly string[];
 }
 
 /** What the engine records of the database a client is connected to. */
 export async function readDatabaseFacts(client: pg.Client): Promise<DatabaseFacts> {
   const { versionNum, systemIdentifier, encoding, dataChecksums } = await serverFacts(client);
-  const { rows } = await client.query<{ superuser: boolean; size: string; extensions: string[]; tablespaces: string[] }>(`
+  const { rows } = await client.query<FactsRow>(`
     SELECT (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user) AS superuser,
            pg_catalog.pg_database_size(pg_catalog.current_database())::text AS size,
+           (SELECT pg_catalog.shobj_description(oid, 'pg_database') FROM pg_catalog.pg_database
+             WHERE datname = pg_catalog.current_database()) AS comment,
            ARRAY(SELECT extname::text FROM pg_catalog.pg_extension WHERE extname <> 'plpgsql' ORDER BY 1) AS extensions,
+           (SELECT coalesce(pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('schema', n.nspname, 'table', c.relname)), '[]')
+              FROM pg_catalog.pg_extension e, pg_catalog.unnest(e.extconfig) AS config (oid)
+              JOIN pg_catalog.pg_class c ON c.oid = config.oid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+             WHERE c.relkind = 'r') AS "extensionTables",
            ARRAY(SELECT s.spcname::text FROM pg_catalog.pg_tablespace s
                   WHERE s.spcname NOT IN ('pg_default', 'pg_global')
                     AND (s.oid IN (SELECT reltablespace FROM pg_catalog.pg_class)
@@ -32,9 +41,20 @@ export async function readDatabaseFacts(client: pg.Client): Promise<DatabaseFact
     server: { versionNum, systemIdentifier, encoding, dataChecksums },
     superuser: row.superuser,
     databaseSizeBytes: Number(row.size),
+    comment: withoutMarks(row.comment),
     extensions: row.extensions,
+    extensionTables: row.extensionTables,
     tablespaces: row.tablespaces,
   };
+}
+
+interface FactsRow {
+  readonly superuser: boolean;
+  readonly size: string;
+  readonly comment: string | null;
+  readonly extensions: string[];
+  readonly extensionTables: { schema: string; table: string }[];
+  readonly tablespaces: string[];
 }
 
 const userObjects = `NOT IN (SELECT objid FROM pg_catalog.pg_depend WHERE deptype = 'e')`;

@@ -19,7 +19,7 @@ const rules: readonly Rule[] = [
     hint: 'free space in the repository (reprise rotate --dry-run shows what may go), then run the backup again; older backups are untouched',
   },
   {
-    pattern: /affected by row-level security policy/i,
+    pattern: /affected by row-level security/i,
     code: 'privilege-missing',
     message: 'a table has row security that the backup role does not bypass, so its dump would lack rows',
     hint: 'ALTER ROLE <backup role> BYPASSRLS',
@@ -61,7 +61,7 @@ const rules: readonly Rule[] = [
     hint: 'check that the server runs and accepts connections',
   },
   {
-    pattern: /snapshot .* does not exist|invalid snapshot identifier/i,
+    pattern: /invalid snapshot identifier|could not import the requested snapshot/i,
     code: 'tool-failed',
     message: 'the snapshot of the row counts was gone before pg_dump took it up',
     hint: 'run the backup again',

@@ -9,12 +9,12 @@ import type { BackupRequest, EngineContext, MadeBackup } from '../engine.js';
 import { countDump } from './count-dump.js';
 import { dumpGlobals } from './globals.js';
 import { fingerprint } from './hash.js';
-import { runJudged } from './judged-job.js';
+import { hasEnded, runJudged } from './judged-job.js';
 import { LOGICAL, madeBackup, readIfThere, readManifest } from './manifest.js';
 import type { DumpFacts, DumpManifest } from './manifest.js';
 import { encodeName, filesOf, incomingFilesOf, incomingPrefix, labelOf } from './names.js';
 import type { BackupFiles } from './names.js';
-import { readOptions } from './options.js';
+import type { LogicalOptions } from './options.js';
 import { expectedSize } from './preflight.js';
 import { readDatabaseFacts } from './database-facts.js';
 import { besideInventory } from './snapshot.js';
@@ -47,7 +47,10 @@ export async function backUpDatabase(context: EngineContext, request: BackupRequ
   if (published === null) {
     await context.storage.prepare(incomingPrefix(context), context.user ?? undefined);
     if ((await context.storage.stat(incoming.manifest)) === null) {
-      const manifest = await makeDump({ context, database, label, startedAt: request.startedAt, incoming });
+      const manifest = await makeDump({ context, database, label, startedAt: request.startedAt, incoming }).catch(async (error: unknown) => {
+        if (hasEnded(error)) await removeIncoming(context, incoming);
+        throw error;
+      });
       await context.storage.write(incoming.manifest, `${JSON.stringify(manifest, null, 1)}\n`);
     }
     await context.storage.publish(incoming.dump, files.dump);
@@ -69,7 +72,7 @@ async function makeDump(dumping: Dumping): Promise<DumpManifest> {
   await readTableOfContents(context, incoming.dump);
   // A dump that an earlier attempt started is of another snapshot than the one just counted.
   const counted = result.attached ? null : inventory;
-  const contents = counted?.contents ?? (await countDump(context, `count:${encodeName(database)}`, database, incoming.dump)).tables;
+  const contents = counted?.contents ?? (await countDump(context, `count:${encodeName(database)}`, { ...facts, database }, incoming.dump)).tables;
   return {
     schemaVersion: 1,
     engine: LOGICAL,
@@ -103,7 +106,7 @@ async function factsOf({ context, database, incoming }: Dumping): Promise<DumpFa
 }
 
 async function runPgDump({ context, database, incoming }: Dumping, snapshot: string | null): Promise<JobResult> {
-  const { compress } = readOptions(context.policy.options);
+  const { compress } = context.policy.options as LogicalOptions;
   const total = await expectedSize(context, database);
   const removePartial = (): Promise<void> => context.storage.remove(incoming.dump);
   return runJudged(context.jobs, {
@@ -134,6 +137,11 @@ async function runPgDump({ context, database, incoming }: Dumping, snapshot: str
 async function readTableOfContents(context: EngineContext, key: string): Promise<void> {
   const argv = [join(context.pgBin, 'pg_restore'), '--list', '--file=/dev/null', context.storage.localPath(key)];
   await runTool(argv, { user: context.user, signal: context.signal, timeoutMs: 10 * 60_000 });
+}
+
+/** Takes away all that a failed dump has left. */
+async function removeIncoming(context: EngineContext, incoming: BackupFiles): Promise<void> {
+  for (const key of [incoming.dump, incoming.globals, factsKey(incoming)]) await context.storage.remove(key);
 }
 
 const factsKey = (incoming: BackupFiles): string => incoming.manifest.replace(/json$/, 'facts.json');

@@ -3,7 +3,8 @@ import type { JobRequest, JobResult, Jobs } from '../../process/jobs.js';
 import { tailOfFile } from '../../process/output-tail.js';
 import { toolError } from './dump-errors.js';
 
-type Verdict = 'ok' | 'retry' | 'fail';
+/** What a judge says of an exit. */
+export type Verdict = 'ok' | 'retry' | 'fail';
 type JudgedRequest = JobRequest & { readonly cleanUp: () => Promise<void> };
 
 /**
@@ -18,12 +19,18 @@ export async function runJudged(jobs: Jobs, request: JudgedRequest): Promise<Job
   try {
     return await jobs.run({ ...request, judge });
   } catch (error) {
-    const stderr = isRepriseError(error) ? error.details['stderrTail'] : undefined;
-    // Without the end of its output the tool may still run (the worker shuts down): then its files are left alone.
-    if (!isRepriseError(error) || typeof stderr !== 'string') throw error;
+    // Where it has not ended, the worker shuts down and the tool works on: its files are left alone.
+    if (!hasEnded(error)) throw error;
+    // A cancelled one was cleaned up after by the supervisor.
+    if (error.code === 'job-cancelled') throw error;
     await request.cleanUp();
-    throw inTermsOfTheTool(request.tool, error, stderr);
+    throw inTermsOfTheTool(request.tool, error, String(error.details['stderrTail']));
   }
+}
+
+/** Whether an error of the supervisor's says that the tool runs no more. */
+export function hasEnded(error: unknown): error is RepriseError {
+  return isRepriseError(error) && (typeof error.details['stderrTail'] === 'string' || error.code === 'job-cancelled');
 }
 
 function verdictOn(failure: RepriseError): Verdict {

@@ -17,7 +17,11 @@ export interface DumpFacts {
   /** Bytes the database took on the server: about what a restore needs. */
   readonly databaseSizeBytes: number;
   readonly properties: DatabaseProperties;
+  /** Comment on the database itself, which pg_restore leaves out. */
+  readonly comment: string | null;
   readonly extensions: readonly string[];
+  /** Extensions' own tables whose rows are in the dump and not in the counts. */
+  readonly extensionTables: readonly { readonly schema: string; readonly table: string }[];
   /** Tablespaces in use besides the default ones. */
   readonly tablespaces: readonly string[];
   readonly globals: Fingerprint & { readonly passwords: boolean };

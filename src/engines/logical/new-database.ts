@@ -26,7 +26,7 @@ export async function createOnce(database: NewDatabase, manifest: DumpManifest):
     if (standing === 'foreign') {
       throw new RepriseError('conflict', `there is a database ${JSON.stringify(database.name)} that this operation did not make`, 'drop or rename it, then try again');
     }
-    if (standing === 'absent') await client.query(creation(database, manifest));
+    if (standing === 'absent') await client.query(creation(database, manifest, await hasTablespace(client, manifest.properties.tablespace)));
     await client.query(`COMMENT ON DATABASE ${pg.escapeIdentifier(database.name)} IS ${pg.escapeLiteral(commentFor(database, manifest.comment))}`);
   });
 }
@@ -58,14 +58,20 @@ async function standingOf(client: pg.Client, database: NewDatabase): Promise<Sta
   return isOurs ? 'ours' : 'foreign';
 }
 
-function creation({ name, operationId }: NewDatabase, { properties }: DumpManifest): string {
-  const icu = properties.localeProvider === 'icu' && properties.icuLocale !== null;
+async function hasTablespace(client: pg.Client, name: string): Promise<boolean> {
+  const { rows } = await client.query('SELECT FROM pg_catalog.pg_tablespace WHERE spcname = $1', [name]);
+  return rows.length > 0;
+}
+
+function creation({ name, operationId }: NewDatabase, { properties }: DumpManifest, inItsTablespace: boolean): string {
+  const { localeProvider, icuLocale } = properties;
   return [
     `CREATE DATABASE ${pg.escapeIdentifier(name)} TEMPLATE template0`,
     `OWNER ${pg.escapeIdentifier(properties.owner)}`,
     `ENCODING ${pg.escapeLiteral(properties.encoding)}`,
     `LC_COLLATE ${pg.escapeLiteral(properties.collate)} LC_CTYPE ${pg.escapeLiteral(properties.ctype)}`,
-    ...(icu ? [`LOCALE_PROVIDER icu ICU_LOCALE ${pg.escapeLiteral(properties.icuLocale ?? '')}`] : []),
+    ...(localeProvider === 'libc' ? [] : [`LOCALE_PROVIDER ${localeProvider} ${localeProvider.toUpperCase()}_LOCALE ${pg.escapeLiteral(icuLocale ?? '')}`]),
+    ...(inItsTablespace ? [`TABLESPACE ${pg.escapeIdentifier(properties.tablespace)}`] : []),
     // The mark that comes with the creation itself: a comment takes a statement of its own, and we may die before it.
     `CONNECTION LIMIT ${limitMark(operationId)}`,
   ].join(' ');

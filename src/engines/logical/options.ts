@@ -8,13 +8,20 @@ export const logicalOptions = z.strictObject({
     .max(9)
     .optional()
     .describe('Compression level of pg_dump -Z; absent: the level pg_dump itself takes.'),
+  restore_jobs: z
+    .int({ error: 'expected a number of jobs from 1 to 64' })
+    .min(1)
+    .max(64)
+    .default(1)
+    .describe('Parallel jobs of pg_restore -j.'),
 });
 
 /** What the engine reads from `policy.options`. */
 export interface LogicalOptions extends Readonly<Record<string, unknown>> {
   readonly compress?: number;
+  readonly restoreJobs: number;
 }
 
-export function readLogicalOptions(options: z.output<typeof logicalOptions>): LogicalOptions {
-  return { ...options };
+export function readLogicalOptions({ compress, restore_jobs }: z.output<typeof logicalOptions>): LogicalOptions {
+  return { ...(compress === undefined ? {} : { compress }), restoreJobs: restore_jobs };
 }

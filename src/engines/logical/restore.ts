@@ -4,6 +4,7 @@ import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import type { ConnectionConfig } from '../../domain/config.js';
 import { withClient } from '../../postgres/connect.js';
 import { libpqEnv } from '../../postgres/environment.js';
+import { serverFacts } from '../../postgres/server-facts.js';
 import { applyProperties } from '../../postgres/properties.js';
 import type { JobExit } from '../../process/jobs.js';
 import type { EngineContext, RestoreDatabaseRequest, RestoredDatabase } from '../engine.js';
@@ -11,18 +12,18 @@ import { compareCounts } from './copy-counts.js';
 import { compareObjects } from './database-facts.js';
 import { toolError } from './dump-errors.js';
 import { damageOf } from './hash.js';
-import { hasEnded, runJudged, verdictOn } from './judged-job.js';
+import { hasEnded, runJudged } from './judged-job.js';
 import type { Verdict } from './judged-job.js';
 import { manifestOf } from './manifest.js';
 import type { DumpManifest } from './manifest.js';
 import { encodeName, filesOf } from './names.js';
 import { createOnce, dropOurs } from './new-database.js';
 import type { NewDatabase } from './new-database.js';
-import { readOptions } from './options.js';
+import type { LogicalOptions } from './options.js';
 import { judgeRestore } from './restore-errors.js';
 import { takeInventory } from './snapshot.js';
 import type { Inventory } from './snapshot.js';
-import { databaseConninfo, majorOf, RESTORE_STALL_TIMEOUT_MS, STALL_TIMEOUT_MS } from './tools.js';
+import { databaseConninfo, majorOf, RESTORE_STALL_TIMEOUT_MS } from './tools.js';
 import { inWords } from './verify.js';
 
 /** One restore on its way. */
@@ -51,8 +52,8 @@ export async function restoreDatabase(context: EngineContext, request: RestoreDa
     const accepted = await runPgRestore(restoring);
     await analyze(restoring);
     const inventory = await compareWithManifest(restoring);
-    await withClient(connection, connection.maintenanceDatabase, (client) => applyProperties(client, intoDatabase, manifest.properties));
-    return { contents: inventory.contents, accepted };
+    const left = await withClient(connection, connection.maintenanceDatabase, (client) => applyProperties(client, intoDatabase, manifest.properties));
+    return { contents: inventory.contents, accepted: [...accepted, ...left.map((what) => `${what} was left out: the role is not on this server`)] };
   } catch (error) {
     // Only what can not go on: a worker that shuts down leaves the job and its database.
     if (hasEnded(error) || (isRepriseError(error) && error.code === 'check-failed')) await dropOurs(restoring.database);
@@ -61,7 +62,8 @@ export async function restoreDatabase(context: EngineContext, request: RestoreDa
 }
 
 async function runPgRestore({ context, manifest, database }: Restoring): Promise<readonly string[]> {
-  const { restoreJobs } = readOptions(context.policy.options);
+  let refused: RepriseError | undefined;
+  const { restoreJobs } = context.policy.options as LogicalOptions;
   const result = await runJudged(context.jobs, {
     step: `restore:${encodeName(database.name)}`,
     tool: 'pg_restore',
@@ -80,7 +82,7 @@ async function runPgRestore({ context, manifest, database }: Restoring): Promise
       await dropOurs(database);
       await createOnce(database, manifest);
     },
-    judge: judgeExit,
+    judge: (exit) => judgeExit(exit, (why) => (refused = why)),
     progress: async () => ({
       phase: `restoring ${manifest.database}`,
       done: await sizeOf(database),
@@ -88,14 +90,73 @@ async function runPgRestore({ context, manifest, database }: Restoring): Promise
       unit: 'bytes',
     }),
     stallTimeoutMs: RESTORE_STALL_TIMEOUT_MS,
+  }).catch((error: unknown) => {
+    throw refused !== undefined && isRepriseError(error) ? new RepriseError(refused.code, refused.message, refused.hint, error.details) : error;
   });
   return result.code === 0 ? [] : judgeRestore(await readFile(result.stderr, 'utf8')).accepted;
 }
 
-/** Exit 1 is "errors ignored on restore": each is looked at (F21). */
-async function judgeExit(exit: JobExit): Promise<Verdict> {
+/**
+ * Exit 1 is "errors ignored on restore": each is looked at (F21). A connection lost may be found again, and what was
+ * ended by a signal started again; all else would only happen once more.
+ */
+async function judgeExit(exit: JobExit, refuse: (why: RepriseError) => void): Promise<Verdict> {
   if (exit.code === 0) return 'ok';
+  if (exit.code === null) return 'retry';
   const stderr = await readFile(exit.stderr, 'utf8');
-  if (exit.code === 1 && judgeRestore(stderr).refused.length === 0) return 'ok';
-  return exit.code === null ? 'retry' : verdictOn(toolError('pg_restore', stderr));
+  const { refused } = judgeRestore(stderr);
+  if (exit.code === 1 && refused.length === 0) return 'ok';
+  const meant = toolError('pg_restore', stderr);
+  if (meant.code === 'database-unreachable') return 'retry';
+  const hint = meant.hint ?? 'all it printed is in the job records of this host; choose another backup, or make what is missing on the server first';
+  refuse(new RepriseError(meant.code === 'tool-failed' ? 'check-failed' : meant.code, `pg_restore left errors behind: ${inWords(refused)}`, hint));
+  return 'fail';
+}
+
+/** A tablespace that is not there would fail every table in it: then all go to the default one, as the plan has said. */
+async function withoutMissingTablespaces(connection: ConnectionConfig, manifest: DumpManifest): Promise<readonly string[]> {
+  if (manifest.tablespaces.length === 0) return [];
+  const there = await withClient(connection, connection.maintenanceDatabase, (client) =>
+    client.query<{ name: string }>('SELECT spcname::text AS name FROM pg_catalog.pg_tablespace'),
+  );
+  const names = new Set(there.rows.map(({ name }) => name));
+  return manifest.tablespaces.every((name) => names.has(name)) ? [] : ['--no-tablespaces'];
+}
+
+/** Statistics are not in a dump, and a database without them is slow in its first hour. */
+async function analyze({ context, database }: Restoring): Promise<void> {
+  await runJudged(context.jobs, {
+    step: `analyze:${encodeName(database.name)}`,
+    tool: 'vacuumdb',
+    argv: [join(context.pgBin, 'vacuumdb'), '--analyze-only', '--no-password', `--dbname=${databaseConninfo(database.name)}`],
+    env: libpqEnv(database.connection, database.name),
+    onGone: 'restart',
+    cleanUp: async () => undefined,
+    progress: async () => ({ phase: `statistics of ${database.name}`, done: 0, unit: 'tables' }),
+    stallTimeoutMs: RESTORE_STALL_TIMEOUT_MS,
+  });
+}
+
+async function compareWithManifest({ manifest, database }: Restoring): Promise<Inventory> {
+  const { found, versionNum } = await withClient(database.connection, database.name, async (client) => ({
+    found: await takeInventory(client, manifest.database),
+    versionNum: (await serverFacts(client)).versionNum,
+  }));
+  const differences = [...compareCounts(manifest.contents, found.contents)];
+  // Another major version counts some objects otherwise, such as NOT NULL constraints.
+  const comparable = manifest.objects !== null && majorOf(versionNum) === majorOf(manifest.server.versionNum);
+  if (manifest.objects !== null && comparable) differences.push(...compareObjects(manifest.objects, found.objects));
+  if (differences.length === 0) return found;
+  throw new RepriseError(
+    'check-failed',
+    `the restored database is not what was dumped: ${inWords(differences)}`,
+    'the live database was not touched; choose another backup with recover --to backup:ID',
+  );
+}
+
+async function sizeOf({ connection, name }: NewDatabase): Promise<number> {
+  const { rows } = await withClient(connection, connection.maintenanceDatabase, (client) =>
+    client.query<{ size: string | null }>('SELECT pg_catalog.pg_database_size(oid)::text AS size FROM pg_catalog.pg_database WHERE datname = $1', [name]),
+  );
+  return Number(rows[0]?.size ?? 0);
 }

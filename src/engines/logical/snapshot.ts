@@ -4,6 +4,7 @@ import type { ConnectionConfig } from '../../domain/config.js';
 import { isRepriseError } from '../../domain/errors.js';
 import { withClient } from '../../postgres/connect.js';
 import { countTables } from '../../postgres/inventory.js';
+import { inSnapshot } from '../../postgres/snapshot.js';
 import type { ObjectCounts } from './manifest.js';
 import { countObjects } from './database-facts.js';
 import { LOCK_WAIT_TIMEOUT } from './tools.js';
@@ -50,8 +51,10 @@ export async function besideInventory<T>(
 
 /** Rows of every table and objects by kind, in the session's transaction where it is in one. */
 export async function takeInventory(client: pg.Client, database: string): Promise<Inventory> {
-  const contents = await countTables(client, database);
-  return { contents, objects: await countObjects(client) };
+  return inSnapshot(client, async () => ({
+    contents: await countTables(client, database),
+    objects: await countObjects(client),
+  }));
 }
 
 async function exportSnapshot(client: pg.Client): Promise<string> {

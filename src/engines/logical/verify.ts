@@ -1,5 +1,5 @@
 import type { Backup } from '../../domain/backup.js';
-import { isRepriseError } from '../../domain/errors.js';
+import { isRepriseError, type RepriseError } from '../../domain/errors.js';
 import type { EngineContext, VerifyVerdict } from '../engine.js';
 import { compareCounts } from './copy-counts.js';
 import { countDump } from './count-dump.js';
@@ -22,11 +22,15 @@ export async function verifyDump(context: EngineContext, backup: Backup): Promis
     if (differsFromRecord) return bad(`the manifest of ${backup.label} is not the one that was recorded: another SHA-256`);
     return (await damage(context, manifest)) ?? (await compareWithRecord(context, manifest));
   } catch (error) {
-    // What a tool cannot read is damaged; a missing tool or right is no verdict on the backup.
-    const isVerdict = isRepriseError(error) && ['backup-corrupt', 'identity-mismatch', 'not-found', 'tool-failed'].includes(error.code);
-    if (!isVerdict) throw error;
+    if (!isRepriseError(error) || !speaksOfTheBackup(error)) throw error;
     return bad(error.message);
   }
+}
+
+/** What pg_restore itself gives up on is damaged; one that was killed, or is not there, says nothing of the backup. */
+function speaksOfTheBackup(error: RepriseError): boolean {
+  const toolGaveUp = typeof error.details['code'] === 'number' && ['tool-failed', 'tool-rejected'].includes(error.code);
+  return toolGaveUp || ['backup-corrupt', 'identity-mismatch', 'not-found'].includes(error.code);
 }
 
 async function damage(context: EngineContext, manifest: DumpManifest): Promise<VerifyVerdict | null> {
@@ -36,8 +40,8 @@ async function damage(context: EngineContext, manifest: DumpManifest): Promise<V
 }
 
 async function compareWithRecord(context: EngineContext, manifest: DumpManifest): Promise<VerifyVerdict> {
-  const { label, database, contents, objects } = manifest;
-  const found = await countDump(context, `verify:${label}`, database, filesOf(context, label).dump);
+  const { label, contents, objects } = manifest;
+  const found = await countDump(context, `verify:${label}`, manifest, filesOf(context, label).dump);
   const differences = [...compareCounts(contents, found.tables)];
   const largeObjects = objects?.['large object'] ?? 0;
   if (objects !== null && found.largeObjects !== largeObjects) {

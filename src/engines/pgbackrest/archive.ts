@@ -1,15 +1,15 @@
 import { createHash } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
-import { chmod, rename, rm } from 'node:fs/promises';
+import { rename, rm } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
 import { z } from 'zod';
 import { RepriseError } from '../../domain/errors.js';
 import type { TimelineSwitch } from '../../domain/wal.js';
-import { isSegmentName, parseTimelineHistory } from '../../domain/wal.js';
-import { giveTo } from '../../postgres/files.js';
+import { parseTimelineHistory } from '../../domain/wal.js';
 import { runTool } from '../../process/run.js';
+import { asUser } from '../../process/users.js';
 import type { CommandContext } from './command.js';
 import { optionsOf, pgbackrestArgv, runPgbackrest, translated } from './command.js';
 
@@ -78,15 +78,9 @@ export async function fetchSegment(context: CommandContext, archive: WalArchive,
     await rm(unpacked, { force: true });
     throw new RepriseError('backup-corrupt', `archived WAL segment ${segment} does not have its recorded checksum`, 'recover to a point before it, or from another repository');
   }
-  await chmod(unpacked, 0o600);
-  await giveTo(unpacked, context.user);
   await rename(unpacked, join(directory, segment));
 }
 
-/** Names of the files in an archive directory that are whole segments of PostgreSQL itself. */
-export function segmentsAmong(names: readonly string[]): string[] {
-  return names.filter(isSegmentName).sort();
-}
 
 async function unpack(context: CommandContext, packed: string, unpacked: string, extension: string): Promise<void> {
   const program = { '.lz4': 'lz4', '.zst': 'zstd', '.bz2': 'bzip2' }[extension];
@@ -95,16 +89,17 @@ async function unpack(context: CommandContext, packed: string, unpacked: string,
       throw new RepriseError('backup-corrupt', `an archived WAL segment cannot be unpacked: ${String(error)}`, 'run: pgbackrest verify');
     });
   } else if (program !== undefined) {
-    await runInto(context, unpacked, [program, '-dc', packed], program);
+    await runInto({ ...context, user: null }, unpacked, [program, '-dc', packed], program);
   } else {
     await rename(packed, unpacked);
   }
   await rm(packed, { force: true });
 }
 
+/** The tool runs as its user; our own shell writes the file, so that the scratch directory stays the worker's. */
 async function runInto(context: CommandContext, file: string, argv: readonly string[], command: string): Promise<void> {
   try {
-    await runTool(['/bin/sh', '-c', 'file=$1; shift; exec "$@" > "$file"', 'into', file, ...argv], { user: context.user, signal: context.signal, timeoutMs: SLOW_MS });
+    await runTool(['/bin/sh', '-c', 'file=$1; shift; exec "$@" > "$file"', 'into', file, ...asUser(context.user, argv)], { signal: context.signal, timeoutMs: SLOW_MS });
   } catch (error) {
     throw translated(error, command);
   }

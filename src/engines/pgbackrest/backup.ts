@@ -7,7 +7,7 @@ import { withClient } from '../../postgres/connect.js';
 import { countTables } from '../../postgres/inventory.js';
 import type { LiveServerFacts } from '../../postgres/server-facts.js';
 import type { BackupRequest, EngineContext, MadeBackup } from '../engine.js';
-import { KEEP_ALL, optionsOf } from './command.js';
+import { KEEP_ALL, optionsOf, pgbackrestArgv } from './command.js';
 import type { StanzaBackup } from './info.js';
 import { ANNOTATION, listed, readInfo } from './info.js';
 import { runJob } from './job.js';
@@ -80,11 +80,12 @@ async function countRows(context: EngineContext): Promise<readonly TableCount[]>
 
 /** SHA-256 (hex) of a backup's manifest, which names every file with its checksum. */
 export async function manifestHash(context: EngineContext, label: string): Promise<string> {
-  const { stanza } = optionsOf(context);
+  const path = `backup/${optionsOf(context).stanza}/${label}/backup.manifest`;
+  // As a job for its files: with a million files in the cluster a manifest has hundreds of megabytes.
   const job = await context.jobs.run({
-    ...manifestJob(context, label),
     step: `manifest ${label}`,
     tool: 'pgbackrest',
+    argv: pgbackrestArgv(context, 'repo-get', ['--repo=1'], [path]),
     user: context.user ?? 'inherit',
     onGone: 'restart',
   });

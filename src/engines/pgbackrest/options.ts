@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { pathPattern, pathRule } from '../../domain/text-rules.js';
 import { durationPattern, durationRule, parseDuration } from '../../domain/units.js';
 
 const duration = () => z.string({ error: durationRule }).regex(durationPattern, durationRule);
@@ -10,7 +11,7 @@ export const pgbackrestOptions = z.strictObject({
     .string()
     .regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}$/, 'expected a stanza name of letters, digits, "_", "." and "-"')
     .describe('Stanza of this cluster.'),
-  config: z.string().min(1, 'expected the path of pgbackrest.conf').describe('Path of pgbackrest.conf.'),
+  config: z.string().regex(pathPattern, pathRule).describe('Path of pgbackrest.conf.'),
   type: z
     .enum(['auto', 'full', 'diff', 'incr'])
     .default('auto')

@@ -1,8 +1,9 @@
 import { z } from 'zod';
+import { pathPattern, pathRule } from '../../domain/text-rules.js';
 
 /** Keys of a repository of type `directory`, besides `type` and `host`. */
 export const directoryOptions = z.strictObject({
-  path: z.string().min(1, 'expected the path of a directory').describe('Root of the repository; owner-only.'),
+  path: z.string().regex(pathPattern, pathRule).describe('Root of the repository; owner-only.'),
 });
 
 /** What {@link import('../registry.js').openStorage} reads from `repository.options`; `path` is absolute. */

@@ -22,14 +22,15 @@ export function realRoot(root: string): string {
  * exist yet is fine. Synchronous because the contract's `localPath` is; a handful of lstat calls.
  */
 export function checkedPath(root: string, components: readonly string[]): string {
-  let path = realRoot(root);
+  const top = realRoot(root);
+  let path = top;
   for (const component of components) {
     path = join(path, component);
     const found = lstatOrNull(root, path);
     if (found === null) break;
     if (found.isSymbolicLink()) throw leavesRoot(root, components.join('/'), `${component} is a symbolic link`);
   }
-  return join(realRoot(root), ...components);
+  return join(top, ...components);
 }
 
 function lstatOrNull(root: string, path: string): Stats | null {

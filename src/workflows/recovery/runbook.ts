@@ -2,7 +2,10 @@ import type { HostActivities, PlannedStep } from '../../activities/api.js';
 import type { Plan } from '../../domain/plan.js';
 import type { Desk } from '../desk.js';
 import { light, recovery } from '../proxies.js';
-import { type Work, isCancelled, refusal, sentence } from '../work.js';
+import { type Work, failureOf, isCancelled, refusal, sentence } from '../work.js';
+
+/** Refusals of the host's gate: trying the step again cannot pass it, only a new plan can. */
+const GATE = ['approval-used', 'approval-refused', 'plan-unknown', 'plan-stale', 'plan-expired'];
 
 /** What every step of an approved recovery works with. */
 export class Runbook {
@@ -29,7 +32,7 @@ export class Runbook {
         await light(host, `note: ${name}`).journal({ ...step, step: name, text: 'done' });
         return result;
       } catch (error) {
-        if (isCancelled(error)) throw error;
+        if (isCancelled(error) || GATE.includes(failureOf(error).code)) throw error;
         await this.note(name, `failed: ${sentence(error)}`);
         const asked = `step "${name}" failed: ${sentence(error)} — \`reprise continue ${step.workflowId}\` tries it again, \`reprise reject ${step.workflowId} --reason ...\` gives up; nothing was deleted`;
         work.show('paused', asked);

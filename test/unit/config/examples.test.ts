@@ -31,7 +31,7 @@ describe('examples', () => {
           schedule: { cron: '30 1 * * *', catchUpSeconds: 21_600 },
           retention: { days: 14, minProven: 2, maxDeletions: 10 },
           proof: 'verify',
-          options: {},
+          options: expect.any(Object),
         },
       },
       recovery: { oldData: { mode: 'aside' }, targets: {}, steps: ['safety-backup', 'restore', 'run-checks'] },

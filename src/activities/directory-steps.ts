@@ -1,0 +1,108 @@
+import { RepriseError } from '../domain/errors.js';
+import { formatTarget } from '../domain/target.js';
+import type { RecoveryTarget } from '../domain/target.js';
+import { compareLsn } from '../domain/wal.js';
+import type { PhysicalRestore } from '../engines/engine.js';
+import { readControlData } from '../postgres/control-data.js';
+import { type RecoveryProgress, configureRecovery, promote, rearmArchiving, recoveryProgress, resetRecoverySettings, waitForEndOfWal, waitForPause } from '../postgres/recovery.js';
+import type { HostActivities, PlannedStep, ReachedTarget, SalvageResult } from './api.js';
+import { makeBackup, prove } from './backups.js';
+import type { HostDependencies } from './dependencies.js';
+import { type ActivityRun, guarded } from './guarded.js';
+import { connectionAt, salvageDir, tablespaceDir } from './places.js';
+import { approvedBackup } from './database-steps.js';
+import { type Authorized, authorized, once } from './server-steps.js';
+import { clusterLocks, currentBackups, postgresBinOf, readContext, policyOf } from './session.js';
+
+type DirectorySteps = Pick<HostActivities, 'restoreFiles' | 'replayWal' | 'promoteServer' | 'rearmArchiving' | 'freshBackup'>;
+
+/** From a physical backup to a server open for writes; each step is found done where an earlier attempt did it (K2). */
+export function directorySteps(deps: HostDependencies): DirectorySteps {
+  return {
+    restoreFiles: guarded('restoreFiles', async (step, run) => {
+      const work = await authorized(deps, step, run);
+      const backup = approvedBackup(work.plan.binding.backups[0], await currentBackups(work.session, run));
+      const place = { backup, dataDir: work.dataDir, tablespaceDir: tablespaceDir(work.dataDir, step.operationId) };
+      await once(work, step, 'restore files', async () => physicalOf(work).restoreFiles(await work.context(), place));
+    }),
+    replayWal: guarded('replayWal', async (step, run) => replay(await authorized(deps, step, run), step, step.target, step.salvage, run)),
+    promoteServer: guarded('promoteServer', async (step, run) => {
+      const work = await authorized(deps, step, run);
+      const { timeline } = await promote(connectionAt(work.session.cluster, work.plan.binding));
+      await resetRecoverySettings(work.dataDir, work.session.user);
+      await (await work.service()).reload();
+      return { timeline };
+    }),
+    rearmArchiving: guarded('rearmArchiving', async (step, run) => {
+      const work = await authorized(deps, step, run);
+      const physical = physicalOf(work);
+      const context = await work.context();
+      await rearmArchiving(connectionAt(work.session.cluster, work.plan.binding), physical.archiveCommand(context), { signal: run.signal });
+      await physical.rearm(context);
+    }),
+    freshBackup: guarded('freshBackup', async (step, run) => {
+      const { session, plan } = await authorized(deps, step, run);
+      const own = { ...step, operationId: `${step.operationId}/fresh` };
+      const made = await makeBackup(session, { ...own, policy: plan.binding.policy, type: 'auto', requestedBy: 'recovery' }, run, clusterLocks.recovery(session.cluster.name));
+      for (const { id } of made) {
+        const verdict = await prove(session, own, id, 'verify', run);
+        if (!verdict.ok) throw new RepriseError('backup-corrupt', `the fresh backup ${id} is not good: ${verdict.detail}`, 'see the storage, then `reprise continue` takes another');
+      }
+      return made.map(({ id }) => id);
+    }),
+  };
+}
+
+async function replay(work: Authorized, step: PlannedStep, target: RecoveryTarget, salvage: SalvageResult | null, run: ActivityRun): Promise<ReachedTarget> {
+  const { session, plan, dataDir } = work;
+  const service = await work.service();
+  const connection = connectionAt(session.cluster, plan.binding);
+  const context = await readContext(session, policyOf(session, plan.binding.policy), run, step.operationId);
+  if ((await service.status()) === 'running') {
+    const now = await recoveryProgress(connection).catch(() => null);
+    // Promoted by an attempt whose answer was lost, or before a Reset.
+    if (now && !now.inRecovery) return reachedOf(work, target, salvage, now);
+  }
+  await once(work, step, `target ${formatTarget(target)}`, async () => {
+    if ((await service.status()) === 'running') await service.stop('fast');
+    await configureRecovery({
+      dataDir,
+      user: session.user,
+      control: await readControlData(await postgresBinOf(session), dataDir, session.user),
+      target,
+      restoreCommand: physicalOf(work).restoreCommand(context),
+      salvageDir: salvage && salvage.segments > 0 ? salvageDir(dataDir, step.operationId) : null,
+      timeline: plan.binding.timeline ?? 'latest',
+      ...(work.inPlace ? {} : { clone: true, port: plan.binding.port }),
+    });
+  });
+  await service.start({ signal: run.signal });
+  const options = {
+    service,
+    signal: run.signal,
+    report: ({ replayLsn }: RecoveryProgress) => run.report({ phase: `replaying WAL, at ${replayLsn ?? 'the start'}`, done: 0, unit: 'segments' }),
+  };
+  const progress = target.kind === 'latest' ? await waitForEndOfWal(connection, expectedEnd(work, salvage), options) : await waitForPause(connection, options);
+  return reachedOf(work, target, salvage, progress);
+}
+
+/** Later of what the plan saw (archive) and what was salvaged after it. */
+function expectedEnd({ plan }: Authorized, salvage: SalvageResult | null): string | null {
+  const { walEnd } = plan.observed;
+  if (!walEnd || !salvage?.endLsn) return walEnd ?? salvage?.endLsn ?? null;
+  return compareLsn(walEnd, salvage.endLsn) >= 0 ? walEnd : salvage.endLsn;
+}
+
+function reachedOf({ plan }: Authorized, target: RecoveryTarget, salvage: SalvageResult | null, progress: RecoveryProgress): ReachedTarget {
+  const { replayLsn, lastReplayedCommitAt } = progress;
+  const complete = salvage?.endLsn != null && replayLsn !== null && compareLsn(replayLsn, salvage.endLsn) >= 0;
+  const lastCommitAt = lastReplayedCommitAt ?? salvage?.lastCommitAt ?? plan.binding.backups[0]?.finishedAt ?? null;
+  const reached = target.kind === 'latest' ? `last commit ${lastCommitAt ?? 'unknown'} at ${replayLsn ?? 'unknown'}` : `${formatTarget(target)} at ${replayLsn ?? 'unknown'}`;
+  return { reached, lastLsn: replayLsn, lastCommitAt, complete };
+}
+
+function physicalOf(work: Authorized): PhysicalRestore {
+  const { physical } = work.engine();
+  if (!physical) throw new RepriseError('capability-missing', `engine ${work.plan.binding.engine} restores no data directory`);
+  return physical;
+}

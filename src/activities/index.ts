@@ -1,0 +1,26 @@
+import { answeringActivities } from './answering.js';
+import type { HostActivities } from './api.js';
+import { approvalActivities } from './approvals.js';
+import { backupActivities } from './backups.js';
+import { databaseSteps } from './database-steps.js';
+import type { HostDependencies } from './dependencies.js';
+import { directorySteps } from './directory-steps.js';
+import { finishingActivities } from './finishing.js';
+import { planningActivities } from './planning.js';
+import { serverSteps } from './server-steps.js';
+import { watchActivities } from './watching.js';
+
+/** All activities of one host; each of its queues offers them, and workflows choose the queue. */
+export function createHostActivities(deps: HostDependencies): HostActivities {
+  return {
+    ...answeringActivities(deps),
+    ...approvalActivities(deps),
+    ...backupActivities(deps),
+    ...databaseSteps(deps),
+    ...directorySteps(deps),
+    ...finishingActivities(deps),
+    ...planningActivities(deps),
+    ...serverSteps(deps),
+    ...watchActivities(deps),
+  };
+}

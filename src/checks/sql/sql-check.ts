@@ -1,0 +1,79 @@
+import type { QueryArrayConfig } from 'pg';
+import { isRepriseError } from '../../domain/errors.js';
+import { withClient } from '../../postgres/connect.js';
+import type { CheckContext, CheckOutcome } from '../check.js';
+import { countedTable } from './counted-table.js';
+import type { SqlCheckOptions } from './options.js';
+
+/**
+ * Runs one query and judges the one number it gives, by `min`, `max`, `equals` or what was recorded with the backup. The
+ * transaction is read-only, and the database's own search_path counts, as it does for applications.
+ * @throws RepriseError `database-unreachable`: then nothing was checked.
+ */
+export async function runSqlCheck(context: CheckContext, options: SqlCheckOptions): Promise<CheckOutcome> {
+  context.signal.throwIfAborted();
+  try {
+    const answer = await ask(context, options);
+    return typeof answer === 'number' ? judge(answer, context, options) : failed(answer.problem);
+  } catch (error) {
+    // A query that fails is an answer about the database; what it said may quote rows and stays in the server log.
+    if (!isRepriseError(error) || error.code === 'database-unreachable') throw error;
+    const state = error.details['sqlState'];
+    return failed(error.code === 'query-timeout' ? `the query took longer than ${options.timeoutSeconds} s` : `the query failed (SQLSTATE ${String(state)})`);
+  }
+}
+
+async function ask(context: CheckContext, { database, query, timeoutSeconds }: SqlCheckOptions): Promise<number | { problem: string }> {
+  return withClient(
+    context.connection,
+    database,
+    async (client) => {
+      await client.query('SET default_transaction_read_only = on');
+      const { rows, fields } = await client.query<unknown[]>(oneStatement(query));
+      if (rows.length !== 1 || fields.length !== 1) return { problem: `the query gave ${rows.length} rows of ${fields.length} columns, not one number` };
+      const value = rows[0]?.[0];
+      const number = value === null || value === '' ? Number.NaN : Number(value);
+      return Number.isFinite(number) ? number : { problem: 'the query gave something that is not a number' };
+    },
+    { statementTimeoutMs: timeoutSeconds * 1000, searchPath: 'database' },
+  );
+}
+
+/** The extended protocol takes one statement only: no second one can hide behind a semicolon. */
+function oneStatement(text: string): QueryArrayConfig & { readonly queryMode: 'extended' } {
+  return { text, rowMode: 'array', queryMode: 'extended' };
+}
+
+function judge(number: number, context: CheckContext, options: SqlCheckOptions): CheckOutcome {
+  if (options.compare === 'recorded') return againstRecorded(number, context, options);
+  const { min, max, equals } = options;
+  if (equals !== undefined && number !== equals) return failed(`${number}, expected ${equals}`);
+  if (min !== undefined && number < min) return failed(`${number}, expected at least ${min}`);
+  if (max !== undefined && number > max) return failed(`${number}, expected at most ${max}`);
+  return passed(String(number));
+}
+
+function againstRecorded(number: number, { recorded, recordedIsExact }: CheckContext, { database, query }: SqlCheckOptions): CheckOutcome {
+  const counted = countedTable(query);
+  if (counted === null) return failed('compare: recorded needs a query of the form SELECT count(*) FROM schema.table');
+  const all = recorded.filter((one) => one.database === database);
+  if (all.length === 0) return passed(`${number}; nothing was recorded to compare it with`);
+  const entry = all.find(({ schema, table }) => schema === counted.schema && table === counted.table);
+  if (entry === undefined) return failed(`${number}, and no count of ${counted.schema}.${counted.table} was recorded with the backup`);
+  if (!recordedIsExact) return againstHistory(number, entry.rows);
+  return entry.rows === number ? passed(`${number}, as recorded with the backup`) : failed(`${number}, recorded with the backup: ${entry.rows}`);
+}
+
+/** Later transactions may have added and deleted; a table that lost half its rows is not what they did. */
+function againstHistory(number: number, before: number): CheckOutcome {
+  const detail = `${number}; ${before} were recorded with the backup, before the transactions replayed since`;
+  return number * 2 >= before ? passed(detail) : failed(detail);
+}
+
+function passed(detail: string): CheckOutcome {
+  return { status: 'passed', detail };
+}
+
+function failed(detail: string): CheckOutcome {
+  return { status: 'failed', detail };
+}

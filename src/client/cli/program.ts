@@ -1,0 +1,79 @@
+import { Command, Option } from 'commander';
+import { registerBackup } from './backup.js';
+import { Cli } from './cli.js';
+import { registerConfig } from './config.js';
+import { registerDecisions } from './decide.js';
+import { registerDoctor } from './doctor.js';
+import { reportError } from './errors.js';
+import { registerIncident } from './incident.js';
+import { registerKept } from './kept.js';
+import { registerLifecycle } from './lifecycle.js';
+import { formatFromArgv, parseFormat } from './output.js';
+import type { OutputFormat } from './output.js';
+import { registerRecover } from './recover.js';
+import { registerRotate } from './rotate.js';
+import { registerSchedule } from './schedule.js';
+import type { Services } from './services.js';
+import { registerStatus } from './status.js';
+import type { ColorMode, Terminal } from './terminal.js';
+
+/** In the order of `--help`: from the first command somebody types to those of a bad night. */
+const groups = [
+  registerLifecycle,
+  registerDoctor,
+  registerConfig,
+  registerSchedule,
+  registerBackup,
+  registerRotate,
+  registerRecover,
+  registerDecisions,
+  registerIncident,
+  registerKept,
+  registerStatus,
+];
+
+/** The whole command line, ready to parse. */
+export function buildProgram(services: Services, terminal: Terminal, format: OutputFormat = 'table'): Command {
+  const program = new Command('reprise');
+  program
+    .description('PostgreSQL backup and recovery as durable workflows: kill anything, lose nothing.')
+    .addOption(new Option('--config <file>', 'configuration (default: $REPRISE_CONFIG, ./reprise.yml, /etc/reprise/reprise.yml)'))
+    .addOption(new Option('-o, --output <format>', 'table, json or yaml').argParser(parseFormat))
+    .addOption(new Option('--json', 'the same as -o json'))
+    .addOption(new Option('--color <when>', 'colours').choices(['auto', 'always', 'never']).default('auto'))
+    .addOption(new Option('--address <host:port>', 'Temporal server (default: as its own command line reads it, or `reprise up`)'))
+    .addOption(new Option('--namespace <name>', 'namespace of the Temporal server'))
+    .configureHelp({ showGlobalOptions: true, helpWidth: Math.min(Math.max(terminal.columns, 80), 120) })
+    .configureOutput({
+      writeOut: (text) => terminal.out(text),
+      // The help of a group that was called without a command; errors themselves are told in one place, below.
+      writeErr: (text) => (format === 'table' ? terminal.err(`${text}\n`) : undefined),
+      outputError: () => undefined,
+    })
+    .showSuggestionAfterError(true)
+    .addHelpText('after', '\nExamples:\n  $ reprise demo\n  $ reprise recover mairie --to 2026-11-21T02:15:00Z --dry-run\n\nAt night: reprise status says what is waited for, and what to type.')
+    .hook('preAction', () => terminal.setColor(program.opts<{ color: ColorMode }>().color));
+  const cli = new Cli(services, terminal);
+  for (const register of groups) register(program, cli);
+  nameInErrors(program, 'reprise');
+  return program;
+}
+
+/** Runs one command line (without node and script) and returns its exit code. */
+export async function runCli(argv: readonly string[], services: Services, terminal: Terminal): Promise<number> {
+  const format = formatFromArgv(argv);
+  try {
+    await buildProgram(services, terminal, format).parseAsync([...argv], { from: 'user' });
+    return 0;
+  } catch (error) {
+    return reportError(terminal, format, error);
+  }
+}
+
+/** An error of parsing says which command's `--help` to read; a group without a command shows its own. */
+function nameInErrors(command: Command, path: string): void {
+  command.exitOverride((error) => {
+    throw Object.assign(error, { command: path });
+  });
+  for (const child of command.commands) nameInErrors(child, `${path} ${child.name()}`);
+}

@@ -1,0 +1,100 @@
+import { Option } from 'commander';
+import type { Command } from 'commander';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { RepriseError } from '../../domain/errors.js';
+import { durationInWords } from '../../domain/text.js';
+import { watchWork } from '../follow.js';
+import { statusOf } from '../status.js';
+import type { StatusView } from '../status.js';
+import { runningWorks } from '../works.js';
+import type { WorkLine } from '../works.js';
+import type { Cli } from './cli.js';
+import { define } from './define.js';
+import { facts, instant, table } from './format.js';
+import { interruptible, milliseconds } from './long-work.js';
+import { parseSeconds } from './options.js';
+import { progressLine } from './progress.js';
+
+const argumentHelp = { workflow: 'id of one piece of work (default: all under way)' };
+const LOOK_MS = 2000;
+
+/** `reprise status` and `reprise watch` */
+export function registerStatus(program: Command, cli: Cli): void {
+  define(program, cli, {
+    usage: 'status [workflow]',
+    summary: 'what is under way and what is waited for',
+    argumentHelp,
+    examples: ['status', 'status recover/mairie/20261121-083600-a1b2c3 --json'],
+    run: (self, [workflowId]) =>
+      self.withTemporal(async (session) => {
+        if (workflowId === undefined) return self.print({ works: await runningWorks(session) }, ({ works }) => worksTable(works));
+        await self.print(await statusOf(session, workflowId, { jobs: true }), statusText);
+      }),
+  });
+  define<{ timeout?: number }>(program, cli, {
+    usage: 'watch [workflow]',
+    summary: 'follow work until it is over, a line for every change',
+    description: 'Ctrl-C stops watching, never the work. With --json one document a line.',
+    argumentHelp,
+    examples: ['watch', 'watch backup/mairie/nightly-dump --json'],
+    options: [new Option('--timeout <duration>', 'stop watching after so long (exit 124)').argParser(parseSeconds)],
+    run: (self, [workflowId], options) => interruptible((signal) => (workflowId === undefined ? watchAll(self, options, signal) : watchOne(self, workflowId, options, signal))),
+  });
+}
+
+async function watchOne(cli: Cli, workflowId: string, options: { timeout?: number }, signal: AbortSignal): Promise<void> {
+  await cli.withTemporal(async (session) => {
+    let last = '';
+    const onStatus = async (view: StatusView): Promise<void> => {
+      const text = JSON.stringify(view);
+      if (text === last) return;
+      last = text;
+      await cli.stream(view, (one) => `${new Date().toISOString()} ${progressLine(one)}${one.waitingFor === null ? '' : `\n  waiting for ${one.waitingFor}`}`);
+    };
+    const view = await watchWork(session, workflowId, { onStatus, timeoutMs: milliseconds(options), signal });
+    if (view.state === 'completed') return;
+    // How it ended is the result of watching it: the failure itself, with its own code and hint.
+    await session.client.workflow.getHandle(workflowId).result();
+    if (view.state === 'rejected') throw new RepriseError('approval-refused', `${workflowId} was rejected`, 'nothing was changed; start again when you know what to do');
+  });
+}
+
+async function watchAll(cli: Cli, options: { timeout?: number }, signal: AbortSignal): Promise<void> {
+  const until = options.timeout === undefined ? Infinity : performance.now() + options.timeout * 1000;
+  await cli.withTemporal(async (session) => {
+    let last = '';
+    while (!signal.aborted) {
+      const works = await runningWorks(session);
+      const text = JSON.stringify(works);
+      if (text !== last) await cli.stream({ works }, (view) => `${new Date().toISOString()}\n${worksTable(view.works)}\n`);
+      last = text;
+      if (performance.now() > until) throw new RepriseError('timeout', 'stopped watching after --timeout', 'come back with `reprise watch`');
+      await sleep(LOOK_MS, undefined, { signal }).catch(() => undefined);
+    }
+  });
+  throw new RepriseError('interrupted', 'stopped watching', 'all work goes on; come back with `reprise watch`');
+}
+
+function worksTable(works: readonly WorkLine[]): string {
+  if (works.length === 0) return 'nothing is under way';
+  return table(['work', 'state', 'started'], works.map((work) => [work.workflowId, work.state, instant(work.startedAt)]));
+}
+
+function statusText(view: StatusView): string {
+  const jobs = view.jobs.map((job) => [job.tool, job.state, job.pid === null ? '-' : String(job.pid), String(job.starts), job.key]);
+  const phases = view.phases.map(({ name, seconds }) => [name, seconds === null ? 'under way' : durationInWords(seconds)]);
+  return [
+    facts([
+      ['work', view.workflowId],
+      ['state', view.state],
+      ['waiting for', view.waitingFor],
+      ['plan', view.plan],
+      ['progress', view.progress === null ? null : progressLine(view)],
+      ['started', instant(view.startedAt)],
+      ['finished', view.finishedAt === null ? null : instant(view.finishedAt)],
+      ['Web UI', view.webUi],
+    ]),
+    phases.length > 0 ? table(['phase', 'time'], phases) : '',
+    jobs.length > 0 ? table(['tool', 'state', 'pid', 'starts', 'job'], jobs) : '',
+  ].filter(Boolean).join('\n\n');
+}

@@ -1,0 +1,73 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { approve, reject } from '../client/decide.js';
+import { webUiLink } from '../client/connect.js';
+import type { TemporalSession } from '../client/connect.js';
+import { statusOf } from '../client/status.js';
+import { shortDigest } from '../domain/approval-policy.js';
+import { RepriseError } from '../domain/errors.js';
+import { planText } from '../domain/plan-view.js';
+import type { Plan } from '../domain/plan.js';
+import type { Narrator } from './narrator.js';
+import type { Scratch } from './scratch.js';
+import { commandLine } from './servers.js';
+import { APPROVER } from './settings.js';
+
+export interface Decision {
+  readonly yes: boolean;
+  /** A person can be asked at this terminal. */
+  readonly interactive: boolean;
+  readonly signal: AbortSignal;
+}
+
+/** Shows the plan and gets its approval: by `--yes`, at the terminal, or from wherever somebody sends it. */
+export async function decide(session: TemporalSession, scratch: Scratch, recovery: string, plan: Plan, narrator: Narrator, how: Decision): Promise<void> {
+  narrator.block(planText(plan));
+  narrator.say(`waiting for confirm-restore. Web UI: ${webUiLink(session.settings, recovery)}`);
+  if (how.yes) {
+    narrator.say(`--yes: sending approve as "${APPROVER}"`);
+    return send(session, recovery, plan, 'reprise demo --yes');
+  }
+  const elsewhere = new AbortController();
+  const decided = untilDecided(session, recovery, how.signal).finally(() => elsewhere.abort());
+  if (!how.interactive) {
+    narrator.say('approve it in the Web UI, or from another terminal:');
+    narrator.block(`${commandLine(scratch)} approve ${recovery} --plan ${shortDigest(plan)} --by ${APPROVER} --reason "demo"`);
+    return decided;
+  }
+  const { confirm } = await import('@inquirer/prompts');
+  const signal = AbortSignal.any([elsewhere.signal, how.signal]);
+  const answered = confirm({ message: `Recover ${plan.binding.cluster} as planned (${shortDigest(plan)})?` }, { signal, output: process.stderr }).then(
+    (agreed) => (agreed ? send(session, recovery, plan, 'confirmed at the terminal') : declined(session, recovery)),
+    // Somebody decided in the Web UI while the question stood here: that counts.
+    (error: unknown) => (elsewhere.signal.aborted ? decided : Promise.reject(interrupted(error))),
+  );
+  // The one that is late is no unhandled failure.
+  decided.catch(() => undefined);
+  await answered;
+}
+
+async function send(session: TemporalSession, recovery: string, plan: Plan, reason: string): Promise<void> {
+  await approve(session, recovery, { plan: plan.digest, by: APPROVER, reason });
+}
+
+async function declined(session: TemporalSession, recovery: string): Promise<never> {
+  await reject(session, recovery, { by: APPROVER, reason: 'declined at the terminal' });
+  throw new RepriseError('approval-refused', 'the recovery was declined, so the demo ends here', 'run it again and answer yes, or use --yes');
+}
+
+async function untilDecided(session: TemporalSession, recovery: string, signal: AbortSignal): Promise<void> {
+  for (;;) {
+    signal.throwIfAborted();
+    const { state } = await statusOf(session, recovery, { jobs: false });
+    if (state === 'rejected') throw new RepriseError('approval-refused', 'the recovery was rejected, so the demo ends here', 'run it again, or use --yes');
+    if (state !== 'waiting-approval') return;
+    await sleep(500, undefined, { signal });
+  }
+}
+
+/** Ctrl-C at the question closes the prompt with an error of its own. */
+function interrupted(error: unknown): unknown {
+  return error instanceof Error && ['ExitPromptError', 'AbortPromptError'].includes(error.name)
+    ? new RepriseError('interrupted', 'the demo was interrupted', 'run it again')
+    : error;
+}

@@ -1,0 +1,26 @@
+import type { Config } from '../domain/config.js';
+import { RepriseError } from '../domain/errors.js';
+import type { Finding } from '../domain/findings.js';
+import { clusterFindings } from './cluster.js';
+import { looked } from './finding.js';
+import { machineFindings } from './machine.js';
+import { repositoryFindings } from './repository.js';
+
+/**
+ * What this machine, as the named host of the config, finds about itself: programs, rights, repositories, clusters. Needs
+ * neither Temporal nor a worker. Changes nothing, but for an empty file made and removed in each repository.
+ * @throws `not-found` for a host the config does not have.
+ */
+export async function inspectHost(config: Config, hostName: string): Promise<readonly Finding[]> {
+  const host = config.hosts[hostName];
+  if (host === undefined) throw new RepriseError('not-found', `there is no host "${hostName}" in the config`, `hosts: ${Object.keys(config.hosts).join(', ')}`);
+  const clusters = Object.values(config.clusters).filter((cluster) => cluster.host === hostName);
+  const used = new Set(clusters.flatMap((cluster) => [cluster.catalogue, ...Object.values(cluster.policies).map(({ repository }) => repository)]));
+  const repositories = Object.values(config.repositories).filter(({ name, host: owner }) => owner === hostName || (owner === undefined && used.has(name)));
+  const found = await Promise.all([
+    looked(`host/${hostName}`, () => machineFindings(host)),
+    ...repositories.map((repository) => looked(`repository/${repository.name}`, () => repositoryFindings(repository))),
+    ...clusters.map((cluster) => looked(`cluster/${cluster.name}`, () => clusterFindings(config, cluster))),
+  ]);
+  return found.flat();
+}

@@ -1,0 +1,42 @@
+import { stat } from 'node:fs/promises';
+import { userInfo } from 'node:os';
+import type { HostConfig } from '../domain/config.js';
+import type { Finding } from '../domain/findings.js';
+import { sizeInWords } from '../domain/text.js';
+import { freeBytes } from '../postgres/disk.js';
+import { ok, warning, wrong } from './finding.js';
+
+const OLDEST_NODE = [20, 19] as const;
+/** Job records and logs are small; below this a worker soon cannot write any. */
+const STATE_BYTES = 200_000_000;
+
+/** Node, the user this runs as, and the state directory. */
+export async function machineFindings(host: HostConfig): Promise<readonly Finding[]> {
+  return [nodeFinding(), userFinding(), ...(await stateFindings(host))];
+}
+
+function nodeFinding(): Finding {
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+  const enough = major > OLDEST_NODE[0] || (major === OLDEST_NODE[0] && minor >= OLDEST_NODE[1]);
+  if (enough) return ok('node', `Node ${process.versions.node}`);
+  return wrong('node', `Node ${process.versions.node} is too old`, `install Node ${OLDEST_NODE.join('.')} or newer`);
+}
+
+function userFinding(): Finding {
+  if (process.getuid?.() !== 0) return ok('user', `runs as ${userInfo().username}`);
+  return warning('user', 'runs as root: jobs drop to the owner of the data directory, but a production worker should not be root', 'run the worker as the owner of the data directory, usually postgres');
+}
+
+async function stateFindings({ name, stateDir }: HostConfig): Promise<readonly Finding[]> {
+  const check = `host/${name}/state_dir`;
+  const found = await stat(stateDir).catch(() => null);
+  if (found === null) return [ok(check, `the state directory ${stateDir} will be made by the first worker`)];
+  if (!found.isDirectory()) return [wrong(check, `${stateDir} is no directory`, 'correct state_dir of the host, or move the file away')];
+  const findings: Finding[] = [];
+  const uid = process.getuid?.() ?? found.uid;
+  if (uid !== 0 && found.uid !== uid) findings.push(wrong(check, `the state directory ${stateDir} belongs to user ${found.uid}, not to this one (${uid})`, `run as its owner, or: chown ${uid} ${stateDir}`));
+  if ((found.mode & 0o077) !== 0) findings.push(wrong(check, `the state directory ${stateDir} is open to others (mode ${(found.mode & 0o777).toString(8)}): plans and approvals lie there`, `chmod 700 ${stateDir}`));
+  const free = await freeBytes(stateDir);
+  if (free < STATE_BYTES) findings.push(warning(check, `only ${sizeInWords(free)} are free for the state directory ${stateDir}`, 'make room: job records and logs are kept there'));
+  return findings.length > 0 ? findings : [ok(check, `the state directory ${stateDir} is owner-only, ${sizeInWords(free)} free`)];
+}

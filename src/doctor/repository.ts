@@ -1,0 +1,43 @@
+import { randomBytes } from 'node:crypto';
+import { stat } from 'node:fs/promises';
+import type { RepositoryConfig } from '../domain/config.js';
+import { isRepriseError } from '../domain/errors.js';
+import type { Finding } from '../domain/findings.js';
+import { sizeInWords } from '../domain/text.js';
+import { openStorage, storageKinds } from '../storage/registry.js';
+import { ok, warning, wrong } from './finding.js';
+
+/** Less than this is no room for a backup of anything. */
+const LITTLE_BYTES = 1_000_000_000;
+
+/** Whether a repository can be written and has room. */
+export async function repositoryFindings(repository: RepositoryConfig): Promise<readonly Finding[]> {
+  const check = `repository/${repository.name}`;
+  const storage = openStorage(repository);
+  const path = localPathOf(repository);
+  const found = path === null ? null : await stat(path).catch(() => null);
+  if (path !== null && found === null) return [ok(check, `repository ${repository.name}: ${path} will be made by the first backup`)];
+  const findings: Finding[] = [];
+  if (found !== null && (found.mode & 0o077) !== 0) {
+    findings.push(warning(check, `repository ${repository.name}: ${path} is open to others (mode ${(found.mode & 0o777).toString(8)}): backups hold everything the database holds`, `chmod 700 ${path}`));
+  }
+  const key = `.reprise-doctor-${randomBytes(6).toString('hex')}`;
+  try {
+    await storage.createIfAbsent(key, '');
+    await storage.remove(key);
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    return [...findings, wrong(check, `repository ${repository.name} cannot be written: ${message}`, (isRepriseError(error) ? error.hint : undefined) ?? 'see its rights and its disk')];
+  }
+  const free = await storage.freeBytes();
+  const room = free === null ? '' : `, ${sizeInWords(free)} free`;
+  if (free !== null && free < LITTLE_BYTES) findings.push(warning(check, `repository ${repository.name} has little room${room}`, 'make room, or shorten the retention'));
+  return [...findings, ok(check, `repository ${repository.name} can be written${room}`)];
+}
+
+/** Directory of a repository on a path of this host; null for any other kind. */
+export function localPathOf(repository: RepositoryConfig): string | null {
+  const kind = storageKinds[repository.type];
+  if (kind === undefined || !openStorage(repository).capabilities.localPath) return null;
+  return kind.place(repository.options);
+}

@@ -1,0 +1,43 @@
+import { join } from 'node:path';
+import type { ClusterConfig } from '../domain/config.js';
+import type { Finding } from '../domain/findings.js';
+import { engineKinds } from '../engines/registry.js';
+import type { EngineTool } from '../engines/engine.js';
+import { findPostgresBin } from '../process/binaries.js';
+import { runTool } from '../process/run.js';
+import { ok, warning, wrong } from './finding.js';
+
+/** First minor versions whose pg_dump and pg_restore cannot be made to run a dump's code (CVE-2025-8714, -8715; F43). */
+const patchFloor: Readonly<Record<number, number>> = { 13: 22, 14: 19, 15: 14, 16: 10, 17: 6 };
+
+/** Programs the cluster's enabled policies need, with their versions; a client older than the server cannot dump it. */
+export async function toolFindings(cluster: ClusterConfig, serverVersion: number | null): Promise<readonly Finding[]> {
+  const engines = new Set(Object.values(cluster.policies).filter(({ enabled }) => enabled).map(({ engine }) => engine));
+  const findings: Finding[] = [];
+  for (const engine of engines) {
+    for (const tool of engineKinds[engine]?.tools ?? []) findings.push(await toolFinding(cluster, tool, serverVersion));
+  }
+  return findings;
+}
+
+async function toolFinding(cluster: ClusterConfig, tool: EngineTool, serverVersion: number | null): Promise<Finding> {
+  const check = `cluster/${cluster.name}/tools/${tool.program}`;
+  const major = serverVersion === null ? undefined : Math.floor(serverVersion / 10_000);
+  let said: string;
+  try {
+    const program = tool.ofPostgres ? join(await findPostgresBin(major), tool.program) : tool.program;
+    said = (await runTool([program, tool.ofPostgres ? '--version' : 'version'])).stdout.trim();
+  } catch (error) {
+    const why = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
+    return wrong(check, `${tool.program} for cluster ${cluster.name}: ${why}`, tool.install);
+  }
+  const [, found = '0', minor = '0'] = /(\d+)(?:\.(\d+))?/.exec(said) ?? [];
+  if (tool.ofPostgres && major !== undefined && Number(found) < major) {
+    return wrong(check, `${said} is older than the server of ${cluster.name} (PostgreSQL ${major})`, tool.install);
+  }
+  const floor = tool.ofPostgres ? patchFloor[Number(found)] : undefined;
+  if (floor !== undefined && Number(minor) < floor) {
+    return warning(check, `${said}: a dump may run code of whoever owned the source when it is restored (CVE-2025-8714)`, `update to ${found}.${floor} or newer`);
+  }
+  return ok(check, said);
+}

@@ -1,0 +1,128 @@
+import { join } from 'node:path';
+import type { Config } from '../domain/config.js';
+import { RepriseError } from '../domain/errors.js';
+import { makePrivateDirectory } from '../process/atomic-file.js';
+import { stopProcess } from '../process/background.js';
+import { withHostLock } from '../process/file-lock.js';
+import { isFree } from '../process/ports.js';
+import { isAlive } from '../process/process-identity.js';
+import { addresses, embeddedDirectory, readRecord, writeRecord } from './record.js';
+import type { EmbeddedRecord } from './record.js';
+import { choosePorts, startTemporal } from './temporal-server.js';
+import { startWorkerProcess, workerLog } from './worker-process.js';
+
+export interface UpOptions {
+  readonly config: Config;
+  /** The program itself: `dist/main.js`. */
+  readonly mainFile: string;
+  readonly dryRun: boolean;
+  readonly report: (line: string) => void;
+}
+
+export type UpState = 'started' | 'running' | 'restarted' | 'would-start';
+
+export interface UpResult {
+  readonly address: string;
+  readonly namespace: string;
+  readonly webUi: string;
+  readonly temporal: { readonly pid: number | null; readonly state: UpState };
+  readonly worker: { readonly pid: number | null; readonly state: UpState };
+  readonly stateDir: string;
+  readonly logs: readonly string[];
+}
+
+type Ports = Pick<EmbeddedRecord, 'port' | 'uiPort'>;
+
+/**
+ * Starts the embedded Temporal server and a worker for all hosts of this config, or finds them running. State, history
+ * and ports are kept over restarts. A worker with an older config is replaced; its jobs go on, the new one attaches.
+ * @throws `conflict` when the config names a Temporal server elsewhere, or its port is taken; `lock-held` when another
+ * `up` or `down` is at it.
+ */
+export async function up(options: UpOptions): Promise<UpResult> {
+  const { config } = options;
+  const directory = embeddedDirectory(config);
+  if (options.dryRun) return planned(config, directory);
+  await makePrivateDirectory(directory);
+  const run = (): Promise<UpResult> => start(options, directory);
+  return withHostLock(directory, 'up', 'exclusive', run, { key: 'up', tool: 'reprise up' });
+}
+
+async function start({ config, mainFile, report }: UpOptions, directory: string): Promise<UpResult> {
+  const before = await readRecord(config);
+  const running = before?.temporal != null && (await isAlive(before.temporal));
+  let record: EmbeddedRecord;
+  if (running) {
+    report('the embedded Temporal server is up already');
+    record = before;
+  } else {
+    report('starting the embedded Temporal server');
+    const ports = await portsFor(config, before);
+    const server = await startTemporal({ stateDir: directory, databaseFile: join(directory, 'temporal.db'), ports });
+    record = { version: 1, configFile: config.file, ...ports, temporal: server.identity, worker: before?.worker ?? null };
+    // At once: a server nobody knows of could not be stopped.
+    await writeRecord(config, record);
+  }
+
+  const where = addresses(record);
+  const alive = record.worker !== null && (await isAlive(record.worker));
+  const current = alive && record.worker?.configDigest === config.digest;
+  let workerState: UpState = 'running';
+  if (current) {
+    report('the worker is up already');
+  } else {
+    if (alive && record.worker !== null) {
+      report('the config has changed: replacing the worker; its jobs go on');
+      await stopProcess(record.worker, 30_000);
+    } else {
+      report('starting the worker');
+    }
+    const identity = await startWorkerProcess({ config, mainFile, directory, ...where });
+    record = { ...record, worker: { ...identity, configDigest: config.digest } };
+    await writeRecord(config, record);
+    workerState = alive ? 'restarted' : 'started';
+  }
+  return {
+    ...where,
+    temporal: { pid: record.temporal?.pid ?? null, state: running ? 'running' : 'started' },
+    worker: { pid: record.worker?.pid ?? null, state: workerState },
+    stateDir: directory,
+    logs: [join(directory, 'temporal.log'), workerLog(directory)],
+  };
+}
+
+async function planned(config: Config, directory: string): Promise<UpResult> {
+  const record = await readRecord(config);
+  const temporal = record?.temporal != null && (await isAlive(record.temporal)) ? record.temporal : null;
+  const worker = record?.worker != null && (await isAlive(record.worker)) ? record.worker : null;
+  const ports = temporal !== null && record !== null ? record : await portsFor(config, record);
+  return {
+    ...addresses(ports),
+    temporal: { pid: temporal?.pid ?? null, state: temporal === null ? 'would-start' : 'running' },
+    worker: { pid: worker?.pid ?? null, state: worker === null ? 'would-start' : 'running' },
+    stateDir: directory,
+    logs: [join(directory, 'temporal.log'), workerLog(directory)],
+  };
+}
+
+/** Ports the config names, else those of last time, else the well-known or free ones. */
+async function portsFor(config: Config, before: EmbeddedRecord | null): Promise<Ports> {
+  const wanted = config.temporal.address;
+  if (wanted !== undefined) {
+    const [, port] = /^(?:127\.0\.0\.1|localhost|\[::1\]):(\d+)$/.exec(wanted) ?? [];
+    if (port === undefined) {
+      throw new RepriseError('conflict', `${config.file} uses the Temporal server at ${wanted}`, 'run `reprise worker` for that one, or take `address` out of the config to have an embedded one');
+    }
+    if (!(await isFree(Number(port)))) {
+      throw new RepriseError('conflict', `port ${port} of the config's temporal.address is taken`, `a Temporal server may run there already: then \`reprise worker\` is enough; else see who has it: ss -ltnp 'sport = :${port}'`);
+    }
+    return { port: Number(port), uiPort: await uiPortFor(config) };
+  }
+  if (before !== null && (await isFree(before.port)) && (await isFree(before.uiPort))) return { port: before.port, uiPort: before.uiPort };
+  return choosePorts();
+}
+
+async function uiPortFor(config: Config): Promise<number> {
+  const port = Number(/^https?:\/\/(?:127\.0\.0\.1|localhost):(\d+)\/?$/.exec(config.temporal.webUi)?.[1]);
+  return port > 0 && (await isFree(port)) ? port : (await choosePorts()).uiPort;
+}

@@ -1,0 +1,76 @@
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Config } from '../domain/config.js';
+import { RepriseError } from '../domain/errors.js';
+import { CONTROL_QUEUE, lightQueue } from '../domain/names.js';
+import { startBackground, stopProcess } from '../process/background.js';
+import { tailOfFile, tellingLine } from '../process/output-tail.js';
+import { isAlive } from '../process/process-identity.js';
+import type { ProcessIdentity } from '../process/process-identity.js';
+
+const START_MS = 90_000;
+const LOOK_MS = 200;
+/** `TaskQueueType` of Temporal's API. */
+const WORKFLOW = 1;
+const ACTIVITY = 2;
+
+export interface WorkerProcessOptions {
+  readonly config: Config;
+  /** The program itself: `dist/main.js`. */
+  readonly mainFile: string;
+  readonly directory: string;
+  readonly address: string;
+  readonly namespace: string;
+}
+
+export const workerLog = (directory: string): string => join(directory, 'worker.log');
+
+/**
+ * Starts one worker for all hosts of the config, in a session of its own, and waits until it polls.
+ * @throws `tool-failed` with the telling line of its log when it ends instead.
+ */
+export async function startWorkerProcess({ config, mainFile, directory, address, namespace }: WorkerProcessOptions): Promise<ProcessIdentity> {
+  const hosts = Object.keys(config.hosts);
+  const logFile = workerLog(directory);
+  const argv = [
+    ...[process.execPath, mainFile, '--config', config.file, '--address', address, '--namespace', namespace, 'worker'],
+    ...hosts.flatMap((host) => ['--host', host]),
+  ];
+  // Secrets of the config may be references to the environment of whoever runs `up`.
+  const env = Object.fromEntries(Object.entries(process.env).filter((entry): entry is [string, string] => entry[1] !== undefined));
+  const identity = await startBackground(argv, { logFile, env, cwd: directory });
+  try {
+    await untilPolling(identity, hosts, { address, namespace, logFile });
+  } catch (error) {
+    await stopProcess(identity);
+    throw error;
+  }
+  return identity;
+}
+
+async function untilPolling(
+  identity: ProcessIdentity,
+  hosts: readonly string[],
+  server: { address: string; namespace: string; logFile: string },
+): Promise<void> {
+  const { Connection } = await import('@temporalio/client');
+  const connection = await Connection.connect({ address: server.address });
+  const polls = async (queue: string, taskQueueType: number): Promise<boolean> => {
+    const answer = await connection.workflowService.describeTaskQueue({ namespace: server.namespace, taskQueue: { name: queue }, taskQueueType });
+    // The SDK's identity of a worker is `pid@host`.
+    return (answer.pollers ?? []).some((poller) => poller.identity?.startsWith(`${identity.pid}@`) === true);
+  };
+  try {
+    const wanted: [string, number][] = [[CONTROL_QUEUE, WORKFLOW], ...hosts.map((host): [string, number] => [lightQueue(host), ACTIVITY])];
+    const deadline = performance.now() + START_MS;
+    while (performance.now() < deadline && (await isAlive(identity))) {
+      const answers = await Promise.all(wanted.map(([queue, type]) => polls(queue, type)));
+      if (answers.every(Boolean)) return;
+      await sleep(LOOK_MS);
+    }
+  } finally {
+    await connection.close();
+  }
+  const said = tellingLine(await tailOfFile(server.logFile));
+  throw new RepriseError('tool-failed', `the worker did not start${said === '' ? '' : `: ${said}`}`, `see ${server.logFile}, then run \`reprise up\` again`);
+}

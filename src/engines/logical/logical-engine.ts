@@ -1,0 +1,52 @@
+import { isRepriseError, RepriseError } from '../../domain/errors.js';
+import type { BackupRequest, Engine, EngineContext, MadeBackup } from '../engine.js';
+import { backUpDatabase } from './dump.js';
+import { listBackups } from './list.js';
+import { LOGICAL } from './manifest.js';
+import { LOGICAL_TARGETS, outlineRecovery } from './outline.js';
+import { preflightBackup } from './preflight.js';
+import { planRemoval, removeBackups } from './remove.js';
+import { restoreGlobals } from './restore-globals.js';
+import { restoreDatabase } from './restore.js';
+import { verifyDump } from './verify.js';
+
+/** `pg_dump -Fc` and the cluster's roles, restored beside the live database: for one database, any version, any host. */
+export const logicalEngine: Engine = {
+  kind: LOGICAL,
+  capabilities: {
+    method: 'databases',
+    targets: LOGICAL_TARGETS,
+    types: ['full'],
+    archivesWal: false,
+    incremental: false,
+    singleTable: false,
+    resumable: false,
+  },
+  preflightBackup,
+  backup: backUpDatabases,
+  list: listBackups,
+  verify: verifyDump,
+  planRemoval,
+  remove: removeBackups,
+  outlineRecovery,
+  logical: { restoreDatabase, restoreGlobals },
+};
+
+/** One dump a database. One that fails keeps no other from its backup; the first failure is told when all were tried. */
+async function backUpDatabases(context: EngineContext, request: BackupRequest): Promise<readonly MadeBackup[]> {
+  if (request.type !== 'auto' && request.type !== 'full') {
+    throw new RepriseError('capability-missing', `a dump is always full: ${request.type} is not to be had`, 'backup run --type full, or a policy of a physical engine');
+  }
+  const made: MadeBackup[] = [];
+  let firstFailure: RepriseError | undefined;
+  for (const database of context.cluster.databases) {
+    try {
+      made.push(await backUpDatabase(context, request, database));
+    } catch (error) {
+      if (context.signal.aborted || !isRepriseError(error)) throw error;
+      firstFailure ??= error;
+    }
+  }
+  if (firstFailure !== undefined) throw firstFailure;
+  return made;
+}

@@ -1,0 +1,32 @@
+import type { Engine } from '../engine.js';
+import { backup } from './backup.js';
+import { planRemoval, remove } from './expire.js';
+import { listed, readInfo } from './info.js';
+import { outlineRecovery } from './outline.js';
+import { preflightBackup } from './preflight.js';
+import { rearm } from './rearm.js';
+import { archiveCommand, restoreCommand } from './recovery-commands.js';
+import { restoreFiles } from './restore.js';
+import { verify } from './verify.js';
+
+/** Physical backups and WAL archive by pgBackRest: one stanza a cluster, in the first repository of its configuration. */
+export const pgbackrestEngine: Engine = {
+  kind: 'pgbackrest',
+  capabilities: {
+    method: 'data-directory',
+    targets: ['latest', 'time', 'lsn', 'xid', 'name', 'end-of-backup', 'backup'],
+    types: ['full', 'diff', 'incr'],
+    archivesWal: true,
+    incremental: true,
+    singleTable: false,
+    resumable: true,
+  },
+  preflightBackup,
+  backup,
+  list: async (context) => (await readInfo(context)).backups.map(listed),
+  verify,
+  planRemoval,
+  remove,
+  outlineRecovery,
+  physical: { restoreFiles, restoreCommand, archiveCommand, rearm },
+};

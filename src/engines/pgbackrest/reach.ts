@@ -1,0 +1,106 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { isHistoryName, laterLsn, parseSegmentName, parseTimelineHistory, segmentName } from '../../domain/wal.js';
+import type { Salvage } from '../../postgres/salvage.js';
+import { inspectSalvage } from '../../postgres/salvage.js';
+import type { WalTail } from '../../postgres/wal.js';
+import { walTail } from '../../postgres/wal.js';
+import type { ReadContext } from '../engine.js';
+import type { WalArchive } from './archive.js';
+import { fetchSegment, readTimelineHistory } from './archive.js';
+import type { StanzaBackup } from './info.js';
+import { followLog, segmentBytesOf } from './log-line.js';
+import type { Followed, Timeline } from './timelines.js';
+import { followTimeline } from './timelines.js';
+
+/** A backup made online: it has the WAL that makes it consistent. */
+export type OnlineBackup = StanzaBackup & { readonly wal: NonNullable<StanzaBackup['wal']>; readonly lsn: NonNullable<StanzaBackup['lsn']> };
+
+/** Segments looked back for the last commit: a quiet server with archive_timeout writes hours without one. */
+const LOOK_BACK = 32;
+
+/** How far a recovery that begins with a backup can go. */
+export interface Reach {
+  readonly followed: Followed;
+  /** Last segment without a gap before it, in the archive or salvageable; null where the first one is missing. */
+  readonly endSegment: string | null;
+  /** Segments that are nowhere although later ones are there. */
+  readonly missing: readonly string[];
+  readonly salvage: Salvage | null;
+  readonly segmentBytes: number;
+  /** Position after the last record, and its last commit; null where nothing tells. */
+  readonly endLsn: string | null;
+  readonly lastCommitAt: string | null;
+}
+
+/** Everything a reach is computed from, read once for an outline. */
+export interface LogSources {
+  readonly archive: WalArchive;
+  readonly timelines: readonly Timeline[];
+  /** Old data directory whose pg_wal may be read, or null. */
+  readonly oldDataDir: string | null;
+  /** Directory for fetched segments. */
+  readonly scratch: string;
+}
+
+/** Timelines known to the archive or to the old `pg_wal`; the first has no history file. */
+export async function readTimelines(context: ReadContext, archive: WalArchive, oldDataDir: string | null): Promise<Timeline[]> {
+  const known = new Map<number, Timeline>();
+  for (const id of archive.timelines) known.set(id, { id, history: await readTimelineHistory(context, archive.archiveId, id) });
+  const walDir = oldDataDir === null ? null : join(oldDataDir, 'pg_wal');
+  const names = walDir === null ? [] : (await readdir(walDir).catch(() => [])).filter(isHistoryName);
+  for (const name of names) {
+    const id = Number.parseInt(name.slice(0, 8), 16);
+    if (!known.has(id)) known.set(id, { id, history: parseTimelineHistory(await readFile(join(walDir ?? '', name), 'utf8')) });
+  }
+  return [...known.values()];
+}
+
+/** Reads how far a recovery from this backup can go; changes nothing but the scratch directory. */
+export async function reachFrom(context: ReadContext, backup: OnlineBackup, sources: LogSources): Promise<Reach> {
+  const { archive, timelines, oldDataDir } = sources;
+  const segmentBytes = segmentBytesOf(backup);
+  const start = parseSegmentName(backup.wal.start, segmentBytes);
+  const followed = followTimeline({ timeline: start.timeline, stopLsn: backup.lsn.stop }, timelines);
+  const archived = followLog(archive.segments, backup.wal.start, followed.timeline, segmentBytes);
+  const salvage =
+    oldDataDir === null
+      ? null
+      : await inspectSalvage({ oldDataDir, archivedUpTo: archived.end, systemIdentifier: backup.database.systemIdentifier, pgBin: context.pgBin, user: context.user });
+  const saved = salvage?.segments ?? [];
+  const line = saved.length === 0 ? archived : followLog([...archive.segments, ...saved], backup.wal.start, followed.timeline, segmentBytes);
+  const usesSalvage = saved.length > 0 && line.missing.length === 0;
+  const tail = usesSalvage && salvage !== null && salvage.lastCommitAt !== null ? salvage : await archiveTail(context, backup, archived.end, sources, segmentBytes);
+  return {
+    followed,
+    endSegment: line.end,
+    missing: line.missing,
+    salvage: usesSalvage ? salvage : null,
+    segmentBytes,
+    endLsn: usesSalvage ? laterLsn(salvage?.endLsn ?? null, tail.endLsn) : tail.endLsn,
+    lastCommitAt: tail.lastCommitAt,
+  };
+}
+
+/** End of the archived log: its last segments are fetched, back to one with a commit. */
+async function archiveTail(
+  context: ReadContext,
+  backup: OnlineBackup,
+  end: string | null,
+  { archive, scratch }: LogSources,
+  segmentBytes: number,
+): Promise<Pick<WalTail, 'endLsn' | 'lastCommitAt'>> {
+  let found: Pick<WalTail, 'endLsn' | 'lastCommitAt'> = { endLsn: null, lastCommitAt: null };
+  if (end === null) return found;
+  const { timeline, number } = parseSegmentName(end, segmentBytes);
+  const oldest = parseSegmentName(backup.wal.stop, segmentBytes).number;
+  for (let back = 0n; back < BigInt(LOOK_BACK) && number - back >= oldest; back++) {
+    const segment = segmentName({ timeline, number: number - back }, segmentBytes);
+    // Before the switch the log is another timeline's.
+    if (!archive.files.has(segment)) break;
+    await fetchSegment(context, archive, segment, scratch);
+    found = await walTail(context.pgBin, scratch, segment, null);
+    if (found.lastCommitAt !== null) break;
+  }
+  return found;
+}

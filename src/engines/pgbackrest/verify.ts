@@ -1,0 +1,70 @@
+import { readFile } from 'node:fs/promises';
+import type { Backup } from '../../domain/backup.js';
+import { missingSegments } from '../../domain/wal.js';
+import type { EngineContext, VerifyVerdict } from '../engine.js';
+import { readArchive } from './archive.js';
+import { manifestHash } from './backup.js';
+import type { StanzaBackup } from './info.js';
+import { readInfo } from './info.js';
+import { runJob } from './job.js';
+import type { VerifyReport } from './verify-report.js';
+import { parseVerifyReport } from './verify-report.js';
+
+/**
+ * Reads every file of the backup, of the backups it rests on and of the WAL it needs, and compares checksums (F15).
+ * pgBackRest 2.45 verifies the whole repository at once, marks only the backup that holds a bad file and not its
+ * dependants, counts missing WAL as no error, and exits with 0 in any case: all this is judged here.
+ */
+export async function verify(context: EngineContext, backup: Backup): Promise<VerifyVerdict> {
+  const stored = (await readInfo(context)).backups.find(({ label }) => label === backup.label);
+  if (stored === undefined) return bad(`backup ${backup.label} is not in the repository any more`);
+  if (stored.error) return bad('pgBackRest found pages with wrong checksums in the cluster while it made this backup');
+  if (backup.sha256 !== undefined && backup.sha256 !== (await manifestHash(context, backup.label))) {
+    return bad('its manifest is not the one that was recorded when it was made');
+  }
+  const report = await readReport(context, stored);
+  const wrong = judgeReport(report, stored);
+  if (wrong !== undefined) return bad(wrong);
+  const { database, wal } = stored;
+  if (wal === null) return bad('it was made without WAL (offline), so that nothing can be replayed on it');
+  const archive = await readArchive(context, database.archiveId);
+  const missing = missingSegments(archive.segments, wal.start, wal.stop);
+  if (missing.length > 0) return bad(`WAL that it needs to be consistent is not in the archive: ${missing.join(', ')}`);
+  const files = [stored.label, ...stored.dependsOn].reduce((sum, label) => sum + (report.backups.get(label)?.files ?? 0), 0);
+  return { ok: true, detail: `${files} files of ${1 + stored.dependsOn.length} backup(s) and WAL ${wal.start} to ${wal.stop} have their recorded checksums` };
+}
+
+/** What is wrong with a backup by a report, in one sentence; undefined where nothing is. */
+export function judgeReport(report: VerifyReport, backup: Pick<StanzaBackup, 'label' | 'dependsOn' | 'wal' | 'database'>): string | undefined {
+  if (!report.complete) return 'pgbackrest verify did not come to an end';
+  for (const label of [backup.label, ...backup.dependsOn]) {
+    const found = report.backups.get(label);
+    const whose = label === backup.label ? 'it' : `the backup ${label}, on which it rests,`;
+    if (found === undefined) return `pgbackrest verify says nothing of ${label}${report.problems.map((problem) => `: ${problem}`).join('')}`;
+    if (!found.valid) {
+      const files = report.badFiles.filter((file) => file.startsWith(`${label}/`));
+      return `${whose} is damaged (${found.words})${files.length === 0 ? '' : `: ${files.slice(0, 3).join(', ')}`}`;
+    }
+  }
+  const { wal } = backup;
+  const badWal = report.badFiles
+    .filter((file) => file.startsWith(`${backup.database.archiveId}/`))
+    .map((file) => file.slice(file.lastIndexOf('/') + 1, file.lastIndexOf('/') + 25))
+    .filter((segment) => wal !== null && segment >= wal.start && segment <= wal.stop);
+  return badWal.length === 0 ? undefined : `WAL that it needs is damaged: ${badWal.join(', ')}`;
+}
+
+/** One run serves all backups of an operation, but for one that was made after it. */
+async function readReport(context: EngineContext, backup: StanzaBackup): Promise<VerifyReport> {
+  const first = await runVerify(context, 'verify');
+  return first.backups.has(backup.label) ? first : runVerify(context, `verify ${backup.label}`);
+}
+
+async function runVerify(context: EngineContext, step: string): Promise<VerifyReport> {
+  const job = await runJob(context, { step, command: 'verify', options: ['--repo=1', '--output=text', '--verbose'] });
+  return parseVerifyReport(await readFile(job.stdout, 'utf8'));
+}
+
+function bad(detail: string): VerifyVerdict {
+  return { ok: false, detail };
+}

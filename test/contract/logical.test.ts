@@ -1,0 +1,62 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import pg from 'pg';
+import { logicalEngine } from '../../src/engines/logical/logical-engine.js';
+import { failOnLeakedProcesses } from '../helpers/leaks.js';
+import { runQuery, startScratchCluster } from '../helpers/postgres.js';
+import { contentOf, HOSTILE_DATABASE, makeGround, seedCluster } from './engine-fixture.js';
+import { engineContract } from './engine-suite.js';
+import type { EngineFixture } from './engine-suite.js';
+
+failOnLeakedProcesses();
+
+engineContract({ name: 'logical', makeFixture });
+
+async function makeFixture(): Promise<EngineFixture> {
+  const source = await startScratchCluster();
+  const ground = await makeGround(source, 'logical', { restoreJobs: 1 });
+  await seedCluster(source);
+  const directory = join(ground.repositoryPath, 'mairie', 'nightly');
+  return {
+    engine: logicalEngine,
+    stateDir: ground.stateDir,
+    context: ground.context,
+    sourceContent: () => contentOf(source),
+    changeSource: async () => {
+      await runQuery(source, HOSTILE_DATABASE, 'DELETE FROM metier.demandes_rdv WHERE id % 2 = 0');
+    },
+    directory,
+    dataFile: async ({ label }) => {
+      const names = await readdir(directory);
+      return join(directory, names.find((name) => name === `${label}.dump`) ?? 'no dump');
+    },
+    /** A table locked by somebody else holds up pg_dump. */
+    holdTool: async () => {
+      const { host, port, user } = source;
+      const client = new pg.Client({ host, port, user, database: 'mairie' });
+      await client.connect();
+      await client.query('BEGIN; LOCK TABLE metier.demandes_rdv IN ACCESS EXCLUSIVE MODE');
+      let released: Promise<void> | undefined;
+      return () => (released ??= client.end());
+    },
+    /** Onto a new instance that knows nothing of the old one's roles. */
+    restoreAndHash: async (context, backups) => {
+      const target = await startScratchCluster();
+      const connection = { ...context.cluster.connection, port: target.port };
+      const onTarget = { ...context, cluster: { ...context.cluster, connection, dataDir: target.dataDir } };
+      const outline = await logicalEngine.outlineRecovery(onTarget, {
+        ...{ target: { kind: 'latest' }, candidates: backups, oldDataDir: null },
+        databases: context.cluster.databases,
+      });
+      for (const backup of outline.backups) {
+        await logicalEngine.logical?.restoreGlobals(onTarget, backup, connection);
+        await logicalEngine.logical?.restoreDatabase(onTarget, { backup, intoDatabase: restoredName(backup.database), connection });
+      }
+      const content = await contentOf(target, restoredName);
+      await target.remove();
+      return content;
+    },
+  };
+}
+
+const restoredName = (database: string | undefined): string => `${database?.slice(0, 40)} restored`;

@@ -1,0 +1,53 @@
+import { readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { pgbackrestEngine } from '../../src/engines/pgbackrest/pgbackrest-engine.js';
+import { failOnLeakedProcesses } from '../helpers/leaks.js';
+import { recoverBeside, STANZA, startBackrestCluster } from '../helpers/pgbackrest.js';
+import { runQuery } from '../helpers/postgres.js';
+import { contentOf, HOSTILE_DATABASE, makeGround, seedCluster } from './engine-fixture.js';
+import { engineContract } from './engine-suite.js';
+import type { EngineFixture } from './engine-suite.js';
+
+failOnLeakedProcesses();
+
+engineContract({ name: 'pgbackrest', makeFixture });
+
+async function makeFixture(): Promise<EngineFixture> {
+  const source = await startBackrestCluster();
+  const { cluster, repository, holdFile } = source;
+  const ground = await makeGround(cluster, 'pgbackrest', source.options);
+  await seedCluster(cluster);
+  return {
+    engine: pgbackrestEngine,
+    stateDir: ground.stateDir,
+    context: ground.context,
+    sourceContent: () => contentOf(cluster),
+    changeSource: async () => {
+      await runQuery(cluster, HOSTILE_DATABASE, 'DELETE FROM metier.demandes_rdv WHERE id % 2 = 0');
+    },
+    directory: repository,
+    dataFile: ({ label }) => biggestFile(join(repository, 'backup', STANZA, label, 'pg_data', 'base')),
+    /** Nothing is archived while the backup runs, and it waits for that. */
+    holdTool: async () => {
+      await writeFile(holdFile, '');
+      return () => rm(holdFile, { force: true });
+    },
+    restoreAndHash: async (context, backups) => {
+      const outline = await pgbackrestEngine.outlineRecovery(context, {
+        ...{ target: { kind: 'end-of-backup' }, candidates: backups, oldDataDir: null },
+        databases: context.cluster.databases,
+      });
+      const recovered = await recoverBeside(context, outline);
+      const content = await contentOf(recovered);
+      await recovered.remove();
+      return content;
+    },
+  };
+}
+
+async function biggestFile(directory: string): Promise<string> {
+  const entries = await readdir(directory, { recursive: true, withFileTypes: true });
+  const files = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+  const sizes = await Promise.all(files.map(async (path) => ({ path, size: (await stat(path)).size })));
+  return sizes.reduce((biggest, file) => (file.size > biggest.size ? file : biggest)).path;
+}

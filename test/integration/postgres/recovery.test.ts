@@ -1,0 +1,229 @@
+import { beforeAll, describe, expect, it } from '@jest/globals';
+import { existsSync } from 'node:fs';
+import { readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { compareLsn } from '../../../src/domain/wal.js';
+import { withClient } from '../../../src/postgres/connect.js';
+import { inspectDataDir } from '../../../src/postgres/data-dir.js';
+import { configureRecovery, promote, rearmArchiving, recoveryProgress, resetRecoverySettings, retargetRecovery, waitForEndOfWal, waitForPause } from '../../../src/postgres/recovery.js';
+import { inspectSalvage, salvageWal } from '../../../src/postgres/salvage.js';
+import type { Salvage } from '../../../src/postgres/salvage.js';
+import { startScratchServer } from '../../../src/postgres/scratch-cluster.js';
+import { serverFacts } from '../../../src/postgres/server-facts.js';
+import { onCleanup } from '../../helpers/cleanup.js';
+import { RecoveryLab } from '../../helpers/recovery-lab.js';
+
+/** A cluster that was killed while it committed, its tables gone, its pg_wal readable; and what its client knows. */
+let lab: RecoveryLab;
+let salvage: Salvage;
+let archivedUpTo: string;
+let salvageDir: string;
+/** Taken between two commits: time, LSN and restore point. */
+let middle: { time: string; lsn: string; rows: number };
+let named: { rows: number };
+let systemIdentifier: string;
+
+beforeAll(async () => {
+  lab = await RecoveryLab.create();
+  salvageDir = join(lab.root, 'salvage');
+  systemIdentifier = (await withClient(lab.connection(), 'postgres', serverFacts)).systemIdentifier;
+  await lab.commitRows(200);
+  const { rows } = await lab.query(`SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS time, pg_current_wal_lsn()::text AS lsn`);
+  middle = { time: String(rows[0]?.['time']), lsn: String(rows[0]?.['lsn']), rows: 200 };
+  await lab.commitRows(100);
+  await lab.query("SELECT pg_create_restore_point('avant l''incident')");
+  named = { rows: 300 };
+  await lab.archiveSegment();
+  await lab.commitRows(100);
+  archivedUpTo = await lab.archiveSegment();
+  // From here on nothing is archived: a whole segment and a begun one.
+  await lab.cluster.configure({ archive_command: 'false' });
+  await lab.query('SELECT pg_reload_conf()');
+  await lab.commitRows(100);
+  await lab.query('SELECT pg_switch_wal()');
+  await lab.commitRows(50);
+  const committing = lab.commitRows(1_000_000);
+  while (lab.commits.length < 700) await new Promise((resolve) => setTimeout(resolve, 5));
+  await lab.cluster.kill();
+  await committing;
+  for (const gone of ['base', 'global']) await rm(join(lab.cluster.dataDir, gone), { recursive: true });
+}, 120_000);
+
+describe('an instance lost in mid commits', () => {
+  it('is seen as damaged with readable WAL, and its WAL is copied up to the last record (salvage)', async () => {
+    const { dataDir } = lab.cluster;
+    expect(await inspectDataDir(lab.pgBin, dataDir, lab.user)).toMatchObject({ state: 'damaged', walReadable: true });
+    const before = await readdir(join(dataDir, 'pg_wal'));
+    const request = { oldDataDir: dataDir, archivedUpTo, systemIdentifier, pgBin: lab.pgBin, user: lab.user };
+    const planned = await inspectSalvage(request);
+    expect(existsSync(salvageDir)).toBe(false);
+    salvage = await salvageWal({ ...request, toDir: salvageDir });
+    expect(salvage).toEqual(planned);
+    expect(salvage.segments.length).toBeGreaterThanOrEqual(2);
+    expect(salvage.segments.every((name) => name > archivedUpTo)).toBe(true);
+    expect(salvage.missing).toEqual([]);
+    // Repeated, it copies nothing again.
+    const first = await stat(join(salvageDir, salvage.segments[0] as string));
+    await salvageWal({ ...request, toDir: salvageDir });
+    expect((await stat(join(salvageDir, salvage.segments[0] as string))).mtimeMs).toBe(first.mtimeMs);
+    expect(first.mode & 0o777).toBe(0o600);
+    expect(await readdir(join(dataDir, 'pg_wal'))).toEqual(before);
+  });
+
+  it('ends where its client says: no acknowledged commit is beyond the WAL, and none after it was ever sent', () => {
+    const last = lab.commits.find(({ xid }) => xid === salvage.lastCommitXid);
+    const acknowledged = lab.commits.filter((commit) => commit.acknowledged).at(-1);
+    expect(last?.n).toBeGreaterThanOrEqual(acknowledged?.n ?? Infinity);
+    expect(salvage.lastCommitAt).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z$/);
+  });
+
+  it('F17: WAL of another cluster is refused', async () => {
+    const request = { oldDataDir: lab.cluster.dataDir, archivedUpTo, systemIdentifier: '1', pgBin: lab.pgBin, user: lab.user };
+    await expect(inspectSalvage(request)).rejects.toMatchObject({ code: 'identity-mismatch' });
+  });
+
+  it('a hole between archive and old pg_wal is named (F23)', async () => {
+    const earlier = archivedUpTo.replace(/.$/, '1');
+    const name = (n: number): string => join(lab.cluster.dataDir, 'pg_wal', archivedUpTo.replace(/.$/, String(n)));
+    const last = Number(archivedUpTo.slice(-1));
+    for (let n = 2; n <= last; n++) if (existsSync(name(n))) await rm(name(n));
+    const request = { oldDataDir: lab.cluster.dataDir, archivedUpTo: earlier, systemIdentifier, pgBin: lab.pgBin, user: lab.user };
+    expect((await inspectSalvage(request)).missing).toEqual(Array.from({ length: last - 1 }, (_, i) => archivedUpTo.replace(/.$/, String(i + 2))));
+  });
+});
+
+describe('recovery to latest', () => {
+  it('replays archive and salvage to the last record, is promoted without losing a row, and archives again only when re-armed', async () => {
+    const { dataDir, port, connection, service } = await lab.restore('latest');
+    const request = { dataDir, user: lab.user, target: { kind: 'latest' }, restoreCommand: lab.restoreCommand, salvageDir, timeline: 'latest', port } as const;
+    await configureRecovery(request);
+    const once = await readFile(join(dataDir, 'postgresql.auto.conf'), 'utf8');
+    await configureRecovery(request);
+    expect(await readFile(join(dataDir, 'postgresql.auto.conf'), 'utf8')).toBe(once);
+    expect(existsSync(join(dataDir, 'recovery.signal'))).toBe(false);
+    await service.start();
+    await service.start();
+    const seen: string[] = [];
+    const reached = await waitForEndOfWal(connection, salvage.endLsn, { service, report: ({ replayLsn }) => seen.push(replayLsn ?? '') });
+    expect(reached.replayLsn).toBe(salvage.endLsn);
+    expect(reached.lastReplayedCommitAt).toBe(salvage.lastCommitAt);
+    expect(seen.length).toBeGreaterThan(0);
+    await expect(configureRecovery(request)).rejects.toMatchObject({ code: 'conflict' });
+
+    expect(await promote(connection)).toEqual({ timeline: 2, promotedNow: true });
+    expect(await promote(connection)).toEqual({ timeline: 2, promotedNow: false });
+    const { rows } = await lab.query('SELECT count(*)::int AS rows, max(n) AS last FROM events', port);
+    const last = lab.commits.find(({ xid }) => xid === salvage.lastCommitXid)?.n;
+    expect(rows[0]).toEqual({ rows: last, last });
+
+    await resetRecoverySettings(dataDir, lab.user);
+    await service.reload();
+    const auto = await readFile(join(dataDir, 'postgresql.auto.conf'), 'utf8');
+    expect(auto).not.toMatch(/restore_command|recovery_target|max_connections/);
+    const facts = await withClient(connection, 'postgres', serverFacts);
+    expect(facts).toMatchObject({ archiveMode: 'on', archiveCommand: '', inRecovery: false, systemIdentifier });
+    const archived = await readdir(lab.archive);
+    const segment = await rearmArchiving(connection, `cp %p '${lab.archive}/%f'`);
+    expect(segment.slice(0, 8)).toBe('00000002');
+    expect(archived).not.toContain(segment);
+    expect(await readdir(lab.archive)).toEqual(expect.arrayContaining([segment, '00000002.history']));
+    await expect(rearmArchiving(connection, 'false', { timeoutSeconds: 1 })).rejects.toMatchObject({ code: 'wal-not-archived' });
+    await service.stop('fast');
+    expect(await service.status()).toBe('stopped');
+    // Later recoveries of this file go along the first timeline only.
+    for (const name of await readdir(lab.archive)) if (name.startsWith('00000002')) await rm(join(lab.archive, name));
+  });
+
+  it('F23: a segment missing in the middle is an error and no short recovery', async () => {
+    const { dataDir, port, connection, service } = await lab.restore('gap');
+    const hidden = join(salvageDir, salvage.segments[0] as string);
+    await rename(hidden, `${hidden}.hidden`);
+    try {
+      await configureRecovery({ dataDir, user: lab.user, target: { kind: 'latest' }, restoreCommand: lab.restoreCommand, salvageDir, timeline: 'latest', port });
+      await service.start();
+      const waiting = waitForEndOfWal(connection, salvage.endLsn, { service, pollMs: 200 });
+      await expect(waiting).rejects.toMatchObject({ code: 'target-not-reached', message: expect.stringContaining(salvage.endLsn ?? '') });
+      expect((await recoveryProgress(connection)).inRecovery).toBe(true);
+      const settled = await waitForEndOfWal(connection, null, { service, pollMs: 200 });
+      expect(compareLsn(settled.replayLsn ?? '0/0', salvage.endLsn ?? '0/0')).toBeLessThan(0);
+    } finally {
+      await rename(`${hidden}.hidden`, hidden);
+    }
+    await service.stop('immediate');
+  });
+});
+
+describe('recovery to a target (K2)', () => {
+  it('pauses at a time, is retargeted forward to a name, refuses to go back, and is promoted', async () => {
+    const { dataDir, port, connection, service } = await lab.restore('target');
+    const base = { dataDir, user: lab.user, restoreCommand: lab.restoreCommand, salvageDir: null, timeline: 'latest', port } as const;
+    await configureRecovery({ ...base, target: { kind: 'time', time: middle.time } });
+    await service.start();
+    const paused = await waitForPause(connection, { service });
+    expect(paused).toMatchObject({ inRecovery: true, paused: true });
+    expect((paused.lastReplayedCommitAt ?? '~') <= middle.time).toBe(true);
+    expect((await lab.query('SELECT count(*)::int AS rows FROM events', port)).rows[0]).toEqual({ rows: middle.rows });
+
+    const forward = { ...base, target: { kind: 'name', name: "avant l'incident" } } as const;
+    await retargetRecovery(forward, service, connection);
+    await waitForPause(connection, { service });
+    expect((await lab.query('SELECT count(*)::int AS rows FROM events', port)).rows[0]).toEqual({ rows: named.rows });
+    // A second call finds it done.
+    await retargetRecovery(forward, service, connection);
+    await expect(retargetRecovery({ ...base, target: { kind: 'lsn', lsn: middle.lsn } }, service, connection)).rejects.toMatchObject({ code: 'target-before-backup' });
+    await expect(retargetRecovery({ ...base, target: { kind: 'time', time: middle.time } }, service, connection)).rejects.toMatchObject({ code: 'target-before-backup' });
+    expect(await service.status()).toBe('running');
+
+    expect((await promote(connection)).timeline).toBe(2);
+    await expect(retargetRecovery({ ...base, target: { kind: 'latest' } }, service, connection)).rejects.toMatchObject({ code: 'conflict' });
+    await service.stop('fast');
+  });
+
+  it('pauses at an LSN and at an xid with exactly their rows', async () => {
+    const { dataDir, port, connection, service } = await lab.restore('lsn');
+    const base = { dataDir, user: lab.user, restoreCommand: lab.restoreCommand, salvageDir: null, timeline: 'latest', port } as const;
+    await configureRecovery({ ...base, target: { kind: 'lsn', lsn: middle.lsn } });
+    await service.start();
+    await waitForPause(connection, { service });
+    expect((await lab.query('SELECT count(*)::int AS rows FROM events', port)).rows[0]).toEqual({ rows: middle.rows });
+    const { xid } = lab.commits[249] as { xid: string };
+    await retargetRecovery({ ...base, target: { kind: 'xid', xid } }, service, connection);
+    await waitForPause(connection, { service });
+    expect((await lab.query('SELECT count(*)::int AS rows FROM events', port)).rows[0]).toEqual({ rows: 250 });
+    await service.stop('immediate');
+  });
+
+  it('F25: a target after the last WAL ends the server with an error that says how far it came', async () => {
+    const { dataDir, port, connection, service } = await lab.restore('after');
+    await configureRecovery({ dataDir, user: lab.user, target: { kind: 'time', time: '2099-01-01T00:00:00Z' }, restoreCommand: lab.restoreCommand, salvageDir: null, timeline: 'latest', port });
+    const failed = await service
+      .start()
+      .then(() => waitForPause(connection, { service }))
+      .catch((error: unknown) => error);
+    expect(failed).toMatchObject({ code: 'target-not-reached', message: expect.stringMatching(/last commit that could be replayed was at \d{4}-/) });
+    expect(await service.status()).toBe('stopped');
+  });
+});
+
+describe('a copy for checks', () => {
+  it('F28: archives nothing, listens nowhere, subscribes to nothing, and is reached by its private socket only', async () => {
+    const { dataDir } = await lab.restore('clone');
+    const before = await readdir(lab.archive);
+    await configureRecovery({ dataDir, user: lab.user, target: { kind: 'latest' }, restoreCommand: lab.restoreCommand, salvageDir: null, timeline: 'latest', clone: true });
+    const scratch = await startScratchServer({ dataDir, pgBin: lab.pgBin, user: lab.user });
+    onCleanup(() => scratch.remove());
+    await waitForEndOfWal(scratch.connection, null, { service: scratch.service, pollMs: 200 });
+    await promote(scratch.connection);
+    const settings = await withClient(scratch.connection, 'postgres', async (client) => {
+      await client.query('CREATE TABLE written (i int); SELECT pg_switch_wal()');
+      const names = ['archive_mode', 'archive_command', 'listen_addresses', 'max_logical_replication_workers', 'cron.launch_active_jobs', 'unix_socket_permissions'];
+      const { rows } = await client.query<{ values: string[] }>('SELECT array_agg(current_setting(name) ORDER BY i) AS values FROM unnest($1::text[]) WITH ORDINALITY AS n(name, i)', [names]);
+      return rows[0]?.values;
+    });
+    expect(settings).toEqual(['off', '(disabled)', '', '0', 'off', '0700']);
+    expect((await stat(scratch.connection.host)).mode & 0o777).toBe(0o700);
+    await scratch.remove();
+    expect(await readdir(lab.archive)).toEqual(before);
+    expect(existsSync(scratch.connection.host)).toBe(false);
+  });
+});

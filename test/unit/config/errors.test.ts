@@ -1,0 +1,183 @@
+import { describe, expect, it, test } from '@jest/globals';
+import { complaint, parsed, valid, with_ } from './given.js';
+
+const policy = (lines: string) => with_('engine: logical', lines.replaceAll('\n', '\n        '));
+const cluster = (line: string, text = valid) => with_('data_dir: /data', `data_dir: /data\n    ${line}`, text);
+
+describe('F38: a wrong config names file, line and column', () => {
+  test.each<[string, string, string[]]>([
+    ['unknown key', policy('engine: logical\nretnetion: { days: 3 }'), ['reprise.yml:10:9: unknown key "retnetion"', 'HINT did you mean "retention"?']],
+    ['unknown key, nothing near', 'banana: 1\n' + valid, ['reprise.yml:1:1: unknown key "banana"', 'HINT known keys: version, language, temporal, hosts, repositories, clusters, contacts']],
+    ['unknown option of an engine', policy('engine: pgbackrest\noptions: { stanza: a, config: b, typ: full }'), ['reprise.yml:10:42: unknown key "typ"', 'HINT did you mean "type"?']],
+    ['unknown engine', policy('engine: pgbackrst'), ['reprise.yml:9:17: unknown engine "pgbackrst"', 'HINT did you mean "pgbackrest"?']],
+    ['engine of a later version', policy('engine: walg'), ['reprise.yml:9:17: unknown engine "walg"', 'HINT known engines: logical, pgbackrest']],
+    ['storage of a later version', with_('clusters:', 'repositories: { offsite: { type: s3, bucket: x } }\nclusters:'), ['reprise.yml:2:34: unknown type "s3"', 'HINT known types: directory']],
+    ['missing engine', policy('enabled: true'), ['reprise.yml:8:7: missing key "engine"']],
+    ['missing key', with_('connection: { user: reprise }', 'connection: {}'), ['reprise.yml:4:5: missing key "user"']],
+    ['missing key below a missing key', policy('engine: pgbackrest\noptions: { config: a }'), ['reprise.yml:10:9: missing key "stanza"']],
+    ['wrong type', policy('engine: logical\nenabled: yes'), ['reprise.yml:10:18: expected true or false, found text']],
+    ['text where a list belongs', with_('[mairie]', 'mairie'), ['reprise.yml:6:16: expected a list, found text']],
+    ['a number where text belongs', with_('[mairie]', '[2026]'), ['reprise.yml:6:17: expected text, found a number', 'HINT put it in quotes']],
+    ['nothing where a mapping belongs', with_('{ user: reprise }', ''), ['reprise.yml:4:17: expected a mapping, found nothing']],
+    ['unknown value', with_('version: 1', 'version: 1\nlanguage: frr'), ['reprise.yml:2:11: "frr" is not known here', 'HINT did you mean "fr"?']],
+    ['retention 0', policy('engine: logical\nretention: { days: 0 }'), ['reprise.yml:10:28: days must be at least 1']],
+    ['negative retention', policy('engine: logical\nretention: { count: -3 }'), ['reprise.yml:10:29: count must be at least 1']],
+    ['half a backup', policy('engine: logical\nretention: { min_proven: 1.5 }'), ['reprise.yml:10:34: expected a whole number']],
+    ['a duration without a unit', policy('engine: logical\nschedule: { cron: "1 1 * * *", catch_up: 6 }'), ['reprise.yml:10:50: expected a duration such as 90s, 5m, 4h or 7d']],
+    ['unknown repository', policy('engine: logical\nrepository: locl'), ['reprise.yml:10:21: unknown repository "locl"', 'HINT did you mean "local"?']],
+    ['unknown host', cluster('host: db2'), ['reprise.yml:6:11: unknown host "db2"', 'HINT known hosts: local']],
+    ['unknown contact', cluster('approvals: { recover: { from: [dba] } }'), ['reprise.yml:6:36: unknown contact "dba"', 'HINT there are no contacts']],
+    ['unknown hook', cluster('hooks: { stop: { argv: [x], undo: strat }, start: { argv: [y] } }'), ['reprise.yml:6:39: unknown hook "strat"', 'HINT did you mean "start"?']],
+    ['a shell line', cluster('hooks: { stop: { argv: "rm -rf /" } }'), ['reprise.yml:6:28: expected a list, found text', 'HINT write [program, argument, ...]: no shell reads it']],
+    ['several hosts and none named', with_('clusters:', 'hosts: { a: {}, b: {} }\nrepositories: { r: { type: directory, path: x, host: a } }\nclusters:'), ['reprise.yml:5:3: missing key "host"', 'HINT name one of: a, b']],
+    ['duplicate key', valid + 'version: 1\n', ['reprise.yml:10:1: the key version stands here twice', 'HINT keep one of them']],
+    ['unknown tag', with_('version: 1', 'version: 1\nx: !!js/function "y"'), ['reprise.yml:2:4: not valid YAML: unresolved tag: tag:yaml.org,2002:js/function']],
+    ['prototype', valid + '__proto__: { a: 1 }\n', ['reprise.yml:10:1: the key "__proto__" may not be used']],
+    ['an empty file', '', ['reprise.yml:1:1: expected a mapping, found nothing']],
+    ['another version', with_('version: 1', 'version: 2'), ['reprise.yml:1:10: expected version: 1']],
+    ['a step without its hook', cluster('recovery: { steps: [stop-applications, restore] }'), ['reprise.yml:6:25: step stop-applications needs a hook of that name', 'HINT add hooks: { stop-applications: { argv: [...] } }']],
+    ['steps out of order', cluster('recovery: { steps: [run-checks, restore] }'), ['reprise.yml:6:17: the steps are not in the runbook\'s order, or one stands twice', 'HINT write: [restore, run-checks]']],
+    ['steps that restore nothing', cluster('recovery: { steps: [run-checks] }'), ['reprise.yml:6:17: the steps lack restore', 'HINT the whole order is: stop-applications, safety-backup, restore, run-checks, start-applications']],
+    ['more approvers than there are', cluster('approvals: { recover: { approvers: 2, from: [dba] } }', valid + 'contacts: { dba: {} }\n'), ['reprise.yml:6:40: 2 approvers are asked for, and from: names 1', 'HINT no plan could ever be approved: name more, or ask for fewer']],
+    ['a check without a rule', cluster('checks: { a: { type: sql, database: x, query: y } }'), ['reprise.yml:6:15: the check compares with nothing', 'HINT add compare: recorded, min:, max: or equals:']],
+    ['a physical engine without a directory', with_('    data_dir: /data\n', '', policy('engine: pgbackrest\noptions: { stanza: a, config: b }')), ['reprise.yml:7:7: engine pgbackrest backs up a data directory, and the cluster names none', 'HINT add data_dir: to the cluster']],
+    ['a logical engine without databases', with_('    databases: [mairie]\n', ''), ['reprise.yml:7:7: engine logical backs up databases, and the cluster names none', 'HINT add databases: [NAME] to the cluster']],
+    ['a database twice', with_('[mairie]', '[mairie, mairie]'), ['reprise.yml:6:25: database "mairie" stands here twice', 'HINT keep one of them']],
+    ['a path with ~', with_('/data', '~/data'), ['reprise.yml:5:15: expected a path: whole, or relative to this file, without "~" and control characters']],
+  ])('%s', (_, text, expected) => {
+    expect(complaint(text)).toEqual(expected);
+  });
+
+  it('tells all problems at once, in the order of the file', () => {
+    const text = with_('version: 1', 'version: 1\nlanguage: frr', policy('engine: logical\nretnetion: 1\nrepository: lcal\nretention: { days: 0 }'));
+    expect(complaint(text)).toEqual([
+      'reprise.yml:2:11: "frr" is not known here (did you mean "fr"?)',
+      'reprise.yml:11:9: unknown key "retnetion" (did you mean "retention"?)',
+      'reprise.yml:12:21: unknown repository "lcal" (did you mean "local"?)',
+      'reprise.yml:13:28: days must be at least 1',
+      'HINT correct these 4 places, then: reprise config check',
+    ]);
+  });
+
+  it('what an alias repeats is shown where its text stands', () => {
+    const text = policy('engine: logical\nretention: &r { days: 3 }\nschedule: *r');
+    expect(complaint(text)[0]).toBe('reprise.yml:10:25: unknown key "days" (known keys: cron, calendar, catch_up)');
+  });
+
+  it('YAML that cannot be read shows its place and none of its text', () => {
+    const lines = complaint(with_('user: reprise }', 'user: reprise, passfile: "hunter2'));
+    expect(lines[0]).toMatch(/^reprise\.yml:\d+:\d+: not valid YAML: /);
+    expect(lines.join()).not.toContain('hunter2');
+  });
+});
+
+describe('F38: two of a kind in one place', () => {
+  const two = (repositories: string) => with_('clusters:', `repositories:\n${repositories}clusters:`, policy('engine: logical\nrepository: a'));
+  const physical = (more: string) => policy(`engine: pgbackrest\noptions: { stanza: s, config: /c }\n${more}`);
+
+  it('two repositories on one directory, however it is spelled', () => {
+    expect(complaint(two('  a: { type: directory, path: /srv/backups }\n  b: { type: directory, path: ../../srv/x/../backups/ }\n'))).toEqual([
+      'reprise.yml:4:3: repository a and repository b lie in one directory: /srv/backups',
+      'HINT give each a place of its own',
+    ]);
+  });
+
+  it('a repository within another: a cluster\'s folder of one could be the other', () => {
+    expect(complaint(two('  a: { type: directory, path: /srv }\n  b: { type: directory, path: /srv/mairie }\n'))[0]).toBe(
+      'reprise.yml:4:3: repository a and repository b lie in one directory: /srv/mairie',
+    );
+    expect(complaint(two('  a: { type: directory, path: /srv }\n  b: { type: directory, path: /srv/..x }\n'))[0]).toContain('lie in one directory: /srv/..x');
+    expect(() => parsed(two('  a: { type: directory, path: /srv }\n  b: { type: directory, path: /srv2 }\n  c: { type: directory, path: /..srv }\n'))).not.toThrow();
+  });
+
+  it('a repository in the data directory, which a recovery puts aside', () => {
+    expect(complaint(two('  a: { type: directory, path: /data/backups }\n'))[0]).toBe(
+      'reprise.yml:3:3: repository a and the data directory of mairie lie in one another',
+    );
+  });
+
+  it('two policies with one stanza, and two that want the archive_command', () => {
+    const text = with_('      dump:', '      spare: { engine: pgbackrest, enabled: false, options: { stanza: s, config: /c } }\n      dump:', physical('enabled: true'));
+    expect(complaint(text)).toEqual([
+      'reprise.yml:9:7: policy mairie/spare and policy mairie/dump share one place: stanza s of /c',
+      'HINT give each a place of its own',
+    ]);
+    const other = text.replace('stanza: s', 'stanza: t');
+    expect(() => parsed(other)).not.toThrow();
+    expect(complaint(other.replace('enabled: false', 'enabled: true'))).toEqual([
+      'reprise.yml:9:7: policies spare and dump both want the archive_command of this cluster',
+      'HINT keep one, or set enabled: false on the other',
+    ]);
+  });
+
+  it('two clusters that are one server, or one data directory', () => {
+    const other = (line: string) => valid.replace('clusters:\n', `clusters:\n  other: { ${line} }\n`);
+    expect(complaint(other('connection: { user: x }'))[0]).toBe('reprise.yml:4:3: cluster other and cluster mairie are one server: 127.0.0.1:5432');
+    expect(complaint(other('connection: { user: x, port: 5433 }, data_dir: /data'))[0]).toBe(
+      'reprise.yml:4:3: the data directory of other and the data directory of mairie lie in one directory: /data',
+    );
+  });
+
+  it('a recovery target on the live directory or the live port', () => {
+    const target = (text: string) => complaint(cluster(`recovery: { targets: { beside: ${text} } }`))[0];
+    expect(target('{ data_dir: /data, port: 5433 }')).toBe('reprise.yml:6:28: the data directory of mairie and target beside lie in one directory: /data');
+    expect(target('{ data_dir: /other, port: 5432 }')).toBe("reprise.yml:6:62: port 5432 is the cluster's own");
+  });
+
+  it('a policy in a folder of the catalogue', () => {
+    expect(complaint(valid.replace('dump:', 'records:'))[0]).toBe('reprise.yml:8:7: a policy may not be named records');
+  });
+});
+
+describe('F27: schedules mean what they say', () => {
+  const schedule = (text: string) => policy(`engine: logical\nschedule: ${text}`);
+
+  it('cron that restricts both days means "or", Temporal "and": refused', () => {
+    expect(complaint(schedule('{ cron: "0 2 1-7 1,4,7,10 0" }'))).toEqual([
+      'reprise.yml:10:27: day of month and day of week are both restricted: cron means "or", Temporal means "and"',
+      'HINT for "and" write calendar: { day_of_week: SUNDAY, day_of_month: "1-7", hour: 2 }; for "or" make two policies',
+    ]);
+  });
+
+  test.each(['1 1 * *', '0 1 1 * * *', '@daily', '1 1 L * *', '1 1 * * 5#2', '1 1 * * MOND', '61 1 * * *', '1 24 * * *', '0 0 30 2 *', 'x', '1,, 1 * * *'])('cron "%s" is refused', (cron) => {
+    expect(complaint(schedule(`{ cron: "${cron}" }`))[0]).toMatch(/^reprise\.yml:10:27: this cron line|^reprise\.yml:10:27: this is no cron/);
+  });
+
+  test.each(['30 1 * * *', '*/15 * * * *', '0 2 1,15 JAN-MAR *', '0 2 * * MON-FRI', '0 2 * * 7', '0 2 */2 * 1'])('cron "%s" is taken', (cron) => {
+    expect(parsed(schedule(`{ cron: "${cron}" }`)).clusters['mairie']?.policies['dump']?.schedule).toEqual({ cron, catchUpSeconds: 21_600 });
+  });
+
+  it('a calendar out of its ranges, both or none are refused', () => {
+    expect(complaint(schedule('{ calendar: { day_of_week: SUNDAY, day_of_month: "7-1", hour: 2 } }'))[0]).toBe(
+      'reprise.yml:10:68: expected a number from 1 to 31, a range such as "1-31", or a list of them',
+    );
+    expect(complaint(schedule('{}'))[0]).toBe('reprise.yml:10:9: a schedule needs one of cron and calendar');
+    expect(complaint(schedule('{ cron: "1 1 * * *", calendar: { hour: 1 } }'))[0]).toBe('reprise.yml:10:9: a schedule needs one of cron and calendar');
+  });
+});
+
+describe('what comes later is refused in plain words: nothing silently does nothing', () => {
+  test.each(['media', 'signers', 'raci', 'notifiers', 'notify'])('%s', (key) => {
+    expect(complaint(`${valid}${key}: { a: 1 }\n`)).toEqual([
+      `reprise.yml:10:1: "${key}" is not supported by this version`,
+      expect.stringMatching(/^HINT take it out: .* come with a later one$/),
+    ]);
+  });
+
+  test.each<[string, string, string]>([
+    ['drill', 'drill: { host: x }', 'reprise.yml:6:5: "drill" is not supported by this version'],
+    ['table-repair', 'approvals: { table-repair: { from: [x] } }', 'reprise.yml:6:18: "table-repair" is not supported by this version'],
+    ['signatures', 'approvals: { recover: { from: [dba], signatures: required } }', 'reprise.yml:6:54: signatures are not available yet: approvals are asserted in this version'],
+    ['aside-on', 'recovery: { old_data: { mode: aside-on } }', 'reprise.yml:6:35: old data mode "aside-on" is not available yet in this version'],
+    ['overwrite-delta', 'recovery: { old_data: { mode: overwrite-delta } }', 'reprise.yml:6:35: old data mode "overwrite-delta" is not available yet in this version'],
+    ['systemd', 'service: { kind: systemd, unit: x }', 'reprise.yml:6:22: service kind "systemd" is not available yet in this version'],
+  ])('%s', (_, line, expected) => {
+    expect(complaint(cluster(line, valid + 'contacts: { dba: {} }\n'))[0]).toBe(expected);
+  });
+
+  it('recovery onto another host', () => {
+    const hosts = 'hosts: { a: {}, b: {} }\nrepositories: { r: { type: directory, path: x, host: a } }\nclusters:';
+    const text = cluster('host: a\n    recovery: { targets: { t: { host: b, data_dir: /x, port: 5433 } } }', with_('clusters:', hosts));
+    expect(complaint(text)).toEqual(['reprise.yml:9:39: recovery onto another host is not available yet in this version', 'HINT use host: a']);
+  });
+});

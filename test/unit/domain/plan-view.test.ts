@@ -1,0 +1,68 @@
+import { describe, expect, it } from '@jest/globals';
+import { parseApproval } from '../../../src/domain/approval-shape.js';
+import type { Plan } from '../../../src/domain/plan.js';
+import { approvalJson, planDetails, planText, waitingSummary } from '../../../src/domain/plan-view.js';
+import { golden } from '../../helpers/golden.js';
+import { samplePlan } from '../records/samples.js';
+
+const hostile = 'a|b`c\n# <script>"\u202e😀';
+const plans: Record<string, Plan> = {
+  'in-place': samplePlan(),
+  restart: samplePlan({ method: 'restart', backups: [], replaces: [], steps: ['start', 'run-checks'], hooks: [], target: { kind: 'latest' } }),
+  beside: samplePlan({ into: 'beside', replaces: [], pause: true, port: 5434, target: { kind: 'time', time: '2026-11-21T01:00:00Z' } }),
+  hostile: samplePlan({
+    policy: hostile,
+    backups: [{ id: `mairie:logical:${hostile}`, label: hostile, type: 'full', finishedAt: '2026-11-20T02:19:48Z', hash: null, database: hostile }],
+    target: { kind: 'name', name: hostile },
+    replaces: [{ what: `database ${hostile}`, keptAs: `${hostile}_old` }],
+    hooks: [hostile],
+    requester: hostile,
+  }),
+};
+const warned = (plan: Plan): Plan => ({
+  ...plan,
+  observed: { ...plan.observed, warnings: ['collation version differs: reindex', hostile], predictedRpoSeconds: 42.5, reachableTo: null, walEnd: null, salvageableSegments: 0 },
+});
+plans['hostile'] = warned(plans['hostile'] as Plan);
+
+describe('view of a plan', () => {
+  it.each(Object.keys(plans))('D4: details and text of the plan %s', async (name) => {
+    const plan = plans[name] as Plan;
+    const text = `${planDetails(plan)}\n\n--- terminal ---\n${planText(plan)}\n\n--- timer ---\n${waitingSummary(plan)}\n`;
+    expect(text).toBe(await golden(new URL(`golden/plan-${name}.md`, import.meta.url), text));
+  });
+
+  it('D3: the JSON shown is an approval once a name and a reason are put in, and is not one before', () => {
+    const plan = samplePlan();
+    const json = approvalJson(plan);
+    expect(planDetails(plan)).toContain(json);
+    const filled = json.replace('<your name>', 'dba').replace('<why>', 'go');
+    expect(parseApproval(filled)).toEqual({ plan: plan.digest.slice(0, 12), by: 'dba', reason: 'go' });
+  });
+
+  it('F40: stays inside the limits of Temporal with thousands of databases, long names and many warnings', () => {
+    const [one] = samplePlan().binding.backups;
+    const long = '😀|`<\n'.repeat(300);
+    const many = Array.from({ length: 300 }, (_, index) => ({ ...(one as NonNullable<typeof one>), id: `${index}${long}` }));
+    const plan = warned(
+      samplePlan({
+        backups: many,
+        target: { kind: 'name', name: long },
+        replaces: many.map(({ id }) => ({ what: id, keptAs: id })),
+        hooks: many.map(({ id }) => id),
+        steps: many.map(({ id }) => id),
+        requester: long,
+      }),
+    );
+    const full: Plan = { ...plan, observed: { ...plan.observed, warnings: many.map(({ id }) => id) } };
+    const details = planDetails(full);
+    expect(Buffer.byteLength(details)).toBeLessThan(20_000);
+    expect(details).toContain(approvalJson(full));
+    expect(Buffer.byteLength(waitingSummary(full))).toBeLessThanOrEqual(120);
+    expect(waitingSummary(full)).toContain(full.digest.slice(0, 12));
+  });
+
+  it('the timer of an ordinary plan says what, which and until when in one line', () => {
+    expect(waitingSummary(samplePlan())).toBe(`approval: mairie, recovery to latest — plan ${samplePlan().digest.slice(0, 12)}, until 2026-11-21T06:15Z`);
+  });
+});

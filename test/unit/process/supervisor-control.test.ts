@@ -1,0 +1,260 @@
+import { readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from '@jest/globals';
+import { withHostLock } from '../../../src/process/file-lock.js';
+import { hostLockPath } from '../../../src/process/job-paths.js';
+import { readJobs } from '../../../src/process/supervisor.js';
+import { JobBench, lives, until } from '../../helpers/jobs.js';
+import { failOnLeakedProcesses } from '../../helpers/leaks.js';
+
+failOnLeakedProcesses();
+
+const cluster = { name: 'cluster mairie', mode: 'exclusive' } as const;
+
+describe('cancellation', () => {
+  it.each(['children', 'stubborn'])('ends the tool and its grandchildren (%s), then cleans up, then says so', async (mode) => {
+    const bench = await JobBench.create();
+    let livedAtCleanUp: boolean[] | undefined;
+    const pids = () => [...bench.starts(), ...bench.lines('children').map(Number)];
+    const cleanUp = async () => void (livedAtCleanUp = await Promise.all(pids().map(lives)));
+    const run = bench.run(bench.request({ mode, cleanUp }));
+    const cancelled = expect(run).rejects.toMatchObject({ code: 'job-cancelled', details: { key: 'op-1/dump', starts: 1 } });
+    await until(() => bench.starts().length === 1, 'the tool has begun');
+    bench.abort.abort();
+    await cancelled;
+    expect(livedAtCleanUp).toEqual([false, false, false]);
+    expect(await bench.json('exit.json')).toMatchObject({ code: mode === 'stubborn' ? 137 : 143 });
+  });
+
+  it('of an operation whose tool another, dead worker started: the same', async () => {
+    const bench = await JobBench.create();
+    const first = bench.worker(bench.request());
+    await until(() => bench.starts().length === 1, 'the tool has begun');
+    first.child.kill('SIGKILL');
+    await first.outcome;
+    bench.abort.abort();
+    await expect(bench.run(bench.request())).rejects.toMatchObject({ code: 'job-cancelled' });
+    expect(bench.cleanUps).toBe(1);
+    expect(await lives(bench.starts()[0] as number)).toBe(false);
+  });
+
+  it('before anything was started: nothing is, and there is nothing to clean', async () => {
+    const bench = await JobBench.create();
+    bench.abort.abort();
+    await expect(bench.run(bench.request())).rejects.toMatchObject({ code: 'job-cancelled' });
+    expect(bench.starts()).toEqual([]);
+    expect(bench.cleanUps).toBe(0);
+  });
+
+  it('of a job that had succeeded: its result, and its output stays', async () => {
+    const bench = await JobBench.create();
+    await bench.letGo();
+    await bench.run(bench.request());
+    bench.abort.abort();
+    expect(await bench.run(bench.request())).toMatchObject({ code: 0, starts: 1 });
+    expect(bench.cleanUps).toBe(0);
+  });
+
+  it('while cleaning up before a restart: nothing is started any more', async () => {
+    const bench = await JobBench.create();
+    await bench.letGo();
+    await expect(bench.run(bench.request({ exit: 1 }))).rejects.toMatchObject({ code: 'tool-failed' });
+    const cleanUp = async () => bench.abort.abort();
+    await expect(bench.run(bench.request({ cleanUp }))).rejects.toMatchObject({ code: 'job-cancelled' });
+    expect(bench.starts()).toHaveLength(1);
+  });
+
+  // It traps SIGTERM, and ends as if it had finished.
+  const polite = 'echo $$ >>"$1/starts"; trap "exit 0" TERM; while [ ! -e "$1/go" ]; do sleep 0.02; done';
+
+  it('F1: by a worker that dies in the middle of it: what ended with 0 does not count as a success later', async () => {
+    const bench = await JobBench.create();
+    const request = bench.request({ argv: ['sh', '-c', polite, 'tool', bench.dir] });
+    const worker = bench.worker(request, { crashAt: 'job:after-cancel' });
+    await until(() => worker.reports.some(({ job }) => job.state === 'running') && bench.starts().length === 1, 'it runs');
+    worker.child.kill('SIGUSR2');
+    expect(await worker.outcome).toEqual({ signal: 'SIGKILL' });
+    await until(async () => (await bench.json('exit.json').catch(() => ({ code: null })))['code'] === 0, 'it ended with 0');
+
+    await bench.letGo();
+    expect(await bench.run(request)).toMatchObject({ starts: 2, attached: false });
+    expect(bench.cleanUps).toBe(1);
+  });
+
+  it('a tool that still ends with 0 after its output was given up does not count as a success later', async () => {
+    const bench = await JobBench.create();
+    const argv = ['sh', '-c', polite, 'tool', bench.dir];
+    const run = bench.run(bench.request({ argv }));
+    const cancelled = expect(run).rejects.toMatchObject({ code: 'job-cancelled' });
+    await until(() => bench.starts().length === 1, 'the tool has begun');
+    bench.abort.abort();
+    await cancelled;
+    expect(await bench.json('exit.json')).toMatchObject({ code: 0 });
+
+    await bench.letGo();
+    const again = await bench.run(bench.request({ argv }), { signal: new AbortController().signal });
+    expect(again).toMatchObject({ starts: 2, attached: false });
+  });
+});
+
+describe('F1: a worker that shuts down', () => {
+  it('throws the reason, leaves the tool alone, and the next attempt attaches', async () => {
+    const bench = await JobBench.create();
+    const run = bench.run(bench.request(), { leaveOnAbort: () => true });
+    const left = expect(run).rejects.toThrow('shutdown');
+    await until(() => bench.starts().length === 1, 'the tool has begun');
+    bench.abort.abort(new Error('shutdown'));
+    await left;
+    expect(await lives(bench.starts()[0] as number)).toBe(true);
+    expect(bench.cleanUps).toBe(0);
+
+    await bench.letGo();
+    const next = await bench.run(bench.request(), { signal: new AbortController().signal });
+    expect(next).toMatchObject({ starts: 1, attached: true });
+  });
+
+  it('starts nothing when it is already shutting down', async () => {
+    const bench = await JobBench.create();
+    bench.abort.abort(new Error('shutdown'));
+    await expect(bench.run(bench.request(), { leaveOnAbort: () => true })).rejects.toThrow('shutdown');
+    expect(bench.starts()).toEqual([]);
+  });
+});
+
+describe('F9: a tool that hangs', () => {
+  it('is reported, then ended with its children, and the next attempt starts it again', async () => {
+    const bench = await JobBench.create();
+    const run = bench.run(bench.request({ mode: 'children', stallTimeoutMs: 3_000 }));
+    await expect(run).rejects.toMatchObject({ code: 'job-stalled', message: 'tool made no progress and was ended' });
+    const phases = bench.reports.map(({ progress }) => progress?.phase).filter(Boolean);
+    expect(phases).toContainEqual(expect.stringMatching(/^no progress for [12] s$/));
+    for (const pid of [...bench.starts(), ...bench.lines('children')]) expect(await lives(Number(pid))).toBe(false);
+
+    await bench.letGo();
+    expect(await bench.run(bench.request())).toMatchObject({ starts: 2 });
+    expect(bench.cleanUps).toBe(1);
+  });
+
+  it('one whose progress moves is left alone, however quiet', async () => {
+    const bench = await JobBench.create();
+    let done = 0;
+    const progress = async () => {
+      // More than the time after which it would be ended.
+      if (++done === 6) await bench.letGo();
+      return { phase: 'copying', done, unit: 'files' as const };
+    };
+    expect(await bench.run(bench.request({ progress, stallTimeoutMs: 2_000 }))).toMatchObject({ code: 0 });
+    expect(bench.reports).toContainEqual(expect.objectContaining({ progress: expect.objectContaining({ phase: 'copying' }) }));
+  });
+
+  it('a progress that cannot be read is no reason to fail', async () => {
+    const bench = await JobBench.create();
+    const progress = async () => {
+      await bench.letGo();
+      throw new Error('no such file yet');
+    };
+    expect(await bench.run(bench.request({ progress }))).toMatchObject({ code: 0 });
+  });
+});
+
+describe('F29: locks of the host', () => {
+  it('are held while the tool lives, also without worker and wrapper; the refusal names the holder', async () => {
+    const bench = await JobBench.create();
+    const worker = bench.worker(bench.request({ locks: [cluster] }));
+    await until(() => bench.starts().length === 1, 'the tool has begun');
+    worker.child.kill('SIGKILL');
+    await worker.outcome;
+    const { wrapper } = (await bench.json('pid.json')) as { wrapper: { pid: number } };
+    process.kill(wrapper.pid, 'SIGKILL');
+    await until(async () => !(await lives(wrapper.pid)), 'the wrapper is gone');
+
+    const other = bench.run(bench.request({ step: 'restore', locks: [cluster] }), { operationId: 'op-2' });
+    await expect(other).rejects.toMatchObject({
+      code: 'lock-held',
+      message: expect.stringMatching(/^the lock cluster mairie is held by tool \(job op-1\/dump, process \d+, since \d{4}-/),
+      details: { lock: 'cluster mairie', holder: 'op-1/dump', pid: bench.starts()[0] },
+    });
+    expect(await readJobs(bench.stateDir, 'op-2')).toEqual([]);
+  });
+
+  it('are free when the tool has ended, even where it left a daemon that inherited them', async () => {
+    const bench = await JobBench.create();
+    await bench.letGo();
+    await bench.run(bench.request({ mode: 'daemon', locks: [cluster] }));
+    await until(() => bench.lines('daemon').length === 1, 'the daemon runs');
+    const next = bench.run(bench.request({ step: 'next' }), { locks: [cluster] });
+    expect(await next).toMatchObject({ code: 0, starts: 1 });
+    expect(await lives(Number(bench.lines('daemon')[0]))).toBe(true);
+  });
+
+  it('shared ones stand side by side, an exclusive one waits for neither', async () => {
+    const bench = await JobBench.create();
+    const shared = { ...cluster, mode: 'shared' } as const;
+    const runs = ['a', 'b'].map((step) => bench.run(bench.request({ step }), { locks: [shared] }));
+    await until(() => bench.starts().length === 2, 'both run');
+    await expect(bench.run(bench.request({ step: 'c' }), { locks: [cluster] })).rejects.toMatchObject({ code: 'lock-held' });
+    await bench.letGo();
+    await Promise.all(runs);
+    // Asked for twice it is one lock, and not in its own way.
+    const both = bench.run(bench.request({ step: 'd', locks: [cluster] }), { locks: [shared] });
+    expect(await both).toMatchObject({ code: 0 });
+  });
+
+  it('work in the worker itself takes the same ones', async () => {
+    const bench = await JobBench.create();
+    const who = { key: 'op-9/swap', tool: 'rename' };
+    await withHostLock(
+      bench.stateDir,
+      cluster.name,
+      'exclusive',
+      async () => {
+        const run = bench.run(bench.request({ locks: [cluster] }));
+        await expect(run).rejects.toMatchObject({ code: 'lock-held', details: { holder: 'op-9/swap', pid: process.pid } });
+      },
+      who,
+    );
+    await bench.letGo();
+    expect(await bench.run(bench.request({ locks: [cluster] }))).toMatchObject({ starts: 1 });
+    expect((await stat(hostLockPath(bench.stateDir, cluster.name))).mode & 0o777).toBe(0o600);
+  });
+});
+
+describe('F35, F37: hostile step and operation names', () => {
+  it.each(['../../../escape', 'a\nb', `it's "quoted" $(touch pwned) ; rm -rf /`, '-rf', '', '.', 'é'.repeat(300)])('%j', async (name) => {
+    const bench = await JobBench.create();
+    await bench.letGo();
+    const hostile = { operationId: name, locks: [{ name, mode: 'exclusive' }] } as const;
+    const result = await bench.run(bench.request({ step: name, tool: `t'"\\n ${name}` }), hostile);
+    expect(result).toMatchObject({ code: 0, key: `${name}/${name}` });
+    expect(result.directory.startsWith(join(bench.stateDir, 'jobs'))).toBe(true);
+    expect(await readJobs(bench.stateDir, name)).toMatchObject([{ key: `${name}/${name}`, tool: `t'"\\n ${name}`, starts: 1 }]);
+    // Found again by the very same name.
+    expect(await bench.run(bench.request({ step: name }), hostile)).toMatchObject({ attached: true, starts: 1 });
+  });
+
+  it('an argv of quotes, newlines and dashes reaches the tool unchanged', async () => {
+    const bench = await JobBench.create();
+    const hostile = [`a'b"c`, 'new\nline', '-x', '', '$HOME `id` \\', '*'];
+    const { stdout } = await bench.run(bench.request({ argv: ['printf', '%s\\0', ...hostile] }));
+    expect((await readFile(stdout, 'utf8')).split('\0').slice(0, -1)).toEqual(hostile);
+  });
+});
+
+describe('reports', () => {
+  it('go on while an exit is judged and a failure cleaned up, and one that throws does not end the watch', async () => {
+    const bench = await JobBench.create();
+    let reports = 0;
+    const slow = async () => {
+      const before = reports;
+      await until(() => reports >= before + 2, 'two reports came meanwhile');
+    };
+    const report = () => {
+      reports++;
+      throw new Error('nobody listens');
+    };
+    await bench.letGo();
+    const judge = async () => slow().then(() => 'retry' as const);
+    await expect(bench.run(bench.request({ judge }), { report })).rejects.toMatchObject({ code: 'tool-failed' });
+    expect(await bench.run(bench.request({ cleanUp: slow }), { report })).toMatchObject({ starts: 2 });
+  });
+});

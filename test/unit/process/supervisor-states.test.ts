@@ -1,0 +1,222 @@
+import { readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { describe, expect, it } from '@jest/globals';
+import { execa } from 'execa';
+import { readJobs } from '../../../src/process/supervisor.js';
+import { JobBench, lives, until } from '../../helpers/jobs.js';
+import { failOnLeakedProcesses } from '../../helpers/leaks.js';
+
+failOnLeakedProcesses();
+
+describe('F3: a tool that fails', () => {
+  it('while watched: tool-failed with the redacted last line; the next attempt cleans up and starts it again', async () => {
+    const bench = await JobBench.create();
+    await bench.letGo();
+    await expect(bench.run(bench.request({ exit: 3 }))).rejects.toMatchObject({
+      code: 'tool-failed',
+      message: 'tool exited with 3: tool: error: cannot reach postgres://u:***@db/x',
+      details: { key: 'op-1/dump', code: 3, starts: 1 },
+    });
+    expect(bench.cleanUps).toBe(0);
+
+    expect(await bench.run(bench.request())).toMatchObject({ code: 0, starts: 2, attached: false });
+    expect(bench.cleanUps).toBe(1);
+    expect(bench.starts()).toHaveLength(2);
+  });
+
+  it('with onGone resume: started again without a clean-up', async () => {
+    const bench = await JobBench.create();
+    await bench.letGo();
+    await expect(bench.run(bench.request({ exit: 3 }))).rejects.toMatchObject({ code: 'tool-failed' });
+    expect(await bench.run(bench.request({ onGone: 'resume' }))).toMatchObject({ starts: 2 });
+    expect(bench.cleanUps).toBe(0);
+  });
+
+  it('more often than maxStarts: tool-rejected, and it is not started any more', async () => {
+    const bench = await JobBench.create();
+    await bench.letGo();
+    const request = bench.request({ exit: 4, maxStarts: 2 });
+    await expect(bench.run(request)).rejects.toMatchObject({ code: 'tool-failed' });
+    await expect(bench.run(request)).rejects.toMatchObject({ code: 'tool-failed' });
+    await expect(bench.run(request)).rejects.toMatchObject({
+      code: 'tool-rejected',
+      message: expect.stringContaining('tool was started 2 times and is not started again: tool exited with 4'),
+    });
+    expect(bench.starts()).toHaveLength(2);
+  });
+
+  it('judged fail: tool-rejected at once, and the same when found, without a start', async () => {
+    const bench = await JobBench.create();
+    await bench.letGo();
+    const request = bench.request({ exit: 5, judge: async ({ code }) => (code === 5 ? 'fail' : 'ok') });
+    for (const _attempt of [1, 2]) {
+      await expect(bench.run(request)).rejects.toMatchObject({ code: 'tool-rejected', details: { code: 5 } });
+    }
+    expect(bench.starts()).toHaveLength(1);
+    expect(await readJobs(bench.stateDir, 'op-1')).toMatchObject([{ state: 'failed', starts: 1, attempts: 2, pid: null }]);
+  });
+
+  it('exit 0 judged retry is a failure; exit 1 judged ok is none', async () => {
+    const bench = await JobBench.create();
+    await bench.letGo();
+    await expect(bench.run(bench.request({ judge: async () => 'retry' }))).rejects.toMatchObject({ code: 'tool-failed' });
+    expect(await bench.run(bench.request({ exit: 1, judge: async () => 'ok' }))).toMatchObject({ code: 1, starts: 2 });
+    expect(await readJobs(bench.stateDir, 'op-1')).toMatchObject([{ state: 'succeeded' }]);
+  });
+
+  it('SIGKILLed: recorded with its signal, then started anew', async () => {
+    const bench = await JobBench.create();
+    const run = bench.run(bench.request({ mode: 'children' }));
+    const failed = expect(run).rejects.toMatchObject({ code: 'tool-failed', details: { code: null, signal: 'SIGKILL' } });
+    await until(() => bench.starts().length === 1, 'the tool has begun');
+    process.kill(bench.starts()[0] as number, 'SIGKILL');
+    await failed;
+    // Its children are ended before anyone may start it again.
+    for (const child of bench.lines('children')) expect(await lives(Number(child))).toBe(false);
+
+    await bench.letGo();
+    expect(await bench.run(bench.request())).toMatchObject({ starts: 2 });
+  });
+
+  it('that is not on this host: tool-missing, nothing recorded', async () => {
+    const bench = await JobBench.create();
+    await expect(bench.run(bench.request({ argv: ['no-such-tool'] }))).rejects.toMatchObject({ code: 'tool-missing' });
+    await expect(bench.run(bench.request({ argv: ['./tool'] }))).rejects.toMatchObject({ code: 'tool-missing' });
+    expect(await readJobs(bench.stateDir, 'op-1')).toEqual([]);
+  });
+});
+
+describe('F2: gone without an exit record', () => {
+  /** A tool under way whose worker is dead. */
+  async function abandoned(mode = ''): Promise<{ bench: JobBench; tool: number; wrapper: number }> {
+    const bench = await JobBench.create();
+    const worker = bench.worker(bench.request({ mode }));
+    await until(() => bench.starts().length === 1, 'the tool has begun');
+    worker.child.kill('SIGKILL');
+    await worker.outcome;
+    const record = (await bench.json('pid.json')) as { pid: number; wrapper: { pid: number } };
+    return { bench, tool: record.pid, wrapper: record.wrapper.pid };
+  }
+
+  async function kill(...pids: number[]): Promise<void> {
+    for (const pid of pids) process.kill(pid, 'SIGKILL');
+    for (const pid of pids) await until(async () => !(await lives(pid)), `${pid} is gone`);
+  }
+
+  it.each([
+    ['restart', 1],
+    ['resume', 0],
+  ] as const)('tool and wrapper killed: %s', async (onGone, cleanUps) => {
+    const { bench, tool, wrapper } = await abandoned();
+    await kill(wrapper, tool);
+    expect(await readJobs(bench.stateDir, 'op-1')).toMatchObject([{ state: 'gone', starts: 1 }]);
+    await bench.letGo();
+    expect(await bench.run(bench.request({ onGone }))).toMatchObject({ starts: 2, attached: false });
+    expect(bench.cleanUps).toBe(cleanUps);
+    expect(bench.starts()).toHaveLength(2);
+  });
+
+  it('another boot id: a process of the same number and start time is not the tool', async () => {
+    const { bench, tool, wrapper } = await abandoned();
+    await kill(wrapper, tool);
+    // This very process stands in for whoever got the number after the reboot.
+    const own = (await readFile('/proc/self/stat', 'utf8')).replace(/^.*\) /, '').split(' ')[19];
+    const identity = { pid: process.pid, startTime: Number(own) };
+    const record = { ...(await bench.json('pid.json')), ...identity, wrapper: identity };
+    await writeFile(bench.file('pid.json'), JSON.stringify(record));
+    expect(await readJobs(bench.stateDir, 'op-1')).toMatchObject([{ state: 'running' }]);
+
+    const later = { ...identity, startTime: identity.startTime + 1 };
+    await writeFile(bench.file('pid.json'), JSON.stringify({ ...record, ...later, wrapper: later }));
+    expect(await readJobs(bench.stateDir, 'op-1')).toMatchObject([{ state: 'gone' }]);
+    await writeFile(bench.file('pid.json'), JSON.stringify({ ...record, bootId: 'the boot before' }));
+    expect(await readJobs(bench.stateDir, 'op-1')).toMatchObject([{ state: 'gone' }]);
+    await bench.letGo();
+    expect(await bench.run(bench.request())).toMatchObject({ starts: 2 });
+    expect(bench.cleanUps).toBe(1);
+  });
+
+  it('the wrapper killed, the tool alive: followed until it ends, then cleaned up and done anew, never beside it', async () => {
+    const { bench, tool, wrapper } = await abandoned();
+    await kill(wrapper);
+    const run = bench.run(bench.request());
+    await until(() => bench.reports.some(({ job }) => job.state === 'running'), 'the tool is followed');
+    expect(bench.starts()).toEqual([tool]);
+    expect(bench.cleanUps).toBe(0);
+    await bench.letGo();
+    expect(await run).toMatchObject({ starts: 2, attached: false });
+    expect(bench.cleanUps).toBe(1);
+    expect(bench.starts()).toHaveLength(2);
+  });
+
+  it('children that outlived tool and wrapper are ended first', async () => {
+    const { bench, tool, wrapper } = await abandoned('children');
+    await kill(wrapper, tool);
+    const children = bench.lines('children').map(Number);
+    expect(await Promise.all(children.map(lives))).toEqual([true, true]);
+    await bench.letGo();
+    const cleanUp = async () => expect(await Promise.all(children.map(lives))).toEqual([false, false]);
+    expect(await bench.run(bench.request({ cleanUp }))).toMatchObject({ starts: 2 });
+    expect.assertions(3);
+  });
+
+  it('a SIGTERM to the wrapper is passed on, and the ending recorded', async () => {
+    const { bench, tool, wrapper } = await abandoned('children');
+    process.kill(wrapper, 'SIGTERM');
+    await until(async () => !(await lives(wrapper)), 'the wrapper has ended');
+    expect(await lives(tool)).toBe(false);
+    expect(await bench.json('exit.json')).toMatchObject({ code: 143 });
+  });
+});
+
+describe('records', () => {
+  it('half-written: treated as absent, so what never started is started', async () => {
+    const bench = await JobBench.create();
+    const first = bench.worker(bench.request(), { crashAt: 'job:after-record' });
+    await first.outcome;
+    const whole = await readFile(bench.file('record.json'), 'utf8');
+    await writeFile(bench.file('record.json'), whole.slice(0, whole.length / 2));
+    await bench.letGo();
+    expect(await bench.run(bench.request())).toMatchObject({ starts: 1, code: 0 });
+  });
+
+  it('F2: a half-written pid record means started: the clean-up runs, not a blind second start', async () => {
+    const bench = await JobBench.create();
+    await bench.letGo();
+    await bench.run(bench.request());
+    await rm(bench.file('verdict.json'));
+    await rm(bench.file('exit.json'));
+    await writeFile(bench.file('pid.json'), '{"pid":12');
+    expect(await bench.run(bench.request())).toMatchObject({ starts: 2 });
+    expect(bench.cleanUps).toBe(1);
+  });
+
+  it('a wrapper that comes late starts nothing', async () => {
+    const bench = await JobBench.create();
+    await bench.letGo();
+    await bench.run(bench.request());
+    const argv = [bench.file('wrapper.sh'), 'supervise', bench.file('').replace(/\/$/, ''), '"key":"k","tool":"t"', '', '0'];
+    const late = () => execa('sh', [...argv, ...bench.request().argv], { reject: false });
+    expect((await late()).exitCode).toBe(77);
+    await rm(bench.file('exit.json'));
+    expect((await late()).exitCode).toBe(77);
+    expect(bench.starts()).toHaveLength(1);
+  });
+
+  it('F39, F42: owner-only, without a secret, and the tool’s files are 0600 too', async () => {
+    const bench = await JobBench.create();
+    await bench.letGo();
+    const argv = [...bench.request().argv, 'host=db password=canary-secret'];
+    await bench.run(bench.request({ argv, env: { PGPASSFILE: '/canary-path' } }));
+    const modes = await Promise.all(
+      ['', 'record.json', 'pid.json', 'exit.json', 'verdict.json', 'stdout', 'stderr', 'wrapper.sh', '../lock', '../attempts'].map(
+        async (name) => [name, ((await stat(bench.file(name))).mode & 0o777).toString(8)],
+      ),
+    );
+    expect(modes.filter(([name, mode]) => mode !== (name === '' ? '700' : '600'))).toEqual([]);
+    expect(((await stat(bench.stateDir)).mode & 0o777).toString(8)).toBe('700');
+    expect(((await stat(`${bench.dir}/output`)).mode & 0o777).toString(8)).toBe('600');
+    for (const name of ['record.json', 'pid.json', 'exit.json', 'wrapper.sh']) {
+      expect(await readFile(bench.file(name), 'utf8')).not.toContain('canary');
+    }
+  });
+});
