@@ -37,6 +37,7 @@ const may = {
     'reports',
     'activities',
     'config',
+    'doctor',
   ],
   embedded: ['process', 'config', 'domain'],
   doctor: ['process', 'postgres', 'config', 'engines/registry.ts', 'storage/registry.ts', 'domain'],

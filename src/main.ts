@@ -28,4 +28,6 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit(0);
   throw error;
 });
-process.exitCode = await runCli(process.argv.slice(2), services, processTerminal());
+// Output to files, pipes and terminals is written by now (they are synchronous); a long poll that is given up must not
+// keep the process, nor fail it when its connection is closed.
+process.exit(await runCli(process.argv.slice(2), services, processTerminal()));

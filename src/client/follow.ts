@@ -21,7 +21,8 @@ export interface FollowOptions {
  */
 export async function follow<T>(session: TemporalSession, handle: WorkflowHandle, options: FollowOptions): Promise<T> {
   const stop = new AbortController();
-  const result = (handle.result() as Promise<T>).finally(() => stop.abort());
+  // Its long poll ends with the following.
+  const result = session.connection.withAbortSignal(stop.signal, () => handle.result() as Promise<T>).finally(() => stop.abort());
   const looking = look(session, handle.workflowId, options, stop.signal);
   const ended = Promise.race([result, givenUp(handle.workflowId, options, stop.signal)]);
   try {

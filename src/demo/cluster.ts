@@ -1,4 +1,5 @@
 import { appendFile, rm, writeFile } from 'node:fs/promises';
+import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { withClient } from '../postgres/connect.js';
 import { giveTo } from '../postgres/files.js';
@@ -14,7 +15,7 @@ import type { Scratch } from './scratch.js';
 
 /** A PostgreSQL cluster of the demo's own, archiving into its own pgBackRest repository; started. */
 export async function createCluster(scratch: Scratch): Promise<void> {
-  await writePgbackrestConf(scratch);
+  await makeRepositories(scratch);
   const { pgBin, dataDir, user } = scratch;
   // initdb reads the password before it does anything else; the file need not stay.
   const passwordFile = join(scratch.root, 'initdb.pw');
@@ -34,7 +35,21 @@ export async function createCluster(scratch: Scratch): Promise<void> {
   }
   const lines = Object.entries(serverSettings(scratch)).map(([name, value]) => `${name} = '${value.replaceAll("'", "''")}'`);
   await appendFile(join(dataDir, 'postgresql.conf'), `\n# Reprise demo\n${lines.join('\n')}\n`);
+  await writeAccess(scratch);
   await service(scratch).start({ timeoutSeconds: 60 });
+}
+
+/**
+ * Passwords (scram) for everybody over TCP; over the socket pgBackRest, which knows no password, is let in as the
+ * superuser when it runs as the owner of the data directory: the way Debian does it.
+ */
+async function writeAccess({ dataDir, connection, user }: Scratch): Promise<void> {
+  const owner = user?.name ?? userInfo().username;
+  await writeFile(join(dataDir, 'pg_ident.conf'), `demo "${owner}" ${connection.user}\n`);
+  await writeFile(
+    join(dataDir, 'pg_hba.conf'),
+    `local all ${connection.user} peer map=demo\nlocal all all scram-sha-256\nhost all all 127.0.0.1/32 scram-sha-256\n`,
+  );
 }
 
 /** The database `mairie`, its roles and its real data. */
@@ -88,8 +103,8 @@ function serverSettings(scratch: Scratch): Record<string, string> {
   };
 }
 
-async function writePgbackrestConf(scratch: Scratch): Promise<void> {
-  for (const name of ['pgbackrest', 'pgbackrest-log', 'pgbackrest-lock', 'pgbackrest-spool']) {
+async function makeRepositories(scratch: Scratch): Promise<void> {
+  for (const name of ['backups', 'pgbackrest', 'pgbackrest-log', 'pgbackrest-lock', 'pgbackrest-spool']) {
     await makeScratchDirectory(join(scratch.root, name), scratch.user);
   }
   await writeFile(scratch.pgbackrestConf, pgbackrestConf(scratch), { mode: 0o600 });

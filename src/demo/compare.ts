@@ -18,6 +18,7 @@ export interface ComparedTable {
 }
 
 export interface Comparison {
+  readonly loss: Loss['kind'];
   readonly tables: readonly ComparedTable[];
   /** Number of the last transaction that is there. */
   readonly upTo: number;
@@ -26,8 +27,8 @@ export interface Comparison {
   readonly lost: readonly number[];
   /** Sent and never acknowledged, but there: allowed, the server had committed before it died. */
   readonly unacknowledged: number;
-  /** Number of the last transaction whose commit the archive held at the loss; null where that was not asked. */
-  readonly archivedUpTo: number | null;
+  /** Number of the last transaction whose commit the archive held at the loss: all after it were in `pg_wal` alone. */
+  readonly archivedUpTo: number;
 }
 
 /**
@@ -43,19 +44,20 @@ export async function compareContents(scratch: Scratch, initial: InitialContents
     const expected = new ExpectedContents(initial);
     for (const { n, changes } of sent) if (n <= upTo) expected.apply(changes);
     return {
+      loss: loss.kind,
       tables: [...(await compareTables(client, expected)), await compareLargeObject(client, initial.largeObject)],
       upTo,
       acknowledged: acknowledged.size,
       lost: [...acknowledged.keys()].filter((n) => !there.has(n)),
       unacknowledged: [...there].filter((n) => !acknowledged.has(n)).length,
-      archivedUpTo: loss.kind === 'whole-directory' ? await archivedUpTo(scratch, loss, sent) : null,
+      archivedUpTo: await archivedUpTo(scratch, loss, sent),
     };
   });
 }
 
-/** Whether all that can be expected after such a loss is there, and nothing else was lost. */
-export function isAsExpected({ tables, lost, upTo, archivedUpTo }: Comparison): boolean {
-  const exact = archivedUpTo === null ? lost.length === 0 : upTo === archivedUpTo && lost.every((n) => n > archivedUpTo);
+/** Whether all is there that existed anywhere after such a loss: with the old WAL every commit, else those archived. */
+export function isAsExpected({ loss, tables, lost, upTo, archivedUpTo }: Comparison): boolean {
+  const exact = loss === 'data-files' ? lost.length === 0 : upTo === archivedUpTo && lost.every((n) => n > archivedUpTo);
   return exact && tables.every(({ match }) => match);
 }
 

@@ -27,23 +27,32 @@ export async function decide(session: TemporalSession, scratch: Scratch, recover
     narrator.say(`--yes: sending approve as "${APPROVER}"`);
     return send(session, recovery, plan, 'reprise demo --yes');
   }
-  const elsewhere = new AbortController();
-  const decided = untilDecided(session, recovery, how.signal).finally(() => elsewhere.abort());
   if (!how.interactive) {
     narrator.say('approve it in the Web UI, or from another terminal:');
     narrator.block(`${commandLine(scratch)} approve ${recovery} --plan ${shortDigest(plan)} --by ${APPROVER} --reason "demo"`);
-    return decided;
+    return untilDecided(session, recovery, how.signal);
   }
+  // Somebody may decide in the Web UI while the question stands here: what comes first counts.
+  const settled = new AbortController();
+  const stop = AbortSignal.any([settled.signal, how.signal]);
+  const elsewhere = untilDecided(session, recovery, stop);
+  const here = askHere(session, recovery, plan, stop);
+  try {
+    await Promise.race([elsewhere, here]);
+  } finally {
+    settled.abort();
+    await Promise.allSettled([elsewhere, here]);
+  }
+}
+
+async function askHere(session: TemporalSession, recovery: string, plan: Plan, signal: AbortSignal): Promise<void> {
   const { confirm } = await import('@inquirer/prompts');
-  const signal = AbortSignal.any([elsewhere.signal, how.signal]);
-  const answered = confirm({ message: `Recover ${plan.binding.cluster} as planned (${shortDigest(plan)})?` }, { signal, output: process.stderr }).then(
-    (agreed) => (agreed ? send(session, recovery, plan, 'confirmed at the terminal') : declined(session, recovery)),
-    // Somebody decided in the Web UI while the question stood here: that counts.
-    (error: unknown) => (elsewhere.signal.aborted ? decided : Promise.reject(interrupted(error))),
-  );
-  // The one that is late is no unhandled failure.
-  decided.catch(() => undefined);
-  await answered;
+  const message = `Recover ${plan.binding.cluster} as planned (${shortDigest(plan)})?`;
+  const agreed = await confirm({ message }, { signal, output: process.stderr }).catch((error: unknown) => {
+    throw interrupted(error);
+  });
+  if (!agreed) return declined(session, recovery);
+  return send(session, recovery, plan, 'confirmed at the terminal');
 }
 
 async function send(session: TemporalSession, recovery: string, plan: Plan, reason: string): Promise<void> {

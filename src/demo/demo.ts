@@ -1,18 +1,14 @@
 import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { webUiLink } from '../client/connect.js';
-import type { TemporalSession } from '../client/connect.js';
-import { follow } from '../client/follow.js';
 import { applySchedules } from '../client/schedules.js';
-import { startBackup } from '../client/start.js';
 import { applyWatches } from '../client/watches.js';
 import { loadConfig } from '../config/load.js';
 import { RepriseError } from '../domain/errors.js';
-import type { BackupOutput } from '../workflows/api.js';
-import { tailOfFile } from '../process/output-tail.js';
+import { backUp } from './backups.js';
 import { createCluster, fillCluster } from './cluster.js';
 import { initialContents } from './data/initial.js';
+import { tellKept, tellLogs } from './ending.js';
 import { createNarrator } from './narrator.js';
 import type { Narrator } from './narrator.js';
 import { Owned } from './owned.js';
@@ -20,8 +16,8 @@ import { runPass } from './pass.js';
 import type { Stage } from './pass.js';
 import type { DemoResult, PassResult } from './result.js';
 import { makeScratch } from './scratch.js';
-import { commandLine, startServers } from './servers.js';
-import { APPROVER, CLUSTER, LOGICAL_POLICY, PHYSICAL_POLICY, repriseYml } from './settings.js';
+import { startServers } from './servers.js';
+import { CLUSTER, LOGICAL_POLICY, PHYSICAL_POLICY, repriseYml } from './settings.js';
 
 export interface DemoOptions {
   readonly scenario: 'instance-loss' | 'table-corruption' | 'drill';
@@ -50,15 +46,26 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
   const interrupt = (): void => interruption.abort(new RepriseError('interrupted', 'the demo was interrupted', 'Run it again.'));
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
   for (const name of signals) process.on(name, interrupt);
+  // A failure nobody waited for would end the process and leave its servers behind.
+  const giveUp = (error: Error): void => interruption.abort(error);
+  process.on('uncaughtException', giveUp);
   try {
-    return await play(options, narrator, owned, interruption.signal);
+    const result = await play(options, narrator, owned, interruption.signal);
+    await end();
+    return result;
   } catch (error) {
-    await tellLogs(owned, narrator);
+    if (!interruption.signal.aborted) await tellLogs(owned, narrator);
+    // What went wrong first is the failure; what could not be removed is said beside it.
+    await end().catch((problem: unknown) => narrator.say(String(problem)));
     throw interruption.signal.aborted ? interruption.signal.reason : error;
   } finally {
+    for (const name of signals) process.removeListener(name, interrupt);
+    process.removeListener('uncaughtException', giveUp);
+  }
+
+  async function end(): Promise<void> {
     if (options.keep && !interruption.signal.aborted) await tellKept(owned, narrator);
     else await owned.removeAll();
-    for (const name of signals) process.removeListener(name, interrupt);
   }
 }
 
@@ -72,14 +79,13 @@ async function play(options: DemoOptions, narrator: Narrator, owned: Owned, sign
   await writeFile(scratch.configFile, repriseYml(scratch), { mode: 0o600 });
   const config = await loadConfig({ file: scratch.configFile });
   const initial = await narrator.timed('200,000 appointments derived from all French communes', () => initialContents());
-  // Side by side: neither uses much of the machine.
-  const [session] = await Promise.all([
+  const [session] = await both(
     narrator.timed('an embedded Temporal server and a worker, two processes', () => startServers(scratch, config, owned)),
     narrator.timed(`a PostgreSQL cluster of its own on port ${scratch.connection.port}, database mairie filled`, async () => {
       await createCluster(scratch);
       await fillCluster(scratch, initial);
     }),
-  ]);
+  );
   try {
     narrator.say(`Web UI: ${session.settings.webUi}`);
 
@@ -112,42 +118,14 @@ async function play(options: DemoOptions, narrator: Narrator, owned: Owned, sign
   }
 }
 
-async function backUp(session: TemporalSession, narrator: Narrator, policy: string, signal: AbortSignal): Promise<void> {
-  const work = await startBackup(session, { cluster: CLUSTER, policy, type: policy === PHYSICAL_POLICY ? 'full' : 'auto', requestedBy: APPROVER });
-  narrator.say(`${work.workflowId}: ${webUiLink(session.settings, work.workflowId)}`);
-  await narrator.timed(`policy ${policy}: backed up and verified`, async () => {
-    const { backups, skipped } = await follow<BackupOutput>(session, work.handle, { onStatus: () => undefined, everyMs: 2000, signal });
-    const unproven = backups.filter(({ proven }) => proven === null);
-    if (backups.length === 0 || unproven.length > 0) {
-      throw new RepriseError('check-failed', `policy ${policy} gave no proven backup${skipped ? `: ${skipped.reason}` : ''}`, `See ${webUiLink(session.settings, work.workflowId)}.`);
-    }
-  });
+/** Side by side. When one fails the other is waited for all the same: nothing may still be starting while we clear up. */
+async function both<A, B>(first: Promise<A>, second: Promise<B>): Promise<[A, B]> {
+  await Promise.allSettled([first, second]);
+  return Promise.all([first, second]);
 }
 
 /** Incident documents outlive the demo's own directory; made when there is one to keep. */
 function reportDirectory(dir: string | undefined): () => Promise<string> {
   let made: Promise<string> | undefined;
   return () => (made ??= mkdtemp(join(resolve(dir ?? tmpdir()), 'reprise-demo-report-')));
-}
-
-async function tellKept(owned: Owned, narrator: Narrator): Promise<void> {
-  const { scratch } = owned;
-  if (scratch === null) return;
-  narrator.chapter(`Kept below ${scratch.root}`);
-  for (const { name, pid } of await owned.running()) narrator.say(`${name}: process ${pid}`);
-  narrator.say(`try: ${commandLine(scratch)} status`);
-  narrator.say('to stop and remove it all:');
-  narrator.block(await owned.howToRemove());
-}
-
-/** What went wrong is in logs that are about to be removed. */
-async function tellLogs(owned: Owned, narrator: Narrator): Promise<void> {
-  const { scratch } = owned;
-  if (scratch === null) return;
-  for (const log of [join(scratch.root, 'servers', 'worker.log'), `${scratch.dataDir}.log`]) {
-    const tail = (await tailOfFile(log)).trim();
-    if (tail === '') continue;
-    narrator.say(`end of ${log}:`);
-    narrator.block(tail);
-  }
 }

@@ -88,10 +88,10 @@ export async function runPass(stage: Stage, kind: LossKind, earlier: readonly Pa
   };
 }
 
-function tell(narrator: Narrator, { tables, lost, acknowledged: count, unacknowledged, archivedUpTo }: Comparison): void {
+function tell(narrator: Narrator, { tables, lost, acknowledged: count, unacknowledged, upTo, archivedUpTo }: Comparison): void {
   for (const { name, rows, match } of tables) narrator.say(`${match ? '  same' : 'OTHER '}  ${name}  ${rows} rows`);
   narrator.say(`${count} transactions acknowledged, ${lost.length} of them lost, ${unacknowledged} there without an acknowledgement`);
-  if (archivedUpTo !== null) narrator.say(`last commit in the archived WAL: transaction ${archivedUpTo}; first lost: ${lost.length > 0 ? Math.min(...lost) : 'none'}`);
+  narrator.say(`last there: transaction ${upTo}; last in the archived WAL: ${archivedUpTo}; first lost: ${lost.length > 0 ? Math.min(...lost) : 'none'}`);
 }
 
 async function acknowledged(scratch: Scratch): Promise<number> {

@@ -25,8 +25,8 @@ export interface PassResult {
     /** There after the recovery without ever having been acknowledged. */
     readonly unacknowledged: number;
     readonly lastRecovered: number;
-    /** Number of the last one whose commit the archive held at the loss; null where the old WAL was readable. */
-    readonly lastArchived: number | null;
+    /** Number of the last one whose commit the archive held at the loss: all after it were in `pg_wal` alone. */
+    readonly lastArchived: number;
     /** First that is gone; null where none is. */
     readonly firstLost: number | null;
   };

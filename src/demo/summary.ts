@@ -16,7 +16,7 @@ function passLines(pass: PassResult, number: number): string[] {
   return [
     `Pass ${number}: ${what}`,
     `  tables        ${matching} of ${tables.length} are the same by row count and content hash`,
-    `  transactions  ${transactions.acknowledged} acknowledged, ${lost} lost${lost > 0 ? `, all after the last archived commit (number ${transactions.lastArchived ?? '?'})` : ''}`,
+    `  transactions  ${transactions.acknowledged} acknowledged, ${lost} lost${lost > 0 ? `, exactly those after the last archived one (number ${transactions.lastArchived})` : ` (${transactions.lastRecovered - transactions.lastArchived} were in pg_wal alone)`}`,
     `  RTO           ${durationInWords(pass.rtoSeconds)}${pass.waitedForPeopleSeconds >= 1 ? `, and ${durationInWords(pass.waitedForPeopleSeconds)} waiting for a person` : ''}`,
     `  RPO           ${rpoSeconds === null ? 'not known' : rpoSeconds === 0 ? 'nothing was lost' : `at most ${durationInWords(rpoSeconds)}`}`,
     `  phases        ${pass.phases.map(({ name, seconds }) => `${name} ${durationInWords(seconds)}`).join('; ')}`,

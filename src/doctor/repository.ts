@@ -16,7 +16,10 @@ export async function repositoryFindings(repository: RepositoryConfig): Promise<
   const storage = openStorage(repository);
   const path = localPathOf(repository);
   const found = path === null ? null : await stat(path).catch(() => null);
-  if (path !== null && found === null) return [ok(check, `repository ${repository.name}: ${path} will be made by the first backup`)];
+  if (path !== null && found === null) {
+    // Never made by itself: it may be the mount point of a disk that is not there.
+    return [wrong(check, `repository ${repository.name}: ${path} does not exist`, `mount its file system, or make it for the user the worker runs as: install -d -m 0700 -o USER ${path}`)];
+  }
   const findings: Finding[] = [];
   if (found !== null && (found.mode & 0o077) !== 0) {
     findings.push(warning(check, `repository ${repository.name}: ${path} is open to others (mode ${(found.mode & 0o777).toString(8)}): backups hold everything the database holds`, `chmod 700 ${path}`));

@@ -2,10 +2,11 @@ import { join } from 'node:path';
 import type { ClusterConfig } from '../domain/config.js';
 import type { Finding } from '../domain/findings.js';
 import { engineKinds } from '../engines/registry.js';
-import type { EngineTool } from '../engines/engine.js';
 import { findPostgresBin } from '../process/binaries.js';
 import { runTool } from '../process/run.js';
 import { ok, warning, wrong } from './finding.js';
+
+type EngineTool = NonNullable<(typeof engineKinds)[string]['tools']>[number];
 
 /** First minor versions whose pg_dump and pg_restore cannot be made to run a dump's code (CVE-2025-8714, -8715; F43). */
 const patchFloor: Readonly<Record<number, number>> = { 13: 22, 14: 19, 15: 14, 16: 10, 17: 6 };

@@ -1,4 +1,3 @@
-import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Connection } from '@temporalio/client';
@@ -55,8 +54,6 @@ export async function startTemporal(options: TemporalServerOptions): Promise<Tem
     ...['--db-filename', options.databaseFile, '--log-level', 'warn'],
     ...Object.values(searchAttributes).flatMap((name) => ['--search-attribute', `${name}=Keyword`]),
   ];
-  // SQLite makes its database with the umask, and gives its journal the database's own mode (F42).
-  await (await open(options.databaseFile, 'a', 0o600)).close();
   const identity = await startBackground(argv, { logFile, cwd: options.stateDir });
   const address = `127.0.0.1:${port}`;
   try {

@@ -76,7 +76,8 @@ async function exclusively(client: pg.ClientBase, databases: readonly string[], 
     try {
       return await renames();
     } catch (error) {
-      await client.query('ROLLBACK');
+      // Where the session itself is gone this fails, too; what happened first is what counts.
+      await client.query('ROLLBACK').catch(() => undefined);
       if (sqlState(error) !== OBJECT_IN_USE) throw error;
       if (attempt >= ATTEMPTS) {
         throw new RepriseError('lock-held', `sessions of ${databases.map((name) => JSON.stringify(name)).join(', ')} do not end`, 'See pg_stat_activity, end them, then try again.');

@@ -1,4 +1,4 @@
-import { readdir } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { RepriseError } from '../domain/errors.js';
 import { formatLsn, isSegmentName, nextSegment, parseLsn, parseSegmentName, recordEnd, segmentEnd, segmentStart } from '../domain/wal.js';
@@ -119,12 +119,18 @@ function endOf(record: WalRecord, segmentBytes: number, blockBytes: number): str
   return formatLsn(((parseLsn(end) + size - 1n) / size) * size);
 }
 
-/** Last segment of the unbroken row that begins with this one. */
+/** Last segment of the unbroken row that begins with this one; a cut file ends it, for recovery takes whole ones only. */
 async function lastInARow(dir: string, first: string, segmentBytes: number): Promise<string> {
-  const names = new Set(await readdir(dir));
   let last = first;
-  for (let next = nextSegment(first, segmentBytes); names.has(next); next = nextSegment(next, segmentBytes)) last = next;
+  for (let next = nextSegment(first, segmentBytes); (await sizeOf(join(dir, next))) === segmentBytes; next = nextSegment(next, segmentBytes)) last = next;
   return last;
+}
+
+async function sizeOf(path: string): Promise<number | null> {
+  return stat(path).then(
+    ({ size }) => size,
+    () => null,
+  );
 }
 
 /** Whole segments in a directory, oldest first; empty where it cannot be read. */

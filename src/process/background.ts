@@ -32,10 +32,11 @@ export interface BackgroundOptions {
 export async function startBackground(argv: readonly string[], options: BackgroundOptions): Promise<ProcessIdentity> {
   const program = await requireProgram(argv[0] ?? '');
   const user = options.user ?? null;
-  const [file, ...args] = asUser(user, [program, ...argv.slice(1)]) as [string, ...string[]];
+  // Whatever it writes is the owner's alone (F42); the shell becomes the program, so the process id stays the same.
+  const args = ['-c', 'umask 077 && exec "$@"', 'reprise', ...asUser(user, [program, ...argv.slice(1)])];
   const log = await open(options.logFile, 'a', 0o600);
   try {
-    const child = spawn(file, args, {
+    const child = spawn('/bin/sh', args, {
       detached: true,
       stdio: ['ignore', log.fd, log.fd],
       env: toolEnvironment(user, options.env),

@@ -37,7 +37,7 @@ export const mostTries = 60;
 
 /**
  * The records of one cluster, in the repository named by its `catalogue`. Keep the handle: it remembers what it has
- * read. A missing record `prev` stays null until evidence is signed.
+ * read, and a new one reads every record again. `prev` stays null until evidence is signed.
  */
 export function openCatalogue(storage: WritableStorage, cluster: string): Catalogue {
   const reader = readCatalogue(storage, cluster);

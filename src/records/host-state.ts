@@ -24,7 +24,7 @@ export interface HostState {
   savePlan(plan: Plan): Promise<void>;
   /** Null for a plan this host never made. Throws `plan-stale` for a record that was changed since. */
   readPlan(digest: string): Promise<Plan | null>;
-  /** Keeps the first approval of each person. */
+  /** Keeps the last approval of each person: given again after a fresh look, it counts from then. */
   saveApproval(digest: string, approval: Approval, at?: string): Promise<void>;
   approvals(digest: string): Promise<readonly StoredApproval[]>;
   /** Takes a plan for an operation, once: true for that operation, again too; false for any other, and once closed. */
@@ -66,7 +66,7 @@ export function openHostState(stateDir: string): HostState {
 
     async saveApproval(digest, approval, at = new Date().toISOString()) {
       const stored: StoredApproval = { ...approval, at };
-      await createJsonOnce(join(approvalsOf(digest), `${sha256Hex(approval.by)}.json`), stored);
+      await replaceJson(join(approvalsOf(digest), `${sha256Hex(approval.by)}.json`), stored);
     },
 
     async approvals(digest) {

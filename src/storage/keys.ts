@@ -30,7 +30,7 @@ function keyProblem(key: string): string | null {
   if (key === '') return 'it is empty';
   if (key.startsWith('/')) return 'it is absolute';
   if (key.includes('\\')) return 'it holds a backslash';
-  // eslint's no-control-regex guards against accidents; by code point the intent is plain.
+  // S3 cannot return them in XML, and they forge lines in a log.
   if ([...key].some((character) => isControl(character.codePointAt(0) ?? 0))) return 'it holds a control character';
   if (/\p{Cs}/u.test(key)) return 'it is not well-formed Unicode';
   if (Buffer.byteLength(key) > maxKeyBytes) return `it is longer than ${maxKeyBytes} bytes`;

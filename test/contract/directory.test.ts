@@ -121,12 +121,22 @@ describe('storage in a directory', () => {
     expect(await keys(storage.list(''))).toEqual([]);
   });
 
-  it('a missing root is said, and not made: its file system may not be mounted', async () => {
+  it('B1, F42: a missing root is made, owner-only, with the directories above it', async () => {
+    const root = join(await tempDir('storage'), 'backups', 'postgres');
+    const storage = openDirectory({ path: root, ...(asRoot ? { owner: { uid: 65534, gid: 65534 } } : {}) });
+    expect(await keys(storage.list(''))).toEqual([]);
+    for (const path of [root, join(root, '..')]) {
+      const made = await lstat(path);
+      expect(made.mode & 0o777).toBe(0o700);
+      if (asRoot) expect(made.uid).toBe(65534);
+    }
+  });
+
+  it('a reader says that the root is missing, and does not make it', async () => {
     const root = join(await tempDir('storage'), 'not-mounted');
-    const storage = openDirectory({ path: root });
+    const storage = openDirectoryForReading({ path: root });
     const missing = { code: 'storage-unreachable', hint: expect.stringContaining(root) };
     await expect(storage.read('a')).rejects.toMatchObject(missing);
-    await expect(storage.write('a', 'x')).rejects.toMatchObject(missing);
     await expect(keys(storage.list(''))).rejects.toMatchObject(missing);
     await expect(storage.freeBytes()).rejects.toMatchObject(missing);
     await expect(lstat(root)).rejects.toMatchObject({ code: 'ENOENT' });

@@ -14,9 +14,9 @@ export const HOSTILE_DATABASE = `host=evil port=1 "q";'$(id)\` --é\n\\c`;
 export const SEEDED_DATABASES: readonly string[] = ['mairie', HOSTILE_DATABASE];
 
 /** Fills a cluster with little data of every kind that a backup may lose: the same for all engines. */
-export async function seedCluster(server: ServerAddress): Promise<void> {
+export async function seedCluster(server: ServerAddress, databases: readonly string[] = SEEDED_DATABASES): Promise<void> {
   await runQuery(server, 'postgres', 'CREATE ROLE "rdv ""owner""" LOGIN; COMMENT ON ROLE "rdv ""owner""" IS \'owns; things\'');
-  for (const database of SEEDED_DATABASES) {
+  for (const database of databases) {
     const quoted = `"${database.replaceAll('"', '""')}"`;
     await runQuery(server, 'postgres', `CREATE DATABASE ${quoted} TEMPLATE template0 OWNER "rdv ""owner"""`);
     await runQuery(server, 'postgres', `ALTER DATABASE ${quoted} SET work_mem = '5MB'`);
@@ -51,9 +51,13 @@ COPY fake (x) FROM stdin;" VALUES ('\\.'), ('é'), ('');
 export type Content = Readonly<Record<string, Readonly<Record<string, string>>>>;
 
 /** Reads the content of databases; `nameOn` gives a database's name on that server where it is another. */
-export async function contentOf(server: ServerAddress, nameOn: (database: string) => string = (name) => name): Promise<Content> {
+export async function contentOf(
+  server: ServerAddress,
+  nameOn: (database: string) => string = (name) => name,
+  databases: readonly string[] = SEEDED_DATABASES,
+): Promise<Content> {
   const content: Record<string, Record<string, string>> = {};
-  for (const database of SEEDED_DATABASES) content[database] = await databaseContent(server, nameOn(database));
+  for (const database of databases) content[database] = await databaseContent(server, nameOn(database));
   return content;
 }
 

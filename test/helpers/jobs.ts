@@ -37,6 +37,7 @@ export class JobBench {
   readonly abort = new AbortController();
   readonly reports: { progress: Progress | undefined; job: JobView }[] = [];
   cleanUps = 0;
+  private readonly workers: WorkerProcess[] = [];
 
   private constructor(private readonly root: string) {}
 
@@ -90,7 +91,9 @@ export class JobBench {
     const argv = ['--import', here('typescript.mjs'), here('../fixtures/job-worker.ts'), JSON.stringify(input)];
     const child = spawn(process.execPath, argv, { env: { ...process.env, ...crash }, stdio: ['ignore', 'pipe', 'inherit'] });
     const reports: WorkerProcess['reports'] = [];
-    return { child, reports, outcome: outcomeOf(child, reports) };
+    const worker = { child, reports, outcome: outcomeOf(child, reports) };
+    this.workers.push(worker);
+    return worker;
   }
 
   /** Pids of the tool, one for each time it was really started. */
@@ -123,9 +126,15 @@ export class JobBench {
 
   /** Ends whatever a test left running, then removes the files. */
   private async close(): Promise<void> {
+    // First those who would start something again: attempts of a test that failed in the middle.
+    this.abort.abort();
+    for (const { child, outcome } of this.workers) {
+      child.kill('SIGKILL');
+      await outcome;
+    }
     await this.letGo();
     await writeFile(join(this.root, 'stop'), '');
-    for (const pid of [...(await this.processes())]) {
+    for (const pid of await this.processes()) {
       try {
         process.kill(pid, 'SIGKILL');
       } catch {

@@ -1,14 +1,13 @@
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { RecoveryTarget } from '../../src/domain/target.js';
-import type { EngineContext } from '../../src/engines/engine.js';
+import type { EngineContext, RecoveryOutline } from '../../src/engines/engine.js';
 import { pgbackrestEngine } from '../../src/engines/pgbackrest/pgbackrest-engine.js';
 import type { PgbackrestOptions } from '../../src/engines/pgbackrest/options.js';
 import { configureRecovery, promote, waitForEndOfWal, waitForPause } from '../../src/postgres/recovery.js';
 import { serviceOf } from '../../src/postgres/service.js';
 import { onCleanup } from './cleanup.js';
 import { freePort } from './ports.js';
-import { asPostgres, giveToPostgres, runAsPostgres } from './postgres-user.js';
+import { giveToPostgres, runAsPostgres } from './postgres-user.js';
 import { startScratchCluster } from './postgres.js';
 import type { ScratchCluster, ScratchOptions, ServerAddress } from './postgres.js';
 import { tempDir } from './temp.js';
@@ -70,8 +69,6 @@ export async function startBackrestCluster(settings: ScratchOptions = {}, extraC
   };
 }
 
-export { asPostgres };
-
 /** A server recovered from a backup, in a directory of its own. */
 export interface Recovered extends ServerAddress {
   readonly dataDir: string;
@@ -82,8 +79,8 @@ export interface Recovered extends ServerAddress {
 /** Restores the files of an outline's backup beside the source and recovers to the target, as a recovery would. */
 export async function recoverBeside(
   context: EngineContext,
-  outline: { readonly backups: readonly Parameters<NonNullable<typeof pgbackrestEngine.physical>['restoreFiles']>[1]['backup'][]; readonly target: RecoveryTarget; readonly timeline: number | null; readonly walEnd: string | null },
-  salvageDir: string | null = null,
+  outline: Pick<RecoveryOutline, 'backups' | 'target' | 'timeline' | 'walEnd'>,
+  { salvageDir = null, clone = true }: { readonly salvageDir?: string | null; readonly clone?: boolean } = {},
 ): Promise<Recovered> {
   const root = await tempDir('recovered');
   const dataDir = join(root, 'data');
@@ -94,7 +91,7 @@ export async function recoverBeside(
   const port = await freePort();
   const { user, pgBin } = context;
   await configureRecovery({
-    ...{ dataDir, user, target: outline.target, salvageDir, port, clone: true },
+    ...{ dataDir, user, target: outline.target, salvageDir, port, clone },
     restoreCommand: physical.restoreCommand(context),
     timeline: outline.timeline ?? 'latest',
     extra: { unix_socket_directories: root },

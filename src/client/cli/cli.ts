@@ -111,12 +111,13 @@ export class Cli {
     return loadConfig({ ...(file === undefined ? {} : { file }), env: this.terminal.env });
   }
 
-  /** Commands that name a workflow work without a file; a file that is wrong is said all the same. */
+  /** Commands that name a workflow work without a file; one that was named, or is wrong, is said all the same. */
   private async configIfAny(): Promise<Config | undefined> {
     try {
       return await this.config();
     } catch (error) {
-      if (this.globals.config === undefined && (error as { code?: unknown }).code === 'config-not-found') return undefined;
+      const named = this.globals.config ?? (this.terminal.env['REPRISE_CONFIG'] || undefined);
+      if (named === undefined && (error as { code?: unknown }).code === 'config-not-found') return undefined;
       throw error;
     }
   }

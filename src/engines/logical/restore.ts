@@ -31,6 +31,8 @@ interface Restoring {
   readonly context: EngineContext;
   readonly manifest: DumpManifest;
   readonly database: NewDatabase;
+  /** Part of its jobs' names: what was restored into another server, such as a scratch one, says nothing of this one. */
+  readonly systemIdentifier: string;
 }
 
 /**
@@ -46,7 +48,8 @@ export async function restoreDatabase(context: EngineContext, request: RestoreDa
   const manifest = await manifestOf(context, backup.label);
   const damaged = await damageOf(context, filesOf(context, backup.label).dump, manifest.dump);
   if (damaged !== null) throw new RepriseError('backup-corrupt', damaged, 'choose another backup with recover --to backup:ID');
-  const restoring = { context, manifest, database: { connection, name: intoDatabase, operationId: context.operationId } };
+  const { systemIdentifier } = await withClient(connection, connection.maintenanceDatabase, serverFacts);
+  const restoring = { context, manifest, database: { connection, name: intoDatabase, operationId: context.operationId }, systemIdentifier };
   try {
     await createOnce(restoring.database, manifest);
     const accepted = await runPgRestore(restoring);
@@ -61,11 +64,11 @@ export async function restoreDatabase(context: EngineContext, request: RestoreDa
   }
 }
 
-async function runPgRestore({ context, manifest, database }: Restoring): Promise<readonly string[]> {
+async function runPgRestore({ context, manifest, database, systemIdentifier }: Restoring): Promise<readonly string[]> {
   let refused: RepriseError | undefined;
   const { restoreJobs } = context.policy.options as LogicalOptions;
   const result = await runJudged(context.jobs, {
-    step: `restore:${encodeName(database.name)}`,
+    step: `restore:${encodeName(database.name)}@${systemIdentifier}`,
     tool: 'pg_restore',
     argv: [
       join(context.pgBin, 'pg_restore'),
@@ -124,9 +127,9 @@ async function withoutMissingTablespaces(connection: ConnectionConfig, manifest:
 }
 
 /** Statistics are not in a dump, and a database without them is slow in its first hour. */
-async function analyze({ context, database }: Restoring): Promise<void> {
+async function analyze({ context, database, systemIdentifier }: Restoring): Promise<void> {
   await runJudged(context.jobs, {
-    step: `analyze:${encodeName(database.name)}`,
+    step: `analyze:${encodeName(database.name)}@${systemIdentifier}`,
     tool: 'vacuumdb',
     argv: [join(context.pgBin, 'vacuumdb'), '--analyze-only', '--no-password', `--dbname=${databaseConninfo(database.name)}`],
     env: libpqEnv(database.connection, database.name),

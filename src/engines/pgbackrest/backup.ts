@@ -9,7 +9,7 @@ import type { LiveServerFacts } from '../../postgres/server-facts.js';
 import type { BackupRequest, EngineContext, MadeBackup } from '../engine.js';
 import { KEEP_ALL, optionsOf, pgbackrestArgv } from './command.js';
 import type { StanzaBackup } from './info.js';
-import { ANNOTATION, listed, readInfo } from './info.js';
+import { ANNOTATION, listed, readInfo, readTablespaces } from './info.js';
 import { runJob } from './job.js';
 import { ensureStanza, liveFacts, requireIdentity } from './stanza.js';
 import { chooseType } from './type.js';
@@ -22,6 +22,8 @@ import { chooseType } from './type.js';
 export async function backup(context: EngineContext, request: BackupRequest): Promise<readonly MadeBackup[]> {
   const server = await liveFacts(context);
   const made = (await ownBackup(context)) ?? (await makeBackup(context, request, server));
+  // pgBackRest can write a manifest that it cannot read again, and then ends with 0.
+  await readTablespaces(context, made.label);
   const contents = await countRows(context);
   return [
     {

@@ -125,6 +125,25 @@ export function parseInfo(json: string, stanza: string): StanzaInfo {
   return { exists: true, locked: entry.status.lock?.backup.held ?? false, databases, backups };
 }
 
+const detailed = z.array(
+  z.object({
+    status: z.object({ message: z.string() }),
+    backup: z.array(z.object({ tablespace: z.array(z.object({ oid: z.number() })).nullish() })),
+  }),
+);
+
+/**
+ * Tablespaces of one backup, by number, from its manifest.
+ * @throws RepriseError `backup-corrupt` where pgBackRest cannot read the manifest it wrote: it ends with 0 nevertheless
+ */
+export async function readTablespaces(context: CommandContext, label: string): Promise<number[]> {
+  const { stdout } = await runPgbackrest(context, 'info', ['--repo=1', '--output=json', `--set=${label}`]);
+  const [stanza] = detailed.parse(JSON.parse(stdout));
+  const [backup] = stanza?.backup ?? [];
+  if (backup !== undefined) return (backup.tablespace ?? []).map(({ oid }) => oid);
+  throw new RepriseError('backup-corrupt', `the manifest of backup ${label} cannot be read: ${stanza?.status.message ?? 'no such stanza'}`, 'it cannot be restored: take a new backup');
+}
+
 /** The stanza's present cluster: the newest entry of its history. */
 export function currentDatabase(info: StanzaInfo): StanzaDatabase | undefined {
   return info.databases.toSorted((a, b) => a.id - b.id).at(-1);

@@ -127,7 +127,9 @@ function resolved(target: RecoveryTarget): RecoveryTarget {
 
 function reachWarnings(target: RecoveryTarget, reach: Reach): string[] {
   const { timeline, left } = reach.followed;
-  const warnings = left.map(({ id, at }) => `timeline ${timeline.id} is followed; timeline ${id}, which parted from it at ${at}, is not: what was written only there is not recovered`);
+  const warnings = [...left, ...reach.abandoned].map(
+    ({ id, at }) => `timeline ${timeline.id} is followed; what timeline ${id} holds after ${at}, where they part, is not recovered`,
+  );
   if (target.kind === 'time' && reach.lastCommitAt === null) {
     warnings.push('the last WAL holds no commit, so that it is not known whether the target can be reached');
   }

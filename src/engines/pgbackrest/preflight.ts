@@ -1,4 +1,5 @@
 import { RepriseError } from '../../domain/errors.js';
+import { withClient } from '../../postgres/connect.js';
 import type { LiveServerFacts } from '../../postgres/server-facts.js';
 import { runTool } from '../../process/run.js';
 import type { EngineContext } from '../engine.js';
@@ -13,7 +14,8 @@ const OLDEST = [2, 45] as const;
 
 /**
  * Refuses what cannot lead to a good backup, and returns what a person should know.
- * @throws RepriseError `version-mismatch`, `config-invalid`, `identity-mismatch`, `topology-refused`, `wal-not-archived`
+ * @throws RepriseError `version-mismatch`, `config-invalid`, `identity-mismatch`, `topology-refused`,
+ *   `capability-missing`, `wal-not-archived`
  */
 export async function preflightBackup(context: EngineContext): Promise<readonly string[]> {
   const { config } = optionsOf(context);
@@ -21,6 +23,7 @@ export async function preflightBackup(context: EngineContext): Promise<readonly 
   const file = await readConfigFile(context);
   const server = await liveFacts(context);
   requireArchiving(server, optionsOf(context).stanza);
+  await requireNames(context);
   await ensureStanza(context, server);
   await checkArchiving(context);
   return [...(await configWarnings(file, config)), ...commandWarnings(server.archiveCommand, optionsOf(context), file)];
@@ -47,6 +50,20 @@ function requireArchiving(server: LiveServerFacts, stanza: string): void {
       `set archive_mode = on and archive_command = 'pgbackrest --stanza=${stanza} archive-push %p', then restart the server`,
     );
   }
+}
+
+/** F35: a newline in a database's name breaks the lines of the manifest, and with it the backup of the whole cluster. */
+async function requireNames({ cluster: { connection } }: EngineContext): Promise<void> {
+  const { rows } = await withClient(connection, connection.maintenanceDatabase, (client) =>
+    client.query<{ name: string }>("SELECT datname AS name FROM pg_database WHERE datname LIKE E'%\\n%'"),
+  );
+  const [bad] = rows;
+  if (bad === undefined) return;
+  throw new RepriseError(
+    'capability-missing',
+    `pgBackRest cannot back up a cluster with a database whose name holds a newline: ${JSON.stringify(bad.name)}`,
+    'rename that database, or use the engine logical',
+  );
 }
 
 /** An archive_command may be a script of one's own; `check` proves that it works, whatever it is. */

@@ -1,6 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isHistoryName, laterLsn, parseSegmentName, parseTimelineHistory, segmentName } from '../../domain/wal.js';
+import type { TimelineSwitch } from '../../domain/wal.js';
+import { isHistoryName, laterLsn, parseLsn, parseSegmentName, parseTimelineHistory, segmentName } from '../../domain/wal.js';
 import type { Salvage } from '../../postgres/salvage.js';
 import { inspectSalvage } from '../../postgres/salvage.js';
 import type { WalTail } from '../../postgres/wal.js';
@@ -22,6 +23,8 @@ const LOOK_BACK = 32;
 /** How far a recovery that begins with a backup can go. */
 export interface Reach {
   readonly followed: Followed;
+  /** Timelines of its past that went on being archived after they were left, and where that was. */
+  readonly abandoned: readonly { readonly id: number; readonly at: string }[];
   /** Last segment without a gap before it, in the archive or salvageable; null where the first one is missing. */
   readonly endSegment: string | null;
   /** Segments that are nowhere although later ones are there. */
@@ -73,6 +76,7 @@ export async function reachFrom(context: ReadContext, backup: OnlineBackup, sour
   const tail = usesSalvage && salvage !== null && salvage.lastCommitAt !== null ? salvage : await archiveTail(context, backup, archived.end, sources, segmentBytes);
   return {
     followed,
+    abandoned: abandonedEnds(followed.timeline, archive.segments, segmentBytes),
     endSegment: line.end,
     missing: line.missing,
     salvage: usesSalvage ? salvage : null,
@@ -80,6 +84,17 @@ export async function reachFrom(context: ReadContext, backup: OnlineBackup, sour
     endLsn: usesSalvage ? laterLsn(salvage?.endLsn ?? null, tail.endLsn) : tail.endLsn,
     lastCommitAt: tail.lastCommitAt,
   };
+}
+
+function abandonedEnds(timeline: Timeline, segments: readonly string[], segmentBytes: number): { id: number; at: string }[] {
+  const wentOn = ({ timeline: id, switchLsn }: TimelineSwitch): boolean => {
+    const switched = parseLsn(switchLsn) / BigInt(segmentBytes);
+    return segments.some((name) => {
+      const segment = parseSegmentName(name, segmentBytes);
+      return segment.timeline === id && segment.number >= switched;
+    });
+  };
+  return timeline.history.filter(wentOn).map((entry) => ({ id: entry.timeline, at: entry.switchLsn }));
 }
 
 /** End of the archived log: its last segments are fetched, back to one with a commit. */

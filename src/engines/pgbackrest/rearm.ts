@@ -1,3 +1,4 @@
+import { withClient } from '../../postgres/connect.js';
 import type { EngineContext } from '../engine.js';
 import { checkArchiving, ensureStanza, liveFacts } from './stanza.js';
 
@@ -7,6 +8,9 @@ import { checkArchiving, ensureStanza, liveFacts } from './stanza.js';
  * @throws RepriseError `identity-mismatch`, `wal-not-archived`, `config-invalid`
  */
 export async function rearm(context: EngineContext): Promise<void> {
+  const { connection } = context.cluster;
+  // pgBackRest reads the timeline from pg_control, which is the old one's until the checkpoint after the promotion ends.
+  await withClient(connection, connection.maintenanceDatabase, (client) => client.query('CHECKPOINT'));
   await ensureStanza(context, await liveFacts(context));
   await checkArchiving(context);
 }

@@ -1,14 +1,12 @@
 import { createHash } from 'node:crypto';
 import { chmod, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { z } from 'zod';
 import { RepriseError } from '../../domain/errors.js';
 import { giveTo, writeFileDurably } from '../../postgres/files.js';
 import { isCode } from '../../process/atomic-file.js';
 import type { EngineContext, RestoreFilesRequest } from '../engine.js';
-import { optionsOf, runPgbackrest } from './command.js';
 import { readConfigFile } from './config-file.js';
-import { readInfo } from './info.js';
+import { readInfo, readTablespaces } from './info.js';
 import { runJob } from './job.js';
 
 /** With this file there, pgBackRest takes a directory for one of its own, and `--delta` goes on in it. */
@@ -30,7 +28,8 @@ export async function restoreFiles(context: EngineContext, request: RestoreFiles
   await seedManifest(context, dataDir);
   if (tablespaces.length > 0) await claim(context, tablespaceDir);
   await runJob(context, {
-    step: 'restore',
+    // One operation may restore several backups, each to prove it.
+    step: `restore ${stored.label}`,
     command: 'restore',
     options: [
       ...['--repo=1', `--pg1-path=${dataDir}`, `--set=${stored.label}`, '--delta', '--type=none'],
@@ -40,14 +39,6 @@ export async function restoreFiles(context: EngineContext, request: RestoreFiles
     ],
     totalBytes: stored.databaseBytes,
   });
-}
-
-const detailed = z.array(z.object({ backup: z.array(z.object({ label: z.string(), tablespace: z.array(z.object({ oid: z.number() })).nullish() })) }));
-
-async function readTablespaces(context: EngineContext, label: string): Promise<number[]> {
-  const { stdout } = await runPgbackrest(context, 'info', ['--repo=1', '--output=json', `--set=${label}`]);
-  const backups = detailed.parse(JSON.parse(stdout)).flatMap(({ backup }) => backup);
-  return backups.flatMap(({ tablespace }) => (tablespace ?? []).map(({ oid }) => oid));
 }
 
 /**
@@ -101,5 +92,6 @@ async function claimPath(context: EngineContext, directory: string): Promise<str
 async function spoolOptions(context: EngineContext, dataDir: string): Promise<string[]> {
   const own = (await readConfigFile(context)).get('pg1-path');
   if (own !== undefined && resolve(own) === dataDir) return [];
-  return [`--spool-path=${join(context.host.scratchDir, `spool-${optionsOf(context).stanza}`)}`];
+  // There is none of that name, and that is no error.
+  return [`--spool-path=${join(dataDir, 'no-spool')}`];
 }

@@ -4,13 +4,13 @@ import { RepriseError } from '../../domain/errors.js';
 import { keyComponents, prefixComponents } from '../keys.js';
 import type { WritableStorage } from '../storage.js';
 import { errnoOf, leavesRoot, storageFailure } from './failures.js';
-import { makeDirectories, ownerFor, type Owner } from './ownership.js';
+import { makeDirectories, makeRoot, ownerFor, type Owner } from './ownership.js';
 import { checkedPath } from './paths.js';
 import { openDirectoryForReading } from './reading.js';
 import { linkIfAbsent, renameSynced, sweepAbandoned, syncDirectory, syncFile, writeIncomplete } from './writing.js';
 
-export interface DirectoryOptions {
-  /** Absolute path of the repository's root, which must exist: a root made by us would hide a file system not mounted. */
+export interface OpenDirectoryOptions {
+  /** Absolute path of the repository's root; made where it is missing, as the first backup of a new set-up finds it. */
   readonly path: string;
   /** Who gets the files made while running as root; by default the owner of the root. */
   readonly owner?: Owner;
@@ -19,9 +19,12 @@ export interface DirectoryOptions {
 /**
  * A repository in a directory of this host. Every write is atomic and on disk when it returns; files are 0600 and
  * directories 0700 whatever the umask (F42).
+ *
+ * @throws RepriseError `storage-unreachable` where the root is missing and cannot be made.
  */
-export function openDirectory(options: DirectoryOptions): WritableStorage {
+export function openDirectory(options: OpenDirectoryOptions): WritableStorage {
   const root = options.path;
+  makeRoot(root, options.owner);
   const swept = new Set<string>();
 
   /** Runs a change with the directory of its key made and swept of what killed writers left. */

@@ -1,7 +1,8 @@
+import { existsSync, lchownSync, mkdirSync } from 'node:fs';
 import { lstat, stat } from 'node:fs/promises';
 import { lchown, mkdir, type FileHandle } from 'node:fs/promises';
-import { join } from 'node:path';
-import { errnoOf, leavesRoot } from './failures.js';
+import { dirname, join } from 'node:path';
+import { errnoOf, leavesRoot, storageFailure } from './failures.js';
 import { realRoot } from './paths.js';
 
 export interface Owner {
@@ -22,6 +23,18 @@ export async function ownerFor(root: string, named?: Owner): Promise<Owner | nul
 
 export async function giveFile(file: FileHandle, owner: Owner | null): Promise<void> {
   if (owner !== null) await file.chown(owner.uid, owner.gid);
+}
+
+/** Makes the root of a new repository, owner-only, and gives what was made to its owner. */
+export function makeRoot(root: string, owner: Owner | undefined): void {
+  if (existsSync(root)) return;
+  try {
+    const first = mkdirSync(root, { recursive: true, mode: 0o700 });
+    if (first === undefined || owner === undefined || process.geteuid?.() !== 0) return;
+    for (let path = root; path.length >= first.length; path = dirname(path)) lchownSync(path, owner.uid, owner.gid);
+  } catch (error) {
+    throw storageFailure(error, root, 'making its directory');
+  }
 }
 
 /** Makes the directories of a folder below the root, 0700 whatever the umask (F42), and gives them to the owner. */

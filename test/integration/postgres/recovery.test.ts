@@ -1,8 +1,8 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import { existsSync } from 'node:fs';
-import { readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { copyFile, mkdir, readdir, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { compareLsn } from '../../../src/domain/wal.js';
+import { compareLsn, nextSegment, segmentEnd, segmentStart } from '../../../src/domain/wal.js';
 import { withClient } from '../../../src/postgres/connect.js';
 import { inspectDataDir } from '../../../src/postgres/data-dir.js';
 import { configureRecovery, promote, rearmArchiving, recoveryProgress, resetRecoverySettings, retargetRecovery, waitForEndOfWal, waitForPause } from '../../../src/postgres/recovery.js';
@@ -10,6 +10,7 @@ import { inspectSalvage, salvageWal } from '../../../src/postgres/salvage.js';
 import type { Salvage } from '../../../src/postgres/salvage.js';
 import { startScratchServer } from '../../../src/postgres/scratch-cluster.js';
 import { serverFacts } from '../../../src/postgres/server-facts.js';
+import { walTail } from '../../../src/postgres/wal.js';
 import { onCleanup } from '../../helpers/cleanup.js';
 import { RecoveryLab } from '../../helpers/recovery-lab.js';
 
@@ -80,6 +81,30 @@ describe('an instance lost in mid commits', () => {
   it('F17: WAL of another cluster is refused', async () => {
     const request = { oldDataDir: lab.cluster.dataDir, archivedUpTo, systemIdentifier: '1', pgBin: lab.pgBin, user: lab.user };
     await expect(inspectSalvage(request)).rejects.toMatchObject({ code: 'identity-mismatch' });
+  });
+
+  it('recycled segments with future names, and cut ones, are not offered', async () => {
+    const old = join(lab.root, 'recycled');
+    await mkdir(join(old, 'pg_wal'), { recursive: true });
+    const source = join(lab.cluster.dataDir, 'pg_wal');
+    for (const name of salvage.segments) await copyFile(join(source, name), join(old, 'pg_wal', name));
+    const last = salvage.segments.at(-1) as string;
+    await copyFile(join(source, salvage.segments[0] as string), join(old, 'pg_wal', nextSegment(last)));
+    await writeFile(join(old, 'pg_wal', nextSegment(nextSegment(last))), Buffer.alloc(16 * 1024 * 1024));
+    const request = { oldDataDir: old, archivedUpTo, systemIdentifier, pgBin: lab.pgBin, user: null };
+    expect(await inspectSalvage(request)).toEqual(salvage);
+    await truncate(join(old, 'pg_wal', last), 1024 * 1024);
+    const cut = await inspectSalvage(request);
+    expect(cut.segments).toEqual(salvage.segments.slice(0, -1));
+    expect(cut.endLsn).toBe(segmentStart(last));
+  });
+
+  it('whole segments end where their last one does', async () => {
+    const first = (await readdir(lab.archive)).sort()[0] as string;
+    const tail = await walTail(lab.pgBin, lab.archive, first, lab.user);
+    expect(tail.endLsn).toBe(segmentEnd(archivedUpTo));
+    expect(tail.lastCommitXid).toBe(lab.commits[399]?.xid);
+    await expect(walTail(lab.pgBin, lab.archive, nextSegment(archivedUpTo), lab.user)).rejects.toMatchObject({ code: 'wal-gap' });
   });
 
   it('a hole between archive and old pg_wal is named (F23)', async () => {
@@ -215,7 +240,7 @@ describe('a copy for checks', () => {
     await waitForEndOfWal(scratch.connection, null, { service: scratch.service, pollMs: 200 });
     await promote(scratch.connection);
     const settings = await withClient(scratch.connection, 'postgres', async (client) => {
-      await client.query('CREATE TABLE written (i int); SELECT pg_switch_wal()');
+      await client.query('CREATE TABLE public.written (i int); SELECT pg_switch_wal()');
       const names = ['archive_mode', 'archive_command', 'listen_addresses', 'max_logical_replication_workers', 'cron.launch_active_jobs', 'unix_socket_permissions'];
       const { rows } = await client.query<{ values: string[] }>('SELECT array_agg(current_setting(name) ORDER BY i) AS values FROM unnest($1::text[]) WITH ORDINALITY AS n(name, i)', [names]);
       return rows[0]?.values;

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { describe, expect, it } from '@jest/globals';
 import { identify } from '../../../src/process/process-identity.js';
 import { endSession, JOB_MARK } from '../../../src/process/process-session.js';
+import { onCleanup } from '../../helpers/cleanup.js';
 import { lives } from '../../helpers/jobs.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 
@@ -11,13 +12,17 @@ failOnLeakedProcesses();
 /** A session whose leader has ended and was collected, so that only its number is left, in its child. */
 async function orphanedSession(mark: string) {
   const env = { ...process.env, [JOB_MARK]: mark };
-  const leader = spawn('sh', ['-c', 'sleep 600 >/dev/null & echo $!; read wait'], { detached: true, env });
+  const leader = spawn('sh', ['-c', 'sleep 600 >/dev/null & echo $!; read wait'], { detached: true, env, stdio: ['pipe', 'pipe', 'ignore'] });
   const [output] = (await once(leader.stdout, 'data')) as [Buffer];
   const identity = await identify(leader.pid as number);
   leader.stdin.end();
   await once(leader, 'exit');
   if (identity === null) throw new Error('the leader ended too early');
-  return { identity, child: Number(output) };
+  const child = Number(output);
+  onCleanup(async () => {
+    if (await lives(child)) process.kill(child, 'SIGKILL');
+  });
+  return { identity, child };
 }
 
 describe('a session without its leader', () => {
@@ -33,7 +38,6 @@ describe('a session without its leader', () => {
     await endSession(identity, '/jobs/op/dump/1', 0);
     await endSession({ ...identity, bootId: 'the boot before' }, '/jobs/op/other/1', 0);
     expect(await lives(child)).toBe(true);
-    process.kill(child, 'SIGKILL');
   });
 
   it('a number that was given to another process is nobody’s session', async () => {

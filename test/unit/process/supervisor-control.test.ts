@@ -3,9 +3,11 @@ import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 import { withHostLock } from '../../../src/process/file-lock.js';
 import { hostLockPath } from '../../../src/process/job-paths.js';
+import { jobUser } from '../../../src/process/users.js';
 import { readJobs } from '../../../src/process/supervisor.js';
 import { JobBench, lives, until } from '../../helpers/jobs.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
+import { asRoot } from '../../helpers/postgres-user.js';
 
 failOnLeakedProcesses();
 
@@ -237,6 +239,25 @@ describe('F35, F37: hostile step and operation names', () => {
     const hostile = [`a'b"c`, 'new\nline', '-x', '', '$HOME `id` \\', '*'];
     const { stdout } = await bench.run(bench.request({ argv: ['printf', '%s\\0', ...hostile] }));
     expect((await readFile(stdout, 'utf8')).split('\0').slice(0, -1)).toEqual(hostile);
+  });
+});
+
+(asRoot ? describe : describe.skip)('as root', () => {
+  it('F42: the tool runs as the job’s user, owns its output, and can be cancelled', async () => {
+    const bench = await JobBench.create();
+    const user = await jobUser();
+    const argv = ['sh', '-c', 'echo $$ >>"$1/starts"; id -un >/dev/stdout; id -Gn; while [ ! -e "$1/go" ]; do sleep 0.02; done'];
+    const run = bench.run(bench.request({ argv: [...argv, 'tool', bench.dir] }), { user });
+    const cancelled = expect(run).rejects.toMatchObject({ code: 'job-cancelled' });
+    const output = () => readFile(bench.file('stdout'), 'utf8').catch(() => '');
+    await until(async () => (await output()).split('\n').length > 2, 'it has said who it is');
+    const [name, groups] = (await output()).split('\n');
+    expect(name).toBe('postgres');
+    expect(groups?.split(' ')).not.toContain('root');
+    expect(await stat(bench.file('stdout'))).toMatchObject({ uid: user?.uid, mode: 0o100600 });
+    bench.abort.abort();
+    await cancelled;
+    expect(await lives(bench.starts()[0] as number)).toBe(false);
   });
 });
 

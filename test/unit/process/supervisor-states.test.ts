@@ -1,4 +1,4 @@
-import { readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, rmdir, stat, writeFile } from 'node:fs/promises';
 import { describe, expect, it } from '@jest/globals';
 import { execa } from 'execa';
 import { readJobs } from '../../../src/process/supervisor.js';
@@ -188,6 +188,21 @@ describe('records', () => {
     await writeFile(bench.file('pid.json'), '{"pid":12');
     expect(await bench.run(bench.request())).toMatchObject({ starts: 2 });
     expect(bench.cleanUps).toBe(1);
+  });
+
+  it('F5: an exit record that cannot be written yet is waited for, the work is not done anew', async () => {
+    const bench = await JobBench.create();
+    const run = bench.run(bench.request());
+    await until(() => bench.starts().length === 1, 'the tool has begun');
+    // In the way of the record, as a full disk would be.
+    await mkdir(bench.file('exit.json.tmp'));
+    await bench.letGo();
+    await until(async () => !(await lives(bench.starts()[0] as number)), 'the tool has ended');
+    await until(async () => (await readFile(bench.file('stderr'), 'utf8')) !== '', 'the wrapper has tried');
+    expect(await readJobs(bench.stateDir, 'op-1')).toMatchObject([{ state: 'running' }]);
+    await rmdir(bench.file('exit.json.tmp'));
+    expect(await run).toMatchObject({ code: 0, starts: 1 });
+    expect(bench.starts()).toHaveLength(1);
   });
 
   it('a wrapper that comes late starts nothing', async () => {

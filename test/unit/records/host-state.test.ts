@@ -44,13 +44,13 @@ describe('state of a host, outside of Temporal', () => {
     await expect(state.saveApproval(wrong, { plan: wrong, by: 'a', reason: 'b' })).rejects.toMatchObject(unknown);
   });
 
-  it('F31: keeps the first approval of each person, whatever the name holds', async () => {
+  it('F31: keeps one approval of each person, the last, whatever the name holds', async () => {
     const { state } = await host();
     const approval = (by: string, reason: string) => ({ plan: digest.slice(0, 12), by, reason });
     await state.saveApproval(digest, approval('dba', 'first'), '2026-11-21T02:00:00Z');
     await state.saveApproval(digest, approval('dba', 'second'), '2026-11-21T03:00:00Z');
     await state.saveApproval(digest, approval('../../ops', 'third'), '2026-11-21T01:00:00Z');
-    expect((await state.approvals(digest)).map(({ by, reason }) => [by, reason])).toEqual([['../../ops', 'third'], ['dba', 'first']]);
+    expect((await state.approvals(digest)).map(({ by, reason }) => [by, reason])).toEqual([['../../ops', 'third'], ['dba', 'second']]);
     expect(await state.approvals('0'.repeat(64))).toEqual([]);
   });
 

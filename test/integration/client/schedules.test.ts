@@ -1,0 +1,187 @@
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { beforeAll, describe, expect, it } from '@jest/globals';
+import type { TemporalSession } from '../../../src/client/connect.js';
+import { listSchedules, pauseSchedule, resumeSchedule, triggerSchedule } from '../../../src/client/schedule-operate.js';
+import { applySchedules, ownerOf, planSchedules } from '../../../src/client/schedules.js';
+import { applyWatches, planWatches } from '../../../src/client/watches.js';
+import { parseConfig } from '../../../src/config/load.js';
+import type { Config } from '../../../src/domain/config.js';
+import { onCleanup } from '../../helpers/cleanup.js';
+import { tempDir } from '../../helpers/temp.js';
+import { startTemporalServer } from '../../helpers/temporal-server.js';
+import { temporalSession } from '../../helpers/temporal-session.js';
+
+/** A server of its own: these tests look at all schedules of a namespace, and restart it. */
+let session: TemporalSession;
+let restart: (downMs: number) => Promise<TemporalSession>;
+
+beforeAll(async () => {
+  const dbFile = join(await tempDir('temporal-db'), 'temporal.db');
+  let server = await startTemporalServer({ dbFile });
+  onCleanup(() => server.stop());
+  session = await temporalSession(server.address);
+  restart = async (downMs) => {
+    await server.stop();
+    await sleep(downMs);
+    server = await startTemporalServer({ dbFile, port: Number(server.address.split(':')[1]) });
+    return temporalSession(server.address);
+  };
+});
+
+interface Shape {
+  readonly file?: string;
+  readonly cron?: string;
+  readonly policies?: readonly string[];
+  readonly disabled?: readonly string[];
+  readonly watch?: boolean;
+  readonly cluster?: string;
+}
+
+function config({ file = '/etc/reprise/reprise.yml', cron = '30 1 * * *', policies = ['nightly'], disabled = [], watch = false, cluster = 'mairie' }: Shape = {}): Config {
+  const backups = policies.map((name) => `      ${name}: { engine: logical, repository: local, enabled: ${String(!disabled.includes(name))}, schedule: { cron: "${cron}" }, retention: { days: 14 } }`);
+  return parseConfig(
+    `version: 1
+hosts: { db1: { state_dir: ./state } }
+repositories: { local: { type: directory, path: ./repo, host: db1 } }
+clusters:
+  ${cluster}:
+    host: db1
+    connection: { host: 127.0.0.1, port: 5432, user: reprise }
+    databases: [mairie]
+    catalogue: local
+${watch ? '    watch: { every: 10s, failures: 3 }\n' : ''}    backups:
+${backups.join('\n')}
+`,
+    file,
+  ).config;
+}
+
+const actions = (changes: readonly { id: string; action: string }[]): Record<string, string> => Object.fromEntries(changes.map(({ id, action }) => [id, action]));
+const describeSchedule = (id: string) => session.client.schedule.getHandle(id).describe();
+
+describe('D5: schedules are reconciled with the config', () => {
+  it('creates what is missing, with the overlap, catch-up window and calendar of the config, and then finds nothing to do', async () => {
+    expect(actions(await planSchedules(session, config()))).toEqual({ 'reprise/mairie/nightly': 'create' });
+    await applySchedules(session, config());
+    const { policies, spec, action } = await describeSchedule('reprise/mairie/nightly');
+    expect(policies).toMatchObject({ overlap: 'SKIP', catchupWindow: 6 * 3_600_000 });
+    expect(spec.calendars?.[0]).toMatchObject({ hour: [{ start: 1 }], minute: [{ start: 30 }] });
+    expect(action).toMatchObject({ workflowType: 'backup', workflowId: 'backup/mairie/nightly', taskQueue: 'reprise', args: [{ cluster: 'mairie', policy: 'nightly', type: 'auto' }] });
+    expect(actions(await planSchedules(session, config()))).toEqual({ 'reprise/mairie/nightly': 'none' });
+  });
+
+  it.each(['*/15 * * * *', '0 2 1-7 * *', '15 8-18/2 * * MON-FRI', '0 3 * JAN,JUL SUN'])('%s comes back from the server as no difference', async (cron) => {
+    await applySchedules(session, config({ cron }));
+    expect(await planSchedules(session, config({ cron }))).toEqual([{ id: 'reprise/mairie/nightly', action: 'none', reasons: [] }]);
+  });
+
+  it('updates what differs, says what, and keeps an operator\'s pause and note', async () => {
+    await applySchedules(session, config());
+    await pauseSchedule(session, 'mairie/nightly', 'dba: storage maintenance');
+    const changed = config({ cron: '45 3 * * *' });
+    const [change] = await applySchedules(session, changed);
+    expect(change).toMatchObject({ action: 'update', reasons: [expect.stringContaining('times')] });
+    const { spec, state } = await describeSchedule('reprise/mairie/nightly');
+    expect(spec.calendars?.[0]).toMatchObject({ hour: [{ start: 3 }], minute: [{ start: 45 }] });
+    expect(state).toMatchObject({ paused: true, note: 'dba: storage maintenance' });
+    expect(await resumeSchedule(session, 'reprise/mairie/nightly', 'done')).toMatchObject({ paused: false });
+  });
+
+  it('puts right what was changed by hand', async () => {
+    await applySchedules(session, config());
+    await session.client.schedule.getHandle('reprise/mairie/nightly').update((previous) => ({ ...previous, policies: { ...previous.policies, overlap: 'ALLOW_ALL' } }) as never);
+    const [change] = await planSchedules(session, config());
+    expect(change).toMatchObject({ action: 'update', reasons: [expect.stringContaining('overlap')] });
+    await applySchedules(session, config());
+    expect((await describeSchedule('reprise/mairie/nightly')).policies.overlap).toBe('SKIP');
+  });
+
+  it('deletes ours that the config no longer has or has disabled, and touches nothing else', async () => {
+    const settings = { spec: { calendars: [{ hour: 4 }] }, action: { type: 'startWorkflow' as const, workflowType: 'theirs', taskQueue: 'theirs' } };
+    await session.client.schedule.create({ scheduleId: 'theirs', ...settings });
+    await session.client.schedule.create({ scheduleId: 'reprise/looks-like/ours', ...settings });
+    const other = config({ file: '/elsewhere/reprise.yml', cluster: 'ecole' });
+    await applySchedules(session, other);
+    await applySchedules(session, config({ policies: ['nightly', 'weekly', 'monthly'] }));
+
+    const now = config({ policies: ['nightly', 'monthly'], disabled: ['monthly'] });
+    // The server's list lags: what it does not show yet cannot be found.
+    await listed(['theirs', 'reprise/looks-like/ours', 'reprise/ecole/nightly', 'reprise/mairie/weekly', 'reprise/mairie/monthly']);
+    expect(actions(await applySchedules(session, now))).toEqual({
+      'reprise/mairie/nightly': 'none',
+      'reprise/mairie/weekly': 'delete',
+      'reprise/mairie/monthly': 'delete',
+      'reprise/ecole/nightly': 'leave',
+      'reprise/looks-like/ours': 'leave',
+    });
+    for (const id of ['theirs', 'reprise/looks-like/ours', 'reprise/ecole/nightly', 'reprise/mairie/nightly']) await describeSchedule(id);
+    await expect(describeSchedule('reprise/mairie/weekly')).rejects.toMatchObject({ name: 'ScheduleNotFoundError' });
+  });
+
+  it('does not take over a schedule of the same id that it did not make', async () => {
+    await session.client.schedule.create({ scheduleId: 'reprise/mairie/foreign', spec: { calendars: [{ hour: 4 }] }, action: { type: 'startWorkflow', workflowType: 'theirs', taskQueue: 'theirs' } });
+    const changes = actions(await applySchedules(session, config({ policies: ['nightly', 'foreign'] })));
+    expect(changes['reprise/mairie/foreign']).toBe('leave');
+    expect((await describeSchedule('reprise/mairie/foreign')).action.workflowType).toBe('theirs');
+    await expect(pauseSchedule(session, 'mairie/foreign', 'x')).rejects.toMatchObject({ code: 'not-found' });
+  });
+
+  it('starts a backup now, once, and says its workflow id', async () => {
+    await applySchedules(session, config());
+    const workflowId = await triggerSchedule(session, 'mairie/nightly');
+    expect(workflowId).toMatch(/^backup\/mairie\/nightly-/);
+    expect(await triggerSchedule(session, 'mairie/nightly')).toBeNull();
+    await session.client.workflow.getHandle(workflowId ?? '').terminate();
+  });
+
+  it('F27: reports the runs that were missed while the server was away for longer than the catch-up window', async () => {
+    const action = { type: 'startWorkflow' as const, workflowType: 'backup', taskQueue: 'reprise', workflowId: 'backup/mairie/often' };
+    // Every second, and the shortest window the server takes.
+    const spec = { intervals: [{ every: '1s' }] };
+    const memo = { reprise: { owner: ownerOf(config()), cluster: 'mairie', policy: 'often' } };
+    await session.client.schedule.create({ scheduleId: 'reprise/mairie/often', spec, action, memo, policies: { overlap: 'SKIP', catchupWindow: '10s' } });
+    // Before its first run the server owes none.
+    await until(async () => (await describeSchedule('reprise/mairie/often')).info.numActionsTaken > 0);
+    session = await restart(16_000);
+    const missed = async (): Promise<number> => (await listSchedules(session)).find(({ id }) => id === 'reprise/mairie/often')?.missedRuns ?? 0;
+    await until(async () => (await missed()) > 0);
+    expect(await missed()).toBeLessThan(60);
+    await session.client.schedule.getHandle('reprise/mairie/often').delete();
+  });
+});
+
+describe('watches are reconciled with the config', () => {
+  it('starts one a cluster, once, and stops it when the config no longer has it; leaves another configuration\'s', async () => {
+    const foreign = config({ file: '/elsewhere/reprise.yml', cluster: 'ecole', watch: true });
+    expect(await applyWatches(session, foreign)).toMatchObject([{ workflowId: 'watch/ecole', action: 'start' }]);
+    const watched = config({ watch: true });
+    expect((await applyWatches(session, watched))[0]).toMatchObject({ workflowId: 'watch/mairie', action: 'start' });
+    expect((await planWatches(session, watched))[0]).toMatchObject({ workflowId: 'watch/mairie', action: 'none' });
+    await listedWork(['watch/mairie', 'watch/ecole']);
+    const changes = await applyWatches(session, config());
+    expect(Object.fromEntries(changes.map(({ workflowId, action }) => [workflowId, action]))).toEqual({ 'watch/mairie': 'stop', 'watch/ecole': 'leave' });
+    expect((await session.client.workflow.getHandle('watch/mairie').describe()).status.name).toBe('TERMINATED');
+    expect((await session.client.workflow.getHandle('watch/ecole').describe()).status.name).toBe('RUNNING');
+  });
+});
+
+async function listed(ids: readonly string[]): Promise<void> {
+  await until(async () => {
+    const seen = new Set<string>();
+    for await (const { scheduleId } of session.client.schedule.list()) seen.add(scheduleId);
+    return ids.every((id) => seen.has(id));
+  });
+}
+
+async function listedWork(ids: readonly string[]): Promise<void> {
+  await until(async () => {
+    const seen = new Set<string>();
+    for await (const { workflowId } of session.client.workflow.list({ query: "ExecutionStatus = 'Running'" })) seen.add(workflowId);
+    return ids.every((id) => seen.has(id));
+  });
+}
+
+async function until(holds: () => Promise<boolean>): Promise<void> {
+  while (!(await holds())) await sleep(100);
+}

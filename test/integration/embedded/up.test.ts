@@ -1,0 +1,109 @@
+import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from '@jest/globals';
+import { Client, Connection } from '@temporalio/client';
+import { isAlive } from '../../../src/process/process-identity.js';
+import { reprise } from '../../helpers/cli.js';
+import { onCleanup } from '../../helpers/cleanup.js';
+import { failOnLeakedProcesses } from '../../helpers/leaks.js';
+import { tempDir } from '../../helpers/temp.js';
+
+failOnLeakedProcesses();
+
+interface Up {
+  readonly address: string;
+  readonly webUi: string;
+  readonly temporal: { readonly pid: number; readonly state: string };
+  readonly worker: { readonly pid: number; readonly state: string };
+  readonly stateDir: string;
+}
+
+const yaml = (retention: number): string => `version: 1
+hosts: { db1: { state_dir: ./state } }
+repositories: { local: { type: directory, path: ./repo, host: db1 } }
+clusters:
+  mairie:
+    host: db1
+    connection: { host: 127.0.0.1, port: 1, user: reprise }
+    databases: [mairie]
+    catalogue: local
+    backups:
+      nightly: { engine: logical, repository: local, schedule: { cron: "30 1 * * *" }, retention: { days: ${retention} } }
+`;
+
+let cwd: string;
+const run = async (...argv: string[]) => reprise([...argv, '--json'], { cwd });
+const up = async (): Promise<Up> => {
+  const { code, stdout, stderr } = await run('up');
+  if (code !== 0) throw new Error(stderr);
+  return JSON.parse(stdout) as Up;
+};
+
+beforeAll(async () => {
+  cwd = await tempDir('up');
+  await mkdir(join(cwd, 'repo'), { mode: 0o700 });
+  await writeFile(join(cwd, 'reprise.yml'), yaml(14));
+  onCleanup(() => run('down'));
+});
+
+describe('D7: up and down', () => {
+  it('starts a server and a worker that answers, owner-only and with 90 days of history; down stops both and keeps all', async () => {
+    const first = await up();
+    expect(first).toMatchObject({ address: expect.stringMatching(/^127\.0\.0\.1:/), temporal: { state: 'started' }, worker: { state: 'started' } });
+    expect((await fetch(first.webUi)).ok).toBe(true);
+    expect(await retentionSeconds(first.address)).toBe(90 * 86_400);
+    // F42
+    for (const name of ['', 'embedded.json', 'temporal.db', 'temporal.log', 'worker.log']) {
+      expect([name, (await stat(join(first.stateDir, name))).mode & 0o077]).toEqual([name, 0]);
+    }
+    // Found without a word of where it is.
+    expect(JSON.parse((await run('backup', 'list')).stdout)).toEqual({ schemaVersion: 1, backups: [] });
+    expect((await run('schedule', 'apply')).code).toBe(0);
+    expect((await run('schedule', 'pause', 'mairie/nightly', '--reason', 'test')).code).toBe(0);
+
+    const again = await up();
+    expect(again).toEqual({ ...first, temporal: { ...first.temporal, state: 'running' }, worker: { ...first.worker, state: 'running' } });
+
+    expect(JSON.parse((await run('down')).stdout)).toMatchObject({ temporal: 'stopped', worker: 'stopped' });
+    expect((await run('backup', 'list')).code).toBe(5);
+    expect(JSON.parse((await run('down')).stdout)).toMatchObject({ temporal: 'not-running', worker: 'not-running' });
+
+    const later = await up();
+    expect([later.address, later.webUi]).toEqual([first.address, first.webUi]);
+    const { schedules } = JSON.parse((await run('schedule', 'list')).stdout) as { schedules: { id: string; paused: boolean }[] };
+    expect(schedules).toMatchObject([{ id: 'reprise/mairie/nightly', paused: true }]);
+  });
+
+  it('replaces only what died, and a worker whose config has changed', async () => {
+    const before = await up();
+    const identity = (JSON.parse(await readFile(join(before.stateDir, 'embedded.json'), 'utf8')) as { worker: Parameters<typeof isAlive>[0] }).worker;
+    process.kill(before.worker.pid, 'SIGKILL');
+    while (await isAlive(identity));
+    const healed = await up();
+    expect(healed).toMatchObject({ temporal: { pid: before.temporal.pid, state: 'running' }, worker: { state: 'started' } });
+    expect(healed.worker.pid).not.toBe(before.worker.pid);
+
+    await writeFile(join(cwd, 'reprise.yml'), yaml(30));
+    const changed = await up();
+    expect(changed).toMatchObject({ temporal: { pid: before.temporal.pid, state: 'running' }, worker: { state: 'restarted' } });
+    expect((await run('down')).code).toBe(0);
+  });
+
+  it('refuses a config that uses a Temporal server elsewhere', async () => {
+    await writeFile(join(cwd, 'reprise.yml'), `${yaml(14)}temporal: { address: "temporal.example.org:7233" }\n`);
+    const { code, stderr } = await run('up');
+    expect([code, (JSON.parse(stderr.trim().split('\n').at(-1) ?? '') as { error: { code: string } }).error.code]).toEqual([7, 'conflict']);
+    await writeFile(join(cwd, 'reprise.yml'), yaml(14));
+  });
+});
+
+async function retentionSeconds(address: string): Promise<number> {
+  const connection = await Connection.connect({ address });
+  try {
+    const client = new Client({ connection });
+    const { config } = await client.workflowService.describeNamespace({ namespace: 'default' });
+    return Number(config?.workflowExecutionRetentionTtl?.seconds);
+  } finally {
+    await connection.close();
+  }
+}

@@ -1,0 +1,266 @@
+import { beforeAll, describe, expect, it } from '@jest/globals';
+import pg from 'pg';
+import type { ConnectionConfig } from '../../../src/domain/config.js';
+import { collationReport, repairCollations } from '../../../src/postgres/collation.js';
+import { withClient } from '../../../src/postgres/connect.js';
+import { countTables, databaseProperties, largeObjectsHash, tableContentHash } from '../../../src/postgres/inventory.js';
+import { removeKept } from '../../../src/postgres/kept.js';
+import { applyProperties } from '../../../src/postgres/properties.js';
+import { swapDatabases, undoSwap } from '../../../src/postgres/swap.js';
+import { readTopology, topologyRefusal } from '../../../src/postgres/topology.js';
+import { startScratchCluster } from '../../helpers/postgres.js';
+import type { ScratchCluster } from '../../helpers/scratch-cluster.js';
+
+/** A cluster of this file's own: databases are renamed, roles and settings made. */
+let cluster: ScratchCluster;
+let connection: ConnectionConfig;
+
+beforeAll(async () => {
+  cluster = await startScratchCluster({ settings: { max_prepared_transactions: 5, max_locks_per_transaction: 10, max_connections: 20, wal_level: 'logical' } });
+  connection = { host: cluster.host, port: cluster.port, user: 'postgres', maintenanceDatabase: 'postgres' };
+}, 60_000);
+
+const inDatabase = <T>(database: string, fn: (client: pg.Client) => Promise<T>): Promise<T> => withClient(connection, database, fn);
+const run = (sql: string, database = 'postgres'): Promise<unknown> => inDatabase(database, (client) => client.query(sql));
+const names = async (): Promise<string[]> =>
+  inDatabase('postgres', async (client) => (await client.query<{ name: string }>("SELECT datname::text AS name FROM pg_database WHERE datname NOT LIKE 'template%' AND datname <> 'postgres' ORDER BY 1")).rows.map(({ name }) => name));
+const content = (database: string): Promise<string> => inDatabase(database, async (client) => (await client.query<{ what: string }>('SELECT what FROM public.mark')).rows[0]?.what ?? '');
+
+/** Makes both databases of a swap, with hostile names (F35). */
+async function pair(suffix: string): Promise<{ live: string; fresh: string; aside: string }> {
+  const swap = { live: `mai"rie ${suffix}`, fresh: `-new;${suffix}`, aside: `mai"rie_aside_${suffix}` };
+  for (const name of [swap.live, swap.fresh]) {
+    await run(`CREATE DATABASE ${pg.escapeIdentifier(name)}`);
+    await run(`CREATE TABLE public.mark AS SELECT ${pg.escapeLiteral(name)}::text AS what`, name);
+  }
+  return swap;
+}
+
+describe('swap by rename', () => {
+  it('K1, F35: the restored database takes the place of the live one, whose sessions are ended; again it is done; undone it is back', async () => {
+    const swap = await pair('one');
+    const application = new pg.Client({ ...connection, database: swap.live });
+    let ended = false;
+    application.on('error', () => (ended = true));
+    await application.connect();
+    await swapDatabases(connection, swap);
+    expect(await content(swap.live)).toBe(swap.fresh);
+    expect(ended).toBe(true);
+    await expect(inDatabase(swap.aside, async () => 'in')).rejects.toMatchObject({ message: expect.stringContaining('not currently accepting connections') });
+    await swapDatabases(connection, swap);
+    expect(await content(swap.live)).toBe(swap.fresh);
+    await undoSwap(connection, swap);
+    await undoSwap(connection, swap);
+    expect(await content(swap.live)).toBe(swap.live);
+    await run(`DROP DATABASE ${pg.escapeIdentifier(swap.live)}`);
+    await run(`DROP DATABASE ${pg.escapeIdentifier(swap.fresh)}`);
+  });
+
+  it('F1: killed after any of its statements, the next call finishes, and no instant has a half of it', async () => {
+    const swap = await pair('cut');
+    const whole = await statementsOf(() => swapDatabases(connection, swap));
+    expect(whole).toBeGreaterThan(8);
+    await undoSwap(connection, swap);
+    for (let after = 1; after <= whole; after++) {
+      await cutOff(after, () => swapDatabases(connection, swap));
+      expect([[swap.fresh, swap.live].sort(), [swap.live, swap.aside].sort()]).toContainEqual(await names());
+      await swapDatabases(connection, swap);
+      expect(await content(swap.live)).toBe(swap.fresh);
+      await cutOff(after, () => undoSwap(connection, swap));
+      await undoSwap(connection, swap);
+      expect(await content(swap.live)).toBe(swap.live);
+    }
+    for (const name of await names()) await run(`DROP DATABASE ${pg.escapeIdentifier(name)}`);
+  });
+
+  it('a live database that is gone is no error; a missing restored one is', async () => {
+    const swap = await pair('gone');
+    await run(`DROP DATABASE ${pg.escapeIdentifier(swap.live)}`);
+    await swapDatabases(connection, swap);
+    expect(await content(swap.live)).toBe(swap.fresh);
+    await expect(swapDatabases(connection, swap)).rejects.toMatchObject({ code: 'not-found' });
+    await run(`DROP DATABASE ${pg.escapeIdentifier(swap.live)}`);
+  });
+
+  it('a prepared transaction is named, and the live database stays open', async () => {
+    const swap = await pair('prepared');
+    await run("BEGIN; CREATE TABLE public.t (i int); PREPARE TRANSACTION 'one'", swap.live);
+    await expect(swapDatabases(connection, swap)).rejects.toMatchObject({ code: 'lock-held', hint: expect.stringContaining('ROLLBACK PREPARED') });
+    await run("ROLLBACK PREPARED 'one'", swap.live);
+    await swapDatabases(connection, swap);
+    await removeKept({ where: swap.aside }, connection);
+    await removeKept({ where: swap.aside }, connection);
+    expect(await names()).toEqual([swap.live]);
+    await expect(removeKept({ where: swap.live }, connection)).rejects.toMatchObject({ code: 'path-refused' });
+    await run(`DROP DATABASE ${pg.escapeIdentifier(swap.live)}`);
+  });
+});
+
+/** Runs the work and calls back after each of its statements was answered. */
+async function watched(work: () => Promise<void>, afterEach: (client: pg.Client) => void): Promise<void> {
+  const original = pg.Client.prototype.query as (...args: unknown[]) => Promise<unknown>;
+  pg.Client.prototype.query = async function (this: pg.Client, ...args: unknown[]) {
+    const answer = await original.apply(this, args);
+    afterEach(this);
+    return answer;
+  } as typeof pg.Client.prototype.query;
+  try {
+    await work();
+  } finally {
+    pg.Client.prototype.query = original as typeof pg.Client.prototype.query;
+  }
+}
+
+async function statementsOf(work: () => Promise<void>): Promise<number> {
+  let count = 0;
+  await watched(work, () => count++);
+  return count;
+}
+
+/** Ends the session after its nth statement, as a kill of the worker would; its answer is lost. */
+async function cutOff(after: number, work: () => Promise<void>): Promise<void> {
+  let count = 0;
+  const cut = watched(work, (client) => {
+    if (++count < after) return;
+    (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
+    throw new Error('killed by the test');
+  });
+  await cut.catch((error: unknown) => expect(String(error)).toMatch(/killed by the test|Connection terminated/));
+}
+
+describe('database properties', () => {
+  it('what pg_restore leaves out is read and given to another database: settings, lists, rights, owner, limit', async () => {
+    await run('CREATE ROLE "the owner"; CREATE ROLE reader');
+    await run(`CREATE DATABASE "so urce" OWNER "the owner" CONNECTION LIMIT 7; CREATE DATABASE target`.split(';')[0] ?? '');
+    await run('CREATE DATABASE target');
+    await run(`ALTER DATABASE "so urce" SET search_path TO metier, "Odd, ""name""", public;
+      ALTER DATABASE "so urce" SET "app.label" TO 'it''s \\a, b';
+      ALTER DATABASE "so urce" SET "TimeZone" TO 'Europe/Paris';
+      ALTER DATABASE "so urce" SET temp_tablespaces TO '';
+      ALTER ROLE reader IN DATABASE "so urce" SET work_mem TO '64MB';
+      REVOKE ALL ON DATABASE "so urce" FROM PUBLIC;
+      GRANT CONNECT ON DATABASE "so urce" TO reader WITH GRANT OPTION`);
+    const source = await inDatabase('postgres', (client) => databaseProperties(client, 'so urce'));
+    expect(source).toMatchObject({ owner: 'the owner', encoding: 'UTF8', connectionLimit: 7, localeProvider: 'libc', tablespace: 'pg_default' });
+    expect(source.grants).toContainEqual({ grantee: 'reader', privilege: 'CONNECT', grantable: true });
+    expect(await inDatabase('postgres', (client) => applyProperties(client, 'target', source))).toEqual([]);
+    expect(await inDatabase('postgres', (client) => applyProperties(client, 'target', source))).toEqual([]);
+    const target = await inDatabase('postgres', (client) => databaseProperties(client, 'target'));
+    const sorted = (properties: typeof source): unknown => ({ ...properties, settings: [...properties.settings].map((s) => JSON.stringify(s)).sort(), grants: [...(properties.grants ?? [])].map((g) => JSON.stringify(g)).sort() });
+    expect(sorted(target)).toEqual(sorted(source));
+    const missing = { ...source, owner: 'gone', grants: [{ grantee: 'gone too', privilege: 'CONNECT', grantable: false }] } as const;
+    expect(await inDatabase('postgres', (client) => applyProperties(client, 'target', missing))).toEqual(['owner gone', 'CONNECT for role gone too']);
+    await run('DROP DATABASE target');
+    await run('DROP DATABASE "so urce"');
+  });
+});
+
+describe('inventory', () => {
+  it('counts every table exactly in one snapshot: leaves of partitions, odd names, no views or temporary tables (F19, F40)', async () => {
+    await run('CREATE DATABASE counts');
+    await inDatabase('counts', async (client) => {
+      await client.query(`CREATE SCHEMA "a.b"; CREATE TABLE "a.b"."it's" AS SELECT generate_series(1, 3) i; CREATE VIEW "a.b".v AS SELECT 1;
+        CREATE TABLE public.part (i int) PARTITION BY RANGE (i); CREATE TABLE public.p1 PARTITION OF public.part FOR VALUES FROM (0) TO (10);
+        CREATE TABLE public.p2 PARTITION OF public.part DEFAULT; INSERT INTO public.part SELECT generate_series(1, 12);
+        CREATE TABLE public.parent (i int); CREATE TABLE public.child () INHERITS (public.parent); INSERT INTO public.child VALUES (1);
+        CREATE TEMP TABLE own (i int); CREATE EXTENSION IF NOT EXISTS plpgsql`);
+      // More than the lock table of this cluster takes at once (10 x 20 locks, and some reserve).
+      await client.query(`DO $$ BEGIN FOR n IN 1..1500 LOOP EXECUTE format('CREATE TABLE public.many_%s (i int)', n); IF n % 100 = 0 THEN COMMIT; END IF; END LOOP; END $$`);
+      const counts = await countTables(client, 'counts');
+      expect(counts.filter(({ table }) => !table.startsWith('many_'))).toEqual([
+        { database: 'counts', schema: 'a.b', table: "it's", rows: 3 },
+        { database: 'counts', schema: 'public', table: 'child', rows: 1 },
+        { database: 'counts', schema: 'public', table: 'p1', rows: 9 },
+        { database: 'counts', schema: 'public', table: 'p2', rows: 3 },
+        { database: 'counts', schema: 'public', table: 'parent', rows: 0 },
+      ]);
+      expect(counts).toHaveLength(1505);
+      expect(client.getTransactionStatus()).toBe('I');
+      // In a snapshot of the caller's, what came later does not count, and a table dropped since is left out.
+      await client.query('BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ');
+      await client.query('SELECT 1 FROM pg_class LIMIT 1');
+      await run(`INSERT INTO "a.b"."it's" VALUES (4); DROP TABLE public.many_7`, 'counts');
+      const later = await countTables(client, 'counts');
+      expect(later.find(({ table }) => table === "it's")?.rows).toBe(3);
+      expect(later).toHaveLength(1504);
+      expect(client.getTransactionStatus()).toBe('T');
+      await client.query('ROLLBACK');
+    });
+  });
+
+  it('F19: row security that would hide rows is an error, not a short count', async () => {
+    await run(`CREATE ROLE limited LOGIN; CREATE TABLE public.secret (i int); INSERT INTO public.secret VALUES (1), (2);
+      ALTER TABLE public.secret ENABLE ROW LEVEL SECURITY; GRANT SELECT ON public.secret TO limited`);
+    await expect(withClient({ ...connection, user: 'limited' }, 'postgres', (client) => countTables(client, 'postgres'))).rejects.toMatchObject({ code: 'privilege-missing' });
+    await run('DROP TABLE public.secret');
+  });
+
+  it('the content hash sees every change of a value and no change of order, place or session settings', async () => {
+    await run('CREATE DATABASE hashes');
+    await inDatabase('hashes', async (client) => {
+      await client.query(`CREATE TABLE public.a (a int, t timestamptz, f float8, b bytea, s text);
+        INSERT INTO public.a SELECT i, '2026-11-21 02:15:00Z'::timestamptz + i * interval '1 s', i / 3.0, decode('00ff', 'hex'), CASE WHEN i % 5 > 0 THEN 'x' || i END FROM generate_series(1, 100) i;
+        CREATE TABLE public.b (LIKE public.a); INSERT INTO public.b SELECT * FROM public.a ORDER BY a DESC;
+        CREATE TABLE public.c (a int, t timestamptz, f float8, b bytea, s text) PARTITION BY HASH (a);
+        CREATE TABLE public.c1 PARTITION OF public.c FOR VALUES WITH (MODULUS 2, REMAINDER 0); CREATE TABLE public.c2 PARTITION OF public.c FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+        INSERT INTO public.c SELECT * FROM public.a; CREATE TABLE public.empty (i int)`);
+      const first = await tableContentHash(client, 'public', 'a');
+      expect(first.rows).toBe(100);
+      expect(await tableContentHash(client, 'public', 'b')).toEqual(first);
+      expect(await tableContentHash(client, 'public', 'c')).toEqual(first);
+      await client.query(`SET "TimeZone" TO 'Asia/Tokyo'; SET "DateStyle" TO german; SET extra_float_digits TO -10; SET bytea_output TO escape`);
+      expect(await tableContentHash(client, 'public', 'a')).toEqual(first);
+      expect(await tableContentHash(client, 'public', 'empty')).toEqual({ rows: 0, hash: '0' });
+      await client.query(`UPDATE public.b SET s = '' WHERE a = 5`);
+      const changed = await tableContentHash(client, 'public', 'b');
+      expect(changed.rows).toBe(100);
+      expect(changed.hash).not.toBe(first.hash);
+      await client.query('DELETE FROM public.c WHERE a = 1; INSERT INTO public.c SELECT * FROM public.a WHERE a = 2');
+      expect((await tableContentHash(client, 'public', 'c')).hash).not.toBe(first.hash);
+    });
+  });
+
+  it('large objects are hashed by oid and content, whatever their pages', async () => {
+    await inDatabase('hashes', async (client) => {
+      expect(await largeObjectsHash(client)).toEqual({ rows: 0, hash: '0' });
+      await client.query(`SELECT lo_from_bytea(1000 + i, repeat('é', i)::bytea) FROM generate_series(1, 600) i; SELECT lo_create(5000)`);
+      const first = await largeObjectsHash(client);
+      expect(first.rows).toBe(601);
+      expect(await largeObjectsHash(client)).toEqual(first);
+      await client.query(`SELECT lo_put(1600, 100, 'x')`);
+      expect((await largeObjectsHash(client)).hash).not.toBe(first.hash);
+    });
+  });
+});
+
+describe('collation versions', () => {
+  it('a difference is found, its indexes are built anew, then the version is recorded', async () => {
+    await run('CREATE DATABASE collations');
+    await inDatabase('collations', async (client) => {
+      expect(await collationReport(client)).toEqual({ mismatches: [], indexes: [] });
+      await client.query(`CREATE TABLE public.t (id int PRIMARY KEY, s text, c text COLLATE "C"); CREATE INDEX "by s" ON public.t (s); CREATE INDEX ON public.t (c)`);
+      // What a directory restored onto a host with another ICU looks like.
+      await client.query(`CREATE COLLATION public.fr (provider = icu, locale = 'fr-FR'); CREATE TABLE public.u (s text COLLATE public.fr UNIQUE);
+        UPDATE pg_catalog.pg_collation SET collversion = '1.0' WHERE collname = 'fr'`);
+      const report = await collationReport(client);
+      expect(report.mismatches).toEqual([expect.objectContaining({ collation: 'public.fr', recorded: '1.0' })]);
+      expect(report.indexes).toEqual(['public.u_s_key']);
+      const before = await client.query<{ f: string }>("SELECT pg_relation_filenode('public.u_s_key')::text AS f");
+      await repairCollations(client, 'collations', report);
+      const after = await client.query<{ f: string }>("SELECT pg_relation_filenode('public.u_s_key')::text AS f");
+      expect(after.rows[0]?.f).not.toBe(before.rows[0]?.f);
+      expect(await collationReport(client)).toEqual({ mismatches: [], indexes: [] });
+    });
+  });
+});
+
+describe('topology', () => {
+  it('slots and subscriptions are found and named as what must be rebuilt', async () => {
+    expect(topologyRefusal(await inDatabase('postgres', readTopology))).toBeNull();
+    await run(`SELECT pg_create_physical_replication_slot('standby_1'); SELECT pg_create_logical_replication_slot('cdc', 'pgoutput')`);
+    await run(`CREATE SUBSCRIPTION feed CONNECTION 'host=nowhere.invalid' PUBLICATION p WITH (connect = false)`);
+    const refusal = topologyRefusal(await inDatabase('postgres', readTopology));
+    expect(refusal).toMatchObject({ code: 'topology-refused' });
+    expect(refusal?.details['rebuild']).toEqual(['the standby or receiver behind slot standby_1', 'the subscriber behind logical slot cdc', 'subscription feed']);
+  });
+});

@@ -1,0 +1,63 @@
+import { describe, expect, it } from '@jest/globals';
+import { repriseHere } from '../../helpers/cli.js';
+
+interface Told {
+  error: { code: string; message: string; hint: string };
+}
+const told = (stderr: string): Told['error'] => (JSON.parse(stderr) as Told).error;
+
+describe('errors of usage', () => {
+  it.each([
+    [['bakup', 'list'], 'did you mean backup?'],
+    [['backup', 'lst'], 'did you mean list?'],
+    [['backup', 'run', 'mairie', '--polcy', 'x'], 'did you mean --policy?'],
+  ])('%j exits 2 and suggests what was meant', async (argv, suggestion) => {
+    const { code, stdout, stderr } = await repriseHere(argv);
+    expect(code).toBe(2);
+    expect(stdout).toBe('');
+    expect(stderr).toContain(suggestion);
+  });
+
+  it.each([
+    ['a missing argument', ['backup', 'run']],
+    ['a missing option', ['reject', 'recover/mairie/1']],
+    ['one argument too many', ['rotate', 'mairie', 'other']],
+    ['a choice that is none', ['backup', 'run', 'mairie', '--type', 'half']],
+    ['a duration without a unit', ['backup', 'run', 'mairie', '--timeout', '90']],
+    ['no command', ['backup']],
+    ['a target that is none', ['recover', 'mairie', '--to', 'yesterday']],
+  ])('%s is one JSON document on stderr, with a next step, and exit 2', async (_what, argv) => {
+    const { code, stdout, stderr } = await repriseHere([...argv, '--json']);
+    expect(code).toBe(2);
+    expect(stdout).toBe('');
+    expect(told(stderr)).toEqual({ code: expect.stringMatching(/^(usage|target-invalid)$/), message: expect.stringMatching(/\S/), hint: expect.stringMatching(/\S/) });
+  });
+
+  it('F26: a target without an offset is refused (exit 9) and shows the readings', async () => {
+    const { code, stderr } = await repriseHere(['recover', 'mairie', '--to', '2026-03-29T02:30:00', '--json']);
+    expect(code).toBe(9);
+    expect(told(stderr)).toMatchObject({ code: 'target-ambiguous', hint: expect.stringContaining('2026-03-29T02:30:00Z') });
+  });
+
+  it('global options are taken before and after the command', async () => {
+    const before = await repriseHere(['--json', 'version']);
+    const after = await repriseHere(['version', '--json']);
+    const spelt = await repriseHere(['version', '-o', 'json']);
+    expect(before).toEqual(after);
+    expect(after).toEqual(spelt);
+    expect(JSON.parse(after.stdout)).toEqual({ schemaVersion: 1, version: '0.0.0-test' });
+  });
+
+  it('a configuration that is not there is exit 4, in the format asked for', async () => {
+    const { code, stderr } = await repriseHere(['cluster', 'list', '-o', 'yaml']);
+    expect(code).toBe(4);
+    expect(stderr).toMatch(/^error:\n {2}code: config-not-found\n/);
+  });
+
+  it('an unexpected failure is told with a next step and exit 1', async () => {
+    const version = (): Promise<string> => Promise.reject(new Error('the disk is on fire'));
+    const { code, stderr } = await repriseHere(['version'], {}, { version });
+    expect(code).toBe(1);
+    expect(stderr).toBe('error: the disk is on fire (internal)\nHINT: this is not expected: run again with REPRISE_DEBUG=1 for the stack, and report it\n');
+  });
+});
