@@ -48,7 +48,7 @@ export default tseslint.config(
               message: 'a workflow imports only @temporalio/workflow, @temporalio/common, domain and other workflows',
             },
             {
-              regex: '^(\\.\\./)+(?!domain/|activities/|workflows/)[^./]',
+              regex: '^(\\.\\./)+(?!domain/|activities/|workflows/|(desk|proxies|work)\\.js$)[^./]',
               message: 'a workflow reaches no other room than domain',
             },
             {

@@ -139,4 +139,6 @@ export interface HostActivities {
   runChecks(input: PlannedStep & { method: RecoveryMethod }): Promise<readonly CheckResult[]>;
   freshBackup(input: PlannedStep & { startedAt: string }): Promise<readonly string[]>;
   finishRecovery(input: PlannedStep & { outcome: Omit<RecoveryOutcome, 'report'>; incident?: string }): Promise<RecoveryOutcome>;
+  /** Writes the incident document anew from the records; returns its key. */
+  writeReport(input: StepInput & { incident: string }): Promise<string>;
 }

@@ -5,15 +5,15 @@ import type { RecoveryOutcome } from '../domain/records.js';
 import type { RecoveryTarget } from '../domain/target.js';
 import { openHostState } from '../records/host-state.js';
 import { incidentDocument } from '../reports/incident-report.js';
-import type { CheckResult, HostActivities } from './api.js';
+import type { CheckResult, HostActivities, StepInput } from './api.js';
 import type { HostDependencies } from './dependencies.js';
 import { type ActivityRun, guarded } from './guarded.js';
 import { besideDatabase, connectionAt } from './places.js';
 import { type Authorized, authorized } from './server-steps.js';
-import { openSession, record } from './session.js';
+import { type Session, openSession, record } from './session.js';
 
 /** Looks at what was recovered, and writes down what it came to (S4, S5). */
-export function finishingActivities(deps: HostDependencies): Pick<HostActivities, 'runChecks' | 'finishRecovery'> {
+export function finishingActivities(deps: HostDependencies): Pick<HostActivities, 'runChecks' | 'finishRecovery' | 'writeReport'> {
   return {
     runChecks: guarded('runChecks', async (step, run) => {
       const work = await authorized(deps, step, run);
@@ -25,31 +25,40 @@ export function finishingActivities(deps: HostDependencies): Pick<HostActivities
     }),
     finishRecovery: guarded('finishRecovery', async (step) => {
       const session = await openSession(deps, step.cluster);
-      const state = openHostState(session.host.stateDir);
-      const plan = await state.readPlan(step.plan);
       const earlier = (await session.catalogue.state()).outcomes.get(step.operationId);
-      if (!plan || earlier) return earlier?.outcome ?? { ...step.outcome, report: '' };
-      const facts = await session.catalogue.state();
-      const incidentOf = [...facts.incidents.values()].find(({ id }) => id === step.incident);
-      const document = incidentDocument({
-        cluster: step.cluster,
-        operationId: step.operationId,
-        plan,
-        outcome: step.outcome,
-        journal: facts.journalOf(step.operationId),
-        approvals: facts.approvals.filter(({ digest }) => digest === plan.digest),
-        refusals: facts.refusals.filter(({ operationId }) => operationId === step.operationId),
-        incident: incidentOf ?? null,
-        kept: facts.kept.filter(({ operationId }) => operationId === step.operationId),
-        language: 'en',
-      });
-      const report = await session.catalogue.writeIncidentDocument(step.operationId, document);
+      if (earlier) return earlier.outcome;
+      const report = await writeDocument(session, step, step.outcome);
       const outcome: RecoveryOutcome = { ...step.outcome, report };
       await record(session, step, 'outcome', { kind: 'outcome', workflowId: step.workflowId, outcome });
-      await state.closePlan(plan.digest);
+      await openHostState(session.host.stateDir).closePlan(step.plan);
       return outcome;
     }),
+    writeReport: guarded('writeReport', async (step) => {
+      const session = await openSession(deps, step.cluster);
+      const known = (await session.catalogue.state()).outcomes.get(step.operationId);
+      return writeDocument(session, step, known?.outcome ?? null);
+    }),
   };
+}
+
+/** Writes the incident document from the records as they are now; returns its key in the repository. */
+async function writeDocument(session: Session, { cluster, operationId, incident }: StepInput & { incident?: string }, outcome: Omit<RecoveryOutcome, 'report'> | null): Promise<string> {
+  const facts = await session.catalogue.state();
+  const plans = [...facts.plans.values()].filter((entry) => entry.operationId === operationId);
+  const plan = (plans.find(({ usedAt }) => usedAt !== null) ?? plans.at(-1))?.plan ?? null;
+  const document = incidentDocument({
+    cluster,
+    operationId,
+    plan,
+    outcome,
+    journal: facts.journalOf(operationId),
+    approvals: facts.approvals.filter((entry) => entry.operationId === operationId),
+    refusals: facts.refusals.filter((entry) => entry.operationId === operationId),
+    incident: [...facts.incidents.values()].find(({ id }) => id === incident) ?? null,
+    kept: facts.kept.filter((entry) => entry.operationId === operationId),
+    language: 'en',
+  });
+  return session.catalogue.writeIncidentDocument(operationId, document);
 }
 
 /** One check; an unreachable server or a wrong query is a failed check, not a failed recovery. */

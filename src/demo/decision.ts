@@ -48,7 +48,7 @@ export async function decide(session: TemporalSession, scratch: Scratch, recover
 async function askHere(session: TemporalSession, recovery: string, plan: Plan, signal: AbortSignal): Promise<void> {
   const { confirm } = await import('@inquirer/prompts');
   const message = `Recover ${plan.binding.cluster} as planned (${shortDigest(plan)})?`;
-  const agreed = await confirm({ message }, { signal, output: process.stderr }).catch((error: unknown) => {
+  const agreed = await confirm({ message, default: false }, { signal, output: process.stderr }).catch((error: unknown) => {
     throw interrupted(error);
   });
   if (!agreed) return declined(session, recovery);

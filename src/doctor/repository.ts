@@ -13,13 +13,13 @@ const LITTLE_BYTES = 1_000_000_000;
 /** Whether a repository can be written and has room. */
 export async function repositoryFindings(repository: RepositoryConfig): Promise<readonly Finding[]> {
   const check = `repository/${repository.name}`;
-  const storage = openStorage(repository);
   const path = localPathOf(repository);
   const found = path === null ? null : await stat(path).catch(() => null);
   if (path !== null && found === null) {
-    // Never made by itself: it may be the mount point of a disk that is not there.
-    return [wrong(check, `repository ${repository.name}: ${path} does not exist`, `mount its file system, or make it for the user the worker runs as: install -d -m 0700 -o USER ${path}`)];
+    // Opening it would make it, as whoever runs doctor and not as the worker's user.
+    return [ok(check, `repository ${repository.name}: ${path} does not exist yet; the first backup makes it`)];
   }
+  const storage = openStorage(repository);
   const findings: Finding[] = [];
   if (found !== null && (found.mode & 0o077) !== 0) {
     findings.push(warning(check, `repository ${repository.name}: ${path} is open to others (mode ${(found.mode & 0o777).toString(8)}): backups hold everything the database holds`, `chmod 700 ${path}`));
@@ -38,9 +38,8 @@ export async function repositoryFindings(repository: RepositoryConfig): Promise<
   return [...findings, ok(check, `repository ${repository.name} can be written${room}`)];
 }
 
-/** Directory of a repository on a path of this host; null for any other kind. */
+/** Directory of a repository on a path of one host; null for any other kind. */
 export function localPathOf(repository: RepositoryConfig): string | null {
   const kind = storageKinds[repository.type];
-  if (kind === undefined || !openStorage(repository).capabilities.localPath) return null;
-  return kind.place(repository.options);
+  return kind?.onHost === true ? kind.place(repository.options) : null;
 }

@@ -6,7 +6,7 @@
 /** Segment size that initdb chooses unless told otherwise, in bytes. */
 export const DEFAULT_SEGMENT_BYTES = 16 * 1024 * 1024;
 /** Page size of the log that PostgreSQL is compiled with unless told otherwise, in bytes. */
-export const DEFAULT_WAL_BLOCK_BYTES = 8192;
+const DEFAULT_WAL_BLOCK_BYTES = 8192;
 const SHORT_PAGE_HEADER = 24n;
 const LONG_PAGE_HEADER = 40n;
 

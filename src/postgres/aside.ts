@@ -32,7 +32,7 @@ export async function putAside(dataDir: string, asideDir: string): Promise<PutAs
 }
 
 /** Where the data of a directory really lies, also where it is a link whose target is gone (put aside). */
-export async function linkTarget(path: string): Promise<string> {
+async function linkTarget(path: string): Promise<string> {
   const found = await realpath(path).catch(() => null);
   if (found !== null) return found;
   const target = await readlink(path).catch(() => null);

@@ -54,7 +54,7 @@ export async function readControlData(pgBin: string, dataDir: string, user: OsUs
 }
 
 /** Reads pg_controldata's English output; null where an essential line is missing. */
-export function parseControlData(text: string, major: number): ControlData | null {
+function parseControlData(text: string, major: number): ControlData | null {
   const values = new Map<string, string>();
   for (const line of text.split('\n')) {
     const colon = line.indexOf(':');

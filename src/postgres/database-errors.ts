@@ -16,7 +16,7 @@ export function sqlState(error: unknown): string | undefined {
 }
 
 /** Whether the error means that there is no session any more, or never was one. */
-export function isConnectionLoss(error: unknown): boolean {
+function isConnectionLoss(error: unknown): boolean {
   const code = sqlState(error) ?? '';
   // Class 08 and the server's own goodbyes: 57P01 to 57P05; 53300 is "too many connections".
   if (/^08|^57P0|^53300$/.test(code)) return true;

@@ -16,11 +16,19 @@ export function recoveryFailure(logTail: string): RepriseError | null {
   if (/could not locate required checkpoint record|could not find redo location/.test(logTail)) {
     return failure('wal-gap', 'the WAL from which the recovery must begin cannot be had', 'See that the archive is readable: the start of the backup needs it.', logTail);
   }
-  const shortage = /(?:FATAL|HINT):.*?(recovery aborted because of insufficient parameter settings|You can restart the server after making the necessary configuration changes)/.exec(logTail);
-  if (shortage !== null) {
-    return failure('service-failed', 'a setting is lower than it was on the source', 'Raise the setting that the log names, then start again.', logTail);
-  }
-  return null;
+  return shortage(logTail);
+}
+
+/**
+ * A setting was raised on the source after the backup: a hot standby then pauses as if it were at its target, or ends.
+ * `details.raise` holds the settings to recover with.
+ */
+function shortage(logTail: string): RepriseError | null {
+  if (!/because of insufficient parameter settings/.test(logTail)) return null;
+  const found = [...logTail.matchAll(/(max_\w+) = (\d+) is a lower setting than on the primary server, where its value was (\d+)/g)];
+  const raise = Object.fromEntries(found.map(([, name = '', , value = '']) => [name, value]));
+  const words = found.map(([, name = '', own = '', value = '']) => `${name} is ${own} and was ${value}`).join(', ');
+  return new RepriseError('service-failed', `the server has a lower setting than its source had: ${words}`, 'Recover with the value it had: the source was changed after the backup.', { raise, logTail });
 }
 
 function failure(code: RepriseError['code'], message: string, hint: string, logTail: string): RepriseError {

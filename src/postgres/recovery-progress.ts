@@ -1,4 +1,3 @@
-import type pg from 'pg';
 import type { ConnectionConfig } from '../domain/config.js';
 import { withClient } from './connect.js';
 
@@ -46,12 +45,4 @@ interface ProgressRow {
   readonly replay: string | null;
   readonly commit_at: string | null;
   readonly waiting: boolean;
-}
-
-/** Where the log of a server is: written up to, or replayed up to while it recovers. */
-export async function walPosition(client: pg.ClientBase): Promise<string> {
-  const { rows } = await client.query<{ lsn: string }>(
-    'SELECT (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END)::text AS lsn',
-  );
-  return rows[0]?.lsn ?? '';
 }

@@ -79,6 +79,9 @@ export function recoverySettings(request: RecoverySettingsRequest, source: Contr
 export const cloneRestraints: Settings = {
   archive_mode: 'off',
   archive_command: '',
+  // Files of production that a copied configuration may name.
+  external_pid_file: '',
+  logging_collector: 'off',
   synchronous_standby_names: '',
   max_logical_replication_workers: '0',
   'cron.launch_active_jobs': 'off',

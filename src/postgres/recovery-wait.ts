@@ -69,6 +69,9 @@ async function look(connection: ConnectionConfig, options: WaitOptions): Promise
   try {
     const progress = await recoveryProgress(connection);
     options.report?.(progress);
+    // Not every pause is one at the target.
+    const failure = progress.paused ? recoveryFailure(await options.service.logTail()) : null;
+    if (failure !== null) throw failure;
     return progress;
   } catch (error) {
     if (!isRepriseError(error) || error.code !== 'database-unreachable') throw error;

@@ -7,6 +7,7 @@ import type { RecoveryTarget } from '../domain/target.js';
 import { compareLsn } from '../domain/wal.js';
 import { findPostgresBin } from '../process/binaries.js';
 import type { OsUser } from '../process/jobs.js';
+import { addMissingConfiguration } from './clone-configuration.js';
 import { readControlData } from './control-data.js';
 import type { ControlData } from './control-data.js';
 import { giveTo, syncDirectory } from './files.js';
@@ -41,6 +42,7 @@ export interface RecoveryRequest extends RecoverySettingsRequest {
 export async function configureRecovery(request: RecoveryRequest): Promise<void> {
   const { dataDir, user, target } = request;
   await refuseRunning(dataDir);
+  if (request.clone === true) await addMissingConfiguration(dataDir, user);
   await writeAutoSettings(dataDir, await settingsOf(request), user);
   const [wanted, other] = target.kind === 'latest' ? ['standby.signal', 'recovery.signal'] : ['recovery.signal', 'standby.signal'];
   await writeFile(join(dataDir, wanted), '', { mode: 0o600 });

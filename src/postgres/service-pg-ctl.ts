@@ -23,7 +23,8 @@ export function pgCtlService(place: ServicePlace): ServiceKind {
     logFile,
     start: async (settings, seconds) => {
       await prepareLog(logFile, place);
-      await pgCtl(seconds, 'start', '-l', logFile, ...(Object.keys(settings).length > 0 ? ['-o', serverOptions(settings)] : []));
+      // A configuration that was copied along may still name the directory it came from.
+      await pgCtl(seconds, 'start', '-l', logFile, '-o', serverOptions({ data_directory: dataDir, ...settings }));
     },
     stop: (mode, seconds) => pgCtl(seconds, 'stop', '-m', mode),
   };

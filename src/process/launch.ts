@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { constants } from 'node:fs';
 import { chown, open, stat, writeFile } from 'node:fs/promises';
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
@@ -20,6 +21,7 @@ import { redact } from './redact.js';
 import { asUser } from './users.js';
 import { WRAPPER_SCRIPT } from './wrapper.js';
 
+const { O_APPEND, O_CREAT, O_TRUNC, O_WRONLY } = constants;
 const LOOK_MS = 5;
 
 /** All that is needed to start one generation of a job. */
@@ -110,9 +112,9 @@ async function spawnWrapper(
   }
 }
 
-/** Owned by the tool's user, so that a tool may open /dev/stderr anew. */
+/** Owned by the tool's user and appended to, so that a tool may open /dev/stderr anew and overwrites nothing. */
 async function openOutput(path: string, user: OsUser | null): Promise<{ fd: number; close(): Promise<void> }> {
-  const file = await open(path, 'w', 0o600);
+  const file = await open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0o600);
   if (user !== null && process.getuid?.() === 0) await chown(path, user.uid, user.gid);
   return file;
 }

@@ -41,8 +41,9 @@ export async function incident(input: IncidentInput): Promise<IncidentOutput> {
       const recovery = await recoverOnce(attempt);
       if (recovery === 'dismissed' || recovery === 'closed') return { state: recovery, recovery: null };
       if (recovery.state === 'completed') {
-        await record('closed', `recovered to ${recovery.outcome?.target.reached ?? 'unknown'}; report ${recovery.outcome?.report ?? 'none'}`);
-        work.show('completed', null, `**Closed.** Report: ${recovery.outcome?.report ?? 'none'}`);
+        await record('closed', `recovered to ${recovery.outcome?.target.reached ?? 'unknown'}`);
+        const report = await light(host, 'write the incident document').writeReport({ ...step, operationId: recovery.operationId, incident: step.workflowId });
+        work.show('completed', null, `**Closed.** Report: ${report}`);
         await condition(allHandlersFinished);
         return { state: 'closed', recovery: recovery.workflowId };
       }
@@ -51,7 +52,7 @@ export async function incident(input: IncidentInput): Promise<IncidentOutput> {
     }
 
     /** One child recovery, with the journal kept while it runs. */
-    async function recoverOnce(attempt: number): Promise<'dismissed' | 'closed' | (Partial<RecoverOutput> & { workflowId: string; why: string })> {
+    async function recoverOnce(attempt: number): Promise<'dismissed' | 'closed' | (Partial<RecoverOutput> & { workflowId: string; operationId: string; why: string })> {
       const childOperation = attempt === 1 ? operationId : `${operationId}-${attempt}`;
       const workflowId = recoverWorkflowId(cluster, childOperation);
       const scope = new CancellationScope();
@@ -90,7 +91,7 @@ export async function incident(input: IncidentInput): Promise<IncidentOutput> {
           work.show(word.kind === 'closed' ? 'completed' : 'cancelled', null, `**${word.kind}** by ${word.by}: ${word.reason}`);
           return word.kind;
         }
-        if (result !== null) return { ...(result as Partial<RecoverOutput>), workflowId, why };
+        if (result !== null) return { ...(result as Partial<RecoverOutput>), workflowId, operationId: childOperation, why };
       }
     }
 

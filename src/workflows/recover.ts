@@ -1,5 +1,6 @@
-import { CancellationScope, condition, log, sleep, workflowInfo } from '@temporalio/workflow';
+import { CancellationScope, condition, getExternalWorkflowHandle, log, sleep, workflowInfo } from '@temporalio/workflow';
 import type { ApprovalAnswer, PlanRequest } from '../activities/api.js';
+import { signalNames } from '../domain/names.js';
 import type { Plan } from '../domain/plan.js';
 import { planDetails, waitingSummary } from '../domain/plan-view.js';
 import { formatTarget } from '../domain/target.js';
@@ -43,6 +44,7 @@ export async function recover(input: RecoverInput): Promise<RecoverOutput> {
         waitedSeconds += decision.seconds;
         if (decision.kind === 'again') continue;
         if (decision.kind === 'rejected') return await rejected(work, desk, plan, host, step);
+        if (input.incident) await confirmed(input.incident, plan);
 
         const outcome = await execute(plan);
         if (outcome !== 'stale') return { state: 'completed', plan, outcome };
@@ -100,6 +102,14 @@ export async function recover(input: RecoverInput): Promise<RecoverOutput> {
       return outcome;
     }
   });
+}
+
+/** Whoever approves the plan has confirmed the incident; one that ended meanwhile needs no telling. */
+async function confirmed(incident: string, plan: Plan): Promise<void> {
+  const reason = `plan ${plan.digest.slice(0, 12)} was approved`;
+  await getExternalWorkflowHandle(incident)
+    .signal(signalNames.confirm, { by: 'approval', reason })
+    .catch(() => log.info('the incident is closed already'));
 }
 
 /** A pin too many keeps a backup longer than needed: no reason to fail what was done. */

@@ -10,7 +10,7 @@ import { readInfo } from './info.js';
 const TAIL_BYTES = 16_384;
 const LOCK_HELD = 50;
 /** Children of a killed pgBackRest hold its lock until they notice, which takes them a moment. */
-const LOCK_WAIT_MS = 15_000;
+const LOCK_WAIT_MS = 5_000;
 const LOOK_MS = 200;
 /** Silent for so long: pgBackRest's own protocol-timeout (1830 s) has passed, with some to spare. */
 const STALL_MS = 2_400_000;

@@ -1,4 +1,4 @@
-import { chmod, mkdir, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { parseConfig } from '../../../src/config/load.js';
@@ -87,17 +87,16 @@ describe('doctor on a host', () => {
     expect(of(found, 'cluster/mairie/tools/pgbackrest')).toMatchObject({ level: 'ok', message: expect.stringContaining('pgBackRest') });
   });
 
-  it('a repository that is not there, and a hook whose program is not', async () => {
-    const { rm } = await import('node:fs/promises');
+  it('a repository that is not there is not made by looking for it; a hook whose program is not there is wrong', async () => {
     await rm(join(folder, 'repo'), { recursive: true });
     const found = await findings({ more: '    hooks: { stop-applications: { argv: [/no/such/program], host: db1, timeout: 60s } }\n' });
-    expect(of(found, 'repository/local')).toMatchObject({ level: 'error', fix: expect.stringContaining('install -d') });
+    expect(of(found, 'repository/local')).toMatchObject({ level: 'ok', message: expect.stringContaining('does not exist yet') });
+    expect(await readdir(folder)).not.toContain('repo');
     expect(of(found, 'cluster/mairie/hooks/stop-applications')).toMatchObject({ level: 'error', message: expect.stringContaining('/no/such/program') });
   });
 
   it('leaves nothing behind in the repository', async () => {
     await findings();
-    const { readdir } = await import('node:fs/promises');
     expect(await readdir(join(folder, 'repo'))).toEqual([]);
   });
 });

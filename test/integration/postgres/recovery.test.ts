@@ -2,7 +2,7 @@ import { beforeAll, describe, expect, it } from '@jest/globals';
 import { existsSync } from 'node:fs';
 import { copyFile, mkdir, readdir, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { compareLsn, nextSegment, segmentEnd, segmentStart } from '../../../src/domain/wal.js';
+import { compareLsn, isSegmentName, nextSegment, segmentEnd, segmentStart } from '../../../src/domain/wal.js';
 import { withClient } from '../../../src/postgres/connect.js';
 import { inspectDataDir } from '../../../src/postgres/data-dir.js';
 import { configureRecovery, promote, rearmArchiving, recoveryProgress, resetRecoverySettings, retargetRecovery, waitForEndOfWal, waitForPause } from '../../../src/postgres/recovery.js';
@@ -97,6 +97,12 @@ describe('an instance lost in mid commits', () => {
     const cut = await inspectSalvage(request);
     expect(cut.segments).toEqual(salvage.segments.slice(0, -1));
     expect(cut.endLsn).toBe(segmentStart(last));
+    // Behind a hole nothing is offered, good as it may be.
+    await copyFile(join(source, last), join(old, 'pg_wal', last));
+    for (const name of (await readdir(lab.archive)).filter(isSegmentName)) await copyFile(join(lab.archive, name), join(old, 'pg_wal', name));
+    await truncate(join(old, 'pg_wal', salvage.segments[0] as string), 1024);
+    const broken = await inspectSalvage({ ...request, archivedUpTo: null });
+    expect([broken.segments.at(-1), broken.endLsn]).toEqual([archivedUpTo, segmentEnd(archivedUpTo)]);
   });
 
   it('whole segments end where their last one does', async () => {
@@ -218,6 +224,27 @@ describe('recovery to a target (K2)', () => {
     await service.stop('immediate');
   });
 
+  it('a setting raised on the source after the backup is named, and is not taken for the target', async () => {
+    const { dataDir, port, connection, service } = await lab.restore('shortage');
+    const base = { dataDir, user: lab.user, restoreCommand: lab.restoreCommand, salvageDir: null, timeline: 'latest', port } as const;
+    await configureRecovery({ ...base, target: { kind: 'lsn', lsn: middle.lsn }, extra: { max_connections: '20' } });
+    await expect(service.start()).rejects.toMatchObject({ code: 'service-failed', details: { raise: { max_connections: '100' } } });
+    const grown = await RecoveryLab.create();
+    await grown.cluster.stop();
+    await grown.cluster.configure({ max_connections: 120 });
+    await grown.cluster.start();
+    await grown.commitRows(5);
+    await grown.archiveSegment();
+    await grown.cluster.stop('immediate');
+    const copy = await grown.restore('copy');
+    const request = { dataDir: copy.dataDir, user: grown.user, restoreCommand: grown.restoreCommand, salvageDir: null, timeline: 'latest', port: copy.port, target: { kind: 'time', time: '2099-01-01T00:00:00Z' } } as const;
+    await configureRecovery(request);
+    await copy.service.start();
+    await expect(waitForPause(copy.connection, { service: copy.service })).rejects.toMatchObject({ code: 'service-failed', details: { raise: { max_connections: '120' } } });
+    await copy.service.stop('immediate');
+    expect(await recoveryProgress(connection).catch((error: unknown) => error)).toMatchObject({ code: 'database-unreachable' });
+  });
+
   it('F25: a target after the last WAL ends the server with an error that says how far it came', async () => {
     const { dataDir, port, connection, service } = await lab.restore('after');
     await configureRecovery({ dataDir, user: lab.user, target: { kind: 'time', time: '2099-01-01T00:00:00Z' }, restoreCommand: lab.restoreCommand, salvageDir: null, timeline: 'latest', port });
@@ -233,6 +260,8 @@ describe('recovery to a target (K2)', () => {
 describe('a copy for checks', () => {
   it('F28: archives nothing, listens nowhere, subscribes to nothing, and is reached by its private socket only', async () => {
     const { dataDir } = await lab.restore('clone');
+    // As a Debian cluster's copy comes: its configuration lies in /etc.
+    for (const name of ['postgresql.conf', 'pg_hba.conf', 'pg_ident.conf']) await rm(join(dataDir, name));
     const before = await readdir(lab.archive);
     await configureRecovery({ dataDir, user: lab.user, target: { kind: 'latest' }, restoreCommand: lab.restoreCommand, salvageDir: null, timeline: 'latest', clone: true });
     const scratch = await startScratchServer({ dataDir, pgBin: lab.pgBin, user: lab.user });

@@ -48,6 +48,15 @@ describe('service pg_ctl', () => {
     expect((await readControlData(cluster.binDir, cluster.dataDir, await jobUser()))?.state).toBe('shut down');
   });
 
+  it('a configuration that still names another data directory does not lead there', async () => {
+    const [first, second] = [await stopped(), await stopped()];
+    await appendFile(join(second.cluster.dataDir, 'postgresql.conf'), `data_directory = '${first.cluster.dataDir}'\n`);
+    await second.service.start();
+    expect(await first.service.status()).toBe('stopped');
+    expect((await runQuery(second.cluster, 'postgres', 'SHOW data_directory')).rows).toEqual([{ data_directory: second.cluster.dataDir }]);
+    await second.service.stop('fast');
+  });
+
   it('a start that fails says why, from the server’s log', async () => {
     const { cluster, service } = await stopped();
     await appendFile(join(cluster.dataDir, 'postgresql.conf'), "shared_buffers = '1kB'\n");

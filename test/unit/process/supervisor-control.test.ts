@@ -246,7 +246,7 @@ describe('F35, F37: hostile step and operation names', () => {
   it('F42: the tool runs as the job’s user, owns its output, and can be cancelled', async () => {
     const bench = await JobBench.create();
     const user = await jobUser();
-    const argv = ['sh', '-c', 'echo $$ >>"$1/starts"; id -un >/dev/stdout; id -Gn; while [ ! -e "$1/go" ]; do sleep 0.02; done'];
+    const argv = ['sh', '-c', 'echo $$ >>"$1/starts"; id -un; id -Gn >>/dev/stdout; while [ ! -e "$1/go" ]; do sleep 0.02; done'];
     const run = bench.run(bench.request({ argv: [...argv, 'tool', bench.dir] }), { user });
     const cancelled = expect(run).rejects.toMatchObject({ code: 'job-cancelled' });
     const output = () => readFile(bench.file('stdout'), 'utf8').catch(() => '');
