@@ -27,9 +27,13 @@ export interface ControlActivities {
   hostsOf(input: { question: Question }): Promise<readonly string[]>;
   acquireLock(input: { cluster: string; request: LockRequest }): Promise<LockAnswer>;
   releaseLock(input: { cluster: string; operationId: string }): Promise<void>;
+  /** Fails with `lock-held`, to be retried by the server, until that holder has given the cluster back or ended. */
+  awaitRelease(input: { cluster: string; operationId: string }): Promise<void>;
   workflowIsOpen(input: { workflowId: string }): Promise<boolean>;
   /** Whether a worker of that host polls, seen within the last minute. */
   hostAnswers(input: { host: string }): Promise<boolean>;
+  /** Fails with `host-without-worker`, to be retried by the server, until one polls. */
+  awaitHost(input: { host: string }): Promise<void>;
 }
 
 /** A step of one operation: names things, the host finds everything else in its config and its records. */
@@ -132,7 +136,8 @@ export interface HostActivities {
   putAside(input: PlannedStep): Promise<void>;
   restoreFiles(input: PlannedStep): Promise<void>;
   replayWal(input: PlannedStep & { target: RecoveryTarget; salvage: SalvageResult | null }): Promise<ReachedTarget>;
-  promoteServer(input: PlannedStep): Promise<{ timeline: number }>;
+  /** `repaired`: indexes built anew because a collation's rules differ on this host. */
+  promoteServer(input: PlannedStep): Promise<{ timeline: number; repaired: readonly string[] }>;
   rearmArchiving(input: PlannedStep): Promise<void>;
   restoreDatabases(input: PlannedStep): Promise<ReachedTarget>;
   swapDatabases(input: PlannedStep): Promise<void>;

@@ -1,11 +1,11 @@
-import { Context } from '@temporalio/activity';
+import { ApplicationFailure, Context } from '@temporalio/activity';
 import { type Client, WithStartWorkflowOperation } from '@temporalio/client';
 import { type Workflow, WorkflowNotFoundError } from '@temporalio/common';
 import { clusterOfBackup } from '../domain/backup.js';
 import type { ClusterConfig, Config } from '../domain/config.js';
-import { RepriseError } from '../domain/errors.js';
-import type { LockAnswer, LockRequest } from '../domain/locks.js';
-import { CONTROL_QUEUE, lightQueue, lockWorkflowId, updateNames, workflowTypes } from '../domain/names.js';
+import { type ErrorCode, RepriseError } from '../domain/errors.js';
+import type { LockAnswer, LockHolder, LockRequest } from '../domain/locks.js';
+import { CONTROL_QUEUE, lightQueue, lockWorkflowId, queryNames, updateNames, workflowTypes } from '../domain/names.js';
 import type { Question } from '../domain/questions.js';
 import type { ControlActivities } from './api.js';
 import { guarded } from './guarded.js';
@@ -26,15 +26,16 @@ export function createControlActivities(config: Config): ControlActivities {
     acquireLock: guarded('acquireLock', async ({ cluster, request }) => acquire(Context.current().client, cluster, request)),
     releaseLock: guarded('releaseLock', async ({ cluster, operationId }) => release(Context.current().client, cluster, operationId)),
     workflowIsOpen: guarded('workflowIsOpen', async ({ workflowId }) => isOpen(Context.current().client, workflowId)),
-    hostAnswers: guarded('hostAnswers', async ({ host }) => {
-      const { connection, options } = Context.current().client;
-      const { pollers } = await connection.workflowService.describeTaskQueue({
-        namespace: options.namespace,
-        taskQueue: { name: lightQueue(host) },
-        taskQueueType: ACTIVITY_QUEUE,
-      });
-      const oldest = Date.now() / 1000 - POLLER_SECONDS;
-      return (pollers ?? []).some((poller) => Number(poller.lastAccessTime?.seconds ?? 0) >= oldest);
+    awaitRelease: guarded('awaitRelease', async ({ cluster, operationId }) => {
+      const { client } = Context.current();
+      const holder = (await holdersOf(client, cluster)).find((candidate) => candidate.operationId === operationId);
+      if (!holder || !(await isOpen(client, holder.workflowId))) return;
+      throw notYet('lock-held', `${holder.workflowId} holds ${cluster} since ${holder.since}`, `see how far it is: reprise watch ${holder.workflowId}`);
+    }),
+    hostAnswers: guarded('hostAnswers', async ({ host }) => hasPoller(Context.current().client, host)),
+    awaitHost: guarded('awaitHost', async ({ host }) => {
+      if (await hasPoller(Context.current().client, host)) return;
+      throw notYet('host-without-worker', `no worker of host ${host} polls`, `start one there: reprise worker --host ${host}`);
     }),
   };
 }
@@ -86,6 +87,30 @@ async function release(client: Client, cluster: string, operationId: string): Pr
   } catch (error) {
     if (!(error instanceof WorkflowNotFoundError)) throw error;
   }
+}
+
+async function holdersOf(client: Client, cluster: string): Promise<readonly LockHolder[]> {
+  try {
+    return await client.workflow.getHandle(lockWorkflowId(cluster)).query<readonly LockHolder[]>(queryNames.holders);
+  } catch (error) {
+    if (error instanceof WorkflowNotFoundError) return [];
+    throw error;
+  }
+}
+
+async function hasPoller({ connection, options }: Client, host: string): Promise<boolean> {
+  const { pollers } = await connection.workflowService.describeTaskQueue({
+    namespace: options.namespace,
+    taskQueue: { name: lightQueue(host) },
+    taskQueueType: ACTIVITY_QUEUE,
+  });
+  const oldest = Date.now() / 1000 - POLLER_SECONDS;
+  return (pollers ?? []).some((poller) => Number(poller.lastAccessTime?.seconds ?? 0) >= oldest);
+}
+
+/** Not an error but a wait: the server asks again for as long as it takes, and the history does not grow. */
+function notYet(code: ErrorCode, message: string, hint: string): ApplicationFailure {
+  return ApplicationFailure.create({ type: code, message, nonRetryable: false, details: [{ hint }] });
 }
 
 async function isOpen(client: Client, workflowId: string): Promise<boolean> {

@@ -1,10 +1,10 @@
-import { RepriseError } from '../domain/errors.js';
+import { RepriseError, isRepriseError } from '../domain/errors.js';
 import { formatTarget } from '../domain/target.js';
 import type { RecoveryTarget } from '../domain/target.js';
 import { compareLsn } from '../domain/wal.js';
 import type { PhysicalRestore } from '../engines/engine.js';
-import { readControlData } from '../postgres/control-data.js';
-import { type RecoveryProgress, configureRecovery, promote, rearmArchiving, recoveryProgress, resetRecoverySettings, waitForEndOfWal, waitForPause } from '../postgres/recovery.js';
+import { repairAllCollations } from '../postgres/collation.js';
+import { type RecoveryProgress, promote, rearmArchiving, recoveryProgress, resetRecoverySettings, retargetRecovery, waitForEndOfWal, waitForPause } from '../postgres/recovery.js';
 import type { HostActivities, PlannedStep, ReachedTarget, SalvageResult } from './api.js';
 import { makeBackup, prove } from './backups.js';
 import type { HostDependencies } from './dependencies.js';
@@ -12,7 +12,7 @@ import { type ActivityRun, guarded } from './guarded.js';
 import { connectionAt, salvageDir, tablespaceDir } from './places.js';
 import { approvedBackup } from './database-steps.js';
 import { type Authorized, authorized, once } from './server-steps.js';
-import { clusterLocks, currentBackups, postgresBinOf, readContext, policyOf } from './session.js';
+import { clusterLocks, currentBackups, policyOf, readContext } from './session.js';
 
 type DirectorySteps = Pick<HostActivities, 'restoreFiles' | 'replayWal' | 'promoteServer' | 'rearmArchiving' | 'freshBackup'>;
 
@@ -28,10 +28,11 @@ export function directorySteps(deps: HostDependencies): DirectorySteps {
     replayWal: guarded('replayWal', async (step, run) => replay(await authorized(deps, step, run), step, step.target, step.salvage, run)),
     promoteServer: guarded('promoteServer', async (step, run) => {
       const work = await authorized(deps, step, run);
-      const { timeline } = await promote(connectionAt(work.session.cluster, work.plan.binding));
+      const connection = connectionAt(work.session.cluster, work.plan.binding);
+      const { timeline } = await promote(connection);
       await resetRecoverySettings(work.dataDir, work.session.user);
       await (await work.service()).reload();
-      return { timeline };
+      return { timeline, repaired: await repairAllCollations(connection) };
     }),
     rearmArchiving: guarded('rearmArchiving', async (step, run) => {
       const work = await authorized(deps, step, run);
@@ -63,27 +64,36 @@ async function replay(work: Authorized, step: PlannedStep, target: RecoveryTarge
     // Promoted by an attempt whose answer was lost, or before a Reset.
     if (now && !now.inRecovery) return reachedOf(work, target, salvage, now);
   }
-  await once(work, step, `target ${formatTarget(target)}`, async () => {
-    if ((await service.status()) === 'running') await service.stop('fast');
-    await configureRecovery({
-      dataDir,
-      user: session.user,
-      control: await readControlData(await postgresBinOf(session), dataDir, session.user),
-      target,
-      restoreCommand: physicalOf(work).restoreCommand(context),
-      salvageDir: salvage && salvage.segments > 0 ? salvageDir(dataDir, step.operationId) : null,
-      timeline: plan.binding.timeline ?? 'latest',
-      ...(work.inPlace ? {} : { clone: true, port: plan.binding.port }),
-    });
-  });
-  await service.start({ signal: run.signal });
+  const request = {
+    dataDir,
+    user: session.user,
+    target,
+    restoreCommand: physicalOf(work).restoreCommand(context),
+    salvageDir: salvage && salvage.segments > 0 ? salvageDir(dataDir, step.operationId) : null,
+    timeline: plan.binding.timeline ?? ('latest' as const),
+    ...(work.inPlace ? {} : { clone: true, port: plan.binding.port }),
+  };
   const options = {
     service,
     signal: run.signal,
     report: ({ replayLsn }: RecoveryProgress) => run.report({ phase: `replaying WAL, at ${replayLsn ?? 'the start'}`, done: 0, unit: 'segments' }),
   };
-  const progress = target.kind === 'latest' ? await waitForEndOfWal(connection, expectedEnd(work, salvage), options) : await waitForPause(connection, options);
+  const progress = await withSettingsOfSource(async (extra) => {
+    await retargetRecovery({ ...request, extra }, service, connection);
+    return target.kind === 'latest' ? waitForEndOfWal(connection, expectedEnd(work, salvage), options) : waitForPause(connection, options);
+  });
   return reachedOf(work, target, salvage, progress);
+}
+
+/** A setting that was raised on the source after the backup keeps a hot standby from going on: it is raised here too. */
+async function withSettingsOfSource<T>(recover: (extra: Readonly<Record<string, string>>) => Promise<T>): Promise<T> {
+  try {
+    return await recover({});
+  } catch (error) {
+    const raise = isRepriseError(error) ? (error.details['raise'] as Record<string, string> | undefined) : undefined;
+    if (!raise) throw error;
+    return recover(raise);
+  }
 }
 
 /** Later of what the plan saw (archive) and what was salvaged after it. */

@@ -62,10 +62,10 @@ export async function makePlan(session: Session, request: PlanRequest, run: Acti
   const createdAt = new Date();
 
   const restart = await restartSuffices(session, request);
-  if (place.inPlace && !restart) await refuseTopology(cluster.connection);
   const { policy, outline } = restart ? { policy: null, outline: restart } : await chooseOutline(session, request, run);
   const engine = policy ? engineFor(session, policy) : null;
   const method = engine?.capabilities.method ?? 'restart';
+  if (place.inPlace && method === 'data-directory') await refuseTopology(cluster.connection, cluster.dataDir);
   const target = outline.target;
   const steps = cluster.recovery.steps.filter((step) => step !== 'safety-backup' || method === 'databases');
 

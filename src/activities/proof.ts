@@ -6,7 +6,7 @@ import { withClient } from '../postgres/connect.js';
 import { readControlData } from '../postgres/control-data.js';
 import { countTables } from '../postgres/inventory.js';
 import { configureRecovery, waitForPause } from '../postgres/recovery.js';
-import { initScratchCluster, makeScratchDirectory } from '../postgres/scratch-data-dir.js';
+import { initScratchCluster, makeHostScratch, makeScratchDirectory } from '../postgres/scratch-data-dir.js';
 import { type ScratchServer, startScratchServer } from '../postgres/scratch-cluster.js';
 import { sha256Hex } from '../records/digest.js';
 import { engineFor, policyOf, type Session } from './session.js';
@@ -18,7 +18,7 @@ import { engineFor, policyOf, type Session } from './session.js';
 export async function proveByRestore(session: Session, context: EngineContext, backup: Backup): Promise<VerifyVerdict> {
   const engine = engineFor(session, policyOf(session, backup.policy));
   const root = join(session.host.scratchDir, `prove-${sha256Hex(context.operationId).slice(0, 12)}`);
-  await makeScratchDirectory(session.host.scratchDir, context.user);
+  await makeHostScratch(session.host, context.user);
   await makeScratchDirectory(root, context.user);
   let server: ScratchServer | null = null;
   try {

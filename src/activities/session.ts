@@ -34,8 +34,19 @@ export async function openSession(deps: HostDependencies, clusterName: string): 
   const host = deps.config.hosts[deps.host];
   if (!host) throw new RepriseError('not-found', `there is no host "${deps.host}" in the config`, `hosts: ${Object.keys(deps.config.hosts).join(', ')}`);
   const user = await deps.jobUser(cluster.dataDir);
-  const catalogue = openCatalogue(deps.openStorage(repositoryOf(deps, cluster.catalogue), user), cluster.name);
+  const catalogue = catalogueOf(deps, cluster, user);
   return { deps, cluster, host, user, catalogue };
+}
+
+const catalogues = new WeakMap<HostDependencies, Map<string, Catalogue>>();
+
+/** One handle a cluster and worker: it remembers what it has read, so that ten thousand records are read once (F40). */
+function catalogueOf(deps: HostDependencies, cluster: ClusterConfig, user: OsUser | null): Catalogue {
+  const known = catalogues.get(deps) ?? new Map<string, Catalogue>();
+  catalogues.set(deps, known);
+  const catalogue = known.get(cluster.name) ?? openCatalogue(deps.openStorage(repositoryOf(deps, cluster.catalogue), user), cluster.name);
+  known.set(cluster.name, catalogue);
+  return catalogue;
 }
 
 export function policyOf(session: Session, name: string): PolicyConfig {

@@ -1,4 +1,5 @@
 import type { WorkflowHandle } from '@temporalio/client';
+import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RepriseError } from '../domain/errors.js';
 import type { TemporalSession } from './connect.js';
@@ -21,6 +22,8 @@ export interface FollowOptions {
  */
 export async function follow<T>(session: TemporalSession, handle: WorkflowHandle, options: FollowOptions): Promise<T> {
   const stop = new AbortController();
+  // Every renewal of the long poll listens once more.
+  setMaxListeners(0, stop.signal);
   // Its long poll ends with the following.
   const result = session.connection.withAbortSignal(stop.signal, () => handle.result() as Promise<T>).finally(() => stop.abort());
   const looking = look(session, handle.workflowId, options, stop.signal);

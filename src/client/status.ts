@@ -18,6 +18,8 @@ export interface StatusView {
   readonly phase: string | null;
   readonly phases: readonly PhaseTime[];
   readonly progress: Pick<Progress, 'done' | 'total' | 'unit' | 'etaSeconds'> | null;
+  /** A step that has failed and is tried again; null where nothing is. */
+  readonly retrying: { readonly attempt: number; readonly reason: string } | null;
   readonly jobs: readonly JobView[];
   readonly webUi: string;
   readonly startedAt: string;
@@ -59,6 +61,7 @@ export async function statusOf(session: TemporalSession, workflowId: string, opt
     phase: answered?.phase ?? null,
     phases: answered?.phases ?? [],
     progress: progress === undefined ? null : figures(progress),
+    retrying: retryOf(description),
     jobs: uniqueByKey([...seen, ...jobs]),
     webUi: webUiLink(session.settings, workflowId),
     startedAt: description.startTime.toISOString(),
@@ -116,6 +119,13 @@ async function heartbeatsOf(session: TemporalSession, description: WorkflowExecu
     const payload = activity.heartbeatDetails?.payloads?.[0];
     return payload ? [payloadConverter.fromPayload<HeartbeatDetails>(payload)] : [];
   });
+}
+
+function retryOf(description: WorkflowExecutionDescription): StatusView['retrying'] {
+  for (const { attempt, lastFailure } of description.raw.pendingActivities ?? []) {
+    if (lastFailure?.message && (attempt ?? 1) > 1) return { attempt: attempt ?? 1, reason: lastFailure.message };
+  }
+  return null;
 }
 
 /** Jobs of an operation as their host recorded them; without a worker there, what heartbeats said must do. */

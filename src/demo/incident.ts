@@ -11,6 +11,8 @@ import { CLUSTER } from './settings.js';
 const LOOK_MS = 250;
 const OPENED_WITHIN_MS = 60_000;
 const PLANNED_WITHIN_MS = 120_000;
+/** No step of this small recovery takes long: one that does is an activity tried again and again. */
+const STEP_WITHIN_MS = 180_000;
 
 /** Waits until the watch has opened its incident; `before` are those of earlier passes. */
 export async function untilIncident(session: TemporalSession, before: ReadonlySet<string>, signal: AbortSignal): Promise<string> {
@@ -40,18 +42,24 @@ export async function untilPlan(session: TemporalSession, incident: string, sign
 
 /**
  * Calls `onPhase` for every step that begins, until the work is over.
- * @throws `check-failed` where it ends in another state than completed, or stops and waits for a person.
+ * @throws `check-failed` where it ends in another state than completed, or stops and waits for a person; `timeout` where
+ * a step makes no end.
  */
 export async function followPhases(session: TemporalSession, workflowId: string, onPhase: (name: string) => void, signal: AbortSignal): Promise<StatusView> {
   let told = 0;
+  let since = performance.now();
   for (;;) {
     signal.throwIfAborted();
     const view = await statusOf(session, workflowId, { jobs: false });
     for (const { name } of view.phases.slice(told)) onPhase(name);
+    if (view.phases.length > told) since = performance.now();
     told = view.phases.length;
     if (view.state === 'completed') return view;
     if (isFinal(view.state) || view.state === 'paused') {
       throw new RepriseError('check-failed', `${workflowId} is ${view.state}: ${view.waitingFor ?? 'see its page'}`, `See ${view.webUi}.`);
+    }
+    if (performance.now() - since > STEP_WITHIN_MS) {
+      throw new RepriseError('timeout', `${workflowId} is at "${view.phase ?? 'its beginning'}" for ${STEP_WITHIN_MS / 1000} s`, `See ${view.webUi}.`);
     }
     await sleep(LOOK_MS, undefined, { signal });
   }

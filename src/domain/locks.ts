@@ -14,6 +14,7 @@ export function conflicts(one: LockClaim, other: LockClaim): boolean {
   if (kinds.has('drill')) return kinds.size === 1;
   if (kinds.has('recovery')) return true;
   if (kinds.has('table-repair')) return kinds.size === 1;
+  if (kinds.has('rotation') && kinds.size === 1) return true;
   // Backups and rotations meet in the repository: two engines keep apart, one engine does not.
   return one.engine === other.engine && (one.repository === other.repository || one.policy === other.policy);
 }

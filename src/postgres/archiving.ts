@@ -60,7 +60,7 @@ export async function archiveOneSegment(client: pg.ClientBase, options: RearmOpt
       const failing = state.lastFailed === null ? 'no attempt was reported' : `last failure: ${state.lastFailed} at ${state.lastFailedAt ?? '?'}`;
       throw new RepriseError('wal-not-archived', `segment ${segment} was not archived (${failing})`, 'See the server log for what archive_command said; trying again is harmless.');
     }
-    await sleep(POLL_MS, undefined, { signal: options.signal });
+    await sleep(POLL_MS);
   }
 }
 

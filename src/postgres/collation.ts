@@ -1,4 +1,6 @@
 import pg from 'pg';
+import type { ConnectionConfig } from '../domain/config.js';
+import { withClient } from './connect.js';
 
 /** A collation whose rules changed with a library since its indexes were built: they may miss rows. */
 export interface CollationMismatch {
@@ -30,6 +32,27 @@ export async function collationReport(client: pg.ClientBase): Promise<CollationR
   const oids = [...(own.length > 0 ? [DEFAULT_COLLATION_OID] : []), ...rows.map(({ oid }) => oid)];
   const mismatches = [...own, ...rows.map(({ collation, recorded, actual }) => ({ collation, recorded, actual }))];
   return { mismatches, indexes: oids.length === 0 ? [] : await indexesSortedBy(client, oids) };
+}
+
+/**
+ * Repairs every database of a server that was restored onto this host.
+ * @returns the indexes built anew, each with its database.
+ */
+export async function repairAllCollations(connection: ConnectionConfig): Promise<readonly string[]> {
+  const databases = await withClient(connection, connection.maintenanceDatabase, async (client) => {
+    const { rows } = await client.query<{ name: string }>('SELECT datname AS name FROM pg_database WHERE datallowconn AND NOT datistemplate ORDER BY 1');
+    return rows.map(({ name }) => name);
+  });
+  const repaired: string[] = [];
+  for (const database of databases) {
+    await withClient(connection, database, async (client) => {
+      const report = await collationReport(client);
+      if (report.mismatches.length === 0) return;
+      await repairCollations(client, database, report);
+      repaired.push(...report.indexes.map((index) => `${database}: ${index}`));
+    });
+  }
+  return repaired;
 }
 
 /** Builds these indexes anew, one by one, then records the present versions: in this order, so that a cut is repeated. */

@@ -46,7 +46,7 @@ export async function waitForEndOfWal(connection: ConnectionConfig, expectedEndL
         );
       }
     }
-    await sleep(options.pollMs ?? DEFAULT_POLL_MS, undefined, { signal: options.signal });
+    await sleep(options.pollMs ?? DEFAULT_POLL_MS);
   }
 }
 
@@ -59,7 +59,7 @@ export async function waitForPause(connection: ConnectionConfig, options: WaitOp
     const progress = await look(connection, options);
     if (progress?.inRecovery === false) throw promotedTooSoon(progress);
     if (progress?.paused) return progress;
-    await sleep(options.pollMs ?? DEFAULT_POLL_MS, undefined, { signal: options.signal });
+    await sleep(options.pollMs ?? DEFAULT_POLL_MS);
   }
 }
 

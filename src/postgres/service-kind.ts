@@ -9,6 +9,7 @@ export interface ServiceKind {
   readonly logFile: string;
   /** Returns when the server is ready, or at the latest when it is on its way. */
   start(settings: Readonly<Record<string, string>>, timeoutSeconds: number): Promise<void>;
+  /** Returns when the server was told; that it is gone is waited for by {@link Service}. */
   stop(mode: StopMode, timeoutSeconds: number): Promise<void>;
 }
 

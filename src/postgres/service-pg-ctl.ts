@@ -14,7 +14,7 @@ export function pgCtlService(place: ServicePlace): ServiceKind {
   const { dataDir, pgBin, user } = place;
   const logFile = place.logFile ?? join(dirname(dataDir), `${basename(dataDir)}.log`);
   const pgCtl = async (seconds: number, ...args: string[]): Promise<void> => {
-    await runTool([join(pgBin, 'pg_ctl'), ...args, '-D', dataDir, '-s', '-w', '-t', String(seconds)], {
+    await runTool([join(pgBin, 'pg_ctl'), ...args, '-D', dataDir, '-s', '-t', String(seconds)], {
       user,
       timeoutMs: (seconds + 10) * 1000,
     });
@@ -24,9 +24,10 @@ export function pgCtlService(place: ServicePlace): ServiceKind {
     start: async (settings, seconds) => {
       await prepareLog(logFile, place);
       // A configuration that was copied along may still name the directory it came from.
-      await pgCtl(seconds, 'start', '-l', logFile, '-o', serverOptions({ data_directory: dataDir, ...settings }));
+      await pgCtl(seconds, 'start', '-w', '-l', logFile, '-o', serverOptions({ data_directory: dataDir, ...settings }));
     },
-    stop: (mode, seconds) => pgCtl(seconds, 'stop', '-m', mode),
+    // pg_ctl would wait for a zombie: who stops looks for living processes instead.
+    stop: (mode, seconds) => pgCtl(seconds, 'stop', '-W', '-m', mode),
   };
 }
 

@@ -83,7 +83,12 @@ export function serviceOf(cluster: ServiceTarget, pgBin: string, user: OsUser | 
   };
 
   const stop = async (mode: StopMode, seconds = STOP_SECONDS): Promise<void> => {
-    if ((await status()) === 'running') await kind.stop(mode, seconds);
+    if ((await status()) === 'running') {
+      await kind.stop(mode, seconds).catch(async (error: unknown) => {
+        // It may have ended by itself in between.
+        if ((await status()) === 'running') throw error;
+      });
+    }
     const deadline = Date.now() + seconds * 1000;
     for (;;) {
       const left = await processesIn(dataDir);

@@ -1,7 +1,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { RepriseError } from '../domain/errors.js';
-import { formatLsn, isSegmentName, nextSegment, parseLsn, parseSegmentName, recordEnd, segmentEnd, segmentStart } from '../domain/wal.js';
+import { formatLsn, isSegmentName, nextSegment, parseLsn, parseSegmentName, recordEnd, segmentAt, segmentBefore, segmentEnd, segmentStart } from '../domain/wal.js';
 import type { OsUser } from '../process/jobs.js';
 import { runTool } from '../process/run.js';
 import { readSegmentHeader } from './segment-file.js';
@@ -42,47 +42,50 @@ export async function walTail(pgBin: string, dir: string, startSegment: string, 
   }
   const { segmentBytes, blockBytes } = header;
   const { timeline } = parseSegmentName(startSegment, segmentBytes);
-  const dump = waldump(pgBin, dir, timeline, user);
+  const dump = waldump(pgBin, dir, timeline, segmentBytes, user);
   const start = parseLsn(segmentStart(startSegment, segmentBytes));
   const limit = parseLsn(segmentEnd(await lastInARow(dir, startSegment, segmentBytes), segmentBytes));
   // pg_waldump's complaint names the last record it could read; without one the log is valid up to the limit.
-  const complaint = await dump(['--xid', NO_XID, ...range(start, limit)]);
+  const complaint = await dump({ from: start, to: limit }, '--xid', NO_XID);
   if (/could not find a valid record/.test(complaint.stderr)) return { endLsn: null, lastCommitAt: null, lastCommitXid: null };
   const stopped = /error in WAL record at ([0-9A-F]+\/[0-9A-F]+)/.exec(complaint.stderr)?.[1];
   const last =
     stopped === undefined
       ? await lastRecord(dump, start, limit)
-      : (await records(dump, ['--limit', '1', ...range(parseLsn(stopped), limit)])).at(-1);
+      : (await records(dump, { from: parseLsn(stopped), to: limit }, '--limit', '1')).at(-1);
   if (last === undefined) return { endLsn: null, lastCommitAt: null, lastCommitXid: null };
   const endLsn = endOf(last, segmentBytes, blockBytes);
   return { endLsn, ...(await lastCommit(dump, start, parseLsn(endLsn) < limit ? parseLsn(endLsn) : limit)) };
 }
 
-type Dump = (args: readonly string[]) => Promise<{ readonly stdout: string; readonly stderr: string }>;
+interface LogPiece {
+  readonly from: bigint;
+  readonly to: bigint;
+}
+type Dump = (piece: LogPiece, ...options: readonly string[]) => Promise<{ readonly stdout: string; readonly stderr: string }>;
 
-/** pg_waldump, whose exit code 1 is an answer here: it means the end of the log in most cases. */
-function waldump(pgBin: string, dir: string, timeline: number, user: OsUser | null): Dump {
-  return (args) =>
-    runTool([join(pgBin, 'pg_waldump'), '-p', dir, '-t', String(timeline), ...args], {
+/** Its exit code 1 is an answer where it says that the log ends: any other complaint is a failure. */
+const END_OF_LOG = /error in WAL record at|could not find a valid record/;
+
+function waldump(pgBin: string, dir: string, timeline: number, segmentBytes: number, user: OsUser | null): Dump {
+  return async ({ from, to }, ...options) => {
+    // Named, because otherwise it takes the segment size from any file that lies there.
+    const files = [segmentAt(timeline, formatLsn(from), segmentBytes), segmentBefore(timeline, formatLsn(to), segmentBytes)];
+    const argv = [join(pgBin, 'pg_waldump'), '-p', dir, '-s', formatLsn(from), '-e', formatLsn(to), ...options, ...files];
+    const output = await runTool(argv, {
       user,
       env: { LC_ALL: 'C', TZ: 'UTC' },
       acceptCodes: [0, 1],
       timeoutMs: READ_TIMEOUT_MS,
       maxBufferBytes: 256 * 1024 * 1024,
-    }).then((output) => {
-      if (/could not open|permission denied|unrecognized/i.test(output.stderr)) {
-        throw new RepriseError('tool-failed', `pg_waldump: ${output.stderr.split('\n')[0] ?? ''}`, 'See that the directory can be read.');
-      }
-      return output;
     });
+    if (output.exitCode === 0 || END_OF_LOG.test(output.stderr)) return output;
+    throw new RepriseError('tool-failed', output.stderr.split('\n')[0] ?? 'pg_waldump failed', 'See that the directory can be read, and that the programs are of the version that wrote it.');
+  };
 }
 
-function range(from: bigint, to: bigint): string[] {
-  return ['-s', formatLsn(from), '-e', formatLsn(to)];
-}
-
-async function records(dump: Dump, args: readonly string[]): Promise<WalRecord[]> {
-  const { stdout } = await dump(args);
+async function records(dump: Dump, piece: LogPiece, ...options: readonly string[]): Promise<WalRecord[]> {
+  const { stdout } = await dump(piece, ...options);
   return stdout.split('\n').flatMap((line) => {
     const match = /len \(rec\/tot\):\s*\d+\/\s*(\d+), tx:\s*\d+, lsn: ([0-9A-F]+\/[0-9A-F]+), prev [^,]+, desc: (.*)$/.exec(line);
     return match === null ? [] : [{ totalLength: Number(match[1]), lsn: match[2] ?? '', description: match[3] ?? '' }];
@@ -93,7 +96,7 @@ async function records(dump: Dump, args: readonly string[]): Promise<WalRecord[]
 async function lastRecord(dump: Dump, start: bigint, limit: bigint): Promise<WalRecord | undefined> {
   for (let end = limit; end > start; end -= WINDOW_BYTES) {
     const from = end - WINDOW_BYTES > start ? end - WINDOW_BYTES : start;
-    const found = (await records(dump, range(from, limit))).at(-1);
+    const found = (await records(dump, { from, to: limit })).at(-1);
     if (found !== undefined) return found;
   }
   return undefined;
@@ -102,7 +105,7 @@ async function lastRecord(dump: Dump, start: bigint, limit: bigint): Promise<Wal
 async function lastCommit(dump: Dump, start: bigint, end: bigint): Promise<Pick<WalTail, 'lastCommitAt' | 'lastCommitXid'>> {
   for (let to = end; to > start; to -= COMMIT_WINDOW_BYTES) {
     const from = to - COMMIT_WINDOW_BYTES > start ? to - COMMIT_WINDOW_BYTES : start;
-    const { stdout } = await dump(['--rmgr', 'Transaction', ...range(from, end)]);
+    const { stdout } = await dump({ from, to: end }, '--rmgr', 'Transaction');
     for (const line of stdout.split('\n').reverse()) {
       const match = /tx:\s*(\d+), .* desc: COMMIT(?:_PREPARED (\d+):)? (\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d(?:\.\d+)?) UTC/.exec(line);
       if (match !== null) return { lastCommitXid: match[2] ?? match[1] ?? null, lastCommitAt: `${match[3] ?? ''}T${match[4] ?? ''}Z` };

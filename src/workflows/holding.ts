@@ -1,6 +1,6 @@
-import { CancellationScope, sleep, workflowInfo } from '@temporalio/workflow';
+import { CancellationScope, workflowInfo } from '@temporalio/workflow';
 import type { LockHolder, LockKind } from './api.js';
-import { control } from './proxies.js';
+import { control, waiting } from './proxies.js';
 import type { Work } from './work.js';
 
 /** What a workflow claims while it holds a cluster. */
@@ -32,11 +32,10 @@ export async function holding<T>(claim: Claim, run: () => Promise<T>, busy: (hol
 
 /** Waits until a worker of the host polls, and says so meanwhile: a time-out would not tell what is missing. */
 export async function untilHostAnswers(work: Work, host: string): Promise<void> {
-  while (!(await control.hostAnswers({ host }))) {
-    work.show('waiting-worker', `a worker on host "${host}": start one there with \`reprise worker --host ${host}\``);
-    await sleep('10s');
-  }
-  if (work.status().state === 'waiting-worker') work.show('running');
+  if (await control.hostAnswers({ host })) return;
+  work.show('waiting-worker', `a worker on host "${host}": start one there with \`reprise worker --host ${host}\``);
+  await waiting(`a worker on host ${host}`).awaitHost({ host });
+  work.show('running');
 }
 
 /** Operation id where the starter gave none: schedules put their time into the workflow id. */

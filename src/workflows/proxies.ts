@@ -14,6 +14,17 @@ export const control = proxyActivities<ControlActivities>({
   retry: { initialInterval: '500ms', maximumInterval: '10s' },
 });
 
+/** Waits, for hours where it must be: the activity fails until what is waited for is there, and only the server counts its tries. */
+export function waiting(summary: string): Pick<ControlActivities, 'awaitHost' | 'awaitRelease'> {
+  return proxyActivities<ControlActivities>({
+    taskQueue: CONTROL_QUEUE,
+    summary,
+    startToCloseTimeout: '30s',
+    cancellationType,
+    retry: { initialInterval: '2s', backoffCoefficient: 1 },
+  });
+}
+
 /** Reads and records on a host; a write is a fact that must be kept, so it is repeated until it succeeds. */
 export function light(host: string, summary?: string): HostActivities {
   return proxyActivities<HostActivities>({

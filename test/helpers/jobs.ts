@@ -38,6 +38,7 @@ export class JobBench {
   readonly reports: { progress: Progress | undefined; job: JobView }[] = [];
   cleanUps = 0;
   private readonly workers: WorkerProcess[] = [];
+  private readonly runs: Promise<unknown>[] = [];
 
   private constructor(private readonly root: string) {}
 
@@ -78,7 +79,9 @@ export class JobBench {
 
   /** Runs in this process, counting clean-ups. */
   run(request: JobRequest, context: Partial<JobsContext> = {}): Promise<JobResult> {
-    return this.jobs(context).run({ cleanUp: async () => void this.cleanUps++, ...request });
+    const run = this.jobs(context).run({ cleanUp: async () => void this.cleanUps++, ...request });
+    this.runs.push(run.catch(() => undefined));
+    return run;
   }
 
   /** A worker in a process of its own; `crashAt` names where it dies. */
@@ -134,6 +137,7 @@ export class JobBench {
     }
     await this.letGo();
     await writeFile(join(this.root, 'stop'), '');
+    await Promise.all(this.runs);
     for (const pid of await this.processes()) {
       try {
         process.kill(pid, 'SIGKILL');

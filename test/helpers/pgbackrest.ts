@@ -41,7 +41,8 @@ export async function startBackrestCluster(settings: ScratchOptions = {}, extraC
     script,
     [
       '#!/bin/sh',
-      `while [ -f '${holdFile}' ] && kill -0 "$(head -n 1 '${lock}' 2>/dev/null)" 2>/dev/null; do sleep 0.05; done`,
+      String.raw`holder() { sed -n 's/.*"pid":\([0-9]*\).*/\1/p' '${lock}' 2>/dev/null; }`,
+      `while [ -f '${holdFile}' ] && kill -0 "$(holder)" 2>/dev/null; do sleep 0.05; done`,
       `[ ! -f '${failFile}' ] || exit 1`,
       `exec pgbackrest --config='${config}' --stanza=${STANZA} --no-neutral-umask archive-push "$1"`,
       '',

@@ -34,7 +34,7 @@ export class RecoveryLab {
 
   static async create(): Promise<RecoveryLab> {
     const root = await tempDir('lab');
-    const lab = new RecoveryLab(root, await startScratchCluster({ archive: `cp %p '${root}/archive/%f'` }), await jobUser());
+    const lab = new RecoveryLab(root, await startScratchCluster({ archive: `cp %p '${root}/copying' && mv '${root}/copying' '${root}/archive/%f'` }), await jobUser());
     await mkdir(lab.archive);
     await giveToPostgres(lab.archive);
     await lab.query('CREATE TABLE events (n int PRIMARY KEY, filler text)');

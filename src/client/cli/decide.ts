@@ -53,7 +53,7 @@ function defineApprove(program: Command, cli: Cli): void {
 async function planToApprove(cli: Cli, session: TemporalSession, workflowId: string, options: CommonOptions): Promise<string> {
   const plan = await decisions.waitingPlan(session, workflowId);
   if (plan === null) throw new RepriseError('plan-unknown', `${workflowId} has no plan to approve yet`, `see what it does: \`reprise status ${workflowId}\``);
-  cli.say(planText(plan));
+  if (cli.format === 'table') cli.say(planText(plan));
   if (options.yes !== true && options.dryRun !== true) await agree(cli, `Approve plan ${shortDigest(plan)}?`, `plan ${shortDigest(plan)} was not approved`);
   return plan.digest;
 }

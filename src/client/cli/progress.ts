@@ -30,7 +30,7 @@ export class ProgressDisplay {
       this.lineShown = true;
       return;
     }
-    const state = `${view.state} ${view.phase ?? ''}`;
+    const state = `${view.state} ${view.phase ?? ''} ${view.retrying?.reason ?? ''}`;
     const now = performance.now();
     if (state === this.lastState && now - this.lastLineAt < LINE_EVERY_MS) return;
     this.lastState = state;
@@ -49,6 +49,7 @@ export class ProgressDisplay {
 export function progressLine(view: StatusView): string {
   const parts = [`${view.workflowId}  ${view.state}${view.phase === null ? '' : `: ${view.phase}`}`];
   if (view.progress !== null) parts.push(figures(view.progress));
+  if (view.retrying !== null) parts.push(`attempt ${view.retrying.attempt}, because ${view.retrying.reason}`);
   return visible(parts.join(', '));
 }
 

@@ -89,6 +89,7 @@ function statusText(view: StatusView): string {
       ['state', view.state],
       ['waiting for', view.waitingFor],
       ['plan', view.plan],
+      ['trying again', view.retrying === null ? null : `attempt ${view.retrying.attempt}, because ${view.retrying.reason}`],
       ['progress', view.progress === null ? null : progressLine(view)],
       ['started', instant(view.startedAt)],
       ['finished', view.finishedAt === null ? null : instant(view.finishedAt)],

@@ -85,7 +85,7 @@ export async function manifestHash(context: EngineContext, label: string): Promi
   const path = `backup/${optionsOf(context).stanza}/${label}/backup.manifest`;
   // As a job for its files: with a million files in the cluster a manifest has hundreds of megabytes.
   const job = await context.jobs.run({
-    step: `manifest ${label}`,
+    step: `manifest-${label}`,
     tool: 'pgbackrest',
     argv: pgbackrestArgv(context, 'repo-get', ['--repo=1'], [path]),
     user: context.user ?? 'inherit',

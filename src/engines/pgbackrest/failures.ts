@@ -33,6 +33,7 @@ const rules: Readonly<Record<number, Rule>> = {
   26: { code: 'backup-corrupt', message: 'a file does not have its recorded checksum', hint: 'run: reprise backup verify ID; then recover from another backup' },
   27: wrongConfig,
   28: wrongCluster,
+  29: { code: 'backup-corrupt', message: 'a file of the repository cannot be read', hint: 'run: pgbackrest verify; a backup whose manifest is damaged cannot be restored: take a new full one' },
   31: wrongConfig,
   32: wrongConfig,
   37: wrongConfig,
@@ -60,13 +61,18 @@ const rules: Readonly<Record<number, Rule>> = {
   103: noRepository,
 };
 
+const noRights: Rule = {
+  code: 'privilege-missing',
+  message: 'the user that runs pgbackrest may not write where it has to',
+  hint: 'check the owner of log-path, lock-path, spool-path and the repository: was pgbackrest run there as another user?',
+};
 const full: Rule = { code: 'storage-full', message: 'there is no room left', hint: 'free space, then run the step again; older backups are untouched' };
 /** Codes after which the same command cannot do better a moment later. */
-const final = new Set([27, 28, 31, 32, 37, 38, 40, 44, 46, 51, 58, 62, 68, 75, 87, 95]);
+const final = new Set([27, 28, 29, 31, 32, 37, 38, 40, 44, 46, 51, 58, 62, 68, 75, 87, 95]);
 
 /** A failed command in words, with a code from the error table. */
 export function failureOf(command: string, exitCode: number, output: string, cause?: Failure): Failure {
-  const rule = outOfRoom(output) ? full : rules[exitCode];
+  const rule = outOfRoom(output) ? full : noAccess(output) ? noRights : rules[exitCode];
   const line = errorLine(output);
   const details = { ...cause?.details, tool: 'pgbackrest', command, code: exitCode };
   if (rule === undefined) {
@@ -77,11 +83,15 @@ export function failureOf(command: string, exitCode: number, output: string, cau
 
 /** Whether starting the same command again may help: the tool was killed, or the reason may pass. */
 export function mayPass(exitCode: number | null, output: string): boolean {
-  return exitCode === null || (!final.has(exitCode) && !outOfRoom(output));
+  return exitCode === null || (!final.has(exitCode) && !outOfRoom(output) && !noAccess(output));
 }
 
 function outOfRoom(output: string): boolean {
   return /No space left on device|Disk quota exceeded|File too large/i.test(output);
+}
+
+function noAccess(output: string): boolean {
+  return /ERROR: \[\d+\]: unable to [^\n]*Permission denied/.test(output);
 }
 
 /** The first error that pgBackRest reports, without its number: later ones follow from it. */

@@ -50,10 +50,10 @@ export async function runJob(context: EngineContext, job: PgbackrestJob): Promis
 
 async function judge(context: EngineContext, job: PgbackrestJob, exit: JobExit): Promise<'ok' | 'retry' | 'fail'> {
   if (exit.code === 0 || (await job.resultIsThere?.())) return 'ok';
-  if (exit.code === null || exit.code === LOCK_HELD) {
-    return (await lockReleased(context)) || exit.code === null ? 'retry' : 'fail';
-  }
-  return mayPass(exit.code, await tail(exit.stderr)) ? 'retry' : 'fail';
+  const mayHelp = mayPass(exit.code, await tail(exit.stderr));
+  if (!mayHelp || (exit.code !== null && exit.code !== LOCK_HELD)) return mayHelp ? 'retry' : 'fail';
+  const released = await lockReleased(context);
+  return released || exit.code === null ? 'retry' : 'fail';
 }
 
 async function lockReleased(context: EngineContext): Promise<boolean> {

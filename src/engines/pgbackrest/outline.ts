@@ -1,10 +1,11 @@
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Backup } from '../../domain/backup.js';
 import { RepriseError } from '../../domain/errors.js';
 import type { RecoveryTarget } from '../../domain/target.js';
 import { parseSegmentName } from '../../domain/wal.js';
 import { readControlData } from '../../postgres/control-data.js';
+import { makeScratchDirectory } from '../../postgres/scratch-data-dir.js';
 import { runTool } from '../../process/run.js';
 import type { OutlineRequest, ReadContext, RecoveryOutline } from '../engine.js';
 import { readArchive } from './archive.js';
@@ -111,7 +112,7 @@ function segmentsBetween({ stored }: Candidate, { endSegment, segmentBytes }: Re
 
 /** Directory for fetched WAL, the worker's own, removed in any case. */
 async function inScratch<T>(context: ReadContext, work: (directory: string) => Promise<T>): Promise<T> {
-  await mkdir(context.host.scratchDir, { recursive: true, mode: 0o700 });
+  await makeScratchDirectory(context.host.scratchDir, context.user);
   const directory = await mkdtemp(join(context.host.scratchDir, 'outline-'));
   try {
     return await work(directory);

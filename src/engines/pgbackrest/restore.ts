@@ -29,7 +29,7 @@ export async function restoreFiles(context: EngineContext, request: RestoreFiles
   if (tablespaces.length > 0) await claim(context, tablespaceDir);
   await runJob(context, {
     // One operation may restore several backups, each to prove it.
-    step: `restore ${stored.label}`,
+    step: `restore-${stored.label}`,
     command: 'restore',
     options: [
       ...['--repo=1', `--pg1-path=${dataDir}`, `--set=${stored.label}`, '--delta', '--type=none'],

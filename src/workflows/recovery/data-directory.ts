@@ -34,7 +34,8 @@ export async function recoverDataDirectory(book: Runbook): Promise<Recovered> {
     checks = await look();
   }
 
-  const { timeline } = await book.do('promote', (host) => host.promoteServer(step));
+  const { timeline, repaired } = await book.do('promote', (host) => host.promoteServer(step));
+  if (repaired.length > 0) await book.note('promote', `collation versions differ on this host; rebuilt: ${repaired.slice(0, 20).join(', ')}`);
   await book.note('promote', `open for writes on timeline ${timeline}`);
   const validatedAt = Date.now();
   if (inPlace) {

@@ -4,13 +4,14 @@ import { beforeAll, describe, expect, it } from '@jest/globals';
 import type { Backup, BackupType } from '../../../src/domain/backup.js';
 import type { EngineContext } from '../../../src/engines/engine.js';
 import { pgbackrestEngine as engine } from '../../../src/engines/pgbackrest/pgbackrest-engine.js';
-import { tryLock } from '../../../src/process/file-lock.js';
 import { makeGround } from '../../contract/engine-fixture.js';
 import type { Ground } from '../../contract/engine-fixture.js';
 import { asBackup } from '../../contract/engine-suite.js';
+import { until } from '../../helpers/jobs.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { STANZA, startBackrestCluster } from '../../helpers/pgbackrest.js';
 import type { BackrestCluster } from '../../helpers/pgbackrest.js';
+import { asRoot } from '../../helpers/postgres-user.js';
 import { runQuery, startScratchCluster } from '../../helpers/postgres.js';
 
 failOnLeakedProcesses();
@@ -77,13 +78,6 @@ describe('preflight', () => {
     await other.remove();
   });
 
-  it('F35: refuses a database name that would break the manifest, which pgBackRest itself does not notice', async () => {
-    await runQuery(source.cluster, 'postgres', 'CREATE DATABASE "two\nlines"');
-    await expect(engine.preflightBackup(await newContext())).rejects.toMatchObject({ code: 'capability-missing' });
-    await expect(engine.backup(await newContext(), { type: 'full', startedAt: new Date().toISOString() })).rejects.toMatchObject({ code: 'backup-corrupt' });
-    await runQuery(source.cluster, 'postgres', 'DROP DATABASE "two\nlines"');
-  });
-
   it('refuses a configuration file that is not there', async () => {
     const context = await newContext();
     const policy = { ...context.policy, options: { ...source.options, config: '/no/such.conf' } };
@@ -91,10 +85,18 @@ describe('preflight', () => {
   });
 
   it('F29: another pgbackrest at work is a held lock', async () => {
-    const lock = await tryLock(join(source.repository, '..', 'lock', `${STANZA}-backup.lock`), 'exclusive', { key: 'cron', tool: 'pgbackrest' });
-    expect(lock).not.toBeNull();
-    await expect(engine.backup(await newContext(), { type: 'full', startedAt: new Date().toISOString() })).rejects.toMatchObject({ code: 'lock-held' });
-    await lock?.release();
+    const path = join(source.repository, '..', 'lock', `${STANZA}-backup.lock`);
+    await writeFile(path, '');
+    const full = async (): Promise<unknown> => engine.backup(await newContext(), { type: 'full', startedAt: new Date().toISOString() });
+    // Ours, as after a pgbackrest that was run as root: no lock is held, and waiting does not help.
+    if (asRoot) await expect(full()).rejects.toMatchObject({ code: 'privilege-missing' });
+    await rm(path);
+    await writeFile(source.holdFile, '');
+    const cron = source.pgbackrest('--no-expire-auto', '--start-fast', 'backup');
+    await until(async () => (await readFile(path, 'utf8').catch(() => '')) !== '', 'the other pgbackrest works');
+    await expect(full()).rejects.toMatchObject({ code: 'lock-held' });
+    await rm(source.holdFile);
+    await cron;
   });
 });
 
@@ -104,8 +106,9 @@ describe('B3, P1: a chain of backups', () => {
   const archiveFiles = async (): Promise<string[]> =>
     (await readdir(join(source.repository, 'archive', STANZA, '15-1', '0000000100000000'))).map((name) => name.slice(0, 24)).sort();
 
-  it('P1: auto takes a full first, then what rests on it; nothing expires by itself', async () => {
-    const first = await backUp('auto');
+  it('P1: auto takes what rests on the full backup there is; nothing expires by itself', async () => {
+    // What cron made is a backup like any other; an operation of ours begins a chain of its own.
+    const first = await backUp('full');
     const second = await backUp('auto');
     const third = await backUp('diff');
     full = await backUp('full');
@@ -123,7 +126,7 @@ describe('B3, P1: a chain of backups', () => {
     flipped.writeUInt8(flipped.readUInt8(2000) ^ 1, 2000);
     await writeFile(path, flipped);
     const report = await source.pgbackrest('verify', '--output=text', '--verbose');
-    expect(report).toMatch(new RegExp(`${second.label}, status: valid`));
+    expect(report).toContain('status: error');
     for (const backup of [first, second]) {
       const verdict = await engine.verify(await newContext(), backup);
       expect(verdict).toMatchObject({ ok: false, detail: expect.stringMatching(new RegExp(`${first.label}/pg_data/base/5/1255`)) as unknown });
@@ -156,4 +159,11 @@ describe('B3, P1: a chain of backups', () => {
     await engine.remove(await newContext(), plan.labels);
     await expect(stat(leftover)).rejects.toMatchObject({ code: 'ENOENT' });
   });
+});
+
+it('F35: refuses a database name that would break the manifest, which pgBackRest itself does not notice', async () => {
+  await runQuery(source.cluster, 'postgres', 'CREATE DATABASE "two\nlines"');
+  await expect(engine.preflightBackup(await newContext())).rejects.toMatchObject({ code: 'capability-missing' });
+  await expect(engine.backup(await newContext(), { type: 'full', startedAt: new Date().toISOString() })).rejects.toMatchObject({ code: 'backup-corrupt' });
+  await runQuery(source.cluster, 'postgres', 'DROP DATABASE "two\nlines"');
 });

@@ -68,7 +68,7 @@ describe('text for people', () => {
   });
 
   it('shows progress with amounts, share and what is left', () => {
-    const view = { workflowId: 'backup/mairie/x', state: 'running', phase: 'back up', progress: { done: 400_000_000, total: 1_000_000_000, unit: 'bytes', etaSeconds: 125 } };
+    const view = { workflowId: 'backup/mairie/x', state: 'running', phase: 'back up', progress: { done: 400_000_000, total: 1_000_000_000, unit: 'bytes', etaSeconds: 125 }, retrying: null };
     expect(progressLine(view as StatusView)).toBe('backup/mairie/x  running: back up, 40 % (400.0 MB of 1.0 GB), about 2 min 05 s left');
   });
 });

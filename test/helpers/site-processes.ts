@@ -1,0 +1,48 @@
+import { readdir, readFile, readlink } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+export interface SiteProcess {
+  readonly pid: number;
+  readonly command: string;
+}
+
+/** Living processes that name a directory in argv, environment or working directory: wrappers, tools, servers. */
+export async function processesOf(root: string): Promise<SiteProcess[]> {
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number);
+  const found = await Promise.all(
+    pids.map(async (pid) => {
+      const read = (name: string) => readFile(`/proc/${pid}/${name}`, 'utf8').catch(() => '');
+      const [stat, argv, environment, cwd] = await Promise.all([read('stat'), read('cmdline'), read('environ'), readlink(`/proc/${pid}/cwd`).catch(() => '')]);
+      if (pid === process.pid || stat === '' || /\) [ZX] /.test(stat)) return undefined;
+      if (![argv, environment, cwd].some((text) => text.includes(root))) return undefined;
+      return { pid, command: argv.replaceAll('\0', ' ').trim() };
+    }),
+  );
+  return found.filter((one) => one !== undefined);
+}
+
+/** A process and all that descends from it. */
+export async function withDescendants(pid: number): Promise<Set<number>> {
+  const family = new Set([pid]);
+  for (const one of family) {
+    const children = await readFile(`/proc/${one}/task/${one}/children`, 'utf8').catch(() => '');
+    for (const child of children.split(' ').filter(Boolean)) family.add(Number(child));
+  }
+  return family;
+}
+
+/** SIGKILL, and a wait until all are gone; pids must be known to be ours. */
+export async function killAll(list: () => Promise<readonly SiteProcess[]>): Promise<void> {
+  for (const limit = Date.now() + 30_000; Date.now() < limit; await sleep(25)) {
+    const left = await list();
+    if (left.length === 0) return;
+    for (const { pid } of left) {
+      try {
+        process.kill(pid, 'SIGKILL');
+      } catch {
+        // Ended by itself.
+      }
+    }
+  }
+  throw new Error(`still there after SIGKILL: ${JSON.stringify(await list())}`);
+}

@@ -1,0 +1,136 @@
+import { appendFile, mkdir, writeFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { seedCluster } from '../contract/engine-fixture.js';
+import { giveToPostgres, runAsPostgres } from './postgres-user.js';
+import { startScratchCluster } from './postgres.js';
+import type { ScratchCluster } from './postgres.js';
+
+const run = promisify(execFile);
+
+/** What a site's files are called; all lie below one directory. */
+export interface SitePlaces {
+  readonly root: string;
+  readonly port: number;
+  readonly dataDir: string;
+  readonly socketDir: string;
+  readonly stateDir: string;
+  readonly backupsDir: string;
+  readonly configFile: string;
+  readonly pgbackrestConf: string;
+  /** While this file is there, no WAL is archived: a pgBackRest backup waits for its stop WAL. */
+  readonly holdArchive: string;
+}
+
+export interface SiteConfig {
+  /** YAML of `retention:` of both policies. */
+  readonly retention: string;
+  readonly proof: 'none' | 'verify' | 'restore';
+  /** Whether the cluster has a `watch:`. */
+  readonly watch: boolean;
+  /** Further lines of the cluster, indented by four. */
+  readonly clusterYaml: string;
+}
+
+export function placesIn(root: string, port: number): SitePlaces {
+  return {
+    ...{ root, port },
+    dataDir: join(root, 'pgdata'),
+    socketDir: join(root, 'sock'),
+    stateDir: join(root, 'state'),
+    backupsDir: join(root, 'backups'),
+    configFile: join(root, 'reprise.yml'),
+    pgbackrestConf: join(root, 'pgbackrest.conf'),
+    holdArchive: join(root, 'hold-archive'),
+  };
+}
+
+let template: Promise<ScratchCluster> | undefined;
+
+/** A stopped cluster with content, made once a test file; sites are copies of it. */
+function templateCluster(): Promise<ScratchCluster> {
+  template ??= (async () => {
+    const cluster = await startScratchCluster({ initdb: ['--data-checksums'] });
+    await seedCluster(cluster, ['mairie']);
+    await cluster.stop('fast');
+    return cluster;
+  })();
+  return template;
+}
+
+/** Lays out a site's files; nothing runs yet. */
+export async function layOut(places: SitePlaces, config: SiteConfig): Promise<{ binDir: string }> {
+  const { dataDir: source, binDir } = await templateCluster();
+  const { root, dataDir, socketDir, stateDir, pgbackrestConf, configFile } = places;
+  await run('cp', ['-a', '--reflink=auto', source, dataDir]);
+  for (const name of [socketDir, ...['repo', 'log', 'lock', 'spool'].map((one) => join(root, 'pgb', one))]) {
+    await mkdir(name, { recursive: true, mode: 0o700 });
+    await giveToPostgres(name);
+  }
+  await giveToPostgres(join(root, 'pgb'));
+  await mkdir(stateDir, { mode: 0o700 });
+  await writeFile(pgbackrestConf, pgbackrestText(places), { mode: 0o600 });
+  await giveToPostgres(pgbackrestConf);
+  await appendFile(join(dataDir, 'postgresql.conf'), `${settings(places)}\n`);
+  await writeFile(configFile, repriseYaml(places, config), { mode: 0o600 });
+  return { binDir };
+}
+
+/** The file log counts how often each command really began, whatever the supervisor believes. */
+const pgbackrestText = ({ root, dataDir, port, socketDir }: SitePlaces): string => `[global]
+repo1-path=${root}/pgb/repo
+log-path=${root}/pgb/log
+lock-path=${root}/pgb/lock
+spool-path=${root}/pgb/spool
+log-level-file=info
+log-level-console=off
+compress-level=1
+start-fast=y
+[main]
+pg1-path=${dataDir}
+pg1-port=${port}
+pg1-socket-path=${socketDir}
+pg1-user=postgres
+`;
+
+/** All statements are logged, so that what pg_dump and pg_restore do can be counted. */
+const settings = ({ port, socketDir, pgbackrestConf, holdArchive }: SitePlaces): string => `
+port = ${port}
+unix_socket_directories = '${socketDir}'
+archive_mode = on
+archive_command = 'test ! -f ${holdArchive} && pgbackrest --config=${pgbackrestConf} --stanza=main --no-neutral-umask archive-push %p'
+log_statement = 'all'
+log_line_prefix = 'db=%d pid=%p '`;
+
+const repriseYaml = (places: SitePlaces, { retention, proof, watch, clusterYaml }: SiteConfig): string => `version: 1
+hosts:
+  db1: { state_dir: ${places.stateDir} }
+repositories:
+  local: { type: directory, path: ${places.backupsDir}, host: db1 }
+clusters:
+  mairie:
+    host: db1
+    connection: { host: ${places.socketDir}, port: ${places.port}, user: postgres }
+    data_dir: ${places.dataDir}
+    service: { kind: pg_ctl }
+    databases: [mairie]
+    catalogue: local
+${watch ? '    watch: { every: 1s, failures: 3 }\n' : ''}    backups:
+      dump: { engine: logical, repository: local, schedule: { cron: "30 1 * * *" }, retention: ${retention}, proof: ${proof} }
+      physical: { engine: pgbackrest, repository: local, options: { stanza: main, config: ${places.pgbackrestConf} }, schedule: { cron: "15 2 * * *" }, retention: ${retention}, proof: ${proof} }
+    recovery:
+      targets:
+        beside: { host: db1, data_dir: ${join(places.root, 'beside')}, port: ${places.port + 1} }
+    approvals:
+      recover: { approvers: 1, from: [dba], requester_may_approve: false, approve_within: 4h, execute_within: 1h }
+    checks:
+      rows: { type: sql, database: mairie, query: "SELECT count(*) FROM metier.communes", min: 1 }
+${clusterYaml}contacts:
+  dba: { mail: [dba@example.org] }
+`;
+
+/** Runs pg_ctl of the site's server as its user. */
+export async function pgCtl(binDir: string, dataDir: string, ...argv: string[]): Promise<void> {
+  await runAsPostgres(join(binDir, 'pg_ctl'), [...argv, '--pgdata', dataDir, '--silent', '--wait', '--timeout', '60']);
+}

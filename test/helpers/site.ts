@@ -1,0 +1,272 @@
+import { existsSync } from 'node:fs';
+import { readdir, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Client, Connection, WorkflowFailedError } from '@temporalio/client';
+import { msToTs } from '@temporalio/common/lib/time.js';
+import type { WorkflowHandle } from '@temporalio/client';
+import type { BackupType } from '../../src/domain/backup.js';
+import { queryNames } from '../../src/domain/names.js';
+import type { Plan } from '../../src/domain/plan.js';
+import type { JobView } from '../../src/domain/progress.js';
+import type { WorkStatus } from '../../src/domain/status.js';
+import type { RecoveryTarget } from '../../src/domain/target.js';
+import { ask } from '../../src/client/ask.js';
+import type { TemporalSession } from '../../src/client/connect.js';
+import { approve } from '../../src/client/decide.js';
+import { startBackup, startRecovery, startRotation } from '../../src/client/start.js';
+import type { StartedWork } from '../../src/client/start.js';
+import { readPostmaster } from '../../src/postgres/postmaster.js';
+import { readJobs } from '../../src/process/supervisor.js';
+import type { BackupOutput, RecoverOutput, RotateOutput } from '../../src/workflows/api.js';
+import { contentOf } from '../contract/engine-fixture.js';
+import { onCleanup } from './cleanup.js';
+import { reprise } from './cli.js';
+import type { CliResult } from './cli.js';
+import { makeTempDir } from './make-temp-dir.js';
+import { freePorts } from './ports.js';
+import { runQuery } from './postgres.js';
+import type { ServerAddress } from './postgres.js';
+import { Reaper } from './reaper.js';
+import { killAll, processesOf, withDescendants } from './site-processes.js';
+import type { SiteProcess } from './site-processes.js';
+import { layOut, pgCtl, placesIn } from './site-template.js';
+import type { SiteConfig, SitePlaces } from './site-template.js';
+import { SiteWorker } from './site-worker.js';
+
+export type Policy = 'dump' | 'physical';
+/** The server killed; its data files gone too and the WAL still there; everything gone. */
+export type Loss = 'killed' | 'data' | 'all';
+
+export interface SiteOptions extends Partial<SiteConfig> {
+  /** A Temporal server of the test's own; the shared one by default. The site gets a namespace of its own on it. */
+  readonly address?: string;
+}
+
+export interface Leftovers {
+  readonly processes: readonly SiteProcess[];
+  readonly files: readonly string[];
+  readonly databases: readonly string[];
+}
+
+/**
+ * One organisation in small, removed at the end of the test file: a PostgreSQL cluster that archives to pgBackRest, a
+ * repository, a reprise.yml with the policies `dump` and `physical`, and a Temporal namespace. Workers are processes.
+ */
+export class Site {
+  readonly cluster = 'mairie';
+  readonly server: ServerAddress;
+  readonly workers: SiteWorker[] = [];
+  private readonly reaper = new Reaper();
+
+  private constructor(
+    readonly places: SitePlaces,
+    readonly binDir: string,
+    public session: TemporalSession,
+  ) {
+    const { port, socketDir, root } = places;
+    this.server = { host: '127.0.0.1', port, user: 'postgres', socketDir };
+    this.reaper.directory(root);
+  }
+
+  static async create(options: SiteOptions = {}): Promise<Site> {
+    const root = await makeTempDir('site');
+    const [port] = (await freePorts(2)) as [number, number];
+    const places = placesIn(root, port);
+    const config = { retention: '{ days: 14, min_proven: 1 }', proof: 'verify' as const, watch: false, clusterYaml: '', ...options };
+    const { binDir } = await layOut(places, config);
+    const session = await openNamespace(options.address ?? sharedTemporal(), root.slice(root.lastIndexOf('/') + 1));
+    const site = new Site(places, binDir, session);
+    onCleanup(() => site.remove());
+    await site.startServer();
+    return site;
+  }
+
+  get root(): string {
+    return this.places.root;
+  }
+
+  // --- PostgreSQL
+
+  async startServer(): Promise<void> {
+    const { dataDir } = this.places;
+    await pgCtl(this.binDir, dataDir, 'start', '--log', `${dataDir}.log`);
+    const postmaster = await readPostmaster(dataDir);
+    if (postmaster) this.reaper.process(postmaster.pid);
+  }
+
+  query(sql: string, database = 'mairie'): ReturnType<typeof runQuery> {
+    return runQuery(this.server, database, sql);
+  }
+
+  /** Commits new rows, numbered by the identity column; returns how many there are then. */
+  async commit(rows = 10): Promise<number> {
+    await this.query(`INSERT INTO metier.demandes_rdv (commune, pris_le, motif) SELECT '00001', now(), 'committed ' || n FROM generate_series(1, ${rows}) n`);
+    const { rows: counted } = await this.query('SELECT count(*)::int AS n FROM metier.demandes_rdv');
+    return (counted[0] as { n: number }).n;
+  }
+
+  /**
+   * Hashes of all that the database holds: rows of every table, large objects, settings, owner. Sequences are left out:
+   * a server that was killed takes up to 32 numbers further on.
+   */
+  async contentHash(database = 'mairie'): Promise<Record<string, string>> {
+    const content = (await contentOf(this.server, () => database, ['mairie']))['mairie'] ?? {};
+    return Object.fromEntries(Object.entries(content).filter(([what]) => what !== 'sequences'));
+  }
+
+  /** Loses the instance for real: SIGKILL under way, then the files. Returns when no backend lives. */
+  async loseInstance(kind: Loss): Promise<void> {
+    const { dataDir } = this.places;
+    const postmaster = await readPostmaster(dataDir);
+    if (postmaster?.alive !== true) throw new Error('there is no server to lose');
+    const family = await withDescendants(postmaster.pid);
+    const alive = async (): Promise<SiteProcess[]> => (await processesOf(this.root)).filter(({ pid }) => family.has(pid));
+    process.kill(postmaster.pid, 'SIGKILL');
+    await killAll(alive);
+    if (kind === 'data') for (const part of ['base', 'global']) await rm(join(dataDir, part), { recursive: true });
+    if (kind === 'all') await rm(dataDir, { recursive: true });
+  }
+
+  // --- Workers and work
+
+  /** A worker process; `polls: false` returns without waiting for it to ask for work. */
+  async startWorker(env: Readonly<Record<string, string>> = {}, { polls = true } = {}): Promise<SiteWorker> {
+    const { configFile } = this.places;
+    const worker = SiteWorker.start({ configFile, logFile: this.workerLog, session: this.session }, env);
+    this.workers.push(worker);
+    this.reaper.process(worker.pid);
+    if (polls) await worker.polls();
+    return worker;
+  }
+
+  get workerLog(): string {
+    return join(this.root, 'worker.log');
+  }
+
+  /** The command line on this site, e.g. `site.cli('backup', 'list', '--json')`. */
+  cli(...argv: readonly string[]): Promise<CliResult> {
+    const { address, namespace } = this.session.settings;
+    return reprise(['--config', this.places.configFile, '--address', address, '--namespace', namespace, ...argv]);
+  }
+
+  startBackup(policy: Policy, type: BackupType | 'auto' = 'auto'): Promise<StartedWork> {
+    return startBackup(this.session, { cluster: this.cluster, policy, type, requestedBy: 'test' });
+  }
+
+  /** Backs up and waits; needs a worker. */
+  async backUp(policy: Policy, type: BackupType | 'auto' = 'auto'): Promise<BackupOutput> {
+    return this.result<BackupOutput>(await this.startBackup(policy, type));
+  }
+
+  startRotation(policy: Policy): Promise<StartedWork> {
+    return startRotation(this.session, { cluster: this.cluster, policy, requestedBy: 'test' });
+  }
+
+  async rotate(policy: Policy): Promise<RotateOutput> {
+    return this.result<RotateOutput>(await this.startRotation(policy));
+  }
+
+  /** Starts a recovery; it plans and waits for {@link approve}. */
+  recover(policy: Policy | undefined, target: RecoveryTarget = { kind: 'latest' }, into = 'in-place', pause = false): Promise<StartedWork> {
+    return startRecovery(this.session, { cluster: this.cluster, ...(policy === undefined ? {} : { policy }), target, into, pause, requester: 'test' });
+  }
+
+  /** Waits for the plan and approves it, over deaths of workers. */
+  async approve(work: StartedWork, by = 'dba'): Promise<Plan> {
+    const plan = await this.waitFor(async () => work.handle.query<Plan | null>(queryNames.plan), `${work.workflowId} has a plan`);
+    await this.waitFor(async () => approve(this.session, work.workflowId, { plan: plan.digest.slice(0, 12), by, reason: 'test' }), 'the approval is accepted');
+    return plan;
+  }
+
+  async recovered(work: StartedWork): Promise<RecoverOutput> {
+    return this.result<RecoverOutput>(work);
+  }
+
+  /** The workflow's result, over restarts of the Temporal server. */
+  async result<T>({ handle }: { handle: WorkflowHandle }): Promise<T> {
+    for (;;) {
+      try {
+        return (await handle.result()) as T;
+      } catch (error) {
+        if (error instanceof WorkflowFailedError || !/unavailable|ECONNREFUSED|CANCELLED|DEADLINE/i.test(String(error instanceof Error ? (error.cause ?? error) : error))) throw error;
+        await sleep(200);
+      }
+    }
+  }
+
+  async status(work: StartedWork): Promise<WorkStatus> {
+    return work.handle.query<WorkStatus>(queryNames.status);
+  }
+
+  /** Asks until there is an answer: workers and servers may die meanwhile. The limit only ends a failing test. */
+  async waitFor<T>(look: () => Promise<T | null | undefined | false>, what: string, limitMs = 180_000): Promise<T> {
+    let last: unknown;
+    for (const limit = Date.now() + limitMs; Date.now() < limit; await sleep(100)) {
+      try {
+        const found = await look();
+        if (found !== null && found !== undefined && found !== false) return found;
+      } catch (error) {
+        last = error;
+      }
+    }
+    throw new Error(`waited in vain until ${what}\n${await this.tailOfLog()}`, { cause: last });
+  }
+
+  async backups() {
+    return (await ask<'backups'>(this.session, { kind: 'backups', cluster: this.cluster })).backups;
+  }
+
+  /** Jobs of an operation (and of those it started itself, `<operation>/fresh` and so on), with how often each was started. */
+  async jobs(operationId: string): Promise<JobView[]> {
+    return (await Promise.all(['', '/safety', '/fresh'].map((part) => readJobs(this.places.stateDir, operationId + part)))).flat();
+  }
+
+  // --- What is left
+
+  /** What no finished operation may leave: processes, incoming files, scratch directories, databases beside the live one. */
+  async leftovers(): Promise<Leftovers> {
+    const { dataDir, backupsDir, stateDir } = this.places;
+    const postmaster = await readPostmaster(dataDir);
+    const known = postmaster?.alive === true ? await withDescendants(postmaster.pid) : new Set<number>();
+    for (const worker of this.workers) for (const pid of await withDescendants(worker.pid)) known.add(pid);
+    const processes = (await processesOf(this.root)).filter(({ pid }) => !known.has(pid));
+    const stored = await readdir(backupsDir, { recursive: true }).catch(() => [] as string[]);
+    const files = [
+      ...stored.filter((path) => /(^|\/)incoming\/.|\.tmp$/.test(path)),
+      ...(await readdir(join(stateDir, 'scratch')).catch(() => [] as string[])).map((name) => `scratch/${name}`),
+      ...['recovery.signal', 'standby.signal', 'backup.manifest'].filter((name) => existsSync(join(dataDir, name))),
+    ];
+    const databases = postmaster?.alive === true ? ((await this.query("SELECT datname FROM pg_database WHERE datname ~ '_new_'", 'postgres')).rows as { datname: string }[]).map(({ datname }) => datname) : [];
+    return { processes, files, databases };
+  }
+
+  /** Ends everything of the site and removes its files. */
+  async remove(): Promise<void> {
+    for (const worker of this.workers) await worker.kill();
+    await killAll(() => processesOf(this.root));
+    await this.session.close();
+    await rm(this.root, { recursive: true, force: true, maxRetries: 5 });
+    this.reaper.done();
+  }
+
+  private async tailOfLog(): Promise<string> {
+    return (await readFile(this.workerLog, 'utf8').catch(() => '')).slice(-1500);
+  }
+}
+
+function sharedTemporal(): string {
+  const address = process.env['REPRISE_TEST_TEMPORAL_ADDRESS'];
+  if (address === undefined) throw new Error('there is no shared Temporal server here\nHINT: tests that need servers do not belong in test/unit');
+  return address;
+}
+
+/** A session in a namespace made now: workers of two sites would share the queue `reprise` otherwise. */
+export async function openNamespace(address: string, namespace: string): Promise<TemporalSession> {
+  const connection = await Connection.connect({ address });
+  await connection.workflowService.registerNamespace({ namespace, workflowExecutionRetentionPeriod: msToTs('1 day') }).catch((error: unknown) => {
+    if (!/already exists/i.test(String(error))) throw error;
+  });
+  const settings = { address, namespace, webUi: 'http://127.0.0.1:8233', origin: 'flag' as const, connection: {} };
+  return { connection, client: new Client({ connection, namespace }), settings, close: () => connection.close() };
+}
