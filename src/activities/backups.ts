@@ -5,11 +5,14 @@ import type { RotateOutput } from '../domain/rotation.js';
 import type { MadeBackup } from '../engines/engine.js';
 import { withHostLock } from '../process/file-lock.js';
 import type { JobLock } from '../process/jobs.js';
+import { pruneJobs } from '../process/supervisor.js';
 import type { BackupStep, HostActivities, StepInput } from './api.js';
 import type { HostDependencies } from './dependencies.js';
 import { type ActivityRun, guarded } from './guarded.js';
 import { proveByRestore } from './proof.js';
 import { type Session, clusterLocks, currentBackups, engineContext, engineFor, openSession, policyOf, record } from './session.js';
+
+const JOBS_KEPT_MS = 30 * 24 * 3600 * 1000;
 
 type BackupActivities = Pick<HostActivities, 'preflightBackup' | 'runBackup' | 'proveBackup' | 'readBackups' | 'rotateBackups' | 'recordSkipped' | 'recordFailed'>;
 
@@ -30,7 +33,12 @@ export function backupActivities(deps: HostDependencies): BackupActivities {
       const backups = await currentBackups(await openSession(deps, cluster), run);
       return backups.filter((backup) => backupIds.includes(backup.id)).map(withoutContents);
     }),
-    rotateBackups: guarded('rotateBackups', async (step, run) => rotate(await openSession(deps, step.cluster), step, run)),
+    rotateBackups: guarded('rotateBackups', async (step, run) => {
+      const session = await openSession(deps, step.cluster);
+      const rotation = await rotate(session, step, run);
+      await pruneOldJobs(session);
+      return rotation;
+    }),
     recordSkipped: guarded('recordSkipped', async (step) => {
       await record(await openSession(deps, step.cluster), step, 'skipped', { kind: 'backup-skipped', policy: step.policy, reason: step.reason });
     }),
@@ -110,6 +118,12 @@ async function rotate(session: Session, step: StepInput & { policy: string; dryR
     removed.push(backup.id);
   }
   return { keep, remove, removed };
+}
+
+/** Records of jobs whose operation is long over; one that still holds a pin is under way, however old. */
+async function pruneOldJobs({ catalogue, host }: Session): Promise<void> {
+  const { pins } = await catalogue.state();
+  await pruneJobs(host.stateDir, JOBS_KEPT_MS, (operationId) => !pins.has(operationId));
 }
 
 function dependantsFirst(backups: readonly Backup[]): readonly Backup[] {

@@ -1,3 +1,4 @@
+import { access } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { PolicyConfig } from '../domain/config.js';
 import { RepriseError, isRepriseError } from '../domain/errors.js';
@@ -86,7 +87,7 @@ export async function makePlan(session: Session, request: PlanRequest, run: Acti
     into: request.into,
     dataDir: method === 'databases' ? null : place.dataDir,
     port: place.port,
-    replaces: method === 'restart' ? [] : replacements(method, place.dataDir, outline, request.operationId),
+    replaces: method === 'restart' ? [] : await replacements(method, place.dataDir, outline, request.operationId),
     steps,
     hooks: place.inPlace ? steps.filter((step) => cluster.hooks[step]) : [],
     configDigest: deps.config.digest,
@@ -166,9 +167,17 @@ async function outlineOf(session: Session, policy: PolicyConfig, request: PlanRe
   return engine.outlineRecovery(await readContext(session, policy, run, request.operationId), { target: request.target, candidates, oldDataDir, databases });
 }
 
-function replacements(method: 'data-directory' | 'databases', dataDir: string | null, outline: RecoveryOutline, operationId: string): readonly Replacement[] {
-  if (method === 'data-directory') return dataDir ? [{ what: dataDir, keptAs: asideDir(dataDir, operationId) }] : [];
+async function replacements(method: 'data-directory' | 'databases', dataDir: string | null, outline: RecoveryOutline, operationId: string): Promise<readonly Replacement[]> {
+  if (method === 'data-directory') return dataDir && (await isThere(dataDir)) ? [{ what: dataDir, keptAs: asideDir(dataDir, operationId) }] : [];
   return outline.backups.flatMap(({ database }) => (database ? [{ what: `database ${database}`, keptAs: asideDatabase(database, operationId) }] : []));
+}
+
+/** A directory that is gone is replaced by nothing: nothing is put aside, and nobody is told that it was. */
+function isThere(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
 }
 
 async function observations(outline: RecoveryOutline, method: PlanBinding['method'], dataDir: string | null, now: Date): Promise<PlanObservations> {

@@ -1,5 +1,5 @@
 import type { Approval, Rejection } from './plan.js';
-import type { RecoveryTarget } from './target.js';
+import { type RecoveryTarget, formatTarget, parseTarget } from './target.js';
 
 const LONGEST = 2000;
 
@@ -40,4 +40,23 @@ export function parseRejection(raw: unknown): Rejection | { problem: string } {
 /** What `retarget` carries: a person, a reason, and the further target. */
 export interface Retarget extends Rejection {
   readonly target: RecoveryTarget;
+}
+
+/** The target as an object, or as the text that `--to` takes: both are read by the same rules. */
+export function parseRetarget(raw: unknown): Retarget | { problem: string } {
+  const parsed = parseDecision(raw, ['by', 'reason']);
+  if ('problem' in parsed) return { problem: parsed.problem };
+  const { target } = parsed as { target?: unknown };
+  try {
+    const text = typeof target === 'string' ? target : formatTarget(target as RecoveryTarget);
+    return { by: parsed.by, reason: parsed.reason, target: parseTarget(text) };
+  } catch (error) {
+    return { problem: `"target" is no recovery target: ${error instanceof Error ? error.message : String(error)}` };
+  }
+}
+
+/** A line that somebody adds to the journal. */
+export function parseNote(raw: unknown): { by: string; text: string } | { problem: string } {
+  const parsed = parseDecision(raw, ['by', 'text']);
+  return 'problem' in parsed ? { problem: parsed.problem } : { by: parsed.by, text: parsed.text };
 }

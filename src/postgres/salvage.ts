@@ -40,6 +40,7 @@ export interface Salvage {
 export async function salvageWal(request: SalvageRequest): Promise<Salvage> {
   const { oldDataDir, toDir, user } = request;
   const found = await inspectSalvage(request);
+  if (found.segments.length === 0) return found;
   await mkdir(toDir, { recursive: true, mode: 0o700 });
   await giveTo(toDir, user);
   const walDir = join(oldDataDir, 'pg_wal');

@@ -1,7 +1,7 @@
 import { CancellationScope, log, workflowInfo } from '@temporalio/workflow';
 import type { BackupInput, BackupOutput, RotateOutput } from './api.js';
 import { holding, operationOf, untilHostAnswers } from './holding.js';
-import { ask, control, heavy, light } from './proxies.js';
+import { ask, control, heavy, light, outlasting } from './proxies.js';
 import { Work, concluded, failureOf, refusal } from './work.js';
 
 /** Back up, prove, rotate: in that order, so that nothing goes before its successor is proven (B1–B4, P1). */
@@ -29,14 +29,14 @@ export async function backup(input: BackupInput): Promise<BackupOutput> {
       const order = { ...step, policy, type: input.type ?? 'auto', startedAt, requestedBy: input.requestedBy };
       try {
         await work.phase('check before the backup', () => heavy(host, 'check before the backup', 5).preflightBackup(order));
-        const made = await work.phase('back up', () => heavy(host, `back up ${cluster} with ${facts.engine}`).runBackup(order));
+        const made = await work.phase('back up', () => outlasting(() => heavy(host, `back up ${cluster} with ${facts.engine}`).runBackup(order)));
         if (facts.proof !== 'none') {
           const level = facts.proof;
           for (const backupId of made) {
             await work.phase(`prove ${backupId}`, () => prove(host, { ...step, backupId, level }));
           }
         }
-        const rotation = await work.phase('rotate', () => heavy(host, 'remove what retention lets go').rotateBackups({ ...step, policy, dryRun: false }));
+        const rotation = await work.phase('rotate', () => outlasting(() => heavy(host, 'remove what retention lets go').rotateBackups({ ...step, policy, dryRun: false })));
         const backups = await light(host, 'read the catalogue').readBackups({ ...step, backupIds: made });
         work.show('completed', null, summaryOf(made, rotation));
         return { backups, rotation };
@@ -55,7 +55,7 @@ export async function backup(input: BackupInput): Promise<BackupOutput> {
 }
 
 async function prove(host: string, step: { cluster: string; operationId: string; workflowId: string; backupId: string; level: 'verify' | 'restore' }): Promise<void> {
-  const verdict = await heavy(host, `prove ${step.backupId}`).proveBackup(step);
+  const verdict = await outlasting(() => heavy(host, `prove ${step.backupId}`).proveBackup(step));
   if (!verdict.ok) throw refusal('backup-corrupt', `${step.backupId} did not stand its proof: ${verdict.detail}`, 'it is quarantined; older backups were kept');
 }
 

@@ -1,10 +1,12 @@
-import { CancellationScope, allHandlersFinished, condition, defineQuery, defineSignal, defineUpdate, isCancellation, setHandler, sleep } from '@temporalio/workflow';
+import { CancellationScope, allHandlersFinished, condition, defineQuery, defineSignal, defineUpdate, isCancellation, log, setHandler, sleep } from '@temporalio/workflow';
 import type { ApprovalAnswer } from '../activities/api.js';
-import { parseApproval, parseRejection, type Retarget } from '../domain/approval-shape.js';
+import { parseApproval, parseRejection, parseRetarget, type Retarget } from '../domain/approval-shape.js';
 import { queryNames, signalNames, updateNames } from '../domain/names.js';
 import type { Approval, Plan, Rejection } from '../domain/plan.js';
 import { failureOf, refusal } from './work.js';
 
+/** What a person may decide while the recovered data is looked at. */
+type Move = { readonly kind: 'promote'; readonly by: Rejection } | { readonly kind: 'retarget'; readonly to: Retarget };
 type Accepted = { readonly accepted: true; readonly missing: number };
 
 /** Host-side judgement and journal of what people send; given by the workflow, because only it knows the host. */
@@ -19,12 +21,13 @@ export interface DeskRecords {
  */
 export class Desk {
   private plan: Plan | null = null;
-  private approved = false;
+  /** Digests of plans whose approvals are complete and not yet acted upon. */
+  private readonly approved = new Set<string>();
   private rejection: Rejection | null = null;
   private readonly early: unknown[] = [];
   private readonly continued: Rejection[] = [];
-  private readonly promotions: Rejection[] = [];
-  private readonly retargets: Retarget[] = [];
+  /** Open while somebody is asked for a look at the recovered data; what comes at another time was not decided on it. */
+  private look: { readonly accepts: readonly Move['kind'][]; move: Move | null } | null = null;
   private closed = false;
   pauseAsked = false;
 
@@ -57,37 +60,59 @@ export class Desk {
     );
     setHandler(defineSignal(signalNames.pause), () => void (this.pauseAsked = true), { description: 'stop at the target and wait for promote' });
     setHandler(defineSignal<[unknown]>(signalNames.continue), (raw) => void this.continued.push(anyone(raw)), { description: `try again what failed, or make the plan again: ${person}` });
-    setHandler(defineSignal<[unknown]>(signalNames.promote), (raw) => void this.promotions.push(anyone(raw)), { description: `open the recovered server for writes: ${person}` });
-    setHandler(defineSignal<[Retarget]>(signalNames.retarget), (raw) => void this.retargets.push(raw), {
+    setHandler(defineSignal<[unknown]>(signalNames.promote), (raw) => this.promoted(raw), { description: `open the recovered server for writes: ${person}` });
+    setHandler(defineSignal<[unknown]>(signalNames.retarget), (raw) => this.retargeted(raw), {
       description: 'go on to a later target: {"by":"...","reason":"...","target":{"kind":"time","time":"2026-01-01T00:00:00Z"}}',
     });
+  }
+
+  /** The plan is made again: what is decided meanwhile waits for the new one. */
+  withdraw(): void {
+    this.plan = null;
   }
 
   /** Shows a plan and waits for its decision; `again` = somebody sent `continue`: make the plan anew. */
   async decide(plan: Plan, summary: string): Promise<'approved' | 'rejected' | 'again'> {
     this.plan = plan;
-    this.approved = false;
     this.continued.length = 0;
     for (const raw of this.early.splice(0)) await this.signalled(raw);
-    await labelled(summary, () => this.approved || this.rejection !== null || this.continued.length > 0);
+    await labelled(summary, () => this.approved.has(plan.digest) || this.rejection !== null || this.continued.length > 0);
     if (this.rejection) return 'rejected';
-    return this.approved ? 'approved' : 'again';
+    // Taken out: a plan that turns out stale needs its approval again, even if it comes back the same.
+    return this.approved.delete(plan.digest) ? 'approved' : 'again';
   }
 
-  /** Waits for a person after a step has failed. */
-  async afterFailure(summary: string): Promise<'again' | 'rejected'> {
+  /** Waits for a person after a step has failed: try it again, give up or, where the step takes one, another target. */
+  async afterFailure(summary: string, accepts: readonly Move['kind'][] = []): Promise<'again' | 'rejected' | Move> {
     this.continued.length = 0;
-    await labelled(summary, () => this.continued.length > 0 || this.rejection !== null);
-    return this.rejection ? 'rejected' : 'again';
+    return (await this.moved(summary, accepts, () => this.continued.length > 0)) ?? 'again';
   }
 
-  /** Waits at the target: promote, go further, or give up. */
-  async atTarget(summary: string): Promise<{ kind: 'promote'; by: Rejection } | { kind: 'retarget'; to: Retarget } | { kind: 'rejected' }> {
-    await labelled(summary, () => this.promotions.length > 0 || this.retargets.length > 0 || this.rejection !== null);
-    const to = this.retargets.shift();
-    if (to) return { kind: 'retarget', to };
-    const by = this.promotions.shift();
-    return by && !this.rejection ? { kind: 'promote', by } : { kind: 'rejected' };
+  /** Waits at the target: promote, go further where the backup can, or give up. */
+  async atTarget<K extends Move['kind']>(summary: string, accepts: readonly K[]): Promise<Extract<Move, { kind: K }> | 'rejected'> {
+    return (await this.moved(summary, accepts)) as Extract<Move, { kind: K }> | 'rejected';
+  }
+
+  private async moved(summary: string, accepts: readonly Move['kind'][], or: () => boolean = () => false): Promise<Move | 'rejected' | null> {
+    const look: Desk['look'] = { accepts, move: null };
+    this.look = look;
+    try {
+      await labelled(summary, () => look.move !== null || this.rejection !== null || or());
+    } finally {
+      this.look = null;
+    }
+    return this.rejection ? 'rejected' : look.move;
+  }
+
+  /** Waits for something that is no decision, and stops waiting when somebody rejects. */
+  async unlessRejected(run: () => Promise<void>): Promise<void> {
+    const scope = new CancellationScope();
+    let ended = false;
+    const running = scope.run(run).catch((error: unknown) => {
+      if (this.rejection === null || !isCancellation(error)) throw error;
+    });
+    const stop = condition(() => ended || this.rejection !== null).then(() => scope.cancel());
+    await Promise.all([running.finally(() => (ended = true)), stop]);
   }
 
   /** Nothing is waited for any more: whoever still waits for an answer gets one. */
@@ -103,7 +128,7 @@ export class Desk {
 
   private async signalled(raw: unknown): Promise<void> {
     const approval = parseApproval(raw);
-    if ('problem' in approval) return this.records.note(`a confirm-restore could not be read: ${approval.problem}`);
+    if ('problem' in approval) return this.note(`a confirm-restore could not be read: ${approval.problem}`);
     if (!this.plan) {
       this.early.push(raw);
       return;
@@ -122,19 +147,41 @@ export class Desk {
 
   private async consider(plan: Plan, approval: Approval): Promise<ApprovalAnswer> {
     const answer = await this.judged(plan, approval);
-    if (answer.accepted && answer.missing === 0 && this.plan?.digest === plan.digest) this.approved = true;
+    if (answer.accepted && answer.missing === 0) this.approved.add(plan.digest);
     return answer;
   }
 
   /** A judgement that cannot be had is a refusal: a signal's failure must not end the workflow. */
   private async judged(plan: Plan, approval: Approval): Promise<ApprovalAnswer> {
     try {
-      return await this.records.judge(plan, approval);
+      // Not cancelled with the workflow: a cancelled handler would end it before it has tidied up.
+      return await CancellationScope.nonCancellable(() => this.records.judge(plan, approval));
     } catch (error) {
-      if (isCancellation(error)) throw error;
       const { message, hint } = failureOf(error);
       return { accepted: false, missing: 0, code: 'approval-refused', reason: message, hint };
     }
+  }
+
+  private async promoted(raw: unknown): Promise<void> {
+    const by = parseRejection(raw);
+    if ('problem' in by) return this.note(`a promote could not be read: ${by.problem}`);
+    await this.decided({ kind: 'promote', by }, by);
+  }
+
+  private async retargeted(raw: unknown): Promise<void> {
+    const to = parseRetarget(raw);
+    if ('problem' in to) return this.note(`a retarget could not be read: ${to.problem}`);
+    await this.decided({ kind: 'retarget', to }, to);
+  }
+
+  private async decided(move: Move, { by, reason }: Rejection): Promise<void> {
+    if (this.look?.accepts.includes(move.kind)) this.look.move ??= move;
+    else await this.note(`${move.kind} by ${by} (${reason}) came when none was waited for: it has no effect`);
+  }
+
+  /** A line of the journal; one that cannot be written must not end the workflow. */
+  private async note(text: string): Promise<void> {
+    await CancellationScope.nonCancellable(() => this.records.note(text)).catch(() => log.warn('a line of the journal could not be written'));
   }
 
   private rejected(raw: unknown): void {

@@ -1,12 +1,13 @@
 import { CancellationScope, allHandlersFinished, condition, defineSignal, setHandler, startChild, workflowInfo, ParentClosePolicy } from '@temporalio/workflow';
 import { recoverWorkflowId, signalNames } from '../domain/names.js';
-import { parseRejection } from '../domain/approval-shape.js';
+import { parseNote, parseRejection } from '../domain/approval-shape.js';
 import type { Rejection } from '../domain/plan.js';
+import type { Diagnosis } from '../domain/questions.js';
 import type { IncidentInput, IncidentOutput, RecoverOutput } from './api.js';
 import { untilHostAnswers } from './holding.js';
 import { ask, control, light } from './proxies.js';
 import { recover } from './recover.js';
-import { Work, concluded, sentence } from './work.js';
+import { Work, concluded, isCancelled, sentence } from './work.js';
 
 type Said = { readonly kind: 'confirmed' | 'dismissed' | 'closed' | 'again'; readonly by: string; readonly reason: string };
 
@@ -23,7 +24,7 @@ export async function incident(input: IncidentInput): Promise<IncidentOutput> {
   hear(signalNames.dismiss, 'dismissed', 'it is a false alarm, stop here: {"by":"...","reason":"..."}');
   hear(signalNames.close, 'closed', 'close an incident whose recovery was rejected or failed: {"by":"...","reason":"..."}');
   hear(signalNames.continue, 'again', 'make a new plan after a failed one: {"by":"...","reason":"..."}');
-  setHandler(defineSignal<[{ by: string; text: string }]>(signalNames.note), (note) => void notes.push(note), { description: 'a line for the journal: {"by":"...","text":"..."}' });
+  setHandler(defineSignal<[unknown]>(signalNames.note), (raw) => void notes.push(noted(raw)), { description: 'a line for the journal: {"by":"...","text":"..."}' });
   setHandler(defineSignal(signalNames.clusterAnswers), () => void notes.push({ by: 'watch', text: `${cluster} answers again` }), { description: 'sent by the watch' });
 
   return concluded(work, async () => {
@@ -34,8 +35,9 @@ export async function incident(input: IncidentInput): Promise<IncidentOutput> {
     await record('suspected', input.finding ? `layer ${input.finding.layer}: ${input.finding.reason}` : 'opened by hand');
 
     work.show('suspected');
-    const found = await work.phase('qualify', () => ask(host, 'find out what is left').diagnose({ cluster }));
-    await record('suspected', `answers: ${found.answers ? 'yes' : `no (${found.layer ?? 'unknown'}: ${found.reason})`}; data directory ${found.dataDirectory}; old WAL ${found.walReadable ? 'readable' : 'not readable'}`);
+    // What cannot be found out ends no incident: the plan says the same again, to a person.
+    const found = await work.phase('qualify', () => ask(host, 'find out what is left').diagnose({ cluster }).then(diagnosed, unknownBecause));
+    await record('suspected', found);
 
     for (let attempt = 1; ; attempt++) {
       const recovery = await recoverOnce(attempt);
@@ -80,7 +82,7 @@ export async function incident(input: IncidentInput): Promise<IncidentOutput> {
       for (;;) {
         await condition(() => result !== null || said.length > 0 || notes.length > 0);
         await keepNotes();
-        const word = said.shift();
+        const word = result === null ? said.shift() : undefined;
         if (word?.kind === 'confirmed') {
           await record('confirmed', word.reason, word.by);
           work.show('running', `the decision on ${workflowId}`);
@@ -119,6 +121,21 @@ export async function incident(input: IncidentInput): Promise<IncidentOutput> {
       }
     }
   });
+}
+
+function diagnosed({ answers, layer, reason, dataDirectory, walReadable }: Diagnosis): string {
+  const answer = answers ? 'yes' : `no (${layer ?? 'unknown'}: ${reason})`;
+  return `answers: ${answer}; data directory ${dataDirectory}; old WAL ${walReadable ? 'readable' : 'not readable'}`;
+}
+
+function unknownBecause(error: unknown): string {
+  if (isCancelled(error)) throw error;
+  return `what is left could not be found out: ${sentence(error)}`;
+}
+
+function noted(raw: unknown): { by: string; text: string } {
+  const parsed = parseNote(raw);
+  return 'problem' in parsed ? { by: 'unnamed', text: `a note could not be read: ${parsed.problem}` } : parsed;
 }
 
 function person(raw: unknown): Rejection {

@@ -1,10 +1,13 @@
-import { ActivityCancellationType, proxyActivities } from '@temporalio/workflow';
+import { ActivityCancellationType, ActivityFailure, TimeoutFailure, proxyActivities, sleep } from '@temporalio/workflow';
 import type { ControlActivities, HostActivities } from '../activities/api.js';
 import { CONTROL_QUEUE, heavyQueue, lightQueue, recoveryQueue, watchQueue } from '../domain/names.js';
 
 /** A dead worker is noticed after this long; the next one attaches to the job within 15 s of its first poll. */
 const HEARTBEAT = '10s';
 const cancellationType = ActivityCancellationType.WAIT_CANCELLATION_COMPLETED;
+
+/** About a minute of tries; after that a person is told, because waiting longer helps nobody. */
+const STEP_ATTEMPTS = 8;
 
 /** Questions to Temporal and to the config: short, repeated until they succeed. */
 export const control = proxyActivities<ControlActivities>({
@@ -50,8 +53,8 @@ export function ask(host: string, summary?: string): HostActivities {
   });
 }
 
-/** Backups, proofs and rotations: hours long, survived by their jobs; each crash of a worker is one attempt. */
-export function heavy(host: string, summary: string, maximumAttempts = 30): HostActivities {
+/** Backups, proofs and rotations: hours long, survived by their jobs. */
+export function heavy(host: string, summary: string, maximumAttempts = STEP_ATTEMPTS): HostActivities {
   return proxyActivities<HostActivities>({
     taskQueue: heavyQueue(host),
     summary,
@@ -63,7 +66,7 @@ export function heavy(host: string, summary: string, maximumAttempts = 30): Host
 }
 
 /** Steps of a recovery, on a slot of their own. */
-export function recovery(host: string, summary: string, maximumAttempts = 60): HostActivities {
+export function recovery(host: string, summary: string, maximumAttempts = STEP_ATTEMPTS): HostActivities {
   return proxyActivities<HostActivities>({
     taskQueue: recoveryQueue(host),
     summary,
@@ -72,6 +75,19 @@ export function recovery(host: string, summary: string, maximumAttempts = 60): H
     cancellationType,
     retry: { initialInterval: '1s', maximumInterval: '15s', maximumAttempts },
   });
+}
+
+/** A worker's death is no failure of the step: however often it dies, the step goes on with the next one. */
+export async function outlasting<T>(step: () => Promise<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await step();
+    } catch (error) {
+      const lost = error instanceof ActivityFailure && error.cause instanceof TimeoutFailure && error.cause.timeoutType === 'HEARTBEAT';
+      if (!lost) throw error;
+      await sleep('1s', { summary: 'the worker was lost; the next one takes the step up' });
+    }
+  }
 }
 
 /** The watch of a cluster: one attempt, so that its heartbeat time-out is itself a finding. */

@@ -1,4 +1,4 @@
-import { CancellationScope, condition, getExternalWorkflowHandle, log, sleep, workflowInfo } from '@temporalio/workflow';
+import { CancellationScope, condition, getExternalWorkflowHandle, log, workflowInfo } from '@temporalio/workflow';
 import type { ApprovalAnswer, PlanRequest } from '../activities/api.js';
 import { signalNames } from '../domain/names.js';
 import type { Plan } from '../domain/plan.js';
@@ -7,7 +7,7 @@ import { formatTarget } from '../domain/target.js';
 import type { RecoverInput, RecoverOutput } from './api.js';
 import { Desk } from './desk.js';
 import { holding, untilHostAnswers } from './holding.js';
-import { ask, control, light, recovery } from './proxies.js';
+import { ask, control, light, waiting } from './proxies.js';
 import { recoverDataDirectory, type Recovered } from './recovery/data-directory.js';
 import { recoverDatabases } from './recovery/databases.js';
 import { restartServer } from './recovery/restart.js';
@@ -31,12 +31,13 @@ export async function recover(input: RecoverInput): Promise<RecoverOutput> {
   });
 
   return concluded(work, async () => {
-    ({ host } = await control.describeCluster({ cluster }));
-    await untilHostAnswers(work, host);
     const request: PlanRequest = { ...step, policy: input.policy, target: input.target, into: input.into, pause: input.pause, database: input.database, requester: input.requester };
     let waitedSeconds = 0;
     try {
+      ({ host } = await control.describeCluster({ cluster }));
+      await untilHostAnswers(work, host);
       for (;;) {
+        desk.withdraw();
         const plan = await work.phase('plan', () => ask(host, 'make the plan (reads only)').planRecovery(request));
         work.plan = plan.digest;
         await light(host, 'keep the backup from rotation').pin({ ...step, plan: plan.digest });
@@ -47,12 +48,13 @@ export async function recover(input: RecoverInput): Promise<RecoverOutput> {
         if (input.incident) await confirmed(input.incident, plan);
 
         const outcome = await execute(plan);
+        if (outcome === 'rejected') return await rejected(work, desk, plan, host, step);
         if (outcome !== 'stale') return { state: 'completed', plan, outcome };
         await light(host, 'note that the plan is stale').journal({ ...step, step: 'recheck', text: `plan ${plan.digest.slice(0, 12)} no longer holds: made again, approval needed again` });
       }
     } finally {
       await CancellationScope.nonCancellable(async () => {
-        await ask(host, 'let rotation have the backup again').unpin(step).catch(pinStays);
+        if (work.plan) await ask(host, 'let rotation have the backup again').unpin(step).catch(pinStays);
         await desk.close();
       });
     }
@@ -63,6 +65,7 @@ export async function recover(input: RecoverInput): Promise<RecoverOutput> {
       return holding(
         claim,
         async () => {
+          if (desk.rejectedBecause) return 'rejected' as const;
           work.show('running', null, planDetails(plan));
           const now = await work.phase('check that the plan still holds', () => ask(host, 'make the plan again').recheckPlan({ ...request, plan: plan.digest }));
           if (now.digest !== plan.digest) return 'stale' as const;
@@ -72,34 +75,30 @@ export async function recover(input: RecoverInput): Promise<RecoverOutput> {
         },
         async (holder) => {
           work.show('running', `${holder.kind} of policy ${holder.policy} to end (${holder.workflowId})`);
-          await sleep('2s', { summary: `waiting for ${holder.workflowId}` });
-          return 'again';
+          await desk.unlessRejected(() => waiting(`${holder.workflowId} to give ${cluster} back`).awaitRelease({ cluster, operationId: holder.operationId }));
+          return desk.rejectedBecause ? ('rejected' as const) : 'again';
         },
       );
     }
 
-    async function finish(book: Runbook, { reached, checks, validatedAt }: Recovered) {
+    async function finish(book: Runbook, { reached, checks, ...validated }: Recovered) {
       const { plan } = book;
       const since = Date.parse(input.firstFailedAt ?? workflowInfo().startTime.toISOString());
-      const waited = waitedSeconds + book.waitedSeconds;
+      const waitedBefore = waitedSeconds + validated.waitedSeconds;
       const rpoSeconds = reached.complete ? 0 : reached.lastCommitAt ? Math.max(0, (since - Date.parse(reached.lastCommitAt)) / 1000) : null;
-      const outcome = await recovery(host, 'write the incident document').finishRecovery({
-        ...step,
-        plan: plan.digest,
-        incident: input.incident,
-        outcome: {
-          target: { requested: formatTarget(plan.binding.target), reached: reached.reached },
-          rtoSeconds: Math.max(0, (validatedAt - since) / 1000 - waited),
-          waitedForPeopleSeconds: waited,
-          rpoSeconds,
-          lastCommitAt: reached.lastCommitAt,
-          lastLsn: reached.lastLsn,
-          phases: work.times().map(({ name, seconds }) => ({ name, seconds: seconds ?? 0 })),
-          checks,
-        },
-      });
-      work.show('completed', null, `**Recovered** to ${reached.reached}. Report: ${outcome.report}`);
-      return outcome;
+      const outcome = {
+        target: { requested: formatTarget(plan.binding.target), reached: reached.reached },
+        rtoSeconds: Math.max(0, (validated.validatedAt - since) / 1000 - waitedBefore),
+        waitedForPeopleSeconds: waitedSeconds + book.waitedSeconds,
+        rpoSeconds,
+        lastCommitAt: reached.lastCommitAt,
+        lastLsn: reached.lastLsn,
+        phases: work.times().map(({ name, seconds }) => ({ name, seconds: seconds ?? 0 })),
+        checks,
+      };
+      const finished = await book.do('write the incident document', (recoveryHost) => recoveryHost.finishRecovery({ ...book.step, incident: input.incident, outcome }));
+      work.show('completed', null, `**Recovered** to ${reached.reached}. Report: ${finished.report}`);
+      return finished;
     }
   });
 }

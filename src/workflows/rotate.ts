@@ -1,7 +1,7 @@
 import { workflowInfo } from '@temporalio/workflow';
 import type { RotateInput, RotateOutput } from './api.js';
 import { holding, operationOf, untilHostAnswers } from './holding.js';
-import { control, heavy } from './proxies.js';
+import { control, heavy, outlasting } from './proxies.js';
 import { Work, concluded, refusal } from './work.js';
 
 /** Removes what retention lets go, each with its reason; gives way to whoever holds the repository (B3, F29, F30). */
@@ -17,7 +17,7 @@ export async function rotate(input: RotateInput): Promise<RotateOutput> {
 
     const claim = { cluster, operationId: step.operationId, kind: 'rotation' as const, policy, engine: facts.engine, repository: facts.repository };
     const run = async (): Promise<RotateOutput> => {
-      const rotation = await work.phase('rotate', () => heavy(host, 'remove what retention lets go').rotateBackups({ ...step, policy, dryRun: false }));
+      const rotation = await work.phase('rotate', () => outlasting(() => heavy(host, 'remove what retention lets go').rotateBackups({ ...step, policy, dryRun: false })));
       work.show('completed', null, rotation.refused ? `**Refused:** ${rotation.refused.reason}` : `**Removed:** ${rotation.removed.join(', ') || 'nothing'}`);
       return rotation;
     };

@@ -1,7 +1,7 @@
 import { workflowInfo } from '@temporalio/workflow';
 import type { VerifyInput, VerifyOutput } from './api.js';
 import { operationOf, untilHostAnswers } from './holding.js';
-import { control, heavy, light } from './proxies.js';
+import { control, heavy, light, outlasting } from './proxies.js';
 import { Work, concluded, refusal } from './work.js';
 
 /** Proves one backup: read whole, or restored into a scratch server and compared. A failed proof quarantines it. */
@@ -14,7 +14,7 @@ export async function verifyBackup(input: VerifyInput): Promise<VerifyOutput> {
     await untilHostAnswers(work, host);
     const level = input.restore ? 'restore' : 'verify';
     const verdict = await work.phase(level === 'restore' ? 'restore into a scratch server' : 'read the whole backup', () =>
-      heavy(host, `${level} ${backupId}`).proveBackup({ ...step, backupId, level }),
+      outlasting(() => heavy(host, `${level} ${backupId}`).proveBackup({ ...step, backupId, level })),
     );
     const [backup] = await light(host, 'read the catalogue').readBackups({ ...step, backupIds: [backupId] });
     if (!backup) throw refusal('not-found', `${backupId} is gone`, `reprise backup list ${cluster}`);

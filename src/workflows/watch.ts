@@ -5,7 +5,7 @@ import { incidentWorkflowId, signalNames } from '../domain/names.js';
 import type { WatchInput } from './api.js';
 import { incident } from './incident.js';
 import { control, watching } from './proxies.js';
-import { Work, isCancelled } from './work.js';
+import { Work, concluded, isCancelled } from './work.js';
 
 /**
  * Watches one cluster for ever. The activity on the host returns only on a change; when it stops heartbeating and no
@@ -16,39 +16,41 @@ export async function watch(input: WatchInput): Promise<void> {
   const work = new Work('watch', cluster);
   let open = input.openIncident ?? null;
   let down = input.down ?? false;
+  /** When the activity was first not heard of in time; the pollers of a dead worker are seen for some time after. */
   let silentSince: string | null = null;
 
-  for (;;) {
-    if (workflowInfo().continueAsNewSuggested) await continueAsNew<typeof watch>({ cluster, openIncident: open, down });
-    work.show('running', null, down ? `${cluster} does not answer${open ? `; incident ${open}` : ''}` : `${cluster} answers`);
-    const finding = await look();
-    if (open && !(await control.workflowIsOpen({ workflowId: open }))) open = null;
-    if (finding?.state === 'down') {
-      down = true;
-      open ??= await openIncident(finding);
-    } else if (finding?.state === 'up') {
-      down = false;
-      if (open) await tell(open);
+  return concluded(work, async () => {
+    for (;;) {
+      if (workflowInfo().continueAsNewSuggested) await continueAsNew<typeof watch>({ cluster, openIncident: open, down });
+      work.show('running', null, down ? `${cluster} does not answer${open ? `; incident ${open}` : ''}` : `${cluster} answers`);
+      const finding = await look();
+      if (open && !(await control.workflowIsOpen({ workflowId: open }))) open = null;
+      if (finding?.state === 'down') {
+        down = true;
+        open ??= await openIncident(finding);
+      } else if (finding?.state === 'up') {
+        down = false;
+        if (open) await tell(open);
+      }
+      // An incident that was closed while the cluster is still down is not opened again by itself: a person closed it.
     }
-    // An incident that was closed while the cluster is still down is not opened again by itself: a person closed it.
-  }
+  });
 
   async function look(): Promise<WatchFinding | null> {
     const { host } = await control.describeCluster({ cluster });
-    const began = new Date().toISOString();
     try {
       const finding = await watching(host).watchCluster({ cluster, down });
       silentSince = null;
       return finding;
     } catch (error) {
       if (isCancelled(error)) throw error;
-      const silent = error instanceof ActivityFailure && error.cause instanceof TimeoutFailure && !(await control.hostAnswers({ host }));
-      if (!silent) {
+      const timedOut = error instanceof ActivityFailure && error.cause instanceof TimeoutFailure;
+      if (timedOut) silentSince ??= new Date().toISOString();
+      if (!timedOut || (await control.hostAnswers({ host }))) {
         await sleep('1s', { summary: 'the watch was interrupted; it starts again' });
         return null;
       }
-      silentSince ??= began;
-      return down ? null : { state: 'down', layer: 'host', reason: `no worker of host ${host} answers`, since: silentSince };
+      return down || silentSince === null ? null : { state: 'down', layer: 'host', reason: `no worker of host ${host} answers`, since: silentSince };
     }
   }
 

@@ -1,5 +1,5 @@
 import { defineSearchAttributeKey } from '@temporalio/common';
-import { ApplicationFailure, defineQuery, isCancellation, setCurrentDetails, setHandler, upsertSearchAttributes } from '@temporalio/workflow';
+import { ApplicationFailure, ContinueAsNew, TimeoutFailure, defineQuery, isCancellation, setCurrentDetails, setHandler, upsertSearchAttributes } from '@temporalio/workflow';
 import { queryNames, searchAttributes } from '../domain/names.js';
 import type { PhaseTime, WorkState, WorkStatus } from '../domain/status.js';
 
@@ -87,21 +87,27 @@ export async function concluded<T>(work: Work, run: () => Promise<T>): Promise<T
   try {
     return await run();
   } catch (error) {
+    if (error instanceof ContinueAsNew) throw error;
     if (isCancellation(error)) work.show('cancelled');
     else work.show('failed', null, sentence(error));
     throw error;
   }
 }
 
-/** Code, message and hint of whatever an activity or child failed with; the deepest cause speaks. */
 export { isCancellation as isCancelled };
 
+/** Code, message and hint of whatever an activity or child failed with; the deepest cause speaks. */
 export function failureOf(error: unknown): { code: string; message: string; hint: string | undefined } {
   let cause: unknown = error;
   while (cause instanceof Error && cause.cause instanceof Error) cause = cause.cause;
   if (cause instanceof ApplicationFailure) {
     const [first] = (cause.details ?? []) as { hint?: string }[];
     return { code: cause.type ?? 'internal', message: cause.message, hint: first?.hint };
+  }
+  if (isCancellation(cause)) return { code: 'job-cancelled', message: 'the work was cancelled', hint: undefined };
+  if (cause instanceof TimeoutFailure) {
+    const nobody = cause.timeoutType === 'SCHEDULE_TO_START';
+    return { code: nobody ? 'host-without-worker' : 'job-stalled', message: nobody ? 'no worker of the host took it up in time' : cause.message, hint: undefined };
   }
   return { code: 'internal', message: cause instanceof Error ? cause.message : String(cause), hint: undefined };
 }

@@ -81,9 +81,9 @@ export function failureOf(command: string, exitCode: number, output: string, cau
   return new RepriseError(rule.code, `${rule.message}${line}`, rule.hint, details);
 }
 
-/** Whether starting the same command again may help: the tool was killed, or the reason may pass. */
-export function mayPass(exitCode: number | null, output: string): boolean {
-  return exitCode === null || (!final.has(exitCode) && !outOfRoom(output) && !noAccess(output));
+/** Whether the reason of a failure may pass, so that starting the same command again may help. */
+export function mayPass(exitCode: number, output: string): boolean {
+  return !final.has(exitCode) && !outOfRoom(output) && !noAccess(output);
 }
 
 function outOfRoom(output: string): boolean {

@@ -9,7 +9,7 @@ import { readInfo } from './info.js';
 
 const TAIL_BYTES = 16_384;
 const LOCK_HELD = 50;
-/** Children of a killed pgBackRest hold its lock until they notice, which takes them a moment. */
+/** Children of a pgBackRest that somebody else killed hold its lock until they notice, which takes them a moment. */
 const LOCK_WAIT_MS = 5_000;
 const LOOK_MS = 200;
 /** Silent for so long: pgBackRest's own protocol-timeout (1830 s) has passed, with some to spare. */
@@ -50,10 +50,10 @@ export async function runJob(context: EngineContext, job: PgbackrestJob): Promis
 
 async function judge(context: EngineContext, job: PgbackrestJob, exit: JobExit): Promise<'ok' | 'retry' | 'fail'> {
   if (exit.code === 0 || (await job.resultIsThere?.())) return 'ok';
-  const mayHelp = mayPass(exit.code, await tail(exit.stderr));
-  if (!mayHelp || (exit.code !== null && exit.code !== LOCK_HELD)) return mayHelp ? 'retry' : 'fail';
-  const released = await lockReleased(context);
-  return released || exit.code === null ? 'retry' : 'fail';
+  // Where it was killed, the supervisor ends its children, and with them its lock goes.
+  if (exit.code === null) return 'retry';
+  if (!mayPass(exit.code, await tail(exit.stderr))) return 'fail';
+  return exit.code !== LOCK_HELD || (await lockReleased(context)) ? 'retry' : 'fail';
 }
 
 async function lockReleased(context: EngineContext): Promise<boolean> {

@@ -7,6 +7,8 @@ export interface Recovered {
   readonly checks: readonly CheckResult[];
   /** When the recovered server was validated and open for writes, ms since the epoch. */
   readonly validatedAt: number;
+  /** Seconds of waiting for people up to then, since the approval. */
+  readonly waitedSeconds: number;
 }
 
 /** A physical backup into a data directory: keep the old one, replay, look, promote, arm the archive again (K2, S4). */
@@ -21,7 +23,12 @@ export async function recoverDataDirectory(book: Runbook): Promise<Recovered> {
   await book.do('restore files', (host) => host.restoreFiles(step));
 
   let target: RecoveryTarget = plan.binding.target;
-  const replay = () => book.do('replay WAL', (host) => host.replayWal({ ...step, target, salvage }));
+  const replay = () =>
+    book.do(
+      'replay WAL',
+      (host) => host.replayWal({ ...step, target, salvage }),
+      (to) => (target = to.target),
+    );
   const look = () => book.do('run checks', (host) => host.runChecks({ ...step, method: 'data-directory' }));
   let reached = await replay();
   let checks = await look();
@@ -37,13 +44,13 @@ export async function recoverDataDirectory(book: Runbook): Promise<Recovered> {
   const { timeline, repaired } = await book.do('promote', (host) => host.promoteServer(step));
   if (repaired.length > 0) await book.note('promote', `collation versions differ on this host; rebuilt: ${repaired.slice(0, 20).join(', ')}`);
   await book.note('promote', `open for writes on timeline ${timeline}`);
-  const validatedAt = Date.now();
+  const validated = book.validated();
   if (inPlace) {
     await book.do('arm archiving again', (host) => host.rearmArchiving(step));
     await book.do('take and verify a fresh backup', (host) => host.freshBackup({ ...step, startedAt: new Date().toISOString() }));
   }
   await book.hook('start-applications');
-  return { reached, checks, validatedAt };
+  return { reached, checks, ...validated };
 }
 
 async function atTarget(book: Runbook, reached: ReachedTarget, checks: readonly CheckResult[]): Promise<'promote' | { target: RecoveryTarget }> {
@@ -54,8 +61,8 @@ async function atTarget(book: Runbook, reached: ReachedTarget, checks: readonly 
     'paused',
     `a look at the recovered data (read-only) at ${reached.reached}; ${seen}. Then \`reprise promote ${step.workflowId} --reason ...\`, \`reprise retarget ${step.workflowId} --to TIME --reason ...\`, or \`reprise reject ${step.workflowId} --reason ...\``,
   );
-  const decision = await book.waiting(() => desk.atTarget('look at the data, then promote, retarget or reject'));
-  if (decision.kind === 'rejected') throw book.givenUp('run checks');
+  const decision = await book.waiting(() => desk.atTarget('look at the data, then promote, retarget or reject', ['promote', 'retarget']));
+  if (decision === 'rejected') throw book.givenUp('run checks');
   work.show('running');
   if (decision.kind === 'promote') {
     await book.note('promote', `${decision.by.by} decided: ${decision.by.reason}`);

@@ -17,15 +17,15 @@ export async function recoverDatabases(book: Runbook): Promise<Recovered> {
   if (plan.binding.pause || desk.pauseAsked || wrong.length > 0) {
     const seen = wrong.length > 0 ? `checks failed: ${wrong.map((check) => check.name).join(', ')}` : 'paused as asked';
     work.show('paused', `a look at the restored databases, still beside the live ones; ${seen}. Then \`reprise promote ${step.workflowId} --reason ...\` swaps them in, \`reprise reject ${step.workflowId} --reason ...\` leaves the live ones`);
-    const decision = await book.waiting(() => desk.atTarget('look at the restored databases, then promote or reject'));
-    if (decision.kind !== 'promote') throw book.givenUp('run checks');
+    const decision = await book.waiting(() => desk.atTarget('look at the restored databases, then promote or reject', ['promote']));
+    if (decision === 'rejected') throw book.givenUp('run checks');
     await book.note('promote', `${decision.by.by} decided: ${decision.by.reason}`);
     work.show('running');
   }
 
   await book.do('swap the databases', (host) => host.swapDatabases(step));
-  const validatedAt = Date.now();
+  const validated = book.validated();
   await book.do('take and verify a fresh backup', (host) => host.freshBackup({ ...step, startedAt: new Date().toISOString() }));
   await book.hook('start-applications');
-  return { reached, checks, validatedAt };
+  return { reached, checks, ...validated };
 }

@@ -11,6 +11,7 @@ export async function restartServer(book: Runbook): Promise<Recovered> {
   if (wrong.length > 0) {
     throw refusal('check-failed', `the server runs but ${wrong.map((check) => `${check.name}: ${check.detail}`).join('; ')}`, `restore instead: reprise recover ${step.cluster}`);
   }
+  const validated = book.validated();
   await book.hook('start-applications');
-  return { reached, checks, validatedAt: Date.now() };
+  return { reached, checks, ...validated };
 }

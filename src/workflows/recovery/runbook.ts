@@ -1,7 +1,8 @@
 import type { HostActivities, PlannedStep } from '../../activities/api.js';
 import type { Plan } from '../../domain/plan.js';
+import type { Retarget } from '../../domain/approval-shape.js';
 import type { Desk } from '../desk.js';
-import { light, recovery } from '../proxies.js';
+import { light, outlasting, recovery } from '../proxies.js';
 import { type Work, failureOf, isCancelled, refusal, sentence } from '../work.js';
 
 /** Refusals of the host's gate: trying the step again cannot pass it, only a new plan can. */
@@ -21,23 +22,29 @@ export class Runbook {
 
   /**
    * One step in the runbook's words. A step that fails for good leaves the decision to a person: what was done so far
-   * is kept, `continue` tries the step again, `reject` gives up.
+   * is kept, `continue` tries the step again, `reject` gives up; a step with a target also takes a `retarget`.
    */
-  async do<T>(name: string, run: (host: HostActivities) => Promise<T>): Promise<T> {
+  async do<T>(name: string, run: (host: HostActivities) => Promise<T>, retarget?: (to: Retarget) => void): Promise<T> {
     const { work, desk, plan, step } = this;
     const host = plan.binding.targetHost;
     for (;;) {
       try {
-        const result = await work.phase(name, () => run(recovery(host, name)));
+        const result = await work.phase(name, () => outlasting(() => run(recovery(host, name))));
         await light(host, `note: ${name}`).journal({ ...step, step: name, text: 'done' });
         return result;
       } catch (error) {
         if (isCancelled(error) || GATE.includes(failureOf(error).code)) throw error;
         await this.note(name, `failed: ${sentence(error)}`);
-        const asked = `step "${name}" failed: ${sentence(error)} — \`reprise continue ${step.workflowId}\` tries it again, \`reprise reject ${step.workflowId} --reason ...\` gives up; nothing was deleted`;
+        const other = retarget ? `, \`reprise retarget ${step.workflowId} --to TIME --reason ...\` tries another target` : '';
+        const asked = `step "${name}" failed: ${sentence(error)} — \`reprise continue ${step.workflowId}\` tries it again${other}, \`reprise reject ${step.workflowId} --reason ...\` gives up; nothing was deleted`;
         work.show('paused', asked);
-        if ((await this.waiting(() => desk.afterFailure(`"${name}" failed: continue or reject`))) === 'rejected') throw this.givenUp(name);
+        const next = await this.waiting(() => desk.afterFailure(`"${name}" failed: continue or reject`, retarget ? ['retarget'] : []));
+        if (next === 'rejected') throw this.givenUp(name);
         work.show('running');
+        if (next !== 'again' && next.kind === 'retarget') {
+          await this.note('retarget', `${next.to.by} decided on another target: ${next.to.reason}`);
+          retarget?.(next.to);
+        }
       }
     }
   }
@@ -54,6 +61,11 @@ export class Runbook {
     } finally {
       this.waitedSeconds += (Date.now() - before) / 1000;
     }
+  }
+
+  /** The recovered server is validated and open for writes: what people are waited for later no longer counts (RTO). */
+  validated(): { readonly validatedAt: number; readonly waitedSeconds: number } {
+    return { validatedAt: Date.now(), waitedSeconds: this.waitedSeconds };
   }
 
   givenUp(where: string): Error {

@@ -36,8 +36,7 @@ const contentOf = async (server: ServerAddress): Promise<unknown> =>
   (await runQuery(server, 'postgres', `SELECT count(*), sum(hashtextextended(t::text, 0)) FROM big t UNION ALL SELECT count(*), sum(hashtextextended(t::text, 0)) FROM elsewhere t`)).rows;
 
 beforeAll(async () => {
-  // Packed hard, so that a backup takes long enough to be killed in its middle.
-  source = await startBackrestCluster({}, ['compress-level=9']);
+  source = await startBackrestCluster({}, ['compress-level=6']);
   ground = await makeGround(source.cluster, 'pgbackrest', source.options, { databases: ['postgres'] });
   tablespace = await tempDir('tablespace');
   await runQuery(source.cluster, 'postgres', `CREATE TABLESPACE "../sp/ace ""x" LOCATION '${tablespace}'`);

@@ -16,7 +16,8 @@ describe('failures as entries of the error table', () => {
 
   it('a child workflow: the innermost coded failure speaks', () => {
     const child = new ChildWorkflowFailure('default', { workflowId: 'recover/mairie/1', runId: 'r' }, 'recover', RetryState.NON_RETRYABLE_FAILURE, activityFailed(application('disk-full', 'no room')));
-    expect(toRepriseError(workflowFailed(child)).code).toBe('disk-full');
+    const outer = ApplicationFailure.create({ type: 'tool-failed', message: 'the recovery failed', cause: child });
+    expect(toRepriseError(workflowFailed(outer))).toMatchObject({ code: 'disk-full', message: 'no room' });
   });
 
   it('a hint within the message is taken out of it', () => {

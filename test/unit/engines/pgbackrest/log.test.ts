@@ -1,0 +1,131 @@
+import { describe, expect, it, test } from '@jest/globals';
+import { parseListing } from '../../../../src/engines/pgbackrest/archive.js';
+import { parseConfigFile } from '../../../../src/engines/pgbackrest/config-file.js';
+import { failureOf, mayPass } from '../../../../src/engines/pgbackrest/failures.js';
+import { compareInstants } from '../../../../src/engines/pgbackrest/instants.js';
+import { occurrences } from '../../../../src/engines/pgbackrest/locate.js';
+import { followLog, segmentBytesOf } from '../../../../src/engines/pgbackrest/log-line.js';
+import { archiveCommand, restoreCommand } from '../../../../src/engines/pgbackrest/recovery-commands.js';
+import { followTimeline } from '../../../../src/engines/pgbackrest/timelines.js';
+
+const MB = 1024 * 1024;
+const segment = (timeline: number, number: number): string => `${String(timeline).padStart(8, '0')}00000000${number.toString(16).toUpperCase().padStart(8, '0')}`;
+const segments = (timeline: number, from: number, to: number): string[] => Array.from({ length: to - from + 1 }, (_, n) => segment(timeline, from + n));
+
+test('the archive listing tells segments from histories, labels and what is half there', () => {
+  const archive = parseListing(
+    JSON.stringify({
+      '.': { type: 'path' },
+      '0000000100000000': { type: 'path' },
+      [`0000000100000000/${segment(1, 4)}-${'a'.repeat(40)}.zst`]: { type: 'file' },
+      [`0000000100000000/${segment(1, 3)}-${'b'.repeat(40)}`]: { type: 'file' },
+      [`0000000100000000/${segment(1, 3)}.00000028.backup`]: { type: 'file' },
+      [`0000000100000000/${segment(1, 5)}.partial-${'c'.repeat(40)}.gz`]: { type: 'file' },
+      [`0000000100000000/${segment(1, 6)}-${'d'.repeat(40)}.gz.pgbackrest.tmp`]: { type: 'file' },
+      '00000002.history': { type: 'file' },
+      '0000000A.history': { type: 'file' },
+    }),
+    '15-1',
+  );
+  expect(archive.segments).toEqual([segment(1, 3), segment(1, 4)]);
+  expect(archive.timelines).toEqual([2, 10]);
+});
+
+describe('timelines', () => {
+  const second = { id: 2, history: [{ timeline: 1, switchLsn: '0/5000100' }] };
+  const third = { id: 3, history: [{ timeline: 1, switchLsn: '0/7000000' }] };
+  const fourth = { id: 4, history: [...second.history, { timeline: 2, switchLsn: '0/9000000' }] };
+
+  it('follows the newest one that goes through the backup, and names the others', () => {
+    const followed = followTimeline({ timeline: 1, stopLsn: '0/3000100' }, [second, third, fourth]);
+    expect(followed.timeline.id).toBe(4);
+    expect(followed.left).toEqual([{ id: 3, at: '0/5000100' }]);
+  });
+  it('does not follow one that was left before the backup ended', () => {
+    expect(followTimeline({ timeline: 1, stopLsn: '0/6000000' }, [second, fourth])).toEqual({ timeline: { id: 1, history: [] }, left: [] });
+    expect(followTimeline({ timeline: 2, stopLsn: '0/6000000' }, [second, third, fourth]).timeline.id).toBe(4);
+  });
+});
+
+describe('F23: the log from a backup on', () => {
+  const first = { id: 1, history: [] };
+  const second = { id: 2, history: [{ timeline: 1, switchLsn: '0/5000100' }] };
+  const follow = (present: string[], timeline: typeof second | typeof first) => followLog(present, segment(1, 3), timeline, 16 * MB);
+
+  it('goes to the last segment, or to the first gap, which is named', () => {
+    expect(follow(segments(1, 1, 6), first)).toEqual({ end: segment(1, 6), missing: [] });
+    expect(follow([...segments(1, 1, 4), ...segments(1, 7, 8)], first)).toEqual({ end: segment(1, 4), missing: segments(1, 5, 6) });
+    expect(follow(segments(1, 4, 6), first)).toEqual({ end: null, missing: [segment(1, 3)] });
+    expect(follow([], first)).toEqual({ end: null, missing: [segment(1, 3)] });
+  });
+  it('changes the timeline in the segment of the switch; what the old one wrote after does not count', () => {
+    expect(follow([...segments(1, 3, 9), ...segments(2, 5, 6)], second)).toEqual({ end: segment(2, 6), missing: [] });
+    expect(follow([...segments(1, 3, 9), ...segments(2, 6, 7)], second)).toEqual({ end: segment(1, 4), missing: [segment(2, 5)] });
+    expect(follow([...segments(1, 3, 4), ...segments(2, 5, 5), ...segments(2, 7, 7)], second)).toEqual({ end: segment(2, 5), missing: [segment(2, 6)] });
+    // Nothing of the new timeline was archived yet but its history.
+    expect(follow(segments(1, 3, 9), second)).toEqual({ end: segment(1, 5), missing: [] });
+  });
+  it('knows the segment size from the backup', () => {
+    expect(segmentBytesOf({ lsn: { start: '0/3000028' }, wal: { start: segment(1, 3) } })).toBe(16 * MB);
+    expect(segmentBytesOf({ lsn: { start: '0/8000028' }, wal: { start: segment(1, 2) } })).toBe(64 * MB);
+  });
+});
+
+test('instants are compared to the microsecond', () => {
+  expect(compareInstants('2026-11-21T09:22:53.886669Z', '2026-11-21T09:22:53.886670Z')).toBeLessThan(0);
+  expect(compareInstants('2026-11-21T09:22:53Z', '2026-11-21T09:22:53.000Z')).toBe(0);
+  expect(compareInstants('2026-11-21T09:22:53.9Z', '2026-11-21T09:22:53.886670Z')).toBeGreaterThan(0);
+});
+
+describe('K2: targets that only the log knows', () => {
+  const lines = [
+    'rmgr: Transaction len (rec/tot):     34/    34, tx:        725, lsn: 0/04000028, prev 0/03000100, desc: COMMIT 2026-11-21 09:22:53.886669 UTC',
+    'rmgr: Transaction len (rec/tot):     34/    34, tx:       7250, lsn: 0/04000100, prev 0/04000028, desc: ABORT 2026-11-21 09:22:54 UTC',
+    'rmgr: Transaction len (rec/tot):     50/    50, tx:          0, lsn: 0/04000200, prev 0/04000100, desc: COMMIT_PREPARED 726: 2026-11-21 09:22:55 UTC',
+    'rmgr: XLOG        len (rec/tot):     98/    98, tx:          0, lsn: 0/04000300, prev 0/04000200, desc: RESTORE_POINT before',
+    'rmgr: XLOG        len (rec/tot):     98/    98, tx:          0, lsn: 0/04000400, prev 0/04000300, desc: RESTORE_POINT before the migration',
+  ].join('\n');
+  test.each([
+    [{ kind: 'xid', xid: '725' }, ['0/04000028']],
+    [{ kind: 'xid', xid: '4294968021' }, ['0/04000028']],
+    [{ kind: 'xid', xid: '7250' }, ['0/04000100']],
+    [{ kind: 'xid', xid: '726' }, ['0/04000200']],
+    [{ kind: 'xid', xid: '72' }, []],
+    [{ kind: 'name', name: 'before' }, ['0/04000300']],
+    [{ kind: 'name', name: 'migration' }, []],
+  ] as const)('%j', (target, found) => {
+    expect(occurrences(lines, target)).toEqual(found);
+  });
+});
+
+test('F35: commands that PostgreSQL runs in a shell are quoted, and % is doubled', () => {
+  const context = (config: string) => ({ policy: { options: { stanza: 'mairie', config } } }) as unknown as Parameters<typeof restoreCommand>[0];
+  expect(restoreCommand(context('/etc/pgbackrest/pgbackrest.conf'))).toBe(
+    'pgbackrest --config=/etc/pgbackrest/pgbackrest.conf --stanza=mairie --pg1-path="$PWD" --no-archive-async archive-get %f "%p"',
+  );
+  expect(archiveCommand(context("/etc/it's 100% $(id).conf"))).toBe(
+    String.raw`pgbackrest --config='/etc/it'\''s 100%% $(id).conf' --stanza=mairie --no-neutral-umask archive-push %p`,
+  );
+});
+
+test("a stanza's own options go before the global ones; other stanzas' do not count", () => {
+  const config = parseConfigFile('[global]\nrepo1-path=/a\n# repo1-path=/b\n[global:backup]\nstart-fast=y\n[other]\npg1-path=/x\n[mairie]\npg1-path = /y=z\nrepo1-path=/c\n', 'mairie');
+  expect(Object.fromEntries(config)).toEqual({ 'repo1-path': '/c', 'start-fast': 'y', 'pg1-path': '/y=z' });
+});
+
+describe('exit codes', () => {
+  const output = "P00  ERROR: [082]: WAL segment 00000001000000000000000E was not archived before the 1000ms timeout\n       HINT: check the archive_command";
+  it('become errors with a code, the reason and what to do', () => {
+    expect(failureOf('backup', 82, output)).toMatchObject({ code: 'wal-not-archived', message: expect.stringContaining('was not archived before the 1000ms timeout') as unknown, details: { code: 82 } });
+    expect(failureOf('backup', 50, 'ERROR: [050]: unable to acquire lock on file: Resource temporarily unavailable').code).toBe('lock-held');
+    expect(failureOf('backup', 50, "ERROR: [050]: unable to acquire lock on file 'x': Permission denied").code).toBe('privilege-missing');
+    expect(failureOf('backup', 64, 'ERROR: [064]: unable to write: [28] No space left on device').code).toBe('storage-full');
+    expect(failureOf('backup', 125, 'gone wrong').code).toBe('tool-failed');
+  });
+  it('F3: tell what may pass from what cannot', () => {
+    expect(mayPass(82, output)).toBe(true);
+    expect(mayPass(56, '')).toBe(true);
+    expect(mayPass(51, '')).toBe(false);
+    expect(mayPass(64, 'No space left on device')).toBe(false);
+  });
+});
