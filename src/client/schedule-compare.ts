@@ -1,7 +1,7 @@
 import type { CalendarSpec, DayOfWeek, Month, ScheduleDescription } from '@temporalio/client';
 import { backupWorkflowId, CONTROL_QUEUE, workflowTypes } from '../domain/names.js';
 import type { BackupInput } from '../workflows/api.js';
-import { backup } from './runbooks.js';
+import { backup } from '../domain/runbooks.js';
 import { dayNames, monthNames } from './schedule-spec.js';
 import type { CalendarRange, CalendarTimes, WantedSchedule } from './schedule-spec.js';
 

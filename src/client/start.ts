@@ -12,7 +12,7 @@ import type { RecoveryTarget } from '../domain/target.js';
 import type { BackupInput, IncidentInput, RecoverInput, RotateInput, VerifyInput } from '../workflows/api.js';
 import type { TemporalSession } from './connect.js';
 import { newOperationId } from './operation-id.js';
-import * as runbooks from './runbooks.js';
+import * as runbooks from '../domain/runbooks.js';
 
 /** Work that was started: its handle follows continue-as-new. */
 export interface StartedWork {

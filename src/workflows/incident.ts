@@ -3,6 +3,7 @@ import { recoverWorkflowId, signalNames } from '../domain/names.js';
 import { parseNote, parseRejection } from '../domain/approval-shape.js';
 import type { Rejection } from '../domain/plan.js';
 import type { Diagnosis } from '../domain/questions.js';
+import * as runbooks from '../domain/runbooks.js';
 import type { IncidentInput, IncidentOutput, RecoverOutput } from './api.js';
 import { untilHostAnswers } from './holding.js';
 import { ask, control, light } from './proxies.js';
@@ -63,6 +64,7 @@ export async function incident(input: IncidentInput): Promise<IncidentOutput> {
           workflowId,
           parentClosePolicy: ParentClosePolicy.REQUEST_CANCEL,
           staticSummary: `recover ${cluster} after the loss of its instance`,
+          staticDetails: runbooks.recovery(cluster, 'in-place').details,
           args: [{ cluster, target: { kind: 'latest' as const }, into: 'in-place', pause: false, operationId: childOperation, requester: input.requester, incident: step.workflowId, firstFailedAt: input.firstFailedAt }],
         }),
       );

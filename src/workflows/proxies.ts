@@ -13,6 +13,7 @@ const STEP_ATTEMPTS = 8;
 export const control = proxyActivities<ControlActivities>({
   taskQueue: CONTROL_QUEUE,
   startToCloseTimeout: '30s',
+  heartbeatTimeout: HEARTBEAT,
   cancellationType,
   retry: { initialInterval: '500ms', maximumInterval: '10s' },
 });

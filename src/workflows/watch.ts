@@ -2,6 +2,7 @@ import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import { ActivityFailure, ParentClosePolicy, TimeoutFailure, continueAsNew, getExternalWorkflowHandle, sleep, startChild, workflowInfo } from '@temporalio/workflow';
 import type { WatchFinding } from '../activities/api.js';
 import { incidentWorkflowId, signalNames } from '../domain/names.js';
+import * as runbooks from '../domain/runbooks.js';
 import type { WatchInput } from './api.js';
 import { incident } from './incident.js';
 import { control, watching } from './proxies.js';
@@ -62,6 +63,7 @@ export async function watch(input: WatchInput): Promise<void> {
         workflowId,
         parentClosePolicy: ParentClosePolicy.ABANDON,
         staticSummary: `${cluster} does not answer (${finding.layer ?? 'unknown'})`,
+        staticDetails: runbooks.incident(cluster, 'instance-loss').details,
         args: [{ cluster, scenario: 'instance-loss' as const, operationId, requester: 'watch', firstFailedAt: finding.since, finding: { layer: finding.layer ?? 'unknown', reason: finding.reason } }],
       });
     } catch (error) {

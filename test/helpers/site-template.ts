@@ -59,10 +59,15 @@ function templateCluster(): Promise<ScratchCluster> {
   return template;
 }
 
+/** Writes reprise.yml anew; workers read it when they start. */
+export async function configure(places: SitePlaces, config: SiteConfig): Promise<void> {
+  await writeFile(places.configFile, repriseYaml(places, config), { mode: 0o600 });
+}
+
 /** Lays out a site's files; nothing runs yet. */
 export async function layOut(places: SitePlaces, config: SiteConfig): Promise<{ binDir: string }> {
   const { dataDir: source, binDir } = await templateCluster();
-  const { root, dataDir, socketDir, stateDir, pgbackrestConf, configFile } = places;
+  const { root, dataDir, socketDir, stateDir, pgbackrestConf } = places;
   await run('cp', ['-a', '--reflink=auto', source, dataDir]);
   for (const name of [socketDir, ...['repo', 'log', 'lock', 'spool'].map((one) => join(root, 'pgb', one))]) {
     await mkdir(name, { recursive: true, mode: 0o700 });
@@ -73,7 +78,7 @@ export async function layOut(places: SitePlaces, config: SiteConfig): Promise<{ 
   await writeFile(pgbackrestConf, pgbackrestText(places), { mode: 0o600 });
   await giveToPostgres(pgbackrestConf);
   await appendFile(join(dataDir, 'postgresql.conf'), `${settings(places)}\n`);
-  await writeFile(configFile, repriseYaml(places, config), { mode: 0o600 });
+  await configure(places, config);
   return { binDir };
 }
 

@@ -30,7 +30,7 @@ import type { ServerAddress } from './postgres.js';
 import { Reaper } from './reaper.js';
 import { killAll, processesOf, withDescendants } from './site-processes.js';
 import type { SiteProcess } from './site-processes.js';
-import { layOut, pgCtl, placesIn } from './site-template.js';
+import { configure, layOut, pgCtl, placesIn } from './site-template.js';
 import type { SiteConfig, SitePlaces } from './site-template.js';
 import { SiteWorker } from './site-worker.js';
 
@@ -58,10 +58,12 @@ export class Site {
   readonly server: ServerAddress;
   readonly workers: SiteWorker[] = [];
   private readonly reaper = new Reaper();
+  private removed = false;
 
   private constructor(
     readonly places: SitePlaces,
     readonly binDir: string,
+    private readonly config: SiteConfig,
     public session: TemporalSession,
   ) {
     const { port, socketDir, root } = places;
@@ -76,7 +78,7 @@ export class Site {
     const config = { retention: '{ days: 14, min_proven: 1 }', proof: 'verify' as const, watch: false, clusterYaml: '', ...options };
     const { binDir } = await layOut(places, config);
     const session = await openNamespace(options.address ?? sharedTemporal(), root.slice(root.lastIndexOf('/') + 1));
-    const site = new Site(places, binDir, session);
+    const site = new Site(places, binDir, config, session);
     onCleanup(() => site.remove());
     await site.startServer();
     return site;
@@ -84,6 +86,17 @@ export class Site {
 
   get root(): string {
     return this.places.root;
+  }
+
+  /** Changes reprise.yml; workers read it when they start. */
+  configure(change: Partial<SiteConfig>): Promise<void> {
+    return configure(this.places, { ...this.config, ...change });
+  }
+
+  /** Goes over to another Temporal server, as a new one with nothing in it. */
+  async moveTo(address: string): Promise<void> {
+    await this.session.close();
+    this.session = await openNamespace(address, this.session.settings.namespace);
   }
 
   // --- PostgreSQL
@@ -241,8 +254,10 @@ export class Site {
     return { processes, files, databases };
   }
 
-  /** Ends everything of the site and removes its files. */
+  /** Ends everything of the site and removes its files; again, it does nothing. */
   async remove(): Promise<void> {
+    if (this.removed) return;
+    this.removed = true;
     for (const worker of this.workers) await worker.kill();
     await killAll(() => processesOf(this.root));
     await this.session.close();

@@ -119,6 +119,16 @@ it('F2: only an empty directory, or the one this operation began to fill', async
   await expect(files(await ground.context('nowhere'), join(root, 'no', 'such'))).rejects.toMatchObject(refused);
 });
 
+it('F2: pgbackrest killed before its first file: the directories it had made are no hindrance', async () => {
+  const context = await ground.context('early');
+  const dataDir = join(await tempDir('early'), 'data');
+  const killedEarly = { ...context, jobs: { run: () => mkdir(join(dataDir, 'base')).then(() => Promise.reject(new Error('killed'))) } };
+  await expect(files(killedEarly, dataDir)).rejects.toThrow('killed');
+  await giveToPostgres(join(dataDir, 'base'));
+  await files(context, dataDir);
+  expect(existsSync(join(dataDir, 'global', 'pg_control'))).toBe(true);
+});
+
 it('F37: tablespaces are remapped below their directory, whatever they are called; the source is left alone', async () => {
   const before = await readdir(tablespace, { recursive: true });
   const context = await ground.context('tablespaces');

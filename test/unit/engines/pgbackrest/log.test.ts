@@ -109,7 +109,7 @@ test('F35: commands that PostgreSQL runs in a shell are quoted, and % is doubled
 });
 
 test("a stanza's own options go before the global ones; other stanzas' do not count", () => {
-  const config = parseConfigFile('[global]\nrepo1-path=/a\n# repo1-path=/b\n[global:backup]\nstart-fast=y\n[other]\npg1-path=/x\n[mairie]\npg1-path = /y=z\nrepo1-path=/c\n', 'mairie');
+  const config = parseConfigFile('[global]\nrepo1-path=/a\n# repo1-path=/b\n[global:backup]\nstart-fast=y\n[mairie]\npg1-path = /y=z\nrepo1-path=/c\n[other]\npg1-path=/x\n', 'mairie');
   expect(Object.fromEntries(config)).toEqual({ 'repo1-path': '/c', 'start-fast': 'y', 'pg1-path': '/y=z' });
 });
 

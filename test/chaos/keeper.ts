@@ -1,0 +1,104 @@
+import { existsSync } from 'node:fs';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Site } from '../helpers/site.js';
+import type { SiteWorker } from '../helpers/site-worker.js';
+
+/** Keeps one worker alive, as systemd would: one that was killed is started again at once. */
+export class Keeper {
+  deaths = 0;
+  private stopping = false;
+  private current: SiteWorker | undefined;
+  private watching: Promise<void> = Promise.resolve();
+  private failure: Error | undefined;
+  private readonly polledAt = new Map<number, number>();
+
+  private constructor(
+    private readonly site: Site,
+    private readonly crashAt: readonly string[],
+    private readonly marks: string,
+  ) {}
+
+  /** @param name tells the marks of this keeper's crashes from those of another */
+  static async begin(site: Site, name: string, crashAt: readonly string[] = []): Promise<Keeper> {
+    const keeper = new Keeper(site, crashAt, join(site.root, `crash-${name}`));
+    await keeper.start();
+    keeper.watching = keeper.watch();
+    return keeper;
+  }
+
+  get worker(): SiteWorker {
+    if (this.current === undefined) throw new Error('no worker was started');
+    return this.current;
+  }
+
+  /** Kills of the list that have not happened. */
+  missing(): readonly string[] {
+    return this.crashAt.filter((_, place) => !existsSync(`${this.marks}.${place}`));
+  }
+
+  /** Stops the worker by SIGTERM. Throws where one ended otherwise than by a kill. */
+  async stop(): Promise<void> {
+    this.stopping = true;
+    if (this.current !== undefined) await this.current.stop();
+    await this.watching;
+    if (this.failure !== undefined) throw this.failure;
+  }
+
+  /** Kills workers at random instants, until the work ends or it is enough. */
+  async killAtRandom(times: number, random: () => number, longestMs: number, done: () => boolean): Promise<number> {
+    let killed = 0;
+    while (killed < times && !done()) {
+      const { worker } = this;
+      await worker.polls();
+      await sleep(random() * longestMs);
+      if (done()) break;
+      await worker.kill();
+      killed++;
+      while (this.current === worker) await sleep(10);
+    }
+    return killed;
+  }
+
+  /** Seconds from a worker's first poll to the instant at which it took up a job that another had left. */
+  async attachSeconds(): Promise<number[]> {
+    const jobs = join(this.site.places.stateDir, 'jobs');
+    const names = await readdir(jobs, { recursive: true }).catch(() => [] as string[]);
+    const found: number[] = [];
+    for (const name of names.filter((one) => one.endsWith('/attempts'))) {
+      const attempts = (await readFile(join(jobs, name), 'utf8')).trim().split('\n').map((line) => line.split(' '));
+      for (const [at, pid] of attempts.slice(1)) {
+        const polled = this.polledAt.get(Number(pid));
+        if (at !== undefined && polled !== undefined) found.push((Date.parse(at) - polled) / 1000);
+      }
+    }
+    return found;
+  }
+
+  private async start(): Promise<void> {
+    const env: Record<string, string> = this.crashAt.length === 0 ? {} : { REPRISE_CRASH_AT: this.crashAt.join(','), REPRISE_CRASH_ONCE: this.marks };
+    const worker = await this.site.startWorker(env, { polls: false });
+    this.current = worker;
+    await worker.polls();
+    this.polledAt.set(worker.pid, Date.now());
+  }
+
+  private async watch(): Promise<void> {
+    for (;;) {
+      const how = await this.worker.exited();
+      if (this.stopping) return;
+      if (how !== 'SIGKILL') {
+        this.failure = new Error(`a worker ended by itself: ${how}`);
+        return;
+      }
+      this.deaths++;
+      try {
+        await this.start();
+      } catch (error) {
+        this.failure = error instanceof Error ? error : new Error(String(error));
+        return;
+      }
+    }
+  }
+}

@@ -1,0 +1,95 @@
+import { createHash } from 'node:crypto';
+import { lstat, readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Plan } from '../../src/domain/plan.js';
+import type { StatusView } from '../../src/client/status.js';
+import type { Site } from './site.js';
+
+/** What a command answered under `--json`. */
+export interface Told<T> {
+  readonly exit: number;
+  readonly document: T;
+  readonly error: { readonly code: string; readonly message: string; readonly hint: string } | null;
+}
+
+/** Runs a command with `--json`: stdout is one document or nothing, an error is the last line of stderr. */
+export async function told<T = unknown>(site: Pick<Site, 'cli'>, ...argv: readonly string[]): Promise<Told<T>> {
+  const { code, stdout, stderr } = await site.cli(...argv, '--json');
+  return { exit: code, document: (stdout === '' ? null : JSON.parse(stdout)) as T, error: code === 0 ? null : errorIn(stderr) };
+}
+
+/** The answer of a command that must succeed. */
+export async function answer<T>(site: Pick<Site, 'cli'>, ...argv: readonly string[]): Promise<T> {
+  const { exit, document, error } = await told<T & { schemaVersion: number }>(site, ...argv);
+  if (exit !== 0) throw new Error(`${argv.join(' ')} exited with ${exit}: ${JSON.stringify(error)}`);
+  if (document.schemaVersion !== 1) throw new Error(`${argv.join(' ')} gave no schemaVersion 1`);
+  return document;
+}
+
+/** Exit code, code and whether there is a next step, of a command that must fail and print no result. */
+export async function refusal(site: Pick<Site, 'cli'>, ...argv: readonly string[]): Promise<{ exit: number; code: string; message: string; hint: string }> {
+  const { exit, document, error } = await told(site, ...argv);
+  if (error === null) throw new Error(`${argv.join(' ')} succeeded: ${JSON.stringify(document)}`);
+  if (document !== null) throw new Error(`${argv.join(' ')} printed a result and failed: ${JSON.stringify(document)}`);
+  return { exit, ...error };
+}
+
+export interface Started {
+  readonly workflowId: string;
+  readonly plan: Plan;
+}
+
+/** `recover … --detach`: the plan waits for its approval. */
+export async function planned(site: Site, ...argv: readonly string[]): Promise<Started> {
+  const started = await answer<Started>(site, 'recover', site.cluster, '--yes', '--detach', ...argv);
+  if (started.plan === null) throw new Error(`no plan was made: ${JSON.stringify(await statusOf(site, started.workflowId))}`);
+  return started;
+}
+
+export function approved(site: Site, { workflowId, plan }: Started, by = 'dba'): Promise<{ missing: number }> {
+  return answer(site, 'approve', workflowId, '--plan', plan.digest.slice(0, 12), '--by', by, '--reason', 'test');
+}
+
+export function statusOf(site: Pick<Site, 'cli'>, workflowId: string): Promise<StatusView> {
+  return answer<StatusView>(site, 'status', workflowId);
+}
+
+/** Waits until work is in a state; a state it cannot leave ends the waiting. */
+export async function reaches(site: Site, workflowId: string, state: StatusView['state']): Promise<StatusView> {
+  return site.waitFor(async () => {
+    const view = await statusOf(site, workflowId);
+    if (view.state === state) return view;
+    return false;
+  }, `${workflowId} is ${state}`, 100_000);
+}
+
+/** Changes the site's reprise.yml; workers started before do not see it. */
+export async function editConfig(site: Site, change: (text: string) => string): Promise<void> {
+  const { configFile } = site.places;
+  const before = await readFile(configFile, 'utf8');
+  const after = change(before);
+  if (after === before) throw new Error('the config was not changed');
+  await writeFile(configFile, after);
+}
+
+/** Every file below directories with its mode and content: to see that nothing was changed. */
+export async function snapshot(...roots: readonly string[]): Promise<Record<string, string>> {
+  const found: Record<string, string> = {};
+  for (const root of roots) {
+    for (const name of (await readdir(root, { recursive: true }).catch(() => [] as string[])).toSorted()) {
+      const path = join(root, name);
+      const entry = await lstat(path).catch(() => null);
+      if (entry === null) continue;
+      const content = entry.isFile() ? createHash('sha256').update(await readFile(path)).digest('hex') : '';
+      found[path] = `${(entry.mode & 0o7777).toString(8)} ${content}`;
+    }
+  }
+  return found;
+}
+
+function errorIn(stderr: string): Told<unknown>['error'] {
+  const last = stderr.trimEnd().split('\n').at(-1) ?? '';
+  const { error } = JSON.parse(last) as { error: NonNullable<Told<unknown>['error']> };
+  for (const key of ['code', 'message', 'hint'] as const) if (typeof error[key] !== 'string' || error[key] === '') throw new Error(`the error has no ${key}: ${last}`);
+  return error;
+}

@@ -1,0 +1,196 @@
+import { ApplicationFailure, activityInfo } from '@temporalio/activity';
+import { type BaseWorkflowHandle, Client, type WorkflowHandle } from '@temporalio/client';
+import type { Workflow } from '@temporalio/common';
+import { TestWorkflowEnvironment } from '@temporalio/testing';
+import { DefaultLogger, type NativeConnection, Runtime, Worker, type WorkflowBundleWithSourceMap, bundleWorkflowCode, makeTelemetryFilterString } from '@temporalio/worker';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import type { ControlActivities, HostActivities } from '../../src/activities/api.js';
+import type { ErrorCode } from '../../src/domain/errors.js';
+import { CONTROL_QUEUE, heavyQueue, lightQueue, queryNames, recoveryQueue, watchQueue } from '../../src/domain/names.js';
+import type { WorkStatus } from '../../src/domain/status.js';
+import { findTestServerBinary } from '../../src/process/binaries.js';
+import { registerSearchAttributes } from '../../src/worker/search-attributes.js';
+import { onCleanup } from '../helpers/cleanup.js';
+import { wellBehaved } from './well-behaved.js';
+
+export type Activities = ControlActivities & HostActivities;
+export type Name = keyof Activities;
+export interface Call {
+  readonly name: Name;
+  readonly queue: string;
+  readonly input: Readonly<Record<string, unknown>>;
+}
+
+/** The host whose queues have workers here; any other host has none. */
+export const HOST = 'db1';
+const DEADLINE_MS = 30_000;
+
+const quiet = { trace() {}, debug() {}, info() {}, warn() {}, error() {}, log() {} };
+let installed = false;
+
+/** The workflows as they are, on a real Temporal server, with activities that a test writes. */
+export class Lab {
+  private readonly cases = new Map<string, Case>();
+
+  private constructor(
+    readonly client: Client,
+    /** Lets the server's clock go forward; null where the server cannot. */
+    readonly pass: (time: string) => Promise<void>,
+  ) {}
+
+  /** On the time-skipping server, whose clock is real time but for {@link pass}. */
+  static async start(): Promise<Lab> {
+    installRuntime();
+    const [path, bundle] = await Promise.all([findTestServerBinary(), bundleWorkflows()]);
+    const env = await TestWorkflowEnvironment.createTimeSkipping({ server: { executable: { type: 'existing-path', path } } });
+    onCleanup(() => env.teardown());
+    // A client of its own: the environment's would skip time whenever a result is waited for.
+    const lab = new Lab(new Client({ connection: env.connection }), (time) => env.sleep(time as '1s'));
+    await lab.work(env.nativeConnection, bundle);
+    return lab;
+  }
+
+  /** On any other server. */
+  static async on(connection: NativeConnection): Promise<Lab> {
+    installRuntime();
+    const lab = new Lab(new Client({ connection }), () => Promise.reject(new Error('this server does not skip time')));
+    await lab.work(connection, await bundleWorkflows());
+    return lab;
+  }
+
+  /** A cluster of its own, whose activities do what is given and otherwise behave well. */
+  case(activities: Partial<Activities> = {}): Case {
+    const made = new Case(this, `c${this.cases.size + 1}`, activities);
+    this.cases.set(made.cluster, made);
+    return made;
+  }
+
+  private async work(connection: NativeConnection, workflowBundle: WorkflowBundleWithSourceMap): Promise<void> {
+    await registerSearchAttributes(connection, 'default');
+    const activities = Object.fromEntries((Object.keys(wellBehaved) as Name[]).map((name) => [name, (input: never) => this.dispatch(name, input)]));
+    const hostQueues = [lightQueue(HOST), heavyQueue(HOST), recoveryQueue(HOST), watchQueue(HOST)];
+    const workers = await Promise.all([
+      Worker.create({ connection, taskQueue: CONTROL_QUEUE, workflowBundle, activities }),
+      ...hostQueues.map((taskQueue) => Worker.create({ connection, taskQueue, activities })),
+    ]);
+    const running = Promise.all(workers.map((worker) => worker.run()));
+    onCleanup(async () => {
+      for (const worker of workers) worker.shutdown();
+      await running;
+    });
+  }
+
+  private dispatch(name: Name, input: Readonly<Record<string, unknown>>): Promise<unknown> {
+    const { workflowExecution, taskQueue } = activityInfo();
+    const one = this.cases.get(workflowExecution?.workflowId.split('/')[1] ?? '');
+    if (!one) throw new Error(`no case for ${workflowExecution?.workflowId}`);
+    return one.perform({ name, queue: taskQueue, input });
+  }
+}
+
+/** One cluster, its workflow and what the workflow asked for. */
+export class Case {
+  readonly calls: Call[] = [];
+  private handle: WorkflowHandle | null = null;
+
+  constructor(
+    private readonly lab: Lab,
+    readonly cluster: string,
+    private readonly activities: Partial<Activities>,
+  ) {}
+
+  async start(type: string, id: string, input: object): Promise<WorkflowHandle> {
+    const workflowId = id.replace('CLUSTER', this.cluster);
+    const handle: WorkflowHandle = await this.lab.client.workflow.start(type, { taskQueue: CONTROL_QUEUE, workflowId, args: [{ cluster: this.cluster, ...input }] });
+    this.handle ??= handle;
+    onCleanup(() => handle.terminate('the test is over').catch(() => undefined));
+    return handle;
+  }
+
+  get workflow(): WorkflowHandle {
+    if (!this.handle) throw new Error('nothing was started');
+    return this.handle;
+  }
+
+  /** Names of the activities asked for, in order, without the ones every workflow starts with. */
+  get names(): readonly Name[] {
+    return this.calls.map(({ name }) => name).filter((name) => name !== 'describeCluster' && name !== 'hostAnswers');
+  }
+
+  of(name: Name): readonly Call['input'][] {
+    return this.calls.filter((call) => call.name === name).map(({ input }) => input);
+  }
+
+  /** Lines of the journal, as `step: text`. */
+  get journal(): readonly string[] {
+    return this.of('journal').map(({ step, text }) => `${String(step)}: ${String(text)}`);
+  }
+
+  status(handle: BaseWorkflowHandle<Workflow> = this.workflow): Promise<WorkStatus> {
+    return (handle as WorkflowHandle).query<WorkStatus>(queryNames.status);
+  }
+
+  /** Waits for a state, and returns the status in it. */
+  state(state: WorkStatus['state'], handle: WorkflowHandle = this.workflow): Promise<WorkStatus> {
+    return this.until(async () => {
+      const status = await this.status(handle);
+      return status.state === state ? status : null;
+    }, () => this.status(handle).then((status) => JSON.stringify(status)));
+  }
+
+  /** Waits until an activity was asked for so many times. */
+  async called(name: Name, times = 1): Promise<void> {
+    await this.until(() => Promise.resolve(this.of(name).length >= times || null), () => Promise.resolve(this.names.join(' ')));
+  }
+
+  async until<T>(look: () => Promise<T | null>, told: () => Promise<string>): Promise<T> {
+    const deadline = performance.now() + DEADLINE_MS;
+    for (;;) {
+      const seen = await look();
+      if (seen !== null) return seen;
+      if (performance.now() > deadline) throw new Error(`it did not come: ${await told()}`);
+      await sleep(20);
+    }
+  }
+
+  async perform(call: Call): Promise<unknown> {
+    this.calls.push(call);
+    const activity = (this.activities[call.name] ?? wellBehaved[call.name]) as (input: unknown) => Promise<unknown>;
+    return activity(call.input);
+  }
+}
+
+/** A failure as activities throw it: with a code, and final unless said otherwise. */
+export function failure(code: ErrorCode, message: string, retryable = false): ApplicationFailure {
+  return ApplicationFailure.create({ type: code, message, nonRetryable: !retryable, details: [{ hint: 'do something' }] });
+}
+
+/** The failure of a workflow, by what a client sees. */
+export async function failureOfWorkflow(handle: BaseWorkflowHandle<Workflow>): Promise<{ type: string | undefined; message: string }> {
+  try {
+    const result: unknown = await handle.result();
+    throw new Error(`it ended well: ${JSON.stringify(result)}`);
+  } catch (error) {
+    let cause = error as Error;
+    while (cause.cause instanceof Error || (cause.cause as Error | undefined)?.message) cause = cause.cause as Error;
+    return { type: (cause as { type?: string }).type ?? cause.name, message: cause.message };
+  }
+}
+
+/** Something a test lets go on when it wants to. */
+export function gate(): { readonly passed: Promise<void>; open: () => void } {
+  let open = (): void => undefined;
+  const passed = new Promise<void>((resolve) => (open = resolve));
+  return { passed, open };
+}
+
+function installRuntime(): void {
+  if (installed) return;
+  installed = true;
+  Runtime.install({ logger: new DefaultLogger('ERROR'), telemetryOptions: { logging: { filter: makeTelemetryFilterString({ core: 'ERROR' }), forward: {} } } });
+}
+
+function bundleWorkflows(): Promise<WorkflowBundleWithSourceMap> {
+  return bundleWorkflowCode({ workflowsPath: fileURLToPath(new URL('../../src/workflows/index.ts', import.meta.url)), logger: quiet });
+}

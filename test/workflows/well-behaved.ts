@@ -1,0 +1,62 @@
+import type { Activities } from './lab.js';
+import { HOST } from './lab.js';
+import { backupFacts, samplePlan } from '../unit/records/samples.js';
+import type { Plan, PlanBinding } from '../../src/domain/plan.js';
+
+/** Bodies of activities that do nothing and succeed. */
+export const wellBehaved: Activities = {
+  describeCluster: async () => ({ host: HOST, configDigest: 'config', policies: { nightly: { engine: 'logical', repository: 'local', enabled: true, proof: 'verify' } } }),
+  hostsOf: async () => [HOST],
+  acquireLock: async () => ({ granted: true, token: 1 }),
+  releaseLock: async () => undefined,
+  awaitRelease: async () => undefined,
+  workflowIsOpen: async () => true,
+  hostAnswers: async () => true,
+  awaitHost: async () => undefined,
+
+  answer: async () => ({ backups: [] }),
+  journal: async () => undefined,
+  recordIncident: async () => undefined,
+  recordSkipped: async () => undefined,
+  recordFailed: async () => undefined,
+
+  watchCluster: async () => null,
+  diagnose: async () => ({ answers: false, layer: 'port', reason: 'refused', dataDirectory: 'damaged', walReadable: true }),
+
+  preflightBackup: async () => [],
+  runBackup: async () => ['b1'],
+  proveBackup: async () => ({ ok: true, detail: 'read whole' }),
+  readBackups: async ({ backupIds }) => backupIds.map((id) => ({ ...backupFacts(id), id, proven: null, heldUntil: null, status: 'complete' })),
+  rotateBackups: async () => ({ keep: [], remove: [{ id: 'b0', reason: 'too old' }], removed: ['b0'] }),
+
+  planRecovery: async ({ cluster, operationId }) => planOf({ cluster, operationId }),
+  recheckPlan: async ({ plan }) => ({ digest: plan, changed: [] }),
+  pin: async () => undefined,
+  unpin: async () => undefined,
+  recordApproval: async () => ({ accepted: true, missing: 0 }),
+  recordRejection: async () => undefined,
+
+  runHook: async () => undefined,
+  safetyBackup: async () => 'saved as b1',
+  stopServer: async () => undefined,
+  startServer: async () => reached,
+  salvageWal: async () => ({ segments: 2, endLsn: '0/5000000', lastCommitAt: '2026-11-21T02:00:00Z' }),
+  putAside: async () => undefined,
+  restoreFiles: async () => undefined,
+  replayWal: async () => reached,
+  promoteServer: async () => ({ timeline: 2, repaired: [] }),
+  rearmArchiving: async () => undefined,
+  restoreDatabases: async () => reached,
+  swapDatabases: async () => undefined,
+  runChecks: async () => [{ name: 'tables', status: 'passed', detail: '12' }],
+  freshBackup: async () => ['b2'],
+  finishRecovery: async ({ outcome }) => ({ ...outcome, report: 'incidents/op.md' }),
+  writeReport: async () => 'incidents/op.md',
+};
+
+const reached = { reached: 'the end of the WAL', lastLsn: '0/5000000', lastCommitAt: '2026-11-21T02:00:00Z', complete: true } as const;
+
+/** A plan as the host would make it, with its true digest. */
+export function planOf(binding: Partial<PlanBinding>): Plan {
+  return samplePlan({ steps: ['stop-applications', 'safety-backup', 'restore', 'run-checks', 'start-applications'], hooks: [], ...binding });
+}
