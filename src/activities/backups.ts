@@ -1,11 +1,12 @@
 import { RepriseError } from '../domain/errors.js';
 import { planRetention } from '../domain/retention.js';
 import type { Backup } from '../domain/backup.js';
-import type { RotateOutput } from '../domain/rotation.js';
+import type { RotateOutput, Verdict } from '../domain/rotation.js';
 import type { MadeBackup } from '../engines/engine.js';
 import { withHostLock } from '../process/file-lock.js';
 import type { JobLock } from '../process/jobs.js';
 import { pruneJobs } from '../process/supervisor.js';
+import { openHostState } from '../records/host-state.js';
 import type { BackupStep, HostActivities, StepInput } from './api.js';
 import type { HostDependencies } from './dependencies.js';
 import { type ActivityRun, guarded } from './guarded.js';
@@ -96,28 +97,49 @@ export async function planRotation(session: Session, policyName: string, run: Ac
 /** Removes what retention lets go; each backup is looked at again right before it goes. */
 async function rotate(session: Session, step: StepInput & { policy: string; dryRun: boolean }, run: ActivityRun): Promise<RotateOutput> {
   const { backups, keep, remove, refused } = await planRotation(session, step.policy, run);
-  if (refused || step.dryRun || remove.length === 0) return { keep, remove, removed: [], ...(refused ? { refused } : {}) };
+  if (step.dryRun) return { keep, remove, removed: [], ...(refused ? { refused } : {}) };
+
+  const { done, halfway } = await earlierRemovals(session, step, backups);
+  const goes = [...halfway, ...(refused ? [] : remove)];
+  const removed = done.map(({ id }) => id);
+  const output = { keep: keep.filter(({ id }) => !halfway.some((one) => one.id === id)), remove: [...done, ...goes], removed, ...(refused ? { refused } : {}) };
+  if (goes.length === 0) return output;
 
   const policy = policyOf(session, step.policy);
   const engine = engineFor(session, policy);
   const context = await engineContext(session, policy, run, step.operationId, []);
-  const doomed = remove.map(({ id }) => backups.find((backup) => backup.id === id)).filter((backup) => backup !== undefined);
+  const doomed = goes.map(({ id }) => backups.find((backup) => backup.id === id)).filter((backup) => backup !== undefined);
   const plan = await engine.planRemoval(context, doomed.map(({ label }) => label));
   const unexpected = plan.labels.filter((label) => !doomed.some((backup) => backup.label === label));
   if (unexpected.length > 0) {
     throw new RepriseError('rotation-refused', `removing ${doomed.map(({ id }) => id).join(', ')} would also remove ${unexpected.join(', ')}`, 'keep them all, or release what holds the chain');
   }
-  const removed: string[] = [];
   const { stateDir } = session.host;
   for (const backup of dependantsFirst(doomed)) {
     // Looked at again right before: a recovery may have pinned it since the plan.
     if ((await session.catalogue.state()).pinnedBackups().has(backup.id)) continue;
+    const reason = goes.find(({ id }) => id === backup.id)?.reason ?? 'retention';
+    await openHostState(stateDir).recordDone(step.operationId, removalOf(backup.id), { reason });
     await withHostLock(stateDir, `policy-${session.cluster.name}-${policy.name}`, 'exclusive', () => engine.remove(context, [backup.label]));
-    const reason = remove.find(({ id }) => id === backup.id)?.reason ?? 'retention';
     await record(session, step, `removed/${backup.id}`, { kind: 'removed', backupId: backup.id, reason });
     removed.push(backup.id);
   }
-  return { keep, remove, removed };
+  return output;
+}
+
+/** Announced before it begins, so that the next attempt tells its own half-done work from a backup that was lost. */
+const removalOf = (backupId: string): string => `removal of ${backupId}`;
+
+/** What earlier attempts of this operation removed, and what they had begun to remove when their worker died. */
+async function earlierRemovals(session: Session, { operationId }: StepInput, backups: readonly Backup[]): Promise<{ done: readonly Verdict[]; halfway: readonly Verdict[] }> {
+  const own = (await session.catalogue.records()).filter((entry) => entry.operationId === operationId);
+  const done = own.flatMap((entry) => (entry.kind === 'removed' ? [{ id: entry.backupId, reason: entry.reason }] : []));
+  const halfway: Verdict[] = [];
+  for (const { id } of backups.filter(({ status }) => status === 'missing')) {
+    const begun = await openHostState(session.host.stateDir).onceDone<{ reason: string }>(operationId, removalOf(id));
+    if (begun) halfway.push({ id, reason: begun.result.reason });
+  }
+  return { done, halfway };
 }
 
 /** Records of jobs whose operation is long over; one that still holds a pin is under way, however old. */
