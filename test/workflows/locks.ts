@@ -1,0 +1,50 @@
+import { WithStartWorkflowOperation, type WorkflowHandle } from '@temporalio/client';
+import type { Workflow } from '@temporalio/common';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { LockAnswer, LockHolder, LockRequest } from '../../src/domain/locks.js';
+import { CONTROL_QUEUE, lockWorkflowId, queryNames, updateNames, workflowTypes } from '../../src/domain/names.js';
+import { onCleanup } from '../helpers/cleanup.js';
+import type { Lab } from './lab.js';
+
+/** The lock of one cluster, claimed as the control activities claim it. */
+export class Locks {
+  readonly handle: WorkflowHandle;
+
+  constructor(
+    private readonly lab: Lab,
+    private readonly cluster: string,
+  ) {
+    this.handle = lab.client.workflow.getHandle(lockWorkflowId(cluster));
+    onCleanup(() => this.handle.terminate('the test is over').catch(() => undefined));
+  }
+
+  acquire(request: Pick<LockRequest, 'operationId' | 'kind'> & Partial<LockRequest>): Promise<LockAnswer> {
+    const startWorkflowOperation = new WithStartWorkflowOperation(workflowTypes.lock, {
+      workflowId: lockWorkflowId(this.cluster),
+      taskQueue: CONTROL_QUEUE,
+      args: [{ cluster: this.cluster }],
+      workflowIdConflictPolicy: 'USE_EXISTING',
+    });
+    const whole: LockRequest = { policy: 'nightly', engine: 'logical', repository: 'local', workflowId: `work/${request.operationId}`, ...request };
+    return this.lab.client.workflow.executeUpdateWithStart<Workflow, LockAnswer, [LockRequest]>(updateNames.acquire, { args: [whole], startWorkflowOperation });
+  }
+
+  /** The token of a claim that must be granted. */
+  async token(operationId: string): Promise<number> {
+    const answer = await this.acquire({ operationId, kind: 'backup' });
+    if (!answer.granted) throw new Error(`held by ${answer.holder.operationId}`);
+    return answer.token;
+  }
+
+  async release(operationId: string): Promise<void> {
+    await this.handle.executeUpdate<void, [{ operationId: string }]>(updateNames.release, { args: [{ operationId }] });
+  }
+
+  holders(): Promise<readonly LockHolder[]> {
+    return this.handle.query<readonly LockHolder[]>(queryNames.holders);
+  }
+
+  async ended(): Promise<void> {
+    while ((await this.handle.describe()).status.name === 'RUNNING') await sleep(20);
+  }
+}
