@@ -4,6 +4,7 @@ import type { CatalogueState } from '../domain/catalogue.js';
 import type { KeptItem } from '../domain/records.js';
 import { removeKept } from '../postgres/kept.js';
 import { readJobs } from '../process/supervisor.js';
+import { openHostState } from '../records/host-state.js';
 import type { HostActivities } from './api.js';
 import { planRotation, withoutContents } from './backups.js';
 import type { HostDependencies } from './dependencies.js';
@@ -38,6 +39,7 @@ const answers: { readonly [K in Question['kind']]: Answer<K> } = {
     if (!item) throw new RepriseError('not-found', `no old data is kept under "${id}"`, 'reprise kept list');
     if (!dryRun) {
       const session = await openSession(deps, item.cluster);
+      await refuseWhileInUse(session, item);
       await removeKept(item, session.cluster.connection);
       await record(session, { operationId: item.operationId }, `dropped/${item.id}`, { kind: 'kept-dropped', keptId: item.id }, by);
     }
@@ -99,6 +101,15 @@ async function findBackup(deps: HostDependencies, id: string, run: ActivityRun) 
 async function keptItems(deps: HostDependencies, cluster?: string): Promise<readonly KeptItem[]> {
   const states = await Promise.all((await sessionsOf(deps, cluster)).map((session) => session.catalogue.state()));
   return states.flatMap(({ kept }) => kept);
+}
+
+/** Until its recovery has ended, what was put aside may be the only copy there is, and saved WAL is still replayed. */
+async function refuseWhileInUse({ host }: Session, { id, operationId }: KeptItem): Promise<void> {
+  const state = openHostState(host.stateDir);
+  for (const plan of await state.openPlans()) {
+    if (plan.binding.operationId !== operationId || !(await state.usedBy(plan.digest))) continue;
+    throw new RepriseError('conflict', `${id} belongs to a recovery that has not ended (operation ${operationId})`, 'let it end, or give it up with reprise reject; a later recovery of the cluster ends it too');
+  }
 }
 
 const CLOSED = ['closed', 'dismissed'];

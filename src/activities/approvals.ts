@@ -32,11 +32,36 @@ export function approvalActivities(deps: HostDependencies): Pick<HostActivities,
 async function judge(session: Session, step: PlannedStep & StepInput, approval: Approval): Promise<ApprovalAnswer> {
   const state = openHostState(session.host.stateDir);
   const plan = await knownPlan(state, step.plan);
+  if (await state.isClosed(plan.digest)) return { accepted: false, missing: 0, code: 'approval-used', reason: `plan ${plan.digest.slice(0, 12)} is closed`, hint: 'make a new plan: reprise recover' };
   const earlier = await state.approvals(plan.digest);
   const verdict = judgeApproval({ plan, approval, earlier, policy: policyFor(session.cluster, plan), now: new Date() });
   if (!verdict.accepted) return { accepted: false, missing: 0, code: verdict.code, reason: verdict.reason, hint: verdict.hint };
   await state.saveApproval(plan.digest, approval, new Date().toISOString());
-  return { accepted: true, missing: verdict.missing };
+  // Counted after it was kept: of two that come at once, each would miss the other.
+  const counted = judgeApproval({ plan, approval, earlier: await state.approvals(plan.digest), policy: policyFor(session.cluster, plan), now: new Date() });
+  return { accepted: true, missing: counted.accepted ? counted.missing : verdict.missing };
+}
+
+/**
+ * Ends every plan of an operation that is over, however it ended: what was approved for it cannot be carried out days
+ * later by somebody who starts a step by hand (F33).
+ */
+export async function closePlansOf(session: Session, operationId: string): Promise<void> {
+  const state = openHostState(session.host.stateDir);
+  for (const plan of await state.openPlans()) {
+    if (plan.binding.operationId === operationId) await state.closePlan(plan.digest);
+  }
+}
+
+/**
+ * One recovery of a cluster at a time: a plan taken up ends those taken up before it, whose workflows were terminated.
+ * Resumed by a Reset, they would put aside what was recovered since.
+ */
+async function supersedeOthers(state: HostState, { digest, binding }: Plan): Promise<void> {
+  for (const other of await state.openPlans()) {
+    if (other.digest === digest || other.binding.cluster !== binding.cluster) continue;
+    if (await state.usedBy(other.digest)) await state.closePlan(other.digest);
+  }
 }
 
 /**
@@ -55,12 +80,16 @@ export async function authorize(session: Session, step: PlannedStep): Promise<Pl
     throw new RepriseError('plan-unknown', `plan ${step.plan.slice(0, 12)} is for host ${binding.targetHost}, this is ${session.deps.host}`);
   }
   const used = await state.usedBy(plan.digest);
-  if (await state.isClosed(plan.digest)) throw new RepriseError('approval-used', `plan ${plan.digest.slice(0, 12)} was carried out and closed; its approval cannot be used again`, 'make a new plan: reprise recover');
+  if (await state.isClosed(plan.digest)) throw new RepriseError('approval-used', `plan ${plan.digest.slice(0, 12)} is closed (carried out, given up or followed by a later one); its approval cannot be used again`, 'make a new plan: reprise recover');
   if (!used) {
     if (binding.configDigest !== session.deps.config.digest) {
       throw new RepriseError('plan-stale', 'the configuration of this host is not the one the plan was made with', 'restart the worker with the config that was approved, or make a new plan');
     }
     await requireApprovals(session.cluster, plan, state);
+    await supersedeOthers(state, plan);
+  } else if (binding.configDigest !== session.deps.config.digest) {
+    // Not `plan-stale`, which ends a recovery: half done, it waits for its configuration.
+    throw new RepriseError('config-invalid', 'the configuration of this host is no longer the one the plan was approved with', 'restart the worker with the configuration that was approved, then `reprise continue`; another one needs another plan');
   }
   if (!(await state.markUsed(plan.digest, step.operationId))) {
     throw new RepriseError('approval-used', `plan ${plan.digest.slice(0, 12)} is used by another operation`, 'make a new plan: reprise recover');

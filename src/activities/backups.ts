@@ -70,7 +70,8 @@ export async function prove(session: Session, step: StepInput, backupId: string,
   const context = await engineContext(session, policy, run, `${step.operationId}/prove/${backup.label}`, []);
   // What is being read must not be rotated away meanwhile.
   const pinned = { operationId: `${step.operationId}/prove/${backup.label}` };
-  await record(session, pinned, 'pin', { kind: 'pin', backupIds: [backupId], walFrom: backup.wal?.start ?? null });
+  // Each attempt's own record: one found from before an `unpin` would pin nothing.
+  await record(session, pinned, `pin/${Date.now()}`, { kind: 'pin', backupIds: [backupId], walFrom: backup.wal?.start ?? null });
   try {
     const read = await engineFor(session, policy).verify(context, backup);
     const verdict = read.ok && level === 'restore' ? await proveByRestore(session, context, backup) : read;
@@ -82,7 +83,7 @@ export async function prove(session: Session, step: StepInput, backupId: string,
     }
     return { ok: verdict.ok, detail: verdict.detail };
   } finally {
-    await record(session, pinned, 'unpin', { kind: 'unpin' });
+    await record(session, pinned, `unpin/${Date.now()}`, { kind: 'unpin' });
   }
 }
 

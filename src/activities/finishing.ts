@@ -3,9 +3,9 @@ import type { TableCount } from '../domain/backup.js';
 import { isRepriseError } from '../domain/errors.js';
 import type { RecoveryOutcome } from '../domain/records.js';
 import type { RecoveryTarget } from '../domain/target.js';
-import { openHostState } from '../records/host-state.js';
 import { incidentDocument } from '../reports/incident-report.js';
 import type { CheckResult, HostActivities, StepInput } from './api.js';
+import { authorize, closePlansOf } from './approvals.js';
 import type { HostDependencies } from './dependencies.js';
 import { type ActivityRun, guarded } from './guarded.js';
 import { besideDatabase, connectionAt } from './places.js';
@@ -26,11 +26,15 @@ export function finishingActivities(deps: HostDependencies): Pick<HostActivities
     finishRecovery: guarded('finishRecovery', async (step) => {
       const session = await openSession(deps, step.cluster);
       const earlier = (await session.catalogue.state()).outcomes.get(step.operationId);
-      if (earlier) return earlier.outcome;
+      if (earlier) {
+        await closePlansOf(session, step.operationId);
+        return earlier.outcome;
+      }
+      await authorize(session, step);
       const report = await writeDocument(session, step, step.outcome);
       const outcome: RecoveryOutcome = { ...step.outcome, report };
       await record(session, step, 'outcome', { kind: 'outcome', workflowId: step.workflowId, outcome });
-      await openHostState(session.host.stateDir).closePlan(step.plan);
+      await closePlansOf(session, step.operationId);
       return outcome;
     }),
     writeReport: guarded('writeReport', async (step) => {

@@ -13,6 +13,7 @@ import { refuseTopology } from '../postgres/topology.js';
 import { planDigest } from '../records/digest.js';
 import { openHostState } from '../records/host-state.js';
 import type { HostActivities, PlanRequest } from './api.js';
+import { closePlansOf } from './approvals.js';
 import type { HostDependencies } from './dependencies.js';
 import { type ActivityRun, guarded } from './guarded.js';
 import { asideDatabase, asideDir, placeOf } from './places.js';
@@ -46,10 +47,13 @@ export function planningActivities(deps: HostDependencies): Pick<HostActivities,
       const session = await openSession(deps, step.cluster);
       const plan = await openHostState(session.host.stateDir).readPlan(step.plan);
       const backups = (await session.catalogue.state()).backups.filter(({ id }) => plan?.binding.backups.some((planned) => planned.id === id));
-      await record(session, step, `pin/${step.plan}`, { kind: 'pin', backupIds: backups.map(({ id }) => id), walFrom: backups[0]?.wal?.start ?? null });
+      // Each time a record of its own: one found from before an `unpin` would pin nothing.
+      await record(session, step, `pin/${step.plan}/${Date.now()}`, { kind: 'pin', backupIds: backups.map(({ id }) => id), walFrom: backups[0]?.wal?.start ?? null });
     }),
     unpin: guarded('unpin', async (step) => {
-      await record(await openSession(deps, step.cluster), step, 'unpin', { kind: 'unpin' });
+      const session = await openSession(deps, step.cluster);
+      await closePlansOf(session, step.operationId);
+      await record(session, step, `unpin/${Date.now()}`, { kind: 'unpin' });
     }),
   };
 }
@@ -131,7 +135,11 @@ async function restartSuffices({ cluster, deps, user, catalogue, ...rest }: Sess
 
 async function chooseOutline(session: Session, request: PlanRequest, run: ActivityRun): Promise<{ policy: PolicyConfig; outline: RecoveryOutline }> {
   const backups = await currentBackups(session, run);
-  const policies = candidatesOf(session, request, backups.find(({ id }) => request.target.kind === 'backup' && id === request.target.id)?.policy);
+  const named = backups.find(({ id }) => request.target.kind === 'backup' && id === request.target.id);
+  if (named && named.status !== 'complete') {
+    throw new RepriseError('no-usable-backup', `backup ${named.id} is ${named.status}: it is not restored from`, `choose another one: reprise backup list ${session.cluster.name}`);
+  }
+  const policies = candidatesOf(session, request, named?.policy);
   const refusals: RepriseError[] = [];
   for (const policy of policies) {
     const usable = backups.filter((backup) => backup.policy === policy.name && backup.status === 'complete' && (!request.database || backup.database === request.database));

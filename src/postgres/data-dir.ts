@@ -55,9 +55,17 @@ async function walFault(dataDir: string, control: ControlData, segments: readonl
   // With a backup label the start point stands in it, and the WAL comes from an archive: never restarted as it is.
   const label = await readFile(join(dataDir, 'backup_label'), 'utf8').catch(() => null);
   if (label !== null) return 'it holds a base backup whose recovery never began (backup_label)';
+  // Started as it is, it would go on as a standby that nobody can write to, and seem recovered.
+  const signal = await firstThere(dataDir, ['recovery.signal', 'standby.signal']);
+  if (signal !== null) return `a recovery in it has not ended (${signal})`;
   const shutDown = control.state === 'shut down' || control.state === 'shut down in recovery';
   if (segments.includes(control.redoSegment)) return null;
   return `pg_wal lacks ${control.redoSegment}, from which ${shutDown ? 'a start' : 'crash recovery'} reads`;
+}
+
+async function firstThere(directory: string, names: readonly string[]): Promise<string | null> {
+  for (const name of names) if ((await firstMissing(directory, [name])) === null) return name;
+  return null;
 }
 
 async function firstMissing(directory: string, names: readonly string[]): Promise<string | null> {

@@ -27,6 +27,8 @@ export interface HostState {
   /** Keeps the last approval of each person: given again after a fresh look, it counts from then. */
   saveApproval(digest: string, approval: Approval, at?: string): Promise<void>;
   approvals(digest: string): Promise<readonly StoredApproval[]>;
+  /** Every plan this host has made and that is not closed. */
+  openPlans(): Promise<readonly Plan[]>;
   /** Takes a plan for an operation, once: true for that operation, again too; false for any other, and once closed. */
   markUsed(digest: string, operationId: string): Promise<boolean>;
   usedBy(digest: string): Promise<PlanUse | null>;
@@ -74,6 +76,18 @@ export function openHostState(stateDir: string): HostState {
       const names = await jsonFilesIn(directory);
       const found = await Promise.all(names.map((name) => readJson(join(directory, name))));
       return (found as StoredApproval[]).sort((left, right) => (left.at < right.at ? -1 : 1));
+    },
+
+    async openPlans() {
+      const digests = (await jsonFilesIn(join(stateDir, 'plans'))).map((name) => name.slice(0, -'.json'.length)).filter(isDigest);
+      const open: Plan[] = [];
+      for (const digest of digests) {
+        if (await isClosed(digest)) continue;
+        // One that was changed is no plan: nothing can use it, and it hides no other.
+        const plan = (await readJson(planFile(digest)).catch(() => null)) as Plan | null;
+        if (plan !== null && plan.digest === digest && planDigest(plan.binding) === digest) open.push(plan);
+      }
+      return open;
     },
 
     async markUsed(digest, operationId) {

@@ -38,6 +38,20 @@ export class Keeper {
     return this.crashAt.filter((_, place) => !existsSync(`${this.marks}.${place}`));
   }
 
+  /** Kills the worker and starts no other until `resume`: the machine is down. */
+  async halt(): Promise<void> {
+    this.stopping = true;
+    await this.worker.kill();
+    await this.watching;
+    this.deaths++;
+  }
+
+  async resume(): Promise<void> {
+    this.stopping = false;
+    await this.start();
+    this.watching = this.watch();
+  }
+
   /** Stops the worker by SIGTERM. Throws where one ended otherwise than by a kill. */
   async stop(): Promise<void> {
     this.stopping = true;

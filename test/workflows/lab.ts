@@ -35,8 +35,10 @@ export class Lab {
 
   private constructor(
     readonly client: Client,
-    /** Lets the server's clock go forward; null where the server cannot. */
+    /** Lets the server's clock go forward, where the server can. */
     readonly pass: (time: string) => Promise<void>,
+    /** That clock, ms since the epoch: ahead of ours by what has passed. */
+    readonly now: () => Promise<number>,
   ) {}
 
   /** On the time-skipping server, whose clock is real time but for {@link pass}. */
@@ -46,7 +48,7 @@ export class Lab {
     const env = await TestWorkflowEnvironment.createTimeSkipping({ server: { executable: { type: 'existing-path', path } } });
     onCleanup(() => env.teardown());
     // A client of its own: the environment's would skip time whenever a result is waited for.
-    const lab = new Lab(new Client({ connection: env.connection }), (time) => env.sleep(time as '1s'));
+    const lab = new Lab(new Client({ connection: env.connection }), (time) => env.sleep(time as '1s'), () => env.currentTimeMs());
     await lab.work(env.nativeConnection, bundle);
     return lab;
   }
@@ -54,7 +56,7 @@ export class Lab {
   /** On any other server. */
   static async on(connection: NativeConnection): Promise<Lab> {
     installRuntime();
-    const lab = new Lab(new Client({ connection }), () => Promise.reject(new Error('this server does not skip time')));
+    const lab = new Lab(new Client({ connection }), () => Promise.reject(new Error('this server does not skip time')), async () => Date.now());
     await lab.work(connection, await bundleWorkflows());
     return lab;
   }

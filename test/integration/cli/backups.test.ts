@@ -142,11 +142,12 @@ describe('backup run, list, show, verify', () => {
 });
 
 describe('while a backup is under way', () => {
-  beforeAll(() => writeFile(site.places.holdArchive, ''));
-
   it('F29, F7: the same backup and its rotation are exit 7, another engine goes on, a recovery waits; --detach, --timeout and Ctrl-C leave the work alone', async () => {
     const { workflowId, webUi } = await answer<{ workflowId: string; webUi: string; follow: string }>(site, 'backup', 'run', 'mairie', '--policy', 'physical', '--type', 'full', '--detach');
     expect(webUi).toContain(encodeURIComponent(workflowId));
+    // Only now: before a backup pgBackRest itself checks that WAL is archived.
+    await site.waitFor(async () => (await readdir(join(site.root, 'pgb', 'lock'))).includes('main-backup.lock'), 'pgBackRest backs up');
+    await writeFile(site.places.holdArchive, '');
     const view = await site.waitFor(async () => {
       const now = await statusOf(site, workflowId);
       return now.jobs.some(({ state }) => state === 'running') && now;
