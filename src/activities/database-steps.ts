@@ -4,12 +4,12 @@ import type { PlannedBackup } from '../domain/plan.js';
 import type { LogicalRestore } from '../engines/engine.js';
 import { swapDatabases } from '../postgres/swap.js';
 import { probe } from '../postgres/probe.js';
-import type { HostActivities } from './api.js';
+import type { HostActivities, PlannedStep, ReachedTarget } from './api.js';
 import { makeBackup } from './backups.js';
 import type { HostDependencies } from './dependencies.js';
-import { guarded } from './guarded.js';
+import { type ActivityRun, guarded } from './guarded.js';
 import { asideDatabase, besideDatabase, connectionAt } from './places.js';
-import { type Authorized, authorized } from './server-steps.js';
+import { type Authorized, authorized, once } from './server-steps.js';
 import { clusterLocks, currentBackups, record } from './session.js';
 
 type DatabaseSteps = Pick<HostActivities, 'safetyBackup' | 'restoreDatabases' | 'swapDatabases'>;
@@ -33,16 +33,8 @@ export function databaseSteps(deps: HostDependencies): DatabaseSteps {
     }),
     restoreDatabases: guarded('restoreDatabases', async (step, run) => {
       const work = await authorized(deps, step, run);
-      const context = await work.context();
-      const connection = connectionAt(work.session.cluster, work.plan.binding);
-      const current = await currentBackups(work.session, run);
-      for (const planned of work.plan.binding.backups) {
-        const backup = approvedBackup(planned, current);
-        await logicalOf(work).restoreGlobals(context, backup, connection);
-        await logicalOf(work).restoreDatabase(context, { backup, intoDatabase: besideDatabase(planned.database ?? '', step.operationId), connection });
-      }
-      const oldest = work.plan.binding.backups.map(({ id }) => current.find((backup) => backup.id === id)?.startedAt ?? '').toSorted()[0];
-      return { reached: `dump of ${oldest ?? 'unknown'}`, lastLsn: null, lastCommitAt: oldest ?? null, complete: false };
+      // Once: after the swap it would find no copy beside, and begin another.
+      return once(work, step, 'restore databases', () => restoreBeside(work, step, run));
     }),
     swapDatabases: guarded('swapDatabases', async (step, run) => {
       const { session, plan } = await authorized(deps, step, run);
@@ -55,6 +47,19 @@ export function databaseSteps(deps: HostDependencies): DatabaseSteps {
       }
     }),
   };
+}
+
+async function restoreBeside(work: Authorized, step: PlannedStep, run: ActivityRun): Promise<ReachedTarget> {
+  const context = await work.context();
+  const connection = connectionAt(work.session.cluster, work.plan.binding);
+  const current = await currentBackups(work.session, run);
+  for (const planned of work.plan.binding.backups) {
+    const backup = approvedBackup(planned, current);
+    await logicalOf(work).restoreGlobals(context, backup, connection);
+    await logicalOf(work).restoreDatabase(context, { backup, intoDatabase: besideDatabase(planned.database ?? '', step.operationId), connection });
+  }
+  const oldest = work.plan.binding.backups.map(({ id }) => current.find((backup) => backup.id === id)?.startedAt ?? '').toSorted()[0];
+  return { reached: `dump of ${oldest ?? 'unknown'}`, lastLsn: null, lastCommitAt: oldest ?? null, complete: false };
 }
 
 /** The backup of the plan, as it was approved: same id, same content (F15). */

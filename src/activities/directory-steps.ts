@@ -5,14 +5,16 @@ import { compareLsn } from '../domain/wal.js';
 import type { PhysicalRestore } from '../engines/engine.js';
 import { repairAllCollations } from '../postgres/collation.js';
 import { type RecoveryProgress, promote, rearmArchiving, recoveryProgress, resetRecoverySettings, retargetRecovery, waitForEndOfWal, waitForPause } from '../postgres/recovery.js';
+import { openHostState } from '../records/host-state.js';
 import type { HostActivities, PlannedStep, ReachedTarget, SalvageResult } from './api.js';
 import { makeBackup, prove } from './backups.js';
 import type { HostDependencies } from './dependencies.js';
 import { type ActivityRun, guarded } from './guarded.js';
+import { PROMOTION } from './old-data.js';
 import { connectionAt, salvageDir, tablespaceDir } from './places.js';
 import { approvedBackup } from './database-steps.js';
 import { type Authorized, authorized, once } from './server-steps.js';
-import { clusterLocks, currentBackups, policyOf, readContext } from './session.js';
+import { type Session, clusterLocks, currentBackups, policyOf, readContext } from './session.js';
 
 type DirectorySteps = Pick<HostActivities, 'restoreFiles' | 'replayWal' | 'promoteServer' | 'rearmArchiving' | 'freshBackup'>;
 
@@ -29,6 +31,7 @@ export function directorySteps(deps: HostDependencies): DirectorySteps {
     promoteServer: guarded('promoteServer', async (step, run) => {
       const work = await authorized(deps, step, run);
       const connection = connectionAt(work.session.cluster, work.plan.binding);
+      await openHostState(work.session.host.stateDir).recordDone(step.operationId, PROMOTION, null);
       const { timeline } = await promote(connection);
       await resetRecoverySettings(work.dataDir, work.session.user);
       await (await work.service()).reload();
@@ -43,8 +46,9 @@ export function directorySteps(deps: HostDependencies): DirectorySteps {
     }),
     freshBackup: guarded('freshBackup', async (step, run) => {
       const { session, plan } = await authorized(deps, step, run);
-      const own = { ...step, operationId: `${step.operationId}/fresh` };
-      const made = await makeBackup(session, { ...own, policy: plan.binding.policy, type: 'auto', requestedBy: 'recovery' }, run, clusterLocks.recovery(session.cluster.name));
+      const { operationId, type } = await freshOperation(session, step.operationId);
+      const own = { ...step, operationId };
+      const made = await makeBackup(session, { ...own, policy: plan.binding.policy, type, requestedBy: 'recovery' }, run, clusterLocks.recovery(session.cluster.name));
       for (const { id } of made) {
         const verdict = await prove(session, own, id, 'verify', run);
         if (!verdict.ok) throw new RepriseError('backup-corrupt', `the fresh backup ${id} is not good: ${verdict.detail}`, 'see the storage, then `reprise continue` takes another');
@@ -54,6 +58,13 @@ export function directorySteps(deps: HostDependencies): DirectorySteps {
   };
 }
 
+/** One that did not stand its proof is this operation's no more: the next is another, and rests on none. */
+async function freshOperation({ catalogue }: Session, recovery: string): Promise<{ operationId: string; type: 'auto' | 'full' }> {
+  const bad = new Set((await catalogue.records()).flatMap((entry) => (entry.kind === 'quarantine' ? [entry.operationId] : [])));
+  if (!bad.has(`${recovery}/fresh`)) return { operationId: `${recovery}/fresh`, type: 'auto' };
+  for (let n = 2; ; n++) if (!bad.has(`${recovery}/fresh-${n}`)) return { operationId: `${recovery}/fresh-${n}`, type: 'full' };
+}
+
 async function replay(work: Authorized, step: PlannedStep, target: RecoveryTarget, salvage: SalvageResult | null, run: ActivityRun): Promise<ReachedTarget> {
   const { session, plan, dataDir } = work;
   const service = await work.service();
@@ -61,8 +72,11 @@ async function replay(work: Authorized, step: PlannedStep, target: RecoveryTarge
   const context = await readContext(session, policyOf(session, plan.binding.policy), run, step.operationId);
   if ((await service.status()) === 'running') {
     const now = await recoveryProgress(connection).catch(() => null);
-    // Promoted by an attempt whose answer was lost, or before a Reset.
-    if (now && !now.inRecovery) return reachedOf(work, target, salvage, now);
+    if (now && !now.inRecovery) {
+      // Ours: by an attempt whose answer was lost, or before a Reset. Any other came before its target was looked at (F24).
+      if (await openHostState(session.host.stateDir).onceDone(step.operationId, PROMOTION)) return reachedOf(work, target, salvage, now);
+      throw new RepriseError('target-not-reached', 'the server was opened for writes before its target was confirmed', 'do not use it: see who promoted it, then reject and recover again');
+    }
   }
   const request = {
     dataDir,

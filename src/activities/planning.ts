@@ -16,6 +16,7 @@ import type { HostActivities, PlanRequest } from './api.js';
 import { closePlansOf } from './approvals.js';
 import type { HostDependencies } from './dependencies.js';
 import { type ActivityRun, guarded } from './guarded.js';
+import { oldDataDirOf } from './old-data.js';
 import { asideDatabase, asideDir, placeOf } from './places.js';
 import { type Session, currentBackups, engineFor, openSession, policyOf, postgresBinOf, readContext, record } from './session.js';
 
@@ -71,6 +72,8 @@ export async function makePlan(session: Session, request: PlanRequest, run: Acti
   const engine = policy ? engineFor(session, policy) : null;
   const method = engine?.capabilities.method ?? 'restart';
   if (place.inPlace && method === 'data-directory') await refuseTopology(cluster.connection, cluster.dataDir);
+  if (method === 'data-directory' && !place.dataDir) throw new RepriseError('config-invalid', `cluster ${cluster.name} has no data_dir to recover into`, 'add data_dir: to the cluster');
+  const salvageFrom = place.inPlace && method === 'data-directory' && place.dataDir ? await oldDataDirOf(session, place.dataDir) : null;
   const target = outline.target;
   const steps = cluster.recovery.steps.filter((step) => step !== 'safety-backup' || method === 'databases');
 
@@ -92,12 +95,14 @@ export async function makePlan(session: Session, request: PlanRequest, run: Acti
     dataDir: method === 'databases' ? null : place.dataDir,
     port: place.port,
     replaces: method === 'restart' ? [] : await replacements(method, place.dataDir, outline, request.operationId),
+    ...(salvageFrom !== null && salvageFrom !== place.dataDir ? { salvageFrom } : {}),
     steps,
     hooks: place.inPlace ? steps.filter((step) => cluster.hooks[step]) : [],
     configDigest: deps.config.digest,
     requester: request.requester,
   };
-  const observed = await observations(outline, method, place.dataDir, createdAt);
+  const warnings = [...outline.warnings, ...(await warningsFor(session, binding))];
+  const observed = await observations({ ...outline, warnings }, method, place.dataDir, createdAt);
   if (observed.freeBytes < observed.neededBytes) {
     throw new RepriseError('disk-full', `the restore needs ${observed.neededBytes} bytes and ${observed.freeBytes} are free below ${dirname(place.dataDir ?? '/')}`, 'make room (reprise kept list shows old data put aside), or recover into another place');
   }
@@ -108,6 +113,13 @@ export async function makePlan(session: Session, request: PlanRequest, run: Acti
     createdAt: createdAt.toISOString(),
     approveBy: new Date(createdAt.getTime() + approval.approveWithinSeconds * 1000).toISOString(),
   };
+}
+
+/** What whoever approves should stumble over. */
+async function warningsFor({ cluster }: Session, { into, method, salvageFrom }: PlanBinding): Promise<readonly string[]> {
+  const warnings = salvageFrom ? [`an earlier recovery was given up: WAL that was not archived is taken from what it put aside, ${salvageFrom}`] : [];
+  const replacesLiving = into === 'in-place' && method === 'data-directory' && (await probe(cluster.connection)).ok;
+  return replacesLiving ? [...warnings, 'the server answers: it is stopped, and its data directory replaced'] : warnings;
 }
 
 /** The cheap thing first: nothing is replaced where the data directory is whole and only the server is down. */
@@ -171,7 +183,7 @@ async function outlineOf(session: Session, policy: PolicyConfig, request: PlanRe
     throw new RepriseError('no-usable-backup', `policy ${policy.name} of ${cluster.name} has no complete backup`, `see what there is: reprise backup list ${cluster.name}`);
   }
   const databases = request.database ? [request.database] : cluster.databases;
-  const oldDataDir = request.into === 'in-place' ? (cluster.dataDir ?? null) : null;
+  const oldDataDir = request.into === 'in-place' && cluster.dataDir ? await oldDataDirOf(session, cluster.dataDir) : null;
   return engine.outlineRecovery(await readContext(session, policy, run, request.operationId), { target: request.target, candidates, oldDataDir, databases });
 }
 

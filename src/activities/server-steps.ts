@@ -1,6 +1,7 @@
 import { RepriseError } from '../domain/errors.js';
 import type { Plan } from '../domain/plan.js';
 import type { EngineContext } from '../engines/engine.js';
+import { inTurn } from '../process/file-lock.js';
 import { runTool } from '../process/run.js';
 import { putAside } from '../postgres/aside.js';
 import { recoveryProgress } from '../postgres/recovery.js';
@@ -11,8 +12,12 @@ import type { HostActivities, PlannedStep, SalvageResult } from './api.js';
 import { authorize } from './approvals.js';
 import type { HostDependencies } from './dependencies.js';
 import { type ActivityRun, guarded } from './guarded.js';
+import { oldDirectory } from './old-data.js';
 import { connectionAt, salvageDir } from './places.js';
 import { type Session, clusterLocks, engineContext, engineFor, openSession, policyOf, postgresBinOf, record } from './session.js';
+
+/** After this a person is told who is still at the step. */
+const TURN_PATIENCE_MS = 600_000;
 
 /** Everything a destructive step needs, opened only after the host has authorized it. */
 export interface Authorized {
@@ -20,6 +25,7 @@ export interface Authorized {
   readonly plan: Plan;
   readonly dataDir: string;
   readonly inPlace: boolean;
+  readonly signal: AbortSignal;
   service(): Promise<Service>;
   context(): Promise<EngineContext>;
   engine(): ReturnType<typeof engineFor>;
@@ -37,6 +43,7 @@ export async function authorized(deps: HostDependencies, step: PlannedStep, run:
     plan,
     dataDir,
     inPlace,
+    signal: run.signal,
     service: async () => {
       // A clone is started where it lies; only the cluster itself has a service of its own.
       const service = inPlace ? (session.cluster.service ?? { kind: 'pg_ctl' as const }) : { kind: 'pg_ctl' as const };
@@ -60,26 +67,27 @@ export function serverSteps(deps: HostDependencies): ServerSteps {
     }),
     stopServer: guarded('stopServer', async (step, run) => {
       const work = await authorized(deps, step, run);
-      await once(work, step, 'stop', async () => (await work.service()).stop('fast'));
+      await onceAlone(work, step, 'stop', async () => (await work.service()).stop('fast'));
     }),
     startServer: guarded('startServer', async (step, run) => {
       const work = await authorized(deps, step, run);
       const service = await work.service();
       if ((await service.status()) !== 'running') await service.start();
       const connection = connectionAt(work.session.cluster, work.plan.binding);
-      const { replayLsn } = await recoveryProgress(connection);
+      const { replayLsn, inRecovery } = await recoveryProgress(connection);
+      if (inRecovery) throw new RepriseError('check-failed', 'the server runs as a standby and takes no writes', `restore instead: reprise recover ${step.cluster} --policy NAME`);
       return { reached: 'the state before the stop (crash recovery)', lastLsn: replayLsn, lastCommitAt: null, complete: true };
     }),
     salvageWal: guarded('salvageWal', async (step, run) => {
       const work = await authorized(deps, step, run);
-      return once(work, step, 'salvage', () => salvage(work, step));
+      return onceAlone(work, step, 'salvage', () => salvage(work, step));
     }),
     putAside: guarded('putAside', async (step, run) => {
       const work = await authorized(deps, step, run);
-      await once(work, step, 'put aside', async () => {
+      await onceAlone(work, step, 'put aside', async () => {
         for (const { what, keptAs } of work.plan.binding.replaces) {
           // The record comes first: a crash in between leaves a record too many, never old data nobody knows of.
-          await record(work.session, step, 'kept/old', { kind: 'kept', keptId: `${step.operationId}/old`, what: `old data directory ${what}`, where: keptAs, sizeBytes: null, host: deps.host });
+          await record(work.session, step, 'kept/old', { kind: 'kept', keptId: `${step.operationId}/old`, what: oldDirectory(what), where: keptAs, sizeBytes: null, host: deps.host });
           await putAside(what, keptAs);
         }
       });
@@ -100,10 +108,16 @@ export async function once<T>(work: Authorized, step: PlannedStep, name: string,
   return result;
 }
 
+/** The same for a step without a job: an attempt taken for dead that wakes up must not do it over the next one's work. */
+function onceAlone<T>(work: Authorized, step: PlannedStep, name: string, run: () => Promise<T>): Promise<T> {
+  const { session, signal } = work;
+  return inTurn(session.host.stateDir, `operation-${step.operationId}`, () => once(work, step, name, run), { signal, patienceMs: TURN_PATIENCE_MS });
+}
+
 async function salvage({ session, plan, dataDir }: Authorized, step: PlannedStep): Promise<SalvageResult> {
   const toDir = salvageDir(dataDir, step.operationId);
-  const { systemIdentifier } = plan.binding;
-  const found = await salvageWal({ oldDataDir: dataDir, toDir, archivedUpTo: null, systemIdentifier, pgBin: await postgresBinOf(session), user: session.user });
+  const { systemIdentifier, salvageFrom = dataDir } = plan.binding;
+  const found = await salvageWal({ oldDataDir: salvageFrom, toDir, archivedUpTo: null, systemIdentifier, pgBin: await postgresBinOf(session), user: session.user });
   if (found.segments.length > 0) {
     const kept = { keptId: `${step.operationId}/salvage`, what: 'WAL saved from the old pg_wal', where: toDir, sizeBytes: null, host: session.deps.host };
     await record(session, step, 'kept/salvage', { kind: 'kept', ...kept });

@@ -6,6 +6,7 @@ import { RepriseError } from '../domain/errors.js';
 import type { RecordBody } from '../domain/records.js';
 import type { Engine, EngineContext, ReadContext } from '../engines/engine.js';
 import type { JobLock, OsUser } from '../process/jobs.js';
+import { readableBy } from '../postgres/passfile.js';
 import { createJobs } from '../process/supervisor.js';
 import { type Catalogue, openCatalogue } from '../records/catalogue.js';
 import { sha256Hex } from '../records/digest.js';
@@ -30,10 +31,11 @@ export interface Session {
 
 /** Opens a cluster. Throws `not-found` for one the config does not have. */
 export async function openSession(deps: HostDependencies, clusterName: string): Promise<Session> {
-  const cluster = clusterOf(deps.config, clusterName);
+  const named = clusterOf(deps.config, clusterName);
   const host = deps.config.hosts[deps.host];
   if (!host) throw new RepriseError('not-found', `there is no host "${deps.host}" in the config`, `hosts: ${Object.keys(deps.config.hosts).join(', ')}`);
-  const user = await deps.jobUser(cluster.dataDir);
+  const user = await deps.jobUser(named.dataDir);
+  const cluster = { ...named, connection: await readableBy(named.connection, user, join(host.stateDir, 'pgpass')) };
   const catalogue = catalogueOf(deps, cluster, user);
   return { deps, cluster, host, user, catalogue };
 }

@@ -47,6 +47,8 @@ export interface PlanBinding {
   readonly dataDir: string | null;
   readonly port: number;
   readonly replaces: readonly Replacement[];
+  /** Directory whose unarchived WAL is saved, where an earlier recovery, given up, has put it aside. */
+  readonly salvageFrom?: string;
   readonly steps: readonly string[];
   readonly hooks: readonly string[];
   readonly configDigest: string;

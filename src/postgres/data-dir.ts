@@ -4,6 +4,7 @@ import { isSegmentName } from '../domain/wal.js';
 import type { OsUser } from '../process/jobs.js';
 import { readControlData } from './control-data.js';
 import type { ControlData } from './control-data.js';
+import { RECOVERY_NOTES } from './settings-file.js';
 
 /** What a look at a data directory found, before anything is planned: `whole` means a restart is worth trying first. */
 export interface DataDirInspection {
@@ -56,16 +57,16 @@ async function walFault(dataDir: string, control: ControlData, segments: readonl
   const label = await readFile(join(dataDir, 'backup_label'), 'utf8').catch(() => null);
   if (label !== null) return 'it holds a base backup whose recovery never began (backup_label)';
   // Started as it is, it would go on as a standby that nobody can write to, and seem recovered.
-  const signal = await firstThere(dataDir, ['recovery.signal', 'standby.signal']);
-  if (signal !== null) return `a recovery in it has not ended (${signal})`;
+  if (await holdsUnfinishedRecovery(dataDir)) return 'a recovery that Reprise began in it has not ended';
   const shutDown = control.state === 'shut down' || control.state === 'shut down in recovery';
   if (segments.includes(control.redoSegment)) return null;
   return `pg_wal lacks ${control.redoSegment}, from which ${shutDown ? 'a start' : 'crash recovery'} reads`;
 }
 
-async function firstThere(directory: string, names: readonly string[]): Promise<string | null> {
-  for (const name of names) if ((await firstMissing(directory, [name])) === null) return name;
-  return null;
+/** A recovery of ours that was never promoted: not a standby, whatever it looks like, and not what was lost. */
+export async function holdsUnfinishedRecovery(dataDir: string): Promise<boolean> {
+  const isThere = async (name: string): Promise<boolean> => (await firstMissing(dataDir, [name])) === null;
+  return (await isThere(RECOVERY_NOTES)) && ((await isThere('recovery.signal')) || (await isThere('standby.signal')));
 }
 
 async function firstMissing(directory: string, names: readonly string[]): Promise<string | null> {

@@ -1,6 +1,10 @@
-import { readFile, stat } from 'node:fs/promises';
+import { mkdir, readFile, stat } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
 import { RepriseError } from '../domain/errors.js';
 import type { ConnectionConfig } from '../domain/config.js';
+import type { OsUser } from '../process/jobs.js';
+import { giveTo, writeFileDurably } from './files.js';
 
 /**
  * Password for a connection from its password file, by libpq's rules (manual, "The Password File"): the first line
@@ -32,6 +36,23 @@ export async function passwordFor(connection: ConnectionConfig, database: string
     `${passfile} has no line for user ${connection.user} at ${connection.host}:${connection.port}`,
     'Add a line host:port:database:user:password; a * matches all.',
   );
+}
+
+/**
+ * The connection with a password file that tools running as `user` can read. Under root they run as somebody else, and
+ * libpq passes over a file it may not read without a word: then an owner-only copy of theirs is kept in `directory`.
+ */
+export async function readableBy(connection: ConnectionConfig, user: OsUser | null, directory: string): Promise<ConnectionConfig> {
+  const { passfile } = connection;
+  if (passfile === undefined || user === null) return connection;
+  const found = await stat(passfile).catch(() => null);
+  if (found === null || found.uid === user.uid) return connection;
+  const content = await readOwnerOnly(passfile);
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  await giveTo(directory, user);
+  const copy = join(directory, createHash('sha256').update(passfile).digest('hex').slice(0, 16));
+  if ((await readFile(copy, 'utf8').catch(() => null)) !== content) await writeFileDurably(copy, content, user);
+  return { ...connection, passfile: copy };
 }
 
 async function readOwnerOnly(path: string): Promise<string> {

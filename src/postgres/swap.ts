@@ -33,7 +33,7 @@ export async function swapDatabases(connection: ConnectionConfig, swap: Database
     }
     const closing = [fresh, ...(there.has(live) ? [live] : [])];
     if (there.has(live)) await refusePrepared(client, live);
-    await exclusively(client, closing, async () => {
+    await exclusively(client, live, closing, async () => {
       await client.query('BEGIN');
       if (there.has(live)) await rename(client, live, aside);
       await rename(client, fresh, live);
@@ -53,7 +53,7 @@ export async function undoSwap(connection: ConnectionConfig, swap: DatabaseSwap)
       if (there.has(live)) await allowConnections(client, live, true);
       return;
     }
-    await exclusively(client, [aside, ...(there.has(live) ? [live] : [])], async () => {
+    await exclusively(client, live, [aside, ...(there.has(live) ? [live] : [])], async () => {
       await client.query('BEGIN');
       if (there.has(live)) await rename(client, live, fresh);
       await rename(client, aside, live);
@@ -69,7 +69,17 @@ async function existing(client: pg.ClientBase, { live, fresh, aside }: DatabaseS
 }
 
 /** A rename waits for all sessions of a database and then gives up; poolers come back faster than that. */
-async function exclusively(client: pg.ClientBase, databases: readonly string[], renames: () => Promise<void>): Promise<void> {
+async function exclusively(client: pg.ClientBase, live: string, databases: readonly string[], renames: () => Promise<void>): Promise<void> {
+  try {
+    await closed(client, databases, renames);
+  } catch (error) {
+    // Whoever gives up after this must not leave a live database that nobody can use. A lost session cannot tell it.
+    if (databases.includes(live)) await allowConnections(client, live, true).catch(() => undefined);
+    throw error;
+  }
+}
+
+async function closed(client: pg.ClientBase, databases: readonly string[], renames: () => Promise<void>): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     for (const database of databases) await allowConnections(client, database, false);
     await client.query('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = ANY ($1) AND pid <> pg_backend_pid()', [databases]);

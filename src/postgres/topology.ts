@@ -4,6 +4,7 @@ import type pg from 'pg';
 import type { ConnectionConfig } from '../domain/config.js';
 import { isRepriseError, RepriseError } from '../domain/errors.js';
 import { withClient } from './connect.js';
+import { holdsUnfinishedRecovery } from './data-dir.js';
 
 /** What hangs on a cluster and does not survive that its data directory is replaced. */
 export interface Topology {
@@ -69,7 +70,8 @@ export async function refuseTopology(connection: ConnectionConfig, dataDir?: str
     if (isRepriseError(error) && error.code === 'database-unreachable') return dataDir === undefined ? null : readTopologyFromFiles(dataDir);
     throw error;
   });
-  const refusal = topology === null ? null : topologyRefusal(topology);
+  const isOurs = dataDir !== undefined && (await holdsUnfinishedRecovery(dataDir));
+  const refusal = topology === null ? null : topologyRefusal(isOurs ? { ...topology, isStandby: false } : topology);
   if (refusal !== null) throw refusal;
 }
 

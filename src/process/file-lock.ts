@@ -7,8 +7,9 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { open, readdir, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { spawn } from 'node:child_process';
-import { RepriseError } from '../domain/errors.js';
+import { RepriseError, isRepriseError } from '../domain/errors.js';
 import { makePrivateDirectory } from './atomic-file.js';
 import { hostLockPath } from './job-paths.js';
 import type { LockHolder } from './job-record.js';
@@ -17,6 +18,7 @@ import type { JobLock } from './jobs.js';
 import { identify, isAlive } from './process-identity.js';
 
 const BUSY = 75;
+const TURN_LOOK_MS = 200;
 
 /** A lock we hold, until `release` or our death. */
 export interface HeldLock {
@@ -82,6 +84,29 @@ export async function withHostLock<T>(
     return await fn();
   } finally {
     await lock.release();
+  }
+}
+
+/**
+ * The same, but waits for its turn: an attempt that was given up for dead may still be at it.
+ * @throws RepriseError `lock-held` after `patienceMs`; `signal.reason` where aborted
+ */
+export async function inTurn<T>(stateDir: string, name: string, fn: () => Promise<T>, { signal, patienceMs }: { signal: AbortSignal; patienceMs: number }): Promise<T> {
+  const deadline = performance.now() + patienceMs;
+  for (;;) {
+    const lock = await takeHostLock(stateDir, { name, mode: 'exclusive' }, { key: name, tool: 'worker' }).catch((error: unknown) => {
+      if (!isRepriseError(error) || error.code !== 'lock-held' || performance.now() >= deadline) throw error;
+      return null;
+    });
+    if (lock === null) {
+      await sleep(TURN_LOOK_MS, undefined, { signal });
+      continue;
+    }
+    try {
+      return await fn();
+    } finally {
+      await lock.release();
+    }
   }
 }
 

@@ -7,6 +7,7 @@ import { CONTROL_QUEUE, heavyQueue, lightQueue, recoveryQueue, watchQueue } from
 import { hostDependencies } from './dependencies.js';
 import { workerLogger } from './logging.js';
 import { registerSearchAttributes } from './search-attributes.js';
+import { prepareStateDirectory } from './state-directory.js';
 import { workflowSource } from './workflow-source.js';
 
 export interface WorkerSettings {
@@ -49,6 +50,7 @@ export async function runWorker({ config, hosts, control, temporal }: WorkerSett
       );
     }
     for (const host of hosts) {
+      await prepareStateDirectory(config, host);
       const activities = createHostActivities(hostDependencies(config, host));
       const heavySlots = config.hosts[host]?.heavySlots ?? 1;
       const queues = [

@@ -75,6 +75,8 @@ export class Desk {
   async decide(plan: Plan, summary: string): Promise<'approved' | 'rejected' | 'again'> {
     this.plan = plan;
     this.continued.length = 0;
+    // Sent once more while the plan was checked again: that was said of the plan before it turned out stale.
+    this.approved.clear();
     for (const raw of this.early.splice(0)) await this.signalled(raw);
     await labelled(summary, () => this.approved.has(plan.digest) || this.rejection !== null || this.continued.length > 0);
     if (this.rejection) return 'rejected';
@@ -115,11 +117,18 @@ export class Desk {
     await Promise.all([running.finally(() => (ended = true)), stop]);
   }
 
-  /** Nothing is waited for any more: whoever still waits for an answer gets one. */
+  /**
+   * Nothing is waited for any more: whoever still waits for an answer gets one. A host that is gone answers nobody: it
+   * must not keep the workflow open for ever.
+   */
   async close(): Promise<void> {
     this.closed = true;
     this.plan = null;
-    await condition(allHandlersFinished);
+    if (!(await condition(allHandlersFinished, '2m'))) log.warn('what was sent last was not answered: the host is silent');
+  }
+
+  get isClosed(): boolean {
+    return this.closed;
   }
 
   get rejectedBecause(): Rejection | null {

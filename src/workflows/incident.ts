@@ -7,7 +7,7 @@ import * as runbooks from '../domain/runbooks.js';
 import type { IncidentInput, IncidentOutput, RecoverOutput } from './api.js';
 import { untilHostAnswers } from './holding.js';
 import { ask, control, light } from './proxies.js';
-import { recover } from './recover.js';
+import { APPROVAL, recover } from './recover.js';
 import { Work, concluded, isCancelled, sentence } from './work.js';
 
 type Said = { readonly kind: 'confirmed' | 'dismissed' | 'closed' | 'again'; readonly by: string; readonly reason: string };
@@ -62,7 +62,8 @@ export async function incident(input: IncidentInput): Promise<IncidentOutput> {
       const child = await scope.run(() =>
         startChild(recover, {
           workflowId,
-          parentClosePolicy: ParentClosePolicy.REQUEST_CANCEL,
+          // An incident that is terminated or Reset must not stop a recovery half way.
+          parentClosePolicy: ParentClosePolicy.ABANDON,
           staticSummary: `recover ${cluster} after the loss of its instance`,
           staticDetails: runbooks.recovery(cluster, 'in-place').details,
           args: [{ cluster, target: { kind: 'latest' as const }, into: 'in-place', pause: false, operationId: childOperation, requester: input.requester, incident: step.workflowId, firstFailedAt: input.firstFailedAt }],
@@ -71,6 +72,7 @@ export async function incident(input: IncidentInput): Promise<IncidentOutput> {
       work.show('suspected', `the decision on ${workflowId}: \`reprise approve ${workflowId} --reason ...\``);
       let result: Partial<RecoverOutput> | null = null;
       let why = '';
+      let approved = false;
       const ended = child.result().then(
         (output) => {
           result = output;
@@ -85,7 +87,10 @@ export async function incident(input: IncidentInput): Promise<IncidentOutput> {
         await condition(() => result !== null || said.length > 0 || notes.length > 0);
         await keepNotes();
         const word = result === null ? said.shift() : undefined;
-        if (word?.kind === 'confirmed') {
+        if (word && approved && (word.kind === 'dismissed' || word.kind === 'closed')) {
+          notes.push({ by: word.by, text: `${word.kind} has no effect: the recovery was approved and runs; \`reprise reject ${workflowId}\` ends it between its steps` });
+        } else if (word?.kind === 'confirmed') {
+          approved ||= word.by === APPROVAL;
           await record('confirmed', word.reason, word.by);
           work.show('running', `the decision on ${workflowId}`);
         } else if (word?.kind === 'dismissed' || word?.kind === 'closed') {

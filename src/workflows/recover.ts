@@ -12,9 +12,12 @@ import { recoverDataDirectory, type Recovered } from './recovery/data-directory.
 import { recoverDatabases } from './recovery/databases.js';
 import { restartServer } from './recovery/restart.js';
 import { Runbook } from './recovery/runbook.js';
-import { Work, concluded } from './work.js';
+import { Work, concluded, failureOf } from './work.js';
 
 const runbooks = { 'data-directory': recoverDataDirectory, databases: recoverDatabases, restart: restartServer };
+
+/** Who confirms an incident when a plan is approved: from then on the recovery changes things. */
+export const APPROVAL = 'approval';
 
 /** Plan, wait for a person, check that the plan still holds, recover, prove, report. */
 export async function recover(input: RecoverInput): Promise<RecoverOutput> {
@@ -25,7 +28,8 @@ export async function recover(input: RecoverInput): Promise<RecoverOutput> {
   const desk = new Desk({
     judge: (plan, approval): Promise<ApprovalAnswer> => light(host, `judge the approval of ${approval.by}`).recordApproval({ ...step, plan: plan.digest, approval }),
     note: async (text) => {
-      await condition(() => host !== '');
+      await condition(() => host !== '' || desk.isClosed);
+      if (host === '') return;
       await light(host, 'note what was sent').journal({ ...step, step: 'approval', text });
     },
   });
@@ -70,8 +74,13 @@ export async function recover(input: RecoverInput): Promise<RecoverOutput> {
           const now = await work.phase('check that the plan still holds', () => ask(host, 'make the plan again').recheckPlan({ ...request, plan: plan.digest }));
           if (now.digest !== plan.digest) return 'stale' as const;
           const book = new Runbook(work, desk, plan, { ...step, plan: plan.digest });
-          const recovered = await runbooks[plan.binding.method](book);
-          return finish(book, recovered);
+          try {
+            return await finish(book, await runbooks[plan.binding.method](book));
+          } catch (error) {
+            // Only a plan that was not begun expires: the wait for the cluster was too long, and a person decides anew.
+            if (failureOf(error).code === 'plan-expired') return 'stale' as const;
+            throw error;
+          }
         },
         async (holder) => {
           work.show('running', `${holder.kind} of policy ${holder.policy} to end (${holder.workflowId})`);
@@ -107,7 +116,7 @@ export async function recover(input: RecoverInput): Promise<RecoverOutput> {
 async function confirmed(incident: string, plan: Plan): Promise<void> {
   const reason = `plan ${plan.digest.slice(0, 12)} was approved`;
   await getExternalWorkflowHandle(incident)
-    .signal(signalNames.confirm, { by: 'approval', reason })
+    .signal(signalNames.confirm, { by: APPROVAL, reason })
     .catch(() => log.info('the incident is closed already'));
 }
 

@@ -5,6 +5,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Site } from '../helpers/site.js';
 import type { SiteWorker } from '../helpers/site-worker.js';
 
+const SOON_MS = 2500;
+const LATER_MS = 14_000;
+
 /** Keeps one worker alive, as systemd would: one that was killed is started again at once. */
 export class Keeper {
   deaths = 0;
@@ -60,13 +63,16 @@ export class Keeper {
     if (this.failure !== undefined) throw this.failure;
   }
 
-  /** Kills workers at random instants, until the work ends or it is enough. */
-  async killAtRandom(times: number, random: () => number, longestMs: number, done: () => boolean): Promise<number> {
+  /**
+   * Kills workers at random instants, until the work ends or it is enough: the first one soon, for a small site is
+   * quick; the others also after the heartbeat time-out, when the work goes on.
+   */
+  async killAtRandom(times: number, random: () => number, done: () => boolean): Promise<number> {
     let killed = 0;
     while (killed < times && !done()) {
       const { worker } = this;
       await worker.polls();
-      await sleep(random() * longestMs);
+      await sleep(random() * (killed === 0 ? SOON_MS : LATER_MS));
       if (done()) break;
       await worker.kill();
       killed++;

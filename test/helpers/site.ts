@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Client, Connection, WorkflowFailedError } from '@temporalio/client';
+import { Client, Connection, TerminatedFailure, WorkflowFailedError } from '@temporalio/client';
 import { msToTs } from '@temporalio/common/lib/time.js';
 import type { WorkflowHandle } from '@temporalio/client';
 import type { BackupType } from '../../src/domain/backup.js';
@@ -196,13 +196,17 @@ export class Site {
     return this.result<RecoverOutput>(work);
   }
 
-  /** The workflow's result, over restarts of the Temporal server. */
-  async result<T>({ handle }: { handle: WorkflowHandle }): Promise<T> {
+  /** The workflow's result, over restarts of the Temporal server and over Resets. */
+  async result<T>({ handle: { workflowId } }: { handle: WorkflowHandle }): Promise<T> {
+    const handle = (): WorkflowHandle => this.session.client.workflow.getHandle(workflowId);
+    const run = (): Promise<string> => this.waitFor(async () => (await handle().describe()).runId, `${workflowId} is described`);
     for (;;) {
+      const before = await run();
       try {
-        return (await handle.result()) as T;
+        return (await handle().result()) as T;
       } catch (error) {
-        if (error instanceof WorkflowFailedError || !/unavailable|ECONNREFUSED|CANCELLED|DEADLINE/i.test(String(error instanceof Error ? (error.cause ?? error) : error))) throw error;
+        const reset = error instanceof WorkflowFailedError && error.cause instanceof TerminatedFailure && (await run()) !== before;
+        if (!reset && (error instanceof WorkflowFailedError || !isOutage(error))) throw error;
         await sleep(200);
       }
     }
@@ -268,6 +272,12 @@ export class Site {
   private async tailOfLog(): Promise<string> {
     return (await readFile(this.workerLog, 'utf8').catch(() => '')).slice(-1500);
   }
+}
+
+/** The Temporal server was away while it was asked. */
+function isOutage(error: unknown): boolean {
+  const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
+  return /unavailable|ECONNREFUSED|CANCELLED|DEADLINE/i.test(String(cause));
 }
 
 function sharedTemporal(): string {

@@ -11,7 +11,7 @@ export const KEEP_ALL = 9_999_999;
 const LISTING_BYTES = 256 * 1024 * 1024;
 
 /** What every command needs to know; part of every engine context. */
-export type CommandContext = Pick<ReadContext, 'policy' | 'user' | 'signal'>;
+export type CommandContext = Pick<ReadContext, 'cluster' | 'policy' | 'user' | 'signal'>;
 
 export function optionsOf(context: Pick<ReadContext, 'policy'>): PgbackrestOptions {
   return context.policy.options as PgbackrestOptions;
@@ -32,6 +32,12 @@ export function pgbackrestArgv(
   return ['pgbackrest', `--config=${config}`, `--stanza=${stanza}`, ...umask, ...options, command, ...parameters];
 }
 
+/** Where pgBackRest, through libpq, finds the password; everything else of the connection stands in its own config. */
+export function connectionEnv({ cluster }: Pick<ReadContext, 'cluster'>): Record<string, string> {
+  const { passfile } = cluster.connection;
+  return passfile === undefined ? {} : { PGPASSFILE: passfile };
+}
+
 /**
  * Runs a command of some seconds.
  * @throws RepriseError as {@link failureOf} reads its exit code; `tool-missing`
@@ -45,6 +51,7 @@ export async function runPgbackrest(
   try {
     return await runTool(pgbackrestArgv(context, command, options, more.parameters), {
       user: context.user,
+      env: connectionEnv(context),
       signal: context.signal,
       maxBufferBytes: LISTING_BYTES,
       ...(more.timeoutMs === undefined ? {} : { timeoutMs: more.timeoutMs }),

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Progress } from '../../domain/progress.js';
 import type { JobExit, JobPaths, JobResult } from '../../process/jobs.js';
 import type { EngineContext } from '../engine.js';
-import { pgbackrestArgv, translatedJob } from './command.js';
+import { pgbackrestArgv, translatedJob, connectionEnv } from './command.js';
 import { mayPass } from './failures.js';
 import { readInfo } from './info.js';
 
@@ -37,6 +37,7 @@ export async function runJob(context: EngineContext, job: PgbackrestJob): Promis
       step: job.step,
       tool: 'pgbackrest',
       argv: pgbackrestArgv(context, job.command, [...(job.options ?? []), ...logging], job.parameters),
+      env: connectionEnv(context),
       user: context.user ?? 'inherit',
       onGone: 'resume',
       stallTimeoutMs: STALL_MS,

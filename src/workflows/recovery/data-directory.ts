@@ -47,7 +47,7 @@ export async function recoverDataDirectory(book: Runbook): Promise<Recovered> {
   const validated = book.validated();
   if (inPlace) {
     await book.do('arm archiving again', (host) => host.rearmArchiving(step));
-    await book.do('take and verify a fresh backup', (host) => host.freshBackup({ ...step, startedAt: new Date().toISOString() }));
+    await book.do('take and verify a fresh backup', (host, startedAt) => host.freshBackup({ ...step, startedAt }));
   }
   await book.hook('start-applications');
   return { reached, checks, ...validated };

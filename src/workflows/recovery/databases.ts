@@ -3,11 +3,23 @@ import type { Runbook } from './runbook.js';
 
 /** Dumps restored beside the live databases, looked at, then swapped by rename (K1's order: stop, save, restore, check). */
 export async function recoverDatabases(book: Runbook): Promise<Recovered> {
+  const { step } = book;
+  const { reached, checks } = await book.untilTouched(() => restoredBeside(book));
+
+  await book.do('swap the databases', (host) => host.swapDatabases(step));
+  const validated = book.validated();
+  await book.do('take and verify a fresh backup', (host, startedAt) => host.freshBackup({ ...step, startedAt }));
+  await book.hook('start-applications');
+  return { reached, checks, ...validated };
+}
+
+/** Everything before the live databases are touched. */
+async function restoredBeside(book: Runbook): Promise<Pick<Recovered, 'reached' | 'checks'>> {
   const { plan, step, work, desk } = book;
 
   await book.hook('stop-applications');
   if (plan.binding.steps.includes('safety-backup')) {
-    const saved = await book.do('safety backup of what is there', (host) => host.safetyBackup({ ...step, startedAt: new Date().toISOString() }));
+    const saved = await book.do('safety backup of what is there', (host, startedAt) => host.safetyBackup({ ...step, startedAt }));
     await book.note('safety backup', saved);
   }
   const reached = await book.do('restore beside the live databases', (host) => host.restoreDatabases(step));
@@ -22,10 +34,5 @@ export async function recoverDatabases(book: Runbook): Promise<Recovered> {
     await book.note('promote', `${decision.by.by} decided: ${decision.by.reason}`);
     work.show('running');
   }
-
-  await book.do('swap the databases', (host) => host.swapDatabases(step));
-  const validated = book.validated();
-  await book.do('take and verify a fresh backup', (host) => host.freshBackup({ ...step, startedAt: new Date().toISOString() }));
-  await book.hook('start-applications');
-  return { reached, checks, ...validated };
+  return { reached, checks };
 }

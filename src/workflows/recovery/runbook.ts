@@ -1,3 +1,4 @@
+import { log } from '@temporalio/workflow';
 import type { HostActivities, PlannedStep } from '../../activities/api.js';
 import type { Plan } from '../../domain/plan.js';
 import type { Retarget } from '../../domain/approval-shape.js';
@@ -12,6 +13,7 @@ const GATE = ['approval-used', 'approval-refused', 'plan-unknown', 'plan-stale',
 export class Runbook {
   /** Seconds people were waited for after the approval: at the target, after failed steps. */
   waitedSeconds = 0;
+  private isOpen = false;
 
   constructor(
     readonly work: Work,
@@ -24,13 +26,17 @@ export class Runbook {
    * One step in the runbook's words. A step that fails for good leaves the decision to a person: what was done so far
    * is kept, `continue` tries the step again, `reject` gives up; a step with a target also takes a `retarget`.
    */
-  async do<T>(name: string, run: (host: HostActivities) => Promise<T>, retarget?: (to: Retarget) => void): Promise<T> {
+  async do<T>(name: string, run: (host: HostActivities, startedAt: string) => Promise<T>, retarget?: (to: Retarget) => void): Promise<T> {
     const { work, desk, plan, step } = this;
     const host = plan.binding.targetHost;
     for (;;) {
+      // What is open for writes is finished; before that, a rejection sent while a step ran stops at its end.
+      if (desk.rejectedBecause && !this.isOpen) throw this.givenUp(name);
+      // Names what the step makes: the same however many workers die meanwhile.
+      const startedAt = new Date().toISOString();
       try {
-        const result = await work.phase(name, () => outlasting(() => run(recovery(host, name))));
-        await light(host, `note: ${name}`).journal({ ...step, step: name, text: 'done' });
+        const result = await work.phase(name, () => outlasting(() => run(recovery(host, name), startedAt)));
+        await this.note(name, 'done');
         return result;
       } catch (error) {
         if (isCancelled(error) || GATE.includes(failureOf(error).code)) throw error;
@@ -49,8 +55,14 @@ export class Runbook {
     }
   }
 
+  /** A line of the journal. One that cannot be written must not leave a server half recovered. */
   async note(step: string, text: string): Promise<void> {
-    await light(this.plan.binding.targetHost, `note: ${step}`).journal({ ...this.step, step, text });
+    try {
+      await light(this.plan.binding.targetHost, `note: ${step}`).journal({ ...this.step, step, text });
+    } catch (error) {
+      if (isCancelled(error)) throw error;
+      log.warn('a line of the journal could not be written', { step });
+    }
   }
 
   /** Time that a person takes is shown apart from the recovery's own. */
@@ -65,6 +77,7 @@ export class Runbook {
 
   /** The recovered server is validated and open for writes: what people are waited for later no longer counts (RTO). */
   validated(): { readonly validatedAt: number; readonly waitedSeconds: number } {
+    this.isOpen = true;
     return { validatedAt: Date.now(), waitedSeconds: this.waitedSeconds };
   }
 
@@ -77,5 +90,26 @@ export class Runbook {
     const { plan, step } = this;
     if (!plan.binding.hooks.includes(name)) return null;
     return this.do(name, (host) => host.runHook({ ...step, hook: name }));
+  }
+
+  /** Runs what leaves the live databases as they are; where it ends before they were touched, applications come back. */
+  async untilTouched<T>(run: () => Promise<T>): Promise<T> {
+    try {
+      return await run();
+    } catch (error) {
+      if (!isCancelled(error)) await this.comeBack();
+      throw error;
+    }
+  }
+
+  private async comeBack(): Promise<void> {
+    const { plan, step, work } = this;
+    const hook = 'start-applications';
+    if (!plan.binding.hooks.includes(hook)) return;
+    const started = work.phase(hook, () => recovery(plan.binding.targetHost, hook).runHook({ ...step, hook }));
+    await started.then(
+      () => this.note(hook, 'done: the live databases were not touched'),
+      (error: unknown) => this.note(hook, `failed: ${sentence(error)}`),
+    );
   }
 }

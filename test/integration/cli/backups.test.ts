@@ -1,7 +1,7 @@
 import { readdir, rm, writeFile } from 'node:fs/promises';
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
-import { beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Backup } from '../../../src/domain/backup.js';
 import type { RotateOutput } from '../../../src/domain/rotation.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
@@ -29,7 +29,7 @@ beforeAll(async () => {
     '      unproven: { engine: logical, repository: local, retention: { count: 1, min_proven: 1 }, proof: none }',
     '      off: { engine: logical, repository: local, enabled: false, schedule: { cron: "45 1 * * *" } }',
   ];
-  await editConfig(site, (text) => text.replace('    recovery:\n', `${more.join('\n')}\n    recovery:\n`));
+  await editConfig(site, (text) => text.replace(/(db1: \{ state_dir: \S+)/, '$1, heavy_slots: 2').replace('    recovery:\n', `${more.join('\n')}\n    recovery:\n`));
   await site.startWorker();
 }, 120_000);
 
@@ -142,6 +142,8 @@ describe('backup run, list, show, verify', () => {
 });
 
 describe('while a backup is under way', () => {
+  afterAll(() => rm(site.places.holdArchive, { force: true }));
+
   it('F29, F7: the same backup and its rotation are exit 7, another engine goes on, a recovery waits; --detach, --timeout and Ctrl-C leave the work alone', async () => {
     const { workflowId, webUi } = await answer<{ workflowId: string; webUi: string; follow: string }>(site, 'backup', 'run', 'mairie', '--policy', 'physical', '--type', 'full', '--detach');
     expect(webUi).toContain(encodeURIComponent(workflowId));
@@ -157,7 +159,8 @@ describe('while a backup is under way', () => {
 
     expect(await refusal(site, 'backup', 'run', 'mairie', '--policy', 'physical')).toMatchObject({ exit: 7, code: 'conflict' });
     expect(await refusal(site, 'rotate', 'mairie', '--policy', 'physical')).toMatchObject({ exit: 7, code: 'lock-held' });
-    expect(await refusal(site, 'watch', workflowId, '--timeout', '1s')).toMatchObject({ exit: 124, code: 'timeout' });
+    const late = await told(site, 'watch', workflowId, '--timeout', '1s');
+    expect([late.exit, late.error?.code, late.error?.hint]).toEqual([124, 'timeout', expect.stringContaining('reprise watch')]);
     expect((await run('dump')).backups).toHaveLength(1);
     expect(await interruptedWatch(workflowId)).toBe(130);
 

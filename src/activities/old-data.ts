@@ -1,0 +1,41 @@
+import { access } from 'node:fs/promises';
+import { join } from 'node:path';
+import { holdsUnfinishedRecovery } from '../postgres/data-dir.js';
+import { openHostState } from '../records/host-state.js';
+import type { Session } from './session.js';
+
+/** Name under which the host keeps that an operation opened its server for writes. */
+export const PROMOTION = 'promotion';
+
+/** How a data directory put aside is named in the records. */
+export const oldDirectory = (dataDir: string): string => `old data directory ${dataDir}`;
+
+/**
+ * Where the lost server's own files are: its data directory or, where that one comes from a recovery that was given up,
+ * what the first of those put aside. WAL that was never archived is there, and nowhere else.
+ */
+export async function oldDataDirOf({ catalogue, deps, host }: Session, dataDir: string): Promise<string> {
+  if (!(await isBegunRecovery(dataDir))) return dataDir;
+  const { kept, outcomes } = await catalogue.state();
+  const state = openHostState(host.stateDir);
+  let found = dataDir;
+  for (const item of kept.toReversed()) {
+    if (item.what !== oldDirectory(dataDir) || item.host !== deps.host) continue;
+    if (outcomes.has(item.operationId) || (await state.onceDone(item.operationId, PROMOTION))) break;
+    if (await isThere(item.where)) found = item.where;
+  }
+  return found;
+}
+
+/** Gone, half restored, or restored and never opened for writes: nothing was ever committed in it. */
+async function isBegunRecovery(dataDir: string): Promise<boolean> {
+  if (!(await isThere(dataDir)) || (await holdsUnfinishedRecovery(dataDir))) return true;
+  return (await isThere(join(dataDir, 'backup_label'))) || (await isThere(join(dataDir, 'backup.manifest')));
+}
+
+function isThere(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}

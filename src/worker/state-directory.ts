@@ -1,0 +1,18 @@
+import { stat } from 'node:fs/promises';
+import type { Config } from '../domain/config.js';
+import { giveTo } from '../postgres/files.js';
+import { makeScratchDirectory } from '../postgres/scratch-data-dir.js';
+import { jobUser } from '../process/users.js';
+
+/**
+ * Makes the state directory of a host, owner-only. Under root it belongs to the user that jobs run as: they reach the
+ * scratch directory below it, and a later worker without root's rights goes on with what is there.
+ */
+export async function prepareStateDirectory(config: Config, host: string): Promise<void> {
+  const stateDir = config.hosts[host]?.stateDir;
+  if (stateDir === undefined) return;
+  const cluster = Object.values(config.clusters).find((candidate) => candidate.host === host);
+  const user = await jobUser(cluster?.dataDir);
+  await makeScratchDirectory(stateDir, user);
+  if (user !== null && (await stat(stateDir)).uid === 0) await giveTo(stateDir, user);
+}

@@ -1,0 +1,72 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { failOnLeakedProcesses } from '../helpers/leaks.js';
+import { journeysOf } from './cases.js';
+import { travel } from './journey.js';
+import type { Measured } from './journey.js';
+import { inPool } from './pool.js';
+import { seeded, seedOr } from './random.js';
+import * as special from './specials.js';
+import type { HeldTool } from './specials.js';
+
+failOnLeakedProcesses();
+
+const seed = seedOr(Date.now() % 1_000_000);
+const random = seeded(seed);
+const tools: readonly HeldTool[] = ['pg_dump', 'pgbackrest backup', 'pg_restore', 'pgbackrest restore'];
+const policies = ['dump', 'physical'] as const;
+
+/** A longer name is cut by no reporter, and says which kill it was that failed. */
+const journeys = policies.flatMap((policy) =>
+  journeysOf(policy).map((journey, place) => [`D2, F1: ${policy} ${place + 1}: ${journey.kills.map(({ stage, at }) => `${stage} ${at}`).join(', ')}`, () => travel(journey)] as const),
+);
+
+const cases = new Map<string, () => Promise<Measured>>([
+  ...journeys,
+  ...tools.map((tool) => [`F3: ${tool} is killed`, special.killTool(tool)] as const),
+  ...tools.map((tool) => [`D2: the wrapper of ${tool} is killed`, special.killWrapper(tool)] as const),
+  ...tools.map((tool) => [`F1: the worker is killed while ${tool} works`, special.killWorkerOf(tool)] as const),
+  ...tools.map((tool) => [`F2: the host restarts while ${tool} works`, special.reboot(tool)] as const),
+  ['F1: the worker is killed while pg_dumpall works', special.killWorkerOfDumpall],
+  ...policies.flatMap((policy) => [
+    [`D2: ${policy}, kills at random instants`, special.atRandom(policy, random, { times: 3, second: false })] as const,
+    [`D2: ${policy}, two workers at once, one killed at a random instant`, special.atRandom(policy, random, { times: 1, second: true })] as const,
+    [`F8: ${policy}, the Temporal server is killed and comes back with its database`, special.killTemporal(policy)] as const,
+    [`F8: ${policy}, a backup is reset in its middle and after its end`, special.resetBackup(policy)] as const,
+    [`F8: ${policy}, a recovery is reset in its middle and after its end`, special.resetRecovery(policy)] as const,
+  ]),
+  ['F8: Temporal and its database are lost in the middle of an incident', special.loseTemporal],
+]);
+
+/** One case by a part of its name, to have a failure again. */
+const wanted = process.env['REPRISE_CHAOS_ONLY'] ?? '';
+const chosen = new Map([...cases].filter(([name]) => name.includes(wanted)));
+const ended: Measured[] = [];
+let outcomes: ReadonlyMap<string, Promise<Measured>>;
+
+beforeAll(() => {
+  outcomes = inPool(chosen, Number(process.env['REPRISE_CHAOS_AT_ONCE'] ?? 3));
+});
+
+afterAll(() => {
+  const kills = ended.reduce((sum, one) => sum + one.kills, 0);
+  const attached = ended.flatMap(({ attachSeconds }) => attachSeconds).toSorted((a, b) => a - b);
+  const part = (share: number): string => attached[Math.min(attached.length - 1, Math.floor(attached.length * share))]?.toFixed(1) ?? 'none';
+  process.stderr.write(
+    `chaos: seed ${seed}, ${ended.length} cases, ${kills} kills; a job was attached to within ${part(0.5)} s of the new worker's first poll (median), ${part(1)} s at most, ${attached.length} times\n`,
+  );
+});
+
+describe(`whatever is killed, nothing is lost and nothing runs twice (seed ${seed})`, () => {
+  it.each([...chosen.keys()])(
+    '%s',
+    async (name) => {
+      const outcome = await outcomes.get(name);
+      if (outcome !== undefined) ended.push(outcome);
+    },
+    1_800_000,
+  );
+
+  it('kills workers at sixty named places and more', () => {
+    expect(policies.flatMap((policy) => journeysOf(policy).flatMap(({ kills }) => kills)).length).toBeGreaterThanOrEqual(60);
+  });
+});

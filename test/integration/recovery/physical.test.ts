@@ -1,0 +1,237 @@
+import { readdir, rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from '@jest/globals';
+import type { Backup } from '../../../src/domain/backup.js';
+import type { KeptItem } from '../../../src/domain/records.js';
+import { failOnLeakedProcesses } from '../../helpers/leaks.js';
+import { runQuery } from '../../helpers/postgres.js';
+import { answer, approved, planned, reaches, refusal, snapshot, statusOf } from '../../helpers/site-cli.js';
+import type { Started } from '../../helpers/site-cli.js';
+import { pgCtl } from '../../helpers/site-template.js';
+import { Site } from '../../helpers/site.js';
+
+failOnLeakedProcesses();
+
+interface Outcome {
+  readonly workflowId: string;
+  readonly plan: { readonly digest: string };
+  readonly target: { readonly requested: string; readonly reached: string };
+  readonly rtoSeconds: number;
+  readonly rpoSeconds: number | null;
+  readonly phases: readonly { name: string; seconds: number }[];
+  readonly checks: readonly { name: string; status: string }[];
+  readonly report: string;
+}
+
+let site: Site;
+let first: Backup;
+/** One position after each of the rows 1 to 4, every one in a segment of its own. */
+const at = { time: '', lsn: '', xid: '' };
+const segments: string[] = [];
+
+const marks = async (port = site.places.port): Promise<number[]> =>
+  ((await runQuery({ ...site.server, port }, 'mairie', 'SELECT n FROM marks ORDER BY n')).rows as { n: number }[]).map(({ n }) => n);
+const scalar = async (sql: string, port = site.places.port): Promise<string> =>
+  String(Object.values((await runQuery({ ...site.server, port }, 'mairie', sql)).rows[0] as Record<string, unknown>)[0]);
+const beside = (): number => site.places.port + 1;
+const archive = () => join(site.root, 'pgb', 'repo', 'archive', 'main');
+
+/** Commits one row; returns its transaction id. */
+const mark = (n: number): Promise<string> => scalar(`INSERT INTO marks VALUES (${n}) RETURNING pg_current_xact_id()`);
+/** Closes the segment being written and waits until it is archived. */
+async function nextSegment(): Promise<void> {
+  const segment = await scalar('SELECT pg_walfile_name(pg_switch_wal())');
+  segments.push(segment);
+  await site.waitFor(async () => (await readdir(archive(), { recursive: true })).some((path) => path.includes(segment)), `${segment} is archived`);
+}
+const stopBeside = () => pgCtl(site.binDir, join(site.root, 'beside'), 'stop', '--mode', 'fast');
+
+beforeAll(async () => {
+  site = await Site.create();
+  await site.query('CREATE TABLE marks (n int PRIMARY KEY)');
+  await site.startWorker();
+  first = (await site.backUp('physical')).backups[0] as Backup;
+  await mark(1);
+  at.time = new Date(await scalar('SELECT clock_timestamp()')).toISOString();
+  await nextSegment();
+  await mark(2);
+  at.lsn = await scalar('SELECT pg_current_wal_lsn()');
+  await nextSegment();
+  at.xid = await mark(3);
+  await nextSegment();
+  await mark(4);
+  await site.query("SELECT pg_create_restore_point('before_migration')");
+  await nextSegment();
+  await mark(5);
+}, 120_000);
+
+describe('refused before anything changes', () => {
+  const dryRun = (...argv: string[]) => refusal(site, 'recover', 'mairie', '--dry-run', ...argv);
+
+  it('F24, F25, F26: targets before the backup, after the WAL, ambiguous or malformed; unknown places and policies', async () => {
+    const before = await snapshot(site.places.backupsDir, archive());
+    expect(await dryRun('--to', '2020-01-01T00:00:00Z')).toMatchObject({ exit: 9, code: 'target-before-backup', hint: expect.stringContaining('earliest') });
+    expect(await dryRun('--to', 'lsn:0/1')).toMatchObject({ exit: 9, code: 'target-before-backup' });
+    expect(await dryRun('--to', '2036-01-01T00:00:00Z')).toMatchObject({ exit: 9, code: 'target-after-wal', hint: expect.stringMatching(/latest instant that can be reached is \d{4}-/) });
+    expect(await dryRun('--to', 'xid:4000000')).toMatchObject({ exit: 9, code: 'target-after-wal' });
+    expect(await dryRun('--to', 'name:never_made')).toMatchObject({ exit: 9, code: 'target-after-wal' });
+    expect(await dryRun('--to', '2026-10-25T02:30:00')).toMatchObject({ exit: 9, code: 'target-ambiguous', hint: expect.stringContaining('2026-10-25T02:30:00Z') });
+    for (const malformed of ['yesterday', 'lsn:zero', 'xid:-1', 'name:', '2026-13-01T00:00:00Z']) expect(await dryRun('--to', malformed)).toMatchObject({ exit: 2, code: 'target-invalid' });
+    expect(await dryRun('--to', 'backup:mairie:pgbackrest:20200101-000000F')).toMatchObject({ exit: 6 });
+    expect(await dryRun('--into', 'besides')).toMatchObject({ exit: 6, hint: expect.stringContaining('beside') });
+    expect(await dryRun('--policy', 'physikal')).toMatchObject({ exit: 6, hint: expect.stringContaining('physical') });
+    // Without a terminal, in place has to be confirmed.
+    expect(await refusal(site, 'recover', 'mairie')).toMatchObject({ exit: 9, code: 'confirmation-needed', hint: expect.stringContaining('--yes') });
+    expect(await snapshot(site.places.backupsDir, archive())).toEqual(before);
+    expect((await answer<{ works: unknown[] }>(site, 'status')).works).toEqual([]);
+  }, 60_000);
+
+  it('F23: WAL missing in the middle; a target before the gap can still be planned', async () => {
+    const path = (await readdir(archive(), { recursive: true })).find((name) => name.includes(segments[2] ?? 'none')) ?? '';
+    const [from, to] = [join(archive(), path), join(site.root, 'hidden')];
+    await rename(from, to);
+    try {
+      expect(await dryRun('--into', 'beside')).toMatchObject({ exit: 9, code: 'wal-gap', message: expect.stringContaining(segments[2] ?? '') });
+      expect(await dryRun('--into', 'beside', '--to', 'name:before_migration')).toMatchObject({ exit: 9 });
+      expect(await answer(site, 'recover', 'mairie', '--into', 'beside', '--dry-run', '--to', at.time)).toMatchObject({ dryRun: true, plan: { binding: { target: { kind: 'time' } } } });
+    } finally {
+      await rename(to, from);
+    }
+  }, 60_000);
+});
+
+describe('beside the cluster', () => {
+  it('K2, F28: to a time with a pause: inspect read-only, retarget forward only, promote; production and its archive untouched', async () => {
+    const before = await snapshot(archive());
+    const running = site.cli('recover', 'mairie', '--to', at.time, '--into', 'beside', '--pause', '--by', 'ops', '--json');
+    const workflowId = await site.waitFor(async () => {
+      const { works } = await answer<{ works: { workflowId: string; kind: string; state: string }[] }>(site, 'status');
+      return works.find(({ kind, state }) => kind === 'recover' && state === 'waiting-approval')?.workflowId;
+    }, 'the plan waits');
+    const { plan, waitingFor } = await statusOf(site, workflowId);
+    expect(waitingFor).toContain('reprise approve');
+    expect(await answer(site, 'approve', workflowId, '--by', 'dba', '--reason', 'test', '--yes')).toMatchObject({ missing: 0, assurance: 'asserted' });
+
+    await reaches(site, workflowId, 'paused');
+    expect(await marks(beside())).toEqual([1]);
+    expect(await scalar("SELECT pg_is_in_recovery() || ' ' || current_setting('archive_mode')", beside())).toBe('true off');
+    await expect(runQuery({ ...site.server, port: beside() }, 'mairie', 'INSERT INTO marks VALUES (9)')).rejects.toThrow(/read-only/);
+
+    const retarget = async (to: string, seen: number[]) => {
+      await answer(site, 'retarget', workflowId, '--to', to, '--reason', 'test');
+      await site.waitFor(async () => (await statusOf(site, workflowId)).state === 'paused' && JSON.stringify(await marks(beside())) === JSON.stringify(seen), `${to} shows rows ${seen.join()}`);
+    };
+    await retarget(`lsn:${at.lsn}`, [1, 2]);
+    await retarget(`xid:${at.xid}`, [1, 2, 3]);
+    await answer(site, 'promote', workflowId, '--reason', 'test');
+
+    const { code, stdout } = await running;
+    const outcome = JSON.parse(stdout) as Outcome;
+    expect(code).toBe(0);
+    expect(outcome).toMatchObject({ schemaVersion: 1, workflowId, plan: { digest: plan }, target: { requested: at.time }, checks: [{ name: 'rows', status: 'passed' }], report: expect.any(String) });
+    expect(outcome.target.reached).toContain(`xid:${at.xid}`);
+    expect(outcome.rtoSeconds).toBeGreaterThan(0);
+    expect(outcome.rpoSeconds).toBeGreaterThanOrEqual(0);
+    for (const phase of outcome.phases) expect(phase).toEqual({ name: expect.any(String), seconds: expect.any(Number) });
+    expect(await scalar('INSERT INTO marks VALUES (99) RETURNING n', beside())).toBe('99');
+    expect(await marks()).toEqual([1, 2, 3, 4, 5]);
+    // It may have gone on itself; what the clone wrote is not there.
+    const after = await snapshot(archive());
+    expect(after).toMatchObject(before);
+    expect(Object.keys(after).filter((path) => path.includes('00000002'))).toEqual([]);
+  }, 180_000);
+
+  it('K2: to a restore point, then to the end of the backup named; what lay there is kept until it is dropped by its name', async () => {
+    // A server works in it: nothing is moved away under it.
+    expect(await refusal(site, 'recover', 'mairie', '--into', 'beside', '--dry-run')).toMatchObject({ exit: 7, code: 'conflict' });
+    await stopBeside();
+    const named = await planned(site, '--to', 'name:before_migration', '--into', 'beside');
+    await approved(site, named);
+    await reaches(site, named.workflowId, 'completed');
+    expect(await marks(beside())).toEqual([1, 2, 3, 4]);
+    await stopBeside();
+
+    const ended = await planned(site, '--to', `backup:${first.id}`, '--into', 'beside');
+    expect(ended.plan.binding).toMatchObject({ target: { kind: 'end-of-backup' }, backups: [{ id: first.id }] });
+    await approved(site, ended);
+    await reaches(site, ended.workflowId, 'completed');
+    expect(await marks(beside())).toEqual([]);
+    await stopBeside();
+
+    const { kept } = await answer<{ kept: KeptItem[] }>(site, 'kept', 'list');
+    expect(kept).toMatchObject([named, ended].map(({ plan }) => ({ cluster: 'mairie', host: 'db1', where: plan.binding.replaces[0]?.keptAs })));
+    const [{ id, where }, other] = kept as [KeptItem, KeptItem];
+    expect(await refusal(site, 'kept', 'drop', id)).toMatchObject({ exit: 9, code: 'confirmation-needed' });
+    expect(await answer(site, 'kept', 'drop', id, '--dry-run')).toMatchObject({ dryRun: true, dropped: [{ id }] });
+    expect(await readdir(where)).toContain('PG_VERSION');
+    expect(await answer(site, 'kept', 'drop', id, '--yes')).toMatchObject({ dropped: [{ id }] });
+    await expect(readdir(where)).rejects.toMatchObject({ code: 'ENOENT' });
+    expect((await answer<{ kept: KeptItem[] }>(site, 'kept', 'list')).kept).toMatchObject([{ id: other.id }]);
+    expect(await refusal(site, 'kept', 'drop', id, '--yes')).toMatchObject({ exit: 6, code: 'not-found' });
+  }, 240_000);
+});
+
+describe('in place', () => {
+  let restored: Started;
+  const finished = async (started: Started): Promise<void> => {
+    await approved(site, started);
+    await reaches(site, started.workflowId, 'completed');
+  };
+
+  it('K2, S4: back to a restore point of a running server: old data kept, archiving armed again, a fresh backup verified', async () => {
+    const started = await planned(site, '--to', 'name:before_migration');
+    expect(started.plan.binding).toMatchObject({ method: 'data-directory', replaces: [{ what: site.places.dataDir }] });
+    await finished(started);
+    restored = started;
+    expect(await marks()).toEqual([1, 2, 3, 4]);
+    expect(await scalar("SELECT pg_is_in_recovery() || ' ' || current_setting('archive_mode') || ' ' || (current_setting('archive_command') LIKE '%archive-push%')")).toBe('false on true');
+    await mark(6);
+    await nextSegment();
+    expect(segments.at(-1)).toMatch(/^00000002/);
+    const { backups } = await answer<{ backups: Backup[] }>(site, 'backup', 'list', 'mairie');
+    expect(backups.filter(({ engine }) => engine === 'pgbackrest').at(-1)).toMatchObject({ status: 'complete', proven: { level: 'verified' } });
+    expect(backups.length).toBe(2);
+    const { markdown } = await answer<{ markdown: string }>(site, 'incident', 'report', started.workflowId);
+    expect(markdown).toContain('before_migration');
+  }, 120_000);
+
+  it('F8: its approval cannot be used again: a Reset of the finished recovery is refused and changes nothing', async () => {
+    const { workflowId } = restored;
+    const { events } = await site.session.client.workflow.getHandle(workflowId).fetchHistory();
+    const completed = (events ?? []).filter(({ workflowTaskCompletedEventAttributes: task }) => task);
+    const approval = (events ?? []).find(({ workflowExecutionUpdateAcceptedEventAttributes: accepted }) => accepted);
+    const { eventId } = completed.findLast((event) => Number(event.eventId) < Number(approval?.eventId)) ?? {};
+    const before = await marks();
+    await site.session.connection.workflowService.resetWorkflowExecution({
+      namespace: site.session.settings.namespace,
+      workflowExecution: { workflowId },
+      reason: 'test',
+      requestId: 'reset-1',
+      workflowTaskFinishEventId: eventId,
+    });
+    await reaches(site, workflowId, 'failed');
+    await expect(site.session.client.workflow.getHandle(workflowId).result()).rejects.toMatchObject({ cause: { cause: { type: 'approval-used' } } });
+    expect(await marks()).toEqual(before);
+  }, 90_000);
+
+  it('S4: after the loss of everything, to the latest: the new timeline is followed, what was archived is back', async () => {
+    await site.loseInstance('all');
+    const started = await planned(site);
+    expect(started.plan.binding).toMatchObject({ method: 'data-directory', target: { kind: 'latest' }, replaces: [] });
+    await finished(started);
+    expect(await marks()).toEqual([1, 2, 3, 4, 6]);
+    expect(await scalar('SELECT timeline_id FROM pg_control_checkpoint()')).toBe('3');
+  }, 120_000);
+
+  it('S1: where only the server is down, a restart is planned: nothing is replaced; a policy named restores all the same', async () => {
+    await site.loseInstance('killed');
+    const { plan } = await answer<{ plan: Started['plan'] }>(site, 'recover', 'mairie', '--policy', 'physical', '--dry-run');
+    expect(plan.binding.method).toBe('data-directory');
+    const started = await planned(site);
+    expect(started.plan.binding).toMatchObject({ method: 'restart', replaces: [], backups: [] });
+    await finished(started);
+    expect(await marks()).toEqual([1, 2, 3, 4, 6]);
+    expect(await scalar('SELECT timeline_id FROM pg_control_checkpoint()')).toBe('3');
+    expect(await site.leftovers()).toMatchObject({ processes: [], files: [] });
+  }, 90_000);
+});

@@ -1,0 +1,325 @@
+import { beforeAll, describe, expect, it } from '@jest/globals';
+import type { CheckResult } from '../../src/activities/api.js';
+import type { LockHolder } from '../../src/domain/locks.js';
+import { signalNames } from '../../src/domain/names.js';
+import { HOST, Lab, failure, failureOfWorkflow, gate } from './lab.js';
+import { person, startRecovery } from './recoveries.js';
+
+let lab: Lab;
+beforeAll(async () => {
+  lab = await Lab.start();
+});
+
+const wrong: CheckResult = { name: 'appointments', status: 'failed', detail: '199999 instead of 200000' };
+const right: CheckResult = { ...wrong, status: 'passed', detail: '200000' };
+const holder: LockHolder = { operationId: 'b', kind: 'backup', policy: 'nightly', engine: 'logical', repository: 'local', workflowId: 'backup/c/nightly', since: '2026-11-21T01:30:00Z', token: 1 };
+const target = { kind: 'time', time: '2026-11-21T02:00:00Z' } as const;
+const later = { kind: 'time', time: '2026-11-21T02:05:00Z' } as const;
+
+describe('the runbook, in its order', () => {
+  it('S2, S4, K2: a physical backup into the data directory', async () => {
+    const recovery = await startRecovery(lab, {}, { hooks: ['stop-applications', 'start-applications'] });
+    await recovery.approved();
+    await recovery.result();
+    expect(recovery.seen.names.filter((name) => name !== 'journal')).toEqual([
+      ...['planRecovery', 'pin', 'recordApproval', 'acquireLock', 'recheckPlan'],
+      ...['runHook', 'stopServer', 'salvageWal', 'putAside', 'restoreFiles', 'replayWal', 'runChecks', 'promoteServer', 'rearmArchiving', 'freshBackup', 'runHook', 'finishRecovery'],
+      ...['releaseLock', 'unpin'],
+    ]);
+    expect(recovery.seen.of('runHook').map(({ hook }) => hook)).toEqual(['stop-applications', 'start-applications']);
+    expect(recovery.seen.of('replayWal')).toMatchObject([{ target: { kind: 'latest' }, salvage: { segments: 2 } }]);
+  });
+
+  it('K2: beside the live server, nothing of it is stopped, salvaged or archived again', async () => {
+    const recovery = await startRecovery(lab, {}, { into: 'beside' });
+    await recovery.approved();
+    await recovery.result();
+    expect(recovery.steps).toEqual(['putAside', 'restoreFiles', 'replayWal', 'runChecks', 'promoteServer', 'finishRecovery']);
+    expect(recovery.seen.of('replayWal')).toMatchObject([{ salvage: null }]);
+  });
+
+  it('K1: dumps beside the live databases, swapped by rename', async () => {
+    const recovery = await startRecovery(lab, {}, { method: 'databases', hooks: ['stop-applications', 'start-applications'] });
+    await recovery.approved();
+    await recovery.result();
+    expect(recovery.steps).toEqual(['stop-applications', 'safetyBackup', 'restoreDatabases', 'runChecks', 'swapDatabases', 'freshBackup', 'start-applications', 'finishRecovery']);
+    expect(recovery.seen.journal).toContain('safety backup: saved as b1');
+  });
+
+  it('K1: without a safety backup where the policy has none', async () => {
+    const recovery = await startRecovery(lab, {}, { method: 'databases', steps: ['restore'] });
+    await recovery.approved();
+    await recovery.result();
+    expect(recovery.steps).toEqual(['restoreDatabases', 'runChecks', 'swapDatabases', 'freshBackup', 'finishRecovery']);
+  });
+
+  it('the cheap thing first: a restart replaces nothing', async () => {
+    const recovery = await startRecovery(lab, {}, { method: 'restart', hooks: ['start-applications'] });
+    await recovery.approved();
+    await recovery.result();
+    expect(recovery.steps).toEqual(['startServer', 'runChecks', 'start-applications', 'finishRecovery']);
+  });
+
+  it('a restart whose checks fail ends with what failed, and with what to do instead', async () => {
+    const recovery = await startRecovery(lab, { runChecks: async () => [wrong] }, { method: 'restart' });
+    await recovery.approved();
+    expect(await failureOfWorkflow(recovery.seen.workflow)).toMatchObject({ type: 'check-failed', message: expect.stringContaining('199999 instead of 200000') });
+    expect(recovery.seen.names.slice(-2)).toEqual(['releaseLock', 'unpin']);
+  });
+
+  it('F33: destructive steps carry the plan and nothing that says what to do; they run on the slot of recoveries', async () => {
+    const recovery = await startRecovery(lab);
+    await recovery.approved();
+    const { plan } = await recovery.result();
+    const { cluster } = recovery.seen;
+    for (const name of ['stopServer', 'putAside', 'restoreFiles', 'promoteServer'] as const) {
+      expect(recovery.seen.of(name)).toEqual([{ cluster, operationId: 'op', workflowId: `recover/${cluster}/op`, plan: plan.digest }]);
+      expect(recovery.seen.calls.find((call) => call.name === name)?.queue).toBe(`reprise-${HOST}-recovery`);
+    }
+  });
+});
+
+describe('F29: the cluster is held by another', () => {
+  it('waits for its end, says for whom, and goes on', async () => {
+    const ended = gate();
+    const recovery = await startRecovery(lab, {
+      acquireLock: async () => (recovery.seen.of('acquireLock').length === 1 ? { granted: false, holder } : { granted: true, token: 2 }),
+      awaitRelease: () => ended.passed,
+    });
+    await recovery.approved();
+    await recovery.seen.called('awaitRelease');
+    expect(recovery.seen.of('awaitRelease')).toEqual([{ cluster: recovery.seen.cluster, operationId: 'b' }]);
+    expect(await recovery.seen.status()).toMatchObject({ state: 'running', waitingFor: expect.stringContaining('backup/c/nightly') });
+    expect(recovery.seen.names).not.toContain('recheckPlan');
+    ended.open();
+    expect(await recovery.result()).toMatchObject({ state: 'completed' });
+    expect(await recovery.seen.status()).toMatchObject({ waitingFor: null });
+  });
+
+  it('F40: a wait of days leaves no trace in the history', async () => {
+    const recovery = await startRecovery(lab, {
+      acquireLock: async () => (recovery.seen.of('acquireLock').length === 1 ? { granted: false, holder } : { granted: true, token: 2 }),
+      awaitRelease: async () => {
+        if (recovery.seen.of('awaitRelease').length <= 30) throw failure('lock-held', 'still held', true);
+      },
+    });
+    await recovery.approved();
+    await recovery.seen.called('awaitRelease');
+    const before = (await recovery.seen.workflow.fetchHistory()).events?.length ?? 0;
+    await lab.pass('50 seconds');
+    await recovery.seen.called('awaitRelease', 20);
+    const after = (await recovery.seen.workflow.fetchHistory()).events?.length ?? 0;
+    expect(after - before).toBeLessThan(20);
+    await recovery.signal(signalNames.reject, person);
+    await recovery.result();
+  });
+
+  it('a rejection meanwhile is still a rejection: nothing was changed', async () => {
+    const ended = gate();
+    const recovery = await startRecovery(lab, { acquireLock: async () => ({ granted: false, holder }), awaitRelease: async () => {
+      throw failure('lock-held', 'still held', true);
+    } });
+    await recovery.approved();
+    await recovery.seen.called('awaitRelease');
+    await recovery.signal(signalNames.reject, person);
+    ended.open();
+    expect(await recovery.result()).toMatchObject({ state: 'rejected', rejectedBecause: 'dba: seen' });
+    expect(recovery.steps).toEqual([]);
+    expect(recovery.seen.names.slice(-3)).toEqual(['releaseLock', 'recordRejection', 'unpin']);
+  });
+});
+
+describe('a step that fails for good', () => {
+  it('leaves the decision to a person; continue tries that step again, and only that', async () => {
+    const recovery = await startRecovery(lab, {
+      restoreFiles: async () => {
+        if (recovery.seen.of('restoreFiles').length === 1) throw failure('disk-full', 'no room on /var/lib/postgresql');
+      },
+    });
+    await recovery.approved();
+    const { waitingFor } = await recovery.seen.state('paused');
+    expect(waitingFor).toMatch(/"restore files" failed: no room on .* \(disk-full\) HINT: do something/);
+    expect(recovery.seen.journal).toContainEqual(expect.stringMatching(/^restore files: failed: no room on .*disk-full/));
+    await recovery.signal(signalNames.continue, person);
+    expect(await recovery.result()).toMatchObject({ state: 'completed' });
+    expect(recovery.steps.slice(0, 5)).toEqual(['stopServer', 'salvageWal', 'putAside', 'restoreFiles', 'restoreFiles']);
+    expect(recovery.steps.filter((name) => name === 'putAside')).toHaveLength(1);
+  });
+
+  it('reject gives up: it ends failed, the cluster is given back, nothing further is done', async () => {
+    const recovery = await startRecovery(lab, {
+      restoreFiles: async () => {
+        throw failure('backup-corrupt', 'checksum of a file differs');
+      },
+    });
+    await recovery.approved();
+    await recovery.seen.state('paused');
+    await recovery.signal(signalNames.reject, person);
+    expect(await failureOfWorkflow(recovery.seen.workflow)).toMatchObject({ type: 'approval-refused', message: 'given up at "restore files" by dba: seen' });
+    expect(recovery.steps.at(-1)).toBe('restoreFiles');
+    expect(recovery.seen.names.slice(-2)).toEqual(['releaseLock', 'unpin']);
+    expect(await recovery.seen.status()).toMatchObject({ state: 'failed' });
+  });
+
+  it.each(['approval-used', 'approval-refused', 'plan-unknown', 'plan-stale', 'plan-expired'] as const)('F8: the gate of the host refuses with %s: it ends, nobody is asked to try again', async (code) => {
+    const recovery = await startRecovery(lab, {
+      stopServer: async () => {
+        throw failure(code, 'refused by the host');
+      },
+    });
+    await recovery.approved();
+    expect(await failureOfWorkflow(recovery.seen.workflow)).toEqual({ type: code, message: 'refused by the host' });
+    expect(recovery.steps).toEqual(['stopServer']);
+    expect(recovery.seen.names.slice(-2)).toEqual(['releaseLock', 'unpin']);
+  });
+
+  it('S5: a document that cannot be written does not undo the recovery: it waits, and is written again', async () => {
+    const recovery = await startRecovery(lab, {
+      finishRecovery: async ({ outcome }) => {
+        if (recovery.seen.of('finishRecovery').length === 1) throw failure('storage-full', 'no space left');
+        return { ...outcome, report: 'incidents/op.md' };
+      },
+    });
+    await recovery.approved();
+    await recovery.seen.state('paused');
+    await recovery.signal(signalNames.continue, person);
+    expect(await recovery.result()).toMatchObject({ state: 'completed', outcome: { report: 'incidents/op.md' } });
+  });
+
+  it('cancelled while it waits for a person: the cluster is given back, the pin goes', async () => {
+    const recovery = await startRecovery(lab, {
+      putAside: async () => {
+        throw failure('path-refused', 'a mount point');
+      },
+    });
+    await recovery.approved();
+    await recovery.seen.state('paused');
+    await recovery.seen.workflow.cancel();
+    expect(await failureOfWorkflow(recovery.seen.workflow)).toMatchObject({ type: 'CancelledFailure' });
+    expect(recovery.seen.names.slice(-2)).toEqual(['releaseLock', 'unpin']);
+    expect(await recovery.seen.status()).toMatchObject({ state: 'cancelled' });
+  });
+});
+
+describe('K2: at the target', () => {
+  it('pauses where the plan says so, and promotes only when told', async () => {
+    const recovery = await startRecovery(lab, {}, { pause: true, target });
+    await recovery.approved();
+    expect((await recovery.seen.state('paused')).waitingFor).toContain('paused as asked');
+    expect(recovery.steps.at(-1)).toBe('runChecks');
+    await recovery.signal(signalNames.promote, person);
+    expect(await recovery.result()).toMatchObject({ state: 'completed' });
+    expect(recovery.seen.journal).toContain('promote: dba decided: seen');
+  });
+
+  it('the signal pause during the restore has the same effect', async () => {
+    const restoring = gate();
+    const recovery = await startRecovery(lab, { restoreFiles: () => restoring.passed });
+    await recovery.approved();
+    await recovery.seen.called('restoreFiles');
+    await recovery.signal(signalNames.pause, person);
+    restoring.open();
+    await recovery.seen.state('paused');
+    expect(recovery.seen.names).not.toContain('promoteServer');
+    await recovery.signal(signalNames.promote, person);
+    expect(await recovery.result()).toMatchObject({ state: 'completed' });
+  });
+
+  it('K4: failed checks stop it before anything is promoted; a person may promote in spite of them', async () => {
+    const recovery = await startRecovery(lab, { runChecks: async () => [wrong] });
+    await recovery.approved();
+    expect((await recovery.seen.state('paused')).waitingFor).toContain('checks failed: appointments (199999 instead of 200000)');
+    expect(recovery.seen.names).not.toContain('promoteServer');
+    await recovery.signal(signalNames.promote, person);
+    expect(await recovery.result()).toMatchObject({ outcome: { checks: [wrong] } });
+  });
+
+  it('retarget goes on to a later target and looks again', async () => {
+    const recovery = await startRecovery(lab, { runChecks: async () => (recovery.seen.of('runChecks').length === 1 ? [wrong] : [right]) }, { target });
+    await recovery.approved();
+    await recovery.seen.state('paused');
+    await recovery.signal(signalNames.retarget, { ...person, target: later });
+    expect(await recovery.result()).toMatchObject({ state: 'completed', outcome: { checks: [right] } });
+    expect(recovery.seen.of('replayWal').map((input) => input['target'])).toEqual([target, later]);
+    expect(recovery.seen.of('restoreFiles')).toHaveLength(1);
+  });
+
+  it('F25: a target that cannot be reached is not the end: another one is taken', async () => {
+    const recovery = await startRecovery(
+      lab,
+      {
+        replayWal: async ({ target: asked }) => {
+          if (asked.kind === 'time' && asked.time !== target.time) throw failure('target-not-reached', 'WAL ends before it');
+          return { reached: 'there', lastLsn: null, lastCommitAt: null, complete: false };
+        },
+      },
+      { pause: true, target },
+    );
+    await recovery.approved();
+    await recovery.seen.state('paused');
+    await recovery.signal(signalNames.retarget, { ...person, target: later });
+    await recovery.seen.called('replayWal', 2);
+    expect((await recovery.seen.state('paused')).waitingFor).toContain('"replay WAL" failed');
+    await recovery.signal(signalNames.retarget, { ...person, target: target.time });
+    await recovery.seen.called('runChecks', 2);
+    await recovery.seen.state('paused');
+    await recovery.signal(signalNames.promote, person);
+    expect(await recovery.result()).toMatchObject({ state: 'completed', outcome: { target: { reached: 'there' } } });
+  });
+
+  it.each([
+    ['a retarget without a target', signalNames.retarget, person],
+    ['a retarget to a time without an offset', signalNames.retarget, { ...person, target: '2026-11-21 02:05' }],
+    ['a retarget that is nothing', signalNames.retarget, null],
+    ['a promote by nobody', signalNames.promote, { reason: 'go' }],
+    ['a promote that is no object', signalNames.promote, 'go'],
+  ])('F32: %s is journalled, and it goes on waiting', async (_name, name, payload) => {
+    const recovery = await startRecovery(lab, {}, { pause: true, target });
+    await recovery.approved();
+    await recovery.seen.state('paused');
+    const before = recovery.seen.journal.length;
+    await recovery.signal(name, payload);
+    await recovery.seen.called('journal', before + 1);
+    expect(recovery.seen.journal.at(-1)).toMatch(new RegExp(`^approval: a ${name} could not be read`));
+    expect(await recovery.seen.status()).toMatchObject({ state: 'paused' });
+    expect(recovery.seen.of('replayWal')).toHaveLength(1);
+    await recovery.signal(signalNames.promote, person);
+    expect(await recovery.result()).toMatchObject({ state: 'completed' });
+  });
+
+  it('a promote that came before there was anything to look at promotes nothing', async () => {
+    const restoring = gate();
+    const recovery = await startRecovery(lab, { restoreFiles: () => restoring.passed }, { pause: true, target });
+    await recovery.approved();
+    await recovery.seen.called('restoreFiles');
+    await recovery.signal(signalNames.promote, person);
+    await recovery.seen.until(async () => recovery.seen.journal.some((line) => line.includes('no effect')) || null, async () => recovery.seen.journal.join('\n'));
+    restoring.open();
+    await recovery.seen.state('paused');
+    expect(recovery.seen.names).not.toContain('promoteServer');
+    await recovery.signal(signalNames.promote, person);
+    expect(await recovery.result()).toMatchObject({ state: 'completed' });
+  });
+
+  it('reject at the target gives up before anything is promoted', async () => {
+    const recovery = await startRecovery(lab, {}, { pause: true, target });
+    await recovery.approved();
+    await recovery.seen.state('paused');
+    await recovery.signal(signalNames.reject, person);
+    expect(await failureOfWorkflow(recovery.seen.workflow)).toMatchObject({ type: 'approval-refused', message: expect.stringContaining('given up at "run checks"') });
+    expect(recovery.seen.names).not.toContain('promoteServer');
+  });
+
+  it('K1: restored databases wait beside the live ones; a dump takes no further target', async () => {
+    const recovery = await startRecovery(lab, {}, { method: 'databases', pause: true });
+    await recovery.approved();
+    await recovery.seen.state('paused');
+    await recovery.signal(signalNames.retarget, { ...person, target: later });
+    await recovery.seen.until(async () => recovery.seen.journal.some((line) => line.includes('no effect')) || null, async () => recovery.seen.journal.join('\n'));
+    expect(await recovery.seen.status()).toMatchObject({ state: 'paused' });
+    expect(recovery.seen.names).not.toContain('swapDatabases');
+    await recovery.signal(signalNames.promote, person);
+    expect(await recovery.result()).toMatchObject({ state: 'completed' });
+    expect(recovery.seen.names).toContain('swapDatabases');
+  });
+});

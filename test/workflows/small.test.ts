@@ -1,0 +1,120 @@
+import { beforeAll, describe, expect, it } from '@jest/globals';
+import type { LockHolder } from '../../src/domain/locks.js';
+import { CONTROL_QUEUE, workflowTypes } from '../../src/domain/names.js';
+import { HOST, Lab, failure, failureOfWorkflow } from './lab.js';
+
+let lab: Lab;
+beforeAll(async () => {
+  lab = await Lab.start();
+});
+
+describe('rotate', () => {
+  const id = 'rotate/CLUSTER/nightly';
+  const input = { policy: 'nightly', requestedBy: 'ops', operationId: 'op' };
+
+  it('B3: removes what retention lets go, with the cluster held for a rotation', async () => {
+    const one = lab.case();
+    const handle = await one.start(workflowTypes.rotate, id, input);
+    expect(await handle.result()).toMatchObject({ removed: ['b0'], remove: [{ id: 'b0', reason: 'too old' }] });
+    expect(one.names).toEqual(['acquireLock', 'rotateBackups', 'releaseLock']);
+    expect(one.of('acquireLock')).toMatchObject([{ request: { kind: 'rotation', policy: 'nightly', engine: 'logical', repository: 'local' } }]);
+    expect(await one.status()).toMatchObject({ kind: 'rotate', state: 'completed' });
+  });
+
+  it('F29: while another holds the cluster it removes nothing and fails as lock-held', async () => {
+    const holder: LockHolder = { operationId: 'r', kind: 'recovery', policy: 'physical', engine: 'pgbackrest', repository: '*', workflowId: 'recover/c/r', since: '2026-11-21T01:30:00Z', token: 1 };
+    const one = lab.case({ acquireLock: async () => ({ granted: false, holder }) });
+    const handle = await one.start(workflowTypes.rotate, id, input);
+    expect(await failureOfWorkflow(handle)).toMatchObject({ type: 'lock-held', message: expect.stringContaining('recovery of policy physical') });
+    expect(one.names).not.toContain('rotateBackups');
+  });
+
+  it('F30: what is refused is a result with its reason, not a failure', async () => {
+    const refused = { reason: 'it would leave 1 proven backup', hint: 'verify more' };
+    const one = lab.case({ rotateBackups: async () => ({ keep: [], remove: [], removed: [], refused }) });
+    const handle = await one.start(workflowTypes.rotate, id, input);
+    expect(await handle.result()).toMatchObject({ refused });
+  });
+
+  it('a failure gives the cluster back', async () => {
+    const one = lab.case({
+      rotateBackups: async () => {
+        throw failure('rotation-refused', 'the list changed');
+      },
+    });
+    const handle = await one.start(workflowTypes.rotate, id, input);
+    expect(await failureOfWorkflow(handle)).toMatchObject({ type: 'rotation-refused' });
+    expect(one.names.at(-1)).toBe('releaseLock');
+  });
+
+  it('a policy that is not there', async () => {
+    const one = lab.case();
+    expect(await failureOfWorkflow(await one.start(workflowTypes.rotate, id, { ...input, policy: 'weekly' }))).toMatchObject({ type: 'not-found' });
+    expect(one.names).toEqual([]);
+  });
+});
+
+describe('verifyBackup', () => {
+  const id = 'verify/CLUSTER/b1';
+  const input = { backupId: 'b1', requestedBy: 'ops', operationId: 'op' };
+
+  it.each([
+    [false, 'verify'],
+    [true, 'restore'],
+  ])('restore: %s proves by %s and tells what it found', async (restore, level) => {
+    const one = lab.case();
+    const handle = await one.start(workflowTypes.verify, id, { ...input, restore });
+    expect(await handle.result()).toMatchObject({ backup: { id: 'b1' }, ok: true, detail: 'read whole' });
+    expect(one.calls.filter(({ name }) => name === 'proveBackup')).toMatchObject([{ queue: `reprise-${HOST}-heavy`, input: { backupId: 'b1', level, operationId: 'op' } }]);
+    expect(one.names).toEqual(['proveBackup', 'readBackups']);
+  });
+
+  it('F15: a backup that does not stand it is a result, and the state of the backup comes with it', async () => {
+    const one = lab.case({ proveBackup: async () => ({ ok: false, detail: 'truncated' }) });
+    const handle = await one.start(workflowTypes.verify, id, { ...input, restore: false });
+    expect(await handle.result()).toMatchObject({ ok: false, detail: 'truncated' });
+    expect(await one.status()).toMatchObject({ kind: 'verify', state: 'completed' });
+  });
+
+  it('one that is gone fails as not-found', async () => {
+    const one = lab.case({ readBackups: async () => [] });
+    expect(await failureOfWorkflow(await one.start(workflowTypes.verify, id, { ...input, restore: false }))).toMatchObject({ type: 'not-found', message: 'b1 is gone' });
+  });
+});
+
+describe('ask', () => {
+  const question = { kind: 'backups' };
+
+  it('one host: its answer as it is', async () => {
+    const one = lab.case({ answer: async () => ({ backups: [{ id: 'b1' }] }) });
+    const handle = await one.start(workflowTypes.ask, 'ask/CLUSTER', { question });
+    expect(await handle.result()).toEqual({ backups: [{ id: 'b1' }] });
+    expect(one.calls.filter(({ name }) => name === 'answer')).toMatchObject([{ queue: `reprise-${HOST}`, input: { question, host: HOST } }]);
+    expect(one.calls.find(({ name }) => name === 'hostsOf')?.queue).toBe(CONTROL_QUEUE);
+  });
+
+  it('several hosts: lists come as one', async () => {
+    const one = lab.case({ hostsOf: async () => [HOST, HOST], answer: async () => ({ backups: [{ id: `b${one.of('answer').length}` }] }) });
+    const handle = await one.start(workflowTypes.ask, 'ask/CLUSTER', { question });
+    const { backups } = (await handle.result()) as { backups: unknown[] };
+    expect(backups).toHaveLength(2);
+  });
+
+  it('what a host refuses is told with its code', async () => {
+    const one = lab.case({
+      answer: async () => {
+        throw failure('not-found', 'there is no backup "x"');
+      },
+    });
+    expect(await failureOfWorkflow(await one.start(workflowTypes.ask, 'ask/CLUSTER', { question }))).toEqual({ type: 'not-found', message: 'there is no backup "x"' });
+  });
+
+  it('D7: a host whose worker does not take it up is not waited for: it fails soon', async () => {
+    const one = lab.case({ hostsOf: async () => ['gone'] });
+    const handle = await one.start(workflowTypes.ask, 'ask/CLUSTER', { question });
+    await one.called('hostsOf');
+    await lab.pass('35 seconds');
+    expect(await failureOfWorkflow(handle)).toMatchObject({ type: 'TimeoutFailure' });
+    expect(one.names).toEqual(['hostsOf']);
+  });
+});
