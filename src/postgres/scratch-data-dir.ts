@@ -6,10 +6,14 @@ import { runTool } from '../process/run.js';
 import type { OsUser } from '../process/jobs.js';
 import { giveTo } from './files.js';
 
-/** An owner-only directory for scratch work, given to the user that tools run as. */
+/**
+ * An owner-only directory for the user that tools run as. One that is root's alone is given to that user; one that
+ * others may enter (`/tmp`) is somebody's choice and stays as it is.
+ */
 export async function makeScratchDirectory(path: string, user: OsUser | null): Promise<void> {
-  const made = await mkdir(path, { recursive: true, mode: 0o700 });
-  if (made !== undefined) await giveTo(path, user);
+  await mkdir(path, { recursive: true, mode: 0o700 });
+  const { uid, mode } = await stat(path);
+  if (uid === 0 && (mode & 0o077) === 0) await giveTo(path, user);
 }
 
 /**
@@ -18,9 +22,9 @@ export async function makeScratchDirectory(path: string, user: OsUser | null): P
  * @throws RepriseError `path-refused` where that user cannot reach it all the same.
  */
 export async function makeHostScratch({ name, stateDir, scratchDir }: Pick<HostConfig, 'name' | 'stateDir' | 'scratchDir'>, user: OsUser | null): Promise<void> {
+  if (scratchDir.startsWith(`${stateDir}/`)) await makeScratchDirectory(stateDir, user);
   await makeScratchDirectory(scratchDir, user);
   if (user === null || process.getuid?.() !== 0) return;
-  if (scratchDir.startsWith(`${stateDir}/`) && (await stat(stateDir)).uid === 0) await giveTo(stateDir, user);
   const { exitCode } = await runTool(['test', '-w', scratchDir, '-a', '-x', scratchDir], { user, acceptCodes: [0, 1] });
   if (exitCode === 0) return;
   throw new RepriseError('path-refused', `user ${user.name} cannot work in the scratch directory ${scratchDir}`, `name one it may write in under hosts.${name}.scratch_dir, and let it pass through what leads there`);

@@ -1,6 +1,4 @@
-import { stat } from 'node:fs/promises';
 import type { Config } from '../domain/config.js';
-import { giveTo } from '../postgres/files.js';
 import { makeScratchDirectory } from '../postgres/scratch-data-dir.js';
 import { jobUser } from '../process/users.js';
 
@@ -12,7 +10,5 @@ export async function prepareStateDirectory(config: Config, host: string): Promi
   const stateDir = config.hosts[host]?.stateDir;
   if (stateDir === undefined) return;
   const cluster = Object.values(config.clusters).find((candidate) => candidate.host === host);
-  const user = await jobUser(cluster?.dataDir);
-  await makeScratchDirectory(stateDir, user);
-  if (user !== null && (await stat(stateDir)).uid === 0) await giveTo(stateDir, user);
+  await makeScratchDirectory(stateDir, await jobUser(cluster?.dataDir));
 }

@@ -17,11 +17,12 @@ import type { Measured, Meanwhile } from './journey.js';
 import { Keeper } from './keeper.js';
 import { resetBefore } from './reset.js';
 import { minus, startsOf } from './tools.js';
-import { atWork, caught, holdArchive, lockTable, ofAnotherBoot } from './tools-at-work.js';
+import { atWork, caught, holdArchive, inTheMiddle, lockTable, ofAnotherBoot } from './tools-at-work.js';
 import type { ToolAtWork } from './tools-at-work.js';
 
 const measured = (act: Act, kills: number): Measured => ({ kills, attachSeconds: act.attachSeconds });
 const STEPS = { pg_dump: /\/dump:/, 'pgbackrest backup': /\/backup$/, pg_restore: /\/restore:/, 'pgbackrest restore': /\/restore-/ } as const;
+const COUNTED = { pg_dump: 'dump', 'pgbackrest backup': 'pgbackrestBackup', pg_restore: 'restore', 'pgbackrest restore': 'pgbackrestRestore' } as const;
 export type HeldTool = keyof typeof STEPS;
 
 /** Rows enough that pg_restore and pgBackRest's restore can be caught in the middle. */
@@ -32,22 +33,23 @@ async function withTool(tool: HeldTool, harm: (found: ToolAtWork, keeper: Keeper
   const policy: Policy = tool.startsWith('pgbackrest') ? 'physical' : 'dump';
   return onSite({}, async (site) => {
     const act = new Act(site, policy);
-    const step = STEPS[tool];
+    const began = await startsOf(site);
+    const seen = async (): Promise<boolean> => (await startsOf(site))[COUNTED[tool]] > began[COUNTED[tool]];
     if (tool === 'pg_dump' || tool === 'pgbackrest backup') {
+      const expected = await site.contentHash();
       const release = tool === 'pg_dump' ? await lockTable(site, 'metier.communes') : await holdArchive(site);
-      const expected = tool === 'pg_dump' ? null : await site.contentHash();
-      const label = labelOf(
-        await act.backup([], async (work, keeper) => {
-          await harm(await atWork(site, work.operationId, step), keeper, site);
-          await release();
-        }, again),
-      );
+      const meet: Meanwhile = async (work, keeper) => {
+        await harm(await inTheMiddle(site, work.operationId, STEPS[tool], seen), keeper, site);
+        await release();
+      };
+      const label = labelOf(await act.backup([], meet, again));
       expect(await labels(site, policy)).toEqual([label]);
-      await act.recover(expected ?? (await site.contentHash()));
+      await act.recover(expected);
     } else {
       await grow(site);
       labelOf(await act.backup());
-      await act.recover(await site.contentHash(), [], async (work, keeper) => harm(await caught(site, work.operationId, step), keeper, site), again);
+      const meet: Meanwhile = async (work, keeper) => harm(await caught(site, work.operationId, STEPS[tool], seen), keeper, site);
+      await act.recover(await site.contentHash(), [], meet, again);
     }
     return measured(act, 1);
   });

@@ -11,12 +11,21 @@ export interface ToolAtWork {
   readonly record: string;
 }
 
-/** Stops the tool of a job in its middle by SIGSTOP, as soon as it was started. Throws where it had ended by then. */
-export async function caught(site: Site, operationId: string, step: RegExp): Promise<ToolAtWork> {
+/** Waits until a job's tool is in its middle: it runs, and what it works on has seen it. */
+export async function inTheMiddle(site: Site, operationId: string, step: RegExp, seen: () => Promise<boolean>): Promise<ToolAtWork> {
   const tool = await atWork(site, operationId, step);
-  process.kill(tool.pid, 'SIGSTOP');
-  const state = await readFile(`/proc/${tool.pid}/stat`, 'utf8').catch(() => 'gone');
-  if (/^gone|\) Z /.test(state)) throw new Error(`the tool of ${step} was too fast to be caught`);
+  await site.waitFor(seen, `the tool of ${step} has begun`);
+  return tool;
+}
+
+/** The same, and stops it by SIGSTOP. Throws where it had ended by then. */
+export async function caught(...which: Parameters<typeof inTheMiddle>): Promise<ToolAtWork> {
+  const tool = await inTheMiddle(...which);
+  try {
+    process.kill(tool.pid, 'SIGSTOP');
+  } catch {
+    throw new Error(`the tool of ${which[2]} was too fast to be caught`);
+  }
   return tool;
 }
 

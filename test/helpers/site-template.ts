@@ -19,7 +19,7 @@ export interface SitePlaces {
   readonly backupsDir: string;
   readonly configFile: string;
   readonly pgbackrestConf: string;
-  /** While this file is there, no WAL is archived: a pgBackRest backup waits for its stop WAL. */
+  /** While this file is there, nothing is archived as long as a pgBackRest backup runs: it waits for its stop WAL. */
   readonly holdArchive: string;
 }
 
@@ -77,6 +77,8 @@ export async function layOut(places: SitePlaces, config: SiteConfig): Promise<{ 
   await mkdir(stateDir, { mode: 0o700 });
   await writeFile(pgbackrestConf, pgbackrestText(places), { mode: 0o600 });
   await giveToPostgres(pgbackrestConf);
+  await writeFile(join(root, 'archive'), archiveScript(places), { mode: 0o755 });
+  await giveToPostgres(join(root, 'archive'));
   await appendFile(join(dataDir, 'postgresql.conf'), `${settings(places)}\n`);
   await configure(places, config);
   return { binDir };
@@ -99,12 +101,17 @@ pg1-socket-path=${socketDir}
 pg1-user=postgres
 `;
 
+const archiveScript = ({ root, pgbackrestConf, holdArchive }: SitePlaces): string => `#!/bin/sh
+while [ -f '${holdArchive}' ] && kill -0 "$(head -n 1 '${root}/pgb/lock/main-backup.lock' 2>/dev/null)" 2>/dev/null; do sleep 0.05; done
+exec pgbackrest --config='${pgbackrestConf}' --stanza=main --no-neutral-umask archive-push "$1"
+`;
+
 /** All statements are logged, so that what pg_dump and pg_restore do can be counted. */
-const settings = ({ port, socketDir, pgbackrestConf, holdArchive }: SitePlaces): string => `
+const settings = ({ root, port, socketDir }: SitePlaces): string => `
 port = ${port}
 unix_socket_directories = '${socketDir}'
 archive_mode = on
-archive_command = 'test ! -f ${holdArchive} && pgbackrest --config=${pgbackrestConf} --stanza=main --no-neutral-umask archive-push %p'
+archive_command = '${join(root, 'archive')} %p # archive-push --no-neutral-umask'
 log_statement = 'all'
 log_line_prefix = 'db=%d pid=%p '`;
 

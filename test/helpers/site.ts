@@ -58,6 +58,7 @@ export class Site {
   readonly server: ServerAddress;
   readonly workers: SiteWorker[] = [];
   private readonly reaper = new Reaper();
+  private readonly asked = new Set<Promise<unknown>>();
   private removed = false;
 
   private constructor(
@@ -197,7 +198,13 @@ export class Site {
   }
 
   /** The workflow's result, over restarts of the Temporal server and over Resets. */
-  async result<T>({ handle: { workflowId } }: { handle: WorkflowHandle }): Promise<T> {
+  result<T>({ handle }: { handle: WorkflowHandle }): Promise<T> {
+    const answer = this.resultOf<T>(handle.workflowId);
+    this.asked.add(answer);
+    return answer;
+  }
+
+  private async resultOf<T>(workflowId: string): Promise<T> {
     const handle = (): WorkflowHandle => this.session.client.workflow.getHandle(workflowId);
     const run = (): Promise<string> => this.waitFor(async () => (await handle().describe()).runId, `${workflowId} is described`);
     for (;;) {
@@ -206,7 +213,7 @@ export class Site {
         return (await handle().result()) as T;
       } catch (error) {
         const reset = error instanceof WorkflowFailedError && error.cause instanceof TerminatedFailure && (await run()) !== before;
-        if (!reset && (error instanceof WorkflowFailedError || !isOutage(error))) throw error;
+        if (this.removed || (!reset && (error instanceof WorkflowFailedError || !isOutage(error)))) throw error;
         await sleep(200);
       }
     }
@@ -219,7 +226,7 @@ export class Site {
   /** Asks until there is an answer: workers and servers may die meanwhile. The limit only ends a failing test. */
   async waitFor<T>(look: () => Promise<T | null | undefined | false>, what: string, limitMs = 180_000): Promise<T> {
     let last: unknown;
-    for (const limit = Date.now() + limitMs; Date.now() < limit; await sleep(100)) {
+    for (const limit = Date.now() + limitMs; Date.now() < limit && !this.removed; await sleep(100)) {
       try {
         const found = await look();
         if (found !== null && found !== undefined && found !== false) return found;
@@ -264,9 +271,19 @@ export class Site {
     this.removed = true;
     for (const worker of this.workers) await worker.kill();
     await killAll(() => processesOf(this.root));
+    await this.endWorkflows().catch(() => undefined);
     await this.session.close();
     await rm(this.root, { recursive: true, force: true, maxRetries: 5 });
     this.reaper.done();
+  }
+
+  /** Whoever still waits for a result gets an answer: a call that is open when its connection closes throws later. */
+  private async endWorkflows(): Promise<void> {
+    const { workflow } = this.session.client;
+    for await (const { workflowId } of workflow.list({ query: "ExecutionStatus = 'Running'" })) {
+      await workflow.getHandle(workflowId).terminate('the test is over').catch(() => undefined);
+    }
+    await Promise.race([Promise.allSettled(this.asked), sleep(5000)]);
   }
 
   private async tailOfLog(): Promise<string> {

@@ -1,4 +1,4 @@
-import { ApplicationFailure, activityInfo } from '@temporalio/activity';
+import { ApplicationFailure, Context, activityInfo } from '@temporalio/activity';
 import { type BaseWorkflowHandle, Client, type WorkflowHandle } from '@temporalio/client';
 import type { Workflow } from '@temporalio/common';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
@@ -177,6 +177,17 @@ export async function failureOfWorkflow(handle: BaseWorkflowHandle<Workflow>): P
     let cause = error as Error;
     while (cause.cause instanceof Error || (cause.cause as Error | undefined)?.message) cause = cause.cause as Error;
     return { type: (cause as { type?: string }).type ?? cause.name, message: cause.message };
+  }
+}
+
+/** An activity under way that heartbeats and ends when it is cancelled. */
+export async function untilCancelled(): Promise<never> {
+  const context = Context.current();
+  const beat = setInterval(() => context.heartbeat(), 100);
+  try {
+    return await context.cancelled;
+  } finally {
+    clearInterval(beat);
   }
 }
 
