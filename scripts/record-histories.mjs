@@ -1,28 +1,31 @@
 #!/usr/bin/env node
 /**
- * Saves histories of finished and running workflows of a Temporal server for the replay tests:
- *   node scripts/record-histories.mjs ADDRESS [VARIANT]
- * One file a workflow type (and variant): the longest history there is. Paths of the machine are replaced.
+ * Saves histories of a Temporal server's workflows for the replay tests: `node scripts/record-histories.mjs ADDRESS`.
+ * Of each type the longest ones, at most four; paths of this machine are replaced. Read the diff before committing:
+ * a history that is recorded anew no longer proves that old runs survive.
  */
 import { writeFileSync } from 'node:fs';
-import { homedir, tmpdir } from 'node:os';
+import { homedir } from 'node:os';
 import { Client, Connection } from '@temporalio/client';
-import proto from '@temporalio/common/lib/proto-utils.js';
+import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 
-const [address = '127.0.0.1:7233', variant = 'demo'] = process.argv.slice(2);
+const MOST = 4;
+const [address = '127.0.0.1:7233', ...replaced] = process.argv.slice(2);
 const connection = await Connection.connect({ address });
 const client = new Client({ connection });
-const longest = new Map();
 
-for await (const execution of client.workflow.list()) {
-  const { workflowId, runId, type, historyLength } = execution;
-  if ((longest.get(type)?.historyLength ?? 0) >= historyLength) continue;
-  longest.set(type, { workflowId, runId, historyLength });
-}
-for (const [type, { workflowId, runId }] of longest) {
-  const history = await client.workflow.getHandle(workflowId, runId).fetchHistory();
-  const json = JSON.stringify(proto.historyToJSON ? JSON.parse(proto.historyToJSON(history)) : history, null, 1);
-  writeFileSync(`test/replay/histories/${type}.${variant}.json`, `${json.replaceAll(process.cwd(), '/srv/reprise').replaceAll(homedir(), '/home/reprise').replaceAll(tmpdir(), '/tmp')}\n`);
-  process.stdout.write(`${type}: ${workflowId}\n`);
+const byType = new Map();
+for await (const execution of client.workflow.list()) byType.set(execution.type, [...(byType.get(execution.type) ?? []), execution]);
+
+for (const [type, executions] of byType) {
+  const longest = executions.toSorted((a, b) => b.historyLength - a.historyLength).slice(0, type === 'ask' ? 1 : MOST);
+  for (const [place, { workflowId, runId }] of longest.entries()) {
+    const history = await client.workflow.getHandle(workflowId, runId).fetchHistory();
+    let json = historyToJSON(history);
+    for (const path of [...replaced, process.cwd(), homedir()]) json = json.replaceAll(path, '/srv/reprise');
+    const file = `test/replay/histories/${type}.${place + 1}.json`;
+    writeFileSync(file, `${JSON.stringify(JSON.parse(json))}\n`);
+    process.stdout.write(`${file}: ${workflowId}, ${history.events?.length ?? 0} events\n`);
+  }
 }
 await connection.close();

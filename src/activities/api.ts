@@ -30,6 +30,8 @@ export interface ControlActivities {
   /** Fails with `lock-held`, to be retried by the server, until that holder has given the cluster back or ended. */
   awaitRelease(input: { cluster: string; operationId: string }): Promise<void>;
   workflowIsOpen(input: { workflowId: string }): Promise<boolean>;
+  /** Whether an approved recovery holds the cluster: then its server is down because somebody decided so. */
+  recoveryHolds(input: { cluster: string }): Promise<boolean>;
   /** Whether a worker of that host polls, seen within the last minute. */
   hostAnswers(input: { host: string }): Promise<boolean>;
   /** Fails with `host-without-worker`, to be retried by the server, until one polls. */

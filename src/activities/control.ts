@@ -25,6 +25,7 @@ export function createControlActivities(config: Config): ControlActivities {
     hostsOf: guarded('hostsOf', async ({ question }) => hostsOf(config, question)),
     acquireLock: guarded('acquireLock', async ({ cluster, request }) => acquire(Context.current().client, cluster, request)),
     releaseLock: guarded('releaseLock', async ({ cluster, operationId }) => release(Context.current().client, cluster, operationId)),
+    recoveryHolds: guarded('recoveryHolds', async ({ cluster }) => recoveryHolds(Context.current().client, cluster)),
     workflowIsOpen: guarded('workflowIsOpen', async ({ workflowId }) => isOpen(Context.current().client, workflowId)),
     awaitRelease: guarded('awaitRelease', async ({ cluster, operationId }) => {
       const { client } = Context.current();
@@ -96,6 +97,13 @@ async function holdersOf(client: Client, cluster: string): Promise<readonly Lock
     if (error instanceof WorkflowNotFoundError) return [];
     throw error;
   }
+}
+
+async function recoveryHolds(client: Client, cluster: string): Promise<boolean> {
+  const recoveries = (await holdersOf(client, cluster)).filter(({ kind }) => kind === 'recovery');
+  // One whose workflow was terminated holds nothing any more.
+  const open = await Promise.all(recoveries.map(({ workflowId }) => isOpen(client, workflowId)));
+  return open.includes(true);
 }
 
 async function hasPoller({ connection, options }: Client, host: string): Promise<boolean> {

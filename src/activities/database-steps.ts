@@ -44,10 +44,13 @@ export function databaseSteps(deps: HostDependencies): DatabaseSteps {
         // The record comes first: a crash in between leaves a record too many, never old data nobody knows of.
         await record(session, step, `kept/${database}`, { kind: 'kept', keptId: `${step.operationId}/${database}`, what: `old database ${database}`, where: aside, sizeBytes: null, host: deps.host });
         await swapDatabases(connectionAt(session.cluster, plan.binding), { live: database, fresh: besideDatabase(database, step.operationId), aside });
+        await record(session, step, `dropped/${keptBeside(step, database)}`, { kind: 'kept-dropped', keptId: keptBeside(step, database) });
       }
     }),
   };
 }
+
+const keptBeside = ({ operationId }: PlannedStep, database: string): string => `${operationId}/restored/${database}`;
 
 async function restoreBeside(work: Authorized, step: PlannedStep, run: ActivityRun): Promise<ReachedTarget> {
   const context = await work.context();
@@ -55,8 +58,13 @@ async function restoreBeside(work: Authorized, step: PlannedStep, run: ActivityR
   const current = await currentBackups(work.session, run);
   for (const planned of work.plan.binding.backups) {
     const backup = approvedBackup(planned, current);
+    const database = planned.database ?? '';
+    const intoDatabase = besideDatabase(database, step.operationId);
+    // Until it is swapped in: given up, the copy is evidence that somebody knows of and can drop.
+    const keptId = keptBeside(step, database);
+    await record(work.session, step, `kept/${keptId}`, { kind: 'kept', keptId, what: `restored copy of database ${database}, not put in its place`, where: intoDatabase, sizeBytes: null, host: work.session.deps.host });
     await logicalOf(work).restoreGlobals(context, backup, connection);
-    await logicalOf(work).restoreDatabase(context, { backup, intoDatabase: besideDatabase(planned.database ?? '', step.operationId), connection });
+    await logicalOf(work).restoreDatabase(context, { backup, intoDatabase, connection });
   }
   const oldest = work.plan.binding.backups.map(({ id }) => current.find((backup) => backup.id === id)?.startedAt ?? '').toSorted()[0];
   return { reached: `dump of ${oldest ?? 'unknown'}`, lastLsn: null, lastCommitAt: oldest ?? null, complete: false };

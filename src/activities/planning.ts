@@ -1,6 +1,6 @@
 import { access } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import type { PolicyConfig } from '../domain/config.js';
+import type { ConnectionConfig, PolicyConfig } from '../domain/config.js';
 import { RepriseError, isRepriseError } from '../domain/errors.js';
 import type { Plan, PlanBinding, PlanObservations, Replacement } from '../domain/plan.js';
 import { linesToAdd } from '../domain/approval-policy.js';
@@ -9,6 +9,7 @@ import type { RecoveryOutline } from '../engines/engine.js';
 import { freeBytes } from '../postgres/disk.js';
 import { inspectDataDir } from '../postgres/data-dir.js';
 import { probe } from '../postgres/probe.js';
+import { processesIn } from '../postgres/postmaster.js';
 import { refuseTopology } from '../postgres/topology.js';
 import { planDigest } from '../records/digest.js';
 import { openHostState } from '../records/host-state.js';
@@ -17,7 +18,7 @@ import { closePlansOf } from './approvals.js';
 import type { HostDependencies } from './dependencies.js';
 import { type ActivityRun, guarded } from './guarded.js';
 import { oldDataDirOf } from './old-data.js';
-import { asideDatabase, asideDir, placeOf } from './places.js';
+import { asideDatabase, asideDir, connectionAt, placeOf } from './places.js';
 import { type Session, currentBackups, engineFor, openSession, policyOf, postgresBinOf, readContext, record } from './session.js';
 
 /** Bytes a restore moves in a second on a modest machine: for a prediction that is shown as one. */
@@ -74,6 +75,8 @@ export async function makePlan(session: Session, request: PlanRequest, run: Acti
   if (place.inPlace && method === 'data-directory') await refuseTopology(cluster.connection, cluster.dataDir);
   if (method === 'data-directory' && !place.dataDir) throw new RepriseError('config-invalid', `cluster ${cluster.name} has no data_dir to recover into`, 'add data_dir: to the cluster');
   const salvageFrom = place.inPlace && method === 'data-directory' && place.dataDir ? await oldDataDirOf(session, place.dataDir) : null;
+  if (method === 'data-directory' && !place.inPlace && place.dataDir) await refuseLivingServer(place.dataDir);
+  if (method === 'databases') await requireLivingServer(connectionAt(cluster, place));
   const target = outline.target;
   const steps = cluster.recovery.steps.filter((step) => step !== 'safety-backup' || method === 'databases');
 
@@ -120,6 +123,20 @@ async function warningsFor({ cluster }: Session, { into, method, salvageFrom }: 
   const warnings = salvageFrom ? [`an earlier recovery was given up: WAL that was not archived is taken from what it put aside, ${salvageFrom}`] : [];
   const replacesLiving = into === 'in-place' && method === 'data-directory' && (await probe(cluster.connection)).ok;
   return replacesLiving ? [...warnings, 'the server answers: it is stopped, and its data directory replaced'] : warnings;
+}
+
+/** What is in the place of a copy is put aside, and that cannot be done under a server that works there. */
+async function refuseLivingServer(dataDir: string): Promise<void> {
+  const living = await processesIn(dataDir);
+  if (living.length === 0) return;
+  throw new RepriseError('conflict', `a server works in ${dataDir} (process ${living.join(', ')})`, 'stop it first, with all its backends: what is there is put aside');
+}
+
+/** Dumps are restored into a server that runs. */
+async function requireLivingServer(connection: ConnectionConfig): Promise<void> {
+  const seen = await probe(connection);
+  if (seen.ok) return;
+  throw new RepriseError('database-unreachable', `the server that dumps are restored into does not answer at ${connection.host}:${connection.port} (${seen.layer}: ${seen.reason})`, 'start it, or recover from a physical backup');
 }
 
 /** The cheap thing first: nothing is replaced where the data directory is whole and only the server is down. */

@@ -8,7 +8,7 @@ import { processesIn } from './postmaster.js';
 
 /** Only names that a recovery itself gave are ever removed, whatever a record says. */
 const DIRECTORY = /\.(aside|salvage|tablespaces)-[A-Za-z0-9-]+$/;
-const DATABASE = /_aside_[A-Za-z0-9-]+$/;
+const DATABASE = /_(aside|new)_[A-Za-z0-9-]+$/;
 
 /**
  * Removes old data that a recovery put aside: a directory, or a database. What is gone already is no error.

@@ -105,6 +105,11 @@ export class Job {
     await createFileAtomic(state.paths.verdict, `${JSON.stringify({ verdict, reason, at: new Date().toISOString() })}\n`);
   }
 
+  /** Writes the exit record that a dead wrapper no longer could, for a tool whose result is there. */
+  async assumeSuccess(state: JobState): Promise<void> {
+    await createFileAtomic(state.paths.exit, `${JSON.stringify({ code: 0, finishedAt: new Date().toISOString() })}\n`);
+  }
+
   /** Ends the tool and all that it started; returns when nothing of it lives. */
   async end(pid: PidRecord, state: JobState): Promise<void> {
     await endSession(pid, state.paths.directory, this.context.graceMs ?? DEFAULT_GRACE_MS);

@@ -33,6 +33,11 @@ export interface JobRequest {
    * starts anew; `resume` starts the same command again, which takes up what is there (`--delta`).
    */
   readonly onGone: 'restart' | 'resume';
+  /**
+   * Whether the tool's whole result is there. Asked where it ended unseen (its wrapper died): what is done is not done
+   * again.
+   */
+  readonly resultIsThere?: () => Promise<boolean>;
   /** Removes partial output before a restart and after cancellation; idempotent. */
   readonly cleanUp?: () => Promise<void>;
   /** Judges an exit; default: 0 is `ok`, all else `retry`. `fail` never starts again. */

@@ -6,7 +6,7 @@
  *   failed                -> found so: clean up or resume, next generation; while we watched: `tool-failed`
  *   running               -> watch it
  *   recorded, not started -> start it
- *   gone, no exit record  -> the request's `onGone` rule, next generation
+ *   gone, no exit record  -> its result where that is whole; else the request's `onGone` rule, next generation
  *
  * Only the holder of the job's lock decides or starts. Wrapper and tool inherit that lock, so a second attempt, here
  * or in another worker, cannot do either while the first one's tool lives: it watches.
@@ -91,6 +91,7 @@ async function goOn(job: Job, state: JobState, lock: HeldLock, part: Part): Prom
     case 'recorded':
       return start(job, state.generation, lock, part);
     case 'gone':
+      if (state.verdict === null && (await job.request.resultIsThere?.()) === true) return job.assumeSuccess(state);
       if (state.verdict?.reason === 'stalled' && part.watched === state.generation) throw await retryableFailure(job, state);
       return startAgain(job, state, lock, part);
     case 'ended': {

@@ -28,6 +28,8 @@ export class Desk {
   private readonly continued: Rejection[] = [];
   /** Open while somebody is asked for a look at the recovered data; what comes at another time was not decided on it. */
   private look: { readonly accepts: readonly Move['kind'][]; move: Move | null } | null = null;
+  /** Counts plans that turned out stale: what was judged before counts no more, though it ends later. */
+  private round = 0;
   private closed = false;
   pauseAsked = false;
 
@@ -71,17 +73,21 @@ export class Desk {
     this.plan = null;
   }
 
+  /** The plan no longer holds: it needs its approvals again, also where it comes back the same. */
+  revoke(): void {
+    this.withdraw();
+    this.approved.clear();
+    this.round += 1;
+  }
+
   /** Shows a plan and waits for its decision; `again` = somebody sent `continue`: make the plan anew. */
   async decide(plan: Plan, summary: string): Promise<'approved' | 'rejected' | 'again'> {
     this.plan = plan;
     this.continued.length = 0;
-    // Sent once more while the plan was checked again: that was said of the plan before it turned out stale.
-    this.approved.clear();
     for (const raw of this.early.splice(0)) await this.signalled(raw);
     await labelled(summary, () => this.approved.has(plan.digest) || this.rejection !== null || this.continued.length > 0);
     if (this.rejection) return 'rejected';
-    // Taken out: a plan that turns out stale needs its approval again, even if it comes back the same.
-    return this.approved.delete(plan.digest) ? 'approved' : 'again';
+    return this.approved.has(plan.digest) ? 'approved' : 'again';
   }
 
   /** Waits for a person after a step has failed: try it again, give up or, where the step takes one, another target. */
@@ -155,8 +161,9 @@ export class Desk {
   }
 
   private async consider(plan: Plan, approval: Approval): Promise<ApprovalAnswer> {
+    const { round } = this;
     const answer = await this.judged(plan, approval);
-    if (answer.accepted && answer.missing === 0) this.approved.add(plan.digest);
+    if (answer.accepted && answer.missing === 0 && round === this.round) this.approved.add(plan.digest);
     return answer;
   }
 

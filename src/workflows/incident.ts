@@ -1,3 +1,4 @@
+import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import { CancellationScope, allHandlersFinished, condition, defineSignal, setHandler, startChild, workflowInfo, ParentClosePolicy } from '@temporalio/workflow';
 import { recoverWorkflowId, signalNames } from '../domain/names.js';
 import { parseNote, parseRejection } from '../domain/approval-shape.js';
@@ -59,6 +60,7 @@ export async function incident(input: IncidentInput): Promise<IncidentOutput> {
       const childOperation = attempt === 1 ? operationId : `${operationId}-${attempt}`;
       const workflowId = recoverWorkflowId(cluster, childOperation);
       const scope = new CancellationScope();
+      // The scope, so that a dismissal cancels it.
       const child = await scope.run(() =>
         startChild(recover, {
           workflowId,
@@ -67,8 +69,9 @@ export async function incident(input: IncidentInput): Promise<IncidentOutput> {
           staticSummary: `recover ${cluster} after the loss of its instance`,
           staticDetails: runbooks.recovery(cluster, 'in-place').details,
           args: [{ cluster, target: { kind: 'latest' as const }, into: 'in-place', pause: false, operationId: childOperation, requester: input.requester, incident: step.workflowId, firstFailedAt: input.firstFailedAt }],
-        }),
+        }).catch(unlessStarted),
       );
+      if (!child) return { workflowId, operationId: childOperation, why: `${workflowId} was started before: what is under way there goes on` };
       work.show('suspected', `the decision on ${workflowId}: \`reprise approve ${workflowId} --reason ...\``);
       let result: Partial<RecoverOutput> | null = null;
       let why = '';
@@ -128,6 +131,12 @@ export async function incident(input: IncidentInput): Promise<IncidentOutput> {
       }
     }
   });
+}
+
+/** After a Reset the recovery is there already: a person says whether it counts. */
+function unlessStarted(error: unknown): null {
+  if (error instanceof WorkflowExecutionAlreadyStartedError) return null;
+  throw error;
 }
 
 function diagnosed({ answers, layer, reason, dataDirectory, walReadable }: Diagnosis): string {

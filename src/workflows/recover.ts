@@ -54,6 +54,7 @@ export async function recover(input: RecoverInput): Promise<RecoverOutput> {
         const outcome = await execute(plan);
         if (outcome === 'rejected') return await rejected(work, desk, plan, host, step);
         if (outcome !== 'stale') return { state: 'completed', plan, outcome };
+        desk.revoke();
         await light(host, 'note that the plan is stale').journal({ ...step, step: 'recheck', text: `plan ${plan.digest.slice(0, 12)} no longer holds: made again, approval needed again` });
       }
     } finally {

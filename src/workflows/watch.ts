@@ -1,5 +1,5 @@
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
-import { ActivityFailure, ParentClosePolicy, TimeoutFailure, continueAsNew, getExternalWorkflowHandle, sleep, startChild, workflowInfo } from '@temporalio/workflow';
+import { ActivityFailure, ChildWorkflowCancellationType, ParentClosePolicy, TimeoutFailure, continueAsNew, getExternalWorkflowHandle, sleep, startChild, workflowInfo } from '@temporalio/workflow';
 import type { WatchFinding } from '../activities/api.js';
 import { incidentWorkflowId, signalNames } from '../domain/names.js';
 import * as runbooks from '../domain/runbooks.js';
@@ -26,7 +26,10 @@ export async function watch(input: WatchInput): Promise<void> {
       work.show('running', null, down ? `${cluster} does not answer${open ? `; incident ${open}` : ''}` : `${cluster} answers`);
       const finding = await look();
       if (open && !(await control.workflowIsOpen({ workflowId: open }))) open = null;
-      if (finding?.state === 'down') {
+      if (finding?.state === 'down' && !open && (await control.recoveryHolds({ cluster }))) {
+        // It is down because somebody decided so; whether it comes back is looked at again.
+        await sleep('5s', { summary: `a recovery of ${cluster} is under way` });
+      } else if (finding?.state === 'down') {
         down = true;
         open ??= await openIncident(finding);
       } else if (finding?.state === 'up') {
@@ -61,7 +64,9 @@ export async function watch(input: WatchInput): Promise<void> {
     try {
       await startChild(incident, {
         workflowId,
+        // Whoever ends the watch ends no recovery that is under way.
         parentClosePolicy: ParentClosePolicy.ABANDON,
+        cancellationType: ChildWorkflowCancellationType.ABANDON,
         staticSummary: `${cluster} does not answer (${finding.layer ?? 'unknown'})`,
         staticDetails: runbooks.incident(cluster, 'instance-loss').details,
         args: [{ cluster, scenario: 'instance-loss' as const, operationId, requester: 'watch', firstFailedAt: finding.since, finding: { layer: finding.layer ?? 'unknown', reason: finding.reason } }],

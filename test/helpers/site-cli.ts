@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { lstat, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Plan } from '../../src/domain/plan.js';
+import { isFinal, statusOf as look } from '../../src/client/status.js';
 import type { StatusView } from '../../src/client/status.js';
 import type { Site } from './site.js';
 
@@ -54,13 +55,22 @@ export function statusOf(site: Pick<Site, 'cli'>, workflowId: string): Promise<S
   return answer<StatusView>(site, 'status', workflowId);
 }
 
-/** Waits until work is in a state; a state it cannot leave ends the waiting. */
+/** Waits until work is in a state, without a process for every look; work that ends otherwise ends the waiting. */
 export async function reaches(site: Site, workflowId: string, state: StatusView['state']): Promise<StatusView> {
-  return site.waitFor(async () => {
-    const view = await statusOf(site, workflowId);
-    if (view.state === state) return view;
-    return false;
+  const view = await site.waitFor(async () => {
+    const now = await look(site.session, workflowId, { jobs: false });
+    // Nobody here sends a decision that this waiting does not know of.
+    return (now.state === state || isFinal(now.state) || (state === 'completed' && now.state === 'paused')) && now;
   }, `${workflowId} is ${state}`, 100_000);
+  if (view.state !== state) throw new Error(`${workflowId} is ${view.state}, not ${state}: ${view.waitingFor ?? (await endOf(site, workflowId))}`);
+  return view;
+}
+
+function endOf(site: Site, workflowId: string): Promise<string> {
+  return site.session.client.workflow.getHandle(workflowId).result().then(
+    (result) => JSON.stringify(result),
+    (error: Error & { cause?: { message: string; cause?: Error } }) => error.cause?.cause?.message ?? error.cause?.message ?? error.message,
+  );
 }
 
 /** Changes the site's reprise.yml; workers started before do not see it. */

@@ -77,8 +77,8 @@ export async function layOut(places: SitePlaces, config: SiteConfig): Promise<{ 
   await mkdir(stateDir, { mode: 0o700 });
   await writeFile(pgbackrestConf, pgbackrestText(places), { mode: 0o600 });
   await giveToPostgres(pgbackrestConf);
-  await writeFile(join(root, 'archive'), archiveScript(places), { mode: 0o755 });
-  await giveToPostgres(join(root, 'archive'));
+  await writeFile(join(root, 'archive-by-pgbackrest'), archiveScript(places), { mode: 0o755 });
+  await giveToPostgres(join(root, 'archive-by-pgbackrest'));
   await appendFile(join(dataDir, 'postgresql.conf'), `${settings(places)}\n`);
   await configure(places, config);
   return { binDir };
@@ -111,7 +111,7 @@ const settings = ({ root, port, socketDir }: SitePlaces): string => `
 port = ${port}
 unix_socket_directories = '${socketDir}'
 archive_mode = on
-archive_command = '${join(root, 'archive')} %p # archive-push --no-neutral-umask'
+archive_command = '${join(root, 'archive-by-pgbackrest')} %p # archive-push --no-neutral-umask'
 log_statement = 'all'
 log_line_prefix = 'db=%d pid=%p '`;
 

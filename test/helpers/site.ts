@@ -103,7 +103,11 @@ export class Site {
   // --- PostgreSQL
 
   async startServer(): Promise<void> {
-    const { dataDir } = this.places;
+    const { dataDir, socketDir, port } = this.places;
+    // A postmaster that was killed stays a zombie where process 1 collects nobody, and pg_ctl takes its pid for alive.
+    if ((await readPostmaster(dataDir))?.alive === false) {
+      for (const lock of [join(dataDir, 'postmaster.pid'), join(socketDir, `.s.PGSQL.${port}.lock`)]) await rm(lock, { force: true });
+    }
     await pgCtl(this.binDir, dataDir, 'start', '--log', `${dataDir}.log`);
     const postmaster = await readPostmaster(dataDir);
     if (postmaster) this.reaper.process(postmaster.pid);
@@ -283,7 +287,7 @@ export class Site {
     for await (const { workflowId } of workflow.list({ query: "ExecutionStatus = 'Running'" })) {
       await workflow.getHandle(workflowId).terminate('the test is over').catch(() => undefined);
     }
-    await Promise.race([Promise.allSettled(this.asked), sleep(5000)]);
+    await Promise.race([Promise.allSettled(this.asked), sleep(5000, undefined, { ref: false })]);
   }
 
   private async tailOfLog(): Promise<string> {

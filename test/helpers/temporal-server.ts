@@ -25,6 +25,8 @@ export interface TemporalOptions {
   dbFile?: string;
   /** The port of a server that is started again. */
   port?: number;
+  /** Limits and the like, by the server's own names. */
+  dynamicConfig?: Readonly<Record<string, number>>;
 }
 
 /** Starts an embedded Temporal server; whoever starts it stops it. */
@@ -45,6 +47,7 @@ export async function startTemporalServer(options: TemporalOptions = {}): Promis
       ...['--port', String(port), '--http-port', String(http), '--metrics-port', String(metrics)],
       ...(options.webUi === true ? ['--ui-port', String(ui)] : ['--headless']),
       ...(options.dbFile === undefined ? [] : ['--db-filename', options.dbFile]),
+      ...Object.entries(options.dynamicConfig ?? {}).flatMap(([name, value]) => ['--dynamic-config-value', `${name}=${value}`]),
       ...searchAttributes.flatMap((name) => ['--search-attribute', `${name}=Keyword`]),
     ],
     // A session of its own: Ctrl-C in the terminal stops the tests first, and they stop the server.

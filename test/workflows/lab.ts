@@ -1,10 +1,9 @@
 import { ApplicationFailure, Context, activityInfo } from '@temporalio/activity';
-import { type BaseWorkflowHandle, Client, type WorkflowHandle } from '@temporalio/client';
+import { type BaseWorkflowHandle, Client, Connection, type WorkflowHandle } from '@temporalio/client';
 import type { Workflow } from '@temporalio/common';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
-import { DefaultLogger, type NativeConnection, Runtime, Worker, type WorkflowBundleWithSourceMap, bundleWorkflowCode, makeTelemetryFilterString } from '@temporalio/worker';
+import { DefaultLogger, NativeConnection, Runtime, Worker, type WorkflowBundleWithSourceMap, makeTelemetryFilterString } from '@temporalio/worker';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import type { ControlActivities, HostActivities } from '../../src/activities/api.js';
 import type { ErrorCode } from '../../src/domain/errors.js';
 import { CONTROL_QUEUE, heavyQueue, lightQueue, queryNames, recoveryQueue, watchQueue } from '../../src/domain/names.js';
@@ -12,6 +11,7 @@ import type { WorkStatus } from '../../src/domain/status.js';
 import { findTestServerBinary } from '../../src/process/binaries.js';
 import { registerSearchAttributes } from '../../src/worker/search-attributes.js';
 import { onCleanup } from '../helpers/cleanup.js';
+import { workflowBundle } from '../helpers/workflow-bundle.js';
 import { wellBehaved } from './well-behaved.js';
 
 export type Activities = ControlActivities & HostActivities;
@@ -26,7 +26,6 @@ export interface Call {
 export const HOST = 'db1';
 const DEADLINE_MS = 30_000;
 
-const quiet = { trace() {}, debug() {}, info() {}, warn() {}, error() {}, log() {} };
 let installed = false;
 
 /** The workflows as they are, on a real Temporal server, with activities that a test writes. */
@@ -44,7 +43,7 @@ export class Lab {
   /** On the time-skipping server, whose clock is real time but for {@link pass}. */
   static async start(): Promise<Lab> {
     installRuntime();
-    const [path, bundle] = await Promise.all([findTestServerBinary(), bundleWorkflows()]);
+    const [path, bundle] = await Promise.all([findTestServerBinary(), workflowBundle()]);
     const env = await TestWorkflowEnvironment.createTimeSkipping({ server: { executable: { type: 'existing-path', path } } });
     onCleanup(() => env.teardown());
     // A client of its own: the environment's would skip time whenever a result is waited for.
@@ -54,10 +53,15 @@ export class Lab {
   }
 
   /** On any other server. */
-  static async on(connection: NativeConnection): Promise<Lab> {
+  static async on(address: string): Promise<Lab> {
     installRuntime();
+    const [native, connection] = await Promise.all([NativeConnection.connect({ address }), Connection.connect({ address })]);
+    onCleanup(async () => {
+      await connection.close();
+      await native.close();
+    });
     const lab = new Lab(new Client({ connection }), () => Promise.reject(new Error('this server does not skip time')), async () => Date.now());
-    await lab.work(connection, await bundleWorkflows());
+    await lab.work(native, await workflowBundle());
     return lab;
   }
 
@@ -68,13 +72,15 @@ export class Lab {
     return made;
   }
 
-  private async work(connection: NativeConnection, workflowBundle: WorkflowBundleWithSourceMap): Promise<void> {
+  private async work(connection: NativeConnection, bundle: WorkflowBundleWithSourceMap): Promise<void> {
     await registerSearchAttributes(connection, 'default');
     const activities = Object.fromEntries((Object.keys(wellBehaved) as Name[]).map((name) => [name, (input: never) => this.dispatch(name, input)]));
     const hostQueues = [lightQueue(HOST), heavyQueue(HOST), recoveryQueue(HOST), watchQueue(HOST)];
+    // A test that failed may leave an activity hanging: its end is not waited for.
+    const shared = { connection, activities, shutdownForceTime: '5s' };
     const workers = await Promise.all([
-      Worker.create({ connection, taskQueue: CONTROL_QUEUE, workflowBundle, activities }),
-      ...hostQueues.map((taskQueue) => Worker.create({ connection, taskQueue, activities })),
+      Worker.create({ ...shared, taskQueue: CONTROL_QUEUE, workflowBundle: bundle }),
+      ...hostQueues.map((taskQueue) => Worker.create({ ...shared, taskQueue })),
     ]);
     const running = Promise.all(workers.map((worker) => worker.run()));
     onCleanup(async () => {
@@ -202,8 +208,4 @@ function installRuntime(): void {
   if (installed) return;
   installed = true;
   Runtime.install({ logger: new DefaultLogger('ERROR'), telemetryOptions: { logging: { filter: makeTelemetryFilterString({ core: 'ERROR' }), forward: {} } } });
-}
-
-function bundleWorkflows(): Promise<WorkflowBundleWithSourceMap> {
-  return bundleWorkflowCode({ workflowsPath: fileURLToPath(new URL('../../src/workflows/index.ts', import.meta.url)), logger: quiet });
 }

@@ -2,7 +2,7 @@ import { beforeAll, describe, expect, it } from '@jest/globals';
 import type { CheckResult } from '../../src/activities/api.js';
 import type { LockHolder } from '../../src/domain/locks.js';
 import { signalNames } from '../../src/domain/names.js';
-import { HOST, Lab, failure, failureOfWorkflow, gate } from './lab.js';
+import { HOST, Lab, failure, failureOfWorkflow, gate, untilCancelled } from './lab.js';
 import { person, startRecovery } from './recoveries.js';
 
 let lab: Lab;
@@ -115,14 +115,15 @@ describe('F29: the cluster is held by another', () => {
   });
 
   it('a rejection meanwhile is still a rejection: nothing was changed', async () => {
-    const ended = gate();
-    const recovery = await startRecovery(lab, { acquireLock: async () => ({ granted: false, holder }), awaitRelease: async () => {
-      throw failure('lock-held', 'still held', true);
-    } });
+    const recovery = await startRecovery(lab, {
+      acquireLock: async () => ({ granted: false, holder }),
+      awaitRelease: async () => {
+        throw failure('lock-held', 'still held', true);
+      },
+    });
     await recovery.approved();
     await recovery.seen.called('awaitRelease');
     await recovery.signal(signalNames.reject, person);
-    ended.open();
     expect(await recovery.result()).toMatchObject({ state: 'rejected', rejectedBecause: 'dba: seen' });
     expect(recovery.steps).toEqual([]);
     expect(recovery.seen.names.slice(-3)).toEqual(['releaseLock', 'recordRejection', 'unpin']);
@@ -161,7 +162,7 @@ describe('a step that fails for good', () => {
     expect(await recovery.seen.status()).toMatchObject({ state: 'failed' });
   });
 
-  it.each(['approval-used', 'approval-refused', 'plan-unknown', 'plan-stale', 'plan-expired'] as const)('F8: the gate of the host refuses with %s: it ends, nobody is asked to try again', async (code) => {
+  it.each(['approval-used', 'approval-refused', 'plan-unknown', 'plan-stale'] as const)('F8: the gate of the host refuses with %s: it ends, nobody is asked to try again', async (code) => {
     const recovery = await startRecovery(lab, {
       stopServer: async () => {
         throw failure(code, 'refused by the host');
@@ -184,6 +185,15 @@ describe('a step that fails for good', () => {
     await recovery.seen.state('paused');
     await recovery.signal(signalNames.continue, person);
     expect(await recovery.result()).toMatchObject({ state: 'completed', outcome: { report: 'incidents/op.md' } });
+  });
+
+  it('cancelled in the middle of a step: the step is told, and only when it has ended is the cluster given back', async () => {
+    const recovery = await startRecovery(lab, { restoreFiles: untilCancelled });
+    await recovery.approved();
+    await recovery.seen.called('restoreFiles');
+    await recovery.seen.workflow.cancel();
+    expect(await failureOfWorkflow(recovery.seen.workflow)).toMatchObject({ type: 'CancelledFailure' });
+    expect(recovery.seen.names.slice(-3)).toEqual(['restoreFiles', 'releaseLock', 'unpin']);
   });
 
   it('cancelled while it waits for a person: the cluster is given back, the pin goes', async () => {

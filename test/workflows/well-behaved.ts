@@ -11,6 +11,7 @@ export const wellBehaved: Activities = {
   releaseLock: async () => undefined,
   awaitRelease: async () => undefined,
   workflowIsOpen: async () => true,
+  recoveryHolds: async () => false,
   hostAnswers: async () => true,
   awaitHost: async () => undefined,
 

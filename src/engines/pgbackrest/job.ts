@@ -40,6 +40,7 @@ export async function runJob(context: EngineContext, job: PgbackrestJob): Promis
       env: connectionEnv(context),
       user: context.user ?? 'inherit',
       onGone: 'resume',
+      ...(job.resultIsThere === undefined ? {} : { resultIsThere: job.resultIsThere }),
       stallTimeoutMs: STALL_MS,
       judge: (exit) => judge(context, job, exit),
       progress: (paths) => progress(paths, job),

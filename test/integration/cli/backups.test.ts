@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Backup } from '../../../src/domain/backup.js';
+import type { WorkStatus } from '../../../src/domain/status.js';
 import type { RotateOutput } from '../../../src/domain/rotation.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { answer, approved, editConfig, planned, reaches, refusal, snapshot, statusOf, told } from '../../helpers/site-cli.js';
@@ -166,7 +167,7 @@ describe('while a backup is under way', () => {
 
     const waiting = await planned(site, '--policy', 'dump');
     await approved(site, waiting);
-    await site.waitFor(async () => (await statusOf(site, waiting.workflowId)).waitingFor?.includes('backup of policy physical') === true, 'the recovery waits for the backup');
+    await site.waitFor(async () => (await site.session.client.workflow.getHandle(waiting.workflowId).query<WorkStatus>('status')).waitingFor?.includes('backup of policy physical'), 'the recovery waits for the backup');
     expect((await statusOf(site, workflowId)).state).toBe('running');
 
     await rm(site.places.holdArchive);

@@ -115,6 +115,19 @@ describe('F2: gone without an exit record', () => {
     expect(bench.starts()).toHaveLength(2);
   });
 
+  it.each([
+    [true, 1],
+    [false, 2],
+  ])('D2: the result is there: %s', async (there, starts) => {
+    const { bench, tool, wrapper } = await abandoned();
+    await kill(wrapper, tool);
+    await bench.letGo();
+    const request = bench.request({ resultIsThere: async () => there });
+    expect(await bench.run(request)).toMatchObject({ code: 0, starts });
+    expect(bench.starts()).toHaveLength(starts);
+    expect(bench.cleanUps).toBe(starts - 1);
+  });
+
   it('another boot id: a process of the same number and start time is not the tool', async () => {
     const { bench, tool, wrapper } = await abandoned();
     await kill(wrapper, tool);

@@ -1,0 +1,45 @@
+import { describe, expect, it } from '@jest/globals';
+import pg from 'pg';
+import { withClient } from '../../../src/postgres/connect.js';
+import { inspectDataDir } from '../../../src/postgres/data-dir.js';
+import { configureRecovery, promote, resetRecoverySettings, retargetRecovery, waitForEndOfWal } from '../../../src/postgres/recovery.js';
+import { swapDatabases } from '../../../src/postgres/swap.js';
+import { refuseTopology } from '../../../src/postgres/topology.js';
+import { startScratchCluster } from '../../helpers/postgres.js';
+import { RecoveryLab } from '../../helpers/recovery-lab.js';
+
+describe('a recovery that was given up before it was opened for writes', () => {
+  it('is no whole data directory that a restart would bring back, and no standby that forbids another recovery', async () => {
+    const lab = await RecoveryLab.create();
+    await lab.commitRows(20);
+    await lab.archiveSegment();
+    const { dataDir, port, connection, service } = await lab.restore('given-up');
+    const request = { dataDir, user: lab.user, target: { kind: 'latest' } as const, restoreCommand: lab.restoreCommand, salvageDir: null, timeline: 'latest' as const, clone: true, port };
+    await configureRecovery(request);
+    await retargetRecovery(request, service, connection);
+    await waitForEndOfWal(connection, null, { service });
+    await refuseTopology(connection, dataDir);
+    await service.stop('fast');
+    expect(await inspectDataDir(lab.pgBin, dataDir, lab.user)).toMatchObject({ state: 'damaged', reason: expect.stringContaining('has not ended') });
+    await refuseTopology(connection, dataDir);
+
+    await service.start();
+    await promote(connection);
+    await resetRecoverySettings(dataDir, lab.user);
+    await service.stop('fast');
+    expect(await inspectDataDir(lab.pgBin, dataDir, lab.user)).toMatchObject({ state: 'whole' });
+  }, 120_000);
+});
+
+describe('a swap that cannot be done', () => {
+  it('leaves the live database open for its applications', async () => {
+    const cluster = await startScratchCluster({ settings: { max_prepared_transactions: 5 } });
+    const connection = { host: cluster.host, port: cluster.port, user: 'postgres', maintenanceDatabase: 'postgres' };
+    const run = (sql: string, database = 'postgres'): Promise<pg.QueryResult> => withClient(connection, database, (client) => client.query(sql));
+    for (const name of ['live', 'fresh']) await run(`CREATE DATABASE ${name}`);
+    // No session that could be ended, and the rename waits for it all the same.
+    await run("BEGIN; CREATE TABLE public.t (); PREPARE TRANSACTION 'held'", 'fresh');
+    await expect(swapDatabases(connection, { live: 'live', fresh: 'fresh', aside: 'live_aside_op' })).rejects.toMatchObject({ code: 'lock-held' });
+    expect((await run('SELECT current_database() AS name', 'live')).rows).toEqual([{ name: 'live' }]);
+  }, 60_000);
+});

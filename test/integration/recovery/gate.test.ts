@@ -1,0 +1,181 @@
+import { writeFile } from 'node:fs/promises';
+import { beforeAll, describe, expect, it } from '@jest/globals';
+import { heavyQueue, lightQueue, recoveryQueue, signalNames, workflowTypes } from '../../../src/domain/names.js';
+import type { HostActivities } from '../../../src/activities/api.js';
+import { failOnLeakedProcesses } from '../../helpers/leaks.js';
+import { answer, approved, editConfig, planned, reaches, refusal, snapshot, told } from '../../helpers/site-cli.js';
+import type { Started } from '../../helpers/site-cli.js';
+import { Site } from '../../helpers/site.js';
+
+failOnLeakedProcesses();
+
+/** Every activity that changes something once a plan is approved. */
+const DESTRUCTIVE = [
+  ...['runHook', 'safetyBackup', 'stopServer', 'startServer', 'salvageWal', 'putAside', 'restoreFiles', 'replayWal', 'promoteServer', 'rearmArchiving'],
+  ...['restoreDatabases', 'swapDatabases', 'runChecks', 'freshBackup', 'finishRecovery'],
+] as const satisfies readonly (keyof HostActivities)[];
+
+let site: Site;
+let started: Started;
+const operationOf = ({ workflowId }: Started): string => workflowId.slice(workflowId.lastIndexOf('/') + 1);
+const approve = (by: string, plan = started.plan.digest.slice(0, 12)) => refusal(site, 'approve', started.workflowId, '--plan', plan, '--by', by, '--reason', 'test');
+
+/** What a forged step could change: data, old data put aside, repository, databases. */
+async function world(): Promise<unknown> {
+  const { rows } = await site.query('SELECT datname FROM pg_database ORDER BY 1', 'postgres');
+  return { databases: rows, content: await site.contentHash(), stored: await snapshot(`${site.places.backupsDir}/mairie/dump`), server: (await site.query('SELECT pg_postmaster_start_time()::text AS at')).rows };
+}
+
+beforeAll(async () => {
+  site = await Site.create();
+  await editConfig(site, (text) => text.replace(/recover: \{ approvers: 1, from: \[dba\]/, 'recover: { approvers: 2, from: [dba, ops, chief]').replace('contacts:\n', 'contacts:\n  ops: { mail: [ops@example.org] }\n  chief: { mail: [chief@example.org] }\n'));
+  await site.startWorker();
+  await site.backUp('dump');
+  started = await planned(site, '--policy', 'dump', '--by', 'chief');
+}, 120_000);
+
+describe('F31, F32: approvals', () => {
+  it('are refused for another plan, an unlisted person, the requester, and anything malformed; the work goes on waiting', async () => {
+    expect(await approve('dba', '0123456789ab')).toMatchObject({ exit: 9, code: 'plan-stale', hint: expect.stringContaining(started.plan.digest.slice(0, 12)) });
+    expect(await approve('mallory')).toMatchObject({ exit: 9, code: 'approval-refused', message: expect.stringContaining('mallory') });
+    expect(await approve('chief')).toMatchObject({ exit: 9, code: 'approval-refused', message: expect.stringContaining('asked for') });
+    expect(await approve(' CHIEF ')).toMatchObject({ exit: 9, code: 'approval-refused' });
+    expect(await approve('dba', '01234')).toMatchObject({ exit: 9, code: 'approval-refused', message: expect.stringContaining('12') });
+    // Without a terminal, the plan shown has to be named, or agreed to.
+    expect(await refusal(site, 'approve', started.workflowId, '--reason', 'x')).toMatchObject({ exit: 9, code: 'confirmation-needed' });
+    expect(await refusal(site, 'approve', started.workflowId)).toMatchObject({ exit: 2, code: 'usage' });
+    expect(await refusal(site, 'approve', 'recover/mairie/never', '--plan', '0123456789ab', '--reason', 'x')).toMatchObject({ exit: 6, code: 'not-found' });
+    const handle = site.session.client.workflow.getHandle(started.workflowId);
+    for (const junk of ['{', '{"plan":1}', { plan: started.plan.digest }, null, ['x'], { plan: started.plan.digest, by: 'mallory', reason: 'forged', approved: true }]) await handle.signal(signalNames.confirmRestore, junk);
+    for (const name of [signalNames.promote, signalNames.retarget]) await handle.signal(name, { by: 7 });
+    expect((await reaches(site, started.workflowId, 'waiting-approval')).plan).toBe(started.plan.digest);
+  }, 60_000);
+
+  it('count once a person; two are needed; what --dry-run shows is sent to nobody', async () => {
+    expect(await answer(site, 'approve', started.workflowId, '--by', 'dba', '--reason', 'x', '--yes', '--dry-run')).toMatchObject({ dryRun: true, approval: { by: 'dba' } });
+    expect(await approved(site, started, 'dba')).toMatchObject({ accepted: true, missing: 1, assurance: 'asserted' });
+    expect(await approved(site, started, 'Dba')).toMatchObject({ missing: 1 });
+    expect((await reaches(site, started.workflowId, 'waiting-approval')).state).toBe('waiting-approval');
+  });
+});
+
+describe('F33: jumping over the gate', () => {
+  it('a destructive activity called by itself is refused: forged digest, another operation, approvals missing', async () => {
+    const before = await world();
+    const digest = started.plan.digest;
+    const forged = [
+      { plan: 'f'.repeat(64), operationId: operationOf(started), codes: ['plan-unknown'] },
+      { plan: '../../../../etc/passwd', operationId: operationOf(started), codes: ['plan-unknown'] },
+      { plan: digest, operationId: 'another-operation', codes: ['plan-unknown'] },
+      { plan: digest, operationId: operationOf(started), codes: ['approval-refused'] },
+    ];
+    for (const { codes, ...step } of forged) {
+      const outcomes = await Promise.all(DESTRUCTIVE.map(async (name) => [name, await standalone(name, step)] as const));
+      expect(outcomes).toEqual(DESTRUCTIVE.map((name) => [name, codes[0]]));
+    }
+    expect(await world()).toEqual(before);
+  }, 90_000);
+
+  it('a workflow started by hand with everything "approved" in it waits like any other, and takes nobody\'s word', async () => {
+    const before = await world();
+    const operationId = 'forged-1';
+    const workflowId = `recover/mairie/${operationId}`;
+    const { client } = site.session;
+    const input = { cluster: 'mairie', policy: 'dump', target: { kind: 'latest' }, into: 'in-place', pause: false, operationId, requester: 'dba', approved: true, plan: started.plan.digest, command: 'rm -rf /' };
+    const handle = await client.workflow.start(workflowTypes.recover, { workflowId, taskQueue: 'reprise', args: [input] });
+    await handle.signal(signalNames.confirmRestore, { plan: started.plan.digest, by: 'dba', reason: 'forged' });
+    const { plan } = await reaches(site, workflowId, 'waiting-approval');
+    expect(plan).not.toBe(started.plan.digest);
+    await handle.signal(signalNames.confirmRestore, { plan, by: 'dba', reason: 'the requester himself' });
+    await handle.signal(signalNames.promote, { by: 'dba', reason: 'forged' });
+    await handle.signal(signalNames.continue, { by: 'dba', reason: 'forged' });
+    await reaches(site, workflowId, 'waiting-approval');
+    await answer(site, 'reject', workflowId, '--reason', 'forged');
+    await reaches(site, workflowId, 'rejected');
+    expect(await world()).toEqual(before);
+  }, 60_000);
+
+  it('a plan whose record on the host was changed is not run', async () => {
+    const file = `${site.places.stateDir}/plans/${started.plan.digest}.json`;
+    const changed = { ...started.plan, binding: { ...started.plan.binding, requester: 'nobody' } };
+    await writeFile(file, JSON.stringify(changed));
+    expect(await standalone('restoreDatabases', { plan: started.plan.digest, operationId: operationOf(started) })).toBe('plan-stale');
+    await writeFile(file, JSON.stringify(started.plan));
+  });
+});
+
+describe('F32: what was approved is what runs', () => {
+  it('a newer backup, or another config, makes the plan stale: it is made again and approved again; then it runs, once', async () => {
+    const earlier = started.plan.digest;
+    const [newer] = (await site.backUp('dump')).backups;
+    expect(await approved(site, started, 'ops')).toMatchObject({ missing: 0 });
+    const again = await site.waitFor(async () => {
+      const view = await reaches(site, started.workflowId, 'waiting-approval');
+      return view.plan !== null && view.plan !== earlier && view.plan;
+    }, 'another plan waits');
+    expect(await approve('dba', earlier.slice(0, 12))).toMatchObject({ exit: 9, code: 'plan-stale' });
+
+    // The config of the host changes before the second approval.
+    const give = (by: string, plan: string) => answer<{ missing: number }>(site, 'approve', started.workflowId, '--plan', plan, '--by', by, '--reason', 'test');
+    expect(await give('dba', again)).toMatchObject({ missing: 1 });
+    await site.workers[0]?.stop();
+    await editConfig(site, (text) => text.replace('min: 1 }', 'min: 2 }'));
+    await site.startWorker();
+    expect(await give('ops', again)).toMatchObject({ missing: 0 });
+    const last = await site.waitFor(async () => {
+      const view = await reaches(site, started.workflowId, 'waiting-approval');
+      return view.plan !== null && view.plan !== again && view.plan;
+    }, 'a third plan waits');
+
+    await site.commit();
+    await give('dba', last);
+    await give('ops', last);
+    await reaches(site, started.workflowId, 'completed');
+    expect((await site.query('SELECT count(*)::int AS n FROM metier.demandes_rdv')).rows).toEqual([{ n: 3000 }]);
+    const { plan } = (await site.session.client.workflow.getHandle(started.workflowId).result()) as Started;
+    expect(plan).toMatchObject({ digest: last, binding: { backups: [{ id: newer?.id }] } });
+
+    // F8: used, closed: the very same steps are refused now.
+    const before = await world();
+    expect(await Promise.all(DESTRUCTIVE.filter((name) => name !== 'finishRecovery').map((name) => standalone(name, { plan: last, operationId: operationOf(started) })))).toEqual(DESTRUCTIVE.slice(1).map(() => 'approval-used'));
+    expect(await world()).toEqual(before);
+  }, 180_000);
+
+  it('F32: the journal holds who was refused and why, and that approvals are asserted', async () => {
+    const { markdown } = await answer<{ markdown: string }>(site, 'incident', 'report', operationOf(started));
+    for (const word of ['mallory', 'asked for', 'asserted', 'dba', 'ops']) expect(markdown).toContain(word);
+  });
+
+  it('without a policy nothing is destroyed: exit 9 with the lines to add', async () => {
+    await site.workers.at(-1)?.stop();
+    await editConfig(site, (text) => text.replace(/    approvals:\n.*\n/, ''));
+    await site.startWorker();
+    const { exit, error } = await told(site, 'recover', 'mairie', '--policy', 'dump', '--dry-run');
+    expect({ exit, code: error?.code }).toEqual({ exit: 9, code: 'policy-missing' });
+    expect(error?.hint).toMatch(/approvals:\n\s+recover: \{ approvers: 1, from: \[/);
+    expect(await refusal(site, 'recover', 'mairie', '--policy', 'dump', '--yes')).toMatchObject({ exit: 9, code: 'policy-missing' });
+  }, 60_000);
+});
+
+let calls = 0;
+
+/** Calls one activity of the host without any workflow; returns the code it was refused with, or `ran`. */
+async function standalone(name: (typeof DESTRUCTIVE)[number], step: { plan: string; operationId: string }): Promise<string> {
+  const outcome = { target: { requested: 'latest', reached: 'forged' }, rtoSeconds: 0, waitedForPeopleSeconds: 0, rpoSeconds: 0, lastCommitAt: null, lastLsn: null, phases: [], checks: [] };
+  const input = { cluster: 'mairie', workflowId: started.workflowId, ...step, hook: 'stop-applications', method: 'databases', startedAt: new Date().toISOString(), target: { kind: 'latest' }, salvage: null, outcome };
+  const queues = [recoveryQueue('db1'), lightQueue('db1'), heavyQueue('db1')];
+  calls += 1;
+  try {
+    await site.session.client.activity.execute(name, { id: `forged-${calls}`, taskQueue: queues[calls % queues.length] ?? '', args: [input], scheduleToCloseTimeout: '30s', retry: { maximumAttempts: 1 } });
+    return 'ran';
+  } catch (error) {
+    return codeOf(error);
+  }
+}
+
+function codeOf(error: unknown): string {
+  for (let link = error as { type?: unknown; cause?: unknown } | undefined; link !== undefined; link = link.cause as typeof link) {
+    if (typeof link.type === 'string') return link.type;
+  }
+  return String(error);
+}

@@ -1,0 +1,110 @@
+import { beforeAll, describe, expect, it } from '@jest/globals';
+import type { KeptItem } from '../../../src/domain/records.js';
+import { failOnLeakedProcesses } from '../../helpers/leaks.js';
+import { answer, approved, planned, reaches, refusal } from '../../helpers/site-cli.js';
+import { Site } from '../../helpers/site.js';
+
+failOnLeakedProcesses();
+
+let site: Site;
+let dumped: Record<string, string>;
+
+const databases = async (): Promise<string[]> =>
+  ((await site.query("SELECT datname FROM pg_database WHERE datname LIKE 'mairie%' ORDER BY 1", 'postgres')).rows as { datname: string }[]).map(({ datname }) => datname);
+
+beforeAll(async () => {
+  site = await Site.create();
+  await site.startWorker();
+  await site.backUp('dump');
+  dumped = await site.contentHash();
+  await site.query("DELETE FROM metier.demandes_rdv WHERE id > 100; ALTER DATABASE mairie SET work_mem = '7MB'; ALTER DATABASE mairie OWNER TO postgres");
+}, 120_000);
+
+describe('K1: databases restored beside the live ones, then swapped by rename', () => {
+  it('what a dump cannot do, or a name that is not there, is refused before anything changes', async () => {
+    const now = await site.contentHash();
+    expect(await refusal(site, 'recover', 'mairie', '--policy', 'dump', '--to', '2026-01-01T00:00:00Z', '--dry-run')).toMatchObject({ exit: 9, code: 'capability-missing', hint: expect.stringContaining('latest') });
+    expect(await refusal(site, 'recover', 'mairie', '--policy', 'dump', '--database', 'mairie2', '--dry-run')).toMatchObject({ exit: 9, code: 'no-usable-backup' });
+    expect(await refusal(site, 'recover', 'mairie', '--policy', 'physical', '--yes')).toMatchObject({ exit: 9, code: 'no-usable-backup' });
+    // Into the server of a place beside the cluster, where there is none.
+    expect((await refusal(site, 'recover', 'mairie', '--policy', 'dump', '--into', 'beside', '--dry-run')).exit).toBe(5);
+    expect(await site.contentHash()).toEqual(now);
+    expect(await databases()).toEqual(['mairie']);
+  }, 60_000);
+
+  it('with a pause: the restored ones are looked at beside the live ones; rejected, everything is as before', async () => {
+    const now = await site.contentHash();
+    const started = await planned(site, '--policy', 'dump', '--pause');
+    expect(started.plan.binding).toMatchObject({ method: 'databases', dataDir: null, pause: true, replaces: [{ what: 'database mairie', keptAs: expect.stringContaining('_aside_') }] });
+    await approved(site, started);
+    await reaches(site, started.workflowId, 'paused');
+    const fresh = (await databases()).find((name) => name.includes('_new_')) ?? '';
+    expect(await site.contentHash('mairie')).toEqual(now);
+    expect((await site.query('SELECT count(*)::int AS n FROM metier.demandes_rdv', fresh)).rows).toEqual([{ n: 3000 }]);
+    await answer(site, 'reject', started.workflowId, '--by', 'dba', '--reason', 'wrong day');
+    await reaches(site, started.workflowId, 'failed');
+    expect(await site.contentHash()).toEqual(now);
+    // The copy is known, and goes when a person says so.
+    const { kept } = await answer<{ kept: KeptItem[] }>(site, 'kept', 'list');
+    expect(kept).toMatchObject([{ where: fresh, what: expect.stringContaining('not put in its place') }]);
+    await answer(site, 'kept', 'drop', kept[0]?.id ?? '', '--yes');
+    expect(await databases()).toEqual(['mairie']);
+  }, 120_000);
+
+  it('B4, K1: after the swap all is as it was dumped, settings and owner of the database too; the old one is kept, a safety backup was taken', async () => {
+    const before = await site.backups();
+    const started = await planned(site, '--to', `backup:${before[0]?.id}`);
+    await approved(site, started);
+    await reaches(site, started.workflowId, 'completed');
+    expect(await site.contentHash()).toEqual(dumped);
+
+    const [old] = (await databases()).filter((name) => name.includes('_aside_'));
+    const { kept } = await answer<{ kept: KeptItem[] }>(site, 'kept', 'list', '--cluster', 'mairie');
+    expect(kept).toMatchObject([{ where: old, what: 'old database mairie' }]);
+    // Nobody writes into it by mistake.
+    await expect(site.query('SELECT 1', old ?? '')).rejects.toThrow(/not currently accepting connections/);
+    expect(await databases()).toEqual(['mairie', old]);
+    const after = await site.backups();
+    expect(after.length).toBe(before.length + 2);
+    expect(after.at(-1)).toMatchObject({ status: 'complete', proven: { level: 'verified' } });
+
+    const [{ id }] = kept as [KeptItem];
+    expect(await refusal(site, 'kept', 'drop', id)).toMatchObject({ exit: 9, code: 'confirmation-needed' });
+    expect(await answer(site, 'kept', 'drop', id, '--dry-run')).toMatchObject({ dryRun: true });
+    expect(await databases()).toContain(old);
+    await answer(site, 'kept', 'drop', id, '--yes');
+    expect(await databases()).toEqual(['mairie']);
+    expect(await site.leftovers()).toEqual({ processes: [], files: [], databases: [] });
+  }, 120_000);
+
+  it('F15: a dump changed after its approval is not restored: the live database stays', async () => {
+    const now = await site.contentHash();
+    const started = await planned(site, '--policy', 'dump');
+    const { writeFile, readdir } = await import('node:fs/promises');
+    const [backup] = started.plan.binding.backups;
+    const folder = `${site.places.backupsDir}/mairie/dump`;
+    expect(await readdir(folder)).toContain(`${backup?.label}.dump`);
+    await writeFile(`${folder}/${backup?.label}.dump`, 'x', { flag: 'r+' });
+    await approved(site, started);
+    const view = await site.waitFor(async () => {
+      const { works } = await answer<{ works: { workflowId: string; state: string }[] }>(site, 'status');
+      const work = works.find(({ workflowId }) => workflowId === started.workflowId);
+      return work?.state === 'paused' || work === undefined ? (work ?? { state: 'over' }) : false;
+    }, 'the recovery stops');
+    if (view.state === 'paused') await answer(site, 'reject', started.workflowId, '--reason', 'corrupt');
+    await site.waitFor(async () => (await site.session.client.workflow.getHandle(started.workflowId).describe()).status.name !== 'RUNNING', 'it is over');
+    expect(await site.contentHash()).toEqual(now);
+    expect(await databases()).toEqual(['mairie']);
+  }, 120_000);
+});
+
+it('S3: a dump needs a running server: with the server down its plan is refused, a restart is offered where the directory is whole', async () => {
+  await site.loseInstance('killed');
+  expect(await refusal(site, 'recover', 'mairie', '--policy', 'dump', '--dry-run')).toMatchObject({ exit: 5, code: 'database-unreachable' });
+  const started = await planned(site);
+  expect(started.plan.binding.method).toBe('restart');
+  expect(started.plan.observed.warnings.join()).toContain('whole');
+  await approved(site, started);
+  await reaches(site, started.workflowId, 'completed');
+  expect(await site.contentHash()).toEqual(dumped);
+}, 90_000);

@@ -1,0 +1,154 @@
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { MockActivityEnvironment } from '@temporalio/testing';
+import { DefaultLogger } from '@temporalio/worker';
+import { describe, expect, it } from '@jest/globals';
+import { authorize } from '../../../src/activities/approvals.js';
+import type { HostDependencies } from '../../../src/activities/dependencies.js';
+import { createHostActivities } from '../../../src/activities/index.js';
+import { PROMOTION, oldDataDirOf, oldDirectory } from '../../../src/activities/old-data.js';
+import { openSession, record } from '../../../src/activities/session.js';
+import type { ApprovalPolicy, ClusterConfig } from '../../../src/domain/config.js';
+import type { Plan } from '../../../src/domain/plan.js';
+import { openHostState } from '../../../src/records/host-state.js';
+import { openDirectory } from '../../../src/storage/directory/directory-storage.js';
+import { tempDir } from '../../helpers/temp.js';
+import { backupFacts, samplePlan } from '../records/samples.js';
+
+/** One host with a state directory and a catalogue of its own; no server is asked for anything. */
+async function site(approvers = 1) {
+  const root = await tempDir('gate');
+  const dataDir = join(root, 'main');
+  const policy: ApprovalPolicy = { approvers, from: ['dba', 'ops'], requesterMayApprove: true, approveWithinSeconds: 3600, executeWithinSeconds: 3600, signatures: 'none' };
+  const cluster = { name: 'mairie', host: 'db1', dataDir, catalogue: 'local', connection: { host: '127.0.0.1', port: 1, user: 'x', maintenanceDatabase: 'postgres' }, policies: {}, hooks: {}, checks: {}, approvals: { recover: policy } };
+  const storage = openDirectory({ path: join(root, 'repository') });
+  const deps = (digest = 'config-1') =>
+    ({
+      config: { digest, hosts: { db1: { name: 'db1', stateDir: join(root, 'state') } }, repositories: { local: { name: 'local', type: 'directory', options: {} } }, clusters: { mairie: cluster as unknown as ClusterConfig } },
+      host: 'db1',
+      openStorage: () => storage,
+      jobUser: async () => null,
+    }) as unknown as HostDependencies;
+  const here = deps();
+  const session = await openSession(here, 'mairie');
+  const state = openHostState(join(root, 'state'));
+  const activities = createHostActivities(here);
+  const run = <I, O>(activity: (input: I) => Promise<O>, input: I): Promise<O> => new MockActivityEnvironment({}, { logger: new DefaultLogger('ERROR') }).run(activity, input) as Promise<O>;
+
+  const plan = async (operationId: string): Promise<Plan> => {
+    const approveBy = new Date(Date.now() + 3_600_000).toISOString();
+    const made = samplePlan({ operationId, configDigest: 'config-1', dataDir }, { approveBy });
+    await state.savePlan(made);
+    await record(session, { operationId }, `plan/${made.digest}`, { kind: 'plan', plan: made });
+    return made;
+  };
+  const step = ({ digest, binding }: Plan) => ({ cluster: 'mairie', operationId: binding.operationId, workflowId: `recover/mairie/${binding.operationId}`, plan: digest });
+  const approve = (of: Plan, by: string) => run(activities.recordApproval, { ...step(of), approval: { plan: of.digest.slice(0, 12), by, reason: 'seen' } });
+  const approved = async (operationId: string): Promise<Plan> => {
+    const made = await plan(operationId);
+    await approve(made, 'dba');
+    return made;
+  };
+  return { root, dataDir, deps, session, state, activities, run, plan, step, approve, approved };
+}
+
+describe('the gate of the host', () => {
+  it('F33: a plan whose recovery has ended, however it ended, lets no step started by hand pass', async () => {
+    const { session, step, approved, run, activities, approve } = await site();
+    const plan = await approved('op-1');
+    await authorize(session, step(plan));
+    await run(activities.unpin, step(plan));
+    await expect(authorize(session, step(plan))).rejects.toMatchObject({ code: 'approval-used' });
+    expect(await approve(plan, 'ops')).toMatchObject({ accepted: false, code: 'approval-used' });
+  });
+
+  it('F8, F33: a recovery taken up ends an older one that was terminated: resumed, it would put aside what was recovered since', async () => {
+    const { session, step, approved } = await site();
+    const [older, newer] = [await approved('op-1'), await approved('op-2')];
+    await authorize(session, step(older));
+    await authorize(session, step(newer));
+    await expect(authorize(session, step(older))).rejects.toMatchObject({ code: 'approval-used' });
+    await authorize(session, step(newer));
+  });
+
+  it('a recovery half done waits for the configuration that was approved: another one is refused, and does not end it', async () => {
+    const { session, step, approved, deps } = await site();
+    const plan = await approved('op-1');
+    await authorize(session, step(plan));
+    const other = await openSession(deps('config-2'), 'mairie');
+    await expect(authorize(other, step(plan))).rejects.toMatchObject({ code: 'config-invalid' });
+    await authorize(session, step(plan));
+  });
+
+  it('F31: of two approvals that come at once neither is lost', async () => {
+    const { plan, approve } = await site(2);
+    const made = await plan('op-1');
+    const answers = await Promise.all(['dba', 'ops'].map((by) => approve(made, by)));
+    expect(answers.every(({ accepted }) => accepted)).toBe(true);
+    expect(Math.min(...answers.map(({ missing }) => missing))).toBe(0);
+  });
+
+  it('F33: an outcome made up by hand is not recorded', async () => {
+    const { step, plan, run, activities, session } = await site();
+    const made = await plan('op-1');
+    const outcome = { target: { requested: 'latest', reached: 'x' }, rtoSeconds: 0, waitedForPeopleSeconds: 0, rpoSeconds: 0, lastCommitAt: null, lastLsn: null, phases: [], checks: [] };
+    await expect(run(activities.finishRecovery, { ...step(made), outcome })).rejects.toMatchObject({ type: 'approval-refused' });
+    expect((await session.catalogue.state()).outcomes.size).toBe(0);
+  });
+});
+
+describe('old data', () => {
+  it('is not dropped while its recovery is under way; afterwards it is', async () => {
+    const { session, step, approved, run, activities, dataDir } = await site();
+    const plan = await approved('op-1');
+    await authorize(session, step(plan));
+    const where = `${dataDir}.aside-op-1`;
+    await mkdir(where);
+    await record(session, step(plan), 'kept/old', { kind: 'kept', keptId: 'op-1/old', what: oldDirectory(dataDir), where, sizeBytes: null, host: 'db1' });
+    const drop = () => run(activities.answer, { question: { kind: 'kept-drop', id: 'op-1/old', by: 'dba', dryRun: false }, host: 'db1' });
+    await expect(drop()).rejects.toMatchObject({ type: 'conflict' });
+    await run(activities.unpin, step(plan));
+    await drop();
+    expect((await session.catalogue.state()).kept).toEqual([]);
+  });
+
+  it('after recoveries that were given up, WAL that was never archived is looked for in what the first of them put aside', async () => {
+    const { session, dataDir, state } = await site();
+    const restoredBy = async (operationId: string) => {
+      const where = `${dataDir}.aside-${operationId}`;
+      await rename(dataDir, where);
+      await record(session, { operationId }, 'kept/old', { kind: 'kept', keptId: `${operationId}/old`, what: oldDirectory(dataDir), where, sizeBytes: null, host: 'db1' });
+      await mkdir(dataDir);
+      await writeFile(join(dataDir, 'backup_label'), '');
+      return where;
+    };
+    await mkdir(dataDir);
+    expect(await oldDataDirOf(session, dataDir)).toBe(dataDir);
+    const lost = await restoredBy('op-1');
+    expect(await oldDataDirOf(session, dataDir)).toBe(lost);
+    await restoredBy('op-2');
+    expect(await oldDataDirOf(session, dataDir)).toBe(lost);
+    // Opened for writes, it is what can be lost next.
+    await rm(join(dataDir, 'backup_label'));
+    expect(await oldDataDirOf(session, dataDir)).toBe(dataDir);
+    await state.recordDone('op-2', PROMOTION, null);
+    const second = await restoredBy('op-3');
+    expect(await oldDataDirOf(session, dataDir)).toBe(second);
+  });
+});
+
+describe('pins', () => {
+  it('B3: pinned again after the pin was taken off, a backup stays', async () => {
+    const { session, step, plan, run, activities } = await site();
+    const made = await plan('op-1');
+    const [{ id } = { id: '' }] = made.binding.backups;
+    await record(session, { operationId: 'backup' }, `backup/${id}`, { kind: 'backup', backup: backupFacts('label', { id }) });
+    const pinned = async () => [...(await session.catalogue.state()).pinnedBackups()];
+    await run(activities.pin, step(made));
+    expect(await pinned()).toEqual([id]);
+    await run(activities.unpin, step(made));
+    expect(await pinned()).toEqual([]);
+    await run(activities.pin, step(made));
+    expect(await pinned()).toEqual([id]);
+  });
+});

@@ -1,0 +1,149 @@
+import { beforeAll, describe, expect, it } from '@jest/globals';
+import type { WatchFinding } from '../../src/activities/api.js';
+import { signalNames, watchWorkflowId, workflowTypes } from '../../src/domain/names.js';
+import { type Activities, type Case, HOST, Lab, failure, failureOfWorkflow, gate, untilCancelled } from './lab.js';
+import { onCleanup } from '../helpers/cleanup.js';
+import { person } from './recoveries.js';
+
+const since = '2026-11-21T02:15:00.000Z';
+const down: WatchFinding = { state: 'down', layer: 'port', reason: 'connection refused', since };
+const up: WatchFinding = { state: 'up', layer: null, reason: 'answers', since };
+
+let lab: Lab;
+let timedOut: { readonly polled: Case; readonly dead: Case };
+let startedAt = 0;
+const hung = gate();
+
+beforeAll(async () => {
+  lab = await Lab.start();
+  onCleanup(async () => hung.open());
+  // Time-outs of activities take real time: these two run beside the other tests and are looked at in the end.
+  const hang: Activities['watchCluster'] = () => hung.passed.then(() => null);
+  const first = (one: () => Case): Activities['watchCluster'] => (input) => (one().of('watchCluster').length === 1 ? hang(input) : untilCancelled());
+  startedAt = Date.now();
+  const polled = await watch({ watchCluster: first(() => timedOut.polled) });
+  const dead = await watch({ watchCluster: first(() => timedOut.dead), hostAnswers: async () => false });
+  timedOut = { polled, dead };
+});
+
+async function watch(activities: Partial<Activities>, input: object = {}): Promise<Case> {
+  const one = lab.case(activities);
+  await one.start(workflowTypes.watch, watchWorkflowId('CLUSTER'), input);
+  return one;
+}
+
+/** Returns these findings one by one, then watches until it is cancelled. */
+function finds(one: () => Case, ...findings: readonly (WatchFinding | null)[]): Activities['watchCluster'] {
+  return async () => {
+    const finding = findings[one().of('watchCluster').length - 1];
+    return finding === undefined ? untilCancelled() : finding;
+  };
+}
+const incidents = (one: Case) => one.of('recordIncident').filter(({ text }) => String(text).startsWith('layer ')).map(({ workflowId }) => workflowId);
+
+describe('S1: what is seen opens an incident', () => {
+  it('down: one incident, suspected, with the layer, the reason and the first failed check', async () => {
+    const one: Case = await watch({ watchCluster: finds(() => one, down, null, null) });
+    await one.called('watchCluster', 4);
+    await one.called('recordIncident', 2);
+    const workflowId = `incident/${one.cluster}/instance-loss/${one.cluster}-20261121T021500Z`;
+    expect(incidents(one)).toEqual([workflowId]);
+    expect(one.of('recordIncident')[0]).toMatchObject({ state: 'suspected', text: 'layer port: connection refused', by: 'watch' });
+    // The host is told what is known, so that it returns only on a change.
+    expect(one.of('watchCluster')).toEqual([false, true, true, true].map((isDown) => ({ cluster: one.cluster, down: isDown })));
+    expect(await one.status()).toMatchObject({ kind: 'watch', state: 'running' });
+  });
+
+  it('up again: the incident is told', async () => {
+    const one: Case = await watch({ watchCluster: finds(() => one, down, up) });
+    await one.called('journal');
+    expect(one.journal).toEqual([`note: watch: ${one.cluster} answers again`]);
+    await one.called('watchCluster', 3);
+    expect(one.of('watchCluster')[2]).toMatchObject({ down: false });
+  });
+
+  it('S1: down because an approved recovery holds the cluster: no incident; still down afterwards: one', async () => {
+    const one: Case = await watch({
+      watchCluster: finds(() => one, down, down),
+      recoveryHolds: async () => one.of('watchCluster').length < 2,
+    });
+    await one.called('recordIncident', 1);
+    expect(one.of('watchCluster').slice(0, 2)).toEqual([expect.objectContaining({ down: false }), expect.objectContaining({ down: false })]);
+    expect(incidents(one)).toHaveLength(1);
+  });
+
+  it('down again while its incident is open: no second one', async () => {
+    const one: Case = await watch({ watchCluster: finds(() => one, down, up, { ...down, since: '2026-11-21T05:00:00.000Z' }) });
+    await one.called('watchCluster', 4);
+    await one.called('recordIncident', 2);
+    expect(incidents(one)).toHaveLength(1);
+  });
+
+  it('dismissed: not opened again while the cluster is still down, but for the next loss', async () => {
+    const dismissed = gate();
+    const found = [down, null, up, { ...down, since: '2026-11-21T05:00:00.000Z' }];
+    const one: Case = await watch({
+      watchCluster: async () => {
+        const finding = found[one.of('watchCluster').length - 1];
+        if (one.of('watchCluster').length === 2) await dismissed.passed;
+        return finding === undefined ? untilCancelled() : finding;
+      },
+      workflowIsOpen: async ({ workflowId }) => (await lab.client.workflow.getHandle(workflowId).describe()).status.name === 'RUNNING',
+    });
+    // With its recovery waiting: the test server mishandles a cancellation that meets the end of an activity.
+    await one.called('pin');
+    await one.state('waiting-approval', lab.client.workflow.getHandle(`recover/${one.cluster}/${one.cluster}-20261121T021500Z`));
+    const incident = lab.client.workflow.getHandle(String(incidents(one)[0]));
+    await incident.signal(signalNames.dismiss, person);
+    await incident.result();
+    const before = one.of('recordIncident').length;
+    dismissed.open();
+    await one.called('watchCluster', 5);
+    await one.called('recordIncident', before + 2);
+    expect(incidents(one)).toEqual([incident.workflowId, `incident/${one.cluster}/instance-loss/${one.cluster}-20261121T050000Z`]);
+    // None was opened in between, at the second look, which found nothing new.
+    expect(one.journal).toEqual([]);
+  });
+
+  it('an activity that fails is started again, without an incident', async () => {
+    const one: Case = await watch({
+      watchCluster: async () => {
+        if (one.of('watchCluster').length < 3) throw failure('database-unreachable', 'interrupted', true);
+        return untilCancelled();
+      },
+    });
+    await one.called('watchCluster', 3);
+    expect(one.names).not.toContain('recordIncident');
+  });
+
+  it('cancelled: it says so; the incident it opened goes on', async () => {
+    const one: Case = await watch({ watchCluster: finds(() => one, down) });
+    await one.called('recordIncident', 2);
+    await one.called('watchCluster', 2);
+    await one.workflow.cancel();
+    expect(await failureOfWorkflow(one.workflow)).toMatchObject({ type: 'CancelledFailure' });
+    expect(await one.status()).toMatchObject({ state: 'cancelled' });
+    expect((await lab.client.workflow.getHandle(String(incidents(one)[0])).describe()).status.name).toBe('RUNNING');
+  });
+});
+
+describe('S1: an activity that is not heard of any more', () => {
+  it('with a worker that polls: it is started again, and that is all', async () => {
+    const { polled } = timedOut;
+    await polled.called('watchCluster', 2);
+    expect(polled.names).not.toContain('recordIncident');
+    expect(await polled.status()).toMatchObject({ state: 'running' });
+  });
+
+  it('without one: that is a finding of its own, layer host, since it fell silent', async () => {
+    const { dead } = timedOut;
+    await dead.called('recordIncident');
+    expect(dead.of('recordIncident')[0]).toMatchObject({ state: 'suspected', text: `layer host: no worker of host ${HOST} answers` });
+    const [, year, month, day, hour, minute, second] = /-(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/.exec(String(incidents(dead)[0])) ?? [];
+    const fellSilent = Date.parse(`${year}-${month}-${day}T${hour}:${minute}:${second}Z`);
+    // The heartbeat time-out is 15 s; an hour's look that ends in silence did not fail an hour ago.
+    expect(fellSilent).toBeGreaterThanOrEqual(startedAt + 13_000);
+    await dead.called('watchCluster', 2);
+    expect(dead.of('watchCluster')[1]).toMatchObject({ down: true });
+  });
+});
