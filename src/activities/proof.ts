@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Backup, TableCount } from '../domain/backup.js';
+import { isRepriseError } from '../domain/errors.js';
 import type { EngineContext, LogicalRestore, PhysicalRestore, VerifyVerdict } from '../engines/engine.js';
 import { withClient } from '../postgres/connect.js';
 import { readControlData } from '../postgres/control-data.js';
@@ -32,6 +33,10 @@ export async function proveByRestore(session: Session, context: EngineContext, b
       return await restoredDump(engine.logical, context, backup, server);
     }
     return { ok: false, detail: `engine ${engine.kind} cannot restore` };
+  } catch (error) {
+    // What a restore has to say about the backup is the verdict; anything else (a full disk, a kill) says nothing of it.
+    if (isRepriseError(error) && ['check-failed', 'backup-corrupt'].includes(error.code)) return { ok: false, detail: error.message };
+    throw error;
   } finally {
     // A worker that shuts down leaves the copy to the next attempt.
     if (!context.signal.aborted) {

@@ -18,8 +18,8 @@ export function sqlState(error: unknown): string | undefined {
 /** Whether the error means that there is no session any more, or never was one. */
 function isConnectionLoss(error: unknown): boolean {
   const code = sqlState(error) ?? '';
-  // Class 08 and the server's own goodbyes: 57P01 to 57P05; 53300 is "too many connections".
-  if (/^08|^57P0|^53300$/.test(code)) return true;
+  // Class 08, a login that is not accepted (28) and the server's own goodbyes: 57P01 to 57P05; 53300 is "too many connections".
+  if (/^08|^28|^57P0|^53300$/.test(code)) return true;
   if (/^(ECONN|EPIPE|ENOTFOUND|EAI_|EHOST|ENET|ETIMEDOUT|ENOENT|EACCES)/.test(code)) return true;
   return error instanceof Error && /connection terminated|connection ended|not queryable|timeout expired|timed out connecting/i.test(error.message);
 }
@@ -45,6 +45,7 @@ export function unreachable(reason: string, connection: ConnectionConfig, databa
 }
 
 function classify(state: string | undefined): [ErrorCode, string] {
+  if (state === '3D000') return ['not-found', 'See the names under `databases:` of the cluster in reprise.yml.'];
   if (state === '42501') return ['privilege-missing', 'Grant the missing right to the user of the connection.'];
   if (state === '53100') return ['storage-full', 'Make room on the server, then try again.'];
   if (state === '57014') return ['query-timeout', 'The statement took too long: see what it waits for in pg_stat_activity.'];

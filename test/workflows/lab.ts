@@ -187,11 +187,16 @@ export async function failureOfWorkflow(handle: BaseWorkflowHandle<Workflow>): P
 }
 
 /** An activity under way that heartbeats and ends when it is cancelled. */
-export async function untilCancelled(): Promise<never> {
+export function untilCancelled(): Promise<never> {
+  return unlessCancelled(new Promise<never>(() => undefined));
+}
+
+/** The same, which may also end by itself. */
+export async function unlessCancelled<T>(run: Promise<T>): Promise<T> {
   const context = Context.current();
   const beat = setInterval(() => context.heartbeat(), 100);
   try {
-    return await context.cancelled;
+    return await Promise.race([context.cancelled, run]);
   } finally {
     clearInterval(beat);
   }

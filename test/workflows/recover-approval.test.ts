@@ -2,7 +2,7 @@ import { beforeAll, describe, expect, it } from '@jest/globals';
 import type { ApprovalAnswer } from '../../src/activities/api.js';
 import type { Approval } from '../../src/domain/plan.js';
 import { signalNames, updateNames } from '../../src/domain/names.js';
-import { Lab, failure, failureOfWorkflow, gate } from './lab.js';
+import { Lab, failure, failureOfWorkflow, gate, unlessCancelled } from './lab.js';
 import { type Recovery, person, startRecovery } from './recoveries.js';
 import { planOf } from './well-behaved.js';
 
@@ -203,6 +203,26 @@ describe('a plan made again', () => {
     expect(recovery.seen.of('restoreFiles')).toMatchObject([{ plan: second }]);
   });
 
+  it('what is decided while a plan is made again is judged on the new one', async () => {
+    const planning = gate();
+    const recovery = await startRecovery(lab, {
+      planRecovery: async ({ cluster, operationId }) => {
+        const made = recovery.seen.of('planRecovery').length;
+        if (made > 1) await planning.passed;
+        return planOf({ cluster, operationId, port: 5000 + made });
+      },
+    });
+    const first = await recovery.plan();
+    await recovery.signal(signalNames.continue, person);
+    await recovery.seen.called('planRecovery', 2);
+    await recovery.signal(signalNames.confirmRestore, { plan: planOf({ cluster: recovery.seen.cluster, operationId: 'op', port: 5002 }).digest, ...person });
+    expect(await recovery.seen.workflow.query('plan')).toBeNull();
+    planning.open();
+    const { plan } = await recovery.result();
+    expect(plan.digest).not.toBe(first);
+    expect(recovery.seen.of('recordApproval')).toMatchObject([{ plan: plan.digest }]);
+  });
+
   it('an approval judged while the same plan is made again is not lost', async () => {
     const judging = gate();
     const recovery = await startRecovery(lab, {
@@ -300,11 +320,13 @@ describe('cancelled while it waits', () => {
     expect(await recovery.seen.status()).toMatchObject({ state: 'cancelled' });
   });
 
-  it('while an approval is being judged: the pin is given back all the same', async () => {
+  it('while an approval is being judged: that is recorded to its end, and the pin is given back all the same', async () => {
     const judging = gate();
+    let recorded = false;
     const recovery = await startRecovery(lab, {
       recordApproval: async () => {
-        await judging.passed;
+        await unlessCancelled(judging.passed);
+        recorded = true;
         return { accepted: true, missing: 0 };
       },
     });
@@ -314,6 +336,7 @@ describe('cancelled while it waits', () => {
     await recovery.seen.called('unpin');
     judging.open();
     expect(await failureOfWorkflow(recovery.seen.workflow)).toMatchObject({ type: 'CancelledFailure' });
+    expect(recorded).toBe(true);
     expect(recovery.steps).toEqual([]);
   });
 });

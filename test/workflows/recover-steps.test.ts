@@ -162,6 +162,19 @@ describe('a step that fails for good', () => {
     expect(await recovery.seen.status()).toMatchObject({ state: 'failed' });
   });
 
+  it('reject gives up what comes after the opening too, once it has failed: it is not tried again', async () => {
+    const recovery = await startRecovery(lab, {
+      freshBackup: async () => {
+        throw failure('storage-full', 'no space left');
+      },
+    });
+    await recovery.approved();
+    await recovery.seen.state('paused');
+    await recovery.signal(signalNames.reject, person);
+    expect(await failureOfWorkflow(recovery.seen.workflow)).toMatchObject({ type: 'approval-refused', message: 'given up at "take and verify a fresh backup" by dba: seen' });
+    expect(recovery.seen.of('freshBackup')).toHaveLength(1);
+  });
+
   it.each(['approval-used', 'approval-refused', 'plan-unknown', 'plan-stale'] as const)('F8: the gate of the host refuses with %s: it ends, nobody is asked to try again', async (code) => {
     const recovery = await startRecovery(lab, {
       stopServer: async () => {

@@ -76,6 +76,8 @@ export function registerRecover(program: Command, cli: Cli): void {
         const { workflowId } = work;
         if (options.detach) {
           const plan = await planWhenMade(session, workflowId, PLAN_WAIT_MS);
+          // Over without a plan: why it was refused is the answer.
+          if (plan === null && isFinal((await statusOf(session, workflowId, { jobs: false })).state)) await work.handle.result();
           return self.print({ ...detached(session, workflowId), plan }, (view) => [view.plan === null ? '' : planText(view.plan), detachedText(view)].filter(Boolean).join('\n\n'));
         }
         if (self.format === 'table') void showPlan(self, session, workflowId);

@@ -1,7 +1,8 @@
+import { readdir, writeFile } from 'node:fs/promises';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import type { KeptItem } from '../../../src/domain/records.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
-import { answer, approved, planned, reaches, refusal } from '../../helpers/site-cli.js';
+import { answer, approved, planned, reaches, refusal, told } from '../../helpers/site-cli.js';
 import { Site } from '../../helpers/site.js';
 
 failOnLeakedProcesses();
@@ -25,7 +26,7 @@ describe('K1: databases restored beside the live ones, then swapped by rename', 
     const now = await site.contentHash();
     expect(await refusal(site, 'recover', 'mairie', '--policy', 'dump', '--to', '2026-01-01T00:00:00Z', '--dry-run')).toMatchObject({ exit: 9, code: 'capability-missing', hint: expect.stringContaining('latest') });
     expect(await refusal(site, 'recover', 'mairie', '--policy', 'dump', '--database', 'mairie2', '--dry-run')).toMatchObject({ exit: 9, code: 'no-usable-backup' });
-    expect(await refusal(site, 'recover', 'mairie', '--policy', 'physical', '--yes')).toMatchObject({ exit: 9, code: 'no-usable-backup' });
+    for (const how of [[], ['--detach']]) expect(await refusal(site, 'recover', 'mairie', '--policy', 'physical', '--yes', ...how)).toMatchObject({ exit: 9, code: 'no-usable-backup' });
     // Into the server of a place beside the cluster, where there is none.
     expect((await refusal(site, 'recover', 'mairie', '--policy', 'dump', '--into', 'beside', '--dry-run')).exit).toBe(5);
     expect(await site.contentHash()).toEqual(now);
@@ -80,19 +81,14 @@ describe('K1: databases restored beside the live ones, then swapped by rename', 
   it('F15: a dump changed after its approval is not restored: the live database stays', async () => {
     const now = await site.contentHash();
     const started = await planned(site, '--policy', 'dump');
-    const { writeFile, readdir } = await import('node:fs/promises');
     const [backup] = started.plan.binding.backups;
     const folder = `${site.places.backupsDir}/mairie/dump`;
     expect(await readdir(folder)).toContain(`${backup?.label}.dump`);
     await writeFile(`${folder}/${backup?.label}.dump`, 'x', { flag: 'r+' });
     await approved(site, started);
-    const view = await site.waitFor(async () => {
-      const { works } = await answer<{ works: { workflowId: string; state: string }[] }>(site, 'status');
-      const work = works.find(({ workflowId }) => workflowId === started.workflowId);
-      return work?.state === 'paused' || work === undefined ? (work ?? { state: 'over' }) : false;
-    }, 'the recovery stops');
-    if (view.state === 'paused') await answer(site, 'reject', started.workflowId, '--reason', 'corrupt');
-    await site.waitFor(async () => (await site.session.client.workflow.getHandle(started.workflowId).describe()).status.name !== 'RUNNING', 'it is over');
+    await reaches(site, started.workflowId, 'failed');
+    const { exit, error } = await told(site, 'watch', started.workflowId);
+    expect([exit, error?.code, error?.message]).toEqual([8, 'backup-corrupt', expect.stringContaining('SHA-256')]);
     expect(await site.contentHash()).toEqual(now);
     expect(await databases()).toEqual(['mairie']);
   }, 120_000);
