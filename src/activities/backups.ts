@@ -56,9 +56,17 @@ async function backupContext(session: Session, step: BackupStep, run: ActivityRu
 /** Makes and records the backups of a policy; the record is written last, so that nothing partial is ever listed. */
 export async function makeBackup(session: Session, step: BackupStep, run: ActivityRun, locks?: readonly JobLock[]): Promise<readonly MadeBackup[]> {
   const engine = engineFor(session, policyOf(session, step.policy));
-  const made = await engine.backup(await backupContext(session, step, run, locks), { type: step.type, startedAt: step.startedAt });
+  const startedAt = await startOf(session, step);
+  const made = await engine.backup(await backupContext(session, step, run, locks), { type: step.type, startedAt });
   for (const backup of made) await record(session, step, `backup/${backup.id}`, { kind: 'backup', backup }, step.requestedBy);
   return made;
+}
+
+/** The first instant that any attempt named: after a Reset workflows name a later one, and the files would not be found. */
+async function startOf(session: Session, { operationId, startedAt }: BackupStep): Promise<string> {
+  const state = openHostState(session.host.stateDir);
+  await state.recordDone(operationId, 'start', startedAt);
+  return (await state.onceDone<string>(operationId, 'start'))?.result ?? startedAt;
 }
 
 /** Proves one backup and records the outcome: a proof, or a quarantine that keeps it from ever being offered. */

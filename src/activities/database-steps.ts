@@ -37,17 +37,24 @@ export function databaseSteps(deps: HostDependencies): DatabaseSteps {
       return once(work, step, 'restore databases', () => restoreBeside(work, step, run));
     }),
     swapDatabases: guarded('swapDatabases', async (step, run) => {
-      const { session, plan } = await authorized(deps, step, run);
-      for (const { database } of plan.binding.backups) {
-        if (!database) continue;
-        const aside = asideDatabase(database, step.operationId);
-        // The record comes first: a crash in between leaves a record too many, never old data nobody knows of.
-        await record(session, step, `kept/${database}`, { kind: 'kept', keptId: `${step.operationId}/${database}`, what: `old database ${database}`, where: aside, sizeBytes: null, host: deps.host });
-        await swapDatabases(connectionAt(session.cluster, plan.binding), { live: database, fresh: besideDatabase(database, step.operationId), aside });
-        await record(session, step, `dropped/${keptBeside(step, database)}`, { kind: 'kept-dropped', keptId: keptBeside(step, database) });
-      }
+      const work = await authorized(deps, step, run);
+      await once(work, step, SWAPPED, () => swapIn(work, step));
     }),
   };
+}
+
+/** Name of the step in the host's ledger: from then on the restored databases have the live ones' names. */
+export const SWAPPED = 'swap databases';
+
+async function swapIn({ session, plan }: Authorized, step: PlannedStep): Promise<void> {
+  for (const { database } of plan.binding.backups) {
+    if (!database) continue;
+    const aside = asideDatabase(database, step.operationId);
+    // The record comes first: a crash in between leaves a record too many, never old data nobody knows of.
+    await record(session, step, `kept/${database}`, { kind: 'kept', keptId: `${step.operationId}/${database}`, what: `old database ${database}`, where: aside, sizeBytes: null, host: session.deps.host });
+    await swapDatabases(connectionAt(session.cluster, plan.binding), { live: database, fresh: besideDatabase(database, step.operationId), aside });
+    await record(session, step, `dropped/${keptBeside(step, database)}`, { kind: 'kept-dropped', keptId: keptBeside(step, database) });
+  }
 }
 
 const keptBeside = ({ operationId }: PlannedStep, database: string): string => `${operationId}/restored/${database}`;

@@ -8,8 +8,9 @@ import type { CheckResult, HostActivities, StepInput } from './api.js';
 import { authorize, closePlansOf } from './approvals.js';
 import type { HostDependencies } from './dependencies.js';
 import { type ActivityRun, guarded } from './guarded.js';
+import { SWAPPED } from './database-steps.js';
 import { besideDatabase, connectionAt } from './places.js';
-import { type Authorized, authorized } from './server-steps.js';
+import { type Authorized, authorized, isDone } from './server-steps.js';
 import { type Session, openSession, record } from './session.js';
 
 /** Looks at what was recovered, and writes down what it came to (S4, S5). */
@@ -20,7 +21,8 @@ export function finishingActivities(deps: HostDependencies): Pick<HostActivities
       const { cluster } = work.session;
       if (!work.plan.binding.steps.includes('run-checks')) return [];
       const results: CheckResult[] = [];
-      for (const check of Object.values(cluster.checks)) results.push(await runOne(work, check, step.method === 'databases', run));
+      const beside = step.method === 'databases' && !(await isDone(work, step, SWAPPED));
+      for (const check of Object.values(cluster.checks)) results.push(await runOne(work, check, beside, run));
       return results;
     }),
     finishRecovery: guarded('finishRecovery', async (step) => {

@@ -114,6 +114,11 @@ function onceAlone<T>(work: Authorized, step: PlannedStep, name: string, run: ()
   return inTurn(session.host.stateDir, `operation-${step.operationId}`, () => once(work, step, name, run), { signal, patienceMs: TURN_PATIENCE_MS });
 }
 
+/** Whether {@link once} has done a step of this operation. */
+export async function isDone(work: Authorized, step: PlannedStep, name: string): Promise<boolean> {
+  return (await openHostState(work.session.host.stateDir).onceDone(step.operationId, name)) !== null;
+}
+
 async function salvage({ session, plan, dataDir }: Authorized, step: PlannedStep): Promise<SalvageResult> {
   const toDir = salvageDir(dataDir, step.operationId);
   const { systemIdentifier, salvageFrom = dataDir } = plan.binding;

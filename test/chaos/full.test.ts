@@ -44,7 +44,7 @@ const ended: Measured[] = [];
 let outcomes: ReadonlyMap<string, Promise<Measured>>;
 
 beforeAll(() => {
-  outcomes = inPool(chosen, Number(process.env['REPRISE_CHAOS_AT_ONCE'] ?? 3));
+  outcomes = inPool(chosen, Number(process.env['REPRISE_CHAOS_AT_ONCE'] ?? 3), (line) => void process.stderr.write(`${line}\n`));
 });
 
 afterAll(() => {

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from '@jest/globals';
 import type { BackupOutput, RecoverOutput, RotateOutput } from '../../src/workflows/api.js';
 import type { StartedWork } from '../../src/client/start.js';
@@ -69,7 +70,7 @@ export class Act {
     const before = await startsOf(site);
     const keeper = await Keeper.begin(site, `${this.policy}-${stage}-${this.deaths}`, crashAt);
     const work = await start();
-    const [output] = await Promise.all([site.result<T>(work), meanwhile?.(work, keeper, site)]);
+    const [output] = await Promise.all([unlessPaused(site, work, site.result<T>(work)), meanwhile?.(work, keeper, site)]);
     this.deaths += keeper.deaths;
     this.attachSeconds.push(...(await keeper.attachSeconds()));
     expect(keeper.missing()).toEqual([]);
@@ -82,6 +83,30 @@ export class Act {
     await keeper.stop();
     expect(await site.leftovers()).toEqual({ processes: [], files: [], databases: [] });
     return output;
+  }
+}
+
+/** The result, or a failure as soon as a step waits for a person: no kill may come to that. */
+async function unlessPaused<T>(site: Site, work: StartedWork, result: Promise<T>): Promise<T> {
+  let over = false;
+  const looking = (async (): Promise<string | null> => {
+    while (!over && !site.isRemoved) {
+      await sleep(500);
+      const status = over ? null : await site.status(work).catch(() => null);
+      if (status?.state === 'paused') return status.waitingFor;
+    }
+    return null;
+  })();
+  const paused = looking.then((waitingFor) => {
+    if (waitingFor !== null) throw new Error(`${work.workflowId} waits for a person: ${waitingFor}`);
+    return new Promise<never>(() => undefined);
+  });
+  try {
+    return await Promise.race([result, paused]);
+  } finally {
+    over = true;
+    // No call may be open when its connection is closed.
+    await looking;
   }
 }
 

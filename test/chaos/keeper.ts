@@ -101,7 +101,7 @@ export class Keeper {
     const worker = await this.site.startWorker(env, { polls: false });
     this.current = worker;
     await worker.polls();
-    this.polledAt.set(worker.pid, Date.now());
+    if (this.deaths > 0) this.polledAt.set(worker.pid, Date.now());
   }
 
   private async watch(): Promise<void> {

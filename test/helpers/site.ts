@@ -85,6 +85,10 @@ export class Site {
     return site;
   }
 
+  get isRemoved(): boolean {
+    return this.removed;
+  }
+
   get root(): string {
     return this.places.root;
   }

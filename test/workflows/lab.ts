@@ -186,6 +186,12 @@ export async function failureOfWorkflow(handle: BaseWorkflowHandle<Workflow>): P
   }
 }
 
+/** Ids of the children that a workflow has started. */
+export async function childrenOf(handle: WorkflowHandle): Promise<readonly string[]> {
+  const { events } = await handle.fetchHistory();
+  return (events ?? []).flatMap(({ startChildWorkflowExecutionInitiatedEventAttributes: child }) => child?.workflowId ?? []);
+}
+
 /** An activity under way that heartbeats and ends when it is cancelled. */
 export function untilCancelled(): Promise<never> {
   return unlessCancelled(new Promise<never>(() => undefined));

@@ -207,7 +207,7 @@ it('F29: another operation that starts in the same second is refused, and the fi
 
 it('one database that cannot be dumped keeps no other from its backup', async () => {
   const before = await labels();
-  await expect(backUp(await contextFor(['no such database', 'small'], 'one of two'))).rejects.toMatchObject({ code: 'query-failed' });
+  await expect(backUp(await contextFor(['no such database', 'small'], 'one of two'))).rejects.toMatchObject({ code: "not-found" });
   expect((await labels()).filter((label) => !before.includes(label))).toEqual([expect.stringMatching(/^small_full_/)]);
 });
 
