@@ -59,7 +59,7 @@ export const kills: readonly Kill[] = [
 ];
 
 const MOST_PER_ACTIVITY = 2;
-const MOST_PER_JOURNEY = 14;
+const MOST_PER_JOURNEY = 16;
 
 /** Spreads kills over as few journeys of a policy as their exclusions allow, evenly. */
 export function journeysOf(policy: Policy, some: readonly Kill[] = kills): Journey[] {

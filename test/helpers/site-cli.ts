@@ -55,12 +55,16 @@ export function statusOf(site: Pick<Site, 'cli'>, workflowId: string): Promise<S
   return answer<StatusView>(site, 'status', workflowId);
 }
 
-/** Waits until work is in a state, without a process for every look; work that ends otherwise ends the waiting. */
+/** Looks in a row at work that waits for a person, before it counts as stuck: a decision just sent needs a moment. */
+const STUCK_LOOKS = 150;
+
+/** Waits until work is in a state, without a process for every look; work that ends otherwise, or is stuck, ends the waiting. */
 export async function reaches(site: Site, workflowId: string, state: StatusView['state']): Promise<StatusView> {
+  let stuck = 0;
   const view = await site.waitFor(async () => {
     const now = await look(site.session, workflowId, { jobs: false });
-    // Nobody here sends a decision that this waiting does not know of.
-    return (now.state === state || isFinal(now.state) || (state === 'completed' && now.state === 'paused')) && now;
+    stuck = now.state === 'paused' ? stuck + 1 : 0;
+    return (now.state === state || isFinal(now.state) || stuck > STUCK_LOOKS) && now;
   }, `${workflowId} is ${state}`, 100_000);
   if (view.state !== state) throw new Error(`${workflowId} is ${view.state}, not ${state}: ${view.waitingFor ?? (await endOf(site, workflowId))}`);
   return view;
