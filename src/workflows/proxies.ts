@@ -7,7 +7,10 @@ const HEARTBEAT = '10s';
 const cancellationType = ActivityCancellationType.WAIT_CANCELLATION_COMPLETED;
 
 /** About a minute of tries; after that a person is told, because waiting longer helps nobody. */
-const STEP_ATTEMPTS = 8;
+const STEP_ATTEMPTS = 20;
+
+/** Short, so that after several deaths in a row the next worker still attaches within 15 s of its first poll. */
+const STEP_PAUSE = '3s';
 
 /** Questions to Temporal and to the config: short, repeated until they succeed. */
 export const control = proxyActivities<ControlActivities>({
@@ -62,7 +65,7 @@ export function heavy(host: string, summary: string, maximumAttempts = STEP_ATTE
     startToCloseTimeout: '7d',
     heartbeatTimeout: HEARTBEAT,
     cancellationType,
-    retry: { initialInterval: '1s', maximumInterval: '30s', maximumAttempts },
+    retry: { initialInterval: '1s', maximumInterval: STEP_PAUSE, maximumAttempts },
   });
 }
 
@@ -74,7 +77,7 @@ export function recovery(host: string, summary: string, maximumAttempts = STEP_A
     startToCloseTimeout: '7d',
     heartbeatTimeout: HEARTBEAT,
     cancellationType,
-    retry: { initialInterval: '1s', maximumInterval: '15s', maximumAttempts },
+    retry: { initialInterval: '1s', maximumInterval: STEP_PAUSE, maximumAttempts },
   });
 }
 

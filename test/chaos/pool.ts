@@ -13,6 +13,7 @@ export function inPool<T>(tasks: ReadonlyMap<string, () => Promise<T>>, atOnce: 
       return outcome;
     } catch (error) {
       say('FAILED');
+      tell(String(error instanceof Error ? error.message : error).split('\n').slice(0, 40).join('\n'));
       throw error;
     } finally {
       const next = waiting.shift();

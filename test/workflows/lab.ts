@@ -77,7 +77,7 @@ export class Lab {
     const activities = Object.fromEntries((Object.keys(wellBehaved) as Name[]).map((name) => [name, (input: never) => this.dispatch(name, input)]));
     const hostQueues = [lightQueue(HOST), heavyQueue(HOST), recoveryQueue(HOST), watchQueue(HOST)];
     // A test that failed may leave an activity hanging: its end is not waited for.
-    const shared = { connection, activities, shutdownForceTime: '5s' };
+    const shared = { connection, activities, shutdownForceTime: '5s', maxHeartbeatThrottleInterval: '100ms' };
     const workers = await Promise.all([
       Worker.create({ ...shared, taskQueue: CONTROL_QUEUE, workflowBundle: bundle }),
       ...hostQueues.map((taskQueue) => Worker.create({ ...shared, taskQueue })),

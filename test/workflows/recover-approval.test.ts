@@ -2,6 +2,7 @@ import { beforeAll, describe, expect, it } from '@jest/globals';
 import type { ApprovalAnswer } from '../../src/activities/api.js';
 import type { Approval } from '../../src/domain/plan.js';
 import { signalNames, updateNames } from '../../src/domain/names.js';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Lab, failure, failureOfWorkflow, gate, unlessCancelled } from './lab.js';
 import { type Recovery, person, startRecovery } from './recoveries.js';
 import { planOf } from './well-behaved.js';
@@ -334,6 +335,8 @@ describe('cancelled while it waits', () => {
     await recovery.seen.called('recordApproval');
     await recovery.seen.workflow.cancel();
     await recovery.seen.called('unpin');
+    // A cancellation would come with the answer to a heartbeat.
+    await sleep(500);
     judging.open();
     expect(await failureOfWorkflow(recovery.seen.workflow)).toMatchObject({ type: 'CancelledFailure' });
     expect(recorded).toBe(true);
