@@ -71,6 +71,9 @@ async function writeDocument(session: Session, { cluster, operationId, incident 
 async function runOne(work: Authorized, check: CheckConfig, beside: boolean, run: ActivityRun): Promise<CheckResult> {
   const { session, plan } = work;
   const { database } = check.options as { database?: string };
+  if (beside && database && !plan.binding.backups.some((planned) => planned.database === database)) {
+    return { name: check.name, status: 'skipped', detail: `database ${database} is not part of this recovery` };
+  }
   const options = beside && database ? { ...check.options, database: besideDatabase(database, plan.binding.operationId) } : check.options;
   try {
     const connection = connectionAt(session.cluster, plan.binding);
