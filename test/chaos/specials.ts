@@ -60,7 +60,10 @@ const kill = (pid: number): void => void process.kill(pid, 'SIGKILL');
 /** F3: the tool itself is killed: it is started again, once. */
 export const killTool = (tool: HeldTool) => (): Promise<Measured> => withTool(tool, async ({ pid }) => kill(pid), 2);
 
-/** The wrapper is killed and the tool lives on: nobody learns its exit code, so it is started again once it has ended. */
+/**
+ * The wrapper is killed and the tool lives on: nobody learns its exit code. Once it has ended, it is started again; only
+ * a pgBackRest backup is found in the repository, whole and with its operation's mark.
+ */
 export const killWrapper = (tool: HeldTool) => (): Promise<Measured> =>
   withTool(
     tool,
@@ -68,7 +71,7 @@ export const killWrapper = (tool: HeldTool) => (): Promise<Measured> =>
       kill(wrapper.pid);
       process.kill(pid, 'SIGCONT');
     },
-    2,
+    tool === 'pgbackrest backup' ? 1 : 2,
   );
 
 /** F1: the worker is killed while the tool works; the next one attaches to it. */

@@ -85,7 +85,7 @@ describe('F35, F36: a database with a hostile name goes the whole way', () => {
     for (const { id } of dumps) expect(id).toMatch(/^[A-Za-z0-9:._%-]+$/);
     for (const path of Object.keys(await snapshot(site.places.backupsDir))) expect(path).toMatch(/^[A-Za-z0-9/._%-]+$/);
     for (const { id } of dumps) expect(await answer(site, 'backup', 'show', id)).toMatchObject({ backup: { id, contents: expect.any(Array) } });
-  }, 120_000);
+  }, 240_000);
 
   it('recovered from its dump, with its settings, beside another one that stays as it is', async () => {
     expected = await content();
@@ -98,7 +98,7 @@ describe('F35, F36: a database with a hostile name goes the whole way', () => {
     // Checks of databases that stayed as they were say nothing about this recovery.
     expect(await site.session.client.workflow.getHandle(started.workflowId).result()).toMatchObject({ outcome: { checks: [{ name: 'leaky', status: 'skipped' }, { name: 'rows', status: 'skipped' }] } });
     await answer(site, 'incident', 'report', started.workflowId);
-  }, 120_000);
+  }, 240_000);
 
   it('and, without the newline, with the whole cluster: backed up, proven by a restore, recovered beside', async () => {
     const { kept } = await answer<{ kept: KeptItem[] }>(site, 'kept', 'list');
@@ -117,7 +117,7 @@ describe('F35, F36: a database with a hostile name goes the whole way', () => {
     const found = await contentOf({ ...site.server, port: site.places.port + 1 }, (name) => (name === HOSTILE_DATABASE ? ONE_LINE : name));
     expect(strip(found)).toEqual(strip(expected));
     await rename(ONE_LINE, HOSTILE_DATABASE);
-  }, 120_000);
+  }, 240_000);
 });
 
 it('F21: a dump that cannot be restored whole fails its proof; the row that the server complains of is told to nobody', async () => {
