@@ -48,7 +48,7 @@ export function engineContract({ name, makeFixture }: { name: string; makeFixtur
     beforeAll(async () => {
       fixture = await makeFixture();
       engine = fixture.engine;
-    }, 180_000);
+    }, 300_000);
     afterEach(async () => {
       for (let next = undo.pop(); next !== undefined; next = undo.pop()) await next();
     });

@@ -15,7 +15,7 @@ describe('D1: replay of committed histories', () => {
   let workflowBundle: WorkflowBundleWithSourceMap;
   beforeAll(async () => {
     workflowBundle = await bundleWorkflowCode({ workflowsPath, logger: new DefaultLogger('WARN') });
-  }, 120_000);
+  }, 300_000);
 
   it('has a history of every workflow', () => {
     const seen = new Set(files.map((name) => name.split('.')[0]));
@@ -25,5 +25,5 @@ describe('D1: replay of committed histories', () => {
   it.each(files)('%s replays', async (name) => {
     const history: unknown = JSON.parse(readFileSync(join(directory, name), 'utf8'));
     await Worker.runReplayHistory({ workflowBundle }, history);
-  }, 60_000);
+  }, 300_000);
 });

@@ -32,7 +32,7 @@ beforeAll(async () => {
   ];
   await editConfig(site, (text) => text.replace(/(db1: \{ state_dir: \S+)/, '$1, heavy_slots: 2').replace('    recovery:\n', `${more.join('\n')}\n    recovery:\n`));
   await site.startWorker();
-}, 120_000);
+}, 300_000);
 
 describe('backup run, list, show, verify', () => {
   let dump: Backup;
@@ -56,7 +56,7 @@ describe('backup run, list, show, verify', () => {
     expect(physical.id).toMatch(/^mairie:pgbackrest:\d{8}-\d{6}F$/);
     const stored = await readdir(join(site.places.backupsDir, 'mairie', 'dump'));
     expect(stored).toEqual(expect.arrayContaining([expect.stringMatching(/^mairie_full_\d{8}_\d{6}\.dump$/), expect.stringMatching(/\.globals\.sql$/)]));
-  }, 120_000);
+  }, 300_000);
 
   it('lists them, also of one cluster; shows one; what is not there is exit 6 with a next step', async () => {
     const { backups } = await answer<{ backups: Backup[] }>(site, 'backup', 'list');
@@ -80,7 +80,7 @@ describe('backup run, list, show, verify', () => {
       expect(await answer(site, 'backup', 'verify', id, '--restore')).toMatchObject({ ok: true, backup: { id, proven: { level: 'restored', at: expect.stringMatching(TIME) } } });
     }
     expect(await site.leftovers()).toEqual({ processes: [], files: [], databases: [] });
-  }, 120_000);
+  }, 300_000);
 
   it('B3: a held backup outlives retention until it is released; rotation says why; a dry run only says', async () => {
     expect(await answer(site, 'backup', 'hold', dump.id, '--reason', 'audit', '--dry-run')).toMatchObject({ dryRun: true });
@@ -116,14 +116,14 @@ describe('backup run, list, show, verify', () => {
     expect(done).toMatchObject({ remove: [{ id: dump.id }], removed: [dump.id], keep: [{ id: newer }] });
     expect((await site.backups()).map(({ id }) => id)).not.toContain(dump.id);
     expect((await readdir(join(site.places.backupsDir, 'mairie', 'dump'))).filter((name) => name.startsWith(dump.label))).toEqual([]);
-  }, 180_000);
+  }, 300_000);
 
   it('F30: with nothing verified, nothing is removed', async () => {
     for (let made = 0; made < 2; made++) expect(await run('unproven')).toMatchObject({ backups: [{ proven: null }], rotation: { remove: [], removed: [] } });
     const { keep, remove } = await answer<RotateOutput>(site, 'rotate', 'mairie', '--policy', 'unproven');
     expect(remove).toEqual([]);
     expect(keep.map(({ reason }) => reason)).toEqual([expect.stringContaining('nothing is proven'), expect.stringContaining('nothing is proven')]);
-  }, 60_000);
+  }, 300_000);
 
   it('B2: a disabled policy is skipped, said and recorded', async () => {
     const { exit, document, error } = await told<Ran & { skipped: { code: string; reason: string } }>(site, 'backup', 'run', 'mairie', '--policy', 'off');
@@ -139,7 +139,7 @@ describe('backup run, list, show, verify', () => {
     expect({ exit: failed.exit, code: failed.error?.code, ok: failed.document.ok }).toEqual({ exit: 8, code: 'check-failed', ok: false });
     expect((await site.backups()).find((backup) => backup.id === id)?.status).toBe('quarantined');
     expect(await refusal(site, 'recover', 'mairie', '--to', `backup:${id}`, '--dry-run')).toMatchObject({ exit: 9, code: 'no-usable-backup' });
-  }, 60_000);
+  }, 300_000);
 });
 
 describe('while a backup is under way', () => {
@@ -181,7 +181,7 @@ describe('while a backup is under way', () => {
     expect(lines.at(-1)).toMatchObject({ schemaVersion: 1, workflowId, state: 'completed' });
     await reaches(site, waiting.workflowId, 'completed');
     expect((await site.backups()).filter(({ engine, status }) => engine === 'pgbackrest' && status === 'complete')).toHaveLength(2);
-  }, 180_000);
+  }, 300_000);
 
   async function watched(workflowId: string): Promise<{ exit: number; lines: unknown[] }> {
     const { code, stdout } = await site.cli('watch', workflowId, '--json');
@@ -218,7 +218,7 @@ it('D5: schedules are planned, applied, listed, paused, triggered and resumed; a
   expect((await reaches(site, workflowId, 'completed')).kind).toBe('backup');
   expect(await refusal(site, 'schedule', 'pause', 'mairie/dumb', '--reason', 'x')).toMatchObject({ exit: 6, code: 'not-found' });
   expect(await refusal(site, 'schedule', 'pause', id)).toMatchObject({ exit: 2, code: 'usage' });
-}, 90_000);
+}, 300_000);
 
 it('F42: everything that was written is owner-only; nothing is left behind', async () => {
   const written = await snapshot(site.places.stateDir, site.places.backupsDir);

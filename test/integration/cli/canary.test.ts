@@ -57,7 +57,7 @@ beforeAll(async () => {
     watch.search(`output of reprise ${argv[0]}`, said.stdout + said.stderr);
     return said;
   };
-}, 120_000);
+}, 300_000);
 afterAll(() => watch.stop());
 
 /** Renames a database on the server and in the config. */
@@ -128,7 +128,7 @@ it('F21: a dump that cannot be restored whole fails its proof; the row that the 
     CREATE TABLE aaa_first (secret text CHECK (others() > 0)); INSERT INTO aaa_first VALUES (${ROW})`);
   expect(await refusal(site, 'backup', 'run', 'mairie', '--policy', 'dump')).toMatchObject({ exit: 8, code: 'backup-corrupt' });
   expect((await site.backups()).map(({ status }) => status)).toContain('quarantined');
-}, 90_000);
+}, 300_000);
 
 describe('F39: secrets and row values', () => {
   it('what else is asked and told: doctor, config, status, kept, incidents', async () => {
@@ -139,7 +139,7 @@ describe('F39: secrets and row values', () => {
     const failed = await told(site, 'backup', 'run', 'mairie', '--policy', 'dump');
     expect([failed.exit, failed.error?.code]).toEqual([5, 'database-unreachable']);
     await writeFile(passfile, `*:*:*:reprise:${PASSWORD}\n`);
-  }, 90_000);
+  }, 300_000);
 
   it('are nowhere but in the password file and the data: neither argv, environments, heartbeats, histories, logs, records, reports nor job files', async () => {
     await watch.stop();
@@ -159,7 +159,7 @@ describe('F39: secrets and row values', () => {
       if (saysPostgres.test(name)) expect([name, (await stat(path)).mode & 0o077]).toEqual([name, 0]);
     }
     expect([...watch.sightings]).toEqual([]);
-  }, 60_000);
+  }, 300_000);
 });
 
 /** The content without what a copy has on its own: sequences run on after a crash. */

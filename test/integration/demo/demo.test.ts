@@ -86,5 +86,5 @@ describe('reprise demo', () => {
     expect(await ended).toBe(130);
     expect(said).toContain('the demo was interrupted');
     expect(await readdir(dir)).toEqual([]);
-  }, 180_000);
+  }, 300_000);
 });

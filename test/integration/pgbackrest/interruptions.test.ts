@@ -46,7 +46,7 @@ beforeAll(async () => {
     `CREATE TABLE big AS SELECT n, md5(n::text) AS what FROM generate_series(1, 150000) n;
      CREATE TABLE elsewhere TABLESPACE "../sp/ace ""x" AS SELECT n, md5(n::text) AS what FROM generate_series(1, 1000) n`,
   );
-}, 60_000);
+}, 300_000);
 
 it('F3, D2: pgbackrest killed in mid backup: nothing is listed, and the next attempt resumes with one more start', async () => {
   const context = await ground.context('killed');
@@ -67,7 +67,7 @@ it('F3, D2: pgbackrest killed in mid backup: nothing is listed, and the next att
   backup = asBackup(made);
   expect((await engine.list(context)).map(({ label }) => label)).toEqual([backup.label]);
   expect(await engine.verify(await ground.context('verify'), backup)).toMatchObject({ ok: true });
-}, 120_000);
+}, 300_000);
 
 it('D2: an attempt that finds its backup finished, and no record of it, makes no other', async () => {
   await rm(join(ground.stateDir, 'jobs', 'killed'), { recursive: true });

@@ -88,7 +88,7 @@ beforeAll(async () => {
     await archiveNow();
   }
   await commit('unarchived');
-}, 120_000);
+}, 300_000);
 
 describe('K2, S4: a real recovery to each kind of target has the content of that instant', () => {
   it.each<[string, () => RecoveryTarget]>([

@@ -18,7 +18,7 @@ let connection: ConnectionConfig;
 beforeAll(async () => {
   cluster = await startScratchCluster({ settings: { max_prepared_transactions: 5, max_locks_per_transaction: 10, max_connections: 20, wal_level: 'logical' } });
   connection = { host: cluster.host, port: cluster.port, user: 'postgres', maintenanceDatabase: 'postgres' };
-}, 60_000);
+}, 300_000);
 
 const inDatabase = <T>(database: string, fn: (client: pg.Client) => Promise<T>): Promise<T> => withClient(connection, database, fn);
 const run = (sql: string, database = 'postgres'): Promise<unknown> => inDatabase(database, (client) => client.query(sql));

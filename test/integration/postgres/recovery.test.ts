@@ -48,7 +48,7 @@ beforeAll(async () => {
   await lab.cluster.kill();
   await committing;
   for (const gone of ['base', 'global']) await rm(join(lab.cluster.dataDir, gone), { recursive: true });
-}, 120_000);
+}, 300_000);
 
 describe('an instance lost in mid commits', () => {
   it('is seen as damaged with readable WAL, and its WAL is copied up to the last record (salvage)', async () => {

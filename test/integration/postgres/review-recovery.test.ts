@@ -28,7 +28,7 @@ describe('a recovery that was given up before it was opened for writes', () => {
     await resetRecoverySettings(dataDir, lab.user);
     await service.stop('fast');
     expect(await inspectDataDir(lab.pgBin, dataDir, lab.user)).toMatchObject({ state: 'whole' });
-  }, 120_000);
+  }, 300_000);
 });
 
 describe('a swap that cannot be done', () => {
@@ -40,5 +40,5 @@ describe('a swap that cannot be done', () => {
     for (const name of ['live', 'fresh', 'live_aside_op']) await run(`CREATE DATABASE ${name}`);
     await expect(swapDatabases(connection, { live: 'live', fresh: 'fresh', aside: 'live_aside_op' })).rejects.toThrow('already exists');
     expect((await run('SELECT current_database() AS name', 'live')).rows).toEqual([{ name: 'live' }]);
-  }, 60_000);
+  }, 300_000);
 });

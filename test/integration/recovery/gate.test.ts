@@ -32,7 +32,7 @@ beforeAll(async () => {
   await site.startWorker();
   await site.backUp('dump');
   started = await planned(site, '--policy', 'dump', '--by', 'chief');
-}, 120_000);
+}, 300_000);
 
 describe('F31, F32: approvals', () => {
   it('are refused for another plan, an unlisted person, the requester, and anything malformed; the work goes on waiting', async () => {
@@ -49,7 +49,7 @@ describe('F31, F32: approvals', () => {
     for (const junk of ['{', '{"plan":1}', { plan: started.plan.digest }, null, ['x'], { plan: started.plan.digest, by: 'mallory', reason: 'forged', approved: true }]) await handle.signal(signalNames.confirmRestore, junk);
     for (const name of [signalNames.promote, signalNames.retarget]) await handle.signal(name, { by: 7 });
     expect((await reaches(site, started.workflowId, 'waiting-approval')).plan).toBe(started.plan.digest);
-  }, 60_000);
+  }, 300_000);
 
   it('count once a person; two are needed; what --dry-run shows is sent to nobody', async () => {
     expect(await answer(site, 'approve', started.workflowId, '--by', 'dba', '--reason', 'x', '--yes', '--dry-run')).toMatchObject({ dryRun: true, approval: { by: 'dba' } });
@@ -74,7 +74,7 @@ describe('F33: jumping over the gate', () => {
       expect(outcomes).toEqual(DESTRUCTIVE.map((name) => [name, codes[0]]));
     }
     expect(await world()).toEqual(before);
-  }, 90_000);
+  }, 300_000);
 
   it('a workflow started by hand with everything "approved" in it waits like any other, and takes nobody\'s word', async () => {
     const before = await world();
@@ -93,7 +93,7 @@ describe('F33: jumping over the gate', () => {
     await answer(site, 'reject', workflowId, '--reason', 'forged');
     await reaches(site, workflowId, 'rejected');
     expect(await world()).toEqual(before);
-  }, 60_000);
+  }, 300_000);
 
   it('a plan whose record on the host was changed is not run', async () => {
     const file = `${site.places.stateDir}/plans/${started.plan.digest}.json`;
@@ -139,7 +139,7 @@ describe('F32: what was approved is what runs', () => {
     const before = await world();
     expect(await Promise.all(DESTRUCTIVE.filter((name) => name !== 'finishRecovery').map((name) => standalone(name, { plan: last, operationId: operationOf(started) })))).toEqual(DESTRUCTIVE.slice(1).map(() => 'approval-used'));
     expect(await world()).toEqual(before);
-  }, 180_000);
+  }, 300_000);
 
   it('F32: the journal holds who was refused and why, and that approvals are asserted', async () => {
     const { markdown } = await answer<{ markdown: string }>(site, 'incident', 'report', operationOf(started));
@@ -154,7 +154,7 @@ describe('F32: what was approved is what runs', () => {
     expect({ exit, code: error?.code }).toEqual({ exit: 9, code: 'policy-missing' });
     expect(error?.hint).toMatch(/approvals:\n\s+recover: \{ approvers: 1, from: \[/);
     expect(await refusal(site, 'recover', 'mairie', '--policy', 'dump', '--yes')).toMatchObject({ exit: 9, code: 'policy-missing' });
-  }, 60_000);
+  }, 300_000);
 });
 
 let calls = 0;

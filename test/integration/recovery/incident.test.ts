@@ -33,7 +33,7 @@ beforeAll(async () => {
   await site.startWorker();
   await site.backUp('physical');
   await site.commit();
-}, 120_000);
+}, 300_000);
 
 describe('S1, S2: an incident', () => {
   it('opened by hand: a dry run only looks; dismissed, it ends, and nothing was changed', async () => {
@@ -58,7 +58,7 @@ describe('S1, S2: an incident', () => {
     const { records } = await answer<IncidentView>(site, 'incident', 'show', workflowId);
     expect(JSON.stringify(records)).toContain('told the town hall');
     expect(await refusal(site, 'incident', 'show', 'never')).toMatchObject({ exit: 6, code: 'not-found' });
-  }, 90_000);
+  }, 300_000);
 
   it('S1, D1: the watch opens it as suspected with the layer; Temporal and its database are lost in the middle; a new server knows everything from the repository, and recovers', async () => {
     const expected = await site.contentHash();
@@ -99,7 +99,7 @@ describe('S1, S2: an incident', () => {
     const { markdown } = await answer<{ markdown: string }>(site, 'incident', 'report', workflowId);
     for (const word of ['confirmed by phone', 'dba', 'asserted', 'RTO', 'RPO', 'seen on site']) expect(markdown).toContain(word);
     expect(await readFile(join(site.places.backupsDir, outcome?.report ?? ''), 'utf8').catch(() => readFile(join(site.places.backupsDir, 'mairie', outcome?.report ?? ''), 'utf8'))).toContain('mairie');
-  }, 180_000);
+  }, 300_000);
 
   it('S5: rejected, it waits for a person: continue plans again, close ends it; deletes nothing', async () => {
     await site.loseInstance('killed');
@@ -123,5 +123,5 @@ describe('S1, S2: an incident', () => {
     await answer(site, 'incident', 'close', third.workflowId, '--by', 'ops', '--reason', 'it answers');
     await reaches(site, third.workflowId, 'completed');
     expect((await incidents()).find(({ id }) => id === third.workflowId)?.state).toBe('closed');
-  }, 120_000);
+  }, 300_000);
 });

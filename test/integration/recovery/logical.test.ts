@@ -19,7 +19,7 @@ beforeAll(async () => {
   await site.backUp('dump');
   dumped = await site.contentHash();
   await site.query("DELETE FROM metier.demandes_rdv WHERE id > 100; ALTER DATABASE mairie SET work_mem = '7MB'; ALTER DATABASE mairie OWNER TO postgres");
-}, 120_000);
+}, 300_000);
 
 describe('K1: databases restored beside the live ones, then swapped by rename', () => {
   it('what a dump cannot do, or a name that is not there, is refused before anything changes', async () => {
@@ -31,7 +31,7 @@ describe('K1: databases restored beside the live ones, then swapped by rename', 
     expect((await refusal(site, 'recover', 'mairie', '--policy', 'dump', '--into', 'beside', '--dry-run')).exit).toBe(5);
     expect(await site.contentHash()).toEqual(now);
     expect(await databases()).toEqual(['mairie']);
-  }, 60_000);
+  }, 300_000);
 
   it('with a pause: the restored ones are looked at beside the live ones; rejected, everything is as before', async () => {
     const now = await site.contentHash();
@@ -50,7 +50,7 @@ describe('K1: databases restored beside the live ones, then swapped by rename', 
     expect(kept).toMatchObject([{ where: fresh, what: expect.stringContaining('not put in its place') }]);
     await answer(site, 'kept', 'drop', kept[0]?.id ?? '', '--yes');
     expect(await databases()).toEqual(['mairie']);
-  }, 120_000);
+  }, 300_000);
 
   it('B4, K1: after the swap all is as it was dumped, settings and owner of the database too; the old one is kept, a safety backup was taken', async () => {
     const before = await site.backups();
@@ -76,7 +76,7 @@ describe('K1: databases restored beside the live ones, then swapped by rename', 
     await answer(site, 'kept', 'drop', id, '--yes');
     expect(await databases()).toEqual(['mairie']);
     expect(await site.leftovers()).toEqual({ processes: [], files: [], databases: [] });
-  }, 120_000);
+  }, 300_000);
 
   it('F15: a dump changed after its approval is not restored: the live database stays', async () => {
     const now = await site.contentHash();
@@ -91,7 +91,7 @@ describe('K1: databases restored beside the live ones, then swapped by rename', 
     expect([exit, error?.code, error?.message]).toEqual([8, 'backup-corrupt', expect.stringContaining('SHA-256')]);
     expect(await site.contentHash()).toEqual(now);
     expect(await databases()).toEqual(['mairie']);
-  }, 120_000);
+  }, 300_000);
 });
 
 it('S3: a dump needs a running server: with the server down its plan is refused, a restart is offered where the directory is whole', async () => {
@@ -103,4 +103,4 @@ it('S3: a dump needs a running server: with the server down its plan is refused,
   await approved(site, started);
   await reaches(site, started.workflowId, 'completed');
   expect(await site.contentHash()).toEqual(dumped);
-}, 90_000);
+}, 300_000);

@@ -63,7 +63,7 @@ beforeAll(async () => {
   await site.query("SELECT pg_create_restore_point('before_migration')");
   await nextSegment();
   await mark(5);
-}, 120_000);
+}, 300_000);
 
 describe('refused before anything changes', () => {
   const dryRun = (...argv: string[]) => refusal(site, 'recover', 'mairie', '--dry-run', ...argv);
@@ -82,7 +82,7 @@ describe('refused before anything changes', () => {
     expect(await refusal(site, 'recover', 'mairie')).toMatchObject({ exit: 9, code: 'confirmation-needed', hint: expect.stringContaining('--yes') });
     expect(await snapshot(site.places.backupsDir, archive())).toEqual(before);
     expect((await answer<{ works: unknown[] }>(site, 'status')).works).toEqual([]);
-  }, 60_000);
+  }, 300_000);
 
   it('F23: WAL missing in the middle; a target before the gap can still be planned', async () => {
     const path = (await readdir(archive(), { recursive: true })).find((name) => name.includes(segments[2] ?? 'none')) ?? '';
@@ -95,7 +95,7 @@ describe('refused before anything changes', () => {
     } finally {
       await rename(to, from);
     }
-  }, 60_000);
+  }, 300_000);
 });
 
 describe('beside the cluster', () => {
@@ -138,7 +138,7 @@ describe('beside the cluster', () => {
     const after = await snapshot(archive());
     expect(after).toMatchObject(before);
     expect(Object.keys(after).filter((path) => basename(path).startsWith('00000002'))).toEqual([]);
-  }, 180_000);
+  }, 300_000);
 
   it('K2: to a restore point, then to the end of the backup named; what lay there is kept until it is dropped by its name', async () => {
     // A server works in it: nothing is moved away under it.
@@ -192,7 +192,7 @@ describe('in place', () => {
     expect(backups.length).toBe(2);
     const { markdown } = await answer<{ markdown: string }>(site, 'incident', 'report', started.workflowId);
     expect(markdown).toContain('before_migration');
-  }, 120_000);
+  }, 300_000);
 
   it('F8: its approval cannot be used again: a Reset of the finished recovery is refused and changes nothing', async () => {
     const { workflowId } = restored;
@@ -215,7 +215,7 @@ describe('in place', () => {
     await answer(site, 'reject', workflowId, '--reason', 'test');
     await reaches(site, workflowId, 'rejected');
     expect(await marks()).toEqual(before);
-  }, 90_000);
+  }, 300_000);
 
   it('S4: after the loss of everything, to the latest: the new timeline is followed, what was archived is back', async () => {
     await site.loseInstance('all');
@@ -224,7 +224,7 @@ describe('in place', () => {
     await finished(started);
     expect(await marks()).toEqual([1, 2, 3, 4, 6]);
     expect(await scalar('SELECT timeline_id FROM pg_control_checkpoint()')).toBe('3');
-  }, 120_000);
+  }, 300_000);
 
   it('S1: where only the server is down, a restart is planned: nothing is replaced; a policy named restores all the same', async () => {
     await site.loseInstance('killed');
@@ -236,5 +236,5 @@ describe('in place', () => {
     expect(await marks()).toEqual([1, 2, 3, 4, 6]);
     expect(await scalar('SELECT timeline_id FROM pg_control_checkpoint()')).toBe('3');
     expect(await site.leftovers()).toMatchObject({ processes: [], files: [] });
-  }, 90_000);
+  }, 300_000);
 });
