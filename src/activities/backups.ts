@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { RepriseError } from '../domain/errors.js';
 import { planRetention } from '../domain/retention.js';
 import type { Backup } from '../domain/backup.js';
@@ -6,7 +7,7 @@ import type { MadeBackup } from '../engines/engine.js';
 import { withHostLock } from '../process/file-lock.js';
 import type { JobLock } from '../process/jobs.js';
 import { pruneJobs } from '../process/supervisor.js';
-import { openHostState } from '../records/host-state.js';
+import { type HostState, openHostState } from '../records/host-state.js';
 import type { BackupStep, HostActivities, StepInput } from './api.js';
 import type { HostDependencies } from './dependencies.js';
 import { type ActivityRun, guarded } from './guarded.js';
@@ -62,11 +63,26 @@ export async function makeBackup(session: Session, step: BackupStep, run: Activi
   return made;
 }
 
-/** The first instant that any attempt named: after a Reset workflows name a later one, and the files would not be found. */
+/**
+ * The first instant that any attempt named: after a Reset workflows name a later one, and the files would not be found.
+ * Backups are named by their second (B1): where another operation has that second, as the backups before and after a
+ * quick recovery may, this one waits for the next.
+ */
 async function startOf(session: Session, { operationId, startedAt }: BackupStep): Promise<string> {
   const state = openHostState(session.host.stateDir);
-  await state.recordDone(operationId, 'start', startedAt);
-  return (await state.onceDone<string>(operationId, 'start'))?.result ?? startedAt;
+  for (let instant = Date.parse(startedAt); ; instant += 1000) {
+    const earlier = await state.onceDone<string>(operationId, 'start');
+    if (earlier) return earlier.result;
+    const named = new Date(instant).toISOString();
+    if (await isFirst(state, session.cluster.name, named, operationId)) await state.recordDone(operationId, 'start', named);
+    else await sleep(1000);
+  }
+}
+
+async function isFirst(state: HostState, cluster: string, instant: string, operationId: string): Promise<boolean> {
+  const [names, second] = [`starts-${cluster}`, instant.slice(0, 'YYYY-MM-DDTHH:MM:SS'.length).replaceAll(':', '')];
+  await state.recordDone(names, second, operationId);
+  return (await state.onceDone<string>(names, second))?.result === operationId;
 }
 
 /** Proves one backup and records the outcome: a proof, or a quarantine that keeps it from ever being offered. */

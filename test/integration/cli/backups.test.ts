@@ -2,7 +2,9 @@ import { readdir, writeFile } from 'node:fs/promises';
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import type { HostActivities } from '../../../src/activities/api.js';
 import type { Backup } from '../../../src/domain/backup.js';
+import { heavyQueue } from '../../../src/domain/names.js';
 import type { WorkStatus } from '../../../src/domain/status.js';
 import type { RotateOutput } from '../../../src/domain/rotation.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
@@ -218,6 +220,19 @@ it('D5: schedules are planned, applied, listed, paused, triggered and resumed; a
   expect((await reaches(site, workflowId, 'completed')).kind).toBe('backup');
   expect(await refusal(site, 'schedule', 'pause', 'mairie/dumb', '--reason', 'x')).toMatchObject({ exit: 6, code: 'not-found' });
   expect(await refusal(site, 'schedule', 'pause', id)).toMatchObject({ exit: 2, code: 'usage' });
+}, 300_000);
+
+it('B1: two policies that start in the same second make two backups', async () => {
+  const startedAt = new Date().toISOString();
+  const made = (policy: string) => {
+    const order = { cluster: 'mairie', operationId: `same-second-${policy}`, workflowId: 'test', policy, type: 'auto', startedAt, requestedBy: 'test' };
+    const options = { id: order.operationId, taskQueue: heavyQueue('db1'), args: [order], scheduleToCloseTimeout: '200s' };
+    return site.session.client.activity.execute<HostActivities, 'runBackup'>('runBackup', options as never);
+  };
+  const ids = (await Promise.all([made('dump'), made('unproven')])).flat();
+  expect(new Set(ids).size).toBe(2);
+  // Tried again, as after a lost worker: the same backup.
+  expect(await made('dump').catch(String)).toEqual(ids.slice(0, 1));
 }, 300_000);
 
 it('F42: everything that was written is owner-only; nothing is left behind', async () => {
