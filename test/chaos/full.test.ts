@@ -66,7 +66,8 @@ describe(`whatever is killed, nothing is lost and nothing runs twice (seed ${see
     1_800_000,
   );
 
-  it('kills workers at sixty named places and more', () => {
-    expect(policies.flatMap((policy) => journeysOf(policy).flatMap(({ kills }) => kills)).length).toBeGreaterThanOrEqual(60);
+  // A run of one case, asked for by name, proves that case only.
+  (wanted === '' ? it : it.skip)('kills sixty times and more', () => {
+    expect(ended.reduce((sum, one) => sum + one.kills, 0)).toBeGreaterThanOrEqual(60);
   });
 });

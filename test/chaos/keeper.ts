@@ -36,9 +36,14 @@ export class Keeper {
     return this.current;
   }
 
-  /** Kills of the list that have not happened. */
+  /**
+   * Kills of the list that have not happened. A second one at the same tool may find its work done: the tool went on
+   * while no worker was there, and the next one had nothing left to watch.
+   */
   missing(): readonly string[] {
-    return this.crashAt.filter((_, place) => !existsSync(`${this.marks}.${place}`));
+    const toolOf = (point: string) => (point.startsWith('job:') ? point.split('@')[1] : undefined);
+    const isSecond = (point: string, place: number) => toolOf(point) !== undefined && this.crashAt.findIndex((other) => toolOf(other) === toolOf(point)) < place;
+    return this.crashAt.filter((point, place) => !existsSync(`${this.marks}.${place}`) && !isSecond(point, place));
   }
 
   /** Kills the worker and starts no other until `resume`: the machine is down. */
