@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Backup } from '../../domain/backup.js';
 import { RepriseError } from '../../domain/errors.js';
@@ -110,10 +110,12 @@ function segmentsBetween({ stored }: Candidate, { endSegment, segmentBytes }: Re
   return Number(parseSegmentName(endSegment, segmentBytes).number - parseSegmentName(stored.wal.start, segmentBytes).number) + 1;
 }
 
-/** Directory for fetched WAL, the worker's own, removed in any case. */
+/** Directory for fetched WAL, the operation's own: what a killed worker left in it is removed by the next attempt. */
 async function inScratch<T>(context: ReadContext, work: (directory: string) => Promise<T>): Promise<T> {
   await makeScratchDirectory(context.host.scratchDir, context.user);
-  const directory = await mkdtemp(join(context.host.scratchDir, 'outline-'));
+  const directory = join(context.host.scratchDir, `outline-${context.operationId.replaceAll(/[^\w.-]/g, '_')}`);
+  await rm(directory, { recursive: true, force: true });
+  await mkdir(directory, { mode: 0o700 });
   try {
     return await work(directory);
   } finally {
