@@ -124,7 +124,7 @@ async function unlessPaused<T>(site: Site, work: StartedWork, result: Promise<T>
  */
 async function dumpsWithoutSnapshot(site: Site): Promise<number> {
   const jobs = join(site.places.stateDir, 'jobs');
-  const names = (await readdir(jobs, { recursive: true })).filter((name) => /dump-mairie[^/]*\/1\/stderr$/.test(name));
+  const names = (await readdir(jobs, { recursive: true }).catch(() => [] as string[])).filter((name) => /dump-mairie[^/]*\/1\/stderr$/.test(name));
   const texts = await Promise.all(names.map((name) => readFile(join(jobs, name), 'utf8')));
   return texts.filter((text) => /invalid snapshot identifier|could not import the requested snapshot/.test(text)).length;
 }
