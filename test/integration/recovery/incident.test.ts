@@ -35,7 +35,7 @@ beforeAll(async () => {
   await site.commit();
 }, 300_000);
 
-describe('S1, S2: an incident', () => {
+describe('D6, S1, S2: an incident, by the command line alone', () => {
   it('opened by hand: a dry run only looks; dismissed, it ends, and nothing was changed', async () => {
     expect(await answer(site, 'incident', 'start', 'instance-loss', '--cluster', 'mairie', '--dry-run')).toMatchObject({ dryRun: true, diagnosis: { answers: true, layer: null, dataDirectory: 'whole' } });
     expect(await incidents()).toEqual([]);

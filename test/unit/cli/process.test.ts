@@ -27,7 +27,7 @@ async function configured(text = minimal): Promise<string> {
 }
 const code = (stderr: string): string => (JSON.parse(stderr) as { error: { code: string } }).error.code;
 
-describe('reprise as a process', () => {
+describe('D6: reprise as a process', () => {
   it('version: exit 0, the result alone on stdout', async () => {
     const { code: exit, stdout, stderr } = await reprise(['version', '--json']);
     expect([exit, stderr]).toEqual([0, '']);
