@@ -1,0 +1,49 @@
+import { readFile, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from '@jest/globals';
+import { repriseHere } from '../../helpers/cli.js';
+
+const root = join(import.meta.dirname, '../../..');
+
+/** Commands in shell blocks and in code spans of one line, as far as they are whole. */
+function commandsIn(text: string): readonly string[] {
+  const blocks = [...text.matchAll(/^```sh\n([\s\S]*?)^```/gm)].flatMap((match) => (match[1] ?? '').split('\n'));
+  const spans = [...text.matchAll(/`(reprise [^`\n]+)`/g)].map((match) => match[1] ?? '');
+  return [...blocks, ...spans]
+    .map((line) => line.replace(/\s+#.*$/, '').replace(/ \|\| .*$/, '').trim())
+    .filter((line) => line.startsWith('reprise ') && !/ [A-Z_]+=|\.\.\.$|<|\|/.test(line));
+}
+
+async function documents(): Promise<readonly (readonly [name: string, text: string])[]> {
+  const inDocs = (await readdir(join(root, 'docs'), { recursive: true })).filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`);
+  const names = ['README.md', 'README.fr.md', ...inDocs.filter((name) => !name.startsWith('docs/reference/'))];
+  return Promise.all(names.map(async (name) => [name, await readFile(join(root, name), 'utf8')] as const));
+}
+
+describe('D6: commands in documents', () => {
+  it('each is one that the command line takes', async () => {
+    const refused: string[] = [];
+    let seen = 0;
+    for (const [name, text] of await documents()) {
+      for (const command of commandsIn(text)) {
+        seen += 1;
+        const words = (command.match(/"[^"]*"|\S+/g) ?? []).slice(1).map((word) => word.replace(/^"|"$/g, ''));
+        const { code, stderr } = await repriseHere(words);
+        if (code === 2) refused.push(`${name}: ${command}: ${stderr}`);
+      }
+    }
+    expect(refused).toEqual([]);
+    expect(seen).toBeGreaterThan(50);
+  });
+
+  it('each link leads to a file that is there', async () => {
+    const broken: string[] = [];
+    for (const [name, text] of await documents()) {
+      for (const [, target = ''] of text.matchAll(/\]\((?!https?:)([^)#]+)/g)) {
+        const file = join(root, name, '..', target);
+        await readFile(file).catch((error: NodeJS.ErrnoException) => error.code === 'EISDIR' || broken.push(`${name}: ${target}`));
+      }
+    }
+    expect(broken).toEqual([]);
+  });
+});
