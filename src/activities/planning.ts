@@ -106,7 +106,7 @@ export async function makePlan(session: Session, request: PlanRequest, run: Acti
   };
   const warnings = [...outline.warnings, ...(await warningsFor(session, binding))];
   const observed = await observations({ ...outline, warnings }, method, place.dataDir, createdAt);
-  if (observed.freeBytes < observed.neededBytes) {
+  if (observed.freeBytes !== null && observed.freeBytes < observed.neededBytes) {
     throw new RepriseError('disk-full', `the restore needs ${observed.neededBytes} bytes and ${observed.freeBytes} are free below ${dirname(place.dataDir ?? '/')}`, 'make room (reprise kept list shows old data put aside), or recover into another place');
   }
   return {
@@ -222,7 +222,7 @@ async function observations(outline: RecoveryOutline, method: PlanBinding['metho
   return {
     sizeBytes,
     neededBytes,
-    freeBytes: dataDir ? await freeBytes(dirname(dataDir)) : Number.MAX_SAFE_INTEGER,
+    freeBytes: dataDir ? await freeBytes(dirname(dataDir)) : null,
     reachableFrom,
     reachableTo,
     walEnd,

@@ -85,7 +85,7 @@ function facts({ binding, observed, approveBy, digest }: Plan): Fact[] {
     { name: 'may lose', values: seconds(observed.predictedRpoSeconds) },
     { name: 'reachable', values: range(observed.reachableFrom, observed.reachableTo) },
     { name: 'WAL ends at', values: optional(observed.walEnd) },
-    { name: 'needs', values: [{ text: `${sizeInWords(observed.neededBytes)}; ${sizeInWords(observed.freeBytes)} are free` }] },
+    { name: 'needs', values: [{ text: `${sizeInWords(observed.neededBytes)}; ${observed.freeBytes === null ? 'free room is not known' : `${sizeInWords(observed.freeBytes)} are free`}` }] },
     { name: 'asked for by', values: [{ text: clipBytes(binding.requester, 200) }] },
     { name: 'approve by', values: [{ text: approveBy }] },
     { name: 'plan', values: [{ text: digest, code: true }] },

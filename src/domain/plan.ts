@@ -59,7 +59,8 @@ export interface PlanBinding {
 export interface PlanObservations {
   readonly sizeBytes: number;
   readonly neededBytes: number;
-  readonly freeBytes: number;
+  /** Null where the disk is not this host's, or not known. */
+  readonly freeBytes: number | null;
   /** The instants between which a target can be reached. */
   readonly reachableFrom: string | null;
   readonly reachableTo: string | null;

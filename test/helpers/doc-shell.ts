@@ -39,8 +39,9 @@ export async function typeIn(blocks: readonly string[], reader: Reader): Promise
   const newest = `newest() { cat "$(ls -t '${reader.stateDir}'/plans/*.json | head -n 1)" | ${process.execPath} -e 'const plan = JSON.parse(require("node:fs").readFileSync(0)); console.log("recover/" + plan.binding.cluster + "/" + plan.binding.operationId)'; }`;
   const typed = asHere(blocks.join('\n'), reader).replaceAll('recover/mairie/ID', '"$(newest)"');
   const { PGHOST: _host, PGPORT: _port, ...environment } = process.env;
-  const bash = ['bash', ['-c', `set -euo pipefail\n${newest}\nset -x\n${typed}`]] as const;
-  const shell = spawn(...(reader.asPostgres ? asPostgres(...bash) : bash), {
+  const argv = ['-c', `set -euo pipefail\n${newest}\nset -x\n${typed}`];
+  const [program, rest] = reader.asPostgres ? asPostgres('bash', argv) : ['bash', argv];
+  const shell = spawn(program, rest, {
     cwd: reader.cwd,
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...environment, PATH: `${bin}${delimiter}${process.env['PATH'] ?? ''}`, TEMPORAL_ADDRESS: undefined, REPRISE_CONFIG: undefined, REPRISE_BY: undefined } as NodeJS.ProcessEnv,
