@@ -19,7 +19,7 @@ export function approvalActivities(deps: HostDependencies): Pick<HostActivities,
       const what = `${step.plan}/${approval.by}/${Date.now()}`;
       await (answer.accepted
         ? record(session, step, `approval/${what}`, { kind: 'approval', digest: step.plan, approval, assurance: 'asserted' }, approval.by)
-        : record(session, step, `refusal/${what}`, { kind: 'refusal', digest: step.plan, by: approval.by, code: answer.code ?? 'approval-refused', reason: answer.reason ?? '' }, approval.by));
+        : recordRefusal(session, step, approval.by, answer));
       return answer;
     }),
     recordRejection: guarded('recordRejection', async (step) => {
@@ -27,6 +27,11 @@ export function approvalActivities(deps: HostDependencies): Pick<HostActivities,
       await record(session, step, `rejected/${step.plan ?? 'none'}`, { kind: 'journal', workflowId: step.workflowId, step: 'decision', text: `rejected by ${step.by}: ${step.reason}` }, step.by);
     }),
   };
+}
+
+/** Who was refused, and why (F32). */
+export async function recordRefusal(session: Session, step: PlannedStep, by: string, { code = 'approval-refused', reason = '' }: ApprovalAnswer): Promise<void> {
+  await record(session, step, `refusal/${step.plan}/${by}/${Date.now()}`, { kind: 'refusal', digest: step.plan, by, code, reason }, by);
 }
 
 async function judge(session: Session, step: PlannedStep & StepInput, approval: Approval): Promise<ApprovalAnswer> {
@@ -117,12 +122,14 @@ async function requireApprovals(cluster: ClusterConfig, plan: Plan, state: HostS
   }
 }
 
-async function knownPlan(state: HostState, digest: string): Promise<Plan> {
+/** @throws RepriseError `plan-unknown` for a plan that this host did not make */
+export async function knownPlan(state: HostState, digest: string): Promise<Plan> {
   const plan = await state.readPlan(digest);
   if (!plan) throw new RepriseError('plan-unknown', `this host holds no plan ${digest.slice(0, 12)}`, 'plans are made by `reprise recover`; one made elsewhere is not accepted');
   return plan;
 }
 
-function policyFor(cluster: ClusterConfig, plan: Plan) {
+/** Who may decide on a plan, by the config of this host. */
+export function policyFor(cluster: ClusterConfig, plan: Plan) {
   return cluster.approvals[plan.binding.action];
 }

@@ -6,6 +6,7 @@ import { swapDatabases } from '../postgres/swap.js';
 import { probe } from '../postgres/probe.js';
 import type { HostActivities, PlannedStep, ReachedTarget } from './api.js';
 import { makeBackup } from './backups.js';
+import { requirePromotion } from './decisions.js';
 import type { HostDependencies } from './dependencies.js';
 import { type ActivityRun, guarded } from './guarded.js';
 import { asideDatabase, besideDatabase, connectionAt } from './places.js';
@@ -38,6 +39,7 @@ export function databaseSteps(deps: HostDependencies): DatabaseSteps {
     }),
     swapDatabases: guarded('swapDatabases', async (step, run) => {
       const work = await authorized(deps, step, run);
+      await requirePromotion(work.session, work.plan);
       await once(work, step, SWAPPED, () => swapIn(work, step));
     }),
   };

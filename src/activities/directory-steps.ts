@@ -13,7 +13,8 @@ import { type ActivityRun, guarded } from './guarded.js';
 import { PROMOTION } from './old-data.js';
 import { connectionAt, salvageDir, tablespaceDir } from './places.js';
 import { approvedBackup } from './database-steps.js';
-import { type Authorized, authorized, once } from './server-steps.js';
+import { requirePromotion, requireTarget } from './decisions.js';
+import { type Authorized, SALVAGED, authorized, once } from './server-steps.js';
 import { type Session, clusterLocks, currentBackups, policyOf, readContext } from './session.js';
 
 type DirectorySteps = Pick<HostActivities, 'restoreFiles' | 'replayWal' | 'promoteServer' | 'rearmArchiving' | 'freshBackup'>;
@@ -27,9 +28,10 @@ export function directorySteps(deps: HostDependencies): DirectorySteps {
       const place = { backup, dataDir: work.dataDir, tablespaceDir: tablespaceDir(work.dataDir, step.operationId) };
       await once(work, step, 'restore files', async () => physicalOf(work).restoreFiles(await work.context(), place));
     }),
-    replayWal: guarded('replayWal', async (step, run) => replay(await authorized(deps, step, run), step, step.target, step.salvage, run)),
+    replayWal: guarded('replayWal', async (step, run) => replay(await authorized(deps, step, run), step, step.target, run)),
     promoteServer: guarded('promoteServer', async (step, run) => {
       const work = await authorized(deps, step, run);
+      await requirePromotion(work.session, work.plan);
       const connection = connectionAt(work.session.cluster, work.plan.binding);
       await openHostState(work.session.host.stateDir).recordDone(step.operationId, PROMOTION, null);
       const { timeline } = await promote(connection);
@@ -65,8 +67,10 @@ async function freshOperation({ catalogue }: Session, recovery: string): Promise
   for (let n = 2; ; n++) if (!bad.has(`${recovery}/fresh-${n}`)) return { operationId: `${recovery}/fresh-${n}`, type: 'full' };
 }
 
-async function replay(work: Authorized, step: PlannedStep, target: RecoveryTarget, salvage: SalvageResult | null, run: ActivityRun): Promise<ReachedTarget> {
+async function replay(work: Authorized, step: PlannedStep, target: RecoveryTarget, run: ActivityRun): Promise<ReachedTarget> {
   const { session, plan, dataDir } = work;
+  await requireTarget(session, plan, target);
+  const salvage = (await openHostState(session.host.stateDir).onceDone<SalvageResult>(step.operationId, SALVAGED))?.result ?? null;
   const service = await work.service();
   const connection = connectionAt(session.cluster, plan.binding);
   const context = await readContext(session, policyOf(session, plan.binding.policy), run, step.operationId);

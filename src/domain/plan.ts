@@ -92,3 +92,6 @@ export interface Rejection {
   readonly by: string;
   readonly reason: string;
 }
+
+/** What a person decides after a look at the recovered data: open it for writes, or go on to another target. */
+export type Decision = Rejection & ({ readonly kind: 'promote' } | { readonly kind: 'retarget'; readonly target: RecoveryTarget });

@@ -27,6 +27,7 @@ export async function recover(input: RecoverInput): Promise<RecoverOutput> {
   let host = '';
   const desk = new Desk({
     judge: (plan, approval): Promise<ApprovalAnswer> => light(host, `judge the approval of ${approval.by}`).recordApproval({ ...step, plan: plan.digest, approval }),
+    weigh: (plan, decision): Promise<ApprovalAnswer> => light(host, `judge the ${decision.kind} of ${decision.by}`).recordDecision({ ...step, plan: plan.digest, decision }),
     note: async (text) => {
       await condition(() => host !== '' || desk.isClosed);
       if (host === '') return;

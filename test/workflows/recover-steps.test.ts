@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import type { CheckResult } from '../../src/activities/api.js';
 import type { LockHolder } from '../../src/domain/locks.js';
-import { signalNames } from '../../src/domain/names.js';
+import { signalNames, updateNames } from '../../src/domain/names.js';
 import { HOST, Lab, failure, failureOfWorkflow, gate, untilCancelled } from './lab.js';
 import { person, startRecovery } from './recoveries.js';
 
@@ -27,7 +27,9 @@ describe('the runbook, in its order', () => {
       ...['releaseLock', 'unpin'],
     ]);
     expect(recovery.seen.of('runHook').map(({ hook }) => hook)).toEqual(['stop-applications', 'start-applications']);
-    expect(recovery.seen.of('replayWal')).toMatchObject([{ target: { kind: 'latest' }, salvage: { segments: 2 } }]);
+    expect(recovery.seen.of('replayWal')).toMatchObject([{ target: { kind: 'latest' } }]);
+    // What was salvaged is in the host's own record, not in what anybody says (F33).
+    expect(recovery.seen.of('replayWal')[0]).not.toHaveProperty('salvage');
   });
 
   it('K2: beside the live server, nothing of it is stopped, salvaged or archived again', async () => {
@@ -35,7 +37,6 @@ describe('the runbook, in its order', () => {
     await recovery.approved();
     await recovery.result();
     expect(recovery.steps).toEqual(['putAside', 'restoreFiles', 'replayWal', 'runChecks', 'promoteServer', 'finishRecovery']);
-    expect(recovery.seen.of('replayWal')).toMatchObject([{ salvage: null }]);
   });
 
   it('K1: dumps beside the live databases, swapped by rename', async () => {
@@ -232,7 +233,7 @@ describe('K2: at the target', () => {
     expect(recovery.steps.at(-1)).toBe('runChecks');
     await recovery.signal(signalNames.promote, person);
     expect(await recovery.result()).toMatchObject({ state: 'completed' });
-    expect(recovery.seen.journal).toContain('promote: dba decided: seen');
+    expect(recovery.seen.of('recordDecision')).toMatchObject([{ plan: await recovery.seen.status().then(({ plan }) => plan), decision: { kind: 'promote', ...person } }]);
   });
 
   it('the signal pause during the restore has the same effect', async () => {
@@ -308,6 +309,39 @@ describe('K2: at the target', () => {
     expect(recovery.seen.of('replayWal')).toHaveLength(1);
     await recovery.signal(signalNames.promote, person);
     expect(await recovery.result()).toMatchObject({ state: 'completed' });
+  });
+
+  it.each(['signal', 'update'])('F32: a promote or retarget that the host refuses by its policy has no effect, sent as %s; it goes on waiting', async (kind) => {
+    const recovery = await startRecovery(
+      lab,
+      { recordDecision: async ({ decision }) => (decision.by === 'dba' ? { accepted: true, missing: 0 } : { accepted: false, missing: 0, code: 'approval-refused', reason: 'mallory may not', hint: 'dba has to' }) },
+      { pause: true, target },
+    );
+    await recovery.approved();
+    await recovery.seen.state('paused');
+    const forged = { by: 'mallory', reason: 'now', target: later };
+    for (const [index, name] of (['promote', 'retarget'] as const).entries()) {
+      if (kind === 'signal') await recovery.signal(signalNames[name], forged);
+      else await expect(recovery.seen.workflow.executeUpdate(updateNames[name], { args: [forged] })).rejects.toMatchObject({ cause: { type: 'approval-refused', message: 'mallory may not', details: [{ hint: 'dba has to' }] } });
+      await recovery.seen.called('recordDecision', index + 1);
+    }
+    expect(await recovery.seen.status()).toMatchObject({ state: 'paused' });
+    expect(recovery.seen.of('replayWal')).toHaveLength(1);
+    expect(recovery.seen.names).not.toContain('promoteServer');
+    expect(await recovery.seen.workflow.executeUpdate(updateNames.retarget, { args: [{ ...person, target: later }] })).toEqual({ accepted: true, missing: 0 });
+    await recovery.seen.called('replayWal', 2);
+    await recovery.seen.state('paused');
+    expect(await recovery.seen.workflow.executeUpdate(updateNames.promote, { args: [person] })).toEqual({ accepted: true, missing: 0 });
+    expect(await recovery.result()).toMatchObject({ state: 'completed' });
+  });
+
+  it('an update to promote what nothing waits for is answered: it has no effect; a malformed one leaves no trace', async () => {
+    const recovery = await startRecovery(lab, {}, { pause: true, target });
+    await recovery.plan();
+    await expect(recovery.seen.workflow.executeUpdate(updateNames.promote, { args: [person] })).rejects.toMatchObject({ cause: { type: 'approval-refused', message: expect.stringContaining('nothing waits for a promote') } });
+    await expect(recovery.seen.workflow.executeUpdate(updateNames.retarget, { args: [person] })).rejects.toMatchObject({ cause: { type: 'approval-refused', message: expect.stringContaining('"target"') } });
+    expect(recovery.seen.names).not.toContain('recordDecision');
+    expect(recovery.seen.journal).toHaveLength(1);
   });
 
   it('a promote that came before there was anything to look at promotes nothing', async () => {

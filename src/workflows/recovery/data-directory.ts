@@ -18,7 +18,7 @@ export async function recoverDataDirectory(book: Runbook): Promise<Recovered> {
 
   await book.hook('stop-applications');
   if (inPlace) await book.do('stop the old server', (host) => host.stopServer(step));
-  const salvage = inPlace ? await book.do('salvage WAL that was not archived', (host) => host.salvageWal(step)) : null;
+  if (inPlace) await book.do('salvage WAL that was not archived', (host) => host.salvageWal(step));
   await book.do('put the old data aside', (host) => host.putAside(step));
   await book.do('restore files', (host) => host.restoreFiles(step));
 
@@ -26,8 +26,8 @@ export async function recoverDataDirectory(book: Runbook): Promise<Recovered> {
   const replay = () =>
     book.do(
       'replay WAL',
-      (host) => host.replayWal({ ...step, target, salvage }),
-      (to) => (target = to.target),
+      (host) => host.replayWal({ ...step, target }),
+      (to) => (target = to),
     );
   const look = () => book.do('run checks', (host) => host.runChecks({ ...step, method: 'data-directory' }));
   let reached = await replay();
@@ -64,12 +64,7 @@ async function atTarget(book: Runbook, reached: ReachedTarget, checks: readonly 
   const decision = await book.waiting(() => desk.atTarget('look at the data, then promote, retarget or reject', ['promote', 'retarget']));
   if (decision === 'rejected') throw book.givenUp('run checks');
   work.show('running');
-  if (decision.kind === 'promote') {
-    await book.note('promote', `${decision.by.by} decided: ${decision.by.reason}`);
-    return 'promote';
-  }
-  await book.note('retarget', `${decision.to.by} decided to go on: ${decision.to.reason}`);
-  return { target: decision.to.target };
+  return decision.kind === 'promote' ? 'promote' : decision;
 }
 
 export function failed(checks: readonly CheckResult[]): readonly CheckResult[] {

@@ -31,7 +31,6 @@ async function restoredBeside(book: Runbook): Promise<Pick<Recovered, 'reached' 
     work.show('paused', `a look at the restored databases, still beside the live ones; ${seen}. Then \`reprise promote ${step.workflowId} --reason ...\` swaps them in, \`reprise reject ${step.workflowId} --reason ...\` leaves the live ones`);
     const decision = await book.waiting(() => desk.atTarget('look at the restored databases, then promote or reject', ['promote']));
     if (decision === 'rejected') throw book.givenUp('run checks');
-    await book.note('promote', `${decision.by.by} decided: ${decision.by.reason}`);
     work.show('running');
   }
   return { reached, checks };

@@ -1,7 +1,7 @@
 import { log } from '@temporalio/workflow';
 import type { HostActivities, PlannedStep } from '../../activities/api.js';
 import type { Plan } from '../../domain/plan.js';
-import type { Retarget } from '../../domain/approval-shape.js';
+import type { RecoveryTarget } from '../../domain/target.js';
 import type { Desk } from '../desk.js';
 import { light, outlasting, recovery } from '../proxies.js';
 import { type Work, failureOf, isCancelled, refusal, sentence } from '../work.js';
@@ -26,7 +26,7 @@ export class Runbook {
    * One step in the runbook's words. A step that fails for good leaves the decision to a person: what was done so far
    * is kept, `continue` tries the step again, `reject` gives up; a step with a target also takes a `retarget`.
    */
-  async do<T>(name: string, run: (host: HostActivities, startedAt: string) => Promise<T>, retarget?: (to: Retarget) => void): Promise<T> {
+  async do<T>(name: string, run: (host: HostActivities, startedAt: string) => Promise<T>, retarget?: (to: RecoveryTarget) => void): Promise<T> {
     const { work, desk, plan, step } = this;
     const host = plan.binding.targetHost;
     for (;;) {
@@ -47,10 +47,7 @@ export class Runbook {
         const next = await this.waiting(() => desk.afterFailure(`"${name}" failed: continue or reject`, retarget ? ['retarget'] : []));
         if (next === 'rejected') throw this.givenUp(name);
         work.show('running');
-        if (next !== 'again' && next.kind === 'retarget') {
-          await this.note('retarget', `${next.to.by} decided on another target: ${next.to.reason}`);
-          retarget?.(next.to);
-        }
+        if (next !== 'again' && next.kind === 'retarget') retarget?.(next.target);
       }
     }
   }

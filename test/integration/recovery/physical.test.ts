@@ -116,13 +116,17 @@ describe('beside the cluster', () => {
     await expect(runQuery({ ...site.server, port: beside() }, 'mairie', 'INSERT INTO marks VALUES (9)')).rejects.toThrow(/read-only/);
 
     const retarget = async (to: string, seen: number[]) => {
-      await answer(site, 'retarget', workflowId, '--to', to, '--reason', 'test');
+      await answer(site, 'retarget', workflowId, '--to', to, '--by', 'dba', '--reason', 'test');
       await site.waitFor(async () => JSON.stringify(await marks(beside())) === JSON.stringify(seen), `${to} shows rows ${seen.join()}`);
       await reaches(site, workflowId, 'paused');
     };
+    // Whoever may not approve it may not decide on it either, and is told so (F32).
+    expect(await refusal(site, 'promote', workflowId, '--by', 'mallory')).toMatchObject({ exit: 9, code: 'approval-refused', message: expect.stringContaining('mallory'), hint: expect.stringContaining('dba') });
+    expect(await refusal(site, 'retarget', workflowId, '--to', `lsn:${at.lsn}`, '--by', 'ops')).toMatchObject({ exit: 9, code: 'approval-refused', message: expect.stringContaining('ops') });
+    expect(await marks(beside())).toEqual([1]);
     await retarget(`lsn:${at.lsn}`, [1, 2]);
     await retarget(`xid:${at.xid}`, [1, 2, 3]);
-    await answer(site, 'promote', workflowId, '--reason', 'test');
+    await answer(site, 'promote', workflowId, '--by', 'dba', '--reason', 'test');
 
     const { code, stdout } = await running;
     const outcome = JSON.parse(stdout) as Outcome;

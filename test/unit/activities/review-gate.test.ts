@@ -4,12 +4,14 @@ import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger } from '@temporalio/worker';
 import { describe, expect, it } from '@jest/globals';
 import { authorize } from '../../../src/activities/approvals.js';
+import type { PlannedStep } from '../../../src/activities/api.js';
 import type { HostDependencies } from '../../../src/activities/dependencies.js';
+import { requirePromotion, requireTarget } from '../../../src/activities/decisions.js';
 import { createHostActivities } from '../../../src/activities/index.js';
 import { PROMOTION, oldDataDirOf, oldDirectory } from '../../../src/activities/old-data.js';
 import { openSession, record } from '../../../src/activities/session.js';
 import type { ApprovalPolicy, ClusterConfig } from '../../../src/domain/config.js';
-import type { Plan } from '../../../src/domain/plan.js';
+import type { Plan, PlanBinding } from '../../../src/domain/plan.js';
 import { openHostState } from '../../../src/records/host-state.js';
 import { openDirectory } from '../../../src/storage/directory/directory-storage.js';
 import { tempDir } from '../../helpers/temp.js';
@@ -35,9 +37,9 @@ async function site(approvers = 1) {
   const activities = createHostActivities(here);
   const run = <I, O>(activity: (input: I) => Promise<O>, input: I): Promise<O> => new MockActivityEnvironment({}, { logger: new DefaultLogger('ERROR') }).run(activity, input) as Promise<O>;
 
-  const plan = async (operationId: string): Promise<Plan> => {
+  const plan = async (operationId: string, binding: Partial<PlanBinding> = {}): Promise<Plan> => {
     const approveBy = new Date(Date.now() + 3_600_000).toISOString();
-    const made = samplePlan({ operationId, configDigest: 'config-1', dataDir }, { approveBy });
+    const made = samplePlan({ operationId, configDigest: 'config-1', dataDir, ...binding }, { approveBy });
     await state.savePlan(made);
     await record(session, { operationId }, `plan/${made.digest}`, { kind: 'plan', plan: made });
     return made;
@@ -94,6 +96,52 @@ describe('the gate of the host', () => {
     const outcome = { target: { requested: 'latest', reached: 'x' }, rtoSeconds: 0, waitedForPeopleSeconds: 0, rpoSeconds: 0, lastCommitAt: null, lastLsn: null, phases: [], checks: [] };
     await expect(run(activities.finishRecovery, { ...step(made), outcome })).rejects.toMatchObject({ type: 'approval-refused' });
     expect((await session.catalogue.state()).outcomes.size).toBe(0);
+  });
+});
+
+describe('F32, F33: what people decide on recovered data', () => {
+  const by = (name: string) => ({ by: name, reason: 'seen' });
+  const later = { kind: 'time', time: '2026-11-21T02:05:00Z' } as const;
+
+  it('is taken from those whom the policy lists, while the plan is carried out; anybody else is refused, and the records say so', async () => {
+    const { session, step, plan, approve, run, activities, state } = await site();
+    const made = await plan('op-1', { pause: true });
+    const decide = (name: string) => run(activities.recordDecision, { ...step(made), decision: { kind: 'promote', ...by(name) } });
+    expect(await decide('dba')).toMatchObject({ accepted: false, code: 'approval-refused', reason: expect.stringContaining('not being carried out') });
+    await approve(made, 'dba');
+    await authorize(session, step(made));
+    expect(await decide('mallory')).toMatchObject({ accepted: false, code: 'approval-refused', reason: expect.stringContaining('mallory may not decide to promote'), hint: expect.stringContaining('dba, ops') });
+    expect((await session.catalogue.state()).refusals).toMatchObject([{ by: 'dba' }, { by: 'mallory', code: 'approval-refused' }]);
+    expect(await decide(' DBA ')).toMatchObject({ accepted: true });
+    expect((await session.catalogue.state()).journalOf('op-1')).toMatchObject([{ step: 'promote', text: expect.stringContaining('decided: seen') }]);
+    await state.closePlan(made.digest);
+    expect(await decide('dba')).toMatchObject({ accepted: false });
+  });
+
+  it.each(['promoteServer', 'swapDatabases'] as const)('%s opens nothing that the plan pauses before, unless somebody has decided so on this host', async (name) => {
+    const { session, step, plan, approve, run, activities } = await site();
+    const made = await plan('op-1', { pause: true, backups: [] });
+    await approve(made, 'dba');
+    const opened = run<PlannedStep, unknown>(activities[name], step(made));
+    await expect(opened).rejects.toMatchObject({ type: 'approval-refused', message: expect.stringContaining('nobody has decided to promote') });
+    await run(activities.recordDecision, { ...step(made), decision: { kind: 'promote', ...by('mallory') } });
+    await expect(requirePromotion(session, made)).rejects.toMatchObject({ code: 'approval-refused' });
+    await run(activities.recordDecision, { ...step(made), decision: { kind: 'promote', ...by('ops') } });
+    await requirePromotion(session, made);
+  });
+
+  it('replays to the target of the plan, or to one that somebody decided on for this plan, whatever it is called with', async () => {
+    const { session, step, approved, run, activities } = await site();
+    const made = await approved('op-1');
+    const replay = () => run(activities.replayWal, { ...step(made), target: later });
+    await expect(replay()).rejects.toMatchObject({ type: 'approval-refused', message: expect.stringContaining('nobody has decided') });
+    await requireTarget(session, made, made.binding.target);
+    await run(activities.recordDecision, { ...step(made), decision: { kind: 'retarget', target: later, ...by('mallory') } });
+    await expect(requireTarget(session, made, later)).rejects.toMatchObject({ code: 'approval-refused' });
+    await run(activities.recordDecision, { ...step(made), decision: { kind: 'retarget', target: later, ...by('dba') } });
+    await requireTarget(session, made, later);
+    await expect(requireTarget(session, made, { kind: 'xid', xid: '900' })).rejects.toMatchObject({ code: 'approval-refused' });
+    await expect(requireTarget(session, { ...made, digest: 'e'.repeat(64) }, later)).rejects.toMatchObject({ code: 'approval-refused' });
   });
 });
 
