@@ -1,7 +1,7 @@
 import { RepriseError, isRepriseError } from '../domain/errors.js';
 import { formatTarget } from '../domain/target.js';
 import type { RecoveryTarget } from '../domain/target.js';
-import { compareLsn } from '../domain/wal.js';
+import { compareLsn, laterLsn } from '../domain/wal.js';
 import type { PhysicalRestore } from '../engines/engine.js';
 import { repairAllCollations } from '../postgres/collation.js';
 import { type RecoveryProgress, promote, rearmArchiving, recoveryProgress, resetRecoverySettings, retargetRecovery, waitForEndOfWal, waitForPause } from '../postgres/recovery.js';
@@ -114,11 +114,11 @@ async function withSettingsOfSource<T>(recover: (extra: Readonly<Record<string, 
   }
 }
 
-/** Later of what the plan saw (archive) and what was salvaged after it. */
-function expectedEnd({ plan }: Authorized, salvage: SalvageResult | null): string | null {
-  const { walEnd } = plan.observed;
-  if (!walEnd || !salvage?.endLsn) return walEnd ?? salvage?.endLsn ?? null;
-  return compareLsn(walEnd, salvage.endLsn) >= 0 ? walEnd : salvage.endLsn;
+/** Later of what the plan saw (archive) and what was salvaged after it: always set, and checked (F23). */
+function expectedEnd({ plan }: Authorized, salvage: SalvageResult | null): string {
+  const end = laterLsn(plan.observed.walEnd, salvage?.endLsn ?? null);
+  if (end !== null) return end;
+  throw new RepriseError('wal-gap', 'where the WAL ends is not known, so that nobody could tell whether latest was reached', 'name what is to be reached: reprise retarget --to TIME');
 }
 
 function reachedOf({ plan }: Authorized, target: RecoveryTarget, salvage: SalvageResult | null, progress: RecoveryProgress): ReachedTarget {
