@@ -102,6 +102,7 @@ export async function makePlan(session: Session, request: PlanRequest, run: Acti
     steps,
     hooks: place.inPlace ? steps.filter((step) => cluster.hooks[step]) : [],
     configDigest: deps.config.digest,
+    ...(policy && engine?.configDigest ? { engineConfigDigest: await engine.configDigest(policy) } : {}),
     requester: request.requester,
   };
   const warnings = [...outline.warnings, ...(await warningsFor(session, binding))];

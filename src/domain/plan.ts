@@ -52,6 +52,8 @@ export interface PlanBinding {
   readonly steps: readonly string[];
   readonly hooks: readonly string[];
   readonly configDigest: string;
+  /** SHA-256 of the engine's own configuration file, where it has one: it decides where backups are read from. */
+  readonly engineConfigDigest?: string;
   readonly requester: string;
 }
 

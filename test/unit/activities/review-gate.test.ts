@@ -22,14 +22,15 @@ async function site(approvers = 1) {
   const root = await tempDir('gate');
   const dataDir = join(root, 'main');
   const policy: ApprovalPolicy = { approvers, from: ['dba', 'ops'], requesterMayApprove: true, approveWithinSeconds: 3600, executeWithinSeconds: 3600, signatures: 'none' };
-  const cluster = { name: 'mairie', host: 'db1', dataDir, catalogue: 'local', connection: { host: '127.0.0.1', port: 1, user: 'x', maintenanceDatabase: 'postgres' }, policies: {}, hooks: {}, checks: {}, approvals: { recover: policy } };
+  const cluster = { name: 'mairie', host: 'db1', dataDir, catalogue: 'local', connection: { host: '127.0.0.1', port: 1, user: 'x', maintenanceDatabase: 'postgres' }, policies: { physical: { name: 'physical', engine: 'pgbackrest' } }, hooks: {}, checks: {}, approvals: { recover: policy } };
   const storage = openDirectory({ path: join(root, 'repository') });
-  const deps = (digest = 'config-1') =>
+  const deps = (digest = 'config-1', engineConfig = 'engine-1') =>
     ({
       config: { digest, hosts: { db1: { name: 'db1', stateDir: join(root, 'state') } }, repositories: { local: { name: 'local', type: 'directory', options: {} } }, clusters: { mairie: cluster as unknown as ClusterConfig } },
       host: 'db1',
       openStorage: () => storage,
       jobUser: async () => null,
+      engineOf: () => ({ configDigest: async () => engineConfig }),
     }) as unknown as HostDependencies;
   const here = deps();
   const session = await openSession(here, 'mairie');
@@ -80,6 +81,17 @@ describe('the gate of the host', () => {
     const other = await openSession(deps('config-2'), 'mairie');
     await expect(authorize(other, step(plan))).rejects.toMatchObject({ code: 'config-invalid' });
     await authorize(session, step(plan));
+  });
+
+  it("F32: the engine's own configuration file is part of what was approved: changed, the plan is stale; changed half way, the recovery waits for it", async () => {
+    const { plan, approve, step, deps, session } = await site();
+    const made = await plan('op-1', { engineConfigDigest: 'engine-1' });
+    await approve(made, 'dba');
+    const other = await openSession(deps('config-1', 'engine-2'), 'mairie');
+    await expect(authorize(other, step(made))).rejects.toMatchObject({ code: 'plan-stale', message: expect.stringContaining('the configuration file of pgbackrest') });
+    await authorize(session, step(made));
+    await expect(authorize(other, step(made))).rejects.toMatchObject({ code: 'config-invalid', hint: expect.stringContaining('reprise continue') });
+    await authorize(session, step(made));
   });
 
   it('F31: of two approvals that come at once neither is lost', async () => {
