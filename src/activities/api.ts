@@ -123,8 +123,8 @@ export interface HostActivities {
   rotateBackups(input: StepInput & { policy: string; dryRun: boolean }): Promise<RotateOutput>;
 
   planRecovery(input: PlanRequest): Promise<Plan>;
-  /** Made again just before the destructive steps: the digest of the plan as it would be now. */
-  recheckPlan(input: PlanRequest & { plan: string }): Promise<{ digest: string; changed: readonly string[] }>;
+  /** Made again just before the destructive steps: the digest of the plan as it would be now; null where its backup is damaged. */
+  recheckPlan(input: PlanRequest & { plan: string }): Promise<{ digest: string | null; changed: readonly string[] }>;
   pin(input: PlannedStep): Promise<void>;
   unpin(input: StepInput): Promise<void>;
   recordApproval(input: PlannedStep & { approval: Approval }): Promise<ApprovalAnswer>;

@@ -12,6 +12,7 @@ import type { HostDependencies } from './dependencies.js';
 import { type ActivityRun, guarded } from './guarded.js';
 import { PROMOTION } from './old-data.js';
 import { connectionAt, salvageDir, tablespaceDir } from './places.js';
+import { quarantining } from './damage.js';
 import { approvedBackup } from './database-steps.js';
 import { requirePromotion, requireTarget } from './decisions.js';
 import { type Authorized, SALVAGED, authorized, once } from './server-steps.js';
@@ -24,9 +25,12 @@ export function directorySteps(deps: HostDependencies): DirectorySteps {
   return {
     restoreFiles: guarded('restoreFiles', async (step, run) => {
       const work = await authorized(deps, step, run);
-      const backup = approvedBackup(work.plan.binding.backups[0], await currentBackups(work.session, run));
-      const place = { backup, dataDir: work.dataDir, tablespaceDir: tablespaceDir(work.dataDir, step.operationId) };
-      await once(work, step, 'restore files', async () => physicalOf(work).restoreFiles(await work.context(), place));
+      const [planned] = work.plan.binding.backups;
+      await quarantining(work.session, step, planned?.id, async () => {
+        const backup = approvedBackup(planned, await currentBackups(work.session, run));
+        const place = { backup, dataDir: work.dataDir, tablespaceDir: tablespaceDir(work.dataDir, step.operationId) };
+        await once(work, step, 'restore files', async () => physicalOf(work).restoreFiles(await work.context(), place));
+      });
     }),
     replayWal: guarded('replayWal', async (step, run) => replay(await authorized(deps, step, run), step, step.target, run)),
     promoteServer: guarded('promoteServer', async (step, run) => {

@@ -4,6 +4,7 @@ import type { LockHolder } from '../../src/domain/locks.js';
 import { signalNames, updateNames } from '../../src/domain/names.js';
 import { HOST, Lab, failure, failureOfWorkflow, gate, untilCancelled } from './lab.js';
 import { person, startRecovery } from './recoveries.js';
+import { planOf } from './well-behaved.js';
 
 let lab: Lab;
 beforeAll(async () => {
@@ -65,7 +66,7 @@ describe('the runbook, in its order', () => {
     const recovery = await startRecovery(lab, { runChecks: async () => [wrong] }, { method: 'restart' });
     await recovery.approved();
     expect(await failureOfWorkflow(recovery.seen.workflow)).toMatchObject({ type: 'check-failed', message: expect.stringContaining('199999 instead of 200000') });
-    expect(recovery.seen.names.slice(-2)).toEqual(['releaseLock', 'unpin']);
+    expect(recovery.seen.names.slice(-3)).toEqual(['releaseLock', 'journal', 'unpin']);
   });
 
   it('F33: destructive steps carry the plan and nothing that says what to do; they run on the slot of recoveries', async () => {
@@ -151,7 +152,7 @@ describe('a step that fails for good', () => {
   it('reject gives up: it ends failed, the cluster is given back, nothing further is done', async () => {
     const recovery = await startRecovery(lab, {
       restoreFiles: async () => {
-        throw failure('backup-corrupt', 'checksum of a file differs');
+        throw failure('disk-full', 'no room');
       },
     });
     await recovery.approved();
@@ -159,8 +160,42 @@ describe('a step that fails for good', () => {
     await recovery.signal(signalNames.reject, person);
     expect(await failureOfWorkflow(recovery.seen.workflow)).toMatchObject({ type: 'approval-refused', message: 'given up at "restore files" by dba: seen' });
     expect(recovery.steps.at(-1)).toBe('restoreFiles');
-    expect(recovery.seen.names.slice(-2)).toEqual(['releaseLock', 'unpin']);
+    expect(recovery.seen.names.slice(-3)).toEqual(['releaseLock', 'journal', 'unpin']);
     expect(await recovery.seen.status()).toMatchObject({ state: 'failed' });
+  });
+
+  it('F15: the backup turns out damaged while it is restored: nothing is opened, another plan waits for an approval of its own; rejected then, it says what was moved', async () => {
+    const recovery = await startRecovery(lab, {
+      planRecovery: async ({ cluster, operationId }) => planOf({ cluster, operationId, port: 5000 + recovery.seen.of('planRecovery').length }),
+      restoreFiles: async () => {
+        throw failure('backup-corrupt', 'a file does not have its recorded checksum');
+      },
+    });
+    await recovery.approved();
+    await recovery.seen.called('pin', 2);
+    const second = await recovery.plan();
+    expect(recovery.seen.journal).toContainEqual(expect.stringMatching(/^recheck: plan .* no longer holds \(a file does not have its recorded checksum\)/));
+    expect(recovery.steps).not.toContain('promoteServer');
+    expect(recovery.seen.of('recordApproval')).toHaveLength(1);
+    expect(recovery.seen.names).toContain('releaseLock');
+    await recovery.signal(signalNames.reject, person);
+    expect(await recovery.result()).toMatchObject({ state: 'rejected', plan: { digest: second } });
+    const { currentDetails } = await recovery.seen.workflow.query<{ currentDetails: string }>('__temporal_workflow_metadata');
+    expect(currentDetails).toContain('reprise kept list');
+    expect(currentDetails).not.toContain('Nothing was changed');
+  });
+
+  it('F15: found damaged when the plan is checked: the same, and not a step is done', async () => {
+    const recovery = await startRecovery(lab, {
+      recheckPlan: async ({ plan }) => (recovery.seen.of('recheckPlan').length === 1 ? { digest: null, changed: ['b1 is damaged: quarantined'] } : { digest: plan, changed: [] }),
+    });
+    await recovery.approved();
+    await recovery.seen.called('pin', 2);
+    await recovery.plan();
+    expect(recovery.steps).toEqual([]);
+    expect(recovery.seen.journal).toEqual([expect.stringContaining('b1 is damaged: quarantined')]);
+    await recovery.approved();
+    expect(await recovery.result()).toMatchObject({ state: 'completed' });
   });
 
   it('reject gives up what comes after the opening too, once it has failed: it is not tried again', async () => {
@@ -185,7 +220,7 @@ describe('a step that fails for good', () => {
     await recovery.approved();
     expect(await failureOfWorkflow(recovery.seen.workflow)).toEqual({ type: code, message: 'refused by the host' });
     expect(recovery.steps).toEqual(['stopServer']);
-    expect(recovery.seen.names.slice(-2)).toEqual(['releaseLock', 'unpin']);
+    expect(recovery.seen.names.slice(-3)).toEqual(['releaseLock', 'journal', 'unpin']);
   });
 
   it('S5: a document that cannot be written does not undo the recovery: it waits, and is written again', async () => {
@@ -207,7 +242,11 @@ describe('a step that fails for good', () => {
     await recovery.seen.called('restoreFiles');
     await recovery.seen.workflow.cancel();
     expect(await failureOfWorkflow(recovery.seen.workflow)).toMatchObject({ type: 'CancelledFailure' });
-    expect(recovery.seen.names.slice(-3)).toEqual(['restoreFiles', 'releaseLock', 'unpin']);
+    expect(recovery.seen.names.slice(-4)).toEqual(['restoreFiles', 'releaseLock', 'journal', 'unpin']);
+    // Whoever finds it cancelled reads where the old data is, and what to type.
+    expect(recovery.seen.journal.at(-1)).toMatch(/^ended: It ended at "restore files"\. .* is kept as .*`reprise kept list`.*`reprise recover c\d+` makes a new plan/);
+    const { currentDetails } = await recovery.seen.workflow.query<{ currentDetails: string }>('__temporal_workflow_metadata');
+    expect(currentDetails).toContain('reprise kept list');
   });
 
   it('cancelled while it waits for a person: the cluster is given back, the pin goes', async () => {
@@ -220,7 +259,7 @@ describe('a step that fails for good', () => {
     await recovery.seen.state('paused');
     await recovery.seen.workflow.cancel();
     expect(await failureOfWorkflow(recovery.seen.workflow)).toMatchObject({ type: 'CancelledFailure' });
-    expect(recovery.seen.names.slice(-2)).toEqual(['releaseLock', 'unpin']);
+    expect(recovery.seen.names.slice(-3)).toEqual(['releaseLock', 'journal', 'unpin']);
     expect(await recovery.seen.status()).toMatchObject({ state: 'cancelled' });
   });
 });

@@ -1,4 +1,5 @@
 import type { CheckResult, ReachedTarget } from '../../activities/api.js';
+import { movingSteps } from '../../domain/left-behind.js';
 import type { RecoveryTarget } from '../../domain/target.js';
 import type { Runbook } from './runbook.js';
 
@@ -19,7 +20,7 @@ export async function recoverDataDirectory(book: Runbook): Promise<Recovered> {
   await book.hook('stop-applications');
   if (inPlace) await book.do('stop the old server', (host) => host.stopServer(step));
   if (inPlace) await book.do('salvage WAL that was not archived', (host) => host.salvageWal(step));
-  await book.do('put the old data aside', (host) => host.putAside(step));
+  await book.do(movingSteps.aside, (host) => host.putAside(step));
   await book.do('restore files', (host) => host.restoreFiles(step));
 
   let target: RecoveryTarget = plan.binding.target;
@@ -41,7 +42,7 @@ export async function recoverDataDirectory(book: Runbook): Promise<Recovered> {
     checks = await look();
   }
 
-  const { timeline, repaired } = await book.do('promote', (host) => host.promoteServer(step));
+  const { timeline, repaired } = await book.do(movingSteps.promote, (host) => host.promoteServer(step));
   if (repaired.length > 0) await book.note('promote', `collation versions differ on this host; rebuilt: ${repaired.slice(0, 20).join(', ')}`);
   await book.note('promote', `open for writes on timeline ${timeline}`);
   const validated = book.validated();

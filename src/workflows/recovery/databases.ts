@@ -1,3 +1,4 @@
+import { movingSteps } from '../../domain/left-behind.js';
 import { failed, type Recovered } from './data-directory.js';
 import type { Runbook } from './runbook.js';
 
@@ -6,7 +7,7 @@ export async function recoverDatabases(book: Runbook): Promise<Recovered> {
   const { step } = book;
   const { reached, checks } = await book.untilTouched(() => restoredBeside(book));
 
-  await book.do('swap the databases', (host) => host.swapDatabases(step));
+  await book.do(movingSteps.swap, (host) => host.swapDatabases(step));
   const validated = book.validated();
   await book.do('take and verify a fresh backup', (host, startedAt) => host.freshBackup({ ...step, startedAt }));
   await book.hook('start-applications');

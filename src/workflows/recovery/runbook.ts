@@ -9,6 +9,9 @@ import { type Work, failureOf, isCancelled, refusal, sentence } from '../work.js
 /** Refusals of the host's gate: trying the step again cannot pass it, only a new plan can. */
 const GATE = ['approval-used', 'approval-refused', 'plan-unknown', 'plan-stale', 'plan-expired'];
 
+/** The backup of the plan is not whole (F15): it is quarantined on the host, and the plan does not hold any more. */
+export const DAMAGED = 'backup-corrupt';
+
 /** What every step of an approved recovery works with. */
 export class Runbook {
   /** Seconds people were waited for after the approval: at the target, after failed steps. */
@@ -20,6 +23,8 @@ export class Runbook {
     readonly desk: Desk,
     readonly plan: Plan,
     readonly step: PlannedStep,
+    /** Names of the steps begun, those of earlier plans of this recovery too. */
+    private readonly begun: string[],
   ) {}
 
   /**
@@ -34,6 +39,7 @@ export class Runbook {
       if (desk.rejectedBecause && !this.isOpen) throw this.givenUp(name);
       // Names what the step makes: the same however many workers die meanwhile.
       const startedAt = new Date().toISOString();
+      this.begun.push(name);
       try {
         const result = await work.phase(name, () => outlasting(() => run(recovery(host, name), startedAt)));
         await this.note(name, 'done');
@@ -41,6 +47,8 @@ export class Runbook {
       } catch (error) {
         if (isCancelled(error) || GATE.includes(failureOf(error).code)) throw error;
         await this.note(name, `failed: ${sentence(error)}`);
+        // Another backup is another plan. Once open for writes, it is the fresh backup that is not good.
+        if (failureOf(error).code === DAMAGED && !this.isOpen) throw error;
         const other = retarget ? `, \`reprise retarget ${step.workflowId} --to TIME --reason ...\` tries another target` : '';
         const asked = `step "${name}" failed: ${sentence(error)} — \`reprise continue ${step.workflowId}\` tries it again${other}, \`reprise reject ${step.workflowId} --reason ...\` gives up; nothing was deleted`;
         work.show('paused', asked);
