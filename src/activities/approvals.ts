@@ -99,6 +99,8 @@ export async function authorize(session: Session, step: PlannedStep): Promise<Pl
   if (!(await state.markUsed(plan.digest, step.operationId))) {
     throw new RepriseError('approval-used', `plan ${plan.digest.slice(0, 12)} is used by another operation`, 'make a new plan: reprise recover');
   }
+  // For the report; what lets a step pass is the ledger of this host.
+  if (!used) await record(session, step, `plan-used/${plan.digest}`, { kind: 'plan-used', digest: plan.digest });
   return plan;
 }
 

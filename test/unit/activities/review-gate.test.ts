@@ -94,6 +94,19 @@ describe('the gate of the host', () => {
     await authorize(session, step(made));
   });
 
+  it('S5: the records say which plan was used: the report is about that one, not about the last that was made', async () => {
+    const { session, step, approved, plan, run, activities } = await site();
+    const first = await approved('op-1');
+    const used = await plan('op-1', { port: 5433 });
+    await run(activities.recordApproval, { ...step(used), approval: { plan: used.digest.slice(0, 12), by: 'dba', reason: 'seen' } });
+    await authorize(session, step(used));
+    await plan('op-1', { port: 5434 });
+    const { plans } = await session.catalogue.state();
+    expect([first, used].map(({ digest }) => plans.get(digest)?.usedAt)).toEqual([null, expect.any(String)]);
+    await run(activities.writeReport, { ...step(used), incident: 'none' });
+    expect(await session.catalogue.incidentDocument('op-1')).toContain(used.digest.slice(0, 12));
+  });
+
   it('F31: of two approvals that come at once neither is lost', async () => {
     const { plan, approve } = await site(2);
     const made = await plan('op-1');
