@@ -61,9 +61,22 @@ async function backupContext(session: Session, step: BackupStep, run: ActivityRu
 export async function makeBackup(session: Session, step: BackupStep, run: ActivityRun, locks?: readonly JobLock[]): Promise<readonly MadeBackup[]> {
   const engine = engineFor(session, policyOf(session, step.policy));
   const startedAt = await startOf(session, step);
-  const made = await engine.backup(await backupContext(session, step, run, locks), { type: step.type, startedAt });
+  const type = step.type === 'auto' && engine.capabilities.incremental ? await typeOf(session, step, run) : step.type;
+  const made = await engine.backup(await backupContext(session, step, run, locks), { type, startedAt });
   for (const backup of made) await record(session, step, `backup/${backup.id}`, { kind: 'backup', backup }, step.requestedBy);
   return made;
+}
+
+/** What rests on a damaged backup is damaged too (F15): after a quarantine the next one is a full one, in every attempt. */
+async function typeOf(session: Session, { operationId, policy: name }: BackupStep, run: ActivityRun): Promise<'auto' | 'full'> {
+  const state = openHostState(session.host.stateDir);
+  const earlier = await state.onceDone<'auto' | 'full'>(operationId, 'type');
+  if (earlier) return earlier.result;
+  const backups = (await currentBackups(session, run, [policyOf(session, name)])).filter(({ policy }) => policy === name);
+  const lastFull = backups.findLastIndex(({ type, status }) => type === 'full' && status !== 'missing');
+  const type = backups.slice(Math.max(0, lastFull)).some(({ status }) => status === 'quarantined') ? 'full' : 'auto';
+  await state.recordDone(operationId, 'type', type);
+  return type;
 }
 
 /**
