@@ -1,6 +1,6 @@
 import type { Backup, BackupType } from '../domain/backup.js';
 import type { ErrorCode } from '../domain/errors.js';
-import type { Approval, Plan, RecoveryMethod } from '../domain/plan.js';
+import type { Approval, Decision, Plan, RecoveryMethod } from '../domain/plan.js';
 import type { LockAnswer, LockRequest } from '../domain/locks.js';
 import type { Diagnosis, Question } from '../domain/questions.js';
 import type { RecoveryOutcome } from '../domain/records.js';
@@ -123,11 +123,13 @@ export interface HostActivities {
   rotateBackups(input: StepInput & { policy: string; dryRun: boolean }): Promise<RotateOutput>;
 
   planRecovery(input: PlanRequest): Promise<Plan>;
-  /** Made again just before the destructive steps: the digest of the plan as it would be now. */
-  recheckPlan(input: PlanRequest & { plan: string }): Promise<{ digest: string; changed: readonly string[] }>;
+  /** Made again just before the destructive steps: the digest of the plan as it would be now; null where its backup is damaged. */
+  recheckPlan(input: PlanRequest & { plan: string }): Promise<{ digest: string | null; changed: readonly string[] }>;
   pin(input: PlannedStep): Promise<void>;
   unpin(input: StepInput): Promise<void>;
   recordApproval(input: PlannedStep & { approval: Approval }): Promise<ApprovalAnswer>;
+  /** Judges and keeps what somebody decided on the recovered data: later steps believe what is kept, not who calls them. */
+  recordDecision(input: PlannedStep & { decision: Decision }): Promise<ApprovalAnswer>;
   recordRejection(input: StepInput & { plan: string | null; by: string; reason: string }): Promise<void>;
 
   runHook(input: PlannedStep & { hook: string }): Promise<void>;
@@ -137,7 +139,8 @@ export interface HostActivities {
   salvageWal(input: PlannedStep): Promise<SalvageResult>;
   putAside(input: PlannedStep): Promise<void>;
   restoreFiles(input: PlannedStep): Promise<void>;
-  replayWal(input: PlannedStep & { target: RecoveryTarget; salvage: SalvageResult | null }): Promise<ReachedTarget>;
+  /** To the plan's target, or to one that `recordDecision` has kept. */
+  replayWal(input: PlannedStep & { target: RecoveryTarget }): Promise<ReachedTarget>;
   /** `repaired`: indexes built anew because a collation's rules differ on this host. */
   promoteServer(input: PlannedStep): Promise<{ timeline: number; repaired: readonly string[] }>;
   rearmArchiving(input: PlannedStep): Promise<void>;

@@ -7,7 +7,7 @@ import { type HostState, openHostState } from '../records/host-state.js';
 import type { ApprovalAnswer, HostActivities, PlannedStep, StepInput } from './api.js';
 import type { HostDependencies } from './dependencies.js';
 import { guarded } from './guarded.js';
-import { type Session, openSession, record } from './session.js';
+import { type Session, engineFor, openSession, policyOf, record } from './session.js';
 
 /** Approvals are judged, kept and checked on the host that holds the plan, outside Temporal (F31–F33). */
 export function approvalActivities(deps: HostDependencies): Pick<HostActivities, 'recordApproval' | 'recordRejection'> {
@@ -19,7 +19,7 @@ export function approvalActivities(deps: HostDependencies): Pick<HostActivities,
       const what = `${step.plan}/${approval.by}/${Date.now()}`;
       await (answer.accepted
         ? record(session, step, `approval/${what}`, { kind: 'approval', digest: step.plan, approval, assurance: 'asserted' }, approval.by)
-        : record(session, step, `refusal/${what}`, { kind: 'refusal', digest: step.plan, by: approval.by, code: answer.code ?? 'approval-refused', reason: answer.reason ?? '' }, approval.by));
+        : recordRefusal(session, step, approval.by, answer));
       return answer;
     }),
     recordRejection: guarded('recordRejection', async (step) => {
@@ -27,6 +27,11 @@ export function approvalActivities(deps: HostDependencies): Pick<HostActivities,
       await record(session, step, `rejected/${step.plan ?? 'none'}`, { kind: 'journal', workflowId: step.workflowId, step: 'decision', text: `rejected by ${step.by}: ${step.reason}` }, step.by);
     }),
   };
+}
+
+/** Who was refused, and why (F32). */
+export async function recordRefusal(session: Session, step: PlannedStep, by: string, { code = 'approval-refused', reason = '' }: ApprovalAnswer): Promise<void> {
+  await record(session, step, `refusal/${step.plan}/${by}/${Date.now()}`, { kind: 'refusal', digest: step.plan, by, code, reason }, by);
 }
 
 async function judge(session: Session, step: PlannedStep & StepInput, approval: Approval): Promise<ApprovalAnswer> {
@@ -81,20 +86,33 @@ export async function authorize(session: Session, step: PlannedStep): Promise<Pl
   }
   const used = await state.usedBy(plan.digest);
   if (await state.isClosed(plan.digest)) throw new RepriseError('approval-used', `plan ${plan.digest.slice(0, 12)} is closed (carried out, given up or followed by a later one); its approval cannot be used again`, 'make a new plan: reprise recover');
+  const other = await otherConfiguration(session, plan);
+  if (other && used) {
+    // Not `plan-stale`, which ends a recovery: half done, it waits for its configuration.
+    throw new RepriseError('config-invalid', `${other.what} is no longer the one the plan was approved with`, `${other.mend}, then \`reprise continue\`; another one needs another plan`);
+  }
+  if (other) throw new RepriseError('plan-stale', `${other.what} is not the one the plan was made with`, `${other.mend}, or make a new plan`);
   if (!used) {
-    if (binding.configDigest !== session.deps.config.digest) {
-      throw new RepriseError('plan-stale', 'the configuration of this host is not the one the plan was made with', 'restart the worker with the config that was approved, or make a new plan');
-    }
     await requireApprovals(session.cluster, plan, state);
     await supersedeOthers(state, plan);
-  } else if (binding.configDigest !== session.deps.config.digest) {
-    // Not `plan-stale`, which ends a recovery: half done, it waits for its configuration.
-    throw new RepriseError('config-invalid', 'the configuration of this host is no longer the one the plan was approved with', 'restart the worker with the configuration that was approved, then `reprise continue`; another one needs another plan');
   }
   if (!(await state.markUsed(plan.digest, step.operationId))) {
     throw new RepriseError('approval-used', `plan ${plan.digest.slice(0, 12)} is used by another operation`, 'make a new plan: reprise recover');
   }
+  // For the report; what lets a step pass is the ledger of this host.
+  if (!used) await record(session, step, `plan-used/${plan.digest}`, { kind: 'plan-used', digest: plan.digest });
   return plan;
+}
+
+/** What of the configuration is not as it was approved: this program's own, or the engine's. */
+async function otherConfiguration(session: Session, { binding }: Plan): Promise<{ what: string; mend: string } | null> {
+  if (binding.configDigest !== session.deps.config.digest) {
+    return { what: 'the configuration of this host', mend: 'restart the worker with the configuration that was approved' };
+  }
+  if (binding.engineConfigDigest === undefined) return null;
+  const policy = policyOf(session, binding.policy);
+  if ((await engineFor(session, policy).configDigest?.(policy)) === binding.engineConfigDigest) return null;
+  return { what: `the configuration file of ${binding.engine}`, mend: 'put back the file that was approved' };
 }
 
 async function requireApprovals(cluster: ClusterConfig, plan: Plan, state: HostState): Promise<void> {
@@ -117,12 +135,14 @@ async function requireApprovals(cluster: ClusterConfig, plan: Plan, state: HostS
   }
 }
 
-async function knownPlan(state: HostState, digest: string): Promise<Plan> {
+/** @throws RepriseError `plan-unknown` for a plan that this host did not make */
+export async function knownPlan(state: HostState, digest: string): Promise<Plan> {
   const plan = await state.readPlan(digest);
   if (!plan) throw new RepriseError('plan-unknown', `this host holds no plan ${digest.slice(0, 12)}`, 'plans are made by `reprise recover`; one made elsewhere is not accepted');
   return plan;
 }
 
-function policyFor(cluster: ClusterConfig, plan: Plan) {
+/** Who may decide on a plan, by the config of this host. */
+export function policyFor(cluster: ClusterConfig, plan: Plan) {
   return cluster.approvals[plan.binding.action];
 }

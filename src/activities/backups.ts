@@ -9,6 +9,8 @@ import type { JobLock } from '../process/jobs.js';
 import { pruneJobs } from '../process/supervisor.js';
 import { type HostState, openHostState } from '../records/host-state.js';
 import type { BackupStep, HostActivities, StepInput } from './api.js';
+import { clockAhead } from './clock.js';
+import { quarantine } from './damage.js';
 import type { HostDependencies } from './dependencies.js';
 import { type ActivityRun, guarded } from './guarded.js';
 import { proveByRestore } from './proof.js';
@@ -36,8 +38,9 @@ export function backupActivities(deps: HostDependencies): BackupActivities {
       return backups.filter((backup) => backupIds.includes(backup.id)).map(withoutContents);
     }),
     rotateBackups: guarded('rotateBackups', async (step, run) => {
+      const ahead = await clockAhead();
       const session = await openSession(deps, step.cluster);
-      const rotation = await rotate(session, step, run);
+      const rotation = await rotate(session, step, run, ahead);
       await pruneOldJobs(session);
       return rotation;
     }),
@@ -58,9 +61,22 @@ async function backupContext(session: Session, step: BackupStep, run: ActivityRu
 export async function makeBackup(session: Session, step: BackupStep, run: ActivityRun, locks?: readonly JobLock[]): Promise<readonly MadeBackup[]> {
   const engine = engineFor(session, policyOf(session, step.policy));
   const startedAt = await startOf(session, step);
-  const made = await engine.backup(await backupContext(session, step, run, locks), { type: step.type, startedAt });
+  const type = step.type === 'auto' && engine.capabilities.incremental ? await typeOf(session, step, run) : step.type;
+  const made = await engine.backup(await backupContext(session, step, run, locks), { type, startedAt });
   for (const backup of made) await record(session, step, `backup/${backup.id}`, { kind: 'backup', backup }, step.requestedBy);
   return made;
+}
+
+/** What rests on a damaged backup is damaged too (F15): after a quarantine the next one is a full one, in every attempt. */
+async function typeOf(session: Session, { operationId, policy: name }: BackupStep, run: ActivityRun): Promise<'auto' | 'full'> {
+  const state = openHostState(session.host.stateDir);
+  const earlier = await state.onceDone<'auto' | 'full'>(operationId, 'type');
+  if (earlier) return earlier.result;
+  const backups = (await currentBackups(session, run, [policyOf(session, name)])).filter(({ policy }) => policy === name);
+  const lastFull = backups.findLastIndex(({ type, status }) => type === 'full' && status !== 'missing');
+  const type = backups.slice(Math.max(0, lastFull)).some(({ status }) => status === 'quarantined') ? 'full' : 'auto';
+  await state.recordDone(operationId, 'type', type);
+  return type;
 }
 
 /**
@@ -103,7 +119,7 @@ export async function prove(session: Session, step: StepInput, backupId: string,
       const proof = { level: level === 'restore' ? ('restored' as const) : ('verified' as const), at: new Date().toISOString() };
       await record(session, step, `proof/${backupId}/${level}`, { kind: 'proof', backupId, proof, detail: verdict.detail });
     } else {
-      await record(session, step, `quarantine/${backupId}`, { kind: 'quarantine', backupId, reason: verdict.detail });
+      await quarantine(session, step, backupId, verdict.detail);
     }
     return { ok: verdict.ok, detail: verdict.detail };
   } finally {
@@ -112,16 +128,16 @@ export async function prove(session: Session, step: StepInput, backupId: string,
 }
 
 /** What retention keeps and lets go, with reasons; reads only. */
-export async function planRotation(session: Session, policyName: string, run: ActivityRun) {
+export async function planRotation(session: Session, policyName: string, run: ActivityRun, aheadMs: number | null = null) {
   const policy = policyOf(session, policyName);
   const backups = (await currentBackups(session, run, [policy])).filter((backup) => backup.policy === policy.name);
   const pinned = (await session.catalogue.state()).pinnedBackups();
-  return { backups, ...planRetention({ backups, retention: policy.retention, now: new Date(), pinned }) };
+  return { backups, ...planRetention({ backups, retention: policy.retention, now: new Date(), aheadMs, pinned }) };
 }
 
 /** Removes what retention lets go; each backup is looked at again right before it goes. */
-async function rotate(session: Session, step: StepInput & { policy: string; dryRun: boolean }, run: ActivityRun): Promise<RotateOutput> {
-  const { backups, keep, remove, refused } = await planRotation(session, step.policy, run);
+async function rotate(session: Session, step: StepInput & { policy: string; dryRun: boolean }, run: ActivityRun, aheadMs: number | null): Promise<RotateOutput> {
+  const { backups, keep, remove, refused } = await planRotation(session, step.policy, run, aheadMs);
   if (step.dryRun) return { keep, remove, removed: [], ...(refused ? { refused } : {}) };
 
   const { done, halfway } = await earlierRemovals(session, step, backups);

@@ -6,6 +6,8 @@ import { swapDatabases } from '../postgres/swap.js';
 import { probe } from '../postgres/probe.js';
 import type { HostActivities, PlannedStep, ReachedTarget } from './api.js';
 import { makeBackup } from './backups.js';
+import { quarantining } from './damage.js';
+import { requirePromotion } from './decisions.js';
 import type { HostDependencies } from './dependencies.js';
 import { type ActivityRun, guarded } from './guarded.js';
 import { asideDatabase, besideDatabase, connectionAt } from './places.js';
@@ -38,6 +40,7 @@ export function databaseSteps(deps: HostDependencies): DatabaseSteps {
     }),
     swapDatabases: guarded('swapDatabases', async (step, run) => {
       const work = await authorized(deps, step, run);
+      await requirePromotion(work.session, work.plan);
       await once(work, step, SWAPPED, () => swapIn(work, step));
     }),
   };
@@ -63,7 +66,11 @@ async function restoreBeside(work: Authorized, step: PlannedStep, run: ActivityR
   const context = await work.context();
   const connection = connectionAt(work.session.cluster, work.plan.binding);
   const current = await currentBackups(work.session, run);
-  for (const planned of work.plan.binding.backups) {
+  for (const planned of work.plan.binding.backups) await quarantining(work.session, step, planned.id, () => restoreOne(planned));
+  const oldest = work.plan.binding.backups.map(({ id }) => current.find((backup) => backup.id === id)?.startedAt ?? '').toSorted()[0];
+  return { reached: `dump of ${oldest ?? 'unknown'}`, lastLsn: null, lastCommitAt: oldest ?? null, complete: false };
+
+  async function restoreOne(planned: PlannedBackup): Promise<void> {
     const backup = approvedBackup(planned, current);
     const database = planned.database ?? '';
     const intoDatabase = besideDatabase(database, step.operationId);
@@ -73,8 +80,6 @@ async function restoreBeside(work: Authorized, step: PlannedStep, run: ActivityR
     await logicalOf(work).restoreGlobals(context, backup, connection);
     await logicalOf(work).restoreDatabase(context, { backup, intoDatabase, connection });
   }
-  const oldest = work.plan.binding.backups.map(({ id }) => current.find((backup) => backup.id === id)?.startedAt ?? '').toSorted()[0];
-  return { reached: `dump of ${oldest ?? 'unknown'}`, lastLsn: null, lastCommitAt: oldest ?? null, complete: false };
 }
 
 /** The backup of the plan, as it was approved: same id, same content (F15). */

@@ -1,7 +1,7 @@
 import { RepriseError, isRepriseError } from '../domain/errors.js';
 import { formatTarget } from '../domain/target.js';
 import type { RecoveryTarget } from '../domain/target.js';
-import { compareLsn } from '../domain/wal.js';
+import { compareLsn, laterLsn } from '../domain/wal.js';
 import type { PhysicalRestore } from '../engines/engine.js';
 import { repairAllCollations } from '../postgres/collation.js';
 import { type RecoveryProgress, promote, rearmArchiving, recoveryProgress, resetRecoverySettings, retargetRecovery, waitForEndOfWal, waitForPause } from '../postgres/recovery.js';
@@ -12,8 +12,10 @@ import type { HostDependencies } from './dependencies.js';
 import { type ActivityRun, guarded } from './guarded.js';
 import { PROMOTION } from './old-data.js';
 import { connectionAt, salvageDir, tablespaceDir } from './places.js';
+import { quarantining } from './damage.js';
 import { approvedBackup } from './database-steps.js';
-import { type Authorized, authorized, once } from './server-steps.js';
+import { requirePromotion, requireTarget } from './decisions.js';
+import { type Authorized, SALVAGED, authorized, once } from './server-steps.js';
 import { type Session, clusterLocks, currentBackups, policyOf, readContext } from './session.js';
 
 type DirectorySteps = Pick<HostActivities, 'restoreFiles' | 'replayWal' | 'promoteServer' | 'rearmArchiving' | 'freshBackup'>;
@@ -23,13 +25,17 @@ export function directorySteps(deps: HostDependencies): DirectorySteps {
   return {
     restoreFiles: guarded('restoreFiles', async (step, run) => {
       const work = await authorized(deps, step, run);
-      const backup = approvedBackup(work.plan.binding.backups[0], await currentBackups(work.session, run));
-      const place = { backup, dataDir: work.dataDir, tablespaceDir: tablespaceDir(work.dataDir, step.operationId) };
-      await once(work, step, 'restore files', async () => physicalOf(work).restoreFiles(await work.context(), place));
+      const [planned] = work.plan.binding.backups;
+      await quarantining(work.session, step, planned?.id, async () => {
+        const backup = approvedBackup(planned, await currentBackups(work.session, run));
+        const place = { backup, dataDir: work.dataDir, tablespaceDir: tablespaceDir(work.dataDir, step.operationId) };
+        await once(work, step, 'restore files', async () => physicalOf(work).restoreFiles(await work.context(), place));
+      });
     }),
-    replayWal: guarded('replayWal', async (step, run) => replay(await authorized(deps, step, run), step, step.target, step.salvage, run)),
+    replayWal: guarded('replayWal', async (step, run) => replay(await authorized(deps, step, run), step, step.target, run)),
     promoteServer: guarded('promoteServer', async (step, run) => {
       const work = await authorized(deps, step, run);
+      await requirePromotion(work.session, work.plan);
       const connection = connectionAt(work.session.cluster, work.plan.binding);
       await openHostState(work.session.host.stateDir).recordDone(step.operationId, PROMOTION, null);
       const { timeline } = await promote(connection);
@@ -65,8 +71,10 @@ async function freshOperation({ catalogue }: Session, recovery: string): Promise
   for (let n = 2; ; n++) if (!bad.has(`${recovery}/fresh-${n}`)) return { operationId: `${recovery}/fresh-${n}`, type: 'full' };
 }
 
-async function replay(work: Authorized, step: PlannedStep, target: RecoveryTarget, salvage: SalvageResult | null, run: ActivityRun): Promise<ReachedTarget> {
+async function replay(work: Authorized, step: PlannedStep, target: RecoveryTarget, run: ActivityRun): Promise<ReachedTarget> {
   const { session, plan, dataDir } = work;
+  await requireTarget(session, plan, target);
+  const salvage = (await openHostState(session.host.stateDir).onceDone<SalvageResult>(step.operationId, SALVAGED))?.result ?? null;
   const service = await work.service();
   const connection = connectionAt(session.cluster, plan.binding);
   const context = await readContext(session, policyOf(session, plan.binding.policy), run, step.operationId);
@@ -110,11 +118,11 @@ async function withSettingsOfSource<T>(recover: (extra: Readonly<Record<string, 
   }
 }
 
-/** Later of what the plan saw (archive) and what was salvaged after it. */
-function expectedEnd({ plan }: Authorized, salvage: SalvageResult | null): string | null {
-  const { walEnd } = plan.observed;
-  if (!walEnd || !salvage?.endLsn) return walEnd ?? salvage?.endLsn ?? null;
-  return compareLsn(walEnd, salvage.endLsn) >= 0 ? walEnd : salvage.endLsn;
+/** Later of what the plan saw (archive) and what was salvaged after it: always set, and checked (F23). */
+function expectedEnd({ plan }: Authorized, salvage: SalvageResult | null): string {
+  const end = laterLsn(plan.observed.walEnd, salvage?.endLsn ?? null);
+  if (end !== null) return end;
+  throw new RepriseError('wal-gap', 'where the WAL ends is not known, so that nobody could tell whether latest was reached', 'name what is to be reached: reprise retarget --to TIME');
 }
 
 function reachedOf({ plan }: Authorized, target: RecoveryTarget, salvage: SalvageResult | null, progress: RecoveryProgress): ReachedTarget {

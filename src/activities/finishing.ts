@@ -51,7 +51,8 @@ export function finishingActivities(deps: HostDependencies): Pick<HostActivities
 async function writeDocument(session: Session, { cluster, operationId, incident }: StepInput & { incident?: string }, outcome: Omit<RecoveryOutcome, 'report'> | null): Promise<string> {
   const facts = await session.catalogue.state();
   const plans = [...facts.plans.values()].filter((entry) => entry.operationId === operationId);
-  const plan = (plans.find(({ usedAt }) => usedAt !== null) ?? plans.at(-1))?.plan ?? null;
+  // One may have been begun and left for another, whose backup was whole (F15).
+  const plan = (plans.findLast(({ usedAt }) => usedAt !== null) ?? plans.at(-1))?.plan ?? null;
   const document = incidentDocument({
     cluster,
     operationId,

@@ -3,6 +3,7 @@ import type { HostActivities } from './api.js';
 import { approvalActivities } from './approvals.js';
 import { backupActivities } from './backups.js';
 import { databaseSteps } from './database-steps.js';
+import { decisionActivities } from './decisions.js';
 import type { HostDependencies } from './dependencies.js';
 import { directorySteps } from './directory-steps.js';
 import { finishingActivities } from './finishing.js';
@@ -17,6 +18,7 @@ export function createHostActivities(deps: HostDependencies): HostActivities {
     ...approvalActivities(deps),
     ...backupActivities(deps),
     ...databaseSteps(deps),
+    ...decisionActivities(deps),
     ...directorySteps(deps),
     ...finishingActivities(deps),
     ...planningActivities(deps),

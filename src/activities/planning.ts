@@ -1,5 +1,6 @@
 import { access } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import type { Backup } from '../domain/backup.js';
 import type { ConnectionConfig, PolicyConfig } from '../domain/config.js';
 import { RepriseError, isRepriseError } from '../domain/errors.js';
 import type { Plan, PlanBinding, PlanObservations, Replacement } from '../domain/plan.js';
@@ -15,6 +16,7 @@ import { planDigest } from '../records/digest.js';
 import { openHostState } from '../records/host-state.js';
 import type { HostActivities, PlanRequest } from './api.js';
 import { closePlansOf } from './approvals.js';
+import { damagedBackup, quarantine } from './damage.js';
 import type { HostDependencies } from './dependencies.js';
 import { type ActivityRun, guarded } from './guarded.js';
 import { oldDataDirOf } from './old-data.js';
@@ -29,7 +31,7 @@ export function planningActivities(deps: HostDependencies): Pick<HostActivities,
   return {
     planRecovery: guarded('planRecovery', async (request, run) => {
       const session = await openSession(deps, request.cluster);
-      const plan = await makePlan(session, request, run);
+      const plan = await soundPlan(session, request, run);
       await openHostState(session.host.stateDir).savePlan(plan);
       await record(session, request, `plan/${plan.digest}`, { kind: 'plan', plan }, request.requester);
       return plan;
@@ -41,7 +43,8 @@ export function planningActivities(deps: HostDependencies): Pick<HostActivities,
       const used = await openHostState(session.host.stateDir).usedBy(request.plan);
       // Under way already (a Reset, a lost completion): its steps are found done one by one, the old world is gone.
       if (used?.operationId === request.operationId) return { digest: before.digest, changed: [] };
-      const now = await makePlan(session, request, run);
+      const now = await makePlan(session, request, run).catch((error: unknown) => brokenBy(session, request, error));
+      if ('damaged' in now) return { digest: null, changed: [now.damaged] };
       const changed = Object.keys(now.binding).filter((key) => JSON.stringify(now.binding[key as keyof PlanBinding]) !== JSON.stringify(before.binding[key as keyof PlanBinding]));
       return { digest: now.digest, changed };
     }),
@@ -58,6 +61,32 @@ export function planningActivities(deps: HostDependencies): Pick<HostActivities,
       await record(session, step, `unpin/${Date.now()}`, { kind: 'unpin' });
     }),
   };
+}
+
+/** A backup found damaged is quarantined, and says so in place of a plan; any other failure goes on. */
+async function brokenBy(session: Session, request: PlanRequest, error: unknown): Promise<{ damaged: string }> {
+  const backupId = damagedBackup(error);
+  if (backupId === null) throw error;
+  await quarantine(session, request, backupId, (error as Error).message);
+  return { damaged: `${(error as Error).message}: quarantined` };
+}
+
+/** The plan with the newest backups that are whole: damaged ones are quarantined on the way (F15). */
+async function soundPlan(session: Session, request: PlanRequest, run: ActivityRun): Promise<Plan> {
+  let damage = null as { readonly backupId: string; readonly error: unknown } | null;
+  for (;;) {
+    try {
+      return await makePlan(session, request, run);
+    } catch (error) {
+      const backupId = damagedBackup(error);
+      // Where no other is left, or one was asked for by its name, the damage is the answer.
+      if (backupId === null) throw damage && isRepriseError(error) && error.code === 'no-usable-backup' ? damage.error : error;
+      if (backupId === damage?.backupId) throw error;
+      await brokenBy(session, request, error);
+      if (request.target.kind === 'backup') throw error;
+      damage = { backupId, error };
+    }
+  }
 }
 
 /** Looks, refuses what cannot end well, and says exactly what would be done. Reads only (S3, F15, F17, F23–F26). */
@@ -102,6 +131,7 @@ export async function makePlan(session: Session, request: PlanRequest, run: Acti
     steps,
     hooks: place.inPlace ? steps.filter((step) => cluster.hooks[step]) : [],
     configDigest: deps.config.digest,
+    ...(policy && engine?.configDigest ? { engineConfigDigest: await engine.configDigest(policy) } : {}),
     requester: request.requester,
   };
   const warnings = [...outline.warnings, ...(await warningsFor(session, binding))];
@@ -173,13 +203,22 @@ async function chooseOutline(session: Session, request: PlanRequest, run: Activi
   for (const policy of policies) {
     const usable = backups.filter((backup) => backup.policy === policy.name && backup.status === 'complete' && (!request.database || backup.database === request.database));
     try {
-      return { policy, outline: await outlineOf(session, policy, request, usable.toReversed(), run) };
+      const outline = await outlineOf(session, policy, request, usable.toReversed(), run);
+      return { policy, outline: { ...outline, warnings: [...outline.warnings, ...passedOver(backups, policy, outline)] } };
     } catch (error) {
-      if (!isRepriseError(error)) throw error;
+      if (!isRepriseError(error) || damagedBackup(error) !== null) throw error;
       refusals.push(error);
     }
   }
   throw refusals[0] ?? new RepriseError('no-usable-backup', `no policy of ${session.cluster.name} can reach ${formatTarget(request.target)}`, `see what there is: reprise backup list ${session.cluster.name}`);
+}
+
+/** Whoever approves an older backup should know why it is not the newest. */
+function passedOver(backups: readonly Backup[], policy: PolicyConfig, outline: RecoveryOutline): readonly string[] {
+  const newer = backups.filter(
+    (backup) => backup.policy === policy.name && backup.status === 'quarantined' && outline.backups.some(({ database, startedAt }) => database === backup.database && startedAt < backup.startedAt),
+  );
+  return newer.map(({ id }) => `backup ${id} is newer, and quarantined: it is passed over (it is read again by: reprise backup verify ${id})`);
 }
 
 /** Policies in the order in which they lose least: those that replay WAL before those that do not. */

@@ -54,6 +54,9 @@ export async function authorized(deps: HostDependencies, step: PlannedStep, run:
   };
 }
 
+/** Name of the step in the host's ledger, under which its result is kept for the replay. */
+export const SALVAGED = 'salvage';
+
 type ServerSteps = Pick<HostActivities, 'runHook' | 'stopServer' | 'startServer' | 'salvageWal' | 'putAside'>;
 
 /** What is done to the old server before anything is restored: stop, save, move away. Nothing is deleted. */
@@ -80,7 +83,7 @@ export function serverSteps(deps: HostDependencies): ServerSteps {
     }),
     salvageWal: guarded('salvageWal', async (step, run) => {
       const work = await authorized(deps, step, run);
-      return onceAlone(work, step, 'salvage', () => salvage(work, step));
+      return onceAlone(work, step, SALVAGED, () => salvage(work, step));
     }),
     putAside: guarded('putAside', async (step, run) => {
       const work = await authorized(deps, step, run);

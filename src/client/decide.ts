@@ -36,18 +36,24 @@ export async function reject(session: TemporalSession, workflowId: string, rejec
   return update(session, workflowId, updateNames.reject, rejection);
 }
 
+/** Opens what was recovered for writes. @throws `approval-refused` where it is not this person's to decide, or nothing waits for it */
+export async function promote(session: TemporalSession, workflowId: string, decision: Rejection): Promise<void> {
+  await update(session, workflowId, updateNames.promote, decision);
+}
+
+/** Goes on to another target. @throws as {@link promote} */
+export async function retarget(session: TemporalSession, workflowId: string, decision: Rejection & { target: RecoveryTarget }): Promise<void> {
+  await update(session, workflowId, updateNames.retarget, decision);
+}
+
 /** Decisions that need no answer; kept by the server until a worker reads them. */
 export async function signal(
   session: TemporalSession,
   workflowId: string,
-  name: 'promote' | 'continue' | 'pause' | 'confirm' | 'dismiss' | 'close',
+  name: 'continue' | 'pause' | 'confirm' | 'dismiss' | 'close',
   decision: Rejection,
 ): Promise<void> {
   await session.client.workflow.getHandle(workflowId).signal(signalNames[name], decision);
-}
-
-export async function retarget(session: TemporalSession, workflowId: string, decision: Rejection & { target: RecoveryTarget }): Promise<void> {
-  await session.client.workflow.getHandle(workflowId).signal(signalNames.retarget, decision);
 }
 
 export async function note(session: TemporalSession, workflowId: string, entry: { by: string; text: string }): Promise<void> {

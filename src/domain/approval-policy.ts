@@ -1,7 +1,7 @@
 import type { ApprovalPolicy } from './config.js';
 import type { ErrorCode } from './errors.js';
 import { clipBytes } from './text.js';
-import type { Approval, Plan } from './plan.js';
+import type { Approval, Decision, Plan } from './plan.js';
 
 export interface ApprovalQuestion {
   readonly plan: Plan;
@@ -43,13 +43,7 @@ export function judgeApproval({ plan, approval, earlier, policy, now }: Approval
     );
   }
   const listed = new Set(policy.from.map(personKey));
-  if (!listed.has(personKey(approval.by))) {
-    return refuse(
-      'approval-refused',
-      `${person} may not approve ${action} for ${cluster}`,
-      `one of these has to: ${policy.from.join(', ')}`,
-    );
-  }
+  if (!listed.has(personKey(approval.by))) return unlisted(`${person} may not approve ${action} for ${cluster}`, policy);
   if (isExcluded(approval.by, requester, policy)) {
     return refuse(
       'approval-refused',
@@ -57,18 +51,25 @@ export function judgeApproval({ plan, approval, earlier, policy, now }: Approval
       `another one of these has to: ${policy.from.filter((name) => !isExcluded(name, requester, policy)).join(', ')}`,
     );
   }
-  if (policy.signatures === 'required') {
-    return refuse(
-      'approval-refused',
-      `approvals of ${action} for ${cluster} must be signed and signatures cannot be checked yet`,
-      'set signatures: none in the policy, in agreement with whoever asked for them',
-    );
-  }
+  if (policy.signatures === 'required') return unsigned(plan);
   const counted = earlier
     .filter(({ by, plan: digest }) => names(digest, plan.digest) && listed.has(personKey(by)) && !isExcluded(by, requester, policy))
     .map(({ by }) => personKey(by));
   const people = new Set([...counted, personKey(approval.by)]);
   return { accepted: true, missing: Math.max(0, policy.approvers - people.size) };
+}
+
+/**
+ * Judges what somebody decided on the recovered data, by the policy of the recovery itself: whoever may approve it may
+ * open it for writes or send it on to another target (F32). The plan was approved already, so one person is enough.
+ */
+export function judgeDecision(plan: Plan, decision: Decision, policy: ApprovalPolicy | undefined): ApprovalJudgement {
+  const { action, cluster } = plan.binding;
+  if (policy === undefined) return refuse('policy-missing', `no policy says who may decide on ${action} for ${cluster}`, linesToAdd(action, cluster));
+  if (!policy.from.some((name) => personKey(name) === personKey(decision.by))) {
+    return unlisted(`${clipBytes(decision.by.trim(), 80)} may not decide to ${decision.kind} what was recovered for ${cluster}`, policy);
+  }
+  return policy.signatures === 'required' ? unsigned(plan) : { accepted: true, missing: 0 };
 }
 
 /** The 12 hex digits people use for a plan. */
@@ -88,6 +89,18 @@ function personKey(name: string): string {
 
 function isExcluded(by: string, requester: string, policy: ApprovalPolicy): boolean {
   return !policy.requesterMayApprove && personKey(by) === personKey(requester);
+}
+
+function unlisted(reason: string, policy: ApprovalPolicy): ApprovalJudgement {
+  return refuse('approval-refused', reason, `one of these has to: ${policy.from.join(', ')}`);
+}
+
+function unsigned({ binding }: Plan): ApprovalJudgement {
+  return refuse(
+    'approval-refused',
+    `approvals of ${binding.action} for ${binding.cluster} must be signed and signatures cannot be checked yet`,
+    'set signatures: none in the policy, in agreement with whoever asked for them',
+  );
 }
 
 function refuse(code: ErrorCode, reason: string, hint: string): ApprovalJudgement {

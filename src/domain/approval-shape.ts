@@ -1,4 +1,4 @@
-import type { Approval, Rejection } from './plan.js';
+import type { Approval, Decision, Rejection } from './plan.js';
 import { type RecoveryTarget, formatTarget, parseTarget } from './target.js';
 
 const LONGEST = 2000;
@@ -37,19 +37,19 @@ export function parseRejection(raw: unknown): Rejection | { problem: string } {
   return 'problem' in parsed ? { problem: parsed.problem } : { by: parsed.by, reason: parsed.reason };
 }
 
-/** What `retarget` carries: a person, a reason, and the further target. */
-export interface Retarget extends Rejection {
-  readonly target: RecoveryTarget;
+export function parsePromote(raw: unknown): Decision | { problem: string } {
+  const parsed = parseRejection(raw);
+  return 'problem' in parsed ? parsed : { kind: 'promote', ...parsed };
 }
 
-/** The target as an object, or as the text that `--to` takes: both are read by the same rules. */
-export function parseRetarget(raw: unknown): Retarget | { problem: string } {
+/** What `retarget` carries: a person, a reason, and the further target. The target as an object, or as the text that `--to` takes: both are read by the same rules. */
+export function parseRetarget(raw: unknown): Decision | { problem: string } {
   const parsed = parseDecision(raw, ['by', 'reason']);
   if ('problem' in parsed) return { problem: parsed.problem };
   const { target } = parsed as { target?: unknown };
   try {
     const text = typeof target === 'string' ? target : formatTarget(target as RecoveryTarget);
-    return { by: parsed.by, reason: parsed.reason, target: parseTarget(text) };
+    return { kind: 'retarget', by: parsed.by, reason: parsed.reason, target: parseTarget(text) };
   } catch (error) {
     return { problem: `"target" is no recovery target: ${error instanceof Error ? error.message : String(error)}` };
   }

@@ -39,6 +39,8 @@ export const signalNames = {
 export const updateNames = {
   approve: 'approve',
   reject: 'reject-plan',
+  promote: 'promote-recovered',
+  retarget: 'retarget-recovery',
   acquire: 'acquire',
   release: 'release',
 } as const;

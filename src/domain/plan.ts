@@ -52,6 +52,8 @@ export interface PlanBinding {
   readonly steps: readonly string[];
   readonly hooks: readonly string[];
   readonly configDigest: string;
+  /** SHA-256 of the engine's own configuration file, where it has one: it decides where backups are read from. */
+  readonly engineConfigDigest?: string;
   readonly requester: string;
 }
 
@@ -93,3 +95,6 @@ export interface Rejection {
   readonly by: string;
   readonly reason: string;
 }
+
+/** What a person decides after a look at the recovered data: open it for writes, or go on to another target. */
+export type Decision = Rejection & ({ readonly kind: 'promote' } | { readonly kind: 'retarget'; readonly target: RecoveryTarget });

@@ -9,6 +9,8 @@ export interface RetentionInput {
   readonly backups: readonly Backup[];
   readonly retention: RetentionConfig;
   readonly now: Date;
+  /** Milliseconds by which the clock that `now` was read from is ahead of Temporal's; null where nobody can tell. */
+  readonly aheadMs?: number | null;
   /** Ids of backups that running work uses. */
   readonly pinned: ReadonlySet<string>;
 }
@@ -25,7 +27,7 @@ interface Refused {
   readonly hint: string;
 }
 
-/** Clocks of two hosts may differ by this much before a backup counts as coming from the future. */
+/** Clocks of two hosts may differ by this much before one of them counts as wrong. */
 const clockToleranceMs = 60_000;
 
 /**
@@ -33,9 +35,9 @@ const clockToleranceMs = 60_000;
  * restic's `forget`: a backup stays if one of them keeps it. Databases of a logical policy are judged apart, each as if
  * it were alone. Times are compared in UTC.
  */
-export function planRetention({ backups, retention, now, pinned }: RetentionInput): RetentionPlan {
+export function planRetention({ backups, retention, now, aheadMs = null, pinned }: RetentionInput): RetentionPlan {
   const newestFirst = [...backups].sort(byNewest);
-  const jump = clockJump(newestFirst, now);
+  const jump = clockSkew(aheadMs) ?? clockJump(newestFirst, now);
   if (jump !== null) return nothingRemoved(newestFirst, jump, 'the run is refused');
 
   const reasons = new Map<string, string[]>();
@@ -166,6 +168,14 @@ function dependantsFirst(doomed: readonly Backup[]): Backup[] {
 function whyRemoved(backup: Backup, retention: RetentionConfig): string {
   const why = noRuleKeeps(retention);
   return isGood(backup) ? why : `${backup.status}, ${why}`;
+}
+
+function clockSkew(aheadMs: number | null): Refused | null {
+  if (aheadMs === null || Math.abs(aheadMs) <= clockToleranceMs) return null;
+  return {
+    reason: `the clock of this host is ${durationInWords(Math.abs(aheadMs) / 1000)} ${aheadMs > 0 ? 'ahead of' : 'behind'} Temporal's: one of them has jumped`,
+    hint: 'set the clocks right, on this host and on that of Temporal, then rotate again',
+  };
 }
 
 function clockJump(newestFirst: readonly Backup[], now: Date): Refused | null {

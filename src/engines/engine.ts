@@ -125,6 +125,8 @@ export interface Engine {
   planRemoval(context: EngineContext, labels: readonly string[]): Promise<RemovalPlan>;
   /** Removes exactly these, dependants first; what is already gone is no error. */
   remove(context: EngineContext, labels: readonly string[]): Promise<void>;
+  /** SHA-256 (hex) of the engine's own configuration file, which is approved together with a plan; absent where it has none. */
+  configDigest?(policy: PolicyConfig): Promise<string>;
   outlineRecovery(context: ReadContext, request: OutlineRequest): Promise<RecoveryOutline>;
   /** Physical engines. */
   readonly physical?: PhysicalRestore;

@@ -20,7 +20,7 @@ const OBJECT_IN_USE = '55006';
  * Puts a restored database in the place of the live one. Both renames are one transaction, so that a kill at any instant
  * leaves either the old names or the new ones; a repeated call finds out which. The old database takes no connections
  * from the start and keeps refusing them: what is in it is evidence, and applications cannot write where nobody looks.
- * A live one that is already gone is no error.
+ * A live one that is already gone is no error. The way back is a swap with `fresh` and `aside` exchanged.
  * @throws RepriseError `not-found` where there is nothing to swap in; `lock-held` where sessions cannot be ended.
  */
 export async function swapDatabases(connection: ConnectionConfig, swap: DatabaseSwap): Promise<void> {
@@ -37,26 +37,6 @@ export async function swapDatabases(connection: ConnectionConfig, swap: Database
       await client.query('BEGIN');
       if (there.has(live)) await rename(client, live, aside);
       await rename(client, fresh, live);
-      await allowConnections(client, live, true);
-      await client.query('COMMIT');
-    });
-  });
-}
-
-/** The way back: the old database is live again, the restored one has its first name. It can be repeated, too. */
-export async function undoSwap(connection: ConnectionConfig, swap: DatabaseSwap): Promise<void> {
-  const { live, fresh, aside } = swap;
-  await withClient(connection, connection.maintenanceDatabase, async (client) => {
-    const there = await existing(client, swap);
-    if (!there.has(aside)) {
-      // Never swapped, or only closed for it.
-      if (there.has(live)) await allowConnections(client, live, true);
-      return;
-    }
-    await exclusively(client, live, [aside, ...(there.has(live) ? [live] : [])], async () => {
-      await client.query('BEGIN');
-      if (there.has(live)) await rename(client, live, fresh);
-      await rename(client, aside, live);
       await allowConnections(client, live, true);
       await client.query('COMMIT');
     });

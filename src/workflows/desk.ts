@@ -1,17 +1,16 @@
 import { CancellationScope, allHandlersFinished, condition, defineQuery, defineSignal, defineUpdate, isCancellation, log, setHandler, sleep } from '@temporalio/workflow';
 import type { ApprovalAnswer } from '../activities/api.js';
-import { parseApproval, parseRejection, parseRetarget, type Retarget } from '../domain/approval-shape.js';
+import { parseApproval, parsePromote, parseRejection, parseRetarget } from '../domain/approval-shape.js';
 import { queryNames, signalNames, updateNames } from '../domain/names.js';
-import type { Approval, Plan, Rejection } from '../domain/plan.js';
+import type { Approval, Decision, Plan, Rejection } from '../domain/plan.js';
 import { failureOf, refusal } from './work.js';
 
-/** What a person may decide while the recovered data is looked at. */
-type Move = { readonly kind: 'promote'; readonly by: Rejection } | { readonly kind: 'retarget'; readonly to: Retarget };
 type Accepted = { readonly accepted: true; readonly missing: number };
 
 /** Host-side judgement and journal of what people send; given by the workflow, because only it knows the host. */
 export interface DeskRecords {
   judge(plan: Plan, approval: Approval): Promise<ApprovalAnswer>;
+  weigh(plan: Plan, decision: Decision): Promise<ApprovalAnswer>;
   note(text: string): Promise<void>;
 }
 
@@ -27,7 +26,7 @@ export class Desk {
   private readonly early: unknown[] = [];
   private readonly continued: Rejection[] = [];
   /** Open while somebody is asked for a look at the recovered data; what comes at another time was not decided on it. */
-  private look: { readonly accepts: readonly Move['kind'][]; move: Move | null } | null = null;
+  private look: { readonly accepts: readonly Decision['kind'][]; decision: Decision | null } | null = null;
   /** Counts plans that turned out stale: what was judged before counts no more, though it ends later. */
   private round = 0;
   private closed = false;
@@ -40,10 +39,7 @@ export class Desk {
     setHandler(defineSignal<[unknown]>(signalNames.confirmRestore), (raw) => this.signalled(raw), { description: `approve the plan shown: ${json}` });
     setHandler(defineUpdate<Accepted, [unknown]>(updateNames.approve), (raw) => this.updated(raw), {
       description: `approve the plan shown and be told the answer: ${json}`,
-      validator: (raw) => {
-        const parsed = parseApproval(raw);
-        if ('problem' in parsed) throw refusal('approval-refused', parsed.problem, `send ${json}`);
-      },
+      validator: shaped(parseApproval, json),
     });
     setHandler(defineSignal<[unknown]>(signalNames.reject), (raw) => this.rejected(raw), { description: `do not recover: ${person}` });
     setHandler(
@@ -54,18 +50,29 @@ export class Desk {
       },
       {
         description: `do not recover: ${person}`,
-        validator: (raw) => {
-          const parsed = parseRejection(raw);
-          if ('problem' in parsed) throw refusal('approval-refused', parsed.problem, `send ${person}`);
-        },
+        validator: shaped(parseRejection, person),
       },
     );
     setHandler(defineSignal(signalNames.pause), () => void (this.pauseAsked = true), { description: 'stop at the target and wait for promote' });
     setHandler(defineSignal<[unknown]>(signalNames.continue), (raw) => void this.continued.push(anyone(raw)), { description: `try again what failed, or make the plan again: ${person}` });
-    setHandler(defineSignal<[unknown]>(signalNames.promote), (raw) => this.promoted(raw), { description: `open the recovered server for writes: ${person}` });
-    setHandler(defineSignal<[unknown]>(signalNames.retarget), (raw) => this.retargeted(raw), {
-      description: 'go on to a later target: {"by":"...","reason":"...","target":{"kind":"time","time":"2026-01-01T00:00:00Z"}}',
-    });
+    this.hear('promote', parsePromote, 'open the recovered server for writes', person);
+    this.hear('retarget', parseRetarget, 'go on to a later target', '{"by":"...","reason":"...","target":{"kind":"time","time":"2026-01-01T00:00:00Z"}}');
+  }
+
+  /** Decisions on what was recovered, by a signal or, with an answer, by an update. */
+  private hear(name: Decision['kind'], parse: (raw: unknown) => Decision | { problem: string }, what: string, json: string): void {
+    const onSignal = async (raw: unknown): Promise<void> => {
+      const decision = parse(raw);
+      if ('problem' in decision) await this.note(`a ${name} could not be read: ${decision.problem}`);
+      else await this.decided(decision);
+    };
+    const onUpdate = async (raw: unknown): Promise<Accepted> => {
+      const decision = parse(raw);
+      if ('problem' in decision) throw refusal('approval-refused', decision.problem);
+      return accepted(await this.decided(decision));
+    };
+    setHandler(defineSignal<[unknown]>(signalNames[name]), onSignal, { description: `${what}: ${json}` });
+    setHandler(defineUpdate<Accepted, [unknown]>(updateNames[name]), onUpdate, { description: `${what}, and be told the answer: ${json}`, validator: shaped(parse, json) });
   }
 
   /** The plan is made again: what is decided meanwhile waits for the new one. */
@@ -91,25 +98,25 @@ export class Desk {
   }
 
   /** Waits for a person after a step has failed: try it again, give up or, where the step takes one, another target. */
-  async afterFailure(summary: string, accepts: readonly Move['kind'][] = []): Promise<'again' | 'rejected' | Move> {
+  async afterFailure(summary: string, accepts: readonly Decision['kind'][] = []): Promise<'again' | 'rejected' | Decision> {
     this.continued.length = 0;
     return (await this.moved(summary, accepts, () => this.continued.length > 0)) ?? 'again';
   }
 
   /** Waits at the target: promote, go further where the backup can, or give up. */
-  async atTarget<K extends Move['kind']>(summary: string, accepts: readonly K[]): Promise<Extract<Move, { kind: K }> | 'rejected'> {
-    return (await this.moved(summary, accepts)) as Extract<Move, { kind: K }> | 'rejected';
+  async atTarget<K extends Decision['kind']>(summary: string, accepts: readonly K[]): Promise<Extract<Decision, { kind: K }> | 'rejected'> {
+    return (await this.moved(summary, accepts)) as Extract<Decision, { kind: K }> | 'rejected';
   }
 
-  private async moved(summary: string, accepts: readonly Move['kind'][], or: () => boolean = () => false): Promise<Move | 'rejected' | null> {
-    const look: Desk['look'] = { accepts, move: null };
+  private async moved(summary: string, accepts: readonly Decision['kind'][], or: () => boolean = () => false): Promise<Decision | 'rejected' | null> {
+    const look: Desk['look'] = { accepts, decision: null };
     this.look = look;
     try {
-      await labelled(summary, () => look.move !== null || this.rejection !== null || or());
+      await labelled(summary, () => look.decision !== null || this.rejection !== null || or());
     } finally {
       this.look = null;
     }
-    return this.rejection ? 'rejected' : look.move;
+    return this.rejection ? 'rejected' : look.decision;
   }
 
   /** Waits for something that is no decision, and stops waiting when somebody rejects. */
@@ -155,44 +162,30 @@ export class Desk {
     await condition(() => this.plan !== null || this.closed);
     const approval = parseApproval(raw);
     if ('problem' in approval || !this.plan) throw refusal('approval-refused', 'no plan is waiting');
-    const answer = await this.consider(this.plan, approval);
-    if (!answer.accepted) throw refusal(answer.code ?? 'approval-refused', answer.reason ?? 'refused', answer.hint);
-    return { accepted: true, missing: answer.missing };
+    return accepted(await this.consider(this.plan, approval));
   }
 
   private async consider(plan: Plan, approval: Approval): Promise<ApprovalAnswer> {
     const { round } = this;
-    const answer = await this.judged(plan, approval);
+    const answer = await judged(() => this.records.judge(plan, approval));
     if (answer.accepted && answer.missing === 0 && round === this.round) this.approved.add(plan.digest);
     return answer;
   }
 
-  /** A judgement that cannot be had is a refusal: a signal's failure must not end the workflow. */
-  private async judged(plan: Plan, approval: Approval): Promise<ApprovalAnswer> {
-    try {
-      // Not cancelled with the workflow: a cancelled handler would end it before it has tidied up.
-      return await CancellationScope.nonCancellable(() => this.records.judge(plan, approval));
-    } catch (error) {
-      const { message, hint } = failureOf(error);
-      return { accepted: false, missing: 0, code: 'approval-refused', reason: message, hint };
-    }
+  /** What came at another time was not decided on what is looked at; the host has the last word on who decides. */
+  private async decided(decision: Decision): Promise<ApprovalAnswer> {
+    const { look, plan } = this;
+    if (plan === null || !look?.accepts.includes(decision.kind)) return this.withoutEffect(decision);
+    const answer = await judged(() => this.records.weigh(plan, decision));
+    if (!answer.accepted) return answer;
+    if (this.look !== look || look.decision !== null) return this.withoutEffect(decision);
+    look.decision = decision;
+    return answer;
   }
 
-  private async promoted(raw: unknown): Promise<void> {
-    const by = parseRejection(raw);
-    if ('problem' in by) return this.note(`a promote could not be read: ${by.problem}`);
-    await this.decided({ kind: 'promote', by }, by);
-  }
-
-  private async retargeted(raw: unknown): Promise<void> {
-    const to = parseRetarget(raw);
-    if ('problem' in to) return this.note(`a retarget could not be read: ${to.problem}`);
-    await this.decided({ kind: 'retarget', to }, to);
-  }
-
-  private async decided(move: Move, { by, reason }: Rejection): Promise<void> {
-    if (this.look?.accepts.includes(move.kind)) this.look.move ??= move;
-    else await this.note(`${move.kind} by ${by} (${reason}) came when none was waited for: it has no effect`);
+  private async withoutEffect({ kind, by, reason }: Decision): Promise<ApprovalAnswer> {
+    await this.note(`${kind} by ${by} (${reason}) came when none was waited for: it has no effect`);
+    return { accepted: false, missing: 0, code: 'approval-refused', reason: `nothing waits for a ${kind}: it has no effect`, hint: 'see what is waited for: reprise status' };
   }
 
   /** A line of the journal; one that cannot be written must not end the workflow. */
@@ -203,6 +196,31 @@ export class Desk {
   private rejected(raw: unknown): void {
     this.rejection ??= anyone(raw);
   }
+}
+
+/** An update answers with what was accepted, or fails with why not. */
+function accepted({ accepted: good, missing, code = 'approval-refused', reason = 'refused', hint }: ApprovalAnswer): Accepted {
+  if (!good) throw refusal(code, reason, hint);
+  return { accepted: true, missing };
+}
+
+/** A judgement that cannot be had is a refusal: a signal's failure must not end the workflow. */
+async function judged(judge: () => Promise<ApprovalAnswer>): Promise<ApprovalAnswer> {
+  try {
+    // Not cancelled with the workflow: a cancelled handler would end it before it has tidied up.
+    return await CancellationScope.nonCancellable(judge);
+  } catch (error) {
+    const { message, hint } = failureOf(error);
+    return { accepted: false, missing: 0, code: 'approval-refused', reason: message, hint };
+  }
+}
+
+/** Shape only: what policy says of it is answered later. */
+function shaped(parse: (raw: unknown) => object, json: string): (raw: unknown) => void {
+  return (raw) => {
+    const parsed = parse(raw);
+    if ('problem' in parsed) throw refusal('approval-refused', String(parsed.problem), `send ${json}`);
+  };
 }
 
 /** Who sent it, as far as it was said: a decision against changing anything is never lost for its form. */

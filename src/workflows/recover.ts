@@ -2,6 +2,7 @@ import { CancellationScope, condition, getExternalWorkflowHandle, log, workflowI
 import type { ApprovalAnswer, PlanRequest } from '../activities/api.js';
 import { signalNames } from '../domain/names.js';
 import type { Plan } from '../domain/plan.js';
+import { whatIsLeft } from '../domain/left-behind.js';
 import { planDetails, waitingSummary } from '../domain/plan-view.js';
 import { formatTarget } from '../domain/target.js';
 import type { RecoverInput, RecoverOutput } from './api.js';
@@ -11,7 +12,7 @@ import { ask, control, light, waiting } from './proxies.js';
 import { recoverDataDirectory, type Recovered } from './recovery/data-directory.js';
 import { recoverDatabases } from './recovery/databases.js';
 import { restartServer } from './recovery/restart.js';
-import { Runbook } from './recovery/runbook.js';
+import { DAMAGED, Runbook } from './recovery/runbook.js';
 import { Work, concluded, failureOf } from './work.js';
 
 const runbooks = { 'data-directory': recoverDataDirectory, databases: recoverDatabases, restart: restartServer };
@@ -27,6 +28,7 @@ export async function recover(input: RecoverInput): Promise<RecoverOutput> {
   let host = '';
   const desk = new Desk({
     judge: (plan, approval): Promise<ApprovalAnswer> => light(host, `judge the approval of ${approval.by}`).recordApproval({ ...step, plan: plan.digest, approval }),
+    weigh: (plan, decision): Promise<ApprovalAnswer> => light(host, `judge the ${decision.kind} of ${decision.by}`).recordDecision({ ...step, plan: plan.digest, decision }),
     note: async (text) => {
       await condition(() => host !== '' || desk.isClosed);
       if (host === '') return;
@@ -34,9 +36,13 @@ export async function recover(input: RecoverInput): Promise<RecoverOutput> {
     },
   });
 
+  /** Steps of the runbook begun so far, whatever plan they were of. */
+  const begun: string[] = [];
+
   return concluded(work, async () => {
     const request: PlanRequest = { ...step, policy: input.policy, target: input.target, into: input.into, pause: input.pause, database: input.database, requester: input.requester };
     let waitedSeconds = 0;
+    let latest: Plan | null = null;
     try {
       ({ host } = await control.describeCluster({ cluster }));
       await untilHostAnswers(work, host);
@@ -44,19 +50,23 @@ export async function recover(input: RecoverInput): Promise<RecoverOutput> {
         desk.withdraw();
         const plan = await work.phase('plan', () => ask(host, 'make the plan (reads only)').planRecovery(request));
         work.plan = plan.digest;
+        latest = plan;
         await light(host, 'keep the backup from rotation').pin({ ...step, plan: plan.digest });
         const decision = await decided(work, desk, plan, step.workflowId);
         waitedSeconds += decision.seconds;
         if (decision.kind === 'again') continue;
-        if (decision.kind === 'rejected') return await rejected(work, desk, plan, host, step);
+        if (decision.kind === 'rejected') return await rejected(work, desk, plan, host, step, begun);
         if (input.incident) await confirmed(input.incident, plan);
 
         const outcome = await execute(plan);
-        if (outcome === 'rejected') return await rejected(work, desk, plan, host, step);
-        if (outcome !== 'stale') return { state: 'completed', plan, outcome };
+        if (outcome === 'rejected') return await rejected(work, desk, plan, host, step, begun);
+        if (!('stale' in outcome)) return { state: 'completed', plan, outcome };
         desk.revoke();
-        await light(host, 'note that the plan is stale').journal({ ...step, step: 'recheck', text: `plan ${plan.digest.slice(0, 12)} no longer holds: made again, approval needed again` });
+        await light(host, 'note that the plan is stale').journal({ ...step, step: 'recheck', text: `plan ${plan.digest.slice(0, 12)} no longer holds (${outcome.stale}): made again, approval needed again` });
       }
+    } catch (error) {
+      if (latest && begun.length > 0) await leave(latest);
+      throw error;
     } finally {
       await CancellationScope.nonCancellable(async () => {
         if (work.plan) await ask(host, 'let rotation have the backup again').unpin(step).catch(pinStays);
@@ -73,13 +83,15 @@ export async function recover(input: RecoverInput): Promise<RecoverOutput> {
           if (desk.rejectedBecause) return 'rejected' as const;
           work.show('running', null, planDetails(plan));
           const now = await work.phase('check that the plan still holds', () => ask(host, 'make the plan again').recheckPlan({ ...request, plan: plan.digest }));
-          if (now.digest !== plan.digest) return 'stale' as const;
-          const book = new Runbook(work, desk, plan, { ...step, plan: plan.digest });
+          if (now.digest !== plan.digest) return { stale: now.changed.join(', ') };
+          const book = new Runbook(work, desk, plan, { ...step, plan: plan.digest }, begun);
           try {
             return await finish(book, await runbooks[plan.binding.method](book));
           } catch (error) {
-            // Only a plan that was not begun expires: the wait for the cluster was too long, and a person decides anew.
-            if (failureOf(error).code === 'plan-expired') return 'stale' as const;
+            // Only a plan that was not begun expires: the wait for the cluster was too long, and a person decides anew. A
+            // damaged backup is found before anything is opened for writes: what was put aside stays there.
+            const { code, message } = failureOf(error);
+            if (code === 'plan-expired' || code === DAMAGED) return { stale: message };
             throw error;
           }
         },
@@ -89,6 +101,13 @@ export async function recover(input: RecoverInput): Promise<RecoverOutput> {
           return desk.rejectedBecause ? ('rejected' as const) : 'again';
         },
       );
+    }
+
+    /** Whoever finds it ended reads what state it left: in the details, and in the journal. */
+    async function leave(plan: Plan): Promise<void> {
+      work.left = whatIsLeft(plan, begun);
+      const journal = () => ask(host, 'note what is left').journal({ ...step, step: 'ended', text: work.left });
+      await CancellationScope.nonCancellable(journal).catch(() => log.warn('what is left could not be noted'));
     }
 
     async function finish(book: Runbook, { reached, checks, ...validated }: Recovered) {
@@ -135,9 +154,9 @@ async function decided(work: Work, desk: Desk, plan: Plan, workflowId: string): 
   return { kind, seconds: (Date.now() - before) / 1000 };
 }
 
-async function rejected(work: Work, desk: Desk, plan: Plan, host: string, step: { cluster: string; operationId: string; workflowId: string }): Promise<RecoverOutput> {
+async function rejected(work: Work, desk: Desk, plan: Plan, host: string, step: { cluster: string; operationId: string; workflowId: string }, begun: readonly string[]): Promise<RecoverOutput> {
   const { by, reason } = desk.rejectedBecause ?? { by: 'unnamed', reason: 'none given' };
   await light(host, 'note the rejection').recordRejection({ ...step, plan: plan.digest, by, reason });
-  work.show('rejected', null, `**Rejected** by ${by}: ${reason}. Nothing was changed.`);
+  work.show('rejected', null, `**Rejected** by ${by}: ${reason}. ${whatIsLeft(plan, begun)}`);
   return { state: 'rejected', plan, outcome: null, rejectedBecause: `${by}: ${reason}` };
 }

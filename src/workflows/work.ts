@@ -15,6 +15,8 @@ export class Work {
   private readonly phases: { name: string; startedAt: number; seconds: number | null }[] = [];
   private shown: WorkState | null = null;
   plan: string | null = null;
+  /** What is left where the work ends before its end. */
+  left = '';
 
   constructor(
     private readonly kind: WorkStatus['kind'],
@@ -88,8 +90,8 @@ export async function concluded<T>(work: Work, run: () => Promise<T>): Promise<T
     return await run();
   } catch (error) {
     if (error instanceof ContinueAsNew) throw error;
-    if (isCancellation(error)) work.show('cancelled');
-    else work.show('failed', null, sentence(error));
+    if (isCancellation(error)) work.show('cancelled', null, work.left || undefined);
+    else work.show('failed', null, [sentence(error), work.left].join('\n\n').trim());
     throw error;
   }
 }

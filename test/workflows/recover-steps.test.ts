@@ -1,9 +1,10 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import type { CheckResult } from '../../src/activities/api.js';
 import type { LockHolder } from '../../src/domain/locks.js';
-import { signalNames } from '../../src/domain/names.js';
+import { signalNames, updateNames } from '../../src/domain/names.js';
 import { HOST, Lab, failure, failureOfWorkflow, gate, untilCancelled } from './lab.js';
 import { person, startRecovery } from './recoveries.js';
+import { planOf } from './well-behaved.js';
 
 let lab: Lab;
 beforeAll(async () => {
@@ -27,7 +28,9 @@ describe('the runbook, in its order', () => {
       ...['releaseLock', 'unpin'],
     ]);
     expect(recovery.seen.of('runHook').map(({ hook }) => hook)).toEqual(['stop-applications', 'start-applications']);
-    expect(recovery.seen.of('replayWal')).toMatchObject([{ target: { kind: 'latest' }, salvage: { segments: 2 } }]);
+    expect(recovery.seen.of('replayWal')).toMatchObject([{ target: { kind: 'latest' } }]);
+    // What was salvaged is in the host's own record, not in what anybody says (F33).
+    expect(recovery.seen.of('replayWal')[0]).not.toHaveProperty('salvage');
   });
 
   it('K2: beside the live server, nothing of it is stopped, salvaged or archived again', async () => {
@@ -35,7 +38,6 @@ describe('the runbook, in its order', () => {
     await recovery.approved();
     await recovery.result();
     expect(recovery.steps).toEqual(['putAside', 'restoreFiles', 'replayWal', 'runChecks', 'promoteServer', 'finishRecovery']);
-    expect(recovery.seen.of('replayWal')).toMatchObject([{ salvage: null }]);
   });
 
   it('K1: dumps beside the live databases, swapped by rename', async () => {
@@ -64,7 +66,7 @@ describe('the runbook, in its order', () => {
     const recovery = await startRecovery(lab, { runChecks: async () => [wrong] }, { method: 'restart' });
     await recovery.approved();
     expect(await failureOfWorkflow(recovery.seen.workflow)).toMatchObject({ type: 'check-failed', message: expect.stringContaining('199999 instead of 200000') });
-    expect(recovery.seen.names.slice(-2)).toEqual(['releaseLock', 'unpin']);
+    expect(recovery.seen.names.slice(-3)).toEqual(['releaseLock', 'journal', 'unpin']);
   });
 
   it('F33: destructive steps carry the plan and nothing that says what to do; they run on the slot of recoveries', async () => {
@@ -150,7 +152,7 @@ describe('a step that fails for good', () => {
   it('reject gives up: it ends failed, the cluster is given back, nothing further is done', async () => {
     const recovery = await startRecovery(lab, {
       restoreFiles: async () => {
-        throw failure('backup-corrupt', 'checksum of a file differs');
+        throw failure('disk-full', 'no room');
       },
     });
     await recovery.approved();
@@ -158,8 +160,42 @@ describe('a step that fails for good', () => {
     await recovery.signal(signalNames.reject, person);
     expect(await failureOfWorkflow(recovery.seen.workflow)).toMatchObject({ type: 'approval-refused', message: 'given up at "restore files" by dba: seen' });
     expect(recovery.steps.at(-1)).toBe('restoreFiles');
-    expect(recovery.seen.names.slice(-2)).toEqual(['releaseLock', 'unpin']);
+    expect(recovery.seen.names.slice(-3)).toEqual(['releaseLock', 'journal', 'unpin']);
     expect(await recovery.seen.status()).toMatchObject({ state: 'failed' });
+  });
+
+  it('F15: the backup turns out damaged while it is restored: nothing is opened, another plan waits for an approval of its own; rejected then, it says what was moved', async () => {
+    const recovery = await startRecovery(lab, {
+      planRecovery: async ({ cluster, operationId }) => planOf({ cluster, operationId, port: 5000 + recovery.seen.of('planRecovery').length }),
+      restoreFiles: async () => {
+        throw failure('backup-corrupt', 'a file does not have its recorded checksum');
+      },
+    });
+    await recovery.approved();
+    await recovery.seen.called('pin', 2);
+    const second = await recovery.plan();
+    expect(recovery.seen.journal).toContainEqual(expect.stringMatching(/^recheck: plan .* no longer holds \(a file does not have its recorded checksum\)/));
+    expect(recovery.steps).not.toContain('promoteServer');
+    expect(recovery.seen.of('recordApproval')).toHaveLength(1);
+    expect(recovery.seen.names).toContain('releaseLock');
+    await recovery.signal(signalNames.reject, person);
+    expect(await recovery.result()).toMatchObject({ state: 'rejected', plan: { digest: second } });
+    const { currentDetails } = await recovery.seen.workflow.query<{ currentDetails: string }>('__temporal_workflow_metadata');
+    expect(currentDetails).toContain('reprise kept list');
+    expect(currentDetails).not.toContain('Nothing was changed');
+  });
+
+  it('F15: found damaged when the plan is checked: the same, and not a step is done', async () => {
+    const recovery = await startRecovery(lab, {
+      recheckPlan: async ({ plan }) => (recovery.seen.of('recheckPlan').length === 1 ? { digest: null, changed: ['b1 is damaged: quarantined'] } : { digest: plan, changed: [] }),
+    });
+    await recovery.approved();
+    await recovery.seen.called('pin', 2);
+    await recovery.plan();
+    expect(recovery.steps).toEqual([]);
+    expect(recovery.seen.journal).toEqual([expect.stringContaining('b1 is damaged: quarantined')]);
+    await recovery.approved();
+    expect(await recovery.result()).toMatchObject({ state: 'completed' });
   });
 
   it('reject gives up what comes after the opening too, once it has failed: it is not tried again', async () => {
@@ -184,7 +220,7 @@ describe('a step that fails for good', () => {
     await recovery.approved();
     expect(await failureOfWorkflow(recovery.seen.workflow)).toEqual({ type: code, message: 'refused by the host' });
     expect(recovery.steps).toEqual(['stopServer']);
-    expect(recovery.seen.names.slice(-2)).toEqual(['releaseLock', 'unpin']);
+    expect(recovery.seen.names.slice(-3)).toEqual(['releaseLock', 'journal', 'unpin']);
   });
 
   it('S5: a document that cannot be written does not undo the recovery: it waits, and is written again', async () => {
@@ -206,7 +242,11 @@ describe('a step that fails for good', () => {
     await recovery.seen.called('restoreFiles');
     await recovery.seen.workflow.cancel();
     expect(await failureOfWorkflow(recovery.seen.workflow)).toMatchObject({ type: 'CancelledFailure' });
-    expect(recovery.seen.names.slice(-3)).toEqual(['restoreFiles', 'releaseLock', 'unpin']);
+    expect(recovery.seen.names.slice(-4)).toEqual(['restoreFiles', 'releaseLock', 'journal', 'unpin']);
+    // Whoever finds it cancelled reads where the old data is, and what to type.
+    expect(recovery.seen.journal.at(-1)).toMatch(/^ended: It ended at "restore files"\. .* is kept as .*`reprise kept list`.*`reprise recover c\d+` makes a new plan/);
+    const { currentDetails } = await recovery.seen.workflow.query<{ currentDetails: string }>('__temporal_workflow_metadata');
+    expect(currentDetails).toContain('reprise kept list');
   });
 
   it('cancelled while it waits for a person: the cluster is given back, the pin goes', async () => {
@@ -219,7 +259,7 @@ describe('a step that fails for good', () => {
     await recovery.seen.state('paused');
     await recovery.seen.workflow.cancel();
     expect(await failureOfWorkflow(recovery.seen.workflow)).toMatchObject({ type: 'CancelledFailure' });
-    expect(recovery.seen.names.slice(-2)).toEqual(['releaseLock', 'unpin']);
+    expect(recovery.seen.names.slice(-3)).toEqual(['releaseLock', 'journal', 'unpin']);
     expect(await recovery.seen.status()).toMatchObject({ state: 'cancelled' });
   });
 });
@@ -232,7 +272,7 @@ describe('K2: at the target', () => {
     expect(recovery.steps.at(-1)).toBe('runChecks');
     await recovery.signal(signalNames.promote, person);
     expect(await recovery.result()).toMatchObject({ state: 'completed' });
-    expect(recovery.seen.journal).toContain('promote: dba decided: seen');
+    expect(recovery.seen.of('recordDecision')).toMatchObject([{ plan: await recovery.seen.status().then(({ plan }) => plan), decision: { kind: 'promote', ...person } }]);
   });
 
   it('the signal pause during the restore has the same effect', async () => {
@@ -308,6 +348,39 @@ describe('K2: at the target', () => {
     expect(recovery.seen.of('replayWal')).toHaveLength(1);
     await recovery.signal(signalNames.promote, person);
     expect(await recovery.result()).toMatchObject({ state: 'completed' });
+  });
+
+  it.each(['signal', 'update'])('F32: a promote or retarget that the host refuses by its policy has no effect, sent as %s; it goes on waiting', async (kind) => {
+    const recovery = await startRecovery(
+      lab,
+      { recordDecision: async ({ decision }) => (decision.by === 'dba' ? { accepted: true, missing: 0 } : { accepted: false, missing: 0, code: 'approval-refused', reason: 'mallory may not', hint: 'dba has to' }) },
+      { pause: true, target },
+    );
+    await recovery.approved();
+    await recovery.seen.state('paused');
+    const forged = { by: 'mallory', reason: 'now', target: later };
+    for (const [index, name] of (['promote', 'retarget'] as const).entries()) {
+      if (kind === 'signal') await recovery.signal(signalNames[name], forged);
+      else await expect(recovery.seen.workflow.executeUpdate(updateNames[name], { args: [forged] })).rejects.toMatchObject({ cause: { type: 'approval-refused', message: 'mallory may not', details: [{ hint: 'dba has to' }] } });
+      await recovery.seen.called('recordDecision', index + 1);
+    }
+    expect(await recovery.seen.status()).toMatchObject({ state: 'paused' });
+    expect(recovery.seen.of('replayWal')).toHaveLength(1);
+    expect(recovery.seen.names).not.toContain('promoteServer');
+    expect(await recovery.seen.workflow.executeUpdate(updateNames.retarget, { args: [{ ...person, target: later }] })).toEqual({ accepted: true, missing: 0 });
+    await recovery.seen.called('replayWal', 2);
+    await recovery.seen.state('paused');
+    expect(await recovery.seen.workflow.executeUpdate(updateNames.promote, { args: [person] })).toEqual({ accepted: true, missing: 0 });
+    expect(await recovery.result()).toMatchObject({ state: 'completed' });
+  });
+
+  it('an update to promote what nothing waits for is answered: it has no effect; a malformed one leaves no trace', async () => {
+    const recovery = await startRecovery(lab, {}, { pause: true, target });
+    await recovery.plan();
+    await expect(recovery.seen.workflow.executeUpdate(updateNames.promote, { args: [person] })).rejects.toMatchObject({ cause: { type: 'approval-refused', message: expect.stringContaining('nothing waits for a promote') } });
+    await expect(recovery.seen.workflow.executeUpdate(updateNames.retarget, { args: [person] })).rejects.toMatchObject({ cause: { type: 'approval-refused', message: expect.stringContaining('"target"') } });
+    expect(recovery.seen.names).not.toContain('recordDecision');
+    expect(recovery.seen.journal).toHaveLength(1);
   });
 
   it('a promote that came before there was anything to look at promotes nothing', async () => {

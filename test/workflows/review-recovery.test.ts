@@ -28,7 +28,7 @@ describe('what a person decides while the recovery runs', () => {
     replaying.open();
     expect(await failureOfWorkflow(recovery.seen.workflow)).toMatchObject({ type: 'approval-refused' });
     expect(recovery.steps).not.toContain('promoteServer');
-    expect(recovery.seen.names.slice(-2)).toEqual(['releaseLock', 'unpin']);
+    expect(recovery.seen.names.slice(-3)).toEqual(['releaseLock', 'journal', 'unpin']);
   });
 
   it('once the server is open for writes, the recovery is finished all the same', async () => {

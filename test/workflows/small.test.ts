@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
+import { clockAhead } from '../../src/activities/clock.js';
 import type { LockHolder } from '../../src/domain/locks.js';
 import { CONTROL_QUEUE, workflowTypes } from '../../src/domain/names.js';
 import { HOST, Lab, failure, failureOfWorkflow } from './lab.js';
@@ -34,6 +35,32 @@ describe('rotate', () => {
     const one = lab.case({ rotateBackups: async () => ({ keep: [], remove: [], removed: [], refused }) });
     const handle = await one.start(workflowTypes.rotate, id, input);
     expect(await handle.result()).toMatchObject({ refused });
+  });
+
+  it('F27: the host is told by how much its clock differs from that of Temporal, however long the step waited for its turn', async () => {
+    const seen: (number | null)[] = [];
+    const one = lab.case({
+      rotateBackups: async () => {
+        seen.push(await clockAhead());
+        if (seen.length === 1) throw failure('storage-unreachable', 'not yet', true);
+        return { keep: [], remove: [], removed: [] };
+      },
+    });
+    const before = (await lab.now()) - Date.now();
+    const handle = await one.start(workflowTypes.rotate, id, input);
+    await handle.result();
+    for (const ahead of seen) expect(Math.abs((ahead ?? Number.NaN) + before)).toBeLessThan(30_000);
+
+    // Temporal's clock goes on without us: this host is behind by an hour.
+    await lab.pass('1 hour');
+    const later = lab.case({
+      rotateBackups: async () => {
+        seen.push(await clockAhead());
+        return { keep: [], remove: [], removed: [] };
+      },
+    });
+    await (await later.start(workflowTypes.rotate, id, input)).result();
+    expect(Math.abs((seen.at(-1) ?? Number.NaN) + before + 3_600_000)).toBeLessThan(60_000);
   });
 
   it('a failure gives the cluster back', async () => {

@@ -35,6 +35,7 @@ export const wellBehaved: Activities = {
   pin: async () => undefined,
   unpin: async () => undefined,
   recordApproval: async () => ({ accepted: true, missing: 0 }),
+  recordDecision: async () => ({ accepted: true, missing: 0 }),
   recordRejection: async () => undefined,
 
   runHook: async () => undefined,

@@ -90,8 +90,8 @@ function definePromote(program: Command, cli: Cli): void {
     changes: true,
     run: async (self, [given = ''], options) => {
       await decide(self, given, options, async (session, workflowId, decision) => {
-        await decisions.signal(session, workflowId, 'promote', decision);
-        return `promote sent to ${workflowId}`;
+        await decisions.promote(session, workflowId, decision);
+        return `promoted by ${decision.by} (asserted, not signed): ${workflowId}`;
       });
     },
   });

@@ -94,6 +94,6 @@ async function checkWhole(context: ReadContext, request: OutlineRequest, manifes
     'backup-corrupt',
     `${manifest.label} is damaged: ${reason}`,
     older === undefined ? 'there is no older backup of this database in this policy' : `the one before it is recover --to backup:${older.id}`,
-    { label: manifest.label, ...(older === undefined ? {} : { older: older.id }) },
+    { label: manifest.label, ...(backup === undefined ? {} : { damagedBackup: backup.id }), ...(older === undefined ? {} : { older: older.id }) },
   );
 }

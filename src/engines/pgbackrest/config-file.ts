@@ -1,5 +1,8 @@
+import { createHash } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
+import type { PolicyConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
+import { isCode } from '../../process/atomic-file.js';
 import { runTool } from '../../process/run.js';
 import type { CommandContext } from './command.js';
 import { optionsOf } from './command.js';
@@ -20,6 +23,19 @@ export async function readConfigFile(context: CommandContext): Promise<ConfigFil
     throw new RepriseError('config-invalid', `${config} is missing, or not readable by ${context.user?.name ?? "the worker's user"}`, 'check options.config of the policy and the rights of the file');
   }
   return parseConfigFile(await readFile(config, 'utf8'), stanza);
+}
+
+/**
+ * SHA-256 (hex) of the file as it is: no option of it may change between an approval and what is done.
+ * @throws RepriseError `config-invalid` where it cannot be read
+ */
+export async function configDigest(policy: PolicyConfig): Promise<string> {
+  const { config } = optionsOf({ policy });
+  const content = await readFile(config).catch((error: unknown) => {
+    if (!isCode(error, 'ENOENT', 'EACCES', 'ENOTDIR')) throw error;
+    throw new RepriseError('config-invalid', `${config} is missing, or the worker may not read it`, 'put it back as it was approved; another one needs another plan');
+  });
+  return createHash('sha256').update(content).digest('hex');
 }
 
 /** Reads the sections `[global]` and `[stanza]`, and those of a command such as `[global:backup]`. */

@@ -67,8 +67,8 @@ const noRights: Rule = {
   hint: 'check the owner of log-path, lock-path, spool-path and the repository: was pgbackrest run there as another user?',
 };
 const full: Rule = { code: 'storage-full', message: 'there is no room left', hint: 'free space, then run the step again; older backups are untouched' };
-/** Codes after which the same command cannot do better a moment later. */
-const final = new Set([27, 28, 29, 31, 32, 37, 38, 40, 44, 46, 51, 58, 62, 68, 75, 87, 95]);
+/** Codes after which the same command cannot do better a moment later; a file with a wrong checksum (26) it has tried again by itself. */
+const final = new Set([26, 27, 28, 29, 31, 32, 37, 38, 40, 44, 46, 51, 58, 62, 68, 75, 87, 95]);
 
 /** A failed command in words, with a code from the error table. */
 export function failureOf(command: string, exitCode: number, output: string, cause?: Failure): Failure {

@@ -93,7 +93,8 @@ function outlineOf(chosen: Candidate, candidates: readonly Candidate[], reach: R
     neededBytes: databaseBytes + segments * reach.segmentBytes,
     reachableFrom: earliest(candidates),
     reachableTo: reach.lastCommitAt,
-    walEnd: reach.endLsn,
+    // Before a gap it is no end: a recovery sent on to latest would stop there and look whole (F23).
+    walEnd: reach.missing.length > 0 ? null : reach.endLsn,
     salvageableSegments: reach.salvage?.segments.length ?? 0,
     warnings,
   };

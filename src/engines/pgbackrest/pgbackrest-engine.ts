@@ -1,5 +1,6 @@
 import type { Engine } from '../engine.js';
 import { backup } from './backup.js';
+import { configDigest } from './config-file.js';
 import { planRemoval, remove } from './expire.js';
 import { listed, readInfo } from './info.js';
 import { outlineRecovery } from './outline.js';
@@ -27,6 +28,7 @@ export const pgbackrestEngine: Engine = {
   verify,
   planRemoval,
   remove,
+  configDigest,
   outlineRecovery,
   physical: { restoreFiles, restoreCommand, archiveCommand, rearm },
 };

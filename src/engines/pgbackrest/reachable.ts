@@ -19,6 +19,7 @@ export function requireReachable(target: RecoveryTarget, chosen: Candidate, reac
   switch (target.kind) {
     case 'latest':
       if (reach.missing.length > 0) throw broken(reach, 'the end of the log cannot be reached');
+      if (reach.endLsn === null) throw endless(reach);
       return;
     case 'time':
       if (reach.lastCommitAt !== null && compareInstants(target.time, reach.lastCommitAt) > 0) throw beyond(target, reach);
@@ -50,6 +51,15 @@ function gapOf({ stored }: Candidate, reach: Reach): RepriseError | undefined {
 function beyond(target: RecoveryTarget, reach: Reach): RepriseError {
   if (reach.missing.length > 0) return broken(reach, `${formatTarget(target)} cannot be reached`);
   return new RepriseError('target-after-wal', `${formatTarget(target)} is after the last WAL there is, which ends at ${reach.endLsn ?? 'an unknown position'}`, latest(reach));
+}
+
+/** Without an end to wait for, a replay that ends short would look like one that is whole. */
+function endless({ endSegment }: Reach): RepriseError {
+  return new RepriseError(
+    'wal-gap',
+    `where the WAL ends is not known: in ${endSegment ?? 'the last segments'} no record could be read, so that nobody could tell whether latest was reached`,
+    'name what is to be reached: --to TIME, --to lsn:X or --to end-of-backup',
+  );
 }
 
 function broken(reach: Reach, what: string): RepriseError {

@@ -1,4 +1,5 @@
 import type { CheckResult, ReachedTarget } from '../../activities/api.js';
+import { movingSteps } from '../../domain/left-behind.js';
 import type { RecoveryTarget } from '../../domain/target.js';
 import type { Runbook } from './runbook.js';
 
@@ -18,16 +19,16 @@ export async function recoverDataDirectory(book: Runbook): Promise<Recovered> {
 
   await book.hook('stop-applications');
   if (inPlace) await book.do('stop the old server', (host) => host.stopServer(step));
-  const salvage = inPlace ? await book.do('salvage WAL that was not archived', (host) => host.salvageWal(step)) : null;
-  await book.do('put the old data aside', (host) => host.putAside(step));
+  if (inPlace) await book.do('salvage WAL that was not archived', (host) => host.salvageWal(step));
+  await book.do(movingSteps.aside, (host) => host.putAside(step));
   await book.do('restore files', (host) => host.restoreFiles(step));
 
   let target: RecoveryTarget = plan.binding.target;
   const replay = () =>
     book.do(
       'replay WAL',
-      (host) => host.replayWal({ ...step, target, salvage }),
-      (to) => (target = to.target),
+      (host) => host.replayWal({ ...step, target }),
+      (to) => (target = to),
     );
   const look = () => book.do('run checks', (host) => host.runChecks({ ...step, method: 'data-directory' }));
   let reached = await replay();
@@ -41,7 +42,7 @@ export async function recoverDataDirectory(book: Runbook): Promise<Recovered> {
     checks = await look();
   }
 
-  const { timeline, repaired } = await book.do('promote', (host) => host.promoteServer(step));
+  const { timeline, repaired } = await book.do(movingSteps.promote, (host) => host.promoteServer(step));
   if (repaired.length > 0) await book.note('promote', `collation versions differ on this host; rebuilt: ${repaired.slice(0, 20).join(', ')}`);
   await book.note('promote', `open for writes on timeline ${timeline}`);
   const validated = book.validated();
@@ -64,12 +65,7 @@ async function atTarget(book: Runbook, reached: ReachedTarget, checks: readonly 
   const decision = await book.waiting(() => desk.atTarget('look at the data, then promote, retarget or reject', ['promote', 'retarget']));
   if (decision === 'rejected') throw book.givenUp('run checks');
   work.show('running');
-  if (decision.kind === 'promote') {
-    await book.note('promote', `${decision.by.by} decided: ${decision.by.reason}`);
-    return 'promote';
-  }
-  await book.note('retarget', `${decision.to.by} decided to go on: ${decision.to.reason}`);
-  return { target: decision.to.target };
+  return decision.kind === 'promote' ? 'promote' : decision;
 }
 
 export function failed(checks: readonly CheckResult[]): readonly CheckResult[] {

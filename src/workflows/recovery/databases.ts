@@ -1,3 +1,4 @@
+import { movingSteps } from '../../domain/left-behind.js';
 import { failed, type Recovered } from './data-directory.js';
 import type { Runbook } from './runbook.js';
 
@@ -6,7 +7,7 @@ export async function recoverDatabases(book: Runbook): Promise<Recovered> {
   const { step } = book;
   const { reached, checks } = await book.untilTouched(() => restoredBeside(book));
 
-  await book.do('swap the databases', (host) => host.swapDatabases(step));
+  await book.do(movingSteps.swap, (host) => host.swapDatabases(step));
   const validated = book.validated();
   await book.do('take and verify a fresh backup', (host, startedAt) => host.freshBackup({ ...step, startedAt }));
   await book.hook('start-applications');
@@ -31,7 +32,6 @@ async function restoredBeside(book: Runbook): Promise<Pick<Recovered, 'reached' 
     work.show('paused', `a look at the restored databases, still beside the live ones; ${seen}. Then \`reprise promote ${step.workflowId} --reason ...\` swaps them in, \`reprise reject ${step.workflowId} --reason ...\` leaves the live ones`);
     const decision = await book.waiting(() => desk.atTarget('look at the restored databases, then promote or reject', ['promote']));
     if (decision === 'rejected') throw book.givenUp('run checks');
-    await book.note('promote', `${decision.by.by} decided: ${decision.by.reason}`);
     work.show('running');
   }
   return { reached, checks };

@@ -1,13 +1,16 @@
 import { log } from '@temporalio/workflow';
 import type { HostActivities, PlannedStep } from '../../activities/api.js';
 import type { Plan } from '../../domain/plan.js';
-import type { Retarget } from '../../domain/approval-shape.js';
+import type { RecoveryTarget } from '../../domain/target.js';
 import type { Desk } from '../desk.js';
 import { light, outlasting, recovery } from '../proxies.js';
 import { type Work, failureOf, isCancelled, refusal, sentence } from '../work.js';
 
 /** Refusals of the host's gate: trying the step again cannot pass it, only a new plan can. */
 const GATE = ['approval-used', 'approval-refused', 'plan-unknown', 'plan-stale', 'plan-expired'];
+
+/** The backup of the plan is not whole (F15): it is quarantined on the host, and the plan does not hold any more. */
+export const DAMAGED = 'backup-corrupt';
 
 /** What every step of an approved recovery works with. */
 export class Runbook {
@@ -20,13 +23,15 @@ export class Runbook {
     readonly desk: Desk,
     readonly plan: Plan,
     readonly step: PlannedStep,
+    /** Names of the steps begun, those of earlier plans of this recovery too. */
+    private readonly begun: string[],
   ) {}
 
   /**
    * One step in the runbook's words. A step that fails for good leaves the decision to a person: what was done so far
    * is kept, `continue` tries the step again, `reject` gives up; a step with a target also takes a `retarget`.
    */
-  async do<T>(name: string, run: (host: HostActivities, startedAt: string) => Promise<T>, retarget?: (to: Retarget) => void): Promise<T> {
+  async do<T>(name: string, run: (host: HostActivities, startedAt: string) => Promise<T>, retarget?: (to: RecoveryTarget) => void): Promise<T> {
     const { work, desk, plan, step } = this;
     const host = plan.binding.targetHost;
     for (;;) {
@@ -34,6 +39,7 @@ export class Runbook {
       if (desk.rejectedBecause && !this.isOpen) throw this.givenUp(name);
       // Names what the step makes: the same however many workers die meanwhile.
       const startedAt = new Date().toISOString();
+      this.begun.push(name);
       try {
         const result = await work.phase(name, () => outlasting(() => run(recovery(host, name), startedAt)));
         await this.note(name, 'done');
@@ -41,16 +47,15 @@ export class Runbook {
       } catch (error) {
         if (isCancelled(error) || GATE.includes(failureOf(error).code)) throw error;
         await this.note(name, `failed: ${sentence(error)}`);
+        // Another backup is another plan. Once open for writes, it is the fresh backup that is not good.
+        if (failureOf(error).code === DAMAGED && !this.isOpen) throw error;
         const other = retarget ? `, \`reprise retarget ${step.workflowId} --to TIME --reason ...\` tries another target` : '';
         const asked = `step "${name}" failed: ${sentence(error)} — \`reprise continue ${step.workflowId}\` tries it again${other}, \`reprise reject ${step.workflowId} --reason ...\` gives up; nothing was deleted`;
         work.show('paused', asked);
         const next = await this.waiting(() => desk.afterFailure(`"${name}" failed: continue or reject`, retarget ? ['retarget'] : []));
         if (next === 'rejected') throw this.givenUp(name);
         work.show('running');
-        if (next !== 'again' && next.kind === 'retarget') {
-          await this.note('retarget', `${next.to.by} decided on another target: ${next.to.reason}`);
-          retarget?.(next.to);
-        }
+        if (next !== 'again' && next.kind === 'retarget') retarget?.(next.target);
       }
     }
   }

@@ -112,7 +112,7 @@ describe('F35, F36: a database with a hostile name goes the whole way', () => {
     // A check that fails leaves the decision to a person.
     await reaches(site, started.workflowId, 'paused');
     expect((await statusOf(site, started.workflowId)).waitingFor).toContain('leaky');
-    await answer(site, 'promote', started.workflowId, '--reason', 'test');
+    await answer(site, 'promote', started.workflowId, '--by', 'dba', '--reason', 'test');
     await reaches(site, started.workflowId, 'completed');
     const found = await contentOf({ ...site.server, port: site.places.port + 1 }, (name) => (name === HOSTILE_DATABASE ? ONE_LINE : name));
     expect(strip(found)).toEqual(strip(expected));

@@ -6,7 +6,7 @@ import { withClient } from '../../../src/postgres/connect.js';
 import { countTables, databaseProperties, largeObjectsHash, tableContentHash } from '../../../src/postgres/inventory.js';
 import { removeKept } from '../../../src/postgres/kept.js';
 import { applyProperties } from '../../../src/postgres/properties.js';
-import { swapDatabases, undoSwap } from '../../../src/postgres/swap.js';
+import { swapDatabases } from '../../../src/postgres/swap.js';
 import { readTopology, topologyRefusal } from '../../../src/postgres/topology.js';
 import { startScratchCluster } from '../../helpers/postgres.js';
 import type { ScratchCluster } from '../../helpers/scratch-cluster.js';
@@ -36,6 +36,9 @@ async function pair(suffix: string): Promise<{ live: string; fresh: string; asid
   return swap;
 }
 
+/** The old database is live again, the restored one has its first name. */
+const swapBack = ({ live, fresh, aside }: { live: string; fresh: string; aside: string }): Promise<void> => swapDatabases(connection, { live, fresh: aside, aside: fresh });
+
 describe('swap by rename', () => {
   it('K1, F35: the restored database takes the place of the live one, whose sessions are ended; again it is done; undone it is back', async () => {
     const swap = await pair('one');
@@ -49,8 +52,8 @@ describe('swap by rename', () => {
     await expect(inDatabase(swap.aside, async () => 'in')).rejects.toMatchObject({ message: expect.stringContaining('not currently accepting connections') });
     await swapDatabases(connection, swap);
     expect(await content(swap.live)).toBe(swap.fresh);
-    await undoSwap(connection, swap);
-    await undoSwap(connection, swap);
+    await swapBack(swap);
+    await swapBack(swap);
     expect(await content(swap.live)).toBe(swap.live);
     await run(`DROP DATABASE ${pg.escapeIdentifier(swap.live)}`);
     await run(`DROP DATABASE ${pg.escapeIdentifier(swap.fresh)}`);
@@ -60,14 +63,14 @@ describe('swap by rename', () => {
     const swap = await pair('cut');
     const whole = await statementsOf(() => swapDatabases(connection, swap));
     expect(whole).toBeGreaterThan(8);
-    await undoSwap(connection, swap);
+    await swapBack(swap);
     for (let after = 1; after <= whole; after++) {
       await cutOff(after, () => swapDatabases(connection, swap));
       expect([[swap.fresh, swap.live].sort(), [swap.live, swap.aside].sort()]).toContainEqual(await names());
       await swapDatabases(connection, swap);
       expect(await content(swap.live)).toBe(swap.fresh);
-      await cutOff(after, () => undoSwap(connection, swap));
-      await undoSwap(connection, swap);
+      await cutOff(after, () => swapBack(swap));
+      await swapBack(swap);
       expect(await content(swap.live)).toBe(swap.live);
     }
     for (const name of await names()) await run(`DROP DATABASE ${pg.escapeIdentifier(name)}`);

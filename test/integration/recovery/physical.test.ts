@@ -1,4 +1,4 @@
-import { readdir, rename } from 'node:fs/promises';
+import { appendFile, readFile, readdir, rename, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import type { Backup } from '../../../src/domain/backup.js';
@@ -116,13 +116,17 @@ describe('beside the cluster', () => {
     await expect(runQuery({ ...site.server, port: beside() }, 'mairie', 'INSERT INTO marks VALUES (9)')).rejects.toThrow(/read-only/);
 
     const retarget = async (to: string, seen: number[]) => {
-      await answer(site, 'retarget', workflowId, '--to', to, '--reason', 'test');
+      await answer(site, 'retarget', workflowId, '--to', to, '--by', 'dba', '--reason', 'test');
       await site.waitFor(async () => JSON.stringify(await marks(beside())) === JSON.stringify(seen), `${to} shows rows ${seen.join()}`);
       await reaches(site, workflowId, 'paused');
     };
+    // Whoever may not approve it may not decide on it either, and is told so (F32).
+    expect(await refusal(site, 'promote', workflowId, '--by', 'mallory')).toMatchObject({ exit: 9, code: 'approval-refused', message: expect.stringContaining('mallory'), hint: expect.stringContaining('dba') });
+    expect(await refusal(site, 'retarget', workflowId, '--to', `lsn:${at.lsn}`, '--by', 'ops')).toMatchObject({ exit: 9, code: 'approval-refused', message: expect.stringContaining('ops') });
+    expect(await marks(beside())).toEqual([1]);
     await retarget(`lsn:${at.lsn}`, [1, 2]);
     await retarget(`xid:${at.xid}`, [1, 2, 3]);
-    await answer(site, 'promote', workflowId, '--reason', 'test');
+    await answer(site, 'promote', workflowId, '--by', 'dba', '--reason', 'test');
 
     const { code, stdout } = await running;
     const outcome = JSON.parse(stdout) as Outcome;
@@ -169,6 +173,24 @@ describe('beside the cluster', () => {
     expect(await refusal(site, 'kept', 'drop', id, '--yes')).toMatchObject({ exit: 6, code: 'not-found' });
   }, 240_000);
 });
+
+it('F32: pgbackrest.conf changed after the approval: the plan is stale, and another one waits for its own', async () => {
+  const started = await planned(site, '--to', at.time, '--into', 'beside');
+  const kept = await readFile(site.places.pgbackrestConf, 'utf8');
+  await appendFile(site.places.pgbackrestConf, '# another\n');
+  try {
+    await approved(site, started);
+    const again = await site.waitFor(async () => {
+      const view = await reaches(site, started.workflowId, 'waiting-approval');
+      return view.plan !== null && view.plan !== started.plan.digest && view.plan;
+    }, 'another plan waits');
+    expect(await refusal(site, 'approve', started.workflowId, '--plan', started.plan.digest, '--by', 'dba', '--reason', 'test')).toMatchObject({ exit: 9, code: 'plan-stale', hint: expect.stringContaining(again.slice(0, 12)) });
+    await answer(site, 'reject', started.workflowId, '--reason', 'test');
+    await reaches(site, started.workflowId, 'rejected');
+  } finally {
+    await writeFile(site.places.pgbackrestConf, kept);
+  }
+}, 300_000);
 
 describe('in place', () => {
   let restored: Started;

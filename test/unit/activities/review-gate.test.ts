@@ -4,12 +4,14 @@ import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger } from '@temporalio/worker';
 import { describe, expect, it } from '@jest/globals';
 import { authorize } from '../../../src/activities/approvals.js';
+import type { PlannedStep } from '../../../src/activities/api.js';
 import type { HostDependencies } from '../../../src/activities/dependencies.js';
+import { requirePromotion, requireTarget } from '../../../src/activities/decisions.js';
 import { createHostActivities } from '../../../src/activities/index.js';
 import { PROMOTION, oldDataDirOf, oldDirectory } from '../../../src/activities/old-data.js';
 import { openSession, record } from '../../../src/activities/session.js';
 import type { ApprovalPolicy, ClusterConfig } from '../../../src/domain/config.js';
-import type { Plan } from '../../../src/domain/plan.js';
+import type { Plan, PlanBinding } from '../../../src/domain/plan.js';
 import { openHostState } from '../../../src/records/host-state.js';
 import { openDirectory } from '../../../src/storage/directory/directory-storage.js';
 import { tempDir } from '../../helpers/temp.js';
@@ -20,14 +22,15 @@ async function site(approvers = 1) {
   const root = await tempDir('gate');
   const dataDir = join(root, 'main');
   const policy: ApprovalPolicy = { approvers, from: ['dba', 'ops'], requesterMayApprove: true, approveWithinSeconds: 3600, executeWithinSeconds: 3600, signatures: 'none' };
-  const cluster = { name: 'mairie', host: 'db1', dataDir, catalogue: 'local', connection: { host: '127.0.0.1', port: 1, user: 'x', maintenanceDatabase: 'postgres' }, policies: {}, hooks: {}, checks: {}, approvals: { recover: policy } };
+  const cluster = { name: 'mairie', host: 'db1', dataDir, catalogue: 'local', connection: { host: '127.0.0.1', port: 1, user: 'x', maintenanceDatabase: 'postgres' }, policies: { physical: { name: 'physical', engine: 'pgbackrest' } }, hooks: {}, checks: {}, approvals: { recover: policy } };
   const storage = openDirectory({ path: join(root, 'repository') });
-  const deps = (digest = 'config-1') =>
+  const deps = (digest = 'config-1', engineConfig = 'engine-1') =>
     ({
       config: { digest, hosts: { db1: { name: 'db1', stateDir: join(root, 'state') } }, repositories: { local: { name: 'local', type: 'directory', options: {} } }, clusters: { mairie: cluster as unknown as ClusterConfig } },
       host: 'db1',
       openStorage: () => storage,
       jobUser: async () => null,
+      engineOf: () => ({ configDigest: async () => engineConfig }),
     }) as unknown as HostDependencies;
   const here = deps();
   const session = await openSession(here, 'mairie');
@@ -35,9 +38,9 @@ async function site(approvers = 1) {
   const activities = createHostActivities(here);
   const run = <I, O>(activity: (input: I) => Promise<O>, input: I): Promise<O> => new MockActivityEnvironment({}, { logger: new DefaultLogger('ERROR') }).run(activity, input) as Promise<O>;
 
-  const plan = async (operationId: string): Promise<Plan> => {
+  const plan = async (operationId: string, binding: Partial<PlanBinding> = {}): Promise<Plan> => {
     const approveBy = new Date(Date.now() + 3_600_000).toISOString();
-    const made = samplePlan({ operationId, configDigest: 'config-1', dataDir }, { approveBy });
+    const made = samplePlan({ operationId, configDigest: 'config-1', dataDir, ...binding }, { approveBy });
     await state.savePlan(made);
     await record(session, { operationId }, `plan/${made.digest}`, { kind: 'plan', plan: made });
     return made;
@@ -80,6 +83,30 @@ describe('the gate of the host', () => {
     await authorize(session, step(plan));
   });
 
+  it("F32: the engine's own configuration file is part of what was approved: changed, the plan is stale; changed half way, the recovery waits for it", async () => {
+    const { plan, approve, step, deps, session } = await site();
+    const made = await plan('op-1', { engineConfigDigest: 'engine-1' });
+    await approve(made, 'dba');
+    const other = await openSession(deps('config-1', 'engine-2'), 'mairie');
+    await expect(authorize(other, step(made))).rejects.toMatchObject({ code: 'plan-stale', message: expect.stringContaining('the configuration file of pgbackrest') });
+    await authorize(session, step(made));
+    await expect(authorize(other, step(made))).rejects.toMatchObject({ code: 'config-invalid', hint: expect.stringContaining('reprise continue') });
+    await authorize(session, step(made));
+  });
+
+  it('S5: the records say which plan was used: the report is about that one, not about the last that was made', async () => {
+    const { session, step, approved, plan, run, activities } = await site();
+    const first = await approved('op-1');
+    const used = await plan('op-1', { port: 5433 });
+    await run(activities.recordApproval, { ...step(used), approval: { plan: used.digest.slice(0, 12), by: 'dba', reason: 'seen' } });
+    await authorize(session, step(used));
+    await plan('op-1', { port: 5434 });
+    const { plans } = await session.catalogue.state();
+    expect([first, used].map(({ digest }) => plans.get(digest)?.usedAt)).toEqual([null, expect.any(String)]);
+    await run(activities.writeReport, { ...step(used), incident: 'none' });
+    expect(await session.catalogue.incidentDocument('op-1')).toContain(used.digest.slice(0, 12));
+  });
+
   it('F31: of two approvals that come at once neither is lost', async () => {
     const { plan, approve } = await site(2);
     const made = await plan('op-1');
@@ -94,6 +121,52 @@ describe('the gate of the host', () => {
     const outcome = { target: { requested: 'latest', reached: 'x' }, rtoSeconds: 0, waitedForPeopleSeconds: 0, rpoSeconds: 0, lastCommitAt: null, lastLsn: null, phases: [], checks: [] };
     await expect(run(activities.finishRecovery, { ...step(made), outcome })).rejects.toMatchObject({ type: 'approval-refused' });
     expect((await session.catalogue.state()).outcomes.size).toBe(0);
+  });
+});
+
+describe('F32, F33: what people decide on recovered data', () => {
+  const by = (name: string) => ({ by: name, reason: 'seen' });
+  const later = { kind: 'time', time: '2026-11-21T02:05:00Z' } as const;
+
+  it('is taken from those whom the policy lists, while the plan is carried out; anybody else is refused, and the records say so', async () => {
+    const { session, step, plan, approve, run, activities, state } = await site();
+    const made = await plan('op-1', { pause: true });
+    const decide = (name: string) => run(activities.recordDecision, { ...step(made), decision: { kind: 'promote', ...by(name) } });
+    expect(await decide('dba')).toMatchObject({ accepted: false, code: 'approval-refused', reason: expect.stringContaining('not being carried out') });
+    await approve(made, 'dba');
+    await authorize(session, step(made));
+    expect(await decide('mallory')).toMatchObject({ accepted: false, code: 'approval-refused', reason: expect.stringContaining('mallory may not decide to promote'), hint: expect.stringContaining('dba, ops') });
+    expect((await session.catalogue.state()).refusals).toMatchObject([{ by: 'dba' }, { by: 'mallory', code: 'approval-refused' }]);
+    expect(await decide(' DBA ')).toMatchObject({ accepted: true });
+    expect((await session.catalogue.state()).journalOf('op-1')).toMatchObject([{ step: 'promote', text: expect.stringContaining('decided: seen') }]);
+    await state.closePlan(made.digest);
+    expect(await decide('dba')).toMatchObject({ accepted: false });
+  });
+
+  it.each(['promoteServer', 'swapDatabases'] as const)('%s opens nothing that the plan pauses before, unless somebody has decided so on this host', async (name) => {
+    const { session, step, plan, approve, run, activities } = await site();
+    const made = await plan('op-1', { pause: true, backups: [] });
+    await approve(made, 'dba');
+    const opened = run<PlannedStep, unknown>(activities[name], step(made));
+    await expect(opened).rejects.toMatchObject({ type: 'approval-refused', message: expect.stringContaining('nobody has decided to promote') });
+    await run(activities.recordDecision, { ...step(made), decision: { kind: 'promote', ...by('mallory') } });
+    await expect(requirePromotion(session, made)).rejects.toMatchObject({ code: 'approval-refused' });
+    await run(activities.recordDecision, { ...step(made), decision: { kind: 'promote', ...by('ops') } });
+    await requirePromotion(session, made);
+  });
+
+  it('replays to the target of the plan, or to one that somebody decided on for this plan, whatever it is called with', async () => {
+    const { session, step, approved, run, activities } = await site();
+    const made = await approved('op-1');
+    const replay = () => run(activities.replayWal, { ...step(made), target: later });
+    await expect(replay()).rejects.toMatchObject({ type: 'approval-refused', message: expect.stringContaining('nobody has decided') });
+    await requireTarget(session, made, made.binding.target);
+    await run(activities.recordDecision, { ...step(made), decision: { kind: 'retarget', target: later, ...by('mallory') } });
+    await expect(requireTarget(session, made, later)).rejects.toMatchObject({ code: 'approval-refused' });
+    await run(activities.recordDecision, { ...step(made), decision: { kind: 'retarget', target: later, ...by('dba') } });
+    await requireTarget(session, made, later);
+    await expect(requireTarget(session, made, { kind: 'xid', xid: '900' })).rejects.toMatchObject({ code: 'approval-refused' });
+    await expect(requireTarget(session, { ...made, digest: 'e'.repeat(64) }, later)).rejects.toMatchObject({ code: 'approval-refused' });
   });
 });
 

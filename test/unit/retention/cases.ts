@@ -12,6 +12,7 @@ export interface BackupLine extends Partial<Omit<Backup, 'proven'>> {
 export interface RetentionCase {
   readonly about: string;
   readonly now: string;
+  readonly aheadMs?: number;
   readonly retention: Partial<RetentionConfig>;
   readonly pinned?: readonly string[];
   readonly backups: readonly BackupLine[];

@@ -15,6 +15,7 @@ describe('what rotation keeps and removes', () => {
       backups: input.backups.map(backupOf),
       retention: retentionOf(input.retention),
       now: new Date(input.now),
+      aheadMs: input.aheadMs ?? null,
       pinned: new Set(input.pinned ?? []),
     });
     const line = ({ id, reason }: { id: string; reason: string }) => `${id.padEnd(16)} ${reason}`;

@@ -1,0 +1,35 @@
+import type { Plan } from './plan.js';
+
+/** Steps after which something is no longer where it was. */
+export const movingSteps = { aside: 'put the old data aside', promote: 'promote', swap: 'swap the databases' } as const;
+
+/**
+ * What a recovery leaves that ended before its end: where the old data is, and what to type next.
+ * @param begun names of the steps of the runbook that were begun, in their order
+ */
+export function whatIsLeft({ binding }: Plan, begun: readonly string[]): string {
+  const last = begun.at(-1);
+  if (last === undefined) return 'Nothing was changed.';
+  return [`It ended at "${last}".`, ...stateOf(binding, begun), goOn(binding)].join(' ');
+}
+
+function stateOf({ method, replaces }: Plan['binding'], begun: readonly string[]): readonly string[] {
+  const kept = replaces.map(({ what, keptAs }) => `What was ${what} is kept as ${keptAs} (\`reprise kept list\`).`);
+  switch (method) {
+    case 'restart':
+      return ['Nothing was replaced.'];
+    case 'databases':
+      if (begun.includes(movingSteps.swap)) return ['The restored databases may be in place already.', ...kept];
+      return ['The live databases were not touched; a restored copy may be beside them (`reprise kept list`).'];
+    case 'data-directory':
+      if (!begun.includes(movingSteps.aside)) return ['No data was moved; the old server may be stopped.'];
+      return [begun.includes(movingSteps.promote) ? 'The recovered server may be open for writes already: look at it first.' : 'The recovered server was not opened for writes.', ...kept];
+  }
+}
+
+/** A directory put aside is found by the next plan: WAL that was never archived is taken from it. */
+function goOn({ cluster, into, method }: Plan['binding']): string {
+  const place = into === 'in-place' ? '' : ` --into ${into}`;
+  const from = method === 'data-directory' && into === 'in-place' ? ', which takes WAL that was not archived from what was put aside' : '';
+  return `To go on: \`reprise recover ${cluster}${place}\` makes a new plan${from}.`;
+}
