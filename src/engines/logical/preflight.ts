@@ -3,6 +3,7 @@ import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import { withClient } from '../../postgres/connect.js';
 import type { EngineContext, ReadContext } from '../engine.js';
 import { readDatabaseFacts } from './database-facts.js';
+import { tryEncryption } from './encryption.js';
 import { leftovers, newestDumpSize } from './list.js';
 import { operationMark } from './names.js';
 import { majorOf, toolMajor } from './tools.js';
@@ -11,10 +12,10 @@ import { majorOf, toolMajor } from './tools.js';
  * Refuses what cannot lead to a whole dump: a pg_dump older than the server, rights that are missing (F19, F20), no
  * room. Returns what is worth saying and hinders nothing.
  *
- * @throws RepriseError `database-unreachable`, `version-mismatch`, `privilege-missing`, `disk-full`
+ * @throws RepriseError `database-unreachable`, `version-mismatch`, `privilege-missing`, `disk-full`, `key-missing`
  */
 export async function preflightBackup(context: EngineContext): Promise<readonly string[]> {
-  const notes: string[] = [];
+  const notes: string[] = [...(await tryEncryption(context))];
   const major = await toolMajor(context, 'pg_dump');
   let expectedBytes = 0;
   for (const database of context.cluster.databases) {
