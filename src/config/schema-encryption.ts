@@ -3,12 +3,14 @@ import { holdsAgeIdentity, isAgeRecipient } from '../domain/age.js';
 import { argv, path } from './fields.js';
 import { withHint } from './problem.js';
 
+const PRIVATE_KEY = withHint('this is a private key: it may not stand in this file', 'name its public key, which `age-keygen -y KEYFILE` prints, and make a new one: this one was seen');
+
 /** A public key; what is wrong with one is told without repeating it: it may be a private one (F39). */
 const recipient = z.string().superRefine((text, context) => {
   if (isAgeRecipient(text)) return;
   context.addIssue(
     holdsAgeIdentity(text)
-      ? withHint('this is a private key: it may not stand in this file', 'write the public one, which `age-keygen -y KEYFILE` prints, and make a new key: this one was seen')
+      ? PRIVATE_KEY
       : withHint('this is no public key of age', 'write it as age-keygen prints it: age1 and 58 letters and digits; one of them may be wrong'),
   );
 });
@@ -16,7 +18,10 @@ const recipient = z.string().superRefine((text, context) => {
 const identity = z
   .strictObject({
     file: path().optional().describe('Key file of age-keygen, mode 0600, readable by the user that jobs run as.'),
-    command: argv().optional().describe('Program that prints a private key; its output goes to age and nowhere else.'),
+    command: argv()
+      .refine((words) => !words.some(holdsAgeIdentity), PRIVATE_KEY)
+      .optional()
+      .describe('Program that prints a private key; its output goes to age and nowhere else.'),
   })
   .superRefine(({ file, command }, context) => {
     if ((file === undefined) === (command === undefined)) context.addIssue(withHint('expected file: or command:, one of them', 'file: names a key file, command: a program that prints a key'));
