@@ -1,5 +1,6 @@
 import { RepriseError } from '../../domain/errors.js';
 import type { ErrorCode } from '../../domain/errors.js';
+import { ageError } from '../../process/age-errors.js';
 import { tellingLine } from '../../process/output-tail.js';
 import { redact } from '../../process/redact.js';
 
@@ -10,40 +11,13 @@ interface Rule {
   readonly hint: string;
 }
 
-/**
- * What pg_dump, pg_restore and age complain of, most telling first; wording as in PostgreSQL 12 to 18 with LC_ALL=C, and
- * in age 1.1. What age says explains what the other side of its pipe says.
- */
+/** What pg_dump and pg_restore complain of, most telling first; wording as in PostgreSQL 12 to 18 with LC_ALL=C. */
 const rules: readonly Rule[] = [
   {
     pattern: /No space left on device|Disk quota exceeded|File too large/i,
     code: 'storage-full',
     message: 'there is no room left for the dump',
     hint: 'free space in the repository (reprise rotate --dry-run shows what may go), then run the backup again; older backups are untouched',
-  },
-  {
-    pattern: /^age: error: no identity matched/m,
-    code: 'key-missing',
-    message: 'the key of this host is none of those for which the backup is encrypted',
-    hint: 'name the private key of one of its recipients under encryption.identity; the manifest beside the dump (*.json) names them',
-  },
-  {
-    pattern: /^age: error: could not read passphrase/m,
-    code: 'key-missing',
-    message: 'the key of this host is locked by a passphrase, and nobody is there to type it',
-    hint: 'use a key without one, owner-only, or encryption.identity.command that unlocks it',
-  },
-  {
-    pattern: /^age: error: (reading "|malformed secret key)/m,
-    code: 'key-missing',
-    message: 'the key of this host could not be read',
-    hint: "see encryption.identity: the file must be a key of age-keygen that the job's user may read; the command must print one",
-  },
-  {
-    pattern: /^age: error: (failed to decrypt and authenticate|failed to read header|parsing)/m,
-    code: 'backup-corrupt',
-    message: 'the encrypted file is damaged, or was changed',
-    hint: 'choose another backup with recover --to backup:ID',
   },
   {
     pattern: /affected by row-level security/i,
@@ -97,6 +71,9 @@ const rules: readonly Rule[] = [
 
 /** Error for a tool that ended badly, from the end of its stderr, without row values; no hint where its words are not known. */
 export function toolError(tool: string, stderr: string): RepriseError {
+  // What age says explains what the other side of its pipe says.
+  const ofAge = ageError(stderr);
+  if (ofAge !== null) return ofAge;
   const rule = rules.find(({ pattern }) => pattern.test(stderr));
   if (rule !== undefined) return new RepriseError(rule.code, `${tool}: ${rule.message}`, rule.hint);
   const line = withoutValues(tellingLine(stderr));

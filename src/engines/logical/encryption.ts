@@ -1,11 +1,10 @@
-import { randomBytes } from 'node:crypto';
 import type { Encryption } from '../../domain/backup.js';
-import { isRepriseError, RepriseError } from '../../domain/errors.js';
-import { decryptingArgv, encryptingArgv, recipientsOf, requireIdentity } from '../../process/age.js';
+import { inTermsOfAge } from '../../process/age-errors.js';
+import { recipientsOf, requireIdentity } from '../../process/age-keys.js';
+import { decryptingArgv, encryptingArgv } from '../../process/age.js';
 import { runTool } from '../../process/run.js';
-import type { RunToolOptions, ToolOutput } from '../../process/run.js';
+import type { RunToolOptions } from '../../process/run.js';
 import type { ReadContext } from '../engine.js';
-import { toolError } from './dump-errors.js';
 
 /** What reading a file of a backup needs to know: where it lies, and whether it is encrypted. */
 export interface SealedFile {
@@ -54,30 +53,4 @@ export async function readSealed(context: ReadContext, file: SealedFile): Promis
   return (await inTermsOfAge(runTool(await readingArgv(context, file, ['cat']), asJobs(context)))).stdout;
 }
 
-/**
- * Tries what the policy's encryption needs, on some random text: age is there, the public keys are good, and the key
- * of this host, if it has one, opens what they encrypt. Returns what is worth saying.
- * @throws RepriseError `tool-missing`, `config-invalid`, `key-missing`
- */
-export async function tryEncryption(context: Pick<ReadContext, 'policy' | 'user' | 'signal'>): Promise<readonly string[]> {
-  const encryption = await encryptionOf(context);
-  if (encryption === null) return [];
-  const text = randomBytes(16).toString('hex');
-  const sealed = await inTermsOfAge(runTool(await encryptingArgv(encryption.recipients, ['echo', text]), asJobs(context)));
-  if (context.policy.encryption?.identity === undefined) return ['this host has no key: what it writes can be read, proven and restored elsewhere only'];
-  const identity = await requireIdentity(context.policy.encryption, 'what this policy writes');
-  const opened = await inTermsOfAge(runTool(await decryptingArgv(identity, '-', ['cat']), { ...asJobs(context), input: sealed.stdout }));
-  if (opened.stdout !== text) throw new RepriseError('key-missing', 'age gives back another text than it encrypted', 'see which program age is: age --version');
-  return [];
-}
-
 const asJobs = ({ user, signal }: Pick<ReadContext, 'user' | 'signal'>): RunToolOptions => ({ user, signal });
-
-async function inTermsOfAge(running: Promise<ToolOutput>): Promise<ToolOutput> {
-  try {
-    return await running;
-  } catch (error) {
-    const stderr = isRepriseError(error) ? error.details['stderrTail'] : undefined;
-    throw typeof stderr === 'string' && stderr.includes('age: error:') ? toolError('age', stderr) : error;
-  }
-}
