@@ -84,7 +84,8 @@ async function makeDump(dumping: Dumping): Promise<DumpManifest> {
   await readTableOfContents(context, file);
   // A dump that an earlier attempt started is of another snapshot than the one just counted.
   const counted = result.attached ? null : inventory;
-  const contents = counted?.contents ?? (await countDump(context, `count:${encodeName(database)}`, { ...facts, database }, file)).tables;
+  const countedIn = counted !== null ? 'snapshot' : canRead(context, file) ? 'dump' : 'nowhere';
+  const inDump = countedIn === 'dump' ? (await countDump(context, `count:${encodeName(database)}`, { ...facts, database }, file)).tables : [];
   return {
     schemaVersion: 1,
     engine: LOGICAL,
@@ -97,8 +98,8 @@ async function makeDump(dumping: Dumping): Promise<DumpManifest> {
     finishedAt: result.finishedAt,
     dump,
     ...facts,
-    contents,
-    countedIn: counted === null ? 'dump' : 'snapshot',
+    contents: counted?.contents ?? inDump,
+    countedIn,
     objects: counted?.objects ?? null,
   };
 }
@@ -154,10 +155,12 @@ async function runPgDump({ context, database, incoming, encryption }: Dumping, s
  * that has no key cannot look.
  */
 async function readTableOfContents(context: EngineContext, file: SealedFile): Promise<void> {
-  if (file.encrypted && context.policy.encryption?.identity === undefined) return;
+  if (!canRead(context, file)) return;
   const argv = await readingArgv(context, file, [join(context.pgBin, 'pg_restore'), '--list', '--file=/dev/null'], 'beginning');
   await runTool(argv, { user: context.user, signal: context.signal, timeoutMs: 10 * 60_000 });
 }
+
+const canRead = ({ policy }: EngineContext, { encrypted }: SealedFile): boolean => !encrypted || policy.encryption?.identity !== undefined;
 
 function factsKey(context: EngineContext, label: string): string {
   return incomingFilesOf(context, context.operationId, label, false).manifest.replace(/json$/, 'facts.json');

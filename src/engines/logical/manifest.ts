@@ -46,8 +46,11 @@ export interface DumpManifest extends DumpFacts {
   readonly finishedAt: string;
   readonly dump: Fingerprint;
   readonly contents: readonly TableCount[];
-  /** `snapshot`: counted by SQL in the very snapshot that was dumped; `dump`: counted in the dump itself. */
-  readonly countedIn: 'snapshot' | 'dump';
+  /**
+   * `snapshot`: counted by SQL in the very snapshot that was dumped; `dump`: counted in the dump itself; `nowhere`: that
+   * snapshot was lost with its worker, and this host has no key to look into the dump.
+   */
+  readonly countedIn: 'snapshot' | 'dump' | 'nowhere';
   /** Null where the contents were not counted by SQL. */
   readonly objects: ObjectCounts | null;
 }
@@ -118,7 +121,7 @@ export function madeBackup(manifest: DumpManifest, repository: string): MadeBack
     database: manifest.database,
     sha256: manifest.dump.sha256,
     server: manifest.server,
-    contents: manifest.contents,
+    ...(manifest.countedIn === 'nowhere' ? {} : { contents: manifest.contents }),
     ...(manifest.encryption === undefined ? {} : { encryption: manifest.encryption }),
   };
 }

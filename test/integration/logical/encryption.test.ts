@@ -10,7 +10,7 @@ import type { Backup } from '../../../src/domain/backup.js';
 import type { EncryptionConfig } from '../../../src/domain/config.js';
 import type { EngineContext } from '../../../src/engines/engine.js';
 import { logicalEngine } from '../../../src/engines/logical/logical-engine.js';
-import { readJobs } from '../../../src/process/supervisor.js';
+import { createJobs, readJobs } from '../../../src/process/supervisor.js';
 import { makeGround } from '../../contract/engine-fixture.js';
 import type { Ground } from '../../contract/engine-fixture.js';
 import { asBackup, toolOf } from '../../contract/engine-suite.js';
@@ -211,6 +211,40 @@ it('S2: a host without a key makes backups, says so, and refuses to read them', 
   await expect(logicalEngine.verify(context, backup)).rejects.toMatchObject(refusal);
   await expect(outline(context, backup)).rejects.toMatchObject(refusal);
   expect(await logicalEngine.verify(await contextFor('elsewhere'), backup)).toMatchObject({ ok: true });
+});
+
+it('D2: a dump that outlived its worker on a host without a key becomes a backup all the same, its rows uncounted', async () => {
+  const release = await holdBy('BEGIN; LOCK TABLE b IN ACCESS EXCLUSIVE MODE');
+  const abort = new AbortController();
+  const first = { ...(await withoutKey('left alone')), signal: abort.signal };
+  const jobs = createJobs({
+    ...{ stateDir: ground.stateDir, operationId: 'left alone', user: first.user, signal: abort.signal },
+    ...{ leaveOnAbort: () => true, report: () => undefined },
+  });
+  const request = { type: 'full', startedAt: nextStart() } as const;
+  const left = logicalEngine.backup({ ...first, jobs }, request).then(
+    () => 'ended',
+    () => 'left',
+  );
+  await toolOf(ground.stateDir, 'left alone');
+  // pg_dump and the session that counts both wait for the lock: the snapshot is taken up, and may go.
+  await until(async () => {
+    const { rows } = await runQuery(source, 'mairie', "SELECT count(*)::int AS n FROM pg_locks WHERE NOT granted AND relation = 'b'::regclass");
+    return (rows[0] as { n: number }).n === 2;
+  }, 'both wait');
+  abort.abort(new Error('the worker shuts down'));
+  expect(await left).toBe('left');
+  await release();
+
+  const [made] = await logicalEngine.backup(await withoutKey('left alone'), request);
+  if (made === undefined) throw new Error('no backup was made');
+  expect((await readJobs(ground.stateDir, 'left alone')).map(({ tool, starts }) => [tool, starts])).toEqual([['pg_dump', 1]]);
+  expect(made).not.toHaveProperty('contents');
+  expect(await readManifestFile(directory(), made.label)).toMatchObject({ countedIn: 'nowhere', contents: [] });
+  const elsewhere = await contextFor('read elsewhere');
+  expect(await logicalEngine.verify(elsewhere, asBackup(made))).toMatchObject({ ok: true, detail: expect.stringContaining('not counted when it was made') });
+  await restore(elsewhere, asBackup(made), 'uncounted');
+  expect((await runQuery(source, 'uncounted', 'SELECT count(*)::int AS n FROM a')).rows).toEqual([{ n: 20000 }]);
 });
 
 it('F42: a key file that others may read, one that is gone, and one that is none are each refused with what to do', async () => {
