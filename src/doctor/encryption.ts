@@ -37,7 +37,8 @@ async function policyFindings(config: Config, cluster: ClusterConfig, policy: Po
 
 async function keyFindings(config: Config, cluster: ClusterConfig, policy: PolicyConfig, encryption: EncryptionConfig, check: string): Promise<readonly Finding[]> {
   const named = `policy ${policy.name} of ${cluster.name}`;
-  const findings = [...(await looked(check, async () => (await tryEncryption(encryption, { user: await jobUser(cluster.dataDir) }), [])))];
+  const tried = await looked(check, async () => (await tryEncryption(encryption, { user: await jobUser(cluster.dataDir) }), []));
+  const findings = tried.map((finding) => ({ ...finding, message: `${named}: ${finding.message}` }));
   if (encryption.identity === undefined) {
     findings.push(warning(check, `${named}: this host has no key, so it can neither prove nor restore what it writes`, 'add encryption.identity, or prove and restore on a host that has one'));
   }

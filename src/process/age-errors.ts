@@ -7,6 +7,8 @@ interface Rule {
   readonly code: ErrorCode;
   readonly message: string;
   readonly hint: string;
+  /** Reasons that may be repeated; age's own words for a malformed key tell something of it (F39). */
+  readonly why?: RegExp;
 }
 
 /** What age 1.1 complains of. */
@@ -28,6 +30,7 @@ const rules: readonly Rule[] = [
     code: 'key-missing',
     message: 'the key of this host could not be read',
     hint: "see encryption.identity: the file must be a key of age-keygen that the job's user may read; the command must print one",
+    why: /permission denied|no such file or directory|no secret keys found|unknown identity type/,
   },
   {
     pattern: /^age: error: (failed to decrypt and authenticate|failed to read header|parsing)/m,
@@ -40,7 +43,9 @@ const rules: readonly Rule[] = [
 /** What age meant, from the end of a stderr that it shares with the other side of its pipe; null where it said nothing known. */
 export function ageError(stderr: string): RepriseError | null {
   const rule = rules.find(({ pattern }) => pattern.test(stderr));
-  return rule === undefined ? null : new RepriseError(rule.code, rule.message, rule.hint);
+  if (rule === undefined) return null;
+  const why = rule.why?.exec(stderr)?.[0];
+  return new RepriseError(rule.code, `${rule.message}${why === undefined ? '' : `: ${why}`}`, rule.hint);
 }
 
 /** A short run of age whose failure is told as what it meant. */

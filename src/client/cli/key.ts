@@ -25,8 +25,8 @@ export function registerKey(program: Command, cli: Cli): void {
     usage: 'prove <cluster>',
     summary: 'prove that somebody elsewhere still holds a key that opens the backups',
     description:
-      'Makes a challenge for each recipient: a random text that only the holder of the private key can read. The holder\n' +
-      'decrypts it where the key is kept and gives the text with --answer; that is recorded, with its date, and `doctor`\n' +
+      'Makes a challenge for each recipient: a random text that only the holder of the private key can read. The holder ' +
+      'decrypts it where the key is kept and gives the text with --answer; that is recorded, with its date, and `doctor` ' +
       'asks again after a year.',
     argumentHelp: { cluster: 'name of the cluster in reprise.yml' },
     examples: [

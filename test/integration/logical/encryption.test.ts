@@ -254,7 +254,7 @@ it('F42: a key file that others may read, one that is gone, and one that is none
   await chmod(other.file, 0o644);
   await expect(tried({ file: other.file })).rejects.toMatchObject({ code: 'key-missing', hint: expect.stringContaining('chmod 600') });
   await expect(tried({ file: `${other.file}.gone` })).rejects.toMatchObject({ code: 'key-missing', message: expect.stringContaining('not there') });
-  await expect(tried({ command: ['/bin/false'] })).rejects.toMatchObject({ code: 'key-missing', message: expect.stringContaining('could not be read') });
+  await expect(tried({ command: ['/bin/false'] })).rejects.toMatchObject({ code: 'key-missing', message: expect.stringContaining('could not be read: no secret keys found') });
   await expect(tried({ command: ['/bin/echo', 'hello'] })).rejects.toMatchObject({ code: 'key-missing' });
 });
 
