@@ -127,6 +127,24 @@ it('S1: a second key alone opens dump and roles by hand, with nothing but age an
   expect(backup.sha256).toBe(createHash('sha256').update(await readFile(dump)).digest('hex'));
 });
 
+it('the commands of docs/encryption.md bring a backup back by hand, onto a server that knows nothing', async () => {
+  const backup = await backUp(await contextFor('by hand'));
+  const page = await readFile(join(import.meta.dirname, '../../../docs/encryption.md'), 'utf8');
+  const [, block = ''] = /## Read a backup by hand[\s\S]*?```sh\n([\s\S]*?)```/.exec(page) ?? [];
+  const script = block
+    .replaceAll('/mnt/backups/mairie/nightly-dump', directory())
+    .replaceAll('mairie_full_20261121_021500', backup.label)
+    .replaceAll('escrow.txt', escrow.file);
+  const target = await startScratchCluster();
+  undo.push(() => target.remove());
+  const env = { PATH: `${source.binDir}:${process.env['PATH'] ?? ''}`, PGHOST: target.host, PGPORT: String(target.port), PGUSER: target.user };
+  const { stdout } = await run('/bin/bash', ['-c', script], { env });
+  expect(stdout).toContain(`${backup.sha256}  ${backup.label}.dump.age`);
+  expect(stdout.trimEnd().endsWith('whole')).toBe(true);
+  expect((await runQuery(target, 'mairie_restored', 'SELECT count(*)::int AS n FROM a')).rows).toEqual([{ n: 20000 }]);
+  expect((await runQuery(target, 'postgres', "SELECT rolpassword LIKE 'SCRAM%' AS kept FROM pg_authid WHERE rolname = 'rdv'")).rows).toEqual([{ kept: true }]);
+});
+
 it('F39, F42: plain text lies nowhere, neither while the dump runs nor after it, a restore and a count', async () => {
   const release = await holdBy('BEGIN; LOCK TABLE b IN ACCESS EXCLUSIVE MODE');
   const running = contextFor('no plain text').then((context) => logicalEngine.backup(context, { type: 'full', startedAt: nextStart() }));
