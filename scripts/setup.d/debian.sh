@@ -7,8 +7,10 @@ debian_needs=(
   "pgbackrest pgbackrest"
   "ca-certificates /etc/ssl/certs/ca-certificates.crt"
 )
-# Only the tests need these.
-debian_test_needs=()
+# Only the tests need these; age, who encrypts backups: doctor names the command where a policy wants it.
+debian_test_needs=(
+  "age age"
+)
 
 debian_packages() {
   local need wanted=() needs=("${debian_needs[@]}")

@@ -85,5 +85,5 @@ async function restoredDump(logical: LogicalRestore, context: EngineContext, bac
   const { connection } = server;
   await logical.restoreGlobals(context, backup, connection);
   const { contents } = await logical.restoreDatabase(context, { backup, intoDatabase: `${backup.database ?? 'restored'}_proof`.slice(-60), connection });
-  return { ok: true, detail: `restored; ${contents.length} tables hold the rows recorded with the backup`, contents };
+  return { ok: true, detail: `restored; ${contents.length} tables ${backup.contents === undefined ? 'could be read' : 'hold the rows recorded with the backup'}`, contents };
 }

@@ -5,6 +5,7 @@ import type * as Domain from '../domain/config.js';
 import { parseDuration } from '../domain/units.js';
 import { engineKinds } from '../engines/registry.js';
 import { storageKinds } from '../storage/registry.js';
+import { buildEncryption } from './encryption.js';
 import { calendarSpec } from './schedule.js';
 import { mapValues, type SettledCluster, type SettledConfig, type SettledPolicy, type SettledRepository } from './settle.js';
 
@@ -33,7 +34,7 @@ export function buildConfig(settled: SettledConfig, file: string): Domain.Config
 }
 
 function buildRepository(repository: SettledRepository, name: string): Domain.RepositoryConfig {
-  const { type, host, ...own } = repository;
+  const { type, host, encryption: _encryption, ...own } = repository;
   return { name, type, ...(host === undefined ? {} : { host }), options: storageKinds[type]?.read(own) ?? own };
 }
 
@@ -100,6 +101,7 @@ function buildPolicy(policy: SettledPolicy, name: string, cluster: string): Doma
         }),
     retention: { ...rules, minProven: min_proven, maxDeletions: max_deletions },
     proof,
+    ...buildEncryption(policy.encryption),
     options: engineKinds[engine]?.read(options) ?? options,
   };
 }

@@ -1,4 +1,5 @@
 import { engineKinds } from '../engines/registry.js';
+import { checkEncryption } from './encryption.js';
 import type { ConfigPath, Problem } from './problem.js';
 import { recoverySteps } from './schema-cluster.js';
 import { isHookStep, type SettledCluster, type SettledConfig } from './settle.js';
@@ -43,7 +44,8 @@ function checkPolicies(config: SettledConfig, at: ConfigPath, cluster: SettledCl
     }
     return [];
   });
-  return [...reserved, ...elsewhere, ...lacking];
+  const encryption = Object.entries(cluster.backups).flatMap(([name, policy]) => checkEncryption(policy, [...at, 'backups', name]));
+  return [...reserved, ...elsewhere, ...lacking, ...encryption];
 }
 
 /** A cluster has one `archive_command`: of two engines that archive, one would get no WAL. */

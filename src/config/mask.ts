@@ -10,6 +10,7 @@ const rules: readonly (readonly [RegExp, string])[] = [
   [/(https:\/\/hooks\.slack\.com\/)\S+/g, `$1${HIDDEN}`],
   [new RegExp(`(${secretWord}\\s*[=:]\\s*)\\S+`, 'gi'), `$1${HIDDEN}`],
   [/((?:bearer|basic)\s+)\S+/gi, `$1${HIDDEN}`],
+  [/AGE-SECRET-KEY-[\w-]+/gi, HIDDEN],
   [/\b[0-9a-f]{32}\b/gi, HIDDEN],
 ];
 /** A flag whose value is the next argument. */

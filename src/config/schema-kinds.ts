@@ -5,6 +5,7 @@ import { storageKinds } from '../storage/registry.js';
 import { duration, positive, reference } from './fields.js';
 import type { KnownNames } from './known-names.js';
 import { schedule } from './schedule.js';
+import { encryptionSchema } from './schema-encryption.js';
 
 const retention = z.strictObject({
   days: positive().optional().describe('Backups younger than this stay; 14 where no rule is given.'),
@@ -27,6 +28,7 @@ const policyOf = (kind: string, options: z.ZodObject, names: KnownNames) =>
     enabled: z.boolean().default(true).describe('A disabled policy is skipped, and said to be.'),
     schedule: schedule.optional().describe('When it runs; absent: only when asked.'),
     retention: retention.prefault({}).describe('What rotation keeps.'),
+    encryption: encryptionSchema.optional().describe("How its files are encrypted; absent: as its repository says, else not."),
     proof: z.enum(['none', 'verify', 'restore']).default('verify').describe('What proves a backup after it was taken.'),
     options: options.prefault({}).describe("The engine's own options."),
   });
@@ -42,6 +44,7 @@ export function repositorySchema(names: KnownNames) {
   const common = (kind: string) => ({
     type: z.literal(kind).describe(`Kind of storage: ${Object.keys(storageKinds).join(', ')}.`),
     host: reference('host', 'hosts', names.hosts).optional().describe('The host that owns it; absent: the only host there is.'),
+    encryption: encryptionSchema.optional().describe('How the policies that write to it have their files encrypted.'),
   });
   return beside('type', storageKinds, common);
 }

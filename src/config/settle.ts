@@ -1,6 +1,7 @@
 import { join, resolve } from 'node:path';
 import { engineKinds } from '../engines/registry.js';
 import { storageKinds } from '../storage/registry.js';
+import { inheritedEncryption, settledEncryption } from './encryption.js';
 import { DEFAULT_NAME } from './known-names.js';
 import type { ConfigPath, Problem } from './problem.js';
 import type { ClusterText, ConfigText, PolicyText } from './schema.js';
@@ -47,19 +48,23 @@ export function settle(text: ConfigText, folder: string): { config: SettledConfi
     (repository, name) => {
       const kind = storageKinds[repository.type];
       const host = kind?.onHost ? hostOf(repository.host, ['repositories', name]) : repository.host;
-      return { ...absolutePaths(repository, kind?.paths, folder), ...(host === undefined ? {} : { host }) };
+      return { ...absolutePaths(repository, kind?.paths, folder), ...settledEncryption(repository.encryption, folder), ...(host === undefined ? {} : { host }) };
     },
   );
 
   const settleCluster = (cluster: ClusterText, name: string): SettledCluster => {
     const at = ['clusters', name];
     const host = hostOf(cluster.host, at);
-    const backups = mapValues(cluster.backups, (policy, policyName) => ({
-      ...policy,
-      repository: policy.repository ?? only('repository', Object.keys(repositories), [...at, 'backups', policyName]),
-      options: absolutePaths(policy.options, engineKinds[policy.engine]?.paths, folder),
-      retention: withDays(policy.retention),
-    }));
+    const backups = mapValues(cluster.backups, (policy, policyName) => {
+      const repository = policy.repository ?? only('repository', Object.keys(repositories), [...at, 'backups', policyName]);
+      return {
+        ...policy,
+        repository,
+        options: absolutePaths(policy.options, engineKinds[policy.engine]?.paths, folder),
+        retention: withDays(policy.retention),
+        ...inheritedEncryption(policy, repositories[repository]?.encryption, folder),
+      };
+    });
     const { passfile } = cluster.connection;
     const dataDir = cluster.data_dir === undefined ? undefined : absolute(cluster.data_dir);
     return {

@@ -8,6 +8,7 @@ import { withClient } from '../postgres/connect.js';
 import { archivingState } from '../postgres/archiving.js';
 import type { ArchivingState } from '../postgres/archiving.js';
 import { requireProgram } from '../process/binaries.js';
+import { encryptionFindings } from './encryption.js';
 import { looked, ok, warning, wrong } from './finding.js';
 import { localPathOf } from './repository.js';
 import { toolFindings } from './tools.js';
@@ -31,6 +32,7 @@ export async function clusterFindings(config: Config, cluster: ClusterConfig): P
     looked(`${check}/data_dir`, () => dataDirFindings(cluster)),
     looked(`${check}/tools`, () => toolFindings(cluster, version)),
     looked(`${check}/copies`, () => copyFindings(config, cluster)),
+    encryptionFindings(config, cluster),
     looked(`${check}/hooks`, () => hookFindings(cluster)),
   ]);
   return [

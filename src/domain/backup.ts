@@ -26,6 +26,14 @@ export interface Backup {
   readonly wal?: { readonly start: string; readonly stop: string };
   readonly server?: ServerFacts;
   readonly contents?: readonly TableCount[];
+  /** For whom its files are encrypted; absent where they are not, or the engine does it by itself. */
+  readonly encryption?: Encryption;
+}
+
+/** With what files are encrypted, and whose private keys open them. */
+export interface Encryption {
+  readonly tool: 'age';
+  readonly recipients: readonly string[];
 }
 
 export type BackupType = 'full' | 'diff' | 'incr';

@@ -14,6 +14,8 @@ export interface CatalogueState {
   readonly plans: ReadonlyMap<string, RecordedPlan>;
   readonly approvals: readonly RecordedApproval[];
   readonly refusals: readonly Refusal[];
+  /** By recipient; the last one of each. */
+  readonly keyProofs: ReadonlyMap<string, KeyProof>;
   /** By incident id. */
   readonly incidents: ReadonlyMap<string, RecordedIncident>;
   /** By operation id; the last one where an operation recorded several. */
@@ -24,6 +26,12 @@ export interface CatalogueState {
   journalOf(operationId: string): readonly JournalLine[];
   /** Ids of everything some operation has pinned. */
   pinnedBackups(): Set<string>;
+}
+
+/** Who last showed that they hold a private key, and when. */
+export interface KeyProof {
+  readonly at: string;
+  readonly by: string;
 }
 
 export interface Pin {

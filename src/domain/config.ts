@@ -65,6 +65,16 @@ export interface ScheduleConfig {
   readonly catchUpSeconds: number;
 }
 
+/** How what a policy writes is encrypted: with age, for everybody whose public key is named. */
+export interface EncryptionConfig {
+  /** Public keys (`age1...`); each of their private keys alone opens what is written. */
+  readonly recipients: readonly string[];
+  /** Further public keys, one a line; read on the host. */
+  readonly recipientsFile?: string;
+  /** Where this host gets a private key; absent: it writes what it cannot read. */
+  readonly identity?: { readonly file: string } | { readonly command: readonly string[] };
+}
+
 export type ProofDemand = 'none' | 'verify' | 'restore';
 
 export interface PolicyConfig {
@@ -77,6 +87,8 @@ export interface PolicyConfig {
   readonly schedule?: ScheduleConfig;
   readonly retention: RetentionConfig;
   readonly proof: ProofDemand;
+  /** Its own, or that of its repository. */
+  readonly encryption?: EncryptionConfig;
   /** What the engine's own schema parsed. */
   readonly options: Readonly<Record<string, unknown>>;
 }

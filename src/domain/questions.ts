@@ -43,6 +43,9 @@ export type Question =
   | { readonly kind: 'rotation'; readonly cluster: string; readonly policy: string }
   | { readonly kind: 'diagnose'; readonly cluster: string }
   | { readonly kind: 'jobs'; readonly cluster: string; readonly operationId: string }
+  /** A random text for each recipient of a policy, or for the one named, which only the holder of its key can read. */
+  | { readonly kind: 'key-challenge'; readonly cluster: string; readonly policy: string; readonly recipient?: string }
+  | { readonly kind: 'key-answer'; readonly cluster: string; readonly policy: string; readonly recipient: string; readonly answer: string; readonly by: string }
   /** What `doctor` finds on a host. */
   | { readonly kind: 'host'; readonly host: string };
 
@@ -63,6 +66,10 @@ export interface Answers {
   readonly rotation: RotationPreview;
   readonly diagnose: Diagnosis;
   readonly jobs: { readonly jobs: readonly JobView[] };
+  readonly 'key-challenge': {
+    readonly challenges: readonly { readonly recipient: string; readonly challenge: string; readonly provenAt: string | null }[];
+  };
+  readonly 'key-answer': { readonly recipient: string; readonly provenAt: string };
   readonly host: { readonly findings: readonly Finding[] };
 }
 

@@ -34,6 +34,8 @@ export type RecordBody =
   | { readonly kind: 'plan-used'; readonly digest: string }
   | { readonly kind: 'kept'; readonly keptId: string; readonly what: string; readonly where: string; readonly sizeBytes: number | null; readonly host: string }
   | { readonly kind: 'kept-dropped'; readonly keptId: string }
+  /** Somebody showed that they hold the private key of this recipient of encrypted backups. */
+  | { readonly kind: 'key-proof'; readonly recipient: string }
   | { readonly kind: 'incident'; readonly incidentId: string; readonly scenario: string; readonly state: string; readonly text: string }
   /** One line of the journal: what was done, found or decided, in words a reader of the incident document understands. */
   | { readonly kind: 'journal'; readonly workflowId: string; readonly step: string; readonly text: string }

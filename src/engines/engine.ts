@@ -20,6 +20,8 @@ export interface EngineCapabilities {
   readonly singleTable: boolean;
   /** A restore cut off goes on where it was. */
   readonly resumable: boolean;
+  /** Its files are encrypted as the policy's `encryption` says. */
+  readonly encrypts: boolean;
 }
 
 /** What an engine works with; made by the activities, for one operation on one host. */
@@ -170,6 +172,8 @@ export interface EngineKind<S extends z.ZodObject = z.ZodObject> {
   readonly paths?: readonly string[];
   /** Where the engine keeps its files outside the repository's own tree, in words: two policies never share one. */
   readonly place?: (options: z.output<S>) => string;
+  /** How the engine by itself encrypts where it writes; null where it does not. Throws `config-invalid`. */
+  readonly ownCipher?: (options: Readonly<Record<string, unknown>>) => Promise<string | null>;
   /** Programs it starts. */
   readonly tools?: readonly EngineTool[];
 }

@@ -2,6 +2,7 @@ import { RepriseError } from '../domain/errors.js';
 import type { Engine, EngineKind } from './engine.js';
 import { logicalEngine } from './logical/logical-engine.js';
 import { logicalOptions, readLogicalOptions } from './logical/options.js';
+import { ownCipher } from './pgbackrest/own-cipher.js';
 import { pgbackrestOptions, readPgbackrestOptions } from './pgbackrest/options.js';
 import { pgbackrestEngine } from './pgbackrest/pgbackrest-engine.js';
 
@@ -22,6 +23,7 @@ export const engineKinds: Readonly<Record<string, EngineKind>> = {
     options: pgbackrestOptions,
     read: readPgbackrestOptions,
     paths: ['config'],
+    ownCipher,
     place: ({ stanza, config }) => `stanza ${stanza} of ${config}`,
     tools: [{ program: 'pgbackrest', ofPostgres: false, install: 'apt-get install pgbackrest' }],
   }),

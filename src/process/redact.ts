@@ -10,6 +10,7 @@ const VALUE = `(?:'(?:\\\\.|''|[^'\\\\])*'?|"(?:\\\\.|[^"\\\\])*"?|[^\\s&,;'"]+)
 
 const rules: readonly (readonly [RegExp, string])[] = [
   [/-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)/g, HIDDEN],
+  [/AGE-SECRET-KEY-[\w-]+/gi, HIDDEN],
   // Up to the last @ of the word: passwords hold unescaped ones.
   [/\b([a-z][a-z0-9+.-]{0,30}:\/\/[^\s:@/]*):[^\s]*@/gi, `$1:${HIDDEN}@`],
   [/\b((?:proxy-)?authorization\s*:).*/gi, `$1 ${HIDDEN}`],

@@ -52,6 +52,7 @@ const bodies: Readonly<Record<RecordBody['kind'], Readonly<Record<string, Check>
   'plan-used': { digest: text },
   kept: { keptId: text, what: anyText, where: anyText, sizeBytes: nullOr(bytes), host: text },
   'kept-dropped': { keptId: text },
+  'key-proof': { recipient: text },
   incident: { incidentId: text, scenario: text, state: text, text: anyText },
   journal: { workflowId: anyText, step: anyText, text: anyText },
   outcome: { workflowId: anyText, outcome },

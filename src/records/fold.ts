@@ -2,6 +2,7 @@ import type { Backup, Proof } from '../domain/backup.js';
 import type {
   CatalogueState,
   JournalLine,
+  KeyProof,
   Pin,
   RecordedApproval,
   RecordedIncident,
@@ -26,6 +27,7 @@ export function foldRecords(cluster: string, records: readonly CatalogueRecord[]
   const plans = new Map<string, RecordedPlan>();
   const approvals: RecordedApproval[] = [];
   const refusals: Refusal[] = [];
+  const keyProofs = new Map<string, KeyProof>();
   const incidents = new Map<string, RecordedIncident>();
   const journal = new Map<string, JournalLine[]>();
   const outcomes = new Map<string, RecordedOutcome>();
@@ -97,6 +99,9 @@ export function foldRecords(cluster: string, records: readonly CatalogueRecord[]
       case 'kept-dropped':
         kept.delete(record.keptId);
         break;
+      case 'key-proof':
+        keyProofs.set(record.recipient, { at, by });
+        break;
       case 'incident': {
         const { incidentId: id, scenario, state, text } = record;
         const before = incidents.get(id);
@@ -124,6 +129,7 @@ export function foldRecords(cluster: string, records: readonly CatalogueRecord[]
     plans,
     approvals,
     refusals,
+    keyProofs,
     incidents,
     outcomes,
     unmade,

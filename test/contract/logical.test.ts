@@ -2,6 +2,8 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import pg from 'pg';
 import { logicalEngine } from '../../src/engines/logical/logical-engine.js';
+import { makeAgeKey } from '../helpers/age.js';
+import type { AgeKey } from '../helpers/age.js';
 import { failOnLeakedProcesses } from '../helpers/leaks.js';
 import { runQuery, startScratchCluster } from '../helpers/postgres.js';
 import { contentOf, HOSTILE_DATABASE, makeGround, seedCluster } from './engine-fixture.js';
@@ -10,18 +12,21 @@ import type { EngineFixture } from './engine-suite.js';
 
 failOnLeakedProcesses();
 
-engineContract({ name: 'logical', makeFixture });
+engineContract({ name: 'logical', makeFixture: () => makeFixture(null) });
+engineContract({ name: 'logical, encrypted', makeFixture: async () => makeFixture(await makeAgeKey()) });
 
-async function makeFixture(): Promise<EngineFixture> {
+async function makeFixture(key: AgeKey | null): Promise<EngineFixture> {
   const source = await startScratchCluster();
   // Uncompressed: pg_restore itself takes a flipped bit there for data (F15).
   const ground = await makeGround(source, 'logical', { restoreJobs: 2, compress: 0 });
+  const encryption = key === null ? {} : { encryption: { recipients: [key.recipient], identity: { file: key.file } } };
+  const policy = { ...ground.policy, ...encryption };
   await seedCluster(source);
   const directory = join(ground.repositoryPath, 'mairie', 'nightly');
   return {
     engine: logicalEngine,
     stateDir: ground.stateDir,
-    context: ground.context,
+    context: (operationId) => ground.context(operationId, { policy }),
     sourceContent: () => contentOf(source),
     changeSource: async () => {
       await runQuery(source, HOSTILE_DATABASE, 'DELETE FROM metier.demandes_rdv WHERE id % 2 = 0');
@@ -29,7 +34,7 @@ async function makeFixture(): Promise<EngineFixture> {
     directory,
     dataFile: async ({ label }) => {
       const names = await readdir(directory);
-      return join(directory, names.find((name) => name === `${label}.dump`) ?? 'no dump');
+      return join(directory, names.find((name) => name === `${label}.dump${key === null ? '' : '.age'}`) ?? 'no dump');
     },
     /** A table locked by somebody else holds up pg_dump. */
     holdTool: async () => {

@@ -37,6 +37,7 @@ export function backupFacts(backup: Backup): string {
     ['needs', backup.dependsOn?.join(', ')],
     ['WAL', backup.wal === undefined ? null : `${backup.wal.start} to ${backup.wal.stop}`],
     ['SHA-256', backup.sha256],
+    ['encrypted', backup.encryption && `${backup.encryption.tool}, for ${backup.encryption.recipients.join(', ')}`],
   ]);
 }
 

@@ -7,6 +7,7 @@ import { registerDoctor } from './doctor.js';
 import { reportError } from './errors.js';
 import { registerIncident } from './incident.js';
 import { registerKept } from './kept.js';
+import { registerKey } from './key.js';
 import { registerLifecycle } from './lifecycle.js';
 import { formatFromArgv, parseFormat } from './output.js';
 import type { OutputFormat } from './output.js';
@@ -29,6 +30,7 @@ const groups = [
   registerDecisions,
   registerIncident,
   registerKept,
+  registerKey,
   registerStatus,
 ];
 

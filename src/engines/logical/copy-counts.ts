@@ -39,13 +39,14 @@ const identifier = String.raw`("(?:[^"]|"")*"|[^"\s.(]+)`;
 const copyStatement = new RegExp(`^COPY ${identifier}\\.${identifier}\\s`, 's');
 
 /**
- * The command that reads every block of a dump and counts. The exit codes of both sides of the pipe count.
+ * The command that reads every block of a dump, named as its last argument or given by stdin, and counts. The exit codes
+ * of both sides of the pipe count.
  *
  * @throws never; the job that runs it is judged by its exit code.
  */
-export function countingArgv(pgRestore: string, dump: string): readonly string[] {
-  const script = 'set -o pipefail; "$1" --data-only --file=- "$2" | LC_ALL=C awk "$3"';
-  return ['/bin/bash', '-c', script, 'count-rows', pgRestore, dump, COUNT_COPY_ROWS];
+export function countingArgv(pgRestore: string): readonly string[] {
+  const script = 'set -o pipefail; "$1" --data-only --file=- "${@:3}" | LC_ALL=C awk "$2"';
+  return ['/bin/bash', '-c', script, 'count-rows', pgRestore, COUNT_COPY_ROWS];
 }
 
 /** Reads the counting command's output. */

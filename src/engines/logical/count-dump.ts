@@ -4,6 +4,8 @@ import type { TableCount } from '../../domain/backup.js';
 import type { EngineContext } from '../engine.js';
 import { countingArgv, parseCounts } from './copy-counts.js';
 import type { DumpCounts } from './copy-counts.js';
+import { readingArgv } from './encryption.js';
+import type { SealedFile } from './encryption.js';
 import type { DumpManifest } from './manifest.js';
 import { runJudged } from './judged-job.js';
 import { STALL_TIMEOUT_MS } from './tools.js';
@@ -18,12 +20,12 @@ export async function countDump(
   context: EngineContext,
   step: string,
   { database, extensionTables }: Pick<DumpManifest, 'database' | 'extensionTables'>,
-  key: string,
+  file: SealedFile,
 ): Promise<DumpCounts> {
   const result = await runJudged(context.jobs, {
     step,
     tool: 'pg_restore',
-    argv: countingArgv(join(context.pgBin, 'pg_restore'), context.storage.localPath(key)),
+    argv: await readingArgv(context, file, countingArgv(join(context.pgBin, 'pg_restore'))),
     onGone: 'restart',
     cleanUp: async () => undefined,
     // What cannot be read once cannot be read again; only what was killed is worth another start.

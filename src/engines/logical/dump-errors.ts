@@ -1,5 +1,6 @@
 import { RepriseError } from '../../domain/errors.js';
 import type { ErrorCode } from '../../domain/errors.js';
+import { ageError } from '../../process/age-errors.js';
 import { tellingLine } from '../../process/output-tail.js';
 import { redact } from '../../process/redact.js';
 
@@ -70,6 +71,9 @@ const rules: readonly Rule[] = [
 
 /** Error for a tool that ended badly, from the end of its stderr, without row values; no hint where its words are not known. */
 export function toolError(tool: string, stderr: string): RepriseError {
+  // What age says explains what the other side of its pipe says.
+  const ofAge = ageError(stderr);
+  if (ofAge !== null) return ofAge;
   const rule = rules.find(({ pattern }) => pattern.test(stderr));
   if (rule !== undefined) return new RepriseError(rule.code, `${tool}: ${rule.message}`, rule.hint);
   const line = withoutValues(tellingLine(stderr));

@@ -3,16 +3,19 @@ import { RepriseError } from '../../domain/errors.js';
 import { withClient } from '../../postgres/connect.js';
 import { libpqEnv } from '../../postgres/environment.js';
 import { databaseProperties } from '../../postgres/properties.js';
+import type { Encryption } from '../../domain/backup.js';
 import type { JobResult } from '../../process/jobs.js';
 import { runTool } from '../../process/run.js';
 import type { BackupRequest, EngineContext, MadeBackup } from '../engine.js';
 import { countDump } from './count-dump.js';
+import { encryptionOf, readingArgv, writingArgv } from './encryption.js';
+import type { SealedFile } from './encryption.js';
 import { dumpGlobals } from './globals.js';
 import { fingerprint } from './hash.js';
 import { hasEnded, runJudged } from './judged-job.js';
 import { LOGICAL, madeBackup, readIfThere, readManifest } from './manifest.js';
 import type { DumpFacts, DumpManifest } from './manifest.js';
-import { encodeName, filesOf, incomingFilesOf, incomingPrefix, labelOf } from './names.js';
+import { encodeName, filesOf, incomingFilesOf, incomingPrefix, labelOf, manifestKeyOf } from './names.js';
 import type { BackupFiles } from './names.js';
 import type { LogicalOptions } from './options.js';
 import { expectedSize } from './preflight.js';
@@ -27,6 +30,7 @@ interface Dumping {
   readonly label: string;
   readonly startedAt: string;
   readonly incoming: BackupFiles;
+  readonly encryption: Encryption | null;
 }
 
 /**
@@ -38,41 +42,50 @@ interface Dumping {
  */
 export async function backUpDatabase(context: EngineContext, request: BackupRequest, database: string): Promise<MadeBackup> {
   const label = labelOf(database, request.startedAt);
-  const files = filesOf(context, label);
-  const incoming = incomingFilesOf(context, context.operationId, label);
-  const published = await readManifest(context.storage, files.manifest);
+  const manifestKey = manifestKeyOf(context, label);
+  const published = await readManifest(context.storage, manifestKey);
   if (published !== null && published.operationId !== context.operationId) {
     throw new RepriseError('conflict', `the backup ${label} exists already and is another operation's`, 'run the backup again: its name is the second it starts in');
   }
-  if (published === null) {
-    await context.storage.prepare(incomingPrefix(context), context.user ?? undefined);
-    if ((await context.storage.stat(incoming.manifest)) === null) {
-      const manifest = await makeDump({ context, database, label, startedAt: request.startedAt, incoming }).catch(async (error: unknown) => {
-        if (hasEnded(error)) await removeIncoming(context, incoming);
-        throw error;
-      });
-      await context.storage.write(incoming.manifest, `${JSON.stringify(manifest, null, 1)}\n`);
-    }
-    await context.storage.publish(incoming.dump, files.dump);
-    await context.storage.publish(incoming.globals, files.globals);
-    await context.storage.publish(incoming.manifest, files.manifest);
-  }
-  await context.storage.remove(factsKey(incoming));
-  const manifest = published ?? (await readManifest(context.storage, files.manifest));
+  if (published === null) await makeAndPublish(context, { database, label, startedAt: request.startedAt });
+  await context.storage.remove(factsKey(context, label));
+  const manifest = published ?? (await readManifest(context.storage, manifestKey));
   if (manifest === null) throw new RepriseError('conflict', `the backup ${label} vanished while it was published`, 'see who else removes files from the repository');
   return madeBackup(manifest, context.policy.repository);
 }
 
+async function makeAndPublish(context: EngineContext, named: Pick<Dumping, 'database' | 'label' | 'startedAt'>): Promise<void> {
+  const { label } = named;
+  await context.storage.prepare(incomingPrefix(context), context.user ?? undefined);
+  // What this operation has begun it goes on with, whatever became of the config meanwhile.
+  const begun = await takenFacts(context, label);
+  const encryption = begun === null ? await encryptionOf(context) : (begun.encryption ?? null);
+  const files = filesOf(context, label, encryption !== null);
+  const incoming = incomingFilesOf(context, context.operationId, label, encryption !== null);
+  if ((await context.storage.stat(incoming.manifest)) === null) {
+    const manifest = await makeDump({ context, ...named, incoming, encryption }).catch(async (error: unknown) => {
+      if (hasEnded(error)) for (const key of [incoming.dump, incoming.globals, factsKey(context, label)]) await context.storage.remove(key);
+      throw error;
+    });
+    await context.storage.write(incoming.manifest, `${JSON.stringify(manifest, null, 1)}\n`);
+  }
+  await context.storage.publish(incoming.dump, files.dump);
+  await context.storage.publish(incoming.globals, files.globals);
+  await context.storage.publish(incoming.manifest, files.manifest);
+}
+
 async function makeDump(dumping: Dumping): Promise<DumpManifest> {
-  const { context, database, label, startedAt, incoming } = dumping;
+  const { context, database, label, startedAt, incoming, encryption } = dumping;
+  const file = { key: incoming.dump, encrypted: encryption !== null };
   const facts = await factsOf(dumping);
   const { connection } = context.cluster;
   const { result, inventory } = await besideInventory(connection, database, context.signal, (snapshot) => runPgDump(dumping, snapshot));
   const dump = await fingerprint(context, incoming.dump, `reading back ${database}`);
-  await readTableOfContents(context, incoming.dump);
+  await readTableOfContents(context, file);
   // A dump that an earlier attempt started is of another snapshot than the one just counted.
   const counted = result.attached ? null : inventory;
-  const contents = counted?.contents ?? (await countDump(context, `count:${encodeName(database)}`, { ...facts, database }, incoming.dump)).tables;
+  const countedIn = counted !== null ? 'snapshot' : canRead(context, file) ? 'dump' : 'nowhere';
+  const inDump = countedIn === 'dump' ? (await countDump(context, `count:${encodeName(database)}`, { ...facts, database }, file)).tables : [];
   return {
     schemaVersion: 1,
     engine: LOGICAL,
@@ -85,42 +98,46 @@ async function makeDump(dumping: Dumping): Promise<DumpManifest> {
     finishedAt: result.finishedAt,
     dump,
     ...facts,
-    contents,
-    countedIn: counted === null ? 'dump' : 'snapshot',
+    contents: counted?.contents ?? inDump,
+    countedIn,
     objects: counted?.objects ?? null,
   };
 }
 
 /** Facts and roles, taken before the dump: with them a dump that ended is whole even if the server is lost then. */
-async function factsOf({ context, database, incoming }: Dumping): Promise<DumpFacts> {
-  const taken = await readIfThere(context.storage, factsKey(incoming));
-  if (taken !== null) return JSON.parse(taken.toString('utf8')) as DumpFacts;
+async function factsOf({ context, database, label, incoming, encryption }: Dumping): Promise<DumpFacts> {
+  const taken = await takenFacts(context, label);
+  if (taken !== null) return taken;
   const { superuser, ...ofDatabase } = await withClient(context.cluster.connection, database, async (client) => ({
     ...(await readDatabaseFacts(client)),
     properties: await databaseProperties(client, database),
   }));
-  const globals = await dumpGlobals(context, incoming.globals, superuser);
-  const facts: DumpFacts = { ...ofDatabase, toolMajor: await toolMajor(context, 'pg_dump'), globals };
-  await context.storage.write(factsKey(incoming), JSON.stringify(facts));
+  const globals = await dumpGlobals(context, incoming.globals, superuser, encryption);
+  const facts: DumpFacts = { ...ofDatabase, toolMajor: await toolMajor(context, 'pg_dump'), globals, ...(encryption === null ? {} : { encryption }) };
+  await context.storage.write(factsKey(context, label), JSON.stringify(facts));
   return facts;
 }
 
-async function runPgDump({ context, database, incoming }: Dumping, snapshot: string | null): Promise<JobResult> {
+async function takenFacts(context: EngineContext, label: string): Promise<DumpFacts | null> {
+  const taken = await readIfThere(context.storage, factsKey(context, label));
+  return taken === null ? null : (JSON.parse(taken.toString('utf8')) as DumpFacts);
+}
+
+async function runPgDump({ context, database, incoming, encryption }: Dumping, snapshot: string | null): Promise<JobResult> {
   const { compress } = context.policy.options as LogicalOptions;
   const total = await expectedSize(context, database);
   const removePartial = (): Promise<void> => context.storage.remove(incoming.dump);
   return runJudged(context.jobs, {
     step: `dump:${encodeName(database)}`,
     tool: 'pg_dump',
-    argv: [
+    argv: await writingArgv(context, encryption, incoming.dump, [
       join(context.pgBin, 'pg_dump'),
       '--format=custom',
       '--no-password',
       `--lock-wait-timeout=${LOCK_WAIT_TIMEOUT}`,
-      `--file=${context.storage.localPath(incoming.dump)}`,
       ...(compress === undefined ? [] : [`--compress=${compress}`]),
       ...(snapshot === null ? [] : [`--snapshot=${snapshot}`]),
-    ],
+    ]),
     // The name goes by PGDATABASE, never as an argument that could be a connection string (F36).
     env: libpqEnv(context.cluster.connection, database),
     onGone: 'restart',
@@ -133,15 +150,18 @@ async function runPgDump({ context, database, incoming }: Dumping, snapshot: str
   });
 }
 
-/** pg_restore must be able to read what pg_dump wrote. It says little of the data (F3): that is what verify reads. */
-async function readTableOfContents(context: EngineContext, key: string): Promise<void> {
-  const argv = [join(context.pgBin, 'pg_restore'), '--list', '--file=/dev/null', context.storage.localPath(key)];
+/**
+ * pg_restore must be able to read what pg_dump wrote. It says little of the data (F3): that is what verify reads. A host
+ * that has no key cannot look.
+ */
+async function readTableOfContents(context: EngineContext, file: SealedFile): Promise<void> {
+  if (!canRead(context, file)) return;
+  const argv = await readingArgv(context, file, [join(context.pgBin, 'pg_restore'), '--list', '--file=/dev/null'], 'beginning');
   await runTool(argv, { user: context.user, signal: context.signal, timeoutMs: 10 * 60_000 });
 }
 
-/** Takes away all that a failed dump has left. */
-async function removeIncoming(context: EngineContext, incoming: BackupFiles): Promise<void> {
-  for (const key of [incoming.dump, incoming.globals, factsKey(incoming)]) await context.storage.remove(key);
-}
+const canRead = ({ policy }: EngineContext, { encrypted }: SealedFile): boolean => !encrypted || policy.encryption?.identity !== undefined;
 
-const factsKey = (incoming: BackupFiles): string => incoming.manifest.replace(/json$/, 'facts.json');
+function factsKey(context: EngineContext, label: string): string {
+  return incomingFilesOf(context, context.operationId, label, false).manifest.replace(/json$/, 'facts.json');
+}

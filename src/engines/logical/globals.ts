@@ -4,6 +4,8 @@ import { libpqEnv } from '../../postgres/environment.js';
 import { runTool } from '../../process/run.js';
 import type { EngineContext } from '../engine.js';
 import { toolError } from './dump-errors.js';
+import type { Encryption } from '../../domain/backup.js';
+import { writingArgv } from './encryption.js';
 import { fingerprint } from './hash.js';
 import type { DumpFacts } from './manifest.js';
 import { databaseConninfo } from './tools.js';
@@ -14,16 +16,15 @@ import { databaseConninfo } from './tools.js';
  *
  * @throws RepriseError with the reason pg_dumpall gives
  */
-export async function dumpGlobals(context: EngineContext, key: string, passwords: boolean): Promise<DumpFacts['globals']> {
+export async function dumpGlobals(context: EngineContext, key: string, passwords: boolean, encryption: Encryption | null): Promise<DumpFacts['globals']> {
   const { connection } = context.cluster;
-  const argv = [
+  const argv = await writingArgv(context, encryption, key, [
     join(context.pgBin, 'pg_dumpall'),
     '--globals-only',
     '--no-password',
     `--database=${databaseConninfo(connection.maintenanceDatabase)}`,
-    `--file=${context.storage.localPath(key)}`,
     ...(passwords ? [] : ['--no-role-passwords']),
-  ];
+  ]);
   try {
     await runTool(argv, { user: context.user, env: libpqEnv(connection, connection.maintenanceDatabase), signal: context.signal });
   } catch (error) {

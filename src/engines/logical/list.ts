@@ -15,9 +15,10 @@ export async function listBackups(context: ReadContext): Promise<readonly Listed
   for await (const { key, sizeBytes } of context.storage.list(prefix)) {
     const name = key.slice(prefix.length);
     if (name.includes('/')) continue;
-    if (name.endsWith('.dump')) {
+    const dumpOf = /^(.+)\.dump(?:\.age)?$/s.exec(name)?.[1];
+    if (dumpOf !== undefined) {
       sizes.clear();
-      sizes.set(name.slice(0, -'.dump'.length), sizeBytes);
+      sizes.set(dumpOf, sizeBytes);
     }
     const label = name.endsWith('.json') ? name.slice(0, -'.json'.length) : null;
     const database = label === null ? null : databaseOf(label);
@@ -33,7 +34,8 @@ export async function newestDumpSize(context: ReadContext, database: string): Pr
   let newest: number | null = null;
   for await (const { key, sizeBytes } of context.storage.list(policyPrefix(context))) {
     if (!key.startsWith(start)) continue;
-    if (key.endsWith('.dump')) candidate = { base: key.slice(0, -'.dump'.length), sizeBytes };
+    const dumpOf = /^(.+)\.dump(?:\.age)?$/s.exec(key)?.[1];
+    if (dumpOf !== undefined) candidate = { base: dumpOf, sizeBytes };
     else if (candidate !== null && key === `${candidate.base}.json`) newest = candidate.sizeBytes;
   }
   return newest;

@@ -21,6 +21,7 @@ export const logicalEngine: Engine = {
     incremental: false,
     singleTable: false,
     resumable: false,
+    encrypts: true,
   },
   preflightBackup,
   backup: backUpDatabases,

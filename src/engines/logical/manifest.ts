@@ -1,11 +1,12 @@
-import type { ServerFacts, TableCount } from '../../domain/backup.js';
+import type { Encryption, ServerFacts, TableCount } from '../../domain/backup.js';
 import { backupId } from '../../domain/backup.js';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import type { DatabaseProperties } from '../../postgres/properties.js';
 import type { ReadableStorage } from '../../storage/storage.js';
 import type { MadeBackup } from '../engine.js';
 import type { Fingerprint } from './hash.js';
-import { filesOf } from './names.js';
+import { filesOf, manifestKeyOf } from './names.js';
+import type { BackupFiles, Place } from './names.js';
 
 export const LOGICAL = 'logical';
 
@@ -25,6 +26,8 @@ export interface DumpFacts {
   /** Tablespaces in use besides the default ones. */
   readonly tablespaces: readonly string[];
   readonly globals: Fingerprint & { readonly passwords: boolean };
+  /** For whom dump and roles are encrypted; absent where they are plain. */
+  readonly encryption?: Encryption;
 }
 
 /** How many of each kind of object a database holds, extensions' own left out. */
@@ -43,10 +46,18 @@ export interface DumpManifest extends DumpFacts {
   readonly finishedAt: string;
   readonly dump: Fingerprint;
   readonly contents: readonly TableCount[];
-  /** `snapshot`: counted by SQL in the very snapshot that was dumped; `dump`: counted in the dump itself. */
-  readonly countedIn: 'snapshot' | 'dump';
+  /**
+   * `snapshot`: counted by SQL in the very snapshot that was dumped; `dump`: counted in the dump itself; `nowhere`: that
+   * snapshot was lost with its worker, and this host has no key to look into the dump.
+   */
+  readonly countedIn: 'snapshot' | 'dump' | 'nowhere';
   /** Null where the contents were not counted by SQL. */
   readonly objects: ObjectCounts | null;
+}
+
+/** Where the files of a backup lie, as its manifest has it: a policy may have been plain before it was encrypted. */
+export function manifestFiles(place: Place, { label, encryption }: DumpManifest): BackupFiles {
+  return filesOf(place, label, encryption !== undefined);
 }
 
 /** Reads the manifest at a key; null where there is none. Throws `backup-corrupt` where it cannot be read as one. */
@@ -72,7 +83,7 @@ export async function manifestOf(
   context: { readonly storage: ReadableStorage; readonly cluster: { readonly name: string }; readonly policy: { readonly name: string } },
   label: string,
 ): Promise<DumpManifest> {
-  const manifest = await readManifest(context.storage, filesOf(context, label).manifest);
+  const manifest = await readManifest(context.storage, manifestKeyOf(context, label));
   if (manifest === null) throw new RepriseError('not-found', `there is no backup ${label}`, 'reprise backup list shows what there is');
   if (manifest.cluster !== context.cluster.name || manifest.label !== label) {
     throw new RepriseError(
@@ -110,7 +121,8 @@ export function madeBackup(manifest: DumpManifest, repository: string): MadeBack
     database: manifest.database,
     sha256: manifest.dump.sha256,
     server: manifest.server,
-    contents: manifest.contents,
+    ...(manifest.countedIn === 'nowhere' ? {} : { contents: manifest.contents }),
+    ...(manifest.encryption === undefined ? {} : { encryption: manifest.encryption }),
   };
 }
 

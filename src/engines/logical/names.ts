@@ -8,7 +8,7 @@ export interface BackupFiles {
   readonly manifest: string;
 }
 
-interface Place {
+export interface Place {
   readonly cluster: { readonly name: string };
   readonly policy: { readonly name: string };
 }
@@ -59,13 +59,24 @@ export function incomingPrefix(place: Place): string {
   return `${policyPrefix(place)}incoming/`;
 }
 
-export function filesOf(place: Place, label: string): BackupFiles {
-  return namesBelow(policyPrefix(place), label);
+export function filesOf(place: Place, label: string, encrypted: boolean): BackupFiles {
+  return namesBelow(policyPrefix(place), label, encrypted);
+}
+
+/** The manifest has the same name whether the files beside it are encrypted or not. */
+export function manifestKeyOf(place: Place, label: string): string {
+  return filesOf(place, label, false).manifest;
+}
+
+/** Every file that a backup may have, the manifest first: without it the others are no backup. */
+export function everyFileOf(place: Place, label: string): readonly string[] {
+  const [plain, encrypted] = [filesOf(place, label, false), filesOf(place, label, true)];
+  return [plain.manifest, plain.globals, encrypted.globals, plain.dump, encrypted.dump];
 }
 
 /** Incomplete files carry their operation, so that an operation recognises, and removes, only its own. */
-export function incomingFilesOf(place: Place, operationId: string, label: string): BackupFiles {
-  return namesBelow(incomingPrefix(place), `${operationMark(operationId)}-${label}`);
+export function incomingFilesOf(place: Place, operationId: string, label: string, encrypted: boolean): BackupFiles {
+  return namesBelow(incomingPrefix(place), `${operationMark(operationId)}-${label}`, encrypted);
 }
 
 /** Twelve digits that stand for an operation where its id might be too long or hold a slash. */
@@ -73,6 +84,7 @@ export function operationMark(operationId: string): string {
   return createHash('sha256').update(operationId).digest('hex').slice(0, 12);
 }
 
-function namesBelow(prefix: string, base: string): BackupFiles {
-  return { dump: `${prefix}${base}.dump`, globals: `${prefix}${base}.globals.sql`, manifest: `${prefix}${base}.json` };
+function namesBelow(prefix: string, base: string, encrypted: boolean): BackupFiles {
+  const end = encrypted ? '.age' : '';
+  return { dump: `${prefix}${base}.dump${end}`, globals: `${prefix}${base}.globals.sql${end}`, manifest: `${prefix}${base}.json` };
 }

@@ -2,9 +2,10 @@ import type { Backup } from '../../domain/backup.js';
 import { RepriseError } from '../../domain/errors.js';
 import type { OutlineRequest, ReadContext, RecoveryOutline } from '../engine.js';
 import { damageOf } from './hash.js';
-import { manifestOf } from './manifest.js';
+import { checkKey } from './encryption.js';
+import { manifestFiles, manifestOf } from './manifest.js';
 import type { DumpManifest } from './manifest.js';
-import { filesOf } from './names.js';
+import type { LogicalOptions } from './options.js';
 import { checkServer } from './target-server.js';
 import { toolMajor } from './tools.js';
 
@@ -16,7 +17,7 @@ export const LOGICAL_TARGETS = ['latest', 'end-of-backup', 'backup'] as const;
  * The whole dump is compared with its SHA-256 now (F15).
  *
  * @throws RepriseError `capability-missing` for other targets, `no-usable-backup`, `not-found`, `identity-mismatch` (F17),
- *   `backup-corrupt`, `version-mismatch` (F17), `database-unreachable`, `disk-full`, `extension-missing`, `locale-missing`
+ *   `backup-corrupt`, `key-missing`, `version-mismatch` (F17), `database-unreachable`, `disk-full`, `extension-missing`, `locale-missing`
  */
 export async function outlineRecovery(context: ReadContext, request: OutlineRequest): Promise<RecoveryOutline> {
   const backups = chooseBackups(request);
@@ -25,6 +26,8 @@ export async function outlineRecovery(context: ReadContext, request: OutlineRequ
   await checkTool(context, manifests);
   const { server, warnings } = await checkServer(context, manifests);
   for (const [index, manifest] of manifests.entries()) await checkWhole(context, request, manifest, backups[index]);
+  const encrypted = manifests.filter(({ encryption }) => encryption !== undefined);
+  for (const manifest of encrypted) await checkKey(context, { key: manifestFiles(context, manifest).dump, encrypted: true });
   const instants = request.candidates.map((backup) => backup.startedAt).sort();
   return {
     backups,
@@ -37,7 +40,7 @@ export async function outlineRecovery(context: ReadContext, request: OutlineRequ
     reachableTo: instants.at(-1) ?? null,
     walEnd: null,
     salvageableSegments: 0,
-    warnings,
+    warnings: [...warnings, ...oneJob(context, encrypted)],
   };
 }
 
@@ -70,6 +73,12 @@ function checkIdentity(manifest: DumpManifest, database: string | undefined): vo
   );
 }
 
+/** An encrypted dump comes by a pipe, so that plain text never lies on a disk, and a pipe has one reader. */
+function oneJob({ policy }: ReadContext, [encrypted]: readonly DumpManifest[]): readonly string[] {
+  const { restoreJobs } = policy.options as LogicalOptions;
+  return encrypted === undefined || restoreJobs === 1 ? [] : [`${encrypted.label} is encrypted: it is restored by one job, not by ${restoreJobs}`];
+}
+
 async function checkTool(context: ReadContext, manifests: readonly DumpManifest[]): Promise<void> {
   const major = await toolMajor(context, 'pg_restore');
   const newer = manifests.find((manifest) => manifest.toolMajor > major);
@@ -82,7 +91,7 @@ async function checkTool(context: ReadContext, manifests: readonly DumpManifest[
 }
 
 async function checkWhole(context: ReadContext, request: OutlineRequest, manifest: DumpManifest, backup: Backup | undefined): Promise<void> {
-  const files = filesOf(context, manifest.label);
+  const files = manifestFiles(context, manifest);
   const reason =
     (backup?.sha256 !== undefined && backup.sha256 !== manifest.dump.sha256 ? `its manifest is not the one that was recorded` : null) ??
     (await damageOf(context, files.dump, manifest.dump)) ??

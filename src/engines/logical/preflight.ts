@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import { withClient } from '../../postgres/connect.js';
+import { tryEncryption } from '../../process/age-keys.js';
 import type { EngineContext, ReadContext } from '../engine.js';
 import { readDatabaseFacts } from './database-facts.js';
 import { leftovers, newestDumpSize } from './list.js';
@@ -11,10 +12,10 @@ import { majorOf, toolMajor } from './tools.js';
  * Refuses what cannot lead to a whole dump: a pg_dump older than the server, rights that are missing (F19, F20), no
  * room. Returns what is worth saying and hinders nothing.
  *
- * @throws RepriseError `database-unreachable`, `version-mismatch`, `privilege-missing`, `disk-full`
+ * @throws RepriseError `database-unreachable`, `version-mismatch`, `privilege-missing`, `disk-full`, `key-missing`
  */
 export async function preflightBackup(context: EngineContext): Promise<readonly string[]> {
-  const notes: string[] = [];
+  const notes: string[] = [...(await encryptionNotes(context))];
   const major = await toolMajor(context, 'pg_dump');
   let expectedBytes = 0;
   for (const database of context.cluster.databases) {
@@ -41,6 +42,13 @@ export async function preflightBackup(context: EngineContext): Promise<readonly 
   const left = await leftovers(context, operationMark(context.operationId));
   if (left.length > 0) notes.push(`${left.length} files of other operations that did not end lie in the repository, such as ${left[0]}; they are no backups`);
   return [...new Set(notes)];
+}
+
+async function encryptionNotes(context: EngineContext): Promise<readonly string[]> {
+  const { encryption } = context.policy;
+  if (encryption === undefined) return [];
+  await tryEncryption(encryption, context);
+  return encryption.identity === undefined ? ['this host has no key: what it writes can be read, proven and restored elsewhere only'] : [];
 }
 
 /** About how many bytes a dump will have: those of the last one, else those of the database, for a progress bar. */

@@ -1,14 +1,14 @@
 import { RepriseError } from '../../domain/errors.js';
 import type { EngineContext, RemovalPlan } from '../engine.js';
 import type { ReadableStorage } from '../../storage/storage.js';
-import { databaseOf, filesOf } from './names.js';
+import { databaseOf, everyFileOf } from './names.js';
 
 /** What goes with these backups: each dump's companions, as far as they are there. */
 export async function planRemoval(context: EngineContext<ReadableStorage>, labels: readonly string[]): Promise<RemovalPlan> {
   const alsoRemoves: string[] = [];
   for (const label of labels) {
     checkLabel(label);
-    for (const key of Object.values(filesOf(context, label))) {
+    for (const key of everyFileOf(context, label)) {
       if ((await context.storage.stat(key)) !== null) alsoRemoves.push(key);
     }
   }
@@ -23,8 +23,7 @@ export async function removeBackups(context: EngineContext, labels: readonly str
   labels.forEach(checkLabel);
   for (const label of labels) {
     context.signal.throwIfAborted();
-    const { manifest, globals, dump } = filesOf(context, label);
-    for (const key of [manifest, globals, dump]) await context.storage.remove(key);
+    for (const key of everyFileOf(context, label)) await context.storage.remove(key);
   }
 }
 

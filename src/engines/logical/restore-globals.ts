@@ -8,8 +8,8 @@ import { withoutValues } from './dump-errors.js';
 import { parseGlobals } from './globals-script.js';
 import type { GlobalStatement } from './globals-script.js';
 import { damageOf } from './hash.js';
-import { manifestOf } from './manifest.js';
-import { filesOf } from './names.js';
+import { readSealed } from './encryption.js';
+import { manifestFiles, manifestOf } from './manifest.js';
 
 /**
  * Makes the roles and tablespaces that the server lacks. What is there already is never altered: neither its password
@@ -19,14 +19,14 @@ import { filesOf } from './names.js';
  * Tablespaces are made at their recorded place on the cluster's own server only: elsewhere, such as in a drill on the
  * same host, that place is production's.
  *
- * @throws RepriseError `backup-corrupt`, `privilege-missing`, `database-unreachable`
+ * @throws RepriseError `backup-corrupt`, `key-missing`, `privilege-missing`, `database-unreachable`
  */
 export async function restoreGlobals(context: EngineContext, backup: Backup, connection: ConnectionConfig): Promise<readonly string[]> {
   const manifest = await manifestOf(context, backup.label);
-  const { globals: key } = filesOf(context, backup.label);
+  const { globals: key } = manifestFiles(context, manifest);
   const damaged = await damageOf(context, key, manifest.globals);
   if (damaged !== null) throw new RepriseError('backup-corrupt', damaged, 'choose another backup with recover --to backup:ID');
-  const statements = parseGlobals((await context.storage.read(key)).toString('utf8'));
+  const statements = parseGlobals(await readSealed(context, { key, encrypted: manifest.encryption !== undefined }));
   return withClient(connection, connection.maintenanceDatabase, async (client) => {
     const roles = await createRoles(client, statements, manifest.globals.passwords);
     const isOwnServer = connection.host === context.cluster.connection.host && connection.port === context.cluster.connection.port;

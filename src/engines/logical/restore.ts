@@ -6,6 +6,7 @@ import { withClient } from '../../postgres/connect.js';
 import { libpqEnv } from '../../postgres/environment.js';
 import { serverFacts } from '../../postgres/server-facts.js';
 import { applyProperties } from '../../postgres/properties.js';
+import { NOT_DECRYPTED } from '../../process/age.js';
 import type { JobExit } from '../../process/jobs.js';
 import type { EngineContext, RestoreDatabaseRequest, RestoredDatabase } from '../engine.js';
 import { compareCounts } from './copy-counts.js';
@@ -14,10 +15,12 @@ import { toolError } from './dump-errors.js';
 import { damageOf } from './hash.js';
 import { hasEnded, runJudged } from './judged-job.js';
 import type { Verdict } from './judged-job.js';
-import { manifestOf } from './manifest.js';
+import { checkKey, readingArgv } from './encryption.js';
+import { manifestFiles, manifestOf } from './manifest.js';
 import type { DumpManifest } from './manifest.js';
-import { encodeName, filesOf } from './names.js';
+import { encodeName } from './names.js';
 import { createOnce, dropOurs } from './new-database.js';
+import type { SealedFile } from './encryption.js';
 import type { NewDatabase } from './new-database.js';
 import type { LogicalOptions } from './options.js';
 import { judgeRestore } from './restore-errors.js';
@@ -30,6 +33,7 @@ import { inWords } from './verify.js';
 interface Restoring {
   readonly context: EngineContext;
   readonly manifest: DumpManifest;
+  readonly dump: SealedFile;
   readonly database: NewDatabase;
   /** Part of its jobs' names: what was restored into another server, such as a scratch one, says nothing of this one. */
   readonly systemIdentifier: string;
@@ -40,16 +44,18 @@ interface Restoring {
  * gives the new database the properties of the dumped one, which pg_restore leaves out. A restore that is not whole
  * leaves no database behind (F21, F22).
  *
- * @throws RepriseError `backup-corrupt` (F15), `conflict` where the name is taken, `check-failed` where something is
+ * @throws RepriseError `backup-corrupt` (F15), `key-missing`, `conflict` where the name is taken, `check-failed` where something is
  *   missing or pg_restore complained of more than is known to be harmless
  */
 export async function restoreDatabase(context: EngineContext, request: RestoreDatabaseRequest): Promise<RestoredDatabase> {
   const { backup, connection, intoDatabase } = request;
   const manifest = await manifestOf(context, backup.label);
-  const damaged = await damageOf(context, filesOf(context, backup.label).dump, manifest.dump);
+  const dump = { key: manifestFiles(context, manifest).dump, encrypted: manifest.encryption !== undefined };
+  const damaged = await damageOf(context, dump.key, manifest.dump);
   if (damaged !== null) throw new RepriseError('backup-corrupt', damaged, 'choose another backup with recover --to backup:ID');
+  await checkKey(context, dump);
   const { systemIdentifier } = await withClient(connection, connection.maintenanceDatabase, serverFacts);
-  const restoring = { context, manifest, database: { connection, name: intoDatabase, operationId: context.operationId }, systemIdentifier };
+  const restoring = { context, manifest, dump, database: { connection, name: intoDatabase, operationId: context.operationId }, systemIdentifier };
   try {
     await createOnce(restoring.database, manifest);
     const accepted = await runPgRestore(restoring);
@@ -64,21 +70,21 @@ export async function restoreDatabase(context: EngineContext, request: RestoreDa
   }
 }
 
-async function runPgRestore({ context, manifest, database, systemIdentifier }: Restoring): Promise<readonly string[]> {
+async function runPgRestore({ context, manifest, dump, database, systemIdentifier }: Restoring): Promise<readonly string[]> {
   let refused: RepriseError | undefined;
   const { restoreJobs } = context.policy.options as LogicalOptions;
   const result = await runJudged(context.jobs, {
     step: `restore:${encodeName(database.name)}@${systemIdentifier}`,
     tool: 'pg_restore',
-    argv: [
+    argv: await readingArgv(context, dump, [
       join(context.pgBin, 'pg_restore'),
       '--no-password',
       '--verbose',
-      `--jobs=${restoreJobs}`,
+      // Several jobs need a file to seek in; a decrypted one comes by a pipe.
+      `--jobs=${dump.encrypted ? 1 : restoreJobs}`,
       `--dbname=${databaseConninfo(database.name)}`,
       ...(await withoutMissingTablespaces(database.connection, manifest)),
-      context.storage.localPath(filesOf(context, manifest.label).dump),
-    ],
+    ]),
     env: libpqEnv(database.connection, database.name),
     onGone: 'restart',
     cleanUp: async () => {
@@ -111,6 +117,10 @@ async function judgeExit(exit: JobExit, refuse: (why: RepriseError) => void): Pr
   if (exit.code === 1 && refused.length === 0) return 'ok';
   const meant = toolError('pg_restore', stderr);
   if (meant.code === 'database-unreachable') return 'retry';
+  if (exit.code === NOT_DECRYPTED) {
+    refuse(meant);
+    return 'fail';
+  }
   const hint = meant.hint ?? 'all it printed is in the job records of this host; choose another backup, or make what is missing on the server first';
   refuse(new RepriseError(meant.code === 'tool-failed' ? 'check-failed' : meant.code, `pg_restore left errors behind: ${inWords(refused)}`, hint));
   return 'fail';
@@ -145,7 +155,7 @@ async function compareWithManifest({ manifest, database }: Restoring): Promise<I
     found: await takeInventory(client, manifest.database),
     versionNum: (await serverFacts(client)).versionNum,
   }));
-  const differences = [...compareCounts(manifest.contents, found.contents)];
+  const differences = manifest.countedIn === 'nowhere' ? [] : [...compareCounts(manifest.contents, found.contents)];
   // Another major version counts some objects otherwise, such as NOT NULL constraints.
   const comparable = manifest.objects !== null && majorOf(versionNum) === majorOf(manifest.server.versionNum);
   if (manifest.objects !== null && comparable) differences.push(...compareObjects(manifest.objects, found.objects));

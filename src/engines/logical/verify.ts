@@ -4,9 +4,9 @@ import type { EngineContext, VerifyVerdict } from '../engine.js';
 import { compareCounts } from './copy-counts.js';
 import { countDump } from './count-dump.js';
 import { damageOf } from './hash.js';
-import { manifestOf } from './manifest.js';
+import { checkKey } from './encryption.js';
+import { manifestFiles, manifestOf } from './manifest.js';
 import type { DumpManifest } from './manifest.js';
-import { filesOf } from './names.js';
 
 /** So many differences are named; the rest is counted. */
 const NAMED = 3;
@@ -34,22 +34,24 @@ function speaksOfTheBackup(error: RepriseError): boolean {
 }
 
 async function damage(context: EngineContext, manifest: DumpManifest): Promise<VerifyVerdict | null> {
-  const files = filesOf(context, manifest.label);
+  const files = manifestFiles(context, manifest);
   const reason = (await damageOf(context, files.dump, manifest.dump)) ?? (await damageOf(context, files.globals, manifest.globals));
   return reason === null ? null : bad(reason);
 }
 
 async function compareWithRecord(context: EngineContext, manifest: DumpManifest): Promise<VerifyVerdict> {
-  const { label, contents, objects } = manifest;
-  const found = await countDump(context, `verify:${label}`, manifest, filesOf(context, label).dump);
-  const differences = [...compareCounts(contents, found.tables)];
+  const { label, contents, countedIn, objects } = manifest;
+  const file = { key: manifestFiles(context, manifest).dump, encrypted: manifest.encryption !== undefined };
+  await checkKey(context, file);
+  const found = await countDump(context, `verify:${label}`, manifest, file);
+  const differences = countedIn === 'nowhere' ? [] : [...compareCounts(contents, found.tables)];
   const largeObjects = objects?.['large object'] ?? 0;
   if (objects !== null && found.largeObjects !== largeObjects) {
     differences.push(`${found.largeObjects} large objects where ${largeObjects} were recorded`);
   }
   if (differences.length > 0) return bad(inWords(differences));
   const rows = found.tables.reduce((sum, table) => sum + table.rows, 0);
-  const detail = `size and SHA-256 match; every block was read: ${found.tables.length} tables, ${rows} rows, ${found.largeObjects} large objects`;
+  const detail = `size and SHA-256 match; every block was read: ${found.tables.length} tables, ${rows} rows, ${found.largeObjects} large objects${countedIn === 'nowhere' ? ', which were not counted when it was made' : ''}`;
   return { ok: true, detail, contents: found.tables };
 }
 

@@ -21,6 +21,7 @@ export const pgbackrestEngine: Engine = {
     incremental: true,
     singleTable: false,
     resumable: true,
+    encrypts: false,
   },
   preflightBackup,
   backup,

@@ -67,6 +67,15 @@ describe('state of the records', () => {
     ]);
   });
 
+  it('the last proof of each key, with who gave it', () => {
+    const proof = (recipient: string, at: string, by: string) => fact({ kind: 'key-proof', recipient }, { at, by });
+    const state = fold(proof('age1a', '2025-01-01T00:00:00Z', 'ann'), proof('age1b', '2025-02-01T00:00:00Z', 'ben'), proof('age1a', '2026-01-01T00:00:00Z', 'cam'));
+    expect([...state.keyProofs]).toEqual([
+      ['age1a', { at: '2026-01-01T00:00:00Z', by: 'cam' }],
+      ['age1b', { at: '2025-02-01T00:00:00Z', by: 'ben' }],
+    ]);
+  });
+
   it('plans with their use, approvals, refusals, incidents with their history, journal and outcome', () => {
     const plan = samplePlan();
     const approval = { plan: plan.digest.slice(0, 12), by: 'dba', reason: 'go' };

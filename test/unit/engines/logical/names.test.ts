@@ -1,6 +1,6 @@
 import { expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { databaseOf, encodeName, filesOf, incomingFilesOf, labelOf } from '../../../../src/engines/logical/names.js';
+import { databaseOf, encodeName, everyFileOf, filesOf, incomingFilesOf, labelOf } from '../../../../src/engines/logical/names.js';
 
 it('B1: a label is the database, full, and the UTC second of its start', () => {
   expect(labelOf('mairie', '2026-11-21T02:15:00.000Z')).toBe('mairie_full_20261121_021500');
@@ -29,8 +29,10 @@ it('F35: what a label cannot be is no label', () => {
 it('the longest name PostgreSQL has fits into a file name, with the operation before it and the companion after it', () => {
   const place = { cluster: { name: 'c' }, policy: { name: 'p' } };
   const label = labelOf('é'.repeat(31), '2026-11-21T02:15:00Z');
-  for (const key of Object.values(incomingFilesOf(place, 'backup/c/p/some-operation', label))) {
+  for (const key of Object.values(incomingFilesOf(place, 'backup/c/p/some-operation', label, true))) {
     expect((key.split('/').at(-1) ?? '').length).toBeLessThan(255);
   }
-  expect(filesOf(place, label).dump).toBe(`c/p/${label}.dump`);
+  expect(filesOf(place, label, false).dump).toBe(`c/p/${label}.dump`);
+  expect(filesOf(place, label, true)).toEqual({ dump: `c/p/${label}.dump.age`, globals: `c/p/${label}.globals.sql.age`, manifest: `c/p/${label}.json` });
+  expect(everyFileOf(place, label)).toEqual([label + '.json', label + '.globals.sql', label + '.globals.sql.age', label + '.dump', label + '.dump.age'].map((name) => `c/p/${name}`));
 });

@@ -1,0 +1,67 @@
+import { stat } from 'node:fs/promises';
+import type { ClusterConfig, Config, EncryptionConfig, PolicyConfig } from '../domain/config.js';
+import { shortRecipient } from '../domain/age.js';
+import type { KeyProof } from '../domain/catalogue.js';
+import type { Finding } from '../domain/findings.js';
+import { engineKinds } from '../engines/registry.js';
+import { recipientsOf, tryEncryption } from '../process/age-keys.js';
+import { jobUser } from '../process/users.js';
+import { openCatalogueForReading } from '../records/catalogue.js';
+import { openStorage } from '../storage/registry.js';
+import { looked, ok, warning } from './finding.js';
+import { localPathOf } from './repository.js';
+
+/** A key that nobody has used for so long may be lost, or nobody may know where it is. */
+const PROOF_DAYS = 365;
+
+/** How what the policies of a cluster write is encrypted, and whether anybody but this host can open it. */
+export async function encryptionFindings(config: Config, cluster: ClusterConfig): Promise<readonly Finding[]> {
+  const found = Object.values(cluster.policies).filter(({ enabled }) => enabled).map((policy) => {
+    const check = `cluster/${cluster.name}/encryption/${policy.name}`;
+    return looked(check, () => policyFindings(config, cluster, policy, check));
+  });
+  return (await Promise.all(found)).flat();
+}
+
+async function policyFindings(config: Config, cluster: ClusterConfig, policy: PolicyConfig, check: string): Promise<readonly Finding[]> {
+  const kind = engineKinds[policy.engine];
+  const named = `policy ${policy.name} of ${cluster.name}`;
+  if (kind?.ownCipher !== undefined) {
+    const cipher = await kind.ownCipher(policy.options);
+    if (cipher !== null) return [ok(check, `${named}: ${policy.engine} encrypts its repository (${cipher})`)];
+    return [warning(check, `${named}: the repository of ${policy.engine} is unencrypted: whoever reads its files reads the database, password hashes too`, 'set repo1-cipher-type=aes-256-cbc and repo1-cipher-pass in pgbackrest.conf for a new stanza, and keep the passphrase elsewhere too')];
+  }
+  if (policy.encryption !== undefined) return keyFindings(config, cluster, policy, policy.encryption, check);
+  return [warning(check, `${named} writes unencrypted: whoever reads its files reads the database, password hashes too`, 'add encryption: { recipients: [age1..., age1...], identity: { file: ... } }, see docs/encryption.md')];
+}
+
+async function keyFindings(config: Config, cluster: ClusterConfig, policy: PolicyConfig, encryption: EncryptionConfig, check: string): Promise<readonly Finding[]> {
+  const named = `policy ${policy.name} of ${cluster.name}`;
+  const tried = await looked(check, async () => (await tryEncryption(encryption, { user: await jobUser(cluster.dataDir) }), []));
+  const findings = tried.map((finding) => ({ ...finding, message: `${named}: ${finding.message}` }));
+  if (encryption.identity === undefined) {
+    findings.push(warning(check, `${named}: this host has no key, so it can neither prove nor restore what it writes`, 'add encryption.identity, or prove and restore on a host that has one'));
+  }
+  const recipients = await recipientsOf(encryption);
+  if (recipients.length < 2) {
+    findings.push(warning(check, `${named} is encrypted for one key only: when it is lost, every backup is`, 'add a second recipient whose private key is kept elsewhere (escrow): age-keygen -o escrow.txt, see docs/encryption.md'));
+  }
+  const proofs = await keyProofs(config, cluster);
+  const proven = recipients.filter((recipient) => isRecent(proofs.get(recipient)));
+  if (proven.length === 0) {
+    findings.push(warning(check, `${named}: nobody has proven within a year that a key which opens its backups exists elsewhere`, `reprise key prove ${cluster.name} --policy ${policy.name}`));
+  }
+  if (findings.some(({ level }) => level === 'error')) return findings;
+  return [...findings, ok(check, `${named} is encrypted for ${recipients.map(shortRecipient).join(', ')}; ${proven.length} of ${recipients.length} proven within a year`)];
+}
+
+async function keyProofs(config: Config, cluster: ClusterConfig): Promise<ReadonlyMap<string, KeyProof>> {
+  const repository = config.repositories[cluster.catalogue];
+  const path = repository === undefined ? null : localPathOf(repository);
+  const isThere = path === null || (await stat(path).then(() => true, () => false));
+  // Opening one that is not there would make it.
+  if (repository === undefined || !isThere) return new Map();
+  return (await openCatalogueForReading(openStorage(repository), cluster.name).state()).keyProofs;
+}
+
+const isRecent = (proof: KeyProof | undefined): boolean => proof !== undefined && Date.now() - Date.parse(proof.at) < PROOF_DAYS * 86_400_000;
