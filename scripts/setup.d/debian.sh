@@ -8,7 +8,9 @@ debian_needs=(
   "ca-certificates /etc/ssl/certs/ca-certificates.crt"
 )
 # Only the tests need these.
-debian_test_needs=()
+debian_test_needs=(
+  "chromium chromium"
+)
 
 debian_packages() {
   local need wanted=() needs=("${debian_needs[@]}")

@@ -54,7 +54,7 @@ export function judgeApproval({ plan, approval, earlier, policy, now }: Approval
     return refuse(
       'approval-refused',
       `${person} asked for this recovery and may not approve it too`,
-      `another one of these has to: ${policy.from.filter((name) => !isExcluded(name, requester, policy)).join(', ')}`,
+      `another one of these has to: ${mayApprove(policy, requester).join(', ')}`,
     );
   }
   if (policy.signatures === 'required') {
@@ -69,6 +69,11 @@ export function judgeApproval({ plan, approval, earlier, policy, now }: Approval
     .map(({ by }) => personKey(by));
   const people = new Set([...counted, personKey(approval.by)]);
   return { accepted: true, missing: Math.max(0, policy.approvers - people.size) };
+}
+
+/** Who of the policy may approve what this person asked for. */
+export function mayApprove(policy: ApprovalPolicy, requester: string): readonly string[] {
+  return policy.from.filter((name) => !isExcluded(name, requester, policy));
 }
 
 /** The 12 hex digits people use for a plan. */
