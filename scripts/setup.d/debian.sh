@@ -10,6 +10,8 @@ debian_needs=(
 # Only the tests need these.
 debian_test_needs=(
   "chromium chromium"
+  "zsh zsh"
+  "fish fish"
 )
 
 debian_packages() {

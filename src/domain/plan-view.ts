@@ -6,7 +6,7 @@ import { formatTarget } from './target.js';
 import { clipBytes, durationInWords, sizeInWords, utf8Bytes, visible } from './text.js';
 
 /** Temporal takes 20 kB of details; the workflow may put a line before ours. */
-const maxDetailsBytes = 17_000;
+const maxDetailsBytes = 18_000;
 /** So many entries of any list are shown; the plan itself has them all. */
 const mostShown = 20;
 
@@ -23,27 +23,35 @@ export function waitingSummary(plan: Plan): string {
   return clipBytes(visible(`wait for approval: ${binding.cluster}, ${what}`), 120 - utf8Bytes(end)) + end;
 }
 
-/** The plan for Temporal's current details (Markdown): lists, because the Web UI's column is narrow and its tables are not wrapped. */
+/** The plan for Temporal's current details (Markdown). Lines of one list: the Web UI's column is narrow, and tables there are not wrapped. */
 export function planDetails(plan: Plan): string {
-  const head = `### ${markdownText(titleOf(plan))}\n\n${markdownText(effectOf(plan))}`;
-  const list = facts(plan).flatMap(({ name, values }) => listed(name, values)).join('\n');
-  const notes = warningsOf(plan).map((warning) => `- ⚠ ${markdownText(clipBytes(warning, 400))}`).join('\n');
-  const whole = [head, notes, list].filter((part) => part !== '').join('\n\n');
-  if (utf8Bytes(whole) <= maxDetailsBytes) return whole;
-  // Names of many kilobytes: the list is cut at a line.
-  const lines = clipBytes(list, maxDetailsBytes - utf8Bytes(head) - 200).split('\n').slice(0, -1);
-  return [head, lines.join('\n'), `The rest does not fit here: ${markdownCode(`reprise status ${workflowOf(plan)}`)} shows it.`].join('\n\n');
+  return within([head(plan)], plan);
 }
 
-/** The same while its approval is waited for: with what to send, read and answered on one page. */
+/** The same while its approval is waited for: what is decided, what to send, and what the decision rests on. */
 export function approvalDetails(plan: Plan): string {
-  return [
+  return within([
+    head(plan),
     `**Nothing is changed before the approval. To approve on this page:** More Actions → Send an Update → ${markdownCode('approve')}, with this as Data, your name and your reason put in:`,
     markdownBlock(approvalJson(plan, 2), 'json'),
     `The answer comes in the same dialog. (The signal ${markdownCode('confirm-restore')} takes the same JSON, and answers nothing.)`,
     `**To decline:** Send an Update → ${markdownCode('reject-plan')}, or ${markdownCode(rejectCommand(plan))}`,
-    planDetails(plan),
-  ].join('\n\n');
+  ], plan);
+}
+
+function head(plan: Plan): string {
+  return `### ${markdownText(titleOf(plan))}\n\n${markdownText(effectOf(plan))}`;
+}
+
+/** Facts below what must be there whole; names of many kilobytes are cut at a line. */
+function within(parts: readonly string[], plan: Plan): string {
+  const notes = warningsOf(plan).map((warning) => `- ⚠ ${markdownText(clipBytes(warning, 400))}`);
+  const list = [...notes, ...facts(plan).map(listed)].join('\n');
+  const whole = [...parts, list].join('\n\n');
+  if (utf8Bytes(whole) <= maxDetailsBytes) return whole;
+  const room = maxDetailsBytes - utf8Bytes(parts.join('\n\n')) - 200;
+  const lines = clipBytes(list, room).split('\n').slice(0, -1);
+  return [...parts, lines.join('\n'), `The rest does not fit here: ${markdownCode(`reprise status ${workflowOf(plan)}`)} shows it.`].join('\n\n');
 }
 
 /** The plan for a terminal, ending in what to type. */
@@ -129,11 +137,9 @@ function shown<T>(items: readonly T[], view: (item: T) => Value): Value[] {
   return more > 0 ? [...values, { text: `and ${more} more` }] : values;
 }
 
-/** `- **from backup:** ...`, several values one below the other. */
-function listed(name: string, values: readonly Value[]): string[] {
-  const [first, ...others] = values.map(({ text, code }) => (code ? markdownCode(text) : markdownText(text)));
-  if (others.length === 0) return [`- **${name}:** ${first}`];
-  return [`- **${name}:**`, ...[first, ...others].map((value) => `  - ${value}`)];
+/** `- **from backup:** ...` */
+function listed({ name, values }: Fact): string {
+  return `- **${name}:** ${values.map(({ text, code }) => (code ? markdownCode(text) : markdownText(text))).join('; ')}`;
 }
 
 function seconds(value: number | null): Value[] {

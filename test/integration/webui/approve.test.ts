@@ -31,13 +31,13 @@ beforeAll(async () => {
 
 it('D4: the list shows by the search attribute that something waits for a person, and nothing else', async () => {
   expect(await ui.list('`RepriseState`="waiting-approval"', work.workflowId)).toEqual([work.workflowId]);
-  await ui.picture('web-ui-list', { height: 480 });
+  await ui.picture('web-ui-list', { height: 420 });
 }, 600_000);
 
 it('D4: the waiting recovery says what it will do, what it costs, who may approve, and what to paste', async () => {
   await ui.follow(work.workflowId);
   const text = await ui.metadata('State: waiting-approval');
-  await ui.picture('web-ui-waiting', { height: 1660 });
+  await ui.picture('web-ui-waiting', { height: 1620 });
 
   const [backup] = plan.binding.backups;
   const [replaced] = plan.binding.replaces;
