@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { stripVTControlCharacters } from 'node:util';
 import { onCleanup } from './cleanup.js';
 
 /** A limit that only ends a failing test. */
@@ -39,7 +40,8 @@ export class Pty {
 
   /** What stands on the screen: lines that were written over are gone. */
   get screen(): string {
-    return this.output.replace(/[^\n]*\r\x1b\[2K/g, '').replace(/\x1b\[[\d;?]*[A-Za-z]/g, '').replaceAll('\r', '');
+    const left = this.output.split('\n').map((line) => line.split('\r\x1b[2K').at(-1) ?? '');
+    return stripVTControlCharacters(left.join('\n')).replaceAll('\r', '');
   }
 
   /** Waits until this stands on the screen, live line included, or has stood there. */
