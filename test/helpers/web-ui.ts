@@ -7,7 +7,7 @@ import { onCleanup } from './cleanup.js';
 
 /** Nothing here takes long; the limit only ends a failing test. */
 const LIMIT_MS = 300_000;
-const WIDTH = 1200;
+const WIDTH = 1280;
 const HEIGHT = 900;
 
 /** Temporal's Web UI in Debian's Chromium, used by what a person sees: roles and texts. Closed at the end of the test file. */

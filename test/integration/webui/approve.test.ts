@@ -37,7 +37,7 @@ it('D4: the list shows by the search attribute that something waits for a person
 it('D4: the waiting recovery says what it will do, what it costs, who may approve, and what to paste', async () => {
   await ui.follow(work.workflowId);
   const text = await ui.metadata('State: waiting-approval');
-  await ui.picture('web-ui-waiting', { height: 1620 });
+  await ui.picture('web-ui-waiting', { height: 1505 });
 
   const [backup] = plan.binding.backups;
   const [replaced] = plan.binding.replaces;
