@@ -10,6 +10,9 @@ debian_needs=(
 # Only the tests need these; age, who encrypts backups: doctor names the command where a policy wants it.
 debian_test_needs=(
   "age age"
+  "chromium chromium"
+  "zsh zsh"
+  "fish fish"
 )
 
 debian_packages() {

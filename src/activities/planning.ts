@@ -4,7 +4,7 @@ import type { Backup } from '../domain/backup.js';
 import type { ConnectionConfig, PolicyConfig } from '../domain/config.js';
 import { RepriseError, isRepriseError } from '../domain/errors.js';
 import type { Plan, PlanBinding, PlanObservations, Replacement } from '../domain/plan.js';
-import { linesToAdd } from '../domain/approval-policy.js';
+import { linesToAdd, mayApprove } from '../domain/approval-policy.js';
 import { formatTarget } from '../domain/target.js';
 import type { RecoveryOutline } from '../engines/engine.js';
 import { freeBytes } from '../postgres/disk.js';
@@ -135,7 +135,8 @@ export async function makePlan(session: Session, request: PlanRequest, run: Acti
     requester: request.requester,
   };
   const warnings = [...outline.warnings, ...(await warningsFor(session, binding))];
-  const observed = await observations({ ...outline, warnings }, method, place.dataDir, createdAt);
+  const seen = await observations({ ...outline, warnings }, method, place.dataDir, createdAt);
+  const observed = { ...seen, approval: { approvers: approval.approvers, from: mayApprove(approval, request.requester) } };
   if (observed.freeBytes !== null && observed.freeBytes < observed.neededBytes) {
     throw new RepriseError('disk-full', `the restore needs ${observed.neededBytes} bytes and ${observed.freeBytes} are free below ${dirname(place.dataDir ?? '/')}`, 'make room (reprise kept list shows old data put aside), or recover into another place');
   }
@@ -258,6 +259,7 @@ function isThere(path: string): Promise<boolean> {
 
 async function observations(outline: RecoveryOutline, method: PlanBinding['method'], dataDir: string | null, now: Date): Promise<PlanObservations> {
   const { sizeBytes, neededBytes, reachableFrom, reachableTo, walEnd, salvageableSegments, warnings } = outline;
+  const stateAt = method === 'restart' ? null : stateOf(outline, method);
   return {
     sizeBytes,
     neededBytes,
@@ -267,8 +269,19 @@ async function observations(outline: RecoveryOutline, method: PlanBinding['metho
     walEnd,
     salvageableSegments,
     predictedRtoSeconds: Math.round(sizeBytes / MODEST_BYTES_PER_SECOND + START_SECONDS),
-    predictedRpoSeconds: method === 'restart' ? 0 : reachableTo ? Math.max(0, Math.round((now.getTime() - Date.parse(reachableTo)) / 1000)) : null,
+    ...(stateAt === null ? {} : { stateAt }),
+    predictedRpoSeconds: method === 'restart' ? 0 : stateAt === null ? null : Math.max(0, Math.round((now.getTime() - Date.parse(stateAt)) / 1000)),
     warnings,
   };
+}
+
+/** The instant whose data comes back; null where only the recovery itself will know it (lsn, xid, name). */
+function stateOf({ target, backups, reachableTo }: RecoveryOutline, method: PlanBinding['method']): string | null {
+  // A dump holds the data of its start; the oldest of several says what is not lost for sure.
+  if (method === 'databases') return backups.map(({ startedAt }) => startedAt).sort()[0] ?? null;
+  if (target.kind === 'latest') return reachableTo;
+  if (target.kind === 'time') return target.time;
+  const ended = target.kind === 'backup' || target.kind === 'end-of-backup' ? backups.at(-1)?.finishedAt : undefined;
+  return ended ?? null;
 }
 

@@ -10,6 +10,8 @@ export interface FollowOptions {
   /** Called with every look, about each `everyMs`. */
   readonly onStatus: (view: StatusView) => void | Promise<void>;
   readonly everyMs?: number;
+  /** The command that goes on following it, where it needs more than the id. */
+  readonly comeBack?: string;
   /** Stops watching, never the work. */
   readonly timeoutMs?: number | undefined;
   /** Aborted by Ctrl-C. */
@@ -68,7 +70,7 @@ async function look(session: TemporalSession, workflowId: string, options: Follo
 
 /** Rejects when the time is over or a person interrupts. */
 function givenUp(workflowId: string, options: FollowOptions, stop: AbortSignal): Promise<never> {
-  const back = `the work goes on; come back with \`reprise watch ${workflowId}\``;
+  const back = `the work goes on; come back with \`${options.comeBack ?? `reprise watch ${workflowId}`}\``;
   return new Promise<never>((_, reject) => {
     const timer =
       options.timeoutMs === undefined

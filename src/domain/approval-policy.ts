@@ -48,7 +48,7 @@ export function judgeApproval({ plan, approval, earlier, policy, now }: Approval
     return refuse(
       'approval-refused',
       `${person} asked for this recovery and may not approve it too`,
-      `another one of these has to: ${policy.from.filter((name) => !isExcluded(name, requester, policy)).join(', ')}`,
+      `another one of these has to: ${mayApprove(policy, requester).join(', ')}`,
     );
   }
   if (policy.signatures === 'required') return unsigned(plan);
@@ -70,6 +70,11 @@ export function judgeDecision(plan: Plan, decision: Decision, policy: ApprovalPo
     return unlisted(`${clipBytes(decision.by.trim(), 80)} may not decide to ${decision.kind} what was recovered for ${cluster}`, policy);
   }
   return policy.signatures === 'required' ? unsigned(plan) : { accepted: true, missing: 0 };
+}
+
+/** Who of the policy may approve what this person asked for. */
+export function mayApprove(policy: ApprovalPolicy, requester: string): readonly string[] {
+  return policy.from.filter((name) => !isExcluded(name, requester, policy));
 }
 
 /** The 12 hex digits people use for a plan. */

@@ -1,5 +1,5 @@
 import { shortDigest } from './approval-policy.js';
-import { markdownBlock, markdownCode, markdownTable, markdownText } from './markdown.js';
+import { markdownBlock, markdownCode, markdownText } from './markdown.js';
 import { recoverWorkflowId } from './names.js';
 import type { Plan } from './plan.js';
 import { formatTarget } from './target.js';
@@ -10,9 +10,9 @@ const maxDetailsBytes = 18_000;
 /** So many entries of any list are shown; the plan itself has them all. */
 const mostShown = 20;
 
-/** What a person pastes into the Web UI (signal `confirm-restore`) or pipes into any Temporal client. */
-export function approvalJson(plan: Plan): string {
-  return JSON.stringify({ plan: shortDigest(plan), by: '<your name>', reason: '<why>' });
+/** What a person pastes into the Web UI (update `approve`, signal `confirm-restore`) or pipes into any Temporal client. */
+export function approvalJson(plan: Plan, indent = 0): string {
+  return JSON.stringify({ plan: shortDigest(plan), by: '<your name>', reason: '<why>' }, null, indent);
 }
 
 /** One line for a timer in the Web UI's timeline, 120 bytes at the most: what is waited for, and which plan. */
@@ -20,27 +20,38 @@ export function waitingSummary(plan: Plan): string {
   const { binding } = plan;
   const what = binding.method === 'restart' ? 'restart' : `recovery to ${formatTarget(binding.target)}`;
   const end = ` — plan ${shortDigest(plan)}, until ${minute(plan.approveBy)}`;
-  return clipBytes(visible(`approval: ${binding.cluster}, ${what}`), 120 - utf8Bytes(end)) + end;
+  return clipBytes(visible(`wait for approval: ${binding.cluster}, ${what}`), 120 - utf8Bytes(end)) + end;
 }
 
-/** The plan for Temporal's current details (Markdown): read at night, decided on, and answered from the same page. */
+/** The plan for Temporal's current details (Markdown). Lines of one list: the Web UI's column is narrow, and tables there are not wrapped. */
 export function planDetails(plan: Plan): string {
-  const paste = [
-    `**To approve**, send the signal ${markdownCode('confirm-restore')} with this JSON, your name and your reason put in:`,
-    markdownBlock(approvalJson(plan), 'json'),
-    `or type ${markdownCode(approveCommand(plan))}`,
-    `**To decline**: ${markdownCode(rejectCommand(plan))}. Nothing is changed before the approval.`,
-  ].join('\n\n');
-  const head = `### ${markdownText(titleOf(plan))}`;
-  const table = markdownTable(['what', 'plan'], facts(plan).map(({ name, values }) => [name, cell(values)]));
+  return within([head(plan)], plan);
+}
+
+/** The same while its approval is waited for: what is decided, what to send, and what the decision rests on. */
+export function approvalDetails(plan: Plan): string {
+  return within([
+    head(plan),
+    `**Nothing is changed before the approval. To approve on this page:** More Actions → Send an Update → ${markdownCode('approve')}, with this as Data, your name and your reason put in:`,
+    markdownBlock(approvalJson(plan, 2), 'json'),
+    `The answer comes in the same dialog. (The signal ${markdownCode('confirm-restore')} takes the same JSON, and answers nothing.)`,
+    `**To decline:** Send an Update → ${markdownCode('reject-plan')}, or ${markdownCode(rejectCommand(plan))}`,
+  ], plan);
+}
+
+function head(plan: Plan): string {
+  return `### ${markdownText(titleOf(plan))}\n\n${markdownText(effectOf(plan))}`;
+}
+
+/** Facts below what must be there whole; names of many kilobytes are cut at a line. */
+function within(parts: readonly string[], plan: Plan): string {
   const notes = warningsOf(plan).map((warning) => `- ⚠ ${markdownText(clipBytes(warning, 400))}`);
-  const parts = [head, paste, table, ...(notes.length > 0 ? [notes.join('\n')] : [])];
-  const whole = parts.join('\n\n');
+  const list = [...notes, ...facts(plan).map(listed)].join('\n');
+  const whole = [...parts, list].join('\n\n');
   if (utf8Bytes(whole) <= maxDetailsBytes) return whole;
-  // Names of many kilobytes: what can be typed and pasted stays whole, the table is cut at a line.
-  const room = maxDetailsBytes - utf8Bytes([head, paste].join('\n\n')) - 200;
-  const lines = clipBytes(table, room).split('\n').slice(0, -1);
-  return [head, paste, lines.join('\n'), `The rest does not fit here: ${markdownCode(`reprise status ${workflowOf(plan)}`)} shows it.`].join('\n\n');
+  const room = maxDetailsBytes - utf8Bytes(parts.join('\n\n')) - 200;
+  const lines = clipBytes(list, room).split('\n').slice(0, -1);
+  return [...parts, lines.join('\n'), `The rest does not fit here: ${markdownCode(`reprise status ${workflowOf(plan)}`)} shows it.`].join('\n\n');
 }
 
 /** The plan for a terminal, ending in what to type. */
@@ -51,12 +62,13 @@ export function planText(plan: Plan): string {
   );
   return [
     visible(titleOf(plan)),
+    visible(effectOf(plan)),
     ...lines,
     ...warningsOf(plan).map((warning) => `  warning: ${visible(warning)}`),
     '',
     'Nothing is changed before the approval. To approve:',
     `  ${approveCommand(plan)}`,
-    `or send the signal confirm-restore with ${approvalJson(plan)}`,
+    `or, in the Web UI, send the update approve with ${approvalJson(plan)}`,
     'To decline:',
     `  ${rejectCommand(plan)}`,
   ].join('\n');
@@ -77,37 +89,41 @@ function facts({ binding, observed, approveBy, digest }: Plan): Fact[] {
   const all: Fact[] = [
     { name: 'cluster', values: [{ text: `${binding.cluster}, ${place} on host ${binding.targetHost}, port ${binding.port}` }] },
     { name: 'recovers to', values: [{ text: clipBytes(formatTarget(binding.target), 500), code: true }] },
-    { name: 'from', values: shown(binding.backups, (backup) => ({ text: `${backup.id} (${backup.type}, ended ${backup.finishedAt})` })) },
+    { name: 'brings back', values: observed.stateAt === undefined ? [] : [{ text: `the data as it was at ${second(observed.stateAt)}` }] },
+    // Beside what is there, nothing is lost.
+    { name: 'may lose', values: binding.replaces.length === 0 && binding.method !== 'restart' ? [] : loss(observed.predictedRpoSeconds) },
+    { name: 'from backup', values: shown(binding.backups, (backup) => ({ text: `${backup.id} (${backup.type}, ended ${second(backup.finishedAt)})` })) },
     { name: 'replaces', values: shown(binding.replaces, ({ what, keptAs }) => ({ text: `${what} — kept as ${keptAs}` })) },
-    { name: 'steps', values: shown(binding.steps, (step) => ({ text: step })) },
+    { name: 'steps', values: shown(binding.steps, (step) => ({ text: step.replaceAll('-', ' ') })) },
+    { name: 'pauses', values: binding.pause ? [{ text: 'at the target, read-only, until you promote' }] : [] },
     { name: 'hooks run', values: shown(binding.hooks, (hook) => ({ text: hook, code: true })) },
     { name: 'takes about', values: seconds(observed.predictedRtoSeconds) },
-    { name: 'may lose', values: seconds(observed.predictedRpoSeconds) },
-    { name: 'reachable', values: range(observed.reachableFrom, observed.reachableTo) },
+    { name: 'could reach', values: range(observed.reachableFrom, observed.reachableTo) },
     { name: 'WAL ends at', values: optional(observed.walEnd) },
-    { name: 'needs', values: [{ text: `${sizeInWords(observed.neededBytes)}; ${observed.freeBytes === null ? 'free room is not known' : `${sizeInWords(observed.freeBytes)} are free`}` }] },
+    { name: 'salvages', values: observed.salvageableSegments > 0 ? [{ text: `${observed.salvageableSegments} WAL segments not archived yet` }] : [] },
+    { name: 'needs', values: [{ text: `${sizeInWords(observed.neededBytes)} of disk; ${observed.freeBytes === null ? 'free room is not known' : `${sizeInWords(observed.freeBytes)} are free`}` }] },
     { name: 'asked for by', values: [{ text: clipBytes(binding.requester, 200) }] },
-    { name: 'approve by', values: [{ text: approveBy }] },
+    { name: 'may approve', values: approvers(observed.approval) },
+    { name: 'approve until', values: [{ text: second(approveBy) }] },
     { name: 'plan', values: [{ text: digest, code: true }] },
   ];
-  if (observed.salvageableSegments > 0) {
-    all.splice(10, 0, { name: 'salvages', values: [{ text: `${observed.salvageableSegments} WAL segments not archived yet` }] });
-  }
-  if (binding.method === 'restart') {
-    const recovering = new Set(['recovers to', 'reachable', 'WAL ends at', 'salvages', 'needs']);
-    return all.filter(({ name, values }) => values.length > 0 && !recovering.has(name));
-  }
-  if (binding.pause) all.splice(5, 0, { name: 'pauses', values: [{ text: 'at the target, read-only, until you promote' }] });
-  return all.filter(({ values }) => values.length > 0);
+  const recovering = new Set(['recovers to', 'could reach', 'WAL ends at', 'salvages', 'needs']);
+  return all.filter(({ name, values }) => values.length > 0 && !(binding.method === 'restart' && recovering.has(name)));
 }
 
-/** What happens if this is approved, in one sentence. */
-function titleOf({ binding, observed }: Plan): string {
-  const time = observed.predictedRtoSeconds === null ? '' : `, about ${durationInWords(observed.predictedRtoSeconds)}`;
-  if (binding.method === 'restart') return `Restart PostgreSQL of ${binding.cluster}: nothing is replaced${time}`;
-  const target = clipBytes(formatTarget(binding.target), 200);
-  if (binding.replaces.length === 0) return `Recover ${binding.cluster} to ${target} beside what is there: nothing is replaced${time}`;
-  return `Recover ${binding.cluster} to ${target}: what is there is replaced and kept${time}`;
+/** What is approved. */
+function titleOf({ binding }: Plan): string {
+  if (binding.method === 'restart') return `Restart PostgreSQL of ${binding.cluster}`;
+  const place = binding.into === 'in-place' ? 'in place' : `into ${binding.into}`;
+  return `Recover ${binding.cluster} ${place}, to ${clipBytes(formatTarget(binding.target), 200)}`;
+}
+
+/** What happens if it is approved, in one sentence. */
+function effectOf({ binding, observed }: Plan): string {
+  const time = observed.predictedRtoSeconds === null ? '' : ` It takes about ${durationInWords(observed.predictedRtoSeconds)}.`;
+  if (binding.method === 'restart') return `The data is whole: the server is started, nothing is replaced.${time}`;
+  if (binding.replaces.length === 0) return `It is recovered beside what is there: nothing is replaced.${time}`;
+  return `What is there now is replaced, and kept under another name.${time}`;
 }
 
 function warningsOf({ observed }: Plan): string[] {
@@ -121,12 +137,23 @@ function shown<T>(items: readonly T[], view: (item: T) => Value): Value[] {
   return more > 0 ? [...values, { text: `and ${more} more` }] : values;
 }
 
-function cell(values: readonly Value[]): string {
-  return values.map(({ text, code }) => (code ? markdownCode(text) : markdownText(text))).join('<br>');
+/** `- **from backup:** ...` */
+function listed({ name, values }: Fact): string {
+  return `- **${name}:** ${values.map(({ text, code }) => (code ? markdownCode(text) : markdownText(text))).join('; ')}`;
 }
 
 function seconds(value: number | null): Value[] {
-  return value === null ? [] : [{ text: value === 0 ? 'nothing' : durationInWords(value) }];
+  return value === null ? [] : [{ text: durationInWords(value) }];
+}
+
+function loss(value: number | null): Value[] {
+  return value === null ? [] : [{ text: value === 0 ? 'nothing' : `what was written in the last ${durationInWords(value)} before this plan` }];
+}
+
+function approvers(approval: Plan['observed']['approval']): Value[] {
+  if (approval === undefined) return [];
+  const names = approval.from.slice(0, mostShown).join(', ');
+  return [{ text: clipBytes(approval.approvers === 1 ? names : `${approval.approvers} of ${names}`, 500) }];
 }
 
 function optional(value: string | null): Value[] {
@@ -134,8 +161,9 @@ function optional(value: string | null): Value[] {
 }
 
 function range(from: string | null, to: string | null): Value[] {
-  if (from === null && to === null) return [];
-  return [{ text: `${from ?? 'the end of the backup'} to ${to ?? 'the end of the WAL'}` }];
+  // A single dump holds one instant, which is told already.
+  if (from === to) return [];
+  return [{ text: `${from === null ? 'the end of the backup' : second(from)} to ${to === null ? 'the end of the WAL' : second(to)}` }];
 }
 
 function workflowOf({ binding }: Plan): string {
@@ -148,6 +176,11 @@ function approveCommand(plan: Plan): string {
 
 function rejectCommand(plan: Plan): string {
   return `reprise reject ${workflowOf(plan)} --reason "..."`;
+}
+
+/** To the second: nobody decides on milliseconds. */
+function second(instant: string): string {
+  return instant.replace(/\.\d+Z$/, 'Z');
 }
 
 /** `2026-11-21T02:15Z`: seconds help nobody to be in time. */

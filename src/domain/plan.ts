@@ -69,8 +69,12 @@ export interface PlanObservations {
   /** Last WAL position known to exist anywhere (archive, or the old pg_wal). */
   readonly walEnd: string | null;
   readonly salvageableSegments: number;
+  /** The instant whose data comes back; absent where it is not known before the recovery. */
+  readonly stateAt?: string;
   readonly predictedRtoSeconds: number | null;
   readonly predictedRpoSeconds: number | null;
+  /** Who may approve this very plan, and how many of them have to. */
+  readonly approval?: { readonly approvers: number; readonly from: readonly string[] };
   readonly warnings: readonly string[];
 }
 

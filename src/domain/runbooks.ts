@@ -37,13 +37,14 @@ export function verification(backupId: string, restore: boolean): Runbook {
 export function recovery(cluster: string, into: string): Runbook {
   return {
     summary: `Recovery of ${cluster} ${into === 'in-place' ? 'in place' : `into ${into}`}`,
-    details: steps([
-      'Make a plan: backup, target, what is replaced, where the old data goes. Nothing is changed.',
+    details: `Current Details say what is done now, what is waited for and what to send; the key R brings them up to date.\n\n${steps([
+      'Make a plan: which backup, to which state, what is replaced. Nothing is changed.',
       'Wait for the approval of that very plan.',
-      'Make the plan again; where it differs, ask again.',
-      'Put the old data aside, salvage its WAL, restore, recover to the target.',
-      'Check, promote, archive again, take and verify a fresh backup.',
-    ]),
+      'Make the plan again: where it differs from what was approved, ask again.',
+      'Put the old data aside, restore, recover to the target.',
+      'Check the result, open it for writes, take and verify a fresh backup.',
+      'Write the incident document: timeline, RTO, RPO.',
+    ])}`,
   };
 }
 

@@ -13,13 +13,28 @@ const STEP_ATTEMPTS = 20;
 const STEP_PAUSE = '3s';
 
 /** Questions to Temporal and to the config: short, repeated until they succeed. */
-export const control = proxyActivities<ControlActivities>({
-  taskQueue: CONTROL_QUEUE,
-  startToCloseTimeout: '30s',
-  heartbeatTimeout: HEARTBEAT,
-  cancellationType,
-  retry: { initialInterval: '500ms', maximumInterval: '10s' },
-});
+export const control: Omit<ControlActivities, 'awaitHost' | 'awaitRelease'> = {
+  describeCluster: brief('describeCluster', 'look the cluster up in the config'),
+  hostsOf: brief('hostsOf', 'look up whom to ask'),
+  hostAnswers: brief('hostAnswers', 'is a worker of the host there'),
+  acquireLock: brief('acquireLock', 'take the cluster for this work'),
+  releaseLock: brief('releaseLock', 'give the cluster back'),
+  workflowIsOpen: brief('workflowIsOpen', 'is that work still under way'),
+  recoveryHolds: brief('recoveryHolds', 'is a recovery under way'),
+};
+
+/** One of them, with its words for the Web UI's timeline. */
+function brief<K extends keyof ControlActivities>(name: K, summary: string): ControlActivities[K] {
+  const activities = proxyActivities<ControlActivities>({
+    taskQueue: CONTROL_QUEUE,
+    summary,
+    startToCloseTimeout: '30s',
+    heartbeatTimeout: HEARTBEAT,
+    cancellationType,
+    retry: { initialInterval: '500ms', maximumInterval: '10s' },
+  });
+  return activities[name];
+}
 
 /** Waits, for hours where it must be: the activity fails until what is waited for is there, and only the server counts its tries. */
 export function waiting(summary: string): Pick<ControlActivities, 'awaitHost' | 'awaitRelease'> {

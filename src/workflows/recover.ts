@@ -3,7 +3,7 @@ import type { ApprovalAnswer, PlanRequest } from '../activities/api.js';
 import { signalNames } from '../domain/names.js';
 import type { Plan } from '../domain/plan.js';
 import { whatIsLeft } from '../domain/left-behind.js';
-import { planDetails, waitingSummary } from '../domain/plan-view.js';
+import { approvalDetails, planDetails, waitingSummary } from '../domain/plan-view.js';
 import { formatTarget } from '../domain/target.js';
 import type { RecoverInput, RecoverOutput } from './api.js';
 import { Desk } from './desk.js';
@@ -147,8 +147,8 @@ function pinStays(): void {
 
 async function decided(work: Work, desk: Desk, plan: Plan, workflowId: string): Promise<{ kind: 'approved' | 'rejected' | 'again'; seconds: number }> {
   const before = Date.now();
-  const waitingFor = `approval of plan ${plan.digest.slice(0, 12)}: \`reprise approve ${workflowId} --reason ...\`, or the signal confirm-restore with the JSON below`;
-  work.show('waiting-approval', waitingFor, planDetails(plan));
+  const waitingFor = `approval of plan ${plan.digest.slice(0, 12)}, until ${plan.approveBy.slice(0, 16)}Z: \`reprise approve ${workflowId} --reason "..."\``;
+  work.show('waiting-approval', waitingFor, approvalDetails(plan));
   const kind = await work.phase('wait for approval', () => desk.decide(plan, waitingSummary(plan)));
   work.show('running');
   return { kind, seconds: (Date.now() - before) / 1000 };

@@ -77,10 +77,10 @@ export class Work {
   }
 
   private render(): void {
-    const lines = this.phases.slice(-30).map(({ name, seconds }) => `| ${name} | ${seconds === null ? 'under way' : `${seconds.toFixed(1)} s`} |`);
-    const table = lines.length > 0 ? `\n\n| step | time |\n|---|---|\n${lines.join('\n')}` : '';
+    const lines = this.phases.slice(-30).map(({ name, seconds }) => `- ${name}: ${seconds === null ? 'under way' : `${seconds.toFixed(1)} s`}`);
+    const steps = lines.length > 0 ? `\n\n**Steps so far:**\n\n${lines.join('\n')}` : '';
     const waiting = this.waitingFor ? `\n\n**Waiting for:** ${this.waitingFor}` : '';
-    setCurrentDetails(`**${this.state}**${waiting}${this.details ? `\n\n${this.details}` : ''}${table}`);
+    setCurrentDetails(`**State:** ${this.state}${waiting}${this.details ? `\n\n${this.details}` : ''}${steps}`);
   }
 }
 
@@ -121,5 +121,8 @@ export function sentence(error: unknown): string {
 
 /** The only way a workflow refuses: an `ApplicationFailure` with one of the codes of the error table. */
 export function refusal(code: string, message: string, hint?: string): ApplicationFailure {
-  return ApplicationFailure.create({ type: code, message, nonRetryable: true, details: [{ hint }] });
+  const failure = ApplicationFailure.create({ type: code, message, nonRetryable: true, details: [{ hint }] });
+  // The Web UI shows message and stack. A refusal is no defect whose place somebody looks for: what to do next is.
+  failure.stack = hint === undefined ? '' : `HINT: ${hint}`;
+  return failure;
 }

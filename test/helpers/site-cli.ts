@@ -13,7 +13,7 @@ export interface Told<T> {
   readonly error: { readonly code: string; readonly message: string; readonly hint: string } | null;
 }
 
-/** Runs a command with `--json`: stdout is one document or nothing, an error is the last line of stderr. */
+/** Runs a command with `--json`: stdout is one document or nothing, and so is stderr: the error. */
 export async function told<T = unknown>(site: Pick<Site, 'cli'>, ...argv: readonly string[]): Promise<Told<T>> {
   const { code, stdout, stderr } = await site.cli(...argv, '--json');
   return { exit: code, document: (stdout === '' ? null : JSON.parse(stdout)) as T, error: code === 0 ? null : errorIn(stderr) };
@@ -102,8 +102,7 @@ export async function snapshot(...roots: readonly string[]): Promise<Record<stri
 }
 
 function errorIn(stderr: string): Told<unknown>['error'] {
-  const last = stderr.trimEnd().split('\n').at(-1) ?? '';
-  const { error } = JSON.parse(last) as { error: NonNullable<Told<unknown>['error']> };
-  for (const key of ['code', 'message', 'hint'] as const) if (typeof error[key] !== 'string' || error[key] === '') throw new Error(`the error has no ${key}: ${last}`);
+  const { error } = JSON.parse(stderr) as { error: NonNullable<Told<unknown>['error']> };
+  for (const key of ['code', 'message', 'hint'] as const) if (typeof error[key] !== 'string' || error[key] === '') throw new Error(`the error has no ${key}: ${stderr}`);
   return error;
 }

@@ -41,6 +41,8 @@ export type Loss = 'killed' | 'data' | 'all';
 export interface SiteOptions extends Partial<SiteConfig> {
   /** A Temporal server of the test's own; the shared one by default. The site gets a namespace of its own on it. */
   readonly address?: string;
+  /** What its Temporal namespace is called; of the site's own by default. */
+  readonly namespace?: string;
 }
 
 export interface Leftovers {
@@ -78,7 +80,7 @@ export class Site {
     const places = placesIn(root, port);
     const config = { retention: '{ days: 14, min_proven: 1 }', proof: 'verify' as const, watch: false, clusterYaml: '', ...options };
     const { binDir } = await layOut(places, config);
-    const session = await openNamespace(options.address ?? sharedTemporal(), root.slice(root.lastIndexOf('/') + 1));
+    const session = await openNamespace(options.address ?? sharedTemporal(), options.namespace ?? root.slice(root.lastIndexOf('/') + 1));
     const site = new Site(places, binDir, config, session);
     onCleanup(() => site.remove());
     await site.startServer();

@@ -43,7 +43,7 @@ function defineRun(parent: Command, cli: Cli): void {
       await self.withTemporal(async (session) => {
         const request = { cluster, policy: policy.name, type: options.type, requestedBy: self.person(undefined) };
         const work = await startBackup(session, request);
-        if (options.detach) return self.print(detached(session, work.workflowId), detachedText);
+        if (options.detach) return self.print(detached(self, session, work.workflowId), detachedText);
         const result = await waitFor<BackupOutput>(self, session, work, options);
         await self.print({ workflowId: work.workflowId, ...result }, runText);
         if (result.skipped) throw new RepriseError(result.skipped.code, result.skipped.reason, skippedHint(result.skipped.code));
@@ -94,7 +94,7 @@ function defineVerify(parent: Command, cli: Cli): void {
       await self.withTemporal(async (session) => {
         const request = { cluster: clusterOfBackup(id), backupId: id, restore, requestedBy: self.person(undefined) };
         const work = await startVerification(session, request);
-        if (options.detach) return self.print(detached(session, work.workflowId), detachedText);
+        if (options.detach) return self.print(detached(self, session, work.workflowId), detachedText);
         const result = await waitFor<VerifyOutput>(self, session, work, options);
         await self.print({ workflowId: work.workflowId, ...result }, ({ ok, detail }) => `${ok ? 'proven' : 'FAILED'}: ${detail}`);
         if (!result.ok) throw new RepriseError('check-failed', `${id} did not stand its proof: ${result.detail}`, 'it is quarantined; take a new one with `reprise backup run`');

@@ -95,6 +95,18 @@ export class Cli {
     return printStreamed(this.terminal, this.format, document, human);
   }
 
+  /** A script reads errors from stderr as one document: progress would stand before it. A person at a terminal sees both. */
+  get showsProgress(): boolean {
+    return this.format === 'table' || this.terminal.live;
+  }
+
+  /** What to type next, with the options that were given to find configuration and server. */
+  command(...words: readonly string[]): string {
+    const { config, address, namespace } = this.globals;
+    const given = Object.entries({ config, address, namespace }).flatMap(([name, value]) => (value === undefined ? [] : [`--${name}`, value]));
+    return ['reprise', ...words, ...given].map(shellWord).join(' ');
+  }
+
   /** A line for people, on stderr. */
   say(line: string): void {
     this.terminal.err(`${line}\n`);
@@ -121,4 +133,9 @@ export class Cli {
       throw error;
     }
   }
+}
+
+/** As a shell takes it for one word. */
+function shellWord(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }

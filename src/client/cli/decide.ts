@@ -43,7 +43,7 @@ function defineApprove(program: Command, cli: Cli): void {
         const approval = { plan, by: self.person(options.by), reason: options.reason };
         if (options.dryRun) return self.print({ dryRun: true, workflowId, approval }, (view) => `would send approve ${JSON.stringify(view.approval)}`);
         const answer = await decisions.approve(session, workflowId, approval);
-        await self.print({ workflowId, ...approval, ...answer, assurance: 'asserted' }, (view) => approvedText(view));
+        await self.print({ workflowId, ...approval, ...answer, assurance: 'asserted' }, (view) => `${approvedText(view)}\n  follow it: ${self.command('watch', workflowId)}`);
       });
     },
   });
@@ -58,9 +58,9 @@ async function planToApprove(cli: Cli, session: TemporalSession, workflowId: str
   return plan.digest;
 }
 
-function approvedText({ workflowId, plan, by, missing }: { workflowId: string; plan: string; by: string; missing: number }): string {
+function approvedText({ plan, by, missing }: { plan: string; by: string; missing: number }): string {
   const rest = missing === 0 ? 'it goes on now' : `${missing} more approval${missing === 1 ? '' : 's'} needed`;
-  return `plan ${plan.slice(0, 12)} approved by ${by} (asserted, not signed): ${rest}\n  follow it: reprise watch ${workflowId}`;
+  return `plan ${plan.slice(0, 12)} approved by ${by} (asserted, not signed): ${rest}`;
 }
 
 function defineReject(program: Command, cli: Cli): void {
@@ -145,6 +145,6 @@ async function decide(
     const decision = { by: cli.person(options.by), reason: options.reason ?? 'none given' };
     if (options.dryRun) return cli.print({ dryRun: true, workflowId, ...decision }, () => `would send it to ${workflowId} as ${decision.by}`);
     const text = await send(session, workflowId, decision);
-    await cli.print({ workflowId, ...decision, sent: true }, () => `${text}\n  follow it: reprise watch ${workflowId}`);
+    await cli.print({ workflowId, ...decision, sent: true }, () => `${text}\n  follow it: ${cli.command('watch', workflowId)}`);
   });
 }

@@ -13,6 +13,8 @@ export interface CommandDefinition<O> {
   /** At least two, without the leading `reprise`. */
   readonly examples: readonly [string, string, ...string[]];
   readonly argumentHelp?: Readonly<Record<string, string>>;
+  /** Where an argument is one of few words: checked, and offered by completion. */
+  readonly argumentChoices?: Readonly<Record<string, readonly string[]>>;
   readonly options?: readonly Option[];
   /** Adds `--dry-run`. */
   readonly changes?: boolean;
@@ -35,7 +37,11 @@ export interface CommonOptions {
 export function define<O>(parent: Command, cli: Cli, definition: CommandDefinition<O>): void {
   const command = parent.command(definition.usage).summary(definition.summary);
   command.description(definition.description === undefined ? sentence(definition.summary) : `${sentence(definition.summary)}\n\n${definition.description}`);
-  for (const argument of command.registeredArguments) argument.description = definition.argumentHelp?.[argument.name()] ?? '';
+  for (const argument of command.registeredArguments) {
+    argument.description = definition.argumentHelp?.[argument.name()] ?? '';
+    const choices = definition.argumentChoices?.[argument.name()];
+    if (choices !== undefined) argument.choices(choices);
+  }
   for (const option of definition.options ?? []) command.addOption(option);
   if (definition.changes) command.option('--dry-run', 'show what would be done, change nothing');
   if (definition.asks) command.option('-y, --yes', 'do not ask; never replaces an approval that policy asks for');

@@ -46,7 +46,7 @@ function defineStart(parent: Command, cli: Cli): void {
       }
       await self.withTemporal(async (session) => {
         const work = await startIncident(session, { cluster: options.cluster, scenario, requester: self.person(options.by) });
-        if (options.detach) return self.print(detached(session, work.workflowId), detachedText);
+        if (options.detach) return self.print(detached(self, session, work.workflowId), detachedText);
         const result = await waitFor<IncidentOutput>(self, session, work, options);
         await self.print({ workflowId: work.workflowId, ...result }, (view) => `${view.workflowId}: ${view.state}${view.recovery === null ? '' : `, by ${view.recovery}`}`);
       });
@@ -137,7 +137,7 @@ async function send(cli: Cli, given: string, options: CommonOptions & { by?: str
     const decision = { by: cli.person(options.by), reason };
     if (options.dryRun) return cli.print({ dryRun: true, incident, ...decision }, () => `would send ${name} to ${incident}`);
     await decisions.signal(session, incident, name, decision);
-    await cli.print({ incident, ...decision, sent: name }, () => `${done}: ${incident}\n  follow it: reprise watch ${incident}`);
+    await cli.print({ incident, ...decision, sent: name }, () => `${done}: ${incident}\n  follow it: ${cli.command('watch', incident)}`);
   });
 }
 

@@ -2,6 +2,7 @@ import type { TemporalSession } from '../connect.js';
 import { webUiLink } from '../connect.js';
 import { follow } from '../follow.js';
 import type { StartedWork } from '../start.js';
+import type { StatusView } from '../status.js';
 import type { Cli } from './cli.js';
 import type { CommonOptions } from './define.js';
 import { ProgressDisplay } from './progress.js';
@@ -14,21 +15,31 @@ export interface Detached {
 }
 
 /** Where a piece of work is seen, and the command that goes on following it. */
-export function detached(session: TemporalSession, workflowId: string): Detached {
-  return { workflowId, webUi: webUiLink(session.settings, workflowId), follow: `reprise watch ${workflowId}` };
+export function detached(cli: Cli, session: TemporalSession, workflowId: string): Detached {
+  return { workflowId, webUi: webUiLink(session.settings, workflowId), follow: cli.command('watch', workflowId) };
 }
 
 export function detachedText(view: Detached): string {
   return `started ${view.workflowId}\n  watch it:  ${view.follow}\n  Web UI:    ${view.webUi}`;
 }
 
-/** Waits for the result with progress on stderr; Ctrl-C and `--timeout` end the waiting, never the work. */
-export async function waitFor<T>(cli: Cli, session: TemporalSession, work: StartedWork, options: CommonOptions): Promise<T> {
-  cli.say(cli.terminal.paint('dim', `${work.workflowId}  ${webUiLink(session.settings, work.workflowId)}`, 'err'));
-  const display = new ProgressDisplay(cli);
+/**
+ * Waits for the result with progress on stderr; Ctrl-C and `--timeout` end the waiting, never the work. `news` is text
+ * that people wait for too, shown between the lines once it is there.
+ */
+export async function waitFor<T>(cli: Cli, session: TemporalSession, work: StartedWork, options: CommonOptions, news?: Promise<string | null>): Promise<T> {
+  const { workflowId } = work;
+  if (cli.showsProgress) cli.say(cli.terminal.paint('dim', `${workflowId}  ${webUiLink(session.settings, workflowId)}`, 'err'));
+  const display = new ProgressDisplay(cli.terminal, (line) => cli.say(line));
+  const onStatus = (view: StatusView): void => (cli.showsProgress ? display.update(view) : undefined);
+  void news?.then((text) => {
+    if (text === null || !cli.showsProgress) return;
+    display.clear();
+    cli.say(text);
+  });
   return interruptible(async (signal) => {
     try {
-      return await follow<T>(session, work.handle, { onStatus: (view) => display.update(view), timeoutMs: milliseconds(options), signal });
+      return await follow<T>(session, work.handle, { onStatus, comeBack: cli.command('watch', workflowId), timeoutMs: milliseconds(options), signal });
     } finally {
       display.clear();
     }

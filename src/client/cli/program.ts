@@ -1,6 +1,7 @@
 import { Command, Option } from 'commander';
 import { registerBackup } from './backup.js';
 import { Cli } from './cli.js';
+import { registerCompletion } from './completion/register.js';
 import { registerConfig } from './config.js';
 import { registerDecisions } from './decide.js';
 import { registerDoctor } from './doctor.js';
@@ -32,10 +33,11 @@ const groups = [
   registerKept,
   registerKey,
   registerStatus,
+  registerCompletion,
 ];
 
 /** The whole command line, ready to parse. */
-export function buildProgram(services: Services, terminal: Terminal, format: OutputFormat = 'table'): Command {
+export function buildProgram(services: Services, terminal: Terminal, format: OutputFormat = 'table', cli = new Cli(services, terminal)): Command {
   const program = new Command('reprise');
   program
     .description('PostgreSQL backup and recovery as durable workflows: kill anything, lose nothing.')
@@ -55,7 +57,6 @@ export function buildProgram(services: Services, terminal: Terminal, format: Out
     .showSuggestionAfterError(true)
     .addHelpText('after', '\nExamples:\n  $ reprise demo\n  $ reprise recover mairie --to 2026-11-21T02:15:00Z --dry-run\n\nAt night: reprise status says what is waited for, and what to type.')
     .hook('preAction', () => terminal.setColor(program.opts<{ color: ColorMode }>().color));
-  const cli = new Cli(services, terminal);
   for (const register of groups) register(program, cli);
   nameInErrors(program, 'reprise');
   return program;
@@ -64,6 +65,13 @@ export function buildProgram(services: Services, terminal: Terminal, format: Out
 /** Runs one command line (without node and script) and returns its exit code. */
 export async function runCli(argv: readonly string[], services: Services, terminal: Terminal): Promise<number> {
   const format = formatFromArgv(argv);
+  // Asked by a shell's script, never by a person: no command of the help.
+  if (argv[0] === 'complete' && argv[1] === '--') {
+    const { complete } = await import('./completion/complete.js');
+    const cli = new Cli(services, terminal);
+    terminal.out(`${await complete(buildProgram(services, terminal, format, cli), cli, argv.slice(2))}\n`);
+    return 0;
+  }
   try {
     await buildProgram(services, terminal, format).parseAsync([...argv], { from: 'user' });
     return 0;

@@ -78,10 +78,9 @@ export function registerRecover(program: Command, cli: Cli): void {
           const plan = await planWhenMade(session, workflowId, PLAN_WAIT_MS);
           // Over without a plan: why it was refused is the answer.
           if (plan === null && isFinal((await statusOf(session, workflowId, { jobs: false })).state)) await work.handle.result();
-          return self.print({ ...detached(session, workflowId), plan }, (view) => [view.plan === null ? '' : planText(view.plan), detachedText(view)].filter(Boolean).join('\n\n'));
+          return self.print({ ...detached(self, session, workflowId), plan }, (view) => [view.plan === null ? '' : planText(view.plan), detachedText(view)].filter(Boolean).join('\n\n'));
         }
-        if (self.format === 'table') void showPlan(self, session, workflowId);
-        const result = await waitFor<RecoverOutput>(self, session, work, options);
+        const result = await waitFor<RecoverOutput>(self, session, work, options, planToShow(session, workflowId));
         await self.print({ workflowId, state: result.state, plan: result.plan, ...result.outcome }, () => outcomeText(workflowId, result));
         if (result.state === 'rejected') throw new RepriseError('approval-refused', `the plan was rejected by ${result.rejectedBecause ?? 'somebody'}`, 'nothing was changed; start again when you know what to do');
       });
@@ -120,9 +119,9 @@ async function planWhenMade(session: TemporalSession, workflowId: string, within
 }
 
 /** People who wait at a terminal see the plan as soon as it is there. */
-async function showPlan(cli: Cli, session: TemporalSession, workflowId: string): Promise<void> {
+async function planToShow(session: TemporalSession, workflowId: string): Promise<string | null> {
   const plan = await planWhenMade(session, workflowId, PLAN_WAIT_MS).catch(() => null);
-  if (plan !== null) cli.say(`\n${planText(plan)}\n`);
+  return plan === null ? null : `\n${planText(plan)}\n`;
 }
 
 function outcomeText(workflowId: string, { state, plan, outcome }: RecoverOutput): string {

@@ -31,7 +31,7 @@ export function registerRotate(program: Command, cli: Cli): void {
           return self.print({ dryRun: true, ...preview, removed: [] }, rotationText);
         }
         const work = await startRotation(session, { cluster, policy, requestedBy: self.person(undefined) });
-        if (options.detach) return self.print(detached(session, work.workflowId), detachedText);
+        if (options.detach) return self.print(detached(self, session, work.workflowId), detachedText);
         const result = await waitFor<RotateOutput>(self, session, work, options);
         await self.print({ workflowId: work.workflowId, ...result }, rotationText);
         if (result.refused) throw new RepriseError('rotation-refused', result.refused.reason, result.refused.hint);

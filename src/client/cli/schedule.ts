@@ -109,7 +109,7 @@ function defineOperations(parent: Command, cli: Cli): void {
       if (options.dryRun) return operate(self, given, true, 'trigger', (session) => ours(session, given));
       const workflowId = await self.withTemporal((session) => triggerSchedule(session, given));
       if (workflowId === null) throw new RepriseError('conflict', `${given} is running already: nothing was started`, 'follow it with `reprise status`');
-      await self.print({ id: given, workflowId }, () => `started ${workflowId}\n  follow it: reprise watch ${workflowId}`);
+      await self.print({ id: given, workflowId }, () => `started ${workflowId}\n  follow it: ${self.command('watch', workflowId)}`);
     },
   });
 }

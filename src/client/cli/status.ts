@@ -2,6 +2,7 @@ import { Option } from 'commander';
 import type { Command } from 'commander';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RepriseError } from '../../domain/errors.js';
+import type { WorkState } from '../../domain/status.js';
 import { durationInWords } from '../../domain/text.js';
 import { watchWork } from '../follow.js';
 import { statusOf } from '../status.js';
@@ -13,10 +14,12 @@ import { define } from './define.js';
 import { facts, instant, table } from './format.js';
 import { interruptible, milliseconds } from './long-work.js';
 import { parseSeconds } from './options.js';
-import { progressLine } from './progress.js';
+import { ProgressDisplay, progressLine } from './progress.js';
 
 const argumentHelp = { workflow: 'id of one piece of work (default: all under way)' };
 const LOOK_MS = 2000;
+/** Nothing goes on in these states before somebody does something. */
+const WAITS: ReadonlySet<string> = new Set<WorkState>(['suspected', 'waiting-approval', 'waiting-worker', 'waiting-sign-off', 'paused']);
 
 /** `reprise status` and `reprise watch` */
 export function registerStatus(program: Command, cli: Cli): void {
@@ -27,14 +30,14 @@ export function registerStatus(program: Command, cli: Cli): void {
     examples: ['status', 'status recover/mairie/20261121-083600-a1b2c3 --json'],
     run: (self, [workflowId]) =>
       self.withTemporal(async (session) => {
-        if (workflowId === undefined) return self.print({ works: await runningWorks(session) }, ({ works }) => worksTable(works));
+        if (workflowId === undefined) return self.print({ works: await runningWorks(session) }, ({ works }) => worksText(self, works));
         await self.print(await statusOf(session, workflowId, { jobs: true }), statusText);
       }),
   });
   define<{ timeout?: number }>(program, cli, {
     usage: 'watch [workflow]',
-    summary: 'follow work until it is over, a line for every change',
-    description: 'Ctrl-C stops watching, never the work. With --json one document a line.',
+    summary: 'follow work until it is over',
+    description: 'On a terminal one live line a phase; otherwise a line for every change, and one every 30 s. With --json one\ndocument a line. Ctrl-C stops watching, never the work.',
     argumentHelp,
     examples: ['watch', 'watch backup/mairie/nightly-dump --json'],
     options: [new Option('--timeout <duration>', 'stop watching after so long (exit 124)').argParser(parseSeconds)],
@@ -44,14 +47,10 @@ export function registerStatus(program: Command, cli: Cli): void {
 
 async function watchOne(cli: Cli, workflowId: string, options: { timeout?: number }, signal: AbortSignal): Promise<void> {
   await cli.withTemporal(async (session) => {
-    let last = '';
-    const onStatus = async (view: StatusView): Promise<void> => {
-      const text = JSON.stringify(view);
-      if (text === last) return;
-      last = text;
-      await cli.stream(view, (one) => `${new Date().toISOString()} ${progressLine(one)}${one.waitingFor === null ? '' : `\n  waiting for ${one.waitingFor}`}`);
-    };
-    const view = await watchWork(session, workflowId, { onStatus, timeoutMs: milliseconds(options), signal });
+    const shown = show(cli);
+    const comeBack = cli.command('watch', workflowId);
+    const view = await watchWork(session, workflowId, { ...shown, comeBack, timeoutMs: milliseconds(options), signal }).finally(shown.end);
+    if (cli.format === 'table') await cli.print(view, statusText);
     if (view.state === 'completed') return;
     // How it ended is the result of watching it: the failure itself, with its own code and hint.
     await session.client.workflow.getHandle(workflowId).result();
@@ -59,25 +58,46 @@ async function watchOne(cli: Cli, workflowId: string, options: { timeout?: numbe
   });
 }
 
+/** People see progress: live on a terminal, else as lines of the output. Programs get a document for every change. */
+function show(cli: Cli): { readonly onStatus: (view: StatusView) => void | Promise<void>; readonly end: () => void } {
+  const { terminal } = cli;
+  if (cli.format === 'table') {
+    const display = new ProgressDisplay(terminal, (line) => (terminal.live ? cli.say(line) : terminal.out(`${line}\n`)));
+    return { onStatus: (view) => display.update(view), end: () => display.clear() };
+  }
+  let last = '';
+  const onStatus = async (view: StatusView): Promise<void> => {
+    const text = JSON.stringify(view);
+    if (text !== last) await cli.stream(view, () => '');
+    last = text;
+  };
+  return { onStatus, end: () => undefined };
+}
+
 async function watchAll(cli: Cli, options: { timeout?: number }, signal: AbortSignal): Promise<void> {
   const until = options.timeout === undefined ? Infinity : performance.now() + options.timeout * 1000;
+  const comeBack = `all work goes on; come back with \`${cli.command('watch')}\``;
   await cli.withTemporal(async (session) => {
     let last = '';
     while (!signal.aborted) {
       const works = await runningWorks(session);
       const text = JSON.stringify(works);
-      if (text !== last) await cli.stream({ works }, (view) => `${new Date().toISOString()}\n${worksTable(view.works)}\n`);
+      if (text !== last) await cli.stream({ works }, (view) => `${new Date().toISOString()}\n${worksText(cli, view.works)}\n`);
       last = text;
-      if (performance.now() > until) throw new RepriseError('timeout', 'stopped watching after --timeout', 'come back with `reprise watch`');
+      if (performance.now() > until) throw new RepriseError('timeout', 'stopped watching after --timeout', comeBack);
       await sleep(LOOK_MS, undefined, { signal }).catch(() => undefined);
     }
   });
-  throw new RepriseError('interrupted', 'stopped watching', 'all work goes on; come back with `reprise watch`');
+  throw new RepriseError('interrupted', 'stopped watching', comeBack);
 }
 
-function worksTable(works: readonly WorkLine[]): string {
+/** All that is under way, then whom it waits for: the command that says what to type. */
+function worksText(cli: Cli, works: readonly WorkLine[]): string {
   if (works.length === 0) return 'nothing is under way';
-  return table(['work', 'state', 'started'], works.map((work) => [work.workflowId, work.state, instant(work.startedAt)]));
+  const lines = table(['work', 'state', 'started'], works.map((work) => [work.workflowId, work.state, instant(work.startedAt)]));
+  const waiting = works.filter(({ state }) => WAITS.has(state));
+  if (waiting.length === 0) return lines;
+  return `${lines}\n\nwaiting for a person; what to type says:\n${waiting.map(({ workflowId }) => `  ${cli.command('status', workflowId)}`).join('\n')}`;
 }
 
 function statusText(view: StatusView): string {

@@ -31,7 +31,8 @@ export function processTerminal(): Terminal {
     env: process.env,
     interactive: process.stdin.isTTY === true && process.stderr.isTTY === true,
     live: process.stderr.isTTY === true && process.env['TERM'] !== 'dumb',
-    columns: process.stderr.columns ?? 80,
+    // A terminal that does not know its width says 0.
+    columns: process.stderr.columns || 80,
     out: (text) => void process.stdout.write(text),
     err: (text) => void process.stderr.write(text),
     paint: (color, text, stream = 'out') => (wanted(stream) ? styleText(color, text, { validateStream: false }) : text),

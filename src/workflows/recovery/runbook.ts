@@ -63,7 +63,7 @@ export class Runbook {
   /** A line of the journal. One that cannot be written must not leave a server half recovered. */
   async note(step: string, text: string): Promise<void> {
     try {
-      await light(this.plan.binding.targetHost, `note: ${step}`).journal({ ...this.step, step, text });
+      await light(this.plan.binding.targetHost, `write down: ${step}`).journal({ ...this.step, step, text });
     } catch (error) {
       if (isCancelled(error)) throw error;
       log.warn('a line of the journal could not be written', { step });

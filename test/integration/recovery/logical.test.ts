@@ -57,6 +57,8 @@ describe('K1: databases restored beside the live ones, then swapped by rename', 
   it('B4, K1: after the swap all is as it was dumped, settings and owner of the database too; the old one is kept, a safety backup was taken', async () => {
     const before = await site.backups();
     const started = await planned(site, '--to', `backup:${before[0]?.id}`);
+    // What comes back is that backup, however new others are.
+    expect(started.plan.observed).toMatchObject({ stateAt: before[0]?.startedAt, approval: { approvers: 1, from: ['dba'] } });
     await approved(site, started);
     await reaches(site, started.workflowId, 'completed');
     expect(await site.contentHash()).toEqual(dumped);

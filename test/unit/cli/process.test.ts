@@ -59,6 +59,12 @@ describe('D6: reprise as a process', () => {
     expect(stderr).toContain('mairie');
   });
 
+  it('exit 6 for a policy that is not there, with the one that was meant', async () => {
+    const { code: exit, stderr } = await reprise(['backup', 'run', 'mairie', '--policy', 'nigthly-dump', '--json'], { cwd: await configured() });
+    expect([exit, code(stderr)]).toEqual([6, 'not-found']);
+    expect(stderr).toContain('did you mean \\"nightly-dump\\"?');
+  });
+
   it('exit 8 from doctor where something is wrong, its findings whole on stdout', async () => {
     const { code: exit, stdout } = await reprise(['doctor', '--address', '127.0.0.1:1', '--json'], { cwd: await configured() });
     expect(exit).toBe(8);

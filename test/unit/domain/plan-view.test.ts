@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { parseApproval } from '../../../src/domain/approval-shape.js';
 import type { Plan } from '../../../src/domain/plan.js';
-import { approvalJson, planDetails, planText, waitingSummary } from '../../../src/domain/plan-view.js';
+import { approvalDetails, approvalJson, planDetails, planText, waitingSummary } from '../../../src/domain/plan-view.js';
 import { golden } from '../../helpers/golden.js';
 import { samplePlan } from '../records/samples.js';
 
@@ -23,19 +23,24 @@ const warned = (plan: Plan): Plan => ({
   ...plan,
   observed: { ...plan.observed, warnings: ['collation version differs: reindex', hostile], predictedRpoSeconds: 42.5, reachableTo: null, walEnd: null, salvageableSegments: 0 },
 });
+const beside = plans['beside'] as Plan;
+plans['beside'] = { ...beside, observed: { ...beside.observed, stateAt: '2026-11-21T01:00:00.123Z', predictedRpoSeconds: 4500, approval: { approvers: 2, from: ['dba', 'maire'] } } };
 plans['hostile'] = warned(plans['hostile'] as Plan);
 
 describe('view of a plan', () => {
   it.each(Object.keys(plans))('D4: details and text of the plan %s', async (name) => {
     const plan = plans[name] as Plan;
-    const text = `${planDetails(plan)}\n\n--- terminal ---\n${planText(plan)}\n\n--- timer ---\n${waitingSummary(plan)}\n`;
+    const text = `${approvalDetails(plan)}\n\n--- terminal ---\n${planText(plan)}\n\n--- timer ---\n${waitingSummary(plan)}\n`;
     expect(text).toBe(await golden(new URL(`golden/plan-${name}.md`, import.meta.url), text));
   });
 
   it('D3: the JSON shown is an approval once a name and a reason are put in, and is not one before', () => {
     const plan = samplePlan();
-    const json = approvalJson(plan);
-    expect(planDetails(plan)).toContain(json);
+    const json = approvalJson(plan, 2);
+    expect(approvalDetails(plan)).toContain(json);
+    expect(JSON.parse(json)).toEqual(JSON.parse(approvalJson(plan)));
+    // Once it is approved, nobody is asked any more.
+    expect(planDetails(plan)).not.toContain('Send an Update');
     const filled = json.replace('<your name>', 'dba').replace('<why>', 'go');
     expect(parseApproval(filled)).toEqual({ plan: plan.digest.slice(0, 12), by: 'dba', reason: 'go' });
   });
@@ -55,14 +60,14 @@ describe('view of a plan', () => {
       }),
     );
     const full: Plan = { ...plan, observed: { ...plan.observed, warnings: many.map(({ id }) => id) } };
-    const details = planDetails(full);
+    const details = approvalDetails(full);
     expect(Buffer.byteLength(details)).toBeLessThan(20_000);
-    expect(details).toContain(approvalJson(full));
+    expect(details).toContain(approvalJson(full, 2));
     expect(Buffer.byteLength(waitingSummary(full))).toBeLessThanOrEqual(120);
     expect(waitingSummary(full)).toContain(full.digest.slice(0, 12));
   });
 
   it('the timer of an ordinary plan says what, which and until when in one line', () => {
-    expect(waitingSummary(samplePlan())).toBe(`approval: mairie, recovery to latest — plan ${samplePlan().digest.slice(0, 12)}, until 2026-11-21T06:15Z`);
+    expect(waitingSummary(samplePlan())).toBe(`wait for approval: mairie, recovery to latest — plan ${samplePlan().digest.slice(0, 12)}, until 2026-11-21T06:15Z`);
   });
 });

@@ -1,0 +1,78 @@
+import { beforeAll, expect, it } from '@jest/globals';
+import { queryNames } from '../../../src/domain/names.js';
+import type { Plan } from '../../../src/domain/plan.js';
+import type { StartedWork } from '../../../src/client/start.js';
+import { onCleanup } from '../../helpers/cleanup.js';
+import { failOnLeakedProcesses } from '../../helpers/leaks.js';
+import { Site } from '../../helpers/site.js';
+import { startTemporalServer } from '../../helpers/temporal-server.js';
+import { WebUi } from '../../helpers/web-ui.js';
+
+failOnLeakedProcesses();
+
+let site: Site;
+let ui: WebUi;
+let work: StartedWork;
+let plan: Plan;
+let dumped: Record<string, string>;
+
+beforeAll(async () => {
+  const server = await startTemporalServer({ webUi: true });
+  onCleanup(server.stop);
+  site = await Site.create({ address: server.address, namespace: 'default' });
+  await site.startWorker();
+  await site.backUp('dump');
+  dumped = await site.contentHash();
+  await site.query('DELETE FROM metier.demandes_rdv WHERE id > 100');
+  work = await site.recover('dump');
+  plan = await site.waitFor(async () => work.handle.query<Plan | null>(queryNames.plan), 'there is a plan');
+  ui = await WebUi.open(server.webUi ?? '', 'default');
+}, 600_000);
+
+it('D4: the list shows by the search attribute that something waits for a person, and nothing else', async () => {
+  expect(await ui.list('`RepriseState`="waiting-approval"', work.workflowId)).toEqual([work.workflowId]);
+  await ui.picture('web-ui-list', { height: 420 });
+}, 600_000);
+
+it('D4: the waiting recovery says what it will do, what it costs, who may approve, and what to paste', async () => {
+  await ui.follow(work.workflowId);
+  const text = await ui.metadata('State: waiting-approval');
+  await ui.picture('web-ui-waiting', { height: 1505 });
+
+  const [backup] = plan.binding.backups;
+  const [replaced] = plan.binding.replaces;
+  for (const told of [
+    ...['Recovery of mairie in place', 'Wait for the approval of that very plan.', 'Nothing is changed before the approval.'],
+    ...[`"plan": "${plan.digest.slice(0, 12)}",`, '"by": "<your name>",', `reprise approve ${work.workflowId} --reason "..."`, `reprise reject ${work.workflowId}`],
+    ...[backup?.id ?? '?', `database mairie — kept as ${replaced?.keptAs}`, 'the data as it was at 20', 'what was written in the last'],
+  ]) expect(text).toContain(told);
+  expect(text).toMatch(/takes about:\s+15 s/);
+  expect(text).toMatch(/may approve:\s+dba/);
+}, 600_000);
+
+it('D4, F32: the dialog refuses who may not approve, and what is no approval, with the reason and what to do; it goes on waiting', async () => {
+  const approval = { plan: plan.digest.slice(0, 12), by: 'intern', reason: 'seems right to me' };
+  const dialog = await ui.prepareUpdate('approve', approval);
+  await ui.picture('web-ui-approve');
+  await ui.submit(dialog);
+  expect(await ui.refusal(dialog, 'intern may not approve recover for mairie')).toContain('HINT: one of these has to: dba');
+  await ui.picture('web-ui-refused');
+
+  await ui.fill(dialog, { by: 'dba', plan: approval.plan });
+  await ui.submit(dialog);
+  expect(await ui.refusal(dialog, 'reason')).toContain('HINT: send {"plan"');
+  expect((await site.status(work)).state).toBe('waiting-approval');
+
+  await ui.fill(dialog, { ...approval, by: 'dba', reason: 'rows were deleted by mistake, seen with the head of service' });
+  await ui.submit(dialog);
+  await dialog.waitFor({ state: 'hidden' });
+}, 600_000);
+
+it('D4: the recovery goes on to its end, and the page tells the story in words', async () => {
+  await ui.badge('Completed');
+  const steps = await ui.timeline('write the incident document');
+  for (const told of ['make the plan (reads only)', 'wait for approval: mairie', 'judge the approval of intern', 'judge the approval of dba', 'swap the databases']) expect(steps).toContain(told);
+  await ui.picture('web-ui-completed', { height: 1700 });
+  expect(await ui.metadata('State: completed')).toContain('Recovered to');
+  expect(await site.contentHash()).toEqual(dumped);
+}, 600_000);
