@@ -21,6 +21,22 @@ export const control = proxyActivities<ControlActivities>({
   retry: { initialInterval: '500ms', maximumInterval: '10s' },
 });
 
+/**
+ * Telling people, until `patience` (ms) is over: a notifier that is down comes back. One try of a person's test is
+ * repeated once, for a worker that dies.
+ */
+export function telling(summary: string, patience: number, maximumAttempts?: number): Pick<ControlActivities, 'sendNotice'> {
+  return proxyActivities<ControlActivities>({
+    taskQueue: CONTROL_QUEUE,
+    summary,
+    startToCloseTimeout: '2m',
+    scheduleToCloseTimeout: patience,
+    heartbeatTimeout: HEARTBEAT,
+    cancellationType,
+    retry: { initialInterval: '5s', maximumInterval: '5m', ...(maximumAttempts === undefined ? {} : { maximumAttempts }) },
+  });
+}
+
 /** Waits, for hours where it must be: the activity fails until what is waited for is there, and only the server counts its tries. */
 export function waiting(summary: string): Pick<ControlActivities, 'awaitHost' | 'awaitRelease'> {
   return proxyActivities<ControlActivities>({
@@ -41,6 +57,19 @@ export function light(host: string, summary?: string): HostActivities {
     heartbeatTimeout: HEARTBEAT,
     cancellationType,
     retry: { initialInterval: '500ms', maximumInterval: '20s' },
+  });
+}
+
+/** A record that may wait for its host, but not for ever: nothing else depends on it. */
+export function patient(host: string, summary: string): Pick<HostActivities, 'journal'> {
+  return proxyActivities<HostActivities>({
+    taskQueue: lightQueue(host),
+    summary,
+    startToCloseTimeout: '10m',
+    scheduleToCloseTimeout: '7d',
+    heartbeatTimeout: HEARTBEAT,
+    cancellationType,
+    retry: { initialInterval: '500ms', maximumInterval: '1m' },
   });
 }
 

@@ -12,7 +12,8 @@ import { recoverDataDirectory, type Recovered } from './recovery/data-directory.
 import { recoverDatabases } from './recovery/databases.js';
 import { restartServer } from './recovery/restart.js';
 import { Runbook } from './recovery/runbook.js';
-import { Work, concluded, failureOf } from './work.js';
+import { Teller, failed } from './tell.js';
+import { Work, concluded, failureOf, isCancelled } from './work.js';
 
 const runbooks = { 'data-directory': recoverDataDirectory, databases: recoverDatabases, restart: restartServer };
 
@@ -24,6 +25,7 @@ export async function recover(input: RecoverInput): Promise<RecoverOutput> {
   const { cluster, operationId } = input;
   const work = new Work('recover', cluster);
   const step = { cluster, operationId, workflowId: workflowInfo().workflowId };
+  const teller = new Teller(step);
   let host = '';
   const desk = new Desk({
     judge: (plan, approval): Promise<ApprovalAnswer> => light(host, `judge the approval of ${approval.by}`).recordApproval({ ...step, plan: plan.digest, approval }),
@@ -38,14 +40,16 @@ export async function recover(input: RecoverInput): Promise<RecoverOutput> {
     const request: PlanRequest = { ...step, policy: input.policy, target: input.target, into: input.into, pause: input.pause, database: input.database, requester: input.requester };
     let waitedSeconds = 0;
     try {
-      ({ host } = await control.describeCluster({ cluster }));
+      const described = await control.describeCluster({ cluster });
+      ({ host } = described);
+      teller.knows(described);
       await untilHostAnswers(work, host);
       for (;;) {
         desk.withdraw();
         const plan = await work.phase('plan', () => ask(host, 'make the plan (reads only)').planRecovery(request));
         work.plan = plan.digest;
         await light(host, 'keep the backup from rotation').pin({ ...step, plan: plan.digest });
-        const decision = await decided(work, desk, plan, step.workflowId);
+        const decision = await decided(work, desk, plan, step.workflowId, teller);
         waitedSeconds += decision.seconds;
         if (decision.kind === 'again') continue;
         if (decision.kind === 'rejected') return await rejected(work, desk, plan, host, step);
@@ -57,6 +61,9 @@ export async function recover(input: RecoverInput): Promise<RecoverOutput> {
         desk.revoke();
         await light(host, 'note that the plan is stale').journal({ ...step, step: 'recheck', text: `plan ${plan.digest.slice(0, 12)} no longer holds: made again, approval needed again` });
       }
+    } catch (error) {
+      if (!isCancelled(error)) await teller.tell(failed('recovery', input.policy ?? null, failureOf(error)));
+      throw error;
     } finally {
       await CancellationScope.nonCancellable(async () => {
         if (work.plan) await ask(host, 'let rotation have the backup again').unpin(step).catch(pinStays);
@@ -74,7 +81,7 @@ export async function recover(input: RecoverInput): Promise<RecoverOutput> {
           work.show('running', null, planDetails(plan));
           const now = await work.phase('check that the plan still holds', () => ask(host, 'make the plan again').recheckPlan({ ...request, plan: plan.digest }));
           if (now.digest !== plan.digest) return 'stale' as const;
-          const book = new Runbook(work, desk, plan, { ...step, plan: plan.digest });
+          const book = new Runbook(work, desk, plan, { ...step, plan: plan.digest }, (facts) => teller.tell(facts));
           try {
             return await finish(book, await runbooks[plan.binding.method](book));
           } catch (error) {
@@ -107,6 +114,7 @@ export async function recover(input: RecoverInput): Promise<RecoverOutput> {
         checks,
       };
       const finished = await book.do('write the incident document', (recoveryHost) => recoveryHost.finishRecovery({ ...book.step, incident: input.incident, outcome }));
+      await teller.tell({ kind: 'recovered', reached: reached.reached, rtoSeconds: outcome.rtoSeconds, rpoSeconds, report: finished.report });
       work.show('completed', null, `**Recovered** to ${reached.reached}. Report: ${finished.report}`);
       return finished;
     }
@@ -126,11 +134,13 @@ function pinStays(): void {
   log.warn('the pin could not be removed');
 }
 
-async function decided(work: Work, desk: Desk, plan: Plan, workflowId: string): Promise<{ kind: 'approved' | 'rejected' | 'again'; seconds: number }> {
+async function decided(work: Work, desk: Desk, plan: Plan, workflowId: string, teller: Teller): Promise<{ kind: 'approved' | 'rejected' | 'again'; seconds: number }> {
   const before = Date.now();
   const waitingFor = `approval of plan ${plan.digest.slice(0, 12)}: \`reprise approve ${workflowId} --reason ...\`, or the signal confirm-restore with the JSON below`;
   work.show('waiting-approval', waitingFor, planDetails(plan));
-  const kind = await work.phase('wait for approval', () => desk.decide(plan, waitingSummary(plan)));
+  const waiting = work.phase('wait for approval', () => desk.decide(plan, waitingSummary(plan)));
+  // Beside the waiting: whoever reads the Web UI may be faster than the mail.
+  const [kind] = await Promise.all([waiting, teller.tell({ kind: 'approval', plan })]);
   work.show('running');
   return { kind, seconds: (Date.now() - before) / 1000 };
 }

@@ -8,6 +8,7 @@ import { reportError } from './errors.js';
 import { registerIncident } from './incident.js';
 import { registerKept } from './kept.js';
 import { registerLifecycle } from './lifecycle.js';
+import { registerNotify } from './notify.js';
 import { formatFromArgv, parseFormat } from './output.js';
 import type { OutputFormat } from './output.js';
 import { registerRecover } from './recover.js';
@@ -29,6 +30,7 @@ const groups = [
   registerDecisions,
   registerIncident,
   registerKept,
+  registerNotify,
   registerStatus,
 ];
 
