@@ -31,11 +31,11 @@ export function noticeTitle({ cluster, facts }: Pick<Notice, 'cluster' | 'facts'
     case 'paused':
       return facts.event === 'failure' ? `a step of the recovery of ${cluster} failed: it waits for a person` : `the recovery of ${cluster} waits for a look at its data`;
     case 'approval':
-      return `approval wanted: ${cluster}, ${facts.plan.binding.method === 'restart' ? 'restart' : `recovery to ${formatTarget(facts.plan.binding.target)}`}, plan ${shortDigest(facts.plan)}`;
+      return `approval wanted until ${facts.plan.approveBy.replace(/:\d\d(\.\d+)?Z$/, 'Z')}: ${cluster}, ${facts.plan.binding.method === 'restart' ? 'restart' : `recovery to ${formatTarget(facts.plan.binding.target)}`}, plan ${shortDigest(facts.plan)}`;
     case 'incident':
       return `incident ${facts.scenario} of ${cluster}: ${facts.state}`;
     case 'recovered':
-      return `${cluster} is recovered to ${facts.reached}`;
+      return `recovered: ${cluster}, to ${facts.reached}`;
     case 'test':
       return `test for ${facts.contact}`;
   }
@@ -58,7 +58,7 @@ function body(notice: Notice): string {
       return lines([
         ['Since', facts.since],
         ['Reason', facts.reason],
-        ['Next', facts.hint],
+        ['Next', facts.hint ?? nextAfter[facts.what]],
         ['Type', commandsAfter(notice, facts).join('\n')],
       ]);
     case 'paused':
@@ -93,10 +93,17 @@ function body(notice: Notice): string {
 
 const nextOfIncident: Readonly<Record<Extract<NoticeFacts, { kind: 'incident' }>['state'], string>> = {
   suspected: 'nothing is changed yet: a plan is made, and waits for its approval; if this is a false alarm, dismiss it',
-  confirmed: 'stop what writes to it; whoever may approve is asked for the plan',
+  confirmed: 'stop what writes to it; reprise status says what its recovery waits for',
   undecided: 'it waits for a person: plan again (reprise continue) or close it (reprise incident close)',
   closed: 'nothing: the incident is closed',
   dismissed: 'nothing: somebody called it a false alarm, and nothing was changed',
+};
+
+/** Where the failure itself names no next step. */
+const nextAfter: Readonly<Record<Extract<NoticeFacts, { kind: 'failed' }>['what'], string>> = {
+  backup: 'older backups are as they were; run it again when the reason is gone',
+  rotation: 'nothing was removed that retention keeps; look at what it would do',
+  recovery: 'nothing was deleted; see what was put aside',
 };
 
 function commandsAfter({ cluster, workflowId }: Notice, { what, policy }: Extract<NoticeFacts, { kind: 'failed' }>): string[] {

@@ -8,6 +8,7 @@ import { incidentWorkflowId, notifyWorkflowId, updateNames, workflowTypes } from
 import type { Notice, NotifyEvent } from '../../src/domain/notices.js';
 import { notifierOf } from '../../src/notifiers/registry.js';
 import type { BackupOutput, NotifyOutput } from '../../src/workflows/api.js';
+import { textOf } from '../helpers/canary.js';
 import { MailServer } from '../helpers/mail-server.js';
 import { freePort } from '../helpers/ports.js';
 import { WebhookReceiver } from '../helpers/webhook-receiver.js';
@@ -126,7 +127,7 @@ describe('F34, D2: durable, and once', () => {
     const server = await MailServer.start({ port, user: 'reprise', password: PASSWORD });
     await told(one, '1-failed').result();
     expect(server.mails).toMatchObject([{ to: ['ops@example.org', 'dba@example.org'], headers: { subject: `[reprise] rotation nightly of ${one.cluster} failed (rotation-refused)` } }]);
-    for (const handle of [one.workflow, told(one, '1-failed')]) expect(JSON.stringify(await handle.fetchHistory(), (_, value: unknown) => (value instanceof Uint8Array ? Buffer.from(value).toString() : value))).not.toContain(PASSWORD);
+    for (const handle of [one.workflow, told(one, '1-failed')]) expect(textOf(await handle.fetchHistory())).not.toContain(PASSWORD);
   });
 
   it('a worker that dies after sending sends again under the same id, by which the receiver knows', async () => {
