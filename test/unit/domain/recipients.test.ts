@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import type { Notice, NoticeFacts } from '../../../src/domain/notices.js';
 import { deliveriesOf } from '../../../src/domain/recipients.js';
 import { samplePlan } from '../records/samples.js';
-import { parsed, valid, with_ } from '../config/given.js';
+import { parsed, with_ } from '../config/given.js';
 
 const config = (more = '') =>
   parsed(
