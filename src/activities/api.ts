@@ -2,7 +2,9 @@ import type { Backup, BackupType } from '../domain/backup.js';
 import type { ErrorCode } from '../domain/errors.js';
 import type { Approval, Decision, Plan, RecoveryMethod } from '../domain/plan.js';
 import type { LockAnswer, LockRequest } from '../domain/locks.js';
+import type { Notice, NotifyEvent } from '../domain/notices.js';
 import type { Diagnosis, Question } from '../domain/questions.js';
+import type { Delivery } from '../domain/recipients.js';
 import type { RecoveryOutcome } from '../domain/records.js';
 import type { RotateOutput } from '../domain/rotation.js';
 import type { RecoveryTarget } from '../domain/target.js';
@@ -12,6 +14,8 @@ export interface ClusterFacts {
   readonly host: string;
   readonly configDigest: string;
   readonly policies: Readonly<Record<string, PolicyFacts>>;
+  /** Events that somebody is told of; absent in histories from before there were notifications. */
+  readonly tells?: readonly NotifyEvent[];
 }
 export interface PolicyFacts {
   readonly engine: string;
@@ -36,6 +40,18 @@ export interface ControlActivities {
   hostAnswers(input: { host: string }): Promise<boolean>;
   /** Fails with `host-without-worker`, to be retried by the server, until one polls. */
   awaitHost(input: { host: string }): Promise<void>;
+  /** Who is told of it, and by which notifiers. */
+  deliveriesOf(input: { notice: Notice }): Promise<readonly Delivery[]>;
+  /** Sends one message; contacts whose addresses were not taken are named. */
+  sendNotice(input: { notice: Notice; delivery: Delivery }): Promise<SentNotice>;
+}
+
+export interface SentNotice {
+  readonly told: readonly string[];
+  readonly notTold: readonly string[];
+  /** How many addresses were not taken while others were. */
+  readonly refused: number;
+  readonly detail: string;
 }
 
 /** A step of one operation: names things, the host finds everything else in its config and its records. */

@@ -8,19 +8,23 @@ import type { LockAnswer, LockHolder, LockRequest } from '../domain/locks.js';
 import { CONTROL_QUEUE, lightQueue, lockWorkflowId, queryNames, updateNames, workflowTypes } from '../domain/names.js';
 import type { Question } from '../domain/questions.js';
 import type { ControlActivities } from './api.js';
+import type { ControlDependencies } from './dependencies.js';
 import { guarded } from './guarded.js';
+import { notifyingActivities, toldEvents } from './notifying.js';
 
 /** A long poll is renewed every 60 s: a poller not seen for longer is gone. */
 const POLLER_SECONDS = 75;
 const ACTIVITY_QUEUE = 2;
 
 /** Activities of the queue `reprise`: they know the config and Temporal, and open no database and no repository. */
-export function createControlActivities(config: Config): ControlActivities {
+export function createControlActivities(deps: ControlDependencies): ControlActivities {
+  const { config } = deps;
   return {
+    ...notifyingActivities(deps),
     describeCluster: guarded('describeCluster', async ({ cluster }) => {
       const { host, policies } = clusterOf(config, cluster);
       const facts = Object.values(policies).map(({ name, engine, repository, enabled, proof }) => [name, { engine, repository, enabled, proof }] as const);
-      return { host, configDigest: config.digest, policies: Object.fromEntries(facts) };
+      return { host, configDigest: config.digest, policies: Object.fromEntries(facts), tells: toldEvents(config) };
     }),
     hostsOf: guarded('hostsOf', async ({ question }) => hostsOf(config, question)),
     acquireLock: guarded('acquireLock', async ({ cluster, request }) => acquire(Context.current().client, cluster, request)),

@@ -1,7 +1,8 @@
 import type { CheckKind } from '../checks/check.js';
-import type { Config, RepositoryConfig } from '../domain/config.js';
+import type { Config, RepositoryConfig, SecretReference } from '../domain/config.js';
 import type { Finding } from '../domain/findings.js';
 import type { Engine } from '../engines/engine.js';
+import type { NotifierKind } from '../notifiers/notifier.js';
 import type { OsUser } from '../process/jobs.js';
 import type { WritableStorage } from '../storage/storage.js';
 
@@ -21,8 +22,12 @@ export interface HostDependencies {
   inspectHost(config: Config, host: string): Promise<readonly Finding[]>;
 }
 
-/** What control activities need: the config, and which engine a policy has. */
+/** What control activities need. */
 export interface ControlDependencies {
   readonly config: Config;
+  /** Temporal's Web UI as this worker's connection knows it; absent: as the config has it. */
+  readonly webUi?: string | undefined;
+  notifierOf(kind: string): NotifierKind;
+  /** The secret behind a reference, read when it is needed. */
+  secret(reference: SecretReference): Promise<string>;
 }
-

@@ -1,6 +1,7 @@
 import type { Client, Connection, ConnectionOptions } from '@temporalio/client';
 import type { Config } from '../domain/config.js';
 import { RepriseError } from '../domain/errors.js';
+export { webUiLink } from '../domain/web-ui.js';
 
 const DEFAULT_ADDRESS = '127.0.0.1:7233';
 const DEFAULT_NAMESPACE = 'default';
@@ -87,12 +88,6 @@ export async function connectTemporal(settings: TemporalSettings): Promise<Tempo
   });
   const client = new Client({ connection, namespace: settings.namespace });
   return { client, connection, settings, close: () => connection.close() };
-}
-
-/** Page of one workflow in Temporal's Web UI. */
-export function webUiLink(settings: Pick<TemporalSettings, 'webUi' | 'namespace'>, workflowId: string): string {
-  const base = settings.webUi.replace(/\/+$/, '');
-  return `${base}/namespaces/${encodeURIComponent(settings.namespace)}/workflows/${encodeURIComponent(workflowId)}`;
 }
 
 interface Profile {

@@ -66,7 +66,8 @@ async function update<T>(session: TemporalSession, workflowId: string, name: str
   return session.connection.withDeadline(Date.now() + ANSWER_MS, () => handle.executeUpdate<T, [unknown]>(name, { args: [decision] }));
 }
 
-async function needWorker(session: TemporalSession): Promise<void> {
+/** @throws `host-without-worker` when no worker runs workflows; `otherwise` says what that means. */
+export async function needWorker(session: TemporalSession, otherwise = 'nobody can take up the decision'): Promise<void> {
   if (await hasPoller(session, CONTROL_QUEUE, 'workflow')) return;
-  throw new RepriseError('host-without-worker', `no worker polls the queue ${CONTROL_QUEUE}: nobody can take up the decision`, workerHint(CONTROL_QUEUE));
+  throw new RepriseError('host-without-worker', `no worker polls the queue ${CONTROL_QUEUE}: ${otherwise}`, workerHint(CONTROL_QUEUE));
 }

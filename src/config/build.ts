@@ -4,6 +4,7 @@ import { canonicalJson } from '../domain/canonical-json.js';
 import type * as Domain from '../domain/config.js';
 import { parseDuration } from '../domain/units.js';
 import { engineKinds } from '../engines/registry.js';
+import { notifierKinds } from '../notifiers/registry.js';
 import { storageKinds } from '../storage/registry.js';
 import { buildEncryption } from './encryption.js';
 import { calendarSpec } from './schedule.js';
@@ -28,6 +29,12 @@ export function buildConfig(settled: SettledConfig, file: string): Domain.Config
     repositories: mapValues(settled.repositories, buildRepository),
     clusters: mapValues(settled.clusters, buildCluster),
     contacts: mapValues(settled.contacts, (contact) => ({ ...contact })),
+    notifiers: mapValues(settled.notifiers, ({ type, ...own }, name) => {
+      const kind = notifierKinds[type];
+      return { name, type, addressed: (kind?.address ?? null) !== null, options: kind?.read(own) ?? own };
+    }),
+    notify: settled.notify,
+    raci: buildRaci(settled.raci),
   };
   // Where the file lies is no part of it: the same file on two hosts is the same configuration.
   return { file, ...resolved, digest: createHash('sha256').update(canonicalJson(resolved)).digest('hex') };
@@ -104,6 +111,13 @@ function buildPolicy(policy: SettledPolicy, name: string, cluster: string): Doma
     ...buildEncryption(policy.encryption),
     options: engineKinds[engine]?.read(options) ?? options,
   };
+}
+
+/** Whoever is responsible first, each contact once. */
+function buildRaci(raci: SettledConfig['raci']): Record<string, readonly string[]> {
+  const areas = Object.entries(raci).filter((entry): entry is [string, NonNullable<(typeof entry)[1]>] => entry[1] !== undefined);
+  const people = ({ responsible, accountable, support, consulted, informed }: (typeof areas)[number][1]) => [responsible, accountable, support, consulted, informed].flatMap((named) => named ?? []);
+  return mapValues(Object.fromEntries(areas), (parts) => [...new Set(people(parts))]);
 }
 
 function buildApprovals(approvals: SettledCluster['approvals']): Record<string, Domain.ApprovalPolicy> {

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { checkKinds } from '../checks/registry.js';
 import { engineKinds } from '../engines/registry.js';
+import { notifierKinds } from '../notifiers/registry.js';
 import { storageKinds } from '../storage/registry.js';
 import { duration, positive, reference } from './fields.js';
 import type { KnownNames } from './known-names.js';
@@ -53,6 +54,12 @@ export function repositorySchema(names: KnownNames) {
 export function checkSchema() {
   const common = (kind: string) => ({ type: z.literal(kind).describe(`Kind of check: ${Object.keys(checkKinds).join(', ')}.`) });
   return beside('type', checkKinds, common);
+}
+
+/** Schema of an entry under `notifiers`, composed from the notifier registry. */
+export function notifierSchema() {
+  const common = (kind: string) => ({ type: z.literal(kind).describe(`Kind of notifier: ${Object.keys(notifierKinds).join(', ')}.`) });
+  return beside('type', notifierKinds, common);
 }
 
 export const watchSchema = z.strictObject({

@@ -3,20 +3,13 @@ import { dictionary, later, path, positive } from './fields.js';
 import type { KnownNames } from './known-names.js';
 import { withHint } from './problem.js';
 import { clusterSchema } from './schema-cluster.js';
-import { repositorySchema } from './schema-kinds.js';
+import { notifierSchema, repositorySchema } from './schema-kinds.js';
+import { contactsSchema, notifySchema, raciSchema } from './schema-people.js';
 
 const host = z.strictObject({
   state_dir: path().default('/var/lib/reprise').describe('Owner-only directory of job records, plans and the approvals ledger.'),
   scratch_dir: path().optional().describe('Room for restores that prove a backup; absent: scratch below state_dir.'),
   heavy_slots: positive().max(64).default(1).describe('Backups and verifications that may run at once.'),
-});
-
-const contact = z.strictObject({
-  name: z.string().min(1).optional().describe('Name in full.'),
-  mail: z.array(z.email({ error: 'expected a mail address' })).min(1).optional().describe('Mail addresses.'),
-  phone: z.string().min(1).optional().describe('Telephone.'),
-  pagerduty: z.string().min(1).optional().describe('PagerDuty service.'),
-  slack: z.string().min(1).optional().describe('Slack channel.'),
 });
 
 const webUi = z.string({ error: 'expected a URL' }).superRefine((text, context) => {
@@ -51,12 +44,12 @@ export function configSchema(names: KnownNames) {
       .optional()
       .describe('Where backups go; absent: the directory ./backups/postgres.'),
     clusters: dictionary('cluster', clusterSchema(names)).superRefine(atLeastOne('cluster')).describe('PostgreSQL instances.'),
-    contacts: dictionary('contact', contact).prefault({}).describe('People and teams.'),
+    contacts: contactsSchema(names).prefault({}).describe('People and teams, with their addresses for each notifier.'),
+    notifiers: dictionary('notifier', notifierSchema()).prefault({}).describe('Ways to tell people.'),
+    notify: notifySchema(names).prefault({}).describe('By which notifiers people are told, for each event.'),
+    raci: raciSchema(names).prefault({}).describe('Who has which part in what: they are told first.'),
     media: later('media', 'media restores'),
     signers: later('signers', 'signatures'),
-    raci: later('raci', 'responsibilities'),
-    notifiers: later('notifiers', 'notifications'),
-    notify: later('notify', 'notifications'),
   });
 }
 

@@ -1,8 +1,8 @@
 import { readFile, stat } from 'node:fs/promises';
+import type { SecretReference } from '../domain/config.js';
 import { RepriseError } from '../domain/errors.js';
 
-/** Where a secret is kept; the secret itself never stands in a config. */
-export type SecretReference = { readonly env: string } | { readonly file: string } | { readonly command: readonly string[] };
+export type { SecretReference } from '../domain/config.js';
 
 /** What gives a secret: the environment, and for `command` a way to run a program (the worker's `runTool`). */
 export interface SecretSources {

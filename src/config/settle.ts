@@ -1,5 +1,6 @@
 import { join, resolve } from 'node:path';
 import { engineKinds } from '../engines/registry.js';
+import { notifierKinds } from '../notifiers/registry.js';
 import { storageKinds } from '../storage/registry.js';
 import { inheritedEncryption, settledEncryption } from './encryption.js';
 import { DEFAULT_NAME } from './known-names.js';
@@ -7,6 +8,7 @@ import type { ConfigPath, Problem } from './problem.js';
 import type { ClusterText, ConfigText, PolicyText } from './schema.js';
 import { recoverySteps } from './schema-cluster.js';
 import { watchSchema } from './schema-kinds.js';
+import { isSecretReference } from './secrets.js';
 
 type Filled<T, K extends keyof T> = Omit<T, K> & { [P in K]-?: NonNullable<T[P]> };
 type Dictionary<T> = Record<string, T>;
@@ -88,7 +90,8 @@ export function settle(text: ConfigText, folder: string): { config: SettledConfi
     };
   };
   const clusters = mapValues(text.clusters, settleCluster);
-  return { config: { ...text, hosts, repositories, clusters }, problems };
+  const notifiers = mapValues(text.notifiers, (notifier) => absoluteSecrets(absolutePaths(notifier, notifierKinds[notifier.type]?.paths, folder), folder));
+  return { config: { ...text, hosts, repositories, clusters, notifiers }, problems };
 }
 
 /** Steps that run the hook of the same name. */
@@ -106,6 +109,12 @@ function withDays(retention: PolicyText['retention']): PolicyText['retention'] {
 function absolutePaths<T extends Readonly<Record<string, unknown>>>(values: T, keys: readonly string[] = [], folder: string): T {
   const paths = keys.map((key) => [key, values[key]]).filter((entry): entry is [string, string] => typeof entry[1] === 'string');
   return { ...values, ...Object.fromEntries(paths.map(([key, path]) => [key, resolve(folder, path)])) };
+}
+
+/** Files that hold secrets count from the config file's folder too. */
+function absoluteSecrets<T extends Readonly<Record<string, unknown>>>(values: T, folder: string): T {
+  const change = (value: unknown) => (isSecretReference(value) && 'file' in value ? { file: resolve(folder, value.file) } : value);
+  return { ...values, ...Object.fromEntries(Object.entries(values).map(([key, value]) => [key, change(value)])) };
 }
 
 /** Without a prototype, so that a name such as `constructor` finds nothing that the file does not hold. */

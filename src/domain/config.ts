@@ -1,3 +1,4 @@
+import type { NotifyEvent } from './notices.js';
 import type { RecoveryStepName } from './plan.js';
 
 /** The configuration as the rest of the program sees it: parsed once, every path absolute, every duration in seconds. */
@@ -9,7 +10,13 @@ export interface Config {
   readonly hosts: Readonly<Record<string, HostConfig>>;
   readonly repositories: Readonly<Record<string, RepositoryConfig>>;
   readonly clusters: Readonly<Record<string, ClusterConfig>>;
+  /** By name: addresses by notifier (`mail: [...]`), besides `name` and `phone`. */
   readonly contacts: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+  readonly notifiers: Readonly<Record<string, NotifierConfig>>;
+  /** Notifiers by event. */
+  readonly notify: Readonly<Partial<Record<NotifyEvent, readonly string[]>>>;
+  /** Contacts by activity (`backup`, `recover`...), whoever is responsible first. */
+  readonly raci: Readonly<Record<string, readonly string[]>>;
   /** SHA-256 (hex) of the canonical resolved configuration, secrets by reference: workers with another one are drift. */
   readonly digest: string;
 }
@@ -29,6 +36,19 @@ export interface RepositoryConfig {
   /** The host that owns a directory; absent where every host reaches it. */
   readonly host?: string;
   /** What the storage's own schema parsed (`path` for a directory). */
+  readonly options: Readonly<Record<string, unknown>>;
+}
+
+/** Where a secret is kept; the secret itself never stands in a config. */
+export type SecretReference = { readonly env: string } | { readonly file: string } | { readonly command: readonly string[] };
+
+export interface NotifierConfig {
+  readonly name: string;
+  /** A kind of the notifier registry. */
+  readonly type: string;
+  /** False where the notifier has one address of its own, and contacts need none. */
+  readonly addressed: boolean;
+  /** What the notifier's own schema parsed; secrets by reference. */
   readonly options: Readonly<Record<string, unknown>>;
 }
 

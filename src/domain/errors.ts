@@ -56,6 +56,10 @@ export const errorTable = {
   'extension-missing': { exit: 9, retryable: false },
   'locale-missing': { exit: 9, retryable: false },
   'key-missing': { exit: 9, retryable: false },
+  'partly-done': { exit: 3, retryable: false },
+  'notifier-unreachable': { exit: 5, retryable: true },
+  'notifier-rejected': { exit: 1, retryable: false },
+  'address-refused': { exit: 9, retryable: false },
 } as const;
 
 export type ErrorCode = keyof typeof errorTable;

@@ -20,6 +20,8 @@ export const workflowTypes = {
   lock: 'clusterLock',
   /** One short activity on the host that owns the data, for reads and small writes of the command line. */
   ask: 'ask',
+  /** Tells people of one thing, beside the work it is about. */
+  notify: 'notify',
 } as const;
 
 export const signalNames = {
@@ -58,3 +60,5 @@ export const incidentWorkflowId = (cluster: string, scenario: string, operationI
 export const watchWorkflowId = (cluster: string): string => `watch/${cluster}`;
 export const lockWorkflowId = (cluster: string): string => `lock/${cluster}`;
 export const scheduleId = (cluster: string, policy: string): string => `reprise/${cluster}/${policy}`;
+/** One for each notification: a second start of the same one is refused, so that nobody is told twice. */
+export const notifyWorkflowId = (cluster: string | null, operationId: string, key: string): string => `notify/${cluster ?? 'test'}/${operationId}/${key}`;

@@ -1,10 +1,13 @@
-import type { HostDependencies } from '../activities/dependencies.js';
+import type { ControlDependencies, HostDependencies } from '../activities/dependencies.js';
 import { checkOf } from '../checks/registry.js';
+import { resolveSecret } from '../config/secrets.js';
 import type { Config, RepositoryConfig } from '../domain/config.js';
 import { inspectHost } from '../doctor/inspect-host.js';
 import { engineOf } from '../engines/registry.js';
+import { notifierOf } from '../notifiers/registry.js';
 import { findPostgresBin } from '../process/binaries.js';
 import type { OsUser } from '../process/jobs.js';
+import { runTool } from '../process/run.js';
 import { jobUser } from '../process/users.js';
 import { openStorage } from '../storage/registry.js';
 import type { WritableStorage } from '../storage/storage.js';
@@ -28,4 +31,9 @@ export function hostDependencies(config: Config, host: string): HostDependencies
     jobUser,
     inspectHost,
   };
+}
+
+/** The real parts behind the control activities. */
+export function controlDependencies(config: Config, webUi: string | undefined): ControlDependencies {
+  return { config, webUi, notifierOf, secret: (reference) => resolveSecret(reference, { env: process.env, run: runTool }) };
 }

@@ -4,7 +4,7 @@ import { createHostActivities } from '../activities/index.js';
 import type { Config } from '../domain/config.js';
 import { RepriseError } from '../domain/errors.js';
 import { CONTROL_QUEUE, heavyQueue, lightQueue, recoveryQueue, watchQueue } from '../domain/names.js';
-import { hostDependencies } from './dependencies.js';
+import { controlDependencies, hostDependencies } from './dependencies.js';
 import { workerLogger } from './logging.js';
 import { registerSearchAttributes } from './search-attributes.js';
 import { prepareStateDirectory } from './state-directory.js';
@@ -15,7 +15,7 @@ export interface WorkerSettings {
   readonly hosts: readonly string[];
   /** Whether this process also runs the workflows themselves (queue `reprise`). */
   readonly control: boolean;
-  readonly temporal: { readonly address: string; readonly namespace: string; readonly connection?: Pick<NativeConnectionOptions, 'tls' | 'apiKey' | 'metadata'> };
+  readonly temporal: { readonly address: string; readonly namespace: string; readonly webUi?: string; readonly connection?: Pick<NativeConnectionOptions, 'tls' | 'apiKey' | 'metadata'> };
 }
 
 /** Sticky workflow tasks of a dead worker go back to the queue after this long. */
@@ -43,7 +43,7 @@ export async function runWorker({ config, hosts, control, temporal }: WorkerSett
           ...shared,
           ...(await workflowSource()),
           taskQueue: CONTROL_QUEUE,
-          activities: createControlActivities(config),
+          activities: createControlActivities(controlDependencies(config, temporal.webUi)),
           stickyQueueScheduleToStartTimeout: STICKY,
           maxConcurrentActivityTaskExecutions: 50,
         }),

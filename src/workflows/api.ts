@@ -3,6 +3,7 @@ import type { Plan } from '../domain/plan.js';
 import type { Question } from '../domain/questions.js';
 import type { RecoveryOutcome } from '../domain/records.js';
 import type { LockHolder } from '../domain/locks.js';
+import type { Notice } from '../domain/notices.js';
 import type { RotateOutput } from '../domain/rotation.js';
 import type { RecoveryTarget } from '../domain/target.js';
 
@@ -100,4 +101,22 @@ export interface LockInput {
   readonly cluster: string;
   readonly holders?: readonly LockHolder[];
   readonly lastToken?: number;
+}
+
+export interface NotifyInput {
+  readonly notice: Notice;
+}
+export interface NotifyOutput {
+  readonly deliveries: readonly NotifyResult[];
+}
+/** What came of one notifier. */
+export interface NotifyResult {
+  readonly notifier: string;
+  readonly told: readonly string[];
+  readonly notTold: readonly string[];
+  /** How many addresses were not taken while others were. */
+  readonly refused: number;
+  /** Code of the error table where nobody was told by it. */
+  readonly code: string | null;
+  readonly detail: string;
 }

@@ -2,7 +2,8 @@ import { CancellationScope, log, workflowInfo } from '@temporalio/workflow';
 import type { BackupInput, BackupOutput, RotateOutput } from './api.js';
 import { holding, operationOf, untilHostAnswers } from './holding.js';
 import { ask, control, heavy, light, outlasting } from './proxies.js';
-import { Work, concluded, failureOf, refusal } from './work.js';
+import { Teller, failed } from './tell.js';
+import { Work, concluded, failureOf, isCancelled, refusal } from './work.js';
 
 /** Back up, prove, rotate: in that order, so that nothing goes before its successor is proven (B1–B4, P1). */
 export async function backup(input: BackupInput): Promise<BackupOutput> {
@@ -12,7 +13,10 @@ export async function backup(input: BackupInput): Promise<BackupOutput> {
     const step = { cluster, operationId: operationOf(input.operationId), workflowId: workflowInfo().workflowId };
     const startedAt = workflowInfo().startTime.toISOString();
 
-    const { host, policies } = await control.describeCluster({ cluster });
+    const teller = new Teller(step);
+    const described = await control.describeCluster({ cluster });
+    const { host, policies } = described;
+    teller.knows(described);
     const facts = policies[policy];
     if (!facts) throw refusal('not-found', `cluster ${cluster} has no backup policy "${policy}"`, `its policies: ${Object.keys(policies).join(', ')}`);
     await untilHostAnswers(work, host);
@@ -37,11 +41,15 @@ export async function backup(input: BackupInput): Promise<BackupOutput> {
           }
         }
         const rotation = await work.phase('rotate', () => outlasting(() => heavy(host, 'remove what retention lets go').rotateBackups({ ...step, policy, dryRun: false })));
+        if (rotation.refused) await teller.tell(failed('rotation', policy, { code: 'rotation-refused', message: rotation.refused.reason, hint: rotation.refused.hint }));
         const backups = await light(host, 'read the catalogue').readBackups({ ...step, backupIds: made });
         work.show('completed', null, summaryOf(made, rotation));
         return { backups, rotation };
       } catch (error) {
-        const { code, message } = failureOf(error);
+        const failure = failureOf(error);
+        const { code, message } = failure;
+        // First, because the record may have to wait for a host that is gone.
+        if (!isCancelled(error)) await teller.tell(failed('backup', policy, failure));
         const noted = CancellationScope.nonCancellable(() => ask(host, 'note the failure').recordFailed({ ...step, policy, code, reason: message }));
         // Where even the record cannot be written, the failure itself is what people must see.
         await noted.catch(() => log.warn('the failure could not be recorded'));

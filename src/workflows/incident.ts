@@ -2,6 +2,7 @@ import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import { CancellationScope, allHandlersFinished, condition, defineSignal, setHandler, startChild, workflowInfo, ParentClosePolicy } from '@temporalio/workflow';
 import { recoverWorkflowId, signalNames } from '../domain/names.js';
 import { parseNote, parseRejection } from '../domain/approval-shape.js';
+import type { NoticeFacts } from '../domain/notices.js';
 import type { Rejection } from '../domain/plan.js';
 import type { Diagnosis } from '../domain/questions.js';
 import * as runbooks from '../domain/runbooks.js';
@@ -9,8 +10,10 @@ import type { IncidentInput, IncidentOutput, RecoverOutput } from './api.js';
 import { untilHostAnswers } from './holding.js';
 import { ask, control, light } from './proxies.js';
 import { APPROVAL, recover } from './recover.js';
+import { Teller } from './tell.js';
 import { Work, concluded, isCancelled, sentence } from './work.js';
 
+type IncidentState = Extract<NoticeFacts, { kind: 'incident' }>['state'];
 type Said = { readonly kind: 'confirmed' | 'dismissed' | 'closed' | 'again'; readonly by: string; readonly reason: string };
 
 /** The loss of an instance from suspicion to report: qualify, plan and decide in a child, close with the document (S1–S5). */
@@ -18,6 +21,7 @@ export async function incident(input: IncidentInput): Promise<IncidentOutput> {
   const { cluster, scenario, operationId } = input;
   const work = new Work('incident', cluster);
   const step = { cluster, operationId, workflowId: workflowInfo().workflowId };
+  const teller = new Teller(step);
   const said: Said[] = [];
   const notes: { by: string; text: string }[] = [];
   const hear = (name: string, kind: Said['kind'], description: string) =>
@@ -31,10 +35,20 @@ export async function incident(input: IncidentInput): Promise<IncidentOutput> {
 
   return concluded(work, async () => {
     work.show('suspected', null, `**${cluster} does not answer.** ${input.finding ? `${input.finding.layer}: ${input.finding.reason}` : ''}`);
-    const { host } = await control.describeCluster({ cluster });
+    const described = await control.describeCluster({ cluster });
+    const { host } = described;
+    teller.knows(described);
+    const tell = (state: IncidentState, text: string, by = input.requester) => teller.tell({ kind: 'incident', scenario, state, text, by, since: input.firstFailedAt ?? null });
+    const record = (state: IncidentState, text: string, by = input.requester) => light(host, `note: ${state}`).recordIncident({ ...step, scenario, state, text, by });
+    /** People first: the record may have to wait for its host. */
+    const announce = async (...what: Parameters<typeof record>) => {
+      await tell(...what);
+      await record(...what);
+    };
+    const opened = input.finding ? `layer ${input.finding.layer}: ${input.finding.reason}` : 'opened by hand';
+    await tell('suspected', opened);
     await untilHostAnswers(work, host);
-    const record = (state: string, text: string, by = input.requester) => light(host, `note: ${state}`).recordIncident({ ...step, scenario, state, text, by });
-    await record('suspected', input.finding ? `layer ${input.finding.layer}: ${input.finding.reason}` : 'opened by hand');
+    await record('suspected', opened);
 
     work.show('suspected');
     // What cannot be found out ends no incident: the plan says the same again, to a person.
@@ -45,7 +59,7 @@ export async function incident(input: IncidentInput): Promise<IncidentOutput> {
       const recovery = await recoverOnce(attempt);
       if (recovery === 'dismissed' || recovery === 'closed') return { state: recovery, recovery: null };
       if (recovery.state === 'completed') {
-        await record('closed', `recovered to ${recovery.outcome?.target.reached ?? 'unknown'}`);
+        await announce('closed', `recovered to ${recovery.outcome?.target.reached ?? 'unknown'}`);
         const report = await light(host, 'write the incident document').writeReport({ ...step, operationId: recovery.operationId, incident: step.workflowId });
         work.show('completed', null, `**Closed.** Report: ${report}`);
         await condition(allHandlersFinished);
@@ -94,12 +108,12 @@ export async function incident(input: IncidentInput): Promise<IncidentOutput> {
           notes.push({ by: word.by, text: `${word.kind} has no effect: the recovery was approved and runs; \`reprise reject ${workflowId}\` ends it between its steps` });
         } else if (word?.kind === 'confirmed') {
           approved ||= word.by === APPROVAL;
-          await record('confirmed', word.reason, word.by);
+          await announce('confirmed', word.reason, word.by);
           work.show('running', `the decision on ${workflowId}`);
         } else if (word?.kind === 'dismissed' || word?.kind === 'closed') {
           scope.cancel();
           await ended;
-          await record(word.kind, word.reason, word.by);
+          await announce(word.kind, word.reason, word.by);
           work.show(word.kind === 'closed' ? 'completed' : 'cancelled', null, `**${word.kind}** by ${word.by}: ${word.reason}`);
           return word.kind;
         }
@@ -108,7 +122,7 @@ export async function incident(input: IncidentInput): Promise<IncidentOutput> {
     }
 
     async function undecided(why: string): Promise<'again' | 'dismissed' | 'closed'> {
-      await record('undecided', why);
+      await announce('undecided', why);
       work.show('paused', `a person, because ${why}: \`reprise continue ${step.workflowId}\` plans again, \`reprise incident close ${step.workflowId}\` ends it`);
       for (;;) {
         await condition(() => said.length > 0 || notes.length > 0);
@@ -119,7 +133,7 @@ export async function incident(input: IncidentInput): Promise<IncidentOutput> {
           work.show('suspected');
           return 'again';
         }
-        await record(word.kind, word.reason, word.by);
+        await announce(word.kind, word.reason, word.by);
         work.show(word.kind === 'closed' ? 'completed' : 'cancelled', null, `**${word.kind}** by ${word.by}: ${word.reason}`);
         return word.kind;
       }

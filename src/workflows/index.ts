@@ -2,6 +2,7 @@ export { ask } from './ask.js';
 export { backup } from './backup.js';
 export { incident } from './incident.js';
 export { clusterLock } from './lock.js';
+export { notify } from './notify.js';
 export { recover } from './recover.js';
 export { rotate } from './rotate.js';
 export { verifyBackup } from './verify.js';

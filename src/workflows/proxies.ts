@@ -13,7 +13,7 @@ const STEP_ATTEMPTS = 20;
 const STEP_PAUSE = '3s';
 
 /** Questions to Temporal and to the config: short, repeated until they succeed. */
-export const control: Omit<ControlActivities, 'awaitHost' | 'awaitRelease'> = {
+export const control: Omit<ControlActivities, 'awaitHost' | 'awaitRelease' | 'sendNotice'> = {
   describeCluster: brief('describeCluster', 'look the cluster up in the config'),
   hostsOf: brief('hostsOf', 'look up whom to ask'),
   hostAnswers: brief('hostAnswers', 'is a worker of the host there'),
@@ -21,6 +21,7 @@ export const control: Omit<ControlActivities, 'awaitHost' | 'awaitRelease'> = {
   releaseLock: brief('releaseLock', 'give the cluster back'),
   workflowIsOpen: brief('workflowIsOpen', 'is that work still under way'),
   recoveryHolds: brief('recoveryHolds', 'is a recovery under way'),
+  deliveriesOf: brief('deliveriesOf', 'look up whom to tell'),
 };
 
 /** One of them, with its words for the Web UI's timeline. */
@@ -34,6 +35,22 @@ function brief<K extends keyof ControlActivities>(name: K, summary: string): Con
     retry: { initialInterval: '500ms', maximumInterval: '10s' },
   });
   return activities[name];
+}
+
+/**
+ * Telling people, until `patience` (ms) is over: a notifier that is down comes back. One try of a person's test is
+ * repeated once, for a worker that dies.
+ */
+export function telling(summary: string, patience: number, maximumAttempts?: number): Pick<ControlActivities, 'sendNotice'> {
+  return proxyActivities<ControlActivities>({
+    taskQueue: CONTROL_QUEUE,
+    summary,
+    startToCloseTimeout: '2m',
+    scheduleToCloseTimeout: patience,
+    heartbeatTimeout: HEARTBEAT,
+    cancellationType,
+    retry: { initialInterval: '5s', maximumInterval: '5m', ...(maximumAttempts === undefined ? {} : { maximumAttempts }) },
+  });
 }
 
 /** Waits, for hours where it must be: the activity fails until what is waited for is there, and only the server counts its tries. */
@@ -56,6 +73,19 @@ export function light(host: string, summary?: string): HostActivities {
     heartbeatTimeout: HEARTBEAT,
     cancellationType,
     retry: { initialInterval: '500ms', maximumInterval: '20s' },
+  });
+}
+
+/** A record that may wait for its host, but not for ever: nothing else depends on it. */
+export function patient(host: string, summary: string): Pick<HostActivities, 'journal'> {
+  return proxyActivities<HostActivities>({
+    taskQueue: lightQueue(host),
+    summary,
+    startToCloseTimeout: '10m',
+    scheduleToCloseTimeout: '7d',
+    heartbeatTimeout: HEARTBEAT,
+    cancellationType,
+    retry: { initialInterval: '500ms', maximumInterval: '1m' },
   });
 }
 

@@ -13,7 +13,8 @@ import { recoverDataDirectory, type Recovered } from './recovery/data-directory.
 import { recoverDatabases } from './recovery/databases.js';
 import { restartServer } from './recovery/restart.js';
 import { DAMAGED, Runbook } from './recovery/runbook.js';
-import { Work, concluded, failureOf } from './work.js';
+import { Teller, failed } from './tell.js';
+import { Work, concluded, failureOf, isCancelled } from './work.js';
 
 const runbooks = { 'data-directory': recoverDataDirectory, databases: recoverDatabases, restart: restartServer };
 
@@ -25,6 +26,7 @@ export async function recover(input: RecoverInput): Promise<RecoverOutput> {
   const { cluster, operationId } = input;
   const work = new Work('recover', cluster);
   const step = { cluster, operationId, workflowId: workflowInfo().workflowId };
+  const teller = new Teller(step);
   let host = '';
   const desk = new Desk({
     judge: (plan, approval): Promise<ApprovalAnswer> => light(host, `judge the approval of ${approval.by}`).recordApproval({ ...step, plan: plan.digest, approval }),
@@ -44,7 +46,9 @@ export async function recover(input: RecoverInput): Promise<RecoverOutput> {
     let waitedSeconds = 0;
     let latest: Plan | null = null;
     try {
-      ({ host } = await control.describeCluster({ cluster }));
+      const described = await control.describeCluster({ cluster });
+      ({ host } = described);
+      teller.knows(described);
       await untilHostAnswers(work, host);
       for (;;) {
         desk.withdraw();
@@ -52,7 +56,7 @@ export async function recover(input: RecoverInput): Promise<RecoverOutput> {
         work.plan = plan.digest;
         latest = plan;
         await light(host, 'keep the backup from rotation').pin({ ...step, plan: plan.digest });
-        const decision = await decided(work, desk, plan, step.workflowId);
+        const decision = await decided(work, desk, plan, step.workflowId, teller);
         waitedSeconds += decision.seconds;
         if (decision.kind === 'again') continue;
         if (decision.kind === 'rejected') return await rejected(work, desk, plan, host, step, begun);
@@ -66,6 +70,7 @@ export async function recover(input: RecoverInput): Promise<RecoverOutput> {
       }
     } catch (error) {
       if (latest && begun.length > 0) await leave(latest);
+      if (!isCancelled(error)) await teller.tell(failed('recovery', input.policy ?? null, failureOf(error)));
       throw error;
     } finally {
       await CancellationScope.nonCancellable(async () => {
@@ -84,7 +89,7 @@ export async function recover(input: RecoverInput): Promise<RecoverOutput> {
           work.show('running', null, planDetails(plan));
           const now = await work.phase('check that the plan still holds', () => ask(host, 'make the plan again').recheckPlan({ ...request, plan: plan.digest }));
           if (now.digest !== plan.digest) return { stale: now.changed.join(', ') };
-          const book = new Runbook(work, desk, plan, { ...step, plan: plan.digest }, begun);
+          const book = new Runbook(work, desk, plan, { ...step, plan: plan.digest }, begun, (facts) => teller.tell(facts));
           try {
             return await finish(book, await runbooks[plan.binding.method](book));
           } catch (error) {
@@ -126,6 +131,7 @@ export async function recover(input: RecoverInput): Promise<RecoverOutput> {
         checks,
       };
       const finished = await book.do('write the incident document', (recoveryHost) => recoveryHost.finishRecovery({ ...book.step, incident: input.incident, outcome }));
+      await teller.tell({ kind: 'recovered', reached: reached.reached, rtoSeconds: outcome.rtoSeconds, rpoSeconds, report: finished.report });
       work.show('completed', null, `**Recovered** to ${reached.reached}. Report: ${finished.report}`);
       return finished;
     }
@@ -145,11 +151,13 @@ function pinStays(): void {
   log.warn('the pin could not be removed');
 }
 
-async function decided(work: Work, desk: Desk, plan: Plan, workflowId: string): Promise<{ kind: 'approved' | 'rejected' | 'again'; seconds: number }> {
+async function decided(work: Work, desk: Desk, plan: Plan, workflowId: string, teller: Teller): Promise<{ kind: 'approved' | 'rejected' | 'again'; seconds: number }> {
   const before = Date.now();
   const waitingFor = `approval of plan ${plan.digest.slice(0, 12)}, until ${plan.approveBy.slice(0, 16)}Z: \`reprise approve ${workflowId} --reason "..."\``;
   work.show('waiting-approval', waitingFor, approvalDetails(plan));
-  const kind = await work.phase('wait for approval', () => desk.decide(plan, waitingSummary(plan)));
+  const waiting = work.phase('wait for approval', () => desk.decide(plan, waitingSummary(plan)));
+  // Beside the waiting: whoever reads the Web UI may be faster than the mail.
+  const [kind] = await Promise.all([waiting, teller.tell({ kind: 'approval', plan })]);
   work.show('running');
   return { kind, seconds: (Date.now() - before) / 1000 };
 }

@@ -43,7 +43,7 @@ export class Recovery {
 
   /** The steps of the runbook, in the order in which they were asked for. */
   get steps(): readonly string[] {
-    const around = ['planRecovery', 'pin', 'recordApproval', 'recordDecision', 'acquireLock', 'recheckPlan', 'journal', 'releaseLock', 'unpin', 'awaitRelease', 'awaitHost', 'recordRejection'];
+    const around = ['planRecovery', 'pin', 'recordApproval', 'recordDecision', 'acquireLock', 'recheckPlan', 'journal', 'releaseLock', 'unpin', 'awaitRelease', 'awaitHost', 'recordRejection', 'deliveriesOf', 'sendNotice'];
     return this.seen.calls.filter(({ name }) => this.seen.names.includes(name) && !around.includes(name)).map(({ name, input }) => (name === 'runHook' ? String(input['hook']) : name));
   }
 }

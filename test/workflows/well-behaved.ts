@@ -14,6 +14,8 @@ export const wellBehaved: Activities = {
   recoveryHolds: async () => false,
   hostAnswers: async () => true,
   awaitHost: async () => undefined,
+  deliveriesOf: async () => [{ notifier: 'mail', first: ['dba'], others: [] }],
+  sendNotice: async ({ delivery }) => ({ told: [...delivery.first, ...delivery.others], notTold: [], refused: 0, detail: 'taken' }),
 
   answer: async () => ({ backups: [] }),
   journal: async () => undefined,

@@ -10,6 +10,7 @@ import { registerIncident } from './incident.js';
 import { registerKept } from './kept.js';
 import { registerKey } from './key.js';
 import { registerLifecycle } from './lifecycle.js';
+import { registerNotify } from './notify.js';
 import { formatFromArgv, parseFormat } from './output.js';
 import type { OutputFormat } from './output.js';
 import { registerRecover } from './recover.js';
@@ -32,6 +33,7 @@ const groups = [
   registerIncident,
   registerKept,
   registerKey,
+  registerNotify,
   registerStatus,
   registerCompletion,
 ];

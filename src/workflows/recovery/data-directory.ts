@@ -58,11 +58,9 @@ async function atTarget(book: Runbook, reached: ReachedTarget, checks: readonly 
   const { work, desk, step } = book;
   const wrong = failed(checks);
   const seen = wrong.length > 0 ? `checks failed: ${wrong.map((check) => `${check.name} (${check.detail})`).join('; ')}` : 'paused as asked';
-  work.show(
-    'paused',
-    `a look at the recovered data (read-only) at ${reached.reached}; ${seen}. Then \`reprise promote ${step.workflowId} --reason ...\`, \`reprise retarget ${step.workflowId} --to TIME --reason ...\`, or \`reprise reject ${step.workflowId} --reason ...\``,
-  );
-  const decision = await book.waiting(() => desk.atTarget('look at the data, then promote, retarget or reject', ['promote', 'retarget']));
+  const waitingFor = `a look at the recovered data (read-only) at ${reached.reached}; ${seen}. Then \`reprise promote ${step.workflowId} --reason ...\`, \`reprise retarget ${step.workflowId} --to TIME --reason ...\`, or \`reprise reject ${step.workflowId} --reason ...\``;
+  work.show('paused', waitingFor);
+  const decision = await book.asking({ kind: 'paused', event: 'waiting-approval', waitingFor }, () => desk.atTarget('look at the data, then promote, retarget or reject', ['promote', 'retarget']));
   if (decision === 'rejected') throw book.givenUp('run checks');
   work.show('running');
   return decision.kind === 'promote' ? 'promote' : decision;

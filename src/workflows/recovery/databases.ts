@@ -29,8 +29,9 @@ async function restoredBeside(book: Runbook): Promise<Pick<Recovered, 'reached' 
   const wrong = failed(checks);
   if (plan.binding.pause || desk.pauseAsked || wrong.length > 0) {
     const seen = wrong.length > 0 ? `checks failed: ${wrong.map((check) => check.name).join(', ')}` : 'paused as asked';
-    work.show('paused', `a look at the restored databases, still beside the live ones; ${seen}. Then \`reprise promote ${step.workflowId} --reason ...\` swaps them in, \`reprise reject ${step.workflowId} --reason ...\` leaves the live ones`);
-    const decision = await book.waiting(() => desk.atTarget('look at the restored databases, then promote or reject', ['promote']));
+    const waitingFor = `a look at the restored databases, still beside the live ones; ${seen}. Then \`reprise promote ${step.workflowId} --reason ...\` swaps them in, \`reprise reject ${step.workflowId} --reason ...\` leaves the live ones`;
+    work.show('paused', waitingFor);
+    const decision = await book.asking({ kind: 'paused', event: 'waiting-approval', waitingFor }, () => desk.atTarget('look at the restored databases, then promote or reject', ['promote']));
     if (decision === 'rejected') throw book.givenUp('run checks');
     work.show('running');
   }

@@ -1,5 +1,6 @@
 import { log } from '@temporalio/workflow';
 import type { HostActivities, PlannedStep } from '../../activities/api.js';
+import type { NoticeFacts } from '../../domain/notices.js';
 import type { Plan } from '../../domain/plan.js';
 import type { RecoveryTarget } from '../../domain/target.js';
 import type { Desk } from '../desk.js';
@@ -25,6 +26,8 @@ export class Runbook {
     readonly step: PlannedStep,
     /** Names of the steps begun, those of earlier plans of this recovery too. */
     private readonly begun: string[],
+    /** Tells people that the recovery waits for one of them. */
+    readonly tell: (facts: NoticeFacts) => Promise<void>,
   ) {}
 
   /**
@@ -52,7 +55,7 @@ export class Runbook {
         const other = retarget ? `, \`reprise retarget ${step.workflowId} --to TIME --reason ...\` tries another target` : '';
         const asked = `step "${name}" failed: ${sentence(error)} — \`reprise continue ${step.workflowId}\` tries it again${other}, \`reprise reject ${step.workflowId} --reason ...\` gives up; nothing was deleted`;
         work.show('paused', asked);
-        const next = await this.waiting(() => desk.afterFailure(`"${name}" failed: continue or reject`, retarget ? ['retarget'] : []));
+        const next = await this.asking({ kind: 'paused', event: 'failure', waitingFor: asked }, () => desk.afterFailure(`"${name}" failed: continue or reject`, retarget ? ['retarget'] : []));
         if (next === 'rejected') throw this.givenUp(name);
         work.show('running');
         if (next !== 'again' && next.kind === 'retarget') retarget?.(next.target);
@@ -70,11 +73,12 @@ export class Runbook {
     }
   }
 
-  /** Time that a person takes is shown apart from the recovery's own. */
-  async waiting<T>(run: () => Promise<T>): Promise<T> {
+  /** Tells people that one of them is waited for, and waits. Their time is shown apart from the recovery's own. */
+  async asking<T>(facts: NoticeFacts, decide: () => Promise<T>): Promise<T> {
     const before = Date.now();
     try {
-      return await run();
+      const [decision] = await Promise.all([decide(), this.tell(facts)]);
+      return decision;
     } finally {
       this.waitedSeconds += (Date.now() - before) / 1000;
     }

@@ -1,0 +1,27 @@
+import type { z } from 'zod';
+import { RepriseError } from '../domain/errors.js';
+import { sendMail } from './mail/mail-notifier.js';
+import { mailAddress, mailOptions, readMailOptions } from './mail/options.js';
+import type { NotifierKind } from './notifier.js';
+import { readWebhookOptions, webhookOptions } from './webhook/options.js';
+import { sendWebhook } from './webhook/webhook-notifier.js';
+
+/** Every kind of notifier: one line each; config schema, addresses of contacts and docs follow from it. */
+export const notifierKinds: Readonly<Record<string, NotifierKind>> = {
+  mail: notifierKind({ options: mailOptions, read: readMailOptions, paths: ['ca_file'], address: mailAddress, send: sendMail }),
+  webhook: notifierKind({ options: webhookOptions, read: readWebhookOptions, paths: ['ca_file'], address: null, send: sendWebhook }),
+};
+
+/** Notifier of a kind named in the config. Throws `config-invalid` for a kind that is not registered. */
+export function notifierOf(kind: string): NotifierKind {
+  const found = Object.hasOwn(notifierKinds, kind) ? notifierKinds[kind] : undefined;
+  if (!found) {
+    throw new RepriseError('config-invalid', `unknown notifier type "${kind}"`, `known types: ${Object.keys(notifierKinds).join(', ')}`);
+  }
+  return found;
+}
+
+/** Checks that a line's parts belong together, before their types are forgotten. */
+function notifierKind<S extends z.ZodObject, O>(kind: NotifierKind<S, O>): NotifierKind {
+  return kind as unknown as NotifierKind;
+}
