@@ -11,7 +11,8 @@ export const kill = (say) =>
   Lab.with(async (lab) => {
     const bytes = await lab.fill();
     await lab.serve({ mairie: lab.cluster(lab.logical) });
-    const [{ id }] = await lab.backUp();
+    const { backups } = await lab.backUp();
+    const [{ id }] = backups;
     const times = { undisturbed: [], killed: [] };
     const starts = [];
     for (let run = 0; run < RUNS; run++) {

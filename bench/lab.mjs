@@ -131,12 +131,13 @@ export class Lab {
     return { engine: 'pgbackrest', repository: 'physical', options: { stanza: this.scratch.stanza, config: this.scratch.pgbackrestConf } };
   }
 
-  /** A full backup through its workflow. */
+  /** A full backup through its workflow, with the seconds of its phases. */
   async backUp(cluster = 'mairie') {
     const { handle } = await startBackup(this.session, { cluster, policy: 'policy', type: 'full', requestedBy: 'bench' });
     const { backups, skipped } = await handle.result();
     if (backups.length === 0) throw new Error(`no backup was made: ${skipped?.reason}`);
-    return backups;
+    const { phases } = await handle.query('status');
+    return { backups, phases };
   }
 
   /** A recovery in place to the latest, approved at once; `meanwhile` is given the work after the approval. */

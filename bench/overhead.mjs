@@ -27,18 +27,19 @@ async function measured(lab, name, run, say) {
   const gigabytes = (bytes / 1e9).toFixed(2);
   const sides = await run(lab);
   const counts = await seconds(() => countRows(lab));
-  const times = { backup: { bare: [], through: [] }, recovery: { bare: [], through: [] } };
+  const times = { backup: { bare: [], through: [], phases: {} }, recovery: { bare: [], through: [], phases: {} } };
   for (let pair = 0; pair < pairs; pair++) {
     for (const what of ['backup', 'recovery']) {
       // Who is first takes turns too: the second finds a warmer cache.
       for (const how of pair % 2 === 0 ? ['bare', 'through'] : ['through', 'bare']) {
-        const taken = await sides[what][how]();
+        const { taken, phases } = await sides[what][how]();
         times[what][how].push(taken);
+        for (const phase of phases ?? []) (times[what].phases[phase.name.replace(/^prove .*/, 'prove')] ??= []).push(Number(phase.seconds?.toFixed(2)));
         say(`${name}, ${what} ${how} ${pair + 1}/${pairs}: ${taken.toFixed(1)} s`);
       }
     }
   }
-  return Object.entries(times).map(([what, { bare, through }]) => {
+  return Object.entries(times).map(([what, { bare, through, phases }]) => {
     // pg_dump's rows are counted beside it in the same snapshot, pgBackRest's not at all.
     const apart = name === 'pg_dump' ? counts : 0;
     const [alone, ours] = [median(bare), median(through) - apart];
@@ -47,7 +48,7 @@ async function measured(lab, name, run, say) {
       unit: 's',
       value: ours - alone,
       limit: Math.max(0.03 * alone, 2),
-      detail: { bytes, bare, through, counts: apart },
+      detail: { bytes, bare, through, counts: apart, phases },
     };
   });
 }
@@ -60,21 +61,21 @@ async function logical(lab) {
   let newest;
   return {
     backup: {
-      bare: () => seconds(() => lab.tool('pg_dump', ['--format=custom', '--compress=1', `--file=${dump}`, 'mairie'])),
-      through: () => seconds(async () => ([newest] = await lab.backUp())),
+      bare: () => bare(() => lab.tool('pg_dump', ['--format=custom', '--compress=1', `--file=${dump}`, 'mairie'])),
+      through: () => backUp(lab, ([backup]) => (newest = backup)),
     },
     recovery: {
       bare: () =>
-        seconds(async () => {
+        bare(async () => {
           await lab.tool('createdb', ['mairie_bare']);
           await lab.tool('pg_restore', ['--jobs=1', '--dbname=mairie_bare', dump]);
           await lab.tool('vacuumdb', ['--analyze-only', '--quiet', 'mairie_bare']);
         }).finally(() => lab.sql('DROP DATABASE mairie_bare')),
       through: async () => {
-        const taken = untilOpen(await lab.recover({ kind: 'backup', id: newest.id }));
+        const done = untilOpen(await lab.recover({ kind: 'backup', id: newest.id }));
         const olds = await lab.sql("SELECT datname FROM pg_database WHERE datname <> 'mairie' AND datname LIKE 'mairie%'");
         for (const { datname } of olds) await lab.sql(`DROP DATABASE "${datname}"`);
-        return taken;
+        return done;
       },
     },
   };
@@ -85,12 +86,12 @@ async function physical(lab) {
   const { dataDir } = lab.scratch;
   return {
     backup: {
-      bare: () => seconds(() => lab.pgbackrest('--type=full', '--repo1-retention-full=9999999', '--no-expire-auto', 'backup')),
-      through: () => seconds(() => lab.backUp()),
+      bare: () => bare(() => lab.pgbackrest('--type=full', '--repo1-retention-full=9999999', '--no-expire-auto', 'backup')),
+      through: () => backUp(lab),
     },
     recovery: {
       bare: async () => {
-        const taken = await seconds(async () => {
+        const done = await bare(async () => {
           await lab.as(join(lab.scratch.pgBin, 'pg_ctl'), 'stop', '-s', '-m', 'fast', '-D', dataDir);
           await lab.as('mv', dataDir, `${dataDir}-bare`);
           await makeScratchDirectory(dataDir, lab.scratch.user);
@@ -100,12 +101,12 @@ async function physical(lab) {
           while ((await lab.sql('SELECT pg_is_in_recovery() AS still'))[0].still) await sleep(100);
         });
         await lab.as('rm', '-rf', `${dataDir}-bare`);
-        return taken;
+        return done;
       },
       through: async () => {
-        const taken = untilOpen(await lab.recover({ kind: 'latest' }));
+        const done = untilOpen(await lab.recover({ kind: 'latest' }));
         await lab.as('sh', '-c', 'rm -rf "$1"-* "$1".[!l]*', 'sh', dataDir);
-        return taken;
+        return done;
       },
     },
   };
@@ -114,7 +115,21 @@ async function physical(lab) {
 /** From the start of the work, without the wait for approval, to the database being open for writes; checks apart. */
 function untilOpen({ rtoSeconds, phases }) {
   const apart = phases.filter(({ name }) => ['run checks', 'safety backup of what is there'].includes(name));
-  return rtoSeconds - apart.reduce((sum, phase) => sum + phase.seconds, 0);
+  return { taken: rtoSeconds - apart.reduce((sum, phase) => sum + phase.seconds, 0), phases };
+}
+
+async function bare(run) {
+  return { taken: await seconds(run) };
+}
+
+async function backUp(lab, see = () => undefined) {
+  let phases;
+  const taken = await seconds(async () => {
+    const made = await lab.backUp();
+    ({ phases } = made);
+    see(made.backups);
+  });
+  return { taken, phases };
 }
 
 async function countRows(lab) {

@@ -8,7 +8,7 @@ import { service } from '../dist/demo/cluster.js';
 import { Lab, cpuMs, median, peakMb } from './lab.mjs';
 
 const CLUSTERS = Number(process.env.REPRISE_BENCH_CLUSTERS ?? 100);
-const LIMIT = { cpuMs: 1500, events: 150, bytes: 100_000, mb: 350 };
+const LIMIT = { cpuMs: 1000, events: 100, bytes: 50_000, mb: 350 };
 
 export const scale = (say) =>
   Lab.with(async (lab) => {
