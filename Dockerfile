@@ -22,7 +22,7 @@ COPY --from=build /build/package.json /opt/reprise/
 COPY --from=build /build/node_modules /opt/reprise/node_modules
 COPY --from=build /build/dist /opt/reprise/dist
 COPY examples /opt/reprise/examples
-COPY --chmod=0755 deploy/compose/reprise-postgres deploy/compose/reprise-worker /usr/local/bin/
+COPY deploy/compose/reprise-postgres deploy/compose/reprise-worker /usr/local/bin/
 # A new volume takes owner and mode from here.
 RUN ln -s /opt/reprise/dist/main.js /usr/local/bin/reprise \
   && install -d -m 0755 /etc/reprise /etc/pgbackrest \
