@@ -47,11 +47,15 @@ export class Lab {
     const interrupted = new Promise((_resolve, reject) => {
       for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => reject(new Error(`interrupted by ${signal}`)));
     });
+    const work = lab.#open().then(() => run(lab));
     try {
-      return await Promise.race([lab.#open().then(() => run(lab)), interrupted]);
+      return await Promise.race([work, interrupted]);
     } finally {
-      await lab.session?.close();
       await lab.#owned.removeAll();
+      // What was just being started when it was interrupted is ended by whoever starts it. Calls under way end first: one
+      // that is open when its connection closes throws later, where nobody catches it.
+      await Promise.race([work.catch(() => undefined), sleep(100_000)]);
+      await lab.session?.close();
     }
   }
 
