@@ -27,7 +27,7 @@ export async function findTemporalBinary(): Promise<string> {
     (await fromEnvironment('REPRISE_TEMPORAL_BIN')) ??
     (await executable(join(cacheDirectory(), `temporal-${TEMPORAL_VERSION}`, 'temporal'))) ??
     (await fromPath('temporal')) ??
-    missing('the Temporal command line was not found', 'npm run setup')
+    missing('the Temporal command line was not found', 'npm run setup in a clone; elsewhere put `temporal` 1.9 or newer on PATH')
   );
 }
 
@@ -59,7 +59,7 @@ export async function findPostgresBin(version?: number): Promise<string> {
   if (version === undefined) {
     const found = await fromPath('postgres');
     if (found !== undefined) return dirname(found);
-    return missing("PostgreSQL's server programs were not found", 'npm run setup, or set REPRISE_PG_BIN');
+    return missing("PostgreSQL's server programs were not found", 'apt-get install postgresql, or set REPRISE_PG_BIN');
   }
   return missing(
     `PostgreSQL ${version} was not found`,

@@ -33,7 +33,7 @@ async function program(directory: string, name: string): Promise<string> {
 test('what is missing is told with what gets it', async () => {
   await expect(findTemporalBinary()).rejects.toMatchObject({
     code: 'binary-not-found',
-    message: 'the Temporal command line was not found\nHINT: npm run setup',
+    message: 'the Temporal command line was not found\nHINT: npm run setup in a clone; elsewhere put `temporal` 1.9 or newer on PATH',
   });
   await expect(findTestServerBinary()).rejects.toThrow('HINT: npm run setup -- --test');
   await expect(findPostgresBin(7)).rejects.toThrow('PostgreSQL 7 was not found');
