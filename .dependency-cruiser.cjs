@@ -40,7 +40,7 @@ const may = {
     'doctor',
   ],
   embedded: ['process', 'config', 'domain'],
-  doctor: ['process', 'postgres', 'config', 'engines/registry.ts', 'storage/registry.ts', 'domain'],
+  doctor: ['process', 'postgres', 'config', 'records', 'engines/registry.ts', 'storage/registry.ts', 'domain'],
   demo: ['client', 'embedded', 'config', 'process', 'postgres', 'domain'],
 };
 

@@ -9,6 +9,7 @@ import type { HostActivities } from './api.js';
 import { planRotation, withoutContents } from './backups.js';
 import type { HostDependencies } from './dependencies.js';
 import { type ActivityRun, guarded } from './guarded.js';
+import { clockFindings } from './host-clock.js';
 import { makePlan } from './planning.js';
 import { type Session, currentBackups, openSession, record } from './session.js';
 import { diagnoseCluster } from './watching.js';
@@ -72,7 +73,7 @@ const answers: { readonly [K in Question['kind']]: Answer<K> } = {
   },
   diagnose: ({ cluster }, deps) => diagnoseCluster(deps, cluster),
   jobs: async ({ cluster, operationId }, deps) => ({ jobs: await readJobs((await openSession(deps, cluster)).host.stateDir, operationId) }),
-  host: async ({ host }, deps) => ({ findings: await deps.inspectHost(deps.config, host) }),
+  host: async ({ host }, deps, run) => ({ findings: [...(await deps.inspectHost(deps.config, host)), ...clockFindings(host, run)], configDigest: deps.config.digest }),
 };
 
 export function answeringActivities(deps: HostDependencies): Pick<HostActivities, 'answer'> {

@@ -63,7 +63,11 @@ export interface Answers {
   readonly rotation: RotationPreview;
   readonly diagnose: Diagnosis;
   readonly jobs: { readonly jobs: readonly JobView[] };
-  readonly host: { readonly findings: readonly Finding[] };
+  readonly host: {
+    readonly findings: readonly Finding[];
+    /** Of the configuration this host's worker was started with; workers of an older version do not tell. */
+    readonly configDigest?: string;
+  };
 }
 
 export interface IncidentLine {

@@ -155,6 +155,19 @@ export interface EngineTool {
   readonly ofPostgres: boolean;
   /** How to get it. */
   readonly install: string;
+  /** Oldest version that works, `[major, minor]`. */
+  readonly oldest?: readonly [number, number];
+}
+
+/** Where an engine keeps its files, as its own configuration on this host says. */
+export interface EnginePlace {
+  /** Directory on this host; null where it is another machine's or an object store. */
+  readonly path: string | null;
+  readonly encrypted: boolean;
+  /** How to have it encrypted, where it is not. */
+  readonly encryptHint: string;
+  /** What in that configuration works against Reprise, each with what to do. */
+  readonly warnings: readonly string[];
 }
 
 /** A kind of engine with the schema of its `options`; one line in the registry. */
@@ -168,6 +181,8 @@ export interface EngineKind<S extends z.ZodObject = z.ZodObject> {
   readonly paths?: readonly string[];
   /** Where the engine keeps its files outside the repository's own tree, in words: two policies never share one. */
   readonly place?: (options: z.output<S>) => string;
+  /** Looks where that is, for engines whose files do not go to the repository's own tree; `options` as in `PolicyConfig`. */
+  readonly inspectPlace?: (options: Readonly<Record<string, unknown>>) => Promise<EnginePlace>;
   /** Programs it starts. */
   readonly tools?: readonly EngineTool[];
 }
