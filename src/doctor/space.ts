@@ -14,6 +14,7 @@ import { localPathOf } from './repository.js';
 
 const SOON_DAYS = 7;
 const LATER_DAYS = 30;
+const FAR_DAYS = 3650;
 
 interface Filling extends PolicyGrowth {
   readonly path: string;
@@ -82,7 +83,7 @@ async function spaceFinding(path: string, policies: readonly Filling[]): Promise
   if (forecast === null) return ok(check, `${room}; backups are too young to tell how fast it fills`);
   if (forecast.daysLeft === null) return ok(check, `${room}; backups do not fill it: ${forecast.bytesPerDay > 0 ? 'retention levels them out before' : 'rotation keeps pace'}`);
   const days = Math.floor(forecast.daysLeft);
-  const message = `${room}, and backups grow by ${sizeInWords(Math.round(forecast.bytesPerDay))} a day: full in ${days} day${days === 1 ? '' : 's'}`;
+  const message = `${room}, and backups grow by ${sizeInWords(Math.round(forecast.bytesPerDay))} a day: ${days > FAR_DAYS ? 'not full within ten years' : `full in ${days} day${days === 1 ? '' : 's'}`}`;
   if (days < SOON_DAYS) return wrong(check, message, fix);
   return days < LATER_DAYS ? warning(check, message, fix) : ok(check, message);
 }

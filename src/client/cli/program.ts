@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander';
 import { registerBackup } from './backup.js';
+import { registerCheck } from './check.js';
 import { Cli } from './cli.js';
 import { registerConfig } from './config.js';
 import { registerDecisions } from './decide.js';
@@ -7,6 +8,7 @@ import { registerDoctor } from './doctor.js';
 import { reportError } from './errors.js';
 import { registerIncident } from './incident.js';
 import { registerKept } from './kept.js';
+import { isNagios, reportUnknown } from './nagios.js';
 import { registerLifecycle } from './lifecycle.js';
 import { formatFromArgv, parseFormat } from './output.js';
 import type { OutputFormat } from './output.js';
@@ -21,6 +23,7 @@ import type { ColorMode, Terminal } from './terminal.js';
 const groups = [
   registerLifecycle,
   registerDoctor,
+  registerCheck,
   registerConfig,
   registerSchedule,
   registerBackup,
@@ -66,7 +69,7 @@ export async function runCli(argv: readonly string[], services: Services, termin
     await buildProgram(services, terminal, format).parseAsync([...argv], { from: 'user' });
     return 0;
   } catch (error) {
-    return reportError(terminal, format, error);
+    return isNagios(argv) ? reportUnknown(terminal, error) : await reportError(terminal, format, error);
   }
 }
 
