@@ -5,6 +5,7 @@ import type { KeptItem } from '../domain/records.js';
 import { removeKept } from '../postgres/kept.js';
 import { readJobs } from '../process/supervisor.js';
 import { openHostState } from '../records/host-state.js';
+import { surveyAdoption } from './adopting.js';
 import type { HostActivities } from './api.js';
 import { planRotation, withoutContents } from './backups.js';
 import type { HostDependencies } from './dependencies.js';
@@ -71,6 +72,7 @@ const answers: { readonly [K in Question['kind']]: Answer<K> } = {
     const { keep, remove, refused } = await planRotation(await openSession(deps, cluster), policy, run);
     return { keep, remove, ...(refused ? { refused } : {}) };
   },
+  adoption: async ({ kind: _kind, ...request }, deps, run) => surveyAdoption(await openSession(deps, request.cluster), request, run),
   diagnose: ({ cluster }, deps) => diagnoseCluster(deps, cluster),
   jobs: async ({ cluster, operationId }, deps) => ({ jobs: await readJobs((await openSession(deps, cluster)).host.stateDir, operationId) }),
   host: async ({ host }, deps, run) => ({ findings: [...(await deps.inspectHost(deps.config, host)), ...clockFindings(host, run)], configDigest: deps.config.digest }),

@@ -55,6 +55,7 @@ export const errorTable = {
   'query-timeout': { exit: 1, retryable: true },
   'extension-missing': { exit: 9, retryable: false },
   'locale-missing': { exit: 9, retryable: false },
+  'partly-done': { exit: 3, retryable: false },
 } as const;
 
 export type ErrorCode = keyof typeof errorTable;

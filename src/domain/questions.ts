@@ -1,3 +1,4 @@
+import type { AdoptionPreview } from './adoption.js';
 import type { Backup } from './backup.js';
 import type { Finding } from './findings.js';
 import type { Plan } from './plan.js';
@@ -41,6 +42,8 @@ export type Question =
     }
   /** Dry run of `rotate`. */
   | { readonly kind: 'rotation'; readonly cluster: string; readonly policy: string }
+  /** Dry run of `backup adopt`. */
+  | { readonly kind: 'adoption'; readonly cluster: string; readonly policy?: string; readonly from?: string }
   | { readonly kind: 'diagnose'; readonly cluster: string }
   | { readonly kind: 'jobs'; readonly cluster: string; readonly operationId: string }
   /** What `doctor` finds on a host. */
@@ -61,6 +64,7 @@ export interface Answers {
   readonly report: { readonly markdown: string };
   readonly plan: { readonly plan: Plan };
   readonly rotation: RotationPreview;
+  readonly adoption: AdoptionPreview;
   readonly diagnose: Diagnosis;
   readonly jobs: { readonly jobs: readonly JobView[] };
   readonly host: {

@@ -112,6 +112,38 @@ export interface RestoredDatabase {
   readonly accepted: readonly string[];
 }
 
+/** A file that can become a backup, by what its header says. */
+export interface AdoptionCandidate {
+  /** Name of the file in its folder. */
+  readonly name: string;
+  readonly database: string;
+  /** UTC ISO-8601. */
+  readonly startedAt: string;
+  readonly finishedAt: string;
+  readonly sizeBytes: number;
+}
+export interface AdoptionSurvey {
+  readonly candidates: readonly AdoptionCandidate[];
+  readonly refused: readonly { readonly name: string; readonly reason: string }[];
+}
+
+/** Taking over what was made before Reprise. */
+export interface Adoption {
+  /**
+   * The record of a backup that the engine lists and no record names.
+   * @throws RepriseError `identity-mismatch` where it is another cluster's (F17)
+   */
+  describe(context: EngineContext, label: string): Promise<MadeBackup>;
+  /** Files of a folder, by their headers: which can become backups of this policy. Reads only. */
+  survey?(context: ReadContext, directory: string): Promise<AdoptionSurvey>;
+  /**
+   * Copies a file into the policy's folder, reads it whole and publishes it; the original is left as it is. Null where a
+   * backup with this very content is there already.
+   * @throws RepriseError `backup-corrupt`, `identity-mismatch`, `privilege-missing` that speak of this file alone
+   */
+  take?(context: EngineContext, directory: string, candidate: AdoptionCandidate): Promise<MadeBackup | null>;
+}
+
 /** The contract of an engine. All methods are idempotent for one operation id: a later attempt finds what was done. */
 export interface Engine {
   readonly kind: string;
@@ -126,6 +158,8 @@ export interface Engine {
   /** Removes exactly these, dependants first; what is already gone is no error. */
   remove(context: EngineContext, labels: readonly string[]): Promise<void>;
   outlineRecovery(context: ReadContext, request: OutlineRequest): Promise<RecoveryOutline>;
+  /** Engines that can take over what others made. */
+  readonly adoption?: Adoption;
   /** Physical engines. */
   readonly physical?: PhysicalRestore;
   /** Logical engines. */

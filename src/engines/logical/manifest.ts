@@ -47,6 +47,11 @@ export interface DumpManifest extends DumpFacts {
   readonly countedIn: 'snapshot' | 'dump';
   /** Null where the contents were not counted by SQL. */
   readonly objects: ObjectCounts | null;
+  /**
+   * Of a dump that was there before Reprise: the file it was copied from. Its roles, owner and settings are those the
+   * server had then, since a dump holds none.
+   */
+  readonly adopted?: { readonly from: string; readonly at: string };
 }
 
 /** Reads the manifest at a key; null where there is none. Throws `backup-corrupt` where it cannot be read as one. */

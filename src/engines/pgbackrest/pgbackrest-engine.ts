@@ -1,4 +1,5 @@
 import type { Engine } from '../engine.js';
+import { describeBackup } from './adopt.js';
 import { backup } from './backup.js';
 import { planRemoval, remove } from './expire.js';
 import { listed, readInfo } from './info.js';
@@ -28,5 +29,6 @@ export const pgbackrestEngine: Engine = {
   planRemoval,
   remove,
   outlineRecovery,
+  adoption: { describe: describeBackup },
   physical: { restoreFiles, restoreCommand, archiveCommand, rearm },
 };
