@@ -1,5 +1,6 @@
 import { isAbsolute } from 'node:path';
 import type { AdoptedBackup, AdoptionLine, AdoptionPreview, AdoptOutput, RefusedFile } from '../domain/adoption.js';
+import { boundedPreview, joinAdoptions } from '../domain/adoption.js';
 import type { PolicyConfig } from '../domain/config.js';
 import { isRepriseError, RepriseError } from '../domain/errors.js';
 import type { Adoption, EngineContext } from '../engines/engine.js';
@@ -37,7 +38,7 @@ export async function surveyAdoption(session: Session, { policy, from }: { polic
     for (const { name, database, startedAt, sizeBytes } of survey?.candidates ?? []) adopt.push({ name, policy: one.name, database, startedAt, sizeBytes });
     refused.push(...(survey?.refused ?? []));
   }
-  return { policies: [...new Set(adopt.map((line) => line.policy))], adopt, refused, known };
+  return boundedPreview({ policies: [...new Set(adopt.map((line) => line.policy))], adopt, refused, known });
 }
 
 /** Each file or backup is a fact of its own, so that the next attempt finds what this one recorded and proved. */
@@ -75,7 +76,7 @@ async function adopt(session: Session, step: StepInput & { policy: string; from?
       });
     }
   }
-  return { adopted: await proveAdopted(session, step, context, sources, run), refused, known };
+  return joinAdoptions([{ adopted: await proveAdopted(session, step, context, sources, run), refused, known }]);
 }
 
 function recordBackup(session: Session, step: StepInput & { requestedBy: string }, backup: Awaited<ReturnType<Adoption['describe']>>): Promise<void> {

@@ -43,6 +43,9 @@ function policyFindings(cluster: ClusterConfig): readonly Finding[] {
   const findings = Object.values(cluster.policies).filter(({ enabled }) => !enabled).map(({ name }) =>
     warning(`${check}/policies/${name}`, `policy ${name} of ${cluster.name} is disabled: it takes no backups`, 'set enabled: true, or take it out'),
   );
+  if (cluster.hooks['stop-applications'] === undefined) {
+    findings.push(warning(`${check}/hooks`, `cluster ${cluster.name} has no hook stop-applications: batches and applications go on connecting while it is recovered`, 'add e.g. hooks: { stop-applications: { argv: [sudo, systemctl, stop, rdv.service], undo: start-applications }, start-applications: { argv: [sudo, systemctl, start, rdv.service] } }'));
+  }
   if (cluster.approvals['recover'] === undefined) {
     findings.push(warning(`${check}/approvals`, `cluster ${cluster.name} has no approval policy for recover: a recovery will be refused`, 'add e.g. approvals: { recover: { approvers: 1, from: [dba] } }'));
   }

@@ -6,7 +6,12 @@ export interface AdoptionPreview {
   readonly refused: readonly RefusedFile[];
   /** Backups that are recorded already. */
   readonly known: number;
+  /** Entries beyond those named above; absent: none. */
+  readonly unlisted?: number;
 }
+
+/** A history takes 2 MB in one payload (F40): so many of a list are named. */
+const NAMED = 1000;
 
 export interface AdoptionLine {
   /** Name of the file, or the engine's own label. */
@@ -27,6 +32,8 @@ export interface AdoptOutput {
   readonly adopted: readonly AdoptedBackup[];
   readonly refused: readonly RefusedFile[];
   readonly known: number;
+  /** Entries beyond those named above; absent: none. */
+  readonly unlisted?: number;
 }
 
 export interface AdoptedBackup {
@@ -37,11 +44,20 @@ export interface AdoptedBackup {
   readonly detail: string;
 }
 
-/** Several policies' outputs as one. */
+/** Several policies' outputs as one, with so many entries as a history can hold; what failed goes first. */
 export function joinAdoptions(outputs: readonly AdoptOutput[]): AdoptOutput {
-  return {
-    adopted: outputs.flatMap(({ adopted }) => adopted),
-    refused: outputs.flatMap(({ refused }) => refused),
-    known: outputs.reduce((sum, { known }) => sum + known, 0),
-  };
+  const adopted = outputs.flatMap((output) => output.adopted).toSorted((a, b) => Number(a.proven) - Number(b.proven));
+  const refused = outputs.flatMap((output) => output.refused);
+  const known = outputs.reduce((sum, output) => sum + output.known, 0);
+  const unlisted = outputs.reduce((sum, output) => sum + (output.unlisted ?? 0), beyond(adopted) + beyond(refused));
+  return { adopted: adopted.slice(0, NAMED), refused: refused.slice(0, NAMED), known, ...(unlisted > 0 ? { unlisted } : {}) };
 }
+
+/** A preview with so many entries as a history can hold. */
+export function boundedPreview(preview: AdoptionPreview): AdoptionPreview {
+  const { adopt, refused } = preview;
+  const unlisted = beyond(adopt) + beyond(refused);
+  return { ...preview, adopt: adopt.slice(0, NAMED), refused: refused.slice(0, NAMED), ...(unlisted > 0 ? { unlisted } : {}) };
+}
+
+const beyond = (list: readonly unknown[]): number => Math.max(0, list.length - NAMED);

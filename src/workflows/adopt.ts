@@ -27,7 +27,7 @@ export async function adopt(input: AdoptInput): Promise<AdoptOutput> {
         throw refusal('lock-held', `${holder.kind} of policy ${holder.policy} holds ${cluster} since ${holder.since}`, `wait for ${holder.workflowId}: reprise watch ${holder.workflowId}`);
       })));
     }
-    const output = joinAdoptions(outputs.length > 0 ? outputs : [{ adopted: [], refused: preview.refused, known: preview.known }]);
+    const output = joinAdoptions(outputs.length > 0 ? outputs : [{ adopted: [], refused: preview.refused, known: preview.known, ...(preview.unlisted === undefined ? {} : { unlisted: preview.unlisted }) }]);
     work.show('completed', null, `**Adopted:** ${output.adopted.length}, **left out:** ${output.refused.length}, **known before:** ${output.known}`);
     return output;
   });

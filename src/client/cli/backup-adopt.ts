@@ -2,6 +2,7 @@ import { Option } from 'commander';
 import type { Command } from 'commander';
 import { resolve } from 'node:path';
 import type { AdoptionPreview, AdoptOutput } from '../../domain/adoption.js';
+import type { PolicyConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 import { sizeInWords } from '../../domain/text.js';
 import { ask } from '../ask.js';
@@ -33,7 +34,10 @@ export function registerAdopt(parent: Command, cli: Cli): void {
       await self.withTemporal(async (session) => {
         if (options.dryRun) {
           const preview = await ask<'adoption'>(session, { kind: 'adoption', ...request });
-          return self.print({ dryRun: true, ...preview }, previewText);
+          const { policies } = await self.cluster(cluster);
+          await self.print({ dryRun: true, ...preview }, previewText);
+          for (const line of retentionNotes(preview, policies)) self.say(line);
+          return;
         }
         const work = await startAdoption(session, { ...request, requestedBy: self.person(undefined) });
         if (options.detach) return self.print(detached(session, work.workflowId), detachedText);
@@ -55,20 +59,34 @@ function judge({ adopted, refused }: AdoptOutput): void {
   throw new RepriseError('check-failed', `nothing was adopted, ${left} left out`, hint);
 }
 
-function previewText({ adopt, refused, known }: AdoptionPreview): string {
+function previewText({ adopt, refused, known, unlisted }: AdoptionPreview): string {
   const rows = [
     ...adopt.map(({ name, policy, database, startedAt, sizeBytes }) => ['adopt', name, `${policy}${database === null ? '' : `, database ${database}`}, ${instant(startedAt)}, ${sizeInWords(sizeBytes)}`]),
     ...refused.map(({ name, reason }) => ['leave', name, reason]),
   ];
-  return `${rows.length > 0 ? `${table(['verdict', 'what', 'why'], rows)}\n` : ''}${summary(adopt.length, refused.length, known, 'would be adopted')}`;
+  return `${rows.length > 0 ? `${table(['verdict', 'what', 'why'], rows)}\n` : ''}${summary(adopt.length, refused.length, known, 'would be adopted')}${more(unlisted)}`;
 }
 
-function resultText({ adopted, refused, known }: AdoptOutput): string {
+/** What the next rotation would do with what is about to be adopted. */
+function retentionNotes({ adopt }: AdoptionPreview, policies: Readonly<Record<string, PolicyConfig>>): readonly string[] {
+  return Object.values(policies).flatMap(({ name, retention: { days, maxDeletions } }) => {
+    const old = adopt.filter(({ policy, startedAt }) => policy === name && days !== undefined && Date.parse(startedAt) < Date.now() - days * 86_400_000);
+    if (old.length === 0) return [];
+    const refused = old.length > maxDeletions ? `; that is more than max_deletions (${maxDeletions}), so that it refuses until this is raised` : '';
+    return [`note: ${old.length} of them are older than the retention of ${name} (${days} days): rotation removes its copies when newer ones are proven${refused}; originals stay`];
+  });
+}
+
+function resultText({ adopted, refused, known, unlisted }: AdoptOutput): string {
   const rows = [
     ...adopted.map(({ id, from, proven, detail }) => [proven ? 'adopted' : 'FAILED', from ?? id, from === null ? detail : `${id}: ${detail}`]),
     ...refused.map(({ name, reason }) => ['left out', name, reason]),
   ];
-  return `${rows.length > 0 ? `${table(['verdict', 'what', 'why'], rows)}\n` : ''}${summary(adopted.filter(({ proven }) => proven).length, rows.length - adopted.filter(({ proven }) => proven).length, known, 'adopted')}`;
+  return `${rows.length > 0 ? `${table(['verdict', 'what', 'why'], rows)}\n` : ''}${summary(adopted.filter(({ proven }) => proven).length, rows.length - adopted.filter(({ proven }) => proven).length, known, 'adopted')}${more(unlisted)}`;
+}
+
+function more(unlisted = 0): string {
+  return unlisted === 0 ? '' : `; ${unlisted} more are not named here: reprise backup list`;
 }
 
 function summary(good: number, left: number, known: number, word: string): string {

@@ -66,6 +66,12 @@ describe('doctor on a host', () => {
     expect(of(await findings(), 'cluster/mairie/approvals')).toMatchObject({ level: 'warning', fix: expect.stringContaining('approvals:') });
   });
 
+  it('S2: a cluster whose applications nothing stops during a recovery', async () => {
+    expect(of(await findings(), 'cluster/mairie/hooks')).toMatchObject({ level: 'warning', fix: expect.stringContaining('stop-applications') });
+    const hooks = '    hooks: { stop-applications: { argv: [/bin/true], host: db1, timeout: 60s } }\n';
+    expect(of(await findings({ more: hooks }), 'cluster/mairie/hooks')).toBeUndefined();
+  });
+
   it('a server that is down does not hide the other findings', async () => {
     const found = await findings({ connection: '{ host: 127.0.0.1, port: 1, user: postgres }' });
     expect(of(found, 'cluster/mairie/connection')).toMatchObject({ level: 'problem' });
