@@ -5,10 +5,12 @@ import type { KeptItem } from '../domain/records.js';
 import { removeKept } from '../postgres/kept.js';
 import { readJobs } from '../process/supervisor.js';
 import { openHostState } from '../records/host-state.js';
+import { surveyAdoption } from './adopting.js';
 import type { HostActivities } from './api.js';
 import { planRotation, withoutContents } from './backups.js';
 import type { HostDependencies } from './dependencies.js';
 import { type ActivityRun, guarded } from './guarded.js';
+import { clockFindings } from './host-clock.js';
 import { challengeKeys, proveKey } from './key-proof.js';
 import { makePlan } from './planning.js';
 import { type Session, currentBackups, openSession, record } from './session.js';
@@ -71,11 +73,12 @@ const answers: { readonly [K in Question['kind']]: Answer<K> } = {
     const { keep, remove, refused } = await planRotation(await openSession(deps, cluster), policy, run);
     return { keep, remove, ...(refused ? { refused } : {}) };
   },
+  adoption: async ({ kind: _kind, ...request }, deps, run) => surveyAdoption(await openSession(deps, request.cluster), request, run),
   diagnose: ({ cluster }, deps) => diagnoseCluster(deps, cluster),
   jobs: async ({ cluster, operationId }, deps) => ({ jobs: await readJobs((await openSession(deps, cluster)).host.stateDir, operationId) }),
   'key-challenge': (question, deps) => challengeKeys(deps, question),
   'key-answer': (question, deps) => proveKey(deps, question),
-  host: async ({ host }, deps) => ({ findings: await deps.inspectHost(deps.config, host) }),
+  host: async ({ host }, deps, run) => ({ findings: [...(await deps.inspectHost(deps.config, host)), ...clockFindings(host, run)], configDigest: deps.config.digest }),
 };
 
 export function answeringActivities(deps: HostDependencies): Pick<HostActivities, 'answer'> {

@@ -1,3 +1,4 @@
+import type { AdoptOutput, AdoptionPreview } from '../domain/adoption.js';
 import type { Backup, BackupType } from '../domain/backup.js';
 import type { ErrorCode } from '../domain/errors.js';
 import type { Approval, Decision, Plan, RecoveryMethod } from '../domain/plan.js';
@@ -135,6 +136,10 @@ export interface HostActivities {
   runBackup(input: BackupStep): Promise<readonly string[]>;
   /** Verifies (and restores, where asked) and records the proof or the quarantine. */
   proveBackup(input: StepInput & { backupId: string; level: 'verify' | 'restore' }): Promise<{ ok: boolean; detail: string }>;
+  /** What `adoptBackups` would do; reads only. */
+  surveyAdoption(input: StepInput & { policy?: string; from?: string }): Promise<AdoptionPreview>;
+  /** Records, and verifies, what was there before Reprise; repeated, it goes on where it was. */
+  adoptBackups(input: StepInput & { policy: string; from?: string; requestedBy: string }): Promise<AdoptOutput>;
   readBackups(input: StepInput & { backupIds: readonly string[] }): Promise<readonly Backup[]>;
   rotateBackups(input: StepInput & { policy: string; dryRun: boolean }): Promise<RotateOutput>;
 

@@ -7,6 +7,8 @@ import { redact } from '../process/redact.js';
 
 /** What an activity's body gets from Temporal. */
 export interface ActivityRun {
+  /** Seconds by which this host's clock is ahead of Temporal's, the time this attempt waited to be taken up included. */
+  readonly aheadSeconds: number;
   readonly signal: AbortSignal;
   /** True when the abort must leave running jobs alone: everything but a cancellation that somebody asked for. */
   readonly leaveOnAbort: () => boolean;
@@ -25,6 +27,7 @@ export function guarded<I, O>(name: string, body: (input: I, run: ActivityRun) =
     let details: HeartbeatDetails = {};
     const beat = setInterval(() => context.heartbeat(details), BEAT_MS);
     const run: ActivityRun = {
+      aheadSeconds: (Date.now() - context.info.currentAttemptScheduledTimestampMs) / 1000,
       signal: context.cancellationSignal,
       leaveOnAbort: () => context.cancellationDetails?.cancelRequested !== true,
       report: (progress, job = details.job) => {

@@ -1,3 +1,4 @@
+import { adoptingActivities } from './adopting.js';
 import { answeringActivities } from './answering.js';
 import type { HostActivities } from './api.js';
 import { approvalActivities } from './approvals.js';
@@ -14,6 +15,7 @@ import { watchActivities } from './watching.js';
 /** All activities of one host; each of its queues offers them, and workflows choose the queue. */
 export function createHostActivities(deps: HostDependencies): HostActivities {
   return {
+    ...adoptingActivities(deps),
     ...answeringActivities(deps),
     ...approvalActivities(deps),
     ...backupActivities(deps),

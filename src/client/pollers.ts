@@ -29,6 +29,6 @@ export async function missingWorker(session: TemporalSession, workflowId: string
 
 /** What to type so that a queue gets its worker. */
 export function workerHint(queue: string): string {
-  const host = /^reprise-(.+?)(?:-heavy|-recovery)?$/.exec(queue)?.[1];
+  const host = /^reprise-(.+?)(?:-heavy|-recovery|-watch)?$/.exec(queue)?.[1];
   return host === undefined ? 'start one with `reprise up`, or `reprise worker`' : `start one on that host: \`reprise worker --host ${host}\`, or \`reprise up\` where all is on one machine`;
 }

@@ -2,8 +2,8 @@ import type { CalendarSpec, DayOfWeek, Month, ScheduleDescription } from '@tempo
 import { backupWorkflowId, CONTROL_QUEUE, workflowTypes } from '../domain/names.js';
 import type { BackupInput } from '../workflows/api.js';
 import { backup } from '../domain/runbooks.js';
-import { dayNames, monthNames } from './schedule-spec.js';
-import type { CalendarRange, CalendarTimes, WantedSchedule } from './schedule-spec.js';
+import { dayNames, monthNames } from '../domain/schedule-spec.js';
+import type { CalendarRange, CalendarTimes, WantedSchedule } from '../domain/schedule-spec.js';
 
 /** The calendar as the client takes it. */
 export function calendarSpec(times: CalendarTimes): CalendarSpec {

@@ -5,8 +5,8 @@ import { RepriseError } from '../domain/errors.js';
 import { scheduleId } from '../domain/names.js';
 import type { TemporalSession } from './connect.js';
 import { actionOf, calendarSpec, differences } from './schedule-compare.js';
-import { calendarOf } from './schedule-spec.js';
-import type { WantedSchedule } from './schedule-spec.js';
+import { calendarOf } from '../domain/schedule-spec.js';
+import type { WantedSchedule } from '../domain/schedule-spec.js';
 
 /** What would be, or was, done to one schedule. */
 export interface ScheduleChange {

@@ -1,6 +1,7 @@
 import type { WorkflowHandle } from '@temporalio/client';
 import type { BackupType } from '../domain/backup.js';
 import {
+  adoptWorkflowId,
   backupWorkflowId,
   CONTROL_QUEUE,
   incidentWorkflowId,
@@ -9,7 +10,7 @@ import {
   workflowTypes,
 } from '../domain/names.js';
 import type { RecoveryTarget } from '../domain/target.js';
-import type { BackupInput, IncidentInput, RecoverInput, RotateInput, VerifyInput } from '../workflows/api.js';
+import type { AdoptInput, BackupInput, IncidentInput, RecoverInput, RotateInput, VerifyInput } from '../workflows/api.js';
 import type { TemporalSession } from './connect.js';
 import { newOperationId } from './operation-id.js';
 import * as runbooks from '../domain/runbooks.js';
@@ -47,6 +48,15 @@ export function startVerification(
   const input: VerifyInput = { ...request, operationId: newOperationId() };
   const id = `verify/${request.backupId}`;
   return start(session, workflowTypes.verify, id, input.operationId, input, runbooks.verification(request.backupId, request.restore));
+}
+
+/** @throws `conflict` (as `WorkflowExecutionAlreadyStartedError`) when an adoption of this cluster already runs. */
+export function startAdoption(
+  session: TemporalSession,
+  request: { cluster: string; policy?: string; from?: string; requestedBy: string },
+): Promise<StartedWork> {
+  const input: AdoptInput = { ...request, operationId: newOperationId() };
+  return start(session, workflowTypes.adopt, adoptWorkflowId(request.cluster), input.operationId, input, runbooks.adoption(request.cluster, request.from));
 }
 
 export interface RecoveryRequest {

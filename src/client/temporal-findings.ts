@@ -1,13 +1,16 @@
 import type { Config } from '../domain/config.js';
 import { isRepriseError } from '../domain/errors.js';
 import type { Finding } from '../domain/findings.js';
-import { CONTROL_QUEUE, lightQueue } from '../domain/names.js';
+import { CONTROL_QUEUE, heavyQueue, lightQueue, recoveryQueue, watchQueue } from '../domain/names.js';
+import { calendarOf } from '../domain/schedule-spec.js';
+import { dueTimes } from '../domain/schedule-times.js';
 import { ask } from './ask.js';
 import { connectTemporal } from './connect.js';
 import type { TemporalSession, TemporalSettings } from './connect.js';
 import { toRepriseError } from './errors.js';
 import { hasPoller, workerHint } from './pollers.js';
 import { listSchedules } from './schedule-operate.js';
+import type { ScheduleLine } from './schedule-operate.js';
 import { planSchedules } from './schedules.js';
 import { missingSearchAttributes } from './search-attributes.js';
 import { planWatches } from './watches.js';
@@ -25,7 +28,7 @@ export async function temporalFindings(settings: Promise<TemporalSettings>, conf
     session = await connectTemporal(await settings);
   } catch (error) {
     const { message, hint } = toRepriseError(error);
-    return { findings: [finding('temporal', 'error', message, hint ?? null)], answeredHosts: [] };
+    return { findings: [finding('temporal', 'problem', message, hint ?? null)], answeredHosts: [] };
   }
   try {
     const { address, namespace, origin } = session.settings;
@@ -36,25 +39,23 @@ export async function temporalFindings(settings: Promise<TemporalSettings>, conf
     return { findings: [reached, ...workers, ...hosts.findings, ...rest.flat()], answeredHosts: hosts.answered };
   } catch (error) {
     const { message, hint } = toRepriseError(error);
-    return { findings: [finding('temporal', 'error', message, hint ?? null)], answeredHosts: [] };
+    return { findings: [finding('temporal', 'problem', message, hint ?? null)], answeredHosts: [] };
   } finally {
     await session.close();
   }
 }
 
+/** One finding where all queues of a worker are polled, one for each that is not. */
 async function pollerFindings(session: TemporalSession, config: Config): Promise<Finding[]> {
-  const control = await hasPoller(session, CONTROL_QUEUE, 'workflow');
-  const queues = Object.keys(config.hosts).map(lightQueue);
-  const polled = await Promise.all(queues.map((queue) => hasPoller(session, queue, 'activity')));
-  return [
-    pollerFinding(CONTROL_QUEUE, control),
-    ...queues.map((queue, index) => pollerFinding(queue, polled[index] === true)),
-  ];
-}
-
-function pollerFinding(queue: string, polled: boolean): Finding {
-  if (polled) return finding(`worker/${queue}`, 'ok', `a worker polls the queue ${queue}`);
-  return finding(`worker/${queue}`, 'error', `no worker polls the queue ${queue}: work that needs it waits`, workerHint(queue));
+  const hosts = Object.keys(config.hosts).map((host) => [lightQueue(host), heavyQueue(host), recoveryQueue(host), watchQueue(host)] as const);
+  const polled = new Map<string, boolean>([[CONTROL_QUEUE, await hasPoller(session, CONTROL_QUEUE, 'workflow')]]);
+  await Promise.all(hosts.flat().map(async (queue) => polled.set(queue, await hasPoller(session, queue, 'activity'))));
+  const judged = ([first, ...others]: readonly [string, ...string[]]): Finding[] => {
+    const missing = [first, ...others].filter((queue) => polled.get(queue) !== true);
+    if (missing.length === 0) return [finding(`worker/${first}`, 'ok', `a worker polls the queue ${[first, ...others.map((queue) => queue.slice(first.length))].join(', ')}`)];
+    return missing.map((queue) => finding(`worker/${queue}`, 'problem', `no worker polls the queue ${queue}: work that needs it waits`, workerHint(queue)));
+  };
+  return [[CONTROL_QUEUE] as const, ...hosts].flatMap(judged);
 }
 
 /** Hosts look at themselves where a worker is there to do it. */
@@ -65,7 +66,8 @@ async function hostFindings(session: TemporalSession, config: Config, workers: r
   if (!polls(CONTROL_QUEUE)) return { findings, answered };
   for (const host of Object.keys(config.hosts).filter((name) => polls(lightQueue(name)))) {
     try {
-      findings.push(...(await ask<'host'>(session, { kind: 'host', host })).findings);
+      const looked = await ask<'host'>(session, { kind: 'host', host });
+      findings.push(...looked.findings, ...driftFindings(host, config, looked.configDigest));
       answered.push(host);
     } catch (error) {
       if (!isRepriseError(error) || error.code !== 'host-without-worker') {
@@ -76,10 +78,19 @@ async function hostFindings(session: TemporalSession, config: Config, workers: r
   return { findings, answered };
 }
 
+/** A destructive step is refused on a host whose worker reads another configuration. */
+function driftFindings(host: string, { file, digest }: Config, theirs: string | undefined): Finding[] {
+  if (theirs === undefined) return [];
+  const check = `host/${host}/config`;
+  if (theirs === digest) return [finding(check, 'ok', `the worker of host ${host} runs with this configuration (${digest.slice(0, 12)})`)];
+  const message = `the worker of host ${host} runs with another configuration (${theirs.slice(0, 12)}) than this one (${digest.slice(0, 12)})`;
+  return [finding(check, 'warning', message, `have the same ${file} there, then restart its worker; on one machine: reprise up`)];
+}
+
 async function attributeFinding(session: TemporalSession): Promise<Finding[]> {
   const missing = await missingSearchAttributes(session);
   if (missing.length === 0) return [finding('search-attributes', 'ok', 'the search attributes are registered')];
-  return [finding('search-attributes', 'error', `search attributes are missing: ${missing.join(', ')}; no work can be started`, '`reprise schedule apply` registers them, or an administrator of Temporal does (Keyword)')];
+  return [finding('search-attributes', 'problem', `search attributes are missing: ${missing.join(', ')}; no work can be started`, '`reprise schedule apply` registers them, or an administrator of Temporal does (Keyword)')];
 }
 
 async function scheduleFindings(session: TemporalSession, config: Config): Promise<Finding[]> {
@@ -88,11 +99,17 @@ async function scheduleFindings(session: TemporalSession, config: Config): Promi
     finding(`schedule/${id}`, 'warning', `schedule ${id} differs from the config (${action}): ${reasons.join('; ')}`, 'reprise schedule apply'),
   );
   if (drift.length === 0) findings.push(finding('schedules', 'ok', 'the schedules are as the config says'));
-  for (const { id, paused, note, missedRuns } of await listSchedules(session)) {
-    if (paused) findings.push(finding(`schedule/${id}`, 'warning', `schedule ${id} is paused${note === null ? '' : ` (${note})`}`, `reprise schedule resume ${id}`));
-    if (missedRuns > 0) findings.push(finding(`schedule/${id}`, 'warning', `schedule ${id} missed ${missedRuns} runs`, `reprise schedule trigger ${id}`));
-  }
+  for (const line of await listSchedules(session)) findings.push(...lineFindings(config, line));
   return findings;
+}
+
+function lineFindings(config: Config, { id, cluster, policy, paused, note, missedRuns, lastRun }: ScheduleLine): Finding[] {
+  if (paused) return [finding(`schedule/${id}`, 'warning', `schedule ${id} is paused${note === null ? '' : ` (${note})`}`, `reprise schedule resume ${id}`)];
+  // The server counts for ever: what was missed and made up for since is no finding any more.
+  const schedule = config.clusters[cluster]?.policies[policy]?.schedule;
+  const [due] = schedule === undefined ? [] : dueTimes(calendarOf(schedule), new Date(), 1);
+  if (missedRuns === 0 || (due !== undefined && lastRun !== null && Date.parse(lastRun) >= due.getTime())) return [];
+  return [finding(`schedule/${id}`, 'warning', `schedule ${id} missed ${missedRuns} run${missedRuns === 1 ? '' : 's'}, later than its catch-up window, and has not run since`, `reprise schedule trigger ${id}`)];
 }
 
 async function watchFindings(session: TemporalSession, config: Config): Promise<Finding[]> {

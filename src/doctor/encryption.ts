@@ -3,12 +3,12 @@ import type { ClusterConfig, Config, EncryptionConfig, PolicyConfig } from '../d
 import { shortRecipient } from '../domain/age.js';
 import type { KeyProof } from '../domain/catalogue.js';
 import type { Finding } from '../domain/findings.js';
-import { engineKinds } from '../engines/registry.js';
 import { recipientsOf, tryEncryption } from '../process/age-keys.js';
 import { jobUser } from '../process/users.js';
 import { openCatalogueForReading } from '../records/catalogue.js';
 import { openStorage } from '../storage/registry.js';
 import { looked, ok, warning } from './finding.js';
+import { placeOf } from './places.js';
 import { localPathOf } from './repository.js';
 
 /** A key that nobody has used for so long may be lost, or nobody may know where it is. */
@@ -24,15 +24,11 @@ export async function encryptionFindings(config: Config, cluster: ClusterConfig)
 }
 
 async function policyFindings(config: Config, cluster: ClusterConfig, policy: PolicyConfig, check: string): Promise<readonly Finding[]> {
-  const kind = engineKinds[policy.engine];
   const named = `policy ${policy.name} of ${cluster.name}`;
-  if (kind?.ownCipher !== undefined) {
-    const cipher = await kind.ownCipher(policy.options);
-    if (cipher !== null) return [ok(check, `${named}: ${policy.engine} encrypts its repository (${cipher})`)];
-    return [warning(check, `${named}: the repository of ${policy.engine} is unencrypted: whoever reads its files reads the database, password hashes too`, 'set repo1-cipher-type=aes-256-cbc and repo1-cipher-pass in pgbackrest.conf for a new stanza, and keep the passphrase elsewhere too')];
-  }
   if (policy.encryption !== undefined) return keyFindings(config, cluster, policy, policy.encryption, check);
-  return [warning(check, `${named} writes unencrypted: whoever reads its files reads the database, password hashes too`, 'add encryption: { recipients: [age1..., age1...], identity: { file: ... } }, see docs/encryption.md')];
+  const { path, encrypted, encryptHint } = await placeOf(config, cluster, policy);
+  if (encrypted) return [ok(check, `${named}: its backups are encrypted where they lie`)];
+  return [warning(check, `${named} writes unencrypted${path === null ? '' : ` in ${path}`}: whoever reads its files reads the database, password hashes too`, encryptHint)];
 }
 
 async function keyFindings(config: Config, cluster: ClusterConfig, policy: PolicyConfig, encryption: EncryptionConfig, check: string): Promise<readonly Finding[]> {
@@ -51,7 +47,7 @@ async function keyFindings(config: Config, cluster: ClusterConfig, policy: Polic
   if (proven.length === 0) {
     findings.push(warning(check, `${named}: nobody has proven within a year that a key which opens its backups exists elsewhere`, `reprise key prove ${cluster.name} --policy ${policy.name}`));
   }
-  if (findings.some(({ level }) => level === 'error')) return findings;
+  if (findings.some(({ level }) => level === 'problem')) return findings;
   return [...findings, ok(check, `${named} is encrypted for ${recipients.map(shortRecipient).join(', ')}; ${proven.length} of ${recipients.length} proven within a year`)];
 }
 

@@ -2,9 +2,11 @@ import type { Config } from '../domain/config.js';
 import { RepriseError } from '../domain/errors.js';
 import type { Finding } from '../domain/findings.js';
 import { clusterFindings } from './cluster.js';
+import { configFileFindings } from './files.js';
 import { looked } from './finding.js';
 import { machineFindings } from './machine.js';
 import { repositoryFindings } from './repository.js';
+import { recordFindings } from './space.js';
 
 /**
  * What this machine, as the named host of the config, finds about itself: programs, rights, repositories, clusters. Needs
@@ -19,8 +21,10 @@ export async function inspectHost(config: Config, hostName: string): Promise<rea
   const repositories = Object.values(config.repositories).filter(({ name, host: owner }) => owner === hostName || (owner === undefined && used.has(name)));
   const found = await Promise.all([
     looked(`host/${hostName}`, () => machineFindings(host)),
+    looked('config/file', () => configFileFindings(config)),
     ...repositories.map((repository) => looked(`repository/${repository.name}`, () => repositoryFindings(repository))),
     ...clusters.map((cluster) => looked(`cluster/${cluster.name}`, () => clusterFindings(config, cluster))),
+    looked('space', () => recordFindings(config, clusters)),
   ]);
   return found.flat();
 }

@@ -5,11 +5,9 @@ import { engineKinds } from '../engines/registry.js';
 import { findPostgresBin } from '../process/binaries.js';
 import { runTool } from '../process/run.js';
 import { ok, warning, wrong } from './finding.js';
+import { knownHole } from './known-holes.js';
 
 type EngineTool = NonNullable<(typeof engineKinds)[string]['tools']>[number];
-
-/** First minor versions whose pg_dump and pg_restore cannot be made to run a dump's code (CVE-2025-8714, -8715; F43). */
-const patchFloor: Readonly<Record<number, number>> = { 13: 22, 14: 19, 15: 14, 16: 10, 17: 6 };
 
 /** Programs the cluster's enabled policies need, with their versions; a client older than the server cannot dump it. */
 export async function toolFindings(cluster: ClusterConfig, serverVersion: number | null): Promise<readonly Finding[]> {
@@ -36,9 +34,11 @@ async function toolFinding(cluster: ClusterConfig, tool: EngineTool, serverVersi
   if (tool.ofPostgres && major !== undefined && Number(found) < major) {
     return wrong(check, `${said} is older than the server of ${cluster.name} (PostgreSQL ${major})`, tool.install);
   }
-  const floor = tool.ofPostgres ? patchFloor[Number(found)] : undefined;
-  if (floor !== undefined && Number(minor) < floor) {
-    return warning(check, `${said}: a dump may run code of whoever owned the source when it is restored (CVE-2025-8714)`, `update to ${found}.${floor} or newer`);
+  const { oldest } = tool;
+  if (oldest !== undefined && (Number(found) < oldest[0] || (Number(found) === oldest[0] && Number(minor) < oldest[1]))) {
+    return wrong(check, `${said} is too old`, `${tool.install}   # ${oldest.join('.')} or newer`);
   }
-  return ok(check, said);
+  const hole = tool.ofPostgres ? knownHole(tool.program, Number(found), Number(minor)) : null;
+  if (hole === null) return ok(check, said);
+  return warning(check, `${said}: ${hole.harm} (${hole.cve})`, `apt-get update && apt-get install --only-upgrade postgresql-client-${found}   # ${found}.${hole.floor} or newer`);
 }

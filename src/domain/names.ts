@@ -14,6 +14,7 @@ export const workflowTypes = {
   backup: 'backup',
   rotate: 'rotate',
   verify: 'verifyBackup',
+  adopt: 'adopt',
   recover: 'recover',
   incident: 'incident',
   watch: 'watch',
@@ -54,6 +55,7 @@ export const searchAttributes = { state: 'RepriseState', cluster: 'RepriseCluste
 
 export const backupWorkflowId = (cluster: string, policy: string): string => `backup/${cluster}/${policy}`;
 export const rotateWorkflowId = (cluster: string, policy: string): string => `rotate/${cluster}/${policy}`;
+export const adoptWorkflowId = (cluster: string): string => `adopt/${cluster}`;
 export const recoverWorkflowId = (cluster: string, operationId: string): string => `recover/${cluster}/${operationId}`;
 export const incidentWorkflowId = (cluster: string, scenario: string, operationId: string): string =>
   `incident/${cluster}/${scenario}/${operationId}`;

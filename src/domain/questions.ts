@@ -1,3 +1,4 @@
+import type { AdoptionPreview } from './adoption.js';
 import type { Backup } from './backup.js';
 import type { Finding } from './findings.js';
 import type { Plan } from './plan.js';
@@ -41,6 +42,8 @@ export type Question =
     }
   /** Dry run of `rotate`. */
   | { readonly kind: 'rotation'; readonly cluster: string; readonly policy: string }
+  /** Dry run of `backup adopt`. */
+  | { readonly kind: 'adoption'; readonly cluster: string; readonly policy?: string; readonly from?: string }
   | { readonly kind: 'diagnose'; readonly cluster: string }
   | { readonly kind: 'jobs'; readonly cluster: string; readonly operationId: string }
   /** A random text for each recipient of a policy, or for the one named, which only the holder of its key can read. */
@@ -64,13 +67,18 @@ export interface Answers {
   readonly report: { readonly markdown: string };
   readonly plan: { readonly plan: Plan };
   readonly rotation: RotationPreview;
+  readonly adoption: AdoptionPreview;
   readonly diagnose: Diagnosis;
   readonly jobs: { readonly jobs: readonly JobView[] };
   readonly 'key-challenge': {
     readonly challenges: readonly { readonly recipient: string; readonly challenge: string; readonly provenAt: string | null }[];
   };
   readonly 'key-answer': { readonly recipient: string; readonly provenAt: string };
-  readonly host: { readonly findings: readonly Finding[] };
+  readonly host: {
+    readonly findings: readonly Finding[];
+    /** Of the configuration this host's worker was started with; workers of an older version do not tell. */
+    readonly configDigest?: string;
+  };
 }
 
 export interface IncidentLine {

@@ -34,6 +34,18 @@ export function verification(backupId: string, restore: boolean): Runbook {
   };
 }
 
+export function adoption(cluster: string, from: string | undefined): Runbook {
+  return {
+    summary: `Adoption of ${from === undefined ? 'backups the engines list' : 'a folder of dumps'} for ${cluster}`,
+    details: steps([
+      'Look what there is and is not recorded: names, headers, no data.',
+      'Copy each dump into the repository and read it whole; originals are never moved or deleted.',
+      'Record it; then verify it: until that it counts as nothing.',
+      'Name what was left out, each with its reason.',
+    ]),
+  };
+}
+
 export function recovery(cluster: string, into: string): Runbook {
   return {
     summary: `Recovery of ${cluster} ${into === 'in-place' ? 'in place' : `into ${into}`}`,

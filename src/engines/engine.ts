@@ -114,6 +114,38 @@ export interface RestoredDatabase {
   readonly accepted: readonly string[];
 }
 
+/** A file that can become a backup, by what its header says. */
+export interface AdoptionCandidate {
+  /** Name of the file in its folder. */
+  readonly name: string;
+  readonly database: string;
+  /** UTC ISO-8601. */
+  readonly startedAt: string;
+  readonly finishedAt: string;
+  readonly sizeBytes: number;
+}
+export interface AdoptionSurvey {
+  readonly candidates: readonly AdoptionCandidate[];
+  readonly refused: readonly { readonly name: string; readonly reason: string }[];
+}
+
+/** Taking over what was made before Reprise. */
+export interface Adoption {
+  /**
+   * The record of a backup that the engine lists and no record names.
+   * @throws RepriseError `identity-mismatch` where it is another cluster's (F17)
+   */
+  describe(context: EngineContext, label: string): Promise<MadeBackup>;
+  /** Files of a folder, by their headers: which can become backups of this policy. Reads only. */
+  survey?(context: ReadContext, directory: string): Promise<AdoptionSurvey>;
+  /**
+   * Copies a file into the policy's folder, reads it whole and publishes it; the original is left as it is. Null where a
+   * backup with this very content is there already.
+   * @throws RepriseError `backup-corrupt`, `identity-mismatch`, `privilege-missing` that speak of this file alone
+   */
+  take?(context: EngineContext, directory: string, candidate: AdoptionCandidate): Promise<MadeBackup | null>;
+}
+
 /** The contract of an engine. All methods are idempotent for one operation id: a later attempt finds what was done. */
 export interface Engine {
   readonly kind: string;
@@ -130,6 +162,8 @@ export interface Engine {
   /** SHA-256 (hex) of the engine's own configuration file, which is approved together with a plan; absent where it has none. */
   configDigest?(policy: PolicyConfig): Promise<string>;
   outlineRecovery(context: ReadContext, request: OutlineRequest): Promise<RecoveryOutline>;
+  /** Engines that can take over what others made. */
+  readonly adoption?: Adoption;
   /** Physical engines. */
   readonly physical?: PhysicalRestore;
   /** Logical engines. */
@@ -159,6 +193,19 @@ export interface EngineTool {
   readonly ofPostgres: boolean;
   /** How to get it. */
   readonly install: string;
+  /** Oldest version that works, `[major, minor]`. */
+  readonly oldest?: readonly [number, number];
+}
+
+/** Where an engine keeps its files, as its own configuration on this host says. */
+export interface EnginePlace {
+  /** Directory on this host; null where it is another machine's or an object store. */
+  readonly path: string | null;
+  readonly encrypted: boolean;
+  /** How to have it encrypted, where it is not. */
+  readonly encryptHint: string;
+  /** What in that configuration works against Reprise, each with what to do. */
+  readonly warnings: readonly string[];
 }
 
 /** A kind of engine with the schema of its `options`; one line in the registry. */
@@ -172,8 +219,8 @@ export interface EngineKind<S extends z.ZodObject = z.ZodObject> {
   readonly paths?: readonly string[];
   /** Where the engine keeps its files outside the repository's own tree, in words: two policies never share one. */
   readonly place?: (options: z.output<S>) => string;
-  /** How the engine by itself encrypts where it writes; null where it does not. Throws `config-invalid`. */
-  readonly ownCipher?: (options: Readonly<Record<string, unknown>>) => Promise<string | null>;
+  /** Looks where that is, for engines whose files do not go to the repository's own tree; `options` as in `PolicyConfig`. */
+  readonly inspectPlace?: (options: Readonly<Record<string, unknown>>) => Promise<EnginePlace>;
   /** Programs it starts. */
   readonly tools?: readonly EngineTool[];
 }

@@ -2,9 +2,10 @@ import { RepriseError } from '../domain/errors.js';
 import type { Engine, EngineKind } from './engine.js';
 import { logicalEngine } from './logical/logical-engine.js';
 import { logicalOptions, readLogicalOptions } from './logical/options.js';
-import { ownCipher } from './pgbackrest/own-cipher.js';
 import { pgbackrestOptions, readPgbackrestOptions } from './pgbackrest/options.js';
 import { pgbackrestEngine } from './pgbackrest/pgbackrest-engine.js';
+import { inspectPgbackrestPlace } from './pgbackrest/place.js';
+import { OLDEST_PGBACKREST } from './pgbackrest/preflight.js';
 
 /** Every kind of engine: one line each; config schema, choices of the command line and docs follow from it. */
 export const engineKinds: Readonly<Record<string, EngineKind>> = {
@@ -23,9 +24,9 @@ export const engineKinds: Readonly<Record<string, EngineKind>> = {
     options: pgbackrestOptions,
     read: readPgbackrestOptions,
     paths: ['config'],
-    ownCipher,
     place: ({ stanza, config }) => `stanza ${stanza} of ${config}`,
-    tools: [{ program: 'pgbackrest', ofPostgres: false, install: 'apt-get install pgbackrest' }],
+    inspectPlace: inspectPgbackrestPlace,
+    tools: [{ program: 'pgbackrest', ofPostgres: false, install: 'apt-get install pgbackrest', oldest: OLDEST_PGBACKREST }],
   }),
 };
 

@@ -9,6 +9,8 @@ export interface ArchivingState {
   readonly mode: 'off' | 'on' | 'always';
   readonly command: string;
   readonly lastArchived: string | null;
+  /** UTC ISO-8601. */
+  readonly lastArchivedAt: string | null;
   readonly lastFailed: string | null;
   /** UTC ISO-8601. */
   readonly lastFailedAt: string | null;
@@ -72,7 +74,8 @@ function segmentOf({ lastArchived }: ArchivingState): string {
 export async function archivingState(client: pg.ClientBase): Promise<ArchivingState> {
   const { rows } = await client.query<ArchivingState>(`
     SELECT current_setting('archive_mode') AS mode, current_setting('archive_command') AS command,
-           last_archived_wal AS "lastArchived", last_failed_wal AS "lastFailed",
+           last_archived_wal AS "lastArchived",
+           to_char(last_archived_time AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS "lastArchivedAt", last_failed_wal AS "lastFailed",
            to_char(last_failed_time AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS "lastFailedAt",
            failed_count::int AS "failedCount"
       FROM pg_stat_archiver`);

@@ -8,6 +8,7 @@ import type { RotateOutput } from '../domain/rotation.js';
 import type { RecoveryTarget } from '../domain/target.js';
 
 export type { LockAnswer, LockHolder, LockKind, LockRequest } from '../domain/locks.js';
+export type { AdoptOutput } from '../domain/adoption.js';
 export type { RotateOutput, Verdict } from '../domain/rotation.js';
 
 /**
@@ -47,6 +48,15 @@ export interface VerifyOutput {
   readonly backup: Backup;
   readonly ok: boolean;
   readonly detail: string;
+}
+
+export interface AdoptInput {
+  readonly cluster: string;
+  readonly policy?: string;
+  /** Folder of dumps on the cluster's host; absent: what the engines list and no record names. */
+  readonly from?: string;
+  readonly requestedBy: string;
+  readonly operationId?: string;
 }
 
 export interface RecoverInput {

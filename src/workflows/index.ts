@@ -1,3 +1,4 @@
+export { adopt } from './adopt.js';
 export { ask } from './ask.js';
 export { backup } from './backup.js';
 export { incident } from './incident.js';

@@ -109,6 +109,44 @@ describe('verifyBackup', () => {
   });
 });
 
+describe('adopt', () => {
+  const input = { requestedBy: 'ops', operationId: 'op', from: '/var/backups' };
+
+  it('B6: looks first, then adopts with the cluster held as for a backup, on the heavy queue', async () => {
+    const one = lab.case();
+    const handle = await one.start(workflowTypes.adopt, 'adopt/CLUSTER', input);
+    expect(await handle.result()).toEqual({ adopted: [{ id: 'b-nightly', from: 'old.dump', proven: true, detail: 'read whole' }], refused: [], known: 0 });
+    expect(one.names).toEqual(['surveyAdoption', 'acquireLock', 'adoptBackups', 'releaseLock']);
+    expect(one.of('acquireLock')).toMatchObject([{ request: { kind: 'backup', policy: 'nightly', engine: 'logical', repository: 'local' } }]);
+    expect(one.calls.filter(({ name }) => name === 'adoptBackups')).toMatchObject([{ queue: `reprise-${HOST}-heavy`, input: { policy: 'nightly', from: '/var/backups', operationId: 'op' } }]);
+    expect(await one.status()).toMatchObject({ kind: 'adopt', state: 'completed' });
+  });
+
+  it('with nothing to adopt nothing is held, and what was left out is told', async () => {
+    const refused = [{ name: 'notes.md', reason: 'it is no dump of pg_dump' }];
+    const one = lab.case({ surveyAdoption: async () => ({ policies: [], adopt: [], refused, known: 3 }) });
+    expect(await (await one.start(workflowTypes.adopt, 'adopt/CLUSTER', input)).result()).toEqual({ adopted: [], refused, known: 3 });
+    expect(one.names).toEqual(['surveyAdoption']);
+  });
+
+  it('F29: while another holds the cluster it adopts nothing and fails as lock-held', async () => {
+    const holder: LockHolder = { operationId: 'r', kind: 'recovery', policy: 'physical', engine: 'pgbackrest', repository: '*', workflowId: 'recover/c/r', since: '2026-11-21T01:30:00Z', token: 1 };
+    const one = lab.case({ acquireLock: async () => ({ granted: false, holder }) });
+    expect(await failureOfWorkflow(await one.start(workflowTypes.adopt, 'adopt/CLUSTER', input))).toMatchObject({ type: 'lock-held' });
+    expect(one.names).not.toContain('adoptBackups');
+  });
+
+  it('a failure gives the cluster back', async () => {
+    const one = lab.case({
+      adoptBackups: async () => {
+        throw failure('disk-full', 'no room');
+      },
+    });
+    expect(await failureOfWorkflow(await one.start(workflowTypes.adopt, 'adopt/CLUSTER', input))).toMatchObject({ type: 'disk-full' });
+    expect(one.names.at(-1)).toBe('releaseLock');
+  });
+});
+
 describe('ask', () => {
   const question = { kind: 'backups' };
 

@@ -29,6 +29,8 @@ export const wellBehaved: Activities = {
   preflightBackup: async () => [],
   runBackup: async () => ['b1'],
   proveBackup: async () => ({ ok: true, detail: 'read whole' }),
+  surveyAdoption: async () => ({ policies: ['nightly'], adopt: [{ name: 'old.dump', policy: 'nightly', database: 'mairie', startedAt: '2026-11-01T01:30:00Z', sizeBytes: 10 }], refused: [], known: 0 }),
+  adoptBackups: async ({ policy }) => ({ adopted: [{ id: `b-${policy}`, from: 'old.dump', proven: true, detail: 'read whole' }], refused: [], known: 0 }),
   readBackups: async ({ backupIds }) => backupIds.map((id) => ({ ...backupFacts(id), id, proven: null, heldUntil: null, status: 'complete' })),
   rotateBackups: async () => ({ keep: [], remove: [{ id: 'b0', reason: 'too old' }], removed: ['b0'] }),
 

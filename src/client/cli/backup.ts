@@ -7,6 +7,7 @@ import { backupWorkflowId, heavyQueue } from '../../domain/names.js';
 import type { BackupOutput, VerifyOutput } from '../../workflows/api.js';
 import { ask } from '../ask.js';
 import { startBackup, startVerification } from '../start.js';
+import { registerAdopt } from './backup-adopt.js';
 import { backupFacts, backupTable } from './backup-text.js';
 import type { Cli } from './cli.js';
 import { byOption, define, group, policyOption, reasonOption } from './define.js';
@@ -21,6 +22,7 @@ export function registerBackup(program: Command, cli: Cli): void {
   defineList(backup, cli);
   defineVerify(backup, cli);
   defineHolds(backup, cli);
+  registerAdopt(backup, cli);
 }
 
 function defineRun(parent: Command, cli: Cli): void {

@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import type { LoadedConfig } from '../../config/load.js';
 import type { Override } from '../../config/show.js';
 import type { Cli } from './cli.js';
+import { registerImport } from './config-import.js';
 import { define, group } from './define.js';
 import { facts, table } from './format.js';
 
@@ -43,6 +44,7 @@ export function registerConfig(program: Command, cli: Cli): void {
       await self.print(document, () => showConfig(loaded, { origin, overrides }));
     },
   });
+  registerImport(config, cli);
   const cluster = group(program, 'cluster', 'the clusters of the configuration');
   define(cluster, cli, {
     usage: 'list',

@@ -3,10 +3,10 @@ import type { Command } from 'commander';
 import { hostname } from 'node:os';
 import { RepriseError } from '../../domain/errors.js';
 import type { Finding } from '../../domain/findings.js';
-import { visible } from '../../domain/text.js';
 import { temporalFindings } from '../temporal-findings.js';
 import type { Cli } from './cli.js';
 import { define } from './define.js';
+import { findingsText } from './findings-text.js';
 import { collect } from './options.js';
 
 /** `reprise doctor` */
@@ -24,9 +24,9 @@ export function registerDoctor(program: Command, cli: Cli): void {
       const inspected = await Promise.all(local.map((host) => self.services.inspectHost(config, host)));
       const skipped = Object.keys(config.hosts).filter((host) => !local.includes(host) && !remote.answeredHosts.includes(host));
       const findings: readonly Finding[] = [...inspected.flat(), ...remote.findings, ...skipped.map(notLookedAt)];
-      await self.print({ findings }, (view) => findingsText(self, view.findings));
-      const errors = findings.filter(({ level }) => level === 'error').length;
-      if (errors > 0) throw new RepriseError('check-failed', `${errors} finding${errors === 1 ? ' is' : 's are'} wrong`, 'do what stands after "fix", then run `reprise doctor` again');
+      await self.print({ findings }, (view) => findingsText(self.terminal, view.findings));
+      const problems = findings.filter(({ level }) => level === 'problem').length;
+      if (problems > 0) throw new RepriseError('check-failed', `doctor found ${problems} problem${problems === 1 ? '' : 's'}`, 'do what stands after "fix", then run `reprise doctor` again');
     },
   });
 }
@@ -51,11 +51,4 @@ function notLookedAt(host: string): Finding {
     message: `host ${host} was not looked at: no worker answers for it`,
     fix: `run there: reprise doctor --host ${host}`,
   };
-}
-
-function findingsText(cli: Cli, findings: readonly Finding[]): string {
-  const { terminal } = cli;
-  const mark = { ok: terminal.paint('green', 'ok     '), warning: terminal.paint('yellow', 'warning'), error: terminal.paint('red', 'error  ') };
-  const lines = findings.map(({ level, message, fix }) => `${mark[level]}  ${visible(message)}${fix === null ? '' : `\n         fix: ${visible(fix)}`}`);
-  return lines.join('\n');
 }

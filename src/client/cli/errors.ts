@@ -5,16 +5,29 @@ import { toRepriseError } from '../errors.js';
 import type { OutputFormat } from './output.js';
 import type { Terminal } from './terminal.js';
 
+/** Ends the program with a code of another contract than ours; everything was said already. */
+export class QuietExit extends Error {
+  constructor(readonly exitCode: number) {
+    super(`exit ${exitCode}`);
+  }
+}
+
 /** Tells an error on stderr and returns the exit code of the command line's contract. */
 export async function reportError(terminal: Terminal, format: OutputFormat, error: unknown): Promise<number> {
   if (error instanceof CommanderError && error.exitCode === 0) return 0;
-  const told = error instanceof CommanderError ? fromCommander(error) : fromPrompt(error) ?? toRepriseError(error);
+  if (error instanceof QuietExit) return error.exitCode;
+  const told = explained(error);
   const { code, message, hint } = told;
   if (format === 'json') terminal.err(`${JSON.stringify({ error: { code, message, hint: hint ?? nextStep(code) } })}\n`);
   else if (format === 'yaml') terminal.err((await import('yaml')).stringify({ error: { code, message, hint: hint ?? nextStep(code) } }));
   else terminal.err(asText(terminal, told));
   if (terminal.env['REPRISE_DEBUG'] && error instanceof Error) terminal.err(`${error.stack ?? ''}\n`);
   return errorTable[code].exit;
+}
+
+/** Any error as an entry of the one error table. */
+export function explained(error: unknown): RepriseError {
+  return error instanceof CommanderError ? fromCommander(error) : fromPrompt(error) ?? toRepriseError(error);
 }
 
 function asText(terminal: Terminal, { code, message, hint }: RepriseError): string {

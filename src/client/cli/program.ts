@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander';
 import { registerBackup } from './backup.js';
+import { registerCheck } from './check.js';
 import { Cli } from './cli.js';
 import { registerCompletion } from './completion/register.js';
 import { registerConfig } from './config.js';
@@ -9,6 +10,7 @@ import { reportError } from './errors.js';
 import { registerIncident } from './incident.js';
 import { registerKept } from './kept.js';
 import { registerKey } from './key.js';
+import { isNagios, reportUnknown } from './nagios.js';
 import { registerLifecycle } from './lifecycle.js';
 import { registerNotify } from './notify.js';
 import { formatFromArgv, parseFormat } from './output.js';
@@ -24,6 +26,7 @@ import type { ColorMode, Terminal } from './terminal.js';
 const groups = [
   registerLifecycle,
   registerDoctor,
+  registerCheck,
   registerConfig,
   registerSchedule,
   registerBackup,
@@ -78,7 +81,7 @@ export async function runCli(argv: readonly string[], services: Services, termin
     await buildProgram(services, terminal, format).parseAsync([...argv], { from: 'user' });
     return 0;
   } catch (error) {
-    return reportError(terminal, format, error);
+    return isNagios(argv) ? reportUnknown(terminal, error) : await reportError(terminal, format, error);
   }
 }
 

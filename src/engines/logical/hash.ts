@@ -9,7 +9,7 @@ export interface Fingerprint {
 }
 
 interface Reading {
-  readonly storage: ReadableStorage;
+  readonly storage: Pick<ReadableStorage, 'open'>;
   readonly signal: AbortSignal;
   readonly report: (progress: Progress) => void;
 }
@@ -36,7 +36,7 @@ export async function fingerprint(reading: Reading, key: string, phase: string, 
  * Why an object is not what was recorded; null where it is (F15). The size goes first: it costs nothing, and tells an
  * empty and a truncated file from a changed one.
  */
-export async function damageOf(reading: Reading, key: string, recorded: Fingerprint): Promise<string | null> {
+export async function damageOf(reading: Reading & { readonly storage: Pick<ReadableStorage, 'stat'> }, key: string, recorded: Fingerprint): Promise<string | null> {
   const there = await reading.storage.stat(key);
   if (there === null) return `${key} is missing`;
   if (there.sizeBytes !== recorded.sizeBytes) {

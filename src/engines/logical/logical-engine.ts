@@ -1,8 +1,9 @@
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import type { BackupRequest, Engine, EngineContext, MadeBackup } from '../engine.js';
+import { surveyDumps, takeDump } from './adopt.js';
 import { backUpDatabase } from './dump.js';
 import { listBackups } from './list.js';
-import { LOGICAL } from './manifest.js';
+import { LOGICAL, madeBackup, manifestOf } from './manifest.js';
 import { LOGICAL_TARGETS, outlineRecovery } from './outline.js';
 import { preflightBackup } from './preflight.js';
 import { planRemoval, removeBackups } from './remove.js';
@@ -30,6 +31,11 @@ export const logicalEngine: Engine = {
   planRemoval,
   remove: removeBackups,
   outlineRecovery,
+  adoption: {
+    describe: async (context, label) => madeBackup(await manifestOf(context, label), context.policy.repository),
+    survey: surveyDumps,
+    take: takeDump,
+  },
   logical: { restoreDatabase, restoreGlobals },
 };
 

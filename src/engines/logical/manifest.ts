@@ -53,6 +53,11 @@ export interface DumpManifest extends DumpFacts {
   readonly countedIn: 'snapshot' | 'dump' | 'nowhere';
   /** Null where the contents were not counted by SQL. */
   readonly objects: ObjectCounts | null;
+  /**
+   * Of a dump that was there before Reprise: the file it was copied from. Its roles, owner and settings are those the
+   * server had then, since a dump holds none.
+   */
+  readonly adopted?: { readonly from: string; readonly at: string };
 }
 
 /** Where the files of a backup lie, as its manifest has it: a policy may have been plain before it was encrypted. */

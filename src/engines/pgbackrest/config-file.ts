@@ -64,14 +64,17 @@ export async function configWarnings(config: ConfigFile, path: string): Promise<
       `pgbackrest expires by itself: ${path} sets ${expiring.join(', ')}, so that a backup or expire started beside Reprise (cron) removes what Reprise has promised to keep; remove these settings`,
     );
   }
+  if (config.get('repo1-retention-archive-type') === 'time') {
+    warnings.push(`${path} sets repo1-retention-archive-type=time, which pgBackRest does not know (full, diff or incr): it refuses every command; remove the line, Reprise computes which WAL may go`);
+  }
   if (config.has('archive-push-queue-max')) {
     warnings.push(`${path} sets archive-push-queue-max: when the archive stands still, WAL is dropped and recovery has a gap; a new backup is needed after that`);
   }
   if ([...config.keys()].some((name) => /^repo[2-9]/.test(name))) {
     warnings.push(`${path} names several repositories: Reprise lists, verifies and rotates only the first, repo1`);
   }
-  if (isLocal(config)) {
-    const repository = config.get('repo1-path') ?? DEFAULT_REPOSITORY;
+  const repository = localRepository(config);
+  if (repository !== null) {
     const mode = await stat(repository).then(
       (found) => found.mode & 0o777,
       () => 0o700,
@@ -83,6 +86,8 @@ export async function configWarnings(config: ConfigFile, path: string): Promise<
   return warnings;
 }
 
-function isLocal(config: ConfigFile): boolean {
-  return (config.get('repo1-type') ?? 'posix') === 'posix' && !config.has('repo1-host');
+/** Directory of the repository on this host; null where another host or an object store has it. */
+export function localRepository(config: ConfigFile): string | null {
+  const isHere = (config.get('repo1-type') ?? 'posix') === 'posix' && !config.has('repo1-host');
+  return isHere ? (config.get('repo1-path') ?? DEFAULT_REPOSITORY) : null;
 }

@@ -1,4 +1,5 @@
 import type { Engine } from '../engine.js';
+import { describeBackup } from './adopt.js';
 import { backup } from './backup.js';
 import { configDigest } from './config-file.js';
 import { planRemoval, remove } from './expire.js';
@@ -31,5 +32,6 @@ export const pgbackrestEngine: Engine = {
   remove,
   configDigest,
   outlineRecovery,
+  adoption: { describe: describeBackup },
   physical: { restoreFiles, restoreCommand, archiveCommand, rearm },
 };

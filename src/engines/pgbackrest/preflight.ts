@@ -10,7 +10,7 @@ import type { PgbackrestOptions } from './options.js';
 import { checkArchiving, ensureStanza, liveFacts } from './stanza.js';
 
 /** Annotations, which tell whose backup one is, came with 2.41; everything here was tried with 2.45. */
-const OLDEST = [2, 45] as const;
+export const OLDEST_PGBACKREST = [2, 45] as const;
 
 /**
  * Refuses what cannot lead to a good backup, and returns what a person should know.
@@ -34,8 +34,8 @@ export async function requireVersion(): Promise<void> {
   const { stdout } = await runTool(['pgbackrest', 'version']);
   const [, major, minor] = /(\d+)\.(\d+)/.exec(stdout) ?? [];
   const found = [Number(major ?? 0), Number(minor ?? 0)] as const;
-  if (found[0] < OLDEST[0] || (found[0] === OLDEST[0] && found[1] < OLDEST[1])) {
-    throw new RepriseError('version-mismatch', `${stdout} is too old`, `install pgbackrest ${OLDEST.join('.')} or later`);
+  if (found[0] < OLDEST_PGBACKREST[0] || (found[0] === OLDEST_PGBACKREST[0] && found[1] < OLDEST_PGBACKREST[1])) {
+    throw new RepriseError('version-mismatch', `${stdout} is too old`, `install pgbackrest ${OLDEST_PGBACKREST.join('.')} or later`);
   }
 }
 

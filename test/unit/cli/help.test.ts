@@ -17,8 +17,8 @@ const commands = leaves(program);
 describe('the help of the command line', () => {
   it('has every command of the contract', () => {
     const wanted = [
-      ...['demo', 'up', 'down', 'worker', 'doctor', 'config check', 'config show', 'cluster list'],
-      ...['backup run', 'backup list', 'backup show', 'backup verify', 'backup hold', 'backup release', 'rotate'],
+      ...['demo', 'up', 'down', 'worker', 'doctor', 'check', 'config check', 'config show', 'config import', 'cluster list'],
+      ...['backup run', 'backup list', 'backup show', 'backup verify', 'backup hold', 'backup release', 'backup adopt', 'rotate'],
       ...['schedule plan', 'schedule apply', 'schedule list', 'schedule pause', 'schedule resume', 'schedule trigger'],
       ...['recover', 'promote', 'retarget', 'continue', 'pause', 'approve', 'reject', 'kept list', 'kept drop'],
       ...['incident start', 'incident confirm', 'incident dismiss', 'incident list', 'incident show', 'incident note', 'incident report', 'incident close'],

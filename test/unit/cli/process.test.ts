@@ -69,7 +69,7 @@ describe('D6: reprise as a process', () => {
     const { code: exit, stdout } = await reprise(['doctor', '--address', '127.0.0.1:1', '--json'], { cwd: await configured() });
     expect(exit).toBe(8);
     const { findings } = JSON.parse(stdout) as { findings: { check: string; level: string; message: string; fix: string | null }[] };
-    expect(findings.find(({ check }) => check === 'temporal')).toMatchObject({ level: 'error', fix: expect.stringContaining('reprise up') });
+    expect(findings.find(({ check }) => check === 'temporal')).toMatchObject({ level: 'problem', fix: expect.stringContaining('reprise up') });
     expect(findings.every(({ level, fix }) => (level === 'ok') === (fix === null))).toBe(true);
   });
 

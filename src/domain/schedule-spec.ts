@@ -1,5 +1,5 @@
-import type { ScheduleConfig } from '../domain/config.js';
-import { RepriseError } from '../domain/errors.js';
+import type { ScheduleConfig } from './config.js';
+import { RepriseError } from './errors.js';
 
 /** Values of one calendar field, both ends inclusive. */
 export interface CalendarRange {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { calendarOf } from '../../../src/client/schedule-spec.js';
+import { calendarOf } from '../../../src/domain/schedule-spec.js';
 import { calendarSpec } from '../../../src/client/schedule-compare.js';
 
 const cron = (text: string) => calendarOf({ cron: text, catchUpSeconds: 21_600 });

@@ -1,0 +1,74 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { ClusterConfig } from '../domain/config.js';
+import { isRepriseError } from '../domain/errors.js';
+import type { Finding } from '../domain/findings.js';
+import { archiveBacklog, archiveTimeoutSeconds } from '../postgres/archive-backlog.js';
+import type { ArchiveBacklog } from '../postgres/archive-backlog.js';
+import { archivingState } from '../postgres/archiving.js';
+import type { ArchivingState } from '../postgres/archiving.js';
+import { withClient } from '../postgres/connect.js';
+import { ok, warning, wrong } from './finding.js';
+import { knownHole } from './known-holes.js';
+
+/** More than this between two clocks makes times in plans and reports wrong. */
+const CLOCK_SECONDS = 5;
+
+/** A running server as one connection finds it. */
+export interface Server {
+  readonly versionNum: number;
+  /** How far its clock is ahead of this host's. */
+  readonly clockSeconds: number;
+  readonly archiving: ArchivingState;
+  readonly backlog: ArchiveBacklog | null;
+  readonly archiveTimeoutSeconds: number;
+}
+
+/** The server, or the finding that it does not answer. */
+export async function lookAtServer(cluster: ClusterConfig): Promise<Server | Finding> {
+  const { connection, name } = cluster;
+  try {
+    return await withClient(connection, connection.maintenanceDatabase, async (client) => {
+      const { rows } = await client.query<{ version: number; now: number }>(
+        "SELECT current_setting('server_version_num')::int AS version, extract(epoch FROM clock_timestamp())::float8 AS now",
+      );
+      const row = rows[0] ?? { version: 0, now: 0 };
+      const clockSeconds = row.now - Date.now() / 1000;
+      return {
+        versionNum: row.version,
+        clockSeconds,
+        archiving: await archivingState(client),
+        backlog: await archiveBacklog(client),
+        archiveTimeoutSeconds: await archiveTimeoutSeconds(client),
+      };
+    });
+  } catch (error) {
+    const message = isRepriseError(error) ? error.message : String(error);
+    const fix = `start the server, or correct the connection of ${name}, pg_hba.conf or the password file`;
+    return wrong(`cluster/${name}/connection`, `cluster ${name}: ${message}`, fix);
+  }
+}
+
+/** That it answers, its patch level and its clock. */
+export function serverFindings({ name, connection: { host, port } }: ClusterConfig, { versionNum, clockSeconds }: Server): readonly Finding[] {
+  const check = `cluster/${name}`;
+  const [major, minor] = [Math.floor(versionNum / 10_000), versionNum % 10_000];
+  const findings = [ok(`${check}/connection`, `cluster ${name}: PostgreSQL ${major}.${minor} answers at ${host}:${port}`)];
+  const hole = knownHole('postgres', major, minor);
+  if (hole !== null) {
+    findings.push(warning(`${check}/version`, `the server of ${name} is PostgreSQL ${major}.${minor}: ${hole.harm} (${hole.cve})`, `apt-get update && apt-get install --only-upgrade postgresql-${major}   # ${major}.${hole.floor} or newer, then restart the server`));
+  }
+  if (Math.abs(clockSeconds) > CLOCK_SECONDS) {
+    findings.push(warning(`${check}/clock`, `the clock of the server of ${name} differs by ${clockSeconds.toFixed(0)} s from this one`, 'have both follow the same time servers: apt-get install chrony'));
+  } else {
+    findings.push(ok(`${check}/clock`, `the clock of the server of ${name} agrees with this one`));
+  }
+  return findings;
+}
+
+/** Version from the data directory, where the server does not answer. */
+export async function versionOnDisk({ dataDir }: ClusterConfig): Promise<number | null> {
+  if (dataDir === undefined) return null;
+  const major = Number.parseInt(await readFile(join(dataDir, 'PG_VERSION'), 'utf8').catch(() => ''), 10);
+  return Number.isInteger(major) ? major * 10_000 : null;
+}

@@ -1,0 +1,119 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from '@jest/globals';
+import type { Backup } from '../../../src/domain/backup.js';
+import type { Finding } from '../../../src/domain/findings.js';
+import { failOnLeakedProcesses } from '../../helpers/leaks.js';
+import { answer, editConfig, told } from '../../helpers/site-cli.js';
+import { Site } from '../../helpers/site.js';
+
+failOnLeakedProcesses();
+
+interface Looked {
+  readonly status?: string;
+  readonly findings: readonly Finding[];
+}
+
+let site: Site;
+const doctor = () => told<Looked>(site, 'doctor');
+const check = () => told<Looked>(site, 'check', 'mairie');
+const nagios = async (...argv: string[]) => {
+  const { code, stdout, stderr } = await site.cli('check', ...argv, '--nagios');
+  return { code, line: stdout, stderr };
+};
+const of = ({ findings }: Looked, what: string): Finding | undefined => findings.find((finding) => finding.check === what);
+
+beforeAll(async () => {
+  site = await Site.create();
+}, 300_000);
+
+describe('without a worker', () => {
+  it('doctor looks itself, and says which queues nobody polls; the check is CRITICAL, since no backup would be taken', async () => {
+    const { exit, document } = await doctor();
+    expect(exit).toBe(8);
+    expect(of(document, 'cluster/mairie/connection')).toMatchObject({ level: 'ok' });
+    for (const queue of ['reprise', 'reprise-db1', 'reprise-db1-heavy', 'reprise-db1-recovery', 'reprise-db1-watch']) {
+      expect(of(document, `worker/${queue}`)).toMatchObject({ level: 'problem', fix: expect.stringContaining(queue === 'reprise' ? 'reprise worker' : '--host db1`') });
+    }
+    expect(await nagios()).toMatchObject({ code: 2, line: expect.stringMatching(/^REPRISE CRITICAL - no worker polls the queue reprise[^|\n]*\n$/), stderr: '' });
+    expect(await nagios('--address', '127.0.0.1:1')).toMatchObject({ code: 2, line: expect.stringContaining('no Temporal server answers') });
+    expect(await nagios('marie')).toMatchObject({ code: 3, line: expect.stringMatching(/^REPRISE UNKNOWN - there is no cluster "marie"/) });
+  }, 120_000);
+});
+
+describe('with a worker', () => {
+  beforeAll(async () => {
+    await site.startWorker();
+  }, 120_000);
+
+  it('D5, D7: doctor finds clocks, queues and the configuration of the worker in order, and schedules that are not there', async () => {
+    const { document } = await doctor();
+    expect(of(document, 'host/db1/clock')).toMatchObject({ level: 'ok', message: expect.stringContaining("Temporal's") });
+    expect(of(document, 'cluster/mairie/clock')).toMatchObject({ level: 'ok' });
+    expect(of(document, 'host/db1/config')).toMatchObject({ level: 'ok' });
+    expect(of(document, 'worker/reprise-db1')).toMatchObject({ level: 'ok', message: expect.stringContaining('reprise-db1, -heavy, -recovery, -watch') });
+    expect(of(document, 'schedule/reprise/mairie/dump')).toMatchObject({ level: 'warning', fix: 'reprise schedule apply' });
+    expect(document.findings.every(({ level, fix }) => (level === 'ok') === (fix === null))).toBe(true);
+  }, 120_000);
+
+  it('D5: a schedule that is paused is said with how to resume it; then all is as the config says', async () => {
+    await answer(site, 'schedule', 'apply');
+    await answer(site, 'schedule', 'pause', 'mairie/dump', '--reason', 'maintenance');
+    expect(of((await doctor()).document, 'schedule/reprise/mairie/dump')).toMatchObject({ level: 'warning', message: expect.stringContaining('maintenance'), fix: 'reprise schedule resume reprise/mairie/dump' });
+    await answer(site, 'schedule', 'resume', 'mairie/dump');
+    expect(of((await doctor()).document, 'schedules')).toMatchObject({ level: 'ok' });
+  }, 120_000);
+
+  it('no backup is a problem (exit 8, CRITICAL); fresh and proven ones are not', async () => {
+    const none = await check();
+    expect([none.exit, none.error?.code, none.document.status]).toEqual([8, 'check-failed', 'critical']);
+    expect(of(none.document, 'backup/mairie/dump')).toMatchObject({ level: 'problem', fix: expect.stringContaining('reprise backup run mairie --policy dump') });
+    await Promise.all([site.backUp('dump'), site.backUp('physical')]);
+    const { exit, document } = await check();
+    expect(document.findings.filter(({ level }) => level === 'problem')).toEqual([]);
+    expect(exit).toBe(0);
+    expect(of(document, 'backup/mairie/dump/mairie')).toMatchObject({ level: 'ok' });
+    expect(of(document, 'proof/mairie/physical')).toMatchObject({ level: 'ok' });
+    expect(of(document, 'cluster/mairie/archiving')).toMatchObject({ level: 'ok', message: expect.stringContaining('WAL is archived') });
+    const { code, line, stderr } = await nagios();
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(line).toMatch(/^REPRISE OK - 2 newest backups, the oldest of them [^|\n]+ \| ('mairie\/(dump\/mairie|physical)( proof)? age'=\d+s;\d*;\d*;0 ?){4}\n$/);
+  }, 300_000);
+
+  it('F15: a quarantined backup is a warning: exit 0, WARNING', async () => {
+    const { backups } = await site.backUp('dump');
+    const { id, label } = backups[0] as Backup;
+    await writeFile(join(site.places.backupsDir, 'mairie', 'dump', `${label}.dump`), 'x', { flag: 'r+' });
+    await told(site, 'backup', 'verify', id);
+    const { exit, document } = await check();
+    expect([exit, document.status]).toEqual([0, 'warning']);
+    expect(of(document, 'backup/mairie/quarantined')).toMatchObject({ level: 'warning', message: expect.stringContaining(id) });
+    expect(await nagios('mairie')).toMatchObject({ code: 1, line: expect.stringMatching(/^REPRISE WARNING - 1 backup of mairie is quarantined/) });
+  }, 300_000);
+
+  it('F7: an archive_command that fails is a problem until it works again', async () => {
+    await site.query("ALTER SYSTEM SET archive_command = 'false'", 'postgres');
+    await site.query('SELECT pg_reload_conf()', 'postgres');
+    await site.query("SELECT pg_create_restore_point('x'); SELECT pg_switch_wal()", 'postgres');
+    const failing = await site.waitFor(async () => {
+      const found = of((await check()).document, 'cluster/mairie/archiving');
+      return found?.level === 'problem' && found;
+    }, 'the failure is found');
+    expect(failing.message).toMatch(/archiving fails, last at .*: \d+ segments? waits? since/);
+    await site.query('ALTER SYSTEM RESET archive_command', 'postgres');
+    await site.query('SELECT pg_reload_conf()', 'postgres');
+    await site.waitFor(async () => of((await check()).document, 'cluster/mairie/archiving')?.level === 'ok', 'the archive works again');
+  }, 300_000);
+
+  it('drift: a configuration that the worker has not read is said', async () => {
+    await editConfig(site, (text) => text.replace('approve_within: 4h', 'approve_within: 5h'));
+    expect(of((await doctor()).document, 'host/db1/config')).toMatchObject({ level: 'warning', message: expect.stringContaining('another configuration') });
+  }, 120_000);
+
+  it('the terminal shows findings below what they are about, what is wrong first, and a count', async () => {
+    const { stdout } = await site.cli('doctor');
+    expect(stdout).toMatch(/^cluster mairie$/m);
+    expect(stdout).toMatch(/^ {2}warning {2}.*\n {13}fix: \S/m);
+    expect(stdout).toMatch(/\n\d+ problem, \d+ warning, \d+ ok\n$/);
+  }, 120_000);
+});
