@@ -132,7 +132,8 @@ it('F21: a dump that cannot be restored whole fails its proof; the row that the 
 
 describe('F39: secrets and row values', () => {
   it('what else is asked and told: doctor, config, status, kept, incidents', async () => {
-    for (const argv of [['doctor'], ['config', 'show', '--origin'], ['config', 'check'], ['status'], ['kept', 'list'], ['backup', 'list'], ['incident', 'list'], ['cluster', 'list'], ['schedule', 'apply']]) await told(site, ...argv);
+    for (const argv of [['doctor'], ['check'], ['backup', 'adopt', 'mairie', '--dry-run'], ['config', 'show', '--origin'], ['config', 'check'], ['status'], ['kept', 'list'], ['backup', 'list'], ['incident', 'list'], ['cluster', 'list'], ['schedule', 'apply']]) await told(site, ...argv);
+    await site.cli('check', '--nagios');
     // A password that is wrong is told as that.
     const passfile = join(site.root, 'pgpass');
     await writeFile(passfile, `*:*:*:reprise:${PASSWORD}-wrong\n`);
