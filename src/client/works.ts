@@ -15,7 +15,10 @@ export interface WorkLine {
 
 const shown = [workflowTypes.backup, workflowTypes.rotate, workflowTypes.verify, workflowTypes.adopt, workflowTypes.recover, workflowTypes.incident, workflowTypes.watch, workflowTypes.notify];
 
-/** Work that is under way, newest first, from the server's list: it needs no worker, and lags by about a second. */
+/**
+ * Work that is under way, from the server's list: it needs no worker, and lags by about a second. First what waits for a
+ * person, then the newest; messages on their way, of which there may be many while a mail server is down, come last.
+ */
 export async function runningWorks(session: TemporalSession): Promise<readonly WorkLine[]> {
   const types = shown.map((type) => `'${type}'`).join(', ');
   const lines: WorkLine[] = [];
@@ -29,7 +32,11 @@ export async function runningWorks(session: TemporalSession): Promise<readonly W
       webUi: webUiLink(session.settings, work.workflowId),
     });
   }
-  return lines.sort((a, b) => (a.startedAt < b.startedAt ? 1 : -1));
+  return lines.sort((a, b) => rank(a) - rank(b) || (a.startedAt < b.startedAt ? 1 : -1));
+}
+
+function rank({ kind, state }: WorkLine): number {
+  return kind === 'notify' ? 2 : state === 'running' ? 1 : 0;
 }
 
 function attribute(work: WorkflowExecutionInfo, name: string): string | null {
