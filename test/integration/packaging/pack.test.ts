@@ -57,7 +57,7 @@ describe('npm pack', () => {
   it('holds the program, the bundled workflows, units, examples and how to install; no tests, sources or maps', () => {
     const needed = ['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'dist/main.js', 'dist/workflow-bundle.js', 'docs/install.md', 'examples/minimal.yml', 'deploy/systemd/reprise-worker.service'];
     expect(needed.filter((path) => !packed.includes(path))).toEqual([]);
-    const allowed = /^(package\.json|README\.md|LICENSE|CHANGELOG\.md|docs\/install\.md|dist\/.*\.js|examples\/.*\.yml|deploy\/systemd\/.*\.service)$/;
+    const allowed = /^(package\.json|README(\.fr)?\.md|LICENSE|CHANGELOG\.md|docs\/install\.md|dist\/.*\.js|examples\/.*\.yml|deploy\/systemd\/.*\.service)$/;
     expect(packed.filter((path) => !allowed.test(path))).toEqual([]);
   });
 
