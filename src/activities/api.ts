@@ -61,6 +61,8 @@ export interface StepInput {
   readonly operationId: string;
   /** Workflow id, for the journal. */
   readonly workflowId: string;
+  /** How often a person had this step tried again; absent: never. What failed for good is then started anew. */
+  readonly retry?: number;
 }
 /** A destructive step: nothing but the plan's digest says what is to be done. */
 export interface PlannedStep extends StepInput {

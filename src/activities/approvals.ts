@@ -3,7 +3,7 @@ import type { ClusterConfig } from '../domain/config.js';
 import { RepriseError } from '../domain/errors.js';
 import type { Approval, Plan } from '../domain/plan.js';
 import { planDigest } from '../records/digest.js';
-import { type HostState, openHostState } from '../records/host-state.js';
+import { type HostState, type StoredApproval, openHostState } from '../records/host-state.js';
 import type { ApprovalAnswer, HostActivities, PlannedStep, StepInput } from './api.js';
 import type { HostDependencies } from './dependencies.js';
 import { guarded } from './guarded.js';
@@ -38,12 +38,12 @@ async function judge(session: Session, step: PlannedStep & StepInput, approval: 
   const state = openHostState(session.host.stateDir);
   const plan = await knownPlan(state, step.plan);
   if (await state.isClosed(plan.digest)) return { accepted: false, missing: 0, code: 'approval-used', reason: `plan ${plan.digest.slice(0, 12)} is closed`, hint: 'make a new plan: reprise recover' };
-  const earlier = await state.approvals(plan.digest);
+  const earlier = await approvalsOf(state, plan);
   const verdict = judgeApproval({ plan, approval, earlier, policy: policyFor(session.cluster, plan), now: new Date() });
   if (!verdict.accepted) return { accepted: false, missing: 0, code: verdict.code, reason: verdict.reason, hint: verdict.hint };
   await state.saveApproval(plan.digest, approval, new Date().toISOString());
   // Counted after it was kept: of two that come at once, each would miss the other.
-  const counted = judgeApproval({ plan, approval, earlier: await state.approvals(plan.digest), policy: policyFor(session.cluster, plan), now: new Date() });
+  const counted = judgeApproval({ plan, approval, earlier: await approvalsOf(state, plan), policy: policyFor(session.cluster, plan), now: new Date() });
   return { accepted: true, missing: counted.accepted ? counted.missing : verdict.missing };
 }
 
@@ -115,9 +115,14 @@ async function otherConfiguration(session: Session, { binding }: Plan): Promise<
   return { what: `the configuration file of ${binding.engine}`, mend: 'put back the file that was approved' };
 }
 
+/** Those given since the plan was made, which may have been made again just as it was: it is approved anew then. */
+async function approvalsOf(state: HostState, plan: Plan): Promise<readonly StoredApproval[]> {
+  return (await state.approvals(plan.digest)).filter(({ at }) => at >= plan.createdAt);
+}
+
 async function requireApprovals(cluster: ClusterConfig, plan: Plan, state: HostState): Promise<void> {
   const policy = policyFor(cluster, plan);
-  const given = await state.approvals(plan.digest);
+  const given = await approvalsOf(state, plan);
   const accepted: Approval[] = [];
   let missing = policy?.approvers ?? 1;
   for (const one of given) {
@@ -136,6 +141,18 @@ async function requireApprovals(cluster: ClusterConfig, plan: Plan, state: HostS
 }
 
 /** @throws RepriseError `plan-unknown` for a plan that this host did not make */
+/**
+ * For the steps that begin to change things: a plan taken up long ago and never begun is approved anew. Its workflow may
+ * have been terminated, and be resumed by a Reset after everything was repaired by hand.
+ * @throws RepriseError `plan-expired`
+ */
+export async function requireRecentUse({ host, cluster }: Session, plan: Plan): Promise<void> {
+  const used = await openHostState(host.stateDir).usedBy(plan.digest);
+  const within = policyFor(cluster, plan)?.executeWithinSeconds ?? 0;
+  if (used && Date.now() <= Date.parse(used.at) + within * 1000) return;
+  throw new RepriseError('plan-expired', `plan ${plan.digest.slice(0, 12)} was taken up more than ${within} s ago, and nothing was changed since`, 'approve it again after a fresh look');
+}
+
 export async function knownPlan(state: HostState, digest: string): Promise<Plan> {
   const plan = await state.readPlan(digest);
   if (!plan) throw new RepriseError('plan-unknown', `this host holds no plan ${digest.slice(0, 12)}`, 'plans are made by `reprise recover`; one made elsewhere is not accepted');

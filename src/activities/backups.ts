@@ -54,7 +54,7 @@ export function backupActivities(deps: HostDependencies): BackupActivities {
 }
 
 async function backupContext(session: Session, step: BackupStep, run: ActivityRun, locks = clusterLocks.backup(session.cluster.name, step.policy)) {
-  return engineContext(session, policyOf(session, step.policy), run, step.operationId, locks);
+  return engineContext(session, policyOf(session, step.policy), run, step.operationId, locks, { retry: step.retry });
 }
 
 /** Makes and records the backups of a policy; the record is written last, so that nothing partial is ever listed. */
@@ -107,7 +107,7 @@ export async function prove(session: Session, step: StepInput, backupId: string,
   if (!backup) throw new RepriseError('not-found', `there is no backup ${backupId}`, `reprise backup list ${session.cluster.name}`);
   if (backup.status === 'missing') throw new RepriseError('not-found', `${backupId} is recorded, but its files are gone`, 'take a new backup: reprise backup run');
   const policy = policyOf(session, backup.policy);
-  const context = await engineContext(session, policy, run, `${step.operationId}/prove/${backup.label}`, []);
+  const context = await engineContext(session, policy, run, `${step.operationId}/prove/${backup.label}`, [], { retry: step.retry });
   // What is being read must not be rotated away meanwhile.
   const pinned = { operationId: `${step.operationId}/prove/${backup.label}` };
   // Each attempt's own record: one found from before an `unpin` would pin nothing.

@@ -10,7 +10,7 @@ import type { HostActivities, PlannedStep, ReachedTarget, SalvageResult } from '
 import { makeBackup, prove } from './backups.js';
 import type { HostDependencies } from './dependencies.js';
 import { type ActivityRun, guarded } from './guarded.js';
-import { PROMOTION } from './old-data.js';
+import { PROMOTED, PROMOTION } from './old-data.js';
 import { connectionAt, salvageDir, tablespaceDir } from './places.js';
 import { quarantining } from './damage.js';
 import { approvedBackup } from './database-steps.js';
@@ -39,6 +39,7 @@ export function directorySteps(deps: HostDependencies): DirectorySteps {
       const connection = connectionAt(work.session.cluster, work.plan.binding);
       await openHostState(work.session.host.stateDir).recordDone(step.operationId, PROMOTION, null);
       const { timeline } = await promote(connection);
+      await openHostState(work.session.host.stateDir).recordDone(step.operationId, PROMOTED, null);
       await resetRecoverySettings(work.dataDir, work.session.user);
       await (await work.service()).reload();
       return { timeline, repaired: await repairAllCollations(connection) };

@@ -4,8 +4,10 @@ import { holdsUnfinishedRecovery } from '../postgres/data-dir.js';
 import { openHostState } from '../records/host-state.js';
 import type { Session } from './session.js';
 
-/** Name under which the host keeps that an operation opened its server for writes. */
+/** Name under which the host keeps that an operation is about to open its server for writes. */
 export const PROMOTION = 'promotion';
+/** And that it is open: only then does it hold more than what it was recovered from. */
+export const PROMOTED = 'promoted';
 
 /** How a data directory put aside is named in the records. */
 export const oldDirectory = (dataDir: string): string => `old data directory ${dataDir}`;
@@ -21,7 +23,7 @@ export async function oldDataDirOf({ catalogue, deps, host }: Session, dataDir: 
   let found = dataDir;
   for (const item of kept.toReversed()) {
     if (item.what !== oldDirectory(dataDir) || item.host !== deps.host) continue;
-    if (outcomes.has(item.operationId) || (await state.onceDone(item.operationId, PROMOTION))) break;
+    if (outcomes.has(item.operationId) || (await state.onceDone(item.operationId, PROMOTED))) break;
     if (await isThere(item.where)) found = item.where;
   }
   return found;

@@ -51,9 +51,11 @@ export function planningActivities(deps: HostDependencies): Pick<HostActivities,
     pin: guarded('pin', async (step) => {
       const session = await openSession(deps, step.cluster);
       const plan = await openHostState(session.host.stateDir).readPlan(step.plan);
-      const backups = (await session.catalogue.state()).backups.filter(({ id }) => plan?.binding.backups.some((planned) => planned.id === id));
+      // Also what is listed and not recorded: a repository just taken over, a worker that died before the record.
+      const backupIds = plan?.binding.backups.map(({ id }) => id) ?? [];
+      const first = (await session.catalogue.state()).backups.find(({ id }) => backupIds.includes(id));
       // Each time a record of its own: one found from before an `unpin` would pin nothing.
-      await record(session, step, `pin/${step.plan}/${Date.now()}`, { kind: 'pin', backupIds: backups.map(({ id }) => id), walFrom: backups[0]?.wal?.start ?? null });
+      await record(session, step, `pin/${step.plan}/${Date.now()}`, { kind: 'pin', backupIds, walFrom: first?.wal?.start ?? null });
     }),
     unpin: guarded('unpin', async (step) => {
       const session = await openSession(deps, step.cluster);

@@ -9,7 +9,7 @@ import { salvageWal } from '../postgres/salvage.js';
 import { type Service, serviceOf } from '../postgres/service.js';
 import { openHostState } from '../records/host-state.js';
 import type { HostActivities, PlannedStep, SalvageResult } from './api.js';
-import { authorize } from './approvals.js';
+import { authorize, requireRecentUse } from './approvals.js';
 import type { HostDependencies } from './dependencies.js';
 import { type ActivityRun, guarded } from './guarded.js';
 import { oldDirectory } from './old-data.js';
@@ -49,7 +49,7 @@ export async function authorized(deps: HostDependencies, step: PlannedStep, run:
       const service = inPlace ? (session.cluster.service ?? { kind: 'pg_ctl' as const }) : { kind: 'pg_ctl' as const };
       return serviceOf({ dataDir, service }, await postgresBinOf(session), session.user);
     },
-    context: () => engineContext(session, policyOf(session, binding.policy), run, step.operationId, clusterLocks.recovery(session.cluster.name), plan.digest),
+    context: () => engineContext(session, policyOf(session, binding.policy), run, step.operationId, clusterLocks.recovery(session.cluster.name), { planDigest: plan.digest, retry: step.retry }),
     engine: () => engineFor(session, policyOf(session, binding.policy)),
   };
 }
@@ -70,7 +70,10 @@ export function serverSteps(deps: HostDependencies): ServerSteps {
     }),
     stopServer: guarded('stopServer', async (step, run) => {
       const work = await authorized(deps, step, run);
-      await onceAlone(work, step, 'stop', async () => (await work.service()).stop('fast'));
+      await onceAlone(work, step, 'stop', async () => {
+        await requireRecentUse(work.session, work.plan);
+        await (await work.service()).stop('fast');
+      });
     }),
     startServer: guarded('startServer', async (step, run) => {
       const work = await authorized(deps, step, run);

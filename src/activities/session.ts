@@ -85,11 +85,12 @@ export async function readContext(session: Session, policy: PolicyConfig, run: A
 }
 
 /** What an engine works with: the same, and jobs bound to the operation (and to the plan, for destructive steps). */
-export async function engineContext(session: Session, policy: PolicyConfig, run: ActivityRun, operationId: string, locks: readonly JobLock[], planDigest?: string): Promise<EngineContext> {
+export async function engineContext(session: Session, policy: PolicyConfig, run: ActivityRun, operationId: string, locks: readonly JobLock[], { planDigest, retry }: { planDigest?: string; retry?: number | undefined } = {}): Promise<EngineContext> {
   const jobs = createJobs({
     stateDir: session.host.stateDir,
     operationId,
     ...(planDigest ? { planDigest } : {}),
+    ...(retry ? { retry } : {}),
     user: session.user,
     locks,
     signal: run.signal,

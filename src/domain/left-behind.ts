@@ -1,4 +1,5 @@
 import type { Plan } from './plan.js';
+import { formatTarget } from './target.js';
 
 /** Steps after which something is no longer where it was. */
 export const movingSteps = { aside: 'put the old data aside', promote: 'promote', swap: 'swap the databases' } as const;
@@ -14,7 +15,9 @@ export function whatIsLeft({ binding }: Plan, begun: readonly string[]): string 
 }
 
 function stateOf({ method, replaces }: Plan['binding'], begun: readonly string[]): readonly string[] {
-  const kept = replaces.map(({ what, keptAs }) => `What was ${what} is kept as ${keptAs} (\`reprise kept list\`).`);
+  // The last step may have been refused before it moved anything.
+  const moved = begun.at(-1) === movingSteps.aside || begun.at(-1) === movingSteps.swap ? 'may be' : 'is';
+  const kept = replaces.map(({ what, keptAs }) => `What was ${what} ${moved} kept as ${keptAs} (\`reprise kept list\`).`);
   switch (method) {
     case 'restart':
       return ['Nothing was replaced.'];
@@ -27,9 +30,17 @@ function stateOf({ method, replaces }: Plan['binding'], begun: readonly string[]
   }
 }
 
+/** What was asked for: without it the next plan would go to the latest state there is, through the mistake. */
+function targetOf({ target, backups }: Plan['binding']): string {
+  if (target.kind === 'latest') return '';
+  const [first] = backups;
+  return ` --to ${target.kind === 'end-of-backup' && first ? `backup:${first.id}` : formatTarget(target)}`;
+}
+
 /** A directory put aside is found by the next plan: WAL that was never archived is taken from it. */
-function goOn({ cluster, into, method }: Plan['binding']): string {
-  const place = into === 'in-place' ? '' : ` --into ${into}`;
+function goOn(binding: Plan['binding']): string {
+  const { cluster, into, method, policy, pause } = binding;
+  const place = `${targetOf(binding)}${policy === 'none' ? '' : ` --policy ${policy}`}${into === 'in-place' ? '' : ` --into ${into}`}${pause ? ' --pause' : ''}`;
   const from = method === 'data-directory' && into === 'in-place' ? ', which takes WAL that was not archived from what was put aside' : '';
   return `To go on: \`reprise recover ${cluster}${place}\` makes a new plan${from}.`;
 }

@@ -14,11 +14,16 @@ export interface WaitOptions {
   readonly report?: (progress: RecoveryProgress) => void;
   /** Default 500. */
   readonly pollMs?: number;
+  /** Without any advance for so long, a person is asked; default 30 minutes. */
+  readonly stallMs?: number;
 }
 
 /** Looks in a row without any advance, all while the startup process waits, after which the log counts as ended. */
 const SETTLED_POLLS = 6;
 const DEFAULT_POLL_MS = 500;
+const DEFAULT_STALL_MS = 1_800_000;
+/** Until it is consistent a server takes no connections, and nobody can see it advance: it has more time. */
+const UNSEEN_FACTOR = 12;
 
 /**
  * Waits until a server that recovers to `latest` has replayed all there is. With an expected end (archive and salvage
@@ -28,8 +33,10 @@ const DEFAULT_POLL_MS = 500;
 export async function waitForEndOfWal(connection: ConnectionConfig, expectedEndLsn: string | null, options: WaitOptions): Promise<RecoveryProgress> {
   let last: string | null = null;
   let still = 0;
+  const advance = watchAdvance(options);
   for (;;) {
     const progress = await look(connection, options);
+    advance(progress);
     if (progress !== null) {
       if (!progress.inRecovery) throw promotedTooSoon(progress);
       const { replayLsn } = progress;
@@ -55,12 +62,26 @@ export async function waitForEndOfWal(connection: ConnectionConfig, expectedEndL
  * @throws RepriseError `target-not-reached`, `target-before-backup`, or why the server ended.
  */
 export async function waitForPause(connection: ConnectionConfig, options: WaitOptions): Promise<RecoveryProgress> {
+  const advance = watchAdvance(options);
   for (;;) {
     const progress = await look(connection, options);
+    if (!progress?.paused) advance(progress);
     if (progress?.inRecovery === false) throw promotedTooSoon(progress);
     if (progress?.paused) return progress;
     await sleep(options.pollMs ?? DEFAULT_POLL_MS);
   }
+}
+
+/** F9: a replay that lives and does not advance, as with a restore_command that hangs on a dead mount, is told to a person. */
+function watchAdvance({ stallMs = DEFAULT_STALL_MS }: WaitOptions): (progress: RecoveryProgress | null) => void {
+  let at: string | null = null;
+  let since = performance.now();
+  return (progress) => {
+    const now = progress?.replayLsn ?? null;
+    if (now !== at) [at, since] = [now, performance.now()];
+    if (performance.now() - since <= (at === null ? stallMs * UNSEEN_FACTOR : stallMs)) return;
+    throw new RepriseError('target-not-reached', `replay has not advanced${at === null ? '' : ` beyond ${at}`} for ${Math.round((performance.now() - since) / 60_000)} minutes`, 'see whether restore_command hangs (the server log, its processes, the mount of the repository), then continue');
+  };
 }
 
 /** Null while the server lives and takes no connections yet. */

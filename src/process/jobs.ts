@@ -81,6 +81,8 @@ export interface JobsContext {
   readonly operationId: string;
   /** Set for destructive steps: part of the key. */
   readonly planDigest?: string;
+  /** Part of the key from 1 on: a person had a step tried again whose jobs had failed for good. */
+  readonly retry?: number;
   readonly user: OsUser | null;
   /** Locks that every job of this operation holds, e.g. the cluster's. */
   readonly locks?: readonly JobLock[];

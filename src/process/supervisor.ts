@@ -37,7 +37,7 @@ const DEFAULT_MAX_STARTS = 3;
 export function createJobs(context: JobsContext): Jobs {
   return {
     async run(request) {
-      const job = new Job(context, request);
+      const job = new Job(context, context.retry ? { ...request, step: `${request.step}.again-${context.retry}` } : request);
       if (context.leaveOnAbort()) context.signal.throwIfAborted();
       await job.open();
       try {

@@ -80,6 +80,8 @@ export interface RecoverOutput {
   readonly plan: Plan;
   readonly outcome: RecoveryOutcome | null;
   readonly rejectedBecause?: string;
+  /** What a rejected recovery left, and what to type next. */
+  readonly left?: string;
 }
 
 export interface IncidentInput {

@@ -30,6 +30,8 @@ export class Desk {
   /** Counts plans that turned out stale: what was judged before counts no more, though it ends later. */
   private round = 0;
   private closed = false;
+  /** What was recovered is open for writes: there is nothing left to reject, but where somebody is asked. */
+  private opened = false;
   pauseAsked = false;
 
   constructor(private readonly records: DeskRecords) {
@@ -130,6 +132,12 @@ export class Desk {
     await Promise.all([running.finally(() => (ended = true)), stop]);
   }
 
+  /** What was recovered is open for writes. A rejection that came while that was done came too late, and ends nothing. */
+  open(): void {
+    this.opened = true;
+    this.rejection = null;
+  }
+
   /**
    * Nothing is waited for any more: whoever still waits for an answer gets one. A host that is gone answers nobody: it
    * must not keep the workflow open for ever.
@@ -194,7 +202,11 @@ export class Desk {
   }
 
   private rejected(raw: unknown): void {
-    this.rejection ??= anyone(raw);
+    if (!this.isTooLate) this.rejection ??= anyone(raw);
+  }
+
+  private get isTooLate(): boolean {
+    return this.opened && this.look === null;
   }
 }
 

@@ -130,7 +130,7 @@ export async function recover(input: RecoverInput): Promise<RecoverOutput> {
         phases: work.times().map(({ name, seconds }) => ({ name, seconds: seconds ?? 0 })),
         checks,
       };
-      const finished = await book.do('write the incident document', (recoveryHost) => recoveryHost.finishRecovery({ ...book.step, incident: input.incident, outcome }));
+      const finished = await book.do('write the incident document', (recoveryHost, again) => recoveryHost.finishRecovery({ ...again, incident: input.incident, outcome }));
       await teller.tell({ kind: 'recovered', reached: reached.reached, rtoSeconds: outcome.rtoSeconds, rpoSeconds, report: finished.report });
       work.show('completed', null, `**Recovered** to ${reached.reached}. Report: ${finished.report}`);
       return finished;
@@ -165,6 +165,7 @@ async function decided(work: Work, desk: Desk, plan: Plan, workflowId: string, t
 async function rejected(work: Work, desk: Desk, plan: Plan, host: string, step: { cluster: string; operationId: string; workflowId: string }, begun: readonly string[]): Promise<RecoverOutput> {
   const { by, reason } = desk.rejectedBecause ?? { by: 'unnamed', reason: 'none given' };
   await light(host, 'note the rejection').recordRejection({ ...step, plan: plan.digest, by, reason });
-  work.show('rejected', null, `**Rejected** by ${by}: ${reason}. ${whatIsLeft(plan, begun)}`);
-  return { state: 'rejected', plan, outcome: null, rejectedBecause: `${by}: ${reason}` };
+  const left = whatIsLeft(plan, begun);
+  work.show('rejected', null, `**Rejected** by ${by}: ${reason}. ${left}`);
+  return { state: 'rejected', plan, outcome: null, rejectedBecause: `${by}: ${reason}`, left };
 }

@@ -147,6 +147,25 @@ describe('a step that fails for good', () => {
     expect(await recovery.result()).toMatchObject({ state: 'completed' });
     expect(recovery.steps.slice(0, 5)).toEqual(['stopServer', 'salvageWal', 'putAside', 'restoreFiles', 'restoreFiles']);
     expect(recovery.steps.filter((name) => name === 'putAside')).toHaveLength(1);
+    // Its jobs had failed for good: the host is told that they are wanted anew.
+    expect(recovery.seen.of('restoreFiles').map(({ retry }) => retry)).toEqual([undefined, 1]);
+  });
+
+  it('a rejection that comes while the server is opened comes too late: it does not end what follows', async () => {
+    const recovery = await startRecovery(lab, {
+      promoteServer: async () => {
+        await recovery.signal(signalNames.reject, person);
+        return { timeline: 2, repaired: [] };
+      },
+      freshBackup: async () => {
+        if (recovery.seen.of('freshBackup').length === 1) throw failure('storage-full', 'no space left');
+        return ['b2'];
+      },
+    });
+    await recovery.approved();
+    await recovery.seen.state('paused');
+    await recovery.signal(signalNames.continue, person);
+    expect(await recovery.result()).toMatchObject({ state: 'completed' });
   });
 
   it('reject gives up: it ends failed, the cluster is given back, nothing further is done', async () => {
@@ -244,7 +263,7 @@ describe('a step that fails for good', () => {
     expect(await failureOfWorkflow(recovery.seen.workflow)).toMatchObject({ type: 'CancelledFailure' });
     expect(recovery.seen.names.slice(-4)).toEqual(['restoreFiles', 'releaseLock', 'journal', 'unpin']);
     // Whoever finds it cancelled reads where the old data is, and what to type.
-    expect(recovery.seen.journal.at(-1)).toMatch(/^ended: It ended at "restore files"\. .* is kept as .*`reprise kept list`.*`reprise recover c\d+` makes a new plan/);
+    expect(recovery.seen.journal.at(-1)).toMatch(/^ended: It ended at "restore files"\. .* is kept as .*`reprise kept list`.*`reprise recover c\d+ --policy physical` makes a new plan/);
     const { currentDetails } = await recovery.seen.workflow.query<{ currentDetails: string }>('__temporal_workflow_metadata');
     expect(currentDetails).toContain('reprise kept list');
   });

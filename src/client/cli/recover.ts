@@ -82,7 +82,7 @@ export function registerRecover(program: Command, cli: Cli): void {
         }
         const result = await waitFor<RecoverOutput>(self, session, work, options, planToShow(session, workflowId));
         await self.print({ workflowId, state: result.state, plan: result.plan, ...result.outcome }, () => outcomeText(workflowId, result));
-        if (result.state === 'rejected') throw new RepriseError('approval-refused', `the plan was rejected by ${result.rejectedBecause ?? 'somebody'}`, 'nothing was changed; start again when you know what to do');
+        if (result.state === 'rejected') throw new RepriseError('approval-refused', `the plan was rejected by ${result.rejectedBecause ?? 'somebody'}`, result.left ?? 'start again when you know what to do');
       });
     },
   });
@@ -124,8 +124,8 @@ async function planToShow(session: TemporalSession, workflowId: string): Promise
   return plan === null ? null : `\n${planText(plan)}\n`;
 }
 
-function outcomeText(workflowId: string, { state, plan, outcome }: RecoverOutput): string {
-  if (outcome === null) return `${workflowId}: ${state}, nothing was changed (plan ${plan.digest.slice(0, 12)})`;
+function outcomeText(workflowId: string, { state, plan, outcome, left = '' }: RecoverOutput): string {
+  if (outcome === null) return `${workflowId}: ${state} (plan ${plan.digest.slice(0, 12)}). ${left}`.trimEnd();
   const checks = outcome.checks.map(({ name, status, detail }) => [name, status, detail]);
   return [
     facts([

@@ -14,23 +14,23 @@ export interface Recovered {
 
 /** A physical backup into a data directory: keep the old one, replay, look, promote, arm the archive again (K2, S4). */
 export async function recoverDataDirectory(book: Runbook): Promise<Recovered> {
-  const { plan, step } = book;
+  const { plan } = book;
   const inPlace = plan.binding.into === 'in-place';
 
   await book.hook('stop-applications');
-  if (inPlace) await book.do('stop the old server', (host) => host.stopServer(step));
-  if (inPlace) await book.do('salvage WAL that was not archived', (host) => host.salvageWal(step));
-  await book.do(movingSteps.aside, (host) => host.putAside(step));
-  await book.do('restore files', (host) => host.restoreFiles(step));
+  if (inPlace) await book.do('stop the old server', (host, step) => host.stopServer(step));
+  if (inPlace) await book.do('salvage WAL that was not archived', (host, step) => host.salvageWal(step));
+  await book.do(movingSteps.aside, (host, step) => host.putAside(step));
+  await book.do('restore files', (host, step) => host.restoreFiles(step));
 
   let target: RecoveryTarget = plan.binding.target;
   const replay = () =>
     book.do(
       'replay WAL',
-      (host) => host.replayWal({ ...step, target }),
+      (host, step) => host.replayWal({ ...step, target }),
       (to) => (target = to),
     );
-  const look = () => book.do('run checks', (host) => host.runChecks({ ...step, method: 'data-directory' }));
+  const look = () => book.do('run checks', (host, step) => host.runChecks({ ...step, method: 'data-directory' }));
   let reached = await replay();
   let checks = await look();
 
@@ -42,13 +42,13 @@ export async function recoverDataDirectory(book: Runbook): Promise<Recovered> {
     checks = await look();
   }
 
-  const { timeline, repaired } = await book.do(movingSteps.promote, (host) => host.promoteServer(step));
+  const { timeline, repaired } = await book.do(movingSteps.promote, (host, step) => host.promoteServer(step));
   if (repaired.length > 0) await book.note('promote', `collation versions differ on this host; rebuilt: ${repaired.slice(0, 20).join(', ')}`);
   await book.note('promote', `open for writes on timeline ${timeline}`);
   const validated = book.validated();
   if (inPlace) {
-    await book.do('arm archiving again', (host) => host.rearmArchiving(step));
-    await book.do('take and verify a fresh backup', (host, startedAt) => host.freshBackup({ ...step, startedAt }));
+    await book.do('arm archiving again', (host, step) => host.rearmArchiving(step));
+    await book.do('take and verify a fresh backup', (host, step, startedAt) => host.freshBackup({ ...step, startedAt }));
   }
   await book.hook('start-applications');
   return { reached, checks, ...validated };

@@ -4,12 +4,11 @@ import type { Runbook } from './runbook.js';
 
 /** Dumps restored beside the live databases, looked at, then swapped by rename (K1's order: stop, save, restore, check). */
 export async function recoverDatabases(book: Runbook): Promise<Recovered> {
-  const { step } = book;
   const { reached, checks } = await book.untilTouched(() => restoredBeside(book));
 
-  await book.do(movingSteps.swap, (host) => host.swapDatabases(step));
+  await book.do(movingSteps.swap, (host, step) => host.swapDatabases(step));
   const validated = book.validated();
-  await book.do('take and verify a fresh backup', (host, startedAt) => host.freshBackup({ ...step, startedAt }));
+  await book.do('take and verify a fresh backup', (host, step, startedAt) => host.freshBackup({ ...step, startedAt }));
   await book.hook('start-applications');
   return { reached, checks, ...validated };
 }
@@ -20,11 +19,11 @@ async function restoredBeside(book: Runbook): Promise<Pick<Recovered, 'reached' 
 
   await book.hook('stop-applications');
   if (plan.binding.steps.includes('safety-backup')) {
-    const saved = await book.do('safety backup of what is there', (host, startedAt) => host.safetyBackup({ ...step, startedAt }));
+    const saved = await book.do('safety backup of what is there', (host, step, startedAt) => host.safetyBackup({ ...step, startedAt }));
     await book.note('safety backup', saved);
   }
-  const reached = await book.do('restore beside the live databases', (host) => host.restoreDatabases(step));
-  const checks = await book.do('run checks', (host) => host.runChecks({ ...step, method: 'databases' }));
+  const reached = await book.do('restore beside the live databases', (host, step) => host.restoreDatabases(step));
+  const checks = await book.do('run checks', (host, step) => host.runChecks({ ...step, method: 'databases' }));
 
   const wrong = failed(checks);
   if (plan.binding.pause || desk.pauseAsked || wrong.length > 0) {

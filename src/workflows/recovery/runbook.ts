@@ -34,17 +34,17 @@ export class Runbook {
    * One step in the runbook's words. A step that fails for good leaves the decision to a person: what was done so far
    * is kept, `continue` tries the step again, `reject` gives up; a step with a target also takes a `retarget`.
    */
-  async do<T>(name: string, run: (host: HostActivities, startedAt: string) => Promise<T>, retarget?: (to: RecoveryTarget) => void): Promise<T> {
+  async do<T>(name: string, run: (host: HostActivities, step: PlannedStep, startedAt: string) => Promise<T>, retarget?: (to: RecoveryTarget) => void): Promise<T> {
     const { work, desk, plan, step } = this;
     const host = plan.binding.targetHost;
-    for (;;) {
+    for (let retry = 0; ; retry++) {
       // What is open for writes is finished; before that, a rejection sent while a step ran stops at its end.
       if (desk.rejectedBecause && !this.isOpen) throw this.givenUp(name);
       // Names what the step makes: the same however many workers die meanwhile.
       const startedAt = new Date().toISOString();
       this.begun.push(name);
       try {
-        const result = await work.phase(name, () => outlasting(() => run(recovery(host, name), startedAt)));
+        const result = await work.phase(name, () => outlasting(() => run(recovery(host, name), retry === 0 ? step : { ...step, retry }, startedAt)));
         await this.note(name, 'done');
         return result;
       } catch (error) {
@@ -87,6 +87,7 @@ export class Runbook {
   /** The recovered server is validated and open for writes: what people are waited for later no longer counts (RTO). */
   validated(): { readonly validatedAt: number; readonly waitedSeconds: number } {
     this.isOpen = true;
+    this.desk.open();
     return { validatedAt: Date.now(), waitedSeconds: this.waitedSeconds };
   }
 
@@ -96,9 +97,8 @@ export class Runbook {
   }
 
   hook(name: string): Promise<void> | null {
-    const { plan, step } = this;
-    if (!plan.binding.hooks.includes(name)) return null;
-    return this.do(name, (host) => host.runHook({ ...step, hook: name }));
+    if (!this.plan.binding.hooks.includes(name)) return null;
+    return this.do(name, (host, step) => host.runHook({ ...step, hook: name }));
   }
 
   /** Runs what leaves the live databases as they are; where it ends before they were touched, applications come back. */

@@ -1,14 +1,15 @@
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger } from '@temporalio/worker';
 import { describe, expect, it } from '@jest/globals';
-import { authorize } from '../../../src/activities/approvals.js';
+import { authorize, requireRecentUse } from '../../../src/activities/approvals.js';
 import type { PlannedStep } from '../../../src/activities/api.js';
 import type { HostDependencies } from '../../../src/activities/dependencies.js';
 import { requirePromotion, requireTarget } from '../../../src/activities/decisions.js';
 import { createHostActivities } from '../../../src/activities/index.js';
-import { PROMOTION, oldDataDirOf, oldDirectory } from '../../../src/activities/old-data.js';
+import { PROMOTED, oldDataDirOf, oldDirectory } from '../../../src/activities/old-data.js';
 import { openSession, record } from '../../../src/activities/session.js';
 import type { ApprovalPolicy, ClusterConfig } from '../../../src/domain/config.js';
 import type { Plan, PlanBinding } from '../../../src/domain/plan.js';
@@ -40,7 +41,7 @@ async function site(approvers = 1) {
 
   const plan = async (operationId: string, binding: Partial<PlanBinding> = {}): Promise<Plan> => {
     const approveBy = new Date(Date.now() + 3_600_000).toISOString();
-    const made = samplePlan({ operationId, configDigest: 'config-1', dataDir, ...binding }, { approveBy });
+    const made = samplePlan({ operationId, configDigest: 'config-1', dataDir, ...binding }, { approveBy, createdAt: new Date().toISOString() });
     await state.savePlan(made);
     await record(session, { operationId }, `plan/${made.digest}`, { kind: 'plan', plan: made });
     return made;
@@ -113,6 +114,30 @@ describe('the gate of the host', () => {
     const answers = await Promise.all(['dba', 'ops'].map((by) => approve(made, by)));
     expect(answers.every(({ accepted }) => accepted)).toBe(true);
     expect(Math.min(...answers.map(({ missing }) => missing))).toBe(0);
+  });
+
+  it('F32: made again just as it was, a plan needs all its approvals again', async () => {
+    const { session, step, plan, approve } = await site(2);
+    const made = await plan('op-1');
+    for (const by of ['dba', 'ops']) await approve(made, by);
+    await sleep(5);
+    const again = await plan('op-1');
+    expect(again.digest).toBe(made.digest);
+    expect(await approve(again, 'dba')).toMatchObject({ accepted: true, missing: 1 });
+    await expect(authorize(session, step(again))).rejects.toMatchObject({ code: 'approval-refused' });
+    expect(await approve(again, 'ops')).toMatchObject({ accepted: true, missing: 0 });
+    await authorize(session, step(again));
+  });
+
+  it('F8, F33: taken up long ago and never begun, a plan is approved anew: its workflow may be resumed by a Reset', async () => {
+    const { root, session, approved } = await site();
+    const made = await approved('op-1');
+    await expect(requireRecentUse(session, made)).rejects.toMatchObject({ code: 'plan-expired' });
+    await openHostState(join(root, 'state')).markUsed(made.digest, 'op-1');
+    await requireRecentUse(session, made);
+    const file = join(root, 'state', 'ledger', `${made.digest}.used.json`);
+    await writeFile(file, JSON.stringify({ operationId: 'op-1', at: new Date(Date.now() - 3_601_000).toISOString() }));
+    await expect(requireRecentUse(session, made)).rejects.toMatchObject({ code: 'plan-expired' });
   });
 
   it('F33: an outcome made up by hand is not recorded', async () => {
@@ -204,13 +229,20 @@ describe('old data', () => {
     // Opened for writes, it is what can be lost next.
     await rm(join(dataDir, 'backup_label'));
     expect(await oldDataDirOf(session, dataDir)).toBe(dataDir);
-    await state.recordDone('op-2', PROMOTION, null);
+    await state.recordDone('op-2', PROMOTED, null);
     const second = await restoredBy('op-3');
     expect(await oldDataDirOf(session, dataDir)).toBe(second);
   });
 });
 
 describe('pins', () => {
+  it('B3, F29: a backup that is listed and not recorded, as of a repository just taken over, is pinned too', async () => {
+    const { session, step, plan, run, activities } = await site();
+    const made = await plan('op-1');
+    await run(activities.pin, step(made));
+    expect([...(await session.catalogue.state()).pinnedBackups()]).toEqual(made.binding.backups.map(({ id }) => id));
+  });
+
   it('B3: pinned again after the pin was taken off, a backup stays', async () => {
     const { session, step, plan, run, activities } = await site();
     const made = await plan('op-1');

@@ -55,6 +55,15 @@ describe('F3: a tool that fails', () => {
     expect(await readJobs(bench.stateDir, 'op-1')).toMatchObject([{ state: 'failed', starts: 1, attempts: 2, pid: null }]);
   });
 
+  it('what had failed for good is started anew, once, where a person has the step tried again', async () => {
+    const bench = await JobBench.create();
+    await bench.letGo();
+    await expect(bench.run(bench.request({ exit: 5, judge: async () => 'fail' }))).rejects.toMatchObject({ code: 'tool-rejected' });
+    for (const attached of [false, true]) expect(await bench.run(bench.request(), { retry: 1 })).toMatchObject({ code: 0, starts: 1, attached });
+    expect(bench.starts()).toHaveLength(2);
+    expect(await readJobs(bench.stateDir, 'op-1')).toMatchObject([{ state: 'failed' }, { state: 'succeeded' }]);
+  });
+
   it('exit 0 judged retry is a failure; exit 1 judged ok is none', async () => {
     const bench = await JobBench.create();
     await bench.letGo();

@@ -1,0 +1,22 @@
+import { describe, expect, it } from '@jest/globals';
+import { movingSteps, whatIsLeft } from '../../../src/domain/left-behind.js';
+import { samplePlan } from '../records/samples.js';
+
+describe('what a recovery leaves that ended before its end', () => {
+  it('K2: the command to go on goes to the same target: without it, the next plan would replay the mistake', () => {
+    const plan = samplePlan({ target: { kind: 'time', time: '2026-11-21T08:00:00.000Z' }, policy: 'physical', pause: true });
+    expect(whatIsLeft(plan, ['replay WAL'])).toContain(`\`reprise recover ${plan.binding.cluster} --to 2026-11-21T08:00:00.000Z --policy physical --pause\``);
+  });
+
+  it('a backup that was named is named again, not the newest one', () => {
+    const plan = samplePlan({ target: { kind: 'end-of-backup' } });
+    expect(whatIsLeft(plan, ['restore files'])).toContain(` --to backup:${plan.binding.backups[0]?.id} `);
+  });
+
+  it('a step that may have been refused before it moved anything is not said to have moved it', () => {
+    const plan = samplePlan({ method: 'data-directory', replaces: [{ what: '/data', keptAs: '/data.aside' }] });
+    expect(whatIsLeft(plan, [movingSteps.aside])).toContain('may be kept as /data.aside');
+    expect(whatIsLeft(plan, [movingSteps.aside, 'restore files'])).toContain('is kept as /data.aside');
+    expect(whatIsLeft(plan, [])).toBe('Nothing was changed.');
+  });
+});
