@@ -48,8 +48,9 @@ export interface LogSources {
 
 /** Timelines known to the archive or to the old `pg_wal`; the first has no history file. */
 export async function readTimelines(context: ReadContext, archive: WalArchive, oldDataDir: string | null): Promise<Timeline[]> {
-  const known = new Map<number, Timeline>();
-  for (const id of archive.timelines) known.set(id, { id, history: await readTimelineHistory(context, archive.archiveId, id) });
+  // At once: each is a process of its own, and every recovery adds one.
+  const archived = await Promise.all(archive.timelines.map(async (id) => ({ id, history: await readTimelineHistory(context, archive.archiveId, id) })));
+  const known = new Map<number, Timeline>(archived.map((timeline) => [timeline.id, timeline]));
   const walDir = oldDataDir === null ? null : join(oldDataDir, 'pg_wal');
   const names = walDir === null ? [] : (await readdir(walDir).catch(() => [])).filter(isHistoryName);
   for (const name of names) {
