@@ -30,6 +30,7 @@ RUN ln -s /opt/reprise/dist/main.js /usr/local/bin/reprise \
   && install -d -m 0755 -o postgres -g postgres /var/lib/postgresql /run/postgresql
 
 ENV NODE_ENV=production \
+    MALLOC_ARENA_MAX=2 \
     PATH=/usr/lib/postgresql/15/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     PGDATA=/var/lib/postgresql/15/main \
     PGHOST=/run/postgresql \

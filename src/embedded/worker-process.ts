@@ -38,7 +38,8 @@ export async function startWorkerProcess({ config, mainFile, directory, address,
   ];
   // Secrets of the config may be references to the environment of whoever runs `up`.
   const env = Object.fromEntries(Object.entries(process.env).filter((entry): entry is [string, string] => entry[1] !== undefined));
-  const identity = await startBackground(argv, { logFile, env, cwd: directory });
+  // Many threads, few of them busy: an arena of memory for each would cost more than it saves (mallopt(3)).
+  const identity = await startBackground(argv, { logFile, env: { MALLOC_ARENA_MAX: '2', ...env }, cwd: directory });
   try {
     await untilPolling(identity, hosts, { address, namespace, logFile });
   } catch (error) {
