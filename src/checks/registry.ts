@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import { RepriseError } from '../domain/errors.js';
+import { registered } from '../domain/registered.js';
 import type { CheckKind } from './check.js';
 import { runHttpCheck } from './http/http-check.js';
 import { httpOptions, readHttpOptions } from './http/options.js';
@@ -14,11 +14,7 @@ export const checkKinds: Readonly<Record<string, CheckKind>> = {
 
 /** Check of a kind named in the config. Throws `config-invalid` for a kind that is not registered. */
 export function checkOf(kind: string): CheckKind {
-  const found = Object.hasOwn(checkKinds, kind) ? checkKinds[kind] : undefined;
-  if (!found) {
-    throw new RepriseError('config-invalid', `unknown check type "${kind}"`, `known types: ${Object.keys(checkKinds).join(', ')}`);
-  }
-  return found;
+  return registered(checkKinds, kind, `unknown check type "${kind}"`, 'known types');
 }
 
 /** Checks that a line's parts belong together, before their types are forgotten. */

@@ -1,7 +1,7 @@
-import { readFile, realpath, stat, statfs } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { readFile, stat, statfs } from 'node:fs/promises';
 import type { ClusterConfig, Config, PolicyConfig } from '../domain/config.js';
 import { engineKinds } from '../engines/registry.js';
+import { nearestExisting } from '../postgres/disk.js';
 import { localPathOf } from './repository.js';
 
 /** Where the backups of one policy lie, seen from the cluster's host. */
@@ -46,13 +46,6 @@ export async function placeOf(config: Config, cluster: ClusterConfig, policy: Po
 /** Device of a directory, or of its nearest ancestor that exists. */
 export async function deviceOf(path: string): Promise<number> {
   return (await stat(await nearestExisting(path))).dev;
-}
-
-async function nearestExisting(path: string): Promise<string> {
-  for (let place = path; ; place = dirname(place)) {
-    const found = await realpath(place).catch(() => null);
-    if (found !== null || place === dirname(place)) return found ?? place;
-  }
 }
 
 /** A device-mapper device made by cryptsetup says so in its uuid. */

@@ -1,4 +1,4 @@
-import { RepriseError } from '../domain/errors.js';
+import { registered } from '../domain/registered.js';
 import type { Engine, EngineKind } from './engine.js';
 import { logicalEngine } from './logical/logical-engine.js';
 import { logicalOptions, readLogicalOptions } from './logical/options.js';
@@ -32,11 +32,7 @@ export const engineKinds: Readonly<Record<string, EngineKind>> = {
 
 /** Engine of a kind named by a policy. Throws `config-invalid` for a kind that is not registered. */
 export function engineOf(kind: string): Engine {
-  const found = Object.hasOwn(engineKinds, kind) ? engineKinds[kind] : undefined;
-  if (!found) {
-    throw new RepriseError('config-invalid', `unknown engine "${kind}"`, `known engines: ${Object.keys(engineKinds).join(', ')}`);
-  }
-  return found.engine;
+  return registered(engineKinds, kind, `unknown engine "${kind}"`, 'known engines').engine;
 }
 
 /** Checks that a line's reader and schema belong together, before their types are forgotten. */

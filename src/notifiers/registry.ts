@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import { RepriseError } from '../domain/errors.js';
+import { registered } from '../domain/registered.js';
 import { sendMail } from './mail/mail-notifier.js';
 import { mailAddress, mailOptions, readMailOptions } from './mail/options.js';
 import type { NotifierKind } from './notifier.js';
@@ -14,11 +14,7 @@ export const notifierKinds: Readonly<Record<string, NotifierKind>> = {
 
 /** Notifier of a kind named in the config. Throws `config-invalid` for a kind that is not registered. */
 export function notifierOf(kind: string): NotifierKind {
-  const found = Object.hasOwn(notifierKinds, kind) ? notifierKinds[kind] : undefined;
-  if (!found) {
-    throw new RepriseError('config-invalid', `unknown notifier type "${kind}"`, `known types: ${Object.keys(notifierKinds).join(', ')}`);
-  }
-  return found;
+  return registered(notifierKinds, kind, `unknown notifier type "${kind}"`, 'known types');
 }
 
 /** Checks that a line's parts belong together, before their types are forgotten. */

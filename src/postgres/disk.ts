@@ -8,7 +8,8 @@ export async function freeBytes(path: string): Promise<number> {
   return bavail * bsize;
 }
 
-async function nearestExisting(path: string): Promise<string> {
+/** The path itself where it exists, else its nearest ancestor that does; without symbolic links. */
+export async function nearestExisting(path: string): Promise<string> {
   for (let place = path; ; place = dirname(place)) {
     const found = await realpath(place).catch(() => null);
     if (found !== null || place === dirname(place)) return found ?? place;

@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 import type { RepositoryConfig } from '../domain/config.js';
-import { RepriseError } from '../domain/errors.js';
+import { registered } from '../domain/registered.js';
 import { openDirectory } from './directory/directory-storage.js';
 import { directoryOptions, type DirectoryOptions } from './directory/options.js';
 import type { WritableStorage } from './storage.js';
@@ -42,15 +42,8 @@ export const storageKinds: Readonly<Record<string, StorageKind>> = {
  * Throws `config-invalid` for a kind that is not registered.
  */
 export function openStorage(repository: RepositoryConfig, how: OpenStorageOptions = {}): WritableStorage {
-  const kind = Object.hasOwn(storageKinds, repository.type) ? storageKinds[repository.type] : undefined;
-  if (!kind) {
-    throw new RepriseError(
-      'config-invalid',
-      `repository ${repository.name} has the unknown type "${repository.type}"`,
-      `known types: ${Object.keys(storageKinds).join(', ')}`,
-    );
-  }
-  return kind.open(repository.options, how);
+  const unknown = `repository ${repository.name} has the unknown type "${repository.type}"`;
+  return registered(storageKinds, repository.type, unknown, 'known types').open(repository.options, how);
 }
 
 /** Checks that a line's parts belong together, before their types are forgotten. */

@@ -2,6 +2,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from '@temporalio/client';
+import type { Site } from './site.js';
 
 /** Looks at argv and environment of every process there is, and at heartbeats, until it is stopped. */
 export class CanaryWatch {
@@ -25,6 +26,16 @@ export class CanaryWatch {
   /** Notes every canary in a text, with where it was seen. */
   search(where: string, text: string): void {
     for (const canary of this.canaries) if (text.includes(canary)) this.sightings.add(`${canary} in ${where}`);
+  }
+
+  /** From now on whatever the command line of a site says is searched too. */
+  overhear(site: Pick<Site, 'cli'>): void {
+    const { cli } = site;
+    site.cli = async (...argv) => {
+      const said = await cli.apply(site, [...argv]);
+      this.search(`output of reprise ${argv[0]}`, said.stdout + said.stderr);
+      return said;
+    };
   }
 
   private async watch(): Promise<void> {

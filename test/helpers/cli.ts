@@ -1,7 +1,8 @@
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { runCli } from '../../src/client/cli/program.js';
+import type { Command } from 'commander';
+import { buildProgram, runCli } from '../../src/client/cli/program.js';
 import type { Services } from '../../src/client/cli/services.js';
 import type { Terminal } from '../../src/client/cli/terminal.js';
 
@@ -45,6 +46,18 @@ export async function repriseHere(argv: readonly string[], env: Record<string, s
   };
   const code = await runCli(argv, { ...absent, ...services }, terminal);
   return { code, stdout, stderr };
+}
+
+/** The whole command line to look at: nothing of it can run. */
+export function wholeProgram(): Command {
+  const services = new Proxy({}, { get: () => () => Promise.reject(new Error('not here')) });
+  const silent = { env: {}, interactive: false, live: false, columns: 100, out: () => undefined, err: () => undefined, paint: (_c: string, text: string) => text, setColor: () => undefined };
+  return buildProgram(services as never, silent as never);
+}
+
+/** Splits as a shell does, as far as examples and documents need it. */
+export function words(line: string): string[] {
+  return (line.replace(/ > \S+$/, '').match(/"[^"]*"|\S+/g) ?? []).map((word) => word.replace(/^"|"$/g, ''));
 }
 
 const notHere = (name: string) => (): Promise<never> => Promise.reject(new Error(`${name} is not part of this test`));

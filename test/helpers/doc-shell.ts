@@ -5,9 +5,10 @@ import { asPostgres } from './postgres-user.js';
 
 const repository = join(import.meta.dirname, '..', '..');
 
-/** The fenced blocks of a document, in their order. */
-export async function blocksOf(document: string, language: 'sh' | 'yaml'): Promise<readonly string[]> {
-  const text = await readFile(join(repository, document), 'utf8');
+/** The fenced blocks of a document or of one of its chapters (`##`), in their order. */
+export async function blocksOf(document: string, language: 'sh' | 'yaml', chapter?: string): Promise<readonly string[]> {
+  const whole = await readFile(join(repository, document), 'utf8');
+  const text = chapter === undefined ? whole : (whole.split(`\n## ${chapter}\n`)[1]?.split('\n## ')[0] ?? '');
   return [...text.matchAll(new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\``, 'gm'))].map((match) => match[1] ?? '');
 }
 

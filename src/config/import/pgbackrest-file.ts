@@ -1,3 +1,5 @@
+import { iniSections } from '../../domain/ini.js';
+
 /** What an existing pgbackrest.conf says, as far as a policy of reprise.yml needs it. */
 export interface PgbackrestFile {
   /** The one section that is a stanza; null where there is none or several. */
@@ -11,20 +13,11 @@ export interface PgbackrestFile {
 
 /** Reads the file. No value is repeated but paths and numbers: it may hold keys and passwords (F39). */
 export function readPgbackrestFile(text: string, label: string): PgbackrestFile {
-  const sections = new Map<string, Map<string, string>>();
-  let section = new Map<string, string>();
-  for (const raw of text.split('\n')) {
-    const line = raw.trim();
-    const name = /^\[([^\]]+)\]$/.exec(line)?.[1];
-    const equals = line.indexOf('=');
-    if (name !== undefined) {
-      section = sections.get(name) ?? new Map<string, string>();
-      sections.set(name, section);
-    } else if (!line.startsWith('#') && equals > 0) section.set(line.slice(0, equals).trim(), line.slice(equals + 1).trim());
-  }
-  const stanzas = [...sections.keys()].filter((name) => name !== 'global' && !name.startsWith('global:') && !name.includes(':'));
+  const sections = iniSections(text);
+  const stanzas = [...new Set(sections.map(({ name }) => name))].filter((name) => name !== 'global' && !name.includes(':'));
   const stanza = stanzas.length === 1 ? (stanzas[0] ?? null) : null;
-  const options = new Map([...(sections.get('global') ?? []), ...(stanza === null ? [] : (sections.get(stanza) ?? []))]);
+  const optionsOf = (name: string | null) => sections.filter((section) => section.name === name).flatMap((section) => section.options);
+  const options = new Map([...optionsOf('global'), ...optionsOf(stanza)]);
   const days = options.get('repo1-retention-full-type') === 'time' ? Number(options.get('repo1-retention-full')) : NaN;
   return {
     ...{ stanza, stanzas, dataDir: options.get('pg1-path') ?? null },

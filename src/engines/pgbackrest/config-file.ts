@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import type { PolicyConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
+import { iniSections } from '../../domain/ini.js';
 import { isCode } from '../../process/atomic-file.js';
 import { runTool } from '../../process/run.js';
 import type { CommandContext } from './command.js';
@@ -40,19 +41,9 @@ export async function configDigest(policy: PolicyConfig): Promise<string> {
 
 /** Reads the sections `[global]` and `[stanza]`, and those of a command such as `[global:backup]`. */
 export function parseConfigFile(text: string, stanza: string): ConfigFile {
-  const layers = [new Map<string, string>(), new Map<string, string>()] as const;
-  let layer: Map<string, string> | undefined;
-  for (const raw of text.split('\n')) {
-    const line = raw.trim();
-    const section = /^\[([^\]:]+)(?::[^\]]+)?\]$/.exec(line)?.[1];
-    if (section !== undefined) {
-      layer = section === 'global' ? layers[0] : section === stanza ? layers[1] : undefined;
-      continue;
-    }
-    const equals = line.indexOf('=');
-    if (layer !== undefined && !line.startsWith('#') && equals > 0) layer.set(line.slice(0, equals).trim(), line.slice(equals + 1).trim());
-  }
-  return new Map([...layers[0], ...layers[1]]);
+  const sections = iniSections(text);
+  const optionsBelow = (name: string) => sections.filter((section) => section.name.split(':')[0] === name).flatMap(({ options }) => options);
+  return new Map([...optionsBelow('global'), ...optionsBelow(stanza)]);
 }
 
 /** What in the configuration works against Reprise, each with what to do. */

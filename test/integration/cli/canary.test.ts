@@ -6,7 +6,6 @@ import type { Backup } from '../../../src/domain/backup.js';
 import { HOSTILE_DATABASE, contentOf } from '../../contract/engine-fixture.js';
 import type { KeptItem } from '../../../src/domain/records.js';
 import { CanaryWatch, filesBelow, textOf } from '../../helpers/canary.js';
-import type { CliResult } from '../../helpers/cli.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { giveToPostgres } from '../../helpers/postgres-user.js';
 import { runQuery } from '../../helpers/postgres.js';
@@ -50,13 +49,7 @@ beforeAll(async () => {
   );
   await site.startWorker();
   watch = new CanaryWatch([PASSWORD, value], site.session.client);
-  const { cli } = site;
-  // Whatever the command line says is searched too.
-  site.cli = async (...argv: readonly string[]): Promise<CliResult> => {
-    const said = await cli.apply(site, [...argv]);
-    watch.search(`output of reprise ${argv[0]}`, said.stdout + said.stderr);
-    return said;
-  };
+  watch.overhear(site);
 }, 300_000);
 afterAll(() => watch.stop());
 

@@ -10,7 +10,6 @@ import { contentOf } from '../../contract/engine-fixture.js';
 import { makeAgeKey } from '../../helpers/age.js';
 import type { AgeKey } from '../../helpers/age.js';
 import { CanaryWatch, filesBelow, textOf } from '../../helpers/canary.js';
-import type { CliResult } from '../../helpers/cli.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { answer, approved, editConfig, planned, reaches, refusal, told } from '../../helpers/site-cli.js';
 import { Site } from '../../helpers/site.js';
@@ -36,12 +35,7 @@ beforeAll(async () => {
   await editConfig(site, (text) => text.replace('dump: { engine: logical,', `dump: { engine: logical, ${encryption},`));
   await site.startWorker();
   watch = new CanaryWatch([key.secret, escrow.secret], site.session.client);
-  const { cli } = site;
-  site.cli = async (...argv: readonly string[]): Promise<CliResult> => {
-    const said = await cli.apply(site, [...argv]);
-    watch.search(`output of reprise ${argv[0]}`, said.stdout + said.stderr);
-    return said;
-  };
+  watch.overhear(site);
 }, 300_000);
 afterAll(() => watch.stop());
 

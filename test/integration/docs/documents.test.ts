@@ -1,4 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { runTool } from '../../../src/process/run.js';
@@ -37,14 +37,6 @@ beforeEach(async () => {
 async function writeConfig(document: string): Promise<void> {
   const [yaml = ''] = await blocksOf(document, 'yaml');
   await writeFile(join(reader.cwd, 'reprise.yml'), asHere(yaml, reader));
-}
-
-/** A document's blocks from one heading to the next of the same level. */
-async function blocksBelow(document: string, heading: string): Promise<readonly string[]> {
-  const all = await blocksOf(document, 'sh');
-  const text = await readFile(document, 'utf8');
-  const [, below = ''] = text.split(`\n## ${heading}\n`);
-  return all.filter((block) => (below.split('\n## ')[0] ?? '').includes(block));
 }
 
 describe('documents do what they say', () => {
@@ -87,14 +79,14 @@ describe('documents do what they say', () => {
     ] as const;
     const onSite = { cwd: site.root, stateDir: places.stateDir, here };
     onCleanup(() => reprise(['down', '--config', join(site.root, 'night.yml')]));
-    const anew = await typeIn(await blocksBelow(runbook, 'Another server'), onSite);
+    const anew = await typeIn(await blocksOf(runbook, 'sh', 'Another server'), onSite);
     expect(anew).toMatch(/mairie:logical:/);
     expect(anew).toMatch(/mairie:pgbackrest:/);
     expect((await reprise(['down', '--config', join(site.root, 'night.yml')])).code).toBe(0);
 
     // The tools are used as the data directory's owner: what root's worker wrote is given to that user first.
     await runTool(['chown', '-R', 'postgres:', site.root]);
-    const byHand = await typeIn(await blocksBelow(runbook, 'By hand'), { ...onSite, asPostgres: process.getuid?.() === 0 });
+    const byHand = await typeIn(await blocksOf(runbook, 'sh', 'By hand'), { ...onSite, asPostgres: process.getuid?.() === 0 });
     expect(byHand).toContain('the dump is whole');
     expect(byHand).toMatch(new RegExp(`f +\\| +${appointments.n}\\b`));
     expect((await site.query('SELECT count(*)::int AS n FROM metier.demandes_rdv')).rows).toEqual([appointments]);

@@ -1,11 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
 import type { Command } from 'commander';
-import { buildProgram } from '../../../src/client/cli/program.js';
-import { repriseHere } from '../../helpers/cli.js';
+import { repriseHere, wholeProgram, words } from '../../helpers/cli.js';
 
-const services = new Proxy({}, { get: () => () => Promise.reject(new Error('not here')) });
-const silent = { env: {}, interactive: false, live: false, columns: 100, out: () => undefined, err: () => undefined, paint: (_c: string, text: string) => text, setColor: () => undefined };
-const program = buildProgram(services as never, silent as never);
+const program = wholeProgram();
 
 function leaves(command: Command, path: readonly string[] = []): (readonly string[])[] {
   const children = command.commands.filter((child) => child.name() !== 'help');
@@ -40,8 +37,3 @@ describe('the help of the command line', () => {
     }
   });
 });
-
-/** Splits as a shell does, as far as the examples need it. */
-function words(line: string): string[] {
-  return (line.replace(/ > \S+$/, '').match(/"[^"]*"|\S+/g) ?? []).map((word) => word.replace(/^"|"$/g, ''));
-}

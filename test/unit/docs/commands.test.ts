@@ -1,7 +1,7 @@
 import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
-import { repriseHere } from '../../helpers/cli.js';
+import { repriseHere, words } from '../../helpers/cli.js';
 
 const root = join(import.meta.dirname, '../../..');
 
@@ -27,8 +27,7 @@ describe('D6: commands in documents', () => {
     for (const [name, text] of await documents()) {
       for (const command of commandsIn(text)) {
         seen += 1;
-        const words = (command.match(/"[^"]*"|\S+/g) ?? []).slice(1).map((word) => word.replace(/^"|"$/g, ''));
-        const { code, stderr } = await repriseHere(words);
+        const { code, stderr } = await repriseHere(words(command).slice(1));
         if (code === 2) refused.push(`${name}: ${command}: ${stderr}`);
       }
     }
