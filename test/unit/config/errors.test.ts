@@ -1,3 +1,5 @@
+import { engineKinds } from '../../../src/engines/registry.js';
+import { storageKinds } from '../../../src/storage/registry.js';
 import { describe, expect, it, test } from '@jest/globals';
 import { complaint, parsed, valid, with_ } from './given.js';
 
