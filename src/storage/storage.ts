@@ -18,6 +18,18 @@ export interface StoredObject {
   readonly modifiedAt: string;
 }
 
+export interface WriteStreamOptions {
+  readonly signal?: AbortSignal;
+  /** Told now and then how many bytes are written. */
+  readonly report?: (bytes: number) => void;
+}
+
+export interface WrittenObject {
+  readonly sizeBytes: number;
+  /** Hex, of what was written. */
+  readonly sha256: string;
+}
+
 /**
  * Reading side. A dry run gets only this type, so that it cannot change anything by construction
  * (habit of pgBackRest `src/storage/helper.c`).
@@ -45,6 +57,11 @@ export interface WritableStorage extends ReadableStorage {
   createIfAbsent(key: string, body: Buffer | string): Promise<boolean>;
   /** Atomically replaces a small object. */
   write(key: string, body: Buffer | string): Promise<void>;
+  /**
+   * Writes an object of any size, hashed on the way; nobody sees it before it is whole, and one of that key is replaced.
+   * Cut off (`signal`, a failure of either side), it leaves nothing that is listed.
+   */
+  writeStream(key: string, body: Readable, options?: WriteStreamOptions): Promise<WrittenObject>;
   /** Removes one object, never a folder; what is not there is no error. */
   remove(key: string): Promise<void>;
   /**

@@ -1,0 +1,115 @@
+import { z } from 'zod';
+import type { SecretReference } from '../../domain/config.js';
+import { parseSize, sizePattern, sizeRule } from '../../domain/units.js';
+import { caFile, secretReference } from '../../fields/fields.js';
+import { prefixComponents } from '../keys.js';
+
+/** Smallest part S3 takes, other than the last (Amazon S3 User Guide, "multipart upload limits"). */
+const MIN_PART_BYTES = 5 * 1024 * 1024;
+/** Most parts of one upload. */
+const MAX_PARTS = 10_000;
+
+const days = (what: string) => z.int().min(1).optional().describe(what);
+
+/** Keys of a repository of type `s3`, besides `type` and `host`. */
+export const s3Options = z.strictObject({
+  // Amazon's rules for names of buckets.
+  bucket: z.string().regex(/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/, 'a bucket has 3 to 63 of a-z, 0-9, dot and dash').describe('Name of the bucket.'),
+  prefix: z.string().default('').refine(isPrefix, 'expected a folder such as backups/postgres, without . and ..').describe('Folder in the bucket below which all lies; absent: the whole bucket.'),
+  region: z.string().min(1).default('us-east-1').describe('Region of the bucket.'),
+  endpoint: z.url({ protocol: /^https?$/ }).optional().describe("Address of another S3 server; absent: Amazon's."),
+  force_path_style: z.boolean().default(false).describe('The bucket in the path instead of the host name, as most other S3 servers need.'),
+  ca_file: caFile(),
+  access_key_id: secretReference().optional().describe("Id of the key, by reference; absent: as Amazon's own tools find it (environment, profile, role)."),
+  secret_access_key: secretReference().optional().describe('Secret of the key, by reference.'),
+  session_token: secretReference().optional().describe('Token of temporary credentials, by reference.'),
+  part_size: z
+    .string({ error: sizeRule })
+    .regex(sizePattern, sizeRule)
+    .default('16MiB')
+    .refine((text) => !sizePattern.test(text) || parseSize(text) >= MIN_PART_BYTES, 'S3 takes no part below 5MiB')
+    .describe(`Size of one part of an upload, 5MiB at least; ${MAX_PARTS} parts are the most.`),
+  concurrency: z.int().min(1).max(64).default(4).describe('Parts or objects under way at once.'),
+  versioning: z.boolean().optional().describe('Whether the bucket keeps versions; `storage apply` makes it so.'),
+  lifecycle: z
+    .strictObject({
+      standard_ia_days: days('Days after which objects go to STANDARD_IA.'),
+      deep_archive_days: days('Days after which objects go to DEEP_ARCHIVE.'),
+      noncurrent_deep_archive_days: days('Days after which noncurrent versions go to DEEP_ARCHIVE.'),
+      noncurrent_expire_days: days('Days after which noncurrent versions are removed; without it a versioned bucket forgets nothing.'),
+      abort_incomplete_days: days('Days after which what is left of uploads is removed.'),
+    })
+    .optional()
+    .describe('What becomes of objects with age; `storage apply` makes it so.'),
+  object_lock: z
+    .strictObject({ mode: z.enum(['governance', 'compliance']), days: z.int().min(1) })
+    .optional()
+    .describe('Nobody removes an object younger than so many days; `storage apply` makes it so.'),
+});
+
+/** What {@link import('../registry.js').openStorage} reads from `repository.options`. */
+export interface S3Options extends Readonly<Record<string, unknown>> {
+  readonly bucket: string;
+  /** Without a slash at its end; empty: the whole bucket. */
+  readonly prefix: string;
+  readonly region: string;
+  readonly endpoint?: string;
+  readonly forcePathStyle: boolean;
+  readonly caFile?: string;
+  readonly accessKeyId?: SecretReference;
+  readonly secretAccessKey?: SecretReference;
+  readonly sessionToken?: SecretReference;
+  readonly partBytes: number;
+  readonly concurrency: number;
+  readonly versioning?: boolean;
+  readonly lifecycle?: S3Lifecycle;
+  readonly objectLock?: { readonly mode: 'governance' | 'compliance'; readonly days: number };
+}
+
+/** Days; absent: no such rule is wanted. */
+export interface S3Lifecycle {
+  readonly standardIaDays?: number;
+  readonly deepArchiveDays?: number;
+  readonly noncurrentDeepArchiveDays?: number;
+  readonly noncurrentExpireDays?: number;
+  readonly abortIncompleteDays?: number;
+}
+
+/** The program's own terms; keys that are absent stay absent. */
+export function readS3Options(values: Readonly<Record<string, unknown>>): S3Options {
+  const { force_path_style, ca_file, access_key_id, secret_access_key, session_token, part_size, lifecycle, object_lock, endpoint, versioning, ...own } =
+    s3Options.parse(values);
+  return {
+    ...own,
+    prefix: own.prefix.replace(/\/$/, ''),
+    forcePathStyle: force_path_style,
+    partBytes: parseSize(part_size),
+    ...present({ endpoint, versioning, caFile: ca_file, accessKeyId: access_key_id, secretAccessKey: secret_access_key, sessionToken: session_token, objectLock: object_lock }),
+    ...(lifecycle === undefined
+      ? {}
+      : {
+          lifecycle: present({
+            standardIaDays: lifecycle.standard_ia_days,
+            deepArchiveDays: lifecycle.deep_archive_days,
+            noncurrentDeepArchiveDays: lifecycle.noncurrent_deep_archive_days,
+            noncurrentExpireDays: lifecycle.noncurrent_expire_days,
+            abortIncompleteDays: lifecycle.abort_incomplete_days,
+          }),
+        }),
+  };
+}
+
+type Present<T> = { [K in keyof T]?: Exclude<T[K], undefined> };
+
+function present<T extends Readonly<Record<string, unknown>>>(values: T): Present<T> {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as Present<T>;
+}
+
+function isPrefix(prefix: string): boolean {
+  try {
+    prefixComponents(prefix);
+    return true;
+  } catch {
+    return false;
+  }
+}
