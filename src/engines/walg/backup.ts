@@ -1,10 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { TableCount } from '../../domain/backup.js';
 import { backupId } from '../../domain/backup.js';
 import { RepriseError } from '../../domain/errors.js';
 import { missingSegments } from '../../domain/wal.js';
-import { withClient } from '../../postgres/connect.js';
-import { countTables } from '../../postgres/inventory.js';
+import { countDatabases } from '../../postgres/inventory.js';
 import type { BackupRequest, EngineContext, MadeBackup } from '../engine.js';
 import { readArchive } from './archive.js';
 import type { WalgBackup } from './backup-list.js';
@@ -38,7 +36,8 @@ export async function backup(context: EngineContext, request: BackupRequest): Pr
       ...listed(made),
       ...(sha256 === undefined ? {} : { sha256 }),
       server: { versionNum: made.versionNum, systemIdentifier: server.systemIdentifier, dataChecksums: server.dataChecksums },
-      contents: await countRows(context),
+      // As they are close to its end: a physical backup has no snapshot of its own to count in.
+      contents: await countDatabases(context.cluster.connection, context.cluster.databases, context.signal),
     },
   ];
 }
@@ -80,14 +79,4 @@ async function requireArchived(context: EngineContext, { label, wal }: WalgBacku
     }
     await sleep(LOOK_MS, undefined, { signal: context.signal });
   }
-}
-
-/** Rows as they are close to the backup's end: a physical backup has no snapshot of its own to count in. */
-async function countRows(context: EngineContext): Promise<readonly TableCount[]> {
-  const counts: TableCount[] = [];
-  for (const database of context.cluster.databases) {
-    context.signal.throwIfAborted();
-    counts.push(...(await withClient(context.cluster.connection, database, (client) => countTables(client, database))));
-  }
-  return counts;
 }

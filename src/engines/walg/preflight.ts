@@ -42,7 +42,7 @@ function requireArchiving(context: EngineContext, server: LiveServerFacts): void
 /** PostgreSQL 15 gave the functions that begin and end a backup other names. */
 async function requireFunctions({ cluster: { connection } }: EngineContext, server: LiveServerFacts, version: WalgVersion): Promise<void> {
   if (knowsPostgres15(version)) return;
-  const { rows } = await withClient(connection, connection.maintenanceDatabase, (client) => client.query<{ found: boolean }>("SELECT to_regproc('pg_start_backup') IS NOT NULL AS found"));
+  const { rows } = await withClient(connection, connection.maintenanceDatabase, (client) => client.query<{ found: boolean }>("SELECT EXISTS (SELECT FROM pg_proc WHERE proname = 'pg_start_backup') AS found"));
   if (rows[0]?.found === true) return;
   throw new RepriseError(
     'version-mismatch',
