@@ -55,7 +55,7 @@ const entries = z.array(
       system_identifier: z.string().nullish(),
       uncompressed_size: z.number(),
       compressed_size: z.number(),
-      user_data: z.unknown(),
+      user_data: z.unknown().optional(),
     })
     .transform((entry) => ({ ...entry, label: entry.backup_name ?? entry.name ?? '' })),
 );
