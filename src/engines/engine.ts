@@ -24,6 +24,8 @@ export interface EngineCapabilities {
   readonly overwrites?: boolean;
   /** Its files are encrypted as the policy's `encryption` says. */
   readonly encrypts: boolean;
+  /** Backups have to go in one `remove`, since its tool deletes only all before a given one; absent: one at a time. */
+  readonly removesTogether?: true;
 }
 
 /** What an engine works with; made by the activities, for one operation on one host. */
@@ -166,12 +168,21 @@ export interface Engine {
   /** SHA-256 (hex) of the engine's own configuration file, which is approved together with a plan; absent where it has none. */
   configDigest?(policy: PolicyConfig): Promise<string>;
   outlineRecovery(context: ReadContext, request: OutlineRequest): Promise<RecoveryOutline>;
+  /** Engines whose tool can keep a backup from being deleted by others too. */
+  readonly holds?: Holds;
   /** Engines that can take over what others made. */
   readonly adoption?: Adoption;
   /** Physical engines. */
   readonly physical?: PhysicalRestore;
   /** Logical engines. */
   readonly logical?: LogicalRestore;
+}
+
+/** A hold carried on to the engine's tool. Both are idempotent; what is gone is no error. */
+export interface Holds {
+  hold(context: EngineContext, label: string): Promise<void>;
+  /** @param held labels that stay held */
+  release(context: EngineContext, label: string, held: readonly string[]): Promise<void>;
 }
 
 export interface PhysicalRestore {
