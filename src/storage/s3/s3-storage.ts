@@ -6,6 +6,7 @@ import { Upload } from '@aws-sdk/lib-storage';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import { prefixComponents } from '../keys.js';
 import type { WritableStorage, WriteStreamOptions, WrittenObject } from '../storage.js';
+import { s3Admin } from './admin.js';
 import { openBucket } from './client.js';
 import type { ReadSecret, S3Bucket } from './client.js';
 import { copyObject } from './copy.js';
@@ -19,6 +20,7 @@ export function openS3(options: S3Options, readSecret: ReadSecret): WritableStor
   const Bucket = options.bucket;
   return {
     ...openS3ForReading(bucket),
+    admin: s3Admin(bucket),
 
     async createIfAbsent(key, body) {
       try {
