@@ -15,6 +15,7 @@ import { challengeKeys, proveKey } from './key-proof.js';
 import { makePlan } from './planning.js';
 import { type Session, currentBackups, openSession, record } from './session.js';
 import { applyStorage, planStorage } from './storage-settings.js';
+import { walWindows } from './wal-health.js';
 import { diagnoseCluster } from './watching.js';
 
 type Answer<K extends Question['kind']> = (question: Extract<Question, { kind: K }>, deps: HostDependencies, run: ActivityRun) => Promise<Answers[K]>;
@@ -76,6 +77,7 @@ const answers: { readonly [K in Question['kind']]: Answer<K> } = {
   },
   adoption: async ({ kind: _kind, ...request }, deps, run) => surveyAdoption(await openSession(deps, request.cluster), request, run),
   diagnose: ({ cluster }, deps) => diagnoseCluster(deps, cluster),
+  wal: async ({ cluster }, deps, run) => ({ windows: await walWindows(await openSession(deps, cluster), run) }),
   jobs: async ({ cluster, operationId }, deps) => ({ jobs: await readJobs((await openSession(deps, cluster)).host.stateDir, operationId) }),
   'key-challenge': (question, deps) => challengeKeys(deps, question),
   'key-answer': (question, deps) => proveKey(deps, question),

@@ -46,6 +46,8 @@ export type Question =
   /** Dry run of `backup adopt`. */
   | { readonly kind: 'adoption'; readonly cluster: string; readonly policy?: string; readonly from?: string }
   | { readonly kind: 'diagnose'; readonly cluster: string }
+  /** Between which instants any moment can be recovered. */
+  | { readonly kind: 'wal'; readonly cluster: string }
   | { readonly kind: 'jobs'; readonly cluster: string; readonly operationId: string }
   /** A random text for each recipient of a policy, or for the one named, which only the holder of its key can read. */
   | { readonly kind: 'key-challenge'; readonly cluster: string; readonly policy: string; readonly recipient?: string }
@@ -74,6 +76,7 @@ export interface Answers {
   readonly rotation: RotationPreview;
   readonly adoption: AdoptionPreview;
   readonly diagnose: Diagnosis;
+  readonly wal: { readonly windows: readonly WalWindow[] };
   readonly jobs: { readonly jobs: readonly JobView[] };
   readonly 'key-challenge': {
     readonly challenges: readonly { readonly recipient: string; readonly challenge: string; readonly provenAt: string | null }[];
@@ -119,4 +122,15 @@ export interface Diagnosis {
   readonly reason: string;
   readonly dataDirectory: 'whole' | 'damaged' | 'missing' | 'empty' | 'unknown';
   readonly walReadable: boolean;
+}
+
+/** What the archived log of a policy is good for. */
+export interface WalWindow {
+  readonly policy: string;
+  /** UTC ISO-8601: end of the oldest backup from which the log has no hole; null where there is no such backup. */
+  readonly oldest: string | null;
+  /** UTC ISO-8601: the last commit that is archived; null where none is after the backup. */
+  readonly newest: string | null;
+  /** What is missing between older backups and the end, in words; null where nothing is. */
+  readonly hole: string | null;
 }

@@ -20,6 +20,8 @@ export interface EngineCapabilities {
   readonly singleTable: boolean;
   /** A restore cut off goes on where it was. */
   readonly resumable: boolean;
+  /** It can restore over the data of the same cluster, taking from there what is as in the backup; absent: it cannot. */
+  readonly overwrites?: boolean;
   /** Its files are encrypted as the policy's `encryption` says. */
   readonly encrypts: boolean;
 }
@@ -98,6 +100,8 @@ export interface RestoreFilesRequest {
   readonly dataDir: string;
   /** Tablespaces are always remapped below this directory. */
   readonly tablespaceDir: string;
+  /** The plan says that what is in `dataDir` is overwritten: the engine takes a directory that is not empty. */
+  readonly overOld?: boolean;
 }
 
 /** Restores one dump into a new database beside the live one. */

@@ -1,4 +1,6 @@
 import { registered } from '../domain/registered.js';
+import { basebackupEngine } from './basebackup/basebackup-engine.js';
+import { basebackupOptions, readBasebackupOptions } from './basebackup/options.js';
 import type { Engine, EngineKind } from './engine.js';
 import { logicalEngine } from './logical/logical-engine.js';
 import { logicalOptions, readLogicalOptions } from './logical/options.js';
@@ -9,6 +11,12 @@ import { OLDEST_PGBACKREST } from './pgbackrest/preflight.js';
 
 /** Every kind of engine: one line each; config schema, choices of the command line and docs follow from it. */
 export const engineKinds: Readonly<Record<string, EngineKind>> = {
+  basebackup: engineKind({
+    engine: basebackupEngine,
+    options: basebackupOptions,
+    read: readBasebackupOptions,
+    tools: ['pg_basebackup', 'pg_verifybackup'].map((program) => ({ program, ofPostgres: true, install: 'apt-get install postgresql, of the server\'s major version' })),
+  }),
   logical: engineKind({
     engine: logicalEngine,
     options: logicalOptions,

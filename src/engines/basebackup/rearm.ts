@@ -1,0 +1,20 @@
+import { archiveOneSegment } from '../../postgres/archiving.js';
+import { withClient } from '../../postgres/connect.js';
+import type { EngineContext } from '../engine.js';
+import { walPrefix } from './names.js';
+import { optionsOf } from './options.js';
+import { archivingHint } from './server.js';
+import { waitForSegment } from './wal-archive.js';
+
+/**
+ * Sees that the recovered cluster, open for writes and with its archive_command back, archives into this repository, on
+ * its new timeline.
+ * @throws RepriseError `wal-not-archived`
+ */
+export async function rearm(context: EngineContext): Promise<void> {
+  const { connection } = context.cluster;
+  await context.storage.prepare(walPrefix(context), context.user ?? undefined);
+  const timeoutSeconds = optionsOf(context).archiveTimeoutSeconds;
+  const segment = await withClient(connection, connection.maintenanceDatabase, (client) => archiveOneSegment(client, { timeoutSeconds, signal: context.signal }));
+  await waitForSegment(context, segment, timeoutSeconds, archivingHint(context));
+}
