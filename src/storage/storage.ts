@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream';
+import type { AppliedSetting, StorageSurvey } from '../domain/storage-plan.js';
 
 /** What a storage can and cannot do, each a fact that callers ask for instead of the storage's name. */
 export interface StorageCapabilities {
@@ -57,7 +58,17 @@ export interface ReadableStorage {
   freeBytes(): Promise<number | null>;
 }
 
+/** A storage whose own settings (versions, lifecycle, locks...) can be looked at and set. */
+export interface StorageAdmin {
+  /** What is, and what the config wants. What it tries out, it removes. */
+  survey(signal?: AbortSignal): Promise<StorageSurvey>;
+  /** Makes the settings of these names as the config wants them; one that the server refuses stops no other. */
+  apply(names: readonly string[], signal?: AbortSignal): Promise<readonly AppliedSetting[]>;
+}
+
 export interface WritableStorage extends ReadableStorage {
+  /** Absent where there is nothing to set. */
+  readonly admin?: StorageAdmin;
   /** Writes a small object only where there is none yet: true when this call made it. Atomic and durable (fsync). */
   createIfAbsent(key: string, body: Buffer | string): Promise<boolean>;
   /** Atomically replaces a small object. */

@@ -2,6 +2,7 @@ import { DeleteObjectCommand, HeadObjectCommand } from '@aws-sdk/client-s3';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import { prefixComponents } from '../keys.js';
 import type { WritableStorage } from '../storage.js';
+import { s3Admin } from './admin.js';
 import { openBucket } from './client.js';
 import type { ReadSecret, S3Bucket } from './client.js';
 import { conditionally, putCommand } from './creating.js';
@@ -17,6 +18,7 @@ export function openS3(options: S3Options, readSecret: ReadSecret): WritableStor
   const Bucket = options.bucket;
   return {
     ...openS3ForReading(bucket),
+    admin: s3Admin(bucket),
 
     createIfAbsent: conditionally(bucket),
 
