@@ -2,7 +2,7 @@ import { chown, mkdir, open, readdir, rename, rm, rmdir, stat } from 'node:fs/pr
 import { createReadStream } from 'node:fs';
 import { createHash } from 'node:crypto';
 import type { Hash } from 'node:crypto';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { RepriseError } from '../../domain/errors.js';
 import { freeBytes } from '../../postgres/disk.js';
 import { makeScratchDirectory } from '../../postgres/scratch-data-dir.js';
@@ -45,8 +45,8 @@ export async function wholeFile(context: ReadContext, key: string, recorded: Fin
   await fetch(context, key, recorded, path);
   const discard = async (): Promise<void> => {
     await rm(path, { force: true });
-    // The last of an operation's copies takes their directory along.
-    await rmdir(directory).catch(() => undefined);
+    // The last of an operation's copies takes their directory along, the last operation that of all.
+    for (const empty of [directory, dirname(directory)]) await rmdir(empty).catch(() => undefined);
   };
   return { path, discard };
 }

@@ -18,10 +18,10 @@ export function isCredentialProblem(error: unknown): boolean {
 
 /** Name of an S3 error, e.g. `NoSuchKey`; a HEAD without a body has only its status. */
 export function s3ErrorName(error: unknown): string {
-  const { name, code, $metadata } = (error ?? {}) as ServiceError;
+  const { name, code, message, $metadata } = (error ?? {}) as ServiceError;
   if ($metadata?.httpStatusCode === 404 && (name === 'NotFound' || name === 'UnknownError' || name === undefined)) return 'NoSuchKey';
-  // What fails below HTTP has a name that says nothing: ECONNREFUSED says more.
-  return (name === 'Error' || name === 'AggregateError' ? code : name) ?? name ?? 'unknown';
+  // What fails below HTTP has a name that says nothing.
+  return (name === 'Error' || name === 'AggregateError' ? (code ?? message?.replace(/^AWS SDK error wrapper for (?:Error: )?/, '')) : name) ?? 'unknown';
 }
 
 export function httpStatus(error: unknown): number | null {

@@ -41,7 +41,7 @@ async function inMidUpload(): Promise<{ operationId: string; result: Promise<Bac
   const result = site.result<BackupOutput>(work);
   result.catch(() => undefined);
   await site.waitFor(async () => (await uploads()).length > 0, 'an upload is under way');
-  return { operationId: work.workflowId, result, faster };
+  return { operationId: work.operationId, result, faster };
 }
 
 const uploader = async (operationId: string) => (await site.jobs(operationId)).find(({ tool }) => tool === 'pg_dump');

@@ -12,6 +12,7 @@ import { openS3 } from '../../../src/storage/s3/s3-storage.js';
 import type { WritableStorage } from '../../../src/storage/storage.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { startMeddler } from '../../helpers/meddler.js';
+import { freePort } from '../../helpers/ports.js';
 import { startMinio, startMoto } from '../../helpers/s3-servers.js';
 import type { S3Server } from '../../helpers/s3-servers.js';
 import { startBadNetwork } from '../../helpers/toxiproxy.js';
@@ -68,7 +69,7 @@ it('F10: an upload outlasts a network that is gone for seconds, tells what it wa
   };
   const written = await storage.writeStream('cut-off', Readable.from(pieces(12 * 1024 ** 2, cutOff)), { report: (_bytes, waiting) => void (waiting !== undefined && waits.push(waiting)) });
   expect(written).toMatchObject({ sha256, sizeBytes: content.length });
-  expect(waits[0]).toMatch(/ECONNREFUSED.*try 2 of/);
+  expect(waits[0]).toMatch(/\(.*(ECONNREFUSED|ECONNRESET|socket hang up).*\); try 2 of/);
   expect(await unfinished('cut-off')).toBe(0);
 });
 
@@ -105,9 +106,7 @@ it('F10: reading goes on where a connection broke, each time from the same versi
 });
 
 it('F10: a storage that is not there at all is told as that, after a bounded time', async () => {
-  await network.enable(false);
-  await expect(open().stat('x')).rejects.toMatchObject({ code: 'storage-unreachable', message: expect.stringContaining('ECONNREFUSED') });
-  await network.enable(true);
+  await expect(open({ endpoint: `http://127.0.0.1:${await freePort()}` }).stat('x')).rejects.toMatchObject({ code: 'storage-unreachable', message: expect.stringContaining('ECONNREFUSED') });
 });
 
 it('F12: credentials that are refused are read anew once, also within an upload; then it is told where they come from', async () => {
