@@ -17,6 +17,8 @@ export interface StoredObject {
   readonly sizeBytes: number;
   /** UTC ISO-8601. */
   readonly modifiedAt: string;
+  /** UTC ISO-8601: an object lock keeps what it holds until then, whoever removes it; told by `stat` only. */
+  readonly lockedUntil?: string;
 }
 
 export interface WriteStreamOptions {

@@ -31,6 +31,8 @@ export interface SiteConfig {
   readonly watch: boolean;
   /** Further lines of the cluster, indented by four. */
   readonly clusterYaml: string;
+  /** A repository `offsite` as a YAML flow map: the catalogue and the dumps go there instead. */
+  readonly offsite?: string;
 }
 
 export function placesIn(root: string, port: number): SitePlaces {
@@ -115,21 +117,21 @@ archive_command = '${join(root, 'archive-by-pgbackrest')} %p # archive-push --no
 log_statement = 'all'
 log_line_prefix = 'db=%d pid=%p '`;
 
-const repriseYaml = (places: SitePlaces, { retention, proof, watch, clusterYaml }: SiteConfig): string => `version: 1
+const repriseYaml = (places: SitePlaces, { retention, proof, watch, clusterYaml, offsite }: SiteConfig): string => `version: 1
 hosts:
   db1: { state_dir: ${places.stateDir} }
 repositories:
   local: { type: directory, path: ${places.backupsDir}, host: db1 }
-clusters:
+${offsite === undefined ? '' : `  offsite: ${offsite}\n`}clusters:
   mairie:
     host: db1
     connection: { host: ${places.socketDir}, port: ${places.port}, user: postgres }
     data_dir: ${places.dataDir}
     service: { kind: pg_ctl }
     databases: [mairie]
-    catalogue: local
+    catalogue: ${offsite === undefined ? 'local' : 'offsite'}
 ${watch ? '    watch: { every: 1s, failures: 3 }\n' : ''}    backups:
-      dump: { engine: logical, repository: local, schedule: { cron: "30 1 * * *" }, retention: ${retention}, proof: ${proof} }
+      dump: { engine: logical, repository: ${offsite === undefined ? 'local' : 'offsite'}, schedule: { cron: "30 1 * * *" }, retention: ${retention}, proof: ${proof} }
       physical: { engine: pgbackrest, repository: local, options: { stanza: main, config: ${places.pgbackrestConf} }, schedule: { cron: "15 2 * * *" }, retention: ${retention}, proof: ${proof} }
     recovery:
       targets:

@@ -16,8 +16,9 @@ import { uploadStream } from './upload.js';
 export function openS3(options: S3Options, readSecret: ReadSecret): WritableStorage {
   const bucket = openBucket(options, readSecret);
   const Bucket = options.bucket;
+  const reading = openS3ForReading(bucket);
   return {
-    ...openS3ForReading(bucket),
+    ...reading,
     admin: s3Admin(bucket),
 
     createIfAbsent: conditionally(bucket),
@@ -31,6 +32,8 @@ export function openS3(options: S3Options, readSecret: ReadSecret): WritableStor
     abandon: (key) => abandonUploads(bucket, key),
 
     async remove(key) {
+      // In a bucket with versions, even what is not there would get a marker of its deletion.
+      if ((await reading.stat(key)) === null) return;
       await bucket.send(new DeleteObjectCommand({ Bucket, Key: bucketKey(options, key) }), `removing ${key}`);
     },
 
