@@ -23,7 +23,7 @@ export interface WalgCluster {
 }
 
 export interface WalgSettings extends ScratchOptions {
-  /** Lines of the environment file, in place of a directory. */
+  /** Lines of the environment file; `@PREFIX@` in them is the directory made for it. */
   readonly env?: readonly string[];
 }
 
@@ -41,7 +41,7 @@ export async function startWalgCluster({ env, ...settings }: WalgSettings = {}):
   const [envFile, prefix, holdFile, failFile, script] = [join(root, 'walg.env'), join(root, 'storage'), join(root, 'hold'), join(root, 'fail'), join(root, 'archive')];
   await mkdir(prefix, { mode: 0o700 });
   await giveToPostgres(prefix);
-  await writeFile(envFile, ['# made for a test', ...(env ?? [`export WALG_FILE_PREFIX="${prefix}"`]), 'WALG_PREVENT_WAL_OVERWRITE=true', ''].join('\n'), { mode: 0o600 });
+  await writeFile(envFile, ['# made for a test', ...(env ?? ['export WALG_FILE_PREFIX="@PREFIX@"']).map((line) => line.replace('@PREFIX@', prefix)), 'WALG_PREVENT_WAL_OVERWRITE=true', ''].join('\n'), { mode: 0o600 });
   await giveToPostgres(envFile);
   const options: WalgOptions = { envFile, binary: testTools.walg(), archiveTimeoutSeconds: 30 };
   const command = walgEngine.physical?.archiveCommand({ policy: { options } } as never) ?? '';
