@@ -14,6 +14,7 @@ import { clockFindings } from './host-clock.js';
 import { challengeKeys, proveKey } from './key-proof.js';
 import { makePlan } from './planning.js';
 import { type Session, currentBackups, engineContext, engineFor, openSession, policyOf, record } from './session.js';
+import { applyStorage, planStorage } from './storage-settings.js';
 import { walWindows } from './wal-health.js';
 import { diagnoseCluster } from './watching.js';
 
@@ -86,6 +87,8 @@ const answers: { readonly [K in Question['kind']]: Answer<K> } = {
   jobs: async ({ cluster, operationId }, deps) => ({ jobs: await readJobs((await openSession(deps, cluster)).host.stateDir, operationId) }),
   'key-challenge': (question, deps) => challengeKeys(deps, question),
   'key-answer': (question, deps) => proveKey(deps, question),
+  'storage-plan': async ({ repository }, deps, run) => ({ plan: await planStorage(deps, repository, run) }),
+  'storage-apply': ({ repository, plan, by }, deps, run) => applyStorage(deps, repository, { plan, by }, run),
   host: async ({ host }, deps, run) => ({ findings: [...(await deps.inspectHost(deps.config, host)), ...clockFindings(host, run)], configDigest: deps.config.digest }),
 };
 

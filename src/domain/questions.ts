@@ -4,6 +4,7 @@ import type { Finding } from './findings.js';
 import type { Plan } from './plan.js';
 import type { JobView } from './progress.js';
 import type { CatalogueRecord, KeptItem, RecoveryOutcome } from './records.js';
+import type { AppliedSetting, StoragePlan } from './storage-plan.js';
 import type { RecoveryTarget } from './target.js';
 
 /**
@@ -51,6 +52,10 @@ export type Question =
   /** A random text for each recipient of a policy, or for the one named, which only the holder of its key can read. */
   | { readonly kind: 'key-challenge'; readonly cluster: string; readonly policy: string; readonly recipient?: string }
   | { readonly kind: 'key-answer'; readonly cluster: string; readonly policy: string; readonly recipient: string; readonly answer: string; readonly by: string }
+  /** Settings of a storage: what is, and what the config wants. */
+  | { readonly kind: 'storage-plan'; readonly repository: string }
+  /** Makes them so, where they would still change as the plan of that digest says. */
+  | { readonly kind: 'storage-apply'; readonly repository: string; readonly plan: string; readonly by: string }
   /** What `doctor` finds on a host. */
   | { readonly kind: 'host'; readonly host: string };
 
@@ -77,6 +82,8 @@ export interface Answers {
     readonly challenges: readonly { readonly recipient: string; readonly challenge: string; readonly provenAt: string | null }[];
   };
   readonly 'key-answer': { readonly recipient: string; readonly provenAt: string };
+  readonly 'storage-plan': { readonly plan: StoragePlan };
+  readonly 'storage-apply': { readonly applied: readonly AppliedSetting[]; readonly plan: StoragePlan };
   readonly host: {
     readonly findings: readonly Finding[];
     /** Of the configuration this host's worker was started with; workers of an older version do not tell. */

@@ -172,6 +172,8 @@ export interface Engine {
   readonly holds?: Holds;
   /** Engines that can take over what others made. */
   readonly adoption?: Adoption;
+  /** Engines that can fetch WAL by themselves. */
+  readonly receiver?: WalReceiver;
   /** Physical engines. */
   readonly physical?: PhysicalRestore;
   /** Logical engines. */
@@ -185,12 +187,20 @@ export interface Holds {
   release(context: EngineContext, label: string, held: readonly string[]): Promise<void>;
 }
 
+/** WAL that is fetched from the server by a program which always runs, instead of an `archive_command`. */
+export interface WalReceiver {
+  /** Whether a policy with these options (as in the config or as in `PolicyConfig`) has its WAL fetched so. */
+  wanted(options: Readonly<Record<string, unknown>>): boolean;
+  /** Receives until the context's signal; the program itself goes on where the signal leaves jobs alone. */
+  receive(context: EngineContext): Promise<void>;
+}
+
 export interface PhysicalRestore {
   restoreFiles(context: EngineContext, request: RestoreFilesRequest): Promise<void>;
   /** `restore_command` for the recovered server, with PostgreSQL's `%f` and `%p`. */
   restoreCommand(context: ReadContext): string;
-  /** `archive_command` that re-arms archiving after the recovery, same stanza, new timeline. */
-  archiveCommand(context: ReadContext): string;
+  /** `archive_command` that re-arms archiving after the recovery, same stanza, new timeline; null where the policy needs none. */
+  archiveCommand(context: ReadContext): string | null;
   /** Makes the repository ready for the recovered cluster (a new stanza only when its identity changed). */
   rearm(context: EngineContext): Promise<void>;
 }
