@@ -31,7 +31,7 @@ export interface WalgSettings extends ScratchOptions {
  * WAL-G 0.2.19 calls functions that PostgreSQL 15 gave other names; with these it backs up a 15 as it does a 14. Of 14
  * the tests have no pg_waldump, without which the end of the log cannot be read.
  */
-const renamedFunctions = `
+export const renamedFunctions = `
   CREATE FUNCTION pg_start_backup(label text, fast boolean, exclusive boolean) RETURNS pg_lsn LANGUAGE sql AS 'SELECT pg_backup_start(label, fast)';
   CREATE FUNCTION pg_stop_backup(exclusive boolean, OUT lsn pg_lsn, OUT labelfile text, OUT spcmapfile text) LANGUAGE sql AS 'SELECT * FROM pg_backup_stop()'`;
 
