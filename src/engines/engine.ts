@@ -224,6 +224,10 @@ export interface EngineTool {
   readonly program: string;
   /** One of PostgreSQL's own, of the server's major version; else found in PATH. */
   readonly ofPostgres: boolean;
+  /** Option of the policy that may name another one, as in `PolicyConfig.options`. */
+  readonly namedBy?: string;
+  /** With what it says its version where it is not PostgreSQL's; default `version`. */
+  readonly versionArgument?: string;
   /** How to get it. */
   readonly install: string;
   /** Oldest version that works, `[major, minor]`. */
