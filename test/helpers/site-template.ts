@@ -31,6 +31,8 @@ export interface SiteConfig {
   readonly watch: boolean;
   /** Further lines of the cluster, indented by four. */
   readonly clusterYaml: string;
+  /** Further policies, indented by six. */
+  readonly policiesYaml: string;
 }
 
 export function placesIn(root: string, port: number): SitePlaces {
@@ -115,7 +117,7 @@ archive_command = '${join(root, 'archive-by-pgbackrest')} %p # archive-push --no
 log_statement = 'all'
 log_line_prefix = 'db=%d pid=%p '`;
 
-const repriseYaml = (places: SitePlaces, { retention, proof, watch, clusterYaml }: SiteConfig): string => `version: 1
+const repriseYaml = (places: SitePlaces, { retention, proof, watch, clusterYaml, policiesYaml }: SiteConfig): string => `version: 1
 hosts:
   db1: { state_dir: ${places.stateDir} }
 repositories:
@@ -131,7 +133,7 @@ clusters:
 ${watch ? '    watch: { every: 1s, failures: 3 }\n' : ''}    backups:
       dump: { engine: logical, repository: local, schedule: { cron: "30 1 * * *" }, retention: ${retention}, proof: ${proof} }
       physical: { engine: pgbackrest, repository: local, options: { stanza: main, config: ${places.pgbackrestConf} }, schedule: { cron: "15 2 * * *" }, retention: ${retention}, proof: ${proof} }
-    recovery:
+${policiesYaml}    recovery:
       targets:
         beside: { host: db1, data_dir: ${join(places.root, 'beside')}, port: ${places.port + 1} }
     approvals:
