@@ -1,4 +1,5 @@
 import { RepriseError, isRepriseError } from '../domain/errors.js';
+import { losesOldData } from '../domain/plan.js';
 import { formatTarget } from '../domain/target.js';
 import type { RecoveryTarget } from '../domain/target.js';
 import { compareLsn, laterLsn } from '../domain/wal.js';
@@ -12,7 +13,7 @@ import { makeBackup, prove } from './backups.js';
 import type { HostDependencies } from './dependencies.js';
 import { type ActivityRun, guarded } from './guarded.js';
 import { PROMOTED, PROMOTION } from './old-data.js';
-import { connectionAt, salvageDir, tablespaceDir } from './places.js';
+import { connectionAt, savedWalDir, tablespaceDir } from './places.js';
 import { quarantining } from './damage.js';
 import { approvedBackup } from './database-steps.js';
 import { requirePromotion, requireTarget } from './decisions.js';
@@ -29,7 +30,7 @@ export function directorySteps(deps: HostDependencies): DirectorySteps {
       const [planned] = work.plan.binding.backups;
       await quarantining(work.session, step, planned?.id, async () => {
         const backup = approvedBackup(planned, await currentBackups(work.session, run));
-        const place = { backup, dataDir: work.dataDir, tablespaceDir: tablespaceDir(work.dataDir, step.operationId) };
+        const place = { backup, dataDir: work.dataDir, tablespaceDir: tablespaceDir(work.dataDir, step.operationId), overOld: losesOldData(work.plan.binding) };
         await once(work, step, 'restore files', async () => physicalOf(work).restoreFiles(await work.context(), place));
       });
     }),
@@ -96,7 +97,7 @@ async function replay(work: Authorized, step: PlannedStep, target: RecoveryTarge
     user: session.user,
     target,
     restoreCommand: physicalOf(work).restoreCommand(context),
-    salvageDir: salvage && salvage.segments > 0 ? salvageDir(dataDir, step.operationId) : null,
+    salvageDir: salvage && salvage.segments > 0 ? savedWalDir(plan.binding, dataDir) : null,
     timeline: plan.binding.timeline ?? ('latest' as const),
     ...(work.inPlace ? {} : { clone: true, port: plan.binding.port }),
   };

@@ -14,6 +14,7 @@ export function checkCluster(config: SettledConfig, name: string, cluster: Settl
     ...checkArchivers(at, cluster),
     ...checkSteps(at, cluster),
     ...checkTargets(at, cluster),
+    ...checkOldData(at, cluster),
     ...checkHooks(at, cluster),
     ...checkApprovals(at, cluster),
   ];
@@ -88,6 +89,16 @@ function checkTargets(at: ConfigPath, cluster: SettledCluster): Problem[] {
     }
     return problems;
   });
+}
+
+function checkOldData(at: ConfigPath, { recovery: { old_data: oldData }, data_dir: dataDir }: SettledCluster): Problem[] {
+  const path = [...at, 'recovery', 'old_data'];
+  if (oldData.mode !== 'aside-on') {
+    return oldData.path === undefined ? [] : [{ path: [...path, 'path'], message: `mode ${oldData.mode} takes no path`, hint: 'take it out, or use mode: aside-on' }];
+  }
+  if (oldData.path === undefined) return [{ path, message: 'mode aside-on needs a path', hint: 'add path: and a directory on a file system with room for the old data' }];
+  if (dataDir === undefined || !`${oldData.path}/`.startsWith(`${dataDir}/`)) return [];
+  return [{ path: [...path, 'path'], message: `${oldData.path} lies in the data directory that is replaced`, hint: 'name a directory outside of it' }];
 }
 
 function checkHooks(at: ConfigPath, cluster: SettledCluster): Problem[] {

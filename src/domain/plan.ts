@@ -23,7 +23,15 @@ export interface PlannedBackup {
 /** What is replaced and where the old one goes: read by the person who approves. */
 export interface Replacement {
   readonly what: string;
-  readonly keptAs: string;
+  /** Null: nowhere. It is overwritten where it lies, and lost. */
+  readonly keptAs: string | null;
+  /** Copied there and then emptied; absent: renamed. */
+  readonly copied?: true;
+}
+
+/** Whether approving the plan gives up what is there now for good. */
+export function losesOldData({ replaces }: Pick<PlanBinding, 'replaces'>): boolean {
+  return replaces.some(({ keptAs }) => keptAs === null);
 }
 
 /** The part of a plan that is approved: everything that decides what will be done. Digested as canonical JSON. */

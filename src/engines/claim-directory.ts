@@ -12,13 +12,13 @@ import type { EngineContext } from './engine.js';
  * the directory's inode: another one that took its place is not ours.
  * @throws RepriseError `path-refused` for a directory that is neither empty nor this operation's own
  */
-export async function claimDirectory(context: EngineContext, directory: string): Promise<void> {
+export async function claimDirectory(context: EngineContext, directory: string, overOld = false): Promise<void> {
   await makeDirectory(context, directory);
   const claimFile = await claimPath(context, directory);
   const { dev, ino } = await stat(directory);
   const mine = JSON.stringify({ directory, operationId: context.operationId, dev, ino });
   if ((await readFile(claimFile, 'utf8').catch(() => '')) === mine) return;
-  if ((await readdir(directory)).length > 0) {
+  if (!overOld && (await readdir(directory)).length > 0) {
     throw new RepriseError(
       'path-refused',
       `${directory} is not empty, and no earlier attempt of this operation began to fill it`,

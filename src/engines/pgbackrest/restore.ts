@@ -15,6 +15,7 @@ const MANIFEST = 'backup.manifest';
  * Restores a backup's files, and nothing else: recovery is configured by the caller. `--type=none` leaves the
  * source's postgresql.auto.conf without recovery targets, and a recovery.signal without a restore_command, with which
  * no server starts by mistake. pg_control comes last (F2). Checksums are verified file by file (F15).
+ * Over old data pgBackRest keeps what is as in the backup, and removes every other file, its `pg_wal` too.
  * @throws RepriseError `path-refused` for a directory that is neither empty nor this operation's own; `not-found`
  */
 export async function restoreFiles(context: EngineContext, request: RestoreFilesRequest): Promise<void> {
@@ -23,7 +24,7 @@ export async function restoreFiles(context: EngineContext, request: RestoreFiles
   const stored = (await readInfo(context)).backups.find(({ label }) => label === request.backup.label);
   if (stored === undefined) throw new RepriseError('not-found', `backup ${request.backup.label} is not in the repository`, 'list what is there: reprise backup list');
   const tablespaces = await readTablespaces(context, stored.label);
-  await claimDirectory(context, dataDir);
+  await claimDirectory(context, dataDir, request.overOld);
   await seedManifest(context, dataDir);
   if (tablespaces.length > 0) await claimDirectory(context, tablespaceDir);
   await runJob(context, {
@@ -40,9 +41,11 @@ export async function restoreFiles(context: EngineContext, request: RestoreFiles
   });
 }
 
-/** An empty manifest in an empty directory: from its first file on, an interrupted restore can be taken up. */
+/** An empty manifest before anything else: from its first file on, an interrupted restore can be taken up. */
 async function seedManifest(context: EngineContext, directory: string): Promise<void> {
-  if ((await readdir(directory)).length > 0) return;
+  const names = await readdir(directory);
+  // Old data without its PG_VERSION would not be taken for a data directory either.
+  if (names.includes(MANIFEST) || (names.length > 0 && names.includes('PG_VERSION'))) return;
   await writeFile(join(directory, MANIFEST), '', { mode: 0o600 });
   await giveTo(join(directory, MANIFEST), context.user);
 }

@@ -172,11 +172,24 @@ describe('what comes later is refused in plain words: nothing silently does noth
     ['drill', 'drill: { host: x }', 'reprise.yml:6:5: "drill" is not supported by this version'],
     ['table-repair', 'approvals: { table-repair: { from: [x] } }', 'reprise.yml:6:18: "table-repair" is not supported by this version'],
     ['signatures', 'approvals: { recover: { from: [dba], signatures: required } }', 'reprise.yml:6:54: signatures are not available yet: approvals are asserted in this version'],
-    ['aside-on', 'recovery: { old_data: { mode: aside-on } }', 'reprise.yml:6:35: old data mode "aside-on" is not available yet in this version'],
-    ['overwrite-delta', 'recovery: { old_data: { mode: overwrite-delta } }', 'reprise.yml:6:35: old data mode "overwrite-delta" is not available yet in this version'],
     ['systemd', 'service: { kind: systemd, unit: x }', 'reprise.yml:6:22: service kind "systemd" is not available yet in this version'],
   ])('%s', (_, line, expected) => {
     expect(complaint(cluster(line, valid + 'contacts: { dba: {} }\n'))[0]).toBe(expected);
+  });
+
+  it.each<[string, string]>([
+    ['{ mode: aside-on }', 'reprise.yml:6:17: mode aside-on needs a path'],
+    ['{ mode: aside-on, path: /data/old }', 'reprise.yml:6:51: /data/old lies in the data directory that is replaced'],
+    ['{ mode: overwrite-delta, path: /x }', 'reprise.yml:6:58: mode overwrite-delta takes no path'],
+    ['{ mode: asside }', 'reprise.yml:6:35:'],
+  ])('old_data: %s', (value, expected) => {
+    expect(complaint(cluster(`recovery: { old_data: ${value} }`, valid))[0]).toContain(expected);
+  });
+
+  it('old_data: a path counts from the file; the other modes have none', () => {
+    const oldData = (value: string) => parsed(cluster(`recovery: { old_data: ${value} }`)).clusters['mairie']?.recovery.oldData;
+    expect(oldData('{ mode: aside-on, path: spare }')).toEqual({ mode: 'aside-on', path: '/etc/reprise/spare' });
+    expect(oldData('{ mode: overwrite-delta }')).toEqual({ mode: 'overwrite-delta' });
   });
 
   it('recovery onto another host', () => {
