@@ -10,6 +10,7 @@ import { pruneJobs } from '../process/supervisor.js';
 import { type HostState, openHostState } from '../records/host-state.js';
 import type { BackupStep, HostActivities, StepInput } from './api.js';
 import { clockAhead } from './clock.js';
+import { removeConfiguration, withConfiguration } from './configuration.js';
 import { quarantine } from './damage.js';
 import type { HostDependencies } from './dependencies.js';
 import { type ActivityRun, guarded } from './guarded.js';
@@ -62,7 +63,9 @@ export async function makeBackup(session: Session, step: BackupStep, run: Activi
   const engine = engineFor(session, policyOf(session, step.policy));
   const startedAt = await startOf(session, step);
   const type = step.type === 'auto' && engine.capabilities.incremental ? await typeOf(session, step, run) : step.type;
-  const made = await engine.backup(await backupContext(session, step, run, locks), { type, startedAt });
+  const backups = await engine.backup(await backupContext(session, step, run, locks), { type, startedAt });
+  const made: MadeBackup[] = [];
+  for (const backup of backups) made.push(await withConfiguration(session, step.policy, backup));
   for (const backup of made) await record(session, step, `backup/${backup.id}`, { kind: 'backup', backup }, step.requestedBy);
   return made;
 }
@@ -165,6 +168,7 @@ async function rotate(session: Session, step: StepInput & { policy: string; dryR
     for (const { backup, reason } of going) await openHostState(stateDir).recordDone(step.operationId, removalOf(backup.id), { reason });
     await withHostLock(stateDir, `policy-${session.cluster.name}-${policy.name}`, 'exclusive', () => engine.remove(context, going.map(({ backup }) => backup.label)));
     for (const { backup, reason } of going) {
+      await removeConfiguration(session, policy, backup.label);
       await record(session, step, `removed/${backup.id}`, { kind: 'removed', backupId: backup.id, reason });
       removed.push(backup.id);
     }

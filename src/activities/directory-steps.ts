@@ -10,6 +10,7 @@ import { resetArchiveCommand } from '../postgres/archiving.js';
 import { openHostState } from '../records/host-state.js';
 import type { HostActivities, PlannedStep, ReachedTarget, SalvageResult } from './api.js';
 import { makeBackup, prove } from './backups.js';
+import { restoreConfiguration } from './configuration.js';
 import type { HostDependencies } from './dependencies.js';
 import { type ActivityRun, guarded } from './guarded.js';
 import { PROMOTED, PROMOTION } from './old-data.js';
@@ -32,6 +33,7 @@ export function directorySteps(deps: HostDependencies): DirectorySteps {
         const backup = approvedBackup(planned, await currentBackups(work.session, run));
         const place = { backup, dataDir: work.dataDir, tablespaceDir: tablespaceDir(work.dataDir, step.operationId), overOld: losesOldData(work.plan.binding) };
         await once(work, step, 'restore files', async () => physicalOf(work).restoreFiles(await work.context(), place));
+        await once(work, step, 'restore configuration', () => restoreConfiguration(work, step, backup));
       });
     }),
     replayWal: guarded('replayWal', async (step, run) => replay(await authorized(deps, step, run), step, step.target, run)),
