@@ -132,6 +132,8 @@ export interface HostActivities {
   recordFailed(input: StepInput & { policy: string; code: string; reason: string }): Promise<void>;
 
   watchCluster(input: { cluster: string; down: boolean }): Promise<WatchFinding | null>;
+  /** Keeps the WAL of a policy being received; returns now and then, while the program goes on. */
+  receiveWal(input: { cluster: string; policy: string }): Promise<void>;
   diagnose(input: { cluster: string }): Promise<Diagnosis>;
 
   preflightBackup(input: BackupStep): Promise<readonly string[]>;

@@ -9,6 +9,7 @@ import type { HostDependencies } from './dependencies.js';
 import { directorySteps } from './directory-steps.js';
 import { finishingActivities } from './finishing.js';
 import { planningActivities } from './planning.js';
+import { receivingActivities } from './receiving.js';
 import { serverSteps } from './server-steps.js';
 import { watchActivities } from './watching.js';
 
@@ -24,6 +25,7 @@ export function createHostActivities(deps: HostDependencies): HostActivities {
     ...directorySteps(deps),
     ...finishingActivities(deps),
     ...planningActivities(deps),
+    ...receivingActivities(deps),
     ...serverSteps(deps),
     ...watchActivities(deps),
   };

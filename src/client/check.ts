@@ -62,5 +62,5 @@ function concerns(what: string, config: Config, clusters: readonly string[]): bo
   if (kind === 'host') return hosts.includes(first) && ['clock', ''].includes(second);
   if (kind === 'cluster') return clusters.includes(first) && OF_CLUSTER.has(second);
   if (kind === 'schedule') return clusters.includes(second) || clusters.includes(third);
-  return (kind === 'space' || kind === 'watch') && clusters.includes(first);
+  return (kind === 'space' || kind === 'watch' || kind === 'archive') && clusters.includes(first);
 }

@@ -34,7 +34,7 @@ const closedAs: Readonly<Record<string, WorkState>> = {
   CANCELLED: 'cancelled',
   TERMINATED: 'cancelled',
 };
-const kinds: readonly WorkStatus['kind'][] = ['backup', 'rotate', 'verify', 'adopt', 'recover', 'incident', 'watch', 'notify'];
+const kinds: readonly WorkStatus['kind'][] = ['backup', 'rotate', 'verify', 'adopt', 'recover', 'incident', 'watch', 'archive', 'notify'];
 
 /**
  * Status of one workflow. It answers without a worker too, from what the server knows; then it says that one is missing.

@@ -13,7 +13,7 @@ export interface WorkLine {
   readonly webUi: string;
 }
 
-const shown = [workflowTypes.backup, workflowTypes.rotate, workflowTypes.verify, workflowTypes.adopt, workflowTypes.recover, workflowTypes.incident, workflowTypes.watch, workflowTypes.notify];
+const shown = [workflowTypes.backup, workflowTypes.rotate, workflowTypes.verify, workflowTypes.adopt, workflowTypes.recover, workflowTypes.incident, workflowTypes.watch, workflowTypes.archive, workflowTypes.notify];
 
 /**
  * Work that is under way, from the server's list: it needs no worker, and lags by about a second. First what waits for a

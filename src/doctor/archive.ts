@@ -12,8 +12,11 @@ const WAITING_SECONDS = 600;
 export function archiveFindings(cluster: ClusterConfig, server: Server): readonly Finding[] {
   const check = `cluster/${cluster.name}/archiving`;
   const { mode, command, lastArchived, lastArchivedAt, lastFailed, lastFailedAt, failedCount } = server.archiving;
-  const [first] = Object.values(cluster.policies).filter(({ enabled, engine }) => enabled && engineOf(engine).capabilities.archivesWal);
+  const archiving = Object.values(cluster.policies).filter(({ enabled, engine }) => enabled && engineOf(engine).capabilities.archivesWal);
+  const [first] = archiving.filter(({ engine, options }) => engineOf(engine).receiver?.wanted(options) !== true);
   if (first === undefined) {
+    // Received instead: the slots tell how that goes.
+    if (archiving.length > 0 && (mode === 'off' || command !== '')) return [];
     if (mode !== 'off' && command === '') return [warning(check, `cluster ${cluster.name} keeps all its WAL: archive_mode is on, archive_command is empty`, 'set archive_command, or archive_mode=off')];
     return [ok(check, `cluster ${cluster.name}: no policy archives WAL, so there is no recovery to a point in time`)];
   }

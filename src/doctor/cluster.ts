@@ -6,6 +6,7 @@ import { copyFindings } from './copies.js';
 import { dataDirFindings, passfileFindings } from './files.js';
 import { encryptionFindings } from './encryption.js';
 import { looked, warning } from './finding.js';
+import { slotFindings } from './slots.js';
 import { objectiveFindings } from './objectives.js';
 import { lookAtServer, serverFindings, versionOnDisk } from './server.js';
 import { toolFindings } from './tools.js';
@@ -24,7 +25,7 @@ export async function clusterFindings(config: Config, cluster: ClusterConfig): P
     looked(`${check}/hooks`, () => hookFindings(cluster)),
   ]);
   return [
-    ...('versionNum' in server ? [...serverFindings(cluster, server), ...archiveFindings(cluster, server)] : [server]),
+    ...('versionNum' in server ? [...serverFindings(cluster, server), ...archiveFindings(cluster, server), ...slotFindings(cluster, server)] : [server]),
     ...parts.flat(),
     ...objectiveFindings(cluster),
     ...policyFindings(cluster),

@@ -8,6 +8,8 @@ import type { ArchiveBacklog } from '../postgres/archive-backlog.js';
 import { archivingState } from '../postgres/archiving.js';
 import type { ArchivingState } from '../postgres/archiving.js';
 import { withClient } from '../postgres/connect.js';
+import { physicalSlots, slotLimitBytes } from '../postgres/replication-slots.js';
+import type { SlotState } from '../postgres/replication-slots.js';
 import { ok, warning, wrong } from './finding.js';
 import { knownHole } from './known-holes.js';
 
@@ -22,6 +24,9 @@ export interface Server {
   readonly archiving: ArchivingState;
   readonly backlog: ArchiveBacklog | null;
   readonly archiveTimeoutSeconds: number;
+  readonly slots: readonly SlotState[];
+  /** Bytes of WAL that a slot may hold back; null where nothing bounds it. */
+  readonly slotLimitBytes: number | null;
 }
 
 /** The server, or the finding that it does not answer. */
@@ -40,6 +45,8 @@ export async function lookAtServer(cluster: ClusterConfig): Promise<Server | Fin
         archiving: await archivingState(client),
         backlog: await archiveBacklog(client),
         archiveTimeoutSeconds: await archiveTimeoutSeconds(client),
+        slots: await physicalSlots(client),
+        slotLimitBytes: await slotLimitBytes(client),
       };
     });
   } catch (error) {

@@ -18,6 +18,8 @@ export const workflowTypes = {
   recover: 'recover',
   incident: 'incident',
   watch: 'watch',
+  /** Receives the WAL of one policy, for ever. */
+  archive: 'archive',
   lock: 'clusterLock',
   /** One short activity on the host that owns the data, for reads and small writes of the command line. */
   ask: 'ask',
@@ -59,6 +61,7 @@ export const adoptWorkflowId = (cluster: string): string => `adopt/${cluster}`;
 export const recoverWorkflowId = (cluster: string, operationId: string): string => `recover/${cluster}/${operationId}`;
 export const incidentWorkflowId = (cluster: string, scenario: string, operationId: string): string =>
   `incident/${cluster}/${scenario}/${operationId}`;
+export const archiveWorkflowId = (cluster: string, policy: string): string => `archive/${cluster}/${policy}`;
 export const watchWorkflowId = (cluster: string): string => `watch/${cluster}`;
 export const lockWorkflowId = (cluster: string): string => `lock/${cluster}`;
 export const scheduleId = (cluster: string, policy: string): string => `reprise/${cluster}/${policy}`;

@@ -199,6 +199,8 @@ export interface Holds {
 export interface WalReceiver {
   /** Whether a policy with these options (as in the config or as in `PolicyConfig`) has its WAL fetched so. */
   wanted(options: Readonly<Record<string, unknown>>): boolean;
+  /** Replication slot of such a policy. */
+  slot(place: Pick<ReadContext, 'cluster' | 'policy'>): string;
   /** Receives until the context's signal; the program itself goes on where the signal leaves jobs alone. */
   receive(context: EngineContext): Promise<void>;
 }

@@ -105,6 +105,11 @@ export interface WatchInput {
   readonly down?: boolean;
 }
 
+export interface ArchiveInput {
+  readonly cluster: string;
+  readonly policy: string;
+}
+
 export interface AskInput {
   readonly question: Question;
 }

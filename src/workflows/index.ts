@@ -1,4 +1,5 @@
 export { adopt } from './adopt.js';
+export { archive } from './archive.js';
 export { ask } from './ask.js';
 export { backup } from './backup.js';
 export { incident } from './incident.js';

@@ -151,3 +151,15 @@ export function watching(host: string): HostActivities {
     retry: { maximumAttempts: 1 },
   });
 }
+
+/** The receiving of WAL: like the watch it sits there for ever, and the next worker takes it up at once. */
+export function receiving(host: string): Pick<HostActivities, 'receiveWal'> {
+  return proxyActivities<HostActivities>({
+    taskQueue: watchQueue(host),
+    summary: 'receiving WAL',
+    startToCloseTimeout: '1h',
+    heartbeatTimeout: HEARTBEAT,
+    cancellationType,
+    retry: { initialInterval: '1s', maximumInterval: '10s' },
+  });
+}

@@ -42,13 +42,14 @@ export async function startBaseCluster(settings: ScratchOptions = {}, databases:
 }
 
 /** The same where a worker receives the WAL: the server archives nothing by itself. Start the receiver with `startReceiver`. */
-export async function startReceivedCluster(settings: ScratchOptions = {}, databases: readonly string[] = ['mairie'], storage?: WritableStorage): Promise<BaseCluster> {
+export async function startReceivedCluster(settings: ScratchOptions = {}, databases: readonly string[] = ['mairie'], storageFrom = (storage: WritableStorage): WritableStorage => storage): Promise<BaseCluster> {
   const cluster = await startScratchCluster(settings);
   const options: Record<string, unknown> = { wal: 'receivewal', compress: 1, archiveTimeoutSeconds: 60 };
   const ground = await makeGround(cluster, 'basebackup', options, { databases });
   await seedCluster(cluster, databases);
   const directory = join(ground.repositoryPath, 'mairie', 'nightly');
-  const context: BaseCluster['context'] = (operationId, changed = {}) => ground.context(operationId, { ...(storage === undefined ? {} : { storage }), ...changed });
+  const storage = storageFrom(ground.storage);
+  const context: BaseCluster['context'] = (operationId, changed = {}) => ground.context(operationId, { storage, ...changed });
   return { cluster, ground, options, directory, walDirectory: join(directory, 'wal'), failFile: '', context };
 }
 

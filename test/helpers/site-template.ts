@@ -35,6 +35,8 @@ export interface SiteConfig {
   readonly offsite?: string;
   /** Engine of the policy `physical`, in place of pgBackRest. */
   readonly physical?: { readonly engine: string; readonly optionsYaml: string; readonly archiveCommand: string };
+  /** Further policies, indented by six. */
+  readonly policiesYaml: string;
 }
 
 export function placesIn(root: string, port: number): SitePlaces {
@@ -119,7 +121,7 @@ archive_command = '${archiveCommand}'
 log_statement = 'all'
 log_line_prefix = 'db=%d pid=%p '`;
 
-const repriseYaml = (places: SitePlaces, { retention, proof, watch, clusterYaml, offsite, physical }: SiteConfig): string => `version: 1
+const repriseYaml = (places: SitePlaces, { retention, proof, watch, clusterYaml, policiesYaml, offsite, physical }: SiteConfig): string => `version: 1
 hosts:
   db1: { state_dir: ${places.stateDir} }
 repositories:
@@ -135,7 +137,7 @@ ${offsite === undefined ? '' : `  offsite: ${offsite}\n`}clusters:
 ${watch ? '    watch: { every: 1s, failures: 3 }\n' : ''}    backups:
       dump: { engine: logical, repository: ${offsite === undefined ? 'local' : 'offsite'}, schedule: { cron: "30 1 * * *" }, retention: ${retention}, proof: ${proof} }
       physical: { engine: ${physical?.engine ?? 'pgbackrest'}, repository: local, options: ${physical?.optionsYaml ?? `{ stanza: main, config: ${places.pgbackrestConf} }`}, schedule: { cron: "15 2 * * *" }, retention: ${retention}, proof: ${proof} }
-    recovery:
+${policiesYaml}    recovery:
       targets:
         beside: { host: db1, data_dir: ${join(places.root, 'beside')}, port: ${places.port + 1} }
     approvals:

@@ -34,7 +34,7 @@ import { configure, layOut, pgCtl, placesIn } from './site-template.js';
 import type { SiteConfig, SitePlaces } from './site-template.js';
 import { SiteWorker } from './site-worker.js';
 
-export type Policy = 'dump' | 'physical';
+export type Policy = 'dump' | 'physical' | 'base';
 /** The server killed; its data files gone too and the WAL still there; everything gone. */
 export type Loss = 'killed' | 'data' | 'all';
 
@@ -78,7 +78,7 @@ export class Site {
     const root = await makeTempDir('site');
     const [port] = (await freePorts(2)) as [number, number];
     const places = placesIn(root, port);
-    const config = { retention: '{ days: 14, min_proven: 1 }', proof: 'verify' as const, watch: false, clusterYaml: '', ...options };
+    const config = { retention: '{ days: 14, min_proven: 1 }', proof: 'verify' as const, watch: false, clusterYaml: '', policiesYaml: '', ...options };
     const { binDir } = await layOut(places, config);
     const session = await openNamespace(options.address ?? sharedTemporal(), options.namespace ?? root.slice(root.lastIndexOf('/') + 1));
     const site = new Site(places, binDir, config, session);

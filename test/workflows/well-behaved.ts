@@ -24,6 +24,7 @@ export const wellBehaved: Activities = {
   recordFailed: async () => undefined,
 
   watchCluster: async () => null,
+  receiveWal: async () => undefined,
   diagnose: async () => ({ answers: false, layer: 'port', reason: 'refused', dataDirectory: 'damaged', walReadable: true }),
 
   preflightBackup: async () => [],

@@ -28,6 +28,6 @@ function groupOf({ check }: Finding): string {
   const [kind = '', name] = check.split('/');
   if (['cluster', 'repository', 'host'].includes(kind)) return `${kind} ${visible(name ?? '')}`;
   if (['node', 'user', 'config'].includes(kind)) return 'this machine';
-  if (['temporal', 'worker', 'search-attributes', 'schedule', 'schedules', 'watch'].includes(kind)) return 'Temporal';
+  if (['temporal', 'worker', 'search-attributes', 'schedule', 'schedules', 'watch', 'archive'].includes(kind)) return 'Temporal';
   return kind;
 }

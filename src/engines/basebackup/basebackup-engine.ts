@@ -11,6 +11,7 @@ import { receiveWal } from './receive.js';
 import { planRemoval, remove } from './remove.js';
 import { restoreFiles } from './restore.js';
 import { liveServer } from './server.js';
+import { slotName } from './slot.js';
 import { verify } from './verify.js';
 import { archiveCommand, restoreCommand } from './wal-commands.js';
 
@@ -35,7 +36,7 @@ export const basebackupEngine: Engine = {
   remove,
   outlineRecovery,
   adoption: { describe },
-  receiver: { wanted: receivesWal, receive: receiveWal },
+  receiver: { wanted: receivesWal, slot: slotName, receive: receiveWal },
   physical: { restoreFiles, restoreCommand, archiveCommand, rearm },
 };
 

@@ -4,6 +4,7 @@ import { outlinePhysical } from '../physical-outline.js';
 import type { PhysicalCandidate } from '../physical-outline.js';
 import { isRepriseError } from '../../domain/errors.js';
 import { hashOf, manifestOf } from './manifest.js';
+import { prefetchBytes } from './prefetch.js';
 import { walArchive } from './wal-archive.js';
 
 /**
@@ -30,5 +31,8 @@ export async function outlineRecovery(context: ReadContext, request: OutlineRequ
   if (candidates.length === 0) {
     throw new RepriseError('no-usable-backup', `policy ${context.policy.name} has no base backup that could be restored`, warnings[0] ?? 'see what there is, and why it does not count: reprise backup list');
   }
-  return outlinePhysical(context, request, { candidates, archive: await walArchive(context), warnings });
+  const outline = await outlinePhysical(context, request, { candidates, archive: await walArchive(context), warnings });
+  const [chosen] = outline.backups;
+  if (context.storage.capabilities.localPath || chosen === undefined) return outline;
+  return { ...outline, neededBytes: outline.neededBytes + (await prefetchBytes(context, await manifestOf(context, chosen.label))) };
 }

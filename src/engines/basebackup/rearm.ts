@@ -1,10 +1,13 @@
+import { join } from 'node:path';
 import { archiveOneSegment, closeSegment } from '../../postgres/archiving.js';
 import { withClient } from '../../postgres/connect.js';
 import type { EngineContext } from '../engine.js';
 import { walPrefix } from './names.js';
 import { optionsOf, receivesWal } from './options.js';
+import { PREFETCHED } from './prefetch.js';
 import { receiveAnew } from './receive.js';
 import { archivingHint } from './server.js';
+import { removeTree } from './unpack.js';
 import { waitForSegment } from './wal-archive.js';
 
 /**
@@ -13,7 +16,8 @@ import { waitForSegment } from './wal-archive.js';
  * @throws RepriseError `wal-not-archived`
  */
 export async function rearm(context: EngineContext): Promise<void> {
-  const { connection } = context.cluster;
+  const { connection, dataDir } = context.cluster;
+  if (dataDir !== undefined) await removeTree(join(dataDir, PREFETCHED));
   await context.storage.prepare(walPrefix(context), context.user ?? undefined);
   const timeoutSeconds = optionsOf(context).archiveTimeoutSeconds;
   const received = receivesWal(context.policy.options);

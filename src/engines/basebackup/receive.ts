@@ -64,8 +64,8 @@ async function slotReady(context: EngineContext, directory: string): Promise<voi
 
 /** Takes what was received into the repository, and forgets where it ended: a new slot says where to go on. */
 async function clearReceived(context: EngineContext, directory: string): Promise<void> {
-  await pushFull(context, directory);
-  const names = await readdir(directory);
+  const names = (await readdir(directory)).sort();
+  await pushFull(context, directory, names);
   const [beginning] = names.filter((name) => name.endsWith('.partial'));
   if (beginning !== undefined) await pushBeginning(context, beginning.slice(0, 24), join(directory, beginning));
   for (const name of names) await removeTree(join(directory, name));
@@ -77,8 +77,10 @@ async function pushAll(context: EngineContext, directory: string): Promise<void>
   let slotAt = performance.now();
   while (!context.signal.aborted) {
     try {
-      const last = await pushFull(context, directory);
-      beginning = await pushGrown(context, directory, beginning);
+      // Listed once for both: the beginning of a segment is never there before the one it follows.
+      const names = (await readdir(directory)).sort();
+      const last = await pushFull(context, directory, names);
+      beginning = await pushGrown(context, directory, names, beginning);
       context.report({ phase: `WAL is received${last === null ? '' : `, last ${last}`}`, done: 0, unit: 'segments' });
       if (performance.now() - slotAt > SLOT_MS) {
         slotAt = performance.now();
@@ -92,8 +94,7 @@ async function pushAll(context: EngineContext, directory: string): Promise<void>
 }
 
 /** Full segments and histories into the repository; the last one stays here, for from it pg_receivewal goes on. */
-async function pushFull(context: EngineContext, directory: string): Promise<string | null> {
-  const names = (await readdir(directory)).sort();
+async function pushFull(context: EngineContext, directory: string, names: readonly string[]): Promise<string | null> {
   for (const name of names.filter(isHistoryName)) await pushWal(context, name, join(directory, name));
   const full = names.filter(isSegmentName);
   for (const name of full) {
@@ -111,10 +112,10 @@ interface Beginning {
   readonly at: number;
 }
 
-async function pushGrown(context: EngineContext, directory: string, before: Beginning): Promise<Beginning> {
+async function pushGrown(context: EngineContext, directory: string, names: readonly string[], before: Beginning): Promise<Beginning> {
   const now = performance.now();
   if (before.at !== 0 && now - before.at < BEGINNING_MS) return before;
-  const name = (await readdir(directory)).filter((entry) => entry.endsWith('.partial')).sort().at(-1);
+  const name = names.filter((entry) => entry.endsWith('.partial')).at(-1);
   if (name === undefined) return before;
   const found = await stat(join(directory, name)).catch(() => null);
   if (found === null || (name === before.name && found.mtimeMs === before.modified)) return before;

@@ -4,11 +4,12 @@ import { RepriseError } from '../../domain/errors.js';
 import { giveTo, syncDirectory, writeFileDurably } from '../../postgres/files.js';
 import { claimDirectory } from '../claim-directory.js';
 import type { EngineContext, RestoreFilesRequest } from '../engine.js';
-import { fileKey, manifestOf } from './manifest.js';
+import { fetchFiles } from './fetch-files.js';
+import { manifestOf } from './manifest.js';
 import type { BaseManifest } from './manifest.js';
+import { prefetchWal } from './prefetch.js';
 import { removeTree, unpack } from './unpack.js';
 import type { Unpacking } from './unpack.js';
-import { damageOfFiles } from './verify.js';
 
 /**
  * Restores a backup's files, and nothing else: recovery is configured by the caller. Size and SHA-256 of every file come
@@ -19,16 +20,15 @@ import { damageOfFiles } from './verify.js';
 export async function restoreFiles(context: EngineContext, request: RestoreFilesRequest): Promise<void> {
   const dataDir = resolve(request.dataDir);
   const manifest = await manifestOf(context, request.backup.label);
-  const damage = await damageOfFiles(context, manifest);
-  if (damage !== null) throw new RepriseError('backup-corrupt', damage, 'choose another backup with recover --to backup:ID', { damagedBackup: request.backup.id });
+  const files = await fetchFiles(context, manifest, (damage) => new RepriseError('backup-corrupt', damage, 'choose another backup with recover --to backup:ID', { damagedBackup: request.backup.id }));
   const tablespaces = tablespacesOf(manifest, resolve(request.tablespaceDir));
   await claimDirectory(context, dataDir);
   if (tablespaces.length > 0) await claimDirectory(context, resolve(request.tablespaceDir));
   const walDir = join(dataDir, 'pg_wal');
   const parts: Unpacking[] = [
-    ...tablespaces.map(({ oid, path }) => ({ archive: archiveOf(context, manifest, oid), into: path })),
-    { archive: archiveOf(context, manifest, 'pg_wal'), into: walDir },
-    { archive: archiveOf(context, manifest, 'base'), into: dataDir },
+    ...tablespaces.map(({ oid, path }) => ({ archive: files.pathOf(`${oid}.tar.gz`), into: path })),
+    { archive: files.pathOf('pg_wal.tar.gz'), into: walDir },
+    { archive: files.pathOf('base.tar.gz'), into: dataDir },
   ];
   await makeOwn(context, [...tablespaces.map(({ path }) => path), walDir]);
   await unpack(context, `restore-${manifest.label}`, parts, async () => {
@@ -39,6 +39,9 @@ export async function restoreFiles(context: EngineContext, request: RestoreFiles
   await writeFile(join(dataDir, 'recovery.signal'), '', { mode: 0o600 });
   await giveTo(join(dataDir, 'recovery.signal'), context.user);
   await syncDirectory(dataDir);
+  if (!context.storage.capabilities.localPath) await prefetchWal(context, manifest, dataDir);
+  // Last: an attempt cut off before finds them, and fetches nothing twice.
+  await files.remove();
 }
 
 interface Tablespace {
@@ -52,10 +55,6 @@ function tablespacesOf({ files }: BaseManifest, below: string): Tablespace[] {
     const oid = /^(\d+)\.tar\.gz$/.exec(name)?.[1];
     return oid === undefined ? [] : [{ oid, path: join(below, oid) }];
   });
-}
-
-function archiveOf(context: EngineContext, { label }: BaseManifest, name: string): string {
-  return context.storage.localPath(fileKey(context, label, { name: `${name}.tar.gz` }));
 }
 
 async function makeOwn({ user }: EngineContext, paths: readonly string[]): Promise<void> {

@@ -1,16 +1,9 @@
 import type pg from 'pg';
 import { withClient } from '../../postgres/connect.js';
+import { physicalSlots } from '../../postgres/replication-slots.js';
+import type { SlotState } from '../../postgres/replication-slots.js';
 import type { ReadContext } from '../engine.js';
 import { optionsOf } from './options.js';
-
-/** A replication slot as the server shows it. */
-export interface SlotState {
-  readonly active: boolean;
-  /** Bytes of WAL that the server keeps for it. */
-  readonly keptBytes: number;
-  /** Its WAL was removed (`max_slot_wal_keep_size`): what was not fetched is gone. */
-  readonly lost: boolean;
-}
 
 const LONGEST_NAME = 63;
 
@@ -20,15 +13,9 @@ export function slotName(context: Pick<ReadContext, 'cluster' | 'policy'>): stri
   return optionsOf(context).slot ?? `reprise_${cluster.name}_${policy.name}`.toLowerCase().replaceAll(/[^a-z0-9_]/g, '_').slice(0, LONGEST_NAME);
 }
 
+/** The policy's slot; null where there is none. */
 export async function slotState(client: pg.ClientBase, name: string): Promise<SlotState | null> {
-  const { rows } = await client.query<{ active: boolean; kept: string; lost: boolean }>(
-    `SELECT active, wal_status = 'lost' AS lost,
-            coalesce(pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END, restart_lsn), 0)::bigint::text AS kept
-       FROM pg_replication_slots WHERE slot_name = $1`,
-    [name],
-  );
-  const [row] = rows;
-  return row === undefined ? null : { active: row.active, keptBytes: Math.max(0, Number(row.kept)), lost: row.lost };
+  return (await physicalSlots(client)).find((slot) => slot.name === name) ?? null;
 }
 
 /**

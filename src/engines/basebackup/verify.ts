@@ -32,7 +32,7 @@ export async function verify(context: EngineContext, backup: Backup): Promise<Ve
 }
 
 /** Why a backup's files are not what was recorded; null where they are. */
-export async function damageOfFiles(context: EngineContext, manifest: BaseManifest): Promise<string | null> {
+async function damageOfFiles(context: EngineContext, manifest: BaseManifest): Promise<string | null> {
   for (const file of manifest.files) {
     const damage = await damageOf(context, fileKey(context, manifest.label, file), file);
     if (damage !== null) return damage;

@@ -3,6 +3,7 @@ import { quotedForCommand } from '../../postgres/command-quoting.js';
 import type { ReadContext } from '../engine.js';
 import { walPrefix } from './names.js';
 import { receivesWal } from './options.js';
+import { PREFETCHED } from './prefetch.js';
 
 type Where = Pick<ReadContext, 'cluster' | 'policy' | 'storage'>;
 
@@ -29,8 +30,12 @@ export function archiveCommand(context: Where): string | null {
   return inShell(PUSH, 'wal-push', walDirectory(context));
 }
 
-/** `restore_command` of a server that recovers: a copy from the repository's directory; a missing segment is no success. */
+/**
+ * `restore_command` of a server that recovers: a copy from the repository's directory, or from what was brought beside
+ * the restored files before. A missing segment is no success.
+ */
 export function restoreCommand(context: Where): string {
+  if (!context.storage.capabilities.localPath) return `cp ${PREFETCHED}/%f "%p"`;
   return inShell(FETCH, 'wal-fetch', walDirectory(context));
 }
 
@@ -40,7 +45,7 @@ function inShell(script: string, name: string, directory: string): string {
 
 function walDirectory(context: Where): string {
   if (!context.storage.capabilities.localPath) {
-    throw new RepriseError('capability-missing', `a ${context.storage.kind} repository is no directory that the server could archive into`, 'use a repository of type directory');
+    throw new RepriseError('capability-missing', `a ${context.storage.kind} repository is no directory that the server could archive into`, 'have a worker receive the WAL instead: options: { wal: receivewal }');
   }
   return context.storage.localPath(walPrefix(context).slice(0, -1));
 }

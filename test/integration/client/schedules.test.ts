@@ -36,10 +36,12 @@ interface Shape {
   readonly disabled?: readonly string[];
   readonly watch?: boolean;
   readonly cluster?: string;
+  /** Engine of the policies, with what belongs to it. */
+  readonly engine?: string;
 }
 
-function config({ file = '/etc/reprise/reprise.yml', cron = '30 1 * * *', policies = ['nightly'], disabled = [], watch = false, cluster = 'mairie' }: Shape = {}): Config {
-  const backups = policies.map((name) => `      ${name}: { engine: logical, repository: local, enabled: ${String(!disabled.includes(name))}, schedule: { cron: "${cron}" }, retention: { days: 14 } }`);
+function config({ file = '/etc/reprise/reprise.yml', cron = '30 1 * * *', policies = ['nightly'], disabled = [], watch = false, cluster = 'mairie', engine = 'engine: logical' }: Shape = {}): Config {
+  const backups = policies.map((name) => `      ${name}: { ${engine}, repository: local, enabled: ${String(!disabled.includes(name))}, schedule: { cron: "${cron}" }, retention: { days: 14 } }`);
   return parseConfig(
     `version: 1
 hosts: { db1: { state_dir: ./state } }
@@ -49,7 +51,7 @@ clusters:
     host: db1
     connection: { host: 127.0.0.1, port: 5432, user: reprise }
     databases: [mairie]
-    catalogue: local
+${engine.includes('basebackup') ? '    data_dir: ./pgdata\n    service: { kind: pg_ctl }\n' : ''}    catalogue: local
 ${watch ? '    watch: { every: 10s, failures: 3 }\n' : ''}    backups:
 ${backups.join('\n')}
 `,
@@ -163,6 +165,20 @@ describe('watches are reconciled with the config', () => {
     expect(Object.fromEntries(changes.map(({ workflowId, action }) => [workflowId, action]))).toEqual({ 'watch/mairie': 'stop', 'watch/ecole': 'leave' });
     expect((await session.client.workflow.getHandle('watch/mairie').describe()).status.name).toBe('TERMINATED');
     expect((await session.client.workflow.getHandle('watch/ecole').describe()).status.name).toBe('RUNNING');
+  });
+});
+
+describe('K8: the receiving of WAL is reconciled with the config', () => {
+  it('is started once for a policy that wants it, and cancelled, so that its program ends, where the config has it no more', async () => {
+    const receiving = config({ cluster: 'archives', engine: 'engine: basebackup, options: { wal: receivewal }' });
+    const of = (changes: Awaited<ReturnType<typeof applyWatches>>) => changes.filter(({ workflowId }) => workflowId.startsWith('archive/'));
+    expect(of(await applyWatches(session, receiving))).toMatchObject([{ workflowId: expect.stringMatching(/^archive\/archives\//) as unknown, action: 'start' }]);
+    const [planned] = of(await planWatches(session, receiving));
+    expect(planned).toMatchObject({ action: 'none' });
+    await listedWork([planned?.workflowId ?? '']);
+    expect(of(await applyWatches(session, config({ cluster: 'archives' })))).toMatchObject([{ action: 'stop' }]);
+    const { events } = await session.client.workflow.getHandle(planned?.workflowId ?? '').fetchHistory();
+    expect(events?.some(({ workflowExecutionCancelRequestedEventAttributes: cancelled }) => cancelled != null)).toBe(true);
   });
 });
 

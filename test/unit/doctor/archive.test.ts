@@ -24,7 +24,7 @@ const archiving = {
   ...{ mode: 'on' as const, command: 'pgbackrest archive-push %p', failedCount: 0, lastFailed: null, lastFailedAt: null },
   ...{ lastArchived: '000000010000000000000007', lastArchivedAt: '2026-11-21T02:15:00Z' },
 };
-const server: Server = { versionNum: 150020, clockSeconds: 0, archiving, backlog: { segments: 0, oldestSeconds: null, walBytes: 0 }, archiveTimeoutSeconds: 60 };
+const server: Server = { versionNum: 150020, clockSeconds: 0, archiving, backlog: { segments: 0, oldestSeconds: null, walBytes: 0 }, archiveTimeoutSeconds: 60, slots: [], slotLimitBytes: null };
 const waiting = { segments: 12, oldestSeconds: 900, walBytes: 201_326_592 };
 
 describe('F7: WAL on its way to the archive', () => {

@@ -1,0 +1,84 @@
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from '@jest/globals';
+import { applyWatches } from '../../../src/client/watches.js';
+import { loadConfig } from '../../../src/config/load.js';
+import type { Config } from '../../../src/domain/config.js';
+import { readJobs } from '../../../src/process/supervisor.js';
+import { failOnLeakedProcesses } from '../../helpers/leaks.js';
+import { Site } from '../../helpers/site.js';
+import type { SiteWorker } from '../../helpers/site-worker.js';
+
+failOnLeakedProcesses();
+const ARCHIVE = 'archive/mairie/base';
+
+let site: Site;
+let worker: SiteWorker;
+const wal = (): string => join(site.places.backupsDir, 'mairie', 'base', 'wal');
+const receivers = async (): Promise<(number | null)[]> => (await readJobs(site.places.stateDir, ARCHIVE)).filter(({ state }) => state === 'running').map(({ pid }) => pid);
+const active = async (): Promise<boolean> => ((await site.query('SELECT active FROM pg_replication_slots')).rows as { active: boolean }[]).some((slot) => slot.active);
+
+/** Waits until what was committed before this call is in the repository, as the beginning of a segment. */
+async function received(): Promise<void> {
+  const since = Date.now();
+  await site.query("SELECT pg_logical_emit_message(true, 'test', 'something to receive')");
+  await site.waitFor(async () => {
+    const names = (await readdir(wal())).filter((name) => name.endsWith('.partial.gz'));
+    const times = await Promise.all(names.map((name) => stat(join(wal(), name)).then(({ mtimeMs }) => mtimeMs, () => 0)));
+    return times.some((time) => time > since);
+  }, 'the WAL is in the repository');
+}
+
+beforeAll(async () => {
+  site = await Site.create({
+    policiesYaml: '      base: { engine: basebackup, repository: local, options: { wal: receivewal }, schedule: { cron: "15 3 * * *" }, retention: { days: 14 }, proof: restore }\n',
+  });
+  const config = await loadConfig({ file: site.places.configFile });
+  worker = await site.startWorker();
+  // Without its watch, which would begin a recovery of its own.
+  const clusters = { mairie: { ...config.clusters['mairie'], watch: undefined } } as unknown as Config['clusters'];
+  expect(await applyWatches(site.session, { ...config, clusters })).toMatchObject([{ workflowId: ARCHIVE, action: 'start' }]);
+  await site.waitFor(active, 'the slot is used');
+}, 300_000);
+
+describe('K8, B5: base backups and received WAL, through the workflows', () => {
+  it('a backup is proved by a restore', async () => {
+    const { backups } = await site.backUp('base');
+    expect(backups).toMatchObject([{ type: 'full', proven: { level: 'restored' } }]);
+  }, 300_000);
+
+  it('F1: a worker that is killed leaves the receiver running, and the next one goes on with it', async () => {
+    const before = await receivers();
+    expect(before).toHaveLength(1);
+    await worker.kill();
+    await site.commit();
+    worker = await site.startWorker();
+    await received();
+    expect(await receivers()).toEqual(before);
+  }, 300_000);
+
+  it('S4, K2: all is lost but what was received: no committed row is, and the new timeline is received from its start', async () => {
+    await site.commit();
+    const content = await site.contentHash();
+    await received();
+    await site.loseInstance('all');
+    const work = await site.recover('base');
+    await site.approve(work);
+    const { outcome } = await site.recovered(work);
+    expect(outcome).toMatchObject({ target: { requested: 'latest' } });
+    expect(await site.contentHash()).toEqual(content);
+    // The recovery took a fresh backup, whose WAL of the new timeline was received.
+    expect((await readdir(wal())).some((name) => /^00000002[0-9A-F]{16}\.gz$/.test(name))).toBe(true);
+    await site.commit();
+    await received();
+    const again = await site.backUp('base');
+    expect(again.backups[0]?.wal?.start).toMatch(/^00000002/);
+  }, 300_000);
+
+  it('cancelled, it takes its program along', async () => {
+    const handle = site.session.client.workflow.getHandle(ARCHIVE);
+    await handle.cancel();
+    await site.waitFor(async () => (await handle.describe()).status.name === 'CANCELLED', 'it is cancelled');
+    expect(await receivers()).toEqual([]);
+  });
+});
