@@ -22,11 +22,13 @@ export function createControlActivities(deps: ControlDependencies): ControlActiv
   return {
     ...notifyingActivities(deps),
     describeCluster: guarded('describeCluster', async ({ cluster }) => {
-      const { host, policies } = clusterOf(config, cluster);
+      const { host, policies, recovery } = clusterOf(config, cluster);
+      const elsewhere = Object.values(recovery.targets).filter((target) => target.host !== host);
+      const targetHosts = Object.fromEntries(elsewhere.map((target) => [target.name, target.host]));
       const facts = Object.values(policies).map(({ name, engine, repository, enabled, proof }) => [name, { engine, repository, enabled, proof }] as const);
-      return { host, configDigest: config.digest, policies: Object.fromEntries(facts), tells: toldEvents(config) };
+      return { host, ...(elsewhere.length > 0 ? { targetHosts } : {}), configDigest: config.digest, policies: Object.fromEntries(facts), tells: toldEvents(config) };
     }),
-    hostsOf: guarded('hostsOf', async ({ question }) => hostsOf(config, question)),
+    hostsOf: guarded('hostsOf', async ({ question, without }) => hostsOf(config, question, (host) => (host === without ? Promise.resolve(false) : hasPoller(Context.current().client, host)))),
     acquireLock: guarded('acquireLock', async ({ cluster, request }) => acquire(Context.current().client, cluster, request)),
     releaseLock: guarded('releaseLock', async ({ cluster, operationId }) => release(Context.current().client, cluster, operationId)),
     recoveryHolds: guarded('recoveryHolds', async ({ cluster }) => recoveryHolds(Context.current().client, cluster)),
@@ -52,11 +54,23 @@ export function clusterOf(config: Config, name: string): ClusterConfig {
   return cluster;
 }
 
-function hostsOf(config: Config, question: Question): readonly string[] {
+type Answers = (host: string) => Promise<boolean>;
+
+/** The hosts that own what is asked for; for a cluster whose host is dead, one that it can be recovered onto. */
+async function hostsOf(config: Config, question: Question, answers: Answers): Promise<readonly string[]> {
   if (question.kind === 'host') return [question.host];
-  const cluster = 'cluster' in question && question.cluster ? question.cluster : clusterNamed(config, question);
-  if (cluster) return [clusterOf(config, cluster).host];
-  return [...new Set(Object.values(config.clusters).map(({ host }) => host))];
+  if (question.kind === 'kept-drop' && question.host !== undefined) return [question.host];
+  const name = 'cluster' in question && question.cluster ? question.cluster : clusterNamed(config, question);
+  if (!name) return [...new Set(Object.values(config.clusters).map(({ host }) => host))];
+  const cluster = clusterOf(config, name);
+  if (question.kind === 'plan') return [cluster.recovery.targets[question.into]?.host ?? cluster.host];
+  const others = [...new Set(Object.values(cluster.recovery.targets).map(({ host }) => host))].filter((host) => host !== cluster.host);
+  if (others.length === 0) return [cluster.host];
+  const all = [cluster.host, ...others];
+  const living = (await Promise.all(all.map(async (host) => ((await answers(host)) ? [host] : [])))).flat();
+  // Jobs lie where they run; the records are the same for all.
+  if (question.kind === 'jobs' && living.length > 0) return living;
+  return [living[0] ?? cluster.host];
 }
 
 /** Ids name their cluster: `mairie:logical:…`, `incident/mairie/…`, `recover/mairie/…`. */

@@ -1,6 +1,6 @@
 import { dirname } from 'node:path';
 import type { Backup } from '../domain/backup.js';
-import type { ConnectionConfig, PolicyConfig } from '../domain/config.js';
+import type { ClusterConfig, ConnectionConfig, PolicyConfig } from '../domain/config.js';
 import { RepriseError, isRepriseError } from '../domain/errors.js';
 import type { Plan, PlanBinding, PlanObservations } from '../domain/plan.js';
 import { linesToAdd, mayApprove } from '../domain/approval-policy.js';
@@ -21,6 +21,7 @@ import { type ActivityRun, guarded } from './guarded.js';
 import { oldDataDirOf } from './old-data.js';
 import { connectionAt, placeOf } from './places.js';
 import { replacements, roomFor } from './replacing.js';
+import { policiesHere, requireHere } from './repositories.js';
 import { type Session, currentBackups, engineFor, openSession, policyOf, postgresBinOf, readContext, record } from './session.js';
 
 /** Bytes a restore moves in a second on a modest machine: for a prediction that is shown as one. */
@@ -107,7 +108,7 @@ export async function makePlan(session: Session, request: PlanRequest, run: Acti
   if (method === 'data-directory' && !place.dataDir) throw new RepriseError('config-invalid', `cluster ${cluster.name} has no data_dir to recover into`, 'add data_dir: to the cluster');
   const salvageFrom = place.inPlace && method === 'data-directory' && place.dataDir ? await oldDataDirOf(session, place.dataDir) : null;
   if (method === 'data-directory' && !place.inPlace && place.dataDir) await refuseLivingServer(place.dataDir);
-  if (method === 'databases') await requireLivingServer(connectionAt(cluster, place));
+  if (method === 'databases') await requireLivingServer(connectionAt(cluster, { port: place.port, targetHost: place.host }));
   const putsBack = place.inPlace && method === 'data-directory' ? await filesToPutBack(outline.backups) : [];
   const target = outline.target;
   const steps = cluster.recovery.steps.filter((step) => step !== 'safety-backup' || method === 'databases');
@@ -138,7 +139,7 @@ export async function makePlan(session: Session, request: PlanRequest, run: Acti
     ...(policy && engine?.configDigest ? { engineConfigDigest: await engine.configDigest(policy) } : {}),
     requester: request.requester,
   };
-  const warnings = [...outline.warnings, ...(await warningsFor(session, binding))];
+  const warnings = [...outline.warnings, ...(await warningsFor(session, binding, request.sourceAnswers))];
   const seen = { ...observations({ ...outline, warnings }, method, createdAt), ...(await roomFor(session, binding, outline.neededBytes)) };
   const observed = { ...seen, approval: { approvers: approval.approvers, from: mayApprove(approval, request.requester) } };
   if (observed.freeBytes !== null && observed.freeBytes < observed.neededBytes) {
@@ -154,10 +155,20 @@ export async function makePlan(session: Session, request: PlanRequest, run: Acti
 }
 
 /** What whoever approves should stumble over. */
-async function warningsFor({ cluster }: Session, { into, method, salvageFrom }: PlanBinding): Promise<readonly string[]> {
+async function warningsFor({ cluster, deps }: Session, { into, method, salvageFrom }: PlanBinding, sourceAnswers: boolean | undefined): Promise<readonly string[]> {
+  if (deps.host !== cluster.host) return elsewhere(deps, cluster, method, sourceAnswers);
   const warnings = salvageFrom ? [`an earlier recovery was given up: WAL that was not archived is taken from what it put aside, ${salvageFrom}`] : [];
   const replacesLiving = into === 'in-place' && method === 'data-directory' && (await probe(cluster.connection)).ok;
   return replacesLiving ? [...warnings, 'the server answers: it is stopped, and its data directory replaced'] : warnings;
+}
+
+/** A recovery onto another host has what both hosts can read, and nothing more. */
+function elsewhere(deps: HostDependencies, { name, host, catalogue }: ClusterConfig, method: PlanBinding['method'], sourceAnswers: boolean | undefined): readonly string[] {
+  const state = sourceAnswers === false ? `no worker of host ${host} answers: ` : '';
+  const wal = method === 'data-directory' ? [`${state}WAL of ${name} that host ${host} did not archive is not salvaged: it is lost to this recovery`] : [];
+  const owner = deps.config.repositories[catalogue]?.host;
+  const mounted = owner === undefined || owner === deps.host ? [] : [`repository ${catalogue} is a directory of host ${owner}; what is at the same path here is used: see that it is the same, and not an old copy`];
+  return [...wal, ...mounted];
 }
 
 /** What is in the place of a copy is put aside, and that cannot be done under a server that works there. */
@@ -203,7 +214,7 @@ async function chooseOutline(session: Session, request: PlanRequest, run: Activi
   if (named && named.status !== 'complete') {
     throw new RepriseError('no-usable-backup', `backup ${named.id} is ${named.status}: it is not restored from`, `choose another one: reprise backup list ${session.cluster.name}`);
   }
-  const policies = candidatesOf(session, request, named?.policy);
+  const policies = await candidatesOf(session, request, named?.policy);
   const refusals: RepriseError[] = [];
   for (const policy of policies) {
     const usable = backups.filter((backup) => backup.policy === policy.name && backup.status === 'complete' && (!request.database || backup.database === request.database));
@@ -227,10 +238,14 @@ function passedOver(backups: readonly Backup[], policy: PolicyConfig, outline: R
 }
 
 /** Policies in the order in which they lose least: those that replay WAL before those that do not. */
-function candidatesOf(session: Session, request: PlanRequest, ofBackup: string | undefined): readonly PolicyConfig[] {
+async function candidatesOf(session: Session, request: PlanRequest, ofBackup: string | undefined): Promise<readonly PolicyConfig[]> {
   const named = request.policy ?? ofBackup;
-  if (named) return [policyOf(session, named)];
-  const able = Object.values(session.cluster.policies).filter((policy) => engineFor(session, policy).capabilities.targets.includes(request.target.kind));
+  if (named) {
+    const policy = policyOf(session, named);
+    await requireHere(session.deps, policy.repository, policy.cluster);
+    return [policy];
+  }
+  const able = (await policiesHere(session.deps, session.cluster)).filter((policy) => engineFor(session, policy).capabilities.targets.includes(request.target.kind));
   return able.toSorted((a, b) => Number(engineFor(session, b).capabilities.archivesWal) - Number(engineFor(session, a).capabilities.archivesWal));
 }
 
