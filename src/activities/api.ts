@@ -86,6 +86,8 @@ export interface PlanRequest extends StepInput {
   readonly pause: boolean;
   readonly database?: string;
   readonly requester: string;
+  /** Digest of the configuration that the control worker, which runs the workflow, has. */
+  readonly controlDigest?: string;
   /** For a recovery onto another host: whether the source host has a worker. */
   readonly sourceAnswers?: boolean;
 }

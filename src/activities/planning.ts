@@ -1,6 +1,6 @@
 import { dirname } from 'node:path';
 import type { Backup } from '../domain/backup.js';
-import type { ClusterConfig, ConnectionConfig, PolicyConfig } from '../domain/config.js';
+import type { ConnectionConfig, PolicyConfig } from '../domain/config.js';
 import { RepriseError, isRepriseError } from '../domain/errors.js';
 import type { Plan, PlanBinding, PlanObservations } from '../domain/plan.js';
 import { linesToAdd, mayApprove } from '../domain/approval-policy.js';
@@ -20,6 +20,7 @@ import type { HostDependencies } from './dependencies.js';
 import { type ActivityRun, guarded } from './guarded.js';
 import { oldDataDirOf } from './old-data.js';
 import { connectionAt, placeOf } from './places.js';
+import { warningsFor } from './plan-warnings.js';
 import { replacements, roomFor } from './replacing.js';
 import { policiesHere, requireHere } from './repositories.js';
 import { type Session, currentBackups, engineFor, openSession, policyOf, postgresBinOf, readContext, record } from './session.js';
@@ -98,6 +99,9 @@ export async function makePlan(session: Session, request: PlanRequest, run: Acti
   const approval = cluster.approvals['recover'];
   if (!approval) throw new RepriseError('policy-missing', `no policy says who may approve a recovery of ${cluster.name}`, linesToAdd('recover', cluster.name));
   const place = placeOf(cluster, request.into);
+  if (place.host !== deps.host) {
+    throw new RepriseError('config-invalid', `host ${deps.host} was asked to recover ${cluster.name}, and by its own configuration ${request.into} is on host ${place.host}`, 'have the same reprise.yml on both, then restart the workers: reprise doctor says which differ');
+  }
   const createdAt = new Date();
 
   const restart = await restartSuffices(session, request);
@@ -139,7 +143,7 @@ export async function makePlan(session: Session, request: PlanRequest, run: Acti
     ...(policy && engine?.configDigest ? { engineConfigDigest: await engine.configDigest(policy) } : {}),
     requester: request.requester,
   };
-  const warnings = [...outline.warnings, ...(await warningsFor(session, binding, request.sourceAnswers))];
+  const warnings = [...outline.warnings, ...(await warningsFor(session, binding, request))];
   const seen = { ...observations({ ...outline, warnings }, method, createdAt), ...(await roomFor(session, binding, outline.neededBytes)) };
   const observed = { ...seen, approval: { approvers: approval.approvers, from: mayApprove(approval, request.requester) } };
   if (observed.freeBytes !== null && observed.freeBytes < observed.neededBytes) {
@@ -152,23 +156,6 @@ export async function makePlan(session: Session, request: PlanRequest, run: Acti
     createdAt: createdAt.toISOString(),
     approveBy: new Date(createdAt.getTime() + approval.approveWithinSeconds * 1000).toISOString(),
   };
-}
-
-/** What whoever approves should stumble over. */
-async function warningsFor({ cluster, deps }: Session, { into, method, salvageFrom }: PlanBinding, sourceAnswers: boolean | undefined): Promise<readonly string[]> {
-  if (deps.host !== cluster.host) return elsewhere(deps, cluster, method, sourceAnswers);
-  const warnings = salvageFrom ? [`an earlier recovery was given up: WAL that was not archived is taken from what it put aside, ${salvageFrom}`] : [];
-  const replacesLiving = into === 'in-place' && method === 'data-directory' && (await probe(cluster.connection)).ok;
-  return replacesLiving ? [...warnings, 'the server answers: it is stopped, and its data directory replaced'] : warnings;
-}
-
-/** A recovery onto another host has what both hosts can read, and nothing more. */
-function elsewhere(deps: HostDependencies, { name, host, catalogue }: ClusterConfig, method: PlanBinding['method'], sourceAnswers: boolean | undefined): readonly string[] {
-  const state = sourceAnswers === false ? `no worker of host ${host} answers: ` : '';
-  const wal = method === 'data-directory' ? [`${state}WAL of ${name} that host ${host} did not archive is not salvaged: it is lost to this recovery`] : [];
-  const owner = deps.config.repositories[catalogue]?.host;
-  const mounted = owner === undefined || owner === deps.host ? [] : [`repository ${catalogue} is a directory of host ${owner}; what is at the same path here is used: see that it is the same, and not an old copy`];
-  return [...wal, ...mounted];
 }
 
 /** What is in the place of a copy is put aside, and that cannot be done under a server that works there. */

@@ -51,6 +51,7 @@ export async function recover(input: RecoverInput): Promise<RecoverOutput> {
       host = described.targetHosts?.[input.into] ?? described.host;
       teller.knows(described);
       await untilHostAnswers(work, host);
+      request = { ...request, controlDigest: described.configDigest };
       if (host !== described.host) request = { ...request, sourceAnswers: await control.hostAnswers({ host: described.host }) };
       for (;;) {
         desk.withdraw();
