@@ -13,6 +13,8 @@ import type { RecoveryTarget } from '../domain/target.js';
 /** What workflows need to know of a cluster to choose queues and steps; from the control worker's config. */
 export interface ClusterFacts {
   readonly host: string;
+  /** Hosts of places to recover into that are not the cluster's own, by name. */
+  readonly targetHosts?: Readonly<Record<string, string>>;
   readonly configDigest: string;
   readonly policies: Readonly<Record<string, PolicyFacts>>;
   /** Events that somebody is told of; absent in histories from before there were notifications. */
@@ -28,8 +30,8 @@ export interface PolicyFacts {
 /** Activities of the queue `reprise`: no database, no repository. */
 export interface ControlActivities {
   describeCluster(input: { cluster: string }): Promise<ClusterFacts>;
-  /** Which hosts a question concerns. */
-  hostsOf(input: { question: Question }): Promise<readonly string[]>;
+  /** Which hosts a question concerns; `without`: who can answer in place of that one. */
+  hostsOf(input: { question: Question; without?: string }): Promise<readonly string[]>;
   acquireLock(input: { cluster: string; request: LockRequest }): Promise<LockAnswer>;
   releaseLock(input: { cluster: string; operationId: string }): Promise<void>;
   /** Fails with `lock-held`, to be retried by the server, until that holder has given the cluster back or ended. */
@@ -84,6 +86,10 @@ export interface PlanRequest extends StepInput {
   readonly pause: boolean;
   readonly database?: string;
   readonly requester: string;
+  /** Digest of the configuration that the control worker, which runs the workflow, has. */
+  readonly controlDigest?: string;
+  /** For a recovery onto another host: whether the source host has a worker. */
+  readonly sourceAnswers?: boolean;
 }
 
 export interface ApprovalAnswer {

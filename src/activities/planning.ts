@@ -20,7 +20,9 @@ import type { HostDependencies } from './dependencies.js';
 import { type ActivityRun, guarded } from './guarded.js';
 import { oldDataDirOf } from './old-data.js';
 import { connectionAt, placeOf } from './places.js';
+import { warningsFor } from './plan-warnings.js';
 import { replacements, roomFor } from './replacing.js';
+import { policiesHere, requireHere } from './repositories.js';
 import { type Session, currentBackups, engineFor, openSession, policyOf, postgresBinOf, readContext, record } from './session.js';
 
 /** Bytes a restore moves in a second on a modest machine: for a prediction that is shown as one. */
@@ -97,6 +99,9 @@ export async function makePlan(session: Session, request: PlanRequest, run: Acti
   const approval = cluster.approvals['recover'];
   if (!approval) throw new RepriseError('policy-missing', `no policy says who may approve a recovery of ${cluster.name}`, linesToAdd('recover', cluster.name));
   const place = placeOf(cluster, request.into);
+  if (place.host !== deps.host) {
+    throw new RepriseError('config-invalid', `host ${deps.host} was asked to recover ${cluster.name}, and by its own configuration ${request.into} is on host ${place.host}`, 'have the same reprise.yml on both, then restart the workers: reprise doctor says which differ');
+  }
   const createdAt = new Date();
 
   const restart = await restartSuffices(session, request);
@@ -107,7 +112,7 @@ export async function makePlan(session: Session, request: PlanRequest, run: Acti
   if (method === 'data-directory' && !place.dataDir) throw new RepriseError('config-invalid', `cluster ${cluster.name} has no data_dir to recover into`, 'add data_dir: to the cluster');
   const salvageFrom = place.inPlace && method === 'data-directory' && place.dataDir ? await oldDataDirOf(session, place.dataDir) : null;
   if (method === 'data-directory' && !place.inPlace && place.dataDir) await refuseLivingServer(place.dataDir);
-  if (method === 'databases') await requireLivingServer(connectionAt(cluster, place));
+  if (method === 'databases') await requireLivingServer(connectionAt(cluster, { port: place.port, targetHost: place.host }));
   const putsBack = place.inPlace && method === 'data-directory' ? await filesToPutBack(outline.backups) : [];
   const target = outline.target;
   const steps = cluster.recovery.steps.filter((step) => step !== 'safety-backup' || method === 'databases');
@@ -138,7 +143,7 @@ export async function makePlan(session: Session, request: PlanRequest, run: Acti
     ...(policy && engine?.configDigest ? { engineConfigDigest: await engine.configDigest(policy) } : {}),
     requester: request.requester,
   };
-  const warnings = [...outline.warnings, ...(await warningsFor(session, binding))];
+  const warnings = [...outline.warnings, ...(await warningsFor(session, binding, request))];
   const seen = { ...observations({ ...outline, warnings }, method, createdAt), ...(await roomFor(session, binding, outline.neededBytes)) };
   const observed = { ...seen, approval: { approvers: approval.approvers, from: mayApprove(approval, request.requester) } };
   if (observed.freeBytes !== null && observed.freeBytes < observed.neededBytes) {
@@ -151,13 +156,6 @@ export async function makePlan(session: Session, request: PlanRequest, run: Acti
     createdAt: createdAt.toISOString(),
     approveBy: new Date(createdAt.getTime() + approval.approveWithinSeconds * 1000).toISOString(),
   };
-}
-
-/** What whoever approves should stumble over. */
-async function warningsFor({ cluster }: Session, { into, method, salvageFrom }: PlanBinding): Promise<readonly string[]> {
-  const warnings = salvageFrom ? [`an earlier recovery was given up: WAL that was not archived is taken from what it put aside, ${salvageFrom}`] : [];
-  const replacesLiving = into === 'in-place' && method === 'data-directory' && (await probe(cluster.connection)).ok;
-  return replacesLiving ? [...warnings, 'the server answers: it is stopped, and its data directory replaced'] : warnings;
 }
 
 /** What is in the place of a copy is put aside, and that cannot be done under a server that works there. */
@@ -203,7 +201,7 @@ async function chooseOutline(session: Session, request: PlanRequest, run: Activi
   if (named && named.status !== 'complete') {
     throw new RepriseError('no-usable-backup', `backup ${named.id} is ${named.status}: it is not restored from`, `choose another one: reprise backup list ${session.cluster.name}`);
   }
-  const policies = candidatesOf(session, request, named?.policy);
+  const policies = await candidatesOf(session, request, named?.policy);
   const refusals: RepriseError[] = [];
   for (const policy of policies) {
     const usable = backups.filter((backup) => backup.policy === policy.name && backup.status === 'complete' && (!request.database || backup.database === request.database));
@@ -227,10 +225,14 @@ function passedOver(backups: readonly Backup[], policy: PolicyConfig, outline: R
 }
 
 /** Policies in the order in which they lose least: those that replay WAL before those that do not. */
-function candidatesOf(session: Session, request: PlanRequest, ofBackup: string | undefined): readonly PolicyConfig[] {
+async function candidatesOf(session: Session, request: PlanRequest, ofBackup: string | undefined): Promise<readonly PolicyConfig[]> {
   const named = request.policy ?? ofBackup;
-  if (named) return [policyOf(session, named)];
-  const able = Object.values(session.cluster.policies).filter((policy) => engineFor(session, policy).capabilities.targets.includes(request.target.kind));
+  if (named) {
+    const policy = policyOf(session, named);
+    await requireHere(session.deps, policy.repository, policy.cluster);
+    return [policy];
+  }
+  const able = (await policiesHere(session.deps, session.cluster)).filter((policy) => engineFor(session, policy).capabilities.targets.includes(request.target.kind));
   return able.toSorted((a, b) => Number(engineFor(session, b).capabilities.archivesWal) - Number(engineFor(session, a).capabilities.archivesWal));
 }
 

@@ -24,7 +24,8 @@ export type Question =
     }
   | { readonly kind: 'release'; readonly id: string; readonly by: string }
   | { readonly kind: 'kept'; readonly cluster?: string }
-  | { readonly kind: 'kept-drop'; readonly id: string; readonly by: string; readonly dryRun: boolean }
+  /** `host`: where it lies, as the list says. */
+  | { readonly kind: 'kept-drop'; readonly id: string; readonly host?: string; readonly by: string; readonly dryRun: boolean }
   | { readonly kind: 'incidents'; readonly cluster?: string }
   /** By operation id or by workflow id. */
   | { readonly kind: 'incident'; readonly id: string }

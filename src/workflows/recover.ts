@@ -42,14 +42,17 @@ export async function recover(input: RecoverInput): Promise<RecoverOutput> {
   const begun: string[] = [];
 
   return concluded(work, async () => {
-    const request: PlanRequest = { ...step, policy: input.policy, target: input.target, into: input.into, pause: input.pause, database: input.database, requester: input.requester };
+    let request: PlanRequest = { ...step, policy: input.policy, target: input.target, into: input.into, pause: input.pause, database: input.database, requester: input.requester };
     let waitedSeconds = 0;
     let latest: Plan | null = null;
     try {
       const described = await control.describeCluster({ cluster });
-      ({ host } = described);
+      // Onto another host, everything is done there: the source's may be dead.
+      host = described.targetHosts?.[input.into] ?? described.host;
       teller.knows(described);
       await untilHostAnswers(work, host);
+      request = { ...request, controlDigest: described.configDigest };
+      if (host !== described.host) request = { ...request, sourceAnswers: await control.hostAnswers({ host: described.host }) };
       for (;;) {
         desk.withdraw();
         const plan = await work.phase('plan', () => ask(host, 'make the plan (reads only)').planRecovery(request));
