@@ -73,7 +73,7 @@ async function fetchSegment(context: ReadContext, segment: string, directory: st
   const { size } = await stat(path);
   const fits = header !== null && header.segmentBytes === size && header.pageStart / BigInt(size) === parseSegmentName(segment, size).number;
   if (!fits || header.timeline > parseSegmentName(segment, size).timeline) {
-    throw new RepriseError('backup-corrupt', `archived WAL segment ${segment} is not what its name says`, 'recover to a point before it, or from another storage');
+    throw new RepriseError('backup-corrupt', `archived WAL segment ${segment} is damaged or was not written to its end`, `where it is the last one, its wal-push was cut off: move wal_005/${segment}.* out of the storage, then plan again`);
   }
   return path;
 }

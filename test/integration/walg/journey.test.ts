@@ -45,7 +45,9 @@ describe('a policy with WAL-G, by the command line', () => {
 
     await site.query('INSERT INTO marks VALUES (1)');
     const segment = Object.values((await site.query('SELECT pg_walfile_name(pg_switch_wal())')).rows[0] as Record<string, string>)[0] ?? '';
-    await site.waitFor(async () => (await readdir(join(prefix, 'wal_005'))).some((name) => name.startsWith(segment)), `${segment} is archived`);
+    // Not when its file is there: WAL-G writes it in place.
+    const archived = async (): Promise<unknown> => Object.values((await site.query('SELECT last_archived_wal FROM pg_stat_archiver')).rows[0] as Record<string, unknown>)[0];
+    await site.waitFor(async () => (await archived()) === segment, `${segment} is archived`);
     await site.loseInstance('all');
 
     const started = await planned(site);
