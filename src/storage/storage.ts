@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream';
 import type { AppliedSetting, StorageSurvey } from '../domain/storage-plan.js';
+import type { StoredVolume } from '../domain/storage-usage.js';
 
 /** What a storage can and cannot do, each a fact that callers ask for instead of the storage's name. */
 export interface StorageCapabilities {
@@ -49,6 +50,8 @@ export interface ReadableStorage {
   list(prefix: string): AsyncIterable<StoredObject>;
   /** Absolute path where `capabilities.localPath`; throws `capability-missing` elsewhere. Refuses what leaves the root (F37). */
   localPath(key: string): string;
+  /** Everything that takes room, old versions and what is left of uploads included; absent where `list` gives all there is. */
+  volumes?(signal?: AbortSignal): AsyncIterable<StoredVolume>;
   /** Free bytes where the storage can know them. */
   freeBytes(): Promise<number | null>;
 }

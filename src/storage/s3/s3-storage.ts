@@ -13,6 +13,7 @@ import { copyObject } from './copy.js';
 import { s3Failure } from './failures.js';
 import type { S3Options } from './options.js';
 import { bucketKey, openS3ForReading } from './reading.js';
+import { s3Volumes } from './volumes.js';
 
 /** A repository in a bucket, or in a folder of one. Every object appears whole or not at all, as S3 promises. */
 export function openS3(options: S3Options, readSecret: ReadSecret): WritableStorage {
@@ -21,6 +22,7 @@ export function openS3(options: S3Options, readSecret: ReadSecret): WritableStor
   return {
     ...openS3ForReading(bucket),
     admin: s3Admin(bucket),
+    volumes: (signal) => s3Volumes(bucket, signal),
 
     async createIfAbsent(key, body) {
       try {
