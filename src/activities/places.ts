@@ -40,6 +40,8 @@ export const salvageDir = (dataDir: string, operationId: string): string => `${d
 /** Where saved WAL lies: as in a data directory, where it is all that an overwritten one leaves to a later plan. */
 export const savedWalDir = (binding: Pick<PlanBinding, 'replaces' | 'operationId'>, dataDir: string): string =>
   losesOldData(binding) ? join(salvageDir(dataDir, binding.operationId), 'pg_wal') : salvageDir(dataDir, binding.operationId);
+/** The configuration captured with the backup, offered beside the restored data. */
+export const configurationDir = (dataDir: string, operationId: string): string => `${dataDir}.configuration-${short(operationId)}`;
 export const tablespaceDir = (dataDir: string, operationId: string): string => `${dataDir}.tablespaces-${short(operationId)}`;
 
 /** PostgreSQL cuts names at 63 bytes: the operation's end stays whole, the database's name is cut. */

@@ -15,6 +15,7 @@ import { openHostState } from '../records/host-state.js';
 import type { HostActivities, PlanRequest } from './api.js';
 import { closePlansOf } from './approvals.js';
 import { damagedBackup, quarantine } from './damage.js';
+import { filesToPutBack } from './configuration.js';
 import type { HostDependencies } from './dependencies.js';
 import { type ActivityRun, guarded } from './guarded.js';
 import { oldDataDirOf } from './old-data.js';
@@ -107,6 +108,7 @@ export async function makePlan(session: Session, request: PlanRequest, run: Acti
   const salvageFrom = place.inPlace && method === 'data-directory' && place.dataDir ? await oldDataDirOf(session, place.dataDir) : null;
   if (method === 'data-directory' && !place.inPlace && place.dataDir) await refuseLivingServer(place.dataDir);
   if (method === 'databases') await requireLivingServer(connectionAt(cluster, place));
+  const putsBack = place.inPlace && method === 'data-directory' ? await filesToPutBack(outline.backups) : [];
   const target = outline.target;
   const steps = cluster.recovery.steps.filter((step) => step !== 'safety-backup' || method === 'databases');
 
@@ -128,6 +130,7 @@ export async function makePlan(session: Session, request: PlanRequest, run: Acti
     dataDir: method === 'databases' ? null : place.dataDir,
     port: place.port,
     replaces: method === 'restart' ? [] : await replacements(session, policy, place, outline, request.operationId),
+    ...(putsBack.length > 0 ? { putsBack } : {}),
     ...(salvageFrom !== null && salvageFrom !== place.dataDir ? { salvageFrom } : {}),
     steps,
     hooks: place.inPlace ? steps.filter((step) => cluster.hooks[step]) : [],

@@ -94,6 +94,7 @@ function facts({ binding, observed, approveBy, digest }: Plan): Fact[] {
     { name: 'may lose', values: binding.replaces.length === 0 && binding.method !== 'restart' ? [] : loss(observed.predictedRpoSeconds) },
     { name: 'from backup', values: shown(binding.backups, (backup) => ({ text: `${backup.id} (${backup.type}, ended ${second(backup.finishedAt)})` })) },
     { name: 'replaces', values: shown(binding.replaces, (one) => ({ text: fateOf(one) })) },
+    { name: 'puts back', values: shown(binding.putsBack ?? [], (path) => ({ text: path, code: true })) },
     { name: 'steps', values: shown(binding.steps, (step) => ({ text: step.replaceAll('-', ' ') })) },
     { name: 'pauses', values: binding.pause ? [{ text: 'at the target, read-only, until you promote' }] : [] },
     { name: 'hooks run', values: shown(binding.hooks, (hook) => ({ text: hook, code: true })) },

@@ -55,6 +55,8 @@ export interface PlanBinding {
   readonly dataDir: string | null;
   readonly port: number;
   readonly replaces: readonly Replacement[];
+  /** Configuration files outside the data directory that are gone, and are put back as the backup has them. */
+  readonly putsBack?: readonly string[];
   /** Directory whose unarchived WAL is saved, where an earlier recovery, given up, has put it aside. */
   readonly salvageFrom?: string;
   readonly steps: readonly string[];

@@ -8,6 +8,9 @@ import { pgbackrestOptions, readPgbackrestOptions } from './pgbackrest/options.j
 import { pgbackrestEngine } from './pgbackrest/pgbackrest-engine.js';
 import { inspectPgbackrestPlace } from './pgbackrest/place.js';
 import { OLDEST_PGBACKREST } from './pgbackrest/preflight.js';
+import { readWalgOptions, walgOptions } from './walg/options.js';
+import { inspectWalgPlace } from './walg/place.js';
+import { walgEngine } from './walg/walg-engine.js';
 
 /** Every kind of engine: one line each; config schema, choices of the command line and docs follow from it. */
 export const engineKinds: Readonly<Record<string, EngineKind>> = {
@@ -35,6 +38,15 @@ export const engineKinds: Readonly<Record<string, EngineKind>> = {
     place: ({ stanza, config }) => `stanza ${stanza} of ${config}`,
     inspectPlace: inspectPgbackrestPlace,
     tools: [{ program: 'pgbackrest', ofPostgres: false, install: 'apt-get install pgbackrest', oldest: OLDEST_PGBACKREST }],
+  }),
+  walg: engineKind({
+    engine: walgEngine,
+    options: walgOptions,
+    read: readWalgOptions,
+    paths: ['env_file'],
+    place: ({ env_file }) => `the storage of ${env_file}`,
+    inspectPlace: inspectWalgPlace,
+    tools: [{ program: 'wal-g', ofPostgres: false, install: 'put a release of WAL-G on PATH, or name it in options.binary' }],
   }),
 };
 

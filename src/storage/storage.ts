@@ -22,14 +22,18 @@ export interface StoredObject {
 
 export interface WriteStreamOptions {
   readonly signal?: AbortSignal;
-  /** Told now and then how many bytes are written. */
-  readonly report?: (bytes: number) => void;
+  /** Told now and then how many bytes are written, and of a storage that does not answer and is tried again. */
+  readonly report?: (bytes: number, waiting?: string) => void;
 }
 
 export interface WrittenObject {
   readonly sizeBytes: number;
   /** Hex, of what was written. */
   readonly sha256: string;
+  /** Of an object of S3. */
+  readonly etag?: string;
+  /** Parts it was uploaded in; 1 for one that came in a single request. */
+  readonly parts?: number;
 }
 
 /**
@@ -41,7 +45,8 @@ export interface ReadableStorage {
   readonly capabilities: StorageCapabilities;
   /** Whole small object (records); `not-found` where there is none. */
   read(key: string): Promise<Buffer>;
-  open(key: string): Promise<Readable>;
+  /** The bytes from an offset on (default: all). */
+  open(key: string, fromByte?: number): Promise<Readable>;
   stat(key: string): Promise<StoredObject | null>;
   /**
    * All objects below a folder (`''` = all; the slash at its end may be left out, and `a` never finds `ab/c`), in the
@@ -78,6 +83,11 @@ export interface WritableStorage extends ReadableStorage {
   writeStream(key: string, body: Readable, options?: WriteStreamOptions): Promise<WrittenObject>;
   /** Removes one object, never a folder; what is not there is no error. */
   remove(key: string): Promise<void>;
+  /**
+   * Takes away what a `writeStream` of this key left that was killed. Nobody may be writing it; what is whole stays.
+   * A directory's leftovers, which have names of their own, go with age.
+   */
+  abandon(key: string): Promise<void>;
   /**
    * Makes a finished file (or directory) from an incomplete one, atomically, within the repository; `conflict` instead of
    * overwriting. Repeated after success (the first key gone, the second there) it does nothing.

@@ -2,6 +2,7 @@ import { chmod, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { basebackupEngine } from '../../src/engines/basebackup/basebackup-engine.js';
 import type { EngineContext } from '../../src/engines/engine.js';
+import type { WritableStorage } from '../../src/storage/storage.js';
 import { makeGround, seedCluster } from '../contract/engine-fixture.js';
 import type { Ground } from '../contract/engine-fixture.js';
 import { runQuery, startScratchCluster } from './postgres.js';
@@ -38,6 +39,17 @@ export async function startBaseCluster(settings: ScratchOptions = {}, databases:
   await seedCluster(cluster, databases);
   const directory = join(ground.repositoryPath, 'mairie', 'nightly');
   return { cluster, ground, options, directory, walDirectory: join(directory, 'wal'), failFile, context: ground.context };
+}
+
+/** The same where a worker receives the WAL: the server archives nothing by itself. Start the receiver with `startReceiver`. */
+export async function startReceivedCluster(settings: ScratchOptions = {}, databases: readonly string[] = ['mairie'], storage?: WritableStorage): Promise<BaseCluster> {
+  const cluster = await startScratchCluster(settings);
+  const options: Record<string, unknown> = { wal: 'receivewal', compress: 1, archiveTimeoutSeconds: 60 };
+  const ground = await makeGround(cluster, 'basebackup', options, { databases });
+  await seedCluster(cluster, databases);
+  const directory = join(ground.repositoryPath, 'mairie', 'nightly');
+  const context: BaseCluster['context'] = (operationId, changed = {}) => ground.context(operationId, { ...(storage === undefined ? {} : { storage }), ...changed });
+  return { cluster, ground, options, directory, walDirectory: join(directory, 'wal'), failFile: '', context };
 }
 
 export async function letArchive({ failFile }: BaseCluster): Promise<void> {

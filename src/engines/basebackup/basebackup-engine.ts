@@ -5,7 +5,9 @@ import { listBackups } from './list.js';
 import { BASEBACKUP, madeBackup, manifestOf } from './manifest.js';
 import { outlineRecovery } from './outline.js';
 import { preflightBackup } from './preflight.js';
+import { receivesWal } from './options.js';
 import { rearm } from './rearm.js';
+import { receiveWal } from './receive.js';
 import { planRemoval, remove } from './remove.js';
 import { restoreFiles } from './restore.js';
 import { liveServer } from './server.js';
@@ -33,6 +35,7 @@ export const basebackupEngine: Engine = {
   remove,
   outlineRecovery,
   adoption: { describe },
+  receiver: { wanted: receivesWal, receive: receiveWal },
   physical: { restoreFiles, restoreCommand, archiveCommand, rearm },
 };
 

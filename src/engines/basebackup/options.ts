@@ -7,9 +7,14 @@ const duration = () => z.string({ error: durationRule }).regex(durationPattern, 
 /** `options` of a policy with the engine `basebackup`: backups and WAL go to the policy's repository. */
 export const basebackupOptions = z.strictObject({
   wal: z
-    .enum(['archive_command'])
+    .enum(['receivewal', 'archive_command'])
     .default('archive_command')
-    .describe('How WAL gets into the repository; archive_command: the server pushes each full segment.'),
+    .describe('How WAL gets into the repository; archive_command: the server pushes each full segment; receivewal: a worker fetches it as it is written, by a replication slot.'),
+  slot: z
+    .string()
+    .regex(/^[a-z0-9_]{1,63}$/, 'expected a slot name of a-z, 0-9 and "_"')
+    .optional()
+    .describe('Replication slot of receivewal; absent: reprise_CLUSTER_POLICY.'),
   compress: z
     .int({ error: 'expected a compression level from 1 to 9' })
     .min(1)
@@ -28,14 +33,20 @@ export const basebackupOptions = z.strictObject({
 
 /** What the engine reads from `policy.options`. */
 export interface BasebackupOptions extends Readonly<Record<string, unknown>> {
-  readonly wal: 'archive_command';
+  readonly wal: 'receivewal' | 'archive_command';
+  readonly slot?: string;
   readonly compress: number;
   readonly maxRate?: string;
   readonly archiveTimeoutSeconds: number;
 }
 
-export function readBasebackupOptions({ wal, compress, max_rate, archive_timeout }: z.output<typeof basebackupOptions>): BasebackupOptions {
-  return { wal, compress, ...(max_rate === undefined ? {} : { maxRate: max_rate }), archiveTimeoutSeconds: parseDuration(archive_timeout) };
+export function readBasebackupOptions({ wal, slot, compress, max_rate, archive_timeout }: z.output<typeof basebackupOptions>): BasebackupOptions {
+  return { wal, ...(slot === undefined ? {} : { slot }), compress, ...(max_rate === undefined ? {} : { maxRate: max_rate }), archiveTimeoutSeconds: parseDuration(archive_timeout) };
+}
+
+/** Whether these options have WAL fetched by a worker, so that nobody's archive_command is wanted. */
+export function receivesWal(options: Readonly<Record<string, unknown>>): boolean {
+  return options['wal'] === 'receivewal';
 }
 
 export function optionsOf(context: Pick<ReadContext, 'policy'>): BasebackupOptions {

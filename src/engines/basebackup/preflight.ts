@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type pg from 'pg';
 import { RepriseError } from '../../domain/errors.js';
 import { sizeInWords } from '../../domain/text.js';
-import { archiveOneSegment } from '../../postgres/archiving.js';
+import { archiveOneSegment, closeSegment } from '../../postgres/archiving.js';
 import { withClient } from '../../postgres/connect.js';
 import { freeBytes } from '../../postgres/disk.js';
 import { makeHostScratch } from '../../postgres/scratch-data-dir.js';
@@ -10,8 +10,10 @@ import type { LiveServerFacts } from '../../postgres/server-facts.js';
 import { runTool } from '../../process/run.js';
 import type { EngineContext } from '../engine.js';
 import { walPrefix } from './names.js';
-import { optionsOf } from './options.js';
+import { optionsOf, receivesWal } from './options.js';
+import { notReceived, receivingHint } from './receive.js';
 import { archivingHint, liveServer } from './server.js';
+import { slotName, slotState } from './slot.js';
 import { waitForSegment } from './wal-archive.js';
 
 /** Backup manifests came with 13. */
@@ -32,7 +34,7 @@ export async function preflightBackup(context: EngineContext): Promise<readonly 
   await withClient(connection, connection.maintenanceDatabase, async (client) => {
     await requireRight(client);
     await requireSpace(context, server, await clusterBytes(client));
-    await requireArchiving(context, server, client);
+    await (receivesWal(context.policy.options) ? requireReceiving(context, client) : requireArchiving(context, server, client));
   });
   return [];
 }
@@ -84,4 +86,13 @@ async function requireArchiving(context: EngineContext, { archiveMode, archiveCo
   const segment = await archiveOneSegment(client, { timeoutSeconds, signal: context.signal });
   // Archived somewhere it is by now.
   await waitForSegment(context, segment, Math.min(timeoutSeconds, 5), `archive_command writes elsewhere: ${archivingHint(context)}`);
+}
+
+/** The receiver holds its slot, and a segment that is closed now comes to this repository. */
+async function requireReceiving(context: EngineContext, client: pg.ClientBase): Promise<void> {
+  const name = slotName(context);
+  const slot = await slotState(client, name);
+  if (slot === null) throw notReceived(context, `there is no replication slot ${name}`);
+  if (!slot.active) throw notReceived(context, `nobody uses its replication slot ${name}, for which the server keeps ${sizeInWords(slot.keptBytes)} of WAL`);
+  await waitForSegment(context, await closeSegment(client), optionsOf(context).archiveTimeoutSeconds, receivingHint(context));
 }

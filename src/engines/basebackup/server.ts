@@ -3,6 +3,7 @@ import { withClient } from '../../postgres/connect.js';
 import type { LiveServerFacts } from '../../postgres/server-facts.js';
 import { serverFacts } from '../../postgres/server-facts.js';
 import type { EngineContext, ReadContext } from '../engine.js';
+import { receivingHint } from './receive.js';
 import { archiveCommand } from './wal-commands.js';
 
 /**
@@ -17,6 +18,8 @@ export async function liveServer({ cluster: { connection } }: Pick<ReadContext, 
 
 /** What to do where WAL does not come, with the line to paste. */
 export function archivingHint(context: Pick<EngineContext, 'cluster' | 'policy' | 'storage'>): string {
-  const command = archiveCommand(context).replaceAll("'", "''");
+  const own = archiveCommand(context);
+  if (own === null) return receivingHint(context);
+  const command = own.replaceAll("'", "''");
   return `see what the server's log says of archive_command; that of this policy is: ALTER SYSTEM SET archive_command = '${command}'; SELECT pg_reload_conf();`;
 }

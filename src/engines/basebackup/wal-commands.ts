@@ -2,6 +2,7 @@ import { RepriseError } from '../../domain/errors.js';
 import { quotedForCommand } from '../../postgres/command-quoting.js';
 import type { ReadContext } from '../engine.js';
 import { walPrefix } from './names.js';
+import { receivesWal } from './options.js';
 
 type Where = Pick<ReadContext, 'cluster' | 'policy' | 'storage'>;
 
@@ -22,8 +23,9 @@ const PUSH = [
 // A server that ended in the middle of a segment has archived its beginning as .partial; the zeros behind it end the log.
 const FETCH = 'for t in "$1/$3.gz" "$1/$3.partial.gz"; do if [ -e "$t" ]; then gzip -dc "$t" >"$2"; exit; fi; done; exit 1';
 
-/** `archive_command` of the cluster (F42, F35). */
-export function archiveCommand(context: Where): string {
+/** `archive_command` of the cluster (F42, F35); null where its WAL is received. */
+export function archiveCommand(context: Where): string | null {
+  if (receivesWal(context.policy.options)) return null;
   return inShell(PUSH, 'wal-push', walDirectory(context));
 }
 
