@@ -10,6 +10,7 @@ import { directorySteps } from './directory-steps.js';
 import { finishingActivities } from './finishing.js';
 import { planningActivities } from './planning.js';
 import { serverSteps } from './server-steps.js';
+import { thawingActivities } from './thawing.js';
 import { watchActivities } from './watching.js';
 
 /** All activities of one host; each of its queues offers them, and workflows choose the queue. */
@@ -25,6 +26,7 @@ export function createHostActivities(deps: HostDependencies): HostActivities {
     ...finishingActivities(deps),
     ...planningActivities(deps),
     ...serverSteps(deps),
+    ...thawingActivities(deps),
     ...watchActivities(deps),
   };
 }

@@ -4,6 +4,7 @@ import type { Finding } from './findings.js';
 import type { Plan } from './plan.js';
 import type { JobView } from './progress.js';
 import type { CatalogueRecord, KeptItem, RecoveryOutcome } from './records.js';
+import type { ThawTier } from './storage-classes.js';
 import type { AppliedSetting, StoragePlan } from './storage-plan.js';
 import type { StorageUsage } from './storage-usage.js';
 import type { RecoveryTarget } from './target.js';
@@ -39,6 +40,7 @@ export type Question =
       readonly into: string;
       readonly pause: boolean;
       readonly database?: string;
+      readonly thawTier?: ThawTier;
       readonly operationId: string;
       readonly requester: string;
     }

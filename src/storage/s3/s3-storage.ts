@@ -5,6 +5,7 @@ import type { WritableStorage } from '../storage.js';
 import { s3Admin } from './admin.js';
 import { openBucket } from './client.js';
 import type { ReadSecret, S3Bucket } from './client.js';
+import { coldObjects, requestThaw } from './cold.js';
 import { conditionally, putCommand } from './creating.js';
 import { copyObject } from './copy.js';
 import type { S3Options } from './options.js';
@@ -20,6 +21,9 @@ export function openS3(options: S3Options, readSecret: ReadSecret): WritableStor
   return {
     ...openS3ForReading(bucket),
     admin: s3Admin(bucket),
+    coldObjects: (keys) => coldObjects(bucket, keys),
+    thaw: options.thaw,
+    requestThaw: (keys, tier, days) => requestThaw(bucket, keys, tier, days),
     volumes: (signal) => s3Volumes(bucket, signal),
 
     createIfAbsent: conditionally(bucket),
