@@ -1,8 +1,12 @@
 import { GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
+import { MockActivityEnvironment } from '@temporalio/testing';
+import { DefaultLogger } from '@temporalio/worker';
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import { openSession } from '../../../src/activities/session.js';
+import { createHostActivities } from '../../../src/activities/index.js';
+import { openSession, readContext } from '../../../src/activities/session.js';
 import { thawOf } from '../../../src/activities/thawing.js';
 import { loadConfig } from '../../../src/config/load.js';
+import { openHostState } from '../../../src/records/host-state.js';
 import { resolveSecret } from '../../../src/process/secrets.js';
 import { readS3Options } from '../../../src/storage/s3/options.js';
 import { openS3 } from '../../../src/storage/s3/s3-storage.js';
@@ -11,6 +15,7 @@ import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { startMoto } from '../../helpers/s3-servers.js';
 import type { S3Server } from '../../helpers/s3-servers.js';
 import { storageSite } from '../../helpers/storage-site.js';
+import { samplePlan } from '../../unit/records/samples.js';
 
 failOnLeakedProcesses();
 
@@ -44,6 +49,37 @@ describe('F13: objects in a cold class', () => {
     expect((await moto.client.send(new GetObjectCommand({ Bucket: bucket, Key: 'r/b' }))).Restore).toContain('ongoing-request="false"');
   }, 60_000);
 
+  it('F31: the thaw, which costs money, is asked for only by a plan that was approved on this host', async () => {
+    const bucket = await moto.bucket('cold-approved');
+    const label = 'mairie_full_20251101_013000';
+    await put(bucket, `mairie/dump/${label}.dump`, 'x', 'GLACIER');
+    const cluster = `    backups:
+      dump: { engine: logical, repository: offsite }
+    approvals:
+      recover: { approvers: 1, from: [dba], requester_may_approve: false }
+contacts:
+  dba: { mail: [dba@example.org] }
+`;
+    const where = await storageSite({ repositories: `  offsite: ${moto.repositoryYaml(bucket)}`, catalogue: 'offsite', cluster });
+    const deps = hostDependencies(await loadConfig({ file: where.configFile, env: {} }), 'db1');
+    const plan = samplePlan({ operationId: 'op', policy: 'dump', engine: 'logical', backups: [{ id: `mairie:logical:${label}`, label, type: 'full', finishedAt: '2025-11-01T01:30:00Z', hash: null }], thaw: { tier: 'Expedited', days: 1 } }, { createdAt: new Date(Date.now() - 1000).toISOString(), approveBy: new Date(Date.now() + 3_600_000).toISOString() });
+    const state = openHostState(`${where.root}/state`);
+    await state.savePlan(plan);
+    const step = { cluster: 'mairie', operationId: 'op', workflowId: 'recover/mairie/op', plan: plan.digest };
+    const activities = createHostActivities(deps);
+    const run = <I, O>(activity: (input: I) => Promise<O>, input: I): Promise<O> => new MockActivityEnvironment({}, { logger: new DefaultLogger('ERROR') }).run(activity, input) as Promise<O>;
+    const thawing = async () => (await deps.openStorage(deps.config.repositories['offsite']!, null).coldObjects?.([`mairie/dump/${label}.dump`]))?.map((object) => object.thawing);
+
+    await expect(run(activities.requestThaw, step)).rejects.toMatchObject({ type: 'approval-refused' });
+    await expect(run(activities.requestThaw, { ...step, operationId: 'other' })).rejects.toMatchObject({ type: 'plan-unknown' });
+    expect(await run(activities.lookAtThaw, step)).toEqual({ objects: 1, bytes: 1 });
+    expect(await thawing()).toEqual([false]);
+    await expect(run(activities.recordApproval, { ...step, approval: { plan: plan.digest.slice(0, 12), by: 'dba', reason: 'seen' } })).resolves.toMatchObject({ accepted: true });
+    await run(activities.requestThaw, step);
+    expect(await thawing()).toEqual([true]);
+    expect(await run(activities.lookAtThaw, step)).toEqual({ objects: 0, bytes: 0 });
+  }, 60_000);
+
   it('a backup whose dump lies there is listed as cold; its plan names tier, hours and price, and stays the same when it was thawed', async () => {
     const bucket = await moto.bucket('cold-backup');
     const label = 'mairie_full_20251101_013000';
@@ -58,6 +94,8 @@ describe('F13: objects in a cold class', () => {
     const policy = session.cluster.policies['dump'];
     if (policy === undefined) throw new Error('the policy is missing');
     const run = { aheadSeconds: 0, signal: new AbortController().signal, leaveOnAbort: () => false, report: () => undefined };
+
+    expect(await deps.engineOf('logical').list(await readContext(session, policy, run, 'op'))).toMatchObject([{ label, cold: true }]);
 
     const first = await thawOf(session, policy, [{ label }], {}, run, 'op');
     expect(first).toEqual({
