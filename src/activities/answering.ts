@@ -16,6 +16,7 @@ import { challengeKeys, proveKey } from './key-proof.js';
 import { makePlan } from './planning.js';
 import { type Session, currentBackups, engineContext, engineFor, openSession, policyOf, record } from './session.js';
 import { applyStorage, planStorage } from './storage-settings.js';
+import { storageUsage } from './storage-volumes.js';
 import { walWindows } from './wal-health.js';
 import { diagnoseCluster } from './watching.js';
 
@@ -89,6 +90,7 @@ const answers: { readonly [K in Question['kind']]: Answer<K> } = {
   'key-challenge': (question, deps) => challengeKeys(deps, question),
   'key-answer': (question, deps) => proveKey(deps, question),
   'storage-plan': async ({ repository }, deps, run) => ({ plan: await planStorage(deps, repository, run) }),
+  'storage-usage': async ({ repository }, deps, run) => ({ usage: await storageUsage(deps, repository, run) }),
   'storage-apply': ({ repository, plan, by }, deps, run) => applyStorage(deps, repository, { plan, by }, run),
   host: async ({ host }, deps, run) => ({ findings: [...(await deps.inspectHost(deps.config, host)), ...clockFindings(host, run)], configDigest: deps.config.digest }),
 };

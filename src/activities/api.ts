@@ -8,6 +8,7 @@ import type { Diagnosis, Question } from '../domain/questions.js';
 import type { Delivery } from '../domain/recipients.js';
 import type { RecoveryOutcome } from '../domain/records.js';
 import type { RotateOutput } from '../domain/rotation.js';
+import type { ThawTier } from '../domain/storage-classes.js';
 import type { RecoveryTarget } from '../domain/target.js';
 
 /** What workflows need to know of a cluster to choose queues and steps; from the control worker's config. */
@@ -85,6 +86,8 @@ export interface PlanRequest extends StepInput {
   readonly into: string;
   readonly pause: boolean;
   readonly database?: string;
+  /** How cold files are thawed; absent: as the repository says. */
+  readonly thawTier?: ThawTier | undefined;
   readonly requester: string;
   /** Digest of the configuration that the control worker, which runs the workflow, has. */
   readonly controlDigest?: string;
@@ -163,6 +166,10 @@ export interface HostActivities {
   recordDecision(input: PlannedStep & { decision: Decision }): Promise<ApprovalAnswer>;
   recordRejection(input: StepInput & { plan: string | null; by: string; reason: string }): Promise<void>;
 
+  /** Asks for readable copies of the plan's cold files; asks for nothing twice. */
+  requestThaw(input: PlannedStep): Promise<void>;
+  /** What of the plan's files still cannot be read. */
+  lookAtThaw(input: PlannedStep): Promise<{ objects: number; bytes: number }>;
   runHook(input: PlannedStep & { hook: string }): Promise<void>;
   safetyBackup(input: PlannedStep & { startedAt: string }): Promise<string>;
   stopServer(input: PlannedStep): Promise<void>;

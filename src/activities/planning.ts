@@ -5,6 +5,7 @@ import { RepriseError, isRepriseError } from '../domain/errors.js';
 import type { Plan, PlanBinding, PlanObservations } from '../domain/plan.js';
 import { linesToAdd, mayApprove } from '../domain/approval-policy.js';
 import { formatTarget } from '../domain/target.js';
+import type { PlannedThaw } from '../domain/thaw.js';
 import type { RecoveryOutline } from '../engines/engine.js';
 import { inspectDataDir } from '../postgres/data-dir.js';
 import { probe } from '../postgres/probe.js';
@@ -23,6 +24,7 @@ import { connectionAt, placeOf } from './places.js';
 import { warningsFor } from './plan-warnings.js';
 import { replacements, roomFor } from './replacing.js';
 import { policiesHere, requireHere } from './repositories.js';
+import { thawOf } from './thawing.js';
 import { type Session, currentBackups, engineFor, openSession, policyOf, postgresBinOf, readContext, record } from './session.js';
 
 /** Bytes a restore moves in a second on a modest machine: for a prediction that is shown as one. */
@@ -45,7 +47,7 @@ export function planningActivities(deps: HostDependencies): Pick<HostActivities,
       const used = await openHostState(session.host.stateDir).usedBy(request.plan);
       // Under way already (a Reset, a lost completion): its steps are found done one by one, the old world is gone.
       if (used?.operationId === request.operationId) return { digest: before.digest, changed: [] };
-      const now = await makePlan(session, request, run).catch((error: unknown) => brokenBy(session, request, error));
+      const now = await makePlan(session, request, run, before.binding.thaw).catch((error: unknown) => brokenBy(session, request, error));
       if ('damaged' in now) return { digest: null, changed: [now.damaged] };
       const changed = Object.keys(now.binding).filter((key) => JSON.stringify(now.binding[key as keyof PlanBinding]) !== JSON.stringify(before.binding[key as keyof PlanBinding]));
       return { digest: now.digest, changed };
@@ -94,7 +96,7 @@ async function soundPlan(session: Session, request: PlanRequest, run: ActivityRu
 }
 
 /** Looks, refuses what cannot end well, and says exactly what would be done. Reads only (S3, F15, F17, F23–F26). */
-export async function makePlan(session: Session, request: PlanRequest, run: ActivityRun): Promise<Plan> {
+export async function makePlan(session: Session, request: PlanRequest, run: ActivityRun, approvedThaw?: PlannedThaw): Promise<Plan> {
   const { cluster, deps } = session;
   const approval = cluster.approvals['recover'];
   if (!approval) throw new RepriseError('policy-missing', `no policy says who may approve a recovery of ${cluster.name}`, linesToAdd('recover', cluster.name));
@@ -115,6 +117,7 @@ export async function makePlan(session: Session, request: PlanRequest, run: Acti
   if (method === 'databases') await requireLivingServer(connectionAt(cluster, { port: place.port, targetHost: place.host }));
   const putsBack = place.inPlace && method === 'data-directory' ? await filesToPutBack(outline.backups) : [];
   const target = outline.target;
+  const thaw = policy ? await thawOf(session, policy, outline.backups, { tier: request.thawTier, approved: approvedThaw }, run, request.operationId) : null;
   const steps = cluster.recovery.steps.filter((step) => step !== 'safety-backup' || method === 'databases');
 
   const binding: PlanBinding = {
@@ -137,6 +140,7 @@ export async function makePlan(session: Session, request: PlanRequest, run: Acti
     replaces: method === 'restart' ? [] : await replacements(session, policy, place, outline, request.operationId),
     ...(putsBack.length > 0 ? { putsBack } : {}),
     ...(salvageFrom !== null && salvageFrom !== place.dataDir ? { salvageFrom } : {}),
+    ...(thaw ? { thaw: thaw.planned } : {}),
     steps,
     hooks: place.inPlace ? steps.filter((step) => cluster.hooks[step]) : [],
     configDigest: deps.config.digest,
@@ -145,7 +149,7 @@ export async function makePlan(session: Session, request: PlanRequest, run: Acti
   };
   const warnings = [...outline.warnings, ...(await warningsFor(session, binding, request))];
   const seen = { ...observations({ ...outline, warnings }, method, createdAt), ...(await roomFor(session, binding, outline.neededBytes)) };
-  const observed = { ...seen, approval: { approvers: approval.approvers, from: mayApprove(approval, request.requester) } };
+  const observed = { ...seen, ...afterThaw(seen.predictedRtoSeconds, thaw), approval: { approvers: approval.approvers, from: mayApprove(approval, request.requester) } };
   if (observed.freeBytes !== null && observed.freeBytes < observed.neededBytes) {
     throw new RepriseError('disk-full', `the restore needs ${observed.neededBytes} bytes and ${observed.freeBytes} are free below ${dirname(place.dataDir ?? '/')}`, 'make room (reprise kept list shows old data put aside), or recover into another place');
   }
@@ -156,6 +160,13 @@ export async function makePlan(session: Session, request: PlanRequest, run: Acti
     createdAt: createdAt.toISOString(),
     approveBy: new Date(createdAt.getTime() + approval.approveWithinSeconds * 1000).toISOString(),
   };
+}
+
+/** The thaw, and how much later the recovery ends for it. */
+function afterThaw(predictedRtoSeconds: number | null, thaw: Awaited<ReturnType<typeof thawOf>>): Partial<PlanObservations> {
+  if (!thaw?.observed) return {};
+  const hours = thaw.observed.choices.find(({ tier }) => tier === thaw.planned.tier)?.hours ?? 0;
+  return { thaw: thaw.observed, predictedRtoSeconds: predictedRtoSeconds === null ? null : predictedRtoSeconds + hours * 3600 };
 }
 
 /** What is in the place of a copy is put aside, and that cannot be done under a server that works there. */
@@ -198,13 +209,13 @@ async function restartSuffices({ cluster, deps, user, catalogue, ...rest }: Sess
 async function chooseOutline(session: Session, request: PlanRequest, run: ActivityRun): Promise<{ policy: PolicyConfig; outline: RecoveryOutline }> {
   const backups = await currentBackups(session, run);
   const named = backups.find(({ id }) => request.target.kind === 'backup' && id === request.target.id);
-  if (named && named.status !== 'complete') {
+  if (named && !isThere(named)) {
     throw new RepriseError('no-usable-backup', `backup ${named.id} is ${named.status}: it is not restored from`, `choose another one: reprise backup list ${session.cluster.name}`);
   }
   const policies = await candidatesOf(session, request, named?.policy);
   const refusals: RepriseError[] = [];
   for (const policy of policies) {
-    const usable = backups.filter((backup) => backup.policy === policy.name && backup.status === 'complete' && (!request.database || backup.database === request.database));
+    const usable = backups.filter((backup) => backup.policy === policy.name && isThere(backup) && (!request.database || backup.database === request.database));
     try {
       const outline = await outlineOf(session, policy, request, usable.toReversed(), run);
       return { policy, outline: { ...outline, warnings: [...outline.warnings, ...passedOver(backups, policy, outline)] } };
@@ -214,6 +225,11 @@ async function chooseOutline(session: Session, request: PlanRequest, run: Activi
     }
   }
   throw refusals[0] ?? new RepriseError('no-usable-backup', `no policy of ${session.cluster.name} can reach ${formatTarget(request.target)}`, `see what there is: reprise backup list ${session.cluster.name}`);
+}
+
+/** A cold one is there as well: its files are thawed first. */
+function isThere({ status }: Backup): boolean {
+  return status === 'complete' || status === 'cold';
 }
 
 /** Whoever approves an older backup should know why it is not the newest. */

@@ -175,6 +175,8 @@ export interface Engine {
   remove(context: EngineContext, labels: readonly string[]): Promise<void>;
   /** SHA-256 (hex) of the engine's own configuration file, which is approved together with a plan; absent where it has none. */
   configDigest?(policy: PolicyConfig): Promise<string>;
+  /** Keys in the repository of all files of a backup, so that cold ones can be thawed; absent where its own tool keeps them. */
+  storedFiles?(context: ReadContext, label: string): Promise<readonly string[]>;
   outlineRecovery(context: ReadContext, request: OutlineRequest): Promise<RecoveryOutline>;
   /** Engines whose tool can keep a backup from being deleted by others too. */
   readonly holds?: Holds;

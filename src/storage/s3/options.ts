@@ -48,6 +48,10 @@ export const s3Options = z.strictObject({
     .strictObject({ mode: z.enum(['governance', 'compliance']), days: z.int().min(1) })
     .optional()
     .describe('Nobody removes an object younger than so many days; `storage apply` makes it so.'),
+  thaw: z
+    .strictObject({ tier: z.enum(['Expedited', 'Standard', 'Bulk']).default('Standard'), days: z.int().min(1).default(7) })
+    .prefault({})
+    .describe('How a recovery thaws files of a cold class, and for how many days, where `--thaw-tier` does not say.'),
   block_public_access: z.boolean().default(true).describe('Nothing in the bucket can be made public; `storage apply` makes it so.'),
   default_encryption: z.enum(['AES256', 'aws:kms']).optional().describe('How the server encrypts what it is given; absent: as it does, AES256 where it does nothing.'),
   kms_key_id: z.string().min(1).optional().describe('Key of the server for `aws:kms`; absent: its own.'),
@@ -70,6 +74,7 @@ export interface S3Options extends Readonly<Record<string, unknown>> {
   readonly versioning?: boolean;
   readonly lifecycle?: S3Lifecycle;
   readonly objectLock?: { readonly mode: 'governance' | 'compliance'; readonly days: number };
+  readonly thaw: { readonly tier: 'Expedited' | 'Standard' | 'Bulk'; readonly days: number };
   readonly blockPublicAccess: boolean;
   readonly defaultEncryption?: 'AES256' | 'aws:kms';
   readonly kmsKeyId?: string;

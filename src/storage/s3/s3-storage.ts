@@ -5,12 +5,14 @@ import type { WritableStorage } from '../storage.js';
 import { s3Admin } from './admin.js';
 import { openBucket } from './client.js';
 import type { ReadSecret, S3Bucket } from './client.js';
+import { coldObjects, requestThaw } from './cold.js';
 import { conditionally, putCommand } from './creating.js';
 import { copyObject } from './copy.js';
 import type { S3Options } from './options.js';
 import { abandonUploads } from './multipart.js';
 import { bucketKey, openS3ForReading } from './reading.js';
 import { uploadStream } from './upload.js';
+import { s3Volumes } from './volumes.js';
 
 /** A repository in a bucket, or in a folder of one. Every object appears whole or not at all, as S3 promises. */
 export function openS3(options: S3Options, readSecret: ReadSecret): WritableStorage {
@@ -20,6 +22,10 @@ export function openS3(options: S3Options, readSecret: ReadSecret): WritableStor
   return {
     ...reading,
     admin: s3Admin(bucket),
+    coldObjects: (keys) => coldObjects(bucket, keys),
+    thaw: options.thaw,
+    requestThaw: (keys, tier, days) => requestThaw(bucket, keys, tier, days),
+    volumes: (signal) => s3Volumes(bucket, signal),
 
     createIfAbsent: conditionally(bucket),
 
