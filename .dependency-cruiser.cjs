@@ -3,10 +3,11 @@
 // A room may be named whole, or by the one file that is its contract.
 const may = {
   domain: [],
+  fields: ['domain'],
   workflows: ['domain'],
   process: ['domain'],
-  notifiers: ['domain'],
-  storage: ['domain'],
+  notifiers: ['fields', 'domain'],
+  storage: ['fields', 'domain'],
   postgres: ['process', 'domain'],
   engines: ['process', 'postgres', 'storage/storage.ts', 'domain'],
   checks: ['postgres', 'process', 'domain'],

@@ -159,15 +159,19 @@ async function rotate(session: Session, step: StepInput & { policy: string; dryR
     throw new RepriseError('rotation-refused', `removing ${doomed.map(({ id }) => id).join(', ')} would also remove ${unexpected.join(', ')}`, 'keep them all, or release what holds the chain');
   }
   const { stateDir } = session.host;
-  for (const backup of dependantsFirst(doomed)) {
-    // Looked at again right before: a recovery may have pinned it since the plan.
-    if ((await session.catalogue.state()).pinnedBackups().has(backup.id)) continue;
-    const reason = goes.find(({ id }) => id === backup.id)?.reason ?? 'retention';
-    await openHostState(stateDir).recordDone(step.operationId, removalOf(backup.id), { reason });
-    await withHostLock(stateDir, `policy-${session.cluster.name}-${policy.name}`, 'exclusive', () => engine.remove(context, [backup.label]));
-    await removeConfiguration(session, policy, backup.label);
-    await record(session, step, `removed/${backup.id}`, { kind: 'removed', backupId: backup.id, reason });
-    removed.push(backup.id);
+  const ordered = dependantsFirst(doomed);
+  for (const batch of engine.capabilities.removesTogether ? [ordered] : ordered.map((backup) => [backup])) {
+    // Looked at again right before: a recovery may have pinned one since the plan.
+    const pinned = (await session.catalogue.state()).pinnedBackups();
+    const going = batch.filter(({ id }) => !pinned.has(id)).map((backup) => ({ backup, reason: goes.find(({ id }) => id === backup.id)?.reason ?? 'retention' }));
+    if (going.length === 0) continue;
+    for (const { backup, reason } of going) await openHostState(stateDir).recordDone(step.operationId, removalOf(backup.id), { reason });
+    await withHostLock(stateDir, `policy-${session.cluster.name}-${policy.name}`, 'exclusive', () => engine.remove(context, going.map(({ backup }) => backup.label)));
+    for (const { backup, reason } of going) {
+      await removeConfiguration(session, policy, backup.label);
+      await record(session, step, `removed/${backup.id}`, { kind: 'removed', backupId: backup.id, reason });
+      removed.push(backup.id);
+    }
   }
   return output;
 }

@@ -6,6 +6,7 @@ import { compareLsn, laterLsn } from '../domain/wal.js';
 import type { PhysicalRestore } from '../engines/engine.js';
 import { repairAllCollations } from '../postgres/collation.js';
 import { type RecoveryProgress, promote, rearmArchiving, recoveryProgress, resetRecoverySettings, retargetRecovery, waitForEndOfWal, waitForPause } from '../postgres/recovery.js';
+import { resetArchiveCommand } from '../postgres/archiving.js';
 import { openHostState } from '../records/host-state.js';
 import type { HostActivities, PlannedStep, ReachedTarget, SalvageResult } from './api.js';
 import { makeBackup, prove } from './backups.js';
@@ -51,7 +52,10 @@ export function directorySteps(deps: HostDependencies): DirectorySteps {
       const work = await authorized(deps, step, run);
       const physical = physicalOf(work);
       const context = await work.context();
-      await rearmArchiving(connectionAt(work.session.cluster, work.plan.binding), physical.archiveCommand(context), { signal: run.signal });
+      const connection = connectionAt(work.session.cluster, work.plan.binding);
+      const command = physical.archiveCommand(context);
+      if (command === null) await resetArchiveCommand(connection);
+      else await rearmArchiving(connection, command, { signal: run.signal });
       await physical.rearm(context);
     }),
     freshBackup: guarded('freshBackup', async (step, run) => {

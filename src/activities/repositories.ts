@@ -1,14 +1,9 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { ClusterConfig, PolicyConfig, RepositoryConfig } from '../domain/config.js';
+import type { ClusterConfig, PolicyConfig } from '../domain/config.js';
 import { RepriseError } from '../domain/errors.js';
+import { repositoryOf } from './control.js';
 import type { HostDependencies } from './dependencies.js';
-
-export function repositoryOf(deps: HostDependencies, name: string): RepositoryConfig {
-  const repository = deps.config.repositories[name];
-  if (!repository) throw new RepriseError('not-found', `there is no repository "${name}" in the config`);
-  return repository;
-}
 
 /**
  * Sees that this host can use a repository. One that is a directory of another host may be mounted here at the same path:
@@ -16,7 +11,7 @@ export function repositoryOf(deps: HostDependencies, name: string): RepositoryCo
  * @throws RepriseError `path-refused`
  */
 export async function requireHere(deps: HostDependencies, name: string, cluster: string): Promise<void> {
-  const { host, options } = repositoryOf(deps, name);
+  const { host, options } = repositoryOf(deps.config, name);
   if (host === undefined || host === deps.host) return;
   const path = String(options['path'] ?? '');
   const found = await stat(join(path, cluster)).catch(() => null);

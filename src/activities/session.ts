@@ -13,10 +13,10 @@ import { sha256Hex } from '../records/digest.js';
 import { reconcile } from '../records/reconcile.js';
 import type { WritableStorage } from '../storage/storage.js';
 import type { StepInput } from './api.js';
-import { clusterOf } from './control.js';
+import { clusterOf, repositoryOf } from './control.js';
 import type { HostDependencies } from './dependencies.js';
 import type { ActivityRun } from './guarded.js';
-import { policiesHere, repositoryOf, requireHere } from './repositories.js';
+import { policiesHere, requireHere } from './repositories.js';
 
 /** Names of facts are kept readable; a long one ends in its digest. */
 const LONGEST_NAME = 120;
@@ -49,7 +49,7 @@ const catalogues = new WeakMap<HostDependencies, Map<string, Catalogue>>();
 function catalogueOf(deps: HostDependencies, cluster: ClusterConfig, user: OsUser | null): Catalogue {
   const known = catalogues.get(deps) ?? new Map<string, Catalogue>();
   catalogues.set(deps, known);
-  const catalogue = known.get(cluster.name) ?? openCatalogue(deps.openStorage(repositoryOf(deps, cluster.catalogue), user), cluster.name);
+  const catalogue = known.get(cluster.name) ?? openCatalogue(deps.openStorage(repositoryOf(deps.config, cluster.catalogue), user), cluster.name);
   known.set(cluster.name, catalogue);
   return catalogue;
 }
@@ -61,7 +61,7 @@ export function policyOf(session: Session, name: string): PolicyConfig {
 }
 
 export function storageOf(session: Session, policy: PolicyConfig): WritableStorage {
-  return session.deps.openStorage(repositoryOf(session.deps, policy.repository), session.user);
+  return session.deps.openStorage(repositoryOf(session.deps.config, policy.repository), session.user);
 }
 
 /** What an engine reads with. */

@@ -52,7 +52,7 @@ function checkPolicies(config: SettledConfig, at: ConfigPath, cluster: SettledCl
 /** A cluster has one `archive_command`: of two engines that archive, one would get no WAL. */
 function checkArchivers(at: ConfigPath, cluster: SettledCluster): Problem[] {
   const [first, ...others] = Object.entries(cluster.backups).filter(
-    ([, { engine, enabled }]) => enabled && engineKinds[engine]?.engine.capabilities.archivesWal,
+    ([, { engine, enabled, options }]) => enabled && engineKinds[engine]?.engine.capabilities.archivesWal && !engineKinds[engine].engine.receiver?.wanted(options),
   );
   return others.map(([name]) => ({
     path: [...at, 'backups', name],

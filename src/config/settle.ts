@@ -50,7 +50,7 @@ export function settle(text: ConfigText, folder: string): { config: SettledConfi
     (repository, name) => {
       const kind = storageKinds[repository.type];
       const host = kind?.onHost ? hostOf(repository.host, ['repositories', name]) : repository.host;
-      return { ...absolutePaths(repository, kind?.paths, folder), ...settledEncryption(repository.encryption, folder), ...(host === undefined ? {} : { host }) };
+      return { ...absoluteSecrets(absolutePaths(repository, kind?.paths, folder), folder), ...settledEncryption(repository.encryption, folder), ...(host === undefined ? {} : { host }) };
     },
   );
 

@@ -4,6 +4,7 @@ import { shortRecipient } from '../domain/age.js';
 import type { KeyProof } from '../domain/catalogue.js';
 import type { Finding } from '../domain/findings.js';
 import { recipientsOf, tryEncryption } from '../process/age-keys.js';
+import { resolveSecret } from '../process/secrets.js';
 import { jobUser } from '../process/users.js';
 import { openCatalogueForReading } from '../records/catalogue.js';
 import { openStorage } from '../storage/registry.js';
@@ -57,7 +58,7 @@ async function keyProofs(config: Config, cluster: ClusterConfig): Promise<Readon
   const isThere = path === null || (await stat(path).then(() => true, () => false));
   // Opening one that is not there would make it.
   if (repository === undefined || !isThere) return new Map();
-  return (await openCatalogueForReading(openStorage(repository), cluster.name).state()).keyProofs;
+  return (await openCatalogueForReading(openStorage(repository, { secret: resolveSecret }), cluster.name).state()).keyProofs;
 }
 
 const isRecent = (proof: KeyProof | undefined): boolean => proof !== undefined && Date.now() - Date.parse(proof.at) < PROOF_DAYS * 86_400_000;

@@ -4,6 +4,7 @@ import type { RepositoryConfig } from '../domain/config.js';
 import { isRepriseError } from '../domain/errors.js';
 import type { Finding } from '../domain/findings.js';
 import { sizeInWords } from '../domain/text.js';
+import { resolveSecret } from '../process/secrets.js';
 import { openStorage, storageKinds } from '../storage/registry.js';
 import { ok, warning, wrong } from './finding.js';
 
@@ -19,7 +20,7 @@ export async function repositoryFindings(repository: RepositoryConfig): Promise<
     // Opening it would make it, as whoever runs doctor and not as the worker's user.
     return [ok(check, `repository ${repository.name}: ${path} does not exist yet; the first backup makes it`)];
   }
-  const storage = openStorage(repository);
+  const storage = openStorage(repository, { secret: resolveSecret });
   const findings: Finding[] = [];
   if (found !== null && (found.mode & 0o077) !== 0) {
     findings.push(warning(check, `repository ${repository.name}: ${path} is open to others (mode ${(found.mode & 0o777).toString(8)}): backups hold everything the database holds`, `chmod 700 ${path}`));

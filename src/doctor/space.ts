@@ -7,6 +7,7 @@ import type { CatalogueRecord } from '../domain/records.js';
 import { durationInWords, sizeInWords } from '../domain/text.js';
 import { freeBytes } from '../postgres/disk.js';
 import { openCatalogueForReading } from '../records/catalogue.js';
+import { resolveSecret } from '../process/secrets.js';
 import { openStorage } from '../storage/registry.js';
 import { ok, warning, wrong } from './finding.js';
 import { placeOf } from './places.js';
@@ -45,7 +46,7 @@ async function openForReading(config: Config, cluster: ClusterConfig) {
   if (repository === undefined) return null;
   const path = localPathOf(repository);
   const isThere = path === null || (await stat(path).then(() => true, () => false));
-  return isThere ? openCatalogueForReading(openStorage(repository), cluster.name) : null;
+  return isThere ? openCatalogueForReading(openStorage(repository, { secret: resolveSecret }), cluster.name) : null;
 }
 
 async function policyGrowth(config: Config, cluster: ClusterConfig, records: readonly CatalogueRecord[]): Promise<readonly Filling[]> {

@@ -60,6 +60,9 @@ export const errorTable = {
   'notifier-unreachable': { exit: 5, retryable: true },
   'notifier-rejected': { exit: 1, retryable: false },
   'address-refused': { exit: 9, retryable: false },
+  'storage-refused': { exit: 5, retryable: false },
+  'object-cold': { exit: 9, retryable: false },
+  'lifecycle-refused': { exit: 9, retryable: false },
 } as const;
 
 export type ErrorCode = keyof typeof errorTable;

@@ -53,8 +53,10 @@ export async function findPostgresBin(version?: number): Promise<string> {
   }
   const candidates = version === undefined ? await debianVersions() : [version];
   for (const candidate of candidates) {
-    const directory = join(DEBIAN_POSTGRES, String(candidate), 'bin');
-    if ((await executable(join(directory, 'postgres'))) !== undefined) return directory;
+    // Debian's own first; then what set-up fetched for the tests.
+    for (const directory of [join(DEBIAN_POSTGRES, String(candidate), 'bin'), join(toolsDirectory(), `postgresql-${candidate}`, 'bin')]) {
+      if ((await executable(join(directory, 'postgres'))) !== undefined) return directory;
+    }
   }
   if (version === undefined) {
     const found = await fromPath('postgres');
@@ -71,6 +73,13 @@ export async function findPostgresBin(version?: number): Promise<string> {
 export function cacheDirectory(): string {
   const named = process.env['REPRISE_CACHE'];
   return named !== undefined && named !== '' ? named : join(homedir(), '.cache', 'reprise');
+}
+
+/** Where scripts/setup keeps tools that also other users run: the user postgres cannot look into root's home. */
+export function toolsDirectory(): string {
+  const named = process.env['REPRISE_TOOLS_CACHE'];
+  if (named !== undefined && named !== '') return named;
+  return process.getuid?.() === 0 ? '/var/cache/reprise' : cacheDirectory();
 }
 
 /**

@@ -1,13 +1,17 @@
 import type { z } from 'zod';
-import type { RepositoryConfig } from '../domain/config.js';
+import type { RepositoryConfig, SecretReference } from '../domain/config.js';
 import { registered } from '../domain/registered.js';
 import { openDirectory } from './directory/directory-storage.js';
 import { directoryOptions, type DirectoryOptions } from './directory/options.js';
+import { readS3Options, s3Options, type S3Options } from './s3/options.js';
+import { openS3 } from './s3/s3-storage.js';
 import type { WritableStorage } from './storage.js';
 
 export interface OpenStorageOptions {
   /** Who shall own new files and directories where we are root. */
   readonly owner?: { readonly uid: number; readonly gid: number };
+  /** The secret behind a reference, read when it is needed and kept nowhere. */
+  readonly secret: (reference: SecretReference) => Promise<string>;
 }
 
 /** A kind of storage with the schema of its keys; one line in {@link storageKinds}. */
@@ -35,13 +39,21 @@ export const storageKinds: Readonly<Record<string, StorageKind>> = {
     place: ({ path }) => path,
     open: ({ path }, { owner }) => openDirectory({ path, ...(owner ? { owner } : {}) }),
   }),
+  s3: storageKind<S3Options>({
+    options: s3Options,
+    read: readS3Options,
+    paths: ['ca_file'],
+    onHost: false,
+    place: ({ endpoint, bucket, prefix }) => ['', endpoint ?? 'aws', bucket, prefix].join('/'),
+    open: (options, { secret }) => openS3(options, secret),
+  }),
 };
 
 /**
  * Opens a repository on the host that owns it. Nothing is read or made before the first call on the handle.
  * Throws `config-invalid` for a kind that is not registered.
  */
-export function openStorage(repository: RepositoryConfig, how: OpenStorageOptions = {}): WritableStorage {
+export function openStorage(repository: RepositoryConfig, how: OpenStorageOptions): WritableStorage {
   const unknown = `repository ${repository.name} has the unknown type "${repository.type}"`;
   return registered(storageKinds, repository.type, unknown, 'known types').open(repository.options, how);
 }

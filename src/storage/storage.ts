@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream';
+import type { AppliedSetting, StorageSurvey } from '../domain/storage-plan.js';
 
 /** What a storage can and cannot do, each a fact that callers ask for instead of the storage's name. */
 export interface StorageCapabilities {
@@ -18,6 +19,22 @@ export interface StoredObject {
   readonly modifiedAt: string;
 }
 
+export interface WriteStreamOptions {
+  readonly signal?: AbortSignal;
+  /** Told now and then how many bytes are written, and of a storage that does not answer and is tried again. */
+  readonly report?: (bytes: number, waiting?: string) => void;
+}
+
+export interface WrittenObject {
+  readonly sizeBytes: number;
+  /** Hex, of what was written. */
+  readonly sha256: string;
+  /** Of an object of S3. */
+  readonly etag?: string;
+  /** Parts it was uploaded in; 1 for one that came in a single request. */
+  readonly parts?: number;
+}
+
 /**
  * Reading side. A dry run gets only this type, so that it cannot change anything by construction
  * (habit of pgBackRest `src/storage/helper.c`).
@@ -27,7 +44,8 @@ export interface ReadableStorage {
   readonly capabilities: StorageCapabilities;
   /** Whole small object (records); `not-found` where there is none. */
   read(key: string): Promise<Buffer>;
-  open(key: string): Promise<Readable>;
+  /** The bytes from an offset on (default: all). */
+  open(key: string, fromByte?: number): Promise<Readable>;
   stat(key: string): Promise<StoredObject | null>;
   /**
    * All objects below a folder (`''` = all; the slash at its end may be left out, and `a` never finds `ab/c`), in the
@@ -40,13 +58,33 @@ export interface ReadableStorage {
   freeBytes(): Promise<number | null>;
 }
 
+/** A storage whose own settings (versions, lifecycle, locks...) can be looked at and set. */
+export interface StorageAdmin {
+  /** What is, and what the config wants. What it tries out, it removes. */
+  survey(signal?: AbortSignal): Promise<StorageSurvey>;
+  /** Makes the settings of these names as the config wants them; one that the server refuses stops no other. */
+  apply(names: readonly string[], signal?: AbortSignal): Promise<readonly AppliedSetting[]>;
+}
+
 export interface WritableStorage extends ReadableStorage {
+  /** Absent where there is nothing to set. */
+  readonly admin?: StorageAdmin;
   /** Writes a small object only where there is none yet: true when this call made it. Atomic and durable (fsync). */
   createIfAbsent(key: string, body: Buffer | string): Promise<boolean>;
   /** Atomically replaces a small object. */
   write(key: string, body: Buffer | string): Promise<void>;
+  /**
+   * Writes an object of any size, hashed on the way; nobody sees it before it is whole, and one of that key is replaced.
+   * Cut off (`signal`, a failure of either side), it leaves nothing that is listed.
+   */
+  writeStream(key: string, body: Readable, options?: WriteStreamOptions): Promise<WrittenObject>;
   /** Removes one object, never a folder; what is not there is no error. */
   remove(key: string): Promise<void>;
+  /**
+   * Takes away what a `writeStream` of this key left that was killed. Nobody may be writing it; what is whole stays.
+   * A directory's leftovers, which have names of their own, go with age.
+   */
+  abandon(key: string): Promise<void>;
   /**
    * Makes a finished file (or directory) from an incomplete one, atomically, within the repository; `conflict` instead of
    * overwriting. Repeated after success (the first key gone, the second there) it does nothing.

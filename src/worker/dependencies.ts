@@ -1,13 +1,12 @@
 import type { ControlDependencies, HostDependencies } from '../activities/dependencies.js';
 import { checkOf } from '../checks/registry.js';
-import { resolveSecret } from '../config/secrets.js';
+import { resolveSecret } from '../process/secrets.js';
 import type { Config, RepositoryConfig } from '../domain/config.js';
 import { inspectHost } from '../doctor/inspect-host.js';
 import { engineOf } from '../engines/registry.js';
 import { notifierOf } from '../notifiers/registry.js';
 import { findPostgresBin } from '../process/binaries.js';
 import type { OsUser } from '../process/jobs.js';
-import { runTool } from '../process/run.js';
 import { jobUser } from '../process/users.js';
 import { openStorage } from '../storage/registry.js';
 import type { WritableStorage } from '../storage/storage.js';
@@ -21,7 +20,7 @@ export function hostDependencies(config: Config, host: string): HostDependencies
     host,
     openStorage: (repository: RepositoryConfig, owner: OsUser | null) => {
       const key = `${repository.name} ${owner?.uid ?? ''}`;
-      const storage = open.get(key) ?? openStorage(repository, owner ? { owner } : {});
+      const storage = open.get(key) ?? openStorage(repository, { secret: resolveSecret, ...(owner ? { owner } : {}) });
       open.set(key, storage);
       return storage;
     },
@@ -35,5 +34,5 @@ export function hostDependencies(config: Config, host: string): HostDependencies
 
 /** The real parts behind the control activities. */
 export function controlDependencies(config: Config, webUi: string | undefined): ControlDependencies {
-  return { config, webUi, notifierOf, secret: (reference) => resolveSecret(reference, { env: process.env, run: runTool }) };
+  return { config, webUi, notifierOf, secret: resolveSecret };
 }

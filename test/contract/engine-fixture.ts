@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { ClusterConfig, PolicyConfig } from '../../src/domain/config.js';
 import type { EngineContext } from '../../src/engines/engine.js';
 import { createJobs } from '../../src/process/supervisor.js';
+import { resolveSecret } from '../../src/process/secrets.js';
 import { jobUser } from '../../src/process/users.js';
 import { openStorage } from '../../src/storage/registry.js';
 import type { WritableStorage } from '../../src/storage/storage.js';
@@ -108,7 +109,7 @@ export async function makeGround(
 ): Promise<Ground> {
   const repositoryPath = repositoryIn ?? (await tempDir('repo'));
   const stateDir = await tempDir('state');
-  const storage = openStorage({ name: 'local', type: 'directory', options: { path: repositoryPath } });
+  const storage = openStorage({ name: 'local', type: 'directory', options: { path: repositoryPath } }, { secret: resolveSecret });
   const policy: PolicyConfig = {
     ...{ name: 'nightly', cluster: 'mairie', engine, repository: 'local', enabled: true, proof: 'verify', options },
     retention: { days: 14, minProven: 1, maxDeletions: 10 },

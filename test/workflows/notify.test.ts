@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, it } from '@jest/globals';
 import type { ControlDependencies } from '../../src/activities/dependencies.js';
 import { notifyingActivities } from '../../src/activities/notifying.js';
 import { parseConfig } from '../../src/config/load.js';
-import { resolveSecret } from '../../src/config/secrets.js';
+import { resolveSecret } from '../../src/process/secrets.js';
 import { incidentWorkflowId, notifyWorkflowId, updateNames, workflowTypes } from '../../src/domain/names.js';
 import type { Notice, NotifyEvent } from '../../src/domain/notices.js';
 import { notifierOf } from '../../src/notifiers/registry.js';

@@ -1,9 +1,8 @@
-import { createHash } from 'node:crypto';
-import { chmod, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { readdir, writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
 import { RepriseError } from '../../domain/errors.js';
-import { giveTo, writeFileDurably } from '../../postgres/files.js';
-import { isCode } from '../../process/atomic-file.js';
+import { giveTo } from '../../postgres/files.js';
+import { claimDirectory } from '../claim-directory.js';
 import type { EngineContext, RestoreFilesRequest } from '../engine.js';
 import { readConfigFile } from './config-file.js';
 import { readInfo, readTablespaces } from './info.js';
@@ -25,9 +24,9 @@ export async function restoreFiles(context: EngineContext, request: RestoreFiles
   const stored = (await readInfo(context)).backups.find(({ label }) => label === request.backup.label);
   if (stored === undefined) throw new RepriseError('not-found', `backup ${request.backup.label} is not in the repository`, 'list what is there: reprise backup list');
   const tablespaces = await readTablespaces(context, stored.label);
-  await claim(context, dataDir, request.overOld);
+  await claimDirectory(context, dataDir, request.overOld);
   await seedManifest(context, dataDir);
-  if (tablespaces.length > 0) await claim(context, tablespaceDir);
+  if (tablespaces.length > 0) await claimDirectory(context, tablespaceDir);
   await runJob(context, {
     // One operation may restore several backups, each to prove it.
     step: `restore-${stored.label}`,
@@ -42,40 +41,6 @@ export async function restoreFiles(context: EngineContext, request: RestoreFiles
   });
 }
 
-/**
- * Makes a directory this operation's own, or sees that it is. The claim lies in the state directory, because
- * `--delta` removes every file that is not of the backup, and names the directory's inode: another one that took its
- * place is not ours.
- */
-async function claim(context: EngineContext, directory: string, overOld = false): Promise<void> {
-  await makeDirectory(context, directory);
-  const claimFile = await claimPath(context, directory);
-  const { dev, ino } = await stat(directory);
-  const mine = JSON.stringify({ directory, operationId: context.operationId, dev, ino });
-  if ((await readFile(claimFile, 'utf8').catch(() => '')) === mine) return;
-  if (!overOld && (await readdir(directory)).length > 0) {
-    throw new RepriseError(
-      'path-refused',
-      `${directory} is not empty, and no earlier attempt of this operation began to fill it`,
-      'name an empty directory, or move its content away; Reprise never restores over files it did not write',
-    );
-  }
-  await chmod(directory, 0o700);
-  await giveTo(directory, context.user);
-  await writeFileDurably(claimFile, mine, null);
-}
-
-async function makeDirectory(context: EngineContext, directory: string): Promise<void> {
-  try {
-    await mkdir(directory, { mode: 0o700 });
-    await giveTo(directory, context.user);
-  } catch (error) {
-    if (isCode(error, 'EEXIST')) return;
-    if (!isCode(error, 'ENOENT')) throw error;
-    throw new RepriseError('path-refused', `there is no directory ${dirname(directory)} to restore into`, 'create it, owned by the user of the data directory');
-  }
-}
-
 /** An empty manifest before anything else: from its first file on, an interrupted restore can be taken up. */
 async function seedManifest(context: EngineContext, directory: string): Promise<void> {
   const names = await readdir(directory);
@@ -83,12 +48,6 @@ async function seedManifest(context: EngineContext, directory: string): Promise<
   if (names.includes(MANIFEST) || (names.length > 0 && names.includes('PG_VERSION'))) return;
   await writeFile(join(directory, MANIFEST), '', { mode: 0o600 });
   await giveTo(join(directory, MANIFEST), context.user);
-}
-
-async function claimPath(context: EngineContext, directory: string): Promise<string> {
-  const claims = join(context.host.stateDir, 'restoring');
-  await mkdir(claims, { recursive: true, mode: 0o700 });
-  return join(claims, `${createHash('sha256').update(directory).digest('hex').slice(0, 32)}.json`);
 }
 
 /** A restore clears the stanza's spool of acknowledged WAL; beside a living cluster that spool is the cluster's. */

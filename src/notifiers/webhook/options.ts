@@ -2,7 +2,7 @@ import ipaddr from 'ipaddr.js';
 import { z } from 'zod';
 import type { SecretReference } from '../../domain/config.js';
 import { parseDuration, durationPattern, durationRule } from '../../domain/units.js';
-import { caFile, secretReference } from '../fields.js';
+import { caFile, secretReference } from '../../fields/fields.js';
 
 const hostPattern = /^(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/i;
 

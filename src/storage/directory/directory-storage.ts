@@ -7,7 +7,7 @@ import { errnoOf, leavesRoot, storageFailure } from './failures.js';
 import { makeDirectories, makeRoot, ownerFor, type Owner } from './ownership.js';
 import { checkedPath } from './paths.js';
 import { openDirectoryForReading } from './reading.js';
-import { linkIfAbsent, renameSynced, sweepAbandoned, syncDirectory, syncFile, writeIncomplete } from './writing.js';
+import { linkIfAbsent, renameSynced, streamIncomplete, sweepAbandoned, syncDirectory, syncFile, writeIncomplete } from './writing.js';
 
 export interface OpenDirectoryOptions {
   /** Absolute path of the repository's root; made where it is missing, as the first backup of a new set-up finds it. */
@@ -70,6 +70,18 @@ export function openDirectory(options: OpenDirectoryOptions): WritableStorage {
         }
       }),
 
+    writeStream: (key, body, how) =>
+      change(key, 'writing', async ({ path, directory, owner }) => {
+        const { incomplete, ...written } = await streamIncomplete(directory, body, owner, how);
+        try {
+          await renameSynced(incomplete, path, directory);
+        } catch (error) {
+          await rm(incomplete, { force: true });
+          throw error;
+        }
+        return written;
+      }),
+
     async remove(key) {
       const path = checkedPath(root, keyComponents(key));
       try {
@@ -80,6 +92,8 @@ export function openDirectory(options: OpenDirectoryOptions): WritableStorage {
         if (errnoOf(error) !== 'ENOENT') throw storageFailure(error, root, `removing ${key}`);
       }
     },
+
+    abandon: async (key) => void keyComponents(key),
 
     publish: (fromKey, toKey) =>
       change(toKey, 'publishing', (place) => publish(root, checkedPath(root, keyComponents(fromKey)), place, toKey)),

@@ -1,8 +1,10 @@
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { link, lstat, open, readdir, rename, rm, unlink, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { incompletePrefix } from '../keys.js';
+import type { WriteStreamOptions, WrittenObject } from '../storage.js';
 import { errnoOf } from './failures.js';
 import { giveFile, type Owner } from './ownership.js';
 
@@ -31,6 +33,32 @@ async function fillAndSync(file: FileHandle, body: Buffer | string, owner: Owner
   } finally {
     await file.close();
   }
+}
+
+/** The same with a stream, hashed on the way. Its name is touched by every write, so nobody takes it for abandoned. */
+export async function streamIncomplete(directory: string, body: Readable, owner: Owner | null, { signal, report }: WriteStreamOptions = {}): Promise<WrittenObject & { readonly incomplete: string }> {
+  const path = join(directory, incompletePrefix + randomBytes(9).toString('hex'));
+  const file = await open(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o600);
+  const hash = createHash('sha256');
+  let sizeBytes = 0;
+  try {
+    await giveFile(file, owner);
+    for await (const chunk of body as AsyncIterable<Buffer>) {
+      signal?.throwIfAborted();
+      hash.update(chunk);
+      await file.writeFile(chunk);
+      sizeBytes += chunk.length;
+      report?.(sizeBytes);
+    }
+    signal?.throwIfAborted();
+    await file.sync();
+  } catch (error) {
+    await rm(path, { force: true });
+    throw error;
+  } finally {
+    await file.close();
+  }
+  return { incomplete: path, sizeBytes, sha256: hash.digest('hex') };
 }
 
 /** True when this call gave the file its name; `link` refuses an existing one, which `rename` would replace. */

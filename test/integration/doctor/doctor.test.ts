@@ -5,6 +5,7 @@ import { parseConfig } from '../../../src/config/load.js';
 import { inspectHost } from '../../../src/doctor/inspect-host.js';
 import type { Finding } from '../../../src/domain/findings.js';
 import { openCatalogue } from '../../../src/records/catalogue.js';
+import { resolveSecret } from '../../../src/process/secrets.js';
 import { openStorage } from '../../../src/storage/registry.js';
 import { tempDir } from '../../helpers/temp.js';
 import { backupFacts } from '../../unit/records/samples.js';
@@ -105,7 +106,7 @@ describe('doctor on a host', () => {
   });
 
   it('disk forecast: what the catalogue says came and went, against what is free', async () => {
-    const catalogue = openCatalogue(openStorage({ name: 'local', type: 'directory', options: { path: join(folder, 'repo') } }), 'mairie');
+    const catalogue = openCatalogue(openStorage({ name: 'local', type: 'directory', options: { path: join(folder, 'repo') } }, { secret: resolveSecret }), 'mairie');
     const made = (id: string, daysAgo: number, sizeBytes: number) => {
       const at = new Date(Date.now() - daysAgo * 86_400_000).toISOString();
       return catalogue.append({ id: `made/${id}`, at, operationId: id, by: 'test', kind: 'backup', backup: { ...backupFacts(id), id, policy: 'nightly', sizeBytes } });

@@ -5,6 +5,7 @@ import { parseConfig } from '../../../src/config/load.js';
 import { inspectHost } from '../../../src/doctor/inspect-host.js';
 import type { Finding } from '../../../src/domain/findings.js';
 import { openCatalogue } from '../../../src/records/catalogue.js';
+import { resolveSecret } from '../../../src/process/secrets.js';
 import { openStorage } from '../../../src/storage/registry.js';
 import { makeAgeKey } from '../../helpers/age.js';
 import type { AgeKey } from '../../helpers/age.js';
@@ -39,7 +40,7 @@ const encrypted = (recipients: readonly string[], identity = `identity: { file: 
   findings(`engine: logical, proof: ${identity === '' ? 'none' : 'verify'}, encryption: { recipients: [${recipients.join(', ')}], ${identity} }`);
 
 async function proven(recipient: string, at: Date): Promise<void> {
-  const storage = openStorage({ name: 'local', type: 'directory', options: { path: join(folder, 'repo') } });
+  const storage = openStorage({ name: 'local', type: 'directory', options: { path: join(folder, 'repo') } }, { secret: resolveSecret });
   const catalogue = openCatalogue(storage, 'mairie');
   await catalogue.append({ id: `key-proof/${recipient}/${at.toISOString()}`, at: at.toISOString(), operationId: 'key-proof', by: 'the notary', kind: 'key-proof', recipient });
 }

@@ -1,4 +1,6 @@
 import { describe, expect, it, test } from '@jest/globals';
+import { engineKinds } from '../../../src/engines/registry.js';
+import { storageKinds } from '../../../src/storage/registry.js';
 import { complaint, parsed, valid, with_ } from './given.js';
 
 const policy = (lines: string) => with_('engine: logical', lines.replaceAll('\n', '\n        '));
@@ -10,8 +12,10 @@ describe('F38: a wrong config names file, line and column', () => {
     ['unknown key, nothing near', 'banana: 1\n' + valid, ['reprise.yml:1:1: unknown key "banana"', 'HINT known keys: version, language, temporal, hosts, repositories, clusters, contacts, notifiers, notify, raci']],
     ['unknown option of an engine', policy('engine: pgbackrest\noptions: { stanza: a, config: b, typ: full }'), ['reprise.yml:10:42: unknown key "typ"', 'HINT did you mean "type"?']],
     ['unknown engine', policy('engine: pgbackrst'), ['reprise.yml:9:17: unknown engine "pgbackrst"', 'HINT did you mean "pgbackrest"?']],
-    ['engine of a later version', policy('engine: walg'), ['reprise.yml:9:17: unknown engine "walg"', 'HINT known engines: logical, pgbackrest']],
-    ['storage of a later version', with_('clusters:', 'repositories: { offsite: { type: s3, bucket: x } }\nclusters:'), ['reprise.yml:2:34: unknown type "s3"', 'HINT known types: directory']],
+    ['engine that does not exist', policy('engine: barman'), ['reprise.yml:9:17: unknown engine "barman"', `HINT known engines: ${Object.keys(engineKinds).join(', ')}`]],
+    ['storage that does not exist', with_('clusters:', 'repositories: { offsite: { type: azure } }\nclusters:'), ['reprise.yml:2:34: unknown type "azure"', `HINT known types: ${Object.keys(storageKinds).join(', ')}`]],
+    ['secret in the file', with_('clusters:', 'repositories: { offsite: { type: s3, bucket: backups, access_key_id: AKIA1 } }\nclusters:'), ['reprise.yml:2:70: a secret may not stand in this file', 'HINT write { env: NAME }, { file: PATH } or { command: [program, argument, ...] }']],
+    ['bucket that is none', with_('clusters:', 'repositories: { offsite: { type: s3, bucket: X_Y } }\nclusters:'), ['reprise.yml:2:46: a bucket has 3 to 63 of a-z, 0-9, dot and dash']],
     ['missing engine', policy('enabled: true'), ['reprise.yml:8:7: missing key "engine"']],
     ['missing key', with_('connection: { user: reprise }', 'connection: {}'), ['reprise.yml:4:5: missing key "user"']],
     ['missing key below a missing key', policy('engine: pgbackrest\noptions: { config: a }'), ['reprise.yml:10:9: missing key "stanza"']],

@@ -1,0 +1,80 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { RecoveryTarget } from '../domain/target.js';
+import { compareLsn, parseSegmentName, segmentEnd, segmentStart } from '../domain/wal.js';
+import { runTool } from '../process/run.js';
+import type { WalReader } from './wal-archive.js';
+import type { LogSources } from './wal-reach.js';
+
+/** A target that only the log itself knows: PostgreSQL stops at its first occurrence after the backup. */
+export type NamedTarget = Extract<RecoveryTarget, { kind: 'xid' | 'name' }>;
+
+export interface Search {
+  readonly target: NamedTarget;
+  /** Only what comes at or after this position counts. */
+  readonly fromLsn: string;
+  readonly segmentBytes: number;
+}
+
+/** Segments read at a time; one more is kept from before, for records that go over its end. */
+const BATCH = 8;
+
+/** Position of the target's first occurrence in these archived segments, in the log's order; null where there is none. */
+export async function findInArchive(context: WalReader, search: Search, segments: readonly string[], sources: LogSources): Promise<string | null> {
+  for (let first = 0; first < segments.length; first += BATCH) {
+    context.signal.throwIfAborted();
+    context.report({ phase: 'look for the target in the archived WAL', done: first, total: segments.length, unit: 'segments' });
+    const batch = segments.slice(Math.max(0, first - 1), first + BATCH);
+    const directory = await mkdtemp(join(sources.scratch, 'locate-'));
+    try {
+      for (const segment of batch) await sources.archive.fetch(segment, directory);
+      const found = await findInDirectory(context, search, batch, directory);
+      if (found !== null) return found;
+    } finally {
+      await rm(directory, { recursive: true, force: true });
+    }
+  }
+  return null;
+}
+
+/** The same in segments of a directory; they may go over a change of timelines. */
+export async function findInDirectory(context: WalReader, search: Search, segments: readonly string[], directory: string): Promise<string | null> {
+  const { target, segmentBytes } = search;
+  const timelines = [...new Set(segments.map((name) => parseSegmentName(name, segmentBytes).timeline))];
+  for (const timeline of timelines) {
+    const names = segments.filter((name) => parseSegmentName(name, segmentBytes).timeline === timeline);
+    const bounds = ['-s', segmentStart(names[0] ?? '', segmentBytes), '-e', segmentEnd(names.at(-1) ?? '', segmentBytes)];
+    const dump = [join(context.pgBin, 'pg_waldump'), '-p', directory, '-t', String(timeline), ...bounds, '--rmgr', target.kind === 'xid' ? 'Transaction' : 'XLOG'];
+    // grep keeps out a million other transactions; what it lets through is read exactly.
+    const { stdout } = await runTool(['/bin/sh', '-c', 'rough=$1; shift; "$@" | grep -F -e "$rough" || true', 'find', roughly(target), ...dump], {
+      // Reads only, and the worker can read what is its own and what it recovers.
+      env: { LC_ALL: 'C', TZ: 'UTC' },
+      timeoutMs: 900_000,
+    });
+    const found = occurrences(stdout, target).find((lsn) => compareLsn(lsn, search.fromLsn) >= 0);
+    if (found !== undefined) return found;
+  }
+  return null;
+}
+
+/** Positions at which pg_waldump's lines show the target. A transaction's commit and its abort both end a recovery. */
+export function occurrences(lines: string, target: NamedTarget): string[] {
+  const shows = target.kind === 'name' ? (line: string) => line.endsWith(` desc: RESTORE_POINT ${target.name}`) : endsTransaction(target.xid);
+  return lines.split('\n').filter(shows).flatMap((line) => /lsn: ([0-9A-F]+\/[0-9A-F]+),/.exec(line)?.[1] ?? []);
+}
+
+function endsTransaction(target: string): (line: string) => boolean {
+  const xid = lowerHalf(target);
+  const own = new RegExp(`tx:\\s*${xid}, .* desc: (?:COMMIT|ABORT) `);
+  const prepared = new RegExp(` desc: (?:COMMIT|ABORT)_PREPARED ${xid}:`);
+  return (line) => own.test(line) || prepared.test(line);
+}
+
+function roughly(target: NamedTarget): string {
+  return target.kind === 'name' ? `RESTORE_POINT ${target.name}` : lowerHalf(target.xid);
+}
+
+/** The log holds 32 bits of a transaction id; what is before them is the epoch. */
+function lowerHalf(xid: string): string {
+  return (BigInt(xid) & 0xffffffffn).toString();
+}

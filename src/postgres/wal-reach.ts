@@ -1,0 +1,116 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { TimelineSwitch } from '../domain/wal.js';
+import { isHistoryName, laterLsn, parseLsn, parseSegmentName, parseTimelineHistory, segmentName } from '../domain/wal.js';
+import type { Salvage } from './salvage.js';
+import { inspectSalvage } from './salvage.js';
+import type { WalTail } from './wal.js';
+import { walTail } from './wal.js';
+import type { OnlineBackup, WalArchive, WalReader } from './wal-archive.js';
+import { followLog, segmentBytesOf } from './wal-line.js';
+import type { Followed, Timeline } from './wal-timelines.js';
+import { followTimeline } from './wal-timelines.js';
+
+/** Segments looked back for the last commit: a quiet server with archive_timeout writes hours without one. */
+const LOOK_BACK = 32;
+
+/** How far a recovery that begins with a backup can go. */
+export interface Reach {
+  readonly followed: Followed;
+  /** Timelines of its past that went on being archived after they were left, and where that was. */
+  readonly abandoned: readonly { readonly id: number; readonly at: string }[];
+  /** Last segment without a gap before it, in the archive or salvageable; null where the first one is missing. */
+  readonly endSegment: string | null;
+  /** Segments that are nowhere although later ones are there. */
+  readonly missing: readonly string[];
+  readonly salvage: Salvage | null;
+  readonly segmentBytes: number;
+  /** Position after the last record, and its last commit; null where nothing tells. */
+  readonly endLsn: string | null;
+  readonly lastCommitAt: string | null;
+}
+
+/** Everything a reach is computed from, read once for an outline. */
+export interface LogSources {
+  readonly archive: WalArchive;
+  readonly timelines: readonly Timeline[];
+  /** Old data directory whose pg_wal may be read, or null. */
+  readonly oldDataDir: string | null;
+  /** Directory for fetched segments. */
+  readonly scratch: string;
+}
+
+/** Timelines known to the archive or to the old `pg_wal`; the first has no history file. */
+export async function readTimelines(archive: WalArchive, oldDataDir: string | null): Promise<Timeline[]> {
+  // At once: each is a process of its own, and every recovery adds one.
+  const archived = await Promise.all(archive.timelines.map(async (id) => ({ id, history: await archive.readHistory(id) })));
+  const known = new Map<number, Timeline>(archived.map((timeline) => [timeline.id, timeline]));
+  const walDir = oldDataDir === null ? null : join(oldDataDir, 'pg_wal');
+  const names = walDir === null ? [] : (await readdir(walDir).catch(() => [])).filter(isHistoryName);
+  for (const name of names) {
+    const id = Number.parseInt(name.slice(0, 8), 16);
+    if (!known.has(id)) known.set(id, { id, history: parseTimelineHistory(await readFile(join(walDir ?? '', name), 'utf8')) });
+  }
+  return [...known.values()];
+}
+
+/** Reads how far a recovery from this backup can go; changes nothing but the scratch directory. */
+export async function reachFrom(context: WalReader, backup: OnlineBackup, sources: LogSources): Promise<Reach> {
+  const { archive, timelines, oldDataDir } = sources;
+  const segmentBytes = segmentBytesOf(backup);
+  const start = parseSegmentName(backup.wal.start, segmentBytes);
+  const followed = followTimeline({ timeline: start.timeline, stopLsn: backup.lsn.stop }, timelines);
+  const archived = followLog(archive.segments, backup.wal.start, followed.timeline, segmentBytes);
+  const salvage =
+    oldDataDir === null
+      ? null
+      : await inspectSalvage({ oldDataDir, archivedUpTo: archived.end, systemIdentifier: backup.systemIdentifier, pgBin: context.pgBin, user: context.user });
+  const saved = salvage?.segments ?? [];
+  const line = saved.length === 0 ? archived : followLog([...archive.segments, ...saved], backup.wal.start, followed.timeline, segmentBytes);
+  const usesSalvage = saved.length > 0 && line.missing.length === 0;
+  const tail = usesSalvage && salvage !== null && salvage.lastCommitAt !== null ? salvage : await archiveTail(context, backup, archived.end, sources, segmentBytes);
+  return {
+    followed,
+    abandoned: abandonedEnds(followed.timeline, archive.segments, segmentBytes),
+    endSegment: line.end,
+    missing: line.missing,
+    salvage: usesSalvage ? salvage : null,
+    segmentBytes,
+    endLsn: usesSalvage ? laterLsn(salvage?.endLsn ?? null, tail.endLsn) : tail.endLsn,
+    lastCommitAt: tail.lastCommitAt,
+  };
+}
+
+function abandonedEnds(timeline: Timeline, segments: readonly string[], segmentBytes: number): { id: number; at: string }[] {
+  const wentOn = ({ timeline: id, switchLsn }: TimelineSwitch): boolean => {
+    const switched = parseLsn(switchLsn) / BigInt(segmentBytes);
+    return segments.some((name) => {
+      const segment = parseSegmentName(name, segmentBytes);
+      return segment.timeline === id && segment.number >= switched;
+    });
+  };
+  return timeline.history.filter(wentOn).map((entry) => ({ id: entry.timeline, at: entry.switchLsn }));
+}
+
+/** End of the archived log: its last segments are fetched, back to one with a commit. */
+async function archiveTail(
+  context: WalReader,
+  backup: OnlineBackup,
+  end: string | null,
+  { archive, scratch }: LogSources,
+  segmentBytes: number,
+): Promise<Pick<WalTail, 'endLsn' | 'lastCommitAt'>> {
+  let found: Pick<WalTail, 'endLsn' | 'lastCommitAt'> = { endLsn: null, lastCommitAt: null };
+  if (end === null) return found;
+  const { timeline, number } = parseSegmentName(end, segmentBytes);
+  const oldest = parseSegmentName(backup.wal.stop, segmentBytes).number;
+  for (let back = 0n; back < BigInt(LOOK_BACK) && number - back >= oldest; back++) {
+    const segment = segmentName({ timeline, number: number - back }, segmentBytes);
+    // Before the switch the log is another timeline's.
+    if (!archive.segments.includes(segment)) break;
+    await archive.fetch(segment, scratch);
+    found = await walTail(context.pgBin, scratch, segment, null);
+    if (found.lastCommitAt !== null) break;
+  }
+  return found;
+}

@@ -1,0 +1,112 @@
+import { readFile } from 'node:fs/promises';
+import { Agent as HttpAgent } from 'node:http';
+import { Agent as HttpsAgent } from 'node:https';
+import { S3Client } from '@aws-sdk/client-s3';
+import type { S3ClientConfig, ServiceInputTypes, ServiceOutputTypes } from '@aws-sdk/client-s3';
+import { NodeHttpHandler } from '@smithy/node-http-handler';
+import type { Command } from '@smithy/types';
+import type { SecretReference } from '../../domain/config.js';
+import { RepriseError } from '../../domain/errors.js';
+import { isCredentialProblem, s3Failure } from './failures.js';
+import type { S3Options } from './options.js';
+
+/** Gives the secret behind a reference; kept nowhere. */
+export type ReadSecret = (reference: SecretReference) => Promise<string>;
+
+/** A request is tried so often, with the SDK's own growing and jittered waits between (F10). */
+const MAX_ATTEMPTS = 6;
+const CONNECT_TIMEOUT_MS = 10_000;
+/** Without a byte in either direction for so long, a request has failed (F9, F10). */
+const SOCKET_TIMEOUT_MS = 60_000;
+
+type AnyCommand<I extends ServiceInputTypes, O extends ServiceOutputTypes> = Command<ServiceInputTypes, I, ServiceOutputTypes, O, never>;
+
+/** One bucket, opened: requests with fresh credentials where the old ones have expired, errors in our words. */
+export interface S3Bucket {
+  readonly options: S3Options;
+  /**
+   * Sends one request. Credentials that are refused are read anew once (F12).
+   * @param doing what is said of a failure, e.g. `reading a/b`
+   * @throws RepriseError `storage-unreachable`, `storage-refused`, `not-found`...
+   */
+  send<I extends ServiceInputTypes, O extends ServiceOutputTypes>(command: AnyCommand<I, O>, doing: string, signal?: AbortSignal): Promise<O>;
+  /** The SDK's client, for its helpers that need one. */
+  client(): Promise<S3Client>;
+}
+
+/** Opens a bucket; nothing is asked before the first request. */
+export function openBucket(options: S3Options, readSecret: ReadSecret): S3Bucket {
+  let current: Promise<S3Client> | null = null;
+  const client = (): Promise<S3Client> => {
+    current ??= makeClient(options, readSecret).catch((error: unknown) => {
+      current = null;
+      throw error;
+    });
+    return current;
+  };
+  return {
+    options,
+    client,
+    async send(command, doing, signal) {
+      const request = async () => {
+        const used = client();
+        try {
+          return await (await used).send(command as never, signal ? { abortSignal: signal } : {});
+        } catch (error) {
+          // Whoever comes first throws the client away; the others find the new one.
+          if (isCredentialProblem(error) && current === used) current = null;
+          throw error;
+        }
+      };
+      try {
+        return (await request().catch((error: unknown) => {
+          if (!isCredentialProblem(error) || signal?.aborted) throw error;
+          return request();
+        })) as never;
+      } catch (error) {
+        if (signal?.aborted) throw signal.reason;
+        throw s3Failure(error, options, doing);
+      }
+    },
+  };
+}
+
+async function makeClient(options: S3Options, readSecret: ReadSecret): Promise<S3Client> {
+  const credentials = await credentialsOf(options, readSecret);
+  const ca = options.caFile === undefined ? undefined : await authorities(options.caFile);
+  const agent = { keepAlive: true, maxSockets: Math.max(50, options.concurrency * 2) };
+  const config: S3ClientConfig = {
+    region: options.region,
+    forcePathStyle: options.forcePathStyle,
+    maxAttempts: MAX_ATTEMPTS,
+    // Checksums that not every server knows are sent and asked for only where the operation, or a lock on what is written, demands them.
+    requestChecksumCalculation: options.endpoint === undefined || options.objectLock !== undefined ? 'WHEN_SUPPORTED' : 'WHEN_REQUIRED',
+    responseChecksumValidation: 'WHEN_REQUIRED',
+    ...(options.endpoint === undefined ? {} : { endpoint: options.endpoint }),
+    ...(credentials === null ? {} : { credentials }),
+    requestHandler: new NodeHttpHandler({
+      connectionTimeout: CONNECT_TIMEOUT_MS,
+      socketTimeout: SOCKET_TIMEOUT_MS,
+      httpAgent: new HttpAgent(agent),
+      httpsAgent: new HttpsAgent({ ...agent, ...(ca === undefined ? {} : { ca }) }),
+    }),
+  };
+  return new S3Client(config);
+}
+
+async function credentialsOf({ accessKeyId, secretAccessKey, sessionToken }: S3Options, readSecret: ReadSecret) {
+  if (accessKeyId === undefined || secretAccessKey === undefined) return null;
+  return {
+    accessKeyId: await readSecret(accessKeyId),
+    secretAccessKey: await readSecret(secretAccessKey),
+    ...(sessionToken === undefined ? {} : { sessionToken: await readSecret(sessionToken) }),
+  };
+}
+
+async function authorities(file: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (error) {
+    throw new RepriseError('config-invalid', `the certificates in ${file} cannot be read: ${(error as NodeJS.ErrnoException).code ?? 'unreadable'}`, 'check ca_file and its owner');
+  }
+}

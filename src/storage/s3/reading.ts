@@ -1,0 +1,116 @@
+import { Readable } from 'node:stream';
+import { GetObjectCommand, HeadObjectCommand, ListObjectsV2Command } from '@aws-sdk/client-s3';
+import { isRepriseError, RepriseError } from '../../domain/errors.js';
+import { keyComponents, prefixComponents } from '../keys.js';
+import type { ReadableStorage, StoredObject } from '../storage.js';
+import type { S3Bucket } from './client.js';
+import { s3Failure } from './failures.js';
+import type { S3Options } from './options.js';
+import { patiently } from './patience.js';
+
+/** A stream that breaks off is taken up where it was, so often without a byte in between (F10). */
+const MAX_FAILURES = 5;
+
+/** Key in the bucket of a key of the repository, after the proof that it stays below its prefix (F37). */
+export function bucketKey({ prefix }: Pick<S3Options, 'prefix'>, key: string): string {
+  const path = keyComponents(key).join('/');
+  return `${bucketRoot({ prefix })}${path}`;
+}
+
+/** What keys in the bucket begin with, its slash included; empty for a whole bucket. */
+export function bucketRoot({ prefix }: Pick<S3Options, 'prefix'>): string {
+  return prefix === '' ? '' : `${prefix}/`;
+}
+
+/** A bucket as a storage that can only be read: what a dry run gets. */
+export function openS3ForReading(bucket: S3Bucket): ReadableStorage {
+  const { options } = bucket;
+  return {
+    kind: 's3',
+    capabilities: { localPath: false, versioned: options.versioning === true, coldClasses: true },
+    read: async (key) => Buffer.concat((await readStream(bucket, key).toArray()) as Buffer[]),
+    open: async (key, fromByte = 0) => {
+      if ((await statObject(bucket, key)) === null) throw new RepriseError('not-found', `there is no ${JSON.stringify(key)} in the bucket ${options.bucket}`, 'list what is there with reprise backup list');
+      return readStream(bucket, key, fromByte);
+    },
+    stat: (key) => statObject(bucket, key),
+    list: (prefix) => listObjects(bucket, prefix),
+    localPath: () => {
+      throw new RepriseError('capability-missing', `the bucket ${options.bucket} has no paths on this host`, 'use a repository of type directory for what needs one');
+    },
+    freeBytes: () => Promise.resolve(null),
+  };
+}
+
+function readStream(bucket: S3Bucket, key: string, fromByte = 0): Readable {
+  return Readable.from(chunksOf(bucket, key, fromByte), { objectMode: false });
+}
+
+/** The object's bytes; a connection that breaks is opened again at the same place of the same version. */
+async function* chunksOf(bucket: S3Bucket, key: string, fromByte: number): AsyncGenerator<Buffer> {
+  const { options } = bucket;
+  const Key = bucketKey(options, key);
+  const doing = `reading ${key}`;
+  let offset = fromByte;
+  let etag: string | undefined;
+  let total = Infinity;
+  for (let failures = 0; offset < total; ) {
+    const part = { ...(offset === 0 ? {} : { Range: `bytes=${offset}-` }), ...(etag === undefined ? {} : { IfMatch: etag }) };
+    const answer = await patiently(() => bucket.send(new GetObjectCommand({ Bucket: options.bucket, Key, ...part }), doing)).catch((error: unknown) => {
+      const status = isRepriseError(error) ? error.details['status'] : undefined;
+      // Asked for what lies behind the last byte.
+      if (status === 416 && offset === fromByte) return null;
+      if (status === 412) throw new RepriseError('conflict', `${key} in the bucket ${options.bucket} was replaced while it was read`, 'read it again; see who else writes there');
+      throw error;
+    });
+    if (answer === null) return;
+    etag ??= answer.ETag;
+    total = sizeOf(answer);
+    try {
+      for await (const chunk of answer.Body as Readable) {
+        const bytes = chunk as Buffer;
+        offset += bytes.length;
+        failures = 0;
+        yield bytes;
+      }
+      if (total === Infinity) return;
+      if (offset < total) throw new Error('the connection was closed');
+    } catch (error) {
+      failures += 1;
+      if (failures > MAX_FAILURES) throw s3Failure(error, options, `${doing} (at byte ${offset} of ${total})`);
+    }
+  }
+}
+
+/** Size of the whole object, also where only a part was asked for. */
+function sizeOf({ ContentRange, ContentLength }: { readonly ContentRange?: string | undefined; readonly ContentLength?: number | undefined }): number {
+  const ofRange = /\/(\d+)$/.exec(ContentRange ?? '')?.[1];
+  return ofRange === undefined ? (ContentLength ?? Infinity) : Number(ofRange);
+}
+
+async function statObject(bucket: S3Bucket, key: string): Promise<StoredObject | null> {
+  try {
+    const head = await bucket.send(new HeadObjectCommand({ Bucket: bucket.options.bucket, Key: bucketKey(bucket.options, key) }), `looking at ${key}`);
+    return { key, sizeBytes: head.ContentLength ?? 0, modifiedAt: (head.LastModified ?? new Date(0)).toISOString() };
+  } catch (error) {
+    if (isRepriseError(error) && error.code === 'not-found') return null;
+    throw error;
+  }
+}
+
+async function* listObjects(bucket: S3Bucket, prefix: string): AsyncGenerator<StoredObject> {
+  const { options } = bucket;
+  const root = bucketRoot(options);
+  const folder = prefixComponents(prefix).join('/');
+  const Prefix = `${root}${folder === '' ? '' : `${folder}/`}`;
+  let token: string | undefined;
+  do {
+    const page = await bucket.send(new ListObjectsV2Command({ Bucket: options.bucket, Prefix, ContinuationToken: token }), `listing ${prefix}`);
+    for (const { Key = '', Size = 0, LastModified } of page.Contents ?? []) {
+      // Consoles mark an empty folder with an object of that name: it is none of ours.
+      if (Key.endsWith('/')) continue;
+      yield { key: Key.slice(root.length), sizeBytes: Size, modifiedAt: (LastModified ?? new Date(0)).toISOString() };
+    }
+    token = page.IsTruncated ? page.NextContinuationToken : undefined;
+  } while (token !== undefined);
+}

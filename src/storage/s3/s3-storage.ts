@@ -1,0 +1,66 @@
+import { DeleteObjectCommand, HeadObjectCommand } from '@aws-sdk/client-s3';
+import { isRepriseError, RepriseError } from '../../domain/errors.js';
+import { prefixComponents } from '../keys.js';
+import type { WritableStorage } from '../storage.js';
+import { s3Admin } from './admin.js';
+import { openBucket } from './client.js';
+import type { ReadSecret, S3Bucket } from './client.js';
+import { conditionally, putCommand } from './creating.js';
+import { copyObject } from './copy.js';
+import type { S3Options } from './options.js';
+import { abandonUploads } from './multipart.js';
+import { bucketKey, openS3ForReading } from './reading.js';
+import { uploadStream } from './upload.js';
+
+/** A repository in a bucket, or in a folder of one. Every object appears whole or not at all, as S3 promises. */
+export function openS3(options: S3Options, readSecret: ReadSecret): WritableStorage {
+  const bucket = openBucket(options, readSecret);
+  const Bucket = options.bucket;
+  return {
+    ...openS3ForReading(bucket),
+    admin: s3Admin(bucket),
+
+    createIfAbsent: conditionally(bucket),
+
+    async write(key, body) {
+      await bucket.send(putCommand(bucket, key, Buffer.from(body)), `writing ${key}`);
+    },
+
+    writeStream: (key, body, how) => uploadStream(bucket, key, body, how),
+
+    abandon: (key) => abandonUploads(bucket, key),
+
+    async remove(key) {
+      await bucket.send(new DeleteObjectCommand({ Bucket, Key: bucketKey(options, key) }), `removing ${key}`);
+    },
+
+    publish: (fromKey, toKey) => publish(bucket, fromKey, toKey),
+
+    // There are no folders to make: an upload that is under way is invisible.
+    prepare: async (prefix) => void prefixComponents(prefix),
+  };
+}
+
+/** S3 knows no renaming: a copy on the server, then the first name goes. */
+async function publish(bucket: S3Bucket, fromKey: string, toKey: string): Promise<void> {
+  const { options } = bucket;
+  const facts = (key: string) =>
+    bucket.send(new HeadObjectCommand({ Bucket: options.bucket, Key: bucketKey(options, key) }), `looking at ${key}`).catch((error: unknown) => {
+      if (isRepriseError(error) && error.code === 'not-found') return null;
+      throw error;
+    });
+  const [source, target] = await Promise.all([facts(fromKey), facts(toKey)]);
+  if (source === null) {
+    if (target !== null) return;
+    throw new RepriseError('not-found', `nothing to publish as ${toKey} in the bucket ${options.bucket}`, 'make it first');
+  }
+  const same = target !== null && target.ContentLength === source.ContentLength && target.ETag === source.ETag;
+  if (target !== null && !same) {
+    throw new RepriseError('conflict', `${toKey} exists already in the bucket ${options.bucket} and is not overwritten`, 'a published backup never changes: let the operation start again under its own name');
+  }
+  if (target === null) {
+    const from = { bucket: options.bucket, key: bucketKey(options, fromKey), sizeBytes: source.ContentLength ?? 0 };
+    await copyObject(bucket, from, bucketKey(options, toKey));
+  }
+  await bucket.send(new DeleteObjectCommand({ Bucket: options.bucket, Key: bucketKey(options, fromKey) }), `removing ${fromKey}`);
+}
