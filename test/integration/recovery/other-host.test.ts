@@ -1,10 +1,11 @@
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, rename } from 'node:fs/promises';
+import { appendFile, mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, expect, it } from '@jest/globals';
 import { planText } from '../../../src/domain/plan-view.js';
 import { openHostState } from '../../../src/records/host-state.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
+import { giveToPostgres } from '../../helpers/postgres-user.js';
 import { runQuery } from '../../helpers/postgres.js';
 import { answer, editConfig, reaches, refusal, snapshot } from '../../helpers/site-cli.js';
 import { pgCtl } from '../../helpers/site-template.js';
@@ -17,6 +18,7 @@ let site: Site;
 let other: { stateDir: string; dataDir: string; port: number };
 let content: Record<string, string>;
 const recover = ['recover', 'mairie', '--into', 'elsewhere', '--policy', 'physical'] as const;
+const etc = () => join(site.root, 'etc');
 const archive = () => join(site.root, 'pgb', 'repo', 'archive', 'main');
 
 beforeAll(async () => {
@@ -28,6 +30,13 @@ beforeAll(async () => {
       .replace('repositories:\n', `  db2: { state_dir: ${other.stateDir} }\nrepositories:\n`)
       .replace(/ {8}beside: .*\n/, `        elsewhere: { host: db2, data_dir: ${other.dataDir}, port: ${other.port} }\n`),
   );
+  // Access rules outside the data directory, as Debian has them: the other host has no such file.
+  await pgCtl(site.binDir, site.places.dataDir, 'stop', '--mode', 'fast');
+  await mkdir(etc());
+  await giveToPostgres(etc());
+  await rename(join(site.places.dataDir, 'pg_hba.conf'), join(etc(), 'pg_hba.conf'));
+  await appendFile(join(site.places.dataDir, 'postgresql.conf'), `\nhba_file = '${etc()}/pg_hba.conf'\n`);
+  await site.startServer();
   await site.startWorker();
   await site.backUp('physical');
   await site.commit(100);
@@ -45,6 +54,7 @@ it('K2, F28: a cluster whose host is dead is recovered onto another one, which a
   expect(waiting.waitingFor).toContain('reprise worker --host db2');
   await site.workers[0]?.kill();
   await site.loseInstance('all');
+  await rm(etc(), { recursive: true });
   const before = await snapshot(archive());
 
   await site.startWorker({}, { host: 'db2' });
