@@ -44,7 +44,7 @@ async function compare(lab, server, bytes, say) {
   await writeFile(order, JSON.stringify({ repository, key: 'ours', argv: dump, env, variables: server.keys }), { mode: 0o600 });
   let peak = 0;
   const ways = {
-    ours: async () => (peak = Math.max(peak, await run([process.execPath, uploader, order], { ...env, MALLOC_ARENA_MAX: '2' }))),
+    ours: async () => (peak = Math.max(peak, await run([process.execPath, '--expose-gc', uploader, order], { ...env, MALLOC_ARENA_MAX: '2' }))),
     ...(await plain('aws', (aws) => run(['/bin/bash', '-o', 'pipefail', '-c', '"${@:3}" | "$1" --endpoint-url "$2" s3 cp - s3://bench/aws --quiet', 'pipe', aws, server.endpoint, ...dump], { ...env, ...server.keys }))),
     ...(await plain('s5cmd', (s5cmd) => run(['/bin/bash', '-o', 'pipefail', '-c', '"${@:3}" | "$1" --endpoint-url "$2" pipe s3://bench/s5cmd', 'pipe', s5cmd, server.endpoint, ...dump], { ...env, ...server.keys }))),
   };
