@@ -25,7 +25,7 @@ export function hostDependencies(config: Config, host: string): HostDependencies
       open.set(key, storage);
       return storage;
     },
-    uploader: [process.execPath, fileURLToPath(new URL('./uploader.js', import.meta.url))],
+    uploader: [process.execPath, '--expose-gc', fileURLToPath(new URL('./uploader.js', import.meta.url))],
     engineOf,
     checkOf,
     postgresBin: (major) => findPostgresBin(major),

@@ -42,8 +42,16 @@ async function main(orderFile: string): Promise<number> {
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => stop.abort(new Error(`ended by ${signal}`)));
   const storage = openStorage(repository, { secret: resolveSecret });
   const program = startForOutput(argv, env);
+  const tell = teller();
   try {
-    const written = await storage.writeStream(key, program.stream, { signal: stop.signal, report: teller() });
+    const written = await storage.writeStream(key, program.stream, {
+      signal: stop.signal,
+      report: (bytes, waiting) => {
+        tell(bytes, waiting);
+        // What came by the pipe lies outside of V8's heap, which sees no need to collect it.
+        globalThis.gc?.({ type: 'minor' });
+      },
+    });
     print({ bytes: written.sizeBytes, written });
     return 0;
   } catch (error) {

@@ -28,9 +28,9 @@ export const s3Options = z.strictObject({
   part_size: z
     .string({ error: sizeRule })
     .regex(sizePattern, sizeRule)
-    .default('16MiB')
+    .default('8MiB')
     .refine((text) => !sizePattern.test(text) || parseSize(text) >= MIN_PART_BYTES, 'S3 takes no part below 5MiB')
-    .describe(`Size of one part of an upload, 5MiB at least; ${MAX_PARTS} parts are the most.`),
+    .describe(`Size of the first parts of an upload, 5MiB at least; ${MAX_PARTS} parts are the most, so that later ones are bigger.`),
   concurrency: z.int().min(1).max(64).default(4).describe('Parts or objects under way at once.'),
   versioning: z.boolean().optional().describe('Whether the bucket keeps versions; `storage apply` makes it so.'),
   lifecycle: z
