@@ -10,6 +10,7 @@ import { openBucket } from './client.js';
 import type { ReadSecret, S3Bucket } from './client.js';
 import { copyObject } from './copy.js';
 import { s3Failure } from './failures.js';
+import { openObjects } from './objects.js';
 import type { S3Options } from './options.js';
 import { bucketKey, openS3ForReading } from './reading.js';
 
@@ -19,6 +20,7 @@ export function openS3(options: S3Options, readSecret: ReadSecret): WritableStor
   const Bucket = options.bucket;
   return {
     ...openS3ForReading(bucket),
+    objects: openObjects(bucket),
 
     async createIfAbsent(key, body) {
       try {
