@@ -79,8 +79,8 @@ async function makeClient(options: S3Options, readSecret: ReadSecret): Promise<S
     region: options.region,
     forcePathStyle: options.forcePathStyle,
     maxAttempts: MAX_ATTEMPTS,
-    // Checksums that not every server knows are sent and asked for only where the operation demands them.
-    requestChecksumCalculation: options.endpoint === undefined ? 'WHEN_SUPPORTED' : 'WHEN_REQUIRED',
+    // Checksums that not every server knows are sent and asked for only where the operation, or a lock on what is written, demands them.
+    requestChecksumCalculation: options.endpoint === undefined || options.objectLock !== undefined ? 'WHEN_SUPPORTED' : 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
     ...(options.endpoint === undefined ? {} : { endpoint: options.endpoint }),
     ...(credentials === null ? {} : { credentials }),

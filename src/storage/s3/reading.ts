@@ -13,7 +13,12 @@ const MAX_RESUMES = 5;
 /** Key in the bucket of a key of the repository, after the proof that it stays below its prefix (F37). */
 export function bucketKey({ prefix }: Pick<S3Options, 'prefix'>, key: string): string {
   const path = keyComponents(key).join('/');
-  return prefix === '' ? path : `${prefix}/${path}`;
+  return `${bucketRoot({ prefix })}${path}`;
+}
+
+/** What keys in the bucket begin with, its slash included; empty for a whole bucket. */
+export function bucketRoot({ prefix }: Pick<S3Options, 'prefix'>): string {
+  return prefix === '' ? '' : `${prefix}/`;
 }
 
 /** A bucket as a storage that can only be read: what a dry run gets. */
@@ -83,7 +88,7 @@ async function statObject(bucket: S3Bucket, key: string): Promise<StoredObject |
 
 async function* listObjects(bucket: S3Bucket, prefix: string): AsyncGenerator<StoredObject> {
   const { options } = bucket;
-  const root = options.prefix === '' ? '' : `${options.prefix}/`;
+  const root = bucketRoot(options);
   const folder = prefixComponents(prefix).join('/');
   const Prefix = `${root}${folder === '' ? '' : `${folder}/`}`;
   let token: string | undefined;
