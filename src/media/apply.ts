@@ -4,10 +4,14 @@ import { RepriseError, errorTable, isRepriseError } from '../domain/errors.js';
 import type { MediaAction } from './action.js';
 import { type MediaWork, actionsOf, carryOut } from './work.js';
 
+/** So many refused keys are named. */
+const SHOWN = 5;
+
 export interface ApplyOptions {
   /** Objects under way at once. */
   readonly concurrency: number;
-  readonly singleCopyBytes?: number;
+  /** Bigger objects are copied in parts. */
+  readonly singleCopyBytes: number;
   /** Key up to which an earlier attempt came; all before it is done. */
   readonly after?: string | undefined;
   readonly signal?: AbortSignal;
@@ -22,10 +26,9 @@ export interface ApplyOptions {
  */
 export async function applyAll(work: MediaWork, { concurrency, singleCopyBytes, after, signal, report }: ApplyOptions): Promise<Readonly<Record<MediaChange, MediaCount>>> {
   const done = Object.fromEntries(mediaChanges.map((name) => [name, { objects: 0, bytes: 0 }])) as Record<MediaChange, { objects: number; bytes: number }>;
-  const refused: string[] = [];
+  const refused = { count: 0, first: null as RepriseError | null, keys: [] as string[] };
   let count = 0;
-  let first: RepriseError | null = null;
-  const how = { ...(singleCopyBytes === undefined ? {} : { singleCopyBytes }), ...(signal ? { signal } : {}) };
+  const how = { singleCopyBytes, ...(signal ? { signal } : {}) };
   const one = async (action: MediaAction): Promise<MediaAction | null> => {
     signal?.throwIfAborted();
     try {
@@ -33,8 +36,8 @@ export async function applyAll(work: MediaWork, { concurrency, singleCopyBytes, 
       return action;
     } catch (error) {
       if (signal?.aborted || !isRepriseError(error) || errorTable[error.code].retryable) throw error;
-      first ??= error;
-      refused.push(action.key);
+      refused.first ??= error;
+      if (++refused.count <= SHOWN) refused.keys.push(action.key);
       return null;
     }
   };
@@ -44,15 +47,13 @@ export async function applyAll(work: MediaWork, { concurrency, singleCopyBytes, 
     done[action.name].bytes += action.sizeBytes;
     report?.(++count, action.key);
   }
-  if (first !== null) throw partly(first, refused);
+  if (refused.first !== null) {
+    const some = refused.keys.map((key) => JSON.stringify(key)).join(', ');
+    throw new RepriseError('partly-done', `${refused.count} objects could not be changed, all others were: ${refused.first.message} (${some}${refused.count > SHOWN ? ', ...' : ''})`, refused.first.hint);
+  }
   return done;
 }
 
 async function* changesIn(actions: AsyncIterable<MediaAction>): AsyncGenerator<MediaAction> {
   for await (const action of actions) if (changesSomething(action.name)) yield action;
-}
-
-function partly(first: RepriseError, refused: readonly string[]): RepriseError {
-  const some = refused.slice(0, 5).map((key) => JSON.stringify(key)).join(', ');
-  return new RepriseError('partly-done', `${refused.length} objects could not be changed, all others were: ${first.message} (${some}${refused.length > 5 ? ', ...' : ''})`, first.hint);
 }

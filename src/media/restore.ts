@@ -38,10 +38,10 @@ export async function restoreInPlace(versions: KeyVersions, at: number, later: L
 export async function isCopy(present: Pick<ObjectVersion, 'key' | 'etag' | 'sizeBytes'> & { readonly deleted?: boolean }, of: Pick<ObjectVersion, 'etag' | 'sizeBytes'> & { readonly versionId?: string }, copiedFrom: (key: string) => Promise<string | null>): Promise<boolean> {
   if (present.deleted === true || present.sizeBytes !== of.sizeBytes) return false;
   if (present.etag === of.etag && of.etag !== '') return true;
-  return isMarked(of.etag) && (await copiedFrom(present.key)) === markOf(of);
+  return (isMarked(of.etag) || isMarked(present.etag)) && (await copiedFrom(present.key)) === markOf(of);
 }
 
-/** The etag of an upload in parts depends on the parts: its copy, made in one piece, has another one and is marked instead. */
+/** The etag of an upload in parts depends on the parts: a copy has another one, and is marked instead. */
 export function isMarked(etag: string): boolean {
   return etag.includes('-');
 }

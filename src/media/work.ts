@@ -80,8 +80,14 @@ async function isSame(wanted: Wanted, there: ObjectFacts, { storage, folder }: M
   return isCopy(there, wanted, (key) => storage.objects?.copiedFrom(folder + key) ?? Promise.resolve(null));
 }
 
+export interface CopyHow {
+  /** Bigger objects are copied in parts. */
+  readonly singleCopyBytes: number;
+  readonly signal?: AbortSignal;
+}
+
 /** Carries out one action. Done again, it does no harm: what is done is found right before. */
-export async function carryOut(work: MediaWork, action: MediaAction, how: { readonly singleCopyBytes?: number; readonly signal?: AbortSignal }): Promise<void> {
+export async function carryOut(work: MediaWork, action: MediaAction, how: CopyHow): Promise<void> {
   const into = work.kind === 'restore' ? work.place : work.into;
   const from = work.kind === 'restore' ? work.place : work.from;
   const key = into.folder + action.key;
@@ -99,11 +105,12 @@ export async function carryOut(work: MediaWork, action: MediaAction, how: { read
   }
 }
 
-async function copyObject(from: MediaPlace, into: MediaPlace, { key, sizeBytes, source }: Extract<MediaAction, { source: CopiedVersion }>, how: { readonly singleCopyBytes?: number; readonly signal?: AbortSignal }): Promise<void> {
+async function copyObject(from: MediaPlace, into: MediaPlace, { key, sizeBytes, source }: Extract<MediaAction, { source: CopiedVersion }>, how: CopyHow): Promise<void> {
   const [ours, theirs] = [into.storage.objects, from.storage.objects];
   const { versionId } = source;
   if (ours && theirs && ours.place.server === theirs.place.server) {
-    const mark = isMarked(source.etag) ? markOf(source) : undefined;
+    const inParts = sizeBytes > how.singleCopyBytes;
+    const mark = inParts || isMarked(source.etag) ? markOf(source) : undefined;
     const copy: ObjectCopy = { from: theirs.place, key: from.folder + key, sizeBytes, ...(versionId === undefined ? {} : { versionId }), ...(mark === undefined ? {} : { mark }) };
     return ours.copyFrom(copy, into.folder + key, how);
   }

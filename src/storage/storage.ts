@@ -106,6 +106,11 @@ export interface ObjectPlace {
 export interface ReadableObjects {
   readonly place: ObjectPlace;
   versioning(): Promise<'enabled' | 'suspended' | 'off'>;
+  /**
+   * Whether old versions keep the time at which they were written, without which an instant cannot be found. Tried for real
+   * with an object of its own, of which nothing is left.
+   */
+  versionTimes(): Promise<{ readonly times: 'written' | 'superseded' | 'unversioned' | 'unknown'; readonly detail: string }>;
   /** Objects below a folder in the byte order of their keys, after a key of the same listing where one is given. */
   list(folder: string, after?: string): AsyncIterable<ObjectFacts>;
   /** All versions and delete markers, by key in byte order and then newest first. */

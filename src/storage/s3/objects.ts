@@ -4,6 +4,8 @@ import type { ObjectFacts, ObjectPlace, WritableObjects } from '../storage.js';
 import type { S3Bucket } from './client.js';
 import { copyObject } from './copy.js';
 import type { S3Options } from './options.js';
+import { probeVersionTimes } from './probe.js';
+import { bucketRoot } from './reading.js';
 import { decodeKey, listVersions, pagesAhead } from './versions.js';
 
 /** Metadata of a copy: the version it was made from. */
@@ -20,6 +22,7 @@ export function openObjects(bucket: S3Bucket): WritableObjects {
       const { Status } = await bucket.send(new GetBucketVersioningCommand({ Bucket }), 'asking whether it keeps versions');
       return Status === 'Enabled' ? 'enabled' : Status === 'Suspended' ? 'suspended' : 'off';
     },
+    versionTimes: () => probeVersionTimes(bucket),
     list: (folder, after) => listObjects(bucket, place.keyOf(folder), after),
     versions: (folder, after) => listVersions(bucket, place.keyOf(folder), after),
     async open(key, VersionId) {
@@ -43,9 +46,9 @@ export function openObjects(bucket: S3Bucket): WritableObjects {
   };
 }
 
-function placeOf({ endpoint = 'aws', bucket, prefix }: S3Options): ObjectPlace {
-  const root = prefix === '' ? '' : `${prefix}/`;
-  return { server: endpoint, bucket, keyOf: (key) => `${root}${key}` };
+function placeOf(options: S3Options): ObjectPlace {
+  const root = bucketRoot(options);
+  return { server: options.endpoint ?? 'aws', bucket: options.bucket, keyOf: (key) => `${root}${key}` };
 }
 
 async function* listObjects(bucket: S3Bucket, Prefix: string, after?: string): AsyncGenerator<ObjectFacts> {
@@ -54,9 +57,9 @@ async function* listObjects(bucket: S3Bucket, Prefix: string, after?: string): A
     const page = await bucket.send(new ListObjectsV2Command({ Bucket: bucket.options.bucket, Prefix, ContinuationToken, EncodingType: 'url', ...start }), `listing ${Prefix}`);
     return { page, next: page.IsTruncated ? page.NextContinuationToken : undefined };
   });
-  for await (const { Contents = [] } of pages) {
+  for await (const { Contents = [], EncodingType } of pages) {
     for (const { Key = '', Size = 0, LastModified = new Date(0), ETag = '' } of Contents) {
-      const key = decodeKey(Key).slice(Prefix.length);
+      const key = decodeKey(Key, EncodingType).slice(Prefix.length);
       if (key !== '') yield { key, sizeBytes: Size, modifiedAt: LastModified.toISOString(), etag: ETag.replaceAll('"', '') };
     }
   }

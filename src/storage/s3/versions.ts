@@ -6,6 +6,8 @@ import { compareKeys } from '../keys.js';
 import type { ObjectVersion } from '../storage.js';
 import type { S3Bucket } from './client.js';
 
+type VersionsPage = Pick<ListObjectVersionsCommandOutput, 'Versions' | 'DeleteMarkers' | 'EncodingType'>;
+
 interface Markers {
   readonly KeyMarker?: string | undefined;
   readonly VersionIdMarker?: string | undefined;
@@ -21,8 +23,8 @@ export async function* listVersions(bucket: S3Bucket, Prefix: string, after?: st
     const command = new ListObjectVersionsCommand({ Bucket: bucket.options.bucket, Prefix, EncodingType: 'url', ...start });
     const tags = watchOrder(command);
     const page = await bucket.send(command, `listing the versions of ${Prefix}`);
-    const next: Markers = { KeyMarker: page.NextKeyMarker === undefined ? undefined : decodeKey(page.NextKeyMarker), VersionIdMarker: page.NextVersionIdMarker };
-    return { page: asListed(tags(), page.Versions ?? [], page.DeleteMarkers ?? []), next: page.IsTruncated ? next : undefined };
+    const next: Markers = { KeyMarker: page.NextKeyMarker === undefined ? undefined : decodeKey(page.NextKeyMarker, page.EncodingType), VersionIdMarker: page.NextVersionIdMarker };
+    return { page: asListed(tags(), page), next: page.IsTruncated ? next : undefined };
   });
   for await (const page of pages) {
     for (const version of page) {
@@ -46,25 +48,25 @@ export async function* pagesAhead<P, N>(ask: (next: N | undefined) => Promise<{ 
 }
 
 /** Keys come percent-encoded (`EncodingType: url`), since XML cannot hold all of them; a blank as a plus on some servers. */
-export function decodeKey(key: string): string {
-  return decodeURIComponent(key.replaceAll('+', ' '));
+export function decodeKey(key: string, encoding: string | undefined): string {
+  return encoding === 'url' ? decodeURIComponent(key.replaceAll('+', ' ')) : key;
 }
 
 /**
  * One order of what a page holds as two lists. The server's own says which of two of one second is newer; where it told
  * the lists one after the other, and keys stand twice, time and the mark of the newest have to do.
  */
-export function asListed(tags: readonly ('Version' | 'DeleteMarker')[], versions: readonly S3Version[], markers: readonly DeleteMarkerEntry[]): readonly ObjectVersion[] {
-  const left = { Version: versions.map((entry) => factsOf(entry, false)), DeleteMarker: markers.map((entry) => factsOf(entry, true)) };
+export function asListed(tags: readonly ('Version' | 'DeleteMarker')[], { Versions = [], DeleteMarkers = [], EncodingType }: VersionsPage): readonly ObjectVersion[] {
+  const left = { Version: Versions.map((entry) => factsOf(entry, false, EncodingType)), DeleteMarker: DeleteMarkers.map((entry) => factsOf(entry, true, EncodingType)) };
   const listed = tags.flatMap((tag) => left[tag].shift() ?? []);
   const all = [...listed, ...left.Version, ...left.DeleteMarker];
   if (all.every(({ key }, index) => index === 0 || compareKeys(all[index - 1]?.key ?? '', key) <= 0)) return all;
   return all.toSorted((a, b) => compareKeys(a.key, b.key) || Number(b.latest) - Number(a.latest) || (a.modifiedAt < b.modifiedAt ? 1 : a.modifiedAt > b.modifiedAt ? -1 : 0));
 }
 
-function factsOf(entry: S3Version & DeleteMarkerEntry, deleted: boolean): ObjectVersion {
+function factsOf(entry: S3Version & DeleteMarkerEntry, deleted: boolean, encoding: string | undefined): ObjectVersion {
   const { Key = '', VersionId = 'null', IsLatest = false, LastModified = new Date(0), Size = 0, ETag = '' } = entry;
-  return { key: decodeKey(Key), versionId: VersionId, latest: IsLatest, deleted, modifiedAt: LastModified.toISOString(), sizeBytes: Size, etag: ETag.replaceAll('"', '') };
+  return { key: decodeKey(Key, encoding), versionId: VersionId, latest: IsLatest, deleted, modifiedAt: LastModified.toISOString(), sizeBytes: Size, etag: ETag.replaceAll('"', '') };
 }
 
 /** The order in which the answer names versions and markers: the SDK reads it into two lists and loses it. */
