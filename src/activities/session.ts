@@ -61,7 +61,8 @@ export function storageOf(session: Session, policy: PolicyConfig): WritableStora
   return session.deps.openStorage(repositoryOf(session.deps, policy.repository), session.user);
 }
 
-function repositoryOf(deps: HostDependencies, name: string): RepositoryConfig {
+/** @throws RepriseError `not-found` */
+export function repositoryOf(deps: HostDependencies, name: string): RepositoryConfig {
   const repository = deps.config.repositories[name];
   if (!repository) throw new RepriseError('not-found', `there is no repository "${name}" in the config`);
   return repository;

@@ -53,13 +53,19 @@ export interface MediaPlan extends ApprovablePlan {
   };
 }
 
+export function isMediaPlan(plan: ApprovablePlan): plan is MediaPlan {
+  return plan.binding.action === 'media-recover' || plan.binding.action === 'media-sync';
+}
+
 /** What a plan came to. */
 export interface MediaOutcome {
+  /** As planned; what was right before an interrupted attempt went on is counted with it. */
   readonly done: Readonly<Record<MediaChange, MediaCount>>;
   /** Changes that a look afterwards found still to be made: 0, or somebody wrote meanwhile. */
   readonly left: number;
   readonly untouched: Readonly<Record<'right' | 'keep', MediaCount>>;
-  readonly seconds: number;
+  /** Key of the report in the catalogue. */
+  readonly report: string;
 }
 
 export interface MediaVerdict {

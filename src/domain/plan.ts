@@ -45,6 +45,10 @@ export interface ApprovablePlan {
   readonly approveBy: string;
 }
 
+export function isRecoveryPlan(plan: ApprovablePlan): plan is Plan {
+  return plan.binding.action === 'recover';
+}
+
 /** The part of a plan that is approved: everything that decides what will be done. Digested as canonical JSON. */
 export interface PlanBinding {
   readonly action: 'recover';

@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream';
 import { RepriseError } from '../domain/errors.js';
 import type { ObjectCopy, ObjectFacts, WritableObjects, WritableStorage } from '../storage/storage.js';
 import type { CopiedVersion, MediaAction } from './action.js';
@@ -29,6 +30,11 @@ export function actionsOf(work: MediaWork, after?: string): AsyncIterable<MediaA
   }
 }
 
+/** Content of one object; `md5` (hex) where it is known. */
+export async function openIn({ storage, folder }: MediaPlace, key: string, versionId?: string): Promise<{ readonly body: Readable; readonly md5: string | null }> {
+  return storage.objects ? storage.objects.open(folder + key, versionId) : { body: await storage.open(folder + key), md5: null };
+}
+
 /** @throws RepriseError `capability-missing` for a storage without versions */
 export function objectsOf({ storage, name }: MediaPlace): WritableObjects {
   if (storage.objects) return storage.objects;
@@ -53,7 +59,8 @@ async function* stateAt(place: MediaPlace, at: number, after?: string): AsyncGen
   }
 }
 
-async function* listed({ storage, folder }: MediaPlace, after?: string): AsyncGenerator<Wanted> {
+/** What is there now, in the order of keys. */
+export async function* listed({ storage, folder }: MediaPlace, after?: string): AsyncGenerator<Wanted> {
   if (storage.objects) return yield* storage.objects.list(folder, after);
   for await (const { key, ...facts } of storage.list(folder)) {
     const below = key.slice(folder.length);
@@ -114,6 +121,6 @@ async function copyObject(from: MediaPlace, into: MediaPlace, { key, sizeBytes, 
     const copy: ObjectCopy = { from: theirs.place, key: from.folder + key, sizeBytes, ...(versionId === undefined ? {} : { versionId }), ...(mark === undefined ? {} : { mark }) };
     return ours.copyFrom(copy, into.folder + key, how);
   }
-  const body = await (theirs ? theirs.open(from.folder + key, versionId) : from.storage.open(key));
+  const { body } = await openIn(from, key, versionId);
   await into.storage.writeStream(into.folder + key, body, how.signal ? { signal: how.signal } : {});
 }

@@ -115,7 +115,8 @@ export interface ReadableObjects {
   list(folder: string, after?: string): AsyncIterable<ObjectFacts>;
   /** All versions and delete markers, by key in byte order and then newest first. */
   versions(folder: string, after?: string): AsyncIterable<ObjectVersion>;
-  open(key: string, versionId?: string): Promise<Readable>;
+  /** `md5` (hex) where the server tells that of the whole content. */
+  open(key: string, versionId?: string): Promise<{ readonly body: Readable; readonly md5: string | null }>;
   /** Version that the present object was copied from by {@link WritableObjects.copyFrom} with `mark`; null where it was not. */
   copiedFrom(key: string): Promise<string | null>;
 }

@@ -26,8 +26,11 @@ export function openObjects(bucket: S3Bucket): WritableObjects {
     list: (folder, after) => listObjects(bucket, place.keyOf(folder), after),
     versions: (folder, after) => listVersions(bucket, place.keyOf(folder), after),
     async open(key, VersionId) {
-      const { Body } = await bucket.send(new GetObjectCommand({ Bucket, Key: place.keyOf(key), VersionId }), `reading ${key}`);
-      return Body as Readable;
+      const { Body, ETag = '', ServerSideEncryption = 'AES256', SSECustomerAlgorithm } = await bucket.send(new GetObjectCommand({ Bucket, Key: place.keyOf(key), VersionId }), `reading ${key}`);
+      const etag = ETag.replaceAll('"', '');
+      // Of parts, and under other encryption than the server's own, it is no MD5 (Amazon S3 API reference, Object).
+      const isMd5 = /^[0-9a-f]{32}$/.test(etag) && ServerSideEncryption === 'AES256' && SSECustomerAlgorithm === undefined;
+      return { body: Body as Readable, md5: isMd5 ? etag : null };
     },
     async copiedFrom(key) {
       const { Metadata } = await bucket.send(new HeadObjectCommand({ Bucket, Key: place.keyOf(key) }), `looking at ${key}`);
