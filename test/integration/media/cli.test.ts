@@ -1,8 +1,12 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from '@jest/globals';
-import type { MediaPlan } from '../../../src/domain/media.js';
+import type { MediaPlan, MediaTask } from '../../../src/domain/media.js';
+import { ask } from '../../../src/client/ask.js';
+import { approve as approvePlan } from '../../../src/client/decide.js';
+import { startMedia } from '../../../src/client/start.js';
 import type { StatusView } from '../../../src/client/status.js';
+import type { MediaOutput } from '../../../src/workflows/api.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { type S3Server, startMinio, startVersity } from '../../helpers/s3-servers.js';
 import { Site } from '../../helpers/site.js';
@@ -49,13 +53,17 @@ describe('K3: media on the command line', () => {
     await photos.put(['p/2'], () => 'damaged');
     return at;
   };
-  const approve = (workflowId: string, plan: MediaPlan) => answer(site, 'approve', workflowId, '--plan', plan.digest.slice(0, 12), '--by', 'dba', '--reason', 'test');
+  const approve = (workflowId: string, { digest }: MediaPlan) => approvePlan(site.session, workflowId, { plan: digest.slice(0, 12), by: 'dba', reason: 'test' });
   const waitingPlan = (workflowId: string) => site.session.client.workflow.getHandle(workflowId).query<MediaPlan>('plan');
+
+  const run = async (media: string, task: MediaTask): Promise<MediaOutput> => site.result(await startMedia(site.session, { cluster: 'mairie', media, task, requester: 'test' }));
+  const planned = (media: string, task: MediaTask) => ask<'media-plan'>(site.session, { kind: 'media-plan', cluster: 'mairie', media, task, operationId: 'look', requester: 'test' });
+  const cause = (failure: Promise<unknown>) => failure.catch((error: { cause?: { cause?: unknown } }) => error.cause?.cause ?? error.cause ?? error);
 
   test('B2, F31: plan, wait for the approval of that very plan, bring back, look again, report', async () => {
     const to = await damage();
-    const planned = await answer<Told>(site, 'media', 'plan', 'photos', '--to', to);
-    expect(planned.plan.binding.counts).toMatchObject({ undelete: { objects: 1 }, overwrite: { objects: 1 }, copy: { objects: 0 }, remove: { objects: 0 } });
+    const shown = await answer<Told>(site, 'media', 'plan', 'photos', '--to', to);
+    expect(shown.plan.binding.counts).toMatchObject({ undelete: { objects: 1 }, overwrite: { objects: 1 }, copy: { objects: 0 }, remove: { objects: 0 } });
     expect(await photos.content('p/2')).toBe('damaged');
 
     const { workflowId } = await answer<Told>(site, 'media', 'recover', 'photos', '--to', to, '--yes', '--detach');
@@ -71,12 +79,12 @@ describe('K3: media on the command line', () => {
     expect(await photos.contents('p/')).toEqual({ 'p/1': 'content of p/1', 'p/2': 'content of p/2', 'p/3': 'content of p/3' });
     expect(await photos.content('q/1')).toBeNull();
     expect(await readFile(join(site.places.backupsDir, outcome.report), 'utf8')).toContain('approved by dba');
-    expect(await answer<Told>(site, 'media', 'recover', 'photos', '--to', to, '--yes')).toMatchObject({ state: 'completed', plan: { binding: { counts: { undelete: { objects: 0 } } } } });
+    expect(await run('photos', { kind: 'recover', to, later: 'keep' })).toMatchObject({ state: 'completed', outcome: null });
   });
 
   test('F8: what changed since the approval is approved anew', async () => {
     const to = await damage();
-    const { workflowId } = await answer<Told>(site, 'media', 'recover', 'photos', '--to', to, '--yes', '--detach');
+    const { workflowId } = await startMedia(site.session, { cluster: 'mairie', media: 'photos', task: { kind: 'recover', to, later: 'keep' }, requester: 'test' });
     await reaches(site, workflowId, 'waiting-approval');
     const before = await waitingPlan(workflowId);
     await photos.delete(['p/3']);
@@ -93,27 +101,29 @@ describe('K3: media on the command line', () => {
 
   test('K3: sync makes a bucket and a directory equal; more deletions than allowed are refused before anything is changed', async () => {
     await photos.put(['p/1', 'p/2'], () => 'one');
+    await photos.delete(['p/3']);
     await copy.put(['1', 'extra'], () => 'other');
-    expect(await answer<Told>(site, 'media', 'sync', 'photos', '--into', 'copy')).toMatchObject({ state: 'completed', left: 0 });
-    expect(await copy.contents()).toMatchObject({ 1: 'one', 2: 'one', extra: 'other' });
-    expect(await refusal(site, 'media', 'sync', 'photos', '--into', 'copy', '--delete', '--max-delete', '0', '--yes')).toMatchObject({ code: 'confirmation-needed' });
+    const sync = { kind: 'sync', into: 'copy', delete: false, maxDelete: 0 } as const;
+    expect(await run('photos', sync)).toMatchObject({ state: 'completed', outcome: { left: 0, untouched: { keep: { objects: 1 } } } });
+    expect(await copy.contents()).toEqual({ 1: 'one', 2: 'one', extra: 'other' });
+    expect(await cause(run('photos', { ...sync, delete: true }))).toMatchObject({ type: 'confirmation-needed' });
     expect(await refusal(site, 'media', 'sync', 'photos', '--into', 'copy', '--delete')).toMatchObject({ code: 'confirmation-needed' });
     expect(await copy.content('extra')).toBe('other');
     await answer(site, 'media', 'sync', 'photos', '--into', 'copy', '--delete', '--yes');
-    expect(await copy.contents()).toEqual({ 1: 'one', 2: 'one', ...((await photos.content('p/3')) === null ? {} : { 3: await photos.content('p/3') }) });
+    expect(await copy.contents()).toEqual({ 1: 'one', 2: 'one' });
 
-    await answer(site, 'media', 'sync', 'copy', '--into', 'folder');
+    await run('copy', { ...sync, into: 'folder' });
     expect(await readFile(join(site.root, 'media', '2'), 'utf8')).toBe('one');
-    expect(await answer<Told>(site, 'media', 'sync', 'copy', '--into', 'folder')).toMatchObject({ plan: { binding: { counts: { copy: { objects: 0 }, overwrite: { objects: 0 } } } } });
-    expect(await refusal(site, 'media', 'sync', 'copy', '--into', 'local')).toMatchObject({ code: 'conflict' });
+    expect(await run('copy', { ...sync, into: 'folder' })).toMatchObject({ outcome: null });
+    expect(await cause(planned('copy', { ...sync, into: 'local' }))).toMatchObject({ type: 'conflict' });
   });
 
   test('K3: a bucket without versions, a server that loses their times, a directory and a time to come are refused with a next step', async () => {
-    const to = '2026-01-01T00:00:00Z';
-    for (const name of ['copy', 'wrong', 'folder']) expect(await refusal(site, 'media', 'plan', name, '--to', to)).toMatchObject({ code: 'capability-missing' });
-    expect(await refusal(site, 'media', 'plan', 'photos', '--to', '2126-01-01T00:00:00Z')).toMatchObject({ code: 'target-invalid' });
-    expect(await refusal(site, 'media', 'plan', 'photo', '--to', to)).toMatchObject({ code: 'not-found', hint: expect.stringContaining('photos') });
-    expect(await refusal(site, 'media', 'recover', 'photos', '--to', to)).toMatchObject({ code: 'confirmation-needed' });
+    const task = { kind: 'recover', to: '2026-01-01T00:00:00Z', later: 'keep' } as const;
+    for (const name of ['copy', 'wrong', 'folder']) expect(await cause(planned(name, task))).toMatchObject({ type: 'capability-missing' });
+    expect(await cause(planned('photos', { ...task, to: '2126-01-01T00:00:00Z' }))).toMatchObject({ type: 'target-invalid' });
+    expect(await cause(planned('photos', { ...task, into: 'photos' }))).toMatchObject({ type: 'conflict' });
+    expect(await refusal(site, 'media', 'recover', 'photo', '--to', task.to)).toMatchObject({ code: 'not-found', hint: expect.stringContaining('photos') });
   });
 
   test('K4: verify says what is sound', async () => {
