@@ -14,7 +14,9 @@ import { clockFindings } from './host-clock.js';
 import { challengeKeys, proveKey } from './key-proof.js';
 import { makeMediaPlan } from './media-plan.js';
 import { makePlan } from './planning.js';
-import { type Session, currentBackups, openSession, record } from './session.js';
+import { type Session, currentBackups, engineContext, engineFor, openSession, policyOf, record } from './session.js';
+import { applyStorage, planStorage } from './storage-settings.js';
+import { walWindows } from './wal-health.js';
 import { diagnoseCluster } from './watching.js';
 
 type Answer<K extends Question['kind']> = (question: Extract<Question, { kind: K }>, deps: HostDependencies, run: ActivityRun) => Promise<Answers[K]>;
@@ -27,14 +29,20 @@ const answers: { readonly [K in Question['kind']]: Answer<K> } = {
   },
   backup: async ({ id }, deps, run) => ({ backup: (await findBackup(deps, id, run)).backup }),
   hold: async ({ id, until, reason, by }, deps, run) => {
-    const { session } = await findBackup(deps, id, run);
-    const at = new Date().toISOString();
-    await record(session, { operationId: `hold/${id}/${at}` }, 'hold', { kind: 'hold', backupId: id, until, reason }, by);
+    const { session, backup } = await findBackup(deps, id, run);
+    const operationId = `hold/${id}/${new Date().toISOString()}`;
+    await record(session, { operationId }, 'hold', { kind: 'hold', backupId: id, until, reason }, by);
+    const policy = policyOf(session, backup.policy);
+    await engineFor(session, policy).holds?.hold(await engineContext(session, policy, run, operationId, []), backup.label);
     return { backup: withoutContents((await findBackup(deps, id, run)).backup) };
   },
   release: async ({ id, by }, deps, run) => {
-    const { session } = await findBackup(deps, id, run);
-    await record(session, { operationId: `release/${id}/${new Date().toISOString()}` }, 'release', { kind: 'release', backupId: id }, by);
+    const { session, backup } = await findBackup(deps, id, run);
+    const operationId = `release/${id}/${new Date().toISOString()}`;
+    await record(session, { operationId }, 'release', { kind: 'release', backupId: id }, by);
+    const policy = policyOf(session, backup.policy);
+    const held = (await currentBackups(session, run, [policy])).filter(({ id: other, heldUntil }) => other !== id && heldUntil !== null).map(({ label }) => label);
+    await engineFor(session, policy).holds?.release(await engineContext(session, policy, run, operationId, []), backup.label, held);
     return { backup: withoutContents((await findBackup(deps, id, run)).backup) };
   },
   kept: async ({ cluster }, deps) => ({ kept: await keptItems(deps, cluster) }),
@@ -79,9 +87,12 @@ const answers: { readonly [K in Question['kind']]: Answer<K> } = {
   },
   adoption: async ({ kind: _kind, ...request }, deps, run) => surveyAdoption(await openSession(deps, request.cluster), request, run),
   diagnose: ({ cluster }, deps) => diagnoseCluster(deps, cluster),
+  wal: async ({ cluster }, deps, run) => ({ windows: await walWindows(await openSession(deps, cluster), run) }),
   jobs: async ({ cluster, operationId }, deps) => ({ jobs: await readJobs((await openSession(deps, cluster)).host.stateDir, operationId) }),
   'key-challenge': (question, deps) => challengeKeys(deps, question),
   'key-answer': (question, deps) => proveKey(deps, question),
+  'storage-plan': async ({ repository }, deps, run) => ({ plan: await planStorage(deps, repository, run) }),
+  'storage-apply': ({ repository, plan, by }, deps, run) => applyStorage(deps, repository, { plan, by }, run),
   host: async ({ host }, deps, run) => ({ findings: [...(await deps.inspectHost(deps.config, host)), ...clockFindings(host, run)], configDigest: deps.config.digest }),
 };
 

@@ -10,6 +10,7 @@ import { pruneJobs } from '../process/supervisor.js';
 import { type HostState, openHostState } from '../records/host-state.js';
 import type { BackupStep, HostActivities, StepInput } from './api.js';
 import { clockAhead } from './clock.js';
+import { removeConfiguration, withConfiguration } from './configuration.js';
 import { quarantine } from './damage.js';
 import type { HostDependencies } from './dependencies.js';
 import { type ActivityRun, guarded } from './guarded.js';
@@ -62,7 +63,9 @@ export async function makeBackup(session: Session, step: BackupStep, run: Activi
   const engine = engineFor(session, policyOf(session, step.policy));
   const startedAt = await startOf(session, step);
   const type = step.type === 'auto' && engine.capabilities.incremental ? await typeOf(session, step, run) : step.type;
-  const made = await engine.backup(await backupContext(session, step, run, locks), { type, startedAt });
+  const backups = await engine.backup(await backupContext(session, step, run, locks), { type, startedAt });
+  const made: MadeBackup[] = [];
+  for (const backup of backups) made.push(await withConfiguration(session, step.policy, backup));
   for (const backup of made) await record(session, step, `backup/${backup.id}`, { kind: 'backup', backup }, step.requestedBy);
   return made;
 }
@@ -156,14 +159,19 @@ async function rotate(session: Session, step: StepInput & { policy: string; dryR
     throw new RepriseError('rotation-refused', `removing ${doomed.map(({ id }) => id).join(', ')} would also remove ${unexpected.join(', ')}`, 'keep them all, or release what holds the chain');
   }
   const { stateDir } = session.host;
-  for (const backup of dependantsFirst(doomed)) {
-    // Looked at again right before: a recovery may have pinned it since the plan.
-    if ((await session.catalogue.state()).pinnedBackups().has(backup.id)) continue;
-    const reason = goes.find(({ id }) => id === backup.id)?.reason ?? 'retention';
-    await openHostState(stateDir).recordDone(step.operationId, removalOf(backup.id), { reason });
-    await withHostLock(stateDir, `policy-${session.cluster.name}-${policy.name}`, 'exclusive', () => engine.remove(context, [backup.label]));
-    await record(session, step, `removed/${backup.id}`, { kind: 'removed', backupId: backup.id, reason });
-    removed.push(backup.id);
+  const ordered = dependantsFirst(doomed);
+  for (const batch of engine.capabilities.removesTogether ? [ordered] : ordered.map((backup) => [backup])) {
+    // Looked at again right before: a recovery may have pinned one since the plan.
+    const pinned = (await session.catalogue.state()).pinnedBackups();
+    const going = batch.filter(({ id }) => !pinned.has(id)).map((backup) => ({ backup, reason: goes.find(({ id }) => id === backup.id)?.reason ?? 'retention' }));
+    if (going.length === 0) continue;
+    for (const { backup, reason } of going) await openHostState(stateDir).recordDone(step.operationId, removalOf(backup.id), { reason });
+    await withHostLock(stateDir, `policy-${session.cluster.name}-${policy.name}`, 'exclusive', () => engine.remove(context, going.map(({ backup }) => backup.label)));
+    for (const { backup, reason } of going) {
+      await removeConfiguration(session, policy, backup.label);
+      await record(session, step, `removed/${backup.id}`, { kind: 'removed', backupId: backup.id, reason });
+      removed.push(backup.id);
+    }
   }
   return output;
 }

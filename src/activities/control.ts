@@ -2,7 +2,7 @@ import { ApplicationFailure, Context } from '@temporalio/activity';
 import { type Client, WithStartWorkflowOperation } from '@temporalio/client';
 import { type Workflow, WorkflowNotFoundError } from '@temporalio/common';
 import { clusterOfBackup } from '../domain/backup.js';
-import type { ClusterConfig, Config } from '../domain/config.js';
+import type { ClusterConfig, Config, RepositoryConfig } from '../domain/config.js';
 import { type ErrorCode, RepriseError } from '../domain/errors.js';
 import type { LockAnswer, LockHolder, LockRequest } from '../domain/locks.js';
 import { CONTROL_QUEUE, lightQueue, lockWorkflowId, queryNames, updateNames, workflowTypes } from '../domain/names.js';
@@ -52,11 +52,29 @@ export function clusterOf(config: Config, name: string): ClusterConfig {
   return cluster;
 }
 
+/** The repository of that name, or `not-found` with the names there are. */
+export function repositoryOf(config: Config, name: string): RepositoryConfig {
+  const repository = config.repositories[name];
+  if (!repository) throw new RepriseError('not-found', `there is no repository "${name}" in the config`, `repositories: ${Object.keys(config.repositories).join(', ') || 'none'}`);
+  return repository;
+}
+
 function hostsOf(config: Config, question: Question): readonly string[] {
   if (question.kind === 'host') return [question.host];
+  if ('repository' in question) return [hostOfRepository(config, question.repository)];
   const cluster = 'cluster' in question && question.cluster ? question.cluster : clusterNamed(config, question);
   if (cluster) return [clusterOf(config, cluster).host];
   return [...new Set(Object.values(config.clusters).map(({ host }) => host))];
+}
+
+/** The host that owns a repository; of one that every host reaches, that of a cluster that uses it, because it has the key. */
+function hostOfRepository(config: Config, name: string): string {
+  const repository = repositoryOf(config, name);
+  const clusters = Object.values(config.clusters);
+  const user = clusters.find(({ catalogue, policies }) => catalogue === name || Object.values(policies).some((policy) => policy.repository === name));
+  const host = repository.host ?? user?.host ?? Object.keys(config.hosts)[0];
+  if (host === undefined) throw new RepriseError('not-found', `no host reaches the repository "${name}"`, 'name one under `hosts`');
+  return host;
 }
 
 /** Ids name their cluster: `mairie:logical:…`, `incident/mairie/…`, `recover/mairie/…`. */

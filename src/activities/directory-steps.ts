@@ -1,17 +1,20 @@
 import { RepriseError, isRepriseError } from '../domain/errors.js';
+import { losesOldData } from '../domain/plan.js';
 import { formatTarget } from '../domain/target.js';
 import type { RecoveryTarget } from '../domain/target.js';
 import { compareLsn, laterLsn } from '../domain/wal.js';
 import type { PhysicalRestore } from '../engines/engine.js';
 import { repairAllCollations } from '../postgres/collation.js';
 import { type RecoveryProgress, promote, rearmArchiving, recoveryProgress, resetRecoverySettings, retargetRecovery, waitForEndOfWal, waitForPause } from '../postgres/recovery.js';
+import { resetArchiveCommand } from '../postgres/archiving.js';
 import { openHostState } from '../records/host-state.js';
 import type { HostActivities, PlannedStep, ReachedTarget, SalvageResult } from './api.js';
 import { makeBackup, prove } from './backups.js';
+import { restoreConfiguration } from './configuration.js';
 import type { HostDependencies } from './dependencies.js';
 import { type ActivityRun, guarded } from './guarded.js';
 import { PROMOTED, PROMOTION } from './old-data.js';
-import { connectionAt, salvageDir, tablespaceDir } from './places.js';
+import { connectionAt, savedWalDir, tablespaceDir } from './places.js';
 import { quarantining } from './damage.js';
 import { approvedBackup } from './database-steps.js';
 import { requirePromotion, requireTarget } from './decisions.js';
@@ -28,8 +31,9 @@ export function directorySteps(deps: HostDependencies): DirectorySteps {
       const [planned] = work.plan.binding.backups;
       await quarantining(work.session, step, planned?.id, async () => {
         const backup = approvedBackup(planned, await currentBackups(work.session, run));
-        const place = { backup, dataDir: work.dataDir, tablespaceDir: tablespaceDir(work.dataDir, step.operationId) };
+        const place = { backup, dataDir: work.dataDir, tablespaceDir: tablespaceDir(work.dataDir, step.operationId), overOld: losesOldData(work.plan.binding) };
         await once(work, step, 'restore files', async () => physicalOf(work).restoreFiles(await work.context(), place));
+        await once(work, step, 'restore configuration', () => restoreConfiguration(work, step, backup));
       });
     }),
     replayWal: guarded('replayWal', async (step, run) => replay(await authorized(deps, step, run), step, step.target, run)),
@@ -48,7 +52,10 @@ export function directorySteps(deps: HostDependencies): DirectorySteps {
       const work = await authorized(deps, step, run);
       const physical = physicalOf(work);
       const context = await work.context();
-      await rearmArchiving(connectionAt(work.session.cluster, work.plan.binding), physical.archiveCommand(context), { signal: run.signal });
+      const connection = connectionAt(work.session.cluster, work.plan.binding);
+      const command = physical.archiveCommand(context);
+      if (command === null) await resetArchiveCommand(connection);
+      else await rearmArchiving(connection, command, { signal: run.signal });
       await physical.rearm(context);
     }),
     freshBackup: guarded('freshBackup', async (step, run) => {
@@ -92,7 +99,7 @@ async function replay(work: Authorized, step: PlannedStep, target: RecoveryTarge
     user: session.user,
     target,
     restoreCommand: physicalOf(work).restoreCommand(context),
-    salvageDir: salvage && salvage.segments > 0 ? salvageDir(dataDir, step.operationId) : null,
+    salvageDir: salvage && salvage.segments > 0 ? savedWalDir(plan.binding, dataDir) : null,
     timeline: plan.binding.timeline ?? ('latest' as const),
     ...(work.inPlace ? {} : { clone: true, port: plan.binding.port }),
   };

@@ -2,7 +2,8 @@ import type { MediaConfig } from '../domain/config.js';
 import { RepriseError } from '../domain/errors.js';
 import type { MediaBinding, MediaPlaceName, MediaTask } from '../domain/media.js';
 import { type MediaPlace, type MediaWork, objectsOf } from '../media/work.js';
-import { type Session, repositoryOf } from './session.js';
+import { repositoryOf } from './control.js';
+import type { Session } from './session.js';
 
 /** @throws RepriseError `not-found` for an entry that is not there, or belongs to another cluster */
 export function mediaOf({ deps, cluster }: Session, name: string): MediaConfig {
@@ -47,5 +48,5 @@ export function workOf(session: Session, { task, from, into, media }: Pick<Media
 }
 
 export function openPlace(session: Session, { repository, folder }: MediaPlaceName): MediaPlace {
-  return { name: `repository ${repository}`, storage: session.deps.openStorage(repositoryOf(session.deps, repository), session.user), folder };
+  return { name: `repository ${repository}`, storage: session.deps.openStorage(repositoryOf(session.deps.config, repository), session.user), folder };
 }

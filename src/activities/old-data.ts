@@ -12,9 +12,12 @@ export const PROMOTED = 'promoted';
 /** How a data directory put aside is named in the records. */
 export const oldDirectory = (dataDir: string): string => `old data directory ${dataDir}`;
 
+/** And the WAL saved from one that was overwritten. */
+export const oldWal = (dataDir: string): string => `WAL of the overwritten data directory ${dataDir}`;
+
 /**
  * Where the lost server's own files are: its data directory or, where that one comes from a recovery that was given up,
- * what the first of those put aside. WAL that was never archived is there, and nowhere else.
+ * what the first of those put aside, or saved of what it overwrote. WAL that was never archived is there, and nowhere else.
  */
 export async function oldDataDirOf({ catalogue, deps, host }: Session, dataDir: string): Promise<string> {
   if (!(await isBegunRecovery(dataDir))) return dataDir;
@@ -22,7 +25,7 @@ export async function oldDataDirOf({ catalogue, deps, host }: Session, dataDir: 
   const state = openHostState(host.stateDir);
   let found = dataDir;
   for (const item of kept.toReversed()) {
-    if (item.what !== oldDirectory(dataDir) || item.host !== deps.host) continue;
+    if (![oldDirectory(dataDir), oldWal(dataDir)].includes(item.what) || item.host !== deps.host) continue;
     if (outcomes.has(item.operationId) || (await state.onceDone(item.operationId, PROMOTED))) break;
     if (await isThere(item.where)) found = item.where;
   }

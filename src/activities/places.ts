@@ -1,6 +1,7 @@
+import { basename, join } from 'node:path';
 import type { ClusterConfig, ConnectionConfig } from '../domain/config.js';
 import { RepriseError } from '../domain/errors.js';
-import type { PlanBinding } from '../domain/plan.js';
+import { type PlanBinding, losesOldData } from '../domain/plan.js';
 
 /** Where a recovery goes. */
 export interface Place {
@@ -33,7 +34,14 @@ const short = (operationId: string): string => operationId.replace(/[^A-Za-z0-9]
 
 /** Old data stays beside the new: a rename on the same file system. */
 export const asideDir = (dataDir: string, operationId: string): string => `${dataDir}.aside-${short(operationId)}`;
+/** The same below a directory of another file system. */
+export const asideDirOn = (path: string, dataDir: string, operationId: string): string => join(path, basename(asideDir(dataDir, operationId)));
 export const salvageDir = (dataDir: string, operationId: string): string => `${dataDir}.salvage-${short(operationId)}`;
+/** Where saved WAL lies: as in a data directory, where it is all that an overwritten one leaves to a later plan. */
+export const savedWalDir = (binding: Pick<PlanBinding, 'replaces' | 'operationId'>, dataDir: string): string =>
+  losesOldData(binding) ? join(salvageDir(dataDir, binding.operationId), 'pg_wal') : salvageDir(dataDir, binding.operationId);
+/** The configuration captured with the backup, offered beside the restored data. */
+export const configurationDir = (dataDir: string, operationId: string): string => `${dataDir}.configuration-${short(operationId)}`;
 export const tablespaceDir = (dataDir: string, operationId: string): string => `${dataDir}.tablespaces-${short(operationId)}`;
 
 /** PostgreSQL cuts names at 63 bytes: the operation's end stays whole, the database's name is cut. */

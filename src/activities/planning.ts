@@ -1,13 +1,11 @@
-import { access } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Backup } from '../domain/backup.js';
 import type { ConnectionConfig, PolicyConfig } from '../domain/config.js';
 import { RepriseError, isRepriseError } from '../domain/errors.js';
-import { type Plan, type PlanBinding, type PlanObservations, type Replacement, isRecoveryPlan } from '../domain/plan.js';
+import { type Plan, type PlanBinding, type PlanObservations, isRecoveryPlan } from '../domain/plan.js';
 import { linesToAdd, mayApprove } from '../domain/approval-policy.js';
 import { formatTarget } from '../domain/target.js';
 import type { RecoveryOutline } from '../engines/engine.js';
-import { freeBytes } from '../postgres/disk.js';
 import { inspectDataDir } from '../postgres/data-dir.js';
 import { probe } from '../postgres/probe.js';
 import { processesIn } from '../postgres/postmaster.js';
@@ -17,10 +15,12 @@ import { openHostState } from '../records/host-state.js';
 import type { HostActivities, PlanRequest } from './api.js';
 import { closePlansOf } from './approvals.js';
 import { damagedBackup, quarantine } from './damage.js';
+import { filesToPutBack } from './configuration.js';
 import type { HostDependencies } from './dependencies.js';
 import { type ActivityRun, guarded } from './guarded.js';
 import { oldDataDirOf } from './old-data.js';
-import { asideDatabase, asideDir, connectionAt, placeOf } from './places.js';
+import { connectionAt, placeOf } from './places.js';
+import { replacements, roomFor } from './replacing.js';
 import { type Session, currentBackups, engineFor, openSession, policyOf, postgresBinOf, readContext, record } from './session.js';
 
 /** Bytes a restore moves in a second on a modest machine: for a prediction that is shown as one. */
@@ -108,6 +108,7 @@ export async function makePlan(session: Session, request: PlanRequest, run: Acti
   const salvageFrom = place.inPlace && method === 'data-directory' && place.dataDir ? await oldDataDirOf(session, place.dataDir) : null;
   if (method === 'data-directory' && !place.inPlace && place.dataDir) await refuseLivingServer(place.dataDir);
   if (method === 'databases') await requireLivingServer(connectionAt(cluster, place));
+  const putsBack = place.inPlace && method === 'data-directory' ? await filesToPutBack(outline.backups) : [];
   const target = outline.target;
   const steps = cluster.recovery.steps.filter((step) => step !== 'safety-backup' || method === 'databases');
 
@@ -128,7 +129,8 @@ export async function makePlan(session: Session, request: PlanRequest, run: Acti
     into: request.into,
     dataDir: method === 'databases' ? null : place.dataDir,
     port: place.port,
-    replaces: method === 'restart' ? [] : await replacements(method, place.dataDir, outline, request.operationId),
+    replaces: method === 'restart' ? [] : await replacements(session, policy, place, outline, request.operationId),
+    ...(putsBack.length > 0 ? { putsBack } : {}),
     ...(salvageFrom !== null && salvageFrom !== place.dataDir ? { salvageFrom } : {}),
     steps,
     hooks: place.inPlace ? steps.filter((step) => cluster.hooks[step]) : [],
@@ -137,7 +139,7 @@ export async function makePlan(session: Session, request: PlanRequest, run: Acti
     requester: request.requester,
   };
   const warnings = [...outline.warnings, ...(await warningsFor(session, binding))];
-  const seen = await observations({ ...outline, warnings }, method, place.dataDir, createdAt);
+  const seen = { ...observations({ ...outline, warnings }, method, createdAt), ...(await roomFor(session, binding, outline.neededBytes)) };
   const observed = { ...seen, approval: { approvers: approval.approvers, from: mayApprove(approval, request.requester) } };
   if (observed.freeBytes !== null && observed.freeBytes < observed.neededBytes) {
     throw new RepriseError('disk-full', `the restore needs ${observed.neededBytes} bytes and ${observed.freeBytes} are free below ${dirname(place.dataDir ?? '/')}`, 'make room (reprise kept list shows old data put aside), or recover into another place');
@@ -246,26 +248,11 @@ async function outlineOf(session: Session, policy: PolicyConfig, request: PlanRe
   return engine.outlineRecovery(await readContext(session, policy, run, request.operationId), { target: request.target, candidates, oldDataDir, databases });
 }
 
-async function replacements(method: 'data-directory' | 'databases', dataDir: string | null, outline: RecoveryOutline, operationId: string): Promise<readonly Replacement[]> {
-  if (method === 'data-directory') return dataDir && (await isThere(dataDir)) ? [{ what: dataDir, keptAs: asideDir(dataDir, operationId) }] : [];
-  return outline.backups.flatMap(({ database }) => (database ? [{ what: `database ${database}`, keptAs: asideDatabase(database, operationId) }] : []));
-}
-
-/** A directory that is gone is replaced by nothing: nothing is put aside, and nobody is told that it was. */
-function isThere(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
-}
-
-async function observations(outline: RecoveryOutline, method: PlanBinding['method'], dataDir: string | null, now: Date): Promise<PlanObservations> {
-  const { sizeBytes, neededBytes, reachableFrom, reachableTo, walEnd, salvageableSegments, warnings } = outline;
+function observations(outline: RecoveryOutline, method: PlanBinding['method'], now: Date): Omit<PlanObservations, 'neededBytes' | 'freeBytes'> {
+  const { sizeBytes, reachableFrom, reachableTo, walEnd, salvageableSegments, warnings } = outline;
   const stateAt = method === 'restart' ? null : stateOf(outline, method);
   return {
     sizeBytes,
-    neededBytes,
-    freeBytes: dataDir ? await freeBytes(dirname(dataDir)) : null,
     reachableFrom,
     reachableTo,
     walEnd,

@@ -1,9 +1,12 @@
+import { mkdir } from 'node:fs/promises';
 import { RepriseError } from '../domain/errors.js';
-import type { Plan } from '../domain/plan.js';
+import { type Plan, type Replacement, losesOldData } from '../domain/plan.js';
 import type { EngineContext } from '../engines/engine.js';
 import { inTurn } from '../process/file-lock.js';
 import { runTool } from '../process/run.js';
+import { copyOldData, emptyOldData, readyToOverwrite } from '../postgres/aside-copy.js';
 import { putAside } from '../postgres/aside.js';
+import { giveTo } from '../postgres/files.js';
 import { recoveryProgress } from '../postgres/recovery.js';
 import { salvageWal } from '../postgres/salvage.js';
 import { type Service, serviceOf } from '../postgres/service.js';
@@ -12,8 +15,8 @@ import type { HostActivities, PlannedStep, SalvageResult } from './api.js';
 import { authorize, requireRecentUse } from './approvals.js';
 import type { HostDependencies } from './dependencies.js';
 import { type ActivityRun, guarded } from './guarded.js';
-import { oldDirectory } from './old-data.js';
-import { connectionAt, salvageDir } from './places.js';
+import { oldDirectory, oldWal } from './old-data.js';
+import { connectionAt, salvageDir, savedWalDir } from './places.js';
 import { type Session, clusterLocks, engineContext, engineFor, openSession, policyOf, postgresBinOf, record } from './session.js';
 
 /** After this a person is told who is still at the step. */
@@ -91,14 +94,27 @@ export function serverSteps(deps: HostDependencies): ServerSteps {
     putAside: guarded('putAside', async (step, run) => {
       const work = await authorized(deps, step, run);
       await onceAlone(work, step, 'put aside', async () => {
-        for (const { what, keptAs } of work.plan.binding.replaces) {
-          // The record comes first: a crash in between leaves a record too many, never old data nobody knows of.
-          await record(work.session, step, 'kept/old', { kind: 'kept', keptId: `${step.operationId}/old`, what: oldDirectory(what), where: keptAs, sizeBytes: null, host: deps.host });
-          await putAside(what, keptAs);
-        }
+        for (const replaced of work.plan.binding.replaces) await makeRoom(work, step, replaced);
       });
     }),
   };
+}
+
+/** Takes the old data out of the way as the plan says; what is lost by it is lost only after its WAL was saved. */
+async function makeRoom(work: Authorized, step: PlannedStep, { what, keptAs, copied }: Replacement): Promise<void> {
+  if (keptAs === null) {
+    if (!(await isDone(work, step, SALVAGED))) throw new RepriseError('conflict', `the WAL in ${what} was not saved yet: nothing is overwritten before`, 'reject, and recover again');
+    return readyToOverwrite(what);
+  }
+  // The record comes first: a crash in between leaves a record too many, never old data nobody knows of.
+  await record(work.session, step, 'kept/old', { kind: 'kept', keptId: `${step.operationId}/old`, what: oldDirectory(what), where: keptAs, sizeBytes: null, host: work.session.deps.host });
+  if (!copied) {
+    await putAside(what, keptAs);
+    return;
+  }
+  const { jobs } = await work.context();
+  await once(work, step, 'copy of the old data', () => copyOldData(jobs, what, keptAs));
+  await emptyOldData(jobs, what, keptAs);
 }
 
 /**
@@ -126,11 +142,16 @@ export async function isDone(work: Authorized, step: PlannedStep, name: string):
 }
 
 async function salvage({ session, plan, dataDir }: Authorized, step: PlannedStep): Promise<SalvageResult> {
-  const toDir = salvageDir(dataDir, step.operationId);
+  const where = salvageDir(dataDir, step.operationId);
+  const toDir = savedWalDir(plan.binding, dataDir);
+  if (toDir !== where) {
+    await mkdir(where, { recursive: true, mode: 0o700 });
+    await giveTo(where, session.user);
+  }
   const { systemIdentifier, salvageFrom = dataDir } = plan.binding;
   const found = await salvageWal({ oldDataDir: salvageFrom, toDir, archivedUpTo: null, systemIdentifier, pgBin: await postgresBinOf(session), user: session.user });
   if (found.segments.length > 0) {
-    const kept = { keptId: `${step.operationId}/salvage`, what: 'WAL saved from the old pg_wal', where: toDir, sizeBytes: null, host: session.deps.host };
+    const kept = { keptId: `${step.operationId}/salvage`, what: losesOldData(plan.binding) ? oldWal(dataDir) : 'WAL saved from the old pg_wal', where, sizeBytes: null, host: session.deps.host };
     await record(session, step, 'kept/salvage', { kind: 'kept', ...kept });
   }
   return { segments: found.segments.length, endLsn: found.endLsn, lastCommitAt: found.lastCommitAt };

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Backup } from '../domain/backup.js';
-import type { ClusterConfig, HostConfig, PolicyConfig, RepositoryConfig } from '../domain/config.js';
+import type { ClusterConfig, HostConfig, PolicyConfig } from '../domain/config.js';
 import { RepriseError } from '../domain/errors.js';
 import type { RecordBody } from '../domain/records.js';
 import type { Engine, EngineContext, ReadContext } from '../engines/engine.js';
@@ -13,7 +13,7 @@ import { sha256Hex } from '../records/digest.js';
 import { reconcile } from '../records/reconcile.js';
 import type { WritableStorage } from '../storage/storage.js';
 import type { StepInput } from './api.js';
-import { clusterOf } from './control.js';
+import { clusterOf, repositoryOf } from './control.js';
 import type { HostDependencies } from './dependencies.js';
 import type { ActivityRun } from './guarded.js';
 
@@ -46,7 +46,7 @@ const catalogues = new WeakMap<HostDependencies, Map<string, Catalogue>>();
 function catalogueOf(deps: HostDependencies, cluster: ClusterConfig, user: OsUser | null): Catalogue {
   const known = catalogues.get(deps) ?? new Map<string, Catalogue>();
   catalogues.set(deps, known);
-  const catalogue = known.get(cluster.name) ?? openCatalogue(deps.openStorage(repositoryOf(deps, cluster.catalogue), user), cluster.name);
+  const catalogue = known.get(cluster.name) ?? openCatalogue(deps.openStorage(repositoryOf(deps.config, cluster.catalogue), user), cluster.name);
   known.set(cluster.name, catalogue);
   return catalogue;
 }
@@ -58,14 +58,7 @@ export function policyOf(session: Session, name: string): PolicyConfig {
 }
 
 export function storageOf(session: Session, policy: PolicyConfig): WritableStorage {
-  return session.deps.openStorage(repositoryOf(session.deps, policy.repository), session.user);
-}
-
-/** @throws RepriseError `not-found` */
-export function repositoryOf(deps: HostDependencies, name: string): RepositoryConfig {
-  const repository = deps.config.repositories[name];
-  if (!repository) throw new RepriseError('not-found', `there is no repository "${name}" in the config`);
-  return repository;
+  return session.deps.openStorage(repositoryOf(session.deps.config, policy.repository), session.user);
 }
 
 /** What an engine reads with. */

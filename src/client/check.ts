@@ -7,6 +7,7 @@ import { toRepriseError } from './errors.js';
 import { freshness } from './freshness.js';
 import type { Figure } from './freshness.js';
 import { temporalFindings } from './temporal-findings.js';
+import { walFindings } from './wal-findings.js';
 
 export interface CheckResult {
   readonly findings: readonly Finding[];
@@ -31,14 +32,23 @@ export async function check(settings: TemporalSettings, config: Config, clusters
         findings.push(...found.findings);
         figures.push(...found.figures);
       } catch (error) {
-        const { message, hint } = toRepriseError(error);
-        findings.push({ check: `backup/${name}`, level: 'problem', message: `the backups of ${name} cannot be listed: ${message}`, fix: hint ?? 'reprise doctor' });
+        findings.push(unanswered(`backup/${name}`, `the backups of ${name} cannot be listed`, error));
+      }
+      try {
+        findings.push(...walFindings(name, (await ask<'wal'>(session, { kind: 'wal', cluster: name })).windows));
+      } catch (error) {
+        findings.push(unanswered(`wal/${name}`, `how far the WAL of ${name} leads cannot be told`, error));
       }
     }
   } finally {
     await session.close();
   }
   return { findings, figures };
+}
+
+function unanswered(what: string, message: string, error: unknown): Finding {
+  const { message: reason, hint } = toRepriseError(error);
+  return { check: what, level: 'problem', message: `${message}: ${reason}`, fix: hint ?? 'reprise doctor' };
 }
 
 const OF_CLUSTER = new Set(['connection', 'archiving', 'catalogue']);

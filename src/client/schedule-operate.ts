@@ -73,7 +73,8 @@ function fullId(id: string): string {
   return id.startsWith('reprise/') ? id : `reprise/${id}`;
 }
 
-async function described(session: TemporalSession, id: string): Promise<ScheduleDescription> {
+/** @throws RepriseError `not-found` for a schedule that is not there, or not ours */
+export async function described(session: TemporalSession, id: string): Promise<ScheduleDescription> {
   const description = await describeIfThere(session, fullId(id));
   if (description !== undefined && markOf(description) !== undefined) return description;
   const why = description === undefined ? `there is no schedule ${fullId(id)}` : `the schedule ${fullId(id)} was not made by reprise`;

@@ -75,7 +75,7 @@ function buildCluster(cluster: SettledCluster, name: string): Domain.ClusterConf
     ...(watch === undefined ? {} : { watch: { everySeconds: parseDuration(watch.every), failures: watch.failures } }),
     policies: mapValues(cluster.backups, (policy, policyName) => buildPolicy(policy, policyName, name)),
     recovery: {
-      oldData: { mode: recovery.old_data.mode },
+      oldData: buildOldData(recovery.old_data),
       targets: mapValues(recovery.targets, ({ host, data_dir, port }, target) => ({ name: target, host, dataDir: data_dir, port })),
       steps: recovery.steps,
     },
@@ -89,6 +89,10 @@ function buildCluster(cluster: SettledCluster, name: string): Domain.ClusterConf
     checks: mapValues(cluster.checks, ({ type, ...own }, check) => ({ name: check, type, options: checkKinds[type]?.read(own) ?? own })),
     approvals: buildApprovals(cluster.approvals),
   };
+}
+
+function buildOldData({ mode, path }: SettledCluster['recovery']['old_data']): Domain.OldDataConfig {
+  return mode === 'aside-on' ? { mode, path: path ?? '' } : { mode };
 }
 
 function buildService(service: NonNullable<SettledCluster['service']>): Domain.ServiceConfig {

@@ -14,6 +14,7 @@ export function checkCluster(config: SettledConfig, name: string, cluster: Settl
     ...checkArchivers(at, cluster),
     ...checkSteps(at, cluster),
     ...checkTargets(at, cluster),
+    ...checkOldData(at, cluster),
     ...checkHooks(at, cluster),
     ...checkApprovals(at, cluster),
   ];
@@ -51,7 +52,7 @@ function checkPolicies(config: SettledConfig, at: ConfigPath, cluster: SettledCl
 /** A cluster has one `archive_command`: of two engines that archive, one would get no WAL. */
 function checkArchivers(at: ConfigPath, cluster: SettledCluster): Problem[] {
   const [first, ...others] = Object.entries(cluster.backups).filter(
-    ([, { engine, enabled }]) => enabled && engineKinds[engine]?.engine.capabilities.archivesWal,
+    ([, { engine, enabled, options }]) => enabled && engineKinds[engine]?.engine.capabilities.archivesWal && !engineKinds[engine].engine.receiver?.wanted(options),
   );
   return others.map(([name]) => ({
     path: [...at, 'backups', name],
@@ -88,6 +89,16 @@ function checkTargets(at: ConfigPath, cluster: SettledCluster): Problem[] {
     }
     return problems;
   });
+}
+
+function checkOldData(at: ConfigPath, { recovery: { old_data: oldData }, data_dir: dataDir }: SettledCluster): Problem[] {
+  const path = [...at, 'recovery', 'old_data'];
+  if (oldData.mode !== 'aside-on') {
+    return oldData.path === undefined ? [] : [{ path: [...path, 'path'], message: `mode ${oldData.mode} takes no path`, hint: 'take it out, or use mode: aside-on' }];
+  }
+  if (oldData.path === undefined) return [{ path, message: 'mode aside-on needs a path', hint: 'add path: and a directory on a file system with room for the old data' }];
+  if (dataDir === undefined || !`${oldData.path}/`.startsWith(`${dataDir}/`)) return [];
+  return [{ path: [...path, 'path'], message: `${oldData.path} lies in the data directory that is replaced`, hint: 'name a directory outside of it' }];
 }
 
 function checkHooks(at: ConfigPath, cluster: SettledCluster): Problem[] {

@@ -55,15 +55,6 @@ export const reference = (what: string, plural: string, known: readonly string[]
     }
   });
 
-/** A choice some of whose values come in a later version: those are refused in plain words, not as typing slips. */
-export const choice = <const T extends readonly [string, ...string[]]>(what: string, values: T, later: readonly string[]) =>
-  z.enum(values, {
-    error: ({ input }) =>
-      typeof input === 'string' && later.includes(input)
-        ? withHint(`${what} "${input}" is not available yet in this version`, `use: ${values.join(', ')}`)
-        : undefined,
-  });
-
 /** A key of the contract whose feature comes in a later version: accepting it would do nothing without a word. */
 export const later = (key: string, what: string) =>
   z

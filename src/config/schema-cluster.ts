@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { holdsNoNul, noNulRule } from '../domain/text-rules.js';
-import { argv, choice, databaseName, dictionary, duration, later, path, port, positive, reference, refused } from './fields.js';
+import { argv, databaseName, dictionary, duration, later, path, port, positive, reference, refused } from './fields.js';
 import type { KnownNames } from './known-names.js';
 import { withHint } from './problem.js';
 import { checkSchema, policySchema, watchSchema } from './schema-kinds.js';
@@ -45,10 +45,11 @@ const recovery = (names: KnownNames) =>
   z.strictObject({
     old_data: z
       .strictObject({
-        mode: choice('old data mode', ['aside'], ['aside-on', 'overwrite-delta'])
+        mode: z
+          .enum(['aside', 'aside-on', 'overwrite-delta'])
           .default('aside')
-          .describe('What becomes of the old data; aside: renamed, kept until it is dropped by hand.'),
-        path: later('path', 'old data modes that need one'),
+          .describe('What becomes of the old data; aside: renamed beside it; aside-on: copied below path; overwrite-delta: lost. What is kept stays until it is dropped by hand.'),
+        path: path().optional().describe('Directory, on a file system with room, that aside-on copies old data into.'),
       })
       .prefault({}),
     targets: dictionary(

@@ -79,6 +79,7 @@ export function settle(text: ConfigText, folder: string): { config: SettledConfi
       hooks: mapValues(cluster.hooks, (hook) => ({ ...hook, host: hook.host ?? host })),
       recovery: {
         ...cluster.recovery,
+        old_data: absolutePaths(cluster.recovery.old_data, ['path'], folder),
         targets: mapValues(cluster.recovery.targets, (target) => ({
           ...target,
           host: target.host ?? host,

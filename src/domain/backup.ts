@@ -28,6 +28,20 @@ export interface Backup {
   readonly contents?: readonly TableCount[];
   /** For whom its files are encrypted; absent where they are not, or the engine does it by itself. */
   readonly encryption?: Encryption;
+  /** Configuration outside the data directory, captured with a physical backup; absent where there was none. */
+  readonly configuration?: BackupConfiguration;
+}
+
+export interface BackupConfiguration {
+  /** Where it lies in the repository; null where nothing could be captured. Encrypted where it ends in `.age`. */
+  readonly key: string | null;
+  /** Paths of the files, as they were on the host. */
+  readonly files: readonly string[];
+  /** How many secrets were hidden, because the policy does not encrypt. */
+  readonly masked: number;
+  /** Where certificates and keys are: their paths only. */
+  readonly certificates: readonly string[];
+  readonly notCaptured: readonly { readonly path: string; readonly reason: string }[];
 }
 
 /** With what files are encrypted, and whose private keys open them. */

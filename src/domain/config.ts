@@ -159,6 +159,12 @@ export interface RecoveryTargetPlace {
   readonly port: number;
 }
 
+/**
+ * What becomes of the data that a recovery replaces. `aside`: renamed beside it; `aside-on`: copied below `path`, for a
+ * mount point cannot be renamed; `overwrite-delta`: lost, where there is room for nothing else.
+ */
+export type OldDataConfig = { readonly mode: 'aside' } | { readonly mode: 'aside-on'; readonly path: string } | { readonly mode: 'overwrite-delta' };
+
 export interface ClusterConfig {
   readonly name: string;
   readonly host: string;
@@ -172,7 +178,7 @@ export interface ClusterConfig {
   readonly watch?: { readonly everySeconds: number; readonly failures: number };
   readonly policies: Readonly<Record<string, PolicyConfig>>;
   readonly recovery: {
-    readonly oldData: { readonly mode: 'aside' };
+    readonly oldData: OldDataConfig;
     readonly targets: Readonly<Record<string, RecoveryTargetPlace>>;
     readonly steps: readonly RecoveryStepName[];
   };

@@ -62,6 +62,7 @@ export const errorTable = {
   'address-refused': { exit: 9, retryable: false },
   'storage-refused': { exit: 5, retryable: false },
   'object-cold': { exit: 9, retryable: false },
+  'lifecycle-refused': { exit: 9, retryable: false },
 } as const;
 
 export type ErrorCode = keyof typeof errorTable;

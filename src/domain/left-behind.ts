@@ -1,4 +1,4 @@
-import type { Plan } from './plan.js';
+import { type Plan, losesOldData } from './plan.js';
 import { formatTarget } from './target.js';
 
 /** Steps after which something is no longer where it was. */
@@ -17,7 +17,9 @@ export function whatIsLeft({ binding }: Plan, begun: readonly string[]): string 
 function stateOf({ method, replaces }: Plan['binding'], begun: readonly string[]): readonly string[] {
   // The last step may have been refused before it moved anything.
   const moved = begun.at(-1) === movingSteps.aside || begun.at(-1) === movingSteps.swap ? 'may be' : 'is';
-  const kept = replaces.map(({ what, keptAs }) => `What was ${what} ${moved} kept as ${keptAs} (\`reprise kept list\`).`);
+  const kept = replaces.map(({ what, keptAs }) =>
+    keptAs === null ? `What was ${what} ${moved} overwritten, and cannot be brought back.` : `What was ${what} ${moved} kept as ${keptAs} (\`reprise kept list\`).`,
+  );
   switch (method) {
     case 'restart':
       return ['Nothing was replaced.'];
@@ -41,6 +43,6 @@ function targetOf({ target, backups }: Plan['binding']): string {
 function goOn(binding: Plan['binding']): string {
   const { cluster, into, method, policy, pause } = binding;
   const place = `${targetOf(binding)}${policy === 'none' ? '' : ` --policy ${policy}`}${into === 'in-place' ? '' : ` --into ${into}`}${pause ? ' --pause' : ''}`;
-  const from = method === 'data-directory' && into === 'in-place' ? ', which takes WAL that was not archived from what was put aside' : '';
+  const from = method === 'data-directory' && into === 'in-place' ? `, which takes WAL that was not archived from what was ${losesOldData(binding) ? 'saved' : 'put aside'}` : '';
   return `To go on: \`reprise recover ${cluster}${place}\` makes a new plan${from}.`;
 }

@@ -1,7 +1,7 @@
 import { shortDigest } from './approval-policy.js';
 import { markdownBlock, markdownCode, markdownText } from './markdown.js';
 import { recoverWorkflowId } from './names.js';
-import type { Plan } from './plan.js';
+import { type Plan, type Replacement, losesOldData } from './plan.js';
 import { formatTarget } from './target.js';
 import { clipBytes, durationInWords, sizeInWords, utf8Bytes, visible } from './text.js';
 
@@ -18,7 +18,7 @@ export function approvalJson(plan: Plan, indent = 0): string {
 /** One line for a timer in the Web UI's timeline, 120 bytes at the most: what is waited for, and which plan. */
 export function waitingSummary(plan: Plan): string {
   const { binding } = plan;
-  const what = binding.method === 'restart' ? 'restart' : `recovery to ${formatTarget(binding.target)}`;
+  const what = binding.method === 'restart' ? 'restart' : `${losesOldData(binding) ? 'OVERWRITES old data, ' : ''}recovery to ${formatTarget(binding.target)}`;
   const end = ` — plan ${shortDigest(plan)}, until ${minute(plan.approveBy)}`;
   return clipBytes(visible(`wait for approval: ${binding.cluster}, ${what}`), 120 - utf8Bytes(end)) + end;
 }
@@ -93,7 +93,8 @@ function facts({ binding, observed, approveBy, digest }: Plan): Fact[] {
     // Beside what is there, nothing is lost.
     { name: 'may lose', values: binding.replaces.length === 0 && binding.method !== 'restart' ? [] : loss(observed.predictedRpoSeconds) },
     { name: 'from backup', values: shown(binding.backups, (backup) => ({ text: `${backup.id} (${backup.type}, ended ${second(backup.finishedAt)})` })) },
-    { name: 'replaces', values: shown(binding.replaces, ({ what, keptAs }) => ({ text: `${what} — kept as ${keptAs}` })) },
+    { name: 'replaces', values: shown(binding.replaces, (one) => ({ text: fateOf(one) })) },
+    { name: 'puts back', values: shown(binding.putsBack ?? [], (path) => ({ text: path, code: true })) },
     { name: 'steps', values: shown(binding.steps, (step) => ({ text: step.replaceAll('-', ' ') })) },
     { name: 'pauses', values: binding.pause ? [{ text: 'at the target, read-only, until you promote' }] : [] },
     { name: 'hooks run', values: shown(binding.hooks, (hook) => ({ text: hook, code: true })) },
@@ -123,7 +124,13 @@ function effectOf({ binding, observed }: Plan): string {
   const time = observed.predictedRtoSeconds === null ? '' : ` It takes about ${durationInWords(observed.predictedRtoSeconds)}.`;
   if (binding.method === 'restart') return `The data is whole: the server is started, nothing is replaced.${time}`;
   if (binding.replaces.length === 0) return `It is recovered beside what is there: nothing is replaced.${time}`;
+  if (losesOldData(binding)) return `What is there now is OVERWRITTEN AND LOST: this cannot be undone, and no copy of it is kept.${time}`;
   return `What is there now is replaced, and kept under another name.${time}`;
+}
+
+function fateOf({ what, keptAs, copied }: Replacement): string {
+  if (keptAs === null) return `${what} — LOST: overwritten where it lies, cannot be undone`;
+  return copied ? `${what} — copied to ${keptAs}, then emptied` : `${what} — kept as ${keptAs}`;
 }
 
 function warningsOf({ observed }: Plan): string[] {

@@ -23,7 +23,15 @@ export interface PlannedBackup {
 /** What is replaced and where the old one goes: read by the person who approves. */
 export interface Replacement {
   readonly what: string;
-  readonly keptAs: string;
+  /** Null: nowhere. It is overwritten where it lies, and lost. */
+  readonly keptAs: string | null;
+  /** Copied there and then emptied; absent: renamed. */
+  readonly copied?: true;
+}
+
+/** Whether approving the plan gives up what is there now for good. */
+export function losesOldData({ replaces }: Pick<PlanBinding, 'replaces'>): boolean {
+  return replaces.some(({ keptAs }) => keptAs === null);
 }
 
 /** What every plan says of itself, whatever it does: enough to approve it, and to know whose it is. */
@@ -70,6 +78,8 @@ export interface PlanBinding {
   readonly dataDir: string | null;
   readonly port: number;
   readonly replaces: readonly Replacement[];
+  /** Configuration files outside the data directory that are gone, and are put back as the backup has them. */
+  readonly putsBack?: readonly string[];
   /** Directory whose unarchived WAL is saved, where an earlier recovery, given up, has put it aside. */
   readonly salvageFrom?: string;
   readonly steps: readonly string[];

@@ -5,6 +5,7 @@ import type { MediaPlan, MediaTask } from './media.js';
 import type { Plan } from './plan.js';
 import type { JobView } from './progress.js';
 import type { CatalogueRecord, KeptItem, RecoveryOutcome } from './records.js';
+import type { AppliedSetting, StoragePlan } from './storage-plan.js';
 import type { RecoveryTarget } from './target.js';
 
 /**
@@ -48,10 +49,16 @@ export type Question =
   /** Dry run of `backup adopt`. */
   | { readonly kind: 'adoption'; readonly cluster: string; readonly policy?: string; readonly from?: string }
   | { readonly kind: 'diagnose'; readonly cluster: string }
+  /** Between which instants any moment can be recovered. */
+  | { readonly kind: 'wal'; readonly cluster: string }
   | { readonly kind: 'jobs'; readonly cluster: string; readonly operationId: string }
   /** A random text for each recipient of a policy, or for the one named, which only the holder of its key can read. */
   | { readonly kind: 'key-challenge'; readonly cluster: string; readonly policy: string; readonly recipient?: string }
   | { readonly kind: 'key-answer'; readonly cluster: string; readonly policy: string; readonly recipient: string; readonly answer: string; readonly by: string }
+  /** Settings of a storage: what is, and what the config wants. */
+  | { readonly kind: 'storage-plan'; readonly repository: string }
+  /** Makes them so, where they would still change as the plan of that digest says. */
+  | { readonly kind: 'storage-apply'; readonly repository: string; readonly plan: string; readonly by: string }
   /** What `doctor` finds on a host. */
   | { readonly kind: 'host'; readonly host: string };
 
@@ -73,11 +80,14 @@ export interface Answers {
   readonly rotation: RotationPreview;
   readonly adoption: AdoptionPreview;
   readonly diagnose: Diagnosis;
+  readonly wal: { readonly windows: readonly WalWindow[] };
   readonly jobs: { readonly jobs: readonly JobView[] };
   readonly 'key-challenge': {
     readonly challenges: readonly { readonly recipient: string; readonly challenge: string; readonly provenAt: string | null }[];
   };
   readonly 'key-answer': { readonly recipient: string; readonly provenAt: string };
+  readonly 'storage-plan': { readonly plan: StoragePlan };
+  readonly 'storage-apply': { readonly applied: readonly AppliedSetting[]; readonly plan: StoragePlan };
   readonly host: {
     readonly findings: readonly Finding[];
     /** Of the configuration this host's worker was started with; workers of an older version do not tell. */
@@ -116,4 +126,15 @@ export interface Diagnosis {
   readonly reason: string;
   readonly dataDirectory: 'whole' | 'damaged' | 'missing' | 'empty' | 'unknown';
   readonly walReadable: boolean;
+}
+
+/** What the archived log of a policy is good for. */
+export interface WalWindow {
+  readonly policy: string;
+  /** UTC ISO-8601: end of the oldest backup from which the log has no hole; null where there is no such backup. */
+  readonly oldest: string | null;
+  /** UTC ISO-8601: the last commit that is archived; null where none is after the backup. */
+  readonly newest: string | null;
+  /** What is missing between older backups and the end, in words; null where nothing is. */
+  readonly hole: string | null;
 }

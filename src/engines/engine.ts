@@ -20,8 +20,12 @@ export interface EngineCapabilities {
   readonly singleTable: boolean;
   /** A restore cut off goes on where it was. */
   readonly resumable: boolean;
+  /** It can restore over the data of the same cluster, taking from there what is as in the backup; absent: it cannot. */
+  readonly overwrites?: boolean;
   /** Its files are encrypted as the policy's `encryption` says. */
   readonly encrypts: boolean;
+  /** Backups have to go in one `remove`, since its tool deletes only all before a given one; absent: one at a time. */
+  readonly removesTogether?: true;
 }
 
 /** What an engine works with; made by the activities, for one operation on one host. */
@@ -98,6 +102,8 @@ export interface RestoreFilesRequest {
   readonly dataDir: string;
   /** Tablespaces are always remapped below this directory. */
   readonly tablespaceDir: string;
+  /** The plan says that what is in `dataDir` is overwritten: the engine takes a directory that is not empty. */
+  readonly overOld?: boolean;
 }
 
 /** Restores one dump into a new database beside the live one. */
@@ -162,20 +168,39 @@ export interface Engine {
   /** SHA-256 (hex) of the engine's own configuration file, which is approved together with a plan; absent where it has none. */
   configDigest?(policy: PolicyConfig): Promise<string>;
   outlineRecovery(context: ReadContext, request: OutlineRequest): Promise<RecoveryOutline>;
+  /** Engines whose tool can keep a backup from being deleted by others too. */
+  readonly holds?: Holds;
   /** Engines that can take over what others made. */
   readonly adoption?: Adoption;
+  /** Engines that can fetch WAL by themselves. */
+  readonly receiver?: WalReceiver;
   /** Physical engines. */
   readonly physical?: PhysicalRestore;
   /** Logical engines. */
   readonly logical?: LogicalRestore;
 }
 
+/** A hold carried on to the engine's tool. Both are idempotent; what is gone is no error. */
+export interface Holds {
+  hold(context: EngineContext, label: string): Promise<void>;
+  /** @param held labels that stay held */
+  release(context: EngineContext, label: string, held: readonly string[]): Promise<void>;
+}
+
+/** WAL that is fetched from the server by a program which always runs, instead of an `archive_command`. */
+export interface WalReceiver {
+  /** Whether a policy with these options (as in the config or as in `PolicyConfig`) has its WAL fetched so. */
+  wanted(options: Readonly<Record<string, unknown>>): boolean;
+  /** Receives until the context's signal; the program itself goes on where the signal leaves jobs alone. */
+  receive(context: EngineContext): Promise<void>;
+}
+
 export interface PhysicalRestore {
   restoreFiles(context: EngineContext, request: RestoreFilesRequest): Promise<void>;
   /** `restore_command` for the recovered server, with PostgreSQL's `%f` and `%p`. */
   restoreCommand(context: ReadContext): string;
-  /** `archive_command` that re-arms archiving after the recovery, same stanza, new timeline. */
-  archiveCommand(context: ReadContext): string;
+  /** `archive_command` that re-arms archiving after the recovery, same stanza, new timeline; null where the policy needs none. */
+  archiveCommand(context: ReadContext): string | null;
   /** Makes the repository ready for the recovered cluster (a new stanza only when its identity changed). */
   rearm(context: EngineContext): Promise<void>;
 }

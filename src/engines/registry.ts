@@ -1,4 +1,6 @@
 import { registered } from '../domain/registered.js';
+import { basebackupEngine } from './basebackup/basebackup-engine.js';
+import { basebackupOptions, readBasebackupOptions } from './basebackup/options.js';
 import type { Engine, EngineKind } from './engine.js';
 import { logicalEngine } from './logical/logical-engine.js';
 import { logicalOptions, readLogicalOptions } from './logical/options.js';
@@ -6,9 +8,18 @@ import { pgbackrestOptions, readPgbackrestOptions } from './pgbackrest/options.j
 import { pgbackrestEngine } from './pgbackrest/pgbackrest-engine.js';
 import { inspectPgbackrestPlace } from './pgbackrest/place.js';
 import { OLDEST_PGBACKREST } from './pgbackrest/preflight.js';
+import { readWalgOptions, walgOptions } from './walg/options.js';
+import { inspectWalgPlace } from './walg/place.js';
+import { walgEngine } from './walg/walg-engine.js';
 
 /** Every kind of engine: one line each; config schema, choices of the command line and docs follow from it. */
 export const engineKinds: Readonly<Record<string, EngineKind>> = {
+  basebackup: engineKind({
+    engine: basebackupEngine,
+    options: basebackupOptions,
+    read: readBasebackupOptions,
+    tools: ['pg_basebackup', 'pg_verifybackup'].map((program) => ({ program, ofPostgres: true, install: 'apt-get install postgresql, of the server\'s major version' })),
+  }),
   logical: engineKind({
     engine: logicalEngine,
     options: logicalOptions,
@@ -27,6 +38,15 @@ export const engineKinds: Readonly<Record<string, EngineKind>> = {
     place: ({ stanza, config }) => `stanza ${stanza} of ${config}`,
     inspectPlace: inspectPgbackrestPlace,
     tools: [{ program: 'pgbackrest', ofPostgres: false, install: 'apt-get install pgbackrest', oldest: OLDEST_PGBACKREST }],
+  }),
+  walg: engineKind({
+    engine: walgEngine,
+    options: walgOptions,
+    read: readWalgOptions,
+    paths: ['env_file'],
+    place: ({ env_file }) => `the storage of ${env_file}`,
+    inspectPlace: inspectWalgPlace,
+    tools: [{ program: 'wal-g', ofPostgres: false, install: 'put a release of WAL-G on PATH, or name it in options.binary' }],
   }),
 };
 

@@ -48,10 +48,7 @@ export async function rearmArchiving(connection: ConnectionConfig, archiveComman
 
 /** Closes the current segment and waits until it is archived; returns its name. */
 export async function archiveOneSegment(client: pg.ClientBase, options: RearmOptions = {}): Promise<string> {
-  // A segment with nothing new in it is not closed.
-  await client.query('SELECT pg_create_restore_point($1)', [RESTORE_POINT]);
-  const { rows } = await client.query<{ segment: string }>('SELECT pg_walfile_name(pg_switch_wal()) AS segment');
-  const segment = rows[0]?.segment ?? '';
+  const segment = await closeSegment(client);
   const deadline = Date.now() + (options.timeoutSeconds ?? 120) * 1000;
   for (;;) {
     options.signal?.throwIfAborted();
@@ -64,6 +61,22 @@ export async function archiveOneSegment(client: pg.ClientBase, options: RearmOpt
     }
     await sleep(POLL_MS);
   }
+}
+
+/** Closes the current segment and returns its name. */
+export async function closeSegment(client: pg.ClientBase): Promise<string> {
+  // A segment with nothing new in it is not closed.
+  await client.query('SELECT pg_create_restore_point($1)', [RESTORE_POINT]);
+  const { rows } = await client.query<{ segment: string }>('SELECT pg_walfile_name(pg_switch_wal()) AS segment');
+  return rows[0]?.segment ?? '';
+}
+
+/** Gives a recovered server the archive_command of its configuration files back, where nobody of ours needs one. */
+export async function resetArchiveCommand(connection: ConnectionConfig): Promise<void> {
+  await withClient(connection, connection.maintenanceDatabase, async (client) => {
+    await client.query('ALTER SYSTEM RESET archive_command');
+    await client.query('SELECT pg_reload_conf()');
+  });
 }
 
 function segmentOf({ lastArchived }: ArchivingState): string {

@@ -40,13 +40,17 @@ async function linkTarget(path: string): Promise<string> {
   return isAbsolute(target) ? target : resolve(dirname(path), target);
 }
 
-async function refuse(real: string, dataDir: string): Promise<void> {
+/** @throws RepriseError `conflict` while a server works in `real`, which people know as `dataDir` */
+export async function refuseLiving(real: string, dataDir: string): Promise<void> {
   const living = await processesIn(real);
-  if (living.length > 0) {
-    throw new RepriseError('conflict', `a server works in ${dataDir} (process ${living.join(', ')})`, 'Stop it first, with all its backends.');
-  }
+  if (living.length === 0) return;
+  throw new RepriseError('conflict', `a server works in ${dataDir} (process ${living.join(', ')})`, 'Stop it first, with all its backends.');
+}
+
+async function refuse(real: string, dataDir: string): Promise<void> {
+  await refuseLiving(real, dataDir);
   if (await isMountPoint(real)) {
-    throw new RepriseError('path-refused', `${dataDir} is a mount point, which cannot be renamed`, 'Keep the data in a directory below the mount point and name that one as data_dir.');
+    throw new RepriseError('path-refused', `${dataDir} is a mount point, which cannot be renamed`, 'Set recovery: old_data: { mode: aside-on, path: ... } to have it copied, or keep the data in a directory below the mount point.');
   }
 }
 

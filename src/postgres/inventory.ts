@@ -1,5 +1,7 @@
 import pg from 'pg';
 import type { TableCount } from '../domain/backup.js';
+import type { ConnectionConfig } from '../domain/config.js';
+import { withClient } from './connect.js';
 import { sqlState } from './database-errors.js';
 import { inSnapshot, released } from './snapshot.js';
 
@@ -34,6 +36,16 @@ export async function countTables(client: pg.Client, database: string): Promise<
     }
     return counts;
   });
+}
+
+/** The same of several databases, one after the other: as they are close to a physical backup, which has no snapshot to count in. */
+export async function countDatabases(connection: ConnectionConfig, databases: readonly string[], signal: AbortSignal): Promise<TableCount[]> {
+  const counts: TableCount[] = [];
+  for (const database of databases) {
+    signal.throwIfAborted();
+    counts.push(...(await withClient(connection, database, (client) => countTables(client, database))));
+  }
+  return counts;
 }
 
 async function listTables(client: pg.Client): Promise<TableName[]> {

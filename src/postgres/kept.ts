@@ -7,7 +7,7 @@ import { withClient } from './connect.js';
 import { processesIn } from './postmaster.js';
 
 /** Only names that a recovery itself gave are ever removed, whatever a record says. */
-const DIRECTORY = /\.(aside|salvage|tablespaces)-[A-Za-z0-9-]+$/;
+const DIRECTORY = /\.(aside|salvage|tablespaces|configuration)-[A-Za-z0-9-]+$/;
 const DATABASE = /_(aside|new)_[A-Za-z0-9-]+$/;
 
 /**

@@ -103,7 +103,9 @@ function decision({ plan, approvals, refusals }: IncidentDocumentInput): string 
 
 function oldData({ plan, kept }: IncidentDocumentInput): string {
   const replaced = plan?.binding.replaces ?? [];
-  const lines = replaced.map(({ what, keptAs }) => `- ${markdownText(what)} was planned to be kept as ${markdownCode(keptAs)}.`);
+  const lines = replaced.map(({ what, keptAs }) =>
+    keptAs === null ? `- ${markdownText(what)} was planned to be overwritten where it lay: what was in it is lost.` : `- ${markdownText(what)} was planned to be kept as ${markdownCode(keptAs)}.`,
+  );
   for (const { id, what, where, host, sizeBytes } of kept) {
     const size = sizeBytes === null ? '' : `, ${sizeInWords(sizeBytes)}`;
     lines.push(`- ${markdownText(what)} lies in ${markdownCode(where)} on host ${markdownCode(host)}${size}; to give its space back: ${markdownCode(`reprise kept drop ${id}`)}`);

@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream';
+import type { AppliedSetting, StorageSurvey } from '../domain/storage-plan.js';
 
 /** What a storage can and cannot do, each a fact that callers ask for instead of the storage's name. */
 export interface StorageCapabilities {
@@ -20,14 +21,18 @@ export interface StoredObject {
 
 export interface WriteStreamOptions {
   readonly signal?: AbortSignal;
-  /** Told now and then how many bytes are written. */
-  readonly report?: (bytes: number) => void;
+  /** Told now and then how many bytes are written, and of a storage that does not answer and is tried again. */
+  readonly report?: (bytes: number, waiting?: string) => void;
 }
 
 export interface WrittenObject {
   readonly sizeBytes: number;
   /** Hex, of what was written. */
   readonly sha256: string;
+  /** Of an object of S3. */
+  readonly etag?: string;
+  /** Parts it was uploaded in; 1 for one that came in a single request. */
+  readonly parts?: number;
 }
 
 /**
@@ -39,7 +44,8 @@ export interface ReadableStorage {
   readonly capabilities: StorageCapabilities;
   /** Whole small object (records); `not-found` where there is none. */
   read(key: string): Promise<Buffer>;
-  open(key: string): Promise<Readable>;
+  /** The bytes from an offset on (default: all). */
+  open(key: string, fromByte?: number): Promise<Readable>;
   stat(key: string): Promise<StoredObject | null>;
   /**
    * All objects below a folder (`''` = all; the slash at its end may be left out, and `a` never finds `ab/c`), in the
@@ -52,9 +58,19 @@ export interface ReadableStorage {
   freeBytes(): Promise<number | null>;
 }
 
+/** A storage whose own settings (versions, lifecycle, locks...) can be looked at and set. */
+export interface StorageAdmin {
+  /** What is, and what the config wants. What it tries out, it removes. */
+  survey(signal?: AbortSignal): Promise<StorageSurvey>;
+  /** Makes the settings of these names as the config wants them; one that the server refuses stops no other. */
+  apply(names: readonly string[], signal?: AbortSignal): Promise<readonly AppliedSetting[]>;
+}
+
 export interface WritableStorage extends ReadableStorage {
   /** Objects under other people's names, with their versions; absent where a storage has none. A plan gets their reading side only. */
   readonly objects?: WritableObjects;
+  /** Absent where there is nothing to set. */
+  readonly admin?: StorageAdmin;
   /** Writes a small object only where there is none yet: true when this call made it. Atomic and durable (fsync). */
   createIfAbsent(key: string, body: Buffer | string): Promise<boolean>;
   /** Atomically replaces a small object. */
@@ -66,6 +82,11 @@ export interface WritableStorage extends ReadableStorage {
   writeStream(key: string, body: Readable, options?: WriteStreamOptions): Promise<WrittenObject>;
   /** Removes one object, never a folder; what is not there is no error. */
   remove(key: string): Promise<void>;
+  /**
+   * Takes away what a `writeStream` of this key left that was killed. Nobody may be writing it; what is whole stays.
+   * A directory's leftovers, which have names of their own, go with age.
+   */
+  abandon(key: string): Promise<void>;
   /**
    * Makes a finished file (or directory) from an incomplete one, atomically, within the repository; `conflict` instead of
    * overwriting. Repeated after success (the first key gone, the second there) it does nothing.

@@ -1,9 +1,21 @@
-import { CancellationScope, log, workflowInfo } from '@temporalio/workflow';
+import { defineSearchAttributeKey } from '@temporalio/common';
+import { CancellationScope, log, patched, workflowInfo } from '@temporalio/workflow';
 import type { BackupInput, BackupOutput, RotateOutput } from './api.js';
 import { holding, operationOf, untilHostAnswers } from './holding.js';
 import { ask, control, heavy, light, outlasting } from './proxies.js';
 import { Teller, failed } from './tell.js';
 import { Work, concluded, failureOf, isCancelled, refusal } from './work.js';
+
+/** A start that the server makes in time comes within seconds. */
+const LATE_MS = 60_000;
+const SCHEDULED = defineSearchAttributeKey('TemporalScheduledStartTime', 'DATETIME');
+
+const NO_ROTATION: RotateOutput = {
+  keep: [],
+  remove: [],
+  removed: [],
+  refused: { reason: 'this run makes up for a start that was missed, and nothing is removed because of that', hint: 'the next run in time rotates; or: reprise rotate' },
+};
 
 /** Back up, prove, rotate: in that order, so that nothing goes before its successor is proven (B1–B4, P1). */
 export async function backup(input: BackupInput): Promise<BackupOutput> {
@@ -40,8 +52,8 @@ export async function backup(input: BackupInput): Promise<BackupOutput> {
             await work.phase(`prove ${backupId}`, () => prove(host, { ...step, backupId, level }));
           }
         }
-        const rotation = await work.phase('rotate', () => outlasting(() => heavy(host, 'remove what retention lets go').rotateBackups({ ...step, policy, dryRun: false })));
-        if (rotation.refused) await teller.tell(failed('rotation', policy, { code: 'rotation-refused', message: rotation.refused.reason, hint: rotation.refused.hint }));
+        const rotation = startedLate() ? NO_ROTATION : await work.phase('rotate', () => outlasting(() => heavy(host, 'remove what retention lets go').rotateBackups({ ...step, policy, dryRun: false })));
+        if (rotation.refused && rotation !== NO_ROTATION) await teller.tell(failed('rotation', policy, { code: 'rotation-refused', message: rotation.refused.reason, hint: rotation.refused.hint }));
         const backups = await light(host, 'read the catalogue').readBackups({ ...step, backupIds: made });
         work.show('completed', null, summaryOf(made, rotation));
         return { backups, rotation };
@@ -62,6 +74,13 @@ export async function backup(input: BackupInput): Promise<BackupOutput> {
   });
 }
 
+/** Made up for by a backfill or after an outage: such runs come in a row, and let nothing go (F27). */
+function startedLate(): boolean {
+  const { typedSearchAttributes, startTime } = workflowInfo();
+  const due = typedSearchAttributes.get(SCHEDULED);
+  return due !== undefined && startTime.getTime() - due.getTime() > LATE_MS && patched('late-starts-do-not-rotate');
+}
+
 async function prove(host: string, step: { cluster: string; operationId: string; workflowId: string; backupId: string; level: 'verify' | 'restore' }): Promise<void> {
   const verdict = await outlasting(() => heavy(host, `prove ${step.backupId}`).proveBackup(step));
   if (!verdict.ok) throw refusal('backup-corrupt', `${step.backupId} did not stand its proof: ${verdict.detail}`, 'it is quarantined; older backups were kept');
@@ -69,5 +88,5 @@ async function prove(host: string, step: { cluster: string; operationId: string;
 
 function summaryOf(made: readonly string[], rotation: RotateOutput): string {
   const removed = rotation.removed.length > 0 ? `removed ${rotation.removed.join(', ')}` : 'nothing removed';
-  return `**Made:** ${made.join(', ')}\n\n**Rotation:** ${rotation.refused ? `refused: ${rotation.refused.reason}` : removed}`;
+  return `**Made:** ${made.join(', ')}\n\n**Rotation:** ${rotation.refused ? `${rotation === NO_ROTATION ? 'none' : 'refused'}: ${rotation.refused.reason}` : removed}`;
 }

@@ -1,4 +1,6 @@
-import { text } from 'node:stream/consumers';
+import { createHash, randomBytes } from 'node:crypto';
+import { Readable } from 'node:stream';
+import { buffer, text } from 'node:stream/consumers';
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import type { StoredObject, WritableStorage } from '../../src/storage/storage.js';
@@ -7,10 +9,14 @@ import type { StoredObject, WritableStorage } from '../../src/storage/storage.js
 export interface StorageUnderTest {
   readonly kind: string;
   open(): Promise<WritableStorage>;
+  /** Where objects begin to be written in several parts; default 1 MiB. */
+  readonly bigBytes?: number;
+  /** Keys of uploads that were begun and not finished. */
+  unfinished?(): Promise<readonly string[]>;
 }
 
 /** What every storage must do. A new kind is done when this is green for it. */
-export function describeStorage({ kind, open }: StorageUnderTest): void {
+export function describeStorage({ kind, open, bigBytes = 1024 ** 2, unfinished = async () => [] }: StorageUnderTest): void {
   describe(`storage contract: ${kind}`, () => {
     it('gives back what was written, whole and as a stream', async () => {
       const storage = await open();
@@ -36,6 +42,67 @@ export function describeStorage({ kind, open }: StorageUnderTest): void {
       expect(made.filter(Boolean)).toHaveLength(1);
       expect((await storage.read('records/00000001.json')).toString()).toBe(bodies[made.indexOf(true)]);
       expect(await keys(storage.list(''))).toEqual(['records/00000001.json']);
+    });
+
+    it.each([
+      ['nothing', 0],
+      ['one byte less than a part', -1],
+      ['exactly a part', 1],
+      ['one byte more than a part', 1.0000001],
+      ['many parts', 4.3],
+    ])('writes a stream of %s whole, hashed, and gives it back from any offset', async (_what, parts) => {
+      const storage = await open();
+      const content = randomBytes(parts === -1 ? bigBytes - 1 : Math.ceil(parts * bigBytes));
+      let told = 0;
+      const written = await storage.writeStream('big/one', Readable.from(inPieces(content)), { report: (bytes) => (told = bytes) });
+      expect(written).toMatchObject({ sizeBytes: content.length, sha256: sha256(content) });
+      expect(told).toBe(content.length);
+      expect(await storage.stat('big/one')).toMatchObject({ sizeBytes: content.length });
+      expect(sha256(await buffer(await storage.open('big/one')))).toBe(written.sha256);
+      for (const from of [1, Math.floor(content.length / 2), content.length]) {
+        expect(sha256(await buffer(await storage.open('big/one', from)))).toBe(sha256(content.subarray(from)));
+      }
+    });
+
+    it.each(['source', 'signal'])('F3, F11: a stream cut off by its %s leaves nothing, and what was there before stays', async (who) => {
+      const storage = await open();
+      await storage.write('big/kept', 'the one before');
+      const stop = new AbortController();
+      const cut = async function* (): AsyncGenerator<Buffer> {
+        yield* inPieces(randomBytes(2.5 * bigBytes));
+        if (who === 'source') throw new Error('cut off');
+        stop.abort(new Error('cut off'));
+        yield Buffer.alloc(bigBytes);
+      };
+      for (const key of ['big/new', 'big/kept']) {
+        await expect(storage.writeStream(key, Readable.from(cut()), { signal: stop.signal })).rejects.toThrow('cut off');
+      }
+      expect(await keys(storage.list(''))).toEqual(['big/kept']);
+      expect((await storage.read('big/kept')).toString()).toBe('the one before');
+      expect(await unfinished()).toEqual([]);
+    });
+
+    it('replaces an object by a stream at once: a reader sees the old or the new one', async () => {
+      const storage = await open();
+      const [old, fresh] = [Buffer.alloc(1.5 * bigBytes, 'o'), Buffer.alloc(1.7 * bigBytes, 'n')];
+      await storage.writeStream('big/one', Readable.from(inPieces(old)));
+      let seenMeanwhile = '';
+      const slowly = async function* (): AsyncGenerator<Buffer> {
+        yield* inPieces(fresh.subarray(0, 1.2 * bigBytes));
+        seenMeanwhile = sha256(await buffer(await storage.open('big/one')));
+        yield* inPieces(fresh.subarray(1.2 * bigBytes));
+      };
+      await storage.writeStream('big/one', Readable.from(slowly()));
+      expect(seenMeanwhile).toBe(sha256(old));
+      expect(sha256(await buffer(await storage.open('big/one')))).toBe(sha256(fresh));
+    });
+
+    it('abandons nothing that is whole', async () => {
+      const storage = await open();
+      await storage.write('a/1', 'one');
+      await storage.abandon('a/1');
+      await storage.abandon('not/there');
+      expect(await keys(storage.list(''))).toEqual(['a/1']);
     });
 
     it('lists a folder in the byte order of keys, without its neighbours', async () => {
@@ -85,6 +152,8 @@ export function describeStorage({ kind, open }: StorageUnderTest): void {
         await expect(storage.write(key, '')).rejects.toMatchObject(refused);
         await expect(storage.createIfAbsent(key, '')).rejects.toMatchObject(refused);
         await expect(storage.remove(key)).rejects.toMatchObject(refused);
+        await expect(storage.abandon(key)).rejects.toMatchObject(refused);
+        await expect(storage.writeStream(key, Readable.from([]))).rejects.toMatchObject(refused);
         await expect(storage.publish(key, 'ok')).rejects.toMatchObject(refused);
         await expect(storage.publish('ok', key)).rejects.toMatchObject(refused);
         if (storage.capabilities.localPath) expect(() => storage.localPath(key)).toThrow(expect.objectContaining(refused));
@@ -126,3 +195,10 @@ export async function keys(objects: AsyncIterable<StoredObject>): Promise<string
   return found;
 }
 
+
+/** In pieces of an odd size, as a pipe gives them. */
+function* inPieces(content: Buffer): Generator<Buffer> {
+  for (let from = 0; from < content.length; from += 65_521) yield content.subarray(from, from + 65_521);
+}
+
+const sha256 = (content: Buffer): string => createHash('sha256').update(content).digest('hex');

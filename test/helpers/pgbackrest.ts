@@ -1,6 +1,6 @@
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { EngineContext, RecoveryOutline } from '../../src/engines/engine.js';
+import type { Engine, EngineContext, RecoveryOutline } from '../../src/engines/engine.js';
 import { pgbackrestEngine } from '../../src/engines/pgbackrest/pgbackrest-engine.js';
 import type { PgbackrestOptions } from '../../src/engines/pgbackrest/options.js';
 import { configureRecovery, promote, waitForEndOfWal, waitForPause } from '../../src/postgres/recovery.js';
@@ -81,11 +81,11 @@ export interface Recovered extends ServerAddress {
 export async function recoverBeside(
   context: EngineContext,
   outline: Pick<RecoveryOutline, 'backups' | 'target' | 'timeline' | 'walEnd'>,
-  { salvageDir = null, clone = true }: { readonly salvageDir?: string | null; readonly clone?: boolean } = {},
+  { salvageDir = null, clone = true, engine = pgbackrestEngine }: { readonly salvageDir?: string | null; readonly clone?: boolean; readonly engine?: Engine } = {},
 ): Promise<Recovered> {
   const root = await tempDir('recovered');
   const dataDir = join(root, 'data');
-  const { physical } = pgbackrestEngine;
+  const { physical } = engine;
   const [backup] = outline.backups;
   if (physical === undefined || backup === undefined) throw new Error('there is nothing to restore');
   await physical.restoreFiles(context, { backup, dataDir, tablespaceDir: join(root, 'tablespaces') });

@@ -31,6 +31,17 @@ export interface TemporalOptions {
 
 /** Starts an embedded Temporal server; whoever starts it stops it. */
 export async function startTemporalServer(options: TemporalOptions = {}): Promise<TemporalServer> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await startOnce(options);
+    } catch (error) {
+      // Between our look and its start another run may have taken a port.
+      if (tries === 3 || !String(error).includes('address already in use')) throw error;
+    }
+  }
+}
+
+async function startOnce(options: TemporalOptions): Promise<TemporalServer> {
   const binary = await findTemporalBinary();
   const [free, http, metrics, ui] = (await freePorts(4)) as [number, number, number, number];
   const port = options.port ?? free;

@@ -37,6 +37,9 @@ export function backupFacts(backup: Backup): string {
     ['needs', backup.dependsOn?.join(', ')],
     ['WAL', backup.wal === undefined ? null : `${backup.wal.start} to ${backup.wal.stop}`],
     ['SHA-256', backup.sha256],
+    ['configuration', configuration(backup)],
+    ['certificates', backup.configuration?.certificates.map((path) => `${path} (path only)`).join(', ')],
+    ['not captured', backup.configuration?.notCaptured.map(({ path, reason }) => `${path}: ${reason}`).join('; ')],
     ['encrypted', backup.encryption && `${backup.encryption.tool}, for ${backup.encryption.recipients.join(', ')}`],
   ]);
 }
@@ -44,4 +47,10 @@ export function backupFacts(backup: Backup): string {
 function held({ heldUntil }: Backup): string {
   if (heldUntil === null) return '-';
   return heldUntil === 'infinity' ? 'for ever' : instant(heldUntil);
+}
+
+function configuration({ configuration: captured }: Backup): string | null {
+  if (!captured?.key) return null;
+  const how = captured.key.endsWith('.age') ? ' (encrypted)' : captured.masked > 0 ? ` (${captured.masked} secrets masked)` : '';
+  return `${captured.files.join(', ')}${how}`;
 }

@@ -21,6 +21,7 @@ import { registerRotate } from './rotate.js';
 import { registerSchedule } from './schedule.js';
 import type { Services } from './services.js';
 import { registerStatus } from './status.js';
+import { registerStorage } from './storage.js';
 import type { ColorMode, Terminal } from './terminal.js';
 
 /** In the order of `--help`: from the first command somebody types to those of a bad night. */
@@ -37,6 +38,7 @@ const groups = [
   registerDecisions,
   registerIncident,
   registerKept,
+  registerStorage,
   registerKey,
   registerNotify,
   registerStatus,

@@ -40,7 +40,8 @@ export function registerRecover(program: Command, cli: Cli): void {
     usage: 'recover <cluster>',
     summary: 'recover a cluster from its backups, after the approval of a plan',
     description: [
-      'First a plan is made: nothing is changed before it is approved (`reprise approve`). The old data is put aside.',
+      'First a plan is made: nothing is changed before it is approved (`reprise approve`). The old data is put aside,',
+      'unless `recovery: old_data` of the cluster says that it is overwritten.',
       'TARGET is latest | TIME | lsn:X | xid:N | name:S | end-of-backup | backup:ID. A TIME needs its offset:',
       '2026-11-21T02:15:00Z.',
     ].join('\n'),

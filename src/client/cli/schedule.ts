@@ -12,6 +12,7 @@ import type { WatchChange } from '../watches.js';
 import type { Cli } from './cli.js';
 import { define, group, reasonOption } from './define.js';
 import { facts, instant, table } from './format.js';
+import { registerBackfill } from './schedule-backfill.js';
 
 const id = { id: 'as `schedule list` shows it; mairie/nightly-dump is enough' };
 
@@ -41,6 +42,7 @@ export function registerSchedule(program: Command, cli: Cli): void {
   });
   defineList(schedule, cli);
   defineOperations(schedule, cli);
+  registerBackfill(schedule, cli);
 }
 
 async function showPlan(cli: Cli, session: TemporalSession): Promise<void> {

@@ -11,7 +11,7 @@ import { countDump } from './count-dump.js';
 import { encryptionOf, readingArgv, writingArgv } from './encryption.js';
 import type { SealedFile } from './encryption.js';
 import { dumpGlobals } from './globals.js';
-import { fingerprint } from './hash.js';
+import { fingerprint } from '../hash.js';
 import { hasEnded, runJudged } from './judged-job.js';
 import { LOGICAL, madeBackup, readIfThere, readManifest } from './manifest.js';
 import type { DumpFacts, DumpManifest } from './manifest.js';

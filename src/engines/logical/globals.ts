@@ -6,7 +6,7 @@ import type { EngineContext } from '../engine.js';
 import { toolError } from './dump-errors.js';
 import type { Encryption } from '../../domain/backup.js';
 import { writingArgv } from './encryption.js';
-import { fingerprint } from './hash.js';
+import { fingerprint } from '../hash.js';
 import type { DumpFacts } from './manifest.js';
 import { databaseConninfo } from './tools.js';
 

@@ -4,7 +4,7 @@ import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import type { DatabaseProperties } from '../../postgres/properties.js';
 import type { ReadableStorage } from '../../storage/storage.js';
 import type { MadeBackup } from '../engine.js';
-import type { Fingerprint } from './hash.js';
+import type { Fingerprint } from '../hash.js';
 import { filesOf, manifestKeyOf } from './names.js';
 import type { BackupFiles, Place } from './names.js';
 

@@ -1,7 +1,7 @@
 import type { Backup } from '../../domain/backup.js';
 import { RepriseError } from '../../domain/errors.js';
 import type { OutlineRequest, ReadContext, RecoveryOutline } from '../engine.js';
-import { damageOf } from './hash.js';
+import { damageOf } from '../hash.js';
 import { checkKey } from './encryption.js';
 import { manifestFiles, manifestOf } from './manifest.js';
 import type { DumpManifest } from './manifest.js';

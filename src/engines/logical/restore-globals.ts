@@ -7,7 +7,7 @@ import type { EngineContext } from '../engine.js';
 import { withoutValues } from './dump-errors.js';
 import { parseGlobals } from './globals-script.js';
 import type { GlobalStatement } from './globals-script.js';
-import { damageOf } from './hash.js';
+import { damageOf } from '../hash.js';
 import { readSealed } from './encryption.js';
 import { manifestFiles, manifestOf } from './manifest.js';
 

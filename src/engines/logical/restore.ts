@@ -12,7 +12,7 @@ import type { EngineContext, RestoreDatabaseRequest, RestoredDatabase } from '..
 import { compareCounts } from './copy-counts.js';
 import { compareObjects } from './database-facts.js';
 import { toolError } from './dump-errors.js';
-import { damageOf } from './hash.js';
+import { damageOf } from '../hash.js';
 import { hasEnded, runJudged } from './judged-job.js';
 import type { Verdict } from './judged-job.js';
 import { checkKey, readingArgv } from './encryption.js';

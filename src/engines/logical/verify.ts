@@ -3,7 +3,7 @@ import { isRepriseError, type RepriseError } from '../../domain/errors.js';
 import type { EngineContext, VerifyVerdict } from '../engine.js';
 import { compareCounts } from './copy-counts.js';
 import { countDump } from './count-dump.js';
-import { damageOf } from './hash.js';
+import { damageOf } from '../hash.js';
 import { checkKey } from './encryption.js';
 import { manifestFiles, manifestOf } from './manifest.js';
 import type { DumpManifest } from './manifest.js';

@@ -7,6 +7,7 @@ import { createGunzip } from 'node:zlib';
 import { z } from 'zod';
 import { RepriseError } from '../../domain/errors.js';
 import type { TimelineSwitch } from '../../domain/wal.js';
+import type { WalArchive } from '../../postgres/wal-archive.js';
 import { parseTimelineHistory } from '../../domain/wal.js';
 import { runTool } from '../../process/run.js';
 import { asUser } from '../../process/users.js';
@@ -17,7 +18,7 @@ import { optionsOf, pgbackrestArgv, runPgbackrest, translated } from './command.
 const SLOW_MS = 600_000;
 
 /** WAL of one cluster in the repository. */
-export interface WalArchive {
+export interface StanzaArchive {
   readonly archiveId: string;
   /** Whole segments, in order of their names. */
   readonly segments: readonly string[];
@@ -31,14 +32,14 @@ const listing = z.record(z.string(), z.object({ type: z.string() }));
 const segmentFile = /^([0-9A-F]{24})-([0-9a-f]{40})(?:\.(?:gz|lz4|zst|bz2))?$/;
 
 /** What is archived for an archive id such as `15-1`; an archive that does not exist is empty. */
-export async function readArchive(context: CommandContext, archiveId: string): Promise<WalArchive> {
+export async function readArchive(context: CommandContext, archiveId: string): Promise<StanzaArchive> {
   const path = archivePath(context, archiveId);
   const { stdout } = await runPgbackrest(context, 'repo-ls', ['--repo=1', '--output=json', '--recurse'], { parameters: [path], timeoutMs: SLOW_MS });
   return parseListing(stdout, archiveId);
 }
 
 /** Reads `repo-ls --output=json --recurse` of an archive's directory. */
-export function parseListing(json: string, archiveId: string): WalArchive {
+export function parseListing(json: string, archiveId: string): StanzaArchive {
   const files = new Map<string, string>();
   const timelines: number[] = [];
   for (const [path, { type }] of Object.entries(listing.parse(JSON.parse(json)))) {
@@ -52,8 +53,17 @@ export function parseListing(json: string, archiveId: string): WalArchive {
   return { archiveId, segments: [...files.keys()].sort(), files, timelines: timelines.sort((a, b) => a - b) };
 }
 
+/** The archive as a recovery plan reads it. */
+export function walArchive(context: CommandContext, archive: StanzaArchive): WalArchive {
+  return {
+    ...archive,
+    readHistory: (timeline) => readTimelineHistory(context, archive.archiveId, timeline),
+    fetch: (segment, directory) => fetchSegment(context, archive, segment, directory),
+  };
+}
+
 /** Switches that led to a timeline, from its archived history file. */
-export async function readTimelineHistory(context: CommandContext, archiveId: string, timeline: number): Promise<TimelineSwitch[]> {
+async function readTimelineHistory(context: CommandContext, archiveId: string, timeline: number): Promise<TimelineSwitch[]> {
   const name = `${timeline.toString(16).toUpperCase().padStart(8, '0')}.history`;
   const { stdout } = await runPgbackrest(context, 'repo-get', ['--repo=1'], { parameters: [`${archivePath(context, archiveId)}/${name}`] });
   return parseTimelineHistory(stdout);
@@ -64,7 +74,7 @@ export async function readTimelineHistory(context: CommandContext, archiveId: st
  * name (F15). `archive-get` is not used: it needs the `pg_control` of a data directory that may be lost.
  * @throws RepriseError `backup-corrupt`; `not-found` where the segment is not archived
  */
-export async function fetchSegment(context: CommandContext, archive: WalArchive, segment: string, directory: string): Promise<void> {
+async function fetchSegment(context: CommandContext, archive: StanzaArchive, segment: string, directory: string): Promise<void> {
   const file = archive.files.get(segment);
   if (file === undefined) throw new RepriseError('not-found', `WAL segment ${segment} is not in the archive`, 'run: pgbackrest verify');
   const packed = join(directory, `${segment}.packed`);

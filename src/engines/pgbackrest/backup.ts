@@ -1,10 +1,8 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import type { TableCount } from '../../domain/backup.js';
 import { backupId } from '../../domain/backup.js';
 import { RepriseError } from '../../domain/errors.js';
-import { withClient } from '../../postgres/connect.js';
-import { countTables } from '../../postgres/inventory.js';
+import { countDatabases } from '../../postgres/inventory.js';
 import type { LiveServerFacts } from '../../postgres/server-facts.js';
 import type { BackupRequest, EngineContext, MadeBackup } from '../engine.js';
 import { KEEP_ALL, optionsOf, pgbackrestArgv } from './command.js';
@@ -24,7 +22,7 @@ export async function backup(context: EngineContext, request: BackupRequest): Pr
   const made = (await ownBackup(context)) ?? (await makeBackup(context, request, server));
   // pgBackRest can write a manifest that it cannot read again, and then ends with 0.
   await readTablespaces(context, made.label);
-  const contents = await countRows(context);
+  const contents = await countDatabases(context.cluster.connection, context.cluster.databases, context.signal);
   return [
     {
       id: backupId(context.cluster.name, 'pgbackrest', made.label),
@@ -68,16 +66,6 @@ async function makeBackup(context: EngineContext, request: BackupRequest, server
 /** The finished backup of this operation. */
 async function ownBackup(context: EngineContext): Promise<StanzaBackup | undefined> {
   return (await readInfo(context)).backups.findLast(({ operationId }) => operationId === context.operationId);
-}
-
-/** Rows as they are close to the backup's end: a physical backup has no snapshot of its own to count in. */
-async function countRows(context: EngineContext): Promise<readonly TableCount[]> {
-  const counts: TableCount[] = [];
-  for (const database of context.cluster.databases) {
-    context.signal.throwIfAborted();
-    counts.push(...(await withClient(context.cluster.connection, database, (client) => countTables(client, database))));
-  }
-  return counts;
 }
 
 /** SHA-256 (hex) of a backup's manifest, which names every file with its checksum. */

@@ -22,6 +22,7 @@ export const pgbackrestEngine: Engine = {
     incremental: true,
     singleTable: false,
     resumable: true,
+    overwrites: true,
     encrypts: false,
   },
   preflightBackup,

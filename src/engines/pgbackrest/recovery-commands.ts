@@ -1,3 +1,4 @@
+import { quotedForCommand } from '../../postgres/command-quoting.js';
 import type { ReadContext } from '../engine.js';
 import { optionsOf } from './command.js';
 
@@ -17,11 +18,5 @@ export function archiveCommand(context: Pick<ReadContext, 'policy'>): string {
 
 function start(context: Pick<ReadContext, 'policy'>): string {
   const { config, stanza } = optionsOf(context);
-  return `pgbackrest --config=${quoted(config)} --stanza=${quoted(stanza)}`;
-}
-
-/** For the shell, and with `%` doubled: PostgreSQL replaces `%f` and `%p` anywhere in the command (F35). */
-function quoted(text: string): string {
-  const escaped = text.replaceAll('%', '%%');
-  return /^[\w./-]+$/.test(escaped) ? escaped : `'${escaped.replaceAll("'", String.raw`'\''`)}'`;
+  return `pgbackrest --config=${quotedForCommand(config)} --stanza=${quotedForCommand(stanza)}`;
 }

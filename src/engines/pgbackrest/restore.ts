@@ -1,9 +1,8 @@
-import { createHash } from 'node:crypto';
-import { chmod, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { readdir, writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
 import { RepriseError } from '../../domain/errors.js';
-import { giveTo, writeFileDurably } from '../../postgres/files.js';
-import { isCode } from '../../process/atomic-file.js';
+import { giveTo } from '../../postgres/files.js';
+import { claimDirectory } from '../claim-directory.js';
 import type { EngineContext, RestoreFilesRequest } from '../engine.js';
 import { readConfigFile } from './config-file.js';
 import { readInfo, readTablespaces } from './info.js';
@@ -16,6 +15,7 @@ const MANIFEST = 'backup.manifest';
  * Restores a backup's files, and nothing else: recovery is configured by the caller. `--type=none` leaves the
  * source's postgresql.auto.conf without recovery targets, and a recovery.signal without a restore_command, with which
  * no server starts by mistake. pg_control comes last (F2). Checksums are verified file by file (F15).
+ * Over old data pgBackRest keeps what is as in the backup, and removes every other file, its `pg_wal` too.
  * @throws RepriseError `path-refused` for a directory that is neither empty nor this operation's own; `not-found`
  */
 export async function restoreFiles(context: EngineContext, request: RestoreFilesRequest): Promise<void> {
@@ -24,9 +24,9 @@ export async function restoreFiles(context: EngineContext, request: RestoreFiles
   const stored = (await readInfo(context)).backups.find(({ label }) => label === request.backup.label);
   if (stored === undefined) throw new RepriseError('not-found', `backup ${request.backup.label} is not in the repository`, 'list what is there: reprise backup list');
   const tablespaces = await readTablespaces(context, stored.label);
-  await claim(context, dataDir);
+  await claimDirectory(context, dataDir, request.overOld);
   await seedManifest(context, dataDir);
-  if (tablespaces.length > 0) await claim(context, tablespaceDir);
+  if (tablespaces.length > 0) await claimDirectory(context, tablespaceDir);
   await runJob(context, {
     // One operation may restore several backups, each to prove it.
     step: `restore-${stored.label}`,
@@ -41,51 +41,13 @@ export async function restoreFiles(context: EngineContext, request: RestoreFiles
   });
 }
 
-/**
- * Makes a directory this operation's own, or sees that it is. The claim lies in the state directory, because
- * `--delta` removes every file that is not of the backup, and names the directory's inode: another one that took its
- * place is not ours.
- */
-async function claim(context: EngineContext, directory: string): Promise<void> {
-  await makeDirectory(context, directory);
-  const claimFile = await claimPath(context, directory);
-  const { dev, ino } = await stat(directory);
-  const mine = JSON.stringify({ directory, operationId: context.operationId, dev, ino });
-  if ((await readFile(claimFile, 'utf8').catch(() => '')) === mine) return;
-  if ((await readdir(directory)).length > 0) {
-    throw new RepriseError(
-      'path-refused',
-      `${directory} is not empty, and no earlier attempt of this operation began to fill it`,
-      'name an empty directory, or move its content away; Reprise never restores over files it did not write',
-    );
-  }
-  await chmod(directory, 0o700);
-  await giveTo(directory, context.user);
-  await writeFileDurably(claimFile, mine, null);
-}
-
-async function makeDirectory(context: EngineContext, directory: string): Promise<void> {
-  try {
-    await mkdir(directory, { mode: 0o700 });
-    await giveTo(directory, context.user);
-  } catch (error) {
-    if (isCode(error, 'EEXIST')) return;
-    if (!isCode(error, 'ENOENT')) throw error;
-    throw new RepriseError('path-refused', `there is no directory ${dirname(directory)} to restore into`, 'create it, owned by the user of the data directory');
-  }
-}
-
-/** An empty manifest in an empty directory: from its first file on, an interrupted restore can be taken up. */
+/** An empty manifest before anything else: from its first file on, an interrupted restore can be taken up. */
 async function seedManifest(context: EngineContext, directory: string): Promise<void> {
-  if ((await readdir(directory)).length > 0) return;
+  const names = await readdir(directory);
+  // Old data without its PG_VERSION would not be taken for a data directory either.
+  if (names.includes(MANIFEST) || (names.length > 0 && names.includes('PG_VERSION'))) return;
   await writeFile(join(directory, MANIFEST), '', { mode: 0o600 });
   await giveTo(join(directory, MANIFEST), context.user);
-}
-
-async function claimPath(context: EngineContext, directory: string): Promise<string> {
-  const claims = join(context.host.stateDir, 'restoring');
-  await mkdir(claims, { recursive: true, mode: 0o700 });
-  return join(claims, `${createHash('sha256').update(directory).digest('hex').slice(0, 32)}.json`);
 }
 
 /** A restore clears the stanza's spool of acknowledged WAL; beside a living cluster that spool is the cluster's. */

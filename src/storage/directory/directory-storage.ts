@@ -93,6 +93,8 @@ export function openDirectory(options: OpenDirectoryOptions): WritableStorage {
       }
     },
 
+    abandon: async (key) => void keyComponents(key),
+
     publish: (fromKey, toKey) =>
       change(toKey, 'publishing', (place) => publish(root, checkedPath(root, keyComponents(fromKey)), place, toKey)),
 

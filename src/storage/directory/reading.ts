@@ -15,7 +15,7 @@ export function openDirectoryForReading({ path: root }: { readonly path: string 
     kind: 'directory',
     capabilities: { localPath: true, versioned: false, coldClasses: false },
     read: (key) => readWhole(root, key),
-    open: async (key): Promise<Readable> => (await openFile(root, key)).createReadStream(),
+    open: async (key, start = 0): Promise<Readable> => (await openFile(root, key)).createReadStream({ start }),
     stat: (key) => statObject(root, key),
     list: (prefix) => listObjects(root, prefix),
     localPath: (key) => checkedPath(root, keyComponents(key)),

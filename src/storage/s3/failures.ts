@@ -6,7 +6,7 @@ interface ServiceError {
   readonly name?: string;
   readonly code?: string;
   readonly message?: string;
-  readonly $metadata?: { readonly httpStatusCode?: number };
+  readonly $metadata?: { readonly httpStatusCode?: number; readonly attempts?: number };
 }
 
 const credentialErrors = new Set(['ExpiredToken', 'ExpiredTokenException', 'RequestExpired', 'InvalidAccessKeyId', 'SignatureDoesNotMatch', 'InvalidToken', 'TokenRefreshRequired']);
@@ -33,7 +33,8 @@ export function s3Failure(error: unknown, options: S3Options, doing: string): Re
   const where = `the bucket ${options.bucket}${options.endpoint === undefined ? '' : ` at ${options.endpoint}`}`;
   const name = s3ErrorName(error);
   const status = httpStatus(error);
-  const details = { s3: name, ...(status === null ? {} : { status }) };
+  const attempts = (error as ServiceError).$metadata?.attempts;
+  const details = { s3: name, ...(status === null ? {} : { status }), ...(attempts === undefined ? {} : { attempts }) };
   const failed = (code: ConstructorParameters<typeof RepriseError>[0], why: string, hint: string) =>
     new RepriseError(code, `${where} cannot be used: ${doing} failed (${why})`, hint, details);
   if (name === 'NoSuchKey' || name === 'NoSuchVersion') return new RepriseError('not-found', `${where} has no such object: ${doing} failed`, 'list what is there with reprise backup list', details);

@@ -9,6 +9,8 @@ const MIN_PART_BYTES = 5 * 1024 * 1024;
 /** Most parts of one upload. */
 const MAX_PARTS = 10_000;
 
+const MIN_INFREQUENT_DAYS = 30;
+
 const days = (what: string) => z.int().min(1).optional().describe(what);
 
 /** Keys of a repository of type `s3`, besides `type` and `host`. */
@@ -33,18 +35,22 @@ export const s3Options = z.strictObject({
   versioning: z.boolean().optional().describe('Whether the bucket keeps versions; `storage apply` makes it so.'),
   lifecycle: z
     .strictObject({
-      standard_ia_days: days('Days after which objects go to STANDARD_IA.'),
+      standard_ia_days: days('Days after which objects go to STANDARD_IA; 30 at least.'),
       deep_archive_days: days('Days after which objects go to DEEP_ARCHIVE.'),
       noncurrent_deep_archive_days: days('Days after which noncurrent versions go to DEEP_ARCHIVE.'),
       noncurrent_expire_days: days('Days after which noncurrent versions are removed; without it a versioned bucket forgets nothing.'),
-      abort_incomplete_days: days('Days after which what is left of uploads is removed.'),
+      abort_incomplete_days: days('Days after which what is left of uploads is removed; 7 where nothing is said.'),
     })
+    .superRefine(checkLifecycle)
     .optional()
     .describe('What becomes of objects with age; `storage apply` makes it so.'),
   object_lock: z
     .strictObject({ mode: z.enum(['governance', 'compliance']), days: z.int().min(1) })
     .optional()
     .describe('Nobody removes an object younger than so many days; `storage apply` makes it so.'),
+  block_public_access: z.boolean().default(true).describe('Nothing in the bucket can be made public; `storage apply` makes it so.'),
+  default_encryption: z.enum(['AES256', 'aws:kms']).optional().describe('How the server encrypts what it is given; absent: as it does, AES256 where it does nothing.'),
+  kms_key_id: z.string().min(1).optional().describe('Key of the server for `aws:kms`; absent: its own.'),
 });
 
 /** What {@link import('../registry.js').openStorage} reads from `repository.options`. */
@@ -64,6 +70,9 @@ export interface S3Options extends Readonly<Record<string, unknown>> {
   readonly versioning?: boolean;
   readonly lifecycle?: S3Lifecycle;
   readonly objectLock?: { readonly mode: 'governance' | 'compliance'; readonly days: number };
+  readonly blockPublicAccess: boolean;
+  readonly defaultEncryption?: 'AES256' | 'aws:kms';
+  readonly kmsKeyId?: string;
 }
 
 /** Days; absent: no such rule is wanted. */
@@ -77,13 +86,15 @@ export interface S3Lifecycle {
 
 /** The program's own terms; keys that are absent stay absent. */
 export function readS3Options(values: Readonly<Record<string, unknown>>): S3Options {
-  const { force_path_style, ca_file, access_key_id, secret_access_key, session_token, part_size, lifecycle, object_lock, endpoint, versioning, ...own } =
+  const { force_path_style, ca_file, access_key_id, secret_access_key, session_token, part_size, lifecycle, object_lock, endpoint, versioning, block_public_access, default_encryption, kms_key_id, ...own } =
     s3Options.parse(values);
   return {
     ...own,
     prefix: own.prefix.replace(/\/$/, ''),
     forcePathStyle: force_path_style,
     partBytes: parseSize(part_size),
+    blockPublicAccess: block_public_access,
+    ...present({ defaultEncryption: default_encryption, kmsKeyId: kms_key_id }),
     ...present({ endpoint, versioning, caFile: ca_file, accessKeyId: access_key_id, secretAccessKey: secret_access_key, sessionToken: session_token, objectLock: object_lock }),
     ...(lifecycle === undefined
       ? {}
@@ -97,6 +108,17 @@ export function readS3Options(values: Readonly<Record<string, unknown>>): S3Opti
           }),
         }),
   };
+}
+
+/** What Amazon refuses (S3 User Guide, "Transitioning objects using Amazon S3 Lifecycle"), said with its place in the file. */
+function checkLifecycle(
+  { standard_ia_days: infrequent, deep_archive_days: deep, noncurrent_deep_archive_days: noncurrentDeep, noncurrent_expire_days: expire }: Readonly<Partial<Record<string, number | undefined>>>,
+  context: z.RefinementCtx,
+): void {
+  const wrong = (path: string, message: string) => context.addIssue({ code: 'custom', path: [path], message });
+  if (infrequent !== undefined && infrequent < MIN_INFREQUENT_DAYS) wrong('standard_ia_days', `S3 moves nothing to STANDARD_IA before ${MIN_INFREQUENT_DAYS} days`);
+  if (infrequent !== undefined && deep !== undefined && deep < infrequent + MIN_INFREQUENT_DAYS) wrong('deep_archive_days', `objects stay in STANDARD_IA for ${MIN_INFREQUENT_DAYS} days at least: expected ${infrequent + MIN_INFREQUENT_DAYS} or more`);
+  if (expire !== undefined && noncurrentDeep !== undefined && expire <= noncurrentDeep) wrong('noncurrent_expire_days', `expected more than the ${noncurrentDeep} of noncurrent_deep_archive_days`);
 }
 
 type Present<T> = { [K in keyof T]?: Exclude<T[K], undefined> };

@@ -6,9 +6,10 @@ import type { ReadableStorage, StoredObject } from '../storage.js';
 import type { S3Bucket } from './client.js';
 import { s3Failure } from './failures.js';
 import type { S3Options } from './options.js';
+import { patiently } from './patience.js';
 
 /** A stream that breaks off is taken up where it was, so often without a byte in between (F10). */
-const MAX_RESUMES = 5;
+const MAX_FAILURES = 5;
 
 /** Key in the bucket of a key of the repository, after the proof that it stays below its prefix (F37). */
 export function bucketKey({ prefix }: Pick<S3Options, 'prefix'>, key: string): string {
@@ -28,9 +29,9 @@ export function openS3ForReading(bucket: S3Bucket): ReadableStorage {
     kind: 's3',
     capabilities: { localPath: false, versioned: options.versioning === true, coldClasses: true },
     read: async (key) => Buffer.concat((await readStream(bucket, key).toArray()) as Buffer[]),
-    open: async (key) => {
+    open: async (key, fromByte = 0) => {
       if ((await statObject(bucket, key)) === null) throw new RepriseError('not-found', `there is no ${JSON.stringify(key)} in the bucket ${options.bucket}`, 'list what is there with reprise backup list');
-      return readStream(bucket, key);
+      return readStream(bucket, key, fromByte);
     },
     stat: (key) => statObject(bucket, key),
     list: (prefix) => listObjects(bucket, prefix),
@@ -41,39 +42,50 @@ export function openS3ForReading(bucket: S3Bucket): ReadableStorage {
   };
 }
 
-function readStream(bucket: S3Bucket, key: string): Readable {
-  return Readable.from(chunksOf(bucket, key), { objectMode: false });
+function readStream(bucket: S3Bucket, key: string, fromByte = 0): Readable {
+  return Readable.from(chunksOf(bucket, key, fromByte), { objectMode: false });
 }
 
 /** The object's bytes; a connection that breaks is opened again at the same place of the same version. */
-async function* chunksOf(bucket: S3Bucket, key: string): AsyncGenerator<Buffer> {
-  const Key = bucketKey(bucket.options, key);
+async function* chunksOf(bucket: S3Bucket, key: string, fromByte: number): AsyncGenerator<Buffer> {
+  const { options } = bucket;
+  const Key = bucketKey(options, key);
   const doing = `reading ${key}`;
-  let offset = 0;
+  let offset = fromByte;
   let etag: string | undefined;
   let total = Infinity;
-  for (let resumes = 0; ; resumes++) {
-    const answer = await bucket.send(
-      new GetObjectCommand({ Bucket: bucket.options.bucket, Key, ...(offset === 0 ? {} : { Range: `bytes=${offset}-`, IfMatch: etag }) }),
-      doing,
-    );
-    if (offset === 0) {
-      etag = answer.ETag;
-      total = answer.ContentLength ?? Infinity;
-    }
+  for (let failures = 0; offset < total; ) {
+    const part = { ...(offset === 0 ? {} : { Range: `bytes=${offset}-` }), ...(etag === undefined ? {} : { IfMatch: etag }) };
+    const answer = await patiently(() => bucket.send(new GetObjectCommand({ Bucket: options.bucket, Key, ...part }), doing)).catch((error: unknown) => {
+      const status = isRepriseError(error) ? error.details['status'] : undefined;
+      // Asked for what lies behind the last byte.
+      if (status === 416 && offset === fromByte) return null;
+      if (status === 412) throw new RepriseError('conflict', `${key} in the bucket ${options.bucket} was replaced while it was read`, 'read it again; see who else writes there');
+      throw error;
+    });
+    if (answer === null) return;
+    etag ??= answer.ETag;
+    total = sizeOf(answer);
     try {
       for await (const chunk of answer.Body as Readable) {
         const bytes = chunk as Buffer;
         offset += bytes.length;
-        resumes = 0;
+        failures = 0;
         yield bytes;
       }
-      if (offset >= total || total === Infinity) return;
+      if (total === Infinity) return;
+      if (offset < total) throw new Error('the connection was closed');
     } catch (error) {
-      if (resumes >= MAX_RESUMES) throw s3Failure(error, bucket.options, doing);
+      failures += 1;
+      if (failures > MAX_FAILURES) throw s3Failure(error, options, `${doing} (at byte ${offset} of ${total})`);
     }
-    if (resumes >= MAX_RESUMES) throw new RepriseError('storage-unreachable', `${doing} broke off at byte ${offset} of ${total}, again and again`, 'see that the network to the server is sound');
   }
+}
+
+/** Size of the whole object, also where only a part was asked for. */
+function sizeOf({ ContentRange, ContentLength }: { readonly ContentRange?: string | undefined; readonly ContentLength?: number | undefined }): number {
+  const ofRange = /\/(\d+)$/.exec(ContentRange ?? '')?.[1];
+  return ofRange === undefined ? (ContentLength ?? Infinity) : Number(ofRange);
 }
 
 async function statObject(bucket: S3Bucket, key: string): Promise<StoredObject | null> {

@@ -1,18 +1,17 @@
-import { createHash } from 'node:crypto';
-import { Transform } from 'node:stream';
-import type { Readable } from 'node:stream';
-import { DeleteObjectCommand, HeadObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
-import { Upload } from '@aws-sdk/lib-storage';
+import { DeleteObjectCommand, HeadObjectCommand } from '@aws-sdk/client-s3';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import { prefixComponents } from '../keys.js';
-import type { WritableStorage, WriteStreamOptions, WrittenObject } from '../storage.js';
+import type { WritableStorage } from '../storage.js';
+import { s3Admin } from './admin.js';
 import { openBucket } from './client.js';
 import type { ReadSecret, S3Bucket } from './client.js';
+import { conditionally, putCommand } from './creating.js';
 import { copyObject } from './copy.js';
-import { s3Failure } from './failures.js';
 import { openObjects } from './objects.js';
 import type { S3Options } from './options.js';
+import { abandonUploads } from './multipart.js';
 import { bucketKey, openS3ForReading } from './reading.js';
+import { uploadStream } from './upload.js';
 
 /** A repository in a bucket, or in a folder of one. Every object appears whole or not at all, as S3 promises. */
 export function openS3(options: S3Options, readSecret: ReadSecret): WritableStorage {
@@ -21,22 +20,17 @@ export function openS3(options: S3Options, readSecret: ReadSecret): WritableStor
   return {
     ...openS3ForReading(bucket),
     objects: openObjects(bucket),
+    admin: s3Admin(bucket),
 
-    async createIfAbsent(key, body) {
-      try {
-        await bucket.send(new PutObjectCommand({ Bucket, Key: bucketKey(options, key), Body: Buffer.from(body), IfNoneMatch: '*' }), `creating ${key}`);
-        return true;
-      } catch (error) {
-        if (!isRepriseError(error) || error.details['s3'] !== 'PreconditionFailed') throw error;
-        return false;
-      }
-    },
+    createIfAbsent: conditionally(bucket),
 
     async write(key, body) {
-      await bucket.send(new PutObjectCommand({ Bucket, Key: bucketKey(options, key), Body: Buffer.from(body) }), `writing ${key}`);
+      await bucket.send(putCommand(bucket, key, Buffer.from(body)), `writing ${key}`);
     },
 
-    writeStream: (key, body, how) => writeStream(bucket, key, body, how),
+    writeStream: (key, body, how) => uploadStream(bucket, key, body, how),
+
+    abandon: (key) => abandonUploads(bucket, key),
 
     async remove(key) {
       await bucket.send(new DeleteObjectCommand({ Bucket, Key: bucketKey(options, key) }), `removing ${key}`);
@@ -47,42 +41,6 @@ export function openS3(options: S3Options, readSecret: ReadSecret): WritableStor
     // There are no folders to make: an upload that is under way is invisible.
     prepare: async (prefix) => void prefixComponents(prefix),
   };
-}
-
-async function writeStream(bucket: S3Bucket, key: string, body: Readable, { signal, report }: WriteStreamOptions = {}): Promise<WrittenObject> {
-  const { options } = bucket;
-  const hash = createHash('sha256');
-  let sizeBytes = 0;
-  const counted = body.pipe(
-    new Transform({
-      transform(chunk: Buffer, _encoding, done) {
-        hash.update(chunk);
-        sizeBytes += chunk.length;
-        done(null, chunk);
-      },
-    }),
-  );
-  body.once('error', (error) => counted.destroy(error));
-  const upload = new Upload({
-    client: await bucket.client(),
-    params: { Bucket: options.bucket, Key: bucketKey(options, key), Body: counted },
-    partSize: options.partBytes,
-    queueSize: options.concurrency,
-    leavePartsOnError: false,
-  });
-  const abort = (): void => void upload.abort();
-  signal?.addEventListener('abort', abort, { once: true });
-  upload.on('httpUploadProgress', ({ loaded }) => report?.(loaded ?? 0));
-  try {
-    if (signal?.aborted) throw signal.reason;
-    await upload.done();
-  } catch (error) {
-    if (signal?.aborted) throw signal.reason;
-    throw s3Failure(error, options, `writing ${key}`);
-  } finally {
-    signal?.removeEventListener('abort', abort);
-  }
-  return { sizeBytes, sha256: hash.digest('hex') };
 }
 
 /** S3 knows no renaming: a copy on the server, then the first name goes. */

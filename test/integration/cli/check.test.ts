@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises';
+import { readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import type { Backup } from '../../../src/domain/backup.js';
@@ -22,6 +22,18 @@ const nagios = async (...argv: string[]) => {
   return { code, line: stdout, stderr };
 };
 const of = ({ findings }: Looked, what: string): Finding | undefined => findings.find((finding) => finding.check === what);
+
+/** Commits, and waits until the segment that holds it is in the archive; its name. */
+async function archiveMore(): Promise<string> {
+  await site.commit();
+  const { rows } = await site.query("SELECT pg_walfile_name(pg_current_wal_lsn()) AS segment, pg_switch_wal()", 'postgres');
+  const { segment } = rows[0] as { segment: string };
+  await site.waitFor(async () => {
+    const { rows: found } = await site.query('SELECT last_archived_wal >= $$' + segment + '$$ AS there FROM pg_stat_archiver', 'postgres');
+    return (found[0] as { there: boolean | null }).there === true;
+  }, `${segment} is archived`);
+  return segment;
+}
 
 beforeAll(async () => {
   site = await Site.create();
@@ -103,6 +115,23 @@ describe('with a worker', () => {
     await site.query('ALTER SYSTEM RESET archive_command', 'postgres');
     await site.query('SELECT pg_reload_conf()', 'postgres');
     await site.waitFor(async () => of((await check()).document, 'cluster/mairie/archiving')?.level === 'ok', 'the archive works again');
+  }, 300_000);
+
+  it('F23, K2: between which instants any moment can be recovered, and a hole in the WAL', async () => {
+    await site.backUp('physical');
+    const segments = [await archiveMore(), await archiveMore(), await archiveMore()];
+    const whole = of((await check()).document, 'wal/mairie/physical');
+    expect(whole).toMatchObject({ level: 'ok', message: expect.stringMatching(/every moment from \S+Z to \S+Z, .* ago can be recovered, without a hole/) });
+    // A segment vanishes from the middle of the archive.
+    const segment = segments[1] as string;
+    const archive = join(site.root, 'pgb', 'repo', 'archive');
+    const [stored] = (await readdir(archive, { recursive: true })).filter((path) => path.includes(segment));
+    await rm(join(archive, stored as string));
+    const holed = of((await check()).document, 'wal/mairie/physical');
+    expect(holed).toMatchObject({ level: 'problem', message: expect.stringContaining(segment) });
+    expect(holed?.fix).toContain('reprise backup run mairie --policy physical');
+    await site.backUp('physical');
+    expect(of((await check()).document, 'wal/mairie/physical')).toMatchObject({ level: 'warning', message: expect.stringContaining(segment) });
   }, 300_000);
 
   it('drift: a configuration that the worker has not read is said', async () => {

@@ -1,4 +1,6 @@
 import { describe, expect, it, test } from '@jest/globals';
+import { engineKinds } from '../../../src/engines/registry.js';
+import { storageKinds } from '../../../src/storage/registry.js';
 import { complaint, parsed, valid, with_ } from './given.js';
 
 const policy = (lines: string) => with_('engine: logical', lines.replaceAll('\n', '\n        '));
@@ -7,11 +9,13 @@ const cluster = (line: string, text = valid) => with_('data_dir: /data', `data_d
 describe('F38: a wrong config names file, line and column', () => {
   test.each<[string, string, string[]]>([
     ['unknown key', policy('engine: logical\nretnetion: { days: 3 }'), ['reprise.yml:10:9: unknown key "retnetion"', 'HINT did you mean "retention"?']],
-    ['unknown key, nothing near', 'banana: 1\n' + valid, ['reprise.yml:1:1: unknown key "banana"', 'HINT known keys: version, language, temporal, hosts, repositories, clusters, contacts, notifiers, notify, raci']],
+    ['unknown key, nothing near', 'banana: 1\n' + valid, ['reprise.yml:1:1: unknown key "banana"', 'HINT known keys: version, language, temporal, hosts, repositories, clusters, contacts, notifiers, notify, raci, media']],
     ['unknown option of an engine', policy('engine: pgbackrest\noptions: { stanza: a, config: b, typ: full }'), ['reprise.yml:10:42: unknown key "typ"', 'HINT did you mean "type"?']],
     ['unknown engine', policy('engine: pgbackrst'), ['reprise.yml:9:17: unknown engine "pgbackrst"', 'HINT did you mean "pgbackrest"?']],
-    ['engine of a later version', policy('engine: walg'), ['reprise.yml:9:17: unknown engine "walg"', 'HINT known engines: logical, pgbackrest']],
-    ['storage of a later version', with_('clusters:', 'repositories: { offsite: { type: s3, bucket: x } }\nclusters:'), ['reprise.yml:2:34: unknown type "s3"', 'HINT known types: directory']],
+    ['engine that does not exist', policy('engine: barman'), ['reprise.yml:9:17: unknown engine "barman"', `HINT known engines: ${Object.keys(engineKinds).join(', ')}`]],
+    ['storage that does not exist', with_('clusters:', 'repositories: { offsite: { type: azure } }\nclusters:'), ['reprise.yml:2:34: unknown type "azure"', `HINT known types: ${Object.keys(storageKinds).join(', ')}`]],
+    ['secret in the file', with_('clusters:', 'repositories: { offsite: { type: s3, bucket: backups, access_key_id: AKIA1 } }\nclusters:'), ['reprise.yml:2:70: a secret may not stand in this file', 'HINT write { env: NAME }, { file: PATH } or { command: [program, argument, ...] }']],
+    ['bucket that is none', with_('clusters:', 'repositories: { offsite: { type: s3, bucket: X_Y } }\nclusters:'), ['reprise.yml:2:46: a bucket has 3 to 63 of a-z, 0-9, dot and dash']],
     ['missing engine', policy('enabled: true'), ['reprise.yml:8:7: missing key "engine"']],
     ['missing key', with_('connection: { user: reprise }', 'connection: {}'), ['reprise.yml:4:5: missing key "user"']],
     ['missing key below a missing key', policy('engine: pgbackrest\noptions: { config: a }'), ['reprise.yml:10:9: missing key "stanza"']],
@@ -157,7 +161,7 @@ describe('F27: schedules mean what they say', () => {
 });
 
 describe('what comes later is refused in plain words: nothing silently does nothing', () => {
-  test.each(['media', 'signers'])('%s', (key) => {
+  test.each(['signers'])('%s', (key) => {
     expect(complaint(`${valid}${key}: { a: 1 }\n`)).toEqual([
       `reprise.yml:10:1: "${key}" is not supported by this version`,
       expect.stringMatching(/^HINT take it out: .* come with a later one$/),
@@ -168,16 +172,40 @@ describe('what comes later is refused in plain words: nothing silently does noth
     ['drill', 'drill: { host: x }', 'reprise.yml:6:5: "drill" is not supported by this version'],
     ['table-repair', 'approvals: { table-repair: { from: [x] } }', 'reprise.yml:6:18: "table-repair" is not supported by this version'],
     ['signatures', 'approvals: { recover: { from: [dba], signatures: required } }', 'reprise.yml:6:54: signatures are not available yet: approvals are asserted in this version'],
-    ['aside-on', 'recovery: { old_data: { mode: aside-on } }', 'reprise.yml:6:35: old data mode "aside-on" is not available yet in this version'],
-    ['overwrite-delta', 'recovery: { old_data: { mode: overwrite-delta } }', 'reprise.yml:6:35: old data mode "overwrite-delta" is not available yet in this version'],
     ['systemd', 'service: { kind: systemd, unit: x }', 'reprise.yml:6:22: service kind "systemd" is not available yet in this version'],
   ])('%s', (_, line, expected) => {
     expect(complaint(cluster(line, valid + 'contacts: { dba: {} }\n'))[0]).toBe(expected);
+  });
+
+  it.each<[string, string]>([
+    ['{ mode: aside-on }', 'reprise.yml:6:17: mode aside-on needs a path'],
+    ['{ mode: aside-on, path: /data/old }', 'reprise.yml:6:51: /data/old lies in the data directory that is replaced'],
+    ['{ mode: overwrite-delta, path: /x }', 'reprise.yml:6:58: mode overwrite-delta takes no path'],
+    ['{ mode: asside }', 'reprise.yml:6:35:'],
+  ])('old_data: %s', (value, expected) => {
+    expect(complaint(cluster(`recovery: { old_data: ${value} }`, valid))[0]).toContain(expected);
+  });
+
+  it('old_data: a path counts from the file; the other modes have none', () => {
+    const oldData = (value: string) => parsed(cluster(`recovery: { old_data: ${value} }`)).clusters['mairie']?.recovery.oldData;
+    expect(oldData('{ mode: aside-on, path: spare }')).toEqual({ mode: 'aside-on', path: '/etc/reprise/spare' });
+    expect(oldData('{ mode: overwrite-delta }')).toEqual({ mode: 'overwrite-delta' });
   });
 
   it('recovery onto another host', () => {
     const hosts = 'hosts: { a: {}, b: {} }\nrepositories: { r: { type: directory, path: x, host: a } }\nclusters:';
     const text = cluster('host: a\n    recovery: { targets: { t: { host: b, data_dir: /x, port: 5433 } } }', with_('clusters:', hosts));
     expect(complaint(text)).toEqual(['reprise.yml:9:39: recovery onto another host is not available yet in this version', 'HINT use host: a']);
+  });
+});
+
+describe('K3: media', () => {
+  const withMedia = (entry: string) => complaint(`${valid}repositories:\n  photos: { type: directory, path: /photos }\n  local: { type: directory, path: /backups }\nmedia:\n  photos: ${entry}\n`);
+
+  test('a repository of their own, never one that holds backups', () => {
+    expect(withMedia('{ repository: local, cluster: nowhere }')).toEqual(expect.arrayContaining([expect.stringContaining('unknown cluster "nowhere"')]));
+    expect(withMedia('{ repository: local, cluster: mairie }')).toEqual(expect.arrayContaining([expect.stringContaining('repository local holds backups or records')]));
+    expect(withMedia('{ repository: photos, cluster: mairie, prefix: /photos }')).toEqual(expect.arrayContaining([expect.stringContaining('a prefix has no slash in front')]));
+    expect(withMedia('{ repository: photos, cluster: mairie, multipart_copy_above: 6GiB }')).toEqual(expect.arrayContaining([expect.stringContaining('no more than 5GiB at once')]));
   });
 });

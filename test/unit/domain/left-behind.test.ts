@@ -18,5 +18,7 @@ describe('what a recovery leaves that ended before its end', () => {
     expect(whatIsLeft(plan, [movingSteps.aside])).toContain('may be kept as /data.aside');
     expect(whatIsLeft(plan, [movingSteps.aside, 'restore files'])).toContain('is kept as /data.aside');
     expect(whatIsLeft(plan, [])).toBe('Nothing was changed.');
+    const overwritten = samplePlan({ method: 'data-directory', replaces: [{ what: '/data', keptAs: null }] });
+    expect(whatIsLeft(overwritten, [movingSteps.aside, 'restore files'])).toContain('What was /data is overwritten, and cannot be brought back.');
   });
 });

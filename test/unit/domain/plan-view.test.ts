@@ -9,6 +9,8 @@ const hostile = 'a|b`c\n# <script>"\u202e😀';
 const plans: Record<string, Plan> = {
   'in-place': samplePlan(),
   restart: samplePlan({ method: 'restart', backups: [], replaces: [], steps: ['start', 'run-checks'], hooks: [], target: { kind: 'latest' } }),
+  overwrite: samplePlan({ replaces: [{ what: '/var/lib/postgresql/15/main', keptAs: null }] }),
+  copied: samplePlan({ replaces: [{ what: '/var/lib/postgresql/15/main', keptAs: '/mnt/spare/main.aside-7f3a', copied: true }] }),
   beside: samplePlan({ into: 'beside', replaces: [], pause: true, port: 5434, target: { kind: 'time', time: '2026-11-21T01:00:00Z' } }),
   hostile: samplePlan({
     policy: hostile,

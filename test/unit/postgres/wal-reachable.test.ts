@@ -1,8 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
-import type { RecoveryTarget } from '../../../../src/domain/target.js';
-import type { Candidate } from '../../../../src/engines/pgbackrest/choose.js';
-import type { Reach } from '../../../../src/engines/pgbackrest/reach.js';
-import { requireReachable } from '../../../../src/engines/pgbackrest/reachable.js';
+import type { RecoveryTarget } from '../../../src/domain/target.js';
+import type { Candidate } from '../../../src/postgres/wal-choose.js';
+import type { Reach } from '../../../src/postgres/wal-reach.js';
+import { requireReachable } from '../../../src/postgres/wal-reachable.js';
 
 const segment = (number: number): string => `0000000100000000000000${number.toString(16).padStart(2, '0').toUpperCase()}`;
 const chosen = { stored: { label: '20261121-021503F', wal: { start: segment(2), stop: segment(3) } } } as Candidate;

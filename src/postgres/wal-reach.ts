@@ -1,21 +1,15 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { TimelineSwitch } from '../../domain/wal.js';
-import { isHistoryName, laterLsn, parseLsn, parseSegmentName, parseTimelineHistory, segmentName } from '../../domain/wal.js';
-import type { Salvage } from '../../postgres/salvage.js';
-import { inspectSalvage } from '../../postgres/salvage.js';
-import type { WalTail } from '../../postgres/wal.js';
-import { walTail } from '../../postgres/wal.js';
-import type { ReadContext } from '../engine.js';
-import type { WalArchive } from './archive.js';
-import { fetchSegment, readTimelineHistory } from './archive.js';
-import type { StanzaBackup } from './info.js';
-import { followLog, segmentBytesOf } from './log-line.js';
-import type { Followed, Timeline } from './timelines.js';
-import { followTimeline } from './timelines.js';
-
-/** A backup made online: it has the WAL that makes it consistent. */
-export type OnlineBackup = StanzaBackup & { readonly wal: NonNullable<StanzaBackup['wal']>; readonly lsn: NonNullable<StanzaBackup['lsn']> };
+import type { TimelineSwitch } from '../domain/wal.js';
+import { isHistoryName, laterLsn, parseLsn, parseSegmentName, parseTimelineHistory, segmentName } from '../domain/wal.js';
+import type { Salvage } from './salvage.js';
+import { inspectSalvage } from './salvage.js';
+import type { WalTail } from './wal.js';
+import { walTail } from './wal.js';
+import type { OnlineBackup, WalArchive, WalReader } from './wal-archive.js';
+import { followLog, segmentBytesOf } from './wal-line.js';
+import type { Followed, Timeline } from './wal-timelines.js';
+import { followTimeline } from './wal-timelines.js';
 
 /** Segments looked back for the last commit: a quiet server with archive_timeout writes hours without one. */
 const LOOK_BACK = 32;
@@ -47,9 +41,9 @@ export interface LogSources {
 }
 
 /** Timelines known to the archive or to the old `pg_wal`; the first has no history file. */
-export async function readTimelines(context: ReadContext, archive: WalArchive, oldDataDir: string | null): Promise<Timeline[]> {
+export async function readTimelines(archive: WalArchive, oldDataDir: string | null): Promise<Timeline[]> {
   // At once: each is a process of its own, and every recovery adds one.
-  const archived = await Promise.all(archive.timelines.map(async (id) => ({ id, history: await readTimelineHistory(context, archive.archiveId, id) })));
+  const archived = await Promise.all(archive.timelines.map(async (id) => ({ id, history: await archive.readHistory(id) })));
   const known = new Map<number, Timeline>(archived.map((timeline) => [timeline.id, timeline]));
   const walDir = oldDataDir === null ? null : join(oldDataDir, 'pg_wal');
   const names = walDir === null ? [] : (await readdir(walDir).catch(() => [])).filter(isHistoryName);
@@ -61,7 +55,7 @@ export async function readTimelines(context: ReadContext, archive: WalArchive, o
 }
 
 /** Reads how far a recovery from this backup can go; changes nothing but the scratch directory. */
-export async function reachFrom(context: ReadContext, backup: OnlineBackup, sources: LogSources): Promise<Reach> {
+export async function reachFrom(context: WalReader, backup: OnlineBackup, sources: LogSources): Promise<Reach> {
   const { archive, timelines, oldDataDir } = sources;
   const segmentBytes = segmentBytesOf(backup);
   const start = parseSegmentName(backup.wal.start, segmentBytes);
@@ -70,7 +64,7 @@ export async function reachFrom(context: ReadContext, backup: OnlineBackup, sour
   const salvage =
     oldDataDir === null
       ? null
-      : await inspectSalvage({ oldDataDir, archivedUpTo: archived.end, systemIdentifier: backup.database.systemIdentifier, pgBin: context.pgBin, user: context.user });
+      : await inspectSalvage({ oldDataDir, archivedUpTo: archived.end, systemIdentifier: backup.systemIdentifier, pgBin: context.pgBin, user: context.user });
   const saved = salvage?.segments ?? [];
   const line = saved.length === 0 ? archived : followLog([...archive.segments, ...saved], backup.wal.start, followed.timeline, segmentBytes);
   const usesSalvage = saved.length > 0 && line.missing.length === 0;
@@ -100,7 +94,7 @@ function abandonedEnds(timeline: Timeline, segments: readonly string[], segmentB
 
 /** End of the archived log: its last segments are fetched, back to one with a commit. */
 async function archiveTail(
-  context: ReadContext,
+  context: WalReader,
   backup: OnlineBackup,
   end: string | null,
   { archive, scratch }: LogSources,
@@ -113,8 +107,8 @@ async function archiveTail(
   for (let back = 0n; back < BigInt(LOOK_BACK) && number - back >= oldest; back++) {
     const segment = segmentName({ timeline, number: number - back }, segmentBytes);
     // Before the switch the log is another timeline's.
-    if (!archive.files.has(segment)) break;
-    await fetchSegment(context, archive, segment, scratch);
+    if (!archive.segments.includes(segment)) break;
+    await archive.fetch(segment, scratch);
     found = await walTail(context.pgBin, scratch, segment, null);
     if (found.lastCommitAt !== null) break;
   }

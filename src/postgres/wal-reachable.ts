@@ -1,10 +1,10 @@
-import { RepriseError } from '../../domain/errors.js';
-import type { RecoveryTarget } from '../../domain/target.js';
-import { formatTarget } from '../../domain/target.js';
-import { compareLsn, parseSegmentName } from '../../domain/wal.js';
-import type { Candidate } from './choose.js';
-import { compareInstants } from './instants.js';
-import type { Reach } from './reach.js';
+import { RepriseError } from '../domain/errors.js';
+import type { RecoveryTarget } from '../domain/target.js';
+import { formatTarget } from '../domain/target.js';
+import { compareLsn, parseSegmentName } from '../domain/wal.js';
+import type { Candidate } from './wal-choose.js';
+import { compareInstants } from '../domain/compare-instants.js';
+import type { Reach } from './wal-reach.js';
 
 const NAMED = 5;
 

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import type { Progress } from '../../domain/progress.js';
-import type { ReadableStorage } from '../../storage/storage.js';
+import type { Progress } from '../domain/progress.js';
+import type { ReadableStorage } from '../storage/storage.js';
 
 /** Size in bytes and SHA-256 (hex) of a whole object. */
 export interface Fingerprint {

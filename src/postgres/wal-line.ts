@@ -1,6 +1,6 @@
-import { DEFAULT_SEGMENT_BYTES, isSegmentName, missingSegments, parseLsn, parseSegmentName, segmentAt, segmentName } from '../../domain/wal.js';
-import type { Timeline } from './timelines.js';
-import { switchedAt } from './timelines.js';
+import { DEFAULT_SEGMENT_BYTES, isSegmentName, missingSegments, parseLsn, parseSegmentName, segmentAt, segmentName } from '../domain/wal.js';
+import type { Timeline } from './wal-timelines.js';
+import { switchedAt } from './wal-timelines.js';
 
 /** The log from a backup on, along one timeline and its ancestors, as far as segments are there. */
 export interface LogLine {

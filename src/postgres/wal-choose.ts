@@ -1,23 +1,23 @@
 import { join } from 'node:path';
-import type { Backup } from '../../domain/backup.js';
-import { RepriseError } from '../../domain/errors.js';
-import type { RecoveryTarget } from '../../domain/target.js';
-import { formatTarget } from '../../domain/target.js';
-import { compareLsn, parseSegmentName } from '../../domain/wal.js';
-import type { ReadContext } from '../engine.js';
-import { compareInstants } from './instants.js';
-import type { NamedTarget, Search } from './locate.js';
-import { findInArchive, findInDirectory } from './locate.js';
-import type { LogSources, OnlineBackup, Reach } from './reach.js';
-import { reachFrom } from './reach.js';
+import type { Backup } from '../domain/backup.js';
+import { RepriseError } from '../domain/errors.js';
+import type { RecoveryTarget } from '../domain/target.js';
+import { formatTarget } from '../domain/target.js';
+import { compareLsn, parseSegmentName } from '../domain/wal.js';
+import { compareInstants } from '../domain/compare-instants.js';
+import type { NamedTarget, Search } from './wal-locate.js';
+import { findInArchive, findInDirectory } from './wal-locate.js';
+import type { OnlineBackup, WalReader } from './wal-archive.js';
+import type { LogSources, Reach } from './wal-reach.js';
+import { reachFrom } from './wal-reach.js';
 
 /** A backup as the catalogue knows it, and as the repository does. */
-export interface Candidate {
+export interface Candidate<S extends OnlineBackup = OnlineBackup> {
   readonly backup: Backup;
-  readonly stored: OnlineBackup;
+  readonly stored: S;
 }
 
-/** First instant to which a backup can be recovered: its end, which pgBackRest rounds down to a second. */
+/** First instant to which a backup can be recovered: its end, which engines round down to a second. */
 export function consistentFrom(stored: Pick<OnlineBackup, 'finishedAt'>): string {
   return new Date(Date.parse(stored.finishedAt) + 1000).toISOString();
 }
@@ -27,11 +27,11 @@ export function consistentFrom(stored: Pick<OnlineBackup, 'finishedAt'>): string
  * @param candidates newest first, at least one
  * @throws RepriseError `target-before-backup` naming the earliest; `target-after-wal`, `not-found`
  */
-export async function chooseBackup(context: ReadContext, target: RecoveryTarget, candidates: readonly Candidate[], sources: LogSources): Promise<Candidate> {
+export async function chooseBackup<C extends Candidate>(context: WalReader, target: RecoveryTarget, candidates: readonly C[], sources: LogSources): Promise<C> {
   switch (target.kind) {
     case 'latest':
     case 'end-of-backup':
-      return candidates[0] as Candidate;
+      return candidates[0] as C;
     case 'backup':
       return named(candidates, target.id);
     case 'time':
@@ -44,13 +44,13 @@ export async function chooseBackup(context: ReadContext, target: RecoveryTarget,
   }
 }
 
-function named(candidates: readonly Candidate[], id: string): Candidate {
+function named<C extends Candidate>(candidates: readonly C[], id: string): C {
   const found = candidates.find(({ backup }) => backup.id === id || backup.label === id);
   if (found !== undefined) return found;
   throw new RepriseError('not-found', `there is no restorable backup ${id}`, 'list them with: reprise backup list');
 }
 
-function before(candidates: readonly Candidate[], target: RecoveryTarget, ended: (candidate: Candidate) => boolean): Candidate {
+function before<C extends Candidate>(candidates: readonly C[], target: RecoveryTarget, ended: (candidate: C) => boolean): C {
   const found = candidates.find(ended);
   if (found !== undefined) return found;
   throw tooEarly(candidates, target);
@@ -66,7 +66,7 @@ function tooEarly(candidates: readonly Candidate[], target: RecoveryTarget): Rep
 }
 
 /** From the newest backup back: which one's log, up to the next one's end, holds the target. */
-async function located(context: ReadContext, target: NamedTarget, candidates: readonly Candidate[], sources: LogSources): Promise<Candidate> {
+async function located<C extends Candidate>(context: WalReader, target: NamedTarget, candidates: readonly C[], sources: LogSources): Promise<C> {
   let upTo: string | null = null;
   let newest: Reach | undefined;
   for (const candidate of candidates) {

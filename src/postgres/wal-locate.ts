@@ -1,11 +1,10 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { RecoveryTarget } from '../../domain/target.js';
-import { compareLsn, parseSegmentName, segmentEnd, segmentStart } from '../../domain/wal.js';
-import { runTool } from '../../process/run.js';
-import type { ReadContext } from '../engine.js';
-import { fetchSegment } from './archive.js';
-import type { LogSources } from './reach.js';
+import type { RecoveryTarget } from '../domain/target.js';
+import { compareLsn, parseSegmentName, segmentEnd, segmentStart } from '../domain/wal.js';
+import { runTool } from '../process/run.js';
+import type { WalReader } from './wal-archive.js';
+import type { LogSources } from './wal-reach.js';
 
 /** A target that only the log itself knows: PostgreSQL stops at its first occurrence after the backup. */
 export type NamedTarget = Extract<RecoveryTarget, { kind: 'xid' | 'name' }>;
@@ -21,14 +20,14 @@ export interface Search {
 const BATCH = 8;
 
 /** Position of the target's first occurrence in these archived segments, in the log's order; null where there is none. */
-export async function findInArchive(context: ReadContext, search: Search, segments: readonly string[], sources: LogSources): Promise<string | null> {
+export async function findInArchive(context: WalReader, search: Search, segments: readonly string[], sources: LogSources): Promise<string | null> {
   for (let first = 0; first < segments.length; first += BATCH) {
     context.signal.throwIfAborted();
     context.report({ phase: 'look for the target in the archived WAL', done: first, total: segments.length, unit: 'segments' });
     const batch = segments.slice(Math.max(0, first - 1), first + BATCH);
     const directory = await mkdtemp(join(sources.scratch, 'locate-'));
     try {
-      for (const segment of batch) await fetchSegment(context, sources.archive, segment, directory);
+      for (const segment of batch) await sources.archive.fetch(segment, directory);
       const found = await findInDirectory(context, search, batch, directory);
       if (found !== null) return found;
     } finally {
@@ -39,7 +38,7 @@ export async function findInArchive(context: ReadContext, search: Search, segmen
 }
 
 /** The same in segments of a directory; they may go over a change of timelines. */
-export async function findInDirectory(context: ReadContext, search: Search, segments: readonly string[], directory: string): Promise<string | null> {
+export async function findInDirectory(context: WalReader, search: Search, segments: readonly string[], directory: string): Promise<string | null> {
   const { target, segmentBytes } = search;
   const timelines = [...new Set(segments.map((name) => parseSegmentName(name, segmentBytes).timeline))];
   for (const timeline of timelines) {

@@ -1,5 +1,5 @@
-import type { TimelineSwitch } from '../../domain/wal.js';
-import { compareLsn } from '../../domain/wal.js';
+import type { TimelineSwitch } from '../domain/wal.js';
+import { compareLsn } from '../domain/wal.js';
 
 /** A timeline and the switches that led to it; the first timeline has none. */
 export interface Timeline {

@@ -1,0 +1,61 @@
+import { randomUUID } from 'node:crypto';
+import type { Backup } from '../domain/backup.js';
+import type { PolicyConfig } from '../domain/config.js';
+import { isRepriseError } from '../domain/errors.js';
+import type { WalWindow } from '../domain/questions.js';
+import type { RecoveryOutline } from '../engines/engine.js';
+import type { ActivityRun } from './guarded.js';
+import { type Session, currentBackups, engineFor, readContext } from './session.js';
+
+/**
+ * Between which instants a cluster can be recovered to any moment, by each policy whose engine archives WAL: from the
+ * end of the oldest backup whose log leads to the end without a hole, to the last commit that is archived.
+ */
+export async function walWindows(session: Session, run: ActivityRun): Promise<readonly WalWindow[]> {
+  const policies = Object.values(session.cluster.policies).filter((policy) => policy.enabled && engineFor(session, policy).capabilities.archivesWal);
+  const backups = policies.length === 0 ? [] : await currentBackups(session, run, policies);
+  return Promise.all(
+    policies.map((policy) => {
+      const own = backups.filter((backup) => backup.policy === policy.name && backup.status === 'complete');
+      return windowOf(policy, own, (backup) => outlineFrom(session, policy, backup, run));
+    }),
+  );
+}
+
+type Outline = (backup: Backup) => Promise<RecoveryOutline | { readonly hole: string }>;
+
+/** `backups` oldest first. A log without a hole from one backup on has none from a later one on: looked for by halves. */
+export async function windowOf({ name: policy }: Pick<PolicyConfig, 'name'>, backups: readonly Backup[], outline: Outline): Promise<WalWindow> {
+  const none = { policy, oldest: null, newest: null, hole: null };
+  if (backups.length === 0) return none;
+  const looked = new Map<number, Awaited<ReturnType<Outline>>>();
+  const look = async (index: number): Promise<Awaited<ReturnType<Outline>>> => {
+    const found = looked.get(index) ?? (await outline(backups[index] as Backup));
+    looked.set(index, found);
+    return found;
+  };
+  let [first, last] = [0, backups.length - 1];
+  // Mostly there is no hole at all, and one look tells.
+  if ('hole' in (await look(0))) first = 1;
+  else last = 0;
+  while (first < last) {
+    const middle = Math.floor((first + last) / 2);
+    if ('hole' in (await look(middle))) first = middle + 1;
+    else last = middle;
+  }
+  const hole = [...looked.entries()].sort(([left], [right]) => right - left).map(([, found]) => ('hole' in found ? found.hole : null)).find((found) => found !== null) ?? null;
+  const found = first < backups.length ? await look(first) : null;
+  if (found === null || 'hole' in found) return { ...none, hole: found === null ? hole : found.hole };
+  return { policy, oldest: backups[first]?.finishedAt ?? null, newest: found.reachableTo, hole };
+}
+
+async function outlineFrom(session: Session, policy: PolicyConfig, backup: Backup, run: ActivityRun): Promise<RecoveryOutline | { hole: string }> {
+  try {
+    // An operation of its own: two looks at once share no scratch directory.
+    const context = await readContext(session, policy, run, `wal-${randomUUID()}`);
+    return await engineFor(session, policy).outlineRecovery(context, { target: { kind: 'latest' }, candidates: [backup], oldDataDir: null, databases: session.cluster.databases });
+  } catch (error) {
+    if (isRepriseError(error) && error.code === 'wal-gap') return { hole: error.message };
+    throw error;
+  }
+}

@@ -1,0 +1,85 @@
+import { createReadStream } from 'node:fs';
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { BackupType } from '../../domain/backup.js';
+import { RepriseError } from '../../domain/errors.js';
+import { segmentAt, segmentBefore } from '../../domain/wal.js';
+import { countDatabases } from '../../postgres/inventory.js';
+import type { LiveServerFacts } from '../../postgres/server-facts.js';
+import type { BackupRequest, EngineContext, MadeBackup } from '../engine.js';
+import { BASEBACKUP, fileKey, madeBackup, manifestText, readManifest } from './manifest.js';
+import type { BackupFile, BaseManifest } from './manifest.js';
+import { labelOf, manifestKey, PG_MANIFEST, spoolOf } from './names.js';
+import { optionsOf } from './options.js';
+import { readPgManifest } from './pg-manifest.js';
+import { archivingHint, liveServer } from './server.js';
+import { takeBase, tarsOf, verifySpool } from './spool.js';
+import { removeTree } from './unpack.js';
+import { waitForSegment } from './wal-archive.js';
+
+/**
+ * One backup of the cluster: spooled, compared with its manifest by pg_verifybackup (F16), its stop WAL seen in the
+ * archive (F7), then written to the repository with our own manifest last. Every step leaves behind what the next
+ * attempt finds.
+ * @throws RepriseError `backup-corrupt`, `wal-not-archived`, `storage-full`, `privilege-missing`, `conflict`
+ */
+export async function backup(context: EngineContext, request: BackupRequest): Promise<readonly MadeBackup[]> {
+  const type = typeOf(request);
+  const label = labelOf(type, request.startedAt);
+  const key = manifestKey(context, label);
+  const published = await readManifest(context.storage, key);
+  if (published !== null && published.operationId !== context.operationId) {
+    throw new RepriseError('conflict', `the backup ${label} exists already and is another operation's`, 'run the backup again: its name is the second it starts in');
+  }
+  const manifest = published ?? (await makeAndPublish(context, { type, label, startedAt: request.startedAt }));
+  await removeTree(spoolOf(context));
+  return [madeBackup(manifest, context.policy.repository)];
+}
+
+function typeOf({ type }: BackupRequest): BackupType {
+  if (type === 'auto' || type === 'full') return 'full';
+  throw new RepriseError('capability-missing', `a base backup is always full: ${type} is not to be had`, 'backup run --type full');
+}
+
+async function makeAndPublish(context: EngineContext, named: Pick<BaseManifest, 'type' | 'label' | 'startedAt'>): Promise<BaseManifest> {
+  const server = await liveServer(context);
+  const taken = await takeBase(context, named.label);
+  const facts = await readPgManifest(join(tarsOf(context), PG_MANIFEST)).catch(async (error: unknown) => {
+    await removeTree(spoolOf(context));
+    throw error;
+  });
+  requireIdentity(facts.systemIdentifier, server);
+  await verifySpool(context, Math.floor(server.versionNum / 10_000));
+  const { walSegmentBytes: segmentBytes, versionNum, systemIdentifier, dataChecksums } = server;
+  const wal = { start: segmentAt(facts.timeline, facts.startLsn, segmentBytes), stop: segmentBefore(facts.timeline, facts.stopLsn, segmentBytes) };
+  await waitForSegment(context, wal.stop, optionsOf(context).archiveTimeoutSeconds, archivingHint(context));
+  const { connection, databases } = context.cluster;
+  const manifest: BaseManifest = {
+    ...{ schemaVersion: 1, engine: BASEBACKUP, ...named, cluster: context.cluster.name, policy: context.policy.name },
+    ...{ operationId: context.operationId, finishedAt: taken.finishedAt, files: await upload(context, named.label) },
+    ...{ databaseBytes: facts.totalBytes, segmentBytes, wal, lsn: { start: facts.startLsn, stop: facts.stopLsn } },
+    server: { versionNum, systemIdentifier, dataChecksums },
+    dependsOn: [],
+    contents: await countDatabases(connection, databases, context.signal),
+  };
+  await context.storage.write(manifestKey(context, named.label), manifestText(manifest));
+  return manifest;
+}
+
+/** PostgreSQL 17 and later name the cluster in the manifest: it must be the one that was asked (F17). */
+function requireIdentity(found: string | null, server: LiveServerFacts): void {
+  if (found === null || found === server.systemIdentifier) return;
+  throw new RepriseError('identity-mismatch', `the backup is of the cluster ${found}, and the server is ${server.systemIdentifier}`, 'see whether a proxy leads replication connections to another server');
+}
+
+async function upload(context: EngineContext, label: string): Promise<readonly BackupFile[]> {
+  const tars = tarsOf(context);
+  const names = (await readdir(tars)).sort();
+  const files: BackupFile[] = [];
+  for (const name of names) {
+    const report = (done: number): void => context.report({ phase: `writing ${name} to the repository`, done, unit: 'bytes' });
+    const written = await context.storage.writeStream(fileKey(context, label, { name }), createReadStream(join(tars, name)), { signal: context.signal, report });
+    files.push({ name, ...written });
+  }
+  return files;
+}

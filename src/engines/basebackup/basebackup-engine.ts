@@ -1,0 +1,54 @@
+import { isRepriseError, RepriseError } from '../../domain/errors.js';
+import type { Engine, EngineContext, MadeBackup } from '../engine.js';
+import { backup } from './backup.js';
+import { listBackups } from './list.js';
+import { BASEBACKUP, madeBackup, manifestOf } from './manifest.js';
+import { outlineRecovery } from './outline.js';
+import { preflightBackup } from './preflight.js';
+import { receivesWal } from './options.js';
+import { rearm } from './rearm.js';
+import { receiveWal } from './receive.js';
+import { planRemoval, remove } from './remove.js';
+import { restoreFiles } from './restore.js';
+import { liveServer } from './server.js';
+import { verify } from './verify.js';
+import { archiveCommand, restoreCommand } from './wal-commands.js';
+
+/** PostgreSQL's own pg_basebackup and WAL archive: nothing to install beside the server, on any version since 13 (K8). */
+export const basebackupEngine: Engine = {
+  kind: BASEBACKUP,
+  capabilities: {
+    method: 'data-directory',
+    targets: ['latest', 'time', 'lsn', 'xid', 'name', 'end-of-backup', 'backup'],
+    types: ['full'],
+    archivesWal: true,
+    incremental: false,
+    singleTable: false,
+    resumable: false,
+    encrypts: false,
+  },
+  preflightBackup,
+  backup,
+  list: listBackups,
+  verify,
+  planRemoval,
+  remove,
+  outlineRecovery,
+  adoption: { describe },
+  receiver: { wanted: receivesWal, receive: receiveWal },
+  physical: { restoreFiles, restoreCommand, archiveCommand, rearm },
+};
+
+/** The record of a backup that lies in the repository and that no record names. */
+async function describe(context: EngineContext, label: string): Promise<MadeBackup> {
+  const manifest = await manifestOf(context, label);
+  const live = await liveServer(context).catch((error: unknown) => {
+    // With the server lost nothing can be compared, and that is when backups are needed.
+    if (isRepriseError(error) && error.code === 'database-unreachable') return null;
+    throw error;
+  });
+  if (live !== null && live.systemIdentifier !== manifest.server.systemIdentifier) {
+    throw new RepriseError('identity-mismatch', `it is a backup of the cluster ${manifest.server.systemIdentifier}, and the server is ${live.systemIdentifier}`, 'give that cluster a policy of its own');
+  }
+  return madeBackup(manifest, context.policy.repository);
+}

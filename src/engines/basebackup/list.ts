@@ -1,0 +1,46 @@
+import { isRepriseError } from '../../domain/errors.js';
+import type { ListedBackup, ReadContext } from '../engine.js';
+import { hashOf, readManifest, sizeOf } from './manifest.js';
+import type { BaseManifest } from './manifest.js';
+import { isLabel, MANIFEST, manifestKey, policyPrefix } from './names.js';
+
+/** Every backup that has our manifest, oldest first; files without one are no backup. */
+export async function listBackups(context: ReadContext): Promise<readonly ListedBackup[]> {
+  const sizes = new Map<string, Map<string, number>>();
+  for await (const { key, sizeBytes } of context.storage.list(policyPrefix(context))) {
+    const [label = '', name = ''] = key.slice(policyPrefix(context).length).split('/');
+    if (!isLabel(label)) continue;
+    const files = sizes.get(label) ?? new Map<string, number>();
+    sizes.set(label, files.set(name, sizeBytes));
+  }
+  const labels = [...sizes].filter(([, files]) => files.has(MANIFEST)).map(([label]) => label);
+  const listed: ListedBackup[] = [];
+  for (const label of labels.sort((a, b) => instantOf(a).localeCompare(instantOf(b)))) listed.push(await describe(context, label, sizes.get(label) ?? new Map<string, number>()));
+  return listed;
+}
+
+async function describe(context: ReadContext, label: string, sizes: ReadonlyMap<string, number>): Promise<ListedBackup> {
+  try {
+    const manifest = await readManifest(context.storage, manifestKey(context, label));
+    if (manifest !== null) return listedBackup(manifest, sizes);
+  } catch (error) {
+    if (!isRepriseError(error) || error.code !== 'backup-corrupt') throw error;
+  }
+  const type = label.startsWith('incr') ? 'incr' : 'full';
+  return { label, type, startedAt: instantOf(label), finishedAt: null, sizeBytes: [...sizes.values()].reduce((sum, size) => sum + size, 0), damaged: 'its manifest cannot be read' };
+}
+
+function listedBackup(manifest: BaseManifest, sizes: ReadonlyMap<string, number>): ListedBackup {
+  const { label, type, startedAt, finishedAt, wal, dependsOn, files } = manifest;
+  const wrong = files.find(({ name, sizeBytes }) => sizes.get(name) !== sizeBytes);
+  return {
+    ...{ label, type, startedAt, finishedAt, wal, sizeBytes: sizeOf(manifest), sha256: hashOf(manifest) },
+    ...(dependsOn.length === 0 ? {} : { dependsOn }),
+    ...(wrong === undefined ? {} : { damaged: sizes.has(wrong.name) ? `${wrong.name} has ${sizes.get(wrong.name)} bytes where ${wrong.sizeBytes} were recorded` : `${wrong.name} is missing` }),
+  };
+}
+
+/** UTC instant in a label. */
+function instantOf(label: string): string {
+  return label.replace(/^[a-z]+_(\d{4})(\d\d)(\d\d)_(\d\d)(\d\d)(\d\d)$/, '$1-$2-$3T$4:$5:$6.000Z');
+}

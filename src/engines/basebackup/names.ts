@@ -1,0 +1,58 @@
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import type { BackupType } from '../../domain/backup.js';
+import { RepriseError } from '../../domain/errors.js';
+import type { ReadContext } from '../engine.js';
+
+/** Cluster and policy whose folder a key lies in. */
+export interface Place {
+  readonly cluster: { readonly name: string };
+  readonly policy: { readonly name: string };
+}
+
+/** The commit marker of a backup: written last, taken away first. */
+export const MANIFEST = 'reprise.json';
+/** PostgreSQL's own list of a backup's files. */
+export const PG_MANIFEST = 'backup_manifest';
+
+/** Name of a backup, `full_20261121_021500` (UTC). */
+export function labelOf(type: BackupType, startedAt: string): string {
+  const instant = new Date(startedAt);
+  if (Number.isNaN(instant.getTime())) throw new RepriseError('internal', 'a backup was asked for without the instant of its start');
+  const digits = instant.toISOString().replaceAll(/[-:]/g, '');
+  return `${type}_${digits.slice(0, 8)}_${digits.slice(9, 15)}`;
+}
+
+export function isLabel(text: string): boolean {
+  return /^(?:full|incr)_\d{8}_\d{6}$/.test(text);
+}
+
+/** Everything of a policy, which clusters and policies never share. */
+export function policyPrefix({ cluster, policy }: Place): string {
+  return `${cluster.name}/${policy.name}/`;
+}
+
+/** The files of one backup; the label is checked, so that nothing else is ever named by it. */
+export function backupPrefix(place: Place, label: string): string {
+  if (!isLabel(label)) throw new RepriseError('not-found', `${JSON.stringify(label)} is no label of a base backup`, 'reprise backup list shows the labels');
+  return `${policyPrefix(place)}${label}/`;
+}
+
+export function manifestKey(place: Place, label: string): string {
+  return `${backupPrefix(place, label)}${MANIFEST}`;
+}
+
+/** The archived WAL of a policy. */
+export function walPrefix(place: Place): string {
+  return `${policyPrefix(place)}wal/`;
+}
+
+/** Key of an archived WAL file: a segment, `.partial`, `.history` or `.backup`. */
+export function walKey(place: Place, name: string): string {
+  return `${walPrefix(place)}${name}.gz`;
+}
+
+/** Directory on the host for files of this operation that are not published yet. */
+export function spoolOf({ host, operationId }: Pick<ReadContext, 'host' | 'operationId'>): string {
+  return join(host.scratchDir, `basebackup-${createHash('sha256').update(operationId).digest('hex').slice(0, 12)}`);
+}

@@ -1,0 +1,54 @@
+import { z } from 'zod';
+import type { ReadContext } from '../engine.js';
+import { durationPattern, durationRule, parseDuration } from '../../domain/units.js';
+
+const duration = () => z.string({ error: durationRule }).regex(durationPattern, durationRule);
+
+/** `options` of a policy with the engine `basebackup`: backups and WAL go to the policy's repository. */
+export const basebackupOptions = z.strictObject({
+  wal: z
+    .enum(['receivewal', 'archive_command'])
+    .default('archive_command')
+    .describe('How WAL gets into the repository; archive_command: the server pushes each full segment; receivewal: a worker fetches it as it is written, by a replication slot.'),
+  slot: z
+    .string()
+    .regex(/^[a-z0-9_]{1,63}$/, 'expected a slot name of a-z, 0-9 and "_"')
+    .optional()
+    .describe('Replication slot of receivewal; absent: reprise_CLUSTER_POLICY.'),
+  compress: z
+    .int({ error: 'expected a compression level from 1 to 9' })
+    .min(1)
+    .max(9)
+    .default(1)
+    .describe('Compression level of gzip: 1 is fast, 9 is small.'),
+  max_rate: z
+    .string()
+    .regex(/^[1-9]\d{1,6}[kM]$/, 'expected a rate from 32k to 1024M, bytes a second')
+    .optional()
+    .describe('Most bytes a second read from the server, such as 50M; absent: as fast as it goes.'),
+  archive_timeout: duration()
+    .default('60s')
+    .describe('How long a backup waits for its stop WAL to be in the repository before it counts as failed.'),
+});
+
+/** What the engine reads from `policy.options`. */
+export interface BasebackupOptions extends Readonly<Record<string, unknown>> {
+  readonly wal: 'receivewal' | 'archive_command';
+  readonly slot?: string;
+  readonly compress: number;
+  readonly maxRate?: string;
+  readonly archiveTimeoutSeconds: number;
+}
+
+export function readBasebackupOptions({ wal, slot, compress, max_rate, archive_timeout }: z.output<typeof basebackupOptions>): BasebackupOptions {
+  return { wal, ...(slot === undefined ? {} : { slot }), compress, ...(max_rate === undefined ? {} : { maxRate: max_rate }), archiveTimeoutSeconds: parseDuration(archive_timeout) };
+}
+
+/** Whether these options have WAL fetched by a worker, so that nobody's archive_command is wanted. */
+export function receivesWal(options: Readonly<Record<string, unknown>>): boolean {
+  return options['wal'] === 'receivewal';
+}
+
+export function optionsOf(context: Pick<ReadContext, 'policy'>): BasebackupOptions {
+  return context.policy.options as BasebackupOptions;
+}

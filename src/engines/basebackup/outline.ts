@@ -1,0 +1,34 @@
+import { RepriseError } from '../../domain/errors.js';
+import type { OutlineRequest, ReadContext, RecoveryOutline } from '../engine.js';
+import { outlinePhysical } from '../physical-outline.js';
+import type { PhysicalCandidate } from '../physical-outline.js';
+import { isRepriseError } from '../../domain/errors.js';
+import { hashOf, manifestOf } from './manifest.js';
+import { walArchive } from './wal-archive.js';
+
+/**
+ * Looks, without changing anything, whether and how a target can be reached with the policy's backups and WAL.
+ * @throws RepriseError `no-usable-backup`, and what {@link outlinePhysical} throws
+ */
+export async function outlineRecovery(context: ReadContext, request: OutlineRequest): Promise<RecoveryOutline> {
+  const warnings: string[] = [];
+  const candidates: PhysicalCandidate[] = [];
+  for (const backup of request.candidates) {
+    try {
+      const manifest = await manifestOf(context, backup.label);
+      if (backup.sha256 !== undefined && backup.sha256 !== hashOf(manifest)) {
+        warnings.push(`backup ${backup.label} is passed over: its manifest is not the one that was recorded when it was made`);
+        continue;
+      }
+      const { server, databaseBytes } = manifest;
+      candidates.push({ backup, stored: { ...manifest, databaseBytes, systemIdentifier: server.systemIdentifier, major: Math.floor(server.versionNum / 10_000) } });
+    } catch (error) {
+      if (!isRepriseError(error) || !['not-found', 'backup-corrupt', 'identity-mismatch'].includes(error.code)) throw error;
+      warnings.push(`backup ${backup.label} is passed over: ${error.message}`);
+    }
+  }
+  if (candidates.length === 0) {
+    throw new RepriseError('no-usable-backup', `policy ${context.policy.name} has no base backup that could be restored`, warnings[0] ?? 'see what there is, and why it does not count: reprise backup list');
+  }
+  return outlinePhysical(context, request, { candidates, archive: await walArchive(context), warnings });
+}

@@ -1,0 +1,98 @@
+import { join } from 'node:path';
+import type pg from 'pg';
+import { RepriseError } from '../../domain/errors.js';
+import { sizeInWords } from '../../domain/text.js';
+import { archiveOneSegment, closeSegment } from '../../postgres/archiving.js';
+import { withClient } from '../../postgres/connect.js';
+import { freeBytes } from '../../postgres/disk.js';
+import { makeHostScratch } from '../../postgres/scratch-data-dir.js';
+import type { LiveServerFacts } from '../../postgres/server-facts.js';
+import { runTool } from '../../process/run.js';
+import type { EngineContext } from '../engine.js';
+import { walPrefix } from './names.js';
+import { optionsOf, receivesWal } from './options.js';
+import { notReceived, receivingHint } from './receive.js';
+import { archivingHint, liveServer } from './server.js';
+import { slotName, slotState } from './slot.js';
+import { waitForSegment } from './wal-archive.js';
+
+/** Backup manifests came with 13. */
+const OLDEST = 13;
+const READS_TAR = 18;
+
+/**
+ * Refuses what cannot lead to a good backup: programs of another version, a missing right, no room to spool, WAL that
+ * does not come to this very repository.
+ * @throws RepriseError `version-mismatch`, `privilege-missing`, `topology-refused`, `disk-full`, `config-invalid`,
+ *   `wal-not-archived`
+ */
+export async function preflightBackup(context: EngineContext): Promise<readonly string[]> {
+  const { connection } = context.cluster;
+  const server = await liveServer(context);
+  await requireTools(context, server);
+  await context.storage.prepare(walPrefix(context), context.user ?? undefined);
+  await withClient(connection, connection.maintenanceDatabase, async (client) => {
+    await requireRight(client);
+    await requireSpace(context, server, await clusterBytes(client));
+    await (receivesWal(context.policy.options) ? requireReceiving(context, client) : requireArchiving(context, server, client));
+  });
+  return [];
+}
+
+async function requireTools({ pgBin, user, signal }: EngineContext, server: LiveServerFacts): Promise<void> {
+  const major = Math.floor(server.versionNum / 10_000);
+  const { stdout } = await runTool([join(pgBin, 'pg_basebackup'), '--version'], { user, signal });
+  const own = Number(/\(PostgreSQL\) (\d+)/.exec(stdout)?.[1]);
+  if (major < OLDEST) throw new RepriseError('version-mismatch', `the server is PostgreSQL ${major}, whose base backups have no manifest to be verified by`, `use another engine, or PostgreSQL ${OLDEST} or later`);
+  if (own !== major) throw new RepriseError('version-mismatch', `pg_basebackup here is of version ${own}, and the server of version ${major}`, `install postgresql-${major} on this host`);
+}
+
+async function requireRight(client: pg.ClientBase): Promise<void> {
+  const { rows } = await client.query<{ role: string; may: boolean }>(
+    'SELECT quote_ident(current_user) AS role, rolreplication OR rolsuper AS may FROM pg_roles WHERE rolname = current_user',
+  );
+  if (rows[0]?.may === true) return;
+  throw new RepriseError('privilege-missing', `role ${rows[0]?.role ?? '?'} may not take base backups`, `ALTER ROLE ${rows[0]?.role ?? '?'} REPLICATION`);
+}
+
+async function clusterBytes(client: pg.ClientBase): Promise<number> {
+  const { rows } = await client.query<{ bytes: string }>('SELECT coalesce(sum(pg_database_size(oid)), 0)::text AS bytes FROM pg_database WHERE datallowconn');
+  return Number(rows[0]?.bytes ?? 0);
+}
+
+/** Compressed archives are smaller, by how much nobody knows; before 18 the cluster is unpacked beside them to be verified. */
+async function requireSpace(context: EngineContext, { versionNum }: LiveServerFacts, bytes: number): Promise<void> {
+  await makeHostScratch(context.host, context.user);
+  const needed = versionNum >= READS_TAR * 10_000 ? bytes : 2 * bytes;
+  const free = await freeBytes(context.host.scratchDir);
+  if (free < needed) {
+    const how = needed === bytes ? 'its archives' : 'its archives, and the files unpacked to verify them';
+    throw new RepriseError('disk-full', `the scratch directory ${context.host.scratchDir} has ${sizeInWords(free)} free, and a base backup may need ${sizeInWords(needed)} for ${how}`, `free space there, or name another with hosts.${context.host.name}.scratch_dir`);
+  }
+  const inRepository = await context.storage.freeBytes();
+  if (inRepository !== null && inRepository < bytes / 10) {
+    throw new RepriseError('disk-full', `the repository has ${sizeInWords(inRepository)} free, and the cluster ${sizeInWords(bytes)}`, 'free space there (reprise rotate --dry-run shows what may go), or enlarge it');
+  }
+}
+
+/** One segment is closed and has to come to this repository: the one proof that archiving works, and where to (F7). */
+async function requireArchiving(context: EngineContext, { archiveMode, archiveCommand }: LiveServerFacts, client: pg.ClientBase): Promise<void> {
+  if (archiveMode === 'off' || archiveCommand === '') {
+    const why = archiveMode === 'off' ? 'archive_mode is off' : 'archive_command is empty';
+    const first = archiveMode === 'off' ? 'set archive_mode = on and restart the server; then ' : '';
+    throw new RepriseError('config-invalid', `the server archives no WAL: ${why}`, `${first}${archivingHint(context)}`);
+  }
+  const timeoutSeconds = optionsOf(context).archiveTimeoutSeconds;
+  const segment = await archiveOneSegment(client, { timeoutSeconds, signal: context.signal });
+  // Archived somewhere it is by now.
+  await waitForSegment(context, segment, Math.min(timeoutSeconds, 5), `archive_command writes elsewhere: ${archivingHint(context)}`);
+}
+
+/** The receiver holds its slot, and a segment that is closed now comes to this repository. */
+async function requireReceiving(context: EngineContext, client: pg.ClientBase): Promise<void> {
+  const name = slotName(context);
+  const slot = await slotState(client, name);
+  if (slot === null) throw notReceived(context, `there is no replication slot ${name}`);
+  if (!slot.active) throw notReceived(context, `nobody uses its replication slot ${name}, for which the server keeps ${sizeInWords(slot.keptBytes)} of WAL`);
+  await waitForSegment(context, await closeSegment(client), optionsOf(context).archiveTimeoutSeconds, receivingHint(context));
+}

@@ -1,0 +1,141 @@
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { RepriseError } from '../../domain/errors.js';
+import type { Progress } from '../../domain/progress.js';
+import { isHistoryName, isSegmentName } from '../../domain/wal.js';
+import { libpqEnv } from '../../postgres/environment.js';
+import { makeHostScratch } from '../../postgres/scratch-data-dir.js';
+import type { EngineContext, ReadContext } from '../engine.js';
+import { walKey, walPrefix } from './names.js';
+import { pushBeginning, pushWal } from './push-wal.js';
+import { ensureSlot, slotName } from './slot.js';
+import { ownDirectory, removeTree } from './unpack.js';
+
+const LOOK_MS = 1_000;
+/** The beginning of the segment that is being written goes to the repository this often, where it grew. */
+const BEGINNING_MS = 5_000;
+/** How often the slot is looked at: a recovered server has none. */
+const SLOT_MS = 10_000;
+const UNLIMITED = 1_000_000;
+
+/** Where pg_receivewal writes on the host. */
+export const receiveDirectory = ({ host, cluster, policy }: Pick<ReadContext, 'host' | 'cluster' | 'policy'>): string =>
+  join(host.scratchDir, 'receivewal', `${cluster.name}-${policy.name}`);
+
+/**
+ * Keeps a pg_receivewal running, which outlives the worker as every job does, and takes what it has fetched into the
+ * repository: full segments once and for good, the beginning of the one being written every few seconds, so that a lost
+ * host costs seconds and not a segment. Ends only by the context's signal, or where the program cannot be kept running.
+ * @throws RepriseError of the program; `signal.reason`
+ */
+export async function receiveWal(context: EngineContext): Promise<void> {
+  const directory = receiveDirectory(context);
+  await makeHostScratch(context.host, context.user);
+  await ownDirectory(context, directory);
+  await context.storage.prepare(walPrefix(context), context.user ?? undefined);
+  await slotReady(context, directory);
+  const ended = new AbortController();
+  let progress: Progress | undefined;
+  const pushing = pushAll({ ...context, signal: AbortSignal.any([context.signal, ended.signal]), report: (now) => (progress = now) }, directory);
+  try {
+    await context.jobs.run({
+      step: 'receivewal',
+      tool: 'pg_receivewal',
+      argv: [join(context.pgBin, 'pg_receivewal'), `--directory=${directory}`, `--slot=${slotName(context)}`, '--synchronous', '--no-password'],
+      env: libpqEnv(context.cluster.connection, context.cluster.connection.maintenanceDatabase),
+      user: context.user ?? 'inherit',
+      onGone: 'resume',
+      // It connects again by itself for as long as it lives, and one that was killed is started again, however often.
+      maxStarts: UNLIMITED,
+      judge: () => Promise.resolve('retry'),
+      progress: () => Promise.resolve(progress),
+    });
+  } finally {
+    ended.abort();
+    await pushing;
+  }
+}
+
+/** What was fetched for a slot that is gone does not lead on: pg_receivewal would ask for what the server does not have. */
+async function slotReady(context: EngineContext, directory: string): Promise<void> {
+  if (await ensureSlot(context)) await clearReceived(context, directory);
+}
+
+/** Takes what was received into the repository, and forgets where it ended: a new slot says where to go on. */
+async function clearReceived(context: EngineContext, directory: string): Promise<void> {
+  await pushFull(context, directory);
+  const names = await readdir(directory);
+  const [beginning] = names.filter((name) => name.endsWith('.partial'));
+  if (beginning !== undefined) await pushBeginning(context, beginning.slice(0, 24), join(directory, beginning));
+  for (const name of names) await removeTree(join(directory, name));
+}
+
+/** Until the signal: a server or a repository that is away for a while is waited for, and said. */
+async function pushAll(context: EngineContext, directory: string): Promise<void> {
+  let beginning = { name: '', modified: 0, at: 0 };
+  let slotAt = performance.now();
+  while (!context.signal.aborted) {
+    try {
+      const last = await pushFull(context, directory);
+      beginning = await pushGrown(context, directory, beginning);
+      context.report({ phase: `WAL is received${last === null ? '' : `, last ${last}`}`, done: 0, unit: 'segments' });
+      if (performance.now() - slotAt > SLOT_MS) {
+        slotAt = performance.now();
+        await slotReady(context, directory);
+      }
+    } catch (error) {
+      if (!context.signal.aborted) context.report({ phase: `WAL waits: ${(error as Error).message}`.slice(0, 300), done: 0, unit: 'segments' });
+    }
+    await sleep(LOOK_MS, undefined, { signal: context.signal }).catch(() => undefined);
+  }
+}
+
+/** Full segments and histories into the repository; the last one stays here, for from it pg_receivewal goes on. */
+async function pushFull(context: EngineContext, directory: string): Promise<string | null> {
+  const names = (await readdir(directory)).sort();
+  for (const name of names.filter(isHistoryName)) await pushWal(context, name, join(directory, name));
+  const full = names.filter(isSegmentName);
+  for (const name of full) {
+    context.signal.throwIfAborted();
+    await pushWal(context, name, join(directory, name));
+    await context.storage.remove(walKey(context, `${name}.partial`));
+    if (name !== full.at(-1)) await removeTree(join(directory, name));
+  }
+  return full.at(-1) ?? null;
+}
+
+interface Beginning {
+  readonly name: string;
+  readonly modified: number;
+  readonly at: number;
+}
+
+async function pushGrown(context: EngineContext, directory: string, before: Beginning): Promise<Beginning> {
+  const now = performance.now();
+  if (before.at !== 0 && now - before.at < BEGINNING_MS) return before;
+  const name = (await readdir(directory)).filter((entry) => entry.endsWith('.partial')).sort().at(-1);
+  if (name === undefined) return before;
+  const found = await stat(join(directory, name)).catch(() => null);
+  if (found === null || (name === before.name && found.mtimeMs === before.modified)) return before;
+  await pushBeginning(context, name.slice(0, 24), join(directory, name));
+  return { name, modified: found.mtimeMs, at: now };
+}
+
+/** What to do where WAL is not received. */
+export function receivingHint(context: Pick<EngineContext, 'cluster' | 'policy'>): string {
+  const { cluster, policy } = context;
+  return `the workflow archive/${cluster.name}/${policy.name} receives it: start it with reprise schedule apply, and see that a worker of host ${cluster.host} runs`;
+}
+
+/** After a recovery: the cluster has another past from here on, and no slot. */
+export async function receiveAnew(context: EngineContext): Promise<void> {
+  const directory = receiveDirectory(context);
+  await ownDirectory(context, directory);
+  await slotReady(context, directory);
+}
+
+/** @throws RepriseError `wal-not-archived` where nobody receives */
+export function notReceived(context: Pick<EngineContext, 'cluster' | 'policy'>, why: string): RepriseError {
+  return new RepriseError('wal-not-archived', `WAL of ${context.cluster.name} is not received: ${why}`, receivingHint(context));
+}

@@ -1,0 +1,97 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Progress } from '../../domain/progress.js';
+import { libpqEnv } from '../../postgres/environment.js';
+import { makeHostScratch } from '../../postgres/scratch-data-dir.js';
+import type { JobResult } from '../../process/jobs.js';
+import { tailOfFile } from '../../process/output-tail.js';
+import type { EngineContext } from '../engine.js';
+import { PG_MANIFEST, spoolOf } from './names.js';
+import { optionsOf } from './options.js';
+import { runTool } from './tool-errors.js';
+import { ownDirectory, removeTree, unpack } from './unpack.js';
+
+/** A spread checkpoint, or a slow disk, shows nothing for minutes. */
+const STALL_MS = 30 * 60_000;
+const VERIFY_STALL_MS = 12 * 3_600_000;
+/** From this version on pg_verifybackup reads tar. */
+const READS_TAR = 18;
+
+/** Where pg_basebackup writes of this operation. */
+export const tarsOf = (context: EngineContext): string => join(spoolOf(context), 'tar');
+
+/**
+ * Has pg_basebackup write the cluster's files and the WAL that makes them consistent to the host's scratch directory: to
+ * stdout it takes neither several tablespaces nor the WAL. A start that was cut off is thrown away and begun anew.
+ * @param label what the server keeps of it, in `backup_label`
+ */
+export async function takeBase(context: EngineContext, label: string): Promise<JobResult> {
+  const { compress, maxRate } = optionsOf(context);
+  const { connection } = context.cluster;
+  await makeHostScratch(context.host, context.user);
+  await ownDirectory(context, spoolOf(context));
+  return runTool(context.jobs, {
+    step: 'basebackup',
+    tool: 'pg_basebackup',
+    argv: [
+      join(context.pgBin, 'pg_basebackup'),
+      ...[`--pgdata=${tarsOf(context)}`, '--format=tar', `--compress=${compress}`, '--wal-method=stream', '--checkpoint=fast'],
+      ...[`--label=reprise ${label}`, '--no-password', '--progress'],
+      ...(maxRate === undefined ? [] : [`--max-rate=${maxRate}`]),
+    ],
+    env: libpqEnv(connection, connection.maintenanceDatabase),
+    user: context.user ?? 'inherit',
+    onGone: 'restart',
+    cleanUp: () => removeTree(tarsOf(context)),
+    progress: async ({ stderr }) => progressOf(await tailOfFile(stderr)),
+    stallTimeoutMs: STALL_MS,
+  });
+}
+
+/**
+ * Has pg_verifybackup compare what was written with the manifest that the server sent (F16), WAL included; before
+ * version 18 it reads no tar, so that it is unpacked beside.
+ * @throws RepriseError `backup-corrupt`
+ */
+export async function verifySpool(context: EngineContext, major: number): Promise<void> {
+  const plain = join(spoolOf(context), 'plain');
+  const tars = tarsOf(context);
+  const readsTar = major >= READS_TAR;
+  if (!readsTar) await unpackBeside(context, tars, plain);
+  await runTool(context.jobs, {
+    step: 'verify-basebackup',
+    tool: 'pg_verifybackup',
+    argv: [
+      join(context.pgBin, 'pg_verifybackup'),
+      ...['--exit-on-error', `--manifest-path=${join(tars, PG_MANIFEST)}`],
+      // Of a tar it reads no WAL: that it is in the archive without a gap is looked at otherwise.
+      ...(readsTar ? ['--format=tar', '--no-parse-wal', tars] : [plain]),
+    ],
+    user: context.user ?? 'inherit',
+    onGone: 'restart',
+    cleanUp: () => Promise.resolve(),
+    stallTimeoutMs: VERIFY_STALL_MS,
+  });
+  await removeTree(plain);
+}
+
+async function unpackBeside(context: EngineContext, tars: string, plain: string): Promise<void> {
+  const names = (await readdir(tars)).filter((name) => name.endsWith('.tar.gz'));
+  const parts = names.map((name) => ({ archive: join(tars, name), into: placeOf(name, plain) }));
+  for (const { into } of parts) await ownDirectory(context, into);
+  await unpack(context, 'unpack-to-verify', parts, () => removeTree(plain));
+}
+
+/** Directory that an archive's members belong to, below a data directory without links. */
+function placeOf(name: string, plain: string): string {
+  const base = name.replace(/\.tar\.gz$/, '');
+  if (base === 'base') return plain;
+  return base === 'pg_wal' ? join(plain, 'pg_wal') : join(plain, 'pg_tblspc', base);
+}
+
+/** The last line of `--progress`: `12345/67890 kB (18%), 0/1 tablespace`. */
+function progressOf(stderr: string): Progress | undefined {
+  const [, done, total] = [...stderr.matchAll(/(\d+)\/(\d+) kB \(\d+%\)/g)].at(-1) ?? [];
+  if (done === undefined || total === undefined) return undefined;
+  return { phase: 'reading the cluster', done: Number(done) * 1024, total: Math.max(Number(done), Number(total)) * 1024, unit: 'bytes' };
+}

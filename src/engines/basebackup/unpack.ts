@@ -1,0 +1,62 @@
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { RepriseError } from '../../domain/errors.js';
+import { giveTo } from '../../postgres/files.js';
+import { runTool as runQuickTool } from '../../process/run.js';
+import type { EngineContext } from '../engine.js';
+import { runTool } from './tool-errors.js';
+
+/** A tar.gz and the directory that it is unpacked into. */
+export interface Unpacking {
+  readonly archive: string;
+  readonly into: string;
+}
+
+/** Unpacking shows its progress by nothing that could be asked cheaply: a terabyte takes hours. */
+const STALL_MS = 12 * 3_600_000;
+const LOOK_MS = 30 * 60_000;
+
+// Links to tablespaces point to where they were on the source: they are made anew. tar itself refuses members with `..`,
+// takes away a leading slash, and makes links only when all files are written, so that none is written through one (F37).
+const UNPACK = `set -eu
+while [ "$#" -gt 0 ]; do
+  tar --extract --gzip --file="$1" --directory="$2" --no-same-owner --anchored --exclude='pg_tblspc/*' --exclude='./pg_tblspc/*'
+  shift 2
+done`;
+
+/**
+ * Unpacks archives one after the other, as one job. Directories have to be this operation's own: an interrupted start is
+ * cleared and begun anew.
+ * @throws RepriseError `backup-corrupt` (F15), `path-refused` where an archive holds a link (F37), `storage-full`
+ */
+export async function unpack(context: EngineContext, step: string, parts: readonly Unpacking[], clear: () => Promise<void>): Promise<void> {
+  const { jobs, user, signal } = context;
+  await runTool(jobs, {
+    step,
+    tool: 'tar',
+    argv: ['/bin/sh', '-c', UNPACK, 'unpack', ...parts.flatMap(({ archive, into }) => [archive, into])],
+    user: user ?? 'inherit',
+    onGone: 'restart',
+    cleanUp: async () => {
+      await clear();
+      for (const { into } of parts) await ownDirectory(context, into);
+    },
+    stallTimeoutMs: STALL_MS,
+  });
+  const roots = [...new Set(parts.map(({ into }) => into))];
+  const { stdout } = await runQuickTool(['find', ...roots, '(', '-type', 'l', '-o', '-type', 'f', '-links', '+1', ')', '-print', '-quit'], { user, signal, timeoutMs: LOOK_MS });
+  if (stdout === '') return;
+  await clear();
+  throw new RepriseError('path-refused', `the backup holds a link, ${stdout}: pg_basebackup makes none but those of tablespaces`, 'it is not as it was made; choose another backup');
+}
+
+/** An owner-only directory of the tools' user, with those above it as far as they are missing. */
+export async function ownDirectory({ user }: Pick<EngineContext, 'user'>, path: string): Promise<void> {
+  const made = await mkdir(path, { recursive: true, mode: 0o700 });
+  if (made === undefined) return;
+  for (let at = path; at.length >= made.length; at = join(at, '..')) await giveTo(at, user);
+}
+
+export async function removeTree(path: string): Promise<void> {
+  await rm(path, { recursive: true, force: true });
+}

@@ -1,0 +1,93 @@
+import { createWriteStream } from 'node:fs';
+import { rename, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { pipeline } from 'node:stream/promises';
+import { text } from 'node:stream/consumers';
+import { createGunzip } from 'node:zlib';
+import { isRepriseError, RepriseError } from '../../domain/errors.js';
+import { isHistoryName, isSegmentName, parseTimelineHistory } from '../../domain/wal.js';
+import { readSegmentHeader } from '../../postgres/segment-file.js';
+import type { WalArchive } from '../../postgres/wal-archive.js';
+import type { ReadableStorage } from '../../storage/storage.js';
+import { walKey, walPrefix } from './names.js';
+import type { Place } from './names.js';
+
+const POLL_MS = 200;
+type Repository = Place & { readonly storage: ReadableStorage };
+
+/** Names of all archived WAL files, without `.gz`, in their order. */
+export async function archivedNames(repository: Repository): Promise<string[]> {
+  const prefix = walPrefix(repository);
+  const names: string[] = [];
+  for await (const { key } of repository.storage.list(prefix)) {
+    if (key.endsWith('.gz')) names.push(key.slice(prefix.length, -'.gz'.length));
+  }
+  return names;
+}
+
+/** The policy's WAL as a recovery plan reads it: whole segments, and beginnings of such where nothing more was archived. */
+export async function walArchive(repository: Repository): Promise<WalArchive> {
+  const names = await archivedNames(repository);
+  const there = new Set(names);
+  const files = new Map<string, string>();
+  for (const name of names) {
+    const segment = name.replace(/\.partial$/, '');
+    if (isSegmentName(segment) && (name === segment || !there.has(segment))) files.set(segment, name);
+  }
+  return {
+    segments: [...files.keys()].sort(),
+    timelines: names.filter(isHistoryName).map((name) => Number.parseInt(name.slice(0, 8), 16)),
+    readHistory: async (timeline) => {
+      const packed = await repository.storage.open(walKey(repository, `${timeline.toString(16).toUpperCase().padStart(8, '0')}.history`));
+      return parseTimelineHistory(await text(packed.pipe(createGunzip())));
+    },
+    fetch: async (segment, directory) => {
+      const file = files.get(segment);
+      if (file === undefined) throw new RepriseError('not-found', `WAL segment ${segment} is not in the archive`, 'recover to a point before it');
+      await fetchSegment(repository, file, join(directory, segment));
+    },
+  };
+}
+
+/**
+ * Unpacks one archived segment to a path, where it appears whole: gzip's own checksum and length, and the length that
+ * the segment's header names, have to hold (F15).
+ * @throws RepriseError `backup-corrupt`; `not-found`
+ */
+export async function fetchSegment(repository: Repository, name: string, path: string): Promise<void> {
+  const unpacked = `${path}.unpacked`;
+  try {
+    await pipeline(await repository.storage.open(walKey(repository, name)), createGunzip(), createWriteStream(unpacked, { mode: 0o600 }));
+  } catch (error) {
+    await rm(unpacked, { force: true });
+    if (isRepriseError(error)) throw error;
+    throw damaged(name, String(error));
+  }
+  const [header, { size }] = [await readSegmentHeader(unpacked), await stat(unpacked)];
+  if (header === null || header.segmentBytes !== size) {
+    await rm(unpacked, { force: true });
+    throw damaged(name, `it has ${size} bytes`);
+  }
+  await rename(unpacked, path);
+}
+
+function damaged(name: string, why: string): RepriseError {
+  return new RepriseError('backup-corrupt', `the archived WAL segment ${name} is damaged: ${why}`, 'recover to a point before it, or put a good copy of it into the archive');
+}
+
+/**
+ * Waits until a segment is in the repository (F7).
+ * @throws RepriseError `wal-not-archived` after the policy's `archive_timeout`
+ */
+export async function waitForSegment(context: Repository & { readonly signal: AbortSignal }, segment: string, timeoutSeconds: number, hint: string): Promise<void> {
+  const deadline = performance.now() + timeoutSeconds * 1000;
+  for (;;) {
+    context.signal.throwIfAborted();
+    if ((await context.storage.stat(walKey(context, segment))) !== null) return;
+    if (performance.now() >= deadline) {
+      throw new RepriseError('wal-not-archived', `WAL segment ${segment} did not come to the repository within ${timeoutSeconds} s`, hint);
+    }
+    await sleep(POLL_MS);
+  }
+}

@@ -1,0 +1,46 @@
+import { RepriseError } from '../../domain/errors.js';
+import { quotedForCommand } from '../../postgres/command-quoting.js';
+import type { ReadContext } from '../engine.js';
+import { walPrefix } from './names.js';
+import { receivesWal } from './options.js';
+
+type Where = Pick<ReadContext, 'cluster' | 'policy' | 'storage'>;
+
+/**
+ * One file of WAL into a directory, in plain shell, so that nothing has to be loaded for each segment. It appears whole
+ * under its name (link(2) never replaces one) and is on disk when the command ends with 0. What is there already has to
+ * be the same, byte for byte. A directory that is missing, such as an unmounted one, is never made.
+ */
+const PUSH = [
+  'umask 077',
+  't="$1/$3.gz"',
+  'n="$1/.reprise-tmp-$3.$$"',
+  'if [ -e "$t" ]; then gzip -dc "$t" | cmp -s - "$2" && sync "$t" "$1"; exit; fi',
+  'trap "rm -f \\"\\$n\\"" EXIT',
+  'gzip -1nc "$2" >"$n" && sync "$n" && ln "$n" "$t" && sync "$1"',
+].join('; ');
+
+// A server that ended in the middle of a segment has archived its beginning as .partial; the zeros behind it end the log.
+const FETCH = 'for t in "$1/$3.gz" "$1/$3.partial.gz"; do if [ -e "$t" ]; then gzip -dc "$t" >"$2"; exit; fi; done; exit 1';
+
+/** `archive_command` of the cluster (F42, F35); null where its WAL is received. */
+export function archiveCommand(context: Where): string | null {
+  if (receivesWal(context.policy.options)) return null;
+  return inShell(PUSH, 'wal-push', walDirectory(context));
+}
+
+/** `restore_command` of a server that recovers: a copy from the repository's directory; a missing segment is no success. */
+export function restoreCommand(context: Where): string {
+  return inShell(FETCH, 'wal-fetch', walDirectory(context));
+}
+
+function inShell(script: string, name: string, directory: string): string {
+  return `/bin/sh -c ${quotedForCommand(script)} ${name} ${quotedForCommand(directory)} "%p" %f`;
+}
+
+function walDirectory(context: Where): string {
+  if (!context.storage.capabilities.localPath) {
+    throw new RepriseError('capability-missing', `a ${context.storage.kind} repository is no directory that the server could archive into`, 'use a repository of type directory');
+  }
+  return context.storage.localPath(walPrefix(context).slice(0, -1));
+}

@@ -1,0 +1,98 @@
+import { randomBytes } from 'node:crypto';
+import { mkdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { RepriseError } from '../../domain/errors.js';
+import { parseSegmentName, parseTimelineHistory, segmentName } from '../../domain/wal.js';
+import { giveTo } from '../../postgres/files.js';
+import { makeScratchDirectory } from '../../postgres/scratch-data-dir.js';
+import { readSegmentHeader } from '../../postgres/segment-file.js';
+import type { WalArchive } from '../../postgres/wal-archive.js';
+import type { ReadContext } from '../engine.js';
+import { runWalg } from './command.js';
+
+/** Alone and in the foreground: by itself wal-fetch leaves processes behind that fetch what may come next. */
+const ONE_AT_A_TIME = { WALG_DOWNLOAD_CONCURRENCY: '1' };
+
+/** WAL of one cluster as WAL-G's own list shows it, the same for every kind of storage. */
+export async function readArchive(context: ReadContext): Promise<WalArchive> {
+  const { stdout } = await runWalg(context, ['wal-show', '--detailed-json', '--without-backups']);
+  const { segments, timelines } = parseWalShow(stdout);
+  return {
+    segments,
+    timelines,
+    readHistory: async (timeline) => parseTimelineHistory(await inOwnDirectory(context, async (directory) => readFile(await fetchInto(context, historyName(timeline), directory), 'utf8'))),
+    fetch: async (segment, directory) => {
+      await inOwnDirectory(context, async (own) => rename(await fetchSegment(context, segment, own), join(directory, segment)));
+    },
+  };
+}
+
+const timelineInfos = z.array(
+  z.object({
+    id: z.number(),
+    parent_id: z.number(),
+    start_segment: z.string(),
+    end_segment: z.string(),
+    segments_count: z.number(),
+    missing_segments: z.array(z.string()).nullish(),
+    segment_range_size: z.number(),
+  }),
+);
+
+/** Reads `wal-show --detailed-json`: from where to where each timeline goes, and what is missing in between. */
+export function parseWalShow(json: string): Pick<WalArchive, 'segments' | 'timelines'> {
+  const found = timelineInfos.safeParse(JSON.parse(json.trim() === '' ? '[]' : json));
+  if (!found.success) {
+    throw new RepriseError('tool-failed', `wal-g wal-show has an unknown form: ${z.prettifyError(found.error)}`, 'use WAL-G 0.2.19, 2.x or 3.x');
+  }
+  const segments = found.data.flatMap((info) => {
+    const missing = new Set(info.missing_segments ?? []);
+    const bytes = segmentBytesOf(info);
+    const first = parseSegmentName(info.start_segment, bytes);
+    return Array.from({ length: info.segment_range_size }, (_, step) => segmentName({ timeline: first.timeline, number: first.number + BigInt(step) }, bytes)).filter((name) => !missing.has(name));
+  });
+  // A timeline has a parent where its history is archived.
+  return { segments: segments.sort(), timelines: found.data.filter(({ parent_id }) => parent_id > 0).map(({ id }) => id) };
+}
+
+/** The segment size with which so many segments lie between the first and the last: WAL-G does not name it. */
+function segmentBytesOf({ start_segment, end_segment, segment_range_size }: z.output<typeof timelineInfos>[number]): number {
+  const sizes = [16, 1, 2, 4, 8, 32, 64, 128, 256, 512, 1024].map((megabytes) => megabytes * 1024 * 1024);
+  const fits = (bytes: number): boolean => parseSegmentName(end_segment, bytes).number - parseSegmentName(start_segment, bytes).number + 1n === BigInt(segment_range_size);
+  return sizes.find(fits) ?? 16 * 1024 * 1024;
+}
+
+/** WAL-G compares no recorded checksum: what it unpacked has to be a whole segment of that very name (F15). */
+async function fetchSegment(context: ReadContext, segment: string, directory: string): Promise<string> {
+  const path = await fetchInto(context, segment, directory);
+  const header = await readSegmentHeader(path);
+  const { size } = await stat(path);
+  if (header === null || header.segmentBytes !== size || segmentName({ timeline: header.timeline, number: header.pageStart / BigInt(size) }, size) !== segment) {
+    throw new RepriseError('backup-corrupt', `archived WAL segment ${segment} is not what its name says`, 'recover to a point before it, or from another storage');
+  }
+  return path;
+}
+
+async function fetchInto(context: ReadContext, name: string, directory: string): Promise<string> {
+  const path = join(directory, name);
+  await runWalg(context, ['wal-fetch', name, path], ONE_AT_A_TIME);
+  return path;
+}
+
+/** WAL-G runs as PostgreSQL's user, and writes where that user may; what it wrote is then moved. */
+async function inOwnDirectory<T>(context: ReadContext, work: (directory: string) => Promise<T>): Promise<T> {
+  await makeScratchDirectory(context.host.scratchDir, context.user);
+  const directory = join(context.host.scratchDir, `walg-${randomBytes(6).toString('hex')}`);
+  await mkdir(directory, { mode: 0o700 });
+  await giveTo(directory, context.user);
+  try {
+    return await work(directory);
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
+function historyName(timeline: number): string {
+  return `${timeline.toString(16).toUpperCase().padStart(8, '0')}.history`;
+}

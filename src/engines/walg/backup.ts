@@ -1,0 +1,82 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { backupId } from '../../domain/backup.js';
+import { RepriseError } from '../../domain/errors.js';
+import { missingSegments } from '../../domain/wal.js';
+import { countDatabases } from '../../postgres/inventory.js';
+import type { BackupRequest, EngineContext, MadeBackup } from '../engine.js';
+import { readArchive } from './archive.js';
+import type { WalgBackup } from './backup-list.js';
+import { listBackups, listed, markSetting } from './backup-list.js';
+import { optionsOf } from './command.js';
+import { readEnvFile } from './env-file.js';
+import { fingerprintOf } from './fingerprint.js';
+import { runJob } from './job.js';
+import { liveFacts, requireOwnPrefix } from './server.js';
+
+const LOOK_MS = 500;
+
+/**
+ * One backup of the cluster, complete and with its WAL archived (F7). It carries the operation's id, so that a later
+ * attempt of the operation finds it finished instead of pushing another; what a killed push left has no sentinel and is
+ * in nobody's list.
+ */
+export async function backup(context: EngineContext, request: BackupRequest): Promise<readonly MadeBackup[]> {
+  if (request.type === 'diff') throw new RepriseError('capability-missing', 'WAL-G has full backups and deltas, no backups of type diff', 'ask for --type full or --type incr');
+  const server = await liveFacts(context);
+  const made = (await ownBackup(context)) ?? (await push(context, request.type, server.systemIdentifier));
+  await requireArchived(context, made);
+  const sha256 = await fingerprintOf(context, made.label);
+  return [
+    {
+      id: backupId(context.cluster.name, 'walg', made.label),
+      cluster: context.cluster.name,
+      policy: context.policy.name,
+      engine: 'walg',
+      repository: context.policy.repository,
+      ...listed(made),
+      ...(sha256 === undefined ? {} : { sha256 }),
+      server: { versionNum: made.versionNum, systemIdentifier: server.systemIdentifier, dataChecksums: server.dataChecksums },
+      // As they are close to its end: a physical backup has no snapshot of its own to count in.
+      contents: await countDatabases(context.cluster.connection, context.cluster.databases, context.signal),
+    },
+  ];
+}
+
+async function push(context: EngineContext, type: BackupRequest['type'], systemIdentifier: string): Promise<WalgBackup> {
+  requireOwnPrefix(await listBackups(context), systemIdentifier);
+  const settings = await readEnvFile(optionsOf(context), context.user);
+  if (type === 'incr' && !(Number(settings.get('WALG_DELTA_MAX_STEPS')) > 0)) {
+    throw new RepriseError('config-invalid', 'WAL-G makes no delta backups: WALG_DELTA_MAX_STEPS is not set', `add WALG_DELTA_MAX_STEPS=6 to ${optionsOf(context).envFile}, or ask for --type full`);
+  }
+  const { dataDir } = context.cluster;
+  if (dataDir === undefined) throw new RepriseError('config-invalid', `cluster ${context.cluster.name} names no data_dir`, 'add data_dir: to the cluster');
+  // Otherwise WAL-G itself says, by WALG_DELTA_MAX_STEPS, when a full one is due.
+  await runJob(context, {
+    step: 'backup-push',
+    args: ['backup-push', ...(type === 'full' ? ['--full'] : []), dataDir],
+    settings: markSetting(context.operationId),
+    resultIsThere: async () => (await ownBackup(context)) !== undefined,
+  });
+  const made = await ownBackup(context);
+  if (made !== undefined) return made;
+  throw new RepriseError('tool-failed', 'wal-g backup-push ended well, and the storage lists no such backup', 'was it deleted by another wal-g (cron)? then run the backup again as a new operation');
+}
+
+/** The finished backup of this operation. */
+async function ownBackup(context: EngineContext): Promise<WalgBackup | undefined> {
+  return (await listBackups(context)).findLast(({ operationId }) => operationId === context.operationId);
+}
+
+/** F7: without the WAL from its start to its stop a backup can never be consistent. */
+async function requireArchived(context: EngineContext, { label, wal }: WalgBackup): Promise<void> {
+  const { archiveTimeoutSeconds } = optionsOf(context);
+  const deadline = Date.now() + archiveTimeoutSeconds * 1000;
+  for (;;) {
+    const missing = missingSegments((await readArchive(context)).segments, wal.start, wal.stop);
+    if (missing.length === 0) return;
+    if (Date.now() >= deadline) {
+      throw new RepriseError('wal-not-archived', `WAL that backup ${label} needs was not archived within ${archiveTimeoutSeconds} s: ${missing.join(', ')}`, "read the server's log for what archive_command says; until it works, pg_wal grows");
+    }
+    await sleep(LOOK_MS, undefined, { signal: context.signal });
+  }
+}

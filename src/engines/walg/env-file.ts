@@ -1,0 +1,97 @@
+import { createHash } from 'node:crypto';
+import { readFile, stat } from 'node:fs/promises';
+import type { PolicyConfig } from '../../domain/config.js';
+import { RepriseError } from '../../domain/errors.js';
+import { runTool } from '../../process/run.js';
+import type { OsUser } from '../../process/jobs.js';
+import type { WalgOptions } from './options.js';
+
+/** Settings of WAL-G by name. Holds secrets: never shown. */
+export type EnvFile = ReadonlyMap<string, string>;
+
+const assignment = /^\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)=(.*)$/;
+// Only what is the same text to every shell: nothing that a shell would expand, run or take for two words.
+const unquoted = /^([\w./:@%+,=~^-]*)\s*(?:#.*)?$/;
+const single = /^'([^']*)'\s*(?:#.*)?$/;
+const double = /^"((?:[^"\\$`]|\\["\\$`])*)"\s*(?:#.*)?$/;
+
+const SECRET = /(?:SECRET|PASSWORD|PASSPHRASE|TOKEN|_KEY$|SAS|CREDENTIALS$)/;
+const NO_SECRET = /(?:_ID|_PATH|_FILE)$/;
+const PREFIX = /^WAL[GE]_(?:FILE|S3|GS|AZ|SWIFT|SSH)_PREFIX$/;
+
+/**
+ * Reads a file of `KEY=value` lines as the shell would that hands it to WAL-G, and refuses what only a shell could
+ * read: what the file says must not depend on who reads it, and it must not run anything.
+ * @throws RepriseError `config-invalid` naming the line, never its value
+ */
+export function parseEnvFile(text: string, path: string): EnvFile {
+  const settings = new Map<string, string>();
+  for (const [index, line] of text.split('\n').entries()) {
+    if (/^\s*(?:#.*)?$/.test(line)) continue;
+    const [, name, written] = assignment.exec(line) ?? [];
+    const value = written === undefined ? undefined : valueOf(written);
+    if (name === undefined || value === undefined) {
+      throw new RepriseError(
+        'config-invalid',
+        `${path}:${index + 1} is no plain setting`,
+        'write one KEY=value or export KEY="value" a line, without variables, commands or Windows line ends',
+      );
+    }
+    settings.set(name, value);
+  }
+  return settings;
+}
+
+/**
+ * The environment file of a policy, of which WAL-G's user can read all and nobody else a secret.
+ * @throws RepriseError `config-invalid`
+ */
+export async function readEnvFile(options: WalgOptions, user: OsUser | null): Promise<EnvFile> {
+  const { envFile } = options;
+  const { exitCode } = await runTool(['test', '-r', envFile], { user, acceptCodes: [0, 1] });
+  if (exitCode !== 0) {
+    throw new RepriseError('config-invalid', `${envFile} is missing, or not readable by ${user?.name ?? "the worker's user"}`, 'check options.env_file of the policy and the rights of the file: PostgreSQL\'s user runs WAL-G');
+  }
+  const settings = parseEnvFile(await readFile(envFile, 'utf8'), envFile);
+  await requireFit(settings, envFile);
+  return settings;
+}
+
+async function requireFit(settings: EnvFile, path: string): Promise<void> {
+  const mode = (await stat(path)).mode & 0o777;
+  const secret = [...settings.keys()].find((name) => SECRET.test(name) && !NO_SECRET.test(name));
+  if ((secret !== undefined && (mode & 0o077) !== 0) || (mode & 0o022) !== 0) {
+    const why = secret === undefined ? 'others may write it' : `it holds ${secret}`;
+    throw new RepriseError('config-invalid', `${path} has mode 0${mode.toString(8)}, and ${why}`, `run: chmod 600 ${path}`);
+  }
+  if (prefixOf(settings) === undefined) {
+    throw new RepriseError('config-invalid', `${path} does not say where the backups go`, 'add WALG_S3_PREFIX=s3://bucket/folder or WALG_FILE_PREFIX=/directory');
+  }
+  // F39: with it WAL-G prints its whole environment into its log.
+  if (settings.get('WALG_LOG_LEVEL')?.toUpperCase() === 'DEVEL') {
+    throw new RepriseError('config-invalid', `${path} sets WALG_LOG_LEVEL=DEVEL, with which WAL-G writes every secret into its log`, 'remove that line');
+  }
+}
+
+/** Where WAL-G keeps everything, such as `s3://bucket/folder` or a directory. */
+export function prefixOf(settings: EnvFile): string | undefined {
+  return [...settings].find(([name, value]) => PREFIX.test(name) && value !== '')?.[1];
+}
+
+/** The directory of the backups where they are on this host; undefined for an object store. */
+export function localPrefix(settings: EnvFile): string | undefined {
+  return settings.get('WALG_FILE_PREFIX');
+}
+
+/** SHA-256 (hex) of the file as it is: no setting may change between an approval and what is done. */
+export async function configDigest(policy: PolicyConfig): Promise<string> {
+  const { envFile } = policy.options as WalgOptions;
+  const content = await readFile(envFile).catch(() => {
+    throw new RepriseError('config-invalid', `${envFile} is missing, or the worker may not read it`, 'put it back as it was approved; another one needs another plan');
+  });
+  return createHash('sha256').update(content).digest('hex');
+}
+
+function valueOf(written: string): string | undefined {
+  return unquoted.exec(written)?.[1] ?? single.exec(written)?.[1] ?? double.exec(written)?.[1]?.replace(/\\(["\\$`])/g, '$1');
+}

@@ -1,0 +1,34 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { ReadContext } from '../engine.js';
+import { optionsOf } from './command.js';
+import { localPrefix, readEnvFile } from './env-file.js';
+
+const FOLDER = 'basebackups_005';
+
+/**
+ * SHA-256 (hex) over all files of a backup that WAL-G writes once, in the order of their names; undefined where they are
+ * not on this host. Its metadata is left out: a hold changes it.
+ */
+export async function fingerprintOf(context: ReadContext, label: string): Promise<string | undefined> {
+  const prefix = localPrefix(await readEnvFile(optionsOf(context), context.user));
+  if (prefix === undefined) return undefined;
+  const folder = join(prefix, FOLDER);
+  const entries = await readdir(join(folder, label), { recursive: true, withFileTypes: true });
+  const parts = entries.filter((entry) => entry.isFile() && entry.name !== 'metadata.json').map((entry) => join(entry.parentPath, entry.name));
+  const hash = createHash('sha256');
+  for (const [index, path] of [join(folder, `${label}_backup_stop_sentinel.json`), ...parts.sort()].entries()) {
+    context.signal.throwIfAborted();
+    context.report({ phase: 'read the files of the backup', done: index, total: parts.length + 1, unit: 'steps' });
+    hash.update(`${path.slice(folder.length)}\0${await hashOf(path)}\n`);
+  }
+  return hash.digest('hex');
+}
+
+async function hashOf(path: string): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
+  return hash.digest('hex');
+}

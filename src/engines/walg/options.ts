@@ -1,0 +1,28 @@
+import { z } from 'zod';
+import { pathPattern, pathRule } from '../../domain/text-rules.js';
+import { durationPattern, durationRule, parseDuration } from '../../domain/units.js';
+
+/** `options` of a policy with the engine `walg`: where its files go stands in WAL-G's own environment file. */
+export const walgOptions = z.strictObject({
+  env_file: z
+    .string()
+    .regex(pathPattern, pathRule)
+    .describe('File with the settings of WAL-G, one KEY=value a line: WALG_S3_PREFIX, AWS_ACCESS_KEY_ID, ... Mode 0600 where it holds a secret.'),
+  binary: z.string().regex(/^[^\s\0]+$/, 'expected a path or the name of a program').default('wal-g').describe('The program: a name looked up in PATH, or an absolute path.'),
+  archive_timeout: z
+    .string({ error: durationRule })
+    .regex(durationPattern, durationRule)
+    .default('60s')
+    .describe('How long a backup waits for its stop WAL to be archived before it counts as failed.'),
+});
+
+/** What the engine reads from `policy.options`; `envFile` is absolute. */
+export interface WalgOptions extends Readonly<Record<string, unknown>> {
+  readonly envFile: string;
+  readonly binary: string;
+  readonly archiveTimeoutSeconds: number;
+}
+
+export function readWalgOptions({ env_file, binary, archive_timeout }: z.output<typeof walgOptions>): WalgOptions {
+  return { envFile: env_file, binary, archiveTimeoutSeconds: parseDuration(archive_timeout) };
+}

@@ -1,0 +1,35 @@
+import type { Backup } from '../../domain/backup.js';
+import { RepriseError } from '../../domain/errors.js';
+import type { OutlineRequest, ReadContext, RecoveryOutline } from '../engine.js';
+import { outlinePhysical } from '../physical-outline.js';
+import type { PhysicalCandidate } from '../physical-outline.js';
+import { readArchive } from './archive.js';
+import type { WalgBackup } from './backup-list.js';
+import { listBackups } from './backup-list.js';
+import { optionsOf } from './command.js';
+
+/**
+ * Looks, without changing anything, whether and how a target can be reached with the backups and WAL of the storage.
+ * @throws RepriseError `no-usable-backup`, and what {@link outlinePhysical} throws
+ */
+export async function outlineRecovery(context: ReadContext, request: OutlineRequest): Promise<RecoveryOutline> {
+  const warnings: string[] = [];
+  const candidates = restorable(await listBackups(context), request.candidates, warnings);
+  if (candidates.length === 0) {
+    throw new RepriseError('no-usable-backup', `the storage named in ${optionsOf(context).envFile} has no backup that could be restored`, 'see what there is, and why it does not count: reprise backup list');
+  }
+  return outlinePhysical(context, request, { candidates, archive: await readArchive(context), warnings });
+}
+
+/** Candidates that the storage still has, whole and of a known cluster. */
+function restorable(backups: readonly WalgBackup[], candidates: readonly Backup[], warnings: string[]): PhysicalCandidate[] {
+  const found: PhysicalCandidate[] = [];
+  for (const backup of candidates) {
+    const stored = backups.find(({ label }) => label === backup.label);
+    if (stored === undefined) warnings.push(`backup ${backup.label} is in the catalogue and not in the storage`);
+    else if (stored.baseless) warnings.push(`backup ${backup.label} is passed over: the backup it rests on is not in the storage any more`);
+    else if (stored.systemIdentifier === null) warnings.push(`backup ${backup.label} is passed over: it does not say of which cluster it is`);
+    else found.push({ backup, stored: { ...stored, systemIdentifier: stored.systemIdentifier, major: Math.floor(stored.versionNum / 10_000) } });
+  }
+  return found;
+}

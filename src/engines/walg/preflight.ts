@@ -1,0 +1,84 @@
+import { RepriseError } from '../../domain/errors.js';
+import { withClient } from '../../postgres/connect.js';
+import type { LiveServerFacts } from '../../postgres/server-facts.js';
+import type { EngineContext } from '../engine.js';
+import { listBackups } from './backup-list.js';
+import { optionsOf } from './command.js';
+import type { EnvFile } from './env-file.js';
+import { prefixOf, readEnvFile } from './env-file.js';
+import { archiveCommand } from './recovery-commands.js';
+import { liveFacts, requireOwnPrefix } from './server.js';
+import type { WalgVersion } from './version.js';
+import { knowsPostgres15, readVersion } from './version.js';
+
+/**
+ * Refuses what cannot lead to a good backup, and returns what a person should know.
+ * @throws RepriseError `version-mismatch`, `config-invalid`, `identity-mismatch`, `topology-refused`, `capability-missing`
+ */
+export async function preflightBackup(context: EngineContext): Promise<readonly string[]> {
+  const settings = await readEnvFile(optionsOf(context), context.user);
+  const version = await readVersion(context);
+  const server = await liveFacts(context);
+  requireArchiving(context, server);
+  await requireFunctions(context, server, version);
+  await requireNoTablespaces(context);
+  requireSegmentSize(settings, server);
+  requireOwnPrefix(await listBackups(context), server.systemIdentifier);
+  return warningsOf(context, settings, server, version);
+}
+
+function requireArchiving(context: EngineContext, server: LiveServerFacts): void {
+  if (server.inRecovery) {
+    throw new RepriseError('topology-refused', 'the server is a standby or still in recovery', "connect the policy's cluster to the primary");
+  }
+  if (server.archiveMode !== 'off' && server.archiveCommand !== '') return;
+  throw new RepriseError(
+    'config-invalid',
+    `the server archives no WAL: archive_mode is ${server.archiveMode}${server.archiveMode === 'off' ? '' : ' and archive_command is empty'}`,
+    `set archive_mode = on and archive_command = '${archiveCommand(context).replaceAll("'", "''")}', then restart the server`,
+  );
+}
+
+/** PostgreSQL 15 gave the functions that begin and end a backup other names. */
+async function requireFunctions({ cluster: { connection } }: EngineContext, server: LiveServerFacts, version: WalgVersion): Promise<void> {
+  if (knowsPostgres15(version)) return;
+  const { rows } = await withClient(connection, connection.maintenanceDatabase, (client) => client.query<{ found: boolean }>("SELECT EXISTS (SELECT FROM pg_proc WHERE proname = 'pg_start_backup') AS found"));
+  if (rows[0]?.found === true) return;
+  throw new RepriseError(
+    'version-mismatch',
+    `${version.text} does not know PostgreSQL ${Math.floor(server.versionNum / 10_000)}`,
+    'PostgreSQL 15 and later need WAL-G 2.0.1 or newer: install it and name it in options.binary',
+  );
+}
+
+/** 0.2.19 restores a tablespace to where it was, whatever it is told: over the living one's files. */
+async function requireNoTablespaces({ cluster: { connection } }: EngineContext): Promise<void> {
+  const { rows } = await withClient(connection, connection.maintenanceDatabase, (client) =>
+    client.query<{ name: string }>("SELECT spcname AS name FROM pg_tablespace WHERE spcname NOT IN ('pg_default', 'pg_global')"),
+  );
+  const [found] = rows;
+  if (found === undefined) return;
+  throw new RepriseError('capability-missing', `this engine does not restore tablespaces, and the cluster has ${JSON.stringify(found.name)}`, 'use the engine pgbackrest, or move what is in it to pg_default and drop it');
+}
+
+function requireSegmentSize(settings: EnvFile, { walSegmentBytes }: LiveServerFacts): void {
+  const megabytes = Number(settings.get('WALG_PG_WAL_SIZE') ?? 16);
+  if (megabytes * 1024 * 1024 === walSegmentBytes) return;
+  const found = walSegmentBytes / 1024 / 1024;
+  throw new RepriseError('config-invalid', `WAL segments of the server have ${found} MB, and WAL-G takes them for ${megabytes} MB`, `add WALG_PG_WAL_SIZE=${found} to the environment file`);
+}
+
+function warningsOf(context: EngineContext, settings: EnvFile, server: LiveServerFacts, version: WalgVersion): string[] {
+  const warnings: string[] = [];
+  const { envFile } = optionsOf(context);
+  if (!server.archiveCommand.includes('wal-push')) warnings.push('archive_command does not run wal-g wal-push itself, so that nothing is known of it but whether WAL arrives');
+  const named = /\.\s+(?:'([^']+)'|"([^"]+)"|(\/[^\s;&]+))/.exec(server.archiveCommand);
+  const path = named?.[1] ?? named?.[2] ?? named?.[3];
+  if (path !== undefined && path !== envFile) warnings.push(`archive_command uses ${path}, and the policy uses ${envFile}`);
+  if (settings.get('WALG_PREVENT_WAL_OVERWRITE') !== 'true') {
+    warnings.push(`another cluster that archives to ${prefixOf(settings) ?? 'that prefix'} would overwrite WAL unseen; add WALG_PREVENT_WAL_OVERWRITE=true to ${envFile}`);
+  }
+  if (!server.dataChecksums) warnings.push('the server has no page checksums: WAL-G copies a page that is damaged on disk without noticing; see pg_checksums --enable');
+  if (!version.deletesByTarget) warnings.push(`${version.text} deletes only what is older than a backup that stays: retention that keeps an older backup and lets a newer one go is refused`);
+  return warnings;
+}

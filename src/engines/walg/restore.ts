@@ -1,0 +1,30 @@
+import { readdir, rm } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { RepriseError } from '../../domain/errors.js';
+import { claimDirectory } from '../claim-directory.js';
+import type { EngineContext, RestoreFilesRequest } from '../engine.js';
+import type { WalgBackup } from './backup-list.js';
+import { listBackups } from './backup-list.js';
+import { runJob } from './job.js';
+
+/**
+ * Fetches a backup's files, and nothing else: recovery is configured by the caller. WAL-G fetches into an empty directory
+ * only, so that one cut off is cleared and begun anew; pg_control comes last (F2).
+ * @throws RepriseError `path-refused` for a directory that is neither empty nor this operation's own; `not-found`
+ */
+export async function restoreFiles(context: EngineContext, request: RestoreFilesRequest): Promise<void> {
+  const dataDir = resolve(request.dataDir);
+  const stored = (await listBackups(context)).find(({ label }) => label === request.backup.label);
+  if (stored === undefined) throw new RepriseError('not-found', `backup ${request.backup.label} is not in the storage`, 'list what is there: reprise backup list');
+  await claimDirectory(context, dataDir);
+  // One operation may restore several backups, each to prove it.
+  await fetchBackup(context, stored, dataDir, `restore-${stored.label}`);
+}
+
+/** Fetches into a directory that is this operation's own. */
+export async function fetchBackup(context: EngineContext, { label }: WalgBackup, directory: string, step: string): Promise<void> {
+  const empty = async (): Promise<void> => {
+    for (const name of await readdir(directory)) await rm(join(directory, name), { recursive: true, force: true });
+  };
+  await runJob(context, { step, args: ['backup-fetch', directory, label], cleanUp: empty });
+}

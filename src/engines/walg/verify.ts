@@ -1,0 +1,88 @@
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Backup } from '../../domain/backup.js';
+import { isRepriseError, RepriseError } from '../../domain/errors.js';
+import { missingSegments } from '../../domain/wal.js';
+import { readControlData } from '../../postgres/control-data.js';
+import { freeBytes } from '../../postgres/disk.js';
+import { giveTo } from '../../postgres/files.js';
+import { makeScratchDirectory } from '../../postgres/scratch-data-dir.js';
+import { isCode } from '../../process/atomic-file.js';
+import type { EngineContext, VerifyVerdict } from '../engine.js';
+import { readArchive } from './archive.js';
+import type { WalgBackup } from './backup-list.js';
+import { listBackups } from './backup-list.js';
+import { fingerprintOf } from './fingerprint.js';
+import { fetchBackup } from './restore.js';
+
+/** Room left over beside what is fetched. */
+const SLACK = 1.05;
+
+/**
+ * Compares the stored files with what was recorded where they are on this host, and fetches the whole backup into
+ * scratch, where every file is unpacked: WAL-G has no command that verifies a backup (F15). Its WAL has to be there too.
+ * @throws RepriseError `disk-full` where scratch has no room for it
+ */
+export async function verify(context: EngineContext, backup: Backup): Promise<VerifyVerdict> {
+  const stored = (await listBackups(context)).find(({ label }) => label === backup.label);
+  if (stored === undefined) return bad(`backup ${backup.label} is not in the storage any more`);
+  if (stored.baseless) return bad('the backup it rests on is not in the storage any more');
+  const changed = backup.sha256 === undefined ? undefined : await changeOf(context, backup.label, backup.sha256);
+  if (changed !== undefined) return bad(changed);
+  const archive = await readArchive(context);
+  const missing = missingSegments(archive.segments, stored.wal.start, stored.wal.stop);
+  if (missing.length > 0) return bad(`WAL that it needs to be consistent is not in the archive: ${missing.join(', ')}`);
+  return inScratch(context, stored, async (directory) => {
+    try {
+      for (const segment of archive.segments.filter((name) => name >= stored.wal.start && name <= stored.wal.stop)) {
+        await archive.fetch(segment, directory);
+        await rm(join(directory, segment), { force: true });
+      }
+      await fetchBackup(context, stored, directory, `verify-${stored.label}`);
+    } catch (error) {
+      if (isRepriseError(error) && error.code === 'backup-corrupt') return bad(error.message);
+      throw error;
+    }
+    return judge(context, stored, directory, backup.sha256 !== undefined);
+  });
+}
+
+async function judge(context: EngineContext, stored: WalgBackup, directory: string, compared: boolean): Promise<VerifyVerdict> {
+  const control = await readControlData(context.pgBin, directory, context.user);
+  if (control === null) return bad('its pg_control cannot be read');
+  if (stored.systemIdentifier !== null && control.systemIdentifier !== stored.systemIdentifier) {
+    return bad(`its files are of the cluster ${control.systemIdentifier}, and its record says ${stored.systemIdentifier}`);
+  }
+  const how = compared ? 'stored files have their recorded SHA-256, and the' : 'the';
+  return { ok: true, detail: `${how} whole backup was fetched and unpacked; its WAL from ${stored.wal.start} to ${stored.wal.stop} is archived` };
+}
+
+async function changeOf(context: EngineContext, label: string, recorded: string): Promise<string | undefined> {
+  const found = await fingerprintOf(context, label).catch((error: unknown) => {
+    if (isCode(error, 'ENOENT', 'ENOTDIR')) return null;
+    throw error;
+  });
+  if (found === null) return 'files of it are missing';
+  return found === undefined || found === recorded ? undefined : 'its stored files are not those that were recorded when it was made';
+}
+
+/** A directory of the operation's own for one fetched backup, with room for it (F6). */
+async function inScratch(context: EngineContext, { label, databaseBytes }: WalgBackup, work: (directory: string) => Promise<VerifyVerdict>): Promise<VerifyVerdict> {
+  await makeScratchDirectory(context.host.scratchDir, context.user);
+  const free = await freeBytes(context.host.scratchDir);
+  const needed = Math.ceil(databaseBytes * SLACK);
+  if (free < needed) {
+    throw new RepriseError('disk-full', `verifying ${label} needs ${needed} bytes in ${context.host.scratchDir}, and ${free} are free`, 'free space there, or name another scratch_dir for the host: WAL-G verifies a backup only by fetching it');
+  }
+  const directory = join(context.host.scratchDir, `verify-${context.operationId.replaceAll(/[^\w.-]/g, '_')}-${label}`);
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  await giveTo(directory, context.user);
+  const verdict = await work(directory);
+  // Kept where it was interrupted: a job may still write there, and the next attempt takes it up.
+  await rm(directory, { recursive: true, force: true });
+  return verdict;
+}
+
+function bad(detail: string): VerifyVerdict {
+  return { ok: false, detail };
+}

@@ -1,0 +1,40 @@
+import type { Engine } from '../engine.js';
+import { describeBackup } from './adopt.js';
+import { listBackups, listed } from './backup-list.js';
+import { backup } from './backup.js';
+import { configDigest } from './env-file.js';
+import { hold, release } from './holds.js';
+import { outlineRecovery } from './outline.js';
+import { preflightBackup } from './preflight.js';
+import { rearm } from './rearm.js';
+import { archiveCommand, restoreCommand } from './recovery-commands.js';
+import { planRemoval, remove } from './remove.js';
+import { restoreFiles } from './restore.js';
+import { verify } from './verify.js';
+
+/** Physical backups and WAL archive by WAL-G: one cluster a prefix, with the settings of its environment file. */
+export const walgEngine: Engine = {
+  kind: 'walg',
+  capabilities: {
+    method: 'data-directory',
+    targets: ['latest', 'time', 'lsn', 'xid', 'name', 'end-of-backup', 'backup'],
+    types: ['full', 'incr'],
+    archivesWal: true,
+    incremental: true,
+    singleTable: false,
+    resumable: false,
+    encrypts: false,
+    removesTogether: true,
+  },
+  preflightBackup,
+  backup,
+  list: async (context) => (await listBackups(context)).map(listed),
+  verify,
+  planRemoval,
+  remove,
+  holds: { hold, release },
+  configDigest,
+  outlineRecovery,
+  adoption: { describe: describeBackup },
+  physical: { restoreFiles, restoreCommand, archiveCommand, rearm },
+};

@@ -1,0 +1,37 @@
+import type { TimelineSwitch } from '../domain/wal.js';
+import type { Progress } from '../domain/progress.js';
+import type { OsUser } from '../process/jobs.js';
+
+/** WAL of one cluster as an engine keeps it, for whoever asks how far a recovery can go. Read once, then the same. */
+export interface WalArchive {
+  /** Whole segments, in order of their names. */
+  readonly segments: readonly string[];
+  /** Timelines whose `.history` is there. */
+  readonly timelines: readonly number[];
+  /** Switches that led to a timeline, from its history file. */
+  readHistory(timeline: number): Promise<readonly TimelineSwitch[]>;
+  /**
+   * Copies one segment into a directory under its own name, compared with its recorded checksum (F15).
+   * @throws RepriseError `backup-corrupt`; `not-found` where the segment is not archived
+   */
+  fetch(segment: string, directory: string): Promise<void>;
+}
+
+/** A backup and the WAL that makes it consistent. */
+export interface OnlineBackup {
+  readonly label: string;
+  readonly systemIdentifier: string;
+  /** UTC ISO-8601, rounded down to a second or more exact. */
+  readonly finishedAt: string;
+  readonly wal: { readonly start: string; readonly stop: string };
+  readonly lsn: { readonly start: string; readonly stop: string };
+}
+
+/** With what the log is read, part of every engine context. */
+export interface WalReader {
+  /** Programs of the cluster's own major version: pg_waldump reads no other's log. */
+  readonly pgBin: string;
+  readonly user: OsUser | null;
+  readonly signal: AbortSignal;
+  readonly report: (progress: Progress) => void;
+}

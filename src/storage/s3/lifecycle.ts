@@ -1,0 +1,130 @@
+import { GetBucketLifecycleConfigurationCommand, PutBucketLifecycleConfigurationCommand } from '@aws-sdk/client-s3';
+import type { LifecycleRule, TransitionDefaultMinimumObjectSize } from '@aws-sdk/client-s3';
+import type { AgeRule } from '../../domain/storage-plan.js';
+import type { S3Bucket } from './client.js';
+import type { S3Options } from './options.js';
+import { bucketRoot } from './reading.js';
+import { absentAs } from './settings.js';
+import type { BucketSetting } from './settings.js';
+
+/** Days after which what is left of an upload is removed, where the config does not say (F11). */
+export const ABORT_INCOMPLETE_DAYS = 7;
+
+/** Smaller objects move to no class: records and manifests can be read at once, and small objects cost more there. */
+const SMALL_OBJECTS: TransitionDefaultMinimumObjectSize = 'all_storage_classes_128K';
+const smallStay = 'objects below 128 KiB change no class';
+
+/** The whole lifecycle of a bucket: ours for this prefix, and everybody else's, which is kept as it is. */
+export interface Lifecycle {
+  readonly rules: readonly LifecycleRule[];
+  /** Absent where the server knows no such thing. */
+  readonly smallObjects?: string;
+}
+
+export async function readLifecycle(bucket: S3Bucket, signal?: AbortSignal): Promise<Lifecycle> {
+  const answer = await absentAs({ Rules: undefined, TransitionDefaultMinimumObjectSize: undefined }, ['NoSuchLifecycleConfiguration'], () =>
+    bucket.send(new GetBucketLifecycleConfigurationCommand({ Bucket: bucket.options.bucket }), 'looking at the lifecycle', signal),
+  );
+  const { Rules = [], TransitionDefaultMinimumObjectSize: smallObjects } = answer;
+  return { rules: Rules, ...(smallObjects === undefined ? {} : { smallObjects }) };
+}
+
+/** Our one rule, named by the prefix: two repositories in one bucket have each their own. */
+export function ownRule(options: S3Options): LifecycleRule {
+  const { standardIaDays, deepArchiveDays, noncurrentDeepArchiveDays, noncurrentExpireDays, abortIncompleteDays = ABORT_INCOMPLETE_DAYS } = options.lifecycle ?? {};
+  const Transitions = [
+    ...(standardIaDays === undefined ? [] : [{ Days: standardIaDays, StorageClass: 'STANDARD_IA' as const }]),
+    ...(deepArchiveDays === undefined ? [] : [{ Days: deepArchiveDays, StorageClass: 'DEEP_ARCHIVE' as const }]),
+  ];
+  return {
+    ID: ruleId(options),
+    Status: 'Enabled',
+    Filter: { Prefix: bucketRoot(options) },
+    ...(Transitions.length === 0 ? {} : { Transitions }),
+    ...(noncurrentDeepArchiveDays === undefined ? {} : { NoncurrentVersionTransitions: [{ NoncurrentDays: noncurrentDeepArchiveDays, StorageClass: 'DEEP_ARCHIVE' as const }] }),
+    // A delete marker with nothing behind it is the last that is left of an object.
+    ...(noncurrentExpireDays === undefined ? {} : { NoncurrentVersionExpiration: { NoncurrentDays: noncurrentExpireDays }, Expiration: { ExpiredObjectDeleteMarker: true } }),
+    AbortIncompleteMultipartUpload: { DaysAfterInitiation: abortIncompleteDays },
+  };
+}
+
+/** S3 takes 255 characters. */
+function ruleId({ prefix }: S3Options): string {
+  return `reprise/${prefix}`.slice(0, 255);
+}
+
+/** Everybody else's rules, then ours. */
+export function wantedRules(bucket: S3Bucket, { rules }: Lifecycle): readonly LifecycleRule[] {
+  const own = ownRule(bucket.options);
+  return [...rules.filter(({ ID }) => ID !== own.ID), own];
+}
+
+export const lifecycle: BucketSetting = {
+  name: 'lifecycle',
+  wanted: ({ options }) => linesOf(ownRule(options), options),
+  async look(bucket, signal) {
+    const found = await readLifecycle(bucket, signal);
+    const lines = (rules: readonly LifecycleRule[]) => rules.flatMap((rule) => linesOf(rule, bucket.options));
+    const small = found.smallObjects === undefined ? [] : [found.smallObjects === SMALL_OBJECTS ? smallStay : 'objects below 128 KiB go to the archive classes as well'];
+    const moves = (bucket.options.lifecycle?.deepArchiveDays ?? bucket.options.lifecycle?.noncurrentDeepArchiveDays) !== undefined;
+    return { is: [...lines(found.rules), ...small], wanted: [...lines(wantedRules(bucket, found)), ...(small.length > 0 && moves ? [smallStay] : small)] };
+  },
+  async change(bucket, signal) {
+    const found = await readLifecycle(bucket, signal);
+    await bucket.send(
+      new PutBucketLifecycleConfigurationCommand({
+        Bucket: bucket.options.bucket,
+        LifecycleConfiguration: { Rules: [...wantedRules(bucket, found)] },
+        ...(found.smallObjects === undefined && bucket.options.endpoint !== undefined ? {} : { TransitionDefaultMinimumObjectSize: SMALL_OBJECTS }),
+      }),
+      'setting the lifecycle',
+      signal,
+    );
+  },
+};
+
+/** The rules that some object of the repository falls under, in words that know nothing of S3. */
+export function ageRules(rules: readonly LifecycleRule[], options: S3Options): AgeRule[] {
+  return rules.filter((rule) => rule.Status === 'Enabled' && meets(prefixOf(rule), bucketRoot(options))).map((rule) => ({
+    name: JSON.stringify(rule.ID ?? ''),
+    ours: rule.ID === ruleId(options),
+    transitions: (rule.Transitions ?? []).map(({ Days = 0, StorageClass = '' }) => ({ days: Days, storageClass: StorageClass })),
+    // One that names a date instead of days removes everything on that day.
+    ...(rule.Expiration?.Days === undefined && rule.Expiration?.Date === undefined ? {} : { expireDays: rule.Expiration.Days ?? 0 }),
+    noncurrentTransitions: (rule.NoncurrentVersionTransitions ?? []).map(({ NoncurrentDays = 0, StorageClass = '' }) => ({ days: NoncurrentDays, storageClass: StorageClass })),
+    ...(rule.NoncurrentVersionExpiration?.NoncurrentDays === undefined ? {} : { noncurrentExpireDays: rule.NoncurrentVersionExpiration.NoncurrentDays }),
+  }));
+}
+
+function prefixOf(rule: LifecycleRule): string {
+  return rule.Filter?.And?.Prefix ?? rule.Filter?.Prefix ?? (rule as { readonly Prefix?: string }).Prefix ?? '';
+}
+
+function meets(left: string, right: string): boolean {
+  return left.startsWith(right) || right.startsWith(left);
+}
+
+/** A rule as lines, each with its name, so that a change of one figure is a change of one line. */
+function linesOf(rule: LifecycleRule, options: S3Options): string[] {
+  const own = rule.ID === ruleId(options);
+  const name = `${JSON.stringify(rule.ID ?? '')}${own ? '' : ' (not ours, kept)'}`;
+  const { Filter, Transitions = [], Expiration, NoncurrentVersionTransitions = [], NoncurrentVersionExpiration, AbortIncompleteMultipartUpload } = rule;
+  const { Prefix: _prefix, And, ...conditions } = Filter ?? {};
+  const { Prefix: _andPrefix, ...more } = And ?? {};
+  const narrowed = { ...conditions, ...more };
+  const only = Object.keys(narrowed).length === 0 ? '' : `, only ${JSON.stringify(narrowed)}`;
+  const kept = (newer: number | undefined): string => (newer === undefined ? '' : `, but the newest ${newer}`);
+  return [
+    `on ${prefixOf(rule) === '' ? 'the whole bucket' : prefixOf(rule)}${only}${rule.Status === 'Enabled' ? '' : ', switched off'}`,
+    ...Transitions.map(({ Days, Date: on, StorageClass }) => `${when(Days, on)} to ${StorageClass}`),
+    ...(Expiration?.Days === undefined && Expiration?.Date === undefined ? [] : [`${when(Expiration.Days, Expiration.Date)} removed`]),
+    ...(Expiration?.ExpiredObjectDeleteMarker === true ? ['delete markers with nothing behind them removed'] : []),
+    ...NoncurrentVersionTransitions.map(({ NoncurrentDays, NewerNoncurrentVersions, StorageClass }) => `noncurrent ${when(NoncurrentDays)} to ${StorageClass}${kept(NewerNoncurrentVersions)}`),
+    ...(NoncurrentVersionExpiration === undefined ? [] : [`noncurrent ${when(NoncurrentVersionExpiration.NoncurrentDays)} removed${kept(NoncurrentVersionExpiration.NewerNoncurrentVersions)}`]),
+    ...(AbortIncompleteMultipartUpload === undefined ? [] : [`unfinished uploads ${when(AbortIncompleteMultipartUpload.DaysAfterInitiation)} removed`]),
+  ].map((line) => `${name}: ${line}`);
+}
+
+function when(days: number | undefined, on?: Date): string {
+  return days === undefined ? `on ${on?.toISOString().slice(0, 10) ?? 'a day not named'}` : `after ${days} days`;
+}

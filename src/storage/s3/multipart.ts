@@ -1,0 +1,101 @@
+import { createHash } from 'node:crypto';
+import { AbortMultipartUploadCommand, CompleteMultipartUploadCommand, CreateMultipartUploadCommand, HeadObjectCommand, ListMultipartUploadsCommand, UploadPartCommand } from '@aws-sdk/client-s3';
+import { isRepriseError, RepriseError } from '../../domain/errors.js';
+import type { S3Bucket } from './client.js';
+import { patiently } from './patience.js';
+import type { Patience } from './patience.js';
+import { bucketKey } from './reading.js';
+
+interface SentPart {
+  readonly PartNumber: number;
+  readonly ETag: string | undefined;
+  readonly md5: Buffer;
+}
+
+/** One multipart upload of a key: parts in any order, then all of them become the object, or none. */
+export class MultipartUpload {
+  private readonly parts: SentPart[] = [];
+  private readonly object: { readonly Bucket: string; readonly Key: string };
+  private readonly doing: string;
+  private id: string | undefined;
+
+  constructor(
+    private readonly bucket: S3Bucket,
+    private readonly key: string,
+    private readonly patience: Patience,
+  ) {
+    this.object = { Bucket: bucket.options.bucket, Key: bucketKey(bucket.options, key) };
+    this.doing = `writing ${key}`;
+  }
+
+  get begun(): boolean {
+    return this.id !== undefined;
+  }
+
+  get count(): number {
+    return this.parts.length;
+  }
+
+  async begin(): Promise<void> {
+    const { UploadId } = await this.patiently(() => this.bucket.send(new CreateMultipartUploadCommand(this.object), this.doing, this.patience.signal));
+    if (UploadId === undefined) throw new RepriseError('storage-unreachable', `the server opened no upload: ${this.doing}`, 'try again');
+    this.id = UploadId;
+  }
+
+  /** Sends a part, again and again where the storage does not answer; a checksum goes with it. */
+  async send(PartNumber: number, Body: Buffer): Promise<void> {
+    const md5 = createHash('md5').update(Body).digest();
+    const command = () => new UploadPartCommand({ ...this.object, UploadId: this.id, PartNumber, Body, ContentMD5: md5.toString('base64') });
+    const { ETag } = await this.patiently(() => this.bucket.send(command(), this.doing, this.patience.signal));
+    this.parts.push({ PartNumber, ETag, md5 });
+  }
+
+  /** Makes the object. Its answer may be lost: then the object that is there tells by its ETag that it is this one. */
+  async complete(): Promise<string | undefined> {
+    const parts = this.parts.toSorted((a, b) => a.PartNumber - b.PartNumber);
+    const Parts = parts.map(({ PartNumber, ETag }) => ({ PartNumber, ETag }));
+    try {
+      const done = await this.patiently(() =>
+        this.bucket.send(new CompleteMultipartUploadCommand({ ...this.object, UploadId: this.id, MultipartUpload: { Parts } }), this.doing, this.patience.signal),
+      );
+      return done.ETag;
+    } catch (error) {
+      if (!isRepriseError(error) || error.details['s3'] !== 'NoSuchUpload') throw error;
+      const expected = `"${createHash('md5').update(Buffer.concat(parts.map(({ md5 }) => md5))).digest('hex')}-${parts.length}"`;
+      const there = await this.patiently(() => this.bucket.send(new HeadObjectCommand(this.object), `looking at ${this.key}`)).catch(() => null);
+      if (there?.ETag === expected) return expected;
+      throw error;
+    }
+  }
+
+  /** Gives up what was sent. */
+  async abort(): Promise<void> {
+    if (this.id !== undefined) await abortUpload(this.bucket, this.object.Key, this.id);
+  }
+
+  private patiently<T>(work: () => Promise<T>): Promise<T> {
+    return patiently(work, this.patience);
+  }
+}
+
+/** Aborts every upload of exactly this key, whoever began it. */
+export async function abandonUploads(bucket: S3Bucket, key: string): Promise<void> {
+  const Key = bucketKey(bucket.options, key);
+  let marker: { KeyMarker?: string | undefined; UploadIdMarker?: string | undefined } | null = {};
+  while (marker !== null) {
+    const page: { Uploads?: { Key?: string | undefined; UploadId?: string | undefined }[] | undefined; IsTruncated?: boolean | undefined; NextKeyMarker?: string | undefined; NextUploadIdMarker?: string | undefined } =
+      await bucket.send(new ListMultipartUploadsCommand({ Bucket: bucket.options.bucket, Prefix: Key, ...marker }), `listing uploads of ${key}`);
+    for (const upload of page.Uploads ?? []) {
+      if (upload.Key === Key && upload.UploadId !== undefined) await abortUpload(bucket, Key, upload.UploadId);
+    }
+    marker = page.IsTruncated ? { KeyMarker: page.NextKeyMarker, UploadIdMarker: page.NextUploadIdMarker } : null;
+  }
+}
+
+async function abortUpload(bucket: S3Bucket, Key: string, UploadId: string): Promise<void> {
+  try {
+    await bucket.send(new AbortMultipartUploadCommand({ Bucket: bucket.options.bucket, Key, UploadId }), `giving up the upload of ${Key}`);
+  } catch (error) {
+    if (!isRepriseError(error) || error.details['s3'] !== 'NoSuchUpload') throw error;
+  }
+}

@@ -1,0 +1,108 @@
+import { readdir } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { beforeAll, describe, expect, it } from '@jest/globals';
+import type { Backup } from '../../../src/domain/backup.js';
+import { basebackupEngine as engine } from '../../../src/engines/basebackup/basebackup-engine.js';
+import type { EngineContext } from '../../../src/engines/engine.js';
+import { readJobs } from '../../../src/process/supervisor.js';
+import { asBackup } from '../../contract/engine-suite.js';
+import { startReceivedCluster } from '../../helpers/basebackup.js';
+import type { BaseCluster } from '../../helpers/basebackup.js';
+import { failOnLeakedProcesses } from '../../helpers/leaks.js';
+import { recoverBeside } from '../../helpers/pgbackrest.js';
+import { runQuery } from '../../helpers/postgres.js';
+import { startReceiver } from '../../helpers/receiver.js';
+import type { Receiver } from '../../helpers/receiver.js';
+
+failOnLeakedProcesses();
+
+let source: BaseCluster;
+let receiver: Receiver;
+let backup: Backup;
+let operations = 0;
+
+const newContext = (): Promise<EngineContext> => source.context(`receivewal ${operations++}`);
+const one = async (sql: string): Promise<string> => String(Object.values((await runQuery(source.cluster, 'postgres', sql)).rows[0] as object)[0]);
+async function until(what: () => Promise<boolean>): Promise<void> {
+  for (let tries = 0; tries < 3000; tries++) {
+    if (await what()) return;
+    await sleep(100);
+  }
+  throw new Error('waited for five minutes');
+}
+const receivers = async (): Promise<number[]> => (await readJobs(source.ground.stateDir, 'archive/mairie/nightly')).flatMap(({ pid, state }) => (state === 'running' && pid !== null ? [pid] : []));
+/** Whether what is committed now can be reached from the repository alone. */
+async function reaches(lsn: string): Promise<boolean> {
+  const outlined = engine.outlineRecovery(await newContext(), { target: { kind: 'lsn', lsn }, candidates: [backup], oldDataDir: null, databases: [] });
+  return outlined.then(
+    () => true,
+    () => false,
+  );
+}
+
+beforeAll(async () => {
+  source = await startReceivedCluster();
+  await runQuery(source.cluster, 'postgres', 'CREATE TABLE rdv (n int)');
+}, 300_000);
+
+describe('K8: WAL by pg_receivewal', () => {
+  it('without a receiver a backup is refused before it begins, with what to start', async () => {
+    const refused = { code: 'wal-not-archived', hint: expect.stringContaining('archive/mairie/nightly') as unknown };
+    await expect(engine.preflightBackup(await newContext())).rejects.toMatchObject(refused);
+    receiver = startReceiver(await newContext());
+    await until(async () => (await one('SELECT count(*) FROM pg_replication_slots WHERE active')) === '1');
+    await engine.preflightBackup(await newContext());
+    const [made] = await engine.backup(await newContext(), { type: 'full', startedAt: new Date().toISOString() });
+    backup = asBackup(made as never);
+    expect(await engine.verify(await newContext(), backup)).toMatchObject({ ok: true });
+  });
+
+  it('of a segment that is not full its beginning is there after seconds, and recovery goes to its end', async () => {
+    await runQuery(source.cluster, 'postgres', 'INSERT INTO rdv VALUES (1), (2), (3)');
+    const lsn = await one('SELECT pg_current_wal_flush_lsn()');
+    await until(() => reaches(lsn));
+    expect((await readdir(source.walDirectory)).filter((name) => name.endsWith('.partial.gz'))).toHaveLength(1);
+    const context = await newContext();
+    const outline = await engine.outlineRecovery(context, { target: { kind: 'latest' }, candidates: [backup], oldDataDir: null, databases: [] });
+    const recovered = await recoverBeside(context, outline, { engine });
+    expect((await runQuery(recovered, 'postgres', 'SELECT count(*)::int AS n FROM rdv')).rows).toEqual([{ n: 3 }]);
+    await recovered.remove();
+  });
+
+  it('F1: a worker that dies leaves it running, and the next one goes on with it', async () => {
+    const [pid] = await receivers();
+    await receiver.leave();
+    expect(await receivers()).toEqual([pid]);
+    const segment = await one("SELECT pg_walfile_name(pg_switch_wal()) FROM pg_create_restore_point('x')");
+    receiver = startReceiver(await newContext());
+    await until(async () => (await readdir(source.walDirectory)).includes(`${segment}.gz`));
+    expect(await receivers()).toEqual([pid]);
+    // The whole segment has taken the place of its beginning.
+    await until(async () => !(await readdir(source.walDirectory)).includes(`${segment}.partial.gz`));
+  });
+
+  it('F3: one that is killed is started again, and nothing is missing', async () => {
+    const [pid] = await receivers();
+    process.kill(pid ?? 0, 'SIGKILL');
+    await runQuery(source.cluster, 'postgres', "INSERT INTO rdv VALUES (4); SELECT pg_create_restore_point('x'), pg_switch_wal()");
+    await runQuery(source.cluster, 'postgres', 'INSERT INTO rdv VALUES (5)');
+    const lsn = await one('SELECT pg_current_wal_flush_lsn()');
+    await until(() => reaches(lsn));
+    expect(await receivers()).not.toContain(pid);
+  });
+
+  it('F23: a slot whose WAL the server threw away is made anew, and the gap is told by the plan', async () => {
+    await receiver.cancel();
+    expect(await receivers()).toEqual([]);
+    const missed = await one("SELECT pg_walfile_name(pg_switch_wal()) FROM pg_create_restore_point('x')");
+    await runQuery(source.cluster, 'postgres', "SELECT pg_drop_replication_slot('reprise_mairie_nightly'); INSERT INTO rdv VALUES (6); SELECT pg_switch_wal();");
+    await runQuery(source.cluster, 'postgres', 'CHECKPOINT');
+    receiver = startReceiver(await newContext());
+    await until(async () => (await one('SELECT count(*) FROM pg_replication_slots WHERE active')) === '1');
+    await engine.preflightBackup(await newContext());
+    const outlined = engine.outlineRecovery(await newContext(), { target: { kind: 'latest' }, candidates: [backup], oldDataDir: null, databases: [] });
+    await expect(outlined).rejects.toMatchObject({ code: 'wal-gap', message: expect.stringContaining(missed.slice(0, 20)) as unknown });
+    const [made] = await engine.backup(await newContext(), { type: 'full', startedAt: new Date().toISOString() });
+    await expect(engine.outlineRecovery(await newContext(), { target: { kind: 'latest' }, candidates: [asBackup(made as never), backup], oldDataDir: null, databases: [] })).resolves.toMatchObject({ timeline: 1 });
+  });
+});

@@ -1,0 +1,49 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, it } from '@jest/globals';
+import { loadConfiguration, removeConfiguration, storeConfiguration } from '../../../src/activities/configuration.js';
+import type { Session } from '../../../src/activities/session.js';
+import type { PolicyConfig } from '../../../src/domain/config.js';
+import type { Configuration } from '../../../src/postgres/configuration.js';
+import { openDirectory } from '../../../src/storage/directory/directory-storage.js';
+import { makeAgeKey } from '../../helpers/age.js';
+import { tempDir } from '../../helpers/temp.js';
+
+const found: Configuration = {
+  dataDirectory: '/data',
+  main: { config_file: '/etc/postgresql/15/main/postgresql.conf' },
+  files: [{ path: '/etc/postgresql/15/main/postgresql.conf', mode: 0o640, text: "primary_conninfo = 'password=s3cret'\n" }],
+  certificates: ['/etc/ssl/private/server.key'],
+  notCaptured: [],
+};
+
+async function given(encryption?: PolicyConfig['encryption']) {
+  const root = await tempDir('repository');
+  const storage = openDirectory({ path: root });
+  const engine = { capabilities: { method: 'data-directory' } };
+  const session = { user: null, deps: { config: { repositories: { local: {} } }, openStorage: () => storage, engineOf: () => engine } } as unknown as Session;
+  const policy = { name: 'physical', cluster: 'mairie', repository: 'local', ...(encryption ? { encryption } : {}) } as PolicyConfig;
+  return { root, storage, session, policy };
+}
+
+it('F39: where the policy encrypts, the configuration is kept whole and only encrypted; it comes back as it was', async () => {
+  const key = await makeAgeKey();
+  const { root, session, policy } = await given({ recipients: [key.recipient], identity: { file: key.file } });
+  const stored = await storeConfiguration(session, policy, '20261121-021500F', found);
+  expect(stored).toEqual({ key: 'mairie/physical/configuration/20261121-021500F.json.age', files: found.files.map(({ path }) => path), masked: 0, certificates: found.certificates, notCaptured: [] });
+  const text = await readFile(join(root, stored.key ?? ''), 'utf8');
+  expect(text).toContain('BEGIN AGE ENCRYPTED FILE');
+  expect(text).not.toMatch(/s3cret|primary_conninfo/);
+  expect(await loadConfiguration(session, policy, stored.key ?? '')).toEqual(found);
+  await expect(loadConfiguration(session, { ...policy, encryption: { recipients: [key.recipient] } }, stored.key ?? '')).rejects.toMatchObject({ code: 'key-missing' });
+});
+
+it('F39: where it does not, secrets are masked; it is removed with its backup', async () => {
+  const { session, policy, storage } = await given();
+  const stored = await storeConfiguration(session, policy, 'b1', found);
+  expect(stored.masked).toBe(1);
+  expect((await loadConfiguration(session, policy, stored.key ?? '')).files[0]?.text).toBe("primary_conninfo = 'password=***'\n");
+  await removeConfiguration(session, policy, 'b1');
+  await removeConfiguration(session, policy, 'b1');
+  expect(await storage.stat(stored.key ?? '')).toBeNull();
+});
