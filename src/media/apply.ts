@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { pMapIterable } from 'p-map';
 import { type MediaChange, type MediaCount, changesSomething, mediaChanges } from '../domain/media.js';
 import { RepriseError, errorTable, isRepriseError } from '../domain/errors.js';
@@ -6,6 +7,9 @@ import { type MediaWork, actionsOf, carryOut } from './work.js';
 
 /** So many refused keys are named. */
 const SHOWN = 5;
+
+const LOST_TRIES = 3;
+const LOST_PAUSE_MS = 500;
 
 export interface ApplyOptions {
   /** Objects under way at once. */
@@ -32,7 +36,7 @@ export async function applyAll(work: MediaWork, { concurrency, singleCopyBytes, 
   const one = async (action: MediaAction): Promise<MediaAction | null> => {
     signal?.throwIfAborted();
     try {
-      await carryOut(work, action, how);
+      await persistently(() => carryOut(work, action, how), signal);
       return action;
     } catch (error) {
       if (signal?.aborted || !isRepriseError(error) || errorTable[error.code].retryable) throw error;
@@ -56,4 +60,16 @@ export async function applyAll(work: MediaWork, { concurrency, singleCopyBytes, 
 
 async function* changesIn(actions: AsyncIterable<MediaAction>): AsyncGenerator<MediaAction> {
   for await (const action of actions) if (changesSomething(action.name)) yield action;
+}
+
+/** What was just listed is there: a server that has lost it for a moment, as after a broken connection, is asked again. */
+async function persistently(change: () => Promise<void>, signal?: AbortSignal): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await change();
+    } catch (error) {
+      if (tries >= LOST_TRIES || !isRepriseError(error) || error.code !== 'not-found') throw error;
+      await sleep(LOST_PAUSE_MS, undefined, signal ? { signal } : {});
+    }
+  }
 }

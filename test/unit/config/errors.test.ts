@@ -200,7 +200,7 @@ describe('what comes later is refused in plain words: nothing silently does noth
 });
 
 describe('K3: media', () => {
-  const withMedia = (entry: string) => complaint(`${valid}repositories:\n  photos: { type: directory, path: /photos }\n  local: { type: directory, path: /backups }\nmedia:\n  photos: ${entry}\n`);
+  const withMedia = (entry: string) => complaint(`${valid.replace('engine: logical', 'engine: logical\n        repository: local')}repositories:\n  photos: { type: directory, path: /photos }\n  local: { type: directory, path: /backups }\nmedia:\n  photos: ${entry}\n`);
 
   test('a repository of their own, never one that holds backups', () => {
     expect(withMedia('{ repository: local, cluster: nowhere }')).toEqual(expect.arrayContaining([expect.stringContaining('unknown cluster "nowhere"')]));
