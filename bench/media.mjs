@@ -32,7 +32,10 @@ export async function media(say) {
   const children = [];
   try {
     const memory = await planMemory(say);
-    return [...(await recoveries(root, children, say)), memory];
+    const interrupted = new Promise((_, reject) => {
+      for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => reject(new Error(`interrupted by ${signal}`)));
+    });
+    return [...(await Promise.race([recoveries(root, children, say), interrupted])), memory];
   } finally {
     for (const child of children) child.kill('SIGKILL');
     await rm(root, { recursive: true, force: true, maxRetries: 5 });
@@ -62,8 +65,7 @@ async function recoveries(root, children, say) {
 
   const source = server.place('source');
   const intoWork = { kind: 'restore-into', from: source, into: server.place('ours'), at };
-  let copying = 0;
-  const into = await seconds(async () => (copying = await recover(intoWork)));
+  const { whole: into, changing: copying } = await recover(intoWork);
   say(`into another bucket: ${into.toFixed(1)} s, ${copying.toFixed(1)} s of it copying`);
   const bare = await seconds(() => pMap(keys, (Key) => server.bucket('bare').send(new CopyObjectCommand({ Bucket: 'bare', Key, CopySource: `source/${damaged.includes(Key) ? keys[0] : Key}` }), 'copying'), { concurrency: CONCURRENCY }));
   say(`bare copies: ${bare.toFixed(1)} s`);
@@ -71,7 +73,7 @@ async function recoveries(root, children, say) {
   const theirInto = await seconds(() => theirs('theirs'));
   say(`s3-pit-restore into another bucket: ${theirInto.toFixed(1)} s`);
 
-  const place = await seconds(() => recover({ kind: 'restore', place: source, at, later: 'remove' }));
+  const { whole: place } = await recover({ kind: 'restore', place: source, at, later: 'remove' });
   say(`in place: ${place.toFixed(1)} s`);
   await damage();
   const theirPlace = await seconds(() => theirs('source'));
@@ -87,14 +89,17 @@ async function recoveries(root, children, say) {
   ];
 }
 
-/** All that a recovery does: the plan, its second look, the changes, the look at everything afterwards. Seconds of the changes alone. */
+/** The plan, its second look and the changes are timed; the look at everything afterwards has no counterpart there. */
 async function recover(work) {
-  const plan = await summarise(actionsOf(work));
-  if ((await summarise(actionsOf(work))).changes !== plan.changes) throw new Error('the plan differs');
-  const changing = await seconds(() => applyAll(work, { concurrency: CONCURRENCY, singleCopyBytes: SINGLE_COPY_BYTES }));
+  let changing = 0;
+  const whole = await seconds(async () => {
+    const plan = await summarise(actionsOf(work));
+    if ((await summarise(actionsOf(work))).changes !== plan.changes) throw new Error('the plan differs');
+    changing = await seconds(() => applyAll(work, { concurrency: CONCURRENCY, singleCopyBytes: SINGLE_COPY_BYTES }));
+  });
   const { counts } = await summarise(actionsOf(work));
   if (counts.copy.objects + counts.overwrite.objects + counts.undelete.objects + counts.remove.objects > 0) throw new Error(`not all came back: ${JSON.stringify(counts)}`);
-  return changing;
+  return { whole, changing };
 }
 
 /** A listing that is made up as it is read: what grows is ours. */
