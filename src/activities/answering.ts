@@ -13,6 +13,7 @@ import type { HostDependencies } from './dependencies.js';
 import { type ActivityRun, guarded } from './guarded.js';
 import { clockFindings } from './host-clock.js';
 import { challengeKeys, proveKey } from './key-proof.js';
+import { makeMediaPlan } from './media-plan.js';
 import { makePlan } from './planning.js';
 import { type Session, currentBackups, engineContext, engineFor, openSession, policyOf, record } from './session.js';
 import { applyStorage, planStorage } from './storage-settings.js';
@@ -79,6 +80,9 @@ const answers: { readonly [K in Question['kind']]: Answer<K> } = {
     const session = await openSession(deps, request.cluster);
     return { plan: await makePlan(session, { ...request, workflowId: 'dry-run' }, run) };
   },
+  'media-plan': async ({ kind: _kind, ...request }, deps, run) => ({
+    plan: await makeMediaPlan(await openSession(deps, request.cluster), { ...request, workflowId: 'dry-run' }, run),
+  }),
   rotation: async ({ cluster, policy }, deps, run) => {
     const { keep, remove, refused } = await planRotation(await openSession(deps, cluster), policy, run);
     return { keep, remove, ...(refused ? { refused } : {}) };

@@ -3,6 +3,7 @@ import type { Backup, BackupType } from '../domain/backup.js';
 import type { ErrorCode } from '../domain/errors.js';
 import type { Approval, Decision, Plan, RecoveryMethod } from '../domain/plan.js';
 import type { LockAnswer, LockRequest } from '../domain/locks.js';
+import type { MediaOutcome, MediaPlan, MediaTask, MediaVerdict } from '../domain/media.js';
 import type { Notice, NotifyEvent } from '../domain/notices.js';
 import type { Diagnosis, Question } from '../domain/questions.js';
 import type { Delivery } from '../domain/recipients.js';
@@ -93,6 +94,12 @@ export interface PlanRequest extends StepInput {
   readonly controlDigest?: string;
   /** For a recovery onto another host: whether the source host has a worker. */
   readonly sourceAnswers?: boolean;
+}
+
+export interface MediaRequest extends StepInput {
+  readonly media: string;
+  readonly task: MediaTask;
+  readonly requester: string;
 }
 
 export interface ApprovalAnswer {
@@ -187,6 +194,17 @@ export interface HostActivities {
   runChecks(input: PlannedStep & { method: RecoveryMethod }): Promise<readonly CheckResult[]>;
   freshBackup(input: PlannedStep & { startedAt: string }): Promise<readonly string[]>;
   finishRecovery(input: PlannedStep & { outcome: Omit<RecoveryOutcome, 'report'>; incident?: string }): Promise<RecoveryOutcome>;
+
+  planMedia(input: MediaRequest): Promise<MediaPlan>;
+  /** Digest of the plan as it would be now, or as it is where it was begun. */
+  recheckMedia(input: MediaRequest & { plan: string }): Promise<{ digest: string }>;
+  /** Carries a plan out; taken up again, it goes on where it was. */
+  applyMedia(input: PlannedStep): Promise<void>;
+  finishMedia(input: PlannedStep): Promise<MediaOutcome>;
+  /** Ends the plans of an operation, however it ended. */
+  closeMedia(input: StepInput): Promise<void>;
+  /** Reads and compares; `sample` images are decoded for real. */
+  verifyMedia(input: StepInput & { media: string; sample: number }): Promise<MediaVerdict>;
   /** Writes the incident document anew from the records; returns its key. */
   writeReport(input: StepInput & { incident: string }): Promise<string>;
 }

@@ -1,7 +1,7 @@
-import { judgeApproval } from '../domain/approval-policy.js';
+import { judgeApproval, needsApproval } from '../domain/approval-policy.js';
 import type { ClusterConfig } from '../domain/config.js';
 import { RepriseError } from '../domain/errors.js';
-import type { Approval, Plan } from '../domain/plan.js';
+import { type Approval, type ApprovablePlan, type Plan, isRecoveryPlan } from '../domain/plan.js';
 import { planDigest } from '../records/digest.js';
 import { type HostState, type StoredApproval, openHostState } from '../records/host-state.js';
 import type { ApprovalAnswer, HostActivities, PlannedStep, StepInput } from './api.js';
@@ -62,9 +62,9 @@ export async function closePlansOf(session: Session, operationId: string): Promi
  * One recovery of a cluster at a time: a plan taken up ends those taken up before it, whose workflows were terminated.
  * Resumed by a Reset, they would put aside what was recovered since.
  */
-async function supersedeOthers(state: HostState, { digest, binding }: Plan): Promise<void> {
+async function supersedeOthers(state: HostState, { digest, binding }: ApprovablePlan): Promise<void> {
   for (const other of await state.openPlans()) {
-    if (other.digest === digest || other.binding.cluster !== binding.cluster) continue;
+    if (other.digest === digest || other.binding.cluster !== binding.cluster || other.binding.action !== binding.action) continue;
     if (await state.usedBy(other.digest)) await state.closePlan(other.digest);
   }
 }
@@ -75,9 +75,15 @@ async function supersedeOthers(state: HostState, { digest, binding }: Plan): Pro
  * one operation only and never again once closed. Whoever started the workflow or the activity has no say in it.
  */
 export async function authorize(session: Session, step: PlannedStep): Promise<Plan> {
+  return authorizePlan(session, step, isRecoveryPlan);
+}
+
+/** The same for any action; a plan of another action than `isOurs` takes is none, whoever approved it. */
+export async function authorizePlan<P extends ApprovablePlan>(session: Session, step: PlannedStep, isOurs: (plan: ApprovablePlan) => plan is P): Promise<P> {
   const state = openHostState(session.host.stateDir);
   const plan = await knownPlan(state, step.plan);
   const { binding } = plan;
+  if (!isOurs(plan)) throw new RepriseError('plan-unknown', `plan ${step.plan.slice(0, 12)} is one of ${binding.action}: this step is not part of it`, 'start again with the command for it');
   if (planDigest(binding) !== plan.digest || binding.operationId !== step.operationId || binding.cluster !== session.cluster.name) {
     throw new RepriseError('plan-unknown', `plan ${step.plan.slice(0, 12)} is not a plan of operation ${step.operationId}`, 'start the recovery again: reprise recover');
   }
@@ -105,23 +111,25 @@ export async function authorize(session: Session, step: PlannedStep): Promise<Pl
 }
 
 /** What of the configuration is not as it was approved: this program's own, or the engine's. */
-async function otherConfiguration(session: Session, { binding }: Plan): Promise<{ what: string; mend: string } | null> {
-  if (binding.configDigest !== session.deps.config.digest) {
+async function otherConfiguration(session: Session, plan: ApprovablePlan): Promise<{ what: string; mend: string } | null> {
+  if (plan.binding.configDigest !== session.deps.config.digest) {
     return { what: 'the configuration of this host', mend: 'restart the worker with the configuration that was approved' };
   }
-  if (binding.engineConfigDigest === undefined) return null;
+  if (!isRecoveryPlan(plan) || plan.binding.engineConfigDigest === undefined) return null;
+  const { binding } = plan;
   const policy = policyOf(session, binding.policy);
   if ((await engineFor(session, policy).configDigest?.(policy)) === binding.engineConfigDigest) return null;
   return { what: `the configuration file of ${binding.engine}`, mend: 'put back the file that was approved' };
 }
 
 /** Those given since the plan was made, which may have been made again just as it was: it is approved anew then. */
-async function approvalsOf(state: HostState, plan: Plan): Promise<readonly StoredApproval[]> {
+async function approvalsOf(state: HostState, plan: ApprovablePlan): Promise<readonly StoredApproval[]> {
   return (await state.approvals(plan.digest)).filter(({ at }) => at >= plan.createdAt);
 }
 
-async function requireApprovals(cluster: ClusterConfig, plan: Plan, state: HostState): Promise<void> {
+async function requireApprovals(cluster: ClusterConfig, plan: ApprovablePlan, state: HostState): Promise<void> {
   const policy = policyFor(cluster, plan);
+  if (policy === undefined && !needsApproval(plan.binding.action)) return;
   const given = await approvalsOf(state, plan);
   const accepted: Approval[] = [];
   let missing = policy?.approvers ?? 1;
@@ -172,13 +180,13 @@ export async function requireRecentUse({ host, cluster }: Session, plan: Plan): 
   throw new RepriseError('plan-expired', `plan ${plan.digest.slice(0, 12)} was taken up more than ${within} s ago, and nothing was changed since`, 'approve it again after a fresh look');
 }
 
-export async function knownPlan(state: HostState, digest: string): Promise<Plan> {
+export async function knownPlan(state: HostState, digest: string): Promise<ApprovablePlan> {
   const plan = await state.readPlan(digest);
   if (!plan) throw new RepriseError('plan-unknown', `this host holds no plan ${digest.slice(0, 12)}`, 'plans are made by `reprise recover`; one made elsewhere is not accepted');
   return plan;
 }
 
 /** Who may decide on a plan, by the config of this host. */
-export function policyFor(cluster: ClusterConfig, plan: Plan) {
+export function policyFor(cluster: ClusterConfig, plan: ApprovablePlan) {
   return cluster.approvals[plan.binding.action];
 }

@@ -13,6 +13,10 @@ export interface ActivityRun {
   /** True when the abort must leave running jobs alone: everything but a cancellation that somebody asked for. */
   readonly leaveOnAbort: () => boolean;
   readonly report: (progress: Progress | undefined, job?: JobView) => void;
+  /** What the attempt before this one kept last: up to there it was done. */
+  readonly cursor: string | undefined;
+  /** Keeps it for the next attempt, as far as a heartbeat still leaves. */
+  readonly keep: (cursor: string) => void;
 }
 
 const BEAT_MS = 2000;
@@ -24,16 +28,20 @@ const BEAT_MS = 2000;
 export function guarded<I, O>(name: string, body: (input: I, run: ActivityRun) => Promise<O>): (input: I) => Promise<O> {
   return async (input) => {
     const context = Context.current();
-    let details: HeartbeatDetails = {};
+    const { cursor } = (context.info.heartbeatDetails ?? {}) as HeartbeatDetails;
+    let details: HeartbeatDetails = cursor === undefined ? {} : { cursor };
     const beat = setInterval(() => context.heartbeat(details), BEAT_MS);
     const run: ActivityRun = {
       aheadSeconds: (Date.now() - context.info.currentAttemptScheduledTimestampMs) / 1000,
       signal: context.cancellationSignal,
       leaveOnAbort: () => context.cancellationDetails?.cancelRequested !== true,
       report: (progress, job = details.job) => {
-        details = { ...(progress ? { progress } : {}), ...(job ? { job } : {}) };
+        const { cursor: kept } = details;
+        details = { ...(progress ? { progress } : {}), ...(job ? { job } : {}), ...(kept === undefined ? {} : { cursor: kept }) };
         context.heartbeat(details);
       },
+      cursor,
+      keep: (next) => void (details = { ...details, cursor: next }),
     };
     try {
       crashPoint(`activity:${name}:before`);

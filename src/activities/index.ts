@@ -8,6 +8,8 @@ import { decisionActivities } from './decisions.js';
 import type { HostDependencies } from './dependencies.js';
 import { directorySteps } from './directory-steps.js';
 import { finishingActivities } from './finishing.js';
+import { mediaActivities } from './media.js';
+import { mediaVerifying } from './media-verify.js';
 import { planningActivities } from './planning.js';
 import { receivingActivities } from './receiving.js';
 import { serverSteps } from './server-steps.js';
@@ -25,6 +27,8 @@ export function createHostActivities(deps: HostDependencies): HostActivities {
     ...decisionActivities(deps),
     ...directorySteps(deps),
     ...finishingActivities(deps),
+    ...mediaActivities(deps),
+    ...mediaVerifying(deps),
     ...planningActivities(deps),
     ...receivingActivities(deps),
     ...serverSteps(deps),

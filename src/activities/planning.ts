@@ -2,7 +2,7 @@ import { dirname } from 'node:path';
 import type { Backup } from '../domain/backup.js';
 import type { ConnectionConfig, PolicyConfig } from '../domain/config.js';
 import { RepriseError, isRepriseError } from '../domain/errors.js';
-import type { Plan, PlanBinding, PlanObservations } from '../domain/plan.js';
+import { type Plan, type PlanBinding, type PlanObservations, isRecoveryPlan } from '../domain/plan.js';
 import { linesToAdd, mayApprove } from '../domain/approval-policy.js';
 import { formatTarget } from '../domain/target.js';
 import type { PlannedThaw } from '../domain/thaw.js';
@@ -43,7 +43,7 @@ export function planningActivities(deps: HostDependencies): Pick<HostActivities,
     recheckPlan: guarded('recheckPlan', async (request, run) => {
       const session = await openSession(deps, request.cluster);
       const before = await openHostState(session.host.stateDir).readPlan(request.plan);
-      if (!before) throw new RepriseError('plan-unknown', `this host holds no plan ${request.plan.slice(0, 12)}`);
+      if (!before || !isRecoveryPlan(before)) throw new RepriseError('plan-unknown', `this host holds no plan ${request.plan.slice(0, 12)} of a recovery`);
       const used = await openHostState(session.host.stateDir).usedBy(request.plan);
       // Under way already (a Reset, a lost completion): its steps are found done one by one, the old world is gone.
       if (used?.operationId === request.operationId) return { digest: before.digest, changed: [] };
@@ -56,7 +56,7 @@ export function planningActivities(deps: HostDependencies): Pick<HostActivities,
       const session = await openSession(deps, step.cluster);
       const plan = await openHostState(session.host.stateDir).readPlan(step.plan);
       // Also what is listed and not recorded: a repository just taken over, a worker that died before the record.
-      const backupIds = plan?.binding.backups.map(({ id }) => id) ?? [];
+      const backupIds = plan && isRecoveryPlan(plan) ? plan.binding.backups.map(({ id }) => id) : [];
       const first = (await session.catalogue.state()).backups.find(({ id }) => backupIds.includes(id));
       // Each time a record of its own: one found from before an `unpin` would pin nothing.
       await record(session, step, `pin/${step.plan}/${Date.now()}`, { kind: 'pin', backupIds, walFrom: first?.wal?.start ?? null });

@@ -16,7 +16,7 @@ import type { StepInput } from './api.js';
 import { clusterOf } from './control.js';
 import type { HostDependencies } from './dependencies.js';
 import type { ActivityRun } from './guarded.js';
-import { policiesHere, requireHere } from './repositories.js';
+import { policiesHere, repositoryOf, requireHere } from './repositories.js';
 
 /** Names of facts are kept readable; a long one ends in its digest. */
 const LONGEST_NAME = 120;

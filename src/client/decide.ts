@@ -1,6 +1,6 @@
 import { RepriseError } from '../domain/errors.js';
 import { CONTROL_QUEUE, queryNames, signalNames, updateNames } from '../domain/names.js';
-import type { Approval, Plan, Rejection } from '../domain/plan.js';
+import type { Approval, ApprovablePlan, Rejection } from '../domain/plan.js';
 import type { RecoveryTarget } from '../domain/target.js';
 import type { TemporalSession } from './connect.js';
 import { hasPoller, workerHint } from './pollers.js';
@@ -21,10 +21,10 @@ export async function recoveryOf(session: TemporalSession, workflowId: string): 
 }
 
 /** The plan now waiting for its decision; null while none is made. */
-export async function waitingPlan(session: TemporalSession, workflowId: string): Promise<Plan | null> {
+export async function waitingPlan(session: TemporalSession, workflowId: string): Promise<ApprovablePlan | null> {
   await needWorker(session);
   const handle = session.client.workflow.getHandle(workflowId);
-  return session.connection.withDeadline(Date.now() + ANSWER_MS, () => handle.query<Plan | null>(queryNames.plan));
+  return session.connection.withDeadline(Date.now() + ANSWER_MS, () => handle.query<ApprovablePlan | null>(queryNames.plan));
 }
 
 /** @throws what the policy refuses with: `approval-refused`, `plan-stale`, `plan-expired`, `approval-used`... */

@@ -1,17 +1,20 @@
 import type { WorkflowHandle } from '@temporalio/client';
 import type { BackupType } from '../domain/backup.js';
+import type { MediaTask } from '../domain/media.js';
 import {
   adoptWorkflowId,
   backupWorkflowId,
   CONTROL_QUEUE,
   incidentWorkflowId,
+  mediaWorkflowId,
   recoverWorkflowId,
   rotateWorkflowId,
+  verifyMediaWorkflowId,
   workflowTypes,
 } from '../domain/names.js';
 import type { ThawTier } from '../domain/storage-classes.js';
 import type { RecoveryTarget } from '../domain/target.js';
-import type { AdoptInput, BackupInput, IncidentInput, RecoverInput, RotateInput, VerifyInput } from '../workflows/api.js';
+import type { AdoptInput, BackupInput, IncidentInput, MediaInput, RecoverInput, RotateInput, VerifyInput, VerifyMediaInput } from '../workflows/api.js';
 import type { TemporalSession } from './connect.js';
 import { newOperationId } from './operation-id.js';
 import * as runbooks from '../domain/runbooks.js';
@@ -77,6 +80,21 @@ export function startRecovery(session: TemporalSession, request: RecoveryRequest
   const input: RecoverInput = { ...request, operationId };
   const id = recoverWorkflowId(request.cluster, operationId);
   return start(session, workflowTypes.recover, id, operationId, input, runbooks.recovery(request.cluster, request.into));
+}
+
+/** Starts the planning; nothing is changed before the plan it makes holds, and is approved where policy asks for that. */
+export function startMedia(session: TemporalSession, request: { cluster: string; media: string; task: MediaTask; requester: string }): Promise<StartedWork> {
+  const operationId = newOperationId();
+  const input: MediaInput = { ...request, operationId };
+  const { cluster, media, task } = request;
+  return start(session, workflowTypes.media, mediaWorkflowId(cluster, operationId), operationId, input, runbooks.media(media, cluster, task.kind));
+}
+
+/** @throws `conflict` (as `WorkflowExecutionAlreadyStartedError`) when the same verification already runs. */
+export function startMediaVerification(session: TemporalSession, request: { cluster: string; media: string; sample: number }): Promise<StartedWork> {
+  const input: VerifyMediaInput = { ...request, operationId: newOperationId() };
+  const id = verifyMediaWorkflowId(request.cluster, request.media);
+  return start(session, workflowTypes.verifyMedia, id, input.operationId, input, runbooks.mediaVerification(request.media));
 }
 
 export function startIncident(

@@ -34,7 +34,7 @@ const closedAs: Readonly<Record<string, WorkState>> = {
   CANCELLED: 'cancelled',
   TERMINATED: 'cancelled',
 };
-const kinds: readonly WorkStatus['kind'][] = ['backup', 'rotate', 'verify', 'adopt', 'recover', 'incident', 'watch', 'archive', 'notify'];
+const kinds: readonly WorkStatus['kind'][] = ['backup', 'rotate', 'verify', 'adopt', 'recover', 'media', 'verify-media', 'incident', 'watch', 'archive', 'notify'];
 
 /**
  * Status of one workflow. It answers without a worker too, from what the server knows; then it says that one is missing.
@@ -143,7 +143,7 @@ function operationOf(description: WorkflowExecutionDescription, answered: WorkSt
   const memo = description.memo?.['operationId'];
   if (typeof memo === 'string') return memo;
   const { workflowId } = description;
-  const own = /^(?:recover\/[^/]+|incident\/[^/]+\/[^/]+)\/(.+)$/.exec(workflowId)?.[1];
+  const own = /^(?:(?:recover|media)\/[^/]+|incident\/[^/]+\/[^/]+)\/(.+)$/.exec(workflowId)?.[1];
   // What a workflow started by a schedule calls itself.
   return own ?? `${workflowId}@${description.startTime.toISOString()}`;
 }

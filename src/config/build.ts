@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { checkKinds } from '../checks/registry.js';
 import { canonicalJson } from '../domain/canonical-json.js';
 import type * as Domain from '../domain/config.js';
-import { parseDuration } from '../domain/units.js';
+import { parseDuration, parseSize } from '../domain/units.js';
 import { engineKinds } from '../engines/registry.js';
 import { notifierKinds } from '../notifiers/registry.js';
 import { storageKinds } from '../storage/registry.js';
@@ -35,9 +35,16 @@ export function buildConfig(settled: SettledConfig, file: string): Domain.Config
     }),
     notify: settled.notify,
     raci: buildRaci(settled.raci),
+    media: mapValues(settled.media, buildMedia),
   };
   // Where the file lies is no part of it: the same file on two hosts is the same configuration.
   return { file, ...resolved, digest: createHash('sha256').update(canonicalJson(resolved)).digest('hex') };
+}
+
+function buildMedia({ repository, prefix, cluster, concurrency, multipart_copy_above }: SettledConfig['media'][string], name: string): Domain.MediaConfig {
+  // A folder, never the beginning of a name: `photos` does not hold `photos-old/1.jpg`.
+  const folder = prefix === '' || prefix.endsWith('/') ? prefix : `${prefix}/`;
+  return { name, repository, folder, cluster, concurrency, singleCopyBytes: parseSize(multipart_copy_above) };
 }
 
 function buildRepository(repository: SettledRepository, name: string): Domain.RepositoryConfig {

@@ -2,6 +2,7 @@ import { isAbsolute, relative, sep } from 'node:path';
 import { engineKinds } from '../engines/registry.js';
 import { storageKinds } from '../storage/registry.js';
 import { checkCluster } from './check-cluster.js';
+import { checkMedia } from './check-media.js';
 import { checkPeople } from './check-people.js';
 import type { ConfigPath, Problem } from './problem.js';
 import type { SettledConfig } from './settle.js';
@@ -22,6 +23,7 @@ export function crossCheck(config: SettledConfig): readonly Problem[] {
   return [
     ...Object.entries(config.clusters).flatMap(([name, cluster]) => checkCluster(config, name, cluster)),
     ...checkPeople(config),
+    ...checkMedia(config),
     // Files lie under <repository>/<cluster>/<policy>/: only a shared or nested root makes two policies collide.
     ...collisions(repositories, overlaps, 'lie in one directory'),
     ...collisions(dataDirs, overlaps, 'lie in one directory'),

@@ -2,6 +2,7 @@
 export interface KnownNames {
   readonly hosts: readonly string[];
   readonly repositories: readonly string[];
+  readonly clusters: readonly string[];
   readonly contacts: readonly string[];
   /** Notifiers with their types, as far as these are text. */
   readonly notifiers: Readonly<Record<string, string>>;
@@ -14,6 +15,7 @@ export function knownNames(raw: unknown): KnownNames {
   return {
     hosts: keysAt(raw, 'hosts') ?? [DEFAULT_NAME],
     repositories: keysAt(raw, 'repositories') ?? [DEFAULT_NAME],
+    clusters: keysAt(raw, 'clusters') ?? [],
     contacts: keysAt(raw, 'contacts') ?? [],
     notifiers: notifierTypes(raw),
   };

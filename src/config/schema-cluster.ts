@@ -111,7 +111,7 @@ export function clusterSchema(names: KnownNames) {
     hooks: dictionary('hook', hook(names)).prefault({}).describe('Programs of your own, run by name.'),
     checks: dictionary('check', checkSchema()).prefault({}).describe('What is checked after a recovery.'),
     approvals: z
-      .strictObject({ recover: approval(names).optional(), 'table-repair': later('table-repair', 'table repairs') })
+      .strictObject({ recover: approval(names).optional(), 'media-recover': approval(names).optional(), 'media-sync': approval(names).optional(), 'table-repair': later('table-repair', 'table repairs') })
       .prefault({})
       .describe('Who decides, by action; an action without an entry is refused.'),
     drill: later('drill', 'restore drills'),

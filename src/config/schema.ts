@@ -4,6 +4,7 @@ import type { KnownNames } from './known-names.js';
 import { withHint } from './problem.js';
 import { clusterSchema } from './schema-cluster.js';
 import { notifierSchema, repositorySchema } from './schema-kinds.js';
+import { mediaSchema } from './schema-media.js';
 import { contactsSchema, notifySchema, raciSchema } from './schema-people.js';
 
 const host = z.strictObject({
@@ -48,7 +49,7 @@ export function configSchema(names: KnownNames) {
     notifiers: dictionary('notifier', notifierSchema()).prefault({}).describe('Ways to tell people.'),
     notify: notifySchema(names).prefault({}).describe('By which notifiers people are told, for each event.'),
     raci: raciSchema(names).prefault({}).describe('Who has which part in what: they are told first.'),
-    media: later('media', 'media restores'),
+    media: mediaSchema(names).prefault({}).describe('Objects that belong to a cluster: brought back with `reprise media`.'),
     signers: later('signers', 'signatures'),
   });
 }

@@ -5,7 +5,7 @@ import { isFinal, statusOf } from '../client/status.js';
 import type { StatusView } from '../client/status.js';
 import { RepriseError } from '../domain/errors.js';
 import { watchWorkflowId } from '../domain/names.js';
-import type { Plan } from '../domain/plan.js';
+import { type Plan, isRecoveryPlan } from '../domain/plan.js';
 import { CLUSTER } from './settings.js';
 
 const LOOK_MS = 250;
@@ -36,7 +36,7 @@ export async function untilPlan(session: TemporalSession, incident: string, sign
     if (isFinal(view.state)) throw new RepriseError('check-failed', `${recovery} ended as ${view.state} before it had a plan`, `See ${view.webUi}.`);
     if (view.state !== 'waiting-approval') return undefined;
     const plan = await waitingPlan(session, recovery);
-    return plan === null ? undefined : { recovery, plan };
+    return plan === null || !isRecoveryPlan(plan) ? undefined : { recovery, plan };
   });
 }
 

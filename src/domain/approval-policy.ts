@@ -1,10 +1,10 @@
 import type { ApprovalPolicy } from './config.js';
 import type { ErrorCode } from './errors.js';
 import { clipBytes } from './text.js';
-import type { Approval, Decision, Plan } from './plan.js';
+import type { Approval, ApprovablePlan, Decision } from './plan.js';
 
 export interface ApprovalQuestion {
-  readonly plan: Plan;
+  readonly plan: ApprovablePlan;
   readonly approval: Approval;
   /** Approvals of this very plan that were accepted before. */
   readonly earlier: readonly Approval[];
@@ -63,7 +63,7 @@ export function judgeApproval({ plan, approval, earlier, policy, now }: Approval
  * Judges what somebody decided on the recovered data, by the policy of the recovery itself: whoever may approve it may
  * open it for writes or send it on to another target (F32). The plan was approved already, so one person is enough.
  */
-export function judgeDecision(plan: Plan, decision: Decision, policy: ApprovalPolicy | undefined): ApprovalJudgement {
+export function judgeDecision(plan: ApprovablePlan, decision: Decision, policy: ApprovalPolicy | undefined): ApprovalJudgement {
   const { action, cluster } = plan.binding;
   if (policy === undefined) return refuse('policy-missing', `no policy says who may decide on ${action} for ${cluster}`, linesToAdd(action, cluster));
   if (!policy.from.some((name) => personKey(name) === personKey(decision.by))) {
@@ -72,13 +72,18 @@ export function judgeDecision(plan: Plan, decision: Decision, policy: ApprovalPo
   return policy.signatures === 'required' ? unsigned(plan) : { accepted: true, missing: 0 };
 }
 
+/** Whether an action without a policy is refused. A sync puts nothing but the present on top, and is confirmed by who starts it. */
+export function needsApproval(action: string): boolean {
+  return action !== 'media-sync';
+}
+
 /** Who of the policy may approve what this person asked for. */
 export function mayApprove(policy: ApprovalPolicy, requester: string): readonly string[] {
   return policy.from.filter((name) => !isExcluded(name, requester, policy));
 }
 
 /** The 12 hex digits people use for a plan. */
-export function shortDigest(plan: Pick<Plan, 'digest'>): string {
+export function shortDigest(plan: Pick<ApprovablePlan, 'digest'>): string {
   return plan.digest.slice(0, 12);
 }
 
@@ -100,7 +105,7 @@ function unlisted(reason: string, policy: ApprovalPolicy): ApprovalJudgement {
   return refuse('approval-refused', reason, `one of these has to: ${policy.from.join(', ')}`);
 }
 
-function unsigned({ binding }: Plan): ApprovalJudgement {
+function unsigned({ binding }: ApprovablePlan): ApprovalJudgement {
   return refuse(
     'approval-refused',
     `approvals of ${binding.action} for ${binding.cluster} must be signed and signatures cannot be checked yet`,

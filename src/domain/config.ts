@@ -18,6 +18,7 @@ export interface Config {
   readonly notify: Readonly<Partial<Record<NotifyEvent, readonly string[]>>>;
   /** Contacts by activity (`backup`, `recover`...), whoever is responsible first. */
   readonly raci: Readonly<Record<string, readonly string[]>>;
+  readonly media: Readonly<Record<string, MediaConfig>>;
   /** SHA-256 (hex) of the canonical resolved configuration, secrets by reference: workers with another one are drift. */
   readonly digest: string;
 }
@@ -44,6 +45,19 @@ export interface RepositoryConfig {
 
 /** Where a secret is kept; the secret itself never stands in a config. */
 export type SecretReference = { readonly env: string } | { readonly file: string } | { readonly command: readonly string[] };
+
+/** Objects that belong to a cluster. */
+export interface MediaConfig {
+  readonly name: string;
+  readonly repository: string;
+  /** Folder in the repository: empty, or with a slash at its end. */
+  readonly folder: string;
+  readonly cluster: string;
+  /** Objects under way at once. */
+  readonly concurrency: number;
+  /** Bigger ones are copied in parts. */
+  readonly singleCopyBytes: number;
+}
 
 export interface NotifierConfig {
   readonly name: string;

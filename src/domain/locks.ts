@@ -1,4 +1,4 @@
-export type LockKind = 'backup' | 'rotation' | 'recovery' | 'drill' | 'table-repair';
+export type LockKind = 'backup' | 'rotation' | 'recovery' | 'drill' | 'table-repair' | 'media';
 
 /** What a lock's conflict depends on. */
 export interface LockClaim {

@@ -16,6 +16,8 @@ export const workflowTypes = {
   verify: 'verifyBackup',
   adopt: 'adopt',
   recover: 'recover',
+  media: 'media',
+  verifyMedia: 'verifyMedia',
   incident: 'incident',
   watch: 'watch',
   /** Receives the WAL of one policy, for ever. */
@@ -59,6 +61,8 @@ export const backupWorkflowId = (cluster: string, policy: string): string => `ba
 export const rotateWorkflowId = (cluster: string, policy: string): string => `rotate/${cluster}/${policy}`;
 export const adoptWorkflowId = (cluster: string): string => `adopt/${cluster}`;
 export const recoverWorkflowId = (cluster: string, operationId: string): string => `recover/${cluster}/${operationId}`;
+export const mediaWorkflowId = (cluster: string, operationId: string): string => `media/${cluster}/${operationId}`;
+export const verifyMediaWorkflowId = (cluster: string, media: string): string => `verify-media/${cluster}/${media}`;
 export const incidentWorkflowId = (cluster: string, scenario: string, operationId: string): string =>
   `incident/${cluster}/${scenario}/${operationId}`;
 export const archiveWorkflowId = (cluster: string, policy: string): string => `archive/${cluster}/${policy}`;

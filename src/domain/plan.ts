@@ -35,6 +35,29 @@ export function losesOldData({ replaces }: Pick<PlanBinding, 'replaces'>): boole
   return replaces.some(({ keptAs }) => keptAs === null);
 }
 
+/** What every plan says of itself, whatever it does: enough to approve it, and to know whose it is. */
+export interface ApprovableBinding {
+  readonly action: string;
+  readonly operationId: string;
+  readonly cluster: string;
+  readonly targetHost: string;
+  readonly configDigest: string;
+  readonly requester: string;
+}
+
+export interface ApprovablePlan {
+  /** SHA-256 (hex) of the canonical JSON of `binding`; people use the first 12 digits. */
+  readonly digest: string;
+  readonly binding: ApprovableBinding;
+  /** UTC ISO-8601. */
+  readonly createdAt: string;
+  readonly approveBy: string;
+}
+
+export function isRecoveryPlan(plan: ApprovablePlan): plan is Plan {
+  return plan.binding.action === 'recover';
+}
+
 /** The part of a plan that is approved: everything that decides what will be done. Digested as canonical JSON. */
 export interface PlanBinding {
   readonly action: 'recover';

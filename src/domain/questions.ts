@@ -1,6 +1,7 @@
 import type { AdoptionPreview } from './adoption.js';
 import type { Backup } from './backup.js';
 import type { Finding } from './findings.js';
+import type { MediaPlan, MediaTask } from './media.js';
 import type { Plan } from './plan.js';
 import type { JobView } from './progress.js';
 import type { CatalogueRecord, KeptItem, RecoveryOutcome } from './records.js';
@@ -45,6 +46,8 @@ export type Question =
       readonly operationId: string;
       readonly requester: string;
     }
+  /** Dry run of `media recover` and `media sync`. */
+  | { readonly kind: 'media-plan'; readonly cluster: string; readonly media: string; readonly task: MediaTask; readonly operationId: string; readonly requester: string }
   /** Dry run of `rotate`. */
   | { readonly kind: 'rotation'; readonly cluster: string; readonly policy: string }
   /** Dry run of `backup adopt`. */
@@ -79,6 +82,7 @@ export interface Answers {
   readonly incident: IncidentView;
   readonly report: { readonly markdown: string };
   readonly plan: { readonly plan: Plan };
+  readonly 'media-plan': { readonly plan: MediaPlan };
   readonly rotation: RotationPreview;
   readonly adoption: AdoptionPreview;
   readonly diagnose: Diagnosis;

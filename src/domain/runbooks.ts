@@ -60,6 +60,24 @@ export function recovery(cluster: string, into: string): Runbook {
   };
 }
 
+export function media(name: string, cluster: string, kind: 'recover' | 'sync'): Runbook {
+  const what = kind === 'recover' ? `Media ${name} of ${cluster} back to a point in time` : `Media ${name} of ${cluster} made equal elsewhere`;
+  return {
+    summary: what,
+    details: steps([
+      'Compare object by object; count what would be changed. Nothing is changed.',
+      'Wait for the approval of that very plan, where policy asks for one.',
+      'Make the plan again: where it differs, ask again.',
+      'Change what is not right, in parallel; what is right is not touched, no version is removed.',
+      'Look at everything again, and write the report.',
+    ]),
+  };
+}
+
+export function mediaVerification(name: string): Runbook {
+  return { summary: `Verification of the media ${name}`, details: steps(['Read every object, compare size and checksum.', 'Decode a sample of the images for real.']) };
+}
+
 export function incident(cluster: string, scenario: string): Runbook {
   return {
     summary: `Incident ${scenario} of ${cluster}`,

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { canonicalJson } from '../domain/canonical-json.js';
-import type { PlanBinding } from '../domain/plan.js';
+import type { ApprovableBinding } from '../domain/plan.js';
 
 /** SHA-256 of a text's UTF-8 bytes, or of bytes, in 64 lowercase hex digits. */
 export function sha256Hex(content: string | Uint8Array): string {
@@ -8,7 +8,7 @@ export function sha256Hex(content: string | Uint8Array): string {
 }
 
 /** Digest of what a person approves: SHA-256 of the binding's canonical JSON. What was merely observed is not in it. */
-export function planDigest(binding: PlanBinding): string {
+export function planDigest(binding: ApprovableBinding): string {
   return sha256Hex(canonicalJson(binding));
 }
 

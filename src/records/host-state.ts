@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { RepriseError } from '../domain/errors.js';
-import type { Approval, Plan } from '../domain/plan.js';
+import type { Approval, ApprovablePlan } from '../domain/plan.js';
 import { isDigest, planDigest, sha256Hex } from './digest.js';
 import { createJsonOnce, jsonFilesIn, readJson, replaceJson } from './owner-only-files.js';
 
@@ -21,14 +21,14 @@ export interface PlanUse {
  */
 export interface HostState {
   /** Keeps a plan; one made again with the same binding replaces it, because what was observed is newer. */
-  savePlan(plan: Plan): Promise<void>;
+  savePlan(plan: ApprovablePlan): Promise<void>;
   /** Null for a plan this host never made. Throws `plan-stale` for a record that was changed since. */
-  readPlan(digest: string): Promise<Plan | null>;
+  readPlan(digest: string): Promise<ApprovablePlan | null>;
   /** Keeps the last approval of each person: given again after a fresh look, it counts from then. */
   saveApproval(digest: string, approval: Approval, at?: string): Promise<void>;
   approvals(digest: string): Promise<readonly StoredApproval[]>;
   /** Every plan this host has made and that is not closed. */
-  openPlans(): Promise<readonly Plan[]>;
+  openPlans(): Promise<readonly ApprovablePlan[]>;
   /** Takes a plan for an operation, once: true for that operation, again too; false for any other, and once closed. */
   markUsed(digest: string, operationId: string): Promise<boolean>;
   usedBy(digest: string): Promise<PlanUse | null>;
@@ -61,7 +61,7 @@ export function openHostState(stateDir: string): HostState {
     },
 
     async readPlan(digest) {
-      const plan = (await readJson(planFile(digest))) as Plan | null;
+      const plan = (await readJson(planFile(digest))) as ApprovablePlan | null;
       if (plan !== null && (plan.digest !== digest || planDigest(plan.binding) !== digest)) throw changed(digest);
       return plan;
     },
@@ -80,11 +80,11 @@ export function openHostState(stateDir: string): HostState {
 
     async openPlans() {
       const digests = (await jsonFilesIn(join(stateDir, 'plans'))).map((name) => name.slice(0, -'.json'.length)).filter(isDigest);
-      const open: Plan[] = [];
+      const open: ApprovablePlan[] = [];
       for (const digest of digests) {
         if (await isClosed(digest)) continue;
         // One that was changed is no plan: nothing can use it, and it hides no other.
-        const plan = (await readJson(planFile(digest)).catch(() => null)) as Plan | null;
+        const plan = (await readJson(planFile(digest)).catch(() => null)) as ApprovablePlan | null;
         if (plan !== null && plan.digest === digest && planDigest(plan.binding) === digest) open.push(plan);
       }
       return open;

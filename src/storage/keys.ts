@@ -26,6 +26,11 @@ export function prefixComponents(prefix: string): string[] {
   return keyComponents(folder);
 }
 
+/** Byte order of UTF-8, in which storages list; that of JavaScript's strings is another one beyond U+FFFF. */
+export function compareKeys(left: string, right: string): number {
+  return left === right ? 0 : Buffer.compare(Buffer.from(left), Buffer.from(right));
+}
+
 function keyProblem(key: string): string | null {
   if (key === '') return 'it is empty';
   if (key.startsWith('/')) return 'it is absolute';

@@ -88,6 +88,8 @@ export interface StorageAdmin {
 }
 
 export interface WritableStorage extends ReadableStorage {
+  /** Objects under other people's names, with their versions; absent where a storage has none. A plan gets their reading side only. */
+  readonly objects?: WritableObjects;
   /** Absent where there is nothing to set. */
   readonly admin?: StorageAdmin;
   /** Writes a small object only where there is none yet: true when this call made it. Atomic and durable (fsync). */
@@ -115,4 +117,68 @@ export interface WritableStorage extends ReadableStorage {
   publish(fromKey: string, toKey: string): Promise<void>;
   /** Directory for incomplete files, owner-only, created where missing and given to `owner` when running as root. */
   prepare(prefix: string, owner?: { uid: number; gid: number }): Promise<void>;
+}
+
+/** An object as a listing tells it; `key` is any name at all, of which no path is ever made (F35, F37). */
+export interface ObjectFacts {
+  /** Below the folder that was listed. */
+  readonly key: string;
+  readonly sizeBytes: number;
+  /** UTC ISO-8601; of some servers to the second only. */
+  readonly modifiedAt: string;
+  /** Without its quotes. Equal ones of equal size are equal content; different ones say nothing where one holds a dash. */
+  readonly etag: string;
+}
+
+/** One version of an object, or the mark that it was deleted. */
+export interface ObjectVersion extends ObjectFacts {
+  readonly versionId: string;
+  readonly latest: boolean;
+  /** A delete marker: no content. */
+  readonly deleted: boolean;
+}
+
+/** Where a server keeps objects: two of the same `server` can copy without the bytes passing here. */
+export interface ObjectPlace {
+  readonly server: string;
+  readonly bucket: string;
+  /** Whole key in the bucket of a key below this repository. */
+  readonly keyOf: (key: string) => string;
+}
+
+/** Objects whose names were given by somebody else, and what the server remembers of them. Keys are below the repository. */
+export interface ReadableObjects {
+  readonly place: ObjectPlace;
+  versioning(): Promise<'enabled' | 'suspended' | 'off'>;
+  /**
+   * Whether old versions keep the time at which they were written, without which an instant cannot be found. Tried for real
+   * with an object of its own, of which nothing is left.
+   */
+  versionTimes(): Promise<{ readonly times: 'written' | 'superseded' | 'unversioned' | 'unknown'; readonly detail: string }>;
+  /** Objects below a folder in the byte order of their keys, after a key of the same listing where one is given. */
+  list(folder: string, after?: string): AsyncIterable<ObjectFacts>;
+  /** All versions and delete markers, by key in byte order and then newest first. */
+  versions(folder: string, after?: string): AsyncIterable<ObjectVersion>;
+  /** `md5` (hex) where the server tells that of the whole content. */
+  open(key: string, versionId?: string): Promise<{ readonly body: Readable; readonly md5: string | null }>;
+  /** Version that the present object was copied from by {@link WritableObjects.copyFrom} with `mark`; null where it was not. */
+  copiedFrom(key: string): Promise<string | null>;
+}
+
+export interface ObjectCopy {
+  readonly from: ObjectPlace;
+  readonly key: string;
+  readonly versionId?: string;
+  readonly sizeBytes: number;
+  /** Kept with the copy where its etag will not say that it is one: what it was copied from. */
+  readonly mark?: string;
+}
+
+export interface WritableObjects extends ReadableObjects {
+  /** Copies on the server, whatever the size, with type and metadata; what was there before stays as a version where versions are kept. */
+  copyFrom(source: ObjectCopy, toKey: string, options?: { readonly singleCopyBytes?: number; readonly signal?: AbortSignal }): Promise<void>;
+  /** Takes a delete marker away, so that the version below it is there again; never a version of content. */
+  removeMarker(key: string, versionId: string): Promise<void>;
+  /** Removes the present object: by a delete marker where versions are kept. */
+  remove(key: string): Promise<void>;
 }

@@ -1,4 +1,5 @@
 import type { Backup, BackupType } from '../domain/backup.js';
+import type { MediaOutcome, MediaPlan, MediaTask, MediaVerdict } from '../domain/media.js';
 import type { Plan } from '../domain/plan.js';
 import type { Question } from '../domain/questions.js';
 import type { RecoveryOutcome } from '../domain/records.js';
@@ -86,6 +87,31 @@ export interface RecoverOutput {
   /** What a rejected recovery left, and what to type next. */
   readonly left?: string;
 }
+
+export interface MediaInput {
+  readonly cluster: string;
+  /** Name under `media` of the config. */
+  readonly media: string;
+  readonly task: MediaTask;
+  readonly operationId: string;
+  readonly requester: string;
+}
+export interface MediaOutput {
+  readonly state: 'completed' | 'rejected';
+  readonly plan: MediaPlan;
+  /** Null where it was rejected, or where there was nothing to do. */
+  readonly outcome: MediaOutcome | null;
+  readonly rejectedBecause?: string;
+}
+
+export interface VerifyMediaInput {
+  readonly cluster: string;
+  readonly media: string;
+  /** So many images are decoded for real. */
+  readonly sample: number;
+  readonly operationId: string;
+}
+export type VerifyMediaOutput = MediaVerdict;
 
 export interface IncidentInput {
   readonly cluster: string;

@@ -2,15 +2,15 @@ import { CancellationScope, allHandlersFinished, condition, defineQuery, defineS
 import type { ApprovalAnswer } from '../activities/api.js';
 import { parseApproval, parsePromote, parseRejection, parseRetarget } from '../domain/approval-shape.js';
 import { queryNames, signalNames, updateNames } from '../domain/names.js';
-import type { Approval, Decision, Plan, Rejection } from '../domain/plan.js';
+import type { Approval, ApprovablePlan, Decision, Rejection } from '../domain/plan.js';
 import { failureOf, refusal } from './work.js';
 
 type Accepted = { readonly accepted: true; readonly missing: number };
 
 /** Host-side judgement and journal of what people send; given by the workflow, because only it knows the host. */
 export interface DeskRecords {
-  judge(plan: Plan, approval: Approval): Promise<ApprovalAnswer>;
-  weigh(plan: Plan, decision: Decision): Promise<ApprovalAnswer>;
+  judge(plan: ApprovablePlan, approval: Approval): Promise<ApprovalAnswer>;
+  weigh(plan: ApprovablePlan, decision: Decision): Promise<ApprovalAnswer>;
   note(text: string): Promise<void>;
 }
 
@@ -19,7 +19,7 @@ export interface DeskRecords {
  * kept; a malformed one is noted and the workflow goes on waiting (F32).
  */
 export class Desk {
-  private plan: Plan | null = null;
+  private plan: ApprovablePlan | null = null;
   /** Digests of plans whose approvals are complete and not yet acted upon. */
   private readonly approved = new Set<string>();
   private rejection: Rejection | null = null;
@@ -37,7 +37,7 @@ export class Desk {
   constructor(private readonly records: DeskRecords) {
     const json = '{"plan":"<12 hex of the plan>","by":"<your name in the policy>","reason":"<why>"}';
     const person = '{"by":"<your name>","reason":"<why>"}';
-    setHandler(defineQuery<Plan | null>(queryNames.plan), () => this.plan, { description: 'the plan under decision' });
+    setHandler(defineQuery<ApprovablePlan | null>(queryNames.plan), () => this.plan, { description: 'the plan under decision' });
     setHandler(defineSignal<[unknown]>(signalNames.confirmRestore), (raw) => this.signalled(raw), { description: `approve the plan shown: ${json}` });
     setHandler(defineUpdate<Accepted, [unknown]>(updateNames.approve), (raw) => this.updated(raw), {
       description: `approve the plan shown and be told the answer: ${json}`,
@@ -90,7 +90,7 @@ export class Desk {
   }
 
   /** Shows a plan and waits for its decision; `again` = somebody sent `continue`: make the plan anew. */
-  async decide(plan: Plan, summary: string): Promise<'approved' | 'rejected' | 'again'> {
+  async decide(plan: ApprovablePlan, summary: string): Promise<'approved' | 'rejected' | 'again'> {
     this.plan = plan;
     this.continued.length = 0;
     for (const raw of this.early.splice(0)) await this.signalled(raw);
@@ -173,7 +173,7 @@ export class Desk {
     return accepted(await this.consider(this.plan, approval));
   }
 
-  private async consider(plan: Plan, approval: Approval): Promise<ApprovalAnswer> {
+  private async consider(plan: ApprovablePlan, approval: Approval): Promise<ApprovalAnswer> {
     const { round } = this;
     const answer = await judged(() => this.records.judge(plan, approval));
     if (answer.accepted && answer.missing === 0 && round === this.round) this.approved.add(plan.digest);

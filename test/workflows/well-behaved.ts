@@ -1,6 +1,9 @@
 import type { Activities } from './lab.js';
 import { HOST } from './lab.js';
 import { backupFacts, samplePlan } from '../unit/records/samples.js';
+import type { MediaRequest } from '../../src/activities/api.js';
+import type { MediaBinding, MediaPlan } from '../../src/domain/media.js';
+import { planDigest } from '../../src/records/digest.js';
 import type { Plan, PlanBinding } from '../../src/domain/plan.js';
 
 /** Bodies of activities that do nothing and succeed. */
@@ -61,7 +64,29 @@ export const wellBehaved: Activities = {
   freshBackup: async () => ['b2'],
   finishRecovery: async ({ outcome }) => ({ ...outcome, report: 'incidents/op.md' }),
   writeReport: async () => 'incidents/op.md',
+
+  planMedia: async (request) => mediaPlanOf(request),
+  recheckMedia: async ({ plan }) => ({ digest: plan }),
+  applyMedia: async () => undefined,
+  finishMedia: async (step) => ({ done: mediaPlanOf({ ...step, media: 'photos', requester: 'test', task: someTask }).binding.counts, untouched: { right: nothing, keep: nothing }, left: 0, report: 'incidents/op.md' }),
+  closeMedia: async () => undefined,
+  verifyMedia: async () => ({ objects: 1, bytes: 2, read: 1, decoded: 0, problems: 0, samples: [] }),
 };
+
+const nothing = { objects: 0, bytes: 0 };
+const someTask = { kind: 'recover', to: '2026-11-21T02:15:00.000Z', later: 'keep' } as const;
+
+/** A plan of media with one object to undelete and its true digest; `approvers: 0` for one that no policy asks to approve. */
+export function mediaPlanOf({ cluster, operationId, media, task, requester }: Pick<MediaRequest, 'cluster' | 'operationId' | 'media' | 'task' | 'requester'>, { undelete = 1, approvers = 1 } = {}): MediaPlan {
+  const place = { repository: 'offsite', folder: 'photos/' };
+  const binding: MediaBinding = {
+    ...{ action: `media-${task.kind}`, operationId, cluster, media, task, targetHost: HOST, configDigest: 'config', requester, from: place, into: place },
+    counts: { undelete: { objects: undelete, bytes: 5 }, overwrite: nothing, copy: nothing, remove: nothing },
+    changes: 'changes',
+  };
+  const approval = approvers === 0 ? null : { approvers, from: ['dba'] };
+  return { digest: planDigest(binding), binding, observed: { untouched: { right: nothing, keep: nothing }, samples: [], approval, warnings: [] }, createdAt: '2026-11-21T02:20:00.000Z', approveBy: '2126-11-21T06:20:00.000Z' };
+}
 
 const reached = { reached: 'the end of the WAL', lastLsn: '0/5000000', lastCommitAt: '2026-11-21T02:00:00Z', complete: true } as const;
 

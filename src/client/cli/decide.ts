@@ -4,7 +4,10 @@ import { shortDigest } from '../../domain/approval-policy.js';
 import { RepriseError } from '../../domain/errors.js';
 import type { RecoveryTarget } from '../../domain/target.js';
 import { formatTarget } from '../../domain/target.js';
+import { isMediaPlan } from '../../domain/media.js';
+import { mediaPlanText } from '../../domain/media-view.js';
 import { planText } from '../../domain/plan-view.js';
+import { type ApprovablePlan, isRecoveryPlan } from '../../domain/plan.js';
 import type { TemporalSession } from '../connect.js';
 import * as decisions from '../decide.js';
 import type { Cli } from './cli.js';
@@ -53,9 +56,14 @@ function defineApprove(program: Command, cli: Cli): void {
 async function planToApprove(cli: Cli, session: TemporalSession, workflowId: string, options: CommonOptions): Promise<string> {
   const plan = await decisions.waitingPlan(session, workflowId);
   if (plan === null) throw new RepriseError('plan-unknown', `${workflowId} has no plan to approve yet`, `see what it does: \`reprise status ${workflowId}\``);
-  if (cli.format === 'table') cli.say(planText(plan));
+  if (cli.format === 'table') cli.say(textOf(plan));
   if (options.yes !== true && options.dryRun !== true) await agree(cli, `Approve plan ${shortDigest(plan)}?`, `plan ${shortDigest(plan)} was not approved`);
   return plan.digest;
+}
+
+function textOf(plan: ApprovablePlan): string {
+  if (isRecoveryPlan(plan)) return planText(plan);
+  return isMediaPlan(plan) ? mediaPlanText(plan) : `plan ${plan.digest}`;
 }
 
 function approvedText({ plan, by, missing }: { plan: string; by: string; missing: number }): string {

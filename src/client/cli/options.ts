@@ -11,6 +11,12 @@ export function parseSeconds(text: string): number {
   }
 }
 
+/** A whole number from 0. */
+export function parseCount(text: string): number {
+  if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('It is a whole number, e.g. 100.');
+  return Number(text);
+}
+
 /** An instant with its offset, as UTC; F26: one without is refused, with both readings. */
 export function parseTime(text: string): string {
   return parseInstant(text, localZone());

@@ -12,6 +12,7 @@ import { registerKept } from './kept.js';
 import { registerKey } from './key.js';
 import { isNagios, reportUnknown } from './nagios.js';
 import { registerLifecycle } from './lifecycle.js';
+import { registerMedia } from './media.js';
 import { registerNotify } from './notify.js';
 import { formatFromArgv, parseFormat } from './output.js';
 import type { OutputFormat } from './output.js';
@@ -33,6 +34,7 @@ const groups = [
   registerBackup,
   registerRotate,
   registerRecover,
+  registerMedia,
   registerDecisions,
   registerIncident,
   registerKept,

@@ -2,7 +2,7 @@ import { Option } from 'commander';
 import type { Command } from 'commander';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RepriseError } from '../../domain/errors.js';
-import type { Plan } from '../../domain/plan.js';
+import { type Plan, isRecoveryPlan } from '../../domain/plan.js';
 import { planText } from '../../domain/plan-view.js';
 import type { ThawTier } from '../../domain/storage-classes.js';
 import type { RecoveryTarget } from '../../domain/target.js';
@@ -115,7 +115,7 @@ async function planWhenMade(session: TemporalSession, workflowId: string, within
   const until = performance.now() + withinMs;
   while (performance.now() < until) {
     const plan = await waitingPlan(session, workflowId).catch(() => null);
-    if (plan !== null) return plan;
+    if (plan !== null && isRecoveryPlan(plan)) return plan;
     if (isFinal((await statusOf(session, workflowId, { jobs: false })).state)) return null;
     await sleep(500);
   }

@@ -1,4 +1,4 @@
-import { AbortMultipartUploadCommand, CompleteMultipartUploadCommand, CopyObjectCommand, CreateMultipartUploadCommand, UploadPartCopyCommand } from '@aws-sdk/client-s3';
+import { AbortMultipartUploadCommand, CompleteMultipartUploadCommand, CopyObjectCommand, CreateMultipartUploadCommand, HeadObjectCommand, UploadPartCopyCommand } from '@aws-sdk/client-s3';
 import pMap from 'p-map';
 import { RepriseError } from '../../domain/errors.js';
 import type { S3Bucket } from './client.js';
@@ -19,6 +19,8 @@ export interface CopySource {
 export interface CopyOptions {
   /** Bigger objects are copied in parts; default and most: 5 GiB. */
   readonly singleCopyBytes?: number;
+  /** Further metadata of the copy, besides the source's own. */
+  readonly metadata?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal;
 }
 
@@ -26,16 +28,19 @@ export interface CopyOptions {
  * Copies an object on the server, by parts where it is too big for one request. `toKey` is the whole key in the target's
  * bucket. What broke off leaves nothing behind.
  */
-export async function copyObject(target: S3Bucket, source: CopySource, toKey: string, { singleCopyBytes = MAX_SINGLE_COPY_BYTES, signal }: CopyOptions = {}): Promise<void> {
+export async function copyObject(target: S3Bucket, source: CopySource, toKey: string, { singleCopyBytes = MAX_SINGLE_COPY_BYTES, metadata, signal }: CopyOptions = {}): Promise<void> {
   const doing = `copying ${source.key}`;
   const to = { Bucket: target.options.bucket, Key: toKey };
   const CopySource = copySourceOf(source);
-  if (source.sizeBytes <= Math.min(singleCopyBytes, MAX_SINGLE_COPY_BYTES)) {
-    await target.send(new CopyObjectCommand({ ...to, CopySource }), doing, signal);
+  const single = source.sizeBytes <= Math.min(singleCopyBytes, MAX_SINGLE_COPY_BYTES);
+  // One request copies what describes the object too; of parts, and with more metadata, it has to be told.
+  const described = single && metadata === undefined ? {} : await descriptionOf(target, source, metadata, signal);
+  if (single) {
+    await target.send(new CopyObjectCommand({ ...to, CopySource, ...described, ...(metadata === undefined ? {} : { MetadataDirective: 'REPLACE' }) }), doing, signal);
     return;
   }
   const partBytes = Math.max(target.options.partBytes, Math.ceil(source.sizeBytes / MAX_PARTS));
-  const { UploadId } = await target.send(new CreateMultipartUploadCommand(to), doing, signal);
+  const { UploadId } = await target.send(new CreateMultipartUploadCommand({ ...to, ...described }), doing, signal);
   if (UploadId === undefined) throw new RepriseError('storage-unreachable', `the server opened no upload: ${doing}`, 'try again');
   try {
     const starts = Array.from({ length: Math.ceil(source.sizeBytes / partBytes) }, (_, index) => index * partBytes);
@@ -53,6 +58,14 @@ export async function copyObject(target: S3Bucket, source: CopySource, toKey: st
     await target.send(new AbortMultipartUploadCommand({ ...to, UploadId }), `giving up ${source.key}`).catch(() => undefined);
     throw error;
   }
+}
+
+/** Type and metadata of the source, as a request that makes an object takes them. */
+async function descriptionOf(target: S3Bucket, source: CopySource, more: CopyOptions['metadata'] = {}, signal?: AbortSignal) {
+  const { bucket: Bucket, key: Key, versionId: VersionId } = source;
+  const head = await target.send(new HeadObjectCommand({ Bucket, Key, VersionId }), `looking at ${Key}`, signal);
+  const { CacheControl, ContentDisposition, ContentEncoding, ContentLanguage, ContentType, Metadata = {} } = head;
+  return { CacheControl, ContentDisposition, ContentEncoding, ContentLanguage, ContentType, Metadata: { ...Metadata, ...more } };
 }
 
 /** The header's form: every character but the slashes percent-encoded, as a key may hold any. */

@@ -8,6 +8,7 @@ import type { ReadSecret, S3Bucket } from './client.js';
 import { coldObjects, requestThaw } from './cold.js';
 import { conditionally, putCommand } from './creating.js';
 import { copyObject } from './copy.js';
+import { openObjects } from './objects.js';
 import type { S3Options } from './options.js';
 import { abandonUploads } from './multipart.js';
 import { bucketKey, openS3ForReading } from './reading.js';
@@ -21,6 +22,7 @@ export function openS3(options: S3Options, readSecret: ReadSecret): WritableStor
   const reading = openS3ForReading(bucket);
   return {
     ...reading,
+    objects: openObjects(bucket),
     admin: s3Admin(bucket),
     coldObjects: (keys) => coldObjects(bucket, keys),
     thaw: options.thaw,

@@ -19,7 +19,7 @@ interface Node {
 
 /** JSON Schema of `reprise.yml`, for editors; references between names are checked by `reprise config check` alone. */
 export function configJsonSchema(): Node {
-  const none = { hosts: [], repositories: [], contacts: [], notifiers: {} };
+  const none = { hosts: [], repositories: [], clusters: [], contacts: [], notifiers: {} };
   return z.toJSONSchema(configSchema(none), { io: 'input', unrepresentable: 'any', reused: 'inline' }) as Node;
 }
 

@@ -9,7 +9,7 @@ const cluster = (line: string, text = valid) => with_('data_dir: /data', `data_d
 describe('F38: a wrong config names file, line and column', () => {
   test.each<[string, string, string[]]>([
     ['unknown key', policy('engine: logical\nretnetion: { days: 3 }'), ['reprise.yml:10:9: unknown key "retnetion"', 'HINT did you mean "retention"?']],
-    ['unknown key, nothing near', 'banana: 1\n' + valid, ['reprise.yml:1:1: unknown key "banana"', 'HINT known keys: version, language, temporal, hosts, repositories, clusters, contacts, notifiers, notify, raci']],
+    ['unknown key, nothing near', 'banana: 1\n' + valid, ['reprise.yml:1:1: unknown key "banana"', 'HINT known keys: version, language, temporal, hosts, repositories, clusters, contacts, notifiers, notify, raci, media']],
     ['unknown option of an engine', policy('engine: pgbackrest\noptions: { stanza: a, config: b, typ: full }'), ['reprise.yml:10:42: unknown key "typ"', 'HINT did you mean "type"?']],
     ['unknown engine', policy('engine: pgbackrst'), ['reprise.yml:9:17: unknown engine "pgbackrst"', 'HINT did you mean "pgbackrest"?']],
     ['engine that does not exist', policy('engine: barman'), ['reprise.yml:9:17: unknown engine "barman"', `HINT known engines: ${Object.keys(engineKinds).join(', ')}`]],
@@ -161,7 +161,7 @@ describe('F27: schedules mean what they say', () => {
 });
 
 describe('what comes later is refused in plain words: nothing silently does nothing', () => {
-  test.each(['media', 'signers'])('%s', (key) => {
+  test.each(['signers'])('%s', (key) => {
     expect(complaint(`${valid}${key}: { a: 1 }\n`)).toEqual([
       `reprise.yml:10:1: "${key}" is not supported by this version`,
       expect.stringMatching(/^HINT take it out: .* come with a later one$/),
@@ -190,5 +190,16 @@ describe('what comes later is refused in plain words: nothing silently does noth
     const oldData = (value: string) => parsed(cluster(`recovery: { old_data: ${value} }`)).clusters['mairie']?.recovery.oldData;
     expect(oldData('{ mode: aside-on, path: spare }')).toEqual({ mode: 'aside-on', path: '/etc/reprise/spare' });
     expect(oldData('{ mode: overwrite-delta }')).toEqual({ mode: 'overwrite-delta' });
+  });
+});
+
+describe('K3: media', () => {
+  const withMedia = (entry: string) => complaint(`${valid.replace('engine: logical', 'engine: logical\n        repository: local')}repositories:\n  photos: { type: directory, path: /photos }\n  local: { type: directory, path: /backups }\nmedia:\n  photos: ${entry}\n`);
+
+  test('a repository of their own, never one that holds backups', () => {
+    expect(withMedia('{ repository: local, cluster: nowhere }')).toEqual(expect.arrayContaining([expect.stringContaining('unknown cluster "nowhere"')]));
+    expect(withMedia('{ repository: local, cluster: mairie }')).toEqual(expect.arrayContaining([expect.stringContaining('repository local holds backups or records')]));
+    expect(withMedia('{ repository: photos, cluster: mairie, prefix: /photos }')).toEqual(expect.arrayContaining([expect.stringContaining('a prefix has no slash in front')]));
+    expect(withMedia('{ repository: photos, cluster: mairie, multipart_copy_above: 6GiB }')).toEqual(expect.arrayContaining([expect.stringContaining('no more than 5GiB at once')]));
   });
 });

@@ -1,0 +1,87 @@
+import { linesToAdd, mayApprove, needsApproval } from '../domain/approval-policy.js';
+import { RepriseError } from '../domain/errors.js';
+import { type MediaBinding, type MediaChange, type MediaCount, type MediaPlan, mediaChanges } from '../domain/media.js';
+import { type MediaSummary, summarise } from '../media/summary.js';
+import { type MediaPlace, type MediaWork, actionsOf, objectsOf } from '../media/work.js';
+import { planDigest } from '../records/digest.js';
+import type { WritableObjects } from '../storage/storage.js';
+import type { MediaRequest } from './api.js';
+import type { ActivityRun } from './guarded.js';
+import { mediaOf, placesOf, workOf } from './media-places.js';
+import type { Session } from './session.js';
+
+/** How long a plan that needs no approval stays good, in ms. */
+const UNAPPROVED_MS = 3_600_000;
+
+/** Lists, compares and counts; says exactly what would be done, and refuses what cannot end well. Reads only. */
+export async function makeMediaPlan(session: Session, request: MediaRequest, run: Pick<ActivityRun, 'report'>): Promise<MediaPlan> {
+  const { cluster, deps } = session;
+  const media = mediaOf(session, request.media);
+  const { task } = request;
+  const action = `media-${task.kind}` as const;
+  const policy = cluster.approvals[action];
+  if (!policy && needsApproval(action)) throw new RepriseError('policy-missing', `no policy says who may approve ${action} for ${cluster.name}`, linesToAdd(action, cluster.name));
+  const createdAt = new Date();
+  if (task.kind === 'recover' && Date.parse(task.to) > createdAt.getTime()) throw new RepriseError('target-invalid', `${task.to} has not come yet`, 'name a time before the damage');
+  const named = { media: media.name, task, ...placesOf(session, media, task) };
+  const work = workOf(session, named);
+  const warnings = await warningsOf(work);
+  const { counts, changes, samples } = await countAll(work, run);
+  if (task.kind === 'sync' && counts.remove.objects > task.maxDelete) {
+    throw new RepriseError('confirmation-needed', `the sync would remove ${counts.remove.objects} objects, and ${task.maxDelete} is the most it may`, `look at them with --dry-run and --max-delete ${counts.remove.objects}; is ${media.name} whole?`);
+  }
+  const binding: MediaBinding = {
+    ...{ action, operationId: request.operationId, cluster: cluster.name, targetHost: deps.host, ...named },
+    ...{ counts: only(counts), changes, configDigest: deps.config.digest, requester: request.requester },
+  };
+  const { right, keep } = counts;
+  const approval = policy ? { approvers: policy.approvers, from: mayApprove(policy, request.requester) } : null;
+  return {
+    digest: planDigest(binding),
+    binding,
+    observed: { untouched: { right, keep }, samples, approval, warnings },
+    createdAt: createdAt.toISOString(),
+    approveBy: new Date(createdAt.getTime() + (policy ? policy.approveWithinSeconds * 1000 : UNAPPROVED_MS)).toISOString(),
+  };
+}
+
+/** What is still to be done. */
+export function countAll(work: MediaWork, { report }: Pick<ActivityRun, 'report'>): Promise<MediaSummary> {
+  return summarise(actionsOf(work), (done) => report({ phase: 'list', done, unit: 'files' }));
+}
+
+export function only(counts: MediaSummary['counts']): Record<MediaChange, MediaCount> {
+  return Object.fromEntries(mediaChanges.map((name) => [name, counts[name]])) as Record<MediaChange, MediaCount>;
+}
+
+/** Refuses what has no versions, or none whose times say what was there at an instant (K3). */
+async function warningsOf(work: MediaWork): Promise<readonly string[]> {
+  if (work.kind === 'sync') return (await keepsVersions(work.into)) ? [] : ['the target keeps no versions: what is overwritten or removed there is gone for good'];
+  const source = work.kind === 'restore' ? work.place : work.from;
+  const objects = objectsOf(source);
+  const state = await objects.versioning();
+  if (state === 'off' || (state === 'suspended' && work.kind === 'restore')) {
+    throw new RepriseError('capability-missing', `the bucket ${objects.place.bucket} ${state === 'off' ? 'keeps no versions' : 'has its versions suspended: what is written now replaces what is there'}`, 'switch versioning on (reprise storage plan shows how); what was lost before is in no version');
+  }
+  const { times, detail } = await timesOf(objects);
+  if (times === 'superseded') throw new RepriseError('capability-missing', `on this server ${detail}`, 'bring single objects back by hand, by their version; a server that keeps the times of versions is needed');
+  return [
+    ...(times === 'written' ? [] : [`whether the server keeps the times of old versions is not known: ${detail}`]),
+    ...(state === 'suspended' ? ['versions are suspended since some time: what was written since then has none'] : []),
+    ...(work.kind === 'restore-into' && !(await keepsVersions(work.into)) ? ['the target keeps no versions: what is overwritten there is gone for good'] : []),
+  ];
+}
+
+async function keepsVersions({ storage }: MediaPlace): Promise<boolean> {
+  return (await storage.objects?.versioning()) === 'enabled';
+}
+
+const tried = new WeakMap<WritableObjects, ReturnType<WritableObjects['versionTimes']>>();
+
+/** Tried once a bucket and worker: a server does not change its ways, and the trial takes seconds. */
+function timesOf(objects: WritableObjects): ReturnType<WritableObjects['versionTimes']> {
+  const known = tried.get(objects) ?? objects.versionTimes();
+  tried.set(objects, known);
+  known.catch(() => tried.delete(objects));
+  return known;
+}

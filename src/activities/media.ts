@@ -1,0 +1,71 @@
+import { shortDigest } from '../domain/approval-policy.js';
+import { type MediaOutcome, type MediaPlan, isMediaPlan, mediaChanges } from '../domain/media.js';
+import { mediaReport } from '../domain/media-view.js';
+import { applyAll } from '../media/apply.js';
+import { openHostState } from '../records/host-state.js';
+import type { HostActivities, PlannedStep } from './api.js';
+import { authorizePlan, closePlansOf } from './approvals.js';
+import type { HostDependencies } from './dependencies.js';
+import { type ActivityRun, guarded } from './guarded.js';
+import { countAll, makeMediaPlan, only } from './media-plan.js';
+import { mediaOf, workOf } from './media-places.js';
+import { type Session, openSession, record } from './session.js';
+
+const OUTCOME = 'media-outcome';
+
+/** Media of a cluster brought back, or made equal: planned, approved, carried out, looked at (K3). */
+export function mediaActivities(deps: HostDependencies): Pick<HostActivities, 'planMedia' | 'recheckMedia' | 'applyMedia' | 'finishMedia' | 'closeMedia'> {
+  return {
+    planMedia: guarded('planMedia', async (request, run) => {
+      const session = await openSession(deps, request.cluster);
+      const plan = await makeMediaPlan(session, request, run);
+      await openHostState(session.host.stateDir).savePlan(plan);
+      await record(session, request, `plan/${plan.digest}`, { kind: 'journal', workflowId: request.workflowId, step: 'plan', text: `plan ${shortDigest(plan)} of ${plan.binding.action} for ${plan.binding.media}` }, request.requester);
+      return plan;
+    }),
+    recheckMedia: guarded('recheckMedia', async (request, run) => {
+      const session = await openSession(deps, request.cluster);
+      // Begun already: what is done is no longer to be done, so the plan made now is another one.
+      if ((await openHostState(session.host.stateDir).usedBy(request.plan))?.operationId === request.operationId) return { digest: request.plan };
+      return { digest: (await makeMediaPlan(session, request, run)).digest };
+    }),
+    applyMedia: guarded('applyMedia', async (step, run) => {
+      const session = await openSession(deps, step.cluster);
+      await apply(session, await authorizePlan(session, step, isMediaPlan), run);
+    }),
+    finishMedia: guarded('finishMedia', async (step, run) => {
+      const session = await openSession(deps, step.cluster);
+      const state = openHostState(session.host.stateDir);
+      const earlier = await state.onceDone<MediaOutcome>(step.operationId, OUTCOME);
+      if (earlier) return earlier.result;
+      const outcome = await finish(session, step, await authorizePlan(session, step, isMediaPlan), run);
+      await state.recordDone(step.operationId, OUTCOME, outcome);
+      await closePlansOf(session, step.operationId);
+      return outcome;
+    }),
+    closeMedia: guarded('closeMedia', async (step) => closePlansOf(await openSession(deps, step.cluster), step.operationId)),
+  };
+}
+
+async function apply(session: Session, { binding }: MediaPlan, run: ActivityRun): Promise<void> {
+  const { concurrency, singleCopyBytes } = mediaOf(session, binding.media);
+  const total = mediaChanges.reduce((sum, name) => sum + binding.counts[name].objects, 0);
+  await applyAll(workOf(session, binding), {
+    ...{ concurrency, singleCopyBytes, after: run.cursor, signal: run.signal },
+    report: (done, key) => {
+      run.keep(key);
+      if (done % 100 === 0) run.report({ phase: 'media', done, total, unit: 'files' });
+    },
+  });
+}
+
+/** Looks again at everything: nothing may be left to do, unless somebody wrote meanwhile. */
+async function finish(session: Session, step: PlannedStep, plan: MediaPlan, run: ActivityRun): Promise<MediaOutcome> {
+  const { counts } = await countAll(workOf(session, plan.binding), run);
+  const left = Object.values(only(counts)).reduce((sum, { objects }) => sum + objects, 0);
+  const found = { done: plan.binding.counts, left, untouched: plan.observed.untouched };
+  const approvals = (await openHostState(session.host.stateDir).approvals(plan.digest)).map(({ by, reason, at }) => ({ by, reason, at }));
+  const report = await session.catalogue.writeIncidentDocument(step.operationId, mediaReport(plan, found, approvals, new Date().toISOString()));
+  await record(session, step, 'media-outcome', { kind: 'journal', workflowId: step.workflowId, step: plan.binding.action, text: `${plan.binding.media}: done, ${left} changes left` });
+  return { ...found, report };
+}

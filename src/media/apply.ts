@@ -1,0 +1,75 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { pMapIterable } from 'p-map';
+import { type MediaChange, type MediaCount, changesSomething, mediaChanges } from '../domain/media.js';
+import { RepriseError, errorTable, isRepriseError } from '../domain/errors.js';
+import type { MediaAction } from './action.js';
+import { type MediaWork, actionsOf, carryOut } from './work.js';
+
+/** So many refused keys are named. */
+const SHOWN = 5;
+
+const LOST_TRIES = 3;
+const LOST_PAUSE_MS = 500;
+
+export interface ApplyOptions {
+  /** Objects under way at once. */
+  readonly concurrency: number;
+  /** Bigger objects are copied in parts. */
+  readonly singleCopyBytes: number;
+  /** Key up to which an earlier attempt came; all before it is done. */
+  readonly after?: string | undefined;
+  readonly signal?: AbortSignal;
+  /** Told after each object that was changed, in the order of keys. */
+  readonly report?: (done: number, key: string) => void;
+}
+
+/**
+ * Carries out what is to be done now. Begun again after a kill, it starts at `after` and touches nothing that is right
+ * already, so that nothing is copied twice.
+ * @throws RepriseError `partly-done` where single objects were refused, after all others were done; what a network does at once
+ */
+export async function applyAll(work: MediaWork, { concurrency, singleCopyBytes, after, signal, report }: ApplyOptions): Promise<Readonly<Record<MediaChange, MediaCount>>> {
+  const done = Object.fromEntries(mediaChanges.map((name) => [name, { objects: 0, bytes: 0 }])) as Record<MediaChange, { objects: number; bytes: number }>;
+  const refused = { count: 0, first: null as RepriseError | null, keys: [] as string[] };
+  let count = 0;
+  const how = { singleCopyBytes, ...(signal ? { signal } : {}) };
+  const one = async (action: MediaAction): Promise<MediaAction | null> => {
+    signal?.throwIfAborted();
+    try {
+      await persistently(() => carryOut(work, action, how), signal);
+      return action;
+    } catch (error) {
+      if (signal?.aborted || !isRepriseError(error) || errorTable[error.code].retryable) throw error;
+      refused.first ??= error;
+      if (++refused.count <= SHOWN) refused.keys.push(action.key);
+      return null;
+    }
+  };
+  for await (const action of pMapIterable(changesIn(actionsOf(work, after)), one, { concurrency, backpressure: concurrency * 4 })) {
+    if (action === null || !changesSomething(action.name)) continue;
+    done[action.name].objects += 1;
+    done[action.name].bytes += action.sizeBytes;
+    report?.(++count, action.key);
+  }
+  if (refused.first !== null) {
+    const some = refused.keys.map((key) => JSON.stringify(key)).join(', ');
+    throw new RepriseError('partly-done', `${refused.count} objects could not be changed, all others were: ${refused.first.message} (${some}${refused.count > SHOWN ? ', ...' : ''})`, refused.first.hint);
+  }
+  return done;
+}
+
+async function* changesIn(actions: AsyncIterable<MediaAction>): AsyncGenerator<MediaAction> {
+  for await (const action of actions) if (changesSomething(action.name)) yield action;
+}
+
+/** What was just listed is there: a server that has lost it for a moment, as after a broken connection, is asked again. */
+async function persistently(change: () => Promise<void>, signal?: AbortSignal): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await change();
+    } catch (error) {
+      if (tries >= LOST_TRIES || !isRepriseError(error) || error.code !== 'not-found') throw error;
+      await sleep(LOST_PAUSE_MS, undefined, signal ? { signal } : {});
+    }
+  }
+}

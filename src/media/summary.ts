@@ -1,0 +1,38 @@
+import { createHash } from 'node:crypto';
+import { type MediaChange, type MediaCount, changesSomething, mediaActionNames } from '../domain/media.js';
+import type { MediaAction, MediaActionName } from './action.js';
+
+/** So many of each kind of change are shown. */
+const SAMPLES = 5;
+
+export interface MediaSummary {
+  readonly counts: Readonly<Record<MediaActionName, MediaCount>>;
+  /** SHA-256 (hex) over the changes in the order of their keys. */
+  readonly changes: string;
+  readonly samples: readonly { readonly action: MediaChange; readonly key: string }[];
+}
+
+/** Reads all actions and keeps only what a person decides on: memory does not grow with them. */
+export async function summarise(actions: AsyncIterable<MediaAction>, report: (objects: number) => void = () => undefined): Promise<MediaSummary> {
+  const counts = Object.fromEntries(mediaActionNames.map((name) => [name, { objects: 0, bytes: 0 }])) as Record<MediaActionName, { objects: number; bytes: number }>;
+  const hash = createHash('sha256');
+  const samples: { action: MediaChange; key: string }[] = [];
+  let seen = 0;
+  for await (const action of actions) {
+    const { name, key } = action;
+    counts[name].objects += 1;
+    counts[name].bytes += action.sizeBytes;
+    if (++seen % 1000 === 0) report(seen);
+    if (!changesSomething(name)) continue;
+    hash.update(`${JSON.stringify(detailsOf(action))}\n`);
+    if (counts[name].objects <= SAMPLES) samples.push({ action: name, key });
+  }
+  return { counts, changes: hash.digest('hex'), samples };
+}
+
+/** What decides which bytes are where afterwards. */
+function detailsOf(action: MediaAction): readonly unknown[] {
+  const { name, key } = action;
+  if (name === 'undelete') return [name, key, ...action.markers];
+  return 'source' in action ? [name, key, action.source.versionId ?? '', action.source.etag, action.sizeBytes] : [name, key];
+}

@@ -1,0 +1,91 @@
+import { createHash } from 'node:crypto';
+import { pMapIterable } from 'p-map';
+import { RepriseError, errorTable, isRepriseError } from '../domain/errors.js';
+import type { MediaVerdict } from '../domain/media.js';
+import type { ObjectFacts } from '../storage/storage.js';
+import { imageProblem, isImage } from './image.js';
+import { type MediaPlace, listed, openIn } from './work.js';
+
+/** So many problems are named, the rest counted. */
+const SHOWN = 20;
+/** Images under way at once: each may take hundreds of MB when decoded. */
+const DECODERS = 2;
+
+export interface VerifyOptions {
+  readonly concurrency: number;
+  /** So many images, chosen by chance, are decoded for real. */
+  readonly sample: number;
+  readonly signal?: AbortSignal;
+  readonly report?: (done: number) => void;
+}
+
+/** Reads every object whole, compares size and checksum, and decodes a sample of the images. Memory does not grow with them. */
+export async function verifyAll(place: MediaPlace, { concurrency, sample, signal, report }: VerifyOptions): Promise<MediaVerdict> {
+  let [objects, bytes, read, decoded, problems, images] = [0, 0, 0, 0, 0, 0];
+  const samples: { key: string; problem: string }[] = [];
+  const chosen: ObjectFacts[] = [];
+  const found = (key: string, problem: string): void => {
+    problems += 1;
+    if (samples.length < SHOWN) samples.push({ key, problem });
+  };
+  const readOne = async (facts: ObjectFacts) => ({ facts, problem: await readProblem(place, facts, signal) });
+  for await (const { facts, problem } of pMapIterable(listed(place), readOne, { concurrency, backpressure: concurrency * 4 })) {
+    objects += 1;
+    bytes += facts.sizeBytes;
+    if (problem === null) read += 1;
+    else found(facts.key, problem);
+    if (isImage(facts) && problem === null) choose(chosen, facts, ++images, sample);
+    if (objects % 100 === 0) report?.(objects);
+  }
+  const decode = async ({ key }: ObjectFacts) => ({ key, problem: await decodeProblem(place, key, signal) });
+  for await (const { key, problem } of pMapIterable(chosen, decode, { concurrency: DECODERS })) {
+    decoded += 1;
+    if (problem !== null) found(key, problem);
+  }
+  return { objects, bytes, read, decoded, problems, samples };
+}
+
+/** Each of so many stays with the same chance, whatever comes (reservoir sampling). */
+function choose<T>(chosen: T[], item: T, count: number, most: number): void {
+  if (chosen.length < most) {
+    chosen.push(item);
+    return;
+  }
+  const place = Math.floor(Math.random() * count);
+  if (place < most) chosen[place] = item;
+}
+
+function readProblem(place: MediaPlace, { key, sizeBytes }: ObjectFacts, signal?: AbortSignal): Promise<string | null> {
+  return problemOf(signal, async () => {
+    const { body, md5 } = await openIn(place, key);
+    const hash = createHash('md5');
+    let length = 0;
+    for await (const chunk of body) {
+      signal?.throwIfAborted();
+      hash.update(chunk as Buffer);
+      length += (chunk as Buffer).length;
+    }
+    if (length !== sizeBytes) return `has ${length} bytes and is listed with ${sizeBytes}`;
+    return md5 !== null && hash.digest('hex') !== md5 ? 'is not what its checksum says' : null;
+  });
+}
+
+function decodeProblem(place: MediaPlace, key: string, signal?: AbortSignal): Promise<string | null> {
+  return problemOf(signal, async () => imageProblem(Buffer.concat((await (await openIn(place, key)).body.toArray()) as Buffer[])));
+}
+
+/** An object that cannot be read is a finding; a storage that cannot be reached is none. */
+async function problemOf(signal: AbortSignal | undefined, look: () => Promise<string | null>): Promise<string | null> {
+  signal?.throwIfAborted();
+  try {
+    return await look();
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    if (isRepriseError(error)) {
+      if (errorTable[error.code].retryable) throw error;
+      return `cannot be read: ${error.message}`;
+    }
+    // The stream itself broke off: the next attempt reads again.
+    throw new RepriseError('storage-unreachable', `reading broke off: ${error instanceof Error ? error.message : String(error)}`, 'see that the network to the server is sound');
+  }
+}

@@ -1,0 +1,69 @@
+import type { Readable } from 'node:stream';
+import { DeleteObjectCommand, GetBucketVersioningCommand, GetObjectCommand, HeadObjectCommand, ListObjectsV2Command } from '@aws-sdk/client-s3';
+import type { ObjectFacts, ObjectPlace, WritableObjects } from '../storage.js';
+import type { S3Bucket } from './client.js';
+import { copyObject } from './copy.js';
+import type { S3Options } from './options.js';
+import { probeVersionTimes } from './probe.js';
+import { bucketRoot } from './reading.js';
+import { decodeKey, listVersions, pagesAhead } from './versions.js';
+
+/** Metadata of a copy: the version it was made from. */
+const MARK = 'reprise-copied-from';
+
+/** Objects of any name in a bucket, below the repository's prefix, with their versions. */
+export function openObjects(bucket: S3Bucket): WritableObjects {
+  const { options } = bucket;
+  const Bucket = options.bucket;
+  const place = placeOf(options);
+  return {
+    place,
+    async versioning() {
+      const { Status } = await bucket.send(new GetBucketVersioningCommand({ Bucket }), 'asking whether it keeps versions');
+      return Status === 'Enabled' ? 'enabled' : Status === 'Suspended' ? 'suspended' : 'off';
+    },
+    versionTimes: () => probeVersionTimes(bucket),
+    list: (folder, after) => listObjects(bucket, place.keyOf(folder), after),
+    versions: (folder, after) => listVersions(bucket, place.keyOf(folder), after),
+    async open(key, VersionId) {
+      const { Body, ETag = '', ServerSideEncryption = 'AES256', SSECustomerAlgorithm } = await bucket.send(new GetObjectCommand({ Bucket, Key: place.keyOf(key), VersionId }), `reading ${key}`);
+      const etag = ETag.replaceAll('"', '');
+      // Of parts, and under other encryption than the server's own, it is no MD5 (Amazon S3 API reference, Object).
+      const isMd5 = /^[0-9a-f]{32}$/.test(etag) && ServerSideEncryption === 'AES256' && SSECustomerAlgorithm === undefined;
+      return { body: Body as Readable, md5: isMd5 ? etag : null };
+    },
+    async copiedFrom(key) {
+      const { Metadata } = await bucket.send(new HeadObjectCommand({ Bucket, Key: place.keyOf(key) }), `looking at ${key}`);
+      return Metadata?.[MARK] ?? null;
+    },
+    async copyFrom({ from, key, versionId, sizeBytes, mark }, toKey, how = {}) {
+      const source = { bucket: from.bucket, key: from.keyOf(key), sizeBytes, ...(versionId === undefined ? {} : { versionId }) };
+      await copyObject(bucket, source, place.keyOf(toKey), { ...how, ...(mark === undefined ? {} : { metadata: { [MARK]: mark } }) });
+    },
+    async removeMarker(key, VersionId) {
+      await bucket.send(new DeleteObjectCommand({ Bucket, Key: place.keyOf(key), VersionId }), `undeleting ${key}`);
+    },
+    async remove(key) {
+      await bucket.send(new DeleteObjectCommand({ Bucket, Key: place.keyOf(key) }), `removing ${key}`);
+    },
+  };
+}
+
+function placeOf(options: S3Options): ObjectPlace {
+  const root = bucketRoot(options);
+  return { server: options.endpoint ?? 'aws', bucket: options.bucket, keyOf: (key) => `${root}${key}` };
+}
+
+async function* listObjects(bucket: S3Bucket, Prefix: string, after?: string): AsyncGenerator<ObjectFacts> {
+  const pages = pagesAhead(async (ContinuationToken: string | undefined) => {
+    const start = ContinuationToken === undefined && after !== undefined ? { StartAfter: `${Prefix}${after}` } : {};
+    const page = await bucket.send(new ListObjectsV2Command({ Bucket: bucket.options.bucket, Prefix, ContinuationToken, EncodingType: 'url', ...start }), `listing ${Prefix}`);
+    return { page, next: page.IsTruncated ? page.NextContinuationToken : undefined };
+  });
+  for await (const { Contents = [], EncodingType } of pages) {
+    for (const { Key = '', Size = 0, LastModified = new Date(0), ETag = '' } of Contents) {
+      const key = decodeKey(Key, EncodingType).slice(Prefix.length);
+      if (key !== '') yield { key, sizeBytes: Size, modifiedAt: LastModified.toISOString(), etag: ETag.replaceAll('"', '') };
+    }
+  }
+}

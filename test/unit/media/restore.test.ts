@@ -1,0 +1,131 @@
+import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { byKey, sideBySide } from '../../../src/media/ordered.js';
+import { type KeyVersions, restoreInPlace } from '../../../src/media/restore.js';
+import { asListed, decodeKey } from '../../../src/storage/s3/versions.js';
+import type { ObjectVersion } from '../../../src/storage/storage.js';
+import { collect } from '../../helpers/collect.js';
+
+type Event = { readonly put: string } | 'delete';
+
+/** A key's versions as a bucket keeps them, newest first, after a history of events a second apart or in one second. */
+class Key {
+  versions: ObjectVersion[] = [];
+  private made = 0;
+
+  constructor(readonly key = 'a') {}
+
+  happen(event: Event, at: number): void {
+    this.versions = this.versions.map((version) => ({ ...version, latest: false }));
+    const content = event === 'delete' ? { deleted: true, etag: '', sizeBytes: 0 } : { deleted: false, etag: `etag-of ${event.put}`.replace('-', ' '), sizeBytes: event.put.length };
+    this.versions.unshift({ key: this.key, versionId: `v${++this.made}`, latest: true, modifiedAt: new Date(at * 1000).toISOString(), ...content });
+  }
+
+  get present(): string | null {
+    const [first] = this.versions;
+    return first === undefined || first.deleted ? null : first.etag;
+  }
+
+  async restore(at: number, later: 'keep' | 'remove'): Promise<string> {
+    const action = await restoreInPlace(this.versions as unknown as KeyVersions, at * 1000, later, () => Promise.resolve(null));
+    if (action.name === 'undelete') {
+      for (const id of action.markers) {
+        const marker = this.versions.find(({ versionId }) => versionId === id);
+        if (marker?.deleted !== true) throw new Error('a version of content was deleted');
+        this.versions = this.versions.filter((version) => version !== marker);
+      }
+    }
+    if (action.name === 'remove') this.happen('delete', 1e6);
+    if ('source' in action) {
+      const source = this.versions.find(({ versionId }) => versionId === action.source.versionId);
+      if (!source || source.deleted) throw new Error('what was copied is not there');
+      this.happen({ put: source.etag.slice('etag of '.length) }, 1e6);
+    }
+    return action.name;
+  }
+}
+
+const events = fc.array(fc.tuple(fc.oneof(fc.record({ put: fc.constantFrom('x', 'yy', 'zzz') }), fc.constant('delete' as const)), fc.integer({ min: 0, max: 1 })), { minLength: 1, maxLength: 8 });
+
+describe('K3: a key back to what it was at an instant', () => {
+  test('after any history it has the content of then, twice is as once, and no version is lost', async () => {
+    await fc.assert(
+      fc.asyncProperty(events, fc.integer({ min: 0, max: 9 }), fc.constantFrom('keep' as const, 'remove' as const), async (history, at, later) => {
+        const key = new Key();
+        let clock = 0;
+        let then: string | null = null;
+        for (const [event, pause] of history) {
+          clock += pause;
+          key.happen(event, clock);
+          if (clock <= at) then = key.present;
+        }
+        const [before, now] = [key.versions.filter(({ deleted }) => !deleted).map(({ versionId }) => versionId), key.present];
+        const did = await key.restore(at, later);
+        expect(key.present).toBe(then === null && later === 'keep' ? now : then);
+        expect(key.versions.map(({ versionId }) => versionId)).toEqual(expect.arrayContaining(before));
+        if (now === then) expect(did).toBe('right');
+        expect(['right', 'keep']).toContain(await key.restore(at, later));
+      }),
+    );
+  });
+
+  test('a key under nothing but delete markers is uncovered, not copied', async () => {
+    const key = new Key();
+    key.happen({ put: 'x' }, 1);
+    key.happen('delete', 2);
+    key.happen('delete', 3);
+    expect(await key.restore(1, 'keep')).toBe('undelete');
+    expect(key.versions).toHaveLength(1);
+  });
+
+  test('a copy of an upload in parts, whose etag is another one, is known by its mark', async () => {
+    const version = (versionId: string, etag: string, at: number, latest: boolean): ObjectVersion => ({ key: 'a', versionId, etag, latest, deleted: false, sizeBytes: 9, modifiedAt: new Date(at).toISOString() });
+    const versions: KeyVersions = [version('copy', 'one-1', 30, true), version('damaged', 'two', 20, false), version('good', 'abc-2', 10, false)];
+    await expect(restoreInPlace(versions, 15, 'keep', () => Promise.resolve('good'))).resolves.toMatchObject({ name: 'right' });
+    await expect(restoreInPlace(versions, 15, 'keep', () => Promise.resolve('other'))).resolves.toMatchObject({ name: 'overwrite', source: { versionId: 'good' } });
+  });
+});
+
+async function* from<T>(items: readonly T[]): AsyncGenerator<T> {
+  yield* items;
+}
+
+describe('listings', () => {
+  const sorted = fc.uniqueArray(fc.string({ unit: 'grapheme', maxLength: 4 }), { maxLength: 20 }).map((keys) => keys.toSorted((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b))));
+
+  test('F35: two listings stand side by side in byte order, whatever the names', async () => {
+    await fc.assert(
+      fc.asyncProperty(sorted, sorted, async (left, right) => {
+        const pairs = await collect(sideBySide(from(left.map((key) => ({ key }))), from(right.map((key) => ({ key })))));
+        expect(pairs.flatMap((pair) => pair.left?.key ?? [])).toEqual(left);
+        expect(pairs.flatMap((pair) => pair.right?.key ?? [])).toEqual(right);
+        const both = pairs.filter((pair) => pair.left && pair.right).map((pair) => pair.left?.key);
+        expect(both).toEqual(left.filter((key) => right.includes(key)));
+      }),
+    );
+  });
+
+  test('versions of one key come together', async () => {
+    const version = (key: string, versionId: string): ObjectVersion => ({ key, versionId, etag: '', latest: false, deleted: false, sizeBytes: 0, modifiedAt: '' });
+    const groups = await collect(byKey(from([version('a', '2'), version('a', '1'), version('b', '3')])));
+    expect(groups.map((group) => group.map(({ versionId }) => versionId))).toEqual([['2', '1'], ['3']]);
+  });
+
+  test('of one second the server says which is newer; one that tells two lists is sorted by time', () => {
+    const at = (second: number) => new Date(second * 1000);
+    const tags = ['DeleteMarker', 'Version', 'DeleteMarker', 'Version'] as const;
+    const versions = [{ Key: 'a', VersionId: 'v2', LastModified: at(1) }, { Key: 'a', VersionId: 'v1', LastModified: at(1) }];
+    const markers = [{ Key: 'a', VersionId: 'd2', IsLatest: true, LastModified: at(1) }, { Key: 'a', VersionId: 'd1', LastModified: at(1) }];
+    expect(asListed(tags, { Versions: versions, DeleteMarkers: markers }).map(({ versionId }) => versionId)).toEqual(['d2', 'v2', 'd1', 'v1']);
+    const apart = asListed(['Version', 'Version', 'DeleteMarker'], {
+      Versions: [{ Key: 'a', VersionId: 'v', LastModified: at(1) }, { Key: 'b', VersionId: 'w', IsLatest: true, LastModified: at(1) }],
+      DeleteMarkers: [{ Key: 'a', VersionId: 'd', IsLatest: true, LastModified: at(2) }],
+    });
+    expect(apart.map(({ versionId }) => versionId)).toEqual(['d', 'v', 'w']);
+  });
+
+  test('F35: keys are read as they were written', () => {
+    expect(decodeKey('a+b%2B%C3%A9%0A', 'url')).toBe('a b+é\n');
+    expect(decodeKey('a+b%2B', undefined)).toBe('a+b%2B');
+  });
+});
