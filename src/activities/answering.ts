@@ -1,3 +1,4 @@
+import { clusterOfBackup } from '../domain/backup.js';
 import { RepriseError } from '../domain/errors.js';
 import type { Answers, IncidentLine, Question } from '../domain/questions.js';
 import type { CatalogueState } from '../domain/catalogue.js';
@@ -15,6 +16,7 @@ import { challengeKeys, proveKey } from './key-proof.js';
 import { makePlan } from './planning.js';
 import { type Session, currentBackups, engineContext, engineFor, openSession, policyOf, record } from './session.js';
 import { applyStorage, planStorage } from './storage-settings.js';
+import { storageUsage } from './storage-volumes.js';
 import { walWindows } from './wal-health.js';
 import { diagnoseCluster } from './watching.js';
 
@@ -46,8 +48,8 @@ const answers: { readonly [K in Question['kind']]: Answer<K> } = {
   },
   kept: async ({ cluster }, deps) => ({ kept: await keptItems(deps, cluster) }),
   'kept-drop': async ({ id, by, dryRun }, deps) => {
-    const item = (await keptItems(deps)).find((kept) => kept.id === id);
-    if (!item) throw new RepriseError('not-found', `no old data is kept under "${id}"`, 'reprise kept list');
+    const item = (await keptOn(deps)).find((kept) => kept.id === id);
+    if (!item) throw new RepriseError('not-found', `no old data is kept under "${id}" on host ${deps.host}`, 'reprise kept list');
     if (!dryRun) {
       const session = await openSession(deps, item.cluster);
       await refuseWhileInUse(session, item);
@@ -65,9 +67,9 @@ const answers: { readonly [K in Question['kind']]: Answer<K> } = {
     const records = (await session.catalogue.records()).filter((entry) => entry.operationId === operationId || entry.operationId.startsWith(`${operationId}-`));
     return { incident: line, records, outcome: (await session.catalogue.state()).outcomes.get(operationId)?.outcome ?? null };
   },
-  report: async ({ id }, deps) => {
+  report: async ({ id, cluster }, deps) => {
     const operationId = operationOfId(id);
-    for (const session of await sessionsOf(deps)) {
+    for (const session of await sessionsOf(deps, cluster ?? knownCluster(deps, id.split('/')[1]))) {
       const markdown = await session.catalogue.incidentDocument(operationId);
       if (markdown !== null) return { markdown };
     }
@@ -88,6 +90,7 @@ const answers: { readonly [K in Question['kind']]: Answer<K> } = {
   'key-challenge': (question, deps) => challengeKeys(deps, question),
   'key-answer': (question, deps) => proveKey(deps, question),
   'storage-plan': async ({ repository }, deps, run) => ({ plan: await planStorage(deps, repository, run) }),
+  'storage-usage': async ({ repository }, deps, run) => ({ usage: await storageUsage(deps, repository, run) }),
   'storage-apply': ({ repository, plan, by }, deps, run) => applyStorage(deps, repository, { plan, by }, run),
   host: async ({ host }, deps, run) => ({ findings: [...(await deps.inspectHost(deps.config, host)), ...clockFindings(host, run)], configDigest: deps.config.digest }),
 };
@@ -107,8 +110,13 @@ async function sessionsOf(deps: HostDependencies, cluster?: string): Promise<rea
   return Promise.all(names.map((name) => openSession(deps, name)));
 }
 
+/** A cluster that an id names, where it is one. */
+function knownCluster({ config }: HostDependencies, name: string | undefined): string | undefined {
+  return name !== undefined && Object.hasOwn(config.clusters, name) ? name : undefined;
+}
+
 async function findBackup(deps: HostDependencies, id: string, run: ActivityRun) {
-  for (const session of await sessionsOf(deps)) {
+  for (const session of await sessionsOf(deps, knownCluster(deps, clusterOfBackup(id)))) {
     const backup = (await currentBackups(session, run)).find((candidate) => candidate.id === id);
     if (backup) return { session, backup };
   }
@@ -118,6 +126,13 @@ async function findBackup(deps: HostDependencies, id: string, run: ActivityRun) 
 async function keptItems(deps: HostDependencies, cluster?: string): Promise<readonly KeptItem[]> {
   const states = await Promise.all((await sessionsOf(deps, cluster)).map((session) => session.catalogue.state()));
   return states.flatMap(({ kept }) => kept);
+}
+
+/** What lies on this host, of every cluster that is here or is recovered onto it. */
+async function keptOn(deps: HostDependencies): Promise<readonly KeptItem[]> {
+  const here = Object.values(deps.config.clusters).filter(({ host, recovery }) => [host, ...Object.values(recovery.targets).map((target) => target.host)].includes(deps.host));
+  const items = await Promise.all(here.map(({ name }) => keptItems(deps, name)));
+  return items.flat().filter(({ host }) => host === deps.host);
 }
 
 /** Until its recovery has ended, what was put aside may be the only copy there is, and saved WAL is still replayed. */
@@ -143,7 +158,7 @@ function incidentLines({ cluster }: Session, state: CatalogueState): readonly In
 }
 
 async function findIncident(deps: HostDependencies, id: string) {
-  for (const session of await sessionsOf(deps)) {
+  for (const session of await sessionsOf(deps, knownCluster(deps, id.split('/')[1]))) {
     const state = await session.catalogue.state();
     const incident = [...state.incidents.values()].find((candidate) => candidate.id === id || candidate.operationId === operationOfId(id));
     const line = incidentLines(session, state).find((candidate) => candidate.id === incident?.id);

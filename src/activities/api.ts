@@ -8,11 +8,14 @@ import type { Diagnosis, Question } from '../domain/questions.js';
 import type { Delivery } from '../domain/recipients.js';
 import type { RecoveryOutcome } from '../domain/records.js';
 import type { RotateOutput } from '../domain/rotation.js';
+import type { ThawTier } from '../domain/storage-classes.js';
 import type { RecoveryTarget } from '../domain/target.js';
 
 /** What workflows need to know of a cluster to choose queues and steps; from the control worker's config. */
 export interface ClusterFacts {
   readonly host: string;
+  /** Hosts of places to recover into that are not the cluster's own, by name. */
+  readonly targetHosts?: Readonly<Record<string, string>>;
   readonly configDigest: string;
   readonly policies: Readonly<Record<string, PolicyFacts>>;
   /** Events that somebody is told of; absent in histories from before there were notifications. */
@@ -28,8 +31,8 @@ export interface PolicyFacts {
 /** Activities of the queue `reprise`: no database, no repository. */
 export interface ControlActivities {
   describeCluster(input: { cluster: string }): Promise<ClusterFacts>;
-  /** Which hosts a question concerns. */
-  hostsOf(input: { question: Question }): Promise<readonly string[]>;
+  /** Which hosts a question concerns; `without`: who can answer in place of that one. */
+  hostsOf(input: { question: Question; without?: string }): Promise<readonly string[]>;
   acquireLock(input: { cluster: string; request: LockRequest }): Promise<LockAnswer>;
   releaseLock(input: { cluster: string; operationId: string }): Promise<void>;
   /** Fails with `lock-held`, to be retried by the server, until that holder has given the cluster back or ended. */
@@ -83,7 +86,13 @@ export interface PlanRequest extends StepInput {
   readonly into: string;
   readonly pause: boolean;
   readonly database?: string;
+  /** How cold files are thawed; absent: as the repository says. */
+  readonly thawTier?: ThawTier | undefined;
   readonly requester: string;
+  /** Digest of the configuration that the control worker, which runs the workflow, has. */
+  readonly controlDigest?: string;
+  /** For a recovery onto another host: whether the source host has a worker. */
+  readonly sourceAnswers?: boolean;
 }
 
 export interface ApprovalAnswer {
@@ -157,6 +166,10 @@ export interface HostActivities {
   recordDecision(input: PlannedStep & { decision: Decision }): Promise<ApprovalAnswer>;
   recordRejection(input: StepInput & { plan: string | null; by: string; reason: string }): Promise<void>;
 
+  /** Asks for readable copies of the plan's cold files; asks for nothing twice. */
+  requestThaw(input: PlannedStep): Promise<void>;
+  /** What of the plan's files still cannot be read. */
+  lookAtThaw(input: PlannedStep): Promise<{ objects: number; bytes: number }>;
   runHook(input: PlannedStep & { hook: string }): Promise<void>;
   safetyBackup(input: PlannedStep & { startedAt: string }): Promise<string>;
   stopServer(input: PlannedStep): Promise<void>;

@@ -135,9 +135,28 @@ async function requireApprovals(cluster: ClusterConfig, plan: Plan, state: HostS
     throw new RepriseError('approval-refused', `plan ${plan.digest.slice(0, 12)} lacks ${missing} approval(s) on this host`, 'approve it: reprise approve');
   }
   const last = Math.max(...given.map(({ at }) => Date.parse(at)));
-  if (Date.now() > last + policy.executeWithinSeconds * 1000) {
+  if (Date.now() > last + (policy.executeWithinSeconds + thawSeconds(plan)) * 1000) {
     throw new RepriseError('plan-expired', `plan ${plan.digest.slice(0, 12)} was approved more than ${policy.executeWithinSeconds} s ago`, 'approve it again after a fresh look');
   }
+}
+
+/** Hours that the plan itself waits for its files, by the tier that was approved with it: twice what they may take. */
+function thawSeconds({ binding, observed }: Plan): number {
+  const hours = observed.thaw?.choices.find(({ tier }) => tier === binding.thaw?.tier)?.hours ?? 0;
+  return hours * 2 * 3600;
+}
+
+/**
+ * For what an approved plan does before it is taken up, and what changes no data: asking for files.
+ * @throws RepriseError `plan-unknown`, `approval-refused`, `approval-used`
+ */
+export async function requireApproved(session: Session, step: PlannedStep): Promise<Plan> {
+  const state = openHostState(session.host.stateDir);
+  const plan = await knownPlan(state, step.plan);
+  if (plan.binding.operationId !== step.operationId || plan.binding.cluster !== session.cluster.name) throw new RepriseError('plan-unknown', `plan ${step.plan.slice(0, 12)} is not a plan of operation ${step.operationId}`, 'start the recovery again: reprise recover');
+  if (await state.isClosed(plan.digest)) throw new RepriseError('approval-used', `plan ${plan.digest.slice(0, 12)} is closed`, 'make a new plan: reprise recover');
+  await requireApprovals(session.cluster, plan, state);
+  return plan;
 }
 
 /** @throws RepriseError `plan-unknown` for a plan that this host did not make */

@@ -7,7 +7,7 @@ import { decryptingArgv, encryptingArgv } from '../process/age.js';
 import { runTool } from '../process/run.js';
 import { type Configuration, readConfiguration } from '../postgres/configuration.js';
 import { maskSecrets } from '../postgres/configuration-mask.js';
-import { layAside, missingFiles, pointToConfiguration, putBack } from '../postgres/configuration-restore.js';
+import { bringAccessRules, layAside, missingFiles, pointToConfiguration, putBack } from '../postgres/configuration-restore.js';
 import type { PlannedStep } from './api.js';
 import { configurationDir } from './places.js';
 import type { Authorized } from './server-steps.js';
@@ -85,6 +85,7 @@ export async function restoreConfiguration(work: Authorized, step: PlannedStep, 
   const kept = { keptId: `${step.operationId}/configuration`, what: `configuration captured with ${backup.id}`, where: aside, sizeBytes: null, host: session.deps.host };
   await record(session, step, 'kept/configuration', { kind: 'kept', ...kept });
   await layAside(captured.files, aside, session.user);
+  if (plan.binding.targetHost !== plan.binding.sourceHost) await bringAccessRules(dataDir, captured, session.user);
   const gone = plan.binding.putsBack ?? [];
   await putBack(captured.files.filter(({ path }) => gone.includes(path)), aside, session.user);
   if (inPlace && (session.cluster.service?.kind ?? 'pg_ctl') === 'pg_ctl') await pointToConfiguration(dataDir, captured, session.user);

@@ -2,7 +2,7 @@ import { ApplicationFailure, Context } from '@temporalio/activity';
 import { type Client, WithStartWorkflowOperation } from '@temporalio/client';
 import { type Workflow, WorkflowNotFoundError } from '@temporalio/common';
 import { clusterOfBackup } from '../domain/backup.js';
-import type { ClusterConfig, Config, RepositoryConfig } from '../domain/config.js';
+import type { ClusterConfig, Config } from '../domain/config.js';
 import { type ErrorCode, RepriseError } from '../domain/errors.js';
 import type { LockAnswer, LockHolder, LockRequest } from '../domain/locks.js';
 import { CONTROL_QUEUE, lightQueue, lockWorkflowId, queryNames, updateNames, workflowTypes } from '../domain/names.js';
@@ -11,6 +11,7 @@ import type { ControlActivities } from './api.js';
 import type { ControlDependencies } from './dependencies.js';
 import { guarded } from './guarded.js';
 import { notifyingActivities, toldEvents } from './notifying.js';
+import { repositoryOf } from './repositories.js';
 
 /** A long poll is renewed every 60 s: a poller not seen for longer is gone. */
 const POLLER_SECONDS = 75;
@@ -22,11 +23,13 @@ export function createControlActivities(deps: ControlDependencies): ControlActiv
   return {
     ...notifyingActivities(deps),
     describeCluster: guarded('describeCluster', async ({ cluster }) => {
-      const { host, policies } = clusterOf(config, cluster);
+      const { host, policies, recovery } = clusterOf(config, cluster);
+      const elsewhere = Object.values(recovery.targets).filter((target) => target.host !== host);
+      const targetHosts = Object.fromEntries(elsewhere.map((target) => [target.name, target.host]));
       const facts = Object.values(policies).map(({ name, engine, repository, enabled, proof }) => [name, { engine, repository, enabled, proof }] as const);
-      return { host, configDigest: config.digest, policies: Object.fromEntries(facts), tells: toldEvents(config) };
+      return { host, ...(elsewhere.length > 0 ? { targetHosts } : {}), configDigest: config.digest, policies: Object.fromEntries(facts), tells: toldEvents(config) };
     }),
-    hostsOf: guarded('hostsOf', async ({ question }) => hostsOf(config, question)),
+    hostsOf: guarded('hostsOf', async ({ question, without }) => hostsOf(config, question, (host) => (host === without ? Promise.resolve(false) : hasPoller(Context.current().client, host)))),
     acquireLock: guarded('acquireLock', async ({ cluster, request }) => acquire(Context.current().client, cluster, request)),
     releaseLock: guarded('releaseLock', async ({ cluster, operationId }) => release(Context.current().client, cluster, operationId)),
     recoveryHolds: guarded('recoveryHolds', async ({ cluster }) => recoveryHolds(Context.current().client, cluster)),
@@ -52,19 +55,24 @@ export function clusterOf(config: Config, name: string): ClusterConfig {
   return cluster;
 }
 
-/** The repository of that name, or `not-found` with the names there are. */
-export function repositoryOf(config: Config, name: string): RepositoryConfig {
-  const repository = config.repositories[name];
-  if (!repository) throw new RepriseError('not-found', `there is no repository "${name}" in the config`, `repositories: ${Object.keys(config.repositories).join(', ') || 'none'}`);
-  return repository;
-}
+type Answers = (host: string) => Promise<boolean>;
 
-function hostsOf(config: Config, question: Question): readonly string[] {
+/** The hosts that own what is asked for; for a cluster whose host is dead, one that it can be recovered onto. */
+async function hostsOf(config: Config, question: Question, answers: Answers): Promise<readonly string[]> {
   if (question.kind === 'host') return [question.host];
   if ('repository' in question) return [hostOfRepository(config, question.repository)];
-  const cluster = 'cluster' in question && question.cluster ? question.cluster : clusterNamed(config, question);
-  if (cluster) return [clusterOf(config, cluster).host];
-  return [...new Set(Object.values(config.clusters).map(({ host }) => host))];
+  if (question.kind === 'kept-drop' && question.host !== undefined) return [question.host];
+  const name = 'cluster' in question && question.cluster ? question.cluster : clusterNamed(config, question);
+  if (!name) return [...new Set(Object.values(config.clusters).map(({ host }) => host))];
+  const cluster = clusterOf(config, name);
+  if (question.kind === 'plan') return [cluster.recovery.targets[question.into]?.host ?? cluster.host];
+  const others = [...new Set(Object.values(cluster.recovery.targets).map(({ host }) => host))].filter((host) => host !== cluster.host);
+  if (others.length === 0) return [cluster.host];
+  const all = [cluster.host, ...others];
+  const living = (await Promise.all(all.map(async (host) => ((await answers(host)) ? [host] : [])))).flat();
+  // Jobs lie where they run; the records are the same for all.
+  if (question.kind === 'jobs' && living.length > 0) return living;
+  return [living[0] ?? cluster.host];
 }
 
 /** The host that owns a repository; of one that every host reaches, that of a cluster that uses it, because it has the key. */

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { RepriseError, isRepriseError } from '../domain/errors.js';
 import { losesOldData } from '../domain/plan.js';
 import { formatTarget } from '../domain/target.js';
@@ -102,6 +103,7 @@ async function replay(work: Authorized, step: PlannedStep, target: RecoveryTarge
     salvageDir: salvage && salvage.segments > 0 ? savedWalDir(plan.binding, dataDir) : null,
     timeline: plan.binding.timeline ?? ('latest' as const),
     ...(work.inPlace ? {} : { clone: true, port: plan.binding.port }),
+    extra: plan.binding.targetHost === plan.binding.sourceHost ? {} : settingsElsewhere(dataDir),
   };
   const options = {
     service,
@@ -109,11 +111,18 @@ async function replay(work: Authorized, step: PlannedStep, target: RecoveryTarge
     report: ({ replayLsn }: RecoveryProgress) => run.report({ phase: `replaying WAL, at ${replayLsn ?? 'the start'}`, done: 0, unit: 'segments' }),
   };
   const progress = await withSettingsOfSource(async (extra) => {
-    await retargetRecovery({ ...request, extra }, service, connection);
+    await retargetRecovery({ ...request, extra: { ...request.extra, ...extra } }, service, connection);
     return target.kind === 'latest' ? waitForEndOfWal(connection, expectedEnd(work, salvage), options) : waitForPause(connection, options);
   });
   return reachedOf(work, target, salvage, progress);
 }
+
+/** On another host: the source's addresses and files are not there, and its applications are not to find two of it. */
+const settingsElsewhere = (dataDir: string): Readonly<Record<string, string>> => ({
+  listen_addresses: 'localhost',
+  hba_file: join(dataDir, 'pg_hba.conf'),
+  ident_file: join(dataDir, 'pg_ident.conf'),
+});
 
 /** A setting that was raised on the source after the backup keeps a hot standby from going on: it is raised here too. */
 async function withSettingsOfSource<T>(recover: (extra: Readonly<Record<string, string>>) => Promise<T>): Promise<T> {

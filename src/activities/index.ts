@@ -11,6 +11,7 @@ import { finishingActivities } from './finishing.js';
 import { planningActivities } from './planning.js';
 import { receivingActivities } from './receiving.js';
 import { serverSteps } from './server-steps.js';
+import { thawingActivities } from './thawing.js';
 import { watchActivities } from './watching.js';
 
 /** All activities of one host; each of its queues offers them, and workflows choose the queue. */
@@ -27,6 +28,7 @@ export function createHostActivities(deps: HostDependencies): HostActivities {
     ...planningActivities(deps),
     ...receivingActivities(deps),
     ...serverSteps(deps),
+    ...thawingActivities(deps),
     ...watchActivities(deps),
   };
 }

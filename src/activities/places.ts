@@ -18,15 +18,17 @@ export function placeOf(cluster: ClusterConfig, into: string): Place {
   if (!target) {
     throw new RepriseError('not-found', `cluster ${cluster.name} has no recovery target "${into}"`, `--into takes in-place${Object.keys(cluster.recovery.targets).map((name) => `, ${name}`).join('')}; add it under recovery.targets`);
   }
-  if (target.host !== cluster.host) {
-    throw new RepriseError('capability-missing', `recovery of ${cluster.name} onto another host (${target.host}) is not supported by this version`, 'name a target on the same host');
-  }
   return { inPlace: false, host: target.host, dataDir: target.dataDir, port: target.port };
 }
 
-/** The recovered server's connection: the cluster's own, at the port of the place. */
-export function connectionAt(cluster: ClusterConfig, binding: Pick<PlanBinding, 'port'>): ConnectionConfig {
-  return { ...cluster.connection, port: binding.port };
+/**
+ * The recovered server's connection: the cluster's own, at the port of the place. On another host the cluster's address
+ * would still be the source's: there it is asked locally.
+ */
+export function connectionAt(cluster: ClusterConfig, { port, targetHost }: Pick<PlanBinding, 'port' | 'targetHost'>): ConnectionConfig {
+  const { connection } = cluster;
+  const isLocal = targetHost === cluster.host || connection.host.startsWith('/') || /^(?:localhost|127\.|::1$)/.test(connection.host);
+  return { ...connection, port, ...(isLocal ? {} : { host: '127.0.0.1' }) };
 }
 
 /** Letters that are safe in a path and in a database name. */

@@ -5,6 +5,7 @@ import { RepriseError, isRepriseError } from '../domain/errors.js';
 import type { Plan, PlanBinding, PlanObservations } from '../domain/plan.js';
 import { linesToAdd, mayApprove } from '../domain/approval-policy.js';
 import { formatTarget } from '../domain/target.js';
+import type { PlannedThaw } from '../domain/thaw.js';
 import type { RecoveryOutline } from '../engines/engine.js';
 import { inspectDataDir } from '../postgres/data-dir.js';
 import { probe } from '../postgres/probe.js';
@@ -20,7 +21,10 @@ import type { HostDependencies } from './dependencies.js';
 import { type ActivityRun, guarded } from './guarded.js';
 import { oldDataDirOf } from './old-data.js';
 import { connectionAt, placeOf } from './places.js';
+import { warningsFor } from './plan-warnings.js';
 import { replacements, roomFor } from './replacing.js';
+import { policiesHere, requireHere } from './repositories.js';
+import { thawOf } from './thawing.js';
 import { type Session, currentBackups, engineFor, openSession, policyOf, postgresBinOf, readContext, record } from './session.js';
 
 /** Bytes a restore moves in a second on a modest machine: for a prediction that is shown as one. */
@@ -43,7 +47,7 @@ export function planningActivities(deps: HostDependencies): Pick<HostActivities,
       const used = await openHostState(session.host.stateDir).usedBy(request.plan);
       // Under way already (a Reset, a lost completion): its steps are found done one by one, the old world is gone.
       if (used?.operationId === request.operationId) return { digest: before.digest, changed: [] };
-      const now = await makePlan(session, request, run).catch((error: unknown) => brokenBy(session, request, error));
+      const now = await makePlan(session, request, run, before.binding.thaw).catch((error: unknown) => brokenBy(session, request, error));
       if ('damaged' in now) return { digest: null, changed: [now.damaged] };
       const changed = Object.keys(now.binding).filter((key) => JSON.stringify(now.binding[key as keyof PlanBinding]) !== JSON.stringify(before.binding[key as keyof PlanBinding]));
       return { digest: now.digest, changed };
@@ -92,11 +96,14 @@ async function soundPlan(session: Session, request: PlanRequest, run: ActivityRu
 }
 
 /** Looks, refuses what cannot end well, and says exactly what would be done. Reads only (S3, F15, F17, F23–F26). */
-export async function makePlan(session: Session, request: PlanRequest, run: ActivityRun): Promise<Plan> {
+export async function makePlan(session: Session, request: PlanRequest, run: ActivityRun, approvedThaw?: PlannedThaw): Promise<Plan> {
   const { cluster, deps } = session;
   const approval = cluster.approvals['recover'];
   if (!approval) throw new RepriseError('policy-missing', `no policy says who may approve a recovery of ${cluster.name}`, linesToAdd('recover', cluster.name));
   const place = placeOf(cluster, request.into);
+  if (place.host !== deps.host) {
+    throw new RepriseError('config-invalid', `host ${deps.host} was asked to recover ${cluster.name}, and by its own configuration ${request.into} is on host ${place.host}`, 'have the same reprise.yml on both, then restart the workers: reprise doctor says which differ');
+  }
   const createdAt = new Date();
 
   const restart = await restartSuffices(session, request);
@@ -107,9 +114,10 @@ export async function makePlan(session: Session, request: PlanRequest, run: Acti
   if (method === 'data-directory' && !place.dataDir) throw new RepriseError('config-invalid', `cluster ${cluster.name} has no data_dir to recover into`, 'add data_dir: to the cluster');
   const salvageFrom = place.inPlace && method === 'data-directory' && place.dataDir ? await oldDataDirOf(session, place.dataDir) : null;
   if (method === 'data-directory' && !place.inPlace && place.dataDir) await refuseLivingServer(place.dataDir);
-  if (method === 'databases') await requireLivingServer(connectionAt(cluster, place));
+  if (method === 'databases') await requireLivingServer(connectionAt(cluster, { port: place.port, targetHost: place.host }));
   const putsBack = place.inPlace && method === 'data-directory' ? await filesToPutBack(outline.backups) : [];
   const target = outline.target;
+  const thaw = policy ? await thawOf(session, policy, outline.backups, { tier: request.thawTier, approved: approvedThaw }, run, request.operationId) : null;
   const steps = cluster.recovery.steps.filter((step) => step !== 'safety-backup' || method === 'databases');
 
   const binding: PlanBinding = {
@@ -132,15 +140,16 @@ export async function makePlan(session: Session, request: PlanRequest, run: Acti
     replaces: method === 'restart' ? [] : await replacements(session, policy, place, outline, request.operationId),
     ...(putsBack.length > 0 ? { putsBack } : {}),
     ...(salvageFrom !== null && salvageFrom !== place.dataDir ? { salvageFrom } : {}),
+    ...(thaw ? { thaw: thaw.planned } : {}),
     steps,
     hooks: place.inPlace ? steps.filter((step) => cluster.hooks[step]) : [],
     configDigest: deps.config.digest,
     ...(policy && engine?.configDigest ? { engineConfigDigest: await engine.configDigest(policy) } : {}),
     requester: request.requester,
   };
-  const warnings = [...outline.warnings, ...(await warningsFor(session, binding))];
+  const warnings = [...outline.warnings, ...(await warningsFor(session, binding, request))];
   const seen = { ...observations({ ...outline, warnings }, method, createdAt), ...(await roomFor(session, binding, outline.neededBytes)) };
-  const observed = { ...seen, approval: { approvers: approval.approvers, from: mayApprove(approval, request.requester) } };
+  const observed = { ...seen, ...afterThaw(seen.predictedRtoSeconds, thaw), approval: { approvers: approval.approvers, from: mayApprove(approval, request.requester) } };
   if (observed.freeBytes !== null && observed.freeBytes < observed.neededBytes) {
     throw new RepriseError('disk-full', `the restore needs ${observed.neededBytes} bytes and ${observed.freeBytes} are free below ${dirname(place.dataDir ?? '/')}`, 'make room (reprise kept list shows old data put aside), or recover into another place');
   }
@@ -153,11 +162,11 @@ export async function makePlan(session: Session, request: PlanRequest, run: Acti
   };
 }
 
-/** What whoever approves should stumble over. */
-async function warningsFor({ cluster }: Session, { into, method, salvageFrom }: PlanBinding): Promise<readonly string[]> {
-  const warnings = salvageFrom ? [`an earlier recovery was given up: WAL that was not archived is taken from what it put aside, ${salvageFrom}`] : [];
-  const replacesLiving = into === 'in-place' && method === 'data-directory' && (await probe(cluster.connection)).ok;
-  return replacesLiving ? [...warnings, 'the server answers: it is stopped, and its data directory replaced'] : warnings;
+/** The thaw, and how much later the recovery ends for it. */
+function afterThaw(predictedRtoSeconds: number | null, thaw: Awaited<ReturnType<typeof thawOf>>): Partial<PlanObservations> {
+  if (!thaw?.observed) return {};
+  const hours = thaw.observed.choices.find(({ tier }) => tier === thaw.planned.tier)?.hours ?? 0;
+  return { thaw: thaw.observed, predictedRtoSeconds: predictedRtoSeconds === null ? null : predictedRtoSeconds + hours * 3600 };
 }
 
 /** What is in the place of a copy is put aside, and that cannot be done under a server that works there. */
@@ -200,13 +209,13 @@ async function restartSuffices({ cluster, deps, user, catalogue, ...rest }: Sess
 async function chooseOutline(session: Session, request: PlanRequest, run: ActivityRun): Promise<{ policy: PolicyConfig; outline: RecoveryOutline }> {
   const backups = await currentBackups(session, run);
   const named = backups.find(({ id }) => request.target.kind === 'backup' && id === request.target.id);
-  if (named && named.status !== 'complete') {
+  if (named && !isThere(named)) {
     throw new RepriseError('no-usable-backup', `backup ${named.id} is ${named.status}: it is not restored from`, `choose another one: reprise backup list ${session.cluster.name}`);
   }
-  const policies = candidatesOf(session, request, named?.policy);
+  const policies = await candidatesOf(session, request, named?.policy);
   const refusals: RepriseError[] = [];
   for (const policy of policies) {
-    const usable = backups.filter((backup) => backup.policy === policy.name && backup.status === 'complete' && (!request.database || backup.database === request.database));
+    const usable = backups.filter((backup) => backup.policy === policy.name && isThere(backup) && (!request.database || backup.database === request.database));
     try {
       const outline = await outlineOf(session, policy, request, usable.toReversed(), run);
       return { policy, outline: { ...outline, warnings: [...outline.warnings, ...passedOver(backups, policy, outline)] } };
@@ -218,6 +227,11 @@ async function chooseOutline(session: Session, request: PlanRequest, run: Activi
   throw refusals[0] ?? new RepriseError('no-usable-backup', `no policy of ${session.cluster.name} can reach ${formatTarget(request.target)}`, `see what there is: reprise backup list ${session.cluster.name}`);
 }
 
+/** A cold one is there as well: its files are thawed first. */
+function isThere({ status }: Backup): boolean {
+  return status === 'complete' || status === 'cold';
+}
+
 /** Whoever approves an older backup should know why it is not the newest. */
 function passedOver(backups: readonly Backup[], policy: PolicyConfig, outline: RecoveryOutline): readonly string[] {
   const newer = backups.filter(
@@ -227,10 +241,14 @@ function passedOver(backups: readonly Backup[], policy: PolicyConfig, outline: R
 }
 
 /** Policies in the order in which they lose least: those that replay WAL before those that do not. */
-function candidatesOf(session: Session, request: PlanRequest, ofBackup: string | undefined): readonly PolicyConfig[] {
+async function candidatesOf(session: Session, request: PlanRequest, ofBackup: string | undefined): Promise<readonly PolicyConfig[]> {
   const named = request.policy ?? ofBackup;
-  if (named) return [policyOf(session, named)];
-  const able = Object.values(session.cluster.policies).filter((policy) => engineFor(session, policy).capabilities.targets.includes(request.target.kind));
+  if (named) {
+    const policy = policyOf(session, named);
+    await requireHere(session.deps, policy.repository, policy.cluster);
+    return [policy];
+  }
+  const able = (await policiesHere(session.deps, session.cluster)).filter((policy) => engineFor(session, policy).capabilities.targets.includes(request.target.kind));
   return able.toSorted((a, b) => Number(engineFor(session, b).capabilities.archivesWal) - Number(engineFor(session, a).capabilities.archivesWal));
 }
 

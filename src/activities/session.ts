@@ -13,9 +13,10 @@ import { sha256Hex } from '../records/digest.js';
 import { reconcile } from '../records/reconcile.js';
 import type { WritableStorage } from '../storage/storage.js';
 import type { StepInput } from './api.js';
-import { clusterOf, repositoryOf } from './control.js';
+import { clusterOf } from './control.js';
 import type { HostDependencies } from './dependencies.js';
 import type { ActivityRun } from './guarded.js';
+import { policiesHere, requireHere } from './repositories.js';
 
 /** Names of facts are kept readable; a long one ends in its digest. */
 const LONGEST_NAME = 120;
@@ -29,12 +30,14 @@ export interface Session {
   readonly catalogue: Catalogue;
 }
 
-/** Opens a cluster. Throws `not-found` for one the config does not have. */
+/** Opens a cluster. Throws `not-found` for one the config does not have, `path-refused` where its records are out of reach. */
 export async function openSession(deps: HostDependencies, clusterName: string): Promise<Session> {
   const named = clusterOf(deps.config, clusterName);
   const host = deps.config.hosts[deps.host];
   if (!host) throw new RepriseError('not-found', `there is no host "${deps.host}" in the config`, `hosts: ${Object.keys(deps.config.hosts).join(', ')}`);
-  const user = await deps.jobUser(named.dataDir);
+  await requireHere(deps, named.catalogue, clusterName);
+  // On another host the same path may be another server's.
+  const user = await deps.jobUser(named.host === deps.host ? named.dataDir : undefined);
   const cluster = { ...named, connection: await readableBy(named.connection, user, join(host.stateDir, 'pgpass')) };
   const catalogue = catalogueOf(deps, cluster, user);
   return { deps, cluster, host, user, catalogue };
@@ -91,7 +94,7 @@ export async function engineContext(session: Session, policy: PolicyConfig, run:
     leaveOnAbort: run.leaveOnAbort,
     report: run.report,
   });
-  return { ...(await readContext(session, policy, run, operationId)), storage: storageOf(session, policy), jobs };
+  return { ...(await readContext(session, policy, run, operationId)), storage: storageOf(session, policy), jobs, uploader: { argv: session.deps.uploader, repository: repositoryOf(session.deps.config, policy.repository) } };
 }
 
 /** Below Temporal's lock, because Temporal may be lost: what jobs of one cluster hold on its host. */
@@ -108,8 +111,8 @@ export async function postgresBinOf(session: Session): Promise<string> {
   return session.deps.postgresBin(await majorOf(session));
 }
 
-async function majorOf({ cluster, catalogue }: Session): Promise<number | undefined> {
-  if (cluster.dataDir) {
+async function majorOf({ cluster, catalogue, deps }: Session): Promise<number | undefined> {
+  if (cluster.dataDir && cluster.host === deps.host) {
     const text = await readFile(join(cluster.dataDir, 'PG_VERSION'), 'utf8').catch(() => '');
     if (/^\d+\s*$/.test(text)) return Number(text);
   }
@@ -118,7 +121,8 @@ async function majorOf({ cluster, catalogue }: Session): Promise<number | undefi
 }
 
 /** Backups as the engines' own lists and the records agree on them, oldest first. */
-export async function currentBackups(session: Session, run: ActivityRun, policies = Object.values(session.cluster.policies)): Promise<readonly Backup[]> {
+export async function currentBackups(session: Session, run: ActivityRun, named?: readonly PolicyConfig[]): Promise<readonly Backup[]> {
+  const policies = named ?? (await policiesHere(session.deps, session.cluster));
   const state = await session.catalogue.state();
   const lists = await Promise.all(
     policies.map(async (policy) => {

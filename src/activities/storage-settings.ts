@@ -8,7 +8,7 @@ import { canonicalJson } from '../domain/canonical-json.js';
 import { sizeInWords } from '../domain/text.js';
 import { sha256Hex } from '../records/digest.js';
 import type { WritableStorage } from '../storage/storage.js';
-import { repositoryOf } from './control.js';
+import { repositoryOf } from './repositories.js';
 import type { HostDependencies } from './dependencies.js';
 import type { ActivityRun } from './guarded.js';
 import { currentBackups, openSession, record } from './session.js';

@@ -57,8 +57,10 @@ const OF_CLUSTER = new Set(['connection', 'archiving', 'catalogue']);
 function concerns(what: string, config: Config, clusters: readonly string[]): boolean {
   const [kind = '', first = '', second = '', third = ''] = what.split('/');
   const hosts = clusters.map((name) => config.clusters[name]?.host ?? '');
+  const targets = clusters.flatMap((name) => Object.values(config.clusters[name]?.recovery.targets ?? {}).map(({ host }) => host));
   if (['temporal', 'search-attributes', 'schedules'].includes(kind)) return true;
   if (kind === 'worker') return first === 'reprise' || hosts.some((host) => first === `reprise-${host}` || first.startsWith(`reprise-${host}-`));
+  if (kind === 'host' && second === 'config') return [...hosts, ...targets].includes(first);
   if (kind === 'host') return hosts.includes(first) && ['clock', ''].includes(second);
   if (kind === 'cluster') return clusters.includes(first) && OF_CLUSTER.has(second);
   if (kind === 'schedule') return clusters.includes(second) || clusters.includes(third);

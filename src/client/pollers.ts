@@ -4,15 +4,23 @@ import type { TemporalSession } from './connect.js';
 const POLL_SECONDS = 75;
 const taskQueueTypes = { workflow: 1, activity: 2 } as const;
 
-/** Whether a worker polls this queue: asked from the server, because a time-out would not tell it. */
-export async function hasPoller(session: TemporalSession, queue: string, kind: keyof typeof taskQueueTypes): Promise<boolean> {
+/** Who polls this queue, by the name it gave itself, and when it was last seen (ms since the epoch). */
+export async function pollersOf(session: TemporalSession, queue: string, kind: keyof typeof taskQueueTypes): Promise<readonly { readonly identity: string; readonly seenMs: number }[]> {
   const answer = await session.connection.workflowService.describeTaskQueue({
     namespace: session.settings.namespace,
     taskQueue: { name: queue },
     taskQueueType: taskQueueTypes[kind],
   });
-  const oldest = Date.now() / 1000 - POLL_SECONDS;
-  return (answer.pollers ?? []).some((poller) => Number(poller.lastAccessTime?.seconds ?? 0) >= oldest);
+  const seen = (answer.pollers ?? []).map(({ identity, lastAccessTime }) => ({
+    identity: identity ?? '',
+    seenMs: Number(lastAccessTime?.seconds ?? 0) * 1000 + Math.floor((lastAccessTime?.nanos ?? 0) / 1e6),
+  }));
+  return seen.filter(({ seenMs }) => seenMs >= Date.now() - POLL_SECONDS * 1000);
+}
+
+/** Whether a worker polls this queue: asked from the server, because a time-out would not tell it. */
+export async function hasPoller(session: TemporalSession, queue: string, kind: keyof typeof taskQueueTypes): Promise<boolean> {
+  return (await pollersOf(session, queue, kind)).length > 0;
 }
 
 /** Queue without a worker on which this workflow waits now; null where everybody it needs is there. */

@@ -9,6 +9,7 @@ import {
   rotateWorkflowId,
   workflowTypes,
 } from '../domain/names.js';
+import type { ThawTier } from '../domain/storage-classes.js';
 import type { RecoveryTarget } from '../domain/target.js';
 import type { AdoptInput, BackupInput, IncidentInput, RecoverInput, RotateInput, VerifyInput } from '../workflows/api.js';
 import type { TemporalSession } from './connect.js';
@@ -66,6 +67,7 @@ export interface RecoveryRequest {
   readonly into: string;
   readonly pause: boolean;
   readonly database?: string;
+  readonly thawTier?: ThawTier;
   readonly requester: string;
 }
 

@@ -4,9 +4,11 @@ import type { Finding } from '../domain/findings.js';
 import { CONTROL_QUEUE, heavyQueue, lightQueue, recoveryQueue, watchQueue } from '../domain/names.js';
 import { calendarOf } from '../domain/schedule-spec.js';
 import { dueTimes } from '../domain/schedule-times.js';
+import { shortConfig } from '../domain/worker-identity.js';
 import { ask } from './ask.js';
 import { connectTemporal } from './connect.js';
 import type { TemporalSession, TemporalSettings } from './connect.js';
+import { configDrift, driftInWords, workerConfigs } from './drift.js';
 import { toRepriseError } from './errors.js';
 import { hasPoller, workerHint } from './pollers.js';
 import { listSchedules } from './schedule-operate.js';
@@ -35,7 +37,7 @@ export async function temporalFindings(settings: Promise<TemporalSettings>, conf
     const reached = finding('temporal', 'ok', `Temporal answers at ${address} (from ${origin}), namespace ${namespace}`);
     const workers = await pollerFindings(session, config);
     const hosts = await hostFindings(session, config, workers);
-    const rest = await Promise.all([attributeFinding(session), scheduleFindings(session, config), watchFindings(session, config)]);
+    const rest = await Promise.all([driftFindings(session, config), attributeFinding(session), scheduleFindings(session, config), watchFindings(session, config)]);
     return { findings: [reached, ...workers, ...hosts.findings, ...rest.flat()], answeredHosts: hosts.answered };
   } catch (error) {
     const { message, hint } = toRepriseError(error);
@@ -67,7 +69,7 @@ async function hostFindings(session: TemporalSession, config: Config, workers: r
   for (const host of Object.keys(config.hosts).filter((name) => polls(lightQueue(name)))) {
     try {
       const looked = await ask<'host'>(session, { kind: 'host', host });
-      findings.push(...looked.findings, ...driftFindings(host, config, looked.configDigest));
+      findings.push(...looked.findings);
       answered.push(host);
     } catch (error) {
       if (!isRepriseError(error) || error.code !== 'host-without-worker') {
@@ -78,14 +80,19 @@ async function hostFindings(session: TemporalSession, config: Config, workers: r
   return { findings, answered };
 }
 
-/** A destructive step is refused on a host whose worker reads another configuration. */
-function driftFindings(host: string, { file, digest }: Config, theirs: string | undefined): Finding[] {
-  if (theirs === undefined) return [];
-  const check = `host/${host}/config`;
-  if (theirs === digest) return [finding(check, 'ok', `the worker of host ${host} runs with this configuration (${digest.slice(0, 12)})`)];
-  const message = `the worker of host ${host} runs with another configuration (${theirs.slice(0, 12)}) than this one (${digest.slice(0, 12)})`;
-  return [finding(check, 'warning', message, `have the same ${file} there, then restart its worker; on one machine: reprise up`)];
+/** One finding for each host: that all its workers have this configuration, or which have another one. */
+async function driftFindings(session: TemporalSession, config: Config): Promise<Finding[]> {
+  const workers = await workerConfigs(session, config);
+  const drift = await configDrift(session, config);
+  const differing = drift.map((worker) => {
+    const { message, fix } = driftInWords(worker, config);
+    return finding(configCheck(worker.host), 'warning', message, fix);
+  });
+  const same = [...new Set(workers.map(({ host }) => host))].filter((host) => !drift.some((worker) => worker.host === host));
+  return [...differing, ...same.map((host) => finding(configCheck(host), 'ok', `${host === null ? 'the workflows run' : `the worker of host ${host} runs`} with this configuration (${shortConfig(config.digest)})`))];
 }
+
+const configCheck = (host: string | null): string => (host === null ? `worker/${CONTROL_QUEUE}/config` : `host/${host}/config`);
 
 async function attributeFinding(session: TemporalSession): Promise<Finding[]> {
   const missing = await missingSearchAttributes(session);

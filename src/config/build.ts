@@ -41,8 +41,13 @@ export function buildConfig(settled: SettledConfig, file: string): Domain.Config
 }
 
 function buildRepository(repository: SettledRepository, name: string): Domain.RepositoryConfig {
-  const { type, host, encryption: _encryption, ...own } = repository;
-  return { name, type, ...(host === undefined ? {} : { host }), options: storageKinds[type]?.read(own) ?? own };
+  const { type, host, encryption: _encryption, prices, ...own } = repository;
+  return {
+    name,
+    type,
+    ...(host === undefined ? {} : { host }),
+    ...(prices === undefined ? {} : { prices: { currency: prices.currency, perGbMonth: prices.per_gb_month, thawPerGb: prices.thaw_per_gb } }),
+    options: storageKinds[type]?.read(own) ?? own };
 }
 
 function buildCluster(cluster: SettledCluster, name: string): Domain.ClusterConfig {

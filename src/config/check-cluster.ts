@@ -82,9 +82,7 @@ function checkTargets(at: ConfigPath, cluster: SettledCluster): Problem[] {
     const path = [...at, 'recovery', 'targets', name];
     const problems: Problem[] = [];
     if (name === 'in-place') problems.push({ path, message: 'a target may not be named in-place', hint: "--into in-place is the cluster's own directory" });
-    if (host !== cluster.host) {
-      problems.push({ path: [...path, 'host'], message: 'recovery onto another host is not available yet in this version', hint: `use host: ${cluster.host}` });
-    } else if (port === cluster.connection.port) {
+    if (host === cluster.host && port === cluster.connection.port) {
       problems.push({ path: [...path, 'port'], message: `port ${port} is the cluster's own`, hint: 'give the recovered server another one' });
     }
     return problems;

@@ -43,7 +43,7 @@ function repositoryClaims(config: SettledConfig): Claim[] {
   return Object.entries(config.repositories).flatMap(([name, repository]) => {
     const kind = storageKinds[repository.type];
     if (!kind) return [];
-    const { type, host = '', encryption: _encryption, ...options } = repository;
+    const { type, host = '', encryption: _encryption, prices: _prices, ...options } = repository;
     return [{ path: ['repositories', name], owner: `repository ${name}`, host: `${type} ${host}`.trim(), place: kind.place(kind.read(options)) }];
   });
 }

@@ -19,6 +19,18 @@ const retention = z.strictObject({
   max_deletions: positive().default(10).describe('Most deletions in one run; more is refused.'),
 });
 
+const price = z.number().min(0);
+
+/** Everybody's own contract: no price is built in. */
+const pricesSchema = z.strictObject({
+  currency: z.string().regex(/^[A-Z]{3}$/, 'expected three letters such as EUR').default('EUR').describe('Currency, as ISO 4217 writes it.'),
+  per_gb_month: z.record(z.string(), price).default({}).describe('Price of a GB (2^30 bytes, as Amazon counts) a month by storage class; `DISK` for a directory.'),
+  thaw_per_gb: z
+    .record(z.string(), z.strictObject({ Expedited: price.optional(), Standard: price.optional(), Bulk: price.optional() }))
+    .default({})
+    .describe('Price of the thaw of a GB by storage class and tier.'),
+});
+
 /** One variant an engine: what all policies have, and the engine's own `options`. */
 const policyOf = (kind: string, options: z.ZodObject, names: KnownNames) =>
   z.strictObject({
@@ -45,6 +57,7 @@ export function repositorySchema(names: KnownNames) {
   const common = (kind: string) => ({
     type: z.literal(kind).describe(`Kind of storage: ${Object.keys(storageKinds).join(', ')}.`),
     host: reference('host', 'hosts', names.hosts).optional().describe('The host that owns it; absent: the only host there is.'),
+    prices: pricesSchema.optional().describe('What it costs to keep things there, for `storage usage` and plans; absent: no cost is shown.'),
     encryption: encryptionSchema.optional().describe('How the policies that write to it have their files encrypted.'),
   });
   return beside('type', storageKinds, common);

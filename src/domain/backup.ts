@@ -82,6 +82,8 @@ export interface ListedBackup {
   readonly sha256?: string;
   readonly dependsOn?: readonly string[];
   readonly wal?: { readonly start: string; readonly stop: string };
+  /** Its files have to be thawed before they can be read. */
+  readonly cold?: true;
   /** The engine itself reports an error in it. */
   readonly damaged?: string;
 }

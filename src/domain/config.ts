@@ -1,5 +1,6 @@
 import type { NotifyEvent } from './notices.js';
 import type { RecoveryStepName } from './plan.js';
+import type { Prices } from './storage-usage.js';
 
 /** The configuration as the rest of the program sees it: parsed once, every path absolute, every duration in seconds. */
 export interface Config {
@@ -35,6 +36,8 @@ export interface RepositoryConfig {
   readonly type: string;
   /** The host that owns a directory; absent where every host reaches it. */
   readonly host?: string;
+  /** What it costs to keep things there; absent: nobody said. */
+  readonly prices?: Prices;
   /** What the storage's own schema parsed (`path` for a directory). */
   readonly options: Readonly<Record<string, unknown>>;
 }

@@ -4,6 +4,7 @@ import { recoverWorkflowId } from './names.js';
 import { type Plan, type Replacement, losesOldData } from './plan.js';
 import { formatTarget } from './target.js';
 import { clipBytes, durationInWords, sizeInWords, utf8Bytes, visible } from './text.js';
+import { thawInWords } from './thaw.js';
 
 /** Temporal takes 20 kB of details; the workflow may put a line before ours. */
 const maxDetailsBytes = 18_000;
@@ -93,6 +94,7 @@ function facts({ binding, observed, approveBy, digest }: Plan): Fact[] {
     // Beside what is there, nothing is lost.
     { name: 'may lose', values: binding.replaces.length === 0 && binding.method !== 'restart' ? [] : loss(observed.predictedRpoSeconds) },
     { name: 'from backup', values: shown(binding.backups, (backup) => ({ text: `${backup.id} (${backup.type}, ended ${second(backup.finishedAt)})` })) },
+    { name: 'thaws', values: binding.thaw === undefined || observed.thaw === undefined ? [] : thawInWords(binding.thaw, observed.thaw).map((text) => ({ text })) },
     { name: 'replaces', values: shown(binding.replaces, (one) => ({ text: fateOf(one) })) },
     { name: 'puts back', values: shown(binding.putsBack ?? [], (path) => ({ text: path, code: true })) },
     { name: 'steps', values: shown(binding.steps, (step) => ({ text: step.replaceAll('-', ' ') })) },

@@ -1,4 +1,5 @@
 import type { RecoveryTarget } from './target.js';
+import type { ObservedThaw, PlannedThaw } from './thaw.js';
 
 /** Steps a policy may list under `recovery.steps`, in the order of the runbook. */
 export type RecoveryStepName = 'stop-applications' | 'safety-backup' | 'restore' | 'run-checks' | 'start-applications';
@@ -59,6 +60,8 @@ export interface PlanBinding {
   readonly putsBack?: readonly string[];
   /** Directory whose unarchived WAL is saved, where an earlier recovery, given up, has put it aside. */
   readonly salvageFrom?: string;
+  /** Its files have to be thawed first; absent where they can be read. */
+  readonly thaw?: PlannedThaw;
   readonly steps: readonly string[];
   readonly hooks: readonly string[];
   readonly configDigest: string;
@@ -79,6 +82,7 @@ export interface PlanObservations {
   /** Last WAL position known to exist anywhere (archive, or the old pg_wal). */
   readonly walEnd: string | null;
   readonly salvageableSegments: number;
+  readonly thaw?: ObservedThaw;
   /** The instant whose data comes back; absent where it is not known before the recovery. */
   readonly stateAt?: string;
   readonly predictedRtoSeconds: number | null;

@@ -4,7 +4,9 @@ import type { Finding } from './findings.js';
 import type { Plan } from './plan.js';
 import type { JobView } from './progress.js';
 import type { CatalogueRecord, KeptItem, RecoveryOutcome } from './records.js';
+import type { ThawTier } from './storage-classes.js';
 import type { AppliedSetting, StoragePlan } from './storage-plan.js';
+import type { StorageUsage } from './storage-usage.js';
 import type { RecoveryTarget } from './target.js';
 
 /**
@@ -24,7 +26,8 @@ export type Question =
     }
   | { readonly kind: 'release'; readonly id: string; readonly by: string }
   | { readonly kind: 'kept'; readonly cluster?: string }
-  | { readonly kind: 'kept-drop'; readonly id: string; readonly by: string; readonly dryRun: boolean }
+  /** `host`: where it lies, as the list says. */
+  | { readonly kind: 'kept-drop'; readonly id: string; readonly host?: string; readonly by: string; readonly dryRun: boolean }
   | { readonly kind: 'incidents'; readonly cluster?: string }
   /** By operation id or by workflow id. */
   | { readonly kind: 'incident'; readonly id: string }
@@ -38,6 +41,7 @@ export type Question =
       readonly into: string;
       readonly pause: boolean;
       readonly database?: string;
+      readonly thawTier?: ThawTier;
       readonly operationId: string;
       readonly requester: string;
     }
@@ -54,6 +58,8 @@ export type Question =
   | { readonly kind: 'key-answer'; readonly cluster: string; readonly policy: string; readonly recipient: string; readonly answer: string; readonly by: string }
   /** Settings of a storage: what is, and what the config wants. */
   | { readonly kind: 'storage-plan'; readonly repository: string }
+  /** What a storage holds and costs. */
+  | { readonly kind: 'storage-usage'; readonly repository: string }
   /** Makes them so, where they would still change as the plan of that digest says. */
   | { readonly kind: 'storage-apply'; readonly repository: string; readonly plan: string; readonly by: string }
   /** What `doctor` finds on a host. */
@@ -83,6 +89,7 @@ export interface Answers {
   };
   readonly 'key-answer': { readonly recipient: string; readonly provenAt: string };
   readonly 'storage-plan': { readonly plan: StoragePlan };
+  readonly 'storage-usage': { readonly usage: StorageUsage };
   readonly 'storage-apply': { readonly applied: readonly AppliedSetting[]; readonly plan: StoragePlan };
   readonly host: {
     readonly findings: readonly Finding[];

@@ -53,6 +53,14 @@ export async function pointToConfiguration(dataDir: string, { main, files }: Con
   return true;
 }
 
+/** Gives a data directory on another host, which has no such file, the access rules of its server. */
+export async function bringAccessRules(dataDir: string, { main, files }: Configuration, user: OsUser | null): Promise<void> {
+  for (const [setting, name] of [['hba_file', 'pg_hba.conf'], ['ident_file', 'pg_ident.conf']] as const) {
+    const captured = files.find(({ path }) => path === main[setting]);
+    if (captured !== undefined && !(await isThere(join(dataDir, name)))) await writeFileDurably(join(dataDir, name), captured.text, user);
+  }
+}
+
 async function writeBelow(path: string, text: string, user: OsUser | null): Promise<void> {
   // Each directory made here, and only those, is the server's: what was there keeps its owner.
   const first = await mkdir(dirname(path), { recursive: true, mode: 0o700 });

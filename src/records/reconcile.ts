@@ -48,11 +48,11 @@ function placeOf({ cluster, policy, engine, repository }: Omit<PolicyListing, 'l
 function confirmed(known: Backup, found: ListedBackup): Backup {
   const replaced = known.sha256 !== undefined && found.sha256 !== undefined && known.sha256 !== found.sha256;
   if (found.damaged !== undefined || replaced) return { ...known, status: 'quarantined', proven: null };
-  return known;
+  return found.cold === true ? { ...known, status: 'cold' } : known;
 }
 
 function unknownOrigin({ cluster, policy, engine, repository }: PolicyListing, found: ListedBackup): Backup {
-  const { damaged, ...facts } = found;
+  const { damaged, cold, ...facts } = found;
   return {
     ...facts,
     id: backupId(cluster, engine, found.label),
@@ -62,6 +62,6 @@ function unknownOrigin({ cluster, policy, engine, repository }: PolicyListing, f
     repository,
     proven: null,
     heldUntil: null,
-    status: damaged !== undefined ? 'quarantined' : found.finishedAt === null ? 'running' : 'complete',
+    status: damaged !== undefined ? 'quarantined' : found.finishedAt === null ? 'running' : cold === true ? 'cold' : 'complete',
   };
 }

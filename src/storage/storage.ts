@@ -1,5 +1,7 @@
 import type { Readable } from 'node:stream';
+import type { ThawTier } from '../domain/storage-classes.js';
 import type { AppliedSetting, StorageSurvey } from '../domain/storage-plan.js';
+import type { StoredVolume } from '../domain/storage-usage.js';
 
 /** What a storage can and cannot do, each a fact that callers ask for instead of the storage's name. */
 export interface StorageCapabilities {
@@ -17,6 +19,19 @@ export interface StoredObject {
   readonly sizeBytes: number;
   /** UTC ISO-8601. */
   readonly modifiedAt: string;
+  /** UTC ISO-8601: an object lock keeps what it holds until then, whoever removes it; told by `stat` only. */
+  readonly lockedUntil?: string;
+  /** It lies in a class that has to be thawed before it can be read; a thawed one does so too. */
+  readonly cold?: true;
+}
+
+/** An object that cannot be read before it is thawed. */
+export interface ColdObject {
+  readonly key: string;
+  readonly sizeBytes: number;
+  readonly storageClass: string;
+  /** Its thaw was asked for, and is under way. */
+  readonly thawing: boolean;
 }
 
 export interface WriteStreamOptions {
@@ -54,6 +69,12 @@ export interface ReadableStorage {
   list(prefix: string): AsyncIterable<StoredObject>;
   /** Absolute path where `capabilities.localPath`; throws `capability-missing` elsewhere. Refuses what leaves the root (F37). */
   localPath(key: string): string;
+  /** Those of the objects that cannot be read now; absent where every object can. */
+  coldObjects?(keys: readonly string[]): Promise<readonly ColdObject[]>;
+  /** How objects are thawed where nobody says otherwise. */
+  readonly thaw?: { readonly tier: ThawTier; readonly days: number };
+  /** Everything that takes room, old versions and what is left of uploads included; absent where `list` gives all there is. */
+  volumes?(signal?: AbortSignal): AsyncIterable<StoredVolume>;
   /** Free bytes where the storage can know them. */
   freeBytes(): Promise<number | null>;
 }
@@ -78,6 +99,8 @@ export interface WritableStorage extends ReadableStorage {
    * Cut off (`signal`, a failure of either side), it leaves nothing that is listed.
    */
   writeStream(key: string, body: Readable, options?: WriteStreamOptions): Promise<WrittenObject>;
+  /** Asks for readable copies of cold objects, for so many days; repeated, it asks for nothing twice. Returns before they are readable. */
+  requestThaw?(keys: readonly string[], tier: ThawTier, days: number): Promise<void>;
   /** Removes one object, never a folder; what is not there is no error. */
   remove(key: string): Promise<void>;
   /**

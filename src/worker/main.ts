@@ -1,9 +1,11 @@
+import { hostname } from 'node:os';
 import { NativeConnection, type NativeConnectionOptions, Runtime, Worker } from '@temporalio/worker';
 import { createControlActivities } from '../activities/control.js';
 import { createHostActivities } from '../activities/index.js';
 import type { Config } from '../domain/config.js';
 import { RepriseError } from '../domain/errors.js';
 import { CONTROL_QUEUE, heavyQueue, lightQueue, recoveryQueue, watchQueue } from '../domain/names.js';
+import { formatIdentity, shortConfig } from '../domain/worker-identity.js';
 import { controlDependencies, hostDependencies } from './dependencies.js';
 import { workerLogger } from './logging.js';
 import { registerSearchAttributes } from './search-attributes.js';
@@ -34,7 +36,8 @@ export async function runWorker({ config, hosts, control, temporal }: WorkerSett
   Runtime.install({ logger: workerLogger(), shutdownSignals: ['SIGTERM', 'SIGINT'] });
   const connection = await connect(temporal);
   try {
-    const shared = { connection, namespace: temporal.namespace, shutdownGraceTime: '2s', shutdownForceTime: '15s' };
+    const identity = formatIdentity({ worker: `${process.pid}@${hostname()}`, config: shortConfig(config.digest), since: new Date().toISOString() });
+    const shared = { connection, namespace: temporal.namespace, identity, shutdownGraceTime: '2s', shutdownForceTime: '15s' };
     const workers: Worker[] = [];
     if (control) {
       await registerSearchAttributes(connection, temporal.namespace);

@@ -5,6 +5,7 @@ import type { RecoveryOutcome } from '../domain/records.js';
 import type { LockHolder } from '../domain/locks.js';
 import type { Notice } from '../domain/notices.js';
 import type { RotateOutput } from '../domain/rotation.js';
+import type { ThawTier } from '../domain/storage-classes.js';
 import type { RecoveryTarget } from '../domain/target.js';
 
 export type { LockAnswer, LockHolder, LockKind, LockRequest } from '../domain/locks.js';
@@ -69,6 +70,8 @@ export interface RecoverInput {
   readonly pause: boolean;
   /** One database only, for engines that back up a database at a time. */
   readonly database?: string;
+  /** How cold files are thawed; absent: as the repository says. */
+  readonly thawTier?: ThawTier;
   readonly operationId: string;
   readonly requester: string;
   /** The incident that asked for it, and when the cluster was first seen failing (UTC ISO-8601). */

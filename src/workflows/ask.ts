@@ -1,4 +1,6 @@
+import { ActivityFailure, TimeoutFailure, patched } from '@temporalio/workflow';
 import { mergeAnswers } from '../domain/answers.js';
+import type { Question } from '../domain/questions.js';
 import type { AskInput } from './api.js';
 import { ask as asking, control } from './proxies.js';
 
@@ -9,5 +11,18 @@ import { ask as asking, control } from './proxies.js';
 export async function ask(input: AskInput): Promise<unknown> {
   const { question } = input;
   const hosts = await control.hostsOf({ question });
-  return mergeAnswers(await Promise.all(hosts.map((host) => asking(host, `answer "${question.kind}"`).answer({ question, host }))));
+  return mergeAnswers(await Promise.all(hosts.map((host) => askOne(host, question))));
+}
+
+/** A host that has just died still seems to have a worker: then one that its clusters can be recovered onto is asked. */
+async function askOne(host: string, question: Question): Promise<unknown> {
+  try {
+    return await asking(host, `answer "${question.kind}"`).answer({ question, host });
+  } catch (error) {
+    const neverTaken = error instanceof ActivityFailure && error.cause instanceof TimeoutFailure && error.cause.timeoutType === 'SCHEDULE_TO_START';
+    if (!neverTaken || !patched('ask-another-host')) throw error;
+    const [other] = await control.hostsOf({ question, without: host });
+    if (other === undefined || other === host) throw error;
+    return asking(other, `answer "${question.kind}" in place of ${host}`).answer({ question, host: other });
+  }
 }

@@ -1,10 +1,13 @@
-import { CancellationScope, condition, getExternalWorkflowHandle, log, workflowInfo } from '@temporalio/workflow';
+import { CancellationScope, condition, getExternalWorkflowHandle, log, sleep, workflowInfo } from '@temporalio/workflow';
 import type { ApprovalAnswer, PlanRequest } from '../activities/api.js';
 import { signalNames } from '../domain/names.js';
 import type { Plan } from '../domain/plan.js';
 import { whatIsLeft } from '../domain/left-behind.js';
 import { approvalDetails, planDetails, waitingSummary } from '../domain/plan-view.js';
 import { formatTarget } from '../domain/target.js';
+import { durationInWords, sizeInWords } from '../domain/text.js';
+import { thawLookSeconds } from '../domain/thaw.js';
+import type { PlannedThaw } from '../domain/thaw.js';
 import type { RecoverInput, RecoverOutput } from './api.js';
 import { Desk } from './desk.js';
 import { holding, untilHostAnswers } from './holding.js';
@@ -42,14 +45,17 @@ export async function recover(input: RecoverInput): Promise<RecoverOutput> {
   const begun: string[] = [];
 
   return concluded(work, async () => {
-    const request: PlanRequest = { ...step, policy: input.policy, target: input.target, into: input.into, pause: input.pause, database: input.database, requester: input.requester };
+    let request: PlanRequest = { ...step, policy: input.policy, target: input.target, into: input.into, pause: input.pause, database: input.database, ...(input.thawTier ? { thawTier: input.thawTier } : {}), requester: input.requester };
     let waitedSeconds = 0;
     let latest: Plan | null = null;
     try {
       const described = await control.describeCluster({ cluster });
-      ({ host } = described);
+      // Onto another host, everything is done there: the source's may be dead.
+      host = described.targetHosts?.[input.into] ?? described.host;
       teller.knows(described);
       await untilHostAnswers(work, host);
+      request = { ...request, controlDigest: described.configDigest };
+      if (host !== described.host) request = { ...request, sourceAnswers: await control.hostAnswers({ host: described.host }) };
       for (;;) {
         desk.withdraw();
         const plan = await work.phase('plan', () => ask(host, 'make the plan (reads only)').planRecovery(request));
@@ -61,6 +67,9 @@ export async function recover(input: RecoverInput): Promise<RecoverOutput> {
         if (decision.kind === 'again') continue;
         if (decision.kind === 'rejected') return await rejected(work, desk, plan, host, step, begun);
         if (input.incident) await confirmed(input.incident, plan);
+
+        // Before the cluster is taken: backups go on meanwhile. Plans of older histories have no thaw.
+        if (plan.binding.thaw && (await thawed(plan, plan.binding.thaw)) === 'rejected') return await rejected(work, desk, plan, host, step, begun);
 
         const outcome = await execute(plan);
         if (outcome === 'rejected') return await rejected(work, desk, plan, host, step, begun);
@@ -77,6 +86,22 @@ export async function recover(input: RecoverInput): Promise<RecoverOutput> {
         if (work.plan) await ask(host, 'let rotation have the backup again').unpin(step).catch(pinStays);
         await desk.close();
       });
+    }
+
+    /** Hours, mostly: asks for the files, and looks from time to time until every one can be read. */
+    async function thawed(plan: Plan, { tier }: PlannedThaw): Promise<'readable' | 'rejected'> {
+      const hours = plan.observed.thaw?.choices.find((choice) => choice.tier === tier)?.hours ?? 0;
+      const seconds = thawLookSeconds(hours);
+      await work.phase('thaw', async () => {
+        await light(host, `ask for the thaw (${tier})`).requestThaw({ ...step, plan: plan.digest });
+        for (;;) {
+          const { objects, bytes } = await light(host, 'look whether every file can be read').lookAtThaw({ ...step, plan: plan.digest });
+          if (objects === 0 || desk.rejectedBecause) return;
+          work.show('waiting-thaw', `${objects} files (${sizeInWords(bytes)}) to be readable: tier ${tier} takes up to ${durationInWords(hours * 3600)}`, planDetails(plan));
+          await desk.unlessRejected(() => sleep(seconds * 1000, { summary: `wait for the thaw: ${objects} files left` }));
+        }
+      });
+      return desk.rejectedBecause ? 'rejected' : 'readable';
     }
 
     async function execute(plan: Plan) {

@@ -1,3 +1,4 @@
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { basebackupEngine } from '../../src/engines/basebackup/basebackup-engine.js';
 import type { BaseCluster } from '../helpers/basebackup.js';
@@ -7,7 +8,7 @@ import { contentOf, HOSTILE_DATABASE } from './engine-fixture.js';
 import type { EngineFixture } from './engine-suite.js';
 
 /** What the contract suite needs of base backups, however their WAL comes and wherever they lie. */
-export function baseFixture({ cluster, ground, context, options, directory }: BaseCluster): EngineFixture {
+export function baseFixture({ cluster, ground, context, options, directory, walDirectory }: BaseCluster): EngineFixture {
   return {
     ...{ engine: basebackupEngine, stateDir: ground.stateDir, context, directory, walFolder: 'wal' },
     sourceContent: () => contentOf(cluster),
@@ -33,5 +34,11 @@ export function baseFixture({ cluster, ground, context, options, directory }: Ba
       await recovered.remove();
       return content;
     },
+    recovery: { source: cluster, archivedFile: (segment) => archivedFile(walDirectory, segment) },
   };
+}
+
+async function archivedFile(directory: string, segment: string): Promise<string> {
+  const names = await readdir(directory, { recursive: true });
+  return join(directory, names.find((name) => name.endsWith(`${segment}.gz`)) ?? 'no such segment');
 }

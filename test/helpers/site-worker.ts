@@ -20,10 +20,10 @@ export class SiteWorker {
     private readonly session: TemporalSession,
   ) {}
 
-  static start(site: { configFile: string; logFile: string; session: TemporalSession }, env: Readonly<Record<string, string>>): SiteWorker {
+  static start(site: { configFile: string; logFile: string; session: TemporalSession; host?: string }, env: Readonly<Record<string, string>>): SiteWorker {
     const { address, namespace } = site.session.settings;
     const output = openSync(site.logFile, 'a', 0o600);
-    const argv = [main, '--config', site.configFile, '--address', address, '--namespace', namespace, 'worker', '--host', 'db1'];
+    const argv = [main, '--config', site.configFile, '--address', address, '--namespace', namespace, 'worker', '--host', site.host ?? 'db1'];
     // A session of its own, as in production: what ends the tests' group does not reach it.
     const child = spawn(process.execPath, argv, { detached: true, cwd: '/', stdio: ['ignore', output, output], env: { ...process.env, ...env } });
     closeSync(output);

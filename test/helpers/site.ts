@@ -154,10 +154,9 @@ export class Site {
 
   // --- Workers and work
 
-  /** A worker process; `polls: false` returns without waiting for it to ask for work. */
-  async startWorker(env: Readonly<Record<string, string>> = {}, { polls = true } = {}): Promise<SiteWorker> {
-    const { configFile } = this.places;
-    const worker = SiteWorker.start({ configFile, logFile: this.workerLog, session: this.session }, env);
+  /** A worker process; `polls: false` returns without waiting for it to ask for work. `host`, `configFile`: of another host. */
+  async startWorker(env: Readonly<Record<string, string>> = {}, { polls = true, host = 'db1', configFile = this.places.configFile } = {}): Promise<SiteWorker> {
+    const worker = SiteWorker.start({ configFile, logFile: this.workerLog, session: this.session, host }, env);
     this.workers.push(worker);
     this.reaper.process(worker.pid);
     if (polls) await worker.polls();

@@ -150,6 +150,16 @@ describe('adopt', () => {
 describe('ask', () => {
   const question = { kind: 'backups' };
 
+  it('K2: a host that has just died seems to have a worker; the one that its cluster can be recovered onto answers in its place', async () => {
+    const one = lab.case({ hostsOf: async ({ without }) => (without === 'gone' ? [HOST] : ['gone']), answer: async () => ({ backups: ['b1'] }) });
+    const handle = await one.start(workflowTypes.ask, 'ask/CLUSTER', { question: { kind: 'backups', cluster: 'x' } });
+    await one.called('hostsOf');
+    await lab.pass('31s');
+    expect(await handle.result()).toEqual({ backups: ['b1'] });
+    expect(one.of('hostsOf')).toMatchObject([{}, { without: 'gone' }]);
+    expect(one.of('answer')).toMatchObject([{ host: HOST }]);
+  });
+
   it('one host: its answer as it is', async () => {
     const one = lab.case({ answer: async () => ({ backups: [{ id: 'b1' }] }) });
     const handle = await one.start(workflowTypes.ask, 'ask/CLUSTER', { question });

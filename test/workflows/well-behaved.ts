@@ -43,6 +43,8 @@ export const wellBehaved: Activities = {
   recordDecision: async () => ({ accepted: true, missing: 0 }),
   recordRejection: async () => undefined,
 
+  requestThaw: async () => undefined,
+  lookAtThaw: async () => ({ objects: 0, bytes: 0 }),
   runHook: async () => undefined,
   safetyBackup: async () => 'saved as b1',
   stopServer: async () => undefined,

@@ -22,19 +22,24 @@ export function registerKept(program: Command, cli: Cli): void {
       await self.print({ kept: answer.kept }, (view) => keptTable(view.kept));
     },
   });
-  define<{ by?: string }>(kept, cli, {
+  define<{ by?: string; cluster?: string }>(kept, cli, {
     usage: 'drop <id>',
     summary: 'delete old data for good',
     argumentHelp: { id: 'as `kept list` shows it' },
     examples: ['kept drop mairie-20261121-083600-a1b2c3 --dry-run', 'kept drop mairie-20261121-083600-a1b2c3 --yes'],
-    options: [byOption()],
+    options: [new Option('--cluster <name>', 'the cluster it is of, where the host of another one does not answer'), byOption()],
     changes: true,
     asks: true,
     run: async (self, [id = ''], options) => {
       const dryRun = options.dryRun === true;
       if (!dryRun) await typeTheName(self, `dropping ${id} deletes it for good`, id, options.yes);
       const by = self.person(options.by);
-      const { dropped } = await self.withTemporal((session) => ask<'kept-drop'>(session, { kind: 'kept-drop', id, by, dryRun }));
+      const { dropped } = await self.withTemporal(async (session) => {
+        const { cluster } = options;
+        const { kept: items } = await ask<'kept'>(session, { kind: 'kept', ...(cluster === undefined ? {} : { cluster }) });
+        const host = items.find((item) => item.id === id)?.host;
+        return ask<'kept-drop'>(session, { kind: 'kept-drop', id, by, dryRun, ...(host === undefined ? {} : { host }) });
+      });
       await self.print({ ...(dryRun ? { dryRun } : {}), dropped }, (view) => `${dryRun ? 'would drop' : 'dropped'}:\n${keptTable(view.dropped)}`);
     },
   });

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { RepriseError } from '../../domain/errors.js';
 import type { Plan } from '../../domain/plan.js';
 import { planText } from '../../domain/plan-view.js';
+import type { ThawTier } from '../../domain/storage-classes.js';
 import type { RecoveryTarget } from '../../domain/target.js';
 import { formatTarget, parseTarget } from '../../domain/target.js';
 import { durationInWords } from '../../domain/text.js';
@@ -31,6 +32,7 @@ interface RecoverOptions {
   readonly into: string;
   readonly pause?: boolean;
   readonly database?: string;
+  readonly thawTier?: ThawTier;
   readonly by?: string;
 }
 
@@ -57,6 +59,7 @@ export function registerRecover(program: Command, cli: Cli): void {
       new Option('--into <place>', 'in-place, or a name under recovery.targets').default('in-place'),
       new Option('--pause', 'stop at the target for a look, until `reprise promote`'),
       new Option('--database <name>', 'this database only, for engines that back up one at a time'),
+      new Option('--thaw-tier <tier>', 'how files of a cold class are made readable; the plan shows price and hours').choices(['Expedited', 'Standard', 'Bulk']),
       byOption(),
     ],
     changes: true,
@@ -102,9 +105,9 @@ async function requestOf(cli: Cli, cluster: string, options: RecoverOptions): Pr
     const known = ['in-place', ...Object.keys(recovery.targets)];
     throw new RepriseError('not-found', `${cluster} has no recovery target "${options.into}"`, didYouMean(options.into, known, 'targets'));
   }
-  const { policy, to, into, database, pause = false } = options;
+  const { policy, to, into, database, thawTier, pause = false } = options;
   const requester = cli.person(options.by);
-  return { cluster, target: to, into, pause, requester, ...(policy === undefined ? {} : { policy }), ...(database === undefined ? {} : { database }) };
+  return { cluster, target: to, into, pause, requester, ...(policy === undefined ? {} : { policy }), ...(database === undefined ? {} : { database }), ...(thawTier === undefined ? {} : { thawTier }) };
 }
 
 /** The plan once it is made; null when it is not in time, or the work is over without one. */

@@ -4,6 +4,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { RepriseError } from '../../domain/errors.js';
 import type { WorkState } from '../../domain/status.js';
 import { durationInWords } from '../../domain/text.js';
+import type { TemporalSession } from '../connect.js';
+import { configDrift, driftInWords } from '../drift.js';
+import type { WorkerConfig } from '../drift.js';
 import { watchWork } from '../follow.js';
 import { statusOf } from '../status.js';
 import type { StatusView } from '../status.js';
@@ -30,8 +33,9 @@ export function registerStatus(program: Command, cli: Cli): void {
     examples: ['status', 'status recover/mairie/20261121-083600-a1b2c3 --json'],
     run: (self, [workflowId]) =>
       self.withTemporal(async (session) => {
-        if (workflowId === undefined) return self.print({ works: await runningWorks(session) }, ({ works }) => worksText(self, works));
-        await self.print(await statusOf(session, workflowId, { jobs: true }), statusText);
+        const drift = await driftSeen(self, session);
+        if (workflowId === undefined) return self.print({ works: await runningWorks(session), drift }, ({ works }) => worksText(self, works));
+        await self.print({ ...(await statusOf(session, workflowId, { jobs: true })), drift }, statusText);
       }),
   });
   define<{ timeout?: number }>(program, cli, {
@@ -43,6 +47,18 @@ export function registerStatus(program: Command, cli: Cli): void {
     options: [new Option('--timeout <duration>', 'stop watching after so long (exit 124)').argParser(parseSeconds)],
     run: (self, [workflowId], options) => interruptible((signal) => (workflowId === undefined ? watchAll(self, options, signal) : watchOne(self, workflowId, options, signal))),
   });
+}
+
+/** Workers with another configuration than ours, said to people too; without a configuration here there is none to compare. */
+async function driftSeen(cli: Cli, session: TemporalSession): Promise<readonly WorkerConfig[]> {
+  const config = await cli.config().catch(() => null);
+  if (config === null) return [];
+  const drift = await configDrift(session, config);
+  for (const worker of drift) {
+    const { message, fix } = driftInWords(worker, config);
+    if (cli.format === 'table') cli.say(`warning: ${message}: what changes anything is refused there\nHINT: ${fix}`);
+  }
+  return drift;
 }
 
 async function watchOne(cli: Cli, workflowId: string, options: { timeout?: number }, signal: AbortSignal): Promise<void> {

@@ -1,7 +1,9 @@
 import { changesOf, diffOf } from '../../domain/storage-plan.js';
 import type { AppliedSetting, StoragePlan, StorageSetting } from '../../domain/storage-plan.js';
-import { visible } from '../../domain/text.js';
+import type { StorageUsage } from '../../domain/storage-usage.js';
+import { sizeInWords, visible } from '../../domain/text.js';
 import type { Cli } from './cli.js';
+import { table } from './format.js';
 
 /** What came of a repository, and its plan as it is now. */
 export type AppliedPlan = StoragePlan & { readonly applied: readonly AppliedSetting[] };
@@ -55,4 +57,16 @@ function settingText({ terminal }: Painter, setting: StorageSetting): string {
   });
   const why = detail === undefined ? [] : [`    ${terminal.paint('yellow', visible(detail), 'out')}`];
   return [`  ${name}`, ...painted, ...why].join('\n');
+}
+
+/** What a repository holds, row by row, and the sum. */
+export function usageText({ terminal }: Painter, { repository, host, currency, rows, total }: StorageUsage): string {
+  const money = (cost: number | null): string => (cost === null ? '-' : `${cost.toFixed(2)} ${currency ?? ''}`);
+  const cells = [
+    ...rows.map((row) => [row.cluster ?? '(no cluster)', row.storageClass, row.state, String(row.objects), sizeInWords(row.bytes), money(row.monthlyCost)]),
+    ['all', '', '', String(total.objects), sizeInWords(total.bytes), money(total.monthlyCost)],
+  ];
+  const unpriced = [...new Set(rows.filter(({ monthlyCost }) => monthlyCost === null).map(({ storageClass }) => storageClass))];
+  const hint = unpriced.length === 0 ? '' : `\nno price is known for ${unpriced.join(', ')}: add ${unpriced.length === 1 ? 'it' : 'them'} to \`prices: { per_gb_month: { ... } }\` of this repository`;
+  return `${terminal.paint('bold', repository, 'out')}, seen from host ${host}\n${table(['cluster', 'class', 'state', 'objects', 'size', 'a month'], cells)}${hint}`;
 }

@@ -7,7 +7,7 @@ import type { TemporalSession } from '../connect.js';
 import type { Cli } from './cli.js';
 import { typeTheName } from './confirm.js';
 import { byOption, define, group } from './define.js';
-import { appliedText, storagePlansText } from './storage-text.js';
+import { appliedText, storagePlansText, usageText } from './storage-text.js';
 import type { AppliedPlan } from './storage-text.js';
 
 /** `reprise storage ...` */
@@ -25,6 +25,18 @@ export function registerStorage(program: Command, cli: Cli): void {
       await self.print({ repositories: plans }, (view) => storagePlansText(self, view.repositories));
     },
   });
+  define(storage, cli, {
+    usage: 'usage [repository]',
+    summary: 'show what a repository holds, and what that costs a month',
+    description: 'Old versions and what is left of unfinished uploads count as well. Costs come from `prices` of the repository; without them none is shown.',
+    argumentHelp,
+    examples: ['storage usage', 'storage usage offsite --json'],
+    run: async (self, [named]) => {
+      const names = await repositoriesOf(self, named);
+      const usages = await self.withTemporal((session) => Promise.all(names.map(async (repository) => (await ask<'storage-usage'>(session, { kind: 'storage-usage', repository })).usage)));
+      await self.print({ repositories: usages }, (view) => view.repositories.map((usage) => usageText(self, usage)).join('\n\n'));
+    },
+  });
   define<{ by?: string }>(storage, cli, {
     usage: 'apply [repository]',
     summary: 'make the settings of a repository as reprise.yml wants them',
@@ -40,7 +52,7 @@ export function registerStorage(program: Command, cli: Cli): void {
       refuse(plans);
       const changing = plans.filter((plan) => changesOf(plan).length > 0);
       for (const plan of changing) {
-        if (options.yes !== true) self.say(storagePlansText(self, [plan]));
+        if (options.yes !== true && self.showsProgress) self.say(storagePlansText(self, [plan]));
         await typeTheName(self, `changing the settings of ${plan.repository} (${plan.place})`, plan.repository, options.yes);
       }
       const by = self.person(options.by);

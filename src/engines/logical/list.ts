@@ -1,4 +1,5 @@
 import { isRepriseError } from '../../domain/errors.js';
+import type { StoredObject } from '../../storage/storage.js';
 import type { ListedBackup, ReadContext } from '../engine.js';
 import { readManifest } from './manifest.js';
 import { databaseOf, encodeName, incomingPrefix, policyPrefix } from './names.js';
@@ -11,18 +12,21 @@ export async function listBackups(context: ReadContext): Promise<readonly Listed
   const prefix = policyPrefix(context);
   const backups: ListedBackup[] = [];
   // Keys come in order, and `.dump` stands before `.json`: sizes of one label are enough to remember.
-  const sizes = new Map<string, number>();
-  for await (const { key, sizeBytes } of context.storage.list(prefix)) {
+  const dumps = new Map<string, Pick<StoredObject, 'sizeBytes' | 'cold'>>();
+  for await (const { key, sizeBytes, cold } of context.storage.list(prefix)) {
     const name = key.slice(prefix.length);
     if (name.includes('/')) continue;
     const dumpOf = /^(.+)\.dump(?:\.age)?$/s.exec(name)?.[1];
     if (dumpOf !== undefined) {
-      sizes.clear();
-      sizes.set(dumpOf, sizeBytes);
+      dumps.clear();
+      dumps.set(dumpOf, { sizeBytes, ...(cold === undefined ? {} : { cold }) });
     }
     const label = name.endsWith('.json') ? name.slice(0, -'.json'.length) : null;
     const database = label === null ? null : databaseOf(label);
-    if (label !== null && database !== null) backups.push(await listed(context, key, label, database, sizes.get(label)));
+    if (label === null || database === null) continue;
+    const dump = dumps.get(label);
+    const found = await listed(context, key, label, database, dump?.sizeBytes);
+    backups.push(dump?.cold === true ? { ...found, cold: true } : found);
   }
   return backups;
 }

@@ -4,6 +4,7 @@ import { surveyDumps, takeDump } from './adopt.js';
 import { backUpDatabase } from './dump.js';
 import { listBackups } from './list.js';
 import { LOGICAL, madeBackup, manifestOf } from './manifest.js';
+import { everyFileOf } from './names.js';
 import { LOGICAL_TARGETS, outlineRecovery } from './outline.js';
 import { preflightBackup } from './preflight.js';
 import { planRemoval, removeBackups } from './remove.js';
@@ -31,6 +32,7 @@ export const logicalEngine: Engine = {
   planRemoval,
   remove: removeBackups,
   outlineRecovery,
+  storedFiles: async (context, label) => everyFileOf(context, label),
   adoption: {
     describe: async (context, label) => madeBackup(await manifestOf(context, label), context.policy.repository),
     survey: surveyDumps,

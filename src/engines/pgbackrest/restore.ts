@@ -45,7 +45,7 @@ export async function restoreFiles(context: EngineContext, request: RestoreFiles
 async function seedManifest(context: EngineContext, directory: string): Promise<void> {
   const names = await readdir(directory);
   // Old data without its PG_VERSION would not be taken for a data directory either.
-  if (names.includes(MANIFEST) || (names.length > 0 && names.includes('PG_VERSION'))) return;
+  if (names.includes(MANIFEST) || names.includes('PG_VERSION')) return;
   await writeFile(join(directory, MANIFEST), '', { mode: 0o600 });
   await giveTo(join(directory, MANIFEST), context.user);
 }

@@ -28,9 +28,9 @@ export const s3Options = z.strictObject({
   part_size: z
     .string({ error: sizeRule })
     .regex(sizePattern, sizeRule)
-    .default('16MiB')
+    .default('8MiB')
     .refine((text) => !sizePattern.test(text) || parseSize(text) >= MIN_PART_BYTES, 'S3 takes no part below 5MiB')
-    .describe(`Size of one part of an upload, 5MiB at least; ${MAX_PARTS} parts are the most.`),
+    .describe(`Size of the first parts of an upload, 5MiB at least; ${MAX_PARTS} parts are the most, so that later ones are bigger.`),
   concurrency: z.int().min(1).max(64).default(4).describe('Parts or objects under way at once.'),
   versioning: z.boolean().optional().describe('Whether the bucket keeps versions; `storage apply` makes it so.'),
   lifecycle: z
@@ -48,6 +48,10 @@ export const s3Options = z.strictObject({
     .strictObject({ mode: z.enum(['governance', 'compliance']), days: z.int().min(1) })
     .optional()
     .describe('Nobody removes an object younger than so many days; `storage apply` makes it so.'),
+  thaw: z
+    .strictObject({ tier: z.enum(['Expedited', 'Standard', 'Bulk']).default('Standard'), days: z.int().min(1).default(7) })
+    .prefault({})
+    .describe('How a recovery thaws files of a cold class, and for how many days, where `--thaw-tier` does not say.'),
   block_public_access: z.boolean().default(true).describe('Nothing in the bucket can be made public; `storage apply` makes it so.'),
   default_encryption: z.enum(['AES256', 'aws:kms']).optional().describe('How the server encrypts what it is given; absent: as it does, AES256 where it does nothing.'),
   kms_key_id: z.string().min(1).optional().describe('Key of the server for `aws:kms`; absent: its own.'),
@@ -70,6 +74,7 @@ export interface S3Options extends Readonly<Record<string, unknown>> {
   readonly versioning?: boolean;
   readonly lifecycle?: S3Lifecycle;
   readonly objectLock?: { readonly mode: 'governance' | 'compliance'; readonly days: number };
+  readonly thaw: { readonly tier: 'Expedited' | 'Standard' | 'Bulk'; readonly days: number };
   readonly blockPublicAccess: boolean;
   readonly defaultEncryption?: 'AES256' | 'aws:kms';
   readonly kmsKeyId?: string;

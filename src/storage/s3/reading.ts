@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream';
 import { GetObjectCommand, HeadObjectCommand, ListObjectsV2Command } from '@aws-sdk/client-s3';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
+import { isCold } from '../../domain/storage-classes.js';
 import { keyComponents, prefixComponents } from '../keys.js';
 import type { ReadableStorage, StoredObject } from '../storage.js';
 import type { S3Bucket } from './client.js';
@@ -91,7 +92,8 @@ function sizeOf({ ContentRange, ContentLength }: { readonly ContentRange?: strin
 async function statObject(bucket: S3Bucket, key: string): Promise<StoredObject | null> {
   try {
     const head = await bucket.send(new HeadObjectCommand({ Bucket: bucket.options.bucket, Key: bucketKey(bucket.options, key) }), `looking at ${key}`);
-    return { key, sizeBytes: head.ContentLength ?? 0, modifiedAt: (head.LastModified ?? new Date(0)).toISOString() };
+    const locked = head.ObjectLockRetainUntilDate;
+    return { key, sizeBytes: head.ContentLength ?? 0, modifiedAt: (head.LastModified ?? new Date(0)).toISOString(), ...(locked === undefined ? {} : { lockedUntil: locked.toISOString() }) };
   } catch (error) {
     if (isRepriseError(error) && error.code === 'not-found') return null;
     throw error;
@@ -106,10 +108,10 @@ async function* listObjects(bucket: S3Bucket, prefix: string): AsyncGenerator<St
   let token: string | undefined;
   do {
     const page = await bucket.send(new ListObjectsV2Command({ Bucket: options.bucket, Prefix, ContinuationToken: token }), `listing ${prefix}`);
-    for (const { Key = '', Size = 0, LastModified } of page.Contents ?? []) {
+    for (const { Key = '', Size = 0, LastModified, StorageClass = '' } of page.Contents ?? []) {
       // Consoles mark an empty folder with an object of that name: it is none of ours.
       if (Key.endsWith('/')) continue;
-      yield { key: Key.slice(root.length), sizeBytes: Size, modifiedAt: (LastModified ?? new Date(0)).toISOString() };
+      yield { key: Key.slice(root.length), sizeBytes: Size, modifiedAt: (LastModified ?? new Date(0)).toISOString(), ...(isCold(StorageClass) ? { cold: true as const } : {}) };
     }
     token = page.IsTruncated ? page.NextContinuationToken : undefined;
   } while (token !== undefined);

@@ -5,20 +5,27 @@ import type { WritableStorage } from '../storage.js';
 import { s3Admin } from './admin.js';
 import { openBucket } from './client.js';
 import type { ReadSecret, S3Bucket } from './client.js';
+import { coldObjects, requestThaw } from './cold.js';
 import { conditionally, putCommand } from './creating.js';
 import { copyObject } from './copy.js';
 import type { S3Options } from './options.js';
 import { abandonUploads } from './multipart.js';
 import { bucketKey, openS3ForReading } from './reading.js';
 import { uploadStream } from './upload.js';
+import { s3Volumes } from './volumes.js';
 
 /** A repository in a bucket, or in a folder of one. Every object appears whole or not at all, as S3 promises. */
 export function openS3(options: S3Options, readSecret: ReadSecret): WritableStorage {
   const bucket = openBucket(options, readSecret);
   const Bucket = options.bucket;
+  const reading = openS3ForReading(bucket);
   return {
-    ...openS3ForReading(bucket),
+    ...reading,
     admin: s3Admin(bucket),
+    coldObjects: (keys) => coldObjects(bucket, keys),
+    thaw: options.thaw,
+    requestThaw: (keys, tier, days) => requestThaw(bucket, keys, tier, days),
+    volumes: (signal) => s3Volumes(bucket, signal),
 
     createIfAbsent: conditionally(bucket),
 
@@ -31,6 +38,8 @@ export function openS3(options: S3Options, readSecret: ReadSecret): WritableStor
     abandon: (key) => abandonUploads(bucket, key),
 
     async remove(key) {
+      // In a bucket with versions, even what is not there would get a marker of its deletion.
+      if ((await reading.stat(key)) === null) return;
       await bucket.send(new DeleteObjectCommand({ Bucket, Key: bucketKey(options, key) }), `removing ${key}`);
     },
 

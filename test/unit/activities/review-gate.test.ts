@@ -23,7 +23,7 @@ async function site(approvers = 1) {
   const root = await tempDir('gate');
   const dataDir = join(root, 'main');
   const policy: ApprovalPolicy = { approvers, from: ['dba', 'ops'], requesterMayApprove: true, approveWithinSeconds: 3600, executeWithinSeconds: 3600, signatures: 'none' };
-  const cluster = { name: 'mairie', host: 'db1', dataDir, catalogue: 'local', connection: { host: '127.0.0.1', port: 1, user: 'x', maintenanceDatabase: 'postgres' }, policies: { physical: { name: 'physical', engine: 'pgbackrest' } }, hooks: {}, checks: {}, approvals: { recover: policy } };
+  const cluster = { name: 'mairie', host: 'db1', dataDir, catalogue: 'local', connection: { host: '127.0.0.1', port: 1, user: 'x', maintenanceDatabase: 'postgres' }, policies: { physical: { name: 'physical', engine: 'pgbackrest' } }, recovery: { targets: {} }, hooks: {}, checks: {}, approvals: { recover: policy } };
   const storage = openDirectory({ path: join(root, 'repository') });
   const deps = (digest = 'config-1', engineConfig = 'engine-1') =>
     ({

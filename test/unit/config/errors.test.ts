@@ -191,10 +191,4 @@ describe('what comes later is refused in plain words: nothing silently does noth
     expect(oldData('{ mode: aside-on, path: spare }')).toEqual({ mode: 'aside-on', path: '/etc/reprise/spare' });
     expect(oldData('{ mode: overwrite-delta }')).toEqual({ mode: 'overwrite-delta' });
   });
-
-  it('recovery onto another host', () => {
-    const hosts = 'hosts: { a: {}, b: {} }\nrepositories: { r: { type: directory, path: x, host: a } }\nclusters:';
-    const text = cluster('host: a\n    recovery: { targets: { t: { host: b, data_dir: /x, port: 5433 } } }', with_('clusters:', hosts));
-    expect(complaint(text)).toEqual(['reprise.yml:9:39: recovery onto another host is not available yet in this version', 'HINT use host: a']);
-  });
 });

@@ -32,6 +32,13 @@ describe('F13: what exists is what the engine lists', () => {
     expect(one([recorded('a')], [])).toEqual([recorded('a', { status: 'missing', proven: null })]);
   });
 
+  it('listed in a cold class: cold, with its proof and its hold; damage is worse', () => {
+    expect(one([recorded('a')], [listed('a', { cold: true })])).toEqual([recorded('a', { status: 'cold' })]);
+    expect(one([], [listed('b', { cold: true })])).toMatchObject([{ status: 'cold', proven: null }]);
+    expect(one([], [listed('b', { cold: true })])[0]).not.toHaveProperty('cold');
+    expect(one([recorded('a')], [listed('a', { cold: true, damaged: 'its dump is missing' })])).toMatchObject([{ status: 'quarantined' }]);
+  });
+
   it('listed and not recorded: complete, nothing proven', () => {
     expect(one([], [listed('b', { database: 'mairie' })])).toEqual([
       { ...backupFacts('b'), database: 'mairie', status: 'complete', proven: null, heldUntil: null },

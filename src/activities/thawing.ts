@@ -1,0 +1,85 @@
+import type { Backup } from '../domain/backup.js';
+import type { PolicyConfig } from '../domain/config.js';
+import { RepriseError } from '../domain/errors.js';
+import { thawPrice } from '../domain/storage-usage.js';
+import { thawTiers } from '../domain/thaw.js';
+import type { ObservedThaw, PlannedThaw } from '../domain/thaw.js';
+import type { ThawTier } from '../domain/storage-classes.js';
+import type { ColdObject } from '../storage/storage.js';
+import { openHostState } from '../records/host-state.js';
+import type { HostActivities } from './api.js';
+import { knownPlan, requireApproved } from './approvals.js';
+import { repositoryOf } from './repositories.js';
+import type { HostDependencies } from './dependencies.js';
+import { type ActivityRun, guarded } from './guarded.js';
+import { type Session, currentBackups, engineFor, openSession, policyOf, readContext, record, storageOf } from './session.js';
+
+/** Asking for files that lie in a cold class, and looking whether they can be read (F13). */
+export function thawingActivities(deps: HostDependencies): Pick<HostActivities, 'requestThaw' | 'lookAtThaw'> {
+  return {
+    requestThaw: guarded('requestThaw', async (step, run) => {
+      const session = await openSession(deps, step.cluster);
+      const { binding } = await requireApproved(session, step);
+      const { thaw } = binding;
+      if (thaw === undefined) return;
+      const policy = policyOf(session, binding.policy);
+      const keys = await filesOf(session, policy, binding.backups, run, step.operationId);
+      await storageOf(session, policy).requestThaw?.(keys, thaw.tier, thaw.days);
+      const text = `asked for the thaw of ${keys.length} files, tier ${thaw.tier}, readable for ${thaw.days} days`;
+      await record(session, step, `journal/thaw/${step.plan}`, { kind: 'journal', workflowId: step.workflowId, step: 'thaw', text });
+    }),
+    lookAtThaw: guarded('lookAtThaw', async (step, run) => {
+      const session = await openSession(deps, step.cluster);
+      const { binding } = await knownPlan(openHostState(session.host.stateDir), step.plan);
+      const policy = policyOf(session, binding.policy);
+      const cold = await coldFiles(session, policy, binding.backups, run, step.operationId);
+      return { objects: cold.length, bytes: sum(cold) };
+    }),
+  };
+}
+
+/**
+ * What has to be thawed for a plan; null where everything can be read. `approved`: a thaw that was approved already, and
+ * stays what the plan says when its files have become readable.
+ *
+ * @throws RepriseError `usage` for a tier that the class does not know
+ */
+export async function thawOf(session: Session, policy: PolicyConfig, backups: readonly Pick<Backup, 'label'>[], { tier: wanted, approved }: { tier?: ThawTier | undefined; approved?: PlannedThaw | undefined }, run: ActivityRun, operationId: string): Promise<{ planned: PlannedThaw; observed: ObservedThaw | null } | null> {
+  const cold = await coldFiles(session, policy, backups, run, operationId);
+  if (cold.length === 0) return approved === undefined ? null : { planned: approved, observed: null };
+  const storage = storageOf(session, policy);
+  const classes = [...new Set(cold.map(({ storageClass }) => storageClass))].sort();
+  const possible = thawTiers(classes);
+  const defaults = storage.thaw ?? { tier: 'Standard', days: 7 };
+  const tier = wanted ?? defaults.tier;
+  if (!possible.some((one) => one.tier === tier)) {
+    throw new RepriseError('usage', `${classes.join(', ')} cannot be thawed with the tier ${tier}`, `name one of them: --thaw-tier ${possible.map((one) => one.tier).join(' | ')}`);
+  }
+  const { prices } = repositoryOf(session.deps.config, policy.repository);
+  const priceOf = (one: ThawTier): number | null => cold.reduce<number | null>((price, { storageClass, sizeBytes }) => {
+    const more = thawPrice(prices, storageClass, one, sizeBytes);
+    return price === null || more === null ? null : price + more;
+  }, 0);
+  const choices = possible.map((one) => ({ ...one, price: priceOf(one.tier) }));
+  return { planned: { tier, days: defaults.days }, observed: { objects: cold.length, bytes: sum(cold), storageClasses: classes, choices, currency: prices?.currency ?? null } };
+}
+
+async function coldFiles(session: Session, policy: PolicyConfig, backups: readonly Pick<Backup, 'label'>[], run: ActivityRun, operationId: string): Promise<readonly ColdObject[]> {
+  const { coldObjects } = storageOf(session, policy);
+  return coldObjects === undefined ? [] : coldObjects(await filesOf(session, policy, backups, run, operationId));
+}
+
+/** Keys of everything that the recovery will read, chains included. */
+async function filesOf(session: Session, policy: PolicyConfig, backups: readonly Pick<Backup, 'label'>[], run: ActivityRun, operationId: string): Promise<readonly string[]> {
+  const { storedFiles } = engineFor(session, policy);
+  if (storedFiles === undefined) return [];
+  const context = await readContext(session, policy, run, operationId);
+  const known = await currentBackups(session, run, [policy]);
+  const labels = new Set(backups.flatMap(({ label }) => [label, ...(known.find((backup) => backup.label === label)?.dependsOn ?? [])]));
+  const keys = await Promise.all([...labels].map((label) => storedFiles(context, label)));
+  return [...new Set(keys.flat())];
+}
+
+function sum(objects: readonly ColdObject[]): number {
+  return objects.reduce((bytes, { sizeBytes }) => bytes + sizeBytes, 0);
+}
