@@ -27,7 +27,7 @@ export function slotFindings(cluster: ClusterConfig, { slots, slotLimitBytes }: 
     const what = `cluster ${cluster.name}: WAL of policy ${policy.name}`;
     if (state === undefined) return wrong(check, `${what} is not received: there is no replication slot ${slot}`, start);
     const kept = `${sizeInWords(state.keptBytes)} kept in pg_wal`;
-    if (state.lost) return wrong(check, `${what} has a hole: the server threw away what was not fetched by ${slot}`, `start the receiver, then take a new backup: reprise backup run ${cluster.name} ${policy.name}`);
+    if (state.lost) return wrong(check, `${what} has a hole: the server threw away what was not fetched by ${slot}`, `start the receiver, then take a new backup: reprise backup run ${cluster.name} --policy ${policy.name}`);
     if (!state.active) return wrong(check, `${what} is not received: nobody uses ${slot}, ${kept}`, start);
     if (state.keptBytes > LAG_BYTES) return warning(check, `${what} is received too slowly: ${kept} for ${slot}`, 'see that the scratch directory and the repository have room, and how fast the line is');
     return ok(check, `${what} is received by ${slot}, ${kept}`);

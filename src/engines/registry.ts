@@ -18,7 +18,7 @@ export const engineKinds: Readonly<Record<string, EngineKind>> = {
     engine: basebackupEngine,
     options: basebackupOptions,
     read: readBasebackupOptions,
-    tools: ['pg_basebackup', 'pg_verifybackup'].map((program) => ({ program, ofPostgres: true, install: 'apt-get install postgresql, of the server\'s major version' })),
+    tools: ['pg_basebackup', 'pg_verifybackup', 'pg_receivewal'].map((program) => ({ program, ofPostgres: true, install: 'apt-get install postgresql, of the server\'s major version' })),
   }),
   logical: engineKind({
     engine: logicalEngine,

@@ -1,16 +1,17 @@
 import { createReadStream } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { BackupType } from '../../domain/backup.js';
 import { RepriseError } from '../../domain/errors.js';
 import { segmentAt, segmentBefore } from '../../domain/wal.js';
 import { countDatabases } from '../../postgres/inventory.js';
 import type { LiveServerFacts } from '../../postgres/server-facts.js';
+import { makeHostScratch } from '../../postgres/scratch-data-dir.js';
 import type { BackupRequest, EngineContext, MadeBackup } from '../engine.js';
 import { BASEBACKUP, fileKey, madeBackup, manifestText, readManifest } from './manifest.js';
 import type { BackupFile, BaseManifest } from './manifest.js';
 import { labelOf, manifestKey, PG_MANIFEST, spoolOf } from './names.js';
 import { optionsOf } from './options.js';
+import { chooseType, parentManifest } from './parent.js';
 import { readPgManifest } from './pg-manifest.js';
 import { archivingHint, liveServer } from './server.js';
 import { takeBase, tarsOf, verifySpool } from './spool.js';
@@ -24,32 +25,34 @@ import { waitForSegment } from './wal-archive.js';
  * @throws RepriseError `backup-corrupt`, `wal-not-archived`, `storage-full`, `privilege-missing`, `conflict`
  */
 export async function backup(context: EngineContext, request: BackupRequest): Promise<readonly MadeBackup[]> {
-  const type = typeOf(request);
-  const label = labelOf(type, request.startedAt);
-  const key = manifestKey(context, label);
-  const published = await readManifest(context.storage, key);
-  if (published !== null && published.operationId !== context.operationId) {
-    throw new RepriseError('conflict', `the backup ${label} exists already and is another operation's`, 'run the backup again: its name is the second it starts in');
-  }
-  const manifest = published ?? (await makeAndPublish(context, { type, label, startedAt: request.startedAt }));
+  const manifest = (await publishedBefore(context, request)) ?? (await makeAndPublish(context, request));
   await removeTree(spoolOf(context));
   return [madeBackup(manifest, context.policy.repository)];
 }
 
-function typeOf({ type }: BackupRequest): BackupType {
-  if (type === 'auto' || type === 'full') return 'full';
-  throw new RepriseError('capability-missing', `a base backup is always full: ${type} is not to be had`, 'backup run --type full');
+/** What an earlier attempt of this operation finished. Throws `conflict` where another operation has the name. */
+async function publishedBefore(context: EngineContext, { startedAt }: BackupRequest): Promise<BaseManifest | null> {
+  for (const label of [labelOf('full', startedAt), labelOf('incr', startedAt)]) {
+    const published = await readManifest(context.storage, manifestKey(context, label));
+    if (published?.operationId === context.operationId) return published;
+    if (published !== null) throw new RepriseError('conflict', `the backup ${label} exists already and is another operation's`, 'run the backup again: its name is the second it starts in');
+  }
+  return null;
 }
 
-async function makeAndPublish(context: EngineContext, named: Pick<BaseManifest, 'type' | 'label' | 'startedAt'>): Promise<BaseManifest> {
+async function makeAndPublish(context: EngineContext, request: BackupRequest): Promise<BaseManifest> {
   const server = await liveServer(context);
-  const taken = await takeBase(context, named.label);
+  const { type, parent } = await chooseType(context, request, server);
+  const { startedAt } = request;
+  const named = { type, label: labelOf(type, startedAt), startedAt };
+  await makeHostScratch(context.host, context.user);
+  const taken = await takeBase(context, named.label, parent === null ? null : await parentManifest(context, parent));
   const facts = await readPgManifest(join(tarsOf(context), PG_MANIFEST)).catch(async (error: unknown) => {
     await removeTree(spoolOf(context));
     throw error;
   });
   requireIdentity(facts.systemIdentifier, server);
-  await verifySpool(context, Math.floor(server.versionNum / 10_000));
+  await verifySpool(context);
   const { walSegmentBytes: segmentBytes, versionNum, systemIdentifier, dataChecksums } = server;
   const wal = { start: segmentAt(facts.timeline, facts.startLsn, segmentBytes), stop: segmentBefore(facts.timeline, facts.stopLsn, segmentBytes) };
   await waitForSegment(context, wal.stop, optionsOf(context).archiveTimeoutSeconds, archivingHint(context));
@@ -59,7 +62,7 @@ async function makeAndPublish(context: EngineContext, named: Pick<BaseManifest, 
     ...{ operationId: context.operationId, finishedAt: taken.finishedAt, files: await upload(context, named.label) },
     ...{ databaseBytes: facts.totalBytes, segmentBytes, wal, lsn: { start: facts.startLsn, stop: facts.stopLsn } },
     server: { versionNum, systemIdentifier, dataChecksums },
-    dependsOn: [],
+    dependsOn: parent === null ? [] : [parent.label, ...parent.dependsOn],
     contents: await countDatabases(connection, databases, context.signal),
   };
   await context.storage.write(manifestKey(context, named.label), manifestText(manifest));

@@ -21,9 +21,9 @@ export const basebackupEngine: Engine = {
   capabilities: {
     method: 'data-directory',
     targets: ['latest', 'time', 'lsn', 'xid', 'name', 'end-of-backup', 'backup'],
-    types: ['full'],
+    types: ['full', 'incr'],
     archivesWal: true,
-    incremental: false,
+    incremental: true,
     singleTable: false,
     resumable: false,
     encrypts: false,

@@ -26,6 +26,9 @@ export const basebackupOptions = z.strictObject({
     .regex(/^[1-9]\d{1,6}[kM]$/, 'expected a rate from 32k to 1024M, bytes a second')
     .optional()
     .describe('Most bytes a second read from the server, such as 50M; absent: as fast as it goes.'),
+  full_every: duration()
+    .optional()
+    .describe('Age of the last full backup at which auto takes another one, and an incremental one before that (PostgreSQL 17 and later, with summarize_wal); absent: always full.'),
   archive_timeout: duration()
     .default('60s')
     .describe('How long a backup waits for its stop WAL to be in the repository before it counts as failed.'),
@@ -37,11 +40,12 @@ export interface BasebackupOptions extends Readonly<Record<string, unknown>> {
   readonly slot?: string;
   readonly compress: number;
   readonly maxRate?: string;
+  readonly fullEverySeconds?: number;
   readonly archiveTimeoutSeconds: number;
 }
 
-export function readBasebackupOptions({ wal, slot, compress, max_rate, archive_timeout }: z.output<typeof basebackupOptions>): BasebackupOptions {
-  return { wal, ...(slot === undefined ? {} : { slot }), compress, ...(max_rate === undefined ? {} : { maxRate: max_rate }), archiveTimeoutSeconds: parseDuration(archive_timeout) };
+export function readBasebackupOptions({ wal, slot, compress, max_rate, full_every, archive_timeout }: z.output<typeof basebackupOptions>): BasebackupOptions {
+  return { wal, ...(slot === undefined ? {} : { slot }), compress, ...(max_rate === undefined ? {} : { maxRate: max_rate }), ...(full_every === undefined ? {} : { fullEverySeconds: parseDuration(full_every) }), archiveTimeoutSeconds: parseDuration(archive_timeout) };
 }
 
 /** Whether these options have WAL fetched by a worker, so that nobody's archive_command is wanted. */

@@ -18,7 +18,6 @@ import { waitForSegment } from './wal-archive.js';
 
 /** Backup manifests came with 13. */
 const OLDEST = 13;
-const READS_TAR = 18;
 
 /**
  * Refuses what cannot lead to a good backup: programs of another version, a missing right, no room to spool, WAL that
@@ -33,7 +32,7 @@ export async function preflightBackup(context: EngineContext): Promise<readonly 
   await context.storage.prepare(walPrefix(context), context.user ?? undefined);
   await withClient(connection, connection.maintenanceDatabase, async (client) => {
     await requireRight(client);
-    await requireSpace(context, server, await clusterBytes(client));
+    await requireSpace(context, await clusterBytes(client));
     await (receivesWal(context.policy.options) ? requireReceiving(context, client) : requireArchiving(context, server, client));
   });
   return [];
@@ -60,14 +59,13 @@ async function clusterBytes(client: pg.ClientBase): Promise<number> {
   return Number(rows[0]?.bytes ?? 0);
 }
 
-/** Compressed archives are smaller, by how much nobody knows; before 18 the cluster is unpacked beside them to be verified. */
-async function requireSpace(context: EngineContext, { versionNum }: LiveServerFacts, bytes: number): Promise<void> {
+/** Compressed archives are smaller, by how much nobody knows; the cluster is unpacked beside them to be verified. */
+async function requireSpace(context: EngineContext, bytes: number): Promise<void> {
   await makeHostScratch(context.host, context.user);
-  const needed = versionNum >= READS_TAR * 10_000 ? bytes : 2 * bytes;
+  const needed = 2 * bytes;
   const free = await freeBytes(context.host.scratchDir);
   if (free < needed) {
-    const how = needed === bytes ? 'its archives' : 'its archives, and the files unpacked to verify them';
-    throw new RepriseError('disk-full', `the scratch directory ${context.host.scratchDir} has ${sizeInWords(free)} free, and a base backup may need ${sizeInWords(needed)} for ${how}`, `free space there, or name another with hosts.${context.host.name}.scratch_dir`);
+    throw new RepriseError('disk-full', `the scratch directory ${context.host.scratchDir} has ${sizeInWords(free)} free, and a base backup may need ${sizeInWords(needed)} for its archives, and the files unpacked to verify them`, `free space there, or name another with hosts.${context.host.name}.scratch_dir`);
   }
   const inRepository = await context.storage.freeBytes();
   if (inRepository !== null && inRepository < bytes / 10) {

@@ -1,47 +1,69 @@
 import { mkdir, readdir, symlink, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import type { Backup } from '../../domain/backup.js';
 import { RepriseError } from '../../domain/errors.js';
 import { giveTo, syncDirectory, writeFileDurably } from '../../postgres/files.js';
 import { claimDirectory } from '../claim-directory.js';
 import type { EngineContext, RestoreFilesRequest } from '../engine.js';
+import { combine } from './combine.js';
+import type { Link } from './combine.js';
 import { fetchFiles } from './fetch-files.js';
 import { manifestOf } from './manifest.js';
 import type { BaseManifest } from './manifest.js';
+import { chainOf } from './parent.js';
 import { prefetchWal } from './prefetch.js';
 import { removeTree, unpack } from './unpack.js';
 import type { Unpacking } from './unpack.js';
 
 /**
  * Restores a backup's files, and nothing else: recovery is configured by the caller. Size and SHA-256 of every file come
- * first (F15); tablespaces are unpacked below a directory of their own, and the data directory last, with its pg_control
- * at its end (F2). A recovery.signal without a restore_command keeps a server from starting by mistake.
+ * first (F15). Tablespaces go below a directory of their own, then the data directory with its pg_control at its end (F2);
+ * an incremental backup is combined with those it rests on. A recovery.signal without a restore_command keeps a server
+ * from starting by mistake.
  * @throws RepriseError `backup-corrupt`; `path-refused` for a directory that is neither empty nor this operation's own
  */
 export async function restoreFiles(context: EngineContext, request: RestoreFilesRequest): Promise<void> {
   const dataDir = resolve(request.dataDir);
   const manifest = await manifestOf(context, request.backup.label);
-  const files = await fetchFiles(context, manifest, (damage) => new RepriseError('backup-corrupt', damage, 'choose another backup with recover --to backup:ID', { damagedBackup: request.backup.id }));
+  const chain: Link[] = [];
+  for (const link of await chainOf(context, manifest)) {
+    const damagedBackup = idOf(request.backup, link);
+    const corrupt = (damage: string): RepriseError => new RepriseError('backup-corrupt', damage, 'choose another backup with recover --to backup:ID', { damagedBackup });
+    chain.push({ manifest: link, files: await fetchFiles(context, link, corrupt) });
+  }
   const tablespaces = tablespacesOf(manifest, resolve(request.tablespaceDir));
   await claimDirectory(context, dataDir);
   if (tablespaces.length > 0) await claimDirectory(context, resolve(request.tablespaceDir));
-  const walDir = join(dataDir, 'pg_wal');
-  const parts: Unpacking[] = [
-    ...tablespaces.map(({ oid, path }) => ({ archive: files.pathOf(`${oid}.tar.gz`), into: path })),
-    { archive: files.pathOf('pg_wal.tar.gz'), into: walDir },
-    { archive: files.pathOf('base.tar.gz'), into: dataDir },
-  ];
-  await makeOwn(context, [...tablespaces.map(({ path }) => path), walDir]);
-  await unpack(context, `restore-${manifest.label}`, parts, async () => {
-    for (const { path } of tablespaces) await removeTree(path);
-    for (const name of await readdir(dataDir)) await removeTree(join(dataDir, name));
-  });
+  await makeOwn(context, tablespaces.map(({ path }) => path));
+  const [full] = chain;
+  if (full !== undefined && chain.length === 1) await unpackFull(context, full, dataDir, tablespaces);
+  else await combine(context, chain, dataDir, tablespaces);
   await linkTablespaces(context, dataDir, tablespaces);
   await writeFile(join(dataDir, 'recovery.signal'), '', { mode: 0o600 });
   await giveTo(join(dataDir, 'recovery.signal'), context.user);
   await syncDirectory(dataDir);
   if (!context.storage.capabilities.localPath) await prefetchWal(context, manifest, dataDir);
   // Last: an attempt cut off before finds them, and fetches nothing twice.
-  await files.remove();
+  for (const { files } of chain) await files.remove();
+}
+
+/** Id of a backup of the chain, as the one that rests on it is named. */
+function idOf(backup: Backup, { label }: BaseManifest): string {
+  return `${backup.id.slice(0, -backup.label.length)}${label}`;
+}
+
+async function unpackFull(context: EngineContext, { manifest, files }: Link, dataDir: string, tablespaces: readonly Tablespace[]): Promise<void> {
+  const walDir = join(dataDir, 'pg_wal');
+  const parts: Unpacking[] = [
+    ...tablespaces.map(({ oid, path }) => ({ archive: files.pathOf(`${oid}.tar.gz`), into: path })),
+    { archive: files.pathOf('pg_wal.tar.gz'), into: walDir },
+    { archive: files.pathOf('base.tar.gz'), into: dataDir },
+  ];
+  await makeOwn(context, [walDir]);
+  await unpack(context, `restore-${manifest.label}`, parts, async () => {
+    for (const { path } of tablespaces) await removeTree(path);
+    for (const name of await readdir(dataDir)) await removeTree(join(dataDir, name));
+  });
 }
 
 interface Tablespace {

@@ -14,8 +14,6 @@ import { ownDirectory, removeTree, unpack } from './unpack.js';
 /** A spread checkpoint, or a slow disk, shows nothing for minutes. */
 const STALL_MS = 30 * 60_000;
 const VERIFY_STALL_MS = 12 * 3_600_000;
-/** From this version on pg_verifybackup reads tar. */
-const READS_TAR = 18;
 
 /** Where pg_basebackup writes of this operation. */
 export const tarsOf = (context: EngineContext): string => join(spoolOf(context), 'tar');
@@ -24,8 +22,9 @@ export const tarsOf = (context: EngineContext): string => join(spoolOf(context),
  * Has pg_basebackup write the cluster's files and the WAL that makes them consistent to the host's scratch directory: to
  * stdout it takes neither several tablespaces nor the WAL. A start that was cut off is thrown away and begun anew.
  * @param label what the server keeps of it, in `backup_label`
+ * @param parent file with the backup_manifest of the backup that an incremental one rests on
  */
-export async function takeBase(context: EngineContext, label: string): Promise<JobResult> {
+export async function takeBase(context: EngineContext, label: string, parent: string | null): Promise<JobResult> {
   const { compress, maxRate } = optionsOf(context);
   const { connection } = context.cluster;
   await makeHostScratch(context.host, context.user);
@@ -37,6 +36,7 @@ export async function takeBase(context: EngineContext, label: string): Promise<J
       join(context.pgBin, 'pg_basebackup'),
       ...[`--pgdata=${tarsOf(context)}`, '--format=tar', `--compress=${compress}`, '--wal-method=stream', '--checkpoint=fast'],
       ...[`--label=reprise ${label}`, '--no-password', '--progress'],
+      ...(parent === null ? [] : [`--incremental=${parent}`]),
       ...(maxRate === undefined ? [] : [`--max-rate=${maxRate}`]),
     ],
     env: libpqEnv(connection, connection.maintenanceDatabase),
@@ -49,23 +49,20 @@ export async function takeBase(context: EngineContext, label: string): Promise<J
 }
 
 /**
- * Has pg_verifybackup compare what was written with the manifest that the server sent (F16), WAL included; before
- * version 18 it reads no tar, so that it is unpacked beside.
+ * Has pg_verifybackup compare what was written with the manifest that the server sent (F16), WAL included. It is unpacked
+ * for that: before version 18 it reads no tar, and later ones read no WAL in one.
  * @throws RepriseError `backup-corrupt`
  */
-export async function verifySpool(context: EngineContext, major: number): Promise<void> {
+export async function verifySpool(context: EngineContext): Promise<void> {
   const plain = join(spoolOf(context), 'plain');
   const tars = tarsOf(context);
-  const readsTar = major >= READS_TAR;
-  if (!readsTar) await unpackBeside(context, tars, plain);
+  await unpackBeside(context, tars, plain);
   await runTool(context.jobs, {
     step: 'verify-basebackup',
     tool: 'pg_verifybackup',
     argv: [
       join(context.pgBin, 'pg_verifybackup'),
-      ...['--exit-on-error', `--manifest-path=${join(tars, PG_MANIFEST)}`],
-      // Of a tar it reads no WAL: that it is in the archive without a gap is looked at otherwise.
-      ...(readsTar ? ['--format=tar', '--no-parse-wal', tars] : [plain]),
+      ...['--exit-on-error', `--manifest-path=${join(tars, PG_MANIFEST)}`, plain],
     ],
     user: context.user ?? 'inherit',
     onGone: 'restart',

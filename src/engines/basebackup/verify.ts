@@ -9,6 +9,7 @@ import { damageOf } from '../hash.js';
 import { fileKey, hashOf, manifestOf } from './manifest.js';
 import type { BaseManifest } from './manifest.js';
 import { spoolOf } from './names.js';
+import { chainOf } from './parent.js';
 import { removeTree } from './unpack.js';
 import { walArchive } from './wal-archive.js';
 
@@ -20,8 +21,10 @@ export async function verify(context: EngineContext, backup: Backup): Promise<Ve
   try {
     const manifest = await manifestOf(context, backup.label);
     if (backup.sha256 !== undefined && backup.sha256 !== hashOf(manifest)) return bad('its manifest is not the one that was recorded when it was made');
-    const damage = await damageOfFiles(context, manifest);
-    if (damage !== null) return bad(damage);
+    for (const link of await chainOf(context, manifest)) {
+      const damage = await damageOfFiles(context, link);
+      if (damage !== null) return bad(link === manifest ? damage : `it rests on ${link.label}: ${damage}`);
+    }
     await readWal(context, manifest);
     const { files, wal } = manifest;
     return { ok: true, detail: `size and SHA-256 of ${files.length} files match, as pg_verifybackup saw them; WAL ${wal.start} to ${wal.stop} can be read` };

@@ -1,3 +1,5 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 import { parseConfig } from '../../../src/config/load.js';
 import { archiveFindings } from '../../../src/doctor/archive.js';
@@ -52,5 +54,11 @@ describe('K8: received WAL', () => {
     const pgbackrest = 'physical: { engine: pgbackrest, options: { stanza: m, config: /etc/p.conf } }';
     expect(cluster(`${base}, ${pgbackrest}`).policies).toHaveProperty('physical');
     expect(() => cluster(`base: { engine: basebackup, options: { wal: archive_command } }, ${pgbackrest}`)).toThrow(/both want the archive_command/);
+  });
+
+  it('examples/basebackup.yml is as it should be', async () => {
+    const file = join(import.meta.dirname, '../../../examples/basebackup.yml');
+    const { mairie } = parseConfig(await readFile(file, 'utf8'), file).config.clusters;
+    expect(mairie?.policies['base']?.options).toMatchObject({ wal: 'receivewal', fullEverySeconds: 604_800 });
   });
 });

@@ -1,0 +1,84 @@
+import { copyFile, readdir, rmdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { RepriseError } from '../../domain/errors.js';
+import { sizeInWords } from '../../domain/text.js';
+import { freeBytes } from '../../postgres/disk.js';
+import { giveTo } from '../../postgres/files.js';
+import { makeHostScratch } from '../../postgres/scratch-data-dir.js';
+import { runTool as runQuickTool } from '../../process/run.js';
+import type { EngineContext } from '../engine.js';
+import type { FetchedFiles } from './fetch-files.js';
+import type { BaseManifest } from './manifest.js';
+import { PG_MANIFEST, spoolOf } from './names.js';
+import { runTool } from './tool-errors.js';
+import { ownDirectory, removeTree, unpack } from './unpack.js';
+import type { Unpacking } from './unpack.js';
+
+const STALL_MS = 12 * 3_600_000;
+
+/** One backup of a chain with its archives at hand. */
+export interface Link {
+  readonly manifest: BaseManifest;
+  readonly files: FetchedFiles;
+}
+
+/**
+ * Makes a data directory of a full backup and the incremental ones that rest on it, by pg_combinebackup: each is unpacked
+ * to the host's scratch directory, tablespaces as directories in their place, and moved out of there afterwards.
+ * @param chain the full one first
+ * @param tablespaces number and directory, which exists and is empty
+ */
+export async function combine(context: EngineContext, chain: readonly Link[], dataDir: string, tablespaces: readonly { oid: string; path: string }[]): Promise<void> {
+  const { user, signal } = context;
+  await makeHostScratch(context.host, user);
+  await requireSpace(context, chain);
+  const label = chain.at(-1)?.manifest.label ?? '';
+  const root = join(spoolOf(context), `chain-${label}`);
+  const inputs = chain.map(({ manifest }) => join(root, manifest.label));
+  const parts = chain.flatMap(({ manifest, files }, index) => partsOf(manifest, files, inputs[index] ?? root));
+  for (const { into } of parts) await ownDirectory(context, into);
+  await unpack(context, `unpack-${label}`, parts, () => removeTree(root));
+  for (const [index, { files }] of chain.entries()) {
+    const copy = join(inputs[index] ?? root, PG_MANIFEST);
+    await copyFile(files.pathOf(PG_MANIFEST), copy);
+    await giveTo(copy, user);
+  }
+  await runTool(context.jobs, {
+    step: `combine-${label}`,
+    tool: 'pg_combinebackup',
+    argv: [join(context.pgBin, 'pg_combinebackup'), `--output=${dataDir}`, ...inputs],
+    user: user ?? 'inherit',
+    onGone: 'restart',
+    cleanUp: async () => {
+      for (const name of await readdir(dataDir)) await removeTree(join(dataDir, name));
+    },
+    stallTimeoutMs: STALL_MS,
+  });
+  for (const { oid, path } of tablespaces) await moveOut(join(dataDir, 'pg_tblspc', oid), path, { user, signal });
+  await removeTree(root);
+}
+
+function partsOf({ files: recorded }: BaseManifest, files: FetchedFiles, into: string): Unpacking[] {
+  return recorded
+    .filter(({ name }) => name.endsWith('.tar.gz'))
+    .map(({ name }) => {
+      const base = name.replace(/\.tar\.gz$/, '');
+      const place = base === 'base' ? into : base === 'pg_wal' ? join(into, 'pg_wal') : join(into, 'pg_tblspc', base);
+      return { archive: files.pathOf(name), into: place };
+    });
+}
+
+/** Into the directory that was made for it, unless an earlier attempt has moved it. */
+async function moveOut(from: string, to: string, how: Pick<EngineContext, 'user' | 'signal'>): Promise<void> {
+  const there = await readdir(from).catch(() => null);
+  if (there === null) return;
+  await rmdir(to).catch(() => undefined);
+  await runQuickTool(['mv', '--no-target-directory', '--', from, to], { ...how, timeoutMs: STALL_MS });
+}
+
+async function requireSpace({ host }: EngineContext, chain: readonly Link[]): Promise<void> {
+  const needed = chain.reduce((sum, { manifest }) => sum + manifest.databaseBytes, 0);
+  const free = await freeBytes(host.scratchDir);
+  if (free >= needed) return;
+  throw new RepriseError('disk-full', `the scratch directory ${host.scratchDir} has ${sizeInWords(free)} free, and the ${chain.length} backups to combine need ${sizeInWords(needed)} there`, `free space there, or name another with hosts.${host.name}.scratch_dir`);
+}

@@ -1,0 +1,96 @@
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from '@jest/globals';
+import type { Backup } from '../../../src/domain/backup.js';
+import { basebackupEngine as engine } from '../../../src/engines/basebackup/basebackup-engine.js';
+import type { EngineContext } from '../../../src/engines/engine.js';
+import { asBackup } from '../../contract/engine-suite.js';
+import { startBaseCluster } from '../../helpers/basebackup.js';
+import type { BaseCluster } from '../../helpers/basebackup.js';
+import { failOnLeakedProcesses } from '../../helpers/leaks.js';
+import { recoverBeside } from '../../helpers/pgbackrest.js';
+import { giveToPostgres } from '../../helpers/postgres-user.js';
+import { runQuery } from '../../helpers/postgres.js';
+import { programs18 } from '../../helpers/programs-18.js';
+import { tempDir } from '../../helpers/temp.js';
+
+failOnLeakedProcesses();
+
+let source: BaseCluster;
+const chain: Backup[] = [];
+let second = 0;
+const newContext = (): Promise<EngineContext> => source.context(`incremental ${second}`);
+const rows = async (server: { host: string; port: number; user: string; socketDir: string }): Promise<string> =>
+  String(((await runQuery(server, 'postgres', "SELECT count(*) || ' ' || sum(n) || ' ' || sum(length(pad)) AS c FROM rdv")).rows[0] as { c: string }).c);
+
+async function backUp(type: 'auto' | 'full' | 'incr'): Promise<Backup> {
+  const context = await source.context(`backup ${second}`);
+  const [made] = await engine.backup(context, { type, startedAt: new Date(Date.UTC(2026, 10, 21, 2, 15, second++)).toISOString() });
+  return asBackup(made as never);
+}
+
+beforeAll(async () => {
+  const started = await startBaseCluster({ version: 18, settings: { summarize_wal: 'on' } }, []);
+  const pgBin = await programs18();
+  source = { ...started, context: (operationId, changed = {}) => started.context(operationId, { pgBin, ...changed }) };
+  source.options['fullEverySeconds'] = 86_400;
+  const tablespace = join(await tempDir('space'), 'far');
+  await mkdir(tablespace);
+  await giveToPostgres(tablespace);
+  await runQuery(source.cluster, 'postgres', `CREATE TABLESPACE far LOCATION '${tablespace}'`);
+  await runQuery(source.cluster, 'postgres', "CREATE TABLE rdv TABLESPACE far AS SELECT n, repeat('x', 500) AS pad FROM generate_series(1, 20000) n");
+  await engine.preflightBackup(await newContext());
+  for (const n of [1, 2, 3]) {
+    chain.push(await backUp('auto'));
+    await runQuery(source.cluster, 'postgres', `UPDATE rdv SET n = -n WHERE n = ${n}`);
+  }
+}, 300_000);
+
+describe('K8: incremental base backups of PostgreSQL 18', () => {
+  it('auto takes a full one first, then ones that rest on it and are much smaller', () => {
+    expect(chain.map(({ type }) => type)).toEqual(['full', 'incr', 'incr']);
+    expect(chain[2]?.dependsOn).toEqual([chain[1]?.label, chain[0]?.label]);
+    expect(chain[2]?.sizeBytes).toBeLessThan((chain[0]?.sizeBytes ?? 0) / 2);
+  });
+
+  it('S4: the last one is restored with those it rests on, its tablespace where it was told to lie', async () => {
+    const context = await source.context('restore');
+    const outline = await engine.outlineRecovery(context, { target: { kind: 'end-of-backup' }, candidates: chain.toReversed(), oldDataDir: null, databases: [] });
+    expect(outline.backups).toEqual([chain[2]]);
+    const recovered = await recoverBeside(context, outline, { engine });
+    expect(await rows(recovered)).toBe('20000 200009994 10000000');
+    const { location } = (await runQuery(recovered, 'postgres', "SELECT pg_tablespace_location(oid) AS location FROM pg_tablespace WHERE spcname = 'far'")).rows[0] as { location: string };
+    expect(location.startsWith(join(recovered.dataDir, '..', 'tablespaces'))).toBe(true);
+    await recovered.remove();
+  });
+
+  it('F15: damage of one it rests on is damage of its own, and names that one', async () => {
+    const path = join(source.directory, chain[0]?.label ?? '', 'base.tar.gz');
+    const whole = await readFile(path);
+    const flipped = Buffer.from(whole);
+    flipped.writeUInt8(flipped.readUInt8(9000) ^ 1, 9000);
+    await writeFile(path, flipped);
+    expect(await engine.verify(await source.context('verify'), chain[2] as Backup)).toMatchObject({ ok: false, detail: expect.stringContaining(chain[0]?.label ?? '') as unknown });
+    const dataDir = join(source.ground.stateDir, 'damaged');
+    const restored = engine.physical?.restoreFiles(await source.context('damaged'), { backup: chain[2] as Backup, dataDir, tablespaceDir: `${dataDir}.spaces` });
+    await expect(restored).rejects.toMatchObject({ code: 'backup-corrupt', details: { damagedBackup: chain[0]?.id } });
+    await writeFile(path, whole);
+    expect(await engine.verify(await source.context('verify again'), chain[2] as Backup)).toMatchObject({ ok: true });
+  });
+
+  it('F30: what others rest on is not removed alone; together the dependants go first', async () => {
+    const context = await source.context('remove');
+    const labels = chain.map(({ label }) => label);
+    expect((await engine.planRemoval(context, labels.slice(0, 1))).labels).toEqual(labels);
+    await expect(engine.remove(context, labels.slice(0, 1))).rejects.toMatchObject({ code: 'rotation-refused' });
+    await engine.remove(context, labels);
+    expect(await engine.list(context)).toEqual([]);
+  });
+
+  it('one that is asked for without a full one, or without WAL summaries, is refused', async () => {
+    await expect(backUp('incr')).rejects.toMatchObject({ code: 'no-usable-backup' });
+    await runQuery(source.cluster, 'postgres', "ALTER SYSTEM SET summarize_wal = 'off'");
+    await runQuery(source.cluster, 'postgres', 'SELECT pg_reload_conf(), pg_sleep(0.5)');
+    await expect(backUp('incr')).rejects.toMatchObject({ code: 'config-invalid', hint: expect.stringContaining('summarize_wal') as unknown });
+  });
+});
