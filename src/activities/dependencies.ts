@@ -13,6 +13,8 @@ export interface HostDependencies {
   readonly host: string;
   openStorage(repository: RepositoryConfig, owner: OsUser | null): WritableStorage;
   engineOf(kind: string): Engine;
+  /** Command of the uploader, without its order. */
+  readonly uploader: readonly string[];
   checkOf(kind: string): CheckKind;
   /** Directory of PostgreSQL's programs of a major version; the newest where none is given. */
   postgresBin(major?: number): Promise<string>;

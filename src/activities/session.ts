@@ -91,7 +91,7 @@ export async function engineContext(session: Session, policy: PolicyConfig, run:
     leaveOnAbort: run.leaveOnAbort,
     report: run.report,
   });
-  return { ...(await readContext(session, policy, run, operationId)), storage: storageOf(session, policy), jobs };
+  return { ...(await readContext(session, policy, run, operationId)), storage: storageOf(session, policy), jobs, uploader: { argv: session.deps.uploader, repository: repositoryOf(session.deps.config, policy.repository) } };
 }
 
 /** Below Temporal's lock, because Temporal may be lost: what jobs of one cluster hold on its host. */

@@ -11,12 +11,18 @@ type EngineTool = NonNullable<(typeof engineKinds)[string]['tools']>[number];
 
 /** Programs the cluster's enabled policies need, with their versions; a client older than the server cannot dump it. */
 export async function toolFindings(cluster: ClusterConfig, serverVersion: number | null): Promise<readonly Finding[]> {
-  const engines = new Set(Object.values(cluster.policies).filter(({ enabled }) => enabled).map(({ engine }) => engine));
+  const needed = Object.values(cluster.policies)
+    .filter(({ enabled }) => enabled)
+    .flatMap(({ engine, options }) => (engineKinds[engine]?.tools ?? []).map((tool) => ({ ...tool, program: programOf(tool, options) })));
+  const byProgram = new Map(needed.map((tool) => [tool.program, tool]));
   const findings: Finding[] = [];
-  for (const engine of engines) {
-    for (const tool of engineKinds[engine]?.tools ?? []) findings.push(await toolFinding(cluster, tool, serverVersion));
-  }
+  for (const tool of byProgram.values()) findings.push(await toolFinding(cluster, tool, serverVersion));
   return findings;
+}
+
+function programOf({ program, namedBy }: EngineTool, options: Readonly<Record<string, unknown>>): string {
+  const named = namedBy === undefined ? undefined : options[namedBy];
+  return typeof named === 'string' ? named : program;
 }
 
 async function toolFinding(cluster: ClusterConfig, tool: EngineTool, serverVersion: number | null): Promise<Finding> {
@@ -25,7 +31,7 @@ async function toolFinding(cluster: ClusterConfig, tool: EngineTool, serverVersi
   let said: string;
   try {
     const program = tool.ofPostgres ? join(await findPostgresBin(major), tool.program) : tool.program;
-    said = (await runTool([program, tool.ofPostgres ? '--version' : 'version'])).stdout.trim();
+    said = (await runTool([program, tool.ofPostgres ? '--version' : (tool.versionArgument ?? 'version')])).stdout.replace(/\s+/g, ' ').trim();
   } catch (error) {
     const why = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
     return wrong(check, `${tool.program} for cluster ${cluster.name}: ${why}`, tool.install);

@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 import type { Backup, BackupType, ListedBackup, TableCount } from '../domain/backup.js';
-import type { ClusterConfig, HostConfig, PolicyConfig } from '../domain/config.js';
+import type { ClusterConfig, HostConfig, PolicyConfig, RepositoryConfig } from '../domain/config.js';
 import type { RecoveryMethod } from '../domain/plan.js';
 import type { Progress } from '../domain/progress.js';
 import type { RecoveryTarget } from '../domain/target.js';
@@ -39,12 +39,20 @@ export interface EngineContext<S extends ReadableStorage = WritableStorage> {
   readonly pgBin: string;
   readonly user: OsUser | null;
   readonly jobs: Jobs;
+  readonly uploader: Uploader;
   readonly signal: AbortSignal;
   readonly report: (progress: Progress) => void;
   /** UTC now, injected so that names are reproducible in a test. */
   readonly now: () => Date;
 }
-export type ReadContext = Omit<EngineContext<ReadableStorage>, 'jobs'>;
+export type ReadContext = Omit<EngineContext<ReadableStorage>, 'jobs' | 'uploader'>;
+
+/** A program of ours that writes another one's output into the policy's repository and needs no worker for it. */
+export interface Uploader {
+  /** To which the file with its order is added. */
+  readonly argv: readonly string[];
+  readonly repository: RepositoryConfig;
+}
 
 export interface BackupRequest {
   readonly type: BackupType | 'auto';
@@ -218,6 +226,10 @@ export interface EngineTool {
   readonly program: string;
   /** One of PostgreSQL's own, of the server's major version; else found in PATH. */
   readonly ofPostgres: boolean;
+  /** Option of the policy that may name another one, as in `PolicyConfig.options`. */
+  readonly namedBy?: string;
+  /** With what it says its version where it is not PostgreSQL's; default `version`. */
+  readonly versionArgument?: string;
   /** How to get it. */
   readonly install: string;
   /** Oldest version that works, `[major, minor]`. */

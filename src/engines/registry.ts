@@ -46,7 +46,7 @@ export const engineKinds: Readonly<Record<string, EngineKind>> = {
     paths: ['env_file'],
     place: ({ env_file }) => `the storage of ${env_file}`,
     inspectPlace: inspectWalgPlace,
-    tools: [{ program: 'wal-g', ofPostgres: false, install: 'put a release of WAL-G on PATH, or name it in options.binary' }],
+    tools: [{ program: 'wal-g', ofPostgres: false, namedBy: 'binary', versionArgument: '--version', install: 'put a release of WAL-G on PATH, or name it in options.binary' }],
   }),
 };
 

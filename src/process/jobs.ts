@@ -25,8 +25,8 @@ export interface JobRequest {
   /** Added to a minimal environment; no secret either: use files (`PGPASSFILE`). */
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
-  /** `inherit` (default): as the host's job user; a user: as that one. */
-  readonly user?: OsUser | 'inherit';
+  /** `inherit` (default): as the host's job user; `worker`: as the worker's own; a user: as that one. */
+  readonly user?: OsUser | 'inherit' | 'worker';
   readonly locks?: readonly JobLock[];
   /**
    * What to do when the tool is gone without an exit record or its failure is recorded: `restart` runs `cleanUp` and

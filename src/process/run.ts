@@ -1,4 +1,5 @@
 import { basename } from 'node:path';
+import type { Readable } from 'node:stream';
 import { execa } from 'execa';
 import { RepriseError } from '../domain/errors.js';
 import { requireProgram } from './binaries.js';
@@ -20,7 +21,8 @@ export interface RunToolOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Default `/`, which every user may read. */
   readonly cwd?: string;
-  readonly input?: string | Buffer;
+  /** A stream is read as far as the tool does. */
+  readonly input?: string | Buffer | Readable;
   /** Default 60,000. */
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;

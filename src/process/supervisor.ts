@@ -11,7 +11,7 @@
  * Only the holder of the job's lock decides or starts. Wrapper and tool inherit that lock, so a second attempt, here
  * or in another worker, cannot do either while the first one's tool lives: it watches.
  */
-import type { Jobs, JobResult, JobsContext } from './jobs.js';
+import type { Jobs, JobResult, JobsContext, OsUser } from './jobs.js';
 import { crashPoint } from './crash-points.js';
 import type { HeldLock } from './file-lock.js';
 import type { Ended } from './job.js';
@@ -134,12 +134,17 @@ async function start(job: Job, generation: number, jobLock: HeldLock, part: Part
     hostLocks: mergeLocks(context.locks ?? [], request.locks ?? []),
     about: { key, operationId, step: request.step, ...(planDigest === undefined ? {} : { planDigest }), tool },
     argv: request.argv,
-    user: request.user === undefined || request.user === 'inherit' ? context.user : request.user,
+    user: userOf(job),
     env: request.env ?? {},
     cwd: request.cwd ?? '/',
   });
   part.started = generation;
   part.watched = generation;
+}
+
+function userOf({ context, request: { user = 'inherit' } }: Job): OsUser | null {
+  if (user === 'inherit') return context.user;
+  return user === 'worker' ? null : user;
 }
 
 function resultOf(job: Job, state: Ended, part: Part): JobResult {

@@ -19,6 +19,8 @@ export interface StoredObject {
   readonly sizeBytes: number;
   /** UTC ISO-8601. */
   readonly modifiedAt: string;
+  /** UTC ISO-8601: an object lock keeps what it holds until then, whoever removes it; told by `stat` only. */
+  readonly lockedUntil?: string;
   /** It lies in a class that has to be thawed before it can be read; a thawed one does so too. */
   readonly cold?: true;
 }

@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url';
 import type { ControlDependencies, HostDependencies } from '../activities/dependencies.js';
 import { checkOf } from '../checks/registry.js';
 import { resolveSecret } from '../process/secrets.js';
@@ -24,6 +25,7 @@ export function hostDependencies(config: Config, host: string): HostDependencies
       open.set(key, storage);
       return storage;
     },
+    uploader: [process.execPath, fileURLToPath(new URL('./uploader.js', import.meta.url))],
     engineOf,
     checkOf,
     postgresBin: (major) => findPostgresBin(major),

@@ -1,3 +1,4 @@
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { basebackupEngine } from '../../src/engines/basebackup/basebackup-engine.js';
 import { startBaseCluster } from '../helpers/basebackup.js';
@@ -11,7 +12,7 @@ import type { EngineFixture } from './engine-suite.js';
 failOnLeakedProcesses();
 
 // B4: roles and tablespaces are in every physical backup: the content that is compared has their owners and settings.
-engineContract({ name: 'basebackup', makeFixture });
+engineContract({ name: 'basebackup', makeFixture, recovers: true });
 
 async function makeFixture(): Promise<EngineFixture> {
   const source = await startBaseCluster({}, SEEDED_DATABASES);
@@ -45,5 +46,11 @@ async function makeFixture(): Promise<EngineFixture> {
       await recovered.remove();
       return content;
     },
+    recovery: { source: cluster, archivedFile: (segment) => archivedFile(source.walDirectory, segment) },
   };
+}
+
+async function archivedFile(directory: string, segment: string): Promise<string> {
+  const names = await readdir(directory, { recursive: true });
+  return join(directory, names.find((name) => name.endsWith(`${segment}.gz`)) ?? 'no such segment');
 }

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { ClusterConfig, PolicyConfig } from '../../src/domain/config.js';
+import type { ClusterConfig, PolicyConfig, RepositoryConfig } from '../../src/domain/config.js';
 import type { EngineContext } from '../../src/engines/engine.js';
 import { createJobs } from '../../src/process/supervisor.js';
 import { resolveSecret } from '../../src/process/secrets.js';
@@ -9,6 +9,7 @@ import type { WritableStorage } from '../../src/storage/storage.js';
 import { runQuery } from '../helpers/postgres.js';
 import type { ScratchCluster, ServerAddress } from '../helpers/postgres.js';
 import { tempDir } from '../helpers/temp.js';
+import { uploaderArgv } from '../helpers/uploader.js';
 
 /** F35, F36: quotes, a newline, unicode, shell and SQL syntax, and what libpq would take for a connection string. */
 export const HOSTILE_DATABASE = `host=evil port=1 "q";'$(id)\` --é\n\\c`;
@@ -106,10 +107,12 @@ export async function makeGround(
   options: Readonly<Record<string, unknown>>,
   changed: Partial<ClusterConfig> = {},
   repositoryIn?: string,
+  repository?: RepositoryConfig,
 ): Promise<Ground> {
   const repositoryPath = repositoryIn ?? (await tempDir('repo'));
   const stateDir = await tempDir('state');
-  const storage = openStorage({ name: 'local', type: 'directory', options: { path: repositoryPath } }, { secret: resolveSecret });
+  const config = repository ?? { name: 'local', type: 'directory', options: { path: repositoryPath } };
+  const storage = openStorage(config, { secret: resolveSecret });
   const policy: PolicyConfig = {
     ...{ name: 'nightly', cluster: 'mairie', engine, repository: 'local', enabled: true, proof: 'verify', options },
     retention: { days: 14, minProven: 1, maxDeletions: 10 },
@@ -130,6 +133,7 @@ export async function makeGround(
     return {
       ...{ cluster, policy, storage, operationId, pgBin: source.binDir, user, signal },
       host: { name: 'db1', stateDir, scratchDir: join(stateDir, 'scratch'), heavySlots: 1 },
+      uploader: { argv: uploaderArgv, repository: config },
       jobs: createJobs({ stateDir, operationId, user, signal, leaveOnAbort: () => false, report: () => undefined }),
       report: () => undefined,
       now: () => new Date(),

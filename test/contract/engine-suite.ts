@@ -7,14 +7,19 @@ import type { Backup } from '../../src/domain/backup.js';
 import type { RecoveryTarget } from '../../src/domain/target.js';
 import type { Engine, EngineContext, MadeBackup } from '../../src/engines/engine.js';
 import { readJobs } from '../../src/process/supervisor.js';
+import { asBackup } from './as-backup.js';
 import type { Content } from './engine-fixture.js';
+import { recoveryContract } from './recovery-suite.js';
+import type { RecoveryFixture } from './recovery-suite.js';
+
+export { asBackup };
 
 /** What the suite needs of an engine; a new engine supplies this and is done when the suite is green. */
 export interface EngineFixture {
   readonly engine: Engine;
   readonly stateDir: string;
   /** A context as an activity makes it: the same operation id is the next attempt of the same operation. */
-  context(operationId: string): Promise<EngineContext>;
+  context(operationId: string, changed?: Partial<EngineContext>): Promise<EngineContext>;
   /** Content of the source, by database. */
   sourceContent(): Promise<Content>;
   /** Changes the source, so that its content is another one. */
@@ -33,6 +38,8 @@ export interface EngineFixture {
   dataFile(backup: MadeBackup): Promise<string>;
   /** Makes the next backup's tool wait in its middle; the function returned lets it go on. */
   holdTool(): Promise<() => Promise<void>>;
+  /** For engines that restore data directories. */
+  readonly recovery?: RecoveryFixture;
 }
 
 const targets: readonly RecoveryTarget[] = [
@@ -46,7 +53,7 @@ const targets: readonly RecoveryTarget[] = [
 ];
 
 /** What every engine promises, tried on a real cluster, real tools, real jobs and a real repository. */
-export function engineContract({ name, makeFixture }: { name: string; makeFixture: () => Promise<EngineFixture> }): void {
+export function engineContract({ name, makeFixture, ownFiles = true, recovers = false }: { name: string; makeFixture: () => Promise<EngineFixture>; ownFiles?: boolean; recovers?: boolean }): void {
   describe(`engine contract: ${name}`, () => {
     let fixture: EngineFixture;
     let engine: Engine;
@@ -103,7 +110,8 @@ export function engineContract({ name, makeFixture }: { name: string; makeFixtur
       expect(await labelsOf()).toEqual(labels);
     });
 
-    it('F42: all files are readable by their owner only', async () => {
+    // The files of a storage server are its own.
+    if (ownFiles) it('F42: all files are readable by their owner only', async () => {
       await backUp('modes');
       expect(await openToOthers(fixture.directory)).toEqual([]);
     });
@@ -191,12 +199,9 @@ export function engineContract({ name, makeFixture }: { name: string; makeFixtur
         expect(await engine.verify(await fixture.context(`verify ${backup.label}`), asBackup(backup))).toMatchObject({ ok: true });
       }
     });
-  });
-}
 
-/** A backup as catalogue and engine agree on it. */
-export function asBackup(made: MadeBackup): Backup {
-  return { ...made, proven: null, heldUntil: null, status: 'complete' };
+    if (recovers) recoveryContract(() => fixture);
+  });
 }
 
 /** Pid of the tool an operation's job runs, as soon as there is one. */

@@ -1,11 +1,15 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import pg from 'pg';
+import type { RepositoryConfig } from '../../src/domain/config.js';
 import { logicalEngine } from '../../src/engines/logical/logical-engine.js';
+import { readS3Options } from '../../src/storage/s3/options.js';
 import { makeAgeKey } from '../helpers/age.js';
 import type { AgeKey } from '../helpers/age.js';
 import { failOnLeakedProcesses } from '../helpers/leaks.js';
 import { runQuery, startScratchCluster } from '../helpers/postgres.js';
+import { startVersity } from '../helpers/s3-servers.js';
+import type { S3Server } from '../helpers/s3-servers.js';
 import { contentOf, HOSTILE_DATABASE, makeGround, seedCluster } from './engine-fixture.js';
 import { engineContract } from './engine-suite.js';
 import type { EngineFixture } from './engine-suite.js';
@@ -14,15 +18,16 @@ failOnLeakedProcesses();
 
 engineContract({ name: 'logical', makeFixture: () => makeFixture(null) });
 engineContract({ name: 'logical, encrypted', makeFixture: async () => makeFixture(await makeAgeKey()) });
+engineContract({ name: 'logical, in S3', makeFixture: async () => makeFixture(null, await startVersity()), ownFiles: false });
 
-async function makeFixture(key: AgeKey | null): Promise<EngineFixture> {
+async function makeFixture(key: AgeKey | null, server?: S3Server): Promise<EngineFixture> {
   const source = await startScratchCluster();
   // Uncompressed: pg_restore itself takes a flipped bit there for data (F15).
-  const ground = await makeGround(source, 'logical', { restoreJobs: 2, compress: 0 });
+  const ground = await makeGround(source, 'logical', { restoreJobs: 2, compress: 0 }, {}, undefined, server && (await inBucket(server)));
   const encryption = key === null ? {} : { encryption: { recipients: [key.recipient], identity: { file: key.file } } };
   const policy = { ...ground.policy, ...encryption };
   await seedCluster(source);
-  const directory = join(ground.repositoryPath, 'mairie', 'nightly');
+  const directory = join(server?.dataDir === undefined ? ground.repositoryPath : join(server.dataDir, 'backups', 'dumps'), 'mairie', 'nightly');
   return {
     engine: logicalEngine,
     stateDir: ground.stateDir,
@@ -63,6 +68,11 @@ async function makeFixture(key: AgeKey | null): Promise<EngineFixture> {
       return content;
     },
   };
+}
+
+async function inBucket(server: S3Server): Promise<RepositoryConfig> {
+  await server.bucket('backups');
+  return { name: 'offsite', type: 's3', options: readS3Options(server.options('backups', { prefix: 'dumps' })) };
 }
 
 const restoredName = (database: string | undefined): string => `${database?.slice(0, 40)} restored`;

@@ -14,7 +14,7 @@ failOnLeakedProcesses();
 const hostile = HOSTILE_DATABASE.replaceAll('\n', '\t');
 const databases = ['mairie', hostile];
 
-engineContract({ name: 'pgbackrest', makeFixture });
+engineContract({ name: 'pgbackrest', makeFixture, recovers: true });
 
 async function makeFixture(): Promise<EngineFixture> {
   // A backup of a thousand small files is a thousand fsyncs: bundled, it is a few.
@@ -47,7 +47,12 @@ async function makeFixture(): Promise<EngineFixture> {
       await recovered.remove();
       return content;
     },
+    recovery: { source: cluster, archivedFile: (segment) => archivedFile(join(repository, 'archive', STANZA, '15-1', segment.slice(0, 16)), segment) },
   };
+}
+
+async function archivedFile(directory: string, segment: string): Promise<string> {
+  return join(directory, (await readdir(directory)).find((name) => name.startsWith(`${segment}-`)) ?? 'no such segment');
 }
 
 async function biggestFile(directory: string): Promise<string> {

@@ -11,7 +11,7 @@ import type { EngineFixture } from './engine-suite.js';
 
 failOnLeakedProcesses();
 
-engineContract({ name: 'walg', makeFixture });
+engineContract({ name: 'walg', makeFixture, recovers: true });
 
 async function makeFixture(): Promise<EngineFixture> {
   const source = await startWalgCluster({ version: 15 });
@@ -46,6 +46,7 @@ async function makeFixture(): Promise<EngineFixture> {
       await recovered.remove();
       return content;
     },
+    recovery: { source: cluster, archivedFile: (segment) => Promise.resolve(join(prefix, 'wal_005', `${segment}.lz4`)) },
   };
 }
 

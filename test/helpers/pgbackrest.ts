@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Engine, EngineContext, RecoveryOutline } from '../../src/engines/engine.js';
 import { pgbackrestEngine } from '../../src/engines/pgbackrest/pgbackrest-engine.js';
 import type { PgbackrestOptions } from '../../src/engines/pgbackrest/options.js';
+import { readControlData } from '../../src/postgres/control-data.js';
 import { configureRecovery, promote, waitForEndOfWal, waitForPause } from '../../src/postgres/recovery.js';
 import { serviceOf } from '../../src/postgres/service.js';
 import { onCleanup } from './cleanup.js';
@@ -94,6 +95,8 @@ export async function recoverBeside(
   await configureRecovery({
     ...{ dataDir, user, target: outline.target, salvageDir, port, clone },
     restoreCommand: physical.restoreCommand(context),
+    // With the test's own programs, which may not be those found on this host.
+    control: await readControlData(pgBin, dataDir, user),
     timeline: outline.timeline ?? 'latest',
     extra: { unix_socket_directories: root },
   });

@@ -21,6 +21,8 @@ export interface S3Server {
   readonly endpoint: string;
   readonly port: number;
   readonly caFile?: string;
+  /** Where VersityGW keeps objects: a bucket's folder holds each as a file. */
+  readonly dataDir?: string;
   readonly accessKeyId: string;
   readonly secretAccessKey: string;
   /** Files that hold the two, 0600, for a reprise.yml. */
@@ -46,12 +48,13 @@ export async function startVersity({ tls = true } = {}): Promise<S3Server> {
   const secure = tls ? await certificate() : null;
   const tlsArguments = secure === null ? [] : ['--cert', secure.certFile, '--key', secure.certFile.replace(/cert\.pem$/, 'key.pem')];
   const keys = newKeys();
-  return startServer('versitygw', port, keys, secure?.certFile, () =>
+  const server = await startServer('versitygw', port, keys, secure?.certFile, () =>
     spawn(testTools.versitygw(), ['--port', `127.0.0.1:${port}`, ...tlsArguments, '--region', 'us-east-1', '--quiet', 'posix', '--sidecar', join(root, 'meta'), '--versioning-dir', join(root, 'versions'), join(root, 'data')], {
       env: { ...process.env, ROOT_ACCESS_KEY: keys.accessKeyId, ROOT_SECRET_KEY: keys.secretAccessKey },
       stdio: 'ignore',
     }),
   );
+  return { ...server, dataDir: join(root, 'data') };
 }
 
 /** MinIO: the right times of versions, to the millisecond; no storage classes. */

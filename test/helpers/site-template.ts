@@ -31,6 +31,10 @@ export interface SiteConfig {
   readonly watch: boolean;
   /** Further lines of the cluster, indented by four. */
   readonly clusterYaml: string;
+  /** A repository `offsite` as a YAML flow map: the catalogue and the dumps go there instead. */
+  readonly offsite?: string;
+  /** Engine of the policy `physical`, in place of pgBackRest. */
+  readonly physical?: { readonly engine: string; readonly optionsYaml: string; readonly archiveCommand: string };
 }
 
 export function placesIn(root: string, port: number): SitePlaces {
@@ -79,7 +83,7 @@ export async function layOut(places: SitePlaces, config: SiteConfig): Promise<{ 
   await giveToPostgres(pgbackrestConf);
   await writeFile(join(root, 'archive-by-pgbackrest'), archiveScript(places), { mode: 0o755 });
   await giveToPostgres(join(root, 'archive-by-pgbackrest'));
-  await appendFile(join(dataDir, 'postgresql.conf'), `${settings(places)}\n`);
+  await appendFile(join(dataDir, 'postgresql.conf'), `${settings(places, config.physical?.archiveCommand)}\n`);
   await configure(places, config);
   return { binDir };
 }
@@ -107,30 +111,30 @@ exec pgbackrest --config='${pgbackrestConf}' --stanza=main --no-neutral-umask ar
 `;
 
 /** All statements are logged, so that what pg_dump and pg_restore do can be counted. */
-const settings = ({ root, port, socketDir }: SitePlaces): string => `
+const settings = ({ root, port, socketDir }: SitePlaces, archiveCommand = `${join(root, 'archive-by-pgbackrest')} %p # archive-push --no-neutral-umask`): string => `
 port = ${port}
 unix_socket_directories = '${socketDir}'
 archive_mode = on
-archive_command = '${join(root, 'archive-by-pgbackrest')} %p # archive-push --no-neutral-umask'
+archive_command = '${archiveCommand}'
 log_statement = 'all'
 log_line_prefix = 'db=%d pid=%p '`;
 
-const repriseYaml = (places: SitePlaces, { retention, proof, watch, clusterYaml }: SiteConfig): string => `version: 1
+const repriseYaml = (places: SitePlaces, { retention, proof, watch, clusterYaml, offsite, physical }: SiteConfig): string => `version: 1
 hosts:
   db1: { state_dir: ${places.stateDir} }
 repositories:
   local: { type: directory, path: ${places.backupsDir}, host: db1 }
-clusters:
+${offsite === undefined ? '' : `  offsite: ${offsite}\n`}clusters:
   mairie:
     host: db1
     connection: { host: ${places.socketDir}, port: ${places.port}, user: postgres }
     data_dir: ${places.dataDir}
     service: { kind: pg_ctl }
     databases: [mairie]
-    catalogue: local
+    catalogue: ${offsite === undefined ? 'local' : 'offsite'}
 ${watch ? '    watch: { every: 1s, failures: 3 }\n' : ''}    backups:
-      dump: { engine: logical, repository: local, schedule: { cron: "30 1 * * *" }, retention: ${retention}, proof: ${proof} }
-      physical: { engine: pgbackrest, repository: local, options: { stanza: main, config: ${places.pgbackrestConf} }, schedule: { cron: "15 2 * * *" }, retention: ${retention}, proof: ${proof} }
+      dump: { engine: logical, repository: ${offsite === undefined ? 'local' : 'offsite'}, schedule: { cron: "30 1 * * *" }, retention: ${retention}, proof: ${proof} }
+      physical: { engine: ${physical?.engine ?? 'pgbackrest'}, repository: local, options: ${physical?.optionsYaml ?? `{ stanza: main, config: ${places.pgbackrestConf} }`}, schedule: { cron: "15 2 * * *" }, retention: ${retention}, proof: ${proof} }
     recovery:
       targets:
         beside: { host: db1, data_dir: ${join(places.root, 'beside')}, port: ${places.port + 1} }

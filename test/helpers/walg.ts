@@ -23,7 +23,7 @@ export interface WalgCluster {
 }
 
 export interface WalgSettings extends ScratchOptions {
-  /** Lines of the environment file, in place of a directory. */
+  /** Lines of the environment file; `@PREFIX@` in them is the directory made for it. */
   readonly env?: readonly string[];
 }
 
@@ -31,7 +31,7 @@ export interface WalgSettings extends ScratchOptions {
  * WAL-G 0.2.19 calls functions that PostgreSQL 15 gave other names; with these it backs up a 15 as it does a 14. Of 14
  * the tests have no pg_waldump, without which the end of the log cannot be read.
  */
-const renamedFunctions = `
+export const renamedFunctions = `
   CREATE FUNCTION pg_start_backup(label text, fast boolean, exclusive boolean) RETURNS pg_lsn LANGUAGE sql AS 'SELECT pg_backup_start(label, fast)';
   CREATE FUNCTION pg_stop_backup(exclusive boolean, OUT lsn pg_lsn, OUT labelfile text, OUT spcmapfile text) LANGUAGE sql AS 'SELECT * FROM pg_backup_stop()'`;
 
@@ -41,7 +41,7 @@ export async function startWalgCluster({ env, ...settings }: WalgSettings = {}):
   const [envFile, prefix, holdFile, failFile, script] = [join(root, 'walg.env'), join(root, 'storage'), join(root, 'hold'), join(root, 'fail'), join(root, 'archive')];
   await mkdir(prefix, { mode: 0o700 });
   await giveToPostgres(prefix);
-  await writeFile(envFile, ['# made for a test', ...(env ?? [`export WALG_FILE_PREFIX="${prefix}"`]), 'WALG_PREVENT_WAL_OVERWRITE=true', ''].join('\n'), { mode: 0o600 });
+  await writeFile(envFile, ['# made for a test', ...(env ?? ['export WALG_FILE_PREFIX="@PREFIX@"']).map((line) => line.replace('@PREFIX@', prefix)), 'WALG_PREVENT_WAL_OVERWRITE=true', ''].join('\n'), { mode: 0o600 });
   await giveToPostgres(envFile);
   const options: WalgOptions = { envFile, binary: testTools.walg(), archiveTimeoutSeconds: 30 };
   const command = walgEngine.physical?.archiveCommand({ policy: { options } } as never) ?? '';

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import { withClient } from '../../postgres/connect.js';
 import { databaseProperties } from '../../postgres/properties.js';
+import type { JobExit } from '../../process/jobs.js';
 import type { AdoptionCandidate, AdoptionSurvey, EngineContext, MadeBackup, ReadContext } from '../engine.js';
 import { readHeader, readLocale, whyNoDump } from './archive-header.js';
 import type { ArchiveHeader } from './archive-header.js';
@@ -12,13 +13,16 @@ import { readDatabaseFacts } from './database-facts.js';
 import { dumpGlobals } from './globals.js';
 import { fingerprint } from '../hash.js';
 import type { Fingerprint } from '../hash.js';
+import type { SealedFile } from './encryption.js';
 import { hasEnded, runJudged } from './judged-job.js';
+import type { Verdict } from './judged-job.js';
 import { listBackups } from './list.js';
-import { LOGICAL, madeBackup, readManifest } from './manifest.js';
+import { commitManifest, LOGICAL, madeBackup, readManifest } from './manifest.js';
 import type { DumpManifest } from './manifest.js';
 import { filesOf, manifestKeyOf, incomingFilesOf, incomingPrefix, labelOf, operationMark } from './names.js';
 import type { BackupFiles } from './names.js';
 import { STALL_TIMEOUT_MS } from './tools.js';
+import { uploadOutput } from './upload.js';
 
 /** Nobody knows which cluster a dump came from: it holds no system identifier. */
 const UNKNOWN_CLUSTER = 'unknown';
@@ -105,40 +109,57 @@ export async function takeDump(context: EngineContext, directory: string, candid
   if (await isKnown(context, source, candidate)) return null;
   const { label, startedAt, published } = await freeName(context, candidate);
   if (published !== null) return madeBackup(published, context.policy.repository);
-  const incoming = incomingFilesOf(context, context.operationId, label, false);
-  await context.storage.prepare(incomingPrefix(context), context.user ?? undefined);
-  try {
-    if ((await context.storage.stat(incoming.manifest)) === null) {
-      await copy(context, source, candidate, incoming);
-      const manifest = await describeCopy(context, candidate, { label, startedAt }, incoming);
-      await context.storage.write(incoming.manifest, `${JSON.stringify(manifest, null, 1)}\n`);
-    }
-  } catch (error) {
-    // Where the worker shuts down, the copy goes on and is found by the next attempt.
-    if (!context.signal.aborted) for (const key of [incoming.dump, incoming.globals]) await context.storage.remove(key);
-    throw error;
-  }
   const files = filesOf(context, label, false);
-  await context.storage.publish(incoming.dump, files.dump);
-  await context.storage.publish(incoming.globals, files.globals);
-  await context.storage.publish(incoming.manifest, files.manifest);
+  const ownMark = incomingFilesOf(context, context.operationId, label, false);
+  await context.storage.prepare(incomingPrefix(context), context.user ?? undefined);
+  if (context.storage.capabilities.localPath) {
+    if ((await context.storage.stat(ownMark.manifest)) === null) await fill(context, source, candidate, { label, startedAt }, ownMark);
+    await context.storage.publish(ownMark.dump, files.dump);
+    await context.storage.publish(ownMark.globals, files.globals);
+    await context.storage.publish(ownMark.manifest, files.manifest);
+  } else {
+    // The upload gets its last name at once: this tells a later attempt that the name is taken by its own operation.
+    await context.storage.write(ownMark.manifest, '{}');
+    await fill(context, source, candidate, { label, startedAt }, files);
+    await context.storage.remove(ownMark.manifest);
+  }
   const manifest = await readManifest(context.storage, files.manifest);
   if (manifest === null) throw new RepriseError('conflict', `the backup ${label} vanished while it was published`, 'see who else removes files from the repository');
   return madeBackup(manifest, context.policy.repository);
+}
+
+/** Copies and describes; what goes wrong leaves nothing of it. */
+async function fill(context: EngineContext, source: string, candidate: AdoptionCandidate, named: { label: string; startedAt: string }, files: BackupFiles): Promise<void> {
+  try {
+    const copied = await copy(context, source, candidate, files);
+    const manifest = await describeCopy(context, candidate, named, files, copied);
+    await commitManifest(context.storage, files.manifest, manifest);
+  } catch (error) {
+    // Where the worker shuts down, the copy goes on and is found by the next attempt.
+    if (!context.signal.aborted) for (const key of [files.dump, files.globals]) await context.storage.remove(key);
+    throw error;
+  }
 }
 
 /** Whether another backup has this very content; only files of the same size are read for that. */
 async function isKnown(context: EngineContext, source: string, { name, database, sizeBytes }: AdoptionCandidate): Promise<boolean> {
   const alike = (await listBackups(context)).filter((backup) => backup.database === database && backup.sizeBytes === sizeBytes);
   if (alike.length === 0) return false;
-  const storage = { open: async () => (await open(source, constants.O_RDONLY | constants.O_NOFOLLOW)).createReadStream() };
-  const { sha256 } = await fingerprint({ ...context, storage }, source, 'comparing SHA-256', sizeBytes);
+  const sha256 = await hashOfFile(context, source, name, sizeBytes);
   for (const { label } of alike.filter((backup) => backup.sha256 === sha256)) {
     const manifest = await readManifest(context.storage, manifestKeyOf(context, label));
     if (!isOwn(context, manifest, name)) return true;
   }
   return false;
 }
+
+/** SHA-256 of a file outside of the repository. */
+async function hashOfFile(context: EngineContext, path: string, name: string, sizeBytes: number): Promise<string> {
+  const storage = { open: async () => (await open(path, constants.O_RDONLY | constants.O_NOFOLLOW)).createReadStream() };
+  return (await fingerprint({ ...context, storage }, path, `comparing SHA-256 of ${name}`, sizeBytes)).sha256;
+}
+
+const changed = (): RepriseError => new RepriseError('backup-corrupt', 'it was changed while it was copied', 'adopt again when nobody writes to it');
 
 /** The second after which it is named; the next one where another backup has it. */
 async function freeName(context: EngineContext, { database, startedAt, name }: AdoptionCandidate): Promise<{ label: string; startedAt: string; published: DumpManifest | null }> {
@@ -158,25 +179,38 @@ function isOwn({ operationId }: EngineContext, manifest: DumpManifest | null, na
   return manifest?.operationId === operationId && manifest.adopted?.from === name;
 }
 
-async function copy(context: EngineContext, source: string, { name, sizeBytes }: AdoptionCandidate, incoming: BackupFiles): Promise<void> {
+/** Where the copy can be read on this host, and what was copied. */
+interface Copied {
+  readonly path: string;
+  readonly dump: Fingerprint;
+}
+
+async function copy(context: EngineContext, source: string, { name, sizeBytes }: AdoptionCandidate, incoming: BackupFiles): Promise<Copied> {
   const free = await context.storage.freeBytes();
   const there = (await context.storage.stat(incoming.dump))?.sizeBytes ?? 0;
   if (free !== null && free < sizeBytes - there) {
     throw new RepriseError('disk-full', `the repository has ${free} bytes free, and ${name} takes ${sizeBytes}`, 'free space there, then adopt again: what was adopted stays');
   }
-  const target = context.storage.localPath(incoming.dump);
+  const step = `adopt-copy:${operationMark(name)}`;
+  const judge = async ({ code }: JobExit): Promise<Verdict> => (code === 0 ? 'ok' : code === null ? 'retry' : 'fail');
   try {
+    if (!context.storage.capabilities.localPath) {
+      const { written } = await uploadOutput(context, { step, tool: 'cat', argv: ['cat', '--', source], key: incoming.dump, judge, phase: `copying ${name}`, totalBytes: sizeBytes });
+      return { path: source, dump: { sizeBytes: written.sizeBytes, sha256: written.sha256 } };
+    }
+    const target = context.storage.localPath(incoming.dump);
     await runJudged(context.jobs, {
-      step: `adopt-copy:${operationMark(name)}`,
+      step,
       tool: 'cp',
       // No hard link: whoever writes into the original later would change the backup. A reflink, where there are any, is as fast.
       argv: ['cp', '--reflink=auto', '--no-dereference', '--no-target-directory', '--', source, target],
       onGone: 'restart',
       cleanUp: () => context.storage.remove(incoming.dump),
-      judge: async ({ code }) => (code === 0 ? 'ok' : code === null ? 'retry' : 'fail'),
+      judge,
       progress: async () => ({ phase: `copying ${name}`, done: (await context.storage.stat(incoming.dump))?.sizeBytes ?? 0, total: sizeBytes, unit: 'bytes' }),
       stallTimeoutMs: STALL_TIMEOUT_MS,
     });
+    return { path: target, dump: await fingerprint(context, incoming.dump, `reading ${name}`, sizeBytes) };
   } catch (error) {
     if (!hasEnded(error) || !/Permission denied/i.test(String(error.details['stderrTail']))) throw error;
     throw new RepriseError('privilege-missing', `user ${context.user?.name ?? 'of the worker'} may not read it`, 'let that user read it: chmod or setfacl');
@@ -184,17 +218,17 @@ async function copy(context: EngineContext, source: string, { name, sizeBytes }:
 }
 
 /** All that a dump of our own has in its manifest; what the file does not hold is taken from the server as it is now. */
-async function describeCopy(context: EngineContext, candidate: AdoptionCandidate, { label, startedAt }: { label: string; startedAt: string }, incoming: BackupFiles): Promise<DumpManifest> {
+async function describeCopy(context: EngineContext, candidate: AdoptionCandidate, { label, startedAt }: { label: string; startedAt: string }, incoming: BackupFiles, { path, dump }: Copied): Promise<DumpManifest> {
   const { database, finishedAt, name } = candidate;
-  const path = context.storage.localPath(incoming.dump);
   const header = await readHeader(context, path);
-  if (databaseNamed(context, header) !== database) throw new RepriseError('backup-corrupt', 'it was changed while it was copied', 'adopt again when nobody writes to it');
+  if (databaseNamed(context, header) !== database) throw changed();
   const { superuser, server: _live, ...live } = await withClient(context.cluster.connection, database, async (client) => ({
     ...(await readDatabaseFacts(client)),
     properties: await databaseProperties(client, database),
   }));
-  const dump: Fingerprint = await fingerprint(context, incoming.dump, `reading ${name}`, candidate.sizeBytes);
-  const contents = await countAll(context, candidate, live.extensionTables, incoming);
+  const contents = await countAll(context, candidate, live.extensionTables, { key: incoming.dump, encrypted: false, path });
+  // Where the original was read instead of the copy, it must still be what was copied.
+  if (!context.storage.capabilities.localPath && (await hashOfFile(context, path, name, dump.sizeBytes)) !== dump.sha256) throw changed();
   const globals = await dumpGlobals(context, incoming.globals, superuser, null);
   return {
     ...{ schemaVersion: 1, engine: LOGICAL, label, cluster: context.cluster.name, policy: context.policy.name, database },
@@ -213,9 +247,9 @@ async function describeCopy(context: EngineContext, candidate: AdoptionCandidate
 }
 
 /** Reads every block: the first time a truncated dump is seen for what it is (F3, F15). */
-async function countAll(context: EngineContext, { database, name }: AdoptionCandidate, extensionTables: DumpManifest['extensionTables'], incoming: BackupFiles): Promise<DumpManifest['contents']> {
+async function countAll(context: EngineContext, { database, name }: AdoptionCandidate, extensionTables: DumpManifest['extensionTables'], file: SealedFile): Promise<DumpManifest['contents']> {
   try {
-    return (await countDump(context, `adopt-count:${operationMark(name)}`, { database, extensionTables }, { key: incoming.dump, encrypted: false })).tables;
+    return (await countDump(context, `adopt-count:${operationMark(name)}`, { database, extensionTables }, file)).tables;
   } catch (error) {
     const gaveUp = isRepriseError(error) && typeof error.details['code'] === 'number';
     if (!gaveUp) throw error;

@@ -3,17 +3,18 @@ import { RepriseError } from '../../domain/errors.js';
 import { withClient } from '../../postgres/connect.js';
 import { libpqEnv } from '../../postgres/environment.js';
 import { databaseProperties } from '../../postgres/properties.js';
-import type { Encryption } from '../../domain/backup.js';
+import type { Encryption, TableCount } from '../../domain/backup.js';
 import type { JobResult } from '../../process/jobs.js';
-import { runTool } from '../../process/run.js';
 import type { BackupRequest, EngineContext, MadeBackup } from '../engine.js';
 import { countDump } from './count-dump.js';
-import { encryptionOf, readingArgv, writingArgv } from './encryption.js';
+import { encryptionOf, runOnFile, writingArgv } from './encryption.js';
 import type { SealedFile } from './encryption.js';
+import { wholeFile } from './fetched.js';
 import { dumpGlobals } from './globals.js';
 import { fingerprint } from '../hash.js';
+import type { Fingerprint } from '../hash.js';
 import { hasEnded, runJudged } from './judged-job.js';
-import { LOGICAL, madeBackup, readIfThere, readManifest } from './manifest.js';
+import { commitManifest, LOGICAL, madeBackup, readIfThere, readManifest } from './manifest.js';
 import type { DumpFacts, DumpManifest } from './manifest.js';
 import { encodeName, filesOf, incomingFilesOf, incomingPrefix, labelOf, manifestKeyOf } from './names.js';
 import type { BackupFiles } from './names.js';
@@ -22,6 +23,7 @@ import { expectedSize } from './preflight.js';
 import { readDatabaseFacts } from './database-facts.js';
 import { besideInventory } from './snapshot.js';
 import { LOCK_WAIT_TIMEOUT, STALL_TIMEOUT_MS, toolMajor } from './tools.js';
+import { uploadOutput } from './upload.js';
 
 /** One database's dump on its way. */
 interface Dumping {
@@ -61,14 +63,17 @@ async function makeAndPublish(context: EngineContext, named: Pick<Dumping, 'data
   const begun = await takenFacts(context, label);
   const encryption = begun === null ? await encryptionOf(context) : (begun.encryption ?? null);
   const files = filesOf(context, label, encryption !== null);
-  const incoming = incomingFilesOf(context, context.operationId, label, encryption !== null);
+  // Where an object appears whole or not at all, it gets its name at once; only the manifest makes it a backup.
+  const inPlace = !context.storage.capabilities.localPath;
+  const incoming = inPlace ? files : incomingFilesOf(context, context.operationId, label, encryption !== null);
   if ((await context.storage.stat(incoming.manifest)) === null) {
     const manifest = await makeDump({ context, ...named, incoming, encryption }).catch(async (error: unknown) => {
       if (hasEnded(error)) for (const key of [incoming.dump, incoming.globals, factsKey(context, label)]) await context.storage.remove(key);
       throw error;
     });
-    await context.storage.write(incoming.manifest, `${JSON.stringify(manifest, null, 1)}\n`);
+    await commitManifest(context.storage, incoming.manifest, manifest);
   }
+  if (inPlace) return;
   await context.storage.publish(incoming.dump, files.dump);
   await context.storage.publish(incoming.globals, files.globals);
   await context.storage.publish(incoming.manifest, files.manifest);
@@ -79,13 +84,13 @@ async function makeDump(dumping: Dumping): Promise<DumpManifest> {
   const file = { key: incoming.dump, encrypted: encryption !== null };
   const facts = await factsOf(dumping);
   const { connection } = context.cluster;
-  const { result, inventory } = await besideInventory(connection, database, context.signal, (snapshot) => runPgDump(dumping, snapshot));
-  const dump = await fingerprint(context, incoming.dump, `reading back ${database}`);
+  const { result: { job: result, written }, inventory } = await besideInventory(connection, database, context.signal, (snapshot) => runPgDump(dumping, snapshot));
+  const dump = written ?? (await fingerprint(context, incoming.dump, `reading back ${database}`));
   await readTableOfContents(context, file);
   // A dump that an earlier attempt started is of another snapshot than the one just counted.
   const counted = result.attached ? null : inventory;
   const countedIn = counted !== null ? 'snapshot' : canRead(context, file) ? 'dump' : 'nowhere';
-  const inDump = countedIn === 'dump' ? (await countDump(context, `count:${encodeName(database)}`, { ...facts, database }, file)).tables : [];
+  const inDump = countedIn === 'dump' ? await countOnHost({ ...dumping, dump, facts }) : [];
   return {
     schemaVersion: 1,
     engine: LOGICAL,
@@ -102,6 +107,13 @@ async function makeDump(dumping: Dumping): Promise<DumpManifest> {
     countedIn,
     objects: counted?.objects ?? null,
   };
+}
+
+async function countOnHost({ context, database, incoming, encryption, dump, facts }: Dumping & { dump: Fingerprint; facts: DumpFacts }): Promise<readonly TableCount[]> {
+  const file = await wholeFile(context, incoming.dump, dump);
+  const counts = await countDump(context, `count:${encodeName(database)}`, { ...facts, database }, { key: incoming.dump, encrypted: encryption !== null, path: file.path });
+  await file.discard();
+  return counts.tables;
 }
 
 /** Facts and roles, taken before the dump: with them a dump that ended is whole even if the server is lost then. */
@@ -123,11 +135,11 @@ async function takenFacts(context: EngineContext, label: string): Promise<DumpFa
   return taken === null ? null : (JSON.parse(taken.toString('utf8')) as DumpFacts);
 }
 
-async function runPgDump({ context, database, incoming, encryption }: Dumping, snapshot: string | null): Promise<JobResult> {
+async function runPgDump({ context, database, incoming, encryption }: Dumping, snapshot: string | null): Promise<{ readonly job: JobResult; readonly written: Fingerprint | null }> {
   const { compress } = context.policy.options as LogicalOptions;
   const total = await expectedSize(context, database);
   const removePartial = (): Promise<void> => context.storage.remove(incoming.dump);
-  return runJudged(context.jobs, {
+  const tool = {
     step: `dump:${encodeName(database)}`,
     tool: 'pg_dump',
     argv: await writingArgv(context, encryption, incoming.dump, [
@@ -140,6 +152,13 @@ async function runPgDump({ context, database, incoming, encryption }: Dumping, s
     ]),
     // The name goes by PGDATABASE, never as an argument that could be a connection string (F36).
     env: libpqEnv(context.cluster.connection, database),
+  };
+  if (!context.storage.capabilities.localPath) {
+    const { job, written } = await uploadOutput(context, { ...tool, key: incoming.dump, phase: `dumping ${database}`, totalBytes: total });
+    return { job, written: { sizeBytes: written.sizeBytes, sha256: written.sha256 } };
+  }
+  const job = await runJudged(context.jobs, {
+    ...tool,
     onGone: 'restart',
     cleanUp: removePartial,
     progress: async () => {
@@ -148,6 +167,7 @@ async function runPgDump({ context, database, incoming, encryption }: Dumping, s
     },
     stallTimeoutMs: STALL_TIMEOUT_MS,
   });
+  return { job, written: null };
 }
 
 /**
@@ -156,8 +176,7 @@ async function runPgDump({ context, database, incoming, encryption }: Dumping, s
  */
 async function readTableOfContents(context: EngineContext, file: SealedFile): Promise<void> {
   if (!canRead(context, file)) return;
-  const argv = await readingArgv(context, file, [join(context.pgBin, 'pg_restore'), '--list', '--file=/dev/null'], 'beginning');
-  await runTool(argv, { user: context.user, signal: context.signal, timeoutMs: 10 * 60_000 });
+  await runOnFile(context, file, [join(context.pgBin, 'pg_restore'), '--list', '--file=/dev/null'], 'beginning', { timeoutMs: 10 * 60_000 });
 }
 
 const canRead = ({ policy }: EngineContext, { encrypted }: SealedFile): boolean => !encrypted || policy.encryption?.identity !== undefined;

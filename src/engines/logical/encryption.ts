@@ -3,13 +3,15 @@ import { inTermsOfAge } from '../../process/age-errors.js';
 import { recipientsOf, requireIdentity } from '../../process/age-keys.js';
 import { decryptingArgv, encryptingArgv } from '../../process/age.js';
 import { runTool } from '../../process/run.js';
-import type { RunToolOptions } from '../../process/run.js';
+import type { RunToolOptions, ToolOutput } from '../../process/run.js';
 import type { ReadContext } from '../engine.js';
 
 /** What reading a file of a backup needs to know: where it lies, and whether it is encrypted. */
 export interface SealedFile {
   readonly key: string;
   readonly encrypted: boolean;
+  /** Where its copy lies, of a repository that has no paths. */
+  readonly path?: string;
 }
 
 /** For whom the policy has its files encrypted now; null where it has not. Throws `config-invalid`. */
@@ -20,9 +22,10 @@ export async function encryptionOf({ policy }: Pick<ReadContext, 'policy'>): Pro
 
 /**
  * The command that writes a file of the repository: the program itself by its `--file`, or its output through age, so
- * that plain text never gets there.
+ * that plain text never gets there. Where the repository has no paths, the command prints what is to be uploaded.
  */
 export async function writingArgv(context: ReadContext, encryption: Encryption | null, key: string, argv: readonly string[]): Promise<readonly string[]> {
+  if (!context.storage.capabilities.localPath) return encryption === null ? argv : encryptingArgv(encryption.recipients, argv, '-');
   const path = context.storage.localPath(key);
   return encryption === null ? [...argv, `--file=${path}`] : encryptingArgv(encryption.recipients, argv, path);
 }
@@ -32,9 +35,26 @@ export async function writingArgv(context: ReadContext, encryption: Encryption |
  * @throws RepriseError `key-missing`, `tool-missing`
  */
 export async function readingArgv(context: ReadContext, file: SealedFile, argv: readonly string[], howFar?: 'all' | 'beginning'): Promise<readonly string[]> {
-  const path = context.storage.localPath(file.key);
+  const path = file.path ?? context.storage.localPath(file.key);
   if (!file.encrypted) return [...argv, path];
   return decryptingArgv(await requireIdentity(context.policy.encryption, file.key), path, argv, howFar);
+}
+
+/**
+ * Runs a short program on a file of the repository, where that has no paths on what comes from it: no more is fetched
+ * than the program reads.
+ * @throws RepriseError `key-missing`, `tool-missing`, `tool-failed`
+ */
+export async function runOnFile(context: ReadContext, file: SealedFile, argv: readonly string[], howFar: 'all' | 'beginning', options: RunToolOptions = {}): Promise<ToolOutput> {
+  const how = { user: context.user, signal: context.signal, ...options };
+  if (context.storage.capabilities.localPath) return runTool(await readingArgv(context, file, argv, howFar), how);
+  const onInput = file.encrypted ? await decryptingArgv(await requireIdentity(context.policy.encryption, file.key), '-', argv, howFar) : argv;
+  const input = await context.storage.open(file.key);
+  try {
+    return await runTool(onInput, { ...how, input });
+  } finally {
+    input.destroy();
+  }
 }
 
 /**
@@ -44,13 +64,11 @@ export async function readingArgv(context: ReadContext, file: SealedFile, argv: 
  */
 export async function checkKey(context: ReadContext, file: SealedFile): Promise<void> {
   if (!file.encrypted) return;
-  await inTermsOfAge(runTool(await readingArgv(context, file, ['head', '--bytes=1'], 'beginning'), asJobs(context)));
+  await inTermsOfAge(runOnFile(context, file, ['head', '--bytes=1'], 'beginning'));
 }
 
 /** A small file of a backup, decrypted in memory only. Throws `key-missing`, `backup-corrupt`. */
 export async function readSealed(context: ReadContext, file: SealedFile): Promise<string> {
   if (!file.encrypted) return (await context.storage.read(file.key)).toString('utf8');
-  return (await inTermsOfAge(runTool(await readingArgv(context, file, ['cat']), asJobs(context)))).stdout;
+  return (await inTermsOfAge(runOnFile(context, file, ['cat'], 'all'))).stdout;
 }
-
-const asJobs = ({ user, signal }: Pick<ReadContext, 'user' | 'signal'>): RunToolOptions => ({ user, signal });

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { isRepriseError } from '../../domain/errors.js';
 import { libpqEnv } from '../../postgres/environment.js';
+import { encryptingArgv } from '../../process/age.js';
 import { runTool } from '../../process/run.js';
 import type { EngineContext } from '../engine.js';
 import { toolError } from './dump-errors.js';
@@ -18,15 +19,22 @@ import { databaseConninfo } from './tools.js';
  */
 export async function dumpGlobals(context: EngineContext, key: string, passwords: boolean, encryption: Encryption | null): Promise<DumpFacts['globals']> {
   const { connection } = context.cluster;
-  const argv = await writingArgv(context, encryption, key, [
+  const tool = [
     join(context.pgBin, 'pg_dumpall'),
     '--globals-only',
     '--no-password',
     `--database=${databaseConninfo(connection.maintenanceDatabase)}`,
     ...(passwords ? [] : ['--no-role-passwords']),
-  ]);
+  ];
+  const options = { user: context.user, env: libpqEnv(connection, connection.maintenanceDatabase), signal: context.signal };
   try {
-    await runTool(argv, { user: context.user, env: libpqEnv(connection, connection.maintenanceDatabase), signal: context.signal });
+    if (context.storage.capabilities.localPath) {
+      await runTool(await writingArgv(context, encryption, key, tool), options);
+    } else {
+      // Small, and text also where it is encrypted: it needs no job of its own.
+      const { stdout } = await runTool(encryption === null ? tool : await encryptingArgv(encryption.recipients, tool), options);
+      await context.storage.write(key, `${stdout}\n`);
+    }
   } catch (error) {
     await context.storage.remove(key);
     const stderr = isRepriseError(error) ? error.details['stderrTail'] : undefined;

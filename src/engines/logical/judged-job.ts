@@ -1,11 +1,15 @@
 import { errorTable, isRepriseError, RepriseError } from '../../domain/errors.js';
-import type { JobRequest, JobResult, Jobs } from '../../process/jobs.js';
+import type { JobExit, JobRequest, JobResult, Jobs } from '../../process/jobs.js';
 import { tailOfFile } from '../../process/output-tail.js';
 import { toolError } from './dump-errors.js';
 
 /** What a judge says of an exit. */
 export type Verdict = 'ok' | 'retry' | 'fail';
-type JudgedRequest = JobRequest & { readonly cleanUp: () => Promise<void> };
+export interface JudgedRequest extends JobRequest {
+  readonly cleanUp: () => Promise<void>;
+  /** A failure that is not the tool's own, told by other means than its stderr; null where it is. */
+  readonly failureOf?: (exit: JobExit) => Promise<RepriseError | null>;
+}
 
 /**
  * Runs one of PostgreSQL's programs as a job and turns its failure into the error it means. A failure that another try
@@ -15,9 +19,14 @@ type JudgedRequest = JobRequest & { readonly cleanUp: () => Promise<void> };
  * @throws RepriseError of the tool's failure; else what the supervisor throws (cancelled, shutdown)
  */
 export async function runJudged(jobs: Jobs, request: JudgedRequest): Promise<JobResult> {
-  const judge = request.judge ?? (async (exit) => (exit.code === 0 ? 'ok' : verdictOn(toolError(request.tool, await tailOfFile(exit.stderr)))));
+  const { failureOf, ...job } = request;
+  const ofTool = request.judge ?? (async (exit) => (exit.code === 0 ? 'ok' : verdictOn(toolError(request.tool, await tailOfFile(exit.stderr)))));
+  const judge = async (exit: JobExit): Promise<Verdict> => {
+    const failure = await failureOf?.(exit);
+    return failure ? verdictOn(failure) : ofTool(exit);
+  };
   try {
-    return await jobs.run({ ...request, judge });
+    return await jobs.run({ ...job, judge });
   } catch (error) {
     // Where it has not ended, the worker shuts down and the tool works on: its files are left alone.
     if (!hasEnded(error)) throw error;

@@ -2,7 +2,7 @@ import type { Encryption, ServerFacts, TableCount } from '../../domain/backup.js
 import { backupId } from '../../domain/backup.js';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import type { DatabaseProperties } from '../../postgres/properties.js';
-import type { ReadableStorage } from '../../storage/storage.js';
+import type { ReadableStorage, WritableStorage } from '../../storage/storage.js';
 import type { MadeBackup } from '../engine.js';
 import type { Fingerprint } from '../hash.js';
 import { filesOf, manifestKeyOf } from './names.js';
@@ -98,6 +98,19 @@ export async function manifestOf(
     );
   }
   return manifest;
+}
+
+/**
+ * Writes the manifest, which commits the backup. An incomplete one may be replaced; one that stands under its own name is
+ * this operation's or nobody's.
+ * @throws RepriseError `conflict` where another operation has the name
+ */
+export async function commitManifest(storage: WritableStorage, key: string, manifest: DumpManifest): Promise<void> {
+  const body = `${JSON.stringify(manifest, null, 1)}\n`;
+  if (storage.capabilities.localPath) return storage.write(key, body);
+  if (await storage.createIfAbsent(key, body)) return;
+  if ((await readManifest(storage, key))?.operationId === manifest.operationId) return;
+  throw new RepriseError('conflict', `the backup ${manifest.label} exists already and is another operation's`, 'run the backup again: its name is the second it starts in');
 }
 
 /** Reads a small object as it is; null where there is none. */

@@ -1,7 +1,9 @@
 import type { Backup } from '../../domain/backup.js';
 import { RepriseError } from '../../domain/errors.js';
 import type { OutlineRequest, ReadContext, RecoveryOutline } from '../engine.js';
+import { checkFetchRoom } from './fetched.js';
 import { damageOf } from '../hash.js';
+import type { Fingerprint } from '../hash.js';
 import { checkKey } from './encryption.js';
 import { manifestFiles, manifestOf } from './manifest.js';
 import type { DumpManifest } from './manifest.js';
@@ -26,6 +28,7 @@ export async function outlineRecovery(context: ReadContext, request: OutlineRequ
   await checkTool(context, manifests);
   const { server, warnings } = await checkServer(context, manifests);
   for (const [index, manifest] of manifests.entries()) await checkWhole(context, request, manifest, backups[index]);
+  await checkFetchRoom(context, manifests.map(({ dump }) => dump));
   const encrypted = manifests.filter(({ encryption }) => encryption !== undefined);
   for (const manifest of encrypted) await checkKey(context, { key: manifestFiles(context, manifest).dump, encrypted: true });
   const instants = request.candidates.map((backup) => backup.startedAt).sort();
@@ -40,7 +43,7 @@ export async function outlineRecovery(context: ReadContext, request: OutlineRequ
     reachableTo: instants.at(-1) ?? null,
     walEnd: null,
     salvageableSegments: 0,
-    warnings: [...warnings, ...oneJob(context, encrypted)],
+    warnings: [...warnings, ...oneJob(context, encrypted), ...fetching(context, manifests)],
   };
 }
 
@@ -79,6 +82,27 @@ function oneJob({ policy }: ReadContext, [encrypted]: readonly DumpManifest[]): 
   return encrypted === undefined || restoreJobs === 1 ? [] : [`${encrypted.label} is encrypted: it is restored by one job, not by ${restoreJobs}`];
 }
 
+/** A dump that lies elsewhere is fetched when it is restored, and compared then, before anything is touched. */
+function fetching({ storage, host }: ReadContext, manifests: readonly DumpManifest[]): readonly string[] {
+  if (storage.capabilities.localPath) return [];
+  const bytes = manifests.reduce((sum, { dump }) => sum + dump.sizeBytes, 0);
+  return [`${bytes} bytes are fetched into ${host.scratchDir} first, and compared with their SHA-256 there`];
+}
+
+/** Of a file that lies elsewhere only what costs nothing: its size, and that it can be read. */
+async function damageAtHand(context: ReadContext, key: string, recorded: Fingerprint): Promise<string | null> {
+  if (context.storage.capabilities.localPath) return damageOf(context, key, recorded);
+  const there = await context.storage.stat(key);
+  if (there?.sizeBytes !== recorded.sizeBytes) return there === null ? `${key} is missing` : `${key} has ${there.sizeBytes} bytes where ${recorded.sizeBytes} were recorded`;
+  const beginning = await context.storage.open(key);
+  try {
+    for await (const _chunk of beginning) break;
+  } finally {
+    beginning.destroy();
+  }
+  return null;
+}
+
 async function checkTool(context: ReadContext, manifests: readonly DumpManifest[]): Promise<void> {
   const major = await toolMajor(context, 'pg_restore');
   const newer = manifests.find((manifest) => manifest.toolMajor > major);
@@ -94,7 +118,7 @@ async function checkWhole(context: ReadContext, request: OutlineRequest, manifes
   const files = manifestFiles(context, manifest);
   const reason =
     (backup?.sha256 !== undefined && backup.sha256 !== manifest.dump.sha256 ? `its manifest is not the one that was recorded` : null) ??
-    (await damageOf(context, files.dump, manifest.dump)) ??
+    (await damageAtHand(context, files.dump, manifest.dump)) ??
     (await damageOf(context, files.globals, manifest.globals));
   if (reason === null) return;
   const sameDatabase = request.candidates.filter((candidate) => candidate.database === manifest.database);

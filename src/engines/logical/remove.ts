@@ -9,7 +9,10 @@ export async function planRemoval(context: EngineContext<ReadableStorage>, label
   for (const label of labels) {
     checkLabel(label);
     for (const key of everyFileOf(context, label)) {
-      if ((await context.storage.stat(key)) !== null) alsoRemoves.push(key);
+      const there = await context.storage.stat(key);
+      if (there === null) continue;
+      const isLocked = there.lockedUntil !== undefined && there.lockedUntil > context.now().toISOString();
+      alsoRemoves.push(isLocked ? `${key} (its content stays in the bucket until ${there.lockedUntil}: object lock)` : key);
     }
   }
   return { labels, alsoRemoves };

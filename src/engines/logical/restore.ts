@@ -12,7 +12,7 @@ import type { EngineContext, RestoreDatabaseRequest, RestoredDatabase } from '..
 import { compareCounts } from './copy-counts.js';
 import { compareObjects } from './database-facts.js';
 import { toolError } from './dump-errors.js';
-import { damageOf } from '../hash.js';
+import { wholeFile } from './fetched.js';
 import { hasEnded, runJudged } from './judged-job.js';
 import type { Verdict } from './judged-job.js';
 import { checkKey, readingArgv } from './encryption.js';
@@ -50,9 +50,9 @@ interface Restoring {
 export async function restoreDatabase(context: EngineContext, request: RestoreDatabaseRequest): Promise<RestoredDatabase> {
   const { backup, connection, intoDatabase } = request;
   const manifest = await manifestOf(context, backup.label);
-  const dump = { key: manifestFiles(context, manifest).dump, encrypted: manifest.encryption !== undefined };
-  const damaged = await damageOf(context, dump.key, manifest.dump);
-  if (damaged !== null) throw new RepriseError('backup-corrupt', damaged, 'choose another backup with recover --to backup:ID');
+  const { dump: key } = manifestFiles(context, manifest);
+  const file = await wholeFile(context, key, manifest.dump);
+  const dump = { key, encrypted: manifest.encryption !== undefined, path: file.path };
   await checkKey(context, dump);
   const { systemIdentifier } = await withClient(connection, connection.maintenanceDatabase, serverFacts);
   const restoring = { context, manifest, dump, database: { connection, name: intoDatabase, operationId: context.operationId }, systemIdentifier };
@@ -62,10 +62,14 @@ export async function restoreDatabase(context: EngineContext, request: RestoreDa
     await analyze(restoring);
     const inventory = await compareWithManifest(restoring);
     const left = await withClient(connection, connection.maintenanceDatabase, (client) => applyProperties(client, intoDatabase, manifest.properties));
+    await file.discard();
     return { contents: inventory.contents, accepted: [...accepted, ...left.map((what) => `${what} was left out: the role is not on this server`)] };
   } catch (error) {
     // Only what can not go on: a worker that shuts down leaves the job and its database.
-    if (hasEnded(error) || (isRepriseError(error) && error.code === 'check-failed')) await dropOurs(restoring.database);
+    if (hasEnded(error) || (isRepriseError(error) && error.code === 'check-failed')) {
+      await dropOurs(restoring.database);
+      await file.discard();
+    }
     throw error;
   }
 }

@@ -4,6 +4,7 @@ import type { EngineContext, VerifyVerdict } from '../engine.js';
 import { compareCounts } from './copy-counts.js';
 import { countDump } from './count-dump.js';
 import { damageOf } from '../hash.js';
+import { wholeFile } from './fetched.js';
 import { checkKey } from './encryption.js';
 import { manifestFiles, manifestOf } from './manifest.js';
 import type { DumpManifest } from './manifest.js';
@@ -20,7 +21,15 @@ export async function verifyDump(context: EngineContext, backup: Backup): Promis
     const manifest = await manifestOf(context, backup.label);
     const differsFromRecord = backup.sha256 !== undefined && backup.sha256 !== manifest.dump.sha256;
     if (differsFromRecord) return bad(`the manifest of ${backup.label} is not the one that was recorded: another SHA-256`);
-    return (await damage(context, manifest)) ?? (await compareWithRecord(context, manifest));
+    const files = manifestFiles(context, manifest);
+    const dump = await wholeFile(context, files.dump, manifest.dump);
+    try {
+      const reason = await damageOf(context, files.globals, manifest.globals);
+      return reason === null ? await compareWithRecord(context, manifest, dump.path) : bad(reason);
+    } finally {
+      // Where the worker shuts down, its job reads on.
+      if (!context.signal.aborted) await dump.discard();
+    }
   } catch (error) {
     if (!isRepriseError(error) || !speaksOfTheBackup(error)) throw error;
     return bad(error.message);
@@ -33,15 +42,9 @@ function speaksOfTheBackup(error: RepriseError): boolean {
   return toolGaveUp || ['backup-corrupt', 'identity-mismatch', 'not-found'].includes(error.code);
 }
 
-async function damage(context: EngineContext, manifest: DumpManifest): Promise<VerifyVerdict | null> {
-  const files = manifestFiles(context, manifest);
-  const reason = (await damageOf(context, files.dump, manifest.dump)) ?? (await damageOf(context, files.globals, manifest.globals));
-  return reason === null ? null : bad(reason);
-}
-
-async function compareWithRecord(context: EngineContext, manifest: DumpManifest): Promise<VerifyVerdict> {
+async function compareWithRecord(context: EngineContext, manifest: DumpManifest, path: string): Promise<VerifyVerdict> {
   const { label, contents, countedIn, objects } = manifest;
-  const file = { key: manifestFiles(context, manifest).dump, encrypted: manifest.encryption !== undefined };
+  const file = { key: manifestFiles(context, manifest).dump, encrypted: manifest.encryption !== undefined, path };
   await checkKey(context, file);
   const found = await countDump(context, `verify:${label}`, manifest, file);
   const differences = countedIn === 'nowhere' ? [] : [...compareCounts(contents, found.tables)];

@@ -63,12 +63,16 @@ function segmentBytesOf({ start_segment, end_segment, segment_range_size }: z.ou
   return sizes.find(fits) ?? 16 * 1024 * 1024;
 }
 
-/** WAL-G compares no recorded checksum: what it unpacked has to be a whole segment of that very name (F15). */
+/**
+ * WAL-G compares no recorded checksum: what it unpacked has to be a whole segment of that very place (F15). The first
+ * one of a timeline begins with what its ancestor wrote, whose number it bears.
+ */
 async function fetchSegment(context: ReadContext, segment: string, directory: string): Promise<string> {
   const path = await fetchInto(context, segment, directory);
   const header = await readSegmentHeader(path);
   const { size } = await stat(path);
-  if (header === null || header.segmentBytes !== size || segmentName({ timeline: header.timeline, number: header.pageStart / BigInt(size) }, size) !== segment) {
+  const fits = header !== null && header.segmentBytes === size && header.pageStart / BigInt(size) === parseSegmentName(segment, size).number;
+  if (!fits || header.timeline > parseSegmentName(segment, size).timeline) {
     throw new RepriseError('backup-corrupt', `archived WAL segment ${segment} is not what its name says`, 'recover to a point before it, or from another storage');
   }
   return path;

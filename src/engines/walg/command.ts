@@ -1,4 +1,4 @@
-import { isRepriseError } from '../../domain/errors.js';
+import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import { libpqEnv } from '../../postgres/environment.js';
 import { requireProgram } from '../../process/binaries.js';
 import { runTool } from '../../process/run.js';
@@ -15,8 +15,8 @@ export type CommandContext = Pick<ReadContext, 'cluster' | 'policy' | 'user' | '
  * record or an environment of ours (F39). What comes after the file's name is for `env`: what has to win over the file.
  */
 const LAUNCHER = 'set -a; . "$1"; set +a; shift; exec env "$@"';
-/** A listing of a slow object store may take its time. */
-const SLOW_MS = 600_000;
+/** A listing of a slow object store may take its time; one that cannot be reached is asked again for many minutes. */
+const SLOW_MS = 300_000;
 
 export function optionsOf(context: Pick<ReadContext, 'policy'>): WalgOptions {
   return context.policy.options as WalgOptions;
@@ -52,6 +52,9 @@ export async function runWalg(context: CommandContext, args: readonly string[], 
 /** An error of the process room in WAL-G's terms; any other unchanged. */
 export function translated(error: unknown, args: readonly string[]): unknown {
   if (!isRepriseError(error) || (error.code !== 'tool-failed' && error.code !== 'tool-rejected')) return error;
+  if (error.message.includes('did not end within')) {
+    return new RepriseError('storage-unreachable', error.message, 'check the prefix and the endpoint in options.env_file, and the network: WAL-G asks a storage that does not answer again and again', error.details);
+  }
   const { stderrTail } = error.details;
   return typeof stderrTail === 'string' ? failureOf(args[0] ?? '', stderrTail, error) : error;
 }

@@ -72,6 +72,8 @@ export function openBucket(options: S3Options, readSecret: ReadSecret): S3Bucket
 }
 
 async function makeClient(options: S3Options, readSecret: ReadSecret): Promise<S3Client> {
+  // Its warning of versions of Node.js to come would stand among the errors of a backup.
+  process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true';
   const credentials = await credentialsOf(options, readSecret);
   const ca = options.caFile === undefined ? undefined : await authorities(options.caFile);
   const agent = { keepAlive: true, maxSockets: Math.max(50, options.concurrency * 2) };

@@ -18,9 +18,10 @@ export function isCredentialProblem(error: unknown): boolean {
 
 /** Name of an S3 error, e.g. `NoSuchKey`; a HEAD without a body has only its status. */
 export function s3ErrorName(error: unknown): string {
-  const { name, code, $metadata } = (error ?? {}) as ServiceError;
+  const { name, code, message, $metadata } = (error ?? {}) as ServiceError;
   if ($metadata?.httpStatusCode === 404 && (name === 'NotFound' || name === 'UnknownError' || name === undefined)) return 'NoSuchKey';
-  return name ?? code ?? 'unknown';
+  // What fails below HTTP has a name that says nothing.
+  return (name === 'Error' || name === 'AggregateError' ? (code ?? message?.replace(/^AWS SDK error wrapper for (?:Error: )?/, '')) : name) ?? 'unknown';
 }
 
 export function httpStatus(error: unknown): number | null {
@@ -40,9 +41,19 @@ export function s3Failure(error: unknown, options: S3Options, doing: string): Re
   if (name === 'NoSuchKey' || name === 'NoSuchVersion') return new RepriseError('not-found', `${where} has no such object: ${doing} failed`, 'list what is there with reprise backup list', details);
   if (name === 'NoSuchBucket') return failed('storage-refused', name, 'create it: reprise storage plan, then reprise storage apply');
   if (name === 'InvalidObjectState') return new RepriseError('object-cold', `${where} holds it in a cold class: ${doing} failed`, 'a recovery asks for the thaw and waits for it; see reprise backup show', details);
-  if (isCredentialProblem(error)) return failed('storage-refused', name, 'the credentials were refused, also after reading them anew: renew what access_key_id and secret_access_key name');
+  if (isCredentialProblem(error)) return failed('storage-refused', name, `the credentials were refused, also after reading them anew: renew ${credentialsNamed(options)}`);
   if (name === 'CredentialsProviderError') return failed('storage-refused', 'no credentials', 'name access_key_id and secret_access_key in the repository, or give the worker a role');
   if (status === 403 || name === 'AccessDenied') return failed('storage-refused', name, 'give this key the right in its policy, or see whether an object lock holds the object');
   if (status !== null && status >= 400 && status < 500 && status !== 408 && status !== 429) return failed('storage-refused', name, 'the server does not take this request; see what it supports with reprise storage plan');
   return failed('storage-unreachable', name, 'see that the server answers and that endpoint, region and ca_file are right');
+}
+
+/** Where the credentials come from, never what they are (F39). */
+function credentialsNamed({ accessKeyId, secretAccessKey, sessionToken }: S3Options): string {
+  const named = [accessKeyId, secretAccessKey, sessionToken].flatMap((reference) => {
+    if (reference === undefined) return [];
+    if ('env' in reference) return [`the environment variable ${reference.env}`];
+    return 'file' in reference ? [`the file ${reference.file}`] : [`what ${reference.command[0] ?? 'the command'} prints`];
+  });
+  return named.length === 0 ? "what Amazon's own tools find (environment, profile, role)" : named.join(', ');
 }

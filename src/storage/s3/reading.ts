@@ -92,7 +92,8 @@ function sizeOf({ ContentRange, ContentLength }: { readonly ContentRange?: strin
 async function statObject(bucket: S3Bucket, key: string): Promise<StoredObject | null> {
   try {
     const head = await bucket.send(new HeadObjectCommand({ Bucket: bucket.options.bucket, Key: bucketKey(bucket.options, key) }), `looking at ${key}`);
-    return { key, sizeBytes: head.ContentLength ?? 0, modifiedAt: (head.LastModified ?? new Date(0)).toISOString() };
+    const locked = head.ObjectLockRetainUntilDate;
+    return { key, sizeBytes: head.ContentLength ?? 0, modifiedAt: (head.LastModified ?? new Date(0)).toISOString(), ...(locked === undefined ? {} : { lockedUntil: locked.toISOString() }) };
   } catch (error) {
     if (isRepriseError(error) && error.code === 'not-found') return null;
     throw error;

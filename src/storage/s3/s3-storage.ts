@@ -18,8 +18,9 @@ import { s3Volumes } from './volumes.js';
 export function openS3(options: S3Options, readSecret: ReadSecret): WritableStorage {
   const bucket = openBucket(options, readSecret);
   const Bucket = options.bucket;
+  const reading = openS3ForReading(bucket);
   return {
-    ...openS3ForReading(bucket),
+    ...reading,
     admin: s3Admin(bucket),
     coldObjects: (keys) => coldObjects(bucket, keys),
     thaw: options.thaw,
@@ -37,6 +38,8 @@ export function openS3(options: S3Options, readSecret: ReadSecret): WritableStor
     abandon: (key) => abandonUploads(bucket, key),
 
     async remove(key) {
+      // In a bucket with versions, even what is not there would get a marker of its deletion.
+      if ((await reading.stat(key)) === null) return;
       await bucket.send(new DeleteObjectCommand({ Bucket, Key: bucketKey(options, key) }), `removing ${key}`);
     },
 

@@ -100,6 +100,16 @@ describe('examples', () => {
     expect(mairie?.policies['first-sunday']?.retention).not.toHaveProperty('days');
   });
 
+  it('P2: walg.yml: WAL-G daily at 02:45, 30 days, with the environment file named', async () => {
+    const { clusters } = await loadConfig({ file: join(examples, 'walg.yml') });
+    expect(clusters['asso']?.policies['wal-g']).toMatchObject({
+      engine: 'walg',
+      schedule: { cron: '45 2 * * *' },
+      retention: { days: 30, minProven: 2 },
+      options: { envFile: '/etc/wal-g/asso.env', binary: 'wal-g', archiveTimeoutSeconds: 60 },
+    });
+  });
+
   it('the digest is that of the meaning: comments, order and the place of the file do not count', async () => {
     const text = await readFile(join(examples, 'mairie.yml'), 'utf8');
     const absolute = text.replace('./backups/postgres', '/srv/backups');

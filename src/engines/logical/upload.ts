@@ -1,0 +1,118 @@
+import { createHash } from 'node:crypto';
+import { open, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { errorTable, isRepriseError, RepriseError } from '../../domain/errors.js';
+import type { UploadLine, UploadOrder } from '../../process/upload-order.js';
+import { STORAGE_FAILED } from '../../process/upload-order.js';
+import { makePrivateDirectory, writeFileAtomic } from '../../process/atomic-file.js';
+import { toolEnvironment } from '../../process/environment.js';
+import type { JobRequest, JobResult } from '../../process/jobs.js';
+import { asUser } from '../../process/users.js';
+import type { WrittenObject } from '../../storage/storage.js';
+import type { EngineContext } from '../engine.js';
+import { runJudged } from './judged-job.js';
+import { STALL_TIMEOUT_MS } from './tools.js';
+
+/** A program whose output becomes an object of the repository. */
+export interface UploadRequest extends Pick<JobRequest, 'step' | 'tool' | 'judge'> {
+  readonly argv: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  readonly key: string;
+  /** What it does, for people. */
+  readonly phase: string;
+  readonly totalBytes: number | null;
+}
+
+/**
+ * Runs a program as a job whose output goes into a repository that has no paths, hashed on the way and past the disks of
+ * this host. The uploader around it is the job, so that both outlive the worker; it may read the secrets of the
+ * repository and runs as the worker's own user, the program as the job's.
+ *
+ * @throws RepriseError of the program's failure, or of the storage's
+ */
+export async function uploadOutput(context: EngineContext, request: UploadRequest): Promise<{ readonly job: JobResult; readonly written: WrittenObject }> {
+  const { key, phase, totalBytes } = request;
+  const orderFile = await writeOrder(context, request);
+  const cleanUp = async (): Promise<void> => {
+    await context.storage.abandon(key);
+    await context.storage.remove(key);
+  };
+  let refused: RepriseError | undefined;
+  try {
+    const job = await runJudged(context.jobs, {
+      step: request.step,
+      tool: request.tool,
+      argv: [...context.uploader.argv, orderFile],
+      // Few threads are busy: an arena of memory for each would cost more than it saves (mallopt(3)).
+      env: { MALLOC_ARENA_MAX: '2' },
+      user: 'worker',
+      onGone: 'restart',
+      cleanUp,
+      ...(request.judge === undefined ? {} : { judge: request.judge }),
+      failureOf: async ({ code, stdout }) => {
+        const line = code === STORAGE_FAILED ? await lastLine(stdout) : null;
+        if (line?.failed === undefined) return null;
+        return (refused = new RepriseError(line.failed.code, line.failed.message, line.failed.hint));
+      },
+      progress: async ({ stdout }) => {
+        const { bytes = 0, waiting } = (await lastLine(stdout)) ?? {};
+        const total = totalBytes === null ? {} : { total: Math.max(totalBytes, bytes) };
+        return { phase: waiting === undefined ? phase : `${phase}: ${waiting}`, done: bytes, ...total, unit: 'bytes' };
+      },
+      stallTimeoutMs: STALL_TIMEOUT_MS,
+    });
+    const written = (await lastLine(job.stdout))?.written;
+    const there = await context.storage.stat(key);
+    if (written === undefined || there?.sizeBytes !== written.sizeBytes) {
+      throw new RepriseError('conflict', `${key} is not what was uploaded: ${there?.sizeBytes ?? 'no'} bytes where ${written?.sizeBytes ?? 'none'} were sent`, 'see who else writes into the repository');
+    }
+    await rm(orderFile, { force: true });
+    return { job, written };
+  } catch (error) {
+    // Where the worker shuts down, the uploader may not have read it yet.
+    if (!context.signal.aborted) await rm(orderFile, { force: true });
+    if (refused === undefined || !isRepriseError(error)) throw error;
+    const isOver = errorTable[refused.code].retryable && !errorTable[error.code].retryable;
+    throw new RepriseError(isOver ? error.code : refused.code, refused.message, refused.hint, error.details);
+  }
+}
+
+/** All that the uploader needs, in a file of the worker's user alone: arguments and environment can be seen by others. */
+async function writeOrder(context: EngineContext, { step, key, argv, env }: UploadRequest): Promise<string> {
+  const { repository } = context.uploader;
+  const order: UploadOrder = { repository, key, argv: asUser(context.user, argv), env: toolEnvironment(context.user, env), variables: variablesOf(repository.options) };
+  const directory = join(context.host.stateDir, 'uploads');
+  await makePrivateDirectory(directory);
+  const file = join(directory, `${createHash('sha256').update(`${context.operationId} ${step}`).digest('hex').slice(0, 24)}.json`);
+  await writeFileAtomic(file, JSON.stringify(order));
+  return file;
+}
+
+/** Variables of our own environment that the storage reads: those its secrets refer to, and those of Amazon's tools. */
+function variablesOf(options: unknown): Readonly<Record<string, string>> {
+  const named = new Set(Object.keys(process.env).filter((name) => name.startsWith('AWS_')));
+  const look = (value: unknown): void => {
+    if (typeof value !== 'object' || value === null) return;
+    if ('env' in value && typeof value.env === 'string') named.add(value.env);
+    Object.values(value).forEach(look);
+  };
+  look(options);
+  return Object.fromEntries([...named].flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])));
+}
+
+const TAIL_BYTES = 8_192;
+
+/** The newest whole line the uploader wrote. */
+async function lastLine(path: string): Promise<UploadLine | null> {
+  const file = await open(path, 'r').catch(() => null);
+  if (file === null) return null;
+  try {
+    const { size } = await file.stat();
+    const start = Math.max(0, size - TAIL_BYTES);
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(size - start), 0, size - start, start);
+    const lines = buffer.toString('utf8', 0, bytesRead).split('\n').slice(0, -1);
+    return JSON.parse(lines.at(-1) ?? 'null') as UploadLine | null;
+  } finally {
+    await file.close();
+  }
+}

@@ -1,0 +1,61 @@
+/**
+ * Runs a program and uploads what it prints: a process of its own, so that neither needs the worker. The object appears
+ * only when the program has ended well and all of it is there.
+ *
+ * Argument: the file of an `UploadOrder`. Exit code: the program's own where it failed, else that of the storage.
+ */
+import { readFile } from 'node:fs/promises';
+import { writeSync } from 'node:fs';
+import { isRepriseError } from '../domain/errors.js';
+import { startForOutput } from '../process/program-output.js';
+import { redact } from '../process/redact.js';
+import { resolveSecret } from '../process/secrets.js';
+import { STORAGE_FAILED } from '../process/upload-order.js';
+import type { UploadLine, UploadOrder } from '../process/upload-order.js';
+import { openStorage } from '../storage/registry.js';
+
+const TELL_MS = 2_000;
+
+const print = (line: UploadLine): void => void writeSync(1, `${JSON.stringify(line)}\n`);
+
+/** Tells at once that the storage does not answer, and else now and then how far it is. */
+function teller(): (bytes: number, waiting?: string) => void {
+  let toldAt = 0;
+  let waited = '';
+  return (bytes, waiting = '') => {
+    const now = performance.now();
+    if (waiting === waited && now - toldAt < TELL_MS) return;
+    [toldAt, waited] = [now, waiting];
+    print({ bytes, ...(waiting === '' ? {} : { waiting: redact(waiting) }) });
+  };
+}
+
+function failure(error: unknown): NonNullable<UploadLine['failed']> {
+  if (!isRepriseError(error)) return { code: 'storage-unreachable', message: redact(String(error)) };
+  return { code: error.code, message: redact(error.message), ...(error.hint === undefined ? {} : { hint: error.hint }) };
+}
+
+async function main(orderFile: string): Promise<number> {
+  const { repository, key, argv, env, variables } = JSON.parse(await readFile(orderFile, 'utf8')) as UploadOrder;
+  Object.assign(process.env, variables);
+  const stop = new AbortController();
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => stop.abort(new Error(`ended by ${signal}`)));
+  const storage = openStorage(repository, { secret: resolveSecret });
+  const program = startForOutput(argv, env);
+  try {
+    const written = await storage.writeStream(key, program.stream, { signal: stop.signal, report: teller() });
+    print({ bytes: written.sizeBytes, written });
+    return 0;
+  } catch (error) {
+    const code = program.exitCode();
+    if (code !== null && code !== 0) return code;
+    const failed = failure(error);
+    print({ failed });
+    writeSync(2, `${failed.message}\n`);
+    return STORAGE_FAILED;
+  } finally {
+    program.end();
+  }
+}
+
+process.exitCode = await main(process.argv[2] ?? '');

@@ -1,0 +1,7 @@
+import type { Backup } from '../../src/domain/backup.js';
+import type { MadeBackup } from '../../src/engines/engine.js';
+
+/** A backup as catalogue and engine agree on it. */
+export function asBackup(made: MadeBackup): Backup {
+  return { ...made, proven: null, heldUntil: null, status: 'complete' };
+}

@@ -1,0 +1,61 @@
+import { chmod } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { describe, expect, it } from '@jest/globals';
+import { walgEngine as engine } from '../../../src/engines/walg/walg-engine.js';
+import { makeGround } from '../../contract/engine-fixture.js';
+import { asBackup } from '../../contract/engine-suite.js';
+import { failOnLeakedProcesses } from '../../helpers/leaks.js';
+import { recoverBeside } from '../../helpers/pgbackrest.js';
+import { runQuery } from '../../helpers/postgres.js';
+import { startVersity } from '../../helpers/s3-servers.js';
+import { startWalgCluster } from '../../helpers/walg.js';
+
+failOnLeakedProcesses();
+
+describe('P2 on S3, with TLS and the settings of an environment file', () => {
+  it('backs up, lists, verifies, and recovers to a time', async () => {
+    const s3 = await startVersity();
+    const bucket = await s3.bucket('asso-prod-backups');
+    const ca = s3.caFile ?? '';
+    // PostgreSQL's user runs WAL-G.
+    await chmod(dirname(ca), 0o755);
+    await chmod(ca, 0o644);
+    const source = await startWalgCluster({
+      version: 15,
+      env: [
+        `export WALG_S3_PREFIX=s3://${bucket}/postgres`,
+        `export AWS_ENDPOINT="${s3.endpoint}"`,
+        ...['export AWS_S3_FORCE_PATH_STYLE=true', 'export AWS_REGION=us-east-1'],
+        `export AWS_ACCESS_KEY_ID='${s3.accessKeyId}'`,
+        `export AWS_SECRET_ACCESS_KEY='${s3.secretAccessKey}'`,
+        `export WALG_S3_CA_CERT_FILE=${ca}`,
+      ],
+    });
+    const ground = await makeGround(source.cluster, 'walg', source.options, { databases: ['postgres'] });
+    const sql = async (text: string): Promise<Record<string, string>> => ((await runQuery(source.cluster, 'postgres', text)).rows as Record<string, string>[])[0] ?? {};
+    await sql('CREATE TABLE rdv AS SELECT generate_series(1, 700) AS n');
+    const context = await ground.context('backup on s3');
+    await engine.preflightBackup(context);
+    const [made] = await engine.backup(context, { type: 'full', startedAt: new Date().toISOString() });
+    if (made === undefined) throw new Error('no backup was made');
+    expect((await engine.list(await ground.context('list'))).map(({ label }) => label)).toEqual([made.label]);
+    const verdict = await engine.verify(await ground.context('verify'), asBackup(made));
+    expect(verdict).toMatchObject({ ok: true, detail: expect.stringContaining('fetched and unpacked') as unknown });
+
+    await sql('SELECT pg_sleep(1.1)');
+    await sql('INSERT INTO rdv VALUES (701)');
+    const { time = '' } = await sql(`SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS time`);
+    await sql('DELETE FROM rdv');
+    const { segment = '' } = await sql('SELECT pg_walfile_name(pg_switch_wal()) AS segment');
+    for (let archived = ''; archived < segment; ) archived = (await sql(`SELECT coalesce(last_archived_wal, '') AS archived FROM pg_stat_archiver`))['archived']?.slice(0, 24) ?? '';
+
+    const recovery = await ground.context('recover');
+    const outline = await engine.outlineRecovery(recovery, { target: { kind: 'time', time }, candidates: [asBackup(made)], oldDataDir: null, databases: [] });
+    const recovered = await recoverBeside(recovery, outline, { engine });
+    expect((await runQuery(recovered, 'postgres', 'SELECT count(*)::int AS rows FROM rdv')).rows).toEqual([{ rows: 701 }]);
+    await recovered.remove();
+
+    // Before the storage: its archiver would wait for it.
+    await source.cluster.stop('immediate');
+  }, 300_000);
+});
