@@ -47,7 +47,7 @@ describe('F13: objects in a cold class', () => {
     expect(await storage.coldObjects?.(keys)).toEqual([]);
     expect((await storage.read('b')).toString()).toBe('deep');
     expect((await moto.client.send(new GetObjectCommand({ Bucket: bucket, Key: 'r/b' }))).Restore).toContain('ongoing-request="false"');
-  }, 60_000);
+  }, 300_000);
 
   it('F31: the thaw, which costs money, is asked for only by a plan that was approved on this host', async () => {
     const bucket = await moto.bucket('cold-approved');
@@ -78,7 +78,7 @@ contacts:
     await run(activities.requestThaw, step);
     expect(await thawing()).toEqual([true]);
     expect(await run(activities.lookAtThaw, step)).toEqual({ objects: 0, bytes: 0 });
-  }, 60_000);
+  }, 300_000);
 
   it('a backup whose dump lies there is listed as cold; its plan names tier, hours and price, and stays the same when it was thawed', async () => {
     const bucket = await moto.bucket('cold-backup');
@@ -110,5 +110,5 @@ contacts:
     for (let looks = 0; (await storage.coldObjects?.([dump]))?.length !== 0; looks++) if (looks > 5) throw new Error('it is never thawed');
     expect(await thawOf(session, policy, [{ label }], {}, run, 'op')).toBeNull();
     expect(await thawOf(session, policy, [{ label }], { approved: { tier: 'Bulk', days: 3 } }, run, 'op')).toEqual({ planned: { tier: 'Bulk', days: 3 }, observed: null });
-  }, 60_000);
+  }, 300_000);
 });

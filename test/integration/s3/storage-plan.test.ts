@@ -31,7 +31,7 @@ describe('on a server with lifecycles (moto)', () => {
   let moto: S3Server;
   beforeAll(async () => {
     moto = await startMoto();
-  });
+  }, 300_000);
   const rulesOf = async (bucket: string) => (await moto.client.send(new GetBucketLifecycleConfigurationCommand({ Bucket: bucket }))).Rules;
 
   it('P3: makes the bucket in its region, with versions and the very lifecycle; then nothing is left to change', async () => {
@@ -57,7 +57,7 @@ describe('on a server with lifecycles (moto)', () => {
     expect(texts(after)).toContain('noncurrent_expire_days: 270');
     expect(texts(after)).toContain('STANDARD_IA is charged for at least 30 days, however soon it is removed, as at least 128 KiB an object');
     expect(texts(after)).toContain('DEEP_ARCHIVE is charged for at least 180 days');
-  }, 60_000);
+  }, 300_000);
 
   it("P3: drift is shown line by line; rules of others are kept, and a plan that is no longer true changes nothing", async () => {
     await moto.bucket('drifted');
@@ -78,7 +78,7 @@ describe('on a server with lifecycles (moto)', () => {
     expect((await rulesOf('drifted'))?.[1]?.Transitions).toEqual([{ Days: 31, StorageClass: 'STANDARD_IA' }]);
     await applyTo(where, await planOf(where));
     expect((await rulesOf('drifted'))?.map(({ ID, Expiration }) => [ID, Expiration])).toEqual([['logs', { Days: 10 }], ['reprise/postgres', undefined]]);
-  }, 60_000);
+  }, 300_000);
 
   it('P3: warns in the plan and refuses to apply a lifecycle that puts a promised backup out of reach of its recovery time, naming both', async () => {
     await moto.bucket('out-of-reach');
@@ -89,7 +89,7 @@ describe('on a server with lifecycles (moto)', () => {
     ]);
     await expect(applyTo(where, plan)).rejects.toMatchObject({ type: 'lifecycle-refused', message: expect.stringMatching(/reprise\/postgres.*retention\.monthly 24/) });
     await expect(rulesOf('out-of-reach')).rejects.toMatchObject({ name: 'NoSuchLifecycleConfiguration' });
-  }, 60_000);
+  }, 300_000);
 
   it("P3: refuses as well where somebody else's rule removes what retention keeps", async () => {
     await moto.bucket('removing');
@@ -98,7 +98,7 @@ describe('on a server with lifecycles (moto)', () => {
     const { refusals } = await planOf(where);
     expect(refusals.map(({ promise }) => promise)).toEqual(['policy mairie/dump: retention.days 14', 'policy mairie/dump: retention.min_proven 2']);
     expect(refusals[0]?.rule).toBe('rule "tidy": removes objects after 7 days');
-  }, 60_000);
+  }, 300_000);
 
   it('P3: the command line asks for the name, refuses without it, applies with --yes, and says the same under --json', async () => {
     const where = await site(moto, 'by-hand', lifecycleOfP3);
@@ -112,7 +112,7 @@ describe('on a server with lifecycles (moto)', () => {
     expect(await told(where, 'storage', 'apply', 'ofsite', '--yes')).toMatchObject({ exit: 6, error: { hint: expect.stringContaining('offsite') } });
     expect(await told(where, 'storage', 'apply', 'offsite', '--yes')).toMatchObject({ exit: 0, document: { repositories: [{ applied: expect.arrayContaining([{ name: 'bucket', done: true }]) }] } });
     expect((await where.cli('storage', 'apply', 'offsite', '--yes')).stdout).toContain('nothing to change');
-  }, 120_000);
+  }, 300_000);
 });
 
 describe('where the server lacks things', () => {
@@ -129,7 +129,7 @@ describe('where the server lacks things', () => {
     expect((await versity.client.send(new GetObjectLockConfigurationCommand({ Bucket: 'gaps' }))).ObjectLockConfiguration?.Rule?.DefaultRetention).toMatchObject({ Mode: 'GOVERNANCE', Days: 3 });
     expect(verdicts(await planOf(where))).toMatchObject({ 'object lock': 'same' });
     await versity.stop();
-  }, 60_000);
+  }, 300_000);
 
   it('P3: MinIO refuses STANDARD_IA: said with its own word, and stops no other setting', async () => {
     const minio = await startMinio();
@@ -138,7 +138,7 @@ describe('where the server lacks things', () => {
     expect(applied.find(({ name }) => name === 'lifecycle')).toMatchObject({ done: false, detail: expect.stringContaining('Invalid') });
     expect(applied).toContainEqual({ name: 'versioning', done: true });
     await minio.stop();
-  }, 60_000);
+  }, 300_000);
 
   it('a directory says that it has nothing to plan, and what is free', async () => {
     const where = await storageSite({ repositories: '  offsite: { type: directory, path: ./backups, host: db1 }', catalogue: 'offsite' });
