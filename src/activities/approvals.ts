@@ -149,7 +149,9 @@ async function requireApprovals(cluster: ClusterConfig, plan: ApprovablePlan, st
 }
 
 /** Hours that the plan itself waits for its files, by the tier that was approved with it: twice what they may take. */
-function thawSeconds({ binding, observed }: Plan): number {
+function thawSeconds(plan: ApprovablePlan): number {
+  if (!isRecoveryPlan(plan)) return 0;
+  const { binding, observed } = plan;
   const hours = observed.thaw?.choices.find(({ tier }) => tier === binding.thaw?.tier)?.hours ?? 0;
   return hours * 2 * 3600;
 }
@@ -160,14 +162,13 @@ function thawSeconds({ binding, observed }: Plan): number {
  */
 export async function requireApproved(session: Session, step: PlannedStep): Promise<Plan> {
   const state = openHostState(session.host.stateDir);
-  const plan = await knownPlan(state, step.plan);
+  const plan = recoveryPlan(await knownPlan(state, step.plan));
   if (plan.binding.operationId !== step.operationId || plan.binding.cluster !== session.cluster.name) throw new RepriseError('plan-unknown', `plan ${step.plan.slice(0, 12)} is not a plan of operation ${step.operationId}`, 'start the recovery again: reprise recover');
   if (await state.isClosed(plan.digest)) throw new RepriseError('approval-used', `plan ${plan.digest.slice(0, 12)} is closed`, 'make a new plan: reprise recover');
   await requireApprovals(session.cluster, plan, state);
   return plan;
 }
 
-/** @throws RepriseError `plan-unknown` for a plan that this host did not make */
 /**
  * For the steps that begin to change things: a plan taken up long ago and never begun is approved anew. Its workflow may
  * have been terminated, and be resumed by a Reset after everything was repaired by hand.
@@ -180,6 +181,13 @@ export async function requireRecentUse({ host, cluster }: Session, plan: Plan): 
   throw new RepriseError('plan-expired', `plan ${plan.digest.slice(0, 12)} was taken up more than ${within} s ago, and nothing was changed since`, 'approve it again after a fresh look');
 }
 
+/** A plan that has to be a recovery's. Throws `plan-unknown` for one of another action. */
+export function recoveryPlan(plan: ApprovablePlan): Plan {
+  if (isRecoveryPlan(plan)) return plan;
+  throw new RepriseError('plan-unknown', `plan ${plan.digest.slice(0, 12)} is one of ${plan.binding.action}, not of a recovery`, 'start again with the command for it');
+}
+
+/** @throws RepriseError `plan-unknown` for a plan that this host did not make */
 export async function knownPlan(state: HostState, digest: string): Promise<ApprovablePlan> {
   const plan = await state.readPlan(digest);
   if (!plan) throw new RepriseError('plan-unknown', `this host holds no plan ${digest.slice(0, 12)}`, 'plans are made by `reprise recover`; one made elsewhere is not accepted');

@@ -2,7 +2,7 @@ import type { MediaConfig } from '../domain/config.js';
 import { RepriseError } from '../domain/errors.js';
 import type { MediaBinding, MediaPlaceName, MediaTask } from '../domain/media.js';
 import { type MediaPlace, type MediaWork, objectsOf } from '../media/work.js';
-import { repositoryOf } from './control.js';
+import { repositoryOf } from './repositories.js';
 import type { Session } from './session.js';
 
 /** @throws RepriseError `not-found` for an entry that is not there, or belongs to another cluster */

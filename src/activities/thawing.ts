@@ -8,7 +8,7 @@ import type { ThawTier } from '../domain/storage-classes.js';
 import type { ColdObject } from '../storage/storage.js';
 import { openHostState } from '../records/host-state.js';
 import type { HostActivities } from './api.js';
-import { knownPlan, requireApproved } from './approvals.js';
+import { knownPlan, recoveryPlan, requireApproved } from './approvals.js';
 import { repositoryOf } from './repositories.js';
 import type { HostDependencies } from './dependencies.js';
 import { type ActivityRun, guarded } from './guarded.js';
@@ -30,7 +30,7 @@ export function thawingActivities(deps: HostDependencies): Pick<HostActivities, 
     }),
     lookAtThaw: guarded('lookAtThaw', async (step, run) => {
       const session = await openSession(deps, step.cluster);
-      const { binding } = await knownPlan(openHostState(session.host.stateDir), step.plan);
+      const { binding } = recoveryPlan(await knownPlan(openHostState(session.host.stateDir), step.plan));
       const policy = policyOf(session, binding.policy);
       const cold = await coldFiles(session, policy, binding.backups, run, step.operationId);
       return { objects: cold.length, bytes: sum(cold) };

@@ -93,7 +93,7 @@ contacts:
     const session = await openSession(deps, 'mairie');
     const policy = session.cluster.policies['dump'];
     if (policy === undefined) throw new Error('the policy is missing');
-    const run = { aheadSeconds: 0, signal: new AbortController().signal, leaveOnAbort: () => false, report: () => undefined };
+    const run = { aheadSeconds: 0, signal: new AbortController().signal, leaveOnAbort: () => false, report: () => undefined, cursor: undefined, keep: () => undefined };
 
     expect(await deps.engineOf('logical').list(await readContext(session, policy, run, 'op'))).toMatchObject([{ label, cold: true }]);
 
