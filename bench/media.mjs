@@ -73,8 +73,8 @@ async function recoveries(root, children, say) {
   const theirInto = await seconds(() => theirs('theirs'));
   say(`s3-pit-restore into another bucket: ${theirInto.toFixed(1)} s`);
 
-  const { whole: place } = await recover({ kind: 'restore', place: source, at, later: 'remove' });
-  say(`in place: ${place.toFixed(1)} s`);
+  const { whole: place, changing } = await recover({ kind: 'restore', place: source, at, later: 'remove' });
+  say(`in place: ${place.toFixed(1)} s, ${changing.toFixed(1)} s of it changing`);
   await damage();
   const theirPlace = await seconds(() => theirs('source'));
   say(`s3-pit-restore in place: ${theirPlace.toFixed(1)} s`);

@@ -17,11 +17,11 @@ const meaning = {
 export function mediaTitle({ binding }: Pick<MediaPlan, 'binding'>): string {
   const { task, media, cluster } = binding;
   if (task.kind === 'sync') return `Make ${task.into} equal to the media ${media} of ${cluster}`;
-  return `Bring the media ${media} of ${cluster} back to ${task.to}${task.into === undefined ? ', in place' : `, into ${task.into}`}`;
+  return `Bring the media ${media} of ${cluster} back to ${task.to.replace(/\.000Z$/, 'Z')}${task.into === undefined ? ', in place' : `, into ${task.into}`}`;
 }
 
-/** The plan for a terminal, ending in what to type. */
-export function mediaPlanText(plan: MediaPlan): string {
+/** The plan for a terminal, ending in what to type; `waits: false` for one that only shows what would be done. */
+export function mediaPlanText(plan: MediaPlan, { waits = true } = {}): string {
   const { binding, observed } = plan;
   const rows = linesOf(plan).map(([what, count, size]) => `  ${count.padStart(9)}  ${size.padStart(10)}  ${what}`);
   const samples = observed.samples.map(({ action, key }) => `  ${action.padEnd(9)} ${visible(clipBytes(key, 200))}`);
@@ -32,8 +32,8 @@ export function mediaPlanText(plan: MediaPlan): string {
     ...(samples.length > 0 ? ['', 'The first of each kind:', ...samples] : []),
     ...observed.warnings.map((warning) => `  warning: ${visible(warning)}`),
     '',
-    `plan ${plan.digest}`,
-    ...(mustBeApproved(plan) ? ['Nothing is changed before the approval. To approve:', `  ${approveCommand(plan)}`, 'To decline:', `  reprise reject ${workflowOf(plan)} --reason "..."`] : []),
+    ...(waits ? [`plan ${plan.digest}`] : ['Nothing was changed: this is what would be done.']),
+    ...(waits && mustBeApproved(plan) ? ['Nothing is changed before the approval. To approve:', `  ${approveCommand(plan)}`, 'To decline:', `  reprise reject ${workflowOf(plan)} --reason "..."`] : []),
   ].join('\n');
 }
 

@@ -106,7 +106,7 @@ async function showPlan(cli: Cli, media: string, task: MediaTask, by: string | u
   const cluster = await clusterOfMedia(cli, media);
   const question = { kind: 'media-plan' as const, cluster, media, task, operationId: newOperationId(), requester: cli.person(by) };
   const { plan } = await cli.withTemporal((session) => ask<'media-plan'>(session, question));
-  await cli.print({ dryRun: true, workflowId: null, plan }, (view) => mediaPlanText(view.plan));
+  await cli.print({ dryRun: true, workflowId: null, plan }, (view) => mediaPlanText(view.plan, { waits: false }));
 }
 
 async function carryOut(cli: Cli, media: string, task: MediaTask, options: CommonOptions & { by?: string }, confirm: string | null): Promise<void> {
@@ -119,7 +119,7 @@ async function carryOut(cli: Cli, media: string, task: MediaTask, options: Commo
     if (options.detach) return cli.print(detached(cli, session, workflowId), detachedText);
     const result = await waitFor<MediaOutput>(cli, session, work, options);
     const { state, plan, outcome } = result;
-    await cli.print({ workflowId, state, plan, ...outcome }, () => (outcome === null ? `${mediaPlanText(plan)}\n${state === 'rejected' ? 'rejected' : 'nothing to do'}` : mediaOutcomeText(plan, outcome)));
+    await cli.print({ workflowId, state, plan, ...outcome }, () => (outcome === null ? `${mediaPlanText(plan, { waits: false })}\n${state === 'rejected' ? 'rejected' : 'nothing to do'}` : mediaOutcomeText(plan, outcome)));
     if (state === 'rejected') throw new RepriseError('approval-refused', `the plan was rejected by ${result.rejectedBecause ?? 'somebody'}`, 'start again when you know what to do');
     if (outcome !== null && outcome.left > 0) throw new RepriseError('check-failed', `${outcome.left} changes are left: somebody wrote meanwhile`, `make a new plan: reprise media ${task.kind} ${media}`);
   });

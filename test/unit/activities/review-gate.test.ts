@@ -13,6 +13,7 @@ import { PROMOTED, oldDataDirOf, oldDirectory } from '../../../src/activities/ol
 import { openSession, record } from '../../../src/activities/session.js';
 import type { ApprovalPolicy, ClusterConfig } from '../../../src/domain/config.js';
 import type { Plan, PlanBinding } from '../../../src/domain/plan.js';
+import { planDigest } from '../../../src/records/digest.js';
 import { openHostState } from '../../../src/records/host-state.js';
 import { openDirectory } from '../../../src/storage/directory/directory-storage.js';
 import { tempDir } from '../../helpers/temp.js';
@@ -57,6 +58,19 @@ async function site(approvers = 1) {
 }
 
 describe('the gate of the host', () => {
+  it('F33: an approval holds for its action: no plan of media opens a step of a recovery, nor the other way round', async () => {
+    const { approved, step, activities, run, state } = await site();
+    const recovery = await approved('op-recovery');
+    await expect(run(activities.applyMedia, step(recovery))).rejects.toMatchObject({ type: 'plan-unknown' });
+    expect(await state.usedBy(recovery.digest)).toBeNull();
+    // A sync is approved by nobody where no policy asks for it: what it may open must be nothing else.
+    const binding = { ...recovery.binding, operationId: 'op-sync', action: 'media-sync' as never };
+    const sync = { ...recovery, binding, digest: planDigest(binding) };
+    await state.savePlan(sync);
+    for (const name of ['putAside', 'stopServer', 'restoreFiles'] as const) await expect(run(activities[name], step(sync))).rejects.toMatchObject({ type: 'plan-unknown' });
+    expect(await state.usedBy(sync.digest)).toBeNull();
+  });
+
   it('F33: a plan whose recovery has ended, however it ended, lets no step started by hand pass', async () => {
     const { session, step, approved, run, activities, approve } = await site();
     const plan = await approved('op-1');
