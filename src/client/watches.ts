@@ -1,4 +1,3 @@
-import { receivingPolicies } from '../config/receivers.js';
 import type { Config } from '../domain/config.js';
 import { archiveWorkflowId, CONTROL_QUEUE, watchWorkflowId, workflowTypes } from '../domain/names.js';
 import type { ArchiveInput, WatchInput } from '../workflows/api.js';
@@ -21,7 +20,9 @@ interface Standing {
   readonly reason: string;
 }
 
-function standingWork(config: Config): readonly Standing[] {
+async function standingWork(config: Config): Promise<readonly Standing[]> {
+  // Engines are loaded with it, and the command line starts without them.
+  const { receivingPolicies } = await import('../config/receivers.js');
   const watched = Object.values(config.clusters).filter(({ watch }) => watch !== undefined);
   return [
     ...watched.map(({ name: cluster }) => ({
@@ -43,7 +44,7 @@ function standingWork(config: Config): readonly Standing[] {
 
 /** Compares the watches and receivers of the config with those running; changes nothing. */
 export async function planWatches(session: TemporalSession, config: Config): Promise<readonly WatchChange[]> {
-  const wanted = standingWork(config);
+  const wanted = await standingWork(config);
   const running = await runningWork(session, wanted.map(({ workflowId }) => workflowId));
   const changes: WatchChange[] = wanted.map(({ workflowId, reason }) =>
     running.has(workflowId) ? { workflowId, action: 'none', reasons: [] } : { workflowId, action: 'start', reasons: [reason] },
@@ -64,7 +65,7 @@ export async function planWatches(session: TemporalSession, config: Config): Pro
 /** Starts the watches and receivers the config asks for and stops those of ours it no longer has. */
 export async function applyWatches(session: TemporalSession, config: Config): Promise<readonly WatchChange[]> {
   const changes = await planWatches(session, config);
-  const wanted = new Map(standingWork(config).map((work) => [work.workflowId, work]));
+  const wanted = new Map((await standingWork(config)).map((work) => [work.workflowId, work]));
   for (const { workflowId, action, reasons } of changes) {
     const work = wanted.get(workflowId);
     if (action === 'start' && work !== undefined) await startWork(session, config, work);
