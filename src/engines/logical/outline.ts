@@ -30,7 +30,10 @@ export async function outlineRecovery(context: ReadContext, request: OutlineRequ
   for (const [index, manifest] of manifests.entries()) await checkWhole(context, request, manifest, backups[index]);
   await checkFetchRoom(context, manifests.map(({ dump }) => dump));
   const encrypted = manifests.filter(({ encryption }) => encryption !== undefined);
-  for (const manifest of encrypted) await checkKey(context, { key: manifestFiles(context, manifest).dump, encrypted: true });
+  for (const manifest of encrypted) {
+    const key = manifestFiles(context, manifest).dump;
+    if (!(await isCold(context, key))) await checkKey(context, { key, encrypted: true });
+  }
   const instants = request.candidates.map((backup) => backup.startedAt).sort();
   return {
     backups,
@@ -94,6 +97,7 @@ async function damageAtHand(context: ReadContext, key: string, recorded: Fingerp
   if (context.storage.capabilities.localPath) return damageOf(context, key, recorded);
   const there = await context.storage.stat(key);
   if (there?.sizeBytes !== recorded.sizeBytes) return there === null ? `${key} is missing` : `${key} has ${there.sizeBytes} bytes where ${recorded.sizeBytes} were recorded`;
+  if (await isCold(context, key)) return null;
   const beginning = await context.storage.open(key);
   try {
     for await (const _chunk of beginning) break;
@@ -101,6 +105,11 @@ async function damageAtHand(context: ReadContext, key: string, recorded: Fingerp
     beginning.destroy();
   }
   return null;
+}
+
+/** It cannot be read before the thaw, which the plan asks for; looked at again when it can (F13). */
+async function isCold({ storage }: ReadContext, key: string): Promise<boolean> {
+  return ((await storage.coldObjects?.([key])) ?? []).length > 0;
 }
 
 async function checkTool(context: ReadContext, manifests: readonly DumpManifest[]): Promise<void> {
