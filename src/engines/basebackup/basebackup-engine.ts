@@ -1,7 +1,7 @@
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import type { Engine, EngineContext, MadeBackup } from '../engine.js';
 import { backup } from './backup.js';
-import { listBackups } from './list.js';
+import { listBackups, storedFiles } from './list.js';
 import { BASEBACKUP, madeBackup, manifestOf } from './manifest.js';
 import { outlineRecovery } from './outline.js';
 import { preflightBackup } from './preflight.js';
@@ -31,6 +31,7 @@ export const basebackupEngine: Engine = {
   preflightBackup,
   backup,
   list: listBackups,
+  storedFiles,
   verify,
   planRemoval,
   remove,

@@ -1,22 +1,38 @@
 import { isRepriseError } from '../../domain/errors.js';
 import type { ListedBackup, ReadContext } from '../engine.js';
-import { hashOf, readManifest, sizeOf } from './manifest.js';
+import { isHistoryName } from '../../domain/wal.js';
+import { hashOf, manifestOf, readManifest, sizeOf } from './manifest.js';
 import type { BaseManifest } from './manifest.js';
-import { isLabel, MANIFEST, manifestKey, policyPrefix } from './names.js';
+import { backupPrefix, isLabel, MANIFEST, manifestKey, policyPrefix, walKey } from './names.js';
+import { archivedNames } from './wal-archive.js';
 
 /** Every backup that has our manifest, oldest first; files without one are no backup. */
 export async function listBackups(context: ReadContext): Promise<readonly ListedBackup[]> {
   const sizes = new Map<string, Map<string, number>>();
-  for await (const { key, sizeBytes } of context.storage.list(policyPrefix(context))) {
+  const frozen = new Set<string>();
+  for await (const { key, sizeBytes, cold } of context.storage.list(policyPrefix(context))) {
     const [label = '', name = ''] = key.slice(policyPrefix(context).length).split('/');
     if (!isLabel(label)) continue;
+    if (cold) frozen.add(label);
     const files = sizes.get(label) ?? new Map<string, number>();
     sizes.set(label, files.set(name, sizeBytes));
   }
   const labels = [...sizes].filter(([, files]) => files.has(MANIFEST)).map(([label]) => label);
   const listed: ListedBackup[] = [];
-  for (const label of labels.sort((a, b) => instantOf(a).localeCompare(instantOf(b)))) listed.push(await describe(context, label, sizes.get(label) ?? new Map<string, number>()));
+  for (const label of labels.sort((a, b) => instantOf(a).localeCompare(instantOf(b)))) {
+    const found = await describe(context, label, sizes.get(label) ?? new Map<string, number>());
+    listed.push(frozen.has(label) ? { ...found, cold: true } : found);
+  }
   return listed;
+}
+
+/** Keys of a backup's files and of the WAL from its beginning on: any of them may have to be thawed (F13). */
+export async function storedFiles(context: ReadContext, label: string): Promise<readonly string[]> {
+  const keys: string[] = [];
+  for await (const { key } of context.storage.list(backupPrefix(context, label))) keys.push(key);
+  const { wal } = await manifestOf(context, label);
+  const archived = (await archivedNames(context)).filter((name) => isHistoryName(name) || name.slice(8, 24) >= wal.start.slice(8, 24));
+  return [...keys, ...archived.map((name) => walKey(context, name))];
 }
 
 async function describe(context: ReadContext, label: string, sizes: ReadonlyMap<string, number>): Promise<ListedBackup> {

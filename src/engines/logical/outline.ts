@@ -128,7 +128,7 @@ async function checkWhole(context: ReadContext, request: OutlineRequest, manifes
   const reason =
     (backup?.sha256 !== undefined && backup.sha256 !== manifest.dump.sha256 ? `its manifest is not the one that was recorded` : null) ??
     (await damageAtHand(context, files.dump, manifest.dump)) ??
-    (await damageOf(context, files.globals, manifest.globals));
+    ((await isCold(context, files.globals)) ? null : await damageOf(context, files.globals, manifest.globals));
   if (reason === null) return;
   const sameDatabase = request.candidates.filter((candidate) => candidate.database === manifest.database);
   const older = sameDatabase[sameDatabase.findIndex((candidate) => candidate.label === manifest.label) + 1];
