@@ -149,9 +149,14 @@ async function salvage({ session, plan, dataDir }: Authorized, step: PlannedStep
     await giveTo(where, session.user);
   }
   const { systemIdentifier, salvageFrom = dataDir } = plan.binding;
-  const found = await salvageWal({ oldDataDir: salvageFrom, toDir, archivedUpTo: null, systemIdentifier, pgBin: await postgresBinOf(session), user: session.user });
+  const loses = losesOldData(plan.binding);
+  const found = await salvageWal({ oldDataDir: salvageFrom, toDir, archivedUpTo: null, everything: loses, systemIdentifier, pgBin: await postgresBinOf(session), user: session.user });
+  if (loses && found.segments.length < plan.observed.salvageableSegments) {
+    const { salvageableSegments: planned } = plan.observed;
+    throw new RepriseError('wal-gap', `${found.segments.length} of the ${planned} segments of WAL that the plan counts on can be read, and what is in ${salvageFrom} would be overwritten`, `every segment was copied to ${toDir}; make a plan with old_data: { mode: aside } or aside-on, which keeps the rest`);
+  }
   if (found.segments.length > 0) {
-    const kept = { keptId: `${step.operationId}/salvage`, what: losesOldData(plan.binding) ? oldWal(dataDir) : 'WAL saved from the old pg_wal', where, sizeBytes: null, host: session.deps.host };
+    const kept = { keptId: `${step.operationId}/salvage`, what: loses ? oldWal(dataDir) : 'WAL saved from the old pg_wal', where, sizeBytes: null, host: session.deps.host };
     await record(session, step, 'kept/salvage', { kind: 'kept', ...kept });
   }
   return { segments: found.segments.length, endLsn: found.endLsn, lastCommitAt: found.lastCommitAt };

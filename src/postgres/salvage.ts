@@ -15,6 +15,8 @@ export interface SalvageRequest {
   readonly toDir: string;
   /** Last segment up to which the archive has everything; null where it has nothing. */
   readonly archivedUpTo: string | null;
+  /** Copies every written segment, readable to its end or not: what stays behind is overwritten. */
+  readonly everything?: boolean;
   /** Cluster the WAL must be of (F17); null or absent where nothing is known of it. */
   readonly systemIdentifier?: string | null;
   readonly pgBin: string;
@@ -40,12 +42,13 @@ export interface Salvage {
 export async function salvageWal(request: SalvageRequest): Promise<Salvage> {
   const { oldDataDir, toDir, user } = request;
   const found = await inspectSalvage(request);
-  if (found.segments.length === 0) return found;
+  const segments = request.everything ? (await writtenSegments(join(oldDataDir, 'pg_wal'))).map(({ name }) => name) : found.segments;
+  if (segments.length === 0) return found;
   await mkdir(toDir, { recursive: true, mode: 0o700 });
   await giveTo(toDir, user);
   const walDir = join(oldDataDir, 'pg_wal');
   const histories = (await readdir(walDir).catch(() => [])).filter(isHistoryName);
-  for (const name of [...histories, ...found.segments]) await copyOnce(join(walDir, name), join(toDir, name), user);
+  for (const name of [...histories, ...segments]) await copyOnce(join(walDir, name), join(toDir, name), user);
   await syncDirectory(toDir);
   return found;
 }

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import { existsSync } from 'node:fs';
-import { copyFile, mkdir, readdir, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { copyFile, cp, mkdir, open, readdir, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { compareLsn, isSegmentName, nextSegment, segmentEnd, segmentStart } from '../../../src/domain/wal.js';
 import { withClient } from '../../../src/postgres/connect.js';
@@ -13,6 +13,7 @@ import { serverFacts } from '../../../src/postgres/server-facts.js';
 import { walTail } from '../../../src/postgres/wal.js';
 import { onCleanup } from '../../helpers/cleanup.js';
 import { RecoveryLab } from '../../helpers/recovery-lab.js';
+import { tempDir } from '../../helpers/temp.js';
 
 /** A cluster that was killed while it committed, its tables gone, its pg_wal readable; and what its client knows. */
 let lab: RecoveryLab;
@@ -69,6 +70,22 @@ describe('an instance lost in mid commits', () => {
     expect((await stat(join(salvageDir, salvage.segments[0] as string))).mtimeMs).toBe(first.mtimeMs);
     expect(first.mode & 0o777).toBe(0o600);
     expect(await readdir(join(dataDir, 'pg_wal'))).toEqual(before);
+  });
+
+  it('where the old data is lost, every written segment is kept, also those behind one that cannot be read', async () => {
+    const root = await tempDir('harmed');
+    const dataDir = join(root, 'data');
+    await cp(join(lab.cluster.dataDir, 'pg_wal'), join(dataDir, 'pg_wal'), { recursive: true });
+    const written = salvage.segments;
+    const file = await open(join(dataDir, 'pg_wal', written[0] as string), 'r+');
+    await file.write(Buffer.alloc(64 * 1024), 0, 64 * 1024, 8192);
+    await file.close();
+    const request = { oldDataDir: dataDir, archivedUpTo: null, pgBin: lab.pgBin, user: null };
+    const [some, all] = [join(root, 'some'), join(root, 'all')];
+    await salvageWal({ ...request, toDir: some });
+    await salvageWal({ ...request, toDir: all, everything: true });
+    expect(await readdir(all)).toEqual(expect.arrayContaining([...written]));
+    expect(await readdir(some).catch(() => [])).not.toContain(written.at(-1));
   });
 
   it('ends where its client says: no acknowledged commit is beyond the WAL, and none after it was ever sent', () => {
