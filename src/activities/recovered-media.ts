@@ -1,3 +1,4 @@
+import { notCovered } from '../domain/approval-policy.js';
 import { RepriseError, isRepriseError } from '../domain/errors.js';
 import type { Plan } from '../domain/plan.js';
 import { type PlannedMedia, hasInstant, plannedMediaInWords } from '../domain/planned-media.js';
@@ -16,8 +17,8 @@ import { besideDatabase, connectionAt } from './places.js';
 import { type Authorized, authorized, once } from './server-steps.js';
 import { type Session, record } from './session.js';
 
-/** Name of the step in the host's ledger. */
-const RESTORED = 'bring media back';
+/** Name of the step in the host's ledger: of this very plan, because another one of the same recovery has another instant. */
+const restored = ({ digest }: PlannedMedia): string => `media-${digest}`;
 
 /** The part of a recovery's plan that is about media, and what whoever approves should stumble over. */
 export async function mediaPart(session: Session, request: PlanRequest, stateAt: string | null, run: ActivityRun): Promise<{ readonly planned: PlannedMedia; readonly warnings: readonly string[] } | null> {
@@ -25,9 +26,18 @@ export async function mediaPart(session: Session, request: PlanRequest, stateAt:
   if (name === undefined) return null;
   if (into !== 'in-place') throw new RepriseError('conflict', `media come back in place, and the database would be recovered into ${into}`, `leave --with-media out, then: reprise media recover ${name} --to TIME --into NAME`);
   if (stateAt === null || !hasInstant(target)) throw new RepriseError('target-invalid', `which instant ${formatTarget(target)} is, is not known before the recovery: media cannot go to the same one`, 'name it: --to TIME, or --to backup:ID');
+  requireOneApproval(session, request);
   const { digest, binding, observed } = await mediaPlanAt(session, { ...request, name, instant: new Date(stateAt).toISOString() }, run);
   const { undelete, overwrite, copy } = binding.counts;
   return { planned: { name, instant: new Date(stateAt).toISOString(), counts: { undelete, overwrite, copy }, digest }, warnings: observed.warnings.map((warning) => `media ${name}: ${warning}`) };
+}
+
+/** One approval is asked for, of the recovery: nobody approves by it what only others may. */
+function requireOneApproval({ cluster }: Session, { requester }: PlanRequest): void {
+  const { recover, 'media-recover': guard } = cluster.approvals;
+  const problem = recover && guard ? notCovered(recover, guard, requester) : null;
+  if (problem === null) return;
+  throw new RepriseError('policy-missing', `one approval cannot cover both: by media-recover of ${cluster.name}, ${problem}`, 'let recover and media-recover name the same people, or recover first, then: reprise media recover');
 }
 
 interface AtInstant extends Pick<PlanRequest, 'cluster' | 'operationId' | 'workflowId' | 'requester'> {
@@ -48,7 +58,7 @@ export function recoveredMedia(deps: HostDependencies): Pick<HostActivities, 're
       const work = await authorized(deps, step, run);
       const planned = work.plan.binding.media;
       if (!planned) throw new RepriseError('plan-stale', 'media are not part of the plan');
-      await once(work, step, RESTORED, () => bringBack(work, step, planned, run));
+      await once(work, step, restored(planned), () => bringBack(work, step, planned, run));
     }),
   };
 }
@@ -71,7 +81,7 @@ async function bringBack({ session, plan }: Authorized, step: PlannedStep, plann
     },
   });
   const left = Object.values(only((await countAll(work, run)).counts)).reduce((sum, { objects }) => sum + objects, 0);
-  await record(session, step, 'media', { kind: 'journal', workflowId: step.workflowId, step: RESTORED, text: `media ${planned.name} as at ${planned.instant}: ${plannedMediaInWords(planned, sizeInWords)}, done; ${left} changes left` });
+  await record(session, step, restored(planned), { kind: 'journal', workflowId: step.workflowId, step: 'media', text: `media ${planned.name} as at ${planned.instant}: ${plannedMediaInWords(planned, sizeInWords)}, done; ${left} changes left` });
   return { left };
 }
 
@@ -82,7 +92,7 @@ async function bringBack({ session, plan }: Authorized, step: PlannedStep, plann
  */
 async function begin(session: Session, step: PlannedStep, { binding }: Plan, planned: PlannedMedia, run: ActivityRun): Promise<void> {
   const state = openHostState(session.host.stateDir);
-  const begun = `${RESTORED}: begun`;
+  const begun = `${restored(planned)}-begun`;
   if (await state.onceDone(step.operationId, begun)) return;
   const now = await mediaPlanAt(session, { ...step, requester: binding.requester, ...planned }, run);
   if (now.digest !== planned.digest && !step.retry) {
@@ -99,7 +109,7 @@ function mediaWork(session: Session, planned: PlannedMedia) {
 /** Whether the media are as planned, and whether what rows name is there; `beside`: the databases are not swapped in yet. */
 export async function checkMedia({ session, plan }: Authorized, step: PlannedStep, planned: PlannedMedia, beside: boolean): Promise<CheckResult> {
   const name = `media/${planned.name}`;
-  const done = await openHostState(session.host.stateDir).onceDone<Restored>(step.operationId, RESTORED);
+  const done = await openHostState(session.host.stateDir).onceDone<Restored>(step.operationId, restored(planned));
   const left = done?.result.left ?? 0;
   const state = `as at ${planned.instant} (${plannedMediaInWords(planned, sizeInWords)})${left > 0 ? `, but ${left} changes are left: somebody wrote meanwhile` : ''}`;
   const status = left > 0 ? 'failed' : 'passed';

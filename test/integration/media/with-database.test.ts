@@ -93,4 +93,25 @@ describe('K1, K3: a database and its media go to the same instant by one plan', 
     await answer(site, 'reject', started.workflowId, '--by', 'dba', '--reason', 'test');
     await reaches(site, started.workflowId, 'rejected');
   });
+
+  test('K2: to a time, by the archive; another target would leave the media behind, and is refused', async () => {
+    await site.query("DELETE FROM metier.photos; INSERT INTO metier.photos VALUES ('1'), ('2')");
+    await photos.put(['p/1', 'p/2']);
+    await site.backUp('physical');
+    const time = new Date(await photos.instant()).toISOString();
+    await site.query("INSERT INTO metier.photos VALUES ('too late')");
+    await photos.delete(['p/1', 'p/2']);
+    const started = await planned(site, '--policy', 'physical', '--to', time, '--with-media', 'photos', '--pause');
+    expect(started.plan.binding.media).toMatchObject({ instant: time, counts: { undelete: { objects: 2 } } });
+    await approved(site, started);
+    await reaches(site, started.workflowId, 'paused');
+    expect(Object.keys(await photos.contents('p/'))).toEqual(['p/1', 'p/2', 'p/été/3']);
+    expect(await refusal(site, 'retarget', started.workflowId, '--to', 'latest', '--by', 'dba', '--reason', 'test')).toMatchObject({ code: 'approval-refused' });
+    await answer(site, 'promote', started.workflowId, '--by', 'dba', '--reason', 'test');
+    await reaches(site, started.workflowId, 'completed');
+    expect(await rows()).toEqual(['1', '2']);
+    expect((await outcomeOf(started.workflowId)).outcome!.checks).toContainEqual({ name: 'media/photos', status: 'passed', detail: expect.stringContaining('2 rows looked at, all objects they name are there') });
+    const refused = await refusal(site, 'recover', 'mairie', '--policy', 'physical', '--into', 'beside', '--to', time, '--with-media', 'photos', '--dry-run');
+    expect(refused).toMatchObject({ code: 'conflict', hint: expect.stringContaining('media recover photos') });
+  });
 });
