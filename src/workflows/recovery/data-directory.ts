@@ -61,10 +61,11 @@ async function atTarget(book: Runbook, reached: ReachedTarget, checks: readonly 
   const { work, desk, step } = book;
   const wrong = failed(checks);
   const seen = wrong.length > 0 ? `checks failed: ${wrong.map((check) => `${check.name} (${check.detail})`).join('; ')}` : 'paused as asked';
-  const [accepts, retarget] = book.plan.binding.media ? [['promote'] as const, ''] : [['promote', 'retarget'] as const, `, \`reprise retarget ${step.workflowId} --to TIME --reason ...\``];
+  // With media the host refuses it, and says what to do instead.
+  const retarget = book.plan.binding.media ? '' : `, \`reprise retarget ${step.workflowId} --to TIME --reason ...\``;
   const waitingFor = `a look at the recovered data (read-only) at ${reached.reached}; ${seen}. Then \`reprise promote ${step.workflowId} --reason ...\`${retarget}, or \`reprise reject ${step.workflowId} --reason ...\``;
   work.show('paused', waitingFor);
-  const decision = await book.asking({ kind: 'paused', event: 'waiting-approval', waitingFor }, () => desk.atTarget('look at the data, then promote, retarget or reject', accepts));
+  const decision = await book.asking({ kind: 'paused', event: 'waiting-approval', waitingFor }, () => desk.atTarget('look at the data, then promote, retarget or reject', ['promote', 'retarget']));
   if (decision === 'rejected') throw book.givenUp('run checks');
   work.show('running');
   return decision.kind === 'promote' ? 'promote' : decision;

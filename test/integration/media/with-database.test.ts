@@ -40,7 +40,7 @@ describe('K1, K3: a database and its media go to the same instant by one plan', 
     await photos.put(['p/2'], () => 'damaged');
     await photos.put(['p/later']);
     await site.query("DELETE FROM metier.photos; INSERT INTO metier.photos VALUES ('later')");
-  });
+  }, 300_000);
 
   test('what names no instant, media of nobody, and another place are refused before anything changes', async () => {
     const dryRun = (...argv: string[]) => refusal(site, 'recover', 'mairie', '--policy', 'dump', '--dry-run', ...argv);
@@ -72,7 +72,7 @@ describe('K1, K3: a database and its media go to the same instant by one plan', 
     const report = await readFile(join(site.places.backupsDir, outcome!.report), 'utf8');
     expect(report).toContain('photos, to ');
     expect(report).toContain('0 changes left');
-  });
+  }, 300_000);
 
   test('F8: media written to since the approval are a new plan; where all is right, nothing is asked', async () => {
     await photos.delete(['p/2']);
@@ -92,7 +92,7 @@ describe('K1, K3: a database and its media go to the same instant by one plan', 
     await reaches(site, started.workflowId, 'waiting-approval');
     await answer(site, 'reject', started.workflowId, '--by', 'dba', '--reason', 'test');
     await reaches(site, started.workflowId, 'rejected');
-  });
+  }, 300_000);
 
   test('K2: to a time, by the archive; another target would leave the media behind, and is refused', async () => {
     await site.query("DELETE FROM metier.photos; INSERT INTO metier.photos VALUES ('1'), ('2')");
@@ -106,12 +106,12 @@ describe('K1, K3: a database and its media go to the same instant by one plan', 
     await approved(site, started);
     await reaches(site, started.workflowId, 'paused');
     expect(Object.keys(await photos.contents('p/'))).toEqual(['p/1', 'p/2', 'p/été/3']);
-    expect(await refusal(site, 'retarget', started.workflowId, '--to', 'latest', '--by', 'dba', '--reason', 'test')).toMatchObject({ code: 'approval-refused' });
+    expect(await refusal(site, 'retarget', started.workflowId, '--to', 'latest', '--by', 'dba', '--reason', 'test')).toMatchObject({ code: 'approval-refused', hint: expect.stringContaining('--with-media photos') });
     await answer(site, 'promote', started.workflowId, '--by', 'dba', '--reason', 'test');
     await reaches(site, started.workflowId, 'completed');
     expect(await rows()).toEqual(['1', '2']);
     expect((await outcomeOf(started.workflowId)).outcome!.checks).toContainEqual({ name: 'media/photos', status: 'passed', detail: expect.stringContaining('2 rows looked at, all objects they name are there') });
     const refused = await refusal(site, 'recover', 'mairie', '--policy', 'physical', '--into', 'beside', '--to', time, '--with-media', 'photos', '--dry-run');
     expect(refused).toMatchObject({ code: 'conflict', hint: expect.stringContaining('media recover photos') });
-  });
+  }, 300_000);
 });
