@@ -89,6 +89,8 @@ export interface PlanRequest extends StepInput {
   readonly database?: string;
   /** How cold files are thawed; absent: as the repository says. */
   readonly thawTier?: ThawTier | undefined;
+  /** Media brought back to the same instant. */
+  readonly withMedia?: string;
   readonly requester: string;
   /** Digest of the configuration that the control worker, which runs the workflow, has. */
   readonly controlDigest?: string;
@@ -189,6 +191,8 @@ export interface HostActivities {
   /** `repaired`: indexes built anew because a collation's rules differ on this host. */
   promoteServer(input: PlannedStep): Promise<{ timeline: number; repaired: readonly string[] }>;
   rearmArchiving(input: PlannedStep): Promise<void>;
+  /** Media of the plan, to the instant of the database; taken up again, it goes on where it was. */
+  restoreMedia(input: PlannedStep): Promise<void>;
   restoreDatabases(input: PlannedStep): Promise<ReachedTarget>;
   swapDatabases(input: PlannedStep): Promise<void>;
   runChecks(input: PlannedStep & { method: RecoveryMethod }): Promise<readonly CheckResult[]>;

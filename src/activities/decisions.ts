@@ -1,6 +1,6 @@
 import { judgeDecision } from '../domain/approval-policy.js';
 import { RepriseError } from '../domain/errors.js';
-import type { Decision, Plan } from '../domain/plan.js';
+import { type Decision, type Plan, isRecoveryPlan } from '../domain/plan.js';
 import { type RecoveryTarget, formatTarget } from '../domain/target.js';
 import { openHostState } from '../records/host-state.js';
 import type { ApprovalAnswer, HostActivities, PlannedStep } from './api.js';
@@ -37,6 +37,9 @@ async function weigh(session: Session, step: PlannedStep, decision: Decision): P
   const used = await state.usedBy(plan.digest);
   if (used?.operationId !== step.operationId || (await state.isClosed(plan.digest))) {
     return { accepted: false, missing: 0, code: 'approval-refused', reason: `plan ${plan.digest.slice(0, 12)} is not being carried out: there is nothing to decide on`, hint: `see what it does: reprise status ${step.workflowId}` };
+  }
+  if (decision.kind === 'retarget' && isRecoveryPlan(plan) && plan.binding.media) {
+    return { accepted: false, missing: 0, code: 'approval-refused', reason: `plan ${plan.digest.slice(0, 12)} brings media to the same instant: another target is another plan`, hint: `reject, then: reprise recover ${step.cluster} --to TIME --with-media ${plan.binding.media.name}` };
   }
   const verdict = judgeDecision(plan, decision, policyFor(session.cluster, plan));
   if (!verdict.accepted) return { accepted: false, missing: 0, code: verdict.code, reason: verdict.reason, hint: verdict.hint };

@@ -10,6 +10,7 @@ import type { HostDependencies } from './dependencies.js';
 import { type ActivityRun, guarded } from './guarded.js';
 import { SWAPPED } from './database-steps.js';
 import { besideDatabase, connectionAt } from './places.js';
+import { checkMedia } from './recovered-media.js';
 import { type Authorized, authorized, isDone } from './server-steps.js';
 import { type Session, openSession, record } from './session.js';
 
@@ -23,6 +24,8 @@ export function finishingActivities(deps: HostDependencies): Pick<HostActivities
       const results: CheckResult[] = [];
       const beside = step.method === 'databases' && !(await isDone(work, step, SWAPPED));
       for (const check of Object.values(cluster.checks)) results.push(await runOne(work, check, beside, run));
+      const { media } = work.plan.binding;
+      if (media) results.push(await checkMedia(work, step, media, beside));
       return results;
     }),
     finishRecovery: guarded('finishRecovery', async (step) => {

@@ -11,6 +11,7 @@ import { finishingActivities } from './finishing.js';
 import { mediaActivities } from './media.js';
 import { mediaVerifying } from './media-verify.js';
 import { planningActivities } from './planning.js';
+import { recoveredMedia } from './recovered-media.js';
 import { receivingActivities } from './receiving.js';
 import { serverSteps } from './server-steps.js';
 import { thawingActivities } from './thawing.js';
@@ -31,6 +32,7 @@ export function createHostActivities(deps: HostDependencies): HostActivities {
     ...mediaVerifying(deps),
     ...planningActivities(deps),
     ...receivingActivities(deps),
+    ...recoveredMedia(deps),
     ...serverSteps(deps),
     ...thawingActivities(deps),
     ...watchActivities(deps),

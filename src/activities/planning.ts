@@ -22,6 +22,7 @@ import { type ActivityRun, guarded } from './guarded.js';
 import { oldDataDirOf } from './old-data.js';
 import { connectionAt, placeOf } from './places.js';
 import { warningsFor } from './plan-warnings.js';
+import { mediaPart } from './recovered-media.js';
 import { replacements, roomFor } from './replacing.js';
 import { policiesHere, requireHere } from './repositories.js';
 import { thawOf } from './thawing.js';
@@ -118,6 +119,7 @@ export async function makePlan(session: Session, request: PlanRequest, run: Acti
   const putsBack = place.inPlace && method === 'data-directory' ? await filesToPutBack(outline.backups) : [];
   const target = outline.target;
   const thaw = policy ? await thawOf(session, policy, outline.backups, { tier: request.thawTier, approved: approvedThaw }, run, request.operationId) : null;
+  const media = await mediaPart(session, request, stateOf(outline, method), run);
   const steps = cluster.recovery.steps.filter((step) => step !== 'safety-backup' || method === 'databases');
 
   const binding: PlanBinding = {
@@ -141,13 +143,14 @@ export async function makePlan(session: Session, request: PlanRequest, run: Acti
     ...(putsBack.length > 0 ? { putsBack } : {}),
     ...(salvageFrom !== null && salvageFrom !== place.dataDir ? { salvageFrom } : {}),
     ...(thaw ? { thaw: thaw.planned } : {}),
+    ...(media ? { media: media.planned } : {}),
     steps,
     hooks: place.inPlace ? steps.filter((step) => cluster.hooks[step]) : [],
     configDigest: deps.config.digest,
     ...(policy && engine?.configDigest ? { engineConfigDigest: await engine.configDigest(policy) } : {}),
     requester: request.requester,
   };
-  const warnings = [...outline.warnings, ...(await warningsFor(session, binding, request))];
+  const warnings = [...outline.warnings, ...(await warningsFor(session, binding, request)), ...(media?.warnings ?? [])];
   const seen = { ...observations({ ...outline, warnings }, method, createdAt), ...(await roomFor(session, binding, outline.neededBytes)) };
   const observed = { ...seen, ...afterThaw(seen.predictedRtoSeconds, thaw), approval: { approvers: approval.approvers, from: mayApprove(approval, request.requester) } };
   if (observed.freeBytes !== null && observed.freeBytes < observed.neededBytes) {

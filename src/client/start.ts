@@ -71,6 +71,7 @@ export interface RecoveryRequest {
   readonly pause: boolean;
   readonly database?: string;
   readonly thawTier?: ThawTier;
+  readonly withMedia?: string;
   readonly requester: string;
 }
 

@@ -41,10 +41,10 @@ export function buildConfig(settled: SettledConfig, file: string): Domain.Config
   return { file, ...resolved, digest: createHash('sha256').update(canonicalJson(resolved)).digest('hex') };
 }
 
-function buildMedia({ repository, prefix, cluster, concurrency, multipart_copy_above }: SettledConfig['media'][string], name: string): Domain.MediaConfig {
+function buildMedia({ repository, prefix, cluster, concurrency, multipart_copy_above, objects_query: objectsQuery }: SettledConfig['media'][string], name: string): Domain.MediaConfig {
   // A folder, never the beginning of a name: `photos` does not hold `photos-old/1.jpg`.
   const folder = prefix === '' || prefix.endsWith('/') ? prefix : `${prefix}/`;
-  return { name, repository, folder, cluster, concurrency, singleCopyBytes: parseSize(multipart_copy_above) };
+  return { name, repository, folder, cluster, concurrency, singleCopyBytes: parseSize(multipart_copy_above), ...(objectsQuery ? { objectsQuery } : {}) };
 }
 
 function buildRepository(repository: SettledRepository, name: string): Domain.RepositoryConfig {

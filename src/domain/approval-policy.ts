@@ -82,6 +82,16 @@ export function mayApprove(policy: ApprovalPolicy, requester: string): readonly 
   return policy.from.filter((name) => !isExcluded(name, requester, policy));
 }
 
+/**
+ * Why an approval under one policy is not enough for what another one guards; null where it is: everybody who may give
+ * it is named by both, and as many are asked for.
+ */
+export function notCovered(own: ApprovalPolicy, guard: ApprovalPolicy, requester: string): string | null {
+  const others = mayApprove(own, requester).filter((name) => !mayApprove(guard, requester).some((one) => personKey(one) === personKey(name)));
+  if (others.length > 0) return `${others.join(', ')} may not approve it`;
+  return own.approvers < guard.approvers ? `${guard.approvers} people have to approve it, not ${own.approvers}` : null;
+}
+
 /** The 12 hex digits people use for a plan. */
 export function shortDigest(plan: Pick<ApprovablePlan, 'digest'>): string {
   return plan.digest.slice(0, 12);

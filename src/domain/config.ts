@@ -57,6 +57,8 @@ export interface MediaConfig {
   readonly concurrency: number;
   /** Bigger ones are copied in parts. */
   readonly singleCopyBytes: number;
+  /** Names in its first column the keys that rows refer to, relative to the folder. */
+  readonly objectsQuery?: { readonly database: string; readonly query: string };
 }
 
 export interface NotifierConfig {

@@ -2,7 +2,7 @@ import { type Plan, losesOldData } from './plan.js';
 import { formatTarget } from './target.js';
 
 /** Steps after which something is no longer where it was. */
-export const movingSteps = { aside: 'put the old data aside', promote: 'promote', swap: 'swap the databases' } as const;
+export const movingSteps = { aside: 'put the old data aside', media: 'bring media back', promote: 'promote', swap: 'swap the databases' } as const;
 
 /**
  * What a recovery leaves that ended before its end: where the old data is, and what to type next.
@@ -11,7 +11,7 @@ export const movingSteps = { aside: 'put the old data aside', promote: 'promote'
 export function whatIsLeft({ binding }: Plan, begun: readonly string[]): string {
   const last = begun.at(-1);
   if (last === undefined) return 'Nothing was changed.';
-  return [`It ended at "${last}".`, ...stateOf(binding, begun), goOn(binding)].join(' ');
+  return [`It ended at "${last}".`, ...stateOf(binding, begun), ...mediaOf(binding, begun), goOn(binding)].join(' ');
 }
 
 function stateOf({ method, replaces }: Plan['binding'], begun: readonly string[]): readonly string[] {
@@ -32,6 +32,11 @@ function stateOf({ method, replaces }: Plan['binding'], begun: readonly string[]
   }
 }
 
+function mediaOf({ media }: Plan['binding'], begun: readonly string[]): readonly string[] {
+  if (!media || !begun.includes(movingSteps.media)) return [];
+  return [`The media ${media.name} are brought back to ${media.instant}, in part or whole; no version is lost: \`reprise media recover ${media.name} --to TIME\` takes that back, to the instant before this recovery.`];
+}
+
 /** What was asked for: without it the next plan would go to the latest state there is, through the mistake. */
 function targetOf({ target, backups }: Plan['binding']): string {
   if (target.kind === 'latest') return '';
@@ -41,8 +46,8 @@ function targetOf({ target, backups }: Plan['binding']): string {
 
 /** A directory put aside is found by the next plan: WAL that was never archived is taken from it. */
 function goOn(binding: Plan['binding']): string {
-  const { cluster, into, method, policy, pause } = binding;
-  const place = `${targetOf(binding)}${policy === 'none' ? '' : ` --policy ${policy}`}${into === 'in-place' ? '' : ` --into ${into}`}${pause ? ' --pause' : ''}`;
+  const { cluster, into, method, policy, pause, media } = binding;
+  const place = `${targetOf(binding)}${policy === 'none' ? '' : ` --policy ${policy}`}${into === 'in-place' ? '' : ` --into ${into}`}${pause ? ' --pause' : ''}${media ? ` --with-media ${media.name}` : ''}`;
   const from = method === 'data-directory' && into === 'in-place' ? `, which takes WAL that was not archived from what was ${losesOldData(binding) ? 'saved' : 'put aside'}` : '';
   return `To go on: \`reprise recover ${cluster}${place}\` makes a new plan${from}.`;
 }

@@ -2,6 +2,7 @@ import { shortDigest } from './approval-policy.js';
 import { markdownBlock, markdownCode, markdownText } from './markdown.js';
 import { recoverWorkflowId } from './names.js';
 import { type Plan, type Replacement, losesOldData } from './plan.js';
+import { plannedMediaInWords } from './planned-media.js';
 import { formatTarget } from './target.js';
 import { clipBytes, durationInWords, sizeInWords, utf8Bytes, visible } from './text.js';
 import { thawInWords } from './thaw.js';
@@ -96,6 +97,7 @@ function facts({ binding, observed, approveBy, digest }: Plan): Fact[] {
     { name: 'from backup', values: shown(binding.backups, (backup) => ({ text: `${backup.id} (${backup.type}, ended ${second(backup.finishedAt)})` })) },
     { name: 'thaws', values: binding.thaw === undefined || observed.thaw === undefined ? [] : thawInWords(binding.thaw, observed.thaw).map((text) => ({ text })) },
     { name: 'replaces', values: shown(binding.replaces, (one) => ({ text: fateOf(one) })) },
+    { name: 'media', values: binding.media === undefined ? [] : mediaFacts(binding.media) },
     { name: 'puts back', values: shown(binding.putsBack ?? [], (path) => ({ text: path, code: true })) },
     { name: 'steps', values: shown(binding.steps, (step) => ({ text: step.replaceAll('-', ' ') })) },
     { name: 'pauses', values: binding.pause ? [{ text: 'at the target, read-only, until you promote' }] : [] },
@@ -118,7 +120,8 @@ function facts({ binding, observed, approveBy, digest }: Plan): Fact[] {
 function titleOf({ binding }: Plan): string {
   if (binding.method === 'restart') return `Restart PostgreSQL of ${binding.cluster}`;
   const place = binding.into === 'in-place' ? 'in place' : `into ${binding.into}`;
-  return `Recover ${binding.cluster} ${place}, to ${clipBytes(formatTarget(binding.target), 200)}`;
+  const media = binding.media === undefined ? '' : `, with the media ${binding.media.name}`;
+  return `Recover ${binding.cluster} ${place}${media}, to ${clipBytes(formatTarget(binding.target), 200)}`;
 }
 
 /** What happens if it is approved, in one sentence. */
@@ -128,6 +131,13 @@ function effectOf({ binding, observed }: Plan): string {
   if (binding.replaces.length === 0) return `It is recovered beside what is there: nothing is replaced.${time}`;
   if (losesOldData(binding)) return `What is there now is OVERWRITTEN AND LOST: this cannot be undone, and no copy of it is kept.${time}`;
   return `What is there now is replaced, and kept under another name.${time}`;
+}
+
+function mediaFacts(media: NonNullable<Plan['binding']['media']>): Value[] {
+  return [
+    { text: `${media.name} as at ${second(media.instant)}: ${plannedMediaInWords(media, sizeInWords)}` },
+    { text: 'objects that came later stay; what is put right stays as a version' },
+  ];
 }
 
 function fateOf({ what, keptAs, copied }: Replacement): string {

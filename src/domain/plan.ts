@@ -1,3 +1,4 @@
+import type { PlannedMedia } from './planned-media.js';
 import type { RecoveryTarget } from './target.js';
 import type { ObservedThaw, PlannedThaw } from './thaw.js';
 
@@ -85,6 +86,8 @@ export interface PlanBinding {
   readonly salvageFrom?: string;
   /** Its files have to be thawed first; absent where they can be read. */
   readonly thaw?: PlannedThaw;
+  /** Objects brought back to the same instant; absent where nobody asked. */
+  readonly media?: PlannedMedia;
   readonly steps: readonly string[];
   readonly hooks: readonly string[];
   readonly configDigest: string;

@@ -43,6 +43,7 @@ export type Question =
       readonly pause: boolean;
       readonly database?: string;
       readonly thawTier?: ThawTier;
+      readonly withMedia?: string;
       readonly operationId: string;
       readonly requester: string;
     }

@@ -1,6 +1,7 @@
 import type { JournalLine, RecordedApproval, RecordedIncident, Refusal } from '../domain/catalogue.js';
 import { markdownCode, markdownTable, markdownText } from '../domain/markdown.js';
 import type { Plan } from '../domain/plan.js';
+import { plannedMediaInWords } from '../domain/planned-media.js';
 import type { KeptItem, RecoveryOutcome } from '../domain/records.js';
 import { formatTarget } from '../domain/target.js';
 import { durationInWords, sizeInWords } from '../domain/text.js';
@@ -58,6 +59,7 @@ function summary({ cluster, operationId, incident, plan, outcome }: IncidentDocu
     rows.push(['asked for by', markdownText(plan.binding.requester)], ['method', methodInWords(plan)]);
     rows.push(['from', plan.binding.backups.map(({ id, finishedAt }) => `${markdownCode(id)}, ended ${finishedAt}`).join('<br>') || 'no backup was needed']);
   }
+  if (plan?.binding.media) rows.push(['media', `${markdownText(plan.binding.media.name)}, to ${plan.binding.media.instant}: ${plannedMediaInWords(plan.binding.media, sizeInWords)}`]);
   rows.push(['result', outcome ? resultInWords(outcome) : 'no recovery was completed']);
   return markdownTable(['fact', 'value'], rows);
 }

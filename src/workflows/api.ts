@@ -73,6 +73,8 @@ export interface RecoverInput {
   readonly database?: string;
   /** How cold files are thawed; absent: as the repository says. */
   readonly thawTier?: ThawTier;
+  /** Name under `media`: its objects go to the same instant. */
+  readonly withMedia?: string;
   readonly operationId: string;
   readonly requester: string;
   /** The incident that asked for it, and when the cluster was first seen failing (UTC ISO-8601). */

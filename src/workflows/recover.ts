@@ -45,7 +45,7 @@ export async function recover(input: RecoverInput): Promise<RecoverOutput> {
   const begun: string[] = [];
 
   return concluded(work, async () => {
-    let request: PlanRequest = { ...step, policy: input.policy, target: input.target, into: input.into, pause: input.pause, database: input.database, ...(input.thawTier ? { thawTier: input.thawTier } : {}), requester: input.requester };
+    let request: PlanRequest = { ...step, policy: input.policy, target: input.target, into: input.into, pause: input.pause, database: input.database, ...(input.thawTier ? { thawTier: input.thawTier } : {}), ...(input.withMedia ? { withMedia: input.withMedia } : {}), requester: input.requester };
     let waitedSeconds = 0;
     let latest: Plan | null = null;
     try {

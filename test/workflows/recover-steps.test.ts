@@ -48,6 +48,24 @@ describe('the runbook, in its order', () => {
     expect(recovery.seen.journal).toContain('safety backup: saved as b1');
   });
 
+  it('K1: media of the plan come after the database and before the look at both; then no other target is offered', async () => {
+    const nothing = { objects: 0, bytes: 0 };
+    const media = { name: 'photos', instant: '2026-11-21T02:00:00.000Z', counts: { undelete: { objects: 1, bytes: 1 }, overwrite: nothing, copy: nothing }, digest: 'd' };
+    const dumps = await startRecovery(lab, {}, { method: 'databases', steps: ['restore'], media }, { withMedia: 'photos' });
+    await dumps.approved();
+    await dumps.result();
+    expect(dumps.seen.of('planRecovery')).toMatchObject([{ withMedia: 'photos' }]);
+    expect(dumps.steps).toEqual(['restoreDatabases', 'restoreMedia', 'runChecks', 'swapDatabases', 'freshBackup', 'finishRecovery']);
+
+    const physical = await startRecovery(lab, {}, { pause: true, media });
+    await physical.approved();
+    const { waitingFor } = await physical.seen.state('paused');
+    expect(waitingFor).not.toContain('retarget');
+    await physical.signal(signalNames.promote, person);
+    await physical.result();
+    expect(physical.steps).toEqual(['stopServer', 'salvageWal', 'putAside', 'restoreFiles', 'replayWal', 'restoreMedia', 'runChecks', 'promoteServer', 'rearmArchiving', 'freshBackup', 'finishRecovery']);
+  });
+
   it('K1: without a safety backup where the policy has none', async () => {
     const recovery = await startRecovery(lab, {}, { method: 'databases', steps: ['restore'] });
     await recovery.approved();

@@ -58,6 +58,7 @@ export const wellBehaved: Activities = {
   replayWal: async () => reached,
   promoteServer: async () => ({ timeline: 2, repaired: [] }),
   rearmArchiving: async () => undefined,
+  restoreMedia: async () => undefined,
   restoreDatabases: async () => reached,
   swapDatabases: async () => undefined,
   runChecks: async () => [{ name: 'tables', status: 'passed', detail: '12' }],

@@ -33,6 +33,7 @@ interface RecoverOptions {
   readonly pause?: boolean;
   readonly database?: string;
   readonly thawTier?: ThawTier;
+  readonly withMedia?: string;
   readonly by?: string;
 }
 
@@ -51,6 +52,7 @@ export function registerRecover(program: Command, cli: Cli): void {
     examples: [
       'recover mairie --dry-run',
       'recover mairie --to 2026-11-21T02:15:00Z --pause',
+      'recover mairie --to 2026-11-21T02:15:00Z --with-media photos',
       'recover mairie --policy nightly-dump --to latest --into beside --detach',
     ],
     options: [
@@ -59,6 +61,7 @@ export function registerRecover(program: Command, cli: Cli): void {
       new Option('--into <place>', 'in-place, or a name under recovery.targets').default('in-place'),
       new Option('--pause', 'stop at the target for a look, until `reprise promote`'),
       new Option('--database <name>', 'this database only, for engines that back up one at a time'),
+      new Option('--with-media <name>', 'bring these media back to the same instant, in one plan'),
       new Option('--thaw-tier <tier>', 'how files of a cold class are made readable; the plan shows price and hours').choices(['Expedited', 'Standard', 'Bulk']),
       byOption(),
     ],
@@ -105,9 +108,14 @@ async function requestOf(cli: Cli, cluster: string, options: RecoverOptions): Pr
     const known = ['in-place', ...Object.keys(recovery.targets)];
     throw new RepriseError('not-found', `${cluster} has no recovery target "${options.into}"`, didYouMean(options.into, known, 'targets'));
   }
-  const { policy, to, into, database, thawTier, pause = false } = options;
+  if (options.withMedia !== undefined && (await cli.config()).media[options.withMedia]?.cluster !== cluster) {
+    const { didYouMean } = await import('../../config/suggest.js');
+    const known = Object.values((await cli.config()).media).filter((media) => media.cluster === cluster).map(({ name }) => name);
+    throw new RepriseError('not-found', `${cluster} has no media "${options.withMedia}"`, didYouMean(options.withMedia, known, 'media'));
+  }
+  const { policy, to, into, database, thawTier, withMedia, pause = false } = options;
   const requester = cli.person(options.by);
-  return { cluster, target: to, into, pause, requester, ...(policy === undefined ? {} : { policy }), ...(database === undefined ? {} : { database }), ...(thawTier === undefined ? {} : { thawTier }) };
+  return { cluster, target: to, into, pause, requester, ...(policy === undefined ? {} : { policy }), ...(database === undefined ? {} : { database }), ...(thawTier === undefined ? {} : { thawTier }), ...(withMedia === undefined ? {} : { withMedia }) };
 }
 
 /** The plan once it is made; null when it is not in time, or the work is over without one. */

@@ -23,15 +23,18 @@ export async function recoverDataDirectory(book: Runbook): Promise<Recovered> {
   await book.do(movingSteps.aside, (host, step) => host.putAside(step));
   await book.do('restore files', (host, step) => host.restoreFiles(step));
 
+  // Media go to one instant: with them, another target is another plan.
+  const mayRetarget = plan.binding.media === undefined;
   let target: RecoveryTarget = plan.binding.target;
   const replay = () =>
     book.do(
       'replay WAL',
       (host, step) => host.replayWal({ ...step, target }),
-      (to) => (target = to),
+      mayRetarget ? (to) => (target = to) : undefined,
     );
   const look = () => book.do('run checks', (host, step) => host.runChecks({ ...step, method: 'data-directory' }));
   let reached = await replay();
+  await book.media();
   let checks = await look();
 
   while (book.plan.binding.pause || book.desk.pauseAsked || failed(checks).length > 0) {
@@ -58,7 +61,9 @@ async function atTarget(book: Runbook, reached: ReachedTarget, checks: readonly 
   const { work, desk, step } = book;
   const wrong = failed(checks);
   const seen = wrong.length > 0 ? `checks failed: ${wrong.map((check) => `${check.name} (${check.detail})`).join('; ')}` : 'paused as asked';
-  const waitingFor = `a look at the recovered data (read-only) at ${reached.reached}; ${seen}. Then \`reprise promote ${step.workflowId} --reason ...\`, \`reprise retarget ${step.workflowId} --to TIME --reason ...\`, or \`reprise reject ${step.workflowId} --reason ...\``;
+  // With media the host refuses it, and says what to do instead.
+  const retarget = book.plan.binding.media ? '' : `, \`reprise retarget ${step.workflowId} --to TIME --reason ...\``;
+  const waitingFor = `a look at the recovered data (read-only) at ${reached.reached}; ${seen}. Then \`reprise promote ${step.workflowId} --reason ...\`${retarget}, or \`reprise reject ${step.workflowId} --reason ...\``;
   work.show('paused', waitingFor);
   const decision = await book.asking({ kind: 'paused', event: 'waiting-approval', waitingFor }, () => desk.atTarget('look at the data, then promote, retarget or reject', ['promote', 'retarget']));
   if (decision === 'rejected') throw book.givenUp('run checks');

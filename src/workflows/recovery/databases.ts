@@ -23,6 +23,7 @@ async function restoredBeside(book: Runbook): Promise<Pick<Recovered, 'reached' 
     await book.note('safety backup', saved);
   }
   const reached = await book.do('restore beside the live databases', (host, step) => host.restoreDatabases(step));
+  await book.media();
   const checks = await book.do('run checks', (host, step) => host.runChecks({ ...step, method: 'databases' }));
 
   const wrong = failed(checks);

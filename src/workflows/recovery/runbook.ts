@@ -1,5 +1,6 @@
 import { log } from '@temporalio/workflow';
 import type { HostActivities, PlannedStep } from '../../activities/api.js';
+import { movingSteps } from '../../domain/left-behind.js';
 import type { NoticeFacts } from '../../domain/notices.js';
 import type { Plan } from '../../domain/plan.js';
 import type { RecoveryTarget } from '../../domain/target.js';
@@ -99,6 +100,11 @@ export class Runbook {
   hook(name: string): Promise<void> | null {
     if (!this.plan.binding.hooks.includes(name)) return null;
     return this.do(name, (host, step) => host.runHook({ ...step, hook: name }));
+  }
+
+  /** Media of the plan, back to the instant of the database just restored. */
+  media(): Promise<void> | null {
+    return this.plan.binding.media ? this.do(movingSteps.media, (host, step) => host.restoreMedia(step)) : null;
   }
 
   /** Runs what leaves the live databases as they are; where it ends before they were touched, applications come back. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { judgeApproval, shortDigest, type ApprovalQuestion } from '../../../src/domain/approval-policy.js';
+import { judgeApproval, notCovered, shortDigest, type ApprovalQuestion } from '../../../src/domain/approval-policy.js';
 import type { ApprovalPolicy } from '../../../src/domain/config.js';
 import type { Approval } from '../../../src/domain/plan.js';
 import { samplePlan } from '../records/samples.js';
@@ -76,5 +76,17 @@ describe('judgement of an approval', () => {
   it('a name of a megabyte does not come back whole', () => {
     const answer = judge({ approval: by('x'.repeat(1 << 20)) });
     expect(JSON.stringify(answer).length).toBeLessThan(500);
+  });
+});
+
+describe('one approval for two things', () => {
+  it('F32: is enough only where everybody who may give it may approve both, and as many are asked for', () => {
+    expect(notCovered(policy, policy, 'someone')).toBeNull();
+    expect(notCovered(policy, { ...policy, from: ['Ops', 'dba', 'maire'] }, 'someone')).toBeNull();
+    expect(notCovered(policy, { ...policy, from: ['dba'] }, 'someone')).toMatch(/^ops may not/);
+    // Whoever asked is not one of them anyway.
+    expect(notCovered(policy, { ...policy, from: ['dba'] }, 'ops')).toBeNull();
+    expect(notCovered({ ...policy, requesterMayApprove: true }, policy, 'ops')).toMatch(/^ops may not/);
+    expect(notCovered(policy, { ...policy, approvers: 2 }, 'someone')).toMatch(/^2 people/);
   });
 });

@@ -1,6 +1,9 @@
 import { describe, expect, it } from '@jest/globals';
 import { movingSteps, whatIsLeft } from '../../../src/domain/left-behind.js';
+import type { PlannedMedia } from '../../../src/domain/planned-media.js';
 import { samplePlan } from '../records/samples.js';
+
+const media: PlannedMedia = { name: 'photos', instant: '2026-11-21T01:00:00.000Z', counts: { undelete: { objects: 1, bytes: 1 }, overwrite: { objects: 0, bytes: 0 }, copy: { objects: 0, bytes: 0 } }, digest: 'd' };
 
 describe('what a recovery leaves that ended before its end', () => {
   it('K2: the command to go on goes to the same target: without it, the next plan would replay the mistake', () => {
@@ -11,6 +14,14 @@ describe('what a recovery leaves that ended before its end', () => {
   it('a backup that was named is named again, not the newest one', () => {
     const plan = samplePlan({ target: { kind: 'end-of-backup' } });
     expect(whatIsLeft(plan, ['restore files'])).toContain(` --to backup:${plan.binding.backups[0]?.id} `);
+  });
+
+  it('K1: media that were brought back already are named, with the way back, and asked for again', () => {
+    const plan = samplePlan({ method: 'databases', media });
+    expect(whatIsLeft(plan, ['restore beside the live databases'])).not.toContain('photos are');
+    const left = whatIsLeft(plan, ['restore beside the live databases', movingSteps.media]);
+    expect(left).toContain('The media photos are brought back to 2026-11-21T01:00:00.000Z, in part or whole');
+    expect(left).toContain(' --with-media photos`');
   });
 
   it('a step that may have been refused before it moved anything is not said to have moved it', () => {

@@ -36,6 +36,19 @@ describe('view of a plan', () => {
     expect(text).toBe(await golden(new URL(`golden/plan-${name}.md`, import.meta.url), text));
   });
 
+  it('K1: media that come back with the database are counted by what is done; without them, no word of it', () => {
+    const counts = { undelete: { objects: 3, bytes: 2_000_000 }, overwrite: { objects: 0, bytes: 0 }, copy: { objects: 2, bytes: 10 } };
+    const media = { name: hostile, instant: '2026-11-21T01:00:00.123Z', counts, digest: 'd' };
+    const plan = samplePlan({ media });
+    expect(planText(plan)).toMatch(/ media +.* as at 2026-11-21T01:00:00Z: 3 to undelete \(.*\), 2 to copy where nothing is \(.*\)\n/);
+    expect(planText(plan)).toContain('with the media');
+    expect(planText(plan)).not.toContain('<script>\n');
+    expect(planText(plan)).not.toContain('\u202e');
+    expect(approvalDetails(plan)).toContain('objects that came later stay');
+    expect(planText(samplePlan({ media: { ...media, counts: { ...counts, undelete: counts.overwrite, copy: counts.overwrite } } }))).toContain('nothing to change');
+    expect(planText(samplePlan())).not.toContain('media');
+  });
+
   it('D3: the JSON shown is an approval once a name and a reason are put in, and is not one before', () => {
     const plan = samplePlan();
     const json = approvalJson(plan, 2);
