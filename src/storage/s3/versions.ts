@@ -60,8 +60,14 @@ export function asListed(tags: readonly ('Version' | 'DeleteMarker')[], { Versio
   const left = { Version: Versions.map((entry) => factsOf(entry, false, EncodingType)), DeleteMarker: DeleteMarkers.map((entry) => factsOf(entry, true, EncodingType)) };
   const listed = tags.flatMap((tag) => left[tag].shift() ?? []);
   const all = [...listed, ...left.Version, ...left.DeleteMarker];
-  if (all.every(({ key }, index) => index === 0 || compareKeys(all[index - 1]?.key ?? '', key) <= 0)) return all;
+  if (all.every((entry, index) => index === 0 || follows(all[index - 1] ?? entry, entry))) return all;
   return all.toSorted((a, b) => compareKeys(a.key, b.key) || Number(b.latest) - Number(a.latest) || (a.modifiedAt < b.modifiedAt ? 1 : a.modifiedAt > b.modifiedAt ? -1 : 0));
+}
+
+/** Whether one may come right after the other: by key, and of a key the newest first. Of equal times the server knows more. */
+function follows(before: ObjectVersion, { key, latest, modifiedAt }: ObjectVersion): boolean {
+  const order = compareKeys(before.key, key);
+  return order < 0 || (order === 0 && !latest && modifiedAt <= before.modifiedAt);
 }
 
 function factsOf(entry: S3Version & DeleteMarkerEntry, deleted: boolean, encoding: string | undefined): ObjectVersion {

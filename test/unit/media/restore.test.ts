@@ -122,6 +122,13 @@ describe('listings', () => {
       DeleteMarkers: [{ Key: 'a', VersionId: 'd', IsLatest: true, LastModified: at(2) }],
     });
     expect(apart.map(({ versionId }) => versionId)).toEqual(['d', 'v', 'w']);
+    // Nothing stands out of order by key where a page has one key only, or only the last key has markers.
+    const one = (markedLatest: boolean) => asListed(['Version', 'Version', 'DeleteMarker'], {
+      Versions: [{ Key: 'a', VersionId: 'v2', IsLatest: !markedLatest, LastModified: at(3) }, { Key: 'a', VersionId: 'v1', LastModified: at(1) }],
+      DeleteMarkers: [{ Key: 'a', VersionId: 'd', IsLatest: markedLatest, LastModified: at(markedLatest ? 3 : 2) }],
+    }).map(({ versionId }) => versionId);
+    expect(one(true)).toEqual(['d', 'v2', 'v1']);
+    expect(one(false)).toEqual(['v2', 'd', 'v1']);
   });
 
   test('F35: keys are read as they were written', () => {
