@@ -4,6 +4,8 @@ import type { MediaActionName } from '../domain/media.js';
 export type MediaAction = Deed & {
   /** UTC ISO-8601 of what is there now, a delete marker included; absent where nothing is. */
   readonly presentSince?: string;
+  /** What comes back lies in an archive class, and is not thawed. */
+  readonly cold?: true;
 };
 
 type Deed =

@@ -30,8 +30,12 @@ export async function restoreInPlace(versions: KeyVersions, at: number, later: L
   if (present.versionId === then.versionId || (await isCopy(present, then, copiedFrom))) return { name: 'right', key, sizeBytes };
   const above = versions.slice(0, versions.indexOf(then));
   // Under nothing but delete markers it only has to be uncovered; otherwise what is above would show.
-  if (above.every(({ deleted }) => deleted)) return { name: 'undelete', key, sizeBytes, presentSince, markers: above.map(({ versionId }) => versionId) };
-  return { name: present.deleted ? 'copy' : 'overwrite', key, sizeBytes, presentSince, source: sourceOf(then) };
+  if (above.every(({ deleted }) => deleted)) return { name: 'undelete', key, sizeBytes, presentSince, ...coldAs(then), markers: above.map(({ versionId }) => versionId) };
+  return { name: present.deleted ? 'copy' : 'overwrite', key, sizeBytes, presentSince, ...coldAs(then), source: sourceOf(then) };
+}
+
+export function coldAs({ cold }: { readonly cold?: true }): { readonly cold?: true } {
+  return cold === undefined ? {} : { cold };
 }
 
 /** Whether what is there now has the content of a version. */

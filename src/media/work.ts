@@ -3,7 +3,7 @@ import { RepriseError } from '../domain/errors.js';
 import type { ObjectCopy, ObjectFacts, WritableObjects, WritableStorage } from '../storage/storage.js';
 import type { CopiedVersion, MediaAction } from './action.js';
 import { byKey, sideBySide } from './ordered.js';
-import { isCopy, isMarked, type Later, markOf, restoreInPlace, versionAt } from './restore.js';
+import { coldAs, isCopy, isMarked, type Later, markOf, restoreInPlace, versionAt } from './restore.js';
 
 /** A folder of a repository, opened. */
 export interface MediaPlace {
@@ -78,7 +78,7 @@ async function* compared(wanted: AsyncIterable<Wanted>, into: MediaPlace, others
     } else {
       const source: CopiedVersion = { etag: left.etag, ...(left.versionId === undefined ? {} : { versionId: left.versionId }) };
       const there = right === undefined ? ({ name: 'copy' } as const) : ({ name: 'overwrite', presentSince: right.modifiedAt } as const);
-      yield { ...there, key: left.key, sizeBytes: left.sizeBytes, source };
+      yield { ...there, ...coldAs(left), key: left.key, sizeBytes: left.sizeBytes, source };
     }
   }
 }

@@ -3,6 +3,7 @@ import { ListObjectVersionsCommand } from '@aws-sdk/client-s3';
 import type { DeleteMarkerEntry, ListObjectVersionsCommandInput, ListObjectVersionsCommandOutput, ObjectVersion as S3Version } from '@aws-sdk/client-s3';
 import type { DeserializeMiddleware } from '@smithy/types';
 import { compareKeys } from '../keys.js';
+import { isUnreadable } from './cold.js';
 import type { ObjectVersion } from '../storage.js';
 import type { S3Bucket } from './client.js';
 
@@ -20,7 +21,7 @@ interface Markers {
 export async function* listVersions(bucket: S3Bucket, Prefix: string, after?: string): AsyncGenerator<ObjectVersion> {
   const pages = pagesAhead(async (from: Markers | undefined) => {
     const start: Markers = from ?? (after === undefined ? {} : { KeyMarker: `${Prefix}${after}` });
-    const command = new ListObjectVersionsCommand({ Bucket: bucket.options.bucket, Prefix, EncodingType: 'url', ...start });
+    const command = new ListObjectVersionsCommand({ Bucket: bucket.options.bucket, Prefix, EncodingType: 'url', OptionalObjectAttributes: ['RestoreStatus'], ...start });
     const tags = watchOrder(command);
     const page = await bucket.send(command, `listing the versions of ${Prefix}`);
     const next: Markers = { KeyMarker: page.NextKeyMarker === undefined ? undefined : decodeKey(page.NextKeyMarker, page.EncodingType), VersionIdMarker: page.NextVersionIdMarker };
@@ -72,7 +73,8 @@ function follows(before: ObjectVersion, { key, latest, modifiedAt }: ObjectVersi
 
 function factsOf(entry: S3Version & DeleteMarkerEntry, deleted: boolean, encoding: string | undefined): ObjectVersion {
   const { Key = '', VersionId = 'null', IsLatest = false, LastModified = new Date(0), Size = 0, ETag = '' } = entry;
-  return { key: decodeKey(Key, encoding), versionId: VersionId, latest: IsLatest, deleted, modifiedAt: LastModified.toISOString(), sizeBytes: Size, etag: ETag.replaceAll('"', '') };
+  const cold = isUnreadable(entry) ? { cold: true as const } : {};
+  return { key: decodeKey(Key, encoding), versionId: VersionId, latest: IsLatest, deleted, modifiedAt: LastModified.toISOString(), sizeBytes: Size, etag: ETag.replaceAll('"', ''), ...cold };
 }
 
 /** The order in which the answer names versions and markers: the SDK reads it into two lists and loses it. */
