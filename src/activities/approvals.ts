@@ -2,6 +2,7 @@ import { judgeApproval, needsApproval } from '../domain/approval-policy.js';
 import type { ClusterConfig } from '../domain/config.js';
 import { RepriseError } from '../domain/errors.js';
 import { type Approval, type ApprovablePlan, type Plan, isRecoveryPlan } from '../domain/plan.js';
+import { isMediaPlan, isSameMedia } from '../domain/media.js';
 import { planDigest } from '../records/digest.js';
 import { type HostState, type StoredApproval, openHostState } from '../records/host-state.js';
 import type { ApprovalAnswer, HostActivities, PlannedStep, StepInput } from './api.js';
@@ -59,12 +60,14 @@ export async function closePlansOf(session: Session, operationId: string): Promi
 }
 
 /**
- * One recovery of a cluster at a time: a plan taken up ends those taken up before it, whose workflows were terminated.
- * Resumed by a Reset, they would put aside what was recovered since.
+ * One recovery of a cluster (or of one of its media, to one place) at a time: a plan taken up ends those taken up before it,
+ * whose workflows were terminated. Resumed by a Reset, they would put aside what was recovered since.
  */
-async function supersedeOthers(state: HostState, { digest, binding }: ApprovablePlan): Promise<void> {
+async function supersedeOthers(state: HostState, plan: ApprovablePlan): Promise<void> {
+  const { digest, binding } = plan;
   for (const other of await state.openPlans()) {
     if (other.digest === digest || other.binding.cluster !== binding.cluster || other.binding.action !== binding.action) continue;
+    if (isMediaPlan(plan) && isMediaPlan(other) && !isSameMedia(plan, other)) continue;
     if (await state.usedBy(other.digest)) await state.closePlan(other.digest);
   }
 }

@@ -17,21 +17,25 @@ export function mediaOf({ deps, cluster }: Session, name: string): MediaConfig {
 export function placesOf(session: Session, media: MediaConfig, { into }: MediaTask): { readonly from: MediaPlaceName; readonly into: MediaPlaceName } {
   const from = { repository: media.repository, folder: media.folder };
   if (into === undefined) return { from, into: from };
-  const target = targetOf(session, into);
+  const target = targetOf(session, media, into);
   if (target.repository === from.repository && (target.folder.startsWith(from.folder) || from.folder.startsWith(target.folder))) {
     throw new RepriseError('conflict', `${into} lies in ${media.name}, or ${media.name} in it`, 'leave --into out to bring back in place, or name another place');
   }
   return { from, into: target };
 }
 
-/** Another entry of `media`, else a whole repository, but none with backups: a sync removes. */
-function targetOf({ deps: { config } }: Session, name: string): MediaPlaceName {
+/** Another entry of the same cluster, else a whole repository, but none with backups or media: a sync removes. */
+function targetOf({ deps: { config } }: Session, { cluster }: MediaConfig, name: string): MediaPlaceName {
   const media = config.media[name];
+  // Approvals and the lock are those of one cluster: nothing of another one may be changed by them.
+  if (media && media.cluster !== cluster) throw new RepriseError('conflict', `${name} are media of cluster ${media.cluster}, not of ${cluster}`, `name a place of its own, or an entry under media: with cluster: ${cluster}`);
   if (media) return { repository: media.repository, folder: media.folder };
   const known = [...Object.keys(config.media), ...Object.keys(config.repositories)];
   if (!config.repositories[name]) throw new RepriseError('not-found', `there is no media entry and no repository "${name}"`, `there are: ${known.join(', ')}`);
   const holdsBackups = Object.values(config.clusters).some(({ catalogue, policies }) => catalogue === name || Object.values(policies).some(({ repository }) => repository === name));
   if (holdsBackups) throw new RepriseError('conflict', `repository ${name} holds backups or records: media are never put there`, 'name a repository of its own, or an entry under media:');
+  const living = Object.values(config.media).find(({ repository }) => repository === name);
+  if (living) throw new RepriseError('conflict', `repository ${name} holds the media ${living.name} of cluster ${living.cluster}`, 'name the entry itself, or a repository that no media live in');
   return { repository: name, folder: '' };
 }
 

@@ -12,6 +12,7 @@ import type { Session } from './session.js';
 
 /** How long a plan that needs no approval stays good, in ms. */
 const UNAPPROVED_MS = 3_600_000;
+const DAY_MS = 86_400_000;
 
 /** Lists, compares and counts; says exactly what would be done, and refuses what cannot end well. Reads only. */
 export async function makeMediaPlan(session: Session, request: MediaRequest, run: Pick<ActivityRun, 'report'>): Promise<MediaPlan> {
@@ -25,8 +26,9 @@ export async function makeMediaPlan(session: Session, request: MediaRequest, run
   if (task.kind === 'recover' && Date.parse(task.to) > createdAt.getTime()) throw new RepriseError('target-invalid', `${task.to} has not come yet`, 'name a time before the damage');
   const named = { media: media.name, task, ...placesOf(session, media, task) };
   const work = workOf(session, named);
-  const warnings = await warningsOf(work);
-  const { counts, changes, samples } = await countAll(work, run);
+  const stated = [...(await warningsOf(work)), ...(await forgotten(work, createdAt))];
+  const { counts, changes, cold, samples } = await countAll(work, run);
+  const warnings = [...stated, ...coldWarnings(cold)];
   if (task.kind === 'sync' && counts.remove.objects > task.maxDelete) {
     throw new RepriseError('confirmation-needed', `the sync would remove ${counts.remove.objects} objects, and ${task.maxDelete} is the most it may`, `look at them with --dry-run and --max-delete ${counts.remove.objects}; is ${media.name} whole?`);
   }
@@ -70,6 +72,25 @@ async function warningsOf(work: MediaWork): Promise<readonly string[]> {
     ...(state === 'suspended' ? ['versions are suspended since some time: what was written since then has none'] : []),
     ...(work.kind === 'restore-into' && !(await keepsVersions(work.into)) ? ['the target keeps no versions: what is overwritten there is gone for good'] : []),
   ];
+}
+
+/** What was overwritten or deleted longer ago than the bucket keeps old versions looks as if it had never been there. */
+async function forgotten(work: MediaWork, now: Date): Promise<readonly string[]> {
+  if (work.kind === 'sync') return [];
+  const source = work.kind === 'restore' ? work.place : work.from;
+  const days = await objectsOf(source).oldVersionDays(source.folder);
+  if (days === null || work.at >= now.getTime() - days * DAY_MS) return [];
+  const what = `the bucket removes old versions after ${days} days: what was overwritten or deleted since ${new Date(work.at).toISOString()} may be gone`;
+  if (work.kind === 'restore' && work.later === 'remove') throw new RepriseError('target-invalid', `${what}, and looks as if it had not been there then`, 'leave --later remove out, or name a later time');
+  return [what];
+}
+
+/** @throws RepriseError `object-cold` where something would have to be copied that cannot be read */
+function coldWarnings({ copied, undeleted, first }: MediaSummary['cold']): readonly string[] {
+  if (copied > 0) {
+    throw new RepriseError('object-cold', `${copied} objects to copy lie in an archive class and cannot be read now (${JSON.stringify(first)}, ...)`, 'have these versions thawed (aws s3api restore-object --version-id ...), then make the plan again');
+  }
+  return undeleted > 0 ? [`${undeleted} objects come back in an archive class: nobody can read them before they are thawed`] : [];
 }
 
 async function keepsVersions({ storage }: MediaPlace): Promise<boolean> {

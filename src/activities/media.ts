@@ -2,6 +2,9 @@ import { shortDigest } from '../domain/approval-policy.js';
 import { type MediaOutcome, type MediaPlan, isMediaPlan, mediaChanges } from '../domain/media.js';
 import { mediaReport } from '../domain/media-view.js';
 import { applyAll } from '../media/apply.js';
+import { within } from '../media/bounds.js';
+import { summarise } from '../media/summary.js';
+import { actionsOf } from '../media/work.js';
 import { openHostState } from '../records/host-state.js';
 import type { HostActivities, PlannedStep } from './api.js';
 import { authorizePlan, closePlansOf } from './approvals.js';
@@ -31,7 +34,8 @@ export function mediaActivities(deps: HostDependencies): Pick<HostActivities, 'p
     }),
     applyMedia: guarded('applyMedia', async (step, run) => {
       const session = await openSession(deps, step.cluster);
-      await apply(session, await authorizePlan(session, step, isMediaPlan), run);
+      const begun = (await openHostState(session.host.stateDir).usedBy(step.plan)) !== null;
+      await apply(session, await authorizePlan(session, step, isMediaPlan), begun, run);
     }),
     finishMedia: guarded('finishMedia', async (step, run) => {
       const session = await openSession(deps, step.cluster);
@@ -47,11 +51,15 @@ export function mediaActivities(deps: HostDependencies): Pick<HostActivities, 'p
   };
 }
 
-async function apply(session: Session, { binding }: MediaPlan, run: ActivityRun): Promise<void> {
+/** What an interrupted attempt left is listed anew, perhaps days later: all of it is looked at before any of it is changed. */
+async function apply(session: Session, { binding, createdAt }: MediaPlan, begun: boolean, run: ActivityRun): Promise<void> {
   const { concurrency, singleCopyBytes } = mediaOf(session, binding.media);
   const total = mediaChanges.reduce((sum, name) => sum + binding.counts[name].objects, 0);
-  await applyAll(workOf(session, binding), {
-    ...{ concurrency, singleCopyBytes, after: run.cursor, signal: run.signal },
+  const work = workOf(session, binding);
+  const bounds = { lookedAt: createdAt, most: binding.counts };
+  if (begun) await summarise(within(actionsOf(work, run.cursor), bounds), (done) => run.report({ phase: 'list', done, unit: 'files' }));
+  await applyAll(work, {
+    ...{ bounds, concurrency, singleCopyBytes, after: run.cursor, signal: run.signal },
     report: (done, key) => {
       run.keep(key);
       if (done % 100 === 0) run.report({ phase: 'media', done, total, unit: 'files' });

@@ -57,6 +57,11 @@ export function isMediaPlan(plan: ApprovablePlan): plan is MediaPlan {
   return plan.binding.action === 'media-recover' || plan.binding.action === 'media-sync';
 }
 
+/** Whether both are about the same media and change the same place. */
+export function isSameMedia({ binding: one }: MediaPlan, { binding: other }: MediaPlan): boolean {
+  return one.media === other.media && one.into.repository === other.into.repository && one.into.folder === other.into.folder;
+}
+
 /** What a plan came to. */
 export interface MediaOutcome {
   /** As planned; what was right before an interrupted attempt went on is counted with it. */

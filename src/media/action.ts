@@ -1,7 +1,14 @@
 import type { MediaActionName } from '../domain/media.js';
 
 /** What is done with one object, so that it is as it shall be. Deletes no version, ever. */
-export type MediaAction =
+export type MediaAction = Deed & {
+  /** UTC ISO-8601 of what is there now, a delete marker included; absent where nothing is. */
+  readonly presentSince?: string;
+  /** What comes back lies in an archive class, and is not thawed. */
+  readonly cold?: true;
+};
+
+type Deed =
   /** As it shall be already: not touched. */
   | { readonly name: 'right'; readonly key: string; readonly sizeBytes: number }
   /** Deleted since: the delete markers above it are taken away, newest first. */

@@ -3,6 +3,7 @@ import { pMapIterable } from 'p-map';
 import { type MediaChange, type MediaCount, changesSomething, mediaChanges } from '../domain/media.js';
 import { RepriseError, errorTable, isRepriseError } from '../domain/errors.js';
 import type { MediaAction } from './action.js';
+import { type MediaBounds, within } from './bounds.js';
 import { type MediaWork, actionsOf, carryOut } from './work.js';
 
 /** So many refused keys are named. */
@@ -18,6 +19,8 @@ export interface ApplyOptions {
   readonly singleCopyBytes: number;
   /** Key up to which an earlier attempt came; all before it is done. */
   readonly after?: string | undefined;
+  /** Absent: whatever is to be done. */
+  readonly bounds?: MediaBounds;
   readonly signal?: AbortSignal;
   /** Told after each object that was changed, in the order of keys. */
   readonly report?: (done: number, key: string) => void;
@@ -26,9 +29,9 @@ export interface ApplyOptions {
 /**
  * Carries out what is to be done now. Begun again after a kill, it starts at `after` and touches nothing that is right
  * already, so that nothing is copied twice.
- * @throws RepriseError `partly-done` where single objects were refused, after all others were done; what a network does at once
+ * @throws RepriseError `partly-done` where single objects were refused, after all others were done; what a network does at once; `plan-stale` beyond the bounds
  */
-export async function applyAll(work: MediaWork, { concurrency, singleCopyBytes, after, signal, report }: ApplyOptions): Promise<Readonly<Record<MediaChange, MediaCount>>> {
+export async function applyAll(work: MediaWork, { concurrency, singleCopyBytes, after, bounds, signal, report }: ApplyOptions): Promise<Readonly<Record<MediaChange, MediaCount>>> {
   const done = Object.fromEntries(mediaChanges.map((name) => [name, { objects: 0, bytes: 0 }])) as Record<MediaChange, { objects: number; bytes: number }>;
   const refused = { count: 0, first: null as RepriseError | null, keys: [] as string[] };
   let count = 0;
@@ -45,7 +48,8 @@ export async function applyAll(work: MediaWork, { concurrency, singleCopyBytes, 
       return null;
     }
   };
-  for await (const action of pMapIterable(changesIn(actionsOf(work, after)), one, { concurrency, backpressure: concurrency * 4 })) {
+  const actions = bounds ? within(actionsOf(work, after), bounds) : actionsOf(work, after);
+  for await (const action of pMapIterable(changesIn(actions), one, { concurrency, backpressure: concurrency * 4 })) {
     if (action === null || !changesSomething(action.name)) continue;
     done[action.name].objects += 1;
     done[action.name].bytes += action.sizeBytes;

@@ -20,18 +20,22 @@ export function versionAt(versions: KeyVersions, at: number): ObjectVersion | nu
  */
 export async function restoreInPlace(versions: KeyVersions, at: number, later: Later, copiedFrom: (key: string) => Promise<string | null>): Promise<MediaAction> {
   const [present] = versions;
-  const { key } = present;
+  const { key, modifiedAt: presentSince } = present;
   const then = versionAt(versions, at);
   if (then === null) {
     if (present.deleted) return { name: 'right', key, sizeBytes: 0 };
-    return { name: later, key, sizeBytes: present.sizeBytes };
+    return { name: later, key, sizeBytes: present.sizeBytes, presentSince };
   }
   const { sizeBytes } = then;
   if (present.versionId === then.versionId || (await isCopy(present, then, copiedFrom))) return { name: 'right', key, sizeBytes };
   const above = versions.slice(0, versions.indexOf(then));
   // Under nothing but delete markers it only has to be uncovered; otherwise what is above would show.
-  if (above.every(({ deleted }) => deleted)) return { name: 'undelete', key, sizeBytes, markers: above.map(({ versionId }) => versionId) };
-  return { name: present.deleted ? 'copy' : 'overwrite', key, sizeBytes, source: sourceOf(then) };
+  if (above.every(({ deleted }) => deleted)) return { name: 'undelete', key, sizeBytes, presentSince, ...coldAs(then), markers: above.map(({ versionId }) => versionId) };
+  return { name: present.deleted ? 'copy' : 'overwrite', key, sizeBytes, presentSince, ...coldAs(then), source: sourceOf(then) };
+}
+
+export function coldAs({ cold }: { readonly cold?: true }): { readonly cold?: true } {
+  return cold === undefined ? {} : { cold };
 }
 
 /** Whether what is there now has the content of a version. */

@@ -9,6 +9,8 @@ export interface MediaSummary {
   readonly counts: Readonly<Record<MediaActionName, MediaCount>>;
   /** SHA-256 (hex) over the changes in the order of their keys. */
   readonly changes: string;
+  /** Those that would have to be read from an archive class, or come back into one without being readable. */
+  readonly cold: { readonly copied: number; readonly undeleted: number; readonly first: string | null };
   readonly samples: readonly { readonly action: MediaChange; readonly key: string }[];
 }
 
@@ -17,6 +19,7 @@ export async function summarise(actions: AsyncIterable<MediaAction>, report: (ob
   const counts = Object.fromEntries(mediaActionNames.map((name) => [name, { objects: 0, bytes: 0 }])) as Record<MediaActionName, { objects: number; bytes: number }>;
   const hash = createHash('sha256');
   const samples: { action: MediaChange; key: string }[] = [];
+  const cold = { copied: 0, undeleted: 0, first: null as string | null };
   let seen = 0;
   for await (const action of actions) {
     const { name, key } = action;
@@ -24,10 +27,14 @@ export async function summarise(actions: AsyncIterable<MediaAction>, report: (ob
     counts[name].bytes += action.sizeBytes;
     if (++seen % 1000 === 0) report(seen);
     if (!changesSomething(name)) continue;
+    if (action.cold) {
+      cold[name === 'undelete' ? 'undeleted' : 'copied'] += 1;
+      cold.first ??= key;
+    }
     hash.update(`${JSON.stringify(detailsOf(action))}\n`);
     if (counts[name].objects <= SAMPLES) samples.push({ action: name, key });
   }
-  return { counts, changes: hash.digest('hex'), samples };
+  return { counts, changes: hash.digest('hex'), cold, samples };
 }
 
 /** What decides which bytes are where afterwards. */

@@ -3,7 +3,7 @@ import { RepriseError } from '../domain/errors.js';
 import type { ObjectCopy, ObjectFacts, WritableObjects, WritableStorage } from '../storage/storage.js';
 import type { CopiedVersion, MediaAction } from './action.js';
 import { byKey, sideBySide } from './ordered.js';
-import { isCopy, isMarked, type Later, markOf, restoreInPlace, versionAt } from './restore.js';
+import { coldAs, isCopy, isMarked, type Later, markOf, restoreInPlace, versionAt } from './restore.js';
 
 /** A folder of a repository, opened. */
 export interface MediaPlace {
@@ -72,12 +72,13 @@ export async function* listed({ storage, folder }: MediaPlace, after?: string): 
 async function* compared(wanted: AsyncIterable<Wanted>, into: MediaPlace, others: 'keep' | 'remove', after?: string): AsyncGenerator<MediaAction> {
   for await (const { left, right } of sideBySide(wanted, listed(into, after))) {
     if (left === undefined) {
-      if (right !== undefined) yield { name: others, key: right.key, sizeBytes: right.sizeBytes };
+      if (right !== undefined) yield { name: others, key: right.key, sizeBytes: right.sizeBytes, presentSince: right.modifiedAt };
     } else if (right !== undefined && (await isSame(left, right, into))) {
       yield { name: 'right', key: left.key, sizeBytes: left.sizeBytes };
     } else {
       const source: CopiedVersion = { etag: left.etag, ...(left.versionId === undefined ? {} : { versionId: left.versionId }) };
-      yield { name: right === undefined ? 'copy' : 'overwrite', key: left.key, sizeBytes: left.sizeBytes, source };
+      const there = right === undefined ? ({ name: 'copy' } as const) : ({ name: 'overwrite', presentSince: right.modifiedAt } as const);
+      yield { ...there, ...coldAs(left), key: left.key, sizeBytes: left.sizeBytes, source };
     }
   }
 }

@@ -128,6 +128,8 @@ export interface ObjectFacts {
   readonly modifiedAt: string;
   /** Without its quotes. Equal ones of equal size are equal content; different ones say nothing where one holds a dash. */
   readonly etag: string;
+  /** It lies in a class that has to be thawed before it can be read or copied, and is not thawed. */
+  readonly cold?: true;
 }
 
 /** One version of an object, or the mark that it was deleted. */
@@ -155,6 +157,8 @@ export interface ReadableObjects {
    * with an object of its own, of which nothing is left.
    */
   versionTimes(): Promise<{ readonly times: 'written' | 'superseded' | 'unversioned' | 'unknown'; readonly detail: string }>;
+  /** Days after which the bucket removes what was overwritten or deleted; null where it does not, or does not tell. */
+  oldVersionDays(folder: string): Promise<number | null>;
   /** Objects below a folder in the byte order of their keys, after a key of the same listing where one is given. */
   list(folder: string, after?: string): AsyncIterable<ObjectFacts>;
   /** All versions and delete markers, by key in byte order and then newest first. */

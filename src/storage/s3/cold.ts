@@ -1,4 +1,5 @@
 import { HeadObjectCommand, RestoreObjectCommand } from '@aws-sdk/client-s3';
+import type { RestoreStatus } from '@aws-sdk/client-s3';
 import pMap from 'p-map';
 import { isRepriseError } from '../../domain/errors.js';
 import { isCold } from '../../domain/storage-classes.js';
@@ -23,6 +24,11 @@ async function coldObject(bucket: S3Bucket, key: string): Promise<ColdObject | n
     if (isRepriseError(error) && error.code === 'not-found') return null;
     throw error;
   }
+}
+
+/** The same of an entry of a listing. */
+export function isUnreadable({ StorageClass = '', RestoreStatus }: { readonly StorageClass?: string | undefined; readonly RestoreStatus?: RestoreStatus | undefined }): boolean {
+  return isCold(StorageClass) && (RestoreStatus?.RestoreExpiryDate === undefined || RestoreStatus.IsRestoreInProgress === true);
 }
 
 /** Asks for readable copies for so many days. One that was asked for already is no error (S3 says 409), so it can be repeated. */

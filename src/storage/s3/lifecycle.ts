@@ -4,7 +4,7 @@ import type { AgeRule } from '../../domain/storage-plan.js';
 import type { S3Bucket } from './client.js';
 import type { S3Options } from './options.js';
 import { bucketRoot } from './reading.js';
-import { absentAs } from './settings.js';
+import { absentAs, gapOf } from './settings.js';
 import type { BucketSetting } from './settings.js';
 
 /** Days after which what is left of an upload is removed, where the config does not say (F11). */
@@ -27,6 +27,26 @@ export async function readLifecycle(bucket: S3Bucket, signal?: AbortSignal): Pro
   );
   const { Rules = [], TransitionDefaultMinimumObjectSize: smallObjects } = answer;
   return { rules: Rules, ...(smallObjects === undefined ? {} : { smallObjects }) };
+}
+
+/**
+ * Days after which versions that are no longer the present ones go, below a prefix, by the bucket's own rules; by the config
+ * where the server has none or the key may not look. Null: never.
+ */
+export async function oldVersionDays(bucket: S3Bucket, prefix: string): Promise<number | null> {
+  const rules = await readLifecycle(bucket).then(
+    (found) => found.rules,
+    (error: unknown) => {
+      if (gapOf(error) === null) throw error;
+      return [ownRule(bucket.options)];
+    },
+  );
+  return fewestOldVersionDays(rules, prefix);
+}
+
+export function fewestOldVersionDays(rules: readonly LifecycleRule[], prefix: string): number | null {
+  const days = rules.filter((rule) => rule.Status === 'Enabled' && meets(prefixOf(rule), prefix)).flatMap(({ NoncurrentVersionExpiration }) => NoncurrentVersionExpiration?.NoncurrentDays ?? []);
+  return days.length === 0 ? null : Math.min(...days);
 }
 
 /** Our one rule, named by the prefix: two repositories in one bucket have each their own. */

@@ -2,7 +2,9 @@ import type { Readable } from 'node:stream';
 import { DeleteObjectCommand, GetBucketVersioningCommand, GetObjectCommand, HeadObjectCommand, ListObjectsV2Command } from '@aws-sdk/client-s3';
 import type { ObjectFacts, ObjectPlace, WritableObjects } from '../storage.js';
 import type { S3Bucket } from './client.js';
+import { isUnreadable } from './cold.js';
 import { copyObject } from './copy.js';
+import { oldVersionDays } from './lifecycle.js';
 import type { S3Options } from './options.js';
 import { probeVersionTimes } from './probe.js';
 import { bucketRoot } from './reading.js';
@@ -22,6 +24,7 @@ export function openObjects(bucket: S3Bucket): WritableObjects {
       const { Status } = await bucket.send(new GetBucketVersioningCommand({ Bucket }), 'asking whether it keeps versions');
       return Status === 'Enabled' ? 'enabled' : Status === 'Suspended' ? 'suspended' : 'off';
     },
+    oldVersionDays: (folder) => oldVersionDays(bucket, place.keyOf(folder)),
     versionTimes: () => probeVersionTimes(bucket),
     list: (folder, after) => listObjects(bucket, place.keyOf(folder), after),
     versions: (folder, after) => listVersions(bucket, place.keyOf(folder), after),
@@ -57,13 +60,14 @@ function placeOf(options: S3Options): ObjectPlace {
 async function* listObjects(bucket: S3Bucket, Prefix: string, after?: string): AsyncGenerator<ObjectFacts> {
   const pages = pagesAhead(async (ContinuationToken: string | undefined) => {
     const start = ContinuationToken === undefined && after !== undefined ? { StartAfter: `${Prefix}${after}` } : {};
-    const page = await bucket.send(new ListObjectsV2Command({ Bucket: bucket.options.bucket, Prefix, ContinuationToken, EncodingType: 'url', ...start }), `listing ${Prefix}`);
+    const page = await bucket.send(new ListObjectsV2Command({ Bucket: bucket.options.bucket, Prefix, ContinuationToken, EncodingType: 'url', OptionalObjectAttributes: ['RestoreStatus'], ...start }), `listing ${Prefix}`);
     return { page, next: page.IsTruncated ? page.NextContinuationToken : undefined };
   });
   for await (const { Contents = [], EncodingType } of pages) {
-    for (const { Key = '', Size = 0, LastModified = new Date(0), ETag = '' } of Contents) {
+    for (const entry of Contents) {
+      const { Key = '', Size = 0, LastModified = new Date(0), ETag = '' } = entry;
       const key = decodeKey(Key, EncodingType).slice(Prefix.length);
-      if (key !== '') yield { key, sizeBytes: Size, modifiedAt: LastModified.toISOString(), etag: ETag.replaceAll('"', '') };
+      if (key !== '') yield { key, sizeBytes: Size, modifiedAt: LastModified.toISOString(), etag: ETag.replaceAll('"', ''), ...(isUnreadable(entry) ? { cold: true as const } : {}) };
     }
   }
 }

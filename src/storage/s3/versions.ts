@@ -3,6 +3,7 @@ import { ListObjectVersionsCommand } from '@aws-sdk/client-s3';
 import type { DeleteMarkerEntry, ListObjectVersionsCommandInput, ListObjectVersionsCommandOutput, ObjectVersion as S3Version } from '@aws-sdk/client-s3';
 import type { DeserializeMiddleware } from '@smithy/types';
 import { compareKeys } from '../keys.js';
+import { isUnreadable } from './cold.js';
 import type { ObjectVersion } from '../storage.js';
 import type { S3Bucket } from './client.js';
 
@@ -20,7 +21,7 @@ interface Markers {
 export async function* listVersions(bucket: S3Bucket, Prefix: string, after?: string): AsyncGenerator<ObjectVersion> {
   const pages = pagesAhead(async (from: Markers | undefined) => {
     const start: Markers = from ?? (after === undefined ? {} : { KeyMarker: `${Prefix}${after}` });
-    const command = new ListObjectVersionsCommand({ Bucket: bucket.options.bucket, Prefix, EncodingType: 'url', ...start });
+    const command = new ListObjectVersionsCommand({ Bucket: bucket.options.bucket, Prefix, EncodingType: 'url', OptionalObjectAttributes: ['RestoreStatus'], ...start });
     const tags = watchOrder(command);
     const page = await bucket.send(command, `listing the versions of ${Prefix}`);
     const next: Markers = { KeyMarker: page.NextKeyMarker === undefined ? undefined : decodeKey(page.NextKeyMarker, page.EncodingType), VersionIdMarker: page.NextVersionIdMarker };
@@ -60,13 +61,20 @@ export function asListed(tags: readonly ('Version' | 'DeleteMarker')[], { Versio
   const left = { Version: Versions.map((entry) => factsOf(entry, false, EncodingType)), DeleteMarker: DeleteMarkers.map((entry) => factsOf(entry, true, EncodingType)) };
   const listed = tags.flatMap((tag) => left[tag].shift() ?? []);
   const all = [...listed, ...left.Version, ...left.DeleteMarker];
-  if (all.every(({ key }, index) => index === 0 || compareKeys(all[index - 1]?.key ?? '', key) <= 0)) return all;
+  if (all.every((entry, index) => index === 0 || follows(all[index - 1] ?? entry, entry))) return all;
   return all.toSorted((a, b) => compareKeys(a.key, b.key) || Number(b.latest) - Number(a.latest) || (a.modifiedAt < b.modifiedAt ? 1 : a.modifiedAt > b.modifiedAt ? -1 : 0));
+}
+
+/** Whether one may come right after the other: by key, and of a key the newest first. Of equal times the server knows more. */
+function follows(before: ObjectVersion, { key, latest, modifiedAt }: ObjectVersion): boolean {
+  const order = compareKeys(before.key, key);
+  return order < 0 || (order === 0 && !latest && modifiedAt <= before.modifiedAt);
 }
 
 function factsOf(entry: S3Version & DeleteMarkerEntry, deleted: boolean, encoding: string | undefined): ObjectVersion {
   const { Key = '', VersionId = 'null', IsLatest = false, LastModified = new Date(0), Size = 0, ETag = '' } = entry;
-  return { key: decodeKey(Key, encoding), versionId: VersionId, latest: IsLatest, deleted, modifiedAt: LastModified.toISOString(), sizeBytes: Size, etag: ETag.replaceAll('"', '') };
+  const cold = isUnreadable(entry) ? { cold: true as const } : {};
+  return { key: decodeKey(Key, encoding), versionId: VersionId, latest: IsLatest, deleted, modifiedAt: LastModified.toISOString(), sizeBytes: Size, etag: ETag.replaceAll('"', ''), ...cold };
 }
 
 /** The order in which the answer names versions and markers: the SDK reads it into two lists and loses it. */

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger } from '@temporalio/worker';
 import { describe, expect, it } from '@jest/globals';
-import { authorize, requireRecentUse } from '../../../src/activities/approvals.js';
+import { authorize, authorizePlan, requireRecentUse } from '../../../src/activities/approvals.js';
 import type { PlannedStep } from '../../../src/activities/api.js';
 import type { HostDependencies } from '../../../src/activities/dependencies.js';
 import { requirePromotion, requireTarget } from '../../../src/activities/decisions.js';
@@ -12,11 +12,13 @@ import { createHostActivities } from '../../../src/activities/index.js';
 import { PROMOTED, oldDataDirOf, oldDirectory } from '../../../src/activities/old-data.js';
 import { openSession, record } from '../../../src/activities/session.js';
 import type { ApprovalPolicy, ClusterConfig } from '../../../src/domain/config.js';
+import { type MediaPlan, isMediaPlan } from '../../../src/domain/media.js';
 import type { Plan, PlanBinding } from '../../../src/domain/plan.js';
 import { planDigest } from '../../../src/records/digest.js';
 import { openHostState } from '../../../src/records/host-state.js';
 import { openDirectory } from '../../../src/storage/directory/directory-storage.js';
 import { tempDir } from '../../helpers/temp.js';
+import { mediaPlanOf } from '../../workflows/well-behaved.js';
 import { backupFacts, samplePlan } from '../records/samples.js';
 
 /** One host with a state directory and a catalogue of its own; no server is asked for anything. */
@@ -87,6 +89,23 @@ describe('the gate of the host', () => {
     await authorize(session, step(newer));
     await expect(authorize(session, step(older))).rejects.toMatchObject({ code: 'approval-used' });
     await authorize(session, step(newer));
+  });
+
+  it('F33: syncs of different media, or to different places, do not end each other; one of the same does', async () => {
+    const { session, step, state } = await site();
+    const sync = async (operationId: string, media: string, into: string): Promise<MediaPlan> => {
+      const of = mediaPlanOf({ cluster: 'mairie', operationId, media, task: { kind: 'sync', into, delete: false, maxDelete: 0 }, requester: 'ops' }, { approvers: 0 });
+      const binding = { ...of.binding, targetHost: 'db1', configDigest: 'config-1', into: { repository: into, folder: '' } };
+      const made = { ...of, binding, digest: planDigest(binding) };
+      await state.savePlan(made);
+      return made;
+    };
+    const pass = (plan: MediaPlan) => authorizePlan(session, { ...step(plan as never) }, isMediaPlan);
+    const [photos, elsewhere, plans, again] = [await sync('op-1', 'photos', 'copy'), await sync('op-2', 'photos', 'other'), await sync('op-3', 'plans', 'copy'), await sync('op-4', 'photos', 'copy')];
+    for (const plan of [photos, elsewhere, plans, photos, elsewhere]) await pass(plan);
+    await pass(again);
+    await expect(pass(photos)).rejects.toMatchObject({ code: 'approval-used' });
+    await pass(plans);
   });
 
   it('a recovery half done waits for the configuration that was approved: another one is refused, and does not end it', async () => {

@@ -2,6 +2,8 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { byKey, sideBySide } from '../../../src/media/ordered.js';
 import { type KeyVersions, restoreInPlace } from '../../../src/media/restore.js';
+import { summarise } from '../../../src/media/summary.js';
+import { fewestOldVersionDays } from '../../../src/storage/s3/lifecycle.js';
 import { asListed, decodeKey } from '../../../src/storage/s3/versions.js';
 import type { ObjectVersion } from '../../../src/storage/storage.js';
 import { collect } from '../../helpers/collect.js';
@@ -86,6 +88,32 @@ describe('K3: a key back to what it was at an instant', () => {
   });
 });
 
+describe('K3: what nobody can read now', () => {
+  const version = (versionId: string, at: number, more: Partial<ObjectVersion> = {}): ObjectVersion => ({ key: 'a', versionId, etag: versionId, latest: false, deleted: false, sizeBytes: 9, modifiedAt: new Date(at).toISOString(), ...more });
+  const summary = async (versions: KeyVersions) => (await summarise(from([await restoreInPlace(versions, 15, 'keep', () => Promise.resolve(null))]))).cold;
+
+  test('versions in an archive class are counted: those to be copied apart from those only uncovered', async () => {
+    const cold = version('then', 10, { cold: true });
+    expect(await summary([version('now', 20), cold])).toEqual({ copied: 1, undeleted: 0, first: 'a' });
+    expect(await summary([version('marker', 20, { deleted: true }), cold])).toEqual({ copied: 0, undeleted: 1, first: 'a' });
+    expect(await summary([version('now', 20), version('then', 10)])).toEqual({ copied: 0, undeleted: 0, first: null });
+  });
+
+  test('a listing tells it of a class and of a thaw; one under way is none yet', () => {
+    const listed = (more: object) => asListed(['Version'], { Versions: [{ Key: 'a', ...more }] })[0]?.cold;
+    expect(listed({ StorageClass: 'DEEP_ARCHIVE' })).toBe(true);
+    expect(listed({ StorageClass: 'DEEP_ARCHIVE', RestoreStatus: { IsRestoreInProgress: true } })).toBe(true);
+    expect(listed({ StorageClass: 'DEEP_ARCHIVE', RestoreStatus: { IsRestoreInProgress: false, RestoreExpiryDate: new Date() } })).toBeUndefined();
+    expect(listed({ StorageClass: 'STANDARD_IA' })).toBeUndefined();
+  });
+
+  test('how long old versions are kept is the shortest of the rules that meet the folder', () => {
+    const rule = (Prefix: string, NoncurrentDays: number | undefined, Status: 'Enabled' | 'Disabled' = 'Enabled') => ({ Status, Filter: { Prefix }, ...(NoncurrentDays === undefined ? {} : { NoncurrentVersionExpiration: { NoncurrentDays } }) });
+    expect(fewestOldVersionDays([rule('', 90), rule('photos/', 30), rule('other/', 1), rule('photos/', 2, 'Disabled')], 'photos/')).toBe(30);
+    expect(fewestOldVersionDays([rule('', undefined)], 'photos/')).toBeNull();
+  });
+});
+
 async function* from<T>(items: readonly T[]): AsyncGenerator<T> {
   yield* items;
 }
@@ -122,6 +150,13 @@ describe('listings', () => {
       DeleteMarkers: [{ Key: 'a', VersionId: 'd', IsLatest: true, LastModified: at(2) }],
     });
     expect(apart.map(({ versionId }) => versionId)).toEqual(['d', 'v', 'w']);
+    // Nothing stands out of order by key where a page has one key only, or only the last key has markers.
+    const one = (markedLatest: boolean) => asListed(['Version', 'Version', 'DeleteMarker'], {
+      Versions: [{ Key: 'a', VersionId: 'v2', IsLatest: !markedLatest, LastModified: at(3) }, { Key: 'a', VersionId: 'v1', LastModified: at(1) }],
+      DeleteMarkers: [{ Key: 'a', VersionId: 'd', IsLatest: markedLatest, LastModified: at(markedLatest ? 3 : 2) }],
+    }).map(({ versionId }) => versionId);
+    expect(one(true)).toEqual(['d', 'v2', 'v1']);
+    expect(one(false)).toEqual(['v2', 'd', 'v1']);
   });
 
   test('F35: keys are read as they were written', () => {
