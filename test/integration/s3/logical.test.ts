@@ -142,6 +142,9 @@ it('P1: a dump that was there before is taken over into the bucket, once', async
   const { candidates } = (await logicalEngine.adoption?.survey?.(context, folder)) ?? { candidates: [] };
   const [candidate] = candidates;
   if (candidate === undefined) throw new Error('the dump was not found');
+  // F10: the manifest is written, and its answer lost: the dump stays, and the next attempt finds both.
+  const answerLost = { ...context.storage, createIfAbsent: async (...of: Parameters<typeof context.storage.createIfAbsent>) => Promise.reject(new Error(`no answer: ${String(await context.storage.createIfAbsent(...of))}`)) };
+  await expect(logicalEngine.adoption?.take?.({ ...context, storage: answerLost }, folder, candidate)).rejects.toThrow('no answer: true');
   const taken = await logicalEngine.adoption?.take?.(context, folder, candidate);
   expect(taken).toMatchObject({ database: 'mairie', contents: [{ table: 't', rows: 20000 }] });
   expect(await logicalEngine.adoption?.take?.(await ground.context('adopt'), folder, candidate)).toEqual(taken);
@@ -149,6 +152,9 @@ it('P1: a dump that was there before is taken over into the bucket, once', async
   if (!taken) return;
   expect(await logicalEngine.verify(await ground.context('verify adopted'), asBackup(taken))).toMatchObject({ ok: true });
   expect((await ground.storage.read(keyOf(asBackup(taken), 'dump'))).equals(await readFile(file))).toBe(true);
+  // What took away the dump meanwhile took the backup: no attempt reports it.
+  await ground.storage.remove(keyOf(asBackup(taken), 'dump'));
+  await expect(ground.context('adopt').then((again) => logicalEngine.adoption?.take?.(again, folder, candidate))).rejects.toMatchObject({ code: 'conflict' });
 });
 
 it('F14: a removal’s plan says what an object lock keeps, and the removal is no error', async () => {
