@@ -97,19 +97,20 @@ it('S4, F39: an encrypted dump lies in the bucket as such, is proven, planned an
   expect(await scratch()).toEqual([]);
 });
 
-it('F10, F15: a fetch that was cut off goes on where it was, and is compared as a whole', async () => {
+it('F10, F15: a fetch that was cut off goes on where it was, is compared as a whole, and begins anew before the dump is blamed', async () => {
   const backup = await backUp(await ground.context('to be fetched'));
   const dump = await ground.storage.read(keyOf(backup, 'dump'));
   const half = Math.floor(dump.length / 2);
-  for (const [operation, beginning, ok] of [['good half', dump.subarray(0, half), true], ['bad half', randomBytes(half), false]] as const) {
+  for (const [operation, beginning, begunAnew] of [['good half', dump.subarray(0, half), 0], ['bad half', randomBytes(half), 1]] as const) {
     const directory = join(ground.stateDir, 'scratch', 'fetched', operationMark(operation));
     await mkdir(directory, { recursive: true, mode: 0o700 });
     for (const path of [directory, join(directory, '..'), join(directory, '../..')]) await giveToPostgres(path);
     await writeFile(join(directory, `${backup.label}.dump.part`), beginning, { mode: 0o600 });
     const done: number[] = [];
     const verdict = await logicalEngine.verify(await ground.context(operation, { report: ({ done: bytes, phase }) => void (phase.startsWith('fetching') && done.push(bytes)) }), backup);
-    expect(verdict.ok).toBe(ok);
+    expect(verdict.ok).toBe(true);
     expect(done[0]).toBeGreaterThan(half);
+    expect(done.filter((bytes, index) => bytes < (done[index - 1] ?? 0))).toHaveLength(begunAnew);
   }
 });
 
