@@ -7,6 +7,7 @@ import type { MadeBackup } from '../engines/engine.js';
 import { withHostLock } from '../process/file-lock.js';
 import type { JobLock } from '../process/jobs.js';
 import { pruneJobs } from '../process/supervisor.js';
+import { forgetUploadOrders } from '../process/upload-orders.js';
 import { type HostState, openHostState } from '../records/host-state.js';
 import type { BackupStep, HostActivities, StepInput } from './api.js';
 import { clockAhead } from './clock.js';
@@ -195,6 +196,7 @@ async function earlierRemovals(session: Session, { operationId }: StepInput, bac
 async function pruneOldJobs({ catalogue, host }: Session): Promise<void> {
   const { pins } = await catalogue.state();
   await pruneJobs(host.stateDir, JOBS_KEPT_MS, (operationId) => !pins.has(operationId));
+  await forgetUploadOrders(host.stateDir);
 }
 
 function dependantsFirst(backups: readonly Backup[]): readonly Backup[] {

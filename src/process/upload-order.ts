@@ -7,6 +7,7 @@ export const STORAGE_FAILED = 75;
 
 /** Given as a file that only the worker's user can read. */
 export interface UploadOrder {
+  readonly operationId: string;
   readonly repository: RepositoryConfig;
   readonly key: string;
   /** The program whose output is uploaded. */

@@ -108,9 +108,12 @@ export async function takeDump(context: EngineContext, directory: string, candid
   const source = join(directory, candidate.name);
   if (await isKnown(context, source, candidate)) return null;
   const { label, startedAt, published } = await freeName(context, candidate);
-  if (published !== null) return madeBackup(published, context.policy.repository);
   const files = filesOf(context, label, false);
   const ownMark = incomingFilesOf(context, context.operationId, label, false);
+  if (published !== null) {
+    await context.storage.remove(ownMark.manifest);
+    return adopted(context, published, files);
+  }
   await context.storage.prepare(incomingPrefix(context), context.user ?? undefined);
   if (context.storage.capabilities.localPath) {
     if ((await context.storage.stat(ownMark.manifest)) === null) await fill(context, source, candidate, { label, startedAt }, ownMark);
@@ -125,20 +128,26 @@ export async function takeDump(context: EngineContext, directory: string, candid
   }
   const manifest = await readManifest(context.storage, files.manifest);
   if (manifest === null) throw new RepriseError('conflict', `the backup ${label} vanished while it was published`, 'see who else removes files from the repository');
-  return madeBackup(manifest, context.policy.repository);
+  return adopted(context, manifest, files);
 }
 
-/** Copies and describes; what goes wrong leaves nothing of it. */
+/** A manifest alone is no backup: reported is only what has its dump. */
+async function adopted({ storage, policy }: EngineContext, manifest: DumpManifest, { dump }: BackupFiles): Promise<MadeBackup> {
+  if ((await storage.stat(dump))?.sizeBytes === manifest.dump.sizeBytes) return madeBackup(manifest, policy.repository);
+  throw new RepriseError('conflict', `the dump of ${manifest.label} vanished while it was published`, 'remove its manifest and adopt again; see who else removes files from the repository');
+}
+
+/** Copies and describes; what goes wrong before its manifest leaves nothing of it. */
 async function fill(context: EngineContext, source: string, candidate: AdoptionCandidate, named: { label: string; startedAt: string }, files: BackupFiles): Promise<void> {
-  try {
-    const copied = await copy(context, source, candidate, files);
-    const manifest = await describeCopy(context, candidate, named, files, copied);
-    await commitManifest(context.storage, files.manifest, manifest);
-  } catch (error) {
-    // Where the worker shuts down, the copy goes on and is found by the next attempt.
-    if (!context.signal.aborted) for (const key of [files.dump, files.globals]) await context.storage.remove(key);
-    throw error;
-  }
+  const manifest = await copy(context, source, candidate, files)
+    .then((copied) => describeCopy(context, candidate, named, files, copied))
+    .catch(async (error: unknown) => {
+      // Where the worker shuts down, the copy goes on and is found by the next attempt.
+      if (!context.signal.aborted) for (const key of [files.dump, files.globals]) await context.storage.remove(key);
+      throw error;
+    });
+  // A manifest whose answer was lost may be there all the same: from here on its dump stays.
+  await commitManifest(context.storage, files.manifest, manifest);
 }
 
 /** Whether another backup has this very content; only files of the same size are read for that. */

@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path';
 import { RepriseError } from '../../domain/errors.js';
 import { freeBytes } from '../../postgres/disk.js';
 import { makeScratchDirectory } from '../../postgres/scratch-data-dir.js';
+import { inTurn } from '../../process/file-lock.js';
 import type { ReadContext } from '../engine.js';
 import { damageOf } from '../hash.js';
 import type { Fingerprint } from '../hash.js';
@@ -20,6 +21,8 @@ export interface LocalFile {
 
 /** What no operation has touched for so long was left by one that nobody goes on with. */
 const FORGOTTEN_MS = 7 * 86_400_000;
+/** The other attempt ends when its next heartbeat is refused. */
+const TURN_PATIENCE_MS = 600_000;
 
 /**
  * The whole of a file at a path of this host, and just what was recorded (F15): where it lies, or fetched into the
@@ -71,20 +74,37 @@ async function scratchOf({ host, user }: ReadContext): Promise<string> {
   return directory;
 }
 
-async function fetch(context: ReadContext, key: string, { sizeBytes, sha256 }: Fingerprint, path: string): Promise<void> {
-  const { storage, signal, report, user, host } = context;
+/** An attempt that was given up for dead may still be writing: one at a time, and the next finds what the other got. */
+function fetch(context: ReadContext, key: string, recorded: Fingerprint, path: string): Promise<void> {
+  const { host, operationId, signal } = context;
+  return inTurn(host.stateDir, `fetch-${operationId}`, () => fetchAlone(context, key, recorded, path), { signal, patienceMs: TURN_PATIENCE_MS });
+}
+
+async function fetchAlone(context: ReadContext, key: string, { sizeBytes, sha256 }: Fingerprint, path: string): Promise<void> {
   // Looked at where it lies: a tool that outlived a worker may be reading it.
-  if ((await sizeOf(path)) === sizeBytes && (await hashOf(path, signal)).digest('hex') === sha256) return;
+  if ((await sizeOf(path)) === sizeBytes && (await hashOf(path, sizeBytes, context.signal)).digest('hex') === sha256) return;
   const part = `${path}.part`;
   const had = Math.min(await sizeOf(part), sizeBytes);
+  let found = await fetchFrom(context, key, sizeBytes, part, had);
+  // A host that crashed may have left a part of the right length and other bytes: only a fetch of our own judges the backup.
+  if (found !== sha256 && had > 0) found = await fetchFrom(context, key, sizeBytes, part, 0);
+  if (found !== sha256) {
+    await rm(part, { force: true });
+    throw corrupt(`the SHA-256 of ${key} is not the recorded one`);
+  }
+  await rename(part, path);
+}
+
+/** Fetches what lies behind the first `had` bytes; SHA-256 of the whole, which is on the disk then. */
+async function fetchFrom(context: ReadContext, key: string, sizeBytes: number, part: string, had: number): Promise<string> {
+  const { storage, signal, report, user, host } = context;
   const free = await freeBytes(host.scratchDir);
   if (free < sizeBytes - had) throw noRoom(host.scratchDir, free, sizeBytes - had);
   const file = await open(part, 'a', 0o600);
-  let hash: Hash;
   try {
     if (user !== null && process.getuid?.() === 0) await file.chown(user.uid, user.gid);
     await file.truncate(had);
-    hash = await hashOf(part, signal);
+    const hash = await hashOf(part, had, signal);
     let done = had;
     const source = had < sizeBytes ? await storage.open(key, had) : null;
     try {
@@ -98,20 +118,19 @@ async function fetch(context: ReadContext, key: string, { sizeBytes, sha256 }: F
     } finally {
       source?.destroy();
     }
+    if (done !== sizeBytes) throw new RepriseError('storage-unreachable', `${done} bytes of ${key} came where it has ${sizeBytes}`, 'try again; see what lies between this host and the storage');
     await file.sync();
+    return hash.digest('hex');
   } finally {
     await file.close();
   }
-  if (hash.digest('hex') !== sha256) {
-    await rm(part, { force: true });
-    throw corrupt(`the SHA-256 of ${key} is not the recorded one`);
-  }
-  await rename(part, path);
 }
 
-async function hashOf(path: string, signal: AbortSignal): Promise<Hash> {
+/** Of the first `bytes` of a file. */
+async function hashOf(path: string, bytes: number, signal: AbortSignal): Promise<Hash> {
   const hash = createHash('sha256');
-  for await (const chunk of createReadStream(path) as AsyncIterable<Buffer>) {
+  if (bytes === 0) return hash;
+  for await (const chunk of createReadStream(path, { end: bytes - 1 }) as AsyncIterable<Buffer>) {
     signal.throwIfAborted();
     hash.update(chunk);
   }

@@ -1,10 +1,8 @@
-import { createHash } from 'node:crypto';
 import { open, rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import { errorTable, isRepriseError, RepriseError } from '../../domain/errors.js';
-import type { UploadLine, UploadOrder } from '../../process/upload-order.js';
+import type { UploadLine } from '../../process/upload-order.js';
 import { STORAGE_FAILED } from '../../process/upload-order.js';
-import { makePrivateDirectory, writeFileAtomic } from '../../process/atomic-file.js';
+import { writeUploadOrder } from '../../process/upload-orders.js';
 import { toolEnvironment } from '../../process/environment.js';
 import type { JobRequest, JobResult } from '../../process/jobs.js';
 import { asUser } from '../../process/users.js';
@@ -78,14 +76,11 @@ export async function uploadOutput(context: EngineContext, request: UploadReques
 }
 
 /** All that the uploader needs, in a file of the worker's user alone: arguments and environment can be seen by others. */
-async function writeOrder(context: EngineContext, { step, key, argv, env }: UploadRequest): Promise<string> {
+function writeOrder(context: EngineContext, { step, key, argv, env }: UploadRequest): Promise<string> {
   const { repository } = context.uploader;
-  const order: UploadOrder = { repository, key, argv: asUser(context.user, argv), env: toolEnvironment(context.user, env), variables: variablesOf(repository.options) };
-  const directory = join(context.host.stateDir, 'uploads');
-  await makePrivateDirectory(directory);
-  const file = join(directory, `${createHash('sha256').update(`${context.operationId} ${step}`).digest('hex').slice(0, 24)}.json`);
-  await writeFileAtomic(file, JSON.stringify(order));
-  return file;
+  const { host, operationId, user } = context;
+  const order = { operationId, repository, key, argv: asUser(user, argv), env: toolEnvironment(user, env), variables: variablesOf(repository.options) };
+  return writeUploadOrder(host.stateDir, step, order);
 }
 
 /** Variables of our own environment that the storage reads: those its secrets refer to, and those of Amazon's tools. */
