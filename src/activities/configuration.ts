@@ -1,5 +1,7 @@
+import { isAbsolute, normalize } from 'node:path';
 import type { Backup, BackupConfiguration } from '../domain/backup.js';
 import type { PolicyConfig } from '../domain/config.js';
+import { RepriseError } from '../domain/errors.js';
 import type { MadeBackup } from '../engines/engine.js';
 import { inTermsOfAge } from '../process/age-errors.js';
 import { recipientsOf, requireIdentity } from '../process/age-keys.js';
@@ -7,6 +9,7 @@ import { decryptingArgv, encryptingArgv } from '../process/age.js';
 import { runTool } from '../process/run.js';
 import { type Configuration, readConfiguration } from '../postgres/configuration.js';
 import { maskSecrets } from '../postgres/configuration-mask.js';
+import { sha256Hex } from '../records/digest.js';
 import { bringAccessRules, layAside, missingFiles, pointToConfiguration, putBack } from '../postgres/configuration-restore.js';
 import type { PlannedStep } from './api.js';
 import { configurationDir } from './places.js';
@@ -47,13 +50,15 @@ export async function storeConfiguration(session: Session, policy: PolicyConfig,
     const argv = await encryptingArgv(await recipientsOf(policy.encryption), ['cat']);
     const { stdout } = await inTermsOfAge(runTool(argv, { user: session.user, input: JSON.stringify(found) }));
     const key = keyOf(policy, label, true);
-    await storage.write(key, `${stdout}\n`);
-    return { key, files, masked: 0, certificates, notCaptured };
+    const text = `${stdout}\n`;
+    await storage.write(key, text);
+    return { key, sha256: sha256Hex(text), files, masked: 0, certificates, notCaptured };
   }
   const hidden = found.files.map((file) => ({ ...file, ...maskSecrets(file.text) }));
   const key = keyOf(policy, label, false);
-  await storage.write(key, JSON.stringify({ ...found, files: hidden.map(({ masked: _masked, ...file }) => file) }));
-  return { key, files, masked: hidden.reduce((sum, { masked }) => sum + masked, 0), certificates, notCaptured };
+  const text = JSON.stringify({ ...found, files: hidden.map(({ masked: _masked, ...file }) => file) });
+  await storage.write(key, text);
+  return { key, sha256: sha256Hex(text), files, masked: hidden.reduce((sum, { masked }) => sum + masked, 0), certificates, notCaptured };
 }
 
 /** Goes with its backup. */
@@ -76,7 +81,7 @@ export async function restoreConfiguration(work: Authorized, step: PlannedStep, 
   const { session, dataDir, plan, inPlace } = work;
   if (!backup.configuration?.key) return;
   const note = (what: string, text: string) => record(session, step, `configuration/${what}`, { kind: 'journal', workflowId: step.workflowId, step: 'configuration', text });
-  const captured = await loadConfiguration(session, policyOf(session, plan.binding.policy), backup.configuration.key).catch(async (error: unknown) => {
+  const captured = await loadConfiguration(session, policyOf(session, plan.binding.policy), { ...backup.configuration, key: backup.configuration.key }).catch(async (error: unknown) => {
     await note('unreadable', `the configuration captured with ${backup.id} cannot be read: ${(error as Error).message}`);
     return null;
   });
@@ -94,11 +99,21 @@ export async function restoreConfiguration(work: Authorized, step: PlannedStep, 
   await note('restored', `configuration of the time of the backup lies in ${aside}${done}${masked}`);
 }
 
-/** Throws `not-found`, `key-missing` and what the storage throws. */
-export async function loadConfiguration(session: Session, policy: PolicyConfig, key: string): Promise<Configuration> {
-  const found = await storageOf(session, policy).read(key);
-  if (!key.endsWith('.age')) return JSON.parse(found.toString('utf8')) as Configuration;
+/**
+ * What was captured with a backup, as it was recorded: the same content, and no file that the record does not name (F37).
+ * @throws RepriseError `not-found`, `key-missing`, `backup-corrupt`, and what the storage throws
+ */
+export async function loadConfiguration(session: Session, policy: PolicyConfig, { key, sha256, files }: Pick<BackupConfiguration, 'sha256' | 'files'> & { readonly key: string }): Promise<Configuration> {
+  const stored = await storageOf(session, policy).read(key);
+  const changed = (what: string) => new RepriseError('backup-corrupt', `${key} is not what was captured: ${what}`, 'compare it with the configuration of another backup, and copy by hand what is right');
+  if (sha256 !== undefined && sha256Hex(stored) !== sha256) throw changed('its SHA-256 is not the recorded one');
+  const found = JSON.parse(key.endsWith('.age') ? await decrypted(session, policy, key, stored) : stored.toString('utf8')) as Configuration;
+  const foreign = found.files.find(({ path }) => !files.includes(path) || !isAbsolute(path) || normalize(path) !== path);
+  if (foreign !== undefined) throw changed(`it names ${JSON.stringify(foreign.path)}`);
+  return found;
+}
+
+async function decrypted(session: Session, policy: PolicyConfig, key: string, input: Buffer): Promise<string> {
   const argv = await decryptingArgv(await requireIdentity(policy.encryption, key), '-', ['cat']);
-  const { stdout } = await inTermsOfAge(runTool(argv, { user: session.user, input: found }));
-  return JSON.parse(stdout) as Configuration;
+  return (await inTermsOfAge(runTool(argv, { user: session.user, input }))).stdout;
 }

@@ -2,8 +2,8 @@
 export const MASK = '***';
 
 /** Names that only look as if a secret followed. */
-const HARMLESS = /^(?:password_encryption|passwordcheck\.[\w.]+|passfile|krb_server_keyfile|ssl_key_file|ssl_passphrase_command_supports_reload)$/i;
-const NAMED = String.raw`[\w.-]*(?:password|passwd|passphrase|secret|token|credential|api[_-]?key|access[_-]?key|cipher-pass|s3-key)[\w.-]*`;
+const HARMLESS = /^(?:password_encryption|passwordcheck\.[\w.]+|passfile|krb_server_keyfile|ssl_key_file|[\w.-]*_key_file|ssl_passphrase_command_supports_reload)$/i;
+const NAMED = String.raw`[\w.-]*(?:password|passwd|passphrase|secret|token|credential|api[_-]?key|access[_-]?key|cipher[_-]pass|s3[_-]key|(?:encryption|private|storage|account|libsodium|pgp|kms)[_-]key)[\w.-]*`;
 
 /**
  * A file of PostgreSQL's configuration without its secrets: passwords in connection strings, `pg_hba.conf` and commands,

@@ -8,6 +8,7 @@ it.each([
   ['host all all 10.0.0.0/8 ldap ldapserver=l ldapbindpasswd="s3cret x" ldapbasedn="dc=x"', 'host all all 10.0.0.0/8 ldap ldapserver=l ldapbindpasswd=*** ldapbasedn="dc=x"'],
   ['host all all 0/0 radius radiusservers=r radiussecrets="""s3cret"",""s3cret2"""', 'host all all 0/0 radius radiusservers=r radiussecrets=***'],
   ["archive_command = 'PGPASSWORD=s3cret AWS_SECRET_ACCESS_KEY=s3cret push %p'", "archive_command = 'PGPASSWORD=*** AWS_SECRET_ACCESS_KEY=*** push %p'"],
+  ["archive_command = 'WALG_LIBSODIUM_KEY=s3cret AZURE_STORAGE_KEY=s3cret PGBACKREST_REPO1_CIPHER_PASS=s3cret push %p'", "archive_command = 'WALG_LIBSODIUM_KEY=*** AZURE_STORAGE_KEY=*** PGBACKREST_REPO1_CIPHER_PASS=*** push %p'"],
   ["ssl_passphrase_command = 'echo s3cret'", "ssl_passphrase_command = '***'"],
   ["  vault.token = 's3cret'", "  vault.token = '***'"],
 ])('F39: %s', (line, masked) => {
