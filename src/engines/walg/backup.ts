@@ -12,6 +12,7 @@ import { readEnvFile } from './env-file.js';
 import { fingerprintOf } from './fingerprint.js';
 import { runJob } from './job.js';
 import { liveFacts, requireOwnPrefix } from './server.js';
+import { requireNoTablespaces } from './tablespaces.js';
 
 const LOOK_MS = 500;
 
@@ -44,6 +45,8 @@ export async function backup(context: EngineContext, request: BackupRequest): Pr
 
 async function push(context: EngineContext, type: BackupRequest['type'], systemIdentifier: string): Promise<WalgBackup> {
   requireOwnPrefix(await listBackups(context), systemIdentifier);
+  // Between preflight and now: what bears this operation's mark is taken for one without them.
+  await requireNoTablespaces(context);
   const settings = await readEnvFile(optionsOf(context), context.user);
   if (type === 'incr' && !(Number(settings.get('WALG_DELTA_MAX_STEPS')) > 0)) {
     throw new RepriseError('config-invalid', 'WAL-G makes no delta backups: WALG_DELTA_MAX_STEPS is not set', `add WALG_DELTA_MAX_STEPS=6 to ${optionsOf(context).envFile}, or ask for --type full`);

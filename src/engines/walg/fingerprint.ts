@@ -5,8 +5,7 @@ import { join } from 'node:path';
 import type { ReadContext } from '../engine.js';
 import { optionsOf } from './command.js';
 import { localPrefix, readEnvFile } from './env-file.js';
-
-const FOLDER = 'basebackups_005';
+import { BACKUP_FOLDER, sentinelName } from './place.js';
 
 /**
  * SHA-256 (hex) over all files of a backup that WAL-G writes once, in the order of their names; undefined where they are
@@ -15,11 +14,11 @@ const FOLDER = 'basebackups_005';
 export async function fingerprintOf(context: ReadContext, label: string): Promise<string | undefined> {
   const prefix = localPrefix(await readEnvFile(optionsOf(context), context.user));
   if (prefix === undefined) return undefined;
-  const folder = join(prefix, FOLDER);
+  const folder = join(prefix, BACKUP_FOLDER);
   const entries = await readdir(join(folder, label), { recursive: true, withFileTypes: true });
   const parts = entries.filter((entry) => entry.isFile() && entry.name !== 'metadata.json').map((entry) => join(entry.parentPath, entry.name));
   const hash = createHash('sha256');
-  for (const [index, path] of [join(folder, `${label}_backup_stop_sentinel.json`), ...parts.sort()].entries()) {
+  for (const [index, path] of [join(folder, sentinelName(label)), ...parts.sort()].entries()) {
     context.signal.throwIfAborted();
     context.report({ phase: 'read the files of the backup', done: index, total: parts.length + 1, unit: 'steps' });
     hash.update(`${path.slice(folder.length)}\0${await hashOf(path)}\n`);

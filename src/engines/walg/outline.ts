@@ -1,5 +1,5 @@
 import type { Backup } from '../../domain/backup.js';
-import { RepriseError } from '../../domain/errors.js';
+import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import type { OutlineRequest, ReadContext, RecoveryOutline } from '../engine.js';
 import { outlinePhysical } from '../physical-outline.js';
 import type { PhysicalCandidate } from '../physical-outline.js';
@@ -7,6 +7,8 @@ import { readArchive } from './archive.js';
 import type { WalgBackup } from './backup-list.js';
 import { listBackups } from './backup-list.js';
 import { optionsOf } from './command.js';
+import type { ToFetch } from './tablespaces.js';
+import { requireSafeToFetch } from './tablespaces.js';
 
 /**
  * Looks, without changing anything, whether and how a target can be reached with the backups and WAL of the storage.
@@ -14,7 +16,7 @@ import { optionsOf } from './command.js';
  */
 export async function outlineRecovery(context: ReadContext, request: OutlineRequest): Promise<RecoveryOutline> {
   const warnings: string[] = [];
-  const candidates = restorable(await listBackups(context), request.candidates, warnings);
+  const candidates = await restorable(context, request.candidates, warnings);
   if (candidates.length === 0) {
     throw new RepriseError('no-usable-backup', `the storage named in ${optionsOf(context).envFile} has no backup that could be restored`, 'see what there is, and why it does not count: reprise backup list');
   }
@@ -22,14 +24,27 @@ export async function outlineRecovery(context: ReadContext, request: OutlineRequ
 }
 
 /** Candidates that the storage still has, whole and of a known cluster. */
-function restorable(backups: readonly WalgBackup[], candidates: readonly Backup[], warnings: string[]): PhysicalCandidate[] {
+async function restorable(context: ReadContext, candidates: readonly Backup[], warnings: string[]): Promise<PhysicalCandidate[]> {
+  const backups = await listBackups(context);
   const found: PhysicalCandidate[] = [];
   for (const backup of candidates) {
     const stored = backups.find(({ label }) => label === backup.label);
     if (stored === undefined) warnings.push(`backup ${backup.label} is in the catalogue and not in the storage`);
     else if (stored.baseless) warnings.push(`backup ${backup.label} is passed over: the backup it rests on is not in the storage any more`);
     else if (stored.systemIdentifier === null) warnings.push(`backup ${backup.label} is passed over: it does not say of which cluster it is`);
-    else found.push({ backup, stored: { ...stored, systemIdentifier: stored.systemIdentifier, major: Math.floor(stored.versionNum / 10_000) } });
+    else if (await isSafeToFetch(context, backups, { stored, proven: backup.proven !== null }, warnings)) found.push({ backup, stored: { ...stored, systemIdentifier: stored.systemIdentifier, major: Math.floor(stored.versionNum / 10_000) } });
   }
   return found;
+}
+
+/** Known before anything is stopped or moved, and not only where it is fetched. */
+async function isSafeToFetch(context: ReadContext, backups: readonly WalgBackup[], chosen: ToFetch, warnings: string[]): Promise<boolean> {
+  try {
+    await requireSafeToFetch(context, backups, chosen);
+    return true;
+  } catch (error) {
+    if (!isRepriseError(error) || error.code !== 'capability-missing') throw error;
+    warnings.push(error.message);
+    return false;
+  }
 }

@@ -3,6 +3,14 @@ import type { EnginePlace } from '../engine.js';
 import { localPrefix, readEnvFile } from './env-file.js';
 import type { WalgOptions } from './options.js';
 
+/** Where WAL-G keeps its base backups, below the prefix. */
+export const BACKUP_FOLDER = 'basebackups_005';
+
+/** The file that WAL-G writes last, and with which a backup is in its list. */
+export function sentinelName(label: string): string {
+  return `${label}_backup_stop_sentinel.json`;
+}
+
 /** Settings with which WAL-G, or the object store, encrypts what it writes. */
 const ENCRYPTS = ['WALG_LIBSODIUM_KEY', 'WALG_LIBSODIUM_KEY_PATH', 'WALG_PGP_KEY', 'WALG_PGP_KEY_PATH', 'WALE_GPG_KEY_ID', 'WALG_GPG_KEY_ID', 'WALG_CSE_KMS_ID', 'WALG_S3_SSE'];
 

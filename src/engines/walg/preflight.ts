@@ -8,6 +8,7 @@ import type { EnvFile } from './env-file.js';
 import { prefixOf, readEnvFile } from './env-file.js';
 import { archiveCommand } from './recovery-commands.js';
 import { liveFacts, requireOwnPrefix } from './server.js';
+import { requireNoTablespaces } from './tablespaces.js';
 import type { WalgVersion } from './version.js';
 import { knowsPostgres15, readVersion } from './version.js';
 
@@ -49,16 +50,6 @@ async function requireFunctions({ cluster: { connection } }: EngineContext, serv
     `${version.text} does not know PostgreSQL ${Math.floor(server.versionNum / 10_000)}`,
     'PostgreSQL 15 and later need WAL-G 2.0.1 or newer: install it and name it in options.binary',
   );
-}
-
-/** 0.2.19 restores a tablespace to where it was, whatever it is told: over the living one's files. */
-async function requireNoTablespaces({ cluster: { connection } }: EngineContext): Promise<void> {
-  const { rows } = await withClient(connection, connection.maintenanceDatabase, (client) =>
-    client.query<{ name: string }>("SELECT spcname AS name FROM pg_tablespace WHERE spcname NOT IN ('pg_default', 'pg_global')"),
-  );
-  const [found] = rows;
-  if (found === undefined) return;
-  throw new RepriseError('capability-missing', `this engine does not restore tablespaces, and the cluster has ${JSON.stringify(found.name)}`, 'use the engine pgbackrest, or move what is in it to pg_default and drop it');
 }
 
 function requireSegmentSize(settings: EnvFile, { walSegmentBytes }: LiveServerFacts): void {

@@ -6,6 +6,8 @@ import type { EngineContext, RestoreFilesRequest } from '../engine.js';
 import type { WalgBackup } from './backup-list.js';
 import { listBackups } from './backup-list.js';
 import { runJob } from './job.js';
+import type { ToFetch } from './tablespaces.js';
+import { requireSafeToFetch } from './tablespaces.js';
 
 /**
  * Fetches a backup's files, and nothing else: recovery is configured by the caller. WAL-G fetches into an empty directory
@@ -14,17 +16,22 @@ import { runJob } from './job.js';
  */
 export async function restoreFiles(context: EngineContext, request: RestoreFilesRequest): Promise<void> {
   const dataDir = resolve(request.dataDir);
-  const stored = (await listBackups(context)).find(({ label }) => label === request.backup.label);
+  const backups = await listBackups(context);
+  const stored = backups.find(({ label }) => label === request.backup.label);
   if (stored === undefined) throw new RepriseError('not-found', `backup ${request.backup.label} is not in the storage`, 'list what is there: reprise backup list');
   await claimDirectory(context, dataDir);
   // One operation may restore several backups, each to prove it.
-  await fetchBackup(context, stored, dataDir, `restore-${stored.label}`);
+  await fetchBackup(context, backups, { stored, proven: request.backup.proven !== null }, dataDir, `restore-${stored.label}`);
 }
 
-/** Fetches into a directory that is this operation's own. */
-export async function fetchBackup(context: EngineContext, { label }: WalgBackup, directory: string, step: string): Promise<void> {
+/**
+ * Fetches one of these backups into a directory that is this operation's own.
+ * @throws RepriseError `capability-missing` where tablespaces could be written over living ones
+ */
+export async function fetchBackup(context: EngineContext, backups: readonly WalgBackup[], chosen: ToFetch, directory: string, step: string): Promise<void> {
+  await requireSafeToFetch(context, backups, chosen);
   const empty = async (): Promise<void> => {
     for (const name of await readdir(directory)) await rm(join(directory, name), { recursive: true, force: true });
   };
-  await runJob(context, { step, args: ['backup-fetch', directory, label], cleanUp: empty });
+  await runJob(context, { step, args: ['backup-fetch', directory, chosen.stored.label], cleanUp: empty });
 }

@@ -24,7 +24,8 @@ const SLACK = 1.05;
  * @throws RepriseError `disk-full` where scratch has no room for it
  */
 export async function verify(context: EngineContext, backup: Backup): Promise<VerifyVerdict> {
-  const stored = (await listBackups(context)).find(({ label }) => label === backup.label);
+  const backups = await listBackups(context);
+  const stored = backups.find(({ label }) => label === backup.label);
   if (stored === undefined) return bad(`backup ${backup.label} is not in the storage any more`);
   if (stored.baseless) return bad('the backup it rests on is not in the storage any more');
   const changed = backup.sha256 === undefined ? undefined : await changeOf(context, backup.label, backup.sha256);
@@ -38,7 +39,7 @@ export async function verify(context: EngineContext, backup: Backup): Promise<Ve
         await archive.fetch(segment, directory);
         await rm(join(directory, segment), { force: true });
       }
-      await fetchBackup(context, stored, directory, `verify-${stored.label}`);
+      await fetchBackup(context, backups, { stored, proven: backup.proven !== null }, directory, `verify-${stored.label}`);
     } catch (error) {
       if (isRepriseError(error) && error.code === 'backup-corrupt') return bad(error.message);
       throw error;
