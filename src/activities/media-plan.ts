@@ -27,8 +27,8 @@ export async function makeMediaPlan(session: Session, request: MediaRequest, run
   const named = { media: media.name, task, ...placesOf(session, media, task) };
   const work = workOf(session, named);
   const stated = [...(await warningsOf(work)), ...(await forgotten(work, createdAt))];
-  const { counts, changes, cold, samples } = await countAll(work, run);
-  const warnings = [...stated, ...coldWarnings(cold)];
+  const { counts, changes, cold, unfit, samples } = await countAll(work, run);
+  const warnings = [...stated, ...coldWarnings(cold), ...(unfit.objects > 0 ? [`${unfit.objects} objects are left out, as the target cannot hold their names (the first: ${JSON.stringify(unfit.first)})`] : [])];
   if (task.kind === 'sync' && counts.remove.objects > task.maxDelete) {
     throw new RepriseError('confirmation-needed', `the sync would remove ${counts.remove.objects} objects, and ${task.maxDelete} is the most it may`, `look at them with --dry-run and --max-delete ${counts.remove.objects}; is ${media.name} whole?`);
   }
