@@ -38,7 +38,7 @@ export async function recordRefusal(session: Session, step: PlannedStep, by: str
 async function judge(session: Session, step: PlannedStep & StepInput, approval: Approval): Promise<ApprovalAnswer> {
   const state = openHostState(session.host.stateDir);
   const plan = await knownPlan(state, step.plan);
-  if (await state.isClosed(plan.digest)) return { accepted: false, missing: 0, code: 'approval-used', reason: `plan ${plan.digest.slice(0, 12)} is closed`, hint: 'make a new plan: reprise recover' };
+  if (await state.isClosed(plan.digest)) return { accepted: false, missing: 0, code: 'approval-used', reason: `plan ${plan.digest.slice(0, 12)} is closed`, hint: `make a new plan: ${again(plan)}` };
   const earlier = await approvalsOf(state, plan);
   const verdict = judgeApproval({ plan, approval, earlier, policy: policyFor(session.cluster, plan), now: new Date() });
   if (!verdict.accepted) return { accepted: false, missing: 0, code: verdict.code, reason: verdict.reason, hint: verdict.hint };
@@ -94,7 +94,7 @@ export async function authorizePlan<P extends ApprovablePlan>(session: Session, 
     throw new RepriseError('plan-unknown', `plan ${step.plan.slice(0, 12)} is for host ${binding.targetHost}, this is ${session.deps.host}`);
   }
   const used = await state.usedBy(plan.digest);
-  if (await state.isClosed(plan.digest)) throw new RepriseError('approval-used', `plan ${plan.digest.slice(0, 12)} is closed (carried out, given up or followed by a later one); its approval cannot be used again`, 'make a new plan: reprise recover');
+  if (await state.isClosed(plan.digest)) throw new RepriseError('approval-used', `plan ${plan.digest.slice(0, 12)} is closed (carried out, given up or followed by a later one); its approval cannot be used again`, `make a new plan: ${again(plan)}`);
   const other = await otherConfiguration(session, plan);
   if (other && used) {
     // Not `plan-stale`, which ends a recovery: half done, it waits for its configuration.
@@ -106,7 +106,7 @@ export async function authorizePlan<P extends ApprovablePlan>(session: Session, 
     await supersedeOthers(state, plan);
   }
   if (!(await state.markUsed(plan.digest, step.operationId))) {
-    throw new RepriseError('approval-used', `plan ${plan.digest.slice(0, 12)} is used by another operation`, 'make a new plan: reprise recover');
+    throw new RepriseError('approval-used', `plan ${plan.digest.slice(0, 12)} is used by another operation`, `make a new plan: ${again(plan)}`);
   }
   // For the report; what lets a step pass is the ledger of this host.
   if (!used) await record(session, step, `plan-used/${plan.digest}`, { kind: 'plan-used', digest: plan.digest });
@@ -182,6 +182,12 @@ export async function requireRecentUse({ host, cluster }: Session, plan: Plan): 
   const within = policyFor(cluster, plan)?.executeWithinSeconds ?? 0;
   if (used && Date.now() <= Date.parse(used.at) + within * 1000) return;
   throw new RepriseError('plan-expired', `plan ${plan.digest.slice(0, 12)} was taken up more than ${within} s ago, and nothing was changed since`, 'approve it again after a fresh look');
+}
+
+/** The command that makes such a plan. */
+function again(plan: ApprovablePlan): string {
+  if (isMediaPlan(plan)) return `reprise media ${plan.binding.task.kind} ${plan.binding.media}`;
+  return 'reprise recover';
 }
 
 /** A plan that has to be a recovery's. Throws `plan-unknown` for one of another action. */

@@ -24,11 +24,14 @@ export async function makeMediaPlan(session: Session, request: MediaRequest, run
   if (!policy && needsApproval(action)) throw new RepriseError('policy-missing', `no policy says who may approve ${action} for ${cluster.name}`, linesToAdd(action, cluster.name));
   const createdAt = new Date();
   if (task.kind === 'recover' && Date.parse(task.to) > createdAt.getTime()) throw new RepriseError('target-invalid', `${task.to} has not come yet`, 'name a time before the damage');
+  if (task.kind === 'recover' && task.into !== undefined && task.later === 'remove') {
+    throw new RepriseError('usage', `nothing is removed from ${task.into}: only what was there at ${task.to} is put there`, `leave --later remove out; to make it equal afterwards: reprise media sync NAME --into ${task.into} --delete`);
+  }
   const named = { media: media.name, task, ...placesOf(session, media, task) };
   const work = workOf(session, named);
   const stated = [...(await warningsOf(work)), ...(await forgotten(work, createdAt))];
-  const { counts, changes, cold, samples } = await countAll(work, run);
-  const warnings = [...stated, ...coldWarnings(cold)];
+  const { counts, changes, cold, unfit, samples } = await countAll(work, run);
+  const warnings = [...stated, ...coldWarnings(cold), ...(unfit.objects > 0 ? [`${unfit.objects} objects are left out, as the target cannot hold their names (the first: ${JSON.stringify(unfit.first)})`] : [])];
   if (task.kind === 'sync' && counts.remove.objects > task.maxDelete) {
     throw new RepriseError('confirmation-needed', `the sync would remove ${counts.remove.objects} objects, and ${task.maxDelete} is the most it may`, `look at them with --dry-run and --max-delete ${counts.remove.objects}; is ${media.name} whole?`);
   }

@@ -6,6 +6,8 @@ export type MediaAction = Deed & {
   readonly presentSince?: string;
   /** What comes back lies in an archive class, and is not thawed. */
   readonly cold?: true;
+  /** Left out: its name cannot be one where it should go. */
+  readonly unfit?: true;
 };
 
 type Deed =

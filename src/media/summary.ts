@@ -11,6 +11,8 @@ export interface MediaSummary {
   readonly changes: string;
   /** Those that would have to be read from an archive class, or come back into one without being readable. */
   readonly cold: { readonly copied: number; readonly undeleted: number; readonly first: string | null };
+  /** Left out for their names. */
+  readonly unfit: { readonly objects: number; readonly first: string | null };
   readonly samples: readonly { readonly action: MediaChange; readonly key: string }[];
 }
 
@@ -20,9 +22,15 @@ export async function summarise(actions: AsyncIterable<MediaAction>, report: (ob
   const hash = createHash('sha256');
   const samples: { action: MediaChange; key: string }[] = [];
   const cold = { copied: 0, undeleted: 0, first: null as string | null };
+  const unfit = { objects: 0, first: null as string | null };
   let seen = 0;
   for await (const action of actions) {
     const { name, key } = action;
+    if (action.unfit) {
+      unfit.objects += 1;
+      unfit.first ??= key;
+      continue;
+    }
     counts[name].objects += 1;
     counts[name].bytes += action.sizeBytes;
     if (++seen % 1000 === 0) report(seen);
@@ -34,7 +42,7 @@ export async function summarise(actions: AsyncIterable<MediaAction>, report: (ob
     hash.update(`${JSON.stringify(detailsOf(action))}\n`);
     if (counts[name].objects <= SAMPLES) samples.push({ action: name, key });
   }
-  return { counts, changes: hash.digest('hex'), cold, samples };
+  return { counts, changes: hash.digest('hex'), cold, unfit, samples };
 }
 
 /** What decides which bytes are where afterwards. */

@@ -1,6 +1,7 @@
-import type { Readable } from 'node:stream';
-import { RepriseError } from '../domain/errors.js';
-import type { ObjectCopy, ObjectFacts, WritableObjects, WritableStorage } from '../storage/storage.js';
+import { Readable } from 'node:stream';
+import { RepriseError, isRepriseError } from '../domain/errors.js';
+import { isKey } from '../storage/keys.js';
+import type { ObjectCopy, ObjectDescription, ObjectFacts, WritableObjects, WritableStorage } from '../storage/storage.js';
 import type { CopiedVersion, MediaAction } from './action.js';
 import { byKey, sideBySide } from './ordered.js';
 import { coldAs, isCopy, isMarked, type Later, markOf, restoreInPlace, versionAt } from './restore.js';
@@ -24,14 +25,14 @@ export function actionsOf(work: MediaWork, after?: string): AsyncIterable<MediaA
     case 'restore':
       return restored(work, after);
     case 'restore-into':
-      return compared(stateAt(work.from, work.at, after), work.into, 'keep', after);
+      return compared(work, stateAt(work.from, work.at, after), 'keep', after);
     case 'sync':
-      return compared(listed(work.from, after), work.into, work.delete ? 'remove' : 'keep', after);
+      return compared(work, listed(work.from, after), work.delete ? 'remove' : 'keep', after);
   }
 }
 
 /** Content of one object; `md5` (hex) where it is known. */
-export async function openIn({ storage, folder }: MediaPlace, key: string, versionId?: string): Promise<{ readonly body: Readable; readonly md5: string | null }> {
+export async function openIn({ storage, folder }: MediaPlace, key: string, versionId?: string): Promise<{ readonly body: Readable; readonly md5: string | null; readonly described?: ObjectDescription }> {
   return storage.objects ? storage.objects.open(folder + key, versionId) : { body: await storage.open(folder + key), md5: null };
 }
 
@@ -69,18 +70,30 @@ export async function* listed({ storage, folder }: MediaPlace, after?: string): 
   }
 }
 
-async function* compared(wanted: AsyncIterable<Wanted>, into: MediaPlace, others: 'keep' | 'remove', after?: string): AsyncGenerator<MediaAction> {
+async function* compared({ from, into }: Exclude<MediaWork, { kind: 'restore' }>, wanted: AsyncIterable<Wanted>, others: 'keep' | 'remove', after?: string): AsyncGenerator<MediaAction> {
   for await (const { left, right } of sideBySide(wanted, listed(into, after))) {
     if (left === undefined) {
       if (right !== undefined) yield { name: others, key: right.key, sizeBytes: right.sizeBytes, presentSince: right.modifiedAt };
     } else if (right !== undefined && (await isSame(left, right, into))) {
       yield { name: 'right', key: left.key, sizeBytes: left.sizeBytes };
+    } else if (!isSameServer(from, into) && !areKeys(from, into, left.key)) {
+      yield { name: 'keep', key: left.key, sizeBytes: left.sizeBytes, unfit: true };
     } else {
       const source: CopiedVersion = { etag: left.etag, ...(left.versionId === undefined ? {} : { versionId: left.versionId }) };
       const there = right === undefined ? ({ name: 'copy' } as const) : ({ name: 'overwrite', presentSince: right.modifiedAt } as const);
       yield { ...there, ...coldAs(left), key: left.key, sizeBytes: left.sizeBytes, source };
     }
   }
+}
+
+/** Then the server copies any name at all; otherwise content passes here, under names that every repository takes (F37). */
+function isSameServer(from: MediaPlace, into: MediaPlace): boolean {
+  const [theirs, ours] = [from.storage.objects, into.storage.objects];
+  return theirs !== undefined && theirs.place.server === ours?.place.server;
+}
+
+function areKeys(from: MediaPlace, into: MediaPlace, key: string): boolean {
+  return isKey(into.folder + key) && (from.storage.objects !== undefined || isKey(from.folder + key));
 }
 
 async function isSame(wanted: Wanted, there: ObjectFacts, { storage, folder }: MediaPlace): Promise<boolean> {
@@ -122,6 +135,29 @@ async function copyObject(from: MediaPlace, into: MediaPlace, { key, sizeBytes, 
     const copy: ObjectCopy = { from: theirs.place, key: from.folder + key, sizeBytes, ...(versionId === undefined ? {} : { versionId }), ...(mark === undefined ? {} : { mark }) };
     return ours.copyFrom(copy, into.folder + key, how);
   }
-  const { body } = await openIn(from, key, versionId);
-  await into.storage.writeStream(into.folder + key, body, how.signal ? { signal: how.signal } : {});
+  const { body, described } = await openIn(from, key, versionId);
+  const kept = { ...(described ? { described } : {}), ...(source.etag === '' ? {} : { mark: markOf(source) }) };
+  try {
+    await into.storage.writeStream(into.folder + key, Readable.from(whole(body, sizeBytes), { objectMode: false }), { ...kept, ...(how.signal ? { signal: how.signal } : {}) });
+  } catch (error) {
+    if (how.signal?.aborted || isRepriseError(error)) throw error;
+    throw brokenOff(key, error instanceof Error ? error.message : String(error));
+  } finally {
+    body.destroy();
+  }
+}
+
+/** All of it or an error: half an object is no copy. */
+async function* whole(body: Readable, sizeBytes: number): AsyncGenerator<Buffer> {
+  let length = 0;
+  for await (const chunk of body as AsyncIterable<Buffer>) {
+    length += chunk.length;
+    yield chunk;
+  }
+  if (length !== sizeBytes) throw new Error(`${length} bytes came of ${sizeBytes}`);
+}
+
+/** The next attempt lists and reads again. */
+function brokenOff(key: string, why: string): RepriseError {
+  return new RepriseError('storage-unreachable', `reading ${JSON.stringify(key)} broke off: ${why}`, 'see that the network to the server is sound');
 }

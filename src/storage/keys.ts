@@ -19,6 +19,11 @@ export function keyComponents(key: string): string[] {
   return key.split('/');
 }
 
+/** Whether a key can name something in any repository. */
+export function isKey(key: string): boolean {
+  return keyProblem(key) === null;
+}
+
 /** Components of a folder's name, with or without the slash at its end; none for the root (`''`). */
 export function prefixComponents(prefix: string): string[] {
   const folder = prefix.endsWith('/') ? prefix.slice(0, -1) : prefix;

@@ -34,7 +34,21 @@ export interface ColdObject {
   readonly thawing: boolean;
 }
 
+/** What a server keeps with an object and hands out with its content. */
+export interface ObjectDescription {
+  readonly CacheControl?: string | undefined;
+  readonly ContentDisposition?: string | undefined;
+  readonly ContentEncoding?: string | undefined;
+  readonly ContentLanguage?: string | undefined;
+  readonly ContentType?: string | undefined;
+  readonly Metadata?: Readonly<Record<string, string>> | undefined;
+}
+
 export interface WriteStreamOptions {
+  /** Kept with the object where the storage can. */
+  readonly described?: ObjectDescription;
+  /** What it is a copy of, as in {@link ObjectCopy}; kept where the storage can. */
+  readonly mark?: string;
   readonly signal?: AbortSignal;
   /** Told now and then how many bytes are written, and of a storage that does not answer and is tried again. */
   readonly report?: (bytes: number, waiting?: string) => void;
@@ -164,8 +178,8 @@ export interface ReadableObjects {
   /** All versions and delete markers, by key in byte order and then newest first. */
   versions(folder: string, after?: string): AsyncIterable<ObjectVersion>;
   /** `md5` (hex) where the server tells that of the whole content. */
-  open(key: string, versionId?: string): Promise<{ readonly body: Readable; readonly md5: string | null }>;
-  /** Version that the present object was copied from by {@link WritableObjects.copyFrom} with `mark`; null where it was not. */
+  open(key: string, versionId?: string): Promise<{ readonly body: Readable; readonly md5: string | null; readonly described?: ObjectDescription }>;
+  /** What the present object was copied from, by the `mark` it was written with; null where it was not. */
   copiedFrom(key: string): Promise<string | null>;
 }
 

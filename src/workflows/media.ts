@@ -5,7 +5,7 @@ import { approveCommand, changesOf, mediaDetails, mediaWaiting, mustBeApproved }
 import type { MediaInput, MediaOutput } from './api.js';
 import { Desk } from './desk.js';
 import { holding, untilHostAnswers } from './holding.js';
-import { ask, control, heavy, light, outlasting, recovery, waiting } from './proxies.js';
+import { ask, control, heavy, light, looks, outlasting, recovery, waiting } from './proxies.js';
 import { Teller, failed } from './tell.js';
 import { Work, concluded, failureOf, isCancelled, refusal, sentence } from './work.js';
 
@@ -38,7 +38,7 @@ export async function media(input: MediaInput): Promise<MediaOutput> {
       await untilHostAnswers(work, host);
       for (;;) {
         desk.withdraw();
-        const plan = await work.phase('plan', () => ask(host, 'make the plan (reads only)').planMedia(request));
+        const plan = await work.phase('plan', () => looks(host, 'make the plan (reads only)').planMedia(request));
         work.plan = plan.digest;
         work.show('running', null, mediaDetails(plan));
         if (changesOf(plan.binding) === 0) {
@@ -70,7 +70,7 @@ export async function media(input: MediaInput): Promise<MediaOutput> {
         claim,
         async () => {
           work.show('running', null, mediaDetails(plan));
-          const now = await work.phase('check that the plan still holds', () => ask(host, 'make the plan again').recheckMedia({ ...request, plan: plan.digest }));
+          const now = await work.phase('check that the plan still holds', () => looks(host, 'make the plan again').recheckMedia({ ...request, plan: plan.digest }));
           if (now.digest !== plan.digest) return 'stale';
           const planned = { ...step, plan: plan.digest };
           const queue = task.kind === 'recover' ? recovery : heavy;

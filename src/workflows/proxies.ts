@@ -102,6 +102,19 @@ export function ask(host: string, summary?: string): HostActivities {
   });
 }
 
+/** The same for looks that list everything, a million objects perhaps: as long as they take, and told by heartbeats to go on. */
+export function looks(host: string, summary: string): HostActivities {
+  return proxyActivities<HostActivities>({
+    taskQueue: lightQueue(host),
+    summary,
+    startToCloseTimeout: '7d',
+    scheduleToStartTimeout: '30s',
+    heartbeatTimeout: HEARTBEAT,
+    cancellationType,
+    retry: { initialInterval: '500ms', maximumInterval: '5s', maximumAttempts: 4 },
+  });
+}
+
 /** Backups, proofs and rotations: hours long, survived by their jobs. */
 export function heavy(host: string, summary: string, maximumAttempts = STEP_ATTEMPTS): HostActivities {
   return proxyActivities<HostActivities>({

@@ -91,6 +91,7 @@ export function registerMedia(program: Command, cli: Cli): void {
 }
 
 function recoverTask({ to, into, later }: RecoverOptions): MediaTask {
+  if (into !== undefined && later === 'remove') throw new RepriseError('usage', '--later remove is for a recovery in place: nothing is removed from another place', 'leave --into or --later remove out');
   return { kind: 'recover', to: new Date(to).toISOString(), later, ...(into === undefined ? {} : { into }) };
 }
 

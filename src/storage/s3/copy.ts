@@ -7,6 +7,9 @@ import type { S3Bucket } from './client.js';
 export const MAX_SINGLE_COPY_BYTES = 5 * 1024 ** 3;
 const MAX_PARTS = 10_000;
 
+/** Metadata of a copy: what it was made from. */
+export const MARK = 'reprise-copied-from';
+
 /** What is copied: any version of an object of any bucket of the same server. */
 export interface CopySource {
   readonly bucket: string;

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DeleteObjectCommand, GetObjectCommand, HeadObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
+import type { ObjectDescription } from '../storage.js';
 import type { S3Bucket } from './client.js';
 import { bucketKey } from './reading.js';
 
@@ -10,9 +11,9 @@ const CONFLICT_TRIES = 10;
 const CONFLICT_WAIT_MS = 50;
 
 /** A small object in one request. A bucket with object lock takes none without a checksum: this one every server knows. */
-export function putCommand({ options }: S3Bucket, key: string, Body: Buffer, ifAbsent = false): PutObjectCommand {
+export function putCommand({ options }: S3Bucket, key: string, Body: Buffer, { ifAbsent = false, described = {} }: { readonly ifAbsent?: boolean; readonly described?: ObjectDescription } = {}): PutObjectCommand {
   const ContentMD5 = createHash('md5').update(Body).digest('base64');
-  return new PutObjectCommand({ Bucket: options.bucket, Key: bucketKey(options, key), Body, ContentMD5, ...(ifAbsent ? { IfNoneMatch: '*' } : {}) });
+  return new PutObjectCommand({ ...described, Bucket: options.bucket, Key: bucketKey(options, key), Body, ContentMD5, ...(ifAbsent ? { IfNoneMatch: '*' } : {}) });
 }
 
 /**
@@ -57,7 +58,7 @@ async function createTrying(bucket: S3Bucket, key: string, body: Buffer): Promis
 
 async function isRefusedTwice(bucket: S3Bucket, key: string, body: Buffer): Promise<boolean> {
   try {
-    await bucket.send(putCommand(bucket, key, body, true), `creating ${key}`);
+    await bucket.send(putCommand(bucket, key, body, { ifAbsent: true }), `creating ${key}`);
     return false;
   } catch (error) {
     if (isPrecondition(error)) return true;
@@ -68,7 +69,7 @@ async function isRefusedTwice(bucket: S3Bucket, key: string, body: Buffer): Prom
 async function createOnce(bucket: S3Bucket, key: string, body: Buffer): Promise<boolean> {
   for (let tries = 1; ; tries++) {
     try {
-      await bucket.send(putCommand(bucket, key, body, true), `creating ${key}`);
+      await bucket.send(putCommand(bucket, key, body, { ifAbsent: true }), `creating ${key}`);
       return true;
     } catch (error) {
       if (isPrecondition(error)) return Number(error.details['attempts'] ?? 1) > 1 && (await isThis(bucket, key, body));

@@ -86,8 +86,7 @@ export const lifecycle: BucketSetting = {
     const found = await readLifecycle(bucket, signal);
     const lines = (rules: readonly LifecycleRule[]) => rules.flatMap((rule) => linesOf(rule, bucket.options));
     const small = found.smallObjects === undefined ? [] : [found.smallObjects === SMALL_OBJECTS ? smallStay : 'objects below 128 KiB go to the archive classes as well'];
-    const moves = (bucket.options.lifecycle?.deepArchiveDays ?? bucket.options.lifecycle?.noncurrentDeepArchiveDays) !== undefined;
-    return { is: [...lines(found.rules), ...small], wanted: [...lines(wantedRules(bucket, found)), ...(small.length > 0 && moves ? [smallStay] : small)] };
+    return { is: [...lines(found.rules), ...small], wanted: [...lines(wantedRules(bucket, found)), ...(small.length > 0 && archives(bucket.options) ? [smallStay] : small)] };
   },
   async change(bucket, signal) {
     const found = await readLifecycle(bucket, signal);
@@ -95,13 +94,23 @@ export const lifecycle: BucketSetting = {
       new PutBucketLifecycleConfigurationCommand({
         Bucket: bucket.options.bucket,
         LifecycleConfiguration: { Rules: [...wantedRules(bucket, found)] },
-        ...(found.smallObjects === undefined && bucket.options.endpoint !== undefined ? {} : { TransitionDefaultMinimumObjectSize: SMALL_OBJECTS }),
+        ...smallObjectsOf(bucket.options, found),
       }),
       'setting the lifecycle',
       signal,
     );
   },
 };
+
+function archives({ lifecycle: wanted }: S3Options): boolean {
+  return (wanted?.deepArchiveDays ?? wanted?.noncurrentDeepArchiveDays) !== undefined;
+}
+
+/** It holds for the whole bucket: without a rule of ours that needs it, it stays as it is (and has to be sent again). */
+export function smallObjectsOf(options: S3Options, { smallObjects }: Lifecycle): { readonly TransitionDefaultMinimumObjectSize?: TransitionDefaultMinimumObjectSize } {
+  if (!archives(options)) return smallObjects === undefined ? {} : { TransitionDefaultMinimumObjectSize: smallObjects as TransitionDefaultMinimumObjectSize };
+  return smallObjects === undefined && options.endpoint !== undefined ? {} : { TransitionDefaultMinimumObjectSize: SMALL_OBJECTS };
+}
 
 /** The rules that some object of the repository falls under, in words that know nothing of S3. */
 export function ageRules(rules: readonly LifecycleRule[], options: S3Options): AgeRule[] {

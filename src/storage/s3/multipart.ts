@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { AbortMultipartUploadCommand, CompleteMultipartUploadCommand, CreateMultipartUploadCommand, HeadObjectCommand, ListMultipartUploadsCommand, UploadPartCommand } from '@aws-sdk/client-s3';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
+import type { ObjectDescription } from '../storage.js';
 import type { S3Bucket } from './client.js';
 import { patiently } from './patience.js';
 import type { Patience } from './patience.js';
@@ -23,6 +24,7 @@ export class MultipartUpload {
     private readonly bucket: S3Bucket,
     private readonly key: string,
     private readonly patience: Patience,
+    private readonly described: ObjectDescription = {},
   ) {
     this.object = { Bucket: bucket.options.bucket, Key: bucketKey(bucket.options, key) };
     this.doing = `writing ${key}`;
@@ -37,7 +39,7 @@ export class MultipartUpload {
   }
 
   async begin(): Promise<void> {
-    const { UploadId } = await this.patiently(() => this.bucket.send(new CreateMultipartUploadCommand(this.object), this.doing, this.patience.signal));
+    const { UploadId } = await this.patiently(() => this.bucket.send(new CreateMultipartUploadCommand({ ...this.described, ...this.object }), this.doing, this.patience.signal));
     if (UploadId === undefined) throw new RepriseError('storage-unreachable', `the server opened no upload: ${this.doing}`, 'try again');
     this.id = UploadId;
   }

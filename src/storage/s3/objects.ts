@@ -3,15 +3,12 @@ import { DeleteObjectCommand, GetBucketVersioningCommand, GetObjectCommand, Head
 import type { ObjectFacts, ObjectPlace, WritableObjects } from '../storage.js';
 import type { S3Bucket } from './client.js';
 import { isUnreadable } from './cold.js';
-import { copyObject } from './copy.js';
+import { MARK, copyObject } from './copy.js';
 import { oldVersionDays } from './lifecycle.js';
 import type { S3Options } from './options.js';
 import { probeVersionTimes } from './probe.js';
 import { bucketRoot } from './reading.js';
 import { decodeKey, listVersions, pagesAhead } from './versions.js';
-
-/** Metadata of a copy: the version it was made from. */
-const MARK = 'reprise-copied-from';
 
 /** Objects of any name in a bucket, below the repository's prefix, with their versions. */
 export function openObjects(bucket: S3Bucket): WritableObjects {
@@ -29,11 +26,11 @@ export function openObjects(bucket: S3Bucket): WritableObjects {
     list: (folder, after) => listObjects(bucket, place.keyOf(folder), after),
     versions: (folder, after) => listVersions(bucket, place.keyOf(folder), after),
     async open(key, VersionId) {
-      const { Body, ETag = '', ServerSideEncryption = 'AES256', SSECustomerAlgorithm } = await bucket.send(new GetObjectCommand({ Bucket, Key: place.keyOf(key), VersionId }), `reading ${key}`);
+      const { Body, ETag = '', CacheControl, ContentDisposition, ContentEncoding, ContentLanguage, ContentType, Metadata, ServerSideEncryption = 'AES256', SSECustomerAlgorithm } = await bucket.send(new GetObjectCommand({ Bucket, Key: place.keyOf(key), VersionId }), `reading ${key}`);
       const etag = ETag.replaceAll('"', '');
       // Of parts, and under other encryption than the server's own, it is no MD5 (Amazon S3 API reference, Object).
       const isMd5 = /^[0-9a-f]{32}$/.test(etag) && ServerSideEncryption === 'AES256' && SSECustomerAlgorithm === undefined;
-      return { body: Body as Readable, md5: isMd5 ? etag : null };
+      return { body: Body as Readable, md5: isMd5 ? etag : null, described: { CacheControl, ContentDisposition, ContentEncoding, ContentLanguage, ContentType, Metadata } };
     },
     async copiedFrom(key) {
       const { Metadata } = await bucket.send(new HeadObjectCommand({ Bucket, Key: place.keyOf(key) }), `looking at ${key}`);

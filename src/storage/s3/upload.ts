@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import type { WriteStreamOptions, WrittenObject } from '../storage.js';
 import type { S3Bucket } from './client.js';
+import { MARK } from './copy.js';
 import { putCommand } from './creating.js';
 import { MultipartUpload } from './multipart.js';
 import { PartBuffers } from './part-buffers.js';
@@ -12,12 +13,13 @@ import { patiently } from './patience.js';
  * there. A part that fails is sent again, with fresh credentials where the old ones have expired: the upload stays the
  * same (F10, F12). One that breaks off for good is aborted.
  */
-export async function uploadStream(bucket: S3Bucket, key: string, body: Readable, { signal, report }: WriteStreamOptions = {}): Promise<WrittenObject> {
+export async function uploadStream(bucket: S3Bucket, key: string, body: Readable, { signal, report, described: own = {}, mark }: WriteStreamOptions = {}): Promise<WrittenObject> {
   const broken = new AbortController();
   const either = signal === undefined ? broken.signal : AbortSignal.any([signal, broken.signal]);
   let sentBytes = 0;
   const patience = { signal: either, waiting: (why: string) => report?.(sentBytes, why) };
-  const upload = new MultipartUpload(bucket, key, patience);
+  const described = mark === undefined ? own : { ...own, Metadata: { ...own.Metadata, [MARK]: mark } };
+  const upload = new MultipartUpload(bucket, key, patience, described);
   const buffers = new PartBuffers(bucket.options.partBytes, bucket.options.concurrency);
   const underWay = new Set<Promise<void>>();
   const hash = createHash('sha256');
@@ -62,7 +64,7 @@ export async function uploadStream(bucket: S3Bucket, key: string, body: Readable
     const last = part.subarray(0, filled);
     const written = { sizeBytes, sha256: hash.digest('hex') };
     if (!upload.begun) {
-      const { ETag } = await patiently(() => bucket.send(putCommand(bucket, key, last), `writing ${key}`, either), patience);
+      const { ETag } = await patiently(() => bucket.send(putCommand(bucket, key, last, { described }), `writing ${key}`, either), patience);
       report?.(sizeBytes);
       return { ...written, parts: 1, ...(ETag === undefined ? {} : { etag: ETag }) };
     }

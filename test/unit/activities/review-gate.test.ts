@@ -104,7 +104,7 @@ describe('the gate of the host', () => {
     const [photos, elsewhere, plans, again] = [await sync('op-1', 'photos', 'copy'), await sync('op-2', 'photos', 'other'), await sync('op-3', 'plans', 'copy'), await sync('op-4', 'photos', 'copy')];
     for (const plan of [photos, elsewhere, plans, photos, elsewhere]) await pass(plan);
     await pass(again);
-    await expect(pass(photos)).rejects.toMatchObject({ code: 'approval-used' });
+    await expect(pass(photos)).rejects.toMatchObject({ code: 'approval-used', hint: expect.stringContaining('reprise media sync photos') });
     await pass(plans);
   });
 

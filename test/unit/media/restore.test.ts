@@ -3,7 +3,8 @@ import fc from 'fast-check';
 import { byKey, sideBySide } from '../../../src/media/ordered.js';
 import { type KeyVersions, restoreInPlace } from '../../../src/media/restore.js';
 import { summarise } from '../../../src/media/summary.js';
-import { fewestOldVersionDays } from '../../../src/storage/s3/lifecycle.js';
+import { fewestOldVersionDays, smallObjectsOf } from '../../../src/storage/s3/lifecycle.js';
+import type { S3Options } from '../../../src/storage/s3/options.js';
 import { asListed, decodeKey } from '../../../src/storage/s3/versions.js';
 import type { ObjectVersion } from '../../../src/storage/storage.js';
 import { collect } from '../../helpers/collect.js';
@@ -110,6 +111,9 @@ describe('K3: what nobody can read now', () => {
   test('how long old versions are kept is the shortest of the rules that meet the folder', () => {
     const rule = (Prefix: string, NoncurrentDays: number | undefined, Status: 'Enabled' | 'Disabled' = 'Enabled') => ({ Status, Filter: { Prefix }, ...(NoncurrentDays === undefined ? {} : { NoncurrentVersionExpiration: { NoncurrentDays } }) });
     expect(fewestOldVersionDays([rule('', 90), rule('photos/', 30), rule('other/', 1), rule('photos/', 2, 'Disabled')], 'photos/')).toBe(30);
+    // What holds for the whole bucket stays as it is where no rule of ours needs it.
+    expect(smallObjectsOf({ lifecycle: { noncurrentExpireDays: 9 } } as S3Options, { rules: [], smallObjects: 'varies_by_storage_class' })).toEqual({ TransitionDefaultMinimumObjectSize: 'varies_by_storage_class' });
+    expect(smallObjectsOf({ lifecycle: { deepArchiveDays: 9 } } as S3Options, { rules: [], smallObjects: 'varies_by_storage_class' })).toEqual({ TransitionDefaultMinimumObjectSize: 'all_storage_classes_128K' });
     expect(fewestOldVersionDays([rule('', undefined)], 'photos/')).toBeNull();
   });
 });
