@@ -66,8 +66,7 @@ export const lifecycle: BucketSetting = {
     const found = await readLifecycle(bucket, signal);
     const lines = (rules: readonly LifecycleRule[]) => rules.flatMap((rule) => linesOf(rule, bucket.options));
     const small = found.smallObjects === undefined ? [] : [found.smallObjects === SMALL_OBJECTS ? smallStay : 'objects below 128 KiB go to the archive classes as well'];
-    const moves = (bucket.options.lifecycle?.deepArchiveDays ?? bucket.options.lifecycle?.noncurrentDeepArchiveDays) !== undefined;
-    return { is: [...lines(found.rules), ...small], wanted: [...lines(wantedRules(bucket, found)), ...(small.length > 0 && moves ? [smallStay] : small)] };
+    return { is: [...lines(found.rules), ...small], wanted: [...lines(wantedRules(bucket, found)), ...(small.length > 0 && archives(bucket.options) ? [smallStay] : small)] };
   },
   async change(bucket, signal) {
     const found = await readLifecycle(bucket, signal);
@@ -75,13 +74,21 @@ export const lifecycle: BucketSetting = {
       new PutBucketLifecycleConfigurationCommand({
         Bucket: bucket.options.bucket,
         LifecycleConfiguration: { Rules: [...wantedRules(bucket, found)] },
-        ...(found.smallObjects === undefined && bucket.options.endpoint !== undefined ? {} : { TransitionDefaultMinimumObjectSize: SMALL_OBJECTS }),
+        ...smallObjectsOf(bucket.options, found),
       }),
       'setting the lifecycle',
       signal,
     );
   },
 };
+
+const archives = ({ lifecycle: wanted }: S3Options): boolean => (wanted?.deepArchiveDays ?? wanted?.noncurrentDeepArchiveDays) !== undefined;
+
+/** It counts for the whole bucket, and left out it goes back to Amazon's default: where no class is asked for it stays as it is. */
+function smallObjectsOf(options: S3Options, { smallObjects }: Lifecycle): { TransitionDefaultMinimumObjectSize?: TransitionDefaultMinimumObjectSize } {
+  if (smallObjects === undefined && (options.endpoint !== undefined || !archives(options))) return {};
+  return { TransitionDefaultMinimumObjectSize: archives(options) ? SMALL_OBJECTS : (smallObjects as TransitionDefaultMinimumObjectSize) };
+}
 
 /** The rules that some object of the repository falls under, in words that know nothing of S3. */
 export function ageRules(rules: readonly LifecycleRule[], options: S3Options): AgeRule[] {
