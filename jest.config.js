@@ -22,7 +22,8 @@ const servers = {
 
 export default {
   maxWorkers: 2,
-  testTimeout: 60_000,
+  // Machines are shared: a test waits for what it waits for, and no speed is promised.
+  testTimeout: 240_000,
   reporters: ['default', '<rootDir>/test/helpers/results-reporter.cjs'],
   projects: [
     { ...shared, displayName: 'unit', testMatch: ['<rootDir>/test/unit/**/*.test.ts'] },

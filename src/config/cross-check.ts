@@ -46,7 +46,8 @@ function repositoryClaims(config: SettledConfig): Claim[] {
     const kind = storageKinds[repository.type];
     if (!kind) return [];
     const { type, host = '', encryption: _encryption, prices: _prices, ...options } = repository;
-    return [{ path: ['repositories', name], owner: `repository ${name}`, host: `${type} ${host}`.trim(), place: kind.place(kind.read(options)) }];
+    // What is reached from everywhere is one place, from whichever host a repository is opened.
+    return [{ path: ['repositories', name], owner: `repository ${name}`, host: kind.onHost ? `${type} ${host}` : type, place: kind.place(kind.read(options)) }];
   });
 }
 

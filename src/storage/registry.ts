@@ -4,6 +4,7 @@ import { registered } from '../domain/registered.js';
 import { openDirectory } from './directory/directory-storage.js';
 import { directoryOptions, type DirectoryOptions } from './directory/options.js';
 import { readS3Options, s3Options, type S3Options } from './s3/options.js';
+import { placeInS3 } from './s3/place.js';
 import { openS3 } from './s3/s3-storage.js';
 import type { WritableStorage } from './storage.js';
 
@@ -44,7 +45,7 @@ export const storageKinds: Readonly<Record<string, StorageKind>> = {
     read: readS3Options,
     paths: ['ca_file'],
     onHost: false,
-    place: ({ endpoint, bucket, prefix }) => ['', endpoint ?? 'aws', bucket, prefix].join('/'),
+    place: placeInS3,
     open: (options, { secret }) => openS3(options, secret),
   }),
 };

@@ -84,7 +84,8 @@ async function makeClient(options: S3Options, readSecret: ReadSecret): Promise<S
     // Checksums that not every server knows are sent and asked for only where the operation, or a lock on what is written, demands them.
     requestChecksumCalculation: options.endpoint === undefined || options.objectLock !== undefined ? 'WHEN_SUPPORTED' : 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
-    ...(options.endpoint === undefined ? {} : { endpoint: options.endpoint }),
+    // Amazon's buckets lie in many regions, and what is copied into this one may lie in another.
+    ...(options.endpoint === undefined ? { followRegionRedirects: true } : { endpoint: options.endpoint }),
     ...(credentials === null ? {} : { credentials }),
     requestHandler: new NodeHttpHandler({
       connectionTimeout: CONNECT_TIMEOUT_MS,

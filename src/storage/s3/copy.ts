@@ -37,7 +37,7 @@ export async function copyObject(target: S3Bucket, source: CopySource, toKey: st
   const CopySource = copySourceOf(source);
   const single = source.sizeBytes <= Math.min(singleCopyBytes, MAX_SINGLE_COPY_BYTES);
   // One request copies what describes the object too; of parts, and with more metadata, it has to be told.
-  const described = single && metadata === undefined ? {} : await descriptionOf(target, source, metadata, signal);
+  const { etag, ...described } = single && metadata === undefined ? {} : await descriptionOf(target, source, metadata, signal);
   if (single) {
     await target.send(new CopyObjectCommand({ ...to, CopySource, ...described, ...(metadata === undefined ? {} : { MetadataDirective: 'REPLACE' }) }), doing, signal);
     return;
@@ -51,7 +51,8 @@ export async function copyObject(target: S3Bucket, source: CopySource, toKey: st
       starts,
       async (start, index) => {
         const CopySourceRange = `bytes=${start}-${Math.min(start + partBytes, source.sizeBytes) - 1}`;
-        const { CopyPartResult } = await target.send(new UploadPartCopyCommand({ ...to, UploadId, CopySource, CopySourceRange, PartNumber: index + 1 }), doing, signal);
+        // A source replaced meanwhile would give a copy that is half of each.
+        const { CopyPartResult } = await target.send(new UploadPartCopyCommand({ ...to, UploadId, CopySource, CopySourceRange, CopySourceIfMatch: etag, PartNumber: index + 1 }), doing, signal);
         return { PartNumber: index + 1, ETag: CopyPartResult?.ETag };
       },
       { concurrency: target.options.concurrency },
@@ -68,7 +69,7 @@ async function descriptionOf(target: S3Bucket, source: CopySource, more: CopyOpt
   const { bucket: Bucket, key: Key, versionId: VersionId } = source;
   const head = await target.send(new HeadObjectCommand({ Bucket, Key, VersionId }), `looking at ${Key}`, signal);
   const { CacheControl, ContentDisposition, ContentEncoding, ContentLanguage, ContentType, Metadata = {} } = head;
-  return { CacheControl, ContentDisposition, ContentEncoding, ContentLanguage, ContentType, Metadata: { ...Metadata, ...more } };
+  return { etag: head.ETag, CacheControl, ContentDisposition, ContentEncoding, ContentLanguage, ContentType, Metadata: { ...Metadata, ...more } };
 }
 
 /** The header's form: every character but the slashes percent-encoded, as a key may hold any. */

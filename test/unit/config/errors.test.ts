@@ -94,6 +94,16 @@ describe('F38: two of a kind in one place', () => {
     expect(() => parsed(two('  a: { type: directory, path: /srv }\n  b: { type: directory, path: /srv2 }\n  c: { type: directory, path: /..srv }\n'))).not.toThrow();
   });
 
+  it('two repositories on one bucket, from whichever host and however the server is spelled', () => {
+    const s3 = (name: string, more: string) => `  ${name}: { type: s3, bucket: dumps, region: eu-west-3${more} }\n`;
+    const collide = (one: string, other: string) => complaint(two(s3('a', one) + s3('b', other)))[0];
+    const clash = 'reprise.yml:4:3: repository a and repository b lie in one directory: ';
+    expect(collide(', host: local', '')).toBe(`${clash}/aws/dumps/`);
+    expect(collide('', ', endpoint: "https://S3.eu-west-3.amazonaws.com:443/"')).toBe(`${clash}/aws/dumps/`);
+    expect(collide(', endpoint: "https://Minio.example"', ', prefix: of/b, endpoint: "https://minio.example:443/"')).toBe(`${clash}/minio.example/dumps/of/b`);
+    expect(() => parsed(two(s3('a', ', endpoint: "https://minio.example:9000"') + s3('b', ', endpoint: "https://minio.example"')))).not.toThrow();
+  });
+
   it('a repository in the data directory, which a recovery puts aside', () => {
     expect(complaint(two('  a: { type: directory, path: /data/backups }\n'))[0]).toBe(
       'reprise.yml:3:3: repository a and the data directory of mairie lie in one another',
