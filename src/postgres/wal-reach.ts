@@ -61,10 +61,12 @@ export async function reachFrom(context: WalReader, backup: OnlineBackup, source
   const start = parseSegmentName(backup.wal.start, segmentBytes);
   const followed = followTimeline({ timeline: start.timeline, stopLsn: backup.lsn.stop }, timelines);
   const archived = followLog(archive.segments, backup.wal.start, followed.timeline, segmentBytes);
+  // Of a segment that is only begun the old directory may have the rest.
+  const whole = followLog(archive.segments.filter((name) => archive.beginnings?.has(name) !== true), backup.wal.start, followed.timeline, segmentBytes);
   const salvage =
     oldDataDir === null
       ? null
-      : await inspectSalvage({ oldDataDir, archivedUpTo: archived.end, systemIdentifier: backup.systemIdentifier, pgBin: context.pgBin, user: context.user });
+      : await inspectSalvage({ oldDataDir, archivedUpTo: whole.end, systemIdentifier: backup.systemIdentifier, pgBin: context.pgBin, user: context.user });
   // What another timeline wrote does not lengthen this one.
   const saved = (salvage?.segments ?? []).filter((name) => belongs(name, followed.timeline, segmentBytes, start.number));
   const line = saved.length === 0 ? archived : followLog([...archive.segments, ...saved], backup.wal.start, followed.timeline, segmentBytes);
