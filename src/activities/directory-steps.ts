@@ -100,6 +100,7 @@ async function replay(work: Authorized, step: PlannedStep, target: RecoveryTarge
     user: session.user,
     target,
     restoreCommand: physicalOf(work).restoreCommand(context),
+    restoreBeginningCommand: physicalOf(work).restoreBeginningCommand?.(context),
     salvageDir: salvage && salvage.segments > 0 ? savedWalDir(plan.binding, dataDir) : null,
     timeline: plan.binding.timeline ?? ('latest' as const),
     ...(work.inPlace ? {} : { clone: true, port: plan.binding.port }),

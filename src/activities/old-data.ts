@@ -32,9 +32,13 @@ export async function oldDataDirOf({ catalogue, deps, host }: Session, dataDir: 
   return found;
 }
 
-/** Gone, half restored, or restored and never opened for writes: nothing was ever committed in it. */
+/**
+ * Gone, half restored, or restored and never opened for writes: nothing was ever committed in it. Every engine restores
+ * the control file last, or after what says that it is a backup.
+ */
 async function isBegunRecovery(dataDir: string): Promise<boolean> {
   if (!(await isThere(dataDir)) || (await holdsUnfinishedRecovery(dataDir))) return true;
+  if (!(await isThere(join(dataDir, 'global', 'pg_control')))) return true;
   return (await isThere(join(dataDir, 'backup_label'))) || (await isThere(join(dataDir, 'backup.manifest')));
 }
 

@@ -211,6 +211,8 @@ export interface PhysicalRestore {
   restoreFiles(context: EngineContext, request: RestoreFilesRequest): Promise<void>;
   /** `restore_command` for the recovered server, with PostgreSQL's `%f` and `%p`. */
   restoreCommand(context: ReadContext): string;
+  /** The same for the beginning of a segment that is nowhere whole, tried last; absent where none is kept. */
+  restoreBeginningCommand?(context: ReadContext): string;
   /** `archive_command` that re-arms archiving after the recovery, same stanza, new timeline; null where the policy needs none. */
   archiveCommand(context: ReadContext): string | null;
   /** Makes the repository ready for the recovered cluster (a new stanza only when its identity changed). */

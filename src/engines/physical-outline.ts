@@ -6,8 +6,9 @@ import { parseSegmentName } from '../domain/wal.js';
 import { readControlData } from '../postgres/control-data.js';
 import { makeScratchDirectory } from '../postgres/scratch-data-dir.js';
 import type { OnlineBackup, WalArchive } from '../postgres/wal-archive.js';
-import { chooseBackup, consistentFrom } from '../postgres/wal-choose.js';
+import { consistentFrom } from '../postgres/wal-choose.js';
 import type { Candidate } from '../postgres/wal-choose.js';
+import { chooseOnNewest } from '../postgres/wal-newest.js';
 import type { LogSources, Reach } from '../postgres/wal-reach.js';
 import { reachFrom, readTimelines } from '../postgres/wal-reach.js';
 import { requireReachable } from '../postgres/wal-reachable.js';
@@ -46,11 +47,11 @@ export async function outlinePhysical(context: ReadContext, request: OutlineRequ
   return inScratch(context, async (scratch) => {
     const { oldDataDir, target } = request;
     const sources: LogSources = { archive, timelines: await readTimelines(archive, oldDataDir), oldDataDir, scratch };
-    const chosen = await chooseBackup(context, target, candidates, sources);
+    const { chosen, warnings: left } = await chooseOnNewest(context, target, candidates, sources);
     await requireFit(context, chosen, oldDataDir);
     const reach = await reachFrom(context, chosen.stored, sources);
     requireReachable(target, chosen, reach);
-    return outlineOf(chosen, candidates, reach, resolved(target), [...warnings, ...reachWarnings(target, reach)]);
+    return outlineOf(chosen, candidates, reach, resolved(target), [...warnings, ...left, ...reachWarnings(target, reach)]);
   });
 }
 

@@ -6,6 +6,8 @@ export interface RecoverySettingsRequest {
   readonly target: RecoveryTarget;
   /** With PostgreSQL's `%f` and `%p`. */
   readonly restoreCommand: string;
+  /** For a segment that is nowhere whole: tried last. */
+  readonly restoreBeginningCommand?: string | undefined;
   /** Segments saved from the lost server, offered where the archive has none. */
   readonly salvageDir: string | null;
   readonly timeline: 'latest' | number;
@@ -56,7 +58,7 @@ export function isRecoveryOnly(name: string): boolean {
 export function recoverySettings(request: RecoverySettingsRequest, source: ControlSettings | null, major: number): Settings {
   return {
     ...sourceMinimums(source),
-    restore_command: withSalvage(request.restoreCommand, request.salvageDir),
+    restore_command: restoreCommandOf(request),
     recovery_end_command: '',
     archive_cleanup_command: '',
     ...{ primary_conninfo: '', primary_slot_name: '', recovery_min_apply_delay: '0', hot_standby: 'on' },
@@ -117,11 +119,16 @@ function sourceMinimums(source: ControlSettings | null): Record<string, string> 
 }
 
 /**
- * The archive first, then what was salvaged. A shell's `||` also hides an archive that fails for another reason than a
- * missing file: that is why an expected end of WAL is always checked after replay.
+ * The archive first, then what was salvaged, then beginnings of segments: one of these in place of a whole segment would
+ * end the log too early. A shell's `||` also hides an archive that fails for another reason than a missing file: that is
+ * why an expected end of WAL is always checked after replay.
  */
-function withSalvage(restoreCommand: string, salvageDir: string | null): string {
-  if (salvageDir === null) return restoreCommand;
-  const directory = `'${salvageDir.replaceAll("'", `'\\''`).replaceAll('%', '%%')}'`;
-  return `( ${restoreCommand} ) || { test -f ${directory}/'%f' && cp ${directory}/'%f' "%p"; }`;
+function restoreCommandOf({ restoreCommand, restoreBeginningCommand, salvageDir }: RecoverySettingsRequest): string {
+  const others: string[] = [];
+  if (salvageDir !== null) {
+    const directory = `'${salvageDir.replaceAll("'", `'\\''`).replaceAll('%', '%%')}'`;
+    others.push(`{ test -f ${directory}/'%f' && cp ${directory}/'%f' "%p"; }`);
+  }
+  if (restoreBeginningCommand !== undefined) others.push(`( ${restoreBeginningCommand} )`);
+  return others.length === 0 ? restoreCommand : [`( ${restoreCommand} )`, ...others].join(' || ');
 }

@@ -4,8 +4,10 @@ import type { OsUser } from '../process/jobs.js';
 
 /** WAL of one cluster as an engine keeps it, for whoever asks how far a recovery can go. Read once, then the same. */
 export interface WalArchive {
-  /** Whole segments, in order of their names. */
+  /** Segments, in order of their names: whole ones, and those of {@link beginnings}. */
   readonly segments: readonly string[];
+  /** Those of the segments, each the last of its timeline, of which only the beginning is there; none where absent. */
+  readonly beginnings?: ReadonlySet<string>;
   /** Timelines whose `.history` is there. */
   readonly timelines: readonly number[];
   /** Switches that led to a timeline, from its history file. */

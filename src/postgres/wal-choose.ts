@@ -79,7 +79,7 @@ async function located<C extends Candidate>(context: WalReader, target: NamedTar
       const inOld = await findInDirectory(context, search, reach.salvage.segments, join(sources.oldDataDir, 'pg_wal'));
       if (inOld !== null) return candidate;
     }
-    const segments = between(sources.archive.segments, stored.wal.stop, upTo ?? reach.endSegment, reach);
+    const segments = between(sources.archive.segments, stored.wal.stop, nearer(upTo, reach), reach);
     if ((await findInArchive(context, search, segments, sources)) !== null) return candidate;
     upTo = stored.wal.stop;
   }
@@ -89,6 +89,12 @@ async function located<C extends Candidate>(context: WalReader, target: NamedTar
     `${formatTarget(target)} is not in the WAL between ${earliest.lsn.stop} and ${newest?.endLsn ?? 'its end'}`,
     `the latest instant that can be reached is ${newest?.lastCommitAt ?? 'not known'}; compare the name with what the application logged`,
   );
+}
+
+/** Where the search of a backup's log ends: at the newer backup's, or before, where a gap ends it (F23). */
+export function nearer(upTo: string | null, { endSegment, segmentBytes }: Pick<Reach, 'endSegment' | 'segmentBytes'>): string | null {
+  if (upTo === null || endSegment === null) return endSegment;
+  return parseSegmentName(upTo, segmentBytes).number < parseSegmentName(endSegment, segmentBytes).number ? upTo : endSegment;
 }
 
 /** Archived segments of the followed log between two, both included, in the log's order. */

@@ -33,7 +33,8 @@ export function segmentBytesOf(backup: { readonly lsn: { readonly start: string 
   return sizes.find((size) => segmentAt(timeline, lsn.start, size) === wal.start) ?? DEFAULT_SEGMENT_BYTES;
 }
 
-function belongs(name: string, timeline: Timeline, segmentBytes: number, from: bigint): boolean {
+/** Whether a segment is part of the log of a timeline and its ancestors, from a segment number on. */
+export function belongs(name: string, timeline: Timeline, segmentBytes: number, from: bigint): boolean {
   const segment = parseSegmentName(name, segmentBytes);
   if (segment.number < from) return false;
   if (segment.timeline === timeline.id) return true;

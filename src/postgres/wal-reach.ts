@@ -7,7 +7,7 @@ import { inspectSalvage } from './salvage.js';
 import type { WalTail } from './wal.js';
 import { walTail } from './wal.js';
 import type { OnlineBackup, WalArchive, WalReader } from './wal-archive.js';
-import { followLog, segmentBytesOf } from './wal-line.js';
+import { belongs, followLog, segmentBytesOf } from './wal-line.js';
 import type { Followed, Timeline } from './wal-timelines.js';
 import { followTimeline } from './wal-timelines.js';
 
@@ -61,22 +61,27 @@ export async function reachFrom(context: WalReader, backup: OnlineBackup, source
   const start = parseSegmentName(backup.wal.start, segmentBytes);
   const followed = followTimeline({ timeline: start.timeline, stopLsn: backup.lsn.stop }, timelines);
   const archived = followLog(archive.segments, backup.wal.start, followed.timeline, segmentBytes);
+  // Of a segment that is only begun the old directory may have the rest.
+  const whole = followLog(archive.segments.filter((name) => archive.beginnings?.has(name) !== true), backup.wal.start, followed.timeline, segmentBytes);
   const salvage =
     oldDataDir === null
       ? null
-      : await inspectSalvage({ oldDataDir, archivedUpTo: archived.end, systemIdentifier: backup.systemIdentifier, pgBin: context.pgBin, user: context.user });
-  const saved = salvage?.segments ?? [];
+      : await inspectSalvage({ oldDataDir, archivedUpTo: whole.end, systemIdentifier: backup.systemIdentifier, pgBin: context.pgBin, user: context.user });
+  // What another timeline wrote does not lengthen this one.
+  const saved = (salvage?.segments ?? []).filter((name) => belongs(name, followed.timeline, segmentBytes, start.number));
   const line = saved.length === 0 ? archived : followLog([...archive.segments, ...saved], backup.wal.start, followed.timeline, segmentBytes);
   const usesSalvage = saved.length > 0 && line.missing.length === 0;
-  const tail = usesSalvage && salvage !== null && salvage.lastCommitAt !== null ? salvage : await archiveTail(context, backup, archived.end, sources, segmentBytes);
+  // Its end counts where it is on this timeline: what was read of it is that of its last segment.
+  const end = usesSalvage && salvage !== null && saved.at(-1) === salvage.segments.at(-1) ? salvage : null;
+  const tail = end !== null && end.lastCommitAt !== null ? end : await archiveTail(context, backup, archived.end, sources, segmentBytes);
   return {
     followed,
     abandoned: abandonedEnds(followed.timeline, archive.segments, segmentBytes),
     endSegment: line.end,
     missing: line.missing,
-    salvage: usesSalvage ? salvage : null,
+    salvage: usesSalvage && salvage !== null ? { ...salvage, segments: saved } : null,
     segmentBytes,
-    endLsn: usesSalvage ? laterLsn(salvage?.endLsn ?? null, tail.endLsn) : tail.endLsn,
+    endLsn: end === null ? tail.endLsn : laterLsn(end.endLsn, tail.endLsn),
     lastCommitAt: tail.lastCommitAt,
   };
 }

@@ -95,6 +95,7 @@ export async function recoverBeside(
   await configureRecovery({
     ...{ dataDir, user, target: outline.target, salvageDir, port, clone },
     restoreCommand: physical.restoreCommand(context),
+    restoreBeginningCommand: physical.restoreBeginningCommand?.(context),
     // With the test's own programs, which may not be those found on this host.
     control: await readControlData(pgBin, dataDir, user),
     timeline: outline.timeline ?? 'latest',

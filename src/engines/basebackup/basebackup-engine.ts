@@ -13,7 +13,7 @@ import { restoreFiles } from './restore.js';
 import { liveServer } from './server.js';
 import { slotName } from './slot.js';
 import { verify } from './verify.js';
-import { archiveCommand, restoreCommand } from './wal-commands.js';
+import { archiveCommand, restoreBeginningCommand, restoreCommand } from './wal-commands.js';
 
 /** PostgreSQL's own pg_basebackup and WAL archive: nothing to install beside the server, on any version since 13 (K8). */
 export const basebackupEngine: Engine = {
@@ -38,7 +38,7 @@ export const basebackupEngine: Engine = {
   outlineRecovery,
   adoption: { describe },
   receiver: { wanted: receivesWal, slot: slotName, receive: receiveWal },
-  physical: { restoreFiles, restoreCommand, archiveCommand, rearm },
+  physical: { restoreFiles, restoreCommand, restoreBeginningCommand, archiveCommand, rearm },
 };
 
 /** The record of a backup that lies in the repository and that no record names. */

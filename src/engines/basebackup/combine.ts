@@ -1,4 +1,4 @@
-import { copyFile, readdir, rmdir } from 'node:fs/promises';
+import { copyFile, lstat, readdir, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { RepriseError } from '../../domain/errors.js';
 import { sizeInWords } from '../../domain/text.js';
@@ -69,9 +69,10 @@ function partsOf({ files: recorded }: BaseManifest, files: FetchedFiles, into: s
 }
 
 /** Into the directory that was made for it, unless an earlier attempt has moved it. */
-async function moveOut(from: string, to: string, how: Pick<EngineContext, 'user' | 'signal'>): Promise<void> {
-  const there = await readdir(from).catch(() => null);
-  if (there === null) return;
+export async function moveOut(from: string, to: string, how: Pick<EngineContext, 'user' | 'signal'>): Promise<void> {
+  // A link in its place is the one that is made when all are moved.
+  const found = await lstat(from).catch(() => null);
+  if (found?.isDirectory() !== true) return;
   await rmdir(to).catch(() => undefined);
   await runQuickTool(['mv', '--no-target-directory', '--', from, to], { ...how, timeoutMs: STALL_MS });
 }

@@ -23,7 +23,16 @@ export async function listBackups(context: ReadContext): Promise<readonly Listed
     const found = await describe(context, label, sizes.get(label) ?? new Map<string, number>());
     listed.push(frozen.has(label) ? { ...found, cold: true } : found);
   }
-  return listed;
+  return withParents(listed);
+}
+
+/** An incremental backup is no better than those it rests on. */
+export function withParents(listed: readonly ListedBackup[]): readonly ListedBackup[] {
+  const sound = new Set(listed.filter(({ damaged }) => damaged === undefined).map(({ label }) => label));
+  return listed.map((one) => {
+    const lost = one.damaged === undefined ? one.dependsOn?.find((label) => !sound.has(label)) : undefined;
+    return lost === undefined ? one : { ...one, damaged: `${lost}, on which it rests, is missing or damaged` };
+  });
 }
 
 /** Keys of a backup's files and of the WAL from its beginning on: any of them may have to be thawed (F13). */

@@ -4,6 +4,7 @@ import { outlinePhysical } from '../physical-outline.js';
 import type { PhysicalCandidate } from '../physical-outline.js';
 import { isRepriseError } from '../../domain/errors.js';
 import { hashOf, manifestOf } from './manifest.js';
+import { chainOf } from './parent.js';
 import { prefetchBytes } from './prefetch.js';
 import { walArchive } from './wal-archive.js';
 
@@ -21,7 +22,9 @@ export async function outlineRecovery(context: ReadContext, request: OutlineRequ
         warnings.push(`backup ${backup.label} is passed over: its manifest is not the one that was recorded when it was made`);
         continue;
       }
-      const { server, databaseBytes } = manifest;
+      const { server } = manifest;
+      // Of an incremental backup only its own bytes are recorded: with those of its chain nothing is counted too small (F6).
+      const databaseBytes = (await chainOf(context, manifest)).reduce((sum, link) => sum + link.databaseBytes, 0);
       candidates.push({ backup, stored: { ...manifest, databaseBytes, systemIdentifier: server.systemIdentifier, major: Math.floor(server.versionNum / 10_000) } });
     } catch (error) {
       if (!isRepriseError(error) || !['not-found', 'backup-corrupt', 'identity-mismatch'].includes(error.code)) throw error;

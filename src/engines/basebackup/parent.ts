@@ -6,7 +6,7 @@ import { RepriseError } from '../../domain/errors.js';
 import { withClient } from '../../postgres/connect.js';
 import { giveTo } from '../../postgres/files.js';
 import type { LiveServerFacts } from '../../postgres/server-facts.js';
-import type { BackupRequest, EngineContext } from '../engine.js';
+import type { BackupRequest, EngineContext, ReadContext } from '../engine.js';
 import { damageOf } from '../hash.js';
 import { listBackups } from './list.js';
 import { fileKey, manifestOf } from './manifest.js';
@@ -69,7 +69,7 @@ export async function parentManifest(context: EngineContext, parent: BaseManifes
 }
 
 /** A backup and all it rests on, the full one first. */
-export async function chainOf(context: EngineContext, manifest: BaseManifest): Promise<readonly BaseManifest[]> {
+export async function chainOf(context: ReadContext, manifest: BaseManifest): Promise<readonly BaseManifest[]> {
   const parents = await Promise.all(manifest.dependsOn.toReversed().map((label) => manifestOf(context, label)));
   return [...parents, manifest];
 }

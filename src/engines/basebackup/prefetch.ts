@@ -9,7 +9,7 @@ import type { EngineContext, ReadContext } from '../engine.js';
 import type { BaseManifest } from './manifest.js';
 import { walKey } from './names.js';
 import { ownDirectory } from './unpack.js';
-import { archivedNames, walArchive } from './wal-archive.js';
+import { archivedNames, fetchSegment, walArchive } from './wal-archive.js';
 
 /** Below the data directory, where the server's restore_command stands: it goes with it, and is taken away after a recovery. */
 export const PREFETCHED = 'reprise_wal';
@@ -26,13 +26,15 @@ export async function prefetchWal(context: EngineContext, manifest: BaseManifest
   await ownDirectory(context, directory);
   const archive = await walArchive(context);
   const segments = neededFrom(archive.segments, manifest);
+  // A beginning stays one by name: what was salvaged comes before it.
+  const nameOf = (segment: string): string => (archive.beginnings?.has(segment) === true ? `${segment}.partial` : segment);
   const there = new Set(await readdir(directory));
-  let done = segments.filter((name) => there.has(name)).length;
+  let done = segments.filter((segment) => there.has(nameOf(segment))).length;
   await pMap(
-    segments.filter((name) => !there.has(name)),
+    segments.filter((segment) => !there.has(nameOf(segment))),
     async (segment) => {
-      await archive.fetch(segment, directory);
-      await giveTo(join(directory, segment), context.user);
+      await fetchSegment(context, nameOf(segment), join(directory, nameOf(segment)));
+      await giveTo(join(directory, nameOf(segment)), context.user);
       done += 1;
       context.report({ phase: 'fetching WAL', done, total: segments.length, unit: 'segments' });
     },

@@ -34,6 +34,11 @@ export async function receiveWal(context: EngineContext): Promise<void> {
   await makeHostScratch(context.host, context.user);
   await ownDirectory(context, directory);
   await context.storage.prepare(walPrefix(context), context.user ?? undefined);
+  // First: with the server lost the slot cannot be asked for, and that is when these files count.
+  await pushReceived(context, directory).catch((error: unknown) => {
+    context.signal.throwIfAborted();
+    context.report({ phase: `WAL waits: ${(error as Error).message}`.slice(0, 300), done: 0, unit: 'segments' });
+  });
   await slotReady(context, directory);
   const ended = new AbortController();
   let progress: Progress | undefined;
@@ -64,11 +69,17 @@ async function slotReady(context: EngineContext, directory: string): Promise<voi
 
 /** Takes what was received into the repository, and forgets where it ended: a new slot says where to go on. */
 async function clearReceived(context: EngineContext, directory: string): Promise<void> {
+  const names = await pushReceived(context, directory);
+  for (const name of names) await removeTree(join(directory, name));
+}
+
+/** Everything that was received, with the beginning of its last segment, into the repository; returns the files' names. */
+async function pushReceived(context: EngineContext, directory: string): Promise<readonly string[]> {
   const names = (await readdir(directory)).sort();
   await pushFull(context, directory, names);
-  const [beginning] = names.filter((name) => name.endsWith('.partial'));
+  const beginning = names.filter((name) => name.endsWith('.partial')).at(-1);
   if (beginning !== undefined) await pushBeginning(context, beginning.slice(0, 24), join(directory, beginning));
-  for (const name of names) await removeTree(join(directory, name));
+  return names;
 }
 
 /** Until the signal: a server or a repository that is away for a while is waited for, and said. */

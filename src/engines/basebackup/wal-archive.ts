@@ -26,17 +26,24 @@ export async function archivedNames(repository: Repository): Promise<string[]> {
   return names;
 }
 
+/**
+ * Of the archived names those of which a segment is only begun, and is the last of its timeline: before another one a
+ * beginning is a gap, for nothing leads on from it (F23).
+ */
+export function usableBeginnings(names: readonly string[]): string[] {
+  const segments = names.map((name) => name.replace(/\.partial$/, '')).filter(isSegmentName);
+  const there = new Set(names);
+  return segments.filter((name) => !there.has(name) && !segments.some((other) => other > name && other.slice(0, 8) === name.slice(0, 8)));
+}
+
 /** The policy's WAL as a recovery plan reads it: whole segments, and beginnings of such where nothing more was archived. */
 export async function walArchive(repository: Repository): Promise<WalArchive> {
   const names = await archivedNames(repository);
-  const there = new Set(names);
-  const files = new Map<string, string>();
-  for (const name of names) {
-    const segment = name.replace(/\.partial$/, '');
-    if (isSegmentName(segment) && (name === segment || !there.has(segment))) files.set(segment, name);
-  }
+  const beginnings = new Set(usableBeginnings(names));
+  const files = new Map([...names.filter(isSegmentName).map((name) => [name, name] as const), ...[...beginnings].map((name) => [name, `${name}.partial`] as const)]);
   return {
     segments: [...files.keys()].sort(),
+    beginnings,
     timelines: names.filter(isHistoryName).map((name) => Number.parseInt(name.slice(0, 8), 16)),
     readHistory: async (timeline) => {
       const packed = await repository.storage.open(walKey(repository, `${timeline.toString(16).toUpperCase().padStart(8, '0')}.history`));

@@ -21,8 +21,8 @@ const PUSH = [
   'gzip -1nc "$2" >"$n" && sync "$n" && ln "$n" "$t" && sync "$1"',
 ].join('; ');
 
-// A server that ended in the middle of a segment has archived its beginning as .partial; the zeros behind it end the log.
-const FETCH = 'for t in "$1/$3.gz" "$1/$3.partial.gz"; do if [ -e "$t" ]; then gzip -dc "$t" >"$2"; exit; fi; done; exit 1';
+const FETCH = '[ -e "$1/$3.gz" ] && gzip -dc "$1/$3.gz" >"$2"';
+const FETCH_BEGINNING = '[ -e "$1/$3.partial.gz" ] && gzip -dc "$1/$3.partial.gz" >"$2"';
 
 /** `archive_command` of the cluster (F42, F35); null where its WAL is received. */
 export function archiveCommand(context: Where): string | null {
@@ -37,6 +37,15 @@ export function archiveCommand(context: Where): string | null {
 export function restoreCommand(context: Where): string {
   if (!context.storage.capabilities.localPath) return `cp ${PREFETCHED}/%f "%p"`;
   return inShell(FETCH, 'wal-fetch', walDirectory(context));
+}
+
+/**
+ * For a segment that nobody has whole: a server that ended in the middle of one has archived its beginning as .partial,
+ * and the zeros behind it end the log. What was salvaged comes before it.
+ */
+export function restoreBeginningCommand(context: Where): string {
+  if (!context.storage.capabilities.localPath) return `cp ${PREFETCHED}/%f.partial "%p"`;
+  return inShell(FETCH_BEGINNING, 'wal-fetch', walDirectory(context));
 }
 
 function inShell(script: string, name: string, directory: string): string {

@@ -85,6 +85,12 @@ describe('recovery settings', () => {
     expect(recoverySettings({ ...base, target: { kind: 'backup', id: 'x' } }, null, 15)).toMatchObject({ recovery_target: 'immediate' });
   });
 
+  it('F23: the beginning of a segment comes after what was salvaged, for that may hold the whole', () => {
+    const withBeginning = { ...base, target: { kind: 'latest' as const }, restoreBeginningCommand: 'get %f.partial "%p"' };
+    expect(recoverySettings(withBeginning, null, 15)['restore_command']).toBe('( get %f "%p" ) || ( get %f.partial "%p" )');
+    expect(recoverySettings({ ...withBeginning, salvageDir: '/s' }, null, 15)['restore_command']).toBe(`( get %f "%p" ) || { test -f '/s'/'%f' && cp '/s'/'%f' "%p"; } || ( get %f.partial "%p" )`);
+  });
+
   it('F35: the salvage directory is quoted for the shell and for PostgreSQL', () => {
     const { restore_command: command } = recoverySettings({ ...base, target: { kind: 'latest' }, salvageDir: "/a b/100%/it's" }, null, 15);
     expect(command).toBe(`( get %f "%p" ) || { test -f '/a b/100%%/it'\\''s'/'%f' && cp '/a b/100%%/it'\\''s'/'%f' "%p"; }`);
