@@ -149,7 +149,7 @@ describe('holds', () => {
     const going = older.filter((label) => label !== byHand.label);
     const plan = await engine.planRemoval(await newContext(), going);
     expect(plan.alsoRemoves.at(-1)).toContain('held backups');
-    const waiting = () => Promise.resolve({ labels: new Set<string>(), walFrom: full.wal?.start ?? null });
+    const waiting = () => Promise.resolve({ labels: new Set<string>(), walFrom: '000000010000000000000001' });
     await expect(engine.planRemoval(await newContext(), going, waiting)).rejects.toMatchObject({ code: 'rotation-refused', message: expect.stringContaining('a recovery under way needs WAL') as unknown });
     let asked = 0;
     const heldMeanwhile = () => Promise.resolve({ labels: new Set(asked++ === 0 ? [] : [full.label]), walFrom: null });
