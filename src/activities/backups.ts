@@ -17,6 +17,7 @@ import type { HostDependencies } from './dependencies.js';
 import { type ActivityRun, guarded } from './guarded.js';
 import { proveByRestore } from './proof.js';
 import { type Session, clusterLocks, currentBackups, engineContext, engineFor, openSession, policyOf, record } from './session.js';
+import { stillNeeded } from './still-needed.js';
 
 const JOBS_KEPT_MS = 30 * 24 * 3600 * 1000;
 
@@ -154,7 +155,8 @@ async function rotate(session: Session, step: StepInput & { policy: string; dryR
   const engine = engineFor(session, policy);
   const context = await engineContext(session, policy, run, step.operationId, []);
   const doomed = goes.map(({ id }) => backups.find((backup) => backup.id === id)).filter((backup) => backup !== undefined);
-  const plan = await engine.planRemoval(context, doomed.map(({ label }) => label));
+  const needed = () => stillNeeded(session, backups);
+  const plan = await engine.planRemoval(context, doomed.map(({ label }) => label), needed);
   const unexpected = plan.labels.filter((label) => !doomed.some((backup) => backup.label === label));
   if (unexpected.length > 0) {
     throw new RepriseError('rotation-refused', `removing ${doomed.map(({ id }) => id).join(', ')} would also remove ${unexpected.join(', ')}`, 'keep them all, or release what holds the chain');
@@ -162,12 +164,14 @@ async function rotate(session: Session, step: StepInput & { policy: string; dryR
   const { stateDir } = session.host;
   const ordered = dependantsFirst(doomed);
   for (const batch of engine.capabilities.removesTogether ? [ordered] : ordered.map((backup) => [backup])) {
-    // Looked at again right before: a recovery may have pinned one since the plan.
-    const pinned = (await session.catalogue.state()).pinnedBackups();
-    const going = batch.filter(({ id }) => !pinned.has(id)).map((backup) => ({ backup, reason: goes.find(({ id }) => id === backup.id)?.reason ?? 'retention' }));
-    if (going.length === 0) continue;
-    for (const { backup, reason } of going) await openHostState(stateDir).recordDone(step.operationId, removalOf(backup.id), { reason });
-    await withHostLock(stateDir, `policy-${session.cluster.name}-${policy.name}`, 'exclusive', () => engine.remove(context, going.map(({ backup }) => backup.label)));
+    const going = await withHostLock(stateDir, `policy-${session.cluster.name}-${policy.name}`, 'exclusive', async () => {
+      // Looked at again right before: a recovery may have pinned one since the plan, or a person held it.
+      const { labels } = await needed();
+      const free = batch.filter(({ label }) => !labels.has(label)).map((backup) => ({ backup, reason: goes.find(({ id }) => id === backup.id)?.reason ?? 'retention' }));
+      for (const { backup, reason } of free) await openHostState(stateDir).recordDone(step.operationId, removalOf(backup.id), { reason });
+      if (free.length > 0) await engine.remove(context, free.map(({ backup }) => backup.label), needed);
+      return free;
+    });
     for (const { backup, reason } of going) {
       await removeConfiguration(session, policy, backup.label);
       await record(session, step, `removed/${backup.id}`, { kind: 'removed', backupId: backup.id, reason });

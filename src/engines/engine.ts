@@ -79,6 +79,15 @@ export interface RemovalPlan {
   readonly alsoRemoves: readonly string[];
 }
 
+/** What pins and holds forbid to remove, at one moment. */
+export interface StillNeeded {
+  readonly labels: ReadonlySet<string>;
+  /** First WAL segment that a recovery under way needs; null where none does. */
+  readonly walFrom: string | null;
+}
+/** Asks again: a backup may be held, or a recovery begin, while a removal is under way. */
+export type AskNeeded = () => Promise<StillNeeded>;
+
 /** Outcome of an engine's read-only look at a recovery request. */
 export interface RecoveryOutline {
   /** One for `data-directory`; one a database for `databases`. */
@@ -170,9 +179,12 @@ export interface Engine {
   list(context: ReadContext): Promise<readonly ListedBackup[]>;
   /** Reads the whole backup and compares it with what was recorded. */
   verify(context: EngineContext, backup: Backup): Promise<VerifyVerdict>;
-  planRemoval(context: EngineContext, labels: readonly string[]): Promise<RemovalPlan>;
-  /** Removes exactly these, dependants first; what is already gone is no error. */
-  remove(context: EngineContext, labels: readonly string[]): Promise<void>;
+  planRemoval(context: EngineContext, labels: readonly string[], needed?: AskNeeded): Promise<RemovalPlan>;
+  /**
+   * Removes exactly these, dependants first; what is already gone is no error. An engine that takes its time before it
+   * removes, or that may remove WAL after a backup that stays, asks what is needed right before.
+   */
+  remove(context: EngineContext, labels: readonly string[], needed?: AskNeeded): Promise<void>;
   /** SHA-256 (hex) of the engine's own configuration file, which is approved together with a plan; absent where it has none. */
   configDigest?(policy: PolicyConfig): Promise<string>;
   /** Keys in the repository of all files of a backup, so that cold ones can be thawed; absent where its own tool keeps them. */

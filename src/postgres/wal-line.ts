@@ -33,6 +33,11 @@ export function segmentBytesOf(backup: { readonly lsn: { readonly start: string 
   return sizes.find((size) => segmentAt(timeline, lsn.start, size) === wal.start) ?? DEFAULT_SEGMENT_BYTES;
 }
 
+/** Segments that a backup needs to be consistent and that are not there (F7). */
+export function missingFor(backup: { readonly lsn: { readonly start: string } | null; readonly wal: { readonly start: string; readonly stop: string } }, present: Iterable<string>): string[] {
+  return missingSegments(present, backup.wal.start, backup.wal.stop, { segmentBytes: segmentBytesOf(backup) });
+}
+
 /** Whether a segment is part of the log of a timeline and its ancestors, from a segment number on. */
 export function belongs(name: string, timeline: Timeline, segmentBytes: number, from: bigint): boolean {
   const segment = parseSegmentName(name, segmentBytes);

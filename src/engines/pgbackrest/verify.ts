@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import type { Backup } from '../../domain/backup.js';
-import { missingSegments } from '../../domain/wal.js';
+import { missingFor } from '../../postgres/wal-line.js';
 import type { EngineContext, VerifyVerdict } from '../engine.js';
 import { readArchive } from './archive.js';
 import { manifestHash } from './backup.js';
@@ -25,10 +25,10 @@ export async function verify(context: EngineContext, backup: Backup): Promise<Ve
   const report = await readReport(context, stored);
   const wrong = judgeReport(report, stored);
   if (wrong !== undefined) return bad(wrong);
-  const { database, wal } = stored;
+  const { database, lsn, wal } = stored;
   if (wal === null) return bad('it was made without WAL (offline), so that nothing can be replayed on it');
   const archive = await readArchive(context, database.archiveId);
-  const missing = missingSegments(archive.segments, wal.start, wal.stop);
+  const missing = missingFor({ lsn, wal }, archive.segments);
   if (missing.length > 0) return bad(`WAL that it needs to be consistent is not in the archive: ${missing.join(', ')}`);
   const files = report.backups.get(stored.label)?.files ?? 0;
   return { ok: true, detail: `${files} files and WAL ${wal.start} to ${wal.stop} have their recorded checksums` };

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { RepriseError } from '../../domain/errors.js';
+import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import { parseSegmentName, parseTimelineHistory, segmentName } from '../../domain/wal.js';
 import { giveTo } from '../../postgres/files.js';
 import { makeScratchDirectory } from '../../postgres/scratch-data-dir.js';
@@ -26,6 +26,23 @@ export async function readArchive(context: ReadContext): Promise<WalArchive> {
       await inOwnDirectory(context, async (own) => rename(await fetchSegment(context, segment, own), join(directory, segment)));
     },
   };
+}
+
+/**
+ * The same without its last segment where that cannot be unpacked, and which one it is: on a directory WAL-G writes in
+ * place, and a wal-push cut off leaves a short file. The server that recovers ends there too, as its wal-fetch fails.
+ */
+export async function withoutCutOff(archive: WalArchive, directory: string): Promise<{ readonly archive: WalArchive; readonly cut: string | null }> {
+  const last = archive.segments.at(-1);
+  if (last === undefined) return { archive, cut: null };
+  try {
+    await archive.fetch(last, directory);
+    return { archive, cut: null };
+  } catch (error) {
+    // What is unpacked without a complaint and is short would stop the server, not end its log.
+    if (!isRepriseError(error) || error.code !== 'backup-corrupt' || error.details['command'] !== 'wal-fetch') throw error;
+    return { archive: { ...archive, segments: archive.segments.slice(0, -1) }, cut: last };
+  }
 }
 
 const timelineInfos = z.array(
@@ -85,7 +102,7 @@ async function fetchInto(context: ReadContext, name: string, directory: string):
 }
 
 /** WAL-G runs as PostgreSQL's user, and writes where that user may; what it wrote is then moved. */
-async function inOwnDirectory<T>(context: ReadContext, work: (directory: string) => Promise<T>): Promise<T> {
+export async function inOwnDirectory<T>(context: ReadContext, work: (directory: string) => Promise<T>): Promise<T> {
   await makeScratchDirectory(context.host.scratchDir, context.user);
   const directory = join(context.host.scratchDir, `walg-${randomBytes(6).toString('hex')}`);
   await mkdir(directory, { mode: 0o700 });

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { backupId } from '../../domain/backup.js';
 import { RepriseError } from '../../domain/errors.js';
-import { missingSegments } from '../../domain/wal.js';
 import { countDatabases } from '../../postgres/inventory.js';
+import { missingFor } from '../../postgres/wal-line.js';
 import type { BackupRequest, EngineContext, MadeBackup } from '../engine.js';
 import { readArchive } from './archive.js';
 import type { WalgBackup } from './backup-list.js';
@@ -71,11 +71,11 @@ async function ownBackup(context: EngineContext): Promise<WalgBackup | undefined
 }
 
 /** F7: without the WAL from its start to its stop a backup can never be consistent. */
-async function requireArchived(context: EngineContext, { label, wal }: WalgBackup): Promise<void> {
+async function requireArchived(context: EngineContext, { label, lsn, wal }: WalgBackup): Promise<void> {
   const { archiveTimeoutSeconds } = optionsOf(context);
   const deadline = Date.now() + archiveTimeoutSeconds * 1000;
   for (;;) {
-    const missing = missingSegments((await readArchive(context)).segments, wal.start, wal.stop);
+    const missing = missingFor({ lsn, wal }, (await readArchive(context)).segments);
     if (missing.length === 0) return;
     if (Date.now() >= deadline) {
       throw new RepriseError('wal-not-archived', `WAL that backup ${label} needs was not archived within ${archiveTimeoutSeconds} s: ${missing.join(', ')}`, "read the server's log for what archive_command says; until it works, pg_wal grows");

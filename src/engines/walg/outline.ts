@@ -3,10 +3,11 @@ import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import type { OutlineRequest, ReadContext, RecoveryOutline } from '../engine.js';
 import { outlinePhysical } from '../physical-outline.js';
 import type { PhysicalCandidate } from '../physical-outline.js';
-import { readArchive } from './archive.js';
+import { inOwnDirectory, readArchive, withoutCutOff } from './archive.js';
 import type { WalgBackup } from './backup-list.js';
 import { listBackups } from './backup-list.js';
 import { optionsOf } from './command.js';
+import { localPrefix, readEnvFile } from './env-file.js';
 import type { ToFetch } from './tablespaces.js';
 import { requireSafeToFetch } from './tablespaces.js';
 
@@ -20,7 +21,11 @@ export async function outlineRecovery(context: ReadContext, request: OutlineRequ
   if (candidates.length === 0) {
     throw new RepriseError('no-usable-backup', `the storage named in ${optionsOf(context).envFile} has no backup that could be restored`, 'see what there is, and why it does not count: reprise backup list');
   }
-  return outlinePhysical(context, request, { candidates, archive: await readArchive(context), warnings });
+  const whole = await readArchive(context);
+  const local = localPrefix(await readEnvFile(optionsOf(context), context.user)) !== undefined;
+  const { archive, cut } = local ? await inOwnDirectory(context, (directory) => withoutCutOff(whole, directory)) : { archive: whole, cut: null };
+  if (cut !== null) warnings.push(`the last archived WAL segment, ${cut}, was not written to its end: the archived log ends before it`);
+  return outlinePhysical(context, request, { candidates, archive, warnings });
 }
 
 /** Candidates that the storage still has, whole and of a known cluster. */

@@ -1,4 +1,5 @@
 import { RepriseError } from '../../domain/errors.js';
+import type { StillNeeded } from '../engine.js';
 import type { WalgBackup } from './backup-list.js';
 import { segmentOf } from './backup-list.js';
 
@@ -36,6 +37,15 @@ export function differenceOf(dryRun: DryRun, planned: readonly string[], known: 
   if (lacking.length > 0) return `it would not remove ${lacking.join(', ')}`;
   const needed = walKeptFrom === null ? dryRun.segments : dryRun.segments.filter((segment) => segment >= walKeptFrom);
   return needed.length === 0 ? undefined : `it would remove the WAL segment ${needed[0] ?? ''}, and WAL is needed from ${walKeptFrom ?? 'its beginning'} on`;
+}
+
+/** Why these may not go at this moment, in one sentence; undefined where they may. */
+export function neededBy(needed: StillNeeded, labels: readonly string[], segments: readonly string[]): string | undefined {
+  const kept = labels.filter((label) => needed.labels.has(label));
+  if (kept.length > 0) return `${kept.join(', ')} is held, or needed by what is under way`;
+  const { walFrom } = needed;
+  const wal = walFrom === null ? undefined : segments.find((segment) => segment >= walFrom);
+  return wal === undefined ? undefined : `the WAL segment ${wal} would go, and a recovery under way needs WAL from ${walFrom ?? ''} on`;
 }
 
 /** The first backup that stays and is not held: before it WAL-G deletes, and from it on WAL is kept. */

@@ -1,12 +1,12 @@
 import { RepriseError } from '../../domain/errors.js';
-import type { EngineContext, RemovalPlan } from '../engine.js';
+import type { AskNeeded, EngineContext, RemovalPlan } from '../engine.js';
 import type { WalgBackup } from './backup-list.js';
 import { listBackups, segmentOf } from './backup-list.js';
 import { runWalg } from './command.js';
 import { foreignMarks, unmark } from './holds.js';
 import { runJob } from './job.js';
 import type { DryRun } from './removal-plan.js';
-import { boundaryOf, differenceOf, firstStaying, parseDryRun, withDependants } from './removal-plan.js';
+import { boundaryOf, differenceOf, firstStaying, neededBy, parseDryRun, withDependants } from './removal-plan.js';
 import { readVersion } from './version.js';
 
 /** One `wal-g delete`, and the backups it has to remove, no more and no fewer. */
@@ -19,9 +19,9 @@ interface Deletion {
 /**
  * What goes with these backups: their dependants, and the WAL before the first backup that stays. Dry runs of WAL-G have
  * to name exactly the same.
- * @throws RepriseError `rotation-refused` where they do not, or where WAL-G cannot remove them alone
+ * @throws RepriseError `rotation-refused` where they do not, where WAL of a recovery would go, or where WAL-G cannot remove them alone
  */
-export async function planRemoval(context: EngineContext, labels: readonly string[]): Promise<RemovalPlan> {
+export async function planRemoval(context: EngineContext, labels: readonly string[], needed?: AskNeeded): Promise<RemovalPlan> {
   const backups = await listBackups(context);
   const going = await removable(context, backups, labels);
   const alsoRemoves: string[] = [];
@@ -30,6 +30,7 @@ export async function planRemoval(context: EngineContext, labels: readonly strin
   for (const deletion of await deletionsOf(context, backups, going)) {
     if (deletion.takes.length > 0 && deletion.takes.every((label) => marked.includes(label))) continue;
     const { segments } = await requireSame(context, { ...deletion, takes: deletion.takes.filter((label) => !marked.includes(label)) }, backups, going);
+    await requireFree(needed, [], segments);
     if (segments.length > 0) alsoRemoves.push(`${segments.length} WAL segments, ${segments[0] ?? ''} to ${segments.at(-1) ?? ''}`);
   }
   if (alsoRemoves.length > 0 && backups.some(({ label, permanent }) => permanent && !going.includes(label))) {
@@ -40,22 +41,26 @@ export async function planRemoval(context: EngineContext, labels: readonly strin
 
 /**
  * Removes exactly these backups and the WAL that no backup needs any more. One that is gone is no error.
- * @throws RepriseError `rotation-refused` where another backup rests on one of them, or a dry run names others
+ * @throws RepriseError `rotation-refused` where another backup rests on one of them, a dry run names others, or one is needed by now
  */
-export async function remove(context: EngineContext, labels: readonly string[]): Promise<void> {
+export async function remove(context: EngineContext, labels: readonly string[], needed?: AskNeeded): Promise<void> {
   const found = await listBackups(context);
   const going = await removable(context, found, labels);
   const stranded = going.filter((label) => !labels.includes(label));
   if (stranded.length > 0) {
     throw new RepriseError('rotation-refused', `${stranded.join(', ')} cannot be restored without what is to go`, 'let them go too, or keep the backups they rest on');
   }
+  // Before a mark goes that a hold has just made.
+  await requireFree(needed, going, []);
   for (const label of going) {
     const backup = found.find((one) => one.label === label);
     if (backup?.permanent === true) await unmark(context, backup);
   }
   const backups = found.map((backup) => (going.includes(backup.label) ? { ...backup, permanent: false } : backup));
   for (const deletion of await deletionsOf(context, backups, going)) {
-    await requireSame(context, deletion, backups, going);
+    const { segments } = await requireSame(context, deletion, backups, going);
+    // Dry runs of a large storage take minutes.
+    await requireFree(needed, going, segments);
     await runJob(context, { step: deletion.step, args: [...deletion.args, '--confirm'] });
   }
   const left = (await listBackups(context)).filter(({ label }) => labels.includes(label));
@@ -94,4 +99,11 @@ async function requireSame(context: EngineContext, { args, takes }: Deletion, ba
   const difference = differenceOf(dryRun, takes.filter((label) => known.includes(label)), known, staying === undefined ? null : segmentOf(staying.label));
   if (difference === undefined) return dryRun;
   throw new RepriseError('rotation-refused', `wal-g ${args.join(' ')} would not remove what was planned: ${difference}`, 'compare reprise rotate --dry-run with the dry run of wal-g (without --confirm); nothing was removed');
+}
+
+/** @throws RepriseError `rotation-refused` where a hold or a recovery came in between */
+async function requireFree(needed: AskNeeded | undefined, going: readonly string[], segments: readonly string[]): Promise<void> {
+  const why = needed === undefined ? undefined : neededBy(await needed(), going, segments);
+  if (why === undefined) return;
+  throw new RepriseError('rotation-refused', `nothing more is removed: ${why}`, 'rotate again when that is over: reprise rotate');
 }

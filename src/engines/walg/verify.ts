@@ -2,11 +2,11 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Backup } from '../../domain/backup.js';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
-import { missingSegments } from '../../domain/wal.js';
 import { readControlData } from '../../postgres/control-data.js';
 import { freeBytes } from '../../postgres/disk.js';
 import { giveTo } from '../../postgres/files.js';
 import { makeScratchDirectory } from '../../postgres/scratch-data-dir.js';
+import { missingFor } from '../../postgres/wal-line.js';
 import { isCode } from '../../process/atomic-file.js';
 import type { EngineContext, VerifyVerdict } from '../engine.js';
 import { readArchive } from './archive.js';
@@ -31,7 +31,7 @@ export async function verify(context: EngineContext, backup: Backup): Promise<Ve
   const changed = backup.sha256 === undefined ? undefined : await changeOf(context, backup.label, backup.sha256);
   if (changed !== undefined) return bad(changed);
   const archive = await readArchive(context);
-  const missing = missingSegments(archive.segments, stored.wal.start, stored.wal.stop);
+  const missing = missingFor(stored, archive.segments);
   if (missing.length > 0) return bad(`WAL that it needs to be consistent is not in the archive: ${missing.join(', ')}`);
   return inScratch(context, stored, async (directory) => {
     try {

@@ -149,6 +149,12 @@ describe('holds', () => {
     const going = older.filter((label) => label !== byHand.label);
     const plan = await engine.planRemoval(await newContext(), going);
     expect(plan.alsoRemoves.at(-1)).toContain('held backups');
+    const waiting = () => Promise.resolve({ labels: new Set<string>(), walFrom: '000000010000000000000001' });
+    await expect(engine.planRemoval(await newContext(), going, waiting)).rejects.toMatchObject({ code: 'rotation-refused', message: expect.stringContaining('a recovery under way needs WAL') as unknown });
+    let asked = 0;
+    const heldMeanwhile = () => Promise.resolve({ labels: new Set(asked++ === 0 ? [] : [full.label]), walFrom: null });
+    await expect(engine.remove(await newContext(), plan.labels, heldMeanwhile)).rejects.toMatchObject({ code: 'rotation-refused', message: expect.stringContaining(`${full.label} is held`) as unknown });
+    expect(await labels()).toEqual(expect.arrayContaining([...plan.labels]));
     await engine.remove(await newContext(), plan.labels);
     expect((await labels()).sort()).toEqual([byHand.label, last.label].sort());
   });

@@ -1,6 +1,7 @@
 import { describe, expect, it, test } from '@jest/globals';
-import { parseWalShow } from '../../../../src/engines/walg/archive.js';
+import { parseWalShow, withoutCutOff } from '../../../../src/engines/walg/archive.js';
 import { listed, parseBackupList } from '../../../../src/engines/walg/backup-list.js';
+import { failureOf } from '../../../../src/engines/walg/failures.js';
 import { boundaryOf, differenceOf, parseDryRun, withDependants } from '../../../../src/engines/walg/removal-plan.js';
 
 const segment = (number: number, timeline = 1): string => `${String(timeline).padStart(8, '0')}00000000${number.toString(16).toUpperCase().padStart(8, '0')}`;
@@ -71,6 +72,14 @@ test('F23: wal-show tells which segments and histories are there, holes left out
   // 64 MB segments: 64 of them a log file of 4 GB, not 256.
   const big = { ...info(1, 63, 63, [], 0), end_segment: '000000010000000100000000', segment_range_size: 2 };
   expect(parseWalShow(JSON.stringify([big])).segments).toEqual([segment(63), '000000010000000100000000']);
+});
+
+test('F24: a last segment whose wal-push was cut off is the end of the log, and any other failure is one', async () => {
+  const archive = (failure: Error | null) => ({ segments: [segment(2), segment(3)], timelines: [], readHistory: () => Promise.resolve([]), fetch: (name: string) => (failure !== null && name === segment(3) ? Promise.reject(failure) : Promise.resolve()) });
+  const said = (line: string) => failureOf('wal-fetch', `ERROR: 2026/11/21 17:08:39.755812 ${line}\n`);
+  expect(await withoutCutOff(archive(said('DecompressLz4: lz4 write failed: unexpected EOF')), '/x')).toMatchObject({ archive: { segments: [segment(2)] }, cut: segment(3) });
+  expect(await withoutCutOff(archive(null), '/x')).toMatchObject({ archive: { segments: [segment(2), segment(3)] }, cut: null });
+  await expect(withoutCutOff(archive(said('dial tcp 127.0.0.1:9: connect: connection refused')), '/x')).rejects.toMatchObject({ code: 'storage-unreachable' });
 });
 
 describe('B3: removal', () => {
