@@ -249,7 +249,8 @@ describe('old data', () => {
       const where = `${dataDir}.aside-${operationId}`;
       await rename(dataDir, where);
       await record(session, { operationId }, 'kept/old', { kind: 'kept', keptId: `${operationId}/old`, what: oldDirectory(dataDir), where, sizeBytes: null, host: 'db1' });
-      await mkdir(dataDir);
+      await mkdir(join(dataDir, 'global'), { recursive: true });
+      await writeFile(join(dataDir, 'global', 'pg_control'), '');
       await writeFile(join(dataDir, 'backup_label'), '');
       return where;
     };
