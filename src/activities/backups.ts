@@ -14,6 +14,7 @@ import { clockAhead } from './clock.js';
 import { removeConfiguration, withConfiguration } from './configuration.js';
 import { quarantine } from './damage.js';
 import type { HostDependencies } from './dependencies.js';
+import { objectLocks } from './object-locks.js';
 import { type ActivityRun, guarded } from './guarded.js';
 import { proveByRestore } from './proof.js';
 import { type Session, clusterLocks, currentBackups, engineContext, engineFor, openSession, policyOf, record } from './session.js';
@@ -137,7 +138,12 @@ export async function planRotation(session: Session, policyName: string, run: Ac
   const policy = policyOf(session, policyName);
   const backups = (await currentBackups(session, run, [policy])).filter((backup) => backup.policy === policy.name);
   const pinned = (await session.catalogue.state()).pinnedBackups();
-  return { backups, ...planRetention({ backups, retention: policy.retention, now: new Date(), aheadMs, pinned }) };
+  const request = { backups, retention: policy.retention, now: new Date(), aheadMs, pinned };
+  const plan = planRetention(request);
+  // Asked of those that would go only: an object lock costs a request a file.
+  const goes = backups.filter(({ id }) => plan.remove.some((one) => one.id === id));
+  const locked = await objectLocks(session, policy, goes, run);
+  return { backups, ...(locked.size === 0 ? plan : planRetention({ ...request, locked })) };
 }
 
 /** Removes what retention lets go; each backup is looked at again right before it goes. */

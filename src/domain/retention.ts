@@ -13,6 +13,8 @@ export interface RetentionInput {
   readonly aheadMs?: number | null;
   /** Ids of backups that running work uses. */
   readonly pinned: ReadonlySet<string>;
+  /** UTC ISO-8601 by id: until when the storage itself lets nobody remove them (F14). */
+  readonly locked?: ReadonlyMap<string, string>;
 }
 
 export interface RetentionPlan {
@@ -35,13 +37,13 @@ const clockToleranceMs = 60_000;
  * restic's `forget`: a backup stays if one of them keeps it. Databases of a logical policy are judged apart, each as if
  * it were alone. Times are compared in UTC.
  */
-export function planRetention({ backups, retention, now, aheadMs = null, pinned }: RetentionInput): RetentionPlan {
+export function planRetention({ backups, retention, now, aheadMs = null, pinned, locked = new Map() }: RetentionInput): RetentionPlan {
   const newestFirst = [...backups].sort(byNewest);
   const jump = clockSkew(aheadMs) ?? clockJump(newestFirst, now);
   if (jump !== null) return nothingRemoved(newestFirst, jump, 'the run is refused');
 
   const reasons = new Map<string, string[]>();
-  for (const group of groupsOf(newestFirst)) judgeGroup(group, retention, now, pinned, reasons);
+  for (const group of groupsOf(newestFirst)) judgeGroup(group, { retention, now, pinned, locked }, reasons);
 
   const doomed = newestFirst.filter(({ id }) => !reasons.has(id));
   if (doomed.length > retention.maxDeletions) {
@@ -56,9 +58,7 @@ export function planRetention({ backups, retention, now, aheadMs = null, pinned 
 /** Adds the reasons to keep the backups of one group; a backup without any goes. */
 function judgeGroup(
   group: readonly Backup[],
-  retention: RetentionConfig,
-  now: Date,
-  pinned: ReadonlySet<string>,
+  { retention, now, pinned, locked }: Required<Pick<RetentionInput, 'retention' | 'now' | 'pinned' | 'locked'>>,
   reasons: Map<string, string[]>,
 ): void {
   const keep = (backup: Backup, reason: string) => {
@@ -73,6 +73,8 @@ function judgeGroup(
     if (backup.status === 'missing') keep(backup, 'its files are missing: nothing to remove');
     if (isHeld(backup, now)) keep(backup, backup.heldUntil === 'infinity' ? 'held' : `held until ${backup.heldUntil}`);
     if (pinned.has(backup.id)) keep(backup, 'in use');
+    const until = locked.get(backup.id);
+    if (until !== undefined) keep(backup, `locked by its bucket until ${until}`);
   }
   keepProven(group, retention, keep);
   keepChains(group, reasons, keep);

@@ -1,3 +1,7 @@
+import type { ActivityRun } from '../../../src/activities/guarded.js';
+import { objectLocks } from '../../../src/activities/object-locks.js';
+import type { Session } from '../../../src/activities/session.js';
+import { planRetention } from '../../../src/domain/retention.js';
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { chmod, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
@@ -158,13 +162,22 @@ it('P1: a dump that was there before is taken over into the bucket, once', async
   await expect(ground.context('adopt').then((again) => logicalEngine.adoption?.take?.(again, folder, candidate))).rejects.toMatchObject({ code: 'conflict' });
 });
 
-it('F14: a removal’s plan says what an object lock keeps, and the removal is no error', async () => {
+it('F14: rotation reports what an object lock keeps until its date, and a removal asked for all the same is no error', async () => {
   await server.bucket('locked', { locked: true });
   const retention = { Mode: 'GOVERNANCE', Days: 3 } as const;
   const { PutObjectLockConfigurationCommand } = await import('@aws-sdk/client-s3');
   await server.client.send(new PutObjectLockConfigurationCommand({ Bucket: 'locked', ObjectLockConfiguration: { ObjectLockEnabled: 'Enabled', Rule: { DefaultRetention: retention } } }));
   const locked = await makeGround(source, 'logical', { restoreJobs: 1 }, { databases: ['mairie'] }, undefined, { name: 'locked', type: 's3', options: readS3Options(server.options('locked')) });
   const backup = await backUp(await locked.context('locked'));
+  const made = asBackup(backup);
+  const { host, user } = await locked.context('locks');
+  const session = { cluster: locked.cluster, host, user, catalogue: { state: async () => ({ backups: [] }) }, deps: { openStorage: () => locked.storage, engineOf: () => logicalEngine, postgresBin: async () => source.binDir, config: { repositories: { [locked.policy.repository]: {} } } } } as unknown as Session;
+  const run: ActivityRun = { aheadSeconds: 0, signal: new AbortController().signal, leaveOnAbort: () => false, report: () => undefined, cursor: undefined, keep: () => undefined };
+  const locks = await objectLocks(session, locked.policy, [made], run);
+  expect(Date.parse(locks.get(made.id) ?? '') - Date.now()).toBeGreaterThan(2.9 * 86_400_000);
+  // A year later retention would let it go, and reports it kept instead.
+  const rotation = { backups: [{ ...made, startedAt: '2025-01-01T00:00:00.000Z' }], retention: { days: 1, minProven: 0, maxDeletions: 10 }, now: new Date(), pinned: new Set<string>() };
+  expect(planRetention({ ...rotation, locked: locks }).keep).toMatchObject([{ id: made.id, reason: expect.stringContaining(`locked by its bucket until ${locks.get(made.id)}`) }]);
   const plan = await logicalEngine.planRemoval(await locked.context('plan removal'), [backup.label]);
   expect(plan.alsoRemoves).toHaveLength(3);
   for (const line of plan.alsoRemoves) expect(line).toMatch(/stays in the bucket until 20\d\d-\d\d-\d\dT.*: object lock/);

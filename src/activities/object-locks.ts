@@ -1,0 +1,25 @@
+import type { Backup } from '../domain/backup.js';
+import type { PolicyConfig } from '../domain/config.js';
+import type { ActivityRun } from './guarded.js';
+import { type Session, engineFor, readContext, storageOf } from './session.js';
+
+/**
+ * Until when the bucket itself keeps backups, by id: the latest object lock on any of a backup's own files (F14). Nothing
+ * where the storage knows no locks; WAL that others need too does not count.
+ * @returns UTC ISO-8601 instants that are still to come
+ */
+export async function objectLocks(session: Session, policy: PolicyConfig, backups: readonly Backup[], run: ActivityRun): Promise<ReadonlyMap<string, string>> {
+  const { storedFiles } = engineFor(session, policy);
+  const storage = storageOf(session, policy);
+  const locks = new Map<string, string>();
+  if (storedFiles === undefined || storage.capabilities.localPath) return locks;
+  const context = await readContext(session, policy, run, 'locks');
+  const now = context.now().toISOString();
+  for (const { id, label } of backups) {
+    for (const key of (await storedFiles(context, label)).filter((one) => one.includes(label))) {
+      const until = (await storage.stat(key))?.lockedUntil;
+      if (until !== undefined && until > now && until > (locks.get(id) ?? '')) locks.set(id, until);
+    }
+  }
+  return locks;
+}
