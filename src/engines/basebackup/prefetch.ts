@@ -19,7 +19,7 @@ const AT_ONCE = 8;
 /**
  * Brings the WAL that a recovery from this backup may need beside the restored files, many segments at once, so that the
  * server's restore_command is only a local copy. Histories of timelines come too. What is there already stays.
- * @throws RepriseError `backup-corrupt` for a damaged segment
+ * @throws RepriseError `wal-gap` for a damaged segment
  */
 export async function prefetchWal(context: EngineContext, manifest: BaseManifest, dataDir: string): Promise<void> {
   const directory = join(dataDir, PREFETCHED);

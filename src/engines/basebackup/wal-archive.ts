@@ -60,7 +60,7 @@ export async function walArchive(repository: Repository): Promise<WalArchive> {
 /**
  * Unpacks one archived segment to a path, where it appears whole: gzip's own checksum and length, and the length that
  * the segment's header names, have to hold (F15).
- * @throws RepriseError `backup-corrupt`; `not-found`
+ * @throws RepriseError `wal-gap` for a damaged one; `not-found`
  */
 export async function fetchSegment(repository: Repository, name: string, path: string): Promise<void> {
   const unpacked = `${path}.unpacked`;
@@ -79,8 +79,9 @@ export async function fetchSegment(repository: Repository, name: string, path: s
   await rename(unpacked, path);
 }
 
+/** A hole like a missing one, and no damage of the backup: that one must not be quarantined for it. */
 function damaged(name: string, why: string): RepriseError {
-  return new RepriseError('backup-corrupt', `the archived WAL segment ${name} is damaged: ${why}`, 'recover to a point before it, or put a good copy of it into the archive');
+  return new RepriseError('wal-gap', `the archived WAL segment ${name} is damaged: ${why}`, 'recover to a point before it, or put a good copy of it into the archive');
 }
 
 /**
