@@ -29,7 +29,7 @@ export async function verify(context: EngineContext, backup: Backup): Promise<Ve
     const { files, wal } = manifest;
     return { ok: true, detail: `size and SHA-256 of ${files.length} files match, as pg_verifybackup saw them; WAL ${wal.start} to ${wal.stop} can be read` };
   } catch (error) {
-    if (!isRepriseError(error) || !['backup-corrupt', 'identity-mismatch', 'not-found'].includes(error.code)) throw error;
+    if (!isRepriseError(error) || !['backup-corrupt', 'identity-mismatch', 'not-found', 'wal-gap'].includes(error.code)) throw error;
     return bad(error.message);
   }
 }

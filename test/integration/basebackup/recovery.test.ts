@@ -167,6 +167,14 @@ describe('S3: refused before anything is changed', () => {
     await expect(outline({ kind: 'xid', xid: point('first').xid })).rejects.toMatchObject({ code: 'wal-gap' });
   });
 
+  it('F15: damaged WAL that makes the backup consistent is a verdict of verify', async () => {
+    const path = archived(backup.wal?.stop ?? '');
+    const content = await readFile(path);
+    aside.push(() => writeFile(path, content));
+    await writeFile(path, content.subarray(0, 500));
+    await expect(engine.verify(await newContext(), backup)).resolves.toMatchObject({ ok: false, detail: expect.stringContaining(backup.wal?.stop ?? '') as unknown });
+  });
+
   it('F15: a damaged archive is told before anything is written to the target', async () => {
     const path = join(source.directory, backup.label, 'base.tar.gz');
     const content = await readFile(path);
