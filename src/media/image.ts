@@ -11,8 +11,9 @@ export async function imageProblem(content: Buffer): Promise<string | null> {
   if (content.length === 0) return 'is empty';
   const { default: sharp } = await import('sharp');
   try {
-    // An animation's pages too: a GIF that is cut off has a whole first one.
-    await sharp(content, { failOn: 'error', pages: -1 }).stats();
+    // An animation's pages too: a GIF that is cut off has a whole first one. The pixels are asked for, in grey, which takes
+    // a byte each: `stats()` passes over what fails while other images are decoded.
+    await sharp(content, { failOn: 'error', pages: -1 }).toColourspace('b-w').raw().toBuffer();
     return null;
   } catch (error) {
     const [reason = ''] = (error instanceof Error ? error.message : String(error)).split('\n');
