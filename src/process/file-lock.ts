@@ -19,6 +19,8 @@ import { identify, isAlive } from './process-identity.js';
 
 const BUSY = 75;
 const TURN_LOOK_MS = 200;
+const NAMELESS_LOOK_MS = 20;
+const NAMELESS_MS = 10_000;
 
 /** A lock we hold, until `release` or our death. */
 export interface HeldLock {
@@ -110,14 +112,26 @@ export async function inTurn<T>(stateDir: string, name: string, fn: () => Promis
   }
 }
 
-/** @throws RepriseError `lock-held`, naming the holder */
+/**
+ * Takes a lock of the host, or refuses. A holder without a name is just starting or ending, so another look follows
+ * until it has one or is gone, for 10 s at most.
+ * @throws RepriseError `lock-held`, naming the holder
+ */
 export async function takeHostLock(stateDir: string, lock: JobLock, holder: { key: string; tool: string }): Promise<HeldLock> {
   const path = hostLockPath(stateDir, lock.name);
-  const held = await tryLock(path, lock.mode, holder);
-  if (held !== null) return held;
-  const [other] = await lockHolders(path);
+  const deadline = performance.now() + NAMELESS_MS;
+  for (;;) {
+    const held = await tryLock(path, lock.mode, holder);
+    if (held !== null) return held;
+    const [other] = await lockHolders(path);
+    if (other !== undefined || performance.now() >= deadline) throw lockHeld(lock, other);
+    await sleep(NAMELESS_LOOK_MS);
+  }
+}
+
+function lockHeld(lock: JobLock, other: LockHolder | undefined): RepriseError {
   const who = other === undefined ? 'a job that is just starting or ending' : `${other.tool} (job ${other.key}, process ${other.pid}, since ${other.startedAt})`;
-  throw new RepriseError(
+  return new RepriseError(
     'lock-held',
     `the lock ${lock.name} is held by ${who}`,
     'Wait until it has ended (`reprise status` shows it), then try again.',

@@ -52,7 +52,8 @@ export async function launch(request: Launch): Promise<void> {
   try {
     for (const lock of request.hostLocks) locks.push(await takeHostLock(request.stateDir, lock, request.about));
     const paths = await record(request);
-    child = await spawnWrapper(request, paths, [request.jobLock, ...locks], command);
+    // The job's own lock is the last to be given back: whoever gets it finds the others free.
+    child = await spawnWrapper(request, paths, [...locks, request.jobLock], command);
   } finally {
     // Ours only: what the wrapper inherited stays locked.
     for (const lock of locks) await lock.release();

@@ -1,7 +1,9 @@
-import { readFile, stat } from 'node:fs/promises';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
-import { withHostLock } from '../../../src/process/file-lock.js';
+import { tryLock, withHostLock } from '../../../src/process/file-lock.js';
 import { hostLockPath } from '../../../src/process/job-paths.js';
 import { jobUser } from '../../../src/process/users.js';
 import { readJobs } from '../../../src/process/supervisor.js';
@@ -187,6 +189,34 @@ describe('F29: locks of the host', () => {
     const next = bench.run(bench.request({ step: 'next' }), { locks: [cluster] });
     expect(await next).toMatchObject({ code: 0, starts: 1 });
     expect(await lives(Number(bench.lines('daemon')[0]))).toBe(true);
+  });
+
+  it('are free for the next step, however slowly the wrapper of the last one gives them back', async () => {
+    const bench = await JobBench.create();
+    await bench.letGo();
+    const slow = join(bench.dir, 'slow');
+    await mkdir(slow);
+    await writeFile(join(slow, 'flock'), '#!/bin/sh\nsleep 0.3\nexec /usr/bin/flock "$@"\n', { mode: 0o755 });
+    const env = { PATH: `${slow}:${process.env['PATH'] ?? ''}` };
+    await bench.run(bench.request({ locks: [cluster], env }));
+    // Tried itself: patience with a holder that has no name would hide the wrong order.
+    const lock = await tryLock(hostLockPath(bench.stateDir, cluster.name), 'exclusive', { key: 'next', tool: 'test' });
+    expect(lock).not.toBeNull();
+    await lock?.release();
+  });
+
+  it('a holder without a name is just starting or ending: another look, not a refusal', async () => {
+    const bench = await JobBench.create();
+    await bench.letGo();
+    await withHostLock(bench.stateDir, cluster.name, 'exclusive', async () => undefined);
+    const nameless = spawn('flock', ['--exclusive', hostLockPath(bench.stateDir, cluster.name), 'sh', '-c', 'echo held; read go'], { stdio: ['pipe', 'pipe', 'inherit'] });
+    await once(nameless.stdout, 'data');
+    let ended = false;
+    const run = bench.run(bench.request({ locks: [cluster] })).finally(() => (ended = true));
+    await until(() => bench.reports.length > 0, 'the attempt is at it');
+    expect(ended).toBe(false);
+    nameless.stdin.end();
+    expect(await run).toMatchObject({ starts: 1 });
   });
 
   it('shared ones stand side by side, an exclusive one waits for neither', async () => {
