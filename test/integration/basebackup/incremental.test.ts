@@ -8,7 +8,7 @@ import { asBackup } from '../../contract/engine-suite.js';
 import { startBaseCluster } from '../../helpers/basebackup.js';
 import type { BaseCluster } from '../../helpers/basebackup.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
-import { recoverBeside } from '../../helpers/pgbackrest.js';
+import { recoverBeside } from '../../helpers/recovered.js';
 import { giveToPostgres } from '../../helpers/postgres-user.js';
 import { runQuery } from '../../helpers/postgres.js';
 import { programs18 } from '../../helpers/programs-18.js';

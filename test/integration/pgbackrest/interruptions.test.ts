@@ -11,7 +11,8 @@ import type { Ground } from '../../contract/engine-fixture.js';
 import { asBackup, toolOf } from '../../contract/engine-suite.js';
 import { until } from '../../helpers/jobs.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
-import { recoverBeside, startBackrestCluster } from '../../helpers/pgbackrest.js';
+import { startBackrestCluster } from '../../helpers/pgbackrest.js';
+import { recoverBeside } from '../../helpers/recovered.js';
 import type { BackrestCluster } from '../../helpers/pgbackrest.js';
 import { giveToPostgres } from '../../helpers/postgres-user.js';
 import { runQuery } from '../../helpers/postgres.js';
@@ -133,7 +134,7 @@ it('F37: tablespaces are remapped below their directory, whatever they are calle
   const before = await readdir(tablespace, { recursive: true });
   const context = await ground.context('tablespaces');
   const outline = await engine.outlineRecovery(context, { target: { kind: 'end-of-backup' }, candidates: [backup], oldDataDir: null, databases: [] });
-  const recovered = await recoverBeside(context, outline);
+  const recovered = await recoverBeside(context, outline, { engine });
   const [oid] = await readdir(join(recovered.dataDir, 'pg_tblspc'));
   expect(await readlink(join(recovered.dataDir, 'pg_tblspc', oid ?? ''))).toBe(join(recovered.dataDir, '..', 'tablespaces', oid ?? ''));
   expect(await contentOf(recovered)).toEqual(await contentOf(source.cluster));

@@ -11,7 +11,7 @@ import { makeGround } from '../../contract/engine-fixture.js';
 import type { Ground } from '../../contract/engine-fixture.js';
 import { asBackup, toolOf } from '../../contract/engine-suite.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
-import { recoverBeside } from '../../helpers/pgbackrest.js';
+import { recoverBeside } from '../../helpers/recovered.js';
 import { giveToPostgres } from '../../helpers/postgres-user.js';
 import { runQuery } from '../../helpers/postgres.js';
 import { tempDir } from '../../helpers/temp.js';
