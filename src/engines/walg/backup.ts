@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { backupId } from '../../domain/backup.js';
 import { RepriseError } from '../../domain/errors.js';
 import { countDatabases } from '../../postgres/inventory.js';
 import { missingFor } from '../../postgres/wal-line.js';
 import type { BackupRequest, EngineContext, MadeBackup } from '../engine.js';
+import { ownership } from '../backup-record.js';
 import { readArchive } from './archive.js';
 import type { WalgBackup } from './backup-list.js';
 import { listBackups, listed, markSetting } from './backup-list.js';
@@ -29,11 +29,7 @@ export async function backup(context: EngineContext, request: BackupRequest): Pr
   const sha256 = await fingerprintOf(context, made.label);
   return [
     {
-      id: backupId(context.cluster.name, 'walg', made.label),
-      cluster: context.cluster.name,
-      policy: context.policy.name,
-      engine: 'walg',
-      repository: context.policy.repository,
+      ...ownership(context, made.label),
       ...listed(made),
       ...(sha256 === undefined ? {} : { sha256 }),
       server: { versionNum: made.versionNum, systemIdentifier: server.systemIdentifier, dataChecksums: server.dataChecksums },
