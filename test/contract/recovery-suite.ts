@@ -1,4 +1,4 @@
-import { rename } from 'node:fs/promises';
+import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import type { Backup } from '../../src/domain/backup.js';
@@ -16,6 +16,8 @@ export interface RecoveryFixture {
   readonly source: ServerAddress;
   /** File of an archived segment. */
   archivedFile(segment: string): Promise<string>;
+  /** It takes a last segment that cannot be unpacked for one that was cut off while it was written: there the log ends. */
+  readonly writesInPlace?: true;
 }
 
 interface Point {
@@ -30,6 +32,7 @@ export function recoveryContract(fixtureOf: () => EngineFixture): void {
     let backup: Backup;
     let point: Point;
     let lastSegment: string;
+    let newest: string;
     let fixture: EngineFixture & { readonly recovery: RecoveryFixture };
     let operations = 0;
 
@@ -77,7 +80,7 @@ export function recoveryContract(fixtureOf: () => EngineFixture): void {
       await runQuery(recovery.source, 'postgres', 'SELECT pg_sleep(1.1)');
       ({ point } = await commit('one'));
       ({ segment: lastSegment } = await commit('two'));
-      await commit('three');
+      ({ segment: newest } = await commit('three'));
     }, 300_000);
 
     it.each<[string, string, () => RecoveryTarget]>([
@@ -114,6 +117,25 @@ export function recoveryContract(fixtureOf: () => EngineFixture): void {
         expect(await outline({ kind: 'lsn', lsn: point.lsn })).toMatchObject({ walEnd: null });
       } finally {
         await putBack();
+      }
+    });
+
+    it('F15, F23: of a damaged last segment only what lies in it is lost, which the plan says, and up to it all is recovered', async () => {
+      const file = await fixture.recovery.archivedFile(newest);
+      const content = await readFile(file);
+      try {
+        await writeFile(file, content.subarray(0, Math.floor(content.length / 2)));
+        const latest = outline({ kind: 'latest' });
+        if (fixture.recovery.writesInPlace) expect((await latest).warnings).toContainEqual(expect.stringContaining(newest));
+        else await expect(latest).rejects.toMatchObject({ code: 'wal-gap', message: expect.stringContaining(newest) as unknown, hint: expect.stringMatching(/the latest instant that can be reached is \d{4}-\S+ \(lsn:/) as unknown });
+        const context = await newContext();
+        const { reachableTo, warnings } = await outline({ kind: 'lsn', lsn: point.lsn }, context);
+        expect(warnings).toContainEqual(expect.stringContaining(newest));
+        const recovered = await recoverBeside(context, await outline({ kind: 'time', time: reachableTo ?? '' }, context), { engine: fixture.engine });
+        expect(await rows(recovered)).toBe('one two');
+        await recovered.remove();
+      } finally {
+        await writeFile(file, content);
       }
     });
 
