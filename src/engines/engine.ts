@@ -6,6 +6,7 @@ import type { Progress } from '../domain/progress.js';
 import type { RecoveryTarget } from '../domain/target.js';
 import type { Jobs, OsUser } from '../process/jobs.js';
 import type { ReadableStorage, WritableStorage } from '../storage/storage.js';
+import type { ToolStore } from './tool-store.js';
 
 /** How engines differ. Callers ask for a capability, never for an engine's name; an absent one is refused (`capability-missing`). */
 export interface EngineCapabilities {
@@ -190,6 +191,8 @@ export interface Engine {
   /** Keys in the repository of all files of a backup, so that cold ones can be thawed; absent where its own tool keeps them. */
   storedFiles?(context: ReadContext, label: string): Promise<readonly string[]>;
   outlineRecovery(context: ReadContext, request: OutlineRequest): Promise<RecoveryOutline>;
+  /** Engines whose tool may keep their files in an object store of its own settings. */
+  readonly toolStore?: ToolStore<ReadContext>;
   /** Engines whose tool can keep a backup from being deleted by others too. */
   readonly holds?: Holds;
   /** Engines that can take over what others made. */

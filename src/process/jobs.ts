@@ -48,6 +48,11 @@ export interface JobRequest {
   readonly stallTimeoutMs?: number;
   /** Most generations under this key, default 3. */
   readonly maxStarts?: number;
+  /**
+   * For a tool that runs for ever: where it runs with another command, environment or user than these, since the
+   * configuration was changed, it is ended and started anew. Absent: what runs is left to run.
+   */
+  readonly keepsUp?: true;
 }
 
 export interface JobPaths {

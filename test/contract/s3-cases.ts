@@ -35,4 +35,14 @@ export function s3Cases(server: () => S3Server): void {
     expect(await storage.writeStream('c', Readable.from([Buffer.alloc(11 * 1024 ** 2)]))).toMatchObject({ parts: 3 });
     expect(await keys(storage.list(''))).toEqual(['a', 'b', 'c']);
   });
+
+  it('a bucket that is missing, or misspelt, is told as such, and what to look at', async () => {
+    const storage = open('buckett', {});
+    const refused = { code: 'storage-refused', message: expect.stringContaining('NoSuchBucket') as unknown, hint: expect.stringMatching(/check bucket and endpoint .* reprise\.yml.* reprise storage plan/) as unknown };
+    await expect(storage.read('a')).rejects.toMatchObject(refused);
+    await expect(storage.open('a')).rejects.toMatchObject(refused);
+    await expect(keys(storage.list(''))).rejects.toMatchObject(refused);
+    // An object that is missing is another matter.
+    await expect(open('storage', {}).open('nowhere')).rejects.toMatchObject({ code: 'not-found', hint: expect.stringContaining('reprise backup list') as unknown });
+  });
 }

@@ -5,7 +5,7 @@ import { isCold } from '../../domain/storage-classes.js';
 import { keyComponents, prefixComponents } from '../keys.js';
 import type { ReadableStorage, StoredObject } from '../storage.js';
 import type { S3Bucket } from './client.js';
-import { s3Failure } from './failures.js';
+import { NOT_THERE, s3Failure } from './failures.js';
 import type { S3Options } from './options.js';
 import { patiently } from './patience.js';
 
@@ -31,7 +31,11 @@ export function openS3ForReading(bucket: S3Bucket): ReadableStorage {
     capabilities: { localPath: false, versioned: options.versioning === true, coldClasses: true },
     read: async (key) => Buffer.concat((await readStream(bucket, key).toArray()) as Buffer[]),
     open: async (key, fromByte = 0) => {
-      if ((await statObject(bucket, key)) === null) throw new RepriseError('not-found', `there is no ${JSON.stringify(key)} in the bucket ${options.bucket}`, 'list what is there with reprise backup list');
+      if ((await statObject(bucket, key)) === null) {
+        // A HEAD has no body that could say whether the bucket itself is missing.
+        await bucket.send(new ListObjectsV2Command({ Bucket: options.bucket, MaxKeys: 1 }), `looking for ${key}`);
+        throw new RepriseError('not-found', `there is no ${JSON.stringify(key)} in the bucket ${options.bucket}`, NOT_THERE);
+      }
       return readStream(bucket, key, fromByte);
     },
     stat: (key) => statObject(bucket, key),

@@ -91,6 +91,21 @@ describe('K8: WAL by pg_receivewal', () => {
     expect(await receivers()).not.toContain(pid);
   });
 
+  it('with another role in the config the one that runs is ended and another started with it, and nothing is missing', async () => {
+    const [pid] = await receivers();
+    await receiver.leave();
+    await runQuery(source.cluster, 'postgres', 'CREATE ROLE other SUPERUSER LOGIN REPLICATION; INSERT INTO rdv VALUES (51)');
+    const context = await newContext();
+    receiver = startReceiver({ ...context, cluster: { ...context.cluster, connection: { ...context.cluster.connection, user: 'other' } } });
+    await until(async () => (await one("SELECT count(*) FROM pg_stat_replication WHERE usename = 'other' AND state = 'streaming'")) === '1');
+    expect(await one('SELECT count(*) FROM pg_stat_replication')).toBe('1');
+    expect(await receivers()).toEqual([expect.any(Number)]);
+    expect(await receivers()).not.toContain(pid);
+    await runQuery(source.cluster, 'postgres', 'INSERT INTO rdv VALUES (52)');
+    const lsn = await one('SELECT pg_current_wal_flush_lsn()');
+    await until(() => reaches(lsn));
+  });
+
   it('F23: a slot whose WAL the server threw away is made anew, and the gap is told by the plan', async () => {
     await receiver.cancel();
     expect(await receivers()).toEqual([]);
