@@ -4,7 +4,7 @@ import { RepriseError, errorTable, isRepriseError } from '../domain/errors.js';
 import type { MediaVerdict } from '../domain/media.js';
 import type { ObjectFacts } from '../storage/storage.js';
 import { imageProblem, isImage } from './image.js';
-import { type MediaPlace, listed, openIn } from './work.js';
+import { type MediaPlace, listed, openIn } from './place.js';
 
 /** So many problems are named, the rest counted. */
 const SHOWN = 20;

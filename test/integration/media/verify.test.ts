@@ -2,7 +2,7 @@ import { beforeAll, describe, expect, test } from '@jest/globals';
 import sharp from 'sharp';
 import { PutObjectCommand } from '@aws-sdk/client-s3';
 import { verifyAll } from '../../../src/media/verify.js';
-import type { MediaPlace } from '../../../src/media/work.js';
+import type { MediaPlace } from '../../../src/media/place.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { type S3Server, startMinio } from '../../helpers/s3-servers.js';
 import { MediaBucket } from './bucket.js';
