@@ -16,7 +16,7 @@ const UNAPPROVED_MS = 3_600_000;
 const DAY_MS = 86_400_000;
 
 /** Lists, compares and counts; says exactly what would be done, and refuses what cannot end well. Reads only. */
-export async function makeMediaPlan(session: Session, request: MediaRequest, run: Pick<ActivityRun, 'report'>): Promise<MediaPlan> {
+export async function makeMediaPlan(session: Session, request: MediaRequest, run: Pick<ActivityRun, 'report' | 'signal'>): Promise<MediaPlan> {
   const { cluster, deps } = session;
   const media = mediaOf(session, request.media);
   const { task } = request;
@@ -52,11 +52,14 @@ export async function makeMediaPlan(session: Session, request: MediaRequest, run
 }
 
 /** What is still to be done. */
-export function countAll(work: MediaWork, { report }: Pick<ActivityRun, 'report'>): Promise<MediaSummary> {
-  return summarise(actionsOf(work), (done) => report({ phase: 'list', done, unit: 'files' }));
+export function countAll(work: MediaWork, { report, signal }: Pick<ActivityRun, 'report' | 'signal'>): Promise<MediaSummary> {
+  return summarise(actionsOf(work), (done) => {
+    signal.throwIfAborted();
+    report({ phase: 'list', done, unit: 'files' });
+  });
 }
 
-export function only(counts: MediaSummary['counts']): Record<MediaChange, MediaCount> {
+function only(counts: MediaSummary['counts']): Record<MediaChange, MediaCount> {
   return Object.fromEntries(mediaChanges.map((name) => [name, counts[name]])) as Record<MediaChange, MediaCount>;
 }
 
