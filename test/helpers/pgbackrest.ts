@@ -1,5 +1,6 @@
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { withWal } from '../../src/activities/feeding.js';
 import type { Engine, EngineContext, RecoveryOutline } from '../../src/engines/engine.js';
 import { pgbackrestEngine } from '../../src/engines/pgbackrest/pgbackrest-engine.js';
 import type { PgbackrestOptions } from '../../src/engines/pgbackrest/options.js';
@@ -103,11 +104,12 @@ export async function recoverBeside(
   });
   const service = serviceOf({ dataDir, logFile: join(root, 'server.log') }, pgBin, user);
   onCleanup(() => service.stop('immediate'));
-  await service.start();
   const connection = { ...context.cluster.connection, host: '127.0.0.1', port };
-  const options = { service, pollMs: 50 };
-  if (outline.target.kind === 'latest') await waitForEndOfWal(connection, outline.walEnd, options);
-  else await waitForPause(connection, options);
+  await withWal(physical, context, dataDir, async (signal) => {
+    await service.start();
+    const options = { service, signal, pollMs: 50 };
+    return outline.target.kind === 'latest' ? waitForEndOfWal(connection, outline.walEnd, options) : waitForPause(connection, options);
+  });
   return {
     ...{ host: '127.0.0.1', port, user: connection.user, socketDir: root, dataDir },
     promote: async () => void (await promote(connection)),
