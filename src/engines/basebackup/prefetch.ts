@@ -71,7 +71,8 @@ async function bringSegments(context: ReadContext, segments: readonly string[], 
   await pMap(
     [...needed.entries()],
     async ([index, name]) => {
-      if (there.has(name) || !(await isAsked(placeOf(needed[index - AHEAD] ?? first)))) return;
+      const asksFor = needed[Math.max(0, index - AHEAD)] ?? name;
+      if (there.has(name) || !(await isAsked(placeOf(asksFor)))) return;
       await bringSegment(context, name, directory, signal).catch(async (error: unknown) => {
         // One that is damaged counts when the server needs it: its target may lie before.
         if (signal.aborted || (isRepriseError(error) && error.code === 'wal-gap' && !(await isAsked(placeOf(name))))) return;
