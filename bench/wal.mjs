@@ -5,7 +5,7 @@
  *
  * REPRISE_BENCH_SEGMENTS (200), REPRISE_BENCH_PAIRS (3), REPRISE_BENCH_SCALE (10)
  */
-import { rm, writeFile } from 'node:fs/promises';
+import { appendFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { withWal } from '../dist/activities/feeding.js';
@@ -38,7 +38,7 @@ export function wal(say) {
     Object.assign(process.env, server.keys);
     const bench = new Replays(lab, server);
     try {
-      const archived = await bench.prepare(say);
+      const archived = await Promise.race([bench.prepare(say), bench.failure]);
       return await bench.compare(archived, say);
     } finally {
       await bench.close();
@@ -53,6 +53,8 @@ class Replays {
   constructor(lab, server) {
     const { scratch } = lab;
     Object.assign(this, { lab, server, scratch });
+    this.failure = new Promise((_resolve, reject) => (this.failed = reject));
+    this.failure.catch(() => undefined);
     const repository = { name: 's3', type: 's3', options: s3Options(server, 'reprise') };
     this.storage = openStorage(repository, { secret: resolveSecret });
     this.host = { name: 'bench', stateDir: scratch.stateDir, scratchDir: join(scratch.root, 'scratch'), heavySlots: 1 };
@@ -77,6 +79,7 @@ class Replays {
     const conf = await this.writeConf('archive', scratch.dataDir);
     await this.pgbackrest(conf, 'stanza-create');
     await lab.sql(`ALTER SYSTEM SET archive_command = 'pgbackrest --config=${conf} --stanza=bench archive-push %p'`);
+    await appendFile(join(scratch.dataDir, 'pg_hba.conf'), 'host replication all 127.0.0.1/32 scram-sha-256\n');
     await lab.sql('SELECT pg_reload_conf()');
     this.receiving = this.receive();
     while ((await lab.sql('SELECT FROM pg_replication_slots WHERE active')).length === 0) await sleep(100);
@@ -85,13 +88,13 @@ class Replays {
     await this.pgbackrest(conf, 'backup', '--type=full');
     const [{ number: first }] = await lab.sql("SELECT (pg_current_wal_lsn() - '0/0') / 16777216 AS number");
     for (let done = 0; done < segments; ) {
-      await lab.sql('UPDATE pgbench_accounts SET abalance = abalance + 1', 'mairie');
-      await lab.sql('VACUUM pgbench_accounts', 'mairie');
+      await lab.sql('UPDATE public.pgbench_accounts SET abalance = abalance + 1', 'mairie');
+      await lab.sql('VACUUM public.pgbench_accounts', 'mairie');
       const [{ number }] = await lab.sql("SELECT (pg_current_wal_lsn() - '0/0') / 16777216 AS number");
       done = Math.floor(Number(number)) - Math.floor(Number(first));
       say(`${done} of ${segments} segments`);
     }
-    await lab.sql('CREATE TABLE last_of_all (x int)', 'mairie');
+    await lab.sql('CREATE TABLE public.last_of_all (x int)', 'mairie');
     const [{ lsn }] = await lab.sql('SELECT pg_current_wal_flush_lsn()::text AS lsn');
     const [{ last }] = await lab.sql('SELECT pg_walfile_name(pg_switch_wal()) AS last');
     await this.archived(last);
@@ -105,7 +108,9 @@ class Replays {
   /** As the activity of a worker does. */
   async receive() {
     const { signal } = this.#ended;
-    while (!signal.aborted) await basebackupEngine.receiver.receive(this.context('archive')).catch(() => undefined);
+    await basebackupEngine.receiver.receive(this.context('archive')).catch((error) => {
+      if (!signal.aborted) this.failed(error);
+    });
   }
 
   async archived(last) {
@@ -135,7 +140,7 @@ class Replays {
     const dataDir = join(this.scratch.root, name);
     const context = this.context(name);
     const restore = await seconds(() => basebackupEngine.physical.restoreFiles(context, { backup: this.backup, dataDir, tablespaceDir: `${dataDir}.tablespaces` }));
-    return { restore, replay: await this.replay(basebackupEngine.physical, context, dataDir, end) };
+    return { restore, replay: await this.replay(basebackupEngine.physical, basebackupEngine.physical.restoreCommand(context), context, dataDir, end) };
   }
 
   async theirs(name, end) {
@@ -144,11 +149,11 @@ class Replays {
     const conf = await this.writeConf(name, dataDir);
     const context = this.context(name, { policy: { ...this.policy, options: { stanza: 'bench', config: conf } } });
     const restore = await seconds(() => this.pgbackrest(conf, 'restore'));
-    return { restore, replay: await this.replay(pgbackrestEngine.physical, context, dataDir, end) };
+    return { restore, replay: await this.replay(pgbackrestEngine.physical, `pgbackrest --config=${conf} --stanza=bench archive-get %f "%p"`, context, dataDir, end) };
   }
 
   /** Seconds from the restored files to the database being open for writes; then all of it is removed. */
-  async replay(physical, context, dataDir, { lsn }) {
+  async replay(physical, restoreCommand, context, dataDir, { lsn }) {
     const { user, connection: source } = this.scratch;
     const [port] = await freePorts(1);
     const socketDir = `${dataDir}.sock`;
@@ -160,7 +165,7 @@ class Replays {
       return await seconds(async () => {
         await withWal(physical, context, dataDir, async (signal) => {
           const request = { dataDir, user, target: { kind: 'latest' }, salvageDir: null, timeline: 'latest', clone: true, port, extra: { unix_socket_directories: socketDir } };
-          await configureRecovery({ ...request, restoreCommand: physical.restoreCommand(context), restoreBeginningCommand: physical.restoreBeginningCommand?.(context) });
+          await configureRecovery({ ...request, restoreCommand, restoreBeginningCommand: physical.restoreBeginningCommand?.(context) });
           await service.start();
           await waitForEndOfWal(connection, lsn, { service, signal, pollMs: 50 });
         });
@@ -209,7 +214,7 @@ class Replays {
       'archive-get-queue-max': AHEAD,
       'process-max': 2,
       'spool-path': await below('spool'),
-      'log-path': await below('log'),
+      'log-path': await below('logs'),
       'lock-path': await below('lock'),
     };
     const text = `[global]\n${Object.entries(lines).map(([key, value]) => `${key}=${value}\n`).join('')}\n[global:archive-get]\nprocess-max=${AT_ONCE}\n\n[bench]\npg1-path=${dataDir}\npg1-port=${scratch.connection.port}\npg1-socket-path=${scratch.socketDir}\npg1-user=${scratch.connection.user}\n`;

@@ -11,7 +11,14 @@ import { bucketKey } from './reading.js';
 interface SentPart {
   readonly PartNumber: number;
   readonly ETag: string | undefined;
-  readonly md5: Buffer;
+}
+
+interface PartRequest {
+  readonly Bucket: string;
+  readonly Key: string;
+  readonly UploadId: string | undefined;
+  readonly PartNumber: number;
+  readonly Body: Buffer;
 }
 
 /** An object that {@link MultipartUpload.complete} made. */
@@ -27,6 +34,7 @@ export class MultipartUpload {
   private readonly object: { readonly Bucket: string; readonly Key: string };
   private readonly doing: string;
   private id: string | undefined;
+  private needsMd5 = false;
 
   constructor(
     private readonly bucket: S3Bucket,
@@ -54,12 +62,24 @@ export class MultipartUpload {
     this.id = UploadId;
   }
 
-  /** Sends a part, again and again where the storage does not answer; a checksum goes with it. */
+  /** Sends a part, again and again where the storage does not answer. Its signature holds its SHA-256. */
   async send(PartNumber: number, Body: Buffer): Promise<void> {
-    const md5 = createHash('md5').update(Body).digest();
-    const command = () => new UploadPartCommand({ ...this.object, UploadId: this.id, PartNumber, Body, ContentMD5: md5.toString('base64') });
-    const { ETag } = await this.patiently(() => this.bucket.send(command(), this.doing, this.patience.signal));
-    this.parts.push({ PartNumber, ETag, md5 });
+    const { ETag } = await this.patiently(() => this.sendPart({ ...this.object, UploadId: this.id, PartNumber, Body }));
+    this.parts.push({ PartNumber, ETag });
+  }
+
+  /** Under an object lock a part needs a checksum besides (Amazon S3 API reference, UploadPart): every server knows MD5, which is slow. */
+  private async sendPart(part: PartRequest): Promise<{ readonly ETag?: string | undefined }> {
+    const send = (more: { readonly ContentMD5?: string }) => this.bucket.send(new UploadPartCommand({ ...part, ...more }), this.doing, this.patience.signal);
+    if (!this.needsMd5) {
+      try {
+        return await send({});
+      } catch (error) {
+        if (!isRepriseError(error) || error.details['s3'] !== 'InvalidRequest') throw error;
+        this.needsMd5 = true;
+      }
+    }
+    return send({ ContentMD5: createHash('md5').update(part.Body).digest('base64') });
   }
 
   /** Copies a whole object of the bucket, whose key is given as it is there, into a part on the server. */
@@ -67,8 +87,7 @@ export class MultipartUpload {
     const CopySource = copySourceOf({ bucket: this.object.Bucket, key });
     const command = () => new UploadPartCopyCommand({ ...this.object, UploadId: this.id, PartNumber, CopySource, CopySourceIfMatch: etag });
     const { CopyPartResult } = await this.patiently(() => this.bucket.send(command(), this.doing, this.patience.signal));
-    const ETag = CopyPartResult?.ETag;
-    this.parts.push({ PartNumber, ETag, md5: Buffer.from(ETag?.replaceAll('"', '') ?? '', 'hex') });
+    this.parts.push({ PartNumber, ETag: CopyPartResult?.ETag });
   }
 
   /** Makes the object. Its answer may be lost: then the object that is there tells by its ETag that it is this one. */
@@ -82,7 +101,9 @@ export class MultipartUpload {
       return { etag: done.ETag, versionId: done.VersionId };
     } catch (error) {
       if (!isRepriseError(error) || error.details['s3'] !== 'NoSuchUpload') throw error;
-      const expected = `"${createHash('md5').update(Buffer.concat(parts.map(({ md5 }) => md5))).digest('hex')}-${parts.length}"`;
+      // The MD5 of the parts' own (Amazon S3 User Guide, "checking object integrity").
+      const md5s = parts.map(({ ETag = '' }) => Buffer.from(ETag.replaceAll('"', ''), 'hex'));
+      const expected = `"${createHash('md5').update(Buffer.concat(md5s)).digest('hex')}-${parts.length}"`;
       const there = await this.patiently(() => this.bucket.send(new HeadObjectCommand(this.object), `looking at ${this.key}`)).catch(() => null);
       if (there?.ETag === expected) return { etag: expected, versionId: there.VersionId };
       throw error;
