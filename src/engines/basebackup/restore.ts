@@ -11,7 +11,6 @@ import { fetchFiles } from './fetch-files.js';
 import { manifestOf } from './manifest.js';
 import type { BaseManifest } from './manifest.js';
 import { chainOf } from './parent.js';
-import { prefetchWal } from './prefetch.js';
 import { removeTree, unpack } from './unpack.js';
 import type { Unpacking } from './unpack.js';
 
@@ -42,7 +41,6 @@ export async function restoreFiles(context: EngineContext, request: RestoreFiles
   await writeFile(join(dataDir, 'recovery.signal'), '', { mode: 0o600 });
   await giveTo(join(dataDir, 'recovery.signal'), context.user);
   await syncDirectory(dataDir);
-  if (!context.storage.capabilities.localPath) await prefetchWal(context, manifest, dataDir);
   // Last: an attempt cut off before finds them, and fetches nothing twice.
   for (const { files } of chain) await files.remove();
 }
