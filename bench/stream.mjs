@@ -18,7 +18,8 @@ import { Lab, median, pairs, seconds } from './lab.mjs';
 import { s3Options, startS3 } from './s3.mjs';
 
 const partMib = Number(process.env.REPRISE_BENCH_PART_MIB ?? 8);
-const uploader = fileURLToPath(new URL('../dist/worker/uploader.js', import.meta.url));
+/** As a worker starts it. */
+const uploader = [process.execPath, '--expose-gc', '--max-semi-space-size=1', fileURLToPath(new URL('../dist/worker/uploader.js', import.meta.url))];
 
 export function stream(say) {
   return Lab.with(async (lab) => {
@@ -41,7 +42,7 @@ async function compare(lab, server, bytes, say) {
   await writeFile(order, JSON.stringify({ repository, key: 'ours', argv: dump, env, variables: server.keys }), { mode: 0o600 });
   let peak = 0;
   const ways = {
-    ours: async () => (peak = Math.max(peak, await run([process.execPath, '--expose-gc', uploader, order], { ...env, MALLOC_ARENA_MAX: '2' }))),
+    ours: async () => (peak = Math.max(peak, await run([...uploader, order], { ...env, MALLOC_ARENA_MAX: '2' }))),
     ...(await plain('aws', (aws) => run(['/bin/bash', '-o', 'pipefail', '-c', '"${@:3}" | "$1" --endpoint-url "$2" s3 cp - s3://bench/aws --quiet', 'pipe', aws, server.endpoint, ...dump], { ...env, ...server.keys }))),
     ...(await plain('s5cmd', (s5cmd) => run(['/bin/bash', '-o', 'pipefail', '-c', '"${@:3}" | "$1" --endpoint-url "$2" pipe s3://bench/s5cmd', 'pipe', s5cmd, server.endpoint, ...dump], { ...env, ...server.keys }))),
   };
