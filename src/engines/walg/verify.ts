@@ -13,6 +13,7 @@ import { readArchive } from './archive.js';
 import type { WalgBackup } from './backup-list.js';
 import { listBackups } from './backup-list.js';
 import { fingerprintOf } from './fingerprint.js';
+import { strayLink } from './lineage.js';
 import { fetchBackup } from './restore.js';
 
 /** Room left over beside what is fetched. */
@@ -33,6 +34,8 @@ export async function verify(context: EngineContext, backup: Backup): Promise<Ve
   const archive = await readArchive(context);
   const missing = missingFor(stored, archive.segments);
   if (missing.length > 0) return bad(`WAL that it needs to be consistent is not in the archive: ${missing.join(', ')}`);
+  const stray = await strayLink(context, backups, stored, archive);
+  if (stray !== null) return bad(`it rests on ${stray.label}, of a timeline that a recovery had left before it ended: a restore would mix two histories`);
   return inScratch(context, stored, async (directory) => {
     try {
       for (const segment of archive.segments.filter((name) => name >= stored.wal.start && name <= stored.wal.stop)) {
