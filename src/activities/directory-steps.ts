@@ -65,9 +65,9 @@ export function directorySteps(deps: HostDependencies): DirectorySteps {
     }),
     freshBackup: guarded('freshBackup', async (step, run) => {
       const { session, plan } = await authorized(deps, step, run);
-      const { operationId, type } = await freshOperation(session, step.operationId);
-      const own = { ...step, operationId };
-      const made = await makeBackup(session, { ...own, policy: plan.binding.policy, type, requestedBy: 'recovery' }, run, clusterLocks.recovery(session.cluster.name));
+      const own = { ...step, operationId: await freshOperation(session, step.operationId) };
+      // Rests on nothing: what was made before may be of a timeline that this recovery has left.
+      const made = await makeBackup(session, { ...own, policy: plan.binding.policy, type: 'full', requestedBy: 'recovery' }, run, clusterLocks.recovery(session.cluster.name));
       for (const { id } of made) {
         const verdict = await prove(session, own, id, 'verify', run);
         if (!verdict.ok) throw new RepriseError('backup-corrupt', `the fresh backup ${id} is not good: ${verdict.detail}`, 'see the storage, then `reprise continue` takes another');
@@ -77,11 +77,11 @@ export function directorySteps(deps: HostDependencies): DirectorySteps {
   };
 }
 
-/** One that did not stand its proof is this operation's no more: the next is another, and rests on none. */
-async function freshOperation({ catalogue }: Session, recovery: string): Promise<{ operationId: string; type: 'auto' | 'full' }> {
+/** One that did not stand its proof is this operation's no more: the next is another. */
+async function freshOperation({ catalogue }: Session, recovery: string): Promise<string> {
   const bad = new Set((await catalogue.records()).flatMap((entry) => (entry.kind === 'quarantine' ? [entry.operationId] : [])));
-  if (!bad.has(`${recovery}/fresh`)) return { operationId: `${recovery}/fresh`, type: 'auto' };
-  for (let n = 2; ; n++) if (!bad.has(`${recovery}/fresh-${n}`)) return { operationId: `${recovery}/fresh-${n}`, type: 'full' };
+  if (!bad.has(`${recovery}/fresh`)) return `${recovery}/fresh`;
+  for (let n = 2; ; n++) if (!bad.has(`${recovery}/fresh-${n}`)) return `${recovery}/fresh-${n}`;
 }
 
 async function replay(work: Authorized, step: PlannedStep, target: RecoveryTarget, run: ActivityRun): Promise<ReachedTarget> {

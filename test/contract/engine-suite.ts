@@ -100,6 +100,15 @@ export function engineContract({ name, makeFixture, ownFiles = true, recovers = 
       }
     });
 
+    it('D2: a verification whose answer was lost comes to the same verdict again', async () => {
+      const [backup] = await backUp('answer lost');
+      if (backup === undefined) throw new Error('no backup was made');
+      const verify = async () => engine.verify(await fixture.context('verify, answer lost'), asBackup(backup));
+      const first = await verify();
+      expect(first).toMatchObject({ ok: true });
+      expect(await verify()).toEqual(first);
+    });
+
     it('D2: a second attempt of an operation returns the same backups and starts no tool again', async () => {
       const startedAt = nextStart();
       const made = await backUp('twice', startedAt);

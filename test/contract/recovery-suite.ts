@@ -1,9 +1,10 @@
-import { readFile, rename, writeFile } from 'node:fs/promises';
+import { readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Backup } from '../../src/domain/backup.js';
 import type { RecoveryTarget } from '../../src/domain/target.js';
 import type { ServerAddress } from '../helpers/postgres.js';
+import { tempDir } from '../helpers/temp.js';
 import { RecoveryHistory } from '../helpers/recovery-history.js';
 import type { EngineFixture } from './engine-suite.js';
 
@@ -125,6 +126,17 @@ export function recoveryContract(fixtureOf: () => EngineFixture): void {
 
     it('F13: a backup that the storage does not have is not offered', async () => {
       await expect(history.outline({ kind: 'latest' }, { candidates: [{ ...backup, label: 'never_made' }] })).rejects.toMatchObject({ code: 'no-usable-backup' });
+    });
+
+    it('D2: a copy that was thrown away is restored anew by the next attempt of its operation', async () => {
+      const root = await tempDir('thrown-away');
+      const [dataDir, tablespaceDir] = [join(root, 'data'), join(root, 'tablespaces')];
+      for (const _attempt of [1, 2]) {
+        await fixture.engine.physical?.restoreFiles(await fixture.context('thrown away'), { backup, dataDir, tablespaceDir });
+        expect((await stat(join(dataDir, 'global', 'pg_control'))).size).toBe(8192);
+        expect((await readFile(join(dataDir, 'PG_VERSION'), 'utf8')).trim()).toBe('15');
+        await rm(dataDir, { recursive: true });
+      }
     });
 
     it('K2: a directory that holds files of somebody else is never restored into', async () => {

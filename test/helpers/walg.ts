@@ -4,7 +4,7 @@ import { walgEngine } from '../../src/engines/walg/walg-engine.js';
 import type { WalgOptions } from '../../src/engines/walg/options.js';
 import { giveToPostgres, runAsPostgres } from './postgres-user.js';
 import { runQuery, startScratchCluster } from './postgres.js';
-import type { ScratchCluster, ScratchOptions } from './postgres.js';
+import type { ScratchCluster, ScratchOptions, ServerAddress } from './postgres.js';
 import { tempDir } from './temp.js';
 import { testTools } from './test-tools.js';
 
@@ -20,6 +20,8 @@ export interface WalgCluster {
   readonly failFile: string;
   /** Runs wal-g by hand, as the cluster's user; returns what it printed. */
   walg(...args: string[]): Promise<string>;
+  /** The same connected to another server, such as one that was recovered. */
+  walgOn(server: ServerAddress, ...args: string[]): Promise<string>;
 }
 
 export interface WalgSettings extends ScratchOptions {
@@ -49,9 +51,7 @@ export async function startWalgCluster({ env, ...settings }: WalgSettings = {}):
   await chmod(script, 0o755);
   const cluster = await startScratchCluster({ ...settings, archive: `${script} %p # wal-push` });
   if ((settings.version ?? 15) >= 15) await runQuery(cluster, 'postgres', renamedFunctions);
-  return {
-    ...{ cluster, options, prefix, holdFile, failFile },
-    walg: (...args) =>
-      runAsPostgres('/bin/sh', ['-c', 'set -a; . "$1"; set +a; shift; exec env "$@"', 'wal-g', envFile, `PGHOST=${cluster.host}`, `PGPORT=${cluster.port}`, 'PGUSER=postgres', 'PGDATABASE=postgres', testTools.walg(), ...args]),
-  };
+  const walgOn = ({ host, port }: ServerAddress, ...args: string[]): Promise<string> =>
+    runAsPostgres('/bin/sh', ['-c', 'set -a; . "$1"; set +a; shift; exec env "$@"', 'wal-g', envFile, `PGHOST=${host}`, `PGPORT=${port}`, 'PGUSER=postgres', 'PGDATABASE=postgres', testTools.walg(), ...args]);
+  return { ...{ cluster, options, prefix, holdFile, failFile, walgOn }, walg: (...args) => walgOn(cluster, ...args) };
 }

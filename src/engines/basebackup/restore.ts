@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path';
 import type { Backup } from '../../domain/backup.js';
 import { RepriseError } from '../../domain/errors.js';
 import { giveTo, syncDirectory, writeFileDurably } from '../../postgres/files.js';
-import { claimDirectory } from '../claim-directory.js';
+import { claimDirectory, isThrownAway } from '../claim-directory.js';
 import type { EngineContext, RestoreFilesRequest } from '../engine.js';
 import { combine } from './combine.js';
 import type { Link } from './combine.js';
@@ -58,10 +58,11 @@ async function unpackFull(context: EngineContext, { manifest, files }: Link, dat
     { archive: files.pathOf('base.tar.gz'), into: dataDir },
   ];
   await makeOwn(context, [walDir]);
-  await unpack(context, `restore-${manifest.label}`, parts, async () => {
+  const clear = async (): Promise<void> => {
     for (const { path } of tablespaces) await removeTree(path);
     for (const name of await readdir(dataDir)) await removeTree(join(dataDir, name));
-  });
+  };
+  await unpack(context, `restore-${manifest.label}`, parts, clear, () => isThrownAway(dataDir));
 }
 
 interface Tablespace {
