@@ -215,8 +215,12 @@ export interface WalReceiver {
   wanted(options: Readonly<Record<string, unknown>>): boolean;
   /** Replication slot of such a policy. */
   slot(place: Pick<ReadContext, 'cluster' | 'policy'>): string;
-  /** Receives until the context's signal; the program itself goes on where the signal leaves jobs alone. */
-  receive(context: EngineContext): Promise<void>;
+  /**
+   * Receives until the context's signal; the program itself goes on where the signal leaves jobs alone.
+   * `waits`: it is known that what is received cannot be stored; returns as soon as it is.
+   * @throws RepriseError `wal-not-archived` where it cannot be stored, unless that is known; the program goes on
+   */
+  receive(context: EngineContext, known?: { readonly waits: boolean }): Promise<void>;
 }
 
 export interface PhysicalRestore {

@@ -106,12 +106,16 @@ async function lastCommit(dump: Dump, start: bigint, end: bigint): Promise<Pick<
   for (let to = end; to > start; to -= COMMIT_WINDOW_BYTES) {
     const from = to - COMMIT_WINDOW_BYTES > start ? to - COMMIT_WINDOW_BYTES : start;
     const { stdout } = await dump({ from, to: end }, '--rmgr', 'Transaction');
-    for (const line of stdout.split('\n').reverse()) {
-      const match = /tx:\s*(\d+), .* desc: COMMIT(?:_PREPARED (\d+):)? (\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d(?:\.\d+)?) UTC/.exec(line);
-      if (match !== null) return { lastCommitXid: match[2] ?? match[1] ?? null, lastCommitAt: `${match[3] ?? ''}T${match[4] ?? ''}Z` };
-    }
+    const commit = stdout.split('\n').reverse().map(commitIn).find((found) => found !== null);
+    if (commit !== undefined) return commit;
   }
   return { lastCommitAt: null, lastCommitXid: null };
+}
+
+/** The commit that a line of pg_waldump tells of, printed with TZ=UTC; null where it tells of none. */
+export function commitIn(line: string): { readonly lastCommitAt: string; readonly lastCommitXid: string | null } | null {
+  const match = /tx:\s*(\d+), .* desc: COMMIT(?:_PREPARED (\d+):)? (\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d(?:\.\d+)?) UTC/.exec(line);
+  return match === null ? null : { lastCommitXid: match[2] ?? match[1] ?? null, lastCommitAt: `${match[3] ?? ''}T${match[4] ?? ''}Z` };
 }
 
 function endOf(record: WalRecord, segmentBytes: number, blockBytes: number): string {

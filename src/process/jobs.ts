@@ -48,6 +48,8 @@ export interface JobRequest {
   readonly stallTimeoutMs?: number;
   /** Most generations under this key, default 3. */
   readonly maxStarts?: number;
+  /** Once aborted nobody watches any more and the tool is left alone: `run` throws the signal's reason. */
+  readonly leave?: AbortSignal;
 }
 
 export interface JobPaths {
