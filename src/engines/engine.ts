@@ -189,6 +189,8 @@ export interface Engine {
   configDigest?(policy: PolicyConfig): Promise<string>;
   /** Keys in the repository of all files of a backup, so that cold ones can be thawed; absent where its own tool keeps them. */
   storedFiles?(context: ReadContext, label: string): Promise<readonly string[]>;
+  /** The same of its own files alone, also where nobody can read it any more. */
+  ownFiles?(context: ReadContext, label: string): Promise<readonly string[]>;
   outlineRecovery(context: ReadContext, request: OutlineRequest): Promise<RecoveryOutline>;
   /** Engines whose tool can keep a backup from being deleted by others too. */
   readonly holds?: Holds;

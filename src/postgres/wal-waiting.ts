@@ -1,9 +1,9 @@
 import { join } from 'node:path';
-import { parseSegmentName, segmentAt } from '../domain/wal.js';
+import { parseSegmentName, segmentAt, segmentEnd } from '../domain/wal.js';
 import type { OsUser } from '../process/jobs.js';
 import { runTool } from '../process/run.js';
 import { readSegmentHeader } from './segment-file.js';
-import { commitIn, listSegments } from './wal.js';
+import { commitIn, lastInARow, listSegments } from './wal.js';
 
 /** Records of transactions that are looked through: of so many in a row one is a commit. */
 const LOOKED_THROUGH = '1000';
@@ -22,7 +22,10 @@ export async function firstCommitAfter(pgBin: string, walDir: string, archived: 
   const header = await readSegmentHeader(join(walDir, segment));
   // Of another position: made of an old one in advance, and not written yet.
   if (header === null || header.pageStart !== parseSegmentName(segment, segmentBytes).number * BigInt(segmentBytes)) return null;
-  const { stdout } = await runTool([join(pgBin, 'pg_waldump'), '-p', walDir, '-s', archived.endLsn, '--rmgr', 'Transaction', '--limit', LOOKED_THROUGH, segment], {
+  // For one that is missing it would wait; without an end it reads no further than its first.
+  const last = await lastInARow(walDir, segment, segmentBytes);
+  const range = ['-s', archived.endLsn, '-e', segmentEnd(last, segmentBytes)];
+  const { stdout } = await runTool([join(pgBin, 'pg_waldump'), '-p', walDir, ...range, '--rmgr', 'Transaction', '--limit', LOOKED_THROUGH, segment, last], {
     ...{ user, env: { LC_ALL: 'C', TZ: 'UTC' } },
     // 1 where the log ends before so many: mostly.
     acceptCodes: [0, 1],

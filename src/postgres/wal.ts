@@ -127,7 +127,7 @@ function endOf(record: WalRecord, segmentBytes: number, blockBytes: number): str
 }
 
 /** Last segment of the unbroken row that begins with this one; a cut file ends it, for recovery takes whole ones only. */
-async function lastInARow(dir: string, first: string, segmentBytes: number): Promise<string> {
+export async function lastInARow(dir: string, first: string, segmentBytes: number): Promise<string> {
   let last = first;
   for (let next = nextSegment(first, segmentBytes); (await sizeOf(join(dir, next))) === segmentBytes; next = nextSegment(next, segmentBytes)) last = next;
   return last;

@@ -27,9 +27,10 @@ done`;
 /**
  * Unpacks archives one after the other, as one job. Directories have to be this operation's own: an interrupted start is
  * cleared and begun anew.
+ * @param ownLinks links that an earlier attempt may have made when all was unpacked
  * @throws RepriseError `backup-corrupt` (F15), `path-refused` where an archive holds a link (F37), `storage-full`
  */
-export async function unpack(context: EngineContext, step: string, parts: readonly Unpacking[], clear: () => Promise<void>): Promise<void> {
+export async function unpack(context: EngineContext, step: string, parts: readonly Unpacking[], clear: () => Promise<void>, ownLinks: readonly string[] = []): Promise<void> {
   const { jobs, user, signal } = context;
   await runTool(jobs, {
     step,
@@ -44,7 +45,8 @@ export async function unpack(context: EngineContext, step: string, parts: readon
     stallTimeoutMs: STALL_MS,
   });
   const roots = [...new Set(parts.map(({ into }) => into))];
-  const { stdout } = await runQuickTool(['find', ...roots, '(', '-type', 'l', '-o', '-type', 'f', '-links', '+1', ')', '-print', '-quit'], { user, signal, timeoutMs: LOOK_MS });
+  const expected = ownLinks.flatMap((path) => ['!', '-path', path.replaceAll(/[\\*?[\]]/g, String.raw`\$&`)]);
+  const { stdout } = await runQuickTool(['find', ...roots, '(', '-type', 'l', '-o', '-type', 'f', '-links', '+1', ')', ...expected, '-print', '-quit'], { user, signal, timeoutMs: LOOK_MS });
   if (stdout === '') return;
   await clear();
   throw new RepriseError('path-refused', `the backup holds a link, ${stdout}: pg_basebackup makes none but those of tablespaces`, 'it is not as it was made; choose another backup');
