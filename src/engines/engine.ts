@@ -190,6 +190,8 @@ export interface Engine {
   configDigest?(policy: PolicyConfig): Promise<string>;
   /** Keys in the repository of all files of a backup, so that cold ones can be thawed; absent where its own tool keeps them. */
   storedFiles?(context: ReadContext, label: string): Promise<readonly string[]>;
+  /** The same of its own files alone, also where nobody can read it any more. */
+  ownFiles?(context: ReadContext, label: string): Promise<readonly string[]>;
   outlineRecovery(context: ReadContext, request: OutlineRequest): Promise<RecoveryOutline>;
   /** Engines whose tool may keep their files in an object store of its own settings. */
   readonly toolStore?: ToolStore<ReadContext>;
@@ -218,8 +220,12 @@ export interface WalReceiver {
   wanted(options: Readonly<Record<string, unknown>>): boolean;
   /** Replication slot of such a policy. */
   slot(place: Pick<ReadContext, 'cluster' | 'policy'>): string;
-  /** Receives until the context's signal; the program itself goes on where the signal leaves jobs alone. */
-  receive(context: EngineContext): Promise<void>;
+  /**
+   * Receives until the context's signal; the program itself goes on where the signal leaves jobs alone.
+   * `waits`: it is known that what is received cannot be stored; returns as soon as it is.
+   * @throws RepriseError `wal-not-archived` where it cannot be stored, unless that is known; the program goes on
+   */
+  receive(context: EngineContext, known?: { readonly waits: boolean }): Promise<void>;
 }
 
 export interface PhysicalRestore {

@@ -109,12 +109,17 @@ async function lastCommit(dump: Dump, start: bigint, end: bigint): Promise<Omit<
   for (let to = end; to > start; to -= COMMIT_WINDOW_BYTES) {
     const from = to - COMMIT_WINDOW_BYTES > start ? to - COMMIT_WINDOW_BYTES : start;
     const { stdout } = await dump({ from, to: end }, '--rmgr', 'Transaction');
-    for (const line of stdout.split('\n').reverse()) {
-      const match = /tx:\s*(\d+), lsn: ([0-9A-F]+\/[0-9A-F]+), .* desc: COMMIT(?:_PREPARED (\d+):)? (\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d(?:\.\d+)?) UTC/.exec(line);
-      if (match !== null) return { lastCommitXid: match[3] ?? match[1] ?? null, lastCommitLsn: formatLsn(parseLsn(match[2] ?? '')), lastCommitAt: `${match[4] ?? ''}T${match[5] ?? ''}Z` };
-    }
+    const commit = stdout.split('\n').reverse().map(commitIn).find((found) => found !== null);
+    if (commit !== undefined) return commit;
   }
   return NO_COMMIT;
+}
+
+/** The commit that a line of pg_waldump tells of, printed with TZ=UTC; null where it tells of none. */
+export function commitIn(line: string): { readonly lastCommitAt: string; readonly lastCommitXid: string | null; readonly lastCommitLsn: string } | null {
+  const match = /tx:\s*(\d+), lsn: ([0-9A-F]+\/[0-9A-F]+), .* desc: COMMIT(?:_PREPARED (\d+):)? (\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d(?:\.\d+)?) UTC/.exec(line);
+  if (match === null) return null;
+  return { lastCommitXid: match[3] ?? match[1] ?? null, lastCommitLsn: formatLsn(parseLsn(match[2] ?? '')), lastCommitAt: `${match[4] ?? ''}T${match[5] ?? ''}Z` };
 }
 
 function endOf(record: WalRecord, segmentBytes: number, blockBytes: number): string {
@@ -126,7 +131,7 @@ function endOf(record: WalRecord, segmentBytes: number, blockBytes: number): str
 }
 
 /** Last segment of the unbroken row that begins with this one; a cut file ends it, for recovery takes whole ones only. */
-async function lastInARow(dir: string, first: string, segmentBytes: number): Promise<string> {
+export async function lastInARow(dir: string, first: string, segmentBytes: number): Promise<string> {
   let last = first;
   for (let next = nextSegment(first, segmentBytes); (await sizeOf(join(dir, next))) === segmentBytes; next = nextSegment(next, segmentBytes)) last = next;
   return last;

@@ -58,6 +58,8 @@ export interface JobRequest {
    * configuration was changed, it is ended and started anew. Absent: what runs is left to run.
    */
   readonly keepsUp?: true;
+  /** Once aborted nobody watches any more and the tool is left alone: `run` throws the signal's reason. */
+  readonly leave?: AbortSignal;
 }
 
 export interface JobPaths {

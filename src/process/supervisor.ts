@@ -38,8 +38,8 @@ const DEFAULT_MAX_STARTS = 3;
 export function createJobs(context: JobsContext): Jobs {
   return {
     async run(request) {
-      const job = new Job(context, context.retry ? { ...request, step: `${request.step}.again-${context.retry}` } : request);
-      if (context.leaveOnAbort()) context.signal.throwIfAborted();
+      const job = new Job(unlessLeft(context, request.leave), context.retry ? { ...request, step: `${request.step}.again-${context.retry}` } : request);
+      if (job.context.leaveOnAbort()) job.context.signal.throwIfAborted();
       await job.open();
       try {
         return await attempt(job);
@@ -48,6 +48,12 @@ export function createJobs(context: JobsContext): Jobs {
       }
     },
   };
+}
+
+/** What the operation's own signal asks for stands: a cancelled job ends, also where its request leaves it alone. */
+function unlessLeft(context: JobsContext, leave: AbortSignal | undefined): JobsContext {
+  if (leave === undefined) return context;
+  return { ...context, signal: AbortSignal.any([context.signal, leave]), leaveOnAbort: () => (context.signal.aborted ? context.leaveOnAbort() : true) };
 }
 
 /** Generations that this attempt itself started or saw running. */

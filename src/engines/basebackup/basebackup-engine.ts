@@ -2,7 +2,7 @@ import { RepriseError } from '../../domain/errors.js';
 import type { Engine, EngineContext, MadeBackup } from '../engine.js';
 import { unlessLost } from '../backup-record.js';
 import { backup } from './backup.js';
-import { listBackups, storedFiles } from './list.js';
+import { listBackups, ownFiles, storedFiles } from './list.js';
 import { BASEBACKUP, madeBackup, manifestOf } from './manifest.js';
 import { outlineRecovery } from './outline.js';
 import { feedWal } from './prefetch.js';
@@ -34,6 +34,7 @@ export const basebackupEngine: Engine = {
   backup,
   list: listBackups,
   storedFiles,
+  ownFiles,
   verify,
   planRemoval,
   remove,

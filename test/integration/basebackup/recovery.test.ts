@@ -1,4 +1,4 @@
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { nextSegment } from '../../../src/domain/wal.js';
@@ -48,6 +48,23 @@ describe('K2, K8: a real recovery (to each kind of target: the contract suite)',
     const { location } = await oneRow(recovered, `SELECT pg_tablespace_location(oid) AS location FROM pg_tablespace WHERE spcname = 'far; away'`);
     expect(location).toBe(join(recovered.dataDir, '..', 'tablespaces', location?.split('/').at(-1) ?? ''));
     await recovered.remove();
+  });
+
+  it('F1: an attempt that follows one killed after the tablespaces were linked leaves what is restored as it is', async () => {
+    // Of its own links, which are no others: its path has what find takes for a pattern.
+    const root = join(await tempDir('target'), 'a [b] *');
+    await mkdir(root);
+    const where = { backup: history.backup, dataDir: join(root, 'data'), tablespaceDir: join(root, 'spaces') };
+    const attempt = async (): Promise<void> => engine.physical?.restoreFiles(await source.context('killed after the links'), where);
+    await attempt();
+    const inodes = async (): Promise<number[]> => {
+      const [oid = ''] = await readdir(where.tablespaceDir);
+      const found = [join(where.dataDir, 'PG_VERSION'), join(where.dataDir, 'pg_tblspc', oid), join(where.tablespaceDir, oid)];
+      return Promise.all(found.map((path) => stat(path).then(({ ino }) => ino)));
+    };
+    const before = await inodes();
+    await attempt();
+    expect(await inodes()).toEqual(before);
   });
 });
 

@@ -37,6 +37,19 @@ describe('cancellation', () => {
     expect(await lives(bench.starts()[0] as number)).toBe(false);
   });
 
+  it('of one that nobody watches any more: it is left alone, unless it is cancelled too', async () => {
+    const bench = await JobBench.create();
+    const left = new AbortController();
+    const run = bench.run(bench.request({ leave: left.signal }));
+    await until(() => bench.starts().length === 1, 'the tool has begun');
+    left.abort(new Error('something else came up'));
+    await expect(run).rejects.toThrow('something else came up');
+    expect(await lives(bench.starts()[0] as number)).toBe(true);
+    bench.abort.abort();
+    await expect(bench.run(bench.request({ leave: left.signal }))).rejects.toMatchObject({ code: 'job-cancelled' });
+    expect(await lives(bench.starts()[0] as number)).toBe(false);
+  });
+
   it('before anything was started: nothing is, and there is nothing to clean', async () => {
     const bench = await JobBench.create();
     bench.abort.abort();
