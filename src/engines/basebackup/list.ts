@@ -45,14 +45,17 @@ export async function storedFiles(context: ReadContext, label: string): Promise<
 }
 
 async function describe(context: ReadContext, label: string, sizes: ReadonlyMap<string, number>): Promise<ListedBackup> {
+  const type = label.startsWith('incr') ? 'incr' : 'full';
+  const nameOnly = { label, type, startedAt: instantOf(label), finishedAt: null, sizeBytes: [...sizes.values()].reduce((sum, size) => sum + size, 0) } as const;
   try {
     const manifest = await readManifest(context.storage, manifestKey(context, label));
     if (manifest !== null) return listedBackup(manifest, sizes);
   } catch (error) {
-    if (!isRepriseError(error) || error.code !== 'backup-corrupt') throw error;
+    if (!isRepriseError(error) || (error.code !== 'backup-corrupt' && error.code !== 'object-cold')) throw error;
+    // What its manifest says, it says again when it is thawed (F13).
+    if (error.code === 'object-cold') return { ...nameOnly, cold: true };
   }
-  const type = label.startsWith('incr') ? 'incr' : 'full';
-  return { label, type, startedAt: instantOf(label), finishedAt: null, sizeBytes: [...sizes.values()].reduce((sum, size) => sum + size, 0), damaged: 'its manifest cannot be read' };
+  return { ...nameOnly, damaged: 'its manifest cannot be read' };
 }
 
 function listedBackup(manifest: BaseManifest, sizes: ReadonlyMap<string, number>): ListedBackup {
