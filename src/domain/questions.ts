@@ -150,4 +150,6 @@ export interface WalWindow {
   readonly newest: string | null;
   /** What is missing between older backups and the end, in words; null where nothing is. */
   readonly hole: string | null;
+  /** UTC ISO-8601: the first commit after what is archived, as the server's own log says; absent where none is known of. */
+  readonly waitingSince?: string;
 }

@@ -1,15 +1,10 @@
-import type { ErrorCode, RepriseError as Failure } from '../../domain/errors.js';
+import type { RepriseError as Failure } from '../../domain/errors.js';
 import { RepriseError } from '../../domain/errors.js';
-
-interface Rule {
-  readonly says: RegExp;
-  readonly code: ErrorCode;
-  readonly message: string;
-  readonly hint: string;
-}
+import type { ToolRule } from '../../process/tool-rules.js';
+import { ruleFor } from '../../process/tool-rules.js';
 
 /** WAL-G ends with 1 whatever went wrong: only its words tell. The first rule that fits counts. */
-const rules: readonly Rule[] = [
+const rules: readonly ToolRule[] = [
   { says: /No space left on device|Disk quota exceeded|XMinioStorageFull/i, code: 'storage-full', message: 'there is no room left', hint: 'free space, then run the step again; older backups are untouched' },
   {
     says: /function pg_start_backup\(.*does not exist/,
@@ -22,6 +17,12 @@ const rules: readonly Rule[] = [
     code: 'backup-corrupt',
     message: 'a file of the backup cannot be unpacked',
     hint: 'it is damaged, or encrypted with another key: recover from another backup',
+  },
+  {
+    says: /InvalidObjectState/,
+    code: 'object-cold',
+    message: 'it lies in a storage class that has to be thawed before it can be read',
+    hint: 'a recovery asks for the thaw of the backup and its WAL; what a plan itself has to read (sentinels, the newest WAL) is thawed with: aws s3api restore-object --restore-request Days=7 --bucket B --key K, then plan again',
   },
   { says: /Backup '.*' does not exist|No backups found/, code: 'not-found', message: 'the storage has no such backup', hint: 'list what is there: reprise backup list' },
   { says: /Archive '.*' does not exist/, code: 'not-found', message: 'the WAL segment is not in the archive', hint: 'look for gaps: wal-g wal-show' },
@@ -39,7 +40,7 @@ const rules: readonly Rule[] = [
 
 /** A failed command in words, with a code from the error table. */
 export function failureOf(command: string, output: string, cause?: Failure): Failure {
-  const rule = rules.find(({ says }) => says.test(output));
+  const rule = ruleFor(rules, output);
   const details = { ...cause?.details, tool: 'wal-g', command };
   const line = errorLine(output);
   if (rule === undefined) {
