@@ -228,10 +228,26 @@ export interface PhysicalRestore {
   restoreCommand(context: ReadContext): string;
   /** The same for the beginning of a segment that is nowhere whole, tried last; absent where none is kept. */
   restoreBeginningCommand?(context: ReadContext): string;
+  /**
+   * Lists what there is beside the files of a server that is about to recover and whose `restore_command` waits for it.
+   * Null, or absent, where that command fetches by itself. See `withWal`.
+   */
+  feedWal?(context: ReadContext, dataDir: string): Promise<WalFeed | null>;
   /** `archive_command` that re-arms archiving after the recovery, same stanza, new timeline; null where the policy needs none. */
   archiveCommand(context: ReadContext): string | null;
   /** Makes the repository ready for the recovered cluster (a new stanza only when its identity changed). */
   rearm(context: EngineContext): Promise<void>;
+}
+
+/** WAL that is brought to a recovering server as it asks for it. */
+export interface WalFeed {
+  /**
+   * Brings it, ahead of the server, until all is there or the signal comes.
+   * @throws RepriseError `wal-gap` for a damaged segment that the server needs
+   */
+  bring(signal: AbortSignal): Promise<void>;
+  /** From now on the server finds what is there, and waits for nothing more. */
+  close(): Promise<void>;
 }
 
 export interface LogicalRestore {

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
 import type { Progress } from '../domain/progress.js';
 import type { ReadableStorage } from '../storage/storage.js';
 
@@ -12,6 +13,13 @@ interface Reading {
   readonly storage: Pick<ReadableStorage, 'open'>;
   readonly signal: AbortSignal;
   readonly report: (progress: Progress) => void;
+}
+
+/** SHA-256 (hex) of a file on this host. */
+export async function sha256OfFile(path: string): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
+  return hash.digest('hex');
 }
 
 /** Reads an object once, in constant memory. Throws `not-found` where it is missing, the signal's reason when aborted. */

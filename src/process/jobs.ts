@@ -38,6 +38,11 @@ export interface JobRequest {
    * again.
    */
   readonly resultIsThere?: () => Promise<boolean>;
+  /**
+   * Whether what the tool made has been thrown away since. Asked of a success that is found, not of one that was watched:
+   * then the tool is started again, as after a failure.
+   */
+  readonly resultIsGone?: () => Promise<boolean>;
   /** Removes partial output before a restart and after cancellation; idempotent. */
   readonly cleanUp?: () => Promise<void>;
   /** Judges an exit; default: 0 is `ok`, all else `retry`. `fail` never starts again. */

@@ -2,7 +2,7 @@
  * The job supervisor: a tool that may run long is a job which outlives the worker (D2). Every attempt of a step looks
  * at the job's files first and goes on from there:
  *
- *   succeeded             -> its result
+ *   succeeded             -> its result; found so and thrown away since: next generation
  *   failed                -> found so: clean up or resume, next generation; while we watched: `tool-failed`
  *   running               -> watch it; where it is to keep up and runs with another command: end it, next generation
  *   recorded, not started -> start it
@@ -60,8 +60,11 @@ async function attempt(job: Job): Promise<JobResult> {
   const part: Part = { started: 0, watched: 0 };
   for (;;) {
     const state = await job.read();
-    if (hasSucceeded(state)) return resultOf(job, state, part);
-    if (job.context.signal.aborted) {
+    if (hasSucceeded(state)) {
+      if (!(await isThrownAway(job, state, part))) return resultOf(job, state, part);
+      // There is nothing to end, and nothing is begun.
+      job.context.signal.throwIfAborted();
+    } else if (job.context.signal.aborted) {
       if (job.context.leaveOnAbort()) throw job.context.signal.reason;
       await cancelJob(job);
       continue;
@@ -103,7 +106,7 @@ async function goOn(job: Job, state: JobState, lock: HeldLock, part: Part): Prom
     case 'ended': {
       crashPoint('job:after-exit', job.request.step, job.tool);
       const verdict = await judge(job, state);
-      if (verdict === 'ok') return;
+      if (verdict === 'ok') return (await isThrownAway(job, state, part)) ? startAgain(job, state, lock, part) : undefined;
       if (state.pid !== null) await job.end(state.pid, state);
       if (verdict === 'fail') throw await finalFailure(job, state, 'judged');
       // Seen here, it is Temporal's to wait before the next attempt; found here, this is that attempt.
@@ -111,6 +114,10 @@ async function goOn(job: Job, state: JobState, lock: HeldLock, part: Part): Prom
       return startAgain(job, state, lock, part);
     }
   }
+}
+
+async function isThrownAway({ request }: Job, { generation }: Ended, { watched }: Part): Promise<boolean> {
+  return watched !== generation && (await request.resultIsGone?.()) === true;
 }
 
 async function judge(job: Job, state: Ended): Promise<'ok' | 'retry' | 'fail'> {

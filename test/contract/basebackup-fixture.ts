@@ -2,7 +2,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { basebackupEngine } from '../../src/engines/basebackup/basebackup-engine.js';
 import type { BaseCluster } from '../helpers/basebackup.js';
-import { recoverBeside } from '../helpers/pgbackrest.js';
+import { recoverBeside } from '../helpers/recovered.js';
 import { runQuery } from '../helpers/postgres.js';
 import { contentOf, HOSTILE_DATABASE } from './engine-fixture.js';
 import type { EngineFixture } from './engine-suite.js';

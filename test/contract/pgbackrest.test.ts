@@ -2,7 +2,8 @@ import { readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pgbackrestEngine } from '../../src/engines/pgbackrest/pgbackrest-engine.js';
 import { failOnLeakedProcesses } from '../helpers/leaks.js';
-import { recoverBeside, STANZA, startBackrestCluster } from '../helpers/pgbackrest.js';
+import { STANZA, startBackrestCluster } from '../helpers/pgbackrest.js';
+import { recoverBeside } from '../helpers/recovered.js';
 import { runQuery } from '../helpers/postgres.js';
 import { contentOf, HOSTILE_DATABASE, makeGround, seedCluster } from './engine-fixture.js';
 import { engineContract } from './engine-suite.js';
@@ -42,7 +43,7 @@ async function makeFixture(): Promise<EngineFixture> {
         ...{ target: { kind: 'end-of-backup' }, candidates: backups, oldDataDir: null },
         databases: context.cluster.databases,
       });
-      const recovered = await recoverBeside(context, outline);
+      const recovered = await recoverBeside(context, outline, { engine: pgbackrestEngine });
       const content = await contentOf(recovered, undefined, databases);
       await recovered.remove();
       return content;

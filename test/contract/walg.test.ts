@@ -2,7 +2,7 @@ import { readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { walgEngine } from '../../src/engines/walg/walg-engine.js';
 import { failOnLeakedProcesses } from '../helpers/leaks.js';
-import { recoverBeside } from '../helpers/pgbackrest.js';
+import { recoverBeside } from '../helpers/recovered.js';
 import { runQuery } from '../helpers/postgres.js';
 import { startWalgCluster } from '../helpers/walg.js';
 import { contentOf, HOSTILE_DATABASE, makeGround, SEEDED_DATABASES, seedCluster } from './engine-fixture.js';

@@ -1,16 +1,9 @@
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Engine, EngineContext, RecoveryOutline } from '../../src/engines/engine.js';
-import { pgbackrestEngine } from '../../src/engines/pgbackrest/pgbackrest-engine.js';
 import type { PgbackrestOptions } from '../../src/engines/pgbackrest/options.js';
-import { readControlData } from '../../src/postgres/control-data.js';
-import { configureRecovery, promote, waitForEndOfWal, waitForPause } from '../../src/postgres/recovery.js';
-import { serviceOf } from '../../src/postgres/service.js';
-import { onCleanup } from './cleanup.js';
-import { freePort } from './ports.js';
 import { giveToPostgres, runAsPostgres } from './postgres-user.js';
 import { startScratchCluster } from './postgres.js';
-import type { ScratchCluster, ScratchOptions, ServerAddress } from './postgres.js';
+import type { ScratchCluster, ScratchOptions } from './postgres.js';
 import { tempDir } from './temp.js';
 
 export const STANZA = 'mairie';
@@ -66,51 +59,7 @@ export async function startBackrestCluster(settings: ScratchOptions = {}, extraC
   return {
     ...{ cluster, config, holdFile, failFile },
     repository: join(root, 'repo'),
-    options: { stanza: STANZA, config, type: 'auto', fullEverySeconds: 604_800, archiveTimeoutSeconds: 30 },
+    options: { stanza: STANZA, config, type: 'auto', fullEverySeconds: 604_800, archiveTimeoutSeconds: 240 },
     pgbackrest: (...args) => runAsPostgres('pgbackrest', [`--config=${config}`, `--stanza=${STANZA}`, ...args]),
-  };
-}
-
-/** A server recovered from a backup, in a directory of its own. */
-export interface Recovered extends ServerAddress {
-  readonly dataDir: string;
-  promote(): Promise<void>;
-  remove(): Promise<void>;
-}
-
-/** Restores the files of an outline's backup beside the source and recovers to the target, as a recovery would. */
-export async function recoverBeside(
-  context: EngineContext,
-  outline: Pick<RecoveryOutline, 'backups' | 'target' | 'timeline' | 'walEnd'>,
-  { salvageDir = null, clone = true, engine = pgbackrestEngine }: { readonly salvageDir?: string | null; readonly clone?: boolean; readonly engine?: Engine } = {},
-): Promise<Recovered> {
-  const root = await tempDir('recovered');
-  const dataDir = join(root, 'data');
-  const { physical } = engine;
-  const [backup] = outline.backups;
-  if (physical === undefined || backup === undefined) throw new Error('there is nothing to restore');
-  await physical.restoreFiles(context, { backup, dataDir, tablespaceDir: join(root, 'tablespaces') });
-  const port = await freePort();
-  const { user, pgBin } = context;
-  await configureRecovery({
-    ...{ dataDir, user, target: outline.target, salvageDir, port, clone },
-    restoreCommand: physical.restoreCommand(context),
-    restoreBeginningCommand: physical.restoreBeginningCommand?.(context),
-    // With the test's own programs, which may not be those found on this host.
-    control: await readControlData(pgBin, dataDir, user),
-    timeline: outline.timeline ?? 'latest',
-    extra: { unix_socket_directories: root },
-  });
-  const service = serviceOf({ dataDir, logFile: join(root, 'server.log') }, pgBin, user);
-  onCleanup(() => service.stop('immediate'));
-  await service.start();
-  const connection = { ...context.cluster.connection, host: '127.0.0.1', port };
-  const options = { service, pollMs: 50 };
-  if (outline.target.kind === 'latest') await waitForEndOfWal(connection, outline.walEnd, options);
-  else await waitForPause(connection, options);
-  return {
-    ...{ host: '127.0.0.1', port, user: connection.user, socketDir: root, dataDir },
-    promote: async () => void (await promote(connection)),
-    remove: () => service.stop('immediate'),
   };
 }

@@ -1,9 +1,11 @@
-import { isRepriseError, RepriseError } from '../../domain/errors.js';
+import { RepriseError } from '../../domain/errors.js';
 import type { Engine, EngineContext, MadeBackup } from '../engine.js';
+import { unlessLost } from '../backup-record.js';
 import { backup } from './backup.js';
 import { listBackups, storedFiles } from './list.js';
 import { BASEBACKUP, madeBackup, manifestOf } from './manifest.js';
 import { outlineRecovery } from './outline.js';
+import { feedWal } from './prefetch.js';
 import { preflightBackup } from './preflight.js';
 import { receivesWal } from './options.js';
 import { rearm } from './rearm.js';
@@ -38,17 +40,13 @@ export const basebackupEngine: Engine = {
   outlineRecovery,
   adoption: { describe },
   receiver: { wanted: receivesWal, slot: slotName, receive: receiveWal },
-  physical: { restoreFiles, restoreCommand, restoreBeginningCommand, archiveCommand, rearm },
+  physical: { restoreFiles, restoreCommand, restoreBeginningCommand, feedWal: async (context, dataDir) => (context.storage.capabilities.localPath ? null : feedWal(context, dataDir)), archiveCommand, rearm },
 };
 
 /** The record of a backup that lies in the repository and that no record names. */
 async function describe(context: EngineContext, label: string): Promise<MadeBackup> {
   const manifest = await manifestOf(context, label);
-  const live = await liveServer(context).catch((error: unknown) => {
-    // With the server lost nothing can be compared, and that is when backups are needed.
-    if (isRepriseError(error) && error.code === 'database-unreachable') return null;
-    throw error;
-  });
+  const live = await unlessLost(liveServer(context));
   if (live !== null && live.systemIdentifier !== manifest.server.systemIdentifier) {
     throw new RepriseError('identity-mismatch', `it is a backup of the cluster ${manifest.server.systemIdentifier}, and the server is ${live.systemIdentifier}`, 'give that cluster a policy of its own');
   }

@@ -1,74 +1,69 @@
-import { errorTable, isRepriseError, RepriseError } from '../../domain/errors.js';
-import type { ErrorCode } from '../../domain/errors.js';
-import type { JobRequest, JobResult, Jobs } from '../../process/jobs.js';
-import { tailOfFile, tellingLine } from '../../process/output-tail.js';
-import { redact } from '../../process/redact.js';
-
-interface Rule {
-  readonly pattern: RegExp;
-  readonly code: ErrorCode;
-  readonly message: string;
-  readonly hint: string;
-}
+import { RepriseError } from '../../domain/errors.js';
+import type { JobResult, Jobs } from '../../process/jobs.js';
+import { tellingLine } from '../../process/output-tail.js';
+import type { ToolRule } from '../../process/tool-rules.js';
+import { ruleFor, withoutValues } from '../../process/tool-rules.js';
+import type { JudgedRequest } from '../judged-job.js';
+import { runJudgedBy } from '../judged-job.js';
 
 /** What pg_basebackup, pg_verifybackup, pg_combinebackup and tar complain of; wording as in PostgreSQL 13 to 18 with LC_ALL=C. */
-const rules: readonly Rule[] = [
+const rules: readonly ToolRule[] = [
   {
-    pattern: /No space left on device|Disk quota exceeded|File too large/i,
+    says: /No space left on device|Disk quota exceeded|File too large/i,
     code: 'storage-full',
     message: 'there is no room left',
     hint: 'free space where hosts.NAME.scratch_dir lies, then run the step again; older backups are untouched',
   },
   {
-    pattern: /no pg_hba\.conf entry for replication connection/i,
+    says: /no pg_hba\.conf entry for replication connection/i,
     code: 'privilege-missing',
     message: 'pg_hba.conf lets nobody connect for replication from here',
     hint: 'add a line such as "local replication postgres peer" or "host replication ROLE ADDRESS scram-sha-256", then: SELECT pg_reload_conf()',
   },
   {
-    pattern: /must be superuser or replication role|permission denied to start WAL sender/i,
+    says: /must be superuser or replication role|permission denied to start WAL sender/i,
     code: 'privilege-missing',
     message: 'the role may not take base backups',
     hint: 'ALTER ROLE <role of the connection> REPLICATION',
   },
   {
-    pattern: /number of requested standby connections exceeds max_wal_senders|all replication slots are in use/i,
+    says: /number of requested standby connections exceeds max_wal_senders|all replication slots are in use/i,
     code: 'config-invalid',
     message: 'the server has no WAL sender or replication slot left, and a base backup needs two',
     hint: 'raise max_wal_senders and max_replication_slots, or see pg_stat_replication for who uses them',
   },
   {
-    pattern: /checksum mismatch for file|is present on disk but not in the manifest|is present in the manifest but not on disk|has size \d+ (?:on disk|in ".*") but size \d+ in the manifest|manifest checksum mismatch|could not parse (?:backup )?manifest|WAL parsing failed/i,
+    says: /checksum mismatch for file|is present on disk but not in the manifest|is present in the manifest but not on disk|has size \d+ (?:on disk|in ".*") but size \d+ in the manifest|manifest checksum mismatch|could not parse (?:backup )?manifest|WAL parsing failed/i,
     code: 'backup-corrupt',
     message: 'the files are not what their backup_manifest says',
     hint: 'look at the memory and the disks of this host, and run the backup again; older backups are untouched',
   },
   {
-    pattern: /unexpected end of file|crc error|invalid compressed data|Unexpected EOF in archive|not in gzip format/i,
+    says: /unexpected end of file|crc error|invalid compressed data|Unexpected EOF in archive|not in gzip format/i,
     code: 'backup-corrupt',
     message: 'an archive of the backup is damaged',
     hint: 'choose another backup with recover --to backup:ID',
   },
   {
-    pattern: /incompatible server version|server version mismatch/i,
+    says: /incompatible server version|server version mismatch/i,
     code: 'version-mismatch',
     message: "PostgreSQL's client programs do not fit the server",
     hint: 'install the client programs of the major version of the server',
   },
   {
-    pattern: /WAL summar(?:y|ies|ization)/i,
+    says: /WAL summar(?:y|ies|ization)/i,
     code: 'config-invalid',
     message: 'the server has no WAL summaries for an incremental backup',
     hint: "ALTER SYSTEM SET summarize_wal = 'on'; SELECT pg_reload_conf(); then take a full backup",
   },
   {
-    pattern: /password authentication failed|no password supplied/i,
+    says: /password authentication failed|no password supplied/i,
     code: 'database-unreachable',
     message: 'the server did not accept the login',
     hint: 'check connection.user and the passfile: for replication its line needs the database "replication" or "*"',
   },
   {
-    pattern: /could not connect to server|connection to server .* failed|server closed the connection|terminating connection|the database system is|could not receive data from WAL stream/i,
+    says: /could not connect to server|connection to server .* failed|server closed the connection|terminating connection|the database system is|could not receive data from WAL stream/i,
     code: 'database-unreachable',
     message: 'the connection to the server was lost or refused',
     hint: 'check that the server runs and accepts connections',
@@ -77,30 +72,13 @@ const rules: readonly Rule[] = [
 
 /** Error for a tool that ended badly, from the end of its output; no hint where its words are not known. */
 function toolError(tool: string, output: string): RepriseError {
-  const rule = rules.find(({ pattern }) => pattern.test(output));
-  const line = (redact(tellingLine(output)).split('\n')[0] ?? '').slice(0, 300).trim();
+  const rule = ruleFor(rules, output);
+  const line = withoutValues(tellingLine(output));
   const said = line === '' ? '' : `: ${line}`;
   return rule === undefined ? new RepriseError('tool-failed', `${tool} failed${said}`) : new RepriseError(rule.code, `${tool}: ${rule.message}${said}`, rule.hint);
 }
 
-/**
- * Runs a tool as a job and turns its failure into the error it means. What another try cannot mend is not tried again,
- * and what a failed tool leaves is removed at once: there may never be another start.
- * @throws RepriseError of the tool's failure; else what the supervisor throws (cancelled, shutdown)
- */
-export async function runTool(jobs: Jobs, request: JobRequest & { readonly cleanUp: () => Promise<void> }): Promise<JobResult> {
-  try {
-    return await jobs.run({
-      ...request,
-      judge: async ({ code, stderr }) => (code === 0 ? 'ok' : errorTable[toolError(request.tool, await tailOfFile(stderr)).code].retryable ? 'retry' : 'fail'),
-    });
-  } catch (error) {
-    // Where it has not ended the worker shuts down: the tool works on, and its files are left alone.
-    if (!isRepriseError(error) || typeof error.details['stderrTail'] !== 'string') throw error;
-    await request.cleanUp();
-    const meant = toolError(request.tool, error.details['stderrTail']);
-    const mayRetry = errorTable[error.code].retryable;
-    const code = meant.hint === undefined || (!mayRetry && errorTable[meant.code].retryable) ? error.code : meant.code;
-    throw new RepriseError(code, meant.hint === undefined ? error.message : meant.message, meant.hint ?? error.hint, error.details);
-  }
+/** Runs one of these tools as a job; its failure is told in these terms. */
+export function runTool(jobs: Jobs, request: JudgedRequest): Promise<JobResult> {
+  return runJudgedBy(toolError, jobs, request);
 }

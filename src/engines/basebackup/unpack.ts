@@ -29,7 +29,7 @@ done`;
  * cleared and begun anew.
  * @throws RepriseError `backup-corrupt` (F15), `path-refused` where an archive holds a link (F37), `storage-full`
  */
-export async function unpack(context: EngineContext, step: string, parts: readonly Unpacking[], clear: () => Promise<void>): Promise<void> {
+export async function unpack(context: EngineContext, step: string, parts: readonly Unpacking[], clear: () => Promise<void>, resultIsGone?: () => Promise<boolean>): Promise<void> {
   const { jobs, user, signal } = context;
   await runTool(jobs, {
     step,
@@ -37,6 +37,7 @@ export async function unpack(context: EngineContext, step: string, parts: readon
     argv: ['/bin/sh', '-c', UNPACK, 'unpack', ...parts.flatMap(({ archive, into }) => [archive, into])],
     user: user ?? 'inherit',
     onGone: 'restart',
+    ...(resultIsGone === undefined ? {} : { resultIsGone }),
     cleanUp: async () => {
       await clear();
       for (const { into } of parts) await ownDirectory(context, into);

@@ -7,7 +7,7 @@ import type { DumpCounts } from './copy-counts.js';
 import { readingArgv } from './encryption.js';
 import type { SealedFile } from './encryption.js';
 import type { DumpManifest } from './manifest.js';
-import { runJudged } from './judged-job.js';
+import { runJudged } from './dump-errors.js';
 import { STALL_TIMEOUT_MS } from './tools.js';
 
 /**

@@ -1,68 +1,64 @@
 import { RepriseError } from '../../domain/errors.js';
-import type { ErrorCode } from '../../domain/errors.js';
 import { ageError } from '../../process/age-errors.js';
+import type { Jobs, JobResult } from '../../process/jobs.js';
 import { tellingLine } from '../../process/output-tail.js';
-import { redact } from '../../process/redact.js';
-
-interface Rule {
-  readonly pattern: RegExp;
-  readonly code: ErrorCode;
-  readonly message: string;
-  readonly hint: string;
-}
+import type { ToolRule } from '../../process/tool-rules.js';
+import { ruleFor, withoutValues } from '../../process/tool-rules.js';
+import type { JudgedRequest } from '../judged-job.js';
+import { runJudgedBy } from '../judged-job.js';
 
 /** What pg_dump and pg_restore complain of, most telling first; wording as in PostgreSQL 12 to 18 with LC_ALL=C. */
-const rules: readonly Rule[] = [
+const rules: readonly ToolRule[] = [
   {
-    pattern: /No space left on device|Disk quota exceeded|File too large/i,
+    says: /No space left on device|Disk quota exceeded|File too large/i,
     code: 'storage-full',
     message: 'there is no room left for the dump',
     hint: 'free space in the repository (reprise rotate --dry-run shows what may go), then run the backup again; older backups are untouched',
   },
   {
-    pattern: /affected by row-level security/i,
+    says: /affected by row-level security/i,
     code: 'privilege-missing',
     message: 'a table has row security that the backup role does not bypass, so its dump would lack rows',
     hint: 'ALTER ROLE <backup role> BYPASSRLS',
   },
   {
-    pattern: /permission denied for large object/i,
+    says: /permission denied for large object/i,
     code: 'privilege-missing',
     message: 'the backup role may not read a large object',
     hint: 'pg_read_all_data does not cover large objects: GRANT SELECT ON LARGE OBJECT ..., or make the backup role a member of their owner',
   },
   {
-    pattern: /permission denied for|must be (superuser|owner)/i,
+    says: /permission denied for|must be (superuser|owner)/i,
     code: 'privilege-missing',
     message: 'the role may not read or write all that the step needs',
     hint: 'for a backup: GRANT pg_read_all_data TO <backup role>; for a restore: connect as a role that may create what the dump holds',
   },
   {
-    pattern: /server version mismatch|unsupported version .* in file header/i,
+    says: /server version mismatch|unsupported version .* in file header/i,
     code: 'version-mismatch',
     message: "PostgreSQL's client programs are older than the server or the dump",
     hint: 'install the client programs of the newer major version',
   },
   {
-    pattern: /canceling statement due to lock timeout/i,
+    says: /canceling statement due to lock timeout/i,
     code: 'tool-failed',
     message: 'a table stayed locked for longer than the dump waits',
     hint: 'look in pg_stat_activity for who holds the lock, and run the backup again when it is free',
   },
   {
-    pattern: /password authentication failed|no password supplied/i,
+    says: /password authentication failed|no password supplied/i,
     code: 'database-unreachable',
     message: 'the server did not accept the login',
     hint: 'check connection.user and the passfile',
   },
   {
-    pattern: /could not connect to server|connection to server .* failed|server closed the connection|terminating connection|the database system is/i,
+    says: /could not connect to server|connection to server .* failed|server closed the connection|terminating connection|the database system is/i,
     code: 'database-unreachable',
     message: 'the connection to the server was lost or refused',
     hint: 'check that the server runs and accepts connections',
   },
   {
-    pattern: /invalid snapshot identifier|could not import the requested snapshot/i,
+    says: /invalid snapshot identifier|could not import the requested snapshot/i,
     code: 'tool-failed',
     message: 'the snapshot of the row counts was gone before pg_dump took it up',
     hint: 'run the backup again',
@@ -74,14 +70,13 @@ export function toolError(tool: string, stderr: string): RepriseError {
   // What age says explains what the other side of its pipe says.
   const ofAge = ageError(stderr);
   if (ofAge !== null) return ofAge;
-  const rule = rules.find(({ pattern }) => pattern.test(stderr));
+  const rule = ruleFor(rules, stderr);
   if (rule !== undefined) return new RepriseError(rule.code, `${tool}: ${rule.message}`, rule.hint);
   const line = withoutValues(tellingLine(stderr));
   return new RepriseError('tool-failed', `${tool} failed${line === '' ? '' : `: ${line}`}`);
 }
 
-/** First line of a message, short, without row values or secrets (F39). */
-export function withoutValues(message: string): string {
-  const [line = ''] = redact(message).split('\n');
-  return line.slice(0, 300).trim();
+/** Runs one of PostgreSQL's programs as a job; its failure is told in these terms. */
+export function runJudged(jobs: Jobs, request: JudgedRequest): Promise<JobResult> {
+  return runJudgedBy(toolError, jobs, request);
 }

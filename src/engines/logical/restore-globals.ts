@@ -4,7 +4,7 @@ import type { ConnectionConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 import { withClient } from '../../postgres/connect.js';
 import type { EngineContext } from '../engine.js';
-import { withoutValues } from './dump-errors.js';
+import { withoutValues } from '../../process/tool-rules.js';
 import { parseGlobals } from './globals-script.js';
 import type { GlobalStatement } from './globals-script.js';
 import { damageOf } from '../hash.js';

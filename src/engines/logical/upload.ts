@@ -8,7 +8,7 @@ import type { JobRequest, JobResult } from '../../process/jobs.js';
 import { asUser } from '../../process/users.js';
 import type { WrittenObject } from '../../storage/storage.js';
 import type { EngineContext } from '../engine.js';
-import { runJudged } from './judged-job.js';
+import { runJudged } from './dump-errors.js';
 import { STALL_TIMEOUT_MS } from './tools.js';
 
 /** A program whose output becomes an object of the repository. */

@@ -1,6 +1,6 @@
-import { backupId } from '../../domain/backup.js';
-import { isRepriseError, RepriseError } from '../../domain/errors.js';
+import { RepriseError } from '../../domain/errors.js';
 import type { EngineContext, MadeBackup } from '../engine.js';
+import { ownership, unlessLost } from '../backup-record.js';
 import { manifestHash } from './backup.js';
 import { listed, readInfo } from './info.js';
 import { liveFacts } from './stanza.js';
@@ -13,20 +13,12 @@ export async function describeBackup(context: EngineContext, label: string): Pro
   const made = (await readInfo(context)).backups.find((backup) => backup.label === label);
   if (made === undefined) throw new RepriseError('not-found', `backup ${label} is not in the repository any more`, 'run: pgbackrest info');
   const { database } = made;
-  const live = await liveFacts(context).catch((error: unknown) => {
-    // With the server lost nothing can be compared, and that is when backups are needed.
-    if (isRepriseError(error) && error.code === 'database-unreachable') return null;
-    throw error;
-  });
+  const live = await unlessLost(liveFacts(context));
   if (live !== null && live.systemIdentifier !== database.systemIdentifier) {
     throw new RepriseError('identity-mismatch', `it is a backup of the cluster ${database.systemIdentifier}, and the server is ${live.systemIdentifier}`, 'give that cluster a policy of its own');
   }
   return {
-    id: backupId(context.cluster.name, 'pgbackrest', label),
-    cluster: context.cluster.name,
-    policy: context.policy.name,
-    engine: 'pgbackrest',
-    repository: context.policy.repository,
+    ...ownership(context, label),
     ...listed(made),
     sha256: await manifestHash(context, label),
     server: { versionNum: database.major * 10_000, systemIdentifier: database.systemIdentifier },

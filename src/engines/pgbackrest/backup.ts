@@ -1,10 +1,9 @@
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { backupId } from '../../domain/backup.js';
 import { RepriseError } from '../../domain/errors.js';
 import { countDatabases } from '../../postgres/inventory.js';
 import type { LiveServerFacts } from '../../postgres/server-facts.js';
 import type { BackupRequest, EngineContext, MadeBackup } from '../engine.js';
+import { sha256OfFile } from '../hash.js';
+import { ownership } from '../backup-record.js';
 import { KEEP_ALL, optionsOf, pgbackrestArgv } from './command.js';
 import type { StanzaBackup } from './info.js';
 import { ANNOTATION, listed, readInfo, readTablespaces } from './info.js';
@@ -25,11 +24,7 @@ export async function backup(context: EngineContext, request: BackupRequest): Pr
   const contents = await countDatabases(context.cluster.connection, context.cluster.databases, context.signal);
   return [
     {
-      id: backupId(context.cluster.name, 'pgbackrest', made.label),
-      cluster: context.cluster.name,
-      policy: context.policy.name,
-      engine: 'pgbackrest',
-      repository: context.policy.repository,
+      ...ownership(context, made.label),
       ...listed(made),
       sha256: await manifestHash(context, made.label),
       server: { versionNum: server.versionNum, systemIdentifier: made.database.systemIdentifier, dataChecksums: server.dataChecksums },
@@ -79,7 +74,5 @@ export async function manifestHash(context: EngineContext, label: string): Promi
     user: context.user ?? 'inherit',
     onGone: 'restart',
   });
-  const hash = createHash('sha256');
-  for await (const chunk of createReadStream(job.stdout)) hash.update(chunk as Buffer);
-  return hash.digest('hex');
+  return sha256OfFile(job.stdout);
 }

@@ -1,15 +1,10 @@
-import type { ErrorCode, RepriseError as Failure } from '../../domain/errors.js';
+import type { RepriseError as Failure } from '../../domain/errors.js';
 import { RepriseError } from '../../domain/errors.js';
-
-interface Rule {
-  readonly says: RegExp;
-  readonly code: ErrorCode;
-  readonly message: string;
-  readonly hint: string;
-}
+import type { ToolRule } from '../../process/tool-rules.js';
+import { ruleFor } from '../../process/tool-rules.js';
 
 /** WAL-G ends with 1 whatever went wrong: only its words tell. The first rule that fits counts. */
-const rules: readonly Rule[] = [
+const rules: readonly ToolRule[] = [
   { says: /No space left on device|Disk quota exceeded|XMinioStorageFull/i, code: 'storage-full', message: 'there is no room left', hint: 'free space, then run the step again; older backups are untouched' },
   {
     says: /function pg_start_backup\(.*does not exist/,
@@ -45,7 +40,7 @@ const rules: readonly Rule[] = [
 
 /** A failed command in words, with a code from the error table. */
 export function failureOf(command: string, output: string, cause?: Failure): Failure {
-  const rule = rules.find(({ says }) => says.test(output));
+  const rule = ruleFor(rules, output);
   const details = { ...cause?.details, tool: 'wal-g', command };
   const line = errorLine(output);
   if (rule === undefined) {

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ReadContext } from '../engine.js';
+import { sha256OfFile } from '../hash.js';
 import { optionsOf } from './command.js';
 import { localPrefix, readEnvFile } from './env-file.js';
 import { BACKUP_FOLDER, sentinelName } from './place.js';
@@ -21,13 +21,7 @@ export async function fingerprintOf(context: ReadContext, label: string): Promis
   for (const [index, path] of [join(folder, sentinelName(label)), ...parts.sort()].entries()) {
     context.signal.throwIfAborted();
     context.report({ phase: 'read the files of the backup', done: index, total: parts.length + 1, unit: 'steps' });
-    hash.update(`${path.slice(folder.length)}\0${await hashOf(path)}\n`);
+    hash.update(`${path.slice(folder.length)}\0${await sha256OfFile(path)}\n`);
   }
-  return hash.digest('hex');
-}
-
-async function hashOf(path: string): Promise<string> {
-  const hash = createHash('sha256');
-  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
   return hash.digest('hex');
 }

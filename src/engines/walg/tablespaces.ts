@@ -1,10 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { isRepriseError, RepriseError } from '../../domain/errors.js';
+import { RepriseError } from '../../domain/errors.js';
 import { withClient } from '../../postgres/connect.js';
 import { isCode } from '../../process/atomic-file.js';
 import type { ReadContext } from '../engine.js';
+import { unlessLost } from '../backup-record.js';
 import type { WalgBackup } from './backup-list.js';
 import type { CommandContext } from './command.js';
 import { optionsOf } from './command.js';
@@ -45,10 +46,7 @@ export async function requireSafeToFetch(context: CommandContext, all: readonly 
 }
 
 async function requireLiveNone(context: CommandContext, label: string, proven: boolean): Promise<void> {
-  const live = await liveTablespace(context).catch((error: unknown) => {
-    if (isRepriseError(error) && error.code === 'database-unreachable') return null;
-    throw error;
-  });
+  const live = await unlessLost(liveTablespace(context));
   if (typeof live === 'string') throw refused(label, `it may have tablespaces, as the server does (${JSON.stringify(live)})`);
   if (live === null && !proven) throw refused(label, 'it was never fetched here, and the server is not there to tell whether it has tablespaces');
 }

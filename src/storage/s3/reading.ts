@@ -2,7 +2,7 @@ import { Readable } from 'node:stream';
 import { GetObjectCommand, HeadObjectCommand, ListObjectsV2Command } from '@aws-sdk/client-s3';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import { isCold } from '../../domain/storage-classes.js';
-import { keyComponents, prefixComponents } from '../keys.js';
+import { incompletePrefix, keyComponents, prefixComponents } from '../keys.js';
 import type { ReadableStorage, StoredObject } from '../storage.js';
 import type { S3Bucket } from './client.js';
 import { NOT_THERE, s3Failure } from './failures.js';
@@ -113,8 +113,8 @@ async function* listObjects(bucket: S3Bucket, prefix: string): AsyncGenerator<St
   do {
     const page = await bucket.send(new ListObjectsV2Command({ Bucket: options.bucket, Prefix, ContinuationToken: token }), `listing ${prefix}`);
     for (const { Key = '', Size = 0, LastModified, StorageClass = '' } of page.Contents ?? []) {
-      // Consoles mark an empty folder with an object of that name: it is none of ours.
-      if (Key.endsWith('/')) continue;
+      // Consoles mark an empty folder with an object of that name, which is none of ours; what is being gathered is no object yet.
+      if (Key.endsWith('/') || Key.slice(Key.lastIndexOf('/') + 1).startsWith(incompletePrefix)) continue;
       yield { key: Key.slice(root.length), sizeBytes: Size, modifiedAt: (LastModified ?? new Date(0)).toISOString(), ...(isCold(StorageClass) ? { cold: true as const } : {}) };
     }
     token = page.IsTruncated ? page.NextContinuationToken : undefined;

@@ -59,7 +59,7 @@ describe('what pg_basebackup wrote is not believed', () => {
     await letArchive(source);
     // After three failures the archiver waits for a minute, or for the next segment.
     await runQuery(source.cluster, 'postgres', "SELECT pg_create_restore_point('wake'), pg_switch_wal()");
-    source.options['archiveTimeoutSeconds'] = 100;
+    source.options['archiveTimeoutSeconds'] = 240;
     const [made] = await engine.backup(await source.context('stuck'), request);
     expect(await engine.verify(await source.context('verify stuck'), asBackup(made as never))).toMatchObject({ ok: true });
     // Nothing is left on the host.

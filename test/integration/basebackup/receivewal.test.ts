@@ -9,7 +9,7 @@ import { asBackup } from '../../contract/engine-suite.js';
 import { startReceivedCluster } from '../../helpers/basebackup.js';
 import type { BaseCluster } from '../../helpers/basebackup.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
-import { recoverBeside } from '../../helpers/pgbackrest.js';
+import { recoverBeside } from '../../helpers/recovered.js';
 import { runQuery } from '../../helpers/postgres.js';
 import { startReceiver } from '../../helpers/receiver.js';
 import type { Receiver } from '../../helpers/receiver.js';

@@ -8,10 +8,11 @@ import { pgbackrestEngine as engine } from '../../../src/engines/pgbackrest/pgba
 import { readJobs } from '../../../src/process/supervisor.js';
 import { makeGround } from '../../contract/engine-fixture.js';
 import type { Ground } from '../../contract/engine-fixture.js';
-import { asBackup, toolOf } from '../../contract/engine-suite.js';
-import { until } from '../../helpers/jobs.js';
+import { onlyBackup, toolOf } from '../../contract/engine-suite.js';
+import { until } from '../../helpers/until.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
-import { recoverBeside, startBackrestCluster } from '../../helpers/pgbackrest.js';
+import { startBackrestCluster } from '../../helpers/pgbackrest.js';
+import { recoverBeside } from '../../helpers/recovered.js';
 import type { BackrestCluster } from '../../helpers/pgbackrest.js';
 import { giveToPostgres } from '../../helpers/postgres-user.js';
 import { runQuery } from '../../helpers/postgres.js';
@@ -60,11 +61,9 @@ it('F3, D2: pgbackrest killed in mid backup: nothing is listed, and the next att
   expect(await failed).toBe('tool-failed');
   expect(await engine.list(context)).toEqual([]);
 
-  const [made] = await engine.backup(await ground.context('killed'), { type: 'full', startedAt });
+  backup = onlyBackup(await engine.backup(await ground.context('killed'), { type: 'full', startedAt }));
   expect(await starts('killed', 'backup')).toBe(2);
   expect(await output('killed', 'backup', 2)).toContain('resumable backup');
-  if (made === undefined) throw new Error('no backup was made');
-  backup = asBackup(made);
   expect((await engine.list(context)).map(({ label }) => label)).toEqual([backup.label]);
   expect(await engine.verify(await ground.context('verify'), backup)).toMatchObject({ ok: true });
 }, 300_000);
@@ -133,7 +132,7 @@ it('F37: tablespaces are remapped below their directory, whatever they are calle
   const before = await readdir(tablespace, { recursive: true });
   const context = await ground.context('tablespaces');
   const outline = await engine.outlineRecovery(context, { target: { kind: 'end-of-backup' }, candidates: [backup], oldDataDir: null, databases: [] });
-  const recovered = await recoverBeside(context, outline);
+  const recovered = await recoverBeside(context, outline, { engine });
   const [oid] = await readdir(join(recovered.dataDir, 'pg_tblspc'));
   expect(await readlink(join(recovered.dataDir, 'pg_tblspc', oid ?? ''))).toBe(join(recovered.dataDir, '..', 'tablespaces', oid ?? ''));
   expect(await contentOf(recovered)).toEqual(await contentOf(source.cluster));

@@ -45,7 +45,7 @@ describe('F13: a backup of WAL-G whose objects lie in GLACIER', () => {
     const settings = [`WALG_S3_PREFIX=s3://${bucket}/postgres`, `AWS_ENDPOINT=${moto.endpoint}`, 'AWS_S3_FORCE_PATH_STYLE=true', 'AWS_REGION=us-east-1', `AWS_ACCESS_KEY_ID=${moto.accessKeyId}`, `export AWS_SECRET_ACCESS_KEY='${moto.secretAccessKey}'`];
     await writeFile(envFile, `${settings.join('\n')}\n`, { mode: 0o600 });
     await giveToPostgres(envFile);
-    const options = { envFile, binary: testTools.walg(), archiveTimeoutSeconds: 30 };
+    const options = { envFile, binary: testTools.walg(), archiveTimeoutSeconds: 240 };
     const archiveCommand = walgEngine.physical?.archiveCommand({ policy: { options } } as never) ?? '';
     const site = await Site.create({ physical: { engine: 'walg', optionsYaml: `{ env_file: ${envFile}, binary: ${options.binary} }`, archiveCommand } });
     await site.query(renamedFunctions, 'postgres');

@@ -5,7 +5,7 @@ import { walgEngine as engine } from '../../../src/engines/walg/walg-engine.js';
 import { makeGround } from '../../contract/engine-fixture.js';
 import { asBackup } from '../../contract/engine-suite.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
-import { recoverBeside } from '../../helpers/pgbackrest.js';
+import { recoverBeside } from '../../helpers/recovered.js';
 import { runQuery } from '../../helpers/postgres.js';
 import { startVersity } from '../../helpers/s3-servers.js';
 import { startWalgCluster } from '../../helpers/walg.js';

@@ -1,18 +1,19 @@
 import { execFile } from 'node:child_process';
-import { chmod, readdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { chmod, readdir, readFile, rename, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import type { Backup } from '../../../src/domain/backup.js';
 import { walgEngine as engine } from '../../../src/engines/walg/walg-engine.js';
+import { createJobs } from '../../../src/process/supervisor.js';
 import { findPostgresBin } from '../../../src/process/binaries.js';
 import { rearmArchiving } from '../../../src/postgres/recovery.js';
 import { makeGround } from '../../contract/engine-fixture.js';
 import type { Ground } from '../../contract/engine-fixture.js';
 import { asBackup, toolOf } from '../../contract/engine-suite.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
-import { recoverBeside } from '../../helpers/pgbackrest.js';
+import { recoverBeside } from '../../helpers/recovered.js';
 import { giveToPostgres } from '../../helpers/postgres-user.js';
 import { runQuery } from '../../helpers/postgres.js';
 import { tempDir } from '../../helpers/temp.js';
@@ -229,6 +230,46 @@ describe('restore', () => {
     await writeFile(file, content);
     expect((await runQuery(recovered, 'postgres', 'SELECT n FROM cut')).rows).toEqual([{ n: 1 }]);
     await recovered.remove();
+  });
+
+  it('F15: one that ends at a damaged file leaves an empty directory, for `continue` and for the next plan', async () => {
+    const backup = await backUp('full');
+    const root = await tempDir('restored');
+    await chmod(root, 0o755);
+    const request = { backup, dataDir: join(root, 'data'), tablespaceDir: join(root, 'tablespaces') };
+    const restore = async (operationId: string, retry?: number) => {
+      const context = await ground.context(operationId);
+      const { user, signal } = context;
+      const jobs = createJobs({ stateDir: ground.stateDir, operationId, user, signal, leaveOnAbort: () => false, report: () => undefined, ...(retry === undefined ? {} : { retry }) });
+      await engine.physical?.restoreFiles({ ...context, jobs }, request);
+    };
+    const part = join(source.prefix, 'basebackups_005', backup.label, 'tar_partitions', 'part_001.tar.lz4');
+    const whole = await readFile(part);
+    await truncate(part, Math.floor(whole.length / 2));
+    for (const retry of [undefined, 1]) {
+      await expect(restore('damaged restore', retry)).rejects.toMatchObject({ code: 'backup-corrupt' });
+      expect(await readdir(request.dataDir)).toEqual([]);
+    }
+    await writeFile(part, whole);
+    await restore('damaged restore', 2);
+    expect((await stat(join(request.dataDir, 'global', 'pg_control'))).size).toBe(8192);
+    await rm(request.dataDir, { recursive: true });
+
+    await truncate(part, Math.floor(whole.length / 2));
+    await expect(restore('another damaged restore')).rejects.toMatchObject({ code: 'backup-corrupt' });
+    await writeFile(part, whole);
+    await restore('the next plan');
+    expect((await stat(join(request.dataDir, 'global', 'pg_control'))).size).toBe(8192);
+  });
+
+  it('F6: a verification that fails for good leaves nothing in scratch', async () => {
+    const { sha256: _none, ...backup } = await backUp('full');
+    const part = join(source.prefix, 'basebackups_005', backup.label, 'tar_partitions', 'part_001.tar.lz4');
+    const { mode } = await stat(part);
+    await chmod(part, 0);
+    await expect(engine.verify(await newContext(), backup)).rejects.toMatchObject({ code: 'privilege-missing' });
+    await chmod(part, mode);
+    expect((await readdir(join(ground.stateDir, 'scratch'))).filter((name) => name.startsWith('verify-'))).toEqual([]);
   });
 
   it('K2, B5: after a promotion the new timeline is archived and followed', async () => {

@@ -2,10 +2,39 @@ import { mkdir, readFile, rm, rmdir, stat, writeFile } from 'node:fs/promises';
 import { describe, expect, it } from '@jest/globals';
 import { execa } from 'execa';
 import { readJobs } from '../../../src/process/supervisor.js';
-import { JobBench, lives, until } from '../../helpers/jobs.js';
+import { JobBench, lives } from '../../helpers/jobs.js';
+import { until } from '../../helpers/until.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 
 failOnLeakedProcesses();
+
+describe('D2: a success that is found', () => {
+  it('is started again where what it made was thrown away since, as often as a failure is; one that is watched is not asked', async () => {
+    const bench = await JobBench.create();
+    await bench.letGo();
+    let isGone = true;
+    const request = bench.request({ resultIsGone: async () => isGone });
+    expect(await bench.run(request)).toMatchObject({ code: 0, starts: 1, attached: false });
+    expect(await bench.run(request)).toMatchObject({ code: 0, starts: 2, attached: false });
+    expect(bench.cleanUps).toBe(1);
+    isGone = false;
+    expect(await bench.run(request)).toMatchObject({ code: 0, starts: 2, attached: true });
+    isGone = true;
+    expect(await bench.run(request)).toMatchObject({ starts: 3 });
+    await expect(bench.run(request)).rejects.toMatchObject({ code: 'tool-rejected' });
+    expect(bench.starts()).toHaveLength(3);
+  });
+
+  it('is neither believed nor begun anew by an attempt that was cancelled', async () => {
+    const bench = await JobBench.create();
+    await bench.letGo();
+    const request = bench.request({ resultIsGone: async () => true });
+    await bench.run(request);
+    bench.abort.abort(new Error('cancelled'));
+    await expect(bench.run(request)).rejects.toThrow('cancelled');
+    expect(bench.starts()).toHaveLength(1);
+  });
+});
 
 describe('F3: a tool that fails', () => {
   it('while watched: tool-failed with the redacted last line; the next attempt cleans up and starts it again', async () => {

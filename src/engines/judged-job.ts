@@ -1,7 +1,6 @@
-import { errorTable, isRepriseError, RepriseError } from '../../domain/errors.js';
-import type { JobExit, JobRequest, JobResult, Jobs } from '../../process/jobs.js';
-import { tailOfFile } from '../../process/output-tail.js';
-import { toolError } from './dump-errors.js';
+import { errorTable, isRepriseError, RepriseError } from '../domain/errors.js';
+import type { JobExit, JobRequest, JobResult, Jobs } from '../process/jobs.js';
+import { tailOfFile } from '../process/output-tail.js';
 
 /** What a judge says of an exit. */
 export type Verdict = 'ok' | 'retry' | 'fail';
@@ -11,16 +10,19 @@ export interface JudgedRequest extends JobRequest {
   readonly failureOf?: (exit: JobExit) => Promise<RepriseError | null>;
 }
 
+/** What a tool's output means as an error; without a hint where its words are not known. */
+export type Meaning = (tool: string, output: string) => RepriseError;
+
 /**
- * Runs one of PostgreSQL's programs as a job and turns its failure into the error it means. A failure that another try
- * cannot mend (disk full, missing right) is not tried again. What a failed tool leaves is removed at once, and not only
- * before the next start: there may never be one.
+ * Runs a tool as a job and turns its failure into the error it means. A failure that another try cannot mend (disk
+ * full, missing right) is not tried again. What a failed tool leaves is removed at once, and not only before the next
+ * start: there may never be one.
  *
  * @throws RepriseError of the tool's failure; else what the supervisor throws (cancelled, shutdown)
  */
-export async function runJudged(jobs: Jobs, request: JudgedRequest): Promise<JobResult> {
+export async function runJudgedBy(meaning: Meaning, jobs: Jobs, request: JudgedRequest): Promise<JobResult> {
   const { failureOf, ...job } = request;
-  const ofTool = request.judge ?? (async (exit) => (exit.code === 0 ? 'ok' : verdictOn(toolError(request.tool, await tailOfFile(exit.stderr)))));
+  const ofTool = request.judge ?? (async (exit) => (exit.code === 0 ? 'ok' : verdictOn(meaning(request.tool, await tailOfFile(exit.stderr)))));
   const judge = async (exit: JobExit): Promise<Verdict> => {
     const failure = await failureOf?.(exit);
     return failure ? verdictOn(failure) : ofTool(exit);
@@ -33,7 +35,7 @@ export async function runJudged(jobs: Jobs, request: JudgedRequest): Promise<Job
     // A cancelled one was cleaned up after by the supervisor.
     if (error.code === 'job-cancelled') throw error;
     await request.cleanUp();
-    throw inTermsOfTheTool(request.tool, error, String(error.details['stderrTail']));
+    throw inTermsOfTheTool(meaning(request.tool, String(error.details['stderrTail'])), error);
   }
 }
 
@@ -47,8 +49,7 @@ function verdictOn(failure: RepriseError): Verdict {
 }
 
 /** The supervisor knows whether there may be another start, the tool's words why it failed. */
-function inTermsOfTheTool(tool: string, error: RepriseError, stderr: string): RepriseError {
-  const meant = toolError(tool, stderr);
+function inTermsOfTheTool(meant: RepriseError, error: RepriseError): RepriseError {
   const saysNothing = meant.code === 'tool-failed' && meant.hint === undefined;
   const isFinal = !errorTable[error.code].retryable;
   if (saysNothing || (isFinal && errorTable[meant.code].retryable)) {
