@@ -12,12 +12,6 @@ const rules: readonly ToolRule[] = [
     message: 'this WAL-G does not know that version of PostgreSQL',
     hint: 'PostgreSQL 15 and later need WAL-G 2.0.1 or newer: install it and name it in options.binary',
   },
-  {
-    says: /invalid frame checksum|decompress failed|Failed to decompress|unexpected EOF|archive\/tar: invalid|lz4: |brotli: |failed to extract files/,
-    code: 'backup-corrupt',
-    message: 'a file of the backup cannot be unpacked',
-    hint: 'it is damaged, or encrypted with another key: recover from another backup',
-  },
   { says: /Backup '.*' does not exist|No backups found/, code: 'not-found', message: 'the storage has no such backup', hint: 'list what is there: reprise backup list' },
   { says: /Archive '.*' does not exist/, code: 'not-found', message: 'the WAL segment is not in the archive', hint: 'look for gaps: wal-g wal-show' },
   { says: /must be empty|isn't empty/, code: 'path-refused', message: 'the target directory holds files that are not of this restore', hint: 'name an empty directory, or move its content away' },
@@ -25,10 +19,17 @@ const rules: readonly ToolRule[] = [
   { says: /postgres connection failed|password authentication failed|the database system is (?:starting|shutting)/i, code: 'database-unreachable', message: 'WAL-G cannot connect to the server', hint: 'check connection of the cluster, and that the server runs' },
   { says: /AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch|403 Forbidden|[Pp]ermission denied/, code: 'privilege-missing', message: 'WAL-G may not read or write there', hint: 'check the keys in options.env_file, or the owner of the directory' },
   {
-    says: /NoSuchBucket|RequestError|dial tcp|connection refused|no such host|Folder not exists or is inaccessible|i\/o timeout|503 |SlowDown/,
+    says: /NoSuchBucket|RequestError|dial tcp|connection refused|no such host|Folder not exists or is inaccessible|i\/o timeout|\b503 |SlowDown/,
     code: 'storage-unreachable',
     message: 'the storage of WAL-G cannot be reached',
     hint: 'check the prefix and the endpoint in options.env_file, and the network',
+  },
+  // Last: WAL-G ends with the same words where a file could not be read for another reason.
+  {
+    says: /invalid frame checksum|decompress failed|Failed to decompress|unexpected EOF|archive\/tar: invalid|lz4: |brotli: |failed to extract files/,
+    code: 'backup-corrupt',
+    message: 'a file of the backup cannot be unpacked',
+    hint: 'it is damaged, or encrypted with another key: recover from another backup',
   },
 ];
 
