@@ -15,12 +15,16 @@ import { restoreConfiguration } from './configuration.js';
 import type { HostDependencies } from './dependencies.js';
 import { type ActivityRun, guarded } from './guarded.js';
 import { PROMOTED, PROMOTION } from './old-data.js';
+import { withWal } from './feeding.js';
 import { connectionAt, savedWalDir, tablespaceDir } from './places.js';
 import { quarantining } from './damage.js';
 import { approvedBackup } from './database-steps.js';
 import { requirePromotion, requireTarget } from './decisions.js';
 import { type Authorized, SALVAGED, authorized, once } from './server-steps.js';
 import { type Session, clusterLocks, currentBackups, policyOf, readContext } from './session.js';
+
+/** Looks at a server that has reached the planned end of its log, for more of it. */
+const SETTLE_MS = 100;
 
 type DirectorySteps = Pick<HostActivities, 'restoreFiles' | 'replayWal' | 'promoteServer' | 'rearmArchiving' | 'freshBackup'>;
 
@@ -108,13 +112,17 @@ async function replay(work: Authorized, step: PlannedStep, target: RecoveryTarge
   };
   const options = {
     service,
-    signal: run.signal,
     report: ({ replayLsn }: RecoveryProgress) => run.report({ phase: `replaying WAL, at ${replayLsn ?? 'the start'}`, done: 0, unit: 'segments' }),
   };
-  const progress = await withSettingsOfSource(async (extra) => {
-    await retargetRecovery({ ...request, extra: { ...request.extra, ...extra } }, service, connection);
-    return target.kind === 'latest' ? waitForEndOfWal(connection, expectedEnd(work, salvage), options) : waitForPause(connection, options);
-  });
+  const progress = await withWal(physicalOf(work), context, dataDir, (signal, fed) =>
+    withSettingsOfSource(async (extra) => {
+      await retargetRecovery({ ...request, extra: { ...request.extra, ...extra } }, service, connection);
+      if (target.kind !== 'latest') return waitForPause(connection, { ...options, signal });
+      const reached = await waitForEndOfWal(connection, expectedEnd(work, salvage), { ...options, signal });
+      // What came to the archive after the plan was made is brought too.
+      return fed ? waitForEndOfWal(connection, null, { ...options, signal, pollMs: SETTLE_MS }) : reached;
+    }),
+  );
   return reachedOf(work, target, salvage, progress);
 }
 

@@ -53,6 +53,13 @@ export interface JobRequest {
   readonly stallTimeoutMs?: number;
   /** Most generations under this key, default 3. */
   readonly maxStarts?: number;
+  /**
+   * For a tool that runs for ever: where it runs with another command, environment or user than these, since the
+   * configuration was changed, it is ended and started anew. Absent: what runs is left to run.
+   */
+  readonly keepsUp?: true;
+  /** Once aborted nobody watches any more and the tool is left alone: `run` throws the signal's reason. */
+  readonly leave?: AbortSignal;
 }
 
 export interface JobPaths {

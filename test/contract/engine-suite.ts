@@ -7,12 +7,12 @@ import type { Backup } from '../../src/domain/backup.js';
 import type { RecoveryTarget } from '../../src/domain/target.js';
 import type { Engine, EngineContext, MadeBackup } from '../../src/engines/engine.js';
 import { readJobs } from '../../src/process/supervisor.js';
-import { asBackup } from './as-backup.js';
+import { asBackup, onlyBackup } from './as-backup.js';
 import type { Content } from './engine-fixture.js';
 import { recoveryContract } from './recovery-suite.js';
 import type { RecoveryFixture } from './recovery-suite.js';
 
-export { asBackup };
+export { asBackup, onlyBackup };
 
 /** What the suite needs of an engine; a new engine supplies this and is done when the suite is green. */
 export interface EngineFixture {

@@ -45,7 +45,7 @@ export async function startWalgCluster({ env, ...settings }: WalgSettings = {}):
   await giveToPostgres(prefix);
   await writeFile(envFile, ['# made for a test', ...(env ?? ['export WALG_FILE_PREFIX="@PREFIX@"']).map((line) => line.replace('@PREFIX@', prefix)), 'WALG_PREVENT_WAL_OVERWRITE=true', ''].join('\n'), { mode: 0o600 });
   await giveToPostgres(envFile);
-  const options: WalgOptions = { envFile, binary: testTools.walg(), archiveTimeoutSeconds: 30 };
+  const options: WalgOptions = { envFile, binary: testTools.walg(), archiveTimeoutSeconds: 240 };
   const command = walgEngine.physical?.archiveCommand({ policy: { options } } as never) ?? '';
   await writeFile(script, `#!/bin/sh\nwhile [ -e '${holdFile}' ]; do sleep 0.05; done\n[ ! -e '${failFile}' ] || exit 1\n${command.replaceAll('%p', '$1').replaceAll('%%', '%')}\n`);
   await chmod(script, 0o755);

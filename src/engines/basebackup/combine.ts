@@ -40,7 +40,7 @@ export async function combine(context: EngineContext, chain: readonly Link[], da
   for (const { into } of parts) await ownDirectory(context, into);
   const resultIsGone = (): Promise<boolean> => isThrownAway(dataDir);
   const unpackedIsGone = async (): Promise<boolean> => (await isThrownAway(dataDir)) && (await isThrownAway(inputs.at(-1) ?? root));
-  await unpack(context, `unpack-${label}`, parts, () => removeTree(root), unpackedIsGone);
+  await unpack(context, `unpack-${label}`, { parts, clear: () => removeTree(root), resultIsGone: unpackedIsGone });
   for (const [index, { files }] of chain.entries()) {
     const copy = join(inputs[index] ?? root, PG_MANIFEST);
     await copyFile(files.pathOf(PG_MANIFEST), copy);

@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { chmod, readdir, readFile, rename, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import type { Backup } from '../../../src/domain/backup.js';
@@ -51,6 +52,22 @@ async function eachPart({ label }: Backup, harm: (path: string) => Promise<void>
   };
 }
 const cutOff = async (path: string): Promise<void> => truncate(path, Math.floor((await stat(path)).size / 2));
+
+/** Ends the segment that is written, and waits until it is archived. */
+async function switched(): Promise<string> {
+  const one = async (sql: string): Promise<string> => String(Object.values((await runQuery(source.cluster, 'postgres', sql)).rows[0] as object)[0]);
+  const segment = await one('SELECT pg_walfile_name(pg_switch_wal())');
+  while ((await one("SELECT coalesce(last_archived_wal, '') FROM pg_stat_archiver")).slice(0, 24) < segment) await sleep(50);
+  return segment;
+}
+
+/** An LZ4 frame up to the end of its first block (LZ4 frame format description). */
+function firstBlockOf(frame: Buffer): Buffer {
+  const flags = frame.readUInt8(4);
+  const header = 7 + ((flags & 0x08) === 0 ? 0 : 8) + ((flags & 0x01) === 0 ? 0 : 4);
+  const size = frame.readUInt32LE(header) & 0x7fffffff;
+  return frame.subarray(0, header + 4 + size + ((flags & 0x10) === 0 ? 0 : 4));
+}
 
 beforeAll(async () => {
   source = await startWalgCluster({ version: 15, env: ['export WALG_FILE_PREFIX="@PREFIX@"', 'export WALG_DELTA_MAX_STEPS="6"', 'WALG_DOWNLOAD_CONCURRENCY=1', `AWS_SECRET_ACCESS_KEY=${SECRET}`] });
@@ -208,6 +225,26 @@ describe('restore', () => {
     await engine.physical?.restoreFiles(await newContext('killed restore'), request);
     expect((await stat(join(root, 'data', 'global', 'pg_control'))).size).toBe(8192);
     expect((await stat(join(root, 'data'))).mode & 0o777).toBe(0o700);
+  });
+
+  it('F15, F24: a wal-push cut off at the end of a block, of which WAL-G unpacks the beginning, ends the log before it', async () => {
+    const backup = await backUp('full');
+    await runQuery(source.cluster, 'postgres', 'CREATE TABLE cut (n int); INSERT INTO cut VALUES (1)');
+    await switched();
+    await runQuery(source.cluster, 'postgres', 'INSERT INTO cut VALUES (2)');
+    const last = await switched();
+    const file = join(source.prefix, 'wal_005', `${last}.lz4`);
+    const content = await readFile(file);
+    const first = firstBlockOf(content);
+    expect(first.length).toBeLessThan(content.length);
+    await writeFile(file, first);
+    const context = await newContext();
+    const outline = await engine.outlineRecovery(context, { target: { kind: 'latest' }, candidates: [backup], oldDataDir: null, databases: [] });
+    expect(outline.warnings).toContainEqual(expect.stringContaining(`${last}, was not written to its end`));
+    const recovered = await recoverBeside(context, outline, { engine });
+    await writeFile(file, content);
+    expect((await runQuery(recovered, 'postgres', 'SELECT n FROM cut')).rows).toEqual([{ n: 1 }]);
+    await recovered.remove();
   });
 
   it('F15: one that ends at a damaged file leaves an empty directory, for `continue` and for the next plan', async () => {
