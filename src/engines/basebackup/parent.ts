@@ -34,7 +34,7 @@ export async function chooseType(context: EngineContext, { type, startedAt }: Ba
   if (type === 'full' || (type === 'auto' && fullEverySeconds === undefined)) return { type: 'full', parent: null };
   const obstacle = await obstacleTo(context, server);
   if (obstacle !== null && type === 'incr') throw obstacle;
-  const listed = (await listBackups(context)).filter((one) => one.damaged === undefined && one.startedAt < startedAt);
+  const listed = (await listBackups(context)).filter((one) => one.damaged === undefined && one.cold !== true && one.startedAt < startedAt);
   const full = listed.findLast((one) => one.type === 'full');
   const due = fullEverySeconds !== undefined && full !== undefined && Date.parse(startedAt) - Date.parse(full.startedAt) >= fullEverySeconds * 1000;
   const newest = listed.at(-1);
