@@ -191,6 +191,11 @@ export interface Engine {
   storedFiles?(context: ReadContext, label: string): Promise<readonly string[]>;
   /** The same of its own files alone, also where nobody can read it any more. */
   ownFiles?(context: ReadContext, label: string): Promise<readonly string[]>;
+  /**
+   * Removes what operations that are over have left in a host's scratch directory, untouched for so long; never what it
+   * does not know for its own. `inUse`: ids of operations that may go on. Returns what was removed.
+   */
+  removeLeftovers?(host: Pick<HostConfig, 'scratchDir'>, inUse: ReadonlySet<string>, olderThanMs: number): Promise<readonly string[]>;
   outlineRecovery(context: ReadContext, request: OutlineRequest): Promise<RecoveryOutline>;
   /** Engines whose tool can keep a backup from being deleted by others too. */
   readonly holds?: Holds;

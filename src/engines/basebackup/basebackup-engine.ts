@@ -3,6 +3,7 @@ import type { Engine, EngineContext, MadeBackup } from '../engine.js';
 import { unlessLost } from '../backup-record.js';
 import { backup } from './backup.js';
 import { listBackups, ownFiles, storedFiles } from './list.js';
+import { removeLeftovers } from './leftovers.js';
 import { BASEBACKUP, madeBackup, manifestOf } from './manifest.js';
 import { outlineRecovery } from './outline.js';
 import { preflightBackup } from './preflight.js';
@@ -34,6 +35,7 @@ export const basebackupEngine: Engine = {
   list: listBackups,
   storedFiles,
   ownFiles,
+  removeLeftovers,
   verify,
   planRemoval,
   remove,
