@@ -71,6 +71,11 @@ export type Question =
 
 export type QuestionKind = Question['kind'];
 
+/** Answered by listing everything there is, a million objects perhaps: as long as that takes. */
+export function listsEverything({ kind }: Pick<Question, 'kind'>): boolean {
+  return kind === 'media-plan' || kind === 'plan' || kind === 'storage-usage';
+}
+
 /** Answer by kind of question. */
 export interface Answers {
   readonly backups: { readonly backups: readonly Backup[] };

@@ -6,6 +6,7 @@ import type { Progress } from '../domain/progress.js';
 import type { RecoveryTarget } from '../domain/target.js';
 import type { Jobs, OsUser } from '../process/jobs.js';
 import type { ReadableStorage, WritableStorage } from '../storage/storage.js';
+import type { ToolStore } from './tool-store.js';
 
 /** How engines differ. Callers ask for a capability, never for an engine's name; an absent one is refused (`capability-missing`). */
 export interface EngineCapabilities {
@@ -197,6 +198,8 @@ export interface Engine {
    */
   removeLeftovers?(host: Pick<HostConfig, 'scratchDir'>, inUse: ReadonlySet<string>, olderThanMs: number): Promise<readonly string[]>;
   outlineRecovery(context: ReadContext, request: OutlineRequest): Promise<RecoveryOutline>;
+  /** Engines whose tool may keep their files in an object store of its own settings. */
+  readonly toolStore?: ToolStore<ReadContext>;
   /** Engines whose tool can keep a backup from being deleted by others too. */
   readonly holds?: Holds;
   /** Engines that can take over what others made. */
@@ -236,10 +239,26 @@ export interface PhysicalRestore {
   restoreCommand(context: ReadContext): string;
   /** The same for the beginning of a segment that is nowhere whole, tried last; absent where none is kept. */
   restoreBeginningCommand?(context: ReadContext): string;
+  /**
+   * Lists what there is beside the files of a server that is about to recover and whose `restore_command` waits for it.
+   * Null, or absent, where that command fetches by itself. See `withWal`.
+   */
+  feedWal?(context: ReadContext, dataDir: string): Promise<WalFeed | null>;
   /** `archive_command` that re-arms archiving after the recovery, same stanza, new timeline; null where the policy needs none. */
   archiveCommand(context: ReadContext): string | null;
   /** Makes the repository ready for the recovered cluster (a new stanza only when its identity changed). */
   rearm(context: EngineContext): Promise<void>;
+}
+
+/** WAL that is brought to a recovering server as it asks for it. */
+export interface WalFeed {
+  /**
+   * Brings it, ahead of the server, until all is there or the signal comes.
+   * @throws RepriseError `wal-gap` for a damaged segment that the server needs
+   */
+  bring(signal: AbortSignal): Promise<void>;
+  /** From now on the server finds what is there, and waits for nothing more. */
+  close(): Promise<void>;
 }
 
 export interface LogicalRestore {

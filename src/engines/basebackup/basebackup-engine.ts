@@ -6,6 +6,7 @@ import { listBackups, ownFiles, storedFiles } from './list.js';
 import { removeLeftovers } from './leftovers.js';
 import { BASEBACKUP, madeBackup, manifestOf } from './manifest.js';
 import { outlineRecovery } from './outline.js';
+import { feedWal } from './prefetch.js';
 import { preflightBackup } from './preflight.js';
 import { receivesWal } from './options.js';
 import { rearm } from './rearm.js';
@@ -42,7 +43,7 @@ export const basebackupEngine: Engine = {
   outlineRecovery,
   adoption: { describe },
   receiver: { wanted: receivesWal, slot: slotName, receive: receiveWal },
-  physical: { restoreFiles, restoreCommand, restoreBeginningCommand, archiveCommand, rearm },
+  physical: { restoreFiles, restoreCommand, restoreBeginningCommand, feedWal: async (context, dataDir) => (context.storage.capabilities.localPath ? null : feedWal(context, dataDir)), archiveCommand, rearm },
 };
 
 /** The record of a backup that lies in the repository and that no record names. */

@@ -67,6 +67,8 @@ export async function receiveWal(context: EngineContext, { waits = false }: { re
       onGone: 'resume',
       // It connects again by itself for as long as it lives, and one that was killed is started again, however often.
       maxStarts: UNLIMITED,
+      // With another address, role or slot in the config the one that runs would go on with what it began with.
+      keepsUp: true,
       judge: () => Promise.resolve('retry'),
       progress: () => Promise.resolve(progress),
       leave: left.signal,

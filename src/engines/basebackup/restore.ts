@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path';
 import type { Backup } from '../../domain/backup.js';
 import { RepriseError } from '../../domain/errors.js';
 import { giveTo, syncDirectory, writeFileDurably } from '../../postgres/files.js';
-import { claimDirectory } from '../claim-directory.js';
+import { claimDirectory, isThrownAway } from '../claim-directory.js';
 import type { EngineContext, RestoreFilesRequest } from '../engine.js';
 import { combine } from './combine.js';
 import type { Link } from './combine.js';
@@ -11,7 +11,6 @@ import { fetchFiles } from './fetch-files.js';
 import { manifestOf } from './manifest.js';
 import type { BaseManifest } from './manifest.js';
 import { chainOf } from './parent.js';
-import { prefetchWal } from './prefetch.js';
 import { removeTree, unpack } from './unpack.js';
 import type { Unpacking } from './unpack.js';
 
@@ -42,7 +41,6 @@ export async function restoreFiles(context: EngineContext, request: RestoreFiles
   await writeFile(join(dataDir, 'recovery.signal'), '', { mode: 0o600 });
   await giveTo(join(dataDir, 'recovery.signal'), context.user);
   await syncDirectory(dataDir);
-  if (!context.storage.capabilities.localPath) await prefetchWal(context, manifest, dataDir);
   // Last: an attempt cut off before finds them, and fetches nothing twice.
   for (const { files } of chain) await files.remove();
 }
@@ -64,7 +62,8 @@ async function unpackFull(context: EngineContext, { manifest, files }: Link, dat
     for (const { path } of tablespaces) await removeTree(path);
     for (const name of await readdir(dataDir)) await removeTree(join(dataDir, name));
   };
-  await unpack(context, `restore-${manifest.label}`, parts, clear, tablespaces.map(({ oid }) => linkOf(dataDir, oid)));
+  const ownLinks = tablespaces.map(({ oid }) => linkOf(dataDir, oid));
+  await unpack(context, `restore-${manifest.label}`, { parts, ownLinks, clear, resultIsGone: () => isThrownAway(dataDir) });
 }
 
 interface Tablespace {

@@ -94,6 +94,21 @@ describe('K8: WAL by pg_receivewal', () => {
     expect(await receivers()).not.toContain(pid);
   });
 
+  it('with another role in the config the one that runs is ended and another started with it, and nothing is missing', async () => {
+    const [pid] = await receivers();
+    await receiver.leave();
+    await runQuery(source.cluster, 'postgres', 'CREATE ROLE other SUPERUSER LOGIN REPLICATION; INSERT INTO rdv VALUES (51)');
+    const context = await newContext();
+    receiver = startReceiver({ ...context, cluster: { ...context.cluster, connection: { ...context.cluster.connection, user: 'other' } } });
+    await until(async () => (await one("SELECT count(*) FROM pg_stat_replication WHERE usename = 'other' AND state = 'streaming'")) === '1');
+    expect(await one('SELECT count(*) FROM pg_stat_replication')).toBe('1');
+    expect(await receivers()).toEqual([expect.any(Number)]);
+    expect(await receivers()).not.toContain(pid);
+    await runQuery(source.cluster, 'postgres', 'INSERT INTO rdv VALUES (52)');
+    const lsn = await one('SELECT pg_current_wal_flush_lsn()');
+    await until(() => reaches(lsn));
+  });
+
   it('F12: WAL that the repository does not take is told, while its program goes on; once it is taken nobody waits any more', async () => {
     const end = async () => {
       const { walEnd } = await engine.outlineRecovery(await newContext(), { target: { kind: 'latest' }, candidates: [backup], oldDataDir: null, databases: [] });
