@@ -6,7 +6,7 @@ import type { RotateOutput, Verdict } from '../domain/rotation.js';
 import type { MadeBackup } from '../engines/engine.js';
 import { withHostLock } from '../process/file-lock.js';
 import type { JobLock } from '../process/jobs.js';
-import { pruneJobs } from '../process/supervisor.js';
+import { operationsInUse, pruneJobs } from '../process/supervisor.js';
 import { forgetUploadOrders } from '../process/upload-orders.js';
 import { type HostState, openHostState } from '../records/host-state.js';
 import type { BackupStep, HostActivities, StepInput } from './api.js';
@@ -21,6 +21,8 @@ import { type Session, clusterLocks, currentBackups, engineContext, engineFor, o
 import { stillNeeded } from './still-needed.js';
 
 const JOBS_KEPT_MS = 30 * 24 * 3600 * 1000;
+/** An upload of a big cluster may touch nothing of it for days. */
+const LEFTOVERS_KEPT_MS = 7 * 24 * 3600 * 1000;
 
 type BackupActivities = Pick<HostActivities, 'preflightBackup' | 'runBackup' | 'proveBackup' | 'readBackups' | 'rotateBackups' | 'recordSkipped' | 'recordFailed'>;
 
@@ -45,7 +47,7 @@ export function backupActivities(deps: HostDependencies): BackupActivities {
       const ahead = await clockAhead();
       const session = await openSession(deps, step.cluster);
       const rotation = await rotate(session, step, run, ahead);
-      await pruneOldJobs(session);
+      await pruneOldJobs(session, step.policy);
       return rotation;
     }),
     recordSkipped: guarded('recordSkipped', async (step) => {
@@ -204,9 +206,12 @@ async function earlierRemovals(session: Session, { operationId }: StepInput, bac
   return { done, halfway };
 }
 
-/** Records of jobs whose operation is long over; one that still holds a pin is under way, however old. */
-async function pruneOldJobs({ catalogue, host }: Session): Promise<void> {
+/** Records of jobs, and what an engine left on this host, of operations long over; one that still holds a pin is under way, however old. */
+async function pruneOldJobs(session: Session, policy: string): Promise<void> {
+  const { catalogue, host } = session;
   const { pins } = await catalogue.state();
+  const inUse = new Set([...pins.keys(), ...(await operationsInUse(host.stateDir, LEFTOVERS_KEPT_MS))]);
+  await engineFor(session, policyOf(session, policy)).removeLeftovers?.(host, inUse, LEFTOVERS_KEPT_MS);
   await pruneJobs(host.stateDir, JOBS_KEPT_MS, (operationId) => !pins.has(operationId));
   await forgetUploadOrders(host.stateDir);
 }

@@ -1,9 +1,10 @@
 import type { z } from 'zod';
 import type { Backup, BackupType, ListedBackup, TableCount } from '../domain/backup.js';
-import type { ClusterConfig, PolicyConfig } from '../domain/config.js';
+import type { ClusterConfig, HostConfig, PolicyConfig } from '../domain/config.js';
 import type { RecoveryMethod } from '../domain/plan.js';
 import type { RecoveryTarget } from '../domain/target.js';
 import type { EngineContext, ReadContext, Uploader } from './context.js';
+import type { EnginePlace, EngineTool } from './engine-place.js';
 import type { ToolStore } from './tool-store.js';
 
 /** How engines differ. Callers ask for a capability, never for an engine's name; an absent one is refused (`capability-missing`). */
@@ -38,7 +39,7 @@ export interface BackupRequest {
 /** A backup made by {@link Engine.backup}: complete and published; nothing partial is ever returned. */
 export type MadeBackup = Omit<Backup, 'proven' | 'heldUntil' | 'status'>;
 
-export type { ListedBackup };
+export type { EnginePlace, EngineTool, ListedBackup };
 
 export interface VerifyVerdict {
   readonly ok: boolean;
@@ -166,6 +167,11 @@ export interface Engine {
   storedFiles?(context: ReadContext, label: string): Promise<readonly string[]>;
   /** The same of its own files alone, also where nobody can read it any more. */
   ownFiles?(context: ReadContext, label: string): Promise<readonly string[]>;
+  /**
+   * Removes what operations that are over have left in a host's scratch directory, untouched for so long; never what it
+   * does not know for its own. `inUse`: ids of operations that may go on. Returns what was removed.
+   */
+  removeLeftovers?(host: Pick<HostConfig, 'scratchDir'>, inUse: ReadonlySet<string>, olderThanMs: number): Promise<readonly string[]>;
   outlineRecovery(context: ReadContext, request: OutlineRequest): Promise<RecoveryOutline>;
   /** Engines whose tool may keep their files in an object store of its own settings. */
   readonly toolStore?: ToolStore<ReadContext>;
@@ -234,32 +240,6 @@ export interface LogicalRestore {
   restoreDatabase(context: EngineContext, request: RestoreDatabaseRequest): Promise<RestoredDatabase>;
   /** Roles and tablespaces that the dump needs and the server lacks, from the companion of the backup. */
   restoreGlobals(context: EngineContext, backup: Backup, connection: ClusterConfig['connection']): Promise<readonly string[]>;
-}
-
-/** A program an engine starts, so that `doctor` can look whether it is there. */
-export interface EngineTool {
-  readonly program: string;
-  /** One of PostgreSQL's own, of the server's major version; else found in PATH. */
-  readonly ofPostgres: boolean;
-  /** Option of the policy that may name another one, as in `PolicyConfig.options`. */
-  readonly namedBy?: string;
-  /** With what it says its version where it is not PostgreSQL's; default `version`. */
-  readonly versionArgument?: string;
-  /** How to get it. */
-  readonly install: string;
-  /** Oldest version that works, `[major, minor]`. */
-  readonly oldest?: readonly [number, number];
-}
-
-/** Where an engine keeps its files, as its own configuration on this host says. */
-export interface EnginePlace {
-  /** Directory on this host; null where it is another machine's or an object store. */
-  readonly path: string | null;
-  readonly encrypted: boolean;
-  /** How to have it encrypted, where it is not. */
-  readonly encryptHint: string;
-  /** What in that configuration works against Reprise, each with what to do. */
-  readonly warnings: readonly string[];
 }
 
 /** A kind of engine with the schema of its `options`; one line in the registry. */

@@ -42,6 +42,17 @@ export async function pruneJobs(
   return pruned;
 }
 
+/** Operations of this host with a job that lives, or that any attempt touched within `withinMs`. */
+export async function operationsInUse(stateDir: string, withinMs: number): Promise<ReadonlySet<string>> {
+  const inUse = new Set<string>();
+  for (const name of await namesIn(jobsDirectory(stateDir))) {
+    const jobs = await jobsIn(join(jobsDirectory(stateDir), name));
+    const operationId = jobs.find(({ state }) => state.record !== null)?.state.record?.operationId;
+    if (operationId !== undefined && (jobs.some(({ state }) => state.kind === 'running') || !(await isOld(jobs, withinMs)))) inUse.add(operationId);
+  }
+  return inUse;
+}
+
 interface Found {
   readonly directory: string;
   readonly state: JobState;

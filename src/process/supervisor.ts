@@ -24,7 +24,7 @@ import { watchTool } from './job-watch.js';
 import { launch } from './launch.js';
 import { mergeLocks } from './merge-locks.js';
 
-export { pruneJobs, readJobs } from './job-store.js';
+export { operationsInUse, pruneJobs, readJobs } from './job-store.js';
 
 const DEFAULT_MAX_STARTS = 3;
 

@@ -1,17 +1,20 @@
 import { createReadStream } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { RepriseError } from '../../domain/errors.js';
+import { errorTable, isRepriseError, RepriseError } from '../../domain/errors.js';
 import { segmentAt, segmentBefore } from '../../domain/wal.js';
 import { countDatabases } from '../../postgres/inventory.js';
 import type { LiveServerFacts } from '../../postgres/server-facts.js';
 import { makeHostScratch } from '../../postgres/scratch-data-dir.js';
+import type { JobResult } from '../../process/jobs.js';
 import type { BackupRequest, EngineContext, MadeBackup } from '../engine.js';
 import { BASEBACKUP, fileKey, madeBackup, manifestText, readManifest } from './manifest.js';
 import type { BackupFile, BaseManifest } from './manifest.js';
 import { labelOf, manifestKey, PG_MANIFEST, spoolOf } from './names.js';
 import { optionsOf } from './options.js';
-import { chooseType, parentManifest } from './parent.js';
+import { chooseOnce, doesNotFit, keepChoice } from './choice.js';
+import { parentManifest } from './parent.js';
+import type { Choice } from './parent.js';
 import { readPgManifest } from './pg-manifest.js';
 import { archivingHint, liveServer } from './server.js';
 import { takeBase, tarsOf, verifySpool } from './spool.js';
@@ -25,7 +28,7 @@ import { waitForSegment } from './wal-archive.js';
  * @throws RepriseError `backup-corrupt`, `wal-not-archived`, `storage-full`, `privilege-missing`, `conflict`
  */
 export async function backup(context: EngineContext, request: BackupRequest): Promise<readonly MadeBackup[]> {
-  const manifest = (await publishedBefore(context, request)) ?? (await makeAndPublish(context, request));
+  const manifest = (await publishedBefore(context, request)) ?? (await unlessFinal(context, () => makeAndPublish(context, request)));
   await removeTree(spoolOf(context));
   return [madeBackup(manifest, context.policy.repository)];
 }
@@ -40,17 +43,25 @@ async function publishedBefore(context: EngineContext, { startedAt }: BackupRequ
   return null;
 }
 
+/** What no attempt takes up any more is not left: it is as big as the cluster. */
+async function unlessFinal<T>(context: EngineContext, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    const goesOn = isRepriseError(error) ? errorTable[error.code].retryable : context.signal.aborted;
+    if (!goesOn) await removeTree(spoolOf(context));
+    throw error;
+  }
+}
+
 async function makeAndPublish(context: EngineContext, request: BackupRequest): Promise<BaseManifest> {
   const server = await liveServer(context);
-  const { type, parent } = await chooseType(context, request, server);
   const { startedAt } = request;
-  const named = { type, label: labelOf(type, startedAt), startedAt };
   await makeHostScratch(context.host, context.user);
-  const taken = await takeBase(context, named.label, parent === null ? null : await parentManifest(context, parent));
-  const facts = await readPgManifest(join(tarsOf(context), PG_MANIFEST)).catch(async (error: unknown) => {
-    await removeTree(spoolOf(context));
-    throw error;
-  });
+  const { choice, taken } = await take(context, request, await chooseOnce(context, request, server));
+  const { type, parent } = choice;
+  const named = { type, label: labelOf(type, startedAt), startedAt };
+  const facts = await readPgManifest(join(tarsOf(context), PG_MANIFEST));
   requireIdentity(facts.systemIdentifier, server);
   await verifySpool(context);
   const { walSegmentBytes: segmentBytes, versionNum, systemIdentifier, dataChecksums } = server;
@@ -67,6 +78,20 @@ async function makeAndPublish(context: EngineContext, request: BackupRequest): P
   };
   await context.storage.write(manifestKey(context, named.label), manifestText(manifest));
   return manifest;
+}
+
+/** Where `auto` chose a parent that turns out not to fit, a full backup is taken: the next ones would fail in the same way. */
+async function take(context: EngineContext, { type: asked, startedAt }: BackupRequest, choice: Choice): Promise<{ choice: Choice; taken: JobResult }> {
+  const { type, parent, instead = false } = choice;
+  const label = labelOf(type, startedAt);
+  // A key of its own: under the other one the job has failed for good.
+  if (parent === null) return { choice, taken: await takeBase(context, label, null, instead ? 'basebackup-full' : 'basebackup') };
+  try {
+    return { choice, taken: await takeBase(context, label, await parentManifest(context, parent)) };
+  } catch (error) {
+    if (asked !== 'auto' || !doesNotFit(error)) throw error;
+    return take(context, { type: 'full', startedAt }, await keepChoice(context, { type: 'full', parent: null, instead: true }));
+  }
 }
 
 /** PostgreSQL 17 and later name the cluster in the manifest: it must be the one that was asked (F17). */

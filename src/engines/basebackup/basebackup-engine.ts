@@ -3,6 +3,7 @@ import type { Engine, EngineContext, MadeBackup } from '../engine.js';
 import { unlessLost } from '../backup-record.js';
 import { backup } from './backup.js';
 import { listBackups, ownFiles, storedFiles } from './list.js';
+import { removeLeftovers } from './leftovers.js';
 import { BASEBACKUP, madeBackup, manifestOf } from './manifest.js';
 import { outlineRecovery } from './outline.js';
 import { feedWal } from './prefetch.js';
@@ -35,6 +36,7 @@ export const basebackupEngine: Engine = {
   list: listBackups,
   storedFiles,
   ownFiles,
+  removeLeftovers,
   verify,
   planRemoval,
   remove,

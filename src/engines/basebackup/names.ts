@@ -52,7 +52,14 @@ export function walKey(place: Place, name: string): string {
   return `${walPrefix(place)}${name}.gz`;
 }
 
+/** What kind of backup the operation of a spool makes. */
+export const CHOICE = 'choice.json';
+
 /** Directory on the host for files of this operation that are not published yet. */
 export function spoolOf({ host, operationId }: Pick<ReadContext, 'host' | 'operationId'>): string {
-  return join(host.scratchDir, `basebackup-${createHash('sha256').update(operationId).digest('hex').slice(0, 12)}`);
+  return join(host.scratchDir, spoolName(operationId));
+}
+
+export function spoolName(operationId: string): string {
+  return `basebackup-${createHash('sha256').update(operationId).digest('hex').slice(0, 12)}`;
 }

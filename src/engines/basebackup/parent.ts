@@ -22,6 +22,8 @@ const OLDEST = 170_000;
 export interface Choice {
   readonly type: BackupType;
   readonly parent: BaseManifest | null;
+  /** A full one in place of an incremental one whose parent did not fit. */
+  readonly instead?: boolean;
 }
 
 /**
@@ -34,16 +36,24 @@ export async function chooseType(context: EngineContext, { type, startedAt }: Ba
   if (type === 'full' || (type === 'auto' && fullEverySeconds === undefined)) return { type: 'full', parent: null };
   const obstacle = await obstacleTo(context, server);
   if (obstacle !== null && type === 'incr') throw obstacle;
-  const listed = (await listBackups(context)).filter((one) => one.damaged === undefined && one.cold !== true && one.startedAt < startedAt);
+  const timeline = await timelineOf(context);
+  // Of another timeline a recovery may have left the end behind: the server would refuse what rests on that.
+  const listed = (await listBackups(context)).filter((one) => one.damaged === undefined && one.cold !== true && one.startedAt < startedAt && one.wal?.stop.startsWith(timeline) === true);
   const full = listed.findLast((one) => one.type === 'full');
   const due = fullEverySeconds !== undefined && full !== undefined && Date.parse(startedAt) - Date.parse(full.startedAt) >= fullEverySeconds * 1000;
   const newest = listed.at(-1);
   if (type === 'auto' && (obstacle !== null || newest === undefined || due)) return { type: 'full', parent: null };
-  if (newest === undefined) throw new RepriseError('no-usable-backup', 'there is no backup that an incremental one could rest on', 'backup run --type full');
+  if (newest === undefined) throw new RepriseError('no-usable-backup', `there is no backup of timeline ${Number.parseInt(timeline, 16)} that an incremental one could rest on`, 'backup run --type full');
   const parent = await manifestOf(context, newest.label);
   if (parent.server.systemIdentifier === server.systemIdentifier) return { type: 'incr', parent };
   if (type === 'auto') return { type: 'full', parent: null };
   throw new RepriseError('identity-mismatch', `the newest backup is of the cluster ${parent.server.systemIdentifier}, and the server is ${server.systemIdentifier}`, 'backup run --type full');
+}
+
+/** Timeline that is written now, as names of segments begin: pg_control has that of the last checkpoint. */
+async function timelineOf({ cluster: { connection } }: EngineContext): Promise<string> {
+  const { rows } = await withClient(connection, connection.maintenanceDatabase, (client) => client.query<{ segment: string }>('SELECT pg_walfile_name(pg_current_wal_insert_lsn()) AS segment'));
+  return rows[0]?.segment.slice(0, 8) ?? '';
 }
 
 /** Why the server takes no incremental backup now; null where it does. */

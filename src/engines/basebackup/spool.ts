@@ -23,14 +23,15 @@ export const tarsOf = (context: EngineContext): string => join(spoolOf(context),
  * stdout it takes neither several tablespaces nor the WAL. A start that was cut off is thrown away and begun anew.
  * @param label what the server keeps of it, in `backup_label`
  * @param parent file with the backup_manifest of the backup that an incremental one rests on
+ * @param step key of the job
  */
-export async function takeBase(context: EngineContext, label: string, parent: string | null): Promise<JobResult> {
+export async function takeBase(context: EngineContext, label: string, parent: string | null, step = 'basebackup'): Promise<JobResult> {
   const { compress, maxRate } = optionsOf(context);
   const { connection } = context.cluster;
   await makeHostScratch(context.host, context.user);
   await ownDirectory(context, spoolOf(context));
   return runTool(context.jobs, {
-    step: 'basebackup',
+    step,
     tool: 'pg_basebackup',
     argv: [
       join(context.pgBin, 'pg_basebackup'),

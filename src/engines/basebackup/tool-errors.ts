@@ -57,6 +57,12 @@ const rules: readonly ToolRule[] = [
     hint: "ALTER SYSTEM SET summarize_wal = 'on'; SELECT pg_reload_conf(); then take a full backup",
   },
   {
+    says: /in manifest, but not in this server's history|manifest requires WAL from|system identifier is \d+, but database system identifier/i,
+    code: 'no-usable-backup',
+    message: 'the backup that this one would rest on is not of the past of this server',
+    hint: 'backup run --type full',
+  },
+  {
     says: /password authentication failed|no password supplied/i,
     code: 'database-unreachable',
     message: 'the server did not accept the login',

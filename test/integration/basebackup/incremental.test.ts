@@ -3,9 +3,11 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import type { Backup } from '../../../src/domain/backup.js';
 import { basebackupEngine as engine } from '../../../src/engines/basebackup/basebackup-engine.js';
+import { spoolOf } from '../../../src/engines/basebackup/names.js';
 import type { EngineContext } from '../../../src/engines/engine.js';
+import { rearmArchiving } from '../../../src/postgres/archiving.js';
 import { asBackup } from '../../contract/engine-suite.js';
-import { startBaseCluster } from '../../helpers/basebackup.js';
+import { letArchive, startBaseCluster } from '../../helpers/basebackup.js';
 import type { BaseCluster } from '../../helpers/basebackup.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { recoverBeside } from '../../helpers/recovered.js';
@@ -19,14 +21,22 @@ failOnLeakedProcesses();
 let source: BaseCluster;
 const chain: Backup[] = [];
 let second = 0;
+const nextStart = (): string => new Date(Date.UTC(2026, 10, 21, 2, 15, second++)).toISOString();
 const newContext = (): Promise<EngineContext> => source.context(`incremental ${second}`);
 const rows = async (server: { host: string; port: number; user: string; socketDir: string }): Promise<string> =>
   String(((await runQuery(server, 'postgres', "SELECT count(*) || ' ' || sum(n) || ' ' || sum(length(pad)) AS c FROM rdv")).rows[0] as { c: string }).c);
 
 async function backUp(type: 'auto' | 'full' | 'incr'): Promise<Backup> {
   const context = await source.context(`backup ${second}`);
-  const [made] = await engine.backup(context, { type, startedAt: new Date(Date.UTC(2026, 10, 21, 2, 15, second++)).toISOString() });
+  const [made] = await engine.backup(context, { type, startedAt: nextStart() });
   return asBackup(made as never);
+}
+
+/** Turns the keeping of WAL summaries on or off, and waits until the server has taken it up. */
+async function summarize(on: 'on' | 'off'): Promise<void> {
+  await runQuery(source.cluster, 'postgres', `ALTER SYSTEM SET summarize_wal = '${on}'`);
+  await runQuery(source.cluster, 'postgres', 'SELECT pg_reload_conf()');
+  for (let now = ''; now !== on; ) now = ((await runQuery(source.cluster, 'postgres', 'SHOW summarize_wal')).rows[0] as { summarize_wal: string }).summarize_wal;
 }
 
 beforeAll(async () => {
@@ -98,8 +108,61 @@ describe('K8: incremental base backups of PostgreSQL 18', () => {
 
   it('one that is asked for without a full one, or without WAL summaries, is refused', async () => {
     await expect(backUp('incr')).rejects.toMatchObject({ code: 'no-usable-backup' });
-    await runQuery(source.cluster, 'postgres', "ALTER SYSTEM SET summarize_wal = 'off'");
-    await runQuery(source.cluster, 'postgres', 'SELECT pg_reload_conf(), pg_sleep(0.5)');
+    await summarize('off');
     await expect(backUp('incr')).rejects.toMatchObject({ code: 'config-invalid', hint: expect.stringContaining('summarize_wal') as unknown });
+    await summarize('on');
+  });
+});
+
+describe('what an incremental backup may rest on', () => {
+  const spool = async (operationId: string): Promise<string[]> => readdir(spoolOf(await source.context(operationId)));
+
+  it('F1: the kind that the first attempt chose stays, whatever came between it and the next one', async () => {
+    const full = await backUp('auto');
+    expect(full.type).toBe('full');
+    source.options['archiveTimeoutSeconds'] = 1;
+    await writeFile(source.failFile, '');
+    const request = { type: 'auto', startedAt: nextStart() } as const;
+    await expect(engine.backup(await source.context('two attempts'), request)).rejects.toMatchObject({ code: 'wal-not-archived' });
+    // By now a full one is due.
+    source.options['fullEverySeconds'] = 0;
+    source.options['archiveTimeoutSeconds'] = 100;
+    await letArchive(source);
+    await runQuery(source.cluster, 'postgres', "SELECT pg_create_restore_point('wake'), pg_switch_wal()");
+    expect(await engine.backup(await source.context('two attempts'), request)).toMatchObject([{ type: 'incr', dependsOn: [full.label] }]);
+    source.options['fullEverySeconds'] = 86_400;
+    source.options['archiveTimeoutSeconds'] = 30;
+  });
+
+  it('F16: where the server cannot continue from it, auto takes a full one, and what was asked for by name fails and leaves nothing', async () => {
+    await runQuery(source.cluster, 'postgres', 'SELECT pg_switch_wal(); CHECKPOINT');
+    const summaries = join(source.cluster.dataDir, 'pg_wal', 'summaries');
+    for (const name of await readdir(summaries)) await rm(join(summaries, name));
+    const asked = source.context('asked for');
+    await expect(engine.backup(await asked, { type: 'incr', startedAt: nextStart() })).rejects.toMatchObject({ code: 'config-invalid' });
+    await expect(spool('asked for')).rejects.toMatchObject({ code: 'ENOENT' });
+    const made = await backUp('auto');
+    expect(made.type).toBe('full');
+    expect(made.dependsOn).toBeUndefined();
+    expect(await backUp('auto')).toMatchObject({ type: 'incr', dependsOn: [made.label] });
+  });
+
+  it('F24: after a recovery to before the newest backup, nothing rests on what was left behind', async () => {
+    const older = (await engine.list(await newContext())).at(-2)?.label;
+    const candidates = (await engine.list(await newContext())).filter(({ label }) => label === older).map((one) => ({ ...one, id: `mairie/basebackup/${one.label}` }) as unknown as Backup);
+    const context = await source.context('recovery');
+    const outline = await engine.outlineRecovery(context, { target: { kind: 'end-of-backup' }, candidates, oldDataDir: null, databases: [] });
+    const recovered = await recoverBeside(context, outline, { engine, clone: false });
+    await recovered.promote();
+    const connection = { ...context.cluster.connection, host: recovered.host, port: recovered.port };
+    const on = async (operationId: string): Promise<EngineContext> => ({ ...(await source.context(operationId)), cluster: { ...context.cluster, connection, dataDir: recovered.dataDir } });
+    await rearmArchiving(connection, engine.physical?.archiveCommand(context) ?? null);
+    await engine.physical?.rearm(await on('rearm'));
+    const refused = { code: 'no-usable-backup', message: expect.stringContaining('timeline 2') as unknown };
+    await expect(engine.backup(await on('asked for there'), { type: 'incr', startedAt: nextStart() })).rejects.toMatchObject(refused);
+    const [full] = await engine.backup(await on('after'), { type: 'auto', startedAt: nextStart() });
+    expect(full).toMatchObject({ type: 'full', wal: { start: expect.stringMatching(/^00000002/) as unknown } });
+    expect(await engine.backup(await on('and the next'), { type: 'auto', startedAt: nextStart() })).toMatchObject([{ type: 'incr', dependsOn: [full?.label] }]);
+    await recovered.remove();
   });
 });

