@@ -2,35 +2,33 @@
  * A dump streamed into S3 by our uploader against the same pg_dump piped into plain ones, on the same server and data,
  * in turns; and the uploader's peak of memory. Nothing is compressed, so that all of the data goes through the uploader.
  *
- * REPRISE_BENCH_SCALE (70: 1 GB), REPRISE_BENCH_PAIRS (5); `aws` and `s5cmd` are found in PATH, whichever there is.
+ * REPRISE_BENCH_SCALE (70: 1 GB), REPRISE_BENCH_PAIRS (5), REPRISE_BENCH_PART_MIB (8, the default of part_size); `aws` and `s5cmd` are found in PATH, whichever there is.
  */
 import { spawn } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
-import { requireProgram, toolsDirectory } from '../dist/process/binaries.js';
+import { requireProgram } from '../dist/process/binaries.js';
 import { toolEnvironment } from '../dist/process/environment.js';
-import { freePorts } from '../dist/process/ports.js';
 import { asUser } from '../dist/process/users.js';
 import { libpqEnv } from '../dist/postgres/environment.js';
-import { makeScratchDirectory } from '../dist/postgres/scratch-data-dir.js';
 import { Lab, median, pairs, seconds } from './lab.mjs';
+import { s3Options, startS3 } from './s3.mjs';
 
-const uploader = fileURLToPath(new URL('../dist/worker/uploader.js', import.meta.url));
+const partMib = Number(process.env.REPRISE_BENCH_PART_MIB ?? 8);
+/** As a worker starts it. */
+const uploader = [process.execPath, '--expose-gc', '--max-semi-space-size=1', fileURLToPath(new URL('../dist/worker/uploader.js', import.meta.url))];
 
 export function stream(say) {
   return Lab.with(async (lab) => {
     const bytes = await lab.fill();
-    const server = await startServer(join(lab.scratch.root, 's3'));
+    const server = await startS3(join(lab.scratch.root, 's3'), { buckets: ['bench'] });
     try {
       return await compare(lab, server, bytes, say);
     } finally {
-      server.child.kill('SIGKILL');
-      await once(server.child, 'exit');
+      await server.stop();
     }
   });
 }
@@ -40,15 +38,17 @@ async function compare(lab, server, bytes, say) {
   const dump = asUser(scratch.user, [join(scratch.pgBin, 'pg_dump'), '--format=custom', '--compress=0']);
   const env = toolEnvironment(scratch.user, libpqEnv(scratch.connection, 'mairie'));
   const order = join(scratch.root, 'order.json');
-  const repository = { name: 's3', type: 's3', options: { bucket: 'bench', prefix: '', region: 'us-east-1', endpoint: server.endpoint, forcePathStyle: true, accessKeyId: { env: 'AWS_ACCESS_KEY_ID' }, secretAccessKey: { env: 'AWS_SECRET_ACCESS_KEY' }, partBytes: 16 * 1024 ** 2, concurrency: 4 } };
+  const repository = { name: 's3', type: 's3', options: s3Options(server, 'bench', { partBytes: partMib * 1024 ** 2 }) };
   await writeFile(order, JSON.stringify({ repository, key: 'ours', argv: dump, env, variables: server.keys }), { mode: 0o600 });
   let peak = 0;
   const ways = {
-    ours: async () => (peak = Math.max(peak, await run([process.execPath, '--expose-gc', uploader, order], { ...env, MALLOC_ARENA_MAX: '2' }))),
+    ours: async () => (peak = Math.max(peak, await run([...uploader, order], { ...env, MALLOC_ARENA_MAX: '2' }))),
     ...(await plain('aws', (aws) => run(['/bin/bash', '-o', 'pipefail', '-c', '"${@:3}" | "$1" --endpoint-url "$2" s3 cp - s3://bench/aws --quiet', 'pipe', aws, server.endpoint, ...dump], { ...env, ...server.keys }))),
     ...(await plain('s5cmd', (s5cmd) => run(['/bin/bash', '-o', 'pipefail', '-c', '"${@:3}" | "$1" --endpoint-url "$2" pipe s3://bench/s5cmd', 'pipe', s5cmd, server.endpoint, ...dump], { ...env, ...server.keys }))),
   };
   const times = Object.fromEntries(Object.keys(ways).map((name) => [name, []]));
+  // What is read for the first time is slower for whoever comes first.
+  for (const way of Object.values(ways)) await way();
   for (let pair = 0; pair < pairs; pair++) {
     // Who is first takes turns.
     for (const name of pair % 2 === 0 ? Object.keys(ways) : Object.keys(ways).toReversed()) {
@@ -85,27 +85,4 @@ async function run([program, ...argv], env) {
   const [code] = await ended;
   if (code !== 0) throw new Error(`${program} ended with ${code}`);
   return peak;
-}
-
-async function startServer(directory) {
-  await makeScratchDirectory(directory, null);
-  for (const name of ['data', 'meta']) await mkdir(join(directory, name));
-  const [port] = await freePorts(1);
-  const keys = { AWS_ACCESS_KEY_ID: `AK${randomBytes(8).toString('hex')}`, AWS_SECRET_ACCESS_KEY: randomBytes(20).toString('hex'), AWS_REGION: 'us-east-1' };
-  const argv = ['--port', `127.0.0.1:${port}`, '--region', 'us-east-1', '--quiet', 'posix', '--sidecar', join(directory, 'meta'), join(directory, 'data')];
-  const env = { ...process.env, ROOT_ACCESS_KEY: keys.AWS_ACCESS_KEY_ID, ROOT_SECRET_KEY: keys.AWS_SECRET_ACCESS_KEY };
-  const child = spawn(join(toolsDirectory(), 'versitygw-1.8.0', 'versitygw'), argv, { env, stdio: 'ignore' });
-  const endpoint = `http://127.0.0.1:${port}`;
-  const client = new S3Client({ region: 'us-east-1', endpoint, forcePathStyle: true, credentials: { accessKeyId: keys.AWS_ACCESS_KEY_ID, secretAccessKey: keys.AWS_SECRET_ACCESS_KEY } });
-  for (let tries = 0; ; tries++) {
-    const made = await client.send(new CreateBucketCommand({ Bucket: 'bench' })).then(
-      () => true,
-      () => false,
-    );
-    if (made) break;
-    if (tries > 100) throw new Error('the S3 server does not answer');
-    await sleep(100);
-  }
-  client.destroy();
-  return { child, endpoint, keys };
 }

@@ -151,7 +151,7 @@ export interface HostActivities {
 
   watchCluster(input: { cluster: string; down: boolean }): Promise<WatchFinding | null>;
   /** Keeps the WAL of a policy being received; returns now and then, while the program goes on. */
-  receiveWal(input: { cluster: string; policy: string }): Promise<void>;
+  receiveWal(input: { cluster: string; policy: string; waits?: true }): Promise<{ waits: boolean } | void>;
   diagnose(input: { cluster: string }): Promise<Diagnosis>;
 
   preflightBackup(input: BackupStep): Promise<readonly string[]>;

@@ -65,7 +65,7 @@ async function backupContext(session: Session, step: BackupStep, run: ActivityRu
 export async function makeBackup(session: Session, step: BackupStep, run: ActivityRun, locks?: readonly JobLock[]): Promise<readonly MadeBackup[]> {
   const engine = engineFor(session, policyOf(session, step.policy));
   const startedAt = await startOf(session, step);
-  const type = step.type === 'auto' && engine.capabilities.incremental ? await typeOf(session, step, run) : step.type;
+  const type = engine.capabilities.incremental ? await typeOf(session, step, run) : step.type;
   const backups = await engine.backup(await backupContext(session, step, run, locks), { type, startedAt });
   const made: MadeBackup[] = [];
   for (const backup of backups) made.push(await withConfiguration(session, step.policy, backup));
@@ -74,10 +74,12 @@ export async function makeBackup(session: Session, step: BackupStep, run: Activi
 }
 
 /** What rests on a damaged backup is damaged too (F15): after a quarantine the next one is a full one, in every attempt. */
-async function typeOf(session: Session, { operationId, policy: name }: BackupStep, run: ActivityRun): Promise<'auto' | 'full'> {
+async function typeOf(session: Session, { operationId, policy: name, type: asked }: BackupStep, run: ActivityRun): Promise<BackupStep['type']> {
   const state = openHostState(session.host.stateDir);
   const earlier = await state.onceDone<'auto' | 'full'>(operationId, 'type');
+  // Also where another version asks for it: jobs may have begun with the earlier one.
   if (earlier) return earlier.result;
+  if (asked !== 'auto') return asked;
   const backups = (await currentBackups(session, run, [policyOf(session, name)])).filter(({ policy }) => policy === name);
   const lastFull = backups.findLastIndex(({ type, status }) => type === 'full' && status !== 'missing');
   const type = backups.slice(Math.max(0, lastFull)).some(({ status }) => status === 'quarantined') ? 'full' : 'auto';

@@ -1,5 +1,6 @@
 import type { CheckKind } from '../checks/check.js';
 import type { Config, RepositoryConfig, SecretReference } from '../domain/config.js';
+import type { DescribedStorage } from '../domain/described-storage.js';
 import type { Finding } from '../domain/findings.js';
 import type { Engine } from '../engines/engine.js';
 import type { NotifierKind } from '../notifiers/notifier.js';
@@ -12,6 +13,8 @@ export interface HostDependencies {
   /** The host these activities serve. */
   readonly host: string;
   openStorage(repository: RepositoryConfig, owner: OsUser | null): WritableStorage;
+  /** A storage by the settings of an engine's own tool. */
+  openDescribed(storage: DescribedStorage): WritableStorage;
   engineOf(kind: string): Engine;
   /** Command of the uploader, without its order. */
   readonly uploader: readonly string[];

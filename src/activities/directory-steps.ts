@@ -15,12 +15,16 @@ import { restoreConfiguration } from './configuration.js';
 import type { HostDependencies } from './dependencies.js';
 import { type ActivityRun, guarded } from './guarded.js';
 import { PROMOTED, PROMOTION } from './old-data.js';
+import { withWal } from './feeding.js';
 import { connectionAt, savedWalDir, tablespaceDir } from './places.js';
 import { quarantining } from './damage.js';
 import { approvedBackup } from './database-steps.js';
 import { requirePromotion, requireTarget } from './decisions.js';
 import { type Authorized, SALVAGED, authorized, once } from './server-steps.js';
 import { type Session, clusterLocks, currentBackups, policyOf, readContext } from './session.js';
+
+/** Looks at a server that has reached the planned end of its log, for more of it. */
+const SETTLE_MS = 100;
 
 type DirectorySteps = Pick<HostActivities, 'restoreFiles' | 'replayWal' | 'promoteServer' | 'rearmArchiving' | 'freshBackup'>;
 
@@ -61,9 +65,9 @@ export function directorySteps(deps: HostDependencies): DirectorySteps {
     }),
     freshBackup: guarded('freshBackup', async (step, run) => {
       const { session, plan } = await authorized(deps, step, run);
-      const { operationId, type } = await freshOperation(session, step.operationId);
-      const own = { ...step, operationId };
-      const made = await makeBackup(session, { ...own, policy: plan.binding.policy, type, requestedBy: 'recovery' }, run, clusterLocks.recovery(session.cluster.name));
+      const own = { ...step, operationId: await freshOperation(session, step.operationId) };
+      // Rests on nothing: what was made before may be of a timeline that this recovery has left.
+      const made = await makeBackup(session, { ...own, policy: plan.binding.policy, type: 'full', requestedBy: 'recovery' }, run, clusterLocks.recovery(session.cluster.name));
       for (const { id } of made) {
         const verdict = await prove(session, own, id, 'verify', run);
         if (!verdict.ok) throw new RepriseError('backup-corrupt', `the fresh backup ${id} is not good: ${verdict.detail}`, 'see the storage, then `reprise continue` takes another');
@@ -73,11 +77,11 @@ export function directorySteps(deps: HostDependencies): DirectorySteps {
   };
 }
 
-/** One that did not stand its proof is this operation's no more: the next is another, and rests on none. */
-async function freshOperation({ catalogue }: Session, recovery: string): Promise<{ operationId: string; type: 'auto' | 'full' }> {
+/** One that did not stand its proof is this operation's no more: the next is another. */
+async function freshOperation({ catalogue }: Session, recovery: string): Promise<string> {
   const bad = new Set((await catalogue.records()).flatMap((entry) => (entry.kind === 'quarantine' ? [entry.operationId] : [])));
-  if (!bad.has(`${recovery}/fresh`)) return { operationId: `${recovery}/fresh`, type: 'auto' };
-  for (let n = 2; ; n++) if (!bad.has(`${recovery}/fresh-${n}`)) return { operationId: `${recovery}/fresh-${n}`, type: 'full' };
+  if (!bad.has(`${recovery}/fresh`)) return `${recovery}/fresh`;
+  for (let n = 2; ; n++) if (!bad.has(`${recovery}/fresh-${n}`)) return `${recovery}/fresh-${n}`;
 }
 
 async function replay(work: Authorized, step: PlannedStep, target: RecoveryTarget, run: ActivityRun): Promise<ReachedTarget> {
@@ -108,13 +112,17 @@ async function replay(work: Authorized, step: PlannedStep, target: RecoveryTarge
   };
   const options = {
     service,
-    signal: run.signal,
     report: ({ replayLsn }: RecoveryProgress) => run.report({ phase: `replaying WAL, at ${replayLsn ?? 'the start'}`, done: 0, unit: 'segments' }),
   };
-  const progress = await withSettingsOfSource(async (extra) => {
-    await retargetRecovery({ ...request, extra: { ...request.extra, ...extra } }, service, connection);
-    return target.kind === 'latest' ? waitForEndOfWal(connection, expectedEnd(work, salvage), options) : waitForPause(connection, options);
-  });
+  const progress = await withWal(physicalOf(work), context, dataDir, (signal, fed) =>
+    withSettingsOfSource(async (extra) => {
+      await retargetRecovery({ ...request, extra: { ...request.extra, ...extra } }, service, connection);
+      if (target.kind !== 'latest') return waitForPause(connection, { ...options, signal });
+      const reached = await waitForEndOfWal(connection, expectedEnd(work, salvage), { ...options, signal });
+      // What came to the archive after the plan was made is brought too.
+      return fed ? waitForEndOfWal(connection, null, { ...options, signal, pollMs: SETTLE_MS }) : reached;
+    }),
+  );
   return reachedOf(work, target, salvage, progress);
 }
 

@@ -1,7 +1,8 @@
 import type { MediaConfig } from '../domain/config.js';
 import { RepriseError } from '../domain/errors.js';
 import type { MediaBinding, MediaPlaceName, MediaTask } from '../domain/media.js';
-import { type MediaPlace, type MediaWork, objectsOf } from '../media/work.js';
+import { type MediaPlace, objectsOf } from '../media/place.js';
+import type { MediaWork } from '../media/work.js';
 import { repositoryOf } from './repositories.js';
 import type { Session } from './session.js';
 

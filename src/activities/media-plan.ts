@@ -1,8 +1,9 @@
 import { linesToAdd, mayApprove, needsApproval } from '../domain/approval-policy.js';
 import { RepriseError } from '../domain/errors.js';
 import { type MediaBinding, type MediaChange, type MediaCount, type MediaPlan, mediaChanges } from '../domain/media.js';
+import { type MediaPlace, objectsOf } from '../media/place.js';
 import { type MediaSummary, summarise } from '../media/summary.js';
-import { type MediaPlace, type MediaWork, actionsOf, objectsOf } from '../media/work.js';
+import { type MediaWork, actionsOf } from '../media/work.js';
 import { planDigest } from '../records/digest.js';
 import type { WritableObjects } from '../storage/storage.js';
 import type { MediaRequest } from './api.js';
@@ -15,7 +16,7 @@ const UNAPPROVED_MS = 3_600_000;
 const DAY_MS = 86_400_000;
 
 /** Lists, compares and counts; says exactly what would be done, and refuses what cannot end well. Reads only. */
-export async function makeMediaPlan(session: Session, request: MediaRequest, run: Pick<ActivityRun, 'report'>): Promise<MediaPlan> {
+export async function makeMediaPlan(session: Session, request: MediaRequest, run: Pick<ActivityRun, 'report' | 'signal'>): Promise<MediaPlan> {
   const { cluster, deps } = session;
   const media = mediaOf(session, request.media);
   const { task } = request;
@@ -30,8 +31,8 @@ export async function makeMediaPlan(session: Session, request: MediaRequest, run
   const named = { media: media.name, task, ...placesOf(session, media, task) };
   const work = workOf(session, named);
   const stated = [...(await warningsOf(work)), ...(await forgotten(work, createdAt))];
-  const { counts, changes, cold, unfit, samples } = await countAll(work, run);
-  const warnings = [...stated, ...coldWarnings(cold), ...(unfit.objects > 0 ? [`${unfit.objects} objects are left out, as the target cannot hold their names (the first: ${JSON.stringify(unfit.first)})`] : [])];
+  const { counts, changes, cold, samples, ...leftOut } = await countAll(work, run);
+  const warnings = [...stated, ...coldWarnings(cold), ...leftOutWarnings(leftOut)];
   if (task.kind === 'sync' && counts.remove.objects > task.maxDelete) {
     throw new RepriseError('confirmation-needed', `the sync would remove ${counts.remove.objects} objects, and ${task.maxDelete} is the most it may`, `look at them with --dry-run and --max-delete ${counts.remove.objects}; is ${media.name} whole?`);
   }
@@ -51,11 +52,14 @@ export async function makeMediaPlan(session: Session, request: MediaRequest, run
 }
 
 /** What is still to be done. */
-export function countAll(work: MediaWork, { report }: Pick<ActivityRun, 'report'>): Promise<MediaSummary> {
-  return summarise(actionsOf(work), (done) => report({ phase: 'list', done, unit: 'files' }));
+export function countAll(work: MediaWork, { report, signal }: Pick<ActivityRun, 'report' | 'signal'>): Promise<MediaSummary> {
+  return summarise(actionsOf(work), (done) => {
+    signal.throwIfAborted();
+    report({ phase: 'list', done, unit: 'files' });
+  });
 }
 
-export function only(counts: MediaSummary['counts']): Record<MediaChange, MediaCount> {
+function only(counts: MediaSummary['counts']): Record<MediaChange, MediaCount> {
   return Object.fromEntries(mediaChanges.map((name) => [name, counts[name]])) as Record<MediaChange, MediaCount>;
 }
 
@@ -94,6 +98,14 @@ function coldWarnings({ copied, undeleted, first }: MediaSummary['cold']): reado
     throw new RepriseError('object-cold', `${copied} objects to copy lie in an archive class and cannot be read now (${JSON.stringify(first)}, ...)`, 'have these versions thawed (aws s3api restore-object --version-id ...), then make the plan again');
   }
   return undeleted > 0 ? [`${undeleted} objects come back in an archive class: nobody can read them before they are thawed`] : [];
+}
+
+function leftOutWarnings({ unfit, irregular }: Pick<MediaSummary, 'unfit' | 'irregular'>): readonly string[] {
+  const kinds = [...irregular.counts].map(([kind, count]) => `${count} ${kind}${count === 1 ? '' : 's'}`).join(', ');
+  return [
+    ...(unfit.objects > 0 ? [`${unfit.objects} objects are left out, as the target cannot hold their names (the first: ${JSON.stringify(unfit.first)})`] : []),
+    ...(irregular.first === null ? [] : [`not copied: ${kinds} (the first: ${JSON.stringify(irregular.first)}); what the target has under their names stays as it is`]),
+  ];
 }
 
 async function keepsVersions({ storage }: MediaPlace): Promise<boolean> {

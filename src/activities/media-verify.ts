@@ -15,7 +15,7 @@ export function mediaVerifying(deps: HostDependencies): Pick<HostActivities, 've
         ...{ concurrency: media.concurrency, sample: step.sample, signal: run.signal },
         report: (done) => run.report({ phase: 'verify', done, unit: 'files' }),
       });
-      const text = `media ${media.name}: ${verdict.objects} objects, ${verdict.read} read whole, ${verdict.decoded} images decoded, ${verdict.problems} problems`;
+      const text = `media ${media.name}: ${verdict.objects} objects, ${verdict.read} read whole (${verdict.unchecked} without a checksum to compare with), ${verdict.decoded} images decoded, ${verdict.problems} problems`;
       await record(session, step, 'verify-media', { kind: 'journal', workflowId: step.workflowId, step: 'verify', text });
       return verdict;
     }),

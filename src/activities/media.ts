@@ -1,17 +1,14 @@
 import { shortDigest } from '../domain/approval-policy.js';
-import { type MediaOutcome, type MediaPlan, isMediaPlan, mediaChanges } from '../domain/media.js';
+import { type MediaOutcome, type MediaPlan, isMediaPlan } from '../domain/media.js';
 import { mediaReport } from '../domain/media-view.js';
-import { applyAll } from '../media/apply.js';
-import { within } from '../media/bounds.js';
-import { summarise } from '../media/summary.js';
-import { actionsOf } from '../media/work.js';
 import { openHostState } from '../records/host-state.js';
 import type { HostActivities, PlannedStep } from './api.js';
 import { authorizePlan, closePlansOf } from './approvals.js';
 import type { HostDependencies } from './dependencies.js';
 import { type ActivityRun, guarded } from './guarded.js';
-import { countAll, makeMediaPlan, only } from './media-plan.js';
-import { mediaOf, workOf } from './media-places.js';
+import { applyApproved, objectsIn } from './media-apply.js';
+import { countAll, makeMediaPlan } from './media-plan.js';
+import { workOf } from './media-places.js';
 import { type Session, openSession, record } from './session.js';
 
 const OUTCOME = 'media-outcome';
@@ -34,8 +31,10 @@ export function mediaActivities(deps: HostDependencies): Pick<HostActivities, 'p
     }),
     applyMedia: guarded('applyMedia', async (step, run) => {
       const session = await openSession(deps, step.cluster);
-      const begun = (await openHostState(session.host.stateDir).usedBy(step.plan)) !== null;
-      await apply(session, await authorizePlan(session, step, isMediaPlan), begun, run);
+      // What an interrupted attempt left is listed anew, perhaps days later.
+      const looksFirst = (await openHostState(session.host.stateDir).usedBy(step.plan)) !== null;
+      const { binding, createdAt } = await authorizePlan(session, step, isMediaPlan);
+      await applyApproved(session, { name: binding.media, work: workOf(session, binding), bounds: { lookedAt: createdAt, most: binding.counts }, looksFirst }, run);
     }),
     finishMedia: guarded('finishMedia', async (step, run) => {
       const session = await openSession(deps, step.cluster);
@@ -51,26 +50,10 @@ export function mediaActivities(deps: HostDependencies): Pick<HostActivities, 'p
   };
 }
 
-/** What an interrupted attempt left is listed anew, perhaps days later: all of it is looked at before any of it is changed. */
-async function apply(session: Session, { binding, createdAt }: MediaPlan, begun: boolean, run: ActivityRun): Promise<void> {
-  const { concurrency, singleCopyBytes } = mediaOf(session, binding.media);
-  const total = mediaChanges.reduce((sum, name) => sum + binding.counts[name].objects, 0);
-  const work = workOf(session, binding);
-  const bounds = { lookedAt: createdAt, most: binding.counts };
-  if (begun) await summarise(within(actionsOf(work, run.cursor), bounds), (done) => run.report({ phase: 'list', done, unit: 'files' }));
-  await applyAll(work, {
-    ...{ bounds, concurrency, singleCopyBytes, after: run.cursor, signal: run.signal },
-    report: (done, key) => {
-      run.keep(key);
-      if (done % 100 === 0) run.report({ phase: 'media', done, total, unit: 'files' });
-    },
-  });
-}
-
 /** Looks again at everything: nothing may be left to do, unless somebody wrote meanwhile. */
 async function finish(session: Session, step: PlannedStep, plan: MediaPlan, run: ActivityRun): Promise<MediaOutcome> {
   const { counts } = await countAll(workOf(session, plan.binding), run);
-  const left = Object.values(only(counts)).reduce((sum, { objects }) => sum + objects, 0);
+  const left = objectsIn(counts);
   const found = { done: plan.binding.counts, left, untouched: plan.observed.untouched };
   const approvals = (await openHostState(session.host.stateDir).approvals(plan.digest)).map(({ by, reason, at }) => ({ by, reason, at }));
   const report = await session.catalogue.writeIncidentDocument(step.operationId, mediaReport(plan, found, approvals, new Date().toISOString()));

@@ -9,14 +9,14 @@ import { type Session, engineFor, readContext, storageOf } from './session.js';
  * @returns UTC ISO-8601 instants that are still to come
  */
 export async function objectLocks(session: Session, policy: PolicyConfig, backups: readonly Backup[], run: ActivityRun): Promise<ReadonlyMap<string, string>> {
-  const { storedFiles } = engineFor(session, policy);
+  const { ownFiles } = engineFor(session, policy);
   const storage = storageOf(session, policy);
   const locks = new Map<string, string>();
-  if (storedFiles === undefined || storage.capabilities.localPath) return locks;
+  if (ownFiles === undefined || storage.capabilities.localPath) return locks;
   const context = await readContext(session, policy, run, 'locks');
   const now = context.now().toISOString();
   for (const { id, label } of backups) {
-    for (const key of (await storedFiles(context, label)).filter((one) => one.includes(label))) {
+    for (const key of await ownFiles(context, label)) {
       const until = (await storage.stat(key))?.lockedUntil;
       if (until !== undefined && until > now && until > (locks.get(id) ?? '')) locks.set(id, until);
     }

@@ -118,7 +118,8 @@ export async function makePlan(session: Session, request: PlanRequest, run: Acti
   if (method === 'databases') await requireLivingServer(connectionAt(cluster, { port: place.port, targetHost: place.host }));
   const putsBack = place.inPlace && method === 'data-directory' ? await filesToPutBack(outline.backups) : [];
   const target = outline.target;
-  const thaw = policy ? await thawOf(session, policy, outline.backups, { tier: request.thawTier, approved: approvedThaw }, run, request.operationId) : null;
+  const unseen: string[] = [];
+  const thaw = policy ? await thawOf(session, policy, outline.backups, { tier: request.thawTier, approved: approvedThaw, warn: (text) => unseen.push(text) }, run, request.operationId) : null;
   const media = await mediaPart(session, request, stateOf(outline, method), run);
   const steps = cluster.recovery.steps.filter((step) => step !== 'safety-backup' || method === 'databases');
 
@@ -150,7 +151,7 @@ export async function makePlan(session: Session, request: PlanRequest, run: Acti
     ...(policy && engine?.configDigest ? { engineConfigDigest: await engine.configDigest(policy) } : {}),
     requester: request.requester,
   };
-  const warnings = [...outline.warnings, ...(await warningsFor(session, binding, request)), ...(media?.warnings ?? [])];
+  const warnings = [...outline.warnings, ...unseen, ...(await warningsFor(session, binding, request)), ...(media?.warnings ?? [])];
   const seen = { ...observations({ ...outline, warnings }, method, createdAt), ...(await roomFor(session, binding, outline.neededBytes)) };
   const observed = { ...seen, ...afterThaw(seen.predictedRtoSeconds, thaw), approval: { approvers: approval.approvers, from: mayApprove(approval, request.requester) } };
   if (observed.freeBytes !== null && observed.freeBytes < observed.neededBytes) {

@@ -10,6 +10,7 @@ import { configureRecovery, waitForPause } from '../postgres/recovery.js';
 import { initScratchCluster, makeHostScratch, makeScratchDirectory } from '../postgres/scratch-data-dir.js';
 import { type ScratchServer, startScratchServer } from '../postgres/scratch-cluster.js';
 import { sha256Hex } from '../records/digest.js';
+import { withWal } from './feeding.js';
 import { engineFor, policyOf, type Session } from './session.js';
 
 /**
@@ -60,9 +61,11 @@ async function restoredServer(physical: PhysicalRestore, context: EngineContext,
     clone: true,
     control: await readControlData(pgBin, dataDir, user),
   });
-  const server = await startScratchServer({ dataDir, pgBin, user, signal, role: cluster.connection.user });
-  await waitForPause(server.connection, { service: server.service, signal });
-  return server;
+  return withWal(physical, context, dataDir, async (fed) => {
+    const server = await startScratchServer({ dataDir, pgBin, user, signal, role: cluster.connection.user });
+    await waitForPause(server.connection, { service: server.service, signal: fed });
+    return server;
+  });
 }
 
 /** Tables and, where they were counted in the backup's own snapshot, rows; a physical backup's counts are only close. */

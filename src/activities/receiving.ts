@@ -1,4 +1,6 @@
-import { RepriseError } from '../domain/errors.js';
+import { ApplicationFailure } from '@temporalio/activity';
+import { isRepriseError, RepriseError } from '../domain/errors.js';
+import { redact } from '../process/redact.js';
 import type { HostActivities } from './api.js';
 import type { HostDependencies } from './dependencies.js';
 import { guarded } from './guarded.js';
@@ -12,7 +14,7 @@ export const receivingOperation = (cluster: string, policy: string): string => `
 
 export function receivingActivities(deps: HostDependencies): Pick<HostActivities, 'receiveWal'> {
   return {
-    receiveWal: guarded('receiveWal', async ({ cluster, policy: name }, run) => {
+    receiveWal: guarded('receiveWal', async ({ cluster, policy: name, waits = false }, run) => {
       const session = await openSession(deps, cluster);
       const policy = policyOf(session, name);
       const { receiver } = engineFor(session, policy);
@@ -20,10 +22,18 @@ export function receivingActivities(deps: HostDependencies): Pick<HostActivities
       const turn = AbortSignal.timeout(LONGEST_MS);
       const own = { ...run, signal: AbortSignal.any([run.signal, turn]), leaveOnAbort: () => turn.aborted || run.leaveOnAbort() };
       try {
-        await receiver.receive(await engineContext(session, policy, own, receivingOperation(cluster, name), []));
+        await receiver.receive(await engineContext(session, policy, own, receivingOperation(cluster, name), []), { waits });
+        return { waits: false };
       } catch (error) {
-        if (!turn.aborted || run.signal.aborted) throw error;
+        if (!turn.aborted || run.signal.aborted) throw toldByTheWorkflow(error);
+        return { waits };
       }
     }),
   };
+}
+
+/** Another attempt could mend WAL that waits, but of attempts nobody hears: the workflow has to, which tries again too. */
+function toldByTheWorkflow(error: unknown): unknown {
+  if (!isRepriseError(error) || error.code !== 'wal-not-archived') return error;
+  return ApplicationFailure.create({ message: redact(error.message), type: error.code, nonRetryable: true, details: [{ hint: error.hint }] });
 }

@@ -4,14 +4,14 @@ import type { Plan } from '../domain/plan.js';
 import { type PlannedMedia, hasInstant, plannedMediaInWords } from '../domain/planned-media.js';
 import { formatTarget } from '../domain/target.js';
 import { sizeInWords } from '../domain/text.js';
-import { applyAll } from '../media/apply.js';
 import { countMissing } from '../media/missing.js';
 import { withNamedKeys } from '../postgres/named-keys.js';
 import { openHostState } from '../records/host-state.js';
 import type { CheckResult, HostActivities, PlanRequest, PlannedStep } from './api.js';
 import type { HostDependencies } from './dependencies.js';
 import { type ActivityRun, guarded } from './guarded.js';
-import { countAll, makeMediaPlan, only } from './media-plan.js';
+import { applyApproved, objectsIn } from './media-apply.js';
+import { countAll, makeMediaPlan } from './media-plan.js';
 import { mediaOf, openPlace, placesOf, workOf } from './media-places.js';
 import { besideDatabase, connectionAt } from './places.js';
 import { type Authorized, authorized, once } from './server-steps.js';
@@ -69,36 +69,35 @@ interface Restored {
 }
 
 async function bringBack({ session, plan }: Authorized, step: PlannedStep, planned: PlannedMedia, run: ActivityRun): Promise<Restored> {
-  await begin(session, step, plan, planned, run);
-  const { concurrency, singleCopyBytes } = mediaOf(session, planned.name);
+  const { looksFirst } = await begin(session, step, plan, planned, run);
   const work = mediaWork(session, planned);
-  const total = Object.values(planned.counts).reduce((sum, { objects }) => sum + objects, 0);
-  await applyAll(work, {
-    ...{ concurrency, singleCopyBytes, after: run.cursor, signal: run.signal },
-    report: (done, key) => {
-      run.keep(key);
-      if (done % 100 === 0) run.report({ phase: 'media', done, total, unit: 'files' });
-    },
+  const bounds = { lookedAt: plan.createdAt, most: { ...planned.counts, remove: { objects: 0, bytes: 0 } } };
+  await applyApproved(session, { name: planned.name, work, bounds, looksFirst }, run).catch((error: unknown) => {
+    // `plan-stale` would end a recovery whose database is restored: it waits for a person instead.
+    if (!isRepriseError(error) || error.code !== 'plan-stale') throw error;
+    throw new RepriseError('conflict', `media ${planned.name}: ${error.message}`, `stop what writes there and try again; to leave them and the recovery as they are: reprise reject, then reprise media recover ${planned.name} --to ${planned.instant}`);
   });
-  const left = Object.values(only((await countAll(work, run)).counts)).reduce((sum, { objects }) => sum + objects, 0);
+  const left = objectsIn((await countAll(work, run)).counts);
   await record(session, step, restored(planned), { kind: 'journal', workflowId: step.workflowId, step: 'media', text: `media ${planned.name} as at ${planned.instant}: ${plannedMediaInWords(planned, sizeInWords)}, done; ${left} changes left` });
   return { left };
 }
 
 /**
  * What was approved is compared once, before the first change: afterwards what is done is no longer to be done. The
- * database is restored by then, so a person decides instead of the plan being lost: tried again (`continue`), everything
- * goes to the approved instant as the bucket is now.
+ * database is restored by then, so a person decides instead of the plan being lost: tried again (`continue`), what was
+ * approved is changed and no more, and what was written since the plan stays as it is.
  */
-async function begin(session: Session, step: PlannedStep, { binding }: Plan, planned: PlannedMedia, run: ActivityRun): Promise<void> {
+async function begin(session: Session, step: PlannedStep, { binding }: Plan, planned: PlannedMedia, run: ActivityRun): Promise<{ readonly looksFirst: boolean }> {
   const state = openHostState(session.host.stateDir);
   const begun = `${restored(planned)}-begun`;
-  if (await state.onceDone(step.operationId, begun)) return;
+  if (await state.onceDone(step.operationId, begun)) return { looksFirst: true };
   const now = await mediaPlanAt(session, { ...step, requester: binding.requester, ...planned }, run);
-  if (now.digest !== planned.digest && !step.retry) {
-    throw new RepriseError('conflict', `media ${planned.name} were written to since the plan was approved`, 'stop what writes there; what is done when this is tried again is shown by: reprise media plan');
+  const same = now.digest === planned.digest;
+  if (!same && !step.retry) {
+    throw new RepriseError('conflict', `media ${planned.name} were written to since the plan was approved`, 'stop what writes there; tried again, what was written since the plan stays as it is, and is counted as left');
   }
   await state.recordDone(step.operationId, begun, { digest: now.digest });
+  return { looksFirst: !same };
 }
 
 function mediaWork(session: Session, planned: PlannedMedia) {

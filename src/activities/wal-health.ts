@@ -1,11 +1,13 @@
 import { randomUUID } from 'node:crypto';
+import { join } from 'node:path';
 import type { Backup } from '../domain/backup.js';
 import type { PolicyConfig } from '../domain/config.js';
 import { isRepriseError } from '../domain/errors.js';
 import type { WalWindow } from '../domain/questions.js';
 import type { RecoveryOutline } from '../engines/engine.js';
 import type { ActivityRun } from './guarded.js';
-import { type Session, currentBackups, engineFor, readContext } from './session.js';
+import { firstCommitAfter } from '../postgres/wal-waiting.js';
+import { type Session, currentBackups, engineFor, postgresBinOf, readContext } from './session.js';
 
 /**
  * Between which instants a cluster can be recovered to any moment, by each policy whose engine archives WAL: from the
@@ -15,11 +17,27 @@ export async function walWindows(session: Session, run: ActivityRun): Promise<re
   const policies = Object.values(session.cluster.policies).filter((policy) => policy.enabled && engineFor(session, policy).capabilities.archivesWal);
   const backups = policies.length === 0 ? [] : await currentBackups(session, run, policies);
   return Promise.all(
-    policies.map((policy) => {
+    policies.map(async (policy) => {
       const own = backups.filter((backup) => backup.policy === policy.name && backup.status === 'complete');
-      return windowOf(policy, own, (backup) => outlineFrom(session, policy, backup, run));
+      // Whichever backup the log is followed from, it ends in one place.
+      const ends: RecoveryOutline[] = [];
+      const window = await windowOf(policy, own, async (backup) => {
+        const found = await outlineFrom(session, policy, backup, run);
+        if (!('hole' in found)) ends.push(found);
+        return found;
+      });
+      const [end] = ends;
+      const waitingSince = end === undefined ? null : await waitingAfter(session, end);
+      return waitingSince === null ? window : { ...window, waitingSince };
     }),
   );
+}
+
+/** The first commit that is only in the server's own log; null where there is none, or that log is out of reach. */
+async function waitingAfter(session: Session, { timeline, walEnd }: RecoveryOutline): Promise<string | null> {
+  const { cluster, deps, user } = session;
+  if (cluster.dataDir === undefined || cluster.host !== deps.host || timeline === null || walEnd === null) return null;
+  return firstCommitAfter(await postgresBinOf(session), join(cluster.dataDir, 'pg_wal'), { timeline, endLsn: walEnd }, user);
 }
 
 type Outline = (backup: Backup) => Promise<RecoveryOutline | { readonly hole: string }>;

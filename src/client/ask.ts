@@ -2,26 +2,28 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RepriseError } from '../domain/errors.js';
 import { CONTROL_QUEUE, workflowTypes } from '../domain/names.js';
-import type { Answers, Question, QuestionKind } from '../domain/questions.js';
+import { type Answers, type Question, type QuestionKind, listsEverything } from '../domain/questions.js';
 import type { AskInput } from '../workflows/api.js';
 import type { TemporalSession } from './connect.js';
 import { missingWorker, workerHint } from './pollers.js';
 
-/** Plans read a whole backup's list and WAL archive; everything else answers within a second. */
+/** Most answer within a second. */
 const TIMEOUT_MS = 10 * 60_000;
+/** Of what lists everything: as long as its activity may take, which is given up when its heartbeats end. */
+const LISTING_TIMEOUT_MS = 7 * 86_400_000;
 const LOOK_FOR_WORKERS_MS = 2000;
 
 /**
- * Asks the host that owns the data, by one short workflow.
- * @throws `host-without-worker` when nobody polls the queue the question waits on; what the activity failed with otherwise.
+ * Asks the host that owns the data, by one short workflow, which ends with an interruption.
+ * @throws `host-without-worker` when nobody polls the queue the question waits on; `interrupted`; what the activity failed with otherwise.
  */
-export async function ask<K extends QuestionKind>(session: TemporalSession, question: Extract<Question, { kind: K }>): Promise<Answers[K]> {
+export async function ask<K extends QuestionKind>(session: TemporalSession, question: Extract<Question, { kind: K }>, interruption?: AbortSignal): Promise<Answers[K]> {
   const input: AskInput = { question };
   const handle = await session.client.workflow.start(workflowTypes.ask, {
     workflowId: `ask/${question.kind}/${randomUUID()}`,
     taskQueue: CONTROL_QUEUE,
     args: [input],
-    workflowExecutionTimeout: TIMEOUT_MS,
+    workflowExecutionTimeout: listsEverything(question) ? LISTING_TIMEOUT_MS : TIMEOUT_MS,
     staticSummary: `Question of the command line: ${question.kind}`,
   });
   const ended = new AbortController();
@@ -31,13 +33,22 @@ export async function ask<K extends QuestionKind>(session: TemporalSession, ques
     const alone = noWorker(session, handle.workflowId, ended.signal);
     alone.catch(() => undefined);
     answer.catch(() => undefined);
-    return await Promise.race([answer, alone]);
+    return await Promise.race([answer, alone, ...(interruption ? [interrupted(interruption, ended.signal)] : [])]);
   } catch (error) {
-    if (!ended.signal.aborted) await handle.terminate('nobody answers').catch(() => undefined);
+    if (!ended.signal.aborted) await handle.terminate(interruption?.aborted ? 'nobody waits for the answer' : 'nobody answers').catch(() => undefined);
     throw error;
   } finally {
     ended.abort();
   }
+}
+
+/** Never resolves; rejects when the person who asked interrupts. */
+function interrupted(interruption: AbortSignal, ended: AbortSignal): Promise<never> {
+  return new Promise<never>((_, reject) => {
+    const stop = (): void => reject(new RepriseError('interrupted', 'stopped waiting for the answer', 'ask again: nothing was changed'));
+    if (interruption.aborted) stop();
+    interruption.addEventListener('abort', stop, { signal: ended });
+  });
 }
 
 /** Never resolves; rejects once a queue it needs has no worker in two looks running. */

@@ -35,7 +35,7 @@ export async function check(settings: TemporalSettings, config: Config, clusters
         findings.push(unanswered(`backup/${name}`, `the backups of ${name} cannot be listed`, error));
       }
       try {
-        findings.push(...walFindings(name, (await ask<'wal'>(session, { kind: 'wal', cluster: name })).windows));
+        findings.push(...walFindings(cluster, (await ask<'wal'>(session, { kind: 'wal', cluster: name })).windows));
       } catch (error) {
         findings.push(unanswered(`wal/${name}`, `how far the WAL of ${name} leads cannot be told`, error));
       }

@@ -86,9 +86,10 @@ export function mediaOutcomeText(plan: MediaPlan, outcome: MediaOutcome): string
   return [mediaTitle(plan), ...linesOf(plan).map(([what, count, size]) => `  ${count.padStart(9)}  ${size.padStart(10)}  ${what}`), end, `report: ${outcome.report}`].join('\n');
 }
 
-export function mediaVerdictText({ objects, bytes, read, decoded, problems, samples }: MediaVerdict): string {
+export function mediaVerdictText({ objects, bytes, read, unchecked, decoded, problems, samples }: MediaVerdict): string {
   return [
     `${objects} objects (${sizeInWords(bytes)}), ${read} read whole, ${decoded} images decoded: ${problems === 0 ? 'no problem found' : `${problems} problems`}`,
+    ...(unchecked > 0 ? [`  of ${unchecked} only the length was compared, as no checksum of their content is known`] : []),
     ...samples.map(({ key, problem }) => `  ${visible(clipBytes(key, 200))}: ${visible(problem)}`),
   ].join('\n');
 }

@@ -76,8 +76,10 @@ export interface MediaOutcome {
 export interface MediaVerdict {
   readonly objects: number;
   readonly bytes: number;
-  /** Objects read whole and compared with their checksum. */
+  /** Objects read whole, as long as they are listed, and equal to their checksum where there is one to compare with. */
   readonly read: number;
+  /** Of these, those without one (uploaded in parts, encrypted with a key of one's own, in a directory): damaged content would not show. */
+  readonly unchecked: number;
   /** Images decoded for real. */
   readonly decoded: number;
   readonly problems: number;

@@ -27,6 +27,7 @@ export function noticeText(notice: Notice, link: string | null, language: keyof 
 export function noticeTitle({ cluster, facts }: Pick<Notice, 'cluster' | 'facts'>): string {
   switch (facts.kind) {
     case 'failed':
+      if (facts.what === 'WAL') return `WAL of ${cluster} for policy ${facts.policy ?? '?'} is not archived (${facts.code})`;
       return `${facts.what}${facts.policy === null ? '' : ` ${facts.policy}`} of ${cluster} failed (${facts.code})`;
     case 'paused':
       return facts.event === 'failure' ? `a step of the recovery of ${cluster} failed: it waits for a person` : `the recovery of ${cluster} waits for a look at its data`;
@@ -104,12 +105,14 @@ const nextAfter: Readonly<Record<Extract<NoticeFacts, { kind: 'failed' }>['what'
   backup: 'older backups are as they were; run it again when the reason is gone',
   rotation: 'nothing was removed that retention keeps; look at what it would do',
   recovery: 'nothing was deleted; see what was put aside',
+  WAL: 'a loss of the host would cost what was written since; it is tried again by itself, for ever',
 };
 
 function commandsAfter({ cluster, workflowId }: Notice, { what, policy }: Extract<NoticeFacts, { kind: 'failed' }>): string[] {
   const chosen = policy === null ? '' : ` --policy ${policy}`;
   if (what === 'backup') return [`reprise backup run ${cluster}${chosen}`];
   if (what === 'rotation') return [`reprise rotate ${cluster}${chosen} --dry-run`];
+  if (what === 'WAL') return [`reprise status ${workflowId}`, 'reprise check'];
   return [`reprise status ${workflowId}`, `reprise kept list --cluster ${cluster}`];
 }
 

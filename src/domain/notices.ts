@@ -11,7 +11,7 @@ export type NotifyEvent = (typeof notifyEvents)[number];
 export type NoticeFacts =
   | {
       readonly kind: 'failed';
-      readonly what: 'backup' | 'rotation' | 'recovery';
+      readonly what: 'backup' | 'rotation' | 'recovery' | 'WAL';
       readonly policy: string | null;
       readonly code: string;
       readonly reason: string;

@@ -71,6 +71,11 @@ export type Question =
 
 export type QuestionKind = Question['kind'];
 
+/** Answered by listing everything there is, a million objects perhaps: as long as that takes. */
+export function listsEverything({ kind }: Pick<Question, 'kind'>): boolean {
+  return kind === 'media-plan' || kind === 'plan' || kind === 'storage-usage';
+}
+
 /** Answer by kind of question. */
 export interface Answers {
   readonly backups: { readonly backups: readonly Backup[] };
@@ -145,4 +150,6 @@ export interface WalWindow {
   readonly newest: string | null;
   /** What is missing between older backups and the end, in words; null where nothing is. */
   readonly hole: string | null;
+  /** UTC ISO-8601: the first commit after what is archived, as the server's own log says; absent where none is known of. */
+  readonly waitingSince?: string;
 }

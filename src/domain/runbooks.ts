@@ -54,7 +54,7 @@ export function recovery(cluster: string, into: string): Runbook {
       'Wait for the approval of that very plan.',
       'Make the plan again: where it differs from what was approved, ask again.',
       'Put the old data aside, restore, recover to the target.',
-      'Check the result, open it for writes, take and verify a fresh backup.',
+      'Check the result, open it for writes, take and verify a fresh full backup.',
       'Write the incident document: timeline, RTO, RPO.',
     ])}`,
   };

@@ -30,6 +30,17 @@ export async function claimDirectory(context: EngineContext, directory: string, 
   await writeFileDurably(claimFile, mine, null);
 }
 
+/** Whether a restored data directory is there no more, told by the file that every tool writes last (F2). */
+export async function isThrownAway(dataDir: string): Promise<boolean> {
+  return stat(join(dataDir, 'global', 'pg_control')).then(
+    () => false,
+    (error: unknown) => {
+      if (isCode(error, 'ENOENT', 'ENOTDIR')) return true;
+      throw error;
+    },
+  );
+}
+
 async function makeDirectory(context: EngineContext, directory: string): Promise<void> {
   try {
     await mkdir(directory, { mode: 0o700 });

@@ -6,6 +6,7 @@ import type { Progress } from '../domain/progress.js';
 import type { RecoveryTarget } from '../domain/target.js';
 import type { Jobs, OsUser } from '../process/jobs.js';
 import type { ReadableStorage, WritableStorage } from '../storage/storage.js';
+import type { ToolStore } from './tool-store.js';
 
 /** How engines differ. Callers ask for a capability, never for an engine's name; an absent one is refused (`capability-missing`). */
 export interface EngineCapabilities {
@@ -189,7 +190,11 @@ export interface Engine {
   configDigest?(policy: PolicyConfig): Promise<string>;
   /** Keys in the repository of all files of a backup, so that cold ones can be thawed; absent where its own tool keeps them. */
   storedFiles?(context: ReadContext, label: string): Promise<readonly string[]>;
+  /** The same of its own files alone, also where nobody can read it any more. */
+  ownFiles?(context: ReadContext, label: string): Promise<readonly string[]>;
   outlineRecovery(context: ReadContext, request: OutlineRequest): Promise<RecoveryOutline>;
+  /** Engines whose tool may keep their files in an object store of its own settings. */
+  readonly toolStore?: ToolStore<ReadContext>;
   /** Engines whose tool can keep a backup from being deleted by others too. */
   readonly holds?: Holds;
   /** Engines that can take over what others made. */
@@ -215,8 +220,12 @@ export interface WalReceiver {
   wanted(options: Readonly<Record<string, unknown>>): boolean;
   /** Replication slot of such a policy. */
   slot(place: Pick<ReadContext, 'cluster' | 'policy'>): string;
-  /** Receives until the context's signal; the program itself goes on where the signal leaves jobs alone. */
-  receive(context: EngineContext): Promise<void>;
+  /**
+   * Receives until the context's signal; the program itself goes on where the signal leaves jobs alone.
+   * `waits`: it is known that what is received cannot be stored; returns as soon as it is.
+   * @throws RepriseError `wal-not-archived` where it cannot be stored, unless that is known; the program goes on
+   */
+  receive(context: EngineContext, known?: { readonly waits: boolean }): Promise<void>;
 }
 
 export interface PhysicalRestore {
@@ -225,10 +234,26 @@ export interface PhysicalRestore {
   restoreCommand(context: ReadContext): string;
   /** The same for the beginning of a segment that is nowhere whole, tried last; absent where none is kept. */
   restoreBeginningCommand?(context: ReadContext): string;
+  /**
+   * Lists what there is beside the files of a server that is about to recover and whose `restore_command` waits for it.
+   * Null, or absent, where that command fetches by itself. See `withWal`.
+   */
+  feedWal?(context: ReadContext, dataDir: string): Promise<WalFeed | null>;
   /** `archive_command` that re-arms archiving after the recovery, same stanza, new timeline; null where the policy needs none. */
   archiveCommand(context: ReadContext): string | null;
   /** Makes the repository ready for the recovered cluster (a new stanza only when its identity changed). */
   rearm(context: EngineContext): Promise<void>;
+}
+
+/** WAL that is brought to a recovering server as it asks for it. */
+export interface WalFeed {
+  /**
+   * Brings it, ahead of the server, until all is there or the signal comes.
+   * @throws RepriseError `wal-gap` for a damaged segment that the server needs
+   */
+  bring(signal: AbortSignal): Promise<void>;
+  /** From now on the server finds what is there, and waits for nothing more. */
+  close(): Promise<void>;
 }
 
 export interface LogicalRestore {

@@ -1,5 +1,6 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { compareInstants } from '../domain/compare-instants.js';
 import { RepriseError } from '../domain/errors.js';
 import type { RecoveryTarget } from '../domain/target.js';
 import { parseSegmentName } from '../domain/wal.js';
@@ -12,6 +13,7 @@ import { chooseOnNewest } from '../postgres/wal-newest.js';
 import type { LogSources, Reach } from '../postgres/wal-reach.js';
 import { reachFrom, readTimelines } from '../postgres/wal-reach.js';
 import { requireReachable } from '../postgres/wal-reachable.js';
+import { goneInWords, latestInWords } from '../postgres/wal-words.js';
 import { runTool } from '../process/run.js';
 import type { OutlineRequest, ReadContext, RecoveryOutline } from './engine.js';
 
@@ -51,7 +53,7 @@ export async function outlinePhysical(context: ReadContext, request: OutlineRequ
     await requireFit(context, chosen, oldDataDir);
     const reach = await reachFrom(context, chosen.stored, sources);
     requireReachable(target, chosen, reach);
-    return outlineOf(chosen, candidates, reach, resolved(target), [...warnings, ...left, ...reachWarnings(target, reach)]);
+    return outlineOf(chosen, candidates, reach, resolved(target, reach), [...warnings, ...left, ...reachWarnings(target, reach)]);
   });
 }
 
@@ -117,9 +119,14 @@ async function inScratch<T>(context: ReadContext, work: (directory: string) => P
   }
 }
 
-/** A backup named by its id is recovered to its own end. */
-function resolved(target: RecoveryTarget): RecoveryTarget {
-  return target.kind === 'backup' ? { kind: 'end-of-backup' } : target;
+/**
+ * A backup named by its id is recovered to its own end. The instant of the very last commit is named by its position:
+ * PostgreSQL finds that a time is reached only by a later commit (`recoveryStopsBefore`), and none comes.
+ */
+function resolved(target: RecoveryTarget, { lastCommitAt, lastCommitLsn }: Reach): RecoveryTarget {
+  if (target.kind === 'backup') return { kind: 'end-of-backup' };
+  const isLast = target.kind === 'time' && lastCommitAt !== null && compareInstants(target.time, lastCommitAt) === 0;
+  return isLast && lastCommitLsn !== null ? { kind: 'lsn', lsn: lastCommitLsn } : target;
 }
 
 function reachWarnings(target: RecoveryTarget, reach: Reach): string[] {
@@ -127,6 +134,7 @@ function reachWarnings(target: RecoveryTarget, reach: Reach): string[] {
   const warnings = [...left, ...reach.abandoned].map(
     ({ id, at }) => `timeline ${timeline.id} is followed; what timeline ${id} holds after ${at}, where they part, is not recovered`,
   );
+  if (reach.missing.length > 0) warnings.push(`${goneInWords(reach)}: what lies behind cannot be recovered; ${latestInWords(reach)}`);
   if (target.kind === 'time' && reach.lastCommitAt === null) {
     warnings.push('the last WAL holds no commit, so that it is not known whether the target can be reached');
   }

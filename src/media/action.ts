@@ -1,4 +1,5 @@
 import type { MediaActionName } from '../domain/media.js';
+import type { Irregular } from '../storage/storage.js';
 
 /** What is done with one object, so that it is as it shall be. Deletes no version, ever. */
 export type MediaAction = Deed & {
@@ -8,6 +9,8 @@ export type MediaAction = Deed & {
   readonly cold?: true;
   /** Left out: its name cannot be one where it should go. */
   readonly unfit?: true;
+  /** Left out: it cannot be copied, or cannot be copied over. */
+  readonly irregular?: Irregular;
 };
 
 type Deed =

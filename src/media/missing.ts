@@ -1,5 +1,5 @@
 import { sideBySide } from './ordered.js';
-import { type MediaPlace, listed } from './work.js';
+import { type MediaPlace, listed } from './place.js';
 
 export interface NamedObjects {
   /** Rows that name an object. */

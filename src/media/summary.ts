@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { type MediaChange, type MediaCount, changesSomething, mediaActionNames } from '../domain/media.js';
+import type { Irregular } from '../storage/storage.js';
 import type { MediaAction, MediaActionName } from './action.js';
 
 /** So many of each kind of change are shown. */
@@ -13,6 +14,8 @@ export interface MediaSummary {
   readonly cold: { readonly copied: number; readonly undeleted: number; readonly first: string | null };
   /** Left out for their names. */
   readonly unfit: { readonly objects: number; readonly first: string | null };
+  /** Left out for what they are, by kind. */
+  readonly irregular: { readonly counts: ReadonlyMap<Irregular, number>; readonly first: string | null };
   readonly samples: readonly { readonly action: MediaChange; readonly key: string }[];
 }
 
@@ -23,9 +26,15 @@ export async function summarise(actions: AsyncIterable<MediaAction>, report: (ob
   const samples: { action: MediaChange; key: string }[] = [];
   const cold = { copied: 0, undeleted: 0, first: null as string | null };
   const unfit = { objects: 0, first: null as string | null };
+  const irregular = { counts: new Map<Irregular, number>(), first: null as string | null };
   let seen = 0;
   for await (const action of actions) {
     const { name, key } = action;
+    if (action.irregular) {
+      irregular.counts.set(action.irregular, (irregular.counts.get(action.irregular) ?? 0) + 1);
+      irregular.first ??= key;
+      continue;
+    }
     if (action.unfit) {
       unfit.objects += 1;
       unfit.first ??= key;
@@ -42,7 +51,7 @@ export async function summarise(actions: AsyncIterable<MediaAction>, report: (ob
     hash.update(`${JSON.stringify(detailsOf(action))}\n`);
     if (counts[name].objects <= SAMPLES) samples.push({ action: name, key });
   }
-  return { counts, changes: hash.digest('hex'), cold, unfit, samples };
+  return { counts, changes: hash.digest('hex'), cold, unfit, irregular, samples };
 }
 
 /** What decides which bytes are where afterwards. */

@@ -4,7 +4,7 @@ import { RepriseError, errorTable, isRepriseError } from '../domain/errors.js';
 import type { MediaVerdict } from '../domain/media.js';
 import type { ObjectFacts } from '../storage/storage.js';
 import { imageProblem, isImage } from './image.js';
-import { type MediaPlace, listed, openIn } from './work.js';
+import { type MediaPlace, listed, openIn } from './place.js';
 
 /** So many problems are named, the rest counted. */
 const SHOWN = 20;
@@ -21,19 +21,20 @@ export interface VerifyOptions {
 
 /** Reads every object whole, compares size and checksum, and decodes a sample of the images. Memory does not grow with them. */
 export async function verifyAll(place: MediaPlace, { concurrency, sample, signal, report }: VerifyOptions): Promise<MediaVerdict> {
-  let [objects, bytes, read, decoded, problems, images] = [0, 0, 0, 0, 0, 0];
+  let [objects, bytes, read, unchecked, decoded, problems, images] = [0, 0, 0, 0, 0, 0, 0];
   const samples: { key: string; problem: string }[] = [];
   const chosen: ObjectFacts[] = [];
   const found = (key: string, problem: string): void => {
     problems += 1;
     if (samples.length < SHOWN) samples.push({ key, problem });
   };
-  const readOne = async (facts: ObjectFacts) => ({ facts, problem: await readProblem(place, facts, signal) });
-  for await (const { facts, problem } of pMapIterable(listed(place), readOne, { concurrency, backpressure: concurrency * 4 })) {
+  const readOne = async (facts: ObjectFacts) => ({ facts, ...(await readWhole(place, facts, signal)) });
+  for await (const { facts, problem, checked } of pMapIterable(listed(place), readOne, { concurrency, backpressure: concurrency * 4 })) {
     objects += 1;
     bytes += facts.sizeBytes;
     if (problem === null) read += 1;
     else found(facts.key, problem);
+    if (problem === null && !checked) unchecked += 1;
     if (isImage(facts) && problem === null) choose(chosen, facts, ++images, sample);
     if (objects % 100 === 0) report?.(objects);
   }
@@ -42,7 +43,7 @@ export async function verifyAll(place: MediaPlace, { concurrency, sample, signal
     decoded += 1;
     if (problem !== null) found(key, problem);
   }
-  return { objects, bytes, read, decoded, problems, samples };
+  return { objects, bytes, read, unchecked, decoded, problems, samples };
 }
 
 /** Each of so many stays with the same chance, whatever comes (reservoir sampling). */
@@ -55,9 +56,11 @@ function choose<T>(chosen: T[], item: T, count: number, most: number): void {
   if (place < most) chosen[place] = item;
 }
 
-function readProblem(place: MediaPlace, { key, sizeBytes }: ObjectFacts, signal?: AbortSignal): Promise<string | null> {
-  return problemOf(signal, async () => {
+async function readWhole(place: MediaPlace, { key, sizeBytes }: ObjectFacts, signal?: AbortSignal): Promise<{ readonly problem: string | null; readonly checked: boolean }> {
+  let checked = false;
+  const problem = await problemOf(signal, async () => {
     const { body, md5 } = await openIn(place, key);
+    checked = md5 !== null;
     const hash = createHash('md5');
     let length = 0;
     for await (const chunk of body) {
@@ -68,6 +71,7 @@ function readProblem(place: MediaPlace, { key, sizeBytes }: ObjectFacts, signal?
     if (length !== sizeBytes) return `has ${length} bytes and is listed with ${sizeBytes}`;
     return md5 !== null && hash.digest('hex') !== md5 ? 'is not what its checksum says' : null;
   });
+  return { problem, checked };
 }
 
 function decodeProblem(place: MediaPlace, key: string, signal?: AbortSignal): Promise<string | null> {

@@ -7,6 +7,7 @@ import { copyFileDurably, giveTo, syncDirectory } from './files.js';
 import { readSegmentHeader } from './segment-file.js';
 import type { SegmentHeader } from './segment-file.js';
 import { listSegments, walTail } from './wal.js';
+import type { WalTail } from './wal.js';
 
 export interface SalvageRequest {
   /** Data directory of the lost server; only its `pg_wal` is read, and nothing in it is changed. */
@@ -23,13 +24,10 @@ export interface SalvageRequest {
   readonly user: OsUser | null;
 }
 
-export interface Salvage {
+/** With the tail of what was copied: `endLsn` is null where nothing beyond the archive is readable. */
+export interface Salvage extends WalTail {
   /** Names of the segments copied (or to copy), oldest first. */
   readonly segments: readonly string[];
-  /** Position after the last valid record; null where nothing beyond the archive is readable. */
-  readonly endLsn: string | null;
-  readonly lastCommitAt: string | null;
-  readonly lastCommitXid: string | null;
   /** Segments between the archive and the first one copied that are nowhere: recovery ends before them. */
   readonly missing: readonly string[];
 }
@@ -119,5 +117,5 @@ async function copyOnce(from: string, to: string, user: OsUser | null): Promise<
 }
 
 function nothing(): Salvage {
-  return { segments: [], endLsn: null, lastCommitAt: null, lastCommitXid: null, missing: [] };
+  return { segments: [], endLsn: null, lastCommitAt: null, lastCommitXid: null, lastCommitLsn: null, missing: [] };
 }

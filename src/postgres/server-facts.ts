@@ -9,6 +9,7 @@ export interface LiveServerFacts extends ServerFacts {
   readonly archiveMode: 'off' | 'on' | 'always';
   readonly archiveCommand: string;
   readonly inRecovery: boolean;
+  /** What it writes on; of a standby that of its last restart point. pg_control may still name the one before a promotion. */
   readonly timeline: number;
   readonly dataDirectory: string | null;
 }
@@ -21,7 +22,9 @@ export async function serverFacts(client: pg.ClientBase): Promise<LiveServerFact
            current_setting('data_checksums') = 'on' AS checksums,
            (SELECT setting::bigint::text FROM pg_settings WHERE name = 'wal_segment_size') AS segment,
            current_setting('archive_mode') AS mode, current_setting('archive_command') AS command,
-           pg_is_in_recovery() AS recovery, (SELECT timeline_id FROM pg_control_checkpoint()) AS timeline,
+           pg_is_in_recovery() AS recovery,
+           CASE WHEN pg_is_in_recovery() THEN (SELECT timeline_id FROM pg_control_checkpoint())
+                ELSE ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int END AS timeline,
            CASE WHEN pg_has_role('pg_read_all_settings', 'USAGE') THEN current_setting('data_directory') END AS directory
       FROM pg_control_system()`);
   const row = rows[0] as FactsRow;

@@ -14,7 +14,7 @@ export interface WalArchive {
   readHistory(timeline: number): Promise<readonly TimelineSwitch[]>;
   /**
    * Copies one segment into a directory under its own name, compared with its recorded checksum (F15).
-   * @throws RepriseError `backup-corrupt`; `not-found` where the segment is not archived
+   * @throws RepriseError `backup-corrupt` or `wal-gap` where it is damaged; `not-found` where it is not archived
    */
   fetch(segment: string, directory: string): Promise<void>;
 }

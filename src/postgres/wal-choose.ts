@@ -10,6 +10,7 @@ import { findInArchive, findInDirectory } from './wal-locate.js';
 import type { OnlineBackup, WalReader } from './wal-archive.js';
 import type { LogSources, Reach } from './wal-reach.js';
 import { reachFrom } from './wal-reach.js';
+import { goneInWords } from './wal-words.js';
 
 /** A backup as the catalogue knows it, and as the repository does. */
 export interface Candidate<S extends OnlineBackup = OnlineBackup> {
@@ -69,6 +70,7 @@ function tooEarly(candidates: readonly Candidate[], target: RecoveryTarget): Rep
 async function located<C extends Candidate>(context: WalReader, target: NamedTarget, candidates: readonly C[], sources: LogSources): Promise<C> {
   let upTo: string | null = null;
   let newest: Reach | undefined;
+  const damaged = new Set<string>();
   for (const candidate of candidates) {
     const { stored } = candidate;
     const reach = await reachFrom(context, stored, sources);
@@ -80,10 +82,21 @@ async function located<C extends Candidate>(context: WalReader, target: NamedTar
       if (inOld !== null) return candidate;
     }
     const segments = between(sources.archive.segments, stored.wal.stop, nearer(upTo, reach), reach);
-    if ((await findInArchive(context, search, segments, sources)) !== null) return candidate;
+    const found = await findInArchive(context, search, segments, sources);
+    if (found.lsn !== null) return candidate;
+    if (found.damaged !== null) damaged.add(found.damaged);
     upTo = stored.wal.stop;
   }
   const earliest = (candidates.at(-1) as Candidate).stored;
+  for (const segment of newest?.damaged ?? []) damaged.add(segment);
+  if (damaged.size > 0) {
+    const names = [...damaged].sort();
+    throw new RepriseError(
+      'wal-gap',
+      `${formatTarget(target)} is not in the WAL that can be read: ${goneInWords({ missing: names, damaged: names })}, and what lies behind it is out of reach`,
+      'recover to an instant before it, or put a good copy of it into the archive',
+    );
+  }
   throw new RepriseError(
     'target-after-wal',
     `${formatTarget(target)} is not in the WAL between ${earliest.lsn.stop} and ${newest?.endLsn ?? 'its end'}`,

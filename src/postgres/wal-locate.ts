@@ -4,6 +4,7 @@ import type { RecoveryTarget } from '../domain/target.js';
 import { compareLsn, parseSegmentName, segmentEnd, segmentStart } from '../domain/wal.js';
 import { runTool } from '../process/run.js';
 import type { WalReader } from './wal-archive.js';
+import { fetchUndamaged } from './wal-damaged.js';
 import type { LogSources } from './wal-reach.js';
 
 /** A target that only the log itself knows: PostgreSQL stops at its first occurrence after the backup. */
@@ -19,25 +20,38 @@ export interface Search {
 /** Segments read at a time; one more is kept from before, for records that go over its end. */
 const BATCH = 8;
 
-/** Position of the target's first occurrence in these archived segments, in the log's order; null where there is none. */
-export async function findInArchive(context: WalReader, search: Search, segments: readonly string[], sources: LogSources): Promise<string | null> {
+export interface Located {
+  /** Position of the target's first occurrence; null where there is none before the log ends. */
+  readonly lsn: string | null;
+  /** The first segment that is damaged, before which the search ended; null where all could be read that had to be. */
+  readonly damaged: string | null;
+}
+
+/** Looks for the target in these archived segments, in the log's order, up to a damaged one: no recovery goes beyond that. */
+export async function findInArchive(context: WalReader, search: Search, segments: readonly string[], sources: LogSources): Promise<Located> {
   for (let first = 0; first < segments.length; first += BATCH) {
     context.signal.throwIfAborted();
     context.report({ phase: 'look for the target in the archived WAL', done: first, total: segments.length, unit: 'segments' });
     const batch = segments.slice(Math.max(0, first - 1), first + BATCH);
     const directory = await mkdtemp(join(sources.scratch, 'locate-'));
     try {
-      for (const segment of batch) await sources.archive.fetch(segment, directory);
-      const found = await findInDirectory(context, search, batch, directory);
-      if (found !== null) return found;
+      const read: string[] = [];
+      let damaged: string | null = null;
+      for (const segment of batch) {
+        if (await fetchUndamaged(sources.archive, segment, directory)) read.push(segment);
+        else damaged = segment;
+        if (damaged !== null) break;
+      }
+      const lsn = read.length === 0 ? null : await findInDirectory(context, search, read, directory);
+      if (lsn !== null || damaged !== null) return { lsn, damaged };
     } finally {
       await rm(directory, { recursive: true, force: true });
     }
   }
-  return null;
+  return { lsn: null, damaged: null };
 }
 
-/** The same in segments of a directory; they may go over a change of timelines. */
+/** Position of its first occurrence in segments of a directory, null where there is none; they may go over a change of timelines. */
 export async function findInDirectory(context: WalReader, search: Search, segments: readonly string[], directory: string): Promise<string | null> {
   const { target, segmentBytes } = search;
   const timelines = [...new Set(segments.map((name) => parseSegmentName(name, segmentBytes).timeline))];

@@ -7,6 +7,7 @@ import { inspectSalvage } from './salvage.js';
 import type { WalTail } from './wal.js';
 import { walTail } from './wal.js';
 import type { OnlineBackup, WalArchive, WalReader } from './wal-archive.js';
+import { fetchUndamaged, withoutSegments } from './wal-damaged.js';
 import { belongs, followLog, segmentBytesOf } from './wal-line.js';
 import type { Followed, Timeline } from './wal-timelines.js';
 import { followTimeline } from './wal-timelines.js';
@@ -21,14 +22,20 @@ export interface Reach {
   readonly abandoned: readonly { readonly id: number; readonly at: string }[];
   /** Last segment without a gap before it, in the archive or salvageable; null where the first one is missing. */
   readonly endSegment: string | null;
-  /** Segments that are nowhere although later ones are there. */
+  /** Segments that are nowhere although later ones are there, and the {@link damaged} ones. */
   readonly missing: readonly string[];
+  /** Archived segments that cannot be read, and that nothing salvaged stands in for. */
+  readonly damaged: readonly string[];
   readonly salvage: Salvage | null;
   readonly segmentBytes: number;
   /** Position after the last record, and its last commit; null where nothing tells. */
   readonly endLsn: string | null;
   readonly lastCommitAt: string | null;
+  /** Where the record of that commit begins. */
+  readonly lastCommitLsn: string | null;
 }
+
+type Tail = Pick<WalTail, 'endLsn' | 'lastCommitAt' | 'lastCommitLsn'>;
 
 /** Everything a reach is computed from, read once for an outline. */
 export interface LogSources {
@@ -54,8 +61,25 @@ export async function readTimelines(archive: WalArchive, oldDataDir: string | nu
   return [...known.values()];
 }
 
-/** Reads how far a recovery from this backup can go; changes nothing but the scratch directory. */
+/**
+ * Reads how far a recovery from this backup can go; changes nothing but the scratch directory. A segment that is read for
+ * it and is damaged counts as missing.
+ */
 export async function reachFrom(context: WalReader, backup: OnlineBackup, sources: LogSources): Promise<Reach> {
+  const damaged = new Set<string>();
+  for (;;) {
+    const found = await reachWithout(context, backup, { ...sources, archive: withoutSegments(sources.archive, damaged) }, damaged);
+    if (!('unreadable' in found)) return found;
+    damaged.add(found.unreadable);
+  }
+}
+
+/** An archived segment that turned out to be damaged: the log has to be followed anew without it. */
+interface Unreadable {
+  readonly unreadable: string;
+}
+
+async function reachWithout(context: WalReader, backup: OnlineBackup, sources: LogSources, damaged: ReadonlySet<string>): Promise<Reach | Unreadable> {
   const { archive, timelines, oldDataDir } = sources;
   const segmentBytes = segmentBytesOf(backup);
   const start = parseSegmentName(backup.wal.start, segmentBytes);
@@ -73,16 +97,23 @@ export async function reachFrom(context: WalReader, backup: OnlineBackup, source
   const usesSalvage = saved.length > 0 && line.missing.length === 0;
   // Its end counts where it is on this timeline: what was read of it is that of its last segment.
   const end = usesSalvage && salvage !== null && saved.at(-1) === salvage.segments.at(-1) ? salvage : null;
-  const tail = end !== null && end.lastCommitAt !== null ? end : await archiveTail(context, backup, archived.end, sources, segmentBytes);
+  const known = end !== null && end.lastCommitAt !== null ? end : null;
+  // Where the old directory knows the end, the archive's last segment still has to lead there.
+  if (known !== null && archived.end !== null && !(await fetchUndamaged(archive, archived.end, sources.scratch))) return { unreadable: archived.end };
+  const tail = known ?? (await archiveTail(context, backup, archived.end, sources, segmentBytes));
+  if ('unreadable' in tail) return tail;
+  const lost = [...damaged].filter((name) => !saved.includes(name) && belongs(name, followed.timeline, segmentBytes, start.number)).sort();
   return {
     followed,
     abandoned: abandonedEnds(followed.timeline, archive.segments, segmentBytes),
     endSegment: line.end,
-    missing: line.missing,
+    missing: [...new Set([...line.missing, ...lost])].sort(),
+    damaged: lost,
     salvage: usesSalvage && salvage !== null ? { ...salvage, segments: saved } : null,
     segmentBytes,
     endLsn: end === null ? tail.endLsn : laterLsn(end.endLsn, tail.endLsn),
     lastCommitAt: tail.lastCommitAt,
+    lastCommitLsn: tail.lastCommitLsn,
   };
 }
 
@@ -104,8 +135,8 @@ async function archiveTail(
   end: string | null,
   { archive, scratch }: LogSources,
   segmentBytes: number,
-): Promise<Pick<WalTail, 'endLsn' | 'lastCommitAt'>> {
-  let found: Pick<WalTail, 'endLsn' | 'lastCommitAt'> = { endLsn: null, lastCommitAt: null };
+): Promise<Tail | Unreadable> {
+  let found: Tail = { endLsn: null, lastCommitAt: null, lastCommitLsn: null };
   if (end === null) return found;
   const { timeline, number } = parseSegmentName(end, segmentBytes);
   const oldest = parseSegmentName(backup.wal.stop, segmentBytes).number;
@@ -113,7 +144,7 @@ async function archiveTail(
     const segment = segmentName({ timeline, number: number - back }, segmentBytes);
     // Before the switch the log is another timeline's.
     if (!archive.segments.includes(segment)) break;
-    await archive.fetch(segment, scratch);
+    if (!(await fetchUndamaged(archive, segment, scratch))) return { unreadable: segment };
     found = await walTail(context.pgBin, scratch, segment, null);
     if (found.lastCommitAt !== null) break;
   }

@@ -5,8 +5,7 @@ import { compareLsn, parseSegmentName } from '../domain/wal.js';
 import type { Candidate } from './wal-choose.js';
 import { compareInstants } from '../domain/compare-instants.js';
 import type { Reach } from './wal-reach.js';
-
-const NAMED = 5;
+import { goneInWords, latestInWords } from './wal-words.js';
 
 /**
  * Refuses a target that the log does not lead to: without a target PostgreSQL would end short at a gap and say
@@ -43,14 +42,14 @@ function gapOf({ stored }: Candidate, reach: Reach): RepriseError | undefined {
   if (own.length === 0 && reach.endSegment !== null && place(reach.endSegment) >= place(stored.wal.stop)) return undefined;
   return new RepriseError(
     'wal-gap',
-    `backup ${stored.label} needs the WAL from ${stored.wal.start} to ${stored.wal.stop}, and ${list(own.length > 0 ? own : [stored.wal.stop])} is missing`,
+    `backup ${stored.label} needs the WAL from ${stored.wal.start} to ${stored.wal.stop}, and ${own.length > 0 ? goneInWords({ missing: own, damaged: reach.damaged }) : `${stored.wal.stop} is missing`}`,
     'recover from another backup: --to backup:ID, or an instant before it',
   );
 }
 
 function beyond(target: RecoveryTarget, reach: Reach): RepriseError {
   if (reach.missing.length > 0) return broken(reach, `${formatTarget(target)} cannot be reached`);
-  return new RepriseError('target-after-wal', `${formatTarget(target)} is after the last WAL there is, which ends at ${reach.endLsn ?? 'an unknown position'}`, latest(reach));
+  return new RepriseError('target-after-wal', `${formatTarget(target)} is after the last WAL there is, which ends at ${reach.endLsn ?? 'an unknown position'}`, latestInWords(reach));
 }
 
 /** Without an end to wait for, a replay that ends short would look like one that is whole. */
@@ -63,14 +62,5 @@ function endless({ endSegment }: Reach): RepriseError {
 }
 
 function broken(reach: Reach, what: string): RepriseError {
-  return new RepriseError('wal-gap', `${what}: WAL is missing, ${list(reach.missing)}`, `${latest(reach)}; or put the missing segments back into the archive`, { missing: reach.missing });
-}
-
-function latest({ lastCommitAt, endLsn }: Reach): string {
-  return `the latest instant that can be reached is ${lastCommitAt ?? 'that of the backup'}${endLsn === null ? '' : ` (lsn:${endLsn})`}`;
-}
-
-function list(segments: readonly string[]): string {
-  const more = segments.length - NAMED;
-  return `${segments.slice(0, NAMED).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
+  return new RepriseError('wal-gap', `${what}: ${goneInWords(reach)}`, `${latestInWords(reach)}; or put good copies of these segments into the archive`, { missing: reach.missing });
 }

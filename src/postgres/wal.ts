@@ -13,6 +13,8 @@ export interface WalTail {
   /** UTC ISO-8601 with microseconds; null where no transaction committed from the start segment on. */
   readonly lastCommitAt: string | null;
   readonly lastCommitXid: string | null;
+  /** Where the record of that commit begins: a recovery to this position holds it. */
+  readonly lastCommitLsn: string | null;
 }
 
 interface WalRecord {
@@ -28,6 +30,7 @@ const COMMIT_WINDOW_BYTES = 16n * 1024n * 1024n;
 const READ_TIMEOUT_MS = 15 * 60_000;
 /** Frozen: no record carries it, so that pg_waldump reads everything and prints nothing. */
 const NO_XID = '2';
+const NO_COMMIT = { lastCommitAt: null, lastCommitXid: null, lastCommitLsn: null };
 
 /**
  * Reads the log from a segment on, without a gap, as recovery would, and finds its end by the records themselves:
@@ -47,13 +50,13 @@ export async function walTail(pgBin: string, dir: string, startSegment: string, 
   const limit = parseLsn(segmentEnd(await lastInARow(dir, startSegment, segmentBytes), segmentBytes));
   // pg_waldump's complaint names the last record it could read; without one the log is valid up to the limit.
   const complaint = await dump({ from: start, to: limit }, '--xid', NO_XID);
-  if (/could not find a valid record/.test(complaint.stderr)) return { endLsn: null, lastCommitAt: null, lastCommitXid: null };
+  if (/could not find a valid record/.test(complaint.stderr)) return { endLsn: null, ...NO_COMMIT };
   const stopped = /error in WAL record at ([0-9A-F]+\/[0-9A-F]+)/.exec(complaint.stderr)?.[1];
   const last =
     stopped === undefined
       ? await lastRecord(dump, start, limit)
       : (await records(dump, { from: parseLsn(stopped), to: limit }, '--limit', '1')).at(-1);
-  if (last === undefined) return { endLsn: null, lastCommitAt: null, lastCommitXid: null };
+  if (last === undefined) return { endLsn: null, ...NO_COMMIT };
   const endLsn = endOf(last, segmentBytes, blockBytes);
   return { endLsn, ...(await lastCommit(dump, start, parseLsn(endLsn) < limit ? parseLsn(endLsn) : limit)) };
 }
@@ -102,16 +105,21 @@ async function lastRecord(dump: Dump, start: bigint, limit: bigint): Promise<Wal
   return undefined;
 }
 
-async function lastCommit(dump: Dump, start: bigint, end: bigint): Promise<Pick<WalTail, 'lastCommitAt' | 'lastCommitXid'>> {
+async function lastCommit(dump: Dump, start: bigint, end: bigint): Promise<Omit<WalTail, 'endLsn'>> {
   for (let to = end; to > start; to -= COMMIT_WINDOW_BYTES) {
     const from = to - COMMIT_WINDOW_BYTES > start ? to - COMMIT_WINDOW_BYTES : start;
     const { stdout } = await dump({ from, to: end }, '--rmgr', 'Transaction');
-    for (const line of stdout.split('\n').reverse()) {
-      const match = /tx:\s*(\d+), .* desc: COMMIT(?:_PREPARED (\d+):)? (\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d(?:\.\d+)?) UTC/.exec(line);
-      if (match !== null) return { lastCommitXid: match[2] ?? match[1] ?? null, lastCommitAt: `${match[3] ?? ''}T${match[4] ?? ''}Z` };
-    }
+    const commit = stdout.split('\n').reverse().map(commitIn).find((found) => found !== null);
+    if (commit !== undefined) return commit;
   }
-  return { lastCommitAt: null, lastCommitXid: null };
+  return NO_COMMIT;
+}
+
+/** The commit that a line of pg_waldump tells of, printed with TZ=UTC; null where it tells of none. */
+export function commitIn(line: string): { readonly lastCommitAt: string; readonly lastCommitXid: string | null; readonly lastCommitLsn: string } | null {
+  const match = /tx:\s*(\d+), lsn: ([0-9A-F]+\/[0-9A-F]+), .* desc: COMMIT(?:_PREPARED (\d+):)? (\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d(?:\.\d+)?) UTC/.exec(line);
+  if (match === null) return null;
+  return { lastCommitXid: match[3] ?? match[1] ?? null, lastCommitLsn: formatLsn(parseLsn(match[2] ?? '')), lastCommitAt: `${match[4] ?? ''}T${match[5] ?? ''}Z` };
 }
 
 function endOf(record: WalRecord, segmentBytes: number, blockBytes: number): string {
@@ -123,7 +131,7 @@ function endOf(record: WalRecord, segmentBytes: number, blockBytes: number): str
 }
 
 /** Last segment of the unbroken row that begins with this one; a cut file ends it, for recovery takes whole ones only. */
-async function lastInARow(dir: string, first: string, segmentBytes: number): Promise<string> {
+export async function lastInARow(dir: string, first: string, segmentBytes: number): Promise<string> {
   let last = first;
   for (let next = nextSegment(first, segmentBytes); (await sizeOf(join(dir, next))) === segmentBytes; next = nextSegment(next, segmentBytes)) last = next;
   return last;

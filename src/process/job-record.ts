@@ -15,6 +15,8 @@ const jobRecord = z.object({
   planDigest: text.optional(),
   tool: text,
   argv: z.array(z.string()).min(1),
+  /** Of command, environment and user, where another one has to take their place. */
+  commandDigest: text.optional(),
   generation: z.number().int().positive(),
   createdAt: text,
 });
@@ -39,7 +41,7 @@ export type ExitRecord = z.infer<typeof exitRecord>;
 /** Written once, by an attempt: what the ending means. The first one stands. */
 const verdict = z.object({
   verdict: z.enum(['ok', 'retry', 'fail']),
-  reason: z.enum(['judged', 'stalled', 'cancelled']),
+  reason: z.enum(['judged', 'stalled', 'cancelled', 'outdated']),
   at: text,
 });
 export type Verdict = z.infer<typeof verdict>;

@@ -38,6 +38,11 @@ export interface JobRequest {
    * again.
    */
   readonly resultIsThere?: () => Promise<boolean>;
+  /**
+   * Whether what the tool made has been thrown away since. Asked of a success that is found, not of one that was watched:
+   * then the tool is started again, as after a failure.
+   */
+  readonly resultIsGone?: () => Promise<boolean>;
   /** Removes partial output before a restart and after cancellation; idempotent. */
   readonly cleanUp?: () => Promise<void>;
   /** Judges an exit; default: 0 is `ok`, all else `retry`. `fail` never starts again. */
@@ -48,6 +53,13 @@ export interface JobRequest {
   readonly stallTimeoutMs?: number;
   /** Most generations under this key, default 3. */
   readonly maxStarts?: number;
+  /**
+   * For a tool that runs for ever: where it runs with another command, environment or user than these, since the
+   * configuration was changed, it is ended and started anew. Absent: what runs is left to run.
+   */
+  readonly keepsUp?: true;
+  /** Once aborted nobody watches any more and the tool is left alone: `run` throws the signal's reason. */
+  readonly leave?: AbortSignal;
 }
 
 export interface JobPaths {

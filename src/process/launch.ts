@@ -32,7 +32,7 @@ export interface Launch {
   /** Held by the caller; wrapper and tool inherit it. */
   readonly jobLock: HeldLock;
   readonly hostLocks: readonly JobLock[];
-  readonly about: Pick<JobRecord, 'key' | 'operationId' | 'step' | 'planDigest' | 'tool'>;
+  readonly about: Pick<JobRecord, 'key' | 'operationId' | 'step' | 'planDigest' | 'tool' | 'commandDigest'>;
   readonly argv: readonly string[];
   readonly user: OsUser | null;
   readonly env: Readonly<Record<string, string>>;

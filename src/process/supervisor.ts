@@ -2,15 +2,16 @@
  * The job supervisor: a tool that may run long is a job which outlives the worker (D2). Every attempt of a step looks
  * at the job's files first and goes on from there:
  *
- *   succeeded             -> its result
+ *   succeeded             -> its result; found so and thrown away since: next generation
  *   failed                -> found so: clean up or resume, next generation; while we watched: `tool-failed`
- *   running               -> watch it
+ *   running               -> watch it; where it is to keep up and runs with another command: end it, next generation
  *   recorded, not started -> start it
  *   gone, no exit record  -> its result where that is whole; else the request's `onGone` rule, next generation
  *
  * Only the holder of the job's lock decides or starts. Wrapper and tool inherit that lock, so a second attempt, here
  * or in another worker, cannot do either while the first one's tool lives: it watches.
  */
+import { createHash } from 'node:crypto';
 import type { Jobs, JobResult, JobsContext, OsUser } from './jobs.js';
 import { crashPoint } from './crash-points.js';
 import type { HeldLock } from './file-lock.js';
@@ -37,8 +38,8 @@ const DEFAULT_MAX_STARTS = 3;
 export function createJobs(context: JobsContext): Jobs {
   return {
     async run(request) {
-      const job = new Job(context, context.retry ? { ...request, step: `${request.step}.again-${context.retry}` } : request);
-      if (context.leaveOnAbort()) context.signal.throwIfAborted();
+      const job = new Job(unlessLeft(context, request.leave), context.retry ? { ...request, step: `${request.step}.again-${context.retry}` } : request);
+      if (job.context.leaveOnAbort()) job.context.signal.throwIfAborted();
       await job.open();
       try {
         return await attempt(job);
@@ -47,6 +48,12 @@ export function createJobs(context: JobsContext): Jobs {
       }
     },
   };
+}
+
+/** What the operation's own signal asks for stands: a cancelled job ends, also where its request leaves it alone. */
+function unlessLeft(context: JobsContext, leave: AbortSignal | undefined): JobsContext {
+  if (leave === undefined) return context;
+  return { ...context, signal: AbortSignal.any([context.signal, leave]), leaveOnAbort: () => (context.signal.aborted ? context.leaveOnAbort() : true) };
 }
 
 /** Generations that this attempt itself started or saw running. */
@@ -59,10 +66,18 @@ async function attempt(job: Job): Promise<JobResult> {
   const part: Part = { started: 0, watched: 0 };
   for (;;) {
     const state = await job.read();
-    if (hasSucceeded(state)) return resultOf(job, state, part);
-    if (job.context.signal.aborted) {
+    if (hasSucceeded(state)) {
+      if (!(await isThrownAway(job, state, part))) return resultOf(job, state, part);
+      // There is nothing to end, and nothing is begun.
+      job.context.signal.throwIfAborted();
+    } else if (job.context.signal.aborted) {
       if (job.context.leaveOnAbort()) throw job.context.signal.reason;
       await cancelJob(job);
+      continue;
+    }
+    if (state.kind === 'running' && isOutdated(job, state)) {
+      await job.decide(state, 'retry', 'outdated');
+      await job.end(state.pid, state);
       continue;
     }
     if (state.kind === 'running') {
@@ -97,7 +112,7 @@ async function goOn(job: Job, state: JobState, lock: HeldLock, part: Part): Prom
     case 'ended': {
       crashPoint('job:after-exit', job.request.step, job.tool);
       const verdict = await judge(job, state);
-      if (verdict === 'ok') return;
+      if (verdict === 'ok') return (await isThrownAway(job, state, part)) ? startAgain(job, state, lock, part) : undefined;
       if (state.pid !== null) await job.end(state.pid, state);
       if (verdict === 'fail') throw await finalFailure(job, state, 'judged');
       // Seen here, it is Temporal's to wait before the next attempt; found here, this is that attempt.
@@ -105,6 +120,10 @@ async function goOn(job: Job, state: JobState, lock: HeldLock, part: Part): Prom
       return startAgain(job, state, lock, part);
     }
   }
+}
+
+async function isThrownAway({ request }: Job, { generation }: Ended, { watched }: Part): Promise<boolean> {
+  return watched !== generation && (await request.resultIsGone?.()) === true;
 }
 
 async function judge(job: Job, state: Ended): Promise<'ok' | 'retry' | 'fail'> {
@@ -132,7 +151,7 @@ async function start(job: Job, generation: number, jobLock: HeldLock, part: Part
     generation,
     jobLock,
     hostLocks: mergeLocks(context.locks ?? [], request.locks ?? []),
-    about: { key, operationId, step: request.step, ...(planDigest === undefined ? {} : { planDigest }), tool },
+    about: { key, operationId, step: request.step, ...(planDigest === undefined ? {} : { planDigest }), tool, ...(request.keepsUp ? { commandDigest: commandDigest(job) } : {}) },
     argv: request.argv,
     user: userOf(job),
     env: request.env ?? {},
@@ -140,6 +159,16 @@ async function start(job: Job, generation: number, jobLock: HeldLock, part: Part
   });
   part.started = generation;
   part.watched = generation;
+}
+
+/** Whether a tool that has to keep up with the configuration runs with another one. */
+function isOutdated(job: Job, { record }: JobState): boolean {
+  return job.request.keepsUp === true && record !== null && record.commandDigest !== commandDigest(job);
+}
+
+function commandDigest(job: Job): string {
+  const { argv, env = {}, cwd = '/' } = job.request;
+  return createHash('sha256').update(JSON.stringify([argv, Object.entries(env).sort(), cwd, userOf(job)?.name ?? null])).digest('hex');
 }
 
 function userOf({ context, request: { user = 'inherit' } }: Job): OsUser | null {

@@ -59,6 +59,15 @@ export function openStorage(repository: RepositoryConfig, how: OpenStorageOption
   return registered(storageKinds, repository.type, unknown, 'known types').open(repository.options, how);
 }
 
+/**
+ * Opens what is described with the keys of a repository in reprise.yml, checked as from there.
+ * Throws a ZodError for keys that its kind does not take.
+ */
+export function openDescribed(type: string, values: Readonly<Record<string, unknown>>, how: OpenStorageOptions): WritableStorage {
+  const kind = registered(storageKinds, type, `there is no storage of type "${type}"`, 'known types');
+  return kind.open(kind.read(values), how);
+}
+
 /** Checks that a line's parts belong together, before their types are forgotten. */
 function storageKind<O extends Readonly<Record<string, unknown>>>(kind: StorageKind<O>): StorageKind {
   return kind as unknown as StorageKind;

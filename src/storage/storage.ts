@@ -25,6 +25,14 @@ export interface StoredObject {
   readonly cold?: true;
 }
 
+/** What stands in a directory and is no object: it is neither read nor followed (F37). */
+export type Irregular = 'symbolic link' | 'hard link' | 'special file' | 'undecodable name';
+
+/** An object, or what a listing passes over, told so that nobody takes it for absent; a folder's key then ends in a slash. */
+export interface StorageEntry extends StoredObject {
+  readonly irregular?: Irregular;
+}
+
 /** An object that cannot be read before it is thawed. */
 export interface ColdObject {
   readonly key: string;
@@ -81,6 +89,8 @@ export interface ReadableStorage {
    * byte order of their keys, streamed so that a million fit. A folder that does not exist is empty.
    */
   list(prefix: string): AsyncIterable<StoredObject>;
+  /** The same with what `list` passes over; absent where there are objects only. */
+  entries?(prefix: string): AsyncIterable<StorageEntry>;
   /** Absolute path where `capabilities.localPath`; throws `capability-missing` elsewhere. Refuses what leaves the root (F37). */
   localPath(key: string): string;
   /** Those of the objects that cannot be read now; absent where every object can. */

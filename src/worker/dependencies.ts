@@ -8,8 +8,9 @@ import { engineOf } from '../engines/registry.js';
 import { notifierOf } from '../notifiers/registry.js';
 import { findPostgresBin } from '../process/binaries.js';
 import type { OsUser } from '../process/jobs.js';
+import { runTool } from '../process/run.js';
 import { jobUser } from '../process/users.js';
-import { openStorage } from '../storage/registry.js';
+import { openDescribed, openStorage } from '../storage/registry.js';
 import type { WritableStorage } from '../storage/storage.js';
 
 /** The real parts behind the activities of one host. */
@@ -25,7 +26,9 @@ export function hostDependencies(config: Config, host: string): HostDependencies
       open.set(key, storage);
       return storage;
     },
-    uploader: [process.execPath, '--expose-gc', fileURLToPath(new URL('./uploader.js', import.meta.url))],
+    openDescribed: ({ type, values, secrets }) => openDescribed(type, values, { secret: (reference) => resolveSecret(reference, { env: secrets, run: runTool }) }),
+    // Short-lived objects are few: room for many of them would only be memory that stays taken.
+    uploader: [process.execPath, '--expose-gc', '--max-semi-space-size=1', fileURLToPath(new URL('./uploader.js', import.meta.url))],
     engineOf,
     checkOf,
     postgresBin: (major) => findPostgresBin(major),

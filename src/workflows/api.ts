@@ -139,6 +139,8 @@ export interface WatchInput {
 export interface ArchiveInput {
   readonly cluster: string;
   readonly policy: string;
+  /** An earlier run has told people that the WAL does not get into the repository, and that is still so. */
+  readonly told?: true;
 }
 
 export interface AskInput {

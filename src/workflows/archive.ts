@@ -1,30 +1,46 @@
-import { ActivityFailure, ApplicationFailure, continueAsNew, sleep, workflowInfo } from '@temporalio/workflow';
+import { ActivityFailure, ApplicationFailure, continueAsNew, patched, sleep, workflowInfo } from '@temporalio/workflow';
 import type { ArchiveInput } from './api.js';
 import { control, receiving } from './proxies.js';
-import { Work, concluded, isCancelled, sentence } from './work.js';
+import { Teller, failed } from './tell.js';
+import { Work, concluded, failureOf, isCancelled, sentence } from './work.js';
 
 /** A fault that no attempt by itself mends, such as a missing right, is tried again at this pace: somebody may have mended it. */
 const PAUSE = '1m';
 
 /**
  * Keeps the WAL of one policy being received, for ever: the activity sits on the host, beside a program that outlives it.
- * It ends only by a cancellation, which ends the program too.
+ * It ends only by a cancellation, which ends the program too. People are told of a trouble once, until it is over.
  */
 export async function archive(input: ArchiveInput): Promise<void> {
   const { cluster, policy } = input;
   const work = new Work('archive', cluster);
+  const { workflowId, runId } = workflowInfo();
+  // Each run's own: what an earlier run told is another message.
+  const teller = new Teller({ cluster, operationId: `${workflowId}@${runId}`, workflowId });
   return concluded(work, async () => {
+    let told = input.told === true;
+    let trouble = `WAL of ${cluster} waits on its host`;
     for (;;) {
-      if (workflowInfo().continueAsNewSuggested) await continueAsNew<typeof archive>({ cluster, policy });
-      work.show('running', null, `WAL of ${cluster} is received for policy ${policy}`);
+      if (workflowInfo().continueAsNewSuggested) await continueAsNew<typeof archive>({ cluster, policy, ...(told ? { told } : {}) });
+      work.show('running', null, told ? trouble : `WAL of ${cluster} is received for policy ${policy}`);
       try {
-        const { host } = await control.describeCluster({ cluster });
-        await receiving(host).receiveWal({ cluster, policy });
+        const facts = await control.describeCluster({ cluster });
+        teller.knows(facts);
+        const ended = await receiving(facts.host).receiveWal({ cluster, policy, ...(told ? { waits: true } : {}) });
+        if (ended?.waits === true) continue;
+        told = false;
       } catch (error) {
         if (isCancelled(error) || !(error instanceof ActivityFailure)) throw error;
-        work.show('running', null, `WAL of ${cluster} is not received: ${sentence(error)}`);
+        trouble = `WAL of ${cluster} is not received: ${sentence(error)}`;
+        work.show('running', null, trouble);
         const final = error.cause instanceof ApplicationFailure && error.cause.nonRetryable === true;
-        await sleep(final ? PAUSE : '1s', { summary: 'receiving was interrupted; it starts again' });
+        const failure = failureOf(error);
+        if (final && !told && patched('archive-tells')) {
+          told = true;
+          await teller.tell(failed('WAL', policy, failure, new Date()));
+        }
+        // What waits on the host is looked after at once, beside the program that goes on there.
+        await sleep(final && failure.code !== 'wal-not-archived' ? PAUSE : '1s', { summary: 'receiving was interrupted; it starts again' });
       }
     }
   });

@@ -1,8 +1,8 @@
 import { ActivityFailure, TimeoutFailure, patched } from '@temporalio/workflow';
 import { mergeAnswers } from '../domain/answers.js';
-import type { Question } from '../domain/questions.js';
+import { type Question, listsEverything } from '../domain/questions.js';
 import type { AskInput } from './api.js';
-import { ask as asking, control } from './proxies.js';
+import { ask as briefly, control, looks } from './proxies.js';
 
 /**
  * One question of the command line to the hosts that own the data: neither the command line nor the control worker
@@ -16,6 +16,7 @@ export async function ask(input: AskInput): Promise<unknown> {
 
 /** A host that has just died still seems to have a worker: then one that its clusters can be recovered onto is asked. */
 async function askOne(host: string, question: Question): Promise<unknown> {
+  const asking = listsEverything(question) ? looks : briefly;
   try {
     return await asking(host, `answer "${question.kind}"`).answer({ question, host });
   } catch (error) {

@@ -1,11 +1,12 @@
-import { CancellationScope, condition, log, workflowInfo } from '@temporalio/workflow';
-import type { ApprovalAnswer, StepInput } from '../activities/api.js';
+import { CancellationScope, log, workflowInfo } from '@temporalio/workflow';
+import type { StepInput } from '../activities/api.js';
 import type { MediaPlan } from '../domain/media.js';
 import { approveCommand, changesOf, mediaDetails, mediaWaiting, mustBeApproved } from '../domain/media-view.js';
 import type { MediaInput, MediaOutput } from './api.js';
-import { Desk } from './desk.js';
+import type { Desk } from './desk.js';
 import { holding, untilHostAnswers } from './holding.js';
-import { ask, control, heavy, light, looks, outlasting, recovery, waiting } from './proxies.js';
+import { deskOn, noteRejection, untilReleased } from './host-desk.js';
+import { ask, control, heavy, light, looks, outlasting, recovery } from './proxies.js';
 import { Teller, failed } from './tell.js';
 import { Work, concluded, failureOf, isCancelled, refusal, sentence } from './work.js';
 
@@ -19,14 +20,7 @@ export async function media(input: MediaInput): Promise<MediaOutput> {
   const step = { cluster, operationId, workflowId: workflowInfo().workflowId };
   const teller = new Teller(step);
   let host = '';
-  const desk = new Desk({
-    judge: (plan, approval): Promise<ApprovalAnswer> => light(host, `judge the approval of ${approval.by}`).recordApproval({ ...step, plan: plan.digest, approval }),
-    weigh: (plan, decision): Promise<ApprovalAnswer> => light(host, `judge the ${decision.kind} of ${decision.by}`).recordDecision({ ...step, plan: plan.digest, decision }),
-    note: async (text) => {
-      await condition(() => host !== '' || desk.isClosed);
-      if (host !== '') await light(host, 'note what was sent').journal({ ...step, step: 'approval', text });
-    },
-  });
+  const desk = deskOn(() => host, step);
 
   return concluded(work, async () => {
     let stale = 0;
@@ -89,11 +83,7 @@ export async function media(input: MediaInput): Promise<MediaOutput> {
           work.show('completed', null, `**Done**, ${outcome.left} changes left. Report: ${outcome.report}`);
           return { state: 'completed', plan, outcome };
         },
-        async (holder) => {
-          work.show('running', `${holder.kind} of ${holder.policy} to end (${holder.workflowId})`);
-          await desk.unlessRejected(() => waiting(`${holder.workflowId} to give ${cluster} back`).awaitRelease({ cluster, operationId: holder.operationId }));
-          return desk.rejectedBecause ? ('rejected' as const) : 'again';
-        },
+        (holder) => untilReleased(work, desk, cluster, holder),
       );
     }
 
@@ -119,8 +109,7 @@ async function decided(work: Work, desk: Desk, plan: MediaPlan, teller: Teller):
 }
 
 async function rejected(work: Work, desk: Desk, plan: MediaPlan, host: string, step: StepInput): Promise<MediaOutput> {
-  const { by, reason } = desk.rejectedBecause ?? { by: 'unnamed', reason: 'none given' };
-  await light(host, 'note the rejection').recordRejection({ ...step, plan: plan.digest, by, reason });
+  const { by, reason } = await noteRejection(host, desk, step, plan.digest);
   work.show('rejected', null, `**Rejected** by ${by}: ${reason}.`);
   return { state: 'rejected', plan, outcome: null, rejectedBecause: `${by}: ${reason}` };
 }

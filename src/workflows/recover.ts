@@ -1,5 +1,5 @@
-import { CancellationScope, condition, getExternalWorkflowHandle, log, sleep, workflowInfo } from '@temporalio/workflow';
-import type { ApprovalAnswer, PlanRequest } from '../activities/api.js';
+import { CancellationScope, getExternalWorkflowHandle, log, sleep, workflowInfo } from '@temporalio/workflow';
+import type { PlanRequest } from '../activities/api.js';
 import { signalNames } from '../domain/names.js';
 import type { Plan } from '../domain/plan.js';
 import { whatIsLeft } from '../domain/left-behind.js';
@@ -9,9 +9,10 @@ import { durationInWords, sizeInWords } from '../domain/text.js';
 import { thawLookSeconds } from '../domain/thaw.js';
 import type { PlannedThaw } from '../domain/thaw.js';
 import type { RecoverInput, RecoverOutput } from './api.js';
-import { Desk } from './desk.js';
+import type { Desk } from './desk.js';
 import { holding, untilHostAnswers } from './holding.js';
-import { ask, control, light, waiting } from './proxies.js';
+import { deskOn, noteRejection, untilReleased } from './host-desk.js';
+import { ask, control, light } from './proxies.js';
 import { recoverDataDirectory, type Recovered } from './recovery/data-directory.js';
 import { recoverDatabases } from './recovery/databases.js';
 import { restartServer } from './recovery/restart.js';
@@ -31,15 +32,7 @@ export async function recover(input: RecoverInput): Promise<RecoverOutput> {
   const step = { cluster, operationId, workflowId: workflowInfo().workflowId };
   const teller = new Teller(step);
   let host = '';
-  const desk = new Desk({
-    judge: (plan, approval): Promise<ApprovalAnswer> => light(host, `judge the approval of ${approval.by}`).recordApproval({ ...step, plan: plan.digest, approval }),
-    weigh: (plan, decision): Promise<ApprovalAnswer> => light(host, `judge the ${decision.kind} of ${decision.by}`).recordDecision({ ...step, plan: plan.digest, decision }),
-    note: async (text) => {
-      await condition(() => host !== '' || desk.isClosed);
-      if (host === '') return;
-      await light(host, 'note what was sent').journal({ ...step, step: 'approval', text });
-    },
-  });
+  const desk = deskOn(() => host, step);
 
   /** Steps of the runbook begun so far, whatever plan they were of. */
   const begun: string[] = [];
@@ -125,11 +118,7 @@ export async function recover(input: RecoverInput): Promise<RecoverOutput> {
             throw error;
           }
         },
-        async (holder) => {
-          work.show('running', `${holder.kind} of policy ${holder.policy} to end (${holder.workflowId})`);
-          await desk.unlessRejected(() => waiting(`${holder.workflowId} to give ${cluster} back`).awaitRelease({ cluster, operationId: holder.operationId }));
-          return desk.rejectedBecause ? ('rejected' as const) : 'again';
-        },
+        (holder) => untilReleased(work, desk, cluster, holder),
       );
     }
 
@@ -188,8 +177,7 @@ async function decided(work: Work, desk: Desk, plan: Plan, workflowId: string, t
 }
 
 async function rejected(work: Work, desk: Desk, plan: Plan, host: string, step: { cluster: string; operationId: string; workflowId: string }, begun: readonly string[]): Promise<RecoverOutput> {
-  const { by, reason } = desk.rejectedBecause ?? { by: 'unnamed', reason: 'none given' };
-  await light(host, 'note the rejection').recordRejection({ ...step, plan: plan.digest, by, reason });
+  const { by, reason } = await noteRejection(host, desk, step, plan.digest);
   const left = whatIsLeft(plan, begun);
   work.show('rejected', null, `**Rejected** by ${by}: ${reason}. ${left}`);
   return { state: 'rejected', plan, outcome: null, rejectedBecause: `${by}: ${reason}`, left };

@@ -49,6 +49,6 @@ export class Teller {
 }
 
 /** Facts of a failure as {@link failureOf} reads it. */
-export function failed(what: 'backup' | 'rotation' | 'recovery', policy: string | null, { code, message, hint }: ReturnType<typeof failureOf>): NoticeFacts {
-  return { kind: 'failed', what, policy, code, reason: message, hint: hint ?? null, since: workflowInfo().startTime.toISOString() };
+export function failed(what: Extract<NoticeFacts, { kind: 'failed' }>['what'], policy: string | null, { code, message, hint }: ReturnType<typeof failureOf>, since = workflowInfo().startTime): NoticeFacts {
+  return { kind: 'failed', what, policy, code, reason: message, hint: hint ?? null, since: since.toISOString() };
 }

@@ -5,3 +5,9 @@ import type { MadeBackup } from '../../src/engines/engine.js';
 export function asBackup(made: MadeBackup): Backup {
   return { ...made, proven: null, heldUntil: null, status: 'complete' };
 }
+
+/** The backup of a call that makes one. */
+export function onlyBackup([made]: readonly MadeBackup[]): Backup {
+  if (made === undefined) throw new Error('no backup was made');
+  return asBackup(made);
+}

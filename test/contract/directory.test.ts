@@ -175,7 +175,7 @@ describe('storage in a directory', () => {
   it('a dry run gets a handle that has nothing to write with', async () => {
     const { root } = await repository();
     const reading = openDirectoryForReading({ path: root });
-    expect(Object.keys(reading).sort()).toEqual(['capabilities', 'freeBytes', 'kind', 'list', 'localPath', 'open', 'read', 'stat']);
+    expect(Object.keys(reading).sort()).toEqual(['capabilities', 'entries', 'freeBytes', 'kind', 'list', 'localPath', 'open', 'read', 'stat']);
   });
 });
 

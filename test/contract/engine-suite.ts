@@ -7,12 +7,12 @@ import type { Backup } from '../../src/domain/backup.js';
 import type { RecoveryTarget } from '../../src/domain/target.js';
 import type { Engine, EngineContext, MadeBackup } from '../../src/engines/engine.js';
 import { readJobs } from '../../src/process/supervisor.js';
-import { asBackup } from './as-backup.js';
+import { asBackup, onlyBackup } from './as-backup.js';
 import type { Content } from './engine-fixture.js';
 import { recoveryContract } from './recovery-suite.js';
 import type { RecoveryFixture } from './recovery-suite.js';
 
-export { asBackup };
+export { asBackup, onlyBackup };
 
 /** What the suite needs of an engine; a new engine supplies this and is done when the suite is green. */
 export interface EngineFixture {
@@ -98,6 +98,15 @@ export function engineContract({ name, makeFixture, ownFiles = true, recovers = 
         const verdict = await engine.verify(await fixture.context(`verify ${backup.label}`), asBackup(backup));
         expect(verdict).toMatchObject({ ok: true });
       }
+    });
+
+    it('D2: a verification whose answer was lost comes to the same verdict again', async () => {
+      const [backup] = await backUp('answer lost');
+      if (backup === undefined) throw new Error('no backup was made');
+      const verify = async () => engine.verify(await fixture.context('verify, answer lost'), asBackup(backup));
+      const first = await verify();
+      expect(first).toMatchObject({ ok: true });
+      expect(await verify()).toEqual(first);
     });
 
     it('D2: a second attempt of an operation returns the same backups and starts no tool again', async () => {

@@ -1,9 +1,10 @@
-import { rename } from 'node:fs/promises';
+import { readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Backup } from '../../src/domain/backup.js';
 import type { RecoveryTarget } from '../../src/domain/target.js';
 import type { ServerAddress } from '../helpers/postgres.js';
+import { tempDir } from '../helpers/temp.js';
 import { RecoveryHistory } from '../helpers/recovery-history.js';
 import type { EngineFixture } from './engine-suite.js';
 
@@ -13,6 +14,8 @@ export interface RecoveryFixture {
   readonly source: ServerAddress;
   /** File of an archived segment. */
   archivedFile(segment: string): Promise<string>;
+  /** It takes a last segment that cannot be unpacked for one that was cut off while it was written: there the log ends. */
+  readonly writesInPlace?: true;
 }
 
 /** Recovery to every kind of target, and what is refused before anything is changed: the same for all engines that keep WAL. */
@@ -21,6 +24,7 @@ export function recoveryContract(fixtureOf: () => EngineFixture): void {
     let history: RecoveryHistory;
     let backup: Backup;
     let lastSegment: string;
+    let newest: string;
     let fixture: EngineFixture & { readonly recovery: RecoveryFixture };
     const undo: (() => Promise<unknown>)[] = [];
 
@@ -43,6 +47,7 @@ export function recoveryContract(fixtureOf: () => EngineFixture): void {
         await history.commit(name);
         const segment = await history.archive();
         if (name === 'two') lastSegment = segment;
+        newest = segment;
       }
       await history.commit('unarchived');
     }, 300_000);
@@ -94,6 +99,19 @@ export function recoveryContract(fixtureOf: () => EngineFixture): void {
       expect(await history.outline({ kind: 'end-of-backup' })).toMatchObject({ timeline: 1 });
     });
 
+    it('F15, F23: of a damaged last segment only what lies in it is lost, which the plan says, and up to it all is recovered', async () => {
+      const file = await fixture.recovery.archivedFile(newest);
+      const content = await readFile(file);
+      undo.push(() => writeFile(file, content));
+      await writeFile(file, content.subarray(0, Math.floor(content.length / 2)));
+      const latest = history.outline({ kind: 'latest' });
+      if (fixture.recovery.writesInPlace) expect((await latest).warnings).toContainEqual(expect.stringContaining(newest));
+      else await expect(latest).rejects.toMatchObject({ code: 'wal-gap', message: expect.stringContaining(newest) as unknown, hint: expect.stringMatching(/the latest instant that can be reached is \d{4}-\S+ \(lsn:/) as unknown });
+      const { reachableTo, warnings } = await history.outline({ kind: 'lsn', lsn: history.point('one').lsn });
+      expect(warnings).toContainEqual(expect.stringContaining(newest));
+      expect(await history.recoveredContent({ kind: 'time', time: reachableTo ?? '' })).toBe(history.point('two').content);
+    });
+
     it('F23, F7: a backup whose own WAL is missing is not offered, and not verified', async () => {
       const stop = backup.wal?.stop ?? '';
       await takeAway(stop);
@@ -108,6 +126,17 @@ export function recoveryContract(fixtureOf: () => EngineFixture): void {
 
     it('F13: a backup that the storage does not have is not offered', async () => {
       await expect(history.outline({ kind: 'latest' }, { candidates: [{ ...backup, label: 'never_made' }] })).rejects.toMatchObject({ code: 'no-usable-backup' });
+    });
+
+    it('D2: a copy that was thrown away is restored anew by the next attempt of its operation', async () => {
+      const root = await tempDir('thrown-away');
+      const [dataDir, tablespaceDir] = [join(root, 'data'), join(root, 'tablespaces')];
+      for (const _attempt of [1, 2]) {
+        await fixture.engine.physical?.restoreFiles(await fixture.context('thrown away'), { backup, dataDir, tablespaceDir });
+        expect((await stat(join(dataDir, 'global', 'pg_control'))).size).toBe(8192);
+        expect((await readFile(join(dataDir, 'PG_VERSION'), 'utf8')).trim()).toBe('15');
+        await rm(dataDir, { recursive: true });
+      }
     });
 
     it('K2: a directory that holds files of somebody else is never restored into', async () => {

@@ -25,7 +25,7 @@ export interface BaseCluster {
 
 export async function startBaseCluster(settings: ScratchOptions = {}, databases: readonly string[] = ['mairie']): Promise<BaseCluster> {
   const cluster = await startScratchCluster({ ...settings, archive: 'false' });
-  const options: Record<string, unknown> = { wal: 'archive_command', compress: 1, archiveTimeoutSeconds: 30 };
+  const options: Record<string, unknown> = { wal: 'archive_command', compress: 1, archiveTimeoutSeconds: 240 };
   const ground = await makeGround(cluster, 'basebackup', options, { databases });
   const root = await tempDir('basebackup');
   const [failFile, script] = [join(root, 'fail'), join(root, 'archive')];
@@ -44,7 +44,7 @@ export async function startBaseCluster(settings: ScratchOptions = {}, databases:
 /** The same where a worker receives the WAL: the server archives nothing by itself. Start the receiver with `startReceiver`. */
 export async function startReceivedCluster(settings: ScratchOptions = {}, databases: readonly string[] = ['mairie'], storageFrom = (storage: WritableStorage): WritableStorage => storage): Promise<BaseCluster> {
   const cluster = await startScratchCluster(settings);
-  const options: Record<string, unknown> = { wal: 'receivewal', compress: 1, archiveTimeoutSeconds: 60 };
+  const options: Record<string, unknown> = { wal: 'receivewal', compress: 1, archiveTimeoutSeconds: 240 };
   const ground = await makeGround(cluster, 'basebackup', options, { databases });
   await seedCluster(cluster, databases);
   const directory = join(ground.repositoryPath, 'mairie', 'nightly');

@@ -15,7 +15,7 @@ export interface CliResult {
 }
 
 /** The built command line as a user's shell runs it: no terminal, an environment of its own. */
-export async function reprise(argv: readonly string[], options: { cwd?: string; env?: Record<string, string> } = {}): Promise<CliResult> {
+export async function reprise(argv: readonly string[], options: { cwd?: string; env?: Record<string, string>; heard?: (stderr: string) => void } = {}): Promise<CliResult> {
   if (!existsSync(main)) throw new Error('dist/main.js is missing: npm run build');
   const child = spawn(process.execPath, [main, ...argv], {
     cwd: options.cwd ?? '/',
@@ -25,7 +25,10 @@ export async function reprise(argv: readonly string[], options: { cwd?: string; 
   let stdout = '';
   let stderr = '';
   child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
-  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+  child.stderr.on('data', (chunk: Buffer) => {
+    stderr += chunk.toString();
+    options.heard?.(stderr);
+  });
   const code = await new Promise<number>((resolve) => child.once('close', (exit) => resolve(exit ?? -1)));
   return { code, stdout, stderr };
 }

@@ -5,13 +5,13 @@ import { existsSync, readFileSync } from 'node:fs';
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { JobView, Progress } from '../../src/domain/progress.js';
 import type { JobRequest, JobResult, Jobs, JobsContext } from '../../src/process/jobs.js';
 import { createJobs } from '../../src/process/supervisor.js';
 import type { JobWorkerInput } from '../fixtures/job-worker.js';
 import { onCleanup } from './cleanup.js';
+import { until } from './until.js';
 import { makeTempDir } from './make-temp-dir.js';
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
@@ -176,13 +176,6 @@ async function outcomeOf(child: ChildProcess, reports: WorkerProcess['reports'])
 }
 
 /** Waits for a condition, not for a time; the limit is only there so that a failing test ends. */
-export async function until(condition: () => boolean | Promise<boolean>, what: string): Promise<void> {
-  for (const limit = Date.now() + 30_000; Date.now() < limit; await sleep(15)) {
-    if (await condition()) return;
-  }
-  throw new Error(`waited in vain until ${what}`);
-}
-
 export async function lives(pid: number): Promise<boolean> {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
   return stat !== '' && !/\) [ZX] /.test(stat);

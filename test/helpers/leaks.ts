@@ -7,13 +7,14 @@ import { reaperPids } from './reaper.js';
 
 /** Carried by whatever inherits our environment, so that a process that left us for a session of its own is found. */
 const marker = 'REPRISE_TEST_FILE_ID';
+const PATIENCE_MS = 30_000;
 
 export interface ProcessLine {
   pid: number;
   command: string;
 }
 
-/** Fails the test file if a process that it started still runs a moment after its end. Call it at the top. */
+/** Fails the test file if a process that it started still runs half a minute after its end. Call it at the top. */
 export function failOnLeakedProcesses(): void {
   const id = `${process.pid}-${performance.now()}`;
   process.env[marker] = id;
@@ -21,8 +22,9 @@ export function failOnLeakedProcesses(): void {
   afterAll(async () => {
     const known = new Set((await before).map(({ pid }) => pid));
     let left = await newProcesses(id, known);
-    // Something told to stop may take a moment.
-    for (let tries = 0; left.length > 0 && tries < 20; tries++) {
+    // Something told to stop may take its time on a busy machine, as do what WAL-G fetches ahead.
+    const until = performance.now() + PATIENCE_MS;
+    while (left.length > 0 && performance.now() < until) {
       await sleep(100);
       left = await newProcesses(id, known);
     }
@@ -31,7 +33,7 @@ export function failOnLeakedProcesses(): void {
       const lines = left.map(({ pid, command }) => `${pid} ${command}`).join('\n');
       throw new Error(`this test file left processes behind:\n${lines}`);
     }
-  });
+  }, 2 * PATIENCE_MS);
 }
 
 /** Our children, and all that carry the mark, without zombies and the helpers' own. */

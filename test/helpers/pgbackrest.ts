@@ -60,7 +60,7 @@ export async function startBackrestCluster(settings: ScratchOptions = {}, extraC
   return {
     ...{ cluster, config, holdFile, failFile },
     repository: join(root, 'repo'),
-    options: { stanza: STANZA, config, type: 'auto', fullEverySeconds: 604_800, archiveTimeoutSeconds: 30 },
+    options: { stanza: STANZA, config, type: 'auto', fullEverySeconds: 604_800, archiveTimeoutSeconds: 240 },
     pgbackrest: (...args) => runAsPostgres('pgbackrest', [`--config=${config}`, `--stanza=${STANZA}`, ...args]),
   };
 }

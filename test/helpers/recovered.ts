@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { withWal } from '../../src/activities/feeding.js';
 import type { Engine, EngineContext, RecoveryOutline } from '../../src/engines/engine.js';
 import { readControlData } from '../../src/postgres/control-data.js';
 import { configureRecovery, promote, waitForEndOfWal, waitForPause } from '../../src/postgres/recovery.js';
@@ -40,11 +41,12 @@ export async function recoverBeside(
   });
   const service = serviceOf({ dataDir, logFile: join(root, 'server.log') }, pgBin, user);
   onCleanup(() => service.stop('immediate'));
-  await service.start();
   const connection = { ...context.cluster.connection, host: '127.0.0.1', port };
-  const options = { service, pollMs: 50 };
-  if (outline.target.kind === 'latest') await waitForEndOfWal(connection, outline.walEnd, options);
-  else await waitForPause(connection, options);
+  await withWal(physical, context, dataDir, async (signal) => {
+    await service.start();
+    const options = { service, signal, pollMs: 50 };
+    return outline.target.kind === 'latest' ? waitForEndOfWal(connection, outline.walEnd, options) : waitForPause(connection, options);
+  });
   return {
     ...{ host: '127.0.0.1', port, user: connection.user, socketDir: root, dataDir },
     promote: async () => void (await promote(connection)),

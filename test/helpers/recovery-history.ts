@@ -1,7 +1,7 @@
 import type { Backup } from '../../src/domain/backup.js';
 import type { RecoveryTarget } from '../../src/domain/target.js';
 import type { Engine, EngineContext, RecoveryOutline } from '../../src/engines/engine.js';
-import { asBackup } from '../contract/as-backup.js';
+import { onlyBackup } from '../contract/as-backup.js';
 import { recoverBeside } from './recovered.js';
 import { runQuery } from './postgres.js';
 import type { ServerAddress } from './postgres.js';
@@ -52,9 +52,7 @@ export class RecoveryHistory {
     await runQuery(server, 'postgres', `CREATE TABLE rdv (n bigint GENERATED ALWAYS AS IDENTITY, what text)${where}; INSERT INTO rdv (what) SELECT n::text FROM generate_series(1, 1000) n`);
     const context = await this.newContext();
     await engine.preflightBackup(context);
-    const [made] = await engine.backup(context, { type: 'full', startedAt: new Date().toISOString() });
-    if (made === undefined) throw new Error('no backup was made');
-    this.made = asBackup(made);
+    this.made = onlyBackup(await engine.backup(context, { type: 'full', startedAt: new Date().toISOString() }));
     // Some engines know the backup's end to the second only.
     await runQuery(server, 'postgres', 'SELECT pg_sleep(1.1)');
   }

@@ -6,6 +6,13 @@ export interface SiteProcess {
   readonly command: string;
 }
 
+/** What an operation left behind. */
+export interface Leftovers {
+  readonly processes: readonly SiteProcess[];
+  readonly files: readonly string[];
+  readonly databases: readonly string[];
+}
+
 /** Living processes that name a directory in argv, environment or working directory: wrappers, tools, servers. */
 export async function processesOf(root: string): Promise<SiteProcess[]> {
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number);
@@ -29,6 +36,14 @@ export async function withDescendants(pid: number): Promise<Set<number>> {
     for (const child of children.split(' ').filter(Boolean)) family.add(Number(child));
   }
   return family;
+}
+
+/** Pid of a program below a process, however deep; null where none runs. */
+export async function below(pid: number, program: string): Promise<number | null> {
+  for (const one of await withDescendants(pid)) {
+    if (one !== pid && (await readFile(`/proc/${one}/comm`, 'utf8').catch(() => '')).trim() === program) return one;
+  }
+  return null;
 }
 
 /** SIGKILL, and a wait until all are gone; pids must be known to be ours. */

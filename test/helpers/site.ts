@@ -2,8 +2,7 @@ import { existsSync } from 'node:fs';
 import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Client, Connection, TerminatedFailure, WorkflowFailedError } from '@temporalio/client';
-import { msToTs } from '@temporalio/common/lib/time.js';
+import { TerminatedFailure, WorkflowFailedError } from '@temporalio/client';
 import type { WorkflowHandle } from '@temporalio/client';
 import type { BackupType } from '../../src/domain/backup.js';
 import { queryNames } from '../../src/domain/names.js';
@@ -29,7 +28,8 @@ import { runQuery } from './postgres.js';
 import type { ServerAddress } from './postgres.js';
 import { Reaper } from './reaper.js';
 import { killAll, processesOf, withDescendants } from './site-processes.js';
-import type { SiteProcess } from './site-processes.js';
+import type { Leftovers, SiteProcess } from './site-processes.js';
+import { isOutage, openNamespace, sharedTemporal } from './site-session.js';
 import { configure, layOut, pgCtl, placesIn } from './site-template.js';
 import type { SiteConfig, SitePlaces } from './site-template.js';
 import { SiteWorker } from './site-worker.js';
@@ -43,12 +43,6 @@ export interface SiteOptions extends Partial<SiteConfig> {
   readonly address?: string;
   /** What its Temporal namespace is called; of the site's own by default. */
   readonly namespace?: string;
-}
-
-export interface Leftovers {
-  readonly processes: readonly SiteProcess[];
-  readonly files: readonly string[];
-  readonly databases: readonly string[];
 }
 
 /**
@@ -298,26 +292,4 @@ export class Site {
   private async tailOfLog(): Promise<string> {
     return (await readFile(this.workerLog, 'utf8').catch(() => '')).slice(-1500);
   }
-}
-
-/** The Temporal server was away while it was asked. */
-function isOutage(error: unknown): boolean {
-  const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
-  return /unavailable|ECONNREFUSED|CANCELLED|DEADLINE/i.test(String(cause));
-}
-
-function sharedTemporal(): string {
-  const address = process.env['REPRISE_TEST_TEMPORAL_ADDRESS'];
-  if (address === undefined) throw new Error('there is no shared Temporal server here\nHINT: tests that need servers do not belong in test/unit');
-  return address;
-}
-
-/** A session in a namespace made now: workers of two sites would share the queue `reprise` otherwise. */
-export async function openNamespace(address: string, namespace: string): Promise<TemporalSession> {
-  const connection = await Connection.connect({ address });
-  await connection.workflowService.registerNamespace({ namespace, workflowExecutionRetentionPeriod: msToTs('1 day') }).catch((error: unknown) => {
-    if (!/already exists/i.test(String(error))) throw error;
-  });
-  const settings = { address, namespace, webUi: 'http://127.0.0.1:8233', origin: 'flag' as const, connection: {} };
-  return { connection, client: new Client({ connection, namespace }), settings, close: () => connection.close() };
 }

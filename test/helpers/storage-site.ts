@@ -9,7 +9,7 @@ import { hostDependencies } from '../../src/worker/dependencies.js';
 import { onCleanup } from './cleanup.js';
 import { reprise } from './cli.js';
 import type { CliResult } from './cli.js';
-import { openNamespace } from './site.js';
+import { openNamespace } from './site-session.js';
 import { SiteWorker } from './site-worker.js';
 import { tempDir } from './temp.js';
 

@@ -4,7 +4,7 @@ import { walgEngine } from '../../src/engines/walg/walg-engine.js';
 import type { WalgOptions } from '../../src/engines/walg/options.js';
 import { giveToPostgres, runAsPostgres } from './postgres-user.js';
 import { runQuery, startScratchCluster } from './postgres.js';
-import type { ScratchCluster, ScratchOptions } from './postgres.js';
+import type { ScratchCluster, ScratchOptions, ServerAddress } from './postgres.js';
 import { tempDir } from './temp.js';
 import { testTools } from './test-tools.js';
 
@@ -20,6 +20,8 @@ export interface WalgCluster {
   readonly failFile: string;
   /** Runs wal-g by hand, as the cluster's user; returns what it printed. */
   walg(...args: string[]): Promise<string>;
+  /** The same connected to another server, such as one that was recovered. */
+  walgOn(server: ServerAddress, ...args: string[]): Promise<string>;
 }
 
 export interface WalgSettings extends ScratchOptions {
@@ -43,15 +45,13 @@ export async function startWalgCluster({ env, ...settings }: WalgSettings = {}):
   await giveToPostgres(prefix);
   await writeFile(envFile, ['# made for a test', ...(env ?? ['export WALG_FILE_PREFIX="@PREFIX@"']).map((line) => line.replace('@PREFIX@', prefix)), 'WALG_PREVENT_WAL_OVERWRITE=true', ''].join('\n'), { mode: 0o600 });
   await giveToPostgres(envFile);
-  const options: WalgOptions = { envFile, binary: testTools.walg(), archiveTimeoutSeconds: 30 };
+  const options: WalgOptions = { envFile, binary: testTools.walg(), archiveTimeoutSeconds: 240 };
   const command = walgEngine.physical?.archiveCommand({ policy: { options } } as never) ?? '';
   await writeFile(script, `#!/bin/sh\nwhile [ -e '${holdFile}' ]; do sleep 0.05; done\n[ ! -e '${failFile}' ] || exit 1\n${command.replaceAll('%p', '$1').replaceAll('%%', '%')}\n`);
   await chmod(script, 0o755);
   const cluster = await startScratchCluster({ ...settings, archive: `${script} %p # wal-push` });
   if ((settings.version ?? 15) >= 15) await runQuery(cluster, 'postgres', renamedFunctions);
-  return {
-    ...{ cluster, options, prefix, holdFile, failFile },
-    walg: (...args) =>
-      runAsPostgres('/bin/sh', ['-c', 'set -a; . "$1"; set +a; shift; exec env "$@"', 'wal-g', envFile, `PGHOST=${cluster.host}`, `PGPORT=${cluster.port}`, 'PGUSER=postgres', 'PGDATABASE=postgres', testTools.walg(), ...args]),
-  };
+  const walgOn = ({ host, port }: ServerAddress, ...args: string[]): Promise<string> =>
+    runAsPostgres('/bin/sh', ['-c', 'set -a; . "$1"; set +a; shift; exec env "$@"', 'wal-g', envFile, `PGHOST=${host}`, `PGPORT=${port}`, 'PGUSER=postgres', 'PGDATABASE=postgres', testTools.walg(), ...args]);
+  return { ...{ cluster, options, prefix, holdFile, failFile, walgOn }, walg: (...args) => walgOn(cluster, ...args) };
 }

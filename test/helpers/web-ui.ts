@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { chromium } from 'playwright-core';
 import type { Locator, Page } from 'playwright-core';
 import { onCleanup } from './cleanup.js';
+import { until } from './until.js';
 
 /** Nothing here takes long; the limit only ends a failing test. */
 const LIMIT_MS = 300_000;
@@ -134,9 +135,4 @@ async function appears(locator: Locator): Promise<boolean> {
     () => true,
     () => false,
   );
-}
-
-async function until(look: () => Promise<boolean>, what: string): Promise<void> {
-  for (const limit = Date.now() + LIMIT_MS; Date.now() < limit; ) if (await look()) return;
-  throw new Error(`waited in vain until ${what}`);
 }

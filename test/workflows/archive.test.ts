@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import { archiveWorkflowId, workflowTypes } from '../../src/domain/names.js';
-import { type Activities, type Case, Lab, failure, failureOfWorkflow, untilCancelled } from './lab.js';
+import { type Activities, type Case, HOST, Lab, childrenOf, failure, failureOfWorkflow, untilCancelled } from './lab.js';
 
 let lab: Lab;
 
@@ -37,6 +37,27 @@ describe('K8: WAL is received for ever', () => {
     await lab.pass('61s');
     await one.called('receiveWal', 2);
     expect(await one.status()).toMatchObject({ state: 'running' });
+  });
+
+  it('S2: WAL that waits on the host is told once, until it is stored; the receiving goes on at once', async () => {
+    const one: Case = await receive({
+      describeCluster: async () => ({ host: HOST, configDigest: 'c', policies: {}, tells: ['failure'] }),
+      receiveWal: async () => {
+        const round = one.of('receiveWal').length;
+        if ([1, 4].includes(round)) throw failure('wal-not-archived', 'the bucket takes nothing');
+        if (round === 2) return { waits: true };
+        if (round === 3) return { waits: false };
+        return untilCancelled();
+      },
+    });
+    await one.called('receiveWal', 5);
+    expect(one.of('receiveWal').map(({ waits }) => waits ?? false)).toEqual([false, true, true, false, true]);
+    await one.called('sendNotice', 2);
+    const facts = { kind: 'failed', what: 'WAL', policy: 'base', code: 'wal-not-archived', reason: 'the bucket takes nothing' };
+    expect(one.of('sendNotice')).toMatchObject([{ notice: { facts } }, { notice: { facts } }]);
+    expect(new Set(await childrenOf(one.workflow)).size).toBe(2);
+    await one.workflow.cancel();
+    await expect(one.workflow.result()).rejects.toThrow();
   });
 
   it('a cancellation ends it, and the activity with it', async () => {

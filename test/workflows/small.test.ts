@@ -194,4 +194,13 @@ describe('ask', () => {
     }, async () => one.names.join(' '));
     expect(Number(timeout)).toBe(30);
   });
+
+  it.each([['media-plan', 7 * 86_400], ['plan', 7 * 86_400], ['storage-usage', 7 * 86_400], ['backups', 600]] as const)('F40: %s may take %s s, and is given up when its host falls silent', async (kind, most) => {
+    const one = lab.case({ answer: async () => ({}) });
+    const handle = await one.start(workflowTypes.ask, 'ask/CLUSTER', { question: { kind } });
+    await handle.result();
+    const { events } = await handle.fetchHistory();
+    const asked = events?.map((event) => event.activityTaskScheduledEventAttributes).find((activity) => activity?.activityType?.name === 'answer');
+    expect([Number(asked?.startToCloseTimeout?.seconds), Number(asked?.heartbeatTimeout?.seconds)]).toEqual([most, 10]);
+  });
 });

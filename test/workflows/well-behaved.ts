@@ -71,7 +71,7 @@ export const wellBehaved: Activities = {
   applyMedia: async () => undefined,
   finishMedia: async (step) => ({ done: mediaPlanOf({ ...step, media: 'photos', requester: 'test', task: someTask }).binding.counts, untouched: { right: nothing, keep: nothing }, left: 0, report: 'incidents/op.md' }),
   closeMedia: async () => undefined,
-  verifyMedia: async () => ({ objects: 1, bytes: 2, read: 1, decoded: 0, problems: 0, samples: [] }),
+  verifyMedia: async () => ({ objects: 1, bytes: 2, read: 1, unchecked: 0, decoded: 0, problems: 0, samples: [] }),
 };
 
 const nothing = { objects: 0, bytes: 0 };

@@ -1,7 +1,7 @@
 import { Option } from 'commander';
 import type { Command } from 'commander';
 import { RepriseError } from '../../domain/errors.js';
-import type { MediaTask } from '../../domain/media.js';
+import { type MediaTask, isMediaPlan } from '../../domain/media.js';
 import { mediaOutcomeText, mediaPlanText, mediaVerdictText } from '../../domain/media-view.js';
 import type { MediaOutput, VerifyMediaOutput } from '../../workflows/api.js';
 import { ask } from '../ask.js';
@@ -10,8 +10,12 @@ import { startMedia, startMediaVerification } from '../start.js';
 import type { Cli } from './cli.js';
 import { typeTheName } from './confirm.js';
 import { byOption, type CommonOptions, define, group } from './define.js';
-import { detached, detachedText, waitFor } from './long-work.js';
+import { detached, detachedText, interruptible, waitFor } from './long-work.js';
 import { parseCount, parseTime } from './options.js';
+import { planToShow } from './plan-shown.js';
+
+/** A listing of millions of objects comes before the plan. */
+const LISTING_MS = 7 * 86_400_000;
 
 interface RecoverOptions {
   /** UTC ISO-8601. */
@@ -106,7 +110,7 @@ async function clusterOfMedia(cli: Cli, name: string): Promise<string> {
 async function showPlan(cli: Cli, media: string, task: MediaTask, by: string | undefined): Promise<void> {
   const cluster = await clusterOfMedia(cli, media);
   const question = { kind: 'media-plan' as const, cluster, media, task, operationId: newOperationId(), requester: cli.person(by) };
-  const { plan } = await cli.withTemporal((session) => ask<'media-plan'>(session, question));
+  const { plan } = await cli.withTemporal((session) => interruptible((signal) => ask<'media-plan'>(session, question, signal)));
   await cli.print({ dryRun: true, workflowId: null, plan }, (view) => mediaPlanText(view.plan, { waits: false }));
 }
 
@@ -118,7 +122,7 @@ async function carryOut(cli: Cli, media: string, task: MediaTask, options: Commo
     const work = await startMedia(session, { cluster, media, task, requester: cli.person(options.by) });
     const { workflowId } = work;
     if (options.detach) return cli.print(detached(cli, session, workflowId), detachedText);
-    const result = await waitFor<MediaOutput>(cli, session, work, options);
+    const result = await waitFor<MediaOutput>(cli, session, work, options, planToShow(session, workflowId, isMediaPlan, mediaPlanText, LISTING_MS));
     const { state, plan, outcome } = result;
     await cli.print({ workflowId, state, plan, ...outcome }, () => (outcome === null ? `${mediaPlanText(plan, { waits: false })}\n${state === 'rejected' ? 'rejected' : 'nothing to do'}` : mediaOutcomeText(plan, outcome)));
     if (state === 'rejected') throw new RepriseError('approval-refused', `the plan was rejected by ${result.rejectedBecause ?? 'somebody'}`, 'start again when you know what to do');

@@ -1,8 +1,7 @@
 import { Option } from 'commander';
 import type { Command } from 'commander';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { RepriseError } from '../../domain/errors.js';
-import { type Plan, isRecoveryPlan } from '../../domain/plan.js';
+import { isRecoveryPlan } from '../../domain/plan.js';
 import { planText } from '../../domain/plan-view.js';
 import type { ThawTier } from '../../domain/storage-classes.js';
 import type { RecoveryTarget } from '../../domain/target.js';
@@ -10,8 +9,6 @@ import { formatTarget, parseTarget } from '../../domain/target.js';
 import { durationInWords } from '../../domain/text.js';
 import type { RecoverOutput } from '../../workflows/api.js';
 import { ask } from '../ask.js';
-import type { TemporalSession } from '../connect.js';
-import { waitingPlan } from '../decide.js';
 import { newOperationId } from '../operation-id.js';
 import { startRecovery } from '../start.js';
 import type { RecoveryRequest } from '../start.js';
@@ -20,11 +17,9 @@ import type { Cli } from './cli.js';
 import { typeTheName } from './confirm.js';
 import { byOption, define, policyOption } from './define.js';
 import { facts, table } from './format.js';
-import { detached, detachedText, waitFor } from './long-work.js';
+import { detached, detachedText, interruptible, waitFor } from './long-work.js';
 import { localZone } from './options.js';
-
-/** `--detach` waits so long for the plan, which needs a worker; the work itself does not depend on it. */
-const PLAN_WAIT_MS = 60_000;
+import { planToShow, planWhenMade } from './plan-shown.js';
 
 interface RecoverOptions {
   readonly policy?: string;
@@ -72,7 +67,7 @@ export function registerRecover(program: Command, cli: Cli): void {
       const request = await requestOf(self, cluster, options);
       if (options.dryRun) {
         const question = { kind: 'plan' as const, ...request, operationId: newOperationId() };
-        const { plan } = await self.withTemporal((session) => ask<'plan'>(session, question));
+        const { plan } = await self.withTemporal((session) => interruptible((signal) => ask<'plan'>(session, question, signal)));
         return self.print({ dryRun: true, workflowId: null, plan }, (view) => planText(view.plan));
       }
       if (request.into === 'in-place') {
@@ -82,12 +77,12 @@ export function registerRecover(program: Command, cli: Cli): void {
         const work = await startRecovery(session, request);
         const { workflowId } = work;
         if (options.detach) {
-          const plan = await planWhenMade(session, workflowId, PLAN_WAIT_MS);
+          const plan = await planWhenMade(session, workflowId, isRecoveryPlan);
           // Over without a plan: why it was refused is the answer.
           if (plan === null && isFinal((await statusOf(session, workflowId, { jobs: false })).state)) await work.handle.result();
           return self.print({ ...detached(self, session, workflowId), plan }, (view) => [view.plan === null ? '' : planText(view.plan), detachedText(view)].filter(Boolean).join('\n\n'));
         }
-        const result = await waitFor<RecoverOutput>(self, session, work, options, planToShow(session, workflowId));
+        const result = await waitFor<RecoverOutput>(self, session, work, options, planToShow(session, workflowId, isRecoveryPlan, planText));
         await self.print({ workflowId, state: result.state, plan: result.plan, ...result.outcome }, () => outcomeText(workflowId, result));
         if (result.state === 'rejected') throw new RepriseError('approval-refused', `the plan was rejected by ${result.rejectedBecause ?? 'somebody'}`, result.left ?? 'start again when you know what to do');
       });
@@ -116,24 +111,6 @@ async function requestOf(cli: Cli, cluster: string, options: RecoverOptions): Pr
   const { policy, to, into, database, thawTier, withMedia, pause = false } = options;
   const requester = cli.person(options.by);
   return { cluster, target: to, into, pause, requester, ...(policy === undefined ? {} : { policy }), ...(database === undefined ? {} : { database }), ...(thawTier === undefined ? {} : { thawTier }), ...(withMedia === undefined ? {} : { withMedia }) };
-}
-
-/** The plan once it is made; null when it is not in time, or the work is over without one. */
-async function planWhenMade(session: TemporalSession, workflowId: string, withinMs: number): Promise<Plan | null> {
-  const until = performance.now() + withinMs;
-  while (performance.now() < until) {
-    const plan = await waitingPlan(session, workflowId).catch(() => null);
-    if (plan !== null && isRecoveryPlan(plan)) return plan;
-    if (isFinal((await statusOf(session, workflowId, { jobs: false })).state)) return null;
-    await sleep(500);
-  }
-  return null;
-}
-
-/** People who wait at a terminal see the plan as soon as it is there. */
-async function planToShow(session: TemporalSession, workflowId: string): Promise<string | null> {
-  const plan = await planWhenMade(session, workflowId, PLAN_WAIT_MS).catch(() => null);
-  return plan === null ? null : `\n${planText(plan)}\n`;
 }
 
 function outcomeText(workflowId: string, { state, plan, outcome, left = '' }: RecoverOutput): string {

@@ -2,9 +2,10 @@ import { RepriseError } from '../../domain/errors.js';
 import type { Engine, EngineContext, MadeBackup } from '../engine.js';
 import { unlessLost } from '../backup-record.js';
 import { backup } from './backup.js';
-import { listBackups, storedFiles } from './list.js';
+import { listBackups, ownFiles, storedFiles } from './list.js';
 import { BASEBACKUP, madeBackup, manifestOf } from './manifest.js';
 import { outlineRecovery } from './outline.js';
+import { feedWal } from './prefetch.js';
 import { preflightBackup } from './preflight.js';
 import { receivesWal } from './options.js';
 import { rearm } from './rearm.js';
@@ -33,13 +34,14 @@ export const basebackupEngine: Engine = {
   backup,
   list: listBackups,
   storedFiles,
+  ownFiles,
   verify,
   planRemoval,
   remove,
   outlineRecovery,
   adoption: { describe },
   receiver: { wanted: receivesWal, slot: slotName, receive: receiveWal },
-  physical: { restoreFiles, restoreCommand, restoreBeginningCommand, archiveCommand, rearm },
+  physical: { restoreFiles, restoreCommand, restoreBeginningCommand, feedWal: async (context, dataDir) => (context.storage.capabilities.localPath ? null : feedWal(context, dataDir)), archiveCommand, rearm },
 };
 
 /** The record of a backup that lies in the repository and that no record names. */

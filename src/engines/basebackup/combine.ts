@@ -6,6 +6,7 @@ import { freeBytes } from '../../postgres/disk.js';
 import { giveTo } from '../../postgres/files.js';
 import { makeHostScratch } from '../../postgres/scratch-data-dir.js';
 import { runTool as runQuickTool } from '../../process/run.js';
+import { isThrownAway } from '../claim-directory.js';
 import type { EngineContext } from '../engine.js';
 import type { FetchedFiles } from './fetch-files.js';
 import type { BaseManifest } from './manifest.js';
@@ -37,7 +38,9 @@ export async function combine(context: EngineContext, chain: readonly Link[], da
   const inputs = chain.map(({ manifest }) => join(root, manifest.label));
   const parts = chain.flatMap(({ manifest, files }, index) => partsOf(manifest, files, inputs[index] ?? root));
   for (const { into } of parts) await ownDirectory(context, into);
-  await unpack(context, `unpack-${label}`, parts, () => removeTree(root));
+  const resultIsGone = (): Promise<boolean> => isThrownAway(dataDir);
+  const unpackedIsGone = async (): Promise<boolean> => (await isThrownAway(dataDir)) && (await isThrownAway(inputs.at(-1) ?? root));
+  await unpack(context, `unpack-${label}`, { parts, clear: () => removeTree(root), resultIsGone: unpackedIsGone });
   for (const [index, { files }] of chain.entries()) {
     const copy = join(inputs[index] ?? root, PG_MANIFEST);
     await copyFile(files.pathOf(PG_MANIFEST), copy);
@@ -49,6 +52,7 @@ export async function combine(context: EngineContext, chain: readonly Link[], da
     argv: [join(context.pgBin, 'pg_combinebackup'), `--output=${dataDir}`, ...inputs],
     user: user ?? 'inherit',
     onGone: 'restart',
+    resultIsGone,
     cleanUp: async () => {
       for (const name of await readdir(dataDir)) await removeTree(join(dataDir, name));
     },

@@ -1,9 +1,9 @@
 import { isRepriseError } from '../../domain/errors.js';
 import type { ListedBackup, ReadContext } from '../engine.js';
 import { isHistoryName } from '../../domain/wal.js';
-import { hashOf, manifestOf, readManifest, sizeOf } from './manifest.js';
+import { hashOf, manifestOf, sizeOf } from './manifest.js';
 import type { BaseManifest } from './manifest.js';
-import { backupPrefix, isLabel, MANIFEST, manifestKey, policyPrefix, walKey } from './names.js';
+import { backupPrefix, isLabel, MANIFEST, policyPrefix, walKey } from './names.js';
 import { archivedNames } from './wal-archive.js';
 
 /** Every backup that has our manifest, oldest first; files without one are no backup. */
@@ -35,10 +35,16 @@ export function withParents(listed: readonly ListedBackup[]): readonly ListedBac
   });
 }
 
-/** Keys of a backup's files and of the WAL from its beginning on: any of them may have to be thawed (F13). */
-export async function storedFiles(context: ReadContext, label: string): Promise<readonly string[]> {
+/** Keys of a backup's files, whatever its manifest says: one that is damaged is rotated away too. */
+export async function ownFiles(context: ReadContext, label: string): Promise<readonly string[]> {
   const keys: string[] = [];
   for await (const { key } of context.storage.list(backupPrefix(context, label))) keys.push(key);
+  return keys;
+}
+
+/** Keys of a backup's files and of the WAL from its beginning on: any of them may have to be thawed (F13). */
+export async function storedFiles(context: ReadContext, label: string): Promise<readonly string[]> {
+  const keys = await ownFiles(context, label);
   const { wal } = await manifestOf(context, label);
   const archived = (await archivedNames(context)).filter((name) => isHistoryName(name) || name.slice(8, 24) >= wal.start.slice(8, 24));
   return [...keys, ...archived.map((name) => walKey(context, name))];
@@ -48,14 +54,13 @@ async function describe(context: ReadContext, label: string, sizes: ReadonlyMap<
   const type = label.startsWith('incr') ? 'incr' : 'full';
   const nameOnly = { label, type, startedAt: instantOf(label), finishedAt: null, sizeBytes: [...sizes.values()].reduce((sum, size) => sum + size, 0) } as const;
   try {
-    const manifest = await readManifest(context.storage, manifestKey(context, label));
-    if (manifest !== null) return listedBackup(manifest, sizes);
+    return listedBackup(await manifestOf(context, label), sizes);
   } catch (error) {
-    if (!isRepriseError(error) || (error.code !== 'backup-corrupt' && error.code !== 'object-cold')) throw error;
+    if (!isRepriseError(error) || !['backup-corrupt', 'identity-mismatch', 'not-found', 'object-cold'].includes(error.code)) throw error;
     // What its manifest says, it says again when it is thawed (F13).
     if (error.code === 'object-cold') return { ...nameOnly, cold: true };
+    return { ...nameOnly, damaged: error.code === 'identity-mismatch' ? error.message : 'its manifest cannot be read' };
   }
-  return { ...nameOnly, damaged: 'its manifest cannot be read' };
 }
 
 function listedBackup(manifest: BaseManifest, sizes: ReadonlyMap<string, number>): ListedBackup {

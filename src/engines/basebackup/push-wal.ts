@@ -1,13 +1,13 @@
 import { readFile } from 'node:fs/promises';
-import { buffer } from 'node:stream/consumers';
 import { promisify } from 'node:util';
-import { constants, createGunzip, gzip } from 'node:zlib';
+import { constants, gunzip, gzip } from 'node:zlib';
 import { RepriseError } from '../../domain/errors.js';
 import type { WritableStorage } from '../../storage/storage.js';
 import { walKey } from './names.js';
 import type { Place } from './names.js';
 
 const pack = promisify(gzip);
+const unpack = promisify(gunzip);
 type Repository = Place & { readonly storage: WritableStorage };
 
 /**
@@ -18,8 +18,10 @@ export async function pushWal(repository: Repository, name: string, path: string
   const content = await readFile(path);
   const key = walKey(repository, name);
   if (await repository.storage.createIfAbsent(key, await packed(content))) return;
-  const stored = await buffer((await repository.storage.open(key)).pipe(createGunzip())).catch(() => null);
-  if (stored?.equals(content)) return;
+  // One that cannot be read now is waited for; one that cannot be unpacked is another.
+  const found = await repository.storage.read(key);
+  const stored = await unpack(found).catch(() => null);
+  if (stored?.equals(content) === true) return;
   throw new RepriseError('conflict', `another WAL file ${name} is in the repository already`, 'two clusters, or two timelines of one number, write into one archive: give this one a policy of its own');
 }
 

@@ -11,6 +11,7 @@ import { walKey, walPrefix } from './names.js';
 import { pushBeginning, pushWal } from './push-wal.js';
 import { ensureSlot, slotName } from './slot.js';
 import { ownDirectory, removeTree } from './unpack.js';
+import { WaitingWal } from './waiting-wal.js';
 
 const LOOK_MS = 1_000;
 /** The beginning of the segment that is being written goes to the repository this often, where it grew. */
@@ -18,6 +19,7 @@ const BEGINNING_MS = 5_000;
 /** How often the slot is looked at: a recovered server has none. */
 const SLOT_MS = 10_000;
 const UNLIMITED = 1_000_000;
+const ALL_STORED = new Error('what waited is stored');
 
 /** Where pg_receivewal writes on the host. */
 export const receiveDirectory = ({ host, cluster, policy }: Pick<ReadContext, 'host' | 'cluster' | 'policy'>): string =>
@@ -26,10 +28,12 @@ export const receiveDirectory = ({ host, cluster, policy }: Pick<ReadContext, 'h
 /**
  * Keeps a pg_receivewal running, which outlives the worker as every job does, and takes what it has fetched into the
  * repository: full segments once and for good, the beginning of the one being written every few seconds, so that a lost
- * host costs seconds and not a segment. Ends only by the context's signal, or where the program cannot be kept running.
- * @throws RepriseError of the program; `signal.reason`
+ * host costs seconds and not a segment. Ends only by the context's signal, or where the program cannot be kept running,
+ * or what it fetches cannot be stored: then it goes on by itself, so that the server need not keep the WAL.
+ * @param waits that is known, and nobody is told again: returns as soon as all is stored
+ * @throws RepriseError of the program; `wal-not-archived` where WAL waits on the host; `signal.reason`
  */
-export async function receiveWal(context: EngineContext): Promise<void> {
+export async function receiveWal(context: EngineContext, { waits = false }: { readonly waits?: boolean } = {}): Promise<void> {
   const directory = receiveDirectory(context);
   await makeHostScratch(context.host, context.user);
   await ownDirectory(context, directory);
@@ -40,9 +44,19 @@ export async function receiveWal(context: EngineContext): Promise<void> {
     context.report({ phase: `WAL waits: ${(error as Error).message}`.slice(0, 300), done: 0, unit: 'segments' });
   });
   await slotReady(context, directory);
-  const ended = new AbortController();
+  const [ended, left] = [new AbortController(), new AbortController()];
   let progress: Progress | undefined;
-  const pushing = pushAll({ ...context, signal: AbortSignal.any([context.signal, ended.signal]), report: (now) => (progress = now) }, directory);
+  const waiting = new WaitingWal(context);
+  const pushing = pushAll({ ...context, signal: AbortSignal.any([context.signal, ended.signal]), report: (now) => (progress = now) }, directory, {
+    stored: () => {
+      waiting.stored();
+      if (waits) left.abort(ALL_STORED);
+    },
+    failed: (error) => {
+      const trouble = waiting.failed(error);
+      if (trouble !== null && !waits) left.abort(trouble);
+    },
+  });
   try {
     await context.jobs.run({
       step: 'receivewal',
@@ -53,9 +67,14 @@ export async function receiveWal(context: EngineContext): Promise<void> {
       onGone: 'resume',
       // It connects again by itself for as long as it lives, and one that was killed is started again, however often.
       maxStarts: UNLIMITED,
+      // With another address, role or slot in the config the one that runs would go on with what it began with.
+      keepsUp: true,
       judge: () => Promise.resolve('retry'),
       progress: () => Promise.resolve(progress),
+      leave: left.signal,
     });
+  } catch (error) {
+    if (error !== ALL_STORED) throw error;
   } finally {
     ended.abort();
     await pushing;
@@ -82,36 +101,56 @@ async function pushReceived(context: EngineContext, directory: string): Promise<
   return names;
 }
 
+/** Who hears how the storing of what was received goes. */
+interface Hears {
+  stored(): void;
+  failed(error: unknown): void;
+}
+
 /** Until the signal: a server or a repository that is away for a while is waited for, and said. */
-async function pushAll(context: EngineContext, directory: string): Promise<void> {
+async function pushAll(context: EngineContext, directory: string, hears: Hears): Promise<void> {
+  const waits = (error: unknown): void => context.report({ phase: `WAL waits: ${(error as Error).message}`.slice(0, 300), done: 0, unit: 'segments' });
+  const stored = new Set<string>();
   let beginning = { name: '', modified: 0, at: 0 };
   let slotAt = performance.now();
   while (!context.signal.aborted) {
     try {
       // Listed once for both: the beginning of a segment is never there before the one it follows.
       const names = (await readdir(directory)).sort();
-      const last = await pushFull(context, directory, names);
+      const last = await pushFull(context, directory, names, stored);
       beginning = await pushGrown(context, directory, names, beginning);
       context.report({ phase: `WAL is received${last === null ? '' : `, last ${last}`}`, done: 0, unit: 'segments' });
-      if (performance.now() - slotAt > SLOT_MS) {
-        slotAt = performance.now();
-        await slotReady(context, directory);
-      }
+      hears.stored();
     } catch (error) {
-      if (!context.signal.aborted) context.report({ phase: `WAL waits: ${(error as Error).message}`.slice(0, 300), done: 0, unit: 'segments' });
+      if (context.signal.aborted) return;
+      waits(error);
+      hears.failed(error);
+    }
+    if (performance.now() - slotAt > SLOT_MS) {
+      slotAt = performance.now();
+      await slotReady(context, directory).catch(waits);
     }
     await sleep(LOOK_MS, undefined, { signal: context.signal }).catch(() => undefined);
   }
 }
 
-/** Full segments and histories into the repository; the last one stays here, for from it pg_receivewal goes on. */
-async function pushFull(context: EngineContext, directory: string, names: readonly string[]): Promise<string | null> {
-  for (const name of names.filter(isHistoryName)) await pushWal(context, name, join(directory, name));
+/**
+ * Full segments and histories into the repository; the last one stays here, for from it pg_receivewal goes on.
+ * @param stored those that this attempt has stored and that need no other look
+ */
+async function pushFull(context: EngineContext, directory: string, names: readonly string[], stored = new Set<string>()): Promise<string | null> {
+  for (const name of names.filter((one) => isHistoryName(one) && !stored.has(one))) {
+    await pushWal(context, name, join(directory, name));
+    stored.add(name);
+  }
   const full = names.filter(isSegmentName);
   for (const name of full) {
     context.signal.throwIfAborted();
-    await pushWal(context, name, join(directory, name));
-    await context.storage.remove(walKey(context, `${name}.partial`));
+    if (!stored.has(name)) {
+      await pushWal(context, name, join(directory, name));
+      await context.storage.remove(walKey(context, `${name}.partial`));
+      stored.add(name);
+    }
     if (name !== full.at(-1)) await removeTree(join(directory, name));
   }
   return full.at(-1) ?? null;

@@ -1,8 +1,8 @@
 import { RepriseError } from '../../domain/errors.js';
 import { isHistoryName } from '../../domain/wal.js';
 import type { EngineContext, ListedBackup, RemovalPlan } from '../engine.js';
-import { listBackups } from './list.js';
-import { backupPrefix, manifestKey, walKey } from './names.js';
+import { listBackups, ownFiles } from './list.js';
+import { manifestKey, walKey } from './names.js';
 import { archivedNames } from './wal-archive.js';
 
 /** What goes with these backups: those that rest on them, and the WAL before the oldest backup that stays. */
@@ -28,9 +28,7 @@ export async function remove(context: EngineContext, labels: readonly string[]):
   for (const label of newestFirst(labels)) {
     context.signal.throwIfAborted();
     await context.storage.remove(manifestKey(context, label));
-    const keys: string[] = [];
-    for await (const { key } of context.storage.list(backupPrefix(context, label))) keys.push(key);
-    for (const key of keys) await context.storage.remove(key);
+    for (const key of await ownFiles(context, label)) await context.storage.remove(key);
   }
   for (const name of wal) await context.storage.remove(walKey(context, name));
 }

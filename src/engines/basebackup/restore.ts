@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path';
 import type { Backup } from '../../domain/backup.js';
 import { RepriseError } from '../../domain/errors.js';
 import { giveTo, syncDirectory, writeFileDurably } from '../../postgres/files.js';
-import { claimDirectory } from '../claim-directory.js';
+import { claimDirectory, isThrownAway } from '../claim-directory.js';
 import type { EngineContext, RestoreFilesRequest } from '../engine.js';
 import { combine } from './combine.js';
 import type { Link } from './combine.js';
@@ -11,7 +11,6 @@ import { fetchFiles } from './fetch-files.js';
 import { manifestOf } from './manifest.js';
 import type { BaseManifest } from './manifest.js';
 import { chainOf } from './parent.js';
-import { prefetchWal } from './prefetch.js';
 import { removeTree, unpack } from './unpack.js';
 import type { Unpacking } from './unpack.js';
 
@@ -42,7 +41,6 @@ export async function restoreFiles(context: EngineContext, request: RestoreFiles
   await writeFile(join(dataDir, 'recovery.signal'), '', { mode: 0o600 });
   await giveTo(join(dataDir, 'recovery.signal'), context.user);
   await syncDirectory(dataDir);
-  if (!context.storage.capabilities.localPath) await prefetchWal(context, manifest, dataDir);
   // Last: an attempt cut off before finds them, and fetches nothing twice.
   for (const { files } of chain) await files.remove();
 }
@@ -60,10 +58,12 @@ async function unpackFull(context: EngineContext, { manifest, files }: Link, dat
     { archive: files.pathOf('base.tar.gz'), into: dataDir },
   ];
   await makeOwn(context, [walDir]);
-  await unpack(context, `restore-${manifest.label}`, parts, async () => {
+  const clear = async (): Promise<void> => {
     for (const { path } of tablespaces) await removeTree(path);
     for (const name of await readdir(dataDir)) await removeTree(join(dataDir, name));
-  });
+  };
+  const ownLinks = tablespaces.map(({ oid }) => linkOf(dataDir, oid));
+  await unpack(context, `restore-${manifest.label}`, { parts, ownLinks, clear, resultIsGone: () => isThrownAway(dataDir) });
 }
 
 interface Tablespace {
@@ -86,12 +86,14 @@ async function makeOwn({ user }: EngineContext, paths: readonly string[]): Promi
   }
 }
 
+const linkOf = (dataDir: string, oid: string): string => join(dataDir, 'pg_tblspc', oid);
+
 /** PostgreSQL makes the links anew from tablespace_map at its first start: both have to name the new place. */
 async function linkTablespaces(context: EngineContext, dataDir: string, tablespaces: readonly Tablespace[]): Promise<void> {
   if (tablespaces.length === 0) return;
   await makeOwn(context, [join(dataDir, 'pg_tblspc')]);
   for (const { oid, path } of tablespaces) {
-    const link = join(dataDir, 'pg_tblspc', oid);
+    const link = linkOf(dataDir, oid);
     await removeTree(link);
     await symlink(path, link);
   }

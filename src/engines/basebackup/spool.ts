@@ -76,7 +76,7 @@ async function unpackBeside(context: EngineContext, tars: string, plain: string)
   const names = (await readdir(tars)).filter((name) => name.endsWith('.tar.gz'));
   const parts = names.map((name) => ({ archive: join(tars, name), into: placeOf(name, plain) }));
   for (const { into } of parts) await ownDirectory(context, into);
-  await unpack(context, 'unpack-to-verify', parts, () => removeTree(plain));
+  await unpack(context, 'unpack-to-verify', { parts, clear: () => removeTree(plain) });
 }
 
 /** Directory that an archive's members belong to, below a data directory without links. */

@@ -2,6 +2,7 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { RepriseError } from '../../domain/errors.js';
 import { giveTo } from '../../postgres/files.js';
+import type { JobRequest } from '../../process/jobs.js';
 import { runTool as runQuickTool } from '../../process/run.js';
 import type { EngineContext } from '../engine.js';
 import { runTool } from './tool-errors.js';
@@ -24,12 +25,20 @@ while [ "$#" -gt 0 ]; do
   shift 2
 done`;
 
+export interface Unpack extends Pick<JobRequest, 'resultIsGone'> {
+  readonly parts: readonly Unpacking[];
+  /** Removes what was unpacked. */
+  readonly clear: () => Promise<void>;
+  /** Links that an earlier attempt may have made when all was unpacked. */
+  readonly ownLinks?: readonly string[];
+}
+
 /**
  * Unpacks archives one after the other, as one job. Directories have to be this operation's own: an interrupted start is
  * cleared and begun anew.
  * @throws RepriseError `backup-corrupt` (F15), `path-refused` where an archive holds a link (F37), `storage-full`
  */
-export async function unpack(context: EngineContext, step: string, parts: readonly Unpacking[], clear: () => Promise<void>): Promise<void> {
+export async function unpack(context: EngineContext, step: string, { parts, clear, resultIsGone, ownLinks = [] }: Unpack): Promise<void> {
   const { jobs, user, signal } = context;
   await runTool(jobs, {
     step,
@@ -37,6 +46,7 @@ export async function unpack(context: EngineContext, step: string, parts: readon
     argv: ['/bin/sh', '-c', UNPACK, 'unpack', ...parts.flatMap(({ archive, into }) => [archive, into])],
     user: user ?? 'inherit',
     onGone: 'restart',
+    ...(resultIsGone === undefined ? {} : { resultIsGone }),
     cleanUp: async () => {
       await clear();
       for (const { into } of parts) await ownDirectory(context, into);
@@ -44,7 +54,8 @@ export async function unpack(context: EngineContext, step: string, parts: readon
     stallTimeoutMs: STALL_MS,
   });
   const roots = [...new Set(parts.map(({ into }) => into))];
-  const { stdout } = await runQuickTool(['find', ...roots, '(', '-type', 'l', '-o', '-type', 'f', '-links', '+1', ')', '-print', '-quit'], { user, signal, timeoutMs: LOOK_MS });
+  const expected = ownLinks.flatMap((path) => ['!', '-path', path.replaceAll(/[\\*?[\]]/g, String.raw`\$&`)]);
+  const { stdout } = await runQuickTool(['find', ...roots, '(', '-type', 'l', '-o', '-type', 'f', '-links', '+1', ')', ...expected, '-print', '-quit'], { user, signal, timeoutMs: LOOK_MS });
   if (stdout === '') return;
   await clear();
   throw new RepriseError('path-refused', `the backup holds a link, ${stdout}: pg_basebackup makes none but those of tablespaces`, 'it is not as it was made; choose another backup');

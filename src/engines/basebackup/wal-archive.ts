@@ -62,13 +62,13 @@ export async function walArchive(repository: Repository): Promise<WalArchive> {
  * the segment's header names, have to hold (F15).
  * @throws RepriseError `wal-gap` for a damaged one; `not-found`
  */
-export async function fetchSegment(repository: Repository, name: string, path: string): Promise<void> {
+export async function fetchSegment(repository: Repository, name: string, path: string, signal?: AbortSignal): Promise<void> {
   const unpacked = `${path}.unpacked`;
   try {
-    await pipeline(await repository.storage.open(walKey(repository, name)), createGunzip(), createWriteStream(unpacked, { mode: 0o600 }));
+    await pipeline(await repository.storage.open(walKey(repository, name)), createGunzip(), createWriteStream(unpacked, { mode: 0o600 }), { signal });
   } catch (error) {
     await rm(unpacked, { force: true });
-    if (isRepriseError(error)) throw error;
+    if (signal?.aborted || isRepriseError(error)) throw error;
     throw damaged(name, String(error));
   }
   const [header, { size }] = [await readSegmentHeader(unpacked), await stat(unpacked)];

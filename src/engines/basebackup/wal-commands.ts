@@ -3,7 +3,7 @@ import { quotedForCommand } from '../../postgres/command-quoting.js';
 import type { ReadContext } from '../engine.js';
 import { walPrefix } from './names.js';
 import { receivesWal } from './options.js';
-import { PREFETCHED } from './prefetch.js';
+import { ASKED, LISTED, PREFETCHED } from './prefetch.js';
 
 type Where = Pick<ReadContext, 'cluster' | 'policy' | 'storage'>;
 
@@ -24,6 +24,22 @@ const PUSH = [
 const FETCH = '[ -e "$1/$3.gz" ] && gzip -dc "$1/$3.gz" >"$2"';
 const FETCH_BEGINNING = '[ -e "$1/$3.partial.gz" ] && gzip -dc "$1/$3.partial.gz" >"$2"';
 
+/**
+ * What a worker brings beside the files is waited for while the server lives: a segment of the archive that is not there
+ * yet must not look like the end of the log. Every other failure ends the recovery (255) instead of the log.
+ */
+const WAIT = [
+  `cd ${PREFETCHED} || exit 255`,
+  't="../$2"',
+  'n=0',
+  `until [ -e "$1" ]; do if [ -e ${LISTED} ]; then grep -qxF "$1" ${LISTED} || exit 1; echo "$1" >${ASKED}; fi`,
+  'read -r p <../postmaster.pid && kill -0 "$p" || exit 255',
+  'n=$((n+1)); [ $((n % 600)) -ne 200 ] || echo "waiting for WAL $1: a worker of Reprise brings it" >&2',
+  'sleep 0.05; done',
+  `echo "$1" >${ASKED}`,
+  'cp "$1" "$t" || exit 255',
+].join('; ');
+
 /** `archive_command` of the cluster (F42, F35); null where its WAL is received. */
 export function archiveCommand(context: Where): string | null {
   if (receivesWal(context.policy.options)) return null;
@@ -31,11 +47,11 @@ export function archiveCommand(context: Where): string | null {
 }
 
 /**
- * `restore_command` of a server that recovers: a copy from the repository's directory, or from what was brought beside
- * the restored files before. A missing segment is no success.
+ * `restore_command` of a server that recovers: a copy from the repository's directory, or of what is brought beside the
+ * restored files. A missing segment is no success.
  */
 export function restoreCommand(context: Where): string {
-  if (!context.storage.capabilities.localPath) return `cp ${PREFETCHED}/%f "%p"`;
+  if (!context.storage.capabilities.localPath) return waiting('%f');
   return inShell(FETCH, 'wal-fetch', walDirectory(context));
 }
 
@@ -44,8 +60,12 @@ export function restoreCommand(context: Where): string {
  * and the zeros behind it end the log. What was salvaged comes before it.
  */
 export function restoreBeginningCommand(context: Where): string {
-  if (!context.storage.capabilities.localPath) return `cp ${PREFETCHED}/%f.partial "%p"`;
+  if (!context.storage.capabilities.localPath) return waiting('%f.partial');
   return inShell(FETCH_BEGINNING, 'wal-fetch', walDirectory(context));
+}
+
+function waiting(name: string): string {
+  return `/bin/sh -c ${quotedForCommand(WAIT)} wal-wait ${name} "%p"`;
 }
 
 function inShell(script: string, name: string, directory: string): string {

@@ -33,6 +33,7 @@ export const logicalEngine: Engine = {
   remove: removeBackups,
   outlineRecovery,
   storedFiles: async (context, label) => everyFileOf(context, label),
+  ownFiles: async (context, label) => everyFileOf(context, label),
   adoption: {
     describe: async (context, label) => madeBackup(await manifestOf(context, label), context.policy.repository),
     survey: surveyDumps,

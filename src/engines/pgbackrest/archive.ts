@@ -5,7 +5,7 @@ import { extname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
 import { z } from 'zod';
-import { RepriseError } from '../../domain/errors.js';
+import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import type { TimelineSwitch } from '../../domain/wal.js';
 import type { WalArchive } from '../../postgres/wal-archive.js';
 import { parseTimelineHistory } from '../../domain/wal.js';
@@ -96,14 +96,20 @@ async function unpack(context: CommandContext, packed: string, unpacked: string,
   const program = { '.lz4': 'lz4', '.zst': 'zstd', '.bz2': 'bzip2' }[extension];
   if (extension === '.gz') {
     await pipeline(createReadStream(packed), createGunzip(), createWriteStream(unpacked, { mode: 0o600 })).catch((error: unknown) => {
-      throw new RepriseError('backup-corrupt', `an archived WAL segment cannot be unpacked: ${String(error)}`, 'run: pgbackrest verify');
+      throw notUnpacked(String(error));
     });
   } else if (program !== undefined) {
-    await runInto({ ...context, user: null }, unpacked, [program, '-dc', packed], program);
+    await runInto({ ...context, user: null }, unpacked, [program, '-dc', packed], program).catch((error: unknown) => {
+      // The program is there and says no: a missing one has a code of its own.
+      throw isRepriseError(error) && (error.code === 'tool-failed' || error.code === 'tool-rejected') ? notUnpacked(error.message) : error;
+    });
   } else {
     await rename(packed, unpacked);
   }
   await rm(packed, { force: true });
+}
+function notUnpacked(why: string): RepriseError {
+  return new RepriseError('backup-corrupt', `an archived WAL segment cannot be unpacked: ${why}`, 'run: pgbackrest verify');
 }
 
 /** The tool runs as its user; our own shell writes the file, so that the scratch directory stays the worker's. */

@@ -11,7 +11,8 @@ import { optionsOf } from './command.js';
 /** Options of one stanza as pgbackrest.conf gives them; a stanza's own go before `[global]`. Holds secrets: never shown. */
 export type ConfigFile = ReadonlyMap<string, string>;
 
-const DEFAULT_REPOSITORY = '/var/lib/pgbackrest';
+/** Where a repository lies that does not say. */
+export const DEFAULT_REPOSITORY = '/var/lib/pgbackrest';
 
 /**
  * Reads pgbackrest.conf as far as Reprise needs it: where things are and what expires.

@@ -21,6 +21,7 @@ export interface PgbackrestJob {
   readonly options?: readonly string[];
   readonly parameters?: readonly string[];
   readonly resultIsThere?: () => Promise<boolean>;
+  readonly resultIsGone?: () => Promise<boolean>;
   /** Bytes behind 100 %, where they are known. */
   readonly totalBytes?: number;
 }
@@ -41,6 +42,7 @@ export async function runJob(context: EngineContext, job: PgbackrestJob): Promis
       user: context.user ?? 'inherit',
       onGone: 'resume',
       ...(job.resultIsThere === undefined ? {} : { resultIsThere: job.resultIsThere }),
+      ...(job.resultIsGone === undefined ? {} : { resultIsGone: job.resultIsGone }),
       stallTimeoutMs: STALL_MS,
       judge: (exit) => judge(context, job, exit),
       progress: (paths) => progress(paths, job),

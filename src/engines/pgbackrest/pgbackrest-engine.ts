@@ -9,6 +9,7 @@ import { preflightBackup } from './preflight.js';
 import { rearm } from './rearm.js';
 import { archiveCommand, restoreCommand } from './recovery-commands.js';
 import { restoreFiles } from './restore.js';
+import { coldFiles, describeStore } from './tool-store.js';
 import { verify } from './verify.js';
 
 /** Physical backups and WAL archive by pgBackRest: one stanza a cluster, in the first repository of its configuration. */
@@ -34,5 +35,6 @@ export const pgbackrestEngine: Engine = {
   configDigest,
   outlineRecovery,
   adoption: { describe: describeBackup },
+  toolStore: { describe: describeStore, coldFiles },
   physical: { restoreFiles, restoreCommand, archiveCommand, rearm },
 };

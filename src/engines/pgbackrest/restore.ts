@@ -2,7 +2,7 @@ import { readdir, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { RepriseError } from '../../domain/errors.js';
 import { giveTo } from '../../postgres/files.js';
-import { claimDirectory } from '../claim-directory.js';
+import { claimDirectory, isThrownAway } from '../claim-directory.js';
 import type { EngineContext, RestoreFilesRequest } from '../engine.js';
 import { readConfigFile } from './config-file.js';
 import { readInfo, readTablespaces } from './info.js';
@@ -37,6 +37,7 @@ export async function restoreFiles(context: EngineContext, request: RestoreFiles
       ...tablespaces.map((oid) => `--tablespace-map=${oid}=${join(tablespaceDir, String(oid))}`),
       ...(await spoolOptions(context, dataDir)),
     ],
+    resultIsGone: () => isThrownAway(dataDir),
     totalBytes: stored.databaseBytes,
   });
 }

@@ -29,8 +29,9 @@ export async function readArchive(context: ReadContext): Promise<WalArchive> {
 }
 
 /**
- * The same without its last segment where that cannot be unpacked, and which one it is: on a directory WAL-G writes in
- * place, and a wal-push cut off leaves a short file. The server that recovers ends there too, as its wal-fetch fails.
+ * The same without its last segment where that cannot be unpacked, or is short, and which one it is: on a directory WAL-G
+ * writes in place, and a wal-push cut off leaves such a file. The server that recovers ends there too, as its
+ * restore_command fails.
  */
 export async function withoutCutOff(archive: WalArchive, directory: string): Promise<{ readonly archive: WalArchive; readonly cut: string | null }> {
   const last = archive.segments.at(-1);
@@ -39,8 +40,9 @@ export async function withoutCutOff(archive: WalArchive, directory: string): Pro
     await archive.fetch(last, directory);
     return { archive, cut: null };
   } catch (error) {
-    // What is unpacked without a complaint and is short would stop the server, not end its log.
-    if (!isRepriseError(error) || error.code !== 'backup-corrupt' || error.details['command'] !== 'wal-fetch') throw error;
+    if (!isRepriseError(error) || error.code !== 'backup-corrupt') throw error;
+    // One of its full length that holds something else is damaged otherwise.
+    if (error.details['command'] !== 'wal-fetch' && error.details['short'] !== true) return { archive, cut: null };
     return { archive: { ...archive, segments: archive.segments.slice(0, -1) }, cut: last };
   }
 }
@@ -90,7 +92,9 @@ async function fetchSegment(context: ReadContext, segment: string, directory: st
   const { size } = await stat(path);
   const fits = header !== null && header.segmentBytes === size && header.pageStart / BigInt(size) === parseSegmentName(segment, size).number;
   if (!fits || header.timeline > parseSegmentName(segment, size).timeline) {
-    throw new RepriseError('backup-corrupt', `archived WAL segment ${segment} is damaged or was not written to its end`, `where it is the last one, its wal-push was cut off: move wal_005/${segment}.* out of the storage, then plan again`);
+    throw new RepriseError('backup-corrupt', `archived WAL segment ${segment} is damaged or was not written to its end`, `where it is the last one, its wal-push was cut off: move wal_005/${segment}.* out of the storage, then plan again`, {
+      short: header === null || size < header.segmentBytes,
+    });
   }
   return path;
 }

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RepriseError } from '../../domain/errors.js';
 import { countDatabases } from '../../postgres/inventory.js';
+import type { LiveServerFacts } from '../../postgres/server-facts.js';
 import { missingFor } from '../../postgres/wal-line.js';
 import type { BackupRequest, EngineContext, MadeBackup } from '../engine.js';
 import { ownership } from '../backup-record.js';
@@ -11,6 +12,7 @@ import { optionsOf } from './command.js';
 import { readEnvFile } from './env-file.js';
 import { fingerprintOf } from './fingerprint.js';
 import { runJob } from './job.js';
+import { strayBase } from './lineage.js';
 import { liveFacts, requireOwnPrefix } from './server.js';
 import { requireNoTablespaces } from './tablespaces.js';
 
@@ -24,7 +26,7 @@ const LOOK_MS = 500;
 export async function backup(context: EngineContext, request: BackupRequest): Promise<readonly MadeBackup[]> {
   if (request.type === 'diff') throw new RepriseError('capability-missing', 'WAL-G has full backups and deltas, no backups of type diff', 'ask for --type full or --type incr');
   const server = await liveFacts(context);
-  const made = (await ownBackup(context)) ?? (await push(context, request.type, server.systemIdentifier));
+  const made = (await ownBackup(context)) ?? (await push(context, request.type, server));
   await requireArchived(context, made);
   const sha256 = await fingerprintOf(context, made.label);
   return [
@@ -39,20 +41,26 @@ export async function backup(context: EngineContext, request: BackupRequest): Pr
   ];
 }
 
-async function push(context: EngineContext, type: BackupRequest['type'], systemIdentifier: string): Promise<WalgBackup> {
-  requireOwnPrefix(await listBackups(context), systemIdentifier);
+async function push(context: EngineContext, type: BackupRequest['type'], server: LiveServerFacts): Promise<WalgBackup> {
+  const backups = await listBackups(context);
+  requireOwnPrefix(backups, server.systemIdentifier);
   // Between preflight and now: what bears this operation's mark is taken for one without them.
   await requireNoTablespaces(context);
   const settings = await readEnvFile(optionsOf(context), context.user);
-  if (type === 'incr' && !(Number(settings.get('WALG_DELTA_MAX_STEPS')) > 0)) {
+  const makesDeltas = Number(settings.get('WALG_DELTA_MAX_STEPS')) > 0;
+  if (type === 'incr' && !makesDeltas) {
     throw new RepriseError('config-invalid', 'WAL-G makes no delta backups: WALG_DELTA_MAX_STEPS is not set', `add WALG_DELTA_MAX_STEPS=6 to ${optionsOf(context).envFile}, or ask for --type full`);
   }
   const { dataDir } = context.cluster;
   if (dataDir === undefined) throw new RepriseError('config-invalid', `cluster ${context.cluster.name} names no data_dir`, 'add data_dir: to the cluster');
+  const stray = makesDeltas && type !== 'full' ? await strayBase(context, backups, server) : null;
+  if (type === 'incr' && stray !== null) {
+    throw new RepriseError('no-usable-backup', `a delta would rest on ${stray.label}, which is not of the past of timeline ${server.timeline}, where the server is since a recovery`, 'backup run --type full; the next deltas rest on that one');
+  }
   // Otherwise WAL-G itself says, by WALG_DELTA_MAX_STEPS, when a full one is due.
   await runJob(context, {
     step: 'backup-push',
-    args: ['backup-push', ...(type === 'full' ? ['--full'] : []), dataDir],
+    args: ['backup-push', ...(type === 'full' || stray !== null ? ['--full'] : []), dataDir],
     settings: markSetting(context.operationId),
     resultIsThere: async () => (await ownBackup(context)) !== undefined,
   });

@@ -18,6 +18,12 @@ const rules: readonly ToolRule[] = [
     message: 'a file of the backup cannot be unpacked',
     hint: 'it is damaged, or encrypted with another key: recover from another backup',
   },
+  {
+    says: /InvalidObjectState/,
+    code: 'object-cold',
+    message: 'it lies in a storage class that has to be thawed before it can be read',
+    hint: 'a recovery asks for the thaw of the backup and its WAL; what a plan itself has to read (sentinels, the newest WAL) is thawed with: aws s3api restore-object --restore-request Days=7 --bucket B --key K, then plan again',
+  },
   { says: /Backup '.*' does not exist|No backups found/, code: 'not-found', message: 'the storage has no such backup', hint: 'list what is there: reprise backup list' },
   { says: /Archive '.*' does not exist/, code: 'not-found', message: 'the WAL segment is not in the archive', hint: 'look for gaps: wal-g wal-show' },
   { says: /must be empty|isn't empty/, code: 'path-refused', message: 'the target directory holds files that are not of this restore', hint: 'name an empty directory, or move its content away' },

@@ -2,13 +2,14 @@ import { errorTable, isRepriseError } from '../../domain/errors.js';
 import type { JobExit, JobRequest, JobResult } from '../../process/jobs.js';
 import { tailOfFile } from '../../process/output-tail.js';
 import type { EngineContext } from '../engine.js';
+import { hasEnded } from '../judged-job.js';
 import { translated, walgArgv } from './command.js';
 import { failureOf } from './failures.js';
 
 /** Silent for so long: a part of a gigabyte on a slow line takes its time, and an hour is more than its own retries. */
 const STALL_MS = 3_600_000;
 
-export interface WalgJob extends Pick<JobRequest, 'resultIsThere' | 'cleanUp'> {
+export interface WalgJob extends Pick<JobRequest, 'resultIsThere' | 'resultIsGone' | 'cleanUp'> {
   readonly step: string;
   readonly args: readonly string[];
   /** Go before the settings of the environment file. No secrets. */
@@ -16,7 +17,8 @@ export interface WalgJob extends Pick<JobRequest, 'resultIsThere' | 'cleanUp'> {
 }
 
 /**
- * Runs a command as a job. None of WAL-G's goes on where an earlier start ended: each begins anew, after `cleanUp`.
+ * Runs a command as a job. None of WAL-G's goes on where an earlier start ended: each begins anew, after `cleanUp`. What a
+ * failed one leaves is removed at once, and not only before the next start: that may be another operation's.
  * @throws RepriseError in WAL-G's terms
  */
 export async function runJob(context: EngineContext, job: WalgJob): Promise<JobResult> {
@@ -33,6 +35,8 @@ export async function runJob(context: EngineContext, job: WalgJob): Promise<JobR
       judge: (exit) => judge(job, exit),
     });
   } catch (error) {
+    // A cancelled one was cleaned up after by the supervisor.
+    if (hasEnded(error) && error.code !== 'job-cancelled') await request.cleanUp?.();
     const failure = translated(error, args);
     // What another attempt may still mend stays an error that Temporal tries again.
     const mendable = isRepriseError(error) && error.code === 'tool-failed';

@@ -5,6 +5,8 @@ import type { WalgOptions } from './options.js';
 
 /** Where WAL-G keeps its base backups, below the prefix. */
 export const BACKUP_FOLDER = 'basebackups_005';
+/** And the WAL. */
+export const WAL_FOLDER = 'wal_005';
 
 /** The file that WAL-G writes last, and with which a backup is in its list. */
 export function sentinelName(label: string): string {

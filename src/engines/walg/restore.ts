@@ -1,7 +1,7 @@
 import { readdir, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { RepriseError } from '../../domain/errors.js';
-import { claimDirectory } from '../claim-directory.js';
+import { claimDirectory, isThrownAway } from '../claim-directory.js';
 import type { EngineContext, RestoreFilesRequest } from '../engine.js';
 import type { WalgBackup } from './backup-list.js';
 import { listBackups } from './backup-list.js';
@@ -33,5 +33,5 @@ export async function fetchBackup(context: EngineContext, backups: readonly Walg
   const empty = async (): Promise<void> => {
     for (const name of await readdir(directory)) await rm(join(directory, name), { recursive: true, force: true });
   };
-  await runJob(context, { step, args: ['backup-fetch', directory, chosen.stored.label], cleanUp: empty });
+  await runJob(context, { step, args: ['backup-fetch', directory, chosen.stored.label], cleanUp: empty, resultIsGone: () => isThrownAway(directory) });
 }

@@ -1,7 +1,7 @@
-import { mkdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, readdir, rm } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import type { Backup } from '../../domain/backup.js';
-import { isRepriseError, RepriseError } from '../../domain/errors.js';
+import { errorTable, isRepriseError, RepriseError } from '../../domain/errors.js';
 import { readControlData } from '../../postgres/control-data.js';
 import { freeBytes } from '../../postgres/disk.js';
 import { giveTo } from '../../postgres/files.js';
@@ -9,10 +9,12 @@ import { makeScratchDirectory } from '../../postgres/scratch-data-dir.js';
 import { missingFor } from '../../postgres/wal-line.js';
 import { isCode } from '../../process/atomic-file.js';
 import type { EngineContext, VerifyVerdict } from '../engine.js';
+import { hasEnded } from '../judged-job.js';
 import { readArchive } from './archive.js';
 import type { WalgBackup } from './backup-list.js';
 import { listBackups } from './backup-list.js';
 import { fingerprintOf } from './fingerprint.js';
+import { strayLink } from './lineage.js';
 import { fetchBackup } from './restore.js';
 
 /** Room left over beside what is fetched. */
@@ -33,6 +35,8 @@ export async function verify(context: EngineContext, backup: Backup): Promise<Ve
   const archive = await readArchive(context);
   const missing = missingFor(stored, archive.segments);
   if (missing.length > 0) return bad(`WAL that it needs to be consistent is not in the archive: ${missing.join(', ')}`);
+  const stray = await strayLink(context, backups, stored, archive);
+  if (stray !== null) return bad(`it rests on ${stray.label}, of a timeline that a recovery had left before it ended: a restore would mix two histories`);
   return inScratch(context, stored, async (directory) => {
     try {
       for (const segment of archive.segments.filter((name) => name >= stored.wal.start && name <= stored.wal.stop)) {
@@ -68,20 +72,36 @@ async function changeOf(context: EngineContext, label: string, recorded: string)
 }
 
 /** A directory of the operation's own for one fetched backup, with room for it (F6). */
-async function inScratch(context: EngineContext, { label, databaseBytes }: WalgBackup, work: (directory: string) => Promise<VerifyVerdict>): Promise<VerifyVerdict> {
-  await makeScratchDirectory(context.host.scratchDir, context.user);
-  const free = await freeBytes(context.host.scratchDir);
-  const needed = Math.ceil(databaseBytes * SLACK);
-  if (free < needed) {
-    throw new RepriseError('disk-full', `verifying ${label} needs ${needed} bytes in ${context.host.scratchDir}, and ${free} are free`, 'free space there, or name another scratch_dir for the host: WAL-G verifies a backup only by fetching it');
-  }
-  const directory = join(context.host.scratchDir, `verify-${context.operationId.replaceAll(/[^\w.-]/g, '_')}-${label}`);
+async function inScratch(context: EngineContext, stored: WalgBackup, work: (directory: string) => Promise<VerifyVerdict>): Promise<VerifyVerdict> {
+  const { scratchDir } = context.host;
+  await makeScratchDirectory(scratchDir, context.user);
+  const directory = join(scratchDir, `verify-${context.operationId.replaceAll(/[^\w.-]/g, '_')}-${stored.label}`);
+  // What an earlier attempt has fetched takes no room again.
+  if (!(await readdir(scratchDir)).includes(basename(directory))) await requireRoom(scratchDir, stored);
   await mkdir(directory, { recursive: true, mode: 0o700 });
   await giveTo(directory, context.user);
-  const verdict = await work(directory);
-  // Kept where it was interrupted: a job may still write there, and the next attempt takes it up.
-  await rm(directory, { recursive: true, force: true });
-  return verdict;
+  const remove = () => rm(directory, { recursive: true, force: true });
+  try {
+    const verdict = await work(directory);
+    await remove();
+    return verdict;
+  } catch (error) {
+    // Kept where it was interrupted: a job may still write there, and the next attempt takes it up.
+    const isInterrupted = !hasEnded(error) && (context.signal.aborted || isTriedAgain(error));
+    if (!isInterrupted) await remove();
+    throw error;
+  }
+}
+
+async function requireRoom(scratchDir: string, { label, databaseBytes }: WalgBackup): Promise<void> {
+  const free = await freeBytes(scratchDir);
+  const needed = Math.ceil(databaseBytes * SLACK);
+  if (free >= needed) return;
+  throw new RepriseError('disk-full', `verifying ${label} needs ${needed} bytes in ${scratchDir}, and ${free} are free`, 'free space there, or name another scratch_dir for the host: WAL-G verifies a backup only by fetching it');
+}
+
+function isTriedAgain(error: unknown): boolean {
+  return isRepriseError(error) && errorTable[error.code].retryable;
 }
 
 function bad(detail: string): VerifyVerdict {

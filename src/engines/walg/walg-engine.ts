@@ -10,6 +10,7 @@ import { rearm } from './rearm.js';
 import { archiveCommand, restoreCommand } from './recovery-commands.js';
 import { planRemoval, remove } from './remove.js';
 import { restoreFiles } from './restore.js';
+import { coldFiles, describeStore } from './tool-store.js';
 import { verify } from './verify.js';
 
 /** Physical backups and WAL archive by WAL-G: one cluster a prefix, with the settings of its environment file. */
@@ -36,5 +37,6 @@ export const walgEngine: Engine = {
   configDigest,
   outlineRecovery,
   adoption: { describe: describeBackup },
+  toolStore: { describe: describeStore, coldFiles },
   physical: { restoreFiles, restoreCommand, archiveCommand, rearm },
 };

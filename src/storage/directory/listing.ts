@@ -1,8 +1,8 @@
-import type { Dirent } from 'node:fs';
+import type { Dirent, Stats } from 'node:fs';
 import { lstat, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { incompletePrefix, prefixComponents } from '../keys.js';
-import type { StoredObject } from '../storage.js';
+import type { Irregular, StorageEntry, StoredObject } from '../storage.js';
 import { errnoOf, storageFailure } from './failures.js';
 import { checkedPath, isOnlyHere } from './paths.js';
 
@@ -14,19 +14,24 @@ const batch = 64;
  * files are not there yet; links, and files that have a further name elsewhere, are no objects of this storage (F37).
  */
 export async function* listObjects(root: string, prefix: string): AsyncIterable<StoredObject> {
+  for await (const entry of listEntries(root, prefix)) if (entry.irregular === undefined) yield entry;
+}
+
+/** The same with what is no object, under the key it would have. */
+export async function* listEntries(root: string, prefix: string): AsyncIterable<StorageEntry> {
   const components = prefixComponents(prefix);
   yield* walk(root, checkedPath(root, components), components);
 }
 
-async function* walk(root: string, directory: string, components: readonly string[]): AsyncIterable<StoredObject> {
+async function* walk(root: string, directory: string, components: readonly string[]): AsyncIterable<StorageEntry> {
   const entries = await entriesOf(root, directory);
   for (let start = 0; start < entries.length; start += batch) {
     const some = entries.slice(start, start + batch);
-    const objects = await Promise.all(some.map((entry) => objectOf(root, directory, components, entry)));
+    const told = await Promise.all(some.map((entry) => entryOf(root, directory, components, entry)));
     for (const [index, entry] of some.entries()) {
-      const object = objects[index];
-      if (entry.isDirectory()) yield* walk(root, join(directory, entry.name), [...components, entry.name]);
-      else if (object) yield object;
+      const found = told[index];
+      if (found) yield found;
+      else if (entry.isDirectory()) yield* walk(root, join(directory, entry.name), [...components, entry.name]);
     }
   }
 }
@@ -34,7 +39,7 @@ async function* walk(root: string, directory: string, components: readonly strin
 async function entriesOf(root: string, directory: string): Promise<Dirent[]> {
   try {
     const entries = await readdir(directory, { withFileTypes: true });
-    const shown = entries.filter((entry) => entry.isDirectory() || (entry.isFile() && !isIncomplete(entry)));
+    const shown = entries.filter((entry) => !isIncomplete(entry));
     return shown.sort((left, right) => Buffer.compare(orderOf(left), orderOf(right)));
   } catch (error) {
     const code = errnoOf(error);
@@ -45,7 +50,7 @@ async function entriesOf(root: string, directory: string): Promise<Dirent[]> {
 }
 
 function isIncomplete(entry: Dirent): boolean {
-  return entry.name.startsWith(incompletePrefix);
+  return entry.isFile() && entry.name.startsWith(incompletePrefix);
 }
 
 /** A directory stands where its files' keys stand: `a.txt` before `a/b`, because `.` is before `/`. */
@@ -53,20 +58,26 @@ function orderOf(entry: Dirent): Buffer {
   return Buffer.from(entry.isDirectory() ? `${entry.name}/` : entry.name);
 }
 
-async function objectOf(
-  root: string,
-  directory: string,
-  components: readonly string[],
-  entry: Dirent,
-): Promise<StoredObject | null> {
-  if (!entry.isFile()) return null;
+/** Null for a directory that can be entered, and for what has gone meanwhile. */
+async function entryOf(root: string, directory: string, components: readonly string[], entry: Dirent): Promise<StorageEntry | null> {
+  // Node.js puts this character for bytes that are no UTF-8: under the name it tells, nothing is found.
+  const mayBeUnnamed = entry.name.includes('\u{FFFD}');
+  if (entry.isDirectory() && !mayBeUnnamed) return null;
   const path = join(directory, entry.name);
+  const key = [...components, entry.isDirectory() ? `${entry.name}/` : entry.name].join('/');
   try {
     const stats = await lstat(path);
-    if (!stats.isFile() || !(await isOnlyHere(directory, path, stats))) return null;
-    return { key: [...components, entry.name].join('/'), sizeBytes: stats.size, modifiedAt: stats.mtime.toISOString() };
+    if (stats.isDirectory()) return null;
+    const irregular = await irregularityOf(directory, path, stats);
+    return { key, sizeBytes: stats.size, modifiedAt: stats.mtime.toISOString(), ...(irregular === null ? {} : { irregular }) };
   } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return null;
-    throw storageFailure(error, root, `looking at ${entry.name}`);
+    if (errnoOf(error) !== 'ENOENT') throw storageFailure(error, root, `looking at ${entry.name}`);
+    return mayBeUnnamed ? { key, sizeBytes: 0, modifiedAt: new Date(0).toISOString(), irregular: 'undecodable name' } : null;
   }
+}
+
+async function irregularityOf(directory: string, path: string, stats: Stats): Promise<Irregular | null> {
+  if (stats.isSymbolicLink()) return 'symbolic link';
+  if (!stats.isFile()) return 'special file';
+  return (await isOnlyHere(directory, path, stats)) ? null : 'hard link';
 }

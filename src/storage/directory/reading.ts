@@ -6,7 +6,7 @@ import { RepriseError } from '../../domain/errors.js';
 import { keyComponents } from '../keys.js';
 import type { ReadableStorage, StoredObject } from '../storage.js';
 import { errnoOf, leavesRoot, storageFailure } from './failures.js';
-import { listObjects } from './listing.js';
+import { listEntries, listObjects } from './listing.js';
 import { checkedPath, isOnlyHere, realRoot } from './paths.js';
 
 /** A directory as a storage that can only be read: what a dry run gets. */
@@ -18,6 +18,7 @@ export function openDirectoryForReading({ path: root }: { readonly path: string 
     open: async (key, start = 0): Promise<Readable> => (await openFile(root, key)).createReadStream({ start }),
     stat: (key) => statObject(root, key),
     list: (prefix) => listObjects(root, prefix),
+    entries: (prefix) => listEntries(root, prefix),
     localPath: (key) => checkedPath(root, keyComponents(key)),
     freeBytes: () => freeBytes(root),
   };

@@ -96,8 +96,18 @@ async function makeClient(options: S3Options, readSecret: ReadSecret): Promise<S
   };
   const client = new S3Client(config);
   client.middlewareStack.add(trustMd5, { step: 'build', name: 'trustMd5' });
+  // For a copy on the server, these are a quarter of the work here: logs nobody reads, and a description of this computer.
+  for (const name of ['loggerMiddleware', 'recursionDetectionMiddleware', 'getUserAgentMiddleware']) client.middlewareStack.remove(name);
+  client.middlewareStack.add(nameUs, { step: 'build', name: 'nameUs' });
   return client;
 }
+
+/** Some proxies refuse requests that do not say whose they are. */
+const nameUs: BuildMiddleware<ServiceInputTypes, ServiceOutputTypes> = (next) => (args) => {
+  const { headers } = args.request as { headers: Record<string, string> };
+  headers['user-agent'] = 'reprise';
+  return next(args);
+};
 
 /**
  * A body whose MD5 is among the signed headers need not be hashed a second time for the signature (Amazon S3 API

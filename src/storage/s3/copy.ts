@@ -2,10 +2,10 @@ import { AbortMultipartUploadCommand, CompleteMultipartUploadCommand, CopyObject
 import pMap from 'p-map';
 import { RepriseError } from '../../domain/errors.js';
 import type { S3Bucket } from './client.js';
+import { MAX_PARTS } from './part-plan.js';
 
 /** CopyObject takes no more (Amazon S3 API reference): beyond it, parts are copied. */
 export const MAX_SINGLE_COPY_BYTES = 5 * 1024 ** 3;
-const MAX_PARTS = 10_000;
 
 /** Metadata of a copy: what it was made from. */
 export const MARK = 'reprise-copied-from';

@@ -11,6 +11,9 @@ interface ServiceError {
 
 const credentialErrors = new Set(['ExpiredToken', 'ExpiredTokenException', 'RequestExpired', 'InvalidAccessKeyId', 'SignatureDoesNotMatch', 'InvalidToken', 'TokenRefreshRequired']);
 
+/** What to do where an object is not there. */
+export const NOT_THERE = 'list what is there with reprise backup list; where all of it is missing, check bucket, prefix and endpoint in reprise.yml with reprise storage plan';
+
 /** Whether the credentials were refused, so that fresh ones may help (F12). */
 export function isCredentialProblem(error: unknown): boolean {
   return credentialErrors.has((error as ServiceError | null)?.name ?? '');
@@ -38,8 +41,8 @@ export function s3Failure(error: unknown, options: S3Options, doing: string): Re
   const details = { s3: name, ...(status === null ? {} : { status }), ...(attempts === undefined ? {} : { attempts }) };
   const failed = (code: ConstructorParameters<typeof RepriseError>[0], why: string, hint: string) =>
     new RepriseError(code, `${where} cannot be used: ${doing} failed (${why})`, hint, details);
-  if (name === 'NoSuchKey' || name === 'NoSuchVersion') return new RepriseError('not-found', `${where} has no such object: ${doing} failed`, 'list what is there with reprise backup list', details);
-  if (name === 'NoSuchBucket') return failed('storage-refused', name, 'create it: reprise storage plan, then reprise storage apply');
+  if (name === 'NoSuchKey' || name === 'NoSuchVersion') return new RepriseError('not-found', `${where} has no such object: ${doing} failed`, NOT_THERE, details);
+  if (name === 'NoSuchBucket') return failed('storage-refused', name, 'check bucket and endpoint of the repository in reprise.yml: reprise storage plan shows what is there, and reprise storage apply makes a bucket that is to be new');
   if (name === 'InvalidObjectState') return new RepriseError('object-cold', `${where} holds it in a cold class: ${doing} failed`, 'a recovery asks for the thaw and waits for it; see reprise backup show', details);
   if (isCredentialProblem(error)) return failed('storage-refused', name, `the credentials were refused, also after reading them anew: renew ${credentialsNamed(options)}`);
   if (name === 'CredentialsProviderError') return failed('storage-refused', 'no credentials', 'name access_key_id and secret_access_key in the repository, or give the worker a role');

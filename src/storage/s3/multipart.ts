@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
-import { AbortMultipartUploadCommand, CompleteMultipartUploadCommand, CreateMultipartUploadCommand, HeadObjectCommand, ListMultipartUploadsCommand, UploadPartCommand } from '@aws-sdk/client-s3';
+import { AbortMultipartUploadCommand, CompleteMultipartUploadCommand, CreateMultipartUploadCommand, HeadObjectCommand, ListMultipartUploadsCommand, UploadPartCommand, UploadPartCopyCommand } from '@aws-sdk/client-s3';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import type { ObjectDescription } from '../storage.js';
 import type { S3Bucket } from './client.js';
+import { copySourceOf } from './copy.js';
 import { patiently } from './patience.js';
 import type { Patience } from './patience.js';
 import { bucketKey } from './reading.js';
@@ -10,7 +11,21 @@ import { bucketKey } from './reading.js';
 interface SentPart {
   readonly PartNumber: number;
   readonly ETag: string | undefined;
-  readonly md5: Buffer;
+}
+
+interface PartRequest {
+  readonly Bucket: string;
+  readonly Key: string;
+  readonly UploadId: string | undefined;
+  readonly PartNumber: number;
+  readonly Body: Buffer;
+}
+
+/** An object that {@link MultipartUpload.complete} made. */
+export interface MadeObject {
+  readonly etag: string | undefined;
+  /** Where the bucket keeps versions. */
+  readonly versionId: string | undefined;
 }
 
 /** One multipart upload of a key: parts in any order, then all of them become the object, or none. */
@@ -19,14 +34,17 @@ export class MultipartUpload {
   private readonly object: { readonly Bucket: string; readonly Key: string };
   private readonly doing: string;
   private id: string | undefined;
+  private needsMd5 = false;
 
   constructor(
     private readonly bucket: S3Bucket,
     private readonly key: string,
     private readonly patience: Patience,
     private readonly described: ObjectDescription = {},
+    /** Whole key in the bucket where it is none of the repository's. */
+    Key = bucketKey(bucket.options, key),
   ) {
-    this.object = { Bucket: bucket.options.bucket, Key: bucketKey(bucket.options, key) };
+    this.object = { Bucket: bucket.options.bucket, Key };
     this.doing = `writing ${key}`;
   }
 
@@ -44,28 +62,50 @@ export class MultipartUpload {
     this.id = UploadId;
   }
 
-  /** Sends a part, again and again where the storage does not answer; a checksum goes with it. */
+  /** Sends a part, again and again where the storage does not answer. Its signature holds its SHA-256. */
   async send(PartNumber: number, Body: Buffer): Promise<void> {
-    const md5 = createHash('md5').update(Body).digest();
-    const command = () => new UploadPartCommand({ ...this.object, UploadId: this.id, PartNumber, Body, ContentMD5: md5.toString('base64') });
-    const { ETag } = await this.patiently(() => this.bucket.send(command(), this.doing, this.patience.signal));
-    this.parts.push({ PartNumber, ETag, md5 });
+    const { ETag } = await this.patiently(() => this.sendPart({ ...this.object, UploadId: this.id, PartNumber, Body }));
+    this.parts.push({ PartNumber, ETag });
+  }
+
+  /** Under an object lock a part needs a checksum besides (Amazon S3 API reference, UploadPart): every server knows MD5, which is slow. */
+  private async sendPart(part: PartRequest): Promise<{ readonly ETag?: string | undefined }> {
+    const send = (more: { readonly ContentMD5?: string }) => this.bucket.send(new UploadPartCommand({ ...part, ...more }), this.doing, this.patience.signal);
+    if (!this.needsMd5) {
+      try {
+        return await send({});
+      } catch (error) {
+        if (!isRepriseError(error) || error.details['s3'] !== 'InvalidRequest') throw error;
+        this.needsMd5 = true;
+      }
+    }
+    return send({ ContentMD5: createHash('md5').update(part.Body).digest('base64') });
+  }
+
+  /** Copies a whole object of the bucket, whose key is given as it is there, into a part on the server. */
+  async copy(PartNumber: number, key: string, etag: string | undefined): Promise<void> {
+    const CopySource = copySourceOf({ bucket: this.object.Bucket, key });
+    const command = () => new UploadPartCopyCommand({ ...this.object, UploadId: this.id, PartNumber, CopySource, CopySourceIfMatch: etag });
+    const { CopyPartResult } = await this.patiently(() => this.bucket.send(command(), this.doing, this.patience.signal));
+    this.parts.push({ PartNumber, ETag: CopyPartResult?.ETag });
   }
 
   /** Makes the object. Its answer may be lost: then the object that is there tells by its ETag that it is this one. */
-  async complete(): Promise<string | undefined> {
+  async complete(): Promise<MadeObject> {
     const parts = this.parts.toSorted((a, b) => a.PartNumber - b.PartNumber);
     const Parts = parts.map(({ PartNumber, ETag }) => ({ PartNumber, ETag }));
     try {
       const done = await this.patiently(() =>
         this.bucket.send(new CompleteMultipartUploadCommand({ ...this.object, UploadId: this.id, MultipartUpload: { Parts } }), this.doing, this.patience.signal),
       );
-      return done.ETag;
+      return { etag: done.ETag, versionId: done.VersionId };
     } catch (error) {
       if (!isRepriseError(error) || error.details['s3'] !== 'NoSuchUpload') throw error;
-      const expected = `"${createHash('md5').update(Buffer.concat(parts.map(({ md5 }) => md5))).digest('hex')}-${parts.length}"`;
+      // The MD5 of the parts' own (Amazon S3 User Guide, "checking object integrity").
+      const md5s = parts.map(({ ETag = '' }) => Buffer.from(ETag.replaceAll('"', ''), 'hex'));
+      const expected = `"${createHash('md5').update(Buffer.concat(md5s)).digest('hex')}-${parts.length}"`;
       const there = await this.patiently(() => this.bucket.send(new HeadObjectCommand(this.object), `looking at ${this.key}`)).catch(() => null);
-      if (there?.ETag === expected) return expected;
+      if (there?.ETag === expected) return { etag: expected, versionId: there.VersionId };
       throw error;
     }
   }
@@ -83,12 +123,17 @@ export class MultipartUpload {
 /** Aborts every upload of exactly this key, whoever began it. */
 export async function abandonUploads(bucket: S3Bucket, key: string): Promise<void> {
   const Key = bucketKey(bucket.options, key);
+  await abortUploads(bucket, Key, (name) => name === Key);
+}
+
+/** Aborts the uploads of those keys below a prefix that `isOurs` takes. */
+export async function abortUploads(bucket: S3Bucket, Prefix: string, isOurs: (key: string) => boolean): Promise<void> {
   let marker: { KeyMarker?: string | undefined; UploadIdMarker?: string | undefined } | null = {};
   while (marker !== null) {
     const page: { Uploads?: { Key?: string | undefined; UploadId?: string | undefined }[] | undefined; IsTruncated?: boolean | undefined; NextKeyMarker?: string | undefined; NextUploadIdMarker?: string | undefined } =
-      await bucket.send(new ListMultipartUploadsCommand({ Bucket: bucket.options.bucket, Prefix: Key, ...marker }), `listing uploads of ${key}`);
-    for (const upload of page.Uploads ?? []) {
-      if (upload.Key === Key && upload.UploadId !== undefined) await abortUpload(bucket, Key, upload.UploadId);
+      await bucket.send(new ListMultipartUploadsCommand({ Bucket: bucket.options.bucket, Prefix, ...marker }), `listing uploads of ${Prefix}`);
+    for (const { Key, UploadId } of page.Uploads ?? []) {
+      if (Key !== undefined && UploadId !== undefined && isOurs(Key)) await abortUpload(bucket, Key, UploadId);
     }
     marker = page.IsTruncated ? { KeyMarker: page.NextKeyMarker, UploadIdMarker: page.NextUploadIdMarker } : null;
   }

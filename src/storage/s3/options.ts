@@ -6,8 +6,6 @@ import { prefixComponents } from '../keys.js';
 
 /** Smallest part S3 takes, other than the last (Amazon S3 User Guide, "multipart upload limits"). */
 const MIN_PART_BYTES = 5 * 1024 * 1024;
-/** Most parts of one upload. */
-const MAX_PARTS = 10_000;
 
 const MIN_INFREQUENT_DAYS = 30;
 
@@ -30,7 +28,7 @@ export const s3Options = z.strictObject({
     .regex(sizePattern, sizeRule)
     .default('8MiB')
     .refine((text) => !sizePattern.test(text) || parseSize(text) >= MIN_PART_BYTES, 'S3 takes no part below 5MiB')
-    .describe(`Size of the first parts of an upload, 5MiB at least; ${MAX_PARTS} parts are the most, so that later ones are bigger.`),
+    .describe('Size of the pieces that are uploaded, 5MiB at least and 20MiB at most, and of the parts of a copy on the server; pieces under way take 40MiB of memory at most.'),
   concurrency: z.int().min(1).max(64).default(4).describe('Parts or objects under way at once.'),
   versioning: z.boolean().optional().describe('Whether the bucket keeps versions; `storage apply` makes it so.'),
   lifecycle: z

@@ -2,10 +2,10 @@ import { Readable } from 'node:stream';
 import { GetObjectCommand, HeadObjectCommand, ListObjectsV2Command } from '@aws-sdk/client-s3';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import { isCold } from '../../domain/storage-classes.js';
-import { keyComponents, prefixComponents } from '../keys.js';
+import { incompletePrefix, keyComponents, prefixComponents } from '../keys.js';
 import type { ReadableStorage, StoredObject } from '../storage.js';
 import type { S3Bucket } from './client.js';
-import { s3Failure } from './failures.js';
+import { NOT_THERE, s3Failure } from './failures.js';
 import type { S3Options } from './options.js';
 import { patiently } from './patience.js';
 
@@ -39,7 +39,11 @@ export function openS3ForReading(bucket: S3Bucket): ReadableStorage {
       }
     },
     open: async (key, fromByte = 0) => {
-      if ((await statObject(bucket, key)) === null) throw new RepriseError('not-found', `there is no ${JSON.stringify(key)} in the bucket ${options.bucket}`, 'list what is there with reprise backup list');
+      if ((await statObject(bucket, key)) === null) {
+        // A HEAD has no body that could say whether the bucket itself is missing.
+        await bucket.send(new ListObjectsV2Command({ Bucket: options.bucket, MaxKeys: 1 }), `looking for ${key}`);
+        throw new RepriseError('not-found', `there is no ${JSON.stringify(key)} in the bucket ${options.bucket}`, NOT_THERE);
+      }
       return readStream(bucket, key, fromByte);
     },
     stat: (key) => statObject(bucket, key),
@@ -126,8 +130,8 @@ async function* listObjects(bucket: S3Bucket, prefix: string): AsyncGenerator<St
   do {
     const page = await bucket.send(new ListObjectsV2Command({ Bucket: options.bucket, Prefix, ContinuationToken: token }), `listing ${prefix}`);
     for (const { Key = '', Size = 0, LastModified, StorageClass = '' } of page.Contents ?? []) {
-      // Consoles mark an empty folder with an object of that name: it is none of ours.
-      if (Key.endsWith('/')) continue;
+      // Consoles mark an empty folder with an object of that name, which is none of ours; what is being gathered is no object yet.
+      if (Key.endsWith('/') || Key.slice(Key.lastIndexOf('/') + 1).startsWith(incompletePrefix)) continue;
       yield { key: Key.slice(root.length), sizeBytes: Size, modifiedAt: (LastModified ?? new Date(0)).toISOString(), ...(isCold(StorageClass) ? { cold: true as const } : {}) };
     }
     token = page.IsTruncated ? page.NextContinuationToken : undefined;

@@ -8,6 +8,7 @@ import type { ReadSecret, S3Bucket } from './client.js';
 import { coldObjects, requestThaw } from './cold.js';
 import { conditionally, putCommand } from './creating.js';
 import { copyObject } from './copy.js';
+import { removeGathered } from './gathering.js';
 import { openObjects } from './objects.js';
 import type { S3Options } from './options.js';
 import { abandonUploads } from './multipart.js';
@@ -37,7 +38,10 @@ export function openS3(options: S3Options, readSecret: ReadSecret): WritableStor
 
     writeStream: (key, body, how) => uploadStream(bucket, key, body, how),
 
-    abandon: (key) => abandonUploads(bucket, key),
+    async abandon(key) {
+      await abandonUploads(bucket, key);
+      await removeGathered(bucket, key);
+    },
 
     async remove(key) {
       // In a bucket with versions, even what is not there would get a marker of its deletion.

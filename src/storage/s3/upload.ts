@@ -4,23 +4,24 @@ import type { WriteStreamOptions, WrittenObject } from '../storage.js';
 import type { S3Bucket } from './client.js';
 import { MARK } from './copy.js';
 import { putCommand } from './creating.js';
-import { MultipartUpload } from './multipart.js';
+import { GatheredUpload } from './gathering.js';
 import { PartBuffers } from './part-buffers.js';
+import { partPlan } from './part-plan.js';
 import { patiently } from './patience.js';
 
 /**
- * Uploads a stream in parts, some of them under way at once, in a bounded memory; nobody sees it before all of them are
+ * Uploads a stream of any size in parts, some of them under way at once, in a memory that its size has no part in; nobody sees it before all of them are
  * there. A part that fails is sent again, with fresh credentials where the old ones have expired: the upload stays the
  * same (F10, F12). One that breaks off for good is aborted.
  */
-export async function uploadStream(bucket: S3Bucket, key: string, body: Readable, { signal, report, described: own = {}, mark }: WriteStreamOptions = {}): Promise<WrittenObject> {
+export async function uploadStream(bucket: S3Bucket, key: string, body: Readable, { signal, report, described: own = {}, mark }: WriteStreamOptions = {}, plan = partPlan(bucket.options)): Promise<WrittenObject> {
   const broken = new AbortController();
   const either = signal === undefined ? broken.signal : AbortSignal.any([signal, broken.signal]);
   let sentBytes = 0;
   const patience = { signal: either, waiting: (why: string) => report?.(sentBytes, why) };
   const described = mark === undefined ? own : { ...own, Metadata: { ...own.Metadata, [MARK]: mark } };
-  const upload = new MultipartUpload(bucket, key, patience, described);
-  const buffers = new PartBuffers(bucket.options.partBytes, bucket.options.concurrency);
+  const upload = new GatheredUpload(bucket, key, patience, described, plan);
+  const buffers = new PartBuffers(plan.pieceBytes, plan.atOnce);
   const underWay = new Set<Promise<void>>();
   const hash = createHash('sha256');
   let started = 0;
@@ -42,7 +43,7 @@ export async function uploadStream(bucket: S3Bucket, key: string, body: Readable
   either.addEventListener('abort', () => body.destroy(either.reason as Error), { once: true });
   try {
     either.throwIfAborted();
-    let part = await buffers.take(1, underWay);
+    let part = await buffers.take(underWay);
     let filled = 0;
     for await (const chunk of body as AsyncIterable<Buffer>) {
       either.throwIfAborted();
@@ -51,7 +52,7 @@ export async function uploadStream(bucket: S3Bucket, key: string, body: Readable
       for (let from = 0; from < chunk.length; ) {
         if (filled === part.length) {
           await start(part);
-          part = await buffers.take(started + 1, underWay);
+          part = await buffers.take(underWay);
           either.throwIfAborted();
           filled = 0;
         }
@@ -71,7 +72,7 @@ export async function uploadStream(bucket: S3Bucket, key: string, body: Readable
     await start(last);
     await Promise.all(underWay);
     either.throwIfAborted();
-    const etag = await upload.complete();
+    const { etag } = await upload.complete();
     return { ...written, parts: upload.count, ...(etag === undefined ? {} : { etag }) };
   } catch (error) {
     broken.abort(error);

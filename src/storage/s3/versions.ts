@@ -1,13 +1,10 @@
 import { Readable } from 'node:stream';
 import { ListObjectVersionsCommand } from '@aws-sdk/client-s3';
-import type { DeleteMarkerEntry, ListObjectVersionsCommandInput, ListObjectVersionsCommandOutput, ObjectVersion as S3Version } from '@aws-sdk/client-s3';
+import type { ListObjectVersionsCommandInput, ListObjectVersionsCommandOutput } from '@aws-sdk/client-s3';
 import type { DeserializeMiddleware } from '@smithy/types';
-import { compareKeys } from '../keys.js';
-import { isUnreadable } from './cold.js';
 import type { ObjectVersion } from '../storage.js';
 import type { S3Bucket } from './client.js';
-
-type VersionsPage = Pick<ListObjectVersionsCommandOutput, 'Versions' | 'DeleteMarkers' | 'EncodingType'>;
+import { inOrder, takeVersions } from './version-entries.js';
 
 interface Markers {
   readonly KeyMarker?: string | undefined;
@@ -22,10 +19,10 @@ export async function* listVersions(bucket: S3Bucket, Prefix: string, after?: st
   const pages = pagesAhead(async (from: Markers | undefined) => {
     const start: Markers = from ?? (after === undefined ? {} : { KeyMarker: `${Prefix}${after}` });
     const command = new ListObjectVersionsCommand({ Bucket: bucket.options.bucket, Prefix, EncodingType: 'url', OptionalObjectAttributes: ['RestoreStatus'], ...start });
-    const tags = watchOrder(command);
+    const taken = takeFrom(command);
     const page = await bucket.send(command, `listing the versions of ${Prefix}`);
     const next: Markers = { KeyMarker: page.NextKeyMarker === undefined ? undefined : decodeKey(page.NextKeyMarker, page.EncodingType), VersionIdMarker: page.NextVersionIdMarker };
-    return { page: asListed(tags(), page), next: page.IsTruncated ? next : undefined };
+    return { page: inOrder(taken().map((version) => ({ ...version, key: decodeKey(version.key, page.EncodingType) }))), next: page.IsTruncated ? next : undefined };
   });
   for await (const page of pages) {
     for (const version of page) {
@@ -53,42 +50,18 @@ export function decodeKey(key: string, encoding: string | undefined): string {
   return encoding === 'url' ? decodeURIComponent(key.replaceAll('+', ' ')) : key;
 }
 
-/**
- * One order of what a page holds as two lists. The server's own says which of two of one second is newer; where it told
- * the lists one after the other, and keys stand twice, time and the mark of the newest have to do.
- */
-export function asListed(tags: readonly ('Version' | 'DeleteMarker')[], { Versions = [], DeleteMarkers = [], EncodingType }: VersionsPage): readonly ObjectVersion[] {
-  const left = { Version: Versions.map((entry) => factsOf(entry, false, EncodingType)), DeleteMarker: DeleteMarkers.map((entry) => factsOf(entry, true, EncodingType)) };
-  const listed = tags.flatMap((tag) => left[tag].shift() ?? []);
-  const all = [...listed, ...left.Version, ...left.DeleteMarker];
-  if (all.every((entry, index) => index === 0 || follows(all[index - 1] ?? entry, entry))) return all;
-  return all.toSorted((a, b) => compareKeys(a.key, b.key) || Number(b.latest) - Number(a.latest) || (a.modifiedAt < b.modifiedAt ? 1 : a.modifiedAt > b.modifiedAt ? -1 : 0));
-}
-
-/** Whether one may come right after the other: by key, and of a key the newest first. Of equal times the server knows more. */
-function follows(before: ObjectVersion, { key, latest, modifiedAt }: ObjectVersion): boolean {
-  const order = compareKeys(before.key, key);
-  return order < 0 || (order === 0 && !latest && modifiedAt <= before.modifiedAt);
-}
-
-function factsOf(entry: S3Version & DeleteMarkerEntry, deleted: boolean, encoding: string | undefined): ObjectVersion {
-  const { Key = '', VersionId = 'null', IsLatest = false, LastModified = new Date(0), Size = 0, ETag = '' } = entry;
-  const cold = isUnreadable(entry) ? { cold: true as const } : {};
-  return { key: decodeKey(Key, encoding), versionId: VersionId, latest: IsLatest, deleted, modifiedAt: LastModified.toISOString(), sizeBytes: Size, etag: ETag.replaceAll('"', ''), ...cold };
-}
-
-/** The order in which the answer names versions and markers: the SDK reads it into two lists and loses it. */
-function watchOrder(command: ListObjectVersionsCommand): () => readonly ('Version' | 'DeleteMarker')[] {
-  let tags: ('Version' | 'DeleteMarker')[] = [];
+/** Reads the versions of its answer before the SDK does, which gets the rest. */
+function takeFrom(command: ListObjectVersionsCommand): () => readonly ObjectVersion[] {
+  let taken: readonly ObjectVersion[] = [];
   const read: DeserializeMiddleware<ListObjectVersionsCommandInput, ListObjectVersionsCommandOutput> = (next) => async (args) => {
     const result = await next(args);
     const { response } = result as { response: { statusCode?: number; body?: Readable } };
     if (response.statusCode !== 200 || !response.body) return result;
-    const xml = Buffer.concat((await response.body.toArray()) as Buffer[]);
-    tags = Array.from(xml.toString().matchAll(/<(Version|DeleteMarker)>/g), ([, tag]) => tag as 'Version' | 'DeleteMarker');
-    response.body = Readable.from([xml]);
+    const { versions, rest } = takeVersions(Buffer.concat((await response.body.toArray()) as Buffer[]).toString());
+    taken = versions;
+    response.body = Readable.from([Buffer.from(rest)]);
     return result;
   };
-  command.middlewareStack.addRelativeTo(read, { relation: 'after', toMiddleware: 'deserializerMiddleware', name: 'repriseVersionOrder', override: true });
-  return () => tags;
+  command.middlewareStack.addRelativeTo(read, { relation: 'after', toMiddleware: 'deserializerMiddleware', name: 'repriseVersions', override: true });
+  return () => taken;
 }

@@ -59,7 +59,7 @@ describe('what pg_basebackup wrote is not believed', () => {
     await letArchive(source);
     // After three failures the archiver waits for a minute, or for the next segment.
     await runQuery(source.cluster, 'postgres', "SELECT pg_create_restore_point('wake'), pg_switch_wal()");
-    source.options['archiveTimeoutSeconds'] = 100;
+    source.options['archiveTimeoutSeconds'] = 240;
     const [made] = await engine.backup(await source.context('stuck'), request);
     expect(await engine.verify(await source.context('verify stuck'), asBackup(made as never))).toMatchObject({ ok: true });
     // Nothing is left on the host.
@@ -84,7 +84,7 @@ describe('what pg_basebackup wrote is not believed', () => {
     await writeFile(join(victim, 'kept'), 'kept');
     await runAsPostgres('/bin/sh', ['-c', `cd '${root}' && mkdir in out && ln -s '${victim}' in/way && tar -C in -cf evil.tar . && rm in/way && mkdir in/way && echo evil >in/way/kept && tar -C in -rf evil.tar ./way/kept && gzip evil.tar`]);
     const parts = [{ archive: join(root, 'evil.tar.gz'), into: join(root, 'out') }];
-    await expect(unpack(context, 'unpack', parts, () => rm(join(root, 'out'), { recursive: true, force: true }))).rejects.toBeTruthy();
+    await expect(unpack(context, 'unpack', { parts, clear: () => rm(join(root, 'out'), { recursive: true, force: true }) })).rejects.toBeTruthy();
     expect(await readFile(join(victim, 'kept'), 'utf8')).toBe('kept');
   });
 });

@@ -1,4 +1,4 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import type { Backup } from '../../../src/domain/backup.js';
@@ -60,8 +60,17 @@ describe('K8: incremental base backups of PostgreSQL 18', () => {
     const recovered = await recoverBeside(context, outline, { engine });
     expect(await rows(recovered)).toBe('20000 200009994 10000000');
     const { location } = (await runQuery(recovered, 'postgres', "SELECT pg_tablespace_location(oid) AS location FROM pg_tablespace WHERE spcname = 'far'")).rows[0] as { location: string };
-    expect(location.startsWith(join(recovered.dataDir, '..', 'tablespaces'))).toBe(true);
+    const tablespaceDir = join(recovered.dataDir, '..', 'tablespaces');
+    expect(location.startsWith(tablespaceDir)).toBe(true);
     await recovered.remove();
+
+    // D2: the next attempt of one whose copy was thrown away before its answer came.
+    const { dataDir } = recovered;
+    const spaces = await readdir(tablespaceDir, { recursive: true });
+    for (const path of [dataDir, tablespaceDir]) await rm(path, { recursive: true });
+    await engine.physical?.restoreFiles(context, { backup: chain[2] as Backup, dataDir, tablespaceDir });
+    expect(await readdir(dataDir)).toEqual(expect.arrayContaining(['PG_VERSION', 'backup_label', 'tablespace_map']));
+    expect((await readdir(tablespaceDir, { recursive: true })).length).toBeGreaterThan(spaces.length / 2);
   });
 
   it('F15: damage of one it rests on is damage of its own, and names that one', async () => {

@@ -1,9 +1,12 @@
-import { readdir } from 'node:fs/promises';
+import { readdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import type { Backup } from '../../../src/domain/backup.js';
 import { basebackupEngine as engine } from '../../../src/engines/basebackup/basebackup-engine.js';
 import type { EngineContext } from '../../../src/engines/engine.js';
+import { firstCommitAfter } from '../../../src/postgres/wal-waiting.js';
 import { readJobs } from '../../../src/process/supervisor.js';
 import { asBackup } from '../../contract/engine-suite.js';
 import { startReceivedCluster } from '../../helpers/basebackup.js';
@@ -91,9 +94,59 @@ describe('K8: WAL by pg_receivewal', () => {
     expect(await receivers()).not.toContain(pid);
   });
 
+  it('with another role in the config the one that runs is ended and another started with it, and nothing is missing', async () => {
+    const [pid] = await receivers();
+    await receiver.leave();
+    await runQuery(source.cluster, 'postgres', 'CREATE ROLE other SUPERUSER LOGIN REPLICATION; INSERT INTO rdv VALUES (51)');
+    const context = await newContext();
+    receiver = startReceiver({ ...context, cluster: { ...context.cluster, connection: { ...context.cluster.connection, user: 'other' } } });
+    await until(async () => (await one("SELECT count(*) FROM pg_stat_replication WHERE usename = 'other' AND state = 'streaming'")) === '1');
+    expect(await one('SELECT count(*) FROM pg_stat_replication')).toBe('1');
+    expect(await receivers()).toEqual([expect.any(Number)]);
+    expect(await receivers()).not.toContain(pid);
+    await runQuery(source.cluster, 'postgres', 'INSERT INTO rdv VALUES (52)');
+    const lsn = await one('SELECT pg_current_wal_flush_lsn()');
+    await until(() => reaches(lsn));
+  });
+
+  it('F12: WAL that the repository does not take is told, while its program goes on; once it is taken nobody waits any more', async () => {
+    const end = async () => {
+      const { walEnd } = await engine.outlineRecovery(await newContext(), { target: { kind: 'latest' }, candidates: [backup], oldDataDir: null, databases: [] });
+      return { timeline: 1, endLsn: walEnd ?? '' };
+    };
+    const { pgBin, user } = await newContext();
+    const firstAfter = (archived: Awaited<ReturnType<typeof end>>) => firstCommitAfter(pgBin, join(source.cluster.dataDir, 'pg_wal'), archived, user);
+    // Once all is archived nothing waits, however old the archive grows. The server itself may commit something now and then.
+    await until(async () => (await firstAfter(await end())) === null);
+    const archived = await end();
+    await receiver.leave();
+    const [pid] = await receivers();
+    const receive = async (known?: { waits: boolean }) => engine.receiver?.receive(await source.context('archive/mairie/nightly'), known);
+
+    const segment = await one("SELECT pg_walfile_name(pg_current_wal_insert_lsn()) FROM pg_create_restore_point('x')");
+    const strange = join(source.walDirectory, `${segment}.gz`);
+    await writeFile(strange, gzipSync("another cluster's"));
+    const before = new Date().toISOString();
+    await runQuery(source.cluster, 'postgres', 'INSERT INTO rdv VALUES (41); SELECT pg_switch_wal()');
+    const told = { code: 'wal-not-archived', message: expect.stringContaining(segment) as unknown, hint: expect.stringContaining('policy of its own') as unknown };
+    await expect(receive()).rejects.toMatchObject(told);
+    expect(await receivers()).toEqual([pid]);
+    expect(((await firstAfter(archived)) ?? '') > before).toBe(true);
+
+    const stored = receive({ waits: true });
+    await runQuery(source.cluster, 'postgres', 'INSERT INTO rdv VALUES (42)');
+    await rm(strange);
+    await stored;
+    expect(await receivers()).toEqual([pid]);
+    receiver = startReceiver(await newContext());
+    await until(async () => (await firstAfter(await end())) === null);
+  });
+
   it('F23: a slot whose WAL the server threw away is made anew, and the gap is told by the plan', async () => {
     await receiver.cancel();
     expect(await receivers()).toEqual([]);
+    // The server may take a moment to see that its client is gone.
+    await until(async () => (await one('SELECT count(*) FROM pg_replication_slots WHERE active')) === '0');
     const missed = await one("SELECT pg_walfile_name(pg_switch_wal()) FROM pg_create_restore_point('x')");
     await runQuery(source.cluster, 'postgres', "SELECT pg_drop_replication_slot('reprise_mairie_nightly'); INSERT INTO rdv VALUES (6); SELECT pg_switch_wal();");
     await runQuery(source.cluster, 'postgres', 'CHECKPOINT');

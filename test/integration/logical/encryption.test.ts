@@ -2,7 +2,6 @@ import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { chmod, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { afterEach, beforeAll, expect, it } from '@jest/globals';
 import pg from 'pg';
@@ -13,19 +12,21 @@ import { logicalEngine } from '../../../src/engines/logical/logical-engine.js';
 import { createJobs, readJobs } from '../../../src/process/supervisor.js';
 import { makeGround } from '../../contract/engine-fixture.js';
 import type { Ground } from '../../contract/engine-fixture.js';
-import { asBackup, toolOf } from '../../contract/engine-suite.js';
+import { onlyBackup, toolOf } from '../../contract/engine-suite.js';
 import { makeAgeKey } from '../../helpers/age.js';
 import type { AgeKey } from '../../helpers/age.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { runQuery, startScratchCluster } from '../../helpers/postgres.js';
 import type { ScratchCluster } from '../../helpers/postgres.js';
 import { tempDir } from '../../helpers/temp.js';
+import { below } from '../../helpers/site-processes.js';
+import { until } from '../../helpers/until.js';
 import { changeManifest, filesHolding, readManifestFile } from './faults.js';
+import { CANARY, databasesOf, hold, startPatientSource } from './patient-source.js';
 
 failOnLeakedProcesses();
 
 const run = promisify(execFile);
-const CANARY = 'Madame Canari, 12 rue des Lilas';
 let source: ScratchCluster;
 let ground: Ground;
 let key: AgeKey;
@@ -35,28 +36,13 @@ let second = 0;
 const undo: (() => Promise<unknown>)[] = [];
 
 beforeAll(async () => {
-  source = await startScratchCluster();
-  await runQuery(source, 'postgres', "CREATE ROLE rdv LOGIN PASSWORD 'hash me'");
-  await runQuery(source, 'postgres', 'CREATE DATABASE mairie OWNER rdv');
-  // More than age and the pipe hold back before the first block is written, in the table that is dumped first.
-  await runQuery(
-    source,
-    'mairie',
-    `CREATE TABLE a (x text); INSERT INTO a SELECT '${CANARY} ' || n FROM generate_series(1, 20000) n;
-     CREATE TABLE b (x int); INSERT INTO b VALUES (1), (2);
-     CREATE FUNCTION patient(x int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN
-       WHILE EXISTS (SELECT FROM pg_catalog.pg_stat_activity WHERE application_name = 'holds up the restore') LOOP
-         PERFORM pg_catalog.pg_sleep(0.05); PERFORM pg_catalog.pg_stat_clear_snapshot();
-       END LOOP; RETURN x; END $$;
-     CREATE INDEX ON b (public.patient(x))`,
-  );
+  source = await startPatientSource();
   ground = await makeGround(source, 'logical', { restoreJobs: 1, compress: 0 }, { databases: ['mairie'] });
   [key, escrow, stranger] = await Promise.all([makeAgeKey(), makeAgeKey(), makeAgeKey()]);
 }, 300_000);
 afterEach(async () => {
   for (let next = undo.pop(); next !== undefined; next = undo.pop()) await next();
 });
-
 const directory = (): string => join(ground.repositoryPath, 'mairie', 'nightly');
 const incoming = (): Promise<string[]> => readdir(join(directory(), 'incoming')).catch(() => []);
 const labels = async (): Promise<string[]> => (await logicalEngine.list(await ground.context('list'))).map(({ label }) => label);
@@ -68,51 +54,21 @@ async function contextFor(operationId: string, changed: Partial<EncryptionConfig
   const encryption = { recipients: [key.recipient, escrow.recipient], identity: { file: key.file }, ...changed };
   return ground.context(operationId, { policy: { ...ground.policy, encryption } });
 }
-const withoutKey = async (operationId: string): Promise<EngineContext> =>
-  ground.context(operationId, { policy: { ...ground.policy, encryption: { recipients: [key.recipient] } } });
+const withoutKey = async (operationId: string): Promise<EngineContext> => ground.context(operationId, { policy: { ...ground.policy, encryption: { recipients: [key.recipient] } } });
 async function backUp(context: EngineContext, startedAt = nextStart()): Promise<Backup> {
   await logicalEngine.preflightBackup(context);
-  const [made] = await logicalEngine.backup(context, { type: 'full', startedAt });
-  if (made === undefined) throw new Error('no backup was made');
-  return asBackup(made);
+  return onlyBackup(await logicalEngine.backup(context, { type: 'full', startedAt }));
 }
 async function restore(context: EngineContext, backup: Backup, intoDatabase: string): Promise<void> {
   undo.push(() => runQuery(source, 'postgres', `DROP DATABASE IF EXISTS ${pg.escapeIdentifier(intoDatabase)} WITH (FORCE)`));
   await logicalEngine.logical?.restoreGlobals(context, backup, context.cluster.connection);
   await logicalEngine.logical?.restoreDatabase(context, { backup, intoDatabase, connection: context.cluster.connection });
 }
-const outline = (context: EngineContext, backup: Backup) =>
-  logicalEngine.outlineRecovery(context, { target: { kind: 'latest' }, candidates: [backup], oldDataDir: null, databases: ['mairie'] });
-async function databases(): Promise<string[]> {
-  const { rows } = await runQuery(source, 'postgres', 'SELECT datname FROM pg_database WHERE NOT datistemplate ORDER BY 1');
-  return (rows as { datname: string }[]).map(({ datname }) => datname);
-}
-async function holdBy(sql: string, name = 'holds'): Promise<() => Promise<void>> {
-  const { host, port, user } = source;
-  const client = new pg.Client({ host, port, user, database: 'mairie', application_name: name });
-  await client.connect();
-  await client.query(sql);
-  let released: Promise<void> | undefined;
-  const release = () => (released ??= client.end());
+const outline = (context: EngineContext, backup: Backup) => logicalEngine.outlineRecovery(context, { target: { kind: 'latest' }, candidates: [backup], oldDataDir: null, databases: ['mairie'] });
+async function holdBy(sql: string, name?: string): Promise<() => Promise<void>> {
+  const release = await hold(source, sql, name);
   undo.push(release);
   return release;
-}
-async function until(condition: () => Promise<boolean>, what: string): Promise<void> {
-  for (let tries = 0; tries < 3000; tries++) {
-    if (await condition()) return;
-    await sleep(50);
-  }
-  throw new Error(`waited in vain until ${what}`);
-}
-/** Pid of a program below a job's shell, however deep. */
-async function below(pid: number, program: string): Promise<number | null> {
-  const children = (await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => '')).trim().split(' ').filter(Boolean).map(Number);
-  for (const child of children) {
-    if ((await readFile(`/proc/${child}/comm`, 'utf8').catch(() => '')).trim() === program) return child;
-    const deeper = await below(child, program);
-    if (deeper !== null) return deeper;
-  }
-  return null;
 }
 
 it('S1: a second key alone opens dump and roles by hand, with nothing but age and pg_restore (escrow)', async () => {
@@ -153,11 +109,10 @@ it('F39, F42: plain text lies nowhere, neither while the dump runs nor after it,
   const begun = await incoming();
   expect(begun.filter((name) => !name.endsWith('.age') && !name.endsWith('.facts.json'))).toEqual([]);
   await release();
-  const [made] = await running;
-  if (made === undefined) throw new Error('no backup was made');
+  const backup = onlyBackup(await running);
   const context = await contextFor('no plain text, read');
-  expect(await logicalEngine.verify(context, asBackup(made))).toMatchObject({ ok: true });
-  await restore(context, asBackup(made), 'restored');
+  expect(await logicalEngine.verify(context, backup)).toMatchObject({ ok: true });
+  await restore(context, backup, 'restored');
   for (const place of [ground.repositoryPath, ground.stateDir]) {
     expect(await filesHolding(place, CANARY)).toEqual([]);
     expect(await filesHolding(place, 'SCRAM-SHA-256')).toEqual([]);
@@ -183,10 +138,9 @@ it.each(['age', 'pg_dump', 'bash'])('F3: %s killed in the middle is a failure, l
   expect(await labels()).toEqual(before);
   expect(await incoming()).toEqual([]);
 
-  const [made] = await logicalEngine.backup(await contextFor(operationId), { type: 'full', startedAt });
-  if (made === undefined) throw new Error('no backup was made');
+  const backup = onlyBackup(await logicalEngine.backup(await contextFor(operationId), { type: 'full', startedAt }));
   expect((await readJobs(ground.stateDir, operationId)).find(({ tool }) => tool === 'pg_dump')?.starts).toBe(2);
-  expect(await logicalEngine.verify(await contextFor(`verify ${operationId}`), asBackup(made))).toMatchObject({ ok: true });
+  expect(await logicalEngine.verify(await contextFor(`verify ${operationId}`), backup)).toMatchObject({ ok: true });
 });
 
 it('F3: pg_restore killed behind the pipe is a failure and leaves no database', async () => {
@@ -205,19 +159,19 @@ it('F3: pg_restore killed behind the pipe is a failure and leaves no database', 
   process.kill(pid, 'SIGKILL');
   await release();
   expect(await failed).toMatchObject({ code: expect.stringMatching(/^tool-(failed|rejected)$/) });
-  expect(await databases()).not.toContain('half');
+  expect(await databasesOf(source)).not.toContain('half');
 });
 
 it('S2: a wrong key is refused before anything is changed, and no backup is taken for damaged', async () => {
   const backup = await backUp(await contextFor('for the wrong key'));
-  const before = await databases();
+  const before = await databasesOf(source);
   const wrong = await contextFor('wrong key', { identity: { file: stranger.file } });
   const refusal = { code: 'key-missing', message: expect.stringContaining('none of those'), hint: expect.stringContaining('encryption.identity') };
   await expect(logicalEngine.preflightBackup(wrong)).rejects.toMatchObject(refusal);
   await expect(outline(wrong, backup)).rejects.toMatchObject(refusal);
   await expect(logicalEngine.verify(wrong, backup)).rejects.toMatchObject(refusal);
   await expect(restore(wrong, backup, 'never')).rejects.toMatchObject(refusal);
-  expect(await databases()).toEqual(before);
+  expect(await databasesOf(source)).toEqual(before);
   expect(await readJobs(ground.stateDir, 'wrong key')).toEqual([]);
 });
 
@@ -254,14 +208,13 @@ it('D2: a dump that outlived its worker on a host without a key becomes a backup
   expect(await left).toBe('left');
   await release();
 
-  const [made] = await logicalEngine.backup(await withoutKey('left alone'), request);
-  if (made === undefined) throw new Error('no backup was made');
+  const made = onlyBackup(await logicalEngine.backup(await withoutKey('left alone'), request));
   expect((await readJobs(ground.stateDir, 'left alone')).map(({ tool, starts }) => [tool, starts])).toEqual([['pg_dump', 1]]);
   expect(made).not.toHaveProperty('contents');
   expect(await readManifestFile(directory(), made.label)).toMatchObject({ countedIn: 'nowhere', contents: [] });
   const elsewhere = await contextFor('read elsewhere');
-  expect(await logicalEngine.verify(elsewhere, asBackup(made))).toMatchObject({ ok: true, detail: expect.stringContaining('not counted when it was made') });
-  await restore(elsewhere, asBackup(made), 'uncounted');
+  expect(await logicalEngine.verify(elsewhere, made)).toMatchObject({ ok: true, detail: expect.stringContaining('not counted when it was made') });
+  await restore(elsewhere, made, 'uncounted');
   expect((await runQuery(source, 'uncounted', 'SELECT count(*)::int AS n FROM a')).rows).toEqual([{ n: 20000 }]);
 });
 
@@ -323,7 +276,7 @@ it('F15: what SHA-256 would not find, because the manifest was changed with the 
   const forged = { ...backup, sha256 };
   expect(await logicalEngine.verify(await contextFor('verify forged'), forged)).toMatchObject({ ok: false, detail: expect.stringContaining('damaged, or was changed') });
   await expect(restore(await contextFor('restore forged'), forged, 'forged')).rejects.toMatchObject({ code: 'backup-corrupt' });
-  expect(await databases()).not.toContain('forged');
+  expect(await databasesOf(source)).not.toContain('forged');
   await logicalEngine.remove(await contextFor('remove forged'), [backup.label]);
 });
 

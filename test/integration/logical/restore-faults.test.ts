@@ -10,7 +10,7 @@ import type { DumpManifest } from '../../../src/engines/logical/manifest.js';
 import { readJobs } from '../../../src/process/supervisor.js';
 import { makeGround } from '../../contract/engine-fixture.js';
 import type { Ground } from '../../contract/engine-fixture.js';
-import { asBackup, toolOf } from '../../contract/engine-suite.js';
+import { onlyBackup, toolOf } from '../../contract/engine-suite.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { runQuery, startScratchCluster } from '../../helpers/postgres.js';
 import type { ScratchCluster } from '../../helpers/postgres.js';
@@ -52,9 +52,7 @@ afterEach(async () => {
 
 async function backUp(operationId: string): Promise<Backup> {
   const startedAt = new Date(Date.UTC(2026, 10, 21, 2, 15, second++)).toISOString();
-  const [made] = await logicalEngine.backup(await ground.context(operationId), { type: 'full', startedAt });
-  if (made === undefined) throw new Error('no backup was made');
-  return asBackup(made);
+  return onlyBackup(await logicalEngine.backup(await ground.context(operationId), { type: 'full', startedAt }));
 }
 const directory = (): string => join(ground.repositoryPath, 'mairie', 'nightly');
 const outlined = async (changed: Partial<OutlineRequest> = {}, context?: EngineContext) =>
@@ -259,10 +257,9 @@ it('F18: a SQL_ASCII database is restored as such, and what was restored can be 
   for (const into of ['ascii_new', 'ascii_newer']) {
     const context = await ground.context(`ascii into ${into}`, { cluster: { ...cluster, databases: [from] } });
     const startedAt = new Date(Date.UTC(2026, 10, 21, 2, 15, second++)).toISOString();
-    const [made] = await logicalEngine.backup(context, { type: 'full', startedAt });
-    if (made === undefined) throw new Error('no backup was made');
+    const backup = onlyBackup(await logicalEngine.backup(context, { type: 'full', startedAt }));
     undo.push(() => runQuery(source, 'postgres', `DROP DATABASE IF EXISTS ${into} WITH (FORCE)`));
-    await restore(context, into, asBackup(made));
+    await restore(context, into, backup);
     expect((await runQuery(source, into, hash)).rows).toEqual((await runQuery(source, 'ascii', hash)).rows);
     expect((await runQuery(source, into, 'SHOW server_encoding')).rows).toEqual([{ server_encoding: 'SQL_ASCII' }]);
     from = into;

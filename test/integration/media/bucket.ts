@@ -4,7 +4,7 @@ import pMap from 'p-map';
 import { resolveSecret } from '../../../src/process/secrets.js';
 import { readS3Options } from '../../../src/storage/s3/options.js';
 import { openS3 } from '../../../src/storage/s3/s3-storage.js';
-import type { MediaPlace } from '../../../src/media/work.js';
+import type { MediaPlace } from '../../../src/media/place.js';
 import type { S3Server } from '../../helpers/s3-servers.js';
 
 /** A bucket that applications write to, and that a test damages. */

@@ -7,6 +7,7 @@ import { approve as approvePlan } from '../../../src/client/decide.js';
 import { startMedia } from '../../../src/client/start.js';
 import type { StatusView } from '../../../src/client/status.js';
 import type { MediaOutput } from '../../../src/workflows/api.js';
+import { reprise } from '../../helpers/cli.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { type S3Server, startMinio, startVersity } from '../../helpers/s3-servers.js';
 import { Site } from '../../helpers/site.js';
@@ -80,6 +81,19 @@ describe('K3: media on the command line', () => {
     expect(await photos.content('q/1')).toBeNull();
     expect(await readFile(join(site.places.backupsDir, outcome.report), 'utf8')).toContain('approved by dba');
     expect(await run('photos', { kind: 'recover', to, later: 'keep' })).toMatchObject({ state: 'completed', outcome: null });
+  });
+
+  test('B2: who waits at a terminal sees what would be done and what approves it, before anything is done', async () => {
+    const to = await damage();
+    const { configFile } = site.places;
+    const { address, namespace } = site.session.settings;
+    let seen = '';
+    const foreground = reprise(['--config', configFile, '--address', address, '--namespace', namespace, 'media', 'recover', 'photos', '--to', to, '--yes'], { heard: (stderr) => (seen = stderr) });
+    const workflowId = await site.waitFor(async () => /reprise approve (media\/\S+) --plan [0-9a-f]{12} --reason/.exec(seen)?.[1], 'the plan is shown');
+    expect(seen).toMatch(/ 1 +\S+ B +undeleted.*\n +1 +\S+ B +overwritten/);
+    expect(await photos.content('p/2')).toBe('damaged');
+    await approve(workflowId, await waitingPlan(workflowId));
+    expect(await foreground).toMatchObject({ code: 0, stdout: expect.stringContaining('all is as planned') });
   });
 
   test('F8: what changed since the approval is approved anew', async () => {

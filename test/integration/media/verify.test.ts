@@ -1,10 +1,14 @@
+import { Readable } from 'node:stream';
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import sharp from 'sharp';
 import { PutObjectCommand } from '@aws-sdk/client-s3';
+import { mediaVerdictText } from '../../../src/domain/media-view.js';
 import { verifyAll } from '../../../src/media/verify.js';
-import type { MediaPlace } from '../../../src/media/work.js';
+import type { MediaPlace } from '../../../src/media/place.js';
+import { openDirectory } from '../../../src/storage/directory/directory-storage.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { type S3Server, startMinio } from '../../helpers/s3-servers.js';
+import { tempDir } from '../../helpers/temp.js';
 import { MediaBucket } from './bucket.js';
 
 failOnLeakedProcesses();
@@ -37,17 +41,29 @@ describe('K4: media are read and looked at', () => {
     await put('cut/page.JPG', Buffer.from('<html>not found</html>'));
     await put('cut/empty.png', Buffer.alloc(0));
     const look = (folder: string) => verifyAll(bucket.place(folder), { concurrency: 4, sample: 100 });
-    expect(await look('whole/')).toMatchObject({ objects: 6, read: 6, decoded: 5, problems: 0 });
+    expect(await look('whole/')).toMatchObject({ objects: 6, read: 6, unchecked: 0, decoded: 5, problems: 0 });
     const cut = await look('cut/');
     expect(cut.samples.map(({ key }) => key).toSorted()).toEqual([...formats.map((format) => `a.${format}`), 'empty.png', 'page.JPG'].toSorted());
     expect(await verifyAll(bucket.place(''), { concurrency: 4, sample: 3 })).toMatchObject({ objects: 13, decoded: 3 });
+  });
+
+  test('what was uploaded in parts, and a file, have no checksum to compare with: they are counted', async () => {
+    const bucket = new MediaBucket(server, await server.bucket('parts'));
+    await bucket.put(['whole', 'gone']);
+    const { storage, folder } = bucket.place('', { part_size: '5MiB' });
+    await storage.writeStream('parts', Readable.from([Buffer.alloc(6 * 1024 * 1024)]));
+    const verdict = await verifyAll(bucket.place(''), { concurrency: 2, sample: 0 });
+    expect(verdict).toMatchObject({ objects: 3, read: 3, unchecked: 1, problems: 0 });
+    expect(mediaVerdictText(verdict)).toContain('of 1 only the length was compared');
+    const directory = openDirectory({ path: await tempDir('media') });
+    await directory.write('a', 'content');
+    expect(await verifyAll({ name: 'directory', storage: directory, folder }, { concurrency: 2, sample: 0 })).toMatchObject({ objects: 1, read: 1, unchecked: 1 });
   });
 
   test('an object whose content is not what its checksum says, or is shorter than listed, is named', async () => {
     const bucket = new MediaBucket(server, await server.bucket('damaged'));
     await bucket.put(['good', 'other', 'short']);
     const { storage, ...place } = bucket.place();
-    const { Readable } = await import('node:stream');
     const open: NonNullable<typeof storage.objects>['open'] = async (key) => {
       const { body, md5 } = await storage.objects!.open(key);
       const content = Buffer.concat((await body.toArray()) as Buffer[]);

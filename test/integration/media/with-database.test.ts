@@ -1,7 +1,8 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import type { Plan } from '../../../src/domain/plan.js';
+import { statusOf as look } from '../../../src/client/status.js';
 import type { RecoverOutput } from '../../../src/workflows/api.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { startMinio } from '../../helpers/s3-servers.js';
@@ -19,6 +20,11 @@ describe('K1, K3: a database and its media go to the same instant by one plan', 
   const rows = async (): Promise<readonly string[]> => ((await site.query('SELECT key FROM metier.photos ORDER BY 1')).rows as { key: string }[]).map(({ key }) => key);
   const outcomeOf = (workflowId: string) => site.result<RecoverOutput>({ handle: site.session.client.workflow.getHandle(workflowId) });
 
+  /** While this file is there, recoveries wait where applications are stopped: after their second look. */
+  const hold = (): string => join(site.root, 'hold');
+  const stops = (workflowId: string) =>
+    site.waitFor(async () => (await site.session.client.workflow.getHandle(workflowId).describe()).raw.pendingActivities?.some(({ activityType }) => activityType?.name === 'runHook'), 'applications are being stopped');
+
   beforeAll(async () => {
     const [server, made] = await Promise.all([startMinio(), Site.create()]);
     site = made;
@@ -26,6 +32,7 @@ describe('K1, K3: a database and its media go to the same instant by one plan', 
     await editConfig(site, (text) =>
       text
         .replace('repositories:\n', `repositories:\n  photos: ${server.repositoryYaml('photos')}\n`)
+        .replace('    databases', `    hooks: { stop-applications: { argv: [/bin/sh, -c, 'while [ -e "$0" ]; do sleep 0.1; done', ${hold()}], host: db1, timeout: 300s } }\n    databases`)
         .replace('    approvals:\n', '    approvals:\n      media-recover: { approvers: 1, from: [dba] }\n')
         .concat('media:\n  photos: { repository: photos, prefix: p, cluster: mairie, objects_query: { database: mairie, query: "SELECT key FROM metier.photos; " } }\n'),
     );
@@ -92,6 +99,30 @@ describe('K1, K3: a database and its media go to the same instant by one plan', 
     await reaches(site, started.workflowId, 'waiting-approval');
     await answer(site, 'reject', started.workflowId, '--by', 'dba', '--reason', 'test');
     await reaches(site, started.workflowId, 'rejected');
+  }, 300_000);
+
+  test('F31: written to after the second look, it stops; tried again, what was approved comes back, and what was written stays', async () => {
+    await photos.put(['p/1', 'p/2', 'p/3']);
+    await site.query("DELETE FROM metier.photos; INSERT INTO metier.photos VALUES ('1')");
+    const { backups } = await site.backUp('dump');
+    await photos.instant();
+    await photos.delete(['p/1']);
+    await writeFile(hold(), '');
+    const started = await planned(site, '--to', `backup:${backups[0]!.id}`, '--with-media', 'photos');
+    expect(started.plan.binding.media).toMatchObject({ counts: { undelete: { objects: 1 }, overwrite: { objects: 0 } } });
+    await approved(site, started);
+    await stops(started.workflowId);
+    await photos.put(['p/2'], () => 'written meanwhile');
+    await photos.delete(['p/3']);
+    await rm(hold());
+    expect((await reaches(site, started.workflowId, 'paused')).waitingFor).toContain('media photos were written to since the plan was approved');
+    expect(await photos.content('p/1')).toBeNull();
+    await answer(site, 'continue', started.workflowId, '--by', 'dba', '--reason', 'test');
+    await site.waitFor(async () => (await look(site.session, started.workflowId, { jobs: false })).waitingFor?.includes('checks failed: media/photos'), 'the checks tell what is left');
+    expect([await photos.content('p/1'), await photos.content('p/2'), await photos.content('p/3')]).toEqual(['content of p/1', 'written meanwhile', null]);
+    await answer(site, 'promote', started.workflowId, '--by', 'dba', '--reason', 'test');
+    await reaches(site, started.workflowId, 'completed');
+    expect((await outcomeOf(started.workflowId)).outcome!.checks).toContainEqual({ name: 'media/photos', status: 'failed', detail: expect.stringContaining('2 changes are left') });
   }, 300_000);
 
   test('K2: to a time, by the archive; another target would leave the media behind, and is refused', async () => {

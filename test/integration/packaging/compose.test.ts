@@ -18,6 +18,7 @@ import { findPostgresBin } from '../../../src/process/binaries.js';
 import type { BackupOutput, RecoverOutput } from '../../../src/workflows/api.js';
 import { onCleanup } from '../../helpers/cleanup.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
+import { until } from '../../helpers/until.js';
 import { makeTempDir } from '../../helpers/make-temp-dir.js';
 import { freePort } from '../../helpers/ports.js';
 import { asPostgres, giveToPostgres, runAsPostgres } from '../../helpers/postgres-user.js';
@@ -25,7 +26,7 @@ import { runQuery } from '../../helpers/postgres.js';
 import { Reaper } from '../../helpers/reaper.js';
 import { killAll, processesOf } from '../../helpers/site-processes.js';
 import { SiteWorker } from '../../helpers/site-worker.js';
-import { openNamespace } from '../../helpers/site.js';
+import { openNamespace } from '../../helpers/site-session.js';
 import { tempDir } from '../../helpers/temp.js';
 
 failOnLeakedProcesses();
@@ -43,11 +44,6 @@ function keeper(): ChildProcess {
   const child = spawn(program, argv, { cwd: '/', env: { ...process.env, ...variables }, stdio: ['ignore', 'ignore', 'pipe'], detached: true });
   keepers.push(child);
   return child;
-}
-
-async function until(look: () => Promise<boolean>, what: string): Promise<void> {
-  for (const limit = Date.now() + 180_000; Date.now() < limit; await sleep(100)) if (await look().catch(() => false)) return;
-  throw new Error(`waited in vain until ${what}`);
 }
 
 const query = (sql: string) => runQuery({ host: join(root, 'run'), port, user: 'postgres', socketDir: join(root, 'run') }, 'postgres', sql);

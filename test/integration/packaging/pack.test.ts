@@ -8,7 +8,7 @@ import { promisify } from 'node:util';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import { onCleanup } from '../../helpers/cleanup.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
-import { openNamespace } from '../../helpers/site.js';
+import { openNamespace } from '../../helpers/site-session.js';
 import { tempDir } from '../../helpers/temp.js';
 
 failOnLeakedProcesses();

@@ -6,8 +6,8 @@ import type { EngineContext } from '../../../src/engines/engine.js';
 import { pgbackrestEngine as engine } from '../../../src/engines/pgbackrest/pgbackrest-engine.js';
 import { makeGround } from '../../contract/engine-fixture.js';
 import type { Ground } from '../../contract/engine-fixture.js';
-import { asBackup } from '../../contract/engine-suite.js';
-import { until } from '../../helpers/jobs.js';
+import { onlyBackup } from '../../contract/engine-suite.js';
+import { until } from '../../helpers/until.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { STANZA, startBackrestCluster } from '../../helpers/pgbackrest.js';
 import type { BackrestCluster } from '../../helpers/pgbackrest.js';
@@ -28,9 +28,7 @@ async function impatient(): Promise<EngineContext> {
 }
 async function backUp(type: BackupType | 'auto'): Promise<Backup> {
   await runQuery(source.cluster, 'postgres', 'INSERT INTO rdv SELECT 1');
-  const [made] = await engine.backup(await newContext(), { type, startedAt: new Date().toISOString() });
-  if (made === undefined) throw new Error('no backup was made');
-  return asBackup(made);
+  return onlyBackup(await engine.backup(await newContext(), { type, startedAt: new Date().toISOString() }));
 }
 const labels = async (): Promise<string[]> => (await engine.list(await newContext())).map(({ label }) => label);
 

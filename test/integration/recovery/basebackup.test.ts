@@ -42,9 +42,14 @@ beforeAll(async () => {
 }, 300_000);
 
 describe('K8, B5: base backups and received WAL, through the workflows', () => {
-  it('a backup is proved by a restore', async () => {
-    const { backups } = await site.backUp('base');
-    expect(backups).toMatchObject([{ type: 'full', proven: { level: 'restored' } }]);
+  it('F1: a backup is proved by a restore, though the worker dies when the copy was thrown away and nobody knows of it yet', async () => {
+    await worker.stop();
+    const dying = await site.startWorker({ REPRISE_CRASH_AT: 'activity:proveBackup:after' });
+    const backedUp = site.backUp('base');
+    await dying.exited();
+    worker = await site.startWorker();
+    expect((await backedUp).backups).toMatchObject([{ type: 'full', proven: { level: 'restored' }, status: 'complete' }]);
+    expect((await readdir(join(site.places.stateDir, 'scratch'))).filter((name) => name.startsWith('prove-'))).toEqual([]);
   }, 300_000);
 
   it('F1: a worker that is killed leaves the receiver running, and the next one goes on with it', async () => {

@@ -6,7 +6,8 @@ import type { IncidentLine, IncidentView } from '../../../src/domain/questions.j
 import { onCleanup } from '../../helpers/cleanup.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { answer, approved, reaches, refusal, statusOf } from '../../helpers/site-cli.js';
-import { Site, openNamespace } from '../../helpers/site.js';
+import { Site } from '../../helpers/site.js';
+import { openNamespace } from '../../helpers/site-session.js';
 import { tempDir } from '../../helpers/temp.js';
 import { startTemporalServer } from '../../helpers/temporal-server.js';
 import type { TemporalServer } from '../../helpers/temporal-server.js';

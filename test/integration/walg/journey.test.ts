@@ -22,7 +22,7 @@ describe('a policy with WAL-G, by the command line', () => {
     await giveToPostgres(prefix);
     await writeFile(envFile, `export WALG_FILE_PREFIX="${prefix}"\n`, { mode: 0o600 });
     await giveToPostgres(envFile);
-    const options = { envFile, binary: testTools.walg(), archiveTimeoutSeconds: 30 };
+    const options = { envFile, binary: testTools.walg(), archiveTimeoutSeconds: 240 };
     const archiveCommand = walgEngine.physical?.archiveCommand({ policy: { options } } as never) ?? '';
     const site = await Site.create({ retention: '{ count: 1, min_proven: 1 }', physical: { engine: 'walg', optionsYaml: `{ env_file: ${envFile}, binary: ${options.binary} }`, archiveCommand } });
     await site.query(renamedFunctions, 'postgres');

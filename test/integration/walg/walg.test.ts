@@ -1,10 +1,12 @@
 import { execFile } from 'node:child_process';
-import { chmod, readdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { chmod, readdir, readFile, rename, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import type { Backup } from '../../../src/domain/backup.js';
 import { walgEngine as engine } from '../../../src/engines/walg/walg-engine.js';
+import { createJobs } from '../../../src/process/supervisor.js';
 import { findPostgresBin } from '../../../src/process/binaries.js';
 import { rearmArchiving } from '../../../src/postgres/recovery.js';
 import { makeGround } from '../../contract/engine-fixture.js';
@@ -35,6 +37,22 @@ async function backUp(type: 'full' | 'incr' | 'auto' = 'full'): Promise<Backup> 
 const labels = async (): Promise<string[]> => (await engine.list(await newContext())).map(({ label }) => label);
 const isPermanent = async (label: string): Promise<boolean> =>
   (JSON.parse(await source.walg('backup-list', '--json', '--detail')) as { backup_name: string; is_permanent: boolean }[]).some((one) => one.backup_name === label && one.is_permanent);
+
+/** Ends the segment that is written, and waits until it is archived. */
+async function switched(): Promise<string> {
+  const one = async (sql: string): Promise<string> => String(Object.values((await runQuery(source.cluster, 'postgres', sql)).rows[0] as object)[0]);
+  const segment = await one('SELECT pg_walfile_name(pg_switch_wal())');
+  while ((await one("SELECT coalesce(last_archived_wal, '') FROM pg_stat_archiver")).slice(0, 24) < segment) await sleep(50);
+  return segment;
+}
+
+/** An LZ4 frame up to the end of its first block (LZ4 frame format description). */
+function firstBlockOf(frame: Buffer): Buffer {
+  const flags = frame.readUInt8(4);
+  const header = 7 + ((flags & 0x08) === 0 ? 0 : 8) + ((flags & 0x01) === 0 ? 0 : 4);
+  const size = frame.readUInt32LE(header) & 0x7fffffff;
+  return frame.subarray(0, header + 4 + size + ((flags & 0x10) === 0 ? 0 : 4));
+}
 
 beforeAll(async () => {
   source = await startWalgCluster({ version: 15, env: ['export WALG_FILE_PREFIX="@PREFIX@"', 'export WALG_DELTA_MAX_STEPS="6"', `AWS_SECRET_ACCESS_KEY=${SECRET}`] });
@@ -192,6 +210,66 @@ describe('restore', () => {
     await engine.physical?.restoreFiles(await newContext('killed restore'), request);
     expect((await stat(join(root, 'data', 'global', 'pg_control'))).size).toBe(8192);
     expect((await stat(join(root, 'data'))).mode & 0o777).toBe(0o700);
+  });
+
+  it('F15, F24: a wal-push cut off at the end of a block, of which WAL-G unpacks the beginning, ends the log before it', async () => {
+    const backup = await backUp('full');
+    await runQuery(source.cluster, 'postgres', 'CREATE TABLE cut (n int); INSERT INTO cut VALUES (1)');
+    await switched();
+    await runQuery(source.cluster, 'postgres', 'INSERT INTO cut VALUES (2)');
+    const last = await switched();
+    const file = join(source.prefix, 'wal_005', `${last}.lz4`);
+    const content = await readFile(file);
+    const first = firstBlockOf(content);
+    expect(first.length).toBeLessThan(content.length);
+    await writeFile(file, first);
+    const context = await newContext();
+    const outline = await engine.outlineRecovery(context, { target: { kind: 'latest' }, candidates: [backup], oldDataDir: null, databases: [] });
+    expect(outline.warnings).toContainEqual(expect.stringContaining(`${last}, was not written to its end`));
+    const recovered = await recoverBeside(context, outline, { engine });
+    await writeFile(file, content);
+    expect((await runQuery(recovered, 'postgres', 'SELECT n FROM cut')).rows).toEqual([{ n: 1 }]);
+    await recovered.remove();
+  });
+
+  it('F15: one that ends at a damaged file leaves an empty directory, for `continue` and for the next plan', async () => {
+    const backup = await backUp('full');
+    const root = await tempDir('restored');
+    await chmod(root, 0o755);
+    const request = { backup, dataDir: join(root, 'data'), tablespaceDir: join(root, 'tablespaces') };
+    const restore = async (operationId: string, retry?: number) => {
+      const context = await ground.context(operationId);
+      const { user, signal } = context;
+      const jobs = createJobs({ stateDir: ground.stateDir, operationId, user, signal, leaveOnAbort: () => false, report: () => undefined, ...(retry === undefined ? {} : { retry }) });
+      await engine.physical?.restoreFiles({ ...context, jobs }, request);
+    };
+    const part = join(source.prefix, 'basebackups_005', backup.label, 'tar_partitions', 'part_001.tar.lz4');
+    const whole = await readFile(part);
+    await truncate(part, Math.floor(whole.length / 2));
+    for (const retry of [undefined, 1]) {
+      await expect(restore('damaged restore', retry)).rejects.toMatchObject({ code: 'backup-corrupt' });
+      expect(await readdir(request.dataDir)).toEqual([]);
+    }
+    await writeFile(part, whole);
+    await restore('damaged restore', 2);
+    expect((await stat(join(request.dataDir, 'global', 'pg_control'))).size).toBe(8192);
+    await rm(request.dataDir, { recursive: true });
+
+    await truncate(part, Math.floor(whole.length / 2));
+    await expect(restore('another damaged restore')).rejects.toMatchObject({ code: 'backup-corrupt' });
+    await writeFile(part, whole);
+    await restore('the next plan');
+    expect((await stat(join(request.dataDir, 'global', 'pg_control'))).size).toBe(8192);
+  });
+
+  it('F6: a verification that fails for good leaves nothing in scratch', async () => {
+    const { sha256: _none, ...backup } = await backUp('full');
+    const part = join(source.prefix, 'basebackups_005', backup.label, 'tar_partitions', 'part_001.tar.lz4');
+    const { mode } = await stat(part);
+    await chmod(part, 0);
+    await expect(engine.verify(await newContext(), backup)).rejects.toMatchObject({ code: 'privilege-missing' });
+    await chmod(part, mode);
+    expect((await readdir(join(ground.stateDir, 'scratch'))).filter((name) => name.startsWith('verify-'))).toEqual([]);
   });
 
   it('K2, B5: after a promotion the new timeline is archived and followed', async () => {

@@ -5,7 +5,8 @@ import { type KeyVersions, restoreInPlace } from '../../../src/media/restore.js'
 import { summarise } from '../../../src/media/summary.js';
 import { fewestOldVersionDays, smallObjectsOf } from '../../../src/storage/s3/lifecycle.js';
 import type { S3Options } from '../../../src/storage/s3/options.js';
-import { asListed, decodeKey } from '../../../src/storage/s3/versions.js';
+import { inOrder, takeVersions } from '../../../src/storage/s3/version-entries.js';
+import { decodeKey } from '../../../src/storage/s3/versions.js';
 import type { ObjectVersion } from '../../../src/storage/storage.js';
 import { collect } from '../../helpers/collect.js';
 
@@ -101,11 +102,12 @@ describe('K3: what nobody can read now', () => {
   });
 
   test('a listing tells it of a class and of a thaw; one under way is none yet', () => {
-    const listed = (more: object) => asListed(['Version'], { Versions: [{ Key: 'a', ...more }] })[0]?.cold;
-    expect(listed({ StorageClass: 'DEEP_ARCHIVE' })).toBe(true);
-    expect(listed({ StorageClass: 'DEEP_ARCHIVE', RestoreStatus: { IsRestoreInProgress: true } })).toBe(true);
-    expect(listed({ StorageClass: 'DEEP_ARCHIVE', RestoreStatus: { IsRestoreInProgress: false, RestoreExpiryDate: new Date() } })).toBeUndefined();
-    expect(listed({ StorageClass: 'STANDARD_IA' })).toBeUndefined();
+    const listed = (more: string) => takeVersions(`<Version><Key>a</Key>${more}</Version>`).versions[0]?.cold;
+    const thaw = (more: string) => `<StorageClass>DEEP_ARCHIVE</StorageClass><RestoreStatus>${more}</RestoreStatus>`;
+    expect(listed('<StorageClass>DEEP_ARCHIVE</StorageClass>')).toBe(true);
+    expect(listed(thaw('<IsRestoreInProgress>true</IsRestoreInProgress>'))).toBe(true);
+    expect(listed(thaw('<IsRestoreInProgress>false</IsRestoreInProgress><RestoreExpiryDate>2026-11-22T00:00:00.000Z</RestoreExpiryDate>'))).toBeUndefined();
+    expect(listed('<StorageClass>STANDARD_IA</StorageClass>')).toBeUndefined();
   });
 
   test('how long old versions are kept is the shortest of the rules that meet the folder', () => {
@@ -145,22 +147,28 @@ describe('listings', () => {
 
   test('of one second the server says which is newer; one that tells two lists is sorted by time', () => {
     const at = (second: number) => new Date(second * 1000);
-    const tags = ['DeleteMarker', 'Version', 'DeleteMarker', 'Version'] as const;
-    const versions = [{ Key: 'a', VersionId: 'v2', LastModified: at(1) }, { Key: 'a', VersionId: 'v1', LastModified: at(1) }];
-    const markers = [{ Key: 'a', VersionId: 'd2', IsLatest: true, LastModified: at(1) }, { Key: 'a', VersionId: 'd1', LastModified: at(1) }];
-    expect(asListed(tags, { Versions: versions, DeleteMarkers: markers }).map(({ versionId }) => versionId)).toEqual(['d2', 'v2', 'd1', 'v1']);
-    const apart = asListed(['Version', 'Version', 'DeleteMarker'], {
-      Versions: [{ Key: 'a', VersionId: 'v', LastModified: at(1) }, { Key: 'b', VersionId: 'w', IsLatest: true, LastModified: at(1) }],
-      DeleteMarkers: [{ Key: 'a', VersionId: 'd', IsLatest: true, LastModified: at(2) }],
-    });
-    expect(apart.map(({ versionId }) => versionId)).toEqual(['d', 'v', 'w']);
+    const version = (key: string, versionId: string, second: number, latest = false, deleted = versionId.startsWith('d')): ObjectVersion => ({ key, versionId, latest, deleted, modifiedAt: at(second).toISOString(), sizeBytes: 0, etag: '' });
+    const ordered = (...versions: readonly ObjectVersion[]) => inOrder(versions).map(({ versionId }) => versionId);
+    expect(ordered(version('a', 'd2', 1, true), version('a', 'v2', 1), version('a', 'd1', 1), version('a', 'v1', 1))).toEqual(['d2', 'v2', 'd1', 'v1']);
+    expect(ordered(version('a', 'v', 1), version('b', 'w', 1, true), version('a', 'd', 2, true))).toEqual(['d', 'v', 'w']);
     // Nothing stands out of order by key where a page has one key only, or only the last key has markers.
-    const one = (markedLatest: boolean) => asListed(['Version', 'Version', 'DeleteMarker'], {
-      Versions: [{ Key: 'a', VersionId: 'v2', IsLatest: !markedLatest, LastModified: at(3) }, { Key: 'a', VersionId: 'v1', LastModified: at(1) }],
-      DeleteMarkers: [{ Key: 'a', VersionId: 'd', IsLatest: markedLatest, LastModified: at(markedLatest ? 3 : 2) }],
-    }).map(({ versionId }) => versionId);
+    const one = (markedLatest: boolean) => ordered(version('a', 'v2', 3, !markedLatest), version('a', 'v1', 1), version('a', 'd', markedLatest ? 3 : 2, markedLatest));
     expect(one(true)).toEqual(['d', 'v2', 'v1']);
     expect(one(false)).toEqual(['v2', 'd', 'v1']);
+  });
+
+  test('versions and markers are taken from an answer as it names them, and the rest is left to the SDK', () => {
+    const owner = '<Owner><ID>0</ID><DisplayName>Key</DisplayName></Owner>';
+    const answer = `<?xml version="1.0"?>\n<ListVersionsResult xmlns="x"><IsTruncated>true</IsTruncated><NextKeyMarker>b</NextKeyMarker>
+      <DeleteMarker><Key>a&amp;b&#x27;&lt;&#34;</Key><VersionId>d1</VersionId><IsLatest>true</IsLatest><LastModified>2026-11-21T02:15:00Z</LastModified>${owner}</DeleteMarker>
+      <Version a="b">${owner}<Key>a&amp;amp;</Key><LastModified>2026-11-21T02:14:00.123Z</LastModified><ETag>&quot;abc-2&quot;</ETag><Size>5</Size></Version><CommonPrefixes/></ListVersionsResult>`;
+    const { versions, rest } = takeVersions(answer);
+    expect(versions).toEqual([
+      { key: 'a&b\'<"', versionId: 'd1', latest: true, deleted: true, modifiedAt: '2026-11-21T02:15:00.000Z', sizeBytes: 0, etag: '' },
+      { key: 'a&amp;', versionId: 'null', latest: false, deleted: false, modifiedAt: '2026-11-21T02:14:00.123Z', sizeBytes: 5, etag: 'abc-2' },
+    ]);
+    expect(rest.replaceAll(/\s+/g, ' ')).toBe('<?xml version="1.0"?> <ListVersionsResult xmlns="x"><IsTruncated>true</IsTruncated><NextKeyMarker>b</NextKeyMarker> <CommonPrefixes/></ListVersionsResult>');
+    expect(() => takeVersions('<Version><s3:Key>a</s3:Key></Version>')).toThrow(expect.objectContaining({ code: 'storage-refused' }));
   });
 
   test('F35: keys are read as they were written', () => {

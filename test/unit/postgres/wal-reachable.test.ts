@@ -11,10 +11,12 @@ const whole: Reach = {
   abandoned: [],
   endSegment: segment(7),
   missing: [],
+  damaged: [],
   salvage: null,
   segmentBytes: 16 * 1024 * 1024,
   endLsn: '0/7000060',
   lastCommitAt: '2026-11-21T02:14:57.123456Z',
+  lastCommitLsn: '0/7000028',
 };
 const judge = (target: RecoveryTarget, reach: Partial<Reach> = {}) => () => requireReachable(target, chosen, { ...whole, ...reach });
 
@@ -35,5 +37,12 @@ describe('F23: the end of the log', () => {
 
   it('behind a gap, latest is refused and the gap named', () => {
     expect(judge({ kind: 'latest' }, { missing: [segment(5)], endSegment: segment(4) })).toThrow(expect.objectContaining({ code: 'wal-gap', message: expect.stringContaining(segment(5)) }));
+  });
+
+  it('F15: before a damaged segment, latest is refused with what can be typed instead, and what lies before it is taken', () => {
+    const damaged = { missing: [segment(8)], damaged: [segment(8)] };
+    expect(judge({ kind: 'latest' }, damaged)).toThrow(expect.objectContaining({ code: 'wal-gap', message: expect.stringContaining(`archived WAL is damaged, ${segment(8)}`), hint: expect.stringContaining('2026-11-21T02:14:57.123456Z (lsn:0/7000028)') }));
+    expect(judge({ kind: 'time', time: '2026-11-21T02:14:58Z' }, damaged)).toThrow(expect.objectContaining({ code: 'wal-gap' }));
+    expect(judge({ kind: 'time', time: '2026-11-21T02:14:57Z' }, damaged)).not.toThrow();
   });
 });

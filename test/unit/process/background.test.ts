@@ -7,13 +7,11 @@ import { endJobsBelow } from '../../../src/process/end-marked.js';
 import { identify, isAlive } from '../../../src/process/process-identity.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { tempDir } from '../../helpers/temp.js';
+import { until } from '../../helpers/until.js';
 
 failOnLeakedProcesses();
 
 const shell = (script: string) => ['/bin/sh', '-c', script];
-async function until(condition: () => Promise<boolean>): Promise<void> {
-  while (!(await condition())) await new Promise((later) => setTimeout(later, 10));
-}
 const exists = (path: string) => stat(path).then(() => true, () => false);
 const logOf = (directory: string) => join(directory, 'server.log');
 
@@ -22,7 +20,7 @@ describe('startBackground', () => {
     const directory = await tempDir();
     const script = 'echo out; echo err >&2; touch made; exec sleep 600';
     const server = await startBackground(shell(script), { logFile: logOf(directory), cwd: directory });
-    await until(() => exists(join(directory, 'made')));
+    await until(() => exists(join(directory, 'made')), 'it was made');
     const session = Number((await readFile(`/proc/${server.pid}/stat`, 'utf8')).split(') ')[1]?.split(' ')[3]);
     expect(session).toBe(server.pid);
     expect((await stat(join(directory, 'made'))).mode & 0o777).toBe(0o600);
@@ -36,7 +34,7 @@ describe('startBackground', () => {
     const directory = await tempDir();
     process.env['SECRET_OF_OURS'] = 'geheim';
     const server = await startBackground(shell('env; exec sleep 600'), { logFile: logOf(directory), env: { GIVEN: 'yes' } });
-    await until(async () => (await readFile(logOf(directory), 'utf8')).includes('GIVEN=yes'));
+    await until(async () => (await readFile(logOf(directory), 'utf8')).includes('GIVEN=yes'), 'it says what it was given');
     delete process.env['SECRET_OF_OURS'];
     expect(await readFile(logOf(directory), 'utf8')).not.toContain('geheim');
     await stopProcess(server);
@@ -53,7 +51,7 @@ describe('stopProcess', () => {
     const directory = await tempDir();
     const script = "trap '' TERM; echo ready; while :; do sleep 0.05; done";
     const server = await startBackground(shell(script), { logFile: logOf(directory) });
-    await until(async () => (await readFile(logOf(directory), 'utf8')).includes('ready'));
+    await until(async () => (await readFile(logOf(directory), 'utf8')).includes('ready'), 'it is ready');
     await stopProcess(server, 50);
     expect(await isAlive(server)).toBe(false);
   });

@@ -3,7 +3,8 @@ import { mkdir, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from '@jest/globals';
 import { pruneJobs, readJobs } from '../../../src/process/supervisor.js';
-import { JobBench, until } from '../../helpers/jobs.js';
+import { JobBench } from '../../helpers/jobs.js';
+import { until } from '../../helpers/until.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 
 failOnLeakedProcesses();

@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
-import { JobBench, until } from '../../helpers/jobs.js';
+import { JobBench } from '../../helpers/jobs.js';
+import { until } from '../../helpers/until.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 
 failOnLeakedProcesses();

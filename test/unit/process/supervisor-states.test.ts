@@ -2,10 +2,39 @@ import { mkdir, readFile, rm, rmdir, stat, writeFile } from 'node:fs/promises';
 import { describe, expect, it } from '@jest/globals';
 import { execa } from 'execa';
 import { readJobs } from '../../../src/process/supervisor.js';
-import { JobBench, lives, until } from '../../helpers/jobs.js';
+import { JobBench, lives } from '../../helpers/jobs.js';
+import { until } from '../../helpers/until.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 
 failOnLeakedProcesses();
+
+describe('D2: a success that is found', () => {
+  it('is started again where what it made was thrown away since, as often as a failure is; one that is watched is not asked', async () => {
+    const bench = await JobBench.create();
+    await bench.letGo();
+    let isGone = true;
+    const request = bench.request({ resultIsGone: async () => isGone });
+    expect(await bench.run(request)).toMatchObject({ code: 0, starts: 1, attached: false });
+    expect(await bench.run(request)).toMatchObject({ code: 0, starts: 2, attached: false });
+    expect(bench.cleanUps).toBe(1);
+    isGone = false;
+    expect(await bench.run(request)).toMatchObject({ code: 0, starts: 2, attached: true });
+    isGone = true;
+    expect(await bench.run(request)).toMatchObject({ starts: 3 });
+    await expect(bench.run(request)).rejects.toMatchObject({ code: 'tool-rejected' });
+    expect(bench.starts()).toHaveLength(3);
+  });
+
+  it('is neither believed nor begun anew by an attempt that was cancelled', async () => {
+    const bench = await JobBench.create();
+    await bench.letGo();
+    const request = bench.request({ resultIsGone: async () => true });
+    await bench.run(request);
+    bench.abort.abort(new Error('cancelled'));
+    await expect(bench.run(request)).rejects.toThrow('cancelled');
+    expect(bench.starts()).toHaveLength(1);
+  });
+});
 
 describe('F3: a tool that fails', () => {
   it('while watched: tool-failed with the redacted last line; the next attempt cleans up and starts it again', async () => {
@@ -91,6 +120,31 @@ describe('F3: a tool that fails', () => {
     await expect(bench.run(bench.request({ argv: ['no-such-tool'] }))).rejects.toMatchObject({ code: 'tool-missing' });
     await expect(bench.run(bench.request({ argv: ['./tool'] }))).rejects.toMatchObject({ code: 'tool-missing' });
     expect(await readJobs(bench.stateDir, 'op-1')).toEqual([]);
+  });
+});
+
+describe('a tool that runs for ever and has to keep up with its configuration', () => {
+  it('is left alone while its command is the same, and ended and started anew where it is another', async () => {
+    const bench = await JobBench.create();
+    const request = (port: string) => ({ ...bench.request({ onGone: 'resume', keepsUp: true }), env: { ...bench.request().env, PGPORT: port } });
+    const first = bench.worker(request('5432'));
+    await until(() => bench.starts().length === 1, 'the tool has begun');
+    first.child.kill('SIGKILL');
+    await first.outcome;
+    const [old] = bench.starts();
+
+    const second = bench.worker(request('5432'));
+    await until(() => second.reports.some(({ job }) => job.state === 'running'), 'the next worker watches it');
+    second.child.kill('SIGKILL');
+    await second.outcome;
+    expect([bench.starts(), await lives(old ?? 0)]).toEqual([[old], true]);
+
+    const run = bench.run(request('5433'));
+    await until(() => bench.starts().length === 2, 'the tool was started with the new command');
+    expect(await lives(old ?? 0)).toBe(false);
+    await bench.letGo();
+    expect(await run).toMatchObject({ code: 0, starts: 2, attached: false });
+    expect(await bench.json('verdict.json')).toMatchObject({ verdict: 'retry', reason: 'outdated' });
   });
 });
 

@@ -1,4 +1,5 @@
 import { describe, expect, it, test } from '@jest/globals';
+import { RepriseError } from '../../../../src/domain/errors.js';
 import { parseWalShow, withoutCutOff } from '../../../../src/engines/walg/archive.js';
 import { listed, parseBackupList } from '../../../../src/engines/walg/backup-list.js';
 import { failureOf } from '../../../../src/engines/walg/failures.js';
@@ -79,6 +80,10 @@ test('F24: a last segment whose wal-push was cut off is the end of the log, and 
   const said = (line: string) => failureOf('wal-fetch', `ERROR: 2026/11/21 17:08:39.755812 ${line}\n`);
   expect(await withoutCutOff(archive(said('DecompressLz4: lz4 write failed: unexpected EOF')), '/x')).toMatchObject({ archive: { segments: [segment(2)] }, cut: segment(3) });
   expect(await withoutCutOff(archive(null), '/x')).toMatchObject({ archive: { segments: [segment(2), segment(3)] }, cut: null });
+  // Cut at the end of a block it is unpacked, and short; of its full length it is no cut, and damage is a matter of the log.
+  const damaged = (short: boolean) => new RepriseError('backup-corrupt', 'damaged', undefined, { short });
+  expect(await withoutCutOff(archive(damaged(true)), '/x')).toMatchObject({ cut: segment(3) });
+  expect(await withoutCutOff(archive(damaged(false)), '/x')).toMatchObject({ archive: { segments: [segment(2), segment(3)] }, cut: null });
   await expect(withoutCutOff(archive(said('dial tcp 127.0.0.1:9: connect: connection refused')), '/x')).rejects.toMatchObject({ code: 'storage-unreachable' });
 });
 

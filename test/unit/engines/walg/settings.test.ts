@@ -1,8 +1,12 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, expect, it, test } from '@jest/globals';
+import { execa } from 'execa';
 import { parseEnvFile, prefixOf } from '../../../../src/engines/walg/env-file.js';
 import { failureOf } from '../../../../src/engines/walg/failures.js';
 import { archiveCommand, restoreCommand } from '../../../../src/engines/walg/recovery-commands.js';
 import { knowsPostgres15, parseVersion } from '../../../../src/engines/walg/version.js';
+import { tempDir } from '../../../helpers/temp.js';
 
 describe('environment files', () => {
   it('are read as a shell reads them', () => {
@@ -32,8 +36,27 @@ describe('environment files', () => {
 
 test('F35: commands that PostgreSQL runs in a shell are quoted, and % is doubled', () => {
   const context = (envFile: string) => ({ policy: { options: { envFile, binary: 'wal-g' } } }) as unknown as Parameters<typeof restoreCommand>[0];
-  expect(restoreCommand(context('/etc/walg.env'))).toBe('umask 077 && set -a && . /etc/walg.env && exec wal-g wal-fetch "%f" "%p"');
+  expect(restoreCommand(context('/etc/walg.env'))).toMatch(/^umask 077 && set -a && \. \/etc\/walg\.env && wal-g wal-fetch "%f" "%p" && /);
   expect(archiveCommand(context("/etc/it's 100% $(id).env"))).toBe(String.raw`umask 077 && set -a && . '/etc/it'\''s 100%% $(id).env' && exec wal-g wal-push "%p"`);
+});
+
+test('F25: a segment that was fetched in part is none; a history has no length to compare', async () => {
+  const directory = await tempDir('fetched');
+  const [whole, at] = [join(directory, 'whole'), join(directory, 'at')];
+  const content = Buffer.alloc(1 << 20, 1);
+  content.writeUInt32LE(content.length, 32);
+  await writeFile(whole, content);
+  await writeFile(join(directory, 'env'), '');
+  const fetches = join(directory, 'wal-g');
+  const command = restoreCommand({ policy: { options: { envFile: join(directory, 'env'), binary: fetches } } } as unknown as Parameters<typeof restoreCommand>[0]);
+  const restored = async (bytes: number, name = '000000010000000000000003'): Promise<boolean> => {
+    await writeFile(fetches, `#!/bin/sh\nhead -c ${bytes} '${whole}' >"$3"\n`, { mode: 0o755 });
+    // As PostgreSQL fills it in, and as it is joined with what comes after.
+    return execa('/bin/sh', ['-c', `( ${command.replaceAll('%p', at).replaceAll('%f', name).replaceAll('%%', '%')} ) || exit 1`]).then(() => true, () => false);
+  };
+  expect(await restored(1 << 20)).toBe(true);
+  for (const bytes of [(1 << 20) - 1, 1 << 19, 36, 20, 0]) expect(await restored(bytes)).toBe(false);
+  expect(await restored(20, '00000002.history')).toBe(true);
 });
 
 test('F17: what a version can do is read from the program itself', () => {
