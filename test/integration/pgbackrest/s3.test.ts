@@ -9,7 +9,6 @@ import { makeGround } from '../../contract/engine-fixture.js';
 import type { Ground } from '../../contract/engine-fixture.js';
 import { asBackup } from '../../contract/engine-suite.js';
 import { filesBelow } from '../../helpers/canary.js';
-import { until } from '../../helpers/jobs.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { STANZA, startBackrestCluster } from '../../helpers/pgbackrest.js';
 import type { BackrestCluster } from '../../helpers/pgbackrest.js';
@@ -21,6 +20,7 @@ import type { S3Server } from '../../helpers/s3-servers.js';
 import { tempDir } from '../../helpers/temp.js';
 import { startBadNetwork } from '../../helpers/toxiproxy.js';
 import type { BadNetwork } from '../../helpers/toxiproxy.js';
+import { until } from '../../helpers/until.js';
 
 failOnLeakedProcesses();
 
