@@ -56,10 +56,12 @@ async function describe(context: ReadContext, label: string, sizes: ReadonlyMap<
   try {
     return listedBackup(await manifestOf(context, label), sizes);
   } catch (error) {
-    if (!isRepriseError(error) || !['backup-corrupt', 'identity-mismatch', 'not-found', 'object-cold'].includes(error.code)) throw error;
+    if (!isRepriseError(error)) throw error;
     // What its manifest says, it says again when it is thawed (F13).
     if (error.code === 'object-cold') return { ...nameOnly, cold: true };
-    return { ...nameOnly, damaged: error.code === 'identity-mismatch' ? error.message : 'its manifest cannot be read' };
+    if (error.code === 'identity-mismatch') return { ...nameOnly, damaged: error.message };
+    if (error.code !== 'backup-corrupt' && error.code !== 'not-found') throw error;
+    return { ...nameOnly, damaged: 'its manifest cannot be read' };
   }
 }
 
