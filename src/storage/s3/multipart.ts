@@ -1,7 +1,5 @@
-import { createHash, webcrypto } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { AbortMultipartUploadCommand, CompleteMultipartUploadCommand, CreateMultipartUploadCommand, HeadObjectCommand, ListMultipartUploadsCommand, UploadPartCommand, UploadPartCopyCommand } from '@aws-sdk/client-s3';
-import type { UploadPartCommandInput, UploadPartCommandOutput } from '@aws-sdk/client-s3';
-import type { BuildMiddleware } from '@smithy/types';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import type { ObjectDescription } from '../storage.js';
 import type { S3Bucket } from './client.js';
@@ -66,25 +64,22 @@ export class MultipartUpload {
 
   /** Sends a part, again and again where the storage does not answer. Its signature holds its SHA-256. */
   async send(PartNumber: number, Body: Buffer): Promise<void> {
-    const sha256 = await hashBeside(Body);
-    const { ETag } = await this.patiently(() => this.sendPart({ ...this.object, UploadId: this.id, PartNumber, Body }, sha256));
+    const { ETag } = await this.patiently(() => this.sendPart({ ...this.object, UploadId: this.id, PartNumber, Body }));
     this.parts.push({ PartNumber, ETag });
   }
 
   /** Under an object lock a part needs a checksum besides (Amazon S3 API reference, UploadPart): every server knows MD5, which is slow. */
-  private async sendPart(part: PartRequest, sha256: string): Promise<{ readonly ETag?: string | undefined }> {
+  private async sendPart(part: PartRequest): Promise<{ readonly ETag?: string | undefined }> {
+    const send = (more: { readonly ContentMD5?: string }) => this.bucket.send(new UploadPartCommand({ ...part, ...more }), this.doing, this.patience.signal);
     if (!this.needsMd5) {
-      const command = new UploadPartCommand(part);
-      command.middlewareStack.add(signedWith(sha256), { step: 'build', name: 'signedWith' });
       try {
-        return await this.bucket.send(command, this.doing, this.patience.signal);
+        return await send({});
       } catch (error) {
         if (!isRepriseError(error) || error.details['s3'] !== 'InvalidRequest') throw error;
         this.needsMd5 = true;
       }
     }
-    const ContentMD5 = createHash('md5').update(part.Body).digest('base64');
-    return this.bucket.send(new UploadPartCommand({ ...part, ContentMD5 }), this.doing, this.patience.signal);
+    return send({ ContentMD5: createHash('md5').update(part.Body).digest('base64') });
   }
 
   /** Copies a whole object of the bucket, whose key is given as it is there, into a part on the server. */
@@ -123,25 +118,6 @@ export class MultipartUpload {
   private patiently<T>(work: () => Promise<T>): Promise<T> {
     return patiently(work, this.patience);
   }
-}
-
-/** The SDK would hash the body for the signature on the thread that also reads and sends. */
-const signedWith =
-  (sha256: string): BuildMiddleware<UploadPartCommandInput, UploadPartCommandOutput> =>
-  (next) =>
-  (args) => {
-    const { headers } = args.request as { headers: Record<string, string> };
-    headers['x-amz-content-sha256'] = sha256;
-    return next(args);
-  };
-
-let hashing: Promise<unknown> = Promise.resolve();
-
-/** SHA-256 (hex) on another thread; one at a time, for each takes a copy. */
-function hashBeside(body: Buffer): Promise<string> {
-  const hashed = hashing.then(async () => Buffer.from(await webcrypto.subtle.digest('SHA-256', body)).toString('hex'));
-  hashing = hashed.catch(() => undefined);
-  return hashed;
 }
 
 /** Aborts every upload of exactly this key, whoever began it. */
