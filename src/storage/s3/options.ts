@@ -28,7 +28,7 @@ export const s3Options = z.strictObject({
     .regex(sizePattern, sizeRule)
     .default('8MiB')
     .refine((text) => !sizePattern.test(text) || parseSize(text) >= MIN_PART_BYTES, 'S3 takes no part below 5MiB')
-    .describe('Size of the pieces that are uploaded, 5MiB at least and 20MiB at most, and of the parts of a copy on the server; pieces under way take 40MiB of memory at most.'),
+    .describe('Size of the pieces that are uploaded, 5MiB at least and 16MiB at most, and of the parts of a copy on the server; pieces under way take 32MiB of memory at most.'),
   concurrency: z.int().min(1).max(64).default(4).describe('Parts or objects under way at once.'),
   versioning: z.boolean().optional().describe('Whether the bucket keeps versions; `storage apply` makes it so.'),
   lifecycle: z

@@ -3,7 +3,7 @@ export const MAX_PARTS = 10_000;
 const MAX_OBJECT_BYTES = 5 * 1024 ** 4;
 
 /** Parts of one upload never take more memory than this together, whatever the config says. */
-const MEMORY_BYTES = 40 * 1024 ** 2;
+const MEMORY_BYTES = 32 * 1024 ** 2;
 /** Beside each other in that memory there are two at least: one is filled while the other is sent. */
 const MAX_PIECE_BYTES = MEMORY_BYTES / 2;
 const GATHERED_BYTES = 1024 ** 3;

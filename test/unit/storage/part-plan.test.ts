@@ -6,11 +6,11 @@ const MIB = 1024 ** 2;
 const configured = fc.record({ partBytes: fc.integer({ min: 5 * MIB, max: 5 * 1024 * MIB }), concurrency: fc.integer({ min: 1, max: 64 }) });
 
 describe('a stream of unknown length as parts of an object (B1)', () => {
-  it('takes 40 MiB for its pieces at most, whatever is configured and however long it is', () => {
+  it('takes 32 MiB for its pieces at most, whatever is configured and however long it is', () => {
     fc.assert(
       fc.property(configured, (options) => {
         const { pieceBytes, atOnce } = partPlan(options);
-        expect(pieceBytes * atOnce).toBeLessThanOrEqual(40 * MIB);
+        expect(pieceBytes * atOnce).toBeLessThanOrEqual(32 * MIB);
         expect(atOnce).toBeGreaterThanOrEqual(1);
         expect(atOnce).toBeLessThanOrEqual(options.concurrency);
         expect(pieceBytes).toBeLessThanOrEqual(options.partBytes);
