@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { CreateBucketCommand, DeleteObjectCommand, DeleteObjectsCommand, ListBucketsCommand, PutBucketVersioningCommand, PutObjectCommand, S3Client, paginateListObjectVersions } from '@aws-sdk/client-s3';
+import { CreateBucketCommand, DeleteObjectCommand, DeleteObjectsCommand, ListBucketsCommand, PutBucketVersioningCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import pMap from 'p-map';
 import { toolsDirectory } from '../dist/process/binaries.js';
 import { freePorts } from '../dist/process/ports.js';
@@ -14,7 +14,7 @@ import { openS3 } from '../dist/storage/s3/s3-storage.js';
 const concurrency = 32;
 
 /** Every object has two versions; `damage` makes it so again, then deletes half of 5 % and overwrites the others. */
-export async function damagedBucket({ client, make }, name, count) {
+export async function damagedBucket({ client, make, place }, name, count) {
   const Bucket = await make(name, true);
   const keys = Array.from({ length: count }, (_, n) => `media/${String(n % 100).padStart(2, '0')}/${String(n).padStart(7, '0')}.jpg`);
   const body = randomBytes(4096);
@@ -30,10 +30,16 @@ export async function damagedBucket({ client, make }, name, count) {
     /** What was there at that instant. */
     versions,
     async damage() {
-      for await (const { Versions = [], DeleteMarkers = [] } of paginateListObjectVersions({ client }, { Bucket })) {
-        const Objects = [...Versions, ...DeleteMarkers].filter(({ LastModified }) => LastModified.getTime() > at).map(({ Key, VersionId }) => ({ Key, VersionId }));
+      const { storage, folder } = place(name);
+      let Objects = [];
+      const remove = async () => {
         if (Objects.length > 0) await client.send(new DeleteObjectsCommand({ Bucket, Delete: { Objects, Quiet: true } }));
+        Objects = [];
+      };
+      for await (const { key, versionId, modifiedAt } of storage.objects.versions(folder)) {
+        if (Date.parse(modifiedAt) > at && Objects.push({ Key: `${folder}${key}`, VersionId: versionId }) === 1000) await remove();
       }
+      await remove();
       const damaged = keys.filter((_, n) => n % 20 === 7);
       await pMap(damaged, (Key, n) => (n % 2 === 0 ? client.send(new DeleteObjectCommand({ Bucket, Key })) : put(Key)), { concurrency });
     },

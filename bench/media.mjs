@@ -8,6 +8,7 @@ import { clearInterval, setImmediate, setInterval } from 'node:timers';
 import { CopyObjectCommand } from '@aws-sdk/client-s3';
 import pMap from 'p-map';
 import { applyAll } from '../dist/media/apply.js';
+import { Look } from '../dist/media/look.js';
 import { summarise } from '../dist/media/summary.js';
 import { actionsOf } from '../dist/media/work.js';
 import { median, seconds } from './lab.mjs';
@@ -103,8 +104,9 @@ async function recover(work) {
   let changing = 0;
   const whole = await seconds(async () => {
     const plan = await summarise(actionsOf(work));
-    if ((await summarise(actionsOf(work))).changes !== plan.changes) throw new Error('the plan differs');
-    changing = await seconds(() => applyAll(work, { concurrency: CONCURRENCY, singleCopyBytes: SINGLE_COPY_BYTES }));
+    const look = new Look();
+    if ((await summarise(look.over(actionsOf(work)))).changes !== plan.changes) throw new Error('the plan differs');
+    changing = await seconds(() => applyAll(work, { concurrency: CONCURRENCY, singleCopyBytes: SINGLE_COPY_BYTES, found: look.fresh }));
   });
   const { counts } = await summarise(actionsOf(work));
   if (left(counts) > 0) throw new Error(`not all came back: ${JSON.stringify(counts)}`);

@@ -1,6 +1,7 @@
 import { linesToAdd, mayApprove, needsApproval } from '../domain/approval-policy.js';
 import { RepriseError } from '../domain/errors.js';
 import { type MediaBinding, type MediaChange, type MediaCount, type MediaPlan, mediaChanges } from '../domain/media.js';
+import type { Look } from '../media/look.js';
 import { type MediaPlace, objectsOf } from '../media/place.js';
 import { type MediaSummary, summarise } from '../media/summary.js';
 import { type MediaWork, actionsOf } from '../media/work.js';
@@ -16,7 +17,7 @@ const UNAPPROVED_MS = 3_600_000;
 const DAY_MS = 86_400_000;
 
 /** Lists, compares and counts; says exactly what would be done, and refuses what cannot end well. Reads only. */
-export async function makeMediaPlan(session: Session, request: MediaRequest, run: Pick<ActivityRun, 'report' | 'signal'>): Promise<MediaPlan> {
+export async function makeMediaPlan(session: Session, request: MediaRequest, run: Pick<ActivityRun, 'report' | 'signal'>, look?: Look): Promise<MediaPlan> {
   const { cluster, deps } = session;
   const media = mediaOf(session, request.media);
   const { task } = request;
@@ -31,7 +32,7 @@ export async function makeMediaPlan(session: Session, request: MediaRequest, run
   const named = { media: media.name, task, ...placesOf(session, media, task) };
   const work = workOf(session, named);
   const stated = [...(await warningsOf(work)), ...(await forgotten(work, createdAt))];
-  const { counts, changes, cold, samples, ...leftOut } = await countAll(work, run);
+  const { counts, changes, cold, samples, ...leftOut } = await countAll(work, run, look);
   const warnings = [...stated, ...coldWarnings(cold), ...leftOutWarnings(leftOut)];
   if (task.kind === 'sync' && counts.remove.objects > task.maxDelete) {
     throw new RepriseError('confirmation-needed', `the sync would remove ${counts.remove.objects} objects, and ${task.maxDelete} is the most it may`, `look at them with --dry-run and --max-delete ${counts.remove.objects}; is ${media.name} whole?`);
@@ -52,8 +53,8 @@ export async function makeMediaPlan(session: Session, request: MediaRequest, run
 }
 
 /** What is still to be done. */
-export function countAll(work: MediaWork, { report, signal }: Pick<ActivityRun, 'report' | 'signal'>): Promise<MediaSummary> {
-  return summarise(actionsOf(work), (done) => {
+export function countAll(work: MediaWork, { report, signal }: Pick<ActivityRun, 'report' | 'signal'>, look?: Look): Promise<MediaSummary> {
+  return summarise(look ? look.over(actionsOf(work)) : actionsOf(work), (done) => {
     signal.throwIfAborted();
     report({ phase: 'list', done, unit: 'files' });
   });

@@ -1,6 +1,7 @@
 import { shortDigest } from '../domain/approval-policy.js';
 import { type MediaOutcome, type MediaPlan, isMediaPlan } from '../domain/media.js';
 import { mediaReport } from '../domain/media-view.js';
+import { Look } from '../media/look.js';
 import { openHostState } from '../records/host-state.js';
 import type { HostActivities, PlannedStep } from './api.js';
 import { authorizePlan, closePlansOf } from './approvals.js';
@@ -15,6 +16,8 @@ const OUTCOME = 'media-outcome';
 
 /** Media of a cluster brought back, or made equal: planned, approved, carried out, looked at (K3). */
 export function mediaActivities(deps: HostDependencies): Pick<HostActivities, 'planMedia' | 'recheckMedia' | 'applyMedia' | 'finishMedia' | 'closeMedia'> {
+  // The step that changes follows at once, as a rule on the same worker; on another one, it lists again.
+  let latest: { readonly plan: string; readonly look: Look } | null = null;
   return {
     planMedia: guarded('planMedia', async (request, run) => {
       const session = await openSession(deps, request.cluster);
@@ -27,14 +30,19 @@ export function mediaActivities(deps: HostDependencies): Pick<HostActivities, 'p
       const session = await openSession(deps, request.cluster);
       // Begun already: what is done is no longer to be done, so the plan made now is another one.
       if ((await openHostState(session.host.stateDir).usedBy(request.plan))?.operationId === request.operationId) return { digest: request.plan };
-      return { digest: (await makeMediaPlan(session, request, run)).digest };
+      const look = new Look();
+      const { digest } = await makeMediaPlan(session, request, run, look);
+      if (digest === request.plan) latest = { plan: digest, look };
+      return { digest };
     }),
     applyMedia: guarded('applyMedia', async (step, run) => {
       const session = await openSession(deps, step.cluster);
       // What an interrupted attempt left is listed anew, perhaps days later.
       const looksFirst = (await openHostState(session.host.stateDir).usedBy(step.plan)) !== null;
       const { binding, createdAt } = await authorizePlan(session, step, isMediaPlan);
-      await applyApproved(session, { name: binding.media, work: workOf(session, binding), bounds: { lookedAt: createdAt, most: binding.counts }, looksFirst }, run);
+      const found = latest?.plan === step.plan ? latest.look.fresh : null;
+      latest = null;
+      await applyApproved(session, { name: binding.media, work: workOf(session, binding), bounds: { lookedAt: createdAt, most: binding.counts }, looksFirst, found }, run);
     }),
     finishMedia: guarded('finishMedia', async (step, run) => {
       const session = await openSession(deps, step.cluster);

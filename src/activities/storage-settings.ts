@@ -1,13 +1,13 @@
 import type { Backup } from '../domain/backup.js';
 import { RepriseError, isRepriseError } from '../domain/errors.js';
-import { judgeLifecycle, promisesOf, promisesOfBackups } from '../domain/lifecycle-judgement.js';
+import { judgeLifecycle, judgeSmallFiles, promisesOf, promisesOfBackups } from '../domain/lifecycle-judgement.js';
 import type { StoragePromise } from '../domain/lifecycle-judgement.js';
 import { changesOf } from '../domain/storage-plan.js';
 import type { AppliedSetting, StorageNote, StoragePlan, StorageSurvey } from '../domain/storage-plan.js';
 import { canonicalJson } from '../domain/canonical-json.js';
 import { sizeInWords } from '../domain/text.js';
 import { sha256Hex } from '../records/digest.js';
-import type { WritableStorage } from '../storage/storage.js';
+import type { StoredObject, WritableStorage } from '../storage/storage.js';
 import { repositoryOf } from './repositories.js';
 import type { HostDependencies } from './dependencies.js';
 import type { ActivityRun } from './guarded.js';
@@ -73,10 +73,18 @@ async function promisesOn(deps: HostDependencies, repository: string, { rules, t
     promises.push(...policies.flatMap((policy) => promisesOf(policy, cluster)));
     if (rules.length === 0 || !there) continue;
     const backups = host === deps.host ? await backupsOf(deps, name, policies, run) : null;
+    notes.push(...judgeSmallFiles(rules, (await factsOf(deps, name, repository).catch(ignoreStorage)) ?? []));
     if (backups === null) notes.push({ level: 'info', text: `backups of ${name} could not be listed from host ${deps.host}: they are judged by the config alone` });
     else promises.push(...policies.flatMap((policy) => promisesOfBackups(backups, policy, cluster, new Date())));
   }
   return { promises, notes };
+}
+
+/** Records and manifests of a cluster: what we write as JSON. */
+async function factsOf(deps: HostDependencies, cluster: string, repository: string): Promise<readonly StoredObject[]> {
+  const facts: StoredObject[] = [];
+  for await (const object of deps.openStorage(repositoryOf(deps.config, repository), null).list(`${cluster}/`)) if (object.key.endsWith('.json')) facts.push(object);
+  return facts;
 }
 
 /** Null where nobody can tell, as before the bucket is made. */

@@ -30,8 +30,8 @@ export async function recordFindings(config: Config, clusters: readonly ClusterC
   for (const cluster of clusters) {
     const catalogue = await openForReading(config, cluster);
     if (catalogue === null) continue;
-    for (const { key, reason } of await catalogue.problems()) {
-      findings.push(warning(`cluster/${cluster.name}/catalogue`, `record ${key} cannot be read: ${reason}`, `restore ${key} in repository ${cluster.catalogue} from a copy of it`));
+    for (const { key, reason, hint } of await catalogue.problems()) {
+      findings.push(warning(`cluster/${cluster.name}/catalogue`, `record ${key} cannot be read: ${reason}`, hint ?? `restore ${key} in repository ${cluster.catalogue} from a copy of it`));
     }
     findings.push(...recoveryTimes(cluster, await catalogue.records()));
     filling.push(...(await policyGrowth(config, cluster, await catalogue.records())));

@@ -8,6 +8,8 @@ export interface CatalogueState {
   readonly backups: readonly Backup[];
   /** What running work needs and rotation must leave, by operation id. */
   readonly pins: ReadonlyMap<string, Pin>;
+  /** Holds in force by backup id, until when; also those of a backup whose own record cannot be read. */
+  readonly holds: ReadonlyMap<string, string>;
   /** Old data put aside and not yet dropped, oldest first. */
   readonly kept: readonly KeptItem[];
   /** By digest. */
@@ -105,4 +107,6 @@ export interface UnmadeBackup {
 export interface RecordProblem {
   readonly key: string;
   readonly reason: string;
+  /** How it can be read again; absent where only a copy helps. */
+  readonly hint?: string;
 }

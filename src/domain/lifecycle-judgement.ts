@@ -5,6 +5,7 @@ import type { AgeRule, StorageNote, StorageRefusal } from './storage-plan.js';
 import { durationInWords } from './text.js';
 
 const DAY_MS = 86_400_000;
+const MOST_NAMED = 5;
 
 /** What somebody relies on: that a backup so old is there, and readable in time. */
 export interface StoragePromise {
@@ -74,6 +75,26 @@ export function judgeLifecycle(rules: readonly AgeRule[], promises: readonly Sto
     notes.push(...noncurrent(rule, promises));
   }
   return { refusals, notes };
+}
+
+/**
+ * Records and manifests that a rule would make unreadable with age: they are what tells of everything else, and no
+ * recovery thaws them. Each is named while it can still be read.
+ */
+export function judgeSmallFiles(rules: readonly AgeRule[], files: readonly { readonly key: string; readonly sizeBytes: number }[]): StorageNote[] {
+  return rules.flatMap(({ name, transitions, keysFrom = '', movesAbove = 0 }) => {
+    const archive = transitions.find(({ storageClass }) => fastestThaw(storageClass) !== null);
+    const moved = files.filter(({ key, sizeBytes }) => key.startsWith(keysFrom) && sizeBytes > movesAbove).map(({ key }) => key);
+    if (archive === undefined || moved.length === 0) return [];
+    const named = `${moved.slice(0, MOST_NAMED).join(', ')}${moved.length > MOST_NAMED ? ` and ${moved.length - MOST_NAMED} more` : ''}`;
+    return [
+      {
+        level: 'warning' as const,
+        text: `rule ${name}: ${archive.storageClass} after ${archive.days} days takes along what has to be readable at once, records and manifests too big to be spared: ${named}`,
+        hint: 'such a backup can then be recovered only after its manifest was thawed by hand: copy these files onto themselves before (aws s3 cp --metadata-directive REPLACE), which makes them new, or narrow that rule by ObjectSizeGreaterThan',
+      },
+    ];
+  });
 }
 
 function expiration(rule: AgeRule, days: number, promises: readonly StoragePromise[], policies: readonly PolicyConfig[]): StorageRefusal[] {

@@ -1,4 +1,4 @@
-import type { Backup, Proof } from './backup.js';
+import type { Backup, Proof, TableCount } from './backup.js';
 import type { Approval, Plan } from './plan.js';
 
 /**
@@ -18,7 +18,9 @@ export interface RecordEnvelope {
 }
 
 export type RecordBody =
-  | { readonly kind: 'backup'; readonly backup: Omit<Backup, 'proven' | 'heldUntil' | 'status'> }
+  /** `contentRecords`: so many records before it hold its contents, which would make it too big (`records/pieces.ts`). */
+  | { readonly kind: 'backup'; readonly backup: Omit<Backup, 'proven' | 'heldUntil' | 'status'>; readonly contentRecords?: number }
+  | { readonly kind: 'contents'; readonly backupId: string; readonly contents: readonly TableCount[] }
   | { readonly kind: 'backup-failed'; readonly policy: string; readonly reason: string; readonly code: string }
   | { readonly kind: 'backup-skipped'; readonly policy: string; readonly reason: string }
   | { readonly kind: 'proof'; readonly backupId: string; readonly proof: Proof; readonly detail: string }

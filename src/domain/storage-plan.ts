@@ -24,6 +24,10 @@ export interface AgeRule {
   readonly expireDays?: number;
   readonly noncurrentTransitions: readonly { readonly days: number; readonly storageClass: string }[];
   readonly noncurrentExpireDays?: number;
+  /** It changes only what begins so, below the repository's root; absent: everything. */
+  readonly keysFrom?: string;
+  /** Bytes: it moves only what is bigger; absent: everything. */
+  readonly movesAbove?: number;
 }
 
 export interface StorageNote {

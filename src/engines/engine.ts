@@ -1,11 +1,9 @@
 import type { z } from 'zod';
 import type { Backup, BackupType, ListedBackup, TableCount } from '../domain/backup.js';
-import type { ClusterConfig, HostConfig, PolicyConfig, RepositoryConfig } from '../domain/config.js';
+import type { ClusterConfig, HostConfig, PolicyConfig } from '../domain/config.js';
 import type { RecoveryMethod } from '../domain/plan.js';
-import type { Progress } from '../domain/progress.js';
 import type { RecoveryTarget } from '../domain/target.js';
-import type { Jobs, OsUser } from '../process/jobs.js';
-import type { ReadableStorage, WritableStorage } from '../storage/storage.js';
+import type { EngineContext, ReadContext, Uploader } from './context.js';
 import type { EnginePlace, EngineTool } from './engine-place.js';
 import type { ToolStore } from './tool-store.js';
 
@@ -30,31 +28,7 @@ export interface EngineCapabilities {
   readonly removesTogether?: true;
 }
 
-/** What an engine works with; made by the activities, for one operation on one host. */
-export interface EngineContext<S extends ReadableStorage = WritableStorage> {
-  readonly cluster: ClusterConfig;
-  readonly policy: PolicyConfig;
-  readonly host: HostConfig;
-  readonly storage: S;
-  readonly operationId: string;
-  /** Directory of PostgreSQL's programs for this cluster's major version. */
-  readonly pgBin: string;
-  readonly user: OsUser | null;
-  readonly jobs: Jobs;
-  readonly uploader: Uploader;
-  readonly signal: AbortSignal;
-  readonly report: (progress: Progress) => void;
-  /** UTC now, injected so that names are reproducible in a test. */
-  readonly now: () => Date;
-}
-export type ReadContext = Omit<EngineContext<ReadableStorage>, 'jobs' | 'uploader'>;
-
-/** A program of ours that writes another one's output into the policy's repository and needs no worker for it. */
-export interface Uploader {
-  /** To which the file with its order is added. */
-  readonly argv: readonly string[];
-  readonly repository: RepositoryConfig;
-}
+export type { EngineContext, ReadContext, Uploader };
 
 export interface BackupRequest {
   readonly type: BackupType | 'auto';

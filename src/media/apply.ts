@@ -19,6 +19,8 @@ export interface ApplyOptions {
   readonly singleCopyBytes: number;
   /** Key up to which an earlier attempt came; all before it is done. */
   readonly after?: string | undefined;
+  /** What a look has just found to be done; absent: it is listed. */
+  readonly found?: readonly MediaAction[] | null;
   /** Absent: whatever is to be done. */
   readonly bounds?: MediaBounds;
   readonly signal?: AbortSignal;
@@ -31,7 +33,7 @@ export interface ApplyOptions {
  * already, so that nothing is copied twice.
  * @throws RepriseError `partly-done` where single objects were refused, after all others were done; what a network does at once; `plan-stale` beyond the bounds
  */
-export async function applyAll(work: MediaWork, { concurrency, singleCopyBytes, after, bounds, signal, report }: ApplyOptions): Promise<Readonly<Record<MediaChange, MediaCount>>> {
+export async function applyAll(work: MediaWork, { concurrency, singleCopyBytes, after, found, bounds, signal, report }: ApplyOptions): Promise<Readonly<Record<MediaChange, MediaCount>>> {
   const done = Object.fromEntries(mediaChanges.map((name) => [name, { objects: 0, bytes: 0 }])) as Record<MediaChange, { objects: number; bytes: number }>;
   const refused = { count: 0, first: null as RepriseError | null, keys: [] as string[] };
   let count = 0;
@@ -48,7 +50,8 @@ export async function applyAll(work: MediaWork, { concurrency, singleCopyBytes, 
       return null;
     }
   };
-  const actions = bounds ? within(actionsOf(work, after), bounds) : actionsOf(work, after);
+  const listed = found ? inTurn(found) : actionsOf(work, after);
+  const actions = bounds ? within(listed, bounds) : listed;
   for await (const action of pMapIterable(changesIn(actions), one, { concurrency, backpressure: concurrency * 4 })) {
     if (action === null || !changesSomething(action.name)) continue;
     done[action.name].objects += 1;
@@ -60,6 +63,10 @@ export async function applyAll(work: MediaWork, { concurrency, singleCopyBytes, 
     throw new RepriseError('partly-done', `${refused.count} objects could not be changed, all others were: ${refused.first.message} (${some}${refused.count > SHOWN ? ', ...' : ''})`, refused.first.hint);
   }
   return done;
+}
+
+async function* inTurn(actions: readonly MediaAction[]): AsyncGenerator<MediaAction> {
+  yield* actions;
 }
 
 async function* changesIn(actions: AsyncIterable<MediaAction>): AsyncGenerator<MediaAction> {

@@ -5,6 +5,7 @@ import type { CatalogueRecord, NewRecord } from '../domain/records.js';
 import type { ReadableStorage, WritableStorage } from '../storage/storage.js';
 import { parseRecord } from './envelope.js';
 import { foldRecords } from './fold.js';
+import { inPieces, recordText } from './pieces.js';
 import { createSequence, recordKey } from './sequence.js';
 
 /** What a dry run gets: it cannot add a record. */
@@ -42,13 +43,13 @@ export const mostTries = 60;
 export function openCatalogue(storage: WritableStorage, cluster: string): Catalogue {
   const reader = readCatalogue(storage, cluster);
 
-  async function append(record: NewRecord): Promise<CatalogueRecord> {
+  async function appendOne(record: NewRecord): Promise<CatalogueRecord> {
     for (let tries = 1; tries <= mostTries; tries++) {
       const { known, next } = await reader.refresh();
       const same = known.get(record.id);
       if (same !== undefined) return same;
       const whole = { seq: next, prev: null, ...record } as CatalogueRecord;
-      const content = `${JSON.stringify(whole, null, 1)}\n`;
+      const content = recordText(whole);
       const parsed = parseRecord(content, next);
       if (!('kind' in parsed)) throw unwritable(record, parsed.reason);
       if (await storage.createIfAbsent(recordKey(cluster, next), content)) {
@@ -68,7 +69,11 @@ export function openCatalogue(storage: WritableStorage, cluster: string): Catalo
 
   return {
     ...reader.view,
-    append,
+    async append(record) {
+      const { before, last } = inPieces(record);
+      for (const piece of before) await appendOne(piece);
+      return appendOne(last);
+    },
     async writeIncidentDocument(operationId, markdown) {
       const key = incidentKey(cluster, operationId);
       await storage.write(key, markdown);

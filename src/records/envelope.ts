@@ -32,7 +32,8 @@ const outcome = shape({ target: shape({ requested: anyText, reached: anyText }),
 
 /** By kind; a new kind does not compile without its line. */
 const bodies: Readonly<Record<RecordBody['kind'], Readonly<Record<string, Check>>>> = {
-  backup: { backup },
+  backup: { backup, contentRecords: (value) => value === undefined || bytes(value) },
+  contents: { backupId: text, contents: Array.isArray },
   'backup-failed': { policy: text, reason: anyText, code: anyText },
   'backup-skipped': { policy: text, reason: anyText },
   proof: { backupId: text, proof, detail: anyText },

@@ -1,4 +1,4 @@
-import type { Backup, Proof } from '../domain/backup.js';
+import type { Backup, Proof, TableCount } from '../domain/backup.js';
 import type {
   CatalogueState,
   JournalLine,
@@ -14,7 +14,7 @@ import type {
 import type { CatalogueRecord, KeptItem } from '../domain/records.js';
 
 /** What is said of a backup before `now` is looked at. */
-type Known = Omit<Backup, 'status' | 'proven' | 'heldUntil'> & { proofs: Proof[]; quarantined: boolean; holdUntil: string | null };
+type Known = Omit<Backup, 'status' | 'proven' | 'heldUntil'> & { proofs: Proof[]; quarantined: boolean };
 
 /**
  * Reads the records of one cluster from the first to the last. Pure: the same records and the same `now` give the same
@@ -22,6 +22,8 @@ type Known = Omit<Backup, 'status' | 'proven' | 'heldUntil'> & { proofs: Proof[]
  */
 export function foldRecords(cluster: string, records: readonly CatalogueRecord[], now: Date): CatalogueState {
   const backups = new Map<string, Known>();
+  const holds = new Map<string, string>();
+  const pieces = new Map<string, (readonly TableCount[])[]>();
   const pins = new Map<string, Pin>();
   const kept = new Map<string, KeptItem>();
   const plans = new Map<string, RecordedPlan>();
@@ -41,9 +43,19 @@ export function foldRecords(cluster: string, records: readonly CatalogueRecord[]
   for (const record of records) {
     const { at, operationId, by } = record;
     switch (record.kind) {
-      case 'backup':
-        backups.set(record.backup.id, { ...record.backup, proofs: [], quarantined: false, holdUntil: null });
+      case 'contents': {
+        const piece = pieceOf(operationId, record.backupId);
+        pieces.set(piece, [...(pieces.get(piece) ?? []), record.contents]);
         break;
+      }
+      case 'backup': {
+        const apart = pieces.get(pieceOf(operationId, record.backup.id)) ?? [];
+        // A part of the counts would look like tables that were lost.
+        const whole = record.contentRecords === apart.length ? { contents: apart.flat() } : {};
+        backups.set(record.backup.id, { ...record.backup, ...whole, proofs: [], quarantined: false });
+        holds.delete(record.backup.id);
+        break;
+      }
       case 'backup-failed':
         unmade.push({ kind: 'failed', policy: record.policy, reason: record.reason, code: record.code, at, operationId });
         break;
@@ -64,12 +76,13 @@ export function foldRecords(cluster: string, records: readonly CatalogueRecord[]
         break;
       case 'removed':
         backups.delete(record.backupId);
+        holds.delete(record.backupId);
         break;
       case 'hold':
-        change(record.backupId, (known) => (known.holdUntil = record.until));
+        holds.set(record.backupId, record.until);
         break;
       case 'release':
-        change(record.backupId, (known) => (known.holdUntil = null));
+        holds.delete(record.backupId);
         break;
       case 'pin':
         pins.set(operationId, { operationId, backupIds: record.backupIds, walFrom: record.walFrom, at });
@@ -122,9 +135,12 @@ export function foldRecords(cluster: string, records: readonly CatalogueRecord[]
     }
   }
 
+  for (const [id, until] of holds) if (until !== 'infinity' && Date.parse(until) <= now.getTime()) holds.delete(id);
+
   return {
-    backups: [...backups.values()].map((known) => toBackup(known, now)).sort(byStart),
+    backups: [...backups.values()].map((known) => toBackup(known, holds)).sort(byStart),
     pins,
+    holds,
     kept: [...kept.values()],
     plans,
     approvals,
@@ -138,12 +154,14 @@ export function foldRecords(cluster: string, records: readonly CatalogueRecord[]
   };
 }
 
-function toBackup({ proofs, quarantined, holdUntil, ...facts }: Known, now: Date): Backup {
+const pieceOf = (operationId: string, backupId: string): string => JSON.stringify([operationId, backupId]);
+
+function toBackup({ proofs, quarantined, ...facts }: Known, holds: ReadonlyMap<string, string>): Backup {
   return {
     ...facts,
     status: quarantined ? 'quarantined' : 'complete',
     proven: highest(proofs),
-    heldUntil: holdUntil !== null && (holdUntil === 'infinity' || Date.parse(holdUntil) > now.getTime()) ? holdUntil : null,
+    heldUntil: holds.get(facts.id) ?? null,
   };
 }
 

@@ -16,7 +16,7 @@ export interface PolicyListing {
  * `complete` with nothing proven, because nobody knows where it comes from. Damaged, or another content than was
  * recorded → `quarantined`. A policy that was not listed stays as it is recorded.
  */
-export function reconcile(state: Pick<CatalogueState, 'backups'>, listings: readonly PolicyListing[]): Backup[] {
+export function reconcile(state: Pick<CatalogueState, 'backups'> & Partial<Pick<CatalogueState, 'holds'>>, listings: readonly PolicyListing[]): Backup[] {
   const listingOf = new Map(listings.map((listing) => [placeOf(listing), listing]));
   const recorded = new Map<string, Map<string, Backup>>();
   const backups: Backup[] = [];
@@ -32,7 +32,7 @@ export function reconcile(state: Pick<CatalogueState, 'backups'>, listings: read
     for (const found of listing.listed) {
       const known = unseen.get(found.label);
       unseen.delete(found.label);
-      backups.push(known === undefined ? unknownOrigin(listing, found) : confirmed(known, found));
+      backups.push(known === undefined ? unknownOrigin(listing, found, state.holds) : confirmed(known, found));
     }
     for (const lost of unseen.values()) backups.push({ ...lost, status: 'missing', proven: null });
   }
@@ -51,17 +51,19 @@ function confirmed(known: Backup, found: ListedBackup): Backup {
   return found.cold === true ? { ...known, status: 'cold' } : known;
 }
 
-function unknownOrigin({ cluster, policy, engine, repository }: PolicyListing, found: ListedBackup): Backup {
+function unknownOrigin({ cluster, policy, engine, repository }: PolicyListing, found: ListedBackup, holds?: CatalogueState['holds']): Backup {
   const { damaged, cold, ...facts } = found;
+  const id = backupId(cluster, engine, found.label);
   return {
     ...facts,
-    id: backupId(cluster, engine, found.label),
+    id,
     cluster,
     policy,
     engine,
     repository,
     proven: null,
-    heldUntil: null,
-    status: damaged !== undefined ? 'quarantined' : found.finishedAt === null ? 'running' : cold === true ? 'cold' : 'complete',
+    // Its own record may be lost or frozen, and somebody's hold on it still counts.
+    heldUntil: holds?.get(id) ?? null,
+    status: damaged !== undefined ? 'quarantined' : cold === true ? 'cold' : found.finishedAt === null ? 'running' : 'complete',
   };
 }

@@ -29,13 +29,21 @@ export function createSequence(storage: ReadableStorage, cluster: string): { ref
   const records: CatalogueRecord[] = [];
   const problems: RecordProblem[] = [];
   const known = new Map<string, CatalogueRecord>();
+  /** Taken numbers whose records lie in a class that has to be thawed, ascending. */
+  const frozen: number[] = [];
   let last = 0;
   let listed = false;
   let running: Promise<SequenceView> | null = null;
 
   /** True where the number was taken. */
-  const take = (seq: number, content: Buffer | null): boolean => {
+  const take = (seq: number, content: Buffer | RecordProblem | null): boolean => {
     if (content === null) return false;
+    last = seq;
+    if ('reason' in content) {
+      problems.push(content);
+      frozen.push(seq);
+      return true;
+    }
     const parsed = parseRecord(content.toString('utf8'), seq);
     if (!('kind' in parsed)) {
       problems.push({ key: recordKey(cluster, seq), reason: parsed.reason });
@@ -43,18 +51,33 @@ export function createSequence(storage: ReadableStorage, cluster: string): { ref
       records.push(parsed);
       if (!known.has(parsed.id)) known.set(parsed.id, parsed);
     }
-    last = seq;
     return true;
   };
 
-  const readNumber = async (seq: number): Promise<Buffer | null> => {
+  const readNumber = async (seq: number): Promise<Buffer | RecordProblem | null> => {
     try {
       return await storage.read(recordKey(cluster, seq));
     } catch (error) {
       if (isRepriseError(error) && error.code === 'not-found') return null;
       // A link or a pipe in a record's place is a damaged record, not a reason to read none.
       if (isRepriseError(error) && error.code === 'path-refused') return Buffer.from('');
+      // A lifecycle that is not ours may freeze records: the others are as readable as before (F13).
+      if (isRepriseError(error) && error.code === 'object-cold') return { key: recordKey(cluster, seq), reason: 'it lies in a cold class', ...(error.hint === undefined ? {} : { hint: error.hint }) };
       throw error;
+    }
+  };
+
+  /** Records that were frozen when they were read, as far as they are thawed by now, each in its place among the others. */
+  const takeThawed = async (): Promise<void> => {
+    for (let [seq] = frozen; seq !== undefined; [seq] = frozen) {
+      const content = await readNumber(seq);
+      if (content === null || 'reason' in content) return;
+      frozen.shift();
+      problems.splice(problems.findIndex(({ key }) => key === recordKey(cluster, seq)), 1);
+      const end = last;
+      take(seq, content);
+      last = end;
+      records.sort((left, right) => left.seq - right.seq);
     }
   };
 
@@ -75,6 +98,7 @@ export function createSequence(storage: ReadableStorage, cluster: string): { ref
 
   const refresh = async (): Promise<SequenceView> => {
     if (!listed) await readListed();
+    else await takeThawed();
     while (take(last + 1, await readNumber(last + 1)));
     return { records, problems, known, next: last + 1 };
   };

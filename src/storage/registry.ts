@@ -1,5 +1,6 @@
-import type { z } from 'zod';
+import { z } from 'zod';
 import type { RepositoryConfig, SecretReference } from '../domain/config.js';
+import { RepriseError } from '../domain/errors.js';
 import { registered } from '../domain/registered.js';
 import { openDirectory } from './directory/directory-storage.js';
 import { directoryOptions, type DirectoryOptions } from './directory/options.js';
@@ -61,10 +62,12 @@ export function openStorage(repository: RepositoryConfig, how: OpenStorageOption
 
 /**
  * Opens what is described with the keys of a repository in reprise.yml, checked as from there.
- * Throws a ZodError for keys that its kind does not take.
+ * Throws `config-invalid` for keys that its kind does not take.
  */
 export function openDescribed(type: string, values: Readonly<Record<string, unknown>>, how: OpenStorageOptions): WritableStorage {
   const kind = registered(storageKinds, type, `there is no storage of type "${type}"`, 'known types');
+  const checked = kind.options.safeParse(values);
+  if (!checked.success) throw new RepriseError('config-invalid', `the settings name no storage of type ${type}: ${z.prettifyError(checked.error).replaceAll(/\s+/g, ' ')}`, 'correct them in the file of the tool');
   return kind.open(kind.read(values), how);
 }
 

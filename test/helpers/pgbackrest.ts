@@ -48,7 +48,8 @@ export async function startBackrestCluster(settings: ScratchOptions = {}, extraC
     config,
     [
       '[global]',
-      ...[`repo1-path=${root}/repo`, `log-path=${root}/log`, `lock-path=${root}/lock`, `spool-path=${root}/spool`],
+      ...(extraConfig.some((line) => line.startsWith('repo1-path=')) ? [] : [`repo1-path=${root}/repo`]),
+      ...[`log-path=${root}/log`, `lock-path=${root}/lock`, `spool-path=${root}/spool`],
       ...['log-level-file=off', ...(extraConfig.some((line) => line.startsWith('compress-')) ? [] : ['compress-level=1']), ...extraConfig],
       `[${STANZA}]`,
       ...[`pg1-path=${cluster.dataDir}`, `pg1-port=${cluster.port}`, `pg1-socket-path=${cluster.socketDir}`, `pg1-user=${cluster.user}`, ''],

@@ -51,13 +51,17 @@ export async function storedFiles(context: ReadContext, label: string): Promise<
 }
 
 async function describe(context: ReadContext, label: string, sizes: ReadonlyMap<string, number>): Promise<ListedBackup> {
+  const type = label.startsWith('incr') ? 'incr' : 'full';
+  const nameOnly = { label, type, startedAt: instantOf(label), finishedAt: null, sizeBytes: [...sizes.values()].reduce((sum, size) => sum + size, 0) } as const;
   try {
     return listedBackup(await manifestOf(context, label), sizes);
   } catch (error) {
-    if (!isRepriseError(error) || !['backup-corrupt', 'identity-mismatch', 'not-found'].includes(error.code)) throw error;
-    const type = label.startsWith('incr') ? 'incr' : 'full';
-    const damaged = error.code === 'identity-mismatch' ? error.message : 'its manifest cannot be read';
-    return { label, type, startedAt: instantOf(label), finishedAt: null, sizeBytes: [...sizes.values()].reduce((sum, size) => sum + size, 0), damaged };
+    if (!isRepriseError(error)) throw error;
+    // What its manifest says, it says again when it is thawed (F13).
+    if (error.code === 'object-cold') return { ...nameOnly, cold: true };
+    if (error.code === 'identity-mismatch') return { ...nameOnly, damaged: error.message };
+    if (error.code !== 'backup-corrupt' && error.code !== 'not-found') throw error;
+    return { ...nameOnly, damaged: 'its manifest cannot be read' };
   }
 }
 

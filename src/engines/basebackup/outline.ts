@@ -27,8 +27,8 @@ export async function outlineRecovery(context: ReadContext, request: OutlineRequ
       const databaseBytes = (await chainOf(context, manifest)).reduce((sum, link) => sum + link.databaseBytes, 0);
       candidates.push({ backup, stored: { ...manifest, databaseBytes, systemIdentifier: server.systemIdentifier, major: Math.floor(server.versionNum / 10_000) } });
     } catch (error) {
-      if (!isRepriseError(error) || !['not-found', 'backup-corrupt', 'identity-mismatch'].includes(error.code)) throw error;
-      warnings.push(`backup ${backup.label} is passed over: ${error.message}`);
+      if (!isRepriseError(error) || !['not-found', 'backup-corrupt', 'identity-mismatch', 'object-cold'].includes(error.code)) throw error;
+      warnings.push(`backup ${backup.label} is passed over: ${error.code === 'object-cold' ? `${error.message}; ${error.hint}` : error.message}`);
     }
   }
   if (candidates.length === 0) {

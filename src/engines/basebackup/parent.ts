@@ -38,7 +38,7 @@ export async function chooseType(context: EngineContext, { type, startedAt }: Ba
   if (obstacle !== null && type === 'incr') throw obstacle;
   const timeline = await timelineOf(context);
   // Of another timeline a recovery may have left the end behind: the server would refuse what rests on that.
-  const listed = (await listBackups(context)).filter((one) => one.damaged === undefined && one.startedAt < startedAt && one.wal?.stop.startsWith(timeline) === true);
+  const listed = (await listBackups(context)).filter((one) => one.damaged === undefined && one.cold !== true && one.startedAt < startedAt && one.wal?.stop.startsWith(timeline) === true);
   const full = listed.findLast((one) => one.type === 'full');
   const due = fullEverySeconds !== undefined && full !== undefined && Date.parse(startedAt) - Date.parse(full.startedAt) >= fullEverySeconds * 1000;
   const newest = listed.at(-1);

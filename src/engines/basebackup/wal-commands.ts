@@ -26,7 +26,8 @@ const FETCH_BEGINNING = '[ -e "$1/$3.partial.gz" ] && gzip -dc "$1/$3.partial.gz
 
 /**
  * What a worker brings beside the files is waited for while the server lives: a segment of the archive that is not there
- * yet must not look like the end of the log. Every other failure ends the recovery (255) instead of the log.
+ * yet must not look like the end of the log. Every other failure ends the recovery (255) instead of the log. A link is
+ * a copy here: a server that recovers writes into no segment, and when it takes writes nobody needs these any more.
  */
 const WAIT = [
   `cd ${PREFETCHED} || exit 255`,
@@ -37,7 +38,7 @@ const WAIT = [
   'n=$((n+1)); [ $((n % 600)) -ne 200 ] || echo "waiting for WAL $1: a worker of Reprise brings it" >&2',
   'sleep 0.05; done',
   `echo "$1" >${ASKED}`,
-  'cp "$1" "$t" || exit 255',
+  'ln "$1" "$t" 2>/dev/null || cp "$1" "$t" || exit 255',
 ].join('; ');
 
 /** `archive_command` of the cluster (F42, F35); null where its WAL is received. */

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { RepriseError } from '../../domain/errors.js';
+import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import { withClient } from '../../postgres/connect.js';
 import { libpqEnv } from '../../postgres/environment.js';
 import { databaseProperties } from '../../postgres/properties.js';
@@ -13,7 +13,8 @@ import { wholeFile } from './fetched.js';
 import { dumpGlobals } from './globals.js';
 import { fingerprint } from '../hash.js';
 import type { Fingerprint } from '../hash.js';
-import { hasEnded } from '../judged-job.js';
+import { hasEnded, runForResult } from '../judged-job.js';
+import type { JudgedRequest } from '../judged-job.js';
 import { runJudged } from './dump-errors.js';
 import { commitManifest, LOGICAL, madeBackup, readIfThere, readManifest } from './manifest.js';
 import type { DumpFacts, DumpManifest } from './manifest.js';
@@ -68,10 +69,7 @@ async function makeAndPublish(context: EngineContext, named: Pick<Dumping, 'data
   const inPlace = !context.storage.capabilities.localPath;
   const incoming = inPlace ? files : incomingFilesOf(context, context.operationId, label, encryption !== null);
   if ((await context.storage.stat(incoming.manifest)) === null) {
-    const manifest = await makeDump({ context, ...named, incoming, encryption }).catch(async (error: unknown) => {
-      if (hasEnded(error)) for (const key of [incoming.dump, incoming.globals, factsKey(context, label)]) await context.storage.remove(key);
-      throw error;
-    });
+    const manifest = await makeDump({ context, ...named, incoming, encryption });
     await commitManifest(context.storage, incoming.manifest, manifest);
   }
   if (inPlace) return;
@@ -80,18 +78,23 @@ async function makeAndPublish(context: EngineContext, named: Pick<Dumping, 'data
   await context.storage.publish(incoming.manifest, files.manifest);
 }
 
+/** A dump that ended well stays for the next attempt, whatever fails after it; what a failed one leaves goes at once. */
 async function makeDump(dumping: Dumping): Promise<DumpManifest> {
   const { context, database, label, startedAt, incoming, encryption } = dumping;
   const file = { key: incoming.dump, encrypted: encryption !== null };
-  const facts = await factsOf(dumping);
+  const removedIf = (isLost: (error: unknown) => boolean) => async (error: unknown): Promise<never> => {
+    if (isLost(error)) for (const key of [incoming.dump, incoming.globals, factsKey(context, label)]) await context.storage.remove(key);
+    throw error;
+  };
+  const facts = await factsOf(dumping).catch(removedIf(hasEnded));
   const { connection } = context.cluster;
-  const { result: { job: result, written }, inventory } = await besideInventory(connection, database, context.signal, (snapshot) => runPgDump(dumping, snapshot));
+  const { result: { job: result, written }, inventory } = await besideInventory(connection, database, context.signal, (snapshot) => runPgDump(dumping, snapshot)).catch(removedIf(hasEnded));
   const dump = written ?? (await fingerprint(context, incoming.dump, `reading back ${database}`));
-  await readTableOfContents(context, file);
+  await readTableOfContents(context, file).catch(removedIf(isVerdict));
   // A dump that an earlier attempt started is of another snapshot than the one just counted.
   const counted = result.attached ? null : inventory;
   const countedIn = counted !== null ? 'snapshot' : canRead(context, file) ? 'dump' : 'nowhere';
-  const inDump = countedIn === 'dump' ? await countOnHost({ ...dumping, dump, facts }) : [];
+  const inDump = countedIn === 'dump' ? await countOnHost({ ...dumping, dump, facts }).catch(removedIf(isVerdict)) : [];
   return {
     schemaVersion: 1,
     engine: LOGICAL,
@@ -108,6 +111,11 @@ async function makeDump(dumping: Dumping): Promise<DumpManifest> {
     countedIn,
     objects: counted?.objects ?? null,
   };
+}
+
+/** pg_restore read the dump and ended by itself, or nobody wants it any more; that it could not be read says nothing of it. */
+function isVerdict(error: unknown): boolean {
+  return isRepriseError(error) && (typeof error.details['code'] === 'number' || error.code === 'job-cancelled');
 }
 
 async function countOnHost({ context, database, incoming, encryption, dump, facts }: Dumping & { dump: Fingerprint; facts: DumpFacts }): Promise<readonly TableCount[]> {
@@ -136,6 +144,7 @@ async function takenFacts(context: EngineContext, label: string): Promise<DumpFa
   return taken === null ? null : (JSON.parse(taken.toString('utf8')) as DumpFacts);
 }
 
+/** Where an earlier attempt's dump was taken away since, it is made anew. */
 async function runPgDump({ context, database, incoming, encryption }: Dumping, snapshot: string | null): Promise<{ readonly job: JobResult; readonly written: Fingerprint | null }> {
   const { compress } = context.policy.options as LogicalOptions;
   const total = await expectedSize(context, database);
@@ -158,7 +167,7 @@ async function runPgDump({ context, database, incoming, encryption }: Dumping, s
     const { job, written } = await uploadOutput(context, { ...tool, key: incoming.dump, phase: `dumping ${database}`, totalBytes: total });
     return { job, written: { sizeBytes: written.sizeBytes, sha256: written.sha256 } };
   }
-  const job = await runJudged(context.jobs, {
+  const request: JudgedRequest = {
     ...tool,
     onGone: 'restart',
     cleanUp: removePartial,
@@ -167,8 +176,9 @@ async function runPgDump({ context, database, incoming, encryption }: Dumping, s
       return { phase: `dumping ${database}`, done, ...(total === null ? {} : { total: Math.max(total, done) }), unit: 'bytes' };
     },
     stallTimeoutMs: STALL_TIMEOUT_MS,
-  });
-  return { job, written: null };
+  };
+  const run = async (step: string) => ({ job: await runJudged(context.jobs, { ...request, step }), written: null });
+  return runForResult(tool.step, run, async () => (await context.storage.stat(incoming.dump)) !== null);
 }
 
 /**

@@ -1,4 +1,5 @@
 import type { Encryption } from '../../domain/backup.js';
+import { isRepriseError } from '../../domain/errors.js';
 import { inTermsOfAge } from '../../process/age-errors.js';
 import { recipientsOf, requireIdentity } from '../../process/age-keys.js';
 import { decryptingArgv, encryptingArgv } from '../../process/age.js';
@@ -43,15 +44,21 @@ export async function readingArgv(context: ReadContext, file: SealedFile, argv: 
 /**
  * Runs a short program on a file of the repository, where that has no paths on what comes from it: no more is fetched
  * than the program reads.
- * @throws RepriseError `key-missing`, `tool-missing`, `tool-failed`
+ * @throws RepriseError `key-missing`, `tool-missing`, `tool-failed`, and what reading the repository throws
  */
 export async function runOnFile(context: ReadContext, file: SealedFile, argv: readonly string[], howFar: 'all' | 'beginning', options: RunToolOptions = {}): Promise<ToolOutput> {
   const how = { user: context.user, signal: context.signal, ...options };
   if (context.storage.capabilities.localPath) return runTool(await readingArgv(context, file, argv, howFar), how);
   const onInput = file.encrypted ? await decryptingArgv(await requireIdentity(context.policy.encryption, file.key), '-', argv, howFar) : argv;
   const input = await context.storage.open(file.key);
+  let broken: unknown;
+  input.once('error', (error) => (broken = error));
   try {
     return await runTool(onInput, { ...how, input });
+  } catch (error) {
+    // What the program says of an input that broke off says nothing of the file (F10).
+    context.signal.throwIfAborted();
+    throw isRepriseError(broken) ? broken : error;
   } finally {
     input.destroy();
   }

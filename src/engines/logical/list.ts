@@ -62,6 +62,7 @@ async function listed(
   database: string,
   dumpSize: number | undefined,
 ): Promise<ListedBackup> {
+  const nameOnly = { label, type: 'full', startedAt: instantOf(label), finishedAt: null, sizeBytes: dumpSize ?? 0, database } as const;
   try {
     const manifest = await readManifest(context.storage, key);
     if (manifest !== null) {
@@ -78,9 +79,11 @@ async function listed(
       };
     }
   } catch (error) {
-    if (!isRepriseError(error) || error.code !== 'backup-corrupt') throw error;
+    if (!isRepriseError(error) || (error.code !== 'backup-corrupt' && error.code !== 'object-cold')) throw error;
+    // What its manifest says, it says again when it is thawed (F13).
+    if (error.code === 'object-cold') return { ...nameOnly, cold: true };
   }
-  return { label, type: 'full', startedAt: instantOf(label), finishedAt: null, sizeBytes: dumpSize ?? 0, database, damaged: 'its manifest cannot be read' };
+  return { ...nameOnly, damaged: 'its manifest cannot be read' };
 }
 
 function damageAtAGlance(recorded: number, found: number | undefined): string | null {

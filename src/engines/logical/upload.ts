@@ -6,8 +6,9 @@ import { writeUploadOrder } from '../../process/upload-orders.js';
 import { toolEnvironment } from '../../process/environment.js';
 import type { JobRequest, JobResult } from '../../process/jobs.js';
 import { asUser } from '../../process/users.js';
-import type { WrittenObject } from '../../storage/storage.js';
+import type { StoredObject, WrittenObject } from '../../storage/storage.js';
 import type { EngineContext } from '../engine.js';
+import { runForResult } from '../judged-job.js';
 import { runJudged } from './dump-errors.js';
 import { STALL_TIMEOUT_MS } from './tools.js';
 
@@ -29,6 +30,15 @@ export interface UploadRequest extends Pick<JobRequest, 'step' | 'tool' | 'judge
  * @throws RepriseError of the program's failure, or of the storage's
  */
 export async function uploadOutput(context: EngineContext, request: UploadRequest): Promise<{ readonly job: JobResult; readonly written: WrittenObject }> {
+  const { key } = request;
+  let there: StoredObject | null = null;
+  const { job, written } = await runForResult(request.step, (step) => uploadOnce(context, { ...request, step }), async () => (there = await context.storage.stat(key)) !== null);
+  there ??= await context.storage.stat(key);
+  if (written !== undefined && there?.sizeBytes === written.sizeBytes) return { job, written };
+  throw new RepriseError('conflict', `${key} is not what was uploaded: ${there?.sizeBytes ?? 'no'} bytes where ${written?.sizeBytes ?? 'none'} were sent`, 'see who else writes into the repository');
+}
+
+async function uploadOnce(context: EngineContext, request: UploadRequest): Promise<{ readonly job: JobResult; readonly written: WrittenObject | undefined }> {
   const { key, phase, totalBytes } = request;
   const orderFile = await writeOrder(context, request);
   const cleanUp = async (): Promise<void> => {
@@ -60,10 +70,6 @@ export async function uploadOutput(context: EngineContext, request: UploadReques
       stallTimeoutMs: STALL_TIMEOUT_MS,
     });
     const written = (await lastLine(job.stdout))?.written;
-    const there = await context.storage.stat(key);
-    if (written === undefined || there?.sizeBytes !== written.sizeBytes) {
-      throw new RepriseError('conflict', `${key} is not what was uploaded: ${there?.sizeBytes ?? 'no'} bytes where ${written?.sizeBytes ?? 'none'} were sent`, 'see who else writes into the repository');
-    }
     await rm(orderFile, { force: true });
     return { job, written };
   } catch (error) {

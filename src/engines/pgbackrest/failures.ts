@@ -1,11 +1,15 @@
 import type { ErrorCode, RepriseError as Failure } from '../../domain/errors.js';
-import { RepriseError } from '../../domain/errors.js';
+import { errorTable, RepriseError } from '../../domain/errors.js';
+import { storageCode, storageRule } from './storage-failures.js';
 
 interface Rule {
   readonly code: ErrorCode;
   readonly message: string;
   readonly hint: string;
 }
+
+const UNREACHABLE = 49;
+const UNDECRYPTED = 95;
 
 const wrongCluster: Rule = {
   code: 'identity-mismatch',
@@ -41,7 +45,7 @@ const rules: Readonly<Record<number, Rule>> = {
   40: { code: 'path-refused', message: 'the target directory holds files that are not of this restore', hint: 'name an empty directory, or move its content away' },
   44: wrongCluster,
   46: { code: 'version-mismatch', message: 'this pgBackRest does not know that version of PostgreSQL', hint: 'install a newer pgbackrest' },
-  49: noRepository,
+  [UNREACHABLE]: noRepository,
   50: { code: 'lock-held', message: 'another pgBackRest command works on this stanza', hint: 'wait for it to end; cron may not run pgbackrest beside Reprise' },
   51: wrongCluster,
   56: { code: 'database-unreachable', message: 'pgBackRest cannot connect to the server', hint: 'check pg1-port, pg1-socket-path and pg1-user in pgbackrest.conf, and that the server runs' },
@@ -56,7 +60,7 @@ const rules: Readonly<Record<number, Rule>> = {
     hint: "read the server's log for what archive_command says and pg_stat_archiver for since when; until it works, pg_wal grows",
   },
   87: noArchiving,
-  95: { code: 'config-invalid', message: 'the repository cannot be decrypted', hint: 'check repo1-cipher-pass in pgbackrest.conf' },
+  [UNDECRYPTED]: { code: 'config-invalid', message: 'the repository cannot be decrypted', hint: 'check repo1-cipher-pass in pgbackrest.conf' },
   102: noRepository,
   103: noRepository,
 };
@@ -72,7 +76,7 @@ const final = new Set([26, 27, 28, 29, 31, 32, 37, 38, 40, 44, 46, 51, 58, 62, 6
 
 /** A failed command in words, with a code from the error table. */
 export function failureOf(command: string, exitCode: number, output: string, cause?: Failure): Failure {
-  const rule = outOfRoom(output) ? full : noAccess(output) ? noRights : rules[exitCode];
+  const rule = outOfRoom(output) ? full : noAccess(output) ? noRights : (storageRule(output) ?? rules[exitCode]);
   const line = errorLine(output);
   const details = { ...cause?.details, tool: 'pgbackrest', command, code: exitCode };
   if (rule === undefined) {
@@ -81,8 +85,16 @@ export function failureOf(command: string, exitCode: number, output: string, cau
   return new RepriseError(rule.code, `${rule.message}${line}`, rule.hint, details);
 }
 
+/** What `info` says of a repository that it cannot read: it ends with 0, and prints `[HostConnectError] unable to ...`. */
+export function failureOfRepository(message: string): Failure {
+  const [, name, words = message] = /^\[(\w+)\] ([^]*)$/.exec(message) ?? [];
+  return failureOf('info', name === 'CryptoError' ? UNDECRYPTED : UNREACHABLE, `ERROR: [099]: ${words}`);
+}
+
 /** Whether the reason of a failure may pass, so that starting the same command again may help. */
 export function mayPass(exitCode: number, output: string): boolean {
+  const ofStorage = storageRule(output);
+  if (ofStorage !== undefined) return errorTable[ofStorage.code].retryable;
   return !final.has(exitCode) && !outOfRoom(output) && !noAccess(output);
 }
 
@@ -97,5 +109,5 @@ function noAccess(output: string): boolean {
 /** The first error that pgBackRest reports, without its number: later ones follow from it. */
 function errorLine(output: string): string {
   const found = /ERROR: \[\d+\]: (?:raised from [^:]+: )?(.+)/.exec(output)?.[1];
-  return found === undefined ? '' : `: ${found.trim().slice(0, 300)}`;
+  return found === undefined ? '' : `: ${found.trim().replace(/:$/, '').slice(0, 300)}${storageCode(output)}`;
 }

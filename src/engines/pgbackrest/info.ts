@@ -3,6 +3,7 @@ import type { BackupType, ListedBackup } from '../../domain/backup.js';
 import { RepriseError } from '../../domain/errors.js';
 import type { CommandContext } from './command.js';
 import { optionsOf, runPgbackrest } from './command.js';
+import { failureOfRepository } from './failures.js';
 
 /** Key of the annotation that names the operation a backup was made by, so that a later attempt knows its own. */
 export const ANNOTATION = 'reprise';
@@ -54,6 +55,7 @@ const stanzas = z.array(
       message: z.string(),
       lock: z.object({ backup: z.object({ held: z.boolean() }) }).optional(),
     }),
+    repo: z.array(z.object({ status: z.object({ code: z.number(), message: z.string() }) })).optional(),
     db: z.array(z.object({ id: z.number(), 'system-id': z.string(), version: z.string() })),
     backup: z.array(
       z.object({
@@ -78,7 +80,7 @@ const READABLE = new Set([0, 2]);
 
 /**
  * What the repository says of the stanza.
- * @throws RepriseError `storage-unreachable` where the repository cannot be read; those of {@link runPgbackrest}
+ * @throws RepriseError `storage-unreachable`, `storage-refused` or `config-invalid` where the repository cannot be read; those of {@link runPgbackrest}
  */
 export async function readInfo(context: CommandContext): Promise<StanzaInfo> {
   const { stdout } = await runPgbackrest(context, 'info', ['--repo=1', '--output=json']);
@@ -94,7 +96,7 @@ export function parseInfo(json: string, stanza: string): StanzaInfo {
   const entry = found.data.find(({ name }) => name === stanza);
   if (entry === undefined || ABSENT.has(entry.status.code)) return { exists: false, locked: false, databases: [], backups: [] };
   if (!READABLE.has(entry.status.code)) {
-    throw new RepriseError('storage-unreachable', `the repository of stanza ${stanza} cannot be read: ${entry.status.message}`, 'run: pgbackrest --stanza=... info');
+    throw failureOfRepository(entry.repo?.find(({ status }) => status.code === entry.status.code)?.status.message ?? entry.status.message);
   }
   const databases = entry.db.map(({ id, version, 'system-id': systemIdentifier }) => ({
     id,

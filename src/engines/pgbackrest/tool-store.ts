@@ -6,7 +6,8 @@ import { optionsOf } from './command.js';
 import { DEFAULT_REPOSITORY, readConfigFile } from './config-file.js';
 import type { ConfigFile } from './config-file.js';
 
-const [KEY, SECRET, TOKEN] = ['repo1-s3-key', 'repo1-s3-key-secret', 'repo1-s3-token'];
+/** Options that hold a secret, by what stands for them. */
+const SECRETS = { S3_KEY: 'repo1-s3-key', S3_KEY_SECRET: 'repo1-s3-key-secret', S3_TOKEN: 'repo1-s3-token' } as const;
 
 /** The repository as pgbackrest.conf names it; null where it is not S3, or is reached by another host. */
 export async function describeStore(context: ReadContext): Promise<DescribedStorage | null> {
@@ -19,7 +20,7 @@ export function describedBy(config: ConfigFile): DescribedStorage | null {
   if (config.get('repo1-type') !== 's3' || bucket === undefined || config.has('repo1-host')) return null;
   const [region, caFile, port] = [config.get('repo1-s3-region'), config.get('repo1-storage-ca-file'), config.get('repo1-storage-port')];
   const server = config.get('repo1-storage-host') ?? config.get('repo1-s3-endpoint');
-  const shared = config.has(KEY) && config.has(SECRET);
+  const secrets = Object.fromEntries(Object.entries(SECRETS).flatMap(([name, option]) => (config.has(option) ? [[name, config.get(option) ?? '']] : [])));
   return {
     type: 's3',
     values: {
@@ -28,10 +29,10 @@ export function describedBy(config: ConfigFile): DescribedStorage | null {
       ...(region === undefined ? {} : { region }),
       ...(config.get('repo1-s3-uri-style') === 'path' ? { force_path_style: true } : {}),
       ...(caFile === undefined ? {} : { ca_file: caFile }),
-      ...(shared ? { access_key_id: { env: KEY }, secret_access_key: { env: SECRET } } : {}),
-      ...(config.has(TOKEN) ? { session_token: { env: TOKEN } } : {}),
+      ...('S3_KEY' in secrets && 'S3_KEY_SECRET' in secrets ? { access_key_id: { env: 'S3_KEY' }, secret_access_key: { env: 'S3_KEY_SECRET' } } : {}),
+      ...('S3_TOKEN' in secrets ? { session_token: { env: 'S3_TOKEN' } } : {}),
     },
-    secrets: Object.fromEntries(config),
+    secrets,
   };
 }
 

@@ -13,12 +13,6 @@ const rules: readonly ToolRule[] = [
     hint: 'PostgreSQL 15 and later need WAL-G 2.0.1 or newer: install it and name it in options.binary',
   },
   {
-    says: /invalid frame checksum|decompress failed|Failed to decompress|unexpected EOF|archive\/tar: invalid|lz4: |brotli: |failed to extract files/,
-    code: 'backup-corrupt',
-    message: 'a file of the backup cannot be unpacked',
-    hint: 'it is damaged, or encrypted with another key: recover from another backup',
-  },
-  {
     says: /InvalidObjectState/,
     code: 'object-cold',
     message: 'it lies in a storage class that has to be thawed before it can be read',
@@ -31,10 +25,17 @@ const rules: readonly ToolRule[] = [
   { says: /postgres connection failed|password authentication failed|the database system is (?:starting|shutting)/i, code: 'database-unreachable', message: 'WAL-G cannot connect to the server', hint: 'check connection of the cluster, and that the server runs' },
   { says: /AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch|403 Forbidden|[Pp]ermission denied/, code: 'privilege-missing', message: 'WAL-G may not read or write there', hint: 'check the keys in options.env_file, or the owner of the directory' },
   {
-    says: /NoSuchBucket|RequestError|dial tcp|connection refused|no such host|Folder not exists or is inaccessible|i\/o timeout|503 |SlowDown/,
+    says: /NoSuchBucket|RequestError|dial tcp|connection refused|no such host|Folder not exists or is inaccessible|i\/o timeout|\b503 |SlowDown/,
     code: 'storage-unreachable',
     message: 'the storage of WAL-G cannot be reached',
     hint: 'check the prefix and the endpoint in options.env_file, and the network',
+  },
+  // Last: WAL-G ends with the same words where a file could not be read for another reason.
+  {
+    says: /invalid frame checksum|decompress failed|Failed to decompress|unexpected EOF|archive\/tar: invalid|lz4: |brotli: |failed to extract files/,
+    code: 'backup-corrupt',
+    message: 'a file of the backup cannot be unpacked',
+    hint: 'it is damaged, or encrypted with another key: recover from another backup',
   },
 ];
 

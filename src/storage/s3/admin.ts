@@ -31,7 +31,7 @@ async function survey(bucket: S3Bucket, signal?: AbortSignal): Promise<StorageSu
     place: placeOf(options),
     there,
     settings: [bucketSetting(options, region), ...seen],
-    rules: found === null ? [] : ageRules(wantedRules(bucket, found), options),
+    rules: found === null ? [] : ageRules({ ...found, rules: wantedRules(bucket, found) }, options),
     notes: [...(there ? await tried(bucket, signal) : []), ...costs(options, found?.smallObjects !== undefined), ...forgets(options)],
   };
 }

@@ -12,6 +12,7 @@ export const ABORT_INCOMPLETE_DAYS = 7;
 
 /** Smaller objects move to no class: records and manifests can be read at once, and small objects cost more there. */
 const SMALL_OBJECTS: TransitionDefaultMinimumObjectSize = 'all_storage_classes_128K';
+const SMALL_OBJECT_BYTES = 128 * 1024;
 const smallStay = 'objects below 128 KiB change no class';
 
 /** The whole lifecycle of a bucket: ours for this prefix, and everybody else's, which is kept as it is. */
@@ -113,7 +114,9 @@ export function smallObjectsOf(options: S3Options, { smallObjects }: Lifecycle):
 }
 
 /** The rules that some object of the repository falls under, in words that know nothing of S3. */
-export function ageRules(rules: readonly LifecycleRule[], options: S3Options): AgeRule[] {
+export function ageRules({ rules, smallObjects }: Lifecycle, options: S3Options): AgeRule[] {
+  // Whether another server than Amazon's spares small objects, nobody can tell: that is said apart.
+  const spared = smallObjects !== undefined && smallObjects !== SMALL_OBJECTS && !archives(options) ? 0 : SMALL_OBJECT_BYTES;
   return rules.filter((rule) => rule.Status === 'Enabled' && meets(prefixOf(rule), bucketRoot(options))).map((rule) => ({
     name: JSON.stringify(rule.ID ?? ''),
     ours: rule.ID === ruleId(options),
@@ -122,6 +125,9 @@ export function ageRules(rules: readonly LifecycleRule[], options: S3Options): A
     ...(rule.Expiration?.Days === undefined && rule.Expiration?.Date === undefined ? {} : { expireDays: rule.Expiration.Days ?? 0 }),
     noncurrentTransitions: (rule.NoncurrentVersionTransitions ?? []).map(({ NoncurrentDays = 0, StorageClass = '' }) => ({ days: NoncurrentDays, storageClass: StorageClass })),
     ...(rule.NoncurrentVersionExpiration?.NoncurrentDays === undefined ? {} : { noncurrentExpireDays: rule.NoncurrentVersionExpiration.NoncurrentDays }),
+    keysFrom: prefixOf(rule).slice(bucketRoot(options).length),
+    // No object of ours has a tag.
+    movesAbove: (rule.Filter?.Tag ?? rule.Filter?.And?.Tags) !== undefined ? Infinity : (rule.Filter?.ObjectSizeGreaterThan ?? rule.Filter?.And?.ObjectSizeGreaterThan ?? spared - 1),
   }));
 }
 

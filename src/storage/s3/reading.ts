@@ -29,7 +29,15 @@ export function openS3ForReading(bucket: S3Bucket): ReadableStorage {
   return {
     kind: 's3',
     capabilities: { localPath: false, versioned: options.versioning === true, coldClasses: true },
-    read: async (key) => Buffer.concat((await readStream(bucket, key).toArray()) as Buffer[]),
+    async read(key) {
+      try {
+        return Buffer.concat((await readStream(bucket, key).toArray()) as Buffer[]);
+      } catch (error) {
+        if (!isRepriseError(error) || error.code !== 'object-cold') throw error;
+        // Records and manifests: no recovery thaws what tells it of what to thaw.
+        throw new RepriseError('object-cold', `${key} lies in a cold class of the bucket ${options.bucket} and cannot be read`, `have it thawed, which takes hours: ${thawCommand(options, key)}`, error.details);
+      }
+    },
     open: async (key, fromByte = 0) => {
       if ((await statObject(bucket, key)) === null) {
         // A HEAD has no body that could say whether the bucket itself is missing.
@@ -45,6 +53,15 @@ export function openS3ForReading(bucket: S3Bucket): ReadableStorage {
     },
     freeBytes: () => Promise.resolve(null),
   };
+}
+
+/** For people, to paste. */
+function thawCommand(options: S3Options, key: string): string {
+  const { bucket, endpoint, region, thaw } = options;
+  // The one tier that every cold class has.
+  const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
+  const request = JSON.stringify({ Days: thaw.days, GlacierJobParameters: { Tier: 'Standard' } });
+  return `aws s3api restore-object ${endpoint === undefined ? '' : `--endpoint-url ${endpoint} `}--region ${region} --bucket ${bucket} --key ${quoted(bucketKey(options, key))} --restore-request ${quoted(request)}`;
 }
 
 function readStream(bucket: S3Bucket, key: string, fromByte = 0): Readable {

@@ -56,7 +56,7 @@ describe('K8: base backups and received WAL in a bucket (VersityGW, TLS)', () =>
     for (; (outline.walEnd ?? '') < lsn; outline = await latest(context)) await sleep(200);
     const recovered = await recoverBeside(context, outline, { engine });
     expect((await runQuery(recovered, 'postgres', 'SELECT count(*)::int AS n FROM rdv')).rows).toEqual([{ n: 1000 }]);
-    expect(engine.physical?.restoreCommand(context)).toMatch(/^\/bin\/sh -c .*cp .* wal-wait %f "%p"$/);
+    expect(engine.physical?.restoreCommand(context)).toMatch(/^\/bin\/sh -c .*ln .* wal-wait %f "%p"$/);
     expect(await readdir(join(recovered.dataDir, 'reprise_wal'))).toContain(backup.wal?.start);
     // What was only on its way through this host is gone.
     await expect(readdir(spoolOf(context))).rejects.toMatchObject({ code: 'ENOENT' });

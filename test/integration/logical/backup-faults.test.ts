@@ -113,6 +113,16 @@ it('F3: success printed and exit 1 is a failure, and leaves nothing', async () =
   expect(await incoming()).toEqual([]);
 });
 
+it('F3: a dump that pg_restore does not take is removed, and the next attempt dumps anew', async () => {
+  const request = { type: 'full', startedAt: startedAt() } as const;
+  const pgBin = await programsWith(source.binDir, 'pg_restore', '[ "$1" = --list ] && { echo "it is no archive" >&2; exit 1; }; "$real" "$@"');
+  await expect(logicalEngine.backup(await contextFor(['small'], 'no archive', { pgBin }), request)).rejects.toMatchObject({ code: 'tool-failed', message: expect.stringContaining('it is no archive') });
+  expect(await incoming()).toEqual([]);
+  const [made] = await logicalEngine.backup(await contextFor(['small'], 'no archive'), request);
+  expect(made).toMatchObject({ contents: [{ table: 't', rows: 10 }] });
+  expect(await incoming()).toEqual([]);
+});
+
 it('F3: a dump cut off by a tool that exits 0 passes pg_restore -l, and not verify', async () => {
   const cut = '"$real" "$@"; for a; do case $a in --file=*) truncate -s -20 "${a#--file=}";; esac; done';
   const pgBin = await programsWith(source.binDir, 'pg_dump', cut);

@@ -89,8 +89,8 @@ describe('K3: media on the command line', () => {
     const { address, namespace } = site.session.settings;
     let seen = '';
     const foreground = reprise(['--config', configFile, '--address', address, '--namespace', namespace, 'media', 'recover', 'photos', '--to', to, '--yes'], { heard: (stderr) => (seen = stderr) });
-    const workflowId = await site.waitFor(async () => /reprise approve (media\/\S+) --plan [0-9a-f]{12} --reason/.exec(seen)?.[1], 'the plan is shown');
-    expect(seen).toMatch(/ 1 +\S+ B +undeleted.*\n +1 +\S+ B +overwritten/);
+    const workflowId = await site.waitFor(async () => /To approve:\n +reprise approve (media\/\S+) --plan [0-9a-f]{12} --reason/.exec(seen)?.[1], 'the plan is shown');
+    expect(seen).toMatch(/ 1 +14 bytes +undeleted.*\n +1 +14 bytes +overwritten/);
     expect(await photos.content('p/2')).toBe('damaged');
     await approve(workflowId, await waitingPlan(workflowId));
     expect(await foreground).toMatchObject({ code: 0, stdout: expect.stringContaining('all is as planned') });

@@ -49,15 +49,18 @@ describe('S3: refused before anything is changed', () => {
     await expect(history.outline({ kind: 'lsn', lsn }, { oldDataDir: source.cluster.dataDir })).resolves.toMatchObject({ salvageableSegments: 1 });
   });
 
-  it('F15: a flipped bit in the last archived WAL', async () => {
-    const path = await archived(nextSegment(history.backup.wal?.stop ?? ''));
+  it('F15: a flipped bit in archived WAL', async () => {
+    const damaged = nextSegment(history.backup.wal?.stop ?? '');
+    const path = await archived(damaged);
     const content = await readFile(path);
     aside.push(() => writeFile(path, content));
     const flipped = Buffer.from(content);
     // Near its beginning: in the packed zeros of its end a flip may change nothing.
     flipped.writeUInt8(flipped.readUInt8(500) ^ 1, 500);
     await writeFile(path, flipped);
-    await expect(history.outline({ kind: 'xid', xid: history.point('first').xid })).rejects.toMatchObject({ code: 'backup-corrupt' });
+    // A gap in the log, and no damage of the backup.
+    const refused = { code: 'wal-gap', message: expect.stringContaining(`archived WAL is damaged, ${damaged}`) as unknown };
+    await expect(history.outline({ kind: 'xid', xid: history.point('first').xid })).rejects.toMatchObject(refused);
   });
 
   it('F17: other programs than the backup', async () => {

@@ -210,7 +210,7 @@ describe('in place', () => {
     await nextSegment();
     expect(segments.at(-1)).toMatch(/^00000002/);
     const { backups } = await answer<{ backups: Backup[] }>(site, 'backup', 'list', 'mairie');
-    expect(backups.filter(({ engine }) => engine === 'pgbackrest').at(-1)).toMatchObject({ status: 'complete', proven: { level: 'verified' } });
+    expect(backups.filter(({ engine }) => engine === 'pgbackrest').at(-1)).toMatchObject({ type: 'full', status: 'complete', proven: { level: 'verified' } });
     expect(backups.length).toBe(2);
     const { markdown } = await answer<{ markdown: string }>(site, 'incident', 'report', started.workflowId);
     expect(markdown).toContain('before_migration');

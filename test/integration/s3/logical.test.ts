@@ -9,6 +9,9 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { PutObjectCommand } from '@aws-sdk/client-s3';
 import { afterEach, beforeAll, expect, it } from '@jest/globals';
+import { Readable } from 'node:stream';
+import { RepriseError } from '../../../src/domain/errors.js';
+import { readJobs } from '../../../src/process/supervisor.js';
 import pg from 'pg';
 import type { Backup } from '../../../src/domain/backup.js';
 import type { EngineContext } from '../../../src/engines/engine.js';
@@ -60,6 +63,12 @@ async function backUp(context: EngineContext): Promise<Backup> {
 }
 const listed = async () => logicalEngine.list(await ground.context('list'));
 const keyOf = ({ label }: Backup, end: string): string => `mairie/nightly/${label}.${end}`;
+const keysOf = async (startedAt: string): Promise<string[]> => {
+  const [date = '', time = ''] = startedAt.replaceAll(/[-:]|\..*/g, '').split('T');
+  const keys: string[] = [];
+  for await (const { key } of ground.storage.list('mairie/nightly')) if (key.includes(`${date}_${time}`)) keys.push(key);
+  return keys;
+};
 const scratch = async (): Promise<string[]> => readdir(join(ground.stateDir, 'scratch'), { recursive: true }).catch(() => []);
 const outline = (context: EngineContext, candidates: readonly Backup[]) => logicalEngine.outlineRecovery(context, { target: { kind: 'latest' }, candidates, oldDataDir: null, databases: ['mairie'] });
 
@@ -135,6 +144,31 @@ it('F13: what is gone or overwritten behind our back is told as that, and is nev
   await ground.storage.write(keyOf(replaced, 'dump'), 'short');
   expect((await listed()).find(({ label }) => label === replaced.label)?.damaged).toContain('5 bytes');
   await logicalEngine.remove(await ground.context('remove'), [replaced.label]);
+});
+
+it('F10: a finished upload stays where looking into it broke off, and the next attempt takes it up; one that is gone since is dumped anew', async () => {
+  const request = { type: 'full', startedAt: nextStart() } as const;
+  const dumps = async (operation: string): Promise<string[]> => (await readJobs(ground.stateDir, operation)).map(({ key }) => key).filter((key) => key.includes('/dump:'));
+  const context = await ground.context('broke off');
+  // The connection breaks in the middle of the table of contents, and stays broken for longer than reading is tried.
+  const cutOff = async function* () {
+    yield Buffer.from('PGDMP');
+    throw new RepriseError('storage-unreachable', 'no answer', 'see that the server answers');
+  };
+  const storage = { ...context.storage, open: async (key: string) => (key.endsWith('.dump') ? Readable.from(cutOff(), { objectMode: false }) : context.storage.open(key)) };
+  await expect(logicalEngine.backup({ ...context, storage }, request)).rejects.toMatchObject({ code: 'storage-unreachable', message: 'no answer' });
+  expect(await keysOf(request.startedAt)).toContainEqual(expect.stringMatching(/\.dump$/));
+  const [made] = await logicalEngine.backup(await ground.context('broke off'), request);
+  expect(await dumps('broke off')).toEqual(['broke off/dump:mairie']);
+  expect(made).toMatchObject({ contents: [{ table: 't', rows: 20000 }] });
+
+  const again = { ...request, startedAt: nextStart() };
+  await expect(logicalEngine.backup({ ...(await ground.context('taken away')), storage }, again)).rejects.toMatchObject({ code: 'storage-unreachable' });
+  const [key = ''] = (await keysOf(again.startedAt)).filter((one) => one.endsWith('.dump'));
+  await ground.storage.remove(key);
+  const [anew] = await logicalEngine.backup(await ground.context('taken away'), again);
+  expect(await dumps('taken away')).toEqual(['taken away/dump:mairie', 'taken away/dump:mairie.anew-1']);
+  for (const backup of [made, anew]) if (backup === undefined || !(await logicalEngine.verify(await ground.context(`verify ${backup.label}`), asBackup(backup))).ok) throw new Error('a backup that is none');
 });
 
 it('P1: a dump that was there before is taken over into the bucket, once', async () => {

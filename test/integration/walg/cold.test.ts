@@ -110,11 +110,14 @@ describe('F13: a backup of pgBackRest in S3', () => {
     const keys = [`repo1-s3-bucket=${bucket}`, `repo1-s3-endpoint=${moto.endpoint}`, `repo1-s3-key=${moto.accessKeyId}`];
     const warnings: string[] = [];
     const found = await (await session(await config([...keys, `repo1-s3-key-secret=${moto.secretAccessKey}`]), warnings))();
-    expect(found).toMatchObject({ planned: { tier: 'Bulk', days: 7 }, observed: { objects: 3, bytes: 6, storageClasses: ['DEEP_ARCHIVE'] } });
     expect(warnings).toEqual([]);
+    expect(found).toMatchObject({ planned: { tier: 'Bulk', days: 7 }, observed: { objects: 3, bytes: 6, storageClasses: ['DEEP_ARCHIVE'] } });
 
     expect(await (await session(await config([...keys, `repo1-s3-key-secret=${moto.secretAccessKey}`, 'repo1-s3-bucket=gone']), warnings))()).toBeNull();
-    expect(warnings).toEqual([expect.stringMatching(/could not be looked at: the bucket \S+ .* NoSuchBucket/)]);
+    expect(warnings).toEqual([expect.stringMatching(/could not be looked at: the bucket gone .*NoSuchBucket/)]);
+
+    expect(await (await session(await config([...keys, 'repo1-s3-key-secret=x', 'repo1-s3-bucket=No Bucket']), warnings))()).toBeNull();
+    expect(warnings[1]).toMatch(/could not be looked at: .* a bucket has 3 to 63/);
     expect(warnings.join()).not.toContain(moto.secretAccessKey);
   });
 });

@@ -54,6 +54,24 @@ describe('catalogue', () => {
     await expect(readdir(join(root, 'mairie'))).rejects.toMatchObject({ code: 'ENOENT' });
   });
 
+  it('F40: the counts of thousands of tables become records of their own, none of which a lifecycle takes away, and are read as one backup', async () => {
+    const { root, storage, catalogue } = await repository();
+    const contents = Array.from({ length: 5000 }, (_, index) => ({ database: 'mairie', schema: 'métier', table: `table "${index}"`, rows: index }));
+    const backup = fact({ kind: 'backup', backup: backupFacts('a', { contents }) });
+    await catalogue.append(fact({ kind: 'contents', backupId: 'mairie:logical:a', contents: contents.slice(0, 3) }, { operationId: 'one that never ended' }));
+    await catalogue.append(backup);
+    await catalogue.append(backup);
+    const sizes = await Promise.all((await readdir(join(root, 'mairie', 'records'))).map(async (name) => (await stat(join(root, 'mairie', 'records', name))).size));
+    expect(sizes.length).toBeGreaterThan(5);
+    expect(Math.max(...sizes)).toBeLessThan(128 * 1024);
+    const { backups } = await openCatalogueForReading(storage, 'mairie').state();
+    expect(backups).toEqual([{ ...backupFacts('a', { contents }), status: 'complete', proven: null, heldUntil: null }]);
+
+    await rm(join(root, 'mairie', 'records', '00000003.json'));
+    expect((await openCatalogueForReading(storage, 'mairie').state()).backups).toMatchObject([{ label: 'a' }]);
+    expect((await openCatalogueForReading(storage, 'mairie').state()).backups[0]).not.toHaveProperty('contents');
+  });
+
   it('clusters do not see each other', async () => {
     const { storage, catalogue } = await repository();
     await catalogue.append(fact({ kind: 'unpin' }));

@@ -76,7 +76,7 @@ describe('info', () => {
   it('tells no stanza, no backup and an unreadable repository apart', () => {
     expect(parseInfo(stanza([], 1), 'mairie')).toMatchObject({ exists: false, backups: [] });
     expect(parseInfo(stanza([], 2), 'mairie')).toMatchObject({ exists: true, backups: [] });
-    expect(() => parseInfo(stanza([], 99), 'mairie')).toThrow(/cannot be read/);
+    expect(() => parseInfo(stanza([], 99), 'mairie')).toThrow(/cannot be reached/);
     expect(() => parseInfo('[{"name":"mairie"}]', 'mairie')).toThrow(/unknown form/);
   });
 });

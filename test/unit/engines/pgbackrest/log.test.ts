@@ -122,6 +122,18 @@ describe('exit codes', () => {
     expect(failureOf('backup', 64, 'ERROR: [064]: unable to write: [28] No space left on device').code).toBe('storage-full');
     expect(failureOf('backup', 125, 'gone wrong').code).toBe('tool-failed');
   });
+
+  it('F10, F12: tells what an object store says, which pgBackRest ends with one exit code, and what of it may pass', () => {
+    const http = (status: string, code = '') => `ERROR: [039]: HTTP request failed with ${status}:\n       *** Response Content ***:\n       ${code === '' ? '' : `<Error><Code>${code}</Code></Error>`}`;
+    const told = (output: string) => [failureOf('backup', 39, output).code, mayPass(39, output)];
+    expect(told(http('403 (Forbidden)', 'SignatureDoesNotMatch'))).toEqual(['storage-refused', false]);
+    expect(told(http('400 (Bad Request)', 'ExpiredToken'))).toEqual(['storage-refused', false]);
+    expect(told(http('404 (Not Found)', 'NoSuchBucket'))).toEqual(['storage-refused', false]);
+    expect(told(http('503 (Slow Down)'))).toEqual(['storage-unreachable', true]);
+    expect(failureOf('backup', 39, http('403 (Forbidden)', 'AccessDenied')).message).toBe('the storage refuses the credentials, or what they ask for: HTTP request failed with 403 (Forbidden) (AccessDenied)');
+    // It shares its exit code with a repository that cannot be decrypted.
+    expect(failureOf('info', 95, "ERROR: [095]: unable to find hostname '127.0.0.1' in certificate common name or subject alternative names")).toMatchObject({ code: 'config-invalid', hint: expect.stringContaining('repo1-storage-ca-file') as unknown });
+  });
   it('F3: tell what may pass from what cannot', () => {
     expect(mayPass(82, output)).toBe(true);
     expect(mayPass(56, '')).toBe(true);

@@ -87,6 +87,15 @@ test('F24: a last segment whose wal-push was cut off is the end of the log, and 
   await expect(withoutCutOff(archive(said('dial tcp 127.0.0.1:9: connect: connection refused')), '/x')).rejects.toMatchObject({ code: 'storage-unreachable' });
 });
 
+it('F15: a backup-fetch whose files could not be read says nothing against the backup; a damaged file does', () => {
+  const end = 'ERROR: 2026/11/21 17:09:39.755503 Failed to fetch backup: failed to extract files:\npart_001.tar.lz4\n';
+  const code = (line: string) => failureOf('backup-fetch', `ERROR: 2026/11/21 17:08:39.755503 part_001.tar.lz4 ${line}\n${end}`).code;
+  expect(code('DecryptAndDecompressTar: failed to create new reader: FS error : open /s/part_001.tar.lz4: permission denied')).toBe('privilege-missing');
+  expect(code('DecryptAndDecompressTar: failed to create new reader: RequestError: send request failed caused by: dial tcp 10.0.0.9:443: i/o timeout')).toBe('storage-unreachable');
+  expect(code('DecryptAndDecompressTar: lz4 decompress failed. Is archive encrypted?: DecompressLz4: lz4 write failed: unexpected EOF')).toBe('backup-corrupt');
+  expect(failureOf('backup-push', 'ERROR: Connect: postgres connection failed: dial tcp 127.0.0.1:5432: connect: connection refused').code).toBe('database-unreachable');
+});
+
 describe('B3: removal', () => {
   const known = (number: number, more: { base?: number; permanent?: boolean } = {}) => ({
     label: `base_${segment(number)}${more.base === undefined ? '' : `_D_${segment(more.base)}`}`,
