@@ -39,17 +39,6 @@ export async function runJudgedBy(meaning: Meaning, jobs: Jobs, request: JudgedR
   }
 }
 
-/**
- * Runs a job for what it leaves. What an earlier attempt's job left may have been taken away since, as it was found
- * damaged or by somebody else: then its success says nothing any more, and it is made anew under a further step.
- */
-export async function runForResult<T extends { readonly job: JobResult }>(step: string, run: (step: string) => Promise<T>, isThere: () => Promise<boolean>): Promise<T> {
-  for (let lost = 0; ; lost++) {
-    const made = await run(lost === 0 ? step : `${step}.anew-${lost}`);
-    if (!made.job.attached || (await isThere())) return made;
-  }
-}
-
 /** Whether an error of the supervisor's says that the tool runs no more. */
 export function hasEnded(error: unknown): error is RepriseError {
   return isRepriseError(error) && (typeof error.details['stderrTail'] === 'string' || error.code === 'job-cancelled');

@@ -13,8 +13,7 @@ import { wholeFile } from './fetched.js';
 import { dumpGlobals } from './globals.js';
 import { fingerprint } from '../hash.js';
 import type { Fingerprint } from '../hash.js';
-import { hasEnded, runForResult } from '../judged-job.js';
-import type { JudgedRequest } from '../judged-job.js';
+import { hasEnded } from '../judged-job.js';
 import { runJudged } from './dump-errors.js';
 import { commitManifest, LOGICAL, madeBackup, readIfThere, readManifest } from './manifest.js';
 import type { DumpFacts, DumpManifest } from './manifest.js';
@@ -167,18 +166,18 @@ async function runPgDump({ context, database, incoming, encryption }: Dumping, s
     const { job, written } = await uploadOutput(context, { ...tool, key: incoming.dump, phase: `dumping ${database}`, totalBytes: total });
     return { job, written: { sizeBytes: written.sizeBytes, sha256: written.sha256 } };
   }
-  const request: JudgedRequest = {
+  const job = await runJudged(context.jobs, {
     ...tool,
     onGone: 'restart',
     cleanUp: removePartial,
+    resultIsGone: async () => (await context.storage.stat(incoming.dump)) === null,
     progress: async () => {
       const done = (await context.storage.stat(incoming.dump))?.sizeBytes ?? 0;
       return { phase: `dumping ${database}`, done, ...(total === null ? {} : { total: Math.max(total, done) }), unit: 'bytes' };
     },
     stallTimeoutMs: STALL_TIMEOUT_MS,
-  };
-  const run = async (step: string) => ({ job: await runJudged(context.jobs, { ...request, step }), written: null });
-  return runForResult(tool.step, run, async () => (await context.storage.stat(incoming.dump)) !== null);
+  });
+  return { job, written: null };
 }
 
 /**

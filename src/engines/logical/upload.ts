@@ -6,9 +6,8 @@ import { writeUploadOrder } from '../../process/upload-orders.js';
 import { toolEnvironment } from '../../process/environment.js';
 import type { JobRequest, JobResult } from '../../process/jobs.js';
 import { asUser } from '../../process/users.js';
-import type { StoredObject, WrittenObject } from '../../storage/storage.js';
+import type { WrittenObject } from '../../storage/storage.js';
 import type { EngineContext } from '../engine.js';
-import { runForResult } from '../judged-job.js';
 import { runJudged } from './dump-errors.js';
 import { STALL_TIMEOUT_MS } from './tools.js';
 
@@ -31,9 +30,8 @@ export interface UploadRequest extends Pick<JobRequest, 'step' | 'tool' | 'judge
  */
 export async function uploadOutput(context: EngineContext, request: UploadRequest): Promise<{ readonly job: JobResult; readonly written: WrittenObject }> {
   const { key } = request;
-  let there: StoredObject | null = null;
-  const { job, written } = await runForResult(request.step, (step) => uploadOnce(context, { ...request, step }), async () => (there = await context.storage.stat(key)) !== null);
-  there ??= await context.storage.stat(key);
+  const { job, written } = await uploadOnce(context, request);
+  const there = await context.storage.stat(key);
   if (written !== undefined && there?.sizeBytes === written.sizeBytes) return { job, written };
   throw new RepriseError('conflict', `${key} is not what was uploaded: ${there?.sizeBytes ?? 'no'} bytes where ${written?.sizeBytes ?? 'none'} were sent`, 'see who else writes into the repository');
 }
@@ -56,6 +54,8 @@ async function uploadOnce(context: EngineContext, request: UploadRequest): Promi
       user: 'worker',
       onGone: 'restart',
       cleanUp,
+      // An earlier attempt's may have been taken away since, as it was found damaged.
+      resultIsGone: async () => (await context.storage.stat(key)) === null,
       ...(request.judge === undefined ? {} : { judge: request.judge }),
       failureOf: async ({ code, stdout }) => {
         const line = code === STORAGE_FAILED ? await lastLine(stdout) : null;
