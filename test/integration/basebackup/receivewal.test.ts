@@ -107,6 +107,9 @@ describe('K8: WAL by pg_receivewal', () => {
     await runQuery(source.cluster, 'postgres', 'INSERT INTO rdv VALUES (52)');
     const lsn = await one('SELECT pg_current_wal_flush_lsn()');
     await until(() => reaches(lsn));
+    await receiver.leave();
+    receiver = startReceiver(await newContext());
+    await until(async () => (await one("SELECT count(*) FROM pg_stat_replication WHERE usename <> 'other' AND state = 'streaming'")) === '1');
   });
 
   it('F12: WAL that the repository does not take is told, while its program goes on; once it is taken nobody waits any more', async () => {
