@@ -1,24 +1,15 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import type { ApprovalAnswer } from '../../src/activities/api.js';
 import type { Approval } from '../../src/domain/plan.js';
 import { signalNames, updateNames } from '../../src/domain/names.js';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Lab, failure, failureOfWorkflow, gate, unlessCancelled } from './lab.js';
-import { type Recovery, person, startRecovery } from './recoveries.js';
+import { acceptedUpdates, person, refused, startRecovery } from './recoveries.js';
 import { planOf } from './well-behaved.js';
 
 let lab: Lab;
 beforeAll(async () => {
   lab = await Lab.start();
 });
-
-const refused: ApprovalAnswer = { accepted: false, missing: 0, code: 'plan-stale', reason: 'the approval is for another plan', hint: 'read the plan' };
-
-/** Events of updates in the history: one that the validator refuses leaves none. */
-async function acceptedUpdates(recovery: Recovery): Promise<number> {
-  const { events } = await recovery.seen.workflow.fetchHistory();
-  return (events ?? []).filter((event) => event.workflowExecutionUpdateAcceptedEventAttributes ?? event.workflowExecutionUpdateRejectedEventAttributes).length;
-}
 
 describe('D3: a human decides, on a plan', () => {
   it.each([

@@ -1,22 +1,13 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import type { ApprovalAnswer } from '../../src/activities/api.js';
 import { signalNames } from '../../src/domain/names.js';
 import { Lab, failure, failureOfWorkflow, gate } from './lab.js';
-import { type Recovery, person, startRecovery } from './recoveries.js';
+import { acceptedUpdates, person, refused, startRecovery } from './recoveries.js';
 import { planOf } from './well-behaved.js';
 
 let lab: Lab;
 beforeAll(async () => {
   lab = await Lab.start();
 });
-
-const refused: ApprovalAnswer = { accepted: false, missing: 0, code: 'plan-stale', reason: 'the approval is for another plan', hint: 'read the plan' };
-
-/** Events of updates in the history: one that the validator refuses leaves none. */
-async function acceptedUpdates(recovery: Recovery): Promise<number> {
-  const { events } = await recovery.seen.workflow.fetchHistory();
-  return (events ?? []).filter((event) => event.workflowExecutionUpdateAcceptedEventAttributes ?? event.workflowExecutionUpdateRejectedEventAttributes).length;
-}
 
 describe('a plan made again', () => {
   it('continue while it waits makes the plan anew; the old one cannot be approved any more', async () => {

@@ -1,3 +1,4 @@
+import type { ApprovalAnswer } from '../../src/activities/api.js';
 import type { PlanBinding } from '../../src/domain/plan.js';
 import { updateNames, workflowTypes } from '../../src/domain/names.js';
 import type { RecoverInput, RecoverOutput } from '../../src/workflows/api.js';
@@ -13,6 +14,9 @@ export async function startRecovery(lab: Lab, activities: Partial<Activities> = 
 }
 
 export const person = { by: 'dba', reason: 'seen' };
+
+/** The host's answer to an approval of a plan that was made again. */
+export const refused: ApprovalAnswer = { accepted: false, missing: 0, code: 'plan-stale', reason: 'the approval is for another plan', hint: 'read the plan' };
 
 /** A recovery under way, and the people around it. */
 export class Recovery {
@@ -46,4 +50,10 @@ export class Recovery {
     const around = ['planRecovery', 'pin', 'recordApproval', 'recordDecision', 'acquireLock', 'recheckPlan', 'journal', 'releaseLock', 'unpin', 'awaitRelease', 'awaitHost', 'recordRejection', 'deliveriesOf', 'sendNotice'];
     return this.seen.calls.filter(({ name }) => this.seen.names.includes(name) && !around.includes(name)).map(({ name, input }) => (name === 'runHook' ? String(input['hook']) : name));
   }
+}
+
+/** Events of updates in the history: one that the validator refuses leaves none. */
+export async function acceptedUpdates(recovery: Recovery): Promise<number> {
+  const { events } = await recovery.seen.workflow.fetchHistory();
+  return (events ?? []).filter((event) => event.workflowExecutionUpdateAcceptedEventAttributes ?? event.workflowExecutionUpdateRejectedEventAttributes).length;
 }

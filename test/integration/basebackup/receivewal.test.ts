@@ -1,7 +1,6 @@
 import { readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import type { Backup } from '../../../src/domain/backup.js';
 import { basebackupEngine as engine } from '../../../src/engines/basebackup/basebackup-engine.js';
@@ -16,6 +15,7 @@ import { recoverBeside } from '../../helpers/recovered.js';
 import { runQuery } from '../../helpers/postgres.js';
 import { startReceiver } from '../../helpers/receiver.js';
 import type { Receiver } from '../../helpers/receiver.js';
+import { until } from '../../helpers/until.js';
 
 failOnLeakedProcesses();
 
@@ -26,13 +26,6 @@ let operations = 0;
 
 const newContext = (): Promise<EngineContext> => source.context(`receivewal ${operations++}`);
 const one = async (sql: string): Promise<string> => String(Object.values((await runQuery(source.cluster, 'postgres', sql)).rows[0] as object)[0]);
-async function until(what: () => Promise<boolean>): Promise<void> {
-  for (let tries = 0; tries < 3000; tries++) {
-    if (await what()) return;
-    await sleep(100);
-  }
-  throw new Error('waited for five minutes');
-}
 const receivers = async (): Promise<number[]> => (await readJobs(source.ground.stateDir, 'archive/mairie/nightly')).flatMap(({ pid, state }) => (state === 'running' && pid !== null ? [pid] : []));
 /** Whether what is committed now can be reached from the repository alone. */
 async function reaches(lsn: string): Promise<boolean> {
@@ -53,7 +46,7 @@ describe('K8: WAL by pg_receivewal', () => {
     const refused = { code: 'wal-not-archived', hint: expect.stringContaining('archive/mairie/nightly') as unknown };
     await expect(engine.preflightBackup(await newContext())).rejects.toMatchObject(refused);
     receiver = startReceiver(await newContext());
-    await until(async () => (await one('SELECT count(*) FROM pg_replication_slots WHERE active')) === '1');
+    await until(async () => (await one('SELECT count(*) FROM pg_replication_slots WHERE active')) === '1', 'the slot is in use');
     await engine.preflightBackup(await newContext());
     const [made] = await engine.backup(await newContext(), { type: 'full', startedAt: new Date().toISOString() });
     backup = asBackup(made as never);
@@ -63,7 +56,7 @@ describe('K8: WAL by pg_receivewal', () => {
   it('of a segment that is not full its beginning is there after seconds, and recovery goes to its end', async () => {
     await runQuery(source.cluster, 'postgres', 'INSERT INTO rdv VALUES (1), (2), (3)');
     const lsn = await one('SELECT pg_current_wal_flush_lsn()');
-    await until(() => reaches(lsn));
+    await until(() => reaches(lsn), 'the repository reaches the position');
     expect((await readdir(source.walDirectory)).filter((name) => name.endsWith('.partial.gz'))).toHaveLength(1);
     const context = await newContext();
     const outline = await engine.outlineRecovery(context, { target: { kind: 'latest' }, candidates: [backup], oldDataDir: null, databases: [] });
@@ -78,10 +71,10 @@ describe('K8: WAL by pg_receivewal', () => {
     expect(await receivers()).toEqual([pid]);
     const segment = await one("SELECT pg_walfile_name(pg_switch_wal()) FROM pg_create_restore_point('x')");
     receiver = startReceiver(await newContext());
-    await until(async () => (await readdir(source.walDirectory)).includes(`${segment}.gz`));
+    await until(async () => (await readdir(source.walDirectory)).includes(`${segment}.gz`), 'the segment is stored');
     expect(await receivers()).toEqual([pid]);
     // The whole segment has taken the place of its beginning.
-    await until(async () => !(await readdir(source.walDirectory)).includes(`${segment}.partial.gz`));
+    await until(async () => !(await readdir(source.walDirectory)).includes(`${segment}.partial.gz`), 'its beginning is gone');
   });
 
   it('F3: one that is killed is started again, and nothing is missing', async () => {
@@ -90,7 +83,7 @@ describe('K8: WAL by pg_receivewal', () => {
     await runQuery(source.cluster, 'postgres', "INSERT INTO rdv VALUES (4); SELECT pg_create_restore_point('x'), pg_switch_wal()");
     await runQuery(source.cluster, 'postgres', 'INSERT INTO rdv VALUES (5)');
     const lsn = await one('SELECT pg_current_wal_flush_lsn()');
-    await until(() => reaches(lsn));
+    await until(() => reaches(lsn), 'the repository reaches the position');
     expect(await receivers()).not.toContain(pid);
   });
 
@@ -100,16 +93,16 @@ describe('K8: WAL by pg_receivewal', () => {
     await runQuery(source.cluster, 'postgres', 'CREATE ROLE other SUPERUSER LOGIN REPLICATION; INSERT INTO rdv VALUES (51)');
     const context = await newContext();
     receiver = startReceiver({ ...context, cluster: { ...context.cluster, connection: { ...context.cluster.connection, user: 'other' } } });
-    await until(async () => (await one("SELECT count(*) FROM pg_stat_replication WHERE usename = 'other' AND state = 'streaming'")) === '1');
+    await until(async () => (await one("SELECT count(*) FROM pg_stat_replication WHERE usename = 'other' AND state = 'streaming'")) === '1', 'the other role receives');
     expect(await one('SELECT count(*) FROM pg_stat_replication')).toBe('1');
     expect(await receivers()).toEqual([expect.any(Number)]);
     expect(await receivers()).not.toContain(pid);
     await runQuery(source.cluster, 'postgres', 'INSERT INTO rdv VALUES (52)');
     const lsn = await one('SELECT pg_current_wal_flush_lsn()');
-    await until(() => reaches(lsn));
+    await until(() => reaches(lsn), 'the repository reaches the position');
     await receiver.leave();
     receiver = startReceiver(await newContext());
-    await until(async () => (await one("SELECT count(*) FROM pg_stat_replication WHERE usename <> 'other' AND state = 'streaming'")) === '1');
+    await until(async () => (await one("SELECT count(*) FROM pg_stat_replication WHERE usename <> 'other' AND state = 'streaming'")) === '1', 'its own role receives');
   });
 
   it('F12: WAL that the repository does not take is told, while its program goes on; once it is taken nobody waits any more', async () => {
@@ -120,7 +113,7 @@ describe('K8: WAL by pg_receivewal', () => {
     const { pgBin, user } = await newContext();
     const firstAfter = (archived: Awaited<ReturnType<typeof end>>) => firstCommitAfter(pgBin, join(source.cluster.dataDir, 'pg_wal'), archived, user);
     // Once all is archived nothing waits, however old the archive grows. The server itself may commit something now and then.
-    await until(async () => (await firstAfter(await end())) === null);
+    await until(async () => (await firstAfter(await end())) === null, 'nothing waits');
     const archived = await end();
     await receiver.leave();
     const [pid] = await receivers();
@@ -142,19 +135,19 @@ describe('K8: WAL by pg_receivewal', () => {
     await stored;
     expect(await receivers()).toEqual([pid]);
     receiver = startReceiver(await newContext());
-    await until(async () => (await firstAfter(await end())) === null);
+    await until(async () => (await firstAfter(await end())) === null, 'nothing waits');
   });
 
   it('F23: a slot whose WAL the server threw away is made anew, and the gap is told by the plan', async () => {
     await receiver.cancel();
     expect(await receivers()).toEqual([]);
     // The server may take a moment to see that its client is gone.
-    await until(async () => (await one('SELECT count(*) FROM pg_replication_slots WHERE active')) === '0');
+    await until(async () => (await one('SELECT count(*) FROM pg_replication_slots WHERE active')) === '0', 'the slot is free');
     const missed = await one("SELECT pg_walfile_name(pg_switch_wal()) FROM pg_create_restore_point('x')");
     await runQuery(source.cluster, 'postgres', "SELECT pg_drop_replication_slot('reprise_mairie_nightly'); INSERT INTO rdv VALUES (6); SELECT pg_switch_wal();");
     await runQuery(source.cluster, 'postgres', 'CHECKPOINT');
     receiver = startReceiver(await newContext());
-    await until(async () => (await one('SELECT count(*) FROM pg_replication_slots WHERE active')) === '1');
+    await until(async () => (await one('SELECT count(*) FROM pg_replication_slots WHERE active')) === '1', 'the slot is in use');
     await engine.preflightBackup(await newContext());
     const outlined = engine.outlineRecovery(await newContext(), { target: { kind: 'latest' }, candidates: [backup], oldDataDir: null, databases: [] });
     await expect(outlined).rejects.toMatchObject({ code: 'wal-gap', message: expect.stringContaining(missed.slice(0, 20)) as unknown });

@@ -11,6 +11,7 @@ import { onCleanup } from '../../helpers/cleanup.js';
 import { tempDir } from '../../helpers/temp.js';
 import { startTemporalServer } from '../../helpers/temporal-server.js';
 import { temporalSession } from '../../helpers/temporal-session.js';
+import { until } from '../../helpers/until.js';
 
 /** A server of its own: these tests look at all schedules of a namespace, and restart it. */
 let session: TemporalSession;
@@ -144,10 +145,10 @@ describe('D5: schedules are reconciled with the config', () => {
     const memo = { reprise: { owner: ownerOf(config()), cluster: 'mairie', policy: 'often' } };
     await session.client.schedule.create({ scheduleId: 'reprise/mairie/often', spec, action, memo, policies: { overlap: 'SKIP', catchupWindow: '10s' } });
     // Before its first run the server owes none.
-    await until(async () => (await describeSchedule('reprise/mairie/often')).info.numActionsTaken > 0);
+    await until(async () => (await describeSchedule('reprise/mairie/often')).info.numActionsTaken > 0, 'it ran');
     session = await restart(16_000);
     const missed = async (): Promise<number> => (await listSchedules(session)).find(({ id }) => id === 'reprise/mairie/often')?.missedRuns ?? 0;
-    await until(async () => (await missed()) > 0);
+    await until(async () => (await missed()) > 0, 'runs were missed');
     await session.client.schedule.getHandle('reprise/mairie/often').delete();
   });
 });
@@ -186,7 +187,7 @@ async function listed(ids: readonly string[]): Promise<void> {
     const seen = new Set<string>();
     for await (const { scheduleId } of session.client.schedule.list()) seen.add(scheduleId);
     return ids.every((id) => seen.has(id));
-  });
+  }, `${ids.join(', ')} are listed`);
 }
 
 async function listedWork(ids: readonly string[]): Promise<void> {
@@ -194,9 +195,5 @@ async function listedWork(ids: readonly string[]): Promise<void> {
     const seen = new Set<string>();
     for await (const { workflowId } of session.client.workflow.list({ query: "ExecutionStatus = 'Running'" })) seen.add(workflowId);
     return ids.every((id) => seen.has(id));
-  });
-}
-
-async function until(holds: () => Promise<boolean>): Promise<void> {
-  while (!(await holds())) await sleep(100);
+  }, `${ids.join(', ')} run`);
 }
