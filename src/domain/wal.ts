@@ -64,6 +64,11 @@ export function isHistoryName(name: string): boolean {
   return /^[0-9A-F]{8}\.history$/.test(name);
 }
 
+/** Place in the log, whatever the timeline and the size of a segment: names in this order are in the log's order. */
+export function placeInLog(segment: string): string {
+  return segment.slice(8, 24);
+}
+
 /** Takes a segment's name apart; throws a RangeError for what is none. */
 export function parseSegmentName(name: string, segmentBytes = DEFAULT_SEGMENT_BYTES): WalSegment {
   if (!isSegmentName(name)) throw new RangeError(`'${name}' is no WAL segment`);

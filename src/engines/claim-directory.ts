@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { chmod, mkdir, readdir, readFile, stat } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { RepriseError } from '../domain/errors.js';
 import { giveTo, writeFileDurably } from '../postgres/files.js';
@@ -56,4 +56,9 @@ async function claimPath(context: EngineContext, directory: string): Promise<str
   const claims = join(context.host.stateDir, 'restoring');
   await mkdir(claims, { recursive: true, mode: 0o700 });
   return join(claims, `${createHash('sha256').update(directory).digest('hex').slice(0, 32)}.json`);
+}
+
+/** Takes away what is in a directory that is this operation's own. */
+export async function emptyDirectory(path: string): Promise<void> {
+  for (const name of await readdir(path)) await rm(join(path, name), { recursive: true, force: true });
 }

@@ -39,6 +39,12 @@ export async function runJudgedBy(meaning: Meaning, jobs: Jobs, request: JudgedR
   }
 }
 
+/** A job's failure in its tool's terms: what another attempt may still mend stays an error that Temporal tries again. */
+export function unlessMendable(error: unknown, meant: unknown): unknown {
+  const mendable = isRepriseError(error) && error.code === 'tool-failed';
+  return mendable && isRepriseError(meant) && !errorTable[meant.code].retryable ? error : meant;
+}
+
 /** Whether an error of the supervisor's says that the tool runs no more. */
 export function hasEnded(error: unknown): error is RepriseError {
   return isRepriseError(error) && (typeof error.details['stderrTail'] === 'string' || error.code === 'job-cancelled');

@@ -1,4 +1,5 @@
 import type { DescribedStorage } from '../domain/described-storage.js';
+import { placeInLog } from '../domain/wal.js';
 import type { ReadableStorage } from '../storage/storage.js';
 
 /** An object store in which an engine's own tool keeps its files, and where they may lie in a class that must be thawed. */
@@ -24,7 +25,7 @@ export async function coldBelow(storage: ReadableStorage, folder: string): Promi
 export async function coldWal(storage: ReadableStorage, folder: string, first: string | null): Promise<string[]> {
   const isNeeded = (key: string): boolean => {
     const [, place] = /^[0-9A-F]{8}([0-9A-F]{16})/.exec(key.slice(key.lastIndexOf('/') + 1)) ?? [];
-    return place === undefined || first === null || place >= first.slice(8, 24);
+    return place === undefined || first === null || place >= placeInLog(first);
   };
   return (await coldBelow(storage, folder)).filter(isNeeded);
 }

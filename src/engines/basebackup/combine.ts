@@ -1,4 +1,4 @@
-import { copyFile, lstat, readdir, rmdir } from 'node:fs/promises';
+import { copyFile, lstat, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { RepriseError } from '../../domain/errors.js';
 import { sizeInWords } from '../../domain/text.js';
@@ -6,7 +6,7 @@ import { freeBytes } from '../../postgres/disk.js';
 import { giveTo } from '../../postgres/files.js';
 import { makeHostScratch } from '../../postgres/scratch-data-dir.js';
 import { runTool as runQuickTool } from '../../process/run.js';
-import { isThrownAway } from '../claim-directory.js';
+import { emptyDirectory, isThrownAway } from '../claim-directory.js';
 import type { EngineContext } from '../engine.js';
 import type { FetchedFiles } from './fetch-files.js';
 import type { BaseManifest } from './manifest.js';
@@ -53,9 +53,7 @@ export async function combine(context: EngineContext, chain: readonly Link[], da
     user: user ?? 'inherit',
     onGone: 'restart',
     resultIsGone,
-    cleanUp: async () => {
-      for (const name of await readdir(dataDir)) await removeTree(join(dataDir, name));
-    },
+    cleanUp: () => emptyDirectory(dataDir),
     stallTimeoutMs: STALL_MS,
   });
   for (const { oid, path } of tablespaces) await moveOut(join(dataDir, 'pg_tblspc', oid), path, { user, signal });

@@ -1,6 +1,6 @@
 import { isRepriseError } from '../../domain/errors.js';
 import type { ListedBackup, ReadContext } from '../engine.js';
-import { isHistoryName } from '../../domain/wal.js';
+import { isHistoryName, placeInLog } from '../../domain/wal.js';
 import { hashOf, manifestOf, sizeOf } from './manifest.js';
 import type { BaseManifest } from './manifest.js';
 import { backupPrefix, isLabel, MANIFEST, policyPrefix, walKey } from './names.js';
@@ -46,7 +46,7 @@ export async function ownFiles(context: ReadContext, label: string): Promise<rea
 export async function storedFiles(context: ReadContext, label: string): Promise<readonly string[]> {
   const keys = await ownFiles(context, label);
   const { wal } = await manifestOf(context, label);
-  const archived = (await archivedNames(context)).filter((name) => isHistoryName(name) || name.slice(8, 24) >= wal.start.slice(8, 24));
+  const archived = (await archivedNames(context)).filter((name) => isHistoryName(name) || placeInLog(name) >= placeInLog(wal.start));
   return [...keys, ...archived.map((name) => walKey(context, name))];
 }
 

@@ -5,7 +5,7 @@ import { text } from 'node:stream/consumers';
 import { createGunzip } from 'node:zlib';
 import pMap from 'p-map';
 import { isRepriseError } from '../../domain/errors.js';
-import { isHistoryName, isSegmentName, parseSegmentName } from '../../domain/wal.js';
+import { isHistoryName, isSegmentName, parseSegmentName, placeInLog } from '../../domain/wal.js';
 import { giveTo, writeFileDurably } from '../../postgres/files.js';
 import type { ReadContext, WalFeed } from '../engine.js';
 import type { BaseManifest } from './manifest.js';
@@ -53,12 +53,10 @@ export async function prefetchBytes(context: ReadContext, { wal, segmentBytes }:
   return needed.length * segmentBytes;
 }
 
-/** By position in the log, whatever the timeline and the size of a segment. */
-const placeOf = (name: string): string => name.slice(8, 24);
-const byPlace = (a: string, b: string): number => (placeOf(a) < placeOf(b) ? -1 : placeOf(a) > placeOf(b) ? 1 : 0);
+const byPlace = (a: string, b: string): number => (placeInLog(a) < placeInLog(b) ? -1 : placeInLog(a) > placeInLog(b) ? 1 : 0);
 
 async function bringSegments(context: ReadContext, segments: readonly string[], directory: string, signal: AbortSignal): Promise<void> {
-  const asked = async (): Promise<string> => placeOf((await readFile(join(directory, ASKED), 'utf8').catch(() => '')).trim());
+  const asked = async (): Promise<string> => placeInLog((await readFile(join(directory, ASKED), 'utf8').catch(() => '')).trim());
   /** Resolves when the server has asked for this place, or one behind it; false where nobody waits for that any more. */
   const isAsked = async (place: string): Promise<boolean> => {
     for (; !signal.aborted; await sleep(LOOK_MS)) if ((await asked()) >= place) return true;
@@ -67,15 +65,15 @@ async function bringSegments(context: ReadContext, segments: readonly string[], 
   if (!(await isAsked('0'))) return;
   const first = await asked();
   const there = new Set(await readdir(directory));
-  const needed = segments.filter((name) => placeOf(name) >= first);
+  const needed = segments.filter((name) => placeInLog(name) >= first);
   await pMap(
     [...needed.entries()],
     async ([index, name]) => {
       const asksFor = needed[Math.max(0, index - AHEAD)] ?? name;
-      if (there.has(name) || !(await isAsked(placeOf(asksFor)))) return;
+      if (there.has(name) || !(await isAsked(placeInLog(asksFor)))) return;
       await bringSegment(context, name, directory, signal).catch(async (error: unknown) => {
         // One that is damaged counts when the server needs it: its target may lie before.
-        if (signal.aborted || (isRepriseError(error) && error.code === 'wal-gap' && !(await isAsked(placeOf(name))))) return;
+        if (signal.aborted || (isRepriseError(error) && error.code === 'wal-gap' && !(await isAsked(placeInLog(name))))) return;
         throw error;
       });
     },

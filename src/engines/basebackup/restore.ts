@@ -1,9 +1,9 @@
-import { mkdir, readdir, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Backup } from '../../domain/backup.js';
 import { RepriseError } from '../../domain/errors.js';
 import { giveTo, syncDirectory, writeFileDurably } from '../../postgres/files.js';
-import { claimDirectory, isThrownAway } from '../claim-directory.js';
+import { claimDirectory, emptyDirectory, isThrownAway } from '../claim-directory.js';
 import type { EngineContext, RestoreFilesRequest } from '../engine.js';
 import { combine } from './combine.js';
 import type { Link } from './combine.js';
@@ -60,7 +60,7 @@ async function unpackFull(context: EngineContext, { manifest, files }: Link, dat
   await makeOwn(context, [walDir]);
   const clear = async (): Promise<void> => {
     for (const { path } of tablespaces) await removeTree(path);
-    for (const name of await readdir(dataDir)) await removeTree(join(dataDir, name));
+    await emptyDirectory(dataDir);
   };
   const ownLinks = tablespaces.map(({ oid }) => linkOf(dataDir, oid));
   await unpack(context, `restore-${manifest.label}`, { parts, ownLinks, clear, resultIsGone: () => isThrownAway(dataDir) });

@@ -1,4 +1,4 @@
-import { errorTable, isRepriseError } from '../../domain/errors.js';
+import { isRepriseError } from '../../domain/errors.js';
 import { runTool } from '../../process/run.js';
 import type { ToolOutput } from '../../process/run.js';
 import type { ReadContext } from '../engine.js';
@@ -68,11 +68,4 @@ export function translated(error: unknown, command: string): unknown {
   const { code, stderrTail } = error.details;
   if (typeof code !== 'number') return error;
   return failureOf(command, code, typeof stderrTail === 'string' ? stderrTail : error.message, error);
-}
-
-/** The same for a job: what another attempt may still mend stays an error that Temporal tries again. */
-export function translatedJob(error: unknown, command: string): unknown {
-  const failure = translated(error, command);
-  const mendable = isRepriseError(error) && error.code === 'tool-failed';
-  return mendable && isRepriseError(failure) && !errorTable[failure.code].retryable ? error : failure;
 }

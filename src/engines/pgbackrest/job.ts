@@ -3,7 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Progress } from '../../domain/progress.js';
 import type { JobExit, JobPaths, JobResult } from '../../process/jobs.js';
 import type { EngineContext } from '../engine.js';
-import { pgbackrestArgv, translatedJob, connectionEnv } from './command.js';
+import { unlessMendable } from '../judged-job.js';
+import { pgbackrestArgv, translated, connectionEnv } from './command.js';
 import { mayPass } from './failures.js';
 import { readInfo } from './info.js';
 
@@ -48,7 +49,7 @@ export async function runJob(context: EngineContext, job: PgbackrestJob): Promis
       progress: (paths) => progress(paths, job),
     });
   } catch (error) {
-    throw translatedJob(error, job.command);
+    throw unlessMendable(error, translated(error, job.command));
   }
 }
 

@@ -1,8 +1,8 @@
-import { errorTable, isRepriseError } from '../../domain/errors.js';
+import { errorTable } from '../../domain/errors.js';
 import type { JobExit, JobRequest, JobResult } from '../../process/jobs.js';
 import { tailOfFile } from '../../process/output-tail.js';
 import type { EngineContext } from '../engine.js';
-import { hasEnded } from '../judged-job.js';
+import { hasEnded, unlessMendable } from '../judged-job.js';
 import { translated, walgArgv } from './command.js';
 import { failureOf } from './failures.js';
 
@@ -37,10 +37,7 @@ export async function runJob(context: EngineContext, job: WalgJob): Promise<JobR
   } catch (error) {
     // A cancelled one was cleaned up after by the supervisor.
     if (hasEnded(error) && error.code !== 'job-cancelled') await request.cleanUp?.();
-    const failure = translated(error, args);
-    // What another attempt may still mend stays an error that Temporal tries again.
-    const mendable = isRepriseError(error) && error.code === 'tool-failed';
-    throw mendable && isRepriseError(failure) && !errorTable[failure.code].retryable ? error : failure;
+    throw unlessMendable(error, translated(error, args));
   }
 }
 

@@ -1,7 +1,6 @@
-import { readdir, rm } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { RepriseError } from '../../domain/errors.js';
-import { claimDirectory, isThrownAway } from '../claim-directory.js';
+import { claimDirectory, emptyDirectory, isThrownAway } from '../claim-directory.js';
 import type { EngineContext, RestoreFilesRequest } from '../engine.js';
 import type { WalgBackup } from './backup-list.js';
 import { listBackups } from './backup-list.js';
@@ -30,8 +29,5 @@ export async function restoreFiles(context: EngineContext, request: RestoreFiles
  */
 export async function fetchBackup(context: EngineContext, backups: readonly WalgBackup[], chosen: ToFetch, directory: string, step: string): Promise<void> {
   await requireSafeToFetch(context, backups, chosen);
-  const empty = async (): Promise<void> => {
-    for (const name of await readdir(directory)) await rm(join(directory, name), { recursive: true, force: true });
-  };
-  await runJob(context, { step, args: ['backup-fetch', directory, chosen.stored.label], cleanUp: empty, resultIsGone: () => isThrownAway(directory) });
+  await runJob(context, { step, args: ['backup-fetch', directory, chosen.stored.label], cleanUp: () => emptyDirectory(directory), resultIsGone: () => isThrownAway(directory) });
 }
