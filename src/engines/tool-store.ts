@@ -10,6 +10,35 @@ export interface ToolStore<Context> {
   coldFiles(context: Context, storage: ReadableStorage, backup: { readonly label: string; readonly walStart: string | null }): Promise<readonly string[]>;
 }
 
+/** S3 as a tool's own settings name it; secrets by the names under which they are given. */
+interface ToolS3 {
+  readonly bucket: string;
+  readonly prefix: string;
+  /** With or without its scheme: https is meant. */
+  readonly endpoint: string | undefined;
+  readonly region: string | undefined;
+  readonly pathStyle: boolean;
+  readonly caFile: string | undefined;
+  readonly keys: { readonly id: string | undefined; readonly secret: string | undefined; readonly token: string | undefined };
+}
+
+/** The same as a repository of ours. */
+export function describedS3({ bucket, prefix, endpoint, region, pathStyle, caFile, keys: { id, secret, token } }: ToolS3, secrets: DescribedStorage['secrets']): DescribedStorage {
+  return {
+    type: 's3',
+    values: {
+      ...{ bucket, prefix },
+      ...(endpoint === undefined ? {} : { endpoint: endpoint.includes('://') ? endpoint : `https://${endpoint}` }),
+      ...(region === undefined ? {} : { region }),
+      ...(pathStyle ? { force_path_style: true } : {}),
+      ...(caFile === undefined ? {} : { ca_file: caFile }),
+      ...(id === undefined || secret === undefined ? {} : { access_key_id: { env: id }, secret_access_key: { env: secret } }),
+      ...(token === undefined ? {} : { session_token: { env: token } }),
+    },
+    secrets,
+  };
+}
+
 /** Keys below a folder that lie in a cold class. */
 export async function coldBelow(storage: ReadableStorage, folder: string): Promise<string[]> {
   const keys: string[] = [];

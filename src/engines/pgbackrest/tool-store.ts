@@ -1,7 +1,7 @@
 import type { DescribedStorage } from '../../domain/described-storage.js';
 import type { ReadableStorage } from '../../storage/storage.js';
 import type { ReadContext } from '../engine.js';
-import { coldBelow, coldWal } from '../tool-store.js';
+import { coldBelow, coldWal, describedS3 } from '../tool-store.js';
 import { optionsOf } from './command.js';
 import { DEFAULT_REPOSITORY, readConfigFile } from './config-file.js';
 import type { ConfigFile } from './config-file.js';
@@ -21,19 +21,17 @@ export function describedBy(config: ConfigFile): DescribedStorage | null {
   const [region, caFile, port] = [config.get('repo1-s3-region'), config.get('repo1-storage-ca-file'), config.get('repo1-storage-port')];
   const server = config.get('repo1-storage-host') ?? config.get('repo1-s3-endpoint');
   const secrets = Object.fromEntries(Object.entries(SECRETS).flatMap(([name, option]) => (config.has(option) ? [[name, config.get(option) ?? '']] : [])));
-  return {
-    type: 's3',
-    values: {
-      ...{ bucket, prefix: (config.get('repo1-path') ?? DEFAULT_REPOSITORY).replaceAll(/^\/+|\/+$/g, '') },
-      ...(server === undefined ? {} : { endpoint: `${server.includes('://') ? '' : 'https://'}${server}${port === undefined ? '' : `:${port}`}` }),
-      ...(region === undefined ? {} : { region }),
-      ...(config.get('repo1-s3-uri-style') === 'path' ? { force_path_style: true } : {}),
-      ...(caFile === undefined ? {} : { ca_file: caFile }),
-      ...('S3_KEY' in secrets && 'S3_KEY_SECRET' in secrets ? { access_key_id: { env: 'S3_KEY' }, secret_access_key: { env: 'S3_KEY_SECRET' } } : {}),
-      ...('S3_TOKEN' in secrets ? { session_token: { env: 'S3_TOKEN' } } : {}),
+  const named = (name: keyof typeof SECRETS): string | undefined => (name in secrets ? name : undefined);
+  return describedS3(
+    {
+      ...{ bucket, region, caFile },
+      prefix: (config.get('repo1-path') ?? DEFAULT_REPOSITORY).replaceAll(/^\/+|\/+$/g, ''),
+      endpoint: server === undefined ? undefined : `${server}${port === undefined ? '' : `:${port}`}`,
+      pathStyle: config.get('repo1-s3-uri-style') === 'path',
+      keys: { id: named('S3_KEY'), secret: named('S3_KEY_SECRET'), token: named('S3_TOKEN') },
     },
     secrets,
-  };
+  );
 }
 
 /** Cold files of a backup, and cold WAL from its beginning on. */

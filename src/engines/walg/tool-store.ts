@@ -1,7 +1,7 @@
 import type { DescribedStorage } from '../../domain/described-storage.js';
 import type { ReadableStorage } from '../../storage/storage.js';
 import type { ReadContext } from '../engine.js';
-import { coldBelow, coldWal } from '../tool-store.js';
+import { coldBelow, coldWal, describedS3 } from '../tool-store.js';
 import { optionsOf } from './command.js';
 import { readEnvFile } from './env-file.js';
 import type { EnvFile } from './env-file.js';
@@ -18,21 +18,9 @@ export function describedBy(settings: EnvFile): DescribedStorage | null {
   const value = (...names: readonly string[]): string | undefined => settings.get(named(...names) ?? '');
   const [, bucket, prefix = ''] = /^s3:\/\/([^/]+)\/*(.*?)\/*$/.exec(value('WALG_S3_PREFIX', 'WALE_S3_PREFIX') ?? '') ?? [];
   if (bucket === undefined) return null;
+  const keys = { id: named('AWS_ACCESS_KEY_ID', 'AWS_ACCESS_KEY'), secret: named('AWS_SECRET_ACCESS_KEY', 'AWS_SECRET_KEY'), token: named('AWS_SESSION_TOKEN') };
   const [endpoint, region, caFile] = [value('AWS_ENDPOINT'), value('AWS_REGION', 'WALG_S3_REGION'), value('WALG_S3_CA_CERT_FILE')];
-  const [id, secret, token] = [named('AWS_ACCESS_KEY_ID', 'AWS_ACCESS_KEY'), named('AWS_SECRET_ACCESS_KEY', 'AWS_SECRET_KEY'), named('AWS_SESSION_TOKEN')];
-  return {
-    type: 's3',
-    values: {
-      ...{ bucket, prefix },
-      ...(endpoint === undefined ? {} : { endpoint: endpoint.includes('://') ? endpoint : `https://${endpoint}` }),
-      ...(region === undefined ? {} : { region }),
-      ...(value('AWS_S3_FORCE_PATH_STYLE') === 'true' ? { force_path_style: true } : {}),
-      ...(caFile === undefined ? {} : { ca_file: caFile }),
-      ...(id === undefined || secret === undefined ? {} : { access_key_id: { env: id }, secret_access_key: { env: secret } }),
-      ...(token === undefined ? {} : { session_token: { env: token } }),
-    },
-    secrets: Object.fromEntries(settings),
-  };
+  return describedS3({ bucket, prefix, endpoint, region, pathStyle: value('AWS_S3_FORCE_PATH_STYLE') === 'true', caFile, keys }, Object.fromEntries(settings));
 }
 
 /** Cold files of a backup, and cold WAL from its beginning on. */
