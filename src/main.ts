@@ -12,7 +12,8 @@ const services: Services = {
     return (JSON.parse(text) as { version: string }).version;
   },
   runWorker: async (options) => (await import('./worker/main.js')).runWorker(options),
-  up: async (options) => (await import('./embedded/up.js')).up({ ...options, mainFile: fileURLToPath(import.meta.url) }),
+  up: async (options) =>
+    (await import('./embedded/up.js')).up({ ...options, mainFile: fileURLToPath(import.meta.url) }),
   down: async (options) => (await import('./embedded/down.js')).down(options),
   embedded: async (config) => (await import('./embedded/record.js')).runningEmbedded(config),
   demo: async (options) => {

@@ -21,7 +21,11 @@ import { storageUsage } from './storage-volumes.js';
 import { walWindows } from './wal-health.js';
 import { diagnoseCluster } from './watching.js';
 
-type Answer<K extends Question['kind']> = (question: Extract<Question, { kind: K }>, deps: HostDependencies, run: ActivityRun) => Promise<Answers[K]>;
+type Answer<K extends Question['kind']> = (
+  question: Extract<Question, { kind: K }>,
+  deps: HostDependencies,
+  run: ActivityRun,
+) => Promise<Answers[K]>;
 
 /** Reads and small writes of the command line, on the host that owns the data. */
 const answers: { readonly [K in Question['kind']]: Answer<K> } = {
@@ -35,7 +39,10 @@ const answers: { readonly [K in Question['kind']]: Answer<K> } = {
     const operationId = `hold/${id}/${new Date().toISOString()}`;
     await record(session, { operationId }, 'hold', { kind: 'hold', backupId: id, until, reason }, by);
     const policy = policyOf(session, backup.policy);
-    await engineFor(session, policy).holds?.hold(await engineContext(session, policy, run, operationId, []), backup.label);
+    await engineFor(session, policy).holds?.hold(
+      await engineContext(session, policy, run, operationId, []),
+      backup.label,
+    );
     return { backup: withoutContents((await findBackup(deps, id, run)).backup) };
   },
   release: async ({ id, by }, deps, run) => {
@@ -43,30 +50,55 @@ const answers: { readonly [K in Question['kind']]: Answer<K> } = {
     const operationId = `release/${id}/${new Date().toISOString()}`;
     await record(session, { operationId }, 'release', { kind: 'release', backupId: id }, by);
     const policy = policyOf(session, backup.policy);
-    const held = (await currentBackups(session, run, [policy])).filter(({ id: other, heldUntil }) => other !== id && heldUntil !== null).map(({ label }) => label);
-    await engineFor(session, policy).holds?.release(await engineContext(session, policy, run, operationId, []), backup.label, held);
+    const held = (await currentBackups(session, run, [policy]))
+      .filter(({ id: other, heldUntil }) => other !== id && heldUntil !== null)
+      .map(({ label }) => label);
+    await engineFor(session, policy).holds?.release(
+      await engineContext(session, policy, run, operationId, []),
+      backup.label,
+      held,
+    );
     return { backup: withoutContents((await findBackup(deps, id, run)).backup) };
   },
   kept: async ({ cluster }, deps) => ({ kept: await keptItems(deps, cluster) }),
   'kept-drop': async ({ id, by, dryRun }, deps) => {
     const item = (await keptOn(deps)).find((kept) => kept.id === id);
-    if (!item) throw new RepriseError('not-found', `no old data is kept under "${id}" on host ${deps.host}`, 'reprise kept list');
+    if (!item)
+      throw new RepriseError(
+        'not-found',
+        `no old data is kept under "${id}" on host ${deps.host}`,
+        'reprise kept list',
+      );
     if (!dryRun) {
       const session = await openSession(deps, item.cluster);
       await refuseWhileInUse(session, item);
       await removeKept(item, session.cluster.connection);
-      await record(session, { operationId: item.operationId }, `dropped/${item.id}`, { kind: 'kept-dropped', keptId: item.id }, by);
+      await record(
+        session,
+        { operationId: item.operationId },
+        `dropped/${item.id}`,
+        { kind: 'kept-dropped', keptId: item.id },
+        by,
+      );
     }
     return { dropped: [item] };
   },
   incidents: async ({ cluster }, deps) => {
-    const states = await Promise.all((await sessionsOf(deps, cluster)).map(async (session) => incidentLines(session, await session.catalogue.state())));
+    const states = await Promise.all(
+      (await sessionsOf(deps, cluster)).map(async (session) => incidentLines(session, await session.catalogue.state())),
+    );
     return { incidents: states.flat() };
   },
   incident: async ({ id }, deps) => {
     const { session, line, operationId } = await findIncident(deps, id);
-    const records = (await session.catalogue.records()).filter((entry) => entry.operationId === operationId || entry.operationId.startsWith(`${operationId}-`));
-    return { incident: line, records, outcome: (await session.catalogue.state()).outcomes.get(operationId)?.outcome ?? null };
+    const records = (await session.catalogue.records()).filter(
+      (entry) => entry.operationId === operationId || entry.operationId.startsWith(`${operationId}-`),
+    );
+    return {
+      incident: line,
+      records,
+      outcome: (await session.catalogue.state()).outcomes.get(operationId)?.outcome ?? null,
+    };
   },
   report: async ({ id, cluster }, deps) => {
     const operationId = operationOfId(id);
@@ -74,7 +106,11 @@ const answers: { readonly [K in Question['kind']]: Answer<K> } = {
       const markdown = await session.catalogue.incidentDocument(operationId);
       if (markdown !== null) return { markdown };
     }
-    throw new RepriseError('not-found', `there is no incident document of ${id}`, 'it is written when the recovery ends; meanwhile: reprise incident show');
+    throw new RepriseError(
+      'not-found',
+      `there is no incident document of ${id}`,
+      'it is written when the recovery ends; meanwhile: reprise incident show',
+    );
   },
   plan: async ({ kind: _kind, ...request }, deps, run) => {
     const session = await openSession(deps, request.cluster);
@@ -87,16 +123,22 @@ const answers: { readonly [K in Question['kind']]: Answer<K> } = {
     const { keep, remove, refused } = await planRotation(await openSession(deps, cluster), policy, run);
     return { keep, remove, ...(refused ? { refused } : {}) };
   },
-  adoption: async ({ kind: _kind, ...request }, deps, run) => surveyAdoption(await openSession(deps, request.cluster), request, run),
+  adoption: async ({ kind: _kind, ...request }, deps, run) =>
+    surveyAdoption(await openSession(deps, request.cluster), request, run),
   diagnose: ({ cluster }, deps) => diagnoseCluster(deps, cluster),
   wal: async ({ cluster }, deps, run) => ({ windows: await walWindows(await openSession(deps, cluster), run) }),
-  jobs: async ({ cluster, operationId }, deps) => ({ jobs: await readJobs((await openSession(deps, cluster)).host.stateDir, operationId) }),
+  jobs: async ({ cluster, operationId }, deps) => ({
+    jobs: await readJobs((await openSession(deps, cluster)).host.stateDir, operationId),
+  }),
   'key-challenge': (question, deps) => challengeKeys(deps, question),
   'key-answer': (question, deps) => proveKey(deps, question),
   'storage-plan': async ({ repository }, deps, run) => ({ plan: await planStorage(deps, repository, run) }),
   'storage-usage': async ({ repository }, deps, run) => ({ usage: await storageUsage(deps, repository, run) }),
   'storage-apply': ({ repository, plan, by }, deps, run) => applyStorage(deps, repository, { plan, by }, run),
-  host: async ({ host }, deps, run) => ({ findings: [...(await deps.inspectHost(deps.config, host)), ...clockFindings(host, run)], configDigest: deps.config.digest }),
+  host: async ({ host }, deps, run) => ({
+    findings: [...(await deps.inspectHost(deps.config, host)), ...clockFindings(host, run)],
+    configDigest: deps.config.digest,
+  }),
 };
 
 export function answeringActivities(deps: HostDependencies): Pick<HostActivities, 'answer'> {
@@ -110,7 +152,11 @@ export function answeringActivities(deps: HostDependencies): Pick<HostActivities
 
 /** Clusters of this host, or the one named. */
 async function sessionsOf(deps: HostDependencies, cluster?: string): Promise<readonly Session[]> {
-  const names = cluster ? [cluster] : Object.values(deps.config.clusters).filter(({ host }) => host === deps.host).map(({ name }) => name);
+  const names = cluster
+    ? [cluster]
+    : Object.values(deps.config.clusters)
+        .filter(({ host }) => host === deps.host)
+        .map(({ name }) => name);
   return Promise.all(names.map((name) => openSession(deps, name)));
 }
 
@@ -134,7 +180,9 @@ async function keptItems(deps: HostDependencies, cluster?: string): Promise<read
 
 /** What lies on this host, of every cluster that is here or is recovered onto it. */
 async function keptOn(deps: HostDependencies): Promise<readonly KeptItem[]> {
-  const here = Object.values(deps.config.clusters).filter(({ host, recovery }) => [host, ...Object.values(recovery.targets).map((target) => target.host)].includes(deps.host));
+  const here = Object.values(deps.config.clusters).filter(({ host, recovery }) =>
+    [host, ...Object.values(recovery.targets).map((target) => target.host)].includes(deps.host),
+  );
   const items = await Promise.all(here.map(({ name }) => keptItems(deps, name)));
   return items.flat().filter(({ host }) => host === deps.host);
 }
@@ -144,7 +192,11 @@ async function refuseWhileInUse({ host }: Session, { id, operationId }: KeptItem
   const state = openHostState(host.stateDir);
   for (const plan of await state.openPlans()) {
     if (plan.binding.operationId !== operationId || !(await state.usedBy(plan.digest))) continue;
-    throw new RepriseError('conflict', `${id} belongs to a recovery that has not ended (operation ${operationId})`, 'let it end, or give it up with reprise reject; a later recovery of the cluster ends it too');
+    throw new RepriseError(
+      'conflict',
+      `${id} belongs to a recovery that has not ended (operation ${operationId})`,
+      'let it end, or give it up with reprise reject; a later recovery of the cluster ends it too',
+    );
   }
 }
 
@@ -164,7 +216,9 @@ function incidentLines({ cluster }: Session, state: CatalogueState): readonly In
 async function findIncident(deps: HostDependencies, id: string) {
   for (const session of await sessionsOf(deps, knownCluster(deps, id.split('/')[1]))) {
     const state = await session.catalogue.state();
-    const incident = [...state.incidents.values()].find((candidate) => candidate.id === id || candidate.operationId === operationOfId(id));
+    const incident = [...state.incidents.values()].find(
+      (candidate) => candidate.id === id || candidate.operationId === operationOfId(id),
+    );
     const line = incidentLines(session, state).find((candidate) => candidate.id === incident?.id);
     if (incident && line) return { session, line, operationId: incident.operationId };
   }

@@ -157,7 +157,9 @@ export interface HostActivities {
   preflightBackup(input: BackupStep): Promise<readonly string[]>;
   runBackup(input: BackupStep): Promise<readonly string[]>;
   /** Verifies (and restores, where asked) and records the proof or the quarantine. */
-  proveBackup(input: StepInput & { backupId: string; level: 'verify' | 'restore' }): Promise<{ ok: boolean; detail: string }>;
+  proveBackup(
+    input: StepInput & { backupId: string; level: 'verify' | 'restore' },
+  ): Promise<{ ok: boolean; detail: string }>;
   /** What `adoptBackups` would do; reads only. */
   surveyAdoption(input: StepInput & { policy?: string; from?: string }): Promise<AdoptionPreview>;
   /** Records, and verifies, what was there before Reprise; repeated, it goes on where it was. */
@@ -197,7 +199,9 @@ export interface HostActivities {
   swapDatabases(input: PlannedStep): Promise<void>;
   runChecks(input: PlannedStep & { method: RecoveryMethod }): Promise<readonly CheckResult[]>;
   freshBackup(input: PlannedStep & { startedAt: string }): Promise<readonly string[]>;
-  finishRecovery(input: PlannedStep & { outcome: Omit<RecoveryOutcome, 'report'>; incident?: string }): Promise<RecoveryOutcome>;
+  finishRecovery(
+    input: PlannedStep & { outcome: Omit<RecoveryOutcome, 'report'>; incident?: string },
+  ): Promise<RecoveryOutcome>;
 
   planMedia(input: MediaRequest): Promise<MediaPlan>;
   /** Digest of the plan as it would be now, or as it is where it was begun. */

@@ -19,32 +19,74 @@ export function approvalActivities(deps: HostDependencies): Pick<HostActivities,
       const answer = await judge(session, step, approval);
       const what = `${step.plan}/${approval.by}/${Date.now()}`;
       await (answer.accepted
-        ? record(session, step, `approval/${what}`, { kind: 'approval', digest: step.plan, approval, assurance: 'asserted' }, approval.by)
+        ? record(
+            session,
+            step,
+            `approval/${what}`,
+            { kind: 'approval', digest: step.plan, approval, assurance: 'asserted' },
+            approval.by,
+          )
         : recordRefusal(session, step, approval.by, answer));
       return answer;
     }),
     recordRejection: guarded('recordRejection', async (step) => {
       const session = await openSession(deps, step.cluster);
-      await record(session, step, `rejected/${step.plan ?? 'none'}`, { kind: 'journal', workflowId: step.workflowId, step: 'decision', text: `rejected by ${step.by}: ${step.reason}` }, step.by);
+      await record(
+        session,
+        step,
+        `rejected/${step.plan ?? 'none'}`,
+        {
+          kind: 'journal',
+          workflowId: step.workflowId,
+          step: 'decision',
+          text: `rejected by ${step.by}: ${step.reason}`,
+        },
+        step.by,
+      );
     }),
   };
 }
 
 /** Who was refused, and why (F32). */
-export async function recordRefusal(session: Session, step: PlannedStep, by: string, { code = 'approval-refused', reason = '' }: ApprovalAnswer): Promise<void> {
-  await record(session, step, `refusal/${step.plan}/${by}/${Date.now()}`, { kind: 'refusal', digest: step.plan, by, code, reason }, by);
+export async function recordRefusal(
+  session: Session,
+  step: PlannedStep,
+  by: string,
+  { code = 'approval-refused', reason = '' }: ApprovalAnswer,
+): Promise<void> {
+  await record(
+    session,
+    step,
+    `refusal/${step.plan}/${by}/${Date.now()}`,
+    { kind: 'refusal', digest: step.plan, by, code, reason },
+    by,
+  );
 }
 
 async function judge(session: Session, step: PlannedStep & StepInput, approval: Approval): Promise<ApprovalAnswer> {
   const state = openHostState(session.host.stateDir);
   const plan = await knownPlan(state, step.plan);
-  if (await state.isClosed(plan.digest)) return { accepted: false, missing: 0, code: 'approval-used', reason: `plan ${plan.digest.slice(0, 12)} is closed`, hint: `make a new plan: ${again(plan)}` };
+  if (await state.isClosed(plan.digest))
+    return {
+      accepted: false,
+      missing: 0,
+      code: 'approval-used',
+      reason: `plan ${plan.digest.slice(0, 12)} is closed`,
+      hint: `make a new plan: ${again(plan)}`,
+    };
   const earlier = await approvalsOf(state, plan);
   const verdict = judgeApproval({ plan, approval, earlier, policy: policyFor(session.cluster, plan), now: new Date() });
-  if (!verdict.accepted) return { accepted: false, missing: 0, code: verdict.code, reason: verdict.reason, hint: verdict.hint };
+  if (!verdict.accepted)
+    return { accepted: false, missing: 0, code: verdict.code, reason: verdict.reason, hint: verdict.hint };
   await state.saveApproval(plan.digest, approval, new Date().toISOString());
   // Counted after it was kept: of two that come at once, each would miss the other.
-  const counted = judgeApproval({ plan, approval, earlier: await approvalsOf(state, plan), policy: policyFor(session.cluster, plan), now: new Date() });
+  const counted = judgeApproval({
+    plan,
+    approval,
+    earlier: await approvalsOf(state, plan),
+    policy: policyFor(session.cluster, plan),
+    now: new Date(),
+  });
   return { accepted: true, missing: counted.accepted ? counted.missing : verdict.missing };
 }
 
@@ -66,7 +108,8 @@ export async function closePlansOf(session: Session, operationId: string): Promi
 async function supersedeOthers(state: HostState, plan: ApprovablePlan): Promise<void> {
   const { digest, binding } = plan;
   for (const other of await state.openPlans()) {
-    if (other.digest === digest || other.binding.cluster !== binding.cluster || other.binding.action !== binding.action) continue;
+    if (other.digest === digest || other.binding.cluster !== binding.cluster || other.binding.action !== binding.action)
+      continue;
     if (isMediaPlan(plan) && isMediaPlan(other) && !isSameMedia(plan, other)) continue;
     if (await state.usedBy(other.digest)) await state.closePlan(other.digest);
   }
@@ -82,31 +125,69 @@ export async function authorize(session: Session, step: PlannedStep): Promise<Pl
 }
 
 /** The same for any action; a plan of another action than `isOurs` takes is none, whoever approved it. */
-export async function authorizePlan<P extends ApprovablePlan>(session: Session, step: PlannedStep, isOurs: (plan: ApprovablePlan) => plan is P): Promise<P> {
+export async function authorizePlan<P extends ApprovablePlan>(
+  session: Session,
+  step: PlannedStep,
+  isOurs: (plan: ApprovablePlan) => plan is P,
+): Promise<P> {
   const state = openHostState(session.host.stateDir);
   const plan = await knownPlan(state, step.plan);
   const { binding } = plan;
-  if (!isOurs(plan)) throw new RepriseError('plan-unknown', `plan ${step.plan.slice(0, 12)} is one of ${binding.action}: this step is not part of it`, 'start again with the command for it');
-  if (planDigest(binding) !== plan.digest || binding.operationId !== step.operationId || binding.cluster !== session.cluster.name) {
-    throw new RepriseError('plan-unknown', `plan ${step.plan.slice(0, 12)} is not a plan of operation ${step.operationId}`, 'start the recovery again: reprise recover');
+  if (!isOurs(plan))
+    throw new RepriseError(
+      'plan-unknown',
+      `plan ${step.plan.slice(0, 12)} is one of ${binding.action}: this step is not part of it`,
+      'start again with the command for it',
+    );
+  if (
+    planDigest(binding) !== plan.digest ||
+    binding.operationId !== step.operationId ||
+    binding.cluster !== session.cluster.name
+  ) {
+    throw new RepriseError(
+      'plan-unknown',
+      `plan ${step.plan.slice(0, 12)} is not a plan of operation ${step.operationId}`,
+      'start the recovery again: reprise recover',
+    );
   }
   if (binding.targetHost !== session.deps.host) {
-    throw new RepriseError('plan-unknown', `plan ${step.plan.slice(0, 12)} is for host ${binding.targetHost}, this is ${session.deps.host}`);
+    throw new RepriseError(
+      'plan-unknown',
+      `plan ${step.plan.slice(0, 12)} is for host ${binding.targetHost}, this is ${session.deps.host}`,
+    );
   }
   const used = await state.usedBy(plan.digest);
-  if (await state.isClosed(plan.digest)) throw new RepriseError('approval-used', `plan ${plan.digest.slice(0, 12)} is closed (carried out, given up or followed by a later one); its approval cannot be used again`, `make a new plan: ${again(plan)}`);
+  if (await state.isClosed(plan.digest))
+    throw new RepriseError(
+      'approval-used',
+      `plan ${plan.digest.slice(0, 12)} is closed (carried out, given up or followed by a later one); its approval cannot be used again`,
+      `make a new plan: ${again(plan)}`,
+    );
   const other = await otherConfiguration(session, plan);
   if (other && used) {
     // Not `plan-stale`, which ends a recovery: half done, it waits for its configuration.
-    throw new RepriseError('config-invalid', `${other.what} is no longer the one the plan was approved with`, `${other.mend}, then \`reprise continue\`; another one needs another plan`);
+    throw new RepriseError(
+      'config-invalid',
+      `${other.what} is no longer the one the plan was approved with`,
+      `${other.mend}, then \`reprise continue\`; another one needs another plan`,
+    );
   }
-  if (other) throw new RepriseError('plan-stale', `${other.what} is not the one the plan was made with`, `${other.mend}, or make a new plan`);
+  if (other)
+    throw new RepriseError(
+      'plan-stale',
+      `${other.what} is not the one the plan was made with`,
+      `${other.mend}, or make a new plan`,
+    );
   if (!used) {
     await requireApprovals(session.cluster, plan, state);
     await supersedeOthers(state, plan);
   }
   if (!(await state.markUsed(plan.digest, step.operationId))) {
-    throw new RepriseError('approval-used', `plan ${plan.digest.slice(0, 12)} is used by another operation`, `make a new plan: ${again(plan)}`);
+    throw new RepriseError(
+      'approval-used',
+      `plan ${plan.digest.slice(0, 12)} is used by another operation`,
+      `make a new plan: ${again(plan)}`,
+    );
   }
   // For the report; what lets a step pass is the ledger of this host.
   if (!used) await record(session, step, `plan-used/${plan.digest}`, { kind: 'plan-used', digest: plan.digest });
@@ -114,9 +195,15 @@ export async function authorizePlan<P extends ApprovablePlan>(session: Session, 
 }
 
 /** What of the configuration is not as it was approved: this program's own, or the engine's. */
-async function otherConfiguration(session: Session, plan: ApprovablePlan): Promise<{ what: string; mend: string } | null> {
+async function otherConfiguration(
+  session: Session,
+  plan: ApprovablePlan,
+): Promise<{ what: string; mend: string } | null> {
   if (plan.binding.configDigest !== session.deps.config.digest) {
-    return { what: 'the configuration of this host', mend: 'restart the worker with the configuration that was approved' };
+    return {
+      what: 'the configuration of this host',
+      mend: 'restart the worker with the configuration that was approved',
+    };
   }
   if (!isRecoveryPlan(plan) || plan.binding.engineConfigDigest === undefined) return null;
   const { binding } = plan;
@@ -143,11 +230,19 @@ async function requireApprovals(cluster: ClusterConfig, plan: ApprovablePlan, st
     missing = verdict.missing;
   }
   if (!policy || missing > 0 || accepted.length === 0) {
-    throw new RepriseError('approval-refused', `plan ${plan.digest.slice(0, 12)} lacks ${missing} approval(s) on this host`, 'approve it: reprise approve');
+    throw new RepriseError(
+      'approval-refused',
+      `plan ${plan.digest.slice(0, 12)} lacks ${missing} approval(s) on this host`,
+      'approve it: reprise approve',
+    );
   }
   const last = Math.max(...given.map(({ at }) => Date.parse(at)));
   if (Date.now() > last + (policy.executeWithinSeconds + thawSeconds(plan)) * 1000) {
-    throw new RepriseError('plan-expired', `plan ${plan.digest.slice(0, 12)} was approved more than ${policy.executeWithinSeconds} s ago`, 'approve it again after a fresh look');
+    throw new RepriseError(
+      'plan-expired',
+      `plan ${plan.digest.slice(0, 12)} was approved more than ${policy.executeWithinSeconds} s ago`,
+      'approve it again after a fresh look',
+    );
   }
 }
 
@@ -166,8 +261,18 @@ function thawSeconds(plan: ApprovablePlan): number {
 export async function requireApproved(session: Session, step: PlannedStep): Promise<Plan> {
   const state = openHostState(session.host.stateDir);
   const plan = recoveryPlan(await knownPlan(state, step.plan));
-  if (plan.binding.operationId !== step.operationId || plan.binding.cluster !== session.cluster.name) throw new RepriseError('plan-unknown', `plan ${step.plan.slice(0, 12)} is not a plan of operation ${step.operationId}`, 'start the recovery again: reprise recover');
-  if (await state.isClosed(plan.digest)) throw new RepriseError('approval-used', `plan ${plan.digest.slice(0, 12)} is closed`, 'make a new plan: reprise recover');
+  if (plan.binding.operationId !== step.operationId || plan.binding.cluster !== session.cluster.name)
+    throw new RepriseError(
+      'plan-unknown',
+      `plan ${step.plan.slice(0, 12)} is not a plan of operation ${step.operationId}`,
+      'start the recovery again: reprise recover',
+    );
+  if (await state.isClosed(plan.digest))
+    throw new RepriseError(
+      'approval-used',
+      `plan ${plan.digest.slice(0, 12)} is closed`,
+      'make a new plan: reprise recover',
+    );
   await requireApprovals(session.cluster, plan, state);
   return plan;
 }
@@ -181,7 +286,11 @@ export async function requireRecentUse({ host, cluster }: Session, plan: Plan): 
   const used = await openHostState(host.stateDir).usedBy(plan.digest);
   const within = policyFor(cluster, plan)?.executeWithinSeconds ?? 0;
   if (used && Date.now() <= Date.parse(used.at) + within * 1000) return;
-  throw new RepriseError('plan-expired', `plan ${plan.digest.slice(0, 12)} was taken up more than ${within} s ago, and nothing was changed since`, 'approve it again after a fresh look');
+  throw new RepriseError(
+    'plan-expired',
+    `plan ${plan.digest.slice(0, 12)} was taken up more than ${within} s ago, and nothing was changed since`,
+    'approve it again after a fresh look',
+  );
 }
 
 /** The command that makes such a plan. */
@@ -193,13 +302,22 @@ function again(plan: ApprovablePlan): string {
 /** A plan that has to be a recovery's. Throws `plan-unknown` for one of another action. */
 export function recoveryPlan(plan: ApprovablePlan): Plan {
   if (isRecoveryPlan(plan)) return plan;
-  throw new RepriseError('plan-unknown', `plan ${plan.digest.slice(0, 12)} is one of ${plan.binding.action}, not of a recovery`, 'start again with the command for it');
+  throw new RepriseError(
+    'plan-unknown',
+    `plan ${plan.digest.slice(0, 12)} is one of ${plan.binding.action}, not of a recovery`,
+    'start again with the command for it',
+  );
 }
 
 /** @throws RepriseError `plan-unknown` for a plan that this host did not make */
 export async function knownPlan(state: HostState, digest: string): Promise<ApprovablePlan> {
   const plan = await state.readPlan(digest);
-  if (!plan) throw new RepriseError('plan-unknown', `this host holds no plan ${digest.slice(0, 12)}`, 'plans are made by `reprise recover`; one made elsewhere is not accepted');
+  if (!plan)
+    throw new RepriseError(
+      'plan-unknown',
+      `this host holds no plan ${digest.slice(0, 12)}`,
+      'plans are made by `reprise recover`; one made elsewhere is not accepted',
+    );
   return plan;
 }
 

@@ -13,9 +13,16 @@ export async function clockAhead(): Promise<number | null> {
   const { info, client } = Context.current();
   if (!info.workflowExecution) return null;
   const { workflowId, runId } = info.workflowExecution;
-  const { raw } = await client.workflow.getHandle(workflowId, runId).describe().catch((error: unknown) => {
-    throw new RepriseError('temporal-unreachable', `Temporal did not tell its time: ${String(error)}`, 'it is asked again');
-  });
+  const { raw } = await client.workflow
+    .getHandle(workflowId, runId)
+    .describe()
+    .catch((error: unknown) => {
+      throw new RepriseError(
+        'temporal-unreachable',
+        `Temporal did not tell its time: ${String(error)}`,
+        'it is asked again',
+      );
+    });
   const started = raw.pendingActivities?.find(({ activityId }) => activityId === info.activityId)?.lastStartedTime;
   return started ? here - tsToMs(started) : null;
 }

@@ -10,13 +10,20 @@ import { runTool } from '../process/run.js';
 import { type Configuration, readConfiguration } from '../postgres/configuration.js';
 import { maskSecrets } from '../postgres/configuration-mask.js';
 import { sha256Hex } from '../records/digest.js';
-import { bringAccessRules, layAside, missingFiles, pointToConfiguration, putBack } from '../postgres/configuration-restore.js';
+import {
+  bringAccessRules,
+  layAside,
+  missingFiles,
+  pointToConfiguration,
+  putBack,
+} from '../postgres/configuration-restore.js';
 import type { PlannedStep } from './api.js';
 import { configurationDir } from './places.js';
 import type { Authorized } from './server-steps.js';
 import { type Session, engineFor, policyOf, record, storageOf } from './session.js';
 
-const keyOf = ({ cluster, name }: PolicyConfig, label: string, encrypted: boolean): string => `${cluster}/${name}/configuration/${label}.json${encrypted ? '.age' : ''}`;
+const keyOf = ({ cluster, name }: PolicyConfig, label: string, encrypted: boolean): string =>
+  `${cluster}/${name}/configuration/${label}.json${encrypted ? '.age' : ''}`;
 
 /**
  * Captures the configuration that lies outside the data directory and so in no physical backup: encrypted as the policy
@@ -30,7 +37,16 @@ export async function withConfiguration(session: Session, policyName: string, ba
     return configuration === null ? backup : { ...backup, configuration };
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    return { ...backup, configuration: { key: null, files: [], masked: 0, certificates: [], notCaptured: [{ path: 'configuration', reason }] } };
+    return {
+      ...backup,
+      configuration: {
+        key: null,
+        files: [],
+        masked: 0,
+        certificates: [],
+        notCaptured: [{ path: 'configuration', reason }],
+      },
+    };
   }
 }
 
@@ -42,7 +58,12 @@ async function capture(session: Session, policy: PolicyConfig, label: string): P
 }
 
 /** Writes it into the policy's folder: encrypted, or without secrets. */
-export async function storeConfiguration(session: Session, policy: PolicyConfig, label: string, found: Configuration): Promise<BackupConfiguration> {
+export async function storeConfiguration(
+  session: Session,
+  policy: PolicyConfig,
+  label: string,
+  found: Configuration,
+): Promise<BackupConfiguration> {
   const { certificates, notCaptured } = found;
   const storage = storageOf(session, policy);
   const files = found.files.map(({ path }) => path);
@@ -58,7 +79,14 @@ export async function storeConfiguration(session: Session, policy: PolicyConfig,
   const key = keyOf(policy, label, false);
   const text = JSON.stringify({ ...found, files: hidden.map(({ masked: _masked, ...file }) => file) });
   await storage.write(key, text);
-  return { key, sha256: sha256Hex(text), files, masked: hidden.reduce((sum, { masked }) => sum + masked, 0), certificates, notCaptured };
+  return {
+    key,
+    sha256: sha256Hex(text),
+    files,
+    masked: hidden.reduce((sum, { masked }) => sum + masked, 0),
+    certificates,
+    notCaptured,
+  };
 }
 
 /** Goes with its backup. */
@@ -80,22 +108,51 @@ export function filesToPutBack(backups: readonly Backup[]): Promise<readonly str
 export async function restoreConfiguration(work: Authorized, step: PlannedStep, backup: Backup): Promise<void> {
   const { session, dataDir, plan, inPlace } = work;
   if (!backup.configuration?.key) return;
-  const note = (what: string, text: string) => record(session, step, `configuration/${what}`, { kind: 'journal', workflowId: step.workflowId, step: 'configuration', text });
-  const captured = await loadConfiguration(session, policyOf(session, plan.binding.policy), { ...backup.configuration, key: backup.configuration.key }).catch(async (error: unknown) => {
-    await note('unreadable', `the configuration captured with ${backup.id} cannot be read: ${(error as Error).message}`);
+  const note = (what: string, text: string) =>
+    record(session, step, `configuration/${what}`, {
+      kind: 'journal',
+      workflowId: step.workflowId,
+      step: 'configuration',
+      text,
+    });
+  const captured = await loadConfiguration(session, policyOf(session, plan.binding.policy), {
+    ...backup.configuration,
+    key: backup.configuration.key,
+  }).catch(async (error: unknown) => {
+    await note(
+      'unreadable',
+      `the configuration captured with ${backup.id} cannot be read: ${(error as Error).message}`,
+    );
     return null;
   });
   if (captured === null) return;
   const aside = configurationDir(dataDir, step.operationId);
-  const kept = { keptId: `${step.operationId}/configuration`, what: `configuration captured with ${backup.id}`, where: aside, sizeBytes: null, host: session.deps.host };
+  const kept = {
+    keptId: `${step.operationId}/configuration`,
+    what: `configuration captured with ${backup.id}`,
+    where: aside,
+    sizeBytes: null,
+    host: session.deps.host,
+  };
   await record(session, step, 'kept/configuration', { kind: 'kept', ...kept });
   await layAside(captured.files, aside, session.user);
   if (plan.binding.targetHost !== plan.binding.sourceHost) await bringAccessRules(dataDir, captured, session.user);
   const gone = plan.binding.putsBack ?? [];
-  await putBack(captured.files.filter(({ path }) => gone.includes(path)), aside, session.user);
-  if (inPlace && (session.cluster.service?.kind ?? 'pg_ctl') === 'pg_ctl') await pointToConfiguration(dataDir, captured, session.user);
-  const masked = backup.configuration.masked > 0 ? `; ${backup.configuration.masked} secrets in it were masked: fill them in where *** stands` : '';
-  const done = gone.length > 0 ? `, and ${gone.join(', ')} put back because nothing was there` : '; what is in place was left as it is';
+  await putBack(
+    captured.files.filter(({ path }) => gone.includes(path)),
+    aside,
+    session.user,
+  );
+  if (inPlace && (session.cluster.service?.kind ?? 'pg_ctl') === 'pg_ctl')
+    await pointToConfiguration(dataDir, captured, session.user);
+  const masked =
+    backup.configuration.masked > 0
+      ? `; ${backup.configuration.masked} secrets in it were masked: fill them in where *** stands`
+      : '';
+  const done =
+    gone.length > 0
+      ? `, and ${gone.join(', ')} put back because nothing was there`
+      : '; what is in place was left as it is';
   await note('restored', `configuration of the time of the backup lies in ${aside}${done}${masked}`);
 }
 
@@ -103,12 +160,25 @@ export async function restoreConfiguration(work: Authorized, step: PlannedStep, 
  * What was captured with a backup, as it was recorded: the same content, and no file that the record does not name (F37).
  * @throws RepriseError `not-found`, `key-missing`, `backup-corrupt`, and what the storage throws
  */
-export async function loadConfiguration(session: Session, policy: PolicyConfig, { key, sha256, files }: Pick<BackupConfiguration, 'sha256' | 'files'> & { readonly key: string }): Promise<Configuration> {
+export async function loadConfiguration(
+  session: Session,
+  policy: PolicyConfig,
+  { key, sha256, files }: Pick<BackupConfiguration, 'sha256' | 'files'> & { readonly key: string },
+): Promise<Configuration> {
   const stored = await storageOf(session, policy).read(key);
-  const changed = (what: string) => new RepriseError('backup-corrupt', `${key} is not what was captured: ${what}`, 'compare it with the configuration of another backup, and copy by hand what is right');
+  const changed = (what: string) =>
+    new RepriseError(
+      'backup-corrupt',
+      `${key} is not what was captured: ${what}`,
+      'compare it with the configuration of another backup, and copy by hand what is right',
+    );
   if (sha256 !== undefined && sha256Hex(stored) !== sha256) throw changed('its SHA-256 is not the recorded one');
-  const found = JSON.parse(key.endsWith('.age') ? await decrypted(session, policy, key, stored) : stored.toString('utf8')) as Configuration;
-  const foreign = found.files.find(({ path }) => !files.includes(path) || !isAbsolute(path) || normalize(path) !== path);
+  const found = JSON.parse(
+    key.endsWith('.age') ? await decrypted(session, policy, key, stored) : stored.toString('utf8'),
+  ) as Configuration;
+  const foreign = found.files.find(
+    ({ path }) => !files.includes(path) || !isAbsolute(path) || normalize(path) !== path,
+  );
   if (foreign !== undefined) throw changed(`it names ${JSON.stringify(foreign.path)}`);
   return found;
 }

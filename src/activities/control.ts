@@ -26,24 +26,48 @@ export function createControlActivities(deps: ControlDependencies): ControlActiv
       const { host, policies, recovery } = clusterOf(config, cluster);
       const elsewhere = Object.values(recovery.targets).filter((target) => target.host !== host);
       const targetHosts = Object.fromEntries(elsewhere.map((target) => [target.name, target.host]));
-      const facts = Object.values(policies).map(({ name, engine, repository, enabled, proof }) => [name, { engine, repository, enabled, proof }] as const);
-      return { host, ...(elsewhere.length > 0 ? { targetHosts } : {}), configDigest: config.digest, policies: Object.fromEntries(facts), tells: toldEvents(config) };
+      const facts = Object.values(policies).map(
+        ({ name, engine, repository, enabled, proof }) => [name, { engine, repository, enabled, proof }] as const,
+      );
+      return {
+        host,
+        ...(elsewhere.length > 0 ? { targetHosts } : {}),
+        configDigest: config.digest,
+        policies: Object.fromEntries(facts),
+        tells: toldEvents(config),
+      };
     }),
-    hostsOf: guarded('hostsOf', async ({ question, without }) => hostsOf(config, question, (host) => (host === without ? Promise.resolve(false) : hasPoller(Context.current().client, host)))),
-    acquireLock: guarded('acquireLock', async ({ cluster, request }) => acquire(Context.current().client, cluster, request)),
-    releaseLock: guarded('releaseLock', async ({ cluster, operationId }) => release(Context.current().client, cluster, operationId)),
+    hostsOf: guarded('hostsOf', async ({ question, without }) =>
+      hostsOf(config, question, (host) =>
+        host === without ? Promise.resolve(false) : hasPoller(Context.current().client, host),
+      ),
+    ),
+    acquireLock: guarded('acquireLock', async ({ cluster, request }) =>
+      acquire(Context.current().client, cluster, request),
+    ),
+    releaseLock: guarded('releaseLock', async ({ cluster, operationId }) =>
+      release(Context.current().client, cluster, operationId),
+    ),
     recoveryHolds: guarded('recoveryHolds', async ({ cluster }) => recoveryHolds(Context.current().client, cluster)),
     workflowIsOpen: guarded('workflowIsOpen', async ({ workflowId }) => isOpen(Context.current().client, workflowId)),
     awaitRelease: guarded('awaitRelease', async ({ cluster, operationId }) => {
       const { client } = Context.current();
       const holder = (await holdersOf(client, cluster)).find((candidate) => candidate.operationId === operationId);
       if (!holder || !(await isOpen(client, holder.workflowId))) return;
-      throw notYet('lock-held', `${holder.workflowId} holds ${cluster} since ${holder.since}`, `see how far it is: reprise watch ${holder.workflowId}`);
+      throw notYet(
+        'lock-held',
+        `${holder.workflowId} holds ${cluster} since ${holder.since}`,
+        `see how far it is: reprise watch ${holder.workflowId}`,
+      );
     }),
     hostAnswers: guarded('hostAnswers', async ({ host }) => hasPoller(Context.current().client, host)),
     awaitHost: guarded('awaitHost', async ({ host }) => {
       if (await hasPoller(Context.current().client, host)) return;
-      throw notYet('host-without-worker', `no worker of host ${host} polls`, `start one there: reprise worker --host ${host}`);
+      throw notYet(
+        'host-without-worker',
+        `no worker of host ${host} polls`,
+        `start one there: reprise worker --host ${host}`,
+      );
     }),
   };
 }
@@ -51,7 +75,12 @@ export function createControlActivities(deps: ControlDependencies): ControlActiv
 /** The cluster of that name, or `not-found` with the names there are. */
 export function clusterOf(config: Config, name: string): ClusterConfig {
   const cluster = config.clusters[name];
-  if (!cluster) throw new RepriseError('not-found', `there is no cluster "${name}" in the config`, `clusters: ${Object.keys(config.clusters).join(', ') || 'none'}`);
+  if (!cluster)
+    throw new RepriseError(
+      'not-found',
+      `there is no cluster "${name}" in the config`,
+      `clusters: ${Object.keys(config.clusters).join(', ') || 'none'}`,
+    );
   return cluster;
 }
 
@@ -66,7 +95,9 @@ async function hostsOf(config: Config, question: Question, answers: Answers): Pr
   if (!name) return [...new Set(Object.values(config.clusters).map(({ host }) => host))];
   const cluster = clusterOf(config, name);
   if (question.kind === 'plan') return [cluster.recovery.targets[question.into]?.host ?? cluster.host];
-  const others = [...new Set(Object.values(cluster.recovery.targets).map(({ host }) => host))].filter((host) => host !== cluster.host);
+  const others = [...new Set(Object.values(cluster.recovery.targets).map(({ host }) => host))].filter(
+    (host) => host !== cluster.host,
+  );
   if (others.length === 0) return [cluster.host];
   const all = [cluster.host, ...others];
   const living = (await Promise.all(all.map(async (host) => ((await answers(host)) ? [host] : [])))).flat();
@@ -79,9 +110,13 @@ async function hostsOf(config: Config, question: Question, answers: Answers): Pr
 function hostOfRepository(config: Config, name: string): string {
   const repository = repositoryOf(config, name);
   const clusters = Object.values(config.clusters);
-  const user = clusters.find(({ catalogue, policies }) => catalogue === name || Object.values(policies).some((policy) => policy.repository === name));
+  const user = clusters.find(
+    ({ catalogue, policies }) =>
+      catalogue === name || Object.values(policies).some((policy) => policy.repository === name),
+  );
   const host = repository.host ?? user?.host ?? Object.keys(config.hosts)[0];
-  if (host === undefined) throw new RepriseError('not-found', `no host reaches the repository "${name}"`, 'name one under `hosts`');
+  if (host === undefined)
+    throw new RepriseError('not-found', `no host reaches the repository "${name}"`, 'name one under `hosts`');
   return host;
 }
 
@@ -109,12 +144,17 @@ function claim(client: Client, cluster: string, request: LockRequest): Promise<L
     workflowIdConflictPolicy: 'USE_EXISTING',
     staticSummary: `who holds ${cluster}`,
   });
-  return client.workflow.executeUpdateWithStart<Workflow, LockAnswer, [LockRequest]>(updateNames.acquire, { args: [request], startWorkflowOperation: start });
+  return client.workflow.executeUpdateWithStart<Workflow, LockAnswer, [LockRequest]>(updateNames.acquire, {
+    args: [request],
+    startWorkflowOperation: start,
+  });
 }
 
 async function release(client: Client, cluster: string, operationId: string): Promise<void> {
   try {
-    await client.workflow.getHandle(lockWorkflowId(cluster)).executeUpdate<void, [{ operationId: string }]>(updateNames.release, { args: [{ operationId }] });
+    await client.workflow
+      .getHandle(lockWorkflowId(cluster))
+      .executeUpdate<void, [{ operationId: string }]>(updateNames.release, { args: [{ operationId }] });
   } catch (error) {
     if (!(error instanceof WorkflowNotFoundError)) throw error;
   }

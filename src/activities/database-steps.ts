@@ -23,13 +23,20 @@ export function databaseSteps(deps: HostDependencies): DatabaseSteps {
       const { session, plan } = await authorized(deps, step, run);
       const seen = await probe(connectionAt(session.cluster, plan.binding));
       if (!seen.ok) return `skipped: the server does not answer (${seen.layer}: ${seen.reason})`;
-      const own = { ...step, operationId: `${step.operationId}/safety`, policy: plan.binding.policy, type: 'auto' as const, requestedBy: 'recovery' };
+      const own = {
+        ...step,
+        operationId: `${step.operationId}/safety`,
+        policy: plan.binding.policy,
+        type: 'auto' as const,
+        requestedBy: 'recovery',
+      };
       try {
         const made = await makeBackup(session, own, run, clusterLocks.recovery(session.cluster.name));
         return `taken: ${made.map(({ id }) => id).join(', ')}`;
       } catch (error) {
         // What is to be replaced may be what cannot be dumped: it is kept aside whole, so this stops nothing.
-        if (isRepriseError(error) && error.code !== 'job-cancelled') return `not possible: ${error.message}; the old databases are kept all the same`;
+        if (isRepriseError(error) && error.code !== 'job-cancelled')
+          return `not possible: ${error.message}; the old databases are kept all the same`;
         throw error;
       }
     }),
@@ -54,9 +61,23 @@ async function swapIn({ session, plan }: Authorized, step: PlannedStep): Promise
     if (!database) continue;
     const aside = asideDatabase(database, step.operationId);
     // The record comes first: a crash in between leaves a record too many, never old data nobody knows of.
-    await record(session, step, `kept/${database}`, { kind: 'kept', keptId: `${step.operationId}/${database}`, what: `old database ${database}`, where: aside, sizeBytes: null, host: session.deps.host });
-    await swapDatabases(connectionAt(session.cluster, plan.binding), { live: database, fresh: besideDatabase(database, step.operationId), aside });
-    await record(session, step, `dropped/${keptBeside(step, database)}`, { kind: 'kept-dropped', keptId: keptBeside(step, database) });
+    await record(session, step, `kept/${database}`, {
+      kind: 'kept',
+      keptId: `${step.operationId}/${database}`,
+      what: `old database ${database}`,
+      where: aside,
+      sizeBytes: null,
+      host: session.deps.host,
+    });
+    await swapDatabases(connectionAt(session.cluster, plan.binding), {
+      live: database,
+      fresh: besideDatabase(database, step.operationId),
+      aside,
+    });
+    await record(session, step, `dropped/${keptBeside(step, database)}`, {
+      kind: 'kept-dropped',
+      keptId: keptBeside(step, database),
+    });
   }
 }
 
@@ -66,8 +87,11 @@ async function restoreBeside(work: Authorized, step: PlannedStep, run: ActivityR
   const context = await work.context();
   const connection = connectionAt(work.session.cluster, work.plan.binding);
   const current = await currentBackups(work.session, run);
-  for (const planned of work.plan.binding.backups) await quarantining(work.session, step, planned.id, () => restoreOne(planned));
-  const oldest = work.plan.binding.backups.map(({ id }) => current.find((backup) => backup.id === id)?.startedAt ?? '').toSorted()[0];
+  for (const planned of work.plan.binding.backups)
+    await quarantining(work.session, step, planned.id, () => restoreOne(planned));
+  const oldest = work.plan.binding.backups
+    .map(({ id }) => current.find((backup) => backup.id === id)?.startedAt ?? '')
+    .toSorted()[0];
   return { reached: `dump of ${oldest ?? 'unknown'}`, lastLsn: null, lastCommitAt: oldest ?? null, complete: false };
 
   async function restoreOne(planned: PlannedBackup): Promise<void> {
@@ -76,7 +100,14 @@ async function restoreBeside(work: Authorized, step: PlannedStep, run: ActivityR
     const intoDatabase = besideDatabase(database, step.operationId);
     // Until it is swapped in: given up, the copy is evidence that somebody knows of and can drop.
     const keptId = keptBeside(step, database);
-    await record(work.session, step, `kept/${keptId}`, { kind: 'kept', keptId, what: `restored copy of database ${database}, not put in its place`, where: intoDatabase, sizeBytes: null, host: work.session.deps.host });
+    await record(work.session, step, `kept/${keptId}`, {
+      kind: 'kept',
+      keptId,
+      what: `restored copy of database ${database}, not put in its place`,
+      where: intoDatabase,
+      sizeBytes: null,
+      host: work.session.deps.host,
+    });
     await logicalOf(work).restoreGlobals(context, backup, connection);
     await logicalOf(work).restoreDatabase(context, { backup, intoDatabase, connection });
   }
@@ -85,15 +116,25 @@ async function restoreBeside(work: Authorized, step: PlannedStep, run: ActivityR
 /** The backup of the plan, as it was approved: same id, same content (F15). */
 export function approvedBackup(planned: PlannedBackup | undefined, current: readonly Backup[]): Backup {
   const backup = current.find(({ id }) => id === planned?.id);
-  if (!planned || !backup) throw new RepriseError('no-usable-backup', `backup ${planned?.id ?? ''} of the plan is gone`, 'make a new plan: reprise recover');
+  if (!planned || !backup)
+    throw new RepriseError(
+      'no-usable-backup',
+      `backup ${planned?.id ?? ''} of the plan is gone`,
+      'make a new plan: reprise recover',
+    );
   if (backup.status === 'quarantined' || (planned.hash && backup.sha256 && planned.hash !== backup.sha256)) {
-    throw new RepriseError('backup-corrupt', `backup ${backup.id} is not the one that was approved`, 'make a new plan: reprise recover');
+    throw new RepriseError(
+      'backup-corrupt',
+      `backup ${backup.id} is not the one that was approved`,
+      'make a new plan: reprise recover',
+    );
   }
   return backup;
 }
 
 function logicalOf(work: Authorized): LogicalRestore {
   const { logical } = work.engine();
-  if (!logical) throw new RepriseError('capability-missing', `engine ${work.plan.binding.engine} restores no single databases`);
+  if (!logical)
+    throw new RepriseError('capability-missing', `engine ${work.plan.binding.engine} restores no single databases`);
   return logical;
 }

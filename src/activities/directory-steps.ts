@@ -6,7 +6,16 @@ import type { RecoveryTarget } from '../domain/target.js';
 import { compareLsn, laterLsn } from '../domain/wal.js';
 import type { PhysicalRestore } from '../engines/engine.js';
 import { repairAllCollations } from '../postgres/collation.js';
-import { type RecoveryProgress, promote, rearmArchiving, recoveryProgress, resetRecoverySettings, retargetRecovery, waitForEndOfWal, waitForPause } from '../postgres/recovery.js';
+import {
+  type RecoveryProgress,
+  promote,
+  rearmArchiving,
+  recoveryProgress,
+  resetRecoverySettings,
+  retargetRecovery,
+  waitForEndOfWal,
+  waitForPause,
+} from '../postgres/recovery.js';
 import { resetArchiveCommand } from '../postgres/archiving.js';
 import { openHostState } from '../records/host-state.js';
 import type { HostActivities, PlannedStep, ReachedTarget, SalvageResult } from './api.js';
@@ -26,7 +35,10 @@ import { type Session, clusterLocks, currentBackups, policyOf, readContext } fro
 /** Looks at a server that has reached the planned end of its log, for more of it. */
 const SETTLE_MS = 100;
 
-type DirectorySteps = Pick<HostActivities, 'restoreFiles' | 'replayWal' | 'promoteServer' | 'rearmArchiving' | 'freshBackup'>;
+type DirectorySteps = Pick<
+  HostActivities,
+  'restoreFiles' | 'replayWal' | 'promoteServer' | 'rearmArchiving' | 'freshBackup'
+>;
 
 /** From a physical backup to a server open for writes; each step is found done where an earlier attempt did it (K2). */
 export function directorySteps(deps: HostDependencies): DirectorySteps {
@@ -36,12 +48,19 @@ export function directorySteps(deps: HostDependencies): DirectorySteps {
       const [planned] = work.plan.binding.backups;
       await quarantining(work.session, step, planned?.id, async () => {
         const backup = approvedBackup(planned, await currentBackups(work.session, run));
-        const place = { backup, dataDir: work.dataDir, tablespaceDir: tablespaceDir(work.dataDir, step.operationId), overOld: losesOldData(work.plan.binding) };
+        const place = {
+          backup,
+          dataDir: work.dataDir,
+          tablespaceDir: tablespaceDir(work.dataDir, step.operationId),
+          overOld: losesOldData(work.plan.binding),
+        };
         await once(work, step, 'restore files', async () => physicalOf(work).restoreFiles(await work.context(), place));
         await once(work, step, 'restore configuration', () => restoreConfiguration(work, step, backup));
       });
     }),
-    replayWal: guarded('replayWal', async (step, run) => replay(await authorized(deps, step, run), step, step.target, run)),
+    replayWal: guarded('replayWal', async (step, run) =>
+      replay(await authorized(deps, step, run), step, step.target, run),
+    ),
     promoteServer: guarded('promoteServer', async (step, run) => {
       const work = await authorized(deps, step, run);
       await requirePromotion(work.session, work.plan);
@@ -67,10 +86,20 @@ export function directorySteps(deps: HostDependencies): DirectorySteps {
       const { session, plan } = await authorized(deps, step, run);
       const own = { ...step, operationId: await freshOperation(session, step.operationId) };
       // Rests on nothing: what was made before may be of a timeline that this recovery has left.
-      const made = await makeBackup(session, { ...own, policy: plan.binding.policy, type: 'full', requestedBy: 'recovery' }, run, clusterLocks.recovery(session.cluster.name));
+      const made = await makeBackup(
+        session,
+        { ...own, policy: plan.binding.policy, type: 'full', requestedBy: 'recovery' },
+        run,
+        clusterLocks.recovery(session.cluster.name),
+      );
       for (const { id } of made) {
         const verdict = await prove(session, own, id, 'verify', run);
-        if (!verdict.ok) throw new RepriseError('backup-corrupt', `the fresh backup ${id} is not good: ${verdict.detail}`, 'see the storage, then `reprise continue` takes another');
+        if (!verdict.ok)
+          throw new RepriseError(
+            'backup-corrupt',
+            `the fresh backup ${id} is not good: ${verdict.detail}`,
+            'see the storage, then `reprise continue` takes another',
+          );
       }
       return made.map(({ id }) => id);
     }),
@@ -79,15 +108,23 @@ export function directorySteps(deps: HostDependencies): DirectorySteps {
 
 /** One that did not stand its proof is this operation's no more: the next is another. */
 async function freshOperation({ catalogue }: Session, recovery: string): Promise<string> {
-  const bad = new Set((await catalogue.records()).flatMap((entry) => (entry.kind === 'quarantine' ? [entry.operationId] : [])));
+  const bad = new Set(
+    (await catalogue.records()).flatMap((entry) => (entry.kind === 'quarantine' ? [entry.operationId] : [])),
+  );
   if (!bad.has(`${recovery}/fresh`)) return `${recovery}/fresh`;
   for (let n = 2; ; n++) if (!bad.has(`${recovery}/fresh-${n}`)) return `${recovery}/fresh-${n}`;
 }
 
-async function replay(work: Authorized, step: PlannedStep, target: RecoveryTarget, run: ActivityRun): Promise<ReachedTarget> {
+async function replay(
+  work: Authorized,
+  step: PlannedStep,
+  target: RecoveryTarget,
+  run: ActivityRun,
+): Promise<ReachedTarget> {
   const { session, plan, dataDir } = work;
   await requireTarget(session, plan, target);
-  const salvage = (await openHostState(session.host.stateDir).onceDone<SalvageResult>(step.operationId, SALVAGED))?.result ?? null;
+  const salvage =
+    (await openHostState(session.host.stateDir).onceDone<SalvageResult>(step.operationId, SALVAGED))?.result ?? null;
   const service = await work.service();
   const connection = connectionAt(session.cluster, plan.binding);
   const context = await readContext(session, policyOf(session, plan.binding.policy), run, step.operationId);
@@ -95,8 +132,13 @@ async function replay(work: Authorized, step: PlannedStep, target: RecoveryTarge
     const now = await recoveryProgress(connection).catch(() => null);
     if (now && !now.inRecovery) {
       // Ours: by an attempt whose answer was lost, or before a Reset. Any other came before its target was looked at (F24).
-      if (await openHostState(session.host.stateDir).onceDone(step.operationId, PROMOTION)) return reachedOf(work, target, salvage, now);
-      throw new RepriseError('target-not-reached', 'the server was opened for writes before its target was confirmed', 'do not use it: see who promoted it, then reject and recover again');
+      if (await openHostState(session.host.stateDir).onceDone(step.operationId, PROMOTION))
+        return reachedOf(work, target, salvage, now);
+      throw new RepriseError(
+        'target-not-reached',
+        'the server was opened for writes before its target was confirmed',
+        'do not use it: see who promoted it, then reject and recover again',
+      );
     }
   }
   const request = {
@@ -112,7 +154,8 @@ async function replay(work: Authorized, step: PlannedStep, target: RecoveryTarge
   };
   const options = {
     service,
-    report: ({ replayLsn }: RecoveryProgress) => run.report({ phase: `replaying WAL, at ${replayLsn ?? 'the start'}`, done: 0, unit: 'segments' }),
+    report: ({ replayLsn }: RecoveryProgress) =>
+      run.report({ phase: `replaying WAL, at ${replayLsn ?? 'the start'}`, done: 0, unit: 'segments' }),
   };
   const progress = await withWal(physicalOf(work), context, dataDir, (signal, fed) =>
     withSettingsOfSource(async (extra) => {
@@ -148,19 +191,32 @@ async function withSettingsOfSource<T>(recover: (extra: Readonly<Record<string, 
 function expectedEnd({ plan }: Authorized, salvage: SalvageResult | null): string {
   const end = laterLsn(plan.observed.walEnd, salvage?.endLsn ?? null);
   if (end !== null) return end;
-  throw new RepriseError('wal-gap', 'where the WAL ends is not known, so that nobody could tell whether latest was reached', 'name what is to be reached: reprise retarget --to TIME');
+  throw new RepriseError(
+    'wal-gap',
+    'where the WAL ends is not known, so that nobody could tell whether latest was reached',
+    'name what is to be reached: reprise retarget --to TIME',
+  );
 }
 
-function reachedOf({ plan }: Authorized, target: RecoveryTarget, salvage: SalvageResult | null, progress: RecoveryProgress): ReachedTarget {
+function reachedOf(
+  { plan }: Authorized,
+  target: RecoveryTarget,
+  salvage: SalvageResult | null,
+  progress: RecoveryProgress,
+): ReachedTarget {
   const { replayLsn, lastReplayedCommitAt } = progress;
   const complete = salvage?.endLsn != null && replayLsn !== null && compareLsn(replayLsn, salvage.endLsn) >= 0;
   const lastCommitAt = lastReplayedCommitAt ?? salvage?.lastCommitAt ?? plan.binding.backups[0]?.finishedAt ?? null;
-  const reached = target.kind === 'latest' ? `last commit ${lastCommitAt ?? 'unknown'} at ${replayLsn ?? 'unknown'}` : `${formatTarget(target)} at ${replayLsn ?? 'unknown'}`;
+  const reached =
+    target.kind === 'latest'
+      ? `last commit ${lastCommitAt ?? 'unknown'} at ${replayLsn ?? 'unknown'}`
+      : `${formatTarget(target)} at ${replayLsn ?? 'unknown'}`;
   return { reached, lastLsn: replayLsn, lastCommitAt, complete };
 }
 
 function physicalOf(work: Authorized): PhysicalRestore {
   const { physical } = work.engine();
-  if (!physical) throw new RepriseError('capability-missing', `engine ${work.plan.binding.engine} restores no data directory`);
+  if (!physical)
+    throw new RepriseError('capability-missing', `engine ${work.plan.binding.engine} restores no data directory`);
   return physical;
 }

@@ -4,7 +4,12 @@ import type { PhysicalRestore, ReadContext } from '../engines/engine.js';
  * Lets a server recover while the engine brings it WAL, where the engine has to. A feed that fails ends the recovery's
  * watch by the signal, and is what is thrown; the server waits for the next attempt.
  */
-export async function withWal<T>(physical: PhysicalRestore, context: ReadContext, dataDir: string, recover: (signal: AbortSignal, fed: boolean) => Promise<T>): Promise<T> {
+export async function withWal<T>(
+  physical: PhysicalRestore,
+  context: ReadContext,
+  dataDir: string,
+  recover: (signal: AbortSignal, fed: boolean) => Promise<T>,
+): Promise<T> {
   const feed = (await physical.feedWal?.(context, dataDir)) ?? null;
   if (feed === null) return recover(context.signal, false);
   const over = new AbortController();

@@ -15,7 +15,9 @@ import { type Authorized, authorized, isDone } from './server-steps.js';
 import { type Session, openSession, record } from './session.js';
 
 /** Looks at what was recovered, and writes down what it came to (S4, S5). */
-export function finishingActivities(deps: HostDependencies): Pick<HostActivities, 'runChecks' | 'finishRecovery' | 'writeReport'> {
+export function finishingActivities(
+  deps: HostDependencies,
+): Pick<HostActivities, 'runChecks' | 'finishRecovery' | 'writeReport'> {
   return {
     runChecks: guarded('runChecks', async (step, run) => {
       const work = await authorized(deps, step, run);
@@ -51,7 +53,11 @@ export function finishingActivities(deps: HostDependencies): Pick<HostActivities
 }
 
 /** Writes the incident document from the records as they are now; returns its key in the repository. */
-async function writeDocument(session: Session, { cluster, operationId, incident }: StepInput & { incident?: string }, outcome: Omit<RecoveryOutcome, 'report'> | null): Promise<string> {
+async function writeDocument(
+  session: Session,
+  { cluster, operationId, incident }: StepInput & { incident?: string },
+  outcome: Omit<RecoveryOutcome, 'report'> | null,
+): Promise<string> {
   const facts = await session.catalogue.state();
   const plans = [...facts.plans.values()].filter((entry) => entry.operationId === operationId);
   // One may have been begun and left for another, whose backup was whole (F15).
@@ -78,10 +84,21 @@ async function runOne(work: Authorized, check: CheckConfig, beside: boolean, run
   if (beside && database && !plan.binding.backups.some((planned) => planned.database === database)) {
     return { name: check.name, status: 'skipped', detail: `database ${database} is not part of this recovery` };
   }
-  const options = beside && database ? { ...check.options, database: besideDatabase(database, plan.binding.operationId) } : check.options;
+  const options =
+    beside && database
+      ? { ...check.options, database: besideDatabase(database, plan.binding.operationId) }
+      : check.options;
   try {
     const connection = connectionAt(session.cluster, plan.binding);
-    const { status, detail } = await session.deps.checkOf(check.type).run({ connection, recorded: await recordedCounts(work, database), recordedIsExact: beside || isBackupsEnd(plan.binding.target), signal: run.signal }, options);
+    const { status, detail } = await session.deps.checkOf(check.type).run(
+      {
+        connection,
+        recorded: await recordedCounts(work, database),
+        recordedIsExact: beside || isBackupsEnd(plan.binding.target),
+        signal: run.signal,
+      },
+      options,
+    );
     return { name: check.name, status, detail };
   } catch (error) {
     return { name: check.name, status: 'failed', detail: isRepriseError(error) ? error.message : String(error) };
@@ -93,8 +110,13 @@ function isBackupsEnd({ kind }: RecoveryTarget): boolean {
 }
 
 /** Rows as they were counted with the backups of the plan. */
-async function recordedCounts({ session, plan }: Authorized, database: string | undefined): Promise<readonly TableCount[]> {
+async function recordedCounts(
+  { session, plan }: Authorized,
+  database: string | undefined,
+): Promise<readonly TableCount[]> {
   const ids = plan.binding.backups.map(({ id }) => id);
   const { backups } = await session.catalogue.state();
-  return backups.filter(({ id }) => ids.includes(id)).flatMap(({ contents }) => (contents ?? []).filter((count) => !database || count.database === database));
+  return backups
+    .filter(({ id }) => ids.includes(id))
+    .flatMap(({ contents }) => (contents ?? []).filter((count) => !database || count.database === database));
 }

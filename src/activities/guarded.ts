@@ -25,7 +25,10 @@ const BEAT_MS = 2000;
  * Wraps an activity: heartbeats while it runs, errors in the form workflows and people understand, crash points for
  * the chaos suite. The context is captured first: in an abort listener `Context.current()` throws.
  */
-export function guarded<I, O>(name: string, body: (input: I, run: ActivityRun) => Promise<O>): (input: I) => Promise<O> {
+export function guarded<I, O>(
+  name: string,
+  body: (input: I, run: ActivityRun) => Promise<O>,
+): (input: I) => Promise<O> {
   return async (input) => {
     const context = Context.current();
     const { cursor } = (context.info.heartbeatDetails ?? {}) as HeartbeatDetails;
@@ -37,7 +40,11 @@ export function guarded<I, O>(name: string, body: (input: I, run: ActivityRun) =
       leaveOnAbort: () => context.cancellationDetails?.cancelRequested !== true,
       report: (progress, job = details.job) => {
         const { cursor: kept } = details;
-        details = { ...(progress ? { progress } : {}), ...(job ? { job } : {}), ...(kept === undefined ? {} : { cursor: kept }) };
+        details = {
+          ...(progress ? { progress } : {}),
+          ...(job ? { job } : {}),
+          ...(kept === undefined ? {} : { cursor: kept }),
+        };
         context.heartbeat(details);
       },
       cursor,

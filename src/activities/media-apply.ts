@@ -23,10 +23,17 @@ export interface Approved {
  * Changes what was approved and no more, taken up where an earlier attempt stopped.
  * @throws RepriseError `plan-stale` beyond the bounds; what {@link applyAll} throws
  */
-export async function applyApproved(session: Session, { name, work, bounds, looksFirst, found = null }: Approved, run: ActivityRun): Promise<void> {
+export async function applyApproved(
+  session: Session,
+  { name, work, bounds, looksFirst, found = null }: Approved,
+  run: ActivityRun,
+): Promise<void> {
   const { concurrency, singleCopyBytes } = mediaOf(session, name);
   const total = objectsIn(bounds.most);
-  if (looksFirst) await summarise(within(actionsOf(work, run.cursor), bounds), (done) => run.report({ phase: 'list', done, unit: 'files' }));
+  if (looksFirst)
+    await summarise(within(actionsOf(work, run.cursor), bounds), (done) =>
+      run.report({ phase: 'list', done, unit: 'files' }),
+    );
   await applyAll(work, {
     ...{ bounds, concurrency, singleCopyBytes, after: run.cursor, signal: run.signal },
     found: looksFirst || run.cursor !== undefined ? null : found,

@@ -16,7 +16,12 @@ export function mediaVerifying(deps: HostDependencies): Pick<HostActivities, 've
         report: (done) => run.report({ phase: 'verify', done, unit: 'files' }),
       });
       const text = `media ${media.name}: ${verdict.objects} objects, ${verdict.read} read whole (${verdict.unchecked} without a checksum to compare with), ${verdict.decoded} images decoded, ${verdict.problems} problems`;
-      await record(session, step, 'verify-media', { kind: 'journal', workflowId: step.workflowId, step: 'verify', text });
+      await record(session, step, 'verify-media', {
+        kind: 'journal',
+        workflowId: step.workflowId,
+        step: 'verify',
+        text,
+      });
       return verdict;
     }),
   };

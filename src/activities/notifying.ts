@@ -18,13 +18,36 @@ export function notifyingActivities(deps: ControlDependencies): Pick<ControlActi
     deliveriesOf: guarded('deliveriesOf', async ({ notice }) => deliveriesOf(config, notice)),
     sendNotice: guarded('sendNotice', async ({ notice, delivery }, { signal }) => {
       const notifier = config.notifiers[delivery.notifier];
-      if (!notifier) throw new RepriseError('config-invalid', `there is no notifier "${delivery.notifier}" in the config`, `notifiers: ${Object.keys(config.notifiers).join(', ') || 'none'}`);
-      const named = (contacts: readonly string[]) => contacts.map((contact) => ({ contact, addresses: addressesOf(config, contact, notifier.name) }));
-      const message = messageOf(notice, notifier.name, named(delivery.first), named(delivery.others), webUiLink({ webUi: webUiOf(deps), namespace: Context.current().info.workflowNamespace ?? 'default' }, notice.workflowId));
-      const { refused, detail } = await deps.notifierOf(notifier.type).send({ message, secret: deps.secret, signal }, notifier.options);
-      const reached = ({ addresses }: Recipient): boolean => !notifier.addressed || addresses.some((address) => !refused.includes(address));
+      if (!notifier)
+        throw new RepriseError(
+          'config-invalid',
+          `there is no notifier "${delivery.notifier}" in the config`,
+          `notifiers: ${Object.keys(config.notifiers).join(', ') || 'none'}`,
+        );
+      const named = (contacts: readonly string[]) =>
+        contacts.map((contact) => ({ contact, addresses: addressesOf(config, contact, notifier.name) }));
+      const message = messageOf(
+        notice,
+        notifier.name,
+        named(delivery.first),
+        named(delivery.others),
+        webUiLink(
+          { webUi: webUiOf(deps), namespace: Context.current().info.workflowNamespace ?? 'default' },
+          notice.workflowId,
+        ),
+      );
+      const { refused, detail } = await deps
+        .notifierOf(notifier.type)
+        .send({ message, secret: deps.secret, signal }, notifier.options);
+      const reached = ({ addresses }: Recipient): boolean =>
+        !notifier.addressed || addresses.some((address) => !refused.includes(address));
       const all = [...message.first, ...message.others];
-      return { told: all.filter(reached).map(({ contact }) => contact), notTold: all.filter((one) => !reached(one)).map(({ contact }) => contact), refused: refused.length, detail };
+      return {
+        told: all.filter(reached).map(({ contact }) => contact),
+        notTold: all.filter((one) => !reached(one)).map(({ contact }) => contact),
+        refused: refused.length,
+        detail,
+      };
     }),
   };
 }
@@ -34,7 +57,13 @@ function webUiOf({ config, webUi }: ControlDependencies): string {
 }
 
 /** The message to one notifier; made the same in every attempt, for the same ids. */
-function messageOf(notice: Notice, notifier: string, first: readonly Recipient[], others: readonly Recipient[], link: string): NotifierMessage {
+function messageOf(
+  notice: Notice,
+  notifier: string,
+  first: readonly Recipient[],
+  others: readonly Recipient[],
+  link: string,
+): NotifierMessage {
   const { cluster, operationId, workflowId, key, at, facts } = notice;
   return {
     id: digest(`${operationId}/${key}/${notifier}`),
@@ -51,5 +80,7 @@ function digest(text: string): string {
 
 /** Events that somebody is told of: workflows start nothing for the others. */
 export function toldEvents(config: Config): readonly (keyof Config['notify'])[] {
-  return (Object.keys(config.notify) as (keyof Config['notify'])[]).filter((event) => (config.notify[event]?.length ?? 0) > 0);
+  return (Object.keys(config.notify) as (keyof Config['notify'])[]).filter(
+    (event) => (config.notify[event]?.length ?? 0) > 0,
+  );
 }

@@ -8,7 +8,12 @@ import { type Session, engineFor, readContext, storageOf } from './session.js';
  * where the storage knows no locks; WAL that others need too does not count.
  * @returns UTC ISO-8601 instants that are still to come
  */
-export async function objectLocks(session: Session, policy: PolicyConfig, backups: readonly Backup[], run: ActivityRun): Promise<ReadonlyMap<string, string>> {
+export async function objectLocks(
+  session: Session,
+  policy: PolicyConfig,
+  backups: readonly Backup[],
+  run: ActivityRun,
+): Promise<ReadonlyMap<string, string>> {
   const { ownFiles } = engineFor(session, policy);
   const storage = storageOf(session, policy);
   const locks = new Map<string, string>();

@@ -26,13 +26,24 @@ import { mediaPart } from './recovered-media.js';
 import { replacements, roomFor } from './replacing.js';
 import { policiesHere, requireHere } from './repositories.js';
 import { thawOf } from './thawing.js';
-import { type Session, currentBackups, engineFor, openSession, policyOf, postgresBinOf, readContext, record } from './session.js';
+import {
+  type Session,
+  currentBackups,
+  engineFor,
+  openSession,
+  policyOf,
+  postgresBinOf,
+  readContext,
+  record,
+} from './session.js';
 
 /** Bytes a restore moves in a second on a modest machine: for a prediction that is shown as one. */
 const MODEST_BYTES_PER_SECOND = 80e6;
 const START_SECONDS = 15;
 
-export function planningActivities(deps: HostDependencies): Pick<HostActivities, 'planRecovery' | 'recheckPlan' | 'pin' | 'unpin'> {
+export function planningActivities(
+  deps: HostDependencies,
+): Pick<HostActivities, 'planRecovery' | 'recheckPlan' | 'pin' | 'unpin'> {
   return {
     planRecovery: guarded('planRecovery', async (request, run) => {
       const session = await openSession(deps, request.cluster);
@@ -44,13 +55,20 @@ export function planningActivities(deps: HostDependencies): Pick<HostActivities,
     recheckPlan: guarded('recheckPlan', async (request, run) => {
       const session = await openSession(deps, request.cluster);
       const before = await openHostState(session.host.stateDir).readPlan(request.plan);
-      if (!before || !isRecoveryPlan(before)) throw new RepriseError('plan-unknown', `this host holds no plan ${request.plan.slice(0, 12)} of a recovery`);
+      if (!before || !isRecoveryPlan(before))
+        throw new RepriseError('plan-unknown', `this host holds no plan ${request.plan.slice(0, 12)} of a recovery`);
       const used = await openHostState(session.host.stateDir).usedBy(request.plan);
       // Under way already (a Reset, a lost completion): its steps are found done one by one, the old world is gone.
       if (used?.operationId === request.operationId) return { digest: before.digest, changed: [] };
-      const now = await makePlan(session, request, run, before.binding.thaw).catch((error: unknown) => brokenBy(session, request, error));
+      const now = await makePlan(session, request, run, before.binding.thaw).catch((error: unknown) =>
+        brokenBy(session, request, error),
+      );
       if ('damaged' in now) return { digest: null, changed: [now.damaged] };
-      const changed = Object.keys(now.binding).filter((key) => JSON.stringify(now.binding[key as keyof PlanBinding]) !== JSON.stringify(before.binding[key as keyof PlanBinding]));
+      const changed = Object.keys(now.binding).filter(
+        (key) =>
+          JSON.stringify(now.binding[key as keyof PlanBinding]) !==
+          JSON.stringify(before.binding[key as keyof PlanBinding]),
+      );
       return { digest: now.digest, changed };
     }),
     pin: guarded('pin', async (step) => {
@@ -60,7 +78,11 @@ export function planningActivities(deps: HostDependencies): Pick<HostActivities,
       const backupIds = plan && isRecoveryPlan(plan) ? plan.binding.backups.map(({ id }) => id) : [];
       const first = (await session.catalogue.state()).backups.find(({ id }) => backupIds.includes(id));
       // Each time a record of its own: one found from before an `unpin` would pin nothing.
-      await record(session, step, `pin/${step.plan}/${Date.now()}`, { kind: 'pin', backupIds, walFrom: first?.wal?.start ?? null });
+      await record(session, step, `pin/${step.plan}/${Date.now()}`, {
+        kind: 'pin',
+        backupIds,
+        walFrom: first?.wal?.start ?? null,
+      });
     }),
     unpin: guarded('unpin', async (step) => {
       const session = await openSession(deps, step.cluster);
@@ -87,7 +109,8 @@ async function soundPlan(session: Session, request: PlanRequest, run: ActivityRu
     } catch (error) {
       const backupId = damagedBackup(error);
       // Where no other is left, or one was asked for by its name, the damage is the answer.
-      if (backupId === null) throw damage && isRepriseError(error) && error.code === 'no-usable-backup' ? damage.error : error;
+      if (backupId === null)
+        throw damage && isRepriseError(error) && error.code === 'no-usable-backup' ? damage.error : error;
       if (backupId === damage?.backupId) throw error;
       await brokenBy(session, request, error);
       if (request.target.kind === 'backup') throw error;
@@ -97,13 +120,27 @@ async function soundPlan(session: Session, request: PlanRequest, run: ActivityRu
 }
 
 /** Looks, refuses what cannot end well, and says exactly what would be done. Reads only (S3, F15, F17, F23–F26). */
-export async function makePlan(session: Session, request: PlanRequest, run: ActivityRun, approvedThaw?: PlannedThaw): Promise<Plan> {
+export async function makePlan(
+  session: Session,
+  request: PlanRequest,
+  run: ActivityRun,
+  approvedThaw?: PlannedThaw,
+): Promise<Plan> {
   const { cluster, deps } = session;
   const approval = cluster.approvals['recover'];
-  if (!approval) throw new RepriseError('policy-missing', `no policy says who may approve a recovery of ${cluster.name}`, linesToAdd('recover', cluster.name));
+  if (!approval)
+    throw new RepriseError(
+      'policy-missing',
+      `no policy says who may approve a recovery of ${cluster.name}`,
+      linesToAdd('recover', cluster.name),
+    );
   const place = placeOf(cluster, request.into);
   if (place.host !== deps.host) {
-    throw new RepriseError('config-invalid', `host ${deps.host} was asked to recover ${cluster.name}, and by its own configuration ${request.into} is on host ${place.host}`, 'have the same reprise.yml on both, then restart the workers: reprise doctor says which differ');
+    throw new RepriseError(
+      'config-invalid',
+      `host ${deps.host} was asked to recover ${cluster.name}, and by its own configuration ${request.into} is on host ${place.host}`,
+      'have the same reprise.yml on both, then restart the workers: reprise doctor says which differ',
+    );
   }
   const createdAt = new Date();
 
@@ -112,14 +149,30 @@ export async function makePlan(session: Session, request: PlanRequest, run: Acti
   const engine = policy ? engineFor(session, policy) : null;
   const method = engine?.capabilities.method ?? 'restart';
   if (place.inPlace && method === 'data-directory') await refuseTopology(cluster.connection, cluster.dataDir);
-  if (method === 'data-directory' && !place.dataDir) throw new RepriseError('config-invalid', `cluster ${cluster.name} has no data_dir to recover into`, 'add data_dir: to the cluster');
-  const salvageFrom = place.inPlace && method === 'data-directory' && place.dataDir ? await oldDataDirOf(session, place.dataDir) : null;
+  if (method === 'data-directory' && !place.dataDir)
+    throw new RepriseError(
+      'config-invalid',
+      `cluster ${cluster.name} has no data_dir to recover into`,
+      'add data_dir: to the cluster',
+    );
+  const salvageFrom =
+    place.inPlace && method === 'data-directory' && place.dataDir ? await oldDataDirOf(session, place.dataDir) : null;
   if (method === 'data-directory' && !place.inPlace && place.dataDir) await refuseLivingServer(place.dataDir);
-  if (method === 'databases') await requireLivingServer(connectionAt(cluster, { port: place.port, targetHost: place.host }));
+  if (method === 'databases')
+    await requireLivingServer(connectionAt(cluster, { port: place.port, targetHost: place.host }));
   const putsBack = place.inPlace && method === 'data-directory' ? await filesToPutBack(outline.backups) : [];
   const target = outline.target;
   const unseen: string[] = [];
-  const thaw = policy ? await thawOf(session, policy, outline.backups, { tier: request.thawTier, approved: approvedThaw, warn: (text) => unseen.push(text) }, run, request.operationId) : null;
+  const thaw = policy
+    ? await thawOf(
+        session,
+        policy,
+        outline.backups,
+        { tier: request.thawTier, approved: approvedThaw, warn: (text) => unseen.push(text) },
+        run,
+        request.operationId,
+      )
+    : null;
   const media = await mediaPart(session, request, stateOf(outline, method), run);
   const steps = cluster.recovery.steps.filter((step) => step !== 'safety-backup' || method === 'databases');
 
@@ -131,7 +184,14 @@ export async function makePlan(session: Session, request: PlanRequest, run: Acti
     engine: policy?.engine ?? 'none',
     method,
     systemIdentifier: outline.systemIdentifier,
-    backups: outline.backups.map(({ id, label, type, finishedAt, sha256, database }) => ({ id, label, type, finishedAt: finishedAt ?? '', hash: sha256 ?? null, ...(database ? { database } : {}) })),
+    backups: outline.backups.map(({ id, label, type, finishedAt, sha256, database }) => ({
+      id,
+      label,
+      type,
+      finishedAt: finishedAt ?? '',
+      hash: sha256 ?? null,
+      ...(database ? { database } : {}),
+    })),
     target,
     timeline: outline.timeline,
     pause: request.pause,
@@ -151,11 +211,27 @@ export async function makePlan(session: Session, request: PlanRequest, run: Acti
     ...(policy && engine?.configDigest ? { engineConfigDigest: await engine.configDigest(policy) } : {}),
     requester: request.requester,
   };
-  const warnings = [...outline.warnings, ...unseen, ...(await warningsFor(session, binding, request)), ...(media?.warnings ?? [])];
-  const seen = { ...observations({ ...outline, warnings }, method, createdAt), ...(await roomFor(session, binding, outline.neededBytes)) };
-  const observed = { ...seen, ...afterThaw(seen.predictedRtoSeconds, thaw), approval: { approvers: approval.approvers, from: mayApprove(approval, request.requester) } };
+  const warnings = [
+    ...outline.warnings,
+    ...unseen,
+    ...(await warningsFor(session, binding, request)),
+    ...(media?.warnings ?? []),
+  ];
+  const seen = {
+    ...observations({ ...outline, warnings }, method, createdAt),
+    ...(await roomFor(session, binding, outline.neededBytes)),
+  };
+  const observed = {
+    ...seen,
+    ...afterThaw(seen.predictedRtoSeconds, thaw),
+    approval: { approvers: approval.approvers, from: mayApprove(approval, request.requester) },
+  };
   if (observed.freeBytes !== null && observed.freeBytes < observed.neededBytes) {
-    throw new RepriseError('disk-full', `the restore needs ${observed.neededBytes} bytes and ${observed.freeBytes} are free below ${dirname(place.dataDir ?? '/')}`, 'make room (reprise kept list shows old data put aside), or recover into another place');
+    throw new RepriseError(
+      'disk-full',
+      `the restore needs ${observed.neededBytes} bytes and ${observed.freeBytes} are free below ${dirname(place.dataDir ?? '/')}`,
+      'make room (reprise kept list shows old data put aside), or recover into another place',
+    );
   }
   return {
     digest: planDigest(binding),
@@ -167,29 +243,51 @@ export async function makePlan(session: Session, request: PlanRequest, run: Acti
 }
 
 /** The thaw, and how much later the recovery ends for it. */
-function afterThaw(predictedRtoSeconds: number | null, thaw: Awaited<ReturnType<typeof thawOf>>): Partial<PlanObservations> {
+function afterThaw(
+  predictedRtoSeconds: number | null,
+  thaw: Awaited<ReturnType<typeof thawOf>>,
+): Partial<PlanObservations> {
   if (!thaw?.observed) return {};
   const hours = thaw.observed.choices.find(({ tier }) => tier === thaw.planned.tier)?.hours ?? 0;
-  return { thaw: thaw.observed, predictedRtoSeconds: predictedRtoSeconds === null ? null : predictedRtoSeconds + hours * 3600 };
+  return {
+    thaw: thaw.observed,
+    predictedRtoSeconds: predictedRtoSeconds === null ? null : predictedRtoSeconds + hours * 3600,
+  };
 }
 
 /** What is in the place of a copy is put aside, and that cannot be done under a server that works there. */
 async function refuseLivingServer(dataDir: string): Promise<void> {
   const living = await processesIn(dataDir);
   if (living.length === 0) return;
-  throw new RepriseError('conflict', `a server works in ${dataDir} (process ${living.join(', ')})`, 'stop it first, with all its backends: what is there is put aside');
+  throw new RepriseError(
+    'conflict',
+    `a server works in ${dataDir} (process ${living.join(', ')})`,
+    'stop it first, with all its backends: what is there is put aside',
+  );
 }
 
 /** Dumps are restored into a server that runs. */
 async function requireLivingServer(connection: ConnectionConfig): Promise<void> {
   const seen = await probe(connection);
   if (seen.ok) return;
-  throw new RepriseError('database-unreachable', `the server that dumps are restored into does not answer at ${connection.host}:${connection.port} (${seen.layer}: ${seen.reason})`, 'start it, or recover from a physical backup');
+  throw new RepriseError(
+    'database-unreachable',
+    `the server that dumps are restored into does not answer at ${connection.host}:${connection.port} (${seen.layer}: ${seen.reason})`,
+    'start it, or recover from a physical backup',
+  );
 }
 
 /** The cheap thing first: nothing is replaced where the data directory is whole and only the server is down. */
-async function restartSuffices({ cluster, deps, user, catalogue, ...rest }: Session, request: PlanRequest): Promise<RecoveryOutline | null> {
-  const plain = request.into === 'in-place' && request.target.kind === 'latest' && !request.policy && !request.database && !request.pause;
+async function restartSuffices(
+  { cluster, deps, user, catalogue, ...rest }: Session,
+  request: PlanRequest,
+): Promise<RecoveryOutline | null> {
+  const plain =
+    request.into === 'in-place' &&
+    request.target.kind === 'latest' &&
+    !request.policy &&
+    !request.database &&
+    !request.pause;
   if (!plain || !cluster.dataDir || !cluster.service) return null;
   if ((await probe(cluster.connection)).ok) return null;
   const pgBin = await postgresBinOf({ cluster, deps, user, catalogue, ...rest });
@@ -206,29 +304,52 @@ async function restartSuffices({ cluster, deps, user, catalogue, ...rest }: Sess
     reachableTo: null,
     walEnd: null,
     salvageableSegments: 0,
-    warnings: [`the data directory is whole (${found.reason}): a start is offered, not a restore; name a policy (--policy) to restore all the same`],
+    warnings: [
+      `the data directory is whole (${found.reason}): a start is offered, not a restore; name a policy (--policy) to restore all the same`,
+    ],
   };
 }
 
-async function chooseOutline(session: Session, request: PlanRequest, run: ActivityRun): Promise<{ policy: PolicyConfig; outline: RecoveryOutline }> {
+async function chooseOutline(
+  session: Session,
+  request: PlanRequest,
+  run: ActivityRun,
+): Promise<{ policy: PolicyConfig; outline: RecoveryOutline }> {
   const backups = await currentBackups(session, run);
   const named = backups.find(({ id }) => request.target.kind === 'backup' && id === request.target.id);
   if (named && !isThere(named)) {
-    throw new RepriseError('no-usable-backup', `backup ${named.id} is ${named.status}: it is not restored from`, `choose another one: reprise backup list ${session.cluster.name}`);
+    throw new RepriseError(
+      'no-usable-backup',
+      `backup ${named.id} is ${named.status}: it is not restored from`,
+      `choose another one: reprise backup list ${session.cluster.name}`,
+    );
   }
   const policies = await candidatesOf(session, request, named?.policy);
   const refusals: RepriseError[] = [];
   for (const policy of policies) {
-    const usable = backups.filter((backup) => backup.policy === policy.name && isThere(backup) && (!request.database || backup.database === request.database));
+    const usable = backups.filter(
+      (backup) =>
+        backup.policy === policy.name && isThere(backup) && (!request.database || backup.database === request.database),
+    );
     try {
       const outline = await outlineOf(session, policy, request, usable.toReversed(), run);
-      return { policy, outline: { ...outline, warnings: [...outline.warnings, ...passedOver(backups, policy, outline)] } };
+      return {
+        policy,
+        outline: { ...outline, warnings: [...outline.warnings, ...passedOver(backups, policy, outline)] },
+      };
     } catch (error) {
       if (!isRepriseError(error) || damagedBackup(error) !== null) throw error;
       refusals.push(error);
     }
   }
-  throw refusals[0] ?? new RepriseError('no-usable-backup', `no policy of ${session.cluster.name} can reach ${formatTarget(request.target)}`, `see what there is: reprise backup list ${session.cluster.name}`);
+  throw (
+    refusals[0] ??
+    new RepriseError(
+      'no-usable-backup',
+      `no policy of ${session.cluster.name} can reach ${formatTarget(request.target)}`,
+      `see what there is: reprise backup list ${session.cluster.name}`,
+    )
+  );
 }
 
 /** A cold one is there as well: its files are thawed first. */
@@ -239,38 +360,77 @@ function isThere({ status }: Backup): boolean {
 /** Whoever approves an older backup should know why it is not the newest. */
 function passedOver(backups: readonly Backup[], policy: PolicyConfig, outline: RecoveryOutline): readonly string[] {
   const newer = backups.filter(
-    (backup) => backup.policy === policy.name && backup.status === 'quarantined' && outline.backups.some(({ database, startedAt }) => database === backup.database && startedAt < backup.startedAt),
+    (backup) =>
+      backup.policy === policy.name &&
+      backup.status === 'quarantined' &&
+      outline.backups.some(({ database, startedAt }) => database === backup.database && startedAt < backup.startedAt),
   );
-  return newer.map(({ id }) => `backup ${id} is newer, and quarantined: it is passed over (it is read again by: reprise backup verify ${id})`);
+  return newer.map(
+    ({ id }) =>
+      `backup ${id} is newer, and quarantined: it is passed over (it is read again by: reprise backup verify ${id})`,
+  );
 }
 
 /** Policies in the order in which they lose least: those that replay WAL before those that do not. */
-async function candidatesOf(session: Session, request: PlanRequest, ofBackup: string | undefined): Promise<readonly PolicyConfig[]> {
+async function candidatesOf(
+  session: Session,
+  request: PlanRequest,
+  ofBackup: string | undefined,
+): Promise<readonly PolicyConfig[]> {
   const named = request.policy ?? ofBackup;
   if (named) {
     const policy = policyOf(session, named);
     await requireHere(session.deps, policy.repository, policy.cluster);
     return [policy];
   }
-  const able = (await policiesHere(session.deps, session.cluster)).filter((policy) => engineFor(session, policy).capabilities.targets.includes(request.target.kind));
-  return able.toSorted((a, b) => Number(engineFor(session, b).capabilities.archivesWal) - Number(engineFor(session, a).capabilities.archivesWal));
+  const able = (await policiesHere(session.deps, session.cluster)).filter((policy) =>
+    engineFor(session, policy).capabilities.targets.includes(request.target.kind),
+  );
+  return able.toSorted(
+    (a, b) =>
+      Number(engineFor(session, b).capabilities.archivesWal) - Number(engineFor(session, a).capabilities.archivesWal),
+  );
 }
 
-async function outlineOf(session: Session, policy: PolicyConfig, request: PlanRequest, candidates: Awaited<ReturnType<typeof currentBackups>>, run: ActivityRun): Promise<RecoveryOutline> {
+async function outlineOf(
+  session: Session,
+  policy: PolicyConfig,
+  request: PlanRequest,
+  candidates: Awaited<ReturnType<typeof currentBackups>>,
+  run: ActivityRun,
+): Promise<RecoveryOutline> {
   const { cluster } = session;
   const engine = engineFor(session, policy);
   if (!engine.capabilities.targets.includes(request.target.kind)) {
-    throw new RepriseError('capability-missing', `engine ${policy.engine} cannot recover to ${formatTarget(request.target)}`, `it can: ${engine.capabilities.targets.join(', ')}; point-in-time targets need a policy that archives WAL`);
+    throw new RepriseError(
+      'capability-missing',
+      `engine ${policy.engine} cannot recover to ${formatTarget(request.target)}`,
+      `it can: ${engine.capabilities.targets.join(', ')}; point-in-time targets need a policy that archives WAL`,
+    );
   }
   if (candidates.length === 0) {
-    throw new RepriseError('no-usable-backup', `policy ${policy.name} of ${cluster.name} has no complete backup`, `see what there is: reprise backup list ${cluster.name}`);
+    throw new RepriseError(
+      'no-usable-backup',
+      `policy ${policy.name} of ${cluster.name} has no complete backup`,
+      `see what there is: reprise backup list ${cluster.name}`,
+    );
   }
   const databases = request.database ? [request.database] : cluster.databases;
-  const oldDataDir = request.into === 'in-place' && cluster.dataDir ? await oldDataDirOf(session, cluster.dataDir) : null;
-  return engine.outlineRecovery(await readContext(session, policy, run, request.operationId), { target: request.target, candidates, oldDataDir, databases });
+  const oldDataDir =
+    request.into === 'in-place' && cluster.dataDir ? await oldDataDirOf(session, cluster.dataDir) : null;
+  return engine.outlineRecovery(await readContext(session, policy, run, request.operationId), {
+    target: request.target,
+    candidates,
+    oldDataDir,
+    databases,
+  });
 }
 
-function observations(outline: RecoveryOutline, method: PlanBinding['method'], now: Date): Omit<PlanObservations, 'neededBytes' | 'freeBytes'> {
+function observations(
+  outline: RecoveryOutline,
+  method: PlanBinding['method'],
+  now: Date,
+): Omit<PlanObservations, 'neededBytes' | 'freeBytes'> {
   const { sizeBytes, reachableFrom, reachableTo, walEnd, salvageableSegments, warnings } = outline;
   const stateAt = method === 'restart' ? null : stateOf(outline, method);
   return {
@@ -281,7 +441,12 @@ function observations(outline: RecoveryOutline, method: PlanBinding['method'], n
     salvageableSegments,
     predictedRtoSeconds: Math.round(sizeBytes / MODEST_BYTES_PER_SECOND + START_SECONDS),
     ...(stateAt === null ? {} : { stateAt }),
-    predictedRpoSeconds: method === 'restart' ? 0 : stateAt === null ? null : Math.max(0, Math.round((now.getTime() - Date.parse(stateAt)) / 1000)),
+    predictedRpoSeconds:
+      method === 'restart'
+        ? 0
+        : stateAt === null
+          ? null
+          : Math.max(0, Math.round((now.getTime() - Date.parse(stateAt)) / 1000)),
     warnings,
   };
 }
@@ -295,4 +460,3 @@ function stateOf({ target, backups, reachableTo }: RecoveryOutline, method: Plan
   const ended = target.kind === 'backup' || target.kind === 'end-of-backup' ? backups.at(-1)?.finishedAt : undefined;
   return ended ?? null;
 }
-

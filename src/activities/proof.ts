@@ -30,13 +30,19 @@ export async function proveByRestore(session: Session, context: EngineContext, b
     }
     if (engine.logical) {
       await initScratchCluster(join(root, 'data'), context.pgBin, context.user);
-      server = await startScratchServer({ dataDir: join(root, 'data'), pgBin: context.pgBin, user: context.user, signal: context.signal });
+      server = await startScratchServer({
+        dataDir: join(root, 'data'),
+        pgBin: context.pgBin,
+        user: context.user,
+        signal: context.signal,
+      });
       return await restoredDump(engine.logical, context, backup, server);
     }
     return { ok: false, detail: `engine ${engine.kind} cannot restore` };
   } catch (error) {
     // What a restore has to say about the backup is the verdict; anything else (a full disk, a kill) says nothing of it.
-    if (isRepriseError(error) && ['check-failed', 'backup-corrupt'].includes(error.code)) return { ok: false, detail: error.message };
+    if (isRepriseError(error) && ['check-failed', 'backup-corrupt'].includes(error.code))
+      return { ok: false, detail: error.message };
     throw error;
   } finally {
     // A worker that shuts down leaves the copy to the next attempt.
@@ -47,7 +53,12 @@ export async function proveByRestore(session: Session, context: EngineContext, b
   }
 }
 
-async function restoredServer(physical: PhysicalRestore, context: EngineContext, backup: Backup, dataDir: string): Promise<ScratchServer> {
+async function restoredServer(
+  physical: PhysicalRestore,
+  context: EngineContext,
+  backup: Backup,
+  dataDir: string,
+): Promise<ScratchServer> {
   const { pgBin, user, signal, cluster } = context;
   await physical.restoreFiles(context, { backup, dataDir, tablespaceDir: `${dataDir}.tablespaces` });
   await configureRecovery({
@@ -79,15 +90,36 @@ async function compareTables(server: ScratchServer, backup: Backup): Promise<Ver
   const there = new Set(found.map(key));
   const missing = recorded.filter((count) => !there.has(key(count)));
   if (missing.length > 0) {
-    return { ok: false, detail: `restored, but ${missing.length} of ${recorded.length} tables are missing, ${missing[0]?.schema}.${missing[0]?.table} among them`, contents: found };
+    return {
+      ok: false,
+      detail: `restored, but ${missing.length} of ${recorded.length} tables are missing, ${missing[0]?.schema}.${missing[0]?.table} among them`,
+      contents: found,
+    };
   }
   const rows = found.reduce((sum, count) => sum + count.rows, 0);
-  return { ok: true, detail: `restored and started; ${found.length} tables with ${rows} rows could be read`, contents: found };
+  return {
+    ok: true,
+    detail: `restored and started; ${found.length} tables with ${rows} rows could be read`,
+    contents: found,
+  };
 }
 
-async function restoredDump(logical: LogicalRestore, context: EngineContext, backup: Backup, server: ScratchServer): Promise<VerifyVerdict> {
+async function restoredDump(
+  logical: LogicalRestore,
+  context: EngineContext,
+  backup: Backup,
+  server: ScratchServer,
+): Promise<VerifyVerdict> {
   const { connection } = server;
   await logical.restoreGlobals(context, backup, connection);
-  const { contents } = await logical.restoreDatabase(context, { backup, intoDatabase: `${backup.database ?? 'restored'}_proof`.slice(-60), connection });
-  return { ok: true, detail: `restored; ${contents.length} tables ${backup.contents === undefined ? 'could be read' : 'hold the rows recorded with the backup'}`, contents };
+  const { contents } = await logical.restoreDatabase(context, {
+    backup,
+    intoDatabase: `${backup.database ?? 'restored'}_proof`.slice(-60),
+    connection,
+  });
+  return {
+    ok: true,
+    detail: `restored; ${contents.length} tables ${backup.contents === undefined ? 'could be read' : 'hold the rows recorded with the backup'}`,
+    contents,
+  };
 }

@@ -18,11 +18,22 @@ export function receivingActivities(deps: HostDependencies): Pick<HostActivities
       const session = await openSession(deps, cluster);
       const policy = policyOf(session, name);
       const { receiver } = engineFor(session, policy);
-      if (receiver?.wanted(policy.options) !== true) throw new RepriseError('capability-missing', `policy ${name} of ${cluster} receives no WAL`, 'reprise schedule apply stops this work');
+      if (receiver?.wanted(policy.options) !== true)
+        throw new RepriseError(
+          'capability-missing',
+          `policy ${name} of ${cluster} receives no WAL`,
+          'reprise schedule apply stops this work',
+        );
       const turn = AbortSignal.timeout(LONGEST_MS);
-      const own = { ...run, signal: AbortSignal.any([run.signal, turn]), leaveOnAbort: () => turn.aborted || run.leaveOnAbort() };
+      const own = {
+        ...run,
+        signal: AbortSignal.any([run.signal, turn]),
+        leaveOnAbort: () => turn.aborted || run.leaveOnAbort(),
+      };
       try {
-        await receiver.receive(await engineContext(session, policy, own, receivingOperation(cluster, name), []), { waits });
+        await receiver.receive(await engineContext(session, policy, own, receivingOperation(cluster, name), []), {
+          waits,
+        });
         return { waits: false };
       } catch (error) {
         if (!turn.aborted || run.signal.aborted) throw toldByTheWorkflow(error);
@@ -35,5 +46,10 @@ export function receivingActivities(deps: HostDependencies): Pick<HostActivities
 /** Another attempt could mend WAL that waits, but of attempts nobody hears: the workflow has to, which tries again too. */
 function toldByTheWorkflow(error: unknown): unknown {
   if (!isRepriseError(error) || error.code !== 'wal-not-archived') return error;
-  return ApplicationFailure.create({ message: redact(error.message), type: error.code, nonRetryable: true, details: [{ hint: error.hint }] });
+  return ApplicationFailure.create({
+    message: redact(error.message),
+    type: error.code,
+    nonRetryable: true,
+    details: [{ hint: error.hint }],
+  });
 }

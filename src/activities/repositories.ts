@@ -7,7 +7,12 @@ import type { HostDependencies } from './dependencies.js';
 /** The repository of that name, or `not-found` with the names there are. */
 export function repositoryOf(config: Config, name: string): RepositoryConfig {
   const repository = config.repositories[name];
-  if (!repository) throw new RepriseError('not-found', `there is no repository "${name}" in the config`, `repositories: ${Object.keys(config.repositories).join(', ') || 'none'}`);
+  if (!repository)
+    throw new RepriseError(
+      'not-found',
+      `there is no repository "${name}" in the config`,
+      `repositories: ${Object.keys(config.repositories).join(', ') || 'none'}`,
+    );
   return repository;
 }
 
@@ -33,6 +38,13 @@ export async function requireHere(deps: HostDependencies, name: string, cluster:
 export async function policiesHere(deps: HostDependencies, cluster: ClusterConfig): Promise<readonly PolicyConfig[]> {
   const policies = Object.values(cluster.policies);
   if (cluster.host === deps.host) return policies;
-  const usable = await Promise.all(policies.map(({ repository }) => requireHere(deps, repository, cluster.name).then(() => true, () => false)));
+  const usable = await Promise.all(
+    policies.map(({ repository }) =>
+      requireHere(deps, repository, cluster.name).then(
+        () => true,
+        () => false,
+      ),
+    ),
+  );
   return policies.filter((_, index) => usable[index]);
 }

@@ -17,7 +17,16 @@ import type { HostDependencies } from './dependencies.js';
 import { type ActivityRun, guarded } from './guarded.js';
 import { oldDirectory, oldWal } from './old-data.js';
 import { connectionAt, salvageDir, savedWalDir } from './places.js';
-import { type Session, clusterLocks, engineContext, engineFor, openSession, policyOf, postgresBinOf, record } from './session.js';
+import {
+  type Session,
+  clusterLocks,
+  engineContext,
+  engineFor,
+  openSession,
+  policyOf,
+  postgresBinOf,
+  record,
+} from './session.js';
 
 /** After this a person is told who is still at the step. */
 const TURN_PATIENCE_MS = 600_000;
@@ -52,7 +61,15 @@ export async function authorized(deps: HostDependencies, step: PlannedStep, run:
       const service = inPlace ? (session.cluster.service ?? { kind: 'pg_ctl' as const }) : { kind: 'pg_ctl' as const };
       return serviceOf({ dataDir, service }, await postgresBinOf(session), session.user);
     },
-    context: () => engineContext(session, policyOf(session, binding.policy), run, step.operationId, clusterLocks.recovery(session.cluster.name), { planDigest: plan.digest, retry: step.retry }),
+    context: () =>
+      engineContext(
+        session,
+        policyOf(session, binding.policy),
+        run,
+        step.operationId,
+        clusterLocks.recovery(session.cluster.name),
+        { planDigest: plan.digest, retry: step.retry },
+      ),
     engine: () => engineFor(session, policyOf(session, binding.policy)),
   };
 }
@@ -68,7 +85,8 @@ export function serverSteps(deps: HostDependencies): ServerSteps {
     runHook: guarded('runHook', async (step, run) => {
       const { session, plan } = await authorized(deps, step, run);
       const hook = session.cluster.hooks[step.hook];
-      if (!hook || !plan.binding.hooks.includes(step.hook)) throw new RepriseError('plan-stale', `hook "${step.hook}" is not part of the plan`);
+      if (!hook || !plan.binding.hooks.includes(step.hook))
+        throw new RepriseError('plan-stale', `hook "${step.hook}" is not part of the plan`);
       await runTool(hook.argv, { timeoutMs: hook.timeoutSeconds * 1000, signal: run.signal });
     }),
     stopServer: guarded('stopServer', async (step, run) => {
@@ -84,8 +102,18 @@ export function serverSteps(deps: HostDependencies): ServerSteps {
       if ((await service.status()) !== 'running') await service.start();
       const connection = connectionAt(work.session.cluster, work.plan.binding);
       const { replayLsn, inRecovery } = await recoveryProgress(connection);
-      if (inRecovery) throw new RepriseError('check-failed', 'the server runs as a standby and takes no writes', `restore instead: reprise recover ${step.cluster} --policy NAME`);
-      return { reached: 'the state before the stop (crash recovery)', lastLsn: replayLsn, lastCommitAt: null, complete: true };
+      if (inRecovery)
+        throw new RepriseError(
+          'check-failed',
+          'the server runs as a standby and takes no writes',
+          `restore instead: reprise recover ${step.cluster} --policy NAME`,
+        );
+      return {
+        reached: 'the state before the stop (crash recovery)',
+        lastLsn: replayLsn,
+        lastCommitAt: null,
+        complete: true,
+      };
     }),
     salvageWal: guarded('salvageWal', async (step, run) => {
       const work = await authorized(deps, step, run);
@@ -103,11 +131,23 @@ export function serverSteps(deps: HostDependencies): ServerSteps {
 /** Takes the old data out of the way as the plan says; what is lost by it is lost only after its WAL was saved. */
 async function makeRoom(work: Authorized, step: PlannedStep, { what, keptAs, copied }: Replacement): Promise<void> {
   if (keptAs === null) {
-    if (!(await isDone(work, step, SALVAGED))) throw new RepriseError('conflict', `the WAL in ${what} was not saved yet: nothing is overwritten before`, 'reject, and recover again');
+    if (!(await isDone(work, step, SALVAGED)))
+      throw new RepriseError(
+        'conflict',
+        `the WAL in ${what} was not saved yet: nothing is overwritten before`,
+        'reject, and recover again',
+      );
     return readyToOverwrite(what);
   }
   // The record comes first: a crash in between leaves a record too many, never old data nobody knows of.
-  await record(work.session, step, 'kept/old', { kind: 'kept', keptId: `${step.operationId}/old`, what: oldDirectory(what), where: keptAs, sizeBytes: null, host: work.session.deps.host });
+  await record(work.session, step, 'kept/old', {
+    kind: 'kept',
+    keptId: `${step.operationId}/old`,
+    what: oldDirectory(what),
+    where: keptAs,
+    sizeBytes: null,
+    host: work.session.deps.host,
+  });
   if (!copied) {
     await putAside(what, keptAs);
     return;
@@ -133,7 +173,10 @@ export async function once<T>(work: Authorized, step: PlannedStep, name: string,
 /** The same for a step without a job: an attempt taken for dead that wakes up must not do it over the next one's work. */
 function onceAlone<T>(work: Authorized, step: PlannedStep, name: string, run: () => Promise<T>): Promise<T> {
   const { session, signal } = work;
-  return inTurn(session.host.stateDir, `operation-${step.operationId}`, () => once(work, step, name, run), { signal, patienceMs: TURN_PATIENCE_MS });
+  return inTurn(session.host.stateDir, `operation-${step.operationId}`, () => once(work, step, name, run), {
+    signal,
+    patienceMs: TURN_PATIENCE_MS,
+  });
 }
 
 /** Whether {@link once} has done a step of this operation. */
@@ -150,13 +193,31 @@ async function salvage({ session, plan, dataDir }: Authorized, step: PlannedStep
   }
   const { systemIdentifier, salvageFrom = dataDir } = plan.binding;
   const loses = losesOldData(plan.binding);
-  const found = await salvageWal({ oldDataDir: salvageFrom, toDir, archivedUpTo: null, everything: loses, systemIdentifier, pgBin: await postgresBinOf(session), user: session.user });
+  const found = await salvageWal({
+    oldDataDir: salvageFrom,
+    toDir,
+    archivedUpTo: null,
+    everything: loses,
+    systemIdentifier,
+    pgBin: await postgresBinOf(session),
+    user: session.user,
+  });
   if (loses && found.segments.length < plan.observed.salvageableSegments) {
     const { salvageableSegments: planned } = plan.observed;
-    throw new RepriseError('wal-gap', `${found.segments.length} of the ${planned} segments of WAL that the plan counts on can be read, and what is in ${salvageFrom} would be overwritten`, `every segment was copied to ${toDir}; make a plan with old_data: { mode: aside } or aside-on, which keeps the rest`);
+    throw new RepriseError(
+      'wal-gap',
+      `${found.segments.length} of the ${planned} segments of WAL that the plan counts on can be read, and what is in ${salvageFrom} would be overwritten`,
+      `every segment was copied to ${toDir}; make a plan with old_data: { mode: aside } or aside-on, which keeps the rest`,
+    );
   }
   if (found.segments.length > 0) {
-    const kept = { keptId: `${step.operationId}/salvage`, what: loses ? oldWal(dataDir) : 'WAL saved from the old pg_wal', where, sizeBytes: null, host: session.deps.host };
+    const kept = {
+      keptId: `${step.operationId}/salvage`,
+      what: loses ? oldWal(dataDir) : 'WAL saved from the old pg_wal',
+      where,
+      sizeBytes: null,
+      host: session.deps.host,
+    };
     await record(session, step, 'kept/salvage', { kind: 'kept', ...kept });
   }
   return { segments: found.segments.length, endLsn: found.endLsn, lastCommitAt: found.lastCommitAt };

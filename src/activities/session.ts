@@ -34,7 +34,12 @@ export interface Session {
 export async function openSession(deps: HostDependencies, clusterName: string): Promise<Session> {
   const named = clusterOf(deps.config, clusterName);
   const host = deps.config.hosts[deps.host];
-  if (!host) throw new RepriseError('not-found', `there is no host "${deps.host}" in the config`, `hosts: ${Object.keys(deps.config.hosts).join(', ')}`);
+  if (!host)
+    throw new RepriseError(
+      'not-found',
+      `there is no host "${deps.host}" in the config`,
+      `hosts: ${Object.keys(deps.config.hosts).join(', ')}`,
+    );
   await requireHere(deps, named.catalogue, clusterName);
   // On another host the same path may be another server's.
   const user = await deps.jobUser(named.host === deps.host ? named.dataDir : undefined);
@@ -49,14 +54,21 @@ const catalogues = new WeakMap<HostDependencies, Map<string, Catalogue>>();
 function catalogueOf(deps: HostDependencies, cluster: ClusterConfig, user: OsUser | null): Catalogue {
   const known = catalogues.get(deps) ?? new Map<string, Catalogue>();
   catalogues.set(deps, known);
-  const catalogue = known.get(cluster.name) ?? openCatalogue(deps.openStorage(repositoryOf(deps.config, cluster.catalogue), user), cluster.name);
+  const catalogue =
+    known.get(cluster.name) ??
+    openCatalogue(deps.openStorage(repositoryOf(deps.config, cluster.catalogue), user), cluster.name);
   known.set(cluster.name, catalogue);
   return catalogue;
 }
 
 export function policyOf(session: Session, name: string): PolicyConfig {
   const policy = session.cluster.policies[name];
-  if (!policy) throw new RepriseError('not-found', `cluster ${session.cluster.name} has no backup policy "${name}"`, `its policies: ${Object.keys(session.cluster.policies).join(', ')}`);
+  if (!policy)
+    throw new RepriseError(
+      'not-found',
+      `cluster ${session.cluster.name} has no backup policy "${name}"`,
+      `its policies: ${Object.keys(session.cluster.policies).join(', ')}`,
+    );
   return policy;
 }
 
@@ -65,7 +77,12 @@ export function storageOf(session: Session, policy: PolicyConfig): WritableStora
 }
 
 /** What an engine reads with. */
-export async function readContext(session: Session, policy: PolicyConfig, run: ActivityRun, operationId: string): Promise<ReadContext> {
+export async function readContext(
+  session: Session,
+  policy: PolicyConfig,
+  run: ActivityRun,
+  operationId: string,
+): Promise<ReadContext> {
   const { cluster, host, user } = session;
   return {
     cluster,
@@ -82,7 +99,14 @@ export async function readContext(session: Session, policy: PolicyConfig, run: A
 }
 
 /** What an engine works with: the same, and jobs bound to the operation (and to the plan, for destructive steps). */
-export async function engineContext(session: Session, policy: PolicyConfig, run: ActivityRun, operationId: string, locks: readonly JobLock[], { planDigest, retry }: { planDigest?: string; retry?: number | undefined } = {}): Promise<EngineContext> {
+export async function engineContext(
+  session: Session,
+  policy: PolicyConfig,
+  run: ActivityRun,
+  operationId: string,
+  locks: readonly JobLock[],
+  { planDigest, retry }: { planDigest?: string; retry?: number | undefined } = {},
+): Promise<EngineContext> {
   const jobs = createJobs({
     stateDir: session.host.stateDir,
     operationId,
@@ -94,7 +118,12 @@ export async function engineContext(session: Session, policy: PolicyConfig, run:
     leaveOnAbort: run.leaveOnAbort,
     report: run.report,
   });
-  return { ...(await readContext(session, policy, run, operationId)), storage: storageOf(session, policy), jobs, uploader: { argv: session.deps.uploader, repository: repositoryOf(session.deps.config, policy.repository) } };
+  return {
+    ...(await readContext(session, policy, run, operationId)),
+    storage: storageOf(session, policy),
+    jobs,
+    uploader: { argv: session.deps.uploader, repository: repositoryOf(session.deps.config, policy.repository) },
+  };
 }
 
 /** Below Temporal's lock, because Temporal may be lost: what jobs of one cluster hold on its host. */
@@ -121,14 +150,24 @@ async function majorOf({ cluster, catalogue, deps }: Session): Promise<number | 
 }
 
 /** Backups as the engines' own lists and the records agree on them, oldest first. */
-export async function currentBackups(session: Session, run: ActivityRun, named?: readonly PolicyConfig[]): Promise<readonly Backup[]> {
+export async function currentBackups(
+  session: Session,
+  run: ActivityRun,
+  named?: readonly PolicyConfig[],
+): Promise<readonly Backup[]> {
   const policies = named ?? (await policiesHere(session.deps, session.cluster));
   const state = await session.catalogue.state();
   const lists = await Promise.all(
     policies.map(async (policy) => {
       const engine = session.deps.engineOf(policy.engine);
       const { cluster, name, engine: kind, repository } = policy;
-      return { cluster, policy: name, engine: kind, repository, listed: await engine.list(await readContext(session, policy, run, 'list')) };
+      return {
+        cluster,
+        policy: name,
+        engine: kind,
+        repository,
+        listed: await engine.list(await readContext(session, policy, run, 'list')),
+      };
     }),
   );
   return reconcile(state, lists);
@@ -139,8 +178,19 @@ export function engineFor(session: Session, policy: PolicyConfig): Engine {
 }
 
 /** Appends one fact of a step; `what` names it, so that a repetition adds nothing. */
-export async function record(session: Session, step: Pick<StepInput, 'operationId'>, what: string, body: RecordBody, by = 'reprise'): Promise<void> {
+export async function record(
+  session: Session,
+  step: Pick<StepInput, 'operationId'>,
+  what: string,
+  body: RecordBody,
+  by = 'reprise',
+): Promise<void> {
   const name = what.length > LONGEST_NAME ? `${what.slice(0, LONGEST_NAME)}…${sha256Hex(what).slice(0, 16)}` : what;
-  await session.catalogue.append({ id: `${step.operationId}/${name}`, at: new Date().toISOString(), operationId: step.operationId, by, ...body });
+  await session.catalogue.append({
+    id: `${step.operationId}/${name}`,
+    at: new Date().toISOString(),
+    operationId: step.operationId,
+    by,
+    ...body,
+  });
 }
-

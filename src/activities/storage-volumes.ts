@@ -26,5 +26,6 @@ export async function storageUsage(deps: HostDependencies, name: string, run: Ac
 
 /** A storage without versions and classes holds what it lists. */
 async function* listed(storage: WritableStorage): AsyncGenerator<StoredVolume> {
-  for await (const { key, sizeBytes } of storage.list('')) yield { key, sizeBytes, storageClass: NO_CLASS, state: 'current' };
+  for await (const { key, sizeBytes } of storage.list(''))
+    yield { key, sizeBytes, storageClass: NO_CLASS, state: 'current' };
 }

@@ -12,7 +12,16 @@ import { knownPlan, recoveryPlan, requireApproved } from './approvals.js';
 import { repositoryOf } from './repositories.js';
 import type { HostDependencies } from './dependencies.js';
 import { type ActivityRun, guarded } from './guarded.js';
-import { type Session, currentBackups, engineFor, openSession, policyOf, readContext, record, storageOf } from './session.js';
+import {
+  type Session,
+  currentBackups,
+  engineFor,
+  openSession,
+  policyOf,
+  readContext,
+  record,
+  storageOf,
+} from './session.js';
 
 /** Asking for files that lie in a cold class, and looking whether they can be read (F13). */
 export function thawingActivities(deps: HostDependencies): Pick<HostActivities, 'requestThaw' | 'lookAtThaw'> {
@@ -26,7 +35,12 @@ export function thawingActivities(deps: HostDependencies): Pick<HostActivities, 
       const { storage, keys } = await filesOf(session, policy, binding.backups, run, step.operationId);
       await storage.requestThaw?.(keys, thaw.tier, thaw.days);
       const text = `asked for the thaw of ${keys.length} files, tier ${thaw.tier}, readable for ${thaw.days} days`;
-      await record(session, step, `journal/thaw/${step.plan}`, { kind: 'journal', workflowId: step.workflowId, step: 'thaw', text });
+      await record(session, step, `journal/thaw/${step.plan}`, {
+        kind: 'journal',
+        workflowId: step.workflowId,
+        step: 'thaw',
+        text,
+      });
     }),
     lookAtThaw: guarded('lookAtThaw', async (step, run) => {
       const session = await openSession(deps, step.cluster);
@@ -50,11 +64,20 @@ interface ThawRequest {
  *
  * @throws RepriseError `usage` for a tier that the class does not know
  */
-export async function thawOf(session: Session, policy: PolicyConfig, backups: readonly Pick<Backup, 'label'>[], { tier: wanted, approved, warn }: ThawRequest, run: ActivityRun, operationId: string): Promise<{ planned: PlannedThaw; observed: ObservedThaw | null } | null> {
+export async function thawOf(
+  session: Session,
+  policy: PolicyConfig,
+  backups: readonly Pick<Backup, 'label'>[],
+  { tier: wanted, approved, warn }: ThawRequest,
+  run: ActivityRun,
+  operationId: string,
+): Promise<{ planned: PlannedThaw; observed: ObservedThaw | null } | null> {
   const { storage, cold } = await coldFiles(session, policy, backups, run, operationId).catch((error: unknown) => {
     // Our own look at another tool's storage: where it fails, the tool may be better off.
     if (engineFor(session, policy).toolStore === undefined || run.signal.aborted) throw error;
-    warn?.(`whether files of the backup lie in a storage class that has to be thawed could not be looked at: ${(error as Error).message}`);
+    warn?.(
+      `whether files of the backup lie in a storage class that has to be thawed could not be looked at: ${(error as Error).message}`,
+    );
     return { storage: storageOf(session, policy), cold: [] };
   });
   if (cold.length === 0) return approved === undefined ? null : { planned: approved, observed: null };
@@ -63,33 +86,66 @@ export async function thawOf(session: Session, policy: PolicyConfig, backups: re
   const defaults = storage.thaw ?? { tier: 'Standard', days: 7 };
   const tier = wanted ?? defaults.tier;
   if (!possible.some((one) => one.tier === tier)) {
-    throw new RepriseError('usage', `${classes.join(', ')} cannot be thawed with the tier ${tier}`, `name one of them: --thaw-tier ${possible.map((one) => one.tier).join(' | ')}`);
+    throw new RepriseError(
+      'usage',
+      `${classes.join(', ')} cannot be thawed with the tier ${tier}`,
+      `name one of them: --thaw-tier ${possible.map((one) => one.tier).join(' | ')}`,
+    );
   }
   const { prices } = repositoryOf(session.deps.config, policy.repository);
-  const priceOf = (one: ThawTier): number | null => cold.reduce<number | null>((price, { storageClass, sizeBytes }) => {
-    const more = thawPrice(prices, storageClass, one, sizeBytes);
-    return price === null || more === null ? null : price + more;
-  }, 0);
+  const priceOf = (one: ThawTier): number | null =>
+    cold.reduce<number | null>((price, { storageClass, sizeBytes }) => {
+      const more = thawPrice(prices, storageClass, one, sizeBytes);
+      return price === null || more === null ? null : price + more;
+    }, 0);
   const choices = possible.map((one) => ({ ...one, price: priceOf(one.tier) }));
-  return { planned: { tier, days: defaults.days }, observed: { objects: cold.length, bytes: sum(cold), storageClasses: classes, choices, currency: prices?.currency ?? null } };
+  return {
+    planned: { tier, days: defaults.days },
+    observed: {
+      objects: cold.length,
+      bytes: sum(cold),
+      storageClasses: classes,
+      choices,
+      currency: prices?.currency ?? null,
+    },
+  };
 }
 
-async function coldFiles(session: Session, policy: PolicyConfig, backups: readonly Pick<Backup, 'label'>[], run: ActivityRun, operationId: string): Promise<{ storage: WritableStorage; cold: readonly ColdObject[] }> {
+async function coldFiles(
+  session: Session,
+  policy: PolicyConfig,
+  backups: readonly Pick<Backup, 'label'>[],
+  run: ActivityRun,
+  operationId: string,
+): Promise<{ storage: WritableStorage; cold: readonly ColdObject[] }> {
   const { storage, keys } = await filesOf(session, policy, backups, run, operationId);
   return { storage, cold: (await storage.coldObjects?.(keys)) ?? [] };
 }
 
 /** Keys of what the recovery will read and may have to be thawed, chains included, and the storage that has them. */
-async function filesOf(session: Session, policy: PolicyConfig, backups: readonly Pick<Backup, 'label'>[], run: ActivityRun, operationId: string): Promise<{ storage: WritableStorage; keys: readonly string[] }> {
+async function filesOf(
+  session: Session,
+  policy: PolicyConfig,
+  backups: readonly Pick<Backup, 'label'>[],
+  run: ActivityRun,
+  operationId: string,
+): Promise<{ storage: WritableStorage; keys: readonly string[] }> {
   const { storedFiles, toolStore } = engineFor(session, policy);
   const context = await readContext(session, policy, run, operationId);
   const known = await currentBackups(session, run, [policy]);
-  const labels = [...new Set(backups.flatMap(({ label }) => [label, ...(known.find((backup) => backup.label === label)?.dependsOn ?? [])]))];
+  const labels = [
+    ...new Set(
+      backups.flatMap(({ label }) => [label, ...(known.find((backup) => backup.label === label)?.dependsOn ?? [])]),
+    ),
+  ];
   const described = (await toolStore?.describe(context)) ?? null;
   const own = described === null ? null : session.deps.openDescribed(described);
   const filesOfOne = async (label: string): Promise<readonly string[]> => {
     if (toolStore === undefined || own === null) return (await storedFiles?.(context, label)) ?? [];
-    return toolStore.coldFiles(context, own, { label, walStart: known.find((backup) => backup.label === label)?.wal?.start ?? null });
+    return toolStore.coldFiles(context, own, {
+      label,
+      walStart: known.find((backup) => backup.label === label)?.wal?.start ?? null,
+    });
   };
   const keys = await Promise.all(labels.map(filesOfOne));
   return { storage: own ?? storageOf(session, policy), keys: [...new Set(keys.flat())] };

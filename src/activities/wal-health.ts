@@ -14,7 +14,9 @@ import { type Session, currentBackups, engineFor, postgresBinOf, readContext } f
  * end of the oldest backup whose log leads to the end without a hole, to the last commit that is archived.
  */
 export async function walWindows(session: Session, run: ActivityRun): Promise<readonly WalWindow[]> {
-  const policies = Object.values(session.cluster.policies).filter((policy) => policy.enabled && engineFor(session, policy).capabilities.archivesWal);
+  const policies = Object.values(session.cluster.policies).filter(
+    (policy) => policy.enabled && engineFor(session, policy).capabilities.archivesWal,
+  );
   const backups = policies.length === 0 ? [] : await currentBackups(session, run, policies);
   return Promise.all(
     policies.map(async (policy) => {
@@ -37,13 +39,22 @@ export async function walWindows(session: Session, run: ActivityRun): Promise<re
 async function waitingAfter(session: Session, { timeline, walEnd }: RecoveryOutline): Promise<string | null> {
   const { cluster, deps, user } = session;
   if (cluster.dataDir === undefined || cluster.host !== deps.host || timeline === null || walEnd === null) return null;
-  return firstCommitAfter(await postgresBinOf(session), join(cluster.dataDir, 'pg_wal'), { timeline, endLsn: walEnd }, user);
+  return firstCommitAfter(
+    await postgresBinOf(session),
+    join(cluster.dataDir, 'pg_wal'),
+    { timeline, endLsn: walEnd },
+    user,
+  );
 }
 
 type Outline = (backup: Backup) => Promise<RecoveryOutline | { readonly hole: string }>;
 
 /** `backups` oldest first. A log without a hole from one backup on has none from a later one on: looked for by halves. */
-export async function windowOf({ name: policy }: Pick<PolicyConfig, 'name'>, backups: readonly Backup[], outline: Outline): Promise<WalWindow> {
+export async function windowOf(
+  { name: policy }: Pick<PolicyConfig, 'name'>,
+  backups: readonly Backup[],
+  outline: Outline,
+): Promise<WalWindow> {
   const none = { policy, oldest: null, newest: null, hole: null };
   if (backups.length === 0) return none;
   const looked = new Map<number, Awaited<ReturnType<Outline>>>();
@@ -61,17 +72,31 @@ export async function windowOf({ name: policy }: Pick<PolicyConfig, 'name'>, bac
     if ('hole' in (await look(middle))) first = middle + 1;
     else last = middle;
   }
-  const hole = [...looked.entries()].sort(([left], [right]) => right - left).map(([, found]) => ('hole' in found ? found.hole : null)).find((found) => found !== null) ?? null;
+  const hole =
+    [...looked.entries()]
+      .sort(([left], [right]) => right - left)
+      .map(([, found]) => ('hole' in found ? found.hole : null))
+      .find((found) => found !== null) ?? null;
   const found = first < backups.length ? await look(first) : null;
   if (found === null || 'hole' in found) return { ...none, hole: found === null ? hole : found.hole };
   return { policy, oldest: backups[first]?.finishedAt ?? null, newest: found.reachableTo, hole };
 }
 
-async function outlineFrom(session: Session, policy: PolicyConfig, backup: Backup, run: ActivityRun): Promise<RecoveryOutline | { hole: string }> {
+async function outlineFrom(
+  session: Session,
+  policy: PolicyConfig,
+  backup: Backup,
+  run: ActivityRun,
+): Promise<RecoveryOutline | { hole: string }> {
   try {
     // An operation of its own: two looks at once share no scratch directory.
     const context = await readContext(session, policy, run, `wal-${randomUUID()}`);
-    return await engineFor(session, policy).outlineRecovery(context, { target: { kind: 'latest' }, candidates: [backup], oldDataDir: null, databases: session.cluster.databases });
+    return await engineFor(session, policy).outlineRecovery(context, {
+      target: { kind: 'latest' },
+      candidates: [backup],
+      oldDataDir: null,
+      databases: session.cluster.databases,
+    });
   } catch (error) {
     if (isRepriseError(error) && error.code === 'wal-gap') return { hole: error.message };
     throw error;

@@ -17,7 +17,11 @@ const LOOK_FOR_WORKERS_MS = 2000;
  * Asks the host that owns the data, by one short workflow, which ends with an interruption.
  * @throws `host-without-worker` when nobody polls the queue the question waits on; `interrupted`; what the activity failed with otherwise.
  */
-export async function ask<K extends QuestionKind>(session: TemporalSession, question: Extract<Question, { kind: K }>, interruption?: AbortSignal): Promise<Answers[K]> {
+export async function ask<K extends QuestionKind>(
+  session: TemporalSession,
+  question: Extract<Question, { kind: K }>,
+  interruption?: AbortSignal,
+): Promise<Answers[K]> {
   const input: AskInput = { question };
   const handle = await session.client.workflow.start(workflowTypes.ask, {
     workflowId: `ask/${question.kind}/${randomUUID()}`,
@@ -35,7 +39,10 @@ export async function ask<K extends QuestionKind>(session: TemporalSession, ques
     answer.catch(() => undefined);
     return await Promise.race([answer, alone, ...(interruption ? [interrupted(interruption, ended.signal)] : [])]);
   } catch (error) {
-    if (!ended.signal.aborted) await handle.terminate(interruption?.aborted ? 'nobody waits for the answer' : 'nobody answers').catch(() => undefined);
+    if (!ended.signal.aborted)
+      await handle
+        .terminate(interruption?.aborted ? 'nobody waits for the answer' : 'nobody answers')
+        .catch(() => undefined);
     throw error;
   } finally {
     ended.abort();
@@ -45,7 +52,8 @@ export async function ask<K extends QuestionKind>(session: TemporalSession, ques
 /** Never resolves; rejects when the person who asked interrupts. */
 function interrupted(interruption: AbortSignal, ended: AbortSignal): Promise<never> {
   return new Promise<never>((_, reject) => {
-    const stop = (): void => reject(new RepriseError('interrupted', 'stopped waiting for the answer', 'ask again: nothing was changed'));
+    const stop = (): void =>
+      reject(new RepriseError('interrupted', 'stopped waiting for the answer', 'ask again: nothing was changed'));
     if (interruption.aborted) stop();
     interruption.addEventListener('abort', stop, { signal: ended });
   });

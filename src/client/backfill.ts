@@ -30,20 +30,46 @@ export interface BackfillStart {
  * @throws RepriseError `usage` for a range that is empty, not past or too long; `not-found`, and `conflict` for a
  *   schedule that is not as the config says
  */
-export async function backfillStarts(session: TemporalSession, config: Config, id: string, { from, to }: BackfillRange): Promise<readonly BackfillStart[]> {
+export async function backfillStarts(
+  session: TemporalSession,
+  config: Config,
+  id: string,
+  { from, to }: BackfillRange,
+): Promise<readonly BackfillStart[]> {
   const description = await described(session, id);
   const wanted = wantedSchedules(config).find((one) => one.id === description.scheduleId);
   if (wanted === undefined || differences(wanted, description).length > 0) {
-    throw new RepriseError('conflict', `the schedule ${description.scheduleId} is not as the config says`, 'bring it in line first: reprise schedule apply');
+    throw new RepriseError(
+      'conflict',
+      `the schedule ${description.scheduleId} is not as the config says`,
+      'bring it in line first: reprise schedule apply',
+    );
   }
   const [first, last] = [Date.parse(from), Date.parse(to)];
-  if (first > last) throw new RepriseError('usage', `--from ${from} is after --to ${to}`, 'give the earlier one as --from');
-  if (last > Date.now() - SETTLED_MS) throw new RepriseError('usage', `--to ${to} is not past by ${SETTLED_MS / 1000} s`, 'a backfill makes up for starts that are past: give an earlier --to, or run it now: reprise schedule trigger');
-  const due = dueTimes(wanted.calendar, new Date(last), MOST_STARTS + 1).filter((at) => at.getTime() >= first).toReversed();
+  if (first > last)
+    throw new RepriseError('usage', `--from ${from} is after --to ${to}`, 'give the earlier one as --from');
+  if (last > Date.now() - SETTLED_MS)
+    throw new RepriseError(
+      'usage',
+      `--to ${to} is not past by ${SETTLED_MS / 1000} s`,
+      'a backfill makes up for starts that are past: give an earlier --to, or run it now: reprise schedule trigger',
+    );
+  const due = dueTimes(wanted.calendar, new Date(last), MOST_STARTS + 1)
+    .filter((at) => at.getTime() >= first)
+    .toReversed();
   if (due.length > MOST_STARTS) {
-    throw new RepriseError('usage', `more than ${MOST_STARTS} starts were due between ${from} and ${to}`, 'give a shorter range: each start is a backup of now, and one is often enough (reprise schedule trigger)');
+    throw new RepriseError(
+      'usage',
+      `more than ${MOST_STARTS} starts were due between ${from} and ${to}`,
+      'give a shorter range: each start is a backup of now, and one is often enough (reprise schedule trigger)',
+    );
   }
-  if (due.length === 0) throw new RepriseError('usage', `no start of ${wanted.id} was due between ${from} and ${to}`, 'see when it is due: reprise schedule list');
+  if (due.length === 0)
+    throw new RepriseError(
+      'usage',
+      `no start of ${wanted.id} was due between ${from} and ${to}`,
+      'see when it is due: reprise schedule list',
+    );
   return Promise.all(
     due.map(async (time) => {
       // As the server appends it: to the second.
@@ -55,12 +81,21 @@ export async function backfillStarts(session: TemporalSession, config: Config, i
 }
 
 /** Has the server make these starts up, one after the other, also where the schedule is paused. */
-export async function backfill(session: TemporalSession, config: Config, id: string, range: BackfillRange): Promise<readonly BackfillStart[]> {
+export async function backfill(
+  session: TemporalSession,
+  config: Config,
+  id: string,
+  range: BackfillRange,
+): Promise<readonly BackfillStart[]> {
   const starts = await backfillStarts(session, config, id, range);
   const { scheduleId } = await described(session, id);
   const missing = starts.filter(({ alreadyStarted }) => !alreadyStarted);
   // Each by itself: what ran already within the range is not started again. A start counts from just before it.
-  const ranges = missing.map(({ at }) => ({ start: new Date(Date.parse(at) - 1000), end: new Date(at), overlap: 'BUFFER_ALL' as const }));
+  const ranges = missing.map(({ at }) => ({
+    start: new Date(Date.parse(at) - 1000),
+    end: new Date(at),
+    overlap: 'BUFFER_ALL' as const,
+  }));
   if (ranges.length > 0) await session.client.schedule.getHandle(scheduleId).backfill(ranges);
   return starts;
 }

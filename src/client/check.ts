@@ -15,12 +15,17 @@ export interface CheckResult {
 }
 
 /** What can break from one hour to the next, of these clusters; what only a change of the config mends is doctor's. */
-export async function check(settings: TemporalSettings, config: Config, clusters: readonly string[]): Promise<CheckResult> {
+export async function check(
+  settings: TemporalSettings,
+  config: Config,
+  clusters: readonly string[],
+): Promise<CheckResult> {
   const looked = await temporalFindings(Promise.resolve(settings), config);
   const findings = looked.findings.filter(({ check: what }) => concerns(what, config, clusters));
   const figures: Figure[] = [];
   // Where nobody answers, that is the finding.
-  if (looked.findings.some(({ check: what, level }) => what === 'temporal' && level === 'problem')) return { findings, figures };
+  if (looked.findings.some(({ check: what, level }) => what === 'temporal' && level === 'problem'))
+    return { findings, figures };
   const session = await connectTemporal(settings);
   try {
     for (const name of clusters) {
@@ -57,9 +62,14 @@ const OF_CLUSTER = new Set(['connection', 'archiving', 'catalogue']);
 function concerns(what: string, config: Config, clusters: readonly string[]): boolean {
   const [kind = '', first = '', second = '', third = ''] = what.split('/');
   const hosts = clusters.map((name) => config.clusters[name]?.host ?? '');
-  const targets = clusters.flatMap((name) => Object.values(config.clusters[name]?.recovery.targets ?? {}).map(({ host }) => host));
+  const targets = clusters.flatMap((name) =>
+    Object.values(config.clusters[name]?.recovery.targets ?? {}).map(({ host }) => host),
+  );
   if (['temporal', 'search-attributes', 'schedules'].includes(kind)) return true;
-  if (kind === 'worker') return first === 'reprise' || hosts.some((host) => first === `reprise-${host}` || first.startsWith(`reprise-${host}-`));
+  if (kind === 'worker')
+    return (
+      first === 'reprise' || hosts.some((host) => first === `reprise-${host}` || first.startsWith(`reprise-${host}-`))
+    );
   if (kind === 'host' && second === 'config') return [...hosts, ...targets].includes(first);
   if (kind === 'host') return hosts.includes(first) && ['clock', ''].includes(second);
   if (kind === 'cluster') return clusters.includes(first) && OF_CLUSTER.has(second);

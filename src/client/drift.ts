@@ -16,9 +16,18 @@ export interface WorkerConfig {
 
 /** What living workers say they were started with, as the pollers of their queues are called: no worker has to answer. */
 export async function workerConfigs(session: TemporalSession, config: Config): Promise<readonly WorkerConfig[]> {
-  const queues = [{ host: null, queue: CONTROL_QUEUE, kind: 'workflow' as const }, ...Object.keys(config.hosts).map((host) => ({ host, queue: lightQueue(host), kind: 'activity' as const }))];
+  const queues = [
+    { host: null, queue: CONTROL_QUEUE, kind: 'workflow' as const },
+    ...Object.keys(config.hosts).map((host) => ({ host, queue: lightQueue(host), kind: 'activity' as const })),
+  ];
   const found = await Promise.all(
-    queues.map(async ({ host, queue, kind }) => living(await pollersOf(session, queue, kind)).map(({ worker, config: theirs }) => ({ host, worker, config: theirs }))),
+    queues.map(async ({ host, queue, kind }) =>
+      living(await pollersOf(session, queue, kind)).map(({ worker, config: theirs }) => ({
+        host,
+        worker,
+        config: theirs,
+      })),
+    ),
   );
   return found.flat();
 }
@@ -29,8 +38,12 @@ export async function configDrift(session: TemporalSession, config: Config): Pro
 }
 
 /** `what`: the sentence for people, and what to do. */
-export function driftInWords({ host, worker, config: theirs }: WorkerConfig, { file, digest }: Config): { readonly message: string; readonly fix: string } {
-  const whose = host === null ? `the worker that runs the workflows (${worker})` : `the worker of host ${host} (${worker})`;
+export function driftInWords(
+  { host, worker, config: theirs }: WorkerConfig,
+  { file, digest }: Config,
+): { readonly message: string; readonly fix: string } {
+  const whose =
+    host === null ? `the worker that runs the workflows (${worker})` : `the worker of host ${host} (${worker})`;
   return {
     message: `${whose} runs with another configuration (${theirs}) than this one (${shortConfig(digest)})`,
     fix: `have the same ${file} there, then restart its worker; on one machine: reprise up`,
@@ -43,5 +56,7 @@ function living(pollers: readonly { readonly identity: string; readonly seenMs: 
     const parsed = parseIdentity(identity);
     return parsed === null ? [] : [{ ...parsed, seenMs }];
   });
-  return known.filter(({ worker, seenMs }) => !known.some((other) => other.worker !== worker && Date.parse(other.since) > seenMs));
+  return known.filter(
+    ({ worker, seenMs }) => !known.some((other) => other.worker !== worker && Date.parse(other.since) > seenMs),
+  );
 }

@@ -27,7 +27,9 @@ export async function follow<T>(session: TemporalSession, handle: WorkflowHandle
   // Every renewal of the long poll listens once more.
   setMaxListeners(0, stop.signal);
   // Its long poll ends with the following.
-  const result = session.connection.withAbortSignal(stop.signal, () => handle.result() as Promise<T>).finally(() => stop.abort());
+  const result = session.connection
+    .withAbortSignal(stop.signal, () => handle.result() as Promise<T>)
+    .finally(() => stop.abort());
   const looking = look(session, handle.workflowId, options, stop.signal);
   const ended = Promise.race([result, givenUp(handle.workflowId, options, stop.signal)]);
   try {
@@ -40,7 +42,11 @@ export async function follow<T>(session: TemporalSession, handle: WorkflowHandle
 }
 
 /** Shows a piece of work until it is over; returns its last view. */
-export async function watchWork(session: TemporalSession, workflowId: string, options: FollowOptions): Promise<StatusView> {
+export async function watchWork(
+  session: TemporalSession,
+  workflowId: string,
+  options: FollowOptions,
+): Promise<StatusView> {
   const stop = new AbortController();
   const gone = givenUp(workflowId, options, stop.signal);
   gone.catch(() => undefined);
@@ -56,7 +62,12 @@ export async function watchWork(session: TemporalSession, workflowId: string, op
   }
 }
 
-async function look(session: TemporalSession, workflowId: string, options: FollowOptions, stop: AbortSignal): Promise<void> {
+async function look(
+  session: TemporalSession,
+  workflowId: string,
+  options: FollowOptions,
+  stop: AbortSignal,
+): Promise<void> {
   while (!stop.aborted) {
     try {
       const view = await statusOf(session, workflowId, { jobs: false });
@@ -75,7 +86,10 @@ function givenUp(workflowId: string, options: FollowOptions, stop: AbortSignal):
     const timer =
       options.timeoutMs === undefined
         ? undefined
-        : setTimeout(() => reject(new RepriseError('timeout', `${workflowId} is not done after --timeout`, back)), options.timeoutMs);
+        : setTimeout(
+            () => reject(new RepriseError('timeout', `${workflowId} is not done after --timeout`, back)),
+            options.timeoutMs,
+          );
     const interrupt = (): void => reject(new RepriseError('interrupted', `stopped watching ${workflowId}`, back));
     if (options.signal.aborted) interrupt();
     options.signal.addEventListener('abort', interrupt);

@@ -8,7 +8,14 @@ import { newOperationId } from './operation-id.js';
 /** The notice of a test: what is sent says that it is one. */
 export function testNotice(contact: string, notifier: string | null, by: string): Notice {
   const operationId = newOperationId();
-  return { cluster: null, operationId, workflowId: notifyWorkflowId(null, operationId, contact), key: 'test', at: new Date().toISOString(), facts: { kind: 'test', contact, notifier, by } };
+  return {
+    cluster: null,
+    operationId,
+    workflowId: notifyWorkflowId(null, operationId, contact),
+    key: 'test',
+    at: new Date().toISOString(),
+    facts: { kind: 'test', contact, notifier, by },
+  };
 }
 
 /**

@@ -43,7 +43,11 @@ export function differences(wanted: WantedSchedule, found: ScheduleDescription):
     ['catch-up window', wanted.catchUpSeconds, Math.round(policies.catchupWindow / 1000)],
     ['overlap', 'SKIP', policies.overlap],
     ['pause on failure', false, policies.pauseOnFailure],
-    ['workflow', [action.workflowType, action.workflowId, action.taskQueue], [found.action.workflowType, found.action.workflowId, found.action.taskQueue]],
+    [
+      'workflow',
+      [action.workflowType, action.workflowId, action.taskQueue],
+      [found.action.workflowType, found.action.workflowId, found.action.taskQueue],
+    ],
     ['input', action.args, found.action.args],
   ];
   return pairs.flatMap(([what, here, there]) => {
@@ -55,7 +59,7 @@ export function differences(wanted: WantedSchedule, found: ScheduleDescription):
 /** One text for one calendar, so that the server's spelling (end 0, step 0 for one value) makes no difference. */
 function spelt(calendar: CalendarSpec): string {
   const parts = ['second', 'minute', 'hour', 'dayOfMonth', 'month', 'dayOfWeek', 'year'] as const;
-  return parts.map((part) => (asRanges(calendar[part]).join(',') || '*')).join(' ');
+  return parts.map((part) => asRanges(calendar[part]).join(',') || '*').join(' ');
 }
 
 function asRanges(value: CalendarSpec[keyof CalendarSpec]): string[] {

@@ -77,7 +77,10 @@ function fullId(id: string): string {
 export async function described(session: TemporalSession, id: string): Promise<ScheduleDescription> {
   const description = await describeIfThere(session, fullId(id));
   if (description !== undefined && markOf(description) !== undefined) return description;
-  const why = description === undefined ? `there is no schedule ${fullId(id)}` : `the schedule ${fullId(id)} was not made by reprise`;
+  const why =
+    description === undefined
+      ? `there is no schedule ${fullId(id)}`
+      : `the schedule ${fullId(id)} was not made by reprise`;
   throw new RepriseError('not-found', why, 'see `reprise schedule list`, or create it with `reprise schedule apply`');
 }
 

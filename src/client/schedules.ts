@@ -30,7 +30,15 @@ export function wantedSchedules(config: Config): readonly WantedSchedule[] {
       if (policy.schedule === undefined || !policy.enabled) return [];
       const calendar = calendarOf(policy.schedule);
       const { catchUpSeconds } = policy.schedule;
-      return [{ id: scheduleId(cluster.name, policy.name), cluster: cluster.name, policy: policy.name, calendar, catchUpSeconds }];
+      return [
+        {
+          id: scheduleId(cluster.name, policy.name),
+          cluster: cluster.name,
+          policy: policy.name,
+          calendar,
+          catchUpSeconds,
+        },
+      ];
     }),
   );
 }
@@ -38,7 +46,10 @@ export function wantedSchedules(config: Config): readonly WantedSchedule[] {
 /** Compares config and server; changes nothing. */
 export async function planSchedules(session: TemporalSession, config: Config): Promise<readonly ScheduleChange[]> {
   const wanted = wantedSchedules(config);
-  const found = await describeAll(session, wanted.map(({ id }) => id));
+  const found = await describeAll(
+    session,
+    wanted.map(({ id }) => id),
+  );
   const changes: ScheduleChange[] = wanted.map((one) => compare(one, found.get(one.id)));
   for (const [id, description] of found) {
     if (!wanted.some((one) => one.id === id)) changes.push(judgeUnwanted(id, markOf(description), config));
@@ -76,7 +87,11 @@ async function create(session: TemporalSession, config: Config, wanted: WantedSc
 async function update(session: TemporalSession, wanted: WantedSchedule): Promise<void> {
   await session.client.schedule.getHandle(wanted.id).update((previous) => {
     if (markOf(previous) === undefined) {
-      throw new RepriseError('conflict', `the schedule ${wanted.id} was not made by reprise`, 'rename or delete it, then apply again');
+      throw new RepriseError(
+        'conflict',
+        `the schedule ${wanted.id} was not made by reprise`,
+        'rename or delete it, then apply again',
+      );
     }
     // The state is the operator's: pause, note, remaining actions.
     return { ...settingsOf(wanted), state: previous.state } as ScheduleUpdateOptions;
@@ -105,7 +120,11 @@ function judgeUnwanted(id: string, mark: Mark | undefined, config: Config): Sche
   const cluster = config.clusters[mark.cluster];
   const policy = cluster?.policies[mark.policy];
   if (policy !== undefined) {
-    return { id, action: 'delete', reasons: [policy.enabled ? 'the policy has no schedule any more' : 'the policy is disabled (enabled: false)'] };
+    return {
+      id,
+      action: 'delete',
+      reasons: [policy.enabled ? 'the policy has no schedule any more' : 'the policy is disabled (enabled: false)'],
+    };
   }
   // Another configuration may share this namespace: what it made is its own business.
   if (cluster === undefined && mark.owner !== ownerOf(config)) {
@@ -115,7 +134,10 @@ function judgeUnwanted(id: string, mark: Mark | undefined, config: Config): Sche
 }
 
 /** Wanted ones by name, and whatever else lies below `reprise/`. A list alone is not enough: it lags behind. */
-async function describeAll(session: TemporalSession, wanted: readonly string[]): Promise<Map<string, ScheduleDescription>> {
+async function describeAll(
+  session: TemporalSession,
+  wanted: readonly string[],
+): Promise<Map<string, ScheduleDescription>> {
   const ids = new Set(wanted);
   for await (const { scheduleId: id } of session.client.schedule.list()) {
     if (id.startsWith('reprise/')) ids.add(id);

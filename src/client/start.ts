@@ -14,7 +14,16 @@ import {
 } from '../domain/names.js';
 import type { ThawTier } from '../domain/storage-classes.js';
 import type { RecoveryTarget } from '../domain/target.js';
-import type { AdoptInput, BackupInput, IncidentInput, MediaInput, RecoverInput, RotateInput, VerifyInput, VerifyMediaInput } from '../workflows/api.js';
+import type {
+  AdoptInput,
+  BackupInput,
+  IncidentInput,
+  MediaInput,
+  RecoverInput,
+  RotateInput,
+  VerifyInput,
+  VerifyMediaInput,
+} from '../workflows/api.js';
 import type { TemporalSession } from './connect.js';
 import { newOperationId } from './operation-id.js';
 import * as runbooks from '../domain/runbooks.js';
@@ -33,7 +42,14 @@ export function startBackup(
 ): Promise<StartedWork> {
   const input: BackupInput = { ...request, operationId: newOperationId() };
   const id = backupWorkflowId(request.cluster, request.policy);
-  return start(session, workflowTypes.backup, id, input.operationId, input, runbooks.backup(request.cluster, request.policy));
+  return start(
+    session,
+    workflowTypes.backup,
+    id,
+    input.operationId,
+    input,
+    runbooks.backup(request.cluster, request.policy),
+  );
 }
 
 export function startRotation(
@@ -42,7 +58,14 @@ export function startRotation(
 ): Promise<StartedWork> {
   const input: RotateInput = { ...request, operationId: newOperationId() };
   const id = rotateWorkflowId(request.cluster, request.policy);
-  return start(session, workflowTypes.rotate, id, input.operationId, input, runbooks.rotation(request.cluster, request.policy));
+  return start(
+    session,
+    workflowTypes.rotate,
+    id,
+    input.operationId,
+    input,
+    runbooks.rotation(request.cluster, request.policy),
+  );
 }
 
 export function startVerification(
@@ -51,7 +74,14 @@ export function startVerification(
 ): Promise<StartedWork> {
   const input: VerifyInput = { ...request, operationId: newOperationId() };
   const id = `verify/${request.backupId}`;
-  return start(session, workflowTypes.verify, id, input.operationId, input, runbooks.verification(request.backupId, request.restore));
+  return start(
+    session,
+    workflowTypes.verify,
+    id,
+    input.operationId,
+    input,
+    runbooks.verification(request.backupId, request.restore),
+  );
 }
 
 /** @throws `conflict` (as `WorkflowExecutionAlreadyStartedError`) when an adoption of this cluster already runs. */
@@ -60,7 +90,14 @@ export function startAdoption(
   request: { cluster: string; policy?: string; from?: string; requestedBy: string },
 ): Promise<StartedWork> {
   const input: AdoptInput = { ...request, operationId: newOperationId() };
-  return start(session, workflowTypes.adopt, adoptWorkflowId(request.cluster), input.operationId, input, runbooks.adoption(request.cluster, request.from));
+  return start(
+    session,
+    workflowTypes.adopt,
+    adoptWorkflowId(request.cluster),
+    input.operationId,
+    input,
+    runbooks.adoption(request.cluster, request.from),
+  );
 }
 
 export interface RecoveryRequest {
@@ -80,22 +117,49 @@ export function startRecovery(session: TemporalSession, request: RecoveryRequest
   const operationId = newOperationId();
   const input: RecoverInput = { ...request, operationId };
   const id = recoverWorkflowId(request.cluster, operationId);
-  return start(session, workflowTypes.recover, id, operationId, input, runbooks.recovery(request.cluster, request.into));
+  return start(
+    session,
+    workflowTypes.recover,
+    id,
+    operationId,
+    input,
+    runbooks.recovery(request.cluster, request.into),
+  );
 }
 
 /** Starts the planning; nothing is changed before the plan it makes holds, and is approved where policy asks for that. */
-export function startMedia(session: TemporalSession, request: { cluster: string; media: string; task: MediaTask; requester: string }): Promise<StartedWork> {
+export function startMedia(
+  session: TemporalSession,
+  request: { cluster: string; media: string; task: MediaTask; requester: string },
+): Promise<StartedWork> {
   const operationId = newOperationId();
   const input: MediaInput = { ...request, operationId };
   const { cluster, media, task } = request;
-  return start(session, workflowTypes.media, mediaWorkflowId(cluster, operationId), operationId, input, runbooks.media(media, cluster, task.kind));
+  return start(
+    session,
+    workflowTypes.media,
+    mediaWorkflowId(cluster, operationId),
+    operationId,
+    input,
+    runbooks.media(media, cluster, task.kind),
+  );
 }
 
 /** @throws `conflict` (as `WorkflowExecutionAlreadyStartedError`) when the same verification already runs. */
-export function startMediaVerification(session: TemporalSession, request: { cluster: string; media: string; sample: number }): Promise<StartedWork> {
+export function startMediaVerification(
+  session: TemporalSession,
+  request: { cluster: string; media: string; sample: number },
+): Promise<StartedWork> {
   const input: VerifyMediaInput = { ...request, operationId: newOperationId() };
   const id = verifyMediaWorkflowId(request.cluster, request.media);
-  return start(session, workflowTypes.verifyMedia, id, input.operationId, input, runbooks.mediaVerification(request.media));
+  return start(
+    session,
+    workflowTypes.verifyMedia,
+    id,
+    input.operationId,
+    input,
+    runbooks.mediaVerification(request.media),
+  );
 }
 
 export function startIncident(
@@ -105,7 +169,14 @@ export function startIncident(
   const operationId = newOperationId();
   const input: IncidentInput = { ...request, operationId };
   const id = incidentWorkflowId(request.cluster, request.scenario, operationId);
-  return start(session, workflowTypes.incident, id, operationId, input, runbooks.incident(request.cluster, request.scenario));
+  return start(
+    session,
+    workflowTypes.incident,
+    id,
+    operationId,
+    input,
+    runbooks.incident(request.cluster, request.scenario),
+  );
 }
 
 async function start(

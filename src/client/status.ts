@@ -34,13 +34,29 @@ const closedAs: Readonly<Record<string, WorkState>> = {
   CANCELLED: 'cancelled',
   TERMINATED: 'cancelled',
 };
-const kinds: readonly WorkStatus['kind'][] = ['backup', 'rotate', 'verify', 'adopt', 'recover', 'media', 'verify-media', 'incident', 'watch', 'archive', 'notify'];
+const kinds: readonly WorkStatus['kind'][] = [
+  'backup',
+  'rotate',
+  'verify',
+  'adopt',
+  'recover',
+  'media',
+  'verify-media',
+  'incident',
+  'watch',
+  'archive',
+  'notify',
+];
 
 /**
  * Status of one workflow. It answers without a worker too, from what the server knows; then it says that one is missing.
  * @throws `not-found` (as `WorkflowNotFoundError`).
  */
-export async function statusOf(session: TemporalSession, workflowId: string, options: { jobs: boolean }): Promise<StatusView> {
+export async function statusOf(
+  session: TemporalSession,
+  workflowId: string,
+  options: { jobs: boolean },
+): Promise<StatusView> {
   const handle = session.client.workflow.getHandle(workflowId);
   const description = await handle.describe();
   const closed = closedAs[description.status.name];
@@ -79,7 +95,9 @@ async function query(session: TemporalSession, workflowId: string, closed: boole
   if (!(await hasPoller(session, CONTROL_QUEUE, 'workflow'))) return null;
   try {
     const handle = session.client.workflow.getHandle(workflowId);
-    return await session.connection.withDeadline(Date.now() + QUERY_TIMEOUT_MS, () => handle.query<WorkStatus>(queryNames.status));
+    return await session.connection.withDeadline(Date.now() + QUERY_TIMEOUT_MS, () =>
+      handle.query<WorkStatus>(queryNames.status),
+    );
   } catch (error) {
     // A worker that has just died, or a closed workflow of another version: the server's own view is still true.
     if (closed || isDeadline(error) || isQueryFailure(error)) return null;
@@ -88,7 +106,9 @@ async function query(session: TemporalSession, workflowId: string, closed: boole
 }
 
 function isDeadline(error: unknown): boolean {
-  const code = (error as { code?: unknown; cause?: { code?: unknown } }).code ?? (error as { cause?: { code?: unknown } }).cause?.code;
+  const code =
+    (error as { code?: unknown; cause?: { code?: unknown } }).code ??
+    (error as { cause?: { code?: unknown } }).cause?.code;
   return code === 4 || code === 1;
 }
 
@@ -102,7 +122,11 @@ async function missingControlWorker(session: TemporalSession): Promise<string | 
 }
 
 /** Closed on the server outweighs what the workflow said last, except that a rejection ends as completed. */
-function stateOf(description: WorkflowExecutionDescription, answered: WorkStatus | null, closed: WorkState | undefined): WorkState {
+function stateOf(
+  description: WorkflowExecutionDescription,
+  answered: WorkStatus | null,
+  closed: WorkState | undefined,
+): WorkState {
   const said = answered?.state ?? attributeState(description);
   if (closed === undefined) return said ?? 'running';
   return closed === 'completed' && said !== undefined && isFinal(said) ? said : closed;
@@ -113,7 +137,10 @@ function attributeState(description: WorkflowExecutionDescription): WorkState | 
   return pair?.value as WorkState | undefined;
 }
 
-async function heartbeatsOf(session: TemporalSession, description: WorkflowExecutionDescription): Promise<HeartbeatDetails[]> {
+async function heartbeatsOf(
+  session: TemporalSession,
+  description: WorkflowExecutionDescription,
+): Promise<HeartbeatDetails[]> {
   const { payloadConverter } = session.client.options.loadedDataConverter;
   return (description.raw.pendingActivities ?? []).flatMap((activity) => {
     const payload = activity.heartbeatDetails?.payloads?.[0];
@@ -129,7 +156,11 @@ function retryOf(description: WorkflowExecutionDescription): StatusView['retryin
 }
 
 /** Jobs of an operation as their host recorded them; without a worker there, what heartbeats said must do. */
-async function recordedJobs(session: TemporalSession, cluster: string, operationId: string): Promise<readonly JobView[]> {
+async function recordedJobs(
+  session: TemporalSession,
+  cluster: string,
+  operationId: string,
+): Promise<readonly JobView[]> {
   if (!(await hasPoller(session, CONTROL_QUEUE, 'workflow'))) return [];
   try {
     return (await ask<'jobs'>(session, { kind: 'jobs', cluster, operationId })).jobs;

@@ -45,9 +45,14 @@ async function standingWork(config: Config): Promise<readonly Standing[]> {
 /** Compares the watches and receivers of the config with those running; changes nothing. */
 export async function planWatches(session: TemporalSession, config: Config): Promise<readonly WatchChange[]> {
   const wanted = await standingWork(config);
-  const running = await runningWork(session, wanted.map(({ workflowId }) => workflowId));
+  const running = await runningWork(
+    session,
+    wanted.map(({ workflowId }) => workflowId),
+  );
   const changes: WatchChange[] = wanted.map(({ workflowId, reason }) =>
-    running.has(workflowId) ? { workflowId, action: 'none', reasons: [] } : { workflowId, action: 'start', reasons: [reason] },
+    running.has(workflowId)
+      ? { workflowId, action: 'none', reasons: [] }
+      : { workflowId, action: 'start', reasons: [reason] },
   );
   for (const [workflowId, owner] of running) {
     if (wanted.some((one) => one.workflowId === workflowId)) continue;
@@ -55,7 +60,11 @@ export async function planWatches(session: TemporalSession, config: Config): Pro
     const mine = owner === ownerOf(config) || (owner !== undefined && config.clusters[cluster] !== undefined);
     changes.push(
       mine
-        ? { workflowId, action: 'stop', reasons: [kind === 'watch' ? 'no longer watched in the config' : 'WAL is no longer received in the config'] }
+        ? {
+            workflowId,
+            action: 'stop',
+            reasons: [kind === 'watch' ? 'no longer watched in the config' : 'WAL is no longer received in the config'],
+          }
         : { workflowId, action: 'leave', reasons: [`started from another configuration: ${owner ?? 'unknown'}`] },
     );
   }
@@ -78,7 +87,11 @@ export async function applyWatches(session: TemporalSession, config: Config): Pr
   return changes;
 }
 
-async function startWork(session: TemporalSession, config: Config, { workflowId, type, input, summary }: Standing): Promise<void> {
+async function startWork(
+  session: TemporalSession,
+  config: Config,
+  { workflowId, type, input, summary }: Standing,
+): Promise<void> {
   await session.client.workflow.start(type, {
     workflowId,
     taskQueue: CONTROL_QUEUE,
@@ -91,16 +104,22 @@ async function startWork(session: TemporalSession, config: Config, { workflowId,
 }
 
 /** What runs with its owner; wanted ones are asked for by name, because the list lags behind. */
-async function runningWork(session: TemporalSession, wanted: readonly string[]): Promise<Map<string, string | undefined>> {
+async function runningWork(
+  session: TemporalSession,
+  wanted: readonly string[],
+): Promise<Map<string, string | undefined>> {
   const ids = new Set(wanted);
   const query = `WorkflowType IN ('${workflowTypes.watch}', '${workflowTypes.archive}') AND ExecutionStatus = 'Running'`;
   for await (const { workflowId } of session.client.workflow.list({ query })) ids.add(workflowId);
   const running = new Map<string, string | undefined>();
   for (const id of ids) {
-    const description = await session.client.workflow.getHandle(id).describe().catch((error: unknown) => {
-      if (error instanceof Error && error.name === 'WorkflowNotFoundError') return undefined;
-      throw error;
-    });
+    const description = await session.client.workflow
+      .getHandle(id)
+      .describe()
+      .catch((error: unknown) => {
+        if (error instanceof Error && error.name === 'WorkflowNotFoundError') return undefined;
+        throw error;
+      });
     if (description?.status.name !== 'RUNNING') continue;
     const owner = description.memo?.['owner'];
     running.set(id, typeof owner === 'string' ? owner : undefined);

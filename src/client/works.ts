@@ -13,10 +13,25 @@ export interface WorkLine {
   readonly webUi: string;
 }
 
-const shown = [workflowTypes.backup, workflowTypes.rotate, workflowTypes.verify, workflowTypes.adopt, workflowTypes.recover, workflowTypes.media, workflowTypes.verifyMedia, workflowTypes.incident, workflowTypes.watch, workflowTypes.archive, workflowTypes.notify];
+const shown = [
+  workflowTypes.backup,
+  workflowTypes.rotate,
+  workflowTypes.verify,
+  workflowTypes.adopt,
+  workflowTypes.recover,
+  workflowTypes.media,
+  workflowTypes.verifyMedia,
+  workflowTypes.incident,
+  workflowTypes.watch,
+  workflowTypes.archive,
+  workflowTypes.notify,
+];
 
 /** Where the type and what people call it differ. */
-const kinds: Readonly<Record<string, string>> = { [workflowTypes.verify]: 'verify', [workflowTypes.verifyMedia]: 'verify-media' };
+const kinds: Readonly<Record<string, string>> = {
+  [workflowTypes.verify]: 'verify',
+  [workflowTypes.verifyMedia]: 'verify-media',
+};
 
 /**
  * Work that is under way, from the server's list: it needs no worker, and lags by about a second. First what waits for a
@@ -25,7 +40,9 @@ const kinds: Readonly<Record<string, string>> = { [workflowTypes.verify]: 'verif
 export async function runningWorks(session: TemporalSession): Promise<readonly WorkLine[]> {
   const types = shown.map((type) => `'${type}'`).join(', ');
   const lines: WorkLine[] = [];
-  for await (const work of session.client.workflow.list({ query: `WorkflowType IN (${types}) AND ExecutionStatus = 'Running'` })) {
+  for await (const work of session.client.workflow.list({
+    query: `WorkflowType IN (${types}) AND ExecutionStatus = 'Running'`,
+  })) {
     lines.push({
       workflowId: work.workflowId,
       kind: kinds[work.type] ?? work.type,

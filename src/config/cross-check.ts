@@ -47,7 +47,14 @@ function repositoryClaims(config: SettledConfig): Claim[] {
     if (!kind) return [];
     const { type, host = '', encryption: _encryption, prices: _prices, ...options } = repository;
     // What is reached from everywhere is one place, from whichever host a repository is opened.
-    return [{ path: ['repositories', name], owner: `repository ${name}`, host: kind.onHost ? `${type} ${host}` : type, place: kind.place(kind.read(options)) }];
+    return [
+      {
+        path: ['repositories', name],
+        owner: `repository ${name}`,
+        host: kind.onHost ? `${type} ${host}` : type,
+        place: kind.place(kind.read(options)),
+      },
+    ];
   });
 }
 
@@ -60,7 +67,11 @@ function dataDirClaims(config: SettledConfig): Claim[] {
       host: `directory ${host}`,
       place: data_dir,
     }));
-    const live = { path: ['clusters', name], owner: `the data directory of ${name}`, host: `directory ${cluster.host}` };
+    const live = {
+      path: ['clusters', name],
+      owner: `the data directory of ${name}`,
+      host: `directory ${cluster.host}`,
+    };
     return own === undefined ? targets : [{ ...live, place: own }, ...targets];
   });
 }
@@ -69,7 +80,9 @@ function engineClaims(config: SettledConfig): Claim[] {
   return Object.entries(config.clusters).flatMap(([cluster, { host, backups }]) =>
     Object.entries(backups).flatMap(([name, { engine, options }]) => {
       const place = engineKinds[engine]?.place?.(options);
-      return place === undefined ? [] : [{ path: ['clusters', cluster, 'backups', name], owner: `policy ${cluster}/${name}`, host, place }];
+      return place === undefined
+        ? []
+        : [{ path: ['clusters', cluster, 'backups', name], owner: `policy ${cluster}/${name}`, host, place }];
     }),
   );
 }
@@ -96,5 +109,7 @@ const same = (left: string, right: string): boolean => left === right;
 
 /** Equal, or one within the other. */
 function overlaps(left: string, right: string): boolean {
-  return [relative(left, right), relative(right, left)].some((way) => way !== '..' && !way.startsWith(`..${sep}`) && !isAbsolute(way));
+  return [relative(left, right), relative(right, left)].some(
+    (way) => way !== '..' && !way.startsWith(`..${sep}`) && !isAbsolute(way),
+  );
 }

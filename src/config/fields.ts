@@ -42,7 +42,10 @@ export const path = () => z.string().regex(pathPattern, pathRule);
 export const argv = () =>
   z
     .array(z.string().refine(holdsNoNul, noNulRule), {
-      error: ({ input }) => (typeof input === 'string' ? withHint('expected a list, found text', 'write [program, argument, ...]: no shell reads it') : undefined),
+      error: ({ input }) =>
+        typeof input === 'string'
+          ? withHint('expected a list, found text', 'write [program, argument, ...]: no shell reads it')
+          : undefined,
     })
     .min(1)
     .refine(([program]) => program !== '', 'the program may not be empty');
@@ -58,7 +61,9 @@ export const reference = (what: string, plural: string, known: readonly string[]
 /** A key of the contract whose feature comes in a later version: accepting it would do nothing without a word. */
 export const later = (key: string, what: string) =>
   z
-    .never({ error: () => withHint(`"${key}" is not supported by this version`, `take it out: ${what} come with a later one`) })
+    .never({
+      error: () => withHint(`"${key}" is not supported by this version`, `take it out: ${what} come with a later one`),
+    })
     .optional();
 
 /** A key that will never be accepted, with what to use instead. */

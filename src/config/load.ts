@@ -39,7 +39,11 @@ export async function loadConfig(options: LoadOptions = {}): Promise<Config> {
 }
 
 /** As {@link loadConfig}, with the file's own words and positions. */
-export async function readConfig({ file, env = process.env, cwd = process.cwd() }: LoadOptions = {}): Promise<LoadedConfig> {
+export async function readConfig({
+  file,
+  env = process.env,
+  cwd = process.cwd(),
+}: LoadOptions = {}): Promise<LoadedConfig> {
   const found = await findConfig(file, env, cwd);
   const below = relative(cwd, found.file);
   const label = below.startsWith('..') ? found.file : below;
@@ -47,7 +51,11 @@ export async function readConfig({ file, env = process.env, cwd = process.cwd() 
 }
 
 /** Validates a configuration's text as if it stood in `file` (absolute; relative paths count from its folder). */
-export function parseConfig(text: string, file: string, label = file): Pick<LoadedConfig, 'config' | 'settled' | 'source'> {
+export function parseConfig(
+  text: string,
+  file: string,
+  label = file,
+): Pick<LoadedConfig, 'config' | 'settled' | 'source'> {
   const source = parseSource(text);
   if (source.problems.length > 0) throw configInvalid(label, source.problems);
   const refuse = (problems: readonly Problem[]) => {
@@ -67,7 +75,11 @@ interface FoundFile extends Pick<LoadedConfig, 'chosenBy'> {
   readonly bytes: Buffer;
 }
 
-async function findConfig(flag: string | undefined, env: Readonly<Record<string, string | undefined>>, cwd: string): Promise<FoundFile> {
+async function findConfig(
+  flag: string | undefined,
+  env: Readonly<Record<string, string | undefined>>,
+  cwd: string,
+): Promise<FoundFile> {
   const named = flag ?? (env['REPRISE_CONFIG'] || undefined);
   const chosenBy = flag !== undefined ? 'flag' : named !== undefined ? 'environment' : 'default';
   const candidates = named === undefined ? ['reprise.yml', '/etc/reprise/reprise.yml'] : [named];
@@ -78,7 +90,9 @@ async function findConfig(flag: string | undefined, env: Readonly<Record<string,
   }
   throw new RepriseError(
     'config-not-found',
-    named === undefined ? 'there is no configuration: neither ./reprise.yml nor /etc/reprise/reprise.yml' : `the configuration ${named} does not exist`,
+    named === undefined
+      ? 'there is no configuration: neither ./reprise.yml nor /etc/reprise/reprise.yml'
+      : `the configuration ${named} does not exist`,
     'write one (examples/minimal.yml is a start), or name it with --config FILE or $REPRISE_CONFIG',
   );
 }
@@ -89,7 +103,11 @@ async function readIfThere(file: string): Promise<Buffer | undefined> {
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? '';
     if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
-    throw new RepriseError('config-invalid', `the configuration ${file} cannot be read: ${code}`, 'check that it is a file and may be read by this user');
+    throw new RepriseError(
+      'config-invalid',
+      `the configuration ${file} cannot be read: ${code}`,
+      'check that it is a file and may be read by this user',
+    );
   }
 }
 

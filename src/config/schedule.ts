@@ -27,8 +27,17 @@ const cronWord = /^(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|sun|mon|tue|
 const cron = z.string().superRefine((text, context) => {
   const fields = text.trim().split(/\s+/);
   const words = text.match(/[A-Za-z]+/g) ?? [];
-  if (fields.length !== 5 || !fields.every((field) => cronField.test(field)) || !words.every((word) => cronWord.test(word))) {
-    context.addIssue(withHint('this is no cron line of five fields', 'minute hour day-of-month month day-of-week, e.g. "30 1 * * *", in UTC'));
+  if (
+    fields.length !== 5 ||
+    !fields.every((field) => cronField.test(field)) ||
+    !words.every((word) => cronWord.test(word))
+  ) {
+    context.addIssue(
+      withHint(
+        'this is no cron line of five fields',
+        'minute hour day-of-month month day-of-week, e.g. "30 1 * * *", in UTC',
+      ),
+    );
     return;
   }
   if (!fields[2]?.startsWith('*') && !fields[4]?.startsWith('*')) {
@@ -46,7 +55,12 @@ const cron = z.string().superRefine((text, context) => {
       context.addIssue('this cron line never comes');
     }
   } catch {
-    context.addIssue(withHint('this cron line has a value that cannot be', 'minute 0-59, hour 0-23, day 1-31, month 1-12, day of week 0-7'));
+    context.addIssue(
+      withHint(
+        'this cron line has a value that cannot be',
+        'minute 0-59, hour 0-23, day 1-31, month 1-12, day of week 0-7',
+      ),
+    );
   }
 });
 
@@ -55,7 +69,12 @@ const numbers = (least: number, most: number) => {
   const rule = `expected a number from ${least} to ${most}, a range such as "${least}-${most}", or a list of them`;
   const within = (text: string | number) => {
     const [, start, end] = /^(\d{1,2})(?:-(\d{1,2}))?$/.exec(String(text)) ?? [];
-    return start !== undefined && Number(start) >= least && Number(end ?? start) <= most && Number(start) <= Number(end ?? start);
+    return (
+      start !== undefined &&
+      Number(start) >= least &&
+      Number(end ?? start) <= most &&
+      Number(start) <= Number(end ?? start)
+    );
   };
   const one = z.union([z.int(), z.string()], { error: rule }).refine(within, rule);
   return z.union([one, z.array(one).min(1, rule)], { error: rule });
@@ -65,7 +84,9 @@ const dayOfWeek = z.enum(days);
 
 const calendar = z.strictObject({
   day_of_week: z
-    .union([dayOfWeek, z.array(dayOfWeek).min(1)], { error: `expected a day of the week: ${days.join(', ')}, or a list of them` })
+    .union([dayOfWeek, z.array(dayOfWeek).min(1)], {
+      error: `expected a day of the week: ${days.join(', ')}, or a list of them`,
+    })
     .optional()
     .describe('SUNDAY to SATURDAY, or a list.'),
   day_of_month: numbers(1, 31).optional().describe('Number, range "1-7", or a list.'),

@@ -3,7 +3,10 @@ import { holdsAgeIdentity, isAgeRecipient } from '../domain/age.js';
 import { argv, path } from './fields.js';
 import { withHint } from './problem.js';
 
-const PRIVATE_KEY = withHint('this is a private key: it may not stand in this file', 'name its public key, which `age-keygen -y KEYFILE` prints, and make a new one: this one was seen');
+const PRIVATE_KEY = withHint(
+  'this is a private key: it may not stand in this file',
+  'name its public key, which `age-keygen -y KEYFILE` prints, and make a new one: this one was seen',
+);
 
 /** A public key; what is wrong with one is told without repeating it: it may be a private one (F39). */
 const recipient = z.string().superRefine((text, context) => {
@@ -11,7 +14,10 @@ const recipient = z.string().superRefine((text, context) => {
   context.addIssue(
     holdsAgeIdentity(text)
       ? PRIVATE_KEY
-      : withHint('this is no public key of age', 'write it as age-keygen prints it: age1 and 58 letters and digits; one of them may be wrong'),
+      : withHint(
+          'this is no public key of age',
+          'write it as age-keygen prints it: age1 and 58 letters and digits; one of them may be wrong',
+        ),
   );
 });
 
@@ -24,19 +30,35 @@ const identity = z
       .describe('Program that prints a private key; its output goes to age and nowhere else.'),
   })
   .superRefine(({ file, command }, context) => {
-    if ((file === undefined) === (command === undefined)) context.addIssue(withHint('expected file: or command:, one of them', 'file: names a key file, command: a program that prints a key'));
+    if ((file === undefined) === (command === undefined))
+      context.addIssue(
+        withHint(
+          'expected file: or command:, one of them',
+          'file: names a key file, command: a program that prints a key',
+        ),
+      );
   });
 
 /** Schema of `encryption`, of a policy or of a repository. */
 export const encryptionSchema = z
   .strictObject({
-    recipients: z.array(recipient).default([]).describe('Public keys; each of their private keys alone opens the files.'),
+    recipients: z
+      .array(recipient)
+      .default([])
+      .describe('Public keys; each of their private keys alone opens the files.'),
     recipients_file: path().optional().describe('File with further public keys, one a line.'),
-    identity: identity.optional().describe('Where this host gets a private key; absent: it cannot read, prove or restore what it writes.'),
+    identity: identity
+      .optional()
+      .describe('Where this host gets a private key; absent: it cannot read, prove or restore what it writes.'),
   })
   .superRefine(({ recipients, recipients_file }, context) => {
     if (recipients.length === 0 && recipients_file === undefined) {
-      context.addIssue(withHint('nobody could ever read what is encrypted for nobody', 'add recipients: [age1...], with a second key that is kept elsewhere'));
+      context.addIssue(
+        withHint(
+          'nobody could ever read what is encrypted for nobody',
+          'add recipients: [age1...], with a second key that is kept elsewhere',
+        ),
+      );
     }
   });
 

@@ -23,10 +23,20 @@ const price = z.number().min(0);
 
 /** Everybody's own contract: no price is built in. */
 const pricesSchema = z.strictObject({
-  currency: z.string().regex(/^[A-Z]{3}$/, 'expected three letters such as EUR').default('EUR').describe('Currency, as ISO 4217 writes it.'),
-  per_gb_month: z.record(z.string(), price).default({}).describe('Price of a GB (2^30 bytes, as Amazon counts) a month by storage class; `DISK` for a directory.'),
+  currency: z
+    .string()
+    .regex(/^[A-Z]{3}$/, 'expected three letters such as EUR')
+    .default('EUR')
+    .describe('Currency, as ISO 4217 writes it.'),
+  per_gb_month: z
+    .record(z.string(), price)
+    .default({})
+    .describe('Price of a GB (2^30 bytes, as Amazon counts) a month by storage class; `DISK` for a directory.'),
   thaw_per_gb: z
-    .record(z.string(), z.strictObject({ Expedited: price.optional(), Standard: price.optional(), Bulk: price.optional() }))
+    .record(
+      z.string(),
+      z.strictObject({ Expedited: price.optional(), Standard: price.optional(), Bulk: price.optional() }),
+    )
     .default({})
     .describe('Price of the thaw of a GB by storage class and tier.'),
 });
@@ -41,7 +51,9 @@ const policyOf = (kind: string, options: z.ZodObject, names: KnownNames) =>
     enabled: z.boolean().default(true).describe('A disabled policy is skipped, and said to be.'),
     schedule: schedule.optional().describe('When it runs; absent: only when asked.'),
     retention: retention.prefault({}).describe('What rotation keeps.'),
-    encryption: encryptionSchema.optional().describe("How its files are encrypted; absent: as its repository says, else not."),
+    encryption: encryptionSchema
+      .optional()
+      .describe('How its files are encrypted; absent: as its repository says, else not.'),
     proof: z.enum(['none', 'verify', 'restore']).default('verify').describe('What proves a backup after it was taken.'),
     options: options.prefault({}).describe("The engine's own options."),
   });
@@ -56,8 +68,12 @@ export function policySchema(names: KnownNames) {
 export function repositorySchema(names: KnownNames) {
   const common = (kind: string) => ({
     type: z.literal(kind).describe(`Kind of storage: ${Object.keys(storageKinds).join(', ')}.`),
-    host: reference('host', 'hosts', names.hosts).optional().describe('The host that owns it; absent: the only host there is.'),
-    prices: pricesSchema.optional().describe('What it costs to keep things there, for `storage usage` and plans; absent: no cost is shown.'),
+    host: reference('host', 'hosts', names.hosts)
+      .optional()
+      .describe('The host that owns it; absent: the only host there is.'),
+    prices: pricesSchema
+      .optional()
+      .describe('What it costs to keep things there, for `storage usage` and plans; absent: no cost is shown.'),
     encryption: encryptionSchema.optional().describe('How the policies that write to it have their files encrypted.'),
   });
   return beside('type', storageKinds, common);
@@ -65,13 +81,17 @@ export function repositorySchema(names: KnownNames) {
 
 /** Schema of an entry under `checks`, composed from the check registry. */
 export function checkSchema() {
-  const common = (kind: string) => ({ type: z.literal(kind).describe(`Kind of check: ${Object.keys(checkKinds).join(', ')}.`) });
+  const common = (kind: string) => ({
+    type: z.literal(kind).describe(`Kind of check: ${Object.keys(checkKinds).join(', ')}.`),
+  });
   return beside('type', checkKinds, common);
 }
 
 /** Schema of an entry under `notifiers`, composed from the notifier registry. */
 export function notifierSchema() {
-  const common = (kind: string) => ({ type: z.literal(kind).describe(`Kind of notifier: ${Object.keys(notifierKinds).join(', ')}.`) });
+  const common = (kind: string) => ({
+    type: z.literal(kind).describe(`Kind of notifier: ${Object.keys(notifierKinds).join(', ')}.`),
+  });
   return beside('type', notifierKinds, common);
 }
 

@@ -14,15 +14,26 @@ export function mediaSchema(names: KnownNames) {
   return dictionary(
     'media',
     z.strictObject({
-      repository: reference('repository', 'repositories', names.repositories).describe('Repository that holds them, and no backups.'),
-      prefix: z.string().default('').refine((prefix) => !prefix.startsWith('/'), 'a prefix has no slash in front').describe('Folder in the repository; absent: all of it.'),
-      cluster: reference('cluster', 'clusters', names.clusters).describe('Cluster they belong to: its host does the work, its approvals hold.'),
+      repository: reference('repository', 'repositories', names.repositories).describe(
+        'Repository that holds them, and no backups.',
+      ),
+      prefix: z
+        .string()
+        .default('')
+        .refine((prefix) => !prefix.startsWith('/'), 'a prefix has no slash in front')
+        .describe('Folder in the repository; absent: all of it.'),
+      cluster: reference('cluster', 'clusters', names.clusters).describe(
+        'Cluster they belong to: its host does the work, its approvals hold.',
+      ),
       concurrency: positive().max(48).default(16).describe('Objects under way at once.'),
       multipart_copy_above: z
         .string({ error: sizeRule })
         .regex(sizePattern, sizeRule)
         .default(MOST_IN_ONE_COPY)
-        .refine((text) => !sizePattern.test(text) || parseSize(text) <= parseSize(MOST_IN_ONE_COPY), `S3 copies no more than ${MOST_IN_ONE_COPY} at once`)
+        .refine(
+          (text) => !sizePattern.test(text) || parseSize(text) <= parseSize(MOST_IN_ONE_COPY),
+          `S3 copies no more than ${MOST_IN_ONE_COPY} at once`,
+        )
         .describe(`Bigger objects are copied in parts; ${MOST_IN_ONE_COPY} at the most.`),
       objects_query: z
         .strictObject({

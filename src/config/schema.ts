@@ -8,7 +8,9 @@ import { mediaSchema } from './schema-media.js';
 import { contactsSchema, notifySchema, raciSchema } from './schema-people.js';
 
 const host = z.strictObject({
-  state_dir: path().default('/var/lib/reprise').describe('Owner-only directory of job records, plans and the approvals ledger.'),
+  state_dir: path()
+    .default('/var/lib/reprise')
+    .describe('Owner-only directory of job records, plans and the approvals ledger.'),
   scratch_dir: path().optional().describe('Room for restores that prove a backup; absent: scratch below state_dir.'),
   heavy_slots: positive().max(64).default(1).describe('Backups and verifications that may run at once.'),
 });
@@ -44,12 +46,16 @@ export function configSchema(names: KnownNames) {
       .superRefine(atLeastOne('repository'))
       .optional()
       .describe('Where backups go; absent: the directory ./backups/postgres.'),
-    clusters: dictionary('cluster', clusterSchema(names)).superRefine(atLeastOne('cluster')).describe('PostgreSQL instances.'),
+    clusters: dictionary('cluster', clusterSchema(names))
+      .superRefine(atLeastOne('cluster'))
+      .describe('PostgreSQL instances.'),
     contacts: contactsSchema(names).prefault({}).describe('People and teams, with their addresses for each notifier.'),
     notifiers: dictionary('notifier', notifierSchema()).prefault({}).describe('Ways to tell people.'),
     notify: notifySchema(names).prefault({}).describe('By which notifiers people are told, for each event.'),
     raci: raciSchema(names).prefault({}).describe('Who has which part in what: they are told first.'),
-    media: mediaSchema(names).prefault({}).describe('Objects that belong to a cluster: brought back with `reprise media`.'),
+    media: mediaSchema(names)
+      .prefault({})
+      .describe('Objects that belong to a cluster: brought back with `reprise media`.'),
     signers: later('signers', 'signatures'),
   });
 }

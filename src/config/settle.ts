@@ -36,12 +36,20 @@ export type SettledConfig = Omit<ConfigText, 'hosts' | 'repositories' | 'cluster
 export function settle(text: ConfigText, folder: string): { config: SettledConfig; problems: readonly Problem[] } {
   const problems: Problem[] = [];
   const absolute = (path: string) => resolve(folder, path);
-  const hosts = mapValues(text.hosts ?? { [DEFAULT_NAME]: { state_dir: '/var/lib/reprise', heavy_slots: 1 } }, (host) => {
-    const stateDir = absolute(host.state_dir);
-    return { ...host, state_dir: stateDir, scratch_dir: host.scratch_dir ? absolute(host.scratch_dir) : join(stateDir, 'scratch') };
-  });
+  const hosts = mapValues(
+    text.hosts ?? { [DEFAULT_NAME]: { state_dir: '/var/lib/reprise', heavy_slots: 1 } },
+    (host) => {
+      const stateDir = absolute(host.state_dir);
+      return {
+        ...host,
+        state_dir: stateDir,
+        scratch_dir: host.scratch_dir ? absolute(host.scratch_dir) : join(stateDir, 'scratch'),
+      };
+    },
+  );
   const only = (what: string, names: readonly string[], path: ConfigPath): string => {
-    if (names.length !== 1) problems.push({ path, message: `missing key "${what}"`, hint: `name one of: ${names.join(', ')}` });
+    if (names.length !== 1)
+      problems.push({ path, message: `missing key "${what}"`, hint: `name one of: ${names.join(', ')}` });
     return names[0] ?? '';
   };
   const hostOf = (named: string | undefined, path: ConfigPath) => named ?? only('host', Object.keys(hosts), path);
@@ -50,7 +58,11 @@ export function settle(text: ConfigText, folder: string): { config: SettledConfi
     (repository, name) => {
       const kind = storageKinds[repository.type];
       const host = kind?.onHost ? hostOf(repository.host, ['repositories', name]) : repository.host;
-      return { ...absoluteSecrets(absolutePaths(repository, kind?.paths, folder), folder), ...settledEncryption(repository.encryption, folder), ...(host === undefined ? {} : { host }) };
+      return {
+        ...absoluteSecrets(absolutePaths(repository, kind?.paths, folder), folder),
+        ...settledEncryption(repository.encryption, folder),
+        ...(host === undefined ? {} : { host }),
+      };
     },
   );
 
@@ -58,7 +70,8 @@ export function settle(text: ConfigText, folder: string): { config: SettledConfi
     const at = ['clusters', name];
     const host = hostOf(cluster.host, at);
     const backups = mapValues(cluster.backups, (policy, policyName) => {
-      const repository = policy.repository ?? only('repository', Object.keys(repositories), [...at, 'backups', policyName]);
+      const repository =
+        policy.repository ?? only('repository', Object.keys(repositories), [...at, 'backups', policyName]);
       return {
         ...policy,
         repository,
@@ -74,7 +87,8 @@ export function settle(text: ConfigText, folder: string): { config: SettledConfi
       host,
       connection: { ...cluster.connection, ...(passfile === undefined ? {} : { passfile: absolute(passfile) }) },
       ...(dataDir === undefined ? {} : { data_dir: dataDir, watch: cluster.watch ?? watchSchema.parse({}) }),
-      catalogue: cluster.catalogue ?? Object.values(backups)[0]?.repository ?? only('catalogue', Object.keys(repositories), at),
+      catalogue:
+        cluster.catalogue ?? Object.values(backups)[0]?.repository ?? only('catalogue', Object.keys(repositories), at),
       backups,
       hooks: mapValues(cluster.hooks, (hook) => ({ ...hook, host: hook.host ?? host })),
       recovery: {
@@ -91,7 +105,9 @@ export function settle(text: ConfigText, folder: string): { config: SettledConfi
     };
   };
   const clusters = mapValues(text.clusters, settleCluster);
-  const notifiers = mapValues(text.notifiers, (notifier) => absoluteSecrets(absolutePaths(notifier, notifierKinds[notifier.type]?.paths, folder), folder));
+  const notifiers = mapValues(text.notifiers, (notifier) =>
+    absoluteSecrets(absolutePaths(notifier, notifierKinds[notifier.type]?.paths, folder), folder),
+  );
   return { config: { ...text, hosts, repositories, clusters, notifiers }, problems };
 }
 
@@ -107,19 +123,29 @@ function withDays(retention: PolicyText['retention']): PolicyText['retention'] {
   return ruled ? retention : { days: 14, ...retention };
 }
 
-function absolutePaths<T extends Readonly<Record<string, unknown>>>(values: T, keys: readonly string[] = [], folder: string): T {
-  const paths = keys.map((key) => [key, values[key]]).filter((entry): entry is [string, string] => typeof entry[1] === 'string');
+function absolutePaths<T extends Readonly<Record<string, unknown>>>(
+  values: T,
+  keys: readonly string[] = [],
+  folder: string,
+): T {
+  const paths = keys
+    .map((key) => [key, values[key]])
+    .filter((entry): entry is [string, string] => typeof entry[1] === 'string');
   return { ...values, ...Object.fromEntries(paths.map(([key, path]) => [key, resolve(folder, path)])) };
 }
 
 /** Files that hold secrets count from the config file's folder too. */
 function absoluteSecrets<T extends Readonly<Record<string, unknown>>>(values: T, folder: string): T {
-  const change = (value: unknown) => (isSecretReference(value) && 'file' in value ? { file: resolve(folder, value.file) } : value);
+  const change = (value: unknown) =>
+    isSecretReference(value) && 'file' in value ? { file: resolve(folder, value.file) } : value;
   return { ...values, ...Object.fromEntries(Object.entries(values).map(([key, value]) => [key, change(value)])) };
 }
 
 /** Without a prototype, so that a name such as `constructor` finds nothing that the file does not hold. */
-export function mapValues<T, R>(values: Readonly<Record<string, T>>, change: (value: T, name: string) => R): Record<string, R> {
+export function mapValues<T, R>(
+  values: Readonly<Record<string, T>>,
+  change: (value: T, name: string) => R,
+): Record<string, R> {
   const result = Object.create(null) as Record<string, R>;
   for (const [name, value] of Object.entries(values)) result[name] = change(value, name);
   return result;

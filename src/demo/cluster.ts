@@ -26,14 +26,23 @@ export async function createCluster(scratch: Scratch): Promise<void> {
       [
         join(pgBin, 'initdb'),
         ...[`--pgdata=${dataDir}`, `--username=${scratch.connection.user}`, `--pwfile=${passwordFile}`],
-        ...['--auth=scram-sha-256', '--encoding=UTF8', '--locale=C.UTF-8', '--data-checksums', '--no-sync', '--no-instructions'],
+        ...[
+          '--auth=scram-sha-256',
+          '--encoding=UTF8',
+          '--locale=C.UTF-8',
+          '--data-checksums',
+          '--no-sync',
+          '--no-instructions',
+        ],
       ],
       { user },
     );
   } finally {
     await rm(passwordFile, { force: true });
   }
-  const lines = Object.entries(serverSettings(scratch)).map(([name, value]) => `${name} = '${value.replaceAll("'", "''")}'`);
+  const lines = Object.entries(serverSettings(scratch)).map(
+    ([name, value]) => `${name} = '${value.replaceAll("'", "''")}'`,
+  );
   await appendFile(join(dataDir, 'postgresql.conf'), `\n# Reprise demo\n${lines.join('\n')}\n`);
   await writeAccess(scratch);
   await service(scratch).start({ timeoutSeconds: 60 });
@@ -70,9 +79,12 @@ export async function archiveNow(scratch: Scratch, timeoutMs = 60_000): Promise<
     const segment = rows[0]?.segment ?? '';
     const deadline = performance.now() + timeoutMs;
     for (;;) {
-      const { rows: archived } = await client.query<{ last: string | null }>('SELECT last_archived_wal AS last FROM pg_stat_archiver');
+      const { rows: archived } = await client.query<{ last: string | null }>(
+        'SELECT last_archived_wal AS last FROM pg_stat_archiver',
+      );
       if ((archived[0]?.last ?? '') >= segment) return segment;
-      if (performance.now() > deadline) throw new Error(`segment ${segment} was not archived within ${timeoutMs / 1000} s; see pgdata.log`);
+      if (performance.now() > deadline)
+        throw new Error(`segment ${segment} was not archived within ${timeoutMs / 1000} s; see pgdata.log`);
       await client.query('SELECT pg_sleep(0.1)');
     }
   });

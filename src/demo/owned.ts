@@ -30,8 +30,13 @@ export class Owned {
     const pids = (await this.running()).toReversed().map(({ pid }) => pid);
     const { scratch } = this;
     if (scratch === null) return '';
-    const asOwner = scratch.user === null ? '' : `setpriv --reuid=${scratch.user.name} --regid=${scratch.user.gid} --init-groups `;
-    return [`kill ${pids.join(' ')}`, `${asOwner}${scratch.pgBin}/pg_ctl stop -m immediate -D ${scratch.dataDir}`, `rm -rf ${scratch.root}`].join('\n');
+    const asOwner =
+      scratch.user === null ? '' : `setpriv --reuid=${scratch.user.name} --regid=${scratch.user.gid} --init-groups `;
+    return [
+      `kill ${pids.join(' ')}`,
+      `${asOwner}${scratch.pgBin}/pg_ctl stop -m immediate -D ${scratch.dataDir}`,
+      `rm -rf ${scratch.root}`,
+    ].join('\n');
   }
 
   /** Those that still run; business clients end by themselves. */
@@ -52,6 +57,10 @@ export class Owned {
       await attempt(() => service(scratch).stop('immediate', 20));
       await attempt(() => rm(scratch.root, { recursive: true, force: true, maxRetries: 5 }));
     }
-    if (problems.length > 0) throw new AggregateError(problems, `not everything of the demo could be removed: ${problems.map(String).join('; ')}`);
+    if (problems.length > 0)
+      throw new AggregateError(
+        problems,
+        `not everything of the demo could be removed: ${problems.map(String).join('; ')}`,
+      );
   }
 }

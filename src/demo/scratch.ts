@@ -46,7 +46,11 @@ export async function makeScratch(parent?: string): Promise<Scratch> {
   const root = await mkdtemp(join(base, 'reprise-demo-'));
   if (Buffer.byteLength(root) > LONGEST_ROOT) {
     await rmdir(root);
-    throw new RepriseError('usage', `the path ${root} is too long for a Unix socket`, 'give a shorter directory with --dir');
+    throw new RepriseError(
+      'usage',
+      `the path ${root} is too long for a Unix socket`,
+      'give a shorter directory with --dir',
+    );
   }
   await giveTo(root, user);
   await needAccess(root, user);
@@ -81,5 +85,9 @@ async function needAccess(root: string, user: OsUser | null): Promise<void> {
   const { exitCode } = await runTool(['test', '-w', root], { user, acceptCodes: [0, 1] });
   if (exitCode === 0) return;
   await rmdir(root);
-  throw new RepriseError('usage', `the user ${user?.name ?? 'of this process'} cannot write below ${root}`, 'give another directory with --dir, or let that user pass (chmod o+x)');
+  throw new RepriseError(
+    'usage',
+    `the user ${user?.name ?? 'of this process'} cannot write below ${root}`,
+    'give another directory with --dir, or let that user pass (chmod o+x)',
+  );
 }

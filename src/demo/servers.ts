@@ -27,7 +27,11 @@ export async function startServers(scratch: Scratch, config: Config, owned: Owne
   await makePrivateDirectory(directory);
   let temporal: Awaited<ReturnType<typeof startTemporal>> | undefined;
   await owned.start('Temporal server', async () => {
-    temporal = await startTemporal({ stateDir: directory, databaseFile: join(directory, 'temporal.db'), ports: scratch.temporal });
+    temporal = await startTemporal({
+      stateDir: directory,
+      databaseFile: join(directory, 'temporal.db'),
+      ports: scratch.temporal,
+    });
     return temporal.identity;
   });
   if (temporal === undefined) throw new Error('the Temporal server was not started');

@@ -50,14 +50,24 @@ export function joinAdoptions(outputs: readonly AdoptOutput[]): AdoptOutput {
   const refused = outputs.flatMap((output) => output.refused);
   const known = outputs.reduce((sum, output) => sum + output.known, 0);
   const unlisted = outputs.reduce((sum, output) => sum + (output.unlisted ?? 0), beyond(adopted) + beyond(refused));
-  return { adopted: adopted.slice(0, NAMED), refused: refused.slice(0, NAMED), known, ...(unlisted > 0 ? { unlisted } : {}) };
+  return {
+    adopted: adopted.slice(0, NAMED),
+    refused: refused.slice(0, NAMED),
+    known,
+    ...(unlisted > 0 ? { unlisted } : {}),
+  };
 }
 
 /** A preview with so many entries as a history can hold. */
 export function boundedPreview(preview: AdoptionPreview): AdoptionPreview {
   const { adopt, refused } = preview;
   const unlisted = beyond(adopt) + beyond(refused);
-  return { ...preview, adopt: adopt.slice(0, NAMED), refused: refused.slice(0, NAMED), ...(unlisted > 0 ? { unlisted } : {}) };
+  return {
+    ...preview,
+    adopt: adopt.slice(0, NAMED),
+    refused: refused.slice(0, NAMED),
+    ...(unlisted > 0 ? { unlisted } : {}),
+  };
 }
 
 const beyond = (list: readonly unknown[]): number => Math.max(0, list.length - NAMED);

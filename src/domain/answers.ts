@@ -5,7 +5,11 @@ export function mergeAnswers(answers: readonly unknown[]): unknown {
   return Object.fromEntries(
     Object.entries(first).map(([key, value]) => [
       key,
-      Array.isArray(value) ? answers.flatMap((answer) => (isObject(answer) && Array.isArray(answer[key]) ? (answer[key] as unknown[]) : [])) : value,
+      Array.isArray(value)
+        ? answers.flatMap((answer) =>
+            isObject(answer) && Array.isArray(answer[key]) ? (answer[key] as unknown[]) : [],
+          )
+        : value,
     ]),
   );
 }

@@ -26,7 +26,11 @@ export function judgeApproval({ plan, approval, earlier, policy, now }: Approval
   const { action, cluster, requester } = plan.binding;
   const person = clipBytes(approval.by.trim(), 80);
   if (policy === undefined) {
-    return refuse('policy-missing', `no policy says who may approve ${action} for ${cluster}`, linesToAdd(action, cluster));
+    return refuse(
+      'policy-missing',
+      `no policy says who may approve ${action} for ${cluster}`,
+      linesToAdd(action, cluster),
+    );
   }
   if (!names(approval.plan, plan.digest)) {
     return refuse(
@@ -43,7 +47,8 @@ export function judgeApproval({ plan, approval, earlier, policy, now }: Approval
     );
   }
   const listed = new Set(policy.from.map(personKey));
-  if (!listed.has(personKey(approval.by))) return unlisted(`${person} may not approve ${action} for ${cluster}`, policy);
+  if (!listed.has(personKey(approval.by)))
+    return unlisted(`${person} may not approve ${action} for ${cluster}`, policy);
   if (isExcluded(approval.by, requester, policy)) {
     return refuse(
       'approval-refused',
@@ -53,7 +58,10 @@ export function judgeApproval({ plan, approval, earlier, policy, now }: Approval
   }
   if (policy.signatures === 'required') return unsigned(plan);
   const counted = earlier
-    .filter(({ by, plan: digest }) => names(digest, plan.digest) && listed.has(personKey(by)) && !isExcluded(by, requester, policy))
+    .filter(
+      ({ by, plan: digest }) =>
+        names(digest, plan.digest) && listed.has(personKey(by)) && !isExcluded(by, requester, policy),
+    )
     .map(({ by }) => personKey(by));
   const people = new Set([...counted, personKey(approval.by)]);
   return { accepted: true, missing: Math.max(0, policy.approvers - people.size) };
@@ -63,11 +71,23 @@ export function judgeApproval({ plan, approval, earlier, policy, now }: Approval
  * Judges what somebody decided on the recovered data, by the policy of the recovery itself: whoever may approve it may
  * open it for writes or send it on to another target (F32). The plan was approved already, so one person is enough.
  */
-export function judgeDecision(plan: ApprovablePlan, decision: Decision, policy: ApprovalPolicy | undefined): ApprovalJudgement {
+export function judgeDecision(
+  plan: ApprovablePlan,
+  decision: Decision,
+  policy: ApprovalPolicy | undefined,
+): ApprovalJudgement {
   const { action, cluster } = plan.binding;
-  if (policy === undefined) return refuse('policy-missing', `no policy says who may decide on ${action} for ${cluster}`, linesToAdd(action, cluster));
+  if (policy === undefined)
+    return refuse(
+      'policy-missing',
+      `no policy says who may decide on ${action} for ${cluster}`,
+      linesToAdd(action, cluster),
+    );
   if (!policy.from.some((name) => personKey(name) === personKey(decision.by))) {
-    return unlisted(`${clipBytes(decision.by.trim(), 80)} may not decide to ${decision.kind} what was recovered for ${cluster}`, policy);
+    return unlisted(
+      `${clipBytes(decision.by.trim(), 80)} may not decide to ${decision.kind} what was recovered for ${cluster}`,
+      policy,
+    );
   }
   return policy.signatures === 'required' ? unsigned(plan) : { accepted: true, missing: 0 };
 }
@@ -87,7 +107,9 @@ export function mayApprove(policy: ApprovalPolicy, requester: string): readonly 
  * it is named by both, and as many are asked for.
  */
 export function notCovered(own: ApprovalPolicy, guard: ApprovalPolicy, requester: string): string | null {
-  const others = mayApprove(own, requester).filter((name) => !mayApprove(guard, requester).some((one) => personKey(one) === personKey(name)));
+  const others = mayApprove(own, requester).filter(
+    (name) => !mayApprove(guard, requester).some((one) => personKey(one) === personKey(name)),
+  );
   if (others.length > 0) return `${others.join(', ')} may not approve it`;
   return own.approvers < guard.approvers ? `${guard.approvers} people have to approve it, not ${own.approvers}` : null;
 }

@@ -4,7 +4,10 @@ import { type RecoveryTarget, formatTarget, parseTarget } from './target.js';
 const LONGEST = 2000;
 
 /** Reads what a person pasted: an object, or its JSON as text. Returns what is wrong with it in words where it is. */
-export function parseDecision<K extends string>(raw: unknown, required: readonly K[]): Record<K, string> | { problem: string } {
+export function parseDecision<K extends string>(
+  raw: unknown,
+  required: readonly K[],
+): Record<K, string> | { problem: string } {
   let value = raw;
   if (typeof raw === 'string') {
     try {
@@ -13,7 +16,8 @@ export function parseDecision<K extends string>(raw: unknown, required: readonly
       return { problem: `not JSON: ${raw.slice(0, 60)}` };
     }
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return { problem: 'one JSON object is expected' };
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    return { problem: 'one JSON object is expected' };
   const record = value as Record<string, unknown>;
   for (const key of required) {
     const entry = record[key];
@@ -27,9 +31,15 @@ export function parseDecision<K extends string>(raw: unknown, required: readonly
 export function parseApproval(raw: unknown): Approval | { problem: string } {
   const parsed = parseDecision(raw, ['plan', 'by', 'reason']);
   if ('problem' in parsed) return { problem: parsed.problem };
-  if (!/^[0-9a-f]{12,64}$/.test(parsed.plan)) return { problem: '"plan" is the first 12 (or all 64) hex digits of the plan\'s digest' };
+  if (!/^[0-9a-f]{12,64}$/.test(parsed.plan))
+    return { problem: '"plan" is the first 12 (or all 64) hex digits of the plan\'s digest' };
   const { signature } = parsed as { signature?: unknown };
-  return { plan: parsed.plan, by: parsed.by, reason: parsed.reason, ...(typeof signature === 'string' ? { signature } : {}) };
+  return {
+    plan: parsed.plan,
+    by: parsed.by,
+    reason: parsed.reason,
+    ...(typeof signature === 'string' ? { signature } : {}),
+  };
 }
 
 export function parseRejection(raw: unknown): Rejection | { problem: string } {

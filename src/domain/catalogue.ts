@@ -77,7 +77,12 @@ export interface RecordedIncident {
   readonly operationId: string;
   readonly openedAt: string;
   readonly updatedAt: string;
-  readonly history: readonly { readonly at: string; readonly state: string; readonly text: string; readonly by: string }[];
+  readonly history: readonly {
+    readonly at: string;
+    readonly state: string;
+    readonly text: string;
+    readonly by: string;
+  }[];
 }
 
 export interface JournalLine {

@@ -44,7 +44,8 @@ export interface RepositoryConfig {
 }
 
 /** Where a secret is kept; the secret itself never stands in a config. */
-export type SecretReference = { readonly env: string } | { readonly file: string } | { readonly command: readonly string[] };
+export type SecretReference =
+  { readonly env: string } | { readonly file: string } | { readonly command: readonly string[] };
 
 /** Objects that belong to a cluster. */
 export interface MediaConfig {
@@ -168,7 +169,10 @@ export interface RecoveryTargetPlace {
  * What becomes of the data that a recovery replaces. `aside`: renamed beside it; `aside-on`: copied below `path`, for a
  * mount point cannot be renamed; `overwrite-delta`: lost, where there is room for nothing else.
  */
-export type OldDataConfig = { readonly mode: 'aside' } | { readonly mode: 'aside-on'; readonly path: string } | { readonly mode: 'overwrite-delta' };
+export type OldDataConfig =
+  | { readonly mode: 'aside' }
+  | { readonly mode: 'aside-on'; readonly path: string }
+  | { readonly mode: 'overwrite-delta' };
 
 export interface ClusterConfig {
   readonly name: string;

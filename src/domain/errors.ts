@@ -82,7 +82,9 @@ export class RepriseError extends Error {
 
 /** Tells a {@link RepriseError} by its shape: `instanceof` fails across jest realms and bundled copies. */
 export function isRepriseError(error: unknown): error is RepriseError {
-  return error instanceof Error && error.name === 'RepriseError' && 'code' in error && (error.code as string) in errorTable;
+  return (
+    error instanceof Error && error.name === 'RepriseError' && 'code' in error && (error.code as string) in errorTable
+  );
 }
 
 /** Message and hint as one text, the form in which logs, failures and terminals show an error. */

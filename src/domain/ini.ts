@@ -12,7 +12,8 @@ export function iniSections(text: string): readonly IniSection[] {
     const name = /^\[([^\]]+)\]$/.exec(line)?.[1];
     const equals = line.indexOf('=');
     if (name !== undefined) sections.push({ name, options: [] });
-    else if (!line.startsWith('#') && equals > 0) sections.at(-1)?.options.push([line.slice(0, equals).trim(), line.slice(equals + 1).trim()]);
+    else if (!line.startsWith('#') && equals > 0)
+      sections.at(-1)?.options.push([line.slice(0, equals).trim(), line.slice(equals + 1).trim()]);
   }
   return sections;
 }

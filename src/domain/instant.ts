@@ -21,7 +21,11 @@ export function parseInstant(text: string, localZone?: string): string {
   if (match === null) throw invalid(text, 'Write it as 2026-11-21T02:15:00Z or 2026-11-21T03:15:00+01:00.');
   const [, date = '', minutes, seconds = '00', fraction = '', zone] = match;
   if (minutes === undefined) {
-    throw new RepriseError('target-ambiguous', `'${text}' names a day, not an instant`, `Write the time and its offset: ${date}T00:00:00Z.`);
+    throw new RepriseError(
+      'target-ambiguous',
+      `'${text}' names a day, not an instant`,
+      `Write the time and its offset: ${date}T00:00:00Z.`,
+    );
   }
   const wall = { ms: wallClock(text, date, minutes, seconds), fraction };
   if (zone === undefined) throw withoutOffset(text, wall, localZone);
@@ -43,7 +47,8 @@ function wallClock(text: string, date: string, minutes: string, seconds: string)
 function offsetMinutes(text: string, zone: string): number {
   const digits = zone.slice(1).replace(':', '').padEnd(4, '0');
   const total = Number(digits.slice(0, 2)) * 60 + Number(digits.slice(2));
-  if (total > OFFSET_LIMIT_MINUTES || Number(digits.slice(2)) > 59) throw invalid(text, `Correct the offset: ${zone} is none.`);
+  if (total > OFFSET_LIMIT_MINUTES || Number(digits.slice(2)) > 59)
+    throw invalid(text, `Correct the offset: ${zone} is none.`);
   return zone.startsWith('-') ? -total : total;
 }
 
@@ -51,12 +56,21 @@ function withoutOffset(text: string, wall: Wall, localZone: string | undefined):
   const utc = `${local(wall.ms, wall.fraction)}Z`;
   const here = localZone === undefined || isUtc(localZone) ? [] : readings(wall, localZone);
   const shown = [`${utc} (if UTC is meant)`, ...here.map((reading) => describe(reading, localZone ?? ''))];
-  const example = here.length > 0 ? '' : `, or with the offset of the clock that was read: ${local(wall.ms, wall.fraction)}+01:00`;
-  return new RepriseError('target-ambiguous', `'${text}' has no offset`, `Write one of: ${shown.join('; ')}${example}.`);
+  const example =
+    here.length > 0 ? '' : `, or with the offset of the clock that was read: ${local(wall.ms, wall.fraction)}+01:00`;
+  return new RepriseError(
+    'target-ambiguous',
+    `'${text}' has no offset`,
+    `Write one of: ${shown.join('; ')}${example}.`,
+  );
 }
 
 function namedZone(text: string, wall: Wall, zone: string): RepriseError {
-  if (!isZone(zone)) return invalid(text, `There is no time zone '${zone}': write an offset, e.g. ${local(wall.ms, wall.fraction)}+01:00.`);
+  if (!isZone(zone))
+    return invalid(
+      text,
+      `There is no time zone '${zone}': write an offset, e.g. ${local(wall.ms, wall.fraction)}+01:00.`,
+    );
   const found = readings(wall, zone);
   const choices = found.map((reading) => describe(reading, zone)).join('; ');
   if (found.length === 1) {

@@ -30,4 +30,5 @@ export interface LockHolder extends LockRequest {
   /** Grows with every grant: a later holder has a greater token. */
   readonly token: number;
 }
-export type LockAnswer = { readonly granted: true; readonly token: number } | { readonly granted: false; readonly holder: LockHolder };
+export type LockAnswer =
+  { readonly granted: true; readonly token: number } | { readonly granted: false; readonly holder: LockHolder };

@@ -33,7 +33,14 @@ export function mediaPlanText(plan: MediaPlan, { waits = true } = {}): string {
     ...observed.warnings.map((warning) => `  warning: ${visible(warning)}`),
     '',
     ...(waits ? [`plan ${plan.digest}`] : ['Nothing was changed: this is what would be done.']),
-    ...(waits && mustBeApproved(plan) ? ['Nothing is changed before the approval. To approve:', `  ${approveCommand(plan)}`, 'To decline:', `  reprise reject ${workflowOf(plan)} --reason "..."`] : []),
+    ...(waits && mustBeApproved(plan)
+      ? [
+          'Nothing is changed before the approval. To approve:',
+          `  ${approveCommand(plan)}`,
+          'To decline:',
+          `  reprise reject ${workflowOf(plan)} --reason "..."`,
+        ]
+      : []),
   ].join('\n');
 }
 
@@ -46,7 +53,10 @@ export function mediaDetails(plan: MediaPlan): string {
   return [
     `### ${markdownText(mediaTitle(plan))}`,
     ...(mustBeApproved(plan) ? approve : []),
-    [...plan.observed.warnings.map((warning) => `- ⚠ ${markdownText(clipBytes(warning, 400))}`), ...linesOf(plan).map(([what, count, size]) => `- **${count}** (${size}) ${markdownText(what)}`)].join('\n'),
+    [
+      ...plan.observed.warnings.map((warning) => `- ⚠ ${markdownText(clipBytes(warning, 400))}`),
+      ...linesOf(plan).map(([what, count, size]) => `- **${count}** (${size}) ${markdownText(what)}`),
+    ].join('\n'),
   ].join('\n\n');
 }
 
@@ -69,27 +79,62 @@ export function approveCommand(plan: MediaPlan): string {
 }
 
 /** The report that is kept with the cluster's records (Markdown). */
-export function mediaReport(plan: MediaPlan, { left }: Pick<MediaOutcome, 'left'>, approvals: readonly { readonly by: string; readonly reason: string; readonly at: string }[], at: string): string {
+export function mediaReport(
+  plan: MediaPlan,
+  { left }: Pick<MediaOutcome, 'left'>,
+  approvals: readonly { readonly by: string; readonly reason: string; readonly at: string }[],
+  at: string,
+): string {
   const { binding } = plan;
   return [
     `# ${markdownText(mediaTitle(plan))}`,
     `Plan ${markdownCode(plan.digest)} of ${plan.createdAt}, asked for by ${markdownText(binding.requester)}, carried out by ${at}.`,
-    approvals.length === 0 ? 'No policy asks for an approval of this.' : approvals.map(({ by, reason, at: when }) => `- approved by ${markdownText(by)} (asserted) at ${when}: ${markdownText(reason)}`).join('\n'),
-    markdownTable(['Objects', 'Size', 'What'], linesOf(plan).map(([what, count, size]) => [count, size, what])),
-    left === 0 ? 'A look at everything afterwards found nothing left to do.' : `A look at everything afterwards found ${left} changes left: somebody wrote meanwhile. Make a new plan.`,
+    approvals.length === 0
+      ? 'No policy asks for an approval of this.'
+      : approvals
+          .map(
+            ({ by, reason, at: when }) =>
+              `- approved by ${markdownText(by)} (asserted) at ${when}: ${markdownText(reason)}`,
+          )
+          .join('\n'),
+    markdownTable(
+      ['Objects', 'Size', 'What'],
+      linesOf(plan).map(([what, count, size]) => [count, size, what]),
+    ),
+    left === 0
+      ? 'A look at everything afterwards found nothing left to do.'
+      : `A look at everything afterwards found ${left} changes left: somebody wrote meanwhile. Make a new plan.`,
     '',
   ].join('\n\n');
 }
 
 export function mediaOutcomeText(plan: MediaPlan, outcome: MediaOutcome): string {
-  const end = outcome.left === 0 ? 'all is as planned' : `${outcome.left} changes are left: somebody wrote meanwhile, make a new plan`;
-  return [mediaTitle(plan), ...linesOf(plan).map(([what, count, size]) => `  ${count.padStart(9)}  ${size.padStart(10)}  ${what}`), end, `report: ${outcome.report}`].join('\n');
+  const end =
+    outcome.left === 0
+      ? 'all is as planned'
+      : `${outcome.left} changes are left: somebody wrote meanwhile, make a new plan`;
+  return [
+    mediaTitle(plan),
+    ...linesOf(plan).map(([what, count, size]) => `  ${count.padStart(9)}  ${size.padStart(10)}  ${what}`),
+    end,
+    `report: ${outcome.report}`,
+  ].join('\n');
 }
 
-export function mediaVerdictText({ objects, bytes, read, unchecked, decoded, problems, samples }: MediaVerdict): string {
+export function mediaVerdictText({
+  objects,
+  bytes,
+  read,
+  unchecked,
+  decoded,
+  problems,
+  samples,
+}: MediaVerdict): string {
   return [
     `${objects} objects (${sizeInWords(bytes)}), ${read} read whole, ${decoded} images decoded: ${problems === 0 ? 'no problem found' : `${problems} problems`}`,
-    ...(unchecked > 0 ? [`  of ${unchecked} only the length was compared, as no checksum of their content is known`] : []),
+    ...(unchecked > 0
+      ? [`  of ${unchecked} only the length was compared, as no checksum of their content is known`]
+      : []),
     ...samples.map(({ key, problem }) => `  ${visible(clipBytes(key, 200))}: ${visible(problem)}`),
   ].join('\n');
 }

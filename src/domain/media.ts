@@ -59,7 +59,9 @@ export function isMediaPlan(plan: ApprovablePlan): plan is MediaPlan {
 
 /** Whether both are about the same media and change the same place. */
 export function isSameMedia({ binding: one }: MediaPlan, { binding: other }: MediaPlan): boolean {
-  return one.media === other.media && one.into.repository === other.into.repository && one.into.folder === other.into.folder;
+  return (
+    one.media === other.media && one.into.repository === other.into.repository && one.into.folder === other.into.folder
+  );
 }
 
 /** What a plan came to. */

@@ -70,4 +70,5 @@ export const watchWorkflowId = (cluster: string): string => `watch/${cluster}`;
 export const lockWorkflowId = (cluster: string): string => `lock/${cluster}`;
 export const scheduleId = (cluster: string, policy: string): string => `reprise/${cluster}/${policy}`;
 /** One for each notification: a second start of the same one is refused, so that nobody is told twice. */
-export const notifyWorkflowId = (cluster: string | null, operationId: string, key: string): string => `notify/${cluster ?? 'test'}/${operationId}/${key}`;
+export const notifyWorkflowId = (cluster: string | null, operationId: string, key: string): string =>
+  `notify/${cluster ?? 'test'}/${operationId}/${key}`;

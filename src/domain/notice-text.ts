@@ -27,10 +27,13 @@ export function noticeText(notice: Notice, link: string | null, language: keyof 
 export function noticeTitle({ cluster, facts }: Pick<Notice, 'cluster' | 'facts'>): string {
   switch (facts.kind) {
     case 'failed':
-      if (facts.what === 'WAL') return `WAL of ${cluster} for policy ${facts.policy ?? '?'} is not archived (${facts.code})`;
+      if (facts.what === 'WAL')
+        return `WAL of ${cluster} for policy ${facts.policy ?? '?'} is not archived (${facts.code})`;
       return `${facts.what}${facts.policy === null ? '' : ` ${facts.policy}`} of ${cluster} failed (${facts.code})`;
     case 'paused':
-      return facts.event === 'failure' ? `a step of the recovery of ${cluster} failed: it waits for a person` : `the recovery of ${cluster} waits for a look at its data`;
+      return facts.event === 'failure'
+        ? `a step of the recovery of ${cluster} failed: it waits for a person`
+        : `the recovery of ${cluster} waits for a look at its data`;
     case 'approval':
       return `approval wanted until ${facts.plan.approveBy.replace(/:\d\d(\.\d+)?Z$/, 'Z')}: ${cluster}, ${facts.plan.binding.method === 'restart' ? 'restart' : `recovery to ${formatTarget(facts.plan.binding.target)}`}, plan ${shortDigest(facts.plan)}`;
     case 'incident':
@@ -45,7 +48,11 @@ export function noticeTitle({ cluster, facts }: Pick<Notice, 'cluster' | 'facts'
 function english(notice: Notice, link: string | null): NoticeText {
   const title = noticeTitle(notice);
   const shown = link === null ? [] : [`Web UI   ${link}`];
-  const parts = [sentence(title), body(notice), [`At       ${notice.at}`, `Work     ${notice.workflowId}`, ...shown].join('\n')];
+  const parts = [
+    sentence(title),
+    body(notice),
+    [`At       ${notice.at}`, `Work     ${notice.workflowId}`, ...shown].join('\n'),
+  ];
   return {
     subject: clipBytes(visible(`[reprise] ${title}`), 150),
     text: `${parts.map((part) => part.split('\n').map(visible).join('\n')).join('\n\n')}\n`,
@@ -75,12 +82,24 @@ function body(notice: Notice): string {
         ['Found', facts.text],
         ['By', facts.by],
         ['Next', nextOfIncident[facts.state]],
-        ['Type', facts.state === 'suspected' ? `reprise status\nreprise incident dismiss ${workflowId} --reason "..."` : `reprise incident show ${workflowId}`],
+        [
+          'Type',
+          facts.state === 'suspected'
+            ? `reprise status\nreprise incident dismiss ${workflowId} --reason "..."`
+            : `reprise incident show ${workflowId}`,
+        ],
       ]);
     case 'recovered':
       return lines([
         ['Took', durationInWords(facts.rtoSeconds)],
-        ['Lost', facts.rpoSeconds === null ? 'not known' : facts.rpoSeconds === 0 ? 'nothing' : `${durationInWords(facts.rpoSeconds)} at the most`],
+        [
+          'Lost',
+          facts.rpoSeconds === null
+            ? 'not known'
+            : facts.rpoSeconds === 0
+              ? 'nothing'
+              : `${durationInWords(facts.rpoSeconds)} at the most`,
+        ],
         ['Report', facts.report],
         ['Type', `reprise incident report ${workflowId}`],
       ]);
@@ -108,7 +127,10 @@ const nextAfter: Readonly<Record<Extract<NoticeFacts, { kind: 'failed' }>['what'
   WAL: 'a loss of the host would cost what was written since; it is tried again by itself, for ever',
 };
 
-function commandsAfter({ cluster, workflowId }: Notice, { what, policy }: Extract<NoticeFacts, { kind: 'failed' }>): string[] {
+function commandsAfter(
+  { cluster, workflowId }: Notice,
+  { what, policy }: Extract<NoticeFacts, { kind: 'failed' }>,
+): string[] {
   const chosen = policy === null ? '' : ` --policy ${policy}`;
   if (what === 'backup') return [`reprise backup run ${cluster}${chosen}`];
   if (what === 'rotation') return [`reprise rotate ${cluster}${chosen} --dry-run`];

@@ -31,7 +31,13 @@ export type NoticeFacts =
       /** First failed check, UTC ISO-8601; null where the incident was opened by hand. */
       readonly since: string | null;
     }
-  | { readonly kind: 'recovered'; readonly reached: string; readonly rtoSeconds: number; readonly rpoSeconds: number | null; readonly report: string }
+  | {
+      readonly kind: 'recovered';
+      readonly reached: string;
+      readonly rtoSeconds: number;
+      readonly rpoSeconds: number | null;
+      readonly report: string;
+    }
   | { readonly kind: 'test'; readonly contact: string; readonly notifier: string | null; readonly by: string };
 
 /** One notification as a workflow hands it over. */

@@ -20,7 +20,10 @@ export function approvalJson(plan: Plan, indent = 0): string {
 /** One line for a timer in the Web UI's timeline, 120 bytes at the most: what is waited for, and which plan. */
 export function waitingSummary(plan: Plan): string {
   const { binding } = plan;
-  const what = binding.method === 'restart' ? 'restart' : `${losesOldData(binding) ? 'OVERWRITES old data, ' : ''}recovery to ${formatTarget(binding.target)}`;
+  const what =
+    binding.method === 'restart'
+      ? 'restart'
+      : `${losesOldData(binding) ? 'OVERWRITES old data, ' : ''}recovery to ${formatTarget(binding.target)}`;
   const end = ` — plan ${shortDigest(plan)}, until ${minute(plan.approveBy)}`;
   return clipBytes(visible(`wait for approval: ${binding.cluster}, ${what}`), 120 - utf8Bytes(end)) + end;
 }
@@ -32,13 +35,16 @@ export function planDetails(plan: Plan): string {
 
 /** The same while its approval is waited for: what is decided, what to send, and what the decision rests on. */
 export function approvalDetails(plan: Plan): string {
-  return within([
-    head(plan),
-    `**Nothing is changed before the approval. To approve on this page:** More Actions → Send an Update → ${markdownCode('approve')}, with this as Data, your name and your reason put in:`,
-    markdownBlock(approvalJson(plan, 2), 'json'),
-    `The answer comes in the same dialog. (The signal ${markdownCode('confirm-restore')} takes the same JSON, and answers nothing.)`,
-    `**To decline:** Send an Update → ${markdownCode('reject-plan')}, or ${markdownCode(rejectCommand(plan))}`,
-  ], plan);
+  return within(
+    [
+      head(plan),
+      `**Nothing is changed before the approval. To approve on this page:** More Actions → Send an Update → ${markdownCode('approve')}, with this as Data, your name and your reason put in:`,
+      markdownBlock(approvalJson(plan, 2), 'json'),
+      `The answer comes in the same dialog. (The signal ${markdownCode('confirm-restore')} takes the same JSON, and answers nothing.)`,
+      `**To decline:** Send an Update → ${markdownCode('reject-plan')}, or ${markdownCode(rejectCommand(plan))}`,
+    ],
+    plan,
+  );
 }
 
 function head(plan: Plan): string {
@@ -53,7 +59,11 @@ function within(parts: readonly string[], plan: Plan): string {
   if (utf8Bytes(whole) <= maxDetailsBytes) return whole;
   const room = maxDetailsBytes - utf8Bytes(parts.join('\n\n')) - 200;
   const lines = clipBytes(list, room).split('\n').slice(0, -1);
-  return [...parts, lines.join('\n'), `The rest does not fit here: ${markdownCode(`reprise status ${workflowOf(plan)}`)} shows it.`].join('\n\n');
+  return [
+    ...parts,
+    lines.join('\n'),
+    `The rest does not fit here: ${markdownCode(`reprise status ${workflowOf(plan)}`)} shows it.`,
+  ].join('\n\n');
 }
 
 /** The plan for a terminal, ending in what to type. */
@@ -89,13 +99,33 @@ interface Fact {
 function facts({ binding, observed, approveBy, digest }: Plan): Fact[] {
   const place = binding.into === 'in-place' ? 'in place' : `into ${binding.into}`;
   const all: Fact[] = [
-    { name: 'cluster', values: [{ text: `${binding.cluster}, ${place} on host ${binding.targetHost}, port ${binding.port}` }] },
+    {
+      name: 'cluster',
+      values: [{ text: `${binding.cluster}, ${place} on host ${binding.targetHost}, port ${binding.port}` }],
+    },
     { name: 'recovers to', values: [{ text: clipBytes(formatTarget(binding.target), 500), code: true }] },
-    { name: 'brings back', values: observed.stateAt === undefined ? [] : [{ text: `the data as it was at ${second(observed.stateAt)}` }] },
+    {
+      name: 'brings back',
+      values: observed.stateAt === undefined ? [] : [{ text: `the data as it was at ${second(observed.stateAt)}` }],
+    },
     // Beside what is there, nothing is lost.
-    { name: 'may lose', values: binding.replaces.length === 0 && binding.method !== 'restart' ? [] : loss(observed.predictedRpoSeconds) },
-    { name: 'from backup', values: shown(binding.backups, (backup) => ({ text: `${backup.id} (${backup.type}, ended ${second(backup.finishedAt)})` })) },
-    { name: 'thaws', values: binding.thaw === undefined || observed.thaw === undefined ? [] : thawInWords(binding.thaw, observed.thaw).map((text) => ({ text })) },
+    {
+      name: 'may lose',
+      values: binding.replaces.length === 0 && binding.method !== 'restart' ? [] : loss(observed.predictedRpoSeconds),
+    },
+    {
+      name: 'from backup',
+      values: shown(binding.backups, (backup) => ({
+        text: `${backup.id} (${backup.type}, ended ${second(backup.finishedAt)})`,
+      })),
+    },
+    {
+      name: 'thaws',
+      values:
+        binding.thaw === undefined || observed.thaw === undefined
+          ? []
+          : thawInWords(binding.thaw, observed.thaw).map((text) => ({ text })),
+    },
     { name: 'replaces', values: shown(binding.replaces, (one) => ({ text: fateOf(one) })) },
     { name: 'media', values: binding.media === undefined ? [] : mediaFacts(binding.media) },
     { name: 'puts back', values: shown(binding.putsBack ?? [], (path) => ({ text: path, code: true })) },
@@ -105,8 +135,21 @@ function facts({ binding, observed, approveBy, digest }: Plan): Fact[] {
     { name: 'takes about', values: seconds(observed.predictedRtoSeconds) },
     { name: 'could reach', values: range(observed.reachableFrom, observed.reachableTo) },
     { name: 'WAL ends at', values: optional(observed.walEnd) },
-    { name: 'salvages', values: observed.salvageableSegments > 0 ? [{ text: `${observed.salvageableSegments} WAL segments not archived yet` }] : [] },
-    { name: 'needs', values: [{ text: `${sizeInWords(observed.neededBytes)} of disk; ${observed.freeBytes === null ? 'free room is not known' : `${sizeInWords(observed.freeBytes)} are free`}` }] },
+    {
+      name: 'salvages',
+      values:
+        observed.salvageableSegments > 0
+          ? [{ text: `${observed.salvageableSegments} WAL segments not archived yet` }]
+          : [],
+    },
+    {
+      name: 'needs',
+      values: [
+        {
+          text: `${sizeInWords(observed.neededBytes)} of disk; ${observed.freeBytes === null ? 'free room is not known' : `${sizeInWords(observed.freeBytes)} are free`}`,
+        },
+      ],
+    },
     { name: 'asked for by', values: [{ text: clipBytes(binding.requester, 200) }] },
     { name: 'may approve', values: approvers(observed.approval) },
     { name: 'approve until', values: [{ text: second(approveBy) }] },
@@ -126,10 +169,12 @@ function titleOf({ binding }: Plan): string {
 
 /** What happens if it is approved, in one sentence. */
 function effectOf({ binding, observed }: Plan): string {
-  const time = observed.predictedRtoSeconds === null ? '' : ` It takes about ${durationInWords(observed.predictedRtoSeconds)}.`;
+  const time =
+    observed.predictedRtoSeconds === null ? '' : ` It takes about ${durationInWords(observed.predictedRtoSeconds)}.`;
   if (binding.method === 'restart') return `The data is whole: the server is started, nothing is replaced.${time}`;
   if (binding.replaces.length === 0) return `It is recovered beside what is there: nothing is replaced.${time}`;
-  if (losesOldData(binding)) return `What is there now is OVERWRITTEN AND LOST: this cannot be undone, and no copy of it is kept.${time}`;
+  if (losesOldData(binding))
+    return `What is there now is OVERWRITTEN AND LOST: this cannot be undone, and no copy of it is kept.${time}`;
   return `What is there now is replaced, and kept under another name.${time}`;
 }
 
@@ -151,7 +196,10 @@ function warningsOf({ observed }: Plan): string[] {
 }
 
 function shown<T>(items: readonly T[], view: (item: T) => Value): Value[] {
-  const values = items.slice(0, mostShown).map(view).map((value) => ({ ...value, text: clipBytes(value.text, 500) }));
+  const values = items
+    .slice(0, mostShown)
+    .map(view)
+    .map((value) => ({ ...value, text: clipBytes(value.text, 500) }));
   const more = items.length - mostShown;
   return more > 0 ? [...values, { text: `and ${more} more` }] : values;
 }
@@ -166,7 +214,9 @@ function seconds(value: number | null): Value[] {
 }
 
 function loss(value: number | null): Value[] {
-  return value === null ? [] : [{ text: value === 0 ? 'nothing' : `what was written in the last ${durationInWords(value)} before this plan` }];
+  return value === null
+    ? []
+    : [{ text: value === 0 ? 'nothing' : `what was written in the last ${durationInWords(value)} before this plan` }];
 }
 
 function approvers(approval: Plan['observed']['approval']): Value[] {
@@ -182,7 +232,11 @@ function optional(value: string | null): Value[] {
 function range(from: string | null, to: string | null): Value[] {
   // A single dump holds one instant, which is told already.
   if (from === to) return [];
-  return [{ text: `${from === null ? 'the end of the backup' : second(from)} to ${to === null ? 'the end of the WAL' : second(to)}` }];
+  return [
+    {
+      text: `${from === null ? 'the end of the backup' : second(from)} to ${to === null ? 'the end of the WAL' : second(to)}`,
+    },
+  ];
 }
 
 function workflowOf({ binding }: Plan): string {

@@ -141,4 +141,5 @@ export interface Rejection {
 }
 
 /** What a person decides after a look at the recovered data: open it for writes, or go on to another target. */
-export type Decision = Rejection & ({ readonly kind: 'promote' } | { readonly kind: 'retarget'; readonly target: RecoveryTarget });
+export type Decision = Rejection &
+  ({ readonly kind: 'promote' } | { readonly kind: 'retarget'; readonly target: RecoveryTarget });

@@ -1,6 +1,10 @@
 import type { RecoveryTarget } from './target.js';
 
-const words = { undelete: 'to undelete', overwrite: 'to put right by a copy on top', copy: 'to copy where nothing is' } as const;
+const words = {
+  undelete: 'to undelete',
+  overwrite: 'to put right by a copy on top',
+  copy: 'to copy where nothing is',
+} as const;
 
 /** What is changed of media that come back with a database; what came later stays. */
 export type PlannedMediaChange = keyof typeof words;
@@ -24,6 +28,8 @@ export function hasInstant({ kind }: RecoveryTarget): boolean {
 
 /** `1 to undelete, 2 to put right by a copy on top`; sizes in the words of the caller. */
 export function plannedMediaInWords({ counts }: PlannedMedia, size: (bytes: number) => string): string {
-  const changes = plannedMediaChanges.filter((name) => counts[name].objects > 0).map((name) => `${counts[name].objects} ${words[name]} (${size(counts[name].bytes)})`);
+  const changes = plannedMediaChanges
+    .filter((name) => counts[name].objects > 0)
+    .map((name) => `${counts[name].objects} ${words[name]} (${size(counts[name].bytes)})`);
   return changes.length === 0 ? 'nothing to change' : changes.join(', ');
 }

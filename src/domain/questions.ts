@@ -28,7 +28,13 @@ export type Question =
   | { readonly kind: 'release'; readonly id: string; readonly by: string }
   | { readonly kind: 'kept'; readonly cluster?: string }
   /** `host`: where it lies, as the list says. */
-  | { readonly kind: 'kept-drop'; readonly id: string; readonly host?: string; readonly by: string; readonly dryRun: boolean }
+  | {
+      readonly kind: 'kept-drop';
+      readonly id: string;
+      readonly host?: string;
+      readonly by: string;
+      readonly dryRun: boolean;
+    }
   | { readonly kind: 'incidents'; readonly cluster?: string }
   /** By operation id or by workflow id. */
   | { readonly kind: 'incident'; readonly id: string }
@@ -48,7 +54,14 @@ export type Question =
       readonly requester: string;
     }
   /** Dry run of `media recover` and `media sync`. */
-  | { readonly kind: 'media-plan'; readonly cluster: string; readonly media: string; readonly task: MediaTask; readonly operationId: string; readonly requester: string }
+  | {
+      readonly kind: 'media-plan';
+      readonly cluster: string;
+      readonly media: string;
+      readonly task: MediaTask;
+      readonly operationId: string;
+      readonly requester: string;
+    }
   /** Dry run of `rotate`. */
   | { readonly kind: 'rotation'; readonly cluster: string; readonly policy: string }
   /** Dry run of `backup adopt`. */
@@ -59,7 +72,14 @@ export type Question =
   | { readonly kind: 'jobs'; readonly cluster: string; readonly operationId: string }
   /** A random text for each recipient of a policy, or for the one named, which only the holder of its key can read. */
   | { readonly kind: 'key-challenge'; readonly cluster: string; readonly policy: string; readonly recipient?: string }
-  | { readonly kind: 'key-answer'; readonly cluster: string; readonly policy: string; readonly recipient: string; readonly answer: string; readonly by: string }
+  | {
+      readonly kind: 'key-answer';
+      readonly cluster: string;
+      readonly policy: string;
+      readonly recipient: string;
+      readonly answer: string;
+      readonly by: string;
+    }
   /** Settings of a storage: what is, and what the config wants. */
   | { readonly kind: 'storage-plan'; readonly repository: string }
   /** What a storage holds and costs. */
@@ -95,7 +115,11 @@ export interface Answers {
   readonly wal: { readonly windows: readonly WalWindow[] };
   readonly jobs: { readonly jobs: readonly JobView[] };
   readonly 'key-challenge': {
-    readonly challenges: readonly { readonly recipient: string; readonly challenge: string; readonly provenAt: string | null }[];
+    readonly challenges: readonly {
+      readonly recipient: string;
+      readonly challenge: string;
+      readonly provenAt: string | null;
+    }[];
   };
   readonly 'key-answer': { readonly recipient: string; readonly provenAt: string };
   readonly 'storage-plan': { readonly plan: StoragePlan };

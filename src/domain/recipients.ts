@@ -29,7 +29,11 @@ export function deliveriesOf(config: Config, { cluster, facts }: Notice): readon
     const reached = Object.keys(config.contacts).filter((contact) => addressesOf(config, contact, notifier).length > 0);
     const first = acting.filter((contact) => reached.includes(contact));
     // Where nobody who has to act can be reached by it, all the others count.
-    const delivery = { notifier, first: first.length > 0 ? first : reached, others: first.length > 0 ? reached.filter((contact) => !first.includes(contact)) : [] };
+    const delivery = {
+      notifier,
+      first: first.length > 0 ? first : reached,
+      others: first.length > 0 ? reached.filter((contact) => !first.includes(contact)) : [],
+    };
     return reached.length > 0 || config.notifiers[notifier]?.addressed === false ? [delivery] : [];
   });
 }
@@ -42,7 +46,8 @@ export function addressesOf(config: Config, contact: string, notifier: string): 
 }
 
 function actingContacts(config: Config, cluster: string | null, facts: Notice['facts']): readonly string[] {
-  if (facts.kind === 'approval' || facts.kind === 'paused') return (cluster === null ? undefined : config.clusters[cluster]?.approvals['recover']?.from) ?? [];
+  if (facts.kind === 'approval' || facts.kind === 'paused')
+    return (cluster === null ? undefined : config.clusters[cluster]?.approvals['recover']?.from) ?? [];
   if (facts.kind === 'failed' && facts.what !== 'recovery') return config.raci['backup'] ?? [];
   return config.raci['recover'] ?? [];
 }

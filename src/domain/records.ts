@@ -19,7 +19,11 @@ export interface RecordEnvelope {
 
 export type RecordBody =
   /** `contentRecords`: so many records before it hold its contents, which would make it too big (`records/pieces.ts`). */
-  | { readonly kind: 'backup'; readonly backup: Omit<Backup, 'proven' | 'heldUntil' | 'status'>; readonly contentRecords?: number }
+  | {
+      readonly kind: 'backup';
+      readonly backup: Omit<Backup, 'proven' | 'heldUntil' | 'status'>;
+      readonly contentRecords?: number;
+    }
   | { readonly kind: 'contents'; readonly backupId: string; readonly contents: readonly TableCount[] }
   | { readonly kind: 'backup-failed'; readonly policy: string; readonly reason: string; readonly code: string }
   | { readonly kind: 'backup-skipped'; readonly policy: string; readonly reason: string }
@@ -31,14 +35,38 @@ export type RecordBody =
   | { readonly kind: 'pin'; readonly backupIds: readonly string[]; readonly walFrom: string | null }
   | { readonly kind: 'unpin' }
   | { readonly kind: 'plan'; readonly plan: Plan }
-  | { readonly kind: 'approval'; readonly digest: string; readonly approval: Approval; readonly assurance: 'asserted' | 'signed' }
-  | { readonly kind: 'refusal'; readonly digest: string; readonly by: string; readonly code: string; readonly reason: string }
+  | {
+      readonly kind: 'approval';
+      readonly digest: string;
+      readonly approval: Approval;
+      readonly assurance: 'asserted' | 'signed';
+    }
+  | {
+      readonly kind: 'refusal';
+      readonly digest: string;
+      readonly by: string;
+      readonly code: string;
+      readonly reason: string;
+    }
   | { readonly kind: 'plan-used'; readonly digest: string }
-  | { readonly kind: 'kept'; readonly keptId: string; readonly what: string; readonly where: string; readonly sizeBytes: number | null; readonly host: string }
+  | {
+      readonly kind: 'kept';
+      readonly keptId: string;
+      readonly what: string;
+      readonly where: string;
+      readonly sizeBytes: number | null;
+      readonly host: string;
+    }
   | { readonly kind: 'kept-dropped'; readonly keptId: string }
   /** Somebody showed that they hold the private key of this recipient of encrypted backups. */
   | { readonly kind: 'key-proof'; readonly recipient: string }
-  | { readonly kind: 'incident'; readonly incidentId: string; readonly scenario: string; readonly state: string; readonly text: string }
+  | {
+      readonly kind: 'incident';
+      readonly incidentId: string;
+      readonly scenario: string;
+      readonly state: string;
+      readonly text: string;
+    }
   /** One line of the journal: what was done, found or decided, in words a reader of the incident document understands. */
   | { readonly kind: 'journal'; readonly workflowId: string; readonly step: string; readonly text: string }
   | { readonly kind: 'outcome'; readonly workflowId: string; readonly outcome: RecoveryOutcome };
@@ -57,7 +85,11 @@ export interface RecoveryOutcome {
   readonly lastCommitAt: string | null;
   readonly lastLsn: string | null;
   readonly phases: readonly { readonly name: string; readonly seconds: number }[];
-  readonly checks: readonly { readonly name: string; readonly status: 'passed' | 'failed' | 'skipped'; readonly detail: string }[];
+  readonly checks: readonly {
+    readonly name: string;
+    readonly status: 'passed' | 'failed' | 'skipped';
+    readonly detail: string;
+  }[];
   readonly report: string;
 }
 

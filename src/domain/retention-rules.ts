@@ -43,7 +43,9 @@ export function noRuleKeeps(retention: RetentionConfig): string {
     if (retention[period] !== undefined) others.push(`${retention[period]} ${period}`);
   }
   if (days === undefined) return `no rule keeps it (${others.join(', ')})`;
-  return others.length === 0 ? `older than ${days} days` : `older than ${days} days, and no rule keeps it (${others.join(', ')})`;
+  return others.length === 0
+    ? `older than ${days} days`
+    : `older than ${days} days, and no rule keeps it (${others.join(', ')})`;
 }
 
 function hasRule({ days, count, daily, weekly, monthly, yearly }: RetentionConfig): boolean {
@@ -66,7 +68,9 @@ function keepByPeriod(good: readonly Backup[], period: Period, amount: number | 
 function keepDamagedAmong(newestFirst: readonly Backup[], kept: readonly [Backup, string][]): [Backup, string][] {
   const oldest = Math.min(...kept.map(([backup]) => endOf(backup).getTime()));
   return newestFirst
-    .filter((backup) => (backup.status === 'quarantined' || backup.status === 'failed') && endOf(backup).getTime() >= oldest)
+    .filter(
+      (backup) => (backup.status === 'quarantined' || backup.status === 'failed') && endOf(backup).getTime() >= oldest,
+    )
     .map((backup) => [backup, `${backup.status}, among the kept ones`]);
 }
 

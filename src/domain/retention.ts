@@ -37,7 +37,14 @@ const clockToleranceMs = 60_000;
  * restic's `forget`: a backup stays if one of them keeps it. Databases of a logical policy are judged apart, each as if
  * it were alone. Times are compared in UTC.
  */
-export function planRetention({ backups, retention, now, aheadMs = null, pinned, locked = new Map() }: RetentionInput): RetentionPlan {
+export function planRetention({
+  backups,
+  retention,
+  now,
+  aheadMs = null,
+  pinned,
+  locked = new Map(),
+}: RetentionInput): RetentionPlan {
   const newestFirst = [...backups].sort(byNewest);
   const jump = clockSkew(aheadMs) ?? clockJump(newestFirst, now);
   if (jump !== null) return nothingRemoved(newestFirst, jump, 'the run is refused');
@@ -50,7 +57,9 @@ export function planRetention({ backups, retention, now, aheadMs = null, pinned,
     return nothingRemoved(newestFirst, tooMany(doomed.length, retention.maxDeletions), 'the run is refused', reasons);
   }
   return {
-    keep: newestFirst.filter(({ id }) => reasons.has(id)).map(({ id }) => ({ id, reason: (reasons.get(id) ?? []).join(', ') })),
+    keep: newestFirst
+      .filter(({ id }) => reasons.has(id))
+      .map(({ id }) => ({ id, reason: (reasons.get(id) ?? []).join(', ') })),
     remove: dependantsFirst(doomed).map((backup) => ({ id: backup.id, reason: whyRemoved(backup, retention) })),
   };
 }
@@ -94,7 +103,8 @@ function keepProven(group: readonly Backup[], retention: RetentionConfig, keep: 
   const best = proven.find(({ proven: proof }) => proof?.level === 'restored') ?? newest;
   keep(best, best.proven?.level === 'restored' ? 'newest restored backup' : 'newest verified backup');
   const { minProven } = retention;
-  for (const backup of proven.slice(0, minProven)) keep(backup, minProven === 1 ? 'newest proven' : `one of the ${minProven} newest proven`);
+  for (const backup of proven.slice(0, minProven))
+    keep(backup, minProven === 1 ? 'newest proven' : `one of the ${minProven} newest proven`);
   if (proven.length < minProven) {
     for (const backup of group) keep(backup, `fewer than ${minProven} are proven yet`);
   }
@@ -159,7 +169,8 @@ function dependantsFirst(doomed: readonly Backup[]): Backup[] {
     if (seen.has(backup)) return;
     seen.add(backup);
     for (const other of doomed) {
-      if (other.policy === backup.policy && other.cluster === backup.cluster && other.dependsOn?.includes(backup.label)) place(other);
+      if (other.policy === backup.policy && other.cluster === backup.cluster && other.dependsOn?.includes(backup.label))
+        place(other);
     }
     ordered.push(backup);
   };
@@ -181,7 +192,10 @@ function clockSkew(aheadMs: number | null): Refused | null {
 }
 
 function clockJump(newestFirst: readonly Backup[], now: Date): Refused | null {
-  const latest = Math.max(0, ...newestFirst.flatMap(({ startedAt, finishedAt }) => [startedAt, finishedAt ?? startedAt].map(Date.parse)));
+  const latest = Math.max(
+    0,
+    ...newestFirst.flatMap(({ startedAt, finishedAt }) => [startedAt, finishedAt ?? startedAt].map(Date.parse)),
+  );
   const ahead = latest - now.getTime();
   if (ahead <= clockToleranceMs) return null;
   return {
@@ -204,5 +218,9 @@ function nothingRemoved(
   otherwise: string,
   reasons: ReadonlyMap<string, readonly string[]> = new Map(),
 ): RetentionPlan {
-  return { keep: backups.map(({ id }) => ({ id, reason: reasons.get(id)?.join(', ') ?? otherwise })), remove: [], refused };
+  return {
+    keep: backups.map(({ id }) => ({ id, reason: reasons.get(id)?.join(', ') ?? otherwise })),
+    remove: [],
+    refused,
+  };
 }

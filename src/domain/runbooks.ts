@@ -27,7 +27,9 @@ export function rotation(cluster: string, policy: string): Runbook {
 }
 
 export function verification(backupId: string, restore: boolean): Runbook {
-  const how = restore ? 'Restore it into a scratch server and compare.' : 'Read the whole backup and compare it with its record.';
+  const how = restore
+    ? 'Restore it into a scratch server and compare.'
+    : 'Read the whole backup and compare it with its record.';
   return {
     summary: `Verification of ${backupId}${restore ? ' by a restore' : ''}`,
     details: steps([how, 'Record the proof; a backup that fails is quarantined, and never offered again.']),
@@ -49,19 +51,24 @@ export function adoption(cluster: string, from: string | undefined): Runbook {
 export function recovery(cluster: string, into: string): Runbook {
   return {
     summary: `Recovery of ${cluster} ${into === 'in-place' ? 'in place' : `into ${into}`}`,
-    details: `Current Details say what is done now, what is waited for and what to send; the key R brings them up to date.\n\n${steps([
-      'Make a plan: which backup, to which state, what is replaced. Nothing is changed.',
-      'Wait for the approval of that very plan.',
-      'Make the plan again: where it differs from what was approved, ask again.',
-      'Put the old data aside, restore, recover to the target.',
-      'Check the result, open it for writes, take and verify a fresh full backup.',
-      'Write the incident document: timeline, RTO, RPO.',
-    ])}`,
+    details: `Current Details say what is done now, what is waited for and what to send; the key R brings them up to date.\n\n${steps(
+      [
+        'Make a plan: which backup, to which state, what is replaced. Nothing is changed.',
+        'Wait for the approval of that very plan.',
+        'Make the plan again: where it differs from what was approved, ask again.',
+        'Put the old data aside, restore, recover to the target.',
+        'Check the result, open it for writes, take and verify a fresh full backup.',
+        'Write the incident document: timeline, RTO, RPO.',
+      ],
+    )}`,
   };
 }
 
 export function media(name: string, cluster: string, kind: 'recover' | 'sync'): Runbook {
-  const what = kind === 'recover' ? `Media ${name} of ${cluster} back to a point in time` : `Media ${name} of ${cluster} made equal elsewhere`;
+  const what =
+    kind === 'recover'
+      ? `Media ${name} of ${cluster} back to a point in time`
+      : `Media ${name} of ${cluster} made equal elsewhere`;
   return {
     summary: what,
     details: steps([
@@ -75,7 +82,10 @@ export function media(name: string, cluster: string, kind: 'recover' | 'sync'): 
 }
 
 export function mediaVerification(name: string): Runbook {
-  return { summary: `Verification of the media ${name}`, details: steps(['Read every object, compare size and checksum.', 'Decode a sample of the images for real.']) };
+  return {
+    summary: `Verification of the media ${name}`,
+    details: steps(['Read every object, compare size and checksum.', 'Decode a sample of the images for real.']),
+  };
 }
 
 export function incident(cluster: string, scenario: string): Runbook {

@@ -39,7 +39,15 @@ export const monthNames: readonly string[] = [
   ...['JANUARY', 'FEBRUARY', 'MARCH', 'APRIL', 'MAY', 'JUNE'],
   ...['JULY', 'AUGUST', 'SEPTEMBER', 'OCTOBER', 'NOVEMBER', 'DECEMBER'],
 ];
-export const dayNames: readonly string[] = ['SUNDAY', 'MONDAY', 'TUESDAY', 'WEDNESDAY', 'THURSDAY', 'FRIDAY', 'SATURDAY'];
+export const dayNames: readonly string[] = [
+  'SUNDAY',
+  'MONDAY',
+  'TUESDAY',
+  'WEDNESDAY',
+  'THURSDAY',
+  'FRIDAY',
+  'SATURDAY',
+];
 const fields = {
   second: { name: 'second', min: 0, max: 59 },
   minute: { name: 'minute', min: 0, max: 59 },
@@ -100,8 +108,11 @@ function parse(value: unknown, field: Field): CalendarRange[] {
     const { start, end = start } = value as { start: unknown; end?: unknown };
     return [range(`${String(start)}-${String(end)}`, field)];
   }
-  if (typeof value !== 'number' && typeof value !== 'string') throw invalid(`${field.name} cannot be ${JSON.stringify(value)}`);
-  return String(value).split(',').map((item) => range(item.trim(), field));
+  if (typeof value !== 'number' && typeof value !== 'string')
+    throw invalid(`${field.name} cannot be ${JSON.stringify(value)}`);
+  return String(value)
+    .split(',')
+    .map((item) => range(item.trim(), field));
 }
 
 function range(text: string, field: Field): CalendarRange {
@@ -118,7 +129,9 @@ function range(text: string, field: Field): CalendarRange {
 
 /** A number, or a name by its first three letters. */
 function number(text: string, field: Field): number {
-  const named = /^[a-z]{3,}$/i.test(text) ? (field.names?.findIndex((name) => name.startsWith(text.toUpperCase())) ?? -1) : -1;
+  const named = /^[a-z]{3,}$/i.test(text)
+    ? (field.names?.findIndex((name) => name.startsWith(text.toUpperCase())) ?? -1)
+    : -1;
   const value = named >= 0 ? named + field.min : /^\d+$/.test(text) ? Number(text) : NaN;
   if (!(value >= field.min && value <= field.max)) throw invalid(`${field.name} cannot be "${text}"`);
   return value;
@@ -137,5 +150,9 @@ const exactly = (value: number): CalendarRange => ({ start: value, end: value, s
 const whole = (field: Field): CalendarRange[] => [{ start: field.min, end: field.max, step: 1 }];
 
 function invalid(problem: string): RepriseError {
-  return new RepriseError('config-invalid', problem, 'write e.g. cron: "15 2 * * *", or calendar: {day_of_week: SUNDAY, hour: 2}');
+  return new RepriseError(
+    'config-invalid',
+    problem,
+    'write e.g. cron: "15 2 * * *", or calendar: {day_of_week: SUNDAY, hour: 2}',
+  );
 }

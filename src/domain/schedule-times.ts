@@ -11,7 +11,12 @@ export function dueTimes(calendar: CalendarTimes, now: Date, count: number): rea
   const midnight = Date.UTC(now.getUTCFullYear(), now.getUTCMonth(), now.getUTCDate());
   for (let day = 0; day < MOST_DAYS && due.length < count; day++) {
     const date = new Date(midnight - day * DAY_MS);
-    if (!holds(calendar.month, date.getUTCMonth() + 1) || !holds(calendar.dayOfMonth, date.getUTCDate()) || !holds(calendar.dayOfWeek, date.getUTCDay())) continue;
+    if (
+      !holds(calendar.month, date.getUTCMonth() + 1) ||
+      !holds(calendar.dayOfMonth, date.getUTCDate()) ||
+      !holds(calendar.dayOfWeek, date.getUTCDay())
+    )
+      continue;
     for (const hour of hours) {
       for (const minute of minutes) {
         const at = date.getTime() + (hour * 60 + minute) * 60_000;

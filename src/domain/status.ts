@@ -16,7 +16,18 @@ export type WorkState =
 
 /** Answer of the query `status`; the command line adds `workflowId`, `progress`, `jobs` and `webUi`. */
 export interface WorkStatus {
-  readonly kind: 'backup' | 'rotate' | 'verify' | 'adopt' | 'recover' | 'media' | 'verify-media' | 'incident' | 'watch' | 'archive' | 'notify';
+  readonly kind:
+    | 'backup'
+    | 'rotate'
+    | 'verify'
+    | 'adopt'
+    | 'recover'
+    | 'media'
+    | 'verify-media'
+    | 'incident'
+    | 'watch'
+    | 'archive'
+    | 'notify';
   readonly cluster: string;
   /** Key prefix of its jobs, so that a view can look them up when no heartbeat carries them any more. */
   readonly operationId?: string;

@@ -49,10 +49,23 @@ export const NO_CLASS = 'DISK';
 
 /** Adds up what takes room, one row for each cluster, class and state: a million objects need no more memory than one (F40). */
 export class UsageSums {
-  private readonly rows = new Map<string, { cluster: string | null; storageClass: string; state: VolumeState; objects: number; bytes: number; charged: number }>();
+  private readonly rows = new Map<
+    string,
+    {
+      cluster: string | null;
+      storageClass: string;
+      state: VolumeState;
+      objects: number;
+      bytes: number;
+      charged: number;
+    }
+  >();
   private readonly clusters: ReadonlySet<string>;
 
-  constructor(clusters: Iterable<string>, private readonly prices: Prices | null) {
+  constructor(
+    clusters: Iterable<string>,
+    private readonly prices: Prices | null,
+  ) {
     this.clusters = new Set(clusters);
   }
 
@@ -69,7 +82,8 @@ export class UsageSums {
   }
 
   usage(repository: string, host: string): StorageUsage {
-    const order = ({ cluster, storageClass, state }: UsageRow) => `${cluster ?? '\uffff'}\u0000${storageClass}\u0000${state}`;
+    const order = ({ cluster, storageClass, state }: UsageRow) =>
+      `${cluster ?? '\uffff'}\u0000${storageClass}\u0000${state}`;
     const rows = [...this.rows.values()]
       .map(({ charged, ...row }): UsageRow => ({ ...row, monthlyCost: this.cost(row.storageClass, charged) }))
       .sort((left, right) => (order(left) < order(right) ? -1 : 1));
@@ -78,7 +92,8 @@ export class UsageSums {
       objects: rows.reduce((sum, { objects }) => sum + objects, 0),
       bytes: rows.reduce((sum, { bytes }) => sum + bytes, 0),
       // A sum with a hole in it is no sum.
-      monthlyCost: this.prices === null || costs.includes(null) ? null : costs.reduce<number>((sum, cost) => sum + (cost ?? 0), 0),
+      monthlyCost:
+        this.prices === null || costs.includes(null) ? null : costs.reduce<number>((sum, cost) => sum + (cost ?? 0), 0),
     };
     return { repository, host, currency: this.prices?.currency ?? null, rows, total };
   }
@@ -96,7 +111,12 @@ function chargedBytes(storageClass: string, bytes: number, state: VolumeState): 
 }
 
 /** What the thaw of so many bytes costs; null where the config names no price for it. */
-export function thawPrice(prices: Prices | undefined, storageClass: string, tier: ThawTier, bytes: number): number | null {
+export function thawPrice(
+  prices: Prices | undefined,
+  storageClass: string,
+  tier: ThawTier,
+  bytes: number,
+): number | null {
   const price = prices?.thawPerGb[storageClass]?.[tier];
   return price === undefined ? null : (bytes / GB) * price;
 }

@@ -13,7 +13,8 @@ export type RecoveryTarget =
   | { readonly kind: 'end-of-backup' }
   | { readonly kind: 'backup'; readonly id: string };
 
-const FORMS = 'latest, TIME with an offset (2026-11-21T02:15:00Z), lsn:0/16B3740, xid:1234, name:RESTORE_POINT, end-of-backup or backup:ID';
+const FORMS =
+  'latest, TIME with an offset (2026-11-21T02:15:00Z), lsn:0/16B3740, xid:1234, name:RESTORE_POINT, end-of-backup or backup:ID';
 /** PostgreSQL's MAXFNAMELEN less its end: bytes of a restore point's name. */
 const RESTORE_POINT_BYTES = 63;
 
@@ -32,7 +33,8 @@ export function parseTarget(text: string, localZone?: string): RecoveryTarget {
     case 'end-of-backup':
       return only(typed, 'end-of-backup', { kind: 'end-of-backup' });
     case 'lsn':
-      if (!isLsn(value)) throw invalid(`'${value}' is no WAL position`, 'Write it as PostgreSQL does, e.g. lsn:0/16B3740.');
+      if (!isLsn(value))
+        throw invalid(`'${value}' is no WAL position`, 'Write it as PostgreSQL does, e.g. lsn:0/16B3740.');
       return { kind: 'lsn', lsn: formatLsn(parseLsn(value)) };
     case 'xid':
       return { kind: 'xid', xid: transactionId(value) };
@@ -74,7 +76,10 @@ function only(typed: string, word: string, target: RecoveryTarget): RecoveryTarg
 function transactionId(value: string): string {
   // 0 to 2 are PostgreSQL's own (invalid, bootstrap, frozen); with an epoch an id has 64 bits.
   if (!/^\d{1,20}$/.test(value) || BigInt(value) < 3n || BigInt(value) >= 1n << 64n) {
-    throw invalid(`'${value}' is no transaction id`, 'Give the decimal number that pg_current_xact_id() shows, e.g. xid:1234.');
+    throw invalid(
+      `'${value}' is no transaction id`,
+      'Give the decimal number that pg_current_xact_id() shows, e.g. xid:1234.',
+    );
   }
   return BigInt(value).toString();
 }

@@ -31,7 +31,9 @@ const tiers: readonly ThawTier[] = ['Expedited', 'Standard', 'Bulk'];
 export function thawTiers(classes: readonly string[]): { tier: ThawTier; hours: number }[] {
   return tiers.flatMap((tier) => {
     const hours = classes.map((name) => storageClasses[name]?.thawHours?.[tier]);
-    return hours.length === 0 || hours.includes(undefined) ? [] : [{ tier, hours: Math.max(...hours.map((one) => one ?? 0)) }];
+    return hours.length === 0 || hours.includes(undefined)
+      ? []
+      : [{ tier, hours: Math.max(...hours.map((one) => one ?? 0)) }];
   });
 }
 
@@ -41,8 +43,12 @@ export function thawLookSeconds(hours: number): number {
 }
 
 /** `3 files (1.2 GB) in DEEP_ARCHIVE: Standard, up to 12 h 00 min, 0.02 EUR; readable for 7 days`, and what else there is. */
-export function thawInWords({ tier, days }: PlannedThaw, { objects, bytes, storageClasses: classes, choices, currency }: ObservedThaw): string[] {
-  const words = (choice: ThawChoice): string => `${choice.tier}, up to ${durationInWords(choice.hours * 3600)}, ${choice.price === null ? 'price not known' : `${choice.price.toFixed(2)} ${currency ?? ''}`}`;
+export function thawInWords(
+  { tier, days }: PlannedThaw,
+  { objects, bytes, storageClasses: classes, choices, currency }: ObservedThaw,
+): string[] {
+  const words = (choice: ThawChoice): string =>
+    `${choice.tier}, up to ${durationInWords(choice.hours * 3600)}, ${choice.price === null ? 'price not known' : `${choice.price.toFixed(2)} ${currency ?? ''}`}`;
   const [chosen] = choices.filter((choice) => choice.tier === tier);
   const others = choices.filter((choice) => choice.tier !== tier);
   return [

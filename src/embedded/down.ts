@@ -30,13 +30,16 @@ export async function down({ config, dryRun, report }: DownOptions): Promise<Dow
   const record = await readRecord(config);
   if (record === null) return { temporal: 'not-running', worker: 'not-running' };
   if (dryRun) {
-    const would = async (process: ProcessIdentity | null): Promise<DownState> => (process !== null && (await isAlive(process)) ? 'would-stop' : 'not-running');
+    const would = async (process: ProcessIdentity | null): Promise<DownState> =>
+      process !== null && (await isAlive(process)) ? 'would-stop' : 'not-running';
     return { temporal: await would(record.temporal), worker: await would(record.worker) };
   }
   const stop = async (): Promise<DownResult> => {
     // Read again: another `up` or `down` may have been at it until we had the lock.
     const current = (await readRecord(config)) ?? record;
-    const worker = await stopped(current.worker, 'the worker', report, (process) => stopProcess(process, WORKER_GRACE_MS));
+    const worker = await stopped(current.worker, 'the worker', report, (process) =>
+      stopProcess(process, WORKER_GRACE_MS),
+    );
     const temporal = await stopped(current.temporal, 'the embedded Temporal server', report, stopTemporal);
     await writeRecord(config, { ...current, temporal: null, worker: null });
     return { temporal, worker };

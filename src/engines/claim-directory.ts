@@ -48,7 +48,11 @@ async function makeDirectory(context: EngineContext, directory: string): Promise
   } catch (error) {
     if (isCode(error, 'EEXIST')) return;
     if (!isCode(error, 'ENOENT')) throw error;
-    throw new RepriseError('path-refused', `there is no directory ${dirname(directory)} to restore into`, 'create it, owned by the user of the data directory');
+    throw new RepriseError(
+      'path-refused',
+      `there is no directory ${dirname(directory)} to restore into`,
+      'create it, owned by the user of the data directory',
+    );
   }
 }
 

@@ -171,7 +171,11 @@ export interface Engine {
    * Removes what operations that are over have left in a host's scratch directory, untouched for so long; never what it
    * does not know for its own. `inUse`: ids of operations that may go on. Returns what was removed.
    */
-  removeLeftovers?(host: Pick<HostConfig, 'scratchDir'>, inUse: ReadonlySet<string>, olderThanMs: number): Promise<readonly string[]>;
+  removeLeftovers?(
+    host: Pick<HostConfig, 'scratchDir'>,
+    inUse: ReadonlySet<string>,
+    olderThanMs: number,
+  ): Promise<readonly string[]>;
   outlineRecovery(context: ReadContext, request: OutlineRequest): Promise<RecoveryOutline>;
   /** Engines whose tool may keep their files in an object store of its own settings. */
   readonly toolStore?: ToolStore<ReadContext>;
@@ -239,7 +243,11 @@ export interface WalFeed {
 export interface LogicalRestore {
   restoreDatabase(context: EngineContext, request: RestoreDatabaseRequest): Promise<RestoredDatabase>;
   /** Roles and tablespaces that the dump needs and the server lacks, from the companion of the backup. */
-  restoreGlobals(context: EngineContext, backup: Backup, connection: ClusterConfig['connection']): Promise<readonly string[]>;
+  restoreGlobals(
+    context: EngineContext,
+    backup: Backup,
+    connection: ClusterConfig['connection'],
+  ): Promise<readonly string[]>;
 }
 
 /** A kind of engine with the schema of its `options`; one line in the registry. */

@@ -23,7 +23,12 @@ export async function sha256OfFile(path: string): Promise<string> {
 }
 
 /** Reads an object once, in constant memory. Throws `not-found` where it is missing, the signal's reason when aborted. */
-export async function fingerprint(reading: Reading, key: string, phase: string, totalBytes?: number): Promise<Fingerprint> {
+export async function fingerprint(
+  reading: Reading,
+  key: string,
+  phase: string,
+  totalBytes?: number,
+): Promise<Fingerprint> {
   const hash = createHash('sha256');
   let sizeBytes = 0;
   const source = await reading.storage.open(key);
@@ -32,7 +37,12 @@ export async function fingerprint(reading: Reading, key: string, phase: string, 
       reading.signal.throwIfAborted();
       hash.update(chunk);
       sizeBytes += chunk.length;
-      reading.report({ phase, done: sizeBytes, ...(totalBytes === undefined ? {} : { total: totalBytes }), unit: 'bytes' });
+      reading.report({
+        phase,
+        done: sizeBytes,
+        ...(totalBytes === undefined ? {} : { total: totalBytes }),
+        unit: 'bytes',
+      });
     }
   } finally {
     source.destroy();
@@ -44,7 +54,11 @@ export async function fingerprint(reading: Reading, key: string, phase: string, 
  * Why an object is not what was recorded; null where it is (F15). The size goes first: it costs nothing, and tells an
  * empty and a truncated file from a changed one.
  */
-export async function damageOf(reading: Reading & { readonly storage: Pick<ReadableStorage, 'stat'> }, key: string, recorded: Fingerprint): Promise<string | null> {
+export async function damageOf(
+  reading: Reading & { readonly storage: Pick<ReadableStorage, 'stat'> },
+  key: string,
+  recorded: Fingerprint,
+): Promise<string | null> {
   const there = await reading.storage.stat(key);
   if (there === null) return `${key} is missing`;
   if (there.sizeBytes !== recorded.sizeBytes) {

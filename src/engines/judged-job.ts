@@ -22,7 +22,9 @@ export type Meaning = (tool: string, output: string) => RepriseError;
  */
 export async function runJudgedBy(meaning: Meaning, jobs: Jobs, request: JudgedRequest): Promise<JobResult> {
   const { failureOf, ...job } = request;
-  const ofTool = request.judge ?? (async (exit) => (exit.code === 0 ? 'ok' : verdictOn(meaning(request.tool, await tailOfFile(exit.stderr)))));
+  const ofTool =
+    request.judge ??
+    (async (exit) => (exit.code === 0 ? 'ok' : verdictOn(meaning(request.tool, await tailOfFile(exit.stderr)))));
   const judge = async (exit: JobExit): Promise<Verdict> => {
     const failure = await failureOf?.(exit);
     return failure ? verdictOn(failure) : ofTool(exit);
@@ -59,7 +61,12 @@ function inTermsOfTheTool(meant: RepriseError, error: RepriseError): RepriseErro
   const saysNothing = meant.code === 'tool-failed' && meant.hint === undefined;
   const isFinal = !errorTable[error.code].retryable;
   if (saysNothing || (isFinal && errorTable[meant.code].retryable)) {
-    return new RepriseError(error.code, saysNothing ? error.message : meant.message, meant.hint ?? error.hint, error.details);
+    return new RepriseError(
+      error.code,
+      saysNothing ? error.message : meant.message,
+      meant.hint ?? error.hint,
+      error.details,
+    );
   }
   return new RepriseError(meant.code, meant.message, meant.hint, error.details);
 }

@@ -44,7 +44,11 @@ export interface PhysicalFind {
  * @throws RepriseError `identity-mismatch`, `version-mismatch`, `target-before-backup`, `target-after-wal`, `wal-gap`,
  *   `not-found`
  */
-export async function outlinePhysical(context: ReadContext, request: OutlineRequest, { candidates: found, archive, warnings }: PhysicalFind): Promise<RecoveryOutline> {
+export async function outlinePhysical(
+  context: ReadContext,
+  request: OutlineRequest,
+  { candidates: found, archive, warnings }: PhysicalFind,
+): Promise<RecoveryOutline> {
   const candidates = found.toSorted((a, b) => b.stored.finishedAt.localeCompare(a.stored.finishedAt));
   return inScratch(context, async (scratch) => {
     const { oldDataDir, target } = request;
@@ -53,20 +57,34 @@ export async function outlinePhysical(context: ReadContext, request: OutlineRequ
     await requireFit(context, chosen, oldDataDir);
     const reach = await reachFrom(context, chosen.stored, sources);
     requireReachable(target, chosen, reach);
-    return outlineOf(chosen, candidates, reach, resolved(target, reach), [...warnings, ...left, ...reachWarnings(target, reach)]);
+    return outlineOf(chosen, candidates, reach, resolved(target, reach), [
+      ...warnings,
+      ...left,
+      ...reachWarnings(target, reach),
+    ]);
   });
 }
 
 /** F17: the programs that will run it, and the cluster it is to replace. */
-async function requireFit(context: ReadContext, { backup, stored }: PhysicalCandidate, oldDataDir: string | null): Promise<void> {
+async function requireFit(
+  context: ReadContext,
+  { backup, stored }: PhysicalCandidate,
+  oldDataDir: string | null,
+): Promise<void> {
   const { stdout } = await runTool([join(context.pgBin, 'postgres'), '--version'], { user: context.user });
   const major = Number(/ (\d+)/.exec(stdout)?.[1]);
   if (major !== stored.major) {
-    throw new RepriseError('version-mismatch', `backup ${stored.label} is of PostgreSQL ${stored.major}, and the programs here are of ${major}`, `install postgresql-${stored.major}`);
+    throw new RepriseError(
+      'version-mismatch',
+      `backup ${stored.label} is of PostgreSQL ${stored.major}, and the programs here are of ${major}`,
+      `install postgresql-${stored.major}`,
+    );
   }
   const recorded = backup.server?.systemIdentifier;
   const old = oldDataDir === null ? null : await readControlData(context.pgBin, oldDataDir, context.user);
-  const stranger = [recorded, old?.systemIdentifier].find((found) => found !== undefined && found !== stored.systemIdentifier);
+  const stranger = [recorded, old?.systemIdentifier].find(
+    (found) => found !== undefined && found !== stored.systemIdentifier,
+  );
   if (stranger !== undefined) {
     throw new RepriseError(
       'identity-mismatch',
@@ -76,7 +94,13 @@ async function requireFit(context: ReadContext, { backup, stored }: PhysicalCand
   }
 }
 
-function outlineOf(chosen: PhysicalCandidate, candidates: readonly PhysicalCandidate[], reach: Reach, target: RecoveryTarget, warnings: readonly string[]): RecoveryOutline {
+function outlineOf(
+  chosen: PhysicalCandidate,
+  candidates: readonly PhysicalCandidate[],
+  reach: Reach,
+  target: RecoveryTarget,
+  warnings: readonly string[],
+): RecoveryOutline {
   const { databaseBytes, systemIdentifier } = chosen.stored;
   const segments = Math.min(REPLAY_SEGMENTS, segmentsBetween(chosen, reach));
   return {
@@ -103,7 +127,11 @@ function earliest(candidates: readonly PhysicalCandidate[]): string | null {
 
 function segmentsBetween({ stored }: PhysicalCandidate, { endSegment, segmentBytes }: Reach): number {
   if (endSegment === null) return 0;
-  return Number(parseSegmentName(endSegment, segmentBytes).number - parseSegmentName(stored.wal.start, segmentBytes).number) + 1;
+  return (
+    Number(
+      parseSegmentName(endSegment, segmentBytes).number - parseSegmentName(stored.wal.start, segmentBytes).number,
+    ) + 1
+  );
 }
 
 /** Directory for fetched WAL, the operation's own: what a killed worker left in it is removed by the next attempt. */
@@ -132,9 +160,11 @@ function resolved(target: RecoveryTarget, { lastCommitAt, lastCommitLsn }: Reach
 function reachWarnings(target: RecoveryTarget, reach: Reach): string[] {
   const { timeline, left } = reach.followed;
   const warnings = [...left, ...reach.abandoned].map(
-    ({ id, at }) => `timeline ${timeline.id} is followed; what timeline ${id} holds after ${at}, where they part, is not recovered`,
+    ({ id, at }) =>
+      `timeline ${timeline.id} is followed; what timeline ${id} holds after ${at}, where they part, is not recovered`,
   );
-  if (reach.missing.length > 0) warnings.push(`${goneInWords(reach)}: what lies behind cannot be recovered; ${latestInWords(reach)}`);
+  if (reach.missing.length > 0)
+    warnings.push(`${goneInWords(reach)}: what lies behind cannot be recovered; ${latestInWords(reach)}`);
   if (target.kind === 'time' && reach.lastCommitAt === null) {
     warnings.push('the last WAL holds no commit, so that it is not known whether the target can be reached');
   }

@@ -7,7 +7,11 @@ export interface ToolStore<Context> {
   /** Where it is; null where nothing can be cold. */
   describe(context: Context): Promise<DescribedStorage | null>;
   /** Keys in it of what a recovery from this backup may read and that lie in a cold class; some more do no harm. */
-  coldFiles(context: Context, storage: ReadableStorage, backup: { readonly label: string; readonly walStart: string | null }): Promise<readonly string[]>;
+  coldFiles(
+    context: Context,
+    storage: ReadableStorage,
+    backup: { readonly label: string; readonly walStart: string | null },
+  ): Promise<readonly string[]>;
 }
 
 /** S3 as a tool's own settings name it; secrets by the names under which they are given. */
@@ -19,11 +23,18 @@ interface ToolS3 {
   readonly region: string | undefined;
   readonly pathStyle: boolean;
   readonly caFile: string | undefined;
-  readonly keys: { readonly id: string | undefined; readonly secret: string | undefined; readonly token: string | undefined };
+  readonly keys: {
+    readonly id: string | undefined;
+    readonly secret: string | undefined;
+    readonly token: string | undefined;
+  };
 }
 
 /** The same as a repository of ours. */
-export function describedS3({ bucket, prefix, endpoint, region, pathStyle, caFile, keys: { id, secret, token } }: ToolS3, secrets: DescribedStorage['secrets']): DescribedStorage {
+export function describedS3(
+  { bucket, prefix, endpoint, region, pathStyle, caFile, keys: { id, secret, token } }: ToolS3,
+  secrets: DescribedStorage['secrets'],
+): DescribedStorage {
   return {
     type: 's3',
     values: {
@@ -32,7 +43,9 @@ export function describedS3({ bucket, prefix, endpoint, region, pathStyle, caFil
       ...(region === undefined ? {} : { region }),
       ...(pathStyle ? { force_path_style: true } : {}),
       ...(caFile === undefined ? {} : { ca_file: caFile }),
-      ...(id === undefined || secret === undefined ? {} : { access_key_id: { env: id }, secret_access_key: { env: secret } }),
+      ...(id === undefined || secret === undefined
+        ? {}
+        : { access_key_id: { env: id }, secret_access_key: { env: secret } }),
       ...(token === undefined ? {} : { session_token: { env: token } }),
     },
     secrets,

@@ -2,7 +2,8 @@ import { z } from 'zod';
 import type { SecretReference } from '../domain/config.js';
 import { holdsNoNul, noNulRule, pathPattern, pathRule } from '../domain/text-rules.js';
 
-const rule = 'a secret may not stand in this file\nHINT: write { env: NAME }, { file: PATH } or { command: [program, argument, ...] }';
+const rule =
+  'a secret may not stand in this file\nHINT: write { env: NAME }, { file: PATH } or { command: [program, argument, ...] }';
 const argument = z.string().refine(holdsNoNul, noNulRule);
 
 /** Where a secret is kept (F39). What stands in its place is never repeated in a message. */
@@ -17,4 +18,9 @@ export const secretReference = (): z.ZodType<SecretReference> =>
   );
 
 /** File of the authorities that sign the server's certificate. */
-export const caFile = () => z.string().regex(pathPattern, pathRule).optional().describe("PEM file of the authorities that sign the server's certificate; absent: those of this system.");
+export const caFile = () =>
+  z
+    .string()
+    .regex(pathPattern, pathRule)
+    .optional()
+    .describe("PEM file of the authorities that sign the server's certificate; absent: those of this system.");

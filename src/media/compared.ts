@@ -14,7 +14,12 @@ export interface Sides {
  * What has to be done so that a place holds what is wanted, and what becomes of what only it has. What is there but cannot
  * be copied, as a link, is wanted no less: nothing under its name is removed or overwritten, nor below it.
  */
-export async function* compared({ from, into }: Sides, wanted: AsyncIterable<Wanted & { readonly irregular?: Irregular }>, others: 'keep' | 'remove', after?: string): AsyncGenerator<MediaAction> {
+export async function* compared(
+  { from, into }: Sides,
+  wanted: AsyncIterable<Wanted & { readonly irregular?: Irregular }>,
+  others: 'keep' | 'remove',
+  after?: string,
+): AsyncGenerator<MediaAction> {
   const kept = new Kept();
   for await (const { left, right } of sideBySide(wanted, entriesOf(into, after))) {
     if (left?.irregular !== undefined) {
@@ -22,7 +27,12 @@ export async function* compared({ from, into }: Sides, wanted: AsyncIterable<Wan
       yield { name: 'keep', key: left.key, sizeBytes: 0, irregular: left.irregular };
     } else if (left === undefined) {
       if (right === undefined || right.irregular !== undefined) continue;
-      yield { name: kept.holds(right.key) ? 'keep' : others, key: right.key, sizeBytes: right.sizeBytes, presentSince: right.modifiedAt };
+      yield {
+        name: kept.holds(right.key) ? 'keep' : others,
+        key: right.key,
+        sizeBytes: right.sizeBytes,
+        presentSince: right.modifiedAt,
+      };
     } else if (right?.irregular !== undefined) {
       yield { name: 'keep', key: left.key, sizeBytes: 0, irregular: right.irregular };
     } else if (right !== undefined && (await isSame(left, right, into))) {
@@ -30,8 +40,14 @@ export async function* compared({ from, into }: Sides, wanted: AsyncIterable<Wan
     } else if (!isSameServer(from, into) && !areKeys(from, into, left.key)) {
       yield { name: 'keep', key: left.key, sizeBytes: left.sizeBytes, unfit: true };
     } else {
-      const source: CopiedVersion = { etag: left.etag, ...(left.versionId === undefined ? {} : { versionId: left.versionId }) };
-      const there = right === undefined ? ({ name: 'copy' } as const) : ({ name: 'overwrite', presentSince: right.modifiedAt } as const);
+      const source: CopiedVersion = {
+        etag: left.etag,
+        ...(left.versionId === undefined ? {} : { versionId: left.versionId }),
+      };
+      const there =
+        right === undefined
+          ? ({ name: 'copy' } as const)
+          : ({ name: 'overwrite', presentSince: right.modifiedAt } as const);
       yield { ...there, ...coldAs(left), key: left.key, sizeBytes: left.sizeBytes, source };
     }
   }
@@ -42,7 +58,10 @@ class Kept {
   private folders: string[] = [];
 
   below(key: string): void {
-    this.folders = [...this.folders.filter((folder) => compareKeys(key, folder) < 0), key.endsWith('/') ? key : `${key}/`];
+    this.folders = [
+      ...this.folders.filter((folder) => compareKeys(key, folder) < 0),
+      key.endsWith('/') ? key : `${key}/`,
+    ];
   }
 
   holds(key: string): boolean {
@@ -61,6 +80,7 @@ function areKeys(from: MediaPlace, into: MediaPlace, key: string): boolean {
 }
 
 async function isSame(wanted: Wanted, there: ObjectFacts, { storage, folder }: MediaPlace): Promise<boolean> {
-  if (wanted.etag === '' || there.etag === '') return wanted.sizeBytes === there.sizeBytes && there.modifiedAt >= wanted.modifiedAt;
+  if (wanted.etag === '' || there.etag === '')
+    return wanted.sizeBytes === there.sizeBytes && there.modifiedAt >= wanted.modifiedAt;
   return isCopy(there, wanted, (key) => storage.objects?.copiedFrom(folder + key) ?? Promise.resolve(null));
 }

@@ -17,7 +17,8 @@ export class Look {
   /** The same actions, remembered as they pass. */
   async *over(actions: AsyncIterable<MediaAction>): AsyncGenerator<MediaAction> {
     for await (const action of actions) {
-      if (changesSomething(action.name) && this.changes !== null && this.changes.push(action) > MOST) this.changes = null;
+      if (changesSomething(action.name) && this.changes !== null && this.changes.push(action) > MOST)
+        this.changes = null;
       yield action;
     }
   }

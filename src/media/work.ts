@@ -24,10 +24,14 @@ export function actionsOf(work: MediaWork, after?: string): AsyncIterable<MediaA
   }
 }
 
-async function* restored({ place, at, later }: Extract<MediaWork, { kind: 'restore' }>, after?: string): AsyncGenerator<MediaAction> {
+async function* restored(
+  { place, at, later }: Extract<MediaWork, { kind: 'restore' }>,
+  after?: string,
+): AsyncGenerator<MediaAction> {
   const objects = objectsOf(place);
   const copiedFrom = (key: string) => objects.copiedFrom(place.folder + key);
-  for await (const versions of byKey(objects.versions(place.folder, after))) yield await restoreInPlace(versions, at, later, copiedFrom);
+  for await (const versions of byKey(objects.versions(place.folder, after)))
+    yield await restoreInPlace(versions, at, later, copiedFrom);
 }
 
 async function* stateAt(place: MediaPlace, at: number, after?: string): AsyncGenerator<Wanted> {
@@ -62,19 +66,33 @@ export async function carryOut(work: MediaWork, action: MediaAction, how: CopyHo
   }
 }
 
-async function copyObject(from: MediaPlace, into: MediaPlace, { key, sizeBytes, source }: Extract<MediaAction, { source: CopiedVersion }>, how: CopyHow): Promise<void> {
+async function copyObject(
+  from: MediaPlace,
+  into: MediaPlace,
+  { key, sizeBytes, source }: Extract<MediaAction, { source: CopiedVersion }>,
+  how: CopyHow,
+): Promise<void> {
   const [ours, theirs] = [into.storage.objects, from.storage.objects];
   const { versionId } = source;
   if (ours && theirs && ours.place.server === theirs.place.server) {
     const inParts = sizeBytes > how.singleCopyBytes;
     const mark = inParts || isMarked(source.etag) ? markOf(source) : undefined;
-    const copy: ObjectCopy = { from: theirs.place, key: from.folder + key, sizeBytes, ...(versionId === undefined ? {} : { versionId }), ...(mark === undefined ? {} : { mark }) };
+    const copy: ObjectCopy = {
+      from: theirs.place,
+      key: from.folder + key,
+      sizeBytes,
+      ...(versionId === undefined ? {} : { versionId }),
+      ...(mark === undefined ? {} : { mark }),
+    };
     return ours.copyFrom(copy, into.folder + key, how);
   }
   const { body, described } = await openIn(from, key, versionId);
   const kept = { ...(described ? { described } : {}), ...(source.etag === '' ? {} : { mark: markOf(source) }) };
   try {
-    await into.storage.writeStream(into.folder + key, Readable.from(whole(body, sizeBytes), { objectMode: false }), { ...kept, ...(how.signal ? { signal: how.signal } : {}) });
+    await into.storage.writeStream(into.folder + key, Readable.from(whole(body, sizeBytes), { objectMode: false }), {
+      ...kept,
+      ...(how.signal ? { signal: how.signal } : {}),
+    });
   } catch (error) {
     if (how.signal?.aborted || isRepriseError(error)) throw error;
     throw brokenOff(key, error instanceof Error ? error.message : String(error));
@@ -95,5 +113,9 @@ async function* whole(body: Readable, sizeBytes: number): AsyncGenerator<Buffer>
 
 /** The next attempt lists and reads again. */
 function brokenOff(key: string, why: string): RepriseError {
-  return new RepriseError('storage-unreachable', `reading ${JSON.stringify(key)} broke off: ${why}`, 'see that the network to the server is sound');
+  return new RepriseError(
+    'storage-unreachable',
+    `reading ${JSON.stringify(key)} broke off: ${why}`,
+    'see that the network to the server is sound',
+  );
 }

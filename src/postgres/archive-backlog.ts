@@ -20,7 +20,9 @@ export async function archiveBacklog(client: pg.ClientBase): Promise<ArchiveBack
              (SELECT coalesce(sum(size), 0)::text FROM pg_ls_waldir()) AS bytes
         FROM pg_ls_archive_statusdir() WHERE name LIKE '%.ready'`);
     const row = rows[0];
-    return row === undefined ? null : { segments: row.segments, oldestSeconds: row.oldest, walBytes: Number(row.bytes) };
+    return row === undefined
+      ? null
+      : { segments: row.segments, oldestSeconds: row.oldest, walBytes: Number(row.bytes) };
   } catch (error) {
     if ((error as { code?: unknown }).code === INSUFFICIENT_PRIVILEGE) return null;
     throw error;
@@ -29,6 +31,8 @@ export async function archiveBacklog(client: pg.ClientBase): Promise<ArchiveBack
 
 /** Seconds after which a segment is closed although it is not full; 0: never. */
 export async function archiveTimeoutSeconds(client: pg.ClientBase): Promise<number> {
-  const { rows } = await client.query<{ seconds: number }>("SELECT setting::int AS seconds FROM pg_settings WHERE name = 'archive_timeout'");
+  const { rows } = await client.query<{ seconds: number }>(
+    "SELECT setting::int AS seconds FROM pg_settings WHERE name = 'archive_timeout'",
+  );
   return rows[0]?.seconds ?? 0;
 }

@@ -32,15 +32,25 @@ const RESTORE_POINT = 'reprise_rearm';
  * @returns the segment that was seen archived.
  * @throws RepriseError `wal-not-archived`, naming the segment that failed.
  */
-export async function rearmArchiving(connection: ConnectionConfig, archiveCommand: string | null, options: RearmOptions = {}): Promise<string> {
+export async function rearmArchiving(
+  connection: ConnectionConfig,
+  archiveCommand: string | null,
+  options: RearmOptions = {},
+): Promise<string> {
   return withClient(connection, connection.maintenanceDatabase, async (client) => {
     const { mode } = await archivingState(client);
     if (mode === 'off') {
-      throw new RepriseError('wal-not-archived', 'the server runs with archive_mode=off', 'Set archive_mode=on and restart it, then try again.');
+      throw new RepriseError(
+        'wal-not-archived',
+        'the server runs with archive_mode=off',
+        'Set archive_mode=on and restart it, then try again.',
+      );
     }
     // ALTER SYSTEM takes no parameters.
     const value = archiveCommand === null ? null : pg.escapeLiteral(archiveCommand);
-    await client.query(value === null ? 'ALTER SYSTEM RESET archive_command' : `ALTER SYSTEM SET archive_command = ${value}`);
+    await client.query(
+      value === null ? 'ALTER SYSTEM RESET archive_command' : `ALTER SYSTEM SET archive_command = ${value}`,
+    );
     await client.query('SELECT pg_reload_conf()');
     return archiveOneSegment(client, options);
   });
@@ -56,8 +66,15 @@ export async function archiveOneSegment(client: pg.ClientBase, options: RearmOpt
     // Segments are archived in order, and a segment before the `.backup` file that bears its name.
     if (isSegmentName(segmentOf(state)) && segmentOf(state) >= segment) return segment;
     if (Date.now() >= deadline) {
-      const failing = state.lastFailed === null ? 'no attempt was reported' : `last failure: ${state.lastFailed} at ${state.lastFailedAt ?? '?'}`;
-      throw new RepriseError('wal-not-archived', `segment ${segment} was not archived (${failing})`, 'See the server log for what archive_command said; trying again is harmless.');
+      const failing =
+        state.lastFailed === null
+          ? 'no attempt was reported'
+          : `last failure: ${state.lastFailed} at ${state.lastFailedAt ?? '?'}`;
+      throw new RepriseError(
+        'wal-not-archived',
+        `segment ${segment} was not archived (${failing})`,
+        'See the server log for what archive_command said; trying again is harmless.',
+      );
     }
     await sleep(POLL_MS);
   }

@@ -33,7 +33,13 @@ export async function copyOldData(jobs: Jobs, dataDir: string, asideDir: string)
   // Gone, it has no old data.
   if (real === null) return;
   await refuseLiving(real, dataDir);
-  await jobs.run({ step: 'copy-old-data', tool: 'cp', argv: ['/bin/sh', '-c', COPY, 'copy-old-data', real, asideDir], onGone: 'resume', judge: judgeCopy });
+  await jobs.run({
+    step: 'copy-old-data',
+    tool: 'cp',
+    argv: ['/bin/sh', '-c', COPY, 'copy-old-data', real, asideDir],
+    onGone: 'resume',
+    judge: judgeCopy,
+  });
   await syncDirectory(dirname(asideDir));
 }
 
@@ -45,9 +51,19 @@ export async function emptyOldData(jobs: Jobs, dataDir: string, asideDir: string
   const real = await realpath(dataDir).catch(() => null);
   if (real === null) return;
   const copy = await stat(asideDir).catch(() => null);
-  if (copy?.isDirectory() !== true) throw new RepriseError('conflict', `the copy of the old data is no longer in ${asideDir}`, 'mount again what it was copied to: nothing is emptied without it');
+  if (copy?.isDirectory() !== true)
+    throw new RepriseError(
+      'conflict',
+      `the copy of the old data is no longer in ${asideDir}`,
+      'mount again what it was copied to: nothing is emptied without it',
+    );
   await refuseLiving(real, dataDir);
-  await jobs.run({ step: 'empty-old-data', tool: 'find', argv: ['find', real, '-mindepth', '1', '-delete'], onGone: 'resume' });
+  await jobs.run({
+    step: 'empty-old-data',
+    tool: 'find',
+    argv: ['find', real, '-mindepth', '1', '-delete'],
+    onGone: 'resume',
+  });
 }
 
 /**

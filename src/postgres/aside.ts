@@ -44,29 +44,50 @@ async function linkTarget(path: string): Promise<string> {
 export async function refuseLiving(real: string, dataDir: string): Promise<void> {
   const living = await processesIn(real);
   if (living.length === 0) return;
-  throw new RepriseError('conflict', `a server works in ${dataDir} (process ${living.join(', ')})`, 'Stop it first, with all its backends.');
+  throw new RepriseError(
+    'conflict',
+    `a server works in ${dataDir} (process ${living.join(', ')})`,
+    'Stop it first, with all its backends.',
+  );
 }
 
 async function refuse(real: string, dataDir: string): Promise<void> {
   await refuseLiving(real, dataDir);
   if (await isMountPoint(real)) {
-    throw new RepriseError('path-refused', `${dataDir} is a mount point, which cannot be renamed`, 'Set recovery: old_data: { mode: aside-on, path: ... } to have it copied, or keep the data in a directory below the mount point.');
+    throw new RepriseError(
+      'path-refused',
+      `${dataDir} is a mount point, which cannot be renamed`,
+      'Set recovery: old_data: { mode: aside-on, path: ... } to have it copied, or keep the data in a directory below the mount point.',
+    );
   }
 }
 
 async function isMountPoint(real: string): Promise<boolean> {
   const table = await readFile('/proc/self/mountinfo', 'utf8');
   // The kernel writes spaces and the like as octal numbers.
-  const points = table.split('\n').map((line) => line.split(' ')[4]?.replace(/\\(\d{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8))));
+  const points = table
+    .split('\n')
+    .map((line) =>
+      line.split(' ')[4]?.replace(/\\(\d{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8))),
+    );
   return points.includes(real);
 }
 
 function renameRefused(error: unknown, from: string, to: string): unknown {
   const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined;
   if (code === 'EXDEV') {
-    return new RepriseError('path-refused', `${to} is on another file system than ${from}`, 'Old data is kept by a rename: choose a place beside it.');
+    return new RepriseError(
+      'path-refused',
+      `${to} is on another file system than ${from}`,
+      'Old data is kept by a rename: choose a place beside it.',
+    );
   }
-  if (code === 'EBUSY') return new RepriseError('path-refused', `${from} is in use as a mount point`, 'Name a directory below the mount point as data_dir.');
+  if (code === 'EBUSY')
+    return new RepriseError(
+      'path-refused',
+      `${from} is in use as a mount point`,
+      'Name a directory below the mount point as data_dir.',
+    );
   return error;
 }
 

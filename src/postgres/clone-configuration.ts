@@ -14,7 +14,11 @@ host all all ::1/128 scram-sha-256
  * without them a server does not start there. Files that came with the copy stay as they are.
  */
 export async function addMissingConfiguration(dataDir: string, user: OsUser | null): Promise<void> {
-  const files = { 'postgresql.conf': '# Written by Reprise: the copy came without one.\n', 'pg_hba.conf': HBA, 'pg_ident.conf': '' };
+  const files = {
+    'postgresql.conf': '# Written by Reprise: the copy came without one.\n',
+    'pg_hba.conf': HBA,
+    'pg_ident.conf': '',
+  };
   for (const [name, content] of Object.entries(files)) {
     const path = join(dataDir, name);
     const there = await access(path).then(

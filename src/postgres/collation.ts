@@ -40,7 +40,9 @@ export async function collationReport(client: pg.ClientBase): Promise<CollationR
  */
 export async function repairAllCollations(connection: ConnectionConfig): Promise<readonly string[]> {
   const databases = await withClient(connection, connection.maintenanceDatabase, async (client) => {
-    const { rows } = await client.query<{ name: string }>('SELECT datname AS name FROM pg_database WHERE datallowconn AND NOT datistemplate ORDER BY 1');
+    const { rows } = await client.query<{ name: string }>(
+      'SELECT datname AS name FROM pg_database WHERE datallowconn AND NOT datistemplate ORDER BY 1',
+    );
     return rows.map(({ name }) => name);
   });
   const repaired: string[] = [];
@@ -56,11 +58,19 @@ export async function repairAllCollations(connection: ConnectionConfig): Promise
 }
 
 /** Builds these indexes anew, one by one, then records the present versions: in this order, so that a cut is repeated. */
-export async function repairCollations(client: pg.ClientBase, database: string, report: CollationReport): Promise<void> {
+export async function repairCollations(
+  client: pg.ClientBase,
+  database: string,
+  report: CollationReport,
+): Promise<void> {
   for (const index of report.indexes) await client.query(`REINDEX INDEX ${index}`);
   for (const { collation } of report.mismatches) {
     const own = collation === ownName(database);
-    await client.query(own ? `ALTER DATABASE ${pg.escapeIdentifier(database)} REFRESH COLLATION VERSION` : `ALTER COLLATION ${collation} REFRESH VERSION`);
+    await client.query(
+      own
+        ? `ALTER DATABASE ${pg.escapeIdentifier(database)} REFRESH COLLATION VERSION`
+        : `ALTER COLLATION ${collation} REFRESH VERSION`,
+    );
   }
 }
 
@@ -88,6 +98,8 @@ async function indexesSortedBy(client: pg.ClientBase, collations: readonly numbe
 
 /** `pg_database.datcollversion` came with PostgreSQL 15. */
 async function hasDatabaseVersion(client: pg.ClientBase): Promise<boolean> {
-  const { rows } = await client.query<{ version: number }>("SELECT current_setting('server_version_num')::int AS version");
+  const { rows } = await client.query<{ version: number }>(
+    "SELECT current_setting('server_version_num')::int AS version",
+  );
   return (rows[0]?.version ?? 0) >= 150000;
 }

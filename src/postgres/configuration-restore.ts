@@ -15,7 +15,11 @@ export async function missingFiles(paths: readonly string[]): Promise<readonly s
 }
 
 /** Lays captured files below a directory, each at its own path there: to look at, to compare, to copy from. */
-export async function layAside(files: readonly ConfigurationFile[], directory: string, user: OsUser | null): Promise<void> {
+export async function layAside(
+  files: readonly ConfigurationFile[],
+  directory: string,
+  user: OsUser | null,
+): Promise<void> {
   for (const { path, text } of files) await writeBelow(join(directory, path), text, user);
 }
 
@@ -24,7 +28,11 @@ export async function layAside(files: readonly ConfigurationFile[], directory: s
  * @param aside where they lie, for whoever has to do it by hand
  * @throws RepriseError `privilege-missing` with the command that does it, where this process may not
  */
-export async function putBack(files: readonly ConfigurationFile[], aside: string, user: OsUser | null): Promise<readonly string[]> {
+export async function putBack(
+  files: readonly ConfigurationFile[],
+  aside: string,
+  user: OsUser | null,
+): Promise<readonly string[]> {
   const done: string[] = [];
   for (const { path, mode, text } of files) {
     if (await isThere(path)) continue;
@@ -33,7 +41,11 @@ export async function putBack(files: readonly ConfigurationFile[], aside: string
       await chmod(path, mode);
     } catch (error) {
       if (!isCode(error, 'EACCES') && !isCode(error, 'EPERM') && !isCode(error, 'EROFS')) throw error;
-      throw new RepriseError('privilege-missing', `${path} is gone, and this worker may not put it back`, `sudo mkdir -p ${dirname(path)} && sudo cp -an ${join(aside, dirname(path))}/. ${dirname(path)}/ && then: reprise continue`);
+      throw new RepriseError(
+        'privilege-missing',
+        `${path} is gone, and this worker may not put it back`,
+        `sudo mkdir -p ${dirname(path)} && sudo cp -an ${join(aside, dirname(path))}/. ${dirname(path)}/ && then: reprise continue`,
+      );
     }
     done.push(path);
   }
@@ -44,27 +56,47 @@ export async function putBack(files: readonly ConfigurationFile[], aside: string
  * A `postgresql.conf` for a data directory that has none, because its server read another one: pg_ctl looks there. It
  * names the files that the server used.
  */
-export async function pointToConfiguration(dataDir: string, { main, files }: Configuration, user: OsUser | null): Promise<boolean> {
+export async function pointToConfiguration(
+  dataDir: string,
+  { main, files }: Configuration,
+  user: OsUser | null,
+): Promise<boolean> {
   const own = join(dataDir, 'postgresql.conf');
   const { config_file: configFile, ...others } = main;
   if (configFile === undefined || !files.some(({ path }) => path === configFile) || (await isThere(own))) return false;
-  const lines = [`include ${quoteSetting(configFile)}`, ...Object.entries(others).map(([name, path]) => `${name} = ${quoteSetting(path)}`)];
-  await writeFileDurably(own, `# Written by Reprise: the server's configuration lies outside of its data directory.\n${lines.join('\n')}\n`, user);
+  const lines = [
+    `include ${quoteSetting(configFile)}`,
+    ...Object.entries(others).map(([name, path]) => `${name} = ${quoteSetting(path)}`),
+  ];
+  await writeFileDurably(
+    own,
+    `# Written by Reprise: the server's configuration lies outside of its data directory.\n${lines.join('\n')}\n`,
+    user,
+  );
   return true;
 }
 
 /** Gives a data directory on another host, which has no such file, the access rules of its server. */
-export async function bringAccessRules(dataDir: string, { main, files }: Configuration, user: OsUser | null): Promise<void> {
-  for (const [setting, name] of [['hba_file', 'pg_hba.conf'], ['ident_file', 'pg_ident.conf']] as const) {
+export async function bringAccessRules(
+  dataDir: string,
+  { main, files }: Configuration,
+  user: OsUser | null,
+): Promise<void> {
+  for (const [setting, name] of [
+    ['hba_file', 'pg_hba.conf'],
+    ['ident_file', 'pg_ident.conf'],
+  ] as const) {
     const captured = files.find(({ path }) => path === main[setting]);
-    if (captured !== undefined && !(await isThere(join(dataDir, name)))) await writeFileDurably(join(dataDir, name), captured.text, user);
+    if (captured !== undefined && !(await isThere(join(dataDir, name))))
+      await writeFileDurably(join(dataDir, name), captured.text, user);
   }
 }
 
 async function writeBelow(path: string, text: string, user: OsUser | null): Promise<void> {
   // Each directory made here, and only those, is the server's: what was there keeps its owner.
   const first = await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-  for (let made = dirname(path); first !== undefined && made.length >= first.length; made = dirname(made)) await giveTo(made, user);
+  for (let made = dirname(path); first !== undefined && made.length >= first.length; made = dirname(made))
+    await giveTo(made, user);
   await writeFileDurably(path, text, user);
 }
 

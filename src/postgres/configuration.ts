@@ -26,7 +26,15 @@ export interface Configuration {
 }
 
 const MAIN = ['config_file', 'hba_file', 'ident_file'];
-const CERTIFICATES = ['ssl_cert_file', 'ssl_key_file', 'ssl_ca_file', 'ssl_crl_file', 'ssl_crl_dir', 'ssl_dh_params_file', 'krb_server_keyfile'];
+const CERTIFICATES = [
+  'ssl_cert_file',
+  'ssl_key_file',
+  'ssl_ca_file',
+  'ssl_crl_file',
+  'ssl_crl_dir',
+  'ssl_dh_params_file',
+  'krb_server_keyfile',
+];
 /** No configuration is longer; what is, is something else. */
 const MOST_BYTES = 1_000_000;
 
@@ -36,13 +44,27 @@ const MOST_BYTES = 1_000_000;
  * @throws those of {@link withClient}
  */
 export async function readConfiguration(connection: ConnectionConfig): Promise<Configuration> {
-  const { settings, included, reason } = await withClient(connection, connection.maintenanceDatabase, async (client) => ({ settings: await settingsOf(client), ...(await includedFiles(client)) }));
+  const { settings, included, reason } = await withClient(
+    connection,
+    connection.maintenanceDatabase,
+    async (client) => ({ settings: await settingsOf(client), ...(await includedFiles(client)) }),
+  );
   const dataDirectory = settings.get('data_directory') ?? '';
   if (dataDirectory === '') {
-    return { dataDirectory, main: {}, files: [], certificates: [], notCaptured: [{ path: 'config_file', reason: `${connection.user} may not read it: GRANT pg_read_all_settings TO the role` }] };
+    return {
+      dataDirectory,
+      main: {},
+      files: [],
+      certificates: [],
+      notCaptured: [
+        { path: 'config_file', reason: `${connection.user} may not read it: GRANT pg_read_all_settings TO the role` },
+      ],
+    };
   }
   const isOutside = await outsideOf(dataDirectory);
-  const main = Object.fromEntries(MAIN.flatMap((name) => (settings.get(name) ? [[name, settings.get(name) ?? '']] : [])));
+  const main = Object.fromEntries(
+    MAIN.flatMap((name) => (settings.get(name) ? [[name, settings.get(name) ?? '']] : [])),
+  );
   const files: ConfigurationFile[] = [];
   const notCaptured: NotCaptured[] = reason === null ? [] : [{ path: 'included files', reason }];
   for (const path of new Set([...Object.values(main), ...included])) {
@@ -51,22 +73,32 @@ export async function readConfiguration(connection: ConnectionConfig): Promise<C
     if ('text' in found) files.push(found);
     else notCaptured.push(found);
   }
-  const certificates = CERTIFICATES.flatMap((name) => settings.get(name) || []).filter((path) => path.startsWith('/') && !path.startsWith(`${dataDirectory}/`));
+  const certificates = CERTIFICATES.flatMap((name) => settings.get(name) || []).filter(
+    (path) => path.startsWith('/') && !path.startsWith(`${dataDirectory}/`),
+  );
   return { dataDirectory, main, files, certificates: [...new Set(certificates)], notCaptured };
 }
 
 async function settingsOf(client: pg.ClientBase): Promise<Map<string, string>> {
-  const { rows } = await client.query<{ name: string; setting: string }>('SELECT name, setting FROM pg_settings WHERE name = ANY ($1)', [['data_directory', ...MAIN, ...CERTIFICATES]]);
+  const { rows } = await client.query<{ name: string; setting: string }>(
+    'SELECT name, setting FROM pg_settings WHERE name = ANY ($1)',
+    [['data_directory', ...MAIN, ...CERTIFICATES]],
+  );
   return new Map(rows.map(({ name, setting }) => [name, setting]));
 }
 
 /** Every file from which a setting comes: a role that is no superuser may lack the right to ask. */
 async function includedFiles(client: pg.ClientBase): Promise<{ included: readonly string[]; reason: string | null }> {
   try {
-    const { rows } = await client.query<{ path: string }>('SELECT DISTINCT sourcefile AS path FROM pg_file_settings WHERE sourcefile IS NOT NULL ORDER BY 1');
+    const { rows } = await client.query<{ path: string }>(
+      'SELECT DISTINCT sourcefile AS path FROM pg_file_settings WHERE sourcefile IS NOT NULL ORDER BY 1',
+    );
     return { included: rows.map(({ path }) => path), reason: null };
   } catch (error) {
-    return { included: [], reason: `${(error as Error).message}: GRANT SELECT ON pg_file_settings and EXECUTE ON FUNCTION pg_show_all_file_settings() TO the role` };
+    return {
+      included: [],
+      reason: `${(error as Error).message}: GRANT SELECT ON pg_file_settings and EXECUTE ON FUNCTION pg_show_all_file_settings() TO the role`,
+    };
   }
 }
 

@@ -27,7 +27,8 @@ export async function withClient<T>(
   client.on('error', (error) => (lost = error));
   try {
     await client.connect();
-    if (options.searchPath !== 'database') await client.query("SELECT pg_catalog.set_config('search_path', 'pg_catalog', false)");
+    if (options.searchPath !== 'database')
+      await client.query("SELECT pg_catalog.set_config('search_path', 'pg_catalog', false)");
     return await fn(client);
   } catch (error) {
     throw databaseError(lost ?? error, connection, database);

@@ -18,7 +18,8 @@ const LARGE_OBJECT_PAGE = 500;
 const READ = 262144;
 const SEEK_END = 2;
 
-const sumOf = (text: string): string => `coalesce(sum(('x' || substr(md5(${text}), 1, 16))::bit(64)::bigint::numeric), 0)::text`;
+const sumOf = (text: string): string =>
+  `coalesce(sum(('x' || substr(md5(${text}), 1, 16))::bit(64)::bigint::numeric), 0)::text`;
 
 /**
  * Counts and hashes a table by SQL alone: MD5 of each row's text, summed, so that equal rows count as often as they are
@@ -30,9 +31,14 @@ export async function tableContentHash(client: pg.Client, schema: string, table:
     released(client, async () => {
       await client.query(CANONICAL);
       const name = `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(table)}`;
-      const kind = await client.query<{ partitioned: boolean }>("SELECT relkind = 'p' AS partitioned FROM pg_class WHERE oid = $1::regclass", [name]);
+      const kind = await client.query<{ partitioned: boolean }>(
+        "SELECT relkind = 'p' AS partitioned FROM pg_class WHERE oid = $1::regclass",
+        [name],
+      );
       const only = kind.rows[0]?.partitioned === true ? '' : 'ONLY';
-      const { rows } = await client.query<{ rows: string; hash: string }>(`SELECT count(*) AS rows, ${sumOf('(t.*)::text')} AS hash FROM ${only} ${name} t`);
+      const { rows } = await client.query<{ rows: string; hash: string }>(
+        `SELECT count(*) AS rows, ${sumOf('(t.*)::text')} AS hash FROM ${only} ${name} t`,
+      );
       return { rows: Number(rows[0]?.rows), hash: rows[0]?.hash ?? '' };
     }),
   );

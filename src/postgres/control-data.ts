@@ -40,11 +40,18 @@ export interface ControlSettings {
  * @param pgBin programs of any version: the right ones for its major read it, others give null.
  * @throws RepriseError `tool-missing`.
  */
-export async function readControlData(pgBin: string, dataDir: string, user: OsUser | null): Promise<ControlData | null> {
+export async function readControlData(
+  pgBin: string,
+  dataDir: string,
+  user: OsUser | null,
+): Promise<ControlData | null> {
   if (!(await exists(join(dataDir, 'global', 'pg_control')))) return null;
   const major = Number.parseInt(await readFile(join(dataDir, 'PG_VERSION'), 'utf8').catch(() => ''), 10);
   try {
-    const { stdout, stderr } = await runTool([join(pgBin, 'pg_controldata'), '-D', dataDir], { user, env: { LC_ALL: 'C', TZ: 'UTC' } });
+    const { stdout, stderr } = await runTool([join(pgBin, 'pg_controldata'), '-D', dataDir], {
+      user,
+      env: { LC_ALL: 'C', TZ: 'UTC' },
+    });
     if (/WARNING/.test(stdout + stderr)) return null;
     return parseControlData(stdout, Number.isInteger(major) ? major : 0);
   } catch (error) {

@@ -16,7 +16,16 @@ export interface DataDirInspection {
   readonly control: ControlData | null;
 }
 
-const ESSENTIAL = ['global', 'base', 'pg_wal', 'pg_xact', 'pg_multixact', 'pg_tblspc', 'global/pg_filenode.map', 'base/1/PG_VERSION'];
+const ESSENTIAL = [
+  'global',
+  'base',
+  'pg_wal',
+  'pg_xact',
+  'pg_multixact',
+  'pg_tblspc',
+  'global/pg_filenode.map',
+  'base/1/PG_VERSION',
+];
 
 /**
  * Looks at a data directory without changing anything: control file, essential directories, every database's own
@@ -24,7 +33,12 @@ const ESSENTIAL = ['global', 'base', 'pg_wal', 'pg_xact', 'pg_multixact', 'pg_tb
  */
 export async function inspectDataDir(pgBin: string, dataDir: string, user: OsUser | null): Promise<DataDirInspection> {
   const entries = await readdir(dataDir).catch(() => null);
-  const found = (state: DataDirInspection['state'], reason: string, walReadable = false, control: ControlData | null = null): DataDirInspection => ({
+  const found = (
+    state: DataDirInspection['state'],
+    reason: string,
+    walReadable = false,
+    control: ControlData | null = null,
+  ): DataDirInspection => ({
     ...{ state, reason, walReadable, control },
   });
   if (entries === null) return found('missing', `${dataDir} does not exist or cannot be read`);
@@ -34,10 +48,16 @@ export async function inspectDataDir(pgBin: string, dataDir: string, user: OsUse
   const missing = await firstMissing(dataDir, ESSENTIAL);
   if (missing !== null) return found('damaged', `${missing} is missing`, walReadable);
   const control = await readControlData(pgBin, dataDir, user);
-  if (control === null) return found('damaged', 'the control file is missing, damaged or of another version', walReadable);
-  const fault = await databaseFault(dataDir) ?? (await walFault(dataDir, control, segments));
+  if (control === null)
+    return found('damaged', 'the control file is missing, damaged or of another version', walReadable);
+  const fault = (await databaseFault(dataDir)) ?? (await walFault(dataDir, control, segments));
   if (fault !== null) return found('damaged', fault, walReadable, control);
-  return found('whole', `control file, databases and WAL are in place; last state: ${control.state}`, walReadable, control);
+  return found(
+    'whole',
+    `control file, databases and WAL are in place; last state: ${control.state}`,
+    walReadable,
+    control,
+  );
 }
 
 async function databaseFault(dataDir: string): Promise<string | null> {

@@ -21,7 +21,10 @@ function isConnectionLoss(error: unknown): boolean {
   // Class 08, a login that is not accepted (28) and the server's own goodbyes: 57P01 to 57P05; 53300 is "too many connections".
   if (/^08|^28|^57P0|^53300$/.test(code)) return true;
   if (/^(ECONN|EPIPE|ENOTFOUND|EAI_|EHOST|ENET|ETIMEDOUT|ENOENT|EACCES)/.test(code)) return true;
-  return error instanceof Error && /connection terminated|connection ended|not queryable|timeout expired|timed out connecting/i.test(error.message);
+  return (
+    error instanceof Error &&
+    /connection terminated|connection ended|not queryable|timeout expired|timed out connecting/i.test(error.message)
+  );
 }
 
 /** The error in Reprise's terms: its first line and SQLSTATE only, because details may quote rows (F39). */
@@ -35,7 +38,12 @@ export function databaseError(error: unknown, connection: ConnectionConfig, data
 }
 
 /** The server cannot be talked to; the address is said, the reason is the driver's or the server's. */
-export function unreachable(reason: string, connection: ConnectionConfig, database: string, state?: string): RepriseError {
+export function unreachable(
+  reason: string,
+  connection: ConnectionConfig,
+  database: string,
+  state?: string,
+): RepriseError {
   return new RepriseError(
     'database-unreachable',
     `database ${JSON.stringify(database)} at ${connection.host}:${connection.port} cannot be reached: ${reason}`,
@@ -48,6 +56,7 @@ function classify(state: string | undefined): [ErrorCode, string] {
   if (state === '3D000') return ['not-found', 'See the names under `databases:` of the cluster in reprise.yml.'];
   if (state === '42501') return ['privilege-missing', 'Grant the missing right to the user of the connection.'];
   if (state === '53100') return ['storage-full', 'Make room on the server, then try again.'];
-  if (state === '57014') return ['query-timeout', 'The statement took too long: see what it waits for in pg_stat_activity.'];
+  if (state === '57014')
+    return ['query-timeout', 'The statement took too long: see what it waits for in pg_stat_activity.'];
   return ['query-failed', 'The statement and its reason stand in the server log.'];
 }

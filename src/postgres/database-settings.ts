@@ -10,7 +10,14 @@ export interface DatabaseSetting {
 }
 
 /** Lists of names, whose elements are quoted one by one (`GUC_LIST_QUOTE` in PostgreSQL's sources). */
-const LISTS = new Set(['search_path', 'temp_tablespaces', 'session_preload_libraries', 'local_preload_libraries', 'shared_preload_libraries', 'unix_socket_directories']);
+const LISTS = new Set([
+  'search_path',
+  'temp_tablespaces',
+  'session_preload_libraries',
+  'local_preload_libraries',
+  'shared_preload_libraries',
+  'unix_socket_directories',
+]);
 const UNDEFINED_OBJECT = '42704';
 
 /** The statement that gives a database a setting. As one literal, a list would become a single strange name. */
@@ -19,7 +26,10 @@ export function settingStatement(database: string, { role, name, value }: Databa
   const target = role === null ? `DATABASE ${place}` : `ROLE ${pg.escapeIdentifier(role)} IN DATABASE ${place}`;
   const elements = LISTS.has(name.toLowerCase()) ? splitList(value) : [value];
   const literals = elements.length === 0 ? [''] : elements;
-  return `ALTER ${target} SET ${name.split('.').map((part) => pg.escapeIdentifier(part)).join('.')} TO ${literals.map((element) => pg.escapeLiteral(element)).join(', ')}`;
+  return `ALTER ${target} SET ${name
+    .split('.')
+    .map((part) => pg.escapeIdentifier(part))
+    .join('.')} TO ${literals.map((element) => pg.escapeLiteral(element)).join(', ')}`;
 }
 
 /** Elements of a stored list: separated by commas, in double quotes where the name needs them. */

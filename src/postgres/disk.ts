@@ -25,6 +25,10 @@ export async function nearestExisting(path: string): Promise<string> {
 export async function usedBytes(directory: string, user: OsUser | null): Promise<number> {
   const real = await realpath(directory).catch(() => null);
   if (real === null) return 0;
-  const { stdout } = await runTool(['du', '--summarize', '--block-size=1', real], { user, acceptCodes: [0, 1], timeoutMs: DU_TIMEOUT_MS });
+  const { stdout } = await runTool(['du', '--summarize', '--block-size=1', real], {
+    user,
+    acceptCodes: [0, 1],
+    timeoutMs: DU_TIMEOUT_MS,
+  });
   return Number.parseInt(stdout, 10) || 0;
 }

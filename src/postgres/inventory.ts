@@ -39,7 +39,11 @@ export async function countTables(client: pg.Client, database: string): Promise<
 }
 
 /** The same of several databases, one after the other: as they are close to a physical backup, which has no snapshot to count in. */
-export async function countDatabases(connection: ConnectionConfig, databases: readonly string[], signal: AbortSignal): Promise<TableCount[]> {
+export async function countDatabases(
+  connection: ConnectionConfig,
+  databases: readonly string[],
+  signal: AbortSignal,
+): Promise<TableCount[]> {
   const counts: TableCount[] = [];
   for (const database of databases) {
     signal.throwIfAborted();
@@ -61,7 +65,10 @@ async function listTables(client: pg.Client): Promise<TableName[]> {
 
 async function countBatch(client: pg.Client, names: readonly TableName[]): Promise<(TableName & { rows: number })[]> {
   const statement = names
-    .map(({ schema, table }, index) => `SELECT ${index} AS i, count(*) AS n FROM ONLY ${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(table)}`)
+    .map(
+      ({ schema, table }, index) =>
+        `SELECT ${index} AS i, count(*) AS n FROM ONLY ${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(table)}`,
+    )
     .join(' UNION ALL ');
   try {
     const { rows } = await released(client, () => client.query<{ i: number; n: string }>(statement));

@@ -25,10 +25,19 @@ export async function removeKept({ where }: { readonly where: string }, connecti
 async function removeDirectory(path: string): Promise<void> {
   if (!DIRECTORY.test(path)) throw refused(path);
   const living = await processesIn(path);
-  if (living.length > 0) throw new RepriseError('conflict', `a server works in ${path} (process ${living.join(', ')})`, 'Stop it first, or keep the directory.');
+  if (living.length > 0)
+    throw new RepriseError(
+      'conflict',
+      `a server works in ${path} (process ${living.join(', ')})`,
+      'Stop it first, or keep the directory.',
+    );
   await rm(path, { recursive: true, force: true });
 }
 
 function refused(where: string): RepriseError {
-  return new RepriseError('path-refused', `${JSON.stringify(where)} is not a name that a recovery gives to old data`, 'Remove it by hand if you are sure.');
+  return new RepriseError(
+    'path-refused',
+    `${JSON.stringify(where)} is not a name that a recovery gives to old data`,
+    'Remove it by hand if you are sure.',
+  );
 }

@@ -18,7 +18,12 @@ export interface NamedKey {
  * page in memory at a time. Reads only; the database's own search_path counts, as it does for applications.
  * @throws RepriseError as {@link withClient}
  */
-export function withNamedKeys<T>(connection: ConnectionConfig, database: string, query: string, use: (keys: AsyncIterable<NamedKey>) => Promise<T>): Promise<T> {
+export function withNamedKeys<T>(
+  connection: ConnectionConfig,
+  database: string,
+  query: string,
+  use: (keys: AsyncIterable<NamedKey>) => Promise<T>,
+): Promise<T> {
   // On lines of its own: a comment at the query's end must not take the bracket with it.
   const keys = `DECLARE named NO SCROLL CURSOR FOR SELECT key::text AS key, count(*)::float8 AS rows FROM (\n${query.replace(/;\s*$/, '')}\n) AS named (key) WHERE key IS NOT NULL GROUP BY 1 ORDER BY convert_to(key::text, 'UTF8')`;
   return withClient(

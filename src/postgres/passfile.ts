@@ -28,7 +28,10 @@ export async function passwordFor(connection: ConnectionConfig, database: string
     if (line === '' || line.startsWith('#')) continue;
     const fields = splitLine(line);
     // A socket's directory may stand there too instead of localhost.
-    const hit = wanted.every((value, index) => fields[index] === '*' || fields[index] === value || (index === 0 && fields[0] === connection.host));
+    const hit = wanted.every(
+      (value, index) =>
+        fields[index] === '*' || fields[index] === value || (index === 0 && fields[0] === connection.host),
+    );
     if (hit && fields[4] !== undefined) return fields[4];
   }
   throw new RepriseError(
@@ -42,7 +45,11 @@ export async function passwordFor(connection: ConnectionConfig, database: string
  * The connection with a password file that tools running as `user` can read. Under root they run as somebody else, and
  * libpq passes over a file it may not read without a word: then an owner-only copy of theirs is kept in `directory`.
  */
-export async function readableBy(connection: ConnectionConfig, user: OsUser | null, directory: string): Promise<ConnectionConfig> {
+export async function readableBy(
+  connection: ConnectionConfig,
+  user: OsUser | null,
+  directory: string,
+): Promise<ConnectionConfig> {
   const { passfile } = connection;
   if (passfile === undefined || user === null) return connection;
   const found = await stat(passfile).catch(() => null);
@@ -58,10 +65,18 @@ export async function readableBy(connection: ConnectionConfig, user: OsUser | nu
 async function readOwnerOnly(path: string): Promise<string> {
   const found = await stat(path).catch(() => null);
   if (found === null) {
-    throw new RepriseError('config-invalid', `the password file ${path} cannot be read`, 'Create it with mode 0600, owned by the user of the worker.');
+    throw new RepriseError(
+      'config-invalid',
+      `the password file ${path} cannot be read`,
+      'Create it with mode 0600, owned by the user of the worker.',
+    );
   }
   if ((found.mode & 0o077) !== 0) {
-    throw new RepriseError('config-invalid', `the password file ${path} can be read by others`, `Run: chmod 0600 ${path}`);
+    throw new RepriseError(
+      'config-invalid',
+      `the password file ${path} can be read by others`,
+      `Run: chmod 0600 ${path}`,
+    );
   }
   return readFile(path, 'utf8');
 }

@@ -5,7 +5,10 @@ import { sqlState } from './database-errors.js';
 
 /** Answer of a connectivity check (S1): the first layer that does not work, from the outside in. */
 export type ProbeResult =
-  | { readonly ok: true; /** UTC ISO-8601; only where `track_commit_timestamp` is on. */ readonly lastCommitAt?: string }
+  | {
+      readonly ok: true;
+      /** UTC ISO-8601; only where `track_commit_timestamp` is on. */ readonly lastCommitAt?: string;
+    }
   | { readonly ok: false; readonly layer: ProbeLayer; readonly reason: string };
 export type ProbeLayer = 'host' | 'port' | 'login' | 'query';
 

@@ -21,7 +21,11 @@ export async function promote(connection: ConnectionConfig, timeoutSeconds = 300
     if (promotedNow) {
       const answer = await client.query<{ done: boolean }>('SELECT pg_promote(true, $1) AS done', [timeoutSeconds]);
       if (answer.rows[0]?.done !== true) {
-        throw new RepriseError('service-failed', `the server was not promoted within ${timeoutSeconds} s`, 'See its log; trying again is harmless.');
+        throw new RepriseError(
+          'service-failed',
+          `the server was not promoted within ${timeoutSeconds} s`,
+          'See its log; trying again is harmless.',
+        );
       }
     }
     // Not from pg_control: its checkpoint may still be the old timeline's.

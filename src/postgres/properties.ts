@@ -51,7 +51,12 @@ export async function databaseProperties(client: pg.ClientBase, database: string
     [database],
   );
   const row = rows[0];
-  if (row === undefined) throw new RepriseError('not-found', `there is no database ${JSON.stringify(database)}`, 'List the names with psql -l.');
+  if (row === undefined)
+    throw new RepriseError(
+      'not-found',
+      `there is no database ${JSON.stringify(database)}`,
+      'List the names with psql -l.',
+    );
   const { provider, ...rest } = row;
   return { ...rest, localeProvider: provider === 'i' ? 'icu' : provider === 'b' ? 'builtin' : 'libc' };
 }
@@ -61,7 +66,11 @@ export async function databaseProperties(client: pg.ClientBase, database: string
  * is made. It can be repeated.
  * @returns what could not be given, because a role of it is not on this server, in words.
  */
-export async function applyProperties(client: pg.ClientBase, database: string, properties: DatabaseProperties): Promise<readonly string[]> {
+export async function applyProperties(
+  client: pg.ClientBase,
+  database: string,
+  properties: DatabaseProperties,
+): Promise<readonly string[]> {
   const name = pg.escapeIdentifier(database);
   const left: string[] = [];
   const attempt = async (statement: string, what: string): Promise<void> => {
@@ -70,7 +79,10 @@ export async function applyProperties(client: pg.ClientBase, database: string, p
       left.push(what);
     });
   };
-  await attempt(`ALTER DATABASE ${name} OWNER TO ${pg.escapeIdentifier(properties.owner)}`, `owner ${properties.owner}`);
+  await attempt(
+    `ALTER DATABASE ${name} OWNER TO ${pg.escapeIdentifier(properties.owner)}`,
+    `owner ${properties.owner}`,
+  );
   await client.query(`ALTER DATABASE ${name} CONNECTION LIMIT ${properties.connectionLimit}`);
   for (const setting of properties.settings) {
     await attempt(settingStatement(database, setting), `${setting.name} for role ${setting.role ?? ''}`);
@@ -79,7 +91,10 @@ export async function applyProperties(client: pg.ClientBase, database: string, p
   await client.query(`REVOKE ALL ON DATABASE ${name} FROM PUBLIC`);
   for (const { grantee, privilege, grantable } of properties.grants) {
     const to = grantee === null ? 'PUBLIC' : pg.escapeIdentifier(grantee);
-    await attempt(`GRANT ${privilege} ON DATABASE ${name} TO ${to}${grantable ? ' WITH GRANT OPTION' : ''}`, `${privilege} for role ${grantee ?? ''}`);
+    await attempt(
+      `GRANT ${privilege} ON DATABASE ${name} TO ${to}${grantable ? ' WITH GRANT OPTION' : ''}`,
+      `${privilege} for role ${grantee ?? ''}`,
+    );
   }
   return left;
 }

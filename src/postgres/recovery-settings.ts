@@ -55,7 +55,11 @@ export function isRecoveryOnly(name: string): boolean {
  * @param source settings of the restored cluster's control file, null where it has none.
  * @param major of the restored cluster: a setting that its server does not know would keep it from starting.
  */
-export function recoverySettings(request: RecoverySettingsRequest, source: ControlSettings | null, major: number): Settings {
+export function recoverySettings(
+  request: RecoverySettingsRequest,
+  source: ControlSettings | null,
+  major: number,
+): Settings {
   return {
     ...sourceMinimums(source),
     restore_command: restoreCommandOf(request),
@@ -98,9 +102,18 @@ export const cloneRestraints: Settings = {
 function targetSettings(target: RecoveryTarget): Settings {
   switch (target.kind) {
     case 'latest':
-      return { recovery_target: '', recovery_target_name: '', recovery_target_time: '', recovery_target_xid: '', recovery_target_lsn: '' };
+      return {
+        recovery_target: '',
+        recovery_target_name: '',
+        recovery_target_time: '',
+        recovery_target_xid: '',
+        recovery_target_lsn: '',
+      };
     case 'time':
-      return { recovery_target_time: target.time.replace('T', ' ').replace('Z', '+00'), recovery_target_inclusive: 'on' };
+      return {
+        recovery_target_time: target.time.replace('T', ' ').replace('Z', '+00'),
+        recovery_target_inclusive: 'on',
+      };
     case 'lsn':
       return { recovery_target_lsn: target.lsn, recovery_target_inclusive: 'on' };
     case 'xid':

@@ -30,7 +30,11 @@ const UNSEEN_FACTOR = 12;
  * together) less is an error, because a missing segment looks just like the end of the log (F23).
  * @throws RepriseError `target-not-reached`, or why the server ended.
  */
-export async function waitForEndOfWal(connection: ConnectionConfig, expectedEndLsn: string | null, options: WaitOptions): Promise<RecoveryProgress> {
+export async function waitForEndOfWal(
+  connection: ConnectionConfig,
+  expectedEndLsn: string | null,
+  options: WaitOptions,
+): Promise<RecoveryProgress> {
   let last: string | null = null;
   let still = 0;
   const advance = watchAdvance(options);
@@ -80,7 +84,11 @@ function watchAdvance({ stallMs = DEFAULT_STALL_MS }: WaitOptions): (progress: R
     const now = progress?.replayLsn ?? null;
     if (now !== at) [at, since] = [now, performance.now()];
     if (performance.now() - since <= (at === null ? stallMs * UNSEEN_FACTOR : stallMs)) return;
-    throw new RepriseError('target-not-reached', `replay has not advanced${at === null ? '' : ` beyond ${at}`} for ${Math.round((performance.now() - since) / 60_000)} minutes`, 'see whether restore_command hangs (the server log, its processes, the mount of the repository), then continue');
+    throw new RepriseError(
+      'target-not-reached',
+      `replay has not advanced${at === null ? '' : ` beyond ${at}`} for ${Math.round((performance.now() - since) / 60_000)} minutes`,
+      'see whether restore_command hangs (the server log, its processes, the mount of the repository), then continue',
+    );
   };
 }
 
@@ -100,7 +108,12 @@ async function look(connection: ConnectionConfig, options: WaitOptions): Promise
     const logTail = await options.service.logTail();
     throw (
       recoveryFailure(logTail) ??
-      new RepriseError('service-failed', 'the server ended during recovery', 'Correct what the end of its log names, then try again.', { logTail })
+      new RepriseError(
+        'service-failed',
+        'the server ended during recovery',
+        'Correct what the end of its log names, then try again.',
+        { logTail },
+      )
     );
   }
 }

@@ -44,11 +44,13 @@ export async function configureRecovery(request: RecoveryRequest): Promise<void>
   await refuseRunning(dataDir);
   if (request.clone === true) await addMissingConfiguration(dataDir, user);
   await writeAutoSettings(dataDir, await settingsOf(request), user);
-  const [wanted, other] = target.kind === 'latest' ? ['standby.signal', 'recovery.signal'] : ['recovery.signal', 'standby.signal'];
+  const [wanted, other] =
+    target.kind === 'latest' ? ['standby.signal', 'recovery.signal'] : ['recovery.signal', 'standby.signal'];
   await writeFile(join(dataDir, wanted), '', { mode: 0o600 });
   await giveTo(join(dataDir, wanted), user);
   // Both together would make it a standby that ignores its target.
-  for (const leftover of [other, 'postmaster.pid', 'postmaster.opts']) await rm(join(dataDir, leftover), { force: true });
+  for (const leftover of [other, 'postmaster.pid', 'postmaster.opts'])
+    await rm(join(dataDir, leftover), { force: true });
   await syncDirectory(dataDir);
 }
 
@@ -66,7 +68,8 @@ export async function retargetRecovery(
   if (!(await autoSettingsAre(request.dataDir, await settingsOf(request)))) {
     const progress = await recoveryProgress(connection).catch(async (error: unknown) => {
       // Stopped by an attempt before this one.
-      if (isRepriseError(error) && error.code === 'database-unreachable' && (await service.status()) === 'stopped') return null;
+      if (isRepriseError(error) && error.code === 'database-unreachable' && (await service.status()) === 'stopped')
+        return null;
       throw error;
     });
     if (progress !== null) refuseBackwards(request.target, progress);
@@ -88,7 +91,11 @@ export async function resetRecoverySettings(dataDir: string, user: OsUser | null
 async function refuseRunning(dataDir: string): Promise<void> {
   const living = await processesIn(dataDir);
   if (living.length === 0) return;
-  throw new RepriseError('conflict', `a server works in ${dataDir} (process ${living.join(', ')})`, 'Stop it first: its recovery can only be set up while it is down.');
+  throw new RepriseError(
+    'conflict',
+    `a server works in ${dataDir} (process ${living.join(', ')})`,
+    'Stop it first: its recovery can only be set up while it is down.',
+  );
 }
 
 async function settingsOf(request: RecoveryRequest): Promise<Settings> {
@@ -100,7 +107,11 @@ async function settingsOf(request: RecoveryRequest): Promise<Settings> {
 
 function refuseBackwards(target: RecoveryTarget, progress: RecoveryProgress): void {
   if (!progress.inRecovery) {
-    throw new RepriseError('conflict', 'the server was promoted: it recovers no further', 'Plan a new recovery with this target.');
+    throw new RepriseError(
+      'conflict',
+      'the server was promoted: it recovers no further',
+      'Plan a new recovery with this target.',
+    );
   }
   const { replayLsn, lastReplayedCommitAt } = progress;
   const passed =
@@ -118,6 +129,7 @@ function refuseBackwards(target: RecoveryTarget, progress: RecoveryProgress): vo
 
 /** Instants in UTC with any number of digits below the second. */
 function isEarlier(a: string, b: string): boolean {
-  const padded = (instant: string): string => instant.replace(/(?:\.(\d+))?Z$/, (_, digits?: string) => `.${(digits ?? '').padEnd(6, '0')}`);
+  const padded = (instant: string): string =>
+    instant.replace(/(?:\.(\d+))?Z$/, (_, digits?: string) => `.${(digits ?? '').padEnd(6, '0')}`);
   return padded(a) < padded(b);
 }

@@ -23,7 +23,9 @@ export async function physicalSlots(client: pg.ClientBase): Promise<SlotState[]>
 
 /** Bytes of WAL that a slot may hold back at the most; null where nothing bounds it. */
 export async function slotLimitBytes(client: pg.ClientBase): Promise<number | null> {
-  const { rows } = await client.query<{ megabytes: number }>("SELECT setting::int AS megabytes FROM pg_settings WHERE name = 'max_slot_wal_keep_size'");
+  const { rows } = await client.query<{ megabytes: number }>(
+    "SELECT setting::int AS megabytes FROM pg_settings WHERE name = 'max_slot_wal_keep_size'",
+  );
   const megabytes = rows[0]?.megabytes ?? -1;
   return megabytes < 0 ? null : megabytes * 1024 * 1024;
 }

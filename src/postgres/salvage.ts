@@ -40,7 +40,9 @@ export interface Salvage extends WalTail {
 export async function salvageWal(request: SalvageRequest): Promise<Salvage> {
   const { oldDataDir, toDir, user } = request;
   const found = await inspectSalvage(request);
-  const segments = request.everything ? (await writtenSegments(join(oldDataDir, 'pg_wal'))).map(({ name }) => name) : found.segments;
+  const segments = request.everything
+    ? (await writtenSegments(join(oldDataDir, 'pg_wal'))).map(({ name }) => name)
+    : found.segments;
   if (segments.length === 0) return found;
   await mkdir(toDir, { recursive: true, mode: 0o700 });
   await giveTo(toDir, user);
@@ -84,7 +86,8 @@ async function writtenSegments(walDir: string): Promise<WrittenSegment[]> {
     if (header === null || header.segmentBytes === 0) continue;
     const { number } = parseSegmentName(name, header.segmentBytes);
     const { size } = await stat(path);
-    if (header.pageStart === number * BigInt(header.segmentBytes) && size === header.segmentBytes) written.push({ name, header });
+    if (header.pageStart === number * BigInt(header.segmentBytes) && size === header.segmentBytes)
+      written.push({ name, header });
   }
   return written;
 }

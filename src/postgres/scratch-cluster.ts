@@ -52,7 +52,11 @@ export async function startScratchServer(request: ScratchServerRequest): Promise
   await writeFileDurably(join(place, 'pg_ident.conf'), '', user);
   const service = serviceOf({ dataDir, service: { kind: 'pg_ctl' }, logFile: join(place, 'server.log') }, pgBin, user);
   // On the command line they win over postgresql.auto.conf, which came with the copy; recovery's own stay there.
-  await service.start({ settings: { config_file: join(place, 'postgresql.conf'), ...settings }, timeoutSeconds: request.timeoutSeconds, signal: request.signal });
+  await service.start({
+    settings: { config_file: join(place, 'postgresql.conf'), ...settings },
+    timeoutSeconds: request.timeoutSeconds,
+    signal: request.signal,
+  });
   return {
     connection: { host: place, port: PORT, user: request.role ?? 'postgres', maintenanceDatabase: 'postgres' },
     service,
@@ -97,7 +101,11 @@ async function privateDirectory(dataDir: string, user: OsUser | null): Promise<s
   const found = await lstat(place);
   // In a shared directory somebody else may have been first.
   if (!found.isDirectory() || (found.mode & 0o077) !== 0 || found.uid !== (user?.uid ?? process.getuid?.())) {
-    throw new RepriseError('path-refused', `${place} is not a private directory of the server's owner`, 'Remove it, then try again.');
+    throw new RepriseError(
+      'path-refused',
+      `${place} is not a private directory of the server's owner`,
+      'Remove it, then try again.',
+    );
   }
   return place;
 }

@@ -21,13 +21,20 @@ export async function makeScratchDirectory(path: string, user: OsUser | null): P
  * alone: it is given to that user too, and stays owner-only (what root keeps in it lies in directories of root's own).
  * @throws RepriseError `path-refused` where that user cannot reach it all the same.
  */
-export async function makeHostScratch({ name, stateDir, scratchDir }: Pick<HostConfig, 'name' | 'stateDir' | 'scratchDir'>, user: OsUser | null): Promise<void> {
+export async function makeHostScratch(
+  { name, stateDir, scratchDir }: Pick<HostConfig, 'name' | 'stateDir' | 'scratchDir'>,
+  user: OsUser | null,
+): Promise<void> {
   if (scratchDir.startsWith(`${stateDir}/`)) await makeScratchDirectory(stateDir, user);
   await makeScratchDirectory(scratchDir, user);
   if (user === null || process.getuid?.() !== 0) return;
   const { exitCode } = await runTool(['test', '-w', scratchDir, '-a', '-x', scratchDir], { user, acceptCodes: [0, 1] });
   if (exitCode === 0) return;
-  throw new RepriseError('path-refused', `user ${user.name} cannot work in the scratch directory ${scratchDir}`, `name one it may write in under hosts.${name}.scratch_dir, and let it pass through what leads there`);
+  throw new RepriseError(
+    'path-refused',
+    `user ${user.name} cannot work in the scratch directory ${scratchDir}`,
+    `name one it may write in under hosts.${name}.scratch_dir, and let it pass through what leads there`,
+  );
 }
 
 /**
@@ -38,6 +45,13 @@ export async function initScratchCluster(dataDir: string, pgBin: string, user: O
   await makeScratchDirectory(dirname(dataDir), user);
   const entries = await readdir(dataDir).catch((): string[] => []);
   if (entries.includes('PG_VERSION')) return;
-  const options = ['--username=postgres', '--auth=trust', '--encoding=UTF8', '--locale=C.UTF-8', '--no-sync', '--no-instructions'];
+  const options = [
+    '--username=postgres',
+    '--auth=trust',
+    '--encoding=UTF8',
+    '--locale=C.UTF-8',
+    '--no-sync',
+    '--no-instructions',
+  ];
   await runTool([join(pgBin, 'initdb'), `--pgdata=${dataDir}`, ...options], { user });
 }

@@ -25,7 +25,8 @@ export async function readSegmentHeader(path: string): Promise<SegmentHeader | n
     const { buffer, bytesRead } = await handle.read(Buffer.alloc(LONG_HEADER_BYTES), 0, LONG_HEADER_BYTES, 0);
     // Version 11 of PostgreSQL has magic 0xD098, 18 has 0xD118: the rest of the number only grows.
     const magic = buffer.readUInt16LE(0);
-    if (bytesRead < LONG_HEADER_BYTES || magic < 0xd000 || (buffer.readUInt16LE(2) & LONG_HEADER_FLAG) === 0) return null;
+    if (bytesRead < LONG_HEADER_BYTES || magic < 0xd000 || (buffer.readUInt16LE(2) & LONG_HEADER_FLAG) === 0)
+      return null;
     return {
       timeline: buffer.readUInt32LE(4),
       pageStart: buffer.readBigUInt64LE(8),

@@ -13,7 +13,11 @@ export function hookService(config: Hook, place: ServicePlace): ServiceKind {
     logFile: place.logFile ?? join(dirname(dataDir), `${basename(dataDir)}.log`),
     start: async (settings, seconds) => {
       if (Object.keys(settings).length > 0) {
-        throw new RepriseError('capability-missing', 'a service of kind hook takes no settings for one start', 'Write them to postgresql.auto.conf.');
+        throw new RepriseError(
+          'capability-missing',
+          'a service of kind hook takes no settings for one start',
+          'Write them to postgresql.auto.conf.',
+        );
       }
       await runTool(config.start, { timeoutMs: seconds * 1000 });
     },

@@ -25,7 +25,8 @@ export interface ServicePlace {
 export function serverOptions(settings: Readonly<Record<string, string>>): string {
   return Object.entries(settings)
     .map(([name, value]) => {
-      if (!/^[a-z_][a-z0-9_.]*$/i.test(name)) throw new RepriseError('internal', `'${name}' is no setting`, 'Correct the name.');
+      if (!/^[a-z_][a-z0-9_.]*$/i.test(name))
+        throw new RepriseError('internal', `'${name}' is no setting`, 'Correct the name.');
       return `-c '${name}=${value.replaceAll("'", `'\\''`)}'`;
     })
     .join(' ');

@@ -53,13 +53,18 @@ const GRACE_MS = 10_000;
 export function serviceOf(cluster: ServiceTarget, pgBin: string, user: OsUser | null): Service {
   const { dataDir } = cluster;
   if (dataDir === undefined) {
-    throw new RepriseError('config-invalid', 'the cluster has no data_dir, so its server cannot be started or stopped', 'Add data_dir: and service: to the cluster.');
+    throw new RepriseError(
+      'config-invalid',
+      'the cluster has no data_dir, so its server cannot be started or stopped',
+      'Add data_dir: and service: to the cluster.',
+    );
   }
   const kind = serviceKind(cluster.service ?? { kind: 'pg_ctl' }, { dataDir, pgBin, user, logFile: cluster.logFile });
   let marks: LogMark[] = [];
   const files = (): Promise<string[]> => logFiles(dataDir, kind.logFile);
   const tail = async (): Promise<string> => logTail(await files(), marks);
-  const status = async (): Promise<'running' | 'stopped'> => ((await readPostmaster(dataDir))?.alive ? 'running' : 'stopped');
+  const status = async (): Promise<'running' | 'stopped'> =>
+    (await readPostmaster(dataDir))?.alive ? 'running' : 'stopped';
 
   const start = async (options: StartOptions = {}): Promise<void> => {
     const seconds = options.timeoutSeconds ?? 300;
@@ -94,7 +99,11 @@ export function serviceOf(cluster: ServiceTarget, pgBin: string, user: OsUser | 
       const left = await processesIn(dataDir);
       if (left.length === 0) return;
       if (Date.now() >= deadline) {
-        throw new RepriseError('service-failed', `the server of ${dataDir} did not stop within ${seconds} s`, `Look at these processes: ${left.join(', ')}.`);
+        throw new RepriseError(
+          'service-failed',
+          `the server of ${dataDir} did not stop within ${seconds} s`,
+          `Look at these processes: ${left.join(', ')}.`,
+        );
       }
       await sleep(POLL_MS);
     }
@@ -133,9 +142,19 @@ function startFailed(problem: unknown, tail: string): RepriseError {
   if (ended !== null) return ended;
   const fatal = tail.split('\n').filter((line) => /FATAL|PANIC/.test(line));
   const reason = fatal.at(-1) ?? (problem instanceof Error ? problem.message : 'it ended at once');
-  return new RepriseError('service-failed', `the server did not start: ${reason}`, 'Correct what the end of its log names, then try again.', { logTail: tail });
+  return new RepriseError(
+    'service-failed',
+    `the server did not start: ${reason}`,
+    'Correct what the end of its log names, then try again.',
+    { logTail: tail },
+  );
 }
 
 function startLate(seconds: number, tail: string): RepriseError {
-  return new RepriseError('service-failed', `the server takes no connections after ${seconds} s; it is still starting`, 'Wait and try again: it goes on by itself.', { logTail: tail });
+  return new RepriseError(
+    'service-failed',
+    `the server takes no connections after ${seconds} s; it is still starting`,
+    'Wait and try again: it goes on by itself.',
+    { logTail: tail },
+  );
 }

@@ -30,7 +30,11 @@ export async function writeAutoSettings(dataDir: string, settings: Settings, use
   for (const name of Object.keys(settings)) previous[name] = lines.filter((line) => nameOf(line) === name);
   await writeNotes(dataDir, { previous, written: settings }, user);
   const kept = lines.filter((line) => !((nameOf(line) ?? '') in settings));
-  await writeLines(dataDir, [...kept, ...Object.entries(settings).map(([name, value]) => `${name} = ${quoteSetting(value)}`)], user);
+  await writeLines(
+    dataDir,
+    [...kept, ...Object.entries(settings).map(([name, value]) => `${name} = ${quoteSetting(value)}`)],
+    user,
+  );
 }
 
 /** Whether {@link writeAutoSettings} wrote just these last, and to the end. */
@@ -45,7 +49,11 @@ export async function autoSettingsAre(dataDir: string, settings: Settings): Prom
  * Puts back what stood there before {@link writeAutoSettings} for the names chosen, where our value still stands: one
  * that ALTER SYSTEM changed since is somebody's decision. Names not chosen stay as we wrote them.
  */
-export async function resetAutoSettings(dataDir: string, chosen: (name: string) => boolean, user: OsUser | null): Promise<void> {
+export async function resetAutoSettings(
+  dataDir: string,
+  chosen: (name: string) => boolean,
+  user: OsUser | null,
+): Promise<void> {
   const notes = await readNotes(dataDir);
   if (notes === null) return;
   await writeLines(dataDir, restorePrevious(await readLines(dataDir), notes, chosen), user);

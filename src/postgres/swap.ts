@@ -29,7 +29,11 @@ export async function swapDatabases(connection: ConnectionConfig, swap: Database
     const there = await existing(client, swap);
     if (!there.has(fresh)) {
       if (there.has(live) && there.has(aside)) return;
-      throw new RepriseError('not-found', `there is no database ${JSON.stringify(fresh)} to put in the place of ${JSON.stringify(live)}`, 'Restore it first.');
+      throw new RepriseError(
+        'not-found',
+        `there is no database ${JSON.stringify(fresh)} to put in the place of ${JSON.stringify(live)}`,
+        'Restore it first.',
+      );
     }
     const closing = [fresh, ...(there.has(live) ? [live] : [])];
     if (there.has(live)) await refusePrepared(client, live);
@@ -44,12 +48,20 @@ export async function swapDatabases(connection: ConnectionConfig, swap: Database
 }
 
 async function existing(client: pg.ClientBase, { live, fresh, aside }: DatabaseSwap): Promise<Set<string>> {
-  const { rows } = await client.query<{ name: string }>('SELECT datname::text AS name FROM pg_database WHERE datname = ANY ($1)', [[live, fresh, aside]]);
+  const { rows } = await client.query<{ name: string }>(
+    'SELECT datname::text AS name FROM pg_database WHERE datname = ANY ($1)',
+    [[live, fresh, aside]],
+  );
   return new Set(rows.map(({ name }) => name));
 }
 
 /** A rename waits for all sessions of a database and then gives up; poolers come back faster than that. */
-async function exclusively(client: pg.ClientBase, live: string, databases: readonly string[], renames: () => Promise<void>): Promise<void> {
+async function exclusively(
+  client: pg.ClientBase,
+  live: string,
+  databases: readonly string[],
+  renames: () => Promise<void>,
+): Promise<void> {
   try {
     await closed(client, databases, renames);
   } catch (error) {
@@ -59,10 +71,17 @@ async function exclusively(client: pg.ClientBase, live: string, databases: reado
   }
 }
 
-async function closed(client: pg.ClientBase, databases: readonly string[], renames: () => Promise<void>): Promise<void> {
+async function closed(
+  client: pg.ClientBase,
+  databases: readonly string[],
+  renames: () => Promise<void>,
+): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     for (const database of databases) await allowConnections(client, database, false);
-    await client.query('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = ANY ($1) AND pid <> pg_backend_pid()', [databases]);
+    await client.query(
+      'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = ANY ($1) AND pid <> pg_backend_pid()',
+      [databases],
+    );
     try {
       return await renames();
     } catch (error) {
@@ -70,7 +89,11 @@ async function closed(client: pg.ClientBase, databases: readonly string[], renam
       await client.query('ROLLBACK').catch(() => undefined);
       if (sqlState(error) !== OBJECT_IN_USE) throw error;
       if (attempt >= ATTEMPTS) {
-        throw new RepriseError('lock-held', `sessions of ${databases.map((name) => JSON.stringify(name)).join(', ')} do not end`, 'See pg_stat_activity, end them, then try again.');
+        throw new RepriseError(
+          'lock-held',
+          `sessions of ${databases.map((name) => JSON.stringify(name)).join(', ')} do not end`,
+          'See pg_stat_activity, end them, then try again.',
+        );
       }
       await sleep(100);
     }
@@ -79,7 +102,9 @@ async function closed(client: pg.ClientBase, databases: readonly string[], renam
 
 /** A prepared transaction belongs to a database and has no session that could be ended. */
 async function refusePrepared(client: pg.ClientBase, database: string): Promise<void> {
-  const { rows } = await client.query<{ gid: string }>('SELECT gid FROM pg_prepared_xacts WHERE database = $1', [database]);
+  const { rows } = await client.query<{ gid: string }>('SELECT gid FROM pg_prepared_xacts WHERE database = $1', [
+    database,
+  ]);
   if (rows.length === 0) return;
   throw new RepriseError(
     'lock-held',

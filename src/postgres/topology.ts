@@ -47,7 +47,9 @@ export async function readTopology(client: pg.ClientBase): Promise<Topology> {
  */
 export async function readTopologyFromFiles(dataDir: string): Promise<Topology> {
   const slots = await readdir(join(dataDir, 'pg_replslot')).catch(() => [] as string[]);
-  const kinds = await Promise.all(slots.map(async (name) => ({ name, logical: await isLogicalSlot(join(dataDir, 'pg_replslot', name, 'state')) })));
+  const kinds = await Promise.all(
+    slots.map(async (name) => ({ name, logical: await isLogicalSlot(join(dataDir, 'pg_replslot', name, 'state')) })),
+  );
   return {
     standbys: [],
     physicalSlots: kinds.filter(({ logical }) => logical === false).map(({ name }) => name),
@@ -66,10 +68,13 @@ export async function readTopologyFromFiles(dataDir: string): Promise<Topology> 
  * @throws RepriseError `topology-refused`, naming what must be rebuilt.
  */
 export async function refuseTopology(connection: ConnectionConfig, dataDir?: string): Promise<void> {
-  const topology = await withClient(connection, connection.maintenanceDatabase, readTopology).catch((error: unknown) => {
-    if (isRepriseError(error) && error.code === 'database-unreachable') return dataDir === undefined ? null : readTopologyFromFiles(dataDir);
-    throw error;
-  });
+  const topology = await withClient(connection, connection.maintenanceDatabase, readTopology).catch(
+    (error: unknown) => {
+      if (isRepriseError(error) && error.code === 'database-unreachable')
+        return dataDir === undefined ? null : readTopologyFromFiles(dataDir);
+      throw error;
+    },
+  );
   const isOurs = dataDir !== undefined && (await holdsUnfinishedRecovery(dataDir));
   const refusal = topology === null ? null : topologyRefusal(isOurs ? { ...topology, isStandby: false } : topology);
   if (refusal !== null) throw refusal;

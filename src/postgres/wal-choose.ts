@@ -28,7 +28,12 @@ export function consistentFrom(stored: Pick<OnlineBackup, 'finishedAt'>): string
  * @param candidates newest first, at least one
  * @throws RepriseError `target-before-backup` naming the earliest; `target-after-wal`, `not-found`
  */
-export async function chooseBackup<C extends Candidate>(context: WalReader, target: RecoveryTarget, candidates: readonly C[], sources: LogSources): Promise<C> {
+export async function chooseBackup<C extends Candidate>(
+  context: WalReader,
+  target: RecoveryTarget,
+  candidates: readonly C[],
+  sources: LogSources,
+): Promise<C> {
   switch (target.kind) {
     case 'latest':
     case 'end-of-backup':
@@ -51,7 +56,11 @@ function named<C extends Candidate>(candidates: readonly C[], id: string): C {
   throw new RepriseError('not-found', `there is no restorable backup ${id}`, 'list them with: reprise backup list');
 }
 
-function before<C extends Candidate>(candidates: readonly C[], target: RecoveryTarget, ended: (candidate: C) => boolean): C {
+function before<C extends Candidate>(
+  candidates: readonly C[],
+  target: RecoveryTarget,
+  ended: (candidate: C) => boolean,
+): C {
   const found = candidates.find(ended);
   if (found !== undefined) return found;
   throw tooEarly(candidates, target);
@@ -67,7 +76,12 @@ function tooEarly(candidates: readonly Candidate[], target: RecoveryTarget): Rep
 }
 
 /** From the newest backup back: which one's log, up to the next one's end, holds the target. */
-async function located<C extends Candidate>(context: WalReader, target: NamedTarget, candidates: readonly C[], sources: LogSources): Promise<C> {
+async function located<C extends Candidate>(
+  context: WalReader,
+  target: NamedTarget,
+  candidates: readonly C[],
+  sources: LogSources,
+): Promise<C> {
   let upTo: string | null = null;
   let newest: Reach | undefined;
   const damaged = new Set<string>();
@@ -105,17 +119,32 @@ async function located<C extends Candidate>(context: WalReader, target: NamedTar
 }
 
 /** Where the search of a backup's log ends: at the newer backup's, or before, where a gap ends it (F23). */
-export function nearer(upTo: string | null, { endSegment, segmentBytes }: Pick<Reach, 'endSegment' | 'segmentBytes'>): string | null {
+export function nearer(
+  upTo: string | null,
+  { endSegment, segmentBytes }: Pick<Reach, 'endSegment' | 'segmentBytes'>,
+): string | null {
   if (upTo === null || endSegment === null) return endSegment;
-  return parseSegmentName(upTo, segmentBytes).number < parseSegmentName(endSegment, segmentBytes).number ? upTo : endSegment;
+  return parseSegmentName(upTo, segmentBytes).number < parseSegmentName(endSegment, segmentBytes).number
+    ? upTo
+    : endSegment;
 }
 
 /** Archived segments of the followed log between two, both included, in the log's order. */
-function between(segments: readonly string[], from: string, to: string | null, { followed, segmentBytes }: Reach): string[] {
+function between(
+  segments: readonly string[],
+  from: string,
+  to: string | null,
+  { followed, segmentBytes }: Reach,
+): string[] {
   if (to === null) return [];
   const place = (name: string): bigint => parseSegmentName(name, segmentBytes).number;
   const timelines = new Set([followed.timeline.id, ...followed.timeline.history.map(({ timeline }) => timeline)]);
   return segments
-    .filter((name) => place(name) >= place(from) && place(name) <= place(to) && timelines.has(parseSegmentName(name, segmentBytes).timeline))
+    .filter(
+      (name) =>
+        place(name) >= place(from) &&
+        place(name) <= place(to) &&
+        timelines.has(parseSegmentName(name, segmentBytes).timeline),
+    )
     .sort((a, b) => (place(a) === place(b) ? a.localeCompare(b) : place(a) < place(b) ? -1 : 1));
 }

@@ -1,4 +1,12 @@
-import { DEFAULT_SEGMENT_BYTES, isSegmentName, missingSegments, parseLsn, parseSegmentName, segmentAt, segmentName } from '../domain/wal.js';
+import {
+  DEFAULT_SEGMENT_BYTES,
+  isSegmentName,
+  missingSegments,
+  parseLsn,
+  parseSegmentName,
+  segmentAt,
+  segmentName,
+} from '../domain/wal.js';
 import type { Timeline } from './wal-timelines.js';
 import { switchedAt } from './wal-timelines.js';
 
@@ -13,7 +21,9 @@ export interface LogLine {
 /** Follows the log from its first segment through the segments that are there (F23). */
 export function followLog(present: Iterable<string>, start: string, timeline: Timeline, segmentBytes: number): LogLine {
   const first = parseSegmentName(start, segmentBytes);
-  const usable = [...present].filter((name) => isSegmentName(name) && belongs(name, timeline, segmentBytes, first.number));
+  const usable = [...present].filter(
+    (name) => isSegmentName(name) && belongs(name, timeline, segmentBytes, first.number),
+  );
   if (usable.length === 0) return { end: null, missing: [start] };
   // Where a switch lies inside a segment, both timelines have it: the later one counts.
   const to = usable.reduce((last, name) => (isLater(name, last, segmentBytes) ? name : last));
@@ -25,7 +35,10 @@ export function followLog(present: Iterable<string>, start: string, timeline: Ti
 }
 
 /** Segment size of a backup's cluster, told by its start position and start segment, which name the same place. */
-export function segmentBytesOf(backup: { readonly lsn: { readonly start: string } | null; readonly wal: { readonly start: string } }): number {
+export function segmentBytesOf(backup: {
+  readonly lsn: { readonly start: string } | null;
+  readonly wal: { readonly start: string };
+}): number {
   const { lsn, wal } = backup;
   if (lsn === null) return DEFAULT_SEGMENT_BYTES;
   const { timeline } = parseSegmentName(wal.start);
@@ -34,7 +47,13 @@ export function segmentBytesOf(backup: { readonly lsn: { readonly start: string 
 }
 
 /** Segments that a backup needs to be consistent and that are not there (F7). */
-export function missingFor(backup: { readonly lsn: { readonly start: string } | null; readonly wal: { readonly start: string; readonly stop: string } }, present: Iterable<string>): string[] {
+export function missingFor(
+  backup: {
+    readonly lsn: { readonly start: string } | null;
+    readonly wal: { readonly start: string; readonly stop: string };
+  },
+  present: Iterable<string>,
+): string[] {
   return missingSegments(present, backup.wal.start, backup.wal.stop, { segmentBytes: segmentBytesOf(backup) });
 }
 
@@ -56,5 +75,8 @@ function before(gap: string, first: bigint, timeline: Timeline, segmentBytes: nu
   const number = parseSegmentName(gap, segmentBytes).number - 1n;
   if (number < first) return null;
   const ended = timeline.history.find(({ switchLsn }) => number < parseLsn(switchLsn) / BigInt(segmentBytes));
-  return segmentName({ timeline: ended?.timeline ?? parseSegmentName(gap, segmentBytes).timeline, number }, segmentBytes);
+  return segmentName(
+    { timeline: ended?.timeline ?? parseSegmentName(gap, segmentBytes).timeline, number },
+    segmentBytes,
+  );
 }

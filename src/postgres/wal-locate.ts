@@ -28,10 +28,20 @@ export interface Located {
 }
 
 /** Looks for the target in these archived segments, in the log's order, up to a damaged one: no recovery goes beyond that. */
-export async function findInArchive(context: WalReader, search: Search, segments: readonly string[], sources: LogSources): Promise<Located> {
+export async function findInArchive(
+  context: WalReader,
+  search: Search,
+  segments: readonly string[],
+  sources: LogSources,
+): Promise<Located> {
   for (let first = 0; first < segments.length; first += BATCH) {
     context.signal.throwIfAborted();
-    context.report({ phase: 'look for the target in the archived WAL', done: first, total: segments.length, unit: 'segments' });
+    context.report({
+      phase: 'look for the target in the archived WAL',
+      done: first,
+      total: segments.length,
+      unit: 'segments',
+    });
     const batch = segments.slice(Math.max(0, first - 1), first + BATCH);
     const directory = await mkdtemp(join(sources.scratch, 'locate-'));
     try {
@@ -52,19 +62,41 @@ export async function findInArchive(context: WalReader, search: Search, segments
 }
 
 /** Position of its first occurrence in segments of a directory, null where there is none; they may go over a change of timelines. */
-export async function findInDirectory(context: WalReader, search: Search, segments: readonly string[], directory: string): Promise<string | null> {
+export async function findInDirectory(
+  context: WalReader,
+  search: Search,
+  segments: readonly string[],
+  directory: string,
+): Promise<string | null> {
   const { target, segmentBytes } = search;
   const timelines = [...new Set(segments.map((name) => parseSegmentName(name, segmentBytes).timeline))];
   for (const timeline of timelines) {
     const names = segments.filter((name) => parseSegmentName(name, segmentBytes).timeline === timeline);
-    const bounds = ['-s', segmentStart(names[0] ?? '', segmentBytes), '-e', segmentEnd(names.at(-1) ?? '', segmentBytes)];
-    const dump = [join(context.pgBin, 'pg_waldump'), '-p', directory, '-t', String(timeline), ...bounds, '--rmgr', target.kind === 'xid' ? 'Transaction' : 'XLOG'];
+    const bounds = [
+      '-s',
+      segmentStart(names[0] ?? '', segmentBytes),
+      '-e',
+      segmentEnd(names.at(-1) ?? '', segmentBytes),
+    ];
+    const dump = [
+      join(context.pgBin, 'pg_waldump'),
+      '-p',
+      directory,
+      '-t',
+      String(timeline),
+      ...bounds,
+      '--rmgr',
+      target.kind === 'xid' ? 'Transaction' : 'XLOG',
+    ];
     // grep keeps out a million other transactions; what it lets through is read exactly.
-    const { stdout } = await runTool(['/bin/sh', '-c', 'rough=$1; shift; "$@" | grep -F -e "$rough" || true', 'find', roughly(target), ...dump], {
-      // Reads only, and the worker can read what is its own and what it recovers.
-      env: { LC_ALL: 'C', TZ: 'UTC' },
-      timeoutMs: 900_000,
-    });
+    const { stdout } = await runTool(
+      ['/bin/sh', '-c', 'rough=$1; shift; "$@" | grep -F -e "$rough" || true', 'find', roughly(target), ...dump],
+      {
+        // Reads only, and the worker can read what is its own and what it recovers.
+        env: { LC_ALL: 'C', TZ: 'UTC' },
+        timeoutMs: 900_000,
+      },
+    );
     const found = occurrences(stdout, target).find((lsn) => compareLsn(lsn, search.fromLsn) >= 0);
     if (found !== undefined) return found;
   }
@@ -73,8 +105,14 @@ export async function findInDirectory(context: WalReader, search: Search, segmen
 
 /** Positions at which pg_waldump's lines show the target. A transaction's commit and its abort both end a recovery. */
 export function occurrences(lines: string, target: NamedTarget): string[] {
-  const shows = target.kind === 'name' ? (line: string) => line.endsWith(` desc: RESTORE_POINT ${target.name}`) : endsTransaction(target.xid);
-  return lines.split('\n').filter(shows).flatMap((line) => /lsn: ([0-9A-F]+\/[0-9A-F]+),/.exec(line)?.[1] ?? []);
+  const shows =
+    target.kind === 'name'
+      ? (line: string) => line.endsWith(` desc: RESTORE_POINT ${target.name}`)
+      : endsTransaction(target.xid);
+  return lines
+    .split('\n')
+    .filter(shows)
+    .flatMap((line) => /lsn: ([0-9A-F]+\/[0-9A-F]+),/.exec(line)?.[1] ?? []);
 }
 
 function endsTransaction(target: string): (line: string) => boolean {

@@ -21,11 +21,20 @@ export interface Choice<C extends Candidate> {
  * @param candidates newest first, at least one
  * @throws RepriseError `wal-gap` where `latest` is asked and no backup leads there; what {@link chooseBackup} throws
  */
-export async function chooseOnNewest<C extends Candidate>(context: WalReader, target: RecoveryTarget, candidates: readonly C[], sources: LogSources): Promise<Choice<C>> {
-  if (target.kind === 'backup') return { chosen: await chooseBackup(context, target, candidates, sources), warnings: [] };
+export async function chooseOnNewest<C extends Candidate>(
+  context: WalReader,
+  target: RecoveryTarget,
+  candidates: readonly C[],
+  sources: LogSources,
+): Promise<Choice<C>> {
+  if (target.kind === 'backup')
+    return { chosen: await chooseBackup(context, target, candidates, sources), warnings: [] };
   const { newest, live, left } = byTimeline(candidates, sources.timelines);
   const among = async (some: readonly C[]): Promise<C> => chooseBackup(context, target, some, sources);
-  const passedOver = left.map(({ candidate, id }) => `backup ${candidate.stored.label} is passed over: it leads along timeline ${id}, and the newest is ${newest}`);
+  const passedOver = left.map(
+    ({ candidate, id }) =>
+      `backup ${candidate.stored.label} is passed over: it leads along timeline ${id}, and the newest is ${newest}`,
+  );
   const [first] = left;
   if (first === undefined) return { chosen: await among(live), warnings: [] };
   const toTheEnd = target.kind === 'latest' || target.kind === 'end-of-backup';
@@ -43,7 +52,12 @@ export async function chooseOnNewest<C extends Candidate>(context: WalReader, ta
     // Where nothing holds it, the first answer is the one that helps.
     throw refused ?? error;
   });
-  return { chosen, warnings: [`backup ${chosen.stored.label} leads along a timeline that a recovery has given up: what the newest, ${newest}, holds is not recovered`] };
+  return {
+    chosen,
+    warnings: [
+      `backup ${chosen.stored.label} leads along a timeline that a recovery has given up: what the newest, ${newest}, holds is not recovered`,
+    ],
+  };
 }
 
 interface ByTimeline<C> {
@@ -54,10 +68,17 @@ interface ByTimeline<C> {
   readonly left: readonly { readonly candidate: C; readonly id: number }[];
 }
 
-export function byTimeline<C extends Candidate>(candidates: readonly C[], timelines: readonly Timeline[]): ByTimeline<C> {
+export function byTimeline<C extends Candidate>(
+  candidates: readonly C[],
+  timelines: readonly Timeline[],
+): ByTimeline<C> {
   const followed = candidates.map((candidate) => ({ candidate, id: followedFrom(candidate, timelines) }));
   const newest = Math.max(...timelines.map(({ id }) => id), ...followed.map(({ id }) => id));
-  return { newest, live: followed.filter(({ id }) => id === newest).map(({ candidate }) => candidate), left: followed.filter(({ id }) => id !== newest) };
+  return {
+    newest,
+    live: followed.filter(({ id }) => id === newest).map(({ candidate }) => candidate),
+    left: followed.filter(({ id }) => id !== newest),
+  };
 }
 
 function followedFrom({ stored }: Candidate, timelines: readonly Timeline[]): number {

@@ -1,7 +1,14 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { TimelineSwitch } from '../domain/wal.js';
-import { isHistoryName, laterLsn, parseLsn, parseSegmentName, parseTimelineHistory, segmentName } from '../domain/wal.js';
+import {
+  isHistoryName,
+  laterLsn,
+  parseLsn,
+  parseSegmentName,
+  parseTimelineHistory,
+  segmentName,
+} from '../domain/wal.js';
 import type { Salvage } from './salvage.js';
 import { inspectSalvage } from './salvage.js';
 import type { WalTail } from './wal.js';
@@ -50,13 +57,16 @@ export interface LogSources {
 /** Timelines known to the archive or to the old `pg_wal`; the first has no history file. */
 export async function readTimelines(archive: WalArchive, oldDataDir: string | null): Promise<Timeline[]> {
   // At once: each is a process of its own, and every recovery adds one.
-  const archived = await Promise.all(archive.timelines.map(async (id) => ({ id, history: await archive.readHistory(id) })));
+  const archived = await Promise.all(
+    archive.timelines.map(async (id) => ({ id, history: await archive.readHistory(id) })),
+  );
   const known = new Map<number, Timeline>(archived.map((timeline) => [timeline.id, timeline]));
   const walDir = oldDataDir === null ? null : join(oldDataDir, 'pg_wal');
   const names = walDir === null ? [] : (await readdir(walDir).catch(() => [])).filter(isHistoryName);
   for (const name of names) {
     const id = Number.parseInt(name.slice(0, 8), 16);
-    if (!known.has(id)) known.set(id, { id, history: parseTimelineHistory(await readFile(join(walDir ?? '', name), 'utf8')) });
+    if (!known.has(id))
+      known.set(id, { id, history: parseTimelineHistory(await readFile(join(walDir ?? '', name), 'utf8')) });
   }
   return [...known.values()];
 }
@@ -68,7 +78,12 @@ export async function readTimelines(archive: WalArchive, oldDataDir: string | nu
 export async function reachFrom(context: WalReader, backup: OnlineBackup, sources: LogSources): Promise<Reach> {
   const damaged = new Set<string>();
   for (;;) {
-    const found = await reachWithout(context, backup, { ...sources, archive: withoutSegments(sources.archive, damaged) }, damaged);
+    const found = await reachWithout(
+      context,
+      backup,
+      { ...sources, archive: withoutSegments(sources.archive, damaged) },
+      damaged,
+    );
     if (!('unreadable' in found)) return found;
     damaged.add(found.unreadable);
   }
@@ -79,30 +94,54 @@ interface Unreadable {
   readonly unreadable: string;
 }
 
-async function reachWithout(context: WalReader, backup: OnlineBackup, sources: LogSources, damaged: ReadonlySet<string>): Promise<Reach | Unreadable> {
+async function reachWithout(
+  context: WalReader,
+  backup: OnlineBackup,
+  sources: LogSources,
+  damaged: ReadonlySet<string>,
+): Promise<Reach | Unreadable> {
   const { archive, timelines, oldDataDir } = sources;
   const segmentBytes = segmentBytesOf(backup);
   const start = parseSegmentName(backup.wal.start, segmentBytes);
   const followed = followTimeline({ timeline: start.timeline, stopLsn: backup.lsn.stop }, timelines);
   const archived = followLog(archive.segments, backup.wal.start, followed.timeline, segmentBytes);
   // Of a segment that is only begun the old directory may have the rest.
-  const whole = followLog(archive.segments.filter((name) => archive.beginnings?.has(name) !== true), backup.wal.start, followed.timeline, segmentBytes);
+  const whole = followLog(
+    archive.segments.filter((name) => archive.beginnings?.has(name) !== true),
+    backup.wal.start,
+    followed.timeline,
+    segmentBytes,
+  );
   const salvage =
     oldDataDir === null
       ? null
-      : await inspectSalvage({ oldDataDir, archivedUpTo: whole.end, systemIdentifier: backup.systemIdentifier, pgBin: context.pgBin, user: context.user });
+      : await inspectSalvage({
+          oldDataDir,
+          archivedUpTo: whole.end,
+          systemIdentifier: backup.systemIdentifier,
+          pgBin: context.pgBin,
+          user: context.user,
+        });
   // What another timeline wrote does not lengthen this one.
-  const saved = (salvage?.segments ?? []).filter((name) => belongs(name, followed.timeline, segmentBytes, start.number));
-  const line = saved.length === 0 ? archived : followLog([...archive.segments, ...saved], backup.wal.start, followed.timeline, segmentBytes);
+  const saved = (salvage?.segments ?? []).filter((name) =>
+    belongs(name, followed.timeline, segmentBytes, start.number),
+  );
+  const line =
+    saved.length === 0
+      ? archived
+      : followLog([...archive.segments, ...saved], backup.wal.start, followed.timeline, segmentBytes);
   const usesSalvage = saved.length > 0 && line.missing.length === 0;
   // Its end counts where it is on this timeline: what was read of it is that of its last segment.
   const end = usesSalvage && salvage !== null && saved.at(-1) === salvage.segments.at(-1) ? salvage : null;
   const known = end !== null && end.lastCommitAt !== null ? end : null;
   // Where the old directory knows the end, the archive's last segment still has to lead there.
-  if (known !== null && archived.end !== null && !(await fetchUndamaged(archive, archived.end, sources.scratch))) return { unreadable: archived.end };
+  if (known !== null && archived.end !== null && !(await fetchUndamaged(archive, archived.end, sources.scratch)))
+    return { unreadable: archived.end };
   const tail = known ?? (await archiveTail(context, backup, archived.end, sources, segmentBytes));
   if ('unreadable' in tail) return tail;
-  const lost = [...damaged].filter((name) => !saved.includes(name) && belongs(name, followed.timeline, segmentBytes, start.number)).sort();
+  const lost = [...damaged]
+    .filter((name) => !saved.includes(name) && belongs(name, followed.timeline, segmentBytes, start.number))
+    .sort();
   return {
     followed,
     abandoned: abandonedEnds(followed.timeline, archive.segments, segmentBytes),
@@ -117,7 +156,11 @@ async function reachWithout(context: WalReader, backup: OnlineBackup, sources: L
   };
 }
 
-function abandonedEnds(timeline: Timeline, segments: readonly string[], segmentBytes: number): { id: number; at: string }[] {
+function abandonedEnds(
+  timeline: Timeline,
+  segments: readonly string[],
+  segmentBytes: number,
+): { id: number; at: string }[] {
   const wentOn = ({ timeline: id, switchLsn }: TimelineSwitch): boolean => {
     const switched = parseLsn(switchLsn) / BigInt(segmentBytes);
     return segments.some((name) => {

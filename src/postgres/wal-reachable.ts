@@ -21,7 +21,8 @@ export function requireReachable(target: RecoveryTarget, chosen: Candidate, reac
       if (reach.endLsn === null) throw endless(reach);
       return;
     case 'time':
-      if (reach.lastCommitAt !== null && compareInstants(target.time, reach.lastCommitAt) > 0) throw beyond(target, reach);
+      if (reach.lastCommitAt !== null && compareInstants(target.time, reach.lastCommitAt) > 0)
+        throw beyond(target, reach);
       return;
     case 'lsn':
       if (reach.endLsn !== null && compareLsn(target.lsn, reach.endLsn) > 0) throw beyond(target, reach);
@@ -39,7 +40,8 @@ export function requireReachable(target: RecoveryTarget, chosen: Candidate, reac
 function gapOf({ stored }: Candidate, reach: Reach): RepriseError | undefined {
   const place = (name: string): bigint => parseSegmentName(name, reach.segmentBytes).number;
   const own = reach.missing.filter((name) => place(name) <= place(stored.wal.stop));
-  if (own.length === 0 && reach.endSegment !== null && place(reach.endSegment) >= place(stored.wal.stop)) return undefined;
+  if (own.length === 0 && reach.endSegment !== null && place(reach.endSegment) >= place(stored.wal.stop))
+    return undefined;
   return new RepriseError(
     'wal-gap',
     `backup ${stored.label} needs the WAL from ${stored.wal.start} to ${stored.wal.stop}, and ${own.length > 0 ? goneInWords({ missing: own, damaged: reach.damaged }) : `${stored.wal.stop} is missing`}`,
@@ -49,7 +51,11 @@ function gapOf({ stored }: Candidate, reach: Reach): RepriseError | undefined {
 
 function beyond(target: RecoveryTarget, reach: Reach): RepriseError {
   if (reach.missing.length > 0) return broken(reach, `${formatTarget(target)} cannot be reached`);
-  return new RepriseError('target-after-wal', `${formatTarget(target)} is after the last WAL there is, which ends at ${reach.endLsn ?? 'an unknown position'}`, latestInWords(reach));
+  return new RepriseError(
+    'target-after-wal',
+    `${formatTarget(target)} is after the last WAL there is, which ends at ${reach.endLsn ?? 'an unknown position'}`,
+    latestInWords(reach),
+  );
 }
 
 /** Without an end to wait for, a replay that ends short would look like one that is whole. */
@@ -62,5 +68,10 @@ function endless({ endSegment }: Reach): RepriseError {
 }
 
 function broken(reach: Reach, what: string): RepriseError {
-  return new RepriseError('wal-gap', `${what}: ${goneInWords(reach)}`, `${latestInWords(reach)}; or put good copies of these segments into the archive`, { missing: reach.missing });
+  return new RepriseError(
+    'wal-gap',
+    `${what}: ${goneInWords(reach)}`,
+    `${latestInWords(reach)}; or put good copies of these segments into the archive`,
+    { missing: reach.missing },
+  );
 }

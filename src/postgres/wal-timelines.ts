@@ -17,7 +17,10 @@ export interface Followed {
  * The timeline a recovery follows from a backup: the newest one that goes through the backup's end, as PostgreSQL's
  * `recovery_target_timeline = latest` chooses it. A timeline that was left before the backup ended leads elsewhere.
  */
-export function followTimeline(backup: { readonly timeline: number; readonly stopLsn: string }, known: readonly Timeline[]): Followed {
+export function followTimeline(
+  backup: { readonly timeline: number; readonly stopLsn: string },
+  known: readonly Timeline[],
+): Followed {
   const through = known.filter(({ id, history }) => {
     if (id === backup.timeline) return true;
     const step = history.find((entry) => entry.timeline === backup.timeline);

@@ -14,21 +14,46 @@ const LOOKED_THROUGH = '1000';
  * @param archived timeline and end of the archived log
  * @returns UTC ISO-8601; null where none did, or the log after that end is not there
  */
-export async function firstCommitAfter(pgBin: string, walDir: string, archived: { readonly timeline: number; readonly endLsn: string }, user: OsUser | null): Promise<string | null> {
+export async function firstCommitAfter(
+  pgBin: string,
+  walDir: string,
+  archived: { readonly timeline: number; readonly endLsn: string },
+  user: OsUser | null,
+): Promise<string | null> {
   const [any] = await listSegments(walDir);
   const segmentBytes = any === undefined ? undefined : (await readSegmentHeader(join(walDir, any)))?.segmentBytes;
   if (segmentBytes === undefined) return null;
   const segment = segmentAt(archived.timeline, archived.endLsn, segmentBytes);
   const header = await readSegmentHeader(join(walDir, segment));
   // Of another position: made of an old one in advance, and not written yet.
-  if (header === null || header.pageStart !== parseSegmentName(segment, segmentBytes).number * BigInt(segmentBytes)) return null;
+  if (header === null || header.pageStart !== parseSegmentName(segment, segmentBytes).number * BigInt(segmentBytes))
+    return null;
   // For one that is missing it would wait; without an end it reads no further than its first.
   const last = await lastInARow(walDir, segment, segmentBytes);
   const range = ['-s', archived.endLsn, '-e', segmentEnd(last, segmentBytes)];
-  const { stdout } = await runTool([join(pgBin, 'pg_waldump'), '-p', walDir, ...range, '--rmgr', 'Transaction', '--limit', LOOKED_THROUGH, segment, last], {
-    ...{ user, env: { LC_ALL: 'C', TZ: 'UTC' } },
-    // 1 where the log ends before so many: mostly.
-    acceptCodes: [0, 1],
-  });
-  return stdout.split('\n').map(commitIn).find((commit) => commit !== null)?.lastCommitAt ?? null;
+  const { stdout } = await runTool(
+    [
+      join(pgBin, 'pg_waldump'),
+      '-p',
+      walDir,
+      ...range,
+      '--rmgr',
+      'Transaction',
+      '--limit',
+      LOOKED_THROUGH,
+      segment,
+      last,
+    ],
+    {
+      ...{ user, env: { LC_ALL: 'C', TZ: 'UTC' } },
+      // 1 where the log ends before so many: mostly.
+      acceptCodes: [0, 1],
+    },
+  );
+  return (
+    stdout
+      .split('\n')
+      .map(commitIn)
+      .find((commit) => commit !== null)?.lastCommitAt ?? null
+  );
 }

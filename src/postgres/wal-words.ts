@@ -4,8 +4,14 @@ const NAMED = 5;
 
 /** What keeps the log from going on, in words: `WAL is missing, NAMES`, `archived WAL is damaged, NAMES`. */
 export function goneInWords({ missing, damaged }: Pick<Reach, 'missing' | 'damaged'>): string {
-  const [bad, nowhere] = [missing.filter((name) => damaged.includes(name)), missing.filter((name) => !damaged.includes(name))];
-  return [...(nowhere.length > 0 ? [`WAL is missing, ${list(nowhere)}`] : []), ...(bad.length > 0 ? [`archived WAL is damaged, ${list(bad)}`] : [])].join('; ');
+  const [bad, nowhere] = [
+    missing.filter((name) => damaged.includes(name)),
+    missing.filter((name) => !damaged.includes(name)),
+  ];
+  return [
+    ...(nowhere.length > 0 ? [`WAL is missing, ${list(nowhere)}`] : []),
+    ...(bad.length > 0 ? [`archived WAL is damaged, ${list(bad)}`] : []),
+  ].join('; ');
 }
 
 /** The last commit there is, as what can be typed after `--to`. */

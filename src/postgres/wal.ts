@@ -1,7 +1,18 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { RepriseError } from '../domain/errors.js';
-import { formatLsn, isSegmentName, nextSegment, parseLsn, parseSegmentName, recordEnd, segmentAt, segmentBefore, segmentEnd, segmentStart } from '../domain/wal.js';
+import {
+  formatLsn,
+  isSegmentName,
+  nextSegment,
+  parseLsn,
+  parseSegmentName,
+  recordEnd,
+  segmentAt,
+  segmentBefore,
+  segmentEnd,
+  segmentStart,
+} from '../domain/wal.js';
 import type { OsUser } from '../process/jobs.js';
 import { runTool } from '../process/run.js';
 import { readSegmentHeader } from './segment-file.js';
@@ -41,7 +52,11 @@ const NO_COMMIT = { lastCommitAt: null, lastCommitXid: null, lastCommitLsn: null
 export async function walTail(pgBin: string, dir: string, startSegment: string, user: OsUser | null): Promise<WalTail> {
   const header = await readSegmentHeader(join(dir, startSegment));
   if (header === null) {
-    throw new RepriseError('wal-gap', `segment ${startSegment} is missing or was never written`, 'Begin with a segment that is in the directory.');
+    throw new RepriseError(
+      'wal-gap',
+      `segment ${startSegment} is missing or was never written`,
+      'Begin with a segment that is in the directory.',
+    );
   }
   const { segmentBytes, blockBytes } = header;
   const { timeline } = parseSegmentName(startSegment, segmentBytes);
@@ -65,7 +80,10 @@ interface LogPiece {
   readonly from: bigint;
   readonly to: bigint;
 }
-type Dump = (piece: LogPiece, ...options: readonly string[]) => Promise<{ readonly stdout: string; readonly stderr: string }>;
+type Dump = (
+  piece: LogPiece,
+  ...options: readonly string[]
+) => Promise<{ readonly stdout: string; readonly stderr: string }>;
 
 /** Its exit code 1 is an answer where it says that the log ends: any other complaint is a failure. */
 const END_OF_LOG = /error in WAL record at|could not find a valid record/;
@@ -73,8 +91,21 @@ const END_OF_LOG = /error in WAL record at|could not find a valid record/;
 function waldump(pgBin: string, dir: string, timeline: number, segmentBytes: number, user: OsUser | null): Dump {
   return async ({ from, to }, ...options) => {
     // Named, because otherwise it takes the segment size from any file that lies there.
-    const files = [segmentAt(timeline, formatLsn(from), segmentBytes), segmentBefore(timeline, formatLsn(to), segmentBytes)];
-    const argv = [join(pgBin, 'pg_waldump'), '-p', dir, '-s', formatLsn(from), '-e', formatLsn(to), ...options, ...files];
+    const files = [
+      segmentAt(timeline, formatLsn(from), segmentBytes),
+      segmentBefore(timeline, formatLsn(to), segmentBytes),
+    ];
+    const argv = [
+      join(pgBin, 'pg_waldump'),
+      '-p',
+      dir,
+      '-s',
+      formatLsn(from),
+      '-e',
+      formatLsn(to),
+      ...options,
+      ...files,
+    ];
     const output = await runTool(argv, {
       user,
       env: { LC_ALL: 'C', TZ: 'UTC' },
@@ -83,14 +114,19 @@ function waldump(pgBin: string, dir: string, timeline: number, segmentBytes: num
       maxBufferBytes: 256 * 1024 * 1024,
     });
     if (output.exitCode === 0 || END_OF_LOG.test(output.stderr)) return output;
-    throw new RepriseError('tool-failed', output.stderr.split('\n')[0] ?? 'pg_waldump failed', 'See that the directory can be read, and that the programs are of the version that wrote it.');
+    throw new RepriseError(
+      'tool-failed',
+      output.stderr.split('\n')[0] ?? 'pg_waldump failed',
+      'See that the directory can be read, and that the programs are of the version that wrote it.',
+    );
   };
 }
 
 async function records(dump: Dump, piece: LogPiece, ...options: readonly string[]): Promise<WalRecord[]> {
   const { stdout } = await dump(piece, ...options);
   return stdout.split('\n').flatMap((line) => {
-    const match = /len \(rec\/tot\):\s*\d+\/\s*(\d+), tx:\s*\d+, lsn: ([0-9A-F]+\/[0-9A-F]+), prev [^,]+, desc: (.*)$/.exec(line);
+    const match =
+      /len \(rec\/tot\):\s*\d+\/\s*(\d+), tx:\s*\d+, lsn: ([0-9A-F]+\/[0-9A-F]+), prev [^,]+, desc: (.*)$/.exec(line);
     return match === null ? [] : [{ totalLength: Number(match[1]), lsn: match[2] ?? '', description: match[3] ?? '' }];
   });
 }
@@ -109,17 +145,30 @@ async function lastCommit(dump: Dump, start: bigint, end: bigint): Promise<Omit<
   for (let to = end; to > start; to -= COMMIT_WINDOW_BYTES) {
     const from = to - COMMIT_WINDOW_BYTES > start ? to - COMMIT_WINDOW_BYTES : start;
     const { stdout } = await dump({ from, to: end }, '--rmgr', 'Transaction');
-    const commit = stdout.split('\n').reverse().map(commitIn).find((found) => found !== null);
+    const commit = stdout
+      .split('\n')
+      .reverse()
+      .map(commitIn)
+      .find((found) => found !== null);
     if (commit !== undefined) return commit;
   }
   return NO_COMMIT;
 }
 
 /** The commit that a line of pg_waldump tells of, printed with TZ=UTC; null where it tells of none. */
-export function commitIn(line: string): { readonly lastCommitAt: string; readonly lastCommitXid: string | null; readonly lastCommitLsn: string } | null {
-  const match = /tx:\s*(\d+), lsn: ([0-9A-F]+\/[0-9A-F]+), .* desc: COMMIT(?:_PREPARED (\d+):)? (\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d(?:\.\d+)?) UTC/.exec(line);
+export function commitIn(
+  line: string,
+): { readonly lastCommitAt: string; readonly lastCommitXid: string | null; readonly lastCommitLsn: string } | null {
+  const match =
+    /tx:\s*(\d+), lsn: ([0-9A-F]+\/[0-9A-F]+), .* desc: COMMIT(?:_PREPARED (\d+):)? (\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d(?:\.\d+)?) UTC/.exec(
+      line,
+    );
   if (match === null) return null;
-  return { lastCommitXid: match[3] ?? match[1] ?? null, lastCommitLsn: formatLsn(parseLsn(match[2] ?? '')), lastCommitAt: `${match[4] ?? ''}T${match[5] ?? ''}Z` };
+  return {
+    lastCommitXid: match[3] ?? match[1] ?? null,
+    lastCommitLsn: formatLsn(parseLsn(match[2] ?? '')),
+    lastCommitAt: `${match[4] ?? ''}T${match[5] ?? ''}Z`,
+  };
 }
 
 function endOf(record: WalRecord, segmentBytes: number, blockBytes: number): string {
@@ -133,7 +182,12 @@ function endOf(record: WalRecord, segmentBytes: number, blockBytes: number): str
 /** Last segment of the unbroken row that begins with this one; a cut file ends it, for recovery takes whole ones only. */
 export async function lastInARow(dir: string, first: string, segmentBytes: number): Promise<string> {
   let last = first;
-  for (let next = nextSegment(first, segmentBytes); (await sizeOf(join(dir, next))) === segmentBytes; next = nextSegment(next, segmentBytes)) last = next;
+  for (
+    let next = nextSegment(first, segmentBytes);
+    (await sizeOf(join(dir, next))) === segmentBytes;
+    next = nextSegment(next, segmentBytes)
+  )
+    last = next;
   return last;
 }
 

@@ -61,8 +61,15 @@ exit "\${codes[1]}"
 `;
 
 /** The command whose output goes encrypted into a file; absent: as text to stdout. Throws `tool-missing`. */
-export async function encryptingArgv(recipients: readonly string[], argv: readonly string[], output?: string): Promise<readonly string[]> {
-  const words = [...recipients.flatMap((recipient) => ['--recipient', recipient]), ...(output === undefined ? ['--armor'] : ['--output', output])];
+export async function encryptingArgv(
+  recipients: readonly string[],
+  argv: readonly string[],
+  output?: string,
+): Promise<readonly string[]> {
+  const words = [
+    ...recipients.flatMap((recipient) => ['--recipient', recipient]),
+    ...(output === undefined ? ['--armor'] : ['--output', output]),
+  ];
   return ['/bin/bash', '-c', WRITE, 'encrypt', await requireAge(), String(words.length), ...words, ...argv];
 }
 
@@ -79,12 +86,27 @@ export async function decryptingArgv(
 ): Promise<readonly string[]> {
   const [kind, words] = 'file' in identity ? ['file', [identity.file]] : ['command', identity.command];
   const script = howFar === 'all' ? READ_ALL : READ_BEGINNING;
-  return ['/bin/bash', '-c', script, 'decrypt', await requireAge(), input, kind, String(words.length), ...words, ...argv];
+  return [
+    '/bin/bash',
+    '-c',
+    script,
+    'decrypt',
+    await requireAge(),
+    input,
+    kind,
+    String(words.length),
+    ...words,
+    ...argv,
+  ];
 }
 
 /** Path of age. Throws `tool-missing` with the command that installs it. */
 async function requireAge(): Promise<string> {
   return requireProgram('age').catch(() => {
-    throw new RepriseError('tool-missing', 'age, which encrypts backups, was not found on this host', 'apt-get install age');
+    throw new RepriseError(
+      'tool-missing',
+      'age, which encrypts backups, was not found on this host',
+      'apt-get install age',
+    );
   });
 }

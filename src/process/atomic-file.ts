@@ -32,7 +32,11 @@ export async function createFileAtomic(path: string, content: string): Promise<b
   });
 }
 
-async function throughTemporary<T>(path: string, content: string, place: (temporary: string) => Promise<T>): Promise<T> {
+async function throughTemporary<T>(
+  path: string,
+  content: string,
+  place: (temporary: string) => Promise<T>,
+): Promise<T> {
   const temporary = `${path}.${randomBytes(6).toString('hex')}.tmp`;
   try {
     const file = await open(temporary, 'wx', 0o600);

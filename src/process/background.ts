@@ -43,7 +43,11 @@ export async function startBackground(argv: readonly string[], options: Backgrou
       cwd: options.cwd ?? '/',
     });
     await once(child, 'spawn').catch((error: unknown) => {
-      throw new RepriseError('tool-failed', `${program} could not be started: ${String(error)}`, `See that ${options.cwd ?? '/'} exists.`);
+      throw new RepriseError(
+        'tool-failed',
+        `${program} could not be started: ${String(error)}`,
+        `See that ${options.cwd ?? '/'} exists.`,
+      );
     });
     child.unref();
     const identity = child.pid === undefined ? null : await identify(child.pid);
@@ -51,18 +55,29 @@ export async function startBackground(argv: readonly string[], options: Backgrou
   } finally {
     await log.close();
   }
-  throw new RepriseError('tool-failed', `${program} ended at once: ${tellingLine(await tailOfFile(options.logFile))}`, `See ${options.logFile}.`);
+  throw new RepriseError(
+    'tool-failed',
+    `${program} ended at once: ${tellingLine(await tailOfFile(options.logFile))}`,
+    `See ${options.logFile}.`,
+  );
 }
 
 /** SIGTERM, a wait, SIGKILL, a wait: returns when the process is gone; one that is gone already is no error. */
 export async function stopProcess(identity: ProcessIdentity, graceMs = 10_000): Promise<void> {
-  for (const [signal, patienceMs] of [['SIGTERM', graceMs], ['SIGKILL', 10_000]] as const) {
+  for (const [signal, patienceMs] of [
+    ['SIGTERM', graceMs],
+    ['SIGKILL', 10_000],
+  ] as const) {
     // Looked at just before: the number may be another process's by now.
     if (!(await isAlive(identity))) return;
     process.kill(identity.pid, signal);
     if (await hasGone(identity, patienceMs)) return;
   }
-  throw new RepriseError('timeout', `process ${identity.pid} does not end, even after SIGKILL`, 'It waits for a device; look at its state with ps.');
+  throw new RepriseError(
+    'timeout',
+    `process ${identity.pid} does not end, even after SIGKILL`,
+    'It waits for a device; look at its state with ps.',
+  );
 }
 
 async function hasGone(identity: ProcessIdentity, withinMs: number): Promise<boolean> {

@@ -27,7 +27,10 @@ export async function findTemporalBinary(): Promise<string> {
     (await fromEnvironment('REPRISE_TEMPORAL_BIN')) ??
     (await executable(join(cacheDirectory(), `temporal-${TEMPORAL_VERSION}`, 'temporal'))) ??
     (await fromPath('temporal')) ??
-    missing('the Temporal command line was not found', 'npm run setup in a clone; elsewhere put `temporal` 1.9 or newer on PATH')
+    missing(
+      'the Temporal command line was not found',
+      'npm run setup in a clone; elsewhere put `temporal` 1.9 or newer on PATH',
+    )
   );
 }
 
@@ -54,7 +57,10 @@ export async function findPostgresBin(version?: number): Promise<string> {
   const candidates = version === undefined ? await debianVersions() : [version];
   for (const candidate of candidates) {
     // Debian's own first; then what set-up fetched for the tests.
-    for (const directory of [join(DEBIAN_POSTGRES, String(candidate), 'bin'), join(toolsDirectory(), `postgresql-${candidate}`, 'bin')]) {
+    for (const directory of [
+      join(DEBIAN_POSTGRES, String(candidate), 'bin'),
+      join(toolsDirectory(), `postgresql-${candidate}`, 'bin'),
+    ]) {
       if ((await executable(join(directory, 'postgres'))) !== undefined) return directory;
     }
   }

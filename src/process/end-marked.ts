@@ -7,7 +7,9 @@ import { JOB_MARK } from './process-session.js';
 /** Ends every living process that carries the mark of a job below `directory`. Returns how many there were. */
 export async function endJobsBelow(directory: string): Promise<number> {
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number);
-  const marked = await Promise.all(pids.map(async (pid) => ((await isMarked(pid, directory)) ? await identify(pid) : null)));
+  const marked = await Promise.all(
+    pids.map(async (pid) => ((await isMarked(pid, directory)) ? await identify(pid) : null)),
+  );
   const found = marked.filter((identity) => identity !== null);
   await Promise.all(found.map((identity) => stopProcess(identity, 3_000)));
   return found.length;

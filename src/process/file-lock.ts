@@ -31,7 +31,11 @@ export interface HeldLock {
 }
 
 /** Takes a lock, or returns null where another holds it. `holder` says in words who we are. */
-export async function tryLock(path: string, mode: JobLock['mode'], holder: { key: string; tool: string }): Promise<HeldLock | null> {
+export async function tryLock(
+  path: string,
+  mode: JobLock['mode'],
+  holder: { key: string; tool: string },
+): Promise<HeldLock | null> {
   await makePrivateDirectory(dirname(path));
   const file = await open(path, 'a', 0o600);
   try {
@@ -41,7 +45,9 @@ export async function tryLock(path: string, mode: JobLock['mode'], holder: { key
     }
     const named = `${path}@${process.pid}.${randomBytes(4).toString('hex')}`;
     const identity = await identify(process.pid);
-    await writeFile(named, `${JSON.stringify({ ...holder, ...identity, startedAt: new Date().toISOString() })}\n`, { mode: 0o600 });
+    await writeFile(named, `${JSON.stringify({ ...holder, ...identity, startedAt: new Date().toISOString() })}\n`, {
+      mode: 0o600,
+    });
     return {
       path,
       fd: file.fd,
@@ -93,13 +99,20 @@ export async function withHostLock<T>(
  * The same, but waits for its turn: an attempt that was given up for dead may still be at it.
  * @throws RepriseError `lock-held` after `patienceMs`; `signal.reason` where aborted
  */
-export async function inTurn<T>(stateDir: string, name: string, fn: () => Promise<T>, { signal, patienceMs }: { signal: AbortSignal; patienceMs: number }): Promise<T> {
+export async function inTurn<T>(
+  stateDir: string,
+  name: string,
+  fn: () => Promise<T>,
+  { signal, patienceMs }: { signal: AbortSignal; patienceMs: number },
+): Promise<T> {
   const deadline = performance.now() + patienceMs;
   for (;;) {
-    const lock = await takeHostLock(stateDir, { name, mode: 'exclusive' }, { key: name, tool: 'worker' }).catch((error: unknown) => {
-      if (!isRepriseError(error) || error.code !== 'lock-held' || performance.now() >= deadline) throw error;
-      return null;
-    });
+    const lock = await takeHostLock(stateDir, { name, mode: 'exclusive' }, { key: name, tool: 'worker' }).catch(
+      (error: unknown) => {
+        if (!isRepriseError(error) || error.code !== 'lock-held' || performance.now() >= deadline) throw error;
+        return null;
+      },
+    );
     if (lock === null) {
       await sleep(TURN_LOOK_MS, undefined, { signal });
       continue;
@@ -117,7 +130,11 @@ export async function inTurn<T>(stateDir: string, name: string, fn: () => Promis
  * until it has one or is gone, for 10 s at most.
  * @throws RepriseError `lock-held`, naming the holder
  */
-export async function takeHostLock(stateDir: string, lock: JobLock, holder: { key: string; tool: string }): Promise<HeldLock> {
+export async function takeHostLock(
+  stateDir: string,
+  lock: JobLock,
+  holder: { key: string; tool: string },
+): Promise<HeldLock> {
   const path = hostLockPath(stateDir, lock.name);
   const deadline = performance.now() + NAMELESS_MS;
   for (;;) {
@@ -130,12 +147,18 @@ export async function takeHostLock(stateDir: string, lock: JobLock, holder: { ke
 }
 
 function lockHeld(lock: JobLock, other: LockHolder | undefined): RepriseError {
-  const who = other === undefined ? 'a job that is just starting or ending' : `${other.tool} (job ${other.key}, process ${other.pid}, since ${other.startedAt})`;
+  const who =
+    other === undefined
+      ? 'a job that is just starting or ending'
+      : `${other.tool} (job ${other.key}, process ${other.pid}, since ${other.startedAt})`;
   return new RepriseError(
     'lock-held',
     `the lock ${lock.name} is held by ${who}`,
     'Wait until it has ended (`reprise status` shows it), then try again.',
-    { lock: lock.name, ...(other === undefined ? {} : { holder: other.key, tool: other.tool, pid: other.pid, since: other.startedAt }) },
+    {
+      lock: lock.name,
+      ...(other === undefined ? {} : { holder: other.key, tool: other.tool, pid: other.pid, since: other.startedAt }),
+    },
   );
 }
 
@@ -146,5 +169,9 @@ async function lockOpenFile(fd: number, mode: JobLock['mode']): Promise<boolean>
   const [code] = (await once(child, 'exit')) as [number | null];
   if (code === 0) return true;
   if (code === BUSY) return false;
-  throw new RepriseError('internal', `flock ended with ${code}`, 'See that the state directory lies on a local file system.');
+  throw new RepriseError(
+    'internal',
+    `flock ended with ${code}`,
+    'See that the state directory lies on a local file system.',
+  );
 }

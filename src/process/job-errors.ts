@@ -49,7 +49,13 @@ async function describe(names: Names, state: Failed): Promise<{ sentence: string
   const exit = state.kind === 'ended' ? exitOf(state) : undefined;
   return {
     sentence: `${names.tool} ${ending(exit)}${line === '' ? '' : `: ${line}`}`,
-    details: { key: names.key, code: exit?.code ?? null, signal: exit?.signal ?? null, starts: state.starts, stderrTail },
+    details: {
+      key: names.key,
+      code: exit?.code ?? null,
+      signal: exit?.signal ?? null,
+      starts: state.starts,
+      stderrTail,
+    },
   };
 }
 

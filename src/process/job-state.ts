@@ -23,7 +23,12 @@ export type JobState =
   | (Generation & { readonly kind: 'recorded' })
   /** The tool lives, or the wrapper is about to write how it ended. */
   | (Generation & { readonly kind: 'running'; readonly pid: PidRecord })
-  | (Generation & { readonly kind: 'ended'; readonly pid: PidRecord | null; readonly exit: ExitRecord; readonly verdict: Verdict | null })
+  | (Generation & {
+      readonly kind: 'ended';
+      readonly pid: PidRecord | null;
+      readonly exit: ExitRecord;
+      readonly verdict: Verdict | null;
+    })
   /** Started, no longer alive, and nobody wrote how it ended: killed together with its wrapper, or another boot (F2). */
   | (Generation & { readonly kind: 'gone'; readonly pid: PidRecord | null; readonly verdict: Verdict | null });
 
@@ -58,7 +63,11 @@ async function readEnding(common: Generation): Promise<JobState | null> {
 }
 
 /** The job as `status` shows it. */
-export async function viewOf(jobDirectory: string, state: JobState, names: { key: string; tool: string }): Promise<JobView> {
+export async function viewOf(
+  jobDirectory: string,
+  state: JobState,
+  names: { key: string; tool: string },
+): Promise<JobView> {
   return {
     key: names.key,
     tool: names.tool,

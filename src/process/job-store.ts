@@ -48,7 +48,11 @@ export async function operationsInUse(stateDir: string, withinMs: number): Promi
   for (const name of await namesIn(jobsDirectory(stateDir))) {
     const jobs = await jobsIn(join(jobsDirectory(stateDir), name));
     const operationId = jobs.find(({ state }) => state.record !== null)?.state.record?.operationId;
-    if (operationId !== undefined && (jobs.some(({ state }) => state.kind === 'running') || !(await isOld(jobs, withinMs)))) inUse.add(operationId);
+    if (
+      operationId !== undefined &&
+      (jobs.some(({ state }) => state.kind === 'running') || !(await isOld(jobs, withinMs)))
+    )
+      inUse.add(operationId);
   }
   return inUse;
 }
@@ -74,7 +78,9 @@ async function namesIn(directory: string): Promise<string[]> {
 /** Every attempt writes a line and every generation makes files: both change a directory's or file's time. */
 async function isOld(jobs: readonly Found[], olderThanMs: number): Promise<boolean> {
   const touched = await Promise.all(
-    jobs.flatMap(({ directory, state }) => [directory, join(directory, 'attempts'), state.paths.directory].map(modifiedAt)),
+    jobs.flatMap(({ directory, state }) =>
+      [directory, join(directory, 'attempts'), state.paths.directory].map(modifiedAt),
+    ),
   );
   return Math.max(...touched) < Date.now() - olderThanMs;
 }

@@ -102,7 +102,10 @@ export class Job {
 
   /** Keeps what an ending means. The first verdict stands, for what followed from it may be done already. */
   async decide(state: JobState, verdict: Verdict['verdict'], reason: Verdict['reason']): Promise<void> {
-    await createFileAtomic(state.paths.verdict, `${JSON.stringify({ verdict, reason, at: new Date().toISOString() })}\n`);
+    await createFileAtomic(
+      state.paths.verdict,
+      `${JSON.stringify({ verdict, reason, at: new Date().toISOString() })}\n`,
+    );
   }
 
   /** Writes the exit record that a dead wrapper no longer could, for a tool whose result is there. */

@@ -94,7 +94,16 @@ async function spawnWrapper(
   try {
     const child = spawn(
       '/bin/sh',
-      [paths.wrapper, 'supervise', paths.directory, fields, '', String(locks.length), ...locks.map(({ path }) => path), ...command],
+      [
+        paths.wrapper,
+        'supervise',
+        paths.directory,
+        fields,
+        '',
+        String(locks.length),
+        ...locks.map(({ path }) => path),
+        ...command,
+      ],
       {
         // A session of its own: what ends the worker's group or terminal does not reach it.
         detached: true,
@@ -104,7 +113,11 @@ async function spawnWrapper(
       },
     );
     await once(child, 'spawn').catch((error: unknown) => {
-      throw new RepriseError('tool-failed', `${request.about.tool} could not be started: ${String(error)}`, `See that ${request.cwd} exists.`);
+      throw new RepriseError(
+        'tool-failed',
+        `${request.about.tool} could not be started: ${String(error)}`,
+        `See that ${request.cwd} exists.`,
+      );
     });
     child.unref();
     return child;
@@ -121,7 +134,11 @@ async function openOutput(path: string, user: OsUser | null): Promise<{ fd: numb
 }
 
 async function untilStarted(child: ChildProcess, paths: GenerationPaths, tool: string): Promise<void> {
-  const exists = () => stat(paths.pid).then(() => true, () => false);
+  const exists = () =>
+    stat(paths.pid).then(
+      () => true,
+      () => false,
+    );
   while (!(await exists())) {
     if (child.exitCode !== null || child.signalCode !== null) {
       if (await exists()) return;

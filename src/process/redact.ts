@@ -22,7 +22,10 @@ const rules: readonly (readonly [RegExp, string])[] = [
   [/\bmd5[0-9a-f]{32}\b/g, HIDDEN],
   [/\b(?:AKIA|ASIA)[A-Z0-9]{16}\b/g, HIDDEN],
   // Row values that PostgreSQL's messages quote.
-  [/(Key \([^\n]*?\)=)\([\s\S]*?\)(?= (?:already exists|is not present|is still referenced|conflicts)|\n|$)/g, `$1(${HIDDEN})`],
+  [
+    /(Key \([^\n]*?\)=)\([\s\S]*?\)(?= (?:already exists|is not present|is still referenced|conflicts)|\n|$)/g,
+    `$1(${HIDDEN})`,
+  ],
   [/(Failing row contains )\([\s\S]*?\)\.?(?=\n|$)/g, `$1(${HIDDEN})`],
   [/(\bCOPY [^\n]*?, line \d+(?:, column [^\n:]*)?: )"[\s\S]*?"(?=\n|$)/g, `$1"${HIDDEN}"`],
   [/((?:invalid input (?:syntax|value) for [^\n:]*|value out of range[^\n:]*): )"[^\n]*"/g, `$1"${HIDDEN}"`],

@@ -38,7 +38,10 @@ const DEFAULT_MAX_STARTS = 3;
 export function createJobs(context: JobsContext): Jobs {
   return {
     async run(request) {
-      const job = new Job(unlessLeft(context, request.leave), context.retry ? { ...request, step: `${request.step}.again-${context.retry}` } : request);
+      const job = new Job(
+        unlessLeft(context, request.leave),
+        context.retry ? { ...request, step: `${request.step}.again-${context.retry}` } : request,
+      );
       if (job.context.leaveOnAbort()) job.context.signal.throwIfAborted();
       await job.open();
       try {
@@ -53,7 +56,11 @@ export function createJobs(context: JobsContext): Jobs {
 /** What the operation's own signal asks for stands: a cancelled job ends, also where its request leaves it alone. */
 function unlessLeft(context: JobsContext, leave: AbortSignal | undefined): JobsContext {
   if (leave === undefined) return context;
-  return { ...context, signal: AbortSignal.any([context.signal, leave]), leaveOnAbort: () => (context.signal.aborted ? context.leaveOnAbort() : true) };
+  return {
+    ...context,
+    signal: AbortSignal.any([context.signal, leave]),
+    leaveOnAbort: () => (context.signal.aborted ? context.leaveOnAbort() : true),
+  };
 }
 
 /** Generations that this attempt itself started or saw running. */
@@ -107,12 +114,14 @@ async function goOn(job: Job, state: JobState, lock: HeldLock, part: Part): Prom
       return start(job, state.generation, lock, part);
     case 'gone':
       if (state.verdict === null && (await job.request.resultIsThere?.()) === true) return job.assumeSuccess(state);
-      if (state.verdict?.reason === 'stalled' && part.watched === state.generation) throw await retryableFailure(job, state);
+      if (state.verdict?.reason === 'stalled' && part.watched === state.generation)
+        throw await retryableFailure(job, state);
       return startAgain(job, state, lock, part);
     case 'ended': {
       crashPoint('job:after-exit', job.request.step, job.tool);
       const verdict = await judge(job, state);
-      if (verdict === 'ok') return (await isThrownAway(job, state, part)) ? startAgain(job, state, lock, part) : undefined;
+      if (verdict === 'ok')
+        return (await isThrownAway(job, state, part)) ? startAgain(job, state, lock, part) : undefined;
       if (state.pid !== null) await job.end(state.pid, state);
       if (verdict === 'fail') throw await finalFailure(job, state, 'judged');
       // Seen here, it is Temporal's to wait before the next attempt; found here, this is that attempt.
@@ -134,7 +143,12 @@ async function judge(job: Job, state: Ended): Promise<'ok' | 'retry' | 'fail'> {
   return verdict;
 }
 
-async function startAgain(job: Job, state: Extract<JobState, { kind: 'ended' | 'gone' }>, lock: HeldLock, part: Part): Promise<void> {
+async function startAgain(
+  job: Job,
+  state: Extract<JobState, { kind: 'ended' | 'gone' }>,
+  lock: HeldLock,
+  part: Part,
+): Promise<void> {
   if (state.starts >= (job.request.maxStarts ?? DEFAULT_MAX_STARTS)) throw await finalFailure(job, state, 'too-often');
   if (job.request.onGone === 'restart') await job.request.cleanUp?.();
   await start(job, state.generation + 1, lock, part);
@@ -151,7 +165,14 @@ async function start(job: Job, generation: number, jobLock: HeldLock, part: Part
     generation,
     jobLock,
     hostLocks: mergeLocks(context.locks ?? [], request.locks ?? []),
-    about: { key, operationId, step: request.step, ...(planDigest === undefined ? {} : { planDigest }), tool, ...(request.keepsUp ? { commandDigest: commandDigest(job) } : {}) },
+    about: {
+      key,
+      operationId,
+      step: request.step,
+      ...(planDigest === undefined ? {} : { planDigest }),
+      tool,
+      ...(request.keepsUp ? { commandDigest: commandDigest(job) } : {}),
+    },
     argv: request.argv,
     user: userOf(job),
     env: request.env ?? {},
@@ -168,7 +189,9 @@ function isOutdated(job: Job, { record }: JobState): boolean {
 
 function commandDigest(job: Job): string {
   const { argv, env = {}, cwd = '/' } = job.request;
-  return createHash('sha256').update(JSON.stringify([argv, Object.entries(env).sort(), cwd, userOf(job)?.name ?? null])).digest('hex');
+  return createHash('sha256')
+    .update(JSON.stringify([argv, Object.entries(env).sort(), cwd, userOf(job)?.name ?? null]))
+    .digest('hex');
 }
 
 function userOf({ context, request: { user = 'inherit' } }: Job): OsUser | null {

@@ -22,6 +22,11 @@ export interface UploadLine {
   readonly bytes?: number;
   /** The storage does not answer and is tried again. */
   readonly waiting?: string;
-  readonly written?: { readonly sizeBytes: number; readonly sha256: string; readonly etag?: string; readonly parts?: number };
+  readonly written?: {
+    readonly sizeBytes: number;
+    readonly sha256: string;
+    readonly etag?: string;
+    readonly parts?: number;
+  };
   readonly failed?: { readonly code: ErrorCode; readonly message: string; readonly hint?: string };
 }

@@ -14,7 +14,10 @@ const ordersDirectory = (stateDir: string): string => join(stateDir, 'uploads');
 export async function writeUploadOrder(stateDir: string, step: string, order: UploadOrder): Promise<string> {
   const directory = ordersDirectory(stateDir);
   await makePrivateDirectory(directory);
-  const file = join(directory, `${createHash('sha256').update(`${order.operationId} ${step}`).digest('hex').slice(0, 24)}.json`);
+  const file = join(
+    directory,
+    `${createHash('sha256').update(`${order.operationId} ${step}`).digest('hex').slice(0, 24)}.json`,
+  );
   await writeFileAtomic(file, JSON.stringify(order));
   return file;
 }

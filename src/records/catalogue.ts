@@ -105,7 +105,11 @@ function readCatalogue(storage: ReadableStorage, cluster: string) {
 
 function incidentKey(cluster: string, operationId: string): string {
   if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$/.test(operationId)) {
-    throw new RepriseError('path-refused', 'an operation id that is no file name has no incident document', 'use the operation id that reprise incident list shows');
+    throw new RepriseError(
+      'path-refused',
+      'an operation id that is no file name has no incident document',
+      'use the operation id that reprise incident list shows',
+    );
   }
   return `${cluster}/incidents/${operationId}.md`;
 }

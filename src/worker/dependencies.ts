@@ -26,9 +26,15 @@ export function hostDependencies(config: Config, host: string): HostDependencies
       open.set(key, storage);
       return storage;
     },
-    openDescribed: ({ type, values, secrets }) => openDescribed(type, values, { secret: (reference) => resolveSecret(reference, { env: secrets, run: runTool }) }),
+    openDescribed: ({ type, values, secrets }) =>
+      openDescribed(type, values, { secret: (reference) => resolveSecret(reference, { env: secrets, run: runTool }) }),
     // Short-lived objects are few: room for many of them would only be memory that stays taken.
-    uploader: [process.execPath, '--expose-gc', '--max-semi-space-size=1', fileURLToPath(new URL('./uploader.js', import.meta.url))],
+    uploader: [
+      process.execPath,
+      '--expose-gc',
+      '--max-semi-space-size=1',
+      fileURLToPath(new URL('./uploader.js', import.meta.url)),
+    ],
     engineOf,
     checkOf,
     postgresBin: (major) => findPostgresBin(major),

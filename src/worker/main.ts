@@ -17,7 +17,12 @@ export interface WorkerSettings {
   readonly hosts: readonly string[];
   /** Whether this process also runs the workflows themselves (queue `reprise`). */
   readonly control: boolean;
-  readonly temporal: { readonly address: string; readonly namespace: string; readonly webUi?: string; readonly connection?: Pick<NativeConnectionOptions, 'tls' | 'apiKey' | 'metadata'> };
+  readonly temporal: {
+    readonly address: string;
+    readonly namespace: string;
+    readonly webUi?: string;
+    readonly connection?: Pick<NativeConnectionOptions, 'tls' | 'apiKey' | 'metadata'>;
+  };
 }
 
 /** Sticky workflow tasks of a dead worker go back to the queue after this long. */
@@ -30,14 +35,29 @@ const STICKY = '4s';
  */
 export async function runWorker({ config, hosts, control, temporal }: WorkerSettings): Promise<void> {
   for (const host of hosts) {
-    if (!config.hosts[host]) throw new RepriseError('not-found', `there is no host "${host}" in the config`, `hosts: ${Object.keys(config.hosts).join(', ')}`);
+    if (!config.hosts[host])
+      throw new RepriseError(
+        'not-found',
+        `there is no host "${host}" in the config`,
+        `hosts: ${Object.keys(config.hosts).join(', ')}`,
+      );
   }
   process.umask(0o077);
   Runtime.install({ logger: workerLogger(), shutdownSignals: ['SIGTERM', 'SIGINT'] });
   const connection = await connect(temporal);
   try {
-    const identity = formatIdentity({ worker: `${process.pid}@${hostname()}`, config: shortConfig(config.digest), since: new Date().toISOString() });
-    const shared = { connection, namespace: temporal.namespace, identity, shutdownGraceTime: '2s', shutdownForceTime: '15s' };
+    const identity = formatIdentity({
+      worker: `${process.pid}@${hostname()}`,
+      config: shortConfig(config.digest),
+      since: new Date().toISOString(),
+    });
+    const shared = {
+      connection,
+      namespace: temporal.namespace,
+      identity,
+      shutdownGraceTime: '2s',
+      shutdownForceTime: '15s',
+    };
     const workers: Worker[] = [];
     if (control) {
       await registerSearchAttributes(connection, temporal.namespace);
@@ -63,7 +83,9 @@ export async function runWorker({ config, hosts, control, temporal }: WorkerSett
         [watchQueue(host), 200],
       ] as const;
       for (const [taskQueue, slots] of queues) {
-        workers.push(await Worker.create({ ...shared, taskQueue, activities, maxConcurrentActivityTaskExecutions: slots }));
+        workers.push(
+          await Worker.create({ ...shared, taskQueue, activities, maxConcurrentActivityTaskExecutions: slots }),
+        );
       }
     }
     await Promise.all(workers.map((worker) => worker.run()));
@@ -76,8 +98,13 @@ async function connect({ address, connection }: WorkerSettings['temporal']): Pro
   try {
     return await NativeConnection.connect({ address, ...connection });
   } catch (error) {
-    throw new RepriseError('temporal-unreachable', `no Temporal server answers at ${address}`, 'start one with `reprise up`, or point TEMPORAL_ADDRESS at the one that runs', {
-      reason: error instanceof Error ? error.message : String(error),
-    });
+    throw new RepriseError(
+      'temporal-unreachable',
+      `no Temporal server answers at ${address}`,
+      'start one with `reprise up`, or point TEMPORAL_ADDRESS at the one that runs',
+      {
+        reason: error instanceof Error ? error.message : String(error),
+      },
+    );
   }
 }

@@ -32,14 +32,19 @@ function teller(): (bytes: number, waiting?: string) => void {
 
 function failure(error: unknown): NonNullable<UploadLine['failed']> {
   if (!isRepriseError(error)) return { code: 'storage-unreachable', message: redact(String(error)) };
-  return { code: error.code, message: redact(error.message), ...(error.hint === undefined ? {} : { hint: error.hint }) };
+  return {
+    code: error.code,
+    message: redact(error.message),
+    ...(error.hint === undefined ? {} : { hint: error.hint }),
+  };
 }
 
 async function main(orderFile: string): Promise<number> {
   const { repository, key, argv, env, variables } = JSON.parse(await readFile(orderFile, 'utf8')) as UploadOrder;
   Object.assign(process.env, variables);
   const stop = new AbortController();
-  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => stop.abort(new Error(`ended by ${signal}`)));
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const)
+    process.on(signal, () => stop.abort(new Error(`ended by ${signal}`)));
   const storage = openStorage(repository, { secret: resolveSecret });
   const program = startForOutput(argv, env);
   const tell = teller();

@@ -14,21 +14,68 @@ export async function adopt(input: AdoptInput): Promise<AdoptOutput> {
     const { host, policies } = await control.describeCluster({ cluster });
     await untilHostAnswers(work, host);
     const preview = await work.phase('look what there is', () =>
-      ask(host, 'look what there is').surveyAdoption({ ...step, ...(input.policy === undefined ? {} : { policy: input.policy }), ...(from === undefined ? {} : { from }) }),
+      ask(host, 'look what there is').surveyAdoption({
+        ...step,
+        ...(input.policy === undefined ? {} : { policy: input.policy }),
+        ...(from === undefined ? {} : { from }),
+      }),
     );
     const outputs: AdoptOutput[] = [];
     for (const policy of preview.policies) {
       const facts = policies[policy];
-      if (!facts) throw refusal('not-found', `cluster ${cluster} has no backup policy "${policy}"`, `its policies: ${Object.keys(policies).join(', ')}`);
+      if (!facts)
+        throw refusal(
+          'not-found',
+          `cluster ${cluster} has no backup policy "${policy}"`,
+          `its policies: ${Object.keys(policies).join(', ')}`,
+        );
       // As a backup: nothing rotates meanwhile, and no recovery reads what is half there.
-      const claim = { cluster, operationId: step.operationId, kind: 'backup' as const, policy, engine: facts.engine, repository: facts.repository };
-      const run = (): Promise<AdoptOutput> => outlasting(() => heavy(host, `adopt and verify for policy ${policy}`).adoptBackups({ ...step, policy, requestedBy, ...(from === undefined ? {} : { from }) }));
-      outputs.push(await work.phase(`adopt for policy ${policy}`, () => holding(claim, run, async (holder) => {
-        throw refusal('lock-held', `${holder.kind} of policy ${holder.policy} holds ${cluster} since ${holder.since}`, `wait for ${holder.workflowId}: reprise watch ${holder.workflowId}`);
-      })));
+      const claim = {
+        cluster,
+        operationId: step.operationId,
+        kind: 'backup' as const,
+        policy,
+        engine: facts.engine,
+        repository: facts.repository,
+      };
+      const run = (): Promise<AdoptOutput> =>
+        outlasting(() =>
+          heavy(host, `adopt and verify for policy ${policy}`).adoptBackups({
+            ...step,
+            policy,
+            requestedBy,
+            ...(from === undefined ? {} : { from }),
+          }),
+        );
+      outputs.push(
+        await work.phase(`adopt for policy ${policy}`, () =>
+          holding(claim, run, async (holder) => {
+            throw refusal(
+              'lock-held',
+              `${holder.kind} of policy ${holder.policy} holds ${cluster} since ${holder.since}`,
+              `wait for ${holder.workflowId}: reprise watch ${holder.workflowId}`,
+            );
+          }),
+        ),
+      );
     }
-    const output = joinAdoptions(outputs.length > 0 ? outputs : [{ adopted: [], refused: preview.refused, known: preview.known, ...(preview.unlisted === undefined ? {} : { unlisted: preview.unlisted }) }]);
-    work.show('completed', null, `**Adopted:** ${output.adopted.length}, **left out:** ${output.refused.length}, **known before:** ${output.known}`);
+    const output = joinAdoptions(
+      outputs.length > 0
+        ? outputs
+        : [
+            {
+              adopted: [],
+              refused: preview.refused,
+              known: preview.known,
+              ...(preview.unlisted === undefined ? {} : { unlisted: preview.unlisted }),
+            },
+          ],
+    );
+    work.show(
+      'completed',
+      null,
+      `**Adopted:** ${output.adopted.length}, **left out:** ${output.refused.length}, **known before:** ${output.known}`,
+    );
     return output;
   });
 }

@@ -21,7 +21,8 @@ export async function archive(input: ArchiveInput): Promise<void> {
     let told = input.told === true;
     let trouble = `WAL of ${cluster} waits on its host`;
     for (;;) {
-      if (workflowInfo().continueAsNewSuggested) await continueAsNew<typeof archive>({ cluster, policy, ...(told ? { told } : {}) });
+      if (workflowInfo().continueAsNewSuggested)
+        await continueAsNew<typeof archive>({ cluster, policy, ...(told ? { told } : {}) });
       work.show('running', null, told ? trouble : `WAL of ${cluster} is received for policy ${policy}`);
       try {
         const facts = await control.describeCluster({ cluster });
@@ -40,7 +41,9 @@ export async function archive(input: ArchiveInput): Promise<void> {
           await teller.tell(failed('WAL', policy, failure, new Date()));
         }
         // What waits on the host is looked after at once, beside the program that goes on there.
-        await sleep(final && failure.code !== 'wal-not-archived' ? PAUSE : '1s', { summary: 'receiving was interrupted; it starts again' });
+        await sleep(final && failure.code !== 'wal-not-archived' ? PAUSE : '1s', {
+          summary: 'receiving was interrupted; it starts again',
+        });
       }
     }
   });

@@ -20,7 +20,10 @@ async function askOne(host: string, question: Question): Promise<unknown> {
   try {
     return await asking(host, `answer "${question.kind}"`).answer({ question, host });
   } catch (error) {
-    const neverTaken = error instanceof ActivityFailure && error.cause instanceof TimeoutFailure && error.cause.timeoutType === 'SCHEDULE_TO_START';
+    const neverTaken =
+      error instanceof ActivityFailure &&
+      error.cause instanceof TimeoutFailure &&
+      error.cause.timeoutType === 'SCHEDULE_TO_START';
     if (!neverTaken || !patched('ask-another-host')) throw error;
     const [other] = await control.hostsOf({ question, without: host });
     if (other === undefined || other === host) throw error;

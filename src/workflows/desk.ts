@@ -1,4 +1,15 @@
-import { CancellationScope, allHandlersFinished, condition, defineQuery, defineSignal, defineUpdate, isCancellation, log, setHandler, sleep } from '@temporalio/workflow';
+import {
+  CancellationScope,
+  allHandlersFinished,
+  condition,
+  defineQuery,
+  defineSignal,
+  defineUpdate,
+  isCancellation,
+  log,
+  setHandler,
+  sleep,
+} from '@temporalio/workflow';
 import type { ApprovalAnswer } from '../activities/api.js';
 import { parseApproval, parsePromote, parseRejection, parseRetarget } from '../domain/approval-shape.js';
 import { queryNames, signalNames, updateNames } from '../domain/names.js';
@@ -37,13 +48,19 @@ export class Desk {
   constructor(private readonly records: DeskRecords) {
     const json = '{"plan":"<12 hex of the plan>","by":"<your name in the policy>","reason":"<why>"}';
     const person = '{"by":"<your name>","reason":"<why>"}';
-    setHandler(defineQuery<ApprovablePlan | null>(queryNames.plan), () => this.plan, { description: 'the plan under decision' });
-    setHandler(defineSignal<[unknown]>(signalNames.confirmRestore), (raw) => this.signalled(raw), { description: `approve the plan shown: ${json}` });
+    setHandler(defineQuery<ApprovablePlan | null>(queryNames.plan), () => this.plan, {
+      description: 'the plan under decision',
+    });
+    setHandler(defineSignal<[unknown]>(signalNames.confirmRestore), (raw) => this.signalled(raw), {
+      description: `approve the plan shown: ${json}`,
+    });
     setHandler(defineUpdate<Accepted, [unknown]>(updateNames.approve), (raw) => this.updated(raw), {
       description: `approve the plan shown and be told the answer: ${json}`,
       validator: shaped(parseApproval, json),
     });
-    setHandler(defineSignal<[unknown]>(signalNames.reject), (raw) => this.rejected(raw), { description: `do not recover: ${person}` });
+    setHandler(defineSignal<[unknown]>(signalNames.reject), (raw) => this.rejected(raw), {
+      description: `do not recover: ${person}`,
+    });
     setHandler(
       defineUpdate<{ rejected: true }, [unknown]>(updateNames.reject),
       (raw) => {
@@ -55,14 +72,28 @@ export class Desk {
         validator: shaped(parseRejection, person),
       },
     );
-    setHandler(defineSignal(signalNames.pause), () => void (this.pauseAsked = true), { description: 'stop at the target and wait for promote' });
-    setHandler(defineSignal<[unknown]>(signalNames.continue), (raw) => void this.continued.push(anyone(raw)), { description: `try again what failed, or make the plan again: ${person}` });
+    setHandler(defineSignal(signalNames.pause), () => void (this.pauseAsked = true), {
+      description: 'stop at the target and wait for promote',
+    });
+    setHandler(defineSignal<[unknown]>(signalNames.continue), (raw) => void this.continued.push(anyone(raw)), {
+      description: `try again what failed, or make the plan again: ${person}`,
+    });
     this.hear('promote', parsePromote, 'open the recovered server for writes', person);
-    this.hear('retarget', parseRetarget, 'go on to a later target', '{"by":"...","reason":"...","target":{"kind":"time","time":"2026-01-01T00:00:00Z"}}');
+    this.hear(
+      'retarget',
+      parseRetarget,
+      'go on to a later target',
+      '{"by":"...","reason":"...","target":{"kind":"time","time":"2026-01-01T00:00:00Z"}}',
+    );
   }
 
   /** Decisions on what was recovered, by a signal or, with an answer, by an update. */
-  private hear(name: Decision['kind'], parse: (raw: unknown) => Decision | { problem: string }, what: string, json: string): void {
+  private hear(
+    name: Decision['kind'],
+    parse: (raw: unknown) => Decision | { problem: string },
+    what: string,
+    json: string,
+  ): void {
     const onSignal = async (raw: unknown): Promise<void> => {
       const decision = parse(raw);
       if ('problem' in decision) await this.note(`a ${name} could not be read: ${decision.problem}`);
@@ -74,7 +105,10 @@ export class Desk {
       return accepted(await this.decided(decision));
     };
     setHandler(defineSignal<[unknown]>(signalNames[name]), onSignal, { description: `${what}: ${json}` });
-    setHandler(defineUpdate<Accepted, [unknown]>(updateNames[name]), onUpdate, { description: `${what}, and be told the answer: ${json}`, validator: shaped(parse, json) });
+    setHandler(defineUpdate<Accepted, [unknown]>(updateNames[name]), onUpdate, {
+      description: `${what}, and be told the answer: ${json}`,
+      validator: shaped(parse, json),
+    });
   }
 
   /** The plan is made again: what is decided meanwhile waits for the new one. */
@@ -94,23 +128,36 @@ export class Desk {
     this.plan = plan;
     this.continued.length = 0;
     for (const raw of this.early.splice(0)) await this.signalled(raw);
-    await labelled(summary, () => this.approved.has(plan.digest) || this.rejection !== null || this.continued.length > 0);
+    await labelled(
+      summary,
+      () => this.approved.has(plan.digest) || this.rejection !== null || this.continued.length > 0,
+    );
     if (this.rejection) return 'rejected';
     return this.approved.has(plan.digest) ? 'approved' : 'again';
   }
 
   /** Waits for a person after a step has failed: try it again, give up or, where the step takes one, another target. */
-  async afterFailure(summary: string, accepts: readonly Decision['kind'][] = []): Promise<'again' | 'rejected' | Decision> {
+  async afterFailure(
+    summary: string,
+    accepts: readonly Decision['kind'][] = [],
+  ): Promise<'again' | 'rejected' | Decision> {
     this.continued.length = 0;
     return (await this.moved(summary, accepts, () => this.continued.length > 0)) ?? 'again';
   }
 
   /** Waits at the target: promote, go further where the backup can, or give up. */
-  async atTarget<K extends Decision['kind']>(summary: string, accepts: readonly K[]): Promise<Extract<Decision, { kind: K }> | 'rejected'> {
+  async atTarget<K extends Decision['kind']>(
+    summary: string,
+    accepts: readonly K[],
+  ): Promise<Extract<Decision, { kind: K }> | 'rejected'> {
     return (await this.moved(summary, accepts)) as Extract<Decision, { kind: K }> | 'rejected';
   }
 
-  private async moved(summary: string, accepts: readonly Decision['kind'][], or: () => boolean = () => false): Promise<Decision | 'rejected' | null> {
+  private async moved(
+    summary: string,
+    accepts: readonly Decision['kind'][],
+    or: () => boolean = () => false,
+  ): Promise<Decision | 'rejected' | null> {
     const look: Desk['look'] = { accepts, decision: null };
     this.look = look;
     try {
@@ -145,7 +192,8 @@ export class Desk {
   async close(): Promise<void> {
     this.closed = true;
     this.plan = null;
-    if (!(await condition(allHandlersFinished, '2m'))) log.warn('what was sent last was not answered: the host is silent');
+    if (!(await condition(allHandlersFinished, '2m')))
+      log.warn('what was sent last was not answered: the host is silent');
   }
 
   get isClosed(): boolean {
@@ -193,12 +241,20 @@ export class Desk {
 
   private async withoutEffect({ kind, by, reason }: Decision): Promise<ApprovalAnswer> {
     await this.note(`${kind} by ${by} (${reason}) came when none was waited for: it has no effect`);
-    return { accepted: false, missing: 0, code: 'approval-refused', reason: `nothing waits for a ${kind}: it has no effect`, hint: 'see what is waited for: reprise status' };
+    return {
+      accepted: false,
+      missing: 0,
+      code: 'approval-refused',
+      reason: `nothing waits for a ${kind}: it has no effect`,
+      hint: 'see what is waited for: reprise status',
+    };
   }
 
   /** A line of the journal; one that cannot be written must not end the workflow. */
   private async note(text: string): Promise<void> {
-    await CancellationScope.nonCancellable(() => this.records.note(text)).catch(() => log.warn('a line of the journal could not be written'));
+    await CancellationScope.nonCancellable(() => this.records.note(text)).catch(() =>
+      log.warn('a line of the journal could not be written'),
+    );
   }
 
   private rejected(raw: unknown): void {
@@ -211,7 +267,13 @@ export class Desk {
 }
 
 /** An update answers with what was accepted, or fails with why not. */
-function accepted({ accepted: good, missing, code = 'approval-refused', reason = 'refused', hint }: ApprovalAnswer): Accepted {
+function accepted({
+  accepted: good,
+  missing,
+  code = 'approval-refused',
+  reason = 'refused',
+  hint,
+}: ApprovalAnswer): Accepted {
   if (!good) throw refusal(code, reason, hint);
   return { accepted: true, missing };
 }

@@ -14,13 +14,20 @@ export interface Claim {
 }
 
 /** Runs with the cluster held; `busy` decides when another holds it (a backup gives way, a recovery waits). */
-export async function holding<T>(claim: Claim, run: () => Promise<T>, busy: (holder: LockHolder) => Promise<T | 'again'>): Promise<T> {
+export async function holding<T>(
+  claim: Claim,
+  run: () => Promise<T>,
+  busy: (holder: LockHolder) => Promise<T | 'again'>,
+): Promise<T> {
   const { cluster, ...request } = claim;
   const { operationId } = claim;
   // Registered before the claim: a claim that was granted but whose answer was lost is given back too.
   try {
     for (;;) {
-      const answer = await control.acquireLock({ cluster, request: { ...request, workflowId: workflowInfo().workflowId } });
+      const answer = await control.acquireLock({
+        cluster,
+        request: { ...request, workflowId: workflowInfo().workflowId },
+      });
       if (answer.granted) return await run();
       const instead = await busy(answer.holder);
       if (instead !== 'again') return instead;

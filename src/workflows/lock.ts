@@ -1,4 +1,12 @@
-import { allHandlersFinished, condition, continueAsNew, defineQuery, defineUpdate, setHandler, workflowInfo } from '@temporalio/workflow';
+import {
+  allHandlersFinished,
+  condition,
+  continueAsNew,
+  defineQuery,
+  defineUpdate,
+  setHandler,
+  workflowInfo,
+} from '@temporalio/workflow';
 import { conflicts } from '../domain/locks.js';
 import { queryNames, updateNames } from '../domain/names.js';
 import type { LockAnswer, LockHolder, LockInput, LockRequest } from './api.js';
@@ -41,7 +49,8 @@ export async function clusterLock(input: LockInput): Promise<void> {
     const before = held;
     const moved = await condition(() => held !== before || workflowInfo().continueAsNewSuggested, '10m');
     await condition(allHandlersFinished);
-    if (workflowInfo().continueAsNewSuggested) await continueAsNew<typeof clusterLock>({ cluster: input.cluster, holders: held, lastToken });
+    if (workflowInfo().continueAsNewSuggested)
+      await continueAsNew<typeof clusterLock>({ cluster: input.cluster, holders: held, lastToken });
     if (!moved && held.length === 0) return;
   }
 }

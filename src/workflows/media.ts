@@ -44,33 +44,56 @@ export async function media(input: MediaInput): Promise<MediaOutput> {
         const outcome = decision === 'rejected' ? 'rejected' : await execute(plan);
         if (outcome === 'rejected') return await rejected(work, desk, plan, host, step);
         if (outcome !== 'stale') return outcome;
-        if (!mustBeApproved(plan) && ++stale >= MOST_STALE) throw refusal('plan-stale', `what is compared changed ${stale} times while it was being looked at`, 'stop what writes there, then start again');
+        if (!mustBeApproved(plan) && ++stale >= MOST_STALE)
+          throw refusal(
+            'plan-stale',
+            `what is compared changed ${stale} times while it was being looked at`,
+            'stop what writes there, then start again',
+          );
         desk.revoke();
-        await light(host, 'note that the plan is stale').journal({ ...step, step: 'recheck', text: `plan ${plan.digest.slice(0, 12)} no longer holds: made again` });
+        await light(host, 'note that the plan is stale').journal({
+          ...step,
+          step: 'recheck',
+          text: `plan ${plan.digest.slice(0, 12)} no longer holds: made again`,
+        });
       }
     } catch (error) {
       if (!isCancelled(error)) await teller.tell(failed('recovery', null, failureOf(error)));
       throw error;
     } finally {
       await CancellationScope.nonCancellable(async () => {
-        if (work.plan) await ask(host, 'close the plan').closeMedia(step).catch(() => log.warn('the plan could not be closed'));
+        if (work.plan)
+          await ask(host, 'close the plan')
+            .closeMedia(step)
+            .catch(() => log.warn('the plan could not be closed'));
         await desk.close();
       });
     }
 
     async function execute(plan: MediaPlan): Promise<MediaOutput | 'stale' | 'rejected'> {
-      const claim = { cluster, operationId, kind: 'media' as const, policy: input.media, engine: 'media', repository: plan.binding.into.repository };
+      const claim = {
+        cluster,
+        operationId,
+        kind: 'media' as const,
+        policy: input.media,
+        engine: 'media',
+        repository: plan.binding.into.repository,
+      };
       return holding(
         claim,
         async () => {
           work.show('running', null, mediaDetails(plan));
-          const now = await work.phase('check that the plan still holds', () => looks(host, 'make the plan again').recheckMedia({ ...request, plan: plan.digest }));
+          const now = await work.phase('check that the plan still holds', () =>
+            looks(host, 'make the plan again').recheckMedia({ ...request, plan: plan.digest }),
+          );
           if (now.digest !== plan.digest) return 'stale';
           const planned = { ...step, plan: plan.digest };
           const queue = task.kind === 'recover' ? recovery : heavy;
           for (;;) {
             try {
-              await work.phase('change objects', () => outlasting(() => queue(host, 'change objects as planned').applyMedia(planned)));
+              await work.phase('change objects', () =>
+                outlasting(() => queue(host, 'change objects as planned').applyMedia(planned)),
+              );
               break;
             } catch (error) {
               if (isCancelled(error)) throw error;
@@ -79,7 +102,9 @@ export async function media(input: MediaInput): Promise<MediaOutput> {
               if (next === 'rejected') return next;
             }
           }
-          const outcome = await work.phase('look at everything again', () => outlasting(() => queue(host, 'look at everything again').finishMedia(planned)));
+          const outcome = await work.phase('look at everything again', () =>
+            outlasting(() => queue(host, 'look at everything again').finishMedia(planned)),
+          );
           work.show('completed', null, `**Done**, ${outcome.left} changes left. Report: ${outcome.report}`);
           return { state: 'completed', plan, outcome };
         },
@@ -91,7 +116,10 @@ export async function media(input: MediaInput): Promise<MediaOutput> {
     async function afterFailure(error: unknown): Promise<'again' | 'rejected'> {
       const waitingFor = `a decision: \`reprise continue ${step.workflowId}\` tries again and goes on where it was, \`reprise reject\` leaves the rest as it is`;
       work.show('paused', `${sentence(error)}; ${waitingFor}`);
-      const [decision] = await Promise.all([desk.afterFailure(`changing objects failed (${failureOf(error).code}): continue or reject`), teller.tell({ kind: 'paused', event: 'failure', waitingFor })]);
+      const [decision] = await Promise.all([
+        desk.afterFailure(`changing objects failed (${failureOf(error).code}): continue or reject`),
+        teller.tell({ kind: 'paused', event: 'failure', waitingFor }),
+      ]);
       if (decision === 'rejected') return decision;
       work.show('running');
       return 'again';
@@ -99,11 +127,19 @@ export async function media(input: MediaInput): Promise<MediaOutput> {
   });
 }
 
-async function decided(work: Work, desk: Desk, plan: MediaPlan, teller: Teller): Promise<'approved' | 'rejected' | 'again'> {
+async function decided(
+  work: Work,
+  desk: Desk,
+  plan: MediaPlan,
+  teller: Teller,
+): Promise<'approved' | 'rejected' | 'again'> {
   const waitingFor = `approval of plan ${plan.digest.slice(0, 12)}, until ${plan.approveBy.slice(0, 16)}Z: \`${approveCommand(plan)}\``;
   work.show('waiting-approval', waitingFor, mediaDetails(plan));
   const waited = work.phase('wait for approval', () => desk.decide(plan, mediaWaiting(plan)));
-  const [decision] = await Promise.all([waited, teller.tell({ kind: 'paused', event: 'waiting-approval', waitingFor })]);
+  const [decision] = await Promise.all([
+    waited,
+    teller.tell({ kind: 'paused', event: 'waiting-approval', waitingFor }),
+  ]);
   work.show('running');
   return decision;
 }

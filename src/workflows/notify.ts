@@ -25,7 +25,11 @@ export async function notify({ notice }: NotifyInput): Promise<NotifyOutput> {
     // Seen in red in the list of the Web UI; the work it is about has gone on long since.
     const [first] = toldNobody;
     if (notice.facts.kind !== 'test' && first && toldNobody.length === deliveries.length) {
-      throw refusal(first.code ?? 'notifier-unreachable', `nobody was told: ${noticeTitle(notice)}; ${toldNobody.map(({ notifier, detail }) => `${notifier}: ${detail}`).join('; ')}`, 'call them, then: reprise notify test CONTACT');
+      throw refusal(
+        first.code ?? 'notifier-unreachable',
+        `nobody was told: ${noticeTitle(notice)}; ${toldNobody.map(({ notifier, detail }) => `${notifier}: ${detail}`).join('; ')}`,
+        'call them, then: reprise notify test CONTACT',
+      );
     }
     return { deliveries };
   });
@@ -35,14 +39,21 @@ async function deliver(work: Work, notice: Notice, delivery: Delivery): Promise<
   const { notifier } = delivery;
   const contacts = [...delivery.first, ...delivery.others];
   const summary = `tell ${contacts.join(', ') || 'whoever reads there'} by ${notifier}`;
-  const result = await work.phase(summary, () => telling(summary.slice(0, 190), patienceFor(notice), notice.facts.kind === 'test' ? 2 : undefined).sendNotice({ notice, delivery })).then(
-    (sent): NotifyResult => ({ notifier, code: null, ...sent }),
-    (error: unknown): NotifyResult => {
-      if (isCancelled(error)) throw error;
-      const { code, message } = failureOf(error);
-      return { notifier, told: [], notTold: contacts, refused: 0, code, detail: message };
-    },
-  );
+  const result = await work
+    .phase(summary, () =>
+      telling(summary.slice(0, 190), patienceFor(notice), notice.facts.kind === 'test' ? 2 : undefined).sendNotice({
+        notice,
+        delivery,
+      }),
+    )
+    .then(
+      (sent): NotifyResult => ({ notifier, code: null, ...sent }),
+      (error: unknown): NotifyResult => {
+        if (isCancelled(error)) throw error;
+        const { code, message } = failureOf(error);
+        return { notifier, told: [], notTold: contacts, refused: 0, code, detail: message };
+      },
+    );
   await recorded(notice, result);
   return result;
 }
@@ -61,7 +72,13 @@ async function recorded(notice: Notice, result: NotifyResult): Promise<void> {
   try {
     const { host } = await control.describeCluster({ cluster });
     const step = result.code === null ? 'told' : 'not told';
-    await patient(host, `note who was ${step}`).journal({ cluster, operationId, workflowId: workflowInfo().workflowId, step, text: `${noticeTitle(notice)} — ${resultLine(result)}` });
+    await patient(host, `note who was ${step}`).journal({
+      cluster,
+      operationId,
+      workflowId: workflowInfo().workflowId,
+      step,
+      text: `${noticeTitle(notice)} — ${resultLine(result)}`,
+    });
   } catch (error) {
     if (isCancelled(error)) throw error;
     log.warn('who was told could not be recorded');
@@ -70,6 +87,9 @@ async function recorded(notice: Notice, result: NotifyResult): Promise<void> {
 
 function resultLine({ notifier, told, notTold, refused, code, detail }: NotifyResult): string {
   if (code !== null) return `${notTold.join(', ') || 'nobody'} could not be told by ${notifier}: ${detail} (${code})`;
-  const missed = refused === 0 ? '' : `; ${refused} addresses were refused${notTold.length > 0 ? `, all of ${notTold.join(', ')}` : ''}`;
+  const missed =
+    refused === 0
+      ? ''
+      : `; ${refused} addresses were refused${notTold.length > 0 ? `, all of ${notTold.join(', ')}` : ''}`;
   return `told by ${notifier}: ${told.join(', ') || 'whoever reads there'}${missed} (${detail})`;
 }

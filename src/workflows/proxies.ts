@@ -1,4 +1,10 @@
-import { ActivityCancellationType, ActivityFailure, TimeoutFailure, proxyActivities, sleep } from '@temporalio/workflow';
+import {
+  ActivityCancellationType,
+  ActivityFailure,
+  TimeoutFailure,
+  proxyActivities,
+  sleep,
+} from '@temporalio/workflow';
 import type { ControlActivities, HostActivities } from '../activities/api.js';
 import { CONTROL_QUEUE, heavyQueue, lightQueue, recoveryQueue, watchQueue } from '../domain/names.js';
 
@@ -41,7 +47,11 @@ function brief<K extends keyof ControlActivities>(name: K, summary: string): Con
  * Telling people, until `patience` (ms) is over: a notifier that is down comes back. One try of a person's test is
  * repeated once, for a worker that dies.
  */
-export function telling(summary: string, patience: number, maximumAttempts?: number): Pick<ControlActivities, 'sendNotice'> {
+export function telling(
+  summary: string,
+  patience: number,
+  maximumAttempts?: number,
+): Pick<ControlActivities, 'sendNotice'> {
   return proxyActivities<ControlActivities>({
     taskQueue: CONTROL_QUEUE,
     summary,
@@ -49,7 +59,11 @@ export function telling(summary: string, patience: number, maximumAttempts?: num
     scheduleToCloseTimeout: patience,
     heartbeatTimeout: HEARTBEAT,
     cancellationType,
-    retry: { initialInterval: '5s', maximumInterval: '5m', ...(maximumAttempts === undefined ? {} : { maximumAttempts }) },
+    retry: {
+      initialInterval: '5s',
+      maximumInterval: '5m',
+      ...(maximumAttempts === undefined ? {} : { maximumAttempts }),
+    },
   });
 }
 
@@ -145,7 +159,10 @@ export async function outlasting<T>(step: () => Promise<T>): Promise<T> {
     try {
       return await step();
     } catch (error) {
-      const lost = error instanceof ActivityFailure && error.cause instanceof TimeoutFailure && error.cause.timeoutType === 'HEARTBEAT';
+      const lost =
+        error instanceof ActivityFailure &&
+        error.cause instanceof TimeoutFailure &&
+        error.cause.timeoutType === 'HEARTBEAT';
       if (!lost) throw error;
       await sleep('1s', { summary: 'the worker was lost; the next one takes the step up' });
     }

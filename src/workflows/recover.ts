@@ -38,7 +38,17 @@ export async function recover(input: RecoverInput): Promise<RecoverOutput> {
   const begun: string[] = [];
 
   return concluded(work, async () => {
-    let request: PlanRequest = { ...step, policy: input.policy, target: input.target, into: input.into, pause: input.pause, database: input.database, ...(input.thawTier ? { thawTier: input.thawTier } : {}), ...(input.withMedia ? { withMedia: input.withMedia } : {}), requester: input.requester };
+    let request: PlanRequest = {
+      ...step,
+      policy: input.policy,
+      target: input.target,
+      into: input.into,
+      pause: input.pause,
+      database: input.database,
+      ...(input.thawTier ? { thawTier: input.thawTier } : {}),
+      ...(input.withMedia ? { withMedia: input.withMedia } : {}),
+      requester: input.requester,
+    };
     let waitedSeconds = 0;
     let latest: Plan | null = null;
     try {
@@ -48,7 +58,8 @@ export async function recover(input: RecoverInput): Promise<RecoverOutput> {
       teller.knows(described);
       await untilHostAnswers(work, host);
       request = { ...request, controlDigest: described.configDigest };
-      if (host !== described.host) request = { ...request, sourceAnswers: await control.hostAnswers({ host: described.host }) };
+      if (host !== described.host)
+        request = { ...request, sourceAnswers: await control.hostAnswers({ host: described.host }) };
       for (;;) {
         desk.withdraw();
         const plan = await work.phase('plan', () => ask(host, 'make the plan (reads only)').planRecovery(request));
@@ -62,13 +73,18 @@ export async function recover(input: RecoverInput): Promise<RecoverOutput> {
         if (input.incident) await confirmed(input.incident, plan);
 
         // Before the cluster is taken: backups go on meanwhile. Plans of older histories have no thaw.
-        if (plan.binding.thaw && (await thawed(plan, plan.binding.thaw)) === 'rejected') return await rejected(work, desk, plan, host, step, begun);
+        if (plan.binding.thaw && (await thawed(plan, plan.binding.thaw)) === 'rejected')
+          return await rejected(work, desk, plan, host, step, begun);
 
         const outcome = await execute(plan);
         if (outcome === 'rejected') return await rejected(work, desk, plan, host, step, begun);
         if (!('stale' in outcome)) return { state: 'completed', plan, outcome };
         desk.revoke();
-        await light(host, 'note that the plan is stale').journal({ ...step, step: 'recheck', text: `plan ${plan.digest.slice(0, 12)} no longer holds (${outcome.stale}): made again, approval needed again` });
+        await light(host, 'note that the plan is stale').journal({
+          ...step,
+          step: 'recheck',
+          text: `plan ${plan.digest.slice(0, 12)} no longer holds (${outcome.stale}): made again, approval needed again`,
+        });
       }
     } catch (error) {
       if (latest && begun.length > 0) await leave(latest);
@@ -88,10 +104,19 @@ export async function recover(input: RecoverInput): Promise<RecoverOutput> {
       await work.phase('thaw', async () => {
         await light(host, `ask for the thaw (${tier})`).requestThaw({ ...step, plan: plan.digest });
         for (;;) {
-          const { objects, bytes } = await light(host, 'look whether every file can be read').lookAtThaw({ ...step, plan: plan.digest });
+          const { objects, bytes } = await light(host, 'look whether every file can be read').lookAtThaw({
+            ...step,
+            plan: plan.digest,
+          });
           if (objects === 0 || desk.rejectedBecause) return;
-          work.show('waiting-thaw', `${objects} files (${sizeInWords(bytes)}) to be readable: tier ${tier} takes up to ${durationInWords(hours * 3600)}`, planDetails(plan));
-          await desk.unlessRejected(() => sleep(seconds * 1000, { summary: `wait for the thaw: ${objects} files left` }));
+          work.show(
+            'waiting-thaw',
+            `${objects} files (${sizeInWords(bytes)}) to be readable: tier ${tier} takes up to ${durationInWords(hours * 3600)}`,
+            planDetails(plan),
+          );
+          await desk.unlessRejected(() =>
+            sleep(seconds * 1000, { summary: `wait for the thaw: ${objects} files left` }),
+          );
         }
       });
       return desk.rejectedBecause ? 'rejected' : 'readable';
@@ -105,9 +130,13 @@ export async function recover(input: RecoverInput): Promise<RecoverOutput> {
         async () => {
           if (desk.rejectedBecause) return 'rejected' as const;
           work.show('running', null, planDetails(plan));
-          const now = await work.phase('check that the plan still holds', () => ask(host, 'make the plan again').recheckPlan({ ...request, plan: plan.digest }));
+          const now = await work.phase('check that the plan still holds', () =>
+            ask(host, 'make the plan again').recheckPlan({ ...request, plan: plan.digest }),
+          );
           if (now.digest !== plan.digest) return { stale: now.changed.join(', ') };
-          const book = new Runbook(work, desk, plan, { ...step, plan: plan.digest }, begun, (facts) => teller.tell(facts));
+          const book = new Runbook(work, desk, plan, { ...step, plan: plan.digest }, begun, (facts) =>
+            teller.tell(facts),
+          );
           try {
             return await finish(book, await runbooks[plan.binding.method](book));
           } catch (error) {
@@ -133,7 +162,11 @@ export async function recover(input: RecoverInput): Promise<RecoverOutput> {
       const { plan } = book;
       const since = Date.parse(input.firstFailedAt ?? workflowInfo().startTime.toISOString());
       const waitedBefore = waitedSeconds + validated.waitedSeconds;
-      const rpoSeconds = reached.complete ? 0 : reached.lastCommitAt ? Math.max(0, (since - Date.parse(reached.lastCommitAt)) / 1000) : null;
+      const rpoSeconds = reached.complete
+        ? 0
+        : reached.lastCommitAt
+          ? Math.max(0, (since - Date.parse(reached.lastCommitAt)) / 1000)
+          : null;
       const outcome = {
         target: { requested: formatTarget(plan.binding.target), reached: reached.reached },
         rtoSeconds: Math.max(0, (validated.validatedAt - since) / 1000 - waitedBefore),
@@ -144,8 +177,16 @@ export async function recover(input: RecoverInput): Promise<RecoverOutput> {
         phases: work.times().map(({ name, seconds }) => ({ name, seconds: seconds ?? 0 })),
         checks,
       };
-      const finished = await book.do('write the incident document', (recoveryHost, again) => recoveryHost.finishRecovery({ ...again, incident: input.incident, outcome }));
-      await teller.tell({ kind: 'recovered', reached: reached.reached, rtoSeconds: outcome.rtoSeconds, rpoSeconds, report: finished.report });
+      const finished = await book.do('write the incident document', (recoveryHost, again) =>
+        recoveryHost.finishRecovery({ ...again, incident: input.incident, outcome }),
+      );
+      await teller.tell({
+        kind: 'recovered',
+        reached: reached.reached,
+        rtoSeconds: outcome.rtoSeconds,
+        rpoSeconds,
+        report: finished.report,
+      });
       work.show('completed', null, `**Recovered** to ${reached.reached}. Report: ${finished.report}`);
       return finished;
     }
@@ -165,7 +206,13 @@ function pinStays(): void {
   log.warn('the pin could not be removed');
 }
 
-async function decided(work: Work, desk: Desk, plan: Plan, workflowId: string, teller: Teller): Promise<{ kind: 'approved' | 'rejected' | 'again'; seconds: number }> {
+async function decided(
+  work: Work,
+  desk: Desk,
+  plan: Plan,
+  workflowId: string,
+  teller: Teller,
+): Promise<{ kind: 'approved' | 'rejected' | 'again'; seconds: number }> {
   const before = Date.now();
   const waitingFor = `approval of plan ${plan.digest.slice(0, 12)}, until ${plan.approveBy.slice(0, 16)}Z: \`reprise approve ${workflowId} --reason "..."\``;
   work.show('waiting-approval', waitingFor, approvalDetails(plan));
@@ -176,7 +223,14 @@ async function decided(work: Work, desk: Desk, plan: Plan, workflowId: string, t
   return { kind, seconds: (Date.now() - before) / 1000 };
 }
 
-async function rejected(work: Work, desk: Desk, plan: Plan, host: string, step: { cluster: string; operationId: string; workflowId: string }, begun: readonly string[]): Promise<RecoverOutput> {
+async function rejected(
+  work: Work,
+  desk: Desk,
+  plan: Plan,
+  host: string,
+  step: { cluster: string; operationId: string; workflowId: string },
+  begun: readonly string[],
+): Promise<RecoverOutput> {
   const { by, reason } = await noteRejection(host, desk, step, plan.digest);
   const left = whatIsLeft(plan, begun);
   work.show('rejected', null, `**Rejected** by ${by}: ${reason}. ${left}`);

@@ -1,5 +1,13 @@
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
-import { CancellationScope, ChildWorkflowCancellationType, ParentClosePolicy, WorkflowIdReusePolicy, log, startChild, workflowInfo } from '@temporalio/workflow';
+import {
+  CancellationScope,
+  ChildWorkflowCancellationType,
+  ParentClosePolicy,
+  WorkflowIdReusePolicy,
+  log,
+  startChild,
+  workflowInfo,
+} from '@temporalio/workflow';
 import type { ClusterFacts } from '../activities/api.js';
 import { notifyWorkflowId } from '../domain/names.js';
 import { noticeTitle } from '../domain/notice-text.js';
@@ -17,7 +25,9 @@ export class Teller {
   private events: ClusterFacts['tells'];
   private count = 0;
 
-  constructor(private readonly step: { readonly cluster: string; readonly operationId: string; readonly workflowId: string }) {}
+  constructor(
+    private readonly step: { readonly cluster: string; readonly operationId: string; readonly workflowId: string },
+  ) {}
 
   /** Before that nothing is told: who is told of what stands in the config. */
   knows(facts: ClusterFacts): void {
@@ -49,6 +59,11 @@ export class Teller {
 }
 
 /** Facts of a failure as {@link failureOf} reads it. */
-export function failed(what: Extract<NoticeFacts, { kind: 'failed' }>['what'], policy: string | null, { code, message, hint }: ReturnType<typeof failureOf>, since = workflowInfo().startTime): NoticeFacts {
+export function failed(
+  what: Extract<NoticeFacts, { kind: 'failed' }>['what'],
+  policy: string | null,
+  { code, message, hint }: ReturnType<typeof failureOf>,
+  since = workflowInfo().startTime,
+): NoticeFacts {
   return { kind: 'failed', what, policy, code, reason: message, hint: hint ?? null, since: since.toISOString() };
 }

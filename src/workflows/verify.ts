@@ -13,8 +13,9 @@ export async function verifyBackup(input: VerifyInput): Promise<VerifyOutput> {
     const { host } = await control.describeCluster({ cluster });
     await untilHostAnswers(work, host);
     const level = input.restore ? 'restore' : 'verify';
-    const verdict = await work.phase(level === 'restore' ? 'restore into a scratch server' : 'read the whole backup', () =>
-      outlasting(() => heavy(host, `${level} ${backupId}`).proveBackup({ ...step, backupId, level })),
+    const verdict = await work.phase(
+      level === 'restore' ? 'restore into a scratch server' : 'read the whole backup',
+      () => outlasting(() => heavy(host, `${level} ${backupId}`).proveBackup({ ...step, backupId, level })),
     );
     const [backup] = await light(host, 'read the catalogue').readBackups({ ...step, backupIds: [backupId] });
     if (!backup) throw refusal('not-found', `${backupId} is gone`, `reprise backup list ${cluster}`);

@@ -1,5 +1,15 @@
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
-import { ActivityFailure, ChildWorkflowCancellationType, ParentClosePolicy, TimeoutFailure, continueAsNew, getExternalWorkflowHandle, sleep, startChild, workflowInfo } from '@temporalio/workflow';
+import {
+  ActivityFailure,
+  ChildWorkflowCancellationType,
+  ParentClosePolicy,
+  TimeoutFailure,
+  continueAsNew,
+  getExternalWorkflowHandle,
+  sleep,
+  startChild,
+  workflowInfo,
+} from '@temporalio/workflow';
 import type { WatchFinding } from '../activities/api.js';
 import { incidentWorkflowId, signalNames } from '../domain/names.js';
 import * as runbooks from '../domain/runbooks.js';
@@ -22,8 +32,13 @@ export async function watch(input: WatchInput): Promise<void> {
 
   return concluded(work, async () => {
     for (;;) {
-      if (workflowInfo().continueAsNewSuggested) await continueAsNew<typeof watch>({ cluster, openIncident: open, down });
-      work.show('running', null, down ? `${cluster} does not answer${open ? `; incident ${open}` : ''}` : `${cluster} answers`);
+      if (workflowInfo().continueAsNewSuggested)
+        await continueAsNew<typeof watch>({ cluster, openIncident: open, down });
+      work.show(
+        'running',
+        null,
+        down ? `${cluster} does not answer${open ? `; incident ${open}` : ''}` : `${cluster} answers`,
+      );
       const finding = await look();
       if (open && !(await control.workflowIsOpen({ workflowId: open }))) open = null;
       if (finding?.state === 'down' && !open && (await control.recoveryHolds({ cluster }))) {
@@ -54,7 +69,9 @@ export async function watch(input: WatchInput): Promise<void> {
         await sleep('1s', { summary: 'the watch was interrupted; it starts again' });
         return null;
       }
-      return down || silentSince === null ? null : { state: 'down', layer: 'host', reason: `no worker of host ${host} answers`, since: silentSince };
+      return down || silentSince === null
+        ? null
+        : { state: 'down', layer: 'host', reason: `no worker of host ${host} answers`, since: silentSince };
     }
   }
 
@@ -69,7 +86,16 @@ export async function watch(input: WatchInput): Promise<void> {
         cancellationType: ChildWorkflowCancellationType.ABANDON,
         staticSummary: `${cluster} does not answer (${finding.layer ?? 'unknown'})`,
         staticDetails: runbooks.incident(cluster, 'instance-loss').details,
-        args: [{ cluster, scenario: 'instance-loss' as const, operationId, requester: 'watch', firstFailedAt: finding.since, finding: { layer: finding.layer ?? 'unknown', reason: finding.reason } }],
+        args: [
+          {
+            cluster,
+            scenario: 'instance-loss' as const,
+            operationId,
+            requester: 'watch',
+            firstFailedAt: finding.since,
+            finding: { layer: finding.layer ?? 'unknown', reason: finding.reason },
+          },
+        ],
       });
     } catch (error) {
       if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;

@@ -1,5 +1,14 @@
 import { defineSearchAttributeKey } from '@temporalio/common';
-import { ApplicationFailure, ContinueAsNew, TimeoutFailure, defineQuery, isCancellation, setCurrentDetails, setHandler, upsertSearchAttributes } from '@temporalio/workflow';
+import {
+  ApplicationFailure,
+  ContinueAsNew,
+  TimeoutFailure,
+  defineQuery,
+  isCancellation,
+  setCurrentDetails,
+  setHandler,
+  upsertSearchAttributes,
+} from '@temporalio/workflow';
 import { queryNames, searchAttributes } from '../domain/names.js';
 import type { PhaseTime, WorkState, WorkStatus } from '../domain/status.js';
 
@@ -22,7 +31,9 @@ export class Work {
     private readonly kind: WorkStatus['kind'],
     private readonly cluster: string,
   ) {
-    setHandler(defineQuery<WorkStatus>(queryNames.status), () => this.status(), { description: 'state, phase and what is waited for' });
+    setHandler(defineQuery<WorkStatus>(queryNames.status), () => this.status(), {
+      description: 'state, phase and what is waited for',
+    });
     this.show('running');
   }
 
@@ -39,7 +50,11 @@ export class Work {
   }
 
   times(): readonly PhaseTime[] {
-    return this.phases.map(({ name, startedAt, seconds }) => ({ name, startedAt: new Date(startedAt).toISOString(), seconds }));
+    return this.phases.map(({ name, startedAt, seconds }) => ({
+      name,
+      startedAt: new Date(startedAt).toISOString(),
+      seconds,
+    }));
   }
 
   /** Moves to a state; `details` (Markdown) is what the Web UI's User Metadata tab shows. */
@@ -77,7 +92,9 @@ export class Work {
   }
 
   private render(): void {
-    const lines = this.phases.slice(-30).map(({ name, seconds }) => `- ${name}: ${seconds === null ? 'under way' : `${seconds.toFixed(1)} s`}`);
+    const lines = this.phases
+      .slice(-30)
+      .map(({ name, seconds }) => `- ${name}: ${seconds === null ? 'under way' : `${seconds.toFixed(1)} s`}`);
     const steps = lines.length > 0 ? `\n\n**Steps so far:**\n\n${lines.join('\n')}` : '';
     const waiting = this.waitingFor ? `\n\n**Waiting for:** ${this.waitingFor}` : '';
     setCurrentDetails(`**State:** ${this.state}${waiting}${this.details ? `\n\n${this.details}` : ''}${steps}`);
@@ -109,7 +126,11 @@ export function failureOf(error: unknown): { code: string; message: string; hint
   if (isCancellation(cause)) return { code: 'job-cancelled', message: 'the work was cancelled', hint: undefined };
   if (cause instanceof TimeoutFailure) {
     const nobody = cause.timeoutType === 'SCHEDULE_TO_START';
-    return { code: nobody ? 'host-without-worker' : 'job-stalled', message: nobody ? 'no worker of the host took it up in time' : cause.message, hint: undefined };
+    return {
+      code: nobody ? 'host-without-worker' : 'job-stalled',
+      message: nobody ? 'no worker of the host took it up in time' : cause.message,
+      hint: undefined,
+    };
   }
   return { code: 'internal', message: cause instanceof Error ? cause.message : String(cause), hint: undefined };
 }

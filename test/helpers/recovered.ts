@@ -20,7 +20,11 @@ export interface Recovered extends ServerAddress {
 export async function recoverBeside(
   context: EngineContext,
   outline: Pick<RecoveryOutline, 'backups' | 'target' | 'timeline' | 'walEnd'>,
-  { engine, salvageDir = null, clone = true }: { readonly engine: Engine; readonly salvageDir?: string | null; readonly clone?: boolean },
+  {
+    engine,
+    salvageDir = null,
+    clone = true,
+  }: { readonly engine: Engine; readonly salvageDir?: string | null; readonly clone?: boolean },
 ): Promise<Recovered> {
   const root = await tempDir('recovered');
   const dataDir = join(root, 'data');
@@ -45,7 +49,9 @@ export async function recoverBeside(
   await withWal(physical, context, dataDir, async (signal) => {
     await service.start();
     const options = { service, signal, pollMs: 50 };
-    return outline.target.kind === 'latest' ? waitForEndOfWal(connection, outline.walEnd, options) : waitForPause(connection, options);
+    return outline.target.kind === 'latest'
+      ? waitForEndOfWal(connection, outline.walEnd, options)
+      : waitForPause(connection, options);
   });
   return {
     ...{ host: '127.0.0.1', port, user: connection.user, socketDir: root, dataDir },

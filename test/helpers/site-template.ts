@@ -113,7 +113,10 @@ exec pgbackrest --config='${pgbackrestConf}' --stanza=main --no-neutral-umask ar
 `;
 
 /** All statements are logged, so that what pg_dump and pg_restore do can be counted. */
-const settings = ({ root, port, socketDir }: SitePlaces, archiveCommand = `${join(root, 'archive-by-pgbackrest')} %p # archive-push --no-neutral-umask`): string => `
+const settings = (
+  { root, port, socketDir }: SitePlaces,
+  archiveCommand = `${join(root, 'archive-by-pgbackrest')} %p # archive-push --no-neutral-umask`,
+): string => `
 port = ${port}
 unix_socket_directories = '${socketDir}'
 archive_mode = on
@@ -121,7 +124,10 @@ archive_command = '${archiveCommand}'
 log_statement = 'all'
 log_line_prefix = 'db=%d pid=%p '`;
 
-const repriseYaml = (places: SitePlaces, { retention, proof, watch, clusterYaml, policiesYaml, offsite, physical }: SiteConfig): string => `version: 1
+const repriseYaml = (
+  places: SitePlaces,
+  { retention, proof, watch, clusterYaml, policiesYaml, offsite, physical }: SiteConfig,
+): string => `version: 1
 hosts:
   db1: { state_dir: ${places.stateDir} }
 repositories:

@@ -55,7 +55,10 @@ ${cluster}`;
     async answer(question) {
       const config = await loadConfig({ file: configFile, env: {} });
       const { answer } = createHostActivities(hostDependencies(config, 'db1'));
-      return new MockActivityEnvironment({}, { logger: new DefaultLogger('ERROR') }).run(answer, { question, host: 'db1' }) as never;
+      return new MockActivityEnvironment({}, { logger: new DefaultLogger('ERROR') }).run(answer, {
+        question,
+        host: 'db1',
+      }) as never;
     },
     async cli(...argv) {
       worker ??= startWorker(root, configFile);
@@ -64,7 +67,10 @@ ${cluster}`;
   };
 }
 
-async function startWorker(root: string, configFile: string): Promise<(...argv: readonly string[]) => Promise<CliResult>> {
+async function startWorker(
+  root: string,
+  configFile: string,
+): Promise<(...argv: readonly string[]) => Promise<CliResult>> {
   const address = process.env['REPRISE_TEST_TEMPORAL_ADDRESS'];
   if (address === undefined) throw new Error('this test runs among those with servers');
   const namespace = root.slice(root.lastIndexOf('/') + 1);

@@ -22,8 +22,12 @@ describe('D1: replay of committed histories', () => {
     expect(Object.values(workflowTypes).filter((type) => !seen.has(type))).toEqual([]);
   });
 
-  it.each(files)('%s replays', async (name) => {
-    const history: unknown = JSON.parse(readFileSync(join(directory, name), 'utf8'));
-    await Worker.runReplayHistory({ workflowBundle }, history);
-  }, 300_000);
+  it.each(files)(
+    '%s replays',
+    async (name) => {
+      const history: unknown = JSON.parse(readFileSync(join(directory, name), 'utf8'));
+      await Worker.runReplayHistory({ workflowBundle }, history);
+    },
+    300_000,
+  );
 });

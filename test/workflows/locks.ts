@@ -25,8 +25,17 @@ export class Locks {
       args: [{ cluster: this.cluster }],
       workflowIdConflictPolicy: 'USE_EXISTING',
     });
-    const whole: LockRequest = { policy: 'nightly', engine: 'logical', repository: 'local', workflowId: `work/${request.operationId}`, ...request };
-    return this.lab.client.workflow.executeUpdateWithStart<Workflow, LockAnswer, [LockRequest]>(updateNames.acquire, { args: [whole], startWorkflowOperation });
+    const whole: LockRequest = {
+      policy: 'nightly',
+      engine: 'logical',
+      repository: 'local',
+      workflowId: `work/${request.operationId}`,
+      ...request,
+    };
+    return this.lab.client.workflow.executeUpdateWithStart<Workflow, LockAnswer, [LockRequest]>(updateNames.acquire, {
+      args: [whole],
+      startWorkflowOperation,
+    });
   }
 
   /** The token of a claim that must be granted. */

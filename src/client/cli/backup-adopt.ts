@@ -23,14 +23,24 @@ export function registerAdopt(parent: Command, cli: Cli): void {
       'Each is read whole before it counts. What is left out is named (exit 3). Only dumps from a source you trust.',
     ].join('\n'),
     argumentHelp: { cluster: 'name of the cluster in reprise.yml' },
-    examples: ['backup adopt mairie --dry-run', 'backup adopt mairie --from /var/backups/postgres --policy nightly-dump'],
-    options: [new Option('--from <dir>', "folder of dumps, on the cluster's host"), policyOption().default(undefined, 'the only one that fits; without --from: all')],
+    examples: [
+      'backup adopt mairie --dry-run',
+      'backup adopt mairie --from /var/backups/postgres --policy nightly-dump',
+    ],
+    options: [
+      new Option('--from <dir>', "folder of dumps, on the cluster's host"),
+      policyOption().default(undefined, 'the only one that fits; without --from: all'),
+    ],
     changes: true,
     long: true,
     run: async (self, [cluster = ''], options) => {
       await self.cluster(cluster);
       if (options.policy !== undefined) await self.policy(cluster, options.policy);
-      const request = { cluster, ...(options.policy === undefined ? {} : { policy: options.policy }), ...(options.from === undefined ? {} : { from: resolve(options.from) }) };
+      const request = {
+        cluster,
+        ...(options.policy === undefined ? {} : { policy: options.policy }),
+        ...(options.from === undefined ? {} : { from: resolve(options.from) }),
+      };
       await self.withTemporal(async (session) => {
         if (options.dryRun) {
           const preview = await ask<'adoption'>(session, { kind: 'adoption', ...request });
@@ -61,25 +71,44 @@ function judge({ adopted, refused }: AdoptOutput): void {
 
 function previewText({ adopt, refused, known, unlisted }: AdoptionPreview): string {
   const rows = [
-    ...adopt.map(({ name, policy, database, startedAt, sizeBytes }) => ['adopt', name, `${policy}${database === null ? '' : `, database ${database}`}, ${instant(startedAt)}, ${sizeInWords(sizeBytes)}`]),
+    ...adopt.map(({ name, policy, database, startedAt, sizeBytes }) => [
+      'adopt',
+      name,
+      `${policy}${database === null ? '' : `, database ${database}`}, ${instant(startedAt)}, ${sizeInWords(sizeBytes)}`,
+    ]),
     ...refused.map(({ name, reason }) => ['leave', name, reason]),
   ];
   return `${rows.length > 0 ? `${table(['verdict', 'what', 'why'], rows)}\n` : ''}${summary(adopt.length, refused.length, known, 'would be adopted')}${more(unlisted)}`;
 }
 
 /** What the next rotation would do with what is about to be adopted. */
-function retentionNotes({ adopt }: AdoptionPreview, policies: Readonly<Record<string, PolicyConfig>>): readonly string[] {
+function retentionNotes(
+  { adopt }: AdoptionPreview,
+  policies: Readonly<Record<string, PolicyConfig>>,
+): readonly string[] {
   return Object.values(policies).flatMap(({ name, retention: { days, maxDeletions } }) => {
-    const old = adopt.filter(({ policy, startedAt }) => policy === name && days !== undefined && Date.parse(startedAt) < Date.now() - days * 86_400_000);
+    const old = adopt.filter(
+      ({ policy, startedAt }) =>
+        policy === name && days !== undefined && Date.parse(startedAt) < Date.now() - days * 86_400_000,
+    );
     if (old.length === 0) return [];
-    const refused = old.length > maxDeletions ? `; that is more than max_deletions (${maxDeletions}), so that it refuses until this is raised` : '';
-    return [`note: ${old.length} of them are older than the retention of ${name} (${days} days): rotation removes its copies when newer ones are proven${refused}; originals stay`];
+    const refused =
+      old.length > maxDeletions
+        ? `; that is more than max_deletions (${maxDeletions}), so that it refuses until this is raised`
+        : '';
+    return [
+      `note: ${old.length} of them are older than the retention of ${name} (${days} days): rotation removes its copies when newer ones are proven${refused}; originals stay`,
+    ];
   });
 }
 
 function resultText({ adopted, refused, known, unlisted }: AdoptOutput): string {
   const rows = [
-    ...adopted.map(({ id, from, proven, detail }) => [proven ? 'adopted' : 'FAILED', from ?? id, from === null ? detail : `${id}: ${detail}`]),
+    ...adopted.map(({ id, from, proven, detail }) => [
+      proven ? 'adopted' : 'FAILED',
+      from ?? id,
+      from === null ? detail : `${id}: ${detail}`,
+    ]),
     ...refused.map(({ name, reason }) => ['left out', name, reason]),
   ];
   return `${rows.length > 0 ? `${table(['verdict', 'what', 'why'], rows)}\n` : ''}${summary(adopted.filter(({ proven }) => proven).length, rows.length - adopted.filter(({ proven }) => proven).length, known, 'adopted')}${more(unlisted)}`;

@@ -51,6 +51,10 @@ function held({ heldUntil }: Backup): string {
 
 function configuration({ configuration: captured }: Backup): string | null {
   if (!captured?.key) return null;
-  const how = captured.key.endsWith('.age') ? ' (encrypted)' : captured.masked > 0 ? ` (${captured.masked} secrets masked)` : '';
+  const how = captured.key.endsWith('.age')
+    ? ' (encrypted)'
+    : captured.masked > 0
+      ? ` (${captured.masked} secrets masked)`
+      : '';
   return `${captured.files.join(', ')}${how}`;
 }

@@ -45,7 +45,11 @@ export class Cli {
     const cluster = clusters[name];
     if (cluster !== undefined) return cluster;
     const { didYouMean } = await import('../../config/suggest.js');
-    throw new RepriseError('not-found', `there is no cluster "${name}" in ${file}`, didYouMean(name, Object.keys(clusters), 'clusters'));
+    throw new RepriseError(
+      'not-found',
+      `there is no cluster "${name}" in ${file}`,
+      didYouMean(name, Object.keys(clusters), 'clusters'),
+    );
   }
 
   /**
@@ -57,13 +61,24 @@ export class Cli {
     const names = Object.keys(cluster.policies);
     const name = policyName ?? (names.length === 1 ? names[0] : undefined);
     if (name === undefined) {
-      const what = names.length === 0 ? `cluster ${clusterName} has no backup policy` : `cluster ${clusterName} has several backup policies`;
-      throw new RepriseError('usage', what, names.length === 0 ? 'add one under `backups`' : `name one: --policy ${names.join(' | ')}`);
+      const what =
+        names.length === 0
+          ? `cluster ${clusterName} has no backup policy`
+          : `cluster ${clusterName} has several backup policies`;
+      throw new RepriseError(
+        'usage',
+        what,
+        names.length === 0 ? 'add one under `backups`' : `name one: --policy ${names.join(' | ')}`,
+      );
     }
     const policy = cluster.policies[name];
     if (policy !== undefined) return policy;
     const { didYouMean } = await import('../../config/suggest.js');
-    throw new RepriseError('not-found', `cluster ${clusterName} has no backup policy "${name}"`, didYouMean(name, names, 'policies'));
+    throw new RepriseError(
+      'not-found',
+      `cluster ${clusterName} has no backup policy "${name}"`,
+      didYouMean(name, names, 'policies'),
+    );
   }
 
   async temporalSettings(): Promise<TemporalSettings> {
@@ -103,7 +118,9 @@ export class Cli {
   /** What to type next, with the options that were given to find configuration and server. */
   command(...words: readonly string[]): string {
     const { config, address, namespace } = this.globals;
-    const given = Object.entries({ config, address, namespace }).flatMap(([name, value]) => (value === undefined ? [] : [`--${name}`, value]));
+    const given = Object.entries({ config, address, namespace }).flatMap(([name, value]) =>
+      value === undefined ? [] : [`--${name}`, value],
+    );
     return ['reprise', ...words, ...given].map(shellWord).join(' ');
   }
 

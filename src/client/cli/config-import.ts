@@ -38,12 +38,16 @@ export function registerImport(parent: Command, cli: Cli): void {
       const imported = importConfig({
         global: await given(options.global),
         postgres: await given(options.postgres),
-        ...(options.pgbackrest === undefined ? {} : { pgbackrest: { ...(await given(options.pgbackrest)), path: resolve(options.pgbackrest) } }),
+        ...(options.pgbackrest === undefined
+          ? {}
+          : { pgbackrest: { ...(await given(options.pgbackrest)), path: resolve(options.pgbackrest) } }),
         target,
       });
       if (options.write !== undefined) await write(target, imported.yaml, options.overwrite === true);
       if (self.format === 'table') self.say(report(imported));
-      await self.print({ file: options.write === undefined ? null : target, ...imported }, ({ yaml }) => (options.write === undefined ? yaml : `wrote ${target}`));
+      await self.print({ file: options.write === undefined ? null : target, ...imported }, ({ yaml }) =>
+        options.write === undefined ? yaml : `wrote ${target}`,
+      );
     },
   });
 }
@@ -52,7 +56,11 @@ async function given(file: string): Promise<GivenFile> {
   try {
     return { text: await readFile(file, 'utf8'), label: basename(file) };
   } catch (error) {
-    throw new RepriseError('config-not-found', `${file} cannot be read: ${(error as NodeJS.ErrnoException).code ?? 'unknown'}`, 'name the file as it lies on this machine');
+    throw new RepriseError(
+      'config-not-found',
+      `${file} cannot be read: ${(error as NodeJS.ErrnoException).code ?? 'unknown'}`,
+      'name the file as it lies on this machine',
+    );
   }
 }
 
@@ -61,18 +69,39 @@ async function write(target: string, text: string, overwrite: boolean): Promise<
     await writeFile(target, text, { mode: 0o644, flag: overwrite ? 'w' : 'wx' });
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code === 'EEXIST') throw new RepriseError('conflict', `${target} exists already and is not overwritten`, 'name another file, or give --overwrite');
-    throw new RepriseError('config-invalid', `${target} cannot be written: ${code ?? 'unknown'}`, 'name a place that this user may write to');
+    if (code === 'EEXIST')
+      throw new RepriseError(
+        'conflict',
+        `${target} exists already and is not overwritten`,
+        'name another file, or give --overwrite',
+      );
+    throw new RepriseError(
+      'config-invalid',
+      `${target} cannot be written: ${code ?? 'unknown'}`,
+      'name a place that this user may write to',
+    );
   }
 }
 
 function report({ read, notRead, added, warnings, next }: Imported): string {
-  const block = (title: string, lines: readonly string[]): string => (lines.length === 0 ? '' : `${title}\n${lines.map((line) => `  ${line}`).join('\n')}`);
+  const block = (title: string, lines: readonly string[]): string =>
+    lines.length === 0 ? '' : `${title}\n${lines.map((line) => `  ${line}`).join('\n')}`;
   return [
-    block('read:', read.map(({ from, to }) => `${from}  ->  ${to}`)),
-    block('not read:', notRead.map(({ from, to }) => `${from}  (${to})`)),
+    block(
+      'read:',
+      read.map(({ from, to }) => `${from}  ->  ${to}`),
+    ),
+    block(
+      'not read:',
+      notRead.map(({ from, to }) => `${from}  (${to})`),
+    ),
     block('added:', added),
     block('warning:', warnings),
-    block('next:', next.map((step, index) => `${index + 1}. ${step}`)),
-  ].filter(Boolean).join('\n');
+    block(
+      'next:',
+      next.map((step, index) => `${index + 1}. ${step}`),
+    ),
+  ]
+    .filter(Boolean)
+    .join('\n');
 }

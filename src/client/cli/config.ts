@@ -38,9 +38,16 @@ export function registerConfig(program: Command, cli: Cli): void {
       const { readConfig } = await import('../../config/load.js');
       const { configOrigins, resolvedConfig, showConfig } = await import('../../config/show.js');
       const { config: file } = self.globals;
-      const loaded: LoadedConfig = await readConfig({ ...(file === undefined ? {} : { file }), env: self.terminal.env });
+      const loaded: LoadedConfig = await readConfig({
+        ...(file === undefined ? {} : { file }),
+        env: self.terminal.env,
+      });
       const overrides = overridesOf(self);
-      const document = { file: loaded.config.file, config: resolvedConfig(loaded, overrides), ...(origin ? { origins: configOrigins(loaded, overrides) } : {}) };
+      const document = {
+        file: loaded.config.file,
+        config: resolvedConfig(loaded, overrides),
+        ...(origin ? { origins: configOrigins(loaded, overrides) } : {}),
+      };
       await self.print(document, () => showConfig(loaded, { origin, overrides }));
     },
   });
@@ -58,12 +65,23 @@ export function registerConfig(program: Command, cli: Cli): void {
         port: connection.port,
         databases,
         catalogue,
-        policies: Object.values(policies).map((policy) => ({ name: policy.name, engine: policy.engine, repository: policy.repository, enabled: policy.enabled })),
+        policies: Object.values(policies).map((policy) => ({
+          name: policy.name,
+          engine: policy.engine,
+          repository: policy.repository,
+          enabled: policy.enabled,
+        })),
       }));
       await self.print({ clusters: lines }, (view) =>
         table(
           ['cluster', 'host', 'port', 'databases', 'policies'],
-          view.clusters.map((one) => [one.name, one.host, String(one.port), one.databases.join(', '), one.policies.map(({ name, enabled }) => `${name}${enabled ? '' : ' (disabled)'}`).join(', ')]),
+          view.clusters.map((one) => [
+            one.name,
+            one.host,
+            String(one.port),
+            one.databases.join(', '),
+            one.policies.map(({ name, enabled }) => `${name}${enabled ? '' : ' (disabled)'}`).join(', '),
+          ]),
         ),
       );
     },
@@ -77,7 +95,8 @@ function overridesOf(cli: Cli): Override[] {
     const flag = cli.globals[key];
     const environment = cli.terminal.env[variable] || undefined;
     if (flag !== undefined) found.push({ path: ['temporal', key], value: flag, origin: 'flag' });
-    else if (environment !== undefined) found.push({ path: ['temporal', key], value: environment, origin: 'environment' });
+    else if (environment !== undefined)
+      found.push({ path: ['temporal', key], value: environment, origin: 'environment' });
   };
   add('address', 'TEMPORAL_ADDRESS');
   add('namespace', 'TEMPORAL_NAMESPACE');

@@ -33,10 +33,18 @@ function defineApprove(program: Command, cli: Cli): void {
   define<{ plan?: string; reason: string; by?: string }>(program, cli, {
     usage: 'approve <workflow>',
     summary: 'approve the plan a recovery waits with',
-    description: 'The approval holds for that very plan. Without --plan the plan now waiting is shown, and you are asked.\nWithout signatures an approver is asserted, not proven, and every view says so.',
+    description:
+      'The approval holds for that very plan. Without --plan the plan now waiting is shown, and you are asked.\nWithout signatures an approver is asserted, not proven, and every view says so.',
     argumentHelp: workflow,
-    examples: [`approve ${example} --reason "instance lost, confirmed by phone"`, `approve ${example} --plan 3f9c1a2b4d5e --by dba --reason "checked"`],
-    options: [new Option('--plan <hex>', 'digest of the plan, its first 12 digits at least'), reasonOption(), byOption()],
+    examples: [
+      `approve ${example} --reason "instance lost, confirmed by phone"`,
+      `approve ${example} --plan 3f9c1a2b4d5e --by dba --reason "checked"`,
+    ],
+    options: [
+      new Option('--plan <hex>', 'digest of the plan, its first 12 digits at least'),
+      reasonOption(),
+      byOption(),
+    ],
     changes: true,
     asks: true,
     run: async (self, [given = ''], options) => {
@@ -44,20 +52,38 @@ function defineApprove(program: Command, cli: Cli): void {
         const workflowId = await decisions.recoveryOf(session, given);
         const plan = options.plan ?? (await planToApprove(self, session, workflowId, options));
         const approval = { plan, by: self.person(options.by), reason: options.reason };
-        if (options.dryRun) return self.print({ dryRun: true, workflowId, approval }, (view) => `would send approve ${JSON.stringify(view.approval)}`);
+        if (options.dryRun)
+          return self.print(
+            { dryRun: true, workflowId, approval },
+            (view) => `would send approve ${JSON.stringify(view.approval)}`,
+          );
         const answer = await decisions.approve(session, workflowId, approval);
-        await self.print({ workflowId, ...approval, ...answer, assurance: 'asserted' }, (view) => `${approvedText(view)}\n  follow it: ${self.command('watch', workflowId)}`);
+        await self.print(
+          { workflowId, ...approval, ...answer, assurance: 'asserted' },
+          (view) => `${approvedText(view)}\n  follow it: ${self.command('watch', workflowId)}`,
+        );
       });
     },
   });
 }
 
 /** The digest of the plan now waiting, after it was shown and agreed to. */
-async function planToApprove(cli: Cli, session: TemporalSession, workflowId: string, options: CommonOptions): Promise<string> {
+async function planToApprove(
+  cli: Cli,
+  session: TemporalSession,
+  workflowId: string,
+  options: CommonOptions,
+): Promise<string> {
   const plan = await decisions.waitingPlan(session, workflowId);
-  if (plan === null) throw new RepriseError('plan-unknown', `${workflowId} has no plan to approve yet`, `see what it does: \`reprise status ${workflowId}\``);
+  if (plan === null)
+    throw new RepriseError(
+      'plan-unknown',
+      `${workflowId} has no plan to approve yet`,
+      `see what it does: \`reprise status ${workflowId}\``,
+    );
   if (cli.format === 'table') cli.say(textOf(plan));
-  if (options.yes !== true && options.dryRun !== true) await agree(cli, `Approve plan ${shortDigest(plan)}?`, `plan ${shortDigest(plan)} was not approved`);
+  if (options.yes !== true && options.dryRun !== true)
+    await agree(cli, `Approve plan ${shortDigest(plan)}?`, `plan ${shortDigest(plan)} was not approved`);
   return plan.digest;
 }
 
@@ -110,7 +136,10 @@ function defineRetarget(program: Command, cli: Cli): void {
     usage: 'retarget <workflow>',
     summary: 'go on from a pause to a later target',
     argumentHelp: workflow,
-    examples: [`retarget ${example} --to 2026-11-21T02:20:00Z`, `retarget ${example} --to lsn:0/16B3740 --reason "too early"`],
+    examples: [
+      `retarget ${example} --to 2026-11-21T02:20:00Z`,
+      `retarget ${example} --to lsn:0/16B3740 --reason "too early"`,
+    ],
     options: [targetOption().makeOptionMandatory(), reasonOption(false), byOption()],
     changes: true,
     run: async (self, [given = ''], options) => {
@@ -122,7 +151,13 @@ function defineRetarget(program: Command, cli: Cli): void {
   });
 }
 
-function defineSimple(program: Command, cli: Cli, name: 'continue' | 'pause', summary: string, signal: 'continue' | 'pause'): void {
+function defineSimple(
+  program: Command,
+  cli: Cli,
+  name: 'continue' | 'pause',
+  summary: string,
+  signal: 'continue' | 'pause',
+): void {
   define<{ reason?: string; by?: string }>(program, cli, {
     usage: `${name} <workflow>`,
     summary,
@@ -133,10 +168,16 @@ function defineSimple(program: Command, cli: Cli, name: 'continue' | 'pause', su
     run: async (self, [given = ''], options) => {
       // An incident takes `continue` itself: it plans again after a recovery that failed.
       const direct = name === 'continue';
-      await decide(self, given, options, async (session, workflowId, decision) => {
-        await decisions.signal(session, workflowId, signal, decision);
-        return `${name} sent to ${workflowId}`;
-      }, direct);
+      await decide(
+        self,
+        given,
+        options,
+        async (session, workflowId, decision) => {
+          await decisions.signal(session, workflowId, signal, decision);
+          return `${name} sent to ${workflowId}`;
+        },
+        direct,
+      );
     },
   });
 }
@@ -151,8 +192,15 @@ async function decide(
   await cli.withTemporal(async (session) => {
     const workflowId = direct ? given : await decisions.recoveryOf(session, given);
     const decision = { by: cli.person(options.by), reason: options.reason ?? 'none given' };
-    if (options.dryRun) return cli.print({ dryRun: true, workflowId, ...decision }, () => `would send it to ${workflowId} as ${decision.by}`);
+    if (options.dryRun)
+      return cli.print(
+        { dryRun: true, workflowId, ...decision },
+        () => `would send it to ${workflowId} as ${decision.by}`,
+      );
     const text = await send(session, workflowId, decision);
-    await cli.print({ workflowId, ...decision, sent: true }, () => `${text}\n  follow it: ${cli.command('watch', workflowId)}`);
+    await cli.print(
+      { workflowId, ...decision, sent: true },
+      () => `${text}\n  follow it: ${cli.command('watch', workflowId)}`,
+    );
   });
 }

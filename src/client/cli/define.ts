@@ -36,7 +36,11 @@ export interface CommonOptions {
 /** Adds a command below `parent`. */
 export function define<O>(parent: Command, cli: Cli, definition: CommandDefinition<O>): void {
   const command = parent.command(definition.usage).summary(definition.summary);
-  command.description(definition.description === undefined ? sentence(definition.summary) : `${sentence(definition.summary)}\n\n${definition.description}`);
+  command.description(
+    definition.description === undefined
+      ? sentence(definition.summary)
+      : `${sentence(definition.summary)}\n\n${definition.description}`,
+  );
   for (const argument of command.registeredArguments) {
     argument.description = definition.argumentHelp?.[argument.name()] ?? '';
     const choices = definition.argumentChoices?.[argument.name()];
@@ -47,9 +51,16 @@ export function define<O>(parent: Command, cli: Cli, definition: CommandDefiniti
   if (definition.asks) command.option('-y, --yes', 'do not ask; never replaces an approval that policy asks for');
   if (definition.long) {
     command.option('--detach', 'start it, print how to follow it, and return');
-    command.addOption(new Option('--timeout <duration>', 'stop waiting after so long (exit 124); the work goes on').argParser(parseSeconds));
+    command.addOption(
+      new Option('--timeout <duration>', 'stop waiting after so long (exit 124); the work goes on').argParser(
+        parseSeconds,
+      ),
+    );
   }
-  command.addHelpText('after', `\nExamples:\n${definition.examples.map((example) => `  $ reprise ${example}`).join('\n')}`);
+  command.addHelpText(
+    'after',
+    `\nExamples:\n${definition.examples.map((example) => `  $ reprise ${example}`).join('\n')}`,
+  );
   command.action(async () => {
     cli.globals = command.optsWithGlobals();
     const args = command.processedArgs.flat().filter((value): value is string => typeof value === 'string');

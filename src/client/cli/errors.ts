@@ -18,8 +18,10 @@ export async function reportError(terminal: Terminal, format: OutputFormat, erro
   if (error instanceof QuietExit) return error.exitCode;
   const told = explained(error);
   const { code, message, hint } = told;
-  if (format === 'json') terminal.err(`${JSON.stringify({ error: { code, message, hint: hint ?? nextStep(code) } })}\n`);
-  else if (format === 'yaml') terminal.err((await import('yaml')).stringify({ error: { code, message, hint: hint ?? nextStep(code) } }));
+  if (format === 'json')
+    terminal.err(`${JSON.stringify({ error: { code, message, hint: hint ?? nextStep(code) } })}\n`);
+  else if (format === 'yaml')
+    terminal.err((await import('yaml')).stringify({ error: { code, message, hint: hint ?? nextStep(code) } }));
   else terminal.err(asText(terminal, told));
   if (terminal.env['REPRISE_DEBUG'] && error instanceof Error) terminal.err(`${error.stack ?? ''}\n`);
   return errorTable[code].exit;
@@ -27,7 +29,7 @@ export async function reportError(terminal: Terminal, format: OutputFormat, erro
 
 /** Any error as an entry of the one error table. */
 export function explained(error: unknown): RepriseError {
-  return error instanceof CommanderError ? fromCommander(error) : fromPrompt(error) ?? toRepriseError(error);
+  return error instanceof CommanderError ? fromCommander(error) : (fromPrompt(error) ?? toRepriseError(error));
 }
 
 function asText(terminal: Terminal, { code, message, hint }: RepriseError): string {
@@ -41,7 +43,9 @@ function asText(terminal: Terminal, { code, message, hint }: RepriseError): stri
 function nextStep(code: RepriseError['code']): string {
   if (errorTable[code].exit === 4) return 'correct the file, then run `reprise config check`';
   if (code === 'not-found') return 'see what there is: `reprise backup list`, `reprise cluster list`, `reprise status`';
-  return errorTable[code].retryable ? 'try again; `reprise doctor` says what is wrong on this machine' : 'see `reprise doctor` and `reprise status`';
+  return errorTable[code].retryable
+    ? 'try again; `reprise doctor` says what is wrong on this machine'
+    : 'see `reprise doctor` and `reprise status`';
 }
 
 /** Errors of parsing: usage, exit 2, with commander's own suggestion as the next step. */
@@ -57,5 +61,9 @@ function fromCommander(error: CommanderError): RepriseError {
 
 function fromPrompt(error: unknown): RepriseError | undefined {
   if (!(error instanceof Error) || error.name !== 'ExitPromptError') return undefined;
-  return new RepriseError('interrupted', 'the question was not answered', 'nothing was changed; run the command again when you know');
+  return new RepriseError(
+    'interrupted',
+    'the question was not answered',
+    'nothing was changed; run the command again when you know',
+  );
 }

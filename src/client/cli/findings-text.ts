@@ -13,10 +13,12 @@ export function findingsText(terminal: Pick<Terminal, 'paint'>, findings: readon
     groups.set(name, [...(groups.get(name) ?? []), finding]);
   }
   const blocks = [...groups].map(([name, found]) => {
-    const lines = found.toSorted((a, b) => levels.indexOf(a.level) - levels.indexOf(b.level)).map(({ level, message, fix }) => {
-      const mark = terminal.paint(colors[level], level.padEnd(7), 'out');
-      return `  ${mark}  ${visible(message)}${fix === null ? '' : `\n             fix: ${visible(fix)}`}`;
-    });
+    const lines = found
+      .toSorted((a, b) => levels.indexOf(a.level) - levels.indexOf(b.level))
+      .map(({ level, message, fix }) => {
+        const mark = terminal.paint(colors[level], level.padEnd(7), 'out');
+        return `  ${mark}  ${visible(message)}${fix === null ? '' : `\n             fix: ${visible(fix)}`}`;
+      });
     return `${terminal.paint('bold', name, 'out')}\n${lines.join('\n')}`;
   });
   const counts = levels.map((level) => `${findings.filter((finding) => finding.level === level).length} ${level}`);
@@ -28,6 +30,7 @@ function groupOf({ check }: Finding): string {
   const [kind = '', name] = check.split('/');
   if (['cluster', 'repository', 'host'].includes(kind)) return `${kind} ${visible(name ?? '')}`;
   if (['node', 'user', 'config'].includes(kind)) return 'this machine';
-  if (['temporal', 'worker', 'search-attributes', 'schedule', 'schedules', 'watch', 'archive'].includes(kind)) return 'Temporal';
+  if (['temporal', 'worker', 'search-attributes', 'schedule', 'schedules', 'watch', 'archive'].includes(kind))
+    return 'Temporal';
   return kind;
 }

@@ -9,12 +9,21 @@ export function instant(iso: string | null | undefined): string {
 export function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
   const cells = [header.map((name) => name.toUpperCase()), ...rows.map((row) => row.map(visible))];
   const widths = header.map((_, column) => Math.max(...cells.map((row) => width(row[column] ?? ''))));
-  return cells.map((row) => row.map((cell, column) => padded(cell, widths[column] ?? 0)).join('  ').trimEnd()).join('\n');
+  return cells
+    .map((row) =>
+      row
+        .map((cell, column) => padded(cell, widths[column] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
 }
 
 /** `name  value` lines with the values one below the other; what is empty is left out. */
 export function facts(pairs: readonly (readonly [string, string | null | undefined])[]): string {
-  const shown = pairs.filter((pair): pair is readonly [string, string] => typeof pair[1] === 'string' && pair[1] !== '');
+  const shown = pairs.filter(
+    (pair): pair is readonly [string, string] => typeof pair[1] === 'string' && pair[1] !== '',
+  );
   const widest = Math.max(0, ...shown.map(([name]) => width(name)));
   return shown.map(([name, value]) => `${padded(name, widest)}  ${visible(value)}`).join('\n');
 }

@@ -14,7 +14,9 @@ export async function findIncident(session: TemporalSession, given: string): Pro
     if (workflowId.endsWith(`/${given}`)) found.push(workflowId);
   }
   const [first, second] = found;
-  if (first === undefined) throw new RepriseError('not-found', `no open incident is called ${given}`, 'see `reprise incident list`');
-  if (second !== undefined) throw new RepriseError('conflict', `${given} may mean ${found.join(' or ')}`, 'give the whole id');
+  if (first === undefined)
+    throw new RepriseError('not-found', `no open incident is called ${given}`, 'see `reprise incident list`');
+  if (second !== undefined)
+    throw new RepriseError('conflict', `${given} may mean ${found.join(' or ')}`, 'give the whole id');
   return first;
 }

@@ -32,7 +32,10 @@ function defineStart(parent: Command, cli: Cli): void {
     summary: 'open an incident: qualify it, plan, and wait for a person',
     description: `Scenarios: ${SCENARIOS.join(', ')}. Nothing is changed before its recovery's plan is approved.`,
     argumentHelp: { scenario: SCENARIOS.join(', ') },
-    examples: ['incident start instance-loss --cluster mairie', 'incident start instance-loss --cluster mairie --detach --json'],
+    examples: [
+      'incident start instance-loss --cluster mairie',
+      'incident start instance-loss --cluster mairie --detach --json',
+    ],
     options: [new Option('--cluster <name>', 'cluster it concerns').makeOptionMandatory(), byOption()],
     changes: true,
     long: true,
@@ -42,13 +45,23 @@ function defineStart(parent: Command, cli: Cli): void {
       if (options.dryRun) {
         const { cluster } = options;
         const diagnosis = await self.withTemporal((session) => ask<'diagnose'>(session, { kind: 'diagnose', cluster }));
-        return self.print({ dryRun: true, scenario, cluster, diagnosis }, (view) => `would open ${scenario} for ${cluster}; it is now so:\n${JSON.stringify(view.diagnosis, null, 2)}`);
+        return self.print(
+          { dryRun: true, scenario, cluster, diagnosis },
+          (view) => `would open ${scenario} for ${cluster}; it is now so:\n${JSON.stringify(view.diagnosis, null, 2)}`,
+        );
       }
       await self.withTemporal(async (session) => {
-        const work = await startIncident(session, { cluster: options.cluster, scenario, requester: self.person(options.by) });
+        const work = await startIncident(session, {
+          cluster: options.cluster,
+          scenario,
+          requester: self.person(options.by),
+        });
         if (options.detach) return self.print(detached(self, session, work.workflowId), detachedText);
         const result = await waitFor<IncidentOutput>(self, session, work, options);
-        await self.print({ workflowId: work.workflowId, ...result }, (view) => `${view.workflowId}: ${view.state}${view.recovery === null ? '' : `, by ${view.recovery}`}`);
+        await self.print(
+          { workflowId: work.workflowId, ...result },
+          (view) => `${view.workflowId}: ${view.state}${view.recovery === null ? '' : `, by ${view.recovery}`}`,
+        );
       });
     },
   });
@@ -70,7 +83,10 @@ function defineSignals(parent: Command, cli: Cli): void {
     usage: 'dismiss <id>',
     summary: 'say that it was a false alarm',
     argumentHelp: idHelp,
-    examples: [`incident dismiss ${id} --reason "planned restart"`, `incident dismiss ${id} --by dba --reason "network maintenance"`],
+    examples: [
+      `incident dismiss ${id} --reason "planned restart"`,
+      `incident dismiss ${id} --by dba --reason "network maintenance"`,
+    ],
     options: [reasonOption(), byOption()],
     changes: true,
     run: (self, [given = ''], options) => send(self, given, options, 'dismiss', options.reason, 'dismissed'),
@@ -80,7 +96,10 @@ function defineSignals(parent: Command, cli: Cli): void {
     usage: 'note <id> <text...>',
     summary: 'add a line to the incident document',
     argumentHelp: { ...idHelp, text: 'what happened, or what was decided' },
-    examples: [`incident note ${id} "business contacts told by phone"`, `incident note ${id} --by ops switched the site to its fallback page`],
+    examples: [
+      `incident note ${id} "business contacts told by phone"`,
+      `incident note ${id} --by ops switched the site to its fallback page`,
+    ],
     options: [byOption()],
     changes: true,
     run: async (self, [given = '', ...words], options) => {
@@ -105,7 +124,9 @@ function defineReads(parent: Command, cli: Cli): void {
     options: [new Option('--cluster <name>', 'only of this cluster')],
     run: async (self, _args, { cluster }) => {
       if (cluster !== undefined) await self.cluster(cluster);
-      const answer = await self.withTemporal((session) => ask<'incidents'>(session, { kind: 'incidents', ...(cluster === undefined ? {} : { cluster }) }));
+      const answer = await self.withTemporal((session) =>
+        ask<'incidents'>(session, { kind: 'incidents', ...(cluster === undefined ? {} : { cluster }) }),
+      );
       await self.print({ incidents: answer.incidents }, ({ incidents }) => incidentTable(incidents));
     },
   });
@@ -131,13 +152,24 @@ function defineReads(parent: Command, cli: Cli): void {
   });
 }
 
-async function send(cli: Cli, given: string, options: CommonOptions & { by?: string }, name: 'confirm' | 'dismiss' | 'close', reason: string, done: string): Promise<void> {
+async function send(
+  cli: Cli,
+  given: string,
+  options: CommonOptions & { by?: string },
+  name: 'confirm' | 'dismiss' | 'close',
+  reason: string,
+  done: string,
+): Promise<void> {
   await cli.withTemporal(async (session: TemporalSession) => {
     const incident = await findIncident(session, given);
     const decision = { by: cli.person(options.by), reason };
-    if (options.dryRun) return cli.print({ dryRun: true, incident, ...decision }, () => `would send ${name} to ${incident}`);
+    if (options.dryRun)
+      return cli.print({ dryRun: true, incident, ...decision }, () => `would send ${name} to ${incident}`);
     await decisions.signal(session, incident, name, decision);
-    await cli.print({ incident, ...decision, sent: name }, () => `${done}: ${incident}\n  follow it: ${cli.command('watch', incident)}`);
+    await cli.print(
+      { incident, ...decision, sent: name },
+      () => `${done}: ${incident}\n  follow it: ${cli.command('watch', incident)}`,
+    );
   });
 }
 
@@ -145,7 +177,11 @@ async function scenarioOf(given: string): Promise<(typeof SCENARIOS)[number]> {
   const found = SCENARIOS.find((scenario) => scenario === given);
   if (found !== undefined) return found;
   const { didYouMean } = await import('../../config/suggest.js');
-  throw new RepriseError('usage', `there is no scenario "${given}" in this version`, didYouMean(given, SCENARIOS, 'scenarios'));
+  throw new RepriseError(
+    'usage',
+    `there is no scenario "${given}" in this version`,
+    didYouMean(given, SCENARIOS, 'scenarios'),
+  );
 }
 
 function incidentTable(incidents: readonly IncidentLine[]): string {
@@ -155,7 +191,11 @@ function incidentTable(incidents: readonly IncidentLine[]): string {
 }
 
 function incidentText({ incident, records, outcome }: IncidentView): string {
-  const journal = records.map((record) => [instant(record.at), record.by, 'text' in record ? record.text : record.kind]);
+  const journal = records.map((record) => [
+    instant(record.at),
+    record.by,
+    'text' in record ? record.text : record.kind,
+  ]);
   return [
     facts([
       ['incident', incident.id],

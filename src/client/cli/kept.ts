@@ -18,7 +18,9 @@ export function registerKept(program: Command, cli: Cli): void {
     options: [new Option('--cluster <name>', 'only of this cluster')],
     run: async (self, _args, { cluster }) => {
       if (cluster !== undefined) await self.cluster(cluster);
-      const answer = await self.withTemporal((session) => ask<'kept'>(session, { kind: 'kept', ...(cluster === undefined ? {} : { cluster }) }));
+      const answer = await self.withTemporal((session) =>
+        ask<'kept'>(session, { kind: 'kept', ...(cluster === undefined ? {} : { cluster }) }),
+      );
       await self.print({ kept: answer.kept }, (view) => keptTable(view.kept));
     },
   });
@@ -27,7 +29,10 @@ export function registerKept(program: Command, cli: Cli): void {
     summary: 'delete old data for good',
     argumentHelp: { id: 'as `kept list` shows it' },
     examples: ['kept drop mairie-20261121-083600-a1b2c3 --dry-run', 'kept drop mairie-20261121-083600-a1b2c3 --yes'],
-    options: [new Option('--cluster <name>', 'the cluster it is of, where the host of another one does not answer'), byOption()],
+    options: [
+      new Option('--cluster <name>', 'the cluster it is of, where the host of another one does not answer'),
+      byOption(),
+    ],
     changes: true,
     asks: true,
     run: async (self, [id = ''], options) => {
@@ -36,17 +41,37 @@ export function registerKept(program: Command, cli: Cli): void {
       const by = self.person(options.by);
       const { dropped } = await self.withTemporal(async (session) => {
         const { cluster } = options;
-        const { kept: items } = await ask<'kept'>(session, { kind: 'kept', ...(cluster === undefined ? {} : { cluster }) });
+        const { kept: items } = await ask<'kept'>(session, {
+          kind: 'kept',
+          ...(cluster === undefined ? {} : { cluster }),
+        });
         const host = items.find((item) => item.id === id)?.host;
-        return ask<'kept-drop'>(session, { kind: 'kept-drop', id, by, dryRun, ...(host === undefined ? {} : { host }) });
+        return ask<'kept-drop'>(session, {
+          kind: 'kept-drop',
+          id,
+          by,
+          dryRun,
+          ...(host === undefined ? {} : { host }),
+        });
       });
-      await self.print({ ...(dryRun ? { dryRun } : {}), dropped }, (view) => `${dryRun ? 'would drop' : 'dropped'}:\n${keptTable(view.dropped)}`);
+      await self.print(
+        { ...(dryRun ? { dryRun } : {}), dropped },
+        (view) => `${dryRun ? 'would drop' : 'dropped'}:\n${keptTable(view.dropped)}`,
+      );
     },
   });
 }
 
 function keptTable(items: readonly KeptItem[]): string {
   if (items.length === 0) return 'nothing is kept';
-  const rows = items.map((item) => [item.id, item.cluster, item.what, item.where, item.host, item.sizeBytes === null ? '-' : sizeInWords(item.sizeBytes), instant(item.since)]);
+  const rows = items.map((item) => [
+    item.id,
+    item.cluster,
+    item.what,
+    item.where,
+    item.host,
+    item.sizeBytes === null ? '-' : sizeInWords(item.sizeBytes),
+    instant(item.since),
+  ]);
   return table(['id', 'cluster', 'what', 'where', 'host', 'size', 'since'], rows);
 }

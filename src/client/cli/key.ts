@@ -45,17 +45,37 @@ export function registerKey(program: Command, cli: Cli): void {
     run: async (self, [cluster = ''], options) => {
       const { name: policy } = await self.policy(cluster, options.policy);
       const { recipient, answer } = options;
-      if (answer !== undefined && recipient === undefined) throw new RepriseError('usage', 'whose answer is this?', 'name the public key: --recipient age1...');
+      if (answer !== undefined && recipient === undefined)
+        throw new RepriseError('usage', 'whose answer is this?', 'name the public key: --recipient age1...');
       const asked = { cluster, policy, ...(recipient === undefined ? {} : { recipient }) };
-      if (options.dryRun) return self.print({ dryRun: true, ...asked }, () => `would ${answer === undefined ? 'make a challenge for' : 'record an answer of'} ${recipient ?? 'each recipient'}`);
+      if (options.dryRun)
+        return self.print(
+          { dryRun: true, ...asked },
+          () =>
+            `would ${answer === undefined ? 'make a challenge for' : 'record an answer of'} ${recipient ?? 'each recipient'}`,
+        );
       if (answer !== undefined && recipient !== undefined) {
-        const question = { kind: 'key-answer', cluster, policy, recipient, answer, by: self.person(options.by) } as const;
+        const question = {
+          kind: 'key-answer',
+          cluster,
+          policy,
+          recipient,
+          answer,
+          by: self.person(options.by),
+        } as const;
         const proof = await self.withTemporal((session) => ask<'key-answer'>(session, question));
-        return self.print(proof, ({ provenAt }) => `proven: somebody held the key of ${recipient} at ${instant(provenAt)}`);
+        return self.print(
+          proof,
+          ({ provenAt }) => `proven: somebody held the key of ${recipient} at ${instant(provenAt)}`,
+        );
       }
-      const { challenges } = await self.withTemporal((session) => ask<'key-challenge'>(session, { kind: 'key-challenge', ...asked }));
+      const { challenges } = await self.withTemporal((session) =>
+        ask<'key-challenge'>(session, { kind: 'key-challenge', ...asked }),
+      );
       if (options.challenge !== undefined) await writeChallenge(options.challenge, challenges);
-      await self.print({ challenges }, (view) => view.challenges.map((one) => challengeText(one, { cluster, policy, file: options.challenge })).join('\n\n'));
+      await self.print({ challenges }, (view) =>
+        view.challenges.map((one) => challengeText(one, { cluster, policy, file: options.challenge })).join('\n\n'),
+      );
     },
   });
 }
@@ -63,14 +83,25 @@ export function registerKey(program: Command, cli: Cli): void {
 async function writeChallenge(file: string, challenges: readonly Challenge[]): Promise<void> {
   const [only, ...others] = challenges;
   if (only === undefined || others.length > 0) {
-    throw new RepriseError('usage', `there are ${challenges.length} recipients, and each has a challenge of its own`, `name one: --recipient ${challenges.map(({ recipient }) => recipient).join(' | ')}`);
+    throw new RepriseError(
+      'usage',
+      `there are ${challenges.length} recipients, and each has a challenge of its own`,
+      `name one: --recipient ${challenges.map(({ recipient }) => recipient).join(' | ')}`,
+    );
   }
   await writeFile(file, only.challenge, { flag: 'wx' }).catch((error: NodeJS.ErrnoException) => {
-    throw new RepriseError('path-refused', `${file} cannot be written: ${error.code ?? 'unknown'}`, 'name a file that is not there yet, in a directory that is');
+    throw new RepriseError(
+      'path-refused',
+      `${file} cannot be written: ${error.code ?? 'unknown'}`,
+      'name a file that is not there yet, in a directory that is',
+    );
   });
 }
 
-function challengeText({ recipient, challenge, provenAt }: Challenge, { cluster, policy, file }: { cluster: string; policy: string; file: string | undefined }): string {
+function challengeText(
+  { recipient, challenge, provenAt }: Challenge,
+  { cluster, policy, file }: { cluster: string; policy: string; file: string | undefined },
+): string {
   return [
     `${recipient}`,
     `  last proven: ${provenAt === null ? 'never' : instant(provenAt)}`,

@@ -35,7 +35,11 @@ function defineUp(program: Command, cli: Cli): void {
     changes: true,
     run: async (self, _args, options) => {
       const config = await self.config();
-      const result = await self.services.up({ config, dryRun: options.dryRun === true, report: (line) => self.say(line) });
+      const result = await self.services.up({
+        config,
+        dryRun: options.dryRun === true,
+        report: (line) => self.say(line),
+      });
       await self.print({ ...(options.dryRun ? { dryRun: true } : {}), ...result }, upText);
     },
   });
@@ -49,9 +53,16 @@ function defineDown(program: Command, cli: Cli): void {
     changes: true,
     run: async (self, _args, options) => {
       const config = await self.config();
-      const result = await self.services.down({ config, dryRun: options.dryRun === true, report: (line) => self.say(line) });
+      const result = await self.services.down({
+        config,
+        dryRun: options.dryRun === true,
+        report: (line) => self.say(line),
+      });
       const text = 'jobs that were running go on; the next `reprise up` takes them up';
-      await self.print({ ...(options.dryRun ? { dryRun: true } : {}), ...result }, (view) => `worker ${view.worker}, Temporal ${view.temporal}\n${text}`);
+      await self.print(
+        { ...(options.dryRun ? { dryRun: true } : {}), ...result },
+        (view) => `worker ${view.worker}, Temporal ${view.temporal}\n${text}`,
+      );
     },
   });
 }
@@ -60,7 +71,8 @@ function defineWorker(program: Command, cli: Cli): void {
   define<{ host?: readonly string[]; control: boolean }>(program, cli, {
     usage: 'worker',
     summary: 'run a worker until it is stopped',
-    description: 'Queues: reprise, and for each host reprise-NAME, reprise-NAME-heavy and reprise-NAME-recovery. When it stops, jobs\ngo on, and the next worker takes them up.',
+    description:
+      'Queues: reprise, and for each host reprise-NAME, reprise-NAME-heavy and reprise-NAME-recovery. When it stops, jobs\ngo on, and the next worker takes them up.',
     examples: ['worker --host db1', 'worker --host db1 --host staging1 --no-control'],
     options: [
       new Option('--host <name>', 'host of the config it works on; may be given several times').argParser(collect),
@@ -84,16 +96,30 @@ function defineDemo(program: Command, cli: Cli): void {
     description: 'Exit 0 only when every table matches the log of the client that wrote it.',
     examples: ['demo', 'demo --yes --json', 'demo --keep'],
     options: [
-      new Option('--scenario <name>', 'what happens').choices(['instance-loss', 'table-corruption', 'drill']).default('instance-loss'),
+      new Option('--scenario <name>', 'what happens')
+        .choices(['instance-loss', 'table-corruption', 'drill'])
+        .default('instance-loss'),
       new Option('--keep', 'leave everything running at the end, to look around'),
       new Option('-y, --yes', 'do not ask: approve the plan as `demo`'),
       new Option('--dir <path>', "where its directory is made; absent: the system's temporary one"),
     ],
     run: async (self, _args, { scenario, keep = false, yes = false, dir }) => {
       const json = self.format !== 'table';
-      const { result, text } = await self.services.demo({ scenario, keep, yes, json, ...(dir === undefined ? {} : { dir }), out: (line) => self.say(line) });
+      const { result, text } = await self.services.demo({
+        scenario,
+        keep,
+        yes,
+        json,
+        ...(dir === undefined ? {} : { dir }),
+        out: (line) => self.say(line),
+      });
       await self.print(result, () => text);
-      if (!result.recovered) throw new RepriseError('check-failed', 'what came back is not what was there', 'keep everything with --keep and read the report');
+      if (!result.recovered)
+        throw new RepriseError(
+          'check-failed',
+          'what came back is not what was there',
+          'keep everything with --keep and read the report',
+        );
     },
   });
 }
@@ -106,20 +132,31 @@ function ownHost(config: Config): string {
   const short = hostname().split('.')[0] ?? '';
   const found = names.find((name) => name === hostname() || name === short);
   if (found !== undefined) return found;
-  throw new RepriseError('usage', 'the config has several hosts, and none is called like this machine', `name it: --host ${names.join(' | ')}`);
+  throw new RepriseError(
+    'usage',
+    'the config has several hosts, and none is called like this machine',
+    `name it: --host ${names.join(' | ')}`,
+  );
 }
 
 async function knownHost(config: Config, host: string): Promise<void> {
   if (config.hosts[host] !== undefined) return;
   const { didYouMean } = await import('../../config/suggest.js');
-  throw new RepriseError('not-found', `there is no host "${host}" in ${config.file}`, didYouMean(host, Object.keys(config.hosts), 'hosts'));
+  throw new RepriseError(
+    'not-found',
+    `there is no host "${host}" in ${config.file}`,
+    didYouMean(host, Object.keys(config.hosts), 'hosts'),
+  );
 }
 
 function upText(result: UpResult): string {
   return [
     facts([
       ['Web UI', result.webUi],
-      ['Temporal', `${result.address}, ${result.temporal.state}${result.temporal.pid === null ? '' : ` (pid ${result.temporal.pid})`}`],
+      [
+        'Temporal',
+        `${result.address}, ${result.temporal.state}${result.temporal.pid === null ? '' : ` (pid ${result.temporal.pid})`}`,
+      ],
       ['worker', `${result.worker.state}${result.worker.pid === null ? '' : ` (pid ${result.worker.pid})`}`],
       ['state', result.stateDir],
       ['logs', result.logs.join(', ')],

@@ -27,9 +27,16 @@ export function detachedText(view: Detached): string {
  * Waits for the result with progress on stderr; Ctrl-C and `--timeout` end the waiting, never the work. `news` is text
  * that people wait for too, shown between the lines once it is there.
  */
-export async function waitFor<T>(cli: Cli, session: TemporalSession, work: StartedWork, options: CommonOptions, news?: Promise<string | null>): Promise<T> {
+export async function waitFor<T>(
+  cli: Cli,
+  session: TemporalSession,
+  work: StartedWork,
+  options: CommonOptions,
+  news?: Promise<string | null>,
+): Promise<T> {
   const { workflowId } = work;
-  if (cli.showsProgress) cli.say(cli.terminal.paint('dim', `${workflowId}  ${webUiLink(session.settings, workflowId)}`, 'err'));
+  if (cli.showsProgress)
+    cli.say(cli.terminal.paint('dim', `${workflowId}  ${webUiLink(session.settings, workflowId)}`, 'err'));
   const display = new ProgressDisplay(cli.terminal, (line) => cli.say(line));
   const onStatus = (view: StatusView): void => (cli.showsProgress ? display.update(view) : undefined);
   void news?.then((text) => {
@@ -39,7 +46,12 @@ export async function waitFor<T>(cli: Cli, session: TemporalSession, work: Start
   });
   return interruptible(async (signal) => {
     try {
-      return await follow<T>(session, work.handle, { onStatus, comeBack: cli.command('watch', workflowId), timeoutMs: milliseconds(options), signal });
+      return await follow<T>(session, work.handle, {
+        onStatus,
+        comeBack: cli.command('watch', workflowId),
+        timeoutMs: milliseconds(options),
+        signal,
+      });
     } finally {
       display.clear();
     }

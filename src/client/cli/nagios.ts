@@ -19,16 +19,27 @@ export function stateOf(findings: readonly Finding[]): State {
 /** `REPRISE STATE - what | performance data`, the worst first. */
 export function nagiosLine({ findings, figures }: CheckResult): { readonly line: string; readonly exitCode: number } {
   const state = stateOf(findings);
-  const bad = [...findings.filter(({ level }) => level === 'problem'), ...findings.filter(({ level }) => level === 'warning')];
+  const bad = [
+    ...findings.filter(({ level }) => level === 'problem'),
+    ...findings.filter(({ level }) => level === 'warning'),
+  ];
   const more = bad.length > NAMED ? `; and ${bad.length - NAMED} more` : '';
-  const what = bad.length > 0 ? `${bad.slice(0, NAMED).map(({ message }) => plain(message)).join('; ')}${more}` : allWell(figures);
+  const what =
+    bad.length > 0
+      ? `${bad
+          .slice(0, NAMED)
+          .map(({ message }) => plain(message))
+          .join('; ')}${more}`
+      : allWell(figures);
   const data = figures.map(performance).join(' ');
   return { line: `REPRISE ${state} - ${what}${data === '' ? '' : ` | ${data}`}`, exitCode: states.indexOf(state) };
 }
 
 /** Whether a command line asks for the plugin's own rules: then an error is UNKNOWN, and told on stdout. */
 export function isNagios(argv: readonly string[]): boolean {
-  return argv.includes('check') && argv.includes('--nagios') && !argv.some((word) => word === '--help' || word === '-h');
+  return (
+    argv.includes('check') && argv.includes('--nagios') && !argv.some((word) => word === '--help' || word === '-h')
+  );
 }
 
 export function reportUnknown(terminal: Terminal, error: unknown): number {

@@ -8,7 +8,12 @@ import { isFinal, statusOf } from '../status.js';
 const PLAN_WAIT_MS = 60_000;
 
 /** The plan once it is made; null when it is not in time, or the work is over without one. */
-export async function planWhenMade<P extends ApprovablePlan>(session: TemporalSession, workflowId: string, isOurs: (plan: ApprovablePlan) => plan is P, withinMs = PLAN_WAIT_MS): Promise<P | null> {
+export async function planWhenMade<P extends ApprovablePlan>(
+  session: TemporalSession,
+  workflowId: string,
+  isOurs: (plan: ApprovablePlan) => plan is P,
+  withinMs = PLAN_WAIT_MS,
+): Promise<P | null> {
   const until = performance.now() + withinMs;
   while (performance.now() < until) {
     const plan = await waitingPlan(session, workflowId).catch(() => null);
@@ -20,7 +25,13 @@ export async function planWhenMade<P extends ApprovablePlan>(session: TemporalSe
 }
 
 /** People who wait at a terminal see the plan as soon as it is there. */
-export async function planToShow<P extends ApprovablePlan>(session: TemporalSession, workflowId: string, isOurs: (plan: ApprovablePlan) => plan is P, textOf: (plan: P) => string, withinMs?: number): Promise<string | null> {
+export async function planToShow<P extends ApprovablePlan>(
+  session: TemporalSession,
+  workflowId: string,
+  isOurs: (plan: ApprovablePlan) => plan is P,
+  textOf: (plan: P) => string,
+  withinMs?: number,
+): Promise<string | null> {
   const plan = await planWhenMade(session, workflowId, isOurs, withinMs).catch(() => null);
   return plan === null ? null : `\n${textOf(plan)}\n`;
 }

@@ -46,15 +46,30 @@ const groups = [
 ];
 
 /** The whole command line, ready to parse. */
-export function buildProgram(services: Services, terminal: Terminal, format: OutputFormat = 'table', cli = new Cli(services, terminal)): Command {
+export function buildProgram(
+  services: Services,
+  terminal: Terminal,
+  format: OutputFormat = 'table',
+  cli = new Cli(services, terminal),
+): Command {
   const program = new Command('reprise');
   program
     .description('PostgreSQL backup and recovery as durable workflows: kill anything, lose nothing.')
-    .addOption(new Option('--config <file>', 'configuration (default: $REPRISE_CONFIG, ./reprise.yml, /etc/reprise/reprise.yml)'))
+    .addOption(
+      new Option(
+        '--config <file>',
+        'configuration (default: $REPRISE_CONFIG, ./reprise.yml, /etc/reprise/reprise.yml)',
+      ),
+    )
     .addOption(new Option('-o, --output <format>', 'table, json or yaml').argParser(parseFormat))
     .addOption(new Option('--json', 'the same as -o json'))
     .addOption(new Option('--color <when>', 'colours').choices(['auto', 'always', 'never']).default('auto'))
-    .addOption(new Option('--address <host:port>', 'Temporal server (default: as its own command line reads it, or `reprise up`)'))
+    .addOption(
+      new Option(
+        '--address <host:port>',
+        'Temporal server (default: as its own command line reads it, or `reprise up`)',
+      ),
+    )
     .addOption(new Option('--namespace <name>', 'namespace of the Temporal server'))
     .configureHelp({ showGlobalOptions: true, helpWidth: Math.min(Math.max(terminal.columns, 80), 120) })
     .configureOutput({
@@ -64,7 +79,10 @@ export function buildProgram(services: Services, terminal: Terminal, format: Out
       outputError: () => undefined,
     })
     .showSuggestionAfterError(true)
-    .addHelpText('after', '\nExamples:\n  $ reprise demo\n  $ reprise recover mairie --to 2026-11-21T02:15:00Z --dry-run\n\nAt night: reprise status says what is waited for, and what to type.')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ reprise demo\n  $ reprise recover mairie --to 2026-11-21T02:15:00Z --dry-run\n\nAt night: reprise status says what is waited for, and what to type.',
+    )
     .hook('preAction', () => terminal.setColor(program.opts<{ color: ColorMode }>().color));
   for (const register of groups) register(program, cli);
   nameInErrors(program, 'reprise');

@@ -30,11 +30,14 @@ export class ProgressDisplay {
     if (this.terminal.live) this.sayEnded(view);
     if (view.waitingFor !== this.lastWaiting) {
       this.clear();
-      if (view.waitingFor !== null) this.say(`${this.terminal.paint('yellow', 'waiting for', 'err')} ${visible(view.waitingFor)}`);
+      if (view.waitingFor !== null)
+        this.say(`${this.terminal.paint('yellow', 'waiting for', 'err')} ${visible(view.waitingFor)}`);
       this.lastWaiting = view.waitingFor;
     }
     if (this.terminal.live) {
-      const line = [...liveLine(view, now, this.rate.perSecond)].slice(0, Math.max(20, this.terminal.columns - 1)).join('');
+      const line = [...liveLine(view, now, this.rate.perSecond)]
+        .slice(0, Math.max(20, this.terminal.columns - 1))
+        .join('');
       this.terminal.err(`\r\x1b[2K${line}`);
       this.lineShown = true;
       return;
@@ -69,7 +72,10 @@ function liveLine(view: StatusView, now: number, perSecond: number | null): stri
   const phase = phases.at(-1);
   const started = phase === undefined ? null : Date.parse(phase.startedAt);
   // The server's clock may be ahead of ours.
-  const took = started === null || phase?.seconds !== null ? '' : `, ${durationInWords(Math.max(0, Math.floor((now - started) / 1000)))}`;
+  const took =
+    started === null || phase?.seconds !== null
+      ? ''
+      : `, ${durationInWords(Math.max(0, Math.floor((now - started) / 1000)))}`;
   const parts = [`${view.phase ?? state}${took}${state === 'running' || view.phase === null ? '' : ` (${state})`}`];
   if (progress !== null) parts.push(figures(progress, perSecond));
   const again = retrying === null ? '' : `, attempt ${retrying.attempt}, because ${retrying.reason}`;
@@ -84,12 +90,20 @@ export function progressLine(view: StatusView, perSecond: number | null = null):
   return visible(parts.join(', '));
 }
 
-function figures({ done, total, unit, etaSeconds }: NonNullable<StatusView['progress']>, perSecond: number | null): string {
+function figures(
+  { done, total, unit, etaSeconds }: NonNullable<StatusView['progress']>,
+  perSecond: number | null,
+): string {
   const amount = (value: number): string => (unit === 'bytes' ? sizeInWords(value) : String(value));
   const label = unit === 'bytes' ? '' : ` ${unit}`;
   const share = total === undefined || total === 0 ? '' : `${Math.floor((100 * done) / total)} % `;
   const of = total === undefined ? `${amount(done)}${label}` : `(${amount(done)} of ${amount(total)}${label})`;
-  const speed = perSecond === null ? '' : unit === 'bytes' ? `, ${sizeInWords(Math.round(perSecond))}/s` : `, ${perSecond.toFixed(1)} ${unit}/s`;
+  const speed =
+    perSecond === null
+      ? ''
+      : unit === 'bytes'
+        ? `, ${sizeInWords(Math.round(perSecond))}/s`
+        : `, ${perSecond.toFixed(1)} ${unit}/s`;
   const eta = etaSeconds ?? (total !== undefined && perSecond !== null ? (total - done) / perSecond : undefined);
   const left = eta === undefined ? '' : `, about ${durationInWords(Math.max(0, eta))} left`;
   return `${share}${of}${speed}${left}`;

@@ -57,7 +57,10 @@ export function registerRecover(program: Command, cli: Cli): void {
       new Option('--pause', 'stop at the target for a look, until `reprise promote`'),
       new Option('--database <name>', 'this database only, for engines that back up one at a time'),
       new Option('--with-media <name>', 'bring these media back to the same instant, in one plan'),
-      new Option('--thaw-tier <tier>', 'how files of a cold class are made readable; the plan shows price and hours').choices(['Expedited', 'Standard', 'Bulk']),
+      new Option(
+        '--thaw-tier <tier>',
+        'how files of a cold class are made readable; the plan shows price and hours',
+      ).choices(['Expedited', 'Standard', 'Bulk']),
       byOption(),
     ],
     changes: true,
@@ -67,11 +70,18 @@ export function registerRecover(program: Command, cli: Cli): void {
       const request = await requestOf(self, cluster, options);
       if (options.dryRun) {
         const question = { kind: 'plan' as const, ...request, operationId: newOperationId() };
-        const { plan } = await self.withTemporal((session) => interruptible((signal) => ask<'plan'>(session, question, signal)));
+        const { plan } = await self.withTemporal((session) =>
+          interruptible((signal) => ask<'plan'>(session, question, signal)),
+        );
         return self.print({ dryRun: true, workflowId: null, plan }, (view) => planText(view.plan));
       }
       if (request.into === 'in-place') {
-        await typeTheName(self, `recovering ${cluster} in place to ${formatTarget(request.target)}`, cluster, options.yes);
+        await typeTheName(
+          self,
+          `recovering ${cluster} in place to ${formatTarget(request.target)}`,
+          cluster,
+          options.yes,
+        );
       }
       await self.withTemporal(async (session) => {
         const work = await startRecovery(session, request);
@@ -79,12 +89,28 @@ export function registerRecover(program: Command, cli: Cli): void {
         if (options.detach) {
           const plan = await planWhenMade(session, workflowId, isRecoveryPlan);
           // Over without a plan: why it was refused is the answer.
-          if (plan === null && isFinal((await statusOf(session, workflowId, { jobs: false })).state)) await work.handle.result();
-          return self.print({ ...detached(self, session, workflowId), plan }, (view) => [view.plan === null ? '' : planText(view.plan), detachedText(view)].filter(Boolean).join('\n\n'));
+          if (plan === null && isFinal((await statusOf(session, workflowId, { jobs: false })).state))
+            await work.handle.result();
+          return self.print({ ...detached(self, session, workflowId), plan }, (view) =>
+            [view.plan === null ? '' : planText(view.plan), detachedText(view)].filter(Boolean).join('\n\n'),
+          );
         }
-        const result = await waitFor<RecoverOutput>(self, session, work, options, planToShow(session, workflowId, isRecoveryPlan, planText));
-        await self.print({ workflowId, state: result.state, plan: result.plan, ...result.outcome }, () => outcomeText(workflowId, result));
-        if (result.state === 'rejected') throw new RepriseError('approval-refused', `the plan was rejected by ${result.rejectedBecause ?? 'somebody'}`, result.left ?? 'start again when you know what to do');
+        const result = await waitFor<RecoverOutput>(
+          self,
+          session,
+          work,
+          options,
+          planToShow(session, workflowId, isRecoveryPlan, planText),
+        );
+        await self.print({ workflowId, state: result.state, plan: result.plan, ...result.outcome }, () =>
+          outcomeText(workflowId, result),
+        );
+        if (result.state === 'rejected')
+          throw new RepriseError(
+            'approval-refused',
+            `the plan was rejected by ${result.rejectedBecause ?? 'somebody'}`,
+            result.left ?? 'start again when you know what to do',
+          );
       });
     },
   });
@@ -101,16 +127,36 @@ async function requestOf(cli: Cli, cluster: string, options: RecoverOptions): Pr
   if (options.into !== 'in-place' && recovery.targets[options.into] === undefined) {
     const { didYouMean } = await import('../../config/suggest.js');
     const known = ['in-place', ...Object.keys(recovery.targets)];
-    throw new RepriseError('not-found', `${cluster} has no recovery target "${options.into}"`, didYouMean(options.into, known, 'targets'));
+    throw new RepriseError(
+      'not-found',
+      `${cluster} has no recovery target "${options.into}"`,
+      didYouMean(options.into, known, 'targets'),
+    );
   }
   if (options.withMedia !== undefined && (await cli.config()).media[options.withMedia]?.cluster !== cluster) {
     const { didYouMean } = await import('../../config/suggest.js');
-    const known = Object.values((await cli.config()).media).filter((media) => media.cluster === cluster).map(({ name }) => name);
-    throw new RepriseError('not-found', `${cluster} has no media "${options.withMedia}"`, didYouMean(options.withMedia, known, 'media'));
+    const known = Object.values((await cli.config()).media)
+      .filter((media) => media.cluster === cluster)
+      .map(({ name }) => name);
+    throw new RepriseError(
+      'not-found',
+      `${cluster} has no media "${options.withMedia}"`,
+      didYouMean(options.withMedia, known, 'media'),
+    );
   }
   const { policy, to, into, database, thawTier, withMedia, pause = false } = options;
   const requester = cli.person(options.by);
-  return { cluster, target: to, into, pause, requester, ...(policy === undefined ? {} : { policy }), ...(database === undefined ? {} : { database }), ...(thawTier === undefined ? {} : { thawTier }), ...(withMedia === undefined ? {} : { withMedia }) };
+  return {
+    cluster,
+    target: to,
+    into,
+    pause,
+    requester,
+    ...(policy === undefined ? {} : { policy }),
+    ...(database === undefined ? {} : { database }),
+    ...(thawTier === undefined ? {} : { thawTier }),
+    ...(withMedia === undefined ? {} : { withMedia }),
+  };
 }
 
 function outcomeText(workflowId: string, { state, plan, outcome, left = '' }: RecoverOutput): string {
@@ -122,9 +168,18 @@ function outcomeText(workflowId: string, { state, plan, outcome, left = '' }: Re
       ['asked for', outcome.target.requested],
       ['RTO', durationInWords(outcome.rtoSeconds)],
       ['waited for people', durationInWords(outcome.waitedForPeopleSeconds)],
-      ['RPO', outcome.rpoSeconds === null ? 'not known' : outcome.rpoSeconds === 0 ? 'nothing was lost' : `at most ${durationInWords(outcome.rpoSeconds)}`],
+      [
+        'RPO',
+        outcome.rpoSeconds === null
+          ? 'not known'
+          : outcome.rpoSeconds === 0
+            ? 'nothing was lost'
+            : `at most ${durationInWords(outcome.rpoSeconds)}`,
+      ],
       ['report', outcome.report],
     ]),
     checks.length > 0 ? table(['check', 'status', 'detail'], checks) : '',
-  ].filter(Boolean).join('\n\n');
+  ]
+    .filter(Boolean)
+    .join('\n\n');
 }

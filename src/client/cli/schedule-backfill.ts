@@ -21,20 +21,31 @@ export function registerBackfill(parent: Command, cli: Cli): void {
     ],
     options: [
       new Option('--from <time>', 'first time that counts, with its offset').argParser(parseTime).makeOptionMandatory(),
-      new Option('--to <time>', 'last time that counts, past by two minutes at least').argParser(parseTime).makeOptionMandatory(),
+      new Option('--to <time>', 'last time that counts, past by two minutes at least')
+        .argParser(parseTime)
+        .makeOptionMandatory(),
     ],
     changes: true,
     run: async (self, [id = ''], { from, to, dryRun }) => {
       const config = await self.config();
-      const starts = await self.withTemporal((session) => (dryRun ? backfillStarts : backfill)(session, config, id, { from, to }));
-      await self.print({ ...(dryRun ? { dryRun } : {}), id, from, to, starts }, (view) => startsText(view.starts, dryRun === true));
+      const starts = await self.withTemporal((session) =>
+        (dryRun ? backfillStarts : backfill)(session, config, id, { from, to }),
+      );
+      await self.print({ ...(dryRun ? { dryRun } : {}), id, from, to, starts }, (view) =>
+        startsText(view.starts, dryRun === true),
+      );
       const first = starts.find(({ alreadyStarted }) => !alreadyStarted);
-      if (!dryRun && first) self.say(`they run one after the other; follow the first: ${self.command('watch', first.workflowId)}`);
+      if (!dryRun && first)
+        self.say(`they run one after the other; follow the first: ${self.command('watch', first.workflowId)}`);
     },
   });
 }
 
 function startsText(starts: readonly BackfillStart[], dryRun: boolean): string {
-  const what = ({ alreadyStarted }: BackfillStart) => (alreadyStarted ? 'ran already' : dryRun ? 'would start' : 'starts');
-  return table(['due', 'what', 'workflow'], starts.map((one) => [one.at, what(one), one.workflowId]));
+  const what = ({ alreadyStarted }: BackfillStart) =>
+    alreadyStarted ? 'ran already' : dryRun ? 'would start' : 'starts';
+  return table(
+    ['due', 'what', 'workflow'],
+    starts.map((one) => [one.at, what(one), one.workflowId]),
+  );
 }

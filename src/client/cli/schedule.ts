@@ -34,11 +34,12 @@ export function registerSchedule(program: Command, cli: Cli): void {
   define(schedule, cli, {
     usage: 'apply',
     summary: 'create, update and delete our schedules; start and stop our watches',
-    description: 'Only what reprise made from this configuration is touched. An operator\'s pause stays.',
+    description: "Only what reprise made from this configuration is touched. An operator's pause stays.",
     examples: ['schedule apply', 'schedule apply --dry-run'],
     changes: true,
     asks: true,
-    run: (self, _args, options) => self.withTemporal((session) => (options.dryRun ? showPlan(self, session) : apply(self, session))),
+    run: (self, _args, options) =>
+      self.withTemporal((session) => (options.dryRun ? showPlan(self, session) : apply(self, session))),
   });
   defineList(schedule, cli);
   defineOperations(schedule, cli);
@@ -59,10 +60,18 @@ async function apply(cli: Cli, session: TemporalSession): Promise<void> {
   const config = await cli.config();
   // First, because no work can be started without them.
   const searchAttributes = await registerSearchAttributes(session);
-  const result: Reconciled = { searchAttributes, schedules: await applySchedules(session, config), watches: await applyWatches(session, config) };
+  const result: Reconciled = {
+    searchAttributes,
+    schedules: await applySchedules(session, config),
+    watches: await applyWatches(session, config),
+  };
   await cli.print({ ...result }, (view) => reconciledText(view, true));
   if (searchAttributes.refused !== undefined) {
-    throw new RepriseError('privilege-missing', `search attributes ${searchAttributes.missing.join(', ')} could not be registered: ${searchAttributes.refused}`, 'have an administrator of Temporal add them as Keyword');
+    throw new RepriseError(
+      'privilege-missing',
+      `search attributes ${searchAttributes.missing.join(', ')} could not be registered: ${searchAttributes.refused}`,
+      'have an administrator of Temporal add them as Keyword',
+    );
   }
 }
 
@@ -75,7 +84,10 @@ function defineList(parent: Command, cli: Cli): void {
       const schedules = await self.withTemporal(listSchedules);
       await self.print({ schedules }, (view) => scheduleTable(view.schedules));
       for (const { id: name, missedRuns } of schedules) {
-        if (missedRuns > 0) self.say(`warning: ${name} missed ${missedRuns} run${missedRuns === 1 ? '' : 's'}, later than its catch-up window; run it now: reprise schedule trigger ${name}`);
+        if (missedRuns > 0)
+          self.say(
+            `warning: ${name} missed ${missedRuns} run${missedRuns === 1 ? '' : 's'}, later than its catch-up window; run it now: reprise schedule trigger ${name}`,
+          );
       }
     },
   });
@@ -86,11 +98,16 @@ function defineOperations(parent: Command, cli: Cli): void {
     usage: 'pause <id>',
     summary: 'stop a schedule from running, until resume; apply leaves the pause',
     argumentHelp: id,
-    examples: ['schedule pause mairie/nightly-dump --reason "storage maintenance"', 'schedule pause reprise/mairie/physical --reason migration'],
+    examples: [
+      'schedule pause mairie/nightly-dump --reason "storage maintenance"',
+      'schedule pause reprise/mairie/physical --reason migration',
+    ],
     options: [reasonOption()],
     changes: true,
     run: (self, [given = ''], options) =>
-      operate(self, given, options.dryRun, 'pause', (session) => pauseSchedule(session, given, `${self.person(undefined)}: ${options.reason}`)),
+      operate(self, given, options.dryRun, 'pause', (session) =>
+        pauseSchedule(session, given, `${self.person(undefined)}: ${options.reason}`),
+      ),
   });
   define(parent, cli, {
     usage: 'resume <id>',
@@ -99,7 +116,9 @@ function defineOperations(parent: Command, cli: Cli): void {
     examples: ['schedule resume mairie/nightly-dump', 'schedule resume reprise/mairie/physical'],
     changes: true,
     run: (self, [given = ''], options) =>
-      operate(self, given, options.dryRun, 'resume', (session) => resumeSchedule(session, given, `resumed by ${self.person(undefined)}`)),
+      operate(self, given, options.dryRun, 'resume', (session) =>
+        resumeSchedule(session, given, `resumed by ${self.person(undefined)}`),
+      ),
   });
   define(parent, cli, {
     usage: 'trigger <id>',
@@ -110,22 +129,46 @@ function defineOperations(parent: Command, cli: Cli): void {
     run: async (self, [given = ''], options) => {
       if (options.dryRun) return operate(self, given, true, 'trigger', (session) => ours(session, given));
       const workflowId = await self.withTemporal((session) => triggerSchedule(session, given));
-      if (workflowId === null) throw new RepriseError('conflict', `${given} is running already: nothing was started`, 'follow it with `reprise status`');
-      await self.print({ id: given, workflowId }, () => `started ${workflowId}\n  follow it: ${self.command('watch', workflowId)}`);
+      if (workflowId === null)
+        throw new RepriseError(
+          'conflict',
+          `${given} is running already: nothing was started`,
+          'follow it with `reprise status`',
+        );
+      await self.print(
+        { id: given, workflowId },
+        () => `started ${workflowId}\n  follow it: ${self.command('watch', workflowId)}`,
+      );
     },
   });
 }
 
-async function operate(cli: Cli, given: string, dryRun: boolean | undefined, what: string, run: (session: TemporalSession) => Promise<ScheduleLine>): Promise<void> {
+async function operate(
+  cli: Cli,
+  given: string,
+  dryRun: boolean | undefined,
+  what: string,
+  run: (session: TemporalSession) => Promise<ScheduleLine>,
+): Promise<void> {
   await cli.withTemporal(async (session) => {
     const schedule = await (dryRun ? ours(session, given) : run(session));
-    await cli.print({ ...(dryRun ? { dryRun, would: what } : {}), schedule }, (view) => `${dryRun ? `would ${what}:\n` : ''}${scheduleFacts(view.schedule)}`);
+    await cli.print(
+      { ...(dryRun ? { dryRun, would: what } : {}), schedule },
+      (view) => `${dryRun ? `would ${what}:\n` : ''}${scheduleFacts(view.schedule)}`,
+    );
   });
 }
 
 function scheduleTable(schedules: readonly ScheduleLine[]): string {
   if (schedules.length === 0) return 'no schedules yet: `reprise schedule apply` makes them';
-  const rows = schedules.map((one) => [one.id, one.paused ? 'paused' : 'on', instant(one.nextRuns[0]), instant(one.lastRun), String(one.missedRuns), one.note ?? '']);
+  const rows = schedules.map((one) => [
+    one.id,
+    one.paused ? 'paused' : 'on',
+    instant(one.nextRuns[0]),
+    instant(one.lastRun),
+    String(one.missedRuns),
+    one.note ?? '',
+  ]);
   return table(['schedule', 'state', 'next run', 'last run', 'missed', 'note'], rows);
 }
 
@@ -147,6 +190,11 @@ function reconciledText({ schedules, watches, searchAttributes }: Reconciled, do
     ...searchAttributes.missing.map((name) => [done ? 'missing' : 'create', name, 'search attribute']),
   ];
   const changes = rows.filter(([action]) => action !== 'none' && action !== 'leave').length;
-  const last = changes === 0 ? 'all is as the config says' : done ? `${changes} done` : `${changes} to do: \`reprise schedule apply\``;
+  const last =
+    changes === 0
+      ? 'all is as the config says'
+      : done
+        ? `${changes} done`
+        : `${changes} to do: \`reprise schedule apply\``;
   return `${rows.length > 0 ? `${table(['action', 'what', 'why'], rows)}\n` : ''}${last}`;
 }

@@ -8,7 +8,12 @@ import type { EmbeddedAddress, TemporalSettings } from '../connect.js';
  */
 export interface Services {
   readonly version: () => Promise<string>;
-  readonly runWorker: (options: { config: Config; hosts: readonly string[]; control: boolean; temporal: TemporalSettings }) => Promise<void>;
+  readonly runWorker: (options: {
+    config: Config;
+    hosts: readonly string[];
+    control: boolean;
+    temporal: TemporalSettings;
+  }) => Promise<void>;
   readonly up: (options: { config: Config; dryRun: boolean; report: (line: string) => void }) => Promise<UpResult>;
   readonly down: (options: { config: Config; dryRun: boolean; report: (line: string) => void }) => Promise<DownResult>;
   /** The running `reprise up` of this config; null where there is none. */

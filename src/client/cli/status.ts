@@ -22,7 +22,13 @@ import { ProgressDisplay, progressLine } from './progress.js';
 const argumentHelp = { workflow: 'id of one piece of work (default: all under way)' };
 const LOOK_MS = 2000;
 /** Nothing goes on in these states before somebody does something. */
-const WAITS: ReadonlySet<string> = new Set<WorkState>(['suspected', 'waiting-approval', 'waiting-worker', 'waiting-sign-off', 'paused']);
+const WAITS: ReadonlySet<string> = new Set<WorkState>([
+  'suspected',
+  'waiting-approval',
+  'waiting-worker',
+  'waiting-sign-off',
+  'paused',
+]);
 
 /** `reprise status` and `reprise watch` */
 export function registerStatus(program: Command, cli: Cli): void {
@@ -34,18 +40,23 @@ export function registerStatus(program: Command, cli: Cli): void {
     run: (self, [workflowId]) =>
       self.withTemporal(async (session) => {
         const drift = await driftSeen(self, session);
-        if (workflowId === undefined) return self.print({ works: await runningWorks(session), drift }, ({ works }) => worksText(self, works));
+        if (workflowId === undefined)
+          return self.print({ works: await runningWorks(session), drift }, ({ works }) => worksText(self, works));
         await self.print({ ...(await statusOf(session, workflowId, { jobs: true })), drift }, statusText);
       }),
   });
   define<{ timeout?: number }>(program, cli, {
     usage: 'watch [workflow]',
     summary: 'follow work until it is over',
-    description: 'On a terminal one live line a phase; otherwise a line for every change, and one every 30 s. With --json one\ndocument a line. Ctrl-C stops watching, never the work.',
+    description:
+      'On a terminal one live line a phase; otherwise a line for every change, and one every 30 s. With --json one\ndocument a line. Ctrl-C stops watching, never the work.',
     argumentHelp,
     examples: ['watch', 'watch backup/mairie/nightly-dump --json'],
     options: [new Option('--timeout <duration>', 'stop watching after so long (exit 124)').argParser(parseSeconds)],
-    run: (self, [workflowId], options) => interruptible((signal) => (workflowId === undefined ? watchAll(self, options, signal) : watchOne(self, workflowId, options, signal))),
+    run: (self, [workflowId], options) =>
+      interruptible((signal) =>
+        workflowId === undefined ? watchAll(self, options, signal) : watchOne(self, workflowId, options, signal),
+      ),
   });
 }
 
@@ -61,16 +72,31 @@ async function driftSeen(cli: Cli, session: TemporalSession): Promise<readonly W
   return drift;
 }
 
-async function watchOne(cli: Cli, workflowId: string, options: { timeout?: number }, signal: AbortSignal): Promise<void> {
+async function watchOne(
+  cli: Cli,
+  workflowId: string,
+  options: { timeout?: number },
+  signal: AbortSignal,
+): Promise<void> {
   await cli.withTemporal(async (session) => {
     const shown = show(cli);
     const comeBack = cli.command('watch', workflowId);
-    const view = await watchWork(session, workflowId, { ...shown, comeBack, timeoutMs: milliseconds(options), signal }).finally(shown.end);
+    const view = await watchWork(session, workflowId, {
+      ...shown,
+      comeBack,
+      timeoutMs: milliseconds(options),
+      signal,
+    }).finally(shown.end);
     if (cli.format === 'table') await cli.print(view, statusText);
     if (view.state === 'completed') return;
     // How it ended is the result of watching it: the failure itself, with its own code and hint.
     await session.client.workflow.getHandle(workflowId).result();
-    if (view.state === 'rejected') throw new RepriseError('approval-refused', `${workflowId} was rejected`, 'nothing was changed; start again when you know what to do');
+    if (view.state === 'rejected')
+      throw new RepriseError(
+        'approval-refused',
+        `${workflowId} was rejected`,
+        'nothing was changed; start again when you know what to do',
+      );
   });
 }
 
@@ -78,7 +104,9 @@ async function watchOne(cli: Cli, workflowId: string, options: { timeout?: numbe
 function show(cli: Cli): { readonly onStatus: (view: StatusView) => void | Promise<void>; readonly end: () => void } {
   const { terminal } = cli;
   if (cli.format === 'table') {
-    const display = new ProgressDisplay(terminal, (line) => (terminal.live ? cli.say(line) : terminal.out(`${line}\n`)));
+    const display = new ProgressDisplay(terminal, (line) =>
+      terminal.live ? cli.say(line) : terminal.out(`${line}\n`),
+    );
     return { onStatus: (view) => display.update(view), end: () => display.clear() };
   }
   let last = '';
@@ -98,7 +126,8 @@ async function watchAll(cli: Cli, options: { timeout?: number }, signal: AbortSi
     while (!signal.aborted) {
       const works = await runningWorks(session);
       const text = JSON.stringify(works);
-      if (text !== last) await cli.stream({ works }, (view) => `${new Date().toISOString()}\n${worksText(cli, view.works)}\n`);
+      if (text !== last)
+        await cli.stream({ works }, (view) => `${new Date().toISOString()}\n${worksText(cli, view.works)}\n`);
       last = text;
       if (performance.now() > until) throw new RepriseError('timeout', 'stopped watching after --timeout', comeBack);
       await sleep(LOOK_MS, undefined, { signal }).catch(() => undefined);
@@ -110,22 +139,37 @@ async function watchAll(cli: Cli, options: { timeout?: number }, signal: AbortSi
 /** All that is under way, then whom it waits for: the command that says what to type. */
 function worksText(cli: Cli, works: readonly WorkLine[]): string {
   if (works.length === 0) return 'nothing is under way';
-  const lines = table(['work', 'state', 'started'], works.map((work) => [work.workflowId, work.state, instant(work.startedAt)]));
+  const lines = table(
+    ['work', 'state', 'started'],
+    works.map((work) => [work.workflowId, work.state, instant(work.startedAt)]),
+  );
   const waiting = works.filter(({ state }) => WAITS.has(state));
   if (waiting.length === 0) return lines;
   return `${lines}\n\nwaiting for a person; what to type says:\n${waiting.map(({ workflowId }) => `  ${cli.command('status', workflowId)}`).join('\n')}`;
 }
 
 function statusText(view: StatusView): string {
-  const jobs = view.jobs.map((job) => [job.tool, job.state, job.pid === null ? '-' : String(job.pid), String(job.starts), job.key]);
-  const phases = view.phases.map(({ name, seconds }) => [name, seconds === null ? 'under way' : durationInWords(seconds)]);
+  const jobs = view.jobs.map((job) => [
+    job.tool,
+    job.state,
+    job.pid === null ? '-' : String(job.pid),
+    String(job.starts),
+    job.key,
+  ]);
+  const phases = view.phases.map(({ name, seconds }) => [
+    name,
+    seconds === null ? 'under way' : durationInWords(seconds),
+  ]);
   return [
     facts([
       ['work', view.workflowId],
       ['state', view.state],
       ['waiting for', view.waitingFor],
       ['plan', view.plan],
-      ['trying again', view.retrying === null ? null : `attempt ${view.retrying.attempt}, because ${view.retrying.reason}`],
+      [
+        'trying again',
+        view.retrying === null ? null : `attempt ${view.retrying.attempt}, because ${view.retrying.reason}`,
+      ],
       ['progress', view.progress === null ? null : progressLine(view)],
       ['started', instant(view.startedAt)],
       ['finished', view.finishedAt === null ? null : instant(view.finishedAt)],
@@ -133,5 +177,7 @@ function statusText(view: StatusView): string {
     ]),
     phases.length > 0 ? table(['phase', 'time'], phases) : '',
     jobs.length > 0 ? table(['tool', 'state', 'pid', 'starts', 'job'], jobs) : '',
-  ].filter(Boolean).join('\n\n');
+  ]
+    .filter(Boolean)
+    .join('\n\n');
 }

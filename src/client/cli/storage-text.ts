@@ -19,7 +19,10 @@ export function storagePlansText(cli: Painter, plans: readonly StoragePlan[]): s
 export function appliedText(cli: Painter, plans: readonly AppliedPlan[]): string {
   return plans
     .map((plan) => {
-      const lines = plan.applied.map(({ name, done, detail }) => `  ${done ? cli.terminal.paint('green', 'set    ', 'out') : cli.terminal.paint('red', 'refused', 'out')}  ${name}${detail === undefined ? '' : `: ${visible(detail)}`}`);
+      const lines = plan.applied.map(
+        ({ name, done, detail }) =>
+          `  ${done ? cli.terminal.paint('green', 'set    ', 'out') : cli.terminal.paint('red', 'refused', 'out')}  ${name}${detail === undefined ? '' : `: ${visible(detail)}`}`,
+      );
       return [heading(cli, plan), ...(lines.length === 0 ? ['  nothing to change'] : lines)].join('\n');
     })
     .join('\n\n');
@@ -36,14 +39,24 @@ function planText(cli: Painter, plan: StoragePlan): string {
     const mark = level === 'warning' ? paint('yellow', 'warning:', 'out') : 'note:';
     return `  ${mark} ${visible(text)}${hint === undefined ? '' : `\n      ${visible(hint)}`}`;
   });
-  const refusals = plan.refusals.map(({ text, hint }) => `  ${paint('red', 'refused:', 'out')} ${visible(text)}\n      ${visible(hint)}`);
+  const refusals = plan.refusals.map(
+    ({ text, hint }) => `  ${paint('red', 'refused:', 'out')} ${visible(text)}\n      ${visible(hint)}`,
+  );
   const next =
     plan.refusals.length > 0
       ? 'apply refuses this as long as both stand.'
       : changes === 0
         ? 'nothing to change'
         : `${changes} ${changes === 1 ? 'setting' : 'settings'} to change: ${cli.command('storage', 'apply', plan.repository)}`;
-  return [heading(cli, plan), ...plan.settings.filter(({ is, wanted }) => is.length + wanted.length > 0).map((setting) => settingText(cli, setting)), ...notes, ...refusals, next].join('\n');
+  return [
+    heading(cli, plan),
+    ...plan.settings
+      .filter(({ is, wanted }) => is.length + wanted.length > 0)
+      .map((setting) => settingText(cli, setting)),
+    ...notes,
+    ...refusals,
+    next,
+  ].join('\n');
 }
 
 const colors = { '+': 'green', '-': 'red' } as const;
@@ -63,10 +76,22 @@ function settingText({ terminal }: Painter, setting: StorageSetting): string {
 export function usageText({ terminal }: Painter, { repository, host, currency, rows, total }: StorageUsage): string {
   const money = (cost: number | null): string => (cost === null ? '-' : `${cost.toFixed(2)} ${currency ?? ''}`);
   const cells = [
-    ...rows.map((row) => [row.cluster ?? '(no cluster)', row.storageClass, row.state, String(row.objects), sizeInWords(row.bytes), money(row.monthlyCost)]),
+    ...rows.map((row) => [
+      row.cluster ?? '(no cluster)',
+      row.storageClass,
+      row.state,
+      String(row.objects),
+      sizeInWords(row.bytes),
+      money(row.monthlyCost),
+    ]),
     ['all', '', '', String(total.objects), sizeInWords(total.bytes), money(total.monthlyCost)],
   ];
-  const unpriced = [...new Set(rows.filter(({ monthlyCost }) => monthlyCost === null).map(({ storageClass }) => storageClass))];
-  const hint = unpriced.length === 0 ? '' : `\nno price is known for ${unpriced.join(', ')}: add ${unpriced.length === 1 ? 'it' : 'them'} to \`prices: { per_gb_month: { ... } }\` of this repository`;
+  const unpriced = [
+    ...new Set(rows.filter(({ monthlyCost }) => monthlyCost === null).map(({ storageClass }) => storageClass)),
+  ];
+  const hint =
+    unpriced.length === 0
+      ? ''
+      : `\nno price is known for ${unpriced.join(', ')}: add ${unpriced.length === 1 ? 'it' : 'them'} to \`prices: { per_gb_month: { ... } }\` of this repository`;
   return `${terminal.paint('bold', repository, 'out')}, seen from host ${host}\n${table(['cluster', 'class', 'state', 'objects', 'size', 'a month'], cells)}${hint}`;
 }

@@ -23,7 +23,11 @@ interface Kept {
  * choose otherwise where backups came or went meanwhile, and publish archives as what they are not.
  * @throws RepriseError `not-found`, `backup-corrupt` of a parent that is gone since, and what {@link chooseType} throws
  */
-export async function chooseOnce(context: EngineContext, request: BackupRequest, server: LiveServerFacts): Promise<Choice> {
+export async function chooseOnce(
+  context: EngineContext,
+  request: BackupRequest,
+  server: LiveServerFacts,
+): Promise<Choice> {
   const kept = await readFile(fileOf(context), 'utf8').catch((error: unknown) => {
     if (isCode(error, 'ENOENT')) return null;
     throw error;
@@ -43,7 +47,9 @@ export async function keepChoice(context: EngineContext, choice: Choice): Promis
 
 /** Whether a failure says that nothing can rest on that parent: `auto` takes a full backup then. */
 export function doesNotFit(error: unknown): boolean {
-  return isRepriseError(error) && ['no-usable-backup', 'config-invalid', 'backup-corrupt', 'not-found'].includes(error.code);
+  return (
+    isRepriseError(error) && ['no-usable-backup', 'config-invalid', 'backup-corrupt', 'not-found'].includes(error.code)
+  );
 }
 
 const fileOf = (context: EngineContext): string => join(spoolOf(context), CHOICE);

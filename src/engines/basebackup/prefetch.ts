@@ -35,8 +35,11 @@ export async function feedWal(context: ReadContext, dataDir: string): Promise<Wa
   const names = await archivedNames(context);
   const histories = names.filter(isHistoryName);
   // A beginning stays one by name: what was salvaged comes before it.
-  const segments = [...names.filter(isSegmentName), ...usableBeginnings(names).map((name) => `${name}.partial`)].sort(byPlace);
-  const list = (there: readonly string[]): Promise<void> => writeFileDurably(join(directory, LISTED), there.map((name) => `${name}\n`).join(''), context.user);
+  const segments = [...names.filter(isSegmentName), ...usableBeginnings(names).map((name) => `${name}.partial`)].sort(
+    byPlace,
+  );
+  const list = (there: readonly string[]): Promise<void> =>
+    writeFileDurably(join(directory, LISTED), there.map((name) => `${name}\n`).join(''), context.user);
   for (const name of histories) await bringHistory(context, name, directory);
   await list([...histories, ...segments]);
   return {
@@ -49,14 +52,23 @@ export async function feedWal(context: ReadContext, dataDir: string): Promise<Wa
 export async function prefetchBytes(context: ReadContext, { wal, segmentBytes }: BaseManifest): Promise<number> {
   const first = parseSegmentName(wal.start, segmentBytes).number;
   // Of every timeline: which of them is followed, the server decides.
-  const needed = (await walArchive(context)).segments.filter((name) => parseSegmentName(name, segmentBytes).number >= first);
+  const needed = (await walArchive(context)).segments.filter(
+    (name) => parseSegmentName(name, segmentBytes).number >= first,
+  );
   return needed.length * segmentBytes;
 }
 
-const byPlace = (a: string, b: string): number => (placeInLog(a) < placeInLog(b) ? -1 : placeInLog(a) > placeInLog(b) ? 1 : 0);
+const byPlace = (a: string, b: string): number =>
+  placeInLog(a) < placeInLog(b) ? -1 : placeInLog(a) > placeInLog(b) ? 1 : 0;
 
-async function bringSegments(context: ReadContext, segments: readonly string[], directory: string, signal: AbortSignal): Promise<void> {
-  const asked = async (): Promise<string> => placeInLog((await readFile(join(directory, ASKED), 'utf8').catch(() => '')).trim());
+async function bringSegments(
+  context: ReadContext,
+  segments: readonly string[],
+  directory: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const asked = async (): Promise<string> =>
+    placeInLog((await readFile(join(directory, ASKED), 'utf8').catch(() => '')).trim());
   /** Resolves when the server has asked for this place, or one behind it; false where nobody waits for that any more. */
   const isAsked = async (place: string): Promise<boolean> => {
     for (; !signal.aborted; await sleep(LOOK_MS)) if ((await asked()) >= place) return true;
@@ -73,7 +85,8 @@ async function bringSegments(context: ReadContext, segments: readonly string[], 
       if (there.has(name) || !(await isAsked(placeInLog(asksFor)))) return;
       await bringSegment(context, name, directory, signal).catch(async (error: unknown) => {
         // One that is damaged counts when the server needs it: its target may lie before.
-        if (signal.aborted || (isRepriseError(error) && error.code === 'wal-gap' && !(await isAsked(placeInLog(name))))) return;
+        if (signal.aborted || (isRepriseError(error) && error.code === 'wal-gap' && !(await isAsked(placeInLog(name)))))
+          return;
         throw error;
       });
     },

@@ -13,7 +13,11 @@ import { archiveCommand } from './wal-commands.js';
 export async function liveServer({ cluster: { connection } }: Pick<ReadContext, 'cluster'>): Promise<LiveServerFacts> {
   const server = await withClient(connection, connection.maintenanceDatabase, serverFacts);
   if (!server.inRecovery) return server;
-  throw new RepriseError('topology-refused', 'the server is a standby or still in recovery', "connect the policy's cluster to the primary");
+  throw new RepriseError(
+    'topology-refused',
+    'the server is a standby or still in recovery',
+    "connect the policy's cluster to the primary",
+  );
 }
 
 /** What to do where WAL does not come, with the line to paste. */

@@ -81,7 +81,9 @@ function toolError(tool: string, output: string): RepriseError {
   const rule = ruleFor(rules, output);
   const line = withoutValues(tellingLine(output));
   const said = line === '' ? '' : `: ${line}`;
-  return rule === undefined ? new RepriseError('tool-failed', `${tool} failed${said}`) : new RepriseError(rule.code, `${tool}: ${rule.message}${said}`, rule.hint);
+  return rule === undefined
+    ? new RepriseError('tool-failed', `${tool} failed${said}`)
+    : new RepriseError(rule.code, `${tool}: ${rule.message}${said}`, rule.hint);
 }
 
 /** Runs one of these tools as a job; its failure is told in these terms. */

@@ -38,7 +38,11 @@ export interface Unpack extends Pick<JobRequest, 'resultIsGone'> {
  * cleared and begun anew.
  * @throws RepriseError `backup-corrupt` (F15), `path-refused` where an archive holds a link (F37), `storage-full`
  */
-export async function unpack(context: EngineContext, step: string, { parts, clear, resultIsGone, ownLinks = [] }: Unpack): Promise<void> {
+export async function unpack(
+  context: EngineContext,
+  step: string,
+  { parts, clear, resultIsGone, ownLinks = [] }: Unpack,
+): Promise<void> {
   const { jobs, user, signal } = context;
   await runTool(jobs, {
     step,
@@ -55,10 +59,17 @@ export async function unpack(context: EngineContext, step: string, { parts, clea
   });
   const roots = [...new Set(parts.map(({ into }) => into))];
   const expected = ownLinks.flatMap((path) => ['!', '-path', path.replaceAll(/[\\*?[\]]/g, String.raw`\$&`)]);
-  const { stdout } = await runQuickTool(['find', ...roots, '(', '-type', 'l', '-o', '-type', 'f', '-links', '+1', ')', ...expected, '-print', '-quit'], { user, signal, timeoutMs: LOOK_MS });
+  const { stdout } = await runQuickTool(
+    ['find', ...roots, '(', '-type', 'l', '-o', '-type', 'f', '-links', '+1', ')', ...expected, '-print', '-quit'],
+    { user, signal, timeoutMs: LOOK_MS },
+  );
   if (stdout === '') return;
   await clear();
-  throw new RepriseError('path-refused', `the backup holds a link, ${stdout}: pg_basebackup makes none but those of tablespaces`, 'it is not as it was made; choose another backup');
+  throw new RepriseError(
+    'path-refused',
+    `the backup holds a link, ${stdout}: pg_basebackup makes none but those of tablespaces`,
+    'it is not as it was made; choose another backup',
+  );
 }
 
 /** An owner-only directory of the tools' user, with those above it as far as they are missing. */

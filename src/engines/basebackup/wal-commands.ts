@@ -75,7 +75,11 @@ function inShell(script: string, name: string, directory: string): string {
 
 function walDirectory(context: Where): string {
   if (!context.storage.capabilities.localPath) {
-    throw new RepriseError('capability-missing', `a ${context.storage.kind} repository is no directory that the server could archive into`, 'have a worker receive the WAL instead: options: { wal: receivewal }');
+    throw new RepriseError(
+      'capability-missing',
+      `a ${context.storage.kind} repository is no directory that the server could archive into`,
+      'have a worker receive the WAL instead: options: { wal: receivewal }',
+    );
   }
   return context.storage.localPath(walPrefix(context).slice(0, -1));
 }

@@ -33,6 +33,7 @@ export async function countDump(
     stallTimeoutMs: STALL_TIMEOUT_MS,
   });
   const counts = parseCounts(database, await readFile(result.stdout, 'utf8'));
-  const isExtensions = (one: TableCount): boolean => extensionTables.some(({ schema, table }) => schema === one.schema && table === one.table);
+  const isExtensions = (one: TableCount): boolean =>
+    extensionTables.some(({ schema, table }) => schema === one.schema && table === one.table);
   return { ...counts, tables: counts.tables.filter((one) => !isExtensions(one)) };
 }

@@ -25,8 +25,14 @@ export async function encryptionOf({ policy }: Pick<ReadContext, 'policy'>): Pro
  * The command that writes a file of the repository: the program itself by its `--file`, or its output through age, so
  * that plain text never gets there. Where the repository has no paths, the command prints what is to be uploaded.
  */
-export async function writingArgv(context: ReadContext, encryption: Encryption | null, key: string, argv: readonly string[]): Promise<readonly string[]> {
-  if (!context.storage.capabilities.localPath) return encryption === null ? argv : encryptingArgv(encryption.recipients, argv, '-');
+export async function writingArgv(
+  context: ReadContext,
+  encryption: Encryption | null,
+  key: string,
+  argv: readonly string[],
+): Promise<readonly string[]> {
+  if (!context.storage.capabilities.localPath)
+    return encryption === null ? argv : encryptingArgv(encryption.recipients, argv, '-');
   const path = context.storage.localPath(key);
   return encryption === null ? [...argv, `--file=${path}`] : encryptingArgv(encryption.recipients, argv, path);
 }
@@ -35,7 +41,12 @@ export async function writingArgv(context: ReadContext, encryption: Encryption |
  * The command that has a program read a file: named as its last argument, or decrypted to its stdin.
  * @throws RepriseError `key-missing`, `tool-missing`
  */
-export async function readingArgv(context: ReadContext, file: SealedFile, argv: readonly string[], howFar?: 'all' | 'beginning'): Promise<readonly string[]> {
+export async function readingArgv(
+  context: ReadContext,
+  file: SealedFile,
+  argv: readonly string[],
+  howFar?: 'all' | 'beginning',
+): Promise<readonly string[]> {
   const path = file.path ?? context.storage.localPath(file.key);
   if (!file.encrypted) return [...argv, path];
   return decryptingArgv(await requireIdentity(context.policy.encryption, file.key), path, argv, howFar);
@@ -46,10 +57,18 @@ export async function readingArgv(context: ReadContext, file: SealedFile, argv: 
  * than the program reads.
  * @throws RepriseError `key-missing`, `tool-missing`, `tool-failed`, and what reading the repository throws
  */
-export async function runOnFile(context: ReadContext, file: SealedFile, argv: readonly string[], howFar: 'all' | 'beginning', options: RunToolOptions = {}): Promise<ToolOutput> {
+export async function runOnFile(
+  context: ReadContext,
+  file: SealedFile,
+  argv: readonly string[],
+  howFar: 'all' | 'beginning',
+  options: RunToolOptions = {},
+): Promise<ToolOutput> {
   const how = { user: context.user, signal: context.signal, ...options };
   if (context.storage.capabilities.localPath) return runTool(await readingArgv(context, file, argv, howFar), how);
-  const onInput = file.encrypted ? await decryptingArgv(await requireIdentity(context.policy.encryption, file.key), '-', argv, howFar) : argv;
+  const onInput = file.encrypted
+    ? await decryptingArgv(await requireIdentity(context.policy.encryption, file.key), '-', argv, howFar)
+    : argv;
   const input = await context.storage.open(file.key);
   let broken: unknown;
   input.once('error', (error) => (broken = error));

@@ -20,7 +20,12 @@ export const RESTORE_STALL_TIMEOUT_MS = 12 * 3_600_000;
 export async function toolMajor(host: Host, program: 'pg_dump' | 'pg_restore'): Promise<number> {
   const { stdout } = await runTool([join(host.pgBin, program), '--version'], { user: host.user, signal: host.signal });
   const major = Number(/\(PostgreSQL\) (\d+)/.exec(stdout)?.[1] ?? Number.NaN);
-  if (Number.isNaN(major)) throw new RepriseError('tool-failed', `${program} does not tell its version`, `run ${program} --version on the host`);
+  if (Number.isNaN(major))
+    throw new RepriseError(
+      'tool-failed',
+      `${program} does not tell its version`,
+      `run ${program} --version on the host`,
+    );
   return major;
 }
 

@@ -20,7 +20,8 @@ export async function verifyDump(context: EngineContext, backup: Backup): Promis
   try {
     const manifest = await manifestOf(context, backup.label);
     const differsFromRecord = backup.sha256 !== undefined && backup.sha256 !== manifest.dump.sha256;
-    if (differsFromRecord) return bad(`the manifest of ${backup.label} is not the one that was recorded: another SHA-256`);
+    if (differsFromRecord)
+      return bad(`the manifest of ${backup.label} is not the one that was recorded: another SHA-256`);
     const files = manifestFiles(context, manifest);
     const dump = await wholeFile(context, files.dump, manifest.dump);
     try {

@@ -46,7 +46,11 @@ export async function runPgbackrest(
   context: CommandContext,
   command: string,
   options: readonly string[] = [],
-  more: { readonly parameters?: readonly string[]; readonly timeoutMs?: number; readonly acceptCodes?: readonly number[] } = {},
+  more: {
+    readonly parameters?: readonly string[];
+    readonly timeoutMs?: number;
+    readonly acceptCodes?: readonly number[];
+  } = {},
 ): Promise<ToolOutput> {
   try {
     return await runTool(pgbackrestArgv(context, command, options, more.parameters), {

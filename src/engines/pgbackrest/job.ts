@@ -75,7 +75,12 @@ async function progress(paths: JobPaths, job: PgbackrestJob): Promise<Progress |
   const percent = [...(await tail(paths.stdout)).matchAll(/ (\d+(?:\.\d+)?)%\)/g)].at(-1)?.[1];
   if (percent === undefined) return undefined;
   if (job.totalBytes === undefined) return { phase: job.step, done: Number(percent), total: 100, unit: 'steps' };
-  return { phase: job.step, done: Math.round((job.totalBytes * Number(percent)) / 100), total: job.totalBytes, unit: 'bytes' };
+  return {
+    phase: job.step,
+    done: Math.round((job.totalBytes * Number(percent)) / 100),
+    total: job.totalBytes,
+    unit: 'bytes',
+  };
 }
 
 async function tail(path: string): Promise<string> {
@@ -83,7 +88,10 @@ async function tail(path: string): Promise<string> {
   if (file === undefined) return '';
   try {
     const { size } = await file.stat();
-    const { buffer, bytesRead } = await file.read({ buffer: Buffer.alloc(TAIL_BYTES), position: Math.max(0, size - TAIL_BYTES) });
+    const { buffer, bytesRead } = await file.read({
+      buffer: Buffer.alloc(TAIL_BYTES),
+      position: Math.max(0, size - TAIL_BYTES),
+    });
     return buffer.toString('utf8', 0, bytesRead);
   } finally {
     await file.close();

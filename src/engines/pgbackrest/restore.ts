@@ -22,7 +22,12 @@ export async function restoreFiles(context: EngineContext, request: RestoreFiles
   const dataDir = resolve(request.dataDir);
   const tablespaceDir = resolve(request.tablespaceDir);
   const stored = (await readInfo(context)).backups.find(({ label }) => label === request.backup.label);
-  if (stored === undefined) throw new RepriseError('not-found', `backup ${request.backup.label} is not in the repository`, 'list what is there: reprise backup list');
+  if (stored === undefined)
+    throw new RepriseError(
+      'not-found',
+      `backup ${request.backup.label} is not in the repository`,
+      'list what is there: reprise backup list',
+    );
   const tablespaces = await readTablespaces(context, stored.label);
   await claimDirectory(context, dataDir, request.overOld);
   await seedManifest(context, dataDir);

@@ -35,7 +35,10 @@ export function chooseType(request: TypeRequest): BackupType {
 type Candidate = TypeRequest['backups'][number];
 
 function newest(backups: readonly Candidate[], types: readonly BackupType[]): Candidate | undefined {
-  return backups.filter(({ type }) => types.includes(type)).toSorted((a, b) => a.startedAt.localeCompare(b.startedAt)).at(-1);
+  return backups
+    .filter(({ type }) => types.includes(type))
+    .toSorted((a, b) => a.startedAt.localeCompare(b.startedAt))
+    .at(-1);
 }
 
 function isDue(last: Candidate, everySeconds: number, now: number): boolean {

@@ -16,7 +16,9 @@ export async function fingerprintOf(context: ReadContext, label: string): Promis
   if (prefix === undefined) return undefined;
   const folder = join(prefix, BACKUP_FOLDER);
   const entries = await readdir(join(folder, label), { recursive: true, withFileTypes: true });
-  const parts = entries.filter((entry) => entry.isFile() && entry.name !== 'metadata.json').map((entry) => join(entry.parentPath, entry.name));
+  const parts = entries
+    .filter((entry) => entry.isFile() && entry.name !== 'metadata.json')
+    .map((entry) => join(entry.parentPath, entry.name));
   const hash = createHash('sha256');
   for (const [index, path] of [join(folder, sentinelName(label)), ...parts.sort()].entries()) {
     context.signal.throwIfAborted();

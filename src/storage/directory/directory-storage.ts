@@ -7,7 +7,15 @@ import { errnoOf, leavesRoot, storageFailure } from './failures.js';
 import { makeDirectories, makeRoot, ownerFor, type Owner } from './ownership.js';
 import { checkedPath } from './paths.js';
 import { openDirectoryForReading } from './reading.js';
-import { linkIfAbsent, renameSynced, streamIncomplete, sweepAbandoned, syncDirectory, syncFile, writeIncomplete } from './writing.js';
+import {
+  linkIfAbsent,
+  renameSynced,
+  streamIncomplete,
+  sweepAbandoned,
+  syncDirectory,
+  syncFile,
+  writeIncomplete,
+} from './writing.js';
 
 export interface OpenDirectoryOptions {
   /** Absolute path of the repository's root; made where it is missing, as the first backup of a new set-up finds it. */

@@ -36,9 +36,18 @@ async function fillAndSync(file: FileHandle, body: Buffer | string, owner: Owner
 }
 
 /** The same with a stream, hashed on the way. Its name is touched by every write, so nobody takes it for abandoned. */
-export async function streamIncomplete(directory: string, body: Readable, owner: Owner | null, { signal, report }: WriteStreamOptions = {}): Promise<WrittenObject & { readonly incomplete: string }> {
+export async function streamIncomplete(
+  directory: string,
+  body: Readable,
+  owner: Owner | null,
+  { signal, report }: WriteStreamOptions = {},
+): Promise<WrittenObject & { readonly incomplete: string }> {
   const path = join(directory, incompletePrefix + randomBytes(9).toString('hex'));
-  const file = await open(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o600);
+  const file = await open(
+    path,
+    constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW,
+    0o600,
+  );
   const hash = createHash('sha256');
   let sizeBytes = 0;
   try {

@@ -11,9 +11,21 @@ const CONFLICT_TRIES = 10;
 const CONFLICT_WAIT_MS = 50;
 
 /** A small object in one request. A bucket with object lock takes none without a checksum: this one every server knows. */
-export function putCommand({ options }: S3Bucket, key: string, Body: Buffer, { ifAbsent = false, described = {} }: { readonly ifAbsent?: boolean; readonly described?: ObjectDescription } = {}): PutObjectCommand {
+export function putCommand(
+  { options }: S3Bucket,
+  key: string,
+  Body: Buffer,
+  { ifAbsent = false, described = {} }: { readonly ifAbsent?: boolean; readonly described?: ObjectDescription } = {},
+): PutObjectCommand {
   const ContentMD5 = createHash('md5').update(Body).digest('base64');
-  return new PutObjectCommand({ ...described, Bucket: options.bucket, Key: bucketKey(options, key), Body, ContentMD5, ...(ifAbsent ? { IfNoneMatch: '*' } : {}) });
+  return new PutObjectCommand({
+    ...described,
+    Bucket: options.bucket,
+    Key: bucketKey(options, key),
+    Body,
+    ContentMD5,
+    ...(ifAbsent ? { IfNoneMatch: '*' } : {}),
+  });
 }
 
 /**
@@ -51,7 +63,11 @@ async function createTrying(bucket: S3Bucket, key: string, body: Buffer): Promis
   if (!(await createOnce(bucket, key, body))) return { made: false, tried: true };
   if (!(await isRefusedTwice(bucket, key, body))) {
     await bucket.send(new DeleteObjectCommand(object), `removing ${key}`);
-    throw new RepriseError('capability-missing', `the server of the bucket ${options.bucket} ignores If-None-Match: two workers could overwrite each other's records there`, 'update that server, or use a repository on another one');
+    throw new RepriseError(
+      'capability-missing',
+      `the server of the bucket ${options.bucket} ignores If-None-Match: two workers could overwrite each other's records there`,
+      'update that server, or use a repository on another one',
+    );
   }
   return { made: true, tried: true };
 }
@@ -73,17 +89,22 @@ async function createOnce(bucket: S3Bucket, key: string, body: Buffer): Promise<
       return true;
     } catch (error) {
       if (isPrecondition(error)) return Number(error.details['attempts'] ?? 1) > 1 && (await isThis(bucket, key, body));
-      if (!isRepriseError(error) || error.details['s3'] !== 'ConditionalRequestConflict' || tries >= CONFLICT_TRIES) throw error;
+      if (!isRepriseError(error) || error.details['s3'] !== 'ConditionalRequestConflict' || tries >= CONFLICT_TRIES)
+        throw error;
       await sleep(CONFLICT_WAIT_MS * (1 + Math.random()));
     }
   }
 }
 
-const isPrecondition = (error: unknown): error is RepriseError => isRepriseError(error) && error.details['status'] === 412;
+const isPrecondition = (error: unknown): error is RepriseError =>
+  isRepriseError(error) && error.details['status'] === 412;
 
 /** Sent twice because the first answer was lost, it may have been this very request that made the object. */
 async function isThis(bucket: S3Bucket, key: string, body: Buffer): Promise<boolean> {
   const { options } = bucket;
-  const answer = await bucket.send(new GetObjectCommand({ Bucket: options.bucket, Key: bucketKey(options, key) }), `reading ${key}`);
+  const answer = await bucket.send(
+    new GetObjectCommand({ Bucket: options.bucket, Key: bucketKey(options, key) }),
+    `reading ${key}`,
+  );
   return body.equals(Buffer.from((await answer.Body?.transformToByteArray()) ?? []));
 }

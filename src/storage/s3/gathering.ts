@@ -102,11 +102,17 @@ export class GatheredUpload {
 export async function removeGathered(bucket: S3Bucket, key: string, mark?: string): Promise<void> {
   const { bucket: Bucket } = bucket.options;
   const prefix = incompleteKey(bucket, key);
-  const isOurs = (name: string): boolean => name.startsWith(prefix) && /^[0-9a-f]{8}\.\d+$/.test(name.slice(prefix.length)) && (mark === undefined || name.startsWith(`${prefix}${mark}.`));
+  const isOurs = (name: string): boolean =>
+    name.startsWith(prefix) &&
+    /^[0-9a-f]{8}\.\d+$/.test(name.slice(prefix.length)) &&
+    (mark === undefined || name.startsWith(`${prefix}${mark}.`));
   await abortUploads(bucket, prefix, isOurs);
   let token: string | undefined;
   do {
-    const page = await bucket.send(new ListObjectsV2Command({ Bucket, Prefix: prefix, ContinuationToken: token }), `looking for what is left of ${key}`);
+    const page = await bucket.send(
+      new ListObjectsV2Command({ Bucket, Prefix: prefix, ContinuationToken: token }),
+      `looking for what is left of ${key}`,
+    );
     for (const { Key = '' } of page.Contents ?? []) if (isOurs(Key)) await removeObject(bucket, Key, undefined);
     token = page.IsTruncated ? page.NextContinuationToken : undefined;
   } while (token !== undefined);
@@ -121,7 +127,8 @@ function incompleteKey(bucket: S3Bucket, key: string): string {
 
 /** Where versions are kept, this very one: it would be paid for twice. One that may not be removed gets a marker at least. */
 async function removeObject(bucket: S3Bucket, Key: string, VersionId: string | undefined): Promise<void> {
-  const remove = (version: string | undefined) => bucket.send(new DeleteObjectCommand({ Bucket: bucket.options.bucket, Key, VersionId: version }), `removing ${Key}`);
+  const remove = (version: string | undefined) =>
+    bucket.send(new DeleteObjectCommand({ Bucket: bucket.options.bucket, Key, VersionId: version }), `removing ${Key}`);
   await remove(VersionId).catch((error: unknown) => {
     if (VersionId === undefined || !isRepriseError(error) || error.code !== 'storage-refused') throw error;
     return remove(undefined);

@@ -21,7 +21,8 @@ export async function patiently<T>(work: () => Promise<T>, { signal, waiting }: 
     try {
       return await work();
     } catch (error) {
-      if (signal?.aborted || tries >= TRIES || !isRepriseError(error) || error.code !== 'storage-unreachable') throw error;
+      if (signal?.aborted || tries >= TRIES || !isRepriseError(error) || error.code !== 'storage-unreachable')
+        throw error;
       waiting?.(`${error.message}; try ${tries + 1} of ${TRIES}`);
       const longest = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** (tries - 1));
       await sleep(longest * (0.5 + Math.random() / 2), undefined, { signal });

@@ -14,7 +14,13 @@ import { patiently } from './patience.js';
  * there. A part that fails is sent again, with fresh credentials where the old ones have expired: the upload stays the
  * same (F10, F12). One that breaks off for good is aborted.
  */
-export async function uploadStream(bucket: S3Bucket, key: string, body: Readable, { signal, report, described: own = {}, mark }: WriteStreamOptions = {}, plan = partPlan(bucket.options)): Promise<WrittenObject> {
+export async function uploadStream(
+  bucket: S3Bucket,
+  key: string,
+  body: Readable,
+  { signal, report, described: own = {}, mark }: WriteStreamOptions = {},
+  plan = partPlan(bucket.options),
+): Promise<WrittenObject> {
   const broken = new AbortController();
   const either = signal === undefined ? broken.signal : AbortSignal.any([signal, broken.signal]);
   let sentBytes = 0;
@@ -49,7 +55,7 @@ export async function uploadStream(bucket: S3Bucket, key: string, body: Readable
       either.throwIfAborted();
       hash.update(chunk);
       sizeBytes += chunk.length;
-      for (let from = 0; from < chunk.length; ) {
+      for (let from = 0; from < chunk.length;) {
         if (filled === part.length) {
           await start(part);
           part = await buffers.take(underWay);
@@ -65,7 +71,10 @@ export async function uploadStream(bucket: S3Bucket, key: string, body: Readable
     const last = part.subarray(0, filled);
     const written = { sizeBytes, sha256: hash.digest('hex') };
     if (!upload.begun) {
-      const { ETag } = await patiently(() => bucket.send(putCommand(bucket, key, last, { described }), `writing ${key}`, either), patience);
+      const { ETag } = await patiently(
+        () => bucket.send(putCommand(bucket, key, last, { described }), `writing ${key}`, either),
+        patience,
+      );
       report?.(sizeBytes);
       return { ...written, parts: 1, ...(ETag === undefined ? {} : { etag: ETag }) };
     }

@@ -46,26 +46,38 @@ export async function recoverDataDirectory(book: Runbook): Promise<Recovered> {
   }
 
   const { timeline, repaired } = await book.do(movingSteps.promote, (host, step) => host.promoteServer(step));
-  if (repaired.length > 0) await book.note('promote', `collation versions differ on this host; rebuilt: ${repaired.slice(0, 20).join(', ')}`);
+  if (repaired.length > 0)
+    await book.note('promote', `collation versions differ on this host; rebuilt: ${repaired.slice(0, 20).join(', ')}`);
   await book.note('promote', `open for writes on timeline ${timeline}`);
   const validated = book.validated();
   if (inPlace) {
     await book.do('arm archiving again', (host, step) => host.rearmArchiving(step));
-    await book.do('take and verify a fresh backup', (host, step, startedAt) => host.freshBackup({ ...step, startedAt }));
+    await book.do('take and verify a fresh backup', (host, step, startedAt) =>
+      host.freshBackup({ ...step, startedAt }),
+    );
   }
   await book.hook('start-applications');
   return { reached, checks, ...validated };
 }
 
-async function atTarget(book: Runbook, reached: ReachedTarget, checks: readonly CheckResult[]): Promise<'promote' | { target: RecoveryTarget }> {
+async function atTarget(
+  book: Runbook,
+  reached: ReachedTarget,
+  checks: readonly CheckResult[],
+): Promise<'promote' | { target: RecoveryTarget }> {
   const { work, desk, step } = book;
   const wrong = failed(checks);
-  const seen = wrong.length > 0 ? `checks failed: ${wrong.map((check) => `${check.name} (${check.detail})`).join('; ')}` : 'paused as asked';
+  const seen =
+    wrong.length > 0
+      ? `checks failed: ${wrong.map((check) => `${check.name} (${check.detail})`).join('; ')}`
+      : 'paused as asked';
   // With media the host refuses it, and says what to do instead.
   const retarget = book.plan.binding.media ? '' : `, \`reprise retarget ${step.workflowId} --to TIME --reason ...\``;
   const waitingFor = `a look at the recovered data (read-only) at ${reached.reached}; ${seen}. Then \`reprise promote ${step.workflowId} --reason ...\`${retarget}, or \`reprise reject ${step.workflowId} --reason ...\``;
   work.show('paused', waitingFor);
-  const decision = await book.asking({ kind: 'paused', event: 'waiting-approval', waitingFor }, () => desk.atTarget('look at the data, then promote, retarget or reject', ['promote', 'retarget']));
+  const decision = await book.asking({ kind: 'paused', event: 'waiting-approval', waitingFor }, () =>
+    desk.atTarget('look at the data, then promote, retarget or reject', ['promote', 'retarget']),
+  );
   if (decision === 'rejected') throw book.givenUp('run checks');
   work.show('running');
   return decision.kind === 'promote' ? 'promote' : decision;

@@ -19,7 +19,9 @@ async function restoredBeside(book: Runbook): Promise<Pick<Recovered, 'reached' 
 
   await book.hook('stop-applications');
   if (plan.binding.steps.includes('safety-backup')) {
-    const saved = await book.do('safety backup of what is there', (host, step, startedAt) => host.safetyBackup({ ...step, startedAt }));
+    const saved = await book.do('safety backup of what is there', (host, step, startedAt) =>
+      host.safetyBackup({ ...step, startedAt }),
+    );
     await book.note('safety backup', saved);
   }
   const reached = await book.do('restore beside the live databases', (host, step) => host.restoreDatabases(step));
@@ -31,7 +33,9 @@ async function restoredBeside(book: Runbook): Promise<Pick<Recovered, 'reached' 
     const seen = wrong.length > 0 ? `checks failed: ${wrong.map((check) => check.name).join(', ')}` : 'paused as asked';
     const waitingFor = `a look at the restored databases, still beside the live ones; ${seen}. Then \`reprise promote ${step.workflowId} --reason ...\` swaps them in, \`reprise reject ${step.workflowId} --reason ...\` leaves the live ones`;
     work.show('paused', waitingFor);
-    const decision = await book.asking({ kind: 'paused', event: 'waiting-approval', waitingFor }, () => desk.atTarget('look at the restored databases, then promote or reject', ['promote']));
+    const decision = await book.asking({ kind: 'paused', event: 'waiting-approval', waitingFor }, () =>
+      desk.atTarget('look at the restored databases, then promote or reject', ['promote']),
+    );
     if (decision === 'rejected') throw book.givenUp('run checks');
     work.show('running');
   }

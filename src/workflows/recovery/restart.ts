@@ -9,7 +9,11 @@ export async function restartServer(book: Runbook): Promise<Recovered> {
   const checks = await book.do('run checks', (host, step) => host.runChecks({ ...step, method: 'restart' }));
   const wrong = failed(checks);
   if (wrong.length > 0) {
-    throw refusal('check-failed', `the server runs but ${wrong.map((check) => `${check.name}: ${check.detail}`).join('; ')}`, `restore instead: reprise recover ${step.cluster}`);
+    throw refusal(
+      'check-failed',
+      `the server runs but ${wrong.map((check) => `${check.name}: ${check.detail}`).join('; ')}`,
+      `restore instead: reprise recover ${step.cluster}`,
+    );
   }
   const validated = book.validated();
   await book.hook('start-applications');

@@ -35,7 +35,11 @@ export class Runbook {
    * One step in the runbook's words. A step that fails for good leaves the decision to a person: what was done so far
    * is kept, `continue` tries the step again, `reject` gives up; a step with a target also takes a `retarget`.
    */
-  async do<T>(name: string, run: (host: HostActivities, step: PlannedStep, startedAt: string) => Promise<T>, retarget?: (to: RecoveryTarget) => void): Promise<T> {
+  async do<T>(
+    name: string,
+    run: (host: HostActivities, step: PlannedStep, startedAt: string) => Promise<T>,
+    retarget?: (to: RecoveryTarget) => void,
+  ): Promise<T> {
     const { work, desk, plan, step } = this;
     const host = plan.binding.targetHost;
     for (let retry = 0; ; retry++) {
@@ -45,7 +49,9 @@ export class Runbook {
       const startedAt = new Date().toISOString();
       this.begun.push(name);
       try {
-        const result = await work.phase(name, () => outlasting(() => run(recovery(host, name), retry === 0 ? step : { ...step, retry }, startedAt)));
+        const result = await work.phase(name, () =>
+          outlasting(() => run(recovery(host, name), retry === 0 ? step : { ...step, retry }, startedAt)),
+        );
         await this.note(name, 'done');
         return result;
       } catch (error) {
@@ -53,10 +59,14 @@ export class Runbook {
         await this.note(name, `failed: ${sentence(error)}`);
         // Another backup is another plan. Once open for writes, it is the fresh backup that is not good.
         if (failureOf(error).code === DAMAGED && !this.isOpen) throw error;
-        const other = retarget ? `, \`reprise retarget ${step.workflowId} --to TIME --reason ...\` tries another target` : '';
+        const other = retarget
+          ? `, \`reprise retarget ${step.workflowId} --to TIME --reason ...\` tries another target`
+          : '';
         const asked = `step "${name}" failed: ${sentence(error)} — \`reprise continue ${step.workflowId}\` tries it again${other}, \`reprise reject ${step.workflowId} --reason ...\` gives up; nothing was deleted`;
         work.show('paused', asked);
-        const next = await this.asking({ kind: 'paused', event: 'failure', waitingFor: asked }, () => desk.afterFailure(`"${name}" failed: continue or reject`, retarget ? ['retarget'] : []));
+        const next = await this.asking({ kind: 'paused', event: 'failure', waitingFor: asked }, () =>
+          desk.afterFailure(`"${name}" failed: continue or reject`, retarget ? ['retarget'] : []),
+        );
         if (next === 'rejected') throw this.givenUp(name);
         work.show('running');
         if (next !== 'again' && next.kind === 'retarget') retarget?.(next.target);
@@ -94,7 +104,11 @@ export class Runbook {
 
   givenUp(where: string): Error {
     const because = this.desk.rejectedBecause;
-    return refusal('approval-refused', `given up at "${where}" by ${because?.by ?? 'unnamed'}: ${because?.reason ?? 'no reason'}`, 'the old data was kept: reprise kept list');
+    return refusal(
+      'approval-refused',
+      `given up at "${where}" by ${because?.by ?? 'unnamed'}: ${because?.reason ?? 'no reason'}`,
+      'the old data was kept: reprise kept list',
+    );
   }
 
   hook(name: string): Promise<void> | null {

@@ -12,16 +12,33 @@ failOnLeakedProcesses();
 
 const GIB = 1024 ** 3;
 const plan = (work: MediaWork) => summarise(actionsOf(work));
-const apply = (work: MediaWork, more: { singleCopyBytes?: number; after?: string } = {}) => applyAll(work, { concurrency: 8, singleCopyBytes: 5 * GIB, ...more });
-const numbers = async (work: MediaWork) => Object.fromEntries(Object.entries((await plan(work)).counts).map(([name, { objects }]) => [name, objects]));
+const apply = (work: MediaWork, more: { singleCopyBytes?: number; after?: string } = {}) =>
+  applyAll(work, { concurrency: 8, singleCopyBytes: 5 * GIB, ...more });
+const numbers = async (work: MediaWork) =>
+  Object.fromEntries(Object.entries((await plan(work)).counts).map(([name, { objects }]) => [name, objects]));
 
 /** Names that other people gave: nothing of them is a path, an option or a separator here. */
-const strange = ['été/ü ü.jpg', '-rf', 'a+b%2Fc', '../up', 'a//b', 'new\nline', "quote'\"<&>", '𝒳/last', '\u{FFFD}/before', ' blank '];
+const strange = [
+  'été/ü ü.jpg',
+  '-rf',
+  'a+b%2Fc',
+  '../up',
+  'a//b',
+  'new\nline',
+  'quote\'"<&>',
+  '𝒳/last',
+  '\u{FFFD}/before',
+  ' blank ',
+];
 
-describe.each([['minio', startMinio], ['moto, 25 a page', () => startMoto({ MOTO_S3_DEFAULT_MAX_KEYS: '25' })]] as const)('media on %s', (_kind, start) => {
+describe.each([
+  ['minio', startMinio],
+  ['moto, 25 a page', () => startMoto({ MOTO_S3_DEFAULT_MAX_KEYS: '25' })],
+] as const)('media on %s', (_kind, start) => {
   let server: S3Server;
   let count = 0;
-  const made = async (): Promise<MediaBucket> => new MediaBucket(server, await server.bucket(`media-${++count}`, { versioned: true }));
+  const made = async (): Promise<MediaBucket> =>
+    new MediaBucket(server, await server.bucket(`media-${++count}`, { versioned: true }));
 
   beforeAll(async () => {
     server = await start();
@@ -38,12 +55,27 @@ describe.each([['minio', startMinio], ['moto, 25 a page', () => startMoto({ MOTO
     await bucket.put(['photos/overwritten', 'photos/both'], () => 'damaged');
     await bucket.delete(['photos/both']);
     await bucket.put(['photos/later', 'photos/gone']);
-    const [keep, remove] = (['keep', 'remove'] as const).map((later): MediaWork => ({ kind: 'restore', place: bucket.place('photos/'), at, later }));
+    const [keep, remove] = (['keep', 'remove'] as const).map((later): MediaWork => ({
+      kind: 'restore',
+      place: bucket.place('photos/'),
+      at,
+      later,
+    }));
 
     expect(await numbers(keep!)).toEqual({ right: 1, undelete: 1, overwrite: 1, copy: 1, keep: 2, remove: 0 });
-    expect(await apply(keep!)).toMatchObject({ undelete: { objects: 1 }, overwrite: { objects: 1 }, copy: { objects: 1, bytes: 'content of photos/both'.length } });
-    const whole = Object.fromEntries(keys.filter((key) => key !== 'photos/gone').map((key) => [key, `content of ${key}`]));
-    expect(await bucket.contents('photos/')).toEqual({ ...whole, 'photos/later': 'content of photos/later', 'photos/gone': 'content of photos/gone' });
+    expect(await apply(keep!)).toMatchObject({
+      undelete: { objects: 1 },
+      overwrite: { objects: 1 },
+      copy: { objects: 1, bytes: 'content of photos/both'.length },
+    });
+    const whole = Object.fromEntries(
+      keys.filter((key) => key !== 'photos/gone').map((key) => [key, `content of ${key}`]),
+    );
+    expect(await bucket.contents('photos/')).toEqual({
+      ...whole,
+      'photos/later': 'content of photos/later',
+      'photos/gone': 'content of photos/gone',
+    });
 
     expect(await numbers(remove!)).toEqual({ right: 4, undelete: 0, overwrite: 0, copy: 0, keep: 0, remove: 2 });
     await apply(remove!);
@@ -66,7 +98,12 @@ describe.each([['minio', startMinio], ['moto, 25 a page', () => startMoto({ MOTO
     const work: MediaWork = { kind: 'restore-into', from: from.place('a/'), into: into.place('x/'), at };
     expect(await numbers(work)).toMatchObject({ copy: 2, right: 1, keep: 1, overwrite: 0 });
     await apply(work);
-    expect(await into.contents()).toEqual({ 'x/1': 'content of a/1', 'x/2': 'content of a/2', 'x/3': 'content of a/3', 'x/other': 'its own' });
+    expect(await into.contents()).toEqual({
+      'x/1': 'content of a/1',
+      'x/2': 'content of a/2',
+      'x/3': 'content of a/3',
+      'x/other': 'its own',
+    });
     expect(await numbers(work)).toMatchObject({ copy: 0, overwrite: 0, right: 3, keep: 1 });
     expect((await from.contents())['a/2']).toBe('later');
   });
@@ -74,7 +111,16 @@ describe.each([['minio', startMinio], ['moto, 25 a page', () => startMoto({ MOTO
   test('F35, F37: objects of any name come back, in place and elsewhere', async () => {
     const bucket = await made();
     // What this server does not take at all is none of ours.
-    const taken = (await Promise.all(strange.map((key) => bucket.put([key]).then(() => key, () => null)))).filter((key) => key !== null);
+    const taken = (
+      await Promise.all(
+        strange.map((key) =>
+          bucket.put([key]).then(
+            () => key,
+            () => null,
+          ),
+        ),
+      )
+    ).filter((key) => key !== null);
     expect(taken.length).toBeGreaterThan(6);
     const at = await bucket.instant();
     await bucket.delete(taken.slice(0, 3));
@@ -109,7 +155,9 @@ describe.each([['minio', startMinio], ['moto, 25 a page', () => startMoto({ MOTO
     const at = await bucket.instant();
     await bucket.put(['big'], () => 'damaged');
     const work: MediaWork = { kind: 'restore', place: bucket.place('', { part_size: '5MiB' }), at, later: 'keep' };
-    expect(await apply(work, { singleCopyBytes: 1024 })).toMatchObject({ overwrite: { objects: 1, bytes: 11 * 1024 * 1024 } });
+    expect(await apply(work, { singleCopyBytes: 1024 })).toMatchObject({
+      overwrite: { objects: 1, bytes: 11 * 1024 * 1024 },
+    });
     const head = await server.client.send(new HeadObjectCommand({ Bucket: bucket.name, Key: 'big' }));
     expect(head).toMatchObject({ ContentType: 'image/x-test', ContentLength: 11 * 1024 * 1024 });
     expect(head.ETag).toContain('-3');
@@ -123,8 +171,21 @@ describe.each([['minio', startMinio], ['moto, 25 a page', () => startMoto({ MOTO
     const at = await bucket.instant();
     await bucket.put(['a', 'b', 'c'], () => 'damaged');
     const place = bucket.place();
-    const objects = { ...place.storage.objects!, copyFrom: (...args: Parameters<NonNullable<typeof place.storage.objects>['copyFrom']>) => place.storage.objects!.copyFrom(args[1] === 'b' ? { ...args[0], versionId: '00000000-0000-0000-0000-000000000000' } : args[0], args[1], args[2]) };
-    const work: MediaWork = { kind: 'restore', place: { ...place, storage: { ...place.storage, objects } }, at, later: 'keep' };
+    const objects = {
+      ...place.storage.objects!,
+      copyFrom: (...args: Parameters<NonNullable<typeof place.storage.objects>['copyFrom']>) =>
+        place.storage.objects!.copyFrom(
+          args[1] === 'b' ? { ...args[0], versionId: '00000000-0000-0000-0000-000000000000' } : args[0],
+          args[1],
+          args[2],
+        ),
+    };
+    const work: MediaWork = {
+      kind: 'restore',
+      place: { ...place, storage: { ...place.storage, objects } },
+      at,
+      later: 'keep',
+    };
     await expect(apply(work)).rejects.toMatchObject({ code: 'partly-done', message: expect.stringContaining('"b"') });
     expect(await bucket.contents()).toEqual({ a: 'content of a', b: 'damaged', c: 'content of c' });
   });

@@ -11,7 +11,11 @@ async function givenUp(): Promise<{ dataDir: string; aside: string; session: Ses
   const [dataDir, aside] = [join(root, 'pgdata'), join(root, 'pgdata.aside')];
   await mkdir(join(aside, 'pg_wal'), { recursive: true });
   const kept = [{ what: oldDirectory(dataDir), host: 'db1', operationId: 'recover/one', where: aside }];
-  const session = { catalogue: { state: () => Promise.resolve({ kept, outcomes: new Map() }) }, deps: { host: 'db1' }, host: { stateDir: join(root, 'state') } };
+  const session = {
+    catalogue: { state: () => Promise.resolve({ kept, outcomes: new Map() }) },
+    deps: { host: 'db1' },
+    host: { stateDir: join(root, 'state') },
+  };
   return { dataDir, aside, session: session as unknown as Session };
 }
 

@@ -3,7 +3,10 @@ import { mergeAnswers } from '../../../src/domain/answers.js';
 
 describe('answers of several hosts as one', () => {
   it('joins lists in the order of the hosts, keeps the rest of the first', () => {
-    expect(mergeAnswers([{ backups: [1, 2], host: 'db1' }, { backups: [3], host: 'db2' }, { backups: [] }])).toEqual({ backups: [1, 2, 3], host: 'db1' });
+    expect(mergeAnswers([{ backups: [1, 2], host: 'db1' }, { backups: [3], host: 'db2' }, { backups: [] }])).toEqual({
+      backups: [1, 2, 3],
+      host: 'db1',
+    });
   });
   it('leaves a single answer as it is', () => {
     const answer = { plan: { digest: 'x' } };

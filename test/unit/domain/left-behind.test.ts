@@ -3,12 +3,23 @@ import { movingSteps, whatIsLeft } from '../../../src/domain/left-behind.js';
 import type { PlannedMedia } from '../../../src/domain/planned-media.js';
 import { samplePlan } from '../records/samples.js';
 
-const media: PlannedMedia = { name: 'photos', instant: '2026-11-21T01:00:00.000Z', counts: { undelete: { objects: 1, bytes: 1 }, overwrite: { objects: 0, bytes: 0 }, copy: { objects: 0, bytes: 0 } }, digest: 'd' };
+const media: PlannedMedia = {
+  name: 'photos',
+  instant: '2026-11-21T01:00:00.000Z',
+  counts: { undelete: { objects: 1, bytes: 1 }, overwrite: { objects: 0, bytes: 0 }, copy: { objects: 0, bytes: 0 } },
+  digest: 'd',
+};
 
 describe('what a recovery leaves that ended before its end', () => {
   it('K2: the command to go on goes to the same target: without it, the next plan would replay the mistake', () => {
-    const plan = samplePlan({ target: { kind: 'time', time: '2026-11-21T08:00:00.000Z' }, policy: 'physical', pause: true });
-    expect(whatIsLeft(plan, ['replay WAL'])).toContain(`\`reprise recover ${plan.binding.cluster} --to 2026-11-21T08:00:00.000Z --policy physical --pause\``);
+    const plan = samplePlan({
+      target: { kind: 'time', time: '2026-11-21T08:00:00.000Z' },
+      policy: 'physical',
+      pause: true,
+    });
+    expect(whatIsLeft(plan, ['replay WAL'])).toContain(
+      `\`reprise recover ${plan.binding.cluster} --to 2026-11-21T08:00:00.000Z --policy physical --pause\``,
+    );
   });
 
   it('a backup that was named is named again, not the newest one', () => {
@@ -30,6 +41,8 @@ describe('what a recovery leaves that ended before its end', () => {
     expect(whatIsLeft(plan, [movingSteps.aside, 'restore files'])).toContain('is kept as /data.aside');
     expect(whatIsLeft(plan, [])).toBe('Nothing was changed.');
     const overwritten = samplePlan({ method: 'data-directory', replaces: [{ what: '/data', keptAs: null }] });
-    expect(whatIsLeft(overwritten, [movingSteps.aside, 'restore files'])).toContain('What was /data is overwritten, and cannot be brought back.');
+    expect(whatIsLeft(overwritten, [movingSteps.aside, 'restore files'])).toContain(
+      'What was /data is overwritten, and cannot be brought back.',
+    );
   });
 });

@@ -67,6 +67,8 @@ describe('Markdown of others', () => {
   });
 
   it('F35: a bar in a cell, as text or as code, makes no cell of its own', () => {
-    expect(markdownTable(['a', 'b'], [[markdownText('x|y'), markdownCode('p|q')]])).toBe('| a | b |\n| --- | --- |\n| x\\|y | `p\\|q` |');
+    expect(markdownTable(['a', 'b'], [[markdownText('x|y'), markdownCode('p|q')]])).toBe(
+      '| a | b |\n| --- | --- |\n| x\\|y | `p\\|q` |',
+    );
   });
 });

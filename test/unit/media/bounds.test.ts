@@ -31,16 +31,29 @@ describe('F31: what is changed stays within what was approved', () => {
     const { source, target, work, bounds } = await planned();
     expect(bounds.most).toMatchObject({ remove: { objects: 2 } });
     for (const key of names.slice(2)) await rm(join(source, key));
-    await expect(applyAll(work, { ...options, after: 'k1', bounds: { ...bounds, most: { ...bounds.most, remove: { objects: 0, bytes: 0 } } } })).rejects.toMatchObject({ code: 'plan-stale' });
+    await expect(
+      applyAll(work, {
+        ...options,
+        after: 'k1',
+        bounds: { ...bounds, most: { ...bounds.most, remove: { objects: 0, bytes: 0 } } },
+      }),
+    ).rejects.toMatchObject({ code: 'plan-stale' });
     expect((await readdir(target)).filter((name) => names.includes(name))).toEqual(names);
-    await expect(applyAll(work, { ...options, bounds })).rejects.toMatchObject({ code: 'plan-stale', message: expect.stringContaining('remove') });
-    expect((await readdir(target)).filter((name) => names.includes(name)).length).toBeGreaterThanOrEqual(names.length - 2);
+    await expect(applyAll(work, { ...options, bounds })).rejects.toMatchObject({
+      code: 'plan-stale',
+      message: expect.stringContaining('remove'),
+    });
+    expect((await readdir(target)).filter((name) => names.includes(name)).length).toBeGreaterThanOrEqual(
+      names.length - 2,
+    );
   });
 
   test('what was written after the plan was made is left as it is', async () => {
     const { target, work, bounds } = await planned();
     const before = new Date(Date.now() - 60_000).toISOString();
-    expect(await applyAll(work, { ...options, bounds: { ...bounds, lookedAt: before } })).toMatchObject({ remove: { objects: 0 } });
+    expect(await applyAll(work, { ...options, bounds: { ...bounds, lookedAt: before } })).toMatchObject({
+      remove: { objects: 0 },
+    });
     expect((await readdir(target)).filter((name) => names.includes(name))).toEqual(names);
     expect(await applyAll(work, { ...options, bounds })).toMatchObject({ remove: { objects: 2 } });
     expect((await readdir(target)).filter((name) => names.includes(name))).toEqual(names.slice(2));

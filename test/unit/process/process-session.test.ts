@@ -12,7 +12,11 @@ failOnLeakedProcesses();
 /** A session whose leader has ended and was collected, so that only its number is left, in its child. */
 async function orphanedSession(mark: string) {
   const env = { ...process.env, [JOB_MARK]: mark };
-  const leader = spawn('sh', ['-c', 'sleep 600 >/dev/null & echo $!; read wait'], { detached: true, env, stdio: ['pipe', 'pipe', 'ignore'] });
+  const leader = spawn('sh', ['-c', 'sleep 600 >/dev/null & echo $!; read wait'], {
+    detached: true,
+    env,
+    stdio: ['pipe', 'pipe', 'ignore'],
+  });
   const [output] = (await once(leader.stdout, 'data')) as [Buffer];
   const identity = await identify(leader.pid as number);
   leader.stdin.end();

@@ -53,9 +53,13 @@ describe('runTool', () => {
   });
 
   it('F9: ends one that takes too long, and one whose caller has given up', async () => {
-    await expect(runTool(['sleep', '600'], { timeoutMs: 50 })).rejects.toMatchObject({ message: 'sleep did not end within 0.05 s' });
+    await expect(runTool(['sleep', '600'], { timeoutMs: 50 })).rejects.toMatchObject({
+      message: 'sleep did not end within 0.05 s',
+    });
     const reason = new Error('given up');
-    await expect(runTool(['sleep', '600'], { signal: AbortSignal.timeout(50) })).rejects.toMatchObject({ name: 'TimeoutError' });
+    await expect(runTool(['sleep', '600'], { signal: AbortSignal.timeout(50) })).rejects.toMatchObject({
+      name: 'TimeoutError',
+    });
     await expect(runTool(['sleep', '600'], { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
   });
 

@@ -9,7 +9,14 @@ import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 
 failOnLeakedProcesses();
 
-const orderOf = (operationId: string) => ({ operationId, repository: { name: 'offsite', type: 's3', options: {} }, key: 'a', argv: ['true'], env: {}, variables: { AWS_SECRET_ACCESS_KEY: 'made up' } });
+const orderOf = (operationId: string) => ({
+  operationId,
+  repository: { name: 'offsite', type: 's3', options: {} },
+  key: 'a',
+  argv: ['true'],
+  env: {},
+  variables: { AWS_SECRET_ACCESS_KEY: 'made up' },
+});
 
 it('F39: orders that no attempt came back to remove are forgotten, those of a job that runs and new ones are not', async () => {
   const bench = await JobBench.create();

@@ -25,7 +25,14 @@ let made = 0;
 /** A record nobody has written yet, with an id of its own. */
 export function fact(body: RecordBody, more: Partial<NewRecord> = {}): NewRecord {
   made += 1;
-  return { id: `fact-${made}`, at: '2026-11-21T02:00:00Z', operationId: 'op-1', by: 'dba', ...body, ...more } as NewRecord;
+  return {
+    id: `fact-${made}`,
+    at: '2026-11-21T02:00:00Z',
+    operationId: 'op-1',
+    by: 'dba',
+    ...body,
+    ...more,
+  } as NewRecord;
 }
 
 /** Records as they would be read, numbered from 1. */

@@ -7,7 +7,10 @@ import { backupOf, retentionOf, type RetentionCase } from './cases.js';
 const folder = new URL('golden/', import.meta.url);
 const cases = readdirSync(folder)
   .filter((name) => name.endsWith('.case.json'))
-  .map((name): [string, RetentionCase] => [name, JSON.parse(readFileSync(new URL(name, folder), 'utf8')) as RetentionCase]);
+  .map((name): [string, RetentionCase] => [
+    name,
+    JSON.parse(readFileSync(new URL(name, folder), 'utf8')) as RetentionCase,
+  ]);
 
 describe('what rotation keeps and removes', () => {
   it.each(cases.map(([name, input]) => [input.about, name, input] as const))('%s (%s)', async (_about, name, input) => {

@@ -10,7 +10,12 @@ import { printed } from './printed.js';
 const NOTHING = ':4';
 
 const byArgument: Readonly<Record<string, NameKind>> = { cluster: 'cluster', workflow: 'work' };
-const byOption: Readonly<Record<string, NameKind>> = { '--cluster': 'cluster', '--policy': 'policy', '--host': 'host', '--into': 'place' };
+const byOption: Readonly<Record<string, NameKind>> = {
+  '--cluster': 'cluster',
+  '--policy': 'policy',
+  '--host': 'host',
+  '--into': 'place',
+};
 
 /**
  * Answers a shell, in the protocol of tab's scripts: a line for each candidate, then a directive. `words` are those
@@ -40,16 +45,33 @@ function answer(program: Command, words: readonly string[], offer: Offer): strin
 }
 
 /** Tells tab about a command and all below it; the options of those above are taken everywhere. */
-function describe(root: RootCommand, command: Command, path: readonly string[], inherited: readonly Option[], offer: Offer): void {
+function describe(
+  root: RootCommand,
+  command: Command,
+  path: readonly string[],
+  inherited: readonly Option[],
+  offer: Offer,
+): void {
   const target: Completed = path.length === 0 ? root : root.command(path.join(' '), command.summary());
   const options = [...inherited, ...command.createHelp().visibleOptions(command)];
   for (const option of options) addOption(target, option, offer);
   for (const argument of command.registeredArguments) {
     const kind = path[0] === 'backup' && argument.name() === 'id' ? 'backup' : byArgument[argument.name()];
     const choices = argument.argChoices ?? [];
-    target.argument(argument.name(), (give) => (kind === undefined ? choices.forEach((choice) => give(choice, '')) : offer(kind, give)), argument.variadic);
+    target.argument(
+      argument.name(),
+      (give) => (kind === undefined ? choices.forEach((choice) => give(choice, '')) : offer(kind, give)),
+      argument.variadic,
+    );
   }
-  for (const child of command.commands) describe(root, child, [...path, child.name()], options.filter(({ long }) => long !== '--help'), offer);
+  for (const child of command.commands)
+    describe(
+      root,
+      child,
+      [...path, child.name()],
+      options.filter(({ long }) => long !== '--help'),
+      offer,
+    );
 }
 
 function addOption(target: Completed, option: Option, offer: Offer): void {
@@ -62,6 +84,7 @@ function addOption(target: Completed, option: Option, offer: Offer): void {
     return;
   }
   const kind = byOption[long];
-  const give = (tell: Complete): void => (kind === undefined ? argChoices?.forEach((choice) => tell(choice, '')) : offer(kind, tell));
+  const give = (tell: Complete): void =>
+    kind === undefined ? argChoices?.forEach((choice) => tell(choice, '')) : offer(kind, tell);
   target.option(name, description, give, alias);
 }

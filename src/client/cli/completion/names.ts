@@ -13,7 +13,9 @@ const PATIENCE_VARIABLE = 'REPRISE_COMPLETION_TIMEOUT';
 /** Looks up the names asked for, as far as configuration and server answer in time. */
 export async function namesFor(kinds: ReadonlySet<NameKind>, cli: Cli): Promise<Names> {
   const patience = parseDuration(cli.terminal.env[PATIENCE_VARIABLE] || PATIENCE) * 1000;
-  const found = await Promise.all([...kinds].map(async (kind) => [kind, (await inTime(lookups[kind](cli), patience)).filter(isTypeable)] as const));
+  const found = await Promise.all(
+    [...kinds].map(async (kind) => [kind, (await inTime(lookups[kind](cli), patience)).filter(isTypeable)] as const),
+  );
   return new Map(found);
 }
 
@@ -21,10 +23,17 @@ const lookups: Readonly<Record<NameKind, (cli: Cli) => Promise<readonly string[]
   cluster: async (cli) => Object.keys((await cli.config()).clusters),
   policy: async (cli) => unique(clusters(await cli.config()).flatMap(({ policies }) => Object.keys(policies))),
   host: async (cli) => Object.keys((await cli.config()).hosts),
-  place: async (cli) => ['in-place', ...unique(clusters(await cli.config()).flatMap(({ recovery }) => Object.keys(recovery.targets)))],
+  place: async (cli) => [
+    'in-place',
+    ...unique(clusters(await cli.config()).flatMap(({ recovery }) => Object.keys(recovery.targets))),
+  ],
   backup: (cli) =>
     cli.withTemporal(async (session) => {
-      const [{ hasPoller }, { ask }, { CONTROL_QUEUE }] = await Promise.all([import('../../pollers.js'), import('../../ask.js'), import('../../../domain/names.js')]);
+      const [{ hasPoller }, { ask }, { CONTROL_QUEUE }] = await Promise.all([
+        import('../../pollers.js'),
+        import('../../ask.js'),
+        import('../../../domain/names.js'),
+      ]);
       // Without a worker a question would stay open after us.
       if (!(await hasPoller(session, CONTROL_QUEUE, 'workflow'))) return [];
       return (await ask<'backups'>(session, { kind: 'backups' })).backups.map(({ id }) => id);

@@ -12,7 +12,8 @@ import type { WritableStorage } from '../../../../src/storage/storage.js';
 import { tempDir } from '../../../helpers/temp.js';
 
 const BYTES = 64;
-const segment = (number: number, timeline = 1): string => `${String(timeline).padStart(8, '0')}${number.toString(16).toUpperCase().padStart(16, '0')}`;
+const segment = (number: number, timeline = 1): string =>
+  `${String(timeline).padStart(8, '0')}${number.toString(16).toUpperCase().padStart(16, '0')}`;
 
 let storage: WritableStorage;
 let context: ReadContext;
@@ -20,8 +21,17 @@ let dataDir: string;
 let directory: string;
 
 beforeEach(async () => {
-  storage = openStorage({ name: 'local', type: 'directory', options: { path: await tempDir('repo') } }, { secret: resolveSecret });
-  context = { cluster: { name: 'mairie' }, policy: { name: 'base' }, storage, user: null, signal: new AbortController().signal } as unknown as ReadContext;
+  storage = openStorage(
+    { name: 'local', type: 'directory', options: { path: await tempDir('repo') } },
+    { secret: resolveSecret },
+  );
+  context = {
+    cluster: { name: 'mairie' },
+    policy: { name: 'base' },
+    storage,
+    user: null,
+    signal: new AbortController().signal,
+  } as unknown as ReadContext;
   dataDir = await tempDir('recovering');
   directory = join(dataDir, 'reprise_wal');
   for (let number = 1; number <= 60; number++) await archive(segment(number));
@@ -35,7 +45,8 @@ async function archive(name: string, content = Buffer.alloc(BYTES)): Promise<voi
   await storage.write(`mairie/base/wal/${name}.gz`, gzipSync(content));
 }
 const ask = (name: string): Promise<void> => writeFile(join(directory, 'asked'), `${name}\n`);
-const there = async (): Promise<string[]> => (await readdir(directory)).filter((name) => /^[0-9A-F]{24}$/.test(name)).sort();
+const there = async (): Promise<string[]> =>
+  (await readdir(directory)).filter((name) => /^[0-9A-F]{24}$/.test(name)).sort();
 async function comes(name: string): Promise<void> {
   while (!(await there()).includes(name)) await sleep(10);
 }
@@ -49,7 +60,9 @@ it('K2: brings what the server asks for and the next 32, of every timeline, and 
   await ask(segment(11));
   await comes(segment(42));
   await sleep(300);
-  expect(await there()).toEqual([...Array.from({ length: 32 }, (_, index) => segment(index + 11)), segment(12, 2)].sort());
+  expect(await there()).toEqual(
+    [...Array.from({ length: 32 }, (_, index) => segment(index + 11)), segment(12, 2)].sort(),
+  );
   await ask(segment(30));
   await comes(segment(60));
   await bringing;
@@ -76,5 +89,8 @@ it('F15: a damaged segment counts only where the server needs it', async () => {
       await sleep(10);
     }
   });
-  await expect(needed).rejects.toMatchObject({ code: 'wal-gap', message: expect.stringContaining(segment(5)) as unknown });
+  await expect(needed).rejects.toMatchObject({
+    code: 'wal-gap',
+    message: expect.stringContaining(segment(5)) as unknown,
+  });
 });
