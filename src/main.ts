@@ -1,9 +1,9 @@
 #!/usr/bin/env node
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
-import { runCli } from './client/cli/program.js';
-import type { Services } from './client/cli/services.js';
-import { processTerminal } from './client/cli/terminal.js';
+import { runCli } from './cli/program.js';
+import type { Services } from './cli/services.js';
+import { processTerminal } from './cli/terminal/terminal.js';
 
 /** Rooms the command line may use, loaded when a command needs them. */
 const services: Services = {

@@ -1,16 +1,16 @@
-import type { AdoptOutput, AdoptionPreview } from '../domain/adoption.js';
-import type { Backup, BackupType } from '../domain/backup.js';
+import type { AdoptOutput, AdoptionPreview } from '../domain/backup/adoption.js';
+import type { Backup, BackupType } from '../domain/backup/backup.js';
 import type { ErrorCode } from '../domain/errors.js';
-import type { Approval, Decision, Plan, RecoveryMethod } from '../domain/plan.js';
-import type { LockAnswer, LockRequest } from '../domain/locks.js';
-import type { MediaOutcome, MediaPlan, MediaTask, MediaVerdict } from '../domain/media.js';
-import type { Notice, NotifyEvent } from '../domain/notices.js';
-import type { Diagnosis, Question } from '../domain/questions.js';
-import type { Delivery } from '../domain/recipients.js';
-import type { RecoveryOutcome } from '../domain/records.js';
-import type { RotateOutput } from '../domain/rotation.js';
-import type { ThawTier } from '../domain/storage-classes.js';
-import type { RecoveryTarget } from '../domain/target.js';
+import type { Approval, Decision, Plan, RecoveryMethod } from '../domain/plan/plan.js';
+import type { LockAnswer, LockRequest } from '../domain/operation/locks.js';
+import type { MediaOutcome, MediaPlan, MediaTask, MediaVerdict } from '../domain/media/media.js';
+import type { Notice, NotifyEvent } from '../domain/notification/notices.js';
+import type { Diagnosis, Question } from '../domain/operation/inspections.js';
+import type { Delivery } from '../domain/notification/recipients.js';
+import type { RecoveryOutcome } from '../domain/backup/records.js';
+import type { RotateOutput } from '../domain/retention/rotation.js';
+import type { ThawTier } from '../domain/storage/storage-classes.js';
+import type { RecoveryTarget } from '../domain/target/target.js';
 
 /** What workflows need to know of a cluster to choose queues and steps; from the control worker's config. */
 export interface ClusterFacts {

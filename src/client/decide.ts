@@ -1,7 +1,7 @@
 import { RepriseError } from '../domain/errors.js';
-import { CONTROL_QUEUE, queryNames, signalNames, updateNames } from '../domain/names.js';
-import type { Approval, ApprovablePlan, Rejection } from '../domain/plan.js';
-import type { RecoveryTarget } from '../domain/target.js';
+import { CONTROL_QUEUE, queryNames, signalNames, updateNames } from '../domain/operation/names.js';
+import type { Approval, ApprovablePlan, Rejection } from '../domain/plan/plan.js';
+import type { RecoveryTarget } from '../domain/target/target.js';
 import type { TemporalSession } from './connect.js';
 import { hasPoller, workerHint } from './pollers.js';
 

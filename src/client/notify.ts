@@ -1,5 +1,5 @@
-import { CONTROL_QUEUE, notifyWorkflowId, workflowTypes } from '../domain/names.js';
-import type { Notice } from '../domain/notices.js';
+import { CONTROL_QUEUE, notifyWorkflowId, workflowTypes } from '../domain/operation/names.js';
+import type { Notice } from '../domain/notification/notices.js';
 import type { NotifyInput, NotifyOutput } from '../workflows/api.js';
 import type { TemporalSession } from './connect.js';
 import { needWorker } from './decide.js';

@@ -1,6 +1,6 @@
 import type { WorkflowHandle } from '@temporalio/client';
-import type { BackupType } from '../domain/backup.js';
-import type { MediaTask } from '../domain/media.js';
+import type { BackupType } from '../domain/backup/backup.js';
+import type { MediaTask } from '../domain/media/media.js';
 import {
   adoptWorkflowId,
   backupWorkflowId,
@@ -11,9 +11,9 @@ import {
   rotateWorkflowId,
   verifyMediaWorkflowId,
   workflowTypes,
-} from '../domain/names.js';
-import type { ThawTier } from '../domain/storage-classes.js';
-import type { RecoveryTarget } from '../domain/target.js';
+} from '../domain/operation/names.js';
+import type { ThawTier } from '../domain/storage/storage-classes.js';
+import type { RecoveryTarget } from '../domain/target/target.js';
 import type {
   AdoptInput,
   BackupInput,
@@ -26,7 +26,7 @@ import type {
 } from '../workflows/api.js';
 import type { TemporalSession } from './connect.js';
 import { newOperationId } from './operation-id.js';
-import * as runbooks from '../domain/runbooks.js';
+import * as runbooks from '../domain/plan/runbooks.js';
 
 /** Work that was started: its handle follows continue-as-new. */
 export interface StartedWork {

@@ -1,8 +1,8 @@
 import type { WorkflowExecutionDescription } from '@temporalio/client';
-import { CONTROL_QUEUE, queryNames, searchAttributes } from '../domain/names.js';
-import type { JobView, Progress } from '../domain/progress.js';
-import type { HeartbeatDetails, PhaseTime, WorkState, WorkStatus } from '../domain/status.js';
-import { ask } from './ask.js';
+import { CONTROL_QUEUE, queryNames, searchAttributes } from '../domain/operation/names.js';
+import type { JobView, Progress } from '../domain/operation/progress.js';
+import type { HeartbeatDetails, PhaseTime, WorkState, WorkStatus } from '../domain/operation/status.js';
+import { ask } from './inspect.js';
 import { webUiLink } from './connect.js';
 import type { TemporalSession } from './connect.js';
 import { hasPoller, workerHint } from './pollers.js';

@@ -1,20 +1,20 @@
 import { createHash } from 'node:crypto';
 import { checkKinds } from '../checks/registry.js';
-import { canonicalJson } from '../domain/canonical-json.js';
+import { canonicalJson } from '../domain/text/canonical-json.js';
 import type * as Domain from '../domain/config.js';
-import { parseDuration, parseSize } from '../domain/units.js';
+import { parseDuration, parseSize } from '../domain/text/units.js';
 import { engineKinds } from '../engines/registry.js';
 import { notifierKinds } from '../notifiers/registry.js';
 import { storageKinds } from '../storage/registry.js';
 import { buildEncryption } from './encryption.js';
-import { calendarSpec } from './schedule.js';
+import { calendarSpec } from './schema/schedule.js';
 import {
   mapValues,
   type SettledCluster,
   type SettledConfig,
   type SettledPolicy,
   type SettledRepository,
-} from './settle.js';
+} from './resolve-defaults.js';
 
 /** The configuration in the program's own terms: camelCase, seconds, what the kinds' own readers made of their options. */
 export function buildConfig(settled: SettledConfig, file: string): Domain.Config {

@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import type { EncryptionConfig } from '../domain/config.js';
 import { engineKinds } from '../engines/registry.js';
 import type { ConfigPath, Problem } from './problem.js';
-import type { EncryptionText } from './schema-encryption.js';
+import type { EncryptionText } from './schema/encryption.js';
 
 /** What a policy with an engine may have besides, as far as encryption is concerned. */
 interface Encrypting {

@@ -3,12 +3,12 @@ import { dirname, relative, resolve } from 'node:path';
 import type { Config } from '../domain/config.js';
 import { RepriseError } from '../domain/errors.js';
 import { buildConfig } from './build.js';
-import { crossCheck } from './cross-check.js';
+import { crossCheck } from './cross-checks/cross-check.js';
 import { check } from './issues.js';
 import { knownNames } from './known-names.js';
 import { configInvalid, type Problem } from './problem.js';
-import { configSchema } from './schema.js';
-import { settle, type SettledConfig } from './settle.js';
+import { configSchema } from './schema/schema.js';
+import { settle, type SettledConfig } from './resolve-defaults.js';
 import { parseSource, type Source } from './source.js';
 
 export interface LoadOptions {

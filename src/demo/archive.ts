@@ -1,8 +1,8 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isSegmentName, parseSegmentName, segmentName } from '../domain/wal.js';
-import { makeScratchDirectory } from '../postgres/scratch-data-dir.js';
-import { runTool } from '../process/run.js';
+import { isSegmentName, parseSegmentName, segmentName } from '../domain/target/wal.js';
+import { makeScratchDirectory } from '../postgres/server/scratch-directory.js';
+import { runTool } from '../process/exec/run-program.js';
 import type { Scratch } from './scratch.js';
 
 /** Most segments looked through for a commit: business is never longer than a few. */

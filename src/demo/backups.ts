@@ -1,6 +1,6 @@
 import { webUiLink } from '../client/connect.js';
 import type { TemporalSession } from '../client/connect.js';
-import { follow } from '../client/follow.js';
+import { follow } from '../client/follow-operation.js';
 import { startBackup } from '../client/start.js';
 import { RepriseError } from '../domain/errors.js';
 import type { BackupOutput } from '../workflows/api.js';

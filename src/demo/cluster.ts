@@ -1,12 +1,12 @@
 import { appendFile, rm, writeFile } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
-import { withClient } from '../postgres/connect.js';
-import { giveTo } from '../postgres/files.js';
-import { makeScratchDirectory } from '../postgres/scratch-data-dir.js';
-import { serviceOf } from '../postgres/service.js';
-import type { Service } from '../postgres/service.js';
-import { runTool } from '../process/run.js';
+import { withClient } from '../postgres/connection/with-client.js';
+import { giveTo } from '../files/durable-files.js';
+import { makeScratchDirectory } from '../postgres/server/scratch-directory.js';
+import { serviceOf } from '../postgres/server/service.js';
+import type { Service } from '../postgres/server/service.js';
+import { runTool } from '../process/exec/run-program.js';
 import type { InitialContents } from './data/initial.js';
 import { loadContents } from './data/load.js';
 import { CLIENT_ROLE, DATABASE, OWNER_ROLE } from './data/schema.js';

@@ -1,8 +1,8 @@
 import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { applySchedules } from '../client/schedules.js';
-import { applyWatches } from '../client/watches.js';
+import { applySchedules } from '../client/schedules/apply-schedules.js';
+import { applyWatches } from '../client/schedules/apply-watches.js';
 import { loadConfig } from '../config/load.js';
 import { RepriseError } from '../domain/errors.js';
 import { backUp } from './backups.js';

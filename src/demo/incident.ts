@@ -4,8 +4,8 @@ import type { TemporalSession } from '../client/connect.js';
 import { isFinal, statusOf } from '../client/status.js';
 import type { StatusView } from '../client/status.js';
 import { RepriseError } from '../domain/errors.js';
-import { watchWorkflowId } from '../domain/names.js';
-import { type Plan, isRecoveryPlan } from '../domain/plan.js';
+import { watchWorkflowId } from '../domain/operation/names.js';
+import { type Plan, isRecoveryPlan } from '../domain/plan/plan.js';
 import { CLUSTER } from './settings.js';
 
 const LOOK_MS = 250;

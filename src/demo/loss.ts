@@ -2,7 +2,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RepriseError } from '../domain/errors.js';
-import { processesIn, readPostmaster } from '../postgres/postmaster.js';
+import { processesIn, readPostmaster } from '../postgres/server/postmaster.js';
 import { lastArchivedSegment } from './archive.js';
 import type { Scratch } from './scratch.js';
 

@@ -1,8 +1,8 @@
 import { rm } from 'node:fs/promises';
-import { endJobsBelow } from '../process/end-marked.js';
-import { stopProcess } from '../process/background.js';
-import { isAlive } from '../process/process-identity.js';
-import type { ProcessIdentity } from '../process/process-identity.js';
+import { endJobsBelow } from '../process/jobs/end-jobs-below.js';
+import { stopProcess } from '../process/exec/background.js';
+import { isAlive } from '../process/exec/process-identity.js';
+import type { ProcessIdentity } from '../process/exec/process-identity.js';
 import { service } from './cluster.js';
 import type { Scratch } from './scratch.js';
 

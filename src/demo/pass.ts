@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ask } from '../client/ask.js';
+import { ask } from '../client/inspect.js';
 import { webUiLink } from '../client/connect.js';
 import type { TemporalSession } from '../client/connect.js';
 import { RepriseError } from '../domain/errors.js';

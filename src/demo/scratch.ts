@@ -4,12 +4,12 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { ConnectionConfig } from '../domain/config.js';
 import { RepriseError } from '../domain/errors.js';
-import { giveTo } from '../postgres/files.js';
-import { findPostgresBin } from '../process/binaries.js';
-import type { OsUser } from '../process/jobs.js';
-import { freePorts } from '../process/ports.js';
-import { runTool } from '../process/run.js';
-import { jobUser } from '../process/users.js';
+import { giveTo } from '../files/durable-files.js';
+import { findPostgresBin } from '../process/exec/find-programs.js';
+import type { OsUser } from '../process/jobs/jobs.js';
+import { freePorts } from '../process/exec/ports.js';
+import { runTool } from '../process/exec/run-program.js';
+import { jobUser } from '../process/exec/users.js';
 import { CLIENT_ROLE } from './data/schema.js';
 
 /** Everything the demo owns lies below `root`; nothing else of the machine is touched. */

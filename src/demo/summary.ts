@@ -1,4 +1,4 @@
-import { durationInWords } from '../domain/text.js';
+import { durationInWords } from '../domain/text/text.js';
 import type { DemoResult, PassResult } from './result.js';
 
 /** What the demo ends with, for a person: what was lost and what was measured. */

@@ -1,6 +1,6 @@
 import type { ClusterConfig } from '../domain/config.js';
 import type { Finding } from '../domain/findings.js';
-import { durationInWords, sizeInWords } from '../domain/text.js';
+import { durationInWords, sizeInWords } from '../domain/text/text.js';
 import { engineOf } from '../engines/registry.js';
 import { ok, warning, wrong } from './finding.js';
 import type { Server } from './server.js';

@@ -1,6 +1,6 @@
 import type { ClusterConfig, Config } from '../domain/config.js';
 import type { Finding } from '../domain/findings.js';
-import { requireProgram } from '../process/binaries.js';
+import { requireProgram } from '../process/exec/find-programs.js';
 import { archiveFindings } from './archive.js';
 import { copyFindings } from './copies.js';
 import { dataDirFindings, passfileFindings } from './files.js';

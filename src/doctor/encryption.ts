@@ -1,11 +1,11 @@
 import { stat } from 'node:fs/promises';
 import type { ClusterConfig, Config, EncryptionConfig, PolicyConfig } from '../domain/config.js';
-import { shortRecipient } from '../domain/age.js';
-import type { KeyProof } from '../domain/catalogue.js';
+import { shortRecipient } from '../domain/text/age-keys.js';
+import type { KeyProof } from '../domain/backup/catalogue.js';
 import type { Finding } from '../domain/findings.js';
-import { recipientsOf, tryEncryption } from '../process/age-keys.js';
-import { resolveSecret } from '../process/secrets.js';
-import { jobUser } from '../process/users.js';
+import { recipientsOf, tryEncryption } from '../process/age/age-keys.js';
+import { resolveSecret } from '../process/exec/secrets.js';
+import { jobUser } from '../process/exec/users.js';
 import { openCatalogueForReading } from '../records/catalogue.js';
 import { openStorage } from '../storage/registry.js';
 import { looked, ok, warning } from './finding.js';

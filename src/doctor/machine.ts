@@ -2,8 +2,8 @@ import { stat } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import type { HostConfig } from '../domain/config.js';
 import type { Finding } from '../domain/findings.js';
-import { sizeInWords } from '../domain/text.js';
-import { freeBytes } from '../postgres/disk.js';
+import { sizeInWords } from '../domain/text/text.js';
+import { freeBytes } from '../postgres/server/disk.js';
 import { ok, warning, wrong } from './finding.js';
 
 const OLDEST_NODE = [20, 19] as const;

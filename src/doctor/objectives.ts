@@ -1,8 +1,8 @@
 import type { ClusterConfig, PolicyConfig } from '../domain/config.js';
 import type { Finding } from '../domain/findings.js';
-import { calendarOf } from '../domain/schedule-spec.js';
-import { dueTimes } from '../domain/schedule-times.js';
-import { durationInWords } from '../domain/text.js';
+import { calendarOf } from '../domain/schedule/schedule-spec.js';
+import { dueTimes } from '../domain/schedule/schedule-times.js';
+import { durationInWords } from '../domain/text/text.js';
 import { engineOf } from '../engines/registry.js';
 import { warning } from './finding.js';
 

@@ -1,7 +1,7 @@
 import { readFile, stat, statfs } from 'node:fs/promises';
 import type { ClusterConfig, Config, PolicyConfig } from '../domain/config.js';
 import { engineKinds } from '../engines/registry.js';
-import { nearestExisting } from '../postgres/disk.js';
+import { nearestExisting } from '../postgres/server/disk.js';
 import { localPathOf } from './repository.js';
 
 /** Where the backups of one policy lie, seen from the cluster's host. */

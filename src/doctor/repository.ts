@@ -3,8 +3,8 @@ import { stat } from 'node:fs/promises';
 import type { RepositoryConfig } from '../domain/config.js';
 import { isRepriseError } from '../domain/errors.js';
 import type { Finding } from '../domain/findings.js';
-import { sizeInWords } from '../domain/text.js';
-import { resolveSecret } from '../process/secrets.js';
+import { sizeInWords } from '../domain/text/text.js';
+import { resolveSecret } from '../process/exec/secrets.js';
 import { openStorage, storageKinds } from '../storage/registry.js';
 import { ok, warning, wrong } from './finding.js';
 

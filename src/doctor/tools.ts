@@ -2,8 +2,8 @@ import { join } from 'node:path';
 import type { ClusterConfig } from '../domain/config.js';
 import type { Finding } from '../domain/findings.js';
 import { engineKinds } from '../engines/registry.js';
-import { findPostgresBin } from '../process/binaries.js';
-import { runTool } from '../process/run.js';
+import { findPostgresBin } from '../process/exec/find-programs.js';
+import { runTool } from '../process/exec/run-program.js';
 import { ok, warning, wrong } from './finding.js';
 import { knownHole } from './known-holes.js';
 

@@ -1,6 +1,6 @@
-import type { NotifyEvent } from './notices.js';
-import type { RecoveryStepName } from './plan.js';
-import type { Prices } from './storage-usage.js';
+import type { NotifyEvent } from './notification/notices.js';
+import type { RecoveryStepName } from './plan/plan.js';
+import type { Prices } from './storage/storage-usage.js';
 
 /** The configuration as the rest of the program sees it: parsed once, every path absolute, every duration in seconds. */
 export interface Config {

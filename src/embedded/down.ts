@@ -1,8 +1,8 @@
 import type { Config } from '../domain/config.js';
-import { stopProcess } from '../process/background.js';
-import { withHostLock } from '../process/file-lock.js';
-import { isAlive } from '../process/process-identity.js';
-import type { ProcessIdentity } from '../process/process-identity.js';
+import { stopProcess } from '../process/exec/background.js';
+import { withHostLock } from '../process/jobs/file-lock.js';
+import { isAlive } from '../process/exec/process-identity.js';
+import type { ProcessIdentity } from '../process/exec/process-identity.js';
 import { embeddedDirectory, readRecord, writeRecord } from './record.js';
 import { stopTemporal } from './temporal-server.js';
 

@@ -2,9 +2,9 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Config } from '../domain/config.js';
 import { RepriseError } from '../domain/errors.js';
-import { makePrivateDirectory, writeFileAtomic } from '../process/atomic-file.js';
-import { isAlive } from '../process/process-identity.js';
-import type { ProcessIdentity } from '../process/process-identity.js';
+import { makePrivateDirectory, writeFileAtomic } from '../files/atomic-file.js';
+import { isAlive } from '../process/exec/process-identity.js';
+import type { ProcessIdentity } from '../process/exec/process-identity.js';
 
 /** What `up` keeps in `<state_dir of the first host>/embedded/embedded.json`, so that every later command finds it. */
 export interface EmbeddedRecord {

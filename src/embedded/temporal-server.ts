@@ -2,14 +2,14 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Connection } from '@temporalio/client';
 import { RepriseError } from '../domain/errors.js';
-import { searchAttributes } from '../domain/names.js';
-import { makePrivateDirectory } from '../process/atomic-file.js';
-import { startBackground, stopProcess } from '../process/background.js';
-import { findTemporalBinary } from '../process/binaries.js';
-import { tailOfFile, tellingLine } from '../process/output-tail.js';
-import { freePorts, isFree } from '../process/ports.js';
-import { isAlive } from '../process/process-identity.js';
-import type { ProcessIdentity } from '../process/process-identity.js';
+import { searchAttributes } from '../domain/operation/names.js';
+import { makePrivateDirectory } from '../files/atomic-file.js';
+import { startBackground, stopProcess } from '../process/exec/background.js';
+import { findTemporalBinary } from '../process/exec/find-programs.js';
+import { tailOfFile, tellingLine } from '../files/tail.js';
+import { freePorts, isFree } from '../process/exec/ports.js';
+import { isAlive } from '../process/exec/process-identity.js';
+import type { ProcessIdentity } from '../process/exec/process-identity.js';
 import { NAMESPACE } from './record.js';
 
 /** The embedded server's own default is a day: incidents are read for longer. */

@@ -1,11 +1,11 @@
 import { join } from 'node:path';
 import type { Config } from '../domain/config.js';
 import { RepriseError } from '../domain/errors.js';
-import { makePrivateDirectory } from '../process/atomic-file.js';
-import { stopProcess } from '../process/background.js';
-import { withHostLock } from '../process/file-lock.js';
-import { isFree } from '../process/ports.js';
-import { isAlive } from '../process/process-identity.js';
+import { makePrivateDirectory } from '../files/atomic-file.js';
+import { stopProcess } from '../process/exec/background.js';
+import { withHostLock } from '../process/jobs/file-lock.js';
+import { isFree } from '../process/exec/ports.js';
+import { isAlive } from '../process/exec/process-identity.js';
 import { addresses, embeddedDirectory, readRecord, writeRecord } from './record.js';
 import type { EmbeddedRecord } from './record.js';
 import { choosePorts, startTemporal } from './temporal-server.js';

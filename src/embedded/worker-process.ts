@@ -2,11 +2,11 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../domain/config.js';
 import { RepriseError } from '../domain/errors.js';
-import { CONTROL_QUEUE, lightQueue } from '../domain/names.js';
-import { startBackground, stopProcess } from '../process/background.js';
-import { tailOfFile, tellingLine } from '../process/output-tail.js';
-import { isAlive } from '../process/process-identity.js';
-import type { ProcessIdentity } from '../process/process-identity.js';
+import { CONTROL_QUEUE, lightQueue } from '../domain/operation/names.js';
+import { startBackground, stopProcess } from '../process/exec/background.js';
+import { tailOfFile, tellingLine } from '../files/tail.js';
+import { isAlive } from '../process/exec/process-identity.js';
+import type { ProcessIdentity } from '../process/exec/process-identity.js';
 
 const START_MS = 90_000;
 const LOOK_MS = 200;

@@ -1,11 +1,11 @@
 import type { z } from 'zod';
-import type { Backup, BackupType, ListedBackup, TableCount } from '../domain/backup.js';
+import type { Backup, BackupType, ListedBackup, TableCount } from '../domain/backup/backup.js';
 import type { ClusterConfig, HostConfig, PolicyConfig } from '../domain/config.js';
-import type { RecoveryMethod } from '../domain/plan.js';
-import type { RecoveryTarget } from '../domain/target.js';
+import type { RecoveryMethod } from '../domain/plan/plan.js';
+import type { RecoveryTarget } from '../domain/target/target.js';
 import type { EngineContext, ReadContext, Uploader } from './context.js';
-import type { EnginePlace, EngineTool } from './engine-place.js';
-import type { ToolStore } from './tool-store.js';
+import type { EnginePlace, EngineTool } from './shared/engine-place.js';
+import type { ToolStore } from './shared/tool-store.js';
 
 /** How engines differ. Callers ask for a capability, never for an engine's name; an absent one is refused (`capability-missing`). */
 export interface EngineCapabilities {

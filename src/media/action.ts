@@ -1,4 +1,4 @@
-import type { MediaActionName } from '../domain/media.js';
+import type { MediaActionName } from '../domain/media/media.js';
 import type { Irregular } from '../storage/storage.js';
 
 /** What is done with one object, so that it is as it shall be. Deletes no version, ever. */

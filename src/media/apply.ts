@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pMapIterable } from 'p-map';
-import { type MediaChange, type MediaCount, changesSomething, mediaChanges } from '../domain/media.js';
+import { type MediaChange, type MediaCount, changesSomething, mediaChanges } from '../domain/media/media.js';
 import { RepriseError, errorTable, isRepriseError } from '../domain/errors.js';
 import type { MediaAction } from './action.js';
 import { type MediaBounds, within } from './bounds.js';
-import { type MediaWork, actionsOf, carryOut } from './work.js';
+import { type MediaWork, actionsOf, carryOut } from './carry-out.js';
 
 /** So many refused keys are named. */
 const SHOWN = 5;

@@ -1,5 +1,5 @@
 import { RepriseError } from '../domain/errors.js';
-import { type MediaChange, type MediaCount, changesSomething, mediaChanges } from '../domain/media.js';
+import { type MediaChange, type MediaCount, changesSomething, mediaChanges } from '../domain/media/media.js';
 import type { MediaAction } from './action.js';
 
 /** What was approved: when it was looked at, and how much of each kind was to be done. */

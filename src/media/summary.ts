@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { type MediaChange, type MediaCount, changesSomething, mediaActionNames } from '../domain/media.js';
+import { type MediaChange, type MediaCount, changesSomething, mediaActionNames } from '../domain/media/media.js';
 import type { Irregular } from '../storage/storage.js';
 import type { MediaAction, MediaActionName } from './action.js';
 

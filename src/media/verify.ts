@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { pMapIterable } from 'p-map';
 import { RepriseError, errorTable, isRepriseError } from '../domain/errors.js';
-import type { MediaVerdict } from '../domain/media.js';
+import type { MediaVerdict } from '../domain/media/media.js';
 import type { ObjectFacts } from '../storage/storage.js';
 import { imageProblem, isImage } from './image.js';
 import { type MediaPlace, listed, openIn } from './place.js';

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { CatalogueState, RecordProblem } from '../domain/catalogue.js';
+import type { CatalogueState, RecordProblem } from '../domain/backup/catalogue.js';
 import { RepriseError } from '../domain/errors.js';
-import type { CatalogueRecord, NewRecord } from '../domain/records.js';
+import type { CatalogueRecord, NewRecord } from '../domain/backup/records.js';
 import type { ReadableStorage, WritableStorage } from '../storage/storage.js';
 import { parseRecord } from './envelope.js';
 import { foldRecords } from './fold.js';

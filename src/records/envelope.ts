@@ -1,4 +1,4 @@
-import type { CatalogueRecord, RecordBody } from '../domain/records.js';
+import type { CatalogueRecord, RecordBody } from '../domain/backup/records.js';
 
 /** A field of a record and what its value must be for the fold to read it without looking again. */
 type Check = (value: unknown) => boolean;

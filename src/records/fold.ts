@@ -1,4 +1,4 @@
-import type { Backup, Proof, TableCount } from '../domain/backup.js';
+import type { Backup, Proof, TableCount } from '../domain/backup/backup.js';
 import type {
   CatalogueState,
   JournalLine,
@@ -10,8 +10,8 @@ import type {
   RecordedPlan,
   Refusal,
   UnmadeBackup,
-} from '../domain/catalogue.js';
-import type { CatalogueRecord, KeptItem } from '../domain/records.js';
+} from '../domain/backup/catalogue.js';
+import type { CatalogueRecord, KeptItem } from '../domain/backup/records.js';
 
 /** What is said of a backup before `now` is looked at. */
 type Known = Omit<Backup, 'status' | 'proven' | 'heldUntil'> & { proofs: Proof[]; quarantined: boolean };

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { RepriseError } from '../domain/errors.js';
-import type { Approval, ApprovablePlan } from '../domain/plan.js';
+import type { Approval, ApprovablePlan } from '../domain/plan/plan.js';
 import { isDigest, planDigest, sha256Hex } from './digest.js';
 import { createJsonOnce, jsonFilesIn, readJson, replaceJson } from './owner-only-files.js';
 

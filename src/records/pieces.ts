@@ -1,5 +1,5 @@
-import type { TableCount } from '../domain/backup.js';
-import type { CatalogueRecord, NewRecord } from '../domain/records.js';
+import type { TableCount } from '../domain/backup/backup.js';
+import type { CatalogueRecord, NewRecord } from '../domain/backup/records.js';
 
 /**
  * A record stays below it, whatever a backup holds: S3 moves objects of 128 KiB and more to cold classes with age (P3),

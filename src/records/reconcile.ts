@@ -1,5 +1,5 @@
-import { backupId, type Backup, type ListedBackup } from '../domain/backup.js';
-import type { CatalogueState } from '../domain/catalogue.js';
+import { backupId, type Backup, type ListedBackup } from '../domain/backup/backup.js';
+import type { CatalogueState } from '../domain/backup/catalogue.js';
 
 /** What an engine found on the storage of one policy. */
 export interface PolicyListing {

@@ -1,6 +1,6 @@
-import type { RecordProblem } from '../domain/catalogue.js';
+import type { RecordProblem } from '../domain/backup/catalogue.js';
 import { isRepriseError } from '../domain/errors.js';
-import type { CatalogueRecord } from '../domain/records.js';
+import type { CatalogueRecord } from '../domain/backup/records.js';
 import type { ReadableStorage } from '../storage/storage.js';
 import { parseRecord } from './envelope.js';
 

@@ -1,10 +1,10 @@
-import type { JournalLine, RecordedApproval, RecordedIncident, Refusal } from '../domain/catalogue.js';
-import { markdownCode, markdownTable, markdownText } from '../domain/markdown.js';
-import type { Plan } from '../domain/plan.js';
-import { plannedMediaInWords } from '../domain/planned-media.js';
-import type { KeptItem, RecoveryOutcome } from '../domain/records.js';
-import { formatTarget } from '../domain/target.js';
-import { durationInWords, sizeInWords } from '../domain/text.js';
+import type { JournalLine, RecordedApproval, RecordedIncident, Refusal } from '../domain/backup/catalogue.js';
+import { markdownCode, markdownTable, markdownText } from '../domain/text/markdown.js';
+import type { Plan } from '../domain/plan/plan.js';
+import { plannedMediaInWords } from '../domain/plan/planned-media.js';
+import type { KeptItem, RecoveryOutcome } from '../domain/backup/records.js';
+import { formatTarget } from '../domain/target/target.js';
+import { durationInWords, sizeInWords } from '../domain/text/text.js';
 import { timelineOf } from './timeline.js';
 
 /** What an incident document is written from: records alone, so that it can be written again from the catalogue. */

@@ -1,5 +1,5 @@
-import type { JournalLine, RecordedApproval, RecordedIncident, Refusal } from '../domain/catalogue.js';
-import { markdownTable, markdownText } from '../domain/markdown.js';
+import type { JournalLine, RecordedApproval, RecordedIncident, Refusal } from '../domain/backup/catalogue.js';
+import { markdownTable, markdownText } from '../domain/text/markdown.js';
 
 export interface TimelineInput {
   readonly journal: readonly JournalLine[];

@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
-import type { ThawTier } from '../domain/storage-classes.js';
-import type { AppliedSetting, StorageSurvey } from '../domain/storage-plan.js';
-import type { StoredVolume } from '../domain/storage-usage.js';
+import type { ThawTier } from '../domain/storage/storage-classes.js';
+import type { AppliedSetting, StorageSurvey } from '../domain/storage/storage-plan.js';
+import type { StoredVolume } from '../domain/storage/storage-usage.js';
 
 /** What a storage can and cannot do, each a fact that callers ask for instead of the storage's name. */
 export interface StorageCapabilities {

@@ -1,15 +1,15 @@
 import { fileURLToPath } from 'node:url';
 import type { ControlDependencies, HostDependencies } from '../activities/dependencies.js';
 import { checkOf } from '../checks/registry.js';
-import { resolveSecret } from '../process/secrets.js';
+import { resolveSecret } from '../process/exec/secrets.js';
 import type { Config, RepositoryConfig } from '../domain/config.js';
 import { inspectHost } from '../doctor/inspect-host.js';
 import { engineOf } from '../engines/registry.js';
 import { notifierOf } from '../notifiers/registry.js';
-import { findPostgresBin } from '../process/binaries.js';
-import type { OsUser } from '../process/jobs.js';
-import { runTool } from '../process/run.js';
-import { jobUser } from '../process/users.js';
+import { findPostgresBin } from '../process/exec/find-programs.js';
+import type { OsUser } from '../process/jobs/jobs.js';
+import { runTool } from '../process/exec/run-program.js';
+import { jobUser } from '../process/exec/users.js';
 import { openDescribed, openStorage } from '../storage/registry.js';
 import type { WritableStorage } from '../storage/storage.js';
 

@@ -1,11 +1,11 @@
 import { hostname } from 'node:os';
 import { NativeConnection, type NativeConnectionOptions, Runtime, Worker } from '@temporalio/worker';
-import { createControlActivities } from '../activities/control.js';
+import { createControlActivities } from '../activities/control/control.js';
 import { createHostActivities } from '../activities/index.js';
 import type { Config } from '../domain/config.js';
 import { RepriseError } from '../domain/errors.js';
-import { CONTROL_QUEUE, heavyQueue, lightQueue, recoveryQueue, watchQueue } from '../domain/names.js';
-import { formatIdentity, shortConfig } from '../domain/worker-identity.js';
+import { CONTROL_QUEUE, heavyQueue, lightQueue, recoveryQueue, watchQueue } from '../domain/operation/names.js';
+import { formatIdentity, shortConfig } from '../domain/operation/worker-identity.js';
 import { controlDependencies, hostDependencies } from './dependencies.js';
 import { workerLogger } from './logging.js';
 import { registerSearchAttributes } from './search-attributes.js';

@@ -7,11 +7,11 @@
 import { readFile } from 'node:fs/promises';
 import { writeSync } from 'node:fs';
 import { isRepriseError } from '../domain/errors.js';
-import { startForOutput } from '../process/program-output.js';
-import { redact } from '../process/redact.js';
-import { resolveSecret } from '../process/secrets.js';
-import { STORAGE_FAILED } from '../process/upload-order.js';
-import type { UploadLine, UploadOrder } from '../process/upload-order.js';
+import { startForOutput } from '../process/exec/program-output.js';
+import { redact } from '../domain/text/redact.js';
+import { resolveSecret } from '../process/exec/secrets.js';
+import { STORAGE_FAILED } from '../process/jobs/upload-order.js';
+import type { UploadLine, UploadOrder } from '../process/jobs/upload-order.js';
 import { openStorage } from '../storage/registry.js';
 
 const TELL_MS = 2_000;

@@ -1,8 +1,8 @@
 import { ActivityFailure, ApplicationFailure, continueAsNew, patched, sleep, workflowInfo } from '@temporalio/workflow';
 import type { ArchiveInput } from './api.js';
-import { control, receiving } from './proxies.js';
-import { Teller, failed } from './tell.js';
-import { Work, concluded, failureOf, isCancelled, sentence } from './work.js';
+import { control, receiving } from './operation/activity-proxies.js';
+import { Teller, failed } from './operation/notifications.js';
+import { Work, concluded, failureOf, isCancelled, sentence } from './operation/operation-status.js';
 
 /** A fault that no attempt by itself mends, such as a missing right, is tried again at this pace: somebody may have mended it. */
 const PAUSE = '1m';

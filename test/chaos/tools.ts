@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { JobView } from '../../src/domain/progress.js';
+import type { JobView } from '../../src/domain/operation/progress.js';
 import type { Site } from '../helpers/site.js';
 
 /** How often each tool really began, by what the servers and pgBackRest itself wrote down. */

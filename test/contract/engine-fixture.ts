@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import type { ClusterConfig, PolicyConfig, RepositoryConfig } from '../../src/domain/config.js';
 import type { EngineContext } from '../../src/engines/engine.js';
-import { createJobs } from '../../src/process/supervisor.js';
-import { resolveSecret } from '../../src/process/secrets.js';
-import { jobUser } from '../../src/process/users.js';
+import { createJobs } from '../../src/process/jobs/supervisor.js';
+import { resolveSecret } from '../../src/process/exec/secrets.js';
+import { jobUser } from '../../src/process/exec/users.js';
 import { openStorage } from '../../src/storage/registry.js';
 import type { WritableStorage } from '../../src/storage/storage.js';
 import { runQuery } from '../helpers/postgres.js';

@@ -1,8 +1,8 @@
 import { readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import type { Backup } from '../../src/domain/backup.js';
-import type { RecoveryTarget } from '../../src/domain/target.js';
+import type { Backup } from '../../src/domain/backup/backup.js';
+import type { RecoveryTarget } from '../../src/domain/target/target.js';
 import type { ServerAddress } from '../helpers/postgres.js';
 import { tempDir } from '../helpers/temp.js';
 import { RecoveryHistory } from '../helpers/recovery-history.js';

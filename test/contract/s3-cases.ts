@@ -8,7 +8,7 @@ import {
   PutObjectCommand,
 } from '@aws-sdk/client-s3';
 import { describe, expect, it } from '@jest/globals';
-import { resolveSecret } from '../../src/process/secrets.js';
+import { resolveSecret } from '../../src/process/exec/secrets.js';
 import { openBucket } from '../../src/storage/s3/client.js';
 import { readS3Options } from '../../src/storage/s3/options.js';
 import { openS3 } from '../../src/storage/s3/s3-storage.js';

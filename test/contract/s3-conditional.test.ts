@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import { resolveSecret } from '../../src/process/secrets.js';
+import { resolveSecret } from '../../src/process/exec/secrets.js';
 import { readS3Options } from '../../src/storage/s3/options.js';
 import { openS3 } from '../../src/storage/s3/s3-storage.js';
 import type { WritableStorage } from '../../src/storage/storage.js';

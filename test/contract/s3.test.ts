@@ -2,7 +2,7 @@ import { ListMultipartUploadsCommand } from '@aws-sdk/client-s3';
 import { beforeAll, describe } from '@jest/globals';
 import { readS3Options } from '../../src/storage/s3/options.js';
 import { openS3 } from '../../src/storage/s3/s3-storage.js';
-import { resolveSecret } from '../../src/process/secrets.js';
+import { resolveSecret } from '../../src/process/exec/secrets.js';
 import { failOnLeakedProcesses } from '../helpers/leaks.js';
 import { startMinio, startMoto, startVersity } from '../helpers/s3-servers.js';
 import type { S3Server } from '../helpers/s3-servers.js';

@@ -2,9 +2,9 @@ import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
-import { buildProgram, runCli } from '../../src/client/cli/program.js';
-import type { Services } from '../../src/client/cli/services.js';
-import type { Terminal } from '../../src/client/cli/terminal.js';
+import { buildProgram, runCli } from '../../src/cli/program.js';
+import type { Services } from '../../src/cli/services.js';
+import type { Terminal } from '../../src/cli/terminal/terminal.js';
 
 const main = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 

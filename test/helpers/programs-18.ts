@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { readdir, readFile, realpath, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { findPostgresBin } from '../../src/process/binaries.js';
+import { findPostgresBin } from '../../src/process/exec/find-programs.js';
 import { giveToPostgres } from './postgres-user.js';
 import { tempDir } from './temp.js';
 

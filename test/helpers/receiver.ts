@@ -1,6 +1,6 @@
 import { basebackupEngine } from '../../src/engines/basebackup/basebackup-engine.js';
 import type { EngineContext } from '../../src/engines/engine.js';
-import { createJobs } from '../../src/process/supervisor.js';
+import { createJobs } from '../../src/process/jobs/supervisor.js';
 import { onCleanup } from './cleanup.js';
 
 export interface Receiver {

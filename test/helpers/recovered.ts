@@ -1,9 +1,9 @@
 import { join } from 'node:path';
-import { withWal } from '../../src/activities/feeding.js';
+import { withWal } from '../../src/activities/backup/wal-prefetch.js';
 import type { Engine, EngineContext, RecoveryOutline } from '../../src/engines/engine.js';
-import { readControlData } from '../../src/postgres/control-data.js';
-import { configureRecovery, promote, waitForEndOfWal, waitForPause } from '../../src/postgres/recovery.js';
-import { serviceOf } from '../../src/postgres/service.js';
+import { readControlData } from '../../src/postgres/server/control-data.js';
+import { configureRecovery, promote, waitForEndOfWal, waitForPause } from '../../src/postgres/recovery/recovery.js';
+import { serviceOf } from '../../src/postgres/server/service.js';
 import { onCleanup } from './cleanup.js';
 import { freePort } from './ports.js';
 import type { ServerAddress } from './postgres.js';

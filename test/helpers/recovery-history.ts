@@ -1,5 +1,5 @@
-import type { Backup } from '../../src/domain/backup.js';
-import type { RecoveryTarget } from '../../src/domain/target.js';
+import type { Backup } from '../../src/domain/backup/backup.js';
+import type { RecoveryTarget } from '../../src/domain/target/target.js';
 import type { Engine, EngineContext, RecoveryOutline } from '../../src/engines/engine.js';
 import { onlyBackup } from '../contract/as-backup.js';
 import { recoverBeside } from './recovered.js';

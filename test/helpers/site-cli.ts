@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { lstat, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Plan } from '../../src/domain/plan.js';
+import type { Plan } from '../../src/domain/plan/plan.js';
 import { isFinal, statusOf as look } from '../../src/client/status.js';
 import type { StatusView } from '../../src/client/status.js';
 import type { Site } from './site.js';

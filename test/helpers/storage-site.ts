@@ -4,7 +4,7 @@ import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger } from '@temporalio/worker';
 import { createHostActivities } from '../../src/activities/index.js';
 import { loadConfig } from '../../src/config/load.js';
-import type { Answers, Question, QuestionKind } from '../../src/domain/questions.js';
+import type { Answers, Question, QuestionKind } from '../../src/domain/operation/inspections.js';
 import { hostDependencies } from '../../src/worker/dependencies.js';
 import { onCleanup } from './cleanup.js';
 import { reprise } from './cli.js';

@@ -4,7 +4,7 @@ import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Connection } from '@temporalio/client';
-import { findTemporalBinary } from '../../src/process/binaries.js';
+import { findTemporalBinary } from '../../src/process/exec/find-programs.js';
 import { freePorts } from './ports.js';
 import { Reaper } from './reaper.js';
 import { makeTempDir } from './make-temp-dir.js';

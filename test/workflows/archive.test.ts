@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import { archiveWorkflowId, workflowTypes } from '../../src/domain/names.js';
+import { archiveWorkflowId, workflowTypes } from '../../src/domain/operation/names.js';
 import {
   type Activities,
   type Case,

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import type { LockHolder } from '../../src/domain/locks.js';
-import { workflowTypes } from '../../src/domain/names.js';
+import type { LockHolder } from '../../src/domain/operation/locks.js';
+import { workflowTypes } from '../../src/domain/operation/names.js';
 import type { BackupInput, BackupOutput } from '../../src/workflows/api.js';
 import { type Activities, type Case, HOST, Lab, failure, failureOfWorkflow, gate, untilCancelled } from './lab.js';
 

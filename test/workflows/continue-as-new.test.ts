@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { watchWorkflowId, workflowTypes } from '../../src/domain/names.js';
+import { watchWorkflowId, workflowTypes } from '../../src/domain/operation/names.js';
 import { onCleanup } from '../helpers/cleanup.js';
 import { startTemporalServer } from '../helpers/temporal-server.js';
 import { type Case, Lab, untilCancelled } from './lab.js';

@@ -6,7 +6,7 @@ import {
   signalNames,
   updateNames,
   workflowTypes,
-} from '../../src/domain/names.js';
+} from '../../src/domain/operation/names.js';
 import type { IncidentInput } from '../../src/workflows/api.js';
 import { type Activities, type Case, HOST, Lab, failure, failureOfWorkflow, gate, untilCancelled } from './lab.js';
 import { person } from './recoveries.js';

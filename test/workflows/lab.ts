@@ -20,9 +20,9 @@ import {
   queryNames,
   recoveryQueue,
   watchQueue,
-} from '../../src/domain/names.js';
-import type { WorkStatus } from '../../src/domain/status.js';
-import { findTestServerBinary } from '../../src/process/binaries.js';
+} from '../../src/domain/operation/names.js';
+import type { WorkStatus } from '../../src/domain/operation/status.js';
+import { findTestServerBinary } from '../../src/process/exec/find-programs.js';
 import { registerSearchAttributes } from '../../src/worker/search-attributes.js';
 import { onCleanup } from '../helpers/cleanup.js';
 import { workflowBundle } from '../helpers/workflow-bundle.js';

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import type { WorkflowHandle } from '@temporalio/client';
-import { signalNames, updateNames } from '../../src/domain/names.js';
-import type { MediaTask } from '../../src/domain/media.js';
+import { signalNames, updateNames } from '../../src/domain/operation/names.js';
+import type { MediaTask } from '../../src/domain/media/media.js';
 import type { Activities, Case } from './lab.js';
 import { Lab, failure, failureOfWorkflow } from './lab.js';
 import { mediaPlanOf } from './well-behaved.js';

@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import type { ControlDependencies } from '../../src/activities/dependencies.js';
-import { notifyingActivities } from '../../src/activities/notifying.js';
+import { notifyingActivities } from '../../src/activities/control/notify.js';
 import { parseConfig } from '../../src/config/load.js';
-import { resolveSecret } from '../../src/process/secrets.js';
-import { incidentWorkflowId, notifyWorkflowId, updateNames, workflowTypes } from '../../src/domain/names.js';
-import type { Notice, NotifyEvent } from '../../src/domain/notices.js';
+import { resolveSecret } from '../../src/process/exec/secrets.js';
+import { incidentWorkflowId, notifyWorkflowId, updateNames, workflowTypes } from '../../src/domain/operation/names.js';
+import type { Notice, NotifyEvent } from '../../src/domain/notification/notices.js';
 import { notifierOf } from '../../src/notifiers/registry.js';
 import type { BackupOutput, NotifyOutput } from '../../src/workflows/api.js';
 import { textOf } from '../helpers/canary.js';

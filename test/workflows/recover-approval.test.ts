@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import type { Approval } from '../../src/domain/plan.js';
-import { signalNames, updateNames } from '../../src/domain/names.js';
+import type { Approval } from '../../src/domain/plan/plan.js';
+import { signalNames, updateNames } from '../../src/domain/operation/names.js';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Lab, failure, failureOfWorkflow, gate, unlessCancelled } from './lab.js';
 import { acceptedUpdates, person, refused, startRecovery } from './recoveries.js';

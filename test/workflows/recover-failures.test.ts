@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import { signalNames } from '../../src/domain/names.js';
+import { signalNames } from '../../src/domain/operation/names.js';
 import { Lab, failure, failureOfWorkflow, untilCancelled } from './lab.js';
 import { person, startRecovery } from './recoveries.js';
 import { planOf } from './well-behaved.js';

@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import { signalNames } from '../../src/domain/names.js';
+import { signalNames } from '../../src/domain/operation/names.js';
 import { HOST, Lab, failure, gate } from './lab.js';
 import { person, startRecovery } from './recoveries.js';
 

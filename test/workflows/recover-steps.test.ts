@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import type { CheckResult } from '../../src/activities/api.js';
-import type { LockHolder } from '../../src/domain/locks.js';
-import { signalNames } from '../../src/domain/names.js';
+import type { LockHolder } from '../../src/domain/operation/locks.js';
+import { signalNames } from '../../src/domain/operation/names.js';
 import { HOST, Lab, failure, failureOfWorkflow, gate } from './lab.js';
 import { person, startRecovery } from './recoveries.js';
 

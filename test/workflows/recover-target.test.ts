@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import type { CheckResult } from '../../src/activities/api.js';
-import { signalNames, updateNames } from '../../src/domain/names.js';
+import { signalNames, updateNames } from '../../src/domain/operation/names.js';
 import { Lab, failure, failureOfWorkflow, gate } from './lab.js';
 import { person, startRecovery } from './recoveries.js';
 

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import { signalNames } from '../../src/domain/names.js';
-import type { Plan } from '../../src/domain/plan.js';
-import type { ObservedThaw } from '../../src/domain/thaw.js';
+import { signalNames } from '../../src/domain/operation/names.js';
+import type { Plan } from '../../src/domain/plan/plan.js';
+import type { ObservedThaw } from '../../src/domain/plan/thaw.js';
 import { Lab } from './lab.js';
 import { person, startRecovery } from './recoveries.js';
 import { planOf } from './well-behaved.js';

@@ -1,6 +1,6 @@
 import type { ApprovalAnswer } from '../../src/activities/api.js';
-import type { PlanBinding } from '../../src/domain/plan.js';
-import { updateNames, workflowTypes } from '../../src/domain/names.js';
+import type { PlanBinding } from '../../src/domain/plan/plan.js';
+import { updateNames, workflowTypes } from '../../src/domain/operation/names.js';
 import type { RecoverInput, RecoverOutput } from '../../src/workflows/api.js';
 import type { Activities, Case, Lab } from './lab.js';
 import { planOf } from './well-behaved.js';

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import { clockAhead } from '../../src/activities/clock.js';
-import type { LockHolder } from '../../src/domain/locks.js';
-import { CONTROL_QUEUE, workflowTypes } from '../../src/domain/names.js';
+import { clockAhead } from '../../src/activities/backup/clock-ahead.js';
+import type { LockHolder } from '../../src/domain/operation/locks.js';
+import { CONTROL_QUEUE, workflowTypes } from '../../src/domain/operation/names.js';
 import { HOST, Lab, failure, failureOfWorkflow } from './lab.js';
 
 let lab: Lab;

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import type { WatchFinding } from '../../src/activities/api.js';
-import { signalNames, watchWorkflowId, workflowTypes } from '../../src/domain/names.js';
+import { signalNames, watchWorkflowId, workflowTypes } from '../../src/domain/operation/names.js';
 import {
   type Activities,
   type Case,

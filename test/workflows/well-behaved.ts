@@ -2,9 +2,9 @@ import type { Activities } from './lab.js';
 import { HOST } from './lab.js';
 import { backupFacts, samplePlan } from '../unit/records/samples.js';
 import type { MediaRequest } from '../../src/activities/api.js';
-import type { MediaBinding, MediaPlan } from '../../src/domain/media.js';
+import type { MediaBinding, MediaPlan } from '../../src/domain/media/media.js';
 import { planDigest } from '../../src/records/digest.js';
-import type { Plan, PlanBinding } from '../../src/domain/plan.js';
+import type { Plan, PlanBinding } from '../../src/domain/plan/plan.js';
 
 /** Bodies of activities that do nothing and succeed. */
 export const wellBehaved: Activities = {

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { parseDuration } from '../../domain/units.js';
+import { parseDuration } from '../../domain/text/units.js';
 import { timeout } from '../fields.js';
 
 /** A URL of a service, without a password in it: a config's text goes to plans, reports and screens. */

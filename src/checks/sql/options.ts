@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { holdsNoNul, noNulRule } from '../../domain/text-rules.js';
-import { parseDuration } from '../../domain/units.js';
+import { holdsNoNul, noNulRule } from '../../domain/text/text-rules.js';
+import { parseDuration } from '../../domain/text/units.js';
 import { timeout } from '../fields.js';
 
 const text = (rule: string) => z.string().min(1, rule).refine(holdsNoNul, noNulRule);

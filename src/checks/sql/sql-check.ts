@@ -1,6 +1,6 @@
 import type { QueryArrayConfig } from 'pg';
 import { isRepriseError } from '../../domain/errors.js';
-import { withClient } from '../../postgres/connect.js';
+import { withClient } from '../../postgres/connection/with-client.js';
 import type { CheckContext, CheckOutcome } from '../check.js';
 import { countedTable } from './counted-table.js';
 import type { SqlCheckOptions } from './options.js';

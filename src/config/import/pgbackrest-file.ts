@@ -1,4 +1,4 @@
-import { iniSections } from '../../domain/ini.js';
+import { iniSections } from '../../domain/text/ini.js';
 
 /** What an existing pgbackrest.conf says, as far as a policy of reprise.yml needs it. */
 export interface PgbackrestFile {

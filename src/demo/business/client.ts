@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { withClient } from '../../postgres/connect.js';
+import { withClient } from '../../postgres/connection/with-client.js';
 import type { ConnectionConfig } from '../../domain/config.js';
 import type { InitialContents } from '../data/initial.js';
 import { DATABASE } from '../data/schema.js';

@@ -1,12 +1,12 @@
 import { RepriseError } from '../../domain/errors.js';
 import type { Engine, EngineContext, MadeBackup } from '../engine.js';
-import { unlessLost } from '../backup-record.js';
+import { unlessLost } from '../shared/backup-record.js';
 import { backup } from './backup.js';
 import { listBackups, ownFiles, storedFiles } from './list.js';
 import { removeLeftovers } from './leftovers.js';
 import { BASEBACKUP, madeBackup, manifestOf } from './manifest.js';
 import { outlineRecovery } from './outline.js';
-import { feedWal } from './prefetch.js';
+import { feedWal } from './wal-prefetch.js';
 import { preflightBackup } from './preflight.js';
 import { receivesWal } from './options.js';
 import { rearm } from './rearm.js';

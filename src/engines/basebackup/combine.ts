@@ -1,12 +1,12 @@
 import { copyFile, lstat, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { RepriseError } from '../../domain/errors.js';
-import { sizeInWords } from '../../domain/text.js';
-import { freeBytes } from '../../postgres/disk.js';
-import { giveTo } from '../../postgres/files.js';
-import { makeHostScratch } from '../../postgres/scratch-data-dir.js';
-import { runTool as runQuickTool } from '../../process/run.js';
-import { emptyDirectory, isThrownAway } from '../claim-directory.js';
+import { sizeInWords } from '../../domain/text/text.js';
+import { freeBytes } from '../../postgres/server/disk.js';
+import { giveTo } from '../../files/durable-files.js';
+import { makeHostScratch } from '../../postgres/server/scratch-directory.js';
+import { runTool as runQuickTool } from '../../process/exec/run-program.js';
+import { emptyDirectory, isThrownAway } from '../shared/claim-directory.js';
 import type { EngineContext } from '../engine.js';
 import type { FetchedFiles } from './fetch-files.js';
 import type { BaseManifest } from './manifest.js';

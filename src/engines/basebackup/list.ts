@@ -1,6 +1,6 @@
 import { isRepriseError } from '../../domain/errors.js';
 import type { ListedBackup, ReadContext } from '../engine.js';
-import { isHistoryName, placeInLog } from '../../domain/wal.js';
+import { isHistoryName, placeInLog } from '../../domain/target/wal.js';
 import { hashOf, manifestOf, sizeOf } from './manifest.js';
 import type { BaseManifest } from './manifest.js';
 import { backupPrefix, isLabel, MANIFEST, policyPrefix, walKey } from './names.js';

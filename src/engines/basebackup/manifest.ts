@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
-import type { BackupType, ServerFacts, TableCount } from '../../domain/backup.js';
-import { backupId } from '../../domain/backup.js';
+import type { BackupType, ServerFacts, TableCount } from '../../domain/backup/backup.js';
+import { backupId } from '../../domain/backup/backup.js';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import type { ReadableStorage } from '../../storage/storage.js';
 import type { MadeBackup } from '../engine.js';
-import type { Fingerprint } from '../hash.js';
+import type { Fingerprint } from '../shared/hash.js';
 import { backupPrefix, manifestKey } from './names.js';
 import type { Place } from './names.js';
 

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { ReadContext } from '../engine.js';
-import { durationPattern, durationRule, parseDuration } from '../../domain/units.js';
+import { durationPattern, durationRule, parseDuration } from '../../domain/text/units.js';
 
 const duration = () => z.string({ error: durationRule }).regex(durationPattern, durationRule);
 

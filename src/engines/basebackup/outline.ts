@@ -1,11 +1,11 @@
 import { RepriseError } from '../../domain/errors.js';
 import type { OutlineRequest, ReadContext, RecoveryOutline } from '../engine.js';
-import { outlinePhysical } from '../physical-outline.js';
-import type { PhysicalCandidate } from '../physical-outline.js';
+import { outlinePhysical } from '../shared/physical-outline.js';
+import type { PhysicalCandidate } from '../shared/physical-outline.js';
 import { isRepriseError } from '../../domain/errors.js';
 import { hashOf, manifestOf } from './manifest.js';
 import { chainOf } from './parent.js';
-import { prefetchBytes } from './prefetch.js';
+import { prefetchBytes } from './wal-prefetch.js';
 import { walArchive } from './wal-archive.js';
 
 /**

@@ -1,13 +1,13 @@
 import { createWriteStream } from 'node:fs';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import type { BackupType } from '../../domain/backup.js';
+import type { BackupType } from '../../domain/backup/backup.js';
 import { RepriseError } from '../../domain/errors.js';
-import { withClient } from '../../postgres/connect.js';
-import { giveTo } from '../../postgres/files.js';
-import type { LiveServerFacts } from '../../postgres/server-facts.js';
+import { withClient } from '../../postgres/connection/with-client.js';
+import { giveTo } from '../../files/durable-files.js';
+import type { LiveServerFacts } from '../../postgres/server/server-facts.js';
 import type { BackupRequest, EngineContext, ReadContext } from '../engine.js';
-import { damageOf } from '../hash.js';
+import { damageOf } from '../shared/hash.js';
 import { listBackups } from './list.js';
 import { fileKey, manifestOf } from './manifest.js';
 import type { BaseManifest } from './manifest.js';

@@ -1,7 +1,7 @@
 import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { RepriseError } from '../../domain/errors.js';
-import { compareLsn } from '../../domain/wal.js';
+import { compareLsn } from '../../domain/target/wal.js';
 
 /** What PostgreSQL's `backup_manifest` says of a backup as a whole. */
 export interface PgManifest {

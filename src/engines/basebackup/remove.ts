@@ -1,5 +1,5 @@
 import { RepriseError } from '../../domain/errors.js';
-import { isHistoryName } from '../../domain/wal.js';
+import { isHistoryName } from '../../domain/target/wal.js';
 import type { EngineContext, ListedBackup, RemovalPlan } from '../engine.js';
 import { listBackups, ownFiles } from './list.js';
 import { manifestKey, walKey } from './names.js';

@@ -1,9 +1,9 @@
 import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import type { Backup } from '../../domain/backup.js';
+import type { Backup } from '../../domain/backup/backup.js';
 import { RepriseError } from '../../domain/errors.js';
-import { giveTo, syncDirectory, writeFileDurably } from '../../postgres/files.js';
-import { claimDirectory, emptyDirectory, isThrownAway } from '../claim-directory.js';
+import { giveTo, syncDirectory, writeFileDurably } from '../../files/durable-files.js';
+import { claimDirectory, emptyDirectory, isThrownAway } from '../shared/claim-directory.js';
 import type { EngineContext, RestoreFilesRequest } from '../engine.js';
 import { combine } from './combine.js';
 import type { Link } from './combine.js';

@@ -1,7 +1,7 @@
 import { RepriseError } from '../../domain/errors.js';
-import { withClient } from '../../postgres/connect.js';
-import type { LiveServerFacts } from '../../postgres/server-facts.js';
-import { serverFacts } from '../../postgres/server-facts.js';
+import { withClient } from '../../postgres/connection/with-client.js';
+import type { LiveServerFacts } from '../../postgres/server/server-facts.js';
+import { serverFacts } from '../../postgres/server/server-facts.js';
 import type { EngineContext, ReadContext } from '../engine.js';
 import { receivingHint } from './receive.js';
 import { archiveCommand } from './wal-commands.js';

@@ -1,7 +1,7 @@
 import type pg from 'pg';
-import { withClient } from '../../postgres/connect.js';
-import { physicalSlots } from '../../postgres/replication-slots.js';
-import type { SlotState } from '../../postgres/replication-slots.js';
+import { withClient } from '../../postgres/connection/with-client.js';
+import { physicalSlots } from '../../postgres/server/replication-slots.js';
+import type { SlotState } from '../../postgres/server/replication-slots.js';
 import type { ReadContext } from '../engine.js';
 import { optionsOf } from './options.js';
 

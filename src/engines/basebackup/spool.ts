@@ -1,10 +1,10 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Progress } from '../../domain/progress.js';
-import { libpqEnv } from '../../postgres/environment.js';
-import { makeHostScratch } from '../../postgres/scratch-data-dir.js';
-import type { JobResult } from '../../process/jobs.js';
-import { tailOfFile } from '../../process/output-tail.js';
+import type { Progress } from '../../domain/operation/progress.js';
+import { libpqEnv } from '../../postgres/connection/environment.js';
+import { makeHostScratch } from '../../postgres/server/scratch-directory.js';
+import type { JobResult } from '../../process/jobs/jobs.js';
+import { tailOfFile } from '../../files/tail.js';
 import type { EngineContext } from '../engine.js';
 import { PG_MANIFEST, spoolOf } from './names.js';
 import { optionsOf } from './options.js';

@@ -1,10 +1,10 @@
 import { RepriseError } from '../../domain/errors.js';
-import type { JobResult, Jobs } from '../../process/jobs.js';
-import { tellingLine } from '../../process/output-tail.js';
-import type { ToolRule } from '../../process/tool-rules.js';
-import { ruleFor, withoutValues } from '../../process/tool-rules.js';
-import type { JudgedRequest } from '../judged-job.js';
-import { runJudgedBy } from '../judged-job.js';
+import type { JobResult, Jobs } from '../../process/jobs/jobs.js';
+import { tellingLine } from '../../files/tail.js';
+import type { ToolRule } from '../../process/exec/tool-rules.js';
+import { ruleFor, withoutValues } from '../../process/exec/tool-rules.js';
+import type { JudgedRequest } from '../shared/run-tool-job.js';
+import { runJudgedBy } from '../shared/run-tool-job.js';
 
 /** What pg_basebackup, pg_verifybackup, pg_combinebackup and tar complain of; wording as in PostgreSQL 13 to 18 with LC_ALL=C. */
 const rules: readonly ToolRule[] = [

@@ -1,9 +1,9 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { RepriseError } from '../../domain/errors.js';
-import { giveTo } from '../../postgres/files.js';
-import type { JobRequest } from '../../process/jobs.js';
-import { runTool as runQuickTool } from '../../process/run.js';
+import { giveTo } from '../../files/durable-files.js';
+import type { JobRequest } from '../../process/jobs/jobs.js';
+import { runTool as runQuickTool } from '../../process/exec/run-program.js';
 import type { EngineContext } from '../engine.js';
 import { runTool } from './tool-errors.js';
 

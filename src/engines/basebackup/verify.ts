@@ -1,11 +1,11 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Backup } from '../../domain/backup.js';
+import type { Backup } from '../../domain/backup/backup.js';
 import { isRepriseError } from '../../domain/errors.js';
-import { missingSegments } from '../../domain/wal.js';
-import { makeHostScratch } from '../../postgres/scratch-data-dir.js';
+import { missingSegments } from '../../domain/target/wal.js';
+import { makeHostScratch } from '../../postgres/server/scratch-directory.js';
 import type { EngineContext, VerifyVerdict } from '../engine.js';
-import { damageOf } from '../hash.js';
+import { damageOf } from '../shared/hash.js';
 import { fileKey, hashOf, manifestOf } from './manifest.js';
 import type { BaseManifest } from './manifest.js';
 import { spoolOf } from './names.js';

@@ -1,9 +1,9 @@
 import { RepriseError } from '../../domain/errors.js';
-import { quotedForCommand } from '../../postgres/command-quoting.js';
+import { quotedForCommand } from '../../postgres/wal/command-quoting.js';
 import type { ReadContext } from '../engine.js';
 import { walPrefix } from './names.js';
 import { receivesWal } from './options.js';
-import { ASKED, LISTED, PREFETCHED } from './prefetch.js';
+import { ASKED, LISTED, PREFETCHED } from './wal-prefetch.js';
 
 type Where = Pick<ReadContext, 'cluster' | 'policy' | 'storage'>;
 

@@ -2,8 +2,8 @@ import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
-import type { DatabaseProperties } from '../../postgres/properties.js';
-import { runTool } from '../../process/run.js';
+import type { DatabaseProperties } from '../../postgres/content/database-properties.js';
+import { runTool } from '../../process/exec/run-program.js';
 import type { ReadContext } from '../engine.js';
 import { toolError } from './dump-errors.js';
 

@@ -1,4 +1,4 @@
-import type { TableCount } from '../../domain/backup.js';
+import type { TableCount } from '../../domain/backup/backup.js';
 import { RepriseError } from '../../domain/errors.js';
 
 /**

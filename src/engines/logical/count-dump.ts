@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { TableCount } from '../../domain/backup.js';
+import type { TableCount } from '../../domain/backup/backup.js';
 import type { EngineContext } from '../engine.js';
 import { countingArgv, parseCounts } from './copy-counts.js';
 import type { DumpCounts } from './copy-counts.js';

@@ -1,11 +1,11 @@
 import { RepriseError } from '../../domain/errors.js';
-import { ageError } from '../../process/age-errors.js';
-import type { Jobs, JobResult } from '../../process/jobs.js';
-import { tellingLine } from '../../process/output-tail.js';
-import type { ToolRule } from '../../process/tool-rules.js';
-import { ruleFor, withoutValues } from '../../process/tool-rules.js';
-import type { JudgedRequest } from '../judged-job.js';
-import { runJudgedBy } from '../judged-job.js';
+import { ageError } from '../../process/age/age-errors.js';
+import type { Jobs, JobResult } from '../../process/jobs/jobs.js';
+import { tellingLine } from '../../files/tail.js';
+import type { ToolRule } from '../../process/exec/tool-rules.js';
+import { ruleFor, withoutValues } from '../../process/exec/tool-rules.js';
+import type { JudgedRequest } from '../shared/run-tool-job.js';
+import { runJudgedBy } from '../shared/run-tool-job.js';
 
 /** What pg_dump and pg_restore complain of, most telling first; wording as in PostgreSQL 12 to 18 with LC_ALL=C. */
 const rules: readonly ToolRule[] = [

@@ -1,10 +1,10 @@
-import type { Encryption } from '../../domain/backup.js';
+import type { Encryption } from '../../domain/backup/backup.js';
 import { isRepriseError } from '../../domain/errors.js';
-import { inTermsOfAge } from '../../process/age-errors.js';
-import { recipientsOf, requireIdentity } from '../../process/age-keys.js';
-import { decryptingArgv, encryptingArgv } from '../../process/age.js';
-import { runTool } from '../../process/run.js';
-import type { RunToolOptions, ToolOutput } from '../../process/run.js';
+import { inTermsOfAge } from '../../process/age/age-errors.js';
+import { recipientsOf, requireIdentity } from '../../process/age/age-keys.js';
+import { decryptingArgv, encryptingArgv } from '../../process/age/age.js';
+import { runTool } from '../../process/exec/run-program.js';
+import type { RunToolOptions, ToolOutput } from '../../process/exec/run-program.js';
 import type { ReadContext } from '../engine.js';
 
 /** What reading a file of a backup needs to know: where it lies, and whether it is encrypted. */

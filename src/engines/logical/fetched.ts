@@ -4,12 +4,12 @@ import { createHash } from 'node:crypto';
 import type { Hash } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import { RepriseError } from '../../domain/errors.js';
-import { freeBytes } from '../../postgres/disk.js';
-import { makeScratchDirectory } from '../../postgres/scratch-data-dir.js';
-import { inTurn } from '../../process/file-lock.js';
+import { freeBytes } from '../../postgres/server/disk.js';
+import { makeScratchDirectory } from '../../postgres/server/scratch-directory.js';
+import { inTurn } from '../../process/jobs/file-lock.js';
 import type { ReadContext } from '../engine.js';
-import { damageOf } from '../hash.js';
-import type { Fingerprint } from '../hash.js';
+import { damageOf } from '../shared/hash.js';
+import type { Fingerprint } from '../shared/hash.js';
 import { operationMark } from './names.js';
 
 /** A file of the repository on this host. */

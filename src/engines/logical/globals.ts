@@ -1,13 +1,13 @@
 import { join } from 'node:path';
 import { isRepriseError } from '../../domain/errors.js';
-import { libpqEnv } from '../../postgres/environment.js';
-import { encryptingArgv } from '../../process/age.js';
-import { runTool } from '../../process/run.js';
+import { libpqEnv } from '../../postgres/connection/environment.js';
+import { encryptingArgv } from '../../process/age/age.js';
+import { runTool } from '../../process/exec/run-program.js';
 import type { EngineContext } from '../engine.js';
 import { toolError } from './dump-errors.js';
-import type { Encryption } from '../../domain/backup.js';
+import type { Encryption } from '../../domain/backup/backup.js';
 import { writingArgv } from './encryption.js';
-import { fingerprint } from '../hash.js';
+import { fingerprint } from '../shared/hash.js';
 import type { DumpFacts } from './manifest.js';
 import { databaseConninfo } from './tools.js';
 

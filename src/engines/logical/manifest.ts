@@ -1,10 +1,10 @@
-import type { Encryption, ServerFacts, TableCount } from '../../domain/backup.js';
-import { backupId } from '../../domain/backup.js';
+import type { Encryption, ServerFacts, TableCount } from '../../domain/backup/backup.js';
+import { backupId } from '../../domain/backup/backup.js';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
-import type { DatabaseProperties } from '../../postgres/properties.js';
+import type { DatabaseProperties } from '../../postgres/content/database-properties.js';
 import type { ReadableStorage, WritableStorage } from '../../storage/storage.js';
 import type { MadeBackup } from '../engine.js';
-import type { Fingerprint } from '../hash.js';
+import type { Fingerprint } from '../shared/hash.js';
 import { filesOf, manifestKeyOf } from './names.js';
 import type { BackupFiles, Place } from './names.js';
 

@@ -1,7 +1,7 @@
 import pg from 'pg';
 import type { ConnectionConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
-import { withClient } from '../../postgres/connect.js';
+import { withClient } from '../../postgres/connection/with-client.js';
 import type { DumpManifest } from './manifest.js';
 import { operationMark } from './names.js';
 

@@ -1,9 +1,9 @@
-import type { Backup } from '../../domain/backup.js';
+import type { Backup } from '../../domain/backup/backup.js';
 import { RepriseError } from '../../domain/errors.js';
 import type { OutlineRequest, ReadContext, RecoveryOutline } from '../engine.js';
 import { checkFetchRoom } from './fetched.js';
-import { damageOf } from '../hash.js';
-import type { Fingerprint } from '../hash.js';
+import { damageOf } from '../shared/hash.js';
+import type { Fingerprint } from '../shared/hash.js';
 import { checkKey } from './encryption.js';
 import { manifestFiles, manifestOf } from './manifest.js';
 import type { DumpManifest } from './manifest.js';

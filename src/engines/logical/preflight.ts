@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
-import { withClient } from '../../postgres/connect.js';
-import { tryEncryption } from '../../process/age-keys.js';
+import { withClient } from '../../postgres/connection/with-client.js';
+import { tryEncryption } from '../../process/age/age-keys.js';
 import type { EngineContext, ReadContext } from '../engine.js';
 import { readDatabaseFacts } from './database-facts.js';
 import { leftovers, newestDumpSize } from './list.js';

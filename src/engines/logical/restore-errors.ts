@@ -1,4 +1,4 @@
-import { withoutValues } from '../../process/tool-rules.js';
+import { withoutValues } from '../../process/exec/tool-rules.js';
 
 /** One complaint of pg_restore that it went on after. */
 export interface RestoreComplaint {

@@ -1,13 +1,13 @@
 import type pg from 'pg';
-import type { Backup } from '../../domain/backup.js';
+import type { Backup } from '../../domain/backup/backup.js';
 import type { ConnectionConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
-import { withClient } from '../../postgres/connect.js';
+import { withClient } from '../../postgres/connection/with-client.js';
 import type { EngineContext } from '../engine.js';
-import { withoutValues } from '../../process/tool-rules.js';
+import { withoutValues } from '../../process/exec/tool-rules.js';
 import { parseGlobals } from './globals-script.js';
 import type { GlobalStatement } from './globals-script.js';
-import { damageOf } from '../hash.js';
+import { damageOf } from '../shared/hash.js';
 import { readSealed } from './encryption.js';
 import { manifestFiles, manifestOf } from './manifest.js';
 

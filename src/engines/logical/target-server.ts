@@ -1,10 +1,10 @@
 import { stat } from 'node:fs/promises';
 import type pg from 'pg';
-import type { ServerFacts } from '../../domain/backup.js';
+import type { ServerFacts } from '../../domain/backup/backup.js';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
-import { withClient } from '../../postgres/connect.js';
-import { freeBytes } from '../../postgres/disk.js';
-import { serverFacts } from '../../postgres/server-facts.js';
+import { withClient } from '../../postgres/connection/with-client.js';
+import { freeBytes } from '../../postgres/server/disk.js';
+import { serverFacts } from '../../postgres/server/server-facts.js';
 import type { ReadContext } from '../engine.js';
 import type { DumpManifest } from './manifest.js';
 import { majorOf } from './tools.js';

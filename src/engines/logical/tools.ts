@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { RepriseError } from '../../domain/errors.js';
-import { runTool } from '../../process/run.js';
-import type { OsUser } from '../../process/jobs.js';
+import { runTool } from '../../process/exec/run-program.js';
+import type { OsUser } from '../../process/jobs/jobs.js';
 
 interface Host {
   readonly pgBin: string;

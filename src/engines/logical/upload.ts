@@ -1,11 +1,11 @@
 import { open, rm } from 'node:fs/promises';
 import { errorTable, isRepriseError, RepriseError } from '../../domain/errors.js';
-import type { UploadLine } from '../../process/upload-order.js';
-import { STORAGE_FAILED } from '../../process/upload-order.js';
-import { writeUploadOrder } from '../../process/upload-orders.js';
-import { toolEnvironment } from '../../process/environment.js';
-import type { JobRequest, JobResult } from '../../process/jobs.js';
-import { asUser } from '../../process/users.js';
+import type { UploadLine } from '../../process/jobs/upload-order.js';
+import { STORAGE_FAILED } from '../../process/jobs/upload-order.js';
+import { writeUploadOrder } from '../../process/jobs/upload-orders.js';
+import { toolEnvironment } from '../../process/exec/environment.js';
+import type { JobRequest, JobResult } from '../../process/jobs/jobs.js';
+import { asUser } from '../../process/exec/users.js';
 import type { WrittenObject } from '../../storage/storage.js';
 import type { EngineContext } from '../engine.js';
 import { runJudged } from './dump-errors.js';

@@ -1,9 +1,9 @@
-import type { Backup } from '../../domain/backup.js';
+import type { Backup } from '../../domain/backup/backup.js';
 import { isRepriseError, type RepriseError } from '../../domain/errors.js';
 import type { EngineContext, VerifyVerdict } from '../engine.js';
 import { compareCounts } from './copy-counts.js';
 import { countDump } from './count-dump.js';
-import { damageOf } from '../hash.js';
+import { damageOf } from '../shared/hash.js';
 import { wholeFile } from './fetched.js';
 import { checkKey } from './encryption.js';
 import { manifestFiles, manifestOf } from './manifest.js';

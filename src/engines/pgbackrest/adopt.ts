@@ -1,6 +1,6 @@
 import { RepriseError } from '../../domain/errors.js';
 import type { EngineContext, MadeBackup } from '../engine.js';
-import { ownership, unlessLost } from '../backup-record.js';
+import { ownership, unlessLost } from '../shared/backup-record.js';
 import { manifestHash } from './backup.js';
 import { listed, readInfo } from './info.js';
 import { liveFacts } from './stanza.js';

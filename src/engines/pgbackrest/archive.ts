@@ -6,11 +6,11 @@ import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
 import { z } from 'zod';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
-import type { TimelineSwitch } from '../../domain/wal.js';
-import type { WalArchive } from '../../postgres/wal-archive.js';
-import { parseTimelineHistory } from '../../domain/wal.js';
-import { runTool } from '../../process/run.js';
-import { asUser } from '../../process/users.js';
+import type { TimelineSwitch } from '../../domain/target/wal.js';
+import type { WalArchive } from '../../postgres/wal/wal-archive.js';
+import { parseTimelineHistory } from '../../domain/target/wal.js';
+import { runTool } from '../../process/exec/run-program.js';
+import { asUser } from '../../process/exec/users.js';
 import type { CommandContext } from './command.js';
 import { optionsOf, pgbackrestArgv, runPgbackrest, translated } from './command.js';
 

@@ -1,9 +1,9 @@
 import { RepriseError } from '../../domain/errors.js';
-import { countDatabases } from '../../postgres/inventory.js';
-import type { LiveServerFacts } from '../../postgres/server-facts.js';
+import { countDatabases } from '../../postgres/content/inventory.js';
+import type { LiveServerFacts } from '../../postgres/server/server-facts.js';
 import type { BackupRequest, EngineContext, MadeBackup } from '../engine.js';
-import { sha256OfFile } from '../hash.js';
-import { ownership } from '../backup-record.js';
+import { sha256OfFile } from '../shared/hash.js';
+import { ownership } from '../shared/backup-record.js';
 import { KEEP_ALL, optionsOf, pgbackrestArgv } from './command.js';
 import type { StanzaBackup } from './info.js';
 import { ANNOTATION, listed, readInfo, readTablespaces } from './info.js';

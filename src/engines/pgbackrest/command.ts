@@ -1,6 +1,6 @@
 import { isRepriseError } from '../../domain/errors.js';
-import { runTool } from '../../process/run.js';
-import type { ToolOutput } from '../../process/run.js';
+import { runTool } from '../../process/exec/run-program.js';
+import type { ToolOutput } from '../../process/exec/run-program.js';
 import type { ReadContext } from '../engine.js';
 import { failureOf } from './failures.js';
 import type { PgbackrestOptions } from './options.js';

@@ -2,9 +2,9 @@ import { createHash } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import type { PolicyConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
-import { iniSections } from '../../domain/ini.js';
-import { isCode } from '../../process/atomic-file.js';
-import { runTool } from '../../process/run.js';
+import { iniSections } from '../../domain/text/ini.js';
+import { isCode } from '../../files/atomic-file.js';
+import { runTool } from '../../process/exec/run-program.js';
 import type { CommandContext } from './command.js';
 import { optionsOf } from './command.js';
 

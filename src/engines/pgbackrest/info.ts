@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { BackupType, ListedBackup } from '../../domain/backup.js';
+import type { BackupType, ListedBackup } from '../../domain/backup/backup.js';
 import { RepriseError } from '../../domain/errors.js';
 import type { CommandContext } from './command.js';
 import { optionsOf, runPgbackrest } from './command.js';

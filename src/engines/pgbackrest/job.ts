@@ -1,9 +1,9 @@
 import { open } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Progress } from '../../domain/progress.js';
-import type { JobExit, JobPaths, JobResult } from '../../process/jobs.js';
+import type { Progress } from '../../domain/operation/progress.js';
+import type { JobExit, JobPaths, JobResult } from '../../process/jobs/jobs.js';
 import type { EngineContext } from '../engine.js';
-import { unlessMendable } from '../judged-job.js';
+import { unlessMendable } from '../shared/run-tool-job.js';
 import { pgbackrestArgv, translated, connectionEnv } from './command.js';
 import { mayPass } from './failures.js';
 import { readInfo } from './info.js';

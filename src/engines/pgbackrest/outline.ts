@@ -1,8 +1,8 @@
-import type { Backup } from '../../domain/backup.js';
+import type { Backup } from '../../domain/backup/backup.js';
 import { RepriseError } from '../../domain/errors.js';
 import type { OutlineRequest, ReadContext, RecoveryOutline } from '../engine.js';
-import { outlinePhysical } from '../physical-outline.js';
-import type { PhysicalCandidate } from '../physical-outline.js';
+import { outlinePhysical } from '../shared/physical-outline.js';
+import type { PhysicalCandidate } from '../shared/physical-outline.js';
 import { readArchive, walArchive } from './archive.js';
 import { optionsOf } from './command.js';
 import type { StanzaInfo } from './info.js';

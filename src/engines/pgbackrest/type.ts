@@ -1,4 +1,4 @@
-import type { BackupType } from '../../domain/backup.js';
+import type { BackupType } from '../../domain/backup/backup.js';
 import type { StanzaBackup } from './info.js';
 
 export interface TypeRequest {

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
-import type { Backup } from '../../domain/backup.js';
-import { missingFor } from '../../postgres/wal-line.js';
+import type { Backup } from '../../domain/backup/backup.js';
+import { missingFor } from '../../postgres/wal/contiguous-wal.js';
 import type { EngineContext, VerifyVerdict } from '../engine.js';
 import { readArchive } from './archive.js';
 import { manifestHash } from './backup.js';

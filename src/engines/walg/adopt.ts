@@ -1,6 +1,6 @@
 import { RepriseError } from '../../domain/errors.js';
 import type { EngineContext, MadeBackup } from '../engine.js';
-import { ownership, unlessLost } from '../backup-record.js';
+import { ownership, unlessLost } from '../shared/backup-record.js';
 import { listBackups, listed } from './backup-list.js';
 import { fingerprintOf } from './fingerprint.js';
 import { liveFacts } from './server.js';

@@ -3,11 +3,11 @@ import { mkdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
-import { parseSegmentName, parseTimelineHistory, segmentName } from '../../domain/wal.js';
-import { giveTo } from '../../postgres/files.js';
-import { makeScratchDirectory } from '../../postgres/scratch-data-dir.js';
-import { readSegmentHeader } from '../../postgres/segment-file.js';
-import type { WalArchive } from '../../postgres/wal-archive.js';
+import { parseSegmentName, parseTimelineHistory, segmentName } from '../../domain/target/wal.js';
+import { giveTo } from '../../files/durable-files.js';
+import { makeScratchDirectory } from '../../postgres/server/scratch-directory.js';
+import { readSegmentHeader } from '../../postgres/wal/segment-file.js';
+import type { WalArchive } from '../../postgres/wal/wal-archive.js';
 import type { ReadContext } from '../engine.js';
 import { runWalg } from './command.js';
 

@@ -1,8 +1,8 @@
 import { z } from 'zod';
-import type { BackupType, ListedBackup } from '../../domain/backup.js';
+import type { BackupType, ListedBackup } from '../../domain/backup/backup.js';
 import { RepriseError } from '../../domain/errors.js';
-import { formatLsn, isLsn, segmentBefore } from '../../domain/wal.js';
-import { segmentBytesOf } from '../../postgres/wal-line.js';
+import { formatLsn, isLsn, segmentBefore } from '../../domain/target/wal.js';
+import { segmentBytesOf } from '../../postgres/wal/contiguous-wal.js';
 import { runWalg } from './command.js';
 import type { CommandContext } from './command.js';
 

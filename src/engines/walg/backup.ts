@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RepriseError } from '../../domain/errors.js';
-import { countDatabases } from '../../postgres/inventory.js';
-import type { LiveServerFacts } from '../../postgres/server-facts.js';
-import { missingFor } from '../../postgres/wal-line.js';
+import { countDatabases } from '../../postgres/content/inventory.js';
+import type { LiveServerFacts } from '../../postgres/server/server-facts.js';
+import { missingFor } from '../../postgres/wal/contiguous-wal.js';
 import type { BackupRequest, EngineContext, MadeBackup } from '../engine.js';
-import { ownership } from '../backup-record.js';
+import { ownership } from '../shared/backup-record.js';
 import { readArchive } from './archive.js';
 import type { WalgBackup } from './backup-list.js';
 import { listBackups, listed, markSetting } from './backup-list.js';

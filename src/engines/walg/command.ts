@@ -1,8 +1,8 @@
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
-import { libpqEnv } from '../../postgres/environment.js';
-import { requireProgram } from '../../process/binaries.js';
-import { runTool } from '../../process/run.js';
-import type { ToolOutput } from '../../process/run.js';
+import { libpqEnv } from '../../postgres/connection/environment.js';
+import { requireProgram } from '../../process/exec/find-programs.js';
+import { runTool } from '../../process/exec/run-program.js';
+import type { ToolOutput } from '../../process/exec/run-program.js';
 import type { ReadContext } from '../engine.js';
 import { failureOf } from './failures.js';
 import type { WalgOptions } from './options.js';

@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import type { PolicyConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
-import { runTool } from '../../process/run.js';
-import type { OsUser } from '../../process/jobs.js';
+import { runTool } from '../../process/exec/run-program.js';
+import type { OsUser } from '../../process/jobs/jobs.js';
 import type { WalgOptions } from './options.js';
 
 /** Settings of WAL-G by name. Holds secrets: never shown. */

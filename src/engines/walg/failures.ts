@@ -1,7 +1,7 @@
 import type { RepriseError as Failure } from '../../domain/errors.js';
 import { RepriseError } from '../../domain/errors.js';
-import type { ToolRule } from '../../process/tool-rules.js';
-import { ruleFor } from '../../process/tool-rules.js';
+import type { ToolRule } from '../../process/exec/tool-rules.js';
+import { ruleFor } from '../../process/exec/tool-rules.js';
 
 /** WAL-G ends with 1 whatever went wrong: only its words tell. The first rule that fits counts. */
 const rules: readonly ToolRule[] = [

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ReadContext } from '../engine.js';
-import { sha256OfFile } from '../hash.js';
+import { sha256OfFile } from '../shared/hash.js';
 import { optionsOf } from './command.js';
 import { localPrefix, readEnvFile } from './env-file.js';
 import { BACKUP_FOLDER, sentinelName } from './place.js';

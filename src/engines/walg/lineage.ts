@@ -1,10 +1,10 @@
-import { parseSegmentName } from '../../domain/wal.js';
-import type { LiveServerFacts } from '../../postgres/server-facts.js';
-import type { WalArchive } from '../../postgres/wal-archive.js';
-import { segmentBytesOf } from '../../postgres/wal-line.js';
-import { readTimelines } from '../../postgres/wal-reach.js';
-import type { Timeline } from '../../postgres/wal-timelines.js';
-import { followTimeline } from '../../postgres/wal-timelines.js';
+import { parseSegmentName } from '../../domain/target/wal.js';
+import type { LiveServerFacts } from '../../postgres/server/server-facts.js';
+import type { WalArchive } from '../../postgres/wal/wal-archive.js';
+import { segmentBytesOf } from '../../postgres/wal/contiguous-wal.js';
+import { readTimelines } from '../../postgres/wal/recoverable-range.js';
+import type { Timeline } from '../../postgres/wal/timelines.js';
+import { followTimeline } from '../../postgres/wal/timelines.js';
 import type { ReadContext } from '../engine.js';
 import { readArchive } from './archive.js';
 import type { WalgBackup } from './backup-list.js';

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { pathPattern, pathRule } from '../../domain/text-rules.js';
-import { durationPattern, durationRule, parseDuration } from '../../domain/units.js';
+import { pathPattern, pathRule } from '../../domain/text/text-rules.js';
+import { durationPattern, durationRule, parseDuration } from '../../domain/text/units.js';
 
 /** `options` of a policy with the engine `walg`: where its files go stands in WAL-G's own environment file. */
 export const walgOptions = z.strictObject({

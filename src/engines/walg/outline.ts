@@ -1,8 +1,8 @@
-import type { Backup } from '../../domain/backup.js';
+import type { Backup } from '../../domain/backup/backup.js';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import type { OutlineRequest, ReadContext, RecoveryOutline } from '../engine.js';
-import { outlinePhysical } from '../physical-outline.js';
-import type { PhysicalCandidate } from '../physical-outline.js';
+import { outlinePhysical } from '../shared/physical-outline.js';
+import type { PhysicalCandidate } from '../shared/physical-outline.js';
 import { inOwnDirectory, readArchive, withoutCutOff } from './archive.js';
 import type { WalgBackup } from './backup-list.js';
 import { listBackups } from './backup-list.js';

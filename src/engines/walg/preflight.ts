@@ -1,6 +1,6 @@
 import { RepriseError } from '../../domain/errors.js';
-import { withClient } from '../../postgres/connect.js';
-import type { LiveServerFacts } from '../../postgres/server-facts.js';
+import { withClient } from '../../postgres/connection/with-client.js';
+import type { LiveServerFacts } from '../../postgres/server/server-facts.js';
 import type { EngineContext } from '../engine.js';
 import { listBackups } from './backup-list.js';
 import { optionsOf } from './command.js';

@@ -1,5 +1,5 @@
-import { withClient } from '../../postgres/connect.js';
-import { archiveOneSegment } from '../../postgres/archiving.js';
+import { withClient } from '../../postgres/connection/with-client.js';
+import { archiveOneSegment } from '../../postgres/wal/archiving.js';
 import { RepriseError } from '../../domain/errors.js';
 import type { EngineContext } from '../engine.js';
 import { readArchive } from './archive.js';

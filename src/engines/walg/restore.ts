@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { RepriseError } from '../../domain/errors.js';
-import { claimDirectory, emptyDirectory, isThrownAway } from '../claim-directory.js';
+import { claimDirectory, emptyDirectory, isThrownAway } from '../shared/claim-directory.js';
 import type { EngineContext, RestoreFilesRequest } from '../engine.js';
 import type { WalgBackup } from './backup-list.js';
 import { listBackups } from './backup-list.js';

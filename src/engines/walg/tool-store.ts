@@ -1,7 +1,7 @@
-import type { DescribedStorage } from '../../domain/described-storage.js';
+import type { DescribedStorage } from '../../domain/storage/described-storage.js';
 import type { ReadableStorage } from '../../storage/storage.js';
 import type { ReadContext } from '../engine.js';
-import { coldBelow, coldWal, describedS3 } from '../tool-store.js';
+import { coldBelow, coldWal, describedS3 } from '../shared/tool-store.js';
 import { optionsOf } from './command.js';
 import { readEnvFile } from './env-file.js';
 import type { EnvFile } from './env-file.js';

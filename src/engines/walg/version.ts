@@ -1,5 +1,5 @@
-import { runTool } from '../../process/run.js';
-import { requireProgram } from '../../process/binaries.js';
+import { runTool } from '../../process/exec/run-program.js';
+import { requireProgram } from '../../process/exec/find-programs.js';
 import { optionsOf } from './command.js';
 import type { CommandContext } from './command.js';
 

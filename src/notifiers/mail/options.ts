@@ -1,7 +1,7 @@
 import ipaddr from 'ipaddr.js';
 import { z } from 'zod';
 import type { SecretReference } from '../../domain/config.js';
-import { caFile, secretReference } from '../../fields/fields.js';
+import { caFile, secretReference } from '../../domain/fields.js';
 
 export const mailAddress = z.email({ error: 'expected a mail address' });
 

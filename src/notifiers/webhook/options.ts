@@ -1,8 +1,8 @@
 import ipaddr from 'ipaddr.js';
 import { z } from 'zod';
 import type { SecretReference } from '../../domain/config.js';
-import { parseDuration, durationPattern, durationRule } from '../../domain/units.js';
-import { caFile, secretReference } from '../../fields/fields.js';
+import { parseDuration, durationPattern, durationRule } from '../../domain/text/units.js';
+import { caFile, secretReference } from '../../domain/fields.js';
 
 const hostPattern = /^(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/i;
 

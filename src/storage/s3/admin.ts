@@ -1,6 +1,6 @@
 import { isRepriseError } from '../../domain/errors.js';
-import { isCold, minimumCharge } from '../../domain/storage-classes.js';
-import type { AppliedSetting, StorageNote, StorageSetting, StorageSurvey } from '../../domain/storage-plan.js';
+import { isCold, minimumCharge } from '../../domain/storage/storage-classes.js';
+import type { AppliedSetting, StorageNote, StorageSetting, StorageSurvey } from '../../domain/storage/storage-plan.js';
 import type { StorageAdmin } from '../storage.js';
 import type { S3Bucket } from './client.js';
 import { ageRules, lifecycle, ownRule, readLifecycle, wantedRules } from './lifecycle.js';

@@ -1,6 +1,6 @@
 import { GetBucketLifecycleConfigurationCommand, PutBucketLifecycleConfigurationCommand } from '@aws-sdk/client-s3';
 import type { LifecycleRule, TransitionDefaultMinimumObjectSize } from '@aws-sdk/client-s3';
-import type { AgeRule } from '../../domain/storage-plan.js';
+import type { AgeRule } from '../../domain/storage/storage-plan.js';
 import type { S3Bucket } from './client.js';
 import type { S3Options } from './options.js';
 import { bucketRoot } from './reading.js';

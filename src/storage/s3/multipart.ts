@@ -12,8 +12,8 @@ import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import type { ObjectDescription } from '../storage.js';
 import type { S3Bucket } from './client.js';
 import { copySourceOf } from './copy.js';
-import { patiently } from './patience.js';
-import type { Patience } from './patience.js';
+import { patiently } from './retry-policy.js';
+import type { Patience } from './retry-policy.js';
 import { bucketKey } from './reading.js';
 
 interface SentPart {

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { SecretReference } from '../../domain/config.js';
-import { parseSize, sizePattern, sizeRule } from '../../domain/units.js';
-import { caFile, secretReference } from '../../fields/fields.js';
+import { parseSize, sizePattern, sizeRule } from '../../domain/text/units.js';
+import { caFile, secretReference } from '../../domain/fields.js';
 import { prefixComponents } from '../keys.js';
 
 /** Smallest part S3 takes, other than the last (Amazon S3 User Guide, "multipart upload limits"). */

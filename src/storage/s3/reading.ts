@@ -1,13 +1,13 @@
 import { Readable } from 'node:stream';
 import { GetObjectCommand, HeadObjectCommand, ListObjectsV2Command } from '@aws-sdk/client-s3';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
-import { isCold } from '../../domain/storage-classes.js';
+import { isCold } from '../../domain/storage/storage-classes.js';
 import { incompletePrefix, keyComponents, prefixComponents } from '../keys.js';
 import type { ReadableStorage, StoredObject } from '../storage.js';
 import type { S3Bucket } from './client.js';
 import { NOT_THERE, s3Failure } from './failures.js';
 import type { S3Options } from './options.js';
-import { patiently } from './patience.js';
+import { patiently } from './retry-policy.js';
 
 /** A stream that breaks off is taken up where it was, so often without a byte in between (F10). */
 const MAX_FAILURES = 5;

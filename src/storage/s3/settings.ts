@@ -12,7 +12,7 @@ import {
 } from '@aws-sdk/client-s3';
 import type { BucketLocationConstraint } from '@aws-sdk/client-s3';
 import { isRepriseError } from '../../domain/errors.js';
-import type { StorageSetting } from '../../domain/storage-plan.js';
+import type { StorageSetting } from '../../domain/storage/storage-plan.js';
 import type { S3Bucket } from './client.js';
 
 /** One setting of a bucket: what it is and should be, and how it is made so. */

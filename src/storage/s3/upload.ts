@@ -3,11 +3,11 @@ import type { Readable } from 'node:stream';
 import type { WriteStreamOptions, WrittenObject } from '../storage.js';
 import type { S3Bucket } from './client.js';
 import { MARK } from './copy.js';
-import { putCommand } from './creating.js';
-import { GatheredUpload } from './gathering.js';
+import { putCommand } from './conditional-create.js';
+import { GatheredUpload } from './multipart-concat.js';
 import { PartBuffers } from './part-buffers.js';
 import { partPlan } from './part-plan.js';
-import { patiently } from './patience.js';
+import { patiently } from './retry-policy.js';
 
 /**
  * Uploads a stream of any size in parts, some of them under way at once, in a memory that its size has no part in; nobody sees it before all of them are

@@ -1,5 +1,5 @@
 import { ListMultipartUploadsCommand, ListObjectVersionsCommand, ListPartsCommand } from '@aws-sdk/client-s3';
-import type { StoredVolume } from '../../domain/storage-usage.js';
+import type { StoredVolume } from '../../domain/storage/storage-usage.js';
 import { isRepriseError } from '../../domain/errors.js';
 import type { S3Bucket } from './client.js';
 import { bucketRoot } from './reading.js';

@@ -1,12 +1,12 @@
 import { log } from '@temporalio/workflow';
 import type { HostActivities, PlannedStep } from '../../activities/api.js';
-import { movingSteps } from '../../domain/left-behind.js';
-import type { NoticeFacts } from '../../domain/notices.js';
-import type { Plan } from '../../domain/plan.js';
-import type { RecoveryTarget } from '../../domain/target.js';
-import type { Desk } from '../desk.js';
-import { light, outlasting, recovery } from '../proxies.js';
-import { type Work, failureOf, isCancelled, refusal, sentence } from '../work.js';
+import { movingSteps } from '../../domain/plan/residual-state.js';
+import type { NoticeFacts } from '../../domain/notification/notices.js';
+import type { Plan } from '../../domain/plan/plan.js';
+import type { RecoveryTarget } from '../../domain/target/target.js';
+import type { Desk } from '../operation/approval-inbox.js';
+import { light, outlasting, recovery } from '../operation/activity-proxies.js';
+import { type Work, failureOf, isCancelled, refusal, sentence } from '../operation/operation-status.js';
 
 /** Refusals of the host's gate: trying the step again cannot pass it, only a new plan can. */
 const GATE = ['approval-used', 'approval-refused', 'plan-unknown', 'plan-stale', 'plan-expired'];

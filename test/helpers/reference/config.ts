@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { configSchema } from '../../../src/config/schema.js';
+import { configSchema } from '../../../src/config/schema/schema.js';
 
 interface Node {
   readonly type?: string;

@@ -1,10 +1,10 @@
 import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { nextSegment } from '../../../src/domain/wal.js';
+import { nextSegment } from '../../../src/domain/target/wal.js';
 import { basebackupEngine as engine } from '../../../src/engines/basebackup/basebackup-engine.js';
-import { rearmArchiving } from '../../../src/postgres/archiving.js';
-import { salvageWal } from '../../../src/postgres/salvage.js';
+import { rearmArchiving } from '../../../src/postgres/wal/archiving.js';
+import { salvageWal } from '../../../src/postgres/wal/salvage.js';
 import { startBaseCluster } from '../../helpers/basebackup.js';
 import type { BaseCluster } from '../../helpers/basebackup.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';

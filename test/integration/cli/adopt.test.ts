@@ -2,8 +2,8 @@ import { chmod, cp, mkdir, readdir, readFile, stat, symlink, truncate, utimes, w
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import type { AdoptionPreview, AdoptOutput } from '../../../src/domain/adoption.js';
-import type { Backup } from '../../../src/domain/backup.js';
+import type { AdoptionPreview, AdoptOutput } from '../../../src/domain/backup/adoption.js';
+import type { Backup } from '../../../src/domain/backup/backup.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { giveToPostgres, runAsPostgres } from '../../helpers/postgres-user.js';
 import { answer, editConfig, refusal, snapshot, told } from '../../helpers/site-cli.js';

@@ -1,5 +1,5 @@
 import { beforeAll, expect, it } from '@jest/globals';
-import type { BackfillStart } from '../../../src/client/backfill.js';
+import type { BackfillStart } from '../../../src/client/schedules/backfill.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { answer, refusal } from '../../helpers/site-cli.js';
 import { Site } from '../../helpers/site.js';

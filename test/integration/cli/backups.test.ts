@@ -2,10 +2,10 @@ import { readdir, writeFile } from 'node:fs/promises';
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import type { Backup } from '../../../src/domain/backup.js';
-import { heavyQueue } from '../../../src/domain/names.js';
-import type { WorkStatus } from '../../../src/domain/status.js';
-import type { RotateOutput } from '../../../src/domain/rotation.js';
+import type { Backup } from '../../../src/domain/backup/backup.js';
+import { heavyQueue } from '../../../src/domain/operation/names.js';
+import type { WorkStatus } from '../../../src/domain/operation/status.js';
+import type { RotateOutput } from '../../../src/domain/retention/rotation.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import {
   answer,

@@ -1,7 +1,7 @@
 import { readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import type { Backup } from '../../../src/domain/backup.js';
+import type { Backup } from '../../../src/domain/backup/backup.js';
 import type { Finding } from '../../../src/domain/findings.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { answer, editConfig, told } from '../../helpers/site-cli.js';

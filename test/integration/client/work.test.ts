@@ -1,13 +1,13 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import { ask } from '../../../src/client/ask.js';
+import { ask } from '../../../src/client/inspect.js';
 import { connectTemporal, resolveTemporal } from '../../../src/client/connect.js';
 import type { TemporalSession } from '../../../src/client/connect.js';
 import { approve, recoveryOf, waitingPlan } from '../../../src/client/decide.js';
-import { follow } from '../../../src/client/follow.js';
+import { follow } from '../../../src/client/follow-operation.js';
 import { missingSearchAttributes, registerSearchAttributes } from '../../../src/client/search-attributes.js';
 import { startBackup, startRecovery } from '../../../src/client/start.js';
 import { statusOf } from '../../../src/client/status.js';
-import { runningWorks } from '../../../src/client/works.js';
+import { runningWorks } from '../../../src/client/running-operations.js';
 import { onCleanup } from '../../helpers/cleanup.js';
 import { tempDir } from '../../helpers/temp.js';
 import { startTemporalServer } from '../../helpers/temporal-server.js';

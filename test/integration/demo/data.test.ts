@@ -13,7 +13,7 @@ import type { Loss } from '../../../src/demo/loss.js';
 import { Owned } from '../../../src/demo/owned.js';
 import { makeScratch } from '../../../src/demo/scratch.js';
 import type { Scratch } from '../../../src/demo/scratch.js';
-import { withClient } from '../../../src/postgres/connect.js';
+import { withClient } from '../../../src/postgres/connection/with-client.js';
 import { onCleanup } from '../../helpers/cleanup.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { tempDir } from '../../helpers/temp.js';

@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from '@jest/globals';
-import { runTool } from '../../../src/process/run.js';
+import { runTool } from '../../../src/process/exec/run-program.js';
 import { onCleanup } from '../../helpers/cleanup.js';
 import { reprise } from '../../helpers/cli.js';
 import { type Reader, asHere, blocksOf, typeIn } from '../../helpers/doc-shell.js';

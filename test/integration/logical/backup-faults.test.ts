@@ -6,7 +6,7 @@ import pg from 'pg';
 import type { ClusterConfig } from '../../../src/domain/config.js';
 import type { EngineContext, MadeBackup } from '../../../src/engines/engine.js';
 import { logicalEngine } from '../../../src/engines/logical/logical-engine.js';
-import { createJobs, readJobs } from '../../../src/process/supervisor.js';
+import { createJobs, readJobs } from '../../../src/process/jobs/supervisor.js';
 import { asBackup, toolOf } from '../../contract/engine-suite.js';
 import { makeGround } from '../../contract/engine-fixture.js';
 import type { Ground } from '../../contract/engine-fixture.js';

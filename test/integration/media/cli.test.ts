@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from '@jest/globals';
-import type { MediaPlan, MediaTask } from '../../../src/domain/media.js';
-import { ask } from '../../../src/client/ask.js';
+import type { MediaPlan, MediaTask } from '../../../src/domain/media/media.js';
+import { ask } from '../../../src/client/inspect.js';
 import { approve as approvePlan } from '../../../src/client/decide.js';
 import { startMedia } from '../../../src/client/start.js';
 import type { StatusView } from '../../../src/client/status.js';

@@ -2,7 +2,7 @@ import { Readable } from 'node:stream';
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import sharp from 'sharp';
 import { PutObjectCommand } from '@aws-sdk/client-s3';
-import { mediaVerdictText } from '../../../src/domain/media-view.js';
+import { mediaVerdictText } from '../../../src/domain/media/media-text.js';
 import { verifyAll } from '../../../src/media/verify.js';
 import type { MediaPlace } from '../../../src/media/place.js';
 import { openDirectory } from '../../../src/storage/directory/directory-storage.js';

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, it } from '@jest/globals';
 import { Client, Connection } from '@temporalio/client';
-import { findTemporalBinary, requireProgram } from '../../../src/process/binaries.js';
+import { findTemporalBinary, requireProgram } from '../../../src/process/exec/find-programs.js';
 import { onCleanup } from '../../helpers/cleanup.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { freePorts } from '../../helpers/ports.js';

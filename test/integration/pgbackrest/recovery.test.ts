@@ -1,10 +1,10 @@
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { nextSegment } from '../../../src/domain/wal.js';
+import { nextSegment } from '../../../src/domain/target/wal.js';
 import { pgbackrestEngine as engine } from '../../../src/engines/pgbackrest/pgbackrest-engine.js';
-import { rearmArchiving } from '../../../src/postgres/archiving.js';
-import { salvageWal } from '../../../src/postgres/salvage.js';
+import { rearmArchiving } from '../../../src/postgres/wal/archiving.js';
+import { salvageWal } from '../../../src/postgres/wal/salvage.js';
 import { makeGround } from '../../contract/engine-fixture.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { STANZA, startBackrestCluster } from '../../helpers/pgbackrest.js';

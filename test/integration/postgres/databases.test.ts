@@ -1,18 +1,18 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
 import type { ConnectionConfig } from '../../../src/domain/config.js';
-import { collationReport, repairCollations } from '../../../src/postgres/collation.js';
-import { withClient } from '../../../src/postgres/connect.js';
+import { collationReport, repairCollations } from '../../../src/postgres/content/collation.js';
+import { withClient } from '../../../src/postgres/connection/with-client.js';
 import {
   countTables,
   databaseProperties,
   largeObjectsHash,
   tableContentHash,
-} from '../../../src/postgres/inventory.js';
-import { removeKept } from '../../../src/postgres/kept.js';
-import { applyProperties } from '../../../src/postgres/properties.js';
-import { swapDatabases } from '../../../src/postgres/swap.js';
-import { readTopology, topologyRefusal } from '../../../src/postgres/topology.js';
+} from '../../../src/postgres/content/inventory.js';
+import { removeKept } from '../../../src/postgres/old-data/drop-old-data.js';
+import { applyProperties } from '../../../src/postgres/content/database-properties.js';
+import { swapDatabases } from '../../../src/postgres/old-data/swap-databases.js';
+import { readTopology, topologyRefusal } from '../../../src/postgres/server/topology.js';
 import { startScratchCluster } from '../../helpers/postgres.js';
 import type { ScratchCluster } from '../../helpers/scratch-cluster.js';
 

@@ -2,9 +2,9 @@ import { beforeAll, describe, expect, it } from '@jest/globals';
 import { existsSync } from 'node:fs';
 import { copyFile, cp, mkdir, open, readdir, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { compareLsn, isSegmentName, nextSegment, segmentEnd, segmentStart } from '../../../src/domain/wal.js';
-import { withClient } from '../../../src/postgres/connect.js';
-import { inspectDataDir } from '../../../src/postgres/data-dir.js';
+import { compareLsn, isSegmentName, nextSegment, segmentEnd, segmentStart } from '../../../src/domain/target/wal.js';
+import { withClient } from '../../../src/postgres/connection/with-client.js';
+import { inspectDataDir } from '../../../src/postgres/server/data-directory.js';
 import {
   configureRecovery,
   promote,
@@ -14,12 +14,12 @@ import {
   retargetRecovery,
   waitForEndOfWal,
   waitForPause,
-} from '../../../src/postgres/recovery.js';
-import { inspectSalvage, salvageWal } from '../../../src/postgres/salvage.js';
-import type { Salvage } from '../../../src/postgres/salvage.js';
-import { startScratchServer } from '../../../src/postgres/scratch-cluster.js';
-import { serverFacts } from '../../../src/postgres/server-facts.js';
-import { walTail } from '../../../src/postgres/wal.js';
+} from '../../../src/postgres/recovery/recovery.js';
+import { inspectSalvage, salvageWal } from '../../../src/postgres/wal/salvage.js';
+import type { Salvage } from '../../../src/postgres/wal/salvage.js';
+import { startScratchServer } from '../../../src/postgres/server/scratch-cluster.js';
+import { serverFacts } from '../../../src/postgres/server/server-facts.js';
+import { walTail } from '../../../src/postgres/wal/read-wal.js';
 import { onCleanup } from '../../helpers/cleanup.js';
 import { RecoveryLab } from '../../helpers/recovery-lab.js';
 import { tempDir } from '../../helpers/temp.js';

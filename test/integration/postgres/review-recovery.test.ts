@@ -1,16 +1,16 @@
 import { describe, expect, it } from '@jest/globals';
 import type pg from 'pg';
-import { withClient } from '../../../src/postgres/connect.js';
-import { inspectDataDir } from '../../../src/postgres/data-dir.js';
+import { withClient } from '../../../src/postgres/connection/with-client.js';
+import { inspectDataDir } from '../../../src/postgres/server/data-directory.js';
 import {
   configureRecovery,
   promote,
   resetRecoverySettings,
   retargetRecovery,
   waitForEndOfWal,
-} from '../../../src/postgres/recovery.js';
-import { swapDatabases } from '../../../src/postgres/swap.js';
-import { refuseTopology } from '../../../src/postgres/topology.js';
+} from '../../../src/postgres/recovery/recovery.js';
+import { swapDatabases } from '../../../src/postgres/old-data/swap-databases.js';
+import { refuseTopology } from '../../../src/postgres/server/topology.js';
 import { startScratchCluster } from '../../helpers/postgres.js';
 import { RecoveryLab } from '../../helpers/recovery-lab.js';
 

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, expect, it } from '@jest/globals';
-import { applyWatches } from '../../../src/client/watches.js';
+import { applyWatches } from '../../../src/client/schedules/apply-watches.js';
 import { loadConfig } from '../../../src/config/load.js';
 import type { Config } from '../../../src/domain/config.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';

@@ -1,11 +1,11 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import { ask } from '../../../src/client/ask.js';
-import { applyWatches } from '../../../src/client/watches.js';
+import { ask } from '../../../src/client/inspect.js';
+import { applyWatches } from '../../../src/client/schedules/apply-watches.js';
 import { loadConfig } from '../../../src/config/load.js';
 import type { Config } from '../../../src/domain/config.js';
-import { readJobs } from '../../../src/process/supervisor.js';
+import { readJobs } from '../../../src/process/jobs/supervisor.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { Site } from '../../helpers/site.js';
 import type { SiteWorker } from '../../helpers/site-worker.js';

@@ -1,8 +1,8 @@
 import { appendFile, chmod, mkdir, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, expect, it } from '@jest/globals';
-import type { Backup } from '../../../src/domain/backup.js';
-import type { KeptItem } from '../../../src/domain/records.js';
+import type { Backup } from '../../../src/domain/backup/backup.js';
+import type { KeptItem } from '../../../src/domain/backup/records.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { giveToPostgres } from '../../helpers/postgres-user.js';
 import { answer } from '../../helpers/site-cli.js';

@@ -1,8 +1,8 @@
 import { copyFile, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from '@jest/globals';
-import { queryNames } from '../../../src/domain/names.js';
-import type { Plan } from '../../../src/domain/plan.js';
+import { queryNames } from '../../../src/domain/operation/names.js';
+import type { Plan } from '../../../src/domain/plan/plan.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { reaches } from '../../helpers/site-cli.js';
 import { Site } from '../../helpers/site.js';

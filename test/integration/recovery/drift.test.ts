@@ -1,9 +1,9 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, expect, it } from '@jest/globals';
-import type { WorkerConfig } from '../../../src/client/drift.js';
+import type { WorkerConfig } from '../../../src/client/config-drift.js';
 import type { Finding } from '../../../src/domain/findings.js';
-import { recoveryQueue } from '../../../src/domain/names.js';
+import { recoveryQueue } from '../../../src/domain/operation/names.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { answer, approved, editConfig, planned, reaches, told } from '../../helpers/site-cli.js';
 import { Site } from '../../helpers/site.js';

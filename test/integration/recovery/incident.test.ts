@@ -1,8 +1,8 @@
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import type { Backup } from '../../../src/domain/backup.js';
-import type { IncidentLine, IncidentView } from '../../../src/domain/questions.js';
+import type { Backup } from '../../../src/domain/backup/backup.js';
+import type { IncidentLine, IncidentView } from '../../../src/domain/operation/inspections.js';
 import { onCleanup } from '../../helpers/cleanup.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { answer, approved, reaches, refusal, statusOf } from '../../helpers/site-cli.js';

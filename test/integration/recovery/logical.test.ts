@@ -1,8 +1,8 @@
 import { readdir, writeFile } from 'node:fs/promises';
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import { queryNames } from '../../../src/domain/names.js';
-import type { Plan } from '../../../src/domain/plan.js';
-import type { KeptItem } from '../../../src/domain/records.js';
+import { queryNames } from '../../../src/domain/operation/names.js';
+import type { Plan } from '../../../src/domain/plan/plan.js';
+import type { KeptItem } from '../../../src/domain/backup/records.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { answer, approved, planned, reaches, refusal } from '../../helpers/site-cli.js';
 import { Site } from '../../helpers/site.js';

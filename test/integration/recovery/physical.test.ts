@@ -1,8 +1,8 @@
 import { appendFile, readFile, readdir, rename, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import type { Backup } from '../../../src/domain/backup.js';
-import type { KeptItem } from '../../../src/domain/records.js';
+import type { Backup } from '../../../src/domain/backup/backup.js';
+import type { KeptItem } from '../../../src/domain/backup/records.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { runQuery } from '../../helpers/postgres.js';
 import { answer, approved, planned, reaches, refusal, snapshot, statusOf } from '../../helpers/site-cli.js';

@@ -1,9 +1,9 @@
 import { CopyObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import { objectLocks } from '../../../src/activities/object-locks.js';
-import { currentBackups, openSession, readContext } from '../../../src/activities/session.js';
-import { thawOf } from '../../../src/activities/thawing.js';
-import type { Session } from '../../../src/activities/session.js';
+import { objectLocks } from '../../../src/activities/backup/object-locks.js';
+import { currentBackups, openSession, readContext } from '../../../src/activities/cluster-context.js';
+import { thawOf } from '../../../src/activities/recovery/thaw.js';
+import type { Session } from '../../../src/activities/cluster-context.js';
 import { loadConfig } from '../../../src/config/load.js';
 import { basebackupEngine } from '../../../src/engines/basebackup/basebackup-engine.js';
 import { hostDependencies } from '../../../src/worker/dependencies.js';

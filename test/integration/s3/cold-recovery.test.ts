@@ -1,6 +1,6 @@
 import { CopyObjectCommand, HeadObjectCommand, ListObjectsV2Command } from '@aws-sdk/client-s3';
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import type { Backup } from '../../../src/domain/backup.js';
+import type { Backup } from '../../../src/domain/backup/backup.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { startMoto } from '../../helpers/s3-servers.js';
 import type { S3Server } from '../../helpers/s3-servers.js';

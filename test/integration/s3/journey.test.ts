@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ListMultipartUploadsCommand } from '@aws-sdk/client-s3';
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import type { Backup } from '../../../src/domain/backup.js';
+import type { Backup } from '../../../src/domain/backup/backup.js';
 import type { BackupOutput } from '../../../src/workflows/api.js';
 import { CanaryWatch, filesBelow, textOf } from '../../helpers/canary.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';

@@ -1,6 +1,6 @@
 import { ListObjectVersionsCommand, PutObjectLockConfigurationCommand } from '@aws-sdk/client-s3';
 import { afterEach, describe, expect, test } from '@jest/globals';
-import { resolveSecret } from '../../../src/process/secrets.js';
+import { resolveSecret } from '../../../src/process/exec/secrets.js';
 import { openBucket } from '../../../src/storage/s3/client.js';
 import { readS3Options } from '../../../src/storage/s3/options.js';
 import { probeConditionalCreate, probeVersionTimes } from '../../../src/storage/s3/probe.js';

@@ -5,7 +5,7 @@ import {
   PutBucketLifecycleConfigurationCommand,
 } from '@aws-sdk/client-s3';
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import type { StoragePlan } from '../../../src/domain/storage-plan.js';
+import type { StoragePlan } from '../../../src/domain/storage/storage-plan.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { startMinio, startMoto, startVersity } from '../../helpers/s3-servers.js';
 import type { S3Server } from '../../helpers/s3-servers.js';

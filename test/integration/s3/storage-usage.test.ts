@@ -7,7 +7,7 @@ import {
   UploadPartCommand,
 } from '@aws-sdk/client-s3';
 import { describe, expect, it } from '@jest/globals';
-import type { StorageUsage } from '../../../src/domain/storage-usage.js';
+import type { StorageUsage } from '../../../src/domain/storage/storage-usage.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { startMoto, startVersity } from '../../helpers/s3-servers.js';
 import { told } from '../../helpers/site-cli.js';

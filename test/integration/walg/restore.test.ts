@@ -3,9 +3,9 @@ import { chmod, readdir, readFile, rename, rm, stat, truncate, writeFile } from 
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import type { Backup } from '../../../src/domain/backup.js';
+import type { Backup } from '../../../src/domain/backup/backup.js';
 import { walgEngine as engine } from '../../../src/engines/walg/walg-engine.js';
-import { createJobs } from '../../../src/process/supervisor.js';
+import { createJobs } from '../../../src/process/jobs/supervisor.js';
 import { makeGround } from '../../contract/engine-fixture.js';
 import type { Ground } from '../../contract/engine-fixture.js';
 import { asBackup, toolOf } from '../../contract/engine-suite.js';

@@ -1,11 +1,11 @@
 import { describe, expect, it } from '@jest/globals';
-import type { Backup } from '../../../src/domain/backup.js';
-import type { RecoveryTarget } from '../../../src/domain/target.js';
-import { compareLsn } from '../../../src/domain/wal.js';
+import type { Backup } from '../../../src/domain/backup/backup.js';
+import type { RecoveryTarget } from '../../../src/domain/target/target.js';
+import { compareLsn } from '../../../src/domain/target/wal.js';
 import type { BackupRequest, EngineContext, MadeBackup } from '../../../src/engines/engine.js';
 import { parseBackupList } from '../../../src/engines/walg/backup-list.js';
 import { walgEngine as engine } from '../../../src/engines/walg/walg-engine.js';
-import { rearmArchiving } from '../../../src/postgres/recovery.js';
+import { rearmArchiving } from '../../../src/postgres/recovery/recovery.js';
 import { makeGround } from '../../contract/engine-fixture.js';
 import { asBackup } from '../../contract/engine-suite.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';

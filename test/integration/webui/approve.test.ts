@@ -1,6 +1,6 @@
 import { beforeAll, expect, it } from '@jest/globals';
-import { queryNames } from '../../../src/domain/names.js';
-import type { Plan } from '../../../src/domain/plan.js';
+import { queryNames } from '../../../src/domain/operation/names.js';
+import type { Plan } from '../../../src/domain/plan/plan.js';
 import type { StartedWork } from '../../../src/client/start.js';
 import { onCleanup } from '../../helpers/cleanup.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';

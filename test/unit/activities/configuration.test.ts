@@ -1,11 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from '@jest/globals';
-import { loadConfiguration, removeConfiguration, storeConfiguration } from '../../../src/activities/configuration.js';
-import type { Session } from '../../../src/activities/session.js';
-import type { BackupConfiguration } from '../../../src/domain/backup.js';
+import { loadConfiguration, removeConfiguration, storeConfiguration } from '../../../src/activities/backup/configuration.js';
+import type { Session } from '../../../src/activities/cluster-context.js';
+import type { BackupConfiguration } from '../../../src/domain/backup/backup.js';
 import type { PolicyConfig } from '../../../src/domain/config.js';
-import type { Configuration } from '../../../src/postgres/configuration.js';
+import type { Configuration } from '../../../src/postgres/recovery/configuration.js';
 import { openDirectory } from '../../../src/storage/directory/directory-storage.js';
 import { makeAgeKey } from '../../helpers/age.js';
 import { tempDir } from '../../helpers/temp.js';

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
-import { placesOf } from '../../../src/activities/media-places.js';
-import type { Session } from '../../../src/activities/session.js';
+import { placesOf } from '../../../src/activities/media/places.js';
+import type { Session } from '../../../src/activities/cluster-context.js';
 import type { MediaConfig } from '../../../src/domain/config.js';
 
 const media = (name: string, repository: string, cluster = 'mairie', folder = ''): MediaConfig => ({

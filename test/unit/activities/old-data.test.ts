@@ -1,8 +1,8 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from '@jest/globals';
-import { oldDataDirOf, oldDirectory } from '../../../src/activities/old-data.js';
-import type { Session } from '../../../src/activities/session.js';
+import { oldDataDirOf, oldDirectory } from '../../../src/activities/recovery/old-data.js';
+import type { Session } from '../../../src/activities/cluster-context.js';
 import { tempDir } from '../../helpers/temp.js';
 
 /** A recovery that put the lost server's files aside, and was given up. */

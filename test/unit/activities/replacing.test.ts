@@ -2,8 +2,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from '@jest/globals';
-import { replacements } from '../../../src/activities/replacing.js';
-import type { Session } from '../../../src/activities/session.js';
+import { replacements } from '../../../src/activities/recovery/replacements.js';
+import type { Session } from '../../../src/activities/cluster-context.js';
 import type { OldDataConfig, PolicyConfig } from '../../../src/domain/config.js';
 import type { RecoveryOutline } from '../../../src/engines/engine.js';
 

@@ -1,8 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import type { Backup } from '../../../src/domain/backup.js';
+import type { Backup } from '../../../src/domain/backup/backup.js';
 import type { RecoveryOutline } from '../../../src/engines/engine.js';
-import { windowOf } from '../../../src/activities/wal-health.js';
+import { windowOf } from '../../../src/activities/inspection/wal-health.js';
 
 const backups = (count: number): Backup[] =>
   Array.from({ length: count }, (_, index) => ({ id: `b${index}`, finishedAt: `finished ${index}` }) as Backup);

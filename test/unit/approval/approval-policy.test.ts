@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
-import { judgeApproval, notCovered, shortDigest, type ApprovalQuestion } from '../../../src/domain/approval-policy.js';
+import { judgeApproval, notCovered, shortDigest, type ApprovalQuestion } from '../../../src/domain/approval/approval-policy.js';
 import type { ApprovalPolicy } from '../../../src/domain/config.js';
-import type { Approval } from '../../../src/domain/plan.js';
+import type { Approval } from '../../../src/domain/plan/plan.js';
 import { samplePlan } from '../records/samples.js';
 
 const plan = samplePlan({ requester: 'ops' });

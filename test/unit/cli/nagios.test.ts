@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { nagiosLine } from '../../../src/client/cli/nagios.js';
+import { nagiosLine } from '../../../src/cli/terminal/nagios.js';
 import type { Finding } from '../../../src/domain/findings.js';
 import { repriseHere } from '../../helpers/cli.js';
 

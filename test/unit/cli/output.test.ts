@@ -1,9 +1,9 @@
 import { describe, expect, it } from '@jest/globals';
 import { parse } from 'yaml';
-import { facts, instant, table } from '../../../src/client/cli/format.js';
-import { formatFromArgv, printResult, printStreamed } from '../../../src/client/cli/output.js';
-import { progressLine } from '../../../src/client/cli/progress.js';
-import type { Terminal } from '../../../src/client/cli/terminal.js';
+import { facts, instant, table } from '../../../src/cli/terminal/format.js';
+import { formatFromArgv, printResult, printStreamed } from '../../../src/cli/terminal/output.js';
+import { progressLine } from '../../../src/cli/terminal/progress.js';
+import type { Terminal } from '../../../src/cli/terminal/terminal.js';
 import type { StatusView } from '../../../src/client/status.js';
 
 function recorder(): { terminal: Terminal; out: () => string } {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
-import { ProgressDisplay } from '../../../src/client/cli/progress.js';
-import { Rate } from '../../../src/client/cli/rate.js';
-import type { Terminal } from '../../../src/client/cli/terminal.js';
+import { ProgressDisplay } from '../../../src/cli/terminal/progress.js';
+import { Rate } from '../../../src/cli/terminal/rate.js';
+import type { Terminal } from '../../../src/cli/terminal/terminal.js';
 import type { StatusView } from '../../../src/client/status.js';
 
 const t0 = Date.parse('2026-11-21T02:15:00Z');

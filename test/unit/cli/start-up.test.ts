@@ -25,5 +25,5 @@ it('the command line starts with nothing heavy: no Temporal client, no schema, n
   const rooms = new Set(
     loaded.filter((name) => name.startsWith(source)).map((file) => file.slice(source.length).split('/')[0]),
   );
-  expect([...rooms].sort()).toEqual(['client', 'domain', 'main.ts']);
+  expect([...rooms].sort()).toEqual(['cli', 'client', 'domain', 'main.ts']);
 });

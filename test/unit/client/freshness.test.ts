@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
-import { freshness } from '../../../src/client/freshness.js';
+import { freshness } from '../../../src/client/checks/freshness.js';
 import { parseConfig } from '../../../src/config/load.js';
-import type { Backup } from '../../../src/domain/backup.js';
+import type { Backup } from '../../../src/domain/backup/backup.js';
 import { backupFacts } from '../records/samples.js';
 
 const now = new Date('2026-11-21T12:00:00Z');

@@ -1,5 +1,5 @@
 import { expect, it } from '@jest/globals';
-import { walFindings } from '../../../src/client/wal-findings.js';
+import { walFindings } from '../../../src/client/checks/wal-findings.js';
 
 const window = { policy: 'base', oldest: '2026-11-20T02:00:00Z', newest: '2026-11-21T02:00:00Z', hole: null };
 const now = new Date('2026-11-21T05:00:00Z');

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { boundedPreview, joinAdoptions } from '../../../src/domain/adoption.js';
+import { boundedPreview, joinAdoptions } from '../../../src/domain/backup/adoption.js';
 
 const adopted = (id: string, proven: boolean) => ({ id, from: null, proven, detail: '' });
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { forecastSpace } from '../../../src/domain/forecast.js';
+import { forecastSpace } from '../../../src/domain/storage/forecast.js';
 
 const now = new Date('2026-11-21T02:00:00Z');
 const daysAgo = (days: number): string => new Date(now.getTime() - days * 86_400_000).toISOString();

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
-import { movingSteps, whatIsLeft } from '../../../src/domain/left-behind.js';
-import type { PlannedMedia } from '../../../src/domain/planned-media.js';
+import { movingSteps, whatIsLeft } from '../../../src/domain/plan/residual-state.js';
+import type { PlannedMedia } from '../../../src/domain/plan/planned-media.js';
 import { samplePlan } from '../records/samples.js';
 
 const media: PlannedMedia = {

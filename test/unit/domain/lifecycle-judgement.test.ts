@@ -1,9 +1,9 @@
 import { describe, expect, it } from '@jest/globals';
-import type { Backup } from '../../../src/domain/backup.js';
+import type { Backup } from '../../../src/domain/backup/backup.js';
 import type { PolicyConfig, RetentionConfig } from '../../../src/domain/config.js';
-import { judgeLifecycle, promisesOf, promisesOfBackups } from '../../../src/domain/lifecycle-judgement.js';
-import { diffOf } from '../../../src/domain/storage-plan.js';
-import type { AgeRule } from '../../../src/domain/storage-plan.js';
+import { judgeLifecycle, promisesOf, promisesOfBackups } from '../../../src/domain/storage/lifecycle-rules.js';
+import { diffOf } from '../../../src/domain/storage/storage-plan.js';
+import type { AgeRule } from '../../../src/domain/storage/storage-plan.js';
 
 const retention = (rules: Partial<RetentionConfig>): RetentionConfig => ({ minProven: 2, maxDeletions: 10, ...rules });
 const policy = (rules: Partial<RetentionConfig>) =>

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { type LockClaim, type LockKind, conflicts } from '../../../src/domain/locks.js';
+import { type LockClaim, type LockKind, conflicts } from '../../../src/domain/operation/locks.js';
 
 const kinds: readonly LockKind[] = ['backup', 'rotation', 'recovery', 'drill', 'table-repair'];
 const claim = (kind: LockKind, more: Partial<LockClaim> = {}): LockClaim => ({

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
-import { noticeText } from '../../../src/domain/notice-text.js';
-import type { Notice, NoticeFacts } from '../../../src/domain/notices.js';
-import { utf8Bytes } from '../../../src/domain/text.js';
+import { noticeText } from '../../../src/domain/notification/notice-text.js';
+import type { Notice, NoticeFacts } from '../../../src/domain/notification/notices.js';
+import { utf8Bytes } from '../../../src/domain/text/text.js';
 import { golden } from '../../helpers/golden.js';
 import { samplePlan } from '../records/samples.js';
 

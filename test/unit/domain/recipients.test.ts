@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
-import type { Notice, NoticeFacts } from '../../../src/domain/notices.js';
-import { deliveriesOf } from '../../../src/domain/recipients.js';
+import type { Notice, NoticeFacts } from '../../../src/domain/notification/notices.js';
+import { deliveriesOf } from '../../../src/domain/notification/recipients.js';
 import { samplePlan } from '../records/samples.js';
 import { parsed, with_ } from '../config/given.js';
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
-import { calendarOf } from '../../../src/domain/schedule-spec.js';
-import { calendarSpec } from '../../../src/client/schedule-compare.js';
+import { calendarOf } from '../../../src/domain/schedule/schedule-spec.js';
+import { calendarSpec } from '../../../src/client/schedules/schedule-differences.js';
 
 const cron = (text: string) => calendarOf({ cron: text, catchUpSeconds: 21_600 });
 const one = (value: number) => [{ start: value, end: value, step: 1 }];

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { Cron } from 'croner';
-import { calendarOf } from '../../../src/domain/schedule-spec.js';
-import { dueTimes } from '../../../src/domain/schedule-times.js';
+import { calendarOf } from '../../../src/domain/schedule/schedule-spec.js';
+import { dueTimes } from '../../../src/domain/schedule/schedule-times.js';
 
 const now = new Date('2026-11-21T02:10:00Z');
 const due = (cron: string, count = 2) =>

@@ -1,5 +1,5 @@
 import { expect, it } from '@jest/globals';
-import { fastestThaw, isCold, minimumCharge } from '../../../src/domain/storage-classes.js';
+import { fastestThaw, isCold, minimumCharge } from '../../../src/domain/storage/storage-classes.js';
 
 it('F13: DEEP_ARCHIVE knows no Expedited; what is not archived needs no thaw', () => {
   expect(fastestThaw('DEEP_ARCHIVE')).toEqual({ tier: 'Standard', hours: 12 });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
-import { UsageSums, thawPrice } from '../../../src/domain/storage-usage.js';
-import type { Prices, StoredVolume } from '../../../src/domain/storage-usage.js';
+import { UsageSums, thawPrice } from '../../../src/domain/storage/storage-usage.js';
+import type { Prices, StoredVolume } from '../../../src/domain/storage/storage-usage.js';
 
 const GB = 2 ** 30;
 const prices: Prices = {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { formatTarget, parseTarget } from '../../../src/domain/target.js';
+import { formatTarget, parseTarget } from '../../../src/domain/target/target.js';
 import type { RepriseError } from '../../../src/domain/errors.js';
 
 function refusal(text: string, zone?: string): RepriseError {

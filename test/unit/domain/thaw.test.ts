@@ -1,5 +1,5 @@
 import { expect, it } from '@jest/globals';
-import { thawInWords, thawLookSeconds, thawTiers } from '../../../src/domain/thaw.js';
+import { thawInWords, thawLookSeconds, thawTiers } from '../../../src/domain/plan/thaw.js';
 
 it('F13: the tiers that every class in it knows, with the longest wait', () => {
   expect(thawTiers(['GLACIER'])).toMatchObject([

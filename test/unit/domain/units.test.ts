@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { parseDuration, parseSize } from '../../../src/domain/units.js';
+import { parseDuration, parseSize } from '../../../src/domain/text/units.js';
 
 describe('durations', () => {
   it('are read in their units', () => {

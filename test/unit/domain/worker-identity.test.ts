@@ -1,5 +1,5 @@
 import { expect, it } from '@jest/globals';
-import { formatIdentity, parseIdentity } from '../../../src/domain/worker-identity.js';
+import { formatIdentity, parseIdentity } from '../../../src/domain/operation/worker-identity.js';
 
 it('D7: a worker names itself so that its configuration can be read from the pollers; other names tell none', () => {
   const identity = { worker: '4711@db1.example.org', config: '0123456789ab', since: '2026-11-21T02:15:00.123Z' };

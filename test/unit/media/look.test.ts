@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import type { MediaAction } from '../../../src/media/action.js';
-import { Look } from '../../../src/media/look.js';
+import { Look } from '../../../src/media/scan.js';
 import { collect } from '../../helpers/collect.js';
 
 async function* actions(count: number): AsyncGenerator<MediaAction> {

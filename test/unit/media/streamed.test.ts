@@ -5,7 +5,7 @@ import { describe, expect, test } from '@jest/globals';
 import { applyAll } from '../../../src/media/apply.js';
 import { summarise } from '../../../src/media/summary.js';
 import type { MediaPlace } from '../../../src/media/place.js';
-import { type MediaWork, actionsOf } from '../../../src/media/work.js';
+import { type MediaWork, actionsOf } from '../../../src/media/carry-out.js';
 import { openDirectory } from '../../../src/storage/directory/directory-storage.js';
 import type { WritableObjects, WriteStreamOptions } from '../../../src/storage/storage.js';
 import { tempDir } from '../../helpers/temp.js';

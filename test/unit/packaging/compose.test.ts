@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import { describe, expect, it } from '@jest/globals';
 import { parse } from 'yaml';
 import { loadConfig } from '../../../src/config/load.js';
-import { TEMPORAL_VERSION } from '../../../src/process/binaries.js';
+import { TEMPORAL_VERSION } from '../../../src/process/exec/find-programs.js';
 import { tempDir } from '../../helpers/temp.js';
 
 const run = promisify(execFile);

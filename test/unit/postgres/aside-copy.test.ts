@@ -1,7 +1,7 @@
 import { chmod, lstat, mkdir, readdir, readFile, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from '@jest/globals';
-import { copyOldData, emptyOldData, readyToOverwrite } from '../../../src/postgres/aside-copy.js';
+import { copyOldData, emptyOldData, readyToOverwrite } from '../../../src/postgres/old-data/copy-old-data.js';
 import { JobBench } from '../../helpers/jobs.js';
 
 async function oldData() {

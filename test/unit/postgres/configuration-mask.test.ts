@@ -1,5 +1,5 @@
 import { expect, it } from '@jest/globals';
-import { maskSecrets } from '../../../src/postgres/configuration-mask.js';
+import { maskSecrets } from '../../../src/postgres/recovery/configuration-mask.js';
 
 it.each([
   [

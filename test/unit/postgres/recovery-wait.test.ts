@@ -1,5 +1,5 @@
 import { expect, it } from '@jest/globals';
-import { waitForEndOfWal, waitForPause } from '../../../src/postgres/recovery-wait.js';
+import { waitForEndOfWal, waitForPause } from '../../../src/postgres/recovery/recovery-wait.js';
 
 const nobody = { host: '127.0.0.1', port: 1, user: 'x', maintenanceDatabase: 'postgres' };
 const hanging = {

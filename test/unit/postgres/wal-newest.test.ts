@@ -1,9 +1,9 @@
 import { describe, expect, it } from '@jest/globals';
-import type { RecoveryTarget } from '../../../src/domain/target.js';
-import type { Candidate } from '../../../src/postgres/wal-choose.js';
-import { nearer } from '../../../src/postgres/wal-choose.js';
-import { chooseOnNewest } from '../../../src/postgres/wal-newest.js';
-import type { LogSources } from '../../../src/postgres/wal-reach.js';
+import type { RecoveryTarget } from '../../../src/domain/target/target.js';
+import type { Candidate } from '../../../src/postgres/wal/choose-base-backup.js';
+import { nearer } from '../../../src/postgres/wal/choose-base-backup.js';
+import { chooseOnNewest } from '../../../src/postgres/wal/newest-timeline.js';
+import type { LogSources } from '../../../src/postgres/wal/recoverable-range.js';
 
 const segment = (number: number, timeline = 1): string =>
   `0000000${timeline}00000000000000${number.toString(16).padStart(2, '0').toUpperCase()}`;

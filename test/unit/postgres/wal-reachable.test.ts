@@ -1,8 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
-import type { RecoveryTarget } from '../../../src/domain/target.js';
-import type { Candidate } from '../../../src/postgres/wal-choose.js';
-import type { Reach } from '../../../src/postgres/wal-reach.js';
-import { requireReachable } from '../../../src/postgres/wal-reachable.js';
+import type { RecoveryTarget } from '../../../src/domain/target/target.js';
+import type { Candidate } from '../../../src/postgres/wal/choose-base-backup.js';
+import type { Reach } from '../../../src/postgres/wal/recoverable-range.js';
+import { requireReachable } from '../../../src/postgres/wal/assert-recoverable.js';
 
 const segment = (number: number): string =>
   `0000000100000000000000${number.toString(16).padStart(2, '0').toUpperCase()}`;

@@ -14,7 +14,7 @@ import {
   segmentEnd,
   segmentName,
   segmentStart,
-} from '../../../src/domain/wal.js';
+} from '../../../src/domain/target/wal.js';
 
 const position = fc.bigInt({ min: 0n, max: (1n << 64n) - 1n });
 const segmentBytes = fc.constantFrom(1, 16, 64, 1024).map((mebibytes) => mebibytes * 1024 * 1024);

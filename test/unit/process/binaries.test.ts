@@ -7,7 +7,7 @@ import {
   findTestServerBinary,
   TEMPORAL_VERSION,
   TEST_SERVER_VERSION,
-} from '../../../src/process/binaries.js';
+} from '../../../src/process/exec/find-programs.js';
 import { tempDir } from '../../helpers/temp.js';
 
 const saved = { ...process.env };

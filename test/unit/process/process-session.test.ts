@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { describe, expect, it } from '@jest/globals';
-import { identify } from '../../../src/process/process-identity.js';
-import { endSession, JOB_MARK } from '../../../src/process/process-session.js';
+import { identify } from '../../../src/process/exec/process-identity.js';
+import { endSession, JOB_MARK } from '../../../src/process/exec/process-session.js';
 import { onCleanup } from '../../helpers/cleanup.js';
 import { lives } from '../../helpers/jobs.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
-import { tailOfText, tellingLine } from '../../../src/process/output-tail.js';
-import { redact } from '../../../src/process/redact.js';
+import { tailOfText, tellingLine } from '../../../src/files/tail.js';
+import { redact } from '../../../src/domain/text/redact.js';
 
 describe('F39: secrets do not leave a tool’s output', () => {
   it.each([

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from '@jest/globals';
-import { inTurn } from '../../../src/process/file-lock.js';
+import { inTurn } from '../../../src/process/jobs/file-lock.js';
 import { tempDir } from '../../helpers/temp.js';
 
 describe('a step that only one attempt may be at', () => {

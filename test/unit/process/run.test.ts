@@ -1,8 +1,8 @@
 import { stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
-import { runTool } from '../../../src/process/run.js';
-import { jobUser } from '../../../src/process/users.js';
+import { runTool } from '../../../src/process/exec/run-program.js';
+import { jobUser } from '../../../src/process/exec/users.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { asRoot } from '../../helpers/postgres-user.js';
 import { tempDir } from '../../helpers/temp.js';

@@ -1,8 +1,8 @@
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
-import { jobUser } from '../../../src/process/users.js';
-import { readJobs } from '../../../src/process/supervisor.js';
+import { jobUser } from '../../../src/process/exec/users.js';
+import { readJobs } from '../../../src/process/jobs/supervisor.js';
 import { JobBench, lives } from '../../helpers/jobs.js';
 import { until } from '../../helpers/until.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';

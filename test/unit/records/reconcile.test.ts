@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import type { Backup, ListedBackup } from '../../../src/domain/backup.js';
+import type { Backup, ListedBackup } from '../../../src/domain/backup/backup.js';
 import { reconcile } from '../../../src/records/reconcile.js';
 import { backupFacts } from './samples.js';
 

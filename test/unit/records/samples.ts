@@ -1,6 +1,6 @@
-import type { Backup } from '../../../src/domain/backup.js';
-import type { Plan, PlanBinding } from '../../../src/domain/plan.js';
-import type { CatalogueRecord, NewRecord, RecordBody } from '../../../src/domain/records.js';
+import type { Backup } from '../../../src/domain/backup/backup.js';
+import type { Plan, PlanBinding } from '../../../src/domain/plan/plan.js';
+import type { CatalogueRecord, NewRecord, RecordBody } from '../../../src/domain/backup/records.js';
 import { planDigest } from '../../../src/records/digest.js';
 
 export type BackupFacts = Omit<Backup, 'proven' | 'heldUntil' | 'status'>;

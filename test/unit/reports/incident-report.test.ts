@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import type { NewRecord, RecoveryOutcome } from '../../../src/domain/records.js';
+import type { NewRecord, RecoveryOutcome } from '../../../src/domain/backup/records.js';
 import { foldRecords } from '../../../src/records/fold.js';
 import { incidentDocument, type IncidentDocumentInput } from '../../../src/reports/incident-report.js';
 import { golden } from '../../helpers/golden.js';

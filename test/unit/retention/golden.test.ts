@@ -1,6 +1,6 @@
 import { readFileSync, readdirSync } from 'node:fs';
 import { describe, expect, it } from '@jest/globals';
-import { planRetention } from '../../../src/domain/retention.js';
+import { planRetention } from '../../../src/domain/retention/retention.js';
 import { golden } from '../../helpers/golden.js';
 import { backupOf, retentionOf, type RetentionCase } from './cases.js';
 

@@ -1,8 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import type { Backup, BackupStatus } from '../../../src/domain/backup.js';
+import type { Backup, BackupStatus } from '../../../src/domain/backup/backup.js';
 import type { RetentionConfig } from '../../../src/domain/config.js';
-import { planRetention, type RetentionInput } from '../../../src/domain/retention.js';
+import { planRetention, type RetentionInput } from '../../../src/domain/retention/retention.js';
 import { backupOf } from './cases.js';
 
 const now = new Date('2026-11-21T12:00:00Z');

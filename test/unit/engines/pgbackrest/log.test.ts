@@ -2,11 +2,11 @@ import { describe, expect, it, test } from '@jest/globals';
 import { parseListing } from '../../../../src/engines/pgbackrest/archive.js';
 import { parseConfigFile } from '../../../../src/engines/pgbackrest/config-file.js';
 import { failureOf, mayPass } from '../../../../src/engines/pgbackrest/failures.js';
-import { compareInstants } from '../../../../src/domain/compare-instants.js';
-import { occurrences } from '../../../../src/postgres/wal-locate.js';
-import { followLog, segmentBytesOf } from '../../../../src/postgres/wal-line.js';
+import { compareInstants } from '../../../../src/domain/target/compare-instants.js';
+import { occurrences } from '../../../../src/postgres/wal/locate-target.js';
+import { followLog, segmentBytesOf } from '../../../../src/postgres/wal/contiguous-wal.js';
 import { archiveCommand, restoreCommand } from '../../../../src/engines/pgbackrest/recovery-commands.js';
-import { followTimeline } from '../../../../src/postgres/wal-timelines.js';
+import { followTimeline } from '../../../../src/postgres/wal/timelines.js';
 
 const MB = 1024 * 1024;
 const segment = (timeline: number, number: number): string =>

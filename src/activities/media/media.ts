@@ -1,0 +1,108 @@
+import { shortDigest } from '../../domain/approval/approval-policy.js';
+import { type MediaOutcome, type MediaPlan, isMediaPlan } from '../../domain/media/media.js';
+import { mediaReport } from '../../domain/media/media-text.js';
+import { Look } from '../../media/scan.js';
+import { openHostState } from '../../records/host-state.js';
+import type { HostActivities, PlannedStep } from '../api.js';
+import { authorizePlan, closePlansOf } from '../recovery/approvals.js';
+import type { HostDependencies } from '../dependencies.js';
+import { type ActivityRun, guarded } from '../activity-wrapper.js';
+import { applyApproved, objectsIn } from './apply.js';
+import { countAll, makeMediaPlan } from './plan.js';
+import { workOf } from './places.js';
+import { type Session, openSession, record } from '../cluster-context.js';
+
+const OUTCOME = 'media-outcome';
+
+/** Media of a cluster brought back, or made equal: planned, approved, carried out, looked at (K3). */
+export function mediaActivities(
+  deps: HostDependencies,
+): Pick<HostActivities, 'planMedia' | 'recheckMedia' | 'applyMedia' | 'finishMedia' | 'closeMedia'> {
+  // The step that changes follows at once, as a rule on the same worker; on another one, it lists again.
+  let latest: { readonly plan: string; readonly look: Look } | null = null;
+  return {
+    planMedia: guarded('planMedia', async (request, run) => {
+      const session = await openSession(deps, request.cluster);
+      const plan = await makeMediaPlan(session, request, run);
+      await openHostState(session.host.stateDir).savePlan(plan);
+      await record(
+        session,
+        request,
+        `plan/${plan.digest}`,
+        {
+          kind: 'journal',
+          workflowId: request.workflowId,
+          step: 'plan',
+          text: `plan ${shortDigest(plan)} of ${plan.binding.action} for ${plan.binding.media}`,
+        },
+        request.requester,
+      );
+      return plan;
+    }),
+    recheckMedia: guarded('recheckMedia', async (request, run) => {
+      const session = await openSession(deps, request.cluster);
+      // Begun already: what is done is no longer to be done, so the plan made now is another one.
+      if ((await openHostState(session.host.stateDir).usedBy(request.plan))?.operationId === request.operationId)
+        return { digest: request.plan };
+      const look = new Look();
+      const { digest } = await makeMediaPlan(session, request, run, look);
+      if (digest === request.plan) latest = { plan: digest, look };
+      return { digest };
+    }),
+    applyMedia: guarded('applyMedia', async (step, run) => {
+      const session = await openSession(deps, step.cluster);
+      // What an interrupted attempt left is listed anew, perhaps days later.
+      const looksFirst = (await openHostState(session.host.stateDir).usedBy(step.plan)) !== null;
+      const { binding, createdAt } = await authorizePlan(session, step, isMediaPlan);
+      const found = latest?.plan === step.plan ? latest.look.fresh : null;
+      latest = null;
+      await applyApproved(
+        session,
+        {
+          name: binding.media,
+          work: workOf(session, binding),
+          bounds: { lookedAt: createdAt, most: binding.counts },
+          looksFirst,
+          found,
+        },
+        run,
+      );
+    }),
+    finishMedia: guarded('finishMedia', async (step, run) => {
+      const session = await openSession(deps, step.cluster);
+      const state = openHostState(session.host.stateDir);
+      const earlier = await state.onceDone<MediaOutcome>(step.operationId, OUTCOME);
+      if (earlier) return earlier.result;
+      const outcome = await finish(session, step, await authorizePlan(session, step, isMediaPlan), run);
+      await state.recordDone(step.operationId, OUTCOME, outcome);
+      await closePlansOf(session, step.operationId);
+      return outcome;
+    }),
+    closeMedia: guarded('closeMedia', async (step) =>
+      closePlansOf(await openSession(deps, step.cluster), step.operationId),
+    ),
+  };
+}
+
+/** Looks again at everything: nothing may be left to do, unless somebody wrote meanwhile. */
+async function finish(session: Session, step: PlannedStep, plan: MediaPlan, run: ActivityRun): Promise<MediaOutcome> {
+  const { counts } = await countAll(workOf(session, plan.binding), run);
+  const left = objectsIn(counts);
+  const found = { done: plan.binding.counts, left, untouched: plan.observed.untouched };
+  const approvals = (await openHostState(session.host.stateDir).approvals(plan.digest)).map(({ by, reason, at }) => ({
+    by,
+    reason,
+    at,
+  }));
+  const report = await session.catalogue.writeIncidentDocument(
+    step.operationId,
+    mediaReport(plan, found, approvals, new Date().toISOString()),
+  );
+  await record(session, step, 'media-outcome', {
+    kind: 'journal',
+    workflowId: step.workflowId,
+    step: plan.binding.action,
+    text: `${plan.binding.media}: done, ${left} changes left`,
+  });
+  return { ...found, report };
+}
