@@ -25,7 +25,7 @@ const BEAT_MS = 2000;
  * Wraps an activity: heartbeats while it runs, errors in the form workflows and people understand, crash points for
  * the chaos suite. The context is captured first: in an abort listener `Context.current()` throws.
  */
-export function guarded<I, O>(
+export function wrapActivity<I, O>(
   name: string,
   body: (input: I, run: ActivityRun) => Promise<O>,
 ): (input: I) => Promise<O> {

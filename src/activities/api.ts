@@ -5,7 +5,7 @@ import type { Approval, Decision, Plan, RecoveryMethod } from '../domain/plan/pl
 import type { LockAnswer, LockRequest } from '../domain/operation/locks.js';
 import type { MediaOutcome, MediaPlan, MediaTask, MediaVerdict } from '../domain/media/media.js';
 import type { Notice, NotifyEvent } from '../domain/notification/notices.js';
-import type { Diagnosis, Question } from '../domain/operation/inspections.js';
+import type { Diagnosis, Inspection } from '../domain/operation/inspections.js';
 import type { Delivery } from '../domain/notification/recipients.js';
 import type { RecoveryOutcome } from '../domain/backup/records.js';
 import type { RotateOutput } from '../domain/retention/rotation.js';
@@ -33,7 +33,7 @@ export interface PolicyFacts {
 export interface ControlActivities {
   describeCluster(input: { cluster: string }): Promise<ClusterFacts>;
   /** Which hosts a question concerns; `without`: who can answer in place of that one. */
-  hostsOf(input: { question: Question; without?: string }): Promise<readonly string[]>;
+  hostsOf(input: { question: Inspection; without?: string }): Promise<readonly string[]>;
   acquireLock(input: { cluster: string; request: LockRequest }): Promise<LockAnswer>;
   releaseLock(input: { cluster: string; operationId: string }): Promise<void>;
   /** Fails with `lock-held`, to be retried by the server, until that holder has given the cluster back or ended. */
@@ -143,7 +143,7 @@ export interface WatchFinding {
 
 /** Activities of a host's queues. */
 export interface HostActivities {
-  answer(input: { question: Question; host: string }): Promise<unknown>;
+  answer(input: { question: Inspection; host: string }): Promise<unknown>;
   journal(input: StepInput & { step: string; text: string }): Promise<void>;
   recordIncident(input: StepInput & { scenario: string; state: string; text: string; by: string }): Promise<void>;
   recordSkipped(input: StepInput & { policy: string; reason: string }): Promise<void>;

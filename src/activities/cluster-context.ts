@@ -22,7 +22,7 @@ import { policiesHere, repositoryOf, requireHere } from './control/repositories.
 const LONGEST_NAME = 120;
 
 /** One cluster on this host, opened: its config, records and user. */
-export interface Session {
+export interface ClusterContext {
   readonly deps: HostDependencies;
   readonly cluster: ClusterConfig;
   readonly host: HostConfig;
@@ -31,7 +31,7 @@ export interface Session {
 }
 
 /** Opens a cluster. Throws `not-found` for one the config does not have, `path-refused` where its records are out of reach. */
-export async function openSession(deps: HostDependencies, clusterName: string): Promise<Session> {
+export async function openClusterContext(deps: HostDependencies, clusterName: string): Promise<ClusterContext> {
   const named = clusterOf(deps.config, clusterName);
   const host = deps.config.hosts[deps.host];
   if (!host)
@@ -61,7 +61,7 @@ function catalogueOf(deps: HostDependencies, cluster: ClusterConfig, user: OsUse
   return catalogue;
 }
 
-export function policyOf(session: Session, name: string): PolicyConfig {
+export function policyOf(session: ClusterContext, name: string): PolicyConfig {
   const policy = session.cluster.policies[name];
   if (!policy)
     throw new RepriseError(
@@ -72,13 +72,13 @@ export function policyOf(session: Session, name: string): PolicyConfig {
   return policy;
 }
 
-export function storageOf(session: Session, policy: PolicyConfig): WritableStorage {
+export function storageOf(session: ClusterContext, policy: PolicyConfig): WritableStorage {
   return session.deps.openStorage(repositoryOf(session.deps.config, policy.repository), session.user);
 }
 
 /** What an engine reads with. */
 export async function readContext(
-  session: Session,
+  session: ClusterContext,
   policy: PolicyConfig,
   run: ActivityRun,
   operationId: string,
@@ -100,7 +100,7 @@ export async function readContext(
 
 /** What an engine works with: the same, and jobs bound to the operation (and to the plan, for destructive steps). */
 export async function engineContext(
-  session: Session,
+  session: ClusterContext,
   policy: PolicyConfig,
   run: ActivityRun,
   operationId: string,
@@ -136,11 +136,11 @@ export const clusterLocks = {
 };
 
 /** PostgreSQL's programs of the cluster's own major version: of its data directory, else of its newest backup. */
-export async function postgresBinOf(session: Session): Promise<string> {
+export async function postgresBinOf(session: ClusterContext): Promise<string> {
   return session.deps.postgresBin(await majorOf(session));
 }
 
-async function majorOf({ cluster, catalogue, deps }: Session): Promise<number | undefined> {
+async function majorOf({ cluster, catalogue, deps }: ClusterContext): Promise<number | undefined> {
   if (cluster.dataDir && cluster.host === deps.host) {
     const text = await readFile(join(cluster.dataDir, 'PG_VERSION'), 'utf8').catch(() => '');
     if (/^\d+\s*$/.test(text)) return Number(text);
@@ -151,7 +151,7 @@ async function majorOf({ cluster, catalogue, deps }: Session): Promise<number | 
 
 /** Backups as the engines' own lists and the records agree on them, oldest first. */
 export async function currentBackups(
-  session: Session,
+  session: ClusterContext,
   run: ActivityRun,
   named?: readonly PolicyConfig[],
 ): Promise<readonly Backup[]> {
@@ -173,13 +173,13 @@ export async function currentBackups(
   return reconcile(state, lists);
 }
 
-export function engineFor(session: Session, policy: PolicyConfig): Engine {
+export function engineFor(session: ClusterContext, policy: PolicyConfig): Engine {
   return session.deps.engineOf(policy.engine);
 }
 
 /** Appends one fact of a step; `what` names it, so that a repetition adds nothing. */
 export async function record(
-  session: Session,
+  session: ClusterContext,
   step: Pick<StepInput, 'operationId'>,
   what: string,
   body: RecordBody,

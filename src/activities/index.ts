@@ -1,5 +1,5 @@
 import { adoptingActivities } from './backup/adopt.js';
-import { answeringActivities } from './inspection/inspect.js';
+import { inspectionActivities } from './inspection/inspect.js';
 import type { HostActivities } from './api.js';
 import { approvalActivities } from './recovery/approvals.js';
 import { backupActivities } from './backup/backups.js';
@@ -21,7 +21,7 @@ import { watchActivities } from './inspection/watch.js';
 export function createHostActivities(deps: HostDependencies): HostActivities {
   return {
     ...adoptingActivities(deps),
-    ...answeringActivities(deps),
+    ...inspectionActivities(deps),
     ...approvalActivities(deps),
     ...backupActivities(deps),
     ...databaseSteps(deps),

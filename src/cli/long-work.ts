@@ -1,7 +1,7 @@
 import type { TemporalSession } from '../client/connect.js';
 import { webUiLink } from '../client/connect.js';
 import { follow } from '../client/follow-operation.js';
-import type { StartedWork } from '../client/start.js';
+import type { StartedOperation } from '../client/start.js';
 import type { StatusView } from '../client/status.js';
 import type { Cli } from './cli-context.js';
 import type { CommonOptions } from './define-command.js';
@@ -30,7 +30,7 @@ export function detachedText(view: Detached): string {
 export async function waitFor<T>(
   cli: Cli,
   session: TemporalSession,
-  work: StartedWork,
+  work: StartedOperation,
   options: CommonOptions,
   news?: Promise<string | null>,
 ): Promise<T> {

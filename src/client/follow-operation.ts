@@ -42,7 +42,7 @@ export async function follow<T>(session: TemporalSession, handle: WorkflowHandle
 }
 
 /** Shows a piece of work until it is over; returns its last view. */
-export async function watchWork(
+export async function watchOperation(
   session: TemporalSession,
   workflowId: string,
   options: FollowOptions,

@@ -2,7 +2,12 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RepriseError } from '../domain/errors.js';
 import { CONTROL_QUEUE, workflowTypes } from '../domain/operation/names.js';
-import { type Answers, type Question, type QuestionKind, listsEverything } from '../domain/operation/inspections.js';
+import {
+  type InspectionResults,
+  type Inspection,
+  type InspectionKind,
+  listsEverything,
+} from '../domain/operation/inspections.js';
 import type { AskInput } from '../workflows/api.js';
 import type { TemporalSession } from './connect.js';
 import { missingWorker, workerHint } from './pollers.js';
@@ -17,14 +22,14 @@ const LOOK_FOR_WORKERS_MS = 2000;
  * Asks the host that owns the data, by one short workflow, which ends with an interruption.
  * @throws `host-without-worker` when nobody polls the queue the question waits on; `interrupted`; what the activity failed with otherwise.
  */
-export async function ask<K extends QuestionKind>(
+export async function inspect<K extends InspectionKind>(
   session: TemporalSession,
-  question: Extract<Question, { kind: K }>,
+  question: Extract<Inspection, { kind: K }>,
   interruption?: AbortSignal,
-): Promise<Answers[K]> {
+): Promise<InspectionResults[K]> {
   const input: AskInput = { question };
-  const handle = await session.client.workflow.start(workflowTypes.ask, {
-    workflowId: `ask/${question.kind}/${randomUUID()}`,
+  const handle = await session.client.workflow.start(workflowTypes.inspect, {
+    workflowId: `inspect/${question.kind}/${randomUUID()}`,
     taskQueue: CONTROL_QUEUE,
     args: [input],
     workflowExecutionTimeout: listsEverything(question) ? LISTING_TIMEOUT_MS : TIMEOUT_MS,
@@ -32,7 +37,7 @@ export async function ask<K extends QuestionKind>(
   });
   const ended = new AbortController();
   try {
-    const answer = handle.result().finally(() => ended.abort()) as Promise<Answers[K]>;
+    const answer = handle.result().finally(() => ended.abort()) as Promise<InspectionResults[K]>;
     // Both are observed below; the loser's rejection must not count as unhandled.
     const alone = noWorker(session, handle.workflowId, ended.signal);
     alone.catch(() => undefined);

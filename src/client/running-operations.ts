@@ -4,7 +4,7 @@ import type { TemporalSession } from './connect.js';
 import { webUiLink } from './connect.js';
 
 /** One line of `status` without a name. */
-export interface WorkLine {
+export interface RunningOperation {
   readonly workflowId: string;
   readonly kind: string;
   readonly cluster: string | null;
@@ -37,9 +37,9 @@ const kinds: Readonly<Record<string, string>> = {
  * Work that is under way, from the server's list: it needs no worker, and lags by about a second. First what waits for a
  * person, then the newest; messages on their way, of which there may be many while a mail server is down, come last.
  */
-export async function runningWorks(session: TemporalSession): Promise<readonly WorkLine[]> {
+export async function listRunningOperations(session: TemporalSession): Promise<readonly RunningOperation[]> {
   const types = shown.map((type) => `'${type}'`).join(', ');
-  const lines: WorkLine[] = [];
+  const lines: RunningOperation[] = [];
   for await (const work of session.client.workflow.list({
     query: `WorkflowType IN (${types}) AND ExecutionStatus = 'Running'`,
   })) {
@@ -55,7 +55,7 @@ export async function runningWorks(session: TemporalSession): Promise<readonly W
   return lines.sort((a, b) => rank(a) - rank(b) || (a.startedAt < b.startedAt ? 1 : -1));
 }
 
-function rank({ kind, state }: WorkLine): number {
+function rank({ kind, state }: RunningOperation): number {
   return kind === 'notify' ? 2 : state === 'running' ? 1 : 0;
 }
 

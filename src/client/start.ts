@@ -29,7 +29,7 @@ import { newOperationId } from './operation-id.js';
 import * as runbooks from '../domain/plan/runbooks.js';
 
 /** Work that was started: its handle follows continue-as-new. */
-export interface StartedWork {
+export interface StartedOperation {
   readonly workflowId: string;
   readonly operationId: string;
   readonly handle: WorkflowHandle;
@@ -39,7 +39,7 @@ export interface StartedWork {
 export function startBackup(
   session: TemporalSession,
   request: { cluster: string; policy: string; type: BackupType | 'auto'; requestedBy: string },
-): Promise<StartedWork> {
+): Promise<StartedOperation> {
   const input: BackupInput = { ...request, operationId: newOperationId() };
   const id = backupWorkflowId(request.cluster, request.policy);
   return start(
@@ -55,7 +55,7 @@ export function startBackup(
 export function startRotation(
   session: TemporalSession,
   request: { cluster: string; policy: string; requestedBy: string },
-): Promise<StartedWork> {
+): Promise<StartedOperation> {
   const input: RotateInput = { ...request, operationId: newOperationId() };
   const id = rotateWorkflowId(request.cluster, request.policy);
   return start(
@@ -71,7 +71,7 @@ export function startRotation(
 export function startVerification(
   session: TemporalSession,
   request: { cluster: string; backupId: string; restore: boolean; requestedBy: string },
-): Promise<StartedWork> {
+): Promise<StartedOperation> {
   const input: VerifyInput = { ...request, operationId: newOperationId() };
   const id = `verify/${request.backupId}`;
   return start(
@@ -88,7 +88,7 @@ export function startVerification(
 export function startAdoption(
   session: TemporalSession,
   request: { cluster: string; policy?: string; from?: string; requestedBy: string },
-): Promise<StartedWork> {
+): Promise<StartedOperation> {
   const input: AdoptInput = { ...request, operationId: newOperationId() };
   return start(
     session,
@@ -113,7 +113,7 @@ export interface RecoveryRequest {
 }
 
 /** Starts the planning; nothing is changed before the plan it makes is approved. */
-export function startRecovery(session: TemporalSession, request: RecoveryRequest): Promise<StartedWork> {
+export function startRecovery(session: TemporalSession, request: RecoveryRequest): Promise<StartedOperation> {
   const operationId = newOperationId();
   const input: RecoverInput = { ...request, operationId };
   const id = recoverWorkflowId(request.cluster, operationId);
@@ -131,7 +131,7 @@ export function startRecovery(session: TemporalSession, request: RecoveryRequest
 export function startMedia(
   session: TemporalSession,
   request: { cluster: string; media: string; task: MediaTask; requester: string },
-): Promise<StartedWork> {
+): Promise<StartedOperation> {
   const operationId = newOperationId();
   const input: MediaInput = { ...request, operationId };
   const { cluster, media, task } = request;
@@ -149,7 +149,7 @@ export function startMedia(
 export function startMediaVerification(
   session: TemporalSession,
   request: { cluster: string; media: string; sample: number },
-): Promise<StartedWork> {
+): Promise<StartedOperation> {
   const input: VerifyMediaInput = { ...request, operationId: newOperationId() };
   const id = verifyMediaWorkflowId(request.cluster, request.media);
   return start(
@@ -165,7 +165,7 @@ export function startMediaVerification(
 export function startIncident(
   session: TemporalSession,
   request: { cluster: string; scenario: IncidentInput['scenario']; requester: string },
-): Promise<StartedWork> {
+): Promise<StartedOperation> {
   const operationId = newOperationId();
   const input: IncidentInput = { ...request, operationId };
   const id = incidentWorkflowId(request.cluster, request.scenario, operationId);
@@ -185,8 +185,8 @@ async function start(
   workflowId: string,
   operationId: string | undefined,
   input: unknown,
-  runbook: runbooks.Runbook,
-): Promise<StartedWork> {
+  runbook: runbooks.OperationRunbook,
+): Promise<StartedOperation> {
   const handle = await session.client.workflow.start(type, {
     workflowId,
     taskQueue: CONTROL_QUEUE,

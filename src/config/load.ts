@@ -8,7 +8,7 @@ import { check } from './issues.js';
 import { knownNames } from './known-names.js';
 import { configInvalid, type Problem } from './problem.js';
 import { configSchema } from './schema/schema.js';
-import { settle, type SettledConfig } from './resolve-defaults.js';
+import { resolveDefaults, type SettledConfig } from './resolve-defaults.js';
 import { parseSource, type Source } from './source.js';
 
 export interface LoadOptions {
@@ -64,7 +64,7 @@ export function parseConfig(
   const checked = check(configSchema(knownNames(source.value)), source.value);
   refuse(checked.problems);
   if (!checked.value) throw new RepriseError('internal', `${label}: neither valid nor invalid`);
-  const { config: settled, problems } = settle(checked.value, dirname(file));
+  const { config: settled, problems } = resolveDefaults(checked.value, dirname(file));
   refuse(problems);
   refuse(crossCheck(settled));
   return { config: buildConfig(settled, file), settled, source };

@@ -33,7 +33,10 @@ export type SettledConfig = Omit<ConfigText, 'hosts' | 'repositories' | 'cluster
 };
 
 /** Fills in what depends on other parts of the file. What cannot be concluded is a problem. `folder` is the file's own. */
-export function settle(text: ConfigText, folder: string): { config: SettledConfig; problems: readonly Problem[] } {
+export function resolveDefaults(
+  text: ConfigText,
+  folder: string,
+): { config: SettledConfig; problems: readonly Problem[] } {
   const problems: Problem[] = [];
   const absolute = (path: string) => resolve(folder, path);
   const hosts = mapValues(

@@ -2,7 +2,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isSegmentName, parseSegmentName, segmentName } from '../domain/target/wal.js';
 import { makeScratchDirectory } from '../postgres/server/scratch-directory.js';
-import { runTool } from '../process/exec/run-program.js';
+import { runProgram } from '../process/exec/run-program.js';
 import type { Scratch } from './scratch.js';
 
 /** Most segments looked through for a commit: business is never longer than a few. */
@@ -53,7 +53,7 @@ export async function archivedCommits(
 
 async function commitsIn(scratch: Scratch, segment: string): Promise<string[]> {
   // It ends with 1 where a record goes on in the next segment; that one is not archived and must not count.
-  const { stdout } = await runTool([join(scratch.pgBin, 'pg_waldump'), '--rmgr=Transaction', segment], {
+  const { stdout } = await runProgram([join(scratch.pgBin, 'pg_waldump'), '--rmgr=Transaction', segment], {
     user: scratch.user,
     acceptCodes: [0, 1],
   });
@@ -61,7 +61,7 @@ async function commitsIn(scratch: Scratch, segment: string): Promise<string[]> {
 }
 
 function pgbackrest(scratch: Scratch, args: readonly string[], acceptCodes: readonly number[] = [0]) {
-  return runTool(['pgbackrest', `--config=${scratch.pgbackrestConf}`, `--stanza=${scratch.stanza}`, ...args], {
+  return runProgram(['pgbackrest', `--config=${scratch.pgbackrestConf}`, `--stanza=${scratch.stanza}`, ...args], {
     user: scratch.user,
     acceptCodes,
   });

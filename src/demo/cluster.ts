@@ -6,7 +6,7 @@ import { giveTo } from '../files/durable-files.js';
 import { makeScratchDirectory } from '../postgres/server/scratch-directory.js';
 import { serviceOf } from '../postgres/server/service.js';
 import type { Service } from '../postgres/server/service.js';
-import { runTool } from '../process/exec/run-program.js';
+import { runProgram } from '../process/exec/run-program.js';
 import type { InitialContents } from './data/initial.js';
 import { loadContents } from './data/load.js';
 import { CLIENT_ROLE, DATABASE, OWNER_ROLE } from './data/schema.js';
@@ -22,7 +22,7 @@ export async function createCluster(scratch: Scratch): Promise<void> {
   await writeFile(passwordFile, scratch.passwords.reprise, { mode: 0o600 });
   await giveTo(passwordFile, user);
   try {
-    await runTool(
+    await runProgram(
       [
         join(pgBin, 'initdb'),
         ...[`--pgdata=${dataDir}`, `--username=${scratch.connection.user}`, `--pwfile=${passwordFile}`],

@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ask } from '../client/inspect.js';
+import { inspect } from '../client/inspect.js';
 import { webUiLink } from '../client/connect.js';
 import type { TemporalSession } from '../client/connect.js';
 import { RepriseError } from '../domain/errors.js';
@@ -136,7 +136,7 @@ function markRecovered(scratch: Scratch, upTo: number): void {
 
 /** The incident document outlives the demo's own directory. */
 async function keepReport(stage: Stage, incident: string, pass: number): Promise<string> {
-  const { markdown } = await ask<'report'>(stage.session, { kind: 'report', id: incident });
+  const { markdown } = await inspect<'report'>(stage.session, { kind: 'report', id: incident });
   const file = join(await stage.reports(), `incident-pass-${pass}.md`);
   await writeFile(file, markdown, { mode: 0o600 });
   return file;

@@ -8,7 +8,7 @@ import { giveTo } from '../files/durable-files.js';
 import { findPostgresBin } from '../process/exec/find-programs.js';
 import type { OsUser } from '../process/jobs/jobs.js';
 import { freePorts } from '../process/exec/ports.js';
-import { runTool } from '../process/exec/run-program.js';
+import { runProgram } from '../process/exec/run-program.js';
 import { jobUser } from '../process/exec/users.js';
 import { CLIENT_ROLE } from './data/schema.js';
 
@@ -82,7 +82,7 @@ export async function makeScratch(parent?: string): Promise<Scratch> {
 
 /** As root the server's user has to pass through every directory above. */
 async function needAccess(root: string, user: OsUser | null): Promise<void> {
-  const { exitCode } = await runTool(['test', '-w', root], { user, acceptCodes: [0, 1] });
+  const { exitCode } = await runProgram(['test', '-w', root], { user, acceptCodes: [0, 1] });
   if (exitCode === 0) return;
   await rmdir(root);
   throw new RepriseError(

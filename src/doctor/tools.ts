@@ -3,7 +3,7 @@ import type { ClusterConfig } from '../domain/config.js';
 import type { Finding } from '../domain/findings.js';
 import { engineKinds } from '../engines/registry.js';
 import { findPostgresBin } from '../process/exec/find-programs.js';
-import { runTool } from '../process/exec/run-program.js';
+import { runProgram } from '../process/exec/run-program.js';
 import { ok, warning, wrong } from './finding.js';
 import { knownHole } from './known-holes.js';
 
@@ -33,7 +33,7 @@ async function toolFinding(cluster: ClusterConfig, tool: EngineTool, serverVersi
   let said: string;
   try {
     const program = tool.ofPostgres ? join(await findPostgresBin(major), tool.program) : tool.program;
-    said = (await runTool([program, tool.ofPostgres ? '--version' : (tool.versionArgument ?? 'version')])).stdout
+    said = (await runProgram([program, tool.ofPostgres ? '--version' : (tool.versionArgument ?? 'version')])).stdout
       .replace(/\s+/g, ' ')
       .trim();
   } catch (error) {

@@ -6,7 +6,7 @@ import { searchAttributes } from '../domain/operation/names.js';
 import { makePrivateDirectory } from '../files/atomic-file.js';
 import { startBackground, stopProcess } from '../process/exec/background.js';
 import { findTemporalBinary } from '../process/exec/find-programs.js';
-import { tailOfFile, tellingLine } from '../files/tail.js';
+import { tailOfFile, errorLine } from '../files/tail.js';
 import { freePorts, isFree } from '../process/exec/ports.js';
 import { isAlive } from '../process/exec/process-identity.js';
 import type { ProcessIdentity } from '../process/exec/process-identity.js';
@@ -100,7 +100,7 @@ async function untilReady(address: string, identity: ProcessIdentity, logFile: s
     }
     await sleep(LOOK_MS);
   }
-  const said = tellingLine(await tailOfFile(logFile));
+  const said = errorLine(await tailOfFile(logFile));
   throw new RepriseError(
     'tool-failed',
     `the embedded Temporal server did not start${said === '' ? '' : `: ${said}`}`,

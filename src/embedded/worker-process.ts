@@ -4,7 +4,7 @@ import type { Config } from '../domain/config.js';
 import { RepriseError } from '../domain/errors.js';
 import { CONTROL_QUEUE, lightQueue } from '../domain/operation/names.js';
 import { startBackground, stopProcess } from '../process/exec/background.js';
-import { tailOfFile, tellingLine } from '../files/tail.js';
+import { tailOfFile, errorLine } from '../files/tail.js';
 import { isAlive } from '../process/exec/process-identity.js';
 import type { ProcessIdentity } from '../process/exec/process-identity.js';
 
@@ -87,7 +87,7 @@ async function untilPolling(
   } finally {
     await connection.close();
   }
-  const said = tellingLine(await tailOfFile(server.logFile));
+  const said = errorLine(await tailOfFile(server.logFile));
   throw new RepriseError(
     'tool-failed',
     `the worker did not start${said === '' ? '' : `: ${said}`}`,

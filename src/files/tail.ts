@@ -28,7 +28,7 @@ export function tailOfText(text: string): string {
 }
 
 /** The line that tells why: the last one that speaks of an error, else the last one. */
-export function tellingLine(tail: string): string {
+export function errorLine(tail: string): string {
   const lines = tail.split('\n').filter((line) => line.trim() !== '');
   const error = lines.findLast((line) => /\b(?:error|fatal|panic)\b/i.test(line));
   return (error ?? lines.at(-1) ?? '').trim().slice(0, LINE_CHARACTERS);

@@ -4,7 +4,7 @@ import { type MediaChange, type MediaCount, changesSomething, mediaChanges } fro
 import { RepriseError, errorTable, isRepriseError } from '../domain/errors.js';
 import type { MediaAction } from './action.js';
 import { type MediaBounds, within } from './bounds.js';
-import { type MediaWork, actionsOf, carryOut } from './carry-out.js';
+import { type MediaRun, actionsOf, carryOut } from './carry-out.js';
 
 /** So many refused keys are named. */
 const SHOWN = 5;
@@ -34,7 +34,7 @@ export interface ApplyOptions {
  * @throws RepriseError `partly-done` where single objects were refused, after all others were done; what a network does at once; `plan-stale` beyond the bounds
  */
 export async function applyAll(
-  work: MediaWork,
+  work: MediaRun,
   { concurrency, singleCopyBytes, after, found, bounds, signal, report }: ApplyOptions,
 ): Promise<Readonly<Record<MediaChange, MediaCount>>> {
   const done = Object.fromEntries(mediaChanges.map((name) => [name, { objects: 0, bytes: 0 }])) as Record<

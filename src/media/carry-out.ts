@@ -7,13 +7,13 @@ import { byKey } from './ordered.js';
 import { type MediaPlace, type Wanted, entriesOf, objectsOf, openIn } from './place.js';
 import { isMarked, type Later, markOf, restoreInPlace, versionAt } from './restore.js';
 
-export type MediaWork =
+export type MediaRun =
   | { readonly kind: 'restore'; readonly place: MediaPlace; readonly at: number; readonly later: Later }
   | { readonly kind: 'restore-into'; readonly from: MediaPlace; readonly into: MediaPlace; readonly at: number }
   | { readonly kind: 'sync'; readonly from: MediaPlace; readonly into: MediaPlace; readonly delete: boolean };
 
 /** What has to be done, object by object in the order of their keys, after one of them where it is named; reads only. */
-export function actionsOf(work: MediaWork, after?: string): AsyncIterable<MediaAction> {
+export function actionsOf(work: MediaRun, after?: string): AsyncIterable<MediaAction> {
   switch (work.kind) {
     case 'restore':
       return restored(work, after);
@@ -25,7 +25,7 @@ export function actionsOf(work: MediaWork, after?: string): AsyncIterable<MediaA
 }
 
 async function* restored(
-  { place, at, later }: Extract<MediaWork, { kind: 'restore' }>,
+  { place, at, later }: Extract<MediaRun, { kind: 'restore' }>,
   after?: string,
 ): AsyncGenerator<MediaAction> {
   const objects = objectsOf(place);
@@ -48,7 +48,7 @@ export interface CopyHow {
 }
 
 /** Carries out one action. Done again, it does no harm: what is done is found right before. */
-export async function carryOut(work: MediaWork, action: MediaAction, how: CopyHow): Promise<void> {
+export async function carryOut(work: MediaRun, action: MediaAction, how: CopyHow): Promise<void> {
   const into = work.kind === 'restore' ? work.place : work.into;
   const from = work.kind === 'restore' ? work.place : work.from;
   const key = into.folder + action.key;

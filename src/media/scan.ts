@@ -6,7 +6,7 @@ const MOST = 2000;
 const FRESH_MS = 10_000;
 
 /** What a look found to be done, for whoever does it at once: few changes need no third listing of everything. */
-export class Look {
+export class MediaScan {
   private changes: MediaAction[] | null = [];
   private readonly begun: number;
 

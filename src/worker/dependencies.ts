@@ -8,7 +8,7 @@ import { engineOf } from '../engines/registry.js';
 import { notifierOf } from '../notifiers/registry.js';
 import { findPostgresBin } from '../process/exec/find-programs.js';
 import type { OsUser } from '../process/jobs/jobs.js';
-import { runTool } from '../process/exec/run-program.js';
+import { runProgram } from '../process/exec/run-program.js';
 import { jobUser } from '../process/exec/users.js';
 import { openDescribed, openStorage } from '../storage/registry.js';
 import type { WritableStorage } from '../storage/storage.js';
@@ -27,7 +27,9 @@ export function hostDependencies(config: Config, host: string): HostDependencies
       return storage;
     },
     openDescribed: ({ type, values, secrets }) =>
-      openDescribed(type, values, { secret: (reference) => resolveSecret(reference, { env: secrets, run: runTool }) }),
+      openDescribed(type, values, {
+        secret: (reference) => resolveSecret(reference, { env: secrets, run: runProgram }),
+      }),
     // Short-lived objects are few: room for many of them would only be memory that stays taken.
     uploader: [
       process.execPath,

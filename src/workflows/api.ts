@@ -1,7 +1,7 @@
 import type { Backup, BackupType } from '../domain/backup/backup.js';
 import type { MediaOutcome, MediaPlan, MediaTask, MediaVerdict } from '../domain/media/media.js';
 import type { Plan } from '../domain/plan/plan.js';
-import type { Question } from '../domain/operation/inspections.js';
+import type { Inspection } from '../domain/operation/inspections.js';
 import type { RecoveryOutcome } from '../domain/backup/records.js';
 import type { LockHolder } from '../domain/operation/locks.js';
 import type { Notice } from '../domain/notification/notices.js';
@@ -11,7 +11,7 @@ import type { RecoveryTarget } from '../domain/target/target.js';
 
 export type { LockAnswer, LockHolder, LockKind, LockRequest } from '../domain/operation/locks.js';
 export type { AdoptOutput } from '../domain/backup/adoption.js';
-export type { RotateOutput, Verdict } from '../domain/retention/rotation.js';
+export type { RotateOutput, RetentionDecision } from '../domain/retention/rotation.js';
 
 /**
  * Inputs and results of the workflows. They live in histories: a field may be added, none renamed or removed.
@@ -144,7 +144,7 @@ export interface ArchiveInput {
 }
 
 export interface AskInput {
-  readonly question: Question;
+  readonly question: Inspection;
 }
 
 export interface LockInput {

@@ -1,6 +1,6 @@
 export { adopt } from './backup/adopt.js';
 export { archive } from './archive.js';
-export { ask } from './inspect.js';
+export { inspect } from './inspect.js';
 export { backup } from './backup/backup.js';
 export { incident } from './incident/incident.js';
 export { clusterLock } from './lock/cluster-lock.js';

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from '@jest/globals';
 import type { BackupOutput, RecoverOutput, RotateOutput } from '../../src/workflows/api.js';
-import type { StartedWork } from '../../src/client/start.js';
+import type { StartedOperation } from '../../src/client/start.js';
 import { Site } from '../helpers/site.js';
 import type { Policy, SiteOptions } from '../helpers/site.js';
 import type { Journey, Stage } from './cases.js';
@@ -17,7 +17,7 @@ export interface Measured {
 }
 
 /** Something that happens while a stage runs. */
-export type Meanwhile = (work: StartedWork, keeper: Keeper, site: Site) => Promise<void>;
+export type Meanwhile = (work: StartedOperation, keeper: Keeper, site: Site) => Promise<void>;
 
 /** Runs `fn` on a site of its own and clears it away, whatever happens. */
 export async function onSite<T>(options: SiteOptions, fn: (site: Site) => Promise<T>): Promise<T> {
@@ -62,7 +62,7 @@ export class Act {
     again = 1,
   ): Promise<RecoverOutput> {
     const { site, policy } = this;
-    const start = async (): Promise<StartedWork> => {
+    const start = async (): Promise<StartedOperation> => {
       if (policy === 'physical') await site.loseInstance('data');
       return site.recover(policy);
     };
@@ -81,7 +81,7 @@ export class Act {
   private async stage<T>(
     stage: Stage,
     crashAt: readonly string[],
-    start: () => Promise<StartedWork>,
+    start: () => Promise<StartedOperation>,
     meanwhile?: Meanwhile,
     again = 1,
   ): Promise<T> {
@@ -118,7 +118,7 @@ export class Act {
 }
 
 /** The result, or a failure as soon as a step waits for a person: no kill may come to that. */
-async function unlessPaused<T>(site: Site, work: StartedWork, result: Promise<T>): Promise<T> {
+async function unlessPaused<T>(site: Site, work: StartedOperation, result: Promise<T>): Promise<T> {
   let over = false;
   const looking = (async (): Promise<string | null> => {
     while (!over && !site.isRemoved) {

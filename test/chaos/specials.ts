@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from '@jest/globals';
 import { WorkflowFailedError } from '@temporalio/client';
-import type { StartedWork } from '../../src/client/start.js';
+import type { StartedOperation } from '../../src/client/start.js';
 import { startIncident } from '../../src/client/start.js';
 import type { BackupOutput } from '../../src/workflows/api.js';
 import { makeTempDir } from '../helpers/make-temp-dir.js';
@@ -202,7 +202,7 @@ export const resetBackup = (policy: Policy) => (): Promise<Measured> =>
     const act = new Act(site, policy);
     const expected = await site.contentHash();
     const release = policy === 'dump' ? await lockTable(site, 'metier.communes') : await holdArchive(site);
-    let first: StartedWork | undefined;
+    let first: StartedOperation | undefined;
     const made = await act.backup([], async (work) => {
       first = work;
       await atWork(site, work.operationId, policy === 'dump' ? STEPS.pg_dump : STEPS['pgbackrest backup']);
@@ -235,7 +235,7 @@ export const resetRecovery = (policy: Policy) => (): Promise<Measured> =>
     const firstStep = policy === 'dump' ? 'safetyBackup' : 'stopServer';
     const opened = policy === 'dump' ? 'swapDatabases' : 'rearmArchiving';
     labelOf(await act.backup());
-    let work: StartedWork | undefined;
+    let work: StartedOperation | undefined;
     const output = await act.recover(await site.contentHash(), [], async (started) => {
       work = started;
       await site.waitFor(

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { withWal } from '../../src/activities/backup/wal-prefetch.js';
+import { withWalPrefetch } from '../../src/activities/backup/wal-prefetch.js';
 import type { Engine, EngineContext, RecoveryOutline } from '../../src/engines/engine.js';
 import { readControlData } from '../../src/postgres/server/control-data.js';
 import { configureRecovery, promote, waitForEndOfWal, waitForPause } from '../../src/postgres/recovery/recovery.js';
@@ -46,7 +46,7 @@ export async function recoverBeside(
   const service = serviceOf({ dataDir, logFile: join(root, 'server.log') }, pgBin, user);
   onCleanup(() => service.stop('immediate'));
   const connection = { ...context.cluster.connection, host: '127.0.0.1', port };
-  await withWal(physical, context, dataDir, async (signal) => {
+  await withWalPrefetch(physical, context, dataDir, async (signal) => {
     await service.start();
     const options = { service, signal, pollMs: 50 };
     return outline.target.kind === 'latest'

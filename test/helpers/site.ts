@@ -8,13 +8,13 @@ import type { BackupType } from '../../src/domain/backup/backup.js';
 import { queryNames } from '../../src/domain/operation/names.js';
 import type { Plan } from '../../src/domain/plan/plan.js';
 import type { JobView } from '../../src/domain/operation/progress.js';
-import type { WorkStatus } from '../../src/domain/operation/status.js';
+import type { OperationStatusView } from '../../src/domain/operation/status.js';
 import type { RecoveryTarget } from '../../src/domain/target/target.js';
-import { ask } from '../../src/client/inspect.js';
+import { inspect } from '../../src/client/inspect.js';
 import type { TemporalSession } from '../../src/client/connect.js';
 import { approve } from '../../src/client/decide.js';
 import { startBackup, startRecovery, startRotation } from '../../src/client/start.js';
-import type { StartedWork } from '../../src/client/start.js';
+import type { StartedOperation } from '../../src/client/start.js';
 import { readPostmaster } from '../../src/postgres/server/postmaster.js';
 import { readJobs } from '../../src/process/jobs/supervisor.js';
 import type { BackupOutput, RecoverOutput, RotateOutput } from '../../src/workflows/api.js';
@@ -184,7 +184,7 @@ export class Site {
     return reprise(['--config', this.places.configFile, '--address', address, '--namespace', namespace, ...argv]);
   }
 
-  startBackup(policy: Policy, type: BackupType | 'auto' = 'auto'): Promise<StartedWork> {
+  startBackup(policy: Policy, type: BackupType | 'auto' = 'auto'): Promise<StartedOperation> {
     return startBackup(this.session, { cluster: this.cluster, policy, type, requestedBy: 'test' });
   }
 
@@ -193,7 +193,7 @@ export class Site {
     return this.result<BackupOutput>(await this.startBackup(policy, type));
   }
 
-  startRotation(policy: Policy): Promise<StartedWork> {
+  startRotation(policy: Policy): Promise<StartedOperation> {
     return startRotation(this.session, { cluster: this.cluster, policy, requestedBy: 'test' });
   }
 
@@ -207,7 +207,7 @@ export class Site {
     target: RecoveryTarget = { kind: 'latest' },
     into = 'in-place',
     pause = false,
-  ): Promise<StartedWork> {
+  ): Promise<StartedOperation> {
     return startRecovery(this.session, {
       cluster: this.cluster,
       ...(policy === undefined ? {} : { policy }),
@@ -219,7 +219,7 @@ export class Site {
   }
 
   /** Waits for the plan and approves it, over deaths of workers. */
-  async approve(work: StartedWork, by = 'dba'): Promise<Plan> {
+  async approve(work: StartedOperation, by = 'dba'): Promise<Plan> {
     const plan = await this.waitFor(
       async () => work.handle.query<Plan | null>(queryNames.plan),
       `${work.workflowId} has a plan`,
@@ -231,7 +231,7 @@ export class Site {
     return plan;
   }
 
-  async recovered(work: StartedWork): Promise<RecoverOutput> {
+  async recovered(work: StartedOperation): Promise<RecoverOutput> {
     return this.result<RecoverOutput>(work);
   }
 
@@ -259,8 +259,8 @@ export class Site {
     }
   }
 
-  async status(work: StartedWork): Promise<WorkStatus> {
-    return work.handle.query<WorkStatus>(queryNames.status);
+  async status(work: StartedOperation): Promise<OperationStatusView> {
+    return work.handle.query<OperationStatusView>(queryNames.status);
   }
 
   /** Asks until there is an answer: workers and servers may die meanwhile. The limit only ends a failing test. */
@@ -278,7 +278,7 @@ export class Site {
   }
 
   async backups() {
-    return (await ask<'backups'>(this.session, { kind: 'backups', cluster: this.cluster })).backups;
+    return (await inspect<'backups'>(this.session, { kind: 'backups', cluster: this.cluster })).backups;
   }
 
   /** Jobs of an operation (and of those it started itself, `<operation>/fresh` and so on), with how often each was started. */

@@ -4,7 +4,7 @@ import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger } from '@temporalio/worker';
 import { createHostActivities } from '../../src/activities/index.js';
 import { loadConfig } from '../../src/config/load.js';
-import type { Answers, Question, QuestionKind } from '../../src/domain/operation/inspections.js';
+import type { InspectionResults, Inspection, InspectionKind } from '../../src/domain/operation/inspections.js';
 import { hostDependencies } from '../../src/worker/dependencies.js';
 import { onCleanup } from './cleanup.js';
 import { reprise } from './cli.js';
@@ -17,7 +17,7 @@ export interface StorageSite {
   readonly root: string;
   readonly configFile: string;
   /** As the worker's activity answers it, within this process. */
-  answer<K extends QuestionKind>(question: Extract<Question, { kind: K }>): Promise<Answers[K]>;
+  answer<K extends InspectionKind>(question: Extract<Inspection, { kind: K }>): Promise<InspectionResults[K]>;
   /** The command line against a worker process of its own, started with the first command. */
   cli(...argv: readonly string[]): Promise<CliResult>;
 }

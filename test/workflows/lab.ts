@@ -21,7 +21,7 @@ import {
   recoveryQueue,
   watchQueue,
 } from '../../src/domain/operation/names.js';
-import type { WorkStatus } from '../../src/domain/operation/status.js';
+import type { OperationStatusView } from '../../src/domain/operation/status.js';
 import { findTestServerBinary } from '../../src/process/exec/find-programs.js';
 import { registerSearchAttributes } from '../../src/worker/search-attributes.js';
 import { onCleanup } from '../helpers/cleanup.js';
@@ -168,12 +168,12 @@ export class Case {
     return this.of('journal').map(({ step, text }) => `${String(step)}: ${String(text)}`);
   }
 
-  status(handle: BaseWorkflowHandle<Workflow> = this.workflow): Promise<WorkStatus> {
-    return (handle as WorkflowHandle).query<WorkStatus>(queryNames.status);
+  status(handle: BaseWorkflowHandle<Workflow> = this.workflow): Promise<OperationStatusView> {
+    return (handle as WorkflowHandle).query<OperationStatusView>(queryNames.status);
   }
 
   /** Waits for a state, and returns the status in it. */
-  state(state: WorkStatus['state'], handle: WorkflowHandle = this.workflow): Promise<WorkStatus> {
+  state(state: OperationStatusView['state'], handle: WorkflowHandle = this.workflow): Promise<OperationStatusView> {
     return this.until(
       async () => {
         const status = await this.status(handle);

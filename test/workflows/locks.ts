@@ -2,7 +2,13 @@ import { WithStartWorkflowOperation, type WorkflowHandle } from '@temporalio/cli
 import type { Workflow } from '@temporalio/common';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LockAnswer, LockHolder, LockRequest } from '../../src/domain/operation/locks.js';
-import { CONTROL_QUEUE, lockWorkflowId, queryNames, updateNames, workflowTypes } from '../../src/domain/operation/names.js';
+import {
+  CONTROL_QUEUE,
+  lockWorkflowId,
+  queryNames,
+  updateNames,
+  workflowTypes,
+} from '../../src/domain/operation/names.js';
 import { onCleanup } from '../helpers/cleanup.js';
 import type { Lab } from './lab.js';
 

@@ -192,7 +192,7 @@ describe('adopt', () => {
   });
 });
 
-describe('ask', () => {
+describe('inspect', () => {
   const question = { kind: 'backups' };
 
   it('K2: a host that has just died seems to have a worker; the one that its cluster can be recovered onto answers in its place', async () => {
@@ -200,7 +200,9 @@ describe('ask', () => {
       hostsOf: async ({ without }) => (without === 'gone' ? [HOST] : ['gone']),
       answer: async () => ({ backups: ['b1'] }),
     });
-    const handle = await one.start(workflowTypes.ask, 'ask/CLUSTER', { question: { kind: 'backups', cluster: 'x' } });
+    const handle = await one.start(workflowTypes.inspect, 'inspect/CLUSTER', {
+      question: { kind: 'backups', cluster: 'x' },
+    });
     await one.called('hostsOf');
     await lab.pass('31s');
     expect(await handle.result()).toEqual({ backups: ['b1'] });
@@ -210,7 +212,7 @@ describe('ask', () => {
 
   it('one host: its answer as it is', async () => {
     const one = lab.case({ answer: async () => ({ backups: [{ id: 'b1' }] }) });
-    const handle = await one.start(workflowTypes.ask, 'ask/CLUSTER', { question });
+    const handle = await one.start(workflowTypes.inspect, 'inspect/CLUSTER', { question });
     expect(await handle.result()).toEqual({ backups: [{ id: 'b1' }] });
     expect(one.calls.filter(({ name }) => name === 'answer')).toMatchObject([
       { queue: `reprise-${HOST}`, input: { question, host: HOST } },
@@ -223,7 +225,7 @@ describe('ask', () => {
       hostsOf: async () => [HOST, HOST],
       answer: async () => ({ backups: [{ id: `b${one.of('answer').length}` }] }),
     });
-    const handle = await one.start(workflowTypes.ask, 'ask/CLUSTER', { question });
+    const handle = await one.start(workflowTypes.inspect, 'inspect/CLUSTER', { question });
     const { backups } = (await handle.result()) as { backups: unknown[] };
     expect(backups).toHaveLength(2);
   });
@@ -234,7 +236,7 @@ describe('ask', () => {
         throw failure('not-found', 'there is no backup "x"');
       },
     });
-    expect(await failureOfWorkflow(await one.start(workflowTypes.ask, 'ask/CLUSTER', { question }))).toEqual({
+    expect(await failureOfWorkflow(await one.start(workflowTypes.inspect, 'inspect/CLUSTER', { question }))).toEqual({
       type: 'not-found',
       message: 'there is no backup "x"',
     });
@@ -242,7 +244,7 @@ describe('ask', () => {
 
   it('D7: a host whose worker does not take it up within 30 s is not waited for', async () => {
     const one = lab.case({ hostsOf: async () => ['gone'] });
-    const handle = await one.start(workflowTypes.ask, 'ask/CLUSTER', { question });
+    const handle = await one.start(workflowTypes.inspect, 'inspect/CLUSTER', { question });
     const timeout = await one.until(
       async () => {
         const { events } = await handle.fetchHistory();
@@ -263,7 +265,7 @@ describe('ask', () => {
     ['backups', 600],
   ] as const)('F40: %s may take %s s, and is given up when its host falls silent', async (kind, most) => {
     const one = lab.case({ answer: async () => ({}) });
-    const handle = await one.start(workflowTypes.ask, 'ask/CLUSTER', { question: { kind } });
+    const handle = await one.start(workflowTypes.inspect, 'inspect/CLUSTER', { question: { kind } });
     await handle.result();
     const { events } = await handle.fetchHistory();
     const asked = events

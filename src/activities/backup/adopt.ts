@@ -1,20 +1,26 @@
 import { isAbsolute } from 'node:path';
-import type { AdoptedBackup, AdoptionLine, AdoptionPreview, AdoptOutput, RefusedFile } from '../../domain/backup/adoption.js';
+import type {
+  AdoptedBackup,
+  AdoptionLine,
+  AdoptionPreview,
+  AdoptOutput,
+  RefusedFile,
+} from '../../domain/backup/adoption.js';
 import { boundedPreview, joinAdoptions } from '../../domain/backup/adoption.js';
 import type { PolicyConfig } from '../../domain/config.js';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import type { Adoption, EngineContext } from '../../engines/engine.js';
 import type { HostActivities, StepInput } from '../api.js';
-import { prove } from './backups.js';
+import { verifyAndRecord } from './backups.js';
 import type { HostDependencies } from '../dependencies.js';
-import { type ActivityRun, guarded } from '../activity-wrapper.js';
+import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
 import {
-  type Session,
+  type ClusterContext,
   clusterLocks,
   currentBackups,
   engineContext,
   engineFor,
-  openSession,
+  openClusterContext,
   policyOf,
   readContext,
   record,
@@ -25,20 +31,22 @@ const OF_ONE = ['backup-corrupt', 'identity-mismatch', 'privilege-missing', 'ver
 
 export function adoptingActivities(deps: HostDependencies): Pick<HostActivities, 'surveyAdoption' | 'adoptBackups'> {
   return {
-    surveyAdoption: guarded('surveyAdoption', async ({ cluster, policy, from }, run) =>
+    surveyAdoption: wrapActivity('surveyAdoption', async ({ cluster, policy, from }, run) =>
       surveyAdoption(
-        await openSession(deps, cluster),
+        await openClusterContext(deps, cluster),
         { ...(policy === undefined ? {} : { policy }), ...(from === undefined ? {} : { from }) },
         run,
       ),
     ),
-    adoptBackups: guarded('adoptBackups', async (step, run) => adopt(await openSession(deps, step.cluster), step, run)),
+    adoptBackups: wrapActivity('adoptBackups', async (step, run) =>
+      adopt(await openClusterContext(deps, step.cluster), step, run),
+    ),
   };
 }
 
 /** What could be adopted, by names and headers; nothing is read whole, nothing is written. */
 export async function surveyAdoption(
-  session: Session,
+  session: ClusterContext,
   { policy, from }: { policy?: string; from?: string },
   run: ActivityRun,
 ): Promise<AdoptionPreview> {
@@ -62,7 +70,7 @@ export async function surveyAdoption(
 
 /** Each file or backup is a fact of its own, so that the next attempt finds what this one recorded and proved. */
 async function adopt(
-  session: Session,
+  session: ClusterContext,
   step: StepInput & { policy: string; from?: string; requestedBy: string },
   run: ActivityRun,
 ): Promise<AdoptOutput> {
@@ -110,7 +118,7 @@ async function adopt(
 }
 
 function recordBackup(
-  session: Session,
+  session: ClusterContext,
   step: StepInput & { requestedBy: string },
   backup: Awaited<ReturnType<Adoption['describe']>>,
 ): Promise<void> {
@@ -119,7 +127,7 @@ function recordBackup(
 
 /** Verifies all that this operation recorded and that has no verdict yet. */
 async function proveAdopted(
-  session: Session,
+  session: ClusterContext,
   step: StepInput & { policy: string },
   context: EngineContext,
   sources: ReadonlyMap<string, string>,
@@ -139,7 +147,7 @@ async function proveAdopted(
     else if (state?.status === 'quarantined')
       adopted.push({ id, from, proven: false, detail: 'it failed its verification and is quarantined' });
     else {
-      const { ok, detail } = await prove(session, step, id, 'verify', run);
+      const { ok, detail } = await verifyAndRecord(session, step, id, 'verify', run);
       adopted.push({ id, from, proven: ok, detail });
     }
   }
@@ -148,7 +156,7 @@ async function proveAdopted(
 
 /** Backups that the engine lists, oldest first, and no record names. */
 async function unrecorded(
-  session: Session,
+  session: ClusterContext,
   policy: PolicyConfig,
   run: ActivityRun,
 ): Promise<{ lines: readonly AdoptionLine[]; known: number }> {
@@ -168,7 +176,11 @@ async function unrecorded(
 }
 
 /** The policy named; for a folder the only one that takes files; else all. */
-function policiesFor(session: Session, named: string | undefined, from: string | undefined): readonly PolicyConfig[] {
+function policiesFor(
+  session: ClusterContext,
+  named: string | undefined,
+  from: string | undefined,
+): readonly PolicyConfig[] {
   if (from !== undefined && !isAbsolute(from))
     throw new RepriseError(
       'usage',
@@ -204,7 +216,7 @@ function policiesFor(session: Session, named: string | undefined, from: string |
   );
 }
 
-function adoptionOf(session: Session, policy: PolicyConfig): Adoption {
+function adoptionOf(session: ClusterContext, policy: PolicyConfig): Adoption {
   const { adoption } = engineFor(session, policy);
   if (adoption) return adoption;
   throw new RepriseError(

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { RepriseError } from '../../domain/errors.js';
 import { planRetention } from '../../domain/retention/retention.js';
 import type { Backup } from '../../domain/backup/backup.js';
-import type { RotateOutput, Verdict } from '../../domain/retention/rotation.js';
+import type { RotateOutput, RetentionDecision } from '../../domain/retention/rotation.js';
 import type { MadeBackup } from '../../engines/engine.js';
 import { withHostLock } from '../../process/jobs/file-lock.js';
 import type { JobLock } from '../../process/jobs/jobs.js';
@@ -15,15 +15,15 @@ import { removeConfiguration, withConfiguration } from './configuration.js';
 import { quarantine } from '../recovery/damaged-backup.js';
 import type { HostDependencies } from '../dependencies.js';
 import { objectLocks } from './object-locks.js';
-import { type ActivityRun, guarded } from '../activity-wrapper.js';
-import { proveByRestore } from './restore-test.js';
+import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
+import { testRestore } from './restore-test.js';
 import {
-  type Session,
+  type ClusterContext,
   clusterLocks,
   currentBackups,
   engineContext,
   engineFor,
-  openSession,
+  openClusterContext,
   policyOf,
   record,
 } from '../cluster-context.js';
@@ -41,38 +41,38 @@ type BackupActivities = Pick<
 /** Backup, proof and rotation: each finds what an earlier attempt of the same operation did. */
 export function backupActivities(deps: HostDependencies): BackupActivities {
   return {
-    preflightBackup: guarded('preflightBackup', async (step, run) => {
-      const session = await openSession(deps, step.cluster);
+    preflightBackup: wrapActivity('preflightBackup', async (step, run) => {
+      const session = await openClusterContext(deps, step.cluster);
       const policy = policyOf(session, step.policy);
       return engineFor(session, policy).preflightBackup(await backupContext(session, step, run));
     }),
-    runBackup: guarded('runBackup', async (step, run) => {
-      const session = await openSession(deps, step.cluster);
+    runBackup: wrapActivity('runBackup', async (step, run) => {
+      const session = await openClusterContext(deps, step.cluster);
       return (await makeBackup(session, step, run)).map((backup) => backup.id);
     }),
-    proveBackup: guarded('proveBackup', async (step, run) =>
-      prove(await openSession(deps, step.cluster), step, step.backupId, step.level, run),
+    proveBackup: wrapActivity('proveBackup', async (step, run) =>
+      verifyAndRecord(await openClusterContext(deps, step.cluster), step, step.backupId, step.level, run),
     ),
-    readBackups: guarded('readBackups', async ({ cluster, backupIds }, run) => {
-      const backups = await currentBackups(await openSession(deps, cluster), run);
+    readBackups: wrapActivity('readBackups', async ({ cluster, backupIds }, run) => {
+      const backups = await currentBackups(await openClusterContext(deps, cluster), run);
       return backups.filter((backup) => backupIds.includes(backup.id)).map(withoutContents);
     }),
-    rotateBackups: guarded('rotateBackups', async (step, run) => {
+    rotateBackups: wrapActivity('rotateBackups', async (step, run) => {
       const ahead = await clockAhead();
-      const session = await openSession(deps, step.cluster);
+      const session = await openClusterContext(deps, step.cluster);
       const rotation = await rotate(session, step, run, ahead);
       await pruneOldJobs(session, step.policy);
       return rotation;
     }),
-    recordSkipped: guarded('recordSkipped', async (step) => {
-      await record(await openSession(deps, step.cluster), step, 'skipped', {
+    recordSkipped: wrapActivity('recordSkipped', async (step) => {
+      await record(await openClusterContext(deps, step.cluster), step, 'skipped', {
         kind: 'backup-skipped',
         policy: step.policy,
         reason: step.reason,
       });
     }),
-    recordFailed: guarded('recordFailed', async (step) => {
-      await record(await openSession(deps, step.cluster), step, 'failed', {
+    recordFailed: wrapActivity('recordFailed', async (step) => {
+      await record(await openClusterContext(deps, step.cluster), step, 'failed', {
         kind: 'backup-failed',
         policy: step.policy,
         code: step.code,
@@ -83,7 +83,7 @@ export function backupActivities(deps: HostDependencies): BackupActivities {
 }
 
 async function backupContext(
-  session: Session,
+  session: ClusterContext,
   step: BackupStep,
   run: ActivityRun,
   locks = clusterLocks.backup(session.cluster.name, step.policy),
@@ -93,7 +93,7 @@ async function backupContext(
 
 /** Makes and records the backups of a policy; the record is written last, so that nothing partial is ever listed. */
 export async function makeBackup(
-  session: Session,
+  session: ClusterContext,
   step: BackupStep,
   run: ActivityRun,
   locks?: readonly JobLock[],
@@ -111,7 +111,7 @@ export async function makeBackup(
 
 /** What rests on a damaged backup is damaged too (F15): after a quarantine the next one is a full one, in every attempt. */
 async function typeOf(
-  session: Session,
+  session: ClusterContext,
   { operationId, policy: name, type: asked }: BackupStep,
   run: ActivityRun,
 ): Promise<BackupStep['type']> {
@@ -134,7 +134,7 @@ async function typeOf(
  * Backups are named by their second (B1): where another operation has that second, as the backups before and after a
  * quick recovery may, this one waits for the next.
  */
-async function startOf(session: Session, { operationId, startedAt }: BackupStep): Promise<string> {
+async function startOf(session: ClusterContext, { operationId, startedAt }: BackupStep): Promise<string> {
   const state = openHostState(session.host.stateDir);
   for (let instant = Date.parse(startedAt); ; instant += 1000) {
     const earlier = await state.onceDone<string>(operationId, 'start');
@@ -153,8 +153,8 @@ async function isFirst(state: HostState, cluster: string, instant: string, opera
 }
 
 /** Proves one backup and records the outcome: a proof, or a quarantine that keeps it from ever being offered. */
-export async function prove(
-  session: Session,
+export async function verifyAndRecord(
+  session: ClusterContext,
   step: StepInput,
   backupId: string,
   level: 'verify' | 'restore',
@@ -187,7 +187,7 @@ export async function prove(
   });
   try {
     const read = await engineFor(session, policy).verify(context, backup);
-    const verdict = read.ok && level === 'restore' ? await proveByRestore(session, context, backup) : read;
+    const verdict = read.ok && level === 'restore' ? await testRestore(session, context, backup) : read;
     if (verdict.ok) {
       const proof = {
         level: level === 'restore' ? ('restored' as const) : ('verified' as const),
@@ -210,7 +210,7 @@ export async function prove(
 
 /** What retention keeps and lets go, with reasons; reads only. */
 export async function planRotation(
-  session: Session,
+  session: ClusterContext,
   policyName: string,
   run: ActivityRun,
   aheadMs: number | null = null,
@@ -228,7 +228,7 @@ export async function planRotation(
 
 /** Removes what retention lets go; each backup is looked at again right before it goes. */
 async function rotate(
-  session: Session,
+  session: ClusterContext,
   step: StepInput & { policy: string; dryRun: boolean },
   run: ActivityRun,
   aheadMs: number | null,
@@ -305,13 +305,13 @@ const removalOf = (backupId: string): string => `removal of ${backupId}`;
 
 /** What earlier attempts of this operation removed, and what they had begun to remove when their worker died. */
 async function earlierRemovals(
-  session: Session,
+  session: ClusterContext,
   { operationId }: StepInput,
   backups: readonly Backup[],
-): Promise<{ done: readonly Verdict[]; halfway: readonly Verdict[] }> {
+): Promise<{ done: readonly RetentionDecision[]; halfway: readonly RetentionDecision[] }> {
   const own = (await session.catalogue.records()).filter((entry) => entry.operationId === operationId);
   const done = own.flatMap((entry) => (entry.kind === 'removed' ? [{ id: entry.backupId, reason: entry.reason }] : []));
-  const halfway: Verdict[] = [];
+  const halfway: RetentionDecision[] = [];
   for (const { id } of backups.filter(({ status }) => status === 'missing')) {
     const begun = await openHostState(session.host.stateDir).onceDone<{ reason: string }>(operationId, removalOf(id));
     if (begun) halfway.push({ id, reason: begun.result.reason });
@@ -320,7 +320,7 @@ async function earlierRemovals(
 }
 
 /** Records of jobs, and what an engine left on this host, of operations long over; one that still holds a pin is under way, however old. */
-async function pruneOldJobs(session: Session, policy: string): Promise<void> {
+async function pruneOldJobs(session: ClusterContext, policy: string): Promise<void> {
   const { catalogue, host } = session;
   const { pins } = await catalogue.state();
   const inUse = new Set([...pins.keys(), ...(await operationsInUse(host.stateDir, LEFTOVERS_KEPT_MS))]);

@@ -6,7 +6,7 @@ import type { MadeBackup } from '../../engines/engine.js';
 import { inTermsOfAge } from '../../process/age/age-errors.js';
 import { recipientsOf, requireIdentity } from '../../process/age/age-keys.js';
 import { decryptingArgv, encryptingArgv } from '../../process/age/age.js';
-import { runTool } from '../../process/exec/run-program.js';
+import { runProgram } from '../../process/exec/run-program.js';
 import { type Configuration, readConfiguration } from '../../postgres/recovery/configuration.js';
 import { maskSecrets } from '../../postgres/recovery/configuration-mask.js';
 import { sha256Hex } from '../../records/digest.js';
@@ -20,7 +20,7 @@ import {
 import type { PlannedStep } from '../api.js';
 import { configurationDir } from '../recovery/places.js';
 import type { Authorized } from '../recovery/server-steps.js';
-import { type Session, engineFor, policyOf, record, storageOf } from '../cluster-context.js';
+import { type ClusterContext, engineFor, policyOf, record, storageOf } from '../cluster-context.js';
 
 const keyOf = ({ cluster, name }: PolicyConfig, label: string, encrypted: boolean): string =>
   `${cluster}/${name}/configuration/${label}.json${encrypted ? '.age' : ''}`;
@@ -29,7 +29,11 @@ const keyOf = ({ cluster, name }: PolicyConfig, label: string, encrypted: boolea
  * Captures the configuration that lies outside the data directory and so in no physical backup: encrypted as the policy
  * says, else with its secrets masked. A backup is worth more than this: what fails is told with the backup, and no more.
  */
-export async function withConfiguration(session: Session, policyName: string, backup: MadeBackup): Promise<MadeBackup> {
+export async function withConfiguration(
+  session: ClusterContext,
+  policyName: string,
+  backup: MadeBackup,
+): Promise<MadeBackup> {
   const policy = policyOf(session, policyName);
   if (engineFor(session, policy).capabilities.method !== 'data-directory') return backup;
   try {
@@ -50,7 +54,11 @@ export async function withConfiguration(session: Session, policyName: string, ba
   }
 }
 
-async function capture(session: Session, policy: PolicyConfig, label: string): Promise<BackupConfiguration | null> {
+async function capture(
+  session: ClusterContext,
+  policy: PolicyConfig,
+  label: string,
+): Promise<BackupConfiguration | null> {
   const found = await readConfiguration(session.cluster.connection);
   const { certificates, notCaptured } = found;
   if (found.files.length > 0) return storeConfiguration(session, policy, label, found);
@@ -59,7 +67,7 @@ async function capture(session: Session, policy: PolicyConfig, label: string): P
 
 /** Writes it into the policy's folder: encrypted, or without secrets. */
 export async function storeConfiguration(
-  session: Session,
+  session: ClusterContext,
   policy: PolicyConfig,
   label: string,
   found: Configuration,
@@ -69,7 +77,7 @@ export async function storeConfiguration(
   const files = found.files.map(({ path }) => path);
   if (policy.encryption) {
     const argv = await encryptingArgv(await recipientsOf(policy.encryption), ['cat']);
-    const { stdout } = await inTermsOfAge(runTool(argv, { user: session.user, input: JSON.stringify(found) }));
+    const { stdout } = await inTermsOfAge(runProgram(argv, { user: session.user, input: JSON.stringify(found) }));
     const key = keyOf(policy, label, true);
     const text = `${stdout}\n`;
     await storage.write(key, text);
@@ -90,7 +98,7 @@ export async function storeConfiguration(
 }
 
 /** Goes with its backup. */
-export async function removeConfiguration(session: Session, policy: PolicyConfig, label: string): Promise<void> {
+export async function removeConfiguration(session: ClusterContext, policy: PolicyConfig, label: string): Promise<void> {
   if (engineFor(session, policy).capabilities.method !== 'data-directory') return;
   for (const encrypted of [false, true]) await storageOf(session, policy).remove(keyOf(policy, label, encrypted));
 }
@@ -161,7 +169,7 @@ export async function restoreConfiguration(work: Authorized, step: PlannedStep, 
  * @throws RepriseError `not-found`, `key-missing`, `backup-corrupt`, and what the storage throws
  */
 export async function loadConfiguration(
-  session: Session,
+  session: ClusterContext,
   policy: PolicyConfig,
   { key, sha256, files }: Pick<BackupConfiguration, 'sha256' | 'files'> & { readonly key: string },
 ): Promise<Configuration> {
@@ -183,7 +191,7 @@ export async function loadConfiguration(
   return found;
 }
 
-async function decrypted(session: Session, policy: PolicyConfig, key: string, input: Buffer): Promise<string> {
+async function decrypted(session: ClusterContext, policy: PolicyConfig, key: string, input: Buffer): Promise<string> {
   const argv = await decryptingArgv(await requireIdentity(policy.encryption, key), '-', ['cat']);
-  return (await inTermsOfAge(runTool(argv, { user: session.user, input }))).stdout;
+  return (await inTermsOfAge(runProgram(argv, { user: session.user, input }))).stdout;
 }

@@ -1,7 +1,7 @@
 import type { Backup } from '../../domain/backup/backup.js';
 import type { PolicyConfig } from '../../domain/config.js';
 import type { ActivityRun } from '../activity-wrapper.js';
-import { type Session, engineFor, readContext, storageOf } from '../cluster-context.js';
+import { type ClusterContext, engineFor, readContext, storageOf } from '../cluster-context.js';
 
 /**
  * Until when the bucket itself keeps backups, by id: the latest object lock on any of a backup's own files (F14). Nothing
@@ -9,7 +9,7 @@ import { type Session, engineFor, readContext, storageOf } from '../cluster-cont
  * @returns UTC ISO-8601 instants that are still to come
  */
 export async function objectLocks(
-  session: Session,
+  session: ClusterContext,
   policy: PolicyConfig,
   backups: readonly Backup[],
   run: ActivityRun,

@@ -3,8 +3,8 @@ import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import { redact } from '../../domain/text/redact.js';
 import type { HostActivities } from '../api.js';
 import type { HostDependencies } from '../dependencies.js';
-import { guarded } from '../activity-wrapper.js';
-import { engineContext, engineFor, openSession, policyOf } from '../cluster-context.js';
+import { wrapActivity } from '../activity-wrapper.js';
+import { engineContext, engineFor, openClusterContext, policyOf } from '../cluster-context.js';
 
 /** Before the activity's time-out: it goes on in a new one with the program that runs, and its history stays small. */
 const LONGEST_MS = 50 * 60_000;
@@ -14,8 +14,8 @@ export const receivingOperation = (cluster: string, policy: string): string => `
 
 export function receivingActivities(deps: HostDependencies): Pick<HostActivities, 'receiveWal'> {
   return {
-    receiveWal: guarded('receiveWal', async ({ cluster, policy: name, waits = false }, run) => {
-      const session = await openSession(deps, cluster);
+    receiveWal: wrapActivity('receiveWal', async ({ cluster, policy: name, waits = false }, run) => {
+      const session = await openClusterContext(deps, cluster);
       const policy = policyOf(session, name);
       const { receiver } = engineFor(session, policy);
       if (receiver?.wanted(policy.options) !== true)

@@ -10,14 +10,18 @@ import { configureRecovery, waitForPause } from '../../postgres/recovery/recover
 import { initScratchCluster, makeHostScratch, makeScratchDirectory } from '../../postgres/server/scratch-directory.js';
 import { type ScratchServer, startScratchServer } from '../../postgres/server/scratch-cluster.js';
 import { sha256Hex } from '../../records/digest.js';
-import { withWal } from './wal-prefetch.js';
-import { engineFor, policyOf, type Session } from '../cluster-context.js';
+import { withWalPrefetch } from './wal-prefetch.js';
+import { engineFor, policyOf, type ClusterContext } from '../cluster-context.js';
 
 /**
  * The strongest proof: the backup is restored into a server that nobody can reach and that is thrown away, and what is
  * in it is counted. A copy left by an attempt that died is taken up.
  */
-export async function proveByRestore(session: Session, context: EngineContext, backup: Backup): Promise<VerifyVerdict> {
+export async function testRestore(
+  session: ClusterContext,
+  context: EngineContext,
+  backup: Backup,
+): Promise<VerifyVerdict> {
   const engine = engineFor(session, policyOf(session, backup.policy));
   const root = join(session.host.scratchDir, `prove-${sha256Hex(context.operationId).slice(0, 12)}`);
   await makeHostScratch(session.host, context.user);
@@ -72,7 +76,7 @@ async function restoredServer(
     clone: true,
     control: await readControlData(pgBin, dataDir, user),
   });
-  return withWal(physical, context, dataDir, async (fed) => {
+  return withWalPrefetch(physical, context, dataDir, async (fed) => {
     const server = await startScratchServer({ dataDir, pgBin, user, signal, role: cluster.connection.user });
     await waitForPause(server.connection, { service: server.service, signal: fed });
     return server;

@@ -1,10 +1,10 @@
 import type { Backup } from '../../domain/backup/backup.js';
 import type { StillNeeded } from '../../engines/engine.js';
-import type { Session } from '../cluster-context.js';
+import type { ClusterContext } from '../cluster-context.js';
 
 /** What pins and holds of this moment forbid to remove of a policy's backups: with what they rest on, and WAL of a recovery. */
 export async function stillNeeded(
-  { catalogue }: Pick<Session, 'catalogue'>,
+  { catalogue }: Pick<ClusterContext, 'catalogue'>,
   backups: readonly Backup[],
 ): Promise<StillNeeded> {
   const state = await catalogue.state();

@@ -4,7 +4,7 @@ import type { PhysicalRestore, ReadContext } from '../../engines/engine.js';
  * Lets a server recover while the engine brings it WAL, where the engine has to. A feed that fails ends the recovery's
  * watch by the signal, and is what is thrown; the server waits for the next attempt.
  */
-export async function withWal<T>(
+export async function withWalPrefetch<T>(
   physical: PhysicalRestore,
   context: ReadContext,
   dataDir: string,

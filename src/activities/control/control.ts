@@ -5,11 +5,18 @@ import { clusterOfBackup } from '../../domain/backup/backup.js';
 import type { ClusterConfig, Config } from '../../domain/config.js';
 import { type ErrorCode, RepriseError } from '../../domain/errors.js';
 import type { LockAnswer, LockHolder, LockRequest } from '../../domain/operation/locks.js';
-import { CONTROL_QUEUE, lightQueue, lockWorkflowId, queryNames, updateNames, workflowTypes } from '../../domain/operation/names.js';
-import type { Question } from '../../domain/operation/inspections.js';
+import {
+  CONTROL_QUEUE,
+  lightQueue,
+  lockWorkflowId,
+  queryNames,
+  updateNames,
+  workflowTypes,
+} from '../../domain/operation/names.js';
+import type { Inspection } from '../../domain/operation/inspections.js';
 import type { ControlActivities } from '../api.js';
 import type { ControlDependencies } from '../dependencies.js';
-import { guarded } from '../activity-wrapper.js';
+import { wrapActivity } from '../activity-wrapper.js';
 import { notifyingActivities, toldEvents } from './notify.js';
 import { repositoryOf } from './repositories.js';
 
@@ -22,7 +29,7 @@ export function createControlActivities(deps: ControlDependencies): ControlActiv
   const { config } = deps;
   return {
     ...notifyingActivities(deps),
-    describeCluster: guarded('describeCluster', async ({ cluster }) => {
+    describeCluster: wrapActivity('describeCluster', async ({ cluster }) => {
       const { host, policies, recovery } = clusterOf(config, cluster);
       const elsewhere = Object.values(recovery.targets).filter((target) => target.host !== host);
       const targetHosts = Object.fromEntries(elsewhere.map((target) => [target.name, target.host]));
@@ -37,20 +44,24 @@ export function createControlActivities(deps: ControlDependencies): ControlActiv
         tells: toldEvents(config),
       };
     }),
-    hostsOf: guarded('hostsOf', async ({ question, without }) =>
+    hostsOf: wrapActivity('hostsOf', async ({ question, without }) =>
       hostsOf(config, question, (host) =>
         host === without ? Promise.resolve(false) : hasPoller(Context.current().client, host),
       ),
     ),
-    acquireLock: guarded('acquireLock', async ({ cluster, request }) =>
+    acquireLock: wrapActivity('acquireLock', async ({ cluster, request }) =>
       acquire(Context.current().client, cluster, request),
     ),
-    releaseLock: guarded('releaseLock', async ({ cluster, operationId }) =>
+    releaseLock: wrapActivity('releaseLock', async ({ cluster, operationId }) =>
       release(Context.current().client, cluster, operationId),
     ),
-    recoveryHolds: guarded('recoveryHolds', async ({ cluster }) => recoveryHolds(Context.current().client, cluster)),
-    workflowIsOpen: guarded('workflowIsOpen', async ({ workflowId }) => isOpen(Context.current().client, workflowId)),
-    awaitRelease: guarded('awaitRelease', async ({ cluster, operationId }) => {
+    recoveryHolds: wrapActivity('recoveryHolds', async ({ cluster }) =>
+      recoveryHolds(Context.current().client, cluster),
+    ),
+    workflowIsOpen: wrapActivity('workflowIsOpen', async ({ workflowId }) =>
+      isOpen(Context.current().client, workflowId),
+    ),
+    awaitRelease: wrapActivity('awaitRelease', async ({ cluster, operationId }) => {
       const { client } = Context.current();
       const holder = (await holdersOf(client, cluster)).find((candidate) => candidate.operationId === operationId);
       if (!holder || !(await isOpen(client, holder.workflowId))) return;
@@ -60,8 +71,8 @@ export function createControlActivities(deps: ControlDependencies): ControlActiv
         `see how far it is: reprise watch ${holder.workflowId}`,
       );
     }),
-    hostAnswers: guarded('hostAnswers', async ({ host }) => hasPoller(Context.current().client, host)),
-    awaitHost: guarded('awaitHost', async ({ host }) => {
+    hostAnswers: wrapActivity('hostAnswers', async ({ host }) => hasPoller(Context.current().client, host)),
+    awaitHost: wrapActivity('awaitHost', async ({ host }) => {
       if (await hasPoller(Context.current().client, host)) return;
       throw notYet(
         'host-without-worker',
@@ -87,7 +98,7 @@ export function clusterOf(config: Config, name: string): ClusterConfig {
 type Answers = (host: string) => Promise<boolean>;
 
 /** The hosts that own what is asked for; for a cluster whose host is dead, one that it can be recovered onto. */
-async function hostsOf(config: Config, question: Question, answers: Answers): Promise<readonly string[]> {
+async function hostsOf(config: Config, question: Inspection, answers: Answers): Promise<readonly string[]> {
   if (question.kind === 'host') return [question.host];
   if ('repository' in question) return [hostOfRepository(config, question.repository)];
   if (question.kind === 'kept-drop' && question.host !== undefined) return [question.host];
@@ -121,7 +132,7 @@ function hostOfRepository(config: Config, name: string): string {
 }
 
 /** Ids name their cluster: `mairie:logical:…`, `incident/mairie/…`, `recover/mairie/…`. */
-function clusterNamed(config: Config, question: Question): string | undefined {
+function clusterNamed(config: Config, question: Inspection): string | undefined {
   if (!('id' in question)) return undefined;
   const named = question.id.includes('/') ? question.id.split('/')[1] : clusterOfBackup(question.id);
   return named && config.clusters[named] ? named : undefined;

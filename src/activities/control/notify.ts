@@ -9,14 +9,14 @@ import { webUiLink } from '../../domain/operation/web-ui.js';
 import type { NotifierMessage, Recipient } from '../../notifiers/notifier.js';
 import type { ControlActivities } from '../api.js';
 import type { ControlDependencies } from '../dependencies.js';
-import { guarded } from '../activity-wrapper.js';
+import { wrapActivity } from '../activity-wrapper.js';
 
 /** Telling people, on the queue `reprise`: the host of the work may be the one that is dead. */
 export function notifyingActivities(deps: ControlDependencies): Pick<ControlActivities, 'deliveriesOf' | 'sendNotice'> {
   const { config } = deps;
   return {
-    deliveriesOf: guarded('deliveriesOf', async ({ notice }) => deliveriesOf(config, notice)),
-    sendNotice: guarded('sendNotice', async ({ notice, delivery }, { signal }) => {
+    deliveriesOf: wrapActivity('deliveriesOf', async ({ notice }) => deliveriesOf(config, notice)),
+    sendNotice: wrapActivity('sendNotice', async ({ notice, delivery }, { signal }) => {
       const notifier = config.notifiers[delivery.notifier];
       if (!notifier)
         throw new RepriseError(

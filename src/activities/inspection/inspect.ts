@@ -1,34 +1,42 @@
 import { clusterOfBackup } from '../../domain/backup/backup.js';
 import { RepriseError } from '../../domain/errors.js';
-import type { Answers, IncidentLine, Question } from '../../domain/operation/inspections.js';
+import type { InspectionResults, IncidentLine, Inspection } from '../../domain/operation/inspections.js';
 import type { CatalogueState } from '../../domain/backup/catalogue.js';
 import type { KeptItem } from '../../domain/backup/records.js';
-import { removeKept } from '../../postgres/old-data/drop-old-data.js';
+import { dropOldData } from '../../postgres/old-data/drop-old-data.js';
 import { readJobs } from '../../process/jobs/supervisor.js';
 import { openHostState } from '../../records/host-state.js';
 import { surveyAdoption } from '../backup/adopt.js';
 import type { HostActivities } from '../api.js';
 import { planRotation, withoutContents } from '../backup/backups.js';
 import type { HostDependencies } from '../dependencies.js';
-import { type ActivityRun, guarded } from '../activity-wrapper.js';
+import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
 import { clockFindings } from './host-clock.js';
 import { challengeKeys, proveKey } from './key-proof.js';
 import { makeMediaPlan } from '../media/plan.js';
 import { makePlan } from '../recovery/plan.js';
-import { type Session, currentBackups, engineContext, engineFor, openSession, policyOf, record } from '../cluster-context.js';
+import {
+  type ClusterContext,
+  currentBackups,
+  engineContext,
+  engineFor,
+  openClusterContext,
+  policyOf,
+  record,
+} from '../cluster-context.js';
 import { applyStorage, planStorage } from './storage-settings.js';
 import { storageUsage } from './storage-volumes.js';
 import { walWindows } from './wal-health.js';
 import { diagnoseCluster } from './watch.js';
 
-type Answer<K extends Question['kind']> = (
-  question: Extract<Question, { kind: K }>,
+type Answer<K extends Inspection['kind']> = (
+  question: Extract<Inspection, { kind: K }>,
   deps: HostDependencies,
   run: ActivityRun,
-) => Promise<Answers[K]>;
+) => Promise<InspectionResults[K]>;
 
 /** Reads and small writes of the command line, on the host that owns the data. */
-const answers: { readonly [K in Question['kind']]: Answer<K> } = {
+const answers: { readonly [K in Inspection['kind']]: Answer<K> } = {
   backups: async ({ cluster }, deps, run) => {
     const found = await Promise.all((await sessionsOf(deps, cluster)).map((session) => currentBackups(session, run)));
     return { backups: found.flat().map(withoutContents) };
@@ -70,9 +78,9 @@ const answers: { readonly [K in Question['kind']]: Answer<K> } = {
         'reprise kept list',
       );
     if (!dryRun) {
-      const session = await openSession(deps, item.cluster);
+      const session = await openClusterContext(deps, item.cluster);
       await refuseWhileInUse(session, item);
-      await removeKept(item, session.cluster.connection);
+      await dropOldData(item, session.cluster.connection);
       await record(
         session,
         { operationId: item.operationId },
@@ -113,22 +121,26 @@ const answers: { readonly [K in Question['kind']]: Answer<K> } = {
     );
   },
   plan: async ({ kind: _kind, ...request }, deps, run) => {
-    const session = await openSession(deps, request.cluster);
+    const session = await openClusterContext(deps, request.cluster);
     return { plan: await makePlan(session, { ...request, workflowId: 'dry-run' }, run) };
   },
   'media-plan': async ({ kind: _kind, ...request }, deps, run) => ({
-    plan: await makeMediaPlan(await openSession(deps, request.cluster), { ...request, workflowId: 'dry-run' }, run),
+    plan: await makeMediaPlan(
+      await openClusterContext(deps, request.cluster),
+      { ...request, workflowId: 'dry-run' },
+      run,
+    ),
   }),
   rotation: async ({ cluster, policy }, deps, run) => {
-    const { keep, remove, refused } = await planRotation(await openSession(deps, cluster), policy, run);
+    const { keep, remove, refused } = await planRotation(await openClusterContext(deps, cluster), policy, run);
     return { keep, remove, ...(refused ? { refused } : {}) };
   },
   adoption: async ({ kind: _kind, ...request }, deps, run) =>
-    surveyAdoption(await openSession(deps, request.cluster), request, run),
+    surveyAdoption(await openClusterContext(deps, request.cluster), request, run),
   diagnose: ({ cluster }, deps) => diagnoseCluster(deps, cluster),
-  wal: async ({ cluster }, deps, run) => ({ windows: await walWindows(await openSession(deps, cluster), run) }),
+  wal: async ({ cluster }, deps, run) => ({ windows: await walWindows(await openClusterContext(deps, cluster), run) }),
   jobs: async ({ cluster, operationId }, deps) => ({
-    jobs: await readJobs((await openSession(deps, cluster)).host.stateDir, operationId),
+    jobs: await readJobs((await openClusterContext(deps, cluster)).host.stateDir, operationId),
   }),
   'key-challenge': (question, deps) => challengeKeys(deps, question),
   'key-answer': (question, deps) => proveKey(deps, question),
@@ -141,23 +153,23 @@ const answers: { readonly [K in Question['kind']]: Answer<K> } = {
   }),
 };
 
-export function answeringActivities(deps: HostDependencies): Pick<HostActivities, 'answer'> {
+export function inspectionActivities(deps: HostDependencies): Pick<HostActivities, 'answer'> {
   return {
-    answer: guarded('answer', ({ question }, run) => {
-      const answer = answers[question.kind] as Answer<Question['kind']>;
+    answer: wrapActivity('answer', ({ question }, run) => {
+      const answer = answers[question.kind] as Answer<Inspection['kind']>;
       return answer(question as never, deps, run);
     }),
   };
 }
 
 /** Clusters of this host, or the one named. */
-async function sessionsOf(deps: HostDependencies, cluster?: string): Promise<readonly Session[]> {
+async function sessionsOf(deps: HostDependencies, cluster?: string): Promise<readonly ClusterContext[]> {
   const names = cluster
     ? [cluster]
     : Object.values(deps.config.clusters)
         .filter(({ host }) => host === deps.host)
         .map(({ name }) => name);
-  return Promise.all(names.map((name) => openSession(deps, name)));
+  return Promise.all(names.map((name) => openClusterContext(deps, name)));
 }
 
 /** A cluster that an id names, where it is one. */
@@ -188,7 +200,7 @@ async function keptOn(deps: HostDependencies): Promise<readonly KeptItem[]> {
 }
 
 /** Until its recovery has ended, what was put aside may be the only copy there is, and saved WAL is still replayed. */
-async function refuseWhileInUse({ host }: Session, { id, operationId }: KeptItem): Promise<void> {
+async function refuseWhileInUse({ host }: ClusterContext, { id, operationId }: KeptItem): Promise<void> {
   const state = openHostState(host.stateDir);
   for (const plan of await state.openPlans()) {
     if (plan.binding.operationId !== operationId || !(await state.usedBy(plan.digest))) continue;
@@ -202,7 +214,7 @@ async function refuseWhileInUse({ host }: Session, { id, operationId }: KeptItem
 
 const CLOSED = ['closed', 'dismissed'];
 
-function incidentLines({ cluster }: Session, state: CatalogueState): readonly IncidentLine[] {
+function incidentLines({ cluster }: ClusterContext, state: CatalogueState): readonly IncidentLine[] {
   return [...state.incidents.values()].map((incident) => ({
     id: incident.id,
     cluster: cluster.name,

@@ -1,13 +1,13 @@
 import { randomInt } from 'node:crypto';
 import { RepriseError } from '../../domain/errors.js';
-import type { Answers } from '../../domain/operation/inspections.js';
+import type { InspectionResults } from '../../domain/operation/inspections.js';
 import { recipientsOf } from '../../process/age/age-keys.js';
 import { encryptingArgv } from '../../process/age/age.js';
-import { runTool } from '../../process/exec/run-program.js';
+import { runProgram } from '../../process/exec/run-program.js';
 import { sha256Hex } from '../../records/digest.js';
 import { openHostState } from '../../records/host-state.js';
 import type { HostDependencies } from '../dependencies.js';
-import { openSession, policyOf, record, type Session } from '../cluster-context.js';
+import { openClusterContext, policyOf, record, type ClusterContext } from '../cluster-context.js';
 
 /** A holder may have to travel to where the key is kept; after this a challenge is no proof that it is there now. */
 const CHALLENGE_DAYS = 30;
@@ -24,8 +24,8 @@ interface Asked {
 export async function challengeKeys(
   deps: HostDependencies,
   { cluster, policy, recipient }: Asked,
-): Promise<Answers['key-challenge']> {
-  const session = await openSession(deps, cluster);
+): Promise<InspectionResults['key-challenge']> {
+  const session = await openClusterContext(deps, cluster);
   const recipients = await keysOf(session, policy, recipient);
   const { keyProofs } = await session.catalogue.state();
   const challenges = [];
@@ -34,7 +34,7 @@ export async function challengeKeys(
     await openHostState(session.host.stateDir).recordDone(challengesOf(cluster), hashOf(one, answer), {
       at: new Date().toISOString(),
     });
-    const { stdout } = await runTool(await encryptingArgv([one], ['cat']), {
+    const { stdout } = await runProgram(await encryptingArgv([one], ['cat']), {
       user: session.user,
       input: `${answer}\n`,
     });
@@ -51,8 +51,8 @@ export async function challengeKeys(
 export async function proveKey(
   deps: HostDependencies,
   { cluster, policy, recipient, answer, by }: Asked & { recipient: string; answer: string; by: string },
-): Promise<Answers['key-answer']> {
-  const session = await openSession(deps, cluster);
+): Promise<InspectionResults['key-answer']> {
+  const session = await openClusterContext(deps, cluster);
   await keysOf(session, policy, recipient);
   const hash = hashOf(recipient, answer);
   const asked = await openHostState(session.host.stateDir).onceDone<{ at: string }>(challengesOf(cluster), hash);
@@ -70,7 +70,11 @@ export async function proveKey(
 }
 
 /** Recipients of a policy, or the one that was named. Throws `capability-missing`, `not-found`. */
-async function keysOf(session: Session, policyName: string, named: string | undefined): Promise<readonly string[]> {
+async function keysOf(
+  session: ClusterContext,
+  policyName: string,
+  named: string | undefined,
+): Promise<readonly string[]> {
   const { encryption } = policyOf(session, policyName);
   if (encryption === undefined) {
     throw new RepriseError(

@@ -1,8 +1,13 @@
 import type { Backup } from '../../domain/backup/backup.js';
 import { RepriseError, isRepriseError } from '../../domain/errors.js';
-import { judgeLifecycle, judgeSmallFiles, promisesOf, promisesOfBackups } from '../../domain/storage/lifecycle-rules.js';
+import {
+  checkLifecycle,
+  checkSmallFiles,
+  promisesOf,
+  promisesOfBackups,
+} from '../../domain/storage/lifecycle-rules.js';
 import type { StoragePromise } from '../../domain/storage/lifecycle-rules.js';
-import { changesOf } from '../../domain/storage/storage-plan.js';
+import { storageChanges } from '../../domain/storage/storage-plan.js';
 import type { AppliedSetting, StorageNote, StoragePlan, StorageSurvey } from '../../domain/storage/storage-plan.js';
 import { canonicalJson } from '../../domain/text/canonical-json.js';
 import { sizeInWords } from '../../domain/text/text.js';
@@ -11,7 +16,7 @@ import type { StoredObject, WritableStorage } from '../../storage/storage.js';
 import { repositoryOf } from '../control/repositories.js';
 import type { HostDependencies } from '../dependencies.js';
 import type { ActivityRun } from '../activity-wrapper.js';
-import { currentBackups, openSession, record } from '../cluster-context.js';
+import { currentBackups, openClusterContext, record } from '../cluster-context.js';
 
 /** What the settings of a repository are and should be, and where its lifecycle contradicts what is promised (P3). */
 export async function planStorage(deps: HostDependencies, name: string, run: ActivityRun): Promise<StoragePlan> {
@@ -21,7 +26,7 @@ export async function planStorage(deps: HostDependencies, name: string, run: Act
     storage.admin === undefined ? await nothingToSet(storage, name) : await storage.admin.survey(run.signal);
   const { promises, notes: unread } = await promisesOn(deps, name, survey, run);
   const policies = usersOf(deps, name).flatMap(({ policies: own }) => own);
-  const { refusals, notes } = judgeLifecycle(survey.rules, promises, policies);
+  const { refusals, notes } = checkLifecycle(survey.rules, promises, policies);
   const { place, settings } = survey;
   const digest = sha256Hex(
     canonicalJson({
@@ -67,7 +72,7 @@ export async function applyStorage(
       refusal.hint,
     );
   const { admin } = deps.openStorage(repositoryOf(deps.config, name), null);
-  const changes = changesOf(plan).map((setting) => setting.name);
+  const changes = storageChanges(plan).map((setting) => setting.name);
   if (admin === undefined || changes.length === 0) return { applied: [], plan };
   const applied = await admin.apply(changes, run.signal);
   await noted(deps, plan, applied, confirmed);
@@ -88,7 +93,7 @@ async function noted(
     const text = `settings of ${plan.place} were changed: ${done.join(', ')}`;
     const body = { kind: 'journal' as const, step: 'storage-apply', text, workflowId: operationId };
     // The change is made: a journal that cannot be reached does not undo it.
-    await openSession(deps, cluster)
+    await openClusterContext(deps, cluster)
       .then((session) => record(session, { operationId }, 'journal/storage-apply', body, by))
       .catch(ignoreStorage);
   }
@@ -121,7 +126,7 @@ async function promisesOn(
     promises.push(...policies.flatMap((policy) => promisesOf(policy, cluster)));
     if (rules.length === 0 || !there) continue;
     const backups = host === deps.host ? await backupsOf(deps, name, policies, run) : null;
-    notes.push(...judgeSmallFiles(rules, (await factsOf(deps, name, repository).catch(ignoreStorage)) ?? []));
+    notes.push(...checkSmallFiles(rules, (await factsOf(deps, name, repository).catch(ignoreStorage)) ?? []));
     if (backups === null)
       notes.push({
         level: 'info',
@@ -148,7 +153,7 @@ async function backupsOf(
   run: ActivityRun,
 ): Promise<readonly Backup[] | null> {
   try {
-    return await currentBackups(await openSession(deps, cluster), run, policies);
+    return await currentBackups(await openClusterContext(deps, cluster), run, policies);
   } catch (error) {
     if (isRepriseError(error)) return null;
     throw error;

@@ -7,13 +7,13 @@ import type { WalWindow } from '../../domain/operation/inspections.js';
 import type { RecoveryOutline } from '../../engines/engine.js';
 import type { ActivityRun } from '../activity-wrapper.js';
 import { firstCommitAfter } from '../../postgres/wal/unarchived-commit.js';
-import { type Session, currentBackups, engineFor, postgresBinOf, readContext } from '../cluster-context.js';
+import { type ClusterContext, currentBackups, engineFor, postgresBinOf, readContext } from '../cluster-context.js';
 
 /**
  * Between which instants a cluster can be recovered to any moment, by each policy whose engine archives WAL: from the
  * end of the oldest backup whose log leads to the end without a hole, to the last commit that is archived.
  */
-export async function walWindows(session: Session, run: ActivityRun): Promise<readonly WalWindow[]> {
+export async function walWindows(session: ClusterContext, run: ActivityRun): Promise<readonly WalWindow[]> {
   const policies = Object.values(session.cluster.policies).filter(
     (policy) => policy.enabled && engineFor(session, policy).capabilities.archivesWal,
   );
@@ -36,7 +36,7 @@ export async function walWindows(session: Session, run: ActivityRun): Promise<re
 }
 
 /** The first commit that is only in the server's own log; null where there is none, or that log is out of reach. */
-async function waitingAfter(session: Session, { timeline, walEnd }: RecoveryOutline): Promise<string | null> {
+async function waitingAfter(session: ClusterContext, { timeline, walEnd }: RecoveryOutline): Promise<string | null> {
   const { cluster, deps, user } = session;
   if (cluster.dataDir === undefined || cluster.host !== deps.host || timeline === null || walEnd === null) return null;
   return firstCommitAfter(
@@ -83,7 +83,7 @@ export async function windowOf(
 }
 
 async function outlineFrom(
-  session: Session,
+  session: ClusterContext,
   policy: PolicyConfig,
   backup: Backup,
   run: ActivityRun,

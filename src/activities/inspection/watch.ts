@@ -4,8 +4,8 @@ import { probe } from '../../postgres/connection/probe.js';
 import type { HostActivities, WatchFinding } from '../api.js';
 import type { Diagnosis } from '../../domain/operation/inspections.js';
 import type { HostDependencies } from '../dependencies.js';
-import { guarded } from '../activity-wrapper.js';
-import { openSession, postgresBinOf, record } from '../cluster-context.js';
+import { wrapActivity } from '../activity-wrapper.js';
+import { openClusterContext, postgresBinOf, record } from '../cluster-context.js';
 
 const DEFAULT_WATCH = { everySeconds: 10, failures: 3 };
 /** Before the activity's time-out: the watch goes on in a new one, and its history stays small. */
@@ -15,8 +15,8 @@ export function watchActivities(
   deps: HostDependencies,
 ): Pick<HostActivities, 'watchCluster' | 'diagnose' | 'journal' | 'recordIncident'> {
   return {
-    watchCluster: guarded('watchCluster', async ({ cluster: name, down }, run) => {
-      const { cluster } = await openSession(deps, name);
+    watchCluster: wrapActivity('watchCluster', async ({ cluster: name, down }, run) => {
+      const { cluster } = await openClusterContext(deps, name);
       const { everySeconds, failures } = cluster.watch ?? DEFAULT_WATCH;
       const until = Date.now() + LONGEST_MS;
       let failed = { count: 0, since: '', layer: '', reason: '' };
@@ -45,21 +45,21 @@ export function watchActivities(
       }
       return null;
     }),
-    diagnose: guarded('diagnose', async ({ cluster }) => diagnoseCluster(deps, cluster)),
-    journal: guarded('journal', async (step) => {
+    diagnose: wrapActivity('diagnose', async ({ cluster }) => diagnoseCluster(deps, cluster)),
+    journal: wrapActivity('journal', async (step) => {
       const { step: name, text } = step;
       // The same line of the same step is one fact, however often the activity ran.
-      await record(await openSession(deps, step.cluster), step, `journal/${name}/${text}`, {
+      await record(await openClusterContext(deps, step.cluster), step, `journal/${name}/${text}`, {
         kind: 'journal',
         workflowId: step.workflowId,
         step: name,
         text,
       });
     }),
-    recordIncident: guarded('recordIncident', async (step) => {
+    recordIncident: wrapActivity('recordIncident', async (step) => {
       const { scenario, state, text, by, workflowId } = step;
       await record(
-        await openSession(deps, step.cluster),
+        await openClusterContext(deps, step.cluster),
         step,
         `incident/${state}/${text}`,
         { kind: 'incident', incidentId: workflowId, scenario, state, text },
@@ -71,7 +71,7 @@ export function watchActivities(
 
 /** Which layer is down, and what is left on disk (S1). Changes nothing. */
 export async function diagnoseCluster(deps: HostDependencies, name: string): Promise<Diagnosis> {
-  const session = await openSession(deps, name);
+  const session = await openClusterContext(deps, name);
   const seen = await probe(session.cluster.connection);
   const left = session.cluster.dataDir
     ? await inspectDataDir(await postgresBinOf(session), session.cluster.dataDir, session.user)

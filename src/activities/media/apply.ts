@@ -3,15 +3,15 @@ import type { MediaAction } from '../../media/action.js';
 import { applyAll } from '../../media/apply.js';
 import { type MediaBounds, within } from '../../media/bounds.js';
 import { summarise } from '../../media/summary.js';
-import { type MediaWork, actionsOf } from '../../media/carry-out.js';
+import { type MediaRun, actionsOf } from '../../media/carry-out.js';
 import type { ActivityRun } from '../activity-wrapper.js';
 import { mediaOf } from './places.js';
-import type { Session } from '../cluster-context.js';
+import type { ClusterContext } from '../cluster-context.js';
 
 export interface Approved {
   /** Name under `media` in the config. */
   readonly name: string;
-  readonly work: MediaWork;
+  readonly work: MediaRun;
   readonly bounds: MediaBounds;
   /** What is there may be other than the plan found it: all is looked at before any of it is changed. */
   readonly looksFirst: boolean;
@@ -24,7 +24,7 @@ export interface Approved {
  * @throws RepriseError `plan-stale` beyond the bounds; what {@link applyAll} throws
  */
 export async function applyApproved(
-  session: Session,
+  session: ClusterContext,
   { name, work, bounds, looksFirst, found = null }: Approved,
   run: ActivityRun,
 ): Promise<void> {

@@ -1,16 +1,16 @@
 import { shortDigest } from '../../domain/approval/approval-policy.js';
 import { type MediaOutcome, type MediaPlan, isMediaPlan } from '../../domain/media/media.js';
 import { mediaReport } from '../../domain/media/media-text.js';
-import { Look } from '../../media/scan.js';
+import { MediaScan } from '../../media/scan.js';
 import { openHostState } from '../../records/host-state.js';
 import type { HostActivities, PlannedStep } from '../api.js';
 import { authorizePlan, closePlansOf } from '../recovery/approvals.js';
 import type { HostDependencies } from '../dependencies.js';
-import { type ActivityRun, guarded } from '../activity-wrapper.js';
+import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
 import { applyApproved, objectsIn } from './apply.js';
 import { countAll, makeMediaPlan } from './plan.js';
 import { workOf } from './places.js';
-import { type Session, openSession, record } from '../cluster-context.js';
+import { type ClusterContext, openClusterContext, record } from '../cluster-context.js';
 
 const OUTCOME = 'media-outcome';
 
@@ -19,10 +19,10 @@ export function mediaActivities(
   deps: HostDependencies,
 ): Pick<HostActivities, 'planMedia' | 'recheckMedia' | 'applyMedia' | 'finishMedia' | 'closeMedia'> {
   // The step that changes follows at once, as a rule on the same worker; on another one, it lists again.
-  let latest: { readonly plan: string; readonly look: Look } | null = null;
+  let latest: { readonly plan: string; readonly look: MediaScan } | null = null;
   return {
-    planMedia: guarded('planMedia', async (request, run) => {
-      const session = await openSession(deps, request.cluster);
+    planMedia: wrapActivity('planMedia', async (request, run) => {
+      const session = await openClusterContext(deps, request.cluster);
       const plan = await makeMediaPlan(session, request, run);
       await openHostState(session.host.stateDir).savePlan(plan);
       await record(
@@ -39,18 +39,18 @@ export function mediaActivities(
       );
       return plan;
     }),
-    recheckMedia: guarded('recheckMedia', async (request, run) => {
-      const session = await openSession(deps, request.cluster);
+    recheckMedia: wrapActivity('recheckMedia', async (request, run) => {
+      const session = await openClusterContext(deps, request.cluster);
       // Begun already: what is done is no longer to be done, so the plan made now is another one.
       if ((await openHostState(session.host.stateDir).usedBy(request.plan))?.operationId === request.operationId)
         return { digest: request.plan };
-      const look = new Look();
+      const look = new MediaScan();
       const { digest } = await makeMediaPlan(session, request, run, look);
       if (digest === request.plan) latest = { plan: digest, look };
       return { digest };
     }),
-    applyMedia: guarded('applyMedia', async (step, run) => {
-      const session = await openSession(deps, step.cluster);
+    applyMedia: wrapActivity('applyMedia', async (step, run) => {
+      const session = await openClusterContext(deps, step.cluster);
       // What an interrupted attempt left is listed anew, perhaps days later.
       const looksFirst = (await openHostState(session.host.stateDir).usedBy(step.plan)) !== null;
       const { binding, createdAt } = await authorizePlan(session, step, isMediaPlan);
@@ -68,8 +68,8 @@ export function mediaActivities(
         run,
       );
     }),
-    finishMedia: guarded('finishMedia', async (step, run) => {
-      const session = await openSession(deps, step.cluster);
+    finishMedia: wrapActivity('finishMedia', async (step, run) => {
+      const session = await openClusterContext(deps, step.cluster);
       const state = openHostState(session.host.stateDir);
       const earlier = await state.onceDone<MediaOutcome>(step.operationId, OUTCOME);
       if (earlier) return earlier.result;
@@ -78,14 +78,19 @@ export function mediaActivities(
       await closePlansOf(session, step.operationId);
       return outcome;
     }),
-    closeMedia: guarded('closeMedia', async (step) =>
-      closePlansOf(await openSession(deps, step.cluster), step.operationId),
+    closeMedia: wrapActivity('closeMedia', async (step) =>
+      closePlansOf(await openClusterContext(deps, step.cluster), step.operationId),
     ),
   };
 }
 
 /** Looks again at everything: nothing may be left to do, unless somebody wrote meanwhile. */
-async function finish(session: Session, step: PlannedStep, plan: MediaPlan, run: ActivityRun): Promise<MediaOutcome> {
+async function finish(
+  session: ClusterContext,
+  step: PlannedStep,
+  plan: MediaPlan,
+  run: ActivityRun,
+): Promise<MediaOutcome> {
   const { counts } = await countAll(workOf(session, plan.binding), run);
   const left = objectsIn(counts);
   const found = { done: plan.binding.counts, left, untouched: plan.observed.untouched };

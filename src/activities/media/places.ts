@@ -2,12 +2,12 @@ import type { MediaConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 import type { MediaBinding, MediaPlaceName, MediaTask } from '../../domain/media/media.js';
 import { type MediaPlace, objectsOf } from '../../media/place.js';
-import type { MediaWork } from '../../media/carry-out.js';
+import type { MediaRun } from '../../media/carry-out.js';
 import { repositoryOf } from '../control/repositories.js';
-import type { Session } from '../cluster-context.js';
+import type { ClusterContext } from '../cluster-context.js';
 
 /** @throws RepriseError `not-found` for an entry that is not there, or belongs to another cluster */
-export function mediaOf({ deps, cluster }: Session, name: string): MediaConfig {
+export function mediaOf({ deps, cluster }: ClusterContext, name: string): MediaConfig {
   const media = deps.config.media[name];
   if (media?.cluster === cluster.name) return media;
   const known = Object.values(deps.config.media)
@@ -22,7 +22,7 @@ export function mediaOf({ deps, cluster }: Session, name: string): MediaConfig {
 
 /** Where a task reads and where it writes; the same place where it brings back in place. */
 export function placesOf(
-  session: Session,
+  session: ClusterContext,
   media: MediaConfig,
   { into }: MediaTask,
 ): { readonly from: MediaPlaceName; readonly into: MediaPlaceName } {
@@ -43,7 +43,7 @@ export function placesOf(
 }
 
 /** Another entry of the same cluster, else a whole repository, but none with backups or media: a sync removes. */
-function targetOf({ deps: { config } }: Session, { cluster }: MediaConfig, name: string): MediaPlaceName {
+function targetOf({ deps: { config } }: ClusterContext, { cluster }: MediaConfig, name: string): MediaPlaceName {
   const media = config.media[name];
   // Approvals and the lock are those of one cluster: nothing of another one may be changed by them.
   if (media && media.cluster !== cluster)
@@ -82,14 +82,14 @@ function targetOf({ deps: { config } }: Session, { cluster }: MediaConfig, name:
 
 /** The work of a plan, opened. */
 export function workOf(
-  session: Session,
+  session: ClusterContext,
   { task, from, into, media }: Pick<MediaBinding, 'task' | 'from' | 'into' | 'media'>,
-): MediaWork {
+): MediaRun {
   const opened = (place: MediaPlaceName): MediaPlace => openPlace(session, place);
   if (task.kind === 'sync') return { kind: 'sync', from: opened(from), into: opened(into), delete: task.delete };
   const at = Date.parse(task.to);
   if (task.into === undefined) return { kind: 'restore', place: opened(from), at, later: task.later };
-  const work: MediaWork = { kind: 'restore-into', from: opened(from), into: opened(into), at };
+  const work: MediaRun = { kind: 'restore-into', from: opened(from), into: opened(into), at };
   const [source, target] = [objectsOf(work.from).place, objectsOf(work.into).place];
   if (source.server === target.server) return work;
   throw new RepriseError(
@@ -99,7 +99,7 @@ export function workOf(
   );
 }
 
-export function openPlace(session: Session, { repository, folder }: MediaPlaceName): MediaPlace {
+export function openPlace(session: ClusterContext, { repository, folder }: MediaPlaceName): MediaPlace {
   return {
     name: `repository ${repository}`,
     storage: session.deps.openStorage(repositoryOf(session.deps.config, repository), session.user),

@@ -1,16 +1,22 @@
 import { linesToAdd, mayApprove, needsApproval } from '../../domain/approval/approval-policy.js';
 import { RepriseError } from '../../domain/errors.js';
-import { type MediaBinding, type MediaChange, type MediaCount, type MediaPlan, mediaChanges } from '../../domain/media/media.js';
-import type { Look } from '../../media/scan.js';
+import {
+  type MediaBinding,
+  type MediaChange,
+  type MediaCount,
+  type MediaPlan,
+  mediaChanges,
+} from '../../domain/media/media.js';
+import type { MediaScan } from '../../media/scan.js';
 import { type MediaPlace, objectsOf } from '../../media/place.js';
 import { type MediaSummary, summarise } from '../../media/summary.js';
-import { type MediaWork, actionsOf } from '../../media/carry-out.js';
+import { type MediaRun, actionsOf } from '../../media/carry-out.js';
 import { planDigest } from '../../records/digest.js';
 import type { WritableObjects } from '../../storage/storage.js';
 import type { MediaRequest } from '../api.js';
 import type { ActivityRun } from '../activity-wrapper.js';
 import { mediaOf, placesOf, workOf } from './places.js';
-import type { Session } from '../cluster-context.js';
+import type { ClusterContext } from '../cluster-context.js';
 
 /** How long a plan that needs no approval stays good, in ms. */
 const UNAPPROVED_MS = 3_600_000;
@@ -18,10 +24,10 @@ const DAY_MS = 86_400_000;
 
 /** Lists, compares and counts; says exactly what would be done, and refuses what cannot end well. Reads only. */
 export async function makeMediaPlan(
-  session: Session,
+  session: ClusterContext,
   request: MediaRequest,
   run: Pick<ActivityRun, 'report' | 'signal'>,
-  look?: Look,
+  look?: MediaScan,
 ): Promise<MediaPlan> {
   const { cluster, deps } = session;
   const media = mediaOf(session, request.media);
@@ -75,9 +81,9 @@ export async function makeMediaPlan(
 
 /** What is still to be done. */
 export function countAll(
-  work: MediaWork,
+  work: MediaRun,
   { report, signal }: Pick<ActivityRun, 'report' | 'signal'>,
-  look?: Look,
+  look?: MediaScan,
 ): Promise<MediaSummary> {
   return summarise(look ? look.over(actionsOf(work)) : actionsOf(work), (done) => {
     signal.throwIfAborted();
@@ -90,7 +96,7 @@ function only(counts: MediaSummary['counts']): Record<MediaChange, MediaCount> {
 }
 
 /** Refuses what has no versions, or none whose times say what was there at an instant (K3). */
-async function warningsOf(work: MediaWork): Promise<readonly string[]> {
+async function warningsOf(work: MediaRun): Promise<readonly string[]> {
   if (work.kind === 'sync')
     return (await keepsVersions(work.into))
       ? []
@@ -122,7 +128,7 @@ async function warningsOf(work: MediaWork): Promise<readonly string[]> {
 }
 
 /** What was overwritten or deleted longer ago than the bucket keeps old versions looks as if it had never been there. */
-async function forgotten(work: MediaWork, now: Date): Promise<readonly string[]> {
+async function forgotten(work: MediaRun, now: Date): Promise<readonly string[]> {
   if (work.kind === 'sync') return [];
   const source = work.kind === 'restore' ? work.place : work.from;
   const days = await objectsOf(source).oldVersionDays(source.folder);

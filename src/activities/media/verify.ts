@@ -1,15 +1,15 @@
 import { verifyAll } from '../../media/verify.js';
 import type { HostActivities } from '../api.js';
 import type { HostDependencies } from '../dependencies.js';
-import { guarded } from '../activity-wrapper.js';
+import { wrapActivity } from '../activity-wrapper.js';
 import { mediaOf, openPlace } from './places.js';
-import { openSession, record } from '../cluster-context.js';
+import { openClusterContext, record } from '../cluster-context.js';
 
 /** Media read and looked at; nothing is changed. */
 export function mediaVerifying(deps: HostDependencies): Pick<HostActivities, 'verifyMedia'> {
   return {
-    verifyMedia: guarded('verifyMedia', async (step, run) => {
-      const session = await openSession(deps, step.cluster);
+    verifyMedia: wrapActivity('verifyMedia', async (step, run) => {
+      const session = await openClusterContext(deps, step.cluster);
       const media = mediaOf(session, step.media);
       const verdict = await verifyAll(openPlace(session, media), {
         ...{ concurrency: media.concurrency, sample: step.sample, signal: run.signal },

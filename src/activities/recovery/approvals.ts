@@ -1,4 +1,4 @@
-import { judgeApproval, needsApproval } from '../../domain/approval/approval-policy.js';
+import { checkApproval, needsApproval } from '../../domain/approval/approval-policy.js';
 import type { ClusterConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 import { type Approval, type ApprovablePlan, type Plan, isRecoveryPlan } from '../../domain/plan/plan.js';
@@ -7,14 +7,14 @@ import { planDigest } from '../../records/digest.js';
 import { type HostState, type StoredApproval, openHostState } from '../../records/host-state.js';
 import type { ApprovalAnswer, HostActivities, PlannedStep, StepInput } from '../api.js';
 import type { HostDependencies } from '../dependencies.js';
-import { guarded } from '../activity-wrapper.js';
-import { type Session, engineFor, openSession, policyOf, record } from '../cluster-context.js';
+import { wrapActivity } from '../activity-wrapper.js';
+import { type ClusterContext, engineFor, openClusterContext, policyOf, record } from '../cluster-context.js';
 
 /** Approvals are judged, kept and checked on the host that holds the plan, outside Temporal (F31–F33). */
 export function approvalActivities(deps: HostDependencies): Pick<HostActivities, 'recordApproval' | 'recordRejection'> {
   return {
-    recordApproval: guarded('recordApproval', async (step) => {
-      const session = await openSession(deps, step.cluster);
+    recordApproval: wrapActivity('recordApproval', async (step) => {
+      const session = await openClusterContext(deps, step.cluster);
       const { approval } = step;
       const answer = await judge(session, step, approval);
       const what = `${step.plan}/${approval.by}/${Date.now()}`;
@@ -29,8 +29,8 @@ export function approvalActivities(deps: HostDependencies): Pick<HostActivities,
         : recordRefusal(session, step, approval.by, answer));
       return answer;
     }),
-    recordRejection: guarded('recordRejection', async (step) => {
-      const session = await openSession(deps, step.cluster);
+    recordRejection: wrapActivity('recordRejection', async (step) => {
+      const session = await openClusterContext(deps, step.cluster);
       await record(
         session,
         step,
@@ -49,7 +49,7 @@ export function approvalActivities(deps: HostDependencies): Pick<HostActivities,
 
 /** Who was refused, and why (F32). */
 export async function recordRefusal(
-  session: Session,
+  session: ClusterContext,
   step: PlannedStep,
   by: string,
   { code = 'approval-refused', reason = '' }: ApprovalAnswer,
@@ -63,7 +63,11 @@ export async function recordRefusal(
   );
 }
 
-async function judge(session: Session, step: PlannedStep & StepInput, approval: Approval): Promise<ApprovalAnswer> {
+async function judge(
+  session: ClusterContext,
+  step: PlannedStep & StepInput,
+  approval: Approval,
+): Promise<ApprovalAnswer> {
   const state = openHostState(session.host.stateDir);
   const plan = await knownPlan(state, step.plan);
   if (await state.isClosed(plan.digest))
@@ -75,12 +79,12 @@ async function judge(session: Session, step: PlannedStep & StepInput, approval: 
       hint: `make a new plan: ${again(plan)}`,
     };
   const earlier = await approvalsOf(state, plan);
-  const verdict = judgeApproval({ plan, approval, earlier, policy: policyFor(session.cluster, plan), now: new Date() });
+  const verdict = checkApproval({ plan, approval, earlier, policy: policyFor(session.cluster, plan), now: new Date() });
   if (!verdict.accepted)
     return { accepted: false, missing: 0, code: verdict.code, reason: verdict.reason, hint: verdict.hint };
   await state.saveApproval(plan.digest, approval, new Date().toISOString());
   // Counted after it was kept: of two that come at once, each would miss the other.
-  const counted = judgeApproval({
+  const counted = checkApproval({
     plan,
     approval,
     earlier: await approvalsOf(state, plan),
@@ -94,7 +98,7 @@ async function judge(session: Session, step: PlannedStep & StepInput, approval: 
  * Ends every plan of an operation that is over, however it ended: what was approved for it cannot be carried out days
  * later by somebody who starts a step by hand (F33).
  */
-export async function closePlansOf(session: Session, operationId: string): Promise<void> {
+export async function closePlansOf(session: ClusterContext, operationId: string): Promise<void> {
   const state = openHostState(session.host.stateDir);
   for (const plan of await state.openPlans()) {
     if (plan.binding.operationId === operationId) await state.closePlan(plan.digest);
@@ -120,13 +124,13 @@ async function supersedeOthers(state: HostState, plan: ApprovablePlan): Promise<
  * approvals against the policy of *its* config, the time they were given, and the ledger, in which a plan is used by
  * one operation only and never again once closed. Whoever started the workflow or the activity has no say in it.
  */
-export async function authorize(session: Session, step: PlannedStep): Promise<Plan> {
+export async function authorize(session: ClusterContext, step: PlannedStep): Promise<Plan> {
   return authorizePlan(session, step, isRecoveryPlan);
 }
 
 /** The same for any action; a plan of another action than `isOurs` takes is none, whoever approved it. */
 export async function authorizePlan<P extends ApprovablePlan>(
-  session: Session,
+  session: ClusterContext,
   step: PlannedStep,
   isOurs: (plan: ApprovablePlan) => plan is P,
 ): Promise<P> {
@@ -196,7 +200,7 @@ export async function authorizePlan<P extends ApprovablePlan>(
 
 /** What of the configuration is not as it was approved: this program's own, or the engine's. */
 async function otherConfiguration(
-  session: Session,
+  session: ClusterContext,
   plan: ApprovablePlan,
 ): Promise<{ what: string; mend: string } | null> {
   if (plan.binding.configDigest !== session.deps.config.digest) {
@@ -224,7 +228,7 @@ async function requireApprovals(cluster: ClusterConfig, plan: ApprovablePlan, st
   const accepted: Approval[] = [];
   let missing = policy?.approvers ?? 1;
   for (const one of given) {
-    const verdict = judgeApproval({ plan, approval: one, earlier: accepted, policy, now: new Date(one.at) });
+    const verdict = checkApproval({ plan, approval: one, earlier: accepted, policy, now: new Date(one.at) });
     if (!verdict.accepted) continue;
     accepted.push(one);
     missing = verdict.missing;
@@ -258,7 +262,7 @@ function thawSeconds(plan: ApprovablePlan): number {
  * For what an approved plan does before it is taken up, and what changes no data: asking for files.
  * @throws RepriseError `plan-unknown`, `approval-refused`, `approval-used`
  */
-export async function requireApproved(session: Session, step: PlannedStep): Promise<Plan> {
+export async function requireApproved(session: ClusterContext, step: PlannedStep): Promise<Plan> {
   const state = openHostState(session.host.stateDir);
   const plan = recoveryPlan(await knownPlan(state, step.plan));
   if (plan.binding.operationId !== step.operationId || plan.binding.cluster !== session.cluster.name)
@@ -282,7 +286,7 @@ export async function requireApproved(session: Session, step: PlannedStep): Prom
  * have been terminated, and be resumed by a Reset after everything was repaired by hand.
  * @throws RepriseError `plan-expired`
  */
-export async function requireRecentUse({ host, cluster }: Session, plan: Plan): Promise<void> {
+export async function requireRecentUse({ host, cluster }: ClusterContext, plan: Plan): Promise<void> {
   const used = await openHostState(host.stateDir).usedBy(plan.digest);
   const within = policyFor(cluster, plan)?.executeWithinSeconds ?? 0;
   if (used && Date.now() <= Date.parse(used.at) + within * 1000) return;

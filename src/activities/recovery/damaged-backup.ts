@@ -1,6 +1,6 @@
 import { isRepriseError } from '../../domain/errors.js';
 import type { StepInput } from '../api.js';
-import { type Session, record } from '../cluster-context.js';
+import { type ClusterContext, record } from '../cluster-context.js';
 
 /** The backup that a failed look found damaged; null where the failure says nothing of a backup. */
 export function damagedBackup(error: unknown): string | null {
@@ -10,7 +10,7 @@ export function damagedBackup(error: unknown): string | null {
 
 /** Never offered again, until a verification has read it whole and found it good (F15). */
 export async function quarantine(
-  session: Session,
+  session: ClusterContext,
   step: Pick<StepInput, 'operationId'>,
   backupId: string,
   reason: string,
@@ -20,7 +20,7 @@ export async function quarantine(
 
 /** Restores from a backup; one that turns out damaged is quarantined, and the failure goes on unchanged. */
 export async function quarantining<T>(
-  session: Session,
+  session: ClusterContext,
   step: StepInput,
   backupId: string | undefined,
   restore: () => Promise<T>,

@@ -9,8 +9,8 @@ import { makeBackup } from '../backup/backups.js';
 import { quarantining } from './damaged-backup.js';
 import { requirePromotion } from './decisions.js';
 import type { HostDependencies } from '../dependencies.js';
-import { type ActivityRun, guarded } from '../activity-wrapper.js';
-import { asideDatabase, besideDatabase, connectionAt } from './places.js';
+import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
+import { oldDatabaseName, newDatabaseName, connectionAt } from './places.js';
 import { type Authorized, authorized, once } from './server-steps.js';
 import { clusterLocks, currentBackups, record } from '../cluster-context.js';
 
@@ -19,7 +19,7 @@ type DatabaseSteps = Pick<HostActivities, 'safetyBackup' | 'restoreDatabases' | 
 /** Dumps restored beside the live databases and swapped in by rename: the live ones are touched last (K1). */
 export function databaseSteps(deps: HostDependencies): DatabaseSteps {
   return {
-    safetyBackup: guarded('safetyBackup', async (step, run) => {
+    safetyBackup: wrapActivity('safetyBackup', async (step, run) => {
       const { session, plan } = await authorized(deps, step, run);
       const seen = await probe(connectionAt(session.cluster, plan.binding));
       if (!seen.ok) return `skipped: the server does not answer (${seen.layer}: ${seen.reason})`;
@@ -40,12 +40,12 @@ export function databaseSteps(deps: HostDependencies): DatabaseSteps {
         throw error;
       }
     }),
-    restoreDatabases: guarded('restoreDatabases', async (step, run) => {
+    restoreDatabases: wrapActivity('restoreDatabases', async (step, run) => {
       const work = await authorized(deps, step, run);
       // Once: after the swap it would find no copy beside, and begin another.
       return once(work, step, 'restore databases', () => restoreBeside(work, step, run));
     }),
-    swapDatabases: guarded('swapDatabases', async (step, run) => {
+    swapDatabases: wrapActivity('swapDatabases', async (step, run) => {
       const work = await authorized(deps, step, run);
       await requirePromotion(work.session, work.plan);
       await once(work, step, SWAPPED, () => swapIn(work, step));
@@ -59,7 +59,7 @@ export const SWAPPED = 'swap databases';
 async function swapIn({ session, plan }: Authorized, step: PlannedStep): Promise<void> {
   for (const { database } of plan.binding.backups) {
     if (!database) continue;
-    const aside = asideDatabase(database, step.operationId);
+    const aside = oldDatabaseName(database, step.operationId);
     // The record comes first: a crash in between leaves a record too many, never old data nobody knows of.
     await record(session, step, `kept/${database}`, {
       kind: 'kept',
@@ -71,7 +71,7 @@ async function swapIn({ session, plan }: Authorized, step: PlannedStep): Promise
     });
     await swapDatabases(connectionAt(session.cluster, plan.binding), {
       live: database,
-      fresh: besideDatabase(database, step.operationId),
+      fresh: newDatabaseName(database, step.operationId),
       aside,
     });
     await record(session, step, `dropped/${keptBeside(step, database)}`, {
@@ -97,7 +97,7 @@ async function restoreBeside(work: Authorized, step: PlannedStep, run: ActivityR
   async function restoreOne(planned: PlannedBackup): Promise<void> {
     const backup = approvedBackup(planned, current);
     const database = planned.database ?? '';
-    const intoDatabase = besideDatabase(database, step.operationId);
+    const intoDatabase = newDatabaseName(database, step.operationId);
     // Until it is swapped in: given up, the copy is evidence that somebody knows of and can drop.
     const keptId = keptBeside(step, database);
     await record(work.session, step, `kept/${keptId}`, {

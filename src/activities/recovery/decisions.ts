@@ -1,4 +1,4 @@
-import { judgeDecision } from '../../domain/approval/approval-policy.js';
+import { checkDecision } from '../../domain/approval/approval-policy.js';
 import { RepriseError } from '../../domain/errors.js';
 import { type Decision, type Plan, isRecoveryPlan } from '../../domain/plan/plan.js';
 import { type RecoveryTarget, formatTarget } from '../../domain/target/target.js';
@@ -6,14 +6,14 @@ import { openHostState } from '../../records/host-state.js';
 import type { ApprovalAnswer, HostActivities, PlannedStep } from '../api.js';
 import { knownPlan, policyFor, recordRefusal } from './approvals.js';
 import type { HostDependencies } from '../dependencies.js';
-import { guarded } from '../activity-wrapper.js';
-import { type Session, openSession, record } from '../cluster-context.js';
+import { wrapActivity } from '../activity-wrapper.js';
+import { type ClusterContext, openClusterContext, record } from '../cluster-context.js';
 
 /** What people decide on recovered data is judged and kept on the host, as approvals are (F32, F33). */
 export function decisionActivities(deps: HostDependencies): Pick<HostActivities, 'recordDecision'> {
   return {
-    recordDecision: guarded('recordDecision', async (step) => {
-      const session = await openSession(deps, step.cluster);
+    recordDecision: wrapActivity('recordDecision', async (step) => {
+      const session = await openClusterContext(deps, step.cluster);
       const { kind, by, reason } = step.decision;
       const answer = await weigh(session, step, step.decision);
       await (answer.accepted
@@ -43,7 +43,7 @@ const promotionOf = (plan: string): string => `promote-${plan}`;
 const targetOf = (plan: string, target: RecoveryTarget): string => `target-${plan}-${formatTarget(target)}`;
 
 /** Decided on what was looked at, so only while its plan is carried out. */
-async function weigh(session: Session, step: PlannedStep, decision: Decision): Promise<ApprovalAnswer> {
+async function weigh(session: ClusterContext, step: PlannedStep, decision: Decision): Promise<ApprovalAnswer> {
   const state = openHostState(session.host.stateDir);
   const plan = await knownPlan(state, step.plan);
   const used = await state.usedBy(plan.digest);
@@ -65,7 +65,7 @@ async function weigh(session: Session, step: PlannedStep, decision: Decision): P
       hint: `reject, then: reprise recover ${step.cluster} --to TIME --with-media ${plan.binding.media.name}`,
     };
   }
-  const verdict = judgeDecision(plan, decision, policyFor(session.cluster, plan));
+  const verdict = checkDecision(plan, decision, policyFor(session.cluster, plan));
   if (!verdict.accepted)
     return { accepted: false, missing: 0, code: verdict.code, reason: verdict.reason, hint: verdict.hint };
   const name = decision.kind === 'promote' ? promotionOf(plan.digest) : targetOf(plan.digest, decision.target);
@@ -77,7 +77,7 @@ async function weigh(session: Session, step: PlannedStep, decision: Decision): P
  * Lets a server be opened for writes, or restored databases be swapped in.
  * @throws RepriseError `approval-refused` where the plan says that a person looks first, and nobody has decided
  */
-export async function requirePromotion({ host }: Session, { digest, binding }: Plan): Promise<void> {
+export async function requirePromotion({ host }: ClusterContext, { digest, binding }: Plan): Promise<void> {
   if (!binding.pause || (await openHostState(host.stateDir).onceDone(binding.operationId, promotionOf(digest)))) return;
   throw new RepriseError(
     'approval-refused',
@@ -88,7 +88,7 @@ export async function requirePromotion({ host }: Session, { digest, binding }: P
 
 /** @throws RepriseError `approval-refused` for a target that is neither the plan's nor one that somebody decided on */
 export async function requireTarget(
-  { host }: Session,
+  { host }: ClusterContext,
   { digest, binding }: Plan,
   target: RecoveryTarget,
 ): Promise<void> {

@@ -19,18 +19,18 @@ import {
 import { resetArchiveCommand } from '../../postgres/wal/archiving.js';
 import { openHostState } from '../../records/host-state.js';
 import type { HostActivities, PlannedStep, ReachedTarget, SalvageResult } from '../api.js';
-import { makeBackup, prove } from '../backup/backups.js';
+import { makeBackup, verifyAndRecord } from '../backup/backups.js';
 import { restoreConfiguration } from '../backup/configuration.js';
 import type { HostDependencies } from '../dependencies.js';
-import { type ActivityRun, guarded } from '../activity-wrapper.js';
+import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
 import { PROMOTED, PROMOTION } from './old-data.js';
-import { withWal } from '../backup/wal-prefetch.js';
+import { withWalPrefetch } from '../backup/wal-prefetch.js';
 import { connectionAt, savedWalDir, tablespaceDir } from './places.js';
 import { quarantining } from './damaged-backup.js';
 import { approvedBackup } from './database-steps.js';
 import { requirePromotion, requireTarget } from './decisions.js';
 import { type Authorized, SALVAGED, authorized, once } from './server-steps.js';
-import { type Session, clusterLocks, currentBackups, policyOf, readContext } from '../cluster-context.js';
+import { type ClusterContext, clusterLocks, currentBackups, policyOf, readContext } from '../cluster-context.js';
 
 /** Looks at a server that has reached the planned end of its log, for more of it. */
 const SETTLE_MS = 100;
@@ -43,7 +43,7 @@ type DirectorySteps = Pick<
 /** From a physical backup to a server open for writes; each step is found done where an earlier attempt did it (K2). */
 export function directorySteps(deps: HostDependencies): DirectorySteps {
   return {
-    restoreFiles: guarded('restoreFiles', async (step, run) => {
+    restoreFiles: wrapActivity('restoreFiles', async (step, run) => {
       const work = await authorized(deps, step, run);
       const [planned] = work.plan.binding.backups;
       await quarantining(work.session, step, planned?.id, async () => {
@@ -58,10 +58,10 @@ export function directorySteps(deps: HostDependencies): DirectorySteps {
         await once(work, step, 'restore configuration', () => restoreConfiguration(work, step, backup));
       });
     }),
-    replayWal: guarded('replayWal', async (step, run) =>
+    replayWal: wrapActivity('replayWal', async (step, run) =>
       replay(await authorized(deps, step, run), step, step.target, run),
     ),
-    promoteServer: guarded('promoteServer', async (step, run) => {
+    promoteServer: wrapActivity('promoteServer', async (step, run) => {
       const work = await authorized(deps, step, run);
       await requirePromotion(work.session, work.plan);
       const connection = connectionAt(work.session.cluster, work.plan.binding);
@@ -72,7 +72,7 @@ export function directorySteps(deps: HostDependencies): DirectorySteps {
       await (await work.service()).reload();
       return { timeline, repaired: await repairAllCollations(connection) };
     }),
-    rearmArchiving: guarded('rearmArchiving', async (step, run) => {
+    rearmArchiving: wrapActivity('rearmArchiving', async (step, run) => {
       const work = await authorized(deps, step, run);
       const physical = physicalOf(work);
       const context = await work.context();
@@ -82,7 +82,7 @@ export function directorySteps(deps: HostDependencies): DirectorySteps {
       else await rearmArchiving(connection, command, { signal: run.signal });
       await physical.rearm(context);
     }),
-    freshBackup: guarded('freshBackup', async (step, run) => {
+    freshBackup: wrapActivity('freshBackup', async (step, run) => {
       const { session, plan } = await authorized(deps, step, run);
       const own = { ...step, operationId: await freshOperation(session, step.operationId) };
       // Rests on nothing: what was made before may be of a timeline that this recovery has left.
@@ -93,7 +93,7 @@ export function directorySteps(deps: HostDependencies): DirectorySteps {
         clusterLocks.recovery(session.cluster.name),
       );
       for (const { id } of made) {
-        const verdict = await prove(session, own, id, 'verify', run);
+        const verdict = await verifyAndRecord(session, own, id, 'verify', run);
         if (!verdict.ok)
           throw new RepriseError(
             'backup-corrupt',
@@ -107,7 +107,7 @@ export function directorySteps(deps: HostDependencies): DirectorySteps {
 }
 
 /** One that did not stand its proof is this operation's no more: the next is another. */
-async function freshOperation({ catalogue }: Session, recovery: string): Promise<string> {
+async function freshOperation({ catalogue }: ClusterContext, recovery: string): Promise<string> {
   const bad = new Set(
     (await catalogue.records()).flatMap((entry) => (entry.kind === 'quarantine' ? [entry.operationId] : [])),
   );
@@ -157,7 +157,7 @@ async function replay(
     report: ({ replayLsn }: RecoveryProgress) =>
       run.report({ phase: `replaying WAL, at ${replayLsn ?? 'the start'}`, done: 0, unit: 'segments' }),
   };
-  const progress = await withWal(physicalOf(work), context, dataDir, (signal, fed) =>
+  const progress = await withWalPrefetch(physicalOf(work), context, dataDir, (signal, fed) =>
     withSettingsOfSource(async (extra) => {
       await retargetRecovery({ ...request, extra: { ...request.extra, ...extra } }, service, connection);
       if (target.kind !== 'latest') return waitForPause(connection, { ...options, signal });

@@ -7,19 +7,19 @@ import { incidentDocument } from '../../reports/incident-report.js';
 import type { CheckResult, HostActivities, StepInput } from '../api.js';
 import { authorize, closePlansOf } from './approvals.js';
 import type { HostDependencies } from '../dependencies.js';
-import { type ActivityRun, guarded } from '../activity-wrapper.js';
+import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
 import { SWAPPED } from './database-steps.js';
-import { besideDatabase, connectionAt } from './places.js';
+import { newDatabaseName, connectionAt } from './places.js';
 import { checkMedia } from './recovered-media.js';
 import { type Authorized, authorized, isDone } from './server-steps.js';
-import { type Session, openSession, record } from '../cluster-context.js';
+import { type ClusterContext, openClusterContext, record } from '../cluster-context.js';
 
 /** Looks at what was recovered, and writes down what it came to (S4, S5). */
 export function finishingActivities(
   deps: HostDependencies,
 ): Pick<HostActivities, 'runChecks' | 'finishRecovery' | 'writeReport'> {
   return {
-    runChecks: guarded('runChecks', async (step, run) => {
+    runChecks: wrapActivity('runChecks', async (step, run) => {
       const work = await authorized(deps, step, run);
       const { cluster } = work.session;
       if (!work.plan.binding.steps.includes('run-checks')) return [];
@@ -30,8 +30,8 @@ export function finishingActivities(
       if (media) results.push(await checkMedia(work, step, media, beside));
       return results;
     }),
-    finishRecovery: guarded('finishRecovery', async (step) => {
-      const session = await openSession(deps, step.cluster);
+    finishRecovery: wrapActivity('finishRecovery', async (step) => {
+      const session = await openClusterContext(deps, step.cluster);
       const earlier = (await session.catalogue.state()).outcomes.get(step.operationId);
       if (earlier) {
         await closePlansOf(session, step.operationId);
@@ -44,8 +44,8 @@ export function finishingActivities(
       await closePlansOf(session, step.operationId);
       return outcome;
     }),
-    writeReport: guarded('writeReport', async (step) => {
-      const session = await openSession(deps, step.cluster);
+    writeReport: wrapActivity('writeReport', async (step) => {
+      const session = await openClusterContext(deps, step.cluster);
       const known = (await session.catalogue.state()).outcomes.get(step.operationId);
       return writeDocument(session, step, known?.outcome ?? null);
     }),
@@ -54,7 +54,7 @@ export function finishingActivities(
 
 /** Writes the incident document from the records as they are now; returns its key in the repository. */
 async function writeDocument(
-  session: Session,
+  session: ClusterContext,
   { cluster, operationId, incident }: StepInput & { incident?: string },
   outcome: Omit<RecoveryOutcome, 'report'> | null,
 ): Promise<string> {
@@ -86,7 +86,7 @@ async function runOne(work: Authorized, check: CheckConfig, beside: boolean, run
   }
   const options =
     beside && database
-      ? { ...check.options, database: besideDatabase(database, plan.binding.operationId) }
+      ? { ...check.options, database: newDatabaseName(database, plan.binding.operationId) }
       : check.options;
   try {
     const connection = connectionAt(session.cluster, plan.binding);

@@ -2,7 +2,7 @@ import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { holdsUnfinishedRecovery } from '../../postgres/server/data-directory.js';
 import { openHostState } from '../../records/host-state.js';
-import type { Session } from '../cluster-context.js';
+import type { ClusterContext } from '../cluster-context.js';
 
 /** Name under which the host keeps that an operation is about to open its server for writes. */
 export const PROMOTION = 'promotion';
@@ -19,7 +19,7 @@ export const oldWal = (dataDir: string): string => `WAL of the overwritten data 
  * Where the lost server's own files are: its data directory or, where that one comes from a recovery that was given up,
  * what the first of those put aside, or saved of what it overwrote. WAL that was never archived is there, and nowhere else.
  */
-export async function oldDataDirOf({ catalogue, deps, host }: Session, dataDir: string): Promise<string> {
+export async function oldDataDirOf({ catalogue, deps, host }: ClusterContext, dataDir: string): Promise<string> {
   if (!(await isBegunRecovery(dataDir))) return dataDir;
   const { kept, outcomes } = await catalogue.state();
   const state = openHostState(host.stateDir);

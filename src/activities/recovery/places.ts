@@ -4,7 +4,7 @@ import { RepriseError } from '../../domain/errors.js';
 import { type PlanBinding, losesOldData } from '../../domain/plan/plan.js';
 
 /** Where a recovery goes. */
-export interface Place {
+export interface RecoveryPlace {
   readonly inPlace: boolean;
   readonly host: string;
   readonly dataDir: string | null;
@@ -12,7 +12,7 @@ export interface Place {
 }
 
 /** `in-place`, or an entry under `recovery.targets`; throws `not-found` for another name. */
-export function placeOf(cluster: ClusterConfig, into: string): Place {
+export function recoveryPlace(cluster: ClusterConfig, into: string): RecoveryPlace {
   if (into === 'in-place')
     return { inPlace: true, host: cluster.host, dataDir: cluster.dataDir ?? null, port: cluster.connection.port };
   const target = cluster.recovery.targets[into];
@@ -46,10 +46,11 @@ export function connectionAt(
 const short = (operationId: string): string => operationId.replace(/[^A-Za-z0-9]+/g, '-').slice(-32);
 
 /** Old data stays beside the new: a rename on the same file system. */
-export const asideDir = (dataDir: string, operationId: string): string => `${dataDir}.aside-${short(operationId)}`;
+export const oldDataDirectory = (dataDir: string, operationId: string): string =>
+  `${dataDir}.aside-${short(operationId)}`;
 /** The same below a directory of another file system. */
-export const asideDirOn = (path: string, dataDir: string, operationId: string): string =>
-  join(path, basename(asideDir(dataDir, operationId)));
+export const oldDataDirectoryOn = (path: string, dataDir: string, operationId: string): string =>
+  join(path, basename(oldDataDirectory(dataDir, operationId)));
 export const salvageDir = (dataDir: string, operationId: string): string => `${dataDir}.salvage-${short(operationId)}`;
 /** Where saved WAL lies: as in a data directory, where it is all that an overwritten one leaves to a later plan. */
 export const savedWalDir = (binding: Pick<PlanBinding, 'replaces' | 'operationId'>, dataDir: string): string =>
@@ -68,7 +69,7 @@ const suffixed = (database: string, suffix: string): string => {
   while (Buffer.byteLength(name) + suffix.length > 63) name = name.slice(0, -1);
   return name + suffix;
 };
-export const asideDatabase = (database: string, operationId: string): string =>
+export const oldDatabaseName = (database: string, operationId: string): string =>
   suffixed(database, `_aside_${short(operationId).slice(-20)}`);
-export const besideDatabase = (database: string, operationId: string): string =>
+export const newDatabaseName = (database: string, operationId: string): string =>
   suffixed(database, `_new_${short(operationId).slice(-20)}`);

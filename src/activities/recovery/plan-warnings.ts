@@ -4,7 +4,7 @@ import { shortConfig } from '../../domain/operation/worker-identity.js';
 import { probe } from '../../postgres/connection/probe.js';
 import type { PlanRequest } from '../api.js';
 import type { HostDependencies } from '../dependencies.js';
-import type { Session } from '../cluster-context.js';
+import type { ClusterContext } from '../cluster-context.js';
 
 /** The digest of this host is what is approved; a workflow that goes by another configuration may do other steps. */
 function driftWarning(
@@ -19,7 +19,7 @@ function driftWarning(
 
 /** What whoever approves should stumble over. */
 export async function warningsFor(
-  { cluster, deps }: Session,
+  { cluster, deps }: ClusterContext,
   { into, method, salvageFrom }: PlanBinding,
   request: PlanRequest,
 ): Promise<readonly string[]> {

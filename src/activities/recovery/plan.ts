@@ -18,19 +18,19 @@ import { closePlansOf } from './approvals.js';
 import { damagedBackup, quarantine } from './damaged-backup.js';
 import { filesToPutBack } from '../backup/configuration.js';
 import type { HostDependencies } from '../dependencies.js';
-import { type ActivityRun, guarded } from '../activity-wrapper.js';
+import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
 import { oldDataDirOf } from './old-data.js';
-import { connectionAt, placeOf } from './places.js';
+import { connectionAt, recoveryPlace } from './places.js';
 import { warningsFor } from './plan-warnings.js';
 import { mediaPart } from './recovered-media.js';
 import { replacements, roomFor } from './replacements.js';
 import { policiesHere, requireHere } from '../control/repositories.js';
 import { thawOf } from './thaw.js';
 import {
-  type Session,
+  type ClusterContext,
   currentBackups,
   engineFor,
-  openSession,
+  openClusterContext,
   policyOf,
   postgresBinOf,
   readContext,
@@ -45,15 +45,15 @@ export function planningActivities(
   deps: HostDependencies,
 ): Pick<HostActivities, 'planRecovery' | 'recheckPlan' | 'pin' | 'unpin'> {
   return {
-    planRecovery: guarded('planRecovery', async (request, run) => {
-      const session = await openSession(deps, request.cluster);
+    planRecovery: wrapActivity('planRecovery', async (request, run) => {
+      const session = await openClusterContext(deps, request.cluster);
       const plan = await soundPlan(session, request, run);
       await openHostState(session.host.stateDir).savePlan(plan);
       await record(session, request, `plan/${plan.digest}`, { kind: 'plan', plan }, request.requester);
       return plan;
     }),
-    recheckPlan: guarded('recheckPlan', async (request, run) => {
-      const session = await openSession(deps, request.cluster);
+    recheckPlan: wrapActivity('recheckPlan', async (request, run) => {
+      const session = await openClusterContext(deps, request.cluster);
       const before = await openHostState(session.host.stateDir).readPlan(request.plan);
       if (!before || !isRecoveryPlan(before))
         throw new RepriseError('plan-unknown', `this host holds no plan ${request.plan.slice(0, 12)} of a recovery`);
@@ -71,8 +71,8 @@ export function planningActivities(
       );
       return { digest: now.digest, changed };
     }),
-    pin: guarded('pin', async (step) => {
-      const session = await openSession(deps, step.cluster);
+    pin: wrapActivity('pin', async (step) => {
+      const session = await openClusterContext(deps, step.cluster);
       const plan = await openHostState(session.host.stateDir).readPlan(step.plan);
       // Also what is listed and not recorded: a repository just taken over, a worker that died before the record.
       const backupIds = plan && isRecoveryPlan(plan) ? plan.binding.backups.map(({ id }) => id) : [];
@@ -84,8 +84,8 @@ export function planningActivities(
         walFrom: first?.wal?.start ?? null,
       });
     }),
-    unpin: guarded('unpin', async (step) => {
-      const session = await openSession(deps, step.cluster);
+    unpin: wrapActivity('unpin', async (step) => {
+      const session = await openClusterContext(deps, step.cluster);
       await closePlansOf(session, step.operationId);
       await record(session, step, `unpin/${Date.now()}`, { kind: 'unpin' });
     }),
@@ -93,7 +93,7 @@ export function planningActivities(
 }
 
 /** A backup found damaged is quarantined, and says so in place of a plan; any other failure goes on. */
-async function brokenBy(session: Session, request: PlanRequest, error: unknown): Promise<{ damaged: string }> {
+async function brokenBy(session: ClusterContext, request: PlanRequest, error: unknown): Promise<{ damaged: string }> {
   const backupId = damagedBackup(error);
   if (backupId === null) throw error;
   await quarantine(session, request, backupId, (error as Error).message);
@@ -101,7 +101,7 @@ async function brokenBy(session: Session, request: PlanRequest, error: unknown):
 }
 
 /** The plan with the newest backups that are whole: damaged ones are quarantined on the way (F15). */
-async function soundPlan(session: Session, request: PlanRequest, run: ActivityRun): Promise<Plan> {
+async function soundPlan(session: ClusterContext, request: PlanRequest, run: ActivityRun): Promise<Plan> {
   let damage = null as { readonly backupId: string; readonly error: unknown } | null;
   for (;;) {
     try {
@@ -121,7 +121,7 @@ async function soundPlan(session: Session, request: PlanRequest, run: ActivityRu
 
 /** Looks, refuses what cannot end well, and says exactly what would be done. Reads only (S3, F15, F17, F23–F26). */
 export async function makePlan(
-  session: Session,
+  session: ClusterContext,
   request: PlanRequest,
   run: ActivityRun,
   approvedThaw?: PlannedThaw,
@@ -134,7 +134,7 @@ export async function makePlan(
       `no policy says who may approve a recovery of ${cluster.name}`,
       linesToAdd('recover', cluster.name),
     );
-  const place = placeOf(cluster, request.into);
+  const place = recoveryPlace(cluster, request.into);
   if (place.host !== deps.host) {
     throw new RepriseError(
       'config-invalid',
@@ -279,7 +279,7 @@ async function requireLivingServer(connection: ConnectionConfig): Promise<void> 
 
 /** The cheap thing first: nothing is replaced where the data directory is whole and only the server is down. */
 async function restartSuffices(
-  { cluster, deps, user, catalogue, ...rest }: Session,
+  { cluster, deps, user, catalogue, ...rest }: ClusterContext,
   request: PlanRequest,
 ): Promise<RecoveryOutline | null> {
   const plain =
@@ -311,7 +311,7 @@ async function restartSuffices(
 }
 
 async function chooseOutline(
-  session: Session,
+  session: ClusterContext,
   request: PlanRequest,
   run: ActivityRun,
 ): Promise<{ policy: PolicyConfig; outline: RecoveryOutline }> {
@@ -373,7 +373,7 @@ function passedOver(backups: readonly Backup[], policy: PolicyConfig, outline: R
 
 /** Policies in the order in which they lose least: those that replay WAL before those that do not. */
 async function candidatesOf(
-  session: Session,
+  session: ClusterContext,
   request: PlanRequest,
   ofBackup: string | undefined,
 ): Promise<readonly PolicyConfig[]> {
@@ -393,7 +393,7 @@ async function candidatesOf(
 }
 
 async function outlineOf(
-  session: Session,
+  session: ClusterContext,
   policy: PolicyConfig,
   request: PlanRequest,
   candidates: Awaited<ReturnType<typeof currentBackups>>,

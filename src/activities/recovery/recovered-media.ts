@@ -9,20 +9,20 @@ import { withNamedKeys } from '../../postgres/content/named-keys.js';
 import { openHostState } from '../../records/host-state.js';
 import type { CheckResult, HostActivities, PlanRequest, PlannedStep } from '../api.js';
 import type { HostDependencies } from '../dependencies.js';
-import { type ActivityRun, guarded } from '../activity-wrapper.js';
+import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
 import { applyApproved, objectsIn } from '../media/apply.js';
 import { countAll, makeMediaPlan } from '../media/plan.js';
 import { mediaOf, openPlace, placesOf, workOf } from '../media/places.js';
-import { besideDatabase, connectionAt } from './places.js';
+import { newDatabaseName, connectionAt } from './places.js';
 import { type Authorized, authorized, once } from './server-steps.js';
-import { type Session, record } from '../cluster-context.js';
+import { type ClusterContext, record } from '../cluster-context.js';
 
 /** Name of the step in the host's ledger: of this very plan, because another one of the same recovery has another instant. */
 const restored = ({ digest }: PlannedMedia): string => `media-${digest}`;
 
 /** The part of a recovery's plan that is about media, and what whoever approves should stumble over. */
 export async function mediaPart(
-  session: Session,
+  session: ClusterContext,
   request: PlanRequest,
   stateAt: string | null,
   run: ActivityRun,
@@ -55,7 +55,7 @@ export async function mediaPart(
 }
 
 /** One approval is asked for, of the recovery: nobody approves by it what only others may. */
-function requireOneApproval({ cluster }: Session, { requester }: PlanRequest): void {
+function requireOneApproval({ cluster }: ClusterContext, { requester }: PlanRequest): void {
   const { recover, 'media-recover': guard } = cluster.approvals;
   const problem = recover && guard ? notCovered(recover, guard, requester) : null;
   if (problem === null) return;
@@ -72,7 +72,7 @@ interface AtInstant extends Pick<PlanRequest, 'cluster' | 'operationId' | 'workf
 }
 
 function mediaPlanAt(
-  session: Session,
+  session: ClusterContext,
   { cluster, operationId, workflowId, requester, name, instant }: AtInstant,
   run: ActivityRun,
 ) {
@@ -89,7 +89,7 @@ const taskOf = ({ instant }: Pick<PlannedMedia, 'instant'>) =>
 /** Media back to the instant of the database that was restored, under the approval of the recovery's plan. */
 export function recoveredMedia(deps: HostDependencies): Pick<HostActivities, 'restoreMedia'> {
   return {
-    restoreMedia: guarded('restoreMedia', async (step, run) => {
+    restoreMedia: wrapActivity('restoreMedia', async (step, run) => {
       const work = await authorized(deps, step, run);
       const planned = work.plan.binding.media;
       if (!planned) throw new RepriseError('plan-stale', 'media are not part of the plan');
@@ -137,7 +137,7 @@ async function bringBack(
  * approved is changed and no more, and what was written since the plan stays as it is.
  */
 async function begin(
-  session: Session,
+  session: ClusterContext,
   step: PlannedStep,
   { binding }: Plan,
   planned: PlannedMedia,
@@ -159,7 +159,7 @@ async function begin(
   return { looksFirst: !same };
 }
 
-function mediaWork(session: Session, planned: PlannedMedia) {
+function mediaWork(session: ClusterContext, planned: PlannedMedia) {
   const task = taskOf(planned);
   return workOf(session, { task, media: planned.name, ...placesOf(session, mediaOf(session, planned.name), task) });
 }
@@ -184,7 +184,7 @@ export async function checkMedia(
     const connection = connectionAt(session.cluster, plan.binding);
     const seen = await withNamedKeys(
       connection,
-      beside && isRestored ? besideDatabase(database, step.operationId) : database,
+      beside && isRestored ? newDatabaseName(database, step.operationId) : database,
       query,
       (keys) => countMissing(keys, openPlace(session, media)),
     );

@@ -6,34 +6,35 @@ import { type PlanBinding, type PlanObservations, type Replacement, losesOldData
 import { sizeInWords } from '../../domain/text/text.js';
 import type { RecoveryOutline } from '../../engines/engine.js';
 import { freeBytes, nearestExisting, usedBytes } from '../../postgres/server/disk.js';
-import { runTool } from '../../process/exec/run-program.js';
-import { type Place, asideDatabase, asideDir, asideDirOn } from './places.js';
-import { type Session, engineFor } from '../cluster-context.js';
+import { runProgram } from '../../process/exec/run-program.js';
+import { type RecoveryPlace, oldDatabaseName, oldDataDirectory, oldDataDirectoryOn } from './places.js';
+import { type ClusterContext, engineFor } from '../cluster-context.js';
 
 /**
  * What a recovery replaces, and what becomes of it, by the policy of the cluster (`recovery.old_data`).
  * @throws RepriseError `capability-missing` where it is to be overwritten and the engine cannot
  */
 export async function replacements(
-  session: Session,
+  session: ClusterContext,
   policy: PolicyConfig | null,
-  place: Place,
+  place: RecoveryPlace,
   { backups }: RecoveryOutline,
   operationId: string,
 ): Promise<readonly Replacement[]> {
   const engine = policy ? engineFor(session, policy) : null;
   if (engine?.capabilities.method !== 'data-directory') {
     return backups.flatMap(({ database }) =>
-      database ? [{ what: `database ${database}`, keptAs: asideDatabase(database, operationId) }] : [],
+      database ? [{ what: `database ${database}`, keptAs: oldDatabaseName(database, operationId) }] : [],
     );
   }
   const { dataDir: what } = place;
   // A directory that is gone is replaced by nothing: nothing is put aside, and nobody is told that it was.
   if (what === null || !(await isThere(what))) return [];
   const { oldData } = session.cluster.recovery;
-  if (oldData.mode === 'aside-on') return [{ what, keptAs: asideDirOn(oldData.path, what, operationId), copied: true }];
+  if (oldData.mode === 'aside-on')
+    return [{ what, keptAs: oldDataDirectoryOn(oldData.path, what, operationId), copied: true }];
   // Only the cluster's own data, which the backup is known to be of, is ever overwritten.
-  if (oldData.mode === 'aside' || !place.inPlace) return [{ what, keptAs: asideDir(what, operationId) }];
+  if (oldData.mode === 'aside' || !place.inPlace) return [{ what, keptAs: oldDataDirectory(what, operationId) }];
   if (engine.capabilities.overwrites) return [{ what, keptAs: null }];
   throw new RepriseError(
     'capability-missing',
@@ -48,7 +49,7 @@ export async function replacements(
  * @throws RepriseError `disk-full`, `path-refused` where old data cannot be copied to where it is to go
  */
 export async function roomFor(
-  session: Session,
+  session: ClusterContext,
   binding: Pick<PlanBinding, 'dataDir' | 'replaces'>,
   neededBytes: number,
 ): Promise<Pick<PlanObservations, 'neededBytes' | 'freeBytes'>> {
@@ -77,8 +78,8 @@ export async function roomFor(
   return { neededBytes, freeBytes: (await sameFileSystem(path, dataDir)) ? free : free + old };
 }
 
-async function requireWritable({ user }: Session, path: string): Promise<void> {
-  const { exitCode } = await runTool(['test', '-d', path, '-a', '-w', path, '-a', '-x', path], {
+async function requireWritable({ user }: ClusterContext, path: string): Promise<void> {
+  const { exitCode } = await runProgram(['test', '-d', path, '-a', '-w', path, '-a', '-x', path], {
     user,
     acceptCodes: [0, 1],
   });

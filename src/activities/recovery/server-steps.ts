@@ -2,10 +2,10 @@ import { mkdir } from 'node:fs/promises';
 import { RepriseError } from '../../domain/errors.js';
 import { type Plan, type Replacement, losesOldData } from '../../domain/plan/plan.js';
 import type { EngineContext } from '../../engines/engine.js';
-import { inTurn } from '../../process/jobs/file-lock.js';
-import { runTool } from '../../process/exec/run-program.js';
+import { waitForLock } from '../../process/jobs/file-lock.js';
+import { runProgram } from '../../process/exec/run-program.js';
 import { copyOldData, emptyOldData, readyToOverwrite } from '../../postgres/old-data/copy-old-data.js';
-import { putAside } from '../../postgres/old-data/move-old-data.js';
+import { moveOldData } from '../../postgres/old-data/move-old-data.js';
 import { giveTo } from '../../files/durable-files.js';
 import { recoveryProgress } from '../../postgres/recovery/recovery.js';
 import { salvageWal } from '../../postgres/wal/salvage.js';
@@ -14,15 +14,15 @@ import { openHostState } from '../../records/host-state.js';
 import type { HostActivities, PlannedStep, SalvageResult } from '../api.js';
 import { authorize, requireRecentUse } from './approvals.js';
 import type { HostDependencies } from '../dependencies.js';
-import { type ActivityRun, guarded } from '../activity-wrapper.js';
+import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
 import { oldDirectory, oldWal } from './old-data.js';
 import { connectionAt, salvageDir, savedWalDir } from './places.js';
 import {
-  type Session,
+  type ClusterContext,
   clusterLocks,
   engineContext,
   engineFor,
-  openSession,
+  openClusterContext,
   policyOf,
   postgresBinOf,
   record,
@@ -33,7 +33,7 @@ const TURN_PATIENCE_MS = 600_000;
 
 /** Everything a destructive step needs, opened only after the host has authorized it. */
 export interface Authorized {
-  readonly session: Session;
+  readonly session: ClusterContext;
   readonly plan: Plan;
   readonly dataDir: string;
   readonly inPlace: boolean;
@@ -45,7 +45,7 @@ export interface Authorized {
 
 /** Authorizes a step on this host, then opens what it works with. */
 export async function authorized(deps: HostDependencies, step: PlannedStep, run: ActivityRun): Promise<Authorized> {
-  const session = await openSession(deps, step.cluster);
+  const session = await openClusterContext(deps, step.cluster);
   const plan = await authorize(session, step);
   const { binding } = plan;
   const inPlace = binding.into === 'in-place';
@@ -82,21 +82,21 @@ type ServerSteps = Pick<HostActivities, 'runHook' | 'stopServer' | 'startServer'
 /** What is done to the old server before anything is restored: stop, save, move away. Nothing is deleted. */
 export function serverSteps(deps: HostDependencies): ServerSteps {
   return {
-    runHook: guarded('runHook', async (step, run) => {
+    runHook: wrapActivity('runHook', async (step, run) => {
       const { session, plan } = await authorized(deps, step, run);
       const hook = session.cluster.hooks[step.hook];
       if (!hook || !plan.binding.hooks.includes(step.hook))
         throw new RepriseError('plan-stale', `hook "${step.hook}" is not part of the plan`);
-      await runTool(hook.argv, { timeoutMs: hook.timeoutSeconds * 1000, signal: run.signal });
+      await runProgram(hook.argv, { timeoutMs: hook.timeoutSeconds * 1000, signal: run.signal });
     }),
-    stopServer: guarded('stopServer', async (step, run) => {
+    stopServer: wrapActivity('stopServer', async (step, run) => {
       const work = await authorized(deps, step, run);
       await onceAlone(work, step, 'stop', async () => {
         await requireRecentUse(work.session, work.plan);
         await (await work.service()).stop('fast');
       });
     }),
-    startServer: guarded('startServer', async (step, run) => {
+    startServer: wrapActivity('startServer', async (step, run) => {
       const work = await authorized(deps, step, run);
       const service = await work.service();
       if ((await service.status()) !== 'running') await service.start();
@@ -115,11 +115,11 @@ export function serverSteps(deps: HostDependencies): ServerSteps {
         complete: true,
       };
     }),
-    salvageWal: guarded('salvageWal', async (step, run) => {
+    salvageWal: wrapActivity('salvageWal', async (step, run) => {
       const work = await authorized(deps, step, run);
       return onceAlone(work, step, SALVAGED, () => salvage(work, step));
     }),
-    putAside: guarded('putAside', async (step, run) => {
+    putAside: wrapActivity('putAside', async (step, run) => {
       const work = await authorized(deps, step, run);
       await onceAlone(work, step, 'put aside', async () => {
         for (const replaced of work.plan.binding.replaces) await makeRoom(work, step, replaced);
@@ -149,7 +149,7 @@ async function makeRoom(work: Authorized, step: PlannedStep, { what, keptAs, cop
     host: work.session.deps.host,
   });
   if (!copied) {
-    await putAside(what, keptAs);
+    await moveOldData(what, keptAs);
     return;
   }
   const { jobs } = await work.context();
@@ -173,7 +173,7 @@ export async function once<T>(work: Authorized, step: PlannedStep, name: string,
 /** The same for a step without a job: an attempt taken for dead that wakes up must not do it over the next one's work. */
 function onceAlone<T>(work: Authorized, step: PlannedStep, name: string, run: () => Promise<T>): Promise<T> {
   const { session, signal } = work;
-  return inTurn(session.host.stateDir, `operation-${step.operationId}`, () => once(work, step, name, run), {
+  return waitForLock(session.host.stateDir, `operation-${step.operationId}`, () => once(work, step, name, run), {
     signal,
     patienceMs: TURN_PATIENCE_MS,
   });

@@ -11,12 +11,12 @@ import type { HostActivities } from '../api.js';
 import { knownPlan, recoveryPlan, requireApproved } from './approvals.js';
 import { repositoryOf } from '../control/repositories.js';
 import type { HostDependencies } from '../dependencies.js';
-import { type ActivityRun, guarded } from '../activity-wrapper.js';
+import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
 import {
-  type Session,
+  type ClusterContext,
   currentBackups,
   engineFor,
-  openSession,
+  openClusterContext,
   policyOf,
   readContext,
   record,
@@ -26,8 +26,8 @@ import {
 /** Asking for files that lie in a cold class, and looking whether they can be read (F13). */
 export function thawingActivities(deps: HostDependencies): Pick<HostActivities, 'requestThaw' | 'lookAtThaw'> {
   return {
-    requestThaw: guarded('requestThaw', async (step, run) => {
-      const session = await openSession(deps, step.cluster);
+    requestThaw: wrapActivity('requestThaw', async (step, run) => {
+      const session = await openClusterContext(deps, step.cluster);
       const { binding } = await requireApproved(session, step);
       const { thaw } = binding;
       if (thaw === undefined) return;
@@ -42,8 +42,8 @@ export function thawingActivities(deps: HostDependencies): Pick<HostActivities, 
         text,
       });
     }),
-    lookAtThaw: guarded('lookAtThaw', async (step, run) => {
-      const session = await openSession(deps, step.cluster);
+    lookAtThaw: wrapActivity('lookAtThaw', async (step, run) => {
+      const session = await openClusterContext(deps, step.cluster);
       const { binding } = recoveryPlan(await knownPlan(openHostState(session.host.stateDir), step.plan));
       const policy = policyOf(session, binding.policy);
       const { cold } = await coldFiles(session, policy, binding.backups, run, step.operationId);
@@ -65,7 +65,7 @@ interface ThawRequest {
  * @throws RepriseError `usage` for a tier that the class does not know
  */
 export async function thawOf(
-  session: Session,
+  session: ClusterContext,
   policy: PolicyConfig,
   backups: readonly Pick<Backup, 'label'>[],
   { tier: wanted, approved, warn }: ThawRequest,
@@ -112,7 +112,7 @@ export async function thawOf(
 }
 
 async function coldFiles(
-  session: Session,
+  session: ClusterContext,
   policy: PolicyConfig,
   backups: readonly Pick<Backup, 'label'>[],
   run: ActivityRun,
@@ -124,7 +124,7 @@ async function coldFiles(
 
 /** Keys of what the recovery will read and may have to be thawed, chains included, and the storage that has them. */
 async function filesOf(
-  session: Session,
+  session: ClusterContext,
   policy: PolicyConfig,
   backups: readonly Pick<Backup, 'label'>[],
   run: ActivityRun,

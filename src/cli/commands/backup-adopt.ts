@@ -5,7 +5,7 @@ import type { AdoptionPreview, AdoptOutput } from '../../domain/backup/adoption.
 import type { PolicyConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 import { sizeInWords } from '../../domain/text/text.js';
-import { ask } from '../../client/inspect.js';
+import { inspect } from '../../client/inspect.js';
 import { startAdoption } from '../../client/start.js';
 import type { Cli } from '../cli-context.js';
 import { define, policyOption } from '../define-command.js';
@@ -43,7 +43,7 @@ export function registerAdopt(parent: Command, cli: Cli): void {
       };
       await self.withTemporal(async (session) => {
         if (options.dryRun) {
-          const preview = await ask<'adoption'>(session, { kind: 'adoption', ...request });
+          const preview = await inspect<'adoption'>(session, { kind: 'adoption', ...request });
           const { policies } = await self.cluster(cluster);
           await self.print({ dryRun: true, ...preview }, previewText);
           for (const line of retentionNotes(preview, policies)) self.say(line);

@@ -5,7 +5,7 @@ import { clusterOfBackup } from '../../domain/backup/backup.js';
 import { RepriseError } from '../../domain/errors.js';
 import { backupWorkflowId, heavyQueue } from '../../domain/operation/names.js';
 import type { BackupOutput, VerifyOutput } from '../../workflows/api.js';
-import { ask } from '../../client/inspect.js';
+import { inspect } from '../../client/inspect.js';
 import { startBackup, startVerification } from '../../client/start.js';
 import { registerAdopt } from './backup-adopt.js';
 import { backupFacts, backupTable } from '../terminal/backup-text.js';
@@ -80,7 +80,7 @@ function defineList(parent: Command, cli: Cli): void {
     run: async (self, [cluster]) => {
       if (cluster !== undefined) await self.cluster(cluster);
       const answer = await self.withTemporal((session) =>
-        ask<'backups'>(session, { kind: 'backups', ...(cluster === undefined ? {} : { cluster }) }),
+        inspect<'backups'>(session, { kind: 'backups', ...(cluster === undefined ? {} : { cluster }) }),
       );
       await self.print({ backups: answer.backups }, ({ backups }) => backupTable(backups));
     },
@@ -95,7 +95,7 @@ function defineList(parent: Command, cli: Cli): void {
     ],
     run: async (self, [given = '']) => {
       const id = await existing(self, given);
-      const answer = await self.withTemporal((session) => ask<'backup'>(session, { kind: 'backup', id }));
+      const answer = await self.withTemporal((session) => inspect<'backup'>(session, { kind: 'backup', id }));
       await self.print({ backup: answer.backup }, ({ backup }) => backupFacts(backup));
     },
   });
@@ -159,7 +159,7 @@ function defineHolds(parent: Command, cli: Cli): void {
       const until = options.until === undefined ? 'infinity' : parseTime(options.until);
       const change = { id, until, reason: options.reason, by: self.person(options.by) };
       await writeOrShow(self, options, change, () =>
-        self.withTemporal((session) => ask<'hold'>(session, { kind: 'hold', ...change })),
+        self.withTemporal((session) => inspect<'hold'>(session, { kind: 'hold', ...change })),
       );
     },
   });
@@ -176,7 +176,7 @@ function defineHolds(parent: Command, cli: Cli): void {
     run: async (self, [given = ''], options) => {
       const change = { id: await existing(self, given), by: self.person(options.by) };
       await writeOrShow(self, options, change, () =>
-        self.withTemporal((session) => ask<'release'>(session, { kind: 'release', ...change })),
+        self.withTemporal((session) => inspect<'release'>(session, { kind: 'release', ...change })),
       );
     },
   });

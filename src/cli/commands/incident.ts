@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { RepriseError } from '../../domain/errors.js';
 import type { IncidentLine, IncidentView } from '../../domain/operation/inspections.js';
 import type { IncidentOutput } from '../../workflows/api.js';
-import { ask } from '../../client/inspect.js';
+import { inspect } from '../../client/inspect.js';
 import type { TemporalSession } from '../../client/connect.js';
 import * as decisions from '../../client/decide.js';
 import { startIncident } from '../../client/start.js';
@@ -44,7 +44,9 @@ function defineStart(parent: Command, cli: Cli): void {
       await self.cluster(options.cluster);
       if (options.dryRun) {
         const { cluster } = options;
-        const diagnosis = await self.withTemporal((session) => ask<'diagnose'>(session, { kind: 'diagnose', cluster }));
+        const diagnosis = await self.withTemporal((session) =>
+          inspect<'diagnose'>(session, { kind: 'diagnose', cluster }),
+        );
         return self.print(
           { dryRun: true, scenario, cluster, diagnosis },
           (view) => `would open ${scenario} for ${cluster}; it is now so:\n${JSON.stringify(view.diagnosis, null, 2)}`,
@@ -125,7 +127,7 @@ function defineReads(parent: Command, cli: Cli): void {
     run: async (self, _args, { cluster }) => {
       if (cluster !== undefined) await self.cluster(cluster);
       const answer = await self.withTemporal((session) =>
-        ask<'incidents'>(session, { kind: 'incidents', ...(cluster === undefined ? {} : { cluster }) }),
+        inspect<'incidents'>(session, { kind: 'incidents', ...(cluster === undefined ? {} : { cluster }) }),
       );
       await self.print({ incidents: answer.incidents }, ({ incidents }) => incidentTable(incidents));
     },
@@ -136,7 +138,7 @@ function defineReads(parent: Command, cli: Cli): void {
     argumentHelp: idHelp,
     examples: [`incident show ${id}`, `incident show ${id} --json`],
     run: async (self, [given = '']) => {
-      const view = await self.withTemporal((session) => ask<'incident'>(session, { kind: 'incident', id: given }));
+      const view = await self.withTemporal((session) => inspect<'incident'>(session, { kind: 'incident', id: given }));
       await self.print({ ...view }, incidentText);
     },
   });
@@ -146,7 +148,9 @@ function defineReads(parent: Command, cli: Cli): void {
     argumentHelp: { id: 'of the incident or of a recovery' },
     examples: [`incident report ${id}`, `incident report ${id} > incident.md`],
     run: async (self, [given = '']) => {
-      const { markdown } = await self.withTemporal((session) => ask<'report'>(session, { kind: 'report', id: given }));
+      const { markdown } = await self.withTemporal((session) =>
+        inspect<'report'>(session, { kind: 'report', id: given }),
+      );
       await self.print({ id: given, markdown }, (view) => view.markdown);
     },
   });

@@ -2,7 +2,7 @@ import { Option } from 'commander';
 import type { Command } from 'commander';
 import type { KeptItem } from '../../domain/backup/records.js';
 import { sizeInWords } from '../../domain/text/text.js';
-import { ask } from '../../client/inspect.js';
+import { inspect } from '../../client/inspect.js';
 import type { Cli } from '../cli-context.js';
 import { typeTheName } from '../terminal/confirm.js';
 import { byOption, define, group } from '../define-command.js';
@@ -19,7 +19,7 @@ export function registerKept(program: Command, cli: Cli): void {
     run: async (self, _args, { cluster }) => {
       if (cluster !== undefined) await self.cluster(cluster);
       const answer = await self.withTemporal((session) =>
-        ask<'kept'>(session, { kind: 'kept', ...(cluster === undefined ? {} : { cluster }) }),
+        inspect<'kept'>(session, { kind: 'kept', ...(cluster === undefined ? {} : { cluster }) }),
       );
       await self.print({ kept: answer.kept }, (view) => keptTable(view.kept));
     },
@@ -41,12 +41,12 @@ export function registerKept(program: Command, cli: Cli): void {
       const by = self.person(options.by);
       const { dropped } = await self.withTemporal(async (session) => {
         const { cluster } = options;
-        const { kept: items } = await ask<'kept'>(session, {
+        const { kept: items } = await inspect<'kept'>(session, {
           kind: 'kept',
           ...(cluster === undefined ? {} : { cluster }),
         });
         const host = items.find((item) => item.id === id)?.host;
-        return ask<'kept-drop'>(session, {
+        return inspect<'kept-drop'>(session, {
           kind: 'kept-drop',
           id,
           by,

@@ -2,13 +2,13 @@ import { writeFile } from 'node:fs/promises';
 import { Option } from 'commander';
 import type { Command } from 'commander';
 import { RepriseError } from '../../domain/errors.js';
-import type { Answers } from '../../domain/operation/inspections.js';
-import { ask } from '../../client/inspect.js';
+import type { InspectionResults } from '../../domain/operation/inspections.js';
+import { inspect } from '../../client/inspect.js';
 import type { Cli } from '../cli-context.js';
 import { byOption, define, group, policyOption } from '../define-command.js';
 import { instant } from '../terminal/format.js';
 
-type Challenge = Answers['key-challenge']['challenges'][number];
+type Challenge = InspectionResults['key-challenge']['challenges'][number];
 
 interface Options {
   readonly policy?: string;
@@ -63,14 +63,14 @@ export function registerKey(program: Command, cli: Cli): void {
           answer,
           by: self.person(options.by),
         } as const;
-        const proof = await self.withTemporal((session) => ask<'key-answer'>(session, question));
+        const proof = await self.withTemporal((session) => inspect<'key-answer'>(session, question));
         return self.print(
           proof,
           ({ provenAt }) => `proven: somebody held the key of ${recipient} at ${instant(provenAt)}`,
         );
       }
       const { challenges } = await self.withTemporal((session) =>
-        ask<'key-challenge'>(session, { kind: 'key-challenge', ...asked }),
+        inspect<'key-challenge'>(session, { kind: 'key-challenge', ...asked }),
       );
       if (options.challenge !== undefined) await writeChallenge(options.challenge, challenges);
       await self.print({ challenges }, (view) =>

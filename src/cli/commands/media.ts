@@ -4,7 +4,7 @@ import { RepriseError } from '../../domain/errors.js';
 import { type MediaTask, isMediaPlan } from '../../domain/media/media.js';
 import { mediaOutcomeText, mediaPlanText, mediaVerdictText } from '../../domain/media/media-text.js';
 import type { MediaOutput, VerifyMediaOutput } from '../../workflows/api.js';
-import { ask } from '../../client/inspect.js';
+import { inspect } from '../../client/inspect.js';
 import { newOperationId } from '../../client/operation-id.js';
 import { startMedia, startMediaVerification } from '../../client/start.js';
 import type { Cli } from '../cli-context.js';
@@ -158,7 +158,7 @@ async function showPlan(cli: Cli, media: string, task: MediaTask, by: string | u
     requester: cli.person(by),
   };
   const { plan } = await cli.withTemporal((session) =>
-    interruptible((signal) => ask<'media-plan'>(session, question, signal)),
+    interruptible((signal) => inspect<'media-plan'>(session, question, signal)),
   );
   await cli.print({ dryRun: true, workflowId: null, plan }, (view) => mediaPlanText(view.plan, { waits: false }));
 }

@@ -8,7 +8,7 @@ import type { RecoveryTarget } from '../../domain/target/target.js';
 import { formatTarget, parseTarget } from '../../domain/target/target.js';
 import { durationInWords } from '../../domain/text/text.js';
 import type { RecoverOutput } from '../../workflows/api.js';
-import { ask } from '../../client/inspect.js';
+import { inspect } from '../../client/inspect.js';
 import { newOperationId } from '../../client/operation-id.js';
 import { startRecovery } from '../../client/start.js';
 import type { RecoveryRequest } from '../../client/start.js';
@@ -71,7 +71,7 @@ export function registerRecover(program: Command, cli: Cli): void {
       if (options.dryRun) {
         const question = { kind: 'plan' as const, ...request, operationId: newOperationId() };
         const { plan } = await self.withTemporal((session) =>
-          interruptible((signal) => ask<'plan'>(session, question, signal)),
+          interruptible((signal) => inspect<'plan'>(session, question, signal)),
         );
         return self.print({ dryRun: true, workflowId: null, plan }, (view) => planText(view.plan));
       }

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { RepriseError } from '../../domain/errors.js';
 import type { RotateOutput } from '../../workflows/api.js';
-import { ask } from '../../client/inspect.js';
+import { inspect } from '../../client/inspect.js';
 import { startRotation } from '../../client/start.js';
 import type { Cli } from '../cli-context.js';
 import { define, policyOption } from '../define-command.js';
@@ -27,7 +27,7 @@ export function registerRotate(program: Command, cli: Cli): void {
       const { name: policy } = await self.policy(cluster, options.policy);
       await self.withTemporal(async (session) => {
         if (options.dryRun) {
-          const preview = await ask<'rotation'>(session, { kind: 'rotation', cluster, policy });
+          const preview = await inspect<'rotation'>(session, { kind: 'rotation', cluster, policy });
           return self.print({ dryRun: true, ...preview, removed: [] }, rotationText);
         }
         const work = await startRotation(session, { cluster, policy, requestedBy: self.person(undefined) });

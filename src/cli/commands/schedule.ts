@@ -1,7 +1,13 @@
 import type { Command } from 'commander';
 import { RepriseError } from '../../domain/errors.js';
 import type { TemporalSession } from '../../client/connect.js';
-import { listSchedules, ours, pauseSchedule, resumeSchedule, triggerSchedule } from '../../client/schedules/operate-schedules.js';
+import {
+  listSchedules,
+  ours,
+  pauseSchedule,
+  resumeSchedule,
+  triggerSchedule,
+} from '../../client/schedules/operate-schedules.js';
 import type { ScheduleLine } from '../../client/schedules/operate-schedules.js';
 import { applySchedules, planSchedules } from '../../client/schedules/apply-schedules.js';
 import type { ScheduleChange } from '../../client/schedules/apply-schedules.js';

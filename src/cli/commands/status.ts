@@ -2,16 +2,16 @@ import { Option } from 'commander';
 import type { Command } from 'commander';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RepriseError } from '../../domain/errors.js';
-import type { WorkState } from '../../domain/operation/status.js';
+import type { OperationState } from '../../domain/operation/status.js';
 import { durationInWords } from '../../domain/text/text.js';
 import type { TemporalSession } from '../../client/connect.js';
 import { configDrift, driftInWords } from '../../client/config-drift.js';
 import type { WorkerConfig } from '../../client/config-drift.js';
-import { watchWork } from '../../client/follow-operation.js';
+import { watchOperation } from '../../client/follow-operation.js';
 import { statusOf } from '../../client/status.js';
 import type { StatusView } from '../../client/status.js';
-import { runningWorks } from '../../client/running-operations.js';
-import type { WorkLine } from '../../client/running-operations.js';
+import { listRunningOperations } from '../../client/running-operations.js';
+import type { RunningOperation } from '../../client/running-operations.js';
 import type { Cli } from '../cli-context.js';
 import { define } from '../define-command.js';
 import { facts, instant, table } from '../terminal/format.js';
@@ -22,7 +22,7 @@ import { ProgressDisplay, progressLine } from '../terminal/progress.js';
 const argumentHelp = { workflow: 'id of one piece of work (default: all under way)' };
 const LOOK_MS = 2000;
 /** Nothing goes on in these states before somebody does something. */
-const WAITS: ReadonlySet<string> = new Set<WorkState>([
+const WAITS: ReadonlySet<string> = new Set<OperationState>([
   'suspected',
   'waiting-approval',
   'waiting-worker',
@@ -41,7 +41,9 @@ export function registerStatus(program: Command, cli: Cli): void {
       self.withTemporal(async (session) => {
         const drift = await driftSeen(self, session);
         if (workflowId === undefined)
-          return self.print({ works: await runningWorks(session), drift }, ({ works }) => worksText(self, works));
+          return self.print({ works: await listRunningOperations(session), drift }, ({ works }) =>
+            worksText(self, works),
+          );
         await self.print({ ...(await statusOf(session, workflowId, { jobs: true })), drift }, statusText);
       }),
   });
@@ -81,7 +83,7 @@ async function watchOne(
   await cli.withTemporal(async (session) => {
     const shown = show(cli);
     const comeBack = cli.command('watch', workflowId);
-    const view = await watchWork(session, workflowId, {
+    const view = await watchOperation(session, workflowId, {
       ...shown,
       comeBack,
       timeoutMs: milliseconds(options),
@@ -124,7 +126,7 @@ async function watchAll(cli: Cli, options: { timeout?: number }, signal: AbortSi
   await cli.withTemporal(async (session) => {
     let last = '';
     while (!signal.aborted) {
-      const works = await runningWorks(session);
+      const works = await listRunningOperations(session);
       const text = JSON.stringify(works);
       if (text !== last)
         await cli.stream({ works }, (view) => `${new Date().toISOString()}\n${worksText(cli, view.works)}\n`);
@@ -137,7 +139,7 @@ async function watchAll(cli: Cli, options: { timeout?: number }, signal: AbortSi
 }
 
 /** All that is under way, then whom it waits for: the command that says what to type. */
-function worksText(cli: Cli, works: readonly WorkLine[]): string {
+function worksText(cli: Cli, works: readonly RunningOperation[]): string {
   if (works.length === 0) return 'nothing is under way';
   const lines = table(
     ['work', 'state', 'started'],

@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
 import { RepriseError } from '../../domain/errors.js';
-import { changesOf } from '../../domain/storage/storage-plan.js';
+import { storageChanges } from '../../domain/storage/storage-plan.js';
 import type { StoragePlan } from '../../domain/storage/storage-plan.js';
-import { ask } from '../../client/inspect.js';
+import { inspect } from '../../client/inspect.js';
 import type { TemporalSession } from '../../client/connect.js';
 import type { Cli } from '../cli-context.js';
 import { typeTheName } from '../terminal/confirm.js';
@@ -38,7 +38,8 @@ export function registerStorage(program: Command, cli: Cli): void {
       const usages = await self.withTemporal((session) =>
         Promise.all(
           names.map(
-            async (repository) => (await ask<'storage-usage'>(session, { kind: 'storage-usage', repository })).usage,
+            async (repository) =>
+              (await inspect<'storage-usage'>(session, { kind: 'storage-usage', repository })).usage,
           ),
         ),
       );
@@ -62,7 +63,7 @@ export function registerStorage(program: Command, cli: Cli): void {
       if (options.dryRun === true)
         return self.print({ dryRun: true, repositories: plans }, (view) => storagePlansText(self, view.repositories));
       refuse(plans);
-      const changing = plans.filter((plan) => changesOf(plan).length > 0);
+      const changing = plans.filter((plan) => storageChanges(plan).length > 0);
       for (const plan of changing) {
         if (options.yes !== true && self.showsProgress) self.say(storagePlansText(self, [plan]));
         await typeTheName(
@@ -100,7 +101,7 @@ async function applyAll(
       done.push({ ...plan, applied: [] });
       continue;
     }
-    const answer = await ask<'storage-apply'>(session, {
+    const answer = await inspect<'storage-apply'>(session, {
       kind: 'storage-apply',
       repository: plan.repository,
       plan: plan.digest,
@@ -115,7 +116,9 @@ async function plansOf(cli: Cli, named: string | undefined): Promise<readonly St
   const names = await repositoriesOf(cli, named);
   return cli.withTemporal((session) =>
     Promise.all(
-      names.map(async (repository) => (await ask<'storage-plan'>(session, { kind: 'storage-plan', repository })).plan),
+      names.map(
+        async (repository) => (await inspect<'storage-plan'>(session, { kind: 'storage-plan', repository })).plan,
+      ),
     ),
   );
 }

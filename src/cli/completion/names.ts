@@ -29,19 +29,19 @@ const lookups: Readonly<Record<NameKind, (cli: Cli) => Promise<readonly string[]
   ],
   backup: (cli) =>
     cli.withTemporal(async (session) => {
-      const [{ hasPoller }, { ask }, { CONTROL_QUEUE }] = await Promise.all([
+      const [{ hasPoller }, { inspect }, { CONTROL_QUEUE }] = await Promise.all([
         import('../../client/pollers.js'),
         import('../../client/inspect.js'),
         import('../../domain/operation/names.js'),
       ]);
       // Without a worker a question would stay open after us.
       if (!(await hasPoller(session, CONTROL_QUEUE, 'workflow'))) return [];
-      return (await ask<'backups'>(session, { kind: 'backups' })).backups.map(({ id }) => id);
+      return (await inspect<'backups'>(session, { kind: 'backups' })).backups.map(({ id }) => id);
     }),
   work: (cli) =>
     cli.withTemporal(async (session) => {
-      const { runningWorks } = await import('../../client/running-operations.js');
-      return (await runningWorks(session)).map(({ workflowId }) => workflowId);
+      const { listRunningOperations } = await import('../../client/running-operations.js');
+      return (await listRunningOperations(session)).map(({ workflowId }) => workflowId);
     }),
 };
 

@@ -1,6 +1,6 @@
 import type { Finding } from '../../domain/findings.js';
 import { durationInWords, visible } from '../../domain/text/text.js';
-import type { CheckResult } from '../../client/checks/check.js';
+import type { ClusterCheckResult } from '../../client/checks/check.js';
 import type { Figure } from '../../client/checks/freshness.js';
 import { explained, QuietExit } from '../report-error.js';
 import type { Terminal } from './terminal.js';
@@ -17,7 +17,10 @@ export function stateOf(findings: readonly Finding[]): State {
 }
 
 /** `REPRISE STATE - what | performance data`, the worst first. */
-export function nagiosLine({ findings, figures }: CheckResult): { readonly line: string; readonly exitCode: number } {
+export function nagiosLine({ findings, figures }: ClusterCheckResult): {
+  readonly line: string;
+  readonly exitCode: number;
+} {
   const state = stateOf(findings);
   const bad = [
     ...findings.filter(({ level }) => level === 'problem'),

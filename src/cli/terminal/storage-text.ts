@@ -1,4 +1,4 @@
-import { changesOf, diffOf } from '../../domain/storage/storage-plan.js';
+import { storageChanges, diffOf } from '../../domain/storage/storage-plan.js';
 import type { AppliedSetting, StoragePlan, StorageSetting } from '../../domain/storage/storage-plan.js';
 import type { StorageUsage } from '../../domain/storage/storage-usage.js';
 import { sizeInWords, visible } from '../../domain/text/text.js';
@@ -34,7 +34,7 @@ function heading(cli: Painter, { repository, place, host }: StoragePlan): string
 
 function planText(cli: Painter, plan: StoragePlan): string {
   const { paint } = cli.terminal;
-  const changes = changesOf(plan).length;
+  const changes = storageChanges(plan).length;
   const notes = plan.notes.map(({ level, text, hint }) => {
     const mark = level === 'warning' ? paint('yellow', 'warning:', 'out') : 'note:';
     return `  ${mark} ${visible(text)}${hint === undefined ? '' : `\n      ${visible(hint)}`}`;

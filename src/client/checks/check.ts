@@ -1,6 +1,6 @@
 import type { Config } from '../../domain/config.js';
 import type { Finding } from '../../domain/findings.js';
-import { ask } from '../inspect.js';
+import { inspect } from '../inspect.js';
 import { connectTemporal } from '../connect.js';
 import type { TemporalSettings } from '../connect.js';
 import { toRepriseError } from '../errors.js';
@@ -9,7 +9,7 @@ import type { Figure } from './freshness.js';
 import { temporalFindings } from './temporal-findings.js';
 import { walFindings } from './wal-findings.js';
 
-export interface CheckResult {
+export interface ClusterCheckResult {
   readonly findings: readonly Finding[];
   readonly figures: readonly Figure[];
 }
@@ -19,7 +19,7 @@ export async function check(
   settings: TemporalSettings,
   config: Config,
   clusters: readonly string[],
-): Promise<CheckResult> {
+): Promise<ClusterCheckResult> {
   const looked = await temporalFindings(Promise.resolve(settings), config);
   const findings = looked.findings.filter(({ check: what }) => concerns(what, config, clusters));
   const figures: Figure[] = [];
@@ -32,7 +32,7 @@ export async function check(
       const cluster = config.clusters[name];
       if (cluster === undefined || !looked.answeredHosts.includes(cluster.host)) continue;
       try {
-        const { backups } = await ask<'backups'>(session, { kind: 'backups', cluster: name });
+        const { backups } = await inspect<'backups'>(session, { kind: 'backups', cluster: name });
         const found = freshness(cluster, backups);
         findings.push(...found.findings);
         figures.push(...found.figures);
@@ -40,7 +40,7 @@ export async function check(
         findings.push(unanswered(`backup/${name}`, `the backups of ${name} cannot be listed`, error));
       }
       try {
-        findings.push(...walFindings(cluster, (await ask<'wal'>(session, { kind: 'wal', cluster: name })).windows));
+        findings.push(...walFindings(cluster, (await inspect<'wal'>(session, { kind: 'wal', cluster: name })).windows));
       } catch (error) {
         findings.push(unanswered(`wal/${name}`, `how far the WAL of ${name} leads cannot be told`, error));
       }

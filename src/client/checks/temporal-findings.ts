@@ -5,7 +5,7 @@ import { CONTROL_QUEUE, heavyQueue, lightQueue, recoveryQueue, watchQueue } from
 import { calendarOf } from '../../domain/schedule/schedule-spec.js';
 import { dueTimes } from '../../domain/schedule/schedule-times.js';
 import { shortConfig } from '../../domain/operation/worker-identity.js';
-import { ask } from '../inspect.js';
+import { inspect } from '../inspect.js';
 import { connectTemporal } from '../connect.js';
 import type { TemporalSession, TemporalSettings } from '../connect.js';
 import { configDrift, driftInWords, workerConfigs } from '../config-drift.js';
@@ -98,7 +98,7 @@ async function hostFindings(
   if (!polls(CONTROL_QUEUE)) return { findings, answered };
   for (const host of Object.keys(config.hosts).filter((name) => polls(lightQueue(name)))) {
     try {
-      const looked = await ask<'host'>(session, { kind: 'host', host });
+      const looked = await inspect<'host'>(session, { kind: 'host', host });
       findings.push(...looked.findings);
       answered.push(host);
     } catch (error) {

@@ -13,7 +13,7 @@ export interface ApprovalQuestion {
   readonly now: Date;
 }
 
-export type ApprovalJudgement =
+export type ApprovalVerdict =
   /** `missing`: approvals of other people still needed after this one. */
   | { readonly accepted: true; readonly missing: number }
   | { readonly accepted: false; readonly code: ErrorCode; readonly reason: string; readonly hint: string };
@@ -22,7 +22,7 @@ export type ApprovalJudgement =
  * Judges one approval by the cluster's policy (F31, F32). One person counts once, however often they send it. Without
  * signatures the name is asserted: this says who may approve, not that it was them.
  */
-export function judgeApproval({ plan, approval, earlier, policy, now }: ApprovalQuestion): ApprovalJudgement {
+export function checkApproval({ plan, approval, earlier, policy, now }: ApprovalQuestion): ApprovalVerdict {
   const { action, cluster, requester } = plan.binding;
   const person = clipBytes(approval.by.trim(), 80);
   if (policy === undefined) {
@@ -71,11 +71,11 @@ export function judgeApproval({ plan, approval, earlier, policy, now }: Approval
  * Judges what somebody decided on the recovered data, by the policy of the recovery itself: whoever may approve it may
  * open it for writes or send it on to another target (F32). The plan was approved already, so one person is enough.
  */
-export function judgeDecision(
+export function checkDecision(
   plan: ApprovablePlan,
   decision: Decision,
   policy: ApprovalPolicy | undefined,
-): ApprovalJudgement {
+): ApprovalVerdict {
   const { action, cluster } = plan.binding;
   if (policy === undefined)
     return refuse(
@@ -133,11 +133,11 @@ function isExcluded(by: string, requester: string, policy: ApprovalPolicy): bool
   return !policy.requesterMayApprove && personKey(by) === personKey(requester);
 }
 
-function unlisted(reason: string, policy: ApprovalPolicy): ApprovalJudgement {
+function unlisted(reason: string, policy: ApprovalPolicy): ApprovalVerdict {
   return refuse('approval-refused', reason, `one of these has to: ${policy.from.join(', ')}`);
 }
 
-function unsigned({ binding }: ApprovablePlan): ApprovalJudgement {
+function unsigned({ binding }: ApprovablePlan): ApprovalVerdict {
   return refuse(
     'approval-refused',
     `approvals of ${binding.action} for ${binding.cluster} must be signed and signatures cannot be checked yet`,
@@ -145,7 +145,7 @@ function unsigned({ binding }: ApprovablePlan): ApprovalJudgement {
   );
 }
 
-function refuse(code: ErrorCode, reason: string, hint: string): ApprovalJudgement {
+function refuse(code: ErrorCode, reason: string, hint: string): ApprovalVerdict {
   return { accepted: false, code, reason, hint };
 }
 

@@ -67,10 +67,10 @@ export function mediaWaiting(plan: MediaPlan): string {
 
 /** Nothing is approved where nothing is changed. */
 export function mustBeApproved({ observed, binding }: MediaPlan): boolean {
-  return observed.approval !== null && changesOf(binding) > 0;
+  return observed.approval !== null && mediaChangeCount(binding) > 0;
 }
 
-export function changesOf({ counts }: Pick<MediaPlan['binding'], 'counts'>): number {
+export function mediaChangeCount({ counts }: Pick<MediaPlan['binding'], 'counts'>): number {
   return mediaChanges.reduce((sum, name) => sum + counts[name].objects, 0);
 }
 

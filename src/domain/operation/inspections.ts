@@ -12,9 +12,9 @@ import type { RecoveryTarget } from '../target/target.js';
 
 /**
  * What the command line asks of the host that owns the data: reads, and small writes that need no approval. Each is
- * one workflow `ask` with one short activity; the answer is plain JSON of the kind in {@link Answers}.
+ * one workflow `inspect` with one short activity; the answer is plain JSON of the kind in {@link InspectionResults}.
  */
-export type Question =
+export type Inspection =
   | { readonly kind: 'backups'; readonly cluster?: string }
   | { readonly kind: 'backup'; readonly id: string }
   | {
@@ -89,15 +89,15 @@ export type Question =
   /** What `doctor` finds on a host. */
   | { readonly kind: 'host'; readonly host: string };
 
-export type QuestionKind = Question['kind'];
+export type InspectionKind = Inspection['kind'];
 
 /** Answered by listing everything there is, a million objects perhaps: as long as that takes. */
-export function listsEverything({ kind }: Pick<Question, 'kind'>): boolean {
+export function listsEverything({ kind }: Pick<Inspection, 'kind'>): boolean {
   return kind === 'media-plan' || kind === 'plan' || kind === 'storage-usage';
 }
 
 /** Answer by kind of question. */
-export interface Answers {
+export interface InspectionResults {
   readonly backups: { readonly backups: readonly Backup[] };
   readonly backup: { readonly backup: Backup };
   readonly hold: { readonly backup: Backup };

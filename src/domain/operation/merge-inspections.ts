@@ -1,5 +1,5 @@
 /** Answers of several hosts as one: lists are joined, everything else is the first host's. */
-export function mergeAnswers(answers: readonly unknown[]): unknown {
+export function mergeInspectionResults(answers: readonly unknown[]): unknown {
   const [first, ...rest] = answers;
   if (rest.length === 0 || !isObject(first)) return first;
   return Object.fromEntries(

@@ -24,7 +24,7 @@ export const workflowTypes = {
   archive: 'archive',
   lock: 'clusterLock',
   /** One short activity on the host that owns the data, for reads and small writes of the command line. */
-  ask: 'ask',
+  inspect: 'inspect',
   /** Tells people of one thing, beside the work it is about. */
   notify: 'notify',
 } as const;

@@ -1,7 +1,7 @@
 import type { JobView, Progress } from './progress.js';
 
 /** States of any long work, as the search attribute `RepriseState` and `status` show them. */
-export type WorkState =
+export type OperationState =
   | 'suspected'
   | 'running'
   | 'waiting-approval'
@@ -15,7 +15,7 @@ export type WorkState =
   | 'cancelled';
 
 /** Answer of the query `status`; the command line adds `workflowId`, `progress`, `jobs` and `webUi`. */
-export interface WorkStatus {
+export interface OperationStatusView {
   readonly kind:
     | 'backup'
     | 'rotate'
@@ -31,7 +31,7 @@ export interface WorkStatus {
   readonly cluster: string;
   /** Key prefix of its jobs, so that a view can look them up when no heartbeat carries them any more. */
   readonly operationId?: string;
-  readonly state: WorkState;
+  readonly state: OperationState;
   /** What a person is waited for, in words, with what to type next; null where nothing is. */
   readonly waitingFor: string | null;
   /** Digest of the plan under decision or under way. */

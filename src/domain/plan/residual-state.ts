@@ -2,7 +2,7 @@ import { type Plan, losesOldData } from './plan.js';
 import { formatTarget } from '../target/target.js';
 
 /** Steps after which something is no longer where it was. */
-export const movingSteps = {
+export const stepsThatMoveData = {
   aside: 'put the old data aside',
   media: 'bring media back',
   promote: 'promote',
@@ -13,7 +13,7 @@ export const movingSteps = {
  * What a recovery leaves that ended before its end: where the old data is, and what to type next.
  * @param begun names of the steps of the runbook that were begun, in their order
  */
-export function whatIsLeft({ binding }: Plan, begun: readonly string[]): string {
+export function describeResidualState({ binding }: Plan, begun: readonly string[]): string {
   const last = begun.at(-1);
   if (last === undefined) return 'Nothing was changed.';
   return [`It ended at "${last}".`, ...stateOf(binding, begun), ...mediaOf(binding, begun), goOn(binding)].join(' ');
@@ -21,7 +21,7 @@ export function whatIsLeft({ binding }: Plan, begun: readonly string[]): string 
 
 function stateOf({ method, replaces }: Plan['binding'], begun: readonly string[]): readonly string[] {
   // The last step may have been refused before it moved anything.
-  const moved = begun.at(-1) === movingSteps.aside || begun.at(-1) === movingSteps.swap ? 'may be' : 'is';
+  const moved = begun.at(-1) === stepsThatMoveData.aside || begun.at(-1) === stepsThatMoveData.swap ? 'may be' : 'is';
   const kept = replaces.map(({ what, keptAs }) =>
     keptAs === null
       ? `What was ${what} ${moved} overwritten, and cannot be brought back.`
@@ -31,12 +31,12 @@ function stateOf({ method, replaces }: Plan['binding'], begun: readonly string[]
     case 'restart':
       return ['Nothing was replaced.'];
     case 'databases':
-      if (begun.includes(movingSteps.swap)) return ['The restored databases may be in place already.', ...kept];
+      if (begun.includes(stepsThatMoveData.swap)) return ['The restored databases may be in place already.', ...kept];
       return ['The live databases were not touched; a restored copy may be beside them (`reprise kept list`).'];
     case 'data-directory':
-      if (!begun.includes(movingSteps.aside)) return ['No data was moved; the old server may be stopped.'];
+      if (!begun.includes(stepsThatMoveData.aside)) return ['No data was moved; the old server may be stopped.'];
       return [
-        begun.includes(movingSteps.promote)
+        begun.includes(stepsThatMoveData.promote)
           ? 'The recovered server may be open for writes already: look at it first.'
           : 'The recovered server was not opened for writes.',
         ...kept,
@@ -45,7 +45,7 @@ function stateOf({ method, replaces }: Plan['binding'], begun: readonly string[]
 }
 
 function mediaOf({ media }: Plan['binding'], begun: readonly string[]): readonly string[] {
-  if (!media || !begun.includes(movingSteps.media)) return [];
+  if (!media || !begun.includes(stepsThatMoveData.media)) return [];
   return [
     `The media ${media.name} are brought back to ${media.instant}, in part or whole; no version is lost: \`reprise media recover ${media.name} --to TIME\` takes that back, to the instant before this recovery.`,
   ];

@@ -1,12 +1,12 @@
 /** What Temporal's Web UI shows of a workflow before and while it runs: one line, and the steps in plain words. */
-export interface Runbook {
+export interface OperationRunbook {
   /** Up to 400 bytes. */
   readonly summary: string;
   /** Markdown, up to 20 kB. */
   readonly details: string;
 }
 
-export function backup(cluster: string, policy: string): Runbook {
+export function backup(cluster: string, policy: string): OperationRunbook {
   return {
     summary: `Backup of ${cluster}, policy ${policy}`,
     details: steps([
@@ -19,14 +19,14 @@ export function backup(cluster: string, policy: string): Runbook {
   };
 }
 
-export function rotation(cluster: string, policy: string): Runbook {
+export function rotation(cluster: string, policy: string): OperationRunbook {
   return {
     summary: `Rotation of ${cluster}, policy ${policy}`,
     details: steps(['List what there is.', 'Decide what stays and why.', 'Remove the rest, dependants first.']),
   };
 }
 
-export function verification(backupId: string, restore: boolean): Runbook {
+export function verification(backupId: string, restore: boolean): OperationRunbook {
   const how = restore
     ? 'Restore it into a scratch server and compare.'
     : 'Read the whole backup and compare it with its record.';
@@ -36,7 +36,7 @@ export function verification(backupId: string, restore: boolean): Runbook {
   };
 }
 
-export function adoption(cluster: string, from: string | undefined): Runbook {
+export function adoption(cluster: string, from: string | undefined): OperationRunbook {
   return {
     summary: `Adoption of ${from === undefined ? 'backups the engines list' : 'a folder of dumps'} for ${cluster}`,
     details: steps([
@@ -48,7 +48,7 @@ export function adoption(cluster: string, from: string | undefined): Runbook {
   };
 }
 
-export function recovery(cluster: string, into: string): Runbook {
+export function recovery(cluster: string, into: string): OperationRunbook {
   return {
     summary: `Recovery of ${cluster} ${into === 'in-place' ? 'in place' : `into ${into}`}`,
     details: `Current Details say what is done now, what is waited for and what to send; the key R brings them up to date.\n\n${steps(
@@ -64,7 +64,7 @@ export function recovery(cluster: string, into: string): Runbook {
   };
 }
 
-export function media(name: string, cluster: string, kind: 'recover' | 'sync'): Runbook {
+export function media(name: string, cluster: string, kind: 'recover' | 'sync'): OperationRunbook {
   const what =
     kind === 'recover'
       ? `Media ${name} of ${cluster} back to a point in time`
@@ -81,14 +81,14 @@ export function media(name: string, cluster: string, kind: 'recover' | 'sync'): 
   };
 }
 
-export function mediaVerification(name: string): Runbook {
+export function mediaVerification(name: string): OperationRunbook {
   return {
     summary: `Verification of the media ${name}`,
     details: steps(['Read every object, compare size and checksum.', 'Decode a sample of the images for real.']),
   };
 }
 
-export function incident(cluster: string, scenario: string): Runbook {
+export function incident(cluster: string, scenario: string): OperationRunbook {
   return {
     summary: `Incident ${scenario} of ${cluster}`,
     details: steps([

@@ -1,7 +1,7 @@
 import type { Backup } from '../backup/backup.js';
 import type { RetentionConfig } from '../config.js';
 import { keepByRules, noRuleKeeps } from './retention-rules.js';
-import type { Verdict } from './rotation.js';
+import type { RetentionDecision } from './rotation.js';
 import { durationInWords } from '../text/text.js';
 
 export interface RetentionInput {
@@ -18,9 +18,9 @@ export interface RetentionInput {
 }
 
 export interface RetentionPlan {
-  readonly keep: readonly Verdict[];
+  readonly keep: readonly RetentionDecision[];
   /** In the order in which to remove them: dependants first, so that an interruption strands nothing. */
-  readonly remove: readonly Verdict[];
+  readonly remove: readonly RetentionDecision[];
   /** Nothing may be removed at all, and why. */
   readonly refused?: Refused;
 }

@@ -77,7 +77,7 @@ export function promisesOfBackups(
  * proven backups stay however old they are. A cold class does where a backup that is still promised would need longer to
  * thaw than its recovery may take; without `objectives.rto` that is only said.
  */
-export function judgeLifecycle(
+export function checkLifecycle(
   rules: readonly AgeRule[],
   promises: readonly StoragePromise[],
   policies: readonly PolicyConfig[],
@@ -117,7 +117,7 @@ export function judgeLifecycle(
  * Records and manifests that a rule would make unreadable with age: they are what tells of everything else, and no
  * recovery thaws them. Each is named while it can still be read.
  */
-export function judgeSmallFiles(
+export function checkSmallFiles(
   rules: readonly AgeRule[],
   files: readonly { readonly key: string; readonly sizeBytes: number }[],
 ): StorageNote[] {

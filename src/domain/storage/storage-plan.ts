@@ -81,7 +81,7 @@ export interface StoragePlan {
 }
 
 /** How many settings would change. */
-export function changesOf(plan: Pick<StoragePlan, 'settings'>): readonly StorageSetting[] {
+export function storageChanges(plan: Pick<StoragePlan, 'settings'>): readonly StorageSetting[] {
   return plan.settings.filter(({ verdict }) => verdict === 'change');
 }
 

@@ -65,7 +65,7 @@ export function isHistoryName(name: string): boolean {
 }
 
 /** Place in the log, whatever the timeline and the size of a segment: names in this order are in the log's order. */
-export function placeInLog(segment: string): string {
+export function segmentIndex(segment: string): string {
   return segment.slice(8, 24);
 }
 

@@ -6,7 +6,7 @@ import { listBackups, ownFiles, storedFiles } from './list.js';
 import { removeLeftovers } from './leftovers.js';
 import { BASEBACKUP, madeBackup, manifestOf } from './manifest.js';
 import { outlineRecovery } from './outline.js';
-import { feedWal } from './wal-prefetch.js';
+import { prefetchWal } from './wal-prefetch.js';
 import { preflightBackup } from './preflight.js';
 import { receivesWal } from './options.js';
 import { rearm } from './rearm.js';
@@ -47,7 +47,8 @@ export const basebackupEngine: Engine = {
     restoreFiles,
     restoreCommand,
     restoreBeginningCommand,
-    feedWal: async (context, dataDir) => (context.storage.capabilities.localPath ? null : feedWal(context, dataDir)),
+    feedWal: async (context, dataDir) =>
+      context.storage.capabilities.localPath ? null : prefetchWal(context, dataDir),
     archiveCommand,
     rearm,
   },

@@ -5,7 +5,7 @@ import { sizeInWords } from '../../domain/text/text.js';
 import { freeBytes } from '../../postgres/server/disk.js';
 import { giveTo } from '../../files/durable-files.js';
 import { makeHostScratch } from '../../postgres/server/scratch-directory.js';
-import { runTool as runQuickTool } from '../../process/exec/run-program.js';
+import { runProgram as runQuickTool } from '../../process/exec/run-program.js';
 import { emptyDirectory, isThrownAway } from '../shared/claim-directory.js';
 import type { EngineContext } from '../engine.js';
 import type { FetchedFiles } from './fetch-files.js';

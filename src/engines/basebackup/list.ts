@@ -1,6 +1,6 @@
 import { isRepriseError } from '../../domain/errors.js';
 import type { ListedBackup, ReadContext } from '../engine.js';
-import { isHistoryName, placeInLog } from '../../domain/target/wal.js';
+import { isHistoryName, segmentIndex } from '../../domain/target/wal.js';
 import { hashOf, manifestOf, sizeOf } from './manifest.js';
 import type { BaseManifest } from './manifest.js';
 import { backupPrefix, isLabel, MANIFEST, policyPrefix, walKey } from './names.js';
@@ -47,7 +47,7 @@ export async function storedFiles(context: ReadContext, label: string): Promise<
   const keys = await ownFiles(context, label);
   const { wal } = await manifestOf(context, label);
   const archived = (await archivedNames(context)).filter(
-    (name) => isHistoryName(name) || placeInLog(name) >= placeInLog(wal.start),
+    (name) => isHistoryName(name) || segmentIndex(name) >= segmentIndex(wal.start),
   );
   return [...keys, ...archived.map((name) => walKey(context, name))];
 }

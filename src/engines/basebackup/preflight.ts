@@ -7,7 +7,7 @@ import { withClient } from '../../postgres/connection/with-client.js';
 import { freeBytes } from '../../postgres/server/disk.js';
 import { makeHostScratch } from '../../postgres/server/scratch-directory.js';
 import type { LiveServerFacts } from '../../postgres/server/server-facts.js';
-import { runTool } from '../../process/exec/run-program.js';
+import { runProgram } from '../../process/exec/run-program.js';
 import type { EngineContext } from '../engine.js';
 import { walPrefix } from './names.js';
 import { optionsOf, receivesWal } from './options.js';
@@ -42,7 +42,7 @@ export async function preflightBackup(context: EngineContext): Promise<readonly 
 
 async function requireTools({ pgBin, user, signal }: EngineContext, server: LiveServerFacts): Promise<void> {
   const major = Math.floor(server.versionNum / 10_000);
-  const { stdout } = await runTool([join(pgBin, 'pg_basebackup'), '--version'], { user, signal });
+  const { stdout } = await runProgram([join(pgBin, 'pg_basebackup'), '--version'], { user, signal });
   const own = Number(/\(PostgreSQL\) (\d+)/.exec(stdout)?.[1]);
   if (major < OLDEST)
     throw new RepriseError(

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { RepriseError } from '../../domain/errors.js';
 import { giveTo } from '../../files/durable-files.js';
 import type { JobRequest } from '../../process/jobs/jobs.js';
-import { runTool as runQuickTool } from '../../process/exec/run-program.js';
+import { runProgram as runQuickTool } from '../../process/exec/run-program.js';
 import type { EngineContext } from '../engine.js';
 import { runTool } from './tool-errors.js';
 

@@ -5,9 +5,9 @@ import { text } from 'node:stream/consumers';
 import { createGunzip } from 'node:zlib';
 import pMap from 'p-map';
 import { isRepriseError } from '../../domain/errors.js';
-import { isHistoryName, isSegmentName, parseSegmentName, placeInLog } from '../../domain/target/wal.js';
+import { isHistoryName, isSegmentName, parseSegmentName, segmentIndex } from '../../domain/target/wal.js';
 import { giveTo, writeFileDurably } from '../../files/durable-files.js';
-import type { ReadContext, WalFeed } from '../engine.js';
+import type { ReadContext, WalPrefetch } from '../engine.js';
 import type { BaseManifest } from './manifest.js';
 import { walKey } from './names.js';
 import { ownDirectory } from './unpack.js';
@@ -29,7 +29,7 @@ const LOOK_MS = 50;
  * Brings archived WAL beside the files of a server that recovers, many segments at once and ahead of it, while it
  * replays: its restore_command is a local copy, and waits for what is on its way. What is there already stays.
  */
-export async function feedWal(context: ReadContext, dataDir: string): Promise<WalFeed> {
+export async function prefetchWal(context: ReadContext, dataDir: string): Promise<WalPrefetch> {
   const directory = join(dataDir, PREFETCHED);
   await ownDirectory(context, directory);
   const names = await archivedNames(context);
@@ -48,7 +48,7 @@ export async function feedWal(context: ReadContext, dataDir: string): Promise<Wa
   };
 }
 
-/** Bytes that {@link feedWal} brings at the most. */
+/** Bytes that {@link prefetchWal} brings at the most. */
 export async function prefetchBytes(context: ReadContext, { wal, segmentBytes }: BaseManifest): Promise<number> {
   const first = parseSegmentName(wal.start, segmentBytes).number;
   // Of every timeline: which of them is followed, the server decides.
@@ -59,7 +59,7 @@ export async function prefetchBytes(context: ReadContext, { wal, segmentBytes }:
 }
 
 const byPlace = (a: string, b: string): number =>
-  placeInLog(a) < placeInLog(b) ? -1 : placeInLog(a) > placeInLog(b) ? 1 : 0;
+  segmentIndex(a) < segmentIndex(b) ? -1 : segmentIndex(a) > segmentIndex(b) ? 1 : 0;
 
 async function bringSegments(
   context: ReadContext,
@@ -68,7 +68,7 @@ async function bringSegments(
   signal: AbortSignal,
 ): Promise<void> {
   const asked = async (): Promise<string> =>
-    placeInLog((await readFile(join(directory, ASKED), 'utf8').catch(() => '')).trim());
+    segmentIndex((await readFile(join(directory, ASKED), 'utf8').catch(() => '')).trim());
   /** Resolves when the server has asked for this place, or one behind it; false where nobody waits for that any more. */
   const isAsked = async (place: string): Promise<boolean> => {
     for (; !signal.aborted; await sleep(LOOK_MS)) if ((await asked()) >= place) return true;
@@ -77,15 +77,18 @@ async function bringSegments(
   if (!(await isAsked('0'))) return;
   const first = await asked();
   const there = new Set(await readdir(directory));
-  const needed = segments.filter((name) => placeInLog(name) >= first);
+  const needed = segments.filter((name) => segmentIndex(name) >= first);
   await pMap(
     [...needed.entries()],
     async ([index, name]) => {
       const asksFor = needed[Math.max(0, index - AHEAD)] ?? name;
-      if (there.has(name) || !(await isAsked(placeInLog(asksFor)))) return;
+      if (there.has(name) || !(await isAsked(segmentIndex(asksFor)))) return;
       await bringSegment(context, name, directory, signal).catch(async (error: unknown) => {
         // One that is damaged counts when the server needs it: its target may lie before.
-        if (signal.aborted || (isRepriseError(error) && error.code === 'wal-gap' && !(await isAsked(placeInLog(name)))))
+        if (
+          signal.aborted ||
+          (isRepriseError(error) && error.code === 'wal-gap' && !(await isAsked(segmentIndex(name))))
+        )
           return;
         throw error;
       });

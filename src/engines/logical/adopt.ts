@@ -15,7 +15,7 @@ import { fingerprint } from '../shared/hash.js';
 import type { Fingerprint } from '../shared/hash.js';
 import type { SealedFile } from './encryption.js';
 import { hasEnded } from '../shared/run-tool-job.js';
-import type { Verdict } from '../shared/run-tool-job.js';
+import type { ToolJobOutcome } from '../shared/run-tool-job.js';
 import { runJudged } from './dump-errors.js';
 import { listBackups } from './list.js';
 import { commitManifest, LOGICAL, madeBackup, readManifest } from './manifest.js';
@@ -276,7 +276,8 @@ async function copy(
     );
   }
   const step = `adopt-copy:${operationMark(name)}`;
-  const judge = async ({ code }: JobExit): Promise<Verdict> => (code === 0 ? 'ok' : code === null ? 'retry' : 'fail');
+  const judge = async ({ code }: JobExit): Promise<ToolJobOutcome> =>
+    code === 0 ? 'ok' : code === null ? 'retry' : 'fail';
   try {
     if (!context.storage.capabilities.localPath) {
       const { written } = await uploadOutput(context, {

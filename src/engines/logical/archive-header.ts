@@ -3,7 +3,7 @@ import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import type { DatabaseProperties } from '../../postgres/content/database-properties.js';
-import { runTool } from '../../process/exec/run-program.js';
+import { runProgram } from '../../process/exec/run-program.js';
 import type { ReadContext } from '../engine.js';
 import { toolError } from './dump-errors.js';
 
@@ -109,7 +109,7 @@ async function restore({ pgBin, user, signal }: Host, argv: readonly string[], i
   try {
     // Our standard input is a socket, which /dev/stdin cannot open again; that of a pipe it can.
     const through = input === undefined ? [] : ['/bin/sh', '-c', 'cat | "$@"', 'through'];
-    const { stdout } = await runTool([...through, join(pgBin, 'pg_restore'), ...argv], {
+    const { stdout } = await runProgram([...through, join(pgBin, 'pg_restore'), ...argv], {
       user,
       signal,
       timeoutMs: LISTING_MS,

@@ -3,8 +3,8 @@ import { isRepriseError } from '../../domain/errors.js';
 import { inTermsOfAge } from '../../process/age/age-errors.js';
 import { recipientsOf, requireIdentity } from '../../process/age/age-keys.js';
 import { decryptingArgv, encryptingArgv } from '../../process/age/age.js';
-import { runTool } from '../../process/exec/run-program.js';
-import type { RunToolOptions, ToolOutput } from '../../process/exec/run-program.js';
+import { runProgram } from '../../process/exec/run-program.js';
+import type { RunProgramOptions, ProgramResult } from '../../process/exec/run-program.js';
 import type { ReadContext } from '../engine.js';
 
 /** What reading a file of a backup needs to know: where it lies, and whether it is encrypted. */
@@ -62,10 +62,10 @@ export async function runOnFile(
   file: SealedFile,
   argv: readonly string[],
   howFar: 'all' | 'beginning',
-  options: RunToolOptions = {},
-): Promise<ToolOutput> {
+  options: RunProgramOptions = {},
+): Promise<ProgramResult> {
   const how = { user: context.user, signal: context.signal, ...options };
-  if (context.storage.capabilities.localPath) return runTool(await readingArgv(context, file, argv, howFar), how);
+  if (context.storage.capabilities.localPath) return runProgram(await readingArgv(context, file, argv, howFar), how);
   const onInput = file.encrypted
     ? await decryptingArgv(await requireIdentity(context.policy.encryption, file.key), '-', argv, howFar)
     : argv;
@@ -73,7 +73,7 @@ export async function runOnFile(
   let broken: unknown;
   input.once('error', (error) => (broken = error));
   try {
-    return await runTool(onInput, { ...how, input });
+    return await runProgram(onInput, { ...how, input });
   } catch (error) {
     // What the program says of an input that broke off says nothing of the file (F10).
     context.signal.throwIfAborted();

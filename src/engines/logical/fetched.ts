@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import { RepriseError } from '../../domain/errors.js';
 import { freeBytes } from '../../postgres/server/disk.js';
 import { makeScratchDirectory } from '../../postgres/server/scratch-directory.js';
-import { inTurn } from '../../process/jobs/file-lock.js';
+import { waitForLock } from '../../process/jobs/file-lock.js';
 import type { ReadContext } from '../engine.js';
 import { damageOf } from '../shared/hash.js';
 import type { Fingerprint } from '../shared/hash.js';
@@ -81,7 +81,7 @@ async function scratchOf({ host, user }: ReadContext): Promise<string> {
 /** An attempt that was given up for dead may still be writing: one at a time, and the next finds what the other got. */
 function fetch(context: ReadContext, key: string, recorded: Fingerprint, path: string): Promise<void> {
   const { host, operationId, signal } = context;
-  return inTurn(host.stateDir, `fetch-${operationId}`, () => fetchAlone(context, key, recorded, path), {
+  return waitForLock(host.stateDir, `fetch-${operationId}`, () => fetchAlone(context, key, recorded, path), {
     signal,
     patienceMs: TURN_PATIENCE_MS,
   });

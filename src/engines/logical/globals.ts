@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { isRepriseError } from '../../domain/errors.js';
 import { libpqEnv } from '../../postgres/connection/environment.js';
 import { encryptingArgv } from '../../process/age/age.js';
-import { runTool } from '../../process/exec/run-program.js';
+import { runProgram } from '../../process/exec/run-program.js';
 import type { EngineContext } from '../engine.js';
 import { toolError } from './dump-errors.js';
 import type { Encryption } from '../../domain/backup/backup.js';
@@ -38,10 +38,10 @@ export async function dumpGlobals(
   };
   try {
     if (context.storage.capabilities.localPath) {
-      await runTool(await writingArgv(context, encryption, key, tool), options);
+      await runProgram(await writingArgv(context, encryption, key, tool), options);
     } else {
       // Small, and text also where it is encrypted: it needs no job of its own.
-      const { stdout } = await runTool(
+      const { stdout } = await runProgram(
         encryption === null ? tool : await encryptingArgv(encryption.recipients, tool),
         options,
       );

@@ -14,7 +14,7 @@ import { compareObjects } from './database-facts.js';
 import { runJudged, toolError } from './dump-errors.js';
 import { wholeFile } from './fetched.js';
 import { hasEnded } from '../shared/run-tool-job.js';
-import type { Verdict } from '../shared/run-tool-job.js';
+import type { ToolJobOutcome } from '../shared/run-tool-job.js';
 import { checkKey, readingArgv } from './encryption.js';
 import { manifestFiles, manifestOf } from './manifest.js';
 import type { DumpManifest } from './manifest.js';
@@ -135,7 +135,7 @@ async function runPgRestore({
  * Exit 1 is "errors ignored on restore": each is looked at (F21). A connection lost may be found again, and what was
  * ended by a signal started again; all else would only happen once more.
  */
-async function judgeExit(exit: JobExit, refuse: (why: RepriseError) => void): Promise<Verdict> {
+async function judgeExit(exit: JobExit, refuse: (why: RepriseError) => void): Promise<ToolJobOutcome> {
   if (exit.code === 0) return 'ok';
   if (exit.code === null) return 'retry';
   const stderr = await readFile(exit.stderr, 'utf8');

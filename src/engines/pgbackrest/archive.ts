@@ -9,7 +9,7 @@ import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import type { TimelineSwitch } from '../../domain/target/wal.js';
 import type { WalArchive } from '../../postgres/wal/wal-archive.js';
 import { parseTimelineHistory } from '../../domain/target/wal.js';
-import { runTool } from '../../process/exec/run-program.js';
+import { runProgram } from '../../process/exec/run-program.js';
 import { asUser } from '../../process/exec/users.js';
 import type { CommandContext } from './command.js';
 import { optionsOf, pgbackrestArgv, runPgbackrest, translated } from './command.js';
@@ -146,7 +146,7 @@ function notUnpacked(why: string): RepriseError {
 /** The tool runs as its user; our own shell writes the file, so that the scratch directory stays the worker's. */
 async function runInto(context: CommandContext, file: string, argv: readonly string[], command: string): Promise<void> {
   try {
-    await runTool(
+    await runProgram(
       ['/bin/sh', '-c', 'file=$1; shift; exec "$@" > "$file"', 'into', file, ...asUser(context.user, argv)],
       { signal: context.signal, timeoutMs: SLOW_MS },
     );

@@ -4,7 +4,7 @@ import type { PolicyConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 import { iniSections } from '../../domain/text/ini.js';
 import { isCode } from '../../files/atomic-file.js';
-import { runTool } from '../../process/exec/run-program.js';
+import { runProgram } from '../../process/exec/run-program.js';
 import type { CommandContext } from './command.js';
 import { optionsOf } from './command.js';
 
@@ -20,7 +20,7 @@ export const DEFAULT_REPOSITORY = '/var/lib/pgbackrest';
  */
 export async function readConfigFile(context: CommandContext): Promise<ConfigFile> {
   const { config, stanza } = optionsOf(context);
-  const { exitCode } = await runTool(['test', '-r', config], { user: context.user, acceptCodes: [0, 1] });
+  const { exitCode } = await runProgram(['test', '-r', config], { user: context.user, acceptCodes: [0, 1] });
   if (exitCode !== 0) {
     throw new RepriseError(
       'config-invalid',

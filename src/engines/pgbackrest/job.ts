@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Progress } from '../../domain/operation/progress.js';
 import type { JobExit, JobPaths, JobResult } from '../../process/jobs/jobs.js';
 import type { EngineContext } from '../engine.js';
-import { unlessMendable } from '../shared/run-tool-job.js';
+import { keepRetryable } from '../shared/run-tool-job.js';
 import { pgbackrestArgv, translated, connectionEnv } from './command.js';
 import { mayPass } from './failures.js';
 import { readInfo } from './info.js';
@@ -49,7 +49,7 @@ export async function runJob(context: EngineContext, job: PgbackrestJob): Promis
       progress: (paths) => progress(paths, job),
     });
   } catch (error) {
-    throw unlessMendable(error, translated(error, job.command));
+    throw keepRetryable(error, translated(error, job.command));
   }
 }
 

@@ -1,7 +1,7 @@
 import { RepriseError } from '../../domain/errors.js';
 import { withClient } from '../../postgres/connection/with-client.js';
 import type { LiveServerFacts } from '../../postgres/server/server-facts.js';
-import { runTool } from '../../process/exec/run-program.js';
+import { runProgram } from '../../process/exec/run-program.js';
 import type { EngineContext } from '../engine.js';
 import { optionsOf } from './command.js';
 import type { ConfigFile } from './config-file.js';
@@ -31,7 +31,7 @@ export async function preflightBackup(context: EngineContext): Promise<readonly 
 
 /** @throws RepriseError `version-mismatch`, `tool-missing` */
 export async function requireVersion(): Promise<void> {
-  const { stdout } = await runTool(['pgbackrest', 'version']);
+  const { stdout } = await runProgram(['pgbackrest', 'version']);
   const [, major, minor] = /(\d+)\.(\d+)/.exec(stdout) ?? [];
   const found = [Number(major ?? 0), Number(minor ?? 0)] as const;
   if (found[0] < OLDEST_PGBACKREST[0] || (found[0] === OLDEST_PGBACKREST[0] && found[1] < OLDEST_PGBACKREST[1])) {

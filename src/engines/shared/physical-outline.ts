@@ -10,11 +10,11 @@ import type { OnlineBackup, WalArchive } from '../../postgres/wal/wal-archive.js
 import { consistentFrom } from '../../postgres/wal/choose-base-backup.js';
 import type { Candidate } from '../../postgres/wal/choose-base-backup.js';
 import { chooseOnNewest } from '../../postgres/wal/newest-timeline.js';
-import type { LogSources, Reach } from '../../postgres/wal/recoverable-range.js';
-import { reachFrom, readTimelines } from '../../postgres/wal/recoverable-range.js';
-import { requireReachable } from '../../postgres/wal/assert-recoverable.js';
-import { goneInWords, latestInWords } from '../../postgres/wal/messages.js';
-import { runTool } from '../../process/exec/run-program.js';
+import type { WalSources, RecoverableRange } from '../../postgres/wal/recoverable-range.js';
+import { recoverableRange, readTimelines } from '../../postgres/wal/recoverable-range.js';
+import { assertRecoverable } from '../../postgres/wal/assert-recoverable.js';
+import { describeMissingWal, describeLatestRecoverable } from '../../postgres/wal/messages.js';
+import { runProgram } from '../../process/exec/run-program.js';
 import type { OutlineRequest, ReadContext, RecoveryOutline } from '../engine.js';
 
 /** WAL that lies in a recovering server's pg_wal at a time: restart points remove what is older. */
@@ -52,11 +52,11 @@ export async function outlinePhysical(
   const candidates = found.toSorted((a, b) => b.stored.finishedAt.localeCompare(a.stored.finishedAt));
   return inScratch(context, async (scratch) => {
     const { oldDataDir, target } = request;
-    const sources: LogSources = { archive, timelines: await readTimelines(archive, oldDataDir), oldDataDir, scratch };
+    const sources: WalSources = { archive, timelines: await readTimelines(archive, oldDataDir), oldDataDir, scratch };
     const { chosen, warnings: left } = await chooseOnNewest(context, target, candidates, sources);
     await requireFit(context, chosen, oldDataDir);
-    const reach = await reachFrom(context, chosen.stored, sources);
-    requireReachable(target, chosen, reach);
+    const reach = await recoverableRange(context, chosen.stored, sources);
+    assertRecoverable(target, chosen, reach);
     return outlineOf(chosen, candidates, reach, resolved(target, reach), [
       ...warnings,
       ...left,
@@ -71,7 +71,7 @@ async function requireFit(
   { backup, stored }: PhysicalCandidate,
   oldDataDir: string | null,
 ): Promise<void> {
-  const { stdout } = await runTool([join(context.pgBin, 'postgres'), '--version'], { user: context.user });
+  const { stdout } = await runProgram([join(context.pgBin, 'postgres'), '--version'], { user: context.user });
   const major = Number(/ (\d+)/.exec(stdout)?.[1]);
   if (major !== stored.major) {
     throw new RepriseError(
@@ -97,7 +97,7 @@ async function requireFit(
 function outlineOf(
   chosen: PhysicalCandidate,
   candidates: readonly PhysicalCandidate[],
-  reach: Reach,
+  reach: RecoverableRange,
   target: RecoveryTarget,
   warnings: readonly string[],
 ): RecoveryOutline {
@@ -125,7 +125,7 @@ function earliest(candidates: readonly PhysicalCandidate[]): string | null {
   return oldest === undefined ? null : consistentFrom(oldest.stored);
 }
 
-function segmentsBetween({ stored }: PhysicalCandidate, { endSegment, segmentBytes }: Reach): number {
+function segmentsBetween({ stored }: PhysicalCandidate, { endSegment, segmentBytes }: RecoverableRange): number {
   if (endSegment === null) return 0;
   return (
     Number(
@@ -151,20 +151,22 @@ async function inScratch<T>(context: ReadContext, work: (directory: string) => P
  * A backup named by its id is recovered to its own end. The instant of the very last commit is named by its position:
  * PostgreSQL finds that a time is reached only by a later commit (`recoveryStopsBefore`), and none comes.
  */
-function resolved(target: RecoveryTarget, { lastCommitAt, lastCommitLsn }: Reach): RecoveryTarget {
+function resolved(target: RecoveryTarget, { lastCommitAt, lastCommitLsn }: RecoverableRange): RecoveryTarget {
   if (target.kind === 'backup') return { kind: 'end-of-backup' };
   const isLast = target.kind === 'time' && lastCommitAt !== null && compareInstants(target.time, lastCommitAt) === 0;
   return isLast && lastCommitLsn !== null ? { kind: 'lsn', lsn: lastCommitLsn } : target;
 }
 
-function reachWarnings(target: RecoveryTarget, reach: Reach): string[] {
+function reachWarnings(target: RecoveryTarget, reach: RecoverableRange): string[] {
   const { timeline, left } = reach.followed;
   const warnings = [...left, ...reach.abandoned].map(
     ({ id, at }) =>
       `timeline ${timeline.id} is followed; what timeline ${id} holds after ${at}, where they part, is not recovered`,
   );
   if (reach.missing.length > 0)
-    warnings.push(`${goneInWords(reach)}: what lies behind cannot be recovered; ${latestInWords(reach)}`);
+    warnings.push(
+      `${describeMissingWal(reach)}: what lies behind cannot be recovered; ${describeLatestRecoverable(reach)}`,
+    );
   if (target.kind === 'time' && reach.lastCommitAt === null) {
     warnings.push('the last WAL holds no commit, so that it is not known whether the target can be reached');
   }

@@ -3,8 +3,8 @@ import type { JobExit, JobRequest, JobResult, Jobs } from '../../process/jobs/jo
 import { tailOfFile } from '../../files/tail.js';
 
 /** What a judge says of an exit. */
-export type Verdict = 'ok' | 'retry' | 'fail';
-export interface JudgedRequest extends JobRequest {
+export type ToolJobOutcome = 'ok' | 'retry' | 'fail';
+export interface ToolJobRequest extends JobRequest {
   readonly cleanUp: () => Promise<void>;
   /** A failure that is not the tool's own, told by other means than its stderr; null where it is. */
   readonly failureOf?: (exit: JobExit) => Promise<RepriseError | null>;
@@ -20,12 +20,12 @@ export type Meaning = (tool: string, output: string) => RepriseError;
  *
  * @throws RepriseError of the tool's failure; else what the supervisor throws (cancelled, shutdown)
  */
-export async function runJudgedBy(meaning: Meaning, jobs: Jobs, request: JudgedRequest): Promise<JobResult> {
+export async function runToolJob(meaning: Meaning, jobs: Jobs, request: ToolJobRequest): Promise<JobResult> {
   const { failureOf, ...job } = request;
   const ofTool =
     request.judge ??
     (async (exit) => (exit.code === 0 ? 'ok' : verdictOn(meaning(request.tool, await tailOfFile(exit.stderr)))));
-  const judge = async (exit: JobExit): Promise<Verdict> => {
+  const judge = async (exit: JobExit): Promise<ToolJobOutcome> => {
     const failure = await failureOf?.(exit);
     return failure ? verdictOn(failure) : ofTool(exit);
   };
@@ -42,7 +42,7 @@ export async function runJudgedBy(meaning: Meaning, jobs: Jobs, request: JudgedR
 }
 
 /** A job's failure in its tool's terms: what another attempt may still mend stays an error that Temporal tries again. */
-export function unlessMendable(error: unknown, meant: unknown): unknown {
+export function keepRetryable(error: unknown, meant: unknown): unknown {
   const mendable = isRepriseError(error) && error.code === 'tool-failed';
   return mendable && isRepriseError(meant) && !errorTable[meant.code].retryable ? error : meant;
 }
@@ -52,7 +52,7 @@ export function hasEnded(error: unknown): error is RepriseError {
   return isRepriseError(error) && (typeof error.details['stderrTail'] === 'string' || error.code === 'job-cancelled');
 }
 
-function verdictOn(failure: RepriseError): Verdict {
+function verdictOn(failure: RepriseError): ToolJobOutcome {
   return errorTable[failure.code].retryable ? 'retry' : 'fail';
 }
 

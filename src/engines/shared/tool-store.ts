@@ -1,5 +1,5 @@
 import type { DescribedStorage } from '../../domain/storage/described-storage.js';
-import { placeInLog } from '../../domain/target/wal.js';
+import { segmentIndex } from '../../domain/target/wal.js';
 import type { ReadableStorage } from '../../storage/storage.js';
 
 /** An object store in which an engine's own tool keeps its files, and where they may lie in a class that must be thawed. */
@@ -67,7 +67,7 @@ export async function coldBelow(storage: ReadableStorage, folder: string): Promi
 export async function coldWal(storage: ReadableStorage, folder: string, first: string | null): Promise<string[]> {
   const isNeeded = (key: string): boolean => {
     const [, place] = /^[0-9A-F]{8}([0-9A-F]{16})/.exec(key.slice(key.lastIndexOf('/') + 1)) ?? [];
-    return place === undefined || first === null || place >= placeInLog(first);
+    return place === undefined || first === null || place >= segmentIndex(first);
   };
   return (await coldBelow(storage, folder)).filter(isNeeded);
 }

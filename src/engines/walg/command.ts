@@ -1,8 +1,8 @@
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import { libpqEnv } from '../../postgres/connection/environment.js';
 import { requireProgram } from '../../process/exec/find-programs.js';
-import { runTool } from '../../process/exec/run-program.js';
-import type { ToolOutput } from '../../process/exec/run-program.js';
+import { runProgram } from '../../process/exec/run-program.js';
+import type { ProgramResult } from '../../process/exec/run-program.js';
 import type { ReadContext } from '../engine.js';
 import { failureOf } from './failures.js';
 import type { WalgOptions } from './options.js';
@@ -50,10 +50,10 @@ export async function runWalg(
   context: CommandContext,
   args: readonly string[],
   settings?: Readonly<Record<string, string>>,
-): Promise<ToolOutput> {
+): Promise<ProgramResult> {
   const argv = await walgArgv(context, args, settings);
   try {
-    return await runTool(argv, {
+    return await runProgram(argv, {
       user: context.user,
       signal: context.signal,
       timeoutMs: SLOW_MS,

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import type { PolicyConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
-import { runTool } from '../../process/exec/run-program.js';
+import { runProgram } from '../../process/exec/run-program.js';
 import type { OsUser } from '../../process/jobs/jobs.js';
 import type { WalgOptions } from './options.js';
 
@@ -48,7 +48,7 @@ export function parseEnvFile(text: string, path: string): EnvFile {
  */
 export async function readEnvFile(options: WalgOptions, user: OsUser | null): Promise<EnvFile> {
   const { envFile } = options;
-  const { exitCode } = await runTool(['test', '-r', envFile], { user, acceptCodes: [0, 1] });
+  const { exitCode } = await runProgram(['test', '-r', envFile], { user, acceptCodes: [0, 1] });
   if (exitCode !== 0) {
     throw new RepriseError(
       'config-invalid',

@@ -1,5 +1,5 @@
 import { RepriseError } from '../../domain/errors.js';
-import type { AskNeeded, EngineContext, RemovalPlan } from '../engine.js';
+import type { FindNeeded, EngineContext, RemovalPlan } from '../engine.js';
 import type { WalgBackup } from './backup-list.js';
 import { listBackups, segmentOf } from './backup-list.js';
 import { runWalg } from './command.js';
@@ -24,7 +24,7 @@ interface Deletion {
 export async function planRemoval(
   context: EngineContext,
   labels: readonly string[],
-  needed?: AskNeeded,
+  needed?: FindNeeded,
 ): Promise<RemovalPlan> {
   const backups = await listBackups(context);
   const going = await removable(context, backups, labels);
@@ -53,7 +53,7 @@ export async function planRemoval(
  * Removes exactly these backups and the WAL that no backup needs any more. One that is gone is no error.
  * @throws RepriseError `rotation-refused` where another backup rests on one of them, a dry run names others, or one is needed by now
  */
-export async function remove(context: EngineContext, labels: readonly string[], needed?: AskNeeded): Promise<void> {
+export async function remove(context: EngineContext, labels: readonly string[], needed?: FindNeeded): Promise<void> {
   const found = await listBackups(context);
   const going = await removable(context, found, labels);
   const stranded = going.filter((label) => !labels.includes(label));
@@ -157,7 +157,7 @@ async function requireSame(
 
 /** @throws RepriseError `rotation-refused` where a hold or a recovery came in between */
 async function requireFree(
-  needed: AskNeeded | undefined,
+  needed: FindNeeded | undefined,
   going: readonly string[],
   segments: readonly string[],
 ): Promise<void> {

@@ -1,4 +1,4 @@
-import { runTool } from '../../process/exec/run-program.js';
+import { runProgram } from '../../process/exec/run-program.js';
 import { requireProgram } from '../../process/exec/find-programs.js';
 import { optionsOf } from './command.js';
 import type { CommandContext } from './command.js';
@@ -19,7 +19,7 @@ export interface WalgVersion {
 export async function readVersion(context: CommandContext): Promise<WalgVersion> {
   const program = await requireProgram(optionsOf(context).binary);
   const run = async (...args: string[]): Promise<string> =>
-    (await runTool([program, ...args], { user: context.user })).stdout;
+    (await runProgram([program, ...args], { user: context.user })).stdout;
   return parseVersion(await run('--version'), await run('delete', '--help'));
 }
 

@@ -14,7 +14,7 @@ const DATABASE = /_(aside|new)_[A-Za-z0-9-]+$/;
  * Removes old data that a recovery put aside: a directory, or a database. What is gone already is no error.
  * @throws RepriseError `path-refused` for a name no recovery gives, `conflict` while a server works in the directory.
  */
-export async function removeKept({ where }: { readonly where: string }, connection: ConnectionConfig): Promise<void> {
+export async function dropOldData({ where }: { readonly where: string }, connection: ConnectionConfig): Promise<void> {
   if (isAbsolute(where)) return removeDirectory(where);
   if (!DATABASE.test(where)) throw refused(where);
   await withClient(connection, connection.maintenanceDatabase, async (client) => {

@@ -4,7 +4,7 @@ import { RepriseError } from '../../domain/errors.js';
 import { syncDirectory } from '../../files/durable-files.js';
 import { processesIn } from '../server/postmaster.js';
 
-export interface PutAside {
+export interface MovedOldData {
   /** Where the old directory is now; null where there was none. */
   readonly keptAt: string | null;
   /** Places outside the directory that go on belonging to it: tablespaces, a `pg_wal` elsewhere. */
@@ -16,7 +16,7 @@ export interface PutAside {
  * the new data lies on the same disk. Nothing is made in its place. A repeated call finds it aside and changes nothing.
  * @throws RepriseError `conflict` while a server works in it; `path-refused` for a mount point or another file system.
  */
-export async function putAside(dataDir: string, asideDir: string): Promise<PutAside> {
+export async function moveOldData(dataDir: string, asideDir: string): Promise<MovedOldData> {
   if (await isThere(asideDir)) return { keptAt: asideDir, outside: await outsidePlaces(asideDir) };
   if (!(await isThere(dataDir))) return { keptAt: null, outside: [] };
   const real = await linkTarget(dataDir);

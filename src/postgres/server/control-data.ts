@@ -2,7 +2,7 @@ import { access, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isRepriseError } from '../../domain/errors.js';
 import type { OsUser } from '../../process/jobs/jobs.js';
-import { runTool } from '../../process/exec/run-program.js';
+import { runProgram } from '../../process/exec/run-program.js';
 
 /** What `global/pg_control` says of a data directory. */
 export interface ControlData {
@@ -48,7 +48,7 @@ export async function readControlData(
   if (!(await exists(join(dataDir, 'global', 'pg_control')))) return null;
   const major = Number.parseInt(await readFile(join(dataDir, 'PG_VERSION'), 'utf8').catch(() => ''), 10);
   try {
-    const { stdout, stderr } = await runTool([join(pgBin, 'pg_controldata'), '-D', dataDir], {
+    const { stdout, stderr } = await runProgram([join(pgBin, 'pg_controldata'), '-D', dataDir], {
       user,
       env: { LC_ALL: 'C', TZ: 'UTC' },
     });

@@ -1,7 +1,7 @@
 import { realpath, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { OsUser } from '../../process/jobs/jobs.js';
-import { runTool } from '../../process/exec/run-program.js';
+import { runProgram } from '../../process/exec/run-program.js';
 
 /** A million files on a slow disk. */
 const DU_TIMEOUT_MS = 900_000;
@@ -25,7 +25,7 @@ export async function nearestExisting(path: string): Promise<string> {
 export async function usedBytes(directory: string, user: OsUser | null): Promise<number> {
   const real = await realpath(directory).catch(() => null);
   if (real === null) return 0;
-  const { stdout } = await runTool(['du', '--summarize', '--block-size=1', real], {
+  const { stdout } = await runProgram(['du', '--summarize', '--block-size=1', real], {
     user,
     acceptCodes: [0, 1],
     timeoutMs: DU_TIMEOUT_MS,

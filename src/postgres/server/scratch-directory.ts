@@ -2,7 +2,7 @@ import { mkdir, readdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { HostConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
-import { runTool } from '../../process/exec/run-program.js';
+import { runProgram } from '../../process/exec/run-program.js';
 import type { OsUser } from '../../process/jobs/jobs.js';
 import { giveTo } from '../../files/durable-files.js';
 
@@ -28,7 +28,10 @@ export async function makeHostScratch(
   if (scratchDir.startsWith(`${stateDir}/`)) await makeScratchDirectory(stateDir, user);
   await makeScratchDirectory(scratchDir, user);
   if (user === null || process.getuid?.() !== 0) return;
-  const { exitCode } = await runTool(['test', '-w', scratchDir, '-a', '-x', scratchDir], { user, acceptCodes: [0, 1] });
+  const { exitCode } = await runProgram(['test', '-w', scratchDir, '-a', '-x', scratchDir], {
+    user,
+    acceptCodes: [0, 1],
+  });
   if (exitCode === 0) return;
   throw new RepriseError(
     'path-refused',
@@ -53,5 +56,5 @@ export async function initScratchCluster(dataDir: string, pgBin: string, user: O
     '--no-sync',
     '--no-instructions',
   ];
-  await runTool([join(pgBin, 'initdb'), `--pgdata=${dataDir}`, ...options], { user });
+  await runProgram([join(pgBin, 'initdb'), `--pgdata=${dataDir}`, ...options], { user });
 }

@@ -1,7 +1,7 @@
 import { basename, dirname, join } from 'node:path';
 import type { ServiceConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
-import { runTool } from '../../process/exec/run-program.js';
+import { runProgram } from '../../process/exec/run-program.js';
 import type { ServiceKind, ServicePlace } from './service-kind.js';
 
 type Hook = Extract<ServiceConfig, { kind: 'hook' }>;
@@ -19,10 +19,10 @@ export function hookService(config: Hook, place: ServicePlace): ServiceKind {
           'Write them to postgresql.auto.conf.',
         );
       }
-      await runTool(config.start, { timeoutMs: seconds * 1000 });
+      await runProgram(config.start, { timeoutMs: seconds * 1000 });
     },
     stop: async (_mode, seconds) => {
-      await runTool(config.stop, { timeoutMs: seconds * 1000 });
+      await runProgram(config.stop, { timeoutMs: seconds * 1000 });
     },
   };
 }

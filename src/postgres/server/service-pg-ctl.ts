@@ -1,6 +1,6 @@
 import { access, constants, mkdir, open } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { runTool } from '../../process/exec/run-program.js';
+import { runProgram } from '../../process/exec/run-program.js';
 import { giveTo } from '../../files/durable-files.js';
 import { serverOptions } from './service-kind.js';
 import type { ServiceKind, ServicePlace } from './service-kind.js';
@@ -14,7 +14,7 @@ export function pgCtlService(place: ServicePlace): ServiceKind {
   const { dataDir, pgBin, user } = place;
   const logFile = place.logFile ?? join(dirname(dataDir), `${basename(dataDir)}.log`);
   const pgCtl = async (seconds: number, ...args: string[]): Promise<void> => {
-    await runTool([join(pgBin, 'pg_ctl'), ...args, '-D', dataDir, '-s', '-t', String(seconds)], {
+    await runProgram([join(pgBin, 'pg_ctl'), ...args, '-D', dataDir, '-s', '-t', String(seconds)], {
       user,
       timeoutMs: (seconds + 10) * 1000,
     });

@@ -1,5 +1,5 @@
 import type { ServiceConfig } from '../../domain/config.js';
-import { runTool } from '../../process/exec/run-program.js';
+import { runProgram } from '../../process/exec/run-program.js';
 import { serverOptions } from './service-kind.js';
 import type { ServiceKind } from './service-kind.js';
 
@@ -11,7 +11,7 @@ type PgCtlCluster = Extract<ServiceConfig, { kind: 'pg_ctlcluster' }>;
  */
 export function pgCtlClusterService({ version, name }: PgCtlCluster): ServiceKind {
   const run = async (seconds: number, ...args: string[]): Promise<void> => {
-    await runTool(['pg_ctlcluster', version, name, ...args], { timeoutMs: (seconds + 10) * 1000 });
+    await runProgram(['pg_ctlcluster', version, name, ...args], { timeoutMs: (seconds + 10) * 1000 });
   };
   return {
     logFile: `/var/log/postgresql/postgresql-${version}-${name}.log`,

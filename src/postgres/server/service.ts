@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { ServiceConfig } from '../../domain/config.js';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import type { OsUser } from '../../process/jobs/jobs.js';
-import { runTool } from '../../process/exec/run-program.js';
+import { runProgram } from '../../process/exec/run-program.js';
 import { recoveryFailure } from '../recovery/recovery-failure.js';
 import { processesIn, readPostmaster } from './postmaster.js';
 import { logFiles, logTail, markLogs } from './server-log.js';
@@ -110,7 +110,7 @@ export function serviceOf(cluster: ServiceTarget, pgBin: string, user: OsUser | 
   };
 
   const reload = async (): Promise<void> => {
-    await runTool([join(pgBin, 'pg_ctl'), 'reload', '-D', dataDir, '-s'], { user });
+    await runProgram([join(pgBin, 'pg_ctl'), 'reload', '-D', dataDir, '-s'], { user });
   };
   return { dataDir, status, start, stop, reload, logTail: tail };
 }

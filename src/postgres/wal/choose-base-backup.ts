@@ -8,9 +8,9 @@ import { compareInstants } from '../../domain/target/compare-instants.js';
 import type { NamedTarget, Search } from './locate-target.js';
 import { findInArchive, findInDirectory } from './locate-target.js';
 import type { OnlineBackup, WalReader } from './wal-archive.js';
-import type { LogSources, Reach } from './recoverable-range.js';
-import { reachFrom } from './recoverable-range.js';
-import { goneInWords } from './messages.js';
+import type { WalSources, RecoverableRange } from './recoverable-range.js';
+import { recoverableRange } from './recoverable-range.js';
+import { describeMissingWal } from './messages.js';
 
 /** A backup as the catalogue knows it, and as the repository does. */
 export interface Candidate<S extends OnlineBackup = OnlineBackup> {
@@ -28,11 +28,11 @@ export function consistentFrom(stored: Pick<OnlineBackup, 'finishedAt'>): string
  * @param candidates newest first, at least one
  * @throws RepriseError `target-before-backup` naming the earliest; `target-after-wal`, `not-found`
  */
-export async function chooseBackup<C extends Candidate>(
+export async function chooseBaseBackup<C extends Candidate>(
   context: WalReader,
   target: RecoveryTarget,
   candidates: readonly C[],
-  sources: LogSources,
+  sources: WalSources,
 ): Promise<C> {
   switch (target.kind) {
     case 'latest':
@@ -80,14 +80,14 @@ async function located<C extends Candidate>(
   context: WalReader,
   target: NamedTarget,
   candidates: readonly C[],
-  sources: LogSources,
+  sources: WalSources,
 ): Promise<C> {
   let upTo: string | null = null;
-  let newest: Reach | undefined;
+  let newest: RecoverableRange | undefined;
   const damaged = new Set<string>();
   for (const candidate of candidates) {
     const { stored } = candidate;
-    const reach = await reachFrom(context, stored, sources);
+    const reach = await recoverableRange(context, stored, sources);
     newest ??= reach;
     const search: Search = { target, fromLsn: stored.lsn.stop, segmentBytes: reach.segmentBytes };
     if (upTo === null && reach.salvage !== null && sources.oldDataDir !== null) {
@@ -107,7 +107,7 @@ async function located<C extends Candidate>(
     const names = [...damaged].sort();
     throw new RepriseError(
       'wal-gap',
-      `${formatTarget(target)} is not in the WAL that can be read: ${goneInWords({ missing: names, damaged: names })}, and what lies behind it is out of reach`,
+      `${formatTarget(target)} is not in the WAL that can be read: ${describeMissingWal({ missing: names, damaged: names })}, and what lies behind it is out of reach`,
       'recover to an instant before it, or put a good copy of it into the archive',
     );
   }
@@ -121,7 +121,7 @@ async function located<C extends Candidate>(
 /** Where the search of a backup's log ends: at the newer backup's, or before, where a gap ends it (F23). */
 export function nearer(
   upTo: string | null,
-  { endSegment, segmentBytes }: Pick<Reach, 'endSegment' | 'segmentBytes'>,
+  { endSegment, segmentBytes }: Pick<RecoverableRange, 'endSegment' | 'segmentBytes'>,
 ): string | null {
   if (upTo === null || endSegment === null) return endSegment;
   return parseSegmentName(upTo, segmentBytes).number < parseSegmentName(endSegment, segmentBytes).number
@@ -134,7 +134,7 @@ function between(
   segments: readonly string[],
   from: string,
   to: string | null,
-  { followed, segmentBytes }: Reach,
+  { followed, segmentBytes }: RecoverableRange,
 ): string[] {
   if (to === null) return [];
   const place = (name: string): bigint => parseSegmentName(name, segmentBytes).number;

@@ -11,7 +11,7 @@ import type { Timeline } from './timelines.js';
 import { switchedAt } from './timelines.js';
 
 /** The log from a backup on, along one timeline and its ancestors, as far as segments are there. */
-export interface LogLine {
+export interface ContiguousWal {
   /** Last segment that can be reached without a gap; null where not even the first is there. */
   readonly end: string | null;
   /** Segments that are nowhere although later ones are there, in order. */
@@ -19,7 +19,12 @@ export interface LogLine {
 }
 
 /** Follows the log from its first segment through the segments that are there (F23). */
-export function followLog(present: Iterable<string>, start: string, timeline: Timeline, segmentBytes: number): LogLine {
+export function followWal(
+  present: Iterable<string>,
+  start: string,
+  timeline: Timeline,
+  segmentBytes: number,
+): ContiguousWal {
   const first = parseSegmentName(start, segmentBytes);
   const usable = [...present].filter(
     (name) => isSegmentName(name) && belongs(name, timeline, segmentBytes, first.number),

@@ -2,10 +2,10 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { RecoveryTarget } from '../../domain/target/target.js';
 import { compareLsn, parseSegmentName, segmentEnd, segmentStart } from '../../domain/target/wal.js';
-import { runTool } from '../../process/exec/run-program.js';
+import { runProgram } from '../../process/exec/run-program.js';
 import type { WalReader } from './wal-archive.js';
 import { fetchUndamaged } from './damaged-segments.js';
-import type { LogSources } from './recoverable-range.js';
+import type { WalSources } from './recoverable-range.js';
 
 /** A target that only the log itself knows: PostgreSQL stops at its first occurrence after the backup. */
 export type NamedTarget = Extract<RecoveryTarget, { kind: 'xid' | 'name' }>;
@@ -32,7 +32,7 @@ export async function findInArchive(
   context: WalReader,
   search: Search,
   segments: readonly string[],
-  sources: LogSources,
+  sources: WalSources,
 ): Promise<Located> {
   for (let first = 0; first < segments.length; first += BATCH) {
     context.signal.throwIfAborted();
@@ -89,7 +89,7 @@ export async function findInDirectory(
       target.kind === 'xid' ? 'Transaction' : 'XLOG',
     ];
     // grep keeps out a million other transactions; what it lets through is read exactly.
-    const { stdout } = await runTool(
+    const { stdout } = await runProgram(
       ['/bin/sh', '-c', 'rough=$1; shift; "$@" | grep -F -e "$rough" || true', 'find', roughly(target), ...dump],
       {
         // Reads only, and the worker can read what is its own and what it recovers.

@@ -1,9 +1,9 @@
-import type { Reach } from './recoverable-range.js';
+import type { RecoverableRange } from './recoverable-range.js';
 
 const NAMED = 5;
 
 /** What keeps the log from going on, in words: `WAL is missing, NAMES`, `archived WAL is damaged, NAMES`. */
-export function goneInWords({ missing, damaged }: Pick<Reach, 'missing' | 'damaged'>): string {
+export function describeMissingWal({ missing, damaged }: Pick<RecoverableRange, 'missing' | 'damaged'>): string {
   const [bad, nowhere] = [
     missing.filter((name) => damaged.includes(name)),
     missing.filter((name) => !damaged.includes(name)),
@@ -15,7 +15,10 @@ export function goneInWords({ missing, damaged }: Pick<Reach, 'missing' | 'damag
 }
 
 /** The last commit there is, as what can be typed after `--to`. */
-export function latestInWords({ lastCommitAt, lastCommitLsn }: Pick<Reach, 'lastCommitAt' | 'lastCommitLsn'>): string {
+export function describeLatestRecoverable({
+  lastCommitAt,
+  lastCommitLsn,
+}: Pick<RecoverableRange, 'lastCommitAt' | 'lastCommitLsn'>): string {
   return `the latest instant that can be reached is ${lastCommitAt ?? 'that of the backup'}${lastCommitLsn === null ? '' : ` (lsn:${lastCommitLsn})`}`;
 }
 

@@ -2,35 +2,35 @@ import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import type { RecoveryTarget } from '../../domain/target/target.js';
 import { parseSegmentName } from '../../domain/target/wal.js';
 import type { WalReader } from './wal-archive.js';
-import { chooseBackup } from './choose-base-backup.js';
+import { chooseBaseBackup } from './choose-base-backup.js';
 import type { Candidate } from './choose-base-backup.js';
 import { segmentBytesOf } from './contiguous-wal.js';
-import type { LogSources } from './recoverable-range.js';
+import type { WalSources } from './recoverable-range.js';
 import { followTimeline } from './timelines.js';
 import type { Timeline } from './timelines.js';
 
-export interface Choice<C extends Candidate> {
+export interface TimelineChoice<C extends Candidate> {
   readonly chosen: C;
   /** Why others are passed over, or what the chosen one does not lead to. */
   readonly warnings: readonly string[];
 }
 
 /**
- * As {@link chooseBackup}, first among the backups that lead to the newest timeline: one made on another after they
+ * As {@link chooseBaseBackup}, first among the backups that lead to the newest timeline: one made on another after they
  * parted leads to a past that a recovery has given up since. An instant that is only there is still found, and said.
  * @param candidates newest first, at least one
- * @throws RepriseError `wal-gap` where `latest` is asked and no backup leads there; what {@link chooseBackup} throws
+ * @throws RepriseError `wal-gap` where `latest` is asked and no backup leads there; what {@link chooseBaseBackup} throws
  */
 export async function chooseOnNewest<C extends Candidate>(
   context: WalReader,
   target: RecoveryTarget,
   candidates: readonly C[],
-  sources: LogSources,
-): Promise<Choice<C>> {
+  sources: WalSources,
+): Promise<TimelineChoice<C>> {
   if (target.kind === 'backup')
-    return { chosen: await chooseBackup(context, target, candidates, sources), warnings: [] };
+    return { chosen: await chooseBaseBackup(context, target, candidates, sources), warnings: [] };
   const { newest, live, left } = byTimeline(candidates, sources.timelines);
-  const among = async (some: readonly C[]): Promise<C> => chooseBackup(context, target, some, sources);
+  const among = async (some: readonly C[]): Promise<C> => chooseBaseBackup(context, target, some, sources);
   const passedOver = left.map(
     ({ candidate, id }) =>
       `backup ${candidate.stored.label} is passed over: it leads along timeline ${id}, and the newest is ${newest}`,

@@ -14,7 +14,7 @@ import {
   segmentStart,
 } from '../../domain/target/wal.js';
 import type { OsUser } from '../../process/jobs/jobs.js';
-import { runTool } from '../../process/exec/run-program.js';
+import { runProgram } from '../../process/exec/run-program.js';
 import { readSegmentHeader } from './segment-file.js';
 
 /** Where the readable log of a directory ends. */
@@ -106,7 +106,7 @@ function waldump(pgBin: string, dir: string, timeline: number, segmentBytes: num
       ...options,
       ...files,
     ];
-    const output = await runTool(argv, {
+    const output = await runProgram(argv, {
       user,
       env: { LC_ALL: 'C', TZ: 'UTC' },
       acceptCodes: [0, 1],

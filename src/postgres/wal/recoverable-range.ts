@@ -15,7 +15,7 @@ import type { WalTail } from './read-wal.js';
 import { walTail } from './read-wal.js';
 import type { OnlineBackup, WalArchive, WalReader } from './wal-archive.js';
 import { fetchUndamaged, withoutSegments } from './damaged-segments.js';
-import { belongs, followLog, segmentBytesOf } from './contiguous-wal.js';
+import { belongs, followWal, segmentBytesOf } from './contiguous-wal.js';
 import type { Followed, Timeline } from './timelines.js';
 import { followTimeline } from './timelines.js';
 
@@ -23,7 +23,7 @@ import { followTimeline } from './timelines.js';
 const LOOK_BACK = 32;
 
 /** How far a recovery that begins with a backup can go. */
-export interface Reach {
+export interface RecoverableRange {
   readonly followed: Followed;
   /** Timelines of its past that went on being archived after they were left, and where that was. */
   readonly abandoned: readonly { readonly id: number; readonly at: string }[];
@@ -45,7 +45,7 @@ export interface Reach {
 type Tail = Pick<WalTail, 'endLsn' | 'lastCommitAt' | 'lastCommitLsn'>;
 
 /** Everything a reach is computed from, read once for an outline. */
-export interface LogSources {
+export interface WalSources {
   readonly archive: WalArchive;
   readonly timelines: readonly Timeline[];
   /** Old data directory whose pg_wal may be read, or null. */
@@ -75,7 +75,11 @@ export async function readTimelines(archive: WalArchive, oldDataDir: string | nu
  * Reads how far a recovery from this backup can go; changes nothing but the scratch directory. A segment that is read for
  * it and is damaged counts as missing.
  */
-export async function reachFrom(context: WalReader, backup: OnlineBackup, sources: LogSources): Promise<Reach> {
+export async function recoverableRange(
+  context: WalReader,
+  backup: OnlineBackup,
+  sources: WalSources,
+): Promise<RecoverableRange> {
   const damaged = new Set<string>();
   for (;;) {
     const found = await reachWithout(
@@ -97,16 +101,16 @@ interface Unreadable {
 async function reachWithout(
   context: WalReader,
   backup: OnlineBackup,
-  sources: LogSources,
+  sources: WalSources,
   damaged: ReadonlySet<string>,
-): Promise<Reach | Unreadable> {
+): Promise<RecoverableRange | Unreadable> {
   const { archive, timelines, oldDataDir } = sources;
   const segmentBytes = segmentBytesOf(backup);
   const start = parseSegmentName(backup.wal.start, segmentBytes);
   const followed = followTimeline({ timeline: start.timeline, stopLsn: backup.lsn.stop }, timelines);
-  const archived = followLog(archive.segments, backup.wal.start, followed.timeline, segmentBytes);
+  const archived = followWal(archive.segments, backup.wal.start, followed.timeline, segmentBytes);
   // Of a segment that is only begun the old directory may have the rest.
-  const whole = followLog(
+  const whole = followWal(
     archive.segments.filter((name) => archive.beginnings?.has(name) !== true),
     backup.wal.start,
     followed.timeline,
@@ -129,7 +133,7 @@ async function reachWithout(
   const line =
     saved.length === 0
       ? archived
-      : followLog([...archive.segments, ...saved], backup.wal.start, followed.timeline, segmentBytes);
+      : followWal([...archive.segments, ...saved], backup.wal.start, followed.timeline, segmentBytes);
   const usesSalvage = saved.length > 0 && line.missing.length === 0;
   // Its end counts where it is on this timeline: what was read of it is that of its last segment.
   const end = usesSalvage && salvage !== null && saved.at(-1) === salvage.segments.at(-1) ? salvage : null;
@@ -176,7 +180,7 @@ async function archiveTail(
   context: WalReader,
   backup: OnlineBackup,
   end: string | null,
-  { archive, scratch }: LogSources,
+  { archive, scratch }: WalSources,
   segmentBytes: number,
 ): Promise<Tail | Unreadable> {
   let found: Tail = { endLsn: null, lastCommitAt: null, lastCommitLsn: null };

@@ -1,7 +1,13 @@
 import { mkdir, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { RepriseError } from '../../domain/errors.js';
-import { isHistoryName, missingSegments, nextSegment, parseSegmentName, segmentBefore } from '../../domain/target/wal.js';
+import {
+  isHistoryName,
+  missingSegments,
+  nextSegment,
+  parseSegmentName,
+  segmentBefore,
+} from '../../domain/target/wal.js';
 import type { OsUser } from '../../process/jobs/jobs.js';
 import { copyFileDurably, giveTo, syncDirectory } from '../../files/durable-files.js';
 import { readSegmentHeader } from './segment-file.js';

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { parseSegmentName, segmentAt, segmentEnd } from '../../domain/target/wal.js';
 import type { OsUser } from '../../process/jobs/jobs.js';
-import { runTool } from '../../process/exec/run-program.js';
+import { runProgram } from '../../process/exec/run-program.js';
 import { readSegmentHeader } from './segment-file.js';
 import { commitIn, lastInARow, listSegments } from './read-wal.js';
 
@@ -31,7 +31,7 @@ export async function firstCommitAfter(
   // For one that is missing it would wait; without an end it reads no further than its first.
   const last = await lastInARow(walDir, segment, segmentBytes);
   const range = ['-s', archived.endLsn, '-e', segmentEnd(last, segmentBytes)];
-  const { stdout } = await runTool(
+  const { stdout } = await runProgram(
     [
       join(pgBin, 'pg_waldump'),
       '-p',

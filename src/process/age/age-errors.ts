@@ -1,5 +1,5 @@
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
-import type { ToolOutput } from '../exec/run-program.js';
+import type { ProgramResult } from '../exec/run-program.js';
 import type { ToolRule } from '../exec/tool-rules.js';
 import { ruleFor } from '../exec/tool-rules.js';
 
@@ -46,7 +46,7 @@ export function ageError(stderr: string): RepriseError | null {
 }
 
 /** A short run of age whose failure is told as what it meant. */
-export async function inTermsOfAge(running: Promise<ToolOutput>): Promise<ToolOutput> {
+export async function inTermsOfAge(running: Promise<ProgramResult>): Promise<ProgramResult> {
   try {
     return await running;
   } catch (error) {

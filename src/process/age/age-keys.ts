@@ -5,8 +5,8 @@ import type { EncryptionConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 import { decryptingArgv, encryptingArgv } from './age.js';
 import { inTermsOfAge } from './age-errors.js';
-import { runTool } from '../exec/run-program.js';
-import type { RunToolOptions } from '../exec/run-program.js';
+import { runProgram } from '../exec/run-program.js';
+import type { RunProgramOptions } from '../exec/run-program.js';
 
 /**
  * Everybody for whom something is encrypted: those the config names, and those of its file.
@@ -82,14 +82,16 @@ export async function requireIdentity(
  */
 export async function tryEncryption(
   encryption: EncryptionConfig,
-  how: Pick<RunToolOptions, 'user' | 'signal'>,
+  how: Pick<RunProgramOptions, 'user' | 'signal'>,
 ): Promise<void> {
   const text = randomBytes(16).toString('hex');
-  const sealed = await inTermsOfAge(runTool(await encryptingArgv(await recipientsOf(encryption), ['echo', text]), how));
+  const sealed = await inTermsOfAge(
+    runProgram(await encryptingArgv(await recipientsOf(encryption), ['echo', text]), how),
+  );
   if (encryption.identity === undefined) return;
   const identity = await requireIdentity(encryption, 'what is written here');
   const opened = await inTermsOfAge(
-    runTool(await decryptingArgv(identity, '-', ['cat']), { ...how, input: sealed.stdout }),
+    runProgram(await decryptingArgv(identity, '-', ['cat']), { ...how, input: sealed.stdout }),
   );
   if (opened.stdout !== text)
     throw new RepriseError(

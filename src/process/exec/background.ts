@@ -7,7 +7,7 @@ import { RepriseError } from '../../domain/errors.js';
 import { requireProgram } from './find-programs.js';
 import { toolEnvironment } from './environment.js';
 import type { OsUser } from '../jobs/jobs.js';
-import { tailOfFile, tellingLine } from '../../files/tail.js';
+import { tailOfFile, errorLine } from '../../files/tail.js';
 import { identify, isAlive } from './process-identity.js';
 import type { ProcessIdentity } from './process-identity.js';
 import { asUser } from './users.js';
@@ -57,7 +57,7 @@ export async function startBackground(argv: readonly string[], options: Backgrou
   }
   throw new RepriseError(
     'tool-failed',
-    `${program} ended at once: ${tellingLine(await tailOfFile(options.logFile))}`,
+    `${program} ended at once: ${errorLine(await tailOfFile(options.logFile))}`,
     `See ${options.logFile}.`,
   );
 }

@@ -5,7 +5,7 @@ import { RepriseError } from '../../domain/errors.js';
 import { requireProgram } from './find-programs.js';
 import { toolEnvironment } from './environment.js';
 import type { OsUser } from '../jobs/jobs.js';
-import { tailOfText, tellingLine } from '../../files/tail.js';
+import { tailOfText, errorLine } from '../../files/tail.js';
 import { asUser } from './users.js';
 
 const DEFAULT_TIMEOUT_MS = 60_000;
@@ -14,7 +14,7 @@ const KILL_AFTER_MS = 5_000;
 // The umask belongs to the process: a shell sets it, then becomes the tool.
 const WITH_UMASK = ['/bin/sh', '-c', 'umask 077 && exec "$@"', 'reprise'] as const;
 
-export interface RunToolOptions {
+export interface RunProgramOptions {
   /** As whom; null or absent: as the worker itself. */
   readonly user?: OsUser | null;
   /** Added to a minimal environment; no secret. */
@@ -32,7 +32,7 @@ export interface RunToolOptions {
   readonly maxBufferBytes?: number;
 }
 
-export interface ToolOutput {
+export interface ProgramResult {
   readonly stdout: string;
   readonly stderr: string;
   readonly exitCode: number;
@@ -43,7 +43,7 @@ export interface ToolOutput {
  * worker's patience: what may run longer is a job.
  * @throws RepriseError `tool-missing`; `tool-failed` with the redacted end of stderr; `signal.reason` where aborted
  */
-export async function runTool(argv: readonly string[], options: RunToolOptions = {}): Promise<ToolOutput> {
+export async function runProgram(argv: readonly string[], options: RunProgramOptions = {}): Promise<ProgramResult> {
   const user = options.user ?? null;
   const program = await requireProgram(argv[0] ?? '');
   options.signal?.throwIfAborted();
@@ -66,7 +66,7 @@ export async function runTool(argv: readonly string[], options: RunToolOptions =
     return { stdout: result.stdout, stderr: result.stderr, exitCode: result.exitCode };
   }
   const stderrTail = tailOfText(result.stderr ?? '');
-  const line = tellingLine(stderrTail);
+  const line = errorLine(stderrTail);
   throw new RepriseError(
     'tool-failed',
     `${basename(program)} ${outcome(result, timeoutMs)}${line === '' ? '' : `: ${line}`}`,

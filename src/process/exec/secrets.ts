@@ -1,7 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import type { SecretReference } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
-import { runTool } from './run-program.js';
+import { runProgram } from './run-program.js';
 
 /** What gives a secret: the environment, and for `command` a way to run a program. */
 export interface SecretSources {
@@ -15,7 +15,7 @@ export interface SecretSources {
  */
 export async function resolveSecret(
   reference: SecretReference,
-  { env, run }: SecretSources = { env: process.env, run: runTool },
+  { env, run }: SecretSources = { env: process.env, run: runProgram },
 ): Promise<string> {
   if ('env' in reference) {
     return present(env[reference.env], `the environment variable ${reference.env}`, 'set it for the worker');

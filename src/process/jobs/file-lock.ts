@@ -12,7 +12,7 @@ import { spawn } from 'node:child_process';
 import { RepriseError, isRepriseError } from '../../domain/errors.js';
 import { makePrivateDirectory } from '../../files/atomic-file.js';
 import { hostLockPath } from './job-paths.js';
-import type { LockHolder } from './job-record.js';
+import type { FileLockHolder } from './job-record.js';
 import { readHolder } from './job-record.js';
 import type { JobLock } from './jobs.js';
 import { identify, isAlive } from '../exec/process-identity.js';
@@ -63,9 +63,9 @@ export async function tryLock(
 }
 
 /** Living holders of a lock; the names left by dead ones are removed. */
-export async function lockHolders(path: string): Promise<readonly LockHolder[]> {
+export async function lockHolders(path: string): Promise<readonly FileLockHolder[]> {
   const names = await readdir(dirname(path)).catch(() => [] as string[]);
-  const holders: LockHolder[] = [];
+  const holders: FileLockHolder[] = [];
   for (const name of names.filter((one) => one.startsWith(`${basename(path)}@`))) {
     const file = join(dirname(path), name);
     const holder = await readHolder(file);
@@ -99,7 +99,7 @@ export async function withHostLock<T>(
  * The same, but waits for its turn: an attempt that was given up for dead may still be at it.
  * @throws RepriseError `lock-held` after `patienceMs`; `signal.reason` where aborted
  */
-export async function inTurn<T>(
+export async function waitForLock<T>(
   stateDir: string,
   name: string,
   fn: () => Promise<T>,
@@ -146,7 +146,7 @@ export async function takeHostLock(
   }
 }
 
-function lockHeld(lock: JobLock, other: LockHolder | undefined): RepriseError {
+function lockHeld(lock: JobLock, other: FileLockHolder | undefined): RepriseError {
   const who =
     other === undefined
       ? 'a job that is just starting or ending'

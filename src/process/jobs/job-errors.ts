@@ -2,7 +2,7 @@ import { constants } from 'node:os';
 import { RepriseError } from '../../domain/errors.js';
 import type { JobExit } from './jobs.js';
 import type { JobState } from './job-state.js';
-import { tailOfFile, tellingLine } from '../../files/tail.js';
+import { tailOfFile, errorLine } from '../../files/tail.js';
 
 type Failed = Extract<JobState, { kind: 'ended' | 'gone' }>;
 
@@ -45,7 +45,7 @@ export async function finalFailure(names: Names, state: Failed, why: 'judged' | 
 
 async function describe(names: Names, state: Failed): Promise<{ sentence: string; details: Record<string, unknown> }> {
   const stderrTail = await tailOfFile(state.paths.stderr);
-  const line = tellingLine(stderrTail);
+  const line = errorLine(stderrTail);
   const exit = state.kind === 'ended' ? exitOf(state) : undefined;
   return {
     sentence: `${names.tool} ${ending(exit)}${line === '' ? '' : `: ${line}`}`,

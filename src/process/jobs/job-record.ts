@@ -44,17 +44,17 @@ const verdict = z.object({
   reason: z.enum(['judged', 'stalled', 'cancelled', 'outdated']),
   at: text,
 });
-export type Verdict = z.infer<typeof verdict>;
+export type VerdictRecord = z.infer<typeof verdict>;
 
 /** Names one holder of a lock. */
 const lockHolder = z.object({ key: text, tool: text, pid, startTime, bootId: text, startedAt: text });
-export type LockHolder = z.infer<typeof lockHolder>;
+export type FileLockHolder = z.infer<typeof lockHolder>;
 
 export const readRecord = (path: string): Promise<JobRecord | null> => readJson(path, jobRecord);
 export const readPid = (path: string): Promise<PidRecord | null> => readJson(path, pidRecord);
 export const readExit = (path: string): Promise<ExitRecord | null> => readJson(path, exitRecord);
-export const readVerdict = (path: string): Promise<Verdict | null> => readJson(path, verdict);
-export const readHolder = (path: string): Promise<LockHolder | null> => readJson(path, lockHolder);
+export const readVerdict = (path: string): Promise<VerdictRecord | null> => readJson(path, verdict);
+export const readHolder = (path: string): Promise<FileLockHolder | null> => readJson(path, lockHolder);
 
 async function readJson<T>(path: string, schema: z.ZodType<T>): Promise<T | null> {
   const content = await readFile(path, 'utf8').catch(() => undefined);

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import type { JobView } from '../../domain/operation/progress.js';
 import type { GenerationPaths } from './job-paths.js';
 import { generationPaths } from './job-paths.js';
-import type { ExitRecord, JobRecord, PidRecord, Verdict } from './job-record.js';
+import type { ExitRecord, JobRecord, PidRecord, VerdictRecord } from './job-record.js';
 import { readExit, readPid, readRecord, readVerdict } from './job-record.js';
 import { isAlive } from '../exec/process-identity.js';
 
@@ -27,10 +27,10 @@ export type JobState =
       readonly kind: 'ended';
       readonly pid: PidRecord | null;
       readonly exit: ExitRecord;
-      readonly verdict: Verdict | null;
+      readonly verdict: VerdictRecord | null;
     })
   /** Started, no longer alive, and nobody wrote how it ended: killed together with its wrapper, or another boot (F2). */
-  | (Generation & { readonly kind: 'gone'; readonly pid: PidRecord | null; readonly verdict: Verdict | null });
+  | (Generation & { readonly kind: 'gone'; readonly pid: PidRecord | null; readonly verdict: VerdictRecord | null });
 
 export async function readJobState(jobDirectory: string): Promise<JobState> {
   const names = await readdir(jobDirectory).catch(() => [] as string[]);

@@ -7,7 +7,7 @@ import { createFileAtomic, makePrivateDirectory } from '../../files/atomic-file.
 import type { HeldLock } from './file-lock.js';
 import { lockHolders, tryLock } from './file-lock.js';
 import { jobDirectory, jobKey } from './job-paths.js';
-import type { PidRecord, Verdict } from './job-record.js';
+import type { PidRecord, VerdictRecord } from './job-record.js';
 import type { JobState } from './job-state.js';
 import { readJobState, viewOf } from './job-state.js';
 import type { JobRequest, JobsContext } from './jobs.js';
@@ -101,7 +101,7 @@ export class Job {
   }
 
   /** Keeps what an ending means. The first verdict stands, for what followed from it may be done already. */
-  async decide(state: JobState, verdict: Verdict['verdict'], reason: Verdict['reason']): Promise<void> {
+  async decide(state: JobState, verdict: VerdictRecord['verdict'], reason: VerdictRecord['reason']): Promise<void> {
     await createFileAtomic(
       state.paths.verdict,
       `${JSON.stringify({ verdict, reason, at: new Date().toISOString() })}\n`,

@@ -15,7 +15,7 @@ import type { GenerationPaths } from './job-paths.js';
 import { generationPaths } from './job-paths.js';
 import type { JobRecord } from './job-record.js';
 import type { JobLock, OsUser } from './jobs.js';
-import { tailOfFile, tellingLine } from '../../files/tail.js';
+import { tailOfFile, errorLine } from '../../files/tail.js';
 import { JOB_MARK } from '../exec/process-session.js';
 import { redact } from '../../domain/text/redact.js';
 import { asUser } from '../exec/users.js';
@@ -142,7 +142,7 @@ async function untilStarted(child: ChildProcess, paths: GenerationPaths, tool: s
   while (!(await exists())) {
     if (child.exitCode !== null || child.signalCode !== null) {
       if (await exists()) return;
-      const line = tellingLine(await tailOfFile(paths.stderr));
+      const line = errorLine(await tailOfFile(paths.stderr));
       throw new RepriseError(
         'tool-failed',
         `${tool} was not started: its wrapper ended with ${child.signalCode ?? child.exitCode}${line === '' ? '' : `: ${line}`}`,

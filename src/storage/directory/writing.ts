@@ -82,7 +82,7 @@ export async function linkIfAbsent(from: string, to: string): Promise<boolean> {
 }
 
 /** A name is safe on disk only when its directory was synced too. */
-export async function syncDirectory(path: string): Promise<void> {
+export async function syncDirectoryEntry(path: string): Promise<void> {
   const directory = await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
   try {
     await directory.sync();
@@ -103,7 +103,7 @@ export async function syncFile(path: string): Promise<void> {
 
 export async function renameSynced(from: string, to: string, directory: string): Promise<void> {
   await rename(from, to);
-  await syncDirectory(directory);
+  await syncDirectoryEntry(directory);
 }
 
 /** Removes what killed writers left in a directory. */

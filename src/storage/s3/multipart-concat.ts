@@ -8,7 +8,7 @@ import { abortUploads, MultipartUpload } from './multipart.js';
 import type { MadeObject } from './multipart.js';
 import { placeOfPiece } from './part-plan.js';
 import type { PartPlan } from './part-plan.js';
-import type { Patience } from './retry-policy.js';
+import type { RetryPolicy } from './retry-policy.js';
 import { bucketKey } from './reading.js';
 
 /** Pieces that become one part of the object together, by an object of their own. */
@@ -24,7 +24,7 @@ interface Gathering {
  * An object of any size from pieces that fit in memory, in the order of a {@link PartPlan}: what is too much for parts of
  * their own is gathered in other objects first, which the server copies into big parts and which are gone then.
  */
-export class GatheredUpload {
+export class ConcatenatedUpload {
   private readonly object: MultipartUpload;
   private readonly mark = randomBytes(4).toString('hex');
   private open: Gathering | null = null;
@@ -33,7 +33,7 @@ export class GatheredUpload {
   constructor(
     private readonly bucket: S3Bucket,
     private readonly key: string,
-    private readonly patience: Patience,
+    private readonly patience: RetryPolicy,
     described: ObjectDescription,
     private readonly plan: Pick<PartPlan, 'direct' | 'perPart'>,
   ) {
@@ -74,7 +74,7 @@ export class GatheredUpload {
   async abort(): Promise<void> {
     await Promise.allSettled(this.moves);
     await this.object.abort();
-    if (this.open !== null) await removeGathered(this.bucket, this.key, this.mark);
+    if (this.open !== null) await removeParts(this.bucket, this.key, this.mark);
   }
 
   private gather(part: number): Gathering {
@@ -99,7 +99,7 @@ export class GatheredUpload {
 }
 
 /** Takes away what gathering for this key left behind; of one writer where its mark is given. */
-export async function removeGathered(bucket: S3Bucket, key: string, mark?: string): Promise<void> {
+export async function removeParts(bucket: S3Bucket, key: string, mark?: string): Promise<void> {
   const { bucket: Bucket } = bucket.options;
   const prefix = incompleteKey(bucket, key);
   const isOurs = (name: string): boolean =>

@@ -12,8 +12,8 @@ import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import type { ObjectDescription } from '../storage.js';
 import type { S3Bucket } from './client.js';
 import { copySourceOf } from './copy.js';
-import { patiently } from './retry-policy.js';
-import type { Patience } from './retry-policy.js';
+import { withRetries } from './retry-policy.js';
+import type { RetryPolicy } from './retry-policy.js';
 import { bucketKey } from './reading.js';
 
 interface SentPart {
@@ -47,7 +47,7 @@ export class MultipartUpload {
   constructor(
     private readonly bucket: S3Bucket,
     private readonly key: string,
-    private readonly patience: Patience,
+    private readonly patience: RetryPolicy,
     private readonly described: ObjectDescription = {},
     /** Whole key in the bucket where it is none of the repository's. */
     Key = bucketKey(bucket.options, key),
@@ -141,7 +141,7 @@ export class MultipartUpload {
   }
 
   private patiently<T>(work: () => Promise<T>): Promise<T> {
-    return patiently(work, this.patience);
+    return withRetries(work, this.patience);
   }
 }
 

@@ -7,7 +7,7 @@ import type { ReadableStorage, StoredObject } from '../storage.js';
 import type { S3Bucket } from './client.js';
 import { NOT_THERE, s3Failure } from './failures.js';
 import type { S3Options } from './options.js';
-import { patiently } from './retry-policy.js';
+import { withRetries } from './retry-policy.js';
 
 /** A stream that breaks off is taken up where it was, so often without a byte in between (F10). */
 const MAX_FAILURES = 5;
@@ -94,7 +94,7 @@ async function* chunksOf(bucket: S3Bucket, key: string, fromByte: number): Async
       ...(offset === 0 ? {} : { Range: `bytes=${offset}-` }),
       ...(etag === undefined ? {} : { IfMatch: etag }),
     };
-    const answer = await patiently(() =>
+    const answer = await withRetries(() =>
       bucket.send(new GetObjectCommand({ Bucket: options.bucket, Key, ...part }), doing),
     ).catch((error: unknown) => {
       const status = isRepriseError(error) ? error.details['status'] : undefined;

@@ -6,7 +6,7 @@ const TRIES = 8;
 const FIRST_WAIT_MS = 1_000;
 const LONGEST_WAIT_MS = 30_000;
 
-export interface Patience {
+export interface RetryPolicy {
   readonly signal?: AbortSignal | undefined;
   /** Told what is waited for, and why. */
   readonly waiting?: (why: string) => void;
@@ -16,7 +16,7 @@ export interface Patience {
  * Does something again that failed because the storage does not answer, with growing waits of which a random half is
  * left out, so that many do not come back at once. What the storage refuses is not asked twice.
  */
-export async function patiently<T>(work: () => Promise<T>, { signal, waiting }: Patience = {}): Promise<T> {
+export async function withRetries<T>(work: () => Promise<T>, { signal, waiting }: RetryPolicy = {}): Promise<T> {
   for (let tries = 1; ; tries++) {
     try {
       return await work();

@@ -8,7 +8,7 @@ import type { ReadSecret, S3Bucket } from './client.js';
 import { coldObjects, requestThaw } from './cold.js';
 import { conditionally, putCommand } from './conditional-create.js';
 import { copyObject } from './copy.js';
-import { removeGathered } from './multipart-concat.js';
+import { removeParts } from './multipart-concat.js';
 import { openObjects } from './objects.js';
 import type { S3Options } from './options.js';
 import { abandonUploads } from './multipart.js';
@@ -40,7 +40,7 @@ export function openS3(options: S3Options, readSecret: ReadSecret): WritableStor
 
     async abandon(key) {
       await abandonUploads(bucket, key);
-      await removeGathered(bucket, key);
+      await removeParts(bucket, key);
     },
 
     async remove(key) {

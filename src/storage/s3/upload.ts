@@ -4,10 +4,10 @@ import type { WriteStreamOptions, WrittenObject } from '../storage.js';
 import type { S3Bucket } from './client.js';
 import { MARK } from './copy.js';
 import { putCommand } from './conditional-create.js';
-import { GatheredUpload } from './multipart-concat.js';
+import { ConcatenatedUpload } from './multipart-concat.js';
 import { PartBuffers } from './part-buffers.js';
 import { partPlan } from './part-plan.js';
-import { patiently } from './retry-policy.js';
+import { withRetries } from './retry-policy.js';
 
 /**
  * Uploads a stream of any size in parts, some of them under way at once, in a memory that its size has no part in; nobody sees it before all of them are
@@ -26,7 +26,7 @@ export async function uploadStream(
   let sentBytes = 0;
   const patience = { signal: either, waiting: (why: string) => report?.(sentBytes, why) };
   const described = mark === undefined ? own : { ...own, Metadata: { ...own.Metadata, [MARK]: mark } };
-  const upload = new GatheredUpload(bucket, key, patience, described, plan);
+  const upload = new ConcatenatedUpload(bucket, key, patience, described, plan);
   const buffers = new PartBuffers(plan.pieceBytes, plan.atOnce);
   const underWay = new Set<Promise<void>>();
   const hash = createHash('sha256');
@@ -71,7 +71,7 @@ export async function uploadStream(
     const last = part.subarray(0, filled);
     const written = { sizeBytes, sha256: hash.digest('hex') };
     if (!upload.begun) {
-      const { ETag } = await patiently(
+      const { ETag } = await withRetries(
         () => bucket.send(putCommand(bucket, key, last, { described }), `writing ${key}`, either),
         patience,
       );

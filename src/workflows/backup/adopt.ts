@@ -1,20 +1,25 @@
 import { workflowInfo } from '@temporalio/workflow';
 import { joinAdoptions } from '../../domain/backup/adoption.js';
 import type { AdoptInput, AdoptOutput } from '../api.js';
-import { holding, operationOf, untilHostAnswers } from '../lock/with-cluster-lock.js';
-import { ask, control, heavy, outlasting } from '../operation/activity-proxies.js';
-import { Work, concluded, refusal } from '../operation/operation-status.js';
+import { withClusterLock, operationIdOf, waitForHost } from '../lock/with-cluster-lock.js';
+import {
+  fewTriesHostActivities,
+  controlActivities,
+  heavyActivities,
+  retryLostWorker,
+} from '../operation/activity-proxies.js';
+import { OperationStatus, runOperation, refusal } from '../operation/operation-status.js';
 
 /** Takes over backups made before Reprise: looks, then records and verifies, a policy at a time with the cluster held. */
 export async function adopt(input: AdoptInput): Promise<AdoptOutput> {
-  const work = new Work('adopt', input.cluster);
-  return concluded(work, async () => {
+  const work = new OperationStatus('adopt', input.cluster);
+  return runOperation(work, async () => {
     const { cluster, from, requestedBy } = input;
-    const step = { cluster, operationId: operationOf(input.operationId), workflowId: workflowInfo().workflowId };
-    const { host, policies } = await control.describeCluster({ cluster });
-    await untilHostAnswers(work, host);
+    const step = { cluster, operationId: operationIdOf(input.operationId), workflowId: workflowInfo().workflowId };
+    const { host, policies } = await controlActivities.describeCluster({ cluster });
+    await waitForHost(work, host);
     const preview = await work.phase('look what there is', () =>
-      ask(host, 'look what there is').surveyAdoption({
+      fewTriesHostActivities(host, 'look what there is').surveyAdoption({
         ...step,
         ...(input.policy === undefined ? {} : { policy: input.policy }),
         ...(from === undefined ? {} : { from }),
@@ -39,8 +44,8 @@ export async function adopt(input: AdoptInput): Promise<AdoptOutput> {
         repository: facts.repository,
       };
       const run = (): Promise<AdoptOutput> =>
-        outlasting(() =>
-          heavy(host, `adopt and verify for policy ${policy}`).adoptBackups({
+        retryLostWorker(() =>
+          heavyActivities(host, `adopt and verify for policy ${policy}`).adoptBackups({
             ...step,
             policy,
             requestedBy,
@@ -49,7 +54,7 @@ export async function adopt(input: AdoptInput): Promise<AdoptOutput> {
         );
       outputs.push(
         await work.phase(`adopt for policy ${policy}`, () =>
-          holding(claim, run, async (holder) => {
+          withClusterLock(claim, run, async (holder) => {
             throw refusal(
               'lock-held',
               `${holder.kind} of policy ${holder.policy} holds ${cluster} since ${holder.since}`,

@@ -1,10 +1,16 @@
 import { defineSearchAttributeKey } from '@temporalio/common';
 import { CancellationScope, log, patched, workflowInfo } from '@temporalio/workflow';
 import type { BackupInput, BackupOutput, RotateOutput } from '../api.js';
-import { holding, operationOf, untilHostAnswers } from '../lock/with-cluster-lock.js';
-import { ask, control, heavy, light, outlasting } from '../operation/activity-proxies.js';
-import { Teller, failed } from '../operation/notifications.js';
-import { Work, concluded, failureOf, isCancelled, refusal } from '../operation/operation-status.js';
+import { withClusterLock, operationIdOf, waitForHost } from '../lock/with-cluster-lock.js';
+import {
+  fewTriesHostActivities,
+  controlActivities,
+  heavyActivities,
+  hostActivities,
+  retryLostWorker,
+} from '../operation/activity-proxies.js';
+import { Notifications, failureNotice } from '../operation/notifications.js';
+import { OperationStatus, runOperation, failureOf, isCancelled, refusal } from '../operation/operation-status.js';
 
 /** A start that the server makes in time comes within seconds. */
 const LATE_MS = 60_000;
@@ -22,16 +28,16 @@ const NO_ROTATION: RotateOutput = {
 
 /** Back up, prove, rotate: in that order, so that nothing goes before its successor is proven (B1–B4, P1). */
 export async function backup(input: BackupInput): Promise<BackupOutput> {
-  const work = new Work('backup', input.cluster);
-  return concluded(work, async () => {
+  const work = new OperationStatus('backup', input.cluster);
+  return runOperation(work, async () => {
     const { cluster, policy } = input;
-    const step = { cluster, operationId: operationOf(input.operationId), workflowId: workflowInfo().workflowId };
+    const step = { cluster, operationId: operationIdOf(input.operationId), workflowId: workflowInfo().workflowId };
     const startedAt = workflowInfo().startTime.toISOString();
 
-    const teller = new Teller(step);
-    const described = await control.describeCluster({ cluster });
+    const teller = new Notifications(step);
+    const described = await controlActivities.describeCluster({ cluster });
     const { host, policies } = described;
-    teller.knows(described);
+    teller.configure(described);
     const facts = policies[policy];
     if (!facts)
       throw refusal(
@@ -39,10 +45,10 @@ export async function backup(input: BackupInput): Promise<BackupOutput> {
         `cluster ${cluster} has no backup policy "${policy}"`,
         `its policies: ${Object.keys(policies).join(', ')}`,
       );
-    await untilHostAnswers(work, host);
+    await waitForHost(work, host);
 
     const skip = async (code: 'policy-disabled' | 'lock-held', reason: string): Promise<BackupOutput> => {
-      await light(host, 'note why nothing was done').recordSkipped({ ...step, policy, reason });
+      await hostActivities(host, 'note why nothing was done').recordSkipped({ ...step, policy, reason });
       work.show('completed', null, `**Skipped:** ${reason}`);
       return { backups: [], skipped: { code, reason } };
     };
@@ -60,10 +66,10 @@ export async function backup(input: BackupInput): Promise<BackupOutput> {
       const order = { ...step, policy, type: input.type ?? 'auto', startedAt, requestedBy: input.requestedBy };
       try {
         await work.phase('check before the backup', () =>
-          heavy(host, 'check before the backup', 5).preflightBackup(order),
+          heavyActivities(host, 'check before the backup', 5).preflightBackup(order),
         );
         const made = await work.phase('back up', () =>
-          outlasting(() => heavy(host, `back up ${cluster} with ${facts.engine}`).runBackup(order)),
+          retryLostWorker(() => heavyActivities(host, `back up ${cluster} with ${facts.engine}`).runBackup(order)),
         );
         if (facts.proof !== 'none') {
           const level = facts.proof;
@@ -74,35 +80,39 @@ export async function backup(input: BackupInput): Promise<BackupOutput> {
         const rotation = startedLate()
           ? NO_ROTATION
           : await work.phase('rotate', () =>
-              outlasting(() =>
-                heavy(host, 'remove what retention lets go').rotateBackups({ ...step, policy, dryRun: false }),
+              retryLostWorker(() =>
+                heavyActivities(host, 'remove what retention lets go').rotateBackups({
+                  ...step,
+                  policy,
+                  dryRun: false,
+                }),
               ),
             );
         if (rotation.refused && rotation !== NO_ROTATION)
-          await teller.tell(
-            failed('rotation', policy, {
+          await teller.notify(
+            failureNotice('rotation', policy, {
               code: 'rotation-refused',
               message: rotation.refused.reason,
               hint: rotation.refused.hint,
             }),
           );
-        const backups = await light(host, 'read the catalogue').readBackups({ ...step, backupIds: made });
+        const backups = await hostActivities(host, 'read the catalogue').readBackups({ ...step, backupIds: made });
         work.show('completed', null, summaryOf(made, rotation));
         return { backups, rotation };
       } catch (error) {
         const failure = failureOf(error);
         const { code, message } = failure;
         // First, because the record may have to wait for a host that is gone.
-        if (!isCancelled(error)) await teller.tell(failed('backup', policy, failure));
+        if (!isCancelled(error)) await teller.notify(failureNotice('backup', policy, failure));
         const noted = CancellationScope.nonCancellable(() =>
-          ask(host, 'note the failure').recordFailed({ ...step, policy, code, reason: message }),
+          fewTriesHostActivities(host, 'note the failure').recordFailed({ ...step, policy, code, reason: message }),
         );
         // Where even the record cannot be written, the failure itself is what people must see.
         await noted.catch(() => log.warn('the failure could not be recorded'));
         throw error;
       }
     };
-    return holding(claim, run, (holder) =>
+    return withClusterLock(claim, run, (holder) =>
       skip(
         'lock-held',
         `${holder.kind} of policy ${holder.policy} holds ${cluster} since ${holder.since} (${holder.workflowId})`,
@@ -122,7 +132,7 @@ async function prove(
   host: string,
   step: { cluster: string; operationId: string; workflowId: string; backupId: string; level: 'verify' | 'restore' },
 ): Promise<void> {
-  const verdict = await outlasting(() => heavy(host, `prove ${step.backupId}`).proveBackup(step));
+  const verdict = await retryLostWorker(() => heavyActivities(host, `prove ${step.backupId}`).proveBackup(step));
   if (!verdict.ok)
     throw refusal(
       'backup-corrupt',

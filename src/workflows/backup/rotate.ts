@@ -1,20 +1,20 @@
 import { workflowInfo } from '@temporalio/workflow';
 import type { RotateInput, RotateOutput } from '../api.js';
-import { holding, operationOf, untilHostAnswers } from '../lock/with-cluster-lock.js';
-import { control, heavy, outlasting } from '../operation/activity-proxies.js';
-import { Teller, failed } from '../operation/notifications.js';
-import { Work, concluded, failureOf, isCancelled, refusal } from '../operation/operation-status.js';
+import { withClusterLock, operationIdOf, waitForHost } from '../lock/with-cluster-lock.js';
+import { controlActivities, heavyActivities, retryLostWorker } from '../operation/activity-proxies.js';
+import { Notifications, failureNotice } from '../operation/notifications.js';
+import { OperationStatus, runOperation, failureOf, isCancelled, refusal } from '../operation/operation-status.js';
 
 /** Removes what retention lets go, each with its reason; gives way to whoever holds the repository (B3, F29, F30). */
 export async function rotate(input: RotateInput): Promise<RotateOutput> {
-  const work = new Work('rotate', input.cluster);
-  return concluded(work, async () => {
+  const work = new OperationStatus('rotate', input.cluster);
+  return runOperation(work, async () => {
     const { cluster, policy } = input;
-    const step = { cluster, operationId: operationOf(input.operationId), workflowId: workflowInfo().workflowId };
-    const teller = new Teller(step);
-    const described = await control.describeCluster({ cluster });
+    const step = { cluster, operationId: operationIdOf(input.operationId), workflowId: workflowInfo().workflowId };
+    const teller = new Notifications(step);
+    const described = await controlActivities.describeCluster({ cluster });
     const { host, policies } = described;
-    teller.knows(described);
+    teller.configure(described);
     const facts = policies[policy];
     if (!facts)
       throw refusal(
@@ -22,7 +22,7 @@ export async function rotate(input: RotateInput): Promise<RotateOutput> {
         `cluster ${cluster} has no backup policy "${policy}"`,
         `its policies: ${Object.keys(policies).join(', ')}`,
       );
-    await untilHostAnswers(work, host);
+    await waitForHost(work, host);
 
     const claim = {
       cluster,
@@ -35,17 +35,17 @@ export async function rotate(input: RotateInput): Promise<RotateOutput> {
     const run = async (): Promise<RotateOutput> => {
       const rotation = await work
         .phase('rotate', () =>
-          outlasting(() =>
-            heavy(host, 'remove what retention lets go').rotateBackups({ ...step, policy, dryRun: false }),
+          retryLostWorker(() =>
+            heavyActivities(host, 'remove what retention lets go').rotateBackups({ ...step, policy, dryRun: false }),
           ),
         )
         .catch(async (error: unknown) => {
-          if (!isCancelled(error)) await teller.tell(failed('rotation', policy, failureOf(error)));
+          if (!isCancelled(error)) await teller.notify(failureNotice('rotation', policy, failureOf(error)));
           throw error;
         });
       if (rotation.refused)
-        await teller.tell(
-          failed('rotation', policy, {
+        await teller.notify(
+          failureNotice('rotation', policy, {
             code: 'rotation-refused',
             message: rotation.refused.reason,
             hint: rotation.refused.hint,
@@ -60,7 +60,7 @@ export async function rotate(input: RotateInput): Promise<RotateOutput> {
       );
       return rotation;
     };
-    return holding(claim, run, async (holder) => {
+    return withClusterLock(claim, run, async (holder) => {
       throw refusal(
         'lock-held',
         `${holder.kind} of policy ${holder.policy} holds ${cluster} since ${holder.since}`,

@@ -16,11 +16,11 @@ import type { Rejection } from '../../domain/plan/plan.js';
 import type { Diagnosis } from '../../domain/operation/inspections.js';
 import * as runbooks from '../../domain/plan/runbooks.js';
 import type { IncidentInput, IncidentOutput, RecoverOutput } from '../api.js';
-import { untilHostAnswers } from '../lock/with-cluster-lock.js';
-import { ask, control, light } from '../operation/activity-proxies.js';
+import { waitForHost } from '../lock/with-cluster-lock.js';
+import { fewTriesHostActivities, controlActivities, hostActivities } from '../operation/activity-proxies.js';
 import { APPROVAL, recover } from '../recovery/recover.js';
-import { Teller } from '../operation/notifications.js';
-import { Work, concluded, isCancelled, sentence } from '../operation/operation-status.js';
+import { Notifications } from '../operation/notifications.js';
+import { OperationStatus, runOperation, isCancelled, sentence } from '../operation/operation-status.js';
 
 type IncidentState = Extract<NoticeFacts, { kind: 'incident' }>['state'];
 type Said = {
@@ -32,9 +32,9 @@ type Said = {
 /** The loss of an instance from suspicion to report: qualify, plan and decide in a child, close with the document (S1–S5). */
 export async function incident(input: IncidentInput): Promise<IncidentOutput> {
   const { cluster, scenario, operationId } = input;
-  const work = new Work('incident', cluster);
+  const work = new OperationStatus('incident', cluster);
   const step = { cluster, operationId, workflowId: workflowInfo().workflowId };
-  const teller = new Teller(step);
+  const teller = new Notifications(step);
   const said: Said[] = [];
   const notes: { by: string; text: string }[] = [];
   const hear = (name: string, kind: Said['kind'], description: string) =>
@@ -56,19 +56,19 @@ export async function incident(input: IncidentInput): Promise<IncidentOutput> {
     { description: 'sent by the watch' },
   );
 
-  return concluded(work, async () => {
+  return runOperation(work, async () => {
     work.show(
       'suspected',
       null,
       `**${cluster} does not answer.** ${input.finding ? `${input.finding.layer}: ${input.finding.reason}` : ''}`,
     );
-    const described = await control.describeCluster({ cluster });
+    const described = await controlActivities.describeCluster({ cluster });
     const { host } = described;
-    teller.knows(described);
+    teller.configure(described);
     const tell = (state: IncidentState, text: string, by = input.requester) =>
-      teller.tell({ kind: 'incident', scenario, state, text, by, since: input.firstFailedAt ?? null });
+      teller.notify({ kind: 'incident', scenario, state, text, by, since: input.firstFailedAt ?? null });
     const record = (state: IncidentState, text: string, by = input.requester) =>
-      light(host, `note: ${state}`).recordIncident({ ...step, scenario, state, text, by });
+      hostActivities(host, `note: ${state}`).recordIncident({ ...step, scenario, state, text, by });
     /** People first: the record may have to wait for its host. */
     const announce = async (...what: Parameters<typeof record>) => {
       await tell(...what);
@@ -76,13 +76,13 @@ export async function incident(input: IncidentInput): Promise<IncidentOutput> {
     };
     const opened = input.finding ? `layer ${input.finding.layer}: ${input.finding.reason}` : 'opened by hand';
     await tell('suspected', opened);
-    await untilHostAnswers(work, host);
+    await waitForHost(work, host);
     await record('suspected', opened);
 
     work.show('suspected');
     // What cannot be found out ends no incident: the plan says the same again, to a person.
     const found = await work.phase('qualify', () =>
-      ask(host, 'find out what is left').diagnose({ cluster }).then(diagnosed, unknownBecause),
+      fewTriesHostActivities(host, 'find out what is left').diagnose({ cluster }).then(diagnosed, unknownBecause),
     );
     await record('suspected', found);
 
@@ -91,7 +91,7 @@ export async function incident(input: IncidentInput): Promise<IncidentOutput> {
       if (recovery === 'dismissed' || recovery === 'closed') return { state: recovery, recovery: null };
       if (recovery.state === 'completed') {
         await announce('closed', `recovered to ${recovery.outcome?.target.reached ?? 'unknown'}`);
-        const report = await light(host, 'write the incident document').writeReport({
+        const report = await hostActivities(host, 'write the incident document').writeReport({
           ...step,
           operationId: recovery.operationId,
           incident: step.workflowId,
@@ -211,7 +211,7 @@ export async function incident(input: IncidentInput): Promise<IncidentOutput> {
 
     async function keepNotes(): Promise<void> {
       for (const note of notes.splice(0)) {
-        await light(host, 'a line for the journal').journal({
+        await hostActivities(host, 'a line for the journal').journal({
           ...step,
           step: 'note',
           text: `${note.by}: ${note.text}`,

@@ -15,8 +15,8 @@ import { incidentWorkflowId, signalNames } from '../../domain/operation/names.js
 import * as runbooks from '../../domain/plan/runbooks.js';
 import type { WatchInput } from '../api.js';
 import { incident } from './incident.js';
-import { control, watching } from '../operation/activity-proxies.js';
-import { Work, concluded, isCancelled } from '../operation/operation-status.js';
+import { controlActivities, watchActivities } from '../operation/activity-proxies.js';
+import { OperationStatus, runOperation, isCancelled } from '../operation/operation-status.js';
 
 /**
  * Watches one cluster for ever. The activity on the host returns only on a change; when it stops heartbeating and no
@@ -24,13 +24,13 @@ import { Work, concluded, isCancelled } from '../operation/operation-status.js';
  */
 export async function watch(input: WatchInput): Promise<void> {
   const { cluster } = input;
-  const work = new Work('watch', cluster);
+  const work = new OperationStatus('watch', cluster);
   let open = input.openIncident ?? null;
   let down = input.down ?? false;
   /** When the activity was first not heard of in time; the pollers of a dead worker are seen for some time after. */
   let silentSince: string | null = null;
 
-  return concluded(work, async () => {
+  return runOperation(work, async () => {
     for (;;) {
       if (workflowInfo().continueAsNewSuggested)
         await continueAsNew<typeof watch>({ cluster, openIncident: open, down });
@@ -40,8 +40,8 @@ export async function watch(input: WatchInput): Promise<void> {
         down ? `${cluster} does not answer${open ? `; incident ${open}` : ''}` : `${cluster} answers`,
       );
       const finding = await look();
-      if (open && !(await control.workflowIsOpen({ workflowId: open }))) open = null;
-      if (finding?.state === 'down' && !open && (await control.recoveryHolds({ cluster }))) {
+      if (open && !(await controlActivities.workflowIsOpen({ workflowId: open }))) open = null;
+      if (finding?.state === 'down' && !open && (await controlActivities.recoveryHolds({ cluster }))) {
         // It is down because somebody decided so; whether it comes back is looked at again.
         await sleep('5s', { summary: `a recovery of ${cluster} is under way` });
       } else if (finding?.state === 'down') {
@@ -56,16 +56,16 @@ export async function watch(input: WatchInput): Promise<void> {
   });
 
   async function look(): Promise<WatchFinding | null> {
-    const { host } = await control.describeCluster({ cluster });
+    const { host } = await controlActivities.describeCluster({ cluster });
     try {
-      const finding = await watching(host).watchCluster({ cluster, down });
+      const finding = await watchActivities(host).watchCluster({ cluster, down });
       silentSince = null;
       return finding;
     } catch (error) {
       if (isCancelled(error)) throw error;
       const timedOut = error instanceof ActivityFailure && error.cause instanceof TimeoutFailure;
       if (timedOut) silentSince ??= new Date().toISOString();
-      if (!timedOut || (await control.hostAnswers({ host }))) {
+      if (!timedOut || (await controlActivities.hostAnswers({ host }))) {
         await sleep('1s', { summary: 'the watch was interrupted; it starts again' });
         return null;
       }

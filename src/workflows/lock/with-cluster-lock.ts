@@ -1,10 +1,10 @@
 import { CancellationScope, workflowInfo } from '@temporalio/workflow';
 import type { LockHolder, LockKind } from '../api.js';
-import { control, waiting } from '../operation/activity-proxies.js';
-import type { Work } from '../operation/operation-status.js';
+import { controlActivities, waitActivities } from '../operation/activity-proxies.js';
+import type { OperationStatus } from '../operation/operation-status.js';
 
 /** What a workflow claims while it holds a cluster. */
-export interface Claim {
+export interface ClusterLockRequest {
   readonly cluster: string;
   readonly operationId: string;
   readonly kind: LockKind;
@@ -14,8 +14,8 @@ export interface Claim {
 }
 
 /** Runs with the cluster held; `busy` decides when another holds it (a backup gives way, a recovery waits). */
-export async function holding<T>(
-  claim: Claim,
+export async function withClusterLock<T>(
+  claim: ClusterLockRequest,
   run: () => Promise<T>,
   busy: (holder: LockHolder) => Promise<T | 'again'>,
 ): Promise<T> {
@@ -24,7 +24,7 @@ export async function holding<T>(
   // Registered before the claim: a claim that was granted but whose answer was lost is given back too.
   try {
     for (;;) {
-      const answer = await control.acquireLock({
+      const answer = await controlActivities.acquireLock({
         cluster,
         request: { ...request, workflowId: workflowInfo().workflowId },
       });
@@ -33,20 +33,20 @@ export async function holding<T>(
       if (instead !== 'again') return instead;
     }
   } finally {
-    await CancellationScope.nonCancellable(() => control.releaseLock({ cluster, operationId }));
+    await CancellationScope.nonCancellable(() => controlActivities.releaseLock({ cluster, operationId }));
   }
 }
 
 /** Waits until a worker of the host polls, and says so meanwhile: a time-out would not tell what is missing. */
-export async function untilHostAnswers(work: Work, host: string): Promise<void> {
-  if (await control.hostAnswers({ host })) return;
+export async function waitForHost(work: OperationStatus, host: string): Promise<void> {
+  if (await controlActivities.hostAnswers({ host })) return;
   work.show('waiting-worker', `a worker on host "${host}": start one there with \`reprise worker --host ${host}\``);
-  await waiting(`a worker on host ${host}`).awaitHost({ host });
+  await waitActivities(`a worker on host ${host}`).awaitHost({ host });
   work.show('running');
 }
 
 /** Operation id where the starter gave none: schedules put their time into the workflow id. */
-export function operationOf(given: string | undefined): string {
+export function operationIdOf(given: string | undefined): string {
   const info = workflowInfo();
   return given ?? `${info.workflowId}@${info.startTime.toISOString()}`;
 }

@@ -1,14 +1,35 @@
 import { CancellationScope, log, workflowInfo } from '@temporalio/workflow';
 import type { StepInput } from '../../activities/api.js';
 import type { MediaPlan } from '../../domain/media/media.js';
-import { approveCommand, changesOf, mediaDetails, mediaWaiting, mustBeApproved } from '../../domain/media/media-text.js';
+import {
+  approveCommand,
+  mediaChangeCount,
+  mediaDetails,
+  mediaWaiting,
+  mustBeApproved,
+} from '../../domain/media/media-text.js';
 import type { MediaInput, MediaOutput } from '../api.js';
-import type { Desk } from '../operation/approval-inbox.js';
-import { holding, untilHostAnswers } from '../lock/with-cluster-lock.js';
-import { deskOn, noteRejection, untilReleased } from '../operation/host-inbox.js';
-import { ask, control, heavy, light, looks, outlasting, recovery } from '../operation/activity-proxies.js';
-import { Teller, failed } from '../operation/notifications.js';
-import { Work, concluded, failureOf, isCancelled, refusal, sentence } from '../operation/operation-status.js';
+import type { ApprovalInbox } from '../operation/approval-inbox.js';
+import { withClusterLock, waitForHost } from '../lock/with-cluster-lock.js';
+import { openHostInbox, noteRejection, waitForRelease } from '../operation/host-inbox.js';
+import {
+  fewTriesHostActivities,
+  controlActivities,
+  heavyActivities,
+  hostActivities,
+  scanActivities,
+  retryLostWorker,
+  recoveryActivities,
+} from '../operation/activity-proxies.js';
+import { Notifications, failureNotice } from '../operation/notifications.js';
+import {
+  OperationStatus,
+  runOperation,
+  failureOf,
+  isCancelled,
+  refusal,
+  sentence,
+} from '../operation/operation-status.js';
 
 /** A plan that nobody has to approve is made anew so often: between two looks its source has changed. */
 const MOST_STALE = 5;
@@ -16,26 +37,28 @@ const MOST_STALE = 5;
 /** Media of a cluster: plan, wait for a person where policy asks for one, check that the plan still holds, change, look. */
 export async function media(input: MediaInput): Promise<MediaOutput> {
   const { cluster, operationId, task, requester } = input;
-  const work = new Work('media', cluster);
+  const work = new OperationStatus('media', cluster);
   const step = { cluster, operationId, workflowId: workflowInfo().workflowId };
-  const teller = new Teller(step);
+  const teller = new Notifications(step);
   let host = '';
-  const desk = deskOn(() => host, step);
+  const desk = openHostInbox(() => host, step);
 
-  return concluded(work, async () => {
+  return runOperation(work, async () => {
     let stale = 0;
     const request = { ...step, media: input.media, task, requester };
     try {
-      const described = await control.describeCluster({ cluster });
+      const described = await controlActivities.describeCluster({ cluster });
       ({ host } = described);
-      teller.knows(described);
-      await untilHostAnswers(work, host);
+      teller.configure(described);
+      await waitForHost(work, host);
       for (;;) {
         desk.withdraw();
-        const plan = await work.phase('plan', () => looks(host, 'make the plan (reads only)').planMedia(request));
+        const plan = await work.phase('plan', () =>
+          scanActivities(host, 'make the plan (reads only)').planMedia(request),
+        );
         work.plan = plan.digest;
         work.show('running', null, mediaDetails(plan));
-        if (changesOf(plan.binding) === 0) {
+        if (mediaChangeCount(plan.binding) === 0) {
           work.show('completed', null, `${mediaDetails(plan)}\n\n**Nothing to do.**`);
           return { state: 'completed', plan, outcome: null };
         }
@@ -51,19 +74,19 @@ export async function media(input: MediaInput): Promise<MediaOutput> {
             'stop what writes there, then start again',
           );
         desk.revoke();
-        await light(host, 'note that the plan is stale').journal({
+        await hostActivities(host, 'note that the plan is stale').journal({
           ...step,
           step: 'recheck',
           text: `plan ${plan.digest.slice(0, 12)} no longer holds: made again`,
         });
       }
     } catch (error) {
-      if (!isCancelled(error)) await teller.tell(failed('recovery', null, failureOf(error)));
+      if (!isCancelled(error)) await teller.notify(failureNotice('recovery', null, failureOf(error)));
       throw error;
     } finally {
       await CancellationScope.nonCancellable(async () => {
         if (work.plan)
-          await ask(host, 'close the plan')
+          await fewTriesHostActivities(host, 'close the plan')
             .closeMedia(step)
             .catch(() => log.warn('the plan could not be closed'));
         await desk.close();
@@ -79,20 +102,20 @@ export async function media(input: MediaInput): Promise<MediaOutput> {
         engine: 'media',
         repository: plan.binding.into.repository,
       };
-      return holding(
+      return withClusterLock(
         claim,
         async () => {
           work.show('running', null, mediaDetails(plan));
           const now = await work.phase('check that the plan still holds', () =>
-            looks(host, 'make the plan again').recheckMedia({ ...request, plan: plan.digest }),
+            scanActivities(host, 'make the plan again').recheckMedia({ ...request, plan: plan.digest }),
           );
           if (now.digest !== plan.digest) return 'stale';
           const planned = { ...step, plan: plan.digest };
-          const queue = task.kind === 'recover' ? recovery : heavy;
+          const queue = task.kind === 'recover' ? recoveryActivities : heavyActivities;
           for (;;) {
             try {
               await work.phase('change objects', () =>
-                outlasting(() => queue(host, 'change objects as planned').applyMedia(planned)),
+                retryLostWorker(() => queue(host, 'change objects as planned').applyMedia(planned)),
               );
               break;
             } catch (error) {
@@ -103,12 +126,12 @@ export async function media(input: MediaInput): Promise<MediaOutput> {
             }
           }
           const outcome = await work.phase('look at everything again', () =>
-            outlasting(() => queue(host, 'look at everything again').finishMedia(planned)),
+            retryLostWorker(() => queue(host, 'look at everything again').finishMedia(planned)),
           );
           work.show('completed', null, `**Done**, ${outcome.left} changes left. Report: ${outcome.report}`);
           return { state: 'completed', plan, outcome };
         },
-        (holder) => untilReleased(work, desk, cluster, holder),
+        (holder) => waitForRelease(work, desk, cluster, holder),
       );
     }
 
@@ -118,7 +141,7 @@ export async function media(input: MediaInput): Promise<MediaOutput> {
       work.show('paused', `${sentence(error)}; ${waitingFor}`);
       const [decision] = await Promise.all([
         desk.afterFailure(`changing objects failed (${failureOf(error).code}): continue or reject`),
-        teller.tell({ kind: 'paused', event: 'failure', waitingFor }),
+        teller.notify({ kind: 'paused', event: 'failure', waitingFor }),
       ]);
       if (decision === 'rejected') return decision;
       work.show('running');
@@ -128,23 +151,29 @@ export async function media(input: MediaInput): Promise<MediaOutput> {
 }
 
 async function decided(
-  work: Work,
-  desk: Desk,
+  work: OperationStatus,
+  desk: ApprovalInbox,
   plan: MediaPlan,
-  teller: Teller,
+  teller: Notifications,
 ): Promise<'approved' | 'rejected' | 'again'> {
   const waitingFor = `approval of plan ${plan.digest.slice(0, 12)}, until ${plan.approveBy.slice(0, 16)}Z: \`${approveCommand(plan)}\``;
   work.show('waiting-approval', waitingFor, mediaDetails(plan));
   const waited = work.phase('wait for approval', () => desk.decide(plan, mediaWaiting(plan)));
   const [decision] = await Promise.all([
     waited,
-    teller.tell({ kind: 'paused', event: 'waiting-approval', waitingFor }),
+    teller.notify({ kind: 'paused', event: 'waiting-approval', waitingFor }),
   ]);
   work.show('running');
   return decision;
 }
 
-async function rejected(work: Work, desk: Desk, plan: MediaPlan, host: string, step: StepInput): Promise<MediaOutput> {
+async function rejected(
+  work: OperationStatus,
+  desk: ApprovalInbox,
+  plan: MediaPlan,
+  host: string,
+  step: StepInput,
+): Promise<MediaOutput> {
   const { by, reason } = await noteRejection(host, desk, step, plan.digest);
   work.show('rejected', null, `**Rejected** by ${by}: ${reason}.`);
   return { state: 'rejected', plan, outcome: null, rejectedBecause: `${by}: ${reason}` };

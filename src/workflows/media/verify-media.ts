@@ -1,8 +1,8 @@
 import { workflowInfo } from '@temporalio/workflow';
 import type { VerifyMediaInput, VerifyMediaOutput } from '../api.js';
-import { untilHostAnswers } from '../lock/with-cluster-lock.js';
-import { control, heavy, outlasting } from '../operation/activity-proxies.js';
-import { Work, concluded } from '../operation/operation-status.js';
+import { waitForHost } from '../lock/with-cluster-lock.js';
+import { controlActivities, heavyActivities, retryLostWorker } from '../operation/activity-proxies.js';
+import { OperationStatus, runOperation } from '../operation/operation-status.js';
 
 /** Reads the media of a cluster and says what is wrong with them; changes nothing. */
 export async function verifyMedia({
@@ -11,13 +11,13 @@ export async function verifyMedia({
   media,
   sample,
 }: VerifyMediaInput): Promise<VerifyMediaOutput> {
-  const work = new Work('verify-media', cluster);
-  return concluded(work, async () => {
-    const { host } = await control.describeCluster({ cluster });
-    await untilHostAnswers(work, host);
+  const work = new OperationStatus('verify-media', cluster);
+  return runOperation(work, async () => {
+    const { host } = await controlActivities.describeCluster({ cluster });
+    await waitForHost(work, host);
     const step = { cluster, operationId, workflowId: workflowInfo().workflowId, media, sample };
     const verdict = await work.phase('read the media', () =>
-      outlasting(() => heavy(host, `verify the media ${media}`).verifyMedia(step)),
+      retryLostWorker(() => heavyActivities(host, `verify the media ${media}`).verifyMedia(step)),
     );
     work.show(
       'completed',

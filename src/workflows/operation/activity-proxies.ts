@@ -19,19 +19,19 @@ const STEP_ATTEMPTS = 20;
 const STEP_PAUSE = '3s';
 
 /** Questions to Temporal and to the config: short, repeated until they succeed. */
-export const control: Omit<ControlActivities, 'awaitHost' | 'awaitRelease' | 'sendNotice'> = {
-  describeCluster: brief('describeCluster', 'look the cluster up in the config'),
-  hostsOf: brief('hostsOf', 'look up whom to ask'),
-  hostAnswers: brief('hostAnswers', 'is a worker of the host there'),
-  acquireLock: brief('acquireLock', 'take the cluster for this work'),
-  releaseLock: brief('releaseLock', 'give the cluster back'),
-  workflowIsOpen: brief('workflowIsOpen', 'is that work still under way'),
-  recoveryHolds: brief('recoveryHolds', 'is a recovery under way'),
-  deliveriesOf: brief('deliveriesOf', 'look up whom to tell'),
+export const controlActivities: Omit<ControlActivities, 'awaitHost' | 'awaitRelease' | 'sendNotice'> = {
+  describeCluster: controlActivity('describeCluster', 'look the cluster up in the config'),
+  hostsOf: controlActivity('hostsOf', 'look up whom to ask'),
+  hostAnswers: controlActivity('hostAnswers', 'is a worker of the host there'),
+  acquireLock: controlActivity('acquireLock', 'take the cluster for this work'),
+  releaseLock: controlActivity('releaseLock', 'give the cluster back'),
+  workflowIsOpen: controlActivity('workflowIsOpen', 'is that work still under way'),
+  recoveryHolds: controlActivity('recoveryHolds', 'is a recovery under way'),
+  deliveriesOf: controlActivity('deliveriesOf', 'look up whom to tell'),
 };
 
 /** One of them, with its words for the Web UI's timeline. */
-function brief<K extends keyof ControlActivities>(name: K, summary: string): ControlActivities[K] {
+function controlActivity<K extends keyof ControlActivities>(name: K, summary: string): ControlActivities[K] {
   const activities = proxyActivities<ControlActivities>({
     taskQueue: CONTROL_QUEUE,
     summary,
@@ -47,7 +47,7 @@ function brief<K extends keyof ControlActivities>(name: K, summary: string): Con
  * Telling people, until `patience` (ms) is over: a notifier that is down comes back. One try of a person's test is
  * repeated once, for a worker that dies.
  */
-export function telling(
+export function noticeActivities(
   summary: string,
   patience: number,
   maximumAttempts?: number,
@@ -68,7 +68,7 @@ export function telling(
 }
 
 /** Waits, for hours where it must be: the activity fails until what is waited for is there, and only the server counts its tries. */
-export function waiting(summary: string): Pick<ControlActivities, 'awaitHost' | 'awaitRelease'> {
+export function waitActivities(summary: string): Pick<ControlActivities, 'awaitHost' | 'awaitRelease'> {
   return proxyActivities<ControlActivities>({
     taskQueue: CONTROL_QUEUE,
     summary,
@@ -79,7 +79,7 @@ export function waiting(summary: string): Pick<ControlActivities, 'awaitHost' | 
 }
 
 /** Reads and records on a host; a write is a fact that must be kept, so it is repeated until it succeeds. */
-export function light(host: string, summary?: string): HostActivities {
+export function hostActivities(host: string, summary?: string): HostActivities {
   return proxyActivities<HostActivities>({
     taskQueue: lightQueue(host),
     summary,
@@ -91,7 +91,7 @@ export function light(host: string, summary?: string): HostActivities {
 }
 
 /** A record that may wait for its host, but not for ever: nothing else depends on it. */
-export function patient(host: string, summary: string): Pick<HostActivities, 'journal'> {
+export function weekLongHostActivities(host: string, summary: string): Pick<HostActivities, 'journal'> {
   return proxyActivities<HostActivities>({
     taskQueue: lightQueue(host),
     summary,
@@ -104,7 +104,7 @@ export function patient(host: string, summary: string): Pick<HostActivities, 'jo
 }
 
 /** One look, a few tries: what cannot be done is told to the person who asked, soon. */
-export function ask(host: string, summary?: string): HostActivities {
+export function fewTriesHostActivities(host: string, summary?: string): HostActivities {
   return proxyActivities<HostActivities>({
     taskQueue: lightQueue(host),
     summary,
@@ -117,7 +117,7 @@ export function ask(host: string, summary?: string): HostActivities {
 }
 
 /** The same for looks that list everything, a million objects perhaps: as long as they take, and told by heartbeats to go on. */
-export function looks(host: string, summary: string): HostActivities {
+export function scanActivities(host: string, summary: string): HostActivities {
   return proxyActivities<HostActivities>({
     taskQueue: lightQueue(host),
     summary,
@@ -130,7 +130,7 @@ export function looks(host: string, summary: string): HostActivities {
 }
 
 /** Backups, proofs and rotations: hours long, survived by their jobs. */
-export function heavy(host: string, summary: string, maximumAttempts = STEP_ATTEMPTS): HostActivities {
+export function heavyActivities(host: string, summary: string, maximumAttempts = STEP_ATTEMPTS): HostActivities {
   return proxyActivities<HostActivities>({
     taskQueue: heavyQueue(host),
     summary,
@@ -142,7 +142,7 @@ export function heavy(host: string, summary: string, maximumAttempts = STEP_ATTE
 }
 
 /** Steps of a recovery, on a slot of their own. */
-export function recovery(host: string, summary: string, maximumAttempts = STEP_ATTEMPTS): HostActivities {
+export function recoveryActivities(host: string, summary: string, maximumAttempts = STEP_ATTEMPTS): HostActivities {
   return proxyActivities<HostActivities>({
     taskQueue: recoveryQueue(host),
     summary,
@@ -154,7 +154,7 @@ export function recovery(host: string, summary: string, maximumAttempts = STEP_A
 }
 
 /** A worker's death is no failure of the step: however often it dies, the step goes on with the next one. */
-export async function outlasting<T>(step: () => Promise<T>): Promise<T> {
+export async function retryLostWorker<T>(step: () => Promise<T>): Promise<T> {
   for (;;) {
     try {
       return await step();
@@ -170,7 +170,7 @@ export async function outlasting<T>(step: () => Promise<T>): Promise<T> {
 }
 
 /** The watch of a cluster: one attempt, so that its heartbeat time-out is itself a finding. */
-export function watching(host: string): HostActivities {
+export function watchActivities(host: string): HostActivities {
   return proxyActivities<HostActivities>({
     taskQueue: watchQueue(host),
     summary: 'watching',
@@ -183,7 +183,7 @@ export function watching(host: string): HostActivities {
 }
 
 /** The receiving of WAL: like the watch it sits there for ever, and the next worker takes it up at once. */
-export function receiving(host: string): Pick<HostActivities, 'receiveWal'> {
+export function receiveActivities(host: string): Pick<HostActivities, 'receiveWal'> {
   return proxyActivities<HostActivities>({
     taskQueue: watchQueue(host),
     summary: 'receiving WAL',

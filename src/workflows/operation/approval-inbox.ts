@@ -19,7 +19,7 @@ import { failureOf, refusal } from './operation-status.js';
 type Accepted = { readonly accepted: true; readonly missing: number };
 
 /** Host-side judgement and journal of what people send; given by the workflow, because only it knows the host. */
-export interface DeskRecords {
+export interface ApprovalRecords {
   judge(plan: ApprovablePlan, approval: Approval): Promise<ApprovalAnswer>;
   weigh(plan: ApprovablePlan, decision: Decision): Promise<ApprovalAnswer>;
   note(text: string): Promise<void>;
@@ -29,7 +29,7 @@ export interface DeskRecords {
  * Where people's decisions arrive. Handlers are set before the workflow's first await, so that an early signal is
  * kept; a malformed one is noted and the workflow goes on waiting (F32).
  */
-export class Desk {
+export class ApprovalInbox {
   private plan: ApprovablePlan | null = null;
   /** Digests of plans whose approvals are complete and not yet acted upon. */
   private readonly approved = new Set<string>();
@@ -45,7 +45,7 @@ export class Desk {
   private opened = false;
   pauseAsked = false;
 
-  constructor(private readonly records: DeskRecords) {
+  constructor(private readonly records: ApprovalRecords) {
     const json = '{"plan":"<12 hex of the plan>","by":"<your name in the policy>","reason":"<why>"}';
     const person = '{"by":"<your name>","reason":"<why>"}';
     setHandler(defineQuery<ApprovablePlan | null>(queryNames.plan), () => this.plan, {
@@ -158,7 +158,7 @@ export class Desk {
     accepts: readonly Decision['kind'][],
     or: () => boolean = () => false,
   ): Promise<Decision | 'rejected' | null> {
-    const look: Desk['look'] = { accepts, decision: null };
+    const look: ApprovalInbox['look'] = { accepts, decision: null };
     this.look = look;
     try {
       await labelled(summary, () => look.decision !== null || this.rejection !== null || or());

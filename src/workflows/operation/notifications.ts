@@ -21,7 +21,7 @@ import type { failureOf } from './operation-status.js';
  * nothing, fails nothing, and is still tried when this workflow has long ended (F34). Waited for is only that the server
  * has the child.
  */
-export class Teller {
+export class Notifications {
   private events: ClusterFacts['tells'];
   private count = 0;
 
@@ -30,11 +30,11 @@ export class Teller {
   ) {}
 
   /** Before that nothing is told: who is told of what stands in the config. */
-  knows(facts: ClusterFacts): void {
+  configure(facts: ClusterFacts): void {
     this.events = facts.tells;
   }
 
-  async tell(facts: NoticeFacts): Promise<void> {
+  async notify(facts: NoticeFacts): Promise<void> {
     const event = eventOf(facts);
     if (event === null || !this.events?.includes(event)) return;
     const { cluster, operationId, workflowId } = this.step;
@@ -59,7 +59,7 @@ export class Teller {
 }
 
 /** Facts of a failure as {@link failureOf} reads it. */
-export function failed(
+export function failureNotice(
   what: Extract<NoticeFacts, { kind: 'failed' }>['what'],
   policy: string | null,
   { code, message, hint }: ReturnType<typeof failureOf>,

@@ -3,8 +3,8 @@ import { noticeTitle } from '../../domain/notification/notice-text.js';
 import type { Notice } from '../../domain/notification/notices.js';
 import type { Delivery } from '../../domain/notification/recipients.js';
 import type { NotifyInput, NotifyOutput, NotifyResult } from '../api.js';
-import { control, patient, telling } from './activity-proxies.js';
-import { Work, concluded, failureOf, isCancelled, refusal } from './operation-status.js';
+import { controlActivities, weekLongHostActivities, noticeActivities } from './activity-proxies.js';
+import { OperationStatus, runOperation, failureOf, isCancelled, refusal } from './operation-status.js';
 
 const DAY_MS = 24 * 3_600_000;
 /** A person waits for the answer of a test. */
@@ -16,9 +16,9 @@ const LEAST_MS = 60_000;
  * over, and what came of it is recorded (F34). It approves nothing and stops nothing.
  */
 export async function notify({ notice }: NotifyInput): Promise<NotifyOutput> {
-  const work = new Work('notify', notice.cluster ?? '-');
-  return concluded(work, async () => {
-    const planned = await control.deliveriesOf({ notice });
+  const work = new OperationStatus('notify', notice.cluster ?? '-');
+  return runOperation(work, async () => {
+    const planned = await controlActivities.deliveriesOf({ notice });
     const deliveries = await Promise.all(planned.map((delivery) => deliver(work, notice, delivery)));
     const toldNobody = deliveries.filter(({ code }) => code !== null);
     work.show('completed', null, deliveries.map(resultLine).join('\n\n') || 'nobody is to be told');
@@ -35,13 +35,17 @@ export async function notify({ notice }: NotifyInput): Promise<NotifyOutput> {
   });
 }
 
-async function deliver(work: Work, notice: Notice, delivery: Delivery): Promise<NotifyResult> {
+async function deliver(work: OperationStatus, notice: Notice, delivery: Delivery): Promise<NotifyResult> {
   const { notifier } = delivery;
   const contacts = [...delivery.first, ...delivery.others];
   const summary = `tell ${contacts.join(', ') || 'whoever reads there'} by ${notifier}`;
   const result = await work
     .phase(summary, () =>
-      telling(summary.slice(0, 190), patienceFor(notice), notice.facts.kind === 'test' ? 2 : undefined).sendNotice({
+      noticeActivities(
+        summary.slice(0, 190),
+        patienceFor(notice),
+        notice.facts.kind === 'test' ? 2 : undefined,
+      ).sendNotice({
         notice,
         delivery,
       }),
@@ -70,9 +74,9 @@ async function recorded(notice: Notice, result: NotifyResult): Promise<void> {
   const { cluster, operationId } = notice;
   if (cluster === null) return;
   try {
-    const { host } = await control.describeCluster({ cluster });
+    const { host } = await controlActivities.describeCluster({ cluster });
     const step = result.code === null ? 'told' : 'not told';
-    await patient(host, `note who was ${step}`).journal({
+    await weekLongHostActivities(host, `note who was ${step}`).journal({
       cluster,
       operationId,
       workflowId: workflowInfo().workflowId,

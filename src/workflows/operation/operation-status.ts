@@ -10,34 +10,34 @@ import {
   upsertSearchAttributes,
 } from '@temporalio/workflow';
 import { queryNames, searchAttributes } from '../../domain/operation/names.js';
-import type { PhaseTime, WorkState, WorkStatus } from '../../domain/operation/status.js';
+import type { PhaseTime, OperationState, OperationStatusView } from '../../domain/operation/status.js';
 
 const stateKey = defineSearchAttributeKey(searchAttributes.state, 'KEYWORD');
 const clusterKey = defineSearchAttributeKey(searchAttributes.cluster, 'KEYWORD');
 const kindKey = defineSearchAttributeKey(searchAttributes.kind, 'KEYWORD');
 
 /** State, phases and details of one workflow, shown in three places that must agree: query, search attribute, details. */
-export class Work {
-  private state: WorkState = 'running';
+export class OperationStatus {
+  private state: OperationState = 'running';
   private waitingFor: string | null = null;
   private details = '';
   private readonly phases: { name: string; startedAt: number; seconds: number | null }[] = [];
-  private shown: WorkState | null = null;
+  private shown: OperationState | null = null;
   plan: string | null = null;
   /** What is left where the work ends before its end. */
   left = '';
 
   constructor(
-    private readonly kind: WorkStatus['kind'],
+    private readonly kind: OperationStatusView['kind'],
     private readonly cluster: string,
   ) {
-    setHandler(defineQuery<WorkStatus>(queryNames.status), () => this.status(), {
+    setHandler(defineQuery<OperationStatusView>(queryNames.status), () => this.status(), {
       description: 'state, phase and what is waited for',
     });
     this.show('running');
   }
 
-  status(): WorkStatus {
+  status(): OperationStatusView {
     return {
       kind: this.kind,
       cluster: this.cluster,
@@ -58,7 +58,7 @@ export class Work {
   }
 
   /** Moves to a state; `details` (Markdown) is what the Web UI's User Metadata tab shows. */
-  show(state: WorkState, waitingFor: string | null = null, details?: string): void {
+  show(state: OperationState, waitingFor: string | null = null, details?: string): void {
     this.state = state;
     this.waitingFor = waitingFor;
     if (details !== undefined) this.details = details;
@@ -102,7 +102,7 @@ export class Work {
 }
 
 /** Ends a workflow in the state that fits how it ended; the failure itself goes on unchanged. */
-export async function concluded<T>(work: Work, run: () => Promise<T>): Promise<T> {
+export async function runOperation<T>(work: OperationStatus, run: () => Promise<T>): Promise<T> {
   try {
     return await run();
   } catch (error) {

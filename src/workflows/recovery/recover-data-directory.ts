@@ -1,5 +1,5 @@
 import type { CheckResult, ReachedTarget } from '../../activities/api.js';
-import { movingSteps } from '../../domain/plan/residual-state.js';
+import { stepsThatMoveData } from '../../domain/plan/residual-state.js';
 import type { RecoveryTarget } from '../../domain/target/target.js';
 import type { Runbook } from './runbook.js';
 
@@ -20,7 +20,7 @@ export async function recoverDataDirectory(book: Runbook): Promise<Recovered> {
   await book.hook('stop-applications');
   if (inPlace) await book.do('stop the old server', (host, step) => host.stopServer(step));
   if (inPlace) await book.do('salvage WAL that was not archived', (host, step) => host.salvageWal(step));
-  await book.do(movingSteps.aside, (host, step) => host.putAside(step));
+  await book.do(stepsThatMoveData.aside, (host, step) => host.putAside(step));
   await book.do('restore files', (host, step) => host.restoreFiles(step));
 
   // Media go to one instant: with them, another target is another plan.
@@ -45,7 +45,7 @@ export async function recoverDataDirectory(book: Runbook): Promise<Recovered> {
     checks = await look();
   }
 
-  const { timeline, repaired } = await book.do(movingSteps.promote, (host, step) => host.promoteServer(step));
+  const { timeline, repaired } = await book.do(stepsThatMoveData.promote, (host, step) => host.promoteServer(step));
   if (repaired.length > 0)
     await book.note('promote', `collation versions differ on this host; rebuilt: ${repaired.slice(0, 20).join(', ')}`);
   await book.note('promote', `open for writes on timeline ${timeline}`);

@@ -1,4 +1,4 @@
-import { movingSteps } from '../../domain/plan/residual-state.js';
+import { stepsThatMoveData } from '../../domain/plan/residual-state.js';
 import { failed, type Recovered } from './recover-data-directory.js';
 import type { Runbook } from './runbook.js';
 
@@ -6,7 +6,7 @@ import type { Runbook } from './runbook.js';
 export async function recoverDatabases(book: Runbook): Promise<Recovered> {
   const { reached, checks } = await book.untilTouched(() => restoredBeside(book));
 
-  await book.do(movingSteps.swap, (host, step) => host.swapDatabases(step));
+  await book.do(stepsThatMoveData.swap, (host, step) => host.swapDatabases(step));
   const validated = book.validated();
   await book.do('take and verify a fresh backup', (host, step, startedAt) => host.freshBackup({ ...step, startedAt }));
   await book.hook('start-applications');

@@ -2,23 +2,23 @@ import { CancellationScope, getExternalWorkflowHandle, log, sleep, workflowInfo 
 import type { PlanRequest } from '../../activities/api.js';
 import { signalNames } from '../../domain/operation/names.js';
 import type { Plan } from '../../domain/plan/plan.js';
-import { whatIsLeft } from '../../domain/plan/residual-state.js';
+import { describeResidualState } from '../../domain/plan/residual-state.js';
 import { approvalDetails, planDetails, waitingSummary } from '../../domain/plan/plan-text.js';
 import { formatTarget } from '../../domain/target/target.js';
 import { durationInWords, sizeInWords } from '../../domain/text/text.js';
 import { thawLookSeconds } from '../../domain/plan/thaw.js';
 import type { PlannedThaw } from '../../domain/plan/thaw.js';
 import type { RecoverInput, RecoverOutput } from '../api.js';
-import type { Desk } from '../operation/approval-inbox.js';
-import { holding, untilHostAnswers } from '../lock/with-cluster-lock.js';
-import { deskOn, noteRejection, untilReleased } from '../operation/host-inbox.js';
-import { ask, control, light } from '../operation/activity-proxies.js';
+import type { ApprovalInbox } from '../operation/approval-inbox.js';
+import { withClusterLock, waitForHost } from '../lock/with-cluster-lock.js';
+import { openHostInbox, noteRejection, waitForRelease } from '../operation/host-inbox.js';
+import { fewTriesHostActivities, controlActivities, hostActivities } from '../operation/activity-proxies.js';
 import { recoverDataDirectory, type Recovered } from './recover-data-directory.js';
 import { recoverDatabases } from './recover-databases.js';
 import { restartServer } from './restart-server.js';
 import { DAMAGED, Runbook } from './runbook.js';
-import { Teller, failed } from '../operation/notifications.js';
-import { Work, concluded, failureOf, isCancelled } from '../operation/operation-status.js';
+import { Notifications, failureNotice } from '../operation/notifications.js';
+import { OperationStatus, runOperation, failureOf, isCancelled } from '../operation/operation-status.js';
 
 const runbooks = { 'data-directory': recoverDataDirectory, databases: recoverDatabases, restart: restartServer };
 
@@ -28,16 +28,16 @@ export const APPROVAL = 'approval';
 /** Plan, wait for a person, check that the plan still holds, recover, prove, report. */
 export async function recover(input: RecoverInput): Promise<RecoverOutput> {
   const { cluster, operationId } = input;
-  const work = new Work('recover', cluster);
+  const work = new OperationStatus('recover', cluster);
   const step = { cluster, operationId, workflowId: workflowInfo().workflowId };
-  const teller = new Teller(step);
+  const teller = new Notifications(step);
   let host = '';
-  const desk = deskOn(() => host, step);
+  const desk = openHostInbox(() => host, step);
 
   /** Steps of the runbook begun so far, whatever plan they were of. */
   const begun: string[] = [];
 
-  return concluded(work, async () => {
+  return runOperation(work, async () => {
     let request: PlanRequest = {
       ...step,
       policy: input.policy,
@@ -52,20 +52,22 @@ export async function recover(input: RecoverInput): Promise<RecoverOutput> {
     let waitedSeconds = 0;
     let latest: Plan | null = null;
     try {
-      const described = await control.describeCluster({ cluster });
+      const described = await controlActivities.describeCluster({ cluster });
       // Onto another host, everything is done there: the source's may be dead.
       host = described.targetHosts?.[input.into] ?? described.host;
-      teller.knows(described);
-      await untilHostAnswers(work, host);
+      teller.configure(described);
+      await waitForHost(work, host);
       request = { ...request, controlDigest: described.configDigest };
       if (host !== described.host)
-        request = { ...request, sourceAnswers: await control.hostAnswers({ host: described.host }) };
+        request = { ...request, sourceAnswers: await controlActivities.hostAnswers({ host: described.host }) };
       for (;;) {
         desk.withdraw();
-        const plan = await work.phase('plan', () => ask(host, 'make the plan (reads only)').planRecovery(request));
+        const plan = await work.phase('plan', () =>
+          fewTriesHostActivities(host, 'make the plan (reads only)').planRecovery(request),
+        );
         work.plan = plan.digest;
         latest = plan;
-        await light(host, 'keep the backup from rotation').pin({ ...step, plan: plan.digest });
+        await hostActivities(host, 'keep the backup from rotation').pin({ ...step, plan: plan.digest });
         const decision = await decided(work, desk, plan, step.workflowId, teller);
         waitedSeconds += decision.seconds;
         if (decision.kind === 'again') continue;
@@ -80,7 +82,7 @@ export async function recover(input: RecoverInput): Promise<RecoverOutput> {
         if (outcome === 'rejected') return await rejected(work, desk, plan, host, step, begun);
         if (!('stale' in outcome)) return { state: 'completed', plan, outcome };
         desk.revoke();
-        await light(host, 'note that the plan is stale').journal({
+        await hostActivities(host, 'note that the plan is stale').journal({
           ...step,
           step: 'recheck',
           text: `plan ${plan.digest.slice(0, 12)} no longer holds (${outcome.stale}): made again, approval needed again`,
@@ -88,11 +90,12 @@ export async function recover(input: RecoverInput): Promise<RecoverOutput> {
       }
     } catch (error) {
       if (latest && begun.length > 0) await leave(latest);
-      if (!isCancelled(error)) await teller.tell(failed('recovery', input.policy ?? null, failureOf(error)));
+      if (!isCancelled(error)) await teller.notify(failureNotice('recovery', input.policy ?? null, failureOf(error)));
       throw error;
     } finally {
       await CancellationScope.nonCancellable(async () => {
-        if (work.plan) await ask(host, 'let rotation have the backup again').unpin(step).catch(pinStays);
+        if (work.plan)
+          await fewTriesHostActivities(host, 'let rotation have the backup again').unpin(step).catch(pinStays);
         await desk.close();
       });
     }
@@ -102,9 +105,9 @@ export async function recover(input: RecoverInput): Promise<RecoverOutput> {
       const hours = plan.observed.thaw?.choices.find((choice) => choice.tier === tier)?.hours ?? 0;
       const seconds = thawLookSeconds(hours);
       await work.phase('thaw', async () => {
-        await light(host, `ask for the thaw (${tier})`).requestThaw({ ...step, plan: plan.digest });
+        await hostActivities(host, `ask for the thaw (${tier})`).requestThaw({ ...step, plan: plan.digest });
         for (;;) {
-          const { objects, bytes } = await light(host, 'look whether every file can be read').lookAtThaw({
+          const { objects, bytes } = await hostActivities(host, 'look whether every file can be read').lookAtThaw({
             ...step,
             plan: plan.digest,
           });
@@ -125,17 +128,17 @@ export async function recover(input: RecoverInput): Promise<RecoverOutput> {
     async function execute(plan: Plan) {
       const { policy, engine } = plan.binding;
       const claim = { cluster, operationId, kind: 'recovery' as const, policy, engine, repository: '*' };
-      return holding(
+      return withClusterLock(
         claim,
         async () => {
           if (desk.rejectedBecause) return 'rejected' as const;
           work.show('running', null, planDetails(plan));
           const now = await work.phase('check that the plan still holds', () =>
-            ask(host, 'make the plan again').recheckPlan({ ...request, plan: plan.digest }),
+            fewTriesHostActivities(host, 'make the plan again').recheckPlan({ ...request, plan: plan.digest }),
           );
           if (now.digest !== plan.digest) return { stale: now.changed.join(', ') };
           const book = new Runbook(work, desk, plan, { ...step, plan: plan.digest }, begun, (facts) =>
-            teller.tell(facts),
+            teller.notify(facts),
           );
           try {
             return await finish(book, await runbooks[plan.binding.method](book));
@@ -147,14 +150,15 @@ export async function recover(input: RecoverInput): Promise<RecoverOutput> {
             throw error;
           }
         },
-        (holder) => untilReleased(work, desk, cluster, holder),
+        (holder) => waitForRelease(work, desk, cluster, holder),
       );
     }
 
     /** Whoever finds it ended reads what state it left: in the details, and in the journal. */
     async function leave(plan: Plan): Promise<void> {
-      work.left = whatIsLeft(plan, begun);
-      const journal = () => ask(host, 'note what is left').journal({ ...step, step: 'ended', text: work.left });
+      work.left = describeResidualState(plan, begun);
+      const journal = () =>
+        fewTriesHostActivities(host, 'note what is left').journal({ ...step, step: 'ended', text: work.left });
       await CancellationScope.nonCancellable(journal).catch(() => log.warn('what is left could not be noted'));
     }
 
@@ -180,7 +184,7 @@ export async function recover(input: RecoverInput): Promise<RecoverOutput> {
       const finished = await book.do('write the incident document', (recoveryHost, again) =>
         recoveryHost.finishRecovery({ ...again, incident: input.incident, outcome }),
       );
-      await teller.tell({
+      await teller.notify({
         kind: 'recovered',
         reached: reached.reached,
         rtoSeconds: outcome.rtoSeconds,
@@ -207,32 +211,32 @@ function pinStays(): void {
 }
 
 async function decided(
-  work: Work,
-  desk: Desk,
+  work: OperationStatus,
+  desk: ApprovalInbox,
   plan: Plan,
   workflowId: string,
-  teller: Teller,
+  teller: Notifications,
 ): Promise<{ kind: 'approved' | 'rejected' | 'again'; seconds: number }> {
   const before = Date.now();
   const waitingFor = `approval of plan ${plan.digest.slice(0, 12)}, until ${plan.approveBy.slice(0, 16)}Z: \`reprise approve ${workflowId} --reason "..."\``;
   work.show('waiting-approval', waitingFor, approvalDetails(plan));
   const waiting = work.phase('wait for approval', () => desk.decide(plan, waitingSummary(plan)));
   // Beside the waiting: whoever reads the Web UI may be faster than the mail.
-  const [kind] = await Promise.all([waiting, teller.tell({ kind: 'approval', plan })]);
+  const [kind] = await Promise.all([waiting, teller.notify({ kind: 'approval', plan })]);
   work.show('running');
   return { kind, seconds: (Date.now() - before) / 1000 };
 }
 
 async function rejected(
-  work: Work,
-  desk: Desk,
+  work: OperationStatus,
+  desk: ApprovalInbox,
   plan: Plan,
   host: string,
   step: { cluster: string; operationId: string; workflowId: string },
   begun: readonly string[],
 ): Promise<RecoverOutput> {
   const { by, reason } = await noteRejection(host, desk, step, plan.digest);
-  const left = whatIsLeft(plan, begun);
+  const left = describeResidualState(plan, begun);
   work.show('rejected', null, `**Rejected** by ${by}: ${reason}. ${left}`);
   return { state: 'rejected', plan, outcome: null, rejectedBecause: `${by}: ${reason}`, left };
 }

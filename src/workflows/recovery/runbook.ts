@@ -1,12 +1,12 @@
 import { log } from '@temporalio/workflow';
 import type { HostActivities, PlannedStep } from '../../activities/api.js';
-import { movingSteps } from '../../domain/plan/residual-state.js';
+import { stepsThatMoveData } from '../../domain/plan/residual-state.js';
 import type { NoticeFacts } from '../../domain/notification/notices.js';
 import type { Plan } from '../../domain/plan/plan.js';
 import type { RecoveryTarget } from '../../domain/target/target.js';
-import type { Desk } from '../operation/approval-inbox.js';
-import { light, outlasting, recovery } from '../operation/activity-proxies.js';
-import { type Work, failureOf, isCancelled, refusal, sentence } from '../operation/operation-status.js';
+import type { ApprovalInbox } from '../operation/approval-inbox.js';
+import { hostActivities, retryLostWorker, recoveryActivities } from '../operation/activity-proxies.js';
+import { type OperationStatus, failureOf, isCancelled, refusal, sentence } from '../operation/operation-status.js';
 
 /** Refusals of the host's gate: trying the step again cannot pass it, only a new plan can. */
 const GATE = ['approval-used', 'approval-refused', 'plan-unknown', 'plan-stale', 'plan-expired'];
@@ -21,8 +21,8 @@ export class Runbook {
   private isOpen = false;
 
   constructor(
-    readonly work: Work,
-    readonly desk: Desk,
+    readonly work: OperationStatus,
+    readonly desk: ApprovalInbox,
     readonly plan: Plan,
     readonly step: PlannedStep,
     /** Names of the steps begun, those of earlier plans of this recovery too. */
@@ -50,7 +50,9 @@ export class Runbook {
       this.begun.push(name);
       try {
         const result = await work.phase(name, () =>
-          outlasting(() => run(recovery(host, name), retry === 0 ? step : { ...step, retry }, startedAt)),
+          retryLostWorker(() =>
+            run(recoveryActivities(host, name), retry === 0 ? step : { ...step, retry }, startedAt),
+          ),
         );
         await this.note(name, 'done');
         return result;
@@ -77,7 +79,7 @@ export class Runbook {
   /** A line of the journal. One that cannot be written must not leave a server half recovered. */
   async note(step: string, text: string): Promise<void> {
     try {
-      await light(this.plan.binding.targetHost, `write down: ${step}`).journal({ ...this.step, step, text });
+      await hostActivities(this.plan.binding.targetHost, `write down: ${step}`).journal({ ...this.step, step, text });
     } catch (error) {
       if (isCancelled(error)) throw error;
       log.warn('a line of the journal could not be written', { step });
@@ -118,7 +120,7 @@ export class Runbook {
 
   /** Media of the plan, back to the instant of the database just restored. */
   media(): Promise<void> | null {
-    return this.plan.binding.media ? this.do(movingSteps.media, (host, step) => host.restoreMedia(step)) : null;
+    return this.plan.binding.media ? this.do(stepsThatMoveData.media, (host, step) => host.restoreMedia(step)) : null;
   }
 
   /** Runs what leaves the live databases as they are; where it ends before they were touched, applications come back. */
@@ -135,7 +137,9 @@ export class Runbook {
     const { plan, step, work } = this;
     const hook = 'start-applications';
     if (!plan.binding.hooks.includes(hook)) return;
-    const started = work.phase(hook, () => recovery(plan.binding.targetHost, hook).runHook({ ...step, hook }));
+    const started = work.phase(hook, () =>
+      recoveryActivities(plan.binding.targetHost, hook).runHook({ ...step, hook }),
+    );
     await started.then(
       () => this.note(hook, 'done: the live databases were not touched'),
       (error: unknown) => this.note(hook, `failed: ${sentence(error)}`),

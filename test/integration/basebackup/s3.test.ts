@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import { planRotation } from '../../../src/activities/backup/backups.js';
 import type { ActivityRun } from '../../../src/activities/activity-wrapper.js';
-import { type Session, record } from '../../../src/activities/cluster-context.js';
+import { type ClusterContext, record } from '../../../src/activities/cluster-context.js';
 import type { Backup } from '../../../src/domain/backup/backup.js';
 import { basebackupEngine as engine } from '../../../src/engines/basebackup/basebackup-engine.js';
 import { spoolOf } from '../../../src/engines/basebackup/names.js';
@@ -126,7 +126,7 @@ describe('K8: base backups and received WAL in a bucket (VersityGW, TLS)', () =>
       user,
       catalogue,
       deps,
-    } as unknown as Session;
+    } as unknown as ClusterContext;
     const whole = await storage.read(`mairie/nightly/${backup.label}/reprise.json`);
     const old = ['full_20250101_000000', 'full_20250102_000000'];
     await storage.write(`mairie/nightly/${old[0]}/reprise.json`, whole.subarray(0, 100));

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Backup } from '../../../src/domain/backup/backup.js';
 import { heavyQueue } from '../../../src/domain/operation/names.js';
-import type { WorkStatus } from '../../../src/domain/operation/status.js';
+import type { OperationStatusView } from '../../../src/domain/operation/status.js';
 import type { RotateOutput } from '../../../src/domain/retention/rotation.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import {
@@ -314,7 +314,7 @@ describe('while a backup is under way', () => {
     await site.waitFor(
       async () =>
         (
-          await site.session.client.workflow.getHandle(waiting.workflowId).query<WorkStatus>('status')
+          await site.session.client.workflow.getHandle(waiting.workflowId).query<OperationStatusView>('status')
         ).waitingFor?.includes('backup of policy physical'),
       'the recovery waits for the backup',
     );

@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Backup } from '../../../src/domain/backup/backup.js';
 import type { Finding } from '../../../src/domain/findings.js';
-import type { Answers } from '../../../src/domain/operation/inspections.js';
+import type { InspectionResults } from '../../../src/domain/operation/inspections.js';
 import { contentOf } from '../../contract/engine-fixture.js';
 import { makeAgeKey } from '../../helpers/age.js';
 import type { AgeKey } from '../../helpers/age.js';
@@ -85,7 +85,7 @@ describe('encrypted backups from the command line', () => {
       code: 'usage',
       hint: expect.stringContaining(escrow.recipient),
     });
-    const { challenges } = await answer<Answers['key-challenge']>(
+    const { challenges } = await answer<InspectionResults['key-challenge']>(
       site,
       ...prove('--recipient', escrow.recipient, '--challenge', file),
     );
@@ -103,7 +103,7 @@ describe('encrypted backups from the command line', () => {
       exit: 8,
       hint: expect.stringContaining('--challenge'),
     });
-    const first = await answer<Answers['key-answer']>(
+    const first = await answer<InspectionResults['key-answer']>(
       site,
       ...prove('--recipient', escrow.recipient, '--answer', stdout.toUpperCase(), '--by', 'the notary'),
     );

@@ -2,7 +2,12 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import type { TemporalSession } from '../../../src/client/connect.js';
-import { listSchedules, pauseSchedule, resumeSchedule, triggerSchedule } from '../../../src/client/schedules/operate-schedules.js';
+import {
+  listSchedules,
+  pauseSchedule,
+  resumeSchedule,
+  triggerSchedule,
+} from '../../../src/client/schedules/operate-schedules.js';
 import { applySchedules, ownerOf, planSchedules } from '../../../src/client/schedules/apply-schedules.js';
 import { applyWatches, planWatches } from '../../../src/client/schedules/apply-watches.js';
 import { parseConfig } from '../../../src/config/load.js';

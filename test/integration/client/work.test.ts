@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import { ask } from '../../../src/client/inspect.js';
+import { inspect } from '../../../src/client/inspect.js';
 import { connectTemporal, resolveTemporal } from '../../../src/client/connect.js';
 import type { TemporalSession } from '../../../src/client/connect.js';
 import { approve, recoveryOf, waitingPlan } from '../../../src/client/decide.js';
@@ -7,7 +7,7 @@ import { follow } from '../../../src/client/follow-operation.js';
 import { missingSearchAttributes, registerSearchAttributes } from '../../../src/client/search-attributes.js';
 import { startBackup, startRecovery } from '../../../src/client/start.js';
 import { statusOf } from '../../../src/client/status.js';
-import { runningWorks } from '../../../src/client/running-operations.js';
+import { listRunningOperations } from '../../../src/client/running-operations.js';
 import { onCleanup } from '../../helpers/cleanup.js';
 import { tempDir } from '../../helpers/temp.js';
 import { startTemporalServer } from '../../helpers/temporal-server.js';
@@ -62,13 +62,13 @@ describe('finding the Temporal server: flag > environment > reprise.yml > repris
 
 describe('without a worker', () => {
   it('a question fails with the queue that nobody polls, and leaves no work behind', async () => {
-    await expect(ask<'backups'>(session, { kind: 'backups' })).rejects.toMatchObject({
+    await expect(inspect<'backups'>(session, { kind: 'backups' })).rejects.toMatchObject({
       code: 'host-without-worker',
       message: expect.stringContaining('reprise'),
     });
     const asked = [];
     for await (const work of session.client.workflow.list({
-      query: "WorkflowType = 'ask' AND ExecutionStatus = 'Running'",
+      query: "WorkflowType = 'inspect' AND ExecutionStatus = 'Running'",
     }))
       asked.push(work);
     expect(asked).toEqual([]);
@@ -109,7 +109,7 @@ describe('without a worker', () => {
     await startBackup(session, request('listed'));
     let found = false;
     while (!found)
-      found = (await runningWorks(session)).some(
+      found = (await listRunningOperations(session)).some(
         ({ workflowId, state }) => workflowId === 'backup/mairie/listed' && state === 'running',
       );
     expect(found).toBe(true);

@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from '@jest/globals';
-import { runTool } from '../../../src/process/exec/run-program.js';
+import { runProgram } from '../../../src/process/exec/run-program.js';
 import { onCleanup } from '../../helpers/cleanup.js';
 import { reprise } from '../../helpers/cli.js';
 import { type Reader, asHere, blocksOf, typeIn } from '../../helpers/doc-shell.js';
@@ -92,7 +92,7 @@ describe('documents do what they say', () => {
     expect((await reprise(['down', '--config', join(site.root, 'night.yml')])).code).toBe(0);
 
     // The tools are used as the data directory's owner: what root's worker wrote is given to that user first.
-    await runTool(['chown', '-R', 'postgres:', site.root]);
+    await runProgram(['chown', '-R', 'postgres:', site.root]);
     const byHand = await typeIn(await blocksOf(runbook, 'sh', 'By hand'), {
       ...onSite,
       asPostgres: process.getuid?.() === 0,

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import type { MediaPlan, MediaTask } from '../../../src/domain/media/media.js';
-import { ask } from '../../../src/client/inspect.js';
+import { inspect } from '../../../src/client/inspect.js';
 import { approve as approvePlan } from '../../../src/client/decide.js';
 import { startMedia } from '../../../src/client/start.js';
 import type { StatusView } from '../../../src/client/status.js';
@@ -71,7 +71,7 @@ describe('K3: media on the command line', () => {
   const run = async (media: string, task: MediaTask): Promise<MediaOutput> =>
     site.result(await startMedia(site.session, { cluster: 'mairie', media, task, requester: 'test' }));
   const planned = (media: string, task: MediaTask) =>
-    ask<'media-plan'>(site.session, {
+    inspect<'media-plan'>(site.session, {
       kind: 'media-plan',
       cluster: 'mairie',
       media,

@@ -5,7 +5,7 @@ import { startMedia } from '../../../src/client/start.js';
 import type { MediaPlan } from '../../../src/domain/media/media.js';
 import { applyAll } from '../../../src/media/apply.js';
 import { summarise } from '../../../src/media/summary.js';
-import { type MediaWork, actionsOf } from '../../../src/media/carry-out.js';
+import { type MediaRun, actionsOf } from '../../../src/media/carry-out.js';
 import type { MediaOutput } from '../../../src/workflows/api.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { type S3Server, startMinio } from '../../helpers/s3-servers.js';
@@ -78,7 +78,7 @@ describe('media under bad luck', () => {
 
   test('F10: connections that are reset in mid copy delay it, and all objects are right afterwards', async () => {
     const { bucket, at } = await damaged();
-    const work: MediaWork = {
+    const work: MediaRun = {
       kind: 'restore',
       place: bucket.place('photos/', { endpoint: `http://127.0.0.1:${network.port}` }),
       at,

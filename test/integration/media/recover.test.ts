@@ -2,7 +2,7 @@ import { HeadObjectCommand } from '@aws-sdk/client-s3';
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import { applyAll } from '../../../src/media/apply.js';
 import { summarise } from '../../../src/media/summary.js';
-import { type MediaWork, actionsOf } from '../../../src/media/carry-out.js';
+import { type MediaRun, actionsOf } from '../../../src/media/carry-out.js';
 import { collect } from '../../helpers/collect.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { type S3Server, startMinio, startMoto } from '../../helpers/s3-servers.js';
@@ -11,10 +11,10 @@ import { MediaBucket } from './bucket.js';
 failOnLeakedProcesses();
 
 const GIB = 1024 ** 3;
-const plan = (work: MediaWork) => summarise(actionsOf(work));
-const apply = (work: MediaWork, more: { singleCopyBytes?: number; after?: string } = {}) =>
+const plan = (work: MediaRun) => summarise(actionsOf(work));
+const apply = (work: MediaRun, more: { singleCopyBytes?: number; after?: string } = {}) =>
   applyAll(work, { concurrency: 8, singleCopyBytes: 5 * GIB, ...more });
-const numbers = async (work: MediaWork) =>
+const numbers = async (work: MediaRun) =>
   Object.fromEntries(Object.entries((await plan(work)).counts).map(([name, { objects }]) => [name, objects]));
 
 /** Names that other people gave: nothing of them is a path, an option or a separator here. */
@@ -55,7 +55,7 @@ describe.each([
     await bucket.put(['photos/overwritten', 'photos/both'], () => 'damaged');
     await bucket.delete(['photos/both']);
     await bucket.put(['photos/later', 'photos/gone']);
-    const [keep, remove] = (['keep', 'remove'] as const).map((later): MediaWork => ({
+    const [keep, remove] = (['keep', 'remove'] as const).map((later): MediaRun => ({
       kind: 'restore',
       place: bucket.place('photos/'),
       at,
@@ -95,7 +95,7 @@ describe.each([
     await from.put(['a/2', 'a/4'], () => 'later');
     await into.put(['x/3'], () => 'content of a/3');
     await into.put(['x/other'], () => 'its own');
-    const work: MediaWork = { kind: 'restore-into', from: from.place('a/'), into: into.place('x/'), at };
+    const work: MediaRun = { kind: 'restore-into', from: from.place('a/'), into: into.place('x/'), at };
     expect(await numbers(work)).toMatchObject({ copy: 2, right: 1, keep: 1, overwrite: 0 });
     await apply(work);
     expect(await into.contents()).toEqual({
@@ -125,7 +125,7 @@ describe.each([
     const at = await bucket.instant();
     await bucket.delete(taken.slice(0, 3));
     await bucket.put(taken.slice(3), () => 'damaged');
-    const work: MediaWork = { kind: 'restore', place: bucket.place(), at, later: 'remove' };
+    const work: MediaRun = { kind: 'restore', place: bucket.place(), at, later: 'remove' };
     expect(await numbers(work)).toMatchObject({ undelete: 3, overwrite: taken.length - 3, remove: 0 });
     await apply(work);
     const whole = Object.fromEntries(taken.map((key) => [key, `content of ${key}`]));
@@ -141,7 +141,7 @@ describe.each([
     await bucket.put(keys);
     const at = await bucket.instant();
     await bucket.delete(keys.slice(0, 20));
-    const work: MediaWork = { kind: 'restore', place: bucket.place(), at, later: 'keep' };
+    const work: MediaRun = { kind: 'restore', place: bucket.place(), at, later: 'keep' };
     expect(await numbers(work)).toMatchObject({ undelete: 20, right: 20 });
     const rest = await collect(actionsOf(work, 'k00014'));
     expect(rest.map(({ key }) => key)).toEqual(keys.slice(15));
@@ -154,7 +154,7 @@ describe.each([
     await bucket.put(['big'], () => 'x'.repeat(11 * 1024 * 1024));
     const at = await bucket.instant();
     await bucket.put(['big'], () => 'damaged');
-    const work: MediaWork = { kind: 'restore', place: bucket.place('', { part_size: '5MiB' }), at, later: 'keep' };
+    const work: MediaRun = { kind: 'restore', place: bucket.place('', { part_size: '5MiB' }), at, later: 'keep' };
     expect(await apply(work, { singleCopyBytes: 1024 })).toMatchObject({
       overwrite: { objects: 1, bytes: 11 * 1024 * 1024 },
     });
@@ -180,7 +180,7 @@ describe.each([
           args[2],
         ),
     };
-    const work: MediaWork = {
+    const work: MediaRun = {
       kind: 'restore',
       place: { ...place, storage: { ...place.storage, objects } },
       at,

@@ -8,7 +8,7 @@ import { runSqlCheck } from '../../../src/checks/sql/sql-check.js';
 import type { ConnectionConfig } from '../../../src/domain/config.js';
 import { probe, withClient } from '../../../src/postgres/connection/with-client.js';
 import { libpqEnv } from '../../../src/postgres/connection/environment.js';
-import { runTool } from '../../../src/process/exec/run-program.js';
+import { runProgram } from '../../../src/process/exec/run-program.js';
 import { onCleanup } from '../../helpers/cleanup.js';
 import { freePort } from '../../helpers/ports.js';
 import { runQuery, sharedServer, startScratchCluster } from '../../helpers/postgres.js';
@@ -45,7 +45,9 @@ describe('hostile database names', () => {
         async (client) => (await client.query<{ name: string }>('SELECT current_database() AS name')).rows[0]?.name,
       );
       expect(seen).toBe(name);
-      const psql = await runTool(['psql', '-XAtc', 'SELECT current_database()'], { env: libpqEnv(connection, name) });
+      const psql = await runProgram(['psql', '-XAtc', 'SELECT current_database()'], {
+        env: libpqEnv(connection, name),
+      });
       expect(psql.stdout).toBe(name);
     }
   });

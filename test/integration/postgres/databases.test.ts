@@ -9,7 +9,7 @@ import {
   largeObjectsHash,
   tableContentHash,
 } from '../../../src/postgres/content/inventory.js';
-import { removeKept } from '../../../src/postgres/old-data/drop-old-data.js';
+import { dropOldData } from '../../../src/postgres/old-data/drop-old-data.js';
 import { applyProperties } from '../../../src/postgres/content/database-properties.js';
 import { swapDatabases } from '../../../src/postgres/old-data/swap-databases.js';
 import { readTopology, topologyRefusal } from '../../../src/postgres/server/topology.js';
@@ -121,10 +121,10 @@ describe('swap by rename', () => {
     });
     await run("ROLLBACK PREPARED 'one'", swap.live);
     await swapDatabases(connection, swap);
-    await removeKept({ where: swap.aside }, connection);
-    await removeKept({ where: swap.aside }, connection);
+    await dropOldData({ where: swap.aside }, connection);
+    await dropOldData({ where: swap.aside }, connection);
     expect(await names()).toEqual([swap.live]);
-    await expect(removeKept({ where: swap.live }, connection)).rejects.toMatchObject({ code: 'path-refused' });
+    await expect(dropOldData({ where: swap.live }, connection)).rejects.toMatchObject({ code: 'path-refused' });
     await run(`DROP DATABASE ${pg.escapeIdentifier(swap.live)}`);
   });
 });

@@ -3,15 +3,15 @@ import { existsSync } from 'node:fs';
 import { appendFile, lstat, mkdir, readFile, readlink, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { ServiceConfig } from '../../../src/domain/config.js';
-import { putAside } from '../../../src/postgres/old-data/move-old-data.js';
+import { moveOldData } from '../../../src/postgres/old-data/move-old-data.js';
 import { readControlData } from '../../../src/postgres/server/control-data.js';
 import { inspectDataDir } from '../../../src/postgres/server/data-directory.js';
 import { freeBytes } from '../../../src/postgres/server/disk.js';
-import { removeKept } from '../../../src/postgres/old-data/drop-old-data.js';
+import { dropOldData } from '../../../src/postgres/old-data/drop-old-data.js';
 import { processesIn, readPostmaster } from '../../../src/postgres/server/postmaster.js';
 import { serviceOf } from '../../../src/postgres/server/service.js';
 import type { Service } from '../../../src/postgres/server/service.js';
-import { runTool } from '../../../src/process/exec/run-program.js';
+import { runProgram } from '../../../src/process/exec/run-program.js';
 import { jobUser } from '../../../src/process/exec/users.js';
 import { onCleanup } from '../../helpers/cleanup.js';
 import { freePort } from '../../helpers/ports.js';
@@ -132,8 +132,8 @@ describe('other kinds of service', () => {
       const root = await tempDir('deb');
       const dataDir = join(root, 'data');
       const port = await freePort();
-      onCleanup(() => runTool(['pg_dropcluster', '--stop', '15', name]).catch(() => undefined));
-      await runTool([
+      onCleanup(() => runProgram(['pg_dropcluster', '--stop', '15', name]).catch(() => undefined));
+      await runProgram([
         'pg_createcluster',
         '15',
         name,
@@ -158,7 +158,7 @@ describe('other kinds of service', () => {
       expect(await service.logTail()).toContain('ready to accept connections');
       await service.stop('fast');
       expect(await service.status()).toBe('stopped');
-      await runTool(['pg_dropcluster', '15', name]);
+      await runProgram(['pg_dropcluster', '15', name]);
     },
   );
 });
@@ -194,42 +194,44 @@ describe('putting old data aside', () => {
   it('renames, finds it done, and keeps what a later step made in its place', async () => {
     const root = await tempDir('aside');
     const [data, aside] = [join(root, 'data'), join(root, 'data.aside-op1')];
-    expect(await putAside(data, aside)).toEqual({ keptAt: null, outside: [] });
+    expect(await moveOldData(data, aside)).toEqual({ keptAt: null, outside: [] });
     await mkdir(join(data, 'pg_tblspc'), { recursive: true });
     await symlink('/elsewhere/ts', join(data, 'pg_tblspc/16400'));
     await symlink('/elsewhere/wal', join(data, 'pg_wal'));
     const done = { keptAt: aside, outside: ['/elsewhere/ts', '/elsewhere/wal'] };
-    expect(await putAside(data, aside)).toEqual(done);
+    expect(await moveOldData(data, aside)).toEqual(done);
     await mkdir(data);
     await writeFile(join(data, 'new'), '');
-    expect(await putAside(data, aside)).toEqual(done);
+    expect(await moveOldData(data, aside)).toEqual(done);
     expect(existsSync(join(data, 'new'))).toBe(true);
-    await removeKept({ where: aside }, connection);
-    await removeKept({ where: aside }, connection);
+    await dropOldData({ where: aside }, connection);
+    await dropOldData({ where: aside }, connection);
     expect(existsSync(aside)).toBe(false);
-    await expect(removeKept({ where: data }, connection)).rejects.toMatchObject({ code: 'path-refused' });
+    await expect(dropOldData({ where: data }, connection)).rejects.toMatchObject({ code: 'path-refused' });
   });
 
   it('of a link the target is renamed and the link stays', async () => {
     const root = await tempDir('aside');
     await mkdir(join(root, 'disk/real'), { recursive: true });
     await symlink('disk/real', join(root, 'data'));
-    expect(await putAside(join(root, 'data'), join(root, 'data.aside-op1'))).toMatchObject({
+    expect(await moveOldData(join(root, 'data'), join(root, 'data.aside-op1'))).toMatchObject({
       keptAt: join(root, 'data.aside-op1'),
     });
     expect((await lstat(join(root, 'data.aside-op1'))).isDirectory()).toBe(true);
     expect(await readlink(join(root, 'data'))).toBe('disk/real');
-    expect((await putAside(join(root, 'data'), join(root, 'data.aside-op2'))).keptAt).toBeNull();
+    expect((await moveOldData(join(root, 'data'), join(root, 'data.aside-op2'))).keptAt).toBeNull();
   });
 
   it('a directory in use, a mount point and another file system are refused', async () => {
     const { cluster, service } = await stopped();
     await service.start();
-    await expect(putAside(cluster.dataDir, `${cluster.dataDir}.aside-x`)).rejects.toMatchObject({ code: 'conflict' });
-    await expect(putAside('/proc', '/proc.aside-x')).rejects.toMatchObject({ code: 'path-refused' });
+    await expect(moveOldData(cluster.dataDir, `${cluster.dataDir}.aside-x`)).rejects.toMatchObject({
+      code: 'conflict',
+    });
+    await expect(moveOldData('/proc', '/proc.aside-x')).rejects.toMatchObject({ code: 'path-refused' });
     await service.stop('immediate');
     if ((await stat('/dev/shm')).dev !== (await stat(cluster.root)).dev) {
-      await expect(putAside(cluster.dataDir, '/dev/shm/data.aside-x')).rejects.toMatchObject({
+      await expect(moveOldData(cluster.dataDir, '/dev/shm/data.aside-x')).rejects.toMatchObject({
         code: 'path-refused',
         message: expect.stringContaining('another file system'),
       });

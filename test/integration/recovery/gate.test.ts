@@ -1,6 +1,12 @@
 import { writeFile } from 'node:fs/promises';
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import { heavyQueue, lightQueue, recoveryQueue, signalNames, workflowTypes } from '../../../src/domain/operation/names.js';
+import {
+  heavyQueue,
+  lightQueue,
+  recoveryQueue,
+  signalNames,
+  workflowTypes,
+} from '../../../src/domain/operation/names.js';
 import type { HostActivities } from '../../../src/activities/api.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { answer, approved, editConfig, planned, reaches, refusal, snapshot, told } from '../../helpers/site-cli.js';

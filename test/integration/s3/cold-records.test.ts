@@ -1,9 +1,9 @@
 import { CopyObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import { objectLocks } from '../../../src/activities/backup/object-locks.js';
-import { currentBackups, openSession, readContext } from '../../../src/activities/cluster-context.js';
+import { currentBackups, openClusterContext, readContext } from '../../../src/activities/cluster-context.js';
 import { thawOf } from '../../../src/activities/recovery/thaw.js';
-import type { Session } from '../../../src/activities/cluster-context.js';
+import type { ClusterContext } from '../../../src/activities/cluster-context.js';
 import { loadConfig } from '../../../src/config/load.js';
 import { basebackupEngine } from '../../../src/engines/basebackup/basebackup-engine.js';
 import { hostDependencies } from '../../../src/worker/dependencies.js';
@@ -33,7 +33,7 @@ const run = {
   cursor: undefined,
   keep: () => undefined,
 };
-const baseBackups = async (session: Session) =>
+const baseBackups = async (session: ClusterContext) =>
   (await currentBackups(session, run)).filter(({ engine }) => engine === 'basebackup');
 const dumps = ['mairie_full_20251101_013000', 'mairie_full_20261101_013000'] as const;
 const bases = ['full_20251101_023000', 'full_20261101_023000'] as const;
@@ -74,7 +74,7 @@ async function yearOfBackups(bucket: string, keys = '') {
   });
   const config = await loadConfig({ file: where.configFile, env: {} });
   const put = (Key: string, Body: string) => moto.client.send(new PutObjectCommand({ Bucket: bucket, Key, Body }));
-  const { catalogue } = await openSession(hostDependencies(config, 'db1'), 'mairie');
+  const { catalogue } = await openClusterContext(hostDependencies(config, 'db1'), 'mairie');
   for (const label of dumps) {
     await put(`mairie/dump/${label}.dump`, 'x');
     await put(`mairie/dump/${label}.sql`, 'x');
@@ -134,7 +134,7 @@ describe('F13: what tells of backups went to DEEP_ARCHIVE', () => {
     await freeze(`mairie/dump/${dumps[0]}.json`);
     await freeze(`mairie/base/${bases[0]}/reprise.json`);
     const deps = hostDependencies(config, 'db1');
-    const session = await openSession(deps, 'mairie');
+    const session = await openClusterContext(deps, 'mairie');
     const backups = await currentBackups(session, run);
     expect(backups.map(({ label, status, heldUntil }) => [label, status, heldUntil])).toEqual([
       [dumps[0], 'cold', 'infinity'],
@@ -159,7 +159,7 @@ describe('F13: what tells of backups went to DEEP_ARCHIVE', () => {
     for (const segment of [1, 2, 3]) await put(wal(segment), 'xx');
     for (const key of [wal(1), wal(2), `mairie/base/${label}/base.tar.gz`]) await freeze(key);
     const deps = hostDependencies(config, 'db1');
-    const session = await openSession(deps, 'mairie');
+    const session = await openClusterContext(deps, 'mairie');
     const policy = session.cluster.policies['base']!;
     expect((await baseBackups(session)).map(({ label: name, status }) => [name, status])).toEqual([
       [label, 'cold'],
@@ -192,7 +192,7 @@ describe('F13: what tells of backups went to DEEP_ARCHIVE', () => {
       }),
     );
     await freeze(`mairie/base/${bases[0]}/reprise.json`);
-    const session = await openSession(hostDependencies(config, 'db1'), 'mairie');
+    const session = await openClusterContext(hostDependencies(config, 'db1'), 'mairie');
     const policy = session.cluster.policies['base']!;
     const locks = await objectLocks(session, policy, await baseBackups(session), run);
     expect([...locks.keys()]).toEqual([`mairie:basebackup:${bases[0]}`]);
@@ -204,7 +204,7 @@ describe('F13: what tells of backups went to DEEP_ARCHIVE', () => {
     const first = 'mairie/records/00000001.json';
     await freeze(first);
     const deps = hostDependencies(config, 'db1');
-    const session = await openSession(deps, 'mairie');
+    const session = await openClusterContext(deps, 'mairie');
     const { catalogue } = session;
     expect((await catalogue.records()).map(({ seq }) => seq)).toEqual([2, 3, 4]);
     expect(await catalogue.problems()).toEqual([

@@ -3,7 +3,7 @@ import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger } from '@temporalio/worker';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import { createHostActivities } from '../../../src/activities/index.js';
-import { openSession, readContext } from '../../../src/activities/cluster-context.js';
+import { openClusterContext, readContext } from '../../../src/activities/cluster-context.js';
 import { thawOf } from '../../../src/activities/recovery/thaw.js';
 import { loadConfig } from '../../../src/config/load.js';
 import { openHostState } from '../../../src/records/host-state.js';
@@ -134,7 +134,7 @@ contacts:
       cluster,
     });
     const deps = hostDependencies(await loadConfig({ file: where.configFile, env: {} }), 'db1');
-    const session = await openSession(deps, 'mairie');
+    const session = await openClusterContext(deps, 'mairie');
     const policy = session.cluster.policies['dump'];
     if (policy === undefined) throw new Error('the policy is missing');
     const run = {

@@ -1,6 +1,6 @@
 import type { ActivityRun } from '../../../src/activities/activity-wrapper.js';
 import { objectLocks } from '../../../src/activities/backup/object-locks.js';
-import type { Session } from '../../../src/activities/cluster-context.js';
+import type { ClusterContext } from '../../../src/activities/cluster-context.js';
 import { planRetention } from '../../../src/domain/retention/retention.js';
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -313,7 +313,7 @@ it('F14: rotation reports what an object lock keeps until its date, and a remova
       postgresBin: async () => source.binDir,
       config: { repositories: { [locked.policy.repository]: {} } },
     },
-  } as unknown as Session;
+  } as unknown as ClusterContext;
   const run: ActivityRun = {
     aheadSeconds: 0,
     signal: new AbortController().signal,

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { CopyObjectCommand, ListObjectsV2Command, PutObjectCommand } from '@aws-sdk/client-s3';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import { thawOf } from '../../../src/activities/recovery/thaw.js';
-import type { Session } from '../../../src/activities/cluster-context.js';
+import type { ClusterContext } from '../../../src/activities/cluster-context.js';
 import type { ReadContext } from '../../../src/engines/engine.js';
 import { pgbackrestEngine } from '../../../src/engines/pgbackrest/pgbackrest-engine.js';
 import { walgEngine } from '../../../src/engines/walg/walg-engine.js';
@@ -176,7 +176,7 @@ describe('F13: a backup of pgBackRest in S3', () => {
       user: null,
       deps,
       catalogue: { state: async () => ({ backups: [], holds: new Map(), proofs: new Map(), pins: [] }) },
-    } as unknown as Session;
+    } as unknown as ClusterContext;
     const policy = { ...read.policy, name: 'nightly', engine: 'pgbackrest', repository: 'local' };
     const run = {
       aheadSeconds: 0,

@@ -1,7 +1,7 @@
 import { beforeAll, expect, it } from '@jest/globals';
 import { queryNames } from '../../../src/domain/operation/names.js';
 import type { Plan } from '../../../src/domain/plan/plan.js';
-import type { StartedWork } from '../../../src/client/start.js';
+import type { StartedOperation } from '../../../src/client/start.js';
 import { onCleanup } from '../../helpers/cleanup.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { Site } from '../../helpers/site.js';
@@ -12,7 +12,7 @@ failOnLeakedProcesses();
 
 let site: Site;
 let ui: WebUi;
-let work: StartedWork;
+let work: StartedOperation;
 let plan: Plan;
 let dumped: Record<string, string>;
 

@@ -1,8 +1,12 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from '@jest/globals';
-import { loadConfiguration, removeConfiguration, storeConfiguration } from '../../../src/activities/backup/configuration.js';
-import type { Session } from '../../../src/activities/cluster-context.js';
+import {
+  loadConfiguration,
+  removeConfiguration,
+  storeConfiguration,
+} from '../../../src/activities/backup/configuration.js';
+import type { ClusterContext } from '../../../src/activities/cluster-context.js';
 import type { BackupConfiguration } from '../../../src/domain/backup/backup.js';
 import type { PolicyConfig } from '../../../src/domain/config.js';
 import type { Configuration } from '../../../src/postgres/recovery/configuration.js';
@@ -29,7 +33,7 @@ async function given(encryption?: PolicyConfig['encryption']) {
   const session = {
     user: null,
     deps: { config: { repositories: { local: {} } }, openStorage: () => storage, engineOf: () => engine },
-  } as unknown as Session;
+  } as unknown as ClusterContext;
   const policy = {
     name: 'physical',
     cluster: 'mairie',

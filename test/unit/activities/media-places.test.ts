@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { placesOf } from '../../../src/activities/media/places.js';
-import type { Session } from '../../../src/activities/cluster-context.js';
+import type { ClusterContext } from '../../../src/activities/cluster-context.js';
 import type { MediaConfig } from '../../../src/domain/config.js';
 
 const media = (name: string, repository: string, cluster = 'mairie', folder = ''): MediaConfig => ({
@@ -22,7 +22,7 @@ const session = {
       repositories: Object.fromEntries(names.map((name) => [name, { name }])),
     },
   },
-} as unknown as Session;
+} as unknown as ClusterContext;
 const into = (name: string) =>
   placesOf(session, entries[0]!, { kind: 'sync', into: name, delete: true, maxDelete: 1 }).into;
 

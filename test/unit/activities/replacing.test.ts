@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from '@jest/globals';
 import { replacements } from '../../../src/activities/recovery/replacements.js';
-import type { Session } from '../../../src/activities/cluster-context.js';
+import type { ClusterContext } from '../../../src/activities/cluster-context.js';
 import type { OldDataConfig, PolicyConfig } from '../../../src/domain/config.js';
 import type { RecoveryOutline } from '../../../src/engines/engine.js';
 
@@ -11,7 +11,10 @@ it('F1: an engine that cannot restore over old data refuses to, and a copy besid
   const dataDir = await mkdtemp(join(tmpdir(), 'reprise-replacing-'));
   const planned = (oldData: OldDataConfig, overwrites: boolean, inPlace = true) => {
     const engine = { kind: 'toy', capabilities: { method: 'data-directory', ...(overwrites ? { overwrites } : {}) } };
-    const session = { cluster: { recovery: { oldData } }, deps: { engineOf: () => engine } } as unknown as Session;
+    const session = {
+      cluster: { recovery: { oldData } },
+      deps: { engineOf: () => engine },
+    } as unknown as ClusterContext;
     return replacements(
       session,
       {} as PolicyConfig,

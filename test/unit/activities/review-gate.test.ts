@@ -10,7 +10,7 @@ import type { HostDependencies } from '../../../src/activities/dependencies.js';
 import { requirePromotion, requireTarget } from '../../../src/activities/recovery/decisions.js';
 import { createHostActivities } from '../../../src/activities/index.js';
 import { PROMOTED, oldDataDirOf, oldDirectory } from '../../../src/activities/recovery/old-data.js';
-import { openSession, record } from '../../../src/activities/cluster-context.js';
+import { openClusterContext, record } from '../../../src/activities/cluster-context.js';
 import type { ApprovalPolicy, ClusterConfig } from '../../../src/domain/config.js';
 import { type MediaPlan, isMediaPlan } from '../../../src/domain/media/media.js';
 import type { Plan, PlanBinding } from '../../../src/domain/plan/plan.js';
@@ -60,7 +60,7 @@ async function site(approvers = 1) {
       engineOf: () => ({ configDigest: async () => engineConfig }),
     }) as unknown as HostDependencies;
   const here = deps();
-  const session = await openSession(here, 'mairie');
+  const session = await openClusterContext(here, 'mairie');
   const state = openHostState(join(root, 'state'));
   const activities = createHostActivities(here);
   const run = <I, O>(activity: (input: I) => Promise<O>, input: I): Promise<O> =>
@@ -168,7 +168,7 @@ describe('the gate of the host', () => {
     const { session, step, approved, deps } = await site();
     const plan = await approved('op-1');
     await authorize(session, step(plan));
-    const other = await openSession(deps('config-2'), 'mairie');
+    const other = await openClusterContext(deps('config-2'), 'mairie');
     await expect(authorize(other, step(plan))).rejects.toMatchObject({ code: 'config-invalid' });
     await authorize(session, step(plan));
   });
@@ -177,7 +177,7 @@ describe('the gate of the host', () => {
     const { plan, approve, step, deps, session } = await site();
     const made = await plan('op-1', { engineConfigDigest: 'engine-1' });
     await approve(made, 'dba');
-    const other = await openSession(deps('config-1', 'engine-2'), 'mairie');
+    const other = await openClusterContext(deps('config-1', 'engine-2'), 'mairie');
     await expect(authorize(other, step(made))).rejects.toMatchObject({
       code: 'plan-stale',
       message: expect.stringContaining('the configuration file of pgbackrest'),

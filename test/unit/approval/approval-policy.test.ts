@@ -1,5 +1,10 @@
 import { describe, expect, it } from '@jest/globals';
-import { judgeApproval, notCovered, shortDigest, type ApprovalQuestion } from '../../../src/domain/approval/approval-policy.js';
+import {
+  checkApproval,
+  notCovered,
+  shortDigest,
+  type ApprovalQuestion,
+} from '../../../src/domain/approval/approval-policy.js';
 import type { ApprovalPolicy } from '../../../src/domain/config.js';
 import type { Approval } from '../../../src/domain/plan/plan.js';
 import { samplePlan } from '../records/samples.js';
@@ -16,7 +21,7 @@ const policy: ApprovalPolicy = {
 };
 const by = (name: string, digest = twelve): Approval => ({ plan: digest, by: name, reason: 'go' });
 const judge = (more: Partial<ApprovalQuestion> = {}) =>
-  judgeApproval({ plan, approval: by('dba'), earlier: [], policy, now: new Date('2026-11-21T03:00:00Z'), ...more });
+  checkApproval({ plan, approval: by('dba'), earlier: [], policy, now: new Date('2026-11-21T03:00:00Z'), ...more });
 const refused = (code: string, reason: RegExp) => ({
   accepted: false,
   code,

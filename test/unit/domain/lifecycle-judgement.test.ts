@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import type { Backup } from '../../../src/domain/backup/backup.js';
 import type { PolicyConfig, RetentionConfig } from '../../../src/domain/config.js';
-import { judgeLifecycle, promisesOf, promisesOfBackups } from '../../../src/domain/storage/lifecycle-rules.js';
+import { checkLifecycle, promisesOf, promisesOfBackups } from '../../../src/domain/storage/lifecycle-rules.js';
 import { diffOf } from '../../../src/domain/storage/storage-plan.js';
 import type { AgeRule } from '../../../src/domain/storage/storage-plan.js';
 
@@ -16,7 +16,7 @@ const cold = (days: number, storageClass = 'DEEP_ARCHIVE'): AgeRule => ({
 });
 const within = (rtoSeconds?: number) => ({ objectives: rtoSeconds === undefined ? {} : { rtoSeconds } });
 const judge = (rules: AgeRule[], config: PolicyConfig, rtoSeconds?: number) =>
-  judgeLifecycle(rules, promisesOf(config, within(rtoSeconds)), [config]);
+  checkLifecycle(rules, promisesOf(config, within(rtoSeconds)), [config]);
 const HOUR = 3600;
 
 describe('P3: a lifecycle against what retention and recovery time promise', () => {
@@ -104,7 +104,7 @@ describe('P3: a lifecycle against what retention and recovery time promise', () 
       ['backup c: kept by retention.min_proven 2', 10],
       ['backup b: kept by retention.min_proven 2', 400],
     ]);
-    expect(judgeLifecycle([cold(365)], promises, []).refusals.map(({ promise }) => promise.split(':')[0])).toEqual([
+    expect(checkLifecycle([cold(365)], promises, []).refusals.map(({ promise }) => promise.split(':')[0])).toEqual([
       'backup e',
       'backup b',
     ]);

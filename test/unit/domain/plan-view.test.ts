@@ -1,7 +1,13 @@
 import { describe, expect, it } from '@jest/globals';
 import { parseApproval } from '../../../src/domain/approval/parse-decisions.js';
 import type { Plan } from '../../../src/domain/plan/plan.js';
-import { approvalDetails, approvalJson, planDetails, planText, waitingSummary } from '../../../src/domain/plan/plan-text.js';
+import {
+  approvalDetails,
+  approvalJson,
+  planDetails,
+  planText,
+  waitingSummary,
+} from '../../../src/domain/plan/plan-text.js';
 import { golden } from '../../helpers/golden.js';
 import { samplePlan } from '../records/samples.js';
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { applyAll } from '../../../src/media/apply.js';
 import { summarise } from '../../../src/media/summary.js';
 import type { MediaPlace } from '../../../src/media/place.js';
-import { type MediaWork, actionsOf } from '../../../src/media/carry-out.js';
+import { type MediaRun, actionsOf } from '../../../src/media/carry-out.js';
 import { openDirectory } from '../../../src/storage/directory/directory-storage.js';
 import { tempDir } from '../../helpers/temp.js';
 
@@ -22,7 +22,7 @@ async function filled(keys: readonly string[]): Promise<string> {
 describe('F31: what is changed stays within what was approved', () => {
   async function planned() {
     const [source, target] = [await filled(names.slice(2)), await filled(names)];
-    const work: MediaWork = { kind: 'sync', from: place(source), into: place(target), delete: true };
+    const work: MediaRun = { kind: 'sync', from: place(source), into: place(target), delete: true };
     const { counts } = await summarise(actionsOf(work));
     return { source, target, work, bounds: { lookedAt: new Date(Date.now() + 60_000).toISOString(), most: counts } };
   }

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { applyAll } from '../../../src/media/apply.js';
 import { summarise } from '../../../src/media/summary.js';
-import { type MediaWork, actionsOf } from '../../../src/media/carry-out.js';
+import { type MediaRun, actionsOf } from '../../../src/media/carry-out.js';
 import { openDirectory } from '../../../src/storage/directory/directory-storage.js';
 import { collect } from '../../helpers/collect.js';
 import { tempDir } from '../../helpers/temp.js';
@@ -22,7 +22,7 @@ async function fill(root: string, files: readonly string[]): Promise<void> {
 async function sides() {
   const [source, target, outside] = [await tempDir('source'), await tempDir('target'), await tempDir('outside')];
   const place = (path: string) => ({ name: path, storage: openDirectory({ path }), folder: '' });
-  const work: MediaWork = { kind: 'sync', from: place(source), into: place(target), delete: true };
+  const work: MediaRun = { kind: 'sync', from: place(source), into: place(target), delete: true };
   return { source, target, outside, work };
 }
 

@@ -5,7 +5,7 @@ import { describe, expect, test } from '@jest/globals';
 import { applyAll } from '../../../src/media/apply.js';
 import { summarise } from '../../../src/media/summary.js';
 import type { MediaPlace } from '../../../src/media/place.js';
-import { type MediaWork, actionsOf } from '../../../src/media/carry-out.js';
+import { type MediaRun, actionsOf } from '../../../src/media/carry-out.js';
 import { openDirectory } from '../../../src/storage/directory/directory-storage.js';
 import type { WritableObjects, WriteStreamOptions } from '../../../src/storage/storage.js';
 import { tempDir } from '../../helpers/temp.js';
@@ -38,7 +38,7 @@ async function sync(contents: Readonly<Record<string, () => Readable>>) {
     storage: { ...storage, writeStream: (key, body, how) => (told.push(how), storage.writeStream(key, body, how)) },
     folder: '',
   };
-  const work: MediaWork = { kind: 'sync', from: await bucketOf(contents), into, delete: false };
+  const work: MediaRun = { kind: 'sync', from: await bucketOf(contents), into, delete: false };
   return { path, told, work };
 }
 

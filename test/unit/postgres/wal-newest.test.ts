@@ -3,7 +3,7 @@ import type { RecoveryTarget } from '../../../src/domain/target/target.js';
 import type { Candidate } from '../../../src/postgres/wal/choose-base-backup.js';
 import { nearer } from '../../../src/postgres/wal/choose-base-backup.js';
 import { chooseOnNewest } from '../../../src/postgres/wal/newest-timeline.js';
-import type { LogSources } from '../../../src/postgres/wal/recoverable-range.js';
+import type { WalSources } from '../../../src/postgres/wal/recoverable-range.js';
 
 const segment = (number: number, timeline = 1): string =>
   `0000000${timeline}00000000000000${number.toString(16).padStart(2, '0').toUpperCase()}`;
@@ -29,7 +29,7 @@ const timelines = [
   { id: 2, history: [{ timeline: 1, switchLsn: '0/4000100' }] },
 ];
 const choose = async (target: RecoveryTarget, candidates: readonly Candidate[], known = timelines) =>
-  chooseOnNewest({} as never, target, candidates as Candidate[], { timelines: known } as unknown as LogSources);
+  chooseOnNewest({} as never, target, candidates as Candidate[], { timelines: known } as unknown as WalSources);
 
 describe('F24: after a recovery to an earlier instant', () => {
   it('latest begins with the backup that leads to the newest timeline, and says which newer one does not', async () => {

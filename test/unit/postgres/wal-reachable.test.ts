@@ -1,13 +1,13 @@
 import { describe, expect, it } from '@jest/globals';
 import type { RecoveryTarget } from '../../../src/domain/target/target.js';
 import type { Candidate } from '../../../src/postgres/wal/choose-base-backup.js';
-import type { Reach } from '../../../src/postgres/wal/recoverable-range.js';
-import { requireReachable } from '../../../src/postgres/wal/assert-recoverable.js';
+import type { RecoverableRange } from '../../../src/postgres/wal/recoverable-range.js';
+import { assertRecoverable } from '../../../src/postgres/wal/assert-recoverable.js';
 
 const segment = (number: number): string =>
   `0000000100000000000000${number.toString(16).padStart(2, '0').toUpperCase()}`;
 const chosen = { stored: { label: '20261121-021503F', wal: { start: segment(2), stop: segment(3) } } } as Candidate;
-const whole: Reach = {
+const whole: RecoverableRange = {
   followed: { timeline: { id: 1, history: [] }, left: [] },
   abandoned: [],
   endSegment: segment(7),
@@ -20,9 +20,9 @@ const whole: Reach = {
   lastCommitLsn: '0/7000028',
 };
 const judge =
-  (target: RecoveryTarget, reach: Partial<Reach> = {}) =>
+  (target: RecoveryTarget, reach: Partial<RecoverableRange> = {}) =>
   () =>
-    requireReachable(target, chosen, { ...whole, ...reach });
+    assertRecoverable(target, chosen, { ...whole, ...reach });
 
 describe('F23: the end of the log', () => {
   it('is known where it is to be reached', () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { tailOfText, tellingLine } from '../../../src/files/tail.js';
+import { tailOfText, errorLine } from '../../../src/files/tail.js';
 import { redact } from '../../../src/domain/text/redact.js';
 
 describe('F39: secrets do not leave a tool’s output', () => {
@@ -53,9 +53,9 @@ describe('F39: secrets do not leave a tool’s output', () => {
 });
 
 it('the telling line is the last one that speaks of an error', () => {
-  expect(tellingLine(tailOfText('a\npg_dump: error: query failed\npg_dump: detail: Query was: SELECT 1\n'))).toBe(
+  expect(errorLine(tailOfText('a\npg_dump: error: query failed\npg_dump: detail: Query was: SELECT 1\n'))).toBe(
     'pg_dump: error: query failed',
   );
-  expect(tellingLine('one\ntwo\n\n')).toBe('two');
-  expect(tellingLine('')).toBe('');
+  expect(errorLine('one\ntwo\n\n')).toBe('two');
+  expect(errorLine('')).toBe('');
 });

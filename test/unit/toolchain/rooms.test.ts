@@ -8,7 +8,10 @@ import { tempDir } from '../../helpers/temp.js';
 async function broken(files: Record<string, string>): Promise<string[]> {
   const root = await tempDir('rooms');
   await symlink(resolve('node_modules'), join(root, 'node_modules'));
-  const written = { 'package.json': '{"type":"module","dependencies":{"execa":"*","pg":"*","zod":"*"}}', 'tsconfig.json': '{}' };
+  const written = {
+    'package.json': '{"type":"module","dependencies":{"execa":"*","pg":"*","zod":"*"}}',
+    'tsconfig.json': '{}',
+  };
   for (const [path, text] of Object.entries({ ...written, ...files })) {
     await mkdir(dirname(join(root, path)), { recursive: true });
     await writeFile(join(root, path), text);

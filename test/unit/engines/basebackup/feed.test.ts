@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { beforeEach, expect, it } from '@jest/globals';
-import { withWal } from '../../../../src/activities/backup/wal-prefetch.js';
-import { feedWal } from '../../../../src/engines/basebackup/wal-prefetch.js';
+import { withWalPrefetch } from '../../../../src/activities/backup/wal-prefetch.js';
+import { prefetchWal } from '../../../../src/engines/basebackup/wal-prefetch.js';
 import type { PhysicalRestore, ReadContext } from '../../../../src/engines/engine.js';
 import { resolveSecret } from '../../../../src/process/exec/secrets.js';
 import { openStorage } from '../../../../src/storage/registry.js';
@@ -53,7 +53,7 @@ async function comes(name: string): Promise<void> {
 
 it('K2: brings what the server asks for and the next 32, of every timeline, and no more', async () => {
   await archive(segment(12, 2));
-  const feed = await feedWal(context, dataDir);
+  const feed = await prefetchWal(context, dataDir);
   const stop = new AbortController();
   const bringing = feed.bring(stop.signal);
   expect(await there()).toEqual([]);
@@ -73,8 +73,8 @@ it('K2: brings what the server asks for and the next 32, of every timeline, and 
 
 it('F15: a damaged segment counts only where the server needs it', async () => {
   await storage.write(`mairie/base/wal/${segment(5)}.gz`, 'no gzip');
-  const feeding = { feedWal } as unknown as PhysicalRestore;
-  const before = await withWal(feeding, context, dataDir, async () => {
+  const feeding = { prefetchWal } as unknown as PhysicalRestore;
+  const before = await withWalPrefetch(feeding, context, dataDir, async () => {
     await ask(segment(1));
     await comes(segment(30));
     return 'paused';
@@ -82,7 +82,7 @@ it('F15: a damaged segment counts only where the server needs it', async () => {
   expect(before).toBe('paused');
   // What the server waits for when it is told, it does not wait for any longer.
   expect(await readFile(join(directory, 'listed'), 'utf8')).not.toContain(segment(5));
-  const needed = withWal(feeding, context, dataDir, async (signal) => {
+  const needed = withWalPrefetch(feeding, context, dataDir, async (signal) => {
     await ask(segment(5));
     for (;;) {
       signal.throwIfAborted();

@@ -4,7 +4,7 @@ import { parseConfigFile } from '../../../../src/engines/pgbackrest/config-file.
 import { failureOf, mayPass } from '../../../../src/engines/pgbackrest/failures.js';
 import { compareInstants } from '../../../../src/domain/target/compare-instants.js';
 import { occurrences } from '../../../../src/postgres/wal/locate-target.js';
-import { followLog, segmentBytesOf } from '../../../../src/postgres/wal/contiguous-wal.js';
+import { followWal, segmentBytesOf } from '../../../../src/postgres/wal/contiguous-wal.js';
 import { archiveCommand, restoreCommand } from '../../../../src/engines/pgbackrest/recovery-commands.js';
 import { followTimeline } from '../../../../src/postgres/wal/timelines.js';
 
@@ -56,7 +56,7 @@ describe('F23: the log from a backup on', () => {
   const first = { id: 1, history: [] };
   const second = { id: 2, history: [{ timeline: 1, switchLsn: '0/5000100' }] };
   const follow = (present: string[], timeline: typeof second | typeof first) =>
-    followLog(present, segment(1, 3), timeline, 16 * MB);
+    followWal(present, segment(1, 3), timeline, 16 * MB);
 
   it('goes to the last segment, or to the first gap, which is named', () => {
     expect(follow(segments(1, 1, 6), first)).toEqual({ end: segment(1, 6), missing: [] });
