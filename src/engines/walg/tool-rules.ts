@@ -1,97 +1,81 @@
-import type { RepriseError as Failure } from '../../domain/errors.js';
-import { RepriseError } from '../../domain/errors.js';
-import type { ToolRule } from '../../process/exec/tool-rules.js';
-import { ruleFor } from '../../process/exec/tool-rules.js';
+import type { ToolTable } from '../../process/exec/tool-rules.js';
 
 /** WAL-G ends with 1 whatever went wrong: only its words tell. The first rule that fits counts. */
-const rules: readonly ToolRule[] = [
+export const WALG: ToolTable = {
+  errorLine: firstError,
+  rules: [
   {
-    says: /No space left on device|Disk quota exceeded|XMinioStorageFull/i,
+    pattern: /No space left on device|Disk quota exceeded|XMinioStorageFull/i,
     code: 'storage-full',
     message: 'there is no room left',
     hint: 'free space, then run the step again; older backups are untouched',
   },
   {
-    says: /function pg_start_backup\(.*does not exist/,
+    pattern: /function pg_start_backup\(.*does not exist/,
     code: 'version-mismatch',
     message: 'this WAL-G does not know that version of PostgreSQL',
     hint: 'PostgreSQL 15 and later need WAL-G 2.0.1 or newer: install it and name it in options.binary',
   },
   {
-    says: /InvalidObjectState/,
+    pattern: /InvalidObjectState/,
     code: 'object-cold',
     message: 'it lies in a storage class that has to be thawed before it can be read',
     hint: 'a recovery asks for the thaw of the backup and its WAL; what a plan itself has to read (sentinels, the newest WAL) is thawed with: aws s3api restore-object --restore-request Days=7 --bucket B --key K, then plan again',
   },
   {
-    says: /Backup '.*' does not exist|No backups found/,
+    pattern: /Backup '.*' does not exist|No backups found/,
     code: 'not-found',
     message: 'the storage has no such backup',
     hint: 'list what is there: reprise backup list',
   },
   {
-    says: /Archive '.*' does not exist/,
+    pattern: /Archive '.*' does not exist/,
     code: 'not-found',
     message: 'the WAL segment is not in the archive',
     hint: 'look for gaps: wal-g wal-show',
   },
   {
-    says: /must be empty|isn't empty/,
+    pattern: /must be empty|isn't empty/,
     code: 'path-refused',
     message: 'the target directory holds files that are not of this restore',
     hint: 'name an empty directory, or move its content away',
   },
   {
-    says: /not pg_data/,
+    pattern: /not pg_data/,
     code: 'config-invalid',
     message: 'data_dir is no data directory',
     hint: 'correct data_dir of the cluster',
   },
   {
-    says: /postgres connection failed|password authentication failed|the database system is (?:starting|shutting)/i,
+    pattern: /postgres connection failed|password authentication failed|the database system is (?:starting|shutting)/i,
     code: 'database-unreachable',
     message: 'WAL-G cannot connect to the server',
     hint: 'check connection of the cluster, and that the server runs',
   },
   {
-    says: /AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch|403 Forbidden|[Pp]ermission denied/,
+    pattern: /AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch|403 Forbidden|[Pp]ermission denied/,
     code: 'privilege-missing',
     message: 'WAL-G may not read or write there',
     hint: 'check the keys in options.env_file, or the owner of the directory',
   },
   {
-    says: /NoSuchBucket|RequestError|dial tcp|connection refused|no such host|Folder not exists or is inaccessible|i\/o timeout|\b503 |SlowDown/,
+    pattern: /NoSuchBucket|RequestError|dial tcp|connection refused|no such host|Folder not exists or is inaccessible|i\/o timeout|\b503 |SlowDown/,
     code: 'storage-unreachable',
     message: 'the storage of WAL-G cannot be reached',
     hint: 'check the prefix and the endpoint in options.env_file, and the network',
   },
   // Last: WAL-G ends with the same words where a file could not be read for another reason.
   {
-    says: /invalid frame checksum|decompress failed|Failed to decompress|unexpected EOF|archive\/tar: invalid|lz4: |brotli: |failed to extract files/,
+    pattern: /invalid frame checksum|decompress failed|Failed to decompress|unexpected EOF|archive\/tar: invalid|lz4: |brotli: |failed to extract files/,
     code: 'backup-corrupt',
     message: 'a file of the backup cannot be unpacked',
     hint: 'it is damaged, or encrypted with another key: recover from another backup',
   },
-];
-
-/** A failed command in words, with a code from the error table. */
-export function failureOf(command: string, output: string, cause?: Failure): Failure {
-  const rule = ruleFor(rules, output);
-  const details = { ...cause?.details, tool: 'wal-g', command };
-  const line = errorLine(output);
-  if (rule === undefined) {
-    return new RepriseError(
-      cause?.code ?? 'tool-failed',
-      `wal-g ${command} failed${line}`,
-      'remove what the message names, then run the step again',
-      details,
-    );
-  }
-  return new RepriseError(rule.code, `${rule.message}${line}`, rule.hint, details);
-}
+],
+};
 
 /** The first error that WAL-G reports, without the time: later ones follow from it. */
-function errorLine(output: string): string {
+function firstError(output: string): string {
   const found = /^(?:ERROR|FATAL|PANIC): (?:\d{4}\/\d\d\/\d\d [\d:.]+ )?(.+)$/m.exec(output)?.[1];
-  return found === undefined ? '' : `: ${found.trim().slice(0, 300)}`;
+  return found === undefined ? '' : found.trim().slice(0, 300);
 }
