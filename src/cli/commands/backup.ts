@@ -59,8 +59,11 @@ function defineRun(parent: Command, cli: Cli): void {
         );
       }
       await self.withTemporal(async (session) => {
-        const request = { cluster, policy: policy.name, type: options.type, requestedBy: self.person(undefined) };
-        const work = await startBackup(session, request);
+        const work = await startBackup(session, {
+          cluster,
+          requester: self.person(undefined),
+          order: { policy: policy.name, type: options.type },
+        });
         if (options.detach) return self.print(detached(self, session, work.workflowId), detachedText);
         const result = await waitFor<BackupOutput>(self, session, work, options);
         await self.print({ workflowId: work.workflowId, ...result }, runText);
@@ -124,8 +127,11 @@ function defineVerify(parent: Command, cli: Cli): void {
           () => `would verify ${id}${restore ? ' by a restore' : ''}`,
         );
       await self.withTemporal(async (session) => {
-        const request = { cluster: clusterOfBackup(id), backupId: id, restore, requestedBy: self.person(undefined) };
-        const work = await startVerification(session, request);
+        const work = await startVerification(session, {
+          cluster: clusterOfBackup(id),
+          requester: self.person(undefined),
+          order: { backupId: id, restore },
+        });
         if (options.detach) return self.print(detached(self, session, work.workflowId), detachedText);
         const result = await waitFor<VerifyOutput>(self, session, work, options);
         await self.print(

@@ -1,7 +1,8 @@
 import { Option } from 'commander';
 import type { Command } from 'commander';
 import { RepriseError } from '../../domain/errors.js';
-import { type MediaTask, isMediaPlan } from '../../domain/media/media.js';
+import { isMediaPlan } from '../../domain/media/media.js';
+import type { MediaOrder, MediaTask } from '../../domain/operation/orders.js';
 import { mediaOutcomeText, mediaPlanText, mediaVerdictText } from '../../domain/media/media-text.js';
 import type { MediaOutput, VerifyMediaOutput } from '../../workflows/api.js';
 import { inspect } from '../../client/inspect.js';
@@ -54,7 +55,7 @@ export function registerMedia(program: Command, cli: Cli): void {
       'media plan photos --to 2026-11-21T02:15:00Z --later remove --json',
     ],
     options: recoverOptions(),
-    run: (self, [name = ''], options) => showPlan(self, name, recoverTask(options), options.by),
+    run: (self, [name = ''], options) => showPlan(self, { media: name, task: recoverTask(options) }, options.by),
   });
   define<RecoverOptions>(media, cli, {
     usage: 'recover <name>',
@@ -73,8 +74,7 @@ export function registerMedia(program: Command, cli: Cli): void {
     run: (self, [name = ''], options) =>
       carryOut(
         self,
-        name,
-        recoverTask(options),
+        { media: name, task: recoverTask(options) },
         options,
         options.into === undefined ? `bringing ${name} back in place` : null,
       ),
@@ -107,8 +107,7 @@ export function registerMedia(program: Command, cli: Cli): void {
       };
       return carryOut(
         self,
-        name,
-        task,
+        { media: name, task },
         options,
         task.delete ? `removing from ${options.into} what ${name} lacks` : null,
       );
@@ -132,7 +131,7 @@ function recoverTask({ to, into, later }: RecoverOptions): MediaTask {
       '--later remove is for a recovery in place: nothing is removed from another place',
       'leave --into or --later remove out',
     );
-  return { kind: 'recover', to: new Date(to).toISOString(), later, ...(into === undefined ? {} : { into }) };
+  return { kind: 'recover', to: new Date(to).toISOString(), later, into };
 }
 
 async function clusterOfMedia(cli: Cli, name: string): Promise<string> {
@@ -147,15 +146,13 @@ async function clusterOfMedia(cli: Cli, name: string): Promise<string> {
   );
 }
 
-async function showPlan(cli: Cli, media: string, task: MediaTask, by: string | undefined): Promise<void> {
-  const cluster = await clusterOfMedia(cli, media);
+async function showPlan(cli: Cli, order: MediaOrder, by: string | undefined): Promise<void> {
   const question = {
     kind: 'media-plan' as const,
-    cluster,
-    media,
-    task,
+    cluster: await clusterOfMedia(cli, order.media),
     operationId: newOperationId(),
     requester: cli.person(by),
+    order,
   };
   const { plan } = await cli.withTemporal((session) =>
     interruptible((signal) => inspect<'media-plan'>(session, question, signal)),
@@ -165,16 +162,16 @@ async function showPlan(cli: Cli, media: string, task: MediaTask, by: string | u
 
 async function carryOut(
   cli: Cli,
-  media: string,
-  task: MediaTask,
+  order: MediaOrder,
   options: CommonOptions & { by?: string },
   confirm: string | null,
 ): Promise<void> {
-  if (options.dryRun) return showPlan(cli, media, task, options.by);
+  if (options.dryRun) return showPlan(cli, order, options.by);
+  const { media, task } = order;
   const cluster = await clusterOfMedia(cli, media);
   if (confirm !== null) await typeTheName(cli, confirm, media, options.yes);
   await cli.withTemporal(async (session) => {
-    const work = await startMedia(session, { cluster, media, task, requester: cli.person(options.by) });
+    const work = await startMedia(session, { cluster, requester: cli.person(options.by), order });
     const { workflowId } = work;
     if (options.detach) return cli.print(detached(cli, session, workflowId), detachedText);
     const result = await waitFor<MediaOutput>(
@@ -212,7 +209,11 @@ async function verify(
 ): Promise<void> {
   const cluster = await clusterOfMedia(cli, name);
   await cli.withTemporal(async (session) => {
-    const work = await startMediaVerification(session, { cluster, media: name, sample: options.sample });
+    const work = await startMediaVerification(session, {
+      cluster,
+      requester: cli.person(undefined),
+      order: { media: name, sample: options.sample },
+    });
     if (options.detach) return cli.print(detached(cli, session, work.workflowId), detachedText);
     const verdict = await waitFor<VerifyMediaOutput>(cli, session, work, options);
     await cli.print({ workflowId: work.workflowId, ...verdict }, mediaVerdictText);
