@@ -1,5 +1,5 @@
 import { ApplicationFailure, Context } from '@temporalio/activity';
-import { errorTable, isRepriseError } from '../domain/errors.js';
+import { errorTable, fromSystemError, isRepriseError } from '../domain/errors.js';
 import type { JobView, Progress } from '../domain/operation/progress.js';
 import type { HeartbeatDetails } from '../domain/operation/status.js';
 import { crashPoint } from '../process/jobs/crash-points.js';
@@ -71,12 +71,13 @@ const beatEvery = (timeoutMs: number | undefined): number =>
 /** Code, hint and retryability travel in the failure; nothing secret does. */
 export function toFailure(error: unknown): ApplicationFailure {
   if (error instanceof ApplicationFailure) return error;
-  if (isRepriseError(error)) {
+  const known = isRepriseError(error) ? error : fromSystemError(error);
+  if (known !== undefined) {
     return ApplicationFailure.create({
-      message: redact(error.message),
-      type: error.code,
-      nonRetryable: !errorTable[error.code].retryable,
-      details: [{ hint: error.hint }],
+      message: redact(known.message),
+      type: known.code,
+      nonRetryable: !errorTable[known.code].retryable,
+      details: [{ hint: known.hint }],
     });
   }
   const message = error instanceof Error ? (error.stack ?? error.message) : String(error);

@@ -104,6 +104,8 @@ export interface MediaRequest extends StepInput {
   readonly media: string;
   readonly task: MediaTask;
   readonly requester: string;
+  /** The requester confirmed it; absent: nobody was asked. */
+  readonly confirmed?: boolean;
 }
 
 export interface ApprovalAnswer {
