@@ -1,6 +1,6 @@
 import { ApplicationFailure, Context } from '@temporalio/activity';
 import type { z } from 'zod';
-import { errorTable, isRepriseError } from '../domain/errors.js';
+import { errorTable, fromSystemError, isRepriseError } from '../domain/errors.js';
 import { readOrder } from '../domain/operation/orders.js';
 import type { JobView, Progress } from '../domain/operation/progress.js';
 import type { HeartbeatDetails } from '../domain/operation/status.js';
@@ -21,6 +21,7 @@ export interface ActivityRun {
   readonly keep: (cursor: string) => void;
 }
 
+/** At most this long between two heartbeats; with a shorter time-out, a quarter of it. */
 const BEAT_MS = 2000;
 
 /**
@@ -35,7 +36,7 @@ export function wrapActivity<I, O>(
     const context = Context.current();
     const { cursor } = (context.info.heartbeatDetails ?? {}) as HeartbeatDetails;
     let details: HeartbeatDetails = cursor === undefined ? {} : { cursor };
-    const beat = setInterval(() => context.heartbeat(details), BEAT_MS);
+    const beat = setInterval(() => context.heartbeat(details), beatEvery(context.info.heartbeatTimeoutMs));
     const run: ActivityRun = {
       aheadSeconds: (Date.now() - context.info.currentAttemptScheduledTimestampMs) / 1000,
       signal: context.cancellationSignal,
@@ -66,6 +67,9 @@ export function wrapActivity<I, O>(
   };
 }
 
+const beatEvery = (timeoutMs: number | undefined): number =>
+  timeoutMs === undefined ? BEAT_MS : Math.min(BEAT_MS, timeoutMs / 4);
+
 /** Reads the order of a step before anything is done: it comes from outside. */
 export function withOrder<Order, I extends { readonly order: Order }, O>(
   schema: z.ZodType<Order>,
@@ -77,12 +81,13 @@ export function withOrder<Order, I extends { readonly order: Order }, O>(
 /** Code, hint and retryability travel in the failure; nothing secret does. */
 export function toFailure(error: unknown): ApplicationFailure {
   if (error instanceof ApplicationFailure) return error;
-  if (isRepriseError(error)) {
+  const known = isRepriseError(error) ? error : fromSystemError(error);
+  if (known !== undefined) {
     return ApplicationFailure.create({
-      message: redact(error.message),
-      type: error.code,
-      nonRetryable: !errorTable[error.code].retryable,
-      details: [{ hint: error.hint }],
+      message: redact(known.message),
+      type: known.code,
+      nonRetryable: !errorTable[known.code].retryable,
+      details: [{ hint: known.hint }],
     });
   }
   const message = error instanceof Error ? (error.stack ?? error.message) : String(error);

@@ -28,6 +28,8 @@ export interface ClusterFacts {
   readonly targetHosts?: Readonly<Record<string, string>>;
   readonly configDigest: string;
   readonly policies: Readonly<Record<string, PolicyFacts>>;
+  /** Seconds without a heartbeat after which a host's worker counts as lost, where its config says so; by host. */
+  readonly heartbeatSeconds?: Readonly<Record<string, number>>;
   /** Events that somebody is told of; absent in histories from before there were notifications. */
   readonly tells?: readonly NotifyEvent[];
 }
@@ -103,6 +105,8 @@ export interface PlanRequest extends OrderedStep<RecoveryOrder> {
 
 export interface MediaRequest extends OrderedStep<MediaOrder> {
   readonly requester: string;
+  /** The requester confirmed it; absent: nobody was asked. */
+  readonly confirmed?: boolean;
 }
 
 export interface ApprovalAnswer {

@@ -14,14 +14,13 @@ import * as runbooks from '../domain/plan/runbooks.js';
 import type {
   AdoptionOrder,
   BackupOrder,
-  MediaOrder,
   MediaVerificationOrder,
   OperationRequest,
   RecoveryOrder,
   RotationOrder,
   VerificationOrder,
 } from '../domain/operation/orders.js';
-import type { IncidentInput, OperationInput } from '../workflows/api.js';
+import type { IncidentInput, MediaInput, OperationInput } from '../workflows/api.js';
 import type { TemporalSession } from './connect.js';
 import { newOperationId } from './operation-id.js';
 
@@ -102,9 +101,12 @@ export function startRecovery(
 }
 
 /** Starts the planning; nothing is changed before the plan is made again the same, and approved where policy asks. */
-export function startMedia(session: TemporalSession, request: OperationRequest<MediaOrder>): Promise<StartedOperation> {
+export function startMedia(
+  session: TemporalSession,
+  request: Omit<MediaInput, 'operationId'>,
+): Promise<StartedOperation> {
   const { cluster, order } = request;
-  const input = withOperationId(request);
+  const input = { ...request, operationId: newOperationId() };
   return start(session, {
     type: workflowTypes.media,
     workflowId: mediaWorkflowId(cluster, input.operationId),

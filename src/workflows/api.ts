@@ -63,6 +63,8 @@ export interface RecoverOutput {
 
 export interface MediaInput extends OperationRequest<MediaOrder> {
   readonly operationId: string;
+  /** The requester typed the name of the media, or gave `--yes`: needed to remove objects where no policy asks for an approval. */
+  readonly confirmed?: boolean;
 }
 export interface MediaOutput {
   readonly state: 'completed' | 'rejected';
