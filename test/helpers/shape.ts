@@ -3,6 +3,8 @@
 export interface ShapeOptions {
   /** Paths whose keys are data (names of clusters, digests) and not fields: their keys are shown as `*`. */
   readonly maps?: readonly string[];
+  /** Fields, by their last name, whose texts are words that others rely on: shown as they are. */
+  readonly words?: readonly string[];
 }
 
 interface Seen {
@@ -13,7 +15,7 @@ interface Seen {
 }
 
 /** The sorted lines `path: type` of documents of one sort; array elements are merged, and `?` marks what some lack. */
-export function shapeOf(documents: readonly unknown[], { maps = [] }: ShapeOptions = {}): string[] {
+export function shapeOf(documents: readonly unknown[], { maps = [], words = [] }: ShapeOptions = {}): string[] {
   const seen = new Map<string, Seen>();
   const note = (path: string, type: string, parent: string | null): void => {
     const known = seen.get(path) ?? { types: new Set<string>(), count: 0, parent };
@@ -22,7 +24,8 @@ export function shapeOf(documents: readonly unknown[], { maps = [] }: ShapeOptio
     seen.set(path, known);
   };
   const walk = (value: unknown, path: string, parent: string | null): void => {
-    note(path, typeName(value, path), parent);
+    const isWord = typeof value === 'string' && words.includes(path.slice(path.lastIndexOf('.') + 1));
+    note(path, isWord ? JSON.stringify(value) : typeName(value, path), parent);
     if (Array.isArray(value)) for (const element of value) walk(element, `${path}[]`, null);
     else if (typeof value === 'object' && value !== null) {
       note(`${path}{}`, 'count', null);
