@@ -17,7 +17,7 @@ const digest = 'd'.repeat(64);
 
 /** Files below the state directory, with what differs from run to run given a name. */
 async function filesIn(stateDir: string): Promise<Map<string, string>> {
-  const entries = (await readdir(stateDir, { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile());
+  const entries = (await readdir(stateDir, { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile() && !entry.name.endsWith('.tmp'));
   const named = entries.map((entry) => join(entry.parentPath, entry.name));
   return new Map(named.map((path) => [path.slice(stateDir.length + 1).replace(/@\d+$/, '@PID'), path]));
 }
@@ -50,8 +50,10 @@ describe('jobs keep their keys and files', () => {
     const locks = [{ name: 'cluster-mairie', mode: 'shared' }] as const;
     const run = bench.run(bench.request({ locks }), context);
     const again = bench.run(bench.request({ step: 'other', locks }), { retry: 1 });
-    // Locks have holders only while the tool lives.
+    // Locks have holders only while the tool and its wrapper live.
+    const holding = async (): Promise<number> => [...(await filesIn(bench.stateDir)).keys()].filter((name) => name.endsWith('@PID')).length;
     await until(() => bench.starts().length === 2, 'both tools have begun');
+    await until(async () => (await holding()) === 3, 'both have named themselves at their locks');
     const running = await filesIn(bench.stateDir);
     const holders = [...running].filter(([name]) => name.startsWith('locks/') && name.endsWith('@PID'));
     const shapes = async (files: readonly (readonly [string, string])[]): Promise<string[]> =>
@@ -59,6 +61,7 @@ describe('jobs keep their keys and files', () => {
     const held = await shapes(holders.slice(0, 1));
     await bench.letGo();
     await Promise.all([run, again]);
+    await until(async () => (await holding()) === 0, 'both wrappers have ended');
 
     const ended = await filesIn(bench.stateDir);
     const json = [...ended].filter(([name]) => name.endsWith('.json')).toSorted();
