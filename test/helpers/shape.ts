@@ -55,6 +55,7 @@ function typeName(value: unknown, path: string): string {
   if (Array.isArray(value)) return value.length === 0 ? 'array (empty)' : 'array';
   if (typeof value === 'object') return Object.keys(value).length === 0 ? 'object (empty)' : 'object';
   // Versions of a form are part of it.
-  if (path === 'schemaVersion' || path === 'version') return `${typeof value} ${typeof value === 'number' ? String(value) : ''}`.trimEnd();
+  if (path === 'schemaVersion' || path === 'version')
+    return `${typeof value} ${typeof value === 'number' ? String(value) : ''}`.trimEnd();
   return typeof value;
 }

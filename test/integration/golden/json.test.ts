@@ -30,7 +30,9 @@ async function shaped<T>(name: string, ...argv: readonly string[]): Promise<T> {
   const errors = code === 0 ? [] : [JSON.parse(stderr) as unknown];
   const ending = [`exit ${code}`, ...shapeOf(errors, { words }).map((line) => `stderr ${line}`)];
   const isAboutMachine = argv[0] === 'check' || argv[0] === 'doctor';
-  sections.push(section(`reprise ${name} --json`, [...(isAboutMachine ? [] : ending), ...shapeOf(documents, { maps, words })]));
+  sections.push(
+    section(`reprise ${name} --json`, [...(isAboutMachine ? [] : ending), ...shapeOf(documents, { maps, words })]),
+  );
   return documents[0] as T;
 }
 
@@ -47,8 +49,13 @@ beforeAll(async () => {
   await writeFile(join(folder, 'a.txt'), 'a');
   await editConfig(site, (text) =>
     text
-      .replace('repositories:\n', `repositories:\n  folder: { type: directory, path: ${folder}, host: db1 }\n  copy: { type: directory, path: ${copy}, host: db1 }\n`)
-      .concat('media:\n  folder: { repository: folder, cluster: mairie }\n  copy: { repository: copy, cluster: mairie }\n'),
+      .replace(
+        'repositories:\n',
+        `repositories:\n  folder: { type: directory, path: ${folder}, host: db1 }\n  copy: { type: directory, path: ${copy}, host: db1 }\n`,
+      )
+      .concat(
+        'media:\n  folder: { repository: folder, cluster: mairie }\n  copy: { repository: copy, cluster: mairie }\n',
+      ),
   );
   await site.startWorker();
 }, 300_000);
@@ -56,7 +63,10 @@ beforeAll(async () => {
 describe('documents under --json keep their fields', () => {
   it('of what is configured and planned', async () => {
     await Promise.all([shaped('version', 'version'), shaped('config check', 'config', 'check')]);
-    await Promise.all([shaped('config show', 'config', 'show'), shaped('config show --origin', 'config', 'show', '--origin')]);
+    await Promise.all([
+      shaped('config show', 'config', 'show'),
+      shaped('config show --origin', 'config', 'show', '--origin'),
+    ]);
     await shaped('cluster list', 'cluster', 'list');
     await shaped('schedule plan', 'schedule', 'plan');
     await shaped('schedule apply', 'schedule', 'apply');
@@ -106,11 +116,23 @@ describe('documents under --json keep their fields', () => {
   }, 300_000);
 
   it('of a recovery, from the plan to the old data', async () => {
-    const dry = (policy: string) => shaped(`recover CLUSTER --dry-run (${policy})`, 'recover', 'mairie', '--policy', policy, '--dry-run');
+    const dry = (policy: string) =>
+      shaped(`recover CLUSTER --dry-run (${policy})`, 'recover', 'mairie', '--policy', policy, '--dry-run');
     await Promise.all([dry('dump'), dry('physical')]);
-    const given = await shaped<{ workflowId: string }>('recover CLUSTER --detach', 'recover', 'mairie', '--policy', 'dump', '--yes', '--detach');
+    const given = await shaped<{ workflowId: string }>(
+      'recover CLUSTER --detach',
+      'recover',
+      'mairie',
+      '--policy',
+      'dump',
+      '--yes',
+      '--detach',
+    );
     await reaches(site, given.workflowId, 'waiting-approval');
-    await Promise.all([shaped('status (one waits)', 'status'), shaped('status WORKFLOW (waiting)', 'status', given.workflowId)]);
+    await Promise.all([
+      shaped('status (one waits)', 'status'),
+      shaped('status WORKFLOW (waiting)', 'status', given.workflowId),
+    ]);
     await shaped('reject WORKFLOW', 'reject', given.workflowId, '--reason', 'test');
     await reaches(site, given.workflowId, 'rejected');
     await shaped('status WORKFLOW (rejected)', 'status', given.workflowId);
@@ -133,7 +155,11 @@ describe('documents under --json keep their fields', () => {
     await site.loseInstance('data');
     const started = ['incident', 'start', 'instance-loss', '--cluster', 'mairie'];
     await shaped('incident start SCENARIO --dry-run', ...started, '--dry-run');
-    const { workflowId } = await shaped<{ workflowId: string }>('incident start SCENARIO --detach', ...started, '--detach');
+    const { workflowId } = await shaped<{ workflowId: string }>(
+      'incident start SCENARIO --detach',
+      ...started,
+      '--detach',
+    );
     const recovery = await waitingPlan('');
     await shaped('incident list', 'incident', 'list');
     await shaped('incident show ID', 'incident', 'show', workflowId);
@@ -153,7 +179,9 @@ describe('documents under --json keep their fields', () => {
 /** The recovery that waits for an approval and is not `other`. */
 function waitingPlan(other: string): Promise<{ workflowId: string; plan: Plan }> {
   return site.waitFor(async () => {
-    for await (const { workflowId, status } of site.session.client.workflow.list({ query: "WorkflowType = 'recover'" })) {
+    for await (const { workflowId, status } of site.session.client.workflow.list({
+      query: "WorkflowType = 'recover'",
+    })) {
       if (workflowId === other || status.name !== 'RUNNING') continue;
       const plan = await site.session.client.workflow.getHandle(workflowId).query<Plan | null>('plan');
       if (plan === null) continue;
@@ -183,13 +211,21 @@ function named(text: string): string {
 async function jsonBelow(...path: string[]): Promise<{ path: string; content: Record<string, unknown> }[]> {
   const root = join(...path);
   const entries = await readdir(root, { recursive: true, withFileTypes: true });
-  const files = entries.filter((entry) => entry.isFile() && entry.name.endsWith('.json')).map((entry) => join(entry.parentPath, entry.name));
-  return Promise.all(files.map(async (file) => ({ path: file.slice(root.length + 1), content: JSON.parse(await readFile(file, 'utf8')) as Record<string, unknown> })));
+  const files = entries
+    .filter((entry) => entry.isFile() && entry.name.endsWith('.json'))
+    .map((entry) => join(entry.parentPath, entry.name));
+  return Promise.all(
+    files.map(async (file) => ({
+      path: file.slice(root.length + 1),
+      content: JSON.parse(await readFile(file, 'utf8')) as Record<string, unknown>,
+    })),
+  );
 }
 
 /** Sections by headline, the documents of one headline merged. */
 function merged(found: readonly { readonly headline: string; readonly content: unknown }[]): string {
-  const contents = (of: string): unknown[] => found.filter(({ headline }) => headline === of).map(({ content }) => content);
+  const contents = (of: string): unknown[] =>
+    found.filter(({ headline }) => headline === of).map(({ content }) => content);
   const headlines = [...new Set(found.map(({ headline }) => headline))].toSorted();
   return headlines.map((headline) => section(headline, shapeOf(contents(headline), { words }))).join('\n');
 }
@@ -207,9 +243,13 @@ describe('what this work has left behind keeps its names and fields', () => {
   it('the records of the cluster have the kinds, ids and fields they have always had', async () => {
     const records = await jsonBelow(site.places.backupsDir, 'mairie', 'records');
     const ids = records.map(({ content }) => `${String(content['kind'])}: ${String(content['id'])}`);
-    const steps = records.filter(({ content }) => content['kind'] === 'journal').map(({ content }) => String(content['step']));
+    const steps = records
+      .filter(({ content }) => content['kind'] === 'journal')
+      .map(({ content }) => String(content['step']));
     const shapes = merged(records.map(({ content }) => ({ headline: `kind ${String(content['kind'])}`, content })));
-    const made = [section('kind: id', distinct(ids)), section('steps of the journal', distinct(steps)), shapes].join('\n');
+    const made = [section('kind: id', distinct(ids)), section('steps of the journal', distinct(steps)), shapes].join(
+      '\n',
+    );
     expect(made).toBe(await golden(new URL('left-records.golden.txt', import.meta.url), made));
   });
 
@@ -220,7 +260,10 @@ describe('what this work has left behind keeps its names and fields', () => {
         (await jsonBelow(stateDir, part)).map(({ path, content }) => {
           const method = (content['binding'] as { method?: string } | undefined)?.method;
           const headline = `${part}/${named(path)}${method === undefined ? '' : ` (${method})`}`;
-          return { headline: part === 'done' ? `done/OPERATION: step ${named(String(content['step']))}` : headline, content };
+          return {
+            headline: part === 'done' ? `done/OPERATION: step ${named(String(content['step']))}` : headline,
+            content,
+          };
         }),
       ),
     );
@@ -231,7 +274,9 @@ describe('what this work has left behind keeps its names and fields', () => {
   it('the repository and the state directory have the files they have always had', async () => {
     const files = async (root: string): Promise<string[]> => {
       const entries = await readdir(root, { recursive: true, withFileTypes: true });
-      return entries.filter((entry) => entry.isFile() || entry.isSocket()).map((entry) => join(entry.parentPath, entry.name).slice(root.length + 1));
+      return entries
+        .filter((entry) => entry.isFile() || entry.isSocket())
+        .map((entry) => join(entry.parentPath, entry.name).slice(root.length + 1));
     };
     const stored = (await files(site.places.backupsDir)).map((name) => name.replace(/\d{8}\.json$/, 'NUMBER.json'));
     const state = (await readdir(site.places.stateDir)).map(String);

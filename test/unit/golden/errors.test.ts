@@ -44,7 +44,11 @@ describe('errors keep their codes', () => {
   it('a code travels through a Temporal failure unchanged', async () => {
     const lines = codes.toSorted().map((code) => {
       const failure = toFailure(new RepriseError(code, 'what happened', 'what to do'));
-      const back = toRepriseError(foreign('WorkflowFailedError', { cause: foreign('ApplicationFailure', { type: failure.type, details: failure.details }) }));
+      const back = toRepriseError(
+        foreign('WorkflowFailedError', {
+          cause: foreign('ApplicationFailure', { type: failure.type, details: failure.details }),
+        }),
+      );
       return `${code}: type ${failure.type}, nonRetryable ${failure.nonRetryable}, details ${JSON.stringify(failure.details)}, back as ${back.code} (${back.hint})`;
     });
     const made = section('code: as a failure of an activity, and as the client reads it', lines);

@@ -25,7 +25,9 @@ describe('the command line keeps its words', () => {
   });
 
   it('every command has the flags, short names and aliases that the parser has always taken', async () => {
-    const lines = paths(wholeProgram()).map((path) => section(['reprise', ...path].join(' '), takes(find(wholeProgram(), path))));
+    const lines = paths(wholeProgram()).map((path) =>
+      section(['reprise', ...path].join(' '), takes(find(wholeProgram(), path))),
+    );
     const made = lines.toSorted().join('');
     expect(made).toBe(await golden(new URL('flags.golden.txt', import.meta.url), made));
   });
@@ -37,11 +39,13 @@ function find(program: Command, path: readonly string[]): Command {
 
 function takes(command: Command): string[] {
   const args = command.registeredArguments.map(
-    (argument) => `argument ${argument.name()}${argument.required ? '' : ' (optional)'}${argument.variadic ? ' (many)' : ''}${choices(argument.argChoices)}`,
+    (argument) =>
+      `argument ${argument.name()}${argument.required ? '' : ' (optional)'}${argument.variadic ? ' (many)' : ''}${choices(argument.argChoices)}`,
   );
   const aliases = command.aliases().map((alias) => `alias ${alias}`);
   const options = command.options.map(
-    (option) => `option ${option.flags}${option.mandatory ? ' (must be given)' : ''}${option.hidden ? ' (hidden)' : ''}${choices(option.argChoices)}`,
+    (option) =>
+      `option ${option.flags}${option.mandatory ? ' (must be given)' : ''}${option.hidden ? ' (hidden)' : ''}${choices(option.argChoices)}`,
   );
   return [...args, ...aliases, ...options.toSorted()];
 }

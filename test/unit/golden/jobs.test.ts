@@ -15,9 +15,14 @@ failOnLeakedProcesses();
 
 const digest = 'd'.repeat(64);
 
+/** Half-written files, and the name at a lock of an attempt that looks in now and then. */
+const PASSING = /\.tmp$|@\d+\.[0-9a-f]{8}$/;
+
 /** Files below the state directory, with what differs from run to run given a name. */
 async function filesIn(stateDir: string): Promise<Map<string, string>> {
-  const entries = (await readdir(stateDir, { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile() && !entry.name.endsWith('.tmp'));
+  const entries = (await readdir(stateDir, { recursive: true, withFileTypes: true })).filter(
+    (entry) => entry.isFile() && !PASSING.test(entry.name),
+  );
   const named = entries.map((entry) => join(entry.parentPath, entry.name));
   return new Map(named.map((path) => [path.slice(stateDir.length + 1).replace(/@\d+$/, '@PID'), path]));
 }
@@ -34,7 +39,10 @@ describe('jobs keep their keys and files', () => {
         jobDirectory('STATE', 'OPERATION', 'STEP', digest),
         jobDirectory('STATE', 'backup/mairie/dump', 'dump:mairie@1', digest),
       ]),
-      section('names that are no path segment', ['../x', 'with a blank', ''].map((text) => `${JSON.stringify(text)}: ${safeName(text)}`)),
+      section(
+        'names that are no path segment',
+        ['../x', 'with a blank', ''].map((text) => `${JSON.stringify(text)}: ${safeName(text)}`),
+      ),
       section('locks of the host', [
         hostLockPath('STATE', 'NAME'),
         ...clusterLocks.backup('CLUSTER', 'POLICY').map(({ name, mode }) => `backup: ${name} ${mode}`),
@@ -51,13 +59,16 @@ describe('jobs keep their keys and files', () => {
     const run = bench.run(bench.request({ locks }), context);
     const again = bench.run(bench.request({ step: 'other', locks }), { retry: 1 });
     // Locks have holders only while the tool and its wrapper live.
-    const holding = async (): Promise<number> => [...(await filesIn(bench.stateDir)).keys()].filter((name) => name.endsWith('@PID')).length;
+    const holding = async (): Promise<number> =>
+      [...(await filesIn(bench.stateDir)).keys()].filter((name) => name.endsWith('@PID')).length;
     await until(() => bench.starts().length === 2, 'both tools have begun');
     await until(async () => (await holding()) === 3, 'both have named themselves at their locks');
     const running = await filesIn(bench.stateDir);
     const holders = [...running].filter(([name]) => name.startsWith('locks/') && name.endsWith('@PID'));
     const shapes = async (files: readonly (readonly [string, string])[]): Promise<string[]> =>
-      Promise.all(files.map(async ([name, path]) => section(name, shapeOf([JSON.parse(await readFile(path, 'utf8'))]))));
+      Promise.all(
+        files.map(async ([name, path]) => section(name, shapeOf([JSON.parse(await readFile(path, 'utf8'))]))),
+      );
     const held = await shapes(holders.slice(0, 1));
     await bench.letGo();
     await Promise.all([run, again]);
@@ -88,7 +99,10 @@ describe('jobs keep their keys and files', () => {
     };
     const file = await writeUploadOrder(stateDir, 'dump:mairie', order as never);
     const maps = ['env', 'variables', 'repository.options'];
-    const made = section(file.slice(stateDir.length + 1), shapeOf([JSON.parse(await readFile(file, 'utf8'))], { maps }));
+    const made = section(
+      file.slice(stateDir.length + 1),
+      shapeOf([JSON.parse(await readFile(file, 'utf8'))], { maps }),
+    );
     expect(made).toBe(await golden(new URL('job-upload.golden.txt', import.meta.url), made));
   });
 });

@@ -25,7 +25,12 @@ describe('the ledger of a host keeps its form', () => {
     const plan = samplePlan();
     await state.savePlan(plan);
     await state.savePlan(media);
-    await state.saveApproval(plan.digest, { plan: plan.digest.slice(0, 12), by: 'dba', reason: 'test', signature: 's' });
+    await state.saveApproval(plan.digest, {
+      plan: plan.digest.slice(0, 12),
+      by: 'dba',
+      reason: 'test',
+      signature: 's',
+    });
     await state.markUsed(plan.digest, 'op-1');
     await state.closePlan(plan.digest);
     await state.recordDone('op-1', 'restore', { renamed: 2 });
@@ -35,7 +40,10 @@ describe('the ledger of a host keeps its form', () => {
     const sections = await Promise.all(
       files.map(async (entry) => {
         const path = join(entry.parentPath, entry.name);
-        const headline = path.slice(stateDir.length + 1).replaceAll(plan.digest, 'DIGEST').replaceAll(media.digest, 'DIGEST-OF-MEDIA');
+        const headline = path
+          .slice(stateDir.length + 1)
+          .replaceAll(plan.digest, 'DIGEST')
+          .replaceAll(media.digest, 'DIGEST-OF-MEDIA');
         return section(headline, shapeOf([JSON.parse(await readFile(path, 'utf8'))]));
       }),
     );
@@ -45,7 +53,12 @@ describe('the ledger of a host keeps its form', () => {
 
   it('the same binding has the same digest as ever: what was approved before an upgrade is still that plan', async () => {
     const { binding, digest } = samplePlan();
-    const lines = [`recovery: ${digest}`, `media: ${planDigest(media.binding)}`, canonicalJson(binding), canonicalJson(media.binding)];
+    const lines = [
+      `recovery: ${digest}`,
+      `media: ${planDigest(media.binding)}`,
+      canonicalJson(binding),
+      canonicalJson(media.binding),
+    ];
     const made = section('digests of the sample plans, and what is digested', lines);
     expect(made).toBe(await golden(new URL('digests.golden.txt', import.meta.url), made));
   });

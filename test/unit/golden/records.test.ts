@@ -24,13 +24,30 @@ const wholeBackup: Required<Omit<Backup, 'proven' | 'heldUntil' | 'status'>> = {
   server: { versionNum: 150018, systemIdentifier: '1', encoding: 'UTF8', dataChecksums: true },
   contents: [{ database: 'mairie', schema: 'metier', table: 'communes', rows: 500 }],
   encryption: { tool: 'age', recipients: ['age1x'] },
-  configuration: { key: 'k', sha256: digest, files: ['/etc/f'], masked: 1, certificates: ['/etc/c'], notCaptured: [{ path: '/etc/n', reason: 'r' }] },
+  configuration: {
+    key: 'k',
+    sha256: digest,
+    files: ['/etc/f'],
+    masked: 1,
+    certificates: ['/etc/c'],
+    notCaptured: [{ path: '/etc/n', reason: 'r' }],
+  },
 };
 
 /** A plan that has everything a plan may have. */
 const wholePlan = samplePlan(
   {
-    backups: [{ ...samplePlan().binding.backups[0], id: 'i', label: 'l', type: 'full', finishedAt: '2026-11-20T02:19:48Z', hash: digest, database: 'mairie' }],
+    backups: [
+      {
+        ...samplePlan().binding.backups[0],
+        id: 'i',
+        label: 'l',
+        type: 'full',
+        finishedAt: '2026-11-20T02:19:48Z',
+        hash: digest,
+        database: 'mairie',
+      },
+    ],
     replaces: [{ what: 'w', keptAs: 'k', copied: true }],
     putsBack: ['/etc/f'],
     salvageFrom: '/var/aside',
@@ -38,7 +55,11 @@ const wholePlan = samplePlan(
     media: {
       name: 'photos',
       instant: '2026-11-20T02:19:48Z',
-      counts: { undelete: { objects: 1, bytes: 2 }, overwrite: { objects: 1, bytes: 2 }, copy: { objects: 1, bytes: 2 } },
+      counts: {
+        undelete: { objects: 1, bytes: 2 },
+        overwrite: { objects: 1, bytes: 2 },
+        copy: { objects: 1, bytes: 2 },
+      },
       digest,
     },
     engineConfigDigest: digest,
@@ -46,7 +67,13 @@ const wholePlan = samplePlan(
   {
     observed: {
       ...samplePlan().observed,
-      thaw: { objects: 1, bytes: 2, storageClasses: ['GLACIER'], choices: [{ tier: 'Bulk', hours: 12, price: 1 }], currency: 'EUR' },
+      thaw: {
+        objects: 1,
+        bytes: 2,
+        storageClasses: ['GLACIER'],
+        choices: [{ tier: 'Bulk', hours: 12, price: 1 }],
+        currency: 'EUR',
+      },
       stateAt: '2026-11-20T02:19:48Z',
       approval: { approvers: 1, from: ['dba'] },
       warnings: ['w'],
@@ -68,7 +95,12 @@ const samples: { readonly [K in Kind]: Extract<RecordBody, { readonly kind: K }>
   pin: { kind: 'pin', backupIds: ['b'], walFrom: '000000010000000000000001' },
   unpin: { kind: 'unpin' },
   plan: { kind: 'plan', plan: wholePlan },
-  approval: { kind: 'approval', digest, approval: { plan: 'dddddddddddd', by: 'dba', reason: 'r', signature: 's' }, assurance: 'signed' },
+  approval: {
+    kind: 'approval',
+    digest,
+    approval: { plan: 'dddddddddddd', by: 'dba', reason: 'r', signature: 's' },
+    assurance: 'signed',
+  },
   refusal: { kind: 'refusal', digest, by: 'eve', code: 'approval-refused', reason: 'r' },
   'plan-used': { kind: 'plan-used', digest },
   kept: { kind: 'kept', keptId: 'k', what: 'w', where: '/x', sizeBytes: 1, host: 'db1' },
@@ -101,7 +133,9 @@ async function written(...records: readonly NewRecord[]): Promise<Map<string, st
   await catalogue.writeIncidentDocument('OPERATION', '# Incident\n');
   const files = (await readdir(root, { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile());
   const named = files.map((entry) => join(entry.parentPath, entry.name)).toSorted();
-  return new Map(await Promise.all(named.map(async (path) => [path.slice(root.length + 1), await readFile(path, 'utf8')] as const)));
+  return new Map(
+    await Promise.all(named.map(async (path) => [path.slice(root.length + 1), await readFile(path, 'utf8')] as const)),
+  );
 }
 
 const parsed = (files: Map<string, string>): Record<string, unknown>[] =>
@@ -118,10 +152,18 @@ describe('records that outlive Temporal keep their form', () => {
   });
 
   it('the counts of a backup of many tables stand in records of their own before it, in the form they have always had', async () => {
-    const contents = Array.from({ length: 2000 }, (_, index) => ({ database: 'mairie', schema: 'metier', table: `table_${index}`, rows: index }));
+    const contents = Array.from({ length: 2000 }, (_, index) => ({
+      database: 'mairie',
+      schema: 'metier',
+      table: `table_${index}`,
+      rows: index,
+    }));
     const records = parsed(await written(fact({ kind: 'backup', backup: { ...wholeBackup, contents } }, { id: 'ID' })));
     const ids = records.map(({ id, kind }) => `${String(kind)} ${String(id)}`);
-    const made = [section('ids', ids), section('the record of the backup', shapeOf(records.filter(({ kind }) => kind === 'backup')))].join('\n');
+    const made = [
+      section('ids', ids),
+      section('the record of the backup', shapeOf(records.filter(({ kind }) => kind === 'backup'))),
+    ].join('\n');
     expect(made).toBe(await golden(new URL('records-pieces.golden.txt', import.meta.url), made));
   });
 

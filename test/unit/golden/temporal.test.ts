@@ -18,7 +18,13 @@ const valuesOf = (table: Readonly<Record<string, string>>): string[] => Object.v
 describe('names in Temporal are public API', () => {
   it('queues, workflow types, signals, updates, queries, search attributes and ids are what histories and schedules hold', async () => {
     const made = [
-      section('queues', [names.CONTROL_QUEUE, names.lightQueue('HOST'), names.heavyQueue('HOST'), names.recoveryQueue('HOST'), names.watchQueue('HOST')]),
+      section('queues', [
+        names.CONTROL_QUEUE,
+        names.lightQueue('HOST'),
+        names.heavyQueue('HOST'),
+        names.recoveryQueue('HOST'),
+        names.watchQueue('HOST'),
+      ]),
       section('workflow types', valuesOf(names.workflowTypes)),
       section('signals', valuesOf(names.signalNames)),
       section('updates', valuesOf(names.updateNames)),
