@@ -116,6 +116,7 @@ describe('documents under --json keep their fields', () => {
   }, 300_000);
 
   it('of a recovery, from the plan to the old data', async () => {
+    await archiveCommit();
     const dry = (policy: string) =>
       shaped(`recover CLUSTER --dry-run (${policy})`, 'recover', 'mairie', '--policy', policy, '--dry-run');
     await Promise.all([dry('dump'), dry('physical')]);
@@ -175,6 +176,21 @@ describe('documents under --json keep their fields', () => {
     await compared('json-incident.golden.txt');
   }, 300_000);
 });
+
+/** What a physical plan says it can reach depends on a commit in the archive, so there is one. */
+async function archiveCommit(): Promise<void> {
+  await site.commit();
+  const { rows } = await site.query(
+    'SELECT pg_walfile_name(pg_current_wal_lsn()) AS segment, pg_switch_wal()',
+    'postgres',
+  );
+  const { segment } = rows[0] as { segment: string };
+  const isArchived = `SELECT last_archived_wal >= '${segment}' AS there FROM pg_stat_archiver`;
+  await site.waitFor(async () => {
+    const found = await site.query(isArchived, 'postgres');
+    return (found.rows[0] as { there: boolean | null }).there === true;
+  }, `${segment} is archived`);
+}
 
 /** The recovery that waits for an approval and is not `other`. */
 function waitingPlan(other: string): Promise<{ workflowId: string; plan: Plan }> {
