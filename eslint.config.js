@@ -2,7 +2,7 @@ import eslint from '@eslint/js';
 import tseslint from 'typescript-eslint';
 
 // eslint's `console` rule and not a global's absence: the command line's own output is allowed to use it.
-const commandLine = ['src/main.ts', 'src/client/cli/**'];
+const commandLine = ['src/main.ts', 'src/cli/**'];
 
 export default tseslint.config(
   { ignores: ['dist/**', 'coverage/**', 'test-results/**', '.reprise/**'] },
@@ -32,7 +32,7 @@ export default tseslint.config(
   },
   {
     files: ['src/**/*.ts'],
-    rules: { 'max-lines': ['error', { max: 300 }], 'no-console': 'error' },
+    rules: { complexity: ['warn', { max: 15 }], 'no-console': 'error' },
   },
   { files: commandLine, rules: { 'no-console': 'off' } },
   {
@@ -48,7 +48,8 @@ export default tseslint.config(
               message: 'a workflow imports only @temporalio/workflow, @temporalio/common, domain and other workflows',
             },
             {
-              regex: '^(\\.\\./)+(?!domain/|activities/|workflows/|(desk|proxies|work)\\.js$)[^./]',
+              regex:
+                '^(\\.\\./)+(?!domain/|activities/|workflows/|(backup|incident|lock|media|operation|recovery)/|(api|archive|inspect)\\.js$)[^./]',
               message: 'a workflow reaches no other room than domain',
             },
             {

@@ -26,14 +26,22 @@ export const kill = (say) =>
           process.kill(lab.worker.pid, 'SIGKILL');
           away = await seconds(() => lab.startWorker());
         });
-        const restores = (await readJobs(lab.scratch.stateDir, operationId)).filter(({ key }) => key.includes('/restore:'));
+        const restores = (await readJobs(lab.scratch.stateDir, operationId)).filter(({ key }) =>
+          key.includes('/restore:'),
+        );
         starts.push(...restores.map((job) => job.starts));
         times[how].push(outcome.rtoSeconds);
-        say(`${how} ${run + 1}/${RUNS}: ${outcome.rtoSeconds.toFixed(1)} s${away === 0 ? '' : `, ${away.toFixed(1)} s without a worker`}`);
-        for (const { datname } of await lab.sql("SELECT datname FROM pg_database WHERE datname <> 'mairie' AND datname LIKE 'mairie%'")) await lab.sql(`DROP DATABASE "${datname}"`);
+        say(
+          `${how} ${run + 1}/${RUNS}: ${outcome.rtoSeconds.toFixed(1)} s${away === 0 ? '' : `, ${away.toFixed(1)} s without a worker`}`,
+        );
+        for (const { datname } of await lab.sql(
+          "SELECT datname FROM pg_database WHERE datname <> 'mairie' AND datname LIKE 'mairie%'",
+        ))
+          await lab.sql(`DROP DATABASE "${datname}"`);
       }
     }
-    if (starts.some((count) => count !== 1)) throw new Error(`pg_restore was started again: ${starts.join(', ')} times`);
+    if (starts.some((count) => count !== 1))
+      throw new Error(`pg_restore was started again: ${starts.join(', ')} times`);
     const [undisturbed, killed] = [median(times.undisturbed), median(times.killed)];
     const name = `a worker killed in mid-restore over an undisturbed one (${(bytes / 1e9).toFixed(2)} GB, median of ${RUNS}: ${killed.toFixed(1)} s over ${undisturbed.toFixed(1)} s; pg_restore started once)`;
     return [{ name, unit: 's', value: killed - undisturbed, limit: LIMIT_SECONDS, detail: times }];

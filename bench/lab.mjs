@@ -45,7 +45,8 @@ export class Lab {
   static async with(run) {
     const lab = new Lab();
     const interrupted = new Promise((_resolve, reject) => {
-      for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => reject(new Error(`interrupted by ${signal}`)));
+      for (const signal of ['SIGINT', 'SIGTERM'])
+        process.once(signal, () => reject(new Error(`interrupted by ${signal}`)));
     });
     const work = lab.#open().then(() => run(lab));
     try {
@@ -99,13 +100,21 @@ export class Lab {
       return temporal.identity;
     });
     this.temporal = temporal;
-    this.session = await connectTemporal({ address: temporal.address, namespace: temporal.namespace, webUi: temporal.webUi, origin: 'flag', connection: {} });
+    this.session = await connectTemporal({
+      address: temporal.address,
+      namespace: temporal.namespace,
+      webUi: temporal.webUi,
+      origin: 'flag',
+      connection: {},
+    });
     await this.startWorker();
   }
 
   async startWorker() {
     const { address, namespace } = this.temporal;
-    this.worker = await this.#owned.start('worker', () => startWorkerProcess({ config: this.config, mainFile, directory: this.directory, address, namespace }));
+    this.worker = await this.#owned.start('worker', () =>
+      startWorkerProcess({ config: this.config, mainFile, directory: this.directory, address, namespace }),
+    );
     return this.worker;
   }
 
@@ -114,7 +123,12 @@ export class Lab {
     const { connection, dataDir } = this.scratch;
     return {
       host: 'bench',
-      connection: { host: connection.host, port: connection.port, user: connection.user, passfile: connection.passfile },
+      connection: {
+        host: connection.host,
+        port: connection.port,
+        user: connection.user,
+        passfile: connection.passfile,
+      },
       data_dir: dataDir,
       service: { kind: 'pg_ctl' },
       databases: ['mairie'],
@@ -132,12 +146,21 @@ export class Lab {
   }
 
   get physical() {
-    return { engine: 'pgbackrest', repository: 'physical', options: { stanza: this.scratch.stanza, config: this.scratch.pgbackrestConf } };
+    return {
+      engine: 'pgbackrest',
+      repository: 'physical',
+      options: { stanza: this.scratch.stanza, config: this.scratch.pgbackrestConf },
+    };
   }
 
   /** A full backup through its workflow, with the seconds of its phases. */
   async backUp(cluster = 'mairie') {
-    const { handle } = await startBackup(this.session, { cluster, policy: 'policy', type: 'full', requestedBy: 'bench' });
+    const { handle } = await startBackup(this.session, {
+      cluster,
+      policy: 'policy',
+      type: 'full',
+      requestedBy: 'bench',
+    });
     const { backups, skipped } = await handle.result();
     if (backups.length === 0) throw new Error(`no backup was made: ${skipped?.reason}`);
     const { phases } = await handle.query('status');
@@ -146,12 +169,21 @@ export class Lab {
 
   /** A recovery in place to the latest, approved at once; `meanwhile` is given the work after the approval. */
   async recover(target, meanwhile = async () => undefined) {
-    const work = await startRecovery(this.session, { cluster: 'mairie', policy: 'policy', target, into: 'in-place', pause: false, requester: 'somebody' });
+    const work = await startRecovery(this.session, {
+      cluster: 'mairie',
+      policy: 'policy',
+      target,
+      into: 'in-place',
+      pause: false,
+      requester: 'somebody',
+    });
     const result = work.handle.result();
     result.catch(() => undefined);
     let plan = null;
-    for (const limit = Date.now() + 120_000; plan === null && Date.now() < limit; await sleep(100)) plan = await work.handle.query('plan').catch(() => null);
-    if (plan === null) throw new Error('no plan was made: ' + (await result.catch((error) => error.cause?.message ?? error.message)));
+    for (const limit = Date.now() + 120_000; plan === null && Date.now() < limit; await sleep(100))
+      plan = await work.handle.query('plan').catch(() => null);
+    if (plan === null)
+      throw new Error('no plan was made: ' + (await result.catch((error) => error.cause?.message ?? error.message)));
     await approve(this.session, work.workflowId, { plan: plan.digest, by: 'bench', reason: 'bench' });
     await meanwhile(work);
     const { outcome } = await result;
@@ -161,13 +193,21 @@ export class Lab {
   /** One of PostgreSQL's programs, by hand. */
   tool(name, args, env = {}) {
     const { pgBin, user, connection } = this.scratch;
-    const libpq = { PGHOST: connection.host, PGPORT: String(connection.port), PGUSER: connection.user, PGPASSFILE: connection.passfile };
+    const libpq = {
+      PGHOST: connection.host,
+      PGPORT: String(connection.port),
+      PGUSER: connection.user,
+      PGPASSFILE: connection.passfile,
+    };
     return runTool([join(pgBin, name), ...args], { user, env: { ...libpq, ...env }, timeoutMs: HOUR_MS });
   }
 
   pgbackrest(...args) {
     const { user, pgbackrestConf, stanza } = this.scratch;
-    return runTool(['pgbackrest', `--config=${pgbackrestConf}`, `--stanza=${stanza}`, ...args], { user, timeoutMs: HOUR_MS });
+    return runTool(['pgbackrest', `--config=${pgbackrestConf}`, `--stanza=${stanza}`, ...args], {
+      user,
+      timeoutMs: HOUR_MS,
+    });
   }
 
   as(...argv) {

@@ -28,7 +28,8 @@ export async function media(say) {
   try {
     const memory = await planMemory(say);
     const interrupted = new Promise((_, reject) => {
-      for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => reject(new Error(`interrupted by ${signal}`)));
+      for (const signal of ['SIGINT', 'SIGTERM'])
+        process.once(signal, () => reject(new Error(`interrupted by ${signal}`)));
     });
     return [...(await Promise.race([recoveries(root, children, say), interrupted])), memory];
   } finally {
@@ -42,21 +43,56 @@ async function recoveries(root, children, say) {
   const packages = join(root, 'packages');
   await run('python3', ['-m', 'pip', 'install', '--quiet', '--target', packages, 's3-pit-restore'], {});
   const server = await startMinio(root, children);
-  const tool = ({ name, at }, bucket) => run('python3', [join(packages, 'bin', 's3-pit-restore'), '-b', name, '-B', bucket, '-p', 'media/', '-t', new Date(at).toISOString()], { ...server.environment, PYTHONPATH: packages });
+  const tool = ({ name, at }, bucket) =>
+    run(
+      'python3',
+      [
+        join(packages, 'bin', 's3-pit-restore'),
+        '-b',
+        name,
+        '-B',
+        bucket,
+        '-p',
+        'media/',
+        '-t',
+        new Date(at).toISOString(),
+      ],
+      { ...server.environment, PYTHONPATH: packages },
+    );
   await round(server, await damagedBucket(server, 'warm', OBJECTS / 10), tool, 0);
   const lab = await damagedBucket(server, 'source', OBJECTS);
   say(`two versions of ${OBJECTS} objects are there`);
   const rounds = [];
   for (let n = 0; n < PAIRS; n++) {
     rounds.push(await round(server, lab, tool, n));
-    say(Object.entries(rounds.at(-1)).map(([what, took]) => `${what} ${took.toFixed(1)} s`).join(', '));
+    say(
+      Object.entries(rounds.at(-1))
+        .map(([what, took]) => `${what} ${took.toFixed(1)} s`)
+        .join(', '),
+    );
   }
   const of = (what) => median(rounds.map((one) => one[what]));
   const [theirPlace, theirInto, bare] = [of('theirPlace'), of('theirInto'), of('bare')];
   return [
-    { name: `media in place, ${OBJECTS} objects of which 5 % are damaged, against a tenth of s3-pit-restore's time (${theirPlace.toFixed(1)} s; median of ${PAIRS} pairs)`, unit: 's', value: of('place'), limit: theirPlace / 10, detail: { rounds } },
-    { name: `the same into another bucket, all of them, against s3-pit-restore less a sixth (${theirInto.toFixed(1)} s)`, unit: 's', value: of('into'), limit: theirInto / 1.2 },
-    { name: `the copying of it, against as many bare CopyObject calls and a tenth (${bare.toFixed(1)} s)`, unit: 's', value: of('copying'), limit: bare * 1.1 },
+    {
+      name: `media in place, ${OBJECTS} objects of which 5 % are damaged, against a tenth of s3-pit-restore's time (${theirPlace.toFixed(1)} s; median of ${PAIRS} pairs)`,
+      unit: 's',
+      value: of('place'),
+      limit: theirPlace / 10,
+      detail: { rounds },
+    },
+    {
+      name: `the same into another bucket, all of them, against s3-pit-restore less a sixth (${theirInto.toFixed(1)} s)`,
+      unit: 's',
+      value: of('into'),
+      limit: theirInto / 1.2,
+    },
+    {
+      name: `the copying of it, against as many bare CopyObject calls and a tenth (${bare.toFixed(1)} s)`,
+      unit: 's',
+      value: of('copying'),
+      limit: bare * 1.1,
+    },
   ];
 }
 
@@ -84,12 +120,26 @@ async function round(server, lab, tool, n) {
   const empty = (side) => server.make(`${lab.name}-${n}-${side}`);
   await inTurn([
     async () => {
-      const { whole, changing } = await recover({ kind: 'restore-into', from: source, into: server.place(await empty('ours')), at: lab.at });
+      const { whole, changing } = await recover({
+        kind: 'restore-into',
+        from: source,
+        into: server.place(await empty('ours')),
+        at: lab.at,
+      });
       Object.assign(took, { into: whole, copying: changing });
     },
     async () => {
       const Bucket = await empty('bare');
-      took.bare = await seconds(() => pMap(lab.versions, ({ Key, VersionId }) => server.client.send(new CopyObjectCommand({ Bucket, Key, CopySource: `${lab.name}/${Key}?versionId=${VersionId}` })), { concurrency: CONCURRENCY }));
+      took.bare = await seconds(() =>
+        pMap(
+          lab.versions,
+          ({ Key, VersionId }) =>
+            server.client.send(
+              new CopyObjectCommand({ Bucket, Key, CopySource: `${lab.name}/${Key}?versionId=${VersionId}` }),
+            ),
+          { concurrency: CONCURRENCY },
+        ),
+      );
     },
     async () => {
       const bucket = await empty('theirs');
@@ -106,24 +156,45 @@ async function recover(work) {
     const plan = await summarise(actionsOf(work));
     const look = new Look();
     if ((await summarise(look.over(actionsOf(work)))).changes !== plan.changes) throw new Error('the plan differs');
-    changing = await seconds(() => applyAll(work, { concurrency: CONCURRENCY, singleCopyBytes: SINGLE_COPY_BYTES, found: look.fresh }));
+    changing = await seconds(() =>
+      applyAll(work, { concurrency: CONCURRENCY, singleCopyBytes: SINGLE_COPY_BYTES, found: look.fresh }),
+    );
   });
   const { counts } = await summarise(actionsOf(work));
   if (left(counts) > 0) throw new Error(`not all came back: ${JSON.stringify(counts)}`);
   return { whole, changing };
 }
 
-const left = ({ copy, overwrite, undelete, remove }) => copy.objects + overwrite.objects + undelete.objects + remove.objects;
+const left = ({ copy, overwrite, undelete, remove }) =>
+  copy.objects + overwrite.objects + undelete.objects + remove.objects;
 
 /** A listing that is made up as it is read: what grows is ours. */
 async function planMemory(say) {
-  const version = (n, name, hour) => ({ key: `media/${String(n).padStart(9, '0')}.jpg`, versionId: `${name}-${n}`, latest: name === 'new', deleted: false, sizeBytes: 4096, etag: `${name}-of-${n}`, modifiedAt: `2026-11-21T0${hour}:00:00.000Z` });
+  const version = (n, name, hour) => ({
+    key: `media/${String(n).padStart(9, '0')}.jpg`,
+    versionId: `${name}-${n}`,
+    latest: name === 'new',
+    deleted: false,
+    sizeBytes: 4096,
+    etag: `${name}-of-${n}`,
+    modifiedAt: `2026-11-21T0${hour}:00:00.000Z`,
+  });
   const work = (count) => {
     const versions = async function* () {
       for (let n = 0; n < count; n++) yield* [version(n, 'new', n % 20 === 7 ? 3 : 1), version(n, 'old', 1)];
     };
-    const objects = { place: { server: 'none', bucket: 'none', keyOf: (key) => key }, versions, copiedFrom: async () => null, copyFrom: () => new Promise((done) => setImmediate(done)) };
-    return { kind: 'restore', place: { name: 'none', storage: { kind: 'none', objects }, folder: '' }, at: Date.parse('2026-11-21T02:00:00Z'), later: 'keep' };
+    const objects = {
+      place: { server: 'none', bucket: 'none', keyOf: (key) => key },
+      versions,
+      copiedFrom: async () => null,
+      copyFrom: () => new Promise((done) => setImmediate(done)),
+    };
+    return {
+      kind: 'restore',
+      place: { name: 'none', storage: { kind: 'none', objects }, folder: '' },
+      at: Date.parse('2026-11-21T02:00:00Z'),
+      later: 'keep',
+    };
   };
   const peak = async (count) => {
     let most = 0;
@@ -137,7 +208,13 @@ async function planMemory(say) {
   const small = await peak(A_MILLION / 10);
   const big = await peak(A_MILLION);
   say(`peak RSS over 100,000 keys: ${small.toFixed(0)} MB, over a million: ${big.toFixed(0)} MB`);
-  return { name: 'more memory for a plan and its changes over a million keys than over 100,000, listing simulated', unit: 'MB', value: Math.max(0, big - small), limit: MEMORY_LIMIT_MB, detail: { small, big } };
+  return {
+    name: 'more memory for a plan and its changes over a million keys than over 100,000, listing simulated',
+    unit: 'MB',
+    value: Math.max(0, big - small),
+    limit: MEMORY_LIMIT_MB,
+    detail: { small, big },
+  };
 }
 
 async function run(program, argv, env) {

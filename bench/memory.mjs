@@ -15,5 +15,13 @@ export const memory = (say) =>
     say(`after ${BACKUPS} backups: ${(await peakMb(pid)).toFixed(0)} MB`);
     await lab.recover({ kind: 'latest' });
     const value = await peakMb(pid);
-    return [{ name: `peak RSS of a worker over ${BACKUPS} backups and a recovery (${idle.toFixed(0)} MB when idle)`, unit: 'MB', value, limit: LIMIT_MB, detail: { idle } }];
+    return [
+      {
+        name: `peak RSS of a worker over ${BACKUPS} backups and a recovery (${idle.toFixed(0)} MB when idle)`,
+        unit: 'MB',
+        value,
+        limit: LIMIT_MB,
+        detail: { idle },
+      },
+    ];
   });

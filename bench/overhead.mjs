@@ -34,7 +34,8 @@ async function measured(lab, name, run, say) {
       for (const how of pair % 2 === 0 ? ['bare', 'through'] : ['through', 'bare']) {
         const { taken, phases } = await sides[what][how]();
         times[what][how].push(taken);
-        for (const phase of phases ?? []) (times[what].phases[phase.name.replace(/^prove .*/, 'prove')] ??= []).push(Number(phase.seconds?.toFixed(2)));
+        for (const phase of phases ?? [])
+          (times[what].phases[phase.name.replace(/^prove .*/, 'prove')] ??= []).push(Number(phase.seconds?.toFixed(2)));
         say(`${name}, ${what} ${how} ${pair + 1}/${pairs}: ${taken.toFixed(1)} s`);
       }
     }
@@ -73,7 +74,9 @@ async function logical(lab) {
         }).finally(() => lab.sql('DROP DATABASE mairie_bare')),
       through: async () => {
         const done = untilOpen(await lab.recover({ kind: 'backup', id: newest.id }));
-        const olds = await lab.sql("SELECT datname FROM pg_database WHERE datname <> 'mairie' AND datname LIKE 'mairie%'");
+        const olds = await lab.sql(
+          "SELECT datname FROM pg_database WHERE datname <> 'mairie' AND datname LIKE 'mairie%'",
+        );
         for (const { datname } of olds) await lab.sql(`DROP DATABASE "${datname}"`);
         return done;
       },
@@ -86,7 +89,8 @@ async function physical(lab) {
   const { dataDir } = lab.scratch;
   return {
     backup: {
-      bare: () => bare(() => lab.pgbackrest('--type=full', '--repo1-retention-full=9999999', '--no-expire-auto', 'backup')),
+      bare: () =>
+        bare(() => lab.pgbackrest('--type=full', '--repo1-retention-full=9999999', '--no-expire-auto', 'backup')),
       through: () => backUp(lab),
     },
     recovery: {
@@ -97,7 +101,18 @@ async function physical(lab) {
           await makeScratchDirectory(dataDir, lab.scratch.user);
           await giveTo(dataDir, lab.scratch.user);
           await lab.pgbackrest('--target-timeline=latest', 'restore');
-          await lab.as(join(lab.scratch.pgBin, 'pg_ctl'), 'start', '-s', '-w', '-t', '3600', '-D', dataDir, '-l', `${dataDir}.log`);
+          await lab.as(
+            join(lab.scratch.pgBin, 'pg_ctl'),
+            'start',
+            '-s',
+            '-w',
+            '-t',
+            '3600',
+            '-D',
+            dataDir,
+            '-l',
+            `${dataDir}.log`,
+          );
           while ((await lab.sql('SELECT pg_is_in_recovery() AS still'))[0].still) await sleep(100);
         });
         await lab.as('rm', '-rf', `${dataDir}-bare`);
@@ -133,5 +148,6 @@ async function backUp(lab, see = () => undefined) {
 }
 
 async function countRows(lab) {
-  for (const table of ['accounts', 'branches', 'tellers', 'history']) await lab.sql(`SELECT count(*) FROM public.pgbench_${table}`, 'mairie');
+  for (const table of ['accounts', 'branches', 'tellers', 'history'])
+    await lab.sql(`SELECT count(*) FROM public.pgbench_${table}`, 'mairie');
 }

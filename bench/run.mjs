@@ -18,7 +18,9 @@ const benches = { setup, demo, attach, overhead, memory, kill, scale, stream, wa
 const asked = process.argv.slice(2);
 const unknown = asked.filter((name) => !Object.hasOwn(benches, name));
 if (unknown.length > 0) {
-  process.stderr.write(`there is no bench ${unknown.join(', ')}\nHINT: npm run bench -- ${Object.keys(benches).join(' | ')}\n`);
+  process.stderr.write(
+    `there is no bench ${unknown.join(', ')}\nHINT: npm run bench -- ${Object.keys(benches).join(' | ')}\n`,
+  );
   process.exit(2);
 }
 
@@ -27,12 +29,18 @@ let short = false;
 for (const [name, measure] of Object.entries(benches)) {
   if (asked.length > 0 && !asked.includes(name)) continue;
   try {
-    for (const { name: figure, unit, value, limit, detail } of await measure((line) => process.stderr.write(`${name}: ${line}\n`))) {
+    for (const { name: figure, unit, value, limit, detail } of await measure((line) =>
+      process.stderr.write(`${name}: ${line}\n`),
+    )) {
       // What is no number was not measured.
       const kept = value <= limit;
       short ||= !kept;
-      process.stdout.write(`| ${figure} | ${inWords(limit, unit)} | ${inWords(value, unit)}${kept ? '' : ', **short**'} | \`npm run bench -- ${name}\` |\n`);
-      process.stdout.write(`${JSON.stringify({ bench: name, figure, unit, value, limit, kept, ...(detail === undefined ? {} : { detail }) })}\n`);
+      process.stdout.write(
+        `| ${figure} | ${inWords(limit, unit)} | ${inWords(value, unit)}${kept ? '' : ', **short**'} | \`npm run bench -- ${name}\` |\n`,
+      );
+      process.stdout.write(
+        `${JSON.stringify({ bench: name, figure, unit, value, limit, kept, ...(detail === undefined ? {} : { detail }) })}\n`,
+      );
     }
   } catch (error) {
     short = true;

@@ -22,7 +22,15 @@ export const scale = (say) =>
     const clusters = names.map((name, index) => {
       const cluster = lab.cluster({ ...lab.logical, proof: 'verify', schedule: { cron: '0 3 * * *' } });
       // Two clusters never have one data directory; dumps need none.
-      return [name, { ...cluster, data_dir: undefined, service: undefined, connection: { ...cluster.connection, host: `127.0.1.${index + 1}` } }];
+      return [
+        name,
+        {
+          ...cluster,
+          data_dir: undefined,
+          service: undefined,
+          connection: { ...cluster.connection, host: `127.0.1.${index + 1}` },
+        },
+      ];
     });
     await lab.serve(Object.fromEntries(clusters), { host: { heavy_slots: 4 } });
     const { pid } = lab.worker;
@@ -32,14 +40,32 @@ export const scale = (say) =>
     await Promise.all(names.map((name) => client.schedule.getHandle(scheduleId(name, 'policy')).trigger()));
     const ended = await untilEnded(client, names.length, say);
     const wrong = ended.filter(({ status }) => status !== 'COMPLETED');
-    if (wrong.length > 0) throw new Error(`${wrong.length} of ${ended.length} backups did not complete: ${wrong[0].workflowId} ${wrong[0].status}`);
+    if (wrong.length > 0)
+      throw new Error(
+        `${wrong.length} of ${ended.length} backups did not complete: ${wrong[0].workflowId} ${wrong[0].status}`,
+      );
     const each = ` of a scheduled backup, ${names.length} at once on one worker`;
     const cpu = ((await cpuMs(pid)) - before) / ended.length;
     return [
       { name: `CPU of the worker${each}`, unit: 'ms', value: cpu, limit: LIMIT.cpuMs },
-      { name: `events in the history${each} (median)`, unit: 'events', value: median(ended.map(({ events }) => events)), limit: LIMIT.events },
-      { name: `size of the history${each} (median)`, unit: 'bytes', value: median(ended.map(({ bytes }) => bytes)), limit: LIMIT.bytes },
-      { name: `peak RSS of the worker, ${names.length} clusters`, unit: 'MB', value: await peakMb(pid), limit: LIMIT.mb },
+      {
+        name: `events in the history${each} (median)`,
+        unit: 'events',
+        value: median(ended.map(({ events }) => events)),
+        limit: LIMIT.events,
+      },
+      {
+        name: `size of the history${each} (median)`,
+        unit: 'bytes',
+        value: median(ended.map(({ bytes }) => bytes)),
+        limit: LIMIT.bytes,
+      },
+      {
+        name: `peak RSS of the worker, ${names.length} clusters`,
+        unit: 'MB',
+        value: await peakMb(pid),
+        limit: LIMIT.mb,
+      },
     ];
   });
 
@@ -48,7 +74,9 @@ async function untilEnded(client, wanted, say) {
   let told = -1;
   for (const limit = Date.now() + 1_800_000; Date.now() < limit; await sleep(2000)) {
     const found = [];
-    for await (const { workflowId, status, historyLength, historySize } of client.workflow.list({ query: "WorkflowType = 'backup'" })) {
+    for await (const { workflowId, status, historyLength, historySize } of client.workflow.list({
+      query: "WorkflowType = 'backup'",
+    })) {
       found.push({ workflowId, status: status.name, events: historyLength, bytes: historySize ?? 0 });
     }
     const over = found.filter(({ status }) => status !== 'RUNNING');

@@ -19,7 +19,12 @@ import { s3Options, startS3 } from './s3.mjs';
 
 const partMib = Number(process.env.REPRISE_BENCH_PART_MIB ?? 8);
 /** As a worker starts it. */
-const uploader = [process.execPath, '--expose-gc', '--max-semi-space-size=1', fileURLToPath(new URL('../dist/worker/uploader.js', import.meta.url))];
+const uploader = [
+  process.execPath,
+  '--expose-gc',
+  '--max-semi-space-size=1',
+  fileURLToPath(new URL('../dist/worker/uploader.js', import.meta.url)),
+];
 
 export function stream(say) {
   return Lab.with(async (lab) => {
@@ -38,13 +43,49 @@ async function compare(lab, server, bytes, say) {
   const dump = asUser(scratch.user, [join(scratch.pgBin, 'pg_dump'), '--format=custom', '--compress=0']);
   const env = toolEnvironment(scratch.user, libpqEnv(scratch.connection, 'mairie'));
   const order = join(scratch.root, 'order.json');
-  const repository = { name: 's3', type: 's3', options: s3Options(server, 'bench', { partBytes: partMib * 1024 ** 2 }) };
-  await writeFile(order, JSON.stringify({ repository, key: 'ours', argv: dump, env, variables: server.keys }), { mode: 0o600 });
+  const repository = {
+    name: 's3',
+    type: 's3',
+    options: s3Options(server, 'bench', { partBytes: partMib * 1024 ** 2 }),
+  };
+  await writeFile(order, JSON.stringify({ repository, key: 'ours', argv: dump, env, variables: server.keys }), {
+    mode: 0o600,
+  });
   let peak = 0;
   const ways = {
     ours: async () => (peak = Math.max(peak, await run([...uploader, order], { ...env, MALLOC_ARENA_MAX: '2' }))),
-    ...(await plain('aws', (aws) => run(['/bin/bash', '-o', 'pipefail', '-c', '"${@:3}" | "$1" --endpoint-url "$2" s3 cp - s3://bench/aws --quiet', 'pipe', aws, server.endpoint, ...dump], { ...env, ...server.keys }))),
-    ...(await plain('s5cmd', (s5cmd) => run(['/bin/bash', '-o', 'pipefail', '-c', '"${@:3}" | "$1" --endpoint-url "$2" pipe s3://bench/s5cmd', 'pipe', s5cmd, server.endpoint, ...dump], { ...env, ...server.keys }))),
+    ...(await plain('aws', (aws) =>
+      run(
+        [
+          '/bin/bash',
+          '-o',
+          'pipefail',
+          '-c',
+          '"${@:3}" | "$1" --endpoint-url "$2" s3 cp - s3://bench/aws --quiet',
+          'pipe',
+          aws,
+          server.endpoint,
+          ...dump,
+        ],
+        { ...env, ...server.keys },
+      ),
+    )),
+    ...(await plain('s5cmd', (s5cmd) =>
+      run(
+        [
+          '/bin/bash',
+          '-o',
+          'pipefail',
+          '-c',
+          '"${@:3}" | "$1" --endpoint-url "$2" pipe s3://bench/s5cmd',
+          'pipe',
+          s5cmd,
+          server.endpoint,
+          ...dump,
+        ],
+        { ...env, ...server.keys },
+      ),
+    )),
   };
   const times = Object.fromEntries(Object.keys(ways).map((name) => [name, []]));
   // What is read for the first time is slower for whoever comes first.
@@ -59,10 +100,19 @@ async function compare(lab, server, bytes, say) {
   }
   const medians = Object.fromEntries(Object.entries(times).map(([name, all]) => [name, median(all)]));
   const { ours, ...others } = medians;
-  const [fastest, limit] = Object.entries(others).toSorted(([, a], [, b]) => a - b)[0] ?? ['nothing to compare with', Number.NaN];
+  const [fastest, limit] = Object.entries(others).toSorted(([, a], [, b]) => a - b)[0] ?? [
+    'nothing to compare with',
+    Number.NaN,
+  ];
   const gigabytes = (bytes / 1e9).toFixed(2);
   return [
-    { name: `dump streamed to S3 against pg_dump into ${fastest}, the fastest plain uploader (${gigabytes} GB, median of ${pairs})`, unit: 's', value: ours, limit, detail: times },
+    {
+      name: `dump streamed to S3 against pg_dump into ${fastest}, the fastest plain uploader (${gigabytes} GB, median of ${pairs})`,
+      unit: 's',
+      value: ours,
+      limit,
+      detail: times,
+    },
     { name: `peak RSS of the uploader, ${gigabytes} GB`, unit: 'MB', value: peak / 1e6, limit: 150 },
   ];
 }

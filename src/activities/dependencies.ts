@@ -1,10 +1,10 @@
 import type { CheckKind } from '../checks/check.js';
 import type { Config, RepositoryConfig, SecretReference } from '../domain/config.js';
-import type { DescribedStorage } from '../domain/described-storage.js';
+import type { DescribedStorage } from '../domain/storage/described-storage.js';
 import type { Finding } from '../domain/findings.js';
 import type { Engine } from '../engines/engine.js';
 import type { NotifierKind } from '../notifiers/notifier.js';
-import type { OsUser } from '../process/jobs.js';
+import type { OsUser } from '../process/jobs/jobs.js';
 import type { WritableStorage } from '../storage/storage.js';
 
 /** Everything the activities of one host get from the composition root; tests give the same with other parts. */

@@ -1,27 +1,27 @@
-import { adoptingActivities } from './adopting.js';
-import { answeringActivities } from './answering.js';
+import { adoptingActivities } from './backup/adopt.js';
+import { inspectionActivities } from './inspection/inspect.js';
 import type { HostActivities } from './api.js';
-import { approvalActivities } from './approvals.js';
-import { backupActivities } from './backups.js';
-import { databaseSteps } from './database-steps.js';
-import { decisionActivities } from './decisions.js';
+import { approvalActivities } from './recovery/approvals.js';
+import { backupActivities } from './backup/backups.js';
+import { databaseSteps } from './recovery/database-steps.js';
+import { decisionActivities } from './recovery/decisions.js';
 import type { HostDependencies } from './dependencies.js';
-import { directorySteps } from './directory-steps.js';
-import { finishingActivities } from './finishing.js';
-import { mediaActivities } from './media.js';
-import { mediaVerifying } from './media-verify.js';
-import { planningActivities } from './planning.js';
-import { recoveredMedia } from './recovered-media.js';
-import { receivingActivities } from './receiving.js';
-import { serverSteps } from './server-steps.js';
-import { thawingActivities } from './thawing.js';
-import { watchActivities } from './watching.js';
+import { directorySteps } from './recovery/directory-steps.js';
+import { finishingActivities } from './recovery/finish.js';
+import { mediaActivities } from './media/media.js';
+import { mediaVerifying } from './media/verify.js';
+import { planningActivities } from './recovery/plan.js';
+import { recoveredMedia } from './recovery/recovered-media.js';
+import { receivingActivities } from './backup/receive-wal.js';
+import { serverSteps } from './recovery/server-steps.js';
+import { thawingActivities } from './recovery/thaw.js';
+import { watchActivities } from './inspection/watch.js';
 
 /** All activities of one host; each of its queues offers them, and workflows choose the queue. */
 export function createHostActivities(deps: HostDependencies): HostActivities {
   return {
     ...adoptingActivities(deps),
-    ...answeringActivities(deps),
+    ...inspectionActivities(deps),
     ...approvalActivities(deps),
     ...backupActivities(deps),
     ...databaseSteps(deps),

@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import type { TableCount } from '../domain/backup.js';
+import type { TableCount } from '../domain/backup/backup.js';
 import type { ConnectionConfig } from '../domain/config.js';
 
 /** What a check is told about the recovered service it looks at. */

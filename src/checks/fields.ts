@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { durationPattern, durationRule } from '../domain/units.js';
+import { durationPattern, durationRule } from '../domain/text/units.js';
 
 /** How long a check may take before it counts as failed. */
 export const timeout = (preset: string) =>

@@ -1,7 +1,7 @@
 import type { Client, Connection, ConnectionOptions } from '@temporalio/client';
 import type { Config } from '../domain/config.js';
 import { RepriseError } from '../domain/errors.js';
-export { webUiLink } from '../domain/web-ui.js';
+export { webUiLink } from '../domain/operation/web-ui.js';
 
 const DEFAULT_ADDRESS = '127.0.0.1:7233';
 const DEFAULT_NAMESPACE = 'default';
@@ -53,7 +53,12 @@ export async function resolveTemporal(request: TemporalRequest): Promise<Tempora
   const profile = await temporalProfile(request.env);
   const temporal = request.config?.temporal;
   const fallbackUi = temporal?.webUi ?? 'http://127.0.0.1:8233';
-  const namespace = request.namespace ?? (request.env['TEMPORAL_NAMESPACE'] || undefined) ?? temporal?.namespace ?? profile.namespace ?? DEFAULT_NAMESPACE;
+  const namespace =
+    request.namespace ??
+    (request.env['TEMPORAL_NAMESPACE'] || undefined) ??
+    temporal?.namespace ??
+    profile.namespace ??
+    DEFAULT_NAMESPACE;
   const { tls, apiKey, metadata } = profile.connection;
   const connection = { tls, apiKey, metadata };
 
@@ -98,13 +103,19 @@ interface Profile {
 
 async function temporalProfile(env: TemporalRequest['env']): Promise<Profile> {
   const { loadClientConnectConfig } = await import('@temporalio/envconfig');
-  const defined = Object.fromEntries(Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined));
+  const defined = Object.fromEntries(
+    Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined),
+  );
   try {
     const { connectionOptions, namespace } = loadClientConnectConfig({ overrideEnvVars: defined });
     const { address, tls, apiKey, metadata } = connectionOptions;
     return { address, namespace, connection: { tls, apiKey, metadata } as Profile['connection'] };
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    throw new RepriseError('config-invalid', `Temporal's own settings cannot be read: ${reason}`, 'check TEMPORAL_PROFILE, TEMPORAL_CONFIG_FILE and the file they name');
+    throw new RepriseError(
+      'config-invalid',
+      `Temporal's own settings cannot be read: ${reason}`,
+      'check TEMPORAL_PROFILE, TEMPORAL_CONFIG_FILE and the file they name',
+    );
   }
 }

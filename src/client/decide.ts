@@ -1,7 +1,7 @@
 import { RepriseError } from '../domain/errors.js';
-import { CONTROL_QUEUE, queryNames, signalNames, updateNames } from '../domain/names.js';
-import type { Approval, ApprovablePlan, Rejection } from '../domain/plan.js';
-import type { RecoveryTarget } from '../domain/target.js';
+import { CONTROL_QUEUE, queryNames, signalNames, updateNames } from '../domain/operation/names.js';
+import type { Approval, ApprovablePlan, Rejection } from '../domain/plan/plan.js';
+import type { RecoveryTarget } from '../domain/target/target.js';
 import type { TemporalSession } from './connect.js';
 import { hasPoller, workerHint } from './pollers.js';
 
@@ -15,24 +15,40 @@ const ANSWER_MS = 60_000;
 export async function recoveryOf(session: TemporalSession, workflowId: string): Promise<string> {
   if (!workflowId.startsWith('incident/')) return workflowId;
   const description = await session.client.workflow.getHandle(workflowId).describe();
-  const child = (description.raw.pendingChildren ?? []).map(({ workflowId: id }) => id).find((id) => id?.startsWith('recover/'));
+  const child = (description.raw.pendingChildren ?? [])
+    .map(({ workflowId: id }) => id)
+    .find((id) => id?.startsWith('recover/'));
   if (typeof child === 'string') return child;
-  throw new RepriseError('not-found', `${workflowId} has no recovery under way`, `see what it waits for: \`reprise status ${workflowId}\``);
+  throw new RepriseError(
+    'not-found',
+    `${workflowId} has no recovery under way`,
+    `see what it waits for: \`reprise status ${workflowId}\``,
+  );
 }
 
 /** The plan now waiting for its decision; null while none is made. */
 export async function waitingPlan(session: TemporalSession, workflowId: string): Promise<ApprovablePlan | null> {
   await needWorker(session);
   const handle = session.client.workflow.getHandle(workflowId);
-  return session.connection.withDeadline(Date.now() + ANSWER_MS, () => handle.query<ApprovablePlan | null>(queryNames.plan));
+  return session.connection.withDeadline(Date.now() + ANSWER_MS, () =>
+    handle.query<ApprovablePlan | null>(queryNames.plan),
+  );
 }
 
 /** @throws what the policy refuses with: `approval-refused`, `plan-stale`, `plan-expired`, `approval-used`... */
-export async function approve(session: TemporalSession, workflowId: string, approval: Approval): Promise<{ accepted: true; missing: number }> {
+export async function approve(
+  session: TemporalSession,
+  workflowId: string,
+  approval: Approval,
+): Promise<{ accepted: true; missing: number }> {
   return update(session, workflowId, updateNames.approve, approval);
 }
 
-export async function reject(session: TemporalSession, workflowId: string, rejection: Rejection): Promise<{ rejected: true }> {
+export async function reject(
+  session: TemporalSession,
+  workflowId: string,
+  rejection: Rejection,
+): Promise<{ rejected: true }> {
   return update(session, workflowId, updateNames.reject, rejection);
 }
 
@@ -42,7 +58,11 @@ export async function promote(session: TemporalSession, workflowId: string, deci
 }
 
 /** Goes on to another target. @throws as {@link promote} */
-export async function retarget(session: TemporalSession, workflowId: string, decision: Rejection & { target: RecoveryTarget }): Promise<void> {
+export async function retarget(
+  session: TemporalSession,
+  workflowId: string,
+  decision: Rejection & { target: RecoveryTarget },
+): Promise<void> {
   await update(session, workflowId, updateNames.retarget, decision);
 }
 
@@ -56,18 +76,31 @@ export async function signal(
   await session.client.workflow.getHandle(workflowId).signal(signalNames[name], decision);
 }
 
-export async function note(session: TemporalSession, workflowId: string, entry: { by: string; text: string }): Promise<void> {
+export async function note(
+  session: TemporalSession,
+  workflowId: string,
+  entry: { by: string; text: string },
+): Promise<void> {
   await session.client.workflow.getHandle(workflowId).signal(signalNames.note, entry);
 }
 
 async function update<T>(session: TemporalSession, workflowId: string, name: string, decision: unknown): Promise<T> {
   await needWorker(session);
   const handle = session.client.workflow.getHandle(workflowId);
-  return session.connection.withDeadline(Date.now() + ANSWER_MS, () => handle.executeUpdate<T, [unknown]>(name, { args: [decision] }));
+  return session.connection.withDeadline(Date.now() + ANSWER_MS, () =>
+    handle.executeUpdate<T, [unknown]>(name, { args: [decision] }),
+  );
 }
 
 /** @throws `host-without-worker` when no worker runs workflows; `otherwise` says what that means. */
-export async function needWorker(session: TemporalSession, otherwise = 'nobody can take up the decision'): Promise<void> {
+export async function needWorker(
+  session: TemporalSession,
+  otherwise = 'nobody can take up the decision',
+): Promise<void> {
   if (await hasPoller(session, CONTROL_QUEUE, 'workflow')) return;
-  throw new RepriseError('host-without-worker', `no worker polls the queue ${CONTROL_QUEUE}: ${otherwise}`, workerHint(CONTROL_QUEUE));
+  throw new RepriseError(
+    'host-without-worker',
+    `no worker polls the queue ${CONTROL_QUEUE}: ${otherwise}`,
+    workerHint(CONTROL_QUEUE),
+  );
 }

@@ -20,7 +20,11 @@ export function toRepriseError(error: unknown): RepriseError {
     if (known !== undefined) return known;
   }
   const message = error instanceof Error || hasMessage(error) ? error.message : String(error);
-  return new RepriseError('internal', message, 'this is not expected: run again with REPRISE_DEBUG=1 for the stack, and report it');
+  return new RepriseError(
+    'internal',
+    message,
+    'this is not expected: run again with REPRISE_DEBUG=1 for the stack, and report it',
+  );
 }
 
 function fromTemporal(link: Link, chain: readonly Link[]): RepriseError | undefined {
@@ -30,21 +34,43 @@ function fromTemporal(link: Link, chain: readonly Link[]): RepriseError | undefi
     case 'CancelledFailure':
       return new RepriseError('job-cancelled', 'the work was cancelled', 'start it again when the reason is gone');
     case 'TerminatedFailure':
-      return new RepriseError('job-cancelled', 'the work was terminated by hand', 'look at its history in the Web UI, then start it again');
+      return new RepriseError(
+        'job-cancelled',
+        'the work was terminated by hand',
+        'look at its history in the Web UI, then start it again',
+      );
     case 'TimeoutFailure':
-      return new RepriseError('job-stalled', `the work ran out of time: ${link.message}`, 'look at its history in the Web UI, then start it again');
+      return new RepriseError(
+        'job-stalled',
+        `the work ran out of time: ${link.message}`,
+        'look at its history in the Web UI, then start it again',
+      );
     case 'WorkflowExecutionAlreadyStartedError':
-      return new RepriseError('conflict', `${String(link['workflowId'])} is already running`, `follow it with \`reprise watch ${String(link['workflowId'])}\``);
+      return new RepriseError(
+        'conflict',
+        `${String(link['workflowId'])} is already running`,
+        `follow it with \`reprise watch ${String(link['workflowId'])}\``,
+      );
     case 'WorkflowNotFoundError':
       return new RepriseError('not-found', workflowMissing(link), 'see what there is with `reprise status`');
     case 'ScheduleNotFoundError':
-      return new RepriseError('not-found', `there is no schedule ${String(link['scheduleId'])}`, 'see `reprise schedule list`, or create it with `reprise schedule apply`');
+      return new RepriseError(
+        'not-found',
+        `there is no schedule ${String(link['scheduleId'])}`,
+        'see `reprise schedule list`, or create it with `reprise schedule apply`',
+      );
     case 'NamespaceNotFoundError':
-      return new RepriseError('not-found', `Temporal has no namespace ${String(link['namespace'])}`, 'set TEMPORAL_NAMESPACE, or create the namespace');
+      return new RepriseError(
+        'not-found',
+        `Temporal has no namespace ${String(link['namespace'])}`,
+        'set TEMPORAL_NAMESPACE, or create the namespace',
+      );
     case 'WorkflowUpdateRPCTimeoutOrCancelledError':
-      return new RepriseError('host-without-worker', 'no worker answered in time; the decision may still be taken up', 'look with `reprise status`, and see that a worker runs');
-    case 'BinaryNotFoundError':
-      return withHint('tool-missing', link.message);
+      return new RepriseError(
+        'host-without-worker',
+        'no worker answered in time; the decision may still be taken up',
+        'look with `reprise status`, and see that a worker runs',
+      );
     default:
       return fromGrpc(link);
   }
@@ -52,7 +78,9 @@ function fromTemporal(link: Link, chain: readonly Link[]): RepriseError | undefi
 
 /** The innermost failure that carries one of our codes says most; Temporal wraps it once an activity and a child. */
 function fromApplicationFailure(link: Link, chain: readonly Link[]): RepriseError | undefined {
-  const coded = chain.findLast((candidate) => candidate.name === 'ApplicationFailure' && isErrorCode(candidate['type']));
+  const coded = chain.findLast(
+    (candidate) => candidate.name === 'ApplicationFailure' && isErrorCode(candidate['type']),
+  );
   if (coded !== undefined) return withHint(coded['type'] as ErrorCode, coded.message, hintOf(coded));
   const innermost = chain.findLast((candidate) => candidate.name === 'ApplicationFailure') ?? link;
   return new RepriseError('internal', innermost.message, LOOK_AT_HISTORY);
@@ -63,13 +91,25 @@ function fromGrpc(link: Link): RepriseError | undefined {
   if (typeof code !== 'number' || !('details' in link)) return undefined;
   const details = String(link['details'] ?? link.message);
   if (GRPC_UNREACHABLE.has(code)) {
-    return new RepriseError('temporal-unreachable', `Temporal does not answer: ${details}`, 'start it with `reprise up`, or point TEMPORAL_ADDRESS at the one that runs');
+    return new RepriseError(
+      'temporal-unreachable',
+      `Temporal does not answer: ${details}`,
+      'start it with `reprise up`, or point TEMPORAL_ADDRESS at the one that runs',
+    );
   }
   if (code === GRPC_PERMISSION_DENIED || code === GRPC_UNAUTHENTICATED) {
-    return new RepriseError('temporal-unreachable', `Temporal refuses this client: ${details}`, 'check TEMPORAL_API_KEY, the TLS files and the namespace');
+    return new RepriseError(
+      'temporal-unreachable',
+      `Temporal refuses this client: ${details}`,
+      'check TEMPORAL_API_KEY, the TLS files and the namespace',
+    );
   }
   if (code === GRPC_NOT_FOUND) {
-    return new RepriseError('not-found', `Temporal does not know it: ${details}`, 'see what there is with `reprise status`');
+    return new RepriseError(
+      'not-found',
+      `Temporal does not know it: ${details}`,
+      'see what there is with `reprise status`',
+    );
   }
   return undefined;
 }
@@ -90,7 +130,9 @@ function hintOf(link: Link): string | undefined {
 
 function workflowMissing(link: Link): string {
   const id = link['workflowId'];
-  return typeof id === 'string' && id !== '' ? `there is no work ${id}` : 'this work does not run, or there is none of that name';
+  return typeof id === 'string' && id !== ''
+    ? `there is no work ${id}`
+    : 'this work does not run, or there is none of that name';
 }
 
 function isErrorCode(value: unknown): value is ErrorCode {

@@ -1,5 +1,5 @@
-import { CONTROL_QUEUE, notifyWorkflowId, workflowTypes } from '../domain/names.js';
-import type { Notice } from '../domain/notices.js';
+import { CONTROL_QUEUE, notifyWorkflowId, workflowTypes } from '../domain/operation/names.js';
+import type { Notice } from '../domain/notification/notices.js';
 import type { NotifyInput, NotifyOutput } from '../workflows/api.js';
 import type { TemporalSession } from './connect.js';
 import { needWorker } from './decide.js';
@@ -8,7 +8,14 @@ import { newOperationId } from './operation-id.js';
 /** The notice of a test: what is sent says that it is one. */
 export function testNotice(contact: string, notifier: string | null, by: string): Notice {
   const operationId = newOperationId();
-  return { cluster: null, operationId, workflowId: notifyWorkflowId(null, operationId, contact), key: 'test', at: new Date().toISOString(), facts: { kind: 'test', contact, notifier, by } };
+  return {
+    cluster: null,
+    operationId,
+    workflowId: notifyWorkflowId(null, operationId, contact),
+    key: 'test',
+    at: new Date().toISOString(),
+    facts: { kind: 'test', contact, notifier, by },
+  };
 }
 
 /**

@@ -1,4 +1,4 @@
-import { searchAttributes } from '../domain/names.js';
+import { searchAttributes } from '../domain/operation/names.js';
 import type { TemporalSession } from './connect.js';
 
 /** `INDEXED_VALUE_TYPE_KEYWORD` of Temporal's API. */

@@ -1,8 +1,8 @@
 import type { WorkflowExecutionDescription } from '@temporalio/client';
-import { CONTROL_QUEUE, queryNames, searchAttributes } from '../domain/names.js';
-import type { JobView, Progress } from '../domain/progress.js';
-import type { HeartbeatDetails, PhaseTime, WorkState, WorkStatus } from '../domain/status.js';
-import { ask } from './ask.js';
+import { CONTROL_QUEUE, queryNames, searchAttributes } from '../domain/operation/names.js';
+import type { JobView, Progress } from '../domain/operation/progress.js';
+import type { HeartbeatDetails, PhaseTime, OperationState, OperationStatusView } from '../domain/operation/status.js';
+import { inspect } from './inspect.js';
 import { webUiLink } from './connect.js';
 import type { TemporalSession } from './connect.js';
 import { hasPoller, workerHint } from './pollers.js';
@@ -10,9 +10,9 @@ import { hasPoller, workerHint } from './pollers.js';
 /** One piece of work as `status` shows it; the JSON other people's scripts rely on. */
 export interface StatusView {
   readonly workflowId: string;
-  readonly kind: WorkStatus['kind'];
+  readonly kind: OperationStatusView['kind'];
   readonly cluster: string;
-  readonly state: WorkState;
+  readonly state: OperationState;
   readonly waitingFor: string | null;
   readonly plan: string | null;
   readonly phase: string | null;
@@ -27,20 +27,36 @@ export interface StatusView {
 }
 
 const QUERY_TIMEOUT_MS = 5000;
-const closedAs: Readonly<Record<string, WorkState>> = {
+const closedAs: Readonly<Record<string, OperationState>> = {
   COMPLETED: 'completed',
   FAILED: 'failed',
   TIMED_OUT: 'failed',
   CANCELLED: 'cancelled',
   TERMINATED: 'cancelled',
 };
-const kinds: readonly WorkStatus['kind'][] = ['backup', 'rotate', 'verify', 'adopt', 'recover', 'media', 'verify-media', 'incident', 'watch', 'archive', 'notify'];
+const kinds: readonly OperationStatusView['kind'][] = [
+  'backup',
+  'rotate',
+  'verify',
+  'adopt',
+  'recover',
+  'media',
+  'verify-media',
+  'incident',
+  'watch',
+  'archive',
+  'notify',
+];
 
 /**
  * Status of one workflow. It answers without a worker too, from what the server knows; then it says that one is missing.
  * @throws `not-found` (as `WorkflowNotFoundError`).
  */
-export async function statusOf(session: TemporalSession, workflowId: string, options: { jobs: boolean }): Promise<StatusView> {
+export async function statusOf(
+  session: TemporalSession,
+  workflowId: string,
+  options: { jobs: boolean },
+): Promise<StatusView> {
   const handle = session.client.workflow.getHandle(workflowId);
   const description = await handle.describe();
   const closed = closedAs[description.status.name];
@@ -70,16 +86,22 @@ export async function statusOf(session: TemporalSession, workflowId: string, opt
 }
 
 /** Whether nothing more will happen in this state. */
-export function isFinal(state: WorkState): boolean {
+export function isFinal(state: OperationState): boolean {
   return state === 'completed' || state === 'failed' || state === 'rejected' || state === 'cancelled';
 }
 
-async function query(session: TemporalSession, workflowId: string, closed: boolean): Promise<WorkStatus | null> {
+async function query(
+  session: TemporalSession,
+  workflowId: string,
+  closed: boolean,
+): Promise<OperationStatusView | null> {
   // Without a worker a query waits for its whole deadline: ask first.
   if (!(await hasPoller(session, CONTROL_QUEUE, 'workflow'))) return null;
   try {
     const handle = session.client.workflow.getHandle(workflowId);
-    return await session.connection.withDeadline(Date.now() + QUERY_TIMEOUT_MS, () => handle.query<WorkStatus>(queryNames.status));
+    return await session.connection.withDeadline(Date.now() + QUERY_TIMEOUT_MS, () =>
+      handle.query<OperationStatusView>(queryNames.status),
+    );
   } catch (error) {
     // A worker that has just died, or a closed workflow of another version: the server's own view is still true.
     if (closed || isDeadline(error) || isQueryFailure(error)) return null;
@@ -88,7 +110,9 @@ async function query(session: TemporalSession, workflowId: string, closed: boole
 }
 
 function isDeadline(error: unknown): boolean {
-  const code = (error as { code?: unknown; cause?: { code?: unknown } }).code ?? (error as { cause?: { code?: unknown } }).cause?.code;
+  const code =
+    (error as { code?: unknown; cause?: { code?: unknown } }).code ??
+    (error as { cause?: { code?: unknown } }).cause?.code;
   return code === 4 || code === 1;
 }
 
@@ -102,18 +126,25 @@ async function missingControlWorker(session: TemporalSession): Promise<string | 
 }
 
 /** Closed on the server outweighs what the workflow said last, except that a rejection ends as completed. */
-function stateOf(description: WorkflowExecutionDescription, answered: WorkStatus | null, closed: WorkState | undefined): WorkState {
+function stateOf(
+  description: WorkflowExecutionDescription,
+  answered: OperationStatusView | null,
+  closed: OperationState | undefined,
+): OperationState {
   const said = answered?.state ?? attributeState(description);
   if (closed === undefined) return said ?? 'running';
   return closed === 'completed' && said !== undefined && isFinal(said) ? said : closed;
 }
 
-function attributeState(description: WorkflowExecutionDescription): WorkState | undefined {
+function attributeState(description: WorkflowExecutionDescription): OperationState | undefined {
   const pair = description.typedSearchAttributes.getAll().find(({ key }) => key.name === searchAttributes.state);
-  return pair?.value as WorkState | undefined;
+  return pair?.value as OperationState | undefined;
 }
 
-async function heartbeatsOf(session: TemporalSession, description: WorkflowExecutionDescription): Promise<HeartbeatDetails[]> {
+async function heartbeatsOf(
+  session: TemporalSession,
+  description: WorkflowExecutionDescription,
+): Promise<HeartbeatDetails[]> {
   const { payloadConverter } = session.client.options.loadedDataConverter;
   return (description.raw.pendingActivities ?? []).flatMap((activity) => {
     const payload = activity.heartbeatDetails?.payloads?.[0];
@@ -129,16 +160,20 @@ function retryOf(description: WorkflowExecutionDescription): StatusView['retryin
 }
 
 /** Jobs of an operation as their host recorded them; without a worker there, what heartbeats said must do. */
-async function recordedJobs(session: TemporalSession, cluster: string, operationId: string): Promise<readonly JobView[]> {
+async function recordedJobs(
+  session: TemporalSession,
+  cluster: string,
+  operationId: string,
+): Promise<readonly JobView[]> {
   if (!(await hasPoller(session, CONTROL_QUEUE, 'workflow'))) return [];
   try {
-    return (await ask<'jobs'>(session, { kind: 'jobs', cluster, operationId })).jobs;
+    return (await inspect<'jobs'>(session, { kind: 'jobs', cluster, operationId })).jobs;
   } catch {
     return [];
   }
 }
 
-function operationOf(description: WorkflowExecutionDescription, answered: WorkStatus | null): string {
+function operationOf(description: WorkflowExecutionDescription, answered: OperationStatusView | null): string {
   if (answered?.operationId !== undefined) return answered.operationId;
   const memo = description.memo?.['operationId'];
   if (typeof memo === 'string') return memo;
@@ -157,7 +192,7 @@ function uniqueByKey(jobs: readonly JobView[]): JobView[] {
   return [...new Map(jobs.map((job) => [job.key, job])).values()];
 }
 
-function kindFromId(workflowId: string): WorkStatus['kind'] {
+function kindFromId(workflowId: string): OperationStatusView['kind'] {
   const first = workflowId.split('/')[0];
   return kinds.find((kind) => kind === first) ?? 'backup';
 }

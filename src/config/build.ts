@@ -1,14 +1,20 @@
 import { createHash } from 'node:crypto';
 import { checkKinds } from '../checks/registry.js';
-import { canonicalJson } from '../domain/canonical-json.js';
+import { canonicalJson } from '../domain/text/canonical-json.js';
 import type * as Domain from '../domain/config.js';
-import { parseDuration, parseSize } from '../domain/units.js';
+import { parseDuration, parseSize } from '../domain/text/units.js';
 import { engineKinds } from '../engines/registry.js';
 import { notifierKinds } from '../notifiers/registry.js';
 import { storageKinds } from '../storage/registry.js';
 import { buildEncryption } from './encryption.js';
-import { calendarSpec } from './schedule.js';
-import { mapValues, type SettledCluster, type SettledConfig, type SettledPolicy, type SettledRepository } from './settle.js';
+import { calendarSpec } from './schema/schedule.js';
+import {
+  mapValues,
+  type SettledCluster,
+  type SettledConfig,
+  type SettledPolicy,
+  type SettledRepository,
+} from './resolve-defaults.js';
 
 /** The configuration in the program's own terms: camelCase, seconds, what the kinds' own readers made of their options. */
 export function buildConfig(settled: SettledConfig, file: string): Domain.Config {
@@ -25,6 +31,7 @@ export function buildConfig(settled: SettledConfig, file: string): Domain.Config
       stateDir: host.state_dir,
       scratchDir: host.scratch_dir,
       heavySlots: host.heavy_slots,
+      heartbeatSeconds: host.timeouts?.heartbeat === undefined ? undefined : parseDuration(host.timeouts.heartbeat),
     })),
     repositories: mapValues(settled.repositories, buildRepository),
     clusters: mapValues(settled.clusters, buildCluster),
@@ -41,10 +48,28 @@ export function buildConfig(settled: SettledConfig, file: string): Domain.Config
   return { file, ...resolved, digest: createHash('sha256').update(canonicalJson(resolved)).digest('hex') };
 }
 
-function buildMedia({ repository, prefix, cluster, concurrency, multipart_copy_above, objects_query: objectsQuery }: SettledConfig['media'][string], name: string): Domain.MediaConfig {
+function buildMedia(
+  {
+    repository,
+    prefix,
+    cluster,
+    concurrency,
+    multipart_copy_above,
+    objects_query: objectsQuery,
+  }: SettledConfig['media'][string],
+  name: string,
+): Domain.MediaConfig {
   // A folder, never the beginning of a name: `photos` does not hold `photos-old/1.jpg`.
   const folder = prefix === '' || prefix.endsWith('/') ? prefix : `${prefix}/`;
-  return { name, repository, folder, cluster, concurrency, singleCopyBytes: parseSize(multipart_copy_above), ...(objectsQuery ? { objectsQuery } : {}) };
+  return {
+    name,
+    repository,
+    folder,
+    cluster,
+    concurrency,
+    singleCopyBytes: parseSize(multipart_copy_above),
+    ...(objectsQuery ? { objectsQuery } : {}),
+  };
 }
 
 function buildRepository(repository: SettledRepository, name: string): Domain.RepositoryConfig {
@@ -53,8 +78,11 @@ function buildRepository(repository: SettledRepository, name: string): Domain.Re
     name,
     type,
     ...(host === undefined ? {} : { host }),
-    ...(prices === undefined ? {} : { prices: { currency: prices.currency, perGbMonth: prices.per_gb_month, thawPerGb: prices.thaw_per_gb } }),
-    options: storageKinds[type]?.read(own) ?? own };
+    ...(prices === undefined
+      ? {}
+      : { prices: { currency: prices.currency, perGbMonth: prices.per_gb_month, thawPerGb: prices.thaw_per_gb } }),
+    options: storageKinds[type]?.read(own) ?? own,
+  };
 }
 
 function buildCluster(cluster: SettledCluster, name: string): Domain.ClusterConfig {
@@ -81,7 +109,12 @@ function buildCluster(cluster: SettledCluster, name: string): Domain.ClusterConf
     policies: mapValues(cluster.backups, (policy, policyName) => buildPolicy(policy, policyName, name)),
     recovery: {
       oldData: buildOldData(recovery.old_data),
-      targets: mapValues(recovery.targets, ({ host, data_dir, port }, target) => ({ name: target, host, dataDir: data_dir, port })),
+      targets: mapValues(recovery.targets, ({ host, data_dir, port }, target) => ({
+        name: target,
+        host,
+        dataDir: data_dir,
+        port,
+      })),
       steps: recovery.steps,
     },
     hooks: mapValues(cluster.hooks, ({ argv, host, timeout, undo }, hook) => ({
@@ -91,7 +124,11 @@ function buildCluster(cluster: SettledCluster, name: string): Domain.ClusterConf
       timeoutSeconds: parseDuration(timeout),
       ...(undo === undefined ? {} : { undo }),
     })),
-    checks: mapValues(cluster.checks, ({ type, ...own }, check) => ({ name: check, type, options: checkKinds[type]?.read(own) ?? own })),
+    checks: mapValues(cluster.checks, ({ type, ...own }, check) => ({
+      name: check,
+      type,
+      options: checkKinds[type]?.read(own) ?? own,
+    })),
     approvals: buildApprovals(cluster.approvals),
   };
 }
@@ -131,13 +168,18 @@ function buildPolicy(policy: SettledPolicy, name: string, cluster: string): Doma
 
 /** Whoever is responsible first, each contact once. */
 function buildRaci(raci: SettledConfig['raci']): Record<string, readonly string[]> {
-  const areas = Object.entries(raci).filter((entry): entry is [string, NonNullable<(typeof entry)[1]>] => entry[1] !== undefined);
-  const people = ({ responsible, accountable, support, consulted, informed }: (typeof areas)[number][1]) => [responsible, accountable, support, consulted, informed].flatMap((named) => named ?? []);
+  const areas = Object.entries(raci).filter(
+    (entry): entry is [string, NonNullable<(typeof entry)[1]>] => entry[1] !== undefined,
+  );
+  const people = ({ responsible, accountable, support, consulted, informed }: (typeof areas)[number][1]) =>
+    [responsible, accountable, support, consulted, informed].flatMap((named) => named ?? []);
   return mapValues(Object.fromEntries(areas), (parts) => [...new Set(people(parts))]);
 }
 
 function buildApprovals(approvals: SettledCluster['approvals']): Record<string, Domain.ApprovalPolicy> {
-  const present = Object.entries(approvals).filter((entry): entry is [string, NonNullable<(typeof entry)[1]>] => entry[1] !== undefined);
+  const present = Object.entries(approvals).filter(
+    (entry): entry is [string, NonNullable<(typeof entry)[1]>] => entry[1] !== undefined,
+  );
   return mapValues(Object.fromEntries(present), (policy) => ({
     approvers: policy.approvers,
     from: policy.from,

@@ -7,7 +7,10 @@ type Issue = z.core.$ZodIssue;
 type RawIssue = z.core.$ZodRawIssue;
 
 /** Validates and returns either the value or everything that is wrong with it, in our own words. */
-export function check<S extends z.ZodType>(schema: S, value: unknown): { value?: z.output<S>; problems: readonly Problem[] } {
+export function check<S extends z.ZodType>(
+  schema: S,
+  value: unknown,
+): { value?: z.output<S>; problems: readonly Problem[] } {
   const knownKeys = new Map<string, readonly string[]>();
   const result = schema.safeParse(value, {
     // The schema is made for one file: compiling it would cost more than it gains.
@@ -26,7 +29,9 @@ export function check<S extends z.ZodType>(schema: S, value: unknown): { value?:
 /** Keys that are there only to be refused in plain words are no suggestion. */
 function acceptedKeys(schema: z.ZodObject): string[] {
   const refused = (field: unknown) => field instanceof z.ZodOptional && field.unwrap() instanceof z.ZodNever;
-  return Object.entries(schema.shape).filter(([, field]) => !refused(field)).map(([key]) => key);
+  return Object.entries(schema.shape)
+    .filter(([, field]) => !refused(field))
+    .map(([key]) => key);
 }
 
 const keyOf = (path: readonly PropertyKey[]) => JSON.stringify(path);
@@ -47,7 +52,13 @@ function problemsOf(issue: Issue, value: unknown, knownKeys: ReadonlyMap<string,
   }
   const missing = missingPart(path, value);
   if (missing !== undefined) return [{ path, message: `missing key "${missing}"` }];
-  return [{ path, ...(issue.code === 'invalid_type' && issue.expected === 'never' ? { atKey: true } : {}), ...splitHint(issue.message) }];
+  return [
+    {
+      path,
+      ...(issue.code === 'invalid_type' && issue.expected === 'never' ? { atKey: true } : {}),
+      ...splitHint(issue.message),
+    },
+  ];
 }
 
 /** Keys of the path, dotted, from the first one that is not in the file; undefined where all are. */

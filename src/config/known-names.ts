@@ -23,9 +23,14 @@ export function knownNames(raw: unknown): KnownNames {
 
 function notifierTypes(raw: unknown): Readonly<Record<string, string>> {
   const notifiers = valueAt(raw, 'notifiers');
-  const types = (keysAt(raw, 'notifiers') ?? []).map((name) => [name, valueAt(valueAt(notifiers, name), 'type')] as const);
+  const types = (keysAt(raw, 'notifiers') ?? []).map(
+    (name) => [name, valueAt(valueAt(notifiers, name), 'type')] as const,
+  );
   // A null prototype, so that a name such as `constructor` finds nothing that the file does not hold.
-  return Object.assign(Object.create(null) as Record<string, string>, Object.fromEntries(types.map(([name, type]) => [name, typeof type === 'string' ? type : ''])));
+  return Object.assign(
+    Object.create(null) as Record<string, string>,
+    Object.fromEntries(types.map(([name, type]) => [name, typeof type === 'string' ? type : ''])),
+  );
 }
 
 function keysAt(raw: unknown, key: string): readonly string[] | undefined {
@@ -35,5 +40,7 @@ function keysAt(raw: unknown, key: string): readonly string[] | undefined {
 }
 
 function valueAt(raw: unknown, key: string): unknown {
-  return typeof raw === 'object' && raw !== null && Object.hasOwn(raw, key) ? (raw as Record<string, unknown>)[key] : undefined;
+  return typeof raw === 'object' && raw !== null && Object.hasOwn(raw, key)
+    ? (raw as Record<string, unknown>)[key]
+    : undefined;
 }

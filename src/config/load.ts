@@ -3,12 +3,12 @@ import { dirname, relative, resolve } from 'node:path';
 import type { Config } from '../domain/config.js';
 import { RepriseError } from '../domain/errors.js';
 import { buildConfig } from './build.js';
-import { crossCheck } from './cross-check.js';
+import { crossCheck } from './cross-checks/cross-check.js';
 import { check } from './issues.js';
 import { knownNames } from './known-names.js';
 import { configInvalid, type Problem } from './problem.js';
-import { configSchema } from './schema.js';
-import { settle, type SettledConfig } from './settle.js';
+import { configSchema } from './schema/schema.js';
+import { resolveDefaults, type SettledConfig } from './resolve-defaults.js';
 import { parseSource, type Source } from './source.js';
 
 export interface LoadOptions {
@@ -39,7 +39,11 @@ export async function loadConfig(options: LoadOptions = {}): Promise<Config> {
 }
 
 /** As {@link loadConfig}, with the file's own words and positions. */
-export async function readConfig({ file, env = process.env, cwd = process.cwd() }: LoadOptions = {}): Promise<LoadedConfig> {
+export async function readConfig({
+  file,
+  env = process.env,
+  cwd = process.cwd(),
+}: LoadOptions = {}): Promise<LoadedConfig> {
   const found = await findConfig(file, env, cwd);
   const below = relative(cwd, found.file);
   const label = below.startsWith('..') ? found.file : below;
@@ -47,7 +51,11 @@ export async function readConfig({ file, env = process.env, cwd = process.cwd() 
 }
 
 /** Validates a configuration's text as if it stood in `file` (absolute; relative paths count from its folder). */
-export function parseConfig(text: string, file: string, label = file): Pick<LoadedConfig, 'config' | 'settled' | 'source'> {
+export function parseConfig(
+  text: string,
+  file: string,
+  label = file,
+): Pick<LoadedConfig, 'config' | 'settled' | 'source'> {
   const source = parseSource(text);
   if (source.problems.length > 0) throw configInvalid(label, source.problems);
   const refuse = (problems: readonly Problem[]) => {
@@ -56,7 +64,7 @@ export function parseConfig(text: string, file: string, label = file): Pick<Load
   const checked = check(configSchema(knownNames(source.value)), source.value);
   refuse(checked.problems);
   if (!checked.value) throw new RepriseError('internal', `${label}: neither valid nor invalid`);
-  const { config: settled, problems } = settle(checked.value, dirname(file));
+  const { config: settled, problems } = resolveDefaults(checked.value, dirname(file));
   refuse(problems);
   refuse(crossCheck(settled));
   return { config: buildConfig(settled, file), settled, source };
@@ -67,7 +75,11 @@ interface FoundFile extends Pick<LoadedConfig, 'chosenBy'> {
   readonly bytes: Buffer;
 }
 
-async function findConfig(flag: string | undefined, env: Readonly<Record<string, string | undefined>>, cwd: string): Promise<FoundFile> {
+async function findConfig(
+  flag: string | undefined,
+  env: Readonly<Record<string, string | undefined>>,
+  cwd: string,
+): Promise<FoundFile> {
   const named = flag ?? (env['REPRISE_CONFIG'] || undefined);
   const chosenBy = flag !== undefined ? 'flag' : named !== undefined ? 'environment' : 'default';
   const candidates = named === undefined ? ['reprise.yml', '/etc/reprise/reprise.yml'] : [named];
@@ -78,7 +90,9 @@ async function findConfig(flag: string | undefined, env: Readonly<Record<string,
   }
   throw new RepriseError(
     'config-not-found',
-    named === undefined ? 'there is no configuration: neither ./reprise.yml nor /etc/reprise/reprise.yml' : `the configuration ${named} does not exist`,
+    named === undefined
+      ? 'there is no configuration: neither ./reprise.yml nor /etc/reprise/reprise.yml'
+      : `the configuration ${named} does not exist`,
     'write one (examples/minimal.yml is a start), or name it with --config FILE or $REPRISE_CONFIG',
   );
 }
@@ -89,7 +103,11 @@ async function readIfThere(file: string): Promise<Buffer | undefined> {
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? '';
     if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
-    throw new RepriseError('config-invalid', `the configuration ${file} cannot be read: ${code}`, 'check that it is a file and may be read by this user');
+    throw new RepriseError(
+      'config-invalid',
+      `the configuration ${file} cannot be read: ${code}`,
+      'check that it is a file and may be read by this user',
+    );
   }
 }
 

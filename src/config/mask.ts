@@ -28,6 +28,9 @@ export function masked(value: unknown): unknown {
   }
   if (typeof value !== 'object' || value === null) return value;
   return Object.fromEntries(
-    Object.entries(value).map(([key, below]) => [key, secretKey.test(key) && !isSecretReference(below) ? HIDDEN : masked(below)]),
+    Object.entries(value).map(([key, below]) => [
+      key,
+      secretKey.test(key) && !isSecretReference(below) ? HIDDEN : masked(below),
+    ]),
   );
 }

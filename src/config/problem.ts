@@ -31,7 +31,12 @@ export function configInvalid(file: string, problems: readonly PlacedProblem[]):
     return new RepriseError('config-invalid', text(only), only.hint, details);
   }
   const lines = sorted.map((problem) => text(problem) + (problem.hint === undefined ? '' : ` (${problem.hint})`));
-  return new RepriseError('config-invalid', lines.join('\n'), `correct these ${sorted.length} places, then: reprise config check`, details);
+  return new RepriseError(
+    'config-invalid',
+    lines.join('\n'),
+    `correct these ${sorted.length} places, then: reprise config check`,
+    details,
+  );
 }
 
 /** Message and hint in the one text that a schema's issue can carry; {@link splitHint} takes them apart again. */

@@ -17,7 +17,10 @@ export interface ShowOptions {
 }
 
 /** The whole resolved configuration in the file's own words, masked, as plain values: for JSON. */
-export function resolvedConfig({ settled }: LoadedConfig, overrides: readonly Override[] = []): Record<string, unknown> {
+export function resolvedConfig(
+  { settled }: LoadedConfig,
+  overrides: readonly Override[] = [],
+): Record<string, unknown> {
   return masked(overridden(settled, overrides).toJS()) as Record<string, unknown>;
 }
 
@@ -60,5 +63,7 @@ function originOf({ source, label }: LoadedConfig, path: ConfigPath, overrides: 
 /** Visits every value that holds no others. */
 function walk(value: unknown, path: ConfigPath, leaf: (path: ConfigPath) => void): void {
   if (typeof value !== 'object' || value === null) leaf(path);
-  else for (const [key, below] of Object.entries(value)) walk(below, [...path, Array.isArray(value) ? Number(key) : key], leaf);
+  else
+    for (const [key, below] of Object.entries(value))
+      walk(below, [...path, Array.isArray(value) ? Number(key) : key], leaf);
 }

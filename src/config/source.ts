@@ -1,4 +1,15 @@
-import { isAlias, isCollection, isMap, isScalar, isSeq, LineCounter, type Node, type Pair, parseDocument, visit } from 'yaml';
+import {
+  isAlias,
+  isCollection,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  type Pair,
+  parseDocument,
+  visit,
+} from 'yaml';
 import type { Document } from 'yaml';
 import type { ConfigPath, PlacedProblem, Problem } from './problem.js';
 
@@ -22,8 +33,16 @@ export function parseSource(text: string): Source {
     return { line: Math.max(line, 1), column: Math.max(col, 1) };
   };
   const problems = [
-    ...[...document.errors, ...document.warnings].map((error) => ({ path: [], ...at(error.pos[0]), ...yamlMessage(error.code, error.message, text.slice(error.pos[0])) })),
-    ...dangerousKeys(document).map((offset) => ({ path: [], ...at(offset), message: 'the key "__proto__" may not be used' })),
+    ...[...document.errors, ...document.warnings].map((error) => ({
+      path: [],
+      ...at(error.pos[0]),
+      ...yamlMessage(error.code, error.message, text.slice(error.pos[0])),
+    })),
+    ...dangerousKeys(document).map((offset) => ({
+      path: [],
+      ...at(offset),
+      message: 'the key "__proto__" may not be used',
+    })),
   ];
   const value = problems.length === 0 ? toPlain(document, problems) : undefined;
   return {
@@ -41,7 +60,12 @@ function toPlain(document: Document.Parsed, problems: PlacedProblem[]): unknown 
   try {
     return document.toJS({ maxAliasCount: 100 });
   } catch {
-    problems.push({ path: [], line: 1, column: 1, message: 'the aliases of this file lead round in a circle or are too many' });
+    problems.push({
+      path: [],
+      line: 1,
+      column: 1,
+      message: 'the aliases of this file lead round in a circle or are too many',
+    });
     return undefined;
   }
 }
@@ -83,14 +107,19 @@ function find(document: Document.Parsed, path: ConfigPath): Found {
   return found;
 }
 
-function childOf(document: Document.Parsed, parent: Node | undefined, step: string | number): Omit<Found, 'depth'> | undefined {
+function childOf(
+  document: Document.Parsed,
+  parent: Node | undefined,
+  step: string | number,
+): Omit<Found, 'depth'> | undefined {
   const node = isAlias(parent) ? parent.resolve(document) : parent;
   if (isSeq(node)) {
     const item = node.items[Number(step)] as Node | undefined;
     return item && { value: item };
   }
   if (!isMap(node)) return undefined;
-  const pair = node.items.find(({ key }) => isScalar(key) && String(key.value) === String(step)) as Pair<Node, Node | null> | undefined;
+  const pair = node.items.find(({ key }) => isScalar(key) && String(key.value) === String(step)) as
+    Pair<Node, Node | null> | undefined;
   return pair && { key: pair.key, ...(pair.value ? { value: pair.value } : {}) };
 }
 

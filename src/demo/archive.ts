@@ -1,8 +1,8 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isSegmentName, parseSegmentName, segmentName } from '../domain/wal.js';
-import { makeScratchDirectory } from '../postgres/scratch-data-dir.js';
-import { runTool } from '../process/run.js';
+import { isSegmentName, parseSegmentName, segmentName } from '../domain/target/wal.js';
+import { makeScratchDirectory } from '../postgres/server/scratch-directory.js';
+import { runProgram } from '../process/exec/run-program.js';
 import type { Scratch } from './scratch.js';
 
 /** Most segments looked through for a commit: business is never longer than a few. */
@@ -16,7 +16,9 @@ interface StanzaInfo {
 export async function lastArchivedSegment(scratch: Scratch): Promise<string | null> {
   const { stdout } = await pgbackrest(scratch, ['info', '--output=json']);
   const stanzas = JSON.parse(stdout) as readonly StanzaInfo[];
-  const ends = stanzas.flatMap(({ archive }) => archive ?? []).flatMap(({ max }) => (max !== null && isSegmentName(max) ? [max] : []));
+  const ends = stanzas
+    .flatMap(({ archive }) => archive ?? [])
+    .flatMap(({ max }) => (max !== null && isSegmentName(max) ? [max] : []));
   return ends.sort().at(-1) ?? null;
 }
 
@@ -26,7 +28,11 @@ export async function lastArchivedSegment(scratch: Scratch): Promise<string | nu
  * Reprise. Empty where none of the segments before holds one. pgBackRest fetches only for a cluster whose control file
  * is there: after the recovery.
  */
-export async function archivedCommits(scratch: Scratch, last: string, among: ReadonlySet<string>): Promise<ReadonlySet<string>> {
+export async function archivedCommits(
+  scratch: Scratch,
+  last: string,
+  among: ReadonlySet<string>,
+): Promise<ReadonlySet<string>> {
   const directory = join(scratch.root, 'archive-check');
   await makeScratchDirectory(directory, scratch.user);
   try {
@@ -47,10 +53,16 @@ export async function archivedCommits(scratch: Scratch, last: string, among: Rea
 
 async function commitsIn(scratch: Scratch, segment: string): Promise<string[]> {
   // It ends with 1 where a record goes on in the next segment; that one is not archived and must not count.
-  const { stdout } = await runTool([join(scratch.pgBin, 'pg_waldump'), '--rmgr=Transaction', segment], { user: scratch.user, acceptCodes: [0, 1] });
+  const { stdout } = await runProgram([join(scratch.pgBin, 'pg_waldump'), '--rmgr=Transaction', segment], {
+    user: scratch.user,
+    acceptCodes: [0, 1],
+  });
   return [...stdout.matchAll(/tx:\s+(\d+),.*desc: COMMIT /g)].map((match) => match[1] ?? '');
 }
 
 function pgbackrest(scratch: Scratch, args: readonly string[], acceptCodes: readonly number[] = [0]) {
-  return runTool(['pgbackrest', `--config=${scratch.pgbackrestConf}`, `--stanza=${scratch.stanza}`, ...args], { user: scratch.user, acceptCodes });
+  return runProgram(['pgbackrest', `--config=${scratch.pgbackrestConf}`, `--stanza=${scratch.stanza}`, ...args], {
+    user: scratch.user,
+    acceptCodes,
+  });
 }

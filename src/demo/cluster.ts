@@ -1,12 +1,13 @@
+import { RepriseError } from '../domain/errors.js';
 import { appendFile, rm, writeFile } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
-import { withClient } from '../postgres/connect.js';
-import { giveTo } from '../postgres/files.js';
-import { makeScratchDirectory } from '../postgres/scratch-data-dir.js';
-import { serviceOf } from '../postgres/service.js';
-import type { Service } from '../postgres/service.js';
-import { runTool } from '../process/run.js';
+import { withClient } from '../postgres/connection/with-client.js';
+import { giveTo } from '../files/durable-files.js';
+import { makeScratchDirectory } from '../postgres/server/scratch-directory.js';
+import { serviceOf } from '../postgres/server/service.js';
+import type { Service } from '../postgres/server/service.js';
+import { runProgram } from '../process/exec/run-program.js';
 import type { InitialContents } from './data/initial.js';
 import { loadContents } from './data/load.js';
 import { CLIENT_ROLE, DATABASE, OWNER_ROLE } from './data/schema.js';
@@ -22,18 +23,27 @@ export async function createCluster(scratch: Scratch): Promise<void> {
   await writeFile(passwordFile, scratch.passwords.reprise, { mode: 0o600 });
   await giveTo(passwordFile, user);
   try {
-    await runTool(
+    await runProgram(
       [
         join(pgBin, 'initdb'),
         ...[`--pgdata=${dataDir}`, `--username=${scratch.connection.user}`, `--pwfile=${passwordFile}`],
-        ...['--auth=scram-sha-256', '--encoding=UTF8', '--locale=C.UTF-8', '--data-checksums', '--no-sync', '--no-instructions'],
+        ...[
+          '--auth=scram-sha-256',
+          '--encoding=UTF8',
+          '--locale=C.UTF-8',
+          '--data-checksums',
+          '--no-sync',
+          '--no-instructions',
+        ],
       ],
       { user },
     );
   } finally {
     await rm(passwordFile, { force: true });
   }
-  const lines = Object.entries(serverSettings(scratch)).map(([name, value]) => `${name} = '${value.replaceAll("'", "''")}'`);
+  const lines = Object.entries(serverSettings(scratch)).map(
+    ([name, value]) => `${name} = '${value.replaceAll("'", "''")}'`,
+  );
   await appendFile(join(dataDir, 'postgresql.conf'), `\n# Reprise demo\n${lines.join('\n')}\n`);
   await writeAccess(scratch);
   await service(scratch).start({ timeoutSeconds: 60 });
@@ -70,9 +80,16 @@ export async function archiveNow(scratch: Scratch, timeoutMs = 60_000): Promise<
     const segment = rows[0]?.segment ?? '';
     const deadline = performance.now() + timeoutMs;
     for (;;) {
-      const { rows: archived } = await client.query<{ last: string | null }>('SELECT last_archived_wal AS last FROM pg_stat_archiver');
+      const { rows: archived } = await client.query<{ last: string | null }>(
+        'SELECT last_archived_wal AS last FROM pg_stat_archiver',
+      );
       if ((archived[0]?.last ?? '') >= segment) return segment;
-      if (performance.now() > deadline) throw new Error(`segment ${segment} was not archived within ${timeoutMs / 1000} s; see pgdata.log`);
+      if (performance.now() > deadline)
+        throw new RepriseError(
+          'wal-not-archived',
+          `WAL segment ${segment} was not archived within ${timeoutMs / 1000} s`,
+          'See pgdata.log in the directory of the demo.',
+        );
       await client.query('SELECT pg_sleep(0.1)');
     }
   });

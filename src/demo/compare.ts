@@ -1,6 +1,6 @@
 import type pg from 'pg';
-import { withClient } from '../postgres/connect.js';
-import { tableContentHash } from '../postgres/inventory.js';
+import { withClient } from '../postgres/connection/with-client.js';
+import { tableContentHash } from '../postgres/content/inventory.js';
 import { archivedCommits } from './archive.js';
 import { account, readLog } from './business/log.js';
 import type { InitialContents } from './data/initial.js';
@@ -57,7 +57,8 @@ export async function compareContents(scratch: Scratch, initial: InitialContents
 
 /** Whether all is there that existed anywhere after such a loss: with the old WAL every commit, else those archived. */
 export function isAsExpected({ loss, tables, lost, upTo, archivedUpTo }: Comparison): boolean {
-  const exact = loss === 'data-files' ? lost.length === 0 : upTo === archivedUpTo && lost.every((n) => n > archivedUpTo);
+  const exact =
+    loss === 'data-files' ? lost.length === 0 : upTo === archivedUpTo && lost.every((n) => n > archivedUpTo);
   return exact && tables.every(({ match }) => match);
 }
 
@@ -74,12 +75,19 @@ async function compareTables(client: pg.Client, expected: ExpectedContents): Pro
 
 /** Large objects are in no table of their own, and a dump or a copy may leave them out unseen. */
 async function compareLargeObject(client: pg.Client, wanted: Buffer): Promise<ComparedTable> {
-  const { rows } = await client.query<{ oid: string; content: Buffer }>('SELECT oid, lo_get(oid) AS content FROM pg_largeobject_metadata');
-  const match = rows.length === 1 && Number(rows[0]?.oid) === LARGE_OBJECT_OID && rows[0]?.content.equals(wanted) === true;
+  const { rows } = await client.query<{ oid: string; content: Buffer }>(
+    'SELECT oid, lo_get(oid) AS content FROM pg_largeobject_metadata',
+  );
+  const match =
+    rows.length === 1 && Number(rows[0]?.oid) === LARGE_OBJECT_OID && rows[0]?.content.equals(wanted) === true;
   return { name: 'pg_catalog.pg_largeobject', rows: rows.length, match };
 }
 
-async function archivedUpTo(scratch: Scratch, loss: Loss, sent: readonly { n: number; xid: string }[]): Promise<number> {
+async function archivedUpTo(
+  scratch: Scratch,
+  loss: Loss,
+  sent: readonly { n: number; xid: string }[],
+): Promise<number> {
   if (loss.lastArchived === null) return 0;
   const numbers = new Map(sent.map(({ n, xid }) => [xid, n]));
   const found = await archivedCommits(scratch, loss.lastArchived, new Set(numbers.keys()));

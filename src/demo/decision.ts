@@ -3,10 +3,10 @@ import { approve, reject } from '../client/decide.js';
 import { webUiLink } from '../client/connect.js';
 import type { TemporalSession } from '../client/connect.js';
 import { statusOf } from '../client/status.js';
-import { shortDigest } from '../domain/approval-policy.js';
+import { shortDigest } from '../domain/approval/approval-policy.js';
 import { RepriseError } from '../domain/errors.js';
-import { planText } from '../domain/plan-view.js';
-import type { Plan } from '../domain/plan.js';
+import { planText } from '../domain/plan/plan-text.js';
+import type { Plan } from '../domain/plan/plan.js';
 import type { Narrator } from './narrator.js';
 import type { Scratch } from './scratch.js';
 import { commandLine } from './servers.js';
@@ -20,7 +20,14 @@ export interface Decision {
 }
 
 /** Shows the plan and gets its approval: by `--yes`, at the terminal, or from wherever somebody sends it. */
-export async function decide(session: TemporalSession, scratch: Scratch, recovery: string, plan: Plan, narrator: Narrator, how: Decision): Promise<void> {
+export async function decide(
+  session: TemporalSession,
+  scratch: Scratch,
+  recovery: string,
+  plan: Plan,
+  narrator: Narrator,
+  how: Decision,
+): Promise<void> {
   narrator.block(planText(plan));
   narrator.say(`waiting for confirm-restore. Web UI: ${webUiLink(session.settings, recovery)}`);
   if (how.yes) {
@@ -29,7 +36,9 @@ export async function decide(session: TemporalSession, scratch: Scratch, recover
   }
   if (!how.interactive) {
     narrator.say('approve it in the Web UI, or from another terminal:');
-    narrator.block(`${commandLine(scratch)} approve ${recovery} --plan ${shortDigest(plan)} --by ${APPROVER} --reason "demo"`);
+    narrator.block(
+      `${commandLine(scratch)} approve ${recovery} --plan ${shortDigest(plan)} --by ${APPROVER} --reason "demo"`,
+    );
     return untilDecided(session, recovery, how.signal);
   }
   // Somebody may decide in the Web UI while the question stands here: what comes first counts.
@@ -48,9 +57,11 @@ export async function decide(session: TemporalSession, scratch: Scratch, recover
 async function askHere(session: TemporalSession, recovery: string, plan: Plan, signal: AbortSignal): Promise<void> {
   const { confirm } = await import('@inquirer/prompts');
   const message = `Recover ${plan.binding.cluster} as planned (${shortDigest(plan)})?`;
-  const agreed = await confirm({ message, default: false }, { signal, output: process.stderr }).catch((error: unknown) => {
-    throw interrupted(error);
-  });
+  const agreed = await confirm({ message, default: false }, { signal, output: process.stderr }).catch(
+    (error: unknown) => {
+      throw interrupted(error);
+    },
+  );
   if (!agreed) return declined(session, recovery);
   return send(session, recovery, plan, 'confirmed at the terminal');
 }
@@ -61,14 +72,23 @@ async function send(session: TemporalSession, recovery: string, plan: Plan, reas
 
 async function declined(session: TemporalSession, recovery: string): Promise<never> {
   await reject(session, recovery, { by: APPROVER, reason: 'declined at the terminal' });
-  throw new RepriseError('approval-refused', 'the recovery was declined, so the demo ends here', 'run it again and answer yes, or use --yes');
+  throw new RepriseError(
+    'approval-refused',
+    'the recovery was declined, so the demo ends here',
+    'run it again and answer yes, or use --yes',
+  );
 }
 
 async function untilDecided(session: TemporalSession, recovery: string, signal: AbortSignal): Promise<void> {
   for (;;) {
     signal.throwIfAborted();
     const { state } = await statusOf(session, recovery, { jobs: false });
-    if (state === 'rejected') throw new RepriseError('approval-refused', 'the recovery was rejected, so the demo ends here', 'run it again, or use --yes');
+    if (state === 'rejected')
+      throw new RepriseError(
+        'approval-refused',
+        'the recovery was rejected, so the demo ends here',
+        'run it again, or use --yes',
+      );
     if (state !== 'waiting-approval') return;
     await sleep(500, undefined, { signal });
   }

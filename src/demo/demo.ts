@@ -1,8 +1,8 @@
 import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { applySchedules } from '../client/schedules.js';
-import { applyWatches } from '../client/watches.js';
+import { applySchedules } from '../client/schedules/apply-schedules.js';
+import { applyWatches } from '../client/schedules/apply-watches.js';
 import { loadConfig } from '../config/load.js';
 import { RepriseError } from '../domain/errors.js';
 import { backUp } from './backups.js';
@@ -38,12 +38,17 @@ export interface DemoOptions {
  */
 export async function runDemo(options: DemoOptions): Promise<DemoResult> {
   if (options.scenario !== 'instance-loss') {
-    throw new RepriseError('usage', `the scenario ${options.scenario} comes with a later version`, 'run `reprise demo --scenario instance-loss`');
+    throw new RepriseError(
+      'usage',
+      `the scenario ${options.scenario} comes with a later version`,
+      'run `reprise demo --scenario instance-loss`',
+    );
   }
   const narrator = createNarrator(options.out ?? ((line) => void process.stderr.write(`${line}\n`)));
   const owned = new Owned();
   const interruption = new AbortController();
-  const interrupt = (): void => interruption.abort(new RepriseError('interrupted', 'the demo was interrupted', 'Run it again.'));
+  const interrupt = (): void =>
+    interruption.abort(new RepriseError('interrupted', 'the demo was interrupted', 'Run it again.'));
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
   for (const name of signals) process.on(name, interrupt);
   // A failure nobody waited for would end the process and leave its servers behind.
@@ -78,13 +83,20 @@ async function play(options: DemoOptions, narrator: Narrator, owned: Owned, sign
   narrator.chapter(`Preparing, all of it below ${scratch.root}`);
   await writeFile(scratch.configFile, repriseYml(scratch), { mode: 0o600 });
   const config = await loadConfig({ file: scratch.configFile });
-  const initial = await narrator.timed('200,000 appointments derived from all French communes', () => initialContents());
+  const initial = await narrator.timed('200,000 appointments derived from all French communes', () =>
+    initialContents(),
+  );
   const [session] = await both(
-    narrator.timed('an embedded Temporal server and a worker, two processes', () => startServers(scratch, config, owned)),
-    narrator.timed(`a PostgreSQL cluster of its own on port ${scratch.connection.port}, database mairie filled`, async () => {
-      await createCluster(scratch);
-      await fillCluster(scratch, initial);
-    }),
+    narrator.timed('an embedded Temporal server and a worker, two processes', () =>
+      startServers(scratch, config, owned),
+    ),
+    narrator.timed(
+      `a PostgreSQL cluster of its own on port ${scratch.connection.port}, database mairie filled`,
+      async () => {
+        await createCluster(scratch);
+        await fillCluster(scratch, initial);
+      },
+    ),
   );
   try {
     narrator.say(`Web UI: ${session.settings.webUi}`);
@@ -97,8 +109,20 @@ async function play(options: DemoOptions, narrator: Narrator, owned: Owned, sign
     await applyWatches(session, config);
     narrator.say(`a watch looks at ${CLUSTER} every second`);
 
-    const decision = { yes: options.yes, interactive: process.stdin.isTTY === true && process.stderr.isTTY === true, signal };
-    const stage: Stage = { scratch, session, initial, owned, narrator, decision, reports: reportDirectory(options.dir) };
+    const decision = {
+      yes: options.yes,
+      interactive: process.stdin.isTTY === true && process.stderr.isTTY === true,
+      signal,
+    };
+    const stage: Stage = {
+      scratch,
+      session,
+      initial,
+      owned,
+      narrator,
+      decision,
+      reports: reportDirectory(options.dir),
+    };
     const passes: PassResult[] = [];
     narrator.chapter('First pass: business goes on, then the data files are lost; pg_wal is still readable');
     const first = await runPass(stage, 'data-files', passes);

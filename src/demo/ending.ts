@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { tailOfFile } from '../process/output-tail.js';
+import { tailOfFile } from '../files/tail.js';
 import type { Narrator } from './narrator.js';
 import type { Owned } from './owned.js';
 import { commandLine } from './servers.js';

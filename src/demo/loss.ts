@@ -2,7 +2,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RepriseError } from '../domain/errors.js';
-import { processesIn, readPostmaster } from '../postgres/postmaster.js';
+import { processesIn, readPostmaster } from '../postgres/server/postmaster.js';
 import { lastArchivedSegment } from './archive.js';
 import type { Scratch } from './scratch.js';
 
@@ -28,13 +28,18 @@ const GONE_WITHIN_MS = 30_000;
 export async function loseInstance(scratch: Scratch, kind: LossKind): Promise<Loss> {
   const postmaster = await readPostmaster(scratch.dataDir);
   if (postmaster === null || !postmaster.alive) {
-    throw new RepriseError('conflict', `no server runs on ${scratch.dataDir}`, 'The demo lost its own server; look at server.log beside that directory.');
+    throw new RepriseError(
+      'conflict',
+      `no server runs on ${scratch.dataDir}`,
+      'The demo lost its own server; look at server.log beside that directory.',
+    );
   }
   const killedAt = new Date().toISOString();
   process.kill(postmaster.pid, 'SIGKILL');
   await untilGone(scratch.dataDir);
   const lastArchived = await lastArchivedSegment(scratch);
-  const removed = kind === 'whole-directory' ? [scratch.dataDir] : ['base', 'global'].map((name) => join(scratch.dataDir, name));
+  const removed =
+    kind === 'whole-directory' ? [scratch.dataDir] : ['base', 'global'].map((name) => join(scratch.dataDir, name));
   for (const path of removed) await rm(path, { recursive: true });
   return { kind, killedAt, removed, lastArchived };
 }
@@ -45,7 +50,11 @@ async function untilGone(dataDir: string): Promise<void> {
     const left = await processesIn(dataDir);
     if (left.length === 0) return;
     if (performance.now() > deadline) {
-      throw new RepriseError('timeout', `backends of the killed server still run after ${GONE_WITHIN_MS / 1000} s: ${left.join(', ')}`, 'End them by their process ids, then start the demo again.');
+      throw new RepriseError(
+        'timeout',
+        `backends of the killed server still run after ${GONE_WITHIN_MS / 1000} s: ${left.join(', ')}`,
+        'End them by their process ids, then start the demo again.',
+      );
     }
     await sleep(50);
   }

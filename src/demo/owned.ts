@@ -1,8 +1,8 @@
 import { rm } from 'node:fs/promises';
-import { endJobsBelow } from '../process/end-marked.js';
-import { stopProcess } from '../process/background.js';
-import { isAlive } from '../process/process-identity.js';
-import type { ProcessIdentity } from '../process/process-identity.js';
+import { endJobsBelow } from '../process/jobs/end-jobs-below.js';
+import { stopProcess } from '../process/exec/background.js';
+import { isAlive } from '../process/exec/process-identity.js';
+import type { ProcessIdentity } from '../process/exec/process-identity.js';
 import { service } from './cluster.js';
 import type { Scratch } from './scratch.js';
 
@@ -30,8 +30,13 @@ export class Owned {
     const pids = (await this.running()).toReversed().map(({ pid }) => pid);
     const { scratch } = this;
     if (scratch === null) return '';
-    const asOwner = scratch.user === null ? '' : `setpriv --reuid=${scratch.user.name} --regid=${scratch.user.gid} --init-groups `;
-    return [`kill ${pids.join(' ')}`, `${asOwner}${scratch.pgBin}/pg_ctl stop -m immediate -D ${scratch.dataDir}`, `rm -rf ${scratch.root}`].join('\n');
+    const asOwner =
+      scratch.user === null ? '' : `setpriv --reuid=${scratch.user.name} --regid=${scratch.user.gid} --init-groups `;
+    return [
+      `kill ${pids.join(' ')}`,
+      `${asOwner}${scratch.pgBin}/pg_ctl stop -m immediate -D ${scratch.dataDir}`,
+      `rm -rf ${scratch.root}`,
+    ].join('\n');
   }
 
   /** Those that still run; business clients end by themselves. */
@@ -52,6 +57,10 @@ export class Owned {
       await attempt(() => service(scratch).stop('immediate', 20));
       await attempt(() => rm(scratch.root, { recursive: true, force: true, maxRetries: 5 }));
     }
-    if (problems.length > 0) throw new AggregateError(problems, `not everything of the demo could be removed: ${problems.map(String).join('; ')}`);
+    if (problems.length > 0)
+      throw new AggregateError(
+        problems,
+        `not everything of the demo could be removed: ${problems.map(String).join('; ')}`,
+      );
   }
 }

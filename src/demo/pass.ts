@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ask } from '../client/ask.js';
+import { inspect } from '../client/inspect.js';
 import { webUiLink } from '../client/connect.js';
 import type { TemporalSession } from '../client/connect.js';
 import { RepriseError } from '../domain/errors.js';
@@ -51,7 +51,9 @@ export async function runPass(stage: Stage, kind: LossKind, earlier: readonly Pa
   narrator.say(`WAL is archived up to ${segment}; what is committed now is in pg_wal alone`);
 
   const loss = await loseInstance(scratch, kind);
-  narrator.say(`SIGKILL for the postmaster with commits under way; every backend is gone; removed: ${loss.removed.join(', ')}`);
+  narrator.say(
+    `SIGKILL for the postmaster with commits under way; every backend is gone; removed: ${loss.removed.join(', ')}`,
+  );
 
   const incident = await untilIncident(session, new Set(earlier.map((pass) => pass.incident)), signal);
   narrator.say(`the watch saw it and opened ${incident} as suspected`);
@@ -59,10 +61,17 @@ export async function runPass(stage: Stage, kind: LossKind, earlier: readonly Pa
   await decide(session, scratch, recovery, plan, narrator, decision);
   await followPhases(session, recovery, (name) => narrator.say(`recovery: ${name}`), signal);
   const { outcome } = (await session.client.workflow.getHandle(recovery).result()) as RecoverOutput;
-  if (outcome === null) throw new RepriseError('check-failed', `${recovery} recovered nothing`, `See ${webUiLink(session.settings, recovery)}.`);
+  if (outcome === null)
+    throw new RepriseError(
+      'check-failed',
+      `${recovery} recovered nothing`,
+      `See ${webUiLink(session.settings, recovery)}.`,
+    );
   await followPhases(session, incident, () => undefined, signal);
 
-  const comparison = await narrator.timed('every table compared with the contents computed from the client\'s log', () => compareContents(scratch, stage.initial, loss));
+  const comparison = await narrator.timed("every table compared with the contents computed from the client's log", () =>
+    compareContents(scratch, stage.initial, loss),
+  );
   tell(narrator, comparison);
   markRecovered(scratch, comparison.upTo);
   return {
@@ -88,10 +97,17 @@ export async function runPass(stage: Stage, kind: LossKind, earlier: readonly Pa
   };
 }
 
-function tell(narrator: Narrator, { tables, lost, acknowledged: count, unacknowledged, upTo, archivedUpTo }: Comparison): void {
+function tell(
+  narrator: Narrator,
+  { tables, lost, acknowledged: count, unacknowledged, upTo, archivedUpTo }: Comparison,
+): void {
   for (const { name, rows, match } of tables) narrator.say(`${match ? '  same' : 'OTHER '}  ${name}  ${rows} rows`);
-  narrator.say(`${count} transactions acknowledged, ${lost.length} of them lost, ${unacknowledged} there without an acknowledgement`);
-  narrator.say(`last there: transaction ${upTo}; last in the archived WAL: ${archivedUpTo}; first lost: ${lost.length > 0 ? Math.min(...lost) : 'none'}`);
+  narrator.say(
+    `${count} transactions acknowledged, ${lost.length} of them lost, ${unacknowledged} there without an acknowledgement`,
+  );
+  narrator.say(
+    `last there: transaction ${upTo}; last in the archived WAL: ${archivedUpTo}; first lost: ${lost.length > 0 ? Math.min(...lost) : 'none'}`,
+  );
 }
 
 async function acknowledged(scratch: Scratch): Promise<number> {
@@ -101,7 +117,12 @@ async function acknowledged(scratch: Scratch): Promise<number> {
 async function untilAcknowledged(scratch: Scratch, count: number, signal: AbortSignal): Promise<void> {
   const deadline = performance.now() + 60_000;
   while ((await acknowledged(scratch)) < count) {
-    if (performance.now() > deadline) throw new RepriseError('timeout', 'the business client commits nothing', `See ${join(scratch.root, 'client.log')}.`);
+    if (performance.now() > deadline)
+      throw new RepriseError(
+        'timeout',
+        'the business client commits nothing',
+        `See ${join(scratch.root, 'client.log')}.`,
+      );
     await sleep(100, undefined, { signal });
   }
 }
@@ -115,7 +136,7 @@ function markRecovered(scratch: Scratch, upTo: number): void {
 
 /** The incident document outlives the demo's own directory. */
 async function keepReport(stage: Stage, incident: string, pass: number): Promise<string> {
-  const { markdown } = await ask<'report'>(stage.session, { kind: 'report', id: incident });
+  const { markdown } = await inspect<'report'>(stage.session, { kind: 'report', id: incident });
   const file = join(await stage.reports(), `incident-pass-${pass}.md`);
   await writeFile(file, markdown, { mode: 0o600 });
   return file;

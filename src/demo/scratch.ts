@@ -4,12 +4,12 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { ConnectionConfig } from '../domain/config.js';
 import { RepriseError } from '../domain/errors.js';
-import { giveTo } from '../postgres/files.js';
-import { findPostgresBin } from '../process/binaries.js';
-import type { OsUser } from '../process/jobs.js';
-import { freePorts } from '../process/ports.js';
-import { runTool } from '../process/run.js';
-import { jobUser } from '../process/users.js';
+import { giveTo } from '../files/durable-files.js';
+import { findPostgresBin } from '../process/exec/find-programs.js';
+import type { OsUser } from '../process/jobs/jobs.js';
+import { freePorts } from '../process/exec/ports.js';
+import { runProgram } from '../process/exec/run-program.js';
+import { jobUser } from '../process/exec/users.js';
 import { CLIENT_ROLE } from './data/schema.js';
 
 /** Everything the demo owns lies below `root`; nothing else of the machine is touched. */
@@ -46,7 +46,11 @@ export async function makeScratch(parent?: string): Promise<Scratch> {
   const root = await mkdtemp(join(base, 'reprise-demo-'));
   if (Buffer.byteLength(root) > LONGEST_ROOT) {
     await rmdir(root);
-    throw new RepriseError('usage', `the path ${root} is too long for a Unix socket`, 'give a shorter directory with --dir');
+    throw new RepriseError(
+      'usage',
+      `the path ${root} is too long for a Unix socket`,
+      'give a shorter directory with --dir',
+    );
   }
   await giveTo(root, user);
   await needAccess(root, user);
@@ -78,8 +82,12 @@ export async function makeScratch(parent?: string): Promise<Scratch> {
 
 /** As root the server's user has to pass through every directory above. */
 async function needAccess(root: string, user: OsUser | null): Promise<void> {
-  const { exitCode } = await runTool(['test', '-w', root], { user, acceptCodes: [0, 1] });
+  const { exitCode } = await runProgram(['test', '-w', root], { user, acceptCodes: [0, 1] });
   if (exitCode === 0) return;
   await rmdir(root);
-  throw new RepriseError('usage', `the user ${user?.name ?? 'of this process'} cannot write below ${root}`, 'give another directory with --dir, or let that user pass (chmod o+x)');
+  throw new RepriseError(
+    'usage',
+    `the user ${user?.name ?? 'of this process'} cannot write below ${root}`,
+    'give another directory with --dir, or let that user pass (chmod o+x)',
+  );
 }

@@ -6,9 +6,9 @@ import type { TemporalSession } from '../client/connect.js';
 import type { Config } from '../domain/config.js';
 import { startTemporal } from '../embedded/temporal-server.js';
 import { startWorkerProcess } from '../embedded/worker-process.js';
-import { makePrivateDirectory } from '../process/atomic-file.js';
-import { startBackground } from '../process/background.js';
-import type { ProcessIdentity } from '../process/process-identity.js';
+import { makePrivateDirectory } from '../files/atomic-file.js';
+import { startBackground } from '../process/exec/background.js';
+import type { ProcessIdentity } from '../process/exec/process-identity.js';
 import type { BusinessSettings } from './business/client.js';
 import type { Owned } from './owned.js';
 import type { Scratch } from './scratch.js';
@@ -27,7 +27,11 @@ export async function startServers(scratch: Scratch, config: Config, owned: Owne
   await makePrivateDirectory(directory);
   let temporal: Awaited<ReturnType<typeof startTemporal>> | undefined;
   await owned.start('Temporal server', async () => {
-    temporal = await startTemporal({ stateDir: directory, databaseFile: join(directory, 'temporal.db'), ports: scratch.temporal });
+    temporal = await startTemporal({
+      stateDir: directory,
+      databaseFile: join(directory, 'temporal.db'),
+      ports: scratch.temporal,
+    });
     return temporal.identity;
   });
   if (temporal === undefined) throw new Error('the Temporal server was not started');

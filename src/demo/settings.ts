@@ -25,7 +25,12 @@ export function repriseYml(scratch: Scratch): string {
     clusters: {
       [CLUSTER]: {
         host: HOST,
-        connection: { host: connection.host, port: connection.port, user: connection.user, passfile: connection.passfile },
+        connection: {
+          host: connection.host,
+          port: connection.port,
+          user: connection.user,
+          passfile: connection.passfile,
+        },
         data_dir: scratch.dataDir,
         service: { kind: 'pg_ctl' },
         databases: [DATABASE],
@@ -33,7 +38,13 @@ export function repriseYml(scratch: Scratch): string {
         objectives: { rto: '15m', rpo: '5m' },
         watch: { every: '1s', failures: 3 },
         backups: {
-          [LOGICAL_POLICY]: { engine: 'logical', repository: 'local', schedule: { cron: '30 1 * * *' }, retention: { days: 14 }, proof: 'verify' },
+          [LOGICAL_POLICY]: {
+            engine: 'logical',
+            repository: 'local',
+            schedule: { cron: '30 1 * * *' },
+            retention: { days: 14 },
+            proof: 'verify',
+          },
           [PHYSICAL_POLICY]: {
             engine: 'pgbackrest',
             repository: 'physical',
@@ -44,10 +55,28 @@ export function repriseYml(scratch: Scratch): string {
           },
         },
         checks: {
-          communes: { type: 'sql', database: DATABASE, query: 'SELECT count(*) FROM referentiel.communes', compare: 'recorded' },
-          appointments: { type: 'sql', database: DATABASE, query: 'SELECT count(*) FROM metier.demandes_rdv', min: 190_000 },
+          communes: {
+            type: 'sql',
+            database: DATABASE,
+            query: 'SELECT count(*) FROM referentiel.communes',
+            compare: 'recorded',
+          },
+          appointments: {
+            type: 'sql',
+            database: DATABASE,
+            query: 'SELECT count(*) FROM metier.demandes_rdv',
+            min: 190_000,
+          },
         },
-        approvals: { recover: { approvers: 1, from: [APPROVER], requester_may_approve: false, approve_within: '4h', execute_within: '1h' } },
+        approvals: {
+          recover: {
+            approvers: 1,
+            from: [APPROVER],
+            requester_may_approve: false,
+            approve_within: '4h',
+            execute_within: '1h',
+          },
+        },
       },
     },
     contacts: { [APPROVER]: { name: 'Whoever runs the demo' } },

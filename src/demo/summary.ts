@@ -1,11 +1,16 @@
-import { durationInWords } from '../domain/text.js';
+import { durationInWords } from '../domain/text/text.js';
 import type { DemoResult, PassResult } from './result.js';
 
 /** What the demo ends with, for a person: what was lost and what was measured. */
 export function demoText(result: DemoResult): string {
   const lines = result.passes.flatMap((pass, index) => passLines(pass, index + 1));
-  const verdict = result.recovered ? 'everything matches the client\'s log' : 'NOT everything matches the client\'s log';
-  return [...lines, '', `${verdict} (${durationInWords(result.seconds)} in all)`, ...(result.kept === null ? [] : [`kept: ${result.kept}`])].join('\n');
+  const verdict = result.recovered ? "everything matches the client's log" : "NOT everything matches the client's log";
+  return [
+    ...lines,
+    '',
+    `${verdict} (${durationInWords(result.seconds)} in all)`,
+    ...(result.kept === null ? [] : [`kept: ${result.kept}`]),
+  ].join('\n');
 }
 
 function passLines(pass: PassResult, number: number): string[] {

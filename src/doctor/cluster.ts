@@ -1,6 +1,6 @@
 import type { ClusterConfig, Config } from '../domain/config.js';
 import type { Finding } from '../domain/findings.js';
-import { requireProgram } from '../process/binaries.js';
+import { requireProgram } from '../process/exec/find-programs.js';
 import { archiveFindings } from './archive.js';
 import { copyFindings } from './copies.js';
 import { dataDirFindings, passfileFindings } from './files.js';
@@ -25,7 +25,9 @@ export async function clusterFindings(config: Config, cluster: ClusterConfig): P
     looked(`${check}/hooks`, () => hookFindings(cluster)),
   ]);
   return [
-    ...('versionNum' in server ? [...serverFindings(cluster, server), ...archiveFindings(cluster, server), ...slotFindings(cluster, server)] : [server]),
+    ...('versionNum' in server
+      ? [...serverFindings(cluster, server), ...archiveFindings(cluster, server), ...slotFindings(cluster, server)]
+      : [server]),
     ...parts.flat(),
     ...objectiveFindings(cluster),
     ...policyFindings(cluster),
@@ -34,23 +36,45 @@ export async function clusterFindings(config: Config, cluster: ClusterConfig): P
 
 async function hookFindings({ name, hooks, host }: ClusterConfig): Promise<readonly Finding[]> {
   const own = Object.values(hooks).filter((hook) => hook.host === host);
-  const found = await Promise.all(own.map((hook) => looked(`cluster/${name}/hooks/${hook.name}`, async () => {
-    await requireProgram(hook.argv[0] ?? '');
-    return [];
-  })));
+  const found = await Promise.all(
+    own.map((hook) =>
+      looked(`cluster/${name}/hooks/${hook.name}`, async () => {
+        await requireProgram(hook.argv[0] ?? '');
+        return [];
+      }),
+    ),
+  );
   return found.flat();
 }
 
 function policyFindings(cluster: ClusterConfig): readonly Finding[] {
   const check = `cluster/${cluster.name}`;
-  const findings = Object.values(cluster.policies).filter(({ enabled }) => !enabled).map(({ name }) =>
-    warning(`${check}/policies/${name}`, `policy ${name} of ${cluster.name} is disabled: it takes no backups`, 'set enabled: true, or take it out'),
-  );
+  const findings = Object.values(cluster.policies)
+    .filter(({ enabled }) => !enabled)
+    .map(({ name }) =>
+      warning(
+        `${check}/policies/${name}`,
+        `policy ${name} of ${cluster.name} is disabled: it takes no backups`,
+        'set enabled: true, or take it out',
+      ),
+    );
   if (cluster.hooks['stop-applications'] === undefined) {
-    findings.push(warning(`${check}/hooks`, `cluster ${cluster.name} has no hook stop-applications: batches and applications go on connecting while it is recovered`, 'add e.g. hooks: { stop-applications: { argv: [sudo, systemctl, stop, rdv.service], undo: start-applications }, start-applications: { argv: [sudo, systemctl, start, rdv.service] } }'));
+    findings.push(
+      warning(
+        `${check}/hooks`,
+        `cluster ${cluster.name} has no hook stop-applications: batches and applications go on connecting while it is recovered`,
+        'add e.g. hooks: { stop-applications: { argv: [sudo, systemctl, stop, rdv.service], undo: start-applications }, start-applications: { argv: [sudo, systemctl, start, rdv.service] } }',
+      ),
+    );
   }
   if (cluster.approvals['recover'] === undefined) {
-    findings.push(warning(`${check}/approvals`, `cluster ${cluster.name} has no approval policy for recover: a recovery will be refused`, 'add e.g. approvals: { recover: { approvers: 1, from: [dba] } }'));
+    findings.push(
+      warning(
+        `${check}/approvals`,
+        `cluster ${cluster.name} has no approval policy for recover: a recovery will be refused`,
+        'add e.g. approvals: { recover: { approvers: 1, from: [dba] } }',
+      ),
+    );
   }
   return findings;
 }

@@ -1,11 +1,11 @@
 import { stat } from 'node:fs/promises';
 import type { ClusterConfig, Config, EncryptionConfig, PolicyConfig } from '../domain/config.js';
-import { shortRecipient } from '../domain/age.js';
-import type { KeyProof } from '../domain/catalogue.js';
+import { shortRecipient } from '../domain/text/age-keys.js';
+import type { KeyProof } from '../domain/backup/catalogue.js';
 import type { Finding } from '../domain/findings.js';
-import { recipientsOf, tryEncryption } from '../process/age-keys.js';
-import { resolveSecret } from '../process/secrets.js';
-import { jobUser } from '../process/users.js';
+import { recipientsOf, tryEncryption } from '../process/age/age-keys.js';
+import { resolveSecret } from '../process/exec/secrets.js';
+import { jobUser } from '../process/exec/users.js';
 import { openCatalogueForReading } from '../records/catalogue.js';
 import { openStorage } from '../storage/registry.js';
 import { looked, ok, warning } from './finding.js';
@@ -17,48 +17,101 @@ const PROOF_DAYS = 365;
 
 /** How what the policies of a cluster write is encrypted, and whether anybody but this host can open it. */
 export async function encryptionFindings(config: Config, cluster: ClusterConfig): Promise<readonly Finding[]> {
-  const found = Object.values(cluster.policies).filter(({ enabled }) => enabled).map((policy) => {
-    const check = `cluster/${cluster.name}/encryption/${policy.name}`;
-    return looked(check, () => policyFindings(config, cluster, policy, check));
-  });
+  const found = Object.values(cluster.policies)
+    .filter(({ enabled }) => enabled)
+    .map((policy) => {
+      const check = `cluster/${cluster.name}/encryption/${policy.name}`;
+      return looked(check, () => policyFindings(config, cluster, policy, check));
+    });
   return (await Promise.all(found)).flat();
 }
 
-async function policyFindings(config: Config, cluster: ClusterConfig, policy: PolicyConfig, check: string): Promise<readonly Finding[]> {
+async function policyFindings(
+  config: Config,
+  cluster: ClusterConfig,
+  policy: PolicyConfig,
+  check: string,
+): Promise<readonly Finding[]> {
   const named = `policy ${policy.name} of ${cluster.name}`;
   if (policy.encryption !== undefined) return keyFindings(config, cluster, policy, policy.encryption, check);
   const { path, encrypted, encryptHint } = await placeOf(config, cluster, policy);
   if (encrypted) return [ok(check, `${named}: its backups are encrypted where they lie`)];
-  return [warning(check, `${named} writes unencrypted${path === null ? '' : ` in ${path}`}: whoever reads its files reads the database, password hashes too`, encryptHint)];
+  return [
+    warning(
+      check,
+      `${named} writes unencrypted${path === null ? '' : ` in ${path}`}: whoever reads its files reads the database, password hashes too`,
+      encryptHint,
+    ),
+  ];
 }
 
-async function keyFindings(config: Config, cluster: ClusterConfig, policy: PolicyConfig, encryption: EncryptionConfig, check: string): Promise<readonly Finding[]> {
+async function keyFindings(
+  config: Config,
+  cluster: ClusterConfig,
+  policy: PolicyConfig,
+  encryption: EncryptionConfig,
+  check: string,
+): Promise<readonly Finding[]> {
   const named = `policy ${policy.name} of ${cluster.name}`;
-  const tried = await looked(check, async () => (await tryEncryption(encryption, { user: await jobUser(cluster.dataDir) }), []));
+  const tried = await looked(
+    check,
+    async () => (await tryEncryption(encryption, { user: await jobUser(cluster.dataDir) }), []),
+  );
   const findings = tried.map((finding) => ({ ...finding, message: `${named}: ${finding.message}` }));
   if (encryption.identity === undefined) {
-    findings.push(warning(check, `${named}: this host has no key, so it can neither prove nor restore what it writes`, 'add encryption.identity, or prove and restore on a host that has one'));
+    findings.push(
+      warning(
+        check,
+        `${named}: this host has no key, so it can neither prove nor restore what it writes`,
+        'add encryption.identity, or prove and restore on a host that has one',
+      ),
+    );
   }
   const recipients = await recipientsOf(encryption);
   if (recipients.length < 2) {
-    findings.push(warning(check, `${named} is encrypted for one key only: when it is lost, every backup is`, 'add a second recipient whose private key is kept elsewhere (escrow): age-keygen -o escrow.txt, see docs/encryption.md'));
+    findings.push(
+      warning(
+        check,
+        `${named} is encrypted for one key only: when it is lost, every backup is`,
+        'add a second recipient whose private key is kept elsewhere (escrow): age-keygen -o escrow.txt, see docs/encryption.md',
+      ),
+    );
   }
   const proofs = await keyProofs(config, cluster);
   const proven = recipients.filter((recipient) => isRecent(proofs.get(recipient)));
   if (proven.length === 0) {
-    findings.push(warning(check, `${named}: nobody has proven within a year that a key which opens its backups exists elsewhere`, `reprise key prove ${cluster.name} --policy ${policy.name}`));
+    findings.push(
+      warning(
+        check,
+        `${named}: nobody has proven within a year that a key which opens its backups exists elsewhere`,
+        `reprise key prove ${cluster.name} --policy ${policy.name}`,
+      ),
+    );
   }
   if (findings.some(({ level }) => level === 'problem')) return findings;
-  return [...findings, ok(check, `${named} is encrypted for ${recipients.map(shortRecipient).join(', ')}; ${proven.length} of ${recipients.length} proven within a year`)];
+  return [
+    ...findings,
+    ok(
+      check,
+      `${named} is encrypted for ${recipients.map(shortRecipient).join(', ')}; ${proven.length} of ${recipients.length} proven within a year`,
+    ),
+  ];
 }
 
 async function keyProofs(config: Config, cluster: ClusterConfig): Promise<ReadonlyMap<string, KeyProof>> {
   const repository = config.repositories[cluster.catalogue];
   const path = repository === undefined ? null : localPathOf(repository);
-  const isThere = path === null || (await stat(path).then(() => true, () => false));
+  const isThere =
+    path === null ||
+    (await stat(path).then(
+      () => true,
+      () => false,
+    ));
   // Opening one that is not there would make it.
   if (repository === undefined || !isThere) return new Map();
-  return (await openCatalogueForReading(openStorage(repository, { secret: resolveSecret }), cluster.name).state()).keyProofs;
+  return (await openCatalogueForReading(openStorage(repository, { secret: resolveSecret }), cluster.name).state())
+    .keyProofs;
 }
 
-const isRecent = (proof: KeyProof | undefined): boolean => proof !== undefined && Date.now() - Date.parse(proof.at) < PROOF_DAYS * 86_400_000;
+const isRecent = (proof: KeyProof | undefined): boolean =>
+  proof !== undefined && Date.now() - Date.parse(proof.at) < PROOF_DAYS * 86_400_000;

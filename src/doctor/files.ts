@@ -8,7 +8,14 @@ export async function configFileFindings({ file }: Config): Promise<readonly Fin
   const found = await stat(file).catch(() => null);
   if (found === null) return [];
   const mode = (found.mode & 0o777).toString(8);
-  if ((found.mode & 0o022) !== 0) return [wrong('config/file', `${file} may be changed by others (mode ${mode}): it names the programs that run as the worker`, `chmod go-w ${file}`)];
+  if ((found.mode & 0o022) !== 0)
+    return [
+      wrong(
+        'config/file',
+        `${file} may be changed by others (mode ${mode}): it names the programs that run as the worker`,
+        `chmod go-w ${file}`,
+      ),
+    ];
   return [ok('config/file', `${file} may be changed by its owner only`)];
 }
 
@@ -18,8 +25,22 @@ export async function passfileFindings({ name, connection }: ClusterConfig): Pro
   if (passfile === undefined) return [];
   const check = `cluster/${name}/passfile`;
   const found = await stat(passfile).catch(() => null);
-  if (found === null) return [wrong(check, `the password file ${passfile} is not there, or not to be read by this user`, `write it (host:port:database:user:password), then chmod 600 ${passfile}`)];
-  if ((found.mode & 0o077) !== 0) return [wrong(check, `the password file ${passfile} is open to others, so PostgreSQL's programs ignore it`, `chmod 600 ${passfile}`)];
+  if (found === null)
+    return [
+      wrong(
+        check,
+        `the password file ${passfile} is not there, or not to be read by this user`,
+        `write it (host:port:database:user:password), then chmod 600 ${passfile}`,
+      ),
+    ];
+  if ((found.mode & 0o077) !== 0)
+    return [
+      wrong(
+        check,
+        `the password file ${passfile} is open to others, so PostgreSQL's programs ignore it`,
+        `chmod 600 ${passfile}`,
+      ),
+    ];
   return [ok(check, `the password file ${passfile} is owner-only`)];
 }
 
@@ -27,11 +48,32 @@ export async function dataDirFindings({ name, dataDir }: ClusterConfig): Promise
   if (dataDir === undefined) return [];
   const check = `cluster/${name}/data_dir`;
   const found = await stat(dataDir).catch(() => null);
-  if (found === null) return [warning(check, `the data directory ${dataDir} is not there`, 'correct data_dir; or, if it is lost: reprise incident start instance-loss --cluster ' + name)];
+  if (found === null)
+    return [
+      warning(
+        check,
+        `the data directory ${dataDir} is not there`,
+        'correct data_dir; or, if it is lost: reprise incident start instance-loss --cluster ' + name,
+      ),
+    ];
   const uid = process.getuid?.() ?? 0;
-  if (uid !== 0 && found.uid !== uid) return [wrong(check, `the data directory ${dataDir} belongs to user ${found.uid}, this runs as ${uid}: neither a physical backup nor a recovery can work`, 'run the worker as the owner of the data directory')];
+  if (uid !== 0 && found.uid !== uid)
+    return [
+      wrong(
+        check,
+        `the data directory ${dataDir} belongs to user ${found.uid}, this runs as ${uid}: neither a physical backup nor a recovery can work`,
+        'run the worker as the owner of the data directory',
+      ),
+    ];
   const mode = found.mode & 0o777;
   // PostgreSQL itself refuses to start with more than 0750.
-  if ((mode & 0o027) !== 0) return [wrong(check, `the data directory ${dataDir} is open to others (mode ${mode.toString(8)}): PostgreSQL refuses to start in it`, `chmod 700 ${dataDir}`)];
+  if ((mode & 0o027) !== 0)
+    return [
+      wrong(
+        check,
+        `the data directory ${dataDir} is open to others (mode ${mode.toString(8)}): PostgreSQL refuses to start in it`,
+        `chmod 700 ${dataDir}`,
+      ),
+    ];
   return [ok(check, `the data directory ${dataDir} is there`)];
 }

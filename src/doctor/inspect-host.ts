@@ -15,10 +15,22 @@ import { recordFindings } from './space.js';
  */
 export async function inspectHost(config: Config, hostName: string): Promise<readonly Finding[]> {
   const host = config.hosts[hostName];
-  if (host === undefined) throw new RepriseError('not-found', `there is no host "${hostName}" in the config`, `hosts: ${Object.keys(config.hosts).join(', ')}`);
+  if (host === undefined)
+    throw new RepriseError(
+      'not-found',
+      `there is no host "${hostName}" in the config`,
+      `hosts: ${Object.keys(config.hosts).join(', ')}`,
+    );
   const clusters = Object.values(config.clusters).filter((cluster) => cluster.host === hostName);
-  const used = new Set(clusters.flatMap((cluster) => [cluster.catalogue, ...Object.values(cluster.policies).map(({ repository }) => repository)]));
-  const repositories = Object.values(config.repositories).filter(({ name, host: owner }) => owner === hostName || (owner === undefined && used.has(name)));
+  const used = new Set(
+    clusters.flatMap((cluster) => [
+      cluster.catalogue,
+      ...Object.values(cluster.policies).map(({ repository }) => repository),
+    ]),
+  );
+  const repositories = Object.values(config.repositories).filter(
+    ({ name, host: owner }) => owner === hostName || (owner === undefined && used.has(name)),
+  );
   const found = await Promise.all([
     looked(`host/${hostName}`, () => machineFindings(host)),
     looked('config/file', () => configFileFindings(config)),

@@ -37,9 +37,17 @@ const holes: readonly Hole[] = [
 ];
 
 /** The worst that is known of a version, and the first minor version without any of it; null where nothing is known. */
-export function knownHole(program: string, major: number, minor: number): { readonly cve: string; readonly harm: string; readonly floor: number } | null {
+export function knownHole(
+  program: string,
+  major: number,
+  minor: number,
+): { readonly cve: string; readonly harm: string; readonly floor: number } | null {
   const open = holes.filter(({ programs, fixedIn }) => programs.includes(program) && minor < (fixedIn[major] ?? 0));
   const [worst] = open;
   if (worst === undefined) return null;
-  return { cve: open.map(({ cve }) => cve).join(', '), harm: worst.harm, floor: Math.max(...open.map(({ fixedIn }) => fixedIn[major] ?? 0)) };
+  return {
+    cve: open.map(({ cve }) => cve).join(', '),
+    harm: worst.harm,
+    floor: Math.max(...open.map(({ fixedIn }) => fixedIn[major] ?? 0)),
+  };
 }

@@ -2,8 +2,8 @@ import { stat } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import type { HostConfig } from '../domain/config.js';
 import type { Finding } from '../domain/findings.js';
-import { sizeInWords } from '../domain/text.js';
-import { freeBytes } from '../postgres/disk.js';
+import { sizeInWords } from '../domain/text/text.js';
+import { freeBytes } from '../postgres/server/disk.js';
 import { ok, warning, wrong } from './finding.js';
 
 const OLDEST_NODE = [20, 19] as const;
@@ -24,19 +24,47 @@ function nodeFinding(): Finding {
 
 function userFinding(): Finding {
   if (process.getuid?.() !== 0) return ok('user', `runs as ${userInfo().username}`);
-  return warning('user', 'runs as root: jobs drop to the owner of the data directory, but a production worker should not be root', 'run the worker as the owner of the data directory, usually postgres');
+  return warning(
+    'user',
+    'runs as root: jobs drop to the owner of the data directory, but a production worker should not be root',
+    'run the worker as the owner of the data directory, usually postgres',
+  );
 }
 
 async function stateFindings({ name, stateDir }: HostConfig): Promise<readonly Finding[]> {
   const check = `host/${name}/state_dir`;
   const found = await stat(stateDir).catch(() => null);
   if (found === null) return [ok(check, `the state directory ${stateDir} will be made by the first worker`)];
-  if (!found.isDirectory()) return [wrong(check, `${stateDir} is no directory`, 'correct state_dir of the host, or move the file away')];
+  if (!found.isDirectory())
+    return [wrong(check, `${stateDir} is no directory`, 'correct state_dir of the host, or move the file away')];
   const findings: Finding[] = [];
   const uid = process.getuid?.() ?? found.uid;
-  if (uid !== 0 && found.uid !== uid) findings.push(wrong(check, `the state directory ${stateDir} belongs to user ${found.uid}, not to this one (${uid})`, `run as its owner, or: chown ${uid} ${stateDir}`));
-  if ((found.mode & 0o077) !== 0) findings.push(wrong(check, `the state directory ${stateDir} is open to others (mode ${(found.mode & 0o777).toString(8)}): plans and approvals lie there`, `chmod 700 ${stateDir}`));
+  if (uid !== 0 && found.uid !== uid)
+    findings.push(
+      wrong(
+        check,
+        `the state directory ${stateDir} belongs to user ${found.uid}, not to this one (${uid})`,
+        `run as its owner, or: chown ${uid} ${stateDir}`,
+      ),
+    );
+  if ((found.mode & 0o077) !== 0)
+    findings.push(
+      wrong(
+        check,
+        `the state directory ${stateDir} is open to others (mode ${(found.mode & 0o777).toString(8)}): plans and approvals lie there`,
+        `chmod 700 ${stateDir}`,
+      ),
+    );
   const free = await freeBytes(stateDir);
-  if (free < STATE_BYTES) findings.push(warning(check, `only ${sizeInWords(free)} are free for the state directory ${stateDir}`, 'make room: job records and logs are kept there'));
-  return findings.length > 0 ? findings : [ok(check, `the state directory ${stateDir} is owner-only, ${sizeInWords(free)} free`)];
+  if (free < STATE_BYTES)
+    findings.push(
+      warning(
+        check,
+        `only ${sizeInWords(free)} are free for the state directory ${stateDir}`,
+        'make room: job records and logs are kept there',
+      ),
+    );
+  return findings.length > 0
+    ? findings
+    : [ok(check, `the state directory ${stateDir} is owner-only, ${sizeInWords(free)} free`)];
 }

@@ -1,8 +1,8 @@
 import type { ClusterConfig, PolicyConfig } from '../domain/config.js';
 import type { Finding } from '../domain/findings.js';
-import { calendarOf } from '../domain/schedule-spec.js';
-import { dueTimes } from '../domain/schedule-times.js';
-import { durationInWords } from '../domain/text.js';
+import { calendarOf } from '../domain/schedule/schedule-spec.js';
+import { dueTimes } from '../domain/schedule/schedule-times.js';
+import { durationInWords } from '../domain/text/text.js';
 import { engineOf } from '../engines/registry.js';
 import { warning } from './finding.js';
 
@@ -12,30 +12,61 @@ const RUNS = 53;
 /** Whether schedules and retention, as the config has them, can keep what `objectives` promises. */
 export function objectiveFindings(cluster: ClusterConfig, now = new Date()): readonly Finding[] {
   const policies = Object.values(cluster.policies).filter(({ enabled }) => enabled);
-  return [...rpoFindings(cluster, policies, now), ...policies.flatMap((policy) => retentionFindings(cluster, policy, now))];
+  return [
+    ...rpoFindings(cluster, policies, now),
+    ...policies.flatMap((policy) => retentionFindings(cluster, policy, now)),
+  ];
 }
 
 /** Without archived WAL everything since the last backup is lost. */
-function rpoFindings({ name, objectives: { rpoSeconds } }: ClusterConfig, policies: readonly PolicyConfig[], now: Date): readonly Finding[] {
-  if (rpoSeconds === undefined || policies.length === 0 || policies.some(({ engine }) => engineOf(engine).capabilities.archivesWal)) return [];
+function rpoFindings(
+  { name, objectives: { rpoSeconds } }: ClusterConfig,
+  policies: readonly PolicyConfig[],
+  now: Date,
+): readonly Finding[] {
+  if (
+    rpoSeconds === undefined ||
+    policies.length === 0 ||
+    policies.some(({ engine }) => engineOf(engine).capabilities.archivesWal)
+  )
+    return [];
   const pauses = policies.flatMap((policy) => longestPause(policy, now) ?? []);
   const shortest = pauses.length === 0 ? null : Math.min(...pauses);
   if (shortest !== null && shortest <= rpoSeconds) return [];
-  const every = shortest === null ? 'backups are taken only when asked for' : `backups are ${durationInWords(shortest)} apart`;
+  const every =
+    shortest === null ? 'backups are taken only when asked for' : `backups are ${durationInWords(shortest)} apart`;
   const message = `cluster ${name}: the promised rpo of ${durationInWords(rpoSeconds)} cannot be kept: ${every}, and no policy archives WAL`;
-  return [warning(`cluster/${name}/rpo`, message, 'add a policy whose engine archives WAL (engine: pgbackrest), or promise what can be kept: objectives: { rpo: ... }')];
+  return [
+    warning(
+      `cluster/${name}/rpo`,
+      message,
+      'add a policy whose engine archives WAL (engine: pgbackrest), or promise what can be kept: objectives: { rpo: ... }',
+    ),
+  ];
 }
 
 function retentionFindings({ name }: ClusterConfig, policy: PolicyConfig, now: Date): readonly Finding[] {
   const check = `cluster/${name}/retention/${policy.name}`;
   const findings: Finding[] = [];
   if (policy.proof === 'none') {
-    findings.push(warning(check, `policy ${policy.name} of ${name} proves no backup: nobody knows whether one can be restored, and rotation removes nothing`, 'set proof: verify'));
+    findings.push(
+      warning(
+        check,
+        `policy ${policy.name} of ${name} proves no backup: nobody knows whether one can be restored, and rotation removes nothing`,
+        'set proof: verify',
+      ),
+    );
   }
   const { days, minProven } = policy.retention;
   const pause = longestPause(policy, now);
   if (days !== undefined && pause !== null && pause > days * 86_400) {
-    findings.push(warning(check, `policy ${policy.name} of ${name} keeps backups for ${days} days and takes one every ${durationInWords(pause)}: only min_proven (${minProven}) keeps any`, `set retention: { days: ${Math.ceil((2 * pause) / 86_400)} }, or take backups more often`));
+    findings.push(
+      warning(
+        check,
+        `policy ${policy.name} of ${name} keeps backups for ${days} days and takes one every ${durationInWords(pause)}: only min_proven (${minProven}) keeps any`,
+        `set retention: { days: ${Math.ceil((2 * pause) / 86_400)} }, or take backups more often`,
+      ),
+    );
   }
   return findings;
 }

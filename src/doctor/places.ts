@@ -1,7 +1,7 @@
 import { readFile, stat, statfs } from 'node:fs/promises';
 import type { ClusterConfig, Config, PolicyConfig } from '../domain/config.js';
 import { engineKinds } from '../engines/registry.js';
-import { nearestExisting } from '../postgres/disk.js';
+import { nearestExisting } from '../postgres/server/disk.js';
 import { localPathOf } from './repository.js';
 
 /** Where the backups of one policy lie, seen from the cluster's host. */
@@ -20,7 +20,8 @@ export interface PolicyPlace {
 /** File systems of other machines, by the number statfs gives them (statfs(2), `linux/magic.h`): NFS, SMB, CIFS, Ceph, 9P. */
 const NETWORK = new Set([0x6969, 0x517b, 0xfe534d42, 0xff534d42, 0x00c36400, 0x01021997]);
 
-const OWN_ENCRYPTION = 'add encryption: { recipients: [age1..., age1...], identity: { file: ... } }, see docs/encryption.md';
+const OWN_ENCRYPTION =
+  'add encryption: { recipients: [age1..., age1...], identity: { file: ... } }, see docs/encryption.md';
 
 /** @throws RepriseError where the engine's own configuration cannot be read */
 export async function placeOf(config: Config, cluster: ClusterConfig, policy: PolicyConfig): Promise<PolicyPlace> {
@@ -29,7 +30,14 @@ export async function placeOf(config: Config, cluster: ClusterConfig, policy: Po
   const here = repository !== undefined && (repository.host ?? cluster.host) === cluster.host;
   const path = named === undefined ? (here ? localPathOf(repository) : null) : named.path;
   if (path === null) {
-    return { path, device: null, elsewhere: true, encrypted: named?.encrypted ?? false, encryptHint: named?.encryptHint ?? OWN_ENCRYPTION, warnings: named?.warnings ?? [] };
+    return {
+      path,
+      device: null,
+      elsewhere: true,
+      encrypted: named?.encrypted ?? false,
+      encryptHint: named?.encryptHint ?? OWN_ENCRYPTION,
+      warnings: named?.warnings ?? [],
+    };
   }
   const existing = await nearestExisting(path);
   const [{ dev }, { type }] = await Promise.all([stat(existing), statfs(existing)]);

@@ -3,8 +3,8 @@ import { stat } from 'node:fs/promises';
 import type { RepositoryConfig } from '../domain/config.js';
 import { isRepriseError } from '../domain/errors.js';
 import type { Finding } from '../domain/findings.js';
-import { sizeInWords } from '../domain/text.js';
-import { resolveSecret } from '../process/secrets.js';
+import { sizeInWords } from '../domain/text/text.js';
+import { resolveSecret } from '../process/exec/secrets.js';
 import { openStorage, storageKinds } from '../storage/registry.js';
 import { ok, warning, wrong } from './finding.js';
 
@@ -23,7 +23,13 @@ export async function repositoryFindings(repository: RepositoryConfig): Promise<
   const storage = openStorage(repository, { secret: resolveSecret });
   const findings: Finding[] = [];
   if (found !== null && (found.mode & 0o077) !== 0) {
-    findings.push(warning(check, `repository ${repository.name}: ${path} is open to others (mode ${(found.mode & 0o777).toString(8)}): backups hold everything the database holds`, `chmod 700 ${path}`));
+    findings.push(
+      warning(
+        check,
+        `repository ${repository.name}: ${path} is open to others (mode ${(found.mode & 0o777).toString(8)}): backups hold everything the database holds`,
+        `chmod 700 ${path}`,
+      ),
+    );
   }
   const key = `.reprise-doctor-${randomBytes(6).toString('hex')}`;
   try {
@@ -31,11 +37,21 @@ export async function repositoryFindings(repository: RepositoryConfig): Promise<
     await storage.remove(key);
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
-    return [...findings, wrong(check, `repository ${repository.name} cannot be written: ${message}`, (isRepriseError(error) ? error.hint : undefined) ?? 'see its rights and its disk')];
+    return [
+      ...findings,
+      wrong(
+        check,
+        `repository ${repository.name} cannot be written: ${message}`,
+        (isRepriseError(error) ? error.hint : undefined) ?? 'see its rights and its disk',
+      ),
+    ];
   }
   const free = await storage.freeBytes();
   const room = free === null ? '' : `, ${sizeInWords(free)} free`;
-  if (free !== null && free < LITTLE_BYTES) findings.push(warning(check, `repository ${repository.name} has little room${room}`, 'make room, or shorten the retention'));
+  if (free !== null && free < LITTLE_BYTES)
+    findings.push(
+      warning(check, `repository ${repository.name} has little room${room}`, 'make room, or shorten the retention'),
+    );
   return [...findings, ok(check, `repository ${repository.name} can be written${room}`)];
 }
 

@@ -3,13 +3,13 @@ import { join } from 'node:path';
 import type { ClusterConfig } from '../domain/config.js';
 import { isRepriseError } from '../domain/errors.js';
 import type { Finding } from '../domain/findings.js';
-import { archiveBacklog, archiveTimeoutSeconds } from '../postgres/archive-backlog.js';
-import type { ArchiveBacklog } from '../postgres/archive-backlog.js';
-import { archivingState } from '../postgres/archiving.js';
-import type { ArchivingState } from '../postgres/archiving.js';
-import { withClient } from '../postgres/connect.js';
-import { physicalSlots, slotLimitBytes } from '../postgres/replication-slots.js';
-import type { SlotState } from '../postgres/replication-slots.js';
+import { archiveBacklog, archiveTimeoutSeconds } from '../postgres/wal/archive-backlog.js';
+import type { ArchiveBacklog } from '../postgres/wal/archive-backlog.js';
+import { archivingState } from '../postgres/wal/archiving.js';
+import type { ArchivingState } from '../postgres/wal/archiving.js';
+import { withClient } from '../postgres/connection/with-client.js';
+import { physicalSlots, slotLimitBytes } from '../postgres/server/replication-slots.js';
+import type { SlotState } from '../postgres/server/replication-slots.js';
 import { ok, warning, wrong } from './finding.js';
 import { knownHole } from './known-holes.js';
 
@@ -57,16 +57,33 @@ export async function lookAtServer(cluster: ClusterConfig): Promise<Server | Fin
 }
 
 /** That it answers, its patch level and its clock. */
-export function serverFindings({ name, connection: { host, port } }: ClusterConfig, { versionNum, clockSeconds }: Server): readonly Finding[] {
+export function serverFindings(
+  { name, connection: { host, port } }: ClusterConfig,
+  { versionNum, clockSeconds }: Server,
+): readonly Finding[] {
   const check = `cluster/${name}`;
   const [major, minor] = [Math.floor(versionNum / 10_000), versionNum % 10_000];
-  const findings = [ok(`${check}/connection`, `cluster ${name}: PostgreSQL ${major}.${minor} answers at ${host}:${port}`)];
+  const findings = [
+    ok(`${check}/connection`, `cluster ${name}: PostgreSQL ${major}.${minor} answers at ${host}:${port}`),
+  ];
   const hole = knownHole('postgres', major, minor);
   if (hole !== null) {
-    findings.push(warning(`${check}/version`, `the server of ${name} is PostgreSQL ${major}.${minor}: ${hole.harm} (${hole.cve})`, `apt-get update && apt-get install --only-upgrade postgresql-${major}   # ${major}.${hole.floor} or newer, then restart the server`));
+    findings.push(
+      warning(
+        `${check}/version`,
+        `the server of ${name} is PostgreSQL ${major}.${minor}: ${hole.harm} (${hole.cve})`,
+        `apt-get update && apt-get install --only-upgrade postgresql-${major}   # ${major}.${hole.floor} or newer, then restart the server`,
+      ),
+    );
   }
   if (Math.abs(clockSeconds) > CLOCK_SECONDS) {
-    findings.push(warning(`${check}/clock`, `the clock of the server of ${name} differs by ${clockSeconds.toFixed(0)} s from this one`, 'have both follow the same time servers: apt-get install chrony'));
+    findings.push(
+      warning(
+        `${check}/clock`,
+        `the clock of the server of ${name} differs by ${clockSeconds.toFixed(0)} s from this one`,
+        'have both follow the same time servers: apt-get install chrony',
+      ),
+    );
   } else {
     findings.push(ok(`${check}/clock`, `the clock of the server of ${name} agrees with this one`));
   }

@@ -1,6 +1,6 @@
 import type { ClusterConfig, PolicyConfig } from '../domain/config.js';
 import type { Finding } from '../domain/findings.js';
-import { sizeInWords } from '../domain/text.js';
+import { sizeInWords } from '../domain/text/text.js';
 import { engineOf } from '../engines/registry.js';
 import { ok, warning, wrong } from './finding.js';
 import type { Server } from './server.js';
@@ -13,7 +13,9 @@ const OURS = 'reprise_';
 function receivers(cluster: ClusterConfig): readonly { readonly policy: PolicyConfig; readonly slot: string }[] {
   return Object.values(cluster.policies).flatMap((policy) => {
     const { receiver } = engineOf(policy.engine);
-    return policy.enabled && receiver?.wanted(policy.options) === true ? [{ policy, slot: receiver.slot({ cluster, policy }) }] : [];
+    return policy.enabled && receiver?.wanted(policy.options) === true
+      ? [{ policy, slot: receiver.slot({ cluster, policy }) }]
+      : [];
   });
 }
 
@@ -25,19 +27,44 @@ export function slotFindings(cluster: ClusterConfig, { slots, slotLimitBytes }: 
     const start = `reprise schedule apply starts archive/${cluster.name}/${policy.name}; then see that a worker of host ${cluster.host} runs`;
     const state = slots.find(({ name }) => name === slot);
     const what = `cluster ${cluster.name}: WAL of policy ${policy.name}`;
-    if (state === undefined) return wrong(check, `${what} is not received: there is no replication slot ${slot}`, start);
+    if (state === undefined)
+      return wrong(check, `${what} is not received: there is no replication slot ${slot}`, start);
     const kept = `${sizeInWords(state.keptBytes)} kept in pg_wal`;
-    if (state.lost) return wrong(check, `${what} has a hole: the server threw away what was not fetched by ${slot}`, `start the receiver, then take a new backup: reprise backup run ${cluster.name} --policy ${policy.name}`);
+    if (state.lost)
+      return wrong(
+        check,
+        `${what} has a hole: the server threw away what was not fetched by ${slot}`,
+        `start the receiver, then take a new backup: reprise backup run ${cluster.name} --policy ${policy.name}`,
+      );
     if (!state.active) return wrong(check, `${what} is not received: nobody uses ${slot}, ${kept}`, start);
-    if (state.keptBytes > LAG_BYTES) return warning(check, `${what} is received too slowly: ${kept} for ${slot}`, 'see that the scratch directory and the repository have room, and how fast the line is');
+    if (state.keptBytes > LAG_BYTES)
+      return warning(
+        check,
+        `${what} is received too slowly: ${kept} for ${slot}`,
+        'see that the scratch directory and the repository have room, and how fast the line is',
+      );
     return ok(check, `${what} is received by ${slot}, ${kept}`);
   });
   if (wanted.length > 0 && slotLimitBytes === null) {
-    findings.push(warning(`cluster/${cluster.name}/max_slot_wal_keep_size`, `cluster ${cluster.name}: a receiver that stops would fill pg_wal until the server stops too`, "ALTER SYSTEM SET max_slot_wal_keep_size = '10GB'; SELECT pg_reload_conf();"));
+    findings.push(
+      warning(
+        `cluster/${cluster.name}/max_slot_wal_keep_size`,
+        `cluster ${cluster.name}: a receiver that stops would fill pg_wal until the server stops too`,
+        "ALTER SYSTEM SET max_slot_wal_keep_size = '10GB'; SELECT pg_reload_conf();",
+      ),
+    );
   }
-  const abandoned = slots.filter(({ name, active }) => name.startsWith(OURS) && !active && !wanted.some(({ slot }) => slot === name));
+  const abandoned = slots.filter(
+    ({ name, active }) => name.startsWith(OURS) && !active && !wanted.some(({ slot }) => slot === name),
+  );
   return [
     ...findings,
-    ...abandoned.map(({ name, keptBytes }) => warning(`cluster/${cluster.name}/slots/${name}`, `cluster ${cluster.name}: slot ${name} is of no policy, and the server keeps ${sizeInWords(keptBytes)} of WAL for it`, `SELECT pg_drop_replication_slot('${name}');`)),
+    ...abandoned.map(({ name, keptBytes }) =>
+      warning(
+        `cluster/${cluster.name}/slots/${name}`,
+        `cluster ${cluster.name}: slot ${name} is of no policy, and the server keeps ${sizeInWords(keptBytes)} of WAL for it`,
+        `SELECT pg_drop_replication_slot('${name}');`,
+      ),
+    ),
   ];
 }

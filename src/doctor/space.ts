@@ -1,13 +1,13 @@
 import { stat } from 'node:fs/promises';
 import type { ClusterConfig, Config, RetentionConfig } from '../domain/config.js';
 import type { Finding } from '../domain/findings.js';
-import { forecastSpace } from '../domain/forecast.js';
-import type { PolicyGrowth } from '../domain/forecast.js';
-import type { CatalogueRecord } from '../domain/records.js';
-import { durationInWords, sizeInWords } from '../domain/text.js';
-import { freeBytes } from '../postgres/disk.js';
+import { forecastSpace } from '../domain/storage/forecast.js';
+import type { PolicyGrowth } from '../domain/storage/forecast.js';
+import type { CatalogueRecord } from '../domain/backup/records.js';
+import { durationInWords, sizeInWords } from '../domain/text/text.js';
+import { freeBytes } from '../postgres/server/disk.js';
 import { openCatalogueForReading } from '../records/catalogue.js';
-import { resolveSecret } from '../process/secrets.js';
+import { resolveSecret } from '../process/exec/secrets.js';
 import { openStorage } from '../storage/registry.js';
 import { ok, warning, wrong } from './finding.js';
 import { placeOf } from './places.js';
@@ -31,12 +31,24 @@ export async function recordFindings(config: Config, clusters: readonly ClusterC
     const catalogue = await openForReading(config, cluster);
     if (catalogue === null) continue;
     for (const { key, reason, hint } of await catalogue.problems()) {
-      findings.push(warning(`cluster/${cluster.name}/catalogue`, `record ${key} cannot be read: ${reason}`, hint ?? `restore ${key} in repository ${cluster.catalogue} from a copy of it`));
+      findings.push(
+        warning(
+          `cluster/${cluster.name}/catalogue`,
+          `record ${key} cannot be read: ${reason}`,
+          hint ?? `restore ${key} in repository ${cluster.catalogue} from a copy of it`,
+        ),
+      );
     }
     findings.push(...recoveryTimes(cluster, await catalogue.records()));
     filling.push(...(await policyGrowth(config, cluster, await catalogue.records())));
   }
-  for (const path of new Set(filling.map((one) => one.path))) findings.push(await spaceFinding(path, filling.filter((one) => one.path === path)));
+  for (const path of new Set(filling.map((one) => one.path)))
+    findings.push(
+      await spaceFinding(
+        path,
+        filling.filter((one) => one.path === path),
+      ),
+    );
   return findings;
 }
 
@@ -45,11 +57,20 @@ async function openForReading(config: Config, cluster: ClusterConfig) {
   const repository = config.repositories[cluster.catalogue];
   if (repository === undefined) return null;
   const path = localPathOf(repository);
-  const isThere = path === null || (await stat(path).then(() => true, () => false));
+  const isThere =
+    path === null ||
+    (await stat(path).then(
+      () => true,
+      () => false,
+    ));
   return isThere ? openCatalogueForReading(openStorage(repository, { secret: resolveSecret }), cluster.name) : null;
 }
 
-async function policyGrowth(config: Config, cluster: ClusterConfig, records: readonly CatalogueRecord[]): Promise<readonly Filling[]> {
+async function policyGrowth(
+  config: Config,
+  cluster: ClusterConfig,
+  records: readonly CatalogueRecord[],
+): Promise<readonly Filling[]> {
   const found: Filling[] = [];
   for (const policy of Object.values(cluster.policies)) {
     const place = await placeOf(config, cluster, policy).catch(() => null);
@@ -64,7 +85,14 @@ async function policyGrowth(config: Config, cluster: ClusterConfig, records: rea
       const gone = record.kind === 'removed' ? made.get(record.backupId) : undefined;
       if (gone !== undefined) events.push({ at: record.at, bytes: -gone });
     }
-    if (events.length > 0) found.push({ path: place.path, policy: `${cluster.name}/${policy.name}`, events, keepDays: keepDays(policy.retention), newestBytes: [...made.values()].at(-1) ?? 0 });
+    if (events.length > 0)
+      found.push({
+        path: place.path,
+        policy: `${cluster.name}/${policy.name}`,
+        events,
+        keepDays: keepDays(policy.retention),
+        newestBytes: [...made.values()].at(-1) ?? 0,
+      });
   }
   return found;
 }
@@ -82,7 +110,11 @@ async function spaceFinding(path: string, policies: readonly Filling[]): Promise
   if (free < next) return wrong(check, `${room}, and the next backups take about ${sizeInWords(next)}`, fix);
   const forecast = forecastSpace(policies, free, new Date());
   if (forecast === null) return ok(check, `${room}; backups are too young to tell how fast it fills`);
-  if (forecast.daysLeft === null) return ok(check, `${room}; backups do not fill it: ${forecast.bytesPerDay > 0 ? 'retention levels them out before' : 'rotation keeps pace'}`);
+  if (forecast.daysLeft === null)
+    return ok(
+      check,
+      `${room}; backups do not fill it: ${forecast.bytesPerDay > 0 ? 'retention levels them out before' : 'rotation keeps pace'}`,
+    );
   const days = Math.floor(forecast.daysLeft);
   const message = `${room}, and backups grow by ${sizeInWords(Math.round(forecast.bytesPerDay))} a day: ${days > FAR_DAYS ? 'not full within ten years' : `full in ${days} day${days === 1 ? '' : 's'}`}`;
   if (days < SOON_DAYS) return wrong(check, message, fix);
@@ -90,10 +122,20 @@ async function spaceFinding(path: string, policies: readonly Filling[]): Promise
 }
 
 /** The last recovery against the promised time. */
-function recoveryTimes({ name, objectives: { rtoSeconds } }: ClusterConfig, records: readonly CatalogueRecord[]): readonly Finding[] {
+function recoveryTimes(
+  { name, objectives: { rtoSeconds } }: ClusterConfig,
+  records: readonly CatalogueRecord[],
+): readonly Finding[] {
   const last = records.findLast((record) => record.kind === 'outcome');
   if (rtoSeconds === undefined || last?.kind !== 'outcome') return [];
   const took = `the last recovery of ${name} (${last.at}) took ${durationInWords(last.outcome.rtoSeconds)}, people's time left out`;
-  if (last.outcome.rtoSeconds <= rtoSeconds) return [ok(`cluster/${name}/rto`, `${took}: within the promised ${durationInWords(rtoSeconds)}`)];
-  return [warning(`cluster/${name}/rto`, `${took}: longer than the promised ${durationInWords(rtoSeconds)}`, 'see which phase took it (reprise incident report), or promise what can be kept: objectives: { rto: ... }')];
+  if (last.outcome.rtoSeconds <= rtoSeconds)
+    return [ok(`cluster/${name}/rto`, `${took}: within the promised ${durationInWords(rtoSeconds)}`)];
+  return [
+    warning(
+      `cluster/${name}/rto`,
+      `${took}: longer than the promised ${durationInWords(rtoSeconds)}`,
+      'see which phase took it (reprise incident report), or promise what can be kept: objectives: { rto: ... }',
+    ),
+  ];
 }

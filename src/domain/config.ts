@@ -1,6 +1,6 @@
-import type { NotifyEvent } from './notices.js';
-import type { RecoveryStepName } from './plan.js';
-import type { Prices } from './storage-usage.js';
+import type { NotifyEvent } from './notification/notices.js';
+import type { RecoveryStepName } from './plan/plan.js';
+import type { Prices } from './storage/storage-usage.js';
 
 /** The configuration as the rest of the program sees it: parsed once, every path absolute, every duration in seconds. */
 export interface Config {
@@ -29,6 +29,8 @@ export interface HostConfig {
   readonly stateDir: string;
   readonly scratchDir: string;
   readonly heavySlots: number;
+  /** A worker that sends no heartbeat for so long counts as lost; absent: `HEARTBEAT_SECONDS`. */
+  readonly heartbeatSeconds?: number;
 }
 
 export interface RepositoryConfig {
@@ -44,7 +46,8 @@ export interface RepositoryConfig {
 }
 
 /** Where a secret is kept; the secret itself never stands in a config. */
-export type SecretReference = { readonly env: string } | { readonly file: string } | { readonly command: readonly string[] };
+export type SecretReference =
+  { readonly env: string } | { readonly file: string } | { readonly command: readonly string[] };
 
 /** Objects that belong to a cluster. */
 export interface MediaConfig {
@@ -168,7 +171,10 @@ export interface RecoveryTargetPlace {
  * What becomes of the data that a recovery replaces. `aside`: renamed beside it; `aside-on`: copied below `path`, for a
  * mount point cannot be renamed; `overwrite-delta`: lost, where there is room for nothing else.
  */
-export type OldDataConfig = { readonly mode: 'aside' } | { readonly mode: 'aside-on'; readonly path: string } | { readonly mode: 'overwrite-delta' };
+export type OldDataConfig =
+  | { readonly mode: 'aside' }
+  | { readonly mode: 'aside-on'; readonly path: string }
+  | { readonly mode: 'overwrite-delta' };
 
 export interface ClusterConfig {
   readonly name: string;

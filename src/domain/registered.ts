@@ -7,6 +7,7 @@ import { RepriseError } from './errors.js';
  */
 export function registered<K>(kinds: Readonly<Record<string, K>>, name: string, unknown: string, known: string): K {
   const found = Object.hasOwn(kinds, name) ? kinds[name] : undefined;
-  if (found === undefined) throw new RepriseError('config-invalid', unknown, `${known}: ${Object.keys(kinds).join(', ')}`);
+  if (found === undefined)
+    throw new RepriseError('config-invalid', unknown, `${known}: ${Object.keys(kinds).join(', ')}`);
   return found;
 }

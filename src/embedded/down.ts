@@ -1,8 +1,8 @@
 import type { Config } from '../domain/config.js';
-import { stopProcess } from '../process/background.js';
-import { withHostLock } from '../process/file-lock.js';
-import { isAlive } from '../process/process-identity.js';
-import type { ProcessIdentity } from '../process/process-identity.js';
+import { stopProcess } from '../process/exec/background.js';
+import { withHostLock } from '../process/jobs/file-lock.js';
+import { isAlive } from '../process/exec/process-identity.js';
+import type { ProcessIdentity } from '../process/exec/process-identity.js';
 import { embeddedDirectory, readRecord, writeRecord } from './record.js';
 import { stopTemporal } from './temporal-server.js';
 
@@ -30,13 +30,16 @@ export async function down({ config, dryRun, report }: DownOptions): Promise<Dow
   const record = await readRecord(config);
   if (record === null) return { temporal: 'not-running', worker: 'not-running' };
   if (dryRun) {
-    const would = async (process: ProcessIdentity | null): Promise<DownState> => (process !== null && (await isAlive(process)) ? 'would-stop' : 'not-running');
+    const would = async (process: ProcessIdentity | null): Promise<DownState> =>
+      process !== null && (await isAlive(process)) ? 'would-stop' : 'not-running';
     return { temporal: await would(record.temporal), worker: await would(record.worker) };
   }
   const stop = async (): Promise<DownResult> => {
     // Read again: another `up` or `down` may have been at it until we had the lock.
     const current = (await readRecord(config)) ?? record;
-    const worker = await stopped(current.worker, 'the worker', report, (process) => stopProcess(process, WORKER_GRACE_MS));
+    const worker = await stopped(current.worker, 'the worker', report, (process) =>
+      stopProcess(process, WORKER_GRACE_MS),
+    );
     const temporal = await stopped(current.temporal, 'the embedded Temporal server', report, stopTemporal);
     await writeRecord(config, { ...current, temporal: null, worker: null });
     return { temporal, worker };

@@ -2,9 +2,9 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Config } from '../domain/config.js';
 import { RepriseError } from '../domain/errors.js';
-import { makePrivateDirectory, writeFileAtomic } from '../process/atomic-file.js';
-import { isAlive } from '../process/process-identity.js';
-import type { ProcessIdentity } from '../process/process-identity.js';
+import { makePrivateDirectory, writeFileAtomic } from '../files/atomic-file.js';
+import { isAlive } from '../process/exec/process-identity.js';
+import type { ProcessIdentity } from '../process/exec/process-identity.js';
 
 /** What `up` keeps in `<state_dir of the first host>/embedded/embedded.json`, so that every later command finds it. */
 export interface EmbeddedRecord {
@@ -22,7 +22,12 @@ export const NAMESPACE = 'default';
 /** Directory of everything embedded: database, logs, record. */
 export function embeddedDirectory(config: Config): string {
   const [host] = Object.values(config.hosts);
-  if (host === undefined) throw new RepriseError('config-invalid', `${config.file} names no host`, 'add one under `hosts`, with its state_dir');
+  if (host === undefined)
+    throw new RepriseError(
+      'config-invalid',
+      `${config.file} names no host`,
+      'add one under `hosts`, with its state_dir',
+    );
   return join(host.stateDir, 'embedded');
 }
 
@@ -30,7 +35,11 @@ export async function readRecord(config: Config): Promise<EmbeddedRecord | null>
   const file = join(embeddedDirectory(config), 'embedded.json');
   const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return null;
-    throw new RepriseError('privilege-missing', `${file} cannot be read: ${error.code ?? error.message}`, 'run as the user that ran `reprise up`');
+    throw new RepriseError(
+      'privilege-missing',
+      `${file} cannot be read: ${error.code ?? error.message}`,
+      'run as the user that ran `reprise up`',
+    );
   });
   return text === null ? null : (JSON.parse(text) as EmbeddedRecord);
 }

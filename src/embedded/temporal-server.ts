@@ -2,14 +2,14 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Connection } from '@temporalio/client';
 import { RepriseError } from '../domain/errors.js';
-import { searchAttributes } from '../domain/names.js';
-import { makePrivateDirectory } from '../process/atomic-file.js';
-import { startBackground, stopProcess } from '../process/background.js';
-import { findTemporalBinary } from '../process/binaries.js';
-import { tailOfFile, tellingLine } from '../process/output-tail.js';
-import { freePorts, isFree } from '../process/ports.js';
-import { isAlive } from '../process/process-identity.js';
-import type { ProcessIdentity } from '../process/process-identity.js';
+import { searchAttributes } from '../domain/operation/names.js';
+import { makePrivateDirectory } from '../files/atomic-file.js';
+import { startBackground, stopProcess } from '../process/exec/background.js';
+import { findTemporalBinary } from '../process/exec/find-programs.js';
+import { tailOfFile, errorLine } from '../files/tail.js';
+import { freePorts, isFree } from '../process/exec/ports.js';
+import { isAlive } from '../process/exec/process-identity.js';
+import type { ProcessIdentity } from '../process/exec/process-identity.js';
 import { NAMESPACE } from './record.js';
 
 /** The embedded server's own default is a day: incidents are read for longer. */
@@ -50,7 +50,16 @@ export async function startTemporal(options: TemporalServerOptions): Promise<Tem
   const logFile = join(options.stateDir, 'temporal.log');
   const argv = [
     ...[binary, 'server', 'start-dev', '--ip', '127.0.0.1', '--ui-ip', '127.0.0.1', '--namespace', NAMESPACE],
-    ...['--port', String(port), '--ui-port', String(uiPort), '--http-port', String(httpPort), '--metrics-port', String(metricsPort)],
+    ...[
+      '--port',
+      String(port),
+      '--ui-port',
+      String(uiPort),
+      '--http-port',
+      String(httpPort),
+      '--metrics-port',
+      String(metricsPort),
+    ],
     ...['--db-filename', options.databaseFile, '--log-level', 'warn'],
     ...Object.values(searchAttributes).flatMap((name) => ['--search-attribute', `${name}=Keyword`]),
   ];
@@ -72,7 +81,8 @@ export async function stopTemporal(identity: ProcessIdentity): Promise<void> {
 
 /** The well-known ports where both are free, so that people find the Web UI; else any. */
 export async function choosePorts(): Promise<{ port: number; uiPort: number }> {
-  if ((await isFree(DEFAULT_PORT)) && (await isFree(DEFAULT_UI_PORT))) return { port: DEFAULT_PORT, uiPort: DEFAULT_UI_PORT };
+  if ((await isFree(DEFAULT_PORT)) && (await isFree(DEFAULT_UI_PORT)))
+    return { port: DEFAULT_PORT, uiPort: DEFAULT_UI_PORT };
   const [port, uiPort] = (await freePorts(2)) as [number, number];
   return { port, uiPort };
 }
@@ -90,8 +100,12 @@ async function untilReady(address: string, identity: ProcessIdentity, logFile: s
     }
     await sleep(LOOK_MS);
   }
-  const said = tellingLine(await tailOfFile(logFile));
-  throw new RepriseError('tool-failed', `the embedded Temporal server did not start${said === '' ? '' : `: ${said}`}`, `see ${logFile}`);
+  const said = errorLine(await tailOfFile(logFile));
+  throw new RepriseError(
+    'tool-failed',
+    `the embedded Temporal server did not start${said === '' ? '' : `: ${said}`}`,
+    `see ${logFile}`,
+  );
 }
 
 async function setRetention(connection: Connection): Promise<boolean> {

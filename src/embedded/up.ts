@@ -1,11 +1,11 @@
 import { join } from 'node:path';
 import type { Config } from '../domain/config.js';
 import { RepriseError } from '../domain/errors.js';
-import { makePrivateDirectory } from '../process/atomic-file.js';
-import { stopProcess } from '../process/background.js';
-import { withHostLock } from '../process/file-lock.js';
-import { isFree } from '../process/ports.js';
-import { isAlive } from '../process/process-identity.js';
+import { makePrivateDirectory } from '../files/atomic-file.js';
+import { stopProcess } from '../process/exec/background.js';
+import { withHostLock } from '../process/jobs/file-lock.js';
+import { isFree } from '../process/exec/ports.js';
+import { isAlive } from '../process/exec/process-identity.js';
 import { addresses, embeddedDirectory, readRecord, writeRecord } from './record.js';
 import type { EmbeddedRecord } from './record.js';
 import { choosePorts, startTemporal } from './temporal-server.js';
@@ -59,7 +59,13 @@ async function start({ config, mainFile, report }: UpOptions, directory: string)
     report('starting the embedded Temporal server');
     const ports = await portsFor(config, before);
     const server = await startTemporal({ stateDir: directory, databaseFile: join(directory, 'temporal.db'), ports });
-    record = { version: 1, configFile: config.file, ...ports, temporal: server.identity, worker: before?.worker ?? null };
+    record = {
+      version: 1,
+      configFile: config.file,
+      ...ports,
+      temporal: server.identity,
+      worker: before?.worker ?? null,
+    };
     // At once: a server nobody knows of could not be stopped.
     await writeRecord(config, record);
   }
@@ -111,14 +117,23 @@ async function portsFor(config: Config, before: EmbeddedRecord | null): Promise<
   if (wanted !== undefined) {
     const [, port] = /^(?:127\.0\.0\.1|localhost|\[::1\]):(\d+)$/.exec(wanted) ?? [];
     if (port === undefined) {
-      throw new RepriseError('conflict', `${config.file} uses the Temporal server at ${wanted}`, 'run `reprise worker` for that one, or take `address` out of the config to have an embedded one');
+      throw new RepriseError(
+        'conflict',
+        `${config.file} uses the Temporal server at ${wanted}`,
+        'run `reprise worker` for that one, or take `address` out of the config to have an embedded one',
+      );
     }
     if (!(await isFree(Number(port)))) {
-      throw new RepriseError('conflict', `port ${port} of the config's temporal.address is taken`, `a Temporal server may run there already: then \`reprise worker\` is enough; else see who has it: ss -ltnp 'sport = :${port}'`);
+      throw new RepriseError(
+        'conflict',
+        `port ${port} of the config's temporal.address is taken`,
+        `a Temporal server may run there already: then \`reprise worker\` is enough; else see who has it: ss -ltnp 'sport = :${port}'`,
+      );
     }
     return { port: Number(port), uiPort: await uiPortFor(config) };
   }
-  if (before !== null && (await isFree(before.port)) && (await isFree(before.uiPort))) return { port: before.port, uiPort: before.uiPort };
+  if (before !== null && (await isFree(before.port)) && (await isFree(before.uiPort)))
+    return { port: before.port, uiPort: before.uiPort };
   return choosePorts();
 }
 

@@ -2,11 +2,11 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../domain/config.js';
 import { RepriseError } from '../domain/errors.js';
-import { CONTROL_QUEUE, lightQueue } from '../domain/names.js';
-import { startBackground, stopProcess } from '../process/background.js';
-import { tailOfFile, tellingLine } from '../process/output-tail.js';
-import { isAlive } from '../process/process-identity.js';
-import type { ProcessIdentity } from '../process/process-identity.js';
+import { CONTROL_QUEUE, lightQueue } from '../domain/operation/names.js';
+import { startBackground, stopProcess } from '../process/exec/background.js';
+import { tailOfFile, errorLine } from '../files/tail.js';
+import { isAlive } from '../process/exec/process-identity.js';
+import type { ProcessIdentity } from '../process/exec/process-identity.js';
 
 const START_MS = 90_000;
 const LOOK_MS = 200;
@@ -29,7 +29,13 @@ export const workerLog = (directory: string): string => join(directory, 'worker.
  * Starts one worker for all hosts of the config, in a session of its own, and waits until it polls.
  * @throws `tool-failed` with the telling line of its log when it ends instead.
  */
-export async function startWorkerProcess({ config, mainFile, directory, address, namespace }: WorkerProcessOptions): Promise<ProcessIdentity> {
+export async function startWorkerProcess({
+  config,
+  mainFile,
+  directory,
+  address,
+  namespace,
+}: WorkerProcessOptions): Promise<ProcessIdentity> {
   const hosts = Object.keys(config.hosts);
   const logFile = workerLog(directory);
   const argv = [
@@ -37,7 +43,9 @@ export async function startWorkerProcess({ config, mainFile, directory, address,
     ...hosts.flatMap((host) => ['--host', host]),
   ];
   // Secrets of the config may be references to the environment of whoever runs `up`.
-  const env = Object.fromEntries(Object.entries(process.env).filter((entry): entry is [string, string] => entry[1] !== undefined));
+  const env = Object.fromEntries(
+    Object.entries(process.env).filter((entry): entry is [string, string] => entry[1] !== undefined),
+  );
   // Many threads, few of them busy: an arena of memory for each would cost more than it saves (mallopt(3)).
   const identity = await startBackground(argv, { logFile, env: { MALLOC_ARENA_MAX: '2', ...env }, cwd: directory });
   try {
@@ -57,12 +65,19 @@ async function untilPolling(
   const { Connection } = await import('@temporalio/client');
   const connection = await Connection.connect({ address: server.address });
   const polls = async (queue: string, taskQueueType: number): Promise<boolean> => {
-    const answer = await connection.workflowService.describeTaskQueue({ namespace: server.namespace, taskQueue: { name: queue }, taskQueueType });
+    const answer = await connection.workflowService.describeTaskQueue({
+      namespace: server.namespace,
+      taskQueue: { name: queue },
+      taskQueueType,
+    });
     // The SDK's identity of a worker is `pid@host`.
     return (answer.pollers ?? []).some((poller) => poller.identity?.startsWith(`${identity.pid}@`) === true);
   };
   try {
-    const wanted: [string, number][] = [[CONTROL_QUEUE, WORKFLOW], ...hosts.map((host): [string, number] => [lightQueue(host), ACTIVITY])];
+    const wanted: [string, number][] = [
+      [CONTROL_QUEUE, WORKFLOW],
+      ...hosts.map((host): [string, number] => [lightQueue(host), ACTIVITY]),
+    ];
     const deadline = performance.now() + START_MS;
     while (performance.now() < deadline && (await isAlive(identity))) {
       const answers = await Promise.all(wanted.map(([queue, type]) => polls(queue, type)));
@@ -72,6 +87,10 @@ async function untilPolling(
   } finally {
     await connection.close();
   }
-  const said = tellingLine(await tailOfFile(server.logFile));
-  throw new RepriseError('tool-failed', `the worker did not start${said === '' ? '' : `: ${said}`}`, `see ${server.logFile}, then run \`reprise up\` again`);
+  const said = errorLine(await tailOfFile(server.logFile));
+  throw new RepriseError(
+    'tool-failed',
+    `the worker did not start${said === '' ? '' : `: ${said}`}`,
+    `see ${server.logFile}, then run \`reprise up\` again`,
+  );
 }

@@ -1,6 +1,6 @@
 import type { ClusterConfig, HostConfig, PolicyConfig, RepositoryConfig } from '../domain/config.js';
-import type { Progress } from '../domain/progress.js';
-import type { Jobs, OsUser } from '../process/jobs.js';
+import type { Progress } from '../domain/operation/progress.js';
+import type { Jobs, OsUser } from '../process/jobs/jobs.js';
 import type { ReadableStorage, WritableStorage } from '../storage/storage.js';
 
 /** What an engine works with; made by the activities, for one operation on one host. */

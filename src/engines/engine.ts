@@ -1,11 +1,11 @@
 import type { z } from 'zod';
-import type { Backup, BackupType, ListedBackup, TableCount } from '../domain/backup.js';
+import type { Backup, BackupType, ListedBackup, TableCount } from '../domain/backup/backup.js';
 import type { ClusterConfig, HostConfig, PolicyConfig } from '../domain/config.js';
-import type { RecoveryMethod } from '../domain/plan.js';
-import type { RecoveryTarget } from '../domain/target.js';
+import type { RecoveryMethod } from '../domain/plan/plan.js';
+import type { RecoveryTarget } from '../domain/target/target.js';
 import type { EngineContext, ReadContext, Uploader } from './context.js';
-import type { EnginePlace, EngineTool } from './engine-place.js';
-import type { ToolStore } from './tool-store.js';
+import type { EnginePlace, EngineTool } from './shared/engine-place.js';
+import type { ToolStore } from './shared/tool-store.js';
 
 /** How engines differ. Callers ask for a capability, never for an engine's name; an absent one is refused (`capability-missing`). */
 export interface EngineCapabilities {
@@ -62,7 +62,7 @@ export interface StillNeeded {
   readonly walFrom: string | null;
 }
 /** Asks again: a backup may be held, or a recovery begin, while a removal is under way. */
-export type AskNeeded = () => Promise<StillNeeded>;
+export type FindNeeded = () => Promise<StillNeeded>;
 
 /** Outcome of an engine's read-only look at a recovery request. */
 export interface RecoveryOutline {
@@ -155,12 +155,12 @@ export interface Engine {
   list(context: ReadContext): Promise<readonly ListedBackup[]>;
   /** Reads the whole backup and compares it with what was recorded. */
   verify(context: EngineContext, backup: Backup): Promise<VerifyVerdict>;
-  planRemoval(context: EngineContext, labels: readonly string[], needed?: AskNeeded): Promise<RemovalPlan>;
+  planRemoval(context: EngineContext, labels: readonly string[], needed?: FindNeeded): Promise<RemovalPlan>;
   /**
    * Removes exactly these, dependants first; what is already gone is no error. An engine that takes its time before it
    * removes, or that may remove WAL after a backup that stays, asks what is needed right before.
    */
-  remove(context: EngineContext, labels: readonly string[], needed?: AskNeeded): Promise<void>;
+  remove(context: EngineContext, labels: readonly string[], needed?: FindNeeded): Promise<void>;
   /** SHA-256 (hex) of the engine's own configuration file, which is approved together with a plan; absent where it has none. */
   configDigest?(policy: PolicyConfig): Promise<string>;
   /** Keys in the repository of all files of a backup, so that cold ones can be thawed; absent where its own tool keeps them. */
@@ -171,7 +171,11 @@ export interface Engine {
    * Removes what operations that are over have left in a host's scratch directory, untouched for so long; never what it
    * does not know for its own. `inUse`: ids of operations that may go on. Returns what was removed.
    */
-  removeLeftovers?(host: Pick<HostConfig, 'scratchDir'>, inUse: ReadonlySet<string>, olderThanMs: number): Promise<readonly string[]>;
+  removeLeftovers?(
+    host: Pick<HostConfig, 'scratchDir'>,
+    inUse: ReadonlySet<string>,
+    olderThanMs: number,
+  ): Promise<readonly string[]>;
   outlineRecovery(context: ReadContext, request: OutlineRequest): Promise<RecoveryOutline>;
   /** Engines whose tool may keep their files in an object store of its own settings. */
   readonly toolStore?: ToolStore<ReadContext>;
@@ -218,7 +222,7 @@ export interface PhysicalRestore {
    * Lists what there is beside the files of a server that is about to recover and whose `restore_command` waits for it.
    * Null, or absent, where that command fetches by itself. See `withWal`.
    */
-  feedWal?(context: ReadContext, dataDir: string): Promise<WalFeed | null>;
+  feedWal?(context: ReadContext, dataDir: string): Promise<WalPrefetch | null>;
   /** `archive_command` that re-arms archiving after the recovery, same stanza, new timeline; null where the policy needs none. */
   archiveCommand(context: ReadContext): string | null;
   /** Makes the repository ready for the recovered cluster (a new stanza only when its identity changed). */
@@ -226,7 +230,7 @@ export interface PhysicalRestore {
 }
 
 /** WAL that is brought to a recovering server as it asks for it. */
-export interface WalFeed {
+export interface WalPrefetch {
   /**
    * Brings it, ahead of the server, until all is there or the signal comes.
    * @throws RepriseError `wal-gap` for a damaged segment that the server needs
@@ -239,7 +243,11 @@ export interface WalFeed {
 export interface LogicalRestore {
   restoreDatabase(context: EngineContext, request: RestoreDatabaseRequest): Promise<RestoredDatabase>;
   /** Roles and tablespaces that the dump needs and the server lacks, from the companion of the backup. */
-  restoreGlobals(context: EngineContext, backup: Backup, connection: ClusterConfig['connection']): Promise<readonly string[]>;
+  restoreGlobals(
+    context: EngineContext,
+    backup: Backup,
+    connection: ClusterConfig['connection'],
+  ): Promise<readonly string[]>;
 }
 
 /** A kind of engine with the schema of its `options`; one line in the registry. */

@@ -18,7 +18,11 @@ export const engineKinds: Readonly<Record<string, EngineKind>> = {
     engine: basebackupEngine,
     options: basebackupOptions,
     read: readBasebackupOptions,
-    tools: ['pg_basebackup', 'pg_verifybackup', 'pg_receivewal'].map((program) => ({ program, ofPostgres: true, install: 'apt-get install postgresql, of the server\'s major version' })),
+    tools: ['pg_basebackup', 'pg_verifybackup', 'pg_receivewal'].map((program) => ({
+      program,
+      ofPostgres: true,
+      install: "apt-get install postgresql, of the server's major version",
+    })),
   }),
   logical: engineKind({
     engine: logicalEngine,
@@ -37,7 +41,9 @@ export const engineKinds: Readonly<Record<string, EngineKind>> = {
     paths: ['config'],
     place: ({ stanza, config }) => `stanza ${stanza} of ${config}`,
     inspectPlace: inspectPgbackrestPlace,
-    tools: [{ program: 'pgbackrest', ofPostgres: false, install: 'apt-get install pgbackrest', oldest: OLDEST_PGBACKREST }],
+    tools: [
+      { program: 'pgbackrest', ofPostgres: false, install: 'apt-get install pgbackrest', oldest: OLDEST_PGBACKREST },
+    ],
   }),
   walg: engineKind({
     engine: walgEngine,
@@ -46,7 +52,15 @@ export const engineKinds: Readonly<Record<string, EngineKind>> = {
     paths: ['env_file'],
     place: ({ env_file }) => `the storage of ${env_file}`,
     inspectPlace: inspectWalgPlace,
-    tools: [{ program: 'wal-g', ofPostgres: false, namedBy: 'binary', versionArgument: '--version', install: 'put a release of WAL-G on PATH, or name it in options.binary' }],
+    tools: [
+      {
+        program: 'wal-g',
+        ofPostgres: false,
+        namedBy: 'binary',
+        versionArgument: '--version',
+        install: 'put a release of WAL-G on PATH, or name it in options.binary',
+      },
+    ],
   }),
 };
 

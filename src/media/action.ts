@@ -1,4 +1,4 @@
-import type { MediaActionName } from '../domain/media.js';
+import type { MediaActionName } from '../domain/media/media.js';
 import type { Irregular } from '../storage/storage.js';
 
 /** What is done with one object, so that it is as it shall be. Deletes no version, ever. */
@@ -19,7 +19,12 @@ type Deed =
   /** Deleted since: the delete markers above it are taken away, newest first. */
   | { readonly name: 'undelete'; readonly key: string; readonly sizeBytes: number; readonly markers: readonly string[] }
   /** Copied on top of what is there, or where nothing is. */
-  | { readonly name: 'overwrite' | 'copy'; readonly key: string; readonly sizeBytes: number; readonly source: CopiedVersion }
+  | {
+      readonly name: 'overwrite' | 'copy';
+      readonly key: string;
+      readonly sizeBytes: number;
+      readonly source: CopiedVersion;
+    }
   /** Not there at that time, or not in the source: a delete marker hides it. */
   | { readonly name: 'remove'; readonly key: string; readonly sizeBytes: number }
   /** The same, kept by choice. */

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pMapIterable } from 'p-map';
-import { type MediaChange, type MediaCount, changesSomething, mediaChanges } from '../domain/media.js';
+import { type MediaChange, type MediaCount, changesSomething, mediaChanges } from '../domain/media/media.js';
 import { RepriseError, errorTable, isRepriseError } from '../domain/errors.js';
 import type { MediaAction } from './action.js';
 import { type MediaBounds, within } from './bounds.js';
-import { type MediaWork, actionsOf, carryOut } from './work.js';
+import { type MediaRun, actionsOf, carryOut } from './carry-out.js';
 
 /** So many refused keys are named. */
 const SHOWN = 5;
@@ -33,8 +33,14 @@ export interface ApplyOptions {
  * already, so that nothing is copied twice.
  * @throws RepriseError `partly-done` where single objects were refused, after all others were done; what a network does at once; `plan-stale` beyond the bounds
  */
-export async function applyAll(work: MediaWork, { concurrency, singleCopyBytes, after, found, bounds, signal, report }: ApplyOptions): Promise<Readonly<Record<MediaChange, MediaCount>>> {
-  const done = Object.fromEntries(mediaChanges.map((name) => [name, { objects: 0, bytes: 0 }])) as Record<MediaChange, { objects: number; bytes: number }>;
+export async function applyAll(
+  work: MediaRun,
+  { concurrency, singleCopyBytes, after, found, bounds, signal, report }: ApplyOptions,
+): Promise<Readonly<Record<MediaChange, MediaCount>>> {
+  const done = Object.fromEntries(mediaChanges.map((name) => [name, { objects: 0, bytes: 0 }])) as Record<
+    MediaChange,
+    { objects: number; bytes: number }
+  >;
   const refused = { count: 0, first: null as RepriseError | null, keys: [] as string[] };
   let count = 0;
   const how = { singleCopyBytes, ...(signal ? { signal } : {}) };
@@ -60,7 +66,11 @@ export async function applyAll(work: MediaWork, { concurrency, singleCopyBytes, 
   }
   if (refused.first !== null) {
     const some = refused.keys.map((key) => JSON.stringify(key)).join(', ');
-    throw new RepriseError('partly-done', `${refused.count} objects could not be changed, all others were: ${refused.first.message} (${some}${refused.count > SHOWN ? ', ...' : ''})`, refused.first.hint);
+    throw new RepriseError(
+      'partly-done',
+      `${refused.count} objects could not be changed, all others were: ${refused.first.message} (${some}${refused.count > SHOWN ? ', ...' : ''})`,
+      refused.first.hint,
+    );
   }
   return done;
 }

@@ -1,5 +1,5 @@
 import { RepriseError } from '../domain/errors.js';
-import { type MediaChange, type MediaCount, changesSomething, mediaChanges } from '../domain/media.js';
+import { type MediaChange, type MediaCount, changesSomething, mediaChanges } from '../domain/media/media.js';
 import type { MediaAction } from './action.js';
 
 /** What was approved: when it was looked at, and how much of each kind was to be done. */
@@ -14,14 +14,21 @@ export interface MediaBounds {
  * of a kind than there were. A source that is gone (its mount dropped) is no order to remove everything.
  * @throws RepriseError `plan-stale` at the first one too many
  */
-export async function* within(actions: AsyncIterable<MediaAction>, { lookedAt, most }: MediaBounds): AsyncGenerator<MediaAction> {
+export async function* within(
+  actions: AsyncIterable<MediaAction>,
+  { lookedAt, most }: MediaBounds,
+): AsyncGenerator<MediaAction> {
   const seen = Object.fromEntries(mediaChanges.map((name) => [name, 0])) as Record<MediaChange, number>;
   for await (const action of actions) {
     const { name, presentSince } = action;
     if (changesSomething(name)) {
       if (presentSince !== undefined && Date.parse(presentSince) > Date.parse(lookedAt)) continue;
       if (++seen[name] > most[name].objects) {
-        throw new RepriseError('plan-stale', `there is more to ${name} than the ${most[name].objects} objects of the plan: what is compared has changed`, 'see that both sides are there and whole (is a directory mounted?), then `reprise continue`; or `reprise reject`, and make a new plan');
+        throw new RepriseError(
+          'plan-stale',
+          `there is more to ${name} than the ${most[name].objects} objects of the plan: what is compared has changed`,
+          'see that both sides are there and whole (is a directory mounted?), then `reprise continue`; or `reprise reject`, and make a new plan',
+        );
       }
     }
     yield action;

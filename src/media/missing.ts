@@ -10,7 +10,10 @@ export interface NamedObjects {
 }
 
 /** Compares what rows name, in key order and relative to the folder, with what is there now. */
-export async function countMissing(named: AsyncIterable<{ readonly key: string; readonly rows: number }>, place: MediaPlace): Promise<NamedObjects> {
+export async function countMissing(
+  named: AsyncIterable<{ readonly key: string; readonly rows: number }>,
+  place: MediaPlace,
+): Promise<NamedObjects> {
   let [rows, missingRows, missing] = [0, 0, 0];
   for await (const { left, right } of sideBySide(named, listed(place))) {
     if (left === undefined) continue;

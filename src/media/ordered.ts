@@ -17,7 +17,10 @@ export async function* byKey(versions: AsyncIterable<ObjectVersion>): AsyncGener
 }
 
 /** Two listings in key order as one, each side's entry of a key beside the other's; neither is kept. */
-export async function* sideBySide<L extends { readonly key: string }, R extends { readonly key: string }>(left: AsyncIterable<L>, right: AsyncIterable<R>): AsyncGenerator<{ readonly left?: L; readonly right?: R }> {
+export async function* sideBySide<L extends { readonly key: string }, R extends { readonly key: string }>(
+  left: AsyncIterable<L>,
+  right: AsyncIterable<R>,
+): AsyncGenerator<{ readonly left?: L; readonly right?: R }> {
   const [ours, theirs] = [left[Symbol.asyncIterator](), right[Symbol.asyncIterator]()];
   try {
     let [mine, other] = await Promise.all([ours.next(), theirs.next()]);

@@ -1,7 +1,14 @@
 import type { Readable } from 'node:stream';
 import { RepriseError } from '../domain/errors.js';
 import { compareKeys } from '../storage/keys.js';
-import type { Irregular, ObjectDescription, ObjectFacts, StorageEntry, WritableObjects, WritableStorage } from '../storage/storage.js';
+import type {
+  Irregular,
+  ObjectDescription,
+  ObjectFacts,
+  StorageEntry,
+  WritableObjects,
+  WritableStorage,
+} from '../storage/storage.js';
 
 /** A folder of a repository, opened. */
 export interface MediaPlace {
@@ -12,14 +19,24 @@ export interface MediaPlace {
 }
 
 /** Content of one object; `md5` (hex) where it is known. */
-export async function openIn({ storage, folder }: MediaPlace, key: string, versionId?: string): Promise<{ readonly body: Readable; readonly md5: string | null; readonly described?: ObjectDescription }> {
-  return storage.objects ? storage.objects.open(folder + key, versionId) : { body: await storage.open(folder + key), md5: null };
+export async function openIn(
+  { storage, folder }: MediaPlace,
+  key: string,
+  versionId?: string,
+): Promise<{ readonly body: Readable; readonly md5: string | null; readonly described?: ObjectDescription }> {
+  return storage.objects
+    ? storage.objects.open(folder + key, versionId)
+    : { body: await storage.open(folder + key), md5: null };
 }
 
 /** @throws RepriseError `capability-missing` for a storage without versions */
 export function objectsOf({ storage, name }: MediaPlace): WritableObjects {
   if (storage.objects) return storage.objects;
-  throw new RepriseError('capability-missing', `${name} is of type ${storage.kind}: it keeps no versions`, 'media are brought back from the versions of a bucket; use a repository of type s3, or reprise media sync');
+  throw new RepriseError(
+    'capability-missing',
+    `${name} is of type ${storage.kind}: it keeps no versions`,
+    'media are brought back from the versions of a bucket; use a repository of type s3, or reprise media sync',
+  );
 }
 
 /** What a folder shall hold: a listing, each entry perhaps an old version. */
@@ -33,12 +50,16 @@ export async function* listed(place: MediaPlace, after?: string): AsyncGenerator
 }
 
 /** The same with what is no object. That comes from the beginning on, also before `after`: a link stands for all below it. */
-export async function* entriesOf({ storage, folder }: MediaPlace, after?: string): AsyncGenerator<Wanted & { readonly irregular?: Irregular }> {
+export async function* entriesOf(
+  { storage, folder }: MediaPlace,
+  after?: string,
+): AsyncGenerator<Wanted & { readonly irregular?: Irregular }> {
   if (storage.objects) return yield* storage.objects.list(folder, after);
   const entries: AsyncIterable<StorageEntry> = storage.entries?.(folder) ?? storage.list(folder);
   for await (const { key, ...facts } of entries) {
     const below = key.slice(folder.length);
     // Files have no checksum of their own: size and time have to tell.
-    if (after === undefined || facts.irregular !== undefined || compareKeys(below, after) > 0) yield { ...facts, key: below, etag: '' };
+    if (after === undefined || facts.irregular !== undefined || compareKeys(below, after) > 0)
+      yield { ...facts, key: below, etag: '' };
   }
 }

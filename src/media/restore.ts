@@ -18,7 +18,12 @@ export function versionAt(versions: KeyVersions, at: number): ObjectVersion | nu
  * Brings one key back to what it was at an instant, in its own place. `copiedFrom` tells which version the present one is a
  * copy of, and is asked only where etag and size cannot tell.
  */
-export async function restoreInPlace(versions: KeyVersions, at: number, later: Later, copiedFrom: (key: string) => Promise<string | null>): Promise<MediaAction> {
+export async function restoreInPlace(
+  versions: KeyVersions,
+  at: number,
+  later: Later,
+  copiedFrom: (key: string) => Promise<string | null>,
+): Promise<MediaAction> {
   const [present] = versions;
   const { key, modifiedAt: presentSince } = present;
   const then = versionAt(versions, at);
@@ -27,11 +32,27 @@ export async function restoreInPlace(versions: KeyVersions, at: number, later: L
     return { name: later, key, sizeBytes: present.sizeBytes, presentSince };
   }
   const { sizeBytes } = then;
-  if (present.versionId === then.versionId || (await isCopy(present, then, copiedFrom))) return { name: 'right', key, sizeBytes };
+  if (present.versionId === then.versionId || (await isCopy(present, then, copiedFrom)))
+    return { name: 'right', key, sizeBytes };
   const above = versions.slice(0, versions.indexOf(then));
   // Under nothing but delete markers it only has to be uncovered; otherwise what is above would show.
-  if (above.every(({ deleted }) => deleted)) return { name: 'undelete', key, sizeBytes, presentSince, ...coldAs(then), markers: above.map(({ versionId }) => versionId) };
-  return { name: present.deleted ? 'copy' : 'overwrite', key, sizeBytes, presentSince, ...coldAs(then), source: sourceOf(then) };
+  if (above.every(({ deleted }) => deleted))
+    return {
+      name: 'undelete',
+      key,
+      sizeBytes,
+      presentSince,
+      ...coldAs(then),
+      markers: above.map(({ versionId }) => versionId),
+    };
+  return {
+    name: present.deleted ? 'copy' : 'overwrite',
+    key,
+    sizeBytes,
+    presentSince,
+    ...coldAs(then),
+    source: sourceOf(then),
+  };
 }
 
 export function coldAs({ cold }: { readonly cold?: true }): { readonly cold?: true } {
@@ -39,7 +60,11 @@ export function coldAs({ cold }: { readonly cold?: true }): { readonly cold?: tr
 }
 
 /** Whether what is there now has the content of a version. */
-export async function isCopy(present: Pick<ObjectVersion, 'key' | 'etag' | 'sizeBytes'> & { readonly deleted?: boolean }, of: Pick<ObjectVersion, 'etag' | 'sizeBytes'> & { readonly versionId?: string }, copiedFrom: (key: string) => Promise<string | null>): Promise<boolean> {
+export async function isCopy(
+  present: Pick<ObjectVersion, 'key' | 'etag' | 'sizeBytes'> & { readonly deleted?: boolean },
+  of: Pick<ObjectVersion, 'etag' | 'sizeBytes'> & { readonly versionId?: string },
+  copiedFrom: (key: string) => Promise<string | null>,
+): Promise<boolean> {
   if (present.deleted === true || present.sizeBytes !== of.sizeBytes) return false;
   if (present.etag === of.etag && of.etag !== '') return true;
   return (isMarked(of.etag) || isMarked(present.etag)) && (await copiedFrom(present.key)) === markOf(of);

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { type MediaChange, type MediaCount, changesSomething, mediaActionNames } from '../domain/media.js';
+import { type MediaChange, type MediaCount, changesSomething, mediaActionNames } from '../domain/media/media.js';
 import type { Irregular } from '../storage/storage.js';
 import type { MediaAction, MediaActionName } from './action.js';
 
@@ -20,8 +20,14 @@ export interface MediaSummary {
 }
 
 /** Reads all actions and keeps only what a person decides on: memory does not grow with them. */
-export async function summarise(actions: AsyncIterable<MediaAction>, report: (objects: number) => void = () => undefined): Promise<MediaSummary> {
-  const counts = Object.fromEntries(mediaActionNames.map((name) => [name, { objects: 0, bytes: 0 }])) as Record<MediaActionName, { objects: number; bytes: number }>;
+export async function summarise(
+  actions: AsyncIterable<MediaAction>,
+  report: (objects: number) => void = () => undefined,
+): Promise<MediaSummary> {
+  const counts = Object.fromEntries(mediaActionNames.map((name) => [name, { objects: 0, bytes: 0 }])) as Record<
+    MediaActionName,
+    { objects: number; bytes: number }
+  >;
   const hash = createHash('sha256');
   const samples: { action: MediaChange; key: string }[] = [];
   const cold = { copied: 0, undeleted: 0, first: null as string | null };
@@ -58,5 +64,7 @@ export async function summarise(actions: AsyncIterable<MediaAction>, report: (ob
 function detailsOf(action: MediaAction): readonly unknown[] {
   const { name, key } = action;
   if (name === 'undelete') return [name, key, ...action.markers];
-  return 'source' in action ? [name, key, action.source.versionId ?? '', action.source.etag, action.sizeBytes] : [name, key];
+  return 'source' in action
+    ? [name, key, action.source.versionId ?? '', action.source.etag, action.sizeBytes]
+    : [name, key];
 }

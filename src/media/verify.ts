@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { pMapIterable } from 'p-map';
 import { RepriseError, errorTable, isRepriseError } from '../domain/errors.js';
-import type { MediaVerdict } from '../domain/media.js';
+import type { MediaVerdict } from '../domain/media/media.js';
 import type { ObjectFacts } from '../storage/storage.js';
 import { imageProblem, isImage } from './image.js';
 import { type MediaPlace, listed, openIn } from './place.js';
@@ -20,7 +20,10 @@ export interface VerifyOptions {
 }
 
 /** Reads every object whole, compares size and checksum, and decodes a sample of the images. Memory does not grow with them. */
-export async function verifyAll(place: MediaPlace, { concurrency, sample, signal, report }: VerifyOptions): Promise<MediaVerdict> {
+export async function verifyAll(
+  place: MediaPlace,
+  { concurrency, sample, signal, report }: VerifyOptions,
+): Promise<MediaVerdict> {
   let [objects, bytes, read, unchecked, decoded, problems, images] = [0, 0, 0, 0, 0, 0, 0];
   const samples: { key: string; problem: string }[] = [];
   const chosen: ObjectFacts[] = [];
@@ -29,7 +32,10 @@ export async function verifyAll(place: MediaPlace, { concurrency, sample, signal
     if (samples.length < SHOWN) samples.push({ key, problem });
   };
   const readOne = async (facts: ObjectFacts) => ({ facts, ...(await readWhole(place, facts, signal)) });
-  for await (const { facts, problem, checked } of pMapIterable(listed(place), readOne, { concurrency, backpressure: concurrency * 4 })) {
+  for await (const { facts, problem, checked } of pMapIterable(listed(place), readOne, {
+    concurrency,
+    backpressure: concurrency * 4,
+  })) {
     objects += 1;
     bytes += facts.sizeBytes;
     if (problem === null) read += 1;
@@ -56,7 +62,11 @@ function choose<T>(chosen: T[], item: T, count: number, most: number): void {
   if (place < most) chosen[place] = item;
 }
 
-async function readWhole(place: MediaPlace, { key, sizeBytes }: ObjectFacts, signal?: AbortSignal): Promise<{ readonly problem: string | null; readonly checked: boolean }> {
+async function readWhole(
+  place: MediaPlace,
+  { key, sizeBytes }: ObjectFacts,
+  signal?: AbortSignal,
+): Promise<{ readonly problem: string | null; readonly checked: boolean }> {
   let checked = false;
   const problem = await problemOf(signal, async () => {
     const { body, md5 } = await openIn(place, key);
@@ -75,7 +85,9 @@ async function readWhole(place: MediaPlace, { key, sizeBytes }: ObjectFacts, sig
 }
 
 function decodeProblem(place: MediaPlace, key: string, signal?: AbortSignal): Promise<string | null> {
-  return problemOf(signal, async () => imageProblem(Buffer.concat((await (await openIn(place, key)).body.toArray()) as Buffer[])));
+  return problemOf(signal, async () =>
+    imageProblem(Buffer.concat((await (await openIn(place, key)).body.toArray()) as Buffer[])),
+  );
 }
 
 /** An object that cannot be read is a finding; a storage that cannot be reached is none. */
@@ -90,6 +102,10 @@ async function problemOf(signal: AbortSignal | undefined, look: () => Promise<st
       return `cannot be read: ${error.message}`;
     }
     // The stream itself broke off: the next attempt reads again.
-    throw new RepriseError('storage-unreachable', `reading broke off: ${error instanceof Error ? error.message : String(error)}`, 'see that the network to the server is sound');
+    throw new RepriseError(
+      'storage-unreachable',
+      `reading broke off: ${error instanceof Error ? error.message : String(error)}`,
+      'see that the network to the server is sound',
+    );
   }
 }

@@ -7,6 +7,10 @@ export async function authorities(file: string | undefined): Promise<string | un
   try {
     return await readFile(file, 'utf8');
   } catch (error) {
-    throw new RepriseError('config-invalid', `the certificates in ${file} cannot be read: ${(error as NodeJS.ErrnoException).code ?? 'unreadable'}`, 'check ca_file of the notifier');
+    throw new RepriseError(
+      'config-invalid',
+      `the certificates in ${file} cannot be read: ${(error as NodeJS.ErrnoException).code ?? 'unreadable'}`,
+      'check ca_file of the notifier',
+    );
   }
 }

@@ -8,8 +8,20 @@ import { sendWebhook } from './webhook/webhook-notifier.js';
 
 /** Every kind of notifier: one line each; config schema, addresses of contacts and docs follow from it. */
 export const notifierKinds: Readonly<Record<string, NotifierKind>> = {
-  mail: notifierKind({ options: mailOptions, read: readMailOptions, paths: ['ca_file'], address: mailAddress, send: sendMail }),
-  webhook: notifierKind({ options: webhookOptions, read: readWebhookOptions, paths: ['ca_file'], address: null, send: sendWebhook }),
+  mail: notifierKind({
+    options: mailOptions,
+    read: readMailOptions,
+    paths: ['ca_file'],
+    address: mailAddress,
+    send: sendMail,
+  }),
+  webhook: notifierKind({
+    options: webhookOptions,
+    read: readWebhookOptions,
+    paths: ['ca_file'],
+    address: null,
+    send: sendWebhook,
+  }),
 };
 
 /** Notifier of a kind named in the config. Throws `config-invalid` for a kind that is not registered. */

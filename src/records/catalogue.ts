@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { CatalogueState, RecordProblem } from '../domain/catalogue.js';
+import type { CatalogueState, RecordProblem } from '../domain/backup/catalogue.js';
 import { RepriseError } from '../domain/errors.js';
-import type { CatalogueRecord, NewRecord } from '../domain/records.js';
+import type { CatalogueRecord, NewRecord } from '../domain/backup/records.js';
 import type { ReadableStorage, WritableStorage } from '../storage/storage.js';
 import { parseRecord } from './envelope.js';
 import { foldRecords } from './fold.js';
@@ -105,7 +105,11 @@ function readCatalogue(storage: ReadableStorage, cluster: string) {
 
 function incidentKey(cluster: string, operationId: string): string {
   if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$/.test(operationId)) {
-    throw new RepriseError('path-refused', 'an operation id that is no file name has no incident document', 'use the operation id that reprise incident list shows');
+    throw new RepriseError(
+      'path-refused',
+      'an operation id that is no file name has no incident document',
+      'use the operation id that reprise incident list shows',
+    );
   }
   return `${cluster}/incidents/${operationId}.md`;
 }

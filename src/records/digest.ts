@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { canonicalJson } from '../domain/canonical-json.js';
-import type { ApprovableBinding } from '../domain/plan.js';
+import { canonicalJson } from '../domain/text/canonical-json.js';
+import type { ApprovableBinding } from '../domain/plan/plan.js';
 
 /** SHA-256 of a text's UTF-8 bytes, or of bytes, in 64 lowercase hex digits. */
 export function sha256Hex(content: string | Uint8Array): string {

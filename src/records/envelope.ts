@@ -1,10 +1,13 @@
-import type { CatalogueRecord, RecordBody } from '../domain/records.js';
+import type { CatalogueRecord, RecordBody } from '../domain/backup/records.js';
 
 /** A field of a record and what its value must be for the fold to read it without looking again. */
 type Check = (value: unknown) => boolean;
 const text: Check = (value) => typeof value === 'string' && value !== '';
 const anyText: Check = (value) => typeof value === 'string';
-const nullOr = (check: Check): Check => (value) => value === null || check(value);
+const nullOr =
+  (check: Check): Check =>
+  (value) =>
+    value === null || check(value);
 const instant: Check = (value) => typeof value === 'string' && !Number.isNaN(Date.parse(value));
 const texts: Check = (value) => Array.isArray(value) && value.every(anyText);
 const bytes: Check = (value) => typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
@@ -28,7 +31,11 @@ const backup = shape({
 });
 const proof = shape({ level: (value) => value === 'verified' || value === 'restored', at: instant });
 const plan = shape({ digest: text, binding: isObject, observed: isObject, createdAt: instant, approveBy: instant });
-const outcome = shape({ target: shape({ requested: anyText, reached: anyText }), phases: Array.isArray, checks: Array.isArray });
+const outcome = shape({
+  target: shape({ requested: anyText, reached: anyText }),
+  phases: Array.isArray,
+  checks: Array.isArray,
+});
 
 /** By kind; a new kind does not compile without its line. */
 const bodies: Readonly<Record<RecordBody['kind'], Readonly<Record<string, Check>>>> = {
@@ -76,7 +83,8 @@ export function parseRecord(content: string, seq: number): CatalogueRecord | { r
     if (!check(value[name])) return { reason: `its field "${name}" is missing or wrong` };
   }
   const { kind } = value;
-  const fields = typeof kind === 'string' && Object.hasOwn(bodies, kind) ? bodies[kind as RecordBody['kind']] : undefined;
+  const fields =
+    typeof kind === 'string' && Object.hasOwn(bodies, kind) ? bodies[kind as RecordBody['kind']] : undefined;
   if (fields === undefined) return { reason: `its kind ${JSON.stringify(kind)} is not known` };
   for (const [name, check] of Object.entries(fields)) {
     if (!check(value[name])) return { reason: `its field "${name}" is missing or wrong` };

@@ -1,4 +1,4 @@
-import type { Backup, Proof, TableCount } from '../domain/backup.js';
+import type { Backup, Proof, TableCount } from '../domain/backup/backup.js';
 import type {
   CatalogueState,
   JournalLine,
@@ -10,8 +10,8 @@ import type {
   RecordedPlan,
   Refusal,
   UnmadeBackup,
-} from '../domain/catalogue.js';
-import type { CatalogueRecord, KeptItem } from '../domain/records.js';
+} from '../domain/backup/catalogue.js';
+import type { CatalogueRecord, KeptItem } from '../domain/backup/records.js';
 
 /** What is said of a backup before `now` is looked at. */
 type Known = Omit<Backup, 'status' | 'proven' | 'heldUntil'> & { proofs: Proof[]; quarantined: boolean };
@@ -57,7 +57,14 @@ export function foldRecords(cluster: string, records: readonly CatalogueRecord[]
         break;
       }
       case 'backup-failed':
-        unmade.push({ kind: 'failed', policy: record.policy, reason: record.reason, code: record.code, at, operationId });
+        unmade.push({
+          kind: 'failed',
+          policy: record.policy,
+          reason: record.reason,
+          code: record.code,
+          at,
+          operationId,
+        });
         break;
       case 'backup-skipped':
         unmade.push({ kind: 'skipped', policy: record.policy, reason: record.reason, code: null, at, operationId });
@@ -91,7 +98,12 @@ export function foldRecords(cluster: string, records: readonly CatalogueRecord[]
         pins.delete(operationId);
         break;
       case 'plan':
-        plans.set(record.plan.digest, { plan: record.plan, operationId, at, usedAt: plans.get(record.plan.digest)?.usedAt ?? null });
+        plans.set(record.plan.digest, {
+          plan: record.plan,
+          operationId,
+          at,
+          usedAt: plans.get(record.plan.digest)?.usedAt ?? null,
+        });
         break;
       case 'plan-used': {
         const plan = plans.get(record.digest);
@@ -99,10 +111,23 @@ export function foldRecords(cluster: string, records: readonly CatalogueRecord[]
         break;
       }
       case 'approval':
-        approvals.push({ digest: record.digest, approval: record.approval, assurance: record.assurance, at, operationId });
+        approvals.push({
+          digest: record.digest,
+          approval: record.approval,
+          assurance: record.assurance,
+          at,
+          operationId,
+        });
         break;
       case 'refusal':
-        refusals.push({ digest: record.digest, by: record.by, code: record.code, reason: record.reason, at, operationId });
+        refusals.push({
+          digest: record.digest,
+          by: record.by,
+          code: record.code,
+          reason: record.reason,
+          at,
+          operationId,
+        });
         break;
       case 'kept': {
         const { keptId: id, what, where, host, sizeBytes } = record;
@@ -119,7 +144,15 @@ export function foldRecords(cluster: string, records: readonly CatalogueRecord[]
         const { incidentId: id, scenario, state, text } = record;
         const before = incidents.get(id);
         const history = [...(before?.history ?? []), { at, state, text, by }];
-        incidents.set(id, { id, scenario, state, operationId, openedAt: before?.openedAt ?? at, updatedAt: at, history });
+        incidents.set(id, {
+          id,
+          scenario,
+          state,
+          operationId,
+          openedAt: before?.openedAt ?? at,
+          updatedAt: at,
+          history,
+        });
         break;
       }
       case 'journal': {

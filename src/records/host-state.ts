@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { RepriseError } from '../domain/errors.js';
-import type { Approval, ApprovablePlan } from '../domain/plan.js';
+import type { Approval, ApprovablePlan } from '../domain/plan/plan.js';
 import { isDigest, planDigest, sha256Hex } from './digest.js';
 import { createJsonOnce, jsonFilesIn, readJson, replaceJson } from './owner-only-files.js';
 
@@ -45,8 +45,10 @@ export interface HostState {
 export function openHostState(stateDir: string): HostState {
   const planFile = (digest: string) => join(stateDir, 'plans', `${checked(digest)}.json`);
   const approvalsOf = (digest: string) => join(stateDir, 'approvals', checked(digest));
-  const ledger = (digest: string, what: 'used' | 'closed') => join(stateDir, 'ledger', `${checked(digest)}.${what}.json`);
-  const doneFile = (operationId: string, step: string) => join(stateDir, 'done', fileName(operationId), `${fileName(step)}.json`);
+  const ledger = (digest: string, what: 'used' | 'closed') =>
+    join(stateDir, 'ledger', `${checked(digest)}.${what}.json`);
+  const doneFile = (operationId: string, step: string) =>
+    join(stateDir, 'done', fileName(operationId), `${fileName(step)}.json`);
 
   const isClosed = async (digest: string) => (await readJson(ledger(digest, 'closed'))) !== null;
   const usedBy = async (digest: string) => (await readJson(ledger(digest, 'used'))) as PlanUse | null;
@@ -79,7 +81,9 @@ export function openHostState(stateDir: string): HostState {
     },
 
     async openPlans() {
-      const digests = (await jsonFilesIn(join(stateDir, 'plans'))).map((name) => name.slice(0, -'.json'.length)).filter(isDigest);
+      const digests = (await jsonFilesIn(join(stateDir, 'plans')))
+        .map((name) => name.slice(0, -'.json'.length))
+        .filter(isDigest);
       const open: ApprovablePlan[] = [];
       for (const digest of digests) {
         if (await isClosed(digest)) continue;

@@ -97,6 +97,8 @@ function failure(path: string, error: unknown): RepriseError {
   return new RepriseError(
     full ? 'storage-full' : 'storage-unreachable',
     `the state file ${path} cannot be used (${code})`,
-    full ? 'free space in the state directory' : 'make the state directory belong to the user the worker runs as, mode 0700',
+    full
+      ? 'free space in the state directory'
+      : 'make the state directory belong to the user the worker runs as, mode 0700',
   );
 }

@@ -1,5 +1,5 @@
-import type { TableCount } from '../domain/backup.js';
-import type { CatalogueRecord, NewRecord } from '../domain/records.js';
+import type { TableCount } from '../domain/backup/backup.js';
+import type { CatalogueRecord, NewRecord } from '../domain/backup/records.js';
 
 /**
  * A record stays below it, whatever a backup holds: S3 moves objects of 128 KiB and more to cold classes with age (P3),
@@ -17,10 +17,23 @@ export function recordText(record: CatalogueRecord | NewRecord): string {
  * with an id that a retry finds again. What was begun and never ended by its backup says nothing.
  */
 export function inPieces(record: NewRecord): { readonly before: readonly NewRecord[]; readonly last: NewRecord } {
-  if (record.kind !== 'backup' || record.backup.contents === undefined || sizeOf(recordText(record)) <= MOST_RECORD_BYTES) return { before: [], last: record };
+  if (
+    record.kind !== 'backup' ||
+    record.backup.contents === undefined ||
+    sizeOf(recordText(record)) <= MOST_RECORD_BYTES
+  )
+    return { before: [], last: record };
   const { id, at, operationId, by } = record;
   const { contents, ...backup } = record.backup;
-  const before = piecesOf(contents).map((tables, index): NewRecord => ({ id: `${id}/contents/${index + 1}`, at, operationId, by, kind: 'contents', backupId: backup.id, contents: tables }));
+  const before = piecesOf(contents).map((tables, index): NewRecord => ({
+    id: `${id}/contents/${index + 1}`,
+    at,
+    operationId,
+    by,
+    kind: 'contents',
+    backupId: backup.id,
+    contents: tables,
+  }));
   return { before, last: { ...record, backup, contentRecords: before.length } };
 }
 

@@ -1,5 +1,5 @@
-import { backupId, type Backup, type ListedBackup } from '../domain/backup.js';
-import type { CatalogueState } from '../domain/catalogue.js';
+import { backupId, type Backup, type ListedBackup } from '../domain/backup/backup.js';
+import type { CatalogueState } from '../domain/backup/catalogue.js';
 
 /** What an engine found on the storage of one policy. */
 export interface PolicyListing {
@@ -16,7 +16,10 @@ export interface PolicyListing {
  * `complete` with nothing proven, because nobody knows where it comes from. Damaged, or another content than was
  * recorded → `quarantined`. A policy that was not listed stays as it is recorded.
  */
-export function reconcile(state: Pick<CatalogueState, 'backups'> & Partial<Pick<CatalogueState, 'holds'>>, listings: readonly PolicyListing[]): Backup[] {
+export function reconcile(
+  state: Pick<CatalogueState, 'backups'> & Partial<Pick<CatalogueState, 'holds'>>,
+  listings: readonly PolicyListing[],
+): Backup[] {
   const listingOf = new Map(listings.map((listing) => [placeOf(listing), listing]));
   const recorded = new Map<string, Map<string, Backup>>();
   const backups: Backup[] = [];
@@ -51,7 +54,11 @@ function confirmed(known: Backup, found: ListedBackup): Backup {
   return found.cold === true ? { ...known, status: 'cold' } : known;
 }
 
-function unknownOrigin({ cluster, policy, engine, repository }: PolicyListing, found: ListedBackup, holds?: CatalogueState['holds']): Backup {
+function unknownOrigin(
+  { cluster, policy, engine, repository }: PolicyListing,
+  found: ListedBackup,
+  holds?: CatalogueState['holds'],
+): Backup {
   const { damaged, cold, ...facts } = found;
   const id = backupId(cluster, engine, found.label);
   return {
@@ -64,6 +71,13 @@ function unknownOrigin({ cluster, policy, engine, repository }: PolicyListing, f
     proven: null,
     // Its own record may be lost or frozen, and somebody's hold on it still counts.
     heldUntil: holds?.get(id) ?? null,
-    status: damaged !== undefined ? 'quarantined' : cold === true ? 'cold' : found.finishedAt === null ? 'running' : 'complete',
+    status:
+      damaged !== undefined
+        ? 'quarantined'
+        : cold === true
+          ? 'cold'
+          : found.finishedAt === null
+            ? 'running'
+            : 'complete',
   };
 }

@@ -1,6 +1,6 @@
-import type { RecordProblem } from '../domain/catalogue.js';
+import type { RecordProblem } from '../domain/backup/catalogue.js';
 import { isRepriseError } from '../domain/errors.js';
-import type { CatalogueRecord } from '../domain/records.js';
+import type { CatalogueRecord } from '../domain/backup/records.js';
 import type { ReadableStorage } from '../storage/storage.js';
 import { parseRecord } from './envelope.js';
 
@@ -62,7 +62,12 @@ export function createSequence(storage: ReadableStorage, cluster: string): { ref
       // A link or a pipe in a record's place is a damaged record, not a reason to read none.
       if (isRepriseError(error) && error.code === 'path-refused') return Buffer.from('');
       // A lifecycle that is not ours may freeze records: the others are as readable as before (F13).
-      if (isRepriseError(error) && error.code === 'object-cold') return { key: recordKey(cluster, seq), reason: 'it lies in a cold class', ...(error.hint === undefined ? {} : { hint: error.hint }) };
+      if (isRepriseError(error) && error.code === 'object-cold')
+        return {
+          key: recordKey(cluster, seq),
+          reason: 'it lies in a cold class',
+          ...(error.hint === undefined ? {} : { hint: error.hint }),
+        };
       throw error;
     }
   };
@@ -73,7 +78,10 @@ export function createSequence(storage: ReadableStorage, cluster: string): { ref
       const content = await readNumber(seq);
       if (content === null || 'reason' in content) return;
       frozen.shift();
-      problems.splice(problems.findIndex(({ key }) => key === recordKey(cluster, seq)), 1);
+      problems.splice(
+        problems.findIndex(({ key }) => key === recordKey(cluster, seq)),
+        1,
+      );
       const end = last;
       take(seq, content);
       last = end;

@@ -1,10 +1,10 @@
-import type { JournalLine, RecordedApproval, RecordedIncident, Refusal } from '../domain/catalogue.js';
-import { markdownCode, markdownTable, markdownText } from '../domain/markdown.js';
-import type { Plan } from '../domain/plan.js';
-import { plannedMediaInWords } from '../domain/planned-media.js';
-import type { KeptItem, RecoveryOutcome } from '../domain/records.js';
-import { formatTarget } from '../domain/target.js';
-import { durationInWords, sizeInWords } from '../domain/text.js';
+import type { JournalLine, RecordedApproval, RecordedIncident, Refusal } from '../domain/backup/catalogue.js';
+import { markdownCode, markdownTable, markdownText } from '../domain/text/markdown.js';
+import type { Plan } from '../domain/plan/plan.js';
+import { plannedMediaInWords } from '../domain/plan/planned-media.js';
+import type { KeptItem, RecoveryOutcome } from '../domain/backup/records.js';
+import { formatTarget } from '../domain/target/target.js';
+import { durationInWords, sizeInWords } from '../domain/text/text.js';
 import { timelineOf } from './timeline.js';
 
 /** What an incident document is written from: records alone, so that it can be written again from the catalogue. */
@@ -57,9 +57,17 @@ function summary({ cluster, operationId, incident, plan, outcome }: IncidentDocu
   }
   if (plan) {
     rows.push(['asked for by', markdownText(plan.binding.requester)], ['method', methodInWords(plan)]);
-    rows.push(['from', plan.binding.backups.map(({ id, finishedAt }) => `${markdownCode(id)}, ended ${finishedAt}`).join('<br>') || 'no backup was needed']);
+    rows.push([
+      'from',
+      plan.binding.backups.map(({ id, finishedAt }) => `${markdownCode(id)}, ended ${finishedAt}`).join('<br>') ||
+        'no backup was needed',
+    ]);
   }
-  if (plan?.binding.media) rows.push(['media', `${markdownText(plan.binding.media.name)}, to ${plan.binding.media.instant}: ${plannedMediaInWords(plan.binding.media, sizeInWords)}`]);
+  if (plan?.binding.media)
+    rows.push([
+      'media',
+      `${markdownText(plan.binding.media.name)}, to ${plan.binding.media.instant}: ${plannedMediaInWords(plan.binding.media, sizeInWords)}`,
+    ]);
   rows.push(['result', outcome ? resultInWords(outcome) : 'no recovery was completed']);
   return markdownTable(['fact', 'value'], rows);
 }
@@ -70,7 +78,10 @@ function figures({ plan, outcome }: IncidentDocumentInput): string {
   const rows: string[][] = [
     ['target asked for', markdownCode(outcome.target.requested)],
     ['target reached', markdownCode(outcome.target.reached)],
-    ['RTO: first failed check (or request) to validated, waiting for people left out', durationInWords(outcome.rtoSeconds)],
+    [
+      'RTO: first failed check (or request) to validated, waiting for people left out',
+      durationInWords(outcome.rtoSeconds),
+    ],
     ['waiting for people', durationInWords(outcome.waitedForPeopleSeconds)],
     ['RTO as planned', predicted === null ? 'not predicted' : durationInWords(predicted)],
     ['RPO', rpoInWords(outcome.rpoSeconds)],
@@ -91,26 +102,41 @@ function decision({ plan, approvals, refusals }: IncidentDocumentInput): string 
   const said = [
     ...approvals.map(({ at, digest, approval, assurance }) => {
       const how = assurance === 'signed' ? 'signed' : 'asserted, not proven by a signature';
-      return { at, text: `${markdownText(approval.by)} approved plan ${short(digest)} (${how}). Reason: ${markdownText(approval.reason)}` };
+      return {
+        at,
+        text: `${markdownText(approval.by)} approved plan ${short(digest)} (${how}). Reason: ${markdownText(approval.reason)}`,
+      };
     }),
     ...refusals.map(({ at, by, digest, reason, code }) => {
-      return { at, text: `an approval of plan ${short(digest)} by ${markdownText(by)} was refused (${markdownCode(code)}): ${markdownText(reason)}` };
+      return {
+        at,
+        text: `an approval of plan ${short(digest)} by ${markdownText(by)} was refused (${markdownCode(code)}): ${markdownText(reason)}`,
+      };
     }),
   ];
-  const lines = said.sort((left, right) => Date.parse(left.at) - Date.parse(right.at)).map(({ at, text }) => `- ${at}: ${text}`);
+  const lines = said
+    .sort((left, right) => Date.parse(left.at) - Date.parse(right.at))
+    .map(({ at, text }) => `- ${at}: ${text}`);
   if (approvals.length === 0) lines.push('- Nobody approved anything.');
-  if (plan) lines.push(`- The plan decided on: ${markdownCode(plan.digest)}, made ${plan.createdAt}, to be approved by ${plan.approveBy}.`);
+  if (plan)
+    lines.push(
+      `- The plan decided on: ${markdownCode(plan.digest)}, made ${plan.createdAt}, to be approved by ${plan.approveBy}.`,
+    );
   return lines.join('\n');
 }
 
 function oldData({ plan, kept }: IncidentDocumentInput): string {
   const replaced = plan?.binding.replaces ?? [];
   const lines = replaced.map(({ what, keptAs }) =>
-    keptAs === null ? `- ${markdownText(what)} was planned to be overwritten where it lay: what was in it is lost.` : `- ${markdownText(what)} was planned to be kept as ${markdownCode(keptAs)}.`,
+    keptAs === null
+      ? `- ${markdownText(what)} was planned to be overwritten where it lay: what was in it is lost.`
+      : `- ${markdownText(what)} was planned to be kept as ${markdownCode(keptAs)}.`,
   );
   for (const { id, what, where, host, sizeBytes } of kept) {
     const size = sizeBytes === null ? '' : `, ${sizeInWords(sizeBytes)}`;
-    lines.push(`- ${markdownText(what)} lies in ${markdownCode(where)} on host ${markdownCode(host)}${size}; to give its space back: ${markdownCode(`reprise kept drop ${id}`)}`);
+    lines.push(
+      `- ${markdownText(what)} lies in ${markdownCode(where)} on host ${markdownCode(host)}${size}; to give its space back: ${markdownCode(`reprise kept drop ${id}`)}`,
+    );
   }
   if (lines.length === 0) return 'Nothing was replaced.';
   if (kept.length === 0) lines.push('- No old data of this operation is on record as kept any more.');
@@ -120,13 +146,20 @@ function oldData({ plan, kept }: IncidentDocumentInput): string {
 
 function phases({ outcome }: IncidentDocumentInput): string {
   if (!outcome || outcome.phases.length === 0) return '';
-  return markdownTable(['phase', 'took'], outcome.phases.map(({ name, seconds }) => [markdownText(name), durationInWords(seconds)]));
+  return markdownTable(
+    ['phase', 'took'],
+    outcome.phases.map(({ name, seconds }) => [markdownText(name), durationInWords(seconds)]),
+  );
 }
 
 function checks({ outcome }: IncidentDocumentInput): string {
   if (!outcome) return '';
   if (outcome.checks.length === 0) return 'No check was configured: nothing proves that the data is right.';
-  const rows = outcome.checks.map(({ name, status, detail }) => [markdownText(name), status === 'failed' ? '**failed**' : status, markdownText(detail)]);
+  const rows = outcome.checks.map(({ name, status, detail }) => [
+    markdownText(name),
+    status === 'failed' ? '**failed**' : status,
+    markdownText(detail),
+  ]);
   return markdownTable(['check', 'result', 'found'], rows);
 }
 
@@ -137,9 +170,12 @@ function followUps({ outcome, kept, plan }: IncidentDocumentInput): string {
     if (status === 'failed') lines.push(`Look into the failed check ${markdownText(name)}.`);
     if (status === 'skipped') lines.push(`Do by hand what the skipped check ${markdownText(name)} would have done.`);
   }
-  if (outcome && outcome.checks.length === 0) lines.push('Configure checks, so that the next recovery can prove itself.');
-  if (outcome && outcome.rpoSeconds !== 0) lines.push('Tell the people concerned which period may be lost, and enter it again where it can be.');
-  for (const { id } of kept) lines.push(`When the old data is no longer needed: ${markdownCode(`reprise kept drop ${id}`)}`);
+  if (outcome && outcome.checks.length === 0)
+    lines.push('Configure checks, so that the next recovery can prove itself.');
+  if (outcome && outcome.rpoSeconds !== 0)
+    lines.push('Tell the people concerned which period may be lost, and enter it again where it can be.');
+  for (const { id } of kept)
+    lines.push(`When the old data is no longer needed: ${markdownCode(`reprise kept drop ${id}`)}`);
   for (const warning of plan?.observed.warnings ?? []) lines.push(`The plan warned: ${markdownText(warning)}`);
   lines.push('Write down the probable cause and what would prevent it.');
   return lines.map((line) => `- [ ] ${line}`).join('\n');

@@ -1,5 +1,5 @@
-import type { JournalLine, RecordedApproval, RecordedIncident, Refusal } from '../domain/catalogue.js';
-import { markdownTable, markdownText } from '../domain/markdown.js';
+import type { JournalLine, RecordedApproval, RecordedIncident, Refusal } from '../domain/backup/catalogue.js';
+import { markdownTable, markdownText } from '../domain/text/markdown.js';
 
 export interface TimelineInput {
   readonly journal: readonly JournalLine[];
@@ -20,11 +20,21 @@ export function timelineOf({ journal, approvals, refusals, incident }: TimelineI
   const entries: Entry[] = [
     ...(incident?.history ?? []).map(({ at, by, state, text }) => ({ at, who: by, step: `incident ${state}`, text })),
     ...journal.map(({ at, by, step, text }) => ({ at, who: by, step, text })),
-    ...approvals.map(({ at, approval }) => ({ at, who: approval.by, step: 'approval', text: `approved: ${approval.reason}` })),
+    ...approvals.map(({ at, approval }) => ({
+      at,
+      who: approval.by,
+      step: 'approval',
+      text: `approved: ${approval.reason}`,
+    })),
     ...refusals.map(({ at, by, reason }) => ({ at, who: by, step: 'approval', text: `refused: ${reason}` })),
   ];
   if (entries.length === 0) return 'Nothing was recorded.';
   entries.sort((left, right) => Date.parse(left.at) - Date.parse(right.at));
-  const rows = entries.map(({ at, who, step, text }) => [at, markdownText(step), markdownText(text), markdownText(who)]);
+  const rows = entries.map(({ at, who, step, text }) => [
+    at,
+    markdownText(step),
+    markdownText(text),
+    markdownText(who),
+  ]);
   return markdownTable(['when', 'step', 'what', 'who'], rows);
 }

@@ -48,7 +48,8 @@ function keyProblem(key: string): string | null {
     if (component === '') return 'it holds an empty component';
     if (component === '.' || component === '..') return `it holds the component ${component}`;
     if (component.startsWith(incompletePrefix)) return 'it has the name of an incomplete file';
-    if (Buffer.byteLength(component) > maxComponentBytes) return `a component is longer than ${maxComponentBytes} bytes`;
+    if (Buffer.byteLength(component) > maxComponentBytes)
+      return `a component is longer than ${maxComponentBytes} bytes`;
   }
   return null;
 }

@@ -64,10 +64,19 @@ export function openStorage(repository: RepositoryConfig, how: OpenStorageOption
  * Opens what is described with the keys of a repository in reprise.yml, checked as from there.
  * Throws `config-invalid` for keys that its kind does not take.
  */
-export function openDescribed(type: string, values: Readonly<Record<string, unknown>>, how: OpenStorageOptions): WritableStorage {
+export function openDescribed(
+  type: string,
+  values: Readonly<Record<string, unknown>>,
+  how: OpenStorageOptions,
+): WritableStorage {
   const kind = registered(storageKinds, type, `there is no storage of type "${type}"`, 'known types');
   const checked = kind.options.safeParse(values);
-  if (!checked.success) throw new RepriseError('config-invalid', `the settings name no storage of type ${type}: ${z.prettifyError(checked.error).replaceAll(/\s+/g, ' ')}`, 'correct them in the file of the tool');
+  if (!checked.success)
+    throw new RepriseError(
+      'config-invalid',
+      `the settings name no storage of type ${type}: ${z.prettifyError(checked.error).replaceAll(/\s+/g, ' ')}`,
+      'correct them in the file of the tool',
+    );
   return kind.open(kind.read(values), how);
 }
 

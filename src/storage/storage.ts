@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
-import type { ThawTier } from '../domain/storage-classes.js';
-import type { AppliedSetting, StorageSurvey } from '../domain/storage-plan.js';
-import type { StoredVolume } from '../domain/storage-usage.js';
+import type { ThawTier } from '../domain/storage/storage-classes.js';
+import type { AppliedSetting, StorageSurvey } from '../domain/storage/storage-plan.js';
+import type { StoredVolume } from '../domain/storage/storage-usage.js';
 
 /** What a storage can and cannot do, each a fact that callers ask for instead of the storage's name. */
 export interface StorageCapabilities {
@@ -180,7 +180,10 @@ export interface ReadableObjects {
    * Whether old versions keep the time at which they were written, without which an instant cannot be found. Tried for real
    * with an object of its own, of which nothing is left.
    */
-  versionTimes(): Promise<{ readonly times: 'written' | 'superseded' | 'unversioned' | 'unknown'; readonly detail: string }>;
+  versionTimes(): Promise<{
+    readonly times: 'written' | 'superseded' | 'unversioned' | 'unknown';
+    readonly detail: string;
+  }>;
   /** Days after which the bucket removes what was overwritten or deleted; null where it does not, or does not tell. */
   oldVersionDays(folder: string): Promise<number | null>;
   /** Objects below a folder in the byte order of their keys, after a key of the same listing where one is given. */
@@ -188,7 +191,10 @@ export interface ReadableObjects {
   /** All versions and delete markers, by key in byte order and then newest first. */
   versions(folder: string, after?: string): AsyncIterable<ObjectVersion>;
   /** `md5` (hex) where the server tells that of the whole content. */
-  open(key: string, versionId?: string): Promise<{ readonly body: Readable; readonly md5: string | null; readonly described?: ObjectDescription }>;
+  open(
+    key: string,
+    versionId?: string,
+  ): Promise<{ readonly body: Readable; readonly md5: string | null; readonly described?: ObjectDescription }>;
   /** What the present object was copied from, by the `mark` it was written with; null where it was not. */
   copiedFrom(key: string): Promise<string | null>;
 }
@@ -204,7 +210,11 @@ export interface ObjectCopy {
 
 export interface WritableObjects extends ReadableObjects {
   /** Copies on the server, whatever the size, with type and metadata; what was there before stays as a version where versions are kept. */
-  copyFrom(source: ObjectCopy, toKey: string, options?: { readonly singleCopyBytes?: number; readonly signal?: AbortSignal }): Promise<void>;
+  copyFrom(
+    source: ObjectCopy,
+    toKey: string,
+    options?: { readonly singleCopyBytes?: number; readonly signal?: AbortSignal },
+  ): Promise<void>;
   /** Takes a delete marker away, so that the version below it is there again; never a version of content. */
   removeMarker(key: string, versionId: string): Promise<void>;
   /** Removes the present object: by a delete marker where versions are kept. */

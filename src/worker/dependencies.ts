@@ -1,15 +1,15 @@
 import { fileURLToPath } from 'node:url';
 import type { ControlDependencies, HostDependencies } from '../activities/dependencies.js';
 import { checkOf } from '../checks/registry.js';
-import { resolveSecret } from '../process/secrets.js';
+import { resolveSecret } from '../process/exec/secrets.js';
 import type { Config, RepositoryConfig } from '../domain/config.js';
 import { inspectHost } from '../doctor/inspect-host.js';
 import { engineOf } from '../engines/registry.js';
 import { notifierOf } from '../notifiers/registry.js';
-import { findPostgresBin } from '../process/binaries.js';
-import type { OsUser } from '../process/jobs.js';
-import { runTool } from '../process/run.js';
-import { jobUser } from '../process/users.js';
+import { findPostgresBin } from '../process/exec/find-programs.js';
+import type { OsUser } from '../process/jobs/jobs.js';
+import { runProgram } from '../process/exec/run-program.js';
+import { jobUser } from '../process/exec/users.js';
 import { openDescribed, openStorage } from '../storage/registry.js';
 import type { WritableStorage } from '../storage/storage.js';
 
@@ -26,9 +26,17 @@ export function hostDependencies(config: Config, host: string): HostDependencies
       open.set(key, storage);
       return storage;
     },
-    openDescribed: ({ type, values, secrets }) => openDescribed(type, values, { secret: (reference) => resolveSecret(reference, { env: secrets, run: runTool }) }),
+    openDescribed: ({ type, values, secrets }) =>
+      openDescribed(type, values, {
+        secret: (reference) => resolveSecret(reference, { env: secrets, run: runProgram }),
+      }),
     // Short-lived objects are few: room for many of them would only be memory that stays taken.
-    uploader: [process.execPath, '--expose-gc', '--max-semi-space-size=1', fileURLToPath(new URL('./uploader.js', import.meta.url))],
+    uploader: [
+      process.execPath,
+      '--expose-gc',
+      '--max-semi-space-size=1',
+      fileURLToPath(new URL('./uploader.js', import.meta.url)),
+    ],
     engineOf,
     checkOf,
     postgresBin: (major) => findPostgresBin(major),

@@ -1,5 +1,5 @@
 import { DefaultLogger, type LogEntry, type Logger } from '@temporalio/worker';
-import { redact } from '../process/redact.js';
+import { redact } from '../domain/text/redact.js';
 
 /** Warnings and errors of the SDK on stderr, a line each, without secrets: stdout belongs to results. */
 export function workerLogger(): Logger {

@@ -1,11 +1,12 @@
 import { hostname } from 'node:os';
 import { NativeConnection, type NativeConnectionOptions, Runtime, Worker } from '@temporalio/worker';
-import { createControlActivities } from '../activities/control.js';
+import { createControlActivities } from '../activities/control/control.js';
 import { createHostActivities } from '../activities/index.js';
 import type { Config } from '../domain/config.js';
 import { RepriseError } from '../domain/errors.js';
-import { CONTROL_QUEUE, heavyQueue, lightQueue, recoveryQueue, watchQueue } from '../domain/names.js';
-import { formatIdentity, shortConfig } from '../domain/worker-identity.js';
+import { CONTROL_QUEUE, heavyQueue, lightQueue, recoveryQueue, watchQueue } from '../domain/operation/names.js';
+import { HEARTBEAT_SECONDS } from '../domain/operation/status.js';
+import { formatIdentity, shortConfig } from '../domain/operation/worker-identity.js';
 import { controlDependencies, hostDependencies } from './dependencies.js';
 import { workerLogger } from './logging.js';
 import { registerSearchAttributes } from './search-attributes.js';
@@ -17,7 +18,12 @@ export interface WorkerSettings {
   readonly hosts: readonly string[];
   /** Whether this process also runs the workflows themselves (queue `reprise`). */
   readonly control: boolean;
-  readonly temporal: { readonly address: string; readonly namespace: string; readonly webUi?: string; readonly connection?: Pick<NativeConnectionOptions, 'tls' | 'apiKey' | 'metadata'> };
+  readonly temporal: {
+    readonly address: string;
+    readonly namespace: string;
+    readonly webUi?: string;
+    readonly connection?: Pick<NativeConnectionOptions, 'tls' | 'apiKey' | 'metadata'>;
+  };
 }
 
 /** Sticky workflow tasks of a dead worker go back to the queue after this long. */
@@ -30,14 +36,29 @@ const STICKY = '4s';
  */
 export async function runWorker({ config, hosts, control, temporal }: WorkerSettings): Promise<void> {
   for (const host of hosts) {
-    if (!config.hosts[host]) throw new RepriseError('not-found', `there is no host "${host}" in the config`, `hosts: ${Object.keys(config.hosts).join(', ')}`);
+    if (!config.hosts[host])
+      throw new RepriseError(
+        'not-found',
+        `there is no host "${host}" in the config`,
+        `hosts: ${Object.keys(config.hosts).join(', ')}`,
+      );
   }
   process.umask(0o077);
   Runtime.install({ logger: workerLogger(), shutdownSignals: ['SIGTERM', 'SIGINT'] });
   const connection = await connect(temporal);
   try {
-    const identity = formatIdentity({ worker: `${process.pid}@${hostname()}`, config: shortConfig(config.digest), since: new Date().toISOString() });
-    const shared = { connection, namespace: temporal.namespace, identity, shutdownGraceTime: '2s', shutdownForceTime: '15s' };
+    const identity = formatIdentity({
+      worker: `${process.pid}@${hostname()}`,
+      config: shortConfig(config.digest),
+      since: new Date().toISOString(),
+    });
+    const shared = {
+      connection,
+      namespace: temporal.namespace,
+      identity,
+      shutdownGraceTime: '2s',
+      shutdownForceTime: '15s',
+    };
     const workers: Worker[] = [];
     if (control) {
       await registerSearchAttributes(connection, temporal.namespace);
@@ -47,6 +68,7 @@ export async function runWorker({ config, hosts, control, temporal }: WorkerSett
           ...(await workflowSource()),
           taskQueue: CONTROL_QUEUE,
           activities: createControlActivities(controlDependencies(config, temporal.webUi)),
+          maxHeartbeatThrottleInterval: heartbeatEvery(config, Object.keys(config.hosts)),
           stickyQueueScheduleToStartTimeout: STICKY,
           maxConcurrentActivityTaskExecutions: 50,
         }),
@@ -63,7 +85,15 @@ export async function runWorker({ config, hosts, control, temporal }: WorkerSett
         [watchQueue(host), 200],
       ] as const;
       for (const [taskQueue, slots] of queues) {
-        workers.push(await Worker.create({ ...shared, taskQueue, activities, maxConcurrentActivityTaskExecutions: slots }));
+        workers.push(
+          await Worker.create({
+            ...shared,
+            taskQueue,
+            activities,
+            maxConcurrentActivityTaskExecutions: slots,
+            maxHeartbeatThrottleInterval: heartbeatEvery(config, [host]),
+          }),
+        );
       }
     }
     await Promise.all(workers.map((worker) => worker.run()));
@@ -72,12 +102,23 @@ export async function runWorker({ config, hosts, control, temporal }: WorkerSett
   }
 }
 
+/** Milliseconds between two heartbeats that are sent: four in a time-out, so that one that comes late does no harm. */
+function heartbeatEvery(config: Config, hosts: readonly string[]): number {
+  const timeouts = hosts.map((host) => config.hosts[host]?.heartbeatSeconds ?? HEARTBEAT_SECONDS);
+  return (Math.min(...timeouts) * 1000) / 4;
+}
+
 async function connect({ address, connection }: WorkerSettings['temporal']): Promise<NativeConnection> {
   try {
     return await NativeConnection.connect({ address, ...connection });
   } catch (error) {
-    throw new RepriseError('temporal-unreachable', `no Temporal server answers at ${address}`, 'start one with `reprise up`, or point TEMPORAL_ADDRESS at the one that runs', {
-      reason: error instanceof Error ? error.message : String(error),
-    });
+    throw new RepriseError(
+      'temporal-unreachable',
+      `no Temporal server answers at ${address}`,
+      'start one with `reprise up`, or point TEMPORAL_ADDRESS at the one that runs',
+      {
+        reason: error instanceof Error ? error.message : String(error),
+      },
+    );
   }
 }

@@ -1,7 +1,7 @@
 import type { Config } from '../domain/config.js';
-import { makeScratchDirectory } from '../postgres/scratch-data-dir.js';
-import { forgetUploadOrders } from '../process/upload-orders.js';
-import { jobUser } from '../process/users.js';
+import { makeScratchDirectory } from '../postgres/server/scratch-directory.js';
+import { forgetUploadOrders } from '../process/jobs/upload-orders.js';
+import { jobUser } from '../process/exec/users.js';
 
 /**
  * Makes the state directory of a host, owner-only. Under root it belongs to the user that jobs run as: they reach the

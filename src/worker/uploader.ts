@@ -7,11 +7,11 @@
 import { readFile } from 'node:fs/promises';
 import { writeSync } from 'node:fs';
 import { isRepriseError } from '../domain/errors.js';
-import { startForOutput } from '../process/program-output.js';
-import { redact } from '../process/redact.js';
-import { resolveSecret } from '../process/secrets.js';
-import { STORAGE_FAILED } from '../process/upload-order.js';
-import type { UploadLine, UploadOrder } from '../process/upload-order.js';
+import { startForOutput } from '../process/exec/program-output.js';
+import { redact } from '../domain/text/redact.js';
+import { resolveSecret } from '../process/exec/secrets.js';
+import { STORAGE_FAILED } from '../process/jobs/upload-order.js';
+import type { UploadLine, UploadOrder } from '../process/jobs/upload-order.js';
 import { openStorage } from '../storage/registry.js';
 
 const TELL_MS = 2_000;
@@ -32,14 +32,19 @@ function teller(): (bytes: number, waiting?: string) => void {
 
 function failure(error: unknown): NonNullable<UploadLine['failed']> {
   if (!isRepriseError(error)) return { code: 'storage-unreachable', message: redact(String(error)) };
-  return { code: error.code, message: redact(error.message), ...(error.hint === undefined ? {} : { hint: error.hint }) };
+  return {
+    code: error.code,
+    message: redact(error.message),
+    ...(error.hint === undefined ? {} : { hint: error.hint }),
+  };
 }
 
 async function main(orderFile: string): Promise<number> {
   const { repository, key, argv, env, variables } = JSON.parse(await readFile(orderFile, 'utf8')) as UploadOrder;
   Object.assign(process.env, variables);
   const stop = new AbortController();
-  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => stop.abort(new Error(`ended by ${signal}`)));
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const)
+    process.on(signal, () => stop.abort(new Error(`ended by ${signal}`)));
   const storage = openStorage(repository, { secret: resolveSecret });
   const program = startForOutput(argv, env);
   const tell = teller();

@@ -8,5 +8,7 @@ export async function workflowSource(): Promise<{ workflowBundle: { codePath: st
     () => true,
     () => false,
   );
-  return prebuilt ? { workflowBundle: { codePath } } : { workflowsPath: fileURLToPath(new URL('../workflows/index.js', import.meta.url)) };
+  return prebuilt
+    ? { workflowBundle: { codePath } }
+    : { workflowsPath: fileURLToPath(new URL('../workflows/index.js', import.meta.url)) };
 }

@@ -1,17 +1,17 @@
-import type { Backup, BackupType } from '../domain/backup.js';
-import type { MediaOutcome, MediaPlan, MediaTask, MediaVerdict } from '../domain/media.js';
-import type { Plan } from '../domain/plan.js';
-import type { Question } from '../domain/questions.js';
-import type { RecoveryOutcome } from '../domain/records.js';
-import type { LockHolder } from '../domain/locks.js';
-import type { Notice } from '../domain/notices.js';
-import type { RotateOutput } from '../domain/rotation.js';
-import type { ThawTier } from '../domain/storage-classes.js';
-import type { RecoveryTarget } from '../domain/target.js';
+import type { Backup, BackupType } from '../domain/backup/backup.js';
+import type { MediaOutcome, MediaPlan, MediaTask, MediaVerdict } from '../domain/media/media.js';
+import type { Plan } from '../domain/plan/plan.js';
+import type { Inspection } from '../domain/operation/inspections.js';
+import type { RecoveryOutcome } from '../domain/backup/records.js';
+import type { LockHolder } from '../domain/operation/locks.js';
+import type { Notice } from '../domain/notification/notices.js';
+import type { RotateOutput } from '../domain/retention/rotation.js';
+import type { ThawTier } from '../domain/storage/storage-classes.js';
+import type { RecoveryTarget } from '../domain/target/target.js';
 
-export type { LockAnswer, LockHolder, LockKind, LockRequest } from '../domain/locks.js';
-export type { AdoptOutput } from '../domain/adoption.js';
-export type { RotateOutput, Verdict } from '../domain/rotation.js';
+export type { LockAnswer, LockHolder, LockKind, LockRequest } from '../domain/operation/locks.js';
+export type { AdoptOutput } from '../domain/backup/adoption.js';
+export type { RotateOutput, RetentionDecision } from '../domain/retention/rotation.js';
 
 /**
  * Inputs and results of the workflows. They live in histories: a field may be added, none renamed or removed.
@@ -97,6 +97,8 @@ export interface MediaInput {
   readonly task: MediaTask;
   readonly operationId: string;
   readonly requester: string;
+  /** The requester typed the name of the media, or gave `--yes`: needed to remove objects where no policy asks for an approval. */
+  readonly confirmed?: boolean;
 }
 export interface MediaOutput {
   readonly state: 'completed' | 'rejected';
@@ -144,7 +146,7 @@ export interface ArchiveInput {
 }
 
 export interface AskInput {
-  readonly question: Question;
+  readonly question: Inspection;
 }
 
 export interface LockInput {

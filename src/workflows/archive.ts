@@ -1,8 +1,8 @@
 import { ActivityFailure, ApplicationFailure, continueAsNew, patched, sleep, workflowInfo } from '@temporalio/workflow';
 import type { ArchiveInput } from './api.js';
-import { control, receiving } from './proxies.js';
-import { Teller, failed } from './tell.js';
-import { Work, concluded, failureOf, isCancelled, sentence } from './work.js';
+import { controlActivities, receiveActivities } from './operation/activity-proxies.js';
+import { Notifications, failureNotice } from './operation/notifications.js';
+import { OperationStatus, runOperation, failureOf, isCancelled, sentence } from './operation/operation-status.js';
 
 /** A fault that no attempt by itself mends, such as a missing right, is tried again at this pace: somebody may have mended it. */
 const PAUSE = '1m';
@@ -13,20 +13,25 @@ const PAUSE = '1m';
  */
 export async function archive(input: ArchiveInput): Promise<void> {
   const { cluster, policy } = input;
-  const work = new Work('archive', cluster);
+  const work = new OperationStatus('archive', cluster);
   const { workflowId, runId } = workflowInfo();
   // Each run's own: what an earlier run told is another message.
-  const teller = new Teller({ cluster, operationId: `${workflowId}@${runId}`, workflowId });
-  return concluded(work, async () => {
+  const teller = new Notifications({ cluster, operationId: `${workflowId}@${runId}`, workflowId });
+  return runOperation(work, async () => {
     let told = input.told === true;
     let trouble = `WAL of ${cluster} waits on its host`;
     for (;;) {
-      if (workflowInfo().continueAsNewSuggested) await continueAsNew<typeof archive>({ cluster, policy, ...(told ? { told } : {}) });
+      if (workflowInfo().continueAsNewSuggested)
+        await continueAsNew<typeof archive>({ cluster, policy, ...(told ? { told } : {}) });
       work.show('running', null, told ? trouble : `WAL of ${cluster} is received for policy ${policy}`);
       try {
-        const facts = await control.describeCluster({ cluster });
-        teller.knows(facts);
-        const ended = await receiving(facts.host).receiveWal({ cluster, policy, ...(told ? { waits: true } : {}) });
+        const facts = await controlActivities.describeCluster({ cluster });
+        teller.configure(facts);
+        const ended = await receiveActivities(facts.host).receiveWal({
+          cluster,
+          policy,
+          ...(told ? { waits: true } : {}),
+        });
         if (ended?.waits === true) continue;
         told = false;
       } catch (error) {
@@ -37,10 +42,12 @@ export async function archive(input: ArchiveInput): Promise<void> {
         const failure = failureOf(error);
         if (final && !told && patched('archive-tells')) {
           told = true;
-          await teller.tell(failed('WAL', policy, failure, new Date()));
+          await teller.notify(failureNotice('WAL', policy, failure, new Date()));
         }
         // What waits on the host is looked after at once, beside the program that goes on there.
-        await sleep(final && failure.code !== 'wal-not-archived' ? PAUSE : '1s', { summary: 'receiving was interrupted; it starts again' });
+        await sleep(final && failure.code !== 'wal-not-archived' ? PAUSE : '1s', {
+          summary: 'receiving was interrupted; it starts again',
+        });
       }
     }
   });

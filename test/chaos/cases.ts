@@ -34,12 +34,33 @@ function aroundJob(policy: Policy, stage: Stage, activity: string, filter: strin
 }
 
 function aroundSteps(policy: Policy, stage: Stage, activities: readonly string[]): Kill[] {
-  return activities.flatMap((activity) => ['before', 'after'].map((when) => ({ policy, stage, activity, at: `activity:${activity}:${when}` })));
+  return activities.flatMap((activity) =>
+    ['before', 'after'].map((when) => ({ policy, stage, activity, at: `activity:${activity}:${when}` })),
+  );
 }
 
-const BACKUP = ['describeCluster', 'acquireLock', 'preflightBackup', 'runBackup', 'proveBackup', 'rotateBackups', 'readBackups', 'releaseLock'];
+const BACKUP = [
+  'describeCluster',
+  'acquireLock',
+  'preflightBackup',
+  'runBackup',
+  'proveBackup',
+  'rotateBackups',
+  'readBackups',
+  'releaseLock',
+];
 const DECIDING = ['planRecovery', 'pin', 'recordApproval', 'recheckPlan', 'journal', 'finishRecovery', 'unpin'];
-const DIRECTORY = ['stopServer', 'salvageWal', 'putAside', 'restoreFiles', 'replayWal', 'runChecks', 'promoteServer', 'rearmArchiving', 'freshBackup'];
+const DIRECTORY = [
+  'stopServer',
+  'salvageWal',
+  'putAside',
+  'restoreFiles',
+  'replayWal',
+  'runChecks',
+  'promoteServer',
+  'rearmArchiving',
+  'freshBackup',
+];
 const DATABASES = ['safetyBackup', 'restoreDatabases', 'runChecks', 'swapDatabases', 'freshBackup'];
 
 export const kills: readonly Kill[] = [
@@ -48,7 +69,9 @@ export const kills: readonly Kill[] = [
   ...aroundSteps('dump', 'rotate', ['rotateBackups']),
   ...aroundSteps('dump', 'recover', [...DECIDING, ...DATABASES]),
   ...aroundJob('dump', 'recover', 'restoreDatabases', 'pg_restore'),
-  ...aroundJob('dump', 'recover', 'restoreDatabases', 'vacuumdb').filter(({ at }) => /after-spawn|before-return/.test(at)),
+  ...aroundJob('dump', 'recover', 'restoreDatabases', 'vacuumdb').filter(({ at }) =>
+    /after-spawn|before-return/.test(at),
+  ),
 
   ...aroundSteps('physical', 'backup', ['preflightBackup', 'runBackup', 'proveBackup', 'rotateBackups', 'readBackups']),
   ...aroundJob('physical', 'backup', 'runBackup', 'backup'),
@@ -77,5 +100,8 @@ export function journeysOf(policy: Policy, some: readonly Kill[] = kills): Journ
 function fits(journey: readonly Kill[], kill: Kill): boolean {
   if (journey.length >= MOST_PER_JOURNEY) return false;
   const same = journey.filter((other) => other.stage === kill.stage && other.activity === kill.activity);
-  return same.length < MOST_PER_ACTIVITY && !same.some((other) => kill.instead !== undefined && other.instead === kill.instead);
+  return (
+    same.length < MOST_PER_ACTIVITY &&
+    !same.some((other) => kill.instead !== undefined && other.instead === kill.instead)
+  );
 }

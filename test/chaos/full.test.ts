@@ -17,7 +17,13 @@ const policies = ['dump', 'physical'] as const;
 
 /** A longer name is cut by no reporter, and says which kill it was that failed. */
 const journeys = policies.flatMap((policy) =>
-  journeysOf(policy).map((journey, place) => [`D2, F1: ${policy} ${place + 1}: ${journey.kills.map(({ stage, at }) => `${stage} ${at}`).join(', ')}`, () => travel(journey)] as const),
+  journeysOf(policy).map(
+    (journey, place) =>
+      [
+        `D2, F1: ${policy} ${place + 1}: ${journey.kills.map(({ stage, at }) => `${stage} ${at}`).join(', ')}`,
+        () => travel(journey),
+      ] as const,
+  ),
 );
 
 const cases = new Map<string, () => Promise<Measured>>([
@@ -29,8 +35,14 @@ const cases = new Map<string, () => Promise<Measured>>([
   ['F1: the worker is killed while pg_dumpall works', special.killWorkerOfDumpall],
   ...policies.flatMap((policy) => [
     [`D2: ${policy}, kills at random instants`, special.atRandom(policy, random, { times: 3, second: false })] as const,
-    [`D2: ${policy}, two workers at once, one killed at a random instant`, special.atRandom(policy, random, { times: 1, second: true })] as const,
-    [`F8: ${policy}, the Temporal server is killed and comes back with its database`, special.killTemporal(policy)] as const,
+    [
+      `D2: ${policy}, two workers at once, one killed at a random instant`,
+      special.atRandom(policy, random, { times: 1, second: true }),
+    ] as const,
+    [
+      `F8: ${policy}, the Temporal server is killed and comes back with its database`,
+      special.killTemporal(policy),
+    ] as const,
     [`F8: ${policy}, a backup is reset in its middle and after its end`, special.resetBackup(policy)] as const,
     [`F8: ${policy}, a recovery is reset in its middle and after its end`, special.resetRecovery(policy)] as const,
   ]),
@@ -44,13 +56,18 @@ const ended: Measured[] = [];
 let outcomes: ReadonlyMap<string, Promise<Measured>>;
 
 beforeAll(() => {
-  outcomes = inPool(chosen, Number(process.env['REPRISE_CHAOS_AT_ONCE'] ?? 3), (line) => void process.stderr.write(`${line}\n`));
+  outcomes = inPool(
+    chosen,
+    Number(process.env['REPRISE_CHAOS_AT_ONCE'] ?? 3),
+    (line) => void process.stderr.write(`${line}\n`),
+  );
 });
 
 afterAll(() => {
   const kills = ended.reduce((sum, one) => sum + one.kills, 0);
   const attached = ended.flatMap(({ attachSeconds }) => attachSeconds).toSorted((a, b) => a - b);
-  const part = (share: number): string => attached[Math.min(attached.length - 1, Math.floor(attached.length * share))]?.toFixed(1) ?? 'none';
+  const part = (share: number): string =>
+    attached[Math.min(attached.length - 1, Math.floor(attached.length * share))]?.toFixed(1) ?? 'none';
   process.stderr.write(
     `chaos: seed ${seed}, ${ended.length} cases, ${kills} kills; a job was attached to within ${part(0.5)} s of the new worker's first poll (median), ${part(1)} s at most, ${attached.length} times\n`,
   );

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from '@jest/globals';
 import type { BackupOutput, RecoverOutput, RotateOutput } from '../../src/workflows/api.js';
-import type { StartedWork } from '../../src/client/start.js';
+import type { StartedOperation } from '../../src/client/start.js';
 import { Site } from '../helpers/site.js';
 import type { Policy, SiteOptions } from '../helpers/site.js';
 import type { Journey, Stage } from './cases.js';
@@ -17,7 +17,7 @@ export interface Measured {
 }
 
 /** Something that happens while a stage runs. */
-export type Meanwhile = (work: StartedWork, keeper: Keeper, site: Site) => Promise<void>;
+export type Meanwhile = (work: StartedOperation, keeper: Keeper, site: Site) => Promise<void>;
 
 /** Runs `fn` on a site of its own and clears it away, whatever happens. */
 export async function onSite<T>(options: SiteOptions, fn: (site: Site) => Promise<T>): Promise<T> {
@@ -41,7 +41,13 @@ export class Act {
 
   async backup(crashAt: readonly string[] = [], meanwhile?: Meanwhile, again = 1): Promise<BackupOutput> {
     const type = this.policy === 'physical' ? 'full' : 'auto';
-    return this.stage<BackupOutput>('backup', crashAt, () => this.site.startBackup(this.policy, type), meanwhile, again);
+    return this.stage<BackupOutput>(
+      'backup',
+      crashAt,
+      () => this.site.startBackup(this.policy, type),
+      meanwhile,
+      again,
+    );
   }
 
   async rotate(crashAt: readonly string[] = []): Promise<RotateOutput> {
@@ -49,9 +55,14 @@ export class Act {
   }
 
   /** Loses the instance where the engine recovers one, recovers, and compares every row with what was there. */
-  async recover(expected: Readonly<Record<string, string>>, crashAt: readonly string[] = [], meanwhile?: Meanwhile, again = 1): Promise<RecoverOutput> {
+  async recover(
+    expected: Readonly<Record<string, string>>,
+    crashAt: readonly string[] = [],
+    meanwhile?: Meanwhile,
+    again = 1,
+  ): Promise<RecoverOutput> {
     const { site, policy } = this;
-    const start = async (): Promise<StartedWork> => {
+    const start = async (): Promise<StartedOperation> => {
       if (policy === 'physical') await site.loseInstance('data');
       return site.recover(policy);
     };
@@ -67,13 +78,22 @@ export class Act {
     return output;
   }
 
-  private async stage<T>(stage: Stage, crashAt: readonly string[], start: () => Promise<StartedWork>, meanwhile?: Meanwhile, again = 1): Promise<T> {
+  private async stage<T>(
+    stage: Stage,
+    crashAt: readonly string[],
+    start: () => Promise<StartedOperation>,
+    meanwhile?: Meanwhile,
+    again = 1,
+  ): Promise<T> {
     const { site } = this;
     const before = await startsOf(site);
     const orphanedBefore = await dumpsWithoutSnapshot(site);
     const keeper = await Keeper.begin(site, `${this.policy}-${stage}-${this.deaths}`, crashAt);
     const work = await start();
-    const [output] = await Promise.all([unlessPaused(site, work, site.result<T>(work)), meanwhile?.(work, keeper, site)]);
+    const [output] = await Promise.all([
+      unlessPaused(site, work, site.result<T>(work)),
+      meanwhile?.(work, keeper, site),
+    ]);
     this.deaths += keeper.deaths;
     this.attachSeconds.push(...(await keeper.attachSeconds()));
     expect(keeper.missing()).toEqual([]);
@@ -81,7 +101,10 @@ export class Act {
     expect(jobs.filter(({ state }) => state !== 'succeeded')).toEqual([]);
     // By the supervisor's records, each tool once: `again` says how often the one that was killed itself.
     const orphaned = (await dumpsWithoutSnapshot(site)) - orphanedBefore;
-    expect(jobs.map(({ starts }) => starts).filter((starts) => starts !== 1)).toEqual([...(again === 1 ? [] : [again]), ...Array.from({ length: orphaned }, () => 2)]);
+    expect(jobs.map(({ starts }) => starts).filter((starts) => starts !== 1)).toEqual([
+      ...(again === 1 ? [] : [again]),
+      ...Array.from({ length: orphaned }, () => 2),
+    ]);
     // And by the servers' own logs; a dump that lost its snapshot may not even have come to its first statement.
     const { dump, ...others } = minus(await startsOf(site), before);
     const { dump: dumps, ...expected } = startsOfJobs(jobs);
@@ -95,7 +118,7 @@ export class Act {
 }
 
 /** The result, or a failure as soon as a step waits for a person: no kill may come to that. */
-async function unlessPaused<T>(site: Site, work: StartedWork, result: Promise<T>): Promise<T> {
+async function unlessPaused<T>(site: Site, work: StartedOperation, result: Promise<T>): Promise<T> {
   let over = false;
   const looking = (async (): Promise<string | null> => {
     while (!over && !site.isRemoved) {
@@ -124,9 +147,12 @@ async function unlessPaused<T>(site: Site, work: StartedWork, result: Promise<T>
  */
 async function dumpsWithoutSnapshot(site: Site): Promise<number> {
   const jobs = join(site.places.stateDir, 'jobs');
-  const names = (await readdir(jobs, { recursive: true }).catch(() => [] as string[])).filter((name) => /dump-mairie[^/]*\/1\/stderr$/.test(name));
+  const names = (await readdir(jobs, { recursive: true }).catch(() => [] as string[])).filter((name) =>
+    /dump-mairie[^/]*\/1\/stderr$/.test(name),
+  );
   const texts = await Promise.all(names.map((name) => readFile(join(jobs, name), 'utf8')));
-  return texts.filter((text) => /invalid snapshot identifier|could not import the requested snapshot/.test(text)).length;
+  return texts.filter((text) => /invalid snapshot identifier|could not import the requested snapshot/.test(text))
+    .length;
 }
 
 /** Backup, rotation and recovery on one site, with the kills of the journey. */
@@ -134,7 +160,9 @@ export async function travel({ policy, kills }: Journey): Promise<Measured> {
   return onSite({ retention: '{ days: 14, min_proven: 1 }' }, async (site) => {
     const act = new Act(site, policy);
     const at = (stage: Stage, labels: Readonly<Record<string, string>> = {}): string[] =>
-      kills.filter((kill) => kill.stage === stage).map((kill) => Object.entries(labels).reduce((text, [name, label]) => text.replace(name, label), kill.at));
+      kills
+        .filter((kill) => kill.stage === stage)
+        .map((kill) => Object.entries(labels).reduce((text, [name, label]) => text.replace(name, label), kill.at));
 
     const rotates = at('rotate').length > 0;
     const oldest = rotates ? labelOf(await act.backup()) : '';
@@ -158,7 +186,8 @@ export async function travel({ policy, kills }: Journey): Promise<Measured> {
 
 export function labelOf({ backups, skipped }: BackupOutput): string {
   const [made] = backups;
-  if (made === undefined || backups.length !== 1) throw new Error(`not one backup: ${JSON.stringify({ backups, skipped })}`);
+  if (made === undefined || backups.length !== 1)
+    throw new Error(`not one backup: ${JSON.stringify({ backups, skipped })}`);
   return made.label;
 }
 

@@ -42,7 +42,8 @@ export class Keeper {
    */
   missing(): readonly string[] {
     const toolOf = (point: string) => (point.startsWith('job:') ? point.split('@')[1] : undefined);
-    const isSecond = (point: string, place: number) => toolOf(point) !== undefined && this.crashAt.findIndex((other) => toolOf(other) === toolOf(point)) < place;
+    const isSecond = (point: string, place: number) =>
+      toolOf(point) !== undefined && this.crashAt.findIndex((other) => toolOf(other) === toolOf(point)) < place;
     return this.crashAt.filter((point, place) => !existsSync(`${this.marks}.${place}`) && !isSecond(point, place));
   }
 
@@ -92,7 +93,10 @@ export class Keeper {
     const names = await readdir(jobs, { recursive: true }).catch(() => [] as string[]);
     const found: number[] = [];
     for (const name of names.filter((one) => one.endsWith('/attempts'))) {
-      const attempts = (await readFile(join(jobs, name), 'utf8')).trim().split('\n').map((line) => line.split(' '));
+      const attempts = (await readFile(join(jobs, name), 'utf8'))
+        .trim()
+        .split('\n')
+        .map((line) => line.split(' '));
       for (const [at, pid] of attempts.slice(1)) {
         const polled = this.polledAt.get(Number(pid));
         if (at !== undefined && polled !== undefined) found.push((Date.parse(at) - polled) / 1000);
@@ -102,7 +106,8 @@ export class Keeper {
   }
 
   private async start(): Promise<void> {
-    const env: Record<string, string> = this.crashAt.length === 0 ? {} : { REPRISE_CRASH_AT: this.crashAt.join(','), REPRISE_CRASH_ONCE: this.marks };
+    const env: Record<string, string> =
+      this.crashAt.length === 0 ? {} : { REPRISE_CRASH_AT: this.crashAt.join(','), REPRISE_CRASH_ONCE: this.marks };
     const worker = await this.site.startWorker(env, { polls: false });
     this.current = worker;
     await worker.polls();

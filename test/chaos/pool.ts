@@ -1,5 +1,9 @@
 /** Starts tasks in order, so many at a time; each outcome can be awaited by name, and is told as soon as it is known. */
-export function inPool<T>(tasks: ReadonlyMap<string, () => Promise<T>>, atOnce: number, tell: (line: string) => void = () => undefined): ReadonlyMap<string, Promise<T>> {
+export function inPool<T>(
+  tasks: ReadonlyMap<string, () => Promise<T>>,
+  atOnce: number,
+  tell: (line: string) => void = () => undefined,
+): ReadonlyMap<string, Promise<T>> {
   const waiting: (() => void)[] = [];
   let free = atOnce;
   const run = async (name: string, task: () => Promise<T>): Promise<T> => {
@@ -13,7 +17,12 @@ export function inPool<T>(tasks: ReadonlyMap<string, () => Promise<T>>, atOnce: 
       return outcome;
     } catch (error) {
       say('FAILED');
-      tell(String(error instanceof Error ? error.message : error).split('\n').slice(0, 40).join('\n'));
+      tell(
+        String(error instanceof Error ? error.message : error)
+          .split('\n')
+          .slice(0, 40)
+          .join('\n'),
+      );
       throw error;
     } finally {
       const next = waiting.shift();

@@ -5,7 +5,9 @@ import type { TemporalSession } from '../../src/client/connect.js';
 export async function resetBefore(session: TemporalSession, workflowId: string, activity: string): Promise<void> {
   const { connection, client, settings } = session;
   const { events } = await client.workflow.getHandle(workflowId).fetchHistory();
-  const scheduled = (events ?? []).find((event) => event.activityTaskScheduledEventAttributes?.activityType?.name === activity);
+  const scheduled = (events ?? []).find(
+    (event) => event.activityTaskScheduledEventAttributes?.activityType?.name === activity,
+  );
   const taskFinished = scheduled?.activityTaskScheduledEventAttributes?.workflowTaskCompletedEventId;
   if (taskFinished == null) throw new Error(`${workflowId} has not come to ${activity}`);
   const { runId } = await client.workflow.getHandle(workflowId).describe();

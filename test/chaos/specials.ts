@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from '@jest/globals';
 import { WorkflowFailedError } from '@temporalio/client';
-import type { StartedWork } from '../../src/client/start.js';
+import type { StartedOperation } from '../../src/client/start.js';
 import { startIncident } from '../../src/client/start.js';
 import type { BackupOutput } from '../../src/workflows/api.js';
 import { makeTempDir } from '../helpers/make-temp-dir.js';
@@ -21,15 +21,29 @@ import { atWork, caught, holdArchive, inTheMiddle, lockTable, ofAnotherBoot } fr
 import type { ToolAtWork } from './tools-at-work.js';
 
 const measured = (act: Act, kills: number): Measured => ({ kills, attachSeconds: act.attachSeconds });
-const STEPS = { pg_dump: /\/dump:/, 'pgbackrest backup': /\/backup$/, pg_restore: /\/restore:/, 'pgbackrest restore': /\/restore-/ } as const;
-const COUNTED = { pg_dump: 'dump', 'pgbackrest backup': 'pgbackrestBackup', pg_restore: 'restore', 'pgbackrest restore': 'pgbackrestRestore' } as const;
+const STEPS = {
+  pg_dump: /\/dump:/,
+  'pgbackrest backup': /\/backup$/,
+  pg_restore: /\/restore:/,
+  'pgbackrest restore': /\/restore-/,
+} as const;
+const COUNTED = {
+  pg_dump: 'dump',
+  'pgbackrest backup': 'pgbackrestBackup',
+  pg_restore: 'restore',
+  'pgbackrest restore': 'pgbackrestRestore',
+} as const;
 export type HeldTool = keyof typeof STEPS;
 
 /** Rows enough that pg_restore and pgBackRest's restore can be caught in the middle. */
 const grow = (site: Site): Promise<unknown> => site.commit(150_000);
 
 /** Runs what `tool` belongs to; `harm` meets the tool in its middle. */
-async function withTool(tool: HeldTool, harm: (found: ToolAtWork, keeper: Keeper, site: Site) => Promise<void>, again: number): Promise<Measured> {
+async function withTool(
+  tool: HeldTool,
+  harm: (found: ToolAtWork, keeper: Keeper, site: Site) => Promise<void>,
+  again: number,
+): Promise<Measured> {
   const policy: Policy = tool.startsWith('pgbackrest') ? 'physical' : 'dump';
   return onSite({}, async (site) => {
     const act = new Act(site, policy);
@@ -48,7 +62,8 @@ async function withTool(tool: HeldTool, harm: (found: ToolAtWork, keeper: Keeper
     } else {
       await grow(site);
       labelOf(await act.backup());
-      const meet: Meanwhile = async (work, keeper) => harm(await caught(site, work.operationId, STEPS[tool], seen), keeper, site);
+      const meet: Meanwhile = async (work, keeper) =>
+        harm(await caught(site, work.operationId, STEPS[tool], seen), keeper, site);
       await act.recover(await site.contentHash(), [], meet, again);
     }
     return measured(act, 1);
@@ -114,11 +129,17 @@ export async function killWorkerOfDumpall(): Promise<Measured> {
     const release = await lockTable(site, 'pg_catalog.pg_auth_members');
     const expected = await site.contentHash();
     await act.backup([], async (_work, keeper) => {
-      const running = await site.waitFor(async () => (await processesOf(site.root)).find(({ command }) => /^\S*pg_dumpall /.test(command)), 'pg_dumpall runs');
+      const running = await site.waitFor(
+        async () => (await processesOf(site.root)).find(({ command }) => /^\S*pg_dumpall /.test(command)),
+        'pg_dumpall runs',
+      );
       kill(keeper.worker.pid);
       // It is the dead worker's child: what waits for a lock would stay.
       await release();
-      await site.waitFor(async () => !(await processesOf(site.root)).some(({ pid }) => pid === running.pid), 'the orphan has ended');
+      await site.waitFor(
+        async () => !(await processesOf(site.root)).some(({ pid }) => pid === running.pid),
+        'the orphan has ended',
+      );
     });
     await act.recover(expected);
     return measured(act, 1);
@@ -126,24 +147,26 @@ export async function killWorkerOfDumpall(): Promise<Measured> {
 }
 
 /** D2: kills at seeded random instants, in backup and recovery; with a second worker beside, the work goes on there. */
-export const atRandom = (policy: Policy, random: () => number, { times, second }: { times: number; second: boolean }) => (): Promise<Measured> =>
-  onSite({}, async (site) => {
-    const act = new Act(site, policy);
-    const other = second ? await site.startWorker() : undefined;
-    let killed = 0;
-    const meanwhile: Meanwhile = async (work, keeper) => {
-      let over = false;
-      const end = (): void => void (over = true);
-      void site.result(work).then(end, end);
-      killed += await keeper.killAtRandom(times, random, () => over);
-    };
-    const dumped = await site.contentHash();
-    labelOf(await act.backup([], meanwhile));
-    await site.commit(40);
-    await act.recover(policy === 'dump' ? dumped : await site.contentHash(), [], meanwhile);
-    await other?.stop();
-    return measured(act, killed);
-  });
+export const atRandom =
+  (policy: Policy, random: () => number, { times, second }: { times: number; second: boolean }) =>
+  (): Promise<Measured> =>
+    onSite({}, async (site) => {
+      const act = new Act(site, policy);
+      const other = second ? await site.startWorker() : undefined;
+      let killed = 0;
+      const meanwhile: Meanwhile = async (work, keeper) => {
+        let over = false;
+        const end = (): void => void (over = true);
+        void site.result(work).then(end, end);
+        killed += await keeper.killAtRandom(times, random, () => over);
+      };
+      const dumped = await site.contentHash();
+      labelOf(await act.backup([], meanwhile));
+      await site.commit(40);
+      await act.recover(policy === 'dump' ? dumped : await site.contentHash(), [], meanwhile);
+      await other?.stop();
+      return measured(act, killed);
+    });
 
 /** F8: the Temporal server is killed and started again with its database, in the middle of a backup and of a recovery. */
 export const killTemporal = (policy: Policy) => async (): Promise<Measured> => {
@@ -179,7 +202,7 @@ export const resetBackup = (policy: Policy) => (): Promise<Measured> =>
     const act = new Act(site, policy);
     const expected = await site.contentHash();
     const release = policy === 'dump' ? await lockTable(site, 'metier.communes') : await holdArchive(site);
-    let first: StartedWork | undefined;
+    let first: StartedOperation | undefined;
     const made = await act.backup([], async (work) => {
       first = work;
       await atWork(site, work.operationId, policy === 'dump' ? STEPS.pg_dump : STEPS['pgbackrest backup']);
@@ -192,7 +215,13 @@ export const resetBackup = (policy: Policy) => (): Promise<Measured> =>
     await resetBefore(site.session, first.workflowId, 'preflightBackup');
     const again = await site.result<BackupOutput>({ handle: site.session.client.workflow.getHandle(first.workflowId) });
     expect(labelOf(again)).toBe(labelOf(made));
-    expect(minus(await startsOf(site), before)).toEqual({ dump: 0, restore: 0, pgbackrestBackup: 0, pgbackrestRestore: 0, pgbackrestExpire: 0 });
+    expect(minus(await startsOf(site), before)).toEqual({
+      dump: 0,
+      restore: 0,
+      pgbackrestBackup: 0,
+      pgbackrestRestore: 0,
+      pgbackrestExpire: 0,
+    });
     await worker.stop();
     expect(await labels(site, policy)).toEqual([labelOf(made)]);
     await act.recover(expected);
@@ -206,10 +235,13 @@ export const resetRecovery = (policy: Policy) => (): Promise<Measured> =>
     const firstStep = policy === 'dump' ? 'safetyBackup' : 'stopServer';
     const opened = policy === 'dump' ? 'swapDatabases' : 'rearmArchiving';
     labelOf(await act.backup());
-    let work: StartedWork | undefined;
+    let work: StartedOperation | undefined;
     const output = await act.recover(await site.contentHash(), [], async (started) => {
       work = started;
-      await site.waitFor(async () => (await site.status(started)).phases.some(({ name }) => /fresh backup/.test(name)), `${opened} is done`);
+      await site.waitFor(
+        async () => (await site.status(started)).phases.some(({ name }) => /fresh backup/.test(name)),
+        `${opened} is done`,
+      );
       await resetBefore(site.session, started.workflowId, firstStep);
     });
     // Business goes on; a Reset of the closed recovery must not take it back.
@@ -219,11 +251,20 @@ export const resetRecovery = (policy: Policy) => (): Promise<Measured> =>
     const worker = await site.startWorker();
     if (work === undefined) throw new Error('nothing was started');
     await resetBefore(site.session, work.workflowId, firstStep);
-    const refused = await site.session.client.workflow.getHandle(work.workflowId).result().catch((error: unknown) => error);
+    const refused = await site.session.client.workflow
+      .getHandle(work.workflowId)
+      .result()
+      .catch((error: unknown) => error);
     expect(refused).toBeInstanceOf(WorkflowFailedError);
     expect(rootCause(refused)).toMatchObject({ type: 'approval-used' });
     expect(await site.contentHash()).toEqual(later);
-    expect(minus(await startsOf(site), before)).toEqual({ dump: 0, restore: 0, pgbackrestBackup: 0, pgbackrestRestore: 0, pgbackrestExpire: 0 });
+    expect(minus(await startsOf(site), before)).toEqual({
+      dump: 0,
+      restore: 0,
+      pgbackrestBackup: 0,
+      pgbackrestRestore: 0,
+      pgbackrestExpire: 0,
+    });
     await worker.stop();
     expect(output.outcome).not.toBeNull();
     return measured(act, 0);
@@ -241,7 +282,11 @@ export async function loseTemporal(): Promise<Measured> {
       const expected = await site.contentHash();
       await site.loseInstance('data');
       const keeper = await Keeper.begin(site, 'incident');
-      const incident = await startIncident(site.session, { cluster: site.cluster, scenario: 'instance-loss', requester: 'test' });
+      const incident = await startIncident(site.session, {
+        cluster: site.cluster,
+        scenario: 'instance-loss',
+        requester: 'test',
+      });
       await site.waitFor(async () => {
         const child = (await incident.handle.describe()).raw.pendingChildren?.[0]?.workflowId;
         return child != null && (await site.session.client.workflow.getHandle(child).query<unknown>('plan')) !== null;
@@ -251,7 +296,9 @@ export async function loseTemporal(): Promise<Measured> {
       await site.moveTo(second.address);
       await keeper.resume();
       const listed = await site.backups();
-      expect(listed.map((backup) => [backup.label, backup.status, backup.proven?.level])).toEqual([[label, 'complete', 'verified']]);
+      expect(listed.map((backup) => [backup.label, backup.status, backup.proven?.level])).toEqual([
+        [label, 'complete', 'verified'],
+      ]);
       const work = await site.recover('physical');
       await site.approve(work);
       expect((await site.recovered(work)).state).toBe('completed');

@@ -12,7 +12,12 @@ export interface ToolAtWork {
 }
 
 /** Waits until a job's tool is in its middle: it runs, and what it works on has seen it. */
-export async function inTheMiddle(site: Site, operationId: string, step: RegExp, seen: () => Promise<boolean>): Promise<ToolAtWork> {
+export async function inTheMiddle(
+  site: Site,
+  operationId: string,
+  step: RegExp,
+  seen: () => Promise<boolean>,
+): Promise<ToolAtWork> {
   const tool = await atWork(site, operationId, step);
   await site.waitFor(seen, `the tool of ${step} has begun`);
   return tool;
@@ -39,7 +44,8 @@ export async function atWork(site: Site, operationId: string, step: RegExp): Pro
         const content = await readFile(record, 'utf8').catch(() => '');
         if (content === '') continue;
         const found = JSON.parse(content) as { key: string; pid: number; wrapper: { pid: number } };
-        if (found.key.startsWith(operationId) && step.test(found.key)) return { pid: found.pid, wrapper: found.wrapper, record };
+        if (found.key.startsWith(operationId) && step.test(found.key))
+          return { pid: found.pid, wrapper: found.wrapper, record };
       }
     }
   }

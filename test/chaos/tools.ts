@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { JobView } from '../../src/domain/progress.js';
+import type { JobView } from '../../src/domain/operation/progress.js';
 import type { Site } from '../helpers/site.js';
 
 /** How often each tool really began, by what the servers and pgBackRest itself wrote down. */
@@ -16,7 +16,9 @@ export async function startsOf(site: Site): Promise<Starts> {
   const server = await text(`${site.places.dataDir}.log`);
   const began = async (command: string, but?: string): Promise<number> => {
     const lines = (await text(join(site.root, 'pgb', 'log', `main-${command}.log`))).split('\n');
-    return lines.filter((line) => line.includes(`${command} command begin`) && (but === undefined || !line.includes(but))).length;
+    return lines.filter(
+      (line) => line.includes(`${command} command begin`) && (but === undefined || !line.includes(but)),
+    ).length;
   };
   return {
     // Once a run of pg_dump, before it reads anything.
@@ -31,7 +33,8 @@ export async function startsOf(site: Site): Promise<Starts> {
 
 /** What the jobs of an operation say of the same. */
 export function startsOfJobs(jobs: readonly JobView[]): Starts {
-  const sum = (step: RegExp): number => jobs.filter(({ key }) => step.test(key)).reduce((total, { starts }) => total + starts, 0);
+  const sum = (step: RegExp): number =>
+    jobs.filter(({ key }) => step.test(key)).reduce((total, { starts }) => total + starts, 0);
   return {
     dump: sum(/\/dump:/),
     restore: sum(/\/restore:/),
@@ -42,7 +45,9 @@ export function startsOfJobs(jobs: readonly JobView[]): Starts {
 }
 
 export function minus(after: Starts, before: Starts): Starts {
-  return Object.fromEntries(Object.entries(after).map(([name, value]) => [name, value - before[name as keyof Starts]])) as unknown as Starts;
+  return Object.fromEntries(
+    Object.entries(after).map(([name, value]) => [name, value - before[name as keyof Starts]]),
+  ) as unknown as Starts;
 }
 
 const text = (path: string): Promise<string> => readFile(path, 'utf8').catch(() => '');

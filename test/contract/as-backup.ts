@@ -1,4 +1,4 @@
-import type { Backup } from '../../src/domain/backup.js';
+import type { Backup } from '../../src/domain/backup/backup.js';
 import type { MadeBackup } from '../../src/engines/engine.js';
 
 /** A backup as catalogue and engine agree on it. */

@@ -8,7 +8,14 @@ import { contentOf, HOSTILE_DATABASE } from './engine-fixture.js';
 import type { EngineFixture } from './engine-suite.js';
 
 /** What the contract suite needs of base backups, however their WAL comes and wherever they lie. */
-export function baseFixture({ cluster, ground, context, options, directory, walDirectory }: BaseCluster): EngineFixture {
+export function baseFixture({
+  cluster,
+  ground,
+  context,
+  options,
+  directory,
+  walDirectory,
+}: BaseCluster): EngineFixture {
   return {
     ...{ engine: basebackupEngine, stateDir: ground.stateDir, context, directory, walFolder: 'wal' },
     sourceContent: () => contentOf(cluster),

@@ -21,7 +21,9 @@ engineContract({
       },
     }));
     startReceiver(await source.context('receiver'));
-    for (let ready = false; !ready; await sleep(50)) ready = (await runQuery(source.cluster, 'postgres', 'SELECT FROM pg_replication_slots WHERE active')).rowCount === 1;
+    for (let ready = false; !ready; await sleep(50))
+      ready =
+        (await runQuery(source.cluster, 'postgres', 'SELECT FROM pg_replication_slots WHERE active')).rowCount === 1;
     return baseFixture(source);
   },
 });

@@ -7,4 +7,8 @@ import { engineContract } from './engine-suite.js';
 failOnLeakedProcesses();
 
 // B4: roles and tablespaces are in every physical backup: the content that is compared has their owners and settings.
-engineContract({ name: 'basebackup', makeFixture: async () => baseFixture(await startBaseCluster({}, SEEDED_DATABASES)), recovers: true });
+engineContract({
+  name: 'basebackup',
+  makeFixture: async () => baseFixture(await startBaseCluster({}, SEEDED_DATABASES)),
+  recovers: true,
+});

@@ -43,7 +43,8 @@ describe('storage in a directory', () => {
     await storage.createIfAbsent('a/b/c', 'x');
     await storage.prepare('d/e', { uid: 12_347, gid: 12_348 });
     await openDirectory({ path: root, owner: { uid: 12_349, gid: 12_350 } }).write('f/g', 'x');
-    const owners = async (...names: string[]) => Promise.all(names.map(async (name) => (await stat(join(root, name))).uid));
+    const owners = async (...names: string[]) =>
+      Promise.all(names.map(async (name) => (await stat(join(root, name))).uid));
     expect(await owners('killed', 'killed/x', 'a', 'a/b', 'a/b/c')).toEqual([12_345, 12_345, 12_345, 12_345, 12_345]);
     expect(await owners('d', 'd/e', 'f', 'f/g')).toEqual([12_347, 12_347, 12_349, 12_349]);
   });
@@ -151,7 +152,10 @@ describe('storage in a directory', () => {
     const storage = openDirectory({ path: root });
     await storage.write('a/good', 'good');
     const tooMuch = Buffer.alloc(1 << 20);
-    await expect(storage.write('a/good', tooMuch)).rejects.toMatchObject({ code: 'storage-full', hint: expect.any(String) });
+    await expect(storage.write('a/good', tooMuch)).rejects.toMatchObject({
+      code: 'storage-full',
+      hint: expect.any(String),
+    });
     await expect(storage.createIfAbsent('a/new', tooMuch)).rejects.toMatchObject({ code: 'storage-full' });
     expect(await readdir(join(root, 'a'))).toEqual(['good']);
     expect((await storage.read('a/good')).toString()).toBe('good');
@@ -175,7 +179,17 @@ describe('storage in a directory', () => {
   it('a dry run gets a handle that has nothing to write with', async () => {
     const { root } = await repository();
     const reading = openDirectoryForReading({ path: root });
-    expect(Object.keys(reading).sort()).toEqual(['capabilities', 'entries', 'freeBytes', 'kind', 'list', 'localPath', 'open', 'read', 'stat']);
+    expect(Object.keys(reading).sort()).toEqual([
+      'capabilities',
+      'entries',
+      'freeBytes',
+      'kind',
+      'list',
+      'localPath',
+      'open',
+      'read',
+      'stat',
+    ]);
   });
 });
 

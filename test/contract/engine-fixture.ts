@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import type { ClusterConfig, PolicyConfig, RepositoryConfig } from '../../src/domain/config.js';
 import type { EngineContext } from '../../src/engines/engine.js';
-import { createJobs } from '../../src/process/supervisor.js';
-import { resolveSecret } from '../../src/process/secrets.js';
-import { jobUser } from '../../src/process/users.js';
+import { createJobs } from '../../src/process/jobs/supervisor.js';
+import { resolveSecret } from '../../src/process/exec/secrets.js';
+import { jobUser } from '../../src/process/exec/users.js';
 import { openStorage } from '../../src/storage/registry.js';
 import type { WritableStorage } from '../../src/storage/storage.js';
 import { runQuery } from '../helpers/postgres.js';
@@ -16,8 +16,15 @@ export const HOSTILE_DATABASE = `host=evil port=1 "q";'$(id)\` --é\n\\c`;
 export const SEEDED_DATABASES: readonly string[] = ['mairie', HOSTILE_DATABASE];
 
 /** Fills a cluster with little data of every kind that a backup may lose: the same for all engines. */
-export async function seedCluster(server: ServerAddress, databases: readonly string[] = SEEDED_DATABASES): Promise<void> {
-  await runQuery(server, 'postgres', 'CREATE ROLE "rdv ""owner""" LOGIN; COMMENT ON ROLE "rdv ""owner""" IS \'owns; things\'');
+export async function seedCluster(
+  server: ServerAddress,
+  databases: readonly string[] = SEEDED_DATABASES,
+): Promise<void> {
+  await runQuery(
+    server,
+    'postgres',
+    'CREATE ROLE "rdv ""owner""" LOGIN; COMMENT ON ROLE "rdv ""owner""" IS \'owns; things\'',
+  );
   for (const database of databases) {
     const quoted = `"${database.replaceAll('"', '""')}"`;
     await runQuery(server, 'postgres', `CREATE DATABASE ${quoted} TEMPLATE template0 OWNER "rdv ""owner"""`);
@@ -70,7 +77,8 @@ async function databaseContent(server: ServerAddress, database: string): Promise
     `SELECT format('%I.%I', schemaname, tablename) AS name FROM pg_tables WHERE schemaname IN ('metier', 'public') ORDER BY 1`,
   );
   const parts = (tables.rows as { name: string }[]).map(
-    ({ name }) => `SELECT ${literal(name)} AS what, count(*) || ' ' || coalesce(md5(string_agg(md5(t::text), '' ORDER BY md5(t::text))), '') AS hash FROM ${name} t`,
+    ({ name }) =>
+      `SELECT ${literal(name)} AS what, count(*) || ' ' || coalesce(md5(string_agg(md5(t::text), '' ORDER BY md5(t::text))), '') AS hash FROM ${name} t`,
   );
   const { rows } = await runQuery(
     server,

@@ -3,10 +3,10 @@ import { readdir, readFile, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import type { Backup } from '../../src/domain/backup.js';
-import type { RecoveryTarget } from '../../src/domain/target.js';
+import type { Backup } from '../../src/domain/backup/backup.js';
+import type { RecoveryTarget } from '../../src/domain/target/target.js';
 import type { Engine, EngineContext, MadeBackup } from '../../src/engines/engine.js';
-import { readJobs } from '../../src/process/supervisor.js';
+import { readJobs } from '../../src/process/jobs/supervisor.js';
 import { asBackup, onlyBackup } from './as-backup.js';
 import type { Content } from './engine-fixture.js';
 import { recoveryContract } from './recovery-suite.js';
@@ -53,7 +53,17 @@ const targets: readonly RecoveryTarget[] = [
 ];
 
 /** What every engine promises, tried on a real cluster, real tools, real jobs and a real repository. */
-export function engineContract({ name, makeFixture, ownFiles = true, recovers = false }: { name: string; makeFixture: () => Promise<EngineFixture>; ownFiles?: boolean; recovers?: boolean }): void {
+export function engineContract({
+  name,
+  makeFixture,
+  ownFiles = true,
+  recovers = false,
+}: {
+  name: string;
+  makeFixture: () => Promise<EngineFixture>;
+  ownFiles?: boolean;
+  recovers?: boolean;
+}): void {
   describe(`engine contract: ${name}`, () => {
     let fixture: EngineFixture;
     let engine: Engine;
@@ -78,7 +88,8 @@ export function engineContract({ name, makeFixture, ownFiles = true, recovers = 
       const listed = await engine.list(await fixture.context('list'));
       return listed.map(({ label }) => label);
     };
-    const isWal = (file: string): boolean => fixture.walFolder !== undefined && file.startsWith(`${fixture.walFolder}/`);
+    const isWal = (file: string): boolean =>
+      fixture.walFolder !== undefined && file.startsWith(`${fixture.walFolder}/`);
     const startsOf = async (operationId: string): Promise<number> => {
       const jobs = await readJobs(fixture.stateDir, operationId);
       return jobs.reduce((sum, job) => sum + job.starts, 0);
@@ -120,10 +131,11 @@ export function engineContract({ name, makeFixture, ownFiles = true, recovers = 
     });
 
     // The files of a storage server are its own.
-    if (ownFiles) it('F42: all files are readable by their owner only', async () => {
-      await backUp('modes');
-      expect(await openToOthers(fixture.directory)).toEqual([]);
-    });
+    if (ownFiles)
+      it('F42: all files are readable by their owner only', async () => {
+        await backUp('modes');
+        expect(await openToOthers(fixture.directory)).toEqual([]);
+      });
 
     it.each(['bit flip', 'truncation', 'zero bytes'])('F15: verify finds a %s, and says so', async (damage) => {
       const [backup] = await backUp(`damaged ${damage}`);
@@ -139,15 +151,21 @@ export function engineContract({ name, makeFixture, ownFiles = true, recovers = 
       const gone = await backUp('to be removed');
       const stays = await backUp('to stay');
       const before = await labelsOf();
-      const labels = fixture.removesOldestOnly ? before.filter((label) => stays.every((backup) => backup.label !== label)) : gone.map(({ label }) => label);
+      const labels = fixture.removesOldestOnly
+        ? before.filter((label) => stays.every((backup) => backup.label !== label))
+        : gone.map(({ label }) => label);
       const plan = await engine.planRemoval(await fixture.context('plan removal'), labels);
       expect(plan.labels.toSorted()).toEqual(labels.toSorted());
       expect(await labelsOf()).toEqual(before);
       await engine.remove(await fixture.context('removal'), plan.labels);
       expect((await labelsOf()).sort()).toEqual(before.filter((label) => !labels.includes(label)).sort());
-      expect((await filesBelow(fixture.directory)).filter((path) => labels.some((label) => path.includes(label)))).toEqual([]);
+      expect(
+        (await filesBelow(fixture.directory)).filter((path) => labels.some((label) => path.includes(label))),
+      ).toEqual([]);
       for (const backup of stays) {
-        expect(await engine.verify(await fixture.context(`verify stays ${backup.label}`), asBackup(backup))).toMatchObject({ ok: true });
+        expect(
+          await engine.verify(await fixture.context(`verify stays ${backup.label}`), asBackup(backup)),
+        ).toMatchObject({ ok: true });
       }
       await engine.remove(await fixture.context('removal again'), plan.labels);
     });
@@ -165,9 +183,13 @@ export function engineContract({ name, makeFixture, ownFiles = true, recovers = 
         if (engine.capabilities.targets.includes(target.kind)) expect(code).not.toBe('capability-missing');
         else expect(`${target.kind}: ${code}`).toBe(`${target.kind}: capability-missing`);
       }
-      for (const type of (['full', 'diff', 'incr'] as const).filter((one) => !engine.capabilities.types.includes(one))) {
+      for (const type of (['full', 'diff', 'incr'] as const).filter(
+        (one) => !engine.capabilities.types.includes(one),
+      )) {
         const context = await fixture.context(`type ${type}`);
-        await expect(engine.backup(context, { type, startedAt: nextStart() })).rejects.toMatchObject({ code: 'capability-missing' });
+        await expect(engine.backup(context, { type, startedAt: nextStart() })).rejects.toMatchObject({
+          code: 'capability-missing',
+        });
       }
       expect(engine.physical !== undefined).toBe(engine.capabilities.method === 'data-directory');
       expect(engine.logical !== undefined).toBe(engine.capabilities.method === 'databases');
@@ -197,15 +219,20 @@ export function engineContract({ name, makeFixture, ownFiles = true, recovers = 
       // A backup of several parts may have finished some of them; nothing but whole ones is there.
       const listed = await labelsOf();
       const left = (await filesBelow(fixture.directory)).filter((file) => !files.includes(file) && !isWal(file));
-      if (!engine.capabilities.resumable && !fixture.keepsParts) expect(left.filter((file) => !listed.some((label) => file.includes(label)))).toEqual([]);
+      if (!engine.capabilities.resumable && !fixture.keepsParts)
+        expect(left.filter((file) => !listed.some((label) => file.includes(label)))).toEqual([]);
 
       const made = await backUp('killed', startedAt);
       expect(await startsOf('killed')).toBeGreaterThan(1);
       expect(made.every(({ label }) => listed.includes(label))).toBe(false);
-      expect(listed.filter((label) => !before.includes(label) && !made.some((backup) => backup.label === label))).toEqual([]);
+      expect(
+        listed.filter((label) => !before.includes(label) && !made.some((backup) => backup.label === label)),
+      ).toEqual([]);
       for (const backup of made) {
         expect(await labelsOf()).toContain(backup.label);
-        expect(await engine.verify(await fixture.context(`verify ${backup.label}`), asBackup(backup))).toMatchObject({ ok: true });
+        expect(await engine.verify(await fixture.context(`verify ${backup.label}`), asBackup(backup))).toMatchObject({
+          ok: true,
+        });
       }
     });
 

@@ -18,16 +18,31 @@ failOnLeakedProcesses();
 
 engineContract({ name: 'logical', makeFixture: () => makeFixture(null) });
 engineContract({ name: 'logical, encrypted', makeFixture: async () => makeFixture(await makeAgeKey()) });
-engineContract({ name: 'logical, in S3', makeFixture: async () => makeFixture(null, await startVersity()), ownFiles: false });
+engineContract({
+  name: 'logical, in S3',
+  makeFixture: async () => makeFixture(null, await startVersity()),
+  ownFiles: false,
+});
 
 async function makeFixture(key: AgeKey | null, server?: S3Server): Promise<EngineFixture> {
   const source = await startScratchCluster();
   // Uncompressed: pg_restore itself takes a flipped bit there for data (F15).
-  const ground = await makeGround(source, 'logical', { restoreJobs: 2, compress: 0 }, {}, undefined, server && (await inBucket(server)));
+  const ground = await makeGround(
+    source,
+    'logical',
+    { restoreJobs: 2, compress: 0 },
+    {},
+    undefined,
+    server && (await inBucket(server)),
+  );
   const encryption = key === null ? {} : { encryption: { recipients: [key.recipient], identity: { file: key.file } } };
   const policy = { ...ground.policy, ...encryption };
   await seedCluster(source);
-  const directory = join(server?.dataDir === undefined ? ground.repositoryPath : join(server.dataDir, 'backups', 'dumps'), 'mairie', 'nightly');
+  const directory = join(
+    server?.dataDir === undefined ? ground.repositoryPath : join(server.dataDir, 'backups', 'dumps'),
+    'mairie',
+    'nightly',
+  );
   return {
     engine: logicalEngine,
     stateDir: ground.stateDir,
@@ -61,7 +76,11 @@ async function makeFixture(key: AgeKey | null, server?: S3Server): Promise<Engin
       });
       for (const backup of outline.backups) {
         await logicalEngine.logical?.restoreGlobals(onTarget, backup, connection);
-        await logicalEngine.logical?.restoreDatabase(onTarget, { backup, intoDatabase: restoredName(backup.database), connection });
+        await logicalEngine.logical?.restoreDatabase(onTarget, {
+          backup,
+          intoDatabase: restoredName(backup.database),
+          connection,
+        });
       }
       const content = await contentOf(target, restoredName);
       await target.remove();

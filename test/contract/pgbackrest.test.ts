@@ -48,17 +48,26 @@ async function makeFixture(): Promise<EngineFixture> {
       await recovered.remove();
       return content;
     },
-    recovery: { source: cluster, archivedFile: (segment) => archivedFile(join(repository, 'archive', STANZA, '15-1', segment.slice(0, 16)), segment) },
+    recovery: {
+      source: cluster,
+      archivedFile: (segment) =>
+        archivedFile(join(repository, 'archive', STANZA, '15-1', segment.slice(0, 16)), segment),
+    },
   };
 }
 
 async function archivedFile(directory: string, segment: string): Promise<string> {
-  return join(directory, (await readdir(directory)).find((name) => name.startsWith(`${segment}-`)) ?? 'no such segment');
+  return join(
+    directory,
+    (await readdir(directory)).find((name) => name.startsWith(`${segment}-`)) ?? 'no such segment',
+  );
 }
 
 async function biggestFile(directory: string): Promise<string> {
   const entries = await readdir(directory, { recursive: true, withFileTypes: true });
-  const files = entries.filter((entry) => entry.isFile() && !entry.name.startsWith('backup.manifest')).map((entry) => join(entry.parentPath, entry.name));
+  const files = entries
+    .filter((entry) => entry.isFile() && !entry.name.startsWith('backup.manifest'))
+    .map((entry) => join(entry.parentPath, entry.name));
   const sizes = await Promise.all(files.map(async (path) => ({ path, size: (await stat(path)).size })));
   return sizes.reduce((biggest, file) => (file.size > biggest.size ? file : biggest)).path;
 }

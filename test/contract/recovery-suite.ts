@@ -1,8 +1,8 @@
 import { readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import type { Backup } from '../../src/domain/backup.js';
-import type { RecoveryTarget } from '../../src/domain/target.js';
+import type { Backup } from '../../src/domain/backup/backup.js';
+import type { RecoveryTarget } from '../../src/domain/target/target.js';
 import type { ServerAddress } from '../helpers/postgres.js';
 import { tempDir } from '../helpers/temp.js';
 import { RecoveryHistory } from '../helpers/recovery-history.js';
@@ -73,14 +73,23 @@ export function recoveryContract(fixtureOf: () => EngineFixture): void {
     it('F24: a target before the end of the earliest backup is refused, and that backup named', async () => {
       const refused = { code: 'target-before-backup', message: expect.stringContaining(backup.label) as unknown };
       await expect(history.outline({ kind: 'time', time: backup.startedAt })).rejects.toMatchObject(refused);
-      await expect(history.outline({ kind: 'time', time: new Date(Date.parse(backup.startedAt) - 1000).toISOString() })).rejects.toMatchObject(refused);
+      await expect(
+        history.outline({ kind: 'time', time: new Date(Date.parse(backup.startedAt) - 1000).toISOString() }),
+      ).rejects.toMatchObject(refused);
       await expect(history.outline({ kind: 'lsn', lsn: '0/100' })).rejects.toMatchObject(refused);
     });
 
     it('F25: a target after the last WAL is refused, and the latest instant named', async () => {
-      const refused = { code: 'target-after-wal', hint: expect.stringMatching(/latest instant that can be reached is \d{4}-/) as unknown };
-      await expect(history.outline({ kind: 'time', time: history.point('unarchived').time })).rejects.toMatchObject(refused);
-      await expect(history.outline({ kind: 'time', time: new Date(Date.now() + 3_600_000).toISOString() })).rejects.toMatchObject(refused);
+      const refused = {
+        code: 'target-after-wal',
+        hint: expect.stringMatching(/latest instant that can be reached is \d{4}-/) as unknown,
+      };
+      await expect(history.outline({ kind: 'time', time: history.point('unarchived').time })).rejects.toMatchObject(
+        refused,
+      );
+      await expect(
+        history.outline({ kind: 'time', time: new Date(Date.now() + 3_600_000).toISOString() }),
+      ).rejects.toMatchObject(refused);
       await expect(history.outline({ kind: 'lsn', lsn: 'FF/0' })).rejects.toMatchObject(refused);
       await expect(history.outline({ kind: 'name', name: 'never made' })).rejects.toMatchObject(refused);
       await expect(history.outline({ kind: 'xid', xid: '4000000' })).rejects.toMatchObject(refused);
@@ -95,7 +104,10 @@ export function recoveryContract(fixtureOf: () => EngineFixture): void {
       const refused = { code: 'wal-gap', message: expect.stringContaining(lastSegment) as unknown };
       await expect(history.outline({ kind: 'latest' })).rejects.toMatchObject(refused);
       await expect(history.outline({ kind: 'time', time: history.point('three').time })).rejects.toMatchObject(refused);
-      expect(await history.outline({ kind: 'lsn', lsn: history.point('one').lsn })).toMatchObject({ timeline: 1, walEnd: null });
+      expect(await history.outline({ kind: 'lsn', lsn: history.point('one').lsn })).toMatchObject({
+        timeline: 1,
+        walEnd: null,
+      });
       expect(await history.outline({ kind: 'end-of-backup' })).toMatchObject({ timeline: 1 });
     });
 
@@ -105,34 +117,56 @@ export function recoveryContract(fixtureOf: () => EngineFixture): void {
       undo.push(() => writeFile(file, content));
       await writeFile(file, content.subarray(0, Math.floor(content.length / 2)));
       const latest = history.outline({ kind: 'latest' });
-      if (fixture.recovery.writesInPlace) expect((await latest).warnings).toContainEqual(expect.stringContaining(newest));
-      else await expect(latest).rejects.toMatchObject({ code: 'wal-gap', message: expect.stringContaining(newest) as unknown, hint: expect.stringMatching(/the latest instant that can be reached is \d{4}-\S+ \(lsn:/) as unknown });
+      if (fixture.recovery.writesInPlace)
+        expect((await latest).warnings).toContainEqual(expect.stringContaining(newest));
+      else
+        await expect(latest).rejects.toMatchObject({
+          code: 'wal-gap',
+          message: expect.stringContaining(newest) as unknown,
+          hint: expect.stringMatching(/the latest instant that can be reached is \d{4}-\S+ \(lsn:/) as unknown,
+        });
       const { reachableTo, warnings } = await history.outline({ kind: 'lsn', lsn: history.point('one').lsn });
       expect(warnings).toContainEqual(expect.stringContaining(newest));
-      expect(await history.recoveredContent({ kind: 'time', time: reachableTo ?? '' })).toBe(history.point('two').content);
+      expect(await history.recoveredContent({ kind: 'time', time: reachableTo ?? '' })).toBe(
+        history.point('two').content,
+      );
     });
 
     it('F23, F7: a backup whose own WAL is missing is not offered, and not verified', async () => {
       const stop = backup.wal?.stop ?? '';
       await takeAway(stop);
-      await expect(history.outline({ kind: 'end-of-backup' })).rejects.toMatchObject({ code: 'wal-gap', message: expect.stringContaining(stop) as unknown });
-      expect(await fixture.engine.verify(await history.newContext(), backup)).toMatchObject({ ok: false, detail: expect.stringContaining(stop) as unknown });
+      await expect(history.outline({ kind: 'end-of-backup' })).rejects.toMatchObject({
+        code: 'wal-gap',
+        message: expect.stringContaining(stop) as unknown,
+      });
+      expect(await fixture.engine.verify(await history.newContext(), backup)).toMatchObject({
+        ok: false,
+        detail: expect.stringContaining(stop) as unknown,
+      });
     });
 
     it('F17: a backup that is recorded as of another cluster is refused', async () => {
       const server = { versionNum: backup.server?.versionNum ?? 0, systemIdentifier: '7000000000000000001' };
-      await expect(history.outline({ kind: 'latest' }, { candidates: [{ ...backup, server }] })).rejects.toMatchObject({ code: 'identity-mismatch' });
+      await expect(history.outline({ kind: 'latest' }, { candidates: [{ ...backup, server }] })).rejects.toMatchObject({
+        code: 'identity-mismatch',
+      });
     });
 
     it('F13: a backup that the storage does not have is not offered', async () => {
-      await expect(history.outline({ kind: 'latest' }, { candidates: [{ ...backup, label: 'never_made' }] })).rejects.toMatchObject({ code: 'no-usable-backup' });
+      await expect(
+        history.outline({ kind: 'latest' }, { candidates: [{ ...backup, label: 'never_made' }] }),
+      ).rejects.toMatchObject({ code: 'no-usable-backup' });
     });
 
     it('D2: a copy that was thrown away is restored anew by the next attempt of its operation', async () => {
       const root = await tempDir('thrown-away');
       const [dataDir, tablespaceDir] = [join(root, 'data'), join(root, 'tablespaces')];
       for (const _attempt of [1, 2]) {
-        await fixture.engine.physical?.restoreFiles(await fixture.context('thrown away'), { backup, dataDir, tablespaceDir });
+        await fixture.engine.physical?.restoreFiles(await fixture.context('thrown away'), {
+          backup,
+          dataDir,
+          tablespaceDir,
+        });
         expect((await stat(join(dataDir, 'global', 'pg_control'))).size).toBe(8192);
         expect((await readFile(join(dataDir, 'PG_VERSION'), 'utf8')).trim()).toBe('15');
         await rm(dataDir, { recursive: true });
@@ -141,7 +175,13 @@ export function recoveryContract(fixtureOf: () => EngineFixture): void {
 
     it('K2: a directory that holds files of somebody else is never restored into', async () => {
       const context = await history.newContext();
-      await expect(fixture.engine.physical?.restoreFiles(context, { backup, dataDir: fixture.stateDir, tablespaceDir: `${fixture.stateDir}/tablespaces` })).rejects.toMatchObject({ code: 'path-refused' });
+      await expect(
+        fixture.engine.physical?.restoreFiles(context, {
+          backup,
+          dataDir: fixture.stateDir,
+          tablespaceDir: `${fixture.stateDir}/tablespaces`,
+        }),
+      ).rejects.toMatchObject({ code: 'path-refused' });
     });
   });
 }

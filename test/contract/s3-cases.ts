@@ -1,9 +1,14 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
-import { CreateMultipartUploadCommand, ListMultipartUploadsCommand, ListObjectVersionsCommand, PutObjectCommand } from '@aws-sdk/client-s3';
+import {
+  CreateMultipartUploadCommand,
+  ListMultipartUploadsCommand,
+  ListObjectVersionsCommand,
+  PutObjectCommand,
+} from '@aws-sdk/client-s3';
 import { describe, expect, it } from '@jest/globals';
-import { resolveSecret } from '../../src/process/secrets.js';
+import { resolveSecret } from '../../src/process/exec/secrets.js';
 import { openBucket } from '../../src/storage/s3/client.js';
 import { readS3Options } from '../../src/storage/s3/options.js';
 import { openS3 } from '../../src/storage/s3/s3-storage.js';
@@ -14,13 +19,17 @@ import { keys } from './storage-suite.js';
 
 /** What is asked of every S3 server besides the contract. */
 export function s3Cases(server: () => S3Server): void {
-  const open = (bucket: string, more: Readonly<Record<string, unknown>>): WritableStorage => openS3(readS3Options(server().options(bucket, more)), resolveSecret);
+  const open = (bucket: string, more: Readonly<Record<string, unknown>>): WritableStorage =>
+    openS3(readS3Options(server().options(bucket, more)), resolveSecret);
 
   it('F11: abandons uploads of exactly one key, whoever left them', async () => {
     const storage = open('storage', { prefix: 'abandon' });
-    for (const Key of ['abandon/a', 'abandon/a', 'abandon/ab']) await server().client.send(new CreateMultipartUploadCommand({ Bucket: 'storage', Key }));
+    for (const Key of ['abandon/a', 'abandon/a', 'abandon/ab'])
+      await server().client.send(new CreateMultipartUploadCommand({ Bucket: 'storage', Key }));
     const left = async (key: string): Promise<number> => {
-      const { Uploads } = await server().client.send(new ListMultipartUploadsCommand({ Bucket: 'storage', Prefix: key }));
+      const { Uploads } = await server().client.send(
+        new ListMultipartUploadsCommand({ Bucket: 'storage', Prefix: key }),
+      );
       return (Uploads ?? []).filter(({ Key }) => Key === key).length;
     };
     expect(await left('abandon/a')).toBe(2);
@@ -42,32 +51,54 @@ export function s3Cases(server: () => S3Server): void {
 
   it('a bucket that is missing, or misspelt, is told as such, and what to look at', async () => {
     const storage = open('buckett', {});
-    const refused = { code: 'storage-refused', message: expect.stringContaining('NoSuchBucket') as unknown, hint: expect.stringMatching(/check bucket and endpoint .* reprise\.yml.* reprise storage plan/) as unknown };
+    const refused = {
+      code: 'storage-refused',
+      message: expect.stringContaining('NoSuchBucket') as unknown,
+      hint: expect.stringMatching(/check bucket and endpoint .* reprise\.yml.* reprise storage plan/) as unknown,
+    };
     await expect(storage.read('a')).rejects.toMatchObject(refused);
     await expect(storage.open('a')).rejects.toMatchObject(refused);
     await expect(keys(storage.list(''))).rejects.toMatchObject(refused);
     // An object that is missing is another matter.
-    await expect(open('storage', {}).open('nowhere')).rejects.toMatchObject({ code: 'not-found', hint: expect.stringContaining('reprise backup list') as unknown });
+    await expect(open('storage', {}).open('nowhere')).rejects.toMatchObject({
+      code: 'not-found',
+      hint: expect.stringContaining('reprise backup list') as unknown,
+    });
   });
 
   describe('B1: a stream of more pieces than an object has parts', () => {
     const MIB = 1024 ** 2;
     const small = { pieceBytes: 5 * MIB, atOnce: 3, direct: 2, perPart: 2 };
     const names = async (Prefix: string): Promise<unknown[]> => {
-      const { Versions = [] } = await server().client.send(new ListObjectVersionsCommand({ Bucket: 'storage', Prefix }));
-      const { Uploads = [] } = await server().client.send(new ListMultipartUploadsCommand({ Bucket: 'storage', Prefix }));
+      const { Versions = [] } = await server().client.send(
+        new ListObjectVersionsCommand({ Bucket: 'storage', Prefix }),
+      );
+      const { Uploads = [] } = await server().client.send(
+        new ListMultipartUploadsCommand({ Bucket: 'storage', Prefix }),
+      );
       return [...Versions, ...Uploads].map(({ Key }) => Key);
     };
     async function* chunks(content: Buffer, fail = false): AsyncGenerator<Buffer> {
-      for (let from = 0; from < content.length; from += MIB) yield await Promise.resolve(content.subarray(from, from + MIB));
+      for (let from = 0; from < content.length; from += MIB)
+        yield await Promise.resolve(content.subarray(from, from + MIB));
       if (fail) throw new Error('the producer failed');
     }
 
     it('gathers the later ones on the server, and leaves nothing of that behind', async () => {
       const options = readS3Options(server().options('storage', { prefix: 'gathered' }));
       const content = randomBytes(37 * MIB);
-      const written = await uploadStream(openBucket(options, resolveSecret), 'dump', Readable.from(chunks(content), { objectMode: false }), {}, small);
-      expect(written).toMatchObject({ sizeBytes: content.length, sha256: createHash('sha256').update(content).digest('hex'), parts: 5 });
+      const written = await uploadStream(
+        openBucket(options, resolveSecret),
+        'dump',
+        Readable.from(chunks(content), { objectMode: false }),
+        {},
+        small,
+      );
+      expect(written).toMatchObject({
+        sizeBytes: content.length,
+        sha256: createHash('sha256').update(content).digest('hex'),
+        parts: 5,
+      });
       const read = await buffer(await openS3(options, resolveSecret).open('dump'));
       expect(read.equals(content)).toBe(true);
       expect(await names('gathered/')).toEqual(['gathered/dump']);
@@ -76,7 +107,9 @@ export function s3Cases(server: () => S3Server): void {
     it('leaves nothing behind where the producer fails', async () => {
       const options = readS3Options(server().options('storage', { prefix: 'broken' }));
       const body = Readable.from(chunks(randomBytes(28 * MIB), true), { objectMode: false });
-      await expect(uploadStream(openBucket(options, resolveSecret), 'dump', body, {}, small)).rejects.toThrow('the producer failed');
+      await expect(uploadStream(openBucket(options, resolveSecret), 'dump', body, {}, small)).rejects.toThrow(
+        'the producer failed',
+      );
       expect(await names('broken/')).toEqual([]);
     });
 
@@ -84,10 +117,15 @@ export function s3Cases(server: () => S3Server): void {
       const storage = open('storage', { prefix: 'killed' });
       const left = 'killed/a/.reprise-tmp-dump.0123abcd.4881';
       const others = ['killed/a/.reprise-tmp-dump.2.0123abcd.4881', 'killed/a/dump.json'];
-      for (const Key of [left, ...others]) await server().client.send(new PutObjectCommand({ Bucket: 'storage', Key, Body: 'x' }));
+      for (const Key of [left, ...others])
+        await server().client.send(new PutObjectCommand({ Bucket: 'storage', Key, Body: 'x' }));
       expect(await keys(storage.list('a'))).toEqual(['a/dump.json']);
       await storage.abandon('a/dump');
-      expect((await server().client.send(new ListObjectVersionsCommand({ Bucket: 'storage', Prefix: 'killed/' }))).Versions?.filter(({ IsLatest }) => IsLatest).map(({ Key }) => Key)).toEqual(others);
+      expect(
+        (
+          await server().client.send(new ListObjectVersionsCommand({ Bucket: 'storage', Prefix: 'killed/' }))
+        ).Versions?.filter(({ IsLatest }) => IsLatest).map(({ Key }) => Key),
+      ).toEqual(others);
     });
   });
 }

@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import { resolveSecret } from '../../src/process/secrets.js';
+import { resolveSecret } from '../../src/process/exec/secrets.js';
 import { readS3Options } from '../../src/storage/s3/options.js';
 import { openS3 } from '../../src/storage/s3/s3-storage.js';
 import type { WritableStorage } from '../../src/storage/storage.js';
@@ -10,7 +10,8 @@ import type { S3Server } from '../helpers/s3-servers.js';
 
 failOnLeakedProcesses();
 
-const opened = (server: S3Server, endpoint: string): WritableStorage => openS3(readS3Options(server.options('storage', { endpoint })), resolveSecret);
+const opened = (server: S3Server, endpoint: string): WritableStorage =>
+  openS3(readS3Options(server.options('storage', { endpoint })), resolveSecret);
 
 describe('createIfAbsent in a bucket', () => {
   let minio: S3Server;
@@ -21,7 +22,9 @@ describe('createIfAbsent in a bucket', () => {
 
   it('K2, F10: knows its own object when the answer to its request was lost, and no other', async () => {
     let lose = 0;
-    const endpoint = await startMeddler(minio.port, ({ method }) => (method === 'PUT' && lose-- > 0 ? { loseAnswer: true } : null));
+    const endpoint = await startMeddler(minio.port, ({ method }) =>
+      method === 'PUT' && lose-- > 0 ? { loseAnswer: true } : null,
+    );
     const storage = opened(minio, endpoint);
     expect(await storage.createIfAbsent('first', 'the server proves itself')).toBe(true);
     lose = 1;
@@ -42,7 +45,8 @@ describe('createIfAbsent in a bucket', () => {
     await storage.write('there', 'before');
     expect(await storage.createIfAbsent('there', 'after')).toBe(false);
     expect((await storage.read('there')).toString()).toBe('before');
-    for (const key of ['new', 'newer']) await expect(storage.createIfAbsent(key, 'x')).rejects.toMatchObject({ code: 'capability-missing' });
+    for (const key of ['new', 'newer'])
+      await expect(storage.createIfAbsent(key, 'x')).rejects.toMatchObject({ code: 'capability-missing' });
     expect(await storage.stat('new')).toBeNull();
   });
 });

@@ -2,7 +2,7 @@ import { ListMultipartUploadsCommand } from '@aws-sdk/client-s3';
 import { beforeAll, describe } from '@jest/globals';
 import { readS3Options } from '../../src/storage/s3/options.js';
 import { openS3 } from '../../src/storage/s3/s3-storage.js';
-import { resolveSecret } from '../../src/process/secrets.js';
+import { resolveSecret } from '../../src/process/exec/secrets.js';
 import { failOnLeakedProcesses } from '../helpers/leaks.js';
 import { startMinio, startMoto, startVersity } from '../helpers/s3-servers.js';
 import type { S3Server } from '../helpers/s3-servers.js';
@@ -11,7 +11,11 @@ import { describeStorage } from './storage-suite.js';
 
 failOnLeakedProcesses();
 
-for (const [kind, start] of [['versitygw', startVersity], ['minio', startMinio], ['moto', startMoto]] as const) {
+for (const [kind, start] of [
+  ['versitygw', startVersity],
+  ['minio', startMinio],
+  ['moto', startMoto],
+] as const) {
   describe(kind, () => {
     let server: S3Server;
     let count = 0;
@@ -23,7 +27,11 @@ for (const [kind, start] of [['versitygw', startVersity], ['minio', startMinio],
     });
     describeStorage({
       kind: `s3 on ${kind}`,
-      open: async () => openS3(readS3Options(server.options('storage', { prefix: `test-${count++}`, part_size: '5MiB', concurrency: 3 })), resolveSecret),
+      open: async () =>
+        openS3(
+          readS3Options(server.options('storage', { prefix: `test-${count++}`, part_size: '5MiB', concurrency: 3 })),
+          resolveSecret,
+        ),
       bigBytes: 5 * 1024 ** 2,
       unfinished: async () => {
         const { Uploads } = await server.client.send(new ListMultipartUploadsCommand({ Bucket: 'storage' }));

@@ -16,7 +16,12 @@ export interface StorageUnderTest {
 }
 
 /** What every storage must do. A new kind is done when this is green for it. */
-export function describeStorage({ kind, open, bigBytes = 1024 ** 2, unfinished = async () => [] }: StorageUnderTest): void {
+export function describeStorage({
+  kind,
+  open,
+  bigBytes = 1024 ** 2,
+  unfinished = async () => [],
+}: StorageUnderTest): void {
   describe(`storage contract: ${kind}`, () => {
     it('gives back what was written, whole and as a stream', async () => {
       const storage = await open();
@@ -54,7 +59,9 @@ export function describeStorage({ kind, open, bigBytes = 1024 ** 2, unfinished =
       const storage = await open();
       const content = randomBytes(parts === -1 ? bigBytes - 1 : Math.ceil(parts * bigBytes));
       let told = 0;
-      const written = await storage.writeStream('big/one', Readable.from(inPieces(content)), { report: (bytes) => (told = bytes) });
+      const written = await storage.writeStream('big/one', Readable.from(inPieces(content)), {
+        report: (bytes) => (told = bytes),
+      });
       expect(written).toMatchObject({ sizeBytes: content.length, sha256: sha256(content) });
       expect(told).toBe(content.length);
       expect(await storage.stat('big/one')).toMatchObject({ sizeBytes: content.length });
@@ -64,23 +71,28 @@ export function describeStorage({ kind, open, bigBytes = 1024 ** 2, unfinished =
       }
     });
 
-    it.each(['source', 'signal'])('F3, F11: a stream cut off by its %s leaves nothing, and what was there before stays', async (who) => {
-      const storage = await open();
-      await storage.write('big/kept', 'the one before');
-      const stop = new AbortController();
-      const cut = async function* (): AsyncGenerator<Buffer> {
-        yield* inPieces(randomBytes(2.5 * bigBytes));
-        if (who === 'source') throw new Error('cut off');
-        stop.abort(new Error('cut off'));
-        yield Buffer.alloc(bigBytes);
-      };
-      for (const key of ['big/new', 'big/kept']) {
-        await expect(storage.writeStream(key, Readable.from(cut()), { signal: stop.signal })).rejects.toThrow('cut off');
-      }
-      expect(await keys(storage.list(''))).toEqual(['big/kept']);
-      expect((await storage.read('big/kept')).toString()).toBe('the one before');
-      expect(await unfinished()).toEqual([]);
-    });
+    it.each(['source', 'signal'])(
+      'F3, F11: a stream cut off by its %s leaves nothing, and what was there before stays',
+      async (who) => {
+        const storage = await open();
+        await storage.write('big/kept', 'the one before');
+        const stop = new AbortController();
+        const cut = async function* (): AsyncGenerator<Buffer> {
+          yield* inPieces(randomBytes(2.5 * bigBytes));
+          if (who === 'source') throw new Error('cut off');
+          stop.abort(new Error('cut off'));
+          yield Buffer.alloc(bigBytes);
+        };
+        for (const key of ['big/new', 'big/kept']) {
+          await expect(storage.writeStream(key, Readable.from(cut()), { signal: stop.signal })).rejects.toThrow(
+            'cut off',
+          );
+        }
+        expect(await keys(storage.list(''))).toEqual(['big/kept']);
+        expect((await storage.read('big/kept')).toString()).toBe('the one before');
+        expect(await unfinished()).toEqual([]);
+      },
+    );
 
     it('replaces an object by a stream at once: a reader sees the old or the new one', async () => {
       const storage = await open();
@@ -109,7 +121,9 @@ export function describeStorage({ kind, open, bigBytes = 1024 ** 2, unfinished =
       const storage = await open();
       const all = ['a/b/c', 'a/b.txt', 'a/b-', 'ab/x', 'a/é', 'a/😀', 'a/\uffee', 'a/Z', 'a/z/0'];
       for (const key of all) await storage.write(key, key);
-      const below = all.filter((key) => key.startsWith('a/')).sort((left, right) => Buffer.compare(Buffer.from(left), Buffer.from(right)));
+      const below = all
+        .filter((key) => key.startsWith('a/'))
+        .sort((left, right) => Buffer.compare(Buffer.from(left), Buffer.from(right)));
       expect(await keys(storage.list('a'))).toEqual(below);
       expect(await keys(storage.list('a/'))).toEqual(below);
       expect(await keys(storage.list(''))).toEqual([...below, 'ab/x']);
@@ -141,24 +155,37 @@ export function describeStorage({ kind, open, bigBytes = 1024 ** 2, unfinished =
       await expect(storage.publish('in/none', 'out/none')).rejects.toMatchObject({ code: 'not-found' });
     });
 
-    it.each(['..', '../x', 'a/../../x', '/etc/passwd', 'a//b', 'a/', './a', 'a/.', '', 'a\\..\\b', 'a\0b', 'a\nb', 'x'.repeat(256), '\ud800'])(
-      'F37: refuses the key %j in every method',
-      async (key) => {
-        const storage = await open();
-        const refused = { code: 'path-refused' };
-        await expect(storage.read(key)).rejects.toMatchObject(refused);
-        await expect(storage.open(key)).rejects.toMatchObject(refused);
-        await expect(storage.stat(key)).rejects.toMatchObject(refused);
-        await expect(storage.write(key, '')).rejects.toMatchObject(refused);
-        await expect(storage.createIfAbsent(key, '')).rejects.toMatchObject(refused);
-        await expect(storage.remove(key)).rejects.toMatchObject(refused);
-        await expect(storage.abandon(key)).rejects.toMatchObject(refused);
-        await expect(storage.writeStream(key, Readable.from([]))).rejects.toMatchObject(refused);
-        await expect(storage.publish(key, 'ok')).rejects.toMatchObject(refused);
-        await expect(storage.publish('ok', key)).rejects.toMatchObject(refused);
-        if (storage.capabilities.localPath) expect(() => storage.localPath(key)).toThrow(expect.objectContaining(refused));
-      },
-    );
+    it.each([
+      '..',
+      '../x',
+      'a/../../x',
+      '/etc/passwd',
+      'a//b',
+      'a/',
+      './a',
+      'a/.',
+      '',
+      'a\\..\\b',
+      'a\0b',
+      'a\nb',
+      'x'.repeat(256),
+      '\ud800',
+    ])('F37: refuses the key %j in every method', async (key) => {
+      const storage = await open();
+      const refused = { code: 'path-refused' };
+      await expect(storage.read(key)).rejects.toMatchObject(refused);
+      await expect(storage.open(key)).rejects.toMatchObject(refused);
+      await expect(storage.stat(key)).rejects.toMatchObject(refused);
+      await expect(storage.write(key, '')).rejects.toMatchObject(refused);
+      await expect(storage.createIfAbsent(key, '')).rejects.toMatchObject(refused);
+      await expect(storage.remove(key)).rejects.toMatchObject(refused);
+      await expect(storage.abandon(key)).rejects.toMatchObject(refused);
+      await expect(storage.writeStream(key, Readable.from([]))).rejects.toMatchObject(refused);
+      await expect(storage.publish(key, 'ok')).rejects.toMatchObject(refused);
+      await expect(storage.publish('ok', key)).rejects.toMatchObject(refused);
+      if (storage.capabilities.localPath)
+        expect(() => storage.localPath(key)).toThrow(expect.objectContaining(refused));
+    });
 
     it.each(['..', '../x', '/etc', '/', 'a\\b', 'a\0'])('F37: refuses the folder %j', async (folder) => {
       const storage = await open();
@@ -172,12 +199,15 @@ export function describeStorage({ kind, open, bigBytes = 1024 ** 2, unfinished =
         .string({ unit: 'grapheme', minLength: 1, maxLength: 20 })
         .filter((part) => !/[\p{Cc}\p{Cs}/\\]/u.test(part) && part !== '.' && part !== '..');
       await fc.assert(
-        fc.asyncProperty(fc.oneof(name, fc.constantFrom('-rf', '$(id)', "'; DROP TABLE x; --", '"', ' ')), async (part) => {
-          const key = `${part}/${part}`;
-          await storage.write(key, part);
-          expect((await storage.read(key)).toString()).toBe(part);
-          await storage.remove(key);
-        }),
+        fc.asyncProperty(
+          fc.oneof(name, fc.constantFrom('-rf', '$(id)', "'; DROP TABLE x; --", '"', ' ')),
+          async (part) => {
+            const key = `${part}/${part}`;
+            await storage.write(key, part);
+            expect((await storage.read(key)).toString()).toBe(part);
+            await storage.remove(key);
+          },
+        ),
         { numRuns: 30 },
       );
     });
@@ -194,7 +224,6 @@ export async function keys(objects: AsyncIterable<StoredObject>): Promise<string
   for await (const { key } of objects) found.push(key);
   return found;
 }
-
 
 /** In pieces of an odd size, as a pipe gives them. */
 function* inPieces(content: Buffer): Generator<Buffer> {

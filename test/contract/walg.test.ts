@@ -46,7 +46,11 @@ async function makeFixture(): Promise<EngineFixture> {
       await recovered.remove();
       return content;
     },
-    recovery: { source: cluster, archivedFile: (segment) => Promise.resolve(join(prefix, 'wal_005', `${segment}.lz4`)), writesInPlace: true },
+    recovery: {
+      source: cluster,
+      archivedFile: (segment) => Promise.resolve(join(prefix, 'wal_005', `${segment}.lz4`)),
+      writesInPlace: true,
+    },
   };
 }
 

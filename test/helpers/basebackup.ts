@@ -23,7 +23,10 @@ export interface BaseCluster {
   context(operationId: string, changed?: Partial<EngineContext>): Promise<EngineContext>;
 }
 
-export async function startBaseCluster(settings: ScratchOptions = {}, databases: readonly string[] = ['mairie']): Promise<BaseCluster> {
+export async function startBaseCluster(
+  settings: ScratchOptions = {},
+  databases: readonly string[] = ['mairie'],
+): Promise<BaseCluster> {
   const cluster = await startScratchCluster({ ...settings, archive: 'false' });
   const options: Record<string, unknown> = { wal: 'archive_command', compress: 1, archiveTimeoutSeconds: 240 };
   const ground = await makeGround(cluster, 'basebackup', options, { databases });
@@ -38,18 +41,31 @@ export async function startBaseCluster(settings: ScratchOptions = {}, databases:
   await runQuery(cluster, 'postgres', 'SELECT pg_reload_conf()');
   await seedCluster(cluster, databases);
   const directory = join(ground.repositoryPath, 'mairie', 'nightly');
-  return { cluster, ground, options, directory, walDirectory: join(directory, 'wal'), failFile, context: ground.context };
+  return {
+    cluster,
+    ground,
+    options,
+    directory,
+    walDirectory: join(directory, 'wal'),
+    failFile,
+    context: ground.context,
+  };
 }
 
 /** The same where a worker receives the WAL: the server archives nothing by itself. Start the receiver with `startReceiver`. */
-export async function startReceivedCluster(settings: ScratchOptions = {}, databases: readonly string[] = ['mairie'], storageFrom = (storage: WritableStorage): WritableStorage => storage): Promise<BaseCluster> {
+export async function startReceivedCluster(
+  settings: ScratchOptions = {},
+  databases: readonly string[] = ['mairie'],
+  storageFrom = (storage: WritableStorage): WritableStorage => storage,
+): Promise<BaseCluster> {
   const cluster = await startScratchCluster(settings);
   const options: Record<string, unknown> = { wal: 'receivewal', compress: 1, archiveTimeoutSeconds: 240 };
   const ground = await makeGround(cluster, 'basebackup', options, { databases });
   await seedCluster(cluster, databases);
   const directory = join(ground.repositoryPath, 'mairie', 'nightly');
   const storage = storageFrom(ground.storage);
-  const context: BaseCluster['context'] = (operationId, changed = {}) => ground.context(operationId, { storage, ...changed });
+  const context: BaseCluster['context'] = (operationId, changed = {}) =>
+    ground.context(operationId, { storage, ...changed });
   return { cluster, ground, options, directory, walDirectory: join(directory, 'wal'), failFile: '', context };
 }
 

@@ -62,7 +62,8 @@ export class CanaryWatch {
     try {
       for await (const { workflowId } of this.client.workflow.list({ query: "ExecutionStatus = 'Running'" })) {
         const { raw } = await this.client.workflow.getHandle(workflowId).describe();
-        for (const { heartbeatDetails, lastFailure } of raw.pendingActivities ?? []) this.search(`heartbeat of ${workflowId}`, textOf([heartbeatDetails, lastFailure]));
+        for (const { heartbeatDetails, lastFailure } of raw.pendingActivities ?? [])
+          this.search(`heartbeat of ${workflowId}`, textOf([heartbeatDetails, lastFailure]));
       }
     } catch {
       // Work that ended in between; the next look follows.

@@ -2,9 +2,9 @@ import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
-import { buildProgram, runCli } from '../../src/client/cli/program.js';
-import type { Services } from '../../src/client/cli/services.js';
-import type { Terminal } from '../../src/client/cli/terminal.js';
+import { buildProgram, runCli } from '../../src/cli/program.js';
+import type { Services } from '../../src/cli/services.js';
+import type { Terminal } from '../../src/cli/terminal/terminal.js';
 
 const main = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 
@@ -15,12 +15,21 @@ export interface CliResult {
 }
 
 /** The built command line as a user's shell runs it: no terminal, an environment of its own. */
-export async function reprise(argv: readonly string[], options: { cwd?: string; env?: Record<string, string>; heard?: (stderr: string) => void } = {}): Promise<CliResult> {
+export async function reprise(
+  argv: readonly string[],
+  options: { cwd?: string; env?: Record<string, string>; heard?: (stderr: string) => void } = {},
+): Promise<CliResult> {
   if (!existsSync(main)) throw new Error('dist/main.js is missing: npm run build');
   const child = spawn(process.execPath, [main, ...argv], {
     cwd: options.cwd ?? '/',
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, TEMPORAL_ADDRESS: undefined, REPRISE_CONFIG: undefined, REPRISE_BY: undefined, ...options.env } as NodeJS.ProcessEnv,
+    env: {
+      ...process.env,
+      TEMPORAL_ADDRESS: undefined,
+      REPRISE_CONFIG: undefined,
+      REPRISE_BY: undefined,
+      ...options.env,
+    } as NodeJS.ProcessEnv,
   });
   let stdout = '';
   let stderr = '';
@@ -34,7 +43,11 @@ export async function reprise(argv: readonly string[], options: { cwd?: string; 
 }
 
 /** The same within this process, with rooms that are not there: for parsing, output and errors. */
-export async function repriseHere(argv: readonly string[], env: Record<string, string> = {}, services: Partial<Services> = {}): Promise<CliResult> {
+export async function repriseHere(
+  argv: readonly string[],
+  env: Record<string, string> = {},
+  services: Partial<Services> = {},
+): Promise<CliResult> {
   let stdout = '';
   let stderr = '';
   const terminal: Terminal = {
@@ -54,7 +67,16 @@ export async function repriseHere(argv: readonly string[], env: Record<string, s
 /** The whole command line to look at: nothing of it can run. */
 export function wholeProgram(): Command {
   const services = new Proxy({}, { get: () => () => Promise.reject(new Error('not here')) });
-  const silent = { env: {}, interactive: false, live: false, columns: 100, out: () => undefined, err: () => undefined, paint: (_c: string, text: string) => text, setColor: () => undefined };
+  const silent = {
+    env: {},
+    interactive: false,
+    live: false,
+    columns: 100,
+    out: () => undefined,
+    err: () => undefined,
+    paint: (_c: string, text: string) => text,
+    setColor: () => undefined,
+  };
   return buildProgram(services as never, silent as never);
 }
 

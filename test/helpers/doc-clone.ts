@@ -13,7 +13,20 @@ export class DocClone {
 
   static async create(): Promise<DocClone> {
     const root = await tempDir('clone');
-    await run('cp', ['-a', ...['src', 'test', 'scripts', 'package.json', 'tsconfig.json', 'tsconfig.test.json', 'jest.config.js', '.dependency-cruiser.cjs'].map((name) => join(repository, name)), root]);
+    await run('cp', [
+      '-a',
+      ...[
+        'src',
+        'test',
+        'scripts',
+        'package.json',
+        'tsconfig.json',
+        'tsconfig.test.json',
+        'jest.config.js',
+        '.dependency-cruiser.cjs',
+      ].map((name) => join(repository, name)),
+      root,
+    ]);
     await symlink(join(repository, 'node_modules'), join(root, 'node_modules'));
     return new DocClone(root);
   }
@@ -34,7 +47,10 @@ export class DocClone {
       if (language === 'sh') shell.push(code);
       else if (file !== undefined) await this.write(file, `${code}\n`);
       else if (target !== undefined) await this.edit((edited = target), (source) => `${code}\n${source}`);
-      else if (edited !== null) await this.edit(edited, (source) => source.replace(new RegExp(`(export const ${registry}\\b[^\\n]*\\{\\n)`), (head) => `${head}${code}\n`));
+      else if (edited !== null)
+        await this.edit(edited, (source) =>
+          source.replace(new RegExp(`(export const ${registry}\\b[^\\n]*\\{\\n)`), (head) => `${head}${code}\n`),
+        );
       else throw new Error(`${document} does not say where this block goes:\n${code}`);
     }
     return shell;
@@ -43,7 +59,11 @@ export class DocClone {
   /** Types the commands, stopping at the first that fails; returns what they printed. */
   async type(blocks: readonly string[]): Promise<string> {
     const { NODE_OPTIONS: _node, ...env } = process.env;
-    const { stdout, stderr } = await run('bash', ['-euo', 'pipefail', '-c', blocks.join('\n')], { cwd: this.root, env, maxBuffer: 64 * 1024 * 1024 }).catch((error: { stdout?: string; stderr?: string }) => {
+    const { stdout, stderr } = await run('bash', ['-euo', 'pipefail', '-c', blocks.join('\n')], {
+      cwd: this.root,
+      env,
+      maxBuffer: 64 * 1024 * 1024,
+    }).catch((error: { stdout?: string; stderr?: string }) => {
       throw new Error(`the document's commands failed:\n${error.stdout ?? ''}${error.stderr ?? ''}`.slice(-6000));
     });
     return stdout + stderr;

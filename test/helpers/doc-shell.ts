@@ -6,10 +6,16 @@ import { asPostgres } from './postgres-user.js';
 const repository = join(import.meta.dirname, '..', '..');
 
 /** The fenced blocks of a document or of one of its chapters (`##`), in their order. */
-export async function blocksOf(document: string, language: 'sh' | 'yaml', chapter?: string): Promise<readonly string[]> {
+export async function blocksOf(
+  document: string,
+  language: 'sh' | 'yaml',
+  chapter?: string,
+): Promise<readonly string[]> {
   const whole = await readFile(join(repository, document), 'utf8');
   const text = chapter === undefined ? whole : (whole.split(`\n## ${chapter}\n`)[1]?.split('\n## ')[0] ?? '');
-  return [...text.matchAll(new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\``, 'gm'))].map((match) => match[1] ?? '');
+  return [...text.matchAll(new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\``, 'gm'))].map(
+    (match) => match[1] ?? '',
+  );
 }
 
 export interface Reader {
@@ -35,7 +41,10 @@ export function asHere(text: string, { here }: Pick<Reader, 'here'>): string {
 export async function typeIn(blocks: readonly string[], reader: Reader): Promise<string> {
   const bin = join(reader.cwd, '.bin');
   await mkdir(bin, { recursive: true });
-  await writeFile(join(bin, 'reprise'), `#!/bin/sh\nexec ${process.execPath} ${join(repository, 'dist/main.js')} "$@"\n`);
+  await writeFile(
+    join(bin, 'reprise'),
+    `#!/bin/sh\nexec ${process.execPath} ${join(repository, 'dist/main.js')} "$@"\n`,
+  );
   await chmod(join(bin, 'reprise'), 0o755);
   const newest = `newest() { cat "$(ls -t '${reader.stateDir}'/plans/*.json | head -n 1)" | ${process.execPath} -e 'const plan = JSON.parse(require("node:fs").readFileSync(0)); console.log("recover/" + plan.binding.cluster + "/" + plan.binding.operationId)'; }`;
   const typed = asHere(blocks.join('\n'), reader).replaceAll('recover/mairie/ID', '"$(newest)"');
@@ -45,7 +54,13 @@ export async function typeIn(blocks: readonly string[], reader: Reader): Promise
   const shell = spawn(program, rest, {
     cwd: reader.cwd,
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...environment, PATH: `${bin}${delimiter}${process.env['PATH'] ?? ''}`, TEMPORAL_ADDRESS: undefined, REPRISE_CONFIG: undefined, REPRISE_BY: undefined } as NodeJS.ProcessEnv,
+    env: {
+      ...environment,
+      PATH: `${bin}${delimiter}${process.env['PATH'] ?? ''}`,
+      TEMPORAL_ADDRESS: undefined,
+      REPRISE_CONFIG: undefined,
+      REPRISE_BY: undefined,
+    } as NodeJS.ProcessEnv,
   });
   let printed = '';
   shell.stdout.on('data', (chunk: Buffer) => (printed += chunk.toString()));

@@ -6,9 +6,9 @@ import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import type { JobView, Progress } from '../../src/domain/progress.js';
-import type { JobRequest, JobResult, Jobs, JobsContext } from '../../src/process/jobs.js';
-import { createJobs } from '../../src/process/supervisor.js';
+import type { JobView, Progress } from '../../src/domain/operation/progress.js';
+import type { JobRequest, JobResult, Jobs, JobsContext } from '../../src/process/jobs/jobs.js';
+import { createJobs } from '../../src/process/jobs/supervisor.js';
 import type { JobWorkerInput } from '../fixtures/job-worker.js';
 import { onCleanup } from './cleanup.js';
 import { until } from './until.js';
@@ -92,7 +92,10 @@ export class JobBench {
     };
     const crash = options.crashAt === undefined ? {} : { REPRISE_CRASH_AT: options.crashAt };
     const argv = ['--import', here('typescript.mjs'), here('../fixtures/job-worker.ts'), JSON.stringify(input)];
-    const child = spawn(process.execPath, argv, { env: { ...process.env, ...crash }, stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn(process.execPath, argv, {
+      env: { ...process.env, ...crash },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
     const reports: WorkerProcess['reports'] = [];
     const worker = { child, reports, outcome: outcomeOf(child, reports) };
     this.workers.push(worker);
@@ -171,7 +174,9 @@ async function outcomeOf(child: ChildProcess, reports: WorkerProcess['reports'])
     if (line.job === undefined) outcome = line;
     else reports.push(line);
   });
-  const [[, signal]] = (await Promise.all([once(child, 'exit'), once(lines, 'close')])) as unknown as [[number, string]];
+  const [[, signal]] = (await Promise.all([once(child, 'exit'), once(lines, 'close')])) as unknown as [
+    [number, string],
+  ];
   return outcome ?? { signal };
 }
 

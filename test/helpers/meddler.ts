@@ -13,7 +13,10 @@ export interface Meddling {
 }
 
 /** A proxy that speaks HTTP before a server without TLS, and meddles with requests. Returns its address. */
-export async function startMeddler(upstreamPort: number, meddle: (request: http.IncomingMessage) => Meddling | null): Promise<string> {
+export async function startMeddler(
+  upstreamPort: number,
+  meddle: (request: http.IncomingMessage) => Meddling | null,
+): Promise<string> {
   const server = http.createServer((request, answer) => {
     const { status, loseAnswer, withoutHeader } = meddle(request) ?? {};
     if (status !== undefined) {
@@ -23,15 +26,18 @@ export async function startMeddler(upstreamPort: number, meddle: (request: http.
     }
     const headers = { ...request.headers };
     if (withoutHeader !== undefined) delete headers[withoutHeader];
-    const asked = http.request({ host: '127.0.0.1', port: upstreamPort, method: request.method, path: request.url, headers }, (got) => {
-      if (loseAnswer) {
-        got.resume();
-        got.on('end', () => request.socket.destroy());
-        return;
-      }
-      answer.writeHead(got.statusCode ?? 500, got.headers);
-      got.pipe(answer);
-    });
+    const asked = http.request(
+      { host: '127.0.0.1', port: upstreamPort, method: request.method, path: request.url, headers },
+      (got) => {
+        if (loseAnswer) {
+          got.resume();
+          got.on('end', () => request.socket.destroy());
+          return;
+        }
+        answer.writeHead(got.statusCode ?? 500, got.headers);
+        got.pipe(answer);
+      },
+    );
     asked.on('error', () => request.socket.destroy());
     request.pipe(asked);
   });

@@ -22,7 +22,10 @@ export interface BackrestCluster {
   pgbackrest(...args: string[]): Promise<string>;
 }
 
-export async function startBackrestCluster(settings: ScratchOptions = {}, extraConfig: readonly string[] = []): Promise<BackrestCluster> {
+export async function startBackrestCluster(
+  settings: ScratchOptions = {},
+  extraConfig: readonly string[] = [],
+): Promise<BackrestCluster> {
   const root = await tempDir('pgbackrest');
   const config = join(root, 'pgbackrest.conf');
   const [holdFile, failFile, script] = [join(root, 'hold'), join(root, 'fail'), join(root, 'archive-by-pgbackrest')];
@@ -50,9 +53,19 @@ export async function startBackrestCluster(settings: ScratchOptions = {}, extraC
       '[global]',
       ...(extraConfig.some((line) => line.startsWith('repo1-path=')) ? [] : [`repo1-path=${root}/repo`]),
       ...[`log-path=${root}/log`, `lock-path=${root}/lock`, `spool-path=${root}/spool`],
-      ...['log-level-file=off', ...(extraConfig.some((line) => line.startsWith('compress-')) ? [] : ['compress-level=1']), ...extraConfig],
+      ...[
+        'log-level-file=off',
+        ...(extraConfig.some((line) => line.startsWith('compress-')) ? [] : ['compress-level=1']),
+        ...extraConfig,
+      ],
       `[${STANZA}]`,
-      ...[`pg1-path=${cluster.dataDir}`, `pg1-port=${cluster.port}`, `pg1-socket-path=${cluster.socketDir}`, `pg1-user=${cluster.user}`, ''],
+      ...[
+        `pg1-path=${cluster.dataDir}`,
+        `pg1-port=${cluster.port}`,
+        `pg1-socket-path=${cluster.socketDir}`,
+        `pg1-user=${cluster.user}`,
+        '',
+      ],
     ].join('\n'),
     { mode: 0o600 },
   );

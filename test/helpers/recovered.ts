@@ -1,9 +1,9 @@
 import { join } from 'node:path';
-import { withWal } from '../../src/activities/feeding.js';
+import { withWalPrefetch } from '../../src/activities/backup/wal-prefetch.js';
 import type { Engine, EngineContext, RecoveryOutline } from '../../src/engines/engine.js';
-import { readControlData } from '../../src/postgres/control-data.js';
-import { configureRecovery, promote, waitForEndOfWal, waitForPause } from '../../src/postgres/recovery.js';
-import { serviceOf } from '../../src/postgres/service.js';
+import { readControlData } from '../../src/postgres/server/control-data.js';
+import { configureRecovery, promote, waitForEndOfWal, waitForPause } from '../../src/postgres/recovery/recovery.js';
+import { serviceOf } from '../../src/postgres/server/service.js';
 import { onCleanup } from './cleanup.js';
 import { freePort } from './ports.js';
 import type { ServerAddress } from './postgres.js';
@@ -20,7 +20,11 @@ export interface Recovered extends ServerAddress {
 export async function recoverBeside(
   context: EngineContext,
   outline: Pick<RecoveryOutline, 'backups' | 'target' | 'timeline' | 'walEnd'>,
-  { engine, salvageDir = null, clone = true }: { readonly engine: Engine; readonly salvageDir?: string | null; readonly clone?: boolean },
+  {
+    engine,
+    salvageDir = null,
+    clone = true,
+  }: { readonly engine: Engine; readonly salvageDir?: string | null; readonly clone?: boolean },
 ): Promise<Recovered> {
   const root = await tempDir('recovered');
   const dataDir = join(root, 'data');
@@ -42,10 +46,12 @@ export async function recoverBeside(
   const service = serviceOf({ dataDir, logFile: join(root, 'server.log') }, pgBin, user);
   onCleanup(() => service.stop('immediate'));
   const connection = { ...context.cluster.connection, host: '127.0.0.1', port };
-  await withWal(physical, context, dataDir, async (signal) => {
+  await withWalPrefetch(physical, context, dataDir, async (signal) => {
     await service.start();
     const options = { service, signal, pollMs: 50 };
-    return outline.target.kind === 'latest' ? waitForEndOfWal(connection, outline.walEnd, options) : waitForPause(connection, options);
+    return outline.target.kind === 'latest'
+      ? waitForEndOfWal(connection, outline.walEnd, options)
+      : waitForPause(connection, options);
   });
   return {
     ...{ host: '127.0.0.1', port, user: connection.user, socketDir: root, dataDir },

@@ -1,5 +1,5 @@
-import type { Backup } from '../../src/domain/backup.js';
-import type { RecoveryTarget } from '../../src/domain/target.js';
+import type { Backup } from '../../src/domain/backup/backup.js';
+import type { RecoveryTarget } from '../../src/domain/target/target.js';
 import type { Engine, EngineContext, RecoveryOutline } from '../../src/engines/engine.js';
 import { onlyBackup } from '../contract/as-backup.js';
 import { recoverBeside } from './recovered.js';
@@ -14,7 +14,8 @@ export interface Point {
   readonly content: string;
 }
 
-export const oneRow = async (server: ServerAddress, sql: string): Promise<Record<string, string>> => (await runQuery(server, 'postgres', sql)).rows[0] as Record<string, string>;
+export const oneRow = async (server: ServerAddress, sql: string): Promise<Record<string, string>> =>
+  (await runQuery(server, 'postgres', sql)).rows[0] as Record<string, string>;
 
 export interface Source {
   readonly engine: Engine;
@@ -49,7 +50,11 @@ export class RecoveryHistory {
   async begin({ tablespace }: { readonly tablespace?: string } = {}): Promise<void> {
     const { engine, server } = this.source;
     const where = tablespace === undefined ? '' : ` TABLESPACE "${tablespace}"`;
-    await runQuery(server, 'postgres', `CREATE TABLE rdv (n bigint GENERATED ALWAYS AS IDENTITY, what text)${where}; INSERT INTO rdv (what) SELECT n::text FROM generate_series(1, 1000) n`);
+    await runQuery(
+      server,
+      'postgres',
+      `CREATE TABLE rdv (n bigint GENERATED ALWAYS AS IDENTITY, what text)${where}; INSERT INTO rdv (what) SELECT n::text FROM generate_series(1, 1000) n`,
+    );
     const context = await this.newContext();
     await engine.preflightBackup(context);
     this.made = onlyBackup(await engine.backup(context, { type: 'full', startedAt: new Date().toISOString() }));
@@ -60,7 +65,10 @@ export class RecoveryHistory {
   /** Commits one row, and notes the point just after it, which has a name: `after NAME`. */
   async commit(name: string): Promise<Point> {
     const { server } = this.source;
-    const { xid = '' } = await oneRow(server, `INSERT INTO rdv (what) VALUES ('${name}') RETURNING pg_current_xact_id()::text AS xid`);
+    const { xid = '' } = await oneRow(
+      server,
+      `INSERT INTO rdv (what) VALUES ('${name}') RETURNING pg_current_xact_id()::text AS xid`,
+    );
     const { lsn = '', time = '' } = await oneRow(
       server,
       `SELECT pg_create_restore_point('after ${name}'), pg_current_wal_insert_lsn()::text AS lsn,
@@ -75,25 +83,50 @@ export class RecoveryHistory {
   async archive(): Promise<string> {
     const { server } = this.source;
     const { segment = '' } = await oneRow(server, 'SELECT pg_walfile_name(pg_switch_wal()) AS segment');
-    for (let archived = ''; archived < segment; ) {
-      archived = (await oneRow(server, `SELECT coalesce(last_archived_wal, '') AS archived FROM pg_stat_archiver`))['archived']?.slice(0, 24) ?? '';
+    for (let archived = ''; archived < segment;) {
+      archived =
+        (await oneRow(server, `SELECT coalesce(last_archived_wal, '') AS archived FROM pg_stat_archiver`))[
+          'archived'
+        ]?.slice(0, 24) ?? '';
     }
     return segment;
   }
 
   async contentOf(server: ServerAddress): Promise<string> {
-    return (await oneRow(server, `SELECT count(*) || ' ' || md5(string_agg(t::text, ',' ORDER BY n)) AS content FROM rdv t`))['content'] ?? '';
+    return (
+      (
+        await oneRow(server, `SELECT count(*) || ' ' || md5(string_agg(t::text, ',' ORDER BY n)) AS content FROM rdv t`)
+      )['content'] ?? ''
+    );
   }
 
-  async outline(target: RecoveryTarget, { oldDataDir = null, context, candidates = [this.backup] }: { oldDataDir?: string | null; context?: EngineContext; candidates?: readonly Backup[] } = {}): Promise<RecoveryOutline> {
-    return this.source.engine.outlineRecovery(context ?? (await this.newContext()), { target, candidates, oldDataDir, databases: [] });
+  async outline(
+    target: RecoveryTarget,
+    {
+      oldDataDir = null,
+      context,
+      candidates = [this.backup],
+    }: { oldDataDir?: string | null; context?: EngineContext; candidates?: readonly Backup[] } = {},
+  ): Promise<RecoveryOutline> {
+    return this.source.engine.outlineRecovery(context ?? (await this.newContext()), {
+      target,
+      candidates,
+      oldDataDir,
+      databases: [],
+    });
   }
 
   /** What the table holds after a real recovery beside the source. */
-  async recoveredContent(target: RecoveryTarget, { oldDataDir = null, salvageDir = null }: { oldDataDir?: string | null; salvageDir?: string | null } = {}): Promise<string> {
+  async recoveredContent(
+    target: RecoveryTarget,
+    { oldDataDir = null, salvageDir = null }: { oldDataDir?: string | null; salvageDir?: string | null } = {},
+  ): Promise<string> {
     const { engine } = this.source;
     const context = await this.newContext();
-    const recovered = await recoverBeside(context, await this.outline(target, { oldDataDir, context }), { salvageDir, engine });
+    const recovered = await recoverBeside(context, await this.outline(target, { oldDataDir, context }), {
+      salvageDir,
+      engine,
+    });
     const content = await this.contentOf(recovered);
     await recovered.remove();
     return content;

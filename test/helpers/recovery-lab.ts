@@ -3,10 +3,10 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import type { ConnectionConfig } from '../../src/domain/config.js';
-import { serviceOf } from '../../src/postgres/service.js';
-import type { Service } from '../../src/postgres/service.js';
-import type { OsUser } from '../../src/process/jobs.js';
-import { jobUser } from '../../src/process/users.js';
+import { serviceOf } from '../../src/postgres/server/service.js';
+import type { Service } from '../../src/postgres/server/service.js';
+import type { OsUser } from '../../src/process/jobs/jobs.js';
+import { jobUser } from '../../src/process/exec/users.js';
 import { onCleanup } from './cleanup.js';
 import { freePort } from './ports.js';
 import { giveToPostgres, runAsPostgres } from './postgres-user.js';
@@ -34,13 +34,29 @@ export class RecoveryLab {
 
   static async create(): Promise<RecoveryLab> {
     const root = await tempDir('lab');
-    const lab = new RecoveryLab(root, await startScratchCluster({ archive: `cp %p '${root}/copying' && mv '${root}/copying' '${root}/archive/%f'` }), await jobUser());
+    const lab = new RecoveryLab(
+      root,
+      await startScratchCluster({ archive: `cp %p '${root}/copying' && mv '${root}/copying' '${root}/archive/%f'` }),
+      await jobUser(),
+    );
     await mkdir(lab.archive);
     await giveToPostgres(lab.archive);
     await lab.query('CREATE TABLE events (n int PRIMARY KEY, filler text)');
     const { cluster } = lab;
     await runAsPostgres(join(cluster.binDir, 'pg_basebackup'), [
-      ...['-D', lab.backup, '-c', 'fast', '-X', 'none', '-h', cluster.socketDir, '-p', String(cluster.port), '--no-sync'],
+      ...[
+        '-D',
+        lab.backup,
+        '-c',
+        'fast',
+        '-X',
+        'none',
+        '-h',
+        cluster.socketDir,
+        '-p',
+        String(cluster.port),
+        '--no-sync',
+      ],
     ]);
     return lab;
   }
@@ -78,7 +94,12 @@ export class RecoveryLab {
 
   /** Commits rows one by one until the server is gone or so many are done; the log is `commits`. */
   async commitRows(count: number): Promise<void> {
-    const client = new pg.Client({ host: '127.0.0.1', port: this.cluster.port, user: 'postgres', database: 'postgres' });
+    const client = new pg.Client({
+      host: '127.0.0.1',
+      port: this.cluster.port,
+      user: 'postgres',
+      database: 'postgres',
+    });
     client.on('error', () => undefined);
     await client.connect();
     for (let left = count; left > 0; left--) {
@@ -86,7 +107,10 @@ export class RecoveryLab {
       let xid: string | undefined;
       try {
         await client.query('BEGIN');
-        const { rows } = await client.query<{ xid: string }>(`INSERT INTO events VALUES ($1, repeat('x', 200)) RETURNING pg_current_xact_id()::text AS xid`, [n]);
+        const { rows } = await client.query<{ xid: string }>(
+          `INSERT INTO events VALUES ($1, repeat('x', 200)) RETURNING pg_current_xact_id()::text AS xid`,
+          [n],
+        );
         xid = rows[0]?.xid;
         await client.query('COMMIT');
         this.commits.push({ n, xid: xid ?? '', acknowledged: true });
@@ -110,7 +134,9 @@ export class RecoveryLab {
   }
 
   /** A restored copy of the base backup, not started, with a service that this test file stops. */
-  async restore(name: string): Promise<{ dataDir: string; port: number; connection: ConnectionConfig; service: Service }> {
+  async restore(
+    name: string,
+  ): Promise<{ dataDir: string; port: number; connection: ConnectionConfig; service: Service }> {
     const dataDir = join(this.root, name);
     await runAsPostgres('cp', ['-a', this.backup, dataDir]);
     const port = await freePort();

@@ -46,13 +46,31 @@ export async function startVersity({ tls = true } = {}): Promise<S3Server> {
   for (const name of ['data', 'versions', 'meta']) await mkdir(join(root, name));
   const port = await freePort();
   const secure = tls ? await certificate() : null;
-  const tlsArguments = secure === null ? [] : ['--cert', secure.certFile, '--key', secure.certFile.replace(/cert\.pem$/, 'key.pem')];
+  const tlsArguments =
+    secure === null ? [] : ['--cert', secure.certFile, '--key', secure.certFile.replace(/cert\.pem$/, 'key.pem')];
   const keys = newKeys();
   const server = await startServer('versitygw', port, keys, secure?.certFile, () =>
-    spawn(testTools.versitygw(), ['--port', `127.0.0.1:${port}`, ...tlsArguments, '--region', 'us-east-1', '--quiet', 'posix', '--sidecar', join(root, 'meta'), '--versioning-dir', join(root, 'versions'), join(root, 'data')], {
-      env: { ...process.env, ROOT_ACCESS_KEY: keys.accessKeyId, ROOT_SECRET_KEY: keys.secretAccessKey },
-      stdio: 'ignore',
-    }),
+    spawn(
+      testTools.versitygw(),
+      [
+        '--port',
+        `127.0.0.1:${port}`,
+        ...tlsArguments,
+        '--region',
+        'us-east-1',
+        '--quiet',
+        'posix',
+        '--sidecar',
+        join(root, 'meta'),
+        '--versioning-dir',
+        join(root, 'versions'),
+        join(root, 'data'),
+      ],
+      {
+        env: { ...process.env, ROOT_ACCESS_KEY: keys.accessKeyId, ROOT_SECRET_KEY: keys.secretAccessKey },
+        stdio: 'ignore',
+      },
+    ),
   );
   return { ...server, dataDir: join(root, 'data') };
 }
@@ -64,10 +82,21 @@ export async function startMinio(): Promise<S3Server> {
   const consolePort = await freePort();
   const keys = newKeys();
   return startServer('minio', port, keys, undefined, () =>
-    spawn(testTools.minio(), ['server', '--quiet', '--address', `127.0.0.1:${port}`, '--console-address', `127.0.0.1:${consolePort}`, root], {
-      env: { ...process.env, MINIO_ROOT_USER: keys.accessKeyId, MINIO_ROOT_PASSWORD: keys.secretAccessKey, MINIO_BROWSER: 'off', MINIO_UPDATE: 'off', MINIO_CI_CD: 'on' },
-      stdio: 'ignore',
-    }),
+    spawn(
+      testTools.minio(),
+      ['server', '--quiet', '--address', `127.0.0.1:${port}`, '--console-address', `127.0.0.1:${consolePort}`, root],
+      {
+        env: {
+          ...process.env,
+          MINIO_ROOT_USER: keys.accessKeyId,
+          MINIO_ROOT_PASSWORD: keys.secretAccessKey,
+          MINIO_BROWSER: 'off',
+          MINIO_UPDATE: 'off',
+          MINIO_CI_CD: 'on',
+        },
+        stdio: 'ignore',
+      },
+    ),
   );
 }
 
@@ -87,9 +116,18 @@ interface Keys {
   readonly secretAccessKey: string;
 }
 
-const newKeys = (): Keys => ({ accessKeyId: `AK${randomBytes(9).toString('hex').toUpperCase()}`, secretAccessKey: randomBytes(20).toString('hex') });
+const newKeys = (): Keys => ({
+  accessKeyId: `AK${randomBytes(9).toString('hex').toUpperCase()}`,
+  secretAccessKey: randomBytes(20).toString('hex'),
+});
 
-async function startServer(kind: S3Server['kind'], port: number, keys: Keys, caFile: string | undefined, start: () => ChildProcess): Promise<S3Server> {
+async function startServer(
+  kind: S3Server['kind'],
+  port: number,
+  keys: Keys,
+  caFile: string | undefined,
+  start: () => ChildProcess,
+): Promise<S3Server> {
   const child = start();
   const stop = async (): Promise<void> => {
     if (child.exitCode !== null || child.signalCode !== null) return;
@@ -99,7 +137,13 @@ async function startServer(kind: S3Server['kind'], port: number, keys: Keys, caF
   onCleanup(stop);
   const endpoint = `${caFile === undefined ? 'http' : 'https'}://127.0.0.1:${port}`;
   const agent = caFile === undefined ? undefined : new https.Agent({ ca: await readFile(caFile) });
-  const client = new S3Client({ region: 'us-east-1', endpoint, forcePathStyle: true, credentials: keys, requestHandler: new NodeHttpHandler(agent ? { httpsAgent: agent } : {}) });
+  const client = new S3Client({
+    region: 'us-east-1',
+    endpoint,
+    forcePathStyle: true,
+    credentials: keys,
+    requestHandler: new NodeHttpHandler(agent ? { httpsAgent: agent } : {}),
+  });
   onCleanup(async () => client.destroy());
   await answering(child, endpoint, agent);
   const secrets = await tempDir('s3-keys');
@@ -107,7 +151,10 @@ async function startServer(kind: S3Server['kind'], port: number, keys: Keys, caF
   const keyFile = join(secrets, 'key');
   await writeFile(idFile, keys.accessKeyId, { mode: 0o600 });
   await writeFile(keyFile, keys.secretAccessKey, { mode: 0o600 });
-  const options = (bucket: string, more: Readonly<Record<string, unknown>> = {}): Readonly<Record<string, unknown>> => ({
+  const options = (
+    bucket: string,
+    more: Readonly<Record<string, unknown>> = {},
+  ): Readonly<Record<string, unknown>> => ({
     ...{ bucket, endpoint, force_path_style: true },
     ...{ access_key_id: { file: idFile }, secret_access_key: { file: keyFile } },
     ...(caFile === undefined ? {} : { ca_file: caFile }),
@@ -118,11 +165,17 @@ async function startServer(kind: S3Server['kind'], port: number, keys: Keys, caF
     ...keys,
     ...(caFile === undefined ? {} : { caFile }),
     async bucket(name, { versioned = false, locked = false } = {}) {
-      await client.send(new CreateBucketCommand({ Bucket: name, ...(locked ? { ObjectLockEnabledForBucket: true } : {}) }));
-      if (versioned && !locked) await client.send(new PutBucketVersioningCommand({ Bucket: name, VersioningConfiguration: { Status: 'Enabled' } }));
+      await client.send(
+        new CreateBucketCommand({ Bucket: name, ...(locked ? { ObjectLockEnabledForBucket: true } : {}) }),
+      );
+      if (versioned && !locked)
+        await client.send(
+          new PutBucketVersioningCommand({ Bucket: name, VersioningConfiguration: { Status: 'Enabled' } }),
+        );
       return name;
     },
-    repositoryYaml: (bucket, more = '') => `{ type: s3, ${JSON.stringify(options(bucket)).slice(1, -1)}${more === '' ? '' : `, ${more}`} }`,
+    repositoryYaml: (bucket, more = '') =>
+      `{ type: s3, ${JSON.stringify(options(bucket)).slice(1, -1)}${more === '' ? '' : `, ${more}`} }`,
   };
 }
 

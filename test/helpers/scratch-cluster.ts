@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { appendFile, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { findPostgresBin } from '../../src/process/binaries.js';
+import { findPostgresBin } from '../../src/process/exec/find-programs.js';
 import { freePort } from './ports.js';
 import { runAsPostgres } from './postgres-user.js';
 import { Reaper } from './reaper.js';

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { lstat, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Plan } from '../../src/domain/plan.js';
+import type { Plan } from '../../src/domain/plan/plan.js';
 import { isFinal, statusOf as look } from '../../src/client/status.js';
 import type { StatusView } from '../../src/client/status.js';
 import type { Site } from './site.js';
@@ -16,7 +16,11 @@ export interface Told<T> {
 /** Runs a command with `--json`: stdout is one document or nothing, and so is stderr: the error. */
 export async function told<T = unknown>(site: Pick<Site, 'cli'>, ...argv: readonly string[]): Promise<Told<T>> {
   const { code, stdout, stderr } = await site.cli(...argv, '--json');
-  return { exit: code, document: (stdout === '' ? null : JSON.parse(stdout)) as T, error: code === 0 ? null : errorIn(stderr) };
+  return {
+    exit: code,
+    document: (stdout === '' ? null : JSON.parse(stdout)) as T,
+    error: code === 0 ? null : errorIn(stderr),
+  };
 }
 
 /** The answer of a command that must succeed. */
@@ -28,7 +32,10 @@ export async function answer<T>(site: Pick<Site, 'cli'>, ...argv: readonly strin
 }
 
 /** Exit code, code and whether there is a next step, of a command that must fail and print no result. */
-export async function refusal(site: Pick<Site, 'cli'>, ...argv: readonly string[]): Promise<{ exit: number; code: string; message: string; hint: string }> {
+export async function refusal(
+  site: Pick<Site, 'cli'>,
+  ...argv: readonly string[]
+): Promise<{ exit: number; code: string; message: string; hint: string }> {
   const { exit, document, error } = await told(site, ...argv);
   if (error === null) throw new Error(`${argv.join(' ')} succeeded: ${JSON.stringify(document)}`);
   if (document !== null) throw new Error(`${argv.join(' ')} printed a result and failed: ${JSON.stringify(document)}`);
@@ -42,8 +49,9 @@ export interface Started {
 
 /** `recover … --detach`: the plan waits for its approval. */
 export async function planned(site: Site, ...argv: readonly string[]): Promise<Started> {
-  const started = await answer<Started>(site, 'recover', site.cluster, '--yes', '--detach', ...argv);
-  if (started.plan === null) throw new Error(`no plan was made: ${JSON.stringify(await statusOf(site, started.workflowId))}`);
+  const started = await answer<Started>(site, 'recover', site.cluster, '--detach', ...argv);
+  if (started.plan === null)
+    throw new Error(`no plan was made: ${JSON.stringify(await statusOf(site, started.workflowId))}`);
   return started;
 }
 
@@ -61,20 +69,31 @@ const STUCK_LOOKS = 150;
 /** Waits until work is in a state, without a process for every look; work that ends otherwise, or is stuck, ends the waiting. */
 export async function reaches(site: Site, workflowId: string, state: StatusView['state']): Promise<StatusView> {
   let stuck = 0;
-  const view = await site.waitFor(async () => {
-    const now = await look(site.session, workflowId, { jobs: false });
-    stuck = now.state === 'paused' ? stuck + 1 : 0;
-    return (now.state === state || isFinal(now.state) || stuck > STUCK_LOOKS) && now;
-  }, `${workflowId} is ${state}`, 100_000);
-  if (view.state !== state) throw new Error(`${workflowId} is ${view.state}, not ${state}: ${view.waitingFor ?? (await endOf(site, workflowId))}`);
+  const view = await site.waitFor(
+    async () => {
+      const now = await look(site.session, workflowId, { jobs: false });
+      stuck = now.state === 'paused' ? stuck + 1 : 0;
+      return (now.state === state || isFinal(now.state) || stuck > STUCK_LOOKS) && now;
+    },
+    `${workflowId} is ${state}`,
+    100_000,
+  );
+  if (view.state !== state)
+    throw new Error(
+      `${workflowId} is ${view.state}, not ${state}: ${view.waitingFor ?? (await endOf(site, workflowId))}`,
+    );
   return view;
 }
 
 function endOf(site: Site, workflowId: string): Promise<string> {
-  return site.session.client.workflow.getHandle(workflowId).result().then(
-    (result) => JSON.stringify(result),
-    (error: Error & { cause?: { message: string; cause?: Error } }) => error.cause?.cause?.message ?? error.cause?.message ?? error.message,
-  );
+  return site.session.client.workflow
+    .getHandle(workflowId)
+    .result()
+    .then(
+      (result) => JSON.stringify(result),
+      (error: Error & { cause?: { message: string; cause?: Error } }) =>
+        error.cause?.cause?.message ?? error.cause?.message ?? error.message,
+    );
 }
 
 /** Changes the site's reprise.yml; workers started before do not see it. */
@@ -94,7 +113,11 @@ export async function snapshot(...roots: readonly string[]): Promise<Record<stri
       const path = join(root, name);
       const entry = await lstat(path).catch(() => null);
       if (entry === null) continue;
-      const content = entry.isFile() ? createHash('sha256').update(await readFile(path)).digest('hex') : '';
+      const content = entry.isFile()
+        ? createHash('sha256')
+            .update(await readFile(path))
+            .digest('hex')
+        : '';
       found[path] = `${(entry.mode & 0o7777).toString(8)} ${content}`;
     }
   }
@@ -103,6 +126,7 @@ export async function snapshot(...roots: readonly string[]): Promise<Record<stri
 
 function errorIn(stderr: string): Told<unknown>['error'] {
   const { error } = JSON.parse(stderr) as { error: NonNullable<Told<unknown>['error']> };
-  for (const key of ['code', 'message', 'hint'] as const) if (typeof error[key] !== 'string' || error[key] === '') throw new Error(`the error has no ${key}: ${stderr}`);
+  for (const key of ['code', 'message', 'hint'] as const)
+    if (typeof error[key] !== 'string' || error[key] === '') throw new Error(`the error has no ${key}: ${stderr}`);
   return error;
 }

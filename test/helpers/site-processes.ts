@@ -19,7 +19,12 @@ export async function processesOf(root: string): Promise<SiteProcess[]> {
   const found = await Promise.all(
     pids.map(async (pid) => {
       const read = (name: string) => readFile(`/proc/${pid}/${name}`, 'utf8').catch(() => '');
-      const [stat, argv, environment, cwd] = await Promise.all([read('stat'), read('cmdline'), read('environ'), readlink(`/proc/${pid}/cwd`).catch(() => '')]);
+      const [stat, argv, environment, cwd] = await Promise.all([
+        read('stat'),
+        read('cmdline'),
+        read('environ'),
+        readlink(`/proc/${pid}/cwd`).catch(() => ''),
+      ]);
       if (pid === process.pid || stat === '' || /\) [ZX] /.test(stat)) return undefined;
       if (![argv, environment, cwd].some((text) => text.includes(root))) return undefined;
       return { pid, command: argv.replaceAll('\0', ' ').trim() };

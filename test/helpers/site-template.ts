@@ -113,7 +113,10 @@ exec pgbackrest --config='${pgbackrestConf}' --stanza=main --no-neutral-umask ar
 `;
 
 /** All statements are logged, so that what pg_dump and pg_restore do can be counted. */
-const settings = ({ root, port, socketDir }: SitePlaces, archiveCommand = `${join(root, 'archive-by-pgbackrest')} %p # archive-push --no-neutral-umask`): string => `
+const settings = (
+  { root, port, socketDir }: SitePlaces,
+  archiveCommand = `${join(root, 'archive-by-pgbackrest')} %p # archive-push --no-neutral-umask`,
+): string => `
 port = ${port}
 unix_socket_directories = '${socketDir}'
 archive_mode = on
@@ -121,9 +124,12 @@ archive_command = '${archiveCommand}'
 log_statement = 'all'
 log_line_prefix = 'db=%d pid=%p '`;
 
-const repriseYaml = (places: SitePlaces, { retention, proof, watch, clusterYaml, policiesYaml, offsite, physical }: SiteConfig): string => `version: 1
+const repriseYaml = (
+  places: SitePlaces,
+  { retention, proof, watch, clusterYaml, policiesYaml, offsite, physical }: SiteConfig,
+): string => `version: 1
 hosts:
-  db1: { state_dir: ${places.stateDir} }
+  db1: { state_dir: ${places.stateDir}, timeouts: { heartbeat: 2s } }
 repositories:
   local: { type: directory, path: ${places.backupsDir}, host: db1 }
 ${offsite === undefined ? '' : `  offsite: ${offsite}\n`}clusters:

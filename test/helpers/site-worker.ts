@@ -20,12 +20,31 @@ export class SiteWorker {
     private readonly session: TemporalSession,
   ) {}
 
-  static start(site: { configFile: string; logFile: string; session: TemporalSession; host?: string }, env: Readonly<Record<string, string>>): SiteWorker {
+  static start(
+    site: { configFile: string; logFile: string; session: TemporalSession; host?: string },
+    env: Readonly<Record<string, string>>,
+  ): SiteWorker {
     const { address, namespace } = site.session.settings;
     const output = openSync(site.logFile, 'a', 0o600);
-    const argv = [main, '--config', site.configFile, '--address', address, '--namespace', namespace, 'worker', '--host', site.host ?? 'db1'];
+    const argv = [
+      main,
+      '--config',
+      site.configFile,
+      '--address',
+      address,
+      '--namespace',
+      namespace,
+      'worker',
+      '--host',
+      site.host ?? 'db1',
+    ];
     // A session of its own, as in production: what ends the tests' group does not reach it.
-    const child = spawn(process.execPath, argv, { detached: true, cwd: '/', stdio: ['ignore', output, output], env: { ...process.env, ...env } });
+    const child = spawn(process.execPath, argv, {
+      detached: true,
+      cwd: '/',
+      stdio: ['ignore', output, output],
+      env: { ...process.env, ...env },
+    });
     closeSync(output);
     child.unref();
     return new SiteWorker(child, site.logFile, site.session);
@@ -43,7 +62,11 @@ export class SiteWorker {
   async polls(): Promise<void> {
     const { connection, settings } = this.session;
     for (const limit = Date.now() + 90_000; Date.now() < limit && !this.ended; await sleep(50)) {
-      const { pollers } = await connection.workflowService.describeTaskQueue({ namespace: settings.namespace, taskQueue: { name: CONTROL_QUEUE }, taskQueueType: WORKFLOW });
+      const { pollers } = await connection.workflowService.describeTaskQueue({
+        namespace: settings.namespace,
+        taskQueue: { name: CONTROL_QUEUE },
+        taskQueueType: WORKFLOW,
+      });
       if ((pollers ?? []).some(({ identity }) => identity?.startsWith(`${this.pid}@`) === true)) return;
     }
     if (this.child.signalCode !== null) return;

@@ -4,19 +4,19 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { TerminatedFailure, WorkflowFailedError } from '@temporalio/client';
 import type { WorkflowHandle } from '@temporalio/client';
-import type { BackupType } from '../../src/domain/backup.js';
-import { queryNames } from '../../src/domain/names.js';
-import type { Plan } from '../../src/domain/plan.js';
-import type { JobView } from '../../src/domain/progress.js';
-import type { WorkStatus } from '../../src/domain/status.js';
-import type { RecoveryTarget } from '../../src/domain/target.js';
-import { ask } from '../../src/client/ask.js';
+import type { BackupType } from '../../src/domain/backup/backup.js';
+import { queryNames } from '../../src/domain/operation/names.js';
+import type { Plan } from '../../src/domain/plan/plan.js';
+import type { JobView } from '../../src/domain/operation/progress.js';
+import type { OperationStatusView } from '../../src/domain/operation/status.js';
+import type { RecoveryTarget } from '../../src/domain/target/target.js';
+import { inspect } from '../../src/client/inspect.js';
 import type { TemporalSession } from '../../src/client/connect.js';
 import { approve } from '../../src/client/decide.js';
 import { startBackup, startRecovery, startRotation } from '../../src/client/start.js';
-import type { StartedWork } from '../../src/client/start.js';
-import { readPostmaster } from '../../src/postgres/postmaster.js';
-import { readJobs } from '../../src/process/supervisor.js';
+import type { StartedOperation } from '../../src/client/start.js';
+import { readPostmaster } from '../../src/postgres/server/postmaster.js';
+import { readJobs } from '../../src/process/jobs/supervisor.js';
 import type { BackupOutput, RecoverOutput, RotateOutput } from '../../src/workflows/api.js';
 import { contentOf } from '../contract/engine-fixture.js';
 import { onCleanup } from './cleanup.js';
@@ -72,9 +72,19 @@ export class Site {
     const root = await makeTempDir('site');
     const [port] = (await freePorts(2)) as [number, number];
     const places = placesIn(root, port);
-    const config = { retention: '{ days: 14, min_proven: 1 }', proof: 'verify' as const, watch: false, clusterYaml: '', policiesYaml: '', ...options };
+    const config = {
+      retention: '{ days: 14, min_proven: 1 }',
+      proof: 'verify' as const,
+      watch: false,
+      clusterYaml: '',
+      policiesYaml: '',
+      ...options,
+    };
     const { binDir } = await layOut(places, config);
-    const session = await openNamespace(options.address ?? sharedTemporal(), options.namespace ?? root.slice(root.lastIndexOf('/') + 1));
+    const session = await openNamespace(
+      options.address ?? sharedTemporal(),
+      options.namespace ?? root.slice(root.lastIndexOf('/') + 1),
+    );
     const site = new Site(places, binDir, config, session);
     onCleanup(() => site.remove());
     await site.startServer();
@@ -106,7 +116,8 @@ export class Site {
     const { dataDir, socketDir, port } = this.places;
     // A postmaster that was killed stays a zombie where process 1 collects nobody, and pg_ctl takes its pid for alive.
     if ((await readPostmaster(dataDir))?.alive === false) {
-      for (const lock of [join(dataDir, 'postmaster.pid'), join(socketDir, `.s.PGSQL.${port}.lock`)]) await rm(lock, { force: true });
+      for (const lock of [join(dataDir, 'postmaster.pid'), join(socketDir, `.s.PGSQL.${port}.lock`)])
+        await rm(lock, { force: true });
     }
     await pgCtl(this.binDir, dataDir, 'start', '--log', `${dataDir}.log`);
     const postmaster = await readPostmaster(dataDir);
@@ -119,7 +130,9 @@ export class Site {
 
   /** Commits new rows, numbered by the identity column; returns how many there are then. */
   async commit(rows = 10): Promise<number> {
-    await this.query(`INSERT INTO metier.demandes_rdv (commune, pris_le, motif) SELECT '00001', now(), 'committed ' || n FROM generate_series(1, ${rows}) n`);
+    await this.query(
+      `INSERT INTO metier.demandes_rdv (commune, pris_le, motif) SELECT '00001', now(), 'committed ' || n FROM generate_series(1, ${rows}) n`,
+    );
     const { rows: counted } = await this.query('SELECT count(*)::int AS n FROM metier.demandes_rdv');
     return (counted[0] as { n: number }).n;
   }
@@ -139,7 +152,8 @@ export class Site {
     const postmaster = await readPostmaster(dataDir);
     if (postmaster?.alive !== true) throw new Error('there is no server to lose');
     const family = await withDescendants(postmaster.pid);
-    const alive = async (): Promise<SiteProcess[]> => (await processesOf(this.root)).filter(({ pid }) => family.has(pid));
+    const alive = async (): Promise<SiteProcess[]> =>
+      (await processesOf(this.root)).filter(({ pid }) => family.has(pid));
     process.kill(postmaster.pid, 'SIGKILL');
     await killAll(alive);
     if (kind === 'data') for (const part of ['base', 'global']) await rm(join(dataDir, part), { recursive: true });
@@ -149,7 +163,10 @@ export class Site {
   // --- Workers and work
 
   /** A worker process; `polls: false` returns without waiting for it to ask for work. `host`, `configFile`: of another host. */
-  async startWorker(env: Readonly<Record<string, string>> = {}, { polls = true, host = 'db1', configFile = this.places.configFile } = {}): Promise<SiteWorker> {
+  async startWorker(
+    env: Readonly<Record<string, string>> = {},
+    { polls = true, host = 'db1', configFile = this.places.configFile } = {},
+  ): Promise<SiteWorker> {
     const worker = SiteWorker.start({ configFile, logFile: this.workerLog, session: this.session, host }, env);
     this.workers.push(worker);
     this.reaper.process(worker.pid);
@@ -167,7 +184,7 @@ export class Site {
     return reprise(['--config', this.places.configFile, '--address', address, '--namespace', namespace, ...argv]);
   }
 
-  startBackup(policy: Policy, type: BackupType | 'auto' = 'auto'): Promise<StartedWork> {
+  startBackup(policy: Policy, type: BackupType | 'auto' = 'auto'): Promise<StartedOperation> {
     return startBackup(this.session, { cluster: this.cluster, policy, type, requestedBy: 'test' });
   }
 
@@ -176,7 +193,7 @@ export class Site {
     return this.result<BackupOutput>(await this.startBackup(policy, type));
   }
 
-  startRotation(policy: Policy): Promise<StartedWork> {
+  startRotation(policy: Policy): Promise<StartedOperation> {
     return startRotation(this.session, { cluster: this.cluster, policy, requestedBy: 'test' });
   }
 
@@ -185,18 +202,36 @@ export class Site {
   }
 
   /** Starts a recovery; it plans and waits for {@link approve}. */
-  recover(policy: Policy | undefined, target: RecoveryTarget = { kind: 'latest' }, into = 'in-place', pause = false): Promise<StartedWork> {
-    return startRecovery(this.session, { cluster: this.cluster, ...(policy === undefined ? {} : { policy }), target, into, pause, requester: 'test' });
+  recover(
+    policy: Policy | undefined,
+    target: RecoveryTarget = { kind: 'latest' },
+    into = 'in-place',
+    pause = false,
+  ): Promise<StartedOperation> {
+    return startRecovery(this.session, {
+      cluster: this.cluster,
+      ...(policy === undefined ? {} : { policy }),
+      target,
+      into,
+      pause,
+      requester: 'test',
+    });
   }
 
   /** Waits for the plan and approves it, over deaths of workers. */
-  async approve(work: StartedWork, by = 'dba'): Promise<Plan> {
-    const plan = await this.waitFor(async () => work.handle.query<Plan | null>(queryNames.plan), `${work.workflowId} has a plan`);
-    await this.waitFor(async () => approve(this.session, work.workflowId, { plan: plan.digest.slice(0, 12), by, reason: 'test' }), 'the approval is accepted');
+  async approve(work: StartedOperation, by = 'dba'): Promise<Plan> {
+    const plan = await this.waitFor(
+      async () => work.handle.query<Plan | null>(queryNames.plan),
+      `${work.workflowId} has a plan`,
+    );
+    await this.waitFor(
+      async () => approve(this.session, work.workflowId, { plan: plan.digest.slice(0, 12), by, reason: 'test' }),
+      'the approval is accepted',
+    );
     return plan;
   }
 
-  async recovered(work: StartedWork): Promise<RecoverOutput> {
+  async recovered(work: StartedOperation): Promise<RecoverOutput> {
     return this.result<RecoverOutput>(work);
   }
 
@@ -209,21 +244,23 @@ export class Site {
 
   private async resultOf<T>(workflowId: string): Promise<T> {
     const handle = (): WorkflowHandle => this.session.client.workflow.getHandle(workflowId);
-    const run = (): Promise<string> => this.waitFor(async () => (await handle().describe()).runId, `${workflowId} is described`);
+    const run = (): Promise<string> =>
+      this.waitFor(async () => (await handle().describe()).runId, `${workflowId} is described`);
     for (;;) {
       const before = await run();
       try {
         return (await handle().result()) as T;
       } catch (error) {
-        const reset = error instanceof WorkflowFailedError && error.cause instanceof TerminatedFailure && (await run()) !== before;
+        const reset =
+          error instanceof WorkflowFailedError && error.cause instanceof TerminatedFailure && (await run()) !== before;
         if (this.removed || (!reset && (error instanceof WorkflowFailedError || !isOutage(error)))) throw error;
         await sleep(200);
       }
     }
   }
 
-  async status(work: StartedWork): Promise<WorkStatus> {
-    return work.handle.query<WorkStatus>(queryNames.status);
+  async status(work: StartedOperation): Promise<OperationStatusView> {
+    return work.handle.query<OperationStatusView>(queryNames.status);
   }
 
   /** Asks until there is an answer: workers and servers may die meanwhile. The limit only ends a failing test. */
@@ -241,12 +278,14 @@ export class Site {
   }
 
   async backups() {
-    return (await ask<'backups'>(this.session, { kind: 'backups', cluster: this.cluster })).backups;
+    return (await inspect<'backups'>(this.session, { kind: 'backups', cluster: this.cluster })).backups;
   }
 
   /** Jobs of an operation (and of those it started itself, `<operation>/fresh` and so on), with how often each was started. */
   async jobs(operationId: string): Promise<JobView[]> {
-    return (await Promise.all(['', '/safety', '/fresh'].map((part) => readJobs(this.places.stateDir, operationId + part)))).flat();
+    return (
+      await Promise.all(['', '/safety', '/fresh'].map((part) => readJobs(this.places.stateDir, operationId + part)))
+    ).flat();
   }
 
   // --- What is left
@@ -264,7 +303,14 @@ export class Site {
       ...(await readdir(join(stateDir, 'scratch')).catch(() => [] as string[])).map((name) => `scratch/${name}`),
       ...['recovery.signal', 'standby.signal', 'backup.manifest'].filter((name) => existsSync(join(dataDir, name))),
     ];
-    const databases = postmaster?.alive === true ? ((await this.query("SELECT datname FROM pg_database WHERE datname ~ '_new_'", 'postgres')).rows as { datname: string }[]).map(({ datname }) => datname) : [];
+    const databases =
+      postmaster?.alive === true
+        ? (
+            (await this.query("SELECT datname FROM pg_database WHERE datname ~ '_new_'", 'postgres')).rows as {
+              datname: string;
+            }[]
+          ).map(({ datname }) => datname)
+        : [];
     return { processes, files, databases };
   }
 
@@ -284,7 +330,10 @@ export class Site {
   private async endWorkflows(): Promise<void> {
     const { workflow } = this.session.client;
     for await (const { workflowId } of workflow.list({ query: "ExecutionStatus = 'Running'" })) {
-      await workflow.getHandle(workflowId).terminate('the test is over').catch(() => undefined);
+      await workflow
+        .getHandle(workflowId)
+        .terminate('the test is over')
+        .catch(() => undefined);
     }
     await Promise.race([Promise.allSettled(this.asked), sleep(5000, undefined, { ref: false })]);
   }

@@ -4,7 +4,7 @@ import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger } from '@temporalio/worker';
 import { createHostActivities } from '../../src/activities/index.js';
 import { loadConfig } from '../../src/config/load.js';
-import type { Answers, Question, QuestionKind } from '../../src/domain/questions.js';
+import type { InspectionResults, Inspection, InspectionKind } from '../../src/domain/operation/inspections.js';
 import { hostDependencies } from '../../src/worker/dependencies.js';
 import { onCleanup } from './cleanup.js';
 import { reprise } from './cli.js';
@@ -17,7 +17,7 @@ export interface StorageSite {
   readonly root: string;
   readonly configFile: string;
   /** As the worker's activity answers it, within this process. */
-  answer<K extends QuestionKind>(question: Extract<Question, { kind: K }>): Promise<Answers[K]>;
+  answer<K extends InspectionKind>(question: Extract<Inspection, { kind: K }>): Promise<InspectionResults[K]>;
   /** The command line against a worker process of its own, started with the first command. */
   cli(...argv: readonly string[]): Promise<CliResult>;
 }
@@ -55,7 +55,10 @@ ${cluster}`;
     async answer(question) {
       const config = await loadConfig({ file: configFile, env: {} });
       const { answer } = createHostActivities(hostDependencies(config, 'db1'));
-      return new MockActivityEnvironment({}, { logger: new DefaultLogger('ERROR') }).run(answer, { question, host: 'db1' }) as never;
+      return new MockActivityEnvironment({}, { logger: new DefaultLogger('ERROR') }).run(answer, {
+        question,
+        host: 'db1',
+      }) as never;
     },
     async cli(...argv) {
       worker ??= startWorker(root, configFile);
@@ -64,7 +67,10 @@ ${cluster}`;
   };
 }
 
-async function startWorker(root: string, configFile: string): Promise<(...argv: readonly string[]) => Promise<CliResult>> {
+async function startWorker(
+  root: string,
+  configFile: string,
+): Promise<(...argv: readonly string[]) => Promise<CliResult>> {
   const address = process.env['REPRISE_TEST_TEMPORAL_ADDRESS'];
   if (address === undefined) throw new Error('this test runs among those with servers');
   const namespace = root.slice(root.lastIndexOf('/') + 1);

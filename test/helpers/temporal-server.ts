@@ -4,7 +4,7 @@ import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Connection } from '@temporalio/client';
-import { findTemporalBinary } from '../../src/process/binaries.js';
+import { findTemporalBinary } from '../../src/process/exec/find-programs.js';
 import { freePorts } from './ports.js';
 import { Reaper } from './reaper.js';
 import { makeTempDir } from './make-temp-dir.js';
@@ -58,7 +58,10 @@ async function startOnce(options: TemporalOptions): Promise<TemporalServer> {
       ...['--port', String(port), '--http-port', String(http), '--metrics-port', String(metrics)],
       ...(options.webUi === true ? ['--ui-port', String(ui)] : ['--headless']),
       ...(options.dbFile === undefined ? [] : ['--db-filename', options.dbFile]),
-      ...Object.entries(options.dynamicConfig ?? {}).flatMap(([name, value]) => ['--dynamic-config-value', `${name}=${value}`]),
+      ...Object.entries(options.dynamicConfig ?? {}).flatMap(([name, value]) => [
+        '--dynamic-config-value',
+        `${name}=${value}`,
+      ]),
       ...searchAttributes.flatMap((name) => ['--search-attribute', `${name}=Keyword`]),
     ],
     // A session of its own: Ctrl-C in the terminal stops the tests first, and they stop the server.

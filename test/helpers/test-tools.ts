@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { toolsDirectory } from '../../src/process/binaries.js';
+import { toolsDirectory } from '../../src/process/exec/find-programs.js';
 
 /** Programs that `scripts/setup --test` put there, by name; the versions stand in scripts/setup.d/test-tools.sh too. */
 export const testTools = {

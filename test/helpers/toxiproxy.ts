@@ -10,7 +10,11 @@ export interface BadNetwork {
   /** Port to connect to instead of the server's. */
   readonly port: number;
   /** Adds a toxic (toxiproxy's `type` and `attributes`, e.g. `reset_peer` `{timeout: 100}`); returns what takes it away. */
-  toxic(type: string, attributes: Readonly<Record<string, number>>, stream?: 'upstream' | 'downstream'): Promise<() => Promise<void>>;
+  toxic(
+    type: string,
+    attributes: Readonly<Record<string, number>>,
+    stream?: 'upstream' | 'downstream',
+  ): Promise<() => Promise<void>>;
   /** Cuts the connection off altogether, or gives it back. */
   enable(on: boolean): Promise<void>;
 }
@@ -25,7 +29,10 @@ export async function startBadNetwork(upstreamPort: number): Promise<BadNetwork>
     await once(child, 'exit');
   });
   const api = async (path: string, method: string, body?: unknown): Promise<void> => {
-    const answer = await fetch(`http://127.0.0.1:${apiPort}${path}`, { method, ...(body === undefined ? {} : { body: JSON.stringify(body) }) });
+    const answer = await fetch(`http://127.0.0.1:${apiPort}${path}`, {
+      method,
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
     if (!answer.ok) throw new Error(`toxiproxy: ${await answer.text()}`);
   };
   for (let tries = 0; ; tries++) {
@@ -37,7 +44,12 @@ export async function startBadNetwork(upstreamPort: number): Promise<BadNetwork>
     if (tries > 600) throw new Error('toxiproxy does not answer');
     await sleep(50);
   }
-  await api('/proxies', 'POST', { name: 's3', listen: `127.0.0.1:${port}`, upstream: `127.0.0.1:${upstreamPort}`, enabled: true });
+  await api('/proxies', 'POST', {
+    name: 's3',
+    listen: `127.0.0.1:${port}`,
+    upstream: `127.0.0.1:${upstreamPort}`,
+    enabled: true,
+  });
   let count = 0;
   return {
     port,

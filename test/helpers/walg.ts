@@ -40,18 +40,47 @@ export const renamedFunctions = `
 export async function startWalgCluster({ env, ...settings }: WalgSettings = {}): Promise<WalgCluster> {
   const root = await tempDir('walg');
   await chmod(root, 0o755);
-  const [envFile, prefix, holdFile, failFile, script] = [join(root, 'walg.env'), join(root, 'storage'), join(root, 'hold'), join(root, 'fail'), join(root, 'archive')];
+  const [envFile, prefix, holdFile, failFile, script] = [
+    join(root, 'walg.env'),
+    join(root, 'storage'),
+    join(root, 'hold'),
+    join(root, 'fail'),
+    join(root, 'archive'),
+  ];
   await mkdir(prefix, { mode: 0o700 });
   await giveToPostgres(prefix);
-  await writeFile(envFile, ['# made for a test', ...(env ?? ['export WALG_FILE_PREFIX="@PREFIX@"']).map((line) => line.replace('@PREFIX@', prefix)), 'WALG_PREVENT_WAL_OVERWRITE=true', ''].join('\n'), { mode: 0o600 });
+  await writeFile(
+    envFile,
+    [
+      '# made for a test',
+      ...(env ?? ['export WALG_FILE_PREFIX="@PREFIX@"']).map((line) => line.replace('@PREFIX@', prefix)),
+      'WALG_PREVENT_WAL_OVERWRITE=true',
+      '',
+    ].join('\n'),
+    { mode: 0o600 },
+  );
   await giveToPostgres(envFile);
   const options: WalgOptions = { envFile, binary: testTools.walg(), archiveTimeoutSeconds: 240 };
   const command = walgEngine.physical?.archiveCommand({ policy: { options } } as never) ?? '';
-  await writeFile(script, `#!/bin/sh\nwhile [ -e '${holdFile}' ]; do sleep 0.05; done\n[ ! -e '${failFile}' ] || exit 1\n${command.replaceAll('%p', '$1').replaceAll('%%', '%')}\n`);
+  await writeFile(
+    script,
+    `#!/bin/sh\nwhile [ -e '${holdFile}' ]; do sleep 0.05; done\n[ ! -e '${failFile}' ] || exit 1\n${command.replaceAll('%p', '$1').replaceAll('%%', '%')}\n`,
+  );
   await chmod(script, 0o755);
   const cluster = await startScratchCluster({ ...settings, archive: `${script} %p # wal-push` });
   if ((settings.version ?? 15) >= 15) await runQuery(cluster, 'postgres', renamedFunctions);
   const walgOn = ({ host, port }: ServerAddress, ...args: string[]): Promise<string> =>
-    runAsPostgres('/bin/sh', ['-c', 'set -a; . "$1"; set +a; shift; exec env "$@"', 'wal-g', envFile, `PGHOST=${host}`, `PGPORT=${port}`, 'PGUSER=postgres', 'PGDATABASE=postgres', testTools.walg(), ...args]);
+    runAsPostgres('/bin/sh', [
+      '-c',
+      'set -a; . "$1"; set +a; shift; exec env "$@"',
+      'wal-g',
+      envFile,
+      `PGHOST=${host}`,
+      `PGPORT=${port}`,
+      'PGUSER=postgres',
+      'PGDATABASE=postgres',
+      testTools.walg(),
+      ...args,
+    ]);
   return { ...{ cluster, options, prefix, holdFile, failFile, walgOn }, walg: (...args) => walgOn(cluster, ...args) };
 }

@@ -20,7 +20,11 @@ export class WebUi {
 
   static async open(url: string, namespace: string): Promise<WebUi> {
     // Chromium's own sandbox refuses to run as root. Only pages of our own server are opened.
-    const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox'], timeout: LIMIT_MS });
+    const browser = await chromium.launch({
+      executablePath: '/usr/bin/chromium',
+      args: ['--no-sandbox'],
+      timeout: LIMIT_MS,
+    });
     const page = await browser.newPage({ viewport: { width: WIDTH, height: HEIGHT }, timezoneId: 'UTC' });
     page.setDefaultTimeout(LIMIT_MS);
     const ui = new WebUi(page, `${url}/namespaces/${encodeURIComponent(namespace)}`);
@@ -62,7 +66,9 @@ export class WebUi {
       await this.page.keyboard.press('r');
       await sleep(500);
       const frames = this.page.frames().slice(1);
-      text = (await Promise.all(frames.map((frame) => frame.evaluate('document.body.innerText').catch(() => '')))).join('\n');
+      text = (await Promise.all(frames.map((frame) => frame.evaluate('document.body.innerText').catch(() => '')))).join(
+        '\n',
+      );
       return text.includes(wanted);
     }, `User Metadata says "${wanted}"`);
     return text;
@@ -125,7 +131,9 @@ export class WebUi {
     // Frames and charts are laid out anew.
     await sleep(1500);
     // Without the navigation, which is the same everywhere.
-    await this.page.getByRole('main').screenshot({ path: join(resolve(directory), `${name}.png`), animations: 'disabled' });
+    await this.page
+      .getByRole('main')
+      .screenshot({ path: join(resolve(directory), `${name}.png`), animations: 'disabled' });
     await this.page.setViewportSize({ width: WIDTH, height: HEIGHT });
   }
 }

@@ -21,12 +21,19 @@ export class WebhookReceiver {
   ) {}
 
   /** `answer`: status and headers; null answers never. */
-  static async start(answer: () => { status: number; headers?: Record<string, string> } | null = () => ({ status: 204 }), port = 0): Promise<WebhookReceiver> {
+  static async start(
+    answer: () => { status: number; headers?: Record<string, string> } | null = () => ({ status: 204 }),
+    port = 0,
+  ): Promise<WebhookReceiver> {
     const server = createServer((request, response) => {
       const chunks: Buffer[] = [];
       request.on('data', (chunk: Buffer) => chunks.push(chunk));
       request.on('end', () => {
-        made.posts.push({ path: request.url ?? '', headers: request.headers, body: Buffer.concat(chunks).toString('utf8') });
+        made.posts.push({
+          path: request.url ?? '',
+          headers: request.headers,
+          body: Buffer.concat(chunks).toString('utf8'),
+        });
         const said = answer();
         if (said !== null) response.writeHead(said.status, said.headers).end();
       });

@@ -28,8 +28,19 @@ export async function workflowBundle(): Promise<WorkflowBundleWithSourceMap> {
 /** Of everything that is bundled: workflows import themselves, the domain and the SDK. */
 async function digest(): Promise<string> {
   const folders = ['workflows', 'domain'];
-  const names = await Promise.all(folders.map(async (folder) => (await readdir(join(source, folder), { recursive: true })).map((name) => join(source, folder, name))));
+  const names = await Promise.all(
+    folders.map(async (folder) =>
+      (await readdir(join(source, folder), { recursive: true })).map((name) => join(source, folder, name)),
+    ),
+  );
   const hash = createHash('sha256');
-  for (const path of [...names.flat().filter((name) => name.endsWith('.ts')).sort(), lockFile]) hash.update(path).update(await readFile(path));
+  for (const path of [
+    ...names
+      .flat()
+      .filter((name) => name.endsWith('.ts'))
+      .sort(),
+    lockFile,
+  ])
+    hash.update(path).update(await readFile(path));
   return hash.digest('hex').slice(0, 32);
 }

@@ -16,18 +16,35 @@ const seed = seedOr(20261121);
 /** Ten of the kills of `npm run chaos`: both engines, backup, rotation and recovery. */
 function sampleOf(random: () => number): readonly Kill[] {
   const some = (policy: Kill['policy'], stage: Kill['stage'], amount: number): Kill[] =>
-    shuffled(kills.filter((kill) => kill.policy === policy && kill.stage === stage), random).slice(0, amount);
-  return [...some('dump', 'backup', 2), ...some('dump', 'rotate', 1), ...some('dump', 'recover', 2), ...some('physical', 'backup', 1), ...some('physical', 'rotate', 1), ...some('physical', 'recover', 3)];
+    shuffled(
+      kills.filter((kill) => kill.policy === policy && kill.stage === stage),
+      random,
+    ).slice(0, amount);
+  return [
+    ...some('dump', 'backup', 2),
+    ...some('dump', 'rotate', 1),
+    ...some('dump', 'recover', 2),
+    ...some('physical', 'backup', 1),
+    ...some('physical', 'rotate', 1),
+    ...some('physical', 'recover', 3),
+  ];
 }
 
 // The longer one first: they run two at a time.
 const journeys = (['physical', 'dump'] as const).flatMap((policy) => journeysOf(policy, sampleOf(seeded(seed))));
 const RESET = 'F8: a physical recovery is reset in its middle and after its end';
-const nameOf = ({ policy, kills: some }: Journey): string => `${policy}: ${some.map(({ stage, at }) => `${stage} ${at}`).join(', ')}`;
+const nameOf = ({ policy, kills: some }: Journey): string =>
+  `${policy}: ${some.map(({ stage, at }) => `${stage} ${at}`).join(', ')}`;
 let outcomes: ReadonlyMap<string, Promise<Measured>>;
 
 beforeAll(() => {
-  outcomes = inPool(new Map([...journeys.map((journey) => [nameOf(journey), () => travel(journey)] as const), [RESET, resetRecovery('physical')]]), 2);
+  outcomes = inPool(
+    new Map([
+      ...journeys.map((journey) => [nameOf(journey), () => travel(journey)] as const),
+      [RESET, resetRecovery('physical')],
+    ]),
+    2,
+  );
 });
 
 describe(`D2, F1: a worker killed loses nothing and runs nothing twice (seed ${seed})`, () => {

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import { DefaultLogger, Worker, bundleWorkflowCode } from '@temporalio/worker';
 import type { WorkflowBundleWithSourceMap } from '@temporalio/worker';
-import { workflowTypes } from '../../src/domain/names.js';
+import { workflowTypes } from '../../src/domain/operation/names.js';
 
 const directory = fileURLToPath(new URL('./histories/', import.meta.url));
 const workflowsPath = fileURLToPath(new URL('../../src/workflows/index.ts', import.meta.url));
@@ -22,8 +22,12 @@ describe('D1: replay of committed histories', () => {
     expect(Object.values(workflowTypes).filter((type) => !seen.has(type))).toEqual([]);
   });
 
-  it.each(files)('%s replays', async (name) => {
-    const history: unknown = JSON.parse(readFileSync(join(directory, name), 'utf8'));
-    await Worker.runReplayHistory({ workflowBundle }, history);
-  }, 300_000);
+  it.each(files)(
+    '%s replays',
+    async (name) => {
+      const history: unknown = JSON.parse(readFileSync(join(directory, name), 'utf8'));
+      await Worker.runReplayHistory({ workflowBundle }, history);
+    },
+    300_000,
+  );
 });

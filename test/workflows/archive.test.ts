@@ -1,6 +1,15 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import { archiveWorkflowId, workflowTypes } from '../../src/domain/names.js';
-import { type Activities, type Case, HOST, Lab, childrenOf, failure, failureOfWorkflow, untilCancelled } from './lab.js';
+import { archiveWorkflowId, workflowTypes } from '../../src/domain/operation/names.js';
+import {
+  type Activities,
+  type Case,
+  HOST,
+  Lab,
+  childrenOf,
+  failure,
+  failureOfWorkflow,
+  untilCancelled,
+} from './lab.js';
 
 let lab: Lab;
 
@@ -16,7 +25,9 @@ async function receive(activities: Partial<Activities>): Promise<Case> {
 
 describe('K8: WAL is received for ever', () => {
   it('the activity returns now and then, and starts again on the queue that takes no slot from others', async () => {
-    const one: Case = await receive({ receiveWal: async () => (one.of('receiveWal').length < 3 ? undefined : untilCancelled()) });
+    const one: Case = await receive({
+      receiveWal: async () => (one.of('receiveWal').length < 3 ? undefined : untilCancelled()),
+    });
     await one.called('receiveWal', 3);
     expect(one.of('receiveWal')).toEqual(Array.from({ length: 3 }, () => ({ cluster: one.cluster, policy: 'base' })));
     expect(one.calls.find(({ name }) => name === 'receiveWal')?.queue).toBe('reprise-db1-watch');
@@ -29,7 +40,8 @@ describe('K8: WAL is received for ever', () => {
   it('what no attempt mends is said, and tried again after a minute: somebody may have mended it', async () => {
     const one: Case = await receive({
       receiveWal: async () => {
-        if (one.of('receiveWal').length === 1) throw failure('privilege-missing', 'the role may not connect for replication');
+        if (one.of('receiveWal').length === 1)
+          throw failure('privilege-missing', 'the role may not connect for replication');
         return untilCancelled();
       },
     });
@@ -53,7 +65,13 @@ describe('K8: WAL is received for ever', () => {
     await one.called('receiveWal', 5);
     expect(one.of('receiveWal').map(({ waits }) => waits ?? false)).toEqual([false, true, true, false, true]);
     await one.called('sendNotice', 2);
-    const facts = { kind: 'failed', what: 'WAL', policy: 'base', code: 'wal-not-archived', reason: 'the bucket takes nothing' };
+    const facts = {
+      kind: 'failed',
+      what: 'WAL',
+      policy: 'base',
+      code: 'wal-not-archived',
+      reason: 'the bucket takes nothing',
+    };
     expect(one.of('sendNotice')).toMatchObject([{ notice: { facts } }, { notice: { facts } }]);
     expect(new Set(await childrenOf(one.workflow)).size).toBe(2);
     await one.workflow.cancel();

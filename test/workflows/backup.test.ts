@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import type { LockHolder } from '../../src/domain/locks.js';
-import { workflowTypes } from '../../src/domain/names.js';
+import type { LockHolder } from '../../src/domain/operation/locks.js';
+import { workflowTypes } from '../../src/domain/operation/names.js';
 import type { BackupInput, BackupOutput } from '../../src/workflows/api.js';
 import { type Activities, type Case, HOST, Lab, failure, failureOfWorkflow, gate, untilCancelled } from './lab.js';
 
@@ -10,15 +10,35 @@ beforeAll(async () => {
 });
 
 const nightly = { engine: 'logical', repository: 'local', enabled: true, proof: 'verify' } as const;
-const holder: LockHolder = { operationId: 'r', kind: 'recovery', policy: 'physical', engine: 'pgbackrest', repository: '*', workflowId: 'recover/c/r', since: '2026-11-21T01:30:00Z', token: 1 };
+const holder: LockHolder = {
+  operationId: 'r',
+  kind: 'recovery',
+  policy: 'physical',
+  engine: 'pgbackrest',
+  repository: '*',
+  workflowId: 'recover/c/r',
+  since: '2026-11-21T01:30:00Z',
+  token: 1,
+};
 
 async function start(activities: Partial<Activities> = {}, input: Partial<BackupInput> = {}): Promise<Case> {
   const one = lab.case(activities);
-  await one.start(workflowTypes.backup, 'backup/CLUSTER/nightly', { policy: 'nightly', requestedBy: 'schedule', operationId: 'op', ...input });
+  await one.start(workflowTypes.backup, 'backup/CLUSTER/nightly', {
+    policy: 'nightly',
+    requestedBy: 'schedule',
+    operationId: 'op',
+    ...input,
+  });
   return one;
 }
-const withPolicy = (policy: Partial<{ engine: string; repository: string; enabled: boolean; proof: 'none' | 'verify' | 'restore' }>): Partial<Activities> => ({
-  describeCluster: async () => ({ host: HOST, configDigest: 'config', policies: { nightly: { ...nightly, ...policy } } }),
+const withPolicy = (
+  policy: Partial<{ engine: string; repository: string; enabled: boolean; proof: 'none' | 'verify' | 'restore' }>,
+): Partial<Activities> => ({
+  describeCluster: async () => ({
+    host: HOST,
+    configDigest: 'config',
+    policies: { nightly: { ...nightly, ...policy } },
+  }),
 });
 const result = (one: Case) => one.workflow.result() as Promise<BackupOutput>;
 
@@ -26,25 +46,57 @@ describe('backup', () => {
   it('B1, B3: checks, backs up, proves every backup made, and only then rotates', async () => {
     const one = await start({ runBackup: async () => ['b1', 'b2'] });
     expect(await result(one)).toMatchObject({ backups: [{ id: 'b1' }, { id: 'b2' }], rotation: { removed: ['b0'] } });
-    expect(one.names).toEqual(['acquireLock', 'preflightBackup', 'runBackup', 'proveBackup', 'proveBackup', 'rotateBackups', 'readBackups', 'releaseLock']);
-    expect(one.of('proveBackup')).toMatchObject([{ backupId: 'b1', level: 'verify' }, { backupId: 'b2', level: 'verify' }]);
+    expect(one.names).toEqual([
+      'acquireLock',
+      'preflightBackup',
+      'runBackup',
+      'proveBackup',
+      'proveBackup',
+      'rotateBackups',
+      'readBackups',
+      'releaseLock',
+    ]);
+    expect(one.of('proveBackup')).toMatchObject([
+      { backupId: 'b1', level: 'verify' },
+      { backupId: 'b2', level: 'verify' },
+    ]);
     expect(one.of('rotateBackups')).toMatchObject([{ policy: 'nightly', dryRun: false }]);
-    expect(one.of('acquireLock')).toMatchObject([{ request: { kind: 'backup', policy: 'nightly', engine: 'logical', repository: 'local', workflowId: `backup/${one.cluster}/nightly` } }]);
+    expect(one.of('acquireLock')).toMatchObject([
+      {
+        request: {
+          kind: 'backup',
+          policy: 'nightly',
+          engine: 'logical',
+          repository: 'local',
+          workflowId: `backup/${one.cluster}/nightly`,
+        },
+      },
+    ]);
     expect(await one.status()).toMatchObject({ kind: 'backup', state: 'completed', waitingFor: null });
   });
 
   it('D2: every attempt gets the same operation and the same start, which names the files; on the heavy queue', async () => {
-    const one = await start({
-      runBackup: async () => {
-        if (one.of('runBackup').length === 1) throw failure('tool-failed', 'killed', true);
-        return ['b1'];
+    const one = await start(
+      {
+        runBackup: async () => {
+          if (one.of('runBackup').length === 1) throw failure('tool-failed', 'killed', true);
+          return ['b1'];
+        },
       },
-    }, { type: 'diff' });
+      { type: 'diff' },
+    );
     await result(one);
     const [first, second] = one.of('runBackup');
     expect(second).toEqual(first);
-    expect(first).toMatchObject({ operationId: 'op', type: 'diff', requestedBy: 'schedule', startedAt: expect.stringMatching(/^\d{4}-.*Z$/) });
-    expect(one.calls.filter(({ name }) => name === 'runBackup' || name === 'proveBackup').map(({ queue }) => queue)).toEqual(Array(3).fill(`reprise-${HOST}-heavy`));
+    expect(first).toMatchObject({
+      operationId: 'op',
+      type: 'diff',
+      requestedBy: 'schedule',
+      startedAt: expect.stringMatching(/^\d{4}-.*Z$/),
+    });
+    expect(
+      one.calls.filter(({ name }) => name === 'runBackup' || name === 'proveBackup').map(({ queue }) => queue),
+    ).toEqual(Array(3).fill(`reprise-${HOST}-heavy`));
   });
 
   it('D5: started by a schedule, it makes its operation id from the workflow id and the time', async () => {
@@ -63,34 +115,62 @@ describe('backup', () => {
   it('proof: none rotates all the same; what is unproven lets nothing go there', async () => {
     const one = await start(withPolicy({ proof: 'none' }));
     await result(one);
-    expect(one.names).toEqual(['acquireLock', 'preflightBackup', 'runBackup', 'rotateBackups', 'readBackups', 'releaseLock']);
+    expect(one.names).toEqual([
+      'acquireLock',
+      'preflightBackup',
+      'runBackup',
+      'rotateBackups',
+      'readBackups',
+      'releaseLock',
+    ]);
   });
 
   it('F30: a rotation that is refused leaves a good backup a good backup', async () => {
-    const one = await start({ rotateBackups: async () => ({ keep: [], remove: [], removed: [], refused: { reason: 'too few proven', hint: 'verify some' } }) });
-    expect(await result(one)).toMatchObject({ backups: [{ id: 'b1' }], rotation: { refused: { reason: 'too few proven' } } });
+    const one = await start({
+      rotateBackups: async () => ({
+        keep: [],
+        remove: [],
+        removed: [],
+        refused: { reason: 'too few proven', hint: 'verify some' },
+      }),
+    });
+    expect(await result(one)).toMatchObject({
+      backups: [{ id: 'b1' }],
+      rotation: { refused: { reason: 'too few proven' } },
+    });
   });
 });
 
 describe('backup: nothing is done, and it says why', () => {
   it('B2: a disabled policy is skipped with a clear line, and recorded', async () => {
     const one = await start(withPolicy({ enabled: false }));
-    expect(await result(one)).toEqual({ backups: [], skipped: { code: 'policy-disabled', reason: `policy nightly of ${one.cluster} is disabled (enabled: false)` } });
+    expect(await result(one)).toEqual({
+      backups: [],
+      skipped: { code: 'policy-disabled', reason: `policy nightly of ${one.cluster} is disabled (enabled: false)` },
+    });
     expect(one.names).toEqual(['recordSkipped']);
-    expect(one.of('recordSkipped')).toMatchObject([{ policy: 'nightly', reason: expect.stringContaining('enabled: false') }]);
+    expect(one.of('recordSkipped')).toMatchObject([
+      { policy: 'nightly', reason: expect.stringContaining('enabled: false') },
+    ]);
     expect(await one.status()).toMatchObject({ state: 'completed' });
   });
 
   it('F29: gives way to whoever holds the cluster, names them, and is recorded', async () => {
     const one = await start({ acquireLock: async () => ({ granted: false, holder }) });
-    expect(await result(one)).toMatchObject({ backups: [], skipped: { code: 'lock-held', reason: expect.stringContaining('recovery of policy physical holds') } });
+    expect(await result(one)).toMatchObject({
+      backups: [],
+      skipped: { code: 'lock-held', reason: expect.stringContaining('recovery of policy physical holds') },
+    });
     expect(one.of('recordSkipped')).toMatchObject([{ reason: expect.stringContaining('recover/c/r') }]);
     expect(one.names).not.toContain('preflightBackup');
   });
 
   it('a policy that is not there fails, with those there are', async () => {
     const one = await start({}, { policy: 'weekly' });
-    expect(await failureOfWorkflow(one.workflow)).toEqual({ type: 'not-found', message: `cluster ${one.cluster} has no backup policy "weekly"` });
+    expect(await failureOfWorkflow(one.workflow)).toEqual({
+      type: 'not-found',
+      message: `cluster ${one.cluster} has no backup policy "weekly"`,
+    });
     expect(one.names).toEqual([]);
     expect(await one.status()).toMatchObject({ state: 'failed' });
   });
@@ -122,23 +202,34 @@ describe('backup: nothing is done, and it says why', () => {
 describe('backup: it fails', () => {
   it('F15: a backup that does not stand its proof is no backup: nothing is rotated, it fails as backup-corrupt', async () => {
     const one = await start({ proveBackup: async () => ({ ok: false, detail: 'checksum differs' }) });
-    expect(await failureOfWorkflow(one.workflow)).toEqual({ type: 'backup-corrupt', message: 'b1 did not stand its proof: checksum differs' });
+    expect(await failureOfWorkflow(one.workflow)).toEqual({
+      type: 'backup-corrupt',
+      message: 'b1 did not stand its proof: checksum differs',
+    });
     expect(one.names).not.toContain('rotateBackups');
-    expect(one.of('recordFailed')).toMatchObject([{ policy: 'nightly', code: 'backup-corrupt', reason: expect.stringContaining('checksum differs') }]);
+    expect(one.of('recordFailed')).toMatchObject([
+      { policy: 'nightly', code: 'backup-corrupt', reason: expect.stringContaining('checksum differs') },
+    ]);
     expect(one.names.at(-1)).toBe('releaseLock');
   });
 
-  it.each(['preflightBackup', 'runBackup', 'proveBackup', 'rotateBackups'] as const)('%s fails: recorded with its code, then thrown; the cluster is given back', async (name) => {
-    const one = await start({
-      [name]: async () => {
-        throw failure('privilege-missing', 'GRANT SELECT is missing');
-      },
-    });
-    expect(await failureOfWorkflow(one.workflow)).toEqual({ type: 'privilege-missing', message: 'GRANT SELECT is missing' });
-    expect(one.of('recordFailed')).toMatchObject([{ code: 'privilege-missing', reason: 'GRANT SELECT is missing' }]);
-    expect(one.names.slice(-3)).toEqual([name, 'recordFailed', 'releaseLock']);
-    expect(await one.status()).toMatchObject({ state: 'failed' });
-  });
+  it.each(['preflightBackup', 'runBackup', 'proveBackup', 'rotateBackups'] as const)(
+    '%s fails: recorded with its code, then thrown; the cluster is given back',
+    async (name) => {
+      const one = await start({
+        [name]: async () => {
+          throw failure('privilege-missing', 'GRANT SELECT is missing');
+        },
+      });
+      expect(await failureOfWorkflow(one.workflow)).toEqual({
+        type: 'privilege-missing',
+        message: 'GRANT SELECT is missing',
+      });
+      expect(one.of('recordFailed')).toMatchObject([{ code: 'privilege-missing', reason: 'GRANT SELECT is missing' }]);
+      expect(one.names.slice(-3)).toEqual([name, 'recordFailed', 'releaseLock']);
+      expect(await one.status()).toMatchObject({ state: 'failed' });
+    },
+  );
 
   it('where the failure cannot be recorded either, the failure itself is what is told', async () => {
     const one = await start({

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { watchWorkflowId, workflowTypes } from '../../src/domain/names.js';
+import { watchWorkflowId, workflowTypes } from '../../src/domain/operation/names.js';
 import { onCleanup } from '../helpers/cleanup.js';
 import { startTemporalServer } from '../helpers/temporal-server.js';
 import { type Case, Lab, untilCancelled } from './lab.js';
@@ -48,14 +48,21 @@ describe('F40: histories stay small', () => {
     });
     await one.start(workflowTypes.watch, watchWorkflowId('CLUSTER'), {});
     const follow = lab.client.workflow.getHandle(watchWorkflowId(one.cluster));
-    await one.until(async () => {
-      runs = runs.add((await follow.describe()).runId);
-      return runs.size > 1 || null;
-    }, async () => `${one.of('watchCluster').length} looks, one run`);
+    await one.until(
+      async () => {
+        runs = runs.add((await follow.describe()).runId);
+        return runs.size > 1 || null;
+      },
+      async () => `${one.of('watchCluster').length} looks, one run`,
+    );
     const { events } = await follow.fetchHistory();
     const [payload] = events?.[0]?.workflowExecutionStartedEventAttributes?.input?.payloads ?? [];
     const openIncident = `incident/${one.cluster}/instance-loss/${one.cluster}-20261121T021500Z`;
-    expect(JSON.parse(Buffer.from(payload?.data ?? []).toString())).toEqual({ cluster: one.cluster, openIncident, down: true });
+    expect(JSON.parse(Buffer.from(payload?.data ?? []).toString())).toEqual({
+      cluster: one.cluster,
+      openIncident,
+      down: true,
+    });
     const looks = one.of('watchCluster').length;
     await one.called('watchCluster', looks + 1);
     expect(one.of('watchCluster').at(-1)).toMatchObject({ down: true });

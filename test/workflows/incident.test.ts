@@ -1,6 +1,12 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import type { WorkflowHandle } from '@temporalio/client';
-import { incidentWorkflowId, recoverWorkflowId, signalNames, updateNames, workflowTypes } from '../../src/domain/names.js';
+import {
+  incidentWorkflowId,
+  recoverWorkflowId,
+  signalNames,
+  updateNames,
+  workflowTypes,
+} from '../../src/domain/operation/names.js';
 import type { IncidentInput } from '../../src/workflows/api.js';
 import { type Activities, type Case, HOST, Lab, failure, failureOfWorkflow, gate, untilCancelled } from './lab.js';
 import { person } from './recoveries.js';
@@ -14,16 +20,30 @@ const finding = { layer: 'port', reason: 'connection refused' };
 
 async function open(activities: Partial<Activities> = {}, input: Partial<IncidentInput> = {}): Promise<Case> {
   const one = lab.case(activities);
-  await one.start(workflowTypes.incident, incidentWorkflowId('CLUSTER', 'instance-loss', 'op'), { scenario: 'instance-loss', operationId: 'op', requester: 'watch', finding, ...input });
+  await one.start(workflowTypes.incident, incidentWorkflowId('CLUSTER', 'instance-loss', 'op'), {
+    scenario: 'instance-loss',
+    operationId: 'op',
+    requester: 'watch',
+    finding,
+    ...input,
+  });
   return one;
 }
-const child = (one: Case, operation = 'op'): WorkflowHandle => lab.client.workflow.getHandle(recoverWorkflowId(one.cluster, operation));
+const child = (one: Case, operation = 'op'): WorkflowHandle =>
+  lab.client.workflow.getHandle(recoverWorkflowId(one.cluster, operation));
 const states = (one: Case) => one.of('recordIncident').map(({ state }) => state);
 
 /** Waits until the recovery of the incident asks for its approval. */
 async function waits(one: Case, operation = 'op'): Promise<WorkflowHandle> {
   const handle = child(one, operation);
-  await one.until(() => one.status(handle).then(({ state }) => state === 'waiting-approval' || null, () => null), async () => one.names.join(' '));
+  await one.until(
+    () =>
+      one.status(handle).then(
+        ({ state }) => state === 'waiting-approval' || null,
+        () => null,
+      ),
+    async () => one.names.join(' '),
+  );
   return handle;
 }
 async function decide(handle: WorkflowHandle, one: Case, name: string): Promise<void> {
@@ -39,8 +59,14 @@ describe('S1: suspected', () => {
       { scenario: 'instance-loss', state: 'suspected', text: 'layer port: connection refused', by: 'watch' },
       { state: 'suspected', text: 'answers: no (port: refused); data directory damaged; old WAL readable' },
     ]);
-    expect(await one.status()).toMatchObject({ kind: 'incident', state: 'suspected', waitingFor: expect.stringContaining(`reprise approve ${recovery.workflowId}`) });
-    expect(one.of('planRecovery')).toMatchObject([{ operationId: 'op', target: { kind: 'latest' }, into: 'in-place', requester: 'watch' }]);
+    expect(await one.status()).toMatchObject({
+      kind: 'incident',
+      state: 'suspected',
+      waitingFor: expect.stringContaining(`reprise approve ${recovery.workflowId}`),
+    });
+    expect(one.of('planRecovery')).toMatchObject([
+      { operationId: 'op', target: { kind: 'latest' }, into: 'in-place', requester: 'watch' },
+    ]);
     expect(one.names).not.toContain('acquireLock');
   });
 
@@ -49,7 +75,9 @@ describe('S1: suspected', () => {
     await decide(await waits(one), one, updateNames.approve);
     await one.workflow.result();
     const [finished] = one.of('finishRecovery') as readonly { outcome?: { rtoSeconds: number } }[];
-    expect(finished?.outcome?.rtoSeconds).toBeGreaterThan((Date.now() - Date.parse('2026-11-21T02:00:00Z')) / 1000 - 60);
+    expect(finished?.outcome?.rtoSeconds).toBeGreaterThan(
+      (Date.now() - Date.parse('2026-11-21T02:00:00Z')) / 1000 - 60,
+    );
     expect(one.of('finishRecovery')).toMatchObject([{ incident: one.workflow.workflowId }]);
   });
 
@@ -99,19 +127,26 @@ describe('S2: the human decision', () => {
   it.each([
     ['dismissed', signalNames.dismiss, 'cancelled'],
     ['closed', signalNames.close, 'completed'],
-  ] as const)('%s: the recovery is cancelled, its pin given back, and nothing was changed', async (state, signal, shown) => {
-    const one = await open();
-    const recovery = await waits(one);
-    await one.workflow.signal(signal, person);
-    expect(await one.workflow.result()).toEqual({ state, recovery: null });
-    expect(await failureOfWorkflow(recovery)).toMatchObject({ type: 'CancelledFailure' });
-    expect(one.of('recordIncident').at(-1)).toMatchObject({ state, by: 'dba', text: 'seen' });
-    expect(one.names).toContain('unpin');
-    expect(one.names).not.toContain('acquireLock');
-    expect(await one.status()).toMatchObject({ state: shown });
-  });
+  ] as const)(
+    '%s: the recovery is cancelled, its pin given back, and nothing was changed',
+    async (state, signal, shown) => {
+      const one = await open();
+      const recovery = await waits(one);
+      await one.workflow.signal(signal, person);
+      expect(await one.workflow.result()).toEqual({ state, recovery: null });
+      expect(await failureOfWorkflow(recovery)).toMatchObject({ type: 'CancelledFailure' });
+      expect(one.of('recordIncident').at(-1)).toMatchObject({ state, by: 'dba', text: 'seen' });
+      expect(one.names).toContain('unpin');
+      expect(one.names).not.toContain('acquireLock');
+      expect(await one.status()).toMatchObject({ state: shown });
+    },
+  );
 
-  it.each([['nothing', null], ['text', 'false alarm'], ['a number', 7]])('F32: a dismissal without a form (%s) is still one', async (_name, payload) => {
+  it.each([
+    ['nothing', null],
+    ['text', 'false alarm'],
+    ['a number', 7],
+  ])('F32: a dismissal without a form (%s) is still one', async (_name, payload) => {
     const one = await open();
     await waits(one);
     await one.workflow.signal(signalNames.dismiss, payload);
@@ -164,9 +199,19 @@ describe('undecided: the recovery came to nothing', () => {
 
   it('F8: Reset when its recovery was started already: that one goes on, and a person decides', async () => {
     const one = lab.case();
-    const recovery = await one.start(workflowTypes.recover, recoverWorkflowId('CLUSTER', 'op'), { target: { kind: 'latest' }, into: 'in-place', pause: false, operationId: 'op', requester: 'watch' });
+    const recovery = await one.start(workflowTypes.recover, recoverWorkflowId('CLUSTER', 'op'), {
+      target: { kind: 'latest' },
+      into: 'in-place',
+      pause: false,
+      operationId: 'op',
+      requester: 'watch',
+    });
     await waits(one);
-    const incident = await one.start(workflowTypes.incident, incidentWorkflowId('CLUSTER', 'instance-loss', 'op'), { scenario: 'instance-loss', operationId: 'op', requester: 'watch' });
+    const incident = await one.start(workflowTypes.incident, incidentWorkflowId('CLUSTER', 'instance-loss', 'op'), {
+      scenario: 'instance-loss',
+      operationId: 'op',
+      requester: 'watch',
+    });
     expect((await one.state('paused', incident)).waitingFor).toContain(`${recovery.workflowId} was started before`);
     expect(await one.status(recovery)).toMatchObject({ state: 'waiting-approval' });
     await incident.signal(signalNames.close, person);
@@ -210,7 +255,12 @@ describe('S5: the journal', () => {
     expect(await one.status()).toMatchObject({ state: 'suspected' });
   });
 
-  it.each([['nothing', null], ['text', 'hello'], ['a number', 7], ['an empty object', {}]])('F32: a note that cannot be read (%s) is noted as such and stops nothing', async (_name, payload) => {
+  it.each([
+    ['nothing', null],
+    ['text', 'hello'],
+    ['a number', 7],
+    ['an empty object', {}],
+  ])('F32: a note that cannot be read (%s) is noted as such and stops nothing', async (_name, payload) => {
     const one = await open();
     await waits(one);
     await one.workflow.signal(signalNames.note, payload);

@@ -2,13 +2,27 @@ import { ApplicationFailure, Context, activityInfo } from '@temporalio/activity'
 import { type BaseWorkflowHandle, Client, Connection, type WorkflowHandle } from '@temporalio/client';
 import type { Workflow } from '@temporalio/common';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
-import { DefaultLogger, NativeConnection, Runtime, Worker, type WorkflowBundleWithSourceMap, makeTelemetryFilterString } from '@temporalio/worker';
+import {
+  DefaultLogger,
+  NativeConnection,
+  Runtime,
+  Worker,
+  type WorkflowBundleWithSourceMap,
+  makeTelemetryFilterString,
+} from '@temporalio/worker';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ControlActivities, HostActivities } from '../../src/activities/api.js';
 import type { ErrorCode } from '../../src/domain/errors.js';
-import { CONTROL_QUEUE, heavyQueue, lightQueue, queryNames, recoveryQueue, watchQueue } from '../../src/domain/names.js';
-import type { WorkStatus } from '../../src/domain/status.js';
-import { findTestServerBinary } from '../../src/process/binaries.js';
+import {
+  CONTROL_QUEUE,
+  heavyQueue,
+  lightQueue,
+  queryNames,
+  recoveryQueue,
+  watchQueue,
+} from '../../src/domain/operation/names.js';
+import type { OperationStatusView } from '../../src/domain/operation/status.js';
+import { findTestServerBinary } from '../../src/process/exec/find-programs.js';
 import { registerSearchAttributes } from '../../src/worker/search-attributes.js';
 import { onCleanup } from '../helpers/cleanup.js';
 import { workflowBundle } from '../helpers/workflow-bundle.js';
@@ -44,10 +58,16 @@ export class Lab {
   static async start(): Promise<Lab> {
     installRuntime();
     const [path, bundle] = await Promise.all([findTestServerBinary(), workflowBundle()]);
-    const env = await TestWorkflowEnvironment.createTimeSkipping({ server: { executable: { type: 'existing-path', path } } });
+    const env = await TestWorkflowEnvironment.createTimeSkipping({
+      server: { executable: { type: 'existing-path', path } },
+    });
     onCleanup(() => env.teardown());
     // A client of its own: the environment's would skip time whenever a result is waited for.
-    const lab = new Lab(new Client({ connection: env.connection }), (time) => env.sleep(time as '1s'), () => env.currentTimeMs());
+    const lab = new Lab(
+      new Client({ connection: env.connection }),
+      (time) => env.sleep(time as '1s'),
+      () => env.currentTimeMs(),
+    );
     await lab.work(env.nativeConnection, bundle);
     return lab;
   }
@@ -55,12 +75,19 @@ export class Lab {
   /** On any other server. */
   static async on(address: string): Promise<Lab> {
     installRuntime();
-    const [native, connection] = await Promise.all([NativeConnection.connect({ address }), Connection.connect({ address })]);
+    const [native, connection] = await Promise.all([
+      NativeConnection.connect({ address }),
+      Connection.connect({ address }),
+    ]);
     onCleanup(async () => {
       await connection.close();
       await native.close();
     });
-    const lab = new Lab(new Client({ connection }), () => Promise.reject(new Error('this server does not skip time')), async () => Date.now());
+    const lab = new Lab(
+      new Client({ connection }),
+      () => Promise.reject(new Error('this server does not skip time')),
+      async () => Date.now(),
+    );
     await lab.work(native, await workflowBundle());
     return lab;
   }
@@ -74,7 +101,9 @@ export class Lab {
 
   private async work(connection: NativeConnection, bundle: WorkflowBundleWithSourceMap): Promise<void> {
     await registerSearchAttributes(connection, 'default');
-    const activities = Object.fromEntries((Object.keys(wellBehaved) as Name[]).map((name) => [name, (input: never) => this.dispatch(name, input)]));
+    const activities = Object.fromEntries(
+      (Object.keys(wellBehaved) as Name[]).map((name) => [name, (input: never) => this.dispatch(name, input)]),
+    );
     const hostQueues = [lightQueue(HOST), heavyQueue(HOST), recoveryQueue(HOST), watchQueue(HOST)];
     // A test that failed may leave an activity hanging: its end is not waited for.
     const shared = { connection, activities, shutdownForceTime: '5s', maxHeartbeatThrottleInterval: '100ms' };
@@ -110,7 +139,11 @@ export class Case {
 
   async start(type: string, id: string, input: object): Promise<WorkflowHandle> {
     const workflowId = id.replace('CLUSTER', this.cluster);
-    const handle: WorkflowHandle = await this.lab.client.workflow.start(type, { taskQueue: CONTROL_QUEUE, workflowId, args: [{ cluster: this.cluster, ...input }] });
+    const handle: WorkflowHandle = await this.lab.client.workflow.start(type, {
+      taskQueue: CONTROL_QUEUE,
+      workflowId,
+      args: [{ cluster: this.cluster, ...input }],
+    });
     this.handle ??= handle;
     onCleanup(() => handle.terminate('the test is over').catch(() => undefined));
     return handle;
@@ -135,21 +168,27 @@ export class Case {
     return this.of('journal').map(({ step, text }) => `${String(step)}: ${String(text)}`);
   }
 
-  status(handle: BaseWorkflowHandle<Workflow> = this.workflow): Promise<WorkStatus> {
-    return (handle as WorkflowHandle).query<WorkStatus>(queryNames.status);
+  status(handle: BaseWorkflowHandle<Workflow> = this.workflow): Promise<OperationStatusView> {
+    return (handle as WorkflowHandle).query<OperationStatusView>(queryNames.status);
   }
 
   /** Waits for a state, and returns the status in it. */
-  state(state: WorkStatus['state'], handle: WorkflowHandle = this.workflow): Promise<WorkStatus> {
-    return this.until(async () => {
-      const status = await this.status(handle);
-      return status.state === state ? status : null;
-    }, () => this.status(handle).then((status) => JSON.stringify(status)));
+  state(state: OperationStatusView['state'], handle: WorkflowHandle = this.workflow): Promise<OperationStatusView> {
+    return this.until(
+      async () => {
+        const status = await this.status(handle);
+        return status.state === state ? status : null;
+      },
+      () => this.status(handle).then((status) => JSON.stringify(status)),
+    );
   }
 
   /** Waits until an activity was asked for so many times. */
   async called(name: Name, times = 1): Promise<void> {
-    await this.until(() => Promise.resolve(this.of(name).length >= times || null), () => Promise.resolve(this.names.join(' ')));
+    await this.until(
+      () => Promise.resolve(this.of(name).length >= times || null),
+      () => Promise.resolve(this.names.join(' ')),
+    );
   }
 
   async until<T>(look: () => Promise<T | null>, told: () => Promise<string>): Promise<T> {
@@ -171,11 +210,18 @@ export class Case {
 
 /** A failure as activities throw it: with a code, and final unless said otherwise. */
 export function failure(code: ErrorCode, message: string, retryable = false): ApplicationFailure {
-  return ApplicationFailure.create({ type: code, message, nonRetryable: !retryable, details: [{ hint: 'do something' }] });
+  return ApplicationFailure.create({
+    type: code,
+    message,
+    nonRetryable: !retryable,
+    details: [{ hint: 'do something' }],
+  });
 }
 
 /** The failure of a workflow, by what a client sees. */
-export async function failureOfWorkflow(handle: BaseWorkflowHandle<Workflow>): Promise<{ type: string | undefined; message: string }> {
+export async function failureOfWorkflow(
+  handle: BaseWorkflowHandle<Workflow>,
+): Promise<{ type: string | undefined; message: string }> {
   try {
     const result: unknown = await handle.result();
     throw new Error(`it ended well: ${JSON.stringify(result)}`);
@@ -189,7 +235,9 @@ export async function failureOfWorkflow(handle: BaseWorkflowHandle<Workflow>): P
 /** Ids of the children that a workflow has started. */
 export async function childrenOf(handle: WorkflowHandle): Promise<readonly string[]> {
   const { events } = await handle.fetchHistory();
-  return (events ?? []).flatMap(({ startChildWorkflowExecutionInitiatedEventAttributes: child }) => child?.workflowId ?? []);
+  return (events ?? []).flatMap(
+    ({ startChildWorkflowExecutionInitiatedEventAttributes: child }) => child?.workflowId ?? [],
+  );
 }
 
 /** An activity under way that heartbeats and ends when it is cancelled. */
@@ -218,5 +266,8 @@ export function gate(): { readonly passed: Promise<void>; open: () => void } {
 function installRuntime(): void {
   if (installed) return;
   installed = true;
-  Runtime.install({ logger: new DefaultLogger('ERROR'), telemetryOptions: { logging: { filter: makeTelemetryFilterString({ core: 'ERROR' }), forward: {} } } });
+  Runtime.install({
+    logger: new DefaultLogger('ERROR'),
+    telemetryOptions: { logging: { filter: makeTelemetryFilterString({ core: 'ERROR' }), forward: {} } },
+  });
 }

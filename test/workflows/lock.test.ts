@@ -24,7 +24,13 @@ describe('one holder per cluster', () => {
   it('holders that do not conflict hold together, and each gives back its own only', async () => {
     const locks = new Locks(lab, 'together');
     await locks.acquire({ operationId: 'a', kind: 'backup', engine: 'logical' });
-    await locks.acquire({ operationId: 'b', kind: 'backup', engine: 'pgbackrest', policy: 'physical', repository: 'offsite' });
+    await locks.acquire({
+      operationId: 'b',
+      kind: 'backup',
+      engine: 'pgbackrest',
+      policy: 'physical',
+      repository: 'offsite',
+    });
     await locks.acquire({ operationId: 'd', kind: 'drill' });
     expect((await locks.holders()).map(({ operationId }) => operationId)).toEqual(['a', 'b', 'd']);
     await locks.release('b');
@@ -63,6 +69,9 @@ describe('one holder per cluster', () => {
     const locks = new Locks(lab, 'held');
     await locks.acquire({ operationId: 'a', kind: 'recovery' });
     await lab.pass('2 hours');
-    expect(await locks.acquire({ operationId: 'b', kind: 'recovery' })).toMatchObject({ granted: false, holder: { operationId: 'a' } });
+    expect(await locks.acquire({ operationId: 'b', kind: 'recovery' })).toMatchObject({
+      granted: false,
+      holder: { operationId: 'a' },
+    });
   });
 });

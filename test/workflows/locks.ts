@@ -1,8 +1,14 @@
 import { WithStartWorkflowOperation, type WorkflowHandle } from '@temporalio/client';
 import type { Workflow } from '@temporalio/common';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { LockAnswer, LockHolder, LockRequest } from '../../src/domain/locks.js';
-import { CONTROL_QUEUE, lockWorkflowId, queryNames, updateNames, workflowTypes } from '../../src/domain/names.js';
+import type { LockAnswer, LockHolder, LockRequest } from '../../src/domain/operation/locks.js';
+import {
+  CONTROL_QUEUE,
+  lockWorkflowId,
+  queryNames,
+  updateNames,
+  workflowTypes,
+} from '../../src/domain/operation/names.js';
 import { onCleanup } from '../helpers/cleanup.js';
 import type { Lab } from './lab.js';
 
@@ -25,8 +31,17 @@ export class Locks {
       args: [{ cluster: this.cluster }],
       workflowIdConflictPolicy: 'USE_EXISTING',
     });
-    const whole: LockRequest = { policy: 'nightly', engine: 'logical', repository: 'local', workflowId: `work/${request.operationId}`, ...request };
-    return this.lab.client.workflow.executeUpdateWithStart<Workflow, LockAnswer, [LockRequest]>(updateNames.acquire, { args: [whole], startWorkflowOperation });
+    const whole: LockRequest = {
+      policy: 'nightly',
+      engine: 'logical',
+      repository: 'local',
+      workflowId: `work/${request.operationId}`,
+      ...request,
+    };
+    return this.lab.client.workflow.executeUpdateWithStart<Workflow, LockAnswer, [LockRequest]>(updateNames.acquire, {
+      args: [whole],
+      startWorkflowOperation,
+    });
   }
 
   /** The token of a claim that must be granted. */

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import type { WorkflowHandle } from '@temporalio/client';
-import { signalNames, updateNames } from '../../src/domain/names.js';
-import type { MediaTask } from '../../src/domain/media.js';
+import { signalNames, updateNames } from '../../src/domain/operation/names.js';
+import type { MediaTask } from '../../src/domain/media/media.js';
 import type { Activities, Case } from './lab.js';
 import { Lab, failure, failureOfWorkflow } from './lab.js';
 import { mediaPlanOf } from './well-behaved.js';
@@ -15,14 +15,27 @@ const recoverTask: MediaTask = { kind: 'recover', to: '2026-11-21T02:15:00.000Z'
 const syncTask: MediaTask = { kind: 'sync', into: 'copy', delete: false, maxDelete: 0 };
 const person = { by: 'dba', reason: 'test' };
 
-async function started(activities: Partial<Activities> = {}, task = recoverTask): Promise<{ seen: Case; handle: WorkflowHandle }> {
+async function started(
+  activities: Partial<Activities> = {},
+  task = recoverTask,
+): Promise<{ seen: Case; handle: WorkflowHandle }> {
   const seen = lab.case(activities);
-  return { seen, handle: await seen.start('media', 'media/CLUSTER/op', { media: 'photos', task, operationId: 'op', requester: 'ops' }) };
+  return {
+    seen,
+    handle: await seen.start('media', 'media/CLUSTER/op', {
+      media: 'photos',
+      task,
+      operationId: 'op',
+      requester: 'ops',
+    }),
+  };
 }
 
 async function approve({ seen, handle }: Awaited<ReturnType<typeof started>>): Promise<void> {
   await seen.state('waiting-approval');
-  await handle.executeUpdate(updateNames.approve, { args: [{ ...person, plan: (await seen.status()).plan?.slice(0, 12) }] });
+  await handle.executeUpdate(updateNames.approve, {
+    args: [{ ...person, plan: (await seen.status()).plan?.slice(0, 12) }],
+  });
 }
 
 describe('K3: media, in the order of the runbook', () => {
@@ -30,7 +43,16 @@ describe('K3: media, in the order of the runbook', () => {
     const work = await started();
     await approve(work);
     expect(await work.handle.result()).toMatchObject({ state: 'completed', outcome: { left: 0 } });
-    expect(work.seen.names).toEqual(['planMedia', 'recordApproval', 'acquireLock', 'recheckMedia', 'applyMedia', 'finishMedia', 'releaseLock', 'closeMedia']);
+    expect(work.seen.names).toEqual([
+      'planMedia',
+      'recordApproval',
+      'acquireLock',
+      'recheckMedia',
+      'applyMedia',
+      'finishMedia',
+      'releaseLock',
+      'closeMedia',
+    ]);
     expect(work.seen.of('applyMedia')).toEqual([expect.not.objectContaining({ task: expect.anything() })]);
   });
 
@@ -53,17 +75,28 @@ describe('K3: media, in the order of the runbook', () => {
 
   it('F31: a plan that no longer holds is made again and needs its approval again', async () => {
     let plans = 0;
-    const work = await started({ planMedia: async (request) => mediaPlanOf(request, { undelete: ++plans }), recheckMedia: async ({ plan }) => ({ digest: plans === 1 ? 'another' : plan }) });
+    const work = await started({
+      planMedia: async (request) => mediaPlanOf(request, { undelete: ++plans }),
+      recheckMedia: async ({ plan }) => ({ digest: plans === 1 ? 'another' : plan }),
+    });
     await approve(work);
     await work.seen.called('planMedia', 2);
     await approve(work);
     await work.handle.result();
     expect(work.seen.of('applyMedia')).toHaveLength(1);
-    expect(work.seen.of('recordApproval').map(({ plan }) => plan)).toEqual([...new Set(work.seen.of('recordApproval').map(({ plan }) => plan))]);
+    expect(work.seen.of('recordApproval').map(({ plan }) => plan)).toEqual([
+      ...new Set(work.seen.of('recordApproval').map(({ plan }) => plan)),
+    ]);
   });
 
   it('a sync whose source changes at every look ends and says so, instead of looking for ever', async () => {
-    const sync = await started({ planMedia: async (request) => mediaPlanOf(request, { approvers: 0 }), recheckMedia: async () => ({ digest: 'another' }) }, syncTask);
+    const sync = await started(
+      {
+        planMedia: async (request) => mediaPlanOf(request, { approvers: 0 }),
+        recheckMedia: async () => ({ digest: 'another' }),
+      },
+      syncTask,
+    );
     expect(await failureOfWorkflow(sync.handle)).toMatchObject({ type: 'plan-stale' });
     expect(sync.seen.names).not.toContain('applyMedia');
   });
@@ -79,7 +112,9 @@ describe('K3: media, in the order of the runbook', () => {
     expect((await again.seen.state('paused')).waitingFor).toContain('reprise continue media/');
     await again.handle.signal(signalNames.continue, person);
     expect(await again.handle.result()).toMatchObject({ state: 'completed' });
-    const given = await started({ applyMedia: () => Promise.reject(failure('partly-done', '2 objects could not be changed')) });
+    const given = await started({
+      applyMedia: () => Promise.reject(failure('partly-done', '2 objects could not be changed')),
+    });
     await approve(given);
     await given.seen.state('paused');
     await given.handle.executeUpdate(updateNames.reject, { args: [person] });

@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import type { ControlDependencies } from '../../src/activities/dependencies.js';
-import { notifyingActivities } from '../../src/activities/notifying.js';
+import { notifyingActivities } from '../../src/activities/control/notify.js';
 import { parseConfig } from '../../src/config/load.js';
-import { resolveSecret } from '../../src/process/secrets.js';
-import { incidentWorkflowId, notifyWorkflowId, updateNames, workflowTypes } from '../../src/domain/names.js';
-import type { Notice, NotifyEvent } from '../../src/domain/notices.js';
+import { resolveSecret } from '../../src/process/exec/secrets.js';
+import { incidentWorkflowId, notifyWorkflowId, updateNames, workflowTypes } from '../../src/domain/operation/names.js';
+import type { Notice, NotifyEvent } from '../../src/domain/notification/notices.js';
 import { notifierOf } from '../../src/notifiers/registry.js';
 import type { BackupOutput, NotifyOutput } from '../../src/workflows/api.js';
 import { textOf } from '../helpers/canary.js';
@@ -26,16 +26,32 @@ const secretKey = `whsec_${randomBytes(32).toString('base64')}`;
 
 /** A config whose events are told; the activities of other tests know none. */
 const telling = (...events: NotifyEvent[]): Pick<Activities, 'describeCluster'> => ({
-  describeCluster: async () => ({ host: HOST, configDigest: 'config', policies: { nightly: { engine: 'logical', repository: 'local', enabled: true, proof: 'verify' } }, tells: events }),
+  describeCluster: async () => ({
+    host: HOST,
+    configDigest: 'config',
+    policies: { nightly: { engine: 'logical', repository: 'local', enabled: true, proof: 'verify' } },
+    tells: events,
+  }),
 });
 
 async function backup(activities: Partial<Activities>): Promise<Case> {
   const one = lab.case(activities);
-  await one.start(workflowTypes.backup, 'backup/CLUSTER/nightly', { policy: 'nightly', requestedBy: 'schedule', operationId: 'op' });
+  await one.start(workflowTypes.backup, 'backup/CLUSTER/nightly', {
+    policy: 'nightly',
+    requestedBy: 'schedule',
+    operationId: 'op',
+  });
   return one;
 }
 const told = (one: Case, key: string) => lab.client.workflow.getHandle(notifyWorkflowId(one.cluster, 'op', key));
-const refusedRotation: Partial<Activities> = { rotateBackups: async () => ({ keep: [], remove: [], removed: [], refused: { reason: 'a clock has jumped', hint: 'set it right' } }) };
+const refusedRotation: Partial<Activities> = {
+  rotateBackups: async () => ({
+    keep: [],
+    remove: [],
+    removed: [],
+    refused: { reason: 'a clock has jumped', hint: 'set it right' },
+  }),
+};
 const down = async (): Promise<never> => {
   throw failure('notifier-rejected', 'mail server smtp.example.org:587: 554 go away');
 };
@@ -54,7 +70,11 @@ notify: { failure: [out], waiting-approval: [out] }
     config,
     webUi: 'http://127.0.0.1:8233',
     notifierOf,
-    secret: (reference) => resolveSecret(reference, { env: { PASSWORD, KEY: secretKey }, run: () => Promise.reject(new Error('no program here')) }),
+    secret: (reference) =>
+      resolveSecret(reference, {
+        env: { PASSWORD, KEY: secretKey },
+        run: () => Promise.reject(new Error('no program here')),
+      }),
   };
   return notifyingActivities(deps);
 }
@@ -64,8 +84,13 @@ describe('F34: a notifier that is down', () => {
     const one = await backup({ ...telling('failure'), ...refusedRotation, sendNotice: down });
     expect(await (one.workflow.result() as Promise<BackupOutput>)).toMatchObject({ backups: [{ id: 'b1' }] });
     expect(await one.status()).toMatchObject({ state: 'completed' });
-    expect(await failureOfWorkflow(told(one, '1-failed'))).toMatchObject({ type: 'notifier-rejected', message: expect.stringContaining('nobody was told: rotation nightly of') });
-    expect(one.journal).toEqual([`not told: rotation nightly of ${one.cluster} failed (rotation-refused) — dba could not be told by mail: mail server smtp.example.org:587: 554 go away (notifier-rejected)`]);
+    expect(await failureOfWorkflow(told(one, '1-failed'))).toMatchObject({
+      type: 'notifier-rejected',
+      message: expect.stringContaining('nobody was told: rotation nightly of'),
+    });
+    expect(one.journal).toEqual([
+      `not told: rotation nightly of ${one.cluster} failed (rotation-refused) — dba could not be told by mail: mail server smtp.example.org:587: 554 go away (notifier-rejected)`,
+    ]);
   });
 
   it('delays no failure, and keeps its reason', async () => {
@@ -86,7 +111,10 @@ describe('F34: a notifier that is down', () => {
 
   it('delays no recovery, and approves nothing: it waits for a person, who approves while nobody was told yet', async () => {
     const never = gate();
-    const recovery = await startRecovery(lab, { ...telling('waiting-approval', 'recovered'), sendNotice: () => never.passed as Promise<never> });
+    const recovery = await startRecovery(lab, {
+      ...telling('waiting-approval', 'recovered'),
+      sendNotice: () => never.passed as Promise<never>,
+    });
     await recovery.seen.called('sendNotice');
     expect(await recovery.seen.status()).toMatchObject({ state: 'waiting-approval' });
     expect(recovery.steps).toEqual([]);
@@ -97,21 +125,39 @@ describe('F34: a notifier that is down', () => {
   });
 
   it('no telling that cannot even be recorded harms the work', async () => {
-    const one = await backup({ ...telling('failure'), ...refusedRotation, journal: () => Promise.reject(failure('storage-unreachable', 'gone')) });
+    const one = await backup({
+      ...telling('failure'),
+      ...refusedRotation,
+      journal: () => Promise.reject(failure('storage-unreachable', 'gone')),
+    });
     expect(await (one.workflow.result() as Promise<BackupOutput>)).toMatchObject({ backups: [{ id: 'b1' }] });
-    expect(await (told(one, '1-failed').result() as Promise<NotifyOutput>)).toMatchObject({ deliveries: [{ notifier: 'mail', told: ['dba'], code: null }] });
+    expect(await (told(one, '1-failed').result() as Promise<NotifyOutput>)).toMatchObject({
+      deliveries: [{ notifier: 'mail', told: ['dba'], code: null }],
+    });
   });
 
   it('one of two: the other is told, both are recorded, and the telling has not failed', async () => {
     const one = await backup({
       ...telling('failure'),
       ...refusedRotation,
-      deliveriesOf: async () => [{ notifier: 'mail', first: ['dba'], others: ['ops'] }, { notifier: 'chat', first: [], others: [] }],
-      sendNotice: async ({ delivery }) => (delivery.notifier === 'mail' ? down() : { told: [], notTold: [], refused: 0, detail: 'taken by chat' }),
+      deliveriesOf: async () => [
+        { notifier: 'mail', first: ['dba'], others: ['ops'] },
+        { notifier: 'chat', first: [], others: [] },
+      ],
+      sendNotice: async ({ delivery }) =>
+        delivery.notifier === 'mail' ? down() : { told: [], notTold: [], refused: 0, detail: 'taken by chat' },
     });
     await one.workflow.result();
-    expect(await (told(one, '1-failed').result() as Promise<NotifyOutput>)).toMatchObject({ deliveries: [{ notifier: 'mail', notTold: ['dba', 'ops'], code: 'notifier-rejected' }, { notifier: 'chat', code: null }] });
-    expect(one.journal.toSorted()).toEqual([expect.stringMatching(/^not told: .* dba, ops could not be told by mail/), expect.stringMatching(/^told: .* told by chat: whoever reads there/)]);
+    expect(await (told(one, '1-failed').result() as Promise<NotifyOutput>)).toMatchObject({
+      deliveries: [
+        { notifier: 'mail', notTold: ['dba', 'ops'], code: 'notifier-rejected' },
+        { notifier: 'chat', code: null },
+      ],
+    });
+    expect(one.journal.toSorted()).toEqual([
+      expect.stringMatching(/^not told: .* dba, ops could not be told by mail/),
+      expect.stringMatching(/^told: .* told by chat: whoever reads there/),
+    ]);
   });
 });
 
@@ -119,28 +165,50 @@ describe('F34, D2: durable, and once', () => {
   it('a mail server that is down, then up: exactly one mail; the password is in no history (F39)', async () => {
     const port = await freePort();
     const one = lab.case({ ...telling('failure'), ...refusedRotation });
-    const activities = real(one.cluster, `mail: { type: mail, host: 127.0.0.1, port: ${port}, from: reprise@example.org, user: reprise, password: { env: PASSWORD } }`);
+    const activities = real(
+      one.cluster,
+      `mail: { type: mail, host: 127.0.0.1, port: ${port}, from: reprise@example.org, user: reprise, password: { env: PASSWORD } }`,
+    );
     Object.assign(one, { activities: { ...telling('failure'), ...refusedRotation, ...activities } });
-    await one.start(workflowTypes.backup, 'backup/CLUSTER/nightly', { policy: 'nightly', requestedBy: 'schedule', operationId: 'op' });
+    await one.start(workflowTypes.backup, 'backup/CLUSTER/nightly', {
+      policy: 'nightly',
+      requestedBy: 'schedule',
+      operationId: 'op',
+    });
     await one.workflow.result();
     await one.called('sendNotice', 2);
     const server = await MailServer.start({ port, user: 'reprise', password: PASSWORD });
     await told(one, '1-failed').result();
-    expect(server.mails).toMatchObject([{ to: ['ops@example.org', 'dba@example.org'], headers: { subject: `[reprise] rotation nightly of ${one.cluster} failed (rotation-refused)` } }]);
-    for (const handle of [one.workflow, told(one, '1-failed')]) expect(textOf(await handle.fetchHistory())).not.toContain(PASSWORD);
+    expect(server.mails).toMatchObject([
+      {
+        to: ['ops@example.org', 'dba@example.org'],
+        headers: { subject: `[reprise] rotation nightly of ${one.cluster} failed (rotation-refused)` },
+      },
+    ]);
+    for (const handle of [one.workflow, told(one, '1-failed')])
+      expect(textOf(await handle.fetchHistory())).not.toContain(PASSWORD);
   });
 
   it('a worker that dies after sending sends again under the same id, by which the receiver knows', async () => {
     const receiver = await WebhookReceiver.start();
     const one = lab.case();
-    const { deliveriesOf, sendNotice } = real(one.cluster, `mail: { type: webhook, url: "${receiver.url}", secret: { env: KEY }, allow_private: true }`);
+    const { deliveriesOf, sendNotice } = real(
+      one.cluster,
+      `mail: { type: webhook, url: "${receiver.url}", secret: { env: KEY }, allow_private: true }`,
+    );
     const diesOnce: Activities['sendNotice'] = async (input) => {
       const sent = await sendNotice(input);
       if (receiver.posts.length === 1) throw failure('internal', 'killed', true);
       return sent;
     };
-    Object.assign(one, { activities: { ...telling('failure'), ...refusedRotation, deliveriesOf, sendNotice: diesOnce } });
-    await one.start(workflowTypes.backup, 'backup/CLUSTER/nightly', { policy: 'nightly', requestedBy: 'schedule', operationId: 'op' });
+    Object.assign(one, {
+      activities: { ...telling('failure'), ...refusedRotation, deliveriesOf, sendNotice: diesOnce },
+    });
+    await one.start(workflowTypes.backup, 'backup/CLUSTER/nightly', {
+      policy: 'nightly',
+      requestedBy: 'schedule',
+      operationId: 'op',
+    });
     await one.workflow.result();
     await told(one, '1-failed').result();
     expect(receiver.posts).toHaveLength(2);
@@ -149,7 +217,12 @@ describe('F34, D2: durable, and once', () => {
 
   it('F8: after a Reset nobody is told twice', async () => {
     const one = lab.case({ ...telling('failure'), ...refusedRotation });
-    const start = () => one.start(workflowTypes.backup, 'backup/CLUSTER/nightly', { policy: 'nightly', requestedBy: 'schedule', operationId: 'op' });
+    const start = () =>
+      one.start(workflowTypes.backup, 'backup/CLUSTER/nightly', {
+        policy: 'nightly',
+        requestedBy: 'schedule',
+        operationId: 'op',
+      });
     await (await start()).result();
     await told(one, '1-failed').result();
     expect(await (await start()).result()).toMatchObject({ backups: [{ id: 'b1' }] });
@@ -158,11 +231,16 @@ describe('F34, D2: durable, and once', () => {
 
   it('an approval is asked for as long as it can be given', async () => {
     const approveBy = new Date(Date.now() + 2 * 3600_000).toISOString();
-    const recovery = await startRecovery(lab, { ...telling('waiting-approval'), planRecovery: async ({ cluster, operationId }) => ({ ...planOf({ cluster, operationId }), approveBy }) });
+    const recovery = await startRecovery(lab, {
+      ...telling('waiting-approval'),
+      planRecovery: async ({ cluster, operationId }) => ({ ...planOf({ cluster, operationId }), approveBy }),
+    });
     const plan = await recovery.plan();
     await recovery.seen.called('sendNotice');
     const { events } = await told(recovery.seen, `1-approval-${plan.slice(0, 12)}`).fetchHistory();
-    const scheduled = (events ?? []).flatMap(({ activityTaskScheduledEventAttributes: activity }) => (activity?.activityType?.name === 'sendNotice' ? [Number(activity.scheduleToCloseTimeout?.seconds)] : []));
+    const scheduled = (events ?? []).flatMap(({ activityTaskScheduledEventAttributes: activity }) =>
+      activity?.activityType?.name === 'sendNotice' ? [Number(activity.scheduleToCloseTimeout?.seconds)] : [],
+    );
     expect(scheduled[0]).toBeGreaterThan(3600);
     expect(scheduled[0]).toBeLessThanOrEqual(2 * 3600);
     await recovery.approved();
@@ -187,7 +265,22 @@ describe('S2: who is told of what', () => {
     });
     await failureOfWorkflow(one.workflow);
     await one.called('sendNotice');
-    expect(one.of('sendNotice')).toMatchObject([{ notice: { cluster: one.cluster, operationId: 'op', facts: { kind: 'failed', what: 'backup', policy: 'nightly', code: 'storage-full', reason: 'no space left', hint: 'do something' } } }]);
+    expect(one.of('sendNotice')).toMatchObject([
+      {
+        notice: {
+          cluster: one.cluster,
+          operationId: 'op',
+          facts: {
+            kind: 'failed',
+            what: 'backup',
+            policy: 'nightly',
+            code: 'storage-full',
+            reason: 'no space left',
+            hint: 'do something',
+          },
+        },
+      },
+    ]);
     const cancelled = await backup({ ...telling('failure'), runBackup: untilCancelled });
     await cancelled.called('runBackup');
     await cancelled.workflow.cancel();
@@ -198,17 +291,40 @@ describe('S2: who is told of what', () => {
   it('S1: a suspected incident before its dead host is waited for; then its end', async () => {
     const never = gate();
     const one = lab.case({ ...telling('incident'), hostAnswers: async () => false, awaitHost: () => never.passed });
-    await one.start(workflowTypes.incident, incidentWorkflowId('CLUSTER', 'instance-loss', 'op'), { scenario: 'instance-loss', operationId: 'op', requester: 'watch', firstFailedAt: '2026-11-21T02:00:00Z', finding: { layer: 'host', reason: 'no worker' } });
+    await one.start(workflowTypes.incident, incidentWorkflowId('CLUSTER', 'instance-loss', 'op'), {
+      scenario: 'instance-loss',
+      operationId: 'op',
+      requester: 'watch',
+      firstFailedAt: '2026-11-21T02:00:00Z',
+      finding: { layer: 'host', reason: 'no worker' },
+    });
     await one.called('sendNotice');
-    expect(one.of('sendNotice')).toMatchObject([{ notice: { facts: { kind: 'incident', state: 'suspected', text: 'layer host: no worker', since: '2026-11-21T02:00:00Z' } } }]);
+    expect(one.of('sendNotice')).toMatchObject([
+      {
+        notice: {
+          facts: { kind: 'incident', state: 'suspected', text: 'layer host: no worker', since: '2026-11-21T02:00:00Z' },
+        },
+      },
+    ]);
     expect(one.names).not.toContain('recordIncident');
     never.open();
     const recovery = lab.client.workflow.getHandle(`recover/${one.cluster}/op`);
-    const plan = await one.until(() => one.status(recovery).then(({ state, plan }) => (state === 'waiting-approval' ? plan : null), () => null), async () => one.names.join(' '));
+    const plan = await one.until(
+      () =>
+        one.status(recovery).then(
+          ({ state, plan }) => (state === 'waiting-approval' ? plan : null),
+          () => null,
+        ),
+      async () => one.names.join(' '),
+    );
     await recovery.executeUpdate(updateNames.approve, { args: [{ plan, by: 'dba', reason: 'seen' }] });
     await one.workflow.result();
     await one.called('sendNotice', 3);
-    expect(one.of('sendNotice').map(({ notice }) => (notice as { facts: { state: string } }).facts.state)).toEqual(['suspected', 'confirmed', 'closed']);
+    expect(one.of('sendNotice').map(({ notice }) => (notice as { facts: { state: string } }).facts.state)).toEqual([
+      'suspected',
+      'confirmed',
+      'closed',
+    ]);
   });
 
   it('a step that fails and waits for a person, with what to type', async () => {
@@ -221,7 +337,13 @@ describe('S2: who is told of what', () => {
     });
     await recovery.approved();
     await recovery.seen.called('sendNotice');
-    expect(recovery.seen.of('sendNotice')).toMatchObject([{ notice: { facts: { kind: 'paused', event: 'failure', waitingFor: expect.stringContaining('reprise continue recover/') } } }]);
+    expect(recovery.seen.of('sendNotice')).toMatchObject([
+      {
+        notice: {
+          facts: { kind: 'paused', event: 'failure', waitingFor: expect.stringContaining('reprise continue recover/') },
+        },
+      },
+    ]);
     await recovery.signal('continue', { by: 'dba', reason: 'room made' });
     expect(await recovery.result()).toMatchObject({ state: 'completed' });
   });

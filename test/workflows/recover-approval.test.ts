@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import type { Approval } from '../../src/domain/plan.js';
-import { signalNames, updateNames } from '../../src/domain/names.js';
+import type { Approval } from '../../src/domain/plan/plan.js';
+import { signalNames, updateNames } from '../../src/domain/operation/names.js';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Lab, failure, failureOfWorkflow, gate, unlessCancelled } from './lab.js';
 import { acceptedUpdates, person, refused, startRecovery } from './recoveries.js';
@@ -21,7 +21,9 @@ describe('D3: a human decides, on a plan', () => {
     expect(recovery.steps).toEqual([]);
     await recovery.signal(signalNames.confirmRestore, form({ plan: plan.slice(0, 12), ...person }));
     expect(await recovery.result()).toMatchObject({ state: 'completed', plan: { digest: plan } });
-    expect(recovery.seen.of('recordApproval')).toMatchObject([{ plan, approval: { plan: plan.slice(0, 12), ...person } }]);
+    expect(recovery.seen.of('recordApproval')).toMatchObject([
+      { plan, approval: { plan: plan.slice(0, 12), ...person } },
+    ]);
     expect(recovery.steps).toContain('restoreFiles');
   });
 
@@ -35,10 +37,19 @@ describe('D3: a human decides, on a plan', () => {
     const recovery = await startRecovery(lab);
     const plan = await recovery.plan();
     const { cluster } = recovery.seen;
-    expect(await recovery.seen.status()).toMatchObject({ kind: 'recover', cluster, phase: 'wait for approval', waitingFor: expect.stringContaining(`reprise approve recover/${cluster}/op`) });
+    expect(await recovery.seen.status()).toMatchObject({
+      kind: 'recover',
+      cluster,
+      phase: 'wait for approval',
+      waitingFor: expect.stringContaining(`reprise approve recover/${cluster}/op`),
+    });
     expect(await recovery.seen.workflow.query('plan')).toMatchObject({ digest: plan });
     const { searchAttributes } = await recovery.seen.workflow.describe();
-    expect(searchAttributes).toMatchObject({ RepriseState: ['waiting-approval'], RepriseCluster: [cluster], RepriseKind: ['recover'] });
+    expect(searchAttributes).toMatchObject({
+      RepriseState: ['waiting-approval'],
+      RepriseCluster: [cluster],
+      RepriseKind: ['recover'],
+    });
   });
 
   it('what is decided before there is a plan waits for it: signal and update', async () => {
@@ -111,17 +122,28 @@ describe('F32: what does not count', () => {
   it('a malformed update is answered by the validator and leaves no event', async () => {
     const recovery = await startRecovery(lab);
     await recovery.plan();
-    await expect(recovery.approve({ plan: 'latest', ...person })).rejects.toMatchObject({ cause: { type: 'approval-refused', message: expect.stringContaining('12') } });
-    await expect(recovery.seen.workflow.executeUpdate(updateNames.reject, { args: ['no'] })).rejects.toMatchObject({ cause: { type: 'approval-refused' } });
+    await expect(recovery.approve({ plan: 'latest', ...person })).rejects.toMatchObject({
+      cause: { type: 'approval-refused', message: expect.stringContaining('12') },
+    });
+    await expect(recovery.seen.workflow.executeUpdate(updateNames.reject, { args: ['no'] })).rejects.toMatchObject({
+      cause: { type: 'approval-refused' },
+    });
     expect(await acceptedUpdates(recovery)).toBe(0);
     expect(recovery.seen.names).toEqual(['planRecovery', 'pin']);
   });
 
   it('what policy refuses: the update fails with the reason, its code and the hint, and it goes on waiting', async () => {
-    const recovery = await startRecovery(lab, { recordApproval: async ({ approval }) => (approval.by === 'stranger' ? refused : { accepted: true, missing: 0 }) });
+    const recovery = await startRecovery(lab, {
+      recordApproval: async ({ approval }) => (approval.by === 'stranger' ? refused : { accepted: true, missing: 0 }),
+    });
     const plan = await recovery.plan();
     await expect(recovery.approve({ plan, ...person, by: 'stranger' })).rejects.toMatchObject({
-      cause: { name: 'ApplicationFailure', type: 'plan-stale', message: refused.reason, details: [{ hint: 'read the plan' }] },
+      cause: {
+        name: 'ApplicationFailure',
+        type: 'plan-stale',
+        message: refused.reason,
+        details: [{ hint: 'read the plan' }],
+      },
     });
     await recovery.signal(signalNames.confirmRestore, { plan, ...person, by: 'stranger' });
     await recovery.seen.called('recordApproval', 2);
@@ -139,7 +161,9 @@ describe('F32: what does not count', () => {
       },
     });
     const plan = await recovery.plan();
-    await expect(recovery.approve({ plan, ...person, by: 'first' })).rejects.toMatchObject({ cause: { type: 'approval-refused', message: 'no space left for the record' } });
+    await expect(recovery.approve({ plan, ...person, by: 'first' })).rejects.toMatchObject({
+      cause: { type: 'approval-refused', message: 'no space left for the record' },
+    });
     await recovery.approved('second');
     expect(await recovery.result()).toMatchObject({ state: 'completed' });
   });

@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import { signalNames } from '../../src/domain/names.js';
+import { signalNames } from '../../src/domain/operation/names.js';
 import { Lab, failure, failureOfWorkflow, untilCancelled } from './lab.js';
 import { person, startRecovery } from './recoveries.js';
 import { planOf } from './well-behaved.js';
@@ -8,7 +8,6 @@ let lab: Lab;
 beforeAll(async () => {
   lab = await Lab.start();
 });
-
 
 describe('a step that fails for good', () => {
   it('leaves the decision to a person; continue tries that step again, and only that', async () => {
@@ -20,10 +19,18 @@ describe('a step that fails for good', () => {
     await recovery.approved();
     const { waitingFor } = await recovery.seen.state('paused');
     expect(waitingFor).toMatch(/"restore files" failed: no room on .* \(disk-full\) HINT: do something/);
-    expect(recovery.seen.journal).toContainEqual(expect.stringMatching(/^restore files: failed: no room on .*disk-full/));
+    expect(recovery.seen.journal).toContainEqual(
+      expect.stringMatching(/^restore files: failed: no room on .*disk-full/),
+    );
     await recovery.signal(signalNames.continue, person);
     expect(await recovery.result()).toMatchObject({ state: 'completed' });
-    expect(recovery.steps.slice(0, 5)).toEqual(['stopServer', 'salvageWal', 'putAside', 'restoreFiles', 'restoreFiles']);
+    expect(recovery.steps.slice(0, 5)).toEqual([
+      'stopServer',
+      'salvageWal',
+      'putAside',
+      'restoreFiles',
+      'restoreFiles',
+    ]);
     expect(recovery.steps.filter((name) => name === 'putAside')).toHaveLength(1);
     // Its jobs had failed for good: the host is told that they are wanted anew.
     expect(recovery.seen.of('restoreFiles').map(({ retry }) => retry)).toEqual([undefined, 1]);
@@ -55,7 +62,10 @@ describe('a step that fails for good', () => {
     await recovery.approved();
     await recovery.seen.state('paused');
     await recovery.signal(signalNames.reject, person);
-    expect(await failureOfWorkflow(recovery.seen.workflow)).toMatchObject({ type: 'approval-refused', message: 'given up at "restore files" by dba: seen' });
+    expect(await failureOfWorkflow(recovery.seen.workflow)).toMatchObject({
+      type: 'approval-refused',
+      message: 'given up at "restore files" by dba: seen',
+    });
     expect(recovery.steps.at(-1)).toBe('restoreFiles');
     expect(recovery.seen.names.slice(-3)).toEqual(['releaseLock', 'journal', 'unpin']);
     expect(await recovery.seen.status()).toMatchObject({ state: 'failed' });
@@ -63,7 +73,8 @@ describe('a step that fails for good', () => {
 
   it('F15: the backup turns out damaged while it is restored: nothing is opened, another plan waits for an approval of its own; rejected then, it says what was moved', async () => {
     const recovery = await startRecovery(lab, {
-      planRecovery: async ({ cluster, operationId }) => planOf({ cluster, operationId, port: 5000 + recovery.seen.of('planRecovery').length }),
+      planRecovery: async ({ cluster, operationId }) =>
+        planOf({ cluster, operationId, port: 5000 + recovery.seen.of('planRecovery').length }),
       restoreFiles: async () => {
         throw failure('backup-corrupt', 'a file does not have its recorded checksum');
       },
@@ -71,20 +82,27 @@ describe('a step that fails for good', () => {
     await recovery.approved();
     await recovery.seen.called('pin', 2);
     const second = await recovery.plan();
-    expect(recovery.seen.journal).toContainEqual(expect.stringMatching(/^recheck: plan .* no longer holds \(a file does not have its recorded checksum\)/));
+    expect(recovery.seen.journal).toContainEqual(
+      expect.stringMatching(/^recheck: plan .* no longer holds \(a file does not have its recorded checksum\)/),
+    );
     expect(recovery.steps).not.toContain('promoteServer');
     expect(recovery.seen.of('recordApproval')).toHaveLength(1);
     expect(recovery.seen.names).toContain('releaseLock');
     await recovery.signal(signalNames.reject, person);
     expect(await recovery.result()).toMatchObject({ state: 'rejected', plan: { digest: second } });
-    const { currentDetails } = await recovery.seen.workflow.query<{ currentDetails: string }>('__temporal_workflow_metadata');
+    const { currentDetails } = await recovery.seen.workflow.query<{ currentDetails: string }>(
+      '__temporal_workflow_metadata',
+    );
     expect(currentDetails).toContain('reprise kept list');
     expect(currentDetails).not.toContain('Nothing was changed');
   });
 
   it('F15: found damaged when the plan is checked: the same, and not a step is done', async () => {
     const recovery = await startRecovery(lab, {
-      recheckPlan: async ({ plan }) => (recovery.seen.of('recheckPlan').length === 1 ? { digest: null, changed: ['b1 is damaged: quarantined'] } : { digest: plan, changed: [] }),
+      recheckPlan: async ({ plan }) =>
+        recovery.seen.of('recheckPlan').length === 1
+          ? { digest: null, changed: ['b1 is damaged: quarantined'] }
+          : { digest: plan, changed: [] },
     });
     await recovery.approved();
     await recovery.seen.called('pin', 2);
@@ -104,21 +122,27 @@ describe('a step that fails for good', () => {
     await recovery.approved();
     await recovery.seen.state('paused');
     await recovery.signal(signalNames.reject, person);
-    expect(await failureOfWorkflow(recovery.seen.workflow)).toMatchObject({ type: 'approval-refused', message: 'given up at "take and verify a fresh backup" by dba: seen' });
+    expect(await failureOfWorkflow(recovery.seen.workflow)).toMatchObject({
+      type: 'approval-refused',
+      message: 'given up at "take and verify a fresh backup" by dba: seen',
+    });
     expect(recovery.seen.of('freshBackup')).toHaveLength(1);
   });
 
-  it.each(['approval-used', 'approval-refused', 'plan-unknown', 'plan-stale'] as const)('F8: the gate of the host refuses with %s: it ends, nobody is asked to try again', async (code) => {
-    const recovery = await startRecovery(lab, {
-      stopServer: async () => {
-        throw failure(code, 'refused by the host');
-      },
-    });
-    await recovery.approved();
-    expect(await failureOfWorkflow(recovery.seen.workflow)).toEqual({ type: code, message: 'refused by the host' });
-    expect(recovery.steps).toEqual(['stopServer']);
-    expect(recovery.seen.names.slice(-3)).toEqual(['releaseLock', 'journal', 'unpin']);
-  });
+  it.each(['approval-used', 'approval-refused', 'plan-unknown', 'plan-stale'] as const)(
+    'F8: the gate of the host refuses with %s: it ends, nobody is asked to try again',
+    async (code) => {
+      const recovery = await startRecovery(lab, {
+        stopServer: async () => {
+          throw failure(code, 'refused by the host');
+        },
+      });
+      await recovery.approved();
+      expect(await failureOfWorkflow(recovery.seen.workflow)).toEqual({ type: code, message: 'refused by the host' });
+      expect(recovery.steps).toEqual(['stopServer']);
+      expect(recovery.seen.names.slice(-3)).toEqual(['releaseLock', 'journal', 'unpin']);
+    },
+  );
 
   it('S5: a document that cannot be written does not undo the recovery: it waits, and is written again', async () => {
     const recovery = await startRecovery(lab, {
@@ -141,8 +165,12 @@ describe('a step that fails for good', () => {
     expect(await failureOfWorkflow(recovery.seen.workflow)).toMatchObject({ type: 'CancelledFailure' });
     expect(recovery.seen.names.slice(-4)).toEqual(['restoreFiles', 'releaseLock', 'journal', 'unpin']);
     // Whoever finds it cancelled reads where the old data is, and what to type.
-    expect(recovery.seen.journal.at(-1)).toMatch(/^ended: It ended at "restore files"\. .* is kept as .*`reprise kept list`.*`reprise recover c\d+ --policy physical` makes a new plan/);
-    const { currentDetails } = await recovery.seen.workflow.query<{ currentDetails: string }>('__temporal_workflow_metadata');
+    expect(recovery.seen.journal.at(-1)).toMatch(
+      /^ended: It ended at "restore files"\. .* is kept as .*`reprise kept list`.*`reprise recover c\d+ --policy physical` makes a new plan/,
+    );
+    const { currentDetails } = await recovery.seen.workflow.query<{ currentDetails: string }>(
+      '__temporal_workflow_metadata',
+    );
     expect(currentDetails).toContain('reprise kept list');
   });
 

@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import { signalNames } from '../../src/domain/names.js';
+import { signalNames } from '../../src/domain/operation/names.js';
 import { HOST, Lab, failure, gate } from './lab.js';
 import { person, startRecovery } from './recoveries.js';
 
@@ -70,9 +70,19 @@ describe('the figures of the incident document (K6)', () => {
   });
 
   it('the time that the work itself took is not taken for waiting', async () => {
-    const backup = { operationId: 'b', kind: 'backup', policy: 'nightly', engine: 'logical', repository: 'local', workflowId: 'backup/c/nightly', since: await at(1), token: 1 } as const;
+    const backup = {
+      operationId: 'b',
+      kind: 'backup',
+      policy: 'nightly',
+      engine: 'logical',
+      repository: 'local',
+      workflowId: 'backup/c/nightly',
+      since: await at(1),
+      token: 1,
+    } as const;
     const recovery = await startRecovery(lab, {
-      acquireLock: async () => (recovery.seen.of('acquireLock').length <= 1 ? { granted: false, holder: backup } : { granted: true, token: 2 }),
+      acquireLock: async () =>
+        recovery.seen.of('acquireLock').length <= 1 ? { granted: false, holder: backup } : { granted: true, token: 2 },
       awaitRelease: async () => {
         if (recovery.seen.of('awaitRelease').length <= 5) throw failure('lock-held', 'still held', true);
       },
@@ -86,24 +96,54 @@ describe('the figures of the incident document (K6)', () => {
   });
 
   it.each([
-    ['0 where the last valid WAL record of the source was replayed, however old its commit', { complete: true, lastCommitAt: '2020-01-01T00:00:00Z' }, 0],
+    [
+      '0 where the last valid WAL record of the source was replayed, however old its commit',
+      { complete: true, lastCommitAt: '2020-01-01T00:00:00Z' },
+      0,
+    ],
     ['first failed check less last recovered commit', { complete: false, lastCommitAt: '2026-11-21T01:59:15Z' }, 45],
     ['never less than nothing', { complete: false, lastCommitAt: '2026-11-21T02:00:10Z' }, 0],
     ['unknown where no commit is known', { complete: false, lastCommitAt: null }, null],
   ])('RPO: %s', async (_name, found, rpoSeconds) => {
-    const recovery = await startRecovery(lab, { replayWal: async () => ({ reached: 'there', lastLsn: '0/5000000', ...found }) }, {}, { firstFailedAt: '2026-11-21T02:00:00Z' });
+    const recovery = await startRecovery(
+      lab,
+      { replayWal: async () => ({ reached: 'there', lastLsn: '0/5000000', ...found }) },
+      {},
+      { firstFailedAt: '2026-11-21T02:00:00Z' },
+    );
     await recovery.approved();
-    expect((await recovery.result()).outcome).toMatchObject({ rpoSeconds, lastCommitAt: found.lastCommitAt, lastLsn: '0/5000000' });
+    expect((await recovery.result()).outcome).toMatchObject({
+      rpoSeconds,
+      lastCommitAt: found.lastCommitAt,
+      lastLsn: '0/5000000',
+    });
   });
 
   it('S5: every phase with its time, the target asked for and the one reached', async () => {
     const recovery = await startRecovery(lab, {}, { target: { kind: 'lsn', lsn: '0/4000000' } });
     await recovery.approved();
     const { outcome } = await recovery.result();
-    expect(outcome).toMatchObject({ target: { requested: 'lsn:0/4000000', reached: 'the end of the WAL' }, checks: [{ name: 'tables', status: 'passed' }] });
+    expect(outcome).toMatchObject({
+      target: { requested: 'lsn:0/4000000', reached: 'the end of the WAL' },
+      checks: [{ name: 'tables', status: 'passed' }],
+    });
     expect(outcome?.phases.map(({ name }) => name)).toEqual([
-      ...['plan', 'wait for approval', 'check that the plan still holds', 'stop the old server', 'salvage WAL that was not archived', 'put the old data aside'],
-      ...['restore files', 'replay WAL', 'run checks', 'promote', 'arm archiving again', 'take and verify a fresh backup'],
+      ...[
+        'plan',
+        'wait for approval',
+        'check that the plan still holds',
+        'stop the old server',
+        'salvage WAL that was not archived',
+        'put the old data aside',
+      ],
+      ...[
+        'restore files',
+        'replay WAL',
+        'run checks',
+        'promote',
+        'arm archiving again',
+        'take and verify a fresh backup',
+      ],
     ]);
     expect(recovery.seen.of('finishRecovery')).toMatchObject([{ plan: (await recovery.result()).plan.digest }]);
   });
@@ -135,12 +175,20 @@ describe('D7: a host without a worker', () => {
 describe('the incident that asked for it', () => {
   it('is confirmed by the approval of the plan', async () => {
     const parent = lab.case();
-    const incident = await parent.start('incident', 'incident/CLUSTER/instance-loss/op', { scenario: 'instance-loss', operationId: 'op', requester: 'ops' });
+    const incident = await parent.start('incident', 'incident/CLUSTER/instance-loss/op', {
+      scenario: 'instance-loss',
+      operationId: 'op',
+      requester: 'ops',
+    });
     await parent.called('recordIncident', 2);
     const recovery = await startRecovery(lab, {}, {}, { incident: incident.workflowId });
     await recovery.approved();
     await recovery.result();
-    await parent.until(async () => parent.of('recordIncident').some(({ state, by }) => state === 'confirmed' && by === 'approval') || null, async () => JSON.stringify(parent.of('recordIncident')));
+    await parent.until(
+      async () =>
+        parent.of('recordIncident').some(({ state, by }) => state === 'confirmed' && by === 'approval') || null,
+      async () => JSON.stringify(parent.of('recordIncident')),
+    );
   });
 
   it('one that is closed already keeps nothing from going on', async () => {

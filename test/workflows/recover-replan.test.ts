@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import { signalNames } from '../../src/domain/names.js';
+import { signalNames } from '../../src/domain/operation/names.js';
 import { Lab, failure, failureOfWorkflow, gate } from './lab.js';
 import { acceptedUpdates, person, refused, startRecovery } from './recoveries.js';
 import { planOf } from './well-behaved.js';
@@ -12,8 +12,10 @@ beforeAll(async () => {
 describe('a plan made again', () => {
   it('continue while it waits makes the plan anew; the old one cannot be approved any more', async () => {
     const recovery = await startRecovery(lab, {
-      planRecovery: async ({ cluster, operationId }) => planOf({ cluster, operationId, port: 5000 + recovery.seen.of('planRecovery').length }),
-      recordApproval: async ({ plan, approval }) => (plan.startsWith(approval.plan) ? { accepted: true, missing: 0 } : refused),
+      planRecovery: async ({ cluster, operationId }) =>
+        planOf({ cluster, operationId, port: 5000 + recovery.seen.of('planRecovery').length }),
+      recordApproval: async ({ plan, approval }) =>
+        plan.startsWith(approval.plan) ? { accepted: true, missing: 0 } : refused,
     });
     const first = await recovery.plan();
     await recovery.signal(signalNames.continue, person);
@@ -38,7 +40,10 @@ describe('a plan made again', () => {
     const first = await recovery.plan();
     await recovery.signal(signalNames.continue, person);
     await recovery.seen.called('planRecovery', 2);
-    await recovery.signal(signalNames.confirmRestore, { plan: planOf({ cluster: recovery.seen.cluster, operationId: 'op', port: 5002 }).digest, ...person });
+    await recovery.signal(signalNames.confirmRestore, {
+      plan: planOf({ cluster: recovery.seen.cluster, operationId: 'op', port: 5002 }).digest,
+      ...person,
+    });
     expect(await recovery.seen.workflow.query('plan')).toBeNull();
     planning.open();
     const { plan } = await recovery.result();
@@ -87,7 +92,10 @@ describe('a plan made again', () => {
 
   it('stale and then the same again: it is still not done without another approval', async () => {
     const recovery = await startRecovery(lab, {
-      recheckPlan: async ({ plan }) => ({ digest: recovery.seen.of('recheckPlan').length === 1 ? 'f'.repeat(64) : plan, changed: [] }),
+      recheckPlan: async ({ plan }) => ({
+        digest: recovery.seen.of('recheckPlan').length === 1 ? 'f'.repeat(64) : plan,
+        changed: [],
+      }),
     });
     await recovery.approved();
     await recovery.seen.called('pin', 2);
@@ -109,12 +117,20 @@ describe('a plan that cannot be made', () => {
     });
     await recovery.seen.called('planRecovery');
     const update = recovery.approve({ plan: '0'.repeat(12), ...person });
-    const answered = expect(update).rejects.toMatchObject({ cause: { type: 'approval-refused', message: 'no plan is waiting' } });
+    const answered = expect(update).rejects.toMatchObject({
+      cause: { type: 'approval-refused', message: 'no plan is waiting' },
+    });
     // The update has to be there before planning fails.
-    await recovery.seen.until(async () => (await acceptedUpdates(recovery)) || null, async () => 'the update was not accepted');
+    await recovery.seen.until(
+      async () => (await acceptedUpdates(recovery)) || null,
+      async () => 'the update was not accepted',
+    );
     planning.open();
     await answered;
-    expect(await failureOfWorkflow(recovery.seen.workflow)).toEqual({ type: 'target-after-wal', message: 'the latest instant is 02:14:57' });
+    expect(await failureOfWorkflow(recovery.seen.workflow)).toEqual({
+      type: 'target-after-wal',
+      message: 'the latest instant is 02:14:57',
+    });
     expect(await recovery.seen.status()).toMatchObject({ state: 'failed', waitingFor: null });
     expect(recovery.seen.names).toEqual(['planRecovery']);
   });

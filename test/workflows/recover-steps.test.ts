@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import type { CheckResult } from '../../src/activities/api.js';
-import type { LockHolder } from '../../src/domain/locks.js';
-import { signalNames } from '../../src/domain/names.js';
+import type { LockHolder } from '../../src/domain/operation/locks.js';
+import { signalNames } from '../../src/domain/operation/names.js';
 import { HOST, Lab, failure, failureOfWorkflow, gate } from './lab.js';
 import { person, startRecovery } from './recoveries.js';
 
@@ -11,7 +11,16 @@ beforeAll(async () => {
 });
 
 const wrong: CheckResult = { name: 'appointments', status: 'failed', detail: '199999 instead of 200000' };
-const holder: LockHolder = { operationId: 'b', kind: 'backup', policy: 'nightly', engine: 'logical', repository: 'local', workflowId: 'backup/c/nightly', since: '2026-11-21T01:30:00Z', token: 1 };
+const holder: LockHolder = {
+  operationId: 'b',
+  kind: 'backup',
+  policy: 'nightly',
+  engine: 'logical',
+  repository: 'local',
+  workflowId: 'backup/c/nightly',
+  since: '2026-11-21T01:30:00Z',
+  token: 1,
+};
 
 describe('the runbook, in its order', () => {
   it('S2, S4, K2: a physical backup into the data directory', async () => {
@@ -20,7 +29,20 @@ describe('the runbook, in its order', () => {
     await recovery.result();
     expect(recovery.seen.names.filter((name) => name !== 'journal')).toEqual([
       ...['planRecovery', 'pin', 'recordApproval', 'acquireLock', 'recheckPlan'],
-      ...['runHook', 'stopServer', 'salvageWal', 'putAside', 'restoreFiles', 'replayWal', 'runChecks', 'promoteServer', 'rearmArchiving', 'freshBackup', 'runHook', 'finishRecovery'],
+      ...[
+        'runHook',
+        'stopServer',
+        'salvageWal',
+        'putAside',
+        'restoreFiles',
+        'replayWal',
+        'runChecks',
+        'promoteServer',
+        'rearmArchiving',
+        'freshBackup',
+        'runHook',
+        'finishRecovery',
+      ],
       ...['releaseLock', 'unpin'],
     ]);
     expect(recovery.seen.of('runHook').map(({ hook }) => hook)).toEqual(['stop-applications', 'start-applications']);
@@ -33,25 +55,62 @@ describe('the runbook, in its order', () => {
     const recovery = await startRecovery(lab, {}, { into: 'beside' });
     await recovery.approved();
     await recovery.result();
-    expect(recovery.steps).toEqual(['putAside', 'restoreFiles', 'replayWal', 'runChecks', 'promoteServer', 'finishRecovery']);
+    expect(recovery.steps).toEqual([
+      'putAside',
+      'restoreFiles',
+      'replayWal',
+      'runChecks',
+      'promoteServer',
+      'finishRecovery',
+    ]);
   });
 
   it('K1: dumps beside the live databases, swapped by rename', async () => {
-    const recovery = await startRecovery(lab, {}, { method: 'databases', hooks: ['stop-applications', 'start-applications'] });
+    const recovery = await startRecovery(
+      lab,
+      {},
+      { method: 'databases', hooks: ['stop-applications', 'start-applications'] },
+    );
     await recovery.approved();
     await recovery.result();
-    expect(recovery.steps).toEqual(['stop-applications', 'safetyBackup', 'restoreDatabases', 'runChecks', 'swapDatabases', 'freshBackup', 'start-applications', 'finishRecovery']);
+    expect(recovery.steps).toEqual([
+      'stop-applications',
+      'safetyBackup',
+      'restoreDatabases',
+      'runChecks',
+      'swapDatabases',
+      'freshBackup',
+      'start-applications',
+      'finishRecovery',
+    ]);
     expect(recovery.seen.journal).toContain('safety backup: saved as b1');
   });
 
   it('K1: media of the plan come after the database and before the look at both; then no other target is offered', async () => {
     const nothing = { objects: 0, bytes: 0 };
-    const media = { name: 'photos', instant: '2026-11-21T02:00:00.000Z', counts: { undelete: { objects: 1, bytes: 1 }, overwrite: nothing, copy: nothing }, digest: 'd' };
-    const dumps = await startRecovery(lab, {}, { method: 'databases', steps: ['restore'], media }, { withMedia: 'photos' });
+    const media = {
+      name: 'photos',
+      instant: '2026-11-21T02:00:00.000Z',
+      counts: { undelete: { objects: 1, bytes: 1 }, overwrite: nothing, copy: nothing },
+      digest: 'd',
+    };
+    const dumps = await startRecovery(
+      lab,
+      {},
+      { method: 'databases', steps: ['restore'], media },
+      { withMedia: 'photos' },
+    );
     await dumps.approved();
     await dumps.result();
     expect(dumps.seen.of('planRecovery')).toMatchObject([{ withMedia: 'photos' }]);
-    expect(dumps.steps).toEqual(['restoreDatabases', 'restoreMedia', 'runChecks', 'swapDatabases', 'freshBackup', 'finishRecovery']);
+    expect(dumps.steps).toEqual([
+      'restoreDatabases',
+      'restoreMedia',
+      'runChecks',
+      'swapDatabases',
+      'freshBackup',
+      'finishRecovery',
+    ]);
 
     const physical = await startRecovery(lab, {}, { pause: true, media });
     await physical.approved();
@@ -59,7 +118,19 @@ describe('the runbook, in its order', () => {
     expect(waitingFor).not.toContain('retarget');
     await physical.signal(signalNames.promote, person);
     await physical.result();
-    expect(physical.steps).toEqual(['stopServer', 'salvageWal', 'putAside', 'restoreFiles', 'replayWal', 'restoreMedia', 'runChecks', 'promoteServer', 'rearmArchiving', 'freshBackup', 'finishRecovery']);
+    expect(physical.steps).toEqual([
+      'stopServer',
+      'salvageWal',
+      'putAside',
+      'restoreFiles',
+      'replayWal',
+      'restoreMedia',
+      'runChecks',
+      'promoteServer',
+      'rearmArchiving',
+      'freshBackup',
+      'finishRecovery',
+    ]);
   });
 
   it('K1: without a safety backup where the policy has none', async () => {
@@ -79,7 +150,10 @@ describe('the runbook, in its order', () => {
   it('a restart whose checks fail ends with what failed, and with what to do instead', async () => {
     const recovery = await startRecovery(lab, { runChecks: async () => [wrong] }, { method: 'restart' });
     await recovery.approved();
-    expect(await failureOfWorkflow(recovery.seen.workflow)).toMatchObject({ type: 'check-failed', message: expect.stringContaining('199999 instead of 200000') });
+    expect(await failureOfWorkflow(recovery.seen.workflow)).toMatchObject({
+      type: 'check-failed',
+      message: expect.stringContaining('199999 instead of 200000'),
+    });
     expect(recovery.seen.names.slice(-3)).toEqual(['releaseLock', 'journal', 'unpin']);
   });
 
@@ -89,7 +163,9 @@ describe('the runbook, in its order', () => {
     const { plan } = await recovery.result();
     const { cluster } = recovery.seen;
     for (const name of ['stopServer', 'putAside', 'restoreFiles', 'promoteServer'] as const) {
-      expect(recovery.seen.of(name)).toEqual([{ cluster, operationId: 'op', workflowId: `recover/${cluster}/op`, plan: plan.digest }]);
+      expect(recovery.seen.of(name)).toEqual([
+        { cluster, operationId: 'op', workflowId: `recover/${cluster}/op`, plan: plan.digest },
+      ]);
       expect(recovery.seen.calls.find((call) => call.name === name)?.queue).toBe(`reprise-${HOST}-recovery`);
     }
   });
@@ -99,13 +175,17 @@ describe('F29: the cluster is held by another', () => {
   it('waits for its end, says for whom, and goes on', async () => {
     const ended = gate();
     const recovery = await startRecovery(lab, {
-      acquireLock: async () => (recovery.seen.of('acquireLock').length === 1 ? { granted: false, holder } : { granted: true, token: 2 }),
+      acquireLock: async () =>
+        recovery.seen.of('acquireLock').length === 1 ? { granted: false, holder } : { granted: true, token: 2 },
       awaitRelease: () => ended.passed,
     });
     await recovery.approved();
     await recovery.seen.called('awaitRelease');
     expect(recovery.seen.of('awaitRelease')).toEqual([{ cluster: recovery.seen.cluster, operationId: 'b' }]);
-    expect(await recovery.seen.status()).toMatchObject({ state: 'running', waitingFor: expect.stringContaining('backup/c/nightly') });
+    expect(await recovery.seen.status()).toMatchObject({
+      state: 'running',
+      waitingFor: expect.stringContaining('backup/c/nightly'),
+    });
     expect(recovery.seen.names).not.toContain('recheckPlan');
     ended.open();
     expect(await recovery.result()).toMatchObject({ state: 'completed' });
@@ -114,7 +194,8 @@ describe('F29: the cluster is held by another', () => {
 
   it('F40: a wait of days leaves no trace in the history', async () => {
     const recovery = await startRecovery(lab, {
-      acquireLock: async () => (recovery.seen.of('acquireLock').length === 1 ? { granted: false, holder } : { granted: true, token: 2 }),
+      acquireLock: async () =>
+        recovery.seen.of('acquireLock').length === 1 ? { granted: false, holder } : { granted: true, token: 2 },
       awaitRelease: async () => {
         if (recovery.seen.of('awaitRelease').length <= 30) throw failure('lock-held', 'still held', true);
       },

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import type { CheckResult } from '../../src/activities/api.js';
-import { signalNames, updateNames } from '../../src/domain/names.js';
+import { signalNames, updateNames } from '../../src/domain/operation/names.js';
 import { Lab, failure, failureOfWorkflow, gate } from './lab.js';
 import { person, startRecovery } from './recoveries.js';
 
@@ -22,7 +22,9 @@ describe('K2: at the target', () => {
     expect(recovery.steps.at(-1)).toBe('runChecks');
     await recovery.signal(signalNames.promote, person);
     expect(await recovery.result()).toMatchObject({ state: 'completed' });
-    expect(recovery.seen.of('recordDecision')).toMatchObject([{ plan: await recovery.seen.status().then(({ plan }) => plan), decision: { kind: 'promote', ...person } }]);
+    expect(recovery.seen.of('recordDecision')).toMatchObject([
+      { plan: await recovery.seen.status().then(({ plan }) => plan), decision: { kind: 'promote', ...person } },
+    ]);
   });
 
   it('the signal pause during the restore has the same effect', async () => {
@@ -41,14 +43,20 @@ describe('K2: at the target', () => {
   it('K4: failed checks stop it before anything is promoted; a person may promote in spite of them', async () => {
     const recovery = await startRecovery(lab, { runChecks: async () => [wrong] });
     await recovery.approved();
-    expect((await recovery.seen.state('paused')).waitingFor).toContain('checks failed: appointments (199999 instead of 200000)');
+    expect((await recovery.seen.state('paused')).waitingFor).toContain(
+      'checks failed: appointments (199999 instead of 200000)',
+    );
     expect(recovery.seen.names).not.toContain('promoteServer');
     await recovery.signal(signalNames.promote, person);
     expect(await recovery.result()).toMatchObject({ outcome: { checks: [wrong] } });
   });
 
   it('retarget goes on to a later target and looks again', async () => {
-    const recovery = await startRecovery(lab, { runChecks: async () => (recovery.seen.of('runChecks').length === 1 ? [wrong] : [right]) }, { target });
+    const recovery = await startRecovery(
+      lab,
+      { runChecks: async () => (recovery.seen.of('runChecks').length === 1 ? [wrong] : [right]) },
+      { target },
+    );
     await recovery.approved();
     await recovery.seen.state('paused');
     await recovery.signal(signalNames.retarget, { ...person, target: later });
@@ -62,7 +70,8 @@ describe('K2: at the target', () => {
       lab,
       {
         replayWal: async ({ target: asked }) => {
-          if (asked.kind === 'time' && asked.time !== target.time) throw failure('target-not-reached', 'WAL ends before it');
+          if (asked.kind === 'time' && asked.time !== target.time)
+            throw failure('target-not-reached', 'WAL ends before it');
           return { reached: 'there', lastLsn: null, lastCommitAt: null, complete: false };
         },
       },
@@ -100,35 +109,63 @@ describe('K2: at the target', () => {
     expect(await recovery.result()).toMatchObject({ state: 'completed' });
   });
 
-  it.each(['signal', 'update'])('F32: a promote or retarget that the host refuses by its policy has no effect, sent as %s; it goes on waiting', async (kind) => {
-    const recovery = await startRecovery(
-      lab,
-      { recordDecision: async ({ decision }) => (decision.by === 'dba' ? { accepted: true, missing: 0 } : { accepted: false, missing: 0, code: 'approval-refused', reason: 'mallory may not', hint: 'dba has to' }) },
-      { pause: true, target },
-    );
-    await recovery.approved();
-    await recovery.seen.state('paused');
-    const forged = { by: 'mallory', reason: 'now', target: later };
-    for (const [index, name] of (['promote', 'retarget'] as const).entries()) {
-      if (kind === 'signal') await recovery.signal(signalNames[name], forged);
-      else await expect(recovery.seen.workflow.executeUpdate(updateNames[name], { args: [forged] })).rejects.toMatchObject({ cause: { type: 'approval-refused', message: 'mallory may not', details: [{ hint: 'dba has to' }] } });
-      await recovery.seen.called('recordDecision', index + 1);
-    }
-    expect(await recovery.seen.status()).toMatchObject({ state: 'paused' });
-    expect(recovery.seen.of('replayWal')).toHaveLength(1);
-    expect(recovery.seen.names).not.toContain('promoteServer');
-    expect(await recovery.seen.workflow.executeUpdate(updateNames.retarget, { args: [{ ...person, target: later }] })).toEqual({ accepted: true, missing: 0 });
-    await recovery.seen.called('replayWal', 2);
-    await recovery.seen.state('paused');
-    expect(await recovery.seen.workflow.executeUpdate(updateNames.promote, { args: [person] })).toEqual({ accepted: true, missing: 0 });
-    expect(await recovery.result()).toMatchObject({ state: 'completed' });
-  });
+  it.each(['signal', 'update'])(
+    'F32: a promote or retarget that the host refuses by its policy has no effect, sent as %s; it goes on waiting',
+    async (kind) => {
+      const recovery = await startRecovery(
+        lab,
+        {
+          recordDecision: async ({ decision }) =>
+            decision.by === 'dba'
+              ? { accepted: true, missing: 0 }
+              : {
+                  accepted: false,
+                  missing: 0,
+                  code: 'approval-refused',
+                  reason: 'mallory may not',
+                  hint: 'dba has to',
+                },
+        },
+        { pause: true, target },
+      );
+      await recovery.approved();
+      await recovery.seen.state('paused');
+      const forged = { by: 'mallory', reason: 'now', target: later };
+      for (const [index, name] of (['promote', 'retarget'] as const).entries()) {
+        if (kind === 'signal') await recovery.signal(signalNames[name], forged);
+        else
+          await expect(
+            recovery.seen.workflow.executeUpdate(updateNames[name], { args: [forged] }),
+          ).rejects.toMatchObject({
+            cause: { type: 'approval-refused', message: 'mallory may not', details: [{ hint: 'dba has to' }] },
+          });
+        await recovery.seen.called('recordDecision', index + 1);
+      }
+      expect(await recovery.seen.status()).toMatchObject({ state: 'paused' });
+      expect(recovery.seen.of('replayWal')).toHaveLength(1);
+      expect(recovery.seen.names).not.toContain('promoteServer');
+      expect(
+        await recovery.seen.workflow.executeUpdate(updateNames.retarget, { args: [{ ...person, target: later }] }),
+      ).toEqual({ accepted: true, missing: 0 });
+      await recovery.seen.called('replayWal', 2);
+      await recovery.seen.state('paused');
+      expect(await recovery.seen.workflow.executeUpdate(updateNames.promote, { args: [person] })).toEqual({
+        accepted: true,
+        missing: 0,
+      });
+      expect(await recovery.result()).toMatchObject({ state: 'completed' });
+    },
+  );
 
   it('an update to promote what nothing waits for is answered: it has no effect; a malformed one leaves no trace', async () => {
     const recovery = await startRecovery(lab, {}, { pause: true, target });
     await recovery.plan();
-    await expect(recovery.seen.workflow.executeUpdate(updateNames.promote, { args: [person] })).rejects.toMatchObject({ cause: { type: 'approval-refused', message: expect.stringContaining('nothing waits for a promote') } });
-    await expect(recovery.seen.workflow.executeUpdate(updateNames.retarget, { args: [person] })).rejects.toMatchObject({ cause: { type: 'approval-refused', message: expect.stringContaining('"target"') } });
+    await expect(recovery.seen.workflow.executeUpdate(updateNames.promote, { args: [person] })).rejects.toMatchObject({
+      cause: { type: 'approval-refused', message: expect.stringContaining('nothing waits for a promote') },
+    });
+    await expect(recovery.seen.workflow.executeUpdate(updateNames.retarget, { args: [person] })).rejects.toMatchObject({
+      cause: { type: 'approval-refused', message: expect.stringContaining('"target"') },
+    });
     expect(recovery.seen.names).not.toContain('recordDecision');
     expect(recovery.seen.journal).toHaveLength(1);
   });
@@ -139,7 +176,10 @@ describe('K2: at the target', () => {
     await recovery.approved();
     await recovery.seen.called('restoreFiles');
     await recovery.signal(signalNames.promote, person);
-    await recovery.seen.until(async () => recovery.seen.journal.some((line) => line.includes('no effect')) || null, async () => recovery.seen.journal.join('\n'));
+    await recovery.seen.until(
+      async () => recovery.seen.journal.some((line) => line.includes('no effect')) || null,
+      async () => recovery.seen.journal.join('\n'),
+    );
     restoring.open();
     await recovery.seen.state('paused');
     expect(recovery.seen.names).not.toContain('promoteServer');
@@ -152,7 +192,10 @@ describe('K2: at the target', () => {
     await recovery.approved();
     await recovery.seen.state('paused');
     await recovery.signal(signalNames.reject, person);
-    expect(await failureOfWorkflow(recovery.seen.workflow)).toMatchObject({ type: 'approval-refused', message: expect.stringContaining('given up at "run checks"') });
+    expect(await failureOfWorkflow(recovery.seen.workflow)).toMatchObject({
+      type: 'approval-refused',
+      message: expect.stringContaining('given up at "run checks"'),
+    });
     expect(recovery.seen.names).not.toContain('promoteServer');
   });
 
@@ -161,7 +204,10 @@ describe('K2: at the target', () => {
     await recovery.approved();
     await recovery.seen.state('paused');
     await recovery.signal(signalNames.retarget, { ...person, target: later });
-    await recovery.seen.until(async () => recovery.seen.journal.some((line) => line.includes('no effect')) || null, async () => recovery.seen.journal.join('\n'));
+    await recovery.seen.until(
+      async () => recovery.seen.journal.some((line) => line.includes('no effect')) || null,
+      async () => recovery.seen.journal.join('\n'),
+    );
     expect(await recovery.seen.status()).toMatchObject({ state: 'paused' });
     expect(recovery.seen.names).not.toContain('swapDatabases');
     await recovery.signal(signalNames.promote, person);

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import { signalNames } from '../../src/domain/names.js';
-import type { Plan } from '../../src/domain/plan.js';
-import type { ObservedThaw } from '../../src/domain/thaw.js';
+import { signalNames } from '../../src/domain/operation/names.js';
+import type { Plan } from '../../src/domain/plan/plan.js';
+import type { ObservedThaw } from '../../src/domain/plan/thaw.js';
 import { Lab } from './lab.js';
 import { person, startRecovery } from './recoveries.js';
 import { planOf } from './well-behaved.js';
@@ -11,7 +11,16 @@ beforeAll(async () => {
   lab = await Lab.start();
 });
 
-const observed: ObservedThaw = { objects: 3, bytes: 3e9, storageClasses: ['DEEP_ARCHIVE'], choices: [{ tier: 'Standard', hours: 12, price: 0.06 }, { tier: 'Bulk', hours: 48, price: 0.01 }], currency: 'EUR' };
+const observed: ObservedThaw = {
+  objects: 3,
+  bytes: 3e9,
+  storageClasses: ['DEEP_ARCHIVE'],
+  choices: [
+    { tier: 'Standard', hours: 12, price: 0.06 },
+    { tier: 'Bulk', hours: 48, price: 0.01 },
+  ],
+  currency: 'EUR',
+};
 
 function coldPlan(cluster: string, operationId: string): Plan {
   const plan = planOf({ cluster, operationId, thaw: { tier: 'Standard', days: 7 } });
@@ -30,7 +39,9 @@ describe('F13: a recovery from cold storage', () => {
     await recovery.approved();
     const waiting = await recovery.seen.state('waiting-thaw');
     expect(waiting).toMatchObject({ plan, phase: 'thaw', waitingFor: expect.stringContaining('3 files (3.0 GB)') });
-    expect((await recovery.seen.workflow.describe()).searchAttributes).toMatchObject({ RepriseState: ['waiting-thaw'] });
+    expect((await recovery.seen.workflow.describe()).searchAttributes).toMatchObject({
+      RepriseState: ['waiting-thaw'],
+    });
     expect(recovery.seen.of('requestThaw')).toMatchObject([{ plan }]);
     // Backups go on meanwhile, and nothing is stopped.
     expect(recovery.seen.of('acquireLock')).toEqual([]);
@@ -60,8 +71,12 @@ describe('F13: a recovery from cold storage', () => {
   it('hours later goes back to approval where the plan no longer holds, and asks for no second thaw', async () => {
     let plans = 0;
     const recovery = await startRecovery(lab, {
-      planRecovery: async ({ cluster, operationId }) => (plans++ === 0 ? coldPlan(cluster, operationId) : planOf({ cluster, operationId })),
-      recheckPlan: async ({ plan, cluster, operationId }) => ({ digest: plan === coldPlan(cluster, operationId).digest ? 'another' : plan, changed: ['backups'] }),
+      planRecovery: async ({ cluster, operationId }) =>
+        plans++ === 0 ? coldPlan(cluster, operationId) : planOf({ cluster, operationId }),
+      recheckPlan: async ({ plan, cluster, operationId }) => ({
+        digest: plan === coldPlan(cluster, operationId).digest ? 'another' : plan,
+        changed: ['backups'],
+      }),
     });
     await recovery.approved();
     const { digest } = planOf({ cluster: recovery.seen.cluster, operationId: 'op' });

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import type { CheckResult } from '../../src/activities/api.js';
-import { signalNames, workflowTypes } from '../../src/domain/names.js';
+import { signalNames, workflowTypes } from '../../src/domain/operation/names.js';
 import { Lab, failure, failureOfWorkflow, gate } from './lab.js';
 import { person, startRecovery } from './recoveries.js';
 import { planOf } from './well-behaved.js';
@@ -42,12 +42,22 @@ describe('what a person decides while the recovery runs', () => {
   });
 
   it('K1: where the live databases were not touched, giving up starts the applications again', async () => {
-    const recovery = await startRecovery(lab, { runChecks: async () => [wrong] }, { method: 'databases', hooks: ['stop-applications', 'start-applications'] });
+    const recovery = await startRecovery(
+      lab,
+      { runChecks: async () => [wrong] },
+      { method: 'databases', hooks: ['stop-applications', 'start-applications'] },
+    );
     await recovery.approved();
     await recovery.seen.state('paused');
     await recovery.signal(signalNames.reject, person);
     expect(await failureOfWorkflow(recovery.seen.workflow)).toMatchObject({ type: 'approval-refused' });
-    expect(recovery.steps).toEqual(['stop-applications', 'safetyBackup', 'restoreDatabases', 'runChecks', 'start-applications']);
+    expect(recovery.steps).toEqual([
+      'stop-applications',
+      'safetyBackup',
+      'restoreDatabases',
+      'runChecks',
+      'start-applications',
+    ]);
   });
 
   it('F32: an approval sent once more while the plan is checked does not approve the plan made after it', async () => {
@@ -77,7 +87,9 @@ describe('what a person decides while the recovery runs', () => {
 
 describe('what must not stop a recovery half way', () => {
   it('a journal that cannot be written', async () => {
-    const recovery = await startRecovery(lab, { journal: () => Promise.reject(failure('storage-full', 'no space left')) });
+    const recovery = await startRecovery(lab, {
+      journal: () => Promise.reject(failure('storage-full', 'no space left')),
+    });
     await recovery.approved();
     expect((await recovery.result()).state).toBe('completed');
   });
@@ -85,7 +97,10 @@ describe('what must not stop a recovery half way', () => {
   it('F32: an approval that expired while the cluster was held: the plan waits for another', async () => {
     let stops = 0;
     const recovery = await startRecovery(lab, {
-      stopServer: () => ((stops += 1) === 1 ? Promise.reject(failure('plan-expired', 'approved more than 3600 s ago')) : Promise.resolve()),
+      stopServer: () =>
+        (stops += 1) === 1
+          ? Promise.reject(failure('plan-expired', 'approved more than 3600 s ago'))
+          : Promise.resolve(),
     });
     await recovery.approved();
     await recovery.seen.called('planRecovery', 2);
@@ -96,7 +111,9 @@ describe('what must not stop a recovery half way', () => {
 
   it('a recovery that could not begin ends, though something unreadable was sent to it', async () => {
     const asked = gate();
-    const recovery = await startRecovery(lab, { describeCluster: async () => asked.passed.then(() => Promise.reject(failure('not-found', 'no such cluster'))) });
+    const recovery = await startRecovery(lab, {
+      describeCluster: async () => asked.passed.then(() => Promise.reject(failure('not-found', 'no such cluster'))),
+    });
     await recovery.signal(signalNames.confirmRestore, 'not JSON');
     asked.open();
     expect(await failureOfWorkflow(recovery.seen.workflow)).toMatchObject({ type: 'not-found' });
@@ -110,7 +127,11 @@ describe('an incident and the recovery it started', () => {
       planRecovery: async ({ cluster, operationId }) => planOf({ cluster, operationId }),
       restoreFiles: () => restoring.passed,
     });
-    const handle = await one.start(workflowTypes.incident, 'incident/CLUSTER/instance-loss/op', { scenario: 'instance-loss', operationId: 'op', requester: 'watch' });
+    const handle = await one.start(workflowTypes.incident, 'incident/CLUSTER/instance-loss/op', {
+      scenario: 'instance-loss',
+      operationId: 'op',
+      requester: 'watch',
+    });
     const child = lab.client.workflow.getHandle(`recover/${one.cluster}/op`);
     await one.called('pin');
     const { plan } = await one.state('waiting-approval', child);
@@ -123,7 +144,10 @@ describe('an incident and the recovery it started', () => {
     const { one, handle, restoring } = await incident();
     await one.state('running', handle);
     await handle.signal(signalNames.dismiss, person);
-    await one.until(async () => one.journal.find((line) => line.includes('dismissed has no effect')) ?? null, async () => one.journal.join('\n'));
+    await one.until(
+      async () => one.journal.find((line) => line.includes('dismissed has no effect')) ?? null,
+      async () => one.journal.join('\n'),
+    );
     restoring.open();
     expect(await handle.result()).toMatchObject({ state: 'closed', recovery: `recover/${one.cluster}/op` });
     expect(one.names).toContain('promoteServer');

@@ -1,8 +1,10 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import { clockAhead } from '../../src/activities/clock.js';
-import type { LockHolder } from '../../src/domain/locks.js';
-import { CONTROL_QUEUE, workflowTypes } from '../../src/domain/names.js';
+import { clockAhead } from '../../src/activities/backup/clock-ahead.js';
+import type { LockHolder } from '../../src/domain/operation/locks.js';
+import { CONTROL_QUEUE, workflowTypes } from '../../src/domain/operation/names.js';
 import { HOST, Lab, failure, failureOfWorkflow } from './lab.js';
+import { wellBehaved } from './well-behaved.js';
 
 let lab: Lab;
 beforeAll(async () => {
@@ -18,15 +20,29 @@ describe('rotate', () => {
     const handle = await one.start(workflowTypes.rotate, id, input);
     expect(await handle.result()).toMatchObject({ removed: ['b0'], remove: [{ id: 'b0', reason: 'too old' }] });
     expect(one.names).toEqual(['acquireLock', 'rotateBackups', 'releaseLock']);
-    expect(one.of('acquireLock')).toMatchObject([{ request: { kind: 'rotation', policy: 'nightly', engine: 'logical', repository: 'local' } }]);
+    expect(one.of('acquireLock')).toMatchObject([
+      { request: { kind: 'rotation', policy: 'nightly', engine: 'logical', repository: 'local' } },
+    ]);
     expect(await one.status()).toMatchObject({ kind: 'rotate', state: 'completed' });
   });
 
   it('F29: while another holds the cluster it removes nothing and fails as lock-held', async () => {
-    const holder: LockHolder = { operationId: 'r', kind: 'recovery', policy: 'physical', engine: 'pgbackrest', repository: '*', workflowId: 'recover/c/r', since: '2026-11-21T01:30:00Z', token: 1 };
+    const holder: LockHolder = {
+      operationId: 'r',
+      kind: 'recovery',
+      policy: 'physical',
+      engine: 'pgbackrest',
+      repository: '*',
+      workflowId: 'recover/c/r',
+      since: '2026-11-21T01:30:00Z',
+      token: 1,
+    };
     const one = lab.case({ acquireLock: async () => ({ granted: false, holder }) });
     const handle = await one.start(workflowTypes.rotate, id, input);
-    expect(await failureOfWorkflow(handle)).toMatchObject({ type: 'lock-held', message: expect.stringContaining('recovery of policy physical') });
+    expect(await failureOfWorkflow(handle)).toMatchObject({
+      type: 'lock-held',
+      message: expect.stringContaining('recovery of policy physical'),
+    });
     expect(one.names).not.toContain('rotateBackups');
   });
 
@@ -35,6 +51,27 @@ describe('rotate', () => {
     const one = lab.case({ rotateBackups: async () => ({ keep: [], remove: [], removed: [], refused }) });
     const handle = await one.start(workflowTypes.rotate, id, input);
     expect(await handle.result()).toMatchObject({ refused });
+  });
+
+  it('a worker that sends no heartbeat for as long as its host says counts as lost, and the step starts again', async () => {
+    const rotated = { keep: [], remove: [], removed: [] };
+    let attempts = 0;
+    const one = lab.case({
+      describeCluster: async () => ({
+        ...(await wellBehaved.describeCluster({ cluster: 'c' })),
+        heartbeatSeconds: { [HOST]: 1 },
+      }),
+      rotateBackups: async () => {
+        attempts += 1;
+        if (attempts === 1) await sleep(5000);
+        return rotated;
+      },
+    });
+    const before = performance.now();
+    const handle = await one.start(workflowTypes.rotate, id, input);
+    expect(await handle.result()).toMatchObject(rotated);
+    expect(attempts).toBe(2);
+    expect(performance.now() - before).toBeLessThan(5000);
   });
 
   it('F27: the host is told by how much its clock differs from that of Temporal, however long the step waited for its turn', async () => {
@@ -76,7 +113,9 @@ describe('rotate', () => {
 
   it('a policy that is not there', async () => {
     const one = lab.case();
-    expect(await failureOfWorkflow(await one.start(workflowTypes.rotate, id, { ...input, policy: 'weekly' }))).toMatchObject({ type: 'not-found' });
+    expect(
+      await failureOfWorkflow(await one.start(workflowTypes.rotate, id, { ...input, policy: 'weekly' })),
+    ).toMatchObject({ type: 'not-found' });
     expect(one.names).toEqual([]);
   });
 });
@@ -92,7 +131,9 @@ describe('verifyBackup', () => {
     const one = lab.case();
     const handle = await one.start(workflowTypes.verify, id, { ...input, restore });
     expect(await handle.result()).toMatchObject({ backup: { id: 'b1' }, ok: true, detail: 'read whole' });
-    expect(one.calls.filter(({ name }) => name === 'proveBackup')).toMatchObject([{ queue: `reprise-${HOST}-heavy`, input: { backupId: 'b1', level, operationId: 'op' } }]);
+    expect(one.calls.filter(({ name }) => name === 'proveBackup')).toMatchObject([
+      { queue: `reprise-${HOST}-heavy`, input: { backupId: 'b1', level, operationId: 'op' } },
+    ]);
     expect(one.names).toEqual(['proveBackup', 'readBackups']);
   });
 
@@ -105,7 +146,9 @@ describe('verifyBackup', () => {
 
   it('one that is gone fails as not-found', async () => {
     const one = lab.case({ readBackups: async () => [] });
-    expect(await failureOfWorkflow(await one.start(workflowTypes.verify, id, { ...input, restore: false }))).toMatchObject({ type: 'not-found', message: 'b1 is gone' });
+    expect(
+      await failureOfWorkflow(await one.start(workflowTypes.verify, id, { ...input, restore: false })),
+    ).toMatchObject({ type: 'not-found', message: 'b1 is gone' });
   });
 });
 
@@ -115,24 +158,47 @@ describe('adopt', () => {
   it('B6: looks first, then adopts with the cluster held as for a backup, on the heavy queue', async () => {
     const one = lab.case();
     const handle = await one.start(workflowTypes.adopt, 'adopt/CLUSTER', input);
-    expect(await handle.result()).toEqual({ adopted: [{ id: 'b-nightly', from: 'old.dump', proven: true, detail: 'read whole' }], refused: [], known: 0 });
+    expect(await handle.result()).toEqual({
+      adopted: [{ id: 'b-nightly', from: 'old.dump', proven: true, detail: 'read whole' }],
+      refused: [],
+      known: 0,
+    });
     expect(one.names).toEqual(['surveyAdoption', 'acquireLock', 'adoptBackups', 'releaseLock']);
-    expect(one.of('acquireLock')).toMatchObject([{ request: { kind: 'backup', policy: 'nightly', engine: 'logical', repository: 'local' } }]);
-    expect(one.calls.filter(({ name }) => name === 'adoptBackups')).toMatchObject([{ queue: `reprise-${HOST}-heavy`, input: { policy: 'nightly', from: '/var/backups', operationId: 'op' } }]);
+    expect(one.of('acquireLock')).toMatchObject([
+      { request: { kind: 'backup', policy: 'nightly', engine: 'logical', repository: 'local' } },
+    ]);
+    expect(one.calls.filter(({ name }) => name === 'adoptBackups')).toMatchObject([
+      { queue: `reprise-${HOST}-heavy`, input: { policy: 'nightly', from: '/var/backups', operationId: 'op' } },
+    ]);
     expect(await one.status()).toMatchObject({ kind: 'adopt', state: 'completed' });
   });
 
   it('with nothing to adopt nothing is held, and what was left out is told', async () => {
     const refused = [{ name: 'notes.md', reason: 'it is no dump of pg_dump' }];
     const one = lab.case({ surveyAdoption: async () => ({ policies: [], adopt: [], refused, known: 3 }) });
-    expect(await (await one.start(workflowTypes.adopt, 'adopt/CLUSTER', input)).result()).toEqual({ adopted: [], refused, known: 3 });
+    expect(await (await one.start(workflowTypes.adopt, 'adopt/CLUSTER', input)).result()).toEqual({
+      adopted: [],
+      refused,
+      known: 3,
+    });
     expect(one.names).toEqual(['surveyAdoption']);
   });
 
   it('F29: while another holds the cluster it adopts nothing and fails as lock-held', async () => {
-    const holder: LockHolder = { operationId: 'r', kind: 'recovery', policy: 'physical', engine: 'pgbackrest', repository: '*', workflowId: 'recover/c/r', since: '2026-11-21T01:30:00Z', token: 1 };
+    const holder: LockHolder = {
+      operationId: 'r',
+      kind: 'recovery',
+      policy: 'physical',
+      engine: 'pgbackrest',
+      repository: '*',
+      workflowId: 'recover/c/r',
+      since: '2026-11-21T01:30:00Z',
+      token: 1,
+    };
     const one = lab.case({ acquireLock: async () => ({ granted: false, holder }) });
-    expect(await failureOfWorkflow(await one.start(workflowTypes.adopt, 'adopt/CLUSTER', input))).toMatchObject({ type: 'lock-held' });
+    expect(await failureOfWorkflow(await one.start(workflowTypes.adopt, 'adopt/CLUSTER', input))).toMatchObject({
+      type: 'lock-held',
+    });
     expect(one.names).not.toContain('adoptBackups');
   });
 
@@ -142,17 +208,24 @@ describe('adopt', () => {
         throw failure('disk-full', 'no room');
       },
     });
-    expect(await failureOfWorkflow(await one.start(workflowTypes.adopt, 'adopt/CLUSTER', input))).toMatchObject({ type: 'disk-full' });
+    expect(await failureOfWorkflow(await one.start(workflowTypes.adopt, 'adopt/CLUSTER', input))).toMatchObject({
+      type: 'disk-full',
+    });
     expect(one.names.at(-1)).toBe('releaseLock');
   });
 });
 
-describe('ask', () => {
+describe('inspect', () => {
   const question = { kind: 'backups' };
 
   it('K2: a host that has just died seems to have a worker; the one that its cluster can be recovered onto answers in its place', async () => {
-    const one = lab.case({ hostsOf: async ({ without }) => (without === 'gone' ? [HOST] : ['gone']), answer: async () => ({ backups: ['b1'] }) });
-    const handle = await one.start(workflowTypes.ask, 'ask/CLUSTER', { question: { kind: 'backups', cluster: 'x' } });
+    const one = lab.case({
+      hostsOf: async ({ without }) => (without === 'gone' ? [HOST] : ['gone']),
+      answer: async () => ({ backups: ['b1'] }),
+    });
+    const handle = await one.start(workflowTypes.inspect, 'inspect/CLUSTER', {
+      question: { kind: 'backups', cluster: 'x' },
+    });
     await one.called('hostsOf');
     await lab.pass('31s');
     expect(await handle.result()).toEqual({ backups: ['b1'] });
@@ -162,15 +235,20 @@ describe('ask', () => {
 
   it('one host: its answer as it is', async () => {
     const one = lab.case({ answer: async () => ({ backups: [{ id: 'b1' }] }) });
-    const handle = await one.start(workflowTypes.ask, 'ask/CLUSTER', { question });
+    const handle = await one.start(workflowTypes.inspect, 'inspect/CLUSTER', { question });
     expect(await handle.result()).toEqual({ backups: [{ id: 'b1' }] });
-    expect(one.calls.filter(({ name }) => name === 'answer')).toMatchObject([{ queue: `reprise-${HOST}`, input: { question, host: HOST } }]);
+    expect(one.calls.filter(({ name }) => name === 'answer')).toMatchObject([
+      { queue: `reprise-${HOST}`, input: { question, host: HOST } },
+    ]);
     expect(one.calls.find(({ name }) => name === 'hostsOf')?.queue).toBe(CONTROL_QUEUE);
   });
 
   it('several hosts: lists come as one', async () => {
-    const one = lab.case({ hostsOf: async () => [HOST, HOST], answer: async () => ({ backups: [{ id: `b${one.of('answer').length}` }] }) });
-    const handle = await one.start(workflowTypes.ask, 'ask/CLUSTER', { question });
+    const one = lab.case({
+      hostsOf: async () => [HOST, HOST],
+      answer: async () => ({ backups: [{ id: `b${one.of('answer').length}` }] }),
+    });
+    const handle = await one.start(workflowTypes.inspect, 'inspect/CLUSTER', { question });
     const { backups } = (await handle.result()) as { backups: unknown[] };
     expect(backups).toHaveLength(2);
   });
@@ -181,26 +259,41 @@ describe('ask', () => {
         throw failure('not-found', 'there is no backup "x"');
       },
     });
-    expect(await failureOfWorkflow(await one.start(workflowTypes.ask, 'ask/CLUSTER', { question }))).toEqual({ type: 'not-found', message: 'there is no backup "x"' });
+    expect(await failureOfWorkflow(await one.start(workflowTypes.inspect, 'inspect/CLUSTER', { question }))).toEqual({
+      type: 'not-found',
+      message: 'there is no backup "x"',
+    });
   });
 
   it('D7: a host whose worker does not take it up within 30 s is not waited for', async () => {
     const one = lab.case({ hostsOf: async () => ['gone'] });
-    const handle = await one.start(workflowTypes.ask, 'ask/CLUSTER', { question });
-    const timeout = await one.until(async () => {
-      const { events } = await handle.fetchHistory();
-      const asked = events?.map((event) => event.activityTaskScheduledEventAttributes).find((activity) => activity?.taskQueue?.name === 'reprise-gone');
-      return asked?.scheduleToStartTimeout?.seconds ?? null;
-    }, async () => one.names.join(' '));
+    const handle = await one.start(workflowTypes.inspect, 'inspect/CLUSTER', { question });
+    const timeout = await one.until(
+      async () => {
+        const { events } = await handle.fetchHistory();
+        const asked = events
+          ?.map((event) => event.activityTaskScheduledEventAttributes)
+          .find((activity) => activity?.taskQueue?.name === 'reprise-gone');
+        return asked?.scheduleToStartTimeout?.seconds ?? null;
+      },
+      async () => one.names.join(' '),
+    );
     expect(Number(timeout)).toBe(30);
   });
 
-  it.each([['media-plan', 7 * 86_400], ['plan', 7 * 86_400], ['storage-usage', 7 * 86_400], ['backups', 600]] as const)('F40: %s may take %s s, and is given up when its host falls silent', async (kind, most) => {
+  it.each([
+    ['media-plan', 7 * 86_400],
+    ['plan', 7 * 86_400],
+    ['storage-usage', 7 * 86_400],
+    ['backups', 600],
+  ] as const)('F40: %s may take %s s, and is given up when its host falls silent', async (kind, most) => {
     const one = lab.case({ answer: async () => ({}) });
-    const handle = await one.start(workflowTypes.ask, 'ask/CLUSTER', { question: { kind } });
+    const handle = await one.start(workflowTypes.inspect, 'inspect/CLUSTER', { question: { kind } });
     await handle.result();
     const { events } = await handle.fetchHistory();
-    const asked = events?.map((event) => event.activityTaskScheduledEventAttributes).find((activity) => activity?.activityType?.name === 'answer');
+    const asked = events
+      ?.map((event) => event.activityTaskScheduledEventAttributes)
+      .find((activity) => activity?.activityType?.name === 'answer');
     expect([Number(asked?.startToCloseTimeout?.seconds), Number(asked?.heartbeatTimeout?.seconds)]).toEqual([most, 10]);
   });
 });

@@ -1,7 +1,17 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import type { WatchFinding } from '../../src/activities/api.js';
-import { signalNames, watchWorkflowId, workflowTypes } from '../../src/domain/names.js';
-import { type Activities, type Case, HOST, Lab, childrenOf, failure, failureOfWorkflow, gate, untilCancelled } from './lab.js';
+import { signalNames, watchWorkflowId, workflowTypes } from '../../src/domain/operation/names.js';
+import {
+  type Activities,
+  type Case,
+  HOST,
+  Lab,
+  childrenOf,
+  failure,
+  failureOfWorkflow,
+  gate,
+  untilCancelled,
+} from './lab.js';
 import { onCleanup } from '../helpers/cleanup.js';
 import { person } from './recoveries.js';
 
@@ -19,7 +29,10 @@ beforeAll(async () => {
   onCleanup(async () => hung.open());
   // Time-outs of activities take real time: these two run beside the other tests and are looked at in the end.
   const hang: Activities['watchCluster'] = () => hung.passed.then(() => null);
-  const first = (one: () => Case): Activities['watchCluster'] => (input) => (one().of('watchCluster').length === 1 ? hang(input) : untilCancelled());
+  const first =
+    (one: () => Case): Activities['watchCluster'] =>
+    (input) =>
+      one().of('watchCluster').length === 1 ? hang(input) : untilCancelled();
   startedAt = Date.now();
   const polled = await watch({ watchCluster: first(() => timedOut.polled) });
   const dead = await watch({ watchCluster: first(() => timedOut.dead), hostAnswers: async () => false });
@@ -39,7 +52,11 @@ function finds(one: () => Case, ...findings: readonly (WatchFinding | null)[]): 
     return finding === undefined ? untilCancelled() : finding;
   };
 }
-const incidents = (one: Case) => one.of('recordIncident').filter(({ text }) => String(text).startsWith('layer ')).map(({ workflowId }) => workflowId);
+const incidents = (one: Case) =>
+  one
+    .of('recordIncident')
+    .filter(({ text }) => String(text).startsWith('layer '))
+    .map(({ workflowId }) => workflowId);
 
 describe('S1: what is seen opens an incident', () => {
   it('down: one incident, suspected, with the layer, the reason and the first failed check', async () => {
@@ -48,9 +65,15 @@ describe('S1: what is seen opens an incident', () => {
     await one.called('recordIncident', 2);
     const workflowId = `incident/${one.cluster}/instance-loss/${one.cluster}-20261121T021500Z`;
     expect(incidents(one)).toEqual([workflowId]);
-    expect(one.of('recordIncident')[0]).toMatchObject({ state: 'suspected', text: 'layer port: connection refused', by: 'watch' });
+    expect(one.of('recordIncident')[0]).toMatchObject({
+      state: 'suspected',
+      text: 'layer port: connection refused',
+      by: 'watch',
+    });
     // The host is told what is known, so that it returns only on a change.
-    expect(one.of('watchCluster')).toEqual([false, true, true, true].map((isDown) => ({ cluster: one.cluster, down: isDown })));
+    expect(one.of('watchCluster')).toEqual(
+      [false, true, true, true].map((isDown) => ({ cluster: one.cluster, down: isDown })),
+    );
     expect(await one.status()).toMatchObject({ kind: 'watch', state: 'running' });
   });
 
@@ -68,14 +91,21 @@ describe('S1: what is seen opens an incident', () => {
       recoveryHolds: async () => one.of('watchCluster').length < 2,
     });
     await one.called('recordIncident', 1);
-    expect(one.of('watchCluster').slice(0, 2)).toEqual([expect.objectContaining({ down: false }), expect.objectContaining({ down: false })]);
+    expect(one.of('watchCluster').slice(0, 2)).toEqual([
+      expect.objectContaining({ down: false }),
+      expect.objectContaining({ down: false }),
+    ]);
     expect(incidents(one)).toHaveLength(1);
   });
 
   it('down again while its incident is open: no second one', async () => {
-    const one: Case = await watch({ watchCluster: finds(() => one, down, up, { ...down, since: '2026-11-21T05:00:00.000Z' }) });
+    const one: Case = await watch({
+      watchCluster: finds(() => one, down, up, { ...down, since: '2026-11-21T05:00:00.000Z' }),
+    });
     await one.called('watchCluster', 4);
-    expect(await childrenOf(one.workflow)).toEqual([`incident/${one.cluster}/instance-loss/${one.cluster}-20261121T021500Z`]);
+    expect(await childrenOf(one.workflow)).toEqual([
+      `incident/${one.cluster}/instance-loss/${one.cluster}-20261121T021500Z`,
+    ]);
   });
 
   it('dismissed: not opened again while the cluster is still down, but for the next loss', async () => {
@@ -87,11 +117,15 @@ describe('S1: what is seen opens an incident', () => {
         if (one.of('watchCluster').length === 2) await dismissed.passed;
         return finding === undefined ? untilCancelled() : finding;
       },
-      workflowIsOpen: async ({ workflowId }) => (await lab.client.workflow.getHandle(workflowId).describe()).status.name === 'RUNNING',
+      workflowIsOpen: async ({ workflowId }) =>
+        (await lab.client.workflow.getHandle(workflowId).describe()).status.name === 'RUNNING',
     });
     // With its recovery waiting: the test server mishandles a cancellation that meets the end of an activity.
     await one.called('pin');
-    await one.state('waiting-approval', lab.client.workflow.getHandle(`recover/${one.cluster}/${one.cluster}-20261121T021500Z`));
+    await one.state(
+      'waiting-approval',
+      lab.client.workflow.getHandle(`recover/${one.cluster}/${one.cluster}-20261121T021500Z`),
+    );
     const incident = lab.client.workflow.getHandle(String(incidents(one)[0]));
     await incident.signal(signalNames.dismiss, person);
     await incident.result();
@@ -99,7 +133,10 @@ describe('S1: what is seen opens an incident', () => {
     dismissed.open();
     await one.called('watchCluster', 5);
     await one.called('recordIncident', before + 2);
-    expect(incidents(one)).toEqual([incident.workflowId, `incident/${one.cluster}/instance-loss/${one.cluster}-20261121T050000Z`]);
+    expect(incidents(one)).toEqual([
+      incident.workflowId,
+      `incident/${one.cluster}/instance-loss/${one.cluster}-20261121T050000Z`,
+    ]);
     // None was opened in between, at the second look, which found nothing new.
     expect(one.journal).toEqual([]);
   });
@@ -137,8 +174,12 @@ describe('S1: an activity that is not heard of any more', () => {
   it('without one: that is a finding of its own, layer host, since it fell silent', async () => {
     const { dead } = timedOut;
     await dead.called('recordIncident');
-    expect(dead.of('recordIncident')[0]).toMatchObject({ state: 'suspected', text: `layer host: no worker of host ${HOST} answers` });
-    const [, year, month, day, hour, minute, second] = /-(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/.exec(String(incidents(dead)[0])) ?? [];
+    expect(dead.of('recordIncident')[0]).toMatchObject({
+      state: 'suspected',
+      text: `layer host: no worker of host ${HOST} answers`,
+    });
+    const [, year, month, day, hour, minute, second] =
+      /-(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/.exec(String(incidents(dead)[0])) ?? [];
     const fellSilent = Date.parse(`${year}-${month}-${day}T${hour}:${minute}:${second}Z`);
     // The heartbeat time-out is 15 s; an hour's look that ends in silence did not fail an hour ago.
     expect(fellSilent).toBeGreaterThanOrEqual(startedAt + 13_000);

@@ -2,13 +2,17 @@ import type { Activities } from './lab.js';
 import { HOST } from './lab.js';
 import { backupFacts, samplePlan } from '../unit/records/samples.js';
 import type { MediaRequest } from '../../src/activities/api.js';
-import type { MediaBinding, MediaPlan } from '../../src/domain/media.js';
+import type { MediaBinding, MediaPlan } from '../../src/domain/media/media.js';
 import { planDigest } from '../../src/records/digest.js';
-import type { Plan, PlanBinding } from '../../src/domain/plan.js';
+import type { Plan, PlanBinding } from '../../src/domain/plan/plan.js';
 
 /** Bodies of activities that do nothing and succeed. */
 export const wellBehaved: Activities = {
-  describeCluster: async () => ({ host: HOST, configDigest: 'config', policies: { nightly: { engine: 'logical', repository: 'local', enabled: true, proof: 'verify' } } }),
+  describeCluster: async () => ({
+    host: HOST,
+    configDigest: 'config',
+    policies: { nightly: { engine: 'logical', repository: 'local', enabled: true, proof: 'verify' } },
+  }),
   hostsOf: async () => [HOST],
   acquireLock: async () => ({ granted: true, token: 1 }),
   releaseLock: async () => undefined,
@@ -18,7 +22,12 @@ export const wellBehaved: Activities = {
   hostAnswers: async () => true,
   awaitHost: async () => undefined,
   deliveriesOf: async () => [{ notifier: 'mail', first: ['dba'], others: [] }],
-  sendNotice: async ({ delivery }) => ({ told: [...delivery.first, ...delivery.others], notTold: [], refused: 0, detail: 'taken' }),
+  sendNotice: async ({ delivery }) => ({
+    told: [...delivery.first, ...delivery.others],
+    notTold: [],
+    refused: 0,
+    detail: 'taken',
+  }),
 
   answer: async () => ({ backups: [] }),
   journal: async () => undefined,
@@ -28,14 +37,32 @@ export const wellBehaved: Activities = {
 
   watchCluster: async () => null,
   receiveWal: async () => undefined,
-  diagnose: async () => ({ answers: false, layer: 'port', reason: 'refused', dataDirectory: 'damaged', walReadable: true }),
+  diagnose: async () => ({
+    answers: false,
+    layer: 'port',
+    reason: 'refused',
+    dataDirectory: 'damaged',
+    walReadable: true,
+  }),
 
   preflightBackup: async () => [],
   runBackup: async () => ['b1'],
   proveBackup: async () => ({ ok: true, detail: 'read whole' }),
-  surveyAdoption: async () => ({ policies: ['nightly'], adopt: [{ name: 'old.dump', policy: 'nightly', database: 'mairie', startedAt: '2026-11-01T01:30:00Z', sizeBytes: 10 }], refused: [], known: 0 }),
-  adoptBackups: async ({ policy }) => ({ adopted: [{ id: `b-${policy}`, from: 'old.dump', proven: true, detail: 'read whole' }], refused: [], known: 0 }),
-  readBackups: async ({ backupIds }) => backupIds.map((id) => ({ ...backupFacts(id), id, proven: null, heldUntil: null, status: 'complete' })),
+  surveyAdoption: async () => ({
+    policies: ['nightly'],
+    adopt: [
+      { name: 'old.dump', policy: 'nightly', database: 'mairie', startedAt: '2026-11-01T01:30:00Z', sizeBytes: 10 },
+    ],
+    refused: [],
+    known: 0,
+  }),
+  adoptBackups: async ({ policy }) => ({
+    adopted: [{ id: `b-${policy}`, from: 'old.dump', proven: true, detail: 'read whole' }],
+    refused: [],
+    known: 0,
+  }),
+  readBackups: async ({ backupIds }) =>
+    backupIds.map((id) => ({ ...backupFacts(id), id, proven: null, heldUntil: null, status: 'complete' })),
   rotateBackups: async () => ({ keep: [], remove: [{ id: 'b0', reason: 'too old' }], removed: ['b0'] }),
 
   planRecovery: async ({ cluster, operationId }) => planOf({ cluster, operationId }),
@@ -69,7 +96,12 @@ export const wellBehaved: Activities = {
   planMedia: async (request) => mediaPlanOf(request),
   recheckMedia: async ({ plan }) => ({ digest: plan }),
   applyMedia: async () => undefined,
-  finishMedia: async (step) => ({ done: mediaPlanOf({ ...step, media: 'photos', requester: 'test', task: someTask }).binding.counts, untouched: { right: nothing, keep: nothing }, left: 0, report: 'incidents/op.md' }),
+  finishMedia: async (step) => ({
+    done: mediaPlanOf({ ...step, media: 'photos', requester: 'test', task: someTask }).binding.counts,
+    untouched: { right: nothing, keep: nothing },
+    left: 0,
+    report: 'incidents/op.md',
+  }),
   closeMedia: async () => undefined,
   verifyMedia: async () => ({ objects: 1, bytes: 2, read: 1, unchecked: 0, decoded: 0, problems: 0, samples: [] }),
 };
@@ -78,20 +110,55 @@ const nothing = { objects: 0, bytes: 0 };
 const someTask = { kind: 'recover', to: '2026-11-21T02:15:00.000Z', later: 'keep' } as const;
 
 /** A plan of media with one object to undelete and its true digest; `approvers: 0` for one that no policy asks to approve. */
-export function mediaPlanOf({ cluster, operationId, media, task, requester }: Pick<MediaRequest, 'cluster' | 'operationId' | 'media' | 'task' | 'requester'>, { undelete = 1, approvers = 1 } = {}): MediaPlan {
+export function mediaPlanOf(
+  {
+    cluster,
+    operationId,
+    media,
+    task,
+    requester,
+  }: Pick<MediaRequest, 'cluster' | 'operationId' | 'media' | 'task' | 'requester'>,
+  { undelete = 1, approvers = 1 } = {},
+): MediaPlan {
   const place = { repository: 'offsite', folder: 'photos/' };
   const binding: MediaBinding = {
-    ...{ action: `media-${task.kind}`, operationId, cluster, media, task, targetHost: HOST, configDigest: 'config', requester, from: place, into: place },
+    ...{
+      action: `media-${task.kind}`,
+      operationId,
+      cluster,
+      media,
+      task,
+      targetHost: HOST,
+      configDigest: 'config',
+      requester,
+      from: place,
+      into: place,
+    },
     counts: { undelete: { objects: undelete, bytes: 5 }, overwrite: nothing, copy: nothing, remove: nothing },
     changes: 'changes',
   };
   const approval = approvers === 0 ? null : { approvers, from: ['dba'] };
-  return { digest: planDigest(binding), binding, observed: { untouched: { right: nothing, keep: nothing }, samples: [], approval, warnings: [] }, createdAt: '2026-11-21T02:20:00.000Z', approveBy: '2126-11-21T06:20:00.000Z' };
+  return {
+    digest: planDigest(binding),
+    binding,
+    observed: { untouched: { right: nothing, keep: nothing }, samples: [], approval, warnings: [] },
+    createdAt: '2026-11-21T02:20:00.000Z',
+    approveBy: '2126-11-21T06:20:00.000Z',
+  };
 }
 
-const reached = { reached: 'the end of the WAL', lastLsn: '0/5000000', lastCommitAt: '2026-11-21T02:00:00Z', complete: true } as const;
+const reached = {
+  reached: 'the end of the WAL',
+  lastLsn: '0/5000000',
+  lastCommitAt: '2026-11-21T02:00:00Z',
+  complete: true,
+} as const;
 
 /** A plan as the host would make it, with its true digest. */
 export function planOf(binding: Partial<PlanBinding>): Plan {
-  return samplePlan({ steps: ['stop-applications', 'safety-backup', 'restore', 'run-checks', 'start-applications'], hooks: [], ...binding });
+  return samplePlan({
+    steps: ['stop-applications', 'safety-backup', 'restore', 'run-checks', 'start-applications'],
+    hooks: [],
+    ...binding,
+  });
 }

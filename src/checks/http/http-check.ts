@@ -18,7 +18,8 @@ export async function runHttpCheck(context: CheckContext, options: HttpCheckOpti
       return failed(`status ${response.status}, expected ${options.status}`);
     }
     const body = await readStart(response);
-    if (options.contains !== undefined && !body.includes(options.contains)) return failed(`status ${response.status}, and the expected text is not in the answer`);
+    if (options.contains !== undefined && !body.includes(options.contains))
+      return failed(`status ${response.status}, and the expected text is not in the answer`);
     return { status: 'passed', detail: `status ${response.status}` };
   } catch (error) {
     context.signal.throwIfAborted();
@@ -41,7 +42,8 @@ async function readStart(response: Response): Promise<string> {
 /** fetch wraps what happened: "fetch failed" alone says nothing. */
 function reasonOf(error: unknown): string {
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-  if (typeof cause === 'object' && cause !== null && 'code' in cause && typeof cause.code === 'string') return cause.code;
+  if (typeof cause === 'object' && cause !== null && 'code' in cause && typeof cause.code === 'string')
+    return cause.code;
   return cause instanceof Error ? cause.message : String(cause);
 }
 

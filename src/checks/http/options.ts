@@ -1,11 +1,12 @@
 import { z } from 'zod';
-import { parseDuration } from '../../domain/units.js';
+import { parseDuration } from '../../domain/text/units.js';
 import { timeout } from '../fields.js';
 
 /** A URL of a service, without a password in it: a config's text goes to plans, reports and screens. */
 const url = z.string({ error: 'expected a URL' }).superRefine((text, context) => {
   const parsed = URL.canParse(text) ? new URL(text) : undefined;
-  if (!parsed || !/^https?:$/.test(parsed.protocol)) context.addIssue('expected a URL that starts with http:// or https://');
+  if (!parsed || !/^https?:$/.test(parsed.protocol))
+    context.addIssue('expected a URL that starts with http:// or https://');
   else if (parsed.username || parsed.password) {
     context.addIssue('a URL may not hold a user or a password\nHINT: let the check ask a path that needs no login');
   }

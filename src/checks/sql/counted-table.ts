@@ -1,5 +1,8 @@
 const name = String.raw`(?:"((?:[^"]|"")+)"|([A-Za-z_][\w$]*))`;
-const pattern = new RegExp(String.raw`^\s*SELECT\s+count\s*\(\s*\*\s*\)\s+FROM\s+(?:ONLY\s+)?${name}(?:\s*\.\s*${name})?\s*;?\s*$`, 'i');
+const pattern = new RegExp(
+  String.raw`^\s*SELECT\s+count\s*\(\s*\*\s*\)\s+FROM\s+(?:ONLY\s+)?${name}(?:\s*\.\s*${name})?\s*;?\s*$`,
+  'i',
+);
 
 /**
  * The table whose rows a query counts, where it does nothing else: only then is its number the one that was recorded.

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { holdsNoNul, noNulRule } from '../../domain/text-rules.js';
-import { parseDuration } from '../../domain/units.js';
+import { holdsNoNul, noNulRule } from '../../domain/text/text-rules.js';
+import { parseDuration } from '../../domain/text/units.js';
 import { timeout } from '../fields.js';
 
 const text = (rule: string) => z.string().min(1, rule).refine(holdsNoNul, noNulRule);
@@ -22,7 +22,8 @@ export const sqlOptions = z
   })
   .superRefine(({ compare, min, max, equals }, context) => {
     const demands = [compare, equals, min ?? max].filter((demand) => demand !== undefined).length;
-    if (demands === 0) context.addIssue('the check compares with nothing\nHINT: add compare: recorded, min:, max: or equals:');
+    if (demands === 0)
+      context.addIssue('the check compares with nothing\nHINT: add compare: recorded, min:, max: or equals:');
     if (demands > 1) {
       context.addIssue('the check has more than one rule\nHINT: keep one of compare, equals, or min and max');
     }

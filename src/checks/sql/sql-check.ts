@@ -1,6 +1,6 @@
 import type { QueryArrayConfig } from 'pg';
 import { isRepriseError } from '../../domain/errors.js';
-import { withClient } from '../../postgres/connect.js';
+import { withClient } from '../../postgres/connection/with-client.js';
 import type { CheckContext, CheckOutcome } from '../check.js';
 import { countedTable } from './counted-table.js';
 import type { SqlCheckOptions } from './options.js';
@@ -19,18 +19,26 @@ export async function runSqlCheck(context: CheckContext, options: SqlCheckOption
     // A query that fails is an answer about the database; what it said may quote rows and stays in the server log.
     if (!isRepriseError(error) || error.code === 'database-unreachable') throw error;
     const state = error.details['sqlState'];
-    return failed(error.code === 'query-timeout' ? `the query took longer than ${options.timeoutSeconds} s` : `the query failed (SQLSTATE ${String(state)})`);
+    return failed(
+      error.code === 'query-timeout'
+        ? `the query took longer than ${options.timeoutSeconds} s`
+        : `the query failed (SQLSTATE ${String(state)})`,
+    );
   }
 }
 
-async function ask(context: CheckContext, { database, query, timeoutSeconds }: SqlCheckOptions): Promise<number | { problem: string }> {
+async function ask(
+  context: CheckContext,
+  { database, query, timeoutSeconds }: SqlCheckOptions,
+): Promise<number | { problem: string }> {
   return withClient(
     context.connection,
     database,
     async (client) => {
       await client.query('SET default_transaction_read_only = on');
       const { rows, fields } = await client.query<unknown[]>(oneStatement(query));
-      if (rows.length !== 1 || fields.length !== 1) return { problem: `the query gave ${rows.length} rows of ${fields.length} columns, not one number` };
+      if (rows.length !== 1 || fields.length !== 1)
+        return { problem: `the query gave ${rows.length} rows of ${fields.length} columns, not one number` };
       const value = rows[0]?.[0];
       const number = value === null || value === '' ? Number.NaN : Number(value);
       return Number.isFinite(number) ? number : { problem: 'the query gave something that is not a number' };
@@ -53,15 +61,22 @@ function judge(number: number, context: CheckContext, options: SqlCheckOptions):
   return passed(String(number));
 }
 
-function againstRecorded(number: number, { recorded, recordedIsExact }: CheckContext, { database, query }: SqlCheckOptions): CheckOutcome {
+function againstRecorded(
+  number: number,
+  { recorded, recordedIsExact }: CheckContext,
+  { database, query }: SqlCheckOptions,
+): CheckOutcome {
   const counted = countedTable(query);
   if (counted === null) return failed('compare: recorded needs a query of the form SELECT count(*) FROM schema.table');
   const all = recorded.filter((one) => one.database === database);
   if (all.length === 0) return passed(`${number}; nothing was recorded to compare it with`);
   const entry = all.find(({ schema, table }) => schema === counted.schema && table === counted.table);
-  if (entry === undefined) return failed(`${number}, and no count of ${counted.schema}.${counted.table} was recorded with the backup`);
+  if (entry === undefined)
+    return failed(`${number}, and no count of ${counted.schema}.${counted.table} was recorded with the backup`);
   if (!recordedIsExact) return againstHistory(number, entry.rows);
-  return entry.rows === number ? passed(`${number}, as recorded with the backup`) : failed(`${number}, recorded with the backup: ${entry.rows}`);
+  return entry.rows === number
+    ? passed(`${number}, as recorded with the backup`)
+    : failed(`${number}, recorded with the backup: ${entry.rows}`);
 }
 
 /** Later transactions may have added and deleted; a table that lost half its rows is not what they did. */

@@ -42,8 +42,14 @@ const CRON = '30 1 * * *';
  * @throws RepriseError `config-invalid` with file:line:column of the old file
  */
 export function importConfig({ global, postgres, pgbackrest, target }: ImportRequest): Imported {
-  const seed = seedSettings({ global: seedFile(global.text, global.label), postgres: seedFile(postgres.text, postgres.label) });
-  const physical = pgbackrest === undefined ? null : { path: pgbackrest.path, label: pgbackrest.label, ...readPgbackrestFile(pgbackrest.text, pgbackrest.label) };
+  const seed = seedSettings({
+    global: seedFile(global.text, global.label),
+    postgres: seedFile(postgres.text, postgres.label),
+  });
+  const physical =
+    pgbackrest === undefined
+      ? null
+      : { path: pgbackrest.path, label: pgbackrest.label, ...readPgbackrestFile(pgbackrest.text, pgbackrest.label) };
   const cluster = clusterName(seed.database);
   const yaml = compose(seed, physical, cluster, `${global.label} and ${postgres.label}`);
   // What cannot be loaded is not printed.
@@ -54,8 +60,14 @@ export function importConfig({ global, postgres, pgbackrest, target }: ImportReq
     notRead: seed.notRead,
     added: [
       `backups.${POLICY}.schedule: every night at 01:30 UTC, since the old files name no time`,
-      ...(seed.dir.startsWith('/') ? [] : [`repositories.local.path stays relative: it counts from the folder of reprise.yml, the old script counted from where it was started`]),
-      ...(physical?.dataDir == null ? [] : ['clusters.*.data_dir: with it Reprise also watches the cluster, and opens an incident when it is lost']),
+      ...(seed.dir.startsWith('/')
+        ? []
+        : [
+            `repositories.local.path stays relative: it counts from the folder of reprise.yml, the old script counted from where it was started`,
+          ]),
+      ...(physical?.dataDir == null
+        ? []
+        : ['clusters.*.data_dir: with it Reprise also watches the cluster, and opens an incident when it is lost']),
     ],
     warnings: [
       ...(seed.enabled ? [] : [`backups are disabled (enabled: false), as they were: nothing is backed up`]),
@@ -67,10 +79,19 @@ export function importConfig({ global, postgres, pgbackrest, target }: ImportReq
 
 /** A name of a cluster is part of paths and queues; one made of a database's is used where it can be. */
 function clusterName(database: string): string {
-  return /^[\p{L}\p{N}][\p{L}\p{N}\p{M}_.-]{0,62}$/u.test(database) && !database.includes('..') && database === database.normalize('NFC') ? database : 'main';
+  return /^[\p{L}\p{N}][\p{L}\p{N}\p{M}_.-]{0,62}$/u.test(database) &&
+    !database.includes('..') &&
+    database === database.normalize('NFC')
+    ? database
+    : 'main';
 }
 
-function compose(seed: SeedSettings, physical: (PgbackrestFile & { path: string }) | null, cluster: string, origin: string): string {
+function compose(
+  seed: SeedSettings,
+  physical: (PgbackrestFile & { path: string }) | null,
+  cluster: string,
+  origin: string,
+): string {
   const retention = { days: seed.retentionDays ?? 14, min_proven: 2 };
   const document = new Document({
     version: 1,
@@ -86,7 +107,14 @@ function compose(seed: SeedSettings, physical: (PgbackrestFile & { path: string 
         ...(physical?.dataDir == null ? {} : { data_dir: physical.dataDir }),
         databases: [seed.database],
         backups: {
-          [POLICY]: { engine: 'logical', repository: 'local', enabled: seed.enabled, schedule: { cron: CRON }, retention, proof: 'verify' },
+          [POLICY]: {
+            engine: 'logical',
+            repository: 'local',
+            enabled: seed.enabled,
+            schedule: { cron: CRON },
+            retention,
+            proof: 'verify',
+          },
           ...(physical?.stanza == null || physical.dataDir === null
             ? {}
             : {
@@ -102,9 +130,22 @@ function compose(seed: SeedSettings, physical: (PgbackrestFile & { path: string 
       },
     },
   });
-  visit(document, { Pair: (_, pair) => void (isScalar(pair.key) && pair.key.value === 'cron' && isScalar(pair.value) && (pair.value.type = 'QUOTE_DOUBLE')) });
+  visit(document, {
+    Pair: (_, pair) =>
+      void (
+        isScalar(pair.key) &&
+        pair.key.value === 'cron' &&
+        isScalar(pair.value) &&
+        (pair.value.type = 'QUOTE_DOUBLE')
+      ),
+  });
   document.commentBefore = ` Made by reprise config import from ${origin}.`;
-  for (const path of [['clusters', cluster, 'connection'], ['clusters', cluster, 'backups', POLICY, 'schedule'], ['clusters', cluster, 'backups', POLICY, 'retention']]) flow(document, path);
+  for (const path of [
+    ['clusters', cluster, 'connection'],
+    ['clusters', cluster, 'backups', POLICY, 'schedule'],
+    ['clusters', cluster, 'backups', POLICY, 'retention'],
+  ])
+    flow(document, path);
   const backups = document.getIn(['clusters', cluster, 'backups'], true) as YAMLMap;
   backups.comment = [
     ' Who decides on a recovery; without it every recovery is refused:',
@@ -124,7 +165,14 @@ function physicalRead(physical: (PgbackrestFile & { label: string }) | null): re
   return [
     { from: `${physical.label}: [${physical.stanza}]`, to: 'backups.physical.options.stanza' },
     { from: `${physical.label}: pg1-path`, to: 'data_dir' },
-    ...(physical.retentionDays === null ? [] : [{ from: `${physical.label}: repo1-retention-full`, to: `backups.physical.retention.days: ${physical.retentionDays}` }]),
+    ...(physical.retentionDays === null
+      ? []
+      : [
+          {
+            from: `${physical.label}: repo1-retention-full`,
+            to: `backups.physical.retention.days: ${physical.retentionDays}`,
+          },
+        ]),
   ];
 }
 
@@ -133,7 +181,9 @@ function nextSteps({ host, port, user, hasPassword, dir }: SeedSettings, cluster
   const line = `${escaped(host ?? '127.0.0.1')}:${port ?? 5432}:*:${escaped(user)}:PASSWORD`;
   return [
     ...(hasPassword
-      ? [`install -D -m 600 /dev/null ${PASSFILE}, open it in an editor and write one line: ${line}   (a : or \\ in the password is written \\: or \\\\; the file belongs to the user of the worker)`]
+      ? [
+          `install -D -m 600 /dev/null ${PASSFILE}, open it in an editor and write one line: ${line}   (a : or \\ in the password is written \\: or \\\\; the file belongs to the user of the worker)`,
+        ]
       : []),
     'reprise config check; reprise up; reprise doctor',
     `reprise backup adopt ${cluster} --from ${dir} --dry-run, to take over the dumps there are`,

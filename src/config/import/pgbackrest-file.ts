@@ -1,4 +1,4 @@
-import { iniSections } from '../../domain/ini.js';
+import { iniSections } from '../../domain/text/ini.js';
 
 /** What an existing pgbackrest.conf says, as far as a policy of reprise.yml needs it. */
 export interface PgbackrestFile {
@@ -14,9 +14,12 @@ export interface PgbackrestFile {
 /** Reads the file. No value is repeated but paths and numbers: it may hold keys and passwords (F39). */
 export function readPgbackrestFile(text: string, label: string): PgbackrestFile {
   const sections = iniSections(text);
-  const stanzas = [...new Set(sections.map(({ name }) => name))].filter((name) => name !== 'global' && !name.includes(':'));
+  const stanzas = [...new Set(sections.map(({ name }) => name))].filter(
+    (name) => name !== 'global' && !name.includes(':'),
+  );
   const stanza = stanzas.length === 1 ? (stanzas[0] ?? null) : null;
-  const optionsOf = (name: string | null) => sections.filter((section) => section.name === name).flatMap((section) => section.options);
+  const optionsOf = (name: string | null) =>
+    sections.filter((section) => section.name === name).flatMap((section) => section.options);
   const options = new Map([...optionsOf('global'), ...optionsOf(stanza)]);
   const days = options.get('repo1-retention-full-type') === 'time' ? Number(options.get('repo1-retention-full')) : NaN;
   return {
@@ -26,13 +29,27 @@ export function readPgbackrestFile(text: string, label: string): PgbackrestFile 
   };
 }
 
-function warningsOf(options: ReadonlyMap<string, string>, label: string, stanzas: readonly string[]): readonly string[] {
+function warningsOf(
+  options: ReadonlyMap<string, string>,
+  label: string,
+  stanzas: readonly string[],
+): readonly string[] {
   const warnings: string[] = [];
-  if (stanzas.length !== 1) warnings.push(`${label} has ${stanzas.length === 0 ? 'no stanza' : `the stanzas ${stanzas.join(', ')}`}: write the policy of engine pgbackrest by hand`);
+  if (stanzas.length !== 1)
+    warnings.push(
+      `${label} has ${stanzas.length === 0 ? 'no stanza' : `the stanzas ${stanzas.join(', ')}`}: write the policy of engine pgbackrest by hand`,
+    );
   if (options.get('repo1-retention-archive-type') === 'time') {
-    warnings.push(`${label}: remove repo1-retention-archive-type=time: pgBackRest knows full, diff and incr there and refuses every command; Reprise computes which WAL may go`);
+    warnings.push(
+      `${label}: remove repo1-retention-archive-type=time: pgBackRest knows full, diff and incr there and refuses every command; Reprise computes which WAL may go`,
+    );
   }
-  const expiring = [...options.keys()].filter((name) => /^repo\d+-retention-/.test(name) && name !== 'repo1-retention-archive-type');
-  if (expiring.length > 0) warnings.push(`${label}: remove ${expiring.join(', ')}: a backup by cron would expire behind Reprise what it has promised to keep`);
+  const expiring = [...options.keys()].filter(
+    (name) => /^repo\d+-retention-/.test(name) && name !== 'repo1-retention-archive-type',
+  );
+  if (expiring.length > 0)
+    warnings.push(
+      `${label}: remove ${expiring.join(', ')}: a backup by cron would expire behind Reprise what it has promised to keep`,
+    );
   return warnings;
 }

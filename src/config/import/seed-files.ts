@@ -62,22 +62,29 @@ export function seedSettings({ global, postgres }: SeedFiles): SeedSettings {
   const notRead: Taken[] = [];
   const backup = section(global, ['backup', 'postgres']);
   const connection = section(postgres, ['connection']);
-  const taken = (file: SeedFile, path: readonly string[], to: string): void => void read.push({ from: `${file.label}: ${path.join('.')}`, to });
-  const left = (file: SeedFile, path: readonly string[], to: string): void => void notRead.push({ from: `${file.label}: ${path.join('.')}`, to });
+  const taken = (file: SeedFile, path: readonly string[], to: string): void =>
+    void read.push({ from: `${file.label}: ${path.join('.')}`, to });
+  const left = (file: SeedFile, path: readonly string[], to: string): void =>
+    void notRead.push({ from: `${file.label}: ${path.join('.')}`, to });
   const invalid = (file: SeedFile, path: readonly string[], message: string, hint: string): never => {
     throw configInvalid(file.label, [file.source.place({ path, message, hint })]);
   };
 
   const at = (key: string): readonly string[] => ['backup', 'postgres', key];
-  const enabled = readEnabled(backup['enabled'] ?? true) ?? invalid(global, at('enabled'), 'enabled is neither true nor false', 'write true or false');
+  const enabled =
+    readEnabled(backup['enabled'] ?? true) ??
+    invalid(global, at('enabled'), 'enabled is neither true nor false', 'write true or false');
   if ('enabled' in backup) taken(global, at('enabled'), `backups.nightly-dump.enabled: ${enabled}`);
   const dir = typeof backup['dir'] === 'string' && backup['dir'].trim() !== '' ? backup['dir'] : null;
-  if ('dir' in backup && dir === null) invalid(global, at('dir'), 'dir is no path', 'write the directory of the dumps in quotes');
+  if ('dir' in backup && dir === null)
+    invalid(global, at('dir'), 'dir is no path', 'write the directory of the dumps in quotes');
   if (dir !== null) taken(global, at('dir'), 'repositories.local.path');
   const days = backup['retention_days'] === undefined ? null : Number(backup['retention_days']);
-  if (days !== null && !(Number.isInteger(days) && days >= 1)) invalid(global, at('retention_days'), 'retention_days is no whole number from 1', '0 would mean: keep nothing');
+  if (days !== null && !(Number.isInteger(days) && days >= 1))
+    invalid(global, at('retention_days'), 'retention_days is no whole number from 1', '0 would mean: keep nothing');
   if (days !== null) taken(global, at('retention_days'), `backups.nightly-dump.retention.days: ${days}`);
-  for (const key of Object.keys(backup)) if (!['enabled', 'dir', 'retention_days'].includes(key)) left(global, at(key), 'not known here');
+  for (const key of Object.keys(backup))
+    if (!['enabled', 'dir', 'retention_days'].includes(key)) left(global, at(key), 'not known here');
 
   const found = (what: keyof Spellings): string | null => {
     const keys = spellings[what].filter((key) => connection[key] !== undefined && connection[key] !== null);
@@ -90,7 +97,8 @@ export function seedSettings({ global, postgres }: SeedFiles): SeedSettings {
       taken(postgres, path, 'connection.passfile: the password itself is copied nowhere, see below');
       return '';
     }
-    if (typeof value !== 'string' && typeof value !== 'number') return invalid(postgres, path, `${key} is no text`, 'write one value');
+    if (typeof value !== 'string' && typeof value !== 'number')
+      return invalid(postgres, path, `${key} is no text`, 'write one value');
     if (/^\$\{?\w+\}?$|^\{\{.*\}\}$/.test(String(value))) {
       left(postgres, path, `${String(value)} is filled in from outside: write its value into reprise.yml`);
       return null;
@@ -98,19 +106,49 @@ export function seedSettings({ global, postgres }: SeedFiles): SeedSettings {
     taken(postgres, path, what === 'database' ? 'databases' : `connection.${what}`);
     return String(value);
   };
-  const [host, port, user, database, password] = [found('host'), found('port'), found('user'), found('database'), found('password')];
-  if (port !== null && !(Number.isInteger(Number(port)) && Number(port) >= 1 && Number(port) <= 65_535)) invalid(postgres, ['connection', 'port'], 'port is no port', 'write a number from 1 to 65535');
-  if (user === null) return invalid(postgres, ['connection'], 'the connection names no user', `write one of: ${spellings.user.join(', ')}`);
-  if (database === null) return invalid(postgres, ['connection'], 'the connection names no database', `write one of: ${spellings.database.join(', ')}`);
+  const [host, port, user, database, password] = [
+    found('host'),
+    found('port'),
+    found('user'),
+    found('database'),
+    found('password'),
+  ];
+  if (port !== null && !(Number.isInteger(Number(port)) && Number(port) >= 1 && Number(port) <= 65_535))
+    invalid(postgres, ['connection', 'port'], 'port is no port', 'write a number from 1 to 65535');
+  if (user === null)
+    return invalid(
+      postgres,
+      ['connection'],
+      'the connection names no user',
+      `write one of: ${spellings.user.join(', ')}`,
+    );
+  if (database === null)
+    return invalid(
+      postgres,
+      ['connection'],
+      'the connection names no database',
+      `write one of: ${spellings.database.join(', ')}`,
+    );
   const known = new Set(Object.values(spellings).flat());
-  for (const key of Object.keys(connection)) if (!known.has(key)) left(postgres, ['connection', key], 'not known here; what libpq knows may be set in the environment of the worker, e.g. PGSSLMODE');
+  for (const key of Object.keys(connection))
+    if (!known.has(key))
+      left(
+        postgres,
+        ['connection', key],
+        'not known here; what libpq knows may be set in the environment of the worker, e.g. PGSSLMODE',
+      );
 
-  for (const [file, own] of [[global, ['backup']], [postgres, ['connection']]] as const) {
+  for (const [file, own] of [
+    [global, ['backup']],
+    [postgres, ['connection']],
+  ] as const) {
     const top = file.source.value as Readonly<Record<string, unknown>>;
-    for (const key of Object.keys(top)) if (!(own as readonly string[]).includes(key)) left(file, [key], 'of no concern to backups');
+    for (const key of Object.keys(top))
+      if (!(own as readonly string[]).includes(key)) left(file, [key], 'of no concern to backups');
   }
   const others = (global.source.value as { backup: Readonly<Record<string, unknown>> }).backup;
-  for (const key of Object.keys(others)) if (key !== 'postgres') left(global, ['backup', key], 'no backup of PostgreSQL');
+  for (const key of Object.keys(others))
+    if (key !== 'postgres') left(global, ['backup', key], 'no backup of PostgreSQL');
   return {
     ...{ enabled, dir: dir ?? './backups/postgres', retentionDays: days },
     ...{ host, port: port === null ? null : Number(port), user, database, hasPassword: password !== null },
@@ -128,7 +166,14 @@ function readEnabled(value: unknown): boolean | null {
 
 function section(file: SeedFile, path: readonly string[]): Readonly<Record<string, unknown>> {
   let value = file.source.value;
-  for (const key of path) value = typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[key] : undefined;
+  for (const key of path)
+    value = typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[key] : undefined;
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
-  throw configInvalid(file.label, [file.source.place({ path, message: `there is no section ${path.join('.')} here`, hint: 'was the other file meant? --global is config_global.yml, --postgres is config_postgres.yml' })]);
+  throw configInvalid(file.label, [
+    file.source.place({
+      path,
+      message: `there is no section ${path.join('.')} here`,
+      hint: 'was the other file meant? --global is config_global.yml, --postgres is config_postgres.yml',
+    }),
+  ]);
 }

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { withClient } from '../../postgres/connect.js';
+import { withClient } from '../../postgres/connection/with-client.js';
 import type { ConnectionConfig } from '../../domain/config.js';
 import type { InitialContents } from '../data/initial.js';
 import { DATABASE } from '../data/schema.js';
@@ -20,7 +20,11 @@ export interface BusinessSettings {
  * Commits one transaction after the other over one connection until the server is gone or `stop` is aborted. One
  * connection, so that commit order is the order of the numbers.
  */
-export async function runBusiness(settings: BusinessSettings, initial: InitialContents, stop: AbortSignal): Promise<void> {
+export async function runBusiness(
+  settings: BusinessSettings,
+  initial: InitialContents,
+  stop: AbortSignal,
+): Promise<void> {
   const before = await readLog(settings.log).catch(() => []);
   const model = new ExpectedContents(initial);
   for (const { changes } of account(before).sent) model.apply(changes);

@@ -7,7 +7,13 @@ import type { Change } from '../model/row.js';
  * once the server has said so: a `sent` alone may or may not be in the database.
  */
 export type LogEntry =
-  | { readonly kind: 'sent'; readonly n: number; readonly at: string; readonly xid: string; readonly changes: readonly Change[] }
+  | {
+      readonly kind: 'sent';
+      readonly n: number;
+      readonly at: string;
+      readonly xid: string;
+      readonly changes: readonly Change[];
+    }
   | { readonly kind: 'committed'; readonly n: number; readonly at: string }
   | { readonly kind: 'lost'; readonly at: string; readonly reason: string }
   | { readonly kind: 'stopped'; readonly at: string }

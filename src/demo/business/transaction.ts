@@ -19,7 +19,12 @@ export interface OpenTransaction {
  * Does the work of the n-th transaction up to, not including, its COMMIT: one new appointment, often one that changes
  * its state, now and then one that is deleted, and a line of the journal. Number and model decide what.
  */
-export async function openTransaction(client: pg.Client, initial: InitialContents, model: ExpectedContents, n: number): Promise<OpenTransaction> {
+export async function openTransaction(
+  client: pg.Client,
+  initial: InitialContents,
+  model: ExpectedContents,
+  n: number,
+): Promise<OpenTransaction> {
   await client.query('BEGIN');
   const inserted = await insert(client, initial.makeAppointment(1_000_000 + n, ''));
   const changes: Change[] = [{ table: tables.appointments, op: 'insert', row: inserted }];
@@ -27,7 +32,9 @@ export async function openTransaction(client: pg.Client, initial: InitialContent
 
   const touched = model.row(tables.appointments, String(1 + (mix(n, 11) % count)));
   if (n % 3 === 0 && touched !== undefined) {
-    const updated = touched.map((value, index) => (index === STATE ? (states[mix(n, 12) % states.length] ?? null) : value));
+    const updated = touched.map((value, index) =>
+      index === STATE ? (states[mix(n, 12) % states.length] ?? null) : value,
+    );
     await client.query('UPDATE metier.demandes_rdv SET statut = $2 WHERE id = $1', [updated[ID], updated[STATE]]);
     changes.push({ table: tables.appointments, op: 'update', row: updated });
   }

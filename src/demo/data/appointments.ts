@@ -3,7 +3,7 @@ import type { Row } from '../model/row.js';
 export const APPOINTMENTS = 200_000;
 export const services: readonly Row[] = [
   'État civil',
-  'Passeports et cartes d\'identité',
+  "Passeports et cartes d'identité",
   'Urbanisme',
   'Élections',
   'Petite enfance',

@@ -21,12 +21,20 @@ export async function initialContents(appointments = APPOINTMENTS): Promise<Init
       [tables.departements, departements],
       [tables.communes, communes],
       [tables.services, services],
-      [tables.appointments, Array.from({ length: appointments }, (_, index) => makeAppointment(index + 1, String(index + 1)))],
+      [
+        tables.appointments,
+        Array.from({ length: appointments }, (_, index) => makeAppointment(index + 1, String(index + 1))),
+      ],
       [tables.attachments, [['1', 'délibération du conseil municipal.pdf', String(LARGE_OBJECT_OID)]]],
       [tables.journal, []],
     ]),
     // Longer than one page of pg_largeobject, so that a lost page shows.
-    largeObject: Buffer.from(communes.slice(0, 2000).map((commune) => commune.join(';')).join('\n')),
+    largeObject: Buffer.from(
+      communes
+        .slice(0, 2000)
+        .map((commune) => commune.join(';'))
+        .join('\n'),
+    ),
     makeAppointment,
   };
 }

@@ -25,7 +25,12 @@ async function copyRows(client: pg.Client, table: TableName, rows: readonly Row[
 
 function* chunks(rows: readonly Row[]): Generator<Buffer> {
   for (let first = 0; first < rows.length; first += ROWS_A_CHUNK) {
-    yield Buffer.from(rows.slice(first, first + ROWS_A_CHUNK).map(copyLine).join(''));
+    yield Buffer.from(
+      rows
+        .slice(first, first + ROWS_A_CHUNK)
+        .map(copyLine)
+        .join(''),
+    );
   }
 }
 

@@ -23,14 +23,23 @@ interface Entry {
 
 /** Reads them from the package `@etalab/decoupage-administratif` (official list, open licence): about 35,000 communes. */
 export async function readReferentiel(): Promise<Referentiel> {
-  const [regions, departements, communes] = await Promise.all([entries('regions'), entries('departements'), entries('communes')]);
+  const [regions, departements, communes] = await Promise.all([
+    entries('regions'),
+    entries('departements'),
+    entries('communes'),
+  ]);
   return {
     regions: regions.map(({ code, nom }) => [code, nom]),
     departements: departements.map(({ code, nom, region }) => [code, nom, region]),
     // The list also holds communes that became part of another one: only those of today have a town hall of their own.
     communes: communes
       .filter(({ type }) => type === 'commune-actuelle')
-      .map(({ code, nom, departement, population }) => [code, nom, departement, population === undefined ? null : String(population)]),
+      .map(({ code, nom, departement, population }) => [
+        code,
+        nom,
+        departement,
+        population === undefined ? null : String(population),
+      ]),
   };
 }
 

@@ -6,7 +6,9 @@ export class ExpectedContents {
   private readonly tables: ReadonlyMap<TableName, Map<string, Row>>;
 
   constructor(initial: Pick<InitialContents, 'rows'>) {
-    this.tables = new Map([...initial.rows].map(([table, rows]) => [table, new Map(rows.map((row) => [keyOf(row), row]))]));
+    this.tables = new Map(
+      [...initial.rows].map(([table, rows]) => [table, new Map(rows.map((row) => [keyOf(row), row]))]),
+    );
   }
 
   /** Applies the changes of one transaction. A change that cannot be means that the log is not a true account: throws. */
@@ -14,7 +16,8 @@ export class ExpectedContents {
     for (const change of changes) {
       const rows = this.rowsOf(change.table);
       const key = change.op === 'delete' ? change.key : keyOf(change.row);
-      if (rows.has(key) === (change.op === 'insert')) throw new Error(`${change.op} of ${change.table} ${key} contradicts what was logged before`);
+      if (rows.has(key) === (change.op === 'insert'))
+        throw new Error(`${change.op} of ${change.table} ${key} contradicts what was logged before`);
       if (change.op === 'delete') rows.delete(key);
       else rows.set(key, change.row);
     }

@@ -2,17 +2,17 @@ import { createReadStream } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errorTable, isRepriseError, RepriseError } from '../../domain/errors.js';
-import { segmentAt, segmentBefore } from '../../domain/wal.js';
-import { countDatabases } from '../../postgres/inventory.js';
-import type { LiveServerFacts } from '../../postgres/server-facts.js';
-import { makeHostScratch } from '../../postgres/scratch-data-dir.js';
-import type { JobResult } from '../../process/jobs.js';
+import { segmentAt, segmentBefore } from '../../domain/target/wal.js';
+import { countDatabases } from '../../postgres/content/inventory.js';
+import type { LiveServerFacts } from '../../postgres/server/server-facts.js';
+import { makeHostScratch } from '../../postgres/server/scratch-directory.js';
+import type { JobResult } from '../../process/jobs/jobs.js';
 import type { BackupRequest, EngineContext, MadeBackup } from '../engine.js';
 import { BASEBACKUP, fileKey, madeBackup, manifestText, readManifest } from './manifest.js';
 import type { BackupFile, BaseManifest } from './manifest.js';
 import { labelOf, manifestKey, PG_MANIFEST, spoolOf } from './names.js';
 import { optionsOf } from './options.js';
-import { chooseOnce, doesNotFit, keepChoice } from './choice.js';
+import { chooseOnce, doesNotFit, keepChoice } from './kept-choice.js';
 import { parentManifest } from './parent.js';
 import type { Choice } from './parent.js';
 import { readPgManifest } from './pg-manifest.js';
@@ -28,7 +28,8 @@ import { waitForSegment } from './wal-archive.js';
  * @throws RepriseError `backup-corrupt`, `wal-not-archived`, `storage-full`, `privilege-missing`, `conflict`
  */
 export async function backup(context: EngineContext, request: BackupRequest): Promise<readonly MadeBackup[]> {
-  const manifest = (await publishedBefore(context, request)) ?? (await unlessFinal(context, () => makeAndPublish(context, request)));
+  const manifest =
+    (await publishedBefore(context, request)) ?? (await unlessFinal(context, () => makeAndPublish(context, request)));
   await removeTree(spoolOf(context));
   return [madeBackup(manifest, context.policy.repository)];
 }
@@ -38,7 +39,12 @@ async function publishedBefore(context: EngineContext, { startedAt }: BackupRequ
   for (const label of [labelOf('full', startedAt), labelOf('incr', startedAt)]) {
     const published = await readManifest(context.storage, manifestKey(context, label));
     if (published?.operationId === context.operationId) return published;
-    if (published !== null) throw new RepriseError('conflict', `the backup ${label} exists already and is another operation's`, 'run the backup again: its name is the second it starts in');
+    if (published !== null)
+      throw new RepriseError(
+        'conflict',
+        `the backup ${label} exists already and is another operation's`,
+        'run the backup again: its name is the second it starts in',
+      );
   }
   return null;
 }
@@ -65,7 +71,10 @@ async function makeAndPublish(context: EngineContext, request: BackupRequest): P
   requireIdentity(facts.systemIdentifier, server);
   await verifySpool(context);
   const { walSegmentBytes: segmentBytes, versionNum, systemIdentifier, dataChecksums } = server;
-  const wal = { start: segmentAt(facts.timeline, facts.startLsn, segmentBytes), stop: segmentBefore(facts.timeline, facts.stopLsn, segmentBytes) };
+  const wal = {
+    start: segmentAt(facts.timeline, facts.startLsn, segmentBytes),
+    stop: segmentBefore(facts.timeline, facts.stopLsn, segmentBytes),
+  };
   await waitForSegment(context, wal.stop, optionsOf(context).archiveTimeoutSeconds, archivingHint(context));
   const { connection, databases } = context.cluster;
   const manifest: BaseManifest = {
@@ -81,23 +90,36 @@ async function makeAndPublish(context: EngineContext, request: BackupRequest): P
 }
 
 /** Where `auto` chose a parent that turns out not to fit, a full backup is taken: the next ones would fail in the same way. */
-async function take(context: EngineContext, { type: asked, startedAt }: BackupRequest, choice: Choice): Promise<{ choice: Choice; taken: JobResult }> {
+async function take(
+  context: EngineContext,
+  { type: asked, startedAt }: BackupRequest,
+  choice: Choice,
+): Promise<{ choice: Choice; taken: JobResult }> {
   const { type, parent, instead = false } = choice;
   const label = labelOf(type, startedAt);
   // A key of its own: under the other one the job has failed for good.
-  if (parent === null) return { choice, taken: await takeBase(context, label, null, instead ? 'basebackup-full' : 'basebackup') };
+  if (parent === null)
+    return { choice, taken: await takeBase(context, label, null, instead ? 'basebackup-full' : 'basebackup') };
   try {
     return { choice, taken: await takeBase(context, label, await parentManifest(context, parent)) };
   } catch (error) {
     if (asked !== 'auto' || !doesNotFit(error)) throw error;
-    return take(context, { type: 'full', startedAt }, await keepChoice(context, { type: 'full', parent: null, instead: true }));
+    return take(
+      context,
+      { type: 'full', startedAt },
+      await keepChoice(context, { type: 'full', parent: null, instead: true }),
+    );
   }
 }
 
 /** PostgreSQL 17 and later name the cluster in the manifest: it must be the one that was asked (F17). */
 function requireIdentity(found: string | null, server: LiveServerFacts): void {
   if (found === null || found === server.systemIdentifier) return;
-  throw new RepriseError('identity-mismatch', `the backup is of the cluster ${found}, and the server is ${server.systemIdentifier}`, 'see whether a proxy leads replication connections to another server');
+  throw new RepriseError(
+    'identity-mismatch',
+    `the backup is of the cluster ${found}, and the server is ${server.systemIdentifier}`,
+    'see whether a proxy leads replication connections to another server',
+  );
 }
 
 async function upload(context: EngineContext, label: string): Promise<readonly BackupFile[]> {
@@ -105,8 +127,13 @@ async function upload(context: EngineContext, label: string): Promise<readonly B
   const names = (await readdir(tars)).sort();
   const files: BackupFile[] = [];
   for (const name of names) {
-    const report = (done: number): void => context.report({ phase: `writing ${name} to the repository`, done, unit: 'bytes' });
-    const written = await context.storage.writeStream(fileKey(context, label, { name }), createReadStream(join(tars, name)), { signal: context.signal, report });
+    const report = (done: number): void =>
+      context.report({ phase: `writing ${name} to the repository`, done, unit: 'bytes' });
+    const written = await context.storage.writeStream(
+      fileKey(context, label, { name }),
+      createReadStream(join(tars, name)),
+      { signal: context.signal, report },
+    );
     files.push({ name, ...written });
   }
   return files;

@@ -1,12 +1,12 @@
 import { RepriseError } from '../../domain/errors.js';
 import type { Engine, EngineContext, MadeBackup } from '../engine.js';
-import { unlessLost } from '../backup-record.js';
+import { unlessLost } from '../shared/backup-record.js';
 import { backup } from './backup.js';
 import { listBackups, ownFiles, storedFiles } from './list.js';
 import { removeLeftovers } from './leftovers.js';
 import { BASEBACKUP, madeBackup, manifestOf } from './manifest.js';
 import { outlineRecovery } from './outline.js';
-import { feedWal } from './prefetch.js';
+import { prefetchWal } from './wal-prefetch.js';
 import { preflightBackup } from './preflight.js';
 import { receivesWal } from './options.js';
 import { rearm } from './rearm.js';
@@ -43,7 +43,15 @@ export const basebackupEngine: Engine = {
   outlineRecovery,
   adoption: { describe },
   receiver: { wanted: receivesWal, slot: slotName, receive: receiveWal },
-  physical: { restoreFiles, restoreCommand, restoreBeginningCommand, feedWal: async (context, dataDir) => (context.storage.capabilities.localPath ? null : feedWal(context, dataDir)), archiveCommand, rearm },
+  physical: {
+    restoreFiles,
+    restoreCommand,
+    restoreBeginningCommand,
+    feedWal: async (context, dataDir) =>
+      context.storage.capabilities.localPath ? null : prefetchWal(context, dataDir),
+    archiveCommand,
+    rearm,
+  },
 };
 
 /** The record of a backup that lies in the repository and that no record names. */
@@ -51,7 +59,11 @@ async function describe(context: EngineContext, label: string): Promise<MadeBack
   const manifest = await manifestOf(context, label);
   const live = await unlessLost(liveServer(context));
   if (live !== null && live.systemIdentifier !== manifest.server.systemIdentifier) {
-    throw new RepriseError('identity-mismatch', `it is a backup of the cluster ${manifest.server.systemIdentifier}, and the server is ${live.systemIdentifier}`, 'give that cluster a policy of its own');
+    throw new RepriseError(
+      'identity-mismatch',
+      `it is a backup of the cluster ${manifest.server.systemIdentifier}, and the server is ${live.systemIdentifier}`,
+      'give that cluster a policy of its own',
+    );
   }
   return madeBackup(manifest, context.policy.repository);
 }

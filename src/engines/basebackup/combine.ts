@@ -1,12 +1,12 @@
 import { copyFile, lstat, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { RepriseError } from '../../domain/errors.js';
-import { sizeInWords } from '../../domain/text.js';
-import { freeBytes } from '../../postgres/disk.js';
-import { giveTo } from '../../postgres/files.js';
-import { makeHostScratch } from '../../postgres/scratch-data-dir.js';
-import { runTool as runQuickTool } from '../../process/run.js';
-import { emptyDirectory, isThrownAway } from '../claim-directory.js';
+import { sizeInWords } from '../../domain/text/text.js';
+import { freeBytes } from '../../postgres/server/disk.js';
+import { giveTo } from '../../files/durable-files.js';
+import { makeHostScratch } from '../../postgres/server/scratch-directory.js';
+import { runProgram as runQuickTool } from '../../process/exec/run-program.js';
+import { emptyDirectory, isThrownAway } from '../shared/claim-directory.js';
 import type { EngineContext } from '../engine.js';
 import type { FetchedFiles } from './fetch-files.js';
 import type { BaseManifest } from './manifest.js';
@@ -29,7 +29,12 @@ export interface Link {
  * @param chain the full one first
  * @param tablespaces number and directory, which exists and is empty
  */
-export async function combine(context: EngineContext, chain: readonly Link[], dataDir: string, tablespaces: readonly { oid: string; path: string }[]): Promise<void> {
+export async function combine(
+  context: EngineContext,
+  chain: readonly Link[],
+  dataDir: string,
+  tablespaces: readonly { oid: string; path: string }[],
+): Promise<void> {
   const { user, signal } = context;
   await makeHostScratch(context.host, user);
   await requireSpace(context, chain);
@@ -39,7 +44,8 @@ export async function combine(context: EngineContext, chain: readonly Link[], da
   const parts = chain.flatMap(({ manifest, files }, index) => partsOf(manifest, files, inputs[index] ?? root));
   for (const { into } of parts) await ownDirectory(context, into);
   const resultIsGone = (): Promise<boolean> => isThrownAway(dataDir);
-  const unpackedIsGone = async (): Promise<boolean> => (await isThrownAway(dataDir)) && (await isThrownAway(inputs.at(-1) ?? root));
+  const unpackedIsGone = async (): Promise<boolean> =>
+    (await isThrownAway(dataDir)) && (await isThrownAway(inputs.at(-1) ?? root));
   await unpack(context, `unpack-${label}`, { parts, clear: () => removeTree(root), resultIsGone: unpackedIsGone });
   for (const [index, { files }] of chain.entries()) {
     const copy = join(inputs[index] ?? root, PG_MANIFEST);
@@ -83,5 +89,9 @@ async function requireSpace({ host }: EngineContext, chain: readonly Link[]): Pr
   const needed = chain.reduce((sum, { manifest }) => sum + manifest.databaseBytes, 0);
   const free = await freeBytes(host.scratchDir);
   if (free >= needed) return;
-  throw new RepriseError('disk-full', `the scratch directory ${host.scratchDir} has ${sizeInWords(free)} free, and the ${chain.length} backups to combine need ${sizeInWords(needed)} there`, `free space there, or name another with hosts.${host.name}.scratch_dir`);
+  throw new RepriseError(
+    'disk-full',
+    `the scratch directory ${host.scratchDir} has ${sizeInWords(free)} free, and the ${chain.length} backups to combine need ${sizeInWords(needed)} there`,
+    `free space there, or name another with hosts.${host.name}.scratch_dir`,
+  );
 }

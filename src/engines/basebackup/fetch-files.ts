@@ -5,12 +5,12 @@ import { join } from 'node:path';
 import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { RepriseError } from '../../domain/errors.js';
-import { sizeInWords } from '../../domain/text.js';
-import { freeBytes } from '../../postgres/disk.js';
-import { giveTo } from '../../postgres/files.js';
-import { makeHostScratch } from '../../postgres/scratch-data-dir.js';
+import { sizeInWords } from '../../domain/text/text.js';
+import { freeBytes } from '../../postgres/server/disk.js';
+import { giveTo } from '../../files/durable-files.js';
+import { makeHostScratch } from '../../postgres/server/scratch-directory.js';
 import type { EngineContext } from '../engine.js';
-import { damageOf } from '../hash.js';
+import { damageOf } from '../shared/hash.js';
 import { fileKey } from './manifest.js';
 import type { BackupFile, BaseManifest } from './manifest.js';
 import { spoolOf } from './names.js';
@@ -28,14 +28,21 @@ export interface FetchedFiles {
  * host's scratch directory, where a file that an earlier attempt brought whole is not fetched again.
  * @throws RepriseError `backup-corrupt` before anything is unpacked, `disk-full`
  */
-export async function fetchFiles(context: EngineContext, manifest: BaseManifest, corrupt: (damage: string) => RepriseError): Promise<FetchedFiles> {
+export async function fetchFiles(
+  context: EngineContext,
+  manifest: BaseManifest,
+  corrupt: (damage: string) => RepriseError,
+): Promise<FetchedFiles> {
   const { label, files } = manifest;
   if (context.storage.capabilities.localPath) {
     for (const file of files) {
       const damage = await damageOf(context, fileKey(context, label, file), file);
       if (damage !== null) throw corrupt(damage);
     }
-    return { pathOf: (name) => context.storage.localPath(fileKey(context, label, { name })), remove: () => Promise.resolve() };
+    return {
+      pathOf: (name) => context.storage.localPath(fileKey(context, label, { name })),
+      remove: () => Promise.resolve(),
+    };
   }
   await makeHostScratch(context.host, context.user);
   const directory = join(spoolOf(context), label);
@@ -47,14 +54,29 @@ export async function fetchFiles(context: EngineContext, manifest: BaseManifest,
   return { pathOf: (name) => join(directory, name), remove: () => removeTree(spoolOf(context)) };
 }
 
-async function fetchFile(context: EngineContext, { label }: BaseManifest, file: BackupFile, directory: string, corrupt: (damage: string) => RepriseError): Promise<void> {
+async function fetchFile(
+  context: EngineContext,
+  { label }: BaseManifest,
+  file: BackupFile,
+  directory: string,
+  corrupt: (damage: string) => RepriseError,
+): Promise<void> {
   const path = join(directory, file.name);
-  const counted = hashing((done) => context.report({ phase: `fetching ${file.name}`, done, total: file.sizeBytes, unit: 'bytes' }));
-  await pipeline(await context.storage.open(fileKey(context, label, file)), counted.stream, createWriteStream(path, { mode: 0o600 }), { signal: context.signal });
+  const counted = hashing((done) =>
+    context.report({ phase: `fetching ${file.name}`, done, total: file.sizeBytes, unit: 'bytes' }),
+  );
+  await pipeline(
+    await context.storage.open(fileKey(context, label, file)),
+    counted.stream,
+    createWriteStream(path, { mode: 0o600 }),
+    { signal: context.signal },
+  );
   const found = counted.result();
   if (found.sizeBytes !== file.sizeBytes || found.sha256 !== file.sha256) {
     await removeTree(path);
-    throw corrupt(`${file.name} of ${label} is not what was recorded: ${found.sizeBytes} bytes where there were ${file.sizeBytes}, or another SHA-256`);
+    throw corrupt(
+      `${file.name} of ${label} is not what was recorded: ${found.sizeBytes} bytes where there were ${file.sizeBytes}, or another SHA-256`,
+    );
   }
   await giveTo(path, context.user);
 }
@@ -85,5 +107,9 @@ async function requireSpace({ host }: EngineContext, files: readonly BackupFile[
   const needed = files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   const free = await freeBytes(host.scratchDir);
   if (free >= needed) return;
-  throw new RepriseError('disk-full', `the scratch directory ${host.scratchDir} has ${sizeInWords(free)} free, and the archives of the backup have ${sizeInWords(needed)}`, `free space there, or name another with hosts.${host.name}.scratch_dir`);
+  throw new RepriseError(
+    'disk-full',
+    `the scratch directory ${host.scratchDir} has ${sizeInWords(free)} free, and the archives of the backup have ${sizeInWords(needed)}`,
+    `free space there, or name another with hosts.${host.name}.scratch_dir`,
+  );
 }

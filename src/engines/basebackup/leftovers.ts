@@ -13,7 +13,11 @@ const OWN = new Set(['tar', 'plain', 'wal', 'parent_manifest', CHOICE]);
  * @param inUse ids of operations that may go on
  * @returns the directories removed
  */
-export async function removeLeftovers({ scratchDir }: Pick<HostConfig, 'scratchDir'>, inUse: ReadonlySet<string>, olderThanMs: number): Promise<readonly string[]> {
+export async function removeLeftovers(
+  { scratchDir }: Pick<HostConfig, 'scratchDir'>,
+  inUse: ReadonlySet<string>,
+  olderThanMs: number,
+): Promise<readonly string[]> {
   const used = new Set([...inUse].map(spoolName));
   const removed: string[] = [];
   for (const entry of await readdir(scratchDir, { withFileTypes: true }).catch(() => [])) {

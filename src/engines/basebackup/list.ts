@@ -1,6 +1,6 @@
 import { isRepriseError } from '../../domain/errors.js';
 import type { ListedBackup, ReadContext } from '../engine.js';
-import { isHistoryName, placeInLog } from '../../domain/wal.js';
+import { isHistoryName, segmentIndex } from '../../domain/target/wal.js';
 import { hashOf, manifestOf, sizeOf } from './manifest.js';
 import type { BaseManifest } from './manifest.js';
 import { backupPrefix, isLabel, MANIFEST, policyPrefix, walKey } from './names.js';
@@ -46,13 +46,25 @@ export async function ownFiles(context: ReadContext, label: string): Promise<rea
 export async function storedFiles(context: ReadContext, label: string): Promise<readonly string[]> {
   const keys = await ownFiles(context, label);
   const { wal } = await manifestOf(context, label);
-  const archived = (await archivedNames(context)).filter((name) => isHistoryName(name) || placeInLog(name) >= placeInLog(wal.start));
+  const archived = (await archivedNames(context)).filter(
+    (name) => isHistoryName(name) || segmentIndex(name) >= segmentIndex(wal.start),
+  );
   return [...keys, ...archived.map((name) => walKey(context, name))];
 }
 
-async function describe(context: ReadContext, label: string, sizes: ReadonlyMap<string, number>): Promise<ListedBackup> {
+async function describe(
+  context: ReadContext,
+  label: string,
+  sizes: ReadonlyMap<string, number>,
+): Promise<ListedBackup> {
   const type = label.startsWith('incr') ? 'incr' : 'full';
-  const nameOnly = { label, type, startedAt: instantOf(label), finishedAt: null, sizeBytes: [...sizes.values()].reduce((sum, size) => sum + size, 0) } as const;
+  const nameOnly = {
+    label,
+    type,
+    startedAt: instantOf(label),
+    finishedAt: null,
+    sizeBytes: [...sizes.values()].reduce((sum, size) => sum + size, 0),
+  } as const;
   try {
     return listedBackup(await manifestOf(context, label), sizes);
   } catch (error) {
@@ -71,7 +83,13 @@ function listedBackup(manifest: BaseManifest, sizes: ReadonlyMap<string, number>
   return {
     ...{ label, type, startedAt, finishedAt, wal, sizeBytes: sizeOf(manifest), sha256: hashOf(manifest) },
     ...(dependsOn.length === 0 ? {} : { dependsOn }),
-    ...(wrong === undefined ? {} : { damaged: sizes.has(wrong.name) ? `${wrong.name} has ${sizes.get(wrong.name)} bytes where ${wrong.sizeBytes} were recorded` : `${wrong.name} is missing` }),
+    ...(wrong === undefined
+      ? {}
+      : {
+          damaged: sizes.has(wrong.name)
+            ? `${wrong.name} has ${sizes.get(wrong.name)} bytes where ${wrong.sizeBytes} were recorded`
+            : `${wrong.name} is missing`,
+        }),
   };
 }
 

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
-import type { BackupType, ServerFacts, TableCount } from '../../domain/backup.js';
-import { backupId } from '../../domain/backup.js';
+import type { BackupType, ServerFacts, TableCount } from '../../domain/backup/backup.js';
+import { backupId } from '../../domain/backup/backup.js';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import type { ReadableStorage } from '../../storage/storage.js';
 import type { MadeBackup } from '../engine.js';
-import type { Fingerprint } from '../hash.js';
+import type { Fingerprint } from '../shared/hash.js';
 import { backupPrefix, manifestKey } from './names.js';
 import type { Place } from './names.js';
 
@@ -40,9 +40,11 @@ export interface BaseManifest {
   readonly contents: readonly TableCount[];
 }
 
-export const fileKey = (place: Place, label: string, { name }: Pick<BackupFile, 'name'>): string => `${backupPrefix(place, label)}${name}`;
+export const fileKey = (place: Place, label: string, { name }: Pick<BackupFile, 'name'>): string =>
+  `${backupPrefix(place, label)}${name}`;
 
-export const sizeOf = ({ files }: Pick<BaseManifest, 'files'>): number => files.reduce((sum, file) => sum + file.sizeBytes, 0);
+export const sizeOf = ({ files }: Pick<BaseManifest, 'files'>): number =>
+  files.reduce((sum, file) => sum + file.sizeBytes, 0);
 
 /** The manifest of a backup; null where there is none. Throws `backup-corrupt` where it is none. */
 export async function readManifest(storage: ReadableStorage, key: string): Promise<BaseManifest | null> {
@@ -53,22 +55,42 @@ export async function readManifest(storage: ReadableStorage, key: string): Promi
   if (body === null) return null;
   try {
     const value = JSON.parse(body.toString('utf8')) as Partial<BaseManifest> | null;
-    if (value?.schemaVersion === 1 && value.engine === BASEBACKUP && Array.isArray(value.files) && value.wal && value.lsn && value.server) return value as BaseManifest;
+    if (
+      value?.schemaVersion === 1 &&
+      value.engine === BASEBACKUP &&
+      Array.isArray(value.files) &&
+      value.wal &&
+      value.lsn &&
+      value.server
+    )
+      return value as BaseManifest;
   } catch (error) {
     if ((error as Error).name !== 'SyntaxError') throw error;
   }
-  throw new RepriseError('backup-corrupt', `the manifest ${key} cannot be read`, 'choose another backup with recover --to backup:ID');
+  throw new RepriseError(
+    'backup-corrupt',
+    `the manifest ${key} cannot be read`,
+    'choose another backup with recover --to backup:ID',
+  );
 }
 
 /**
  * The manifest of a backup that somebody names.
  * @throws RepriseError `not-found`, `backup-corrupt`; `identity-mismatch` for files copied from another cluster's folder (F17)
  */
-export async function manifestOf(context: Place & { readonly storage: ReadableStorage }, label: string): Promise<BaseManifest> {
+export async function manifestOf(
+  context: Place & { readonly storage: ReadableStorage },
+  label: string,
+): Promise<BaseManifest> {
   const manifest = await readManifest(context.storage, manifestKey(context, label));
-  if (manifest === null) throw new RepriseError('not-found', `there is no backup ${label}`, 'reprise backup list shows what there is');
+  if (manifest === null)
+    throw new RepriseError('not-found', `there is no backup ${label}`, 'reprise backup list shows what there is');
   if (manifest.cluster !== context.cluster.name || manifest.label !== label) {
-    throw new RepriseError('identity-mismatch', `the files of ${label} are those of backup ${manifest.label} of cluster ${manifest.cluster}`, 'put them back where they came from, and choose a backup of this cluster');
+    throw new RepriseError(
+      'identity-mismatch',
+      `the files of ${label} are those of backup ${manifest.label} of cluster ${manifest.cluster}`,
+      'put them back where they came from, and choose a backup of this cluster',
+    );
   }
   return manifest;
 }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import type { BackupType } from '../../domain/backup.js';
+import type { BackupType } from '../../domain/backup/backup.js';
 import { RepriseError } from '../../domain/errors.js';
 import type { ReadContext } from '../engine.js';
 
@@ -18,7 +18,8 @@ export const PG_MANIFEST = 'backup_manifest';
 /** Name of a backup, `full_20261121_021500` (UTC). */
 export function labelOf(type: BackupType, startedAt: string): string {
   const instant = new Date(startedAt);
-  if (Number.isNaN(instant.getTime())) throw new RepriseError('internal', 'a backup was asked for without the instant of its start');
+  if (Number.isNaN(instant.getTime()))
+    throw new RepriseError('internal', 'a backup was asked for without the instant of its start');
   const digits = instant.toISOString().replaceAll(/[-:]/g, '');
   return `${type}_${digits.slice(0, 8)}_${digits.slice(9, 15)}`;
 }
@@ -34,7 +35,12 @@ export function policyPrefix({ cluster, policy }: Place): string {
 
 /** The files of one backup; the label is checked, so that nothing else is ever named by it. */
 export function backupPrefix(place: Place, label: string): string {
-  if (!isLabel(label)) throw new RepriseError('not-found', `${JSON.stringify(label)} is no label of a base backup`, 'reprise backup list shows the labels');
+  if (!isLabel(label))
+    throw new RepriseError(
+      'not-found',
+      `${JSON.stringify(label)} is no label of a base backup`,
+      'reprise backup list shows the labels',
+    );
   return `${policyPrefix(place)}${label}/`;
 }
 

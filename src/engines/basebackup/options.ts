@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { ReadContext } from '../engine.js';
-import { durationPattern, durationRule, parseDuration } from '../../domain/units.js';
+import { durationPattern, durationRule, parseDuration } from '../../domain/text/units.js';
 
 const duration = () => z.string({ error: durationRule }).regex(durationPattern, durationRule);
 
@@ -9,7 +9,9 @@ export const basebackupOptions = z.strictObject({
   wal: z
     .enum(['receivewal', 'archive_command'])
     .default('archive_command')
-    .describe('How WAL gets into the repository; archive_command: the server pushes each full segment; receivewal: a worker fetches it as it is written, by a replication slot.'),
+    .describe(
+      'How WAL gets into the repository; archive_command: the server pushes each full segment; receivewal: a worker fetches it as it is written, by a replication slot.',
+    ),
   slot: z
     .string()
     .regex(/^[a-z0-9_]{1,63}$/, 'expected a slot name of a-z, 0-9 and "_"')
@@ -28,7 +30,9 @@ export const basebackupOptions = z.strictObject({
     .describe('Most bytes a second read from the server, such as 50M; absent: as fast as it goes.'),
   full_every: duration()
     .optional()
-    .describe('Age of the last full backup at which auto takes another one, and an incremental one before that (PostgreSQL 17 and later, with summarize_wal); absent: always full.'),
+    .describe(
+      'Age of the last full backup at which auto takes another one, and an incremental one before that (PostgreSQL 17 and later, with summarize_wal); absent: always full.',
+    ),
   archive_timeout: duration()
     .default('60s')
     .describe('How long a backup waits for its stop WAL to be in the repository before it counts as failed.'),
@@ -44,8 +48,22 @@ export interface BasebackupOptions extends Readonly<Record<string, unknown>> {
   readonly archiveTimeoutSeconds: number;
 }
 
-export function readBasebackupOptions({ wal, slot, compress, max_rate, full_every, archive_timeout }: z.output<typeof basebackupOptions>): BasebackupOptions {
-  return { wal, ...(slot === undefined ? {} : { slot }), compress, ...(max_rate === undefined ? {} : { maxRate: max_rate }), ...(full_every === undefined ? {} : { fullEverySeconds: parseDuration(full_every) }), archiveTimeoutSeconds: parseDuration(archive_timeout) };
+export function readBasebackupOptions({
+  wal,
+  slot,
+  compress,
+  max_rate,
+  full_every,
+  archive_timeout,
+}: z.output<typeof basebackupOptions>): BasebackupOptions {
+  return {
+    wal,
+    ...(slot === undefined ? {} : { slot }),
+    compress,
+    ...(max_rate === undefined ? {} : { maxRate: max_rate }),
+    ...(full_every === undefined ? {} : { fullEverySeconds: parseDuration(full_every) }),
+    archiveTimeoutSeconds: parseDuration(archive_timeout),
+  };
 }
 
 /** Whether these options have WAL fetched by a worker, so that nobody's archive_command is wanted. */

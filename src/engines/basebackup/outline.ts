@@ -1,11 +1,11 @@
 import { RepriseError } from '../../domain/errors.js';
 import type { OutlineRequest, ReadContext, RecoveryOutline } from '../engine.js';
-import { outlinePhysical } from '../physical-outline.js';
-import type { PhysicalCandidate } from '../physical-outline.js';
+import { outlinePhysical } from '../shared/physical-outline.js';
+import type { PhysicalCandidate } from '../shared/physical-outline.js';
 import { isRepriseError } from '../../domain/errors.js';
 import { hashOf, manifestOf } from './manifest.js';
 import { chainOf } from './parent.js';
-import { prefetchBytes } from './prefetch.js';
+import { prefetchBytes } from './wal-prefetch.js';
 import { walArchive } from './wal-archive.js';
 
 /**
@@ -19,23 +19,46 @@ export async function outlineRecovery(context: ReadContext, request: OutlineRequ
     try {
       const manifest = await manifestOf(context, backup.label);
       if (backup.sha256 !== undefined && backup.sha256 !== hashOf(manifest)) {
-        warnings.push(`backup ${backup.label} is passed over: its manifest is not the one that was recorded when it was made`);
+        warnings.push(
+          `backup ${backup.label} is passed over: its manifest is not the one that was recorded when it was made`,
+        );
         continue;
       }
       const { server } = manifest;
       // Of an incremental backup only its own bytes are recorded: with those of its chain nothing is counted too small (F6).
       const databaseBytes = (await chainOf(context, manifest)).reduce((sum, link) => sum + link.databaseBytes, 0);
-      candidates.push({ backup, stored: { ...manifest, databaseBytes, systemIdentifier: server.systemIdentifier, major: Math.floor(server.versionNum / 10_000) } });
+      candidates.push({
+        backup,
+        stored: {
+          ...manifest,
+          databaseBytes,
+          systemIdentifier: server.systemIdentifier,
+          major: Math.floor(server.versionNum / 10_000),
+        },
+      });
     } catch (error) {
-      if (!isRepriseError(error) || !['not-found', 'backup-corrupt', 'identity-mismatch', 'object-cold'].includes(error.code)) throw error;
-      warnings.push(`backup ${backup.label} is passed over: ${error.code === 'object-cold' ? `${error.message}; ${error.hint}` : error.message}`);
+      if (
+        !isRepriseError(error) ||
+        !['not-found', 'backup-corrupt', 'identity-mismatch', 'object-cold'].includes(error.code)
+      )
+        throw error;
+      warnings.push(
+        `backup ${backup.label} is passed over: ${error.code === 'object-cold' ? `${error.message}; ${error.hint}` : error.message}`,
+      );
     }
   }
   if (candidates.length === 0) {
-    throw new RepriseError('no-usable-backup', `policy ${context.policy.name} has no base backup that could be restored`, warnings[0] ?? 'see what there is, and why it does not count: reprise backup list');
+    throw new RepriseError(
+      'no-usable-backup',
+      `policy ${context.policy.name} has no base backup that could be restored`,
+      warnings[0] ?? 'see what there is, and why it does not count: reprise backup list',
+    );
   }
   const outline = await outlinePhysical(context, request, { candidates, archive: await walArchive(context), warnings });
   const [chosen] = outline.backups;
   if (context.storage.capabilities.localPath || chosen === undefined) return outline;
-  return { ...outline, neededBytes: outline.neededBytes + (await prefetchBytes(context, await manifestOf(context, chosen.label))) };
+  return {
+    ...outline,
+    neededBytes: outline.neededBytes + (await prefetchBytes(context, await manifestOf(context, chosen.label))),
+  };
 }

@@ -1,7 +1,7 @@
 import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { RepriseError } from '../../domain/errors.js';
-import { compareLsn } from '../../domain/wal.js';
+import { compareLsn } from '../../domain/target/wal.js';
 
 /** What PostgreSQL's `backup_manifest` says of a backup as a whole. */
 export interface PgManifest {
@@ -31,7 +31,8 @@ export async function readPgManifest(path: string): Promise<PgManifest> {
       totalBytes += Number(/"Size": (\d+)/.exec(line)?.[1] ?? 0);
       systemIdentifier ??= /^"System-Identifier": (\d+)/.exec(line)?.[1] ?? null;
       const [, timeline, start, stop] = range.exec(line) ?? [];
-      if (timeline !== undefined && start !== undefined && stop !== undefined) ranges.push({ timeline: Number(timeline), start, stop });
+      if (timeline !== undefined && start !== undefined && stop !== undefined)
+        ranges.push({ timeline: Number(timeline), start, stop });
       complete ||= line.startsWith('"Manifest-Checksum"');
     }
   } catch (error) {
@@ -45,5 +46,9 @@ export async function readPgManifest(path: string): Promise<PgManifest> {
 }
 
 function incomplete(why: string): RepriseError {
-  return new RepriseError('backup-corrupt', `the base backup is not whole: ${why}`, 'run the backup again; older backups are untouched');
+  return new RepriseError(
+    'backup-corrupt',
+    `the base backup is not whole: ${why}`,
+    'run the backup again; older backups are untouched',
+  );
 }

@@ -1,13 +1,13 @@
 import { join } from 'node:path';
 import type pg from 'pg';
 import { RepriseError } from '../../domain/errors.js';
-import { sizeInWords } from '../../domain/text.js';
-import { archiveOneSegment, closeSegment } from '../../postgres/archiving.js';
-import { withClient } from '../../postgres/connect.js';
-import { freeBytes } from '../../postgres/disk.js';
-import { makeHostScratch } from '../../postgres/scratch-data-dir.js';
-import type { LiveServerFacts } from '../../postgres/server-facts.js';
-import { runTool } from '../../process/run.js';
+import { sizeInWords } from '../../domain/text/text.js';
+import { archiveOneSegment, closeSegment } from '../../postgres/wal/archiving.js';
+import { withClient } from '../../postgres/connection/with-client.js';
+import { freeBytes } from '../../postgres/server/disk.js';
+import { makeHostScratch } from '../../postgres/server/scratch-directory.js';
+import type { LiveServerFacts } from '../../postgres/server/server-facts.js';
+import { runProgram } from '../../process/exec/run-program.js';
 import type { EngineContext } from '../engine.js';
 import { walPrefix } from './names.js';
 import { optionsOf, receivesWal } from './options.js';
@@ -33,17 +33,29 @@ export async function preflightBackup(context: EngineContext): Promise<readonly 
   await withClient(connection, connection.maintenanceDatabase, async (client) => {
     await requireRight(client);
     await requireSpace(context, await clusterBytes(client));
-    await (receivesWal(context.policy.options) ? requireReceiving(context, client) : requireArchiving(context, server, client));
+    await (receivesWal(context.policy.options)
+      ? requireReceiving(context, client)
+      : requireArchiving(context, server, client));
   });
   return [];
 }
 
 async function requireTools({ pgBin, user, signal }: EngineContext, server: LiveServerFacts): Promise<void> {
   const major = Math.floor(server.versionNum / 10_000);
-  const { stdout } = await runTool([join(pgBin, 'pg_basebackup'), '--version'], { user, signal });
+  const { stdout } = await runProgram([join(pgBin, 'pg_basebackup'), '--version'], { user, signal });
   const own = Number(/\(PostgreSQL\) (\d+)/.exec(stdout)?.[1]);
-  if (major < OLDEST) throw new RepriseError('version-mismatch', `the server is PostgreSQL ${major}, whose base backups have no manifest to be verified by`, `use another engine, or PostgreSQL ${OLDEST} or later`);
-  if (own !== major) throw new RepriseError('version-mismatch', `pg_basebackup here is of version ${own}, and the server of version ${major}`, `install postgresql-${major} on this host`);
+  if (major < OLDEST)
+    throw new RepriseError(
+      'version-mismatch',
+      `the server is PostgreSQL ${major}, whose base backups have no manifest to be verified by`,
+      `use another engine, or PostgreSQL ${OLDEST} or later`,
+    );
+  if (own !== major)
+    throw new RepriseError(
+      'version-mismatch',
+      `pg_basebackup here is of version ${own}, and the server of version ${major}`,
+      `install postgresql-${major} on this host`,
+    );
 }
 
 async function requireRight(client: pg.ClientBase): Promise<void> {
@@ -51,11 +63,17 @@ async function requireRight(client: pg.ClientBase): Promise<void> {
     'SELECT quote_ident(current_user) AS role, rolreplication OR rolsuper AS may FROM pg_roles WHERE rolname = current_user',
   );
   if (rows[0]?.may === true) return;
-  throw new RepriseError('privilege-missing', `role ${rows[0]?.role ?? '?'} may not take base backups`, `ALTER ROLE ${rows[0]?.role ?? '?'} REPLICATION`);
+  throw new RepriseError(
+    'privilege-missing',
+    `role ${rows[0]?.role ?? '?'} may not take base backups`,
+    `ALTER ROLE ${rows[0]?.role ?? '?'} REPLICATION`,
+  );
 }
 
 async function clusterBytes(client: pg.ClientBase): Promise<number> {
-  const { rows } = await client.query<{ bytes: string }>('SELECT coalesce(sum(pg_database_size(oid)), 0)::text AS bytes FROM pg_database WHERE datallowconn');
+  const { rows } = await client.query<{ bytes: string }>(
+    'SELECT coalesce(sum(pg_database_size(oid)), 0)::text AS bytes FROM pg_database WHERE datallowconn',
+  );
   return Number(rows[0]?.bytes ?? 0);
 }
 
@@ -65,16 +83,28 @@ async function requireSpace(context: EngineContext, bytes: number): Promise<void
   const needed = 2 * bytes;
   const free = await freeBytes(context.host.scratchDir);
   if (free < needed) {
-    throw new RepriseError('disk-full', `the scratch directory ${context.host.scratchDir} has ${sizeInWords(free)} free, and a base backup may need ${sizeInWords(needed)} for its archives, and the files unpacked to verify them`, `free space there, or name another with hosts.${context.host.name}.scratch_dir`);
+    throw new RepriseError(
+      'disk-full',
+      `the scratch directory ${context.host.scratchDir} has ${sizeInWords(free)} free, and a base backup may need ${sizeInWords(needed)} for its archives, and the files unpacked to verify them`,
+      `free space there, or name another with hosts.${context.host.name}.scratch_dir`,
+    );
   }
   const inRepository = await context.storage.freeBytes();
   if (inRepository !== null && inRepository < bytes / 10) {
-    throw new RepriseError('disk-full', `the repository has ${sizeInWords(inRepository)} free, and the cluster ${sizeInWords(bytes)}`, 'free space there (reprise rotate --dry-run shows what may go), or enlarge it');
+    throw new RepriseError(
+      'disk-full',
+      `the repository has ${sizeInWords(inRepository)} free, and the cluster ${sizeInWords(bytes)}`,
+      'free space there (reprise rotate --dry-run shows what may go), or enlarge it',
+    );
   }
 }
 
 /** One segment is closed and has to come to this repository: the one proof that archiving works, and where to (F7). */
-async function requireArchiving(context: EngineContext, { archiveMode, archiveCommand }: LiveServerFacts, client: pg.ClientBase): Promise<void> {
+async function requireArchiving(
+  context: EngineContext,
+  { archiveMode, archiveCommand }: LiveServerFacts,
+  client: pg.ClientBase,
+): Promise<void> {
   if (archiveMode === 'off' || archiveCommand === '') {
     const why = archiveMode === 'off' ? 'archive_mode is off' : 'archive_command is empty';
     const first = archiveMode === 'off' ? 'set archive_mode = on and restart the server; then ' : '';
@@ -83,7 +113,12 @@ async function requireArchiving(context: EngineContext, { archiveMode, archiveCo
   const timeoutSeconds = optionsOf(context).archiveTimeoutSeconds;
   const segment = await archiveOneSegment(client, { timeoutSeconds, signal: context.signal });
   // Archived somewhere it is by now.
-  await waitForSegment(context, segment, Math.min(timeoutSeconds, 5), `archive_command writes elsewhere: ${archivingHint(context)}`);
+  await waitForSegment(
+    context,
+    segment,
+    Math.min(timeoutSeconds, 5),
+    `archive_command writes elsewhere: ${archivingHint(context)}`,
+  );
 }
 
 /** The receiver holds its slot, and a segment that is closed now comes to this repository. */
@@ -91,6 +126,15 @@ async function requireReceiving(context: EngineContext, client: pg.ClientBase): 
   const name = slotName(context);
   const slot = await slotState(client, name);
   if (slot === null) throw notReceived(context, `there is no replication slot ${name}`);
-  if (!slot.active) throw notReceived(context, `nobody uses its replication slot ${name}, for which the server keeps ${sizeInWords(slot.keptBytes)} of WAL`);
-  await waitForSegment(context, await closeSegment(client), optionsOf(context).archiveTimeoutSeconds, receivingHint(context));
+  if (!slot.active)
+    throw notReceived(
+      context,
+      `nobody uses its replication slot ${name}, for which the server keeps ${sizeInWords(slot.keptBytes)} of WAL`,
+    );
+  await waitForSegment(
+    context,
+    await closeSegment(client),
+    optionsOf(context).archiveTimeoutSeconds,
+    receivingHint(context),
+  );
 }

@@ -22,7 +22,11 @@ export async function pushWal(repository: Repository, name: string, path: string
   const found = await repository.storage.read(key);
   const stored = await unpack(found).catch(() => null);
   if (stored?.equals(content) === true) return;
-  throw new RepriseError('conflict', `another WAL file ${name} is in the repository already`, 'two clusters, or two timelines of one number, write into one archive: give this one a policy of its own');
+  throw new RepriseError(
+    'conflict',
+    `another WAL file ${name} is in the repository already`,
+    'two clusters, or two timelines of one number, write into one archive: give this one a policy of its own',
+  );
 }
 
 /** Stores the beginning of a segment that is still being written, in place of an earlier one. */

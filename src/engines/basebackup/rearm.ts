@@ -1,10 +1,10 @@
 import { join } from 'node:path';
-import { archiveOneSegment, closeSegment } from '../../postgres/archiving.js';
-import { withClient } from '../../postgres/connect.js';
+import { archiveOneSegment, closeSegment } from '../../postgres/wal/archiving.js';
+import { withClient } from '../../postgres/connection/with-client.js';
 import type { EngineContext } from '../engine.js';
 import { walPrefix } from './names.js';
 import { optionsOf, receivesWal } from './options.js';
-import { PREFETCHED } from './prefetch.js';
+import { PREFETCHED } from './wal-prefetch.js';
 import { receiveAnew } from './receive.js';
 import { archivingHint } from './server.js';
 import { removeTree } from './unpack.js';

@@ -2,10 +2,10 @@ import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RepriseError } from '../../domain/errors.js';
-import type { Progress } from '../../domain/progress.js';
-import { isHistoryName, isSegmentName } from '../../domain/wal.js';
-import { libpqEnv } from '../../postgres/environment.js';
-import { makeHostScratch } from '../../postgres/scratch-data-dir.js';
+import type { Progress } from '../../domain/operation/progress.js';
+import { isHistoryName, isSegmentName } from '../../domain/target/wal.js';
+import { libpqEnv } from '../../postgres/connection/environment.js';
+import { makeHostScratch } from '../../postgres/server/scratch-directory.js';
 import type { EngineContext, ReadContext } from '../engine.js';
 import { walKey, walPrefix } from './names.js';
 import { pushBeginning, pushWal } from './push-wal.js';
@@ -33,7 +33,10 @@ export const receiveDirectory = ({ host, cluster, policy }: Pick<ReadContext, 'h
  * @param waits that is known, and nobody is told again: returns as soon as all is stored
  * @throws RepriseError of the program; `wal-not-archived` where WAL waits on the host; `signal.reason`
  */
-export async function receiveWal(context: EngineContext, { waits = false }: { readonly waits?: boolean } = {}): Promise<void> {
+export async function receiveWal(
+  context: EngineContext,
+  { waits = false }: { readonly waits?: boolean } = {},
+): Promise<void> {
   const directory = receiveDirectory(context);
   await makeHostScratch(context.host, context.user);
   await ownDirectory(context, directory);
@@ -47,21 +50,31 @@ export async function receiveWal(context: EngineContext, { waits = false }: { re
   const [ended, left] = [new AbortController(), new AbortController()];
   let progress: Progress | undefined;
   const waiting = new WaitingWal(context);
-  const pushing = pushAll({ ...context, signal: AbortSignal.any([context.signal, ended.signal]), report: (now) => (progress = now) }, directory, {
-    stored: () => {
-      waiting.stored();
-      if (waits) left.abort(ALL_STORED);
+  const pushing = pushAll(
+    { ...context, signal: AbortSignal.any([context.signal, ended.signal]), report: (now) => (progress = now) },
+    directory,
+    {
+      stored: () => {
+        waiting.stored();
+        if (waits) left.abort(ALL_STORED);
+      },
+      failed: (error) => {
+        const trouble = waiting.failed(error);
+        if (trouble !== null && !waits) left.abort(trouble);
+      },
     },
-    failed: (error) => {
-      const trouble = waiting.failed(error);
-      if (trouble !== null && !waits) left.abort(trouble);
-    },
-  });
+  );
   try {
     await context.jobs.run({
       step: 'receivewal',
       tool: 'pg_receivewal',
-      argv: [join(context.pgBin, 'pg_receivewal'), `--directory=${directory}`, `--slot=${slotName(context)}`, '--synchronous', '--no-password'],
+      argv: [
+        join(context.pgBin, 'pg_receivewal'),
+        `--directory=${directory}`,
+        `--slot=${slotName(context)}`,
+        '--synchronous',
+        '--no-password',
+      ],
       env: libpqEnv(context.cluster.connection, context.cluster.connection.maintenanceDatabase),
       user: context.user ?? 'inherit',
       onGone: 'resume',
@@ -109,7 +122,8 @@ interface Hears {
 
 /** Until the signal: a server or a repository that is away for a while is waited for, and said. */
 async function pushAll(context: EngineContext, directory: string, hears: Hears): Promise<void> {
-  const waits = (error: unknown): void => context.report({ phase: `WAL waits: ${(error as Error).message}`.slice(0, 300), done: 0, unit: 'segments' });
+  const waits = (error: unknown): void =>
+    context.report({ phase: `WAL waits: ${(error as Error).message}`.slice(0, 300), done: 0, unit: 'segments' });
   const stored = new Set<string>();
   let beginning = { name: '', modified: 0, at: 0 };
   let slotAt = performance.now();
@@ -138,7 +152,12 @@ async function pushAll(context: EngineContext, directory: string, hears: Hears):
  * Full segments and histories into the repository; the last one stays here, for from it pg_receivewal goes on.
  * @param stored those that this attempt has stored and that need no other look
  */
-async function pushFull(context: EngineContext, directory: string, names: readonly string[], stored = new Set<string>()): Promise<string | null> {
+async function pushFull(
+  context: EngineContext,
+  directory: string,
+  names: readonly string[],
+  stored = new Set<string>(),
+): Promise<string | null> {
   for (const name of names.filter((one) => isHistoryName(one) && !stored.has(one))) {
     await pushWal(context, name, join(directory, name));
     stored.add(name);
@@ -162,7 +181,12 @@ interface Beginning {
   readonly at: number;
 }
 
-async function pushGrown(context: EngineContext, directory: string, names: readonly string[], before: Beginning): Promise<Beginning> {
+async function pushGrown(
+  context: EngineContext,
+  directory: string,
+  names: readonly string[],
+  before: Beginning,
+): Promise<Beginning> {
   const now = performance.now();
   if (before.at !== 0 && now - before.at < BEGINNING_MS) return before;
   const name = names.filter((entry) => entry.endsWith('.partial')).at(-1);
@@ -188,5 +212,9 @@ export async function receiveAnew(context: EngineContext): Promise<void> {
 
 /** @throws RepriseError `wal-not-archived` where nobody receives */
 export function notReceived(context: Pick<EngineContext, 'cluster' | 'policy'>, why: string): RepriseError {
-  return new RepriseError('wal-not-archived', `WAL of ${context.cluster.name} is not received: ${why}`, receivingHint(context));
+  return new RepriseError(
+    'wal-not-archived',
+    `WAL of ${context.cluster.name} is not received: ${why}`,
+    receivingHint(context),
+  );
 }

@@ -1,5 +1,5 @@
 import { RepriseError } from '../../domain/errors.js';
-import { isHistoryName } from '../../domain/wal.js';
+import { isHistoryName } from '../../domain/target/wal.js';
 import type { EngineContext, ListedBackup, RemovalPlan } from '../engine.js';
 import { listBackups, ownFiles } from './list.js';
 import { manifestKey, walKey } from './names.js';
@@ -10,7 +10,10 @@ export async function planRemoval(context: EngineContext, labels: readonly strin
   const listed = await listBackups(context);
   const going = withDependants(listed, labels);
   const wal = await walBefore(context, keptFrom(listed, going));
-  return { labels: going, alsoRemoves: wal.length === 0 ? [] : [`${wal.length} files of WAL, ${wal[0]} to ${wal.at(-1)}`] };
+  return {
+    labels: going,
+    alsoRemoves: wal.length === 0 ? [] : [`${wal.length} files of WAL, ${wal[0]} to ${wal.at(-1)}`],
+  };
 }
 
 /**
@@ -22,7 +25,11 @@ export async function remove(context: EngineContext, labels: readonly string[]):
   const listed = await listBackups(context);
   const stranded = withDependants(listed, labels).filter((label) => !labels.includes(label));
   if (stranded.length > 0) {
-    throw new RepriseError('rotation-refused', `${stranded.join(', ')} cannot be restored without what is to go`, 'let them go too, or keep the backups they rest on');
+    throw new RepriseError(
+      'rotation-refused',
+      `${stranded.join(', ')} cannot be restored without what is to go`,
+      'let them go too, or keep the backups they rest on',
+    );
   }
   const wal = await walBefore(context, keptFrom(listed, labels));
   for (const label of newestFirst(labels)) {
@@ -36,7 +43,9 @@ export async function remove(context: EngineContext, labels: readonly string[]):
 /** In the order asked for, then what rests on them. */
 function withDependants(listed: readonly ListedBackup[], labels: readonly string[]): string[] {
   const asked = new Set(labels);
-  const dependants = listed.filter(({ label, dependsOn }) => !asked.has(label) && dependsOn?.some((base) => asked.has(base)) === true);
+  const dependants = listed.filter(
+    ({ label, dependsOn }) => !asked.has(label) && dependsOn?.some((base) => asked.has(base)) === true,
+  );
   return [...labels, ...dependants.map(({ label }) => label)];
 }
 

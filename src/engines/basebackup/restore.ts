@@ -1,9 +1,9 @@
 import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import type { Backup } from '../../domain/backup.js';
+import type { Backup } from '../../domain/backup/backup.js';
 import { RepriseError } from '../../domain/errors.js';
-import { giveTo, syncDirectory, writeFileDurably } from '../../postgres/files.js';
-import { claimDirectory, emptyDirectory, isThrownAway } from '../claim-directory.js';
+import { giveTo, syncDirectory, writeFileDurably } from '../../files/durable-files.js';
+import { claimDirectory, emptyDirectory, isThrownAway } from '../shared/claim-directory.js';
 import type { EngineContext, RestoreFilesRequest } from '../engine.js';
 import { combine } from './combine.js';
 import type { Link } from './combine.js';
@@ -27,13 +27,19 @@ export async function restoreFiles(context: EngineContext, request: RestoreFiles
   const chain: Link[] = [];
   for (const link of await chainOf(context, manifest)) {
     const damagedBackup = idOf(request.backup, link);
-    const corrupt = (damage: string): RepriseError => new RepriseError('backup-corrupt', damage, 'choose another backup with recover --to backup:ID', { damagedBackup });
+    const corrupt = (damage: string): RepriseError =>
+      new RepriseError('backup-corrupt', damage, 'choose another backup with recover --to backup:ID', {
+        damagedBackup,
+      });
     chain.push({ manifest: link, files: await fetchFiles(context, link, corrupt) });
   }
   const tablespaces = tablespacesOf(manifest, resolve(request.tablespaceDir));
   await claimDirectory(context, dataDir);
   if (tablespaces.length > 0) await claimDirectory(context, resolve(request.tablespaceDir));
-  await makeOwn(context, tablespaces.map(({ path }) => path));
+  await makeOwn(
+    context,
+    tablespaces.map(({ path }) => path),
+  );
   const [full] = chain;
   if (full !== undefined && chain.length === 1) await unpackFull(context, full, dataDir, tablespaces);
   else await combine(context, chain, dataDir, tablespaces);
@@ -50,7 +56,12 @@ function idOf(backup: Backup, { label }: BaseManifest): string {
   return `${backup.id.slice(0, -backup.label.length)}${label}`;
 }
 
-async function unpackFull(context: EngineContext, { manifest, files }: Link, dataDir: string, tablespaces: readonly Tablespace[]): Promise<void> {
+async function unpackFull(
+  context: EngineContext,
+  { manifest, files }: Link,
+  dataDir: string,
+  tablespaces: readonly Tablespace[],
+): Promise<void> {
   const walDir = join(dataDir, 'pg_wal');
   const parts: Unpacking[] = [
     ...tablespaces.map(({ oid, path }) => ({ archive: files.pathOf(`${oid}.tar.gz`), into: path })),
@@ -63,7 +74,12 @@ async function unpackFull(context: EngineContext, { manifest, files }: Link, dat
     await emptyDirectory(dataDir);
   };
   const ownLinks = tablespaces.map(({ oid }) => linkOf(dataDir, oid));
-  await unpack(context, `restore-${manifest.label}`, { parts, ownLinks, clear, resultIsGone: () => isThrownAway(dataDir) });
+  await unpack(context, `restore-${manifest.label}`, {
+    parts,
+    ownLinks,
+    clear,
+    resultIsGone: () => isThrownAway(dataDir),
+  });
 }
 
 interface Tablespace {
@@ -89,7 +105,11 @@ async function makeOwn({ user }: EngineContext, paths: readonly string[]): Promi
 const linkOf = (dataDir: string, oid: string): string => join(dataDir, 'pg_tblspc', oid);
 
 /** PostgreSQL makes the links anew from tablespace_map at its first start: both have to name the new place. */
-async function linkTablespaces(context: EngineContext, dataDir: string, tablespaces: readonly Tablespace[]): Promise<void> {
+async function linkTablespaces(
+  context: EngineContext,
+  dataDir: string,
+  tablespaces: readonly Tablespace[],
+): Promise<void> {
   if (tablespaces.length === 0) return;
   await makeOwn(context, [join(dataDir, 'pg_tblspc')]);
   for (const { oid, path } of tablespaces) {

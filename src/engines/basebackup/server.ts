@@ -1,7 +1,7 @@
 import { RepriseError } from '../../domain/errors.js';
-import { withClient } from '../../postgres/connect.js';
-import type { LiveServerFacts } from '../../postgres/server-facts.js';
-import { serverFacts } from '../../postgres/server-facts.js';
+import { withClient } from '../../postgres/connection/with-client.js';
+import type { LiveServerFacts } from '../../postgres/server/server-facts.js';
+import { serverFacts } from '../../postgres/server/server-facts.js';
 import type { EngineContext, ReadContext } from '../engine.js';
 import { receivingHint } from './receive.js';
 import { archiveCommand } from './wal-commands.js';
@@ -13,7 +13,11 @@ import { archiveCommand } from './wal-commands.js';
 export async function liveServer({ cluster: { connection } }: Pick<ReadContext, 'cluster'>): Promise<LiveServerFacts> {
   const server = await withClient(connection, connection.maintenanceDatabase, serverFacts);
   if (!server.inRecovery) return server;
-  throw new RepriseError('topology-refused', 'the server is a standby or still in recovery', "connect the policy's cluster to the primary");
+  throw new RepriseError(
+    'topology-refused',
+    'the server is a standby or still in recovery',
+    "connect the policy's cluster to the primary",
+  );
 }
 
 /** What to do where WAL does not come, with the line to paste. */

@@ -1,7 +1,7 @@
 import type pg from 'pg';
-import { withClient } from '../../postgres/connect.js';
-import { physicalSlots } from '../../postgres/replication-slots.js';
-import type { SlotState } from '../../postgres/replication-slots.js';
+import { withClient } from '../../postgres/connection/with-client.js';
+import { physicalSlots } from '../../postgres/server/replication-slots.js';
+import type { SlotState } from '../../postgres/server/replication-slots.js';
 import type { ReadContext } from '../engine.js';
 import { optionsOf } from './options.js';
 
@@ -10,7 +10,13 @@ const LONGEST_NAME = 63;
 /** The slot of a policy, unique in its cluster. */
 export function slotName(context: Pick<ReadContext, 'cluster' | 'policy'>): string {
   const { cluster, policy } = context;
-  return optionsOf(context).slot ?? `reprise_${cluster.name}_${policy.name}`.toLowerCase().replaceAll(/[^a-z0-9_]/g, '_').slice(0, LONGEST_NAME);
+  return (
+    optionsOf(context).slot ??
+    `reprise_${cluster.name}_${policy.name}`
+      .toLowerCase()
+      .replaceAll(/[^a-z0-9_]/g, '_')
+      .slice(0, LONGEST_NAME)
+  );
 }
 
 /** The policy's slot; null where there is none. */

@@ -1,10 +1,10 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Progress } from '../../domain/progress.js';
-import { libpqEnv } from '../../postgres/environment.js';
-import { makeHostScratch } from '../../postgres/scratch-data-dir.js';
-import type { JobResult } from '../../process/jobs.js';
-import { tailOfFile } from '../../process/output-tail.js';
+import type { Progress } from '../../domain/operation/progress.js';
+import { libpqEnv } from '../../postgres/connection/environment.js';
+import { makeHostScratch } from '../../postgres/server/scratch-directory.js';
+import type { JobResult } from '../../process/jobs/jobs.js';
+import { tailOfFile } from '../../files/tail.js';
 import type { EngineContext } from '../engine.js';
 import { PG_MANIFEST, spoolOf } from './names.js';
 import { optionsOf } from './options.js';
@@ -25,7 +25,12 @@ export const tarsOf = (context: EngineContext): string => join(spoolOf(context),
  * @param parent file with the backup_manifest of the backup that an incremental one rests on
  * @param step key of the job
  */
-export async function takeBase(context: EngineContext, label: string, parent: string | null, step = 'basebackup'): Promise<JobResult> {
+export async function takeBase(
+  context: EngineContext,
+  label: string,
+  parent: string | null,
+  step = 'basebackup',
+): Promise<JobResult> {
   const { compress, maxRate } = optionsOf(context);
   const { connection } = context.cluster;
   await makeHostScratch(context.host, context.user);
@@ -35,7 +40,13 @@ export async function takeBase(context: EngineContext, label: string, parent: st
     tool: 'pg_basebackup',
     argv: [
       join(context.pgBin, 'pg_basebackup'),
-      ...[`--pgdata=${tarsOf(context)}`, '--format=tar', `--compress=${compress}`, '--wal-method=stream', '--checkpoint=fast'],
+      ...[
+        `--pgdata=${tarsOf(context)}`,
+        '--format=tar',
+        `--compress=${compress}`,
+        '--wal-method=stream',
+        '--checkpoint=fast',
+      ],
       ...[`--label=reprise ${label}`, '--no-password', '--progress'],
       ...(parent === null ? [] : [`--incremental=${parent}`]),
       ...(maxRate === undefined ? [] : [`--max-rate=${maxRate}`]),
@@ -91,5 +102,10 @@ function placeOf(name: string, plain: string): string {
 function progressOf(stderr: string): Progress | undefined {
   const [, done, total] = [...stderr.matchAll(/(\d+)\/(\d+) kB \(\d+%\)/g)].at(-1) ?? [];
   if (done === undefined || total === undefined) return undefined;
-  return { phase: 'reading the cluster', done: Number(done) * 1024, total: Math.max(Number(done), Number(total)) * 1024, unit: 'bytes' };
+  return {
+    phase: 'reading the cluster',
+    done: Number(done) * 1024,
+    total: Math.max(Number(done), Number(total)) * 1024,
+    unit: 'bytes',
+  };
 }

@@ -1,10 +1,10 @@
 import { RepriseError } from '../../domain/errors.js';
-import type { JobResult, Jobs } from '../../process/jobs.js';
-import { tellingLine } from '../../process/output-tail.js';
-import type { ToolRule } from '../../process/tool-rules.js';
-import { ruleFor, withoutValues } from '../../process/tool-rules.js';
-import type { JudgedRequest } from '../judged-job.js';
-import { runJudgedBy } from '../judged-job.js';
+import type { JobResult, Jobs } from '../../process/jobs/jobs.js';
+import { errorLine } from '../../files/tail.js';
+import type { ToolRule } from '../../process/exec/tool-rules.js';
+import { ruleFor, withoutValues } from '../../process/exec/tool-rules.js';
+import type { ToolJobRequest } from '../shared/run-tool-job.js';
+import { runToolJob } from '../shared/run-tool-job.js';
 
 /** What pg_basebackup, pg_verifybackup, pg_combinebackup and tar complain of; wording as in PostgreSQL 13 to 18 with LC_ALL=C. */
 const rules: readonly ToolRule[] = [
@@ -79,12 +79,14 @@ const rules: readonly ToolRule[] = [
 /** Error for a tool that ended badly, from the end of its output; no hint where its words are not known. */
 function toolError(tool: string, output: string): RepriseError {
   const rule = ruleFor(rules, output);
-  const line = withoutValues(tellingLine(output));
+  const line = withoutValues(errorLine(output));
   const said = line === '' ? '' : `: ${line}`;
-  return rule === undefined ? new RepriseError('tool-failed', `${tool} failed${said}`) : new RepriseError(rule.code, `${tool}: ${rule.message}${said}`, rule.hint);
+  return rule === undefined
+    ? new RepriseError('tool-failed', `${tool} failed${said}`)
+    : new RepriseError(rule.code, `${tool}: ${rule.message}${said}`, rule.hint);
 }
 
 /** Runs one of these tools as a job; its failure is told in these terms. */
-export function runTool(jobs: Jobs, request: JudgedRequest): Promise<JobResult> {
-  return runJudgedBy(toolError, jobs, request);
+export function runTool(jobs: Jobs, request: ToolJobRequest): Promise<JobResult> {
+  return runToolJob(toolError, jobs, request);
 }

@@ -1,9 +1,9 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { RepriseError } from '../../domain/errors.js';
-import { giveTo } from '../../postgres/files.js';
-import type { JobRequest } from '../../process/jobs.js';
-import { runTool as runQuickTool } from '../../process/run.js';
+import { giveTo } from '../../files/durable-files.js';
+import type { JobRequest } from '../../process/jobs/jobs.js';
+import { runProgram as runQuickTool } from '../../process/exec/run-program.js';
 import type { EngineContext } from '../engine.js';
 import { runTool } from './tool-errors.js';
 
@@ -38,7 +38,11 @@ export interface Unpack extends Pick<JobRequest, 'resultIsGone'> {
  * cleared and begun anew.
  * @throws RepriseError `backup-corrupt` (F15), `path-refused` where an archive holds a link (F37), `storage-full`
  */
-export async function unpack(context: EngineContext, step: string, { parts, clear, resultIsGone, ownLinks = [] }: Unpack): Promise<void> {
+export async function unpack(
+  context: EngineContext,
+  step: string,
+  { parts, clear, resultIsGone, ownLinks = [] }: Unpack,
+): Promise<void> {
   const { jobs, user, signal } = context;
   await runTool(jobs, {
     step,
@@ -55,10 +59,17 @@ export async function unpack(context: EngineContext, step: string, { parts, clea
   });
   const roots = [...new Set(parts.map(({ into }) => into))];
   const expected = ownLinks.flatMap((path) => ['!', '-path', path.replaceAll(/[\\*?[\]]/g, String.raw`\$&`)]);
-  const { stdout } = await runQuickTool(['find', ...roots, '(', '-type', 'l', '-o', '-type', 'f', '-links', '+1', ')', ...expected, '-print', '-quit'], { user, signal, timeoutMs: LOOK_MS });
+  const { stdout } = await runQuickTool(
+    ['find', ...roots, '(', '-type', 'l', '-o', '-type', 'f', '-links', '+1', ')', ...expected, '-print', '-quit'],
+    { user, signal, timeoutMs: LOOK_MS },
+  );
   if (stdout === '') return;
   await clear();
-  throw new RepriseError('path-refused', `the backup holds a link, ${stdout}: pg_basebackup makes none but those of tablespaces`, 'it is not as it was made; choose another backup');
+  throw new RepriseError(
+    'path-refused',
+    `the backup holds a link, ${stdout}: pg_basebackup makes none but those of tablespaces`,
+    'it is not as it was made; choose another backup',
+  );
 }
 
 /** An owner-only directory of the tools' user, with those above it as far as they are missing. */

@@ -1,11 +1,11 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Backup } from '../../domain/backup.js';
+import type { Backup } from '../../domain/backup/backup.js';
 import { isRepriseError } from '../../domain/errors.js';
-import { missingSegments } from '../../domain/wal.js';
-import { makeHostScratch } from '../../postgres/scratch-data-dir.js';
+import { missingSegments } from '../../domain/target/wal.js';
+import { makeHostScratch } from '../../postgres/server/scratch-directory.js';
 import type { EngineContext, VerifyVerdict } from '../engine.js';
-import { damageOf } from '../hash.js';
+import { damageOf } from '../shared/hash.js';
 import { fileKey, hashOf, manifestOf } from './manifest.js';
 import type { BaseManifest } from './manifest.js';
 import { spoolOf } from './names.js';
@@ -20,16 +20,21 @@ import { walArchive } from './wal-archive.js';
 export async function verify(context: EngineContext, backup: Backup): Promise<VerifyVerdict> {
   try {
     const manifest = await manifestOf(context, backup.label);
-    if (backup.sha256 !== undefined && backup.sha256 !== hashOf(manifest)) return bad('its manifest is not the one that was recorded when it was made');
+    if (backup.sha256 !== undefined && backup.sha256 !== hashOf(manifest))
+      return bad('its manifest is not the one that was recorded when it was made');
     for (const link of await chainOf(context, manifest)) {
       const damage = await damageOfFiles(context, link);
       if (damage !== null) return bad(link === manifest ? damage : `it rests on ${link.label}: ${damage}`);
     }
     await readWal(context, manifest);
     const { files, wal } = manifest;
-    return { ok: true, detail: `size and SHA-256 of ${files.length} files match, as pg_verifybackup saw them; WAL ${wal.start} to ${wal.stop} can be read` };
+    return {
+      ok: true,
+      detail: `size and SHA-256 of ${files.length} files match, as pg_verifybackup saw them; WAL ${wal.start} to ${wal.stop} can be read`,
+    };
   } catch (error) {
-    if (!isRepriseError(error) || !['backup-corrupt', 'identity-mismatch', 'not-found', 'wal-gap'].includes(error.code)) throw error;
+    if (!isRepriseError(error) || !['backup-corrupt', 'identity-mismatch', 'not-found', 'wal-gap'].includes(error.code))
+      throw error;
     return bad(error.message);
   }
 }

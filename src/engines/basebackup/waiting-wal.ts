@@ -29,7 +29,8 @@ export class WaitingWal {
     return new RepriseError(
       'wal-not-archived',
       `WAL of ${cluster.name} is received on host ${host.name} and does not get into the repository: ${reason}`,
-      (isRepriseError(error) ? error.hint : undefined) ?? `see that host ${host.name} reaches the repository: reprise doctor; until then it is kept below ${host.scratchDir}`,
+      (isRepriseError(error) ? error.hint : undefined) ??
+        `see that host ${host.name} reaches the repository: reprise doctor; until then it is kept below ${host.scratchDir}`,
     );
   }
 }

@@ -6,9 +6,9 @@ import { pipeline } from 'node:stream/promises';
 import { text } from 'node:stream/consumers';
 import { createGunzip } from 'node:zlib';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
-import { isHistoryName, isSegmentName, parseTimelineHistory } from '../../domain/wal.js';
-import { readSegmentHeader } from '../../postgres/segment-file.js';
-import type { WalArchive } from '../../postgres/wal-archive.js';
+import { isHistoryName, isSegmentName, parseTimelineHistory } from '../../domain/target/wal.js';
+import { readSegmentHeader } from '../../postgres/wal/segment-file.js';
+import type { WalArchive } from '../../postgres/wal/wal-archive.js';
 import type { ReadableStorage } from '../../storage/storage.js';
 import { walKey, walPrefix } from './names.js';
 import type { Place } from './names.js';
@@ -33,25 +33,37 @@ export async function archivedNames(repository: Repository): Promise<string[]> {
 export function usableBeginnings(names: readonly string[]): string[] {
   const segments = names.map((name) => name.replace(/\.partial$/, '')).filter(isSegmentName);
   const there = new Set(names);
-  return segments.filter((name) => !there.has(name) && !segments.some((other) => other > name && other.slice(0, 8) === name.slice(0, 8)));
+  return segments.filter(
+    (name) => !there.has(name) && !segments.some((other) => other > name && other.slice(0, 8) === name.slice(0, 8)),
+  );
 }
 
 /** The policy's WAL as a recovery plan reads it: whole segments, and beginnings of such where nothing more was archived. */
 export async function walArchive(repository: Repository): Promise<WalArchive> {
   const names = await archivedNames(repository);
   const beginnings = new Set(usableBeginnings(names));
-  const files = new Map([...names.filter(isSegmentName).map((name) => [name, name] as const), ...[...beginnings].map((name) => [name, `${name}.partial`] as const)]);
+  const files = new Map([
+    ...names.filter(isSegmentName).map((name) => [name, name] as const),
+    ...[...beginnings].map((name) => [name, `${name}.partial`] as const),
+  ]);
   return {
     segments: [...files.keys()].sort(),
     beginnings,
     timelines: names.filter(isHistoryName).map((name) => Number.parseInt(name.slice(0, 8), 16)),
     readHistory: async (timeline) => {
-      const packed = await repository.storage.open(walKey(repository, `${timeline.toString(16).toUpperCase().padStart(8, '0')}.history`));
+      const packed = await repository.storage.open(
+        walKey(repository, `${timeline.toString(16).toUpperCase().padStart(8, '0')}.history`),
+      );
       return parseTimelineHistory(await text(packed.pipe(createGunzip())));
     },
     fetch: async (segment, directory) => {
       const file = files.get(segment);
-      if (file === undefined) throw new RepriseError('not-found', `WAL segment ${segment} is not in the archive`, 'recover to a point before it');
+      if (file === undefined)
+        throw new RepriseError(
+          'not-found',
+          `WAL segment ${segment} is not in the archive`,
+          'recover to a point before it',
+        );
       await fetchSegment(repository, file, join(directory, segment));
     },
   };
@@ -62,10 +74,20 @@ export async function walArchive(repository: Repository): Promise<WalArchive> {
  * the segment's header names, have to hold (F15).
  * @throws RepriseError `wal-gap` for a damaged one; `not-found`
  */
-export async function fetchSegment(repository: Repository, name: string, path: string, signal?: AbortSignal): Promise<void> {
+export async function fetchSegment(
+  repository: Repository,
+  name: string,
+  path: string,
+  signal?: AbortSignal,
+): Promise<void> {
   const unpacked = `${path}.unpacked`;
   try {
-    await pipeline(await repository.storage.open(walKey(repository, name)), createGunzip(), createWriteStream(unpacked, { mode: 0o600 }), { signal });
+    await pipeline(
+      await repository.storage.open(walKey(repository, name)),
+      createGunzip(),
+      createWriteStream(unpacked, { mode: 0o600 }),
+      { signal },
+    );
   } catch (error) {
     await rm(unpacked, { force: true });
     if (signal?.aborted || isRepriseError(error)) throw error;
@@ -81,20 +103,33 @@ export async function fetchSegment(repository: Repository, name: string, path: s
 
 /** A hole like a missing one, and no damage of the backup: that one must not be quarantined for it. */
 function damaged(name: string, why: string): RepriseError {
-  return new RepriseError('wal-gap', `the archived WAL segment ${name} is damaged: ${why}`, 'recover to a point before it, or put a good copy of it into the archive');
+  return new RepriseError(
+    'wal-gap',
+    `the archived WAL segment ${name} is damaged: ${why}`,
+    'recover to a point before it, or put a good copy of it into the archive',
+  );
 }
 
 /**
  * Waits until a segment is in the repository (F7).
  * @throws RepriseError `wal-not-archived` after the policy's `archive_timeout`
  */
-export async function waitForSegment(context: Repository & { readonly signal: AbortSignal }, segment: string, timeoutSeconds: number, hint: string): Promise<void> {
+export async function waitForSegment(
+  context: Repository & { readonly signal: AbortSignal },
+  segment: string,
+  timeoutSeconds: number,
+  hint: string,
+): Promise<void> {
   const deadline = performance.now() + timeoutSeconds * 1000;
   for (;;) {
     context.signal.throwIfAborted();
     if ((await context.storage.stat(walKey(context, segment))) !== null) return;
     if (performance.now() >= deadline) {
-      throw new RepriseError('wal-not-archived', `WAL segment ${segment} did not come to the repository within ${timeoutSeconds} s`, hint);
+      throw new RepriseError(
+        'wal-not-archived',
+        `WAL segment ${segment} did not come to the repository within ${timeoutSeconds} s`,
+        hint,
+      );
     }
     await sleep(POLL_MS);
   }

@@ -1,9 +1,9 @@
 import { RepriseError } from '../../domain/errors.js';
-import { quotedForCommand } from '../../postgres/command-quoting.js';
+import { quotedForCommand } from '../../postgres/wal/command-quoting.js';
 import type { ReadContext } from '../engine.js';
 import { walPrefix } from './names.js';
 import { receivesWal } from './options.js';
-import { ASKED, LISTED, PREFETCHED } from './prefetch.js';
+import { ASKED, LISTED, PREFETCHED } from './wal-prefetch.js';
 
 type Where = Pick<ReadContext, 'cluster' | 'policy' | 'storage'>;
 
@@ -75,7 +75,11 @@ function inShell(script: string, name: string, directory: string): string {
 
 function walDirectory(context: Where): string {
   if (!context.storage.capabilities.localPath) {
-    throw new RepriseError('capability-missing', `a ${context.storage.kind} repository is no directory that the server could archive into`, 'have a worker receive the WAL instead: options: { wal: receivewal }');
+    throw new RepriseError(
+      'capability-missing',
+      `a ${context.storage.kind} repository is no directory that the server could archive into`,
+      'have a worker receive the WAL instead: options: { wal: receivewal }',
+    );
   }
   return context.storage.localPath(walPrefix(context).slice(0, -1));
 }

@@ -2,20 +2,20 @@ import { constants } from 'node:fs';
 import { lstat, open, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
-import { withClient } from '../../postgres/connect.js';
-import { databaseProperties } from '../../postgres/properties.js';
-import type { JobExit } from '../../process/jobs.js';
+import { withClient } from '../../postgres/connection/with-client.js';
+import { databaseProperties } from '../../postgres/content/database-properties.js';
+import type { JobExit } from '../../process/jobs/jobs.js';
 import type { AdoptionCandidate, AdoptionSurvey, EngineContext, MadeBackup, ReadContext } from '../engine.js';
 import { readHeader, readLocale, whyNoDump } from './archive-header.js';
 import type { ArchiveHeader } from './archive-header.js';
 import { countDump } from './count-dump.js';
 import { readDatabaseFacts } from './database-facts.js';
 import { dumpGlobals } from './globals.js';
-import { fingerprint } from '../hash.js';
-import type { Fingerprint } from '../hash.js';
+import { fingerprint } from '../shared/hash.js';
+import type { Fingerprint } from '../shared/hash.js';
 import type { SealedFile } from './encryption.js';
-import { hasEnded } from '../judged-job.js';
-import type { Verdict } from '../judged-job.js';
+import { hasEnded } from '../shared/run-tool-job.js';
+import type { ToolJobOutcome } from '../shared/run-tool-job.js';
 import { runJudged } from './dump-errors.js';
 import { listBackups } from './list.js';
 import { commitManifest, LOGICAL, madeBackup, readManifest } from './manifest.js';
@@ -37,7 +37,11 @@ const OF_THE_FILE = ['backup-corrupt', 'identity-mismatch', 'privilege-missing',
  */
 export async function surveyDumps(context: ReadContext, directory: string): Promise<AdoptionSurvey> {
   if (context.policy.encryption !== undefined) {
-    throw new RepriseError('capability-missing', `policy ${context.policy.name} encrypts what it writes, and dumps are taken over as they are`, 'name a policy without encryption: --policy');
+    throw new RepriseError(
+      'capability-missing',
+      `policy ${context.policy.name} encrypts what it writes, and dumps are taken over as they are`,
+      'name a policy without encryption: --policy',
+    );
   }
   const candidates: AdoptionCandidate[] = [];
   const refused: { name: string; reason: string }[] = [];
@@ -60,16 +64,31 @@ async function namesIn(directory: string): Promise<readonly string[]> {
   try {
     const entries = await readdir(directory, { withFileTypes: true });
     // A folder is looked into by nobody, but for the one that a directory-format dump is.
-    const shown = await Promise.all(entries.map(async (entry) => !entry.name.startsWith('.') && (!entry.isDirectory() || (await isDump(join(directory, entry.name))))));
-    return entries.filter((_, index) => shown[index]).map(({ name }) => name).sort();
+    const shown = await Promise.all(
+      entries.map(
+        async (entry) =>
+          !entry.name.startsWith('.') && (!entry.isDirectory() || (await isDump(join(directory, entry.name)))),
+      ),
+    );
+    return entries
+      .filter((_, index) => shown[index])
+      .map(({ name }) => name)
+      .sort();
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? 'unknown';
-    throw new RepriseError('not-found', `the folder ${directory} cannot be read on this host (${code})`, 'name the folder as it lies on the host of the cluster');
+    throw new RepriseError(
+      'not-found',
+      `the folder ${directory} cannot be read on this host (${code})`,
+      'name the folder as it lies on the host of the cluster',
+    );
   }
 }
 
 async function isDump(directory: string): Promise<boolean> {
-  return stat(join(directory, 'toc.dat')).then(() => true, () => false);
+  return stat(join(directory, 'toc.dat')).then(
+    () => true,
+    () => false,
+  );
 }
 
 async function whyNoFile(path: string): Promise<string | null> {
@@ -93,7 +112,11 @@ async function candidateOf(context: ReadContext, name: string, path: string): Pr
 function databaseNamed({ cluster }: ReadContext, header: ArchiveHeader): string {
   const found = cluster.databases.find((name) => name.replaceAll(/[\r\n]/g, ' ') === header.database);
   if (found !== undefined) return found;
-  throw new RepriseError('identity-mismatch', `it is a dump of database ${JSON.stringify(header.database)}, and the cluster's databases are ${cluster.databases.join(', ')}`, 'add it under databases:');
+  throw new RepriseError(
+    'identity-mismatch',
+    `it is a dump of database ${JSON.stringify(header.database)}, and the cluster's databases are ${cluster.databases.join(', ')}`,
+    'add it under databases:',
+  );
 }
 
 /** A wall clock without a zone is read in this host's; where that is after the file's own time it cannot be right. */
@@ -101,11 +124,19 @@ function startOf({ createdAt }: ArchiveHeader, modified: Date, now: Date): Date 
   const local = new Date(createdAt.replace(' ', 'T'));
   const start = local <= modified ? local : modified;
   if (start <= now) return start;
-  throw new RepriseError('backup-corrupt', `it is dated in the future (${start.toISOString()})`, 'set the clock right, or the time of the file');
+  throw new RepriseError(
+    'backup-corrupt',
+    `it is dated in the future (${start.toISOString()})`,
+    'set the clock right, or the time of the file',
+  );
 }
 
 /** Copies one dump, reads all of it, and publishes it under our names; each step finds what an earlier attempt left. */
-export async function takeDump(context: EngineContext, directory: string, candidate: AdoptionCandidate): Promise<MadeBackup | null> {
+export async function takeDump(
+  context: EngineContext,
+  directory: string,
+  candidate: AdoptionCandidate,
+): Promise<MadeBackup | null> {
   const source = join(directory, candidate.name);
   if (await isKnown(context, source, candidate)) return null;
   const { label, startedAt, published } = await freeName(context, candidate);
@@ -117,7 +148,8 @@ export async function takeDump(context: EngineContext, directory: string, candid
   }
   await context.storage.prepare(incomingPrefix(context), context.user ?? undefined);
   if (context.storage.capabilities.localPath) {
-    if ((await context.storage.stat(ownMark.manifest)) === null) await fill(context, source, candidate, { label, startedAt }, ownMark);
+    if ((await context.storage.stat(ownMark.manifest)) === null)
+      await fill(context, source, candidate, { label, startedAt }, ownMark);
     await context.storage.publish(ownMark.dump, files.dump);
     await context.storage.publish(ownMark.globals, files.globals);
     await context.storage.publish(ownMark.manifest, files.manifest);
@@ -128,18 +160,37 @@ export async function takeDump(context: EngineContext, directory: string, candid
     await context.storage.remove(ownMark.manifest);
   }
   const manifest = await readManifest(context.storage, files.manifest);
-  if (manifest === null) throw new RepriseError('conflict', `the backup ${label} vanished while it was published`, 'see who else removes files from the repository');
+  if (manifest === null)
+    throw new RepriseError(
+      'conflict',
+      `the backup ${label} vanished while it was published`,
+      'see who else removes files from the repository',
+    );
   return adopted(context, manifest, files);
 }
 
 /** A manifest alone is no backup: reported is only what has its dump. */
-async function adopted({ storage, policy }: EngineContext, manifest: DumpManifest, { dump }: BackupFiles): Promise<MadeBackup> {
+async function adopted(
+  { storage, policy }: EngineContext,
+  manifest: DumpManifest,
+  { dump }: BackupFiles,
+): Promise<MadeBackup> {
   if ((await storage.stat(dump))?.sizeBytes === manifest.dump.sizeBytes) return madeBackup(manifest, policy.repository);
-  throw new RepriseError('conflict', `the dump of ${manifest.label} vanished while it was published`, 'remove its manifest and adopt again; see who else removes files from the repository');
+  throw new RepriseError(
+    'conflict',
+    `the dump of ${manifest.label} vanished while it was published`,
+    'remove its manifest and adopt again; see who else removes files from the repository',
+  );
 }
 
 /** Copies and describes; what goes wrong before its manifest leaves nothing of it. */
-async function fill(context: EngineContext, source: string, candidate: AdoptionCandidate, named: { label: string; startedAt: string }, files: BackupFiles): Promise<void> {
+async function fill(
+  context: EngineContext,
+  source: string,
+  candidate: AdoptionCandidate,
+  named: { label: string; startedAt: string },
+  files: BackupFiles,
+): Promise<void> {
   const manifest = await copy(context, source, candidate, files)
     .then((copied) => describeCopy(context, candidate, named, files, copied))
     .catch(async (error: unknown) => {
@@ -152,8 +203,14 @@ async function fill(context: EngineContext, source: string, candidate: AdoptionC
 }
 
 /** Whether another backup has this very content; only files of the same size are read for that. */
-async function isKnown(context: EngineContext, source: string, { name, database, sizeBytes }: AdoptionCandidate): Promise<boolean> {
-  const alike = (await listBackups(context)).filter((backup) => backup.database === database && backup.sizeBytes === sizeBytes);
+async function isKnown(
+  context: EngineContext,
+  source: string,
+  { name, database, sizeBytes }: AdoptionCandidate,
+): Promise<boolean> {
+  const alike = (await listBackups(context)).filter(
+    (backup) => backup.database === database && backup.sizeBytes === sizeBytes,
+  );
   if (alike.length === 0) return false;
   const sha256 = await hashOfFile(context, source, name, sizeBytes);
   for (const { label } of alike.filter((backup) => backup.sha256 === sha256)) {
@@ -165,22 +222,30 @@ async function isKnown(context: EngineContext, source: string, { name, database,
 
 /** SHA-256 of a file outside of the repository. */
 async function hashOfFile(context: EngineContext, path: string, name: string, sizeBytes: number): Promise<string> {
-  const storage = { open: async () => (await open(path, constants.O_RDONLY | constants.O_NOFOLLOW)).createReadStream() };
+  const storage = {
+    open: async () => (await open(path, constants.O_RDONLY | constants.O_NOFOLLOW)).createReadStream(),
+  };
   return (await fingerprint({ ...context, storage }, path, `comparing SHA-256 of ${name}`, sizeBytes)).sha256;
 }
 
-const changed = (): RepriseError => new RepriseError('backup-corrupt', 'it was changed while it was copied', 'adopt again when nobody writes to it');
+const changed = (): RepriseError =>
+  new RepriseError('backup-corrupt', 'it was changed while it was copied', 'adopt again when nobody writes to it');
 
 /** The second after which it is named; the next one where another backup has it. */
-async function freeName(context: EngineContext, { database, startedAt, name }: AdoptionCandidate): Promise<{ label: string; startedAt: string; published: DumpManifest | null }> {
+async function freeName(
+  context: EngineContext,
+  { database, startedAt, name }: AdoptionCandidate,
+): Promise<{ label: string; startedAt: string; published: DumpManifest | null }> {
   for (let instant = Date.parse(startedAt); ; instant += 1000) {
     const at = new Date(instant).toISOString();
     const label = labelOf(database, at);
     const files = filesOf(context, label, false);
     const published = await readManifest(context.storage, files.manifest);
     if (isOwn(context, published, name)) return { label, startedAt: at, published };
-    const begun = (await context.storage.stat(incomingFilesOf(context, context.operationId, label, false).manifest)) !== null;
-    if (published === null && (begun || (await context.storage.stat(files.dump)) === null)) return { label, startedAt: at, published };
+    const begun =
+      (await context.storage.stat(incomingFilesOf(context, context.operationId, label, false).manifest)) !== null;
+    if (published === null && (begun || (await context.storage.stat(files.dump)) === null))
+      return { label, startedAt: at, published };
   }
 }
 
@@ -195,17 +260,35 @@ interface Copied {
   readonly dump: Fingerprint;
 }
 
-async function copy(context: EngineContext, source: string, { name, sizeBytes }: AdoptionCandidate, incoming: BackupFiles): Promise<Copied> {
+async function copy(
+  context: EngineContext,
+  source: string,
+  { name, sizeBytes }: AdoptionCandidate,
+  incoming: BackupFiles,
+): Promise<Copied> {
   const free = await context.storage.freeBytes();
   const there = (await context.storage.stat(incoming.dump))?.sizeBytes ?? 0;
   if (free !== null && free < sizeBytes - there) {
-    throw new RepriseError('disk-full', `the repository has ${free} bytes free, and ${name} takes ${sizeBytes}`, 'free space there, then adopt again: what was adopted stays');
+    throw new RepriseError(
+      'disk-full',
+      `the repository has ${free} bytes free, and ${name} takes ${sizeBytes}`,
+      'free space there, then adopt again: what was adopted stays',
+    );
   }
   const step = `adopt-copy:${operationMark(name)}`;
-  const judge = async ({ code }: JobExit): Promise<Verdict> => (code === 0 ? 'ok' : code === null ? 'retry' : 'fail');
+  const judge = async ({ code }: JobExit): Promise<ToolJobOutcome> =>
+    code === 0 ? 'ok' : code === null ? 'retry' : 'fail';
   try {
     if (!context.storage.capabilities.localPath) {
-      const { written } = await uploadOutput(context, { step, tool: 'cat', argv: ['cat', '--', source], key: incoming.dump, judge, phase: `copying ${name}`, totalBytes: sizeBytes });
+      const { written } = await uploadOutput(context, {
+        step,
+        tool: 'cat',
+        argv: ['cat', '--', source],
+        key: incoming.dump,
+        judge,
+        phase: `copying ${name}`,
+        totalBytes: sizeBytes,
+      });
       return { path: source, dump: { sizeBytes: written.sizeBytes, sha256: written.sha256 } };
     }
     const target = context.storage.localPath(incoming.dump);
@@ -217,32 +300,71 @@ async function copy(context: EngineContext, source: string, { name, sizeBytes }:
       onGone: 'restart',
       cleanUp: () => context.storage.remove(incoming.dump),
       judge,
-      progress: async () => ({ phase: `copying ${name}`, done: (await context.storage.stat(incoming.dump))?.sizeBytes ?? 0, total: sizeBytes, unit: 'bytes' }),
+      progress: async () => ({
+        phase: `copying ${name}`,
+        done: (await context.storage.stat(incoming.dump))?.sizeBytes ?? 0,
+        total: sizeBytes,
+        unit: 'bytes',
+      }),
       stallTimeoutMs: STALL_TIMEOUT_MS,
     });
     return { path: target, dump: await fingerprint(context, incoming.dump, `reading ${name}`, sizeBytes) };
   } catch (error) {
     if (!hasEnded(error) || !/Permission denied/i.test(String(error.details['stderrTail']))) throw error;
-    throw new RepriseError('privilege-missing', `user ${context.user?.name ?? 'of the worker'} may not read it`, 'let that user read it: chmod or setfacl');
+    throw new RepriseError(
+      'privilege-missing',
+      `user ${context.user?.name ?? 'of the worker'} may not read it`,
+      'let that user read it: chmod or setfacl',
+    );
   }
 }
 
 /** All that a dump of our own has in its manifest; what the file does not hold is taken from the server as it is now. */
-async function describeCopy(context: EngineContext, candidate: AdoptionCandidate, { label, startedAt }: { label: string; startedAt: string }, incoming: BackupFiles, { path, dump }: Copied): Promise<DumpManifest> {
+async function describeCopy(
+  context: EngineContext,
+  candidate: AdoptionCandidate,
+  { label, startedAt }: { label: string; startedAt: string },
+  incoming: BackupFiles,
+  { path, dump }: Copied,
+): Promise<DumpManifest> {
   const { database, finishedAt, name } = candidate;
   const header = await readHeader(context, path);
   if (databaseNamed(context, header) !== database) throw changed();
-  const { superuser, server: _live, ...live } = await withClient(context.cluster.connection, database, async (client) => ({
+  const {
+    superuser,
+    server: _live,
+    ...live
+  } = await withClient(context.cluster.connection, database, async (client) => ({
     ...(await readDatabaseFacts(client)),
     properties: await databaseProperties(client, database),
   }));
-  const contents = await countAll(context, candidate, live.extensionTables, { key: incoming.dump, encrypted: false, path });
+  const contents = await countAll(context, candidate, live.extensionTables, {
+    key: incoming.dump,
+    encrypted: false,
+    path,
+  });
   // Where the original was read instead of the copy, it must still be what was copied.
-  if (!context.storage.capabilities.localPath && (await hashOfFile(context, path, name, dump.sizeBytes)) !== dump.sha256) throw changed();
+  if (
+    !context.storage.capabilities.localPath &&
+    (await hashOfFile(context, path, name, dump.sizeBytes)) !== dump.sha256
+  )
+    throw changed();
   const globals = await dumpGlobals(context, incoming.globals, superuser, null);
   return {
-    ...{ schemaVersion: 1, engine: LOGICAL, label, cluster: context.cluster.name, policy: context.policy.name, database },
-    ...{ operationId: context.operationId, startedAt, finishedAt: finishedAt < startedAt ? startedAt : finishedAt, dump },
+    ...{
+      schemaVersion: 1,
+      engine: LOGICAL,
+      label,
+      cluster: context.cluster.name,
+      policy: context.policy.name,
+      database,
+    },
+    ...{
+      operationId: context.operationId,
+      startedAt,
+      finishedAt: finishedAt < startedAt ? startedAt : finishedAt,
+      dump,
+    },
     ...live,
     server: { versionNum: header.serverVersionNum, systemIdentifier: UNKNOWN_CLUSTER },
     toolMajor: header.toolMajor,
@@ -257,7 +379,12 @@ async function describeCopy(context: EngineContext, candidate: AdoptionCandidate
 }
 
 /** Reads every block: the first time a truncated dump is seen for what it is (F3, F15). */
-async function countAll(context: EngineContext, { database, name }: AdoptionCandidate, extensionTables: DumpManifest['extensionTables'], file: SealedFile): Promise<DumpManifest['contents']> {
+async function countAll(
+  context: EngineContext,
+  { database, name }: AdoptionCandidate,
+  extensionTables: DumpManifest['extensionTables'],
+  file: SealedFile,
+): Promise<DumpManifest['contents']> {
   try {
     return (await countDump(context, `adopt-count:${operationMark(name)}`, { database, extensionTables }, file)).tables;
   } catch (error) {

@@ -2,8 +2,8 @@ import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
-import type { DatabaseProperties } from '../../postgres/properties.js';
-import { runTool } from '../../process/run.js';
+import type { DatabaseProperties } from '../../postgres/content/database-properties.js';
+import { runProgram } from '../../process/exec/run-program.js';
 import type { ReadContext } from '../engine.js';
 import { toolError } from './dump-errors.js';
 
@@ -32,9 +32,12 @@ export async function whyNoDump(path: string): Promise<string | null> {
   if (head.length === 0) return 'it is empty';
   const text = head.toString('latin1');
   // Magic, three bytes of version, sizes of integers and offsets, format (pg_backup_archiver.c, ReadHead).
-  if (text.startsWith('PGDMP')) return head[10] === CUSTOM ? null : 'it is a part of a dump in another format; only pg_dump -Fc can be taken over';
-  if (/^--\r?\n-- PostgreSQL database cluster dump/.test(text)) return 'it is what pg_dumpall writes (plain SQL): dump each database with pg_dump -Fc';
-  if (/^--\r?\n-- PostgreSQL database dump/.test(text) || /^(SET|CREATE|COPY|BEGIN|\\connect|--)\b/m.test(text)) return 'it is plain SQL: only pg_dump -Fc can be taken over';
+  if (text.startsWith('PGDMP'))
+    return head[10] === CUSTOM ? null : 'it is a part of a dump in another format; only pg_dump -Fc can be taken over';
+  if (/^--\r?\n-- PostgreSQL database cluster dump/.test(text))
+    return 'it is what pg_dumpall writes (plain SQL): dump each database with pg_dump -Fc';
+  if (/^--\r?\n-- PostgreSQL database dump/.test(text) || /^(SET|CREATE|COPY|BEGIN|\\connect|--)\b/m.test(text))
+    return 'it is plain SQL: only pg_dump -Fc can be taken over';
   if (head[0] === 0x1f && head[1] === 0x8b) return 'it is compressed with gzip: gunzip it first';
   if (text.startsWith('toc.dat')) return 'it is a dump in tar format: only pg_dump -Fc can be taken over';
   return 'it is no dump of pg_dump';
@@ -59,28 +62,46 @@ export async function readHeader(host: Host, path: string): Promise<ArchiveHeade
   const listing = await restore(host, ['--list', path]);
   const value = (name: string): string | undefined => new RegExp(`^;\\s+${name}: (.*)$`, 'm').exec(listing)?.[1];
   const createdAt = /^; Archive created at (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)/m.exec(listing)?.[1];
-  const [database, server, tool] = [value('dbname'), value('Dumped from database version'), value('Dumped by pg_dump version')];
+  const [database, server, tool] = [
+    value('dbname'),
+    value('Dumped from database version'),
+    value('Dumped by pg_dump version'),
+  ];
   if (createdAt === undefined || database === undefined || server === undefined || tool === undefined) {
-    throw new RepriseError('backup-corrupt', 'its header does not say which database it is of', 'it cannot be taken over');
+    throw new RepriseError(
+      'backup-corrupt',
+      'its header does not say which database it is of',
+      'it cannot be taken over',
+    );
   }
   const [major = 0, minor = 0] = server.split(/[^\d]+/).map(Number);
   return {
     ...{ database, createdAt, toolMajor: Number.parseInt(tool, 10) },
     serverVersionNum: major * 10_000 + minor,
-    extensions: [...listing.matchAll(/^\d+; 3079 \d+ EXTENSION - (\S+)/gm)].map(([, name = '']) => name).filter((name) => name !== 'plpgsql'),
+    extensions: [...listing.matchAll(/^\d+; 3079 \d+ EXTENSION - (\S+)/gm)]
+      .map(([, name = '']) => name)
+      .filter((name) => name !== 'plpgsql'),
   };
 }
 
 /** Encoding and locale of the database that was dumped, from its own CREATE DATABASE; what it does not say is left out. */
-export async function readLocale(host: Host, path: string): Promise<Partial<Pick<DatabaseProperties, 'encoding' | 'collate' | 'ctype'>>> {
+export async function readLocale(
+  host: Host,
+  path: string,
+): Promise<Partial<Pick<DatabaseProperties, 'encoding' | 'collate' | 'ctype'>>> {
   const listing = await restore(host, ['--list', '--create', path]);
   const entry = /^\d+; 1262 \d+ DATABASE - .*$/m.exec(listing)?.[0];
   if (entry === undefined) return {};
   const sql = await restore(host, ['--create', '--use-list=/dev/stdin', '--file=-', path], `${entry}\n`);
-  const last = (name: string): string | undefined => [...sql.matchAll(new RegExp(`^CREATE DATABASE .* ${name} = '([^']*)'`, 'gm'))].at(-1)?.[1];
+  const last = (name: string): string | undefined =>
+    [...sql.matchAll(new RegExp(`^CREATE DATABASE .* ${name} = '([^']*)'`, 'gm'))].at(-1)?.[1];
   const [encoding, locale] = [last('ENCODING'), last('LOCALE')];
   const [collate, ctype] = [last('LC_COLLATE') ?? locale, last('LC_CTYPE') ?? locale];
-  return { ...(encoding === undefined ? {} : { encoding }), ...(collate === undefined ? {} : { collate }), ...(ctype === undefined ? {} : { ctype }) };
+  return {
+    ...(encoding === undefined ? {} : { encoding }),
+    ...(collate === undefined ? {} : { collate }),
+    ...(ctype === undefined ? {} : { ctype }),
+  };
 }
 
 /** As PostgreSQL's user, never as root: a crafted dump may run code in pg_restore (CVE-2026-116314). */
@@ -88,12 +109,26 @@ async function restore({ pgBin, user, signal }: Host, argv: readonly string[], i
   try {
     // Our standard input is a socket, which /dev/stdin cannot open again; that of a pipe it can.
     const through = input === undefined ? [] : ['/bin/sh', '-c', 'cat | "$@"', 'through'];
-    const { stdout } = await runTool([...through, join(pgBin, 'pg_restore'), ...argv], { user, signal, timeoutMs: LISTING_MS, ...(input === undefined ? {} : { input }) });
+    const { stdout } = await runProgram([...through, join(pgBin, 'pg_restore'), ...argv], {
+      user,
+      signal,
+      timeoutMs: LISTING_MS,
+      ...(input === undefined ? {} : { input }),
+    });
     return stdout;
   } catch (error) {
     if (!isRepriseError(error) || typeof error.details['code'] !== 'number') throw error;
     const { code, message, hint } = toolError('pg_restore', String(error.details['stderrTail']));
-    if (/Permission denied/i.test(message)) throw new RepriseError('privilege-missing', `user ${user?.name ?? 'of the worker'} may not read it`, 'let that user read it: chmod or setfacl');
-    throw new RepriseError(code === 'version-mismatch' ? code : 'backup-corrupt', message, hint ?? 'it cannot be taken over');
+    if (/Permission denied/i.test(message))
+      throw new RepriseError(
+        'privilege-missing',
+        `user ${user?.name ?? 'of the worker'} may not read it`,
+        'let that user read it: chmod or setfacl',
+      );
+    throw new RepriseError(
+      code === 'version-mismatch' ? code : 'backup-corrupt',
+      message,
+      hint ?? 'it cannot be taken over',
+    );
   }
 }

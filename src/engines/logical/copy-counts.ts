@@ -1,4 +1,4 @@
-import type { TableCount } from '../../domain/backup.js';
+import type { TableCount } from '../../domain/backup/backup.js';
 import { RepriseError } from '../../domain/errors.js';
 
 /**
@@ -76,7 +76,8 @@ export function compareCounts(recorded: readonly TableCount[], found: readonly T
     const rows = left.get(keyOf(count));
     left.delete(keyOf(count));
     if (rows === undefined) differences.push(`table ${nameOf(count)} is missing, ${count.rows} rows were recorded`);
-    else if (rows !== count.rows) differences.push(`table ${nameOf(count)} holds ${rows} rows, ${count.rows} were recorded`);
+    else if (rows !== count.rows)
+      differences.push(`table ${nameOf(count)} holds ${rows} rows, ${count.rows} were recorded`);
   }
   for (const key of left.keys()) differences.push(`table ${key.replace('\0', '.')} was not recorded`);
   return differences;

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { TableCount } from '../../domain/backup.js';
+import type { TableCount } from '../../domain/backup/backup.js';
 import type { EngineContext } from '../engine.js';
 import { countingArgv, parseCounts } from './copy-counts.js';
 import type { DumpCounts } from './copy-counts.js';
@@ -33,6 +33,7 @@ export async function countDump(
     stallTimeoutMs: STALL_TIMEOUT_MS,
   });
   const counts = parseCounts(database, await readFile(result.stdout, 'utf8'));
-  const isExtensions = (one: TableCount): boolean => extensionTables.some(({ schema, table }) => schema === one.schema && table === one.table);
+  const isExtensions = (one: TableCount): boolean =>
+    extensionTables.some(({ schema, table }) => schema === one.schema && table === one.table);
   return { ...counts, tables: counts.tables.filter((one) => !isExtensions(one)) };
 }

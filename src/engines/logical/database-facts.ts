@@ -1,7 +1,7 @@
 import type pg from 'pg';
-import type { ServerFacts } from '../../domain/backup.js';
+import type { ServerFacts } from '../../domain/backup/backup.js';
 import { RepriseError } from '../../domain/errors.js';
-import { serverFacts } from '../../postgres/server-facts.js';
+import { serverFacts } from '../../postgres/server/server-facts.js';
 import type { DumpFacts, ObjectCounts } from './manifest.js';
 import { withoutMarks } from './new-database.js';
 

@@ -1,11 +1,11 @@
 import { RepriseError } from '../../domain/errors.js';
-import { ageError } from '../../process/age-errors.js';
-import type { Jobs, JobResult } from '../../process/jobs.js';
-import { tellingLine } from '../../process/output-tail.js';
-import type { ToolRule } from '../../process/tool-rules.js';
-import { ruleFor, withoutValues } from '../../process/tool-rules.js';
-import type { JudgedRequest } from '../judged-job.js';
-import { runJudgedBy } from '../judged-job.js';
+import { ageError } from '../../process/age/age-errors.js';
+import type { Jobs, JobResult } from '../../process/jobs/jobs.js';
+import { errorLine } from '../../files/tail.js';
+import type { ToolRule } from '../../process/exec/tool-rules.js';
+import { ruleFor, withoutValues } from '../../process/exec/tool-rules.js';
+import type { ToolJobRequest } from '../shared/run-tool-job.js';
+import { runToolJob } from '../shared/run-tool-job.js';
 
 /** What pg_dump and pg_restore complain of, most telling first; wording as in PostgreSQL 12 to 18 with LC_ALL=C. */
 const rules: readonly ToolRule[] = [
@@ -72,11 +72,11 @@ export function toolError(tool: string, stderr: string): RepriseError {
   if (ofAge !== null) return ofAge;
   const rule = ruleFor(rules, stderr);
   if (rule !== undefined) return new RepriseError(rule.code, `${tool}: ${rule.message}`, rule.hint);
-  const line = withoutValues(tellingLine(stderr));
+  const line = withoutValues(errorLine(stderr));
   return new RepriseError('tool-failed', `${tool} failed${line === '' ? '' : `: ${line}`}`);
 }
 
 /** Runs one of PostgreSQL's programs as a job; its failure is told in these terms. */
-export function runJudged(jobs: Jobs, request: JudgedRequest): Promise<JobResult> {
-  return runJudgedBy(toolError, jobs, request);
+export function runJudged(jobs: Jobs, request: ToolJobRequest): Promise<JobResult> {
+  return runToolJob(toolError, jobs, request);
 }

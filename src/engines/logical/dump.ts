@@ -1,19 +1,19 @@
 import { join } from 'node:path';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
-import { withClient } from '../../postgres/connect.js';
-import { libpqEnv } from '../../postgres/environment.js';
-import { databaseProperties } from '../../postgres/properties.js';
-import type { Encryption, TableCount } from '../../domain/backup.js';
-import type { JobResult } from '../../process/jobs.js';
+import { withClient } from '../../postgres/connection/with-client.js';
+import { libpqEnv } from '../../postgres/connection/environment.js';
+import { databaseProperties } from '../../postgres/content/database-properties.js';
+import type { Encryption, TableCount } from '../../domain/backup/backup.js';
+import type { JobResult } from '../../process/jobs/jobs.js';
 import type { BackupRequest, EngineContext, MadeBackup } from '../engine.js';
 import { countDump } from './count-dump.js';
 import { encryptionOf, runOnFile, writingArgv } from './encryption.js';
 import type { SealedFile } from './encryption.js';
 import { wholeFile } from './fetched.js';
 import { dumpGlobals } from './globals.js';
-import { fingerprint } from '../hash.js';
-import type { Fingerprint } from '../hash.js';
-import { hasEnded } from '../judged-job.js';
+import { fingerprint } from '../shared/hash.js';
+import type { Fingerprint } from '../shared/hash.js';
+import { hasEnded } from '../shared/run-tool-job.js';
 import { runJudged } from './dump-errors.js';
 import { commitManifest, LOGICAL, madeBackup, readIfThere, readManifest } from './manifest.js';
 import type { DumpFacts, DumpManifest } from './manifest.js';
@@ -43,21 +43,37 @@ interface Dumping {
  * @throws RepriseError `storage-full` (F5), `privilege-missing` (F19, F20), `conflict` where another operation has the
  *   name, `tool-failed`; nothing partial is left then
  */
-export async function backUpDatabase(context: EngineContext, request: BackupRequest, database: string): Promise<MadeBackup> {
+export async function backUpDatabase(
+  context: EngineContext,
+  request: BackupRequest,
+  database: string,
+): Promise<MadeBackup> {
   const label = labelOf(database, request.startedAt);
   const manifestKey = manifestKeyOf(context, label);
   const published = await readManifest(context.storage, manifestKey);
   if (published !== null && published.operationId !== context.operationId) {
-    throw new RepriseError('conflict', `the backup ${label} exists already and is another operation's`, 'run the backup again: its name is the second it starts in');
+    throw new RepriseError(
+      'conflict',
+      `the backup ${label} exists already and is another operation's`,
+      'run the backup again: its name is the second it starts in',
+    );
   }
   if (published === null) await makeAndPublish(context, { database, label, startedAt: request.startedAt });
   await context.storage.remove(factsKey(context, label));
   const manifest = published ?? (await readManifest(context.storage, manifestKey));
-  if (manifest === null) throw new RepriseError('conflict', `the backup ${label} vanished while it was published`, 'see who else removes files from the repository');
+  if (manifest === null)
+    throw new RepriseError(
+      'conflict',
+      `the backup ${label} vanished while it was published`,
+      'see who else removes files from the repository',
+    );
   return madeBackup(manifest, context.policy.repository);
 }
 
-async function makeAndPublish(context: EngineContext, named: Pick<Dumping, 'database' | 'label' | 'startedAt'>): Promise<void> {
+async function makeAndPublish(
+  context: EngineContext,
+  named: Pick<Dumping, 'database' | 'label' | 'startedAt'>,
+): Promise<void> {
   const { label } = named;
   await context.storage.prepare(incomingPrefix(context), context.user ?? undefined);
   // What this operation has begun it goes on with, whatever became of the config meanwhile.
@@ -81,13 +97,22 @@ async function makeAndPublish(context: EngineContext, named: Pick<Dumping, 'data
 async function makeDump(dumping: Dumping): Promise<DumpManifest> {
   const { context, database, label, startedAt, incoming, encryption } = dumping;
   const file = { key: incoming.dump, encrypted: encryption !== null };
-  const removedIf = (isLost: (error: unknown) => boolean) => async (error: unknown): Promise<never> => {
-    if (isLost(error)) for (const key of [incoming.dump, incoming.globals, factsKey(context, label)]) await context.storage.remove(key);
-    throw error;
-  };
+  const removedIf =
+    (isLost: (error: unknown) => boolean) =>
+    async (error: unknown): Promise<never> => {
+      if (isLost(error))
+        for (const key of [incoming.dump, incoming.globals, factsKey(context, label)])
+          await context.storage.remove(key);
+      throw error;
+    };
   const facts = await factsOf(dumping).catch(removedIf(hasEnded));
   const { connection } = context.cluster;
-  const { result: { job: result, written }, inventory } = await besideInventory(connection, database, context.signal, (snapshot) => runPgDump(dumping, snapshot)).catch(removedIf(hasEnded));
+  const {
+    result: { job: result, written },
+    inventory,
+  } = await besideInventory(connection, database, context.signal, (snapshot) => runPgDump(dumping, snapshot)).catch(
+    removedIf(hasEnded),
+  );
   const dump = written ?? (await fingerprint(context, incoming.dump, `reading back ${database}`));
   await readTableOfContents(context, file).catch(removedIf(isVerdict));
   // A dump that an earlier attempt started is of another snapshot than the one just counted.
@@ -117,9 +142,21 @@ function isVerdict(error: unknown): boolean {
   return isRepriseError(error) && (typeof error.details['code'] === 'number' || error.code === 'job-cancelled');
 }
 
-async function countOnHost({ context, database, incoming, encryption, dump, facts }: Dumping & { dump: Fingerprint; facts: DumpFacts }): Promise<readonly TableCount[]> {
+async function countOnHost({
+  context,
+  database,
+  incoming,
+  encryption,
+  dump,
+  facts,
+}: Dumping & { dump: Fingerprint; facts: DumpFacts }): Promise<readonly TableCount[]> {
   const file = await wholeFile(context, incoming.dump, dump);
-  const counts = await countDump(context, `count:${encodeName(database)}`, { ...facts, database }, { key: incoming.dump, encrypted: encryption !== null, path: file.path });
+  const counts = await countDump(
+    context,
+    `count:${encodeName(database)}`,
+    { ...facts, database },
+    { key: incoming.dump, encrypted: encryption !== null, path: file.path },
+  );
   await file.discard();
   return counts.tables;
 }
@@ -133,7 +170,12 @@ async function factsOf({ context, database, label, incoming, encryption }: Dumpi
     properties: await databaseProperties(client, database),
   }));
   const globals = await dumpGlobals(context, incoming.globals, superuser, encryption);
-  const facts: DumpFacts = { ...ofDatabase, toolMajor: await toolMajor(context, 'pg_dump'), globals, ...(encryption === null ? {} : { encryption }) };
+  const facts: DumpFacts = {
+    ...ofDatabase,
+    toolMajor: await toolMajor(context, 'pg_dump'),
+    globals,
+    ...(encryption === null ? {} : { encryption }),
+  };
   await context.storage.write(factsKey(context, label), JSON.stringify(facts));
   return facts;
 }
@@ -144,7 +186,10 @@ async function takenFacts(context: EngineContext, label: string): Promise<DumpFa
 }
 
 /** Where an earlier attempt's dump was taken away since, it is made anew. */
-async function runPgDump({ context, database, incoming, encryption }: Dumping, snapshot: string | null): Promise<{ readonly job: JobResult; readonly written: Fingerprint | null }> {
+async function runPgDump(
+  { context, database, incoming, encryption }: Dumping,
+  snapshot: string | null,
+): Promise<{ readonly job: JobResult; readonly written: Fingerprint | null }> {
   const { compress } = context.policy.options as LogicalOptions;
   const total = await expectedSize(context, database);
   const removePartial = (): Promise<void> => context.storage.remove(incoming.dump);
@@ -163,7 +208,12 @@ async function runPgDump({ context, database, incoming, encryption }: Dumping, s
     env: libpqEnv(context.cluster.connection, database),
   };
   if (!context.storage.capabilities.localPath) {
-    const { job, written } = await uploadOutput(context, { ...tool, key: incoming.dump, phase: `dumping ${database}`, totalBytes: total });
+    const { job, written } = await uploadOutput(context, {
+      ...tool,
+      key: incoming.dump,
+      phase: `dumping ${database}`,
+      totalBytes: total,
+    });
     return { job, written: { sizeBytes: written.sizeBytes, sha256: written.sha256 } };
   }
   const job = await runJudged(context.jobs, {
@@ -173,7 +223,12 @@ async function runPgDump({ context, database, incoming, encryption }: Dumping, s
     resultIsGone: async () => (await context.storage.stat(incoming.dump)) === null,
     progress: async () => {
       const done = (await context.storage.stat(incoming.dump))?.sizeBytes ?? 0;
-      return { phase: `dumping ${database}`, done, ...(total === null ? {} : { total: Math.max(total, done) }), unit: 'bytes' };
+      return {
+        phase: `dumping ${database}`,
+        done,
+        ...(total === null ? {} : { total: Math.max(total, done) }),
+        unit: 'bytes',
+      };
     },
     stallTimeoutMs: STALL_TIMEOUT_MS,
   });
@@ -186,10 +241,13 @@ async function runPgDump({ context, database, incoming, encryption }: Dumping, s
  */
 async function readTableOfContents(context: EngineContext, file: SealedFile): Promise<void> {
   if (!canRead(context, file)) return;
-  await runOnFile(context, file, [join(context.pgBin, 'pg_restore'), '--list', '--file=/dev/null'], 'beginning', { timeoutMs: 10 * 60_000 });
+  await runOnFile(context, file, [join(context.pgBin, 'pg_restore'), '--list', '--file=/dev/null'], 'beginning', {
+    timeoutMs: 10 * 60_000,
+  });
 }
 
-const canRead = ({ policy }: EngineContext, { encrypted }: SealedFile): boolean => !encrypted || policy.encryption?.identity !== undefined;
+const canRead = ({ policy }: EngineContext, { encrypted }: SealedFile): boolean =>
+  !encrypted || policy.encryption?.identity !== undefined;
 
 function factsKey(context: EngineContext, label: string): string {
   return incomingFilesOf(context, context.operationId, label, false).manifest.replace(/json$/, 'facts.json');

@@ -1,10 +1,10 @@
-import type { Encryption } from '../../domain/backup.js';
+import type { Encryption } from '../../domain/backup/backup.js';
 import { isRepriseError } from '../../domain/errors.js';
-import { inTermsOfAge } from '../../process/age-errors.js';
-import { recipientsOf, requireIdentity } from '../../process/age-keys.js';
-import { decryptingArgv, encryptingArgv } from '../../process/age.js';
-import { runTool } from '../../process/run.js';
-import type { RunToolOptions, ToolOutput } from '../../process/run.js';
+import { inTermsOfAge } from '../../process/age/age-errors.js';
+import { recipientsOf, requireIdentity } from '../../process/age/age-keys.js';
+import { decryptingArgv, encryptingArgv } from '../../process/age/age.js';
+import { runProgram } from '../../process/exec/run-program.js';
+import type { RunProgramOptions, ProgramResult } from '../../process/exec/run-program.js';
 import type { ReadContext } from '../engine.js';
 
 /** What reading a file of a backup needs to know: where it lies, and whether it is encrypted. */
@@ -25,8 +25,14 @@ export async function encryptionOf({ policy }: Pick<ReadContext, 'policy'>): Pro
  * The command that writes a file of the repository: the program itself by its `--file`, or its output through age, so
  * that plain text never gets there. Where the repository has no paths, the command prints what is to be uploaded.
  */
-export async function writingArgv(context: ReadContext, encryption: Encryption | null, key: string, argv: readonly string[]): Promise<readonly string[]> {
-  if (!context.storage.capabilities.localPath) return encryption === null ? argv : encryptingArgv(encryption.recipients, argv, '-');
+export async function writingArgv(
+  context: ReadContext,
+  encryption: Encryption | null,
+  key: string,
+  argv: readonly string[],
+): Promise<readonly string[]> {
+  if (!context.storage.capabilities.localPath)
+    return encryption === null ? argv : encryptingArgv(encryption.recipients, argv, '-');
   const path = context.storage.localPath(key);
   return encryption === null ? [...argv, `--file=${path}`] : encryptingArgv(encryption.recipients, argv, path);
 }
@@ -35,7 +41,12 @@ export async function writingArgv(context: ReadContext, encryption: Encryption |
  * The command that has a program read a file: named as its last argument, or decrypted to its stdin.
  * @throws RepriseError `key-missing`, `tool-missing`
  */
-export async function readingArgv(context: ReadContext, file: SealedFile, argv: readonly string[], howFar?: 'all' | 'beginning'): Promise<readonly string[]> {
+export async function readingArgv(
+  context: ReadContext,
+  file: SealedFile,
+  argv: readonly string[],
+  howFar?: 'all' | 'beginning',
+): Promise<readonly string[]> {
   const path = file.path ?? context.storage.localPath(file.key);
   if (!file.encrypted) return [...argv, path];
   return decryptingArgv(await requireIdentity(context.policy.encryption, file.key), path, argv, howFar);
@@ -46,15 +57,23 @@ export async function readingArgv(context: ReadContext, file: SealedFile, argv: 
  * than the program reads.
  * @throws RepriseError `key-missing`, `tool-missing`, `tool-failed`, and what reading the repository throws
  */
-export async function runOnFile(context: ReadContext, file: SealedFile, argv: readonly string[], howFar: 'all' | 'beginning', options: RunToolOptions = {}): Promise<ToolOutput> {
+export async function runOnFile(
+  context: ReadContext,
+  file: SealedFile,
+  argv: readonly string[],
+  howFar: 'all' | 'beginning',
+  options: RunProgramOptions = {},
+): Promise<ProgramResult> {
   const how = { user: context.user, signal: context.signal, ...options };
-  if (context.storage.capabilities.localPath) return runTool(await readingArgv(context, file, argv, howFar), how);
-  const onInput = file.encrypted ? await decryptingArgv(await requireIdentity(context.policy.encryption, file.key), '-', argv, howFar) : argv;
+  if (context.storage.capabilities.localPath) return runProgram(await readingArgv(context, file, argv, howFar), how);
+  const onInput = file.encrypted
+    ? await decryptingArgv(await requireIdentity(context.policy.encryption, file.key), '-', argv, howFar)
+    : argv;
   const input = await context.storage.open(file.key);
   let broken: unknown;
   input.once('error', (error) => (broken = error));
   try {
-    return await runTool(onInput, { ...how, input });
+    return await runProgram(onInput, { ...how, input });
   } catch (error) {
     // What the program says of an input that broke off says nothing of the file (F10).
     context.signal.throwIfAborted();

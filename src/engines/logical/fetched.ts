@@ -4,12 +4,12 @@ import { createHash } from 'node:crypto';
 import type { Hash } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import { RepriseError } from '../../domain/errors.js';
-import { freeBytes } from '../../postgres/disk.js';
-import { makeScratchDirectory } from '../../postgres/scratch-data-dir.js';
-import { inTurn } from '../../process/file-lock.js';
+import { freeBytes } from '../../postgres/server/disk.js';
+import { makeScratchDirectory } from '../../postgres/server/scratch-directory.js';
+import { waitForLock } from '../../process/jobs/file-lock.js';
 import type { ReadContext } from '../engine.js';
-import { damageOf } from '../hash.js';
-import type { Fingerprint } from '../hash.js';
+import { damageOf } from '../shared/hash.js';
+import type { Fingerprint } from '../shared/hash.js';
 import { operationMark } from './names.js';
 
 /** A file of the repository on this host. */
@@ -40,7 +40,8 @@ export async function wholeFile(context: ReadContext, key: string, recorded: Fin
   }
   const there = await storage.stat(key);
   if (there === null) throw corrupt(`${key} is missing`);
-  if (there.sizeBytes !== recorded.sizeBytes) throw corrupt(`${key} has ${there.sizeBytes} bytes where ${recorded.sizeBytes} were recorded`);
+  if (there.sizeBytes !== recorded.sizeBytes)
+    throw corrupt(`${key} has ${there.sizeBytes} bytes where ${recorded.sizeBytes} were recorded`);
   const directory = join(await scratchOf(context), operationMark(context.operationId));
   await mkdir(directory, { recursive: true, mode: 0o700 });
   if (context.user !== null && process.getuid?.() === 0) await chown(directory, context.user.uid, context.user.gid);
@@ -55,7 +56,10 @@ export async function wholeFile(context: ReadContext, key: string, recorded: Fin
 }
 
 /** @throws RepriseError `disk-full` where the copies have no room (F6) */
-export async function checkFetchRoom({ host, storage }: Pick<ReadContext, 'host' | 'storage'>, files: readonly Fingerprint[]): Promise<void> {
+export async function checkFetchRoom(
+  { host, storage }: Pick<ReadContext, 'host' | 'storage'>,
+  files: readonly Fingerprint[],
+): Promise<void> {
   if (storage.capabilities.localPath) return;
   const needed = Math.max(0, ...files.map(({ sizeBytes }) => sizeBytes));
   const free = await freeBytes(host.scratchDir);
@@ -77,12 +81,21 @@ async function scratchOf({ host, user }: ReadContext): Promise<string> {
 /** An attempt that was given up for dead may still be writing: one at a time, and the next finds what the other got. */
 function fetch(context: ReadContext, key: string, recorded: Fingerprint, path: string): Promise<void> {
   const { host, operationId, signal } = context;
-  return inTurn(host.stateDir, `fetch-${operationId}`, () => fetchAlone(context, key, recorded, path), { signal, patienceMs: TURN_PATIENCE_MS });
+  return waitForLock(host.stateDir, `fetch-${operationId}`, () => fetchAlone(context, key, recorded, path), {
+    signal,
+    patienceMs: TURN_PATIENCE_MS,
+  });
 }
 
-async function fetchAlone(context: ReadContext, key: string, { sizeBytes, sha256 }: Fingerprint, path: string): Promise<void> {
+async function fetchAlone(
+  context: ReadContext,
+  key: string,
+  { sizeBytes, sha256 }: Fingerprint,
+  path: string,
+): Promise<void> {
   // Looked at where it lies: a tool that outlived a worker may be reading it.
-  if ((await sizeOf(path)) === sizeBytes && (await hashOf(path, sizeBytes, context.signal)).digest('hex') === sha256) return;
+  if ((await sizeOf(path)) === sizeBytes && (await hashOf(path, sizeBytes, context.signal)).digest('hex') === sha256)
+    return;
   const part = `${path}.part`;
   const had = Math.min(await sizeOf(part), sizeBytes);
   let found = await fetchFrom(context, key, sizeBytes, part, had);
@@ -96,7 +109,13 @@ async function fetchAlone(context: ReadContext, key: string, { sizeBytes, sha256
 }
 
 /** Fetches what lies behind the first `had` bytes; SHA-256 of the whole, which is on the disk then. */
-async function fetchFrom(context: ReadContext, key: string, sizeBytes: number, part: string, had: number): Promise<string> {
+async function fetchFrom(
+  context: ReadContext,
+  key: string,
+  sizeBytes: number,
+  part: string,
+  had: number,
+): Promise<string> {
   const { storage, signal, report, user, host } = context;
   const free = await freeBytes(host.scratchDir);
   if (free < sizeBytes - had) throw noRoom(host.scratchDir, free, sizeBytes - had);
@@ -118,7 +137,12 @@ async function fetchFrom(context: ReadContext, key: string, sizeBytes: number, p
     } finally {
       source?.destroy();
     }
-    if (done !== sizeBytes) throw new RepriseError('storage-unreachable', `${done} bytes of ${key} came where it has ${sizeBytes}`, 'try again; see what lies between this host and the storage');
+    if (done !== sizeBytes)
+      throw new RepriseError(
+        'storage-unreachable',
+        `${done} bytes of ${key} came where it has ${sizeBytes}`,
+        'try again; see what lies between this host and the storage',
+      );
     await file.sync();
     return hash.digest('hex');
   } finally {
@@ -143,8 +167,13 @@ const sizeOf = (path: string): Promise<number> =>
     () => 0,
   );
 
-const corrupt = (why: string): RepriseError => new RepriseError('backup-corrupt', why, 'choose another backup with recover --to backup:ID');
+const corrupt = (why: string): RepriseError =>
+  new RepriseError('backup-corrupt', why, 'choose another backup with recover --to backup:ID');
 
 function noRoom(directory: string, free: number, needed: number): RepriseError {
-  return new RepriseError('disk-full', `the dump is fetched into ${directory}, which has ${free} bytes free where ${needed} are needed`, 'free space there, or name another scratch_dir of the host');
+  return new RepriseError(
+    'disk-full',
+    `the dump is fetched into ${directory}, which has ${free} bytes free where ${needed} are needed`,
+    'free space there, or name another scratch_dir of the host',
+  );
 }

@@ -15,7 +15,10 @@ const patterns = {
   commentRole: new RegExp(`^COMMENT ON ROLE ${name} `, 's'),
   grantRole: new RegExp(`^GRANT ${name} TO ${name}(.*?)(?: GRANTED BY ${name})?$`, 's'),
   createTablespace: new RegExp(`^CREATE TABLESPACE ${name} OWNER ${name} LOCATION '((?:[^']|'')*)'$`, 's'),
-  alterTablespace: new RegExp(`^(?:ALTER TABLESPACE|COMMENT ON TABLESPACE|(?:GRANT|REVOKE) [A-Z, ]+ ON TABLESPACE) ${name} `, 's'),
+  alterTablespace: new RegExp(
+    `^(?:ALTER TABLESPACE|COMMENT ON TABLESPACE|(?:GRANT|REVOKE) [A-Z, ]+ ON TABLESPACE) ${name} `,
+    's',
+  ),
 };
 
 /** Statements of a globals file in their order. Its text is never given to a server as a whole (F35, F43). */
@@ -60,7 +63,12 @@ function classify(sql: string): GlobalStatement {
   if (grant?.[1] !== undefined && grant[2] !== undefined) {
     // Who granted it may not exist on another server, and matters to nobody there.
     const withoutGrantor = `GRANT ${grant[1]} TO ${grant[2]}${grant[3] ?? ''}`;
-    return { kind: 'grant-role', granted: unquote(grant[1]) ?? '', member: unquote(grant[2]) ?? '', sql: withoutGrantor };
+    return {
+      kind: 'grant-role',
+      granted: unquote(grant[1]) ?? '',
+      member: unquote(grant[2]) ?? '',
+      sql: withoutGrantor,
+    };
   }
   const tablespace = patterns.createTablespace.exec(sql);
   if (tablespace?.[1] !== undefined) {
@@ -91,5 +99,9 @@ function closingQuote(text: string, from: number): number {
 }
 
 function damaged(why: string): RepriseError {
-  return new RepriseError('backup-corrupt', `the file of roles and tablespaces cannot be read: ${why}`, 'choose another backup with recover --to backup:ID');
+  return new RepriseError(
+    'backup-corrupt',
+    `the file of roles and tablespaces cannot be read: ${why}`,
+    'choose another backup with recover --to backup:ID',
+  );
 }

@@ -1,13 +1,13 @@
 import { join } from 'node:path';
 import { isRepriseError } from '../../domain/errors.js';
-import { libpqEnv } from '../../postgres/environment.js';
-import { encryptingArgv } from '../../process/age.js';
-import { runTool } from '../../process/run.js';
+import { libpqEnv } from '../../postgres/connection/environment.js';
+import { encryptingArgv } from '../../process/age/age.js';
+import { runProgram } from '../../process/exec/run-program.js';
 import type { EngineContext } from '../engine.js';
 import { toolError } from './dump-errors.js';
-import type { Encryption } from '../../domain/backup.js';
+import type { Encryption } from '../../domain/backup/backup.js';
 import { writingArgv } from './encryption.js';
-import { fingerprint } from '../hash.js';
+import { fingerprint } from '../shared/hash.js';
 import type { DumpFacts } from './manifest.js';
 import { databaseConninfo } from './tools.js';
 
@@ -17,7 +17,12 @@ import { databaseConninfo } from './tools.js';
  *
  * @throws RepriseError with the reason pg_dumpall gives
  */
-export async function dumpGlobals(context: EngineContext, key: string, passwords: boolean, encryption: Encryption | null): Promise<DumpFacts['globals']> {
+export async function dumpGlobals(
+  context: EngineContext,
+  key: string,
+  passwords: boolean,
+  encryption: Encryption | null,
+): Promise<DumpFacts['globals']> {
   const { connection } = context.cluster;
   const tool = [
     join(context.pgBin, 'pg_dumpall'),
@@ -26,13 +31,20 @@ export async function dumpGlobals(context: EngineContext, key: string, passwords
     `--database=${databaseConninfo(connection.maintenanceDatabase)}`,
     ...(passwords ? [] : ['--no-role-passwords']),
   ];
-  const options = { user: context.user, env: libpqEnv(connection, connection.maintenanceDatabase), signal: context.signal };
+  const options = {
+    user: context.user,
+    env: libpqEnv(connection, connection.maintenanceDatabase),
+    signal: context.signal,
+  };
   try {
     if (context.storage.capabilities.localPath) {
-      await runTool(await writingArgv(context, encryption, key, tool), options);
+      await runProgram(await writingArgv(context, encryption, key, tool), options);
     } else {
       // Small, and text also where it is encrypted: it needs no job of its own.
-      const { stdout } = await runTool(encryption === null ? tool : await encryptingArgv(encryption.recipients, tool), options);
+      const { stdout } = await runProgram(
+        encryption === null ? tool : await encryptingArgv(encryption.recipients, tool),
+        options,
+      );
       await context.storage.write(key, `${stdout}\n`);
     }
   } catch (error) {

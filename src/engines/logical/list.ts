@@ -62,7 +62,14 @@ async function listed(
   database: string,
   dumpSize: number | undefined,
 ): Promise<ListedBackup> {
-  const nameOnly = { label, type: 'full', startedAt: instantOf(label), finishedAt: null, sizeBytes: dumpSize ?? 0, database } as const;
+  const nameOnly = {
+    label,
+    type: 'full',
+    startedAt: instantOf(label),
+    finishedAt: null,
+    sizeBytes: dumpSize ?? 0,
+    database,
+  } as const;
   try {
     const manifest = await readManifest(context.storage, key);
     if (manifest !== null) {

@@ -45,7 +45,11 @@ export const logicalEngine: Engine = {
 /** One dump a database. One that fails keeps no other from its backup; the first failure is told when all were tried. */
 async function backUpDatabases(context: EngineContext, request: BackupRequest): Promise<readonly MadeBackup[]> {
   if (request.type !== 'auto' && request.type !== 'full') {
-    throw new RepriseError('capability-missing', `a dump is always full: ${request.type} is not to be had`, 'backup run --type full, or a policy of a physical engine');
+    throw new RepriseError(
+      'capability-missing',
+      `a dump is always full: ${request.type} is not to be had`,
+      'backup run --type full, or a policy of a physical engine',
+    );
   }
   const made: MadeBackup[] = [];
   let firstFailure: RepriseError | undefined;

@@ -1,10 +1,10 @@
-import type { Encryption, ServerFacts, TableCount } from '../../domain/backup.js';
-import { backupId } from '../../domain/backup.js';
+import type { Encryption, ServerFacts, TableCount } from '../../domain/backup/backup.js';
+import { backupId } from '../../domain/backup/backup.js';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
-import type { DatabaseProperties } from '../../postgres/properties.js';
+import type { DatabaseProperties } from '../../postgres/content/database-properties.js';
 import type { ReadableStorage, WritableStorage } from '../../storage/storage.js';
 import type { MadeBackup } from '../engine.js';
-import type { Fingerprint } from '../hash.js';
+import type { Fingerprint } from '../shared/hash.js';
 import { filesOf, manifestKeyOf } from './names.js';
 import type { BackupFiles, Place } from './names.js';
 
@@ -71,13 +71,22 @@ export async function readManifest(storage: ReadableStorage, key: string): Promi
   if (body === null) return null;
   try {
     const value = JSON.parse(body.toString('utf8')) as Partial<DumpManifest> | null;
-    if (value?.schemaVersion === 1 && value.engine === LOGICAL && isFingerprint(value.dump) && isFingerprint(value.globals)) {
+    if (
+      value?.schemaVersion === 1 &&
+      value.engine === LOGICAL &&
+      isFingerprint(value.dump) &&
+      isFingerprint(value.globals)
+    ) {
       return value as DumpManifest;
     }
   } catch (error) {
     if (!(error instanceof SyntaxError) && (error as Error).name !== 'SyntaxError') throw error;
   }
-  throw new RepriseError('backup-corrupt', `the manifest ${key} cannot be read`, 'choose another backup with recover --to backup:ID');
+  throw new RepriseError(
+    'backup-corrupt',
+    `the manifest ${key} cannot be read`,
+    'choose another backup with recover --to backup:ID',
+  );
 }
 
 /**
@@ -85,11 +94,16 @@ export async function readManifest(storage: ReadableStorage, key: string): Promi
  * is another's (F17): files copied from one cluster's folder into another's are no backup of that cluster.
  */
 export async function manifestOf(
-  context: { readonly storage: ReadableStorage; readonly cluster: { readonly name: string }; readonly policy: { readonly name: string } },
+  context: {
+    readonly storage: ReadableStorage;
+    readonly cluster: { readonly name: string };
+    readonly policy: { readonly name: string };
+  },
   label: string,
 ): Promise<DumpManifest> {
   const manifest = await readManifest(context.storage, manifestKeyOf(context, label));
-  if (manifest === null) throw new RepriseError('not-found', `there is no backup ${label}`, 'reprise backup list shows what there is');
+  if (manifest === null)
+    throw new RepriseError('not-found', `there is no backup ${label}`, 'reprise backup list shows what there is');
   if (manifest.cluster !== context.cluster.name || manifest.label !== label) {
     throw new RepriseError(
       'identity-mismatch',
@@ -110,7 +124,11 @@ export async function commitManifest(storage: WritableStorage, key: string, mani
   if (storage.capabilities.localPath) return storage.write(key, body);
   if (await storage.createIfAbsent(key, body)) return;
   if ((await readManifest(storage, key))?.operationId === manifest.operationId) return;
-  throw new RepriseError('conflict', `the backup ${manifest.label} exists already and is another operation's`, 'run the backup again: its name is the second it starts in');
+  throw new RepriseError(
+    'conflict',
+    `the backup ${manifest.label} exists already and is another operation's`,
+    'run the backup again: its name is the second it starts in',
+  );
 }
 
 /** Reads a small object as it is; null where there is none. */

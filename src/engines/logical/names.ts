@@ -20,7 +20,8 @@ export interface Place {
  */
 export function labelOf(database: string, startedAt: string): string {
   const instant = new Date(startedAt);
-  if (Number.isNaN(instant.getTime())) throw new RepriseError('internal', 'a backup was asked for without the instant of its start');
+  if (Number.isNaN(instant.getTime()))
+    throw new RepriseError('internal', 'a backup was asked for without the instant of its start');
   const digits = instant.toISOString().replaceAll(/[-:]/g, '');
   return `${encodeName(database)}_full_${digits.slice(0, 8)}_${digits.slice(9, 15)}`;
 }
@@ -86,5 +87,9 @@ export function operationMark(operationId: string): string {
 
 function namesBelow(prefix: string, base: string, encrypted: boolean): BackupFiles {
   const end = encrypted ? '.age' : '';
-  return { dump: `${prefix}${base}.dump${end}`, globals: `${prefix}${base}.globals.sql${end}`, manifest: `${prefix}${base}.json` };
+  return {
+    dump: `${prefix}${base}.dump${end}`,
+    globals: `${prefix}${base}.globals.sql${end}`,
+    manifest: `${prefix}${base}.json`,
+  };
 }

@@ -1,7 +1,7 @@
 import pg from 'pg';
 import type { ConnectionConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
-import { withClient } from '../../postgres/connect.js';
+import { withClient } from '../../postgres/connection/with-client.js';
 import type { DumpManifest } from './manifest.js';
 import { operationMark } from './names.js';
 
@@ -24,10 +24,17 @@ export async function createOnce(database: NewDatabase, manifest: DumpManifest):
   await inMaintenance(database, async (client) => {
     const standing = await standingOf(client, database);
     if (standing === 'foreign') {
-      throw new RepriseError('conflict', `there is a database ${JSON.stringify(database.name)} that this operation did not make`, 'drop or rename it, then try again');
+      throw new RepriseError(
+        'conflict',
+        `there is a database ${JSON.stringify(database.name)} that this operation did not make`,
+        'drop or rename it, then try again',
+      );
     }
-    if (standing === 'absent') await client.query(creation(database, manifest, await hasTablespace(client, manifest.properties.tablespace)));
-    await client.query(`COMMENT ON DATABASE ${pg.escapeIdentifier(database.name)} IS ${pg.escapeLiteral(commentFor(database, manifest.comment))}`);
+    if (standing === 'absent')
+      await client.query(creation(database, manifest, await hasTablespace(client, manifest.properties.tablespace)));
+    await client.query(
+      `COMMENT ON DATABASE ${pg.escapeIdentifier(database.name)} IS ${pg.escapeLiteral(commentFor(database, manifest.comment))}`,
+    );
   });
 }
 
@@ -54,7 +61,8 @@ async function standingOf(client: pg.Client, database: NewDatabase): Promise<Sta
   );
   const [row] = rows;
   if (row === undefined) return 'absent';
-  const isOurs = row.limit === limitMark(database.operationId) || (row.comment ?? '').includes(commentMark(database.operationId));
+  const isOurs =
+    row.limit === limitMark(database.operationId) || (row.comment ?? '').includes(commentMark(database.operationId));
   return isOurs ? 'ours' : 'foreign';
 }
 
@@ -70,7 +78,11 @@ function creation({ name, operationId }: NewDatabase, { properties }: DumpManife
     `OWNER ${pg.escapeIdentifier(properties.owner)}`,
     `ENCODING ${pg.escapeLiteral(properties.encoding)}`,
     `LC_COLLATE ${pg.escapeLiteral(properties.collate)} LC_CTYPE ${pg.escapeLiteral(properties.ctype)}`,
-    ...(localeProvider === 'libc' ? [] : [`LOCALE_PROVIDER ${localeProvider} ${localeProvider.toUpperCase()}_LOCALE ${pg.escapeLiteral(icuLocale ?? '')}`]),
+    ...(localeProvider === 'libc'
+      ? []
+      : [
+          `LOCALE_PROVIDER ${localeProvider} ${localeProvider.toUpperCase()}_LOCALE ${pg.escapeLiteral(icuLocale ?? '')}`,
+        ]),
     ...(inItsTablespace ? [`TABLESPACE ${pg.escapeIdentifier(properties.tablespace)}`] : []),
     // The mark that comes with the creation itself: a comment takes a statement of its own, and we may die before it.
     `CONNECTION LIMIT ${limitMark(operationId)}`,

@@ -1,9 +1,9 @@
-import type { Backup } from '../../domain/backup.js';
+import type { Backup } from '../../domain/backup/backup.js';
 import { RepriseError } from '../../domain/errors.js';
 import type { OutlineRequest, ReadContext, RecoveryOutline } from '../engine.js';
 import { checkFetchRoom } from './fetched.js';
-import { damageOf } from '../hash.js';
-import type { Fingerprint } from '../hash.js';
+import { damageOf } from '../shared/hash.js';
+import type { Fingerprint } from '../shared/hash.js';
 import { checkKey } from './encryption.js';
 import { manifestFiles, manifestOf } from './manifest.js';
 import type { DumpManifest } from './manifest.js';
@@ -28,7 +28,10 @@ export async function outlineRecovery(context: ReadContext, request: OutlineRequ
   await checkTool(context, manifests);
   const { server, warnings } = await checkServer(context, manifests);
   for (const [index, manifest] of manifests.entries()) await checkWhole(context, request, manifest, backups[index]);
-  await checkFetchRoom(context, manifests.map(({ dump }) => dump));
+  await checkFetchRoom(
+    context,
+    manifests.map(({ dump }) => dump),
+  );
   const encrypted = manifests.filter(({ encryption }) => encryption !== undefined);
   for (const manifest of encrypted) {
     const key = manifestFiles(context, manifest).dump;
@@ -60,13 +63,22 @@ function chooseBackups({ target, candidates, databases }: OutlineRequest): reado
   }
   if (target.kind === 'backup') {
     const named = candidates.find((backup) => backup.id === target.id);
-    if (named === undefined) throw new RepriseError('not-found', `${target.id} is no whole backup of this policy`, 'reprise backup list shows what there is');
+    if (named === undefined)
+      throw new RepriseError(
+        'not-found',
+        `${target.id} is no whole backup of this policy`,
+        'reprise backup list shows what there is',
+      );
     return [named];
   }
   return databases.map((database) => {
     const newest = candidates.find((backup) => backup.database === database);
     if (newest !== undefined) return newest;
-    throw new RepriseError('no-usable-backup', `there is no whole backup of database ${JSON.stringify(database)} in this policy`, 'choose another policy with recover --policy');
+    throw new RepriseError(
+      'no-usable-backup',
+      `there is no whole backup of database ${JSON.stringify(database)} in this policy`,
+      'choose another policy with recover --policy',
+    );
   });
 }
 
@@ -82,7 +94,9 @@ function checkIdentity(manifest: DumpManifest, database: string | undefined): vo
 /** An encrypted dump comes by a pipe, so that plain text never lies on a disk, and a pipe has one reader. */
 function oneJob({ policy }: ReadContext, [encrypted]: readonly DumpManifest[]): readonly string[] {
   const { restoreJobs } = policy.options as LogicalOptions;
-  return encrypted === undefined || restoreJobs === 1 ? [] : [`${encrypted.label} is encrypted: it is restored by one job, not by ${restoreJobs}`];
+  return encrypted === undefined || restoreJobs === 1
+    ? []
+    : [`${encrypted.label} is encrypted: it is restored by one job, not by ${restoreJobs}`];
 }
 
 /** A dump that lies elsewhere is fetched when it is restored, and compared then, before anything is touched. */
@@ -96,7 +110,10 @@ function fetching({ storage, host }: ReadContext, manifests: readonly DumpManife
 async function damageAtHand(context: ReadContext, key: string, recorded: Fingerprint): Promise<string | null> {
   if (context.storage.capabilities.localPath) return damageOf(context, key, recorded);
   const there = await context.storage.stat(key);
-  if (there?.sizeBytes !== recorded.sizeBytes) return there === null ? `${key} is missing` : `${key} has ${there.sizeBytes} bytes where ${recorded.sizeBytes} were recorded`;
+  if (there?.sizeBytes !== recorded.sizeBytes)
+    return there === null
+      ? `${key} is missing`
+      : `${key} has ${there.sizeBytes} bytes where ${recorded.sizeBytes} were recorded`;
   if (await isCold(context, key)) return null;
   const beginning = await context.storage.open(key);
   try {
@@ -123,10 +140,17 @@ async function checkTool(context: ReadContext, manifests: readonly DumpManifest[
   );
 }
 
-async function checkWhole(context: ReadContext, request: OutlineRequest, manifest: DumpManifest, backup: Backup | undefined): Promise<void> {
+async function checkWhole(
+  context: ReadContext,
+  request: OutlineRequest,
+  manifest: DumpManifest,
+  backup: Backup | undefined,
+): Promise<void> {
   const files = manifestFiles(context, manifest);
   const reason =
-    (backup?.sha256 !== undefined && backup.sha256 !== manifest.dump.sha256 ? `its manifest is not the one that was recorded` : null) ??
+    (backup?.sha256 !== undefined && backup.sha256 !== manifest.dump.sha256
+      ? `its manifest is not the one that was recorded`
+      : null) ??
     (await damageAtHand(context, files.dump, manifest.dump)) ??
     ((await isCold(context, files.globals)) ? null : await damageOf(context, files.globals, manifest.globals));
   if (reason === null) return;
@@ -135,7 +159,13 @@ async function checkWhole(context: ReadContext, request: OutlineRequest, manifes
   throw new RepriseError(
     'backup-corrupt',
     `${manifest.label} is damaged: ${reason}`,
-    older === undefined ? 'there is no older backup of this database in this policy' : `the one before it is recover --to backup:${older.id}`,
-    { label: manifest.label, ...(backup === undefined ? {} : { damagedBackup: backup.id }), ...(older === undefined ? {} : { older: older.id }) },
+    older === undefined
+      ? 'there is no older backup of this database in this policy'
+      : `the one before it is recover --to backup:${older.id}`,
+    {
+      label: manifest.label,
+      ...(backup === undefined ? {} : { damagedBackup: backup.id }),
+      ...(older === undefined ? {} : { older: older.id }),
+    },
   );
 }

@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
-import { withClient } from '../../postgres/connect.js';
-import { tryEncryption } from '../../process/age-keys.js';
+import { withClient } from '../../postgres/connection/with-client.js';
+import { tryEncryption } from '../../process/age/age-keys.js';
 import type { EngineContext, ReadContext } from '../engine.js';
 import { readDatabaseFacts } from './database-facts.js';
 import { leftovers, newestDumpSize } from './list.js';
@@ -24,10 +24,17 @@ export async function preflightBackup(context: EngineContext): Promise<readonly 
       missing: await missingRights(client),
     }));
     if (majorOf(facts.server.versionNum) > major) throw olderThanServer(major, majorOf(facts.server.versionNum));
-    if (missing !== null) throw new RepriseError('privilege-missing', `database ${JSON.stringify(database)}: ${missing.what}`, missing.hint);
+    if (missing !== null)
+      throw new RepriseError(
+        'privilege-missing',
+        `database ${JSON.stringify(database)}: ${missing.what}`,
+        missing.hint,
+      );
     expectedBytes += (await newestDumpSize(context, database)) ?? 0;
     if (facts.server.encoding === 'SQL_ASCII') {
-      notes.push(`database ${JSON.stringify(database)} is SQL_ASCII: its text is bytes of no known encoding, and restores only into SQL_ASCII`);
+      notes.push(
+        `database ${JSON.stringify(database)} is SQL_ASCII: its text is bytes of no known encoding, and restores only into SQL_ASCII`,
+      );
     }
     if (!facts.superuser) notes.push('the backup role is no superuser: the passwords of roles are not in the backup');
   }
@@ -40,7 +47,10 @@ export async function preflightBackup(context: EngineContext): Promise<readonly 
     );
   }
   const left = await leftovers(context, operationMark(context.operationId));
-  if (left.length > 0) notes.push(`${left.length} files of other operations that did not end lie in the repository, such as ${left[0]}; they are no backups`);
+  if (left.length > 0)
+    notes.push(
+      `${left.length} files of other operations that did not end lie in the repository, such as ${left[0]}; they are no backups`,
+    );
   return [...new Set(notes)];
 }
 
@@ -48,7 +58,9 @@ async function encryptionNotes(context: EngineContext): Promise<readonly string[
   const { encryption } = context.policy;
   if (encryption === undefined) return [];
   await tryEncryption(encryption, context);
-  return encryption.identity === undefined ? ['this host has no key: what it writes can be read, proven and restored elsewhere only'] : [];
+  return encryption.identity === undefined
+    ? ['this host has no key: what it writes can be read, proven and restored elsewhere only']
+    : [];
 }
 
 /** About how many bytes a dump will have: those of the last one, else those of the database, for a progress bar. */
@@ -88,10 +100,16 @@ async function missingRights(client: pg.Client): Promise<MissingRight | null> {
   const [row] = rows;
   if (row === undefined) return null;
   if (row.tables !== '0') {
-    return { what: `role ${row.role} may not read ${row.tables} tables or sequences`, hint: `GRANT pg_read_all_data TO ${row.role}` };
+    return {
+      what: `role ${row.role} may not read ${row.tables} tables or sequences`,
+      hint: `GRANT pg_read_all_data TO ${row.role}`,
+    };
   }
   if (row.secured !== '0') {
-    return { what: `row security hides rows of ${row.secured} tables from role ${row.role}`, hint: `ALTER ROLE ${row.role} BYPASSRLS` };
+    return {
+      what: `row security hides rows of ${row.secured} tables from role ${row.role}`,
+      hint: `ALTER ROLE ${row.role} BYPASSRLS`,
+    };
   }
   if (row.large !== '0') {
     const hint = `GRANT SELECT ON LARGE OBJECT ... TO ${row.role} for each, or make the role a member of their owner: pg_read_all_data does not cover large objects`;

@@ -4,7 +4,10 @@ import type { ReadableStorage } from '../../storage/storage.js';
 import { databaseOf, everyFileOf } from './names.js';
 
 /** What goes with these backups: each dump's companions, as far as they are there. */
-export async function planRemoval(context: EngineContext<ReadableStorage>, labels: readonly string[]): Promise<RemovalPlan> {
+export async function planRemoval(
+  context: EngineContext<ReadableStorage>,
+  labels: readonly string[],
+): Promise<RemovalPlan> {
   const alsoRemoves: string[] = [];
   for (const label of labels) {
     checkLabel(label);
@@ -12,7 +15,9 @@ export async function planRemoval(context: EngineContext<ReadableStorage>, label
       const there = await context.storage.stat(key);
       if (there === null) continue;
       const isLocked = there.lockedUntil !== undefined && there.lockedUntil > context.now().toISOString();
-      alsoRemoves.push(isLocked ? `${key} (its content stays in the bucket until ${there.lockedUntil}: object lock)` : key);
+      alsoRemoves.push(
+        isLocked ? `${key} (its content stays in the bucket until ${there.lockedUntil}: object lock)` : key,
+      );
     }
   }
   return { labels, alsoRemoves };
@@ -33,5 +38,9 @@ export async function removeBackups(context: EngineContext, labels: readonly str
 /** A storage's `remove` takes folders too: only what this engine names is ever given to it. */
 function checkLabel(label: string): void {
   if (databaseOf(label) !== null && !label.includes('/')) return;
-  throw new RepriseError('not-found', `${JSON.stringify(label)} is no label of a logical backup`, 'reprise backup list shows the labels');
+  throw new RepriseError(
+    'not-found',
+    `${JSON.stringify(label)} is no label of a logical backup`,
+    'reprise backup list shows the labels',
+  );
 }

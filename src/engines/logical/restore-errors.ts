@@ -1,4 +1,4 @@
-import { withoutValues } from '../../process/tool-rules.js';
+import { withoutValues } from '../../process/exec/tool-rules.js';
 
 /** One complaint of pg_restore that it went on after. */
 export interface RestoreComplaint {
@@ -41,7 +41,8 @@ const harmless: readonly Harmless[] = [
   },
   {
     rule: 'a time-out that only newer servers know was to be switched off',
-    message: /^could not execute query: ERROR: +unrecognized configuration parameter "(transaction_timeout|idle_in_transaction_session_timeout)"$/,
+    message:
+      /^could not execute query: ERROR: +unrecognized configuration parameter "(transaction_timeout|idle_in_transaction_session_timeout)"$/,
     command: /^SET (transaction_timeout|idle_in_transaction_session_timeout) = 0;$/,
   },
 ];
@@ -55,13 +56,17 @@ export function judgeRestore(stderr: string): RestoreVerdict {
   const accepted: string[] = [];
   const refused: string[] = [];
   for (const complaint of complaints) {
-    const rule = harmless.find(({ message, command }) => message.test(complaint.message) && command.test(complaint.command ?? ''));
+    const rule = harmless.find(
+      ({ message, command }) => message.test(complaint.message) && command.test(complaint.command ?? ''),
+    );
     if (rule === undefined) refused.push(`${complaint.entry ?? 'no entry named'}: ${withoutValues(complaint.message)}`);
     else accepted.push(`${withoutValues(complaint.message)} (${rule.rule})`);
   }
   const ignored = Number(/^pg_restore: warning: errors ignored on restore: (\d+)$/m.exec(stderr)?.[1] ?? Number.NaN);
   if (ignored !== complaints.length && refused.length === 0) {
-    refused.push(`pg_restore counts ${Number.isNaN(ignored) ? 'no' : ignored} ignored errors where ${complaints.length} were read`);
+    refused.push(
+      `pg_restore counts ${Number.isNaN(ignored) ? 'no' : ignored} ignored errors where ${complaints.length} were read`,
+    );
   }
   return { accepted, refused };
 }
@@ -72,7 +77,8 @@ export function parseComplaints(stderr: string): readonly RestoreComplaint[] {
   let entry: string | null = null;
   let current: { message: string; command: string[] | null } | null = null;
   const finish = (): void => {
-    if (current !== null) complaints.push({ entry, message: current.message, command: current.command?.join('\n').trim() ?? null });
+    if (current !== null)
+      complaints.push({ entry, message: current.message, command: current.command?.join('\n').trim() ?? null });
     current = null;
   };
   for (const line of stderr.split('\n')) {

@@ -1,13 +1,13 @@
 import type pg from 'pg';
-import type { Backup } from '../../domain/backup.js';
+import type { Backup } from '../../domain/backup/backup.js';
 import type { ConnectionConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
-import { withClient } from '../../postgres/connect.js';
+import { withClient } from '../../postgres/connection/with-client.js';
 import type { EngineContext } from '../engine.js';
-import { withoutValues } from '../../process/tool-rules.js';
+import { withoutValues } from '../../process/exec/tool-rules.js';
 import { parseGlobals } from './globals-script.js';
 import type { GlobalStatement } from './globals-script.js';
-import { damageOf } from '../hash.js';
+import { damageOf } from '../shared/hash.js';
 import { readSealed } from './encryption.js';
 import { manifestFiles, manifestOf } from './manifest.js';
 
@@ -21,20 +21,30 @@ import { manifestFiles, manifestOf } from './manifest.js';
  *
  * @throws RepriseError `backup-corrupt`, `key-missing`, `privilege-missing`, `database-unreachable`
  */
-export async function restoreGlobals(context: EngineContext, backup: Backup, connection: ConnectionConfig): Promise<readonly string[]> {
+export async function restoreGlobals(
+  context: EngineContext,
+  backup: Backup,
+  connection: ConnectionConfig,
+): Promise<readonly string[]> {
   const manifest = await manifestOf(context, backup.label);
   const { globals: key } = manifestFiles(context, manifest);
   const damaged = await damageOf(context, key, manifest.globals);
-  if (damaged !== null) throw new RepriseError('backup-corrupt', damaged, 'choose another backup with recover --to backup:ID');
+  if (damaged !== null)
+    throw new RepriseError('backup-corrupt', damaged, 'choose another backup with recover --to backup:ID');
   const statements = parseGlobals(await readSealed(context, { key, encrypted: manifest.encryption !== undefined }));
   return withClient(connection, connection.maintenanceDatabase, async (client) => {
     const roles = await createRoles(client, statements, manifest.globals.passwords);
-    const isOwnServer = connection.host === context.cluster.connection.host && connection.port === context.cluster.connection.port;
+    const isOwnServer =
+      connection.host === context.cluster.connection.host && connection.port === context.cluster.connection.port;
     return [...roles, ...(await createTablespaces(client, statements, isOwnServer))];
   });
 }
 
-async function createRoles(client: pg.Client, statements: readonly GlobalStatement[], passwords: boolean): Promise<readonly string[]> {
+async function createRoles(
+  client: pg.Client,
+  statements: readonly GlobalStatement[],
+  passwords: boolean,
+): Promise<readonly string[]> {
   const existing = await namesIn(client, 'SELECT rolname::text AS name FROM pg_catalog.pg_roles');
   const created = new Set<string>();
   await client.query('BEGIN');
@@ -53,13 +63,17 @@ async function createRoles(client: pg.Client, statements: readonly GlobalStateme
   return [...created].map((role) => `role ${role} created${note}`);
 }
 
-async function createTablespaces(client: pg.Client, statements: readonly GlobalStatement[], isOwnServer: boolean): Promise<readonly string[]> {
+async function createTablespaces(
+  client: pg.Client,
+  statements: readonly GlobalStatement[],
+  isOwnServer: boolean,
+): Promise<readonly string[]> {
   const existing = await namesIn(client, 'SELECT spcname::text AS name FROM pg_catalog.pg_tablespace');
   const done: string[] = [];
   const created = new Set<string>();
   for (const statement of statements) {
     if (statement.kind === 'create-tablespace' && !existing.has(statement.tablespace)) {
-      const missing = isOwnServer ? await tryTo(client, statement.sql) : 'its place is the source server\'s';
+      const missing = isOwnServer ? await tryTo(client, statement.sql) : "its place is the source server's";
       if (missing === null) created.add(statement.tablespace);
       done.push(
         missing === null
@@ -77,7 +91,8 @@ async function createTablespaces(client: pg.Client, statements: readonly GlobalS
 async function run(client: pg.Client, statement: GlobalStatement, what: string): Promise<void> {
   const reason = await tryTo(client, statement.sql);
   if (reason === null) return;
-  const hint = 'the role of the connection must be a superuser, or have CREATEROLE and what the roles have; or make them by hand first';
+  const hint =
+    'the role of the connection must be a superuser, or have CREATEROLE and what the roles have; or make them by hand first';
   throw new RepriseError('privilege-missing', `${what} could not be made: ${reason}`, hint);
 }
 

@@ -2,19 +2,19 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import type { ConnectionConfig } from '../../domain/config.js';
-import { withClient } from '../../postgres/connect.js';
-import { libpqEnv } from '../../postgres/environment.js';
-import { serverFacts } from '../../postgres/server-facts.js';
-import { applyProperties } from '../../postgres/properties.js';
-import { NOT_DECRYPTED } from '../../process/age.js';
-import type { JobExit } from '../../process/jobs.js';
+import { withClient } from '../../postgres/connection/with-client.js';
+import { libpqEnv } from '../../postgres/connection/environment.js';
+import { serverFacts } from '../../postgres/server/server-facts.js';
+import { applyProperties } from '../../postgres/content/database-properties.js';
+import { NOT_DECRYPTED } from '../../process/age/age.js';
+import type { JobExit } from '../../process/jobs/jobs.js';
 import type { EngineContext, RestoreDatabaseRequest, RestoredDatabase } from '../engine.js';
 import { compareCounts } from './copy-counts.js';
 import { compareObjects } from './database-facts.js';
 import { runJudged, toolError } from './dump-errors.js';
 import { wholeFile } from './fetched.js';
-import { hasEnded } from '../judged-job.js';
-import type { Verdict } from '../judged-job.js';
+import { hasEnded } from '../shared/run-tool-job.js';
+import type { ToolJobOutcome } from '../shared/run-tool-job.js';
 import { checkKey, readingArgv } from './encryption.js';
 import { manifestFiles, manifestOf } from './manifest.js';
 import type { DumpManifest } from './manifest.js';
@@ -47,7 +47,10 @@ interface Restoring {
  * @throws RepriseError `backup-corrupt` (F15), `key-missing`, `conflict` where the name is taken, `check-failed` where something is
  *   missing or pg_restore complained of more than is known to be harmless
  */
-export async function restoreDatabase(context: EngineContext, request: RestoreDatabaseRequest): Promise<RestoredDatabase> {
+export async function restoreDatabase(
+  context: EngineContext,
+  request: RestoreDatabaseRequest,
+): Promise<RestoredDatabase> {
   const { backup, connection, intoDatabase } = request;
   const manifest = await manifestOf(context, backup.label);
   const { dump: key } = manifestFiles(context, manifest);
@@ -55,15 +58,26 @@ export async function restoreDatabase(context: EngineContext, request: RestoreDa
   const dump = { key, encrypted: manifest.encryption !== undefined, path: file.path };
   await checkKey(context, dump);
   const { systemIdentifier } = await withClient(connection, connection.maintenanceDatabase, serverFacts);
-  const restoring = { context, manifest, dump, database: { connection, name: intoDatabase, operationId: context.operationId }, systemIdentifier };
+  const restoring = {
+    context,
+    manifest,
+    dump,
+    database: { connection, name: intoDatabase, operationId: context.operationId },
+    systemIdentifier,
+  };
   try {
     await createOnce(restoring.database, manifest);
     const accepted = await runPgRestore(restoring);
     await analyze(restoring);
     const inventory = await compareWithManifest(restoring);
-    const left = await withClient(connection, connection.maintenanceDatabase, (client) => applyProperties(client, intoDatabase, manifest.properties));
+    const left = await withClient(connection, connection.maintenanceDatabase, (client) =>
+      applyProperties(client, intoDatabase, manifest.properties),
+    );
     await file.discard();
-    return { contents: inventory.contents, accepted: [...accepted, ...left.map((what) => `${what} was left out: the role is not on this server`)] };
+    return {
+      contents: inventory.contents,
+      accepted: [...accepted, ...left.map((what) => `${what} was left out: the role is not on this server`)],
+    };
   } catch (error) {
     // Only what can not go on: a worker that shuts down leaves the job and its database.
     if (hasEnded(error) || (isRepriseError(error) && error.code === 'check-failed')) {
@@ -74,7 +88,13 @@ export async function restoreDatabase(context: EngineContext, request: RestoreDa
   }
 }
 
-async function runPgRestore({ context, manifest, dump, database, systemIdentifier }: Restoring): Promise<readonly string[]> {
+async function runPgRestore({
+  context,
+  manifest,
+  dump,
+  database,
+  systemIdentifier,
+}: Restoring): Promise<readonly string[]> {
   let refused: RepriseError | undefined;
   const { restoreJobs } = context.policy.options as LogicalOptions;
   const result = await runJudged(context.jobs, {
@@ -104,7 +124,9 @@ async function runPgRestore({ context, manifest, dump, database, systemIdentifie
     }),
     stallTimeoutMs: RESTORE_STALL_TIMEOUT_MS,
   }).catch((error: unknown) => {
-    throw refused !== undefined && isRepriseError(error) ? new RepriseError(refused.code, refused.message, refused.hint, error.details) : error;
+    throw refused !== undefined && isRepriseError(error)
+      ? new RepriseError(refused.code, refused.message, refused.hint, error.details)
+      : error;
   });
   return result.code === 0 ? [] : judgeRestore(await readFile(result.stderr, 'utf8')).accepted;
 }
@@ -113,7 +135,7 @@ async function runPgRestore({ context, manifest, dump, database, systemIdentifie
  * Exit 1 is "errors ignored on restore": each is looked at (F21). A connection lost may be found again, and what was
  * ended by a signal started again; all else would only happen once more.
  */
-async function judgeExit(exit: JobExit, refuse: (why: RepriseError) => void): Promise<Verdict> {
+async function judgeExit(exit: JobExit, refuse: (why: RepriseError) => void): Promise<ToolJobOutcome> {
   if (exit.code === 0) return 'ok';
   if (exit.code === null) return 'retry';
   const stderr = await readFile(exit.stderr, 'utf8');
@@ -125,13 +147,24 @@ async function judgeExit(exit: JobExit, refuse: (why: RepriseError) => void): Pr
     refuse(meant);
     return 'fail';
   }
-  const hint = meant.hint ?? 'all it printed is in the job records of this host; choose another backup, or make what is missing on the server first';
-  refuse(new RepriseError(meant.code === 'tool-failed' ? 'check-failed' : meant.code, `pg_restore left errors behind: ${inWords(refused)}`, hint));
+  const hint =
+    meant.hint ??
+    'all it printed is in the job records of this host; choose another backup, or make what is missing on the server first';
+  refuse(
+    new RepriseError(
+      meant.code === 'tool-failed' ? 'check-failed' : meant.code,
+      `pg_restore left errors behind: ${inWords(refused)}`,
+      hint,
+    ),
+  );
   return 'fail';
 }
 
 /** A tablespace that is not there would fail every table in it: then all go to the default one, as the plan has said. */
-async function withoutMissingTablespaces(connection: ConnectionConfig, manifest: DumpManifest): Promise<readonly string[]> {
+async function withoutMissingTablespaces(
+  connection: ConnectionConfig,
+  manifest: DumpManifest,
+): Promise<readonly string[]> {
   if (manifest.tablespaces.length === 0) return [];
   const there = await withClient(connection, connection.maintenanceDatabase, (client) =>
     client.query<{ name: string }>('SELECT spcname::text AS name FROM pg_catalog.pg_tablespace'),
@@ -145,7 +178,12 @@ async function analyze({ context, database, systemIdentifier }: Restoring): Prom
   await runJudged(context.jobs, {
     step: `analyze:${encodeName(database.name)}@${systemIdentifier}`,
     tool: 'vacuumdb',
-    argv: [join(context.pgBin, 'vacuumdb'), '--analyze-only', '--no-password', `--dbname=${databaseConninfo(database.name)}`],
+    argv: [
+      join(context.pgBin, 'vacuumdb'),
+      '--analyze-only',
+      '--no-password',
+      `--dbname=${databaseConninfo(database.name)}`,
+    ],
     env: libpqEnv(database.connection, database.name),
     onGone: 'restart',
     cleanUp: async () => undefined,
@@ -173,7 +211,10 @@ async function compareWithManifest({ manifest, database }: Restoring): Promise<I
 
 async function sizeOf({ connection, name }: NewDatabase): Promise<number> {
   const { rows } = await withClient(connection, connection.maintenanceDatabase, (client) =>
-    client.query<{ size: string | null }>('SELECT pg_catalog.pg_database_size(oid)::text AS size FROM pg_catalog.pg_database WHERE datname = $1', [name]),
+    client.query<{ size: string | null }>(
+      'SELECT pg_catalog.pg_database_size(oid)::text AS size FROM pg_catalog.pg_database WHERE datname = $1',
+      [name],
+    ),
   );
   return Number(rows[0]?.size ?? 0);
 }

@@ -1,10 +1,10 @@
 import type pg from 'pg';
-import type { TableCount } from '../../domain/backup.js';
+import type { TableCount } from '../../domain/backup/backup.js';
 import type { ConnectionConfig } from '../../domain/config.js';
 import { isRepriseError } from '../../domain/errors.js';
-import { withClient } from '../../postgres/connect.js';
-import { countTables } from '../../postgres/inventory.js';
-import { inSnapshot } from '../../postgres/snapshot.js';
+import { withClient } from '../../postgres/connection/with-client.js';
+import { countTables } from '../../postgres/content/inventory.js';
+import { inSnapshot } from '../../postgres/connection/snapshot.js';
 import type { ObjectCounts } from './manifest.js';
 import { countObjects } from './database-facts.js';
 import { LOCK_WAIT_TIMEOUT } from './tools.js';

@@ -1,10 +1,10 @@
 import { stat } from 'node:fs/promises';
 import type pg from 'pg';
-import type { ServerFacts } from '../../domain/backup.js';
+import type { ServerFacts } from '../../domain/backup/backup.js';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
-import { withClient } from '../../postgres/connect.js';
-import { freeBytes } from '../../postgres/disk.js';
-import { serverFacts } from '../../postgres/server-facts.js';
+import { withClient } from '../../postgres/connection/with-client.js';
+import { freeBytes } from '../../postgres/server/disk.js';
+import { serverFacts } from '../../postgres/server/server-facts.js';
 import type { ReadContext } from '../engine.js';
 import type { DumpManifest } from './manifest.js';
 import { majorOf } from './tools.js';
@@ -32,7 +32,8 @@ export async function checkServer(context: ReadContext, manifests: readonly Dump
     });
   } catch (error) {
     if (!isRepriseError(error) || error.code !== 'database-unreachable') throw error;
-    const hint = 'a dump is restored into a running server: start this one, or install a new one, then plan again; a physical policy recovers without it';
+    const hint =
+      'a dump is restored into a running server: start this one, or install a new one, then plan again; a physical policy recovers without it';
     throw new RepriseError(error.code, error.message, hint, error.details);
   }
 }
@@ -48,18 +49,32 @@ async function checkDump(client: pg.Client, server: ServerFacts, manifest: DumpM
   }
   await checkExtensions(client, manifest);
   const warnings = await checkLocale(client, manifest);
-  const missing = await missingNames(client, manifest.tablespaces, 'SELECT spcname::text AS name FROM pg_catalog.pg_tablespace');
-  if (missing.length > 0) warnings.push(`tablespaces ${missing.join(', ')} are not on this server: unless they can be made at their recorded place, what was in them goes to the default tablespace`);
+  const missing = await missingNames(
+    client,
+    manifest.tablespaces,
+    'SELECT spcname::text AS name FROM pg_catalog.pg_tablespace',
+  );
+  if (missing.length > 0)
+    warnings.push(
+      `tablespaces ${missing.join(', ')} are not on this server: unless they can be made at their recorded place, what was in them goes to the default tablespace`,
+    );
   if (server.systemIdentifier !== manifest.server.systemIdentifier) {
-    warnings.push(`the server (system identifier ${server.systemIdentifier}) is not the one that was dumped (${manifest.server.systemIdentifier}): right for a new instance, wrong for another cluster`);
+    warnings.push(
+      `the server (system identifier ${server.systemIdentifier}) is not the one that was dumped (${manifest.server.systemIdentifier}): right for a new instance, wrong for another cluster`,
+    );
   }
   if (here > there) warnings.push(`the server is PostgreSQL ${here}, newer than the dump's ${there}`);
-  if (manifest.properties.encoding === 'SQL_ASCII') warnings.push(`${manifest.label} is of encoding SQL_ASCII: it is restored as such, its text unchecked`);
+  if (manifest.properties.encoding === 'SQL_ASCII')
+    warnings.push(`${manifest.label} is of encoding SQL_ASCII: it is restored as such, its text unchecked`);
   return warnings;
 }
 
 async function checkExtensions(client: pg.Client, manifest: DumpManifest): Promise<void> {
-  const missing = await missingNames(client, manifest.extensions, 'SELECT name::text AS name FROM pg_catalog.pg_available_extensions');
+  const missing = await missingNames(
+    client,
+    manifest.extensions,
+    'SELECT name::text AS name FROM pg_catalog.pg_available_extensions',
+  );
   if (missing.length === 0) return;
   throw new RepriseError(
     'extension-missing',
@@ -74,7 +89,9 @@ async function checkLocale(client: pg.Client, manifest: DumpManifest): Promise<s
   try {
     await client.query('BEGIN');
     const literal = (text: string): string => client.escapeLiteral(text);
-    await client.query(`CREATE COLLATION pg_temp.reprise_probe (LC_COLLATE = ${literal(collate)}, LC_CTYPE = ${literal(ctype)})`);
+    await client.query(
+      `CREATE COLLATION pg_temp.reprise_probe (LC_COLLATE = ${literal(collate)}, LC_CTYPE = ${literal(ctype)})`,
+    );
     return [];
   } catch (error) {
     if (!(error instanceof Error) || !('severity' in error)) throw error;
@@ -94,8 +111,14 @@ async function checkLocale(client: pg.Client, manifest: DumpManifest): Promise<s
 /** The old databases stay until they are dropped, so that all of the new ones must fit beside them. */
 async function checkRoom(dataDir: string | undefined, manifests: readonly DumpManifest[]): Promise<readonly string[]> {
   const needed = manifests.reduce((sum, manifest) => sum + manifest.databaseSizeBytes, 0);
-  const isLocal = dataDir !== undefined && (await stat(dataDir).then(() => true, () => false));
-  if (!isLocal) return [`the server needs about ${needed} bytes free; its disk is not on this host and was not looked at`];
+  const isLocal =
+    dataDir !== undefined &&
+    (await stat(dataDir).then(
+      () => true,
+      () => false,
+    ));
+  if (!isLocal)
+    return [`the server needs about ${needed} bytes free; its disk is not on this host and was not looked at`];
   const free = await freeBytes(dataDir);
   if (free >= needed) return [];
   throw new RepriseError(

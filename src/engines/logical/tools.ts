@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { RepriseError } from '../../domain/errors.js';
-import { runTool } from '../../process/run.js';
-import type { OsUser } from '../../process/jobs.js';
+import { runProgram } from '../../process/exec/run-program.js';
+import type { OsUser } from '../../process/jobs/jobs.js';
 
 interface Host {
   readonly pgBin: string;
@@ -18,9 +18,17 @@ export const RESTORE_STALL_TIMEOUT_MS = 12 * 3_600_000;
 
 /** Major version of one of PostgreSQL's programs. */
 export async function toolMajor(host: Host, program: 'pg_dump' | 'pg_restore'): Promise<number> {
-  const { stdout } = await runTool([join(host.pgBin, program), '--version'], { user: host.user, signal: host.signal });
+  const { stdout } = await runProgram([join(host.pgBin, program), '--version'], {
+    user: host.user,
+    signal: host.signal,
+  });
   const major = Number(/\(PostgreSQL\) (\d+)/.exec(stdout)?.[1] ?? Number.NaN);
-  if (Number.isNaN(major)) throw new RepriseError('tool-failed', `${program} does not tell its version`, `run ${program} --version on the host`);
+  if (Number.isNaN(major))
+    throw new RepriseError(
+      'tool-failed',
+      `${program} does not tell its version`,
+      `run ${program} --version on the host`,
+    );
   return major;
 }
 

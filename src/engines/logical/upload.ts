@@ -1,11 +1,11 @@
 import { open, rm } from 'node:fs/promises';
 import { errorTable, isRepriseError, RepriseError } from '../../domain/errors.js';
-import type { UploadLine } from '../../process/upload-order.js';
-import { STORAGE_FAILED } from '../../process/upload-order.js';
-import { writeUploadOrder } from '../../process/upload-orders.js';
-import { toolEnvironment } from '../../process/environment.js';
-import type { JobRequest, JobResult } from '../../process/jobs.js';
-import { asUser } from '../../process/users.js';
+import type { UploadLine } from '../../process/jobs/upload-order.js';
+import { STORAGE_FAILED } from '../../process/jobs/upload-order.js';
+import { writeUploadOrder } from '../../process/jobs/upload-orders.js';
+import { toolEnvironment } from '../../process/exec/environment.js';
+import type { JobRequest, JobResult } from '../../process/jobs/jobs.js';
+import { asUser } from '../../process/exec/users.js';
 import type { WrittenObject } from '../../storage/storage.js';
 import type { EngineContext } from '../engine.js';
 import { runJudged } from './dump-errors.js';
@@ -28,15 +28,25 @@ export interface UploadRequest extends Pick<JobRequest, 'step' | 'tool' | 'judge
  *
  * @throws RepriseError of the program's failure, or of the storage's
  */
-export async function uploadOutput(context: EngineContext, request: UploadRequest): Promise<{ readonly job: JobResult; readonly written: WrittenObject }> {
+export async function uploadOutput(
+  context: EngineContext,
+  request: UploadRequest,
+): Promise<{ readonly job: JobResult; readonly written: WrittenObject }> {
   const { key } = request;
   const { job, written } = await uploadOnce(context, request);
   const there = await context.storage.stat(key);
   if (written !== undefined && there?.sizeBytes === written.sizeBytes) return { job, written };
-  throw new RepriseError('conflict', `${key} is not what was uploaded: ${there?.sizeBytes ?? 'no'} bytes where ${written?.sizeBytes ?? 'none'} were sent`, 'see who else writes into the repository');
+  throw new RepriseError(
+    'conflict',
+    `${key} is not what was uploaded: ${there?.sizeBytes ?? 'no'} bytes where ${written?.sizeBytes ?? 'none'} were sent`,
+    'see who else writes into the repository',
+  );
 }
 
-async function uploadOnce(context: EngineContext, request: UploadRequest): Promise<{ readonly job: JobResult; readonly written: WrittenObject | undefined }> {
+async function uploadOnce(
+  context: EngineContext,
+  request: UploadRequest,
+): Promise<{ readonly job: JobResult; readonly written: WrittenObject | undefined }> {
   const { key, phase, totalBytes } = request;
   const orderFile = await writeOrder(context, request);
   const cleanUp = async (): Promise<void> => {
@@ -85,7 +95,14 @@ async function uploadOnce(context: EngineContext, request: UploadRequest): Promi
 function writeOrder(context: EngineContext, { step, key, argv, env }: UploadRequest): Promise<string> {
   const { repository } = context.uploader;
   const { host, operationId, user } = context;
-  const order = { operationId, repository, key, argv: asUser(user, argv), env: toolEnvironment(user, env), variables: variablesOf(repository.options) };
+  const order = {
+    operationId,
+    repository,
+    key,
+    argv: asUser(user, argv),
+    env: toolEnvironment(user, env),
+    variables: variablesOf(repository.options),
+  };
   return writeUploadOrder(host.stateDir, step, order);
 }
 
@@ -98,7 +115,9 @@ function variablesOf(options: unknown): Readonly<Record<string, string>> {
     Object.values(value).forEach(look);
   };
   look(options);
-  return Object.fromEntries([...named].flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])));
+  return Object.fromEntries(
+    [...named].flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])),
+  );
 }
 
 const TAIL_BYTES = 8_192;

@@ -1,9 +1,9 @@
-import type { Backup } from '../../domain/backup.js';
+import type { Backup } from '../../domain/backup/backup.js';
 import { isRepriseError, type RepriseError } from '../../domain/errors.js';
 import type { EngineContext, VerifyVerdict } from '../engine.js';
 import { compareCounts } from './copy-counts.js';
 import { countDump } from './count-dump.js';
-import { damageOf } from '../hash.js';
+import { damageOf } from '../shared/hash.js';
 import { wholeFile } from './fetched.js';
 import { checkKey } from './encryption.js';
 import { manifestFiles, manifestOf } from './manifest.js';
@@ -20,7 +20,8 @@ export async function verifyDump(context: EngineContext, backup: Backup): Promis
   try {
     const manifest = await manifestOf(context, backup.label);
     const differsFromRecord = backup.sha256 !== undefined && backup.sha256 !== manifest.dump.sha256;
-    if (differsFromRecord) return bad(`the manifest of ${backup.label} is not the one that was recorded: another SHA-256`);
+    if (differsFromRecord)
+      return bad(`the manifest of ${backup.label} is not the one that was recorded: another SHA-256`);
     const files = manifestFiles(context, manifest);
     const dump = await wholeFile(context, files.dump, manifest.dump);
     try {

@@ -1,6 +1,6 @@
 import { RepriseError } from '../../domain/errors.js';
 import type { EngineContext, MadeBackup } from '../engine.js';
-import { ownership, unlessLost } from '../backup-record.js';
+import { ownership, unlessLost } from '../shared/backup-record.js';
 import { manifestHash } from './backup.js';
 import { listed, readInfo } from './info.js';
 import { liveFacts } from './stanza.js';
@@ -11,11 +11,16 @@ import { liveFacts } from './stanza.js';
  */
 export async function describeBackup(context: EngineContext, label: string): Promise<MadeBackup> {
   const made = (await readInfo(context)).backups.find((backup) => backup.label === label);
-  if (made === undefined) throw new RepriseError('not-found', `backup ${label} is not in the repository any more`, 'run: pgbackrest info');
+  if (made === undefined)
+    throw new RepriseError('not-found', `backup ${label} is not in the repository any more`, 'run: pgbackrest info');
   const { database } = made;
   const live = await unlessLost(liveFacts(context));
   if (live !== null && live.systemIdentifier !== database.systemIdentifier) {
-    throw new RepriseError('identity-mismatch', `it is a backup of the cluster ${database.systemIdentifier}, and the server is ${live.systemIdentifier}`, 'give that cluster a policy of its own');
+    throw new RepriseError(
+      'identity-mismatch',
+      `it is a backup of the cluster ${database.systemIdentifier}, and the server is ${live.systemIdentifier}`,
+      'give that cluster a policy of its own',
+    );
   }
   return {
     ...ownership(context, label),

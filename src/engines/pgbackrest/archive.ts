@@ -6,11 +6,11 @@ import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
 import { z } from 'zod';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
-import type { TimelineSwitch } from '../../domain/wal.js';
-import type { WalArchive } from '../../postgres/wal-archive.js';
-import { parseTimelineHistory } from '../../domain/wal.js';
-import { runTool } from '../../process/run.js';
-import { asUser } from '../../process/users.js';
+import type { TimelineSwitch } from '../../domain/target/wal.js';
+import type { WalArchive } from '../../postgres/wal/wal-archive.js';
+import { parseTimelineHistory } from '../../domain/target/wal.js';
+import { runProgram } from '../../process/exec/run-program.js';
+import { asUser } from '../../process/exec/users.js';
 import type { CommandContext } from './command.js';
 import { optionsOf, pgbackrestArgv, runPgbackrest, translated } from './command.js';
 
@@ -34,7 +34,10 @@ const segmentFile = /^([0-9A-F]{24})-([0-9a-f]{40})(?:\.(?:gz|lz4|zst|bz2))?$/;
 /** What is archived for an archive id such as `15-1`; an archive that does not exist is empty. */
 export async function readArchive(context: CommandContext, archiveId: string): Promise<StanzaArchive> {
   const path = archivePath(context, archiveId);
-  const { stdout } = await runPgbackrest(context, 'repo-ls', ['--repo=1', '--output=json', '--recurse'], { parameters: [path], timeoutMs: SLOW_MS });
+  const { stdout } = await runPgbackrest(context, 'repo-ls', ['--repo=1', '--output=json', '--recurse'], {
+    parameters: [path],
+    timeoutMs: SLOW_MS,
+  });
   return parseListing(stdout, archiveId);
 }
 
@@ -63,9 +66,15 @@ export function walArchive(context: CommandContext, archive: StanzaArchive): Wal
 }
 
 /** Switches that led to a timeline, from its archived history file. */
-async function readTimelineHistory(context: CommandContext, archiveId: string, timeline: number): Promise<TimelineSwitch[]> {
+async function readTimelineHistory(
+  context: CommandContext,
+  archiveId: string,
+  timeline: number,
+): Promise<TimelineSwitch[]> {
   const name = `${timeline.toString(16).toUpperCase().padStart(8, '0')}.history`;
-  const { stdout } = await runPgbackrest(context, 'repo-get', ['--repo=1'], { parameters: [`${archivePath(context, archiveId)}/${name}`] });
+  const { stdout } = await runPgbackrest(context, 'repo-get', ['--repo=1'], {
+    parameters: [`${archivePath(context, archiveId)}/${name}`],
+  });
   return parseTimelineHistory(stdout);
 }
 
@@ -74,34 +83,52 @@ async function readTimelineHistory(context: CommandContext, archiveId: string, t
  * name (F15). `archive-get` is not used: it needs the `pg_control` of a data directory that may be lost.
  * @throws RepriseError `backup-corrupt`; `not-found` where the segment is not archived
  */
-async function fetchSegment(context: CommandContext, archive: StanzaArchive, segment: string, directory: string): Promise<void> {
+async function fetchSegment(
+  context: CommandContext,
+  archive: StanzaArchive,
+  segment: string,
+  directory: string,
+): Promise<void> {
   const file = archive.files.get(segment);
-  if (file === undefined) throw new RepriseError('not-found', `WAL segment ${segment} is not in the archive`, 'run: pgbackrest verify');
+  if (file === undefined)
+    throw new RepriseError('not-found', `WAL segment ${segment} is not in the archive`, 'run: pgbackrest verify');
   const packed = join(directory, `${segment}.packed`);
   const unpacked = join(directory, `${segment}.unpacked`);
-  const argv = pgbackrestArgv(context, 'repo-get', ['--repo=1'], [`${archivePath(context, archive.archiveId)}/${file}`]);
+  const argv = pgbackrestArgv(
+    context,
+    'repo-get',
+    ['--repo=1'],
+    [`${archivePath(context, archive.archiveId)}/${file}`],
+  );
   // Binary, and by far too long for a text: the shell writes it to the file.
   await runInto(context, packed, argv, 'repo-get');
   await unpack(context, packed, unpacked, extname(file));
   const checksum = await sha1(unpacked);
   if (checksum !== segmentFile.exec(file.slice(file.lastIndexOf('/') + 1))?.[2]) {
     await rm(unpacked, { force: true });
-    throw new RepriseError('backup-corrupt', `archived WAL segment ${segment} does not have its recorded checksum`, 'recover to a point before it, or from another repository');
+    throw new RepriseError(
+      'backup-corrupt',
+      `archived WAL segment ${segment} does not have its recorded checksum`,
+      'recover to a point before it, or from another repository',
+    );
   }
   await rename(unpacked, join(directory, segment));
 }
 
-
 async function unpack(context: CommandContext, packed: string, unpacked: string, extension: string): Promise<void> {
   const program = { '.lz4': 'lz4', '.zst': 'zstd', '.bz2': 'bzip2' }[extension];
   if (extension === '.gz') {
-    await pipeline(createReadStream(packed), createGunzip(), createWriteStream(unpacked, { mode: 0o600 })).catch((error: unknown) => {
-      throw notUnpacked(String(error));
-    });
+    await pipeline(createReadStream(packed), createGunzip(), createWriteStream(unpacked, { mode: 0o600 })).catch(
+      (error: unknown) => {
+        throw notUnpacked(String(error));
+      },
+    );
   } else if (program !== undefined) {
     await runInto({ ...context, user: null }, unpacked, [program, '-dc', packed], program).catch((error: unknown) => {
       // The program is there and says no: a missing one has a code of its own.
-      throw isRepriseError(error) && (error.code === 'tool-failed' || error.code === 'tool-rejected') ? notUnpacked(error.message) : error;
+      throw isRepriseError(error) && (error.code === 'tool-failed' || error.code === 'tool-rejected')
+        ? notUnpacked(error.message)
+        : error;
     });
   } else {
     await rename(packed, unpacked);
@@ -109,13 +136,20 @@ async function unpack(context: CommandContext, packed: string, unpacked: string,
   await rm(packed, { force: true });
 }
 function notUnpacked(why: string): RepriseError {
-  return new RepriseError('backup-corrupt', `an archived WAL segment cannot be unpacked: ${why}`, 'run: pgbackrest verify');
+  return new RepriseError(
+    'backup-corrupt',
+    `an archived WAL segment cannot be unpacked: ${why}`,
+    'run: pgbackrest verify',
+  );
 }
 
 /** The tool runs as its user; our own shell writes the file, so that the scratch directory stays the worker's. */
 async function runInto(context: CommandContext, file: string, argv: readonly string[], command: string): Promise<void> {
   try {
-    await runTool(['/bin/sh', '-c', 'file=$1; shift; exec "$@" > "$file"', 'into', file, ...asUser(context.user, argv)], { signal: context.signal, timeoutMs: SLOW_MS });
+    await runProgram(
+      ['/bin/sh', '-c', 'file=$1; shift; exec "$@" > "$file"', 'into', file, ...asUser(context.user, argv)],
+      { signal: context.signal, timeoutMs: SLOW_MS },
+    );
   } catch (error) {
     throw translated(error, command);
   }

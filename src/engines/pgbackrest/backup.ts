@@ -1,9 +1,9 @@
 import { RepriseError } from '../../domain/errors.js';
-import { countDatabases } from '../../postgres/inventory.js';
-import type { LiveServerFacts } from '../../postgres/server-facts.js';
+import { countDatabases } from '../../postgres/content/inventory.js';
+import type { LiveServerFacts } from '../../postgres/server/server-facts.js';
 import type { BackupRequest, EngineContext, MadeBackup } from '../engine.js';
-import { sha256OfFile } from '../hash.js';
-import { ownership } from '../backup-record.js';
+import { sha256OfFile } from '../shared/hash.js';
+import { ownership } from '../shared/backup-record.js';
 import { KEEP_ALL, optionsOf, pgbackrestArgv } from './command.js';
 import type { StanzaBackup } from './info.js';
 import { ANNOTATION, listed, readInfo, readTablespaces } from './info.js';
@@ -27,20 +27,33 @@ export async function backup(context: EngineContext, request: BackupRequest): Pr
       ...ownership(context, made.label),
       ...listed(made),
       sha256: await manifestHash(context, made.label),
-      server: { versionNum: server.versionNum, systemIdentifier: made.database.systemIdentifier, dataChecksums: server.dataChecksums },
+      server: {
+        versionNum: server.versionNum,
+        systemIdentifier: made.database.systemIdentifier,
+        dataChecksums: server.dataChecksums,
+      },
       contents,
     },
   ];
 }
 
-async function makeBackup(context: EngineContext, request: BackupRequest, server: LiveServerFacts): Promise<StanzaBackup> {
+async function makeBackup(
+  context: EngineContext,
+  request: BackupRequest,
+  server: LiveServerFacts,
+): Promise<StanzaBackup> {
   const info = await ensureStanza(context, server);
   requireIdentity(info, optionsOf(context).stanza, server);
   const { fullEverySeconds, diffEverySeconds, archiveTimeoutSeconds } = optionsOf(context);
   const ofThisCluster = info.backups.filter(({ database }) => database.systemIdentifier === server.systemIdentifier);
   const type =
     request.type === 'auto'
-      ? chooseType({ backups: ofThisCluster, fullEverySeconds, ...(diffEverySeconds === undefined ? {} : { diffEverySeconds }), startedAt: request.startedAt })
+      ? chooseType({
+          backups: ofThisCluster,
+          fullEverySeconds,
+          ...(diffEverySeconds === undefined ? {} : { diffEverySeconds }),
+          startedAt: request.startedAt,
+        })
       : request.type;
   await runJob(context, {
     step: 'backup',
@@ -53,7 +66,11 @@ async function makeBackup(context: EngineContext, request: BackupRequest, server
   });
   const made = await ownBackup(context);
   if (made === undefined) {
-    throw new RepriseError('tool-failed', 'pgbackrest backup ended well, and the repository lists no such backup', 'was it expired by another pgbackrest (cron)? then run the backup again as a new operation');
+    throw new RepriseError(
+      'tool-failed',
+      'pgbackrest backup ended well, and the repository lists no such backup',
+      'was it expired by another pgbackrest (cron)? then run the backup again as a new operation',
+    );
   }
   return made;
 }

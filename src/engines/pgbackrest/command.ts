@@ -1,6 +1,6 @@
 import { isRepriseError } from '../../domain/errors.js';
-import { runTool } from '../../process/run.js';
-import type { ToolOutput } from '../../process/run.js';
+import { runProgram } from '../../process/exec/run-program.js';
+import type { ProgramResult } from '../../process/exec/run-program.js';
 import type { ReadContext } from '../engine.js';
 import { failureOf } from './failures.js';
 import type { PgbackrestOptions } from './options.js';
@@ -46,10 +46,14 @@ export async function runPgbackrest(
   context: CommandContext,
   command: string,
   options: readonly string[] = [],
-  more: { readonly parameters?: readonly string[]; readonly timeoutMs?: number; readonly acceptCodes?: readonly number[] } = {},
-): Promise<ToolOutput> {
+  more: {
+    readonly parameters?: readonly string[];
+    readonly timeoutMs?: number;
+    readonly acceptCodes?: readonly number[];
+  } = {},
+): Promise<ProgramResult> {
   try {
-    return await runTool(pgbackrestArgv(context, command, options, more.parameters), {
+    return await runProgram(pgbackrestArgv(context, command, options, more.parameters), {
       user: context.user,
       env: connectionEnv(context),
       signal: context.signal,

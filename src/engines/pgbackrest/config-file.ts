@@ -2,9 +2,9 @@ import { createHash } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import type { PolicyConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
-import { iniSections } from '../../domain/ini.js';
-import { isCode } from '../../process/atomic-file.js';
-import { runTool } from '../../process/run.js';
+import { iniSections } from '../../domain/text/ini.js';
+import { isCode } from '../../files/atomic-file.js';
+import { runProgram } from '../../process/exec/run-program.js';
 import type { CommandContext } from './command.js';
 import { optionsOf } from './command.js';
 
@@ -20,9 +20,13 @@ export const DEFAULT_REPOSITORY = '/var/lib/pgbackrest';
  */
 export async function readConfigFile(context: CommandContext): Promise<ConfigFile> {
   const { config, stanza } = optionsOf(context);
-  const { exitCode } = await runTool(['test', '-r', config], { user: context.user, acceptCodes: [0, 1] });
+  const { exitCode } = await runProgram(['test', '-r', config], { user: context.user, acceptCodes: [0, 1] });
   if (exitCode !== 0) {
-    throw new RepriseError('config-invalid', `${config} is missing, or not readable by ${context.user?.name ?? "the worker's user"}`, 'check options.config of the policy and the rights of the file');
+    throw new RepriseError(
+      'config-invalid',
+      `${config} is missing, or not readable by ${context.user?.name ?? "the worker's user"}`,
+      'check options.config of the policy and the rights of the file',
+    );
   }
   return parseConfigFile(await readFile(config, 'utf8'), stanza);
 }
@@ -35,7 +39,11 @@ export async function configDigest(policy: PolicyConfig): Promise<string> {
   const { config } = optionsOf({ policy });
   const content = await readFile(config).catch((error: unknown) => {
     if (!isCode(error, 'ENOENT', 'EACCES', 'ENOTDIR')) throw error;
-    throw new RepriseError('config-invalid', `${config} is missing, or the worker may not read it`, 'put it back as it was approved; another one needs another plan');
+    throw new RepriseError(
+      'config-invalid',
+      `${config} is missing, or the worker may not read it`,
+      'put it back as it was approved; another one needs another plan',
+    );
   });
   return createHash('sha256').update(content).digest('hex');
 }
@@ -43,24 +51,31 @@ export async function configDigest(policy: PolicyConfig): Promise<string> {
 /** Reads the sections `[global]` and `[stanza]`, and those of a command such as `[global:backup]`. */
 export function parseConfigFile(text: string, stanza: string): ConfigFile {
   const sections = iniSections(text);
-  const optionsBelow = (name: string) => sections.filter((section) => section.name.split(':')[0] === name).flatMap(({ options }) => options);
+  const optionsBelow = (name: string) =>
+    sections.filter((section) => section.name.split(':')[0] === name).flatMap(({ options }) => options);
   return new Map([...optionsBelow('global'), ...optionsBelow(stanza)]);
 }
 
 /** What in the configuration works against Reprise, each with what to do. */
 export async function configWarnings(config: ConfigFile, path: string): Promise<string[]> {
   const warnings: string[] = [];
-  const expiring = ['repo1-retention-full', 'repo1-retention-diff', 'repo1-retention-archive'].filter((name) => config.has(name));
+  const expiring = ['repo1-retention-full', 'repo1-retention-diff', 'repo1-retention-archive'].filter((name) =>
+    config.has(name),
+  );
   if (expiring.length > 0) {
     warnings.push(
       `pgbackrest expires by itself: ${path} sets ${expiring.join(', ')}, so that a backup or expire started beside Reprise (cron) removes what Reprise has promised to keep; remove these settings`,
     );
   }
   if (config.get('repo1-retention-archive-type') === 'time') {
-    warnings.push(`${path} sets repo1-retention-archive-type=time, which pgBackRest does not know (full, diff or incr): it refuses every command; remove the line, Reprise computes which WAL may go`);
+    warnings.push(
+      `${path} sets repo1-retention-archive-type=time, which pgBackRest does not know (full, diff or incr): it refuses every command; remove the line, Reprise computes which WAL may go`,
+    );
   }
   if (config.has('archive-push-queue-max')) {
-    warnings.push(`${path} sets archive-push-queue-max: when the archive stands still, WAL is dropped and recovery has a gap; a new backup is needed after that`);
+    warnings.push(
+      `${path} sets archive-push-queue-max: when the archive stands still, WAL is dropped and recovery has a gap; a new backup is needed after that`,
+    );
   }
   if ([...config.keys()].some((name) => /^repo[2-9]/.test(name))) {
     warnings.push(`${path} names several repositories: Reprise lists, verifies and rotates only the first, repo1`);
@@ -72,7 +87,9 @@ export async function configWarnings(config: ConfigFile, path: string): Promise<
       () => 0o700,
     );
     if ((mode & 0o077) !== 0) {
-      warnings.push(`the repository ${repository} has mode 0${mode.toString(8)}: other users may look into it; run: chmod 0700 ${repository}`);
+      warnings.push(
+        `the repository ${repository} has mode 0${mode.toString(8)}: other users may look into it; run: chmod 0700 ${repository}`,
+      );
     }
   }
   return warnings;

@@ -33,7 +33,11 @@ export function expireSteps(backups: readonly Known[], labels: readonly string[]
     return { label, fullsLeft };
   });
   if (going.length > 0 && fullsLeft === 0) {
-    throw new RepriseError('rotation-refused', 'no full backup would be left in the stanza', 'take a new full backup first: reprise backup run CLUSTER --type full');
+    throw new RepriseError(
+      'rotation-refused',
+      'no full backup would be left in the stanza',
+      'take a new full backup first: reprise backup run CLUSTER --type full',
+    );
   }
   return steps;
 }
@@ -57,13 +61,24 @@ export interface DryRun {
 
 export function parseDryRun(log: string): DryRun {
   const labels = [...log.matchAll(/remove expired backup (\S+)/g)].map((match) => match[1] ?? '');
-  const ranges = [...log.matchAll(/: (\S+) remove archive, start = \S+, stop = ([0-9A-F]+)/g)].map((match) => ({ archiveId: match[1] ?? '', stop: match[2] ?? '' }));
-  const paths = [...log.matchAll(/remove archive path \S*\/(\S+)/g)].map((match) => ({ archiveId: match[1] ?? '', stop: null }));
+  const ranges = [...log.matchAll(/: (\S+) remove archive, start = \S+, stop = ([0-9A-F]+)/g)].map((match) => ({
+    archiveId: match[1] ?? '',
+    stop: match[2] ?? '',
+  }));
+  const paths = [...log.matchAll(/remove archive path \S*\/(\S+)/g)].map((match) => ({
+    archiveId: match[1] ?? '',
+    stop: null,
+  }));
   return { labels, wal: [...ranges, ...paths] };
 }
 
 /** Why a dry run does not remove what was planned, in one sentence; undefined where it does. */
-export function differenceOf(dryRun: DryRun, planned: readonly string[], known: readonly string[], keptFrom: (archiveId: string) => string | null): string | undefined {
+export function differenceOf(
+  dryRun: DryRun,
+  planned: readonly string[],
+  known: readonly string[],
+  keptFrom: (archiveId: string) => string | null,
+): string | undefined {
   // What is in no list, an interrupted backup's files, may go along.
   const surplus = dryRun.labels.filter((label) => known.includes(label) && !planned.includes(label));
   if (surplus.length > 0) return `it would also remove ${surplus.join(', ')}`;

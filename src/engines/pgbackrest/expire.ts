@@ -26,7 +26,8 @@ export async function planRemoval(context: EngineContext, labels: readonly strin
     const keptFrom = walKeptFrom(info.backups, going, archiveId);
     if (going.length === 0 || keptFrom === null) continue;
     const before = (await readArchive(context, archiveId)).segments.filter((segment) => segment < keptFrom);
-    if (before.length > 0) alsoRemoves.push(`${before.length} WAL segments of ${archiveId}, ${before[0]} to ${before.at(-1)}`);
+    if (before.length > 0)
+      alsoRemoves.push(`${before.length} WAL segments of ${archiveId}, ${before[0]} to ${before.at(-1)}`);
   }
   return { labels: going, alsoRemoves };
 }
@@ -40,7 +41,11 @@ export async function remove(context: EngineContext, labels: readonly string[]):
   const present = labels.filter((label) => info.backups.some((backup) => backup.label === label));
   const stranded = withDependants(info.backups, present).filter((label) => !labels.includes(label));
   if (stranded.length > 0) {
-    throw new RepriseError('rotation-refused', `${stranded.join(', ')} cannot be restored without what is to go`, 'let them go too, or keep the backups they rest on');
+    throw new RepriseError(
+      'rotation-refused',
+      `${stranded.join(', ')} cannot be restored without what is to go`,
+      'let them go too, or keep the backups they rest on',
+    );
   }
   const steps = expireSteps(info.backups, present);
   const config = await readConfigFile(context);
@@ -49,7 +54,11 @@ export async function remove(context: EngineContext, labels: readonly string[]):
   }
   const left = (await readInfo(context)).backups.filter(({ label }) => labels.includes(label));
   if (left.length > 0) {
-    throw new RepriseError('tool-failed', `pgbackrest expire ended well, and ${left.map(({ label }) => label).join(', ')} is still there`, 'run: pgbackrest info');
+    throw new RepriseError(
+      'tool-failed',
+      `pgbackrest expire ended well, and ${left.map(({ label }) => label).join(', ')} is still there`,
+      'run: pgbackrest info',
+    );
   }
 }
 
@@ -59,20 +68,36 @@ async function halfRemoved(context: EngineContext, info: StanzaInfo, labels: rea
   const { stdout } = await runPgbackrest(context, 'repo-ls', ['--repo=1'], { parameters: [path] });
   const directories = new Set(stdout.split('\n'));
   const fullsLeft = info.backups.filter(({ type }) => type === 'full').length;
-  return labels.filter((label) => directories.has(label) && !info.backups.some((backup) => backup.label === label)).map((label) => ({ label, fullsLeft }));
+  return labels
+    .filter((label) => directories.has(label) && !info.backups.some((backup) => backup.label === label))
+    .map((label) => ({ label, fullsLeft }));
 }
 
-async function requireSameByDryRun(context: EngineContext, info: StanzaInfo, going: readonly string[], steps: readonly ExpireStep[]): Promise<void> {
+async function requireSameByDryRun(
+  context: EngineContext,
+  info: StanzaInfo,
+  going: readonly string[],
+  steps: readonly ExpireStep[],
+): Promise<void> {
   const keptFrom = (archiveId: string): string | null => walKeptFrom(info.backups, going, archiveId);
   const config = await readConfigFile(context);
   const known = info.backups.map(({ label }) => label);
   for (const step of steps) {
     // Alone, this backup goes with what rests on it; the step's real run finds those gone already.
     const alone = withDependants(info.backups, [step.label]);
-    const { stdout } = await runPgbackrest(context, 'expire', [...expireOptions(step, config), '--dry-run', '--log-level-console=info', '--log-level-stderr=off']);
+    const { stdout } = await runPgbackrest(context, 'expire', [
+      ...expireOptions(step, config),
+      '--dry-run',
+      '--log-level-console=info',
+      '--log-level-stderr=off',
+    ]);
     const difference = differenceOf(parseDryRun(stdout), alone, known, keptFrom);
     if (difference !== undefined) {
-      throw new RepriseError('rotation-refused', `pgbackrest would not remove what was planned for ${step.label}: ${difference}`, 'compare reprise rotate --dry-run with pgbackrest expire --dry-run; nothing was removed');
+      throw new RepriseError(
+        'rotation-refused',
+        `pgbackrest would not remove what was planned for ${step.label}: ${difference}`,
+        'compare reprise rotate --dry-run with pgbackrest expire --dry-run; nothing was removed',
+      );
     }
   }
 }

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { BackupType, ListedBackup } from '../../domain/backup.js';
+import type { BackupType, ListedBackup } from '../../domain/backup/backup.js';
 import { RepriseError } from '../../domain/errors.js';
 import type { CommandContext } from './command.js';
 import { optionsOf, runPgbackrest } from './command.js';
@@ -91,12 +91,19 @@ export async function readInfo(context: CommandContext): Promise<StanzaInfo> {
 export function parseInfo(json: string, stanza: string): StanzaInfo {
   const found = stanzas.safeParse(JSON.parse(wholeNumbersAsText(json)));
   if (!found.success) {
-    throw new RepriseError('tool-failed', `pgbackrest info has an unknown form: ${z.prettifyError(found.error)}`, 'use pgBackRest 2.45 or a later 2.x');
+    throw new RepriseError(
+      'tool-failed',
+      `pgbackrest info has an unknown form: ${z.prettifyError(found.error)}`,
+      'use pgBackRest 2.45 or a later 2.x',
+    );
   }
   const entry = found.data.find(({ name }) => name === stanza);
-  if (entry === undefined || ABSENT.has(entry.status.code)) return { exists: false, locked: false, databases: [], backups: [] };
+  if (entry === undefined || ABSENT.has(entry.status.code))
+    return { exists: false, locked: false, databases: [], backups: [] };
   if (!READABLE.has(entry.status.code)) {
-    throw failureOfRepository(entry.repo?.find(({ status }) => status.code === entry.status.code)?.status.message ?? entry.status.message);
+    throw failureOfRepository(
+      entry.repo?.find(({ status }) => status.code === entry.status.code)?.status.message ?? entry.status.message,
+    );
   }
   const databases = entry.db.map(({ id, version, 'system-id': systemIdentifier }) => ({
     id,
@@ -108,7 +115,12 @@ export function parseInfo(json: string, stanza: string): StanzaInfo {
   const prior = new Map(entry.backup.map((backup) => [backup.label, backup.prior]));
   const backups = entry.backup.map((backup): StanzaBackup => {
     const database = byId.get(backup.database.id);
-    if (database === undefined) throw new RepriseError('backup-corrupt', `backup ${backup.label} belongs to no known cluster`, 'run: pgbackrest verify');
+    if (database === undefined)
+      throw new RepriseError(
+        'backup-corrupt',
+        `backup ${backup.label} belongs to no known cluster`,
+        'run: pgbackrest verify',
+      );
     return {
       label: backup.label,
       type: backup.type,
@@ -143,7 +155,11 @@ export async function readTablespaces(context: CommandContext, label: string): P
   const [stanza] = detailed.parse(JSON.parse(stdout));
   const [backup] = stanza?.backup ?? [];
   if (backup !== undefined) return (backup.tablespace ?? []).map(({ oid }) => oid);
-  throw new RepriseError('backup-corrupt', `the manifest of backup ${label} cannot be read: ${stanza?.status.message ?? 'no such stanza'}`, 'it cannot be restored: take a new backup');
+  throw new RepriseError(
+    'backup-corrupt',
+    `the manifest of backup ${label} cannot be read: ${stanza?.status.message ?? 'no such stanza'}`,
+    'it cannot be restored: take a new backup',
+  );
 }
 
 /** The stanza's present cluster: the newest entry of its history. */
@@ -169,7 +185,9 @@ function wholeNumbersAsText(json: string): string {
   return json.replace(/("system-id"\s*:\s*)(\d+)/g, '$1"$2"');
 }
 
-function ends(value: { start: string | null; stop: string | null } | null | undefined): { start: string; stop: string } | null {
+function ends(
+  value: { start: string | null; stop: string | null } | null | undefined,
+): { start: string; stop: string } | null {
   if (value?.start == null || value.stop == null) return null;
   return { start: value.start, stop: value.stop };
 }

@@ -1,9 +1,9 @@
 import { open } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Progress } from '../../domain/progress.js';
-import type { JobExit, JobPaths, JobResult } from '../../process/jobs.js';
+import type { Progress } from '../../domain/operation/progress.js';
+import type { JobExit, JobPaths, JobResult } from '../../process/jobs/jobs.js';
 import type { EngineContext } from '../engine.js';
-import { unlessMendable } from '../judged-job.js';
+import { keepRetryable } from '../shared/run-tool-job.js';
 import { pgbackrestArgv, translated, connectionEnv } from './command.js';
 import { mayPass } from './failures.js';
 import { readInfo } from './info.js';
@@ -49,7 +49,7 @@ export async function runJob(context: EngineContext, job: PgbackrestJob): Promis
       progress: (paths) => progress(paths, job),
     });
   } catch (error) {
-    throw unlessMendable(error, translated(error, job.command));
+    throw keepRetryable(error, translated(error, job.command));
   }
 }
 
@@ -75,7 +75,12 @@ async function progress(paths: JobPaths, job: PgbackrestJob): Promise<Progress |
   const percent = [...(await tail(paths.stdout)).matchAll(/ (\d+(?:\.\d+)?)%\)/g)].at(-1)?.[1];
   if (percent === undefined) return undefined;
   if (job.totalBytes === undefined) return { phase: job.step, done: Number(percent), total: 100, unit: 'steps' };
-  return { phase: job.step, done: Math.round((job.totalBytes * Number(percent)) / 100), total: job.totalBytes, unit: 'bytes' };
+  return {
+    phase: job.step,
+    done: Math.round((job.totalBytes * Number(percent)) / 100),
+    total: job.totalBytes,
+    unit: 'bytes',
+  };
 }
 
 async function tail(path: string): Promise<string> {
@@ -83,7 +88,10 @@ async function tail(path: string): Promise<string> {
   if (file === undefined) return '';
   try {
     const { size } = await file.stat();
-    const { buffer, bytesRead } = await file.read({ buffer: Buffer.alloc(TAIL_BYTES), position: Math.max(0, size - TAIL_BYTES) });
+    const { buffer, bytesRead } = await file.read({
+      buffer: Buffer.alloc(TAIL_BYTES),
+      position: Math.max(0, size - TAIL_BYTES),
+    });
     return buffer.toString('utf8', 0, bytesRead);
   } finally {
     await file.close();

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { pathPattern, pathRule } from '../../domain/text-rules.js';
-import { durationPattern, durationRule, parseDuration } from '../../domain/units.js';
+import { pathPattern, pathRule } from '../../domain/text/text-rules.js';
+import { durationPattern, durationRule, parseDuration } from '../../domain/text/units.js';
 
 const duration = () => z.string({ error: durationRule }).regex(durationPattern, durationRule);
 

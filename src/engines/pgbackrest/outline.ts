@@ -1,8 +1,8 @@
-import type { Backup } from '../../domain/backup.js';
+import type { Backup } from '../../domain/backup/backup.js';
 import { RepriseError } from '../../domain/errors.js';
 import type { OutlineRequest, ReadContext, RecoveryOutline } from '../engine.js';
-import { outlinePhysical } from '../physical-outline.js';
-import type { PhysicalCandidate } from '../physical-outline.js';
+import { outlinePhysical } from '../shared/physical-outline.js';
+import type { PhysicalCandidate } from '../shared/physical-outline.js';
 import { readArchive, walArchive } from './archive.js';
 import { optionsOf } from './command.js';
 import type { StanzaInfo } from './info.js';
@@ -18,7 +18,11 @@ export async function outlineRecovery(context: ReadContext, request: OutlineRequ
   const candidates = restorable(info, request.candidates, warnings);
   const database = currentDatabase(info);
   if (candidates.length === 0 || database === undefined) {
-    throw new RepriseError('no-usable-backup', `stanza ${optionsOf(context).stanza} has no backup that could be restored`, 'see what there is, and why it does not count: reprise backup list');
+    throw new RepriseError(
+      'no-usable-backup',
+      `stanza ${optionsOf(context).stanza} has no backup that could be restored`,
+      'see what there is, and why it does not count: reprise backup list',
+    );
   }
   const archive = walArchive(context, await readArchive(context, database.archiveId));
   return outlinePhysical(context, request, { candidates, archive, warnings });
@@ -31,11 +35,18 @@ function restorable(info: StanzaInfo, candidates: readonly Backup[], warnings: s
   for (const backup of candidates) {
     const stored = info.backups.find(({ label }) => label === backup.label);
     if (stored === undefined) warnings.push(`backup ${backup.label} is in the catalogue and not in the repository`);
-    else if (stored.error) warnings.push(`backup ${backup.label} is passed over: pages with wrong checksums were found while it was made`);
-    else if (stored.wal === null || stored.lsn === null) warnings.push(`backup ${backup.label} is passed over: it was made offline, without WAL`);
-    else if (stored.database.id !== current?.id) warnings.push(`backup ${backup.label} is passed over: it is of the cluster before the last major upgrade`);
+    else if (stored.error)
+      warnings.push(`backup ${backup.label} is passed over: pages with wrong checksums were found while it was made`);
+    else if (stored.wal === null || stored.lsn === null)
+      warnings.push(`backup ${backup.label} is passed over: it was made offline, without WAL`);
+    else if (stored.database.id !== current?.id)
+      warnings.push(`backup ${backup.label} is passed over: it is of the cluster before the last major upgrade`);
     else {
-      const { wal, lsn, database: { systemIdentifier, major } } = stored;
+      const {
+        wal,
+        lsn,
+        database: { systemIdentifier, major },
+      } = stored;
       found.push({ backup, stored: { ...stored, wal, lsn, systemIdentifier, major } });
     }
   }

@@ -1,7 +1,7 @@
 import { RepriseError } from '../../domain/errors.js';
-import { withClient } from '../../postgres/connect.js';
-import type { LiveServerFacts } from '../../postgres/server-facts.js';
-import { runTool } from '../../process/run.js';
+import { withClient } from '../../postgres/connection/with-client.js';
+import type { LiveServerFacts } from '../../postgres/server/server-facts.js';
+import { runProgram } from '../../process/exec/run-program.js';
 import type { EngineContext } from '../engine.js';
 import { optionsOf } from './command.js';
 import type { ConfigFile } from './config-file.js';
@@ -31,17 +31,25 @@ export async function preflightBackup(context: EngineContext): Promise<readonly 
 
 /** @throws RepriseError `version-mismatch`, `tool-missing` */
 export async function requireVersion(): Promise<void> {
-  const { stdout } = await runTool(['pgbackrest', 'version']);
+  const { stdout } = await runProgram(['pgbackrest', 'version']);
   const [, major, minor] = /(\d+)\.(\d+)/.exec(stdout) ?? [];
   const found = [Number(major ?? 0), Number(minor ?? 0)] as const;
   if (found[0] < OLDEST_PGBACKREST[0] || (found[0] === OLDEST_PGBACKREST[0] && found[1] < OLDEST_PGBACKREST[1])) {
-    throw new RepriseError('version-mismatch', `${stdout} is too old`, `install pgbackrest ${OLDEST_PGBACKREST.join('.')} or later`);
+    throw new RepriseError(
+      'version-mismatch',
+      `${stdout} is too old`,
+      `install pgbackrest ${OLDEST_PGBACKREST.join('.')} or later`,
+    );
   }
 }
 
 function requireArchiving(server: LiveServerFacts, stanza: string): void {
   if (server.inRecovery) {
-    throw new RepriseError('topology-refused', 'the server is a standby or still in recovery', "connect the policy's cluster to the primary");
+    throw new RepriseError(
+      'topology-refused',
+      'the server is a standby or still in recovery',
+      "connect the policy's cluster to the primary",
+    );
   }
   if (server.archiveMode === 'off' || server.archiveCommand === '') {
     throw new RepriseError(
@@ -69,10 +77,14 @@ async function requireNames({ cluster: { connection } }: EngineContext): Promise
 /** An archive_command may be a script of one's own; `check` proves that it works, whatever it is. */
 function commandWarnings(command: string, { stanza, config }: PgbackrestOptions, file: ConfigFile): string[] {
   const warnings: string[] = [];
-  if (!command.includes('archive-push')) warnings.push(`archive_command does not run pgbackrest archive-push itself, so that nothing is known of it but that it works now`);
+  if (!command.includes('archive-push'))
+    warnings.push(
+      `archive_command does not run pgbackrest archive-push itself, so that nothing is known of it but that it works now`,
+    );
   const named = /--config[= ](?:'([^']+)'|"([^"]+)"|(\S+))/.exec(command);
   const path = named?.[1] ?? named?.[2] ?? named?.[3];
-  if (path !== undefined && path !== config) warnings.push(`archive_command uses ${path}, and the policy uses ${config} for stanza ${stanza}`);
+  if (path !== undefined && path !== config)
+    warnings.push(`archive_command uses ${path}, and the policy uses ${config} for stanza ${stanza}`);
   if (!command.includes('--no-neutral-umask') && file.get('neutral-umask') !== 'n') {
     warnings.push('archive_command lets pgbackrest make group-readable WAL files (0640): add --no-neutral-umask');
   }

@@ -1,4 +1,4 @@
-import { withClient } from '../../postgres/connect.js';
+import { withClient } from '../../postgres/connection/with-client.js';
 import type { EngineContext } from '../engine.js';
 import { checkArchiving, ensureStanza, liveFacts } from './stanza.js';
 

@@ -1,8 +1,8 @@
 import { readdir, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { RepriseError } from '../../domain/errors.js';
-import { giveTo } from '../../postgres/files.js';
-import { claimDirectory, isThrownAway } from '../claim-directory.js';
+import { giveTo } from '../../files/durable-files.js';
+import { claimDirectory, isThrownAway } from '../shared/claim-directory.js';
 import type { EngineContext, RestoreFilesRequest } from '../engine.js';
 import { readConfigFile } from './config-file.js';
 import { readInfo, readTablespaces } from './info.js';
@@ -22,7 +22,12 @@ export async function restoreFiles(context: EngineContext, request: RestoreFiles
   const dataDir = resolve(request.dataDir);
   const tablespaceDir = resolve(request.tablespaceDir);
   const stored = (await readInfo(context)).backups.find(({ label }) => label === request.backup.label);
-  if (stored === undefined) throw new RepriseError('not-found', `backup ${request.backup.label} is not in the repository`, 'list what is there: reprise backup list');
+  if (stored === undefined)
+    throw new RepriseError(
+      'not-found',
+      `backup ${request.backup.label} is not in the repository`,
+      'list what is there: reprise backup list',
+    );
   const tablespaces = await readTablespaces(context, stored.label);
   await claimDirectory(context, dataDir, request.overOld);
   await seedManifest(context, dataDir);

@@ -1,7 +1,7 @@
 import { RepriseError } from '../../domain/errors.js';
-import { withClient } from '../../postgres/connect.js';
-import type { LiveServerFacts } from '../../postgres/server-facts.js';
-import { serverFacts } from '../../postgres/server-facts.js';
+import { withClient } from '../../postgres/connection/with-client.js';
+import type { LiveServerFacts } from '../../postgres/server/server-facts.js';
+import { serverFacts } from '../../postgres/server/server-facts.js';
 import type { ReadContext } from '../engine.js';
 import type { CommandContext } from './command.js';
 import { optionsOf, runPgbackrest } from './command.js';
@@ -20,7 +20,10 @@ export function liveFacts(context: Pick<ReadContext, 'cluster'>): Promise<LiveSe
  * knows whether it is the same cluster's next version or another cluster.
  * @throws RepriseError `identity-mismatch`, `version-mismatch`
  */
-export async function ensureStanza(context: CommandContext, server: Pick<LiveServerFacts, 'systemIdentifier' | 'versionNum'>): Promise<StanzaInfo> {
+export async function ensureStanza(
+  context: CommandContext,
+  server: Pick<LiveServerFacts, 'systemIdentifier' | 'versionNum'>,
+): Promise<StanzaInfo> {
   const info = await readInfo(context);
   if (!info.exists) {
     await runPgbackrest(context, 'stanza-create');
@@ -31,7 +34,11 @@ export async function ensureStanza(context: CommandContext, server: Pick<LiveSer
 }
 
 /** Refuses a cluster that is not the stanza's present one. */
-export function requireIdentity(info: StanzaInfo, stanza: string, server: Pick<LiveServerFacts, 'systemIdentifier' | 'versionNum'>): void {
+export function requireIdentity(
+  info: StanzaInfo,
+  stanza: string,
+  server: Pick<LiveServerFacts, 'systemIdentifier' | 'versionNum'>,
+): void {
   const known = currentDatabase(info);
   if (known === undefined) return;
   const major = Math.floor(server.versionNum / 10_000);
@@ -45,7 +52,11 @@ export function requireIdentity(info: StanzaInfo, stanza: string, server: Pick<L
     );
   }
   if (known.major !== major) {
-    throw new RepriseError('version-mismatch', `stanza ${stanza} is for PostgreSQL ${known.major}, and the server is ${major}`, `run: pgbackrest --stanza=${stanza} stanza-upgrade`);
+    throw new RepriseError(
+      'version-mismatch',
+      `stanza ${stanza} is for PostgreSQL ${known.major}, and the server is ${major}`,
+      `run: pgbackrest --stanza=${stanza} stanza-upgrade`,
+    );
   }
 }
 
@@ -55,5 +66,7 @@ export function requireIdentity(info: StanzaInfo, stanza: string, server: Pick<L
  */
 export async function checkArchiving(context: CommandContext): Promise<void> {
   const { archiveTimeoutSeconds } = optionsOf(context);
-  await runPgbackrest(context, 'check', [`--archive-timeout=${archiveTimeoutSeconds}`], { timeoutMs: archiveTimeoutSeconds * 2_000 + 60_000 });
+  await runPgbackrest(context, 'check', [`--archive-timeout=${archiveTimeoutSeconds}`], {
+    timeoutMs: archiveTimeoutSeconds * 2_000 + 60_000,
+  });
 }

@@ -34,7 +34,12 @@ const rules: readonly StorageRule[] = [
     message: 'the certificate of the storage is not trusted',
     hint: 'name its authority in repo1-storage-ca-file, and the storage in repo1-s3-endpoint by a name that stands in its certificate (pgBackRest knows no addresses there)',
   },
-  { says: /HTTP request failed with (?:408|429|5\d\d)/, code: 'storage-unreachable', message: 'the storage does not answer as it should', hint: 'see that it works; the step is tried again' },
+  {
+    says: /HTTP request failed with (?:408|429|5\d\d)/,
+    code: 'storage-unreachable',
+    message: 'the storage does not answer as it should',
+    hint: 'see that it works; the step is tried again',
+  },
   {
     says: /HTTP request failed with 4\d\d/,
     code: 'storage-refused',

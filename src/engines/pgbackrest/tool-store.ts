@@ -1,7 +1,7 @@
-import type { DescribedStorage } from '../../domain/described-storage.js';
+import type { DescribedStorage } from '../../domain/storage/described-storage.js';
 import type { ReadableStorage } from '../../storage/storage.js';
 import type { ReadContext } from '../engine.js';
-import { coldBelow, coldWal, describedS3 } from '../tool-store.js';
+import { coldBelow, coldWal, describedS3 } from '../shared/tool-store.js';
 import { optionsOf } from './command.js';
 import { DEFAULT_REPOSITORY, readConfigFile } from './config-file.js';
 import type { ConfigFile } from './config-file.js';
@@ -18,9 +18,15 @@ export async function describeStore(context: ReadContext): Promise<DescribedStor
 export function describedBy(config: ConfigFile): DescribedStorage | null {
   const bucket = config.get('repo1-s3-bucket');
   if (config.get('repo1-type') !== 's3' || bucket === undefined || config.has('repo1-host')) return null;
-  const [region, caFile, port] = [config.get('repo1-s3-region'), config.get('repo1-storage-ca-file'), config.get('repo1-storage-port')];
+  const [region, caFile, port] = [
+    config.get('repo1-s3-region'),
+    config.get('repo1-storage-ca-file'),
+    config.get('repo1-storage-port'),
+  ];
   const server = config.get('repo1-storage-host') ?? config.get('repo1-s3-endpoint');
-  const secrets = Object.fromEntries(Object.entries(SECRETS).flatMap(([name, option]) => (config.has(option) ? [[name, config.get(option) ?? '']] : [])));
+  const secrets = Object.fromEntries(
+    Object.entries(SECRETS).flatMap(([name, option]) => (config.has(option) ? [[name, config.get(option) ?? '']] : [])),
+  );
   const named = (name: keyof typeof SECRETS): string | undefined => (name in secrets ? name : undefined);
   return describedS3(
     {
@@ -35,7 +41,14 @@ export function describedBy(config: ConfigFile): DescribedStorage | null {
 }
 
 /** Cold files of a backup, and cold WAL from its beginning on. */
-export async function coldFiles(context: ReadContext, storage: ReadableStorage, { label, walStart }: { readonly label: string; readonly walStart: string | null }): Promise<readonly string[]> {
+export async function coldFiles(
+  context: ReadContext,
+  storage: ReadableStorage,
+  { label, walStart }: { readonly label: string; readonly walStart: string | null },
+): Promise<readonly string[]> {
   const { stanza } = optionsOf(context);
-  return [...(await coldBelow(storage, `backup/${stanza}/${label}`)), ...(await coldWal(storage, `archive/${stanza}`, walStart))];
+  return [
+    ...(await coldBelow(storage, `backup/${stanza}/${label}`)),
+    ...(await coldWal(storage, `archive/${stanza}`, walStart)),
+  ];
 }

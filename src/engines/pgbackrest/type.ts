@@ -1,4 +1,4 @@
-import type { BackupType } from '../../domain/backup.js';
+import type { BackupType } from '../../domain/backup/backup.js';
 import type { StanzaBackup } from './info.js';
 
 export interface TypeRequest {
@@ -35,7 +35,10 @@ export function chooseType(request: TypeRequest): BackupType {
 type Candidate = TypeRequest['backups'][number];
 
 function newest(backups: readonly Candidate[], types: readonly BackupType[]): Candidate | undefined {
-  return backups.filter(({ type }) => types.includes(type)).toSorted((a, b) => a.startedAt.localeCompare(b.startedAt)).at(-1);
+  return backups
+    .filter(({ type }) => types.includes(type))
+    .toSorted((a, b) => a.startedAt.localeCompare(b.startedAt))
+    .at(-1);
 }
 
 function isDue(last: Candidate, everySeconds: number, now: number): boolean {

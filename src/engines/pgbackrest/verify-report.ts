@@ -38,8 +38,15 @@ export function parseVerifyReport(log: string): VerifyReport {
     if (/archiveId: /.test(line)) last = undefined;
     const bad = /(?:invalid checksum|invalid size|file missing|invalid result) '([^']+)'/.exec(line)?.[1];
     if (bad !== undefined) badFiles.push(bad);
-    const problem = /(No usable (?:backup|archive)\.info file|no archives or backups exist in the repo)/.exec(line)?.[1];
+    const problem = /(No usable (?:backup|archive)\.info file|no archives or backups exist in the repo)/.exec(
+      line,
+    )?.[1];
     if (problem !== undefined) problems.add(problem);
   }
-  return { complete: /verify command end: completed successfully/.test(log), backups, badFiles, problems: [...problems] };
+  return {
+    complete: /verify command end: completed successfully/.test(log),
+    backups,
+    badFiles,
+    problems: [...problems],
+  };
 }

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
-import type { Backup } from '../../domain/backup.js';
-import { missingFor } from '../../postgres/wal-line.js';
+import type { Backup } from '../../domain/backup/backup.js';
+import { missingFor } from '../../postgres/wal/contiguous-wal.js';
 import type { EngineContext, VerifyVerdict } from '../engine.js';
 import { readArchive } from './archive.js';
 import { manifestHash } from './backup.js';
@@ -35,10 +35,14 @@ export async function verify(context: EngineContext, backup: Backup): Promise<Ve
 }
 
 /** What is wrong with a backup by a report, in one sentence; undefined where nothing is. */
-export function judgeReport(report: VerifyReport, backup: Pick<StanzaBackup, 'label' | 'dependsOn' | 'wal' | 'database'>): string | undefined {
+export function judgeReport(
+  report: VerifyReport,
+  backup: Pick<StanzaBackup, 'label' | 'dependsOn' | 'wal' | 'database'>,
+): string | undefined {
   if (!report.complete) return 'pgbackrest verify did not come to an end';
   const found = report.backups.get(backup.label);
-  if (found === undefined) return `pgbackrest verify says nothing of it${report.problems.map((problem) => `: ${problem}`).join('')}`;
+  if (found === undefined)
+    return `pgbackrest verify says nothing of it${report.problems.map((problem) => `: ${problem}`).join('')}`;
   if (!found.valid) {
     const places = [backup.label, ...backup.dependsOn];
     const files = report.badFiles.filter((file) => places.some((place) => file.startsWith(`${place}/`)));

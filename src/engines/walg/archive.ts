@@ -3,11 +3,11 @@ import { mkdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
-import { parseSegmentName, parseTimelineHistory, segmentName } from '../../domain/wal.js';
-import { giveTo } from '../../postgres/files.js';
-import { makeScratchDirectory } from '../../postgres/scratch-data-dir.js';
-import { readSegmentHeader } from '../../postgres/segment-file.js';
-import type { WalArchive } from '../../postgres/wal-archive.js';
+import { parseSegmentName, parseTimelineHistory, segmentName } from '../../domain/target/wal.js';
+import { giveTo } from '../../files/durable-files.js';
+import { makeScratchDirectory } from '../../postgres/server/scratch-directory.js';
+import { readSegmentHeader } from '../../postgres/wal/segment-file.js';
+import type { WalArchive } from '../../postgres/wal/wal-archive.js';
 import type { ReadContext } from '../engine.js';
 import { runWalg } from './command.js';
 
@@ -21,9 +21,16 @@ export async function readArchive(context: ReadContext): Promise<WalArchive> {
   return {
     segments,
     timelines,
-    readHistory: async (timeline) => parseTimelineHistory(await inOwnDirectory(context, async (directory) => readFile(await fetchInto(context, historyName(timeline), directory), 'utf8'))),
+    readHistory: async (timeline) =>
+      parseTimelineHistory(
+        await inOwnDirectory(context, async (directory) =>
+          readFile(await fetchInto(context, historyName(timeline), directory), 'utf8'),
+        ),
+      ),
     fetch: async (segment, directory) => {
-      await inOwnDirectory(context, async (own) => rename(await fetchSegment(context, segment, own), join(directory, segment)));
+      await inOwnDirectory(context, async (own) =>
+        rename(await fetchSegment(context, segment, own), join(directory, segment)),
+      );
     },
   };
 }
@@ -33,7 +40,10 @@ export async function readArchive(context: ReadContext): Promise<WalArchive> {
  * writes in place, and a wal-push cut off leaves such a file. The server that recovers ends there too, as its
  * restore_command fails.
  */
-export async function withoutCutOff(archive: WalArchive, directory: string): Promise<{ readonly archive: WalArchive; readonly cut: string | null }> {
+export async function withoutCutOff(
+  archive: WalArchive,
+  directory: string,
+): Promise<{ readonly archive: WalArchive; readonly cut: string | null }> {
   const last = archive.segments.at(-1);
   if (last === undefined) return { archive, cut: null };
   try {
@@ -63,22 +73,37 @@ const timelineInfos = z.array(
 export function parseWalShow(json: string): Pick<WalArchive, 'segments' | 'timelines'> {
   const found = timelineInfos.safeParse(JSON.parse(json.trim() === '' ? '[]' : json));
   if (!found.success) {
-    throw new RepriseError('tool-failed', `wal-g wal-show has an unknown form: ${z.prettifyError(found.error)}`, 'use WAL-G 0.2.19, 2.x or 3.x');
+    throw new RepriseError(
+      'tool-failed',
+      `wal-g wal-show has an unknown form: ${z.prettifyError(found.error)}`,
+      'use WAL-G 0.2.19, 2.x or 3.x',
+    );
   }
   const segments = found.data.flatMap((info) => {
     const missing = new Set(info.missing_segments ?? []);
     const bytes = segmentBytesOf(info);
     const first = parseSegmentName(info.start_segment, bytes);
-    return Array.from({ length: info.segment_range_size }, (_, step) => segmentName({ timeline: first.timeline, number: first.number + BigInt(step) }, bytes)).filter((name) => !missing.has(name));
+    return Array.from({ length: info.segment_range_size }, (_, step) =>
+      segmentName({ timeline: first.timeline, number: first.number + BigInt(step) }, bytes),
+    ).filter((name) => !missing.has(name));
   });
   // A timeline has a parent where its history is archived.
-  return { segments: segments.sort(), timelines: found.data.filter(({ parent_id }) => parent_id > 0).map(({ id }) => id) };
+  return {
+    segments: segments.sort(),
+    timelines: found.data.filter(({ parent_id }) => parent_id > 0).map(({ id }) => id),
+  };
 }
 
 /** The segment size with which so many segments lie between the first and the last: WAL-G does not name it. */
-function segmentBytesOf({ start_segment, end_segment, segment_range_size }: z.output<typeof timelineInfos>[number]): number {
+function segmentBytesOf({
+  start_segment,
+  end_segment,
+  segment_range_size,
+}: z.output<typeof timelineInfos>[number]): number {
   const sizes = [16, 1, 2, 4, 8, 32, 64, 128, 256, 512, 1024].map((megabytes) => megabytes * 1024 * 1024);
-  const fits = (bytes: number): boolean => parseSegmentName(end_segment, bytes).number - parseSegmentName(start_segment, bytes).number + 1n === BigInt(segment_range_size);
+  const fits = (bytes: number): boolean =>
+    parseSegmentName(end_segment, bytes).number - parseSegmentName(start_segment, bytes).number + 1n ===
+    BigInt(segment_range_size);
   return sizes.find(fits) ?? 16 * 1024 * 1024;
 }
 
@@ -90,11 +115,19 @@ async function fetchSegment(context: ReadContext, segment: string, directory: st
   const path = await fetchInto(context, segment, directory);
   const header = await readSegmentHeader(path);
   const { size } = await stat(path);
-  const fits = header !== null && header.segmentBytes === size && header.pageStart / BigInt(size) === parseSegmentName(segment, size).number;
+  const fits =
+    header !== null &&
+    header.segmentBytes === size &&
+    header.pageStart / BigInt(size) === parseSegmentName(segment, size).number;
   if (!fits || header.timeline > parseSegmentName(segment, size).timeline) {
-    throw new RepriseError('backup-corrupt', `archived WAL segment ${segment} is damaged or was not written to its end`, `where it is the last one, its wal-push was cut off: move wal_005/${segment}.* out of the storage, then plan again`, {
-      short: header === null || size < header.segmentBytes,
-    });
+    throw new RepriseError(
+      'backup-corrupt',
+      `archived WAL segment ${segment} is damaged or was not written to its end`,
+      `where it is the last one, its wal-push was cut off: move wal_005/${segment}.* out of the storage, then plan again`,
+      {
+        short: header === null || size < header.segmentBytes,
+      },
+    );
   }
   return path;
 }

@@ -1,8 +1,8 @@
 import { z } from 'zod';
-import type { BackupType, ListedBackup } from '../../domain/backup.js';
+import type { BackupType, ListedBackup } from '../../domain/backup/backup.js';
 import { RepriseError } from '../../domain/errors.js';
-import { formatLsn, isLsn, segmentBefore } from '../../domain/wal.js';
-import { segmentBytesOf } from '../../postgres/wal-line.js';
+import { formatLsn, isLsn, segmentBefore } from '../../domain/target/wal.js';
+import { segmentBytesOf } from '../../postgres/wal/contiguous-wal.js';
 import { runWalg } from './command.js';
 import type { CommandContext } from './command.js';
 
@@ -74,7 +74,11 @@ export function parseBackupList(json: string): readonly WalgBackup[] {
   if (json.trim() === '') return [];
   const found = entries.safeParse(JSON.parse(wholeNumbersAsText(json)));
   if (!found.success) {
-    throw new RepriseError('tool-failed', `wal-g backup-list has an unknown form: ${z.prettifyError(found.error)}`, 'use WAL-G 0.2.19, 2.x or 3.x');
+    throw new RepriseError(
+      'tool-failed',
+      `wal-g backup-list has an unknown form: ${z.prettifyError(found.error)}`,
+      'use WAL-G 0.2.19, 2.x or 3.x',
+    );
   }
   const plain = found.data
     .filter(({ label }) => /^base_[0-9A-F]{24}/.test(label))
@@ -90,7 +94,11 @@ export function parseBackupList(json: string): readonly WalgBackup[] {
   return plain.map(({ entry, lsn, wal, base }): WalgBackup => {
     const chain: typeof plain = [];
     let next = base;
-    for (let found = next === null ? undefined : byStart.get(next); found !== undefined && !chain.includes(found); found = next === null ? undefined : byStart.get(next)) {
+    for (
+      let found = next === null ? undefined : byStart.get(next);
+      found !== undefined && !chain.includes(found);
+      found = next === null ? undefined : byStart.get(next)
+    ) {
       chain.push(found);
       next = found.base;
     }
@@ -105,7 +113,10 @@ export function parseBackupList(json: string): readonly WalgBackup[] {
       versionNum: entry.pg_version,
       sizeBytes: entry.compressed_size,
       unpackedBytes: entry.uncompressed_size,
-      databaseBytes: [entry, ...chain.map((one) => one.entry)].reduce((sum, { uncompressed_size }) => sum + uncompressed_size, 0),
+      databaseBytes: [entry, ...chain.map((one) => one.entry)].reduce(
+        (sum, { uncompressed_size }) => sum + uncompressed_size,
+        0,
+      ),
       dependsOn: chain.map((one) => one.entry.label),
       baseless: next !== null,
       permanent: entry.is_permanent,
@@ -146,6 +157,7 @@ function instant(text: string): string {
 }
 
 function markIn(userData: unknown): string | null {
-  const mark = typeof userData === 'object' && userData !== null ? (userData as Record<string, unknown>)[MARK] : undefined;
+  const mark =
+    typeof userData === 'object' && userData !== null ? (userData as Record<string, unknown>)[MARK] : undefined;
   return typeof mark === 'string' ? mark : null;
 }

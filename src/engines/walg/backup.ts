@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RepriseError } from '../../domain/errors.js';
-import { countDatabases } from '../../postgres/inventory.js';
-import type { LiveServerFacts } from '../../postgres/server-facts.js';
-import { missingFor } from '../../postgres/wal-line.js';
+import { countDatabases } from '../../postgres/content/inventory.js';
+import type { LiveServerFacts } from '../../postgres/server/server-facts.js';
+import { missingFor } from '../../postgres/wal/contiguous-wal.js';
 import type { BackupRequest, EngineContext, MadeBackup } from '../engine.js';
-import { ownership } from '../backup-record.js';
+import { ownership } from '../shared/backup-record.js';
 import { readArchive } from './archive.js';
 import type { WalgBackup } from './backup-list.js';
 import { listBackups, listed, markSetting } from './backup-list.js';
@@ -24,7 +24,12 @@ const LOOK_MS = 500;
  * in nobody's list.
  */
 export async function backup(context: EngineContext, request: BackupRequest): Promise<readonly MadeBackup[]> {
-  if (request.type === 'diff') throw new RepriseError('capability-missing', 'WAL-G has full backups and deltas, no backups of type diff', 'ask for --type full or --type incr');
+  if (request.type === 'diff')
+    throw new RepriseError(
+      'capability-missing',
+      'WAL-G has full backups and deltas, no backups of type diff',
+      'ask for --type full or --type incr',
+    );
   const server = await liveFacts(context);
   const made = (await ownBackup(context)) ?? (await push(context, request.type, server));
   await requireArchived(context, made);
@@ -34,7 +39,11 @@ export async function backup(context: EngineContext, request: BackupRequest): Pr
       ...ownership(context, made.label),
       ...listed(made),
       ...(sha256 === undefined ? {} : { sha256 }),
-      server: { versionNum: made.versionNum, systemIdentifier: server.systemIdentifier, dataChecksums: server.dataChecksums },
+      server: {
+        versionNum: made.versionNum,
+        systemIdentifier: server.systemIdentifier,
+        dataChecksums: server.dataChecksums,
+      },
       // As they are close to its end: a physical backup has no snapshot of its own to count in.
       contents: await countDatabases(context.cluster.connection, context.cluster.databases, context.signal),
     },
@@ -49,13 +58,26 @@ async function push(context: EngineContext, type: BackupRequest['type'], server:
   const settings = await readEnvFile(optionsOf(context), context.user);
   const makesDeltas = Number(settings.get('WALG_DELTA_MAX_STEPS')) > 0;
   if (type === 'incr' && !makesDeltas) {
-    throw new RepriseError('config-invalid', 'WAL-G makes no delta backups: WALG_DELTA_MAX_STEPS is not set', `add WALG_DELTA_MAX_STEPS=6 to ${optionsOf(context).envFile}, or ask for --type full`);
+    throw new RepriseError(
+      'config-invalid',
+      'WAL-G makes no delta backups: WALG_DELTA_MAX_STEPS is not set',
+      `add WALG_DELTA_MAX_STEPS=6 to ${optionsOf(context).envFile}, or ask for --type full`,
+    );
   }
   const { dataDir } = context.cluster;
-  if (dataDir === undefined) throw new RepriseError('config-invalid', `cluster ${context.cluster.name} names no data_dir`, 'add data_dir: to the cluster');
+  if (dataDir === undefined)
+    throw new RepriseError(
+      'config-invalid',
+      `cluster ${context.cluster.name} names no data_dir`,
+      'add data_dir: to the cluster',
+    );
   const stray = makesDeltas && type !== 'full' ? await strayBase(context, backups, server) : null;
   if (type === 'incr' && stray !== null) {
-    throw new RepriseError('no-usable-backup', `a delta would rest on ${stray.label}, which is not of the past of timeline ${server.timeline}, where the server is since a recovery`, 'backup run --type full; the next deltas rest on that one');
+    throw new RepriseError(
+      'no-usable-backup',
+      `a delta would rest on ${stray.label}, which is not of the past of timeline ${server.timeline}, where the server is since a recovery`,
+      'backup run --type full; the next deltas rest on that one',
+    );
   }
   // Otherwise WAL-G itself says, by WALG_DELTA_MAX_STEPS, when a full one is due.
   await runJob(context, {
@@ -66,7 +88,11 @@ async function push(context: EngineContext, type: BackupRequest['type'], server:
   });
   const made = await ownBackup(context);
   if (made !== undefined) return made;
-  throw new RepriseError('tool-failed', 'wal-g backup-push ended well, and the storage lists no such backup', 'was it deleted by another wal-g (cron)? then run the backup again as a new operation');
+  throw new RepriseError(
+    'tool-failed',
+    'wal-g backup-push ended well, and the storage lists no such backup',
+    'was it deleted by another wal-g (cron)? then run the backup again as a new operation',
+  );
 }
 
 /** The finished backup of this operation. */
@@ -82,7 +108,11 @@ async function requireArchived(context: EngineContext, { label, lsn, wal }: Walg
     const missing = missingFor({ lsn, wal }, (await readArchive(context)).segments);
     if (missing.length === 0) return;
     if (Date.now() >= deadline) {
-      throw new RepriseError('wal-not-archived', `WAL that backup ${label} needs was not archived within ${archiveTimeoutSeconds} s: ${missing.join(', ')}`, "read the server's log for what archive_command says; until it works, pg_wal grows");
+      throw new RepriseError(
+        'wal-not-archived',
+        `WAL that backup ${label} needs was not archived within ${archiveTimeoutSeconds} s: ${missing.join(', ')}`,
+        "read the server's log for what archive_command says; until it works, pg_wal grows",
+      );
     }
     await sleep(LOOK_MS, undefined, { signal: context.signal });
   }

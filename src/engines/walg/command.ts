@@ -1,8 +1,8 @@
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
-import { libpqEnv } from '../../postgres/environment.js';
-import { requireProgram } from '../../process/binaries.js';
-import { runTool } from '../../process/run.js';
-import type { ToolOutput } from '../../process/run.js';
+import { libpqEnv } from '../../postgres/connection/environment.js';
+import { requireProgram } from '../../process/exec/find-programs.js';
+import { runProgram } from '../../process/exec/run-program.js';
+import type { ProgramResult } from '../../process/exec/run-program.js';
 import type { ReadContext } from '../engine.js';
 import { failureOf } from './failures.js';
 import type { WalgOptions } from './options.js';
@@ -26,11 +26,17 @@ export function optionsOf(context: Pick<ReadContext, 'policy'>): WalgOptions {
  * One command line of WAL-G; `settings` go before those of the file.
  * @throws RepriseError `tool-missing`
  */
-export async function walgArgv(context: Pick<ReadContext, 'cluster' | 'policy'>, args: readonly string[], settings: Readonly<Record<string, string>> = {}): Promise<readonly string[]> {
+export async function walgArgv(
+  context: Pick<ReadContext, 'cluster' | 'policy'>,
+  args: readonly string[],
+  settings: Readonly<Record<string, string>> = {},
+): Promise<readonly string[]> {
   const { envFile, binary } = optionsOf(context);
   const { connection } = context.cluster;
   const program = await requireProgram(binary);
-  const server = Object.entries({ ...libpqEnv(connection, connection.maintenanceDatabase), ...settings }).map(([name, value]) => `${name}=${value}`);
+  const server = Object.entries({ ...libpqEnv(connection, connection.maintenanceDatabase), ...settings }).map(
+    ([name, value]) => `${name}=${value}`,
+  );
   // A password file that the cluster names goes before a password of the environment file.
   const unset = connection.passfile === undefined ? [] : ['-u', 'PGPASSWORD'];
   return ['/bin/sh', '-c', LAUNCHER, 'wal-g', envFile, ...unset, ...server, program, ...args];
@@ -40,10 +46,19 @@ export async function walgArgv(context: Pick<ReadContext, 'cluster' | 'policy'>,
  * Runs a command of some seconds.
  * @throws RepriseError as {@link failureOf} reads what it printed; `tool-missing`
  */
-export async function runWalg(context: CommandContext, args: readonly string[], settings?: Readonly<Record<string, string>>): Promise<ToolOutput> {
+export async function runWalg(
+  context: CommandContext,
+  args: readonly string[],
+  settings?: Readonly<Record<string, string>>,
+): Promise<ProgramResult> {
   const argv = await walgArgv(context, args, settings);
   try {
-    return await runTool(argv, { user: context.user, signal: context.signal, timeoutMs: SLOW_MS, maxBufferBytes: 256 * 1024 * 1024 });
+    return await runProgram(argv, {
+      user: context.user,
+      signal: context.signal,
+      timeoutMs: SLOW_MS,
+      maxBufferBytes: 256 * 1024 * 1024,
+    });
   } catch (error) {
     throw translated(error, args);
   }
@@ -53,7 +68,12 @@ export async function runWalg(context: CommandContext, args: readonly string[], 
 export function translated(error: unknown, args: readonly string[]): unknown {
   if (!isRepriseError(error) || (error.code !== 'tool-failed' && error.code !== 'tool-rejected')) return error;
   if (error.message.includes('did not end within')) {
-    return new RepriseError('storage-unreachable', error.message, 'check the prefix and the endpoint in options.env_file, and the network: WAL-G asks a storage that does not answer again and again', error.details);
+    return new RepriseError(
+      'storage-unreachable',
+      error.message,
+      'check the prefix and the endpoint in options.env_file, and the network: WAL-G asks a storage that does not answer again and again',
+      error.details,
+    );
   }
   const { stderrTail } = error.details;
   return typeof stderrTail === 'string' ? failureOf(args[0] ?? '', stderrTail, error) : error;

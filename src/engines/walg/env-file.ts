@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import type { PolicyConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
-import { runTool } from '../../process/run.js';
-import type { OsUser } from '../../process/jobs.js';
+import { runProgram } from '../../process/exec/run-program.js';
+import type { OsUser } from '../../process/jobs/jobs.js';
 import type { WalgOptions } from './options.js';
 
 /** Settings of WAL-G by name. Holds secrets: never shown. */
@@ -48,9 +48,13 @@ export function parseEnvFile(text: string, path: string): EnvFile {
  */
 export async function readEnvFile(options: WalgOptions, user: OsUser | null): Promise<EnvFile> {
   const { envFile } = options;
-  const { exitCode } = await runTool(['test', '-r', envFile], { user, acceptCodes: [0, 1] });
+  const { exitCode } = await runProgram(['test', '-r', envFile], { user, acceptCodes: [0, 1] });
   if (exitCode !== 0) {
-    throw new RepriseError('config-invalid', `${envFile} is missing, or not readable by ${user?.name ?? "the worker's user"}`, 'check options.env_file of the policy and the rights of the file: PostgreSQL\'s user runs WAL-G');
+    throw new RepriseError(
+      'config-invalid',
+      `${envFile} is missing, or not readable by ${user?.name ?? "the worker's user"}`,
+      "check options.env_file of the policy and the rights of the file: PostgreSQL's user runs WAL-G",
+    );
   }
   const settings = parseEnvFile(await readFile(envFile, 'utf8'), envFile);
   await requireFit(settings, envFile);
@@ -62,14 +66,26 @@ async function requireFit(settings: EnvFile, path: string): Promise<void> {
   const secret = [...settings.keys()].find((name) => SECRET.test(name) && !NO_SECRET.test(name));
   if ((secret !== undefined && (mode & 0o077) !== 0) || (mode & 0o022) !== 0) {
     const why = secret === undefined ? 'others may write it' : `it holds ${secret}`;
-    throw new RepriseError('config-invalid', `${path} has mode 0${mode.toString(8)}, and ${why}`, `run: chmod 600 ${path}`);
+    throw new RepriseError(
+      'config-invalid',
+      `${path} has mode 0${mode.toString(8)}, and ${why}`,
+      `run: chmod 600 ${path}`,
+    );
   }
   if (prefixOf(settings) === undefined) {
-    throw new RepriseError('config-invalid', `${path} does not say where the backups go`, 'add WALG_S3_PREFIX=s3://bucket/folder or WALG_FILE_PREFIX=/directory');
+    throw new RepriseError(
+      'config-invalid',
+      `${path} does not say where the backups go`,
+      'add WALG_S3_PREFIX=s3://bucket/folder or WALG_FILE_PREFIX=/directory',
+    );
   }
   // F39: with it WAL-G prints its whole environment into its log.
   if (settings.get('WALG_LOG_LEVEL')?.toUpperCase() === 'DEVEL') {
-    throw new RepriseError('config-invalid', `${path} sets WALG_LOG_LEVEL=DEVEL, with which WAL-G writes every secret into its log`, 'remove that line');
+    throw new RepriseError(
+      'config-invalid',
+      `${path} sets WALG_LOG_LEVEL=DEVEL, with which WAL-G writes every secret into its log`,
+      'remove that line',
+    );
   }
 }
 
@@ -87,11 +103,17 @@ export function localPrefix(settings: EnvFile): string | undefined {
 export async function configDigest(policy: PolicyConfig): Promise<string> {
   const { envFile } = policy.options as WalgOptions;
   const content = await readFile(envFile).catch(() => {
-    throw new RepriseError('config-invalid', `${envFile} is missing, or the worker may not read it`, 'put it back as it was approved; another one needs another plan');
+    throw new RepriseError(
+      'config-invalid',
+      `${envFile} is missing, or the worker may not read it`,
+      'put it back as it was approved; another one needs another plan',
+    );
   });
   return createHash('sha256').update(content).digest('hex');
 }
 
 function valueOf(written: string): string | undefined {
-  return unquoted.exec(written)?.[1] ?? single.exec(written)?.[1] ?? double.exec(written)?.[1]?.replace(/\\(["\\$`])/g, '$1');
+  return (
+    unquoted.exec(written)?.[1] ?? single.exec(written)?.[1] ?? double.exec(written)?.[1]?.replace(/\\(["\\$`])/g, '$1')
+  );
 }

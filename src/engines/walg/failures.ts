@@ -1,11 +1,16 @@
 import type { RepriseError as Failure } from '../../domain/errors.js';
 import { RepriseError } from '../../domain/errors.js';
-import type { ToolRule } from '../../process/tool-rules.js';
-import { ruleFor } from '../../process/tool-rules.js';
+import type { ToolRule } from '../../process/exec/tool-rules.js';
+import { ruleFor } from '../../process/exec/tool-rules.js';
 
 /** WAL-G ends with 1 whatever went wrong: only its words tell. The first rule that fits counts. */
 const rules: readonly ToolRule[] = [
-  { says: /No space left on device|Disk quota exceeded|XMinioStorageFull/i, code: 'storage-full', message: 'there is no room left', hint: 'free space, then run the step again; older backups are untouched' },
+  {
+    says: /No space left on device|Disk quota exceeded|XMinioStorageFull/i,
+    code: 'storage-full',
+    message: 'there is no room left',
+    hint: 'free space, then run the step again; older backups are untouched',
+  },
   {
     says: /function pg_start_backup\(.*does not exist/,
     code: 'version-mismatch',
@@ -18,12 +23,42 @@ const rules: readonly ToolRule[] = [
     message: 'it lies in a storage class that has to be thawed before it can be read',
     hint: 'a recovery asks for the thaw of the backup and its WAL; what a plan itself has to read (sentinels, the newest WAL) is thawed with: aws s3api restore-object --restore-request Days=7 --bucket B --key K, then plan again',
   },
-  { says: /Backup '.*' does not exist|No backups found/, code: 'not-found', message: 'the storage has no such backup', hint: 'list what is there: reprise backup list' },
-  { says: /Archive '.*' does not exist/, code: 'not-found', message: 'the WAL segment is not in the archive', hint: 'look for gaps: wal-g wal-show' },
-  { says: /must be empty|isn't empty/, code: 'path-refused', message: 'the target directory holds files that are not of this restore', hint: 'name an empty directory, or move its content away' },
-  { says: /not pg_data/, code: 'config-invalid', message: 'data_dir is no data directory', hint: 'correct data_dir of the cluster' },
-  { says: /postgres connection failed|password authentication failed|the database system is (?:starting|shutting)/i, code: 'database-unreachable', message: 'WAL-G cannot connect to the server', hint: 'check connection of the cluster, and that the server runs' },
-  { says: /AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch|403 Forbidden|[Pp]ermission denied/, code: 'privilege-missing', message: 'WAL-G may not read or write there', hint: 'check the keys in options.env_file, or the owner of the directory' },
+  {
+    says: /Backup '.*' does not exist|No backups found/,
+    code: 'not-found',
+    message: 'the storage has no such backup',
+    hint: 'list what is there: reprise backup list',
+  },
+  {
+    says: /Archive '.*' does not exist/,
+    code: 'not-found',
+    message: 'the WAL segment is not in the archive',
+    hint: 'look for gaps: wal-g wal-show',
+  },
+  {
+    says: /must be empty|isn't empty/,
+    code: 'path-refused',
+    message: 'the target directory holds files that are not of this restore',
+    hint: 'name an empty directory, or move its content away',
+  },
+  {
+    says: /not pg_data/,
+    code: 'config-invalid',
+    message: 'data_dir is no data directory',
+    hint: 'correct data_dir of the cluster',
+  },
+  {
+    says: /postgres connection failed|password authentication failed|the database system is (?:starting|shutting)/i,
+    code: 'database-unreachable',
+    message: 'WAL-G cannot connect to the server',
+    hint: 'check connection of the cluster, and that the server runs',
+  },
+  {
+    says: /AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch|403 Forbidden|[Pp]ermission denied/,
+    code: 'privilege-missing',
+    message: 'WAL-G may not read or write there',
+    hint: 'check the keys in options.env_file, or the owner of the directory',
+  },
   {
     says: /NoSuchBucket|RequestError|dial tcp|connection refused|no such host|Folder not exists or is inaccessible|i\/o timeout|\b503 |SlowDown/,
     code: 'storage-unreachable',
@@ -45,7 +80,12 @@ export function failureOf(command: string, output: string, cause?: Failure): Fai
   const details = { ...cause?.details, tool: 'wal-g', command };
   const line = errorLine(output);
   if (rule === undefined) {
-    return new RepriseError(cause?.code ?? 'tool-failed', `wal-g ${command} failed${line}`, 'remove what the message names, then run the step again', details);
+    return new RepriseError(
+      cause?.code ?? 'tool-failed',
+      `wal-g ${command} failed${line}`,
+      'remove what the message names, then run the step again',
+      details,
+    );
   }
   return new RepriseError(rule.code, `${rule.message}${line}`, rule.hint, details);
 }

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ReadContext } from '../engine.js';
-import { sha256OfFile } from '../hash.js';
+import { sha256OfFile } from '../shared/hash.js';
 import { optionsOf } from './command.js';
 import { localPrefix, readEnvFile } from './env-file.js';
 import { BACKUP_FOLDER, sentinelName } from './place.js';
@@ -16,7 +16,9 @@ export async function fingerprintOf(context: ReadContext, label: string): Promis
   if (prefix === undefined) return undefined;
   const folder = join(prefix, BACKUP_FOLDER);
   const entries = await readdir(join(folder, label), { recursive: true, withFileTypes: true });
-  const parts = entries.filter((entry) => entry.isFile() && entry.name !== 'metadata.json').map((entry) => join(entry.parentPath, entry.name));
+  const parts = entries
+    .filter((entry) => entry.isFile() && entry.name !== 'metadata.json')
+    .map((entry) => join(entry.parentPath, entry.name));
   const hash = createHash('sha256');
   for (const [index, path] of [join(folder, sentinelName(label)), ...parts.sort()].entries()) {
     context.signal.throwIfAborted();

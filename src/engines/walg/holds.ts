@@ -12,7 +12,9 @@ export async function hold(context: EngineContext, label: string): Promise<void>
   const backup = backups.find((one) => one.label === label);
   if (backup === undefined || backup.permanent) return;
   // Noted first: a mark that nobody knows of would never be taken back.
-  for (const one of backups.filter(({ label: name, permanent }) => !permanent && [label, ...backup.dependsOn].includes(name))) {
+  for (const one of backups.filter(
+    ({ label: name, permanent }) => !permanent && [label, ...backup.dependsOn].includes(name),
+  )) {
     await context.storage.createIfAbsent(noteOf(context, one.label), '');
   }
   await runWalg(context, ['backup-mark', label]);
@@ -24,7 +26,10 @@ export async function hold(context: EngineContext, label: string): Promise<void>
  */
 export async function release(context: EngineContext, label: string, held: readonly string[]): Promise<void> {
   const backups = await listBackups(context);
-  const chainOf = (name: string): readonly string[] => [name, ...(backups.find((one) => one.label === name)?.dependsOn ?? [])];
+  const chainOf = (name: string): readonly string[] => [
+    name,
+    ...(backups.find((one) => one.label === name)?.dependsOn ?? []),
+  ];
   const needed = new Set(held.flatMap(chainOf));
   // From the newest: WAL-G keeps the mark of what a permanent backup rests on.
   for (const name of chainOf(label).filter((one) => !needed.has(one))) {

@@ -1,8 +1,8 @@
 import { errorTable } from '../../domain/errors.js';
-import type { JobExit, JobRequest, JobResult } from '../../process/jobs.js';
-import { tailOfFile } from '../../process/output-tail.js';
+import type { JobExit, JobRequest, JobResult } from '../../process/jobs/jobs.js';
+import { tailOfFile } from '../../files/tail.js';
 import type { EngineContext } from '../engine.js';
-import { hasEnded, unlessMendable } from '../judged-job.js';
+import { hasEnded, keepRetryable } from '../shared/run-tool-job.js';
 import { translated, walgArgv } from './command.js';
 import { failureOf } from './failures.js';
 
@@ -37,7 +37,7 @@ export async function runJob(context: EngineContext, job: WalgJob): Promise<JobR
   } catch (error) {
     // A cancelled one was cleaned up after by the supervisor.
     if (hasEnded(error) && error.code !== 'job-cancelled') await request.cleanUp?.();
-    throw unlessMendable(error, translated(error, args));
+    throw keepRetryable(error, translated(error, args));
   }
 }
 

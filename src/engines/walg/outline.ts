@@ -1,8 +1,8 @@
-import type { Backup } from '../../domain/backup.js';
+import type { Backup } from '../../domain/backup/backup.js';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import type { OutlineRequest, ReadContext, RecoveryOutline } from '../engine.js';
-import { outlinePhysical } from '../physical-outline.js';
-import type { PhysicalCandidate } from '../physical-outline.js';
+import { outlinePhysical } from '../shared/physical-outline.js';
+import type { PhysicalCandidate } from '../shared/physical-outline.js';
 import { inOwnDirectory, readArchive, withoutCutOff } from './archive.js';
 import type { WalgBackup } from './backup-list.js';
 import { listBackups } from './backup-list.js';
@@ -19,31 +19,53 @@ export async function outlineRecovery(context: ReadContext, request: OutlineRequ
   const warnings: string[] = [];
   const candidates = await restorable(context, request.candidates, warnings);
   if (candidates.length === 0) {
-    throw new RepriseError('no-usable-backup', `the storage named in ${optionsOf(context).envFile} has no backup that could be restored`, 'see what there is, and why it does not count: reprise backup list');
+    throw new RepriseError(
+      'no-usable-backup',
+      `the storage named in ${optionsOf(context).envFile} has no backup that could be restored`,
+      'see what there is, and why it does not count: reprise backup list',
+    );
   }
   const whole = await readArchive(context);
   const local = localPrefix(await readEnvFile(optionsOf(context), context.user)) !== undefined;
-  const { archive, cut } = local ? await inOwnDirectory(context, (directory) => withoutCutOff(whole, directory)) : { archive: whole, cut: null };
-  if (cut !== null) warnings.push(`the last archived WAL segment, ${cut}, was not written to its end: the archived log ends before it`);
+  const { archive, cut } = local
+    ? await inOwnDirectory(context, (directory) => withoutCutOff(whole, directory))
+    : { archive: whole, cut: null };
+  if (cut !== null)
+    warnings.push(`the last archived WAL segment, ${cut}, was not written to its end: the archived log ends before it`);
   return outlinePhysical(context, request, { candidates, archive, warnings });
 }
 
 /** Candidates that the storage still has, whole and of a known cluster. */
-async function restorable(context: ReadContext, candidates: readonly Backup[], warnings: string[]): Promise<PhysicalCandidate[]> {
+async function restorable(
+  context: ReadContext,
+  candidates: readonly Backup[],
+  warnings: string[],
+): Promise<PhysicalCandidate[]> {
   const backups = await listBackups(context);
   const found: PhysicalCandidate[] = [];
   for (const backup of candidates) {
     const stored = backups.find(({ label }) => label === backup.label);
     if (stored === undefined) warnings.push(`backup ${backup.label} is in the catalogue and not in the storage`);
-    else if (stored.baseless) warnings.push(`backup ${backup.label} is passed over: the backup it rests on is not in the storage any more`);
-    else if (stored.systemIdentifier === null) warnings.push(`backup ${backup.label} is passed over: it does not say of which cluster it is`);
-    else if (await isSafeToFetch(context, backups, { stored, proven: backup.proven !== null }, warnings)) found.push({ backup, stored: { ...stored, systemIdentifier: stored.systemIdentifier, major: Math.floor(stored.versionNum / 10_000) } });
+    else if (stored.baseless)
+      warnings.push(`backup ${backup.label} is passed over: the backup it rests on is not in the storage any more`);
+    else if (stored.systemIdentifier === null)
+      warnings.push(`backup ${backup.label} is passed over: it does not say of which cluster it is`);
+    else if (await isSafeToFetch(context, backups, { stored, proven: backup.proven !== null }, warnings))
+      found.push({
+        backup,
+        stored: { ...stored, systemIdentifier: stored.systemIdentifier, major: Math.floor(stored.versionNum / 10_000) },
+      });
   }
   return found;
 }
 
 /** Known before anything is stopped or moved, and not only where it is fetched. */
-async function isSafeToFetch(context: ReadContext, backups: readonly WalgBackup[], chosen: ToFetch, warnings: string[]): Promise<boolean> {
+async function isSafeToFetch(
+  context: ReadContext,
+  backups: readonly WalgBackup[],
+  chosen: ToFetch,
+  warnings: string[],
+): Promise<boolean> {
   try {
     await requireSafeToFetch(context, backups, chosen);
     return true;

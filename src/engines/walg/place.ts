@@ -14,7 +14,16 @@ export function sentinelName(label: string): string {
 }
 
 /** Settings with which WAL-G, or the object store, encrypts what it writes. */
-const ENCRYPTS = ['WALG_LIBSODIUM_KEY', 'WALG_LIBSODIUM_KEY_PATH', 'WALG_PGP_KEY', 'WALG_PGP_KEY_PATH', 'WALE_GPG_KEY_ID', 'WALG_GPG_KEY_ID', 'WALG_CSE_KMS_ID', 'WALG_S3_SSE'];
+const ENCRYPTS = [
+  'WALG_LIBSODIUM_KEY',
+  'WALG_LIBSODIUM_KEY_PATH',
+  'WALG_PGP_KEY',
+  'WALG_PGP_KEY_PATH',
+  'WALE_GPG_KEY_ID',
+  'WALG_GPG_KEY_ID',
+  'WALG_CSE_KMS_ID',
+  'WALG_S3_SSE',
+];
 
 /**
  * Where WAL-G's environment file says that the backups go, and whether they are encrypted.
@@ -25,7 +34,11 @@ export async function inspectWalgPlace(options: Readonly<Record<string, unknown>
   const settings = await readEnvFile(options as WalgOptions, null);
   const prefix = localPrefix(settings);
   if (prefix !== undefined && !prefix.startsWith('/')) {
-    throw new RepriseError('config-invalid', `${envFile} names no absolute directory in WALG_FILE_PREFIX`, 'write it from the root on: every program may run WAL-G from another directory');
+    throw new RepriseError(
+      'config-invalid',
+      `${envFile} names no absolute directory in WALG_FILE_PREFIX`,
+      'write it from the root on: every program may run WAL-G from another directory',
+    );
   }
   return {
     path: prefix ?? null,

@@ -1,6 +1,6 @@
 import { RepriseError } from '../../domain/errors.js';
-import { withClient } from '../../postgres/connect.js';
-import type { LiveServerFacts } from '../../postgres/server-facts.js';
+import { withClient } from '../../postgres/connection/with-client.js';
+import type { LiveServerFacts } from '../../postgres/server/server-facts.js';
 import type { EngineContext } from '../engine.js';
 import { listBackups } from './backup-list.js';
 import { optionsOf } from './command.js';
@@ -30,7 +30,11 @@ export async function preflightBackup(context: EngineContext): Promise<readonly 
 
 function requireArchiving(context: EngineContext, server: LiveServerFacts): void {
   if (server.inRecovery) {
-    throw new RepriseError('topology-refused', 'the server is a standby or still in recovery', "connect the policy's cluster to the primary");
+    throw new RepriseError(
+      'topology-refused',
+      'the server is a standby or still in recovery',
+      "connect the policy's cluster to the primary",
+    );
   }
   if (server.archiveMode !== 'off' && server.archiveCommand !== '') return;
   throw new RepriseError(
@@ -41,9 +45,15 @@ function requireArchiving(context: EngineContext, server: LiveServerFacts): void
 }
 
 /** PostgreSQL 15 gave the functions that begin and end a backup other names. */
-async function requireFunctions({ cluster: { connection } }: EngineContext, server: LiveServerFacts, version: WalgVersion): Promise<void> {
+async function requireFunctions(
+  { cluster: { connection } }: EngineContext,
+  server: LiveServerFacts,
+  version: WalgVersion,
+): Promise<void> {
   if (knowsPostgres15(version)) return;
-  const { rows } = await withClient(connection, connection.maintenanceDatabase, (client) => client.query<{ found: boolean }>("SELECT EXISTS (SELECT FROM pg_proc WHERE proname = 'pg_start_backup') AS found"));
+  const { rows } = await withClient(connection, connection.maintenanceDatabase, (client) =>
+    client.query<{ found: boolean }>("SELECT EXISTS (SELECT FROM pg_proc WHERE proname = 'pg_start_backup') AS found"),
+  );
   if (rows[0]?.found === true) return;
   throw new RepriseError(
     'version-mismatch',
@@ -56,20 +66,41 @@ function requireSegmentSize(settings: EnvFile, { walSegmentBytes }: LiveServerFa
   const megabytes = Number(settings.get('WALG_PG_WAL_SIZE') ?? 16);
   if (megabytes * 1024 * 1024 === walSegmentBytes) return;
   const found = walSegmentBytes / 1024 / 1024;
-  throw new RepriseError('config-invalid', `WAL segments of the server have ${found} MB, and WAL-G takes them for ${megabytes} MB`, `add WALG_PG_WAL_SIZE=${found} to the environment file`);
+  throw new RepriseError(
+    'config-invalid',
+    `WAL segments of the server have ${found} MB, and WAL-G takes them for ${megabytes} MB`,
+    `add WALG_PG_WAL_SIZE=${found} to the environment file`,
+  );
 }
 
-function warningsOf(context: EngineContext, settings: EnvFile, server: LiveServerFacts, version: WalgVersion): string[] {
+function warningsOf(
+  context: EngineContext,
+  settings: EnvFile,
+  server: LiveServerFacts,
+  version: WalgVersion,
+): string[] {
   const warnings: string[] = [];
   const { envFile } = optionsOf(context);
-  if (!server.archiveCommand.includes('wal-push')) warnings.push('archive_command does not run wal-g wal-push itself, so that nothing is known of it but whether WAL arrives');
+  if (!server.archiveCommand.includes('wal-push'))
+    warnings.push(
+      'archive_command does not run wal-g wal-push itself, so that nothing is known of it but whether WAL arrives',
+    );
   const named = /\.\s+(?:'([^']+)'|"([^"]+)"|(\/[^\s;&]+))/.exec(server.archiveCommand);
   const path = named?.[1] ?? named?.[2] ?? named?.[3];
-  if (path !== undefined && path !== envFile) warnings.push(`archive_command uses ${path}, and the policy uses ${envFile}`);
+  if (path !== undefined && path !== envFile)
+    warnings.push(`archive_command uses ${path}, and the policy uses ${envFile}`);
   if (settings.get('WALG_PREVENT_WAL_OVERWRITE') !== 'true') {
-    warnings.push(`another cluster that archives to ${prefixOf(settings) ?? 'that prefix'} would overwrite WAL unseen; add WALG_PREVENT_WAL_OVERWRITE=true to ${envFile}`);
+    warnings.push(
+      `another cluster that archives to ${prefixOf(settings) ?? 'that prefix'} would overwrite WAL unseen; add WALG_PREVENT_WAL_OVERWRITE=true to ${envFile}`,
+    );
   }
-  if (!server.dataChecksums) warnings.push('the server has no page checksums: WAL-G copies a page that is damaged on disk without noticing; see pg_checksums --enable');
-  if (!version.deletesByTarget) warnings.push(`${version.text} deletes only what is older than a backup that stays: retention that keeps an older backup and lets a newer one go is refused`);
+  if (!server.dataChecksums)
+    warnings.push(
+      'the server has no page checksums: WAL-G copies a page that is damaged on disk without noticing; see pg_checksums --enable',
+    );
+  if (!version.deletesByTarget)
+    warnings.push(
+      `${version.text} deletes only what is older than a backup that stays: retention that keeps an older backup and lets a newer one go is refused`,
+    );
   return warnings;
 }

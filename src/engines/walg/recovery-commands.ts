@@ -1,4 +1,4 @@
-import { quotedForCommand } from '../../postgres/command-quoting.js';
+import { quotedForCommand } from '../../postgres/wal/command-quoting.js';
 import type { ReadContext } from '../engine.js';
 import { optionsOf } from './command.js';
 
@@ -7,7 +7,8 @@ import { optionsOf } from './command.js';
  * off at the end of a block WAL-G unpacks the beginning and says nothing, and PostgreSQL dies of a short segment: left
  * out, it ends the log as a file that cannot be unpacked does.
  */
-const IS_WHOLE = 'case "%f" in *.*) ;; *) [ "$(stat -c %%s "%p")" -eq "$(od -An -tu4 -j32 -N4 "%p" | tr -d " ")" ] ;; esac';
+const IS_WHOLE =
+  'case "%f" in *.*) ;; *) [ "$(stat -c %%s "%p")" -eq "$(od -An -tu4 -j32 -N4 "%p" | tr -d " ")" ] ;; esac';
 
 /** `restore_command` for a server that recovers; WAL-G fetches ahead by itself. */
 export function restoreCommand(context: Pick<ReadContext, 'policy'>): string {

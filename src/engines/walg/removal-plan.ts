@@ -23,34 +23,51 @@ export interface DryRun {
 /** Reads the log of a dry run; 2.x and 3.x name the storage too, and below `delete target` no folder. */
 export function parseDryRun(log: string): DryRun {
   const names = [...log.matchAll(/(?:will be deleted|marked for deletion): (\S+)/g)].map((match) => match[1] ?? '');
-  const labels = names.flatMap((name) => /(?:^|\/)(base_[0-9A-F]{24}(?:_D_[0-9A-F]{24})?)(?:\/|_backup_stop_sentinel)/.exec(name)?.[1] ?? []);
+  const labels = names.flatMap(
+    (name) => /(?:^|\/)(base_[0-9A-F]{24}(?:_D_[0-9A-F]{24})?)(?:\/|_backup_stop_sentinel)/.exec(name)?.[1] ?? [],
+  );
   const segments = names.flatMap((name) => /^wal_\d+\/([0-9A-F]{24})/.exec(name)?.[1] ?? []);
   return { labels: [...new Set(labels)], segments: [...new Set(segments)].sort() };
 }
 
 /** Why a dry run does not remove what was planned, in one sentence; undefined where it does. */
-export function differenceOf(dryRun: DryRun, planned: readonly string[], known: readonly string[], walKeptFrom: string | null): string | undefined {
+export function differenceOf(
+  dryRun: DryRun,
+  planned: readonly string[],
+  known: readonly string[],
+  walKeptFrom: string | null,
+): string | undefined {
   // What is in no list, an interrupted push's files, may go along.
   const surplus = dryRun.labels.filter((label) => known.includes(label) && !planned.includes(label));
   if (surplus.length > 0) return `it would also remove ${surplus.join(', ')}`;
   const lacking = planned.filter((label) => !dryRun.labels.includes(label));
   if (lacking.length > 0) return `it would not remove ${lacking.join(', ')}`;
   const needed = walKeptFrom === null ? dryRun.segments : dryRun.segments.filter((segment) => segment >= walKeptFrom);
-  return needed.length === 0 ? undefined : `it would remove the WAL segment ${needed[0] ?? ''}, and WAL is needed from ${walKeptFrom ?? 'its beginning'} on`;
+  return needed.length === 0
+    ? undefined
+    : `it would remove the WAL segment ${needed[0] ?? ''}, and WAL is needed from ${walKeptFrom ?? 'its beginning'} on`;
 }
 
 /** Why these may not go at this moment, in one sentence; undefined where they may. */
-export function neededBy(needed: StillNeeded, labels: readonly string[], segments: readonly string[]): string | undefined {
+export function neededBy(
+  needed: StillNeeded,
+  labels: readonly string[],
+  segments: readonly string[],
+): string | undefined {
   const kept = labels.filter((label) => needed.labels.has(label));
   if (kept.length > 0) return `${kept.join(', ')} is held, or needed by what is under way`;
   const { walFrom } = needed;
   const wal = walFrom === null ? undefined : segments.find((segment) => segment >= walFrom);
-  return wal === undefined ? undefined : `the WAL segment ${wal} would go, and a recovery under way needs WAL from ${walFrom ?? ''} on`;
+  return wal === undefined
+    ? undefined
+    : `the WAL segment ${wal} would go, and a recovery under way needs WAL from ${walFrom ?? ''} on`;
 }
 
 /** The first backup that stays and is not held: before it WAL-G deletes, and from it on WAL is kept. */
 export function firstStaying<B extends Known>(backups: readonly B[], going: readonly string[]): B | undefined {
-  return backups.filter(({ label, permanent }) => !permanent && !going.includes(label)).toSorted((a, b) => bySegment(a.label, b.label))[0];
+  return backups
+    .filter(({ label, permanent }) => !permanent && !going.includes(label))
+    .toSorted((a, b) => bySegment(a.label, b.label))[0];
 }
 
 /**
@@ -60,7 +77,11 @@ export function firstStaying<B extends Known>(backups: readonly B[], going: read
 export function boundaryOf(backups: readonly Known[], going: readonly string[]): string {
   const boundary = firstStaying(backups, going);
   if (boundary === undefined) {
-    throw new RepriseError('rotation-refused', 'no backup would be left before which this WAL-G could delete', 'take a new backup first: reprise backup run CLUSTER --type full');
+    throw new RepriseError(
+      'rotation-refused',
+      'no backup would be left before which this WAL-G could delete',
+      'take a new backup first: reprise backup run CLUSTER --type full',
+    );
   }
   const newer = going.filter((label) => bySegment(label, boundary.label) > 0);
   if (newer.length > 0) {
@@ -71,7 +92,11 @@ export function boundaryOf(backups: readonly Known[], going: readonly string[]):
     );
   }
   if (boundary.type !== 'full') {
-    throw new RepriseError('rotation-refused', `this WAL-G deletes nothing before ${boundary.label}, which is a delta`, 'wait until the next full backup is the oldest that stays');
+    throw new RepriseError(
+      'rotation-refused',
+      `this WAL-G deletes nothing before ${boundary.label}, which is a delta`,
+      'wait until the next full backup is the oldest that stays',
+    );
   }
   return boundary.label;
 }

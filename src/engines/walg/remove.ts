@@ -1,5 +1,5 @@
 import { RepriseError } from '../../domain/errors.js';
-import type { AskNeeded, EngineContext, RemovalPlan } from '../engine.js';
+import type { FindNeeded, EngineContext, RemovalPlan } from '../engine.js';
 import type { WalgBackup } from './backup-list.js';
 import { listBackups, segmentOf } from './backup-list.js';
 import { runWalg } from './command.js';
@@ -21,7 +21,11 @@ interface Deletion {
  * to name exactly the same.
  * @throws RepriseError `rotation-refused` where they do not, where WAL of a recovery would go, or where WAL-G cannot remove them alone
  */
-export async function planRemoval(context: EngineContext, labels: readonly string[], needed?: AskNeeded): Promise<RemovalPlan> {
+export async function planRemoval(
+  context: EngineContext,
+  labels: readonly string[],
+  needed?: FindNeeded,
+): Promise<RemovalPlan> {
   const backups = await listBackups(context);
   const going = await removable(context, backups, labels);
   const alsoRemoves: string[] = [];
@@ -29,9 +33,15 @@ export async function planRemoval(context: EngineContext, labels: readonly strin
   const marked = backups.filter(({ permanent }) => permanent).map(({ label }) => label);
   for (const deletion of await deletionsOf(context, backups, going)) {
     if (deletion.takes.length > 0 && deletion.takes.every((label) => marked.includes(label))) continue;
-    const { segments } = await requireSame(context, { ...deletion, takes: deletion.takes.filter((label) => !marked.includes(label)) }, backups, going);
+    const { segments } = await requireSame(
+      context,
+      { ...deletion, takes: deletion.takes.filter((label) => !marked.includes(label)) },
+      backups,
+      going,
+    );
     await requireFree(needed, [], segments);
-    if (segments.length > 0) alsoRemoves.push(`${segments.length} WAL segments, ${segments[0] ?? ''} to ${segments.at(-1) ?? ''}`);
+    if (segments.length > 0)
+      alsoRemoves.push(`${segments.length} WAL segments, ${segments[0] ?? ''} to ${segments.at(-1) ?? ''}`);
   }
   if (alsoRemoves.length > 0 && backups.some(({ label, permanent }) => permanent && !going.includes(label))) {
     alsoRemoves.push('WAL after the held backups: they stay restorable to their own end, and not to later instants');
@@ -43,12 +53,16 @@ export async function planRemoval(context: EngineContext, labels: readonly strin
  * Removes exactly these backups and the WAL that no backup needs any more. One that is gone is no error.
  * @throws RepriseError `rotation-refused` where another backup rests on one of them, a dry run names others, or one is needed by now
  */
-export async function remove(context: EngineContext, labels: readonly string[], needed?: AskNeeded): Promise<void> {
+export async function remove(context: EngineContext, labels: readonly string[], needed?: FindNeeded): Promise<void> {
   const found = await listBackups(context);
   const going = await removable(context, found, labels);
   const stranded = going.filter((label) => !labels.includes(label));
   if (stranded.length > 0) {
-    throw new RepriseError('rotation-refused', `${stranded.join(', ')} cannot be restored without what is to go`, 'let them go too, or keep the backups they rest on');
+    throw new RepriseError(
+      'rotation-refused',
+      `${stranded.join(', ')} cannot be restored without what is to go`,
+      'let them go too, or keep the backups they rest on',
+    );
   }
   // Before a mark goes that a hold has just made.
   await requireFree(needed, going, []);
@@ -65,19 +79,41 @@ export async function remove(context: EngineContext, labels: readonly string[], 
   }
   const left = (await listBackups(context)).filter(({ label }) => labels.includes(label));
   if (left.length > 0) {
-    throw new RepriseError('tool-failed', `wal-g delete ended well, and ${left.map(({ label }) => label).join(', ')} is still there`, 'run: wal-g backup-list');
+    throw new RepriseError(
+      'tool-failed',
+      `wal-g delete ended well, and ${left.map(({ label }) => label).join(', ')} is still there`,
+      'run: wal-g backup-list',
+    );
   }
 }
 
 /** @throws RepriseError `rotation-refused` for what somebody else marked permanent */
-async function removable(context: EngineContext, backups: readonly WalgBackup[], labels: readonly string[]): Promise<string[]> {
-  const going = withDependants(backups, labels.filter((label) => backups.some((backup) => backup.label === label)));
-  const foreign = await foreignMarks(context, backups.filter(({ label }) => going.includes(label)));
+async function removable(
+  context: EngineContext,
+  backups: readonly WalgBackup[],
+  labels: readonly string[],
+): Promise<string[]> {
+  const going = withDependants(
+    backups,
+    labels.filter((label) => backups.some((backup) => backup.label === label)),
+  );
+  const foreign = await foreignMarks(
+    context,
+    backups.filter(({ label }) => going.includes(label)),
+  );
   if (foreign.length === 0) return going;
-  throw new RepriseError('rotation-refused', `${foreign.join(', ')} was marked permanent, and not by a hold of Reprise`, `hold it here too, or take the mark back: wal-g backup-mark --impermanent ${foreign[0] ?? ''}`);
+  throw new RepriseError(
+    'rotation-refused',
+    `${foreign.join(', ')} was marked permanent, and not by a hold of Reprise`,
+    `hold it here too, or take the mark back: wal-g backup-mark --impermanent ${foreign[0] ?? ''}`,
+  );
 }
 
-async function deletionsOf(context: EngineContext, backups: readonly WalgBackup[], going: readonly string[]): Promise<Deletion[]> {
+async function deletionsOf(
+  context: EngineContext,
+  backups: readonly WalgBackup[],
+  going: readonly string[],
+): Promise<Deletion[]> {
   if (going.length === 0) return [];
   const version = await readVersion(context);
   if (!version.deletesByTarget) {
@@ -85,25 +121,51 @@ async function deletionsOf(context: EngineContext, backups: readonly WalgBackup[
     return [{ step: `delete-before-${boundary}`, args: ['delete', 'before', boundary], takes: going }];
   }
   // Newest first: with a base its deltas would go along.
-  const targets = going.map((label) => ({ step: `delete-${label}`, args: ['delete', 'target', label], takes: withDependants(backups, [label]) }));
+  const targets = going.map((label) => ({
+    step: `delete-${label}`,
+    args: ['delete', 'target', label],
+    takes: withDependants(backups, [label]),
+  }));
   const staying = firstStaying(backups, going);
   if (!version.deletesGarbage || staying === undefined) return targets;
   return [...targets, { step: `delete-garbage-before-${staying.label}`, args: ['delete', 'garbage'], takes: [] }];
 }
 
-async function requireSame(context: EngineContext, { args, takes }: Deletion, backups: readonly WalgBackup[], going: readonly string[]): Promise<DryRun> {
+async function requireSame(
+  context: EngineContext,
+  { args, takes }: Deletion,
+  backups: readonly WalgBackup[],
+  going: readonly string[],
+): Promise<DryRun> {
   const { stdout, stderr } = await runWalg(context, args);
   const dryRun = parseDryRun(`${stdout}\n${stderr}`);
   const staying = firstStaying(backups, going);
   const known = (await listBackups(context)).map(({ label }) => label);
-  const difference = differenceOf(dryRun, takes.filter((label) => known.includes(label)), known, staying === undefined ? null : segmentOf(staying.label));
+  const difference = differenceOf(
+    dryRun,
+    takes.filter((label) => known.includes(label)),
+    known,
+    staying === undefined ? null : segmentOf(staying.label),
+  );
   if (difference === undefined) return dryRun;
-  throw new RepriseError('rotation-refused', `wal-g ${args.join(' ')} would not remove what was planned: ${difference}`, 'compare reprise rotate --dry-run with the dry run of wal-g (without --confirm); nothing was removed');
+  throw new RepriseError(
+    'rotation-refused',
+    `wal-g ${args.join(' ')} would not remove what was planned: ${difference}`,
+    'compare reprise rotate --dry-run with the dry run of wal-g (without --confirm); nothing was removed',
+  );
 }
 
 /** @throws RepriseError `rotation-refused` where a hold or a recovery came in between */
-async function requireFree(needed: AskNeeded | undefined, going: readonly string[], segments: readonly string[]): Promise<void> {
+async function requireFree(
+  needed: FindNeeded | undefined,
+  going: readonly string[],
+  segments: readonly string[],
+): Promise<void> {
   const why = needed === undefined ? undefined : neededBy(await needed(), going, segments);
   if (why === undefined) return;
-  throw new RepriseError('rotation-refused', `nothing more is removed: ${why}`, 'rotate again when that is over: reprise rotate');
+  throw new RepriseError(
+    'rotation-refused',
+    `nothing more is removed: ${why}`,
+    'rotate again when that is over: reprise rotate',
+  );
 }

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { RepriseError } from '../../domain/errors.js';
-import { claimDirectory, emptyDirectory, isThrownAway } from '../claim-directory.js';
+import { claimDirectory, emptyDirectory, isThrownAway } from '../shared/claim-directory.js';
 import type { EngineContext, RestoreFilesRequest } from '../engine.js';
 import type { WalgBackup } from './backup-list.js';
 import { listBackups } from './backup-list.js';
@@ -17,17 +17,39 @@ export async function restoreFiles(context: EngineContext, request: RestoreFiles
   const dataDir = resolve(request.dataDir);
   const backups = await listBackups(context);
   const stored = backups.find(({ label }) => label === request.backup.label);
-  if (stored === undefined) throw new RepriseError('not-found', `backup ${request.backup.label} is not in the storage`, 'list what is there: reprise backup list');
+  if (stored === undefined)
+    throw new RepriseError(
+      'not-found',
+      `backup ${request.backup.label} is not in the storage`,
+      'list what is there: reprise backup list',
+    );
   await claimDirectory(context, dataDir);
   // One operation may restore several backups, each to prove it.
-  await fetchBackup(context, backups, { stored, proven: request.backup.proven !== null }, dataDir, `restore-${stored.label}`);
+  await fetchBackup(
+    context,
+    backups,
+    { stored, proven: request.backup.proven !== null },
+    dataDir,
+    `restore-${stored.label}`,
+  );
 }
 
 /**
  * Fetches one of these backups into a directory that is this operation's own.
  * @throws RepriseError `capability-missing` where tablespaces could be written over living ones
  */
-export async function fetchBackup(context: EngineContext, backups: readonly WalgBackup[], chosen: ToFetch, directory: string, step: string): Promise<void> {
+export async function fetchBackup(
+  context: EngineContext,
+  backups: readonly WalgBackup[],
+  chosen: ToFetch,
+  directory: string,
+  step: string,
+): Promise<void> {
   await requireSafeToFetch(context, backups, chosen);
-  await runJob(context, { step, args: ['backup-fetch', directory, chosen.stored.label], cleanUp: () => emptyDirectory(directory), resultIsGone: () => isThrownAway(directory) });
+  await runJob(context, {
+    step,
+    args: ['backup-fetch', directory, chosen.stored.label],
+    cleanUp: () => emptyDirectory(directory),
+    resultIsGone: () => isThrownAway(directory),
+  });
 }

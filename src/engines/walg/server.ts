@@ -1,7 +1,7 @@
 import { RepriseError } from '../../domain/errors.js';
-import { withClient } from '../../postgres/connect.js';
-import type { LiveServerFacts } from '../../postgres/server-facts.js';
-import { serverFacts } from '../../postgres/server-facts.js';
+import { withClient } from '../../postgres/connection/with-client.js';
+import type { LiveServerFacts } from '../../postgres/server/server-facts.js';
+import { serverFacts } from '../../postgres/server/server-facts.js';
 import type { ReadContext } from '../engine.js';
 import type { WalgBackup } from './backup-list.js';
 
@@ -15,7 +15,10 @@ export function liveFacts(context: Pick<ReadContext, 'cluster'>): Promise<LiveSe
  * Refuses a prefix that another cluster's backups are in: their WAL would overwrite each other (F17).
  * @throws RepriseError `identity-mismatch`
  */
-export function requireOwnPrefix(backups: readonly Pick<WalgBackup, 'label' | 'systemIdentifier'>[], systemIdentifier: string): void {
+export function requireOwnPrefix(
+  backups: readonly Pick<WalgBackup, 'label' | 'systemIdentifier'>[],
+  systemIdentifier: string,
+): void {
   const other = backups.findLast((backup) => backup.systemIdentifier !== null);
   if (other === undefined || other.systemIdentifier === systemIdentifier) return;
   throw new RepriseError(

@@ -2,10 +2,10 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { RepriseError } from '../../domain/errors.js';
-import { withClient } from '../../postgres/connect.js';
-import { isCode } from '../../process/atomic-file.js';
+import { withClient } from '../../postgres/connection/with-client.js';
+import { isCode } from '../../files/atomic-file.js';
 import type { ReadContext } from '../engine.js';
-import { unlessLost } from '../backup-record.js';
+import { unlessLost } from '../shared/backup-record.js';
 import type { WalgBackup } from './backup-list.js';
 import type { CommandContext } from './command.js';
 import { optionsOf } from './command.js';
@@ -25,7 +25,11 @@ const sentinel = z.object({ Spec: z.object({ tablespaces: z.array(z.string()).nu
 export async function requireNoTablespaces(context: Pick<ReadContext, 'cluster'>): Promise<void> {
   const found = await liveTablespace(context);
   if (found === undefined) return;
-  throw new RepriseError('capability-missing', `this engine does not restore tablespaces, and the cluster has ${JSON.stringify(found)}`, 'use the engine pgbackrest, or move what is in it to pg_default and drop it');
+  throw new RepriseError(
+    'capability-missing',
+    `this engine does not restore tablespaces, and the cluster has ${JSON.stringify(found)}`,
+    'use the engine pgbackrest, or move what is in it to pg_default and drop it',
+  );
 }
 
 /**
@@ -34,7 +38,11 @@ export async function requireNoTablespaces(context: Pick<ReadContext, 'cluster'>
  * lost, that it was fetched before under this very rule.
  * @throws RepriseError `capability-missing`
  */
-export async function requireSafeToFetch(context: CommandContext, all: readonly Pick<WalgBackup, 'label' | 'operationId'>[], { stored, proven }: ToFetch): Promise<void> {
+export async function requireSafeToFetch(
+  context: CommandContext,
+  all: readonly Pick<WalgBackup, 'label' | 'operationId'>[],
+  { stored, proven }: ToFetch,
+): Promise<void> {
   const prefix = localPrefix(await readEnvFile(optionsOf(context), context.user));
   for (const label of [stored.label, ...stored.dependsOn]) {
     const names = prefix === undefined ? null : await recordedTablespaces(prefix, label);
@@ -47,21 +55,25 @@ export async function requireSafeToFetch(context: CommandContext, all: readonly 
 
 async function requireLiveNone(context: CommandContext, label: string, proven: boolean): Promise<void> {
   const live = await unlessLost(liveTablespace(context));
-  if (typeof live === 'string') throw refused(label, `it may have tablespaces, as the server does (${JSON.stringify(live)})`);
-  if (live === null && !proven) throw refused(label, 'it was never fetched here, and the server is not there to tell whether it has tablespaces');
+  if (typeof live === 'string')
+    throw refused(label, `it may have tablespaces, as the server does (${JSON.stringify(live)})`);
+  if (live === null && !proven)
+    throw refused(label, 'it was never fetched here, and the server is not there to tell whether it has tablespaces');
 }
 
 function refused(label: string, why: string): RepriseError {
   return new RepriseError(
     'capability-missing',
     `backup ${label} is not fetched: ${why}, and WAL-G would write them over the living ones`,
-    'restore it by hand on another machine, where those directories are nobody\'s (wal-g backup-fetch --restore-spec moves them); take backups of a cluster with tablespaces with the engine pgbackrest',
+    "restore it by hand on another machine, where those directories are nobody's (wal-g backup-fetch --restore-spec moves them); take backups of a cluster with tablespaces with the engine pgbackrest",
   );
 }
 
 async function liveTablespace({ cluster: { connection } }: Pick<ReadContext, 'cluster'>): Promise<string | undefined> {
   const { rows } = await withClient(connection, connection.maintenanceDatabase, (client) =>
-    client.query<{ name: string }>("SELECT spcname::text AS name FROM pg_tablespace WHERE spcname NOT IN ('pg_default', 'pg_global')"),
+    client.query<{ name: string }>(
+      "SELECT spcname::text AS name FROM pg_tablespace WHERE spcname NOT IN ('pg_default', 'pg_global')",
+    ),
   );
   return rows[0]?.name;
 }

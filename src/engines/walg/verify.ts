@@ -1,15 +1,15 @@
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import type { Backup } from '../../domain/backup.js';
+import type { Backup } from '../../domain/backup/backup.js';
 import { errorTable, isRepriseError, RepriseError } from '../../domain/errors.js';
-import { readControlData } from '../../postgres/control-data.js';
-import { freeBytes } from '../../postgres/disk.js';
-import { giveTo } from '../../postgres/files.js';
-import { makeScratchDirectory } from '../../postgres/scratch-data-dir.js';
-import { missingFor } from '../../postgres/wal-line.js';
-import { isCode } from '../../process/atomic-file.js';
+import { readControlData } from '../../postgres/server/control-data.js';
+import { freeBytes } from '../../postgres/server/disk.js';
+import { giveTo } from '../../files/durable-files.js';
+import { makeScratchDirectory } from '../../postgres/server/scratch-directory.js';
+import { missingFor } from '../../postgres/wal/contiguous-wal.js';
+import { isCode } from '../../files/atomic-file.js';
 import type { EngineContext, VerifyVerdict } from '../engine.js';
-import { hasEnded } from '../judged-job.js';
+import { hasEnded } from '../shared/run-tool-job.js';
 import { readArchive } from './archive.js';
 import type { WalgBackup } from './backup-list.js';
 import { listBackups } from './backup-list.js';
@@ -36,14 +36,23 @@ export async function verify(context: EngineContext, backup: Backup): Promise<Ve
   const missing = missingFor(stored, archive.segments);
   if (missing.length > 0) return bad(`WAL that it needs to be consistent is not in the archive: ${missing.join(', ')}`);
   const stray = await strayLink(context, backups, stored, archive);
-  if (stray !== null) return bad(`it rests on ${stray.label}, of a timeline that a recovery had left before it ended: a restore would mix two histories`);
+  if (stray !== null)
+    return bad(
+      `it rests on ${stray.label}, of a timeline that a recovery had left before it ended: a restore would mix two histories`,
+    );
   return inScratch(context, stored, async (directory) => {
     try {
       for (const segment of archive.segments.filter((name) => name >= stored.wal.start && name <= stored.wal.stop)) {
         await archive.fetch(segment, directory);
         await rm(join(directory, segment), { force: true });
       }
-      await fetchBackup(context, backups, { stored, proven: backup.proven !== null }, directory, `verify-${stored.label}`);
+      await fetchBackup(
+        context,
+        backups,
+        { stored, proven: backup.proven !== null },
+        directory,
+        `verify-${stored.label}`,
+      );
     } catch (error) {
       if (isRepriseError(error) && error.code === 'backup-corrupt') return bad(error.message);
       throw error;
@@ -52,14 +61,24 @@ export async function verify(context: EngineContext, backup: Backup): Promise<Ve
   });
 }
 
-async function judge(context: EngineContext, stored: WalgBackup, directory: string, compared: boolean): Promise<VerifyVerdict> {
+async function judge(
+  context: EngineContext,
+  stored: WalgBackup,
+  directory: string,
+  compared: boolean,
+): Promise<VerifyVerdict> {
   const control = await readControlData(context.pgBin, directory, context.user);
   if (control === null) return bad('its pg_control cannot be read');
   if (stored.systemIdentifier !== null && control.systemIdentifier !== stored.systemIdentifier) {
-    return bad(`its files are of the cluster ${control.systemIdentifier}, and its record says ${stored.systemIdentifier}`);
+    return bad(
+      `its files are of the cluster ${control.systemIdentifier}, and its record says ${stored.systemIdentifier}`,
+    );
   }
   const how = compared ? 'stored files have their recorded SHA-256, and the' : 'the';
-  return { ok: true, detail: `${how} whole backup was fetched and unpacked; its WAL from ${stored.wal.start} to ${stored.wal.stop} is archived` };
+  return {
+    ok: true,
+    detail: `${how} whole backup was fetched and unpacked; its WAL from ${stored.wal.start} to ${stored.wal.stop} is archived`,
+  };
 }
 
 async function changeOf(context: EngineContext, label: string, recorded: string): Promise<string | undefined> {
@@ -68,11 +87,17 @@ async function changeOf(context: EngineContext, label: string, recorded: string)
     throw error;
   });
   if (found === null) return 'files of it are missing';
-  return found === undefined || found === recorded ? undefined : 'its stored files are not those that were recorded when it was made';
+  return found === undefined || found === recorded
+    ? undefined
+    : 'its stored files are not those that were recorded when it was made';
 }
 
 /** A directory of the operation's own for one fetched backup, with room for it (F6). */
-async function inScratch(context: EngineContext, stored: WalgBackup, work: (directory: string) => Promise<VerifyVerdict>): Promise<VerifyVerdict> {
+async function inScratch(
+  context: EngineContext,
+  stored: WalgBackup,
+  work: (directory: string) => Promise<VerifyVerdict>,
+): Promise<VerifyVerdict> {
   const { scratchDir } = context.host;
   await makeScratchDirectory(scratchDir, context.user);
   const directory = join(scratchDir, `verify-${context.operationId.replaceAll(/[^\w.-]/g, '_')}-${stored.label}`);
@@ -97,7 +122,11 @@ async function requireRoom(scratchDir: string, { label, databaseBytes }: WalgBac
   const free = await freeBytes(scratchDir);
   const needed = Math.ceil(databaseBytes * SLACK);
   if (free >= needed) return;
-  throw new RepriseError('disk-full', `verifying ${label} needs ${needed} bytes in ${scratchDir}, and ${free} are free`, 'free space there, or name another scratch_dir for the host: WAL-G verifies a backup only by fetching it');
+  throw new RepriseError(
+    'disk-full',
+    `verifying ${label} needs ${needed} bytes in ${scratchDir}, and ${free} are free`,
+    'free space there, or name another scratch_dir for the host: WAL-G verifies a backup only by fetching it',
+  );
 }
 
 function isTriedAgain(error: unknown): boolean {

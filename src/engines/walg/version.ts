@@ -1,5 +1,5 @@
-import { runTool } from '../../process/run.js';
-import { requireProgram } from '../../process/binaries.js';
+import { runProgram } from '../../process/exec/run-program.js';
+import { requireProgram } from '../../process/exec/find-programs.js';
 import { optionsOf } from './command.js';
 import type { CommandContext } from './command.js';
 
@@ -18,7 +18,8 @@ export interface WalgVersion {
 /** Asks the program itself, and its help where it was built without a version. */
 export async function readVersion(context: CommandContext): Promise<WalgVersion> {
   const program = await requireProgram(optionsOf(context).binary);
-  const run = async (...args: string[]): Promise<string> => (await runTool([program, ...args], { user: context.user })).stdout;
+  const run = async (...args: string[]): Promise<string> =>
+    (await runProgram([program, ...args], { user: context.user })).stdout;
   return parseVersion(await run('--version'), await run('delete', '--help'));
 }
 

@@ -32,7 +32,11 @@ export async function sendMail({ message, secret, signal }: SendContext, options
     requireTLS: security === 'starttls',
     ignoreTLS: security === 'none',
     ...(login === undefined ? {} : { auth: { user: login.user, pass: password } }),
-    tls: { minVersion: 'TLSv1.2', ...(isIP(host) === 0 ? { servername: host } : {}), ...(ca === undefined ? {} : { ca }) },
+    tls: {
+      minVersion: 'TLSv1.2',
+      ...(isIP(host) === 0 ? { servername: host } : {}),
+      ...(ca === undefined ? {} : { ca }),
+    },
     connectionTimeout: CONNECT_MS,
     greetingTimeout: CONNECT_MS,
     dnsTimeout: CONNECT_MS,

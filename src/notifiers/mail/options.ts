@@ -1,7 +1,7 @@
 import ipaddr from 'ipaddr.js';
 import { z } from 'zod';
 import type { SecretReference } from '../../domain/config.js';
-import { caFile, secretReference } from '../../fields/fields.js';
+import { caFile, secretReference } from '../../domain/fields.js';
 
 export const mailAddress = z.email({ error: 'expected a mail address' });
 
@@ -22,9 +22,14 @@ export const mailOptions = z
     tls: z
       .enum(['required', 'none'])
       .optional()
-      .describe('required: nothing is sent before STARTTLS; none: in clear. Absent: required, but for a server on this very machine.'),
+      .describe(
+        'required: nothing is sent before STARTTLS; none: in clear. Absent: required, but for a server on this very machine.',
+      ),
     ca_file: caFile(),
-    password_in_clear: z.boolean().default(false).describe('Lets the password go over the network in clear. Say it only where you know who listens.'),
+    password_in_clear: z
+      .boolean()
+      .default(false)
+      .describe('Lets the password go over the network in clear. Say it only where you know who listens.'),
   })
   .superRefine(({ host, port, user, password, tls, password_in_clear: inClear }, context) => {
     if ((user === undefined) !== (password === undefined)) {
@@ -32,7 +37,12 @@ export const mailOptions = z
       context.addIssue(`the login lacks a ${lacking}\nHINT: give user: and password:, or neither`);
     }
     if (tls === 'none' && password !== undefined && !inClear && port !== IMPLICIT_TLS_PORT && !isLoopback(host)) {
-      context.addIssue({ code: 'custom', path: ['tls'], message: 'the password would go over the network in clear\nHINT: use tls: required, or say password_in_clear: true' });
+      context.addIssue({
+        code: 'custom',
+        path: ['tls'],
+        message:
+          'the password would go over the network in clear\nHINT: use tls: required, or say password_in_clear: true',
+      });
     }
   });
 

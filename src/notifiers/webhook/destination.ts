@@ -10,7 +10,10 @@ export interface Reach {
   readonly allowPrivate: boolean;
 }
 
-export type Resolve = (hostname: string, answer: (error: NodeJS.ErrnoException | null, addresses: readonly LookupAddress[]) => void) => void;
+export type Resolve = (
+  hostname: string,
+  answer: (error: NodeJS.ErrnoException | null, addresses: readonly LookupAddress[]) => void,
+) => void;
 
 const resolveBySystem: Resolve = (hostname, answer) => systemLookup(hostname, { all: true }, answer);
 
@@ -25,7 +28,8 @@ export function guardedLookup(reach: Reach, resolve: Resolve = resolveBySystem):
       const [first] = addresses;
       if (error !== null) callback(error, '');
       else if (refused !== undefined) callback(refusal(hostname, refused.address), '');
-      else if (first === undefined) callback(Object.assign(new Error(`${hostname} has no address`), { code: 'ENOTFOUND' }), '');
+      else if (first === undefined)
+        callback(Object.assign(new Error(`${hostname} has no address`), { code: 'ENOTFOUND' }), '');
       else if (options.all === true) callback(null, [...addresses]);
       else callback(null, first.address, first.family);
     });
@@ -41,7 +45,11 @@ export function refuseForeign(reach: Reach, url: URL): void {
   const host = url.hostname.replace(/^\[|\]$/g, '');
   if (isIP(host) !== 0) {
     if (!mayReach(reach, host, host)) throw refusal(host, host);
-  } else if (reach.allow !== null && !listsName(reach.allow, host) && !reach.allow.some((entry) => ipaddr.isValid(entry) || ipaddr.isValidCIDR(entry))) {
+  } else if (
+    reach.allow !== null &&
+    !listsName(reach.allow, host) &&
+    !reach.allow.some((entry) => ipaddr.isValid(entry) || ipaddr.isValidCIDR(entry))
+  ) {
     throw refusal(host, null);
   }
 }
@@ -69,5 +77,9 @@ function covers(entry: string, address: ipaddr.IPv4 | ipaddr.IPv6): boolean {
 
 function refusal(host: string, address: string | null): RepriseError {
   const where = address === null || address === host ? host : `${host} (${address})`;
-  return new RepriseError('address-refused', `the webhook may not reach ${where}`, 'only public addresses are reached; name it under allow:, or set allow_private: true');
+  return new RepriseError(
+    'address-refused',
+    `the webhook may not reach ${where}`,
+    'only public addresses are reached; name it under allow:, or set allow_private: true',
+  );
 }

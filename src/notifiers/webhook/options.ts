@@ -1,8 +1,8 @@
 import ipaddr from 'ipaddr.js';
 import { z } from 'zod';
 import type { SecretReference } from '../../domain/config.js';
-import { parseDuration, durationPattern, durationRule } from '../../domain/units.js';
-import { caFile, secretReference } from '../../fields/fields.js';
+import { parseDuration, durationPattern, durationRule } from '../../domain/text/units.js';
+import { caFile, secretReference } from '../../domain/fields.js';
 
 const hostPattern = /^(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/i;
 
@@ -14,17 +14,37 @@ const plainUrl = z.string().superRefine((text, context) => {
 
 const allowed = z
   .string()
-  .refine((text) => hostPattern.test(text) || ipaddr.isValid(text) || ipaddr.isValidCIDR(text), 'expected a host name, an address or a network such as 10.1.0.0/16');
+  .refine(
+    (text) => hostPattern.test(text) || ipaddr.isValid(text) || ipaddr.isValidCIDR(text),
+    'expected a host name, an address or a network such as 10.1.0.0/16',
+  );
 
 /** Keys of a notifier of type `webhook`, besides `type`. */
 export const webhookOptions = z.strictObject({
   url: z
-    .union([plainUrl, secretReference()], { error: ({ input }) => (typeof input === 'string' ? urlProblem(input) : null) ?? 'expected a URL, or where one is kept: { file: PATH }' })
+    .union([plainUrl, secretReference()], {
+      error: ({ input }) =>
+        (typeof input === 'string' ? urlProblem(input) : null) ??
+        'expected a URL, or where one is kept: { file: PATH }',
+    })
     .describe('Where messages are posted; a URL that is itself a secret by reference.'),
-  secret: secretReference().describe('Secret that signs the messages (whsec_ and 24 to 64 random bytes in base64), by reference.'),
-  allow: z.array(allowed).min(1).optional().describe('The only hosts, addresses or networks that may be reached; listed addresses may be private.'),
-  allow_private: z.boolean().default(false).describe('Whether the host may have a private, loopback or link-local address.'),
-  timeout: z.string({ error: durationRule }).regex(durationPattern, durationRule).default('20s').describe('How long the answer may take.'),
+  secret: secretReference().describe(
+    'Secret that signs the messages (whsec_ and 24 to 64 random bytes in base64), by reference.',
+  ),
+  allow: z
+    .array(allowed)
+    .min(1)
+    .optional()
+    .describe('The only hosts, addresses or networks that may be reached; listed addresses may be private.'),
+  allow_private: z
+    .boolean()
+    .default(false)
+    .describe('Whether the host may have a private, loopback or link-local address.'),
+  timeout: z
+    .string({ error: durationRule })
+    .regex(durationPattern, durationRule)
+    .default('20s')
+    .describe('How long the answer may take.'),
   ca_file: caFile(),
 });
 
@@ -41,13 +61,21 @@ export interface WebhookOptions extends Readonly<Record<string, unknown>> {
 
 export function readWebhookOptions(options: z.output<typeof webhookOptions>): WebhookOptions {
   const { url, secret, allow, allow_private: allowPrivate, timeout, ca_file: file } = options;
-  return { url, secret, allow: allow ?? null, allowPrivate, timeoutSeconds: parseDuration(timeout), ...(file === undefined ? {} : { caFile: file }) };
+  return {
+    url,
+    secret,
+    allow: allow ?? null,
+    allowPrivate,
+    timeoutSeconds: parseDuration(timeout),
+    ...(file === undefined ? {} : { caFile: file }),
+  };
 }
 
 /** What is wrong with a URL to post to, without repeating it: it may hold a token. */
 export function urlProblem(text: string): string | null {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (!url || !/^https?:$/.test(url.protocol)) return 'expected a URL that starts with https:// or http://';
-  if (url.username || url.password) return 'a URL may not hold a user or a password\nHINT: put the whole URL into a file and write url: { file: PATH }';
+  if (url.username || url.password)
+    return 'a URL may not hold a user or a password\nHINT: put the whole URL into a file and write url: { file: PATH }';
   return null;
 }

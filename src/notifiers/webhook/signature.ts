@@ -20,5 +20,9 @@ function keyOf(secret: string): Buffer {
   const text = secret.startsWith(PREFIX) ? secret.slice(PREFIX.length) : secret;
   const key = /^[A-Za-z0-9+/]+={0,2}$/.test(text) ? Buffer.from(text, 'base64') : Buffer.alloc(0);
   if (key.length >= LEAST_BYTES) return key;
-  throw new RepriseError('config-invalid', `the secret of the webhook is no base64 of ${LEAST_BYTES} bytes at least`, 'make one: echo "whsec_$(openssl rand -base64 32)"');
+  throw new RepriseError(
+    'config-invalid',
+    `the secret of the webhook is no base64 of ${LEAST_BYTES} bytes at least`,
+    'make one: echo "whsec_$(openssl rand -base64 32)"',
+  );
 }

@@ -15,21 +15,39 @@ const LATER = [408, 425, 429];
  * Posts one signed JSON document. A redirect is not followed: what is signed for one place is for no other. `resolve`
  * stands in for DNS in tests.
  */
-export async function sendWebhook({ message, secret, signal }: SendContext, options: WebhookOptions, resolve?: Resolve): Promise<Sent> {
+export async function sendWebhook(
+  { message, secret, signal }: SendContext,
+  options: WebhookOptions,
+  resolve?: Resolve,
+): Promise<Sent> {
   const hidden = typeof options.url === 'string' ? undefined : await secret(options.url);
   const url = await destination(hidden ?? String(options.url), options);
   const what = `webhook ${url.host}`;
   const body = JSON.stringify(payload(message));
-  const headers = { 'content-type': 'application/json', 'user-agent': 'reprise', ...signedHeaders(await secret(options.secret), `msg_${message.id}`, new Date(), body) };
+  const headers = {
+    'content-type': 'application/json',
+    'user-agent': 'reprise',
+    ...signedHeaders(await secret(options.secret), `msg_${message.id}`, new Date(), body),
+  };
   const ca = await authorities(options.caFile);
   const late = AbortSignal.timeout(options.timeoutSeconds * 1000);
-  const status = await post(url, { headers, body, ca, lookup: guardedLookup(options, resolve), signal: AbortSignal.any([signal, late]) }).catch((error: unknown) => {
+  const status = await post(url, {
+    headers,
+    body,
+    ca,
+    lookup: guardedLookup(options, resolve),
+    signal: AbortSignal.any([signal, late]),
+  }).catch((error: unknown) => {
     signal.throwIfAborted();
     if (isRepriseError(error)) throw error;
-    throw unreachable(what, late.aborted ? `no answer within ${options.timeoutSeconds} s` : reasonWithout(hidden, error));
+    throw unreachable(
+      what,
+      late.aborted ? `no answer within ${options.timeoutSeconds} s` : reasonWithout(hidden, error),
+    );
   });
   if (status >= 200 && status < 300) return { refused: [], detail: `taken by ${what}` };
-  if (status >= 300 && status < 400) throw rejected(what, `it answers ${status}, a redirect, which is not followed`, 'put the final address under url:');
+  if (status >= 300 && status < 400)
+    throw rejected(what, `it answers ${status}, a redirect, which is not followed`, 'put the final address under url:');
   if (status >= 500 || LATER.includes(status)) throw unreachable(what, `it answers ${status}`);
   throw rejected(what, `it answers ${status}`, 'check url and secret of the notifier');
 }
@@ -37,7 +55,21 @@ export async function sendWebhook({ message, secret, signal }: SendContext, opti
 /** `type`, `timestamp` and `data`, as Standard Webhooks recommends. */
 function payload({ id, event, at, cluster, workflowId, subject, text, link, first, others }: NotifierMessage) {
   const names = (recipients: NotifierMessage['first']): string[] => recipients.map(({ contact }) => contact);
-  return { type: `reprise.${event}`, timestamp: at, data: { id: `msg_${id}`, event, cluster, workflowId, subject, text, webUi: link, first: names(first), others: names(others) } };
+  return {
+    type: `reprise.${event}`,
+    timestamp: at,
+    data: {
+      id: `msg_${id}`,
+      event,
+      cluster,
+      workflowId,
+      subject,
+      text,
+      webUi: link,
+      first: names(first),
+      others: names(others),
+    },
+  };
 }
 
 /** Checked again when it is used: behind a reference stands whatever stands there now. */
@@ -64,10 +96,21 @@ interface Post {
 function post(url: URL, { headers, body, ca, lookup, signal }: Post): Promise<number> {
   const request = url.protocol === 'https:' ? requestHttps : requestHttp;
   return new Promise((resolve, reject) => {
-    const sent = request(url, { method: 'POST', headers: { ...headers, 'content-length': Buffer.byteLength(body) }, lookup, signal, agent: false, ...(ca === undefined ? {} : { ca }) }, (response) => {
-      resolve(response.statusCode ?? 0);
-      response.destroy();
-    });
+    const sent = request(
+      url,
+      {
+        method: 'POST',
+        headers: { ...headers, 'content-length': Buffer.byteLength(body) },
+        lookup,
+        signal,
+        agent: false,
+        ...(ca === undefined ? {} : { ca }),
+      },
+      (response) => {
+        resolve(response.statusCode ?? 0);
+        response.destroy();
+      },
+    );
     sent.on('error', reject);
     sent.end(body);
   });

@@ -7,7 +7,15 @@ import { errnoOf, leavesRoot, storageFailure } from './failures.js';
 import { makeDirectories, makeRoot, ownerFor, type Owner } from './ownership.js';
 import { checkedPath } from './paths.js';
 import { openDirectoryForReading } from './reading.js';
-import { linkIfAbsent, renameSynced, streamIncomplete, sweepAbandoned, syncDirectory, syncFile, writeIncomplete } from './writing.js';
+import {
+  linkIfAbsent,
+  renameSynced,
+  streamIncomplete,
+  sweepAbandoned,
+  syncDirectoryEntry,
+  syncFile,
+  writeIncomplete,
+} from './writing.js';
 
 export interface OpenDirectoryOptions {
   /** Absolute path of the repository's root; made where it is missing, as the first backup of a new set-up finds it. */
@@ -55,7 +63,7 @@ export function openDirectory(options: OpenDirectoryOptions): WritableStorage {
         } finally {
           await rm(incomplete, { force: true });
           // Also for the loser: who reads the winner's record may rely on its being on disk.
-          await syncDirectory(directory);
+          await syncDirectoryEntry(directory);
         }
       }),
 
@@ -86,7 +94,7 @@ export function openDirectory(options: OpenDirectoryOptions): WritableStorage {
       const path = checkedPath(root, keyComponents(key));
       try {
         await unlink(path);
-        await syncDirectory(dirname(path));
+        await syncDirectoryEntry(dirname(path));
       } catch (error) {
         // Nothing there, or not even its folder: removed already.
         if (errnoOf(error) !== 'ENOENT') throw storageFailure(error, root, `removing ${key}`);
@@ -133,12 +141,12 @@ async function publish(root: string, from: string, to: Place, toKey: string): Pr
   } else if (source.isFile()) {
     await syncFile(from);
     if (!(await linkIfAbsent(from, to.path)) && !same) throw taken(root, toKey);
-    await syncDirectory(to.directory);
+    await syncDirectoryEntry(to.directory);
     await rm(from, { force: true });
   } else {
     throw leavesRoot(root, toKey, 'what is to be published is neither a file nor a directory');
   }
-  await syncDirectory(dirname(from));
+  await syncDirectoryEntry(dirname(from));
 }
 
 async function lstatOrNull(path: string) {

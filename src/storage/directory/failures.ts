@@ -32,7 +32,11 @@ export function storageFailure(error: unknown, root: string, doing: string): Rep
     code === 'EACCES' || code === 'EPERM'
       ? 'make the directory belong to the user the worker runs as, mode 0700'
       : 'check that its file system is mounted and healthy';
-  return new RepriseError('storage-unreachable', `the repository ${root} cannot be used: ${doing} failed (${text})`, hint);
+  return new RepriseError(
+    'storage-unreachable',
+    `the repository ${root} cannot be used: ${doing} failed (${text})`,
+    hint,
+  );
 }
 
 export function rootMissing(root: string): RepriseError {

@@ -59,7 +59,12 @@ function orderOf(entry: Dirent): Buffer {
 }
 
 /** Null for a directory that can be entered, and for what has gone meanwhile. */
-async function entryOf(root: string, directory: string, components: readonly string[], entry: Dirent): Promise<StorageEntry | null> {
+async function entryOf(
+  root: string,
+  directory: string,
+  components: readonly string[],
+  entry: Dirent,
+): Promise<StorageEntry | null> {
   // Node.js puts this character for bytes that are no UTF-8: under the name it tells, nothing is found.
   const mayBeUnnamed = entry.name.includes('\u{FFFD}');
   if (entry.isDirectory() && !mayBeUnnamed) return null;
@@ -69,10 +74,17 @@ async function entryOf(root: string, directory: string, components: readonly str
     const stats = await lstat(path);
     if (stats.isDirectory()) return null;
     const irregular = await irregularityOf(directory, path, stats);
-    return { key, sizeBytes: stats.size, modifiedAt: stats.mtime.toISOString(), ...(irregular === null ? {} : { irregular }) };
+    return {
+      key,
+      sizeBytes: stats.size,
+      modifiedAt: stats.mtime.toISOString(),
+      ...(irregular === null ? {} : { irregular }),
+    };
   } catch (error) {
     if (errnoOf(error) !== 'ENOENT') throw storageFailure(error, root, `looking at ${entry.name}`);
-    return mayBeUnnamed ? { key, sizeBytes: 0, modifiedAt: new Date(0).toISOString(), irregular: 'undecodable name' } : null;
+    return mayBeUnnamed
+      ? { key, sizeBytes: 0, modifiedAt: new Date(0).toISOString(), irregular: 'undecodable name' }
+      : null;
   }
 }
 

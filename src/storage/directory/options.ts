@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { pathPattern, pathRule } from '../../domain/text-rules.js';
+import { pathPattern, pathRule } from '../../domain/text/text-rules.js';
 
 /** Keys of a repository of type `directory`, besides `type` and `host`. */
 export const directoryOptions = z.strictObject({

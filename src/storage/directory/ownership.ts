@@ -38,7 +38,11 @@ export function makeRoot(root: string, owner: Owner | undefined): void {
 }
 
 /** Makes the directories of a folder below the root, 0700 whatever the umask (F42), and gives them to the owner. */
-export async function makeDirectories(root: string, components: readonly string[], owner: Owner | null): Promise<string> {
+export async function makeDirectories(
+  root: string,
+  components: readonly string[],
+  owner: Owner | null,
+): Promise<string> {
   let path = realRoot(root);
   for (const component of components) {
     path = join(path, component);
@@ -52,7 +56,8 @@ export async function makeDirectories(root: string, components: readonly string[
     const found = await lstat(path);
     if (!found.isDirectory()) throw leavesRoot(root, components.join('/'), `${component} is not a directory`);
     // Also one that a killed attempt made and did not get to give away.
-    if (owner !== null && (made || found.uid === 0) && found.uid !== owner.uid) await lchown(path, owner.uid, owner.gid);
+    if (owner !== null && (made || found.uid === 0) && found.uid !== owner.uid)
+      await lchown(path, owner.uid, owner.gid);
   }
   return path;
 }

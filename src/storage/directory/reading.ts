@@ -48,7 +48,8 @@ async function openFile(root: string, key: string): Promise<FileHandle> {
   try {
     const stats = await file.stat();
     if (!stats.isFile()) throw leavesRoot(root, key, 'it is not a plain file');
-    if (!(await isOnlyHere(dirname(path), path, stats))) throw leavesRoot(root, key, 'it has a second name (hard link)');
+    if (!(await isOnlyHere(dirname(path), path, stats)))
+      throw leavesRoot(root, key, 'it has a second name (hard link)');
     return file;
   } catch (error) {
     await file.close();

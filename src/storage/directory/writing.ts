@@ -36,9 +36,18 @@ async function fillAndSync(file: FileHandle, body: Buffer | string, owner: Owner
 }
 
 /** The same with a stream, hashed on the way. Its name is touched by every write, so nobody takes it for abandoned. */
-export async function streamIncomplete(directory: string, body: Readable, owner: Owner | null, { signal, report }: WriteStreamOptions = {}): Promise<WrittenObject & { readonly incomplete: string }> {
+export async function streamIncomplete(
+  directory: string,
+  body: Readable,
+  owner: Owner | null,
+  { signal, report }: WriteStreamOptions = {},
+): Promise<WrittenObject & { readonly incomplete: string }> {
   const path = join(directory, incompletePrefix + randomBytes(9).toString('hex'));
-  const file = await open(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o600);
+  const file = await open(
+    path,
+    constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW,
+    0o600,
+  );
   const hash = createHash('sha256');
   let sizeBytes = 0;
   try {
@@ -73,7 +82,7 @@ export async function linkIfAbsent(from: string, to: string): Promise<boolean> {
 }
 
 /** A name is safe on disk only when its directory was synced too. */
-export async function syncDirectory(path: string): Promise<void> {
+export async function syncDirectoryEntry(path: string): Promise<void> {
   const directory = await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
   try {
     await directory.sync();
@@ -94,7 +103,7 @@ export async function syncFile(path: string): Promise<void> {
 
 export async function renameSynced(from: string, to: string, directory: string): Promise<void> {
   await rename(from, to);
-  await syncDirectory(directory);
+  await syncDirectoryEntry(directory);
 }
 
 /** Removes what killed writers left in a directory. */

@@ -19,7 +19,13 @@ const CONNECT_TIMEOUT_MS = 10_000;
 /** Without a byte in either direction for so long, a request has failed (F9, F10). */
 const SOCKET_TIMEOUT_MS = 60_000;
 
-type AnyCommand<I extends ServiceInputTypes, O extends ServiceOutputTypes> = Command<ServiceInputTypes, I, ServiceOutputTypes, O, never>;
+type AnyCommand<I extends ServiceInputTypes, O extends ServiceOutputTypes> = Command<
+  ServiceInputTypes,
+  I,
+  ServiceOutputTypes,
+  O,
+  never
+>;
 
 /** One bucket, opened: requests with fresh credentials where the old ones have expired, errors in our words. */
 export interface S3Bucket {
@@ -29,7 +35,11 @@ export interface S3Bucket {
    * @param doing what is said of a failure, e.g. `reading a/b`
    * @throws RepriseError `storage-unreachable`, `storage-refused`, `not-found`...
    */
-  send<I extends ServiceInputTypes, O extends ServiceOutputTypes>(command: AnyCommand<I, O>, doing: string, signal?: AbortSignal): Promise<O>;
+  send<I extends ServiceInputTypes, O extends ServiceOutputTypes>(
+    command: AnyCommand<I, O>,
+    doing: string,
+    signal?: AbortSignal,
+  ): Promise<O>;
   /** The SDK's client, for its helpers that need one. */
   client(): Promise<S3Client>;
 }
@@ -82,7 +92,8 @@ async function makeClient(options: S3Options, readSecret: ReadSecret): Promise<S
     forcePathStyle: options.forcePathStyle,
     maxAttempts: MAX_ATTEMPTS,
     // Checksums that not every server knows are sent and asked for only where the operation, or a lock on what is written, demands them.
-    requestChecksumCalculation: options.endpoint === undefined || options.objectLock !== undefined ? 'WHEN_SUPPORTED' : 'WHEN_REQUIRED',
+    requestChecksumCalculation:
+      options.endpoint === undefined || options.objectLock !== undefined ? 'WHEN_SUPPORTED' : 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
     // Amazon's buckets lie in many regions, and what is copied into this one may lie in another.
     ...(options.endpoint === undefined ? { followRegionRedirects: true } : { endpoint: options.endpoint }),
@@ -97,7 +108,8 @@ async function makeClient(options: S3Options, readSecret: ReadSecret): Promise<S
   const client = new S3Client(config);
   client.middlewareStack.add(trustMd5, { step: 'build', name: 'trustMd5' });
   // For a copy on the server, these are a quarter of the work here: logs nobody reads, and a description of this computer.
-  for (const name of ['loggerMiddleware', 'recursionDetectionMiddleware', 'getUserAgentMiddleware']) client.middlewareStack.remove(name);
+  for (const name of ['loggerMiddleware', 'recursionDetectionMiddleware', 'getUserAgentMiddleware'])
+    client.middlewareStack.remove(name);
   client.middlewareStack.add(nameUs, { step: 'build', name: 'nameUs' });
   return client;
 }
@@ -132,6 +144,10 @@ async function authorities(file: string): Promise<string> {
   try {
     return await readFile(file, 'utf8');
   } catch (error) {
-    throw new RepriseError('config-invalid', `the certificates in ${file} cannot be read: ${(error as NodeJS.ErrnoException).code ?? 'unreadable'}`, 'check ca_file and its owner');
+    throw new RepriseError(
+      'config-invalid',
+      `the certificates in ${file} cannot be read: ${(error as NodeJS.ErrnoException).code ?? 'unreadable'}`,
+      'check ca_file and its owner',
+    );
   }
 }

@@ -1,4 +1,11 @@
-import { AbortMultipartUploadCommand, CompleteMultipartUploadCommand, CopyObjectCommand, CreateMultipartUploadCommand, HeadObjectCommand, UploadPartCopyCommand } from '@aws-sdk/client-s3';
+import {
+  AbortMultipartUploadCommand,
+  CompleteMultipartUploadCommand,
+  CopyObjectCommand,
+  CreateMultipartUploadCommand,
+  HeadObjectCommand,
+  UploadPartCopyCommand,
+} from '@aws-sdk/client-s3';
 import pMap from 'p-map';
 import { RepriseError } from '../../domain/errors.js';
 import type { S3Bucket } from './client.js';
@@ -31,20 +38,36 @@ export interface CopyOptions {
  * Copies an object on the server, by parts where it is too big for one request. `toKey` is the whole key in the target's
  * bucket. What broke off leaves nothing behind.
  */
-export async function copyObject(target: S3Bucket, source: CopySource, toKey: string, { singleCopyBytes = MAX_SINGLE_COPY_BYTES, metadata, signal }: CopyOptions = {}): Promise<void> {
+export async function copyObject(
+  target: S3Bucket,
+  source: CopySource,
+  toKey: string,
+  { singleCopyBytes = MAX_SINGLE_COPY_BYTES, metadata, signal }: CopyOptions = {},
+): Promise<void> {
   const doing = `copying ${source.key}`;
   const to = { Bucket: target.options.bucket, Key: toKey };
   const CopySource = copySourceOf(source);
   const single = source.sizeBytes <= Math.min(singleCopyBytes, MAX_SINGLE_COPY_BYTES);
   // One request copies what describes the object too; of parts, and with more metadata, it has to be told.
-  const { etag, ...described } = single && metadata === undefined ? {} : await descriptionOf(target, source, metadata, signal);
+  const { etag, ...described } =
+    single && metadata === undefined ? {} : await descriptionOf(target, source, metadata, signal);
   if (single) {
-    await target.send(new CopyObjectCommand({ ...to, CopySource, ...described, ...(metadata === undefined ? {} : { MetadataDirective: 'REPLACE' }) }), doing, signal);
+    await target.send(
+      new CopyObjectCommand({
+        ...to,
+        CopySource,
+        ...described,
+        ...(metadata === undefined ? {} : { MetadataDirective: 'REPLACE' }),
+      }),
+      doing,
+      signal,
+    );
     return;
   }
   const partBytes = Math.max(target.options.partBytes, Math.ceil(source.sizeBytes / MAX_PARTS));
   const { UploadId } = await target.send(new CreateMultipartUploadCommand({ ...to, ...described }), doing, signal);
-  if (UploadId === undefined) throw new RepriseError('storage-unreachable', `the server opened no upload: ${doing}`, 'try again');
+  if (UploadId === undefined)
+    throw new RepriseError('storage-unreachable', `the server opened no upload: ${doing}`, 'try again');
   try {
     const starts = Array.from({ length: Math.ceil(source.sizeBytes / partBytes) }, (_, index) => index * partBytes);
     const Parts = await pMap(
@@ -52,24 +75,54 @@ export async function copyObject(target: S3Bucket, source: CopySource, toKey: st
       async (start, index) => {
         const CopySourceRange = `bytes=${start}-${Math.min(start + partBytes, source.sizeBytes) - 1}`;
         // A source replaced meanwhile would give a copy that is half of each.
-        const { CopyPartResult } = await target.send(new UploadPartCopyCommand({ ...to, UploadId, CopySource, CopySourceRange, CopySourceIfMatch: etag, PartNumber: index + 1 }), doing, signal);
+        const { CopyPartResult } = await target.send(
+          new UploadPartCopyCommand({
+            ...to,
+            UploadId,
+            CopySource,
+            CopySourceRange,
+            CopySourceIfMatch: etag,
+            PartNumber: index + 1,
+          }),
+          doing,
+          signal,
+        );
         return { PartNumber: index + 1, ETag: CopyPartResult?.ETag };
       },
       { concurrency: target.options.concurrency },
     );
-    await target.send(new CompleteMultipartUploadCommand({ ...to, UploadId, MultipartUpload: { Parts } }), doing, signal);
+    await target.send(
+      new CompleteMultipartUploadCommand({ ...to, UploadId, MultipartUpload: { Parts } }),
+      doing,
+      signal,
+    );
   } catch (error) {
-    await target.send(new AbortMultipartUploadCommand({ ...to, UploadId }), `giving up ${source.key}`).catch(() => undefined);
+    await target
+      .send(new AbortMultipartUploadCommand({ ...to, UploadId }), `giving up ${source.key}`)
+      .catch(() => undefined);
     throw error;
   }
 }
 
 /** Type and metadata of the source, as a request that makes an object takes them. */
-async function descriptionOf(target: S3Bucket, source: CopySource, more: CopyOptions['metadata'] = {}, signal?: AbortSignal) {
+async function descriptionOf(
+  target: S3Bucket,
+  source: CopySource,
+  more: CopyOptions['metadata'] = {},
+  signal?: AbortSignal,
+) {
   const { bucket: Bucket, key: Key, versionId: VersionId } = source;
   const head = await target.send(new HeadObjectCommand({ Bucket, Key, VersionId }), `looking at ${Key}`, signal);
   const { CacheControl, ContentDisposition, ContentEncoding, ContentLanguage, ContentType, Metadata = {} } = head;
-  return { etag: head.ETag, CacheControl, ContentDisposition, ContentEncoding, ContentLanguage, ContentType, Metadata: { ...Metadata, ...more } };
+  return {
+    etag: head.ETag,
+    CacheControl,
+    ContentDisposition,
+    ContentEncoding,
+    ContentLanguage,
+    ContentType,
+    Metadata: { ...Metadata, ...more },
+  };
 }
 
 /** The header's form: every character but the slashes percent-encoded, as a key may hold any. */

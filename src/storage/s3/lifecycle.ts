@@ -1,6 +1,6 @@
 import { GetBucketLifecycleConfigurationCommand, PutBucketLifecycleConfigurationCommand } from '@aws-sdk/client-s3';
 import type { LifecycleRule, TransitionDefaultMinimumObjectSize } from '@aws-sdk/client-s3';
-import type { AgeRule } from '../../domain/storage-plan.js';
+import type { AgeRule } from '../../domain/storage/storage-plan.js';
 import type { S3Bucket } from './client.js';
 import type { S3Options } from './options.js';
 import { bucketRoot } from './reading.js';
@@ -23,8 +23,15 @@ export interface Lifecycle {
 }
 
 export async function readLifecycle(bucket: S3Bucket, signal?: AbortSignal): Promise<Lifecycle> {
-  const answer = await absentAs({ Rules: undefined, TransitionDefaultMinimumObjectSize: undefined }, ['NoSuchLifecycleConfiguration'], () =>
-    bucket.send(new GetBucketLifecycleConfigurationCommand({ Bucket: bucket.options.bucket }), 'looking at the lifecycle', signal),
+  const answer = await absentAs(
+    { Rules: undefined, TransitionDefaultMinimumObjectSize: undefined },
+    ['NoSuchLifecycleConfiguration'],
+    () =>
+      bucket.send(
+        new GetBucketLifecycleConfigurationCommand({ Bucket: bucket.options.bucket }),
+        'looking at the lifecycle',
+        signal,
+      ),
   );
   const { Rules = [], TransitionDefaultMinimumObjectSize: smallObjects } = answer;
   return { rules: Rules, ...(smallObjects === undefined ? {} : { smallObjects }) };
@@ -46,13 +53,21 @@ export async function oldVersionDays(bucket: S3Bucket, prefix: string): Promise<
 }
 
 export function fewestOldVersionDays(rules: readonly LifecycleRule[], prefix: string): number | null {
-  const days = rules.filter((rule) => rule.Status === 'Enabled' && meets(prefixOf(rule), prefix)).flatMap(({ NoncurrentVersionExpiration }) => NoncurrentVersionExpiration?.NoncurrentDays ?? []);
+  const days = rules
+    .filter((rule) => rule.Status === 'Enabled' && meets(prefixOf(rule), prefix))
+    .flatMap(({ NoncurrentVersionExpiration }) => NoncurrentVersionExpiration?.NoncurrentDays ?? []);
   return days.length === 0 ? null : Math.min(...days);
 }
 
 /** Our one rule, named by the prefix: two repositories in one bucket have each their own. */
 export function ownRule(options: S3Options): LifecycleRule {
-  const { standardIaDays, deepArchiveDays, noncurrentDeepArchiveDays, noncurrentExpireDays, abortIncompleteDays = ABORT_INCOMPLETE_DAYS } = options.lifecycle ?? {};
+  const {
+    standardIaDays,
+    deepArchiveDays,
+    noncurrentDeepArchiveDays,
+    noncurrentExpireDays,
+    abortIncompleteDays = ABORT_INCOMPLETE_DAYS,
+  } = options.lifecycle ?? {};
   const Transitions = [
     ...(standardIaDays === undefined ? [] : [{ Days: standardIaDays, StorageClass: 'STANDARD_IA' as const }]),
     ...(deepArchiveDays === undefined ? [] : [{ Days: deepArchiveDays, StorageClass: 'DEEP_ARCHIVE' as const }]),
@@ -62,9 +77,20 @@ export function ownRule(options: S3Options): LifecycleRule {
     Status: 'Enabled',
     Filter: { Prefix: bucketRoot(options) },
     ...(Transitions.length === 0 ? {} : { Transitions }),
-    ...(noncurrentDeepArchiveDays === undefined ? {} : { NoncurrentVersionTransitions: [{ NoncurrentDays: noncurrentDeepArchiveDays, StorageClass: 'DEEP_ARCHIVE' as const }] }),
+    ...(noncurrentDeepArchiveDays === undefined
+      ? {}
+      : {
+          NoncurrentVersionTransitions: [
+            { NoncurrentDays: noncurrentDeepArchiveDays, StorageClass: 'DEEP_ARCHIVE' as const },
+          ],
+        }),
     // A delete marker with nothing behind it is the last that is left of an object.
-    ...(noncurrentExpireDays === undefined ? {} : { NoncurrentVersionExpiration: { NoncurrentDays: noncurrentExpireDays }, Expiration: { ExpiredObjectDeleteMarker: true } }),
+    ...(noncurrentExpireDays === undefined
+      ? {}
+      : {
+          NoncurrentVersionExpiration: { NoncurrentDays: noncurrentExpireDays },
+          Expiration: { ExpiredObjectDeleteMarker: true },
+        }),
     AbortIncompleteMultipartUpload: { DaysAfterInitiation: abortIncompleteDays },
   };
 }
@@ -86,8 +112,21 @@ export const lifecycle: BucketSetting = {
   async look(bucket, signal) {
     const found = await readLifecycle(bucket, signal);
     const lines = (rules: readonly LifecycleRule[]) => rules.flatMap((rule) => linesOf(rule, bucket.options));
-    const small = found.smallObjects === undefined ? [] : [found.smallObjects === SMALL_OBJECTS ? smallStay : 'objects below 128 KiB go to the archive classes as well'];
-    return { is: [...lines(found.rules), ...small], wanted: [...lines(wantedRules(bucket, found)), ...(small.length > 0 && archives(bucket.options) ? [smallStay] : small)] };
+    const small =
+      found.smallObjects === undefined
+        ? []
+        : [
+            found.smallObjects === SMALL_OBJECTS
+              ? smallStay
+              : 'objects below 128 KiB go to the archive classes as well',
+          ];
+    return {
+      is: [...lines(found.rules), ...small],
+      wanted: [
+        ...lines(wantedRules(bucket, found)),
+        ...(small.length > 0 && archives(bucket.options) ? [smallStay] : small),
+      ],
+    };
   },
   async change(bucket, signal) {
     const found = await readLifecycle(bucket, signal);
@@ -108,27 +147,50 @@ function archives({ lifecycle: wanted }: S3Options): boolean {
 }
 
 /** It holds for the whole bucket: without a rule of ours that needs it, it stays as it is (and has to be sent again). */
-export function smallObjectsOf(options: S3Options, { smallObjects }: Lifecycle): { readonly TransitionDefaultMinimumObjectSize?: TransitionDefaultMinimumObjectSize } {
-  if (!archives(options)) return smallObjects === undefined ? {} : { TransitionDefaultMinimumObjectSize: smallObjects as TransitionDefaultMinimumObjectSize };
-  return smallObjects === undefined && options.endpoint !== undefined ? {} : { TransitionDefaultMinimumObjectSize: SMALL_OBJECTS };
+export function smallObjectsOf(
+  options: S3Options,
+  { smallObjects }: Lifecycle,
+): { readonly TransitionDefaultMinimumObjectSize?: TransitionDefaultMinimumObjectSize } {
+  if (!archives(options))
+    return smallObjects === undefined
+      ? {}
+      : { TransitionDefaultMinimumObjectSize: smallObjects as TransitionDefaultMinimumObjectSize };
+  return smallObjects === undefined && options.endpoint !== undefined
+    ? {}
+    : { TransitionDefaultMinimumObjectSize: SMALL_OBJECTS };
 }
 
 /** The rules that some object of the repository falls under, in words that know nothing of S3. */
 export function ageRules({ rules, smallObjects }: Lifecycle, options: S3Options): AgeRule[] {
   // Whether another server than Amazon's spares small objects, nobody can tell: that is said apart.
-  const spared = smallObjects !== undefined && smallObjects !== SMALL_OBJECTS && !archives(options) ? 0 : SMALL_OBJECT_BYTES;
-  return rules.filter((rule) => rule.Status === 'Enabled' && meets(prefixOf(rule), bucketRoot(options))).map((rule) => ({
-    name: JSON.stringify(rule.ID ?? ''),
-    ours: rule.ID === ruleId(options),
-    transitions: (rule.Transitions ?? []).map(({ Days = 0, StorageClass = '' }) => ({ days: Days, storageClass: StorageClass })),
-    // One that names a date instead of days removes everything on that day.
-    ...(rule.Expiration?.Days === undefined && rule.Expiration?.Date === undefined ? {} : { expireDays: rule.Expiration.Days ?? 0 }),
-    noncurrentTransitions: (rule.NoncurrentVersionTransitions ?? []).map(({ NoncurrentDays = 0, StorageClass = '' }) => ({ days: NoncurrentDays, storageClass: StorageClass })),
-    ...(rule.NoncurrentVersionExpiration?.NoncurrentDays === undefined ? {} : { noncurrentExpireDays: rule.NoncurrentVersionExpiration.NoncurrentDays }),
-    keysFrom: prefixOf(rule).slice(bucketRoot(options).length),
-    // No object of ours has a tag.
-    movesAbove: (rule.Filter?.Tag ?? rule.Filter?.And?.Tags) !== undefined ? Infinity : (rule.Filter?.ObjectSizeGreaterThan ?? rule.Filter?.And?.ObjectSizeGreaterThan ?? spared - 1),
-  }));
+  const spared =
+    smallObjects !== undefined && smallObjects !== SMALL_OBJECTS && !archives(options) ? 0 : SMALL_OBJECT_BYTES;
+  return rules
+    .filter((rule) => rule.Status === 'Enabled' && meets(prefixOf(rule), bucketRoot(options)))
+    .map((rule) => ({
+      name: JSON.stringify(rule.ID ?? ''),
+      ours: rule.ID === ruleId(options),
+      transitions: (rule.Transitions ?? []).map(({ Days = 0, StorageClass = '' }) => ({
+        days: Days,
+        storageClass: StorageClass,
+      })),
+      // One that names a date instead of days removes everything on that day.
+      ...(rule.Expiration?.Days === undefined && rule.Expiration?.Date === undefined
+        ? {}
+        : { expireDays: rule.Expiration.Days ?? 0 }),
+      noncurrentTransitions: (rule.NoncurrentVersionTransitions ?? []).map(
+        ({ NoncurrentDays = 0, StorageClass = '' }) => ({ days: NoncurrentDays, storageClass: StorageClass }),
+      ),
+      ...(rule.NoncurrentVersionExpiration?.NoncurrentDays === undefined
+        ? {}
+        : { noncurrentExpireDays: rule.NoncurrentVersionExpiration.NoncurrentDays }),
+      keysFrom: prefixOf(rule).slice(bucketRoot(options).length),
+      // No object of ours has a tag.
+      movesAbove:
+        (rule.Filter?.Tag ?? rule.Filter?.And?.Tags) !== undefined
+          ? Infinity
+          : (rule.Filter?.ObjectSizeGreaterThan ?? rule.Filter?.And?.ObjectSizeGreaterThan ?? spared - 1),
+    }));
 }
 
 function prefixOf(rule: LifecycleRule): string {
@@ -143,7 +205,14 @@ function meets(left: string, right: string): boolean {
 function linesOf(rule: LifecycleRule, options: S3Options): string[] {
   const own = rule.ID === ruleId(options);
   const name = `${JSON.stringify(rule.ID ?? '')}${own ? '' : ' (not ours, kept)'}`;
-  const { Filter, Transitions = [], Expiration, NoncurrentVersionTransitions = [], NoncurrentVersionExpiration, AbortIncompleteMultipartUpload } = rule;
+  const {
+    Filter,
+    Transitions = [],
+    Expiration,
+    NoncurrentVersionTransitions = [],
+    NoncurrentVersionExpiration,
+    AbortIncompleteMultipartUpload,
+  } = rule;
   const { Prefix: _prefix, And, ...conditions } = Filter ?? {};
   const { Prefix: _andPrefix, ...more } = And ?? {};
   const narrowed = { ...conditions, ...more };
@@ -152,11 +221,22 @@ function linesOf(rule: LifecycleRule, options: S3Options): string[] {
   return [
     `on ${prefixOf(rule) === '' ? 'the whole bucket' : prefixOf(rule)}${only}${rule.Status === 'Enabled' ? '' : ', switched off'}`,
     ...Transitions.map(({ Days, Date: on, StorageClass }) => `${when(Days, on)} to ${StorageClass}`),
-    ...(Expiration?.Days === undefined && Expiration?.Date === undefined ? [] : [`${when(Expiration.Days, Expiration.Date)} removed`]),
+    ...(Expiration?.Days === undefined && Expiration?.Date === undefined
+      ? []
+      : [`${when(Expiration.Days, Expiration.Date)} removed`]),
     ...(Expiration?.ExpiredObjectDeleteMarker === true ? ['delete markers with nothing behind them removed'] : []),
-    ...NoncurrentVersionTransitions.map(({ NoncurrentDays, NewerNoncurrentVersions, StorageClass }) => `noncurrent ${when(NoncurrentDays)} to ${StorageClass}${kept(NewerNoncurrentVersions)}`),
-    ...(NoncurrentVersionExpiration === undefined ? [] : [`noncurrent ${when(NoncurrentVersionExpiration.NoncurrentDays)} removed${kept(NoncurrentVersionExpiration.NewerNoncurrentVersions)}`]),
-    ...(AbortIncompleteMultipartUpload === undefined ? [] : [`unfinished uploads ${when(AbortIncompleteMultipartUpload.DaysAfterInitiation)} removed`]),
+    ...NoncurrentVersionTransitions.map(
+      ({ NoncurrentDays, NewerNoncurrentVersions, StorageClass }) =>
+        `noncurrent ${when(NoncurrentDays)} to ${StorageClass}${kept(NewerNoncurrentVersions)}`,
+    ),
+    ...(NoncurrentVersionExpiration === undefined
+      ? []
+      : [
+          `noncurrent ${when(NoncurrentVersionExpiration.NoncurrentDays)} removed${kept(NoncurrentVersionExpiration.NewerNoncurrentVersions)}`,
+        ]),
+    ...(AbortIncompleteMultipartUpload === undefined
+      ? []
+      : [`unfinished uploads ${when(AbortIncompleteMultipartUpload.DaysAfterInitiation)} removed`]),
   ].map((line) => `${name}: ${line}`);
 }
 

@@ -1,11 +1,19 @@
 import { createHash } from 'node:crypto';
-import { AbortMultipartUploadCommand, CompleteMultipartUploadCommand, CreateMultipartUploadCommand, HeadObjectCommand, ListMultipartUploadsCommand, UploadPartCommand, UploadPartCopyCommand } from '@aws-sdk/client-s3';
+import {
+  AbortMultipartUploadCommand,
+  CompleteMultipartUploadCommand,
+  CreateMultipartUploadCommand,
+  HeadObjectCommand,
+  ListMultipartUploadsCommand,
+  UploadPartCommand,
+  UploadPartCopyCommand,
+} from '@aws-sdk/client-s3';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import type { ObjectDescription } from '../storage.js';
 import type { S3Bucket } from './client.js';
 import { copySourceOf } from './copy.js';
-import { patiently } from './patience.js';
-import type { Patience } from './patience.js';
+import { withRetries } from './retry-policy.js';
+import type { RetryPolicy } from './retry-policy.js';
 import { bucketKey } from './reading.js';
 
 interface SentPart {
@@ -39,7 +47,7 @@ export class MultipartUpload {
   constructor(
     private readonly bucket: S3Bucket,
     private readonly key: string,
-    private readonly patience: Patience,
+    private readonly patience: RetryPolicy,
     private readonly described: ObjectDescription = {},
     /** Whole key in the bucket where it is none of the repository's. */
     Key = bucketKey(bucket.options, key),
@@ -57,8 +65,15 @@ export class MultipartUpload {
   }
 
   async begin(): Promise<void> {
-    const { UploadId } = await this.patiently(() => this.bucket.send(new CreateMultipartUploadCommand({ ...this.described, ...this.object }), this.doing, this.patience.signal));
-    if (UploadId === undefined) throw new RepriseError('storage-unreachable', `the server opened no upload: ${this.doing}`, 'try again');
+    const { UploadId } = await this.patiently(() =>
+      this.bucket.send(
+        new CreateMultipartUploadCommand({ ...this.described, ...this.object }),
+        this.doing,
+        this.patience.signal,
+      ),
+    );
+    if (UploadId === undefined)
+      throw new RepriseError('storage-unreachable', `the server opened no upload: ${this.doing}`, 'try again');
     this.id = UploadId;
   }
 
@@ -70,7 +85,8 @@ export class MultipartUpload {
 
   /** Under an object lock a part needs a checksum besides (Amazon S3 API reference, UploadPart): every server knows MD5, which is slow. */
   private async sendPart(part: PartRequest): Promise<{ readonly ETag?: string | undefined }> {
-    const send = (more: { readonly ContentMD5?: string }) => this.bucket.send(new UploadPartCommand({ ...part, ...more }), this.doing, this.patience.signal);
+    const send = (more: { readonly ContentMD5?: string }) =>
+      this.bucket.send(new UploadPartCommand({ ...part, ...more }), this.doing, this.patience.signal);
     if (!this.needsMd5) {
       try {
         return await send({});
@@ -85,8 +101,11 @@ export class MultipartUpload {
   /** Copies a whole object of the bucket, whose key is given as it is there, into a part on the server. */
   async copy(PartNumber: number, key: string, etag: string | undefined): Promise<void> {
     const CopySource = copySourceOf({ bucket: this.object.Bucket, key });
-    const command = () => new UploadPartCopyCommand({ ...this.object, UploadId: this.id, PartNumber, CopySource, CopySourceIfMatch: etag });
-    const { CopyPartResult } = await this.patiently(() => this.bucket.send(command(), this.doing, this.patience.signal));
+    const command = () =>
+      new UploadPartCopyCommand({ ...this.object, UploadId: this.id, PartNumber, CopySource, CopySourceIfMatch: etag });
+    const { CopyPartResult } = await this.patiently(() =>
+      this.bucket.send(command(), this.doing, this.patience.signal),
+    );
     this.parts.push({ PartNumber, ETag: CopyPartResult?.ETag });
   }
 
@@ -96,7 +115,11 @@ export class MultipartUpload {
     const Parts = parts.map(({ PartNumber, ETag }) => ({ PartNumber, ETag }));
     try {
       const done = await this.patiently(() =>
-        this.bucket.send(new CompleteMultipartUploadCommand({ ...this.object, UploadId: this.id, MultipartUpload: { Parts } }), this.doing, this.patience.signal),
+        this.bucket.send(
+          new CompleteMultipartUploadCommand({ ...this.object, UploadId: this.id, MultipartUpload: { Parts } }),
+          this.doing,
+          this.patience.signal,
+        ),
       );
       return { etag: done.ETag, versionId: done.VersionId };
     } catch (error) {
@@ -104,7 +127,9 @@ export class MultipartUpload {
       // The MD5 of the parts' own (Amazon S3 User Guide, "checking object integrity").
       const md5s = parts.map(({ ETag = '' }) => Buffer.from(ETag.replaceAll('"', ''), 'hex'));
       const expected = `"${createHash('md5').update(Buffer.concat(md5s)).digest('hex')}-${parts.length}"`;
-      const there = await this.patiently(() => this.bucket.send(new HeadObjectCommand(this.object), `looking at ${this.key}`)).catch(() => null);
+      const there = await this.patiently(() =>
+        this.bucket.send(new HeadObjectCommand(this.object), `looking at ${this.key}`),
+      ).catch(() => null);
       if (there?.ETag === expected) return { etag: expected, versionId: there.VersionId };
       throw error;
     }
@@ -116,7 +141,7 @@ export class MultipartUpload {
   }
 
   private patiently<T>(work: () => Promise<T>): Promise<T> {
-    return patiently(work, this.patience);
+    return withRetries(work, this.patience);
   }
 }
 
@@ -130,8 +155,15 @@ export async function abandonUploads(bucket: S3Bucket, key: string): Promise<voi
 export async function abortUploads(bucket: S3Bucket, Prefix: string, isOurs: (key: string) => boolean): Promise<void> {
   let marker: { KeyMarker?: string | undefined; UploadIdMarker?: string | undefined } | null = {};
   while (marker !== null) {
-    const page: { Uploads?: { Key?: string | undefined; UploadId?: string | undefined }[] | undefined; IsTruncated?: boolean | undefined; NextKeyMarker?: string | undefined; NextUploadIdMarker?: string | undefined } =
-      await bucket.send(new ListMultipartUploadsCommand({ Bucket: bucket.options.bucket, Prefix, ...marker }), `listing uploads of ${Prefix}`);
+    const page: {
+      Uploads?: { Key?: string | undefined; UploadId?: string | undefined }[] | undefined;
+      IsTruncated?: boolean | undefined;
+      NextKeyMarker?: string | undefined;
+      NextUploadIdMarker?: string | undefined;
+    } = await bucket.send(
+      new ListMultipartUploadsCommand({ Bucket: bucket.options.bucket, Prefix, ...marker }),
+      `listing uploads of ${Prefix}`,
+    );
     for (const { Key, UploadId } of page.Uploads ?? []) {
       if (Key !== undefined && UploadId !== undefined && isOurs(Key)) await abortUpload(bucket, Key, UploadId);
     }
@@ -141,7 +173,10 @@ export async function abortUploads(bucket: S3Bucket, Prefix: string, isOurs: (ke
 
 async function abortUpload(bucket: S3Bucket, Key: string, UploadId: string): Promise<void> {
   try {
-    await bucket.send(new AbortMultipartUploadCommand({ Bucket: bucket.options.bucket, Key, UploadId }), `giving up the upload of ${Key}`);
+    await bucket.send(
+      new AbortMultipartUploadCommand({ Bucket: bucket.options.bucket, Key, UploadId }),
+      `giving up the upload of ${Key}`,
+    );
   } catch (error) {
     if (!isRepriseError(error) || error.details['s3'] !== 'NoSuchUpload') throw error;
   }

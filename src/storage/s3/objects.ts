@@ -1,5 +1,11 @@
 import type { Readable } from 'node:stream';
-import { DeleteObjectCommand, GetBucketVersioningCommand, GetObjectCommand, HeadObjectCommand, ListObjectsV2Command } from '@aws-sdk/client-s3';
+import {
+  DeleteObjectCommand,
+  GetBucketVersioningCommand,
+  GetObjectCommand,
+  HeadObjectCommand,
+  ListObjectsV2Command,
+} from '@aws-sdk/client-s3';
 import type { ObjectFacts, ObjectPlace, WritableObjects } from '../storage.js';
 import type { S3Bucket } from './client.js';
 import { isUnreadable } from './cold.js';
@@ -18,7 +24,10 @@ export function openObjects(bucket: S3Bucket): WritableObjects {
   return {
     place,
     async versioning() {
-      const { Status } = await bucket.send(new GetBucketVersioningCommand({ Bucket }), 'asking whether it keeps versions');
+      const { Status } = await bucket.send(
+        new GetBucketVersioningCommand({ Bucket }),
+        'asking whether it keeps versions',
+      );
       return Status === 'Enabled' ? 'enabled' : Status === 'Suspended' ? 'suspended' : 'off';
     },
     oldVersionDays: (folder) => oldVersionDays(bucket, place.keyOf(folder)),
@@ -26,19 +35,46 @@ export function openObjects(bucket: S3Bucket): WritableObjects {
     list: (folder, after) => listObjects(bucket, place.keyOf(folder), after),
     versions: (folder, after) => listVersions(bucket, place.keyOf(folder), after),
     async open(key, VersionId) {
-      const { Body, ETag = '', CacheControl, ContentDisposition, ContentEncoding, ContentLanguage, ContentType, Metadata, ServerSideEncryption = 'AES256', SSECustomerAlgorithm } = await bucket.send(new GetObjectCommand({ Bucket, Key: place.keyOf(key), VersionId }), `reading ${key}`);
+      const {
+        Body,
+        ETag = '',
+        CacheControl,
+        ContentDisposition,
+        ContentEncoding,
+        ContentLanguage,
+        ContentType,
+        Metadata,
+        ServerSideEncryption = 'AES256',
+        SSECustomerAlgorithm,
+      } = await bucket.send(new GetObjectCommand({ Bucket, Key: place.keyOf(key), VersionId }), `reading ${key}`);
       const etag = ETag.replaceAll('"', '');
       // Of parts, and under other encryption than the server's own, it is no MD5 (Amazon S3 API reference, Object).
-      const isMd5 = /^[0-9a-f]{32}$/.test(etag) && ServerSideEncryption === 'AES256' && SSECustomerAlgorithm === undefined;
-      return { body: Body as Readable, md5: isMd5 ? etag : null, described: { CacheControl, ContentDisposition, ContentEncoding, ContentLanguage, ContentType, Metadata } };
+      const isMd5 =
+        /^[0-9a-f]{32}$/.test(etag) && ServerSideEncryption === 'AES256' && SSECustomerAlgorithm === undefined;
+      return {
+        body: Body as Readable,
+        md5: isMd5 ? etag : null,
+        described: { CacheControl, ContentDisposition, ContentEncoding, ContentLanguage, ContentType, Metadata },
+      };
     },
     async copiedFrom(key) {
-      const { Metadata } = await bucket.send(new HeadObjectCommand({ Bucket, Key: place.keyOf(key) }), `looking at ${key}`);
+      const { Metadata } = await bucket.send(
+        new HeadObjectCommand({ Bucket, Key: place.keyOf(key) }),
+        `looking at ${key}`,
+      );
       return Metadata?.[MARK] ?? null;
     },
     async copyFrom({ from, key, versionId, sizeBytes, mark }, toKey, how = {}) {
-      const source = { bucket: from.bucket, key: from.keyOf(key), sizeBytes, ...(versionId === undefined ? {} : { versionId }) };
-      await copyObject(bucket, source, place.keyOf(toKey), { ...how, ...(mark === undefined ? {} : { metadata: { [MARK]: mark } }) });
+      const source = {
+        bucket: from.bucket,
+        key: from.keyOf(key),
+        sizeBytes,
+        ...(versionId === undefined ? {} : { versionId }),
+      };
+      await copyObject(bucket, source, place.keyOf(toKey), {
+        ...how,
+        ...(mark === undefined ? {} : { metadata: { [MARK]: mark } }),
+      });
     },
     async removeMarker(key, VersionId) {
       await bucket.send(new DeleteObjectCommand({ Bucket, Key: place.keyOf(key), VersionId }), `undeleting ${key}`);
@@ -57,14 +93,31 @@ function placeOf(options: S3Options): ObjectPlace {
 async function* listObjects(bucket: S3Bucket, Prefix: string, after?: string): AsyncGenerator<ObjectFacts> {
   const pages = pagesAhead(async (ContinuationToken: string | undefined) => {
     const start = ContinuationToken === undefined && after !== undefined ? { StartAfter: `${Prefix}${after}` } : {};
-    const page = await bucket.send(new ListObjectsV2Command({ Bucket: bucket.options.bucket, Prefix, ContinuationToken, EncodingType: 'url', OptionalObjectAttributes: ['RestoreStatus'], ...start }), `listing ${Prefix}`);
+    const page = await bucket.send(
+      new ListObjectsV2Command({
+        Bucket: bucket.options.bucket,
+        Prefix,
+        ContinuationToken,
+        EncodingType: 'url',
+        OptionalObjectAttributes: ['RestoreStatus'],
+        ...start,
+      }),
+      `listing ${Prefix}`,
+    );
     return { page, next: page.IsTruncated ? page.NextContinuationToken : undefined };
   });
   for await (const { Contents = [], EncodingType } of pages) {
     for (const entry of Contents) {
       const { Key = '', Size = 0, LastModified = new Date(0), ETag = '' } = entry;
       const key = decodeKey(Key, EncodingType).slice(Prefix.length);
-      if (key !== '') yield { key, sizeBytes: Size, modifiedAt: LastModified.toISOString(), etag: ETag.replaceAll('"', ''), ...(isUnreadable(entry) ? { cold: true as const } : {}) };
+      if (key !== '')
+        yield {
+          key,
+          sizeBytes: Size,
+          modifiedAt: LastModified.toISOString(),
+          etag: ETag.replaceAll('"', ''),
+          ...(isUnreadable(entry) ? { cold: true as const } : {}),
+        };
     }
   }
 }

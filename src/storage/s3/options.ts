@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { SecretReference } from '../../domain/config.js';
-import { parseSize, sizePattern, sizeRule } from '../../domain/units.js';
-import { caFile, secretReference } from '../../fields/fields.js';
+import { parseSize, sizePattern, sizeRule } from '../../domain/text/units.js';
+import { caFile, secretReference } from '../../domain/fields.js';
 import { prefixComponents } from '../keys.js';
 
 /** Smallest part S3 takes, other than the last (Amazon S3 User Guide, "multipart upload limits"). */
@@ -14,13 +14,28 @@ const days = (what: string) => z.int().min(1).optional().describe(what);
 /** Keys of a repository of type `s3`, besides `type` and `host`. */
 export const s3Options = z.strictObject({
   // Amazon's rules for names of buckets.
-  bucket: z.string().regex(/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/, 'a bucket has 3 to 63 of a-z, 0-9, dot and dash').describe('Name of the bucket.'),
-  prefix: z.string().default('').refine(isPrefix, 'expected a folder such as backups/postgres, without . and ..').describe('Folder in the bucket below which all lies; absent: the whole bucket.'),
+  bucket: z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/, 'a bucket has 3 to 63 of a-z, 0-9, dot and dash')
+    .describe('Name of the bucket.'),
+  prefix: z
+    .string()
+    .default('')
+    .refine(isPrefix, 'expected a folder such as backups/postgres, without . and ..')
+    .describe('Folder in the bucket below which all lies; absent: the whole bucket.'),
   region: z.string().min(1).default('us-east-1').describe('Region of the bucket.'),
-  endpoint: z.url({ protocol: /^https?$/ }).optional().describe("Address of another S3 server; absent: Amazon's."),
-  force_path_style: z.boolean().default(false).describe('The bucket in the path instead of the host name, as most other S3 servers need.'),
+  endpoint: z
+    .url({ protocol: /^https?$/ })
+    .optional()
+    .describe("Address of another S3 server; absent: Amazon's."),
+  force_path_style: z
+    .boolean()
+    .default(false)
+    .describe('The bucket in the path instead of the host name, as most other S3 servers need.'),
   ca_file: caFile(),
-  access_key_id: secretReference().optional().describe("Id of the key, by reference; absent: as Amazon's own tools find it (environment, profile, role)."),
+  access_key_id: secretReference()
+    .optional()
+    .describe("Id of the key, by reference; absent: as Amazon's own tools find it (environment, profile, role)."),
   secret_access_key: secretReference().optional().describe('Secret of the key, by reference.'),
   session_token: secretReference().optional().describe('Token of temporary credentials, by reference.'),
   part_size: z
@@ -28,7 +43,9 @@ export const s3Options = z.strictObject({
     .regex(sizePattern, sizeRule)
     .default('8MiB')
     .refine((text) => !sizePattern.test(text) || parseSize(text) >= MIN_PART_BYTES, 'S3 takes no part below 5MiB')
-    .describe('Size of the pieces that are uploaded, 5MiB at least and 16MiB at most, and of the parts of a copy on the server; pieces under way take 32MiB of memory at most.'),
+    .describe(
+      'Size of the pieces that are uploaded, 5MiB at least and 16MiB at most, and of the parts of a copy on the server; pieces under way take 32MiB of memory at most.',
+    ),
   concurrency: z.int().min(1).max(64).default(4).describe('Parts or objects under way at once.'),
   versioning: z.boolean().optional().describe('Whether the bucket keeps versions; `storage apply` makes it so.'),
   lifecycle: z
@@ -36,7 +53,9 @@ export const s3Options = z.strictObject({
       standard_ia_days: days('Days after which objects go to STANDARD_IA; 30 at least.'),
       deep_archive_days: days('Days after which objects go to DEEP_ARCHIVE.'),
       noncurrent_deep_archive_days: days('Days after which noncurrent versions go to DEEP_ARCHIVE.'),
-      noncurrent_expire_days: days('Days after which noncurrent versions are removed; without it a versioned bucket forgets nothing.'),
+      noncurrent_expire_days: days(
+        'Days after which noncurrent versions are removed; without it a versioned bucket forgets nothing.',
+      ),
       abort_incomplete_days: days('Days after which what is left of uploads is removed; 7 where nothing is said.'),
     })
     .superRefine(checkLifecycle)
@@ -47,11 +66,20 @@ export const s3Options = z.strictObject({
     .optional()
     .describe('Nobody removes an object younger than so many days; `storage apply` makes it so.'),
   thaw: z
-    .strictObject({ tier: z.enum(['Expedited', 'Standard', 'Bulk']).default('Standard'), days: z.int().min(1).default(7) })
+    .strictObject({
+      tier: z.enum(['Expedited', 'Standard', 'Bulk']).default('Standard'),
+      days: z.int().min(1).default(7),
+    })
     .prefault({})
     .describe('How a recovery thaws files of a cold class, and for how many days, where `--thaw-tier` does not say.'),
-  block_public_access: z.boolean().default(true).describe('Nothing in the bucket can be made public; `storage apply` makes it so.'),
-  default_encryption: z.enum(['AES256', 'aws:kms']).optional().describe('How the server encrypts what it is given; absent: as it does, AES256 where it does nothing.'),
+  block_public_access: z
+    .boolean()
+    .default(true)
+    .describe('Nothing in the bucket can be made public; `storage apply` makes it so.'),
+  default_encryption: z
+    .enum(['AES256', 'aws:kms'])
+    .optional()
+    .describe('How the server encrypts what it is given; absent: as it does, AES256 where it does nothing.'),
   kms_key_id: z.string().min(1).optional().describe('Key of the server for `aws:kms`; absent: its own.'),
 });
 
@@ -89,8 +117,22 @@ export interface S3Lifecycle {
 
 /** The program's own terms; keys that are absent stay absent. */
 export function readS3Options(values: Readonly<Record<string, unknown>>): S3Options {
-  const { force_path_style, ca_file, access_key_id, secret_access_key, session_token, part_size, lifecycle, object_lock, endpoint, versioning, block_public_access, default_encryption, kms_key_id, ...own } =
-    s3Options.parse(values);
+  const {
+    force_path_style,
+    ca_file,
+    access_key_id,
+    secret_access_key,
+    session_token,
+    part_size,
+    lifecycle,
+    object_lock,
+    endpoint,
+    versioning,
+    block_public_access,
+    default_encryption,
+    kms_key_id,
+    ...own
+  } = s3Options.parse(values);
   return {
     ...own,
     prefix: own.prefix.replace(/\/$/, ''),
@@ -98,7 +140,15 @@ export function readS3Options(values: Readonly<Record<string, unknown>>): S3Opti
     partBytes: parseSize(part_size),
     blockPublicAccess: block_public_access,
     ...present({ defaultEncryption: default_encryption, kmsKeyId: kms_key_id }),
-    ...present({ endpoint, versioning, caFile: ca_file, accessKeyId: access_key_id, secretAccessKey: secret_access_key, sessionToken: session_token, objectLock: object_lock }),
+    ...present({
+      endpoint,
+      versioning,
+      caFile: ca_file,
+      accessKeyId: access_key_id,
+      secretAccessKey: secret_access_key,
+      sessionToken: session_token,
+      objectLock: object_lock,
+    }),
     ...(lifecycle === undefined
       ? {}
       : {
@@ -115,13 +165,24 @@ export function readS3Options(values: Readonly<Record<string, unknown>>): S3Opti
 
 /** What Amazon refuses (S3 User Guide, "Transitioning objects using Amazon S3 Lifecycle"), said with its place in the file. */
 function checkLifecycle(
-  { standard_ia_days: infrequent, deep_archive_days: deep, noncurrent_deep_archive_days: noncurrentDeep, noncurrent_expire_days: expire }: Readonly<Partial<Record<string, number | undefined>>>,
+  {
+    standard_ia_days: infrequent,
+    deep_archive_days: deep,
+    noncurrent_deep_archive_days: noncurrentDeep,
+    noncurrent_expire_days: expire,
+  }: Readonly<Partial<Record<string, number | undefined>>>,
   context: z.RefinementCtx,
 ): void {
   const wrong = (path: string, message: string) => context.addIssue({ code: 'custom', path: [path], message });
-  if (infrequent !== undefined && infrequent < MIN_INFREQUENT_DAYS) wrong('standard_ia_days', `S3 moves nothing to STANDARD_IA before ${MIN_INFREQUENT_DAYS} days`);
-  if (infrequent !== undefined && deep !== undefined && deep < infrequent + MIN_INFREQUENT_DAYS) wrong('deep_archive_days', `objects stay in STANDARD_IA for ${MIN_INFREQUENT_DAYS} days at least: expected ${infrequent + MIN_INFREQUENT_DAYS} or more`);
-  if (expire !== undefined && noncurrentDeep !== undefined && expire <= noncurrentDeep) wrong('noncurrent_expire_days', `expected more than the ${noncurrentDeep} of noncurrent_deep_archive_days`);
+  if (infrequent !== undefined && infrequent < MIN_INFREQUENT_DAYS)
+    wrong('standard_ia_days', `S3 moves nothing to STANDARD_IA before ${MIN_INFREQUENT_DAYS} days`);
+  if (infrequent !== undefined && deep !== undefined && deep < infrequent + MIN_INFREQUENT_DAYS)
+    wrong(
+      'deep_archive_days',
+      `objects stay in STANDARD_IA for ${MIN_INFREQUENT_DAYS} days at least: expected ${infrequent + MIN_INFREQUENT_DAYS} or more`,
+    );
+  if (expire !== undefined && noncurrentDeep !== undefined && expire <= noncurrentDeep)
+    wrong('noncurrent_expire_days', `expected more than the ${noncurrentDeep} of noncurrent_deep_archive_days`);
 }
 
 type Present<T> = { [K in keyof T]?: Exclude<T[K], undefined> };

@@ -24,14 +24,28 @@ export interface PartPlan {
 }
 
 /** @param partBytes as configured, 5 MiB at least; @param concurrency as configured */
-export function partPlan({ partBytes, concurrency }: { readonly partBytes: number; readonly concurrency: number }): PartPlan {
+export function partPlan({
+  partBytes,
+  concurrency,
+}: {
+  readonly partBytes: number;
+  readonly concurrency: number;
+}): PartPlan {
   const pieceBytes = Math.min(partBytes, MAX_PIECE_BYTES);
   const atOnce = Math.max(1, Math.min(concurrency, Math.floor(MEMORY_BYTES / pieceBytes)));
-  return { pieceBytes, atOnce, direct: MAX_PARTS - MAX_OBJECT_BYTES / GATHERED_BYTES, perPart: Math.ceil(GATHERED_BYTES / pieceBytes) };
+  return {
+    pieceBytes,
+    atOnce,
+    direct: MAX_PARTS - MAX_OBJECT_BYTES / GATHERED_BYTES,
+    perPart: Math.ceil(GATHERED_BYTES / pieceBytes),
+  };
 }
 
 /** Where a piece belongs, all counted from 1: the part of the object, and its place in there where others share it. */
-export function placeOfPiece(piece: number, { direct, perPart }: Pick<PartPlan, 'direct' | 'perPart'>): { readonly part: number; readonly place: number | null } {
+export function placeOfPiece(
+  piece: number,
+  { direct, perPart }: Pick<PartPlan, 'direct' | 'perPart'>,
+): { readonly part: number; readonly place: number | null } {
   if (piece <= direct) return { part: piece, place: null };
   const index = piece - direct - 1;
   return { part: direct + 1 + Math.floor(index / perPart), place: (index % perPart) + 1 };

@@ -1,6 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { DeleteObjectCommand, GetBucketVersioningCommand, GetObjectLockConfigurationCommand, ListObjectVersionsCommand, PutObjectCommand } from '@aws-sdk/client-s3';
+import {
+  DeleteObjectCommand,
+  GetBucketVersioningCommand,
+  GetObjectLockConfigurationCommand,
+  ListObjectVersionsCommand,
+  PutObjectCommand,
+} from '@aws-sdk/client-s3';
 import { isRepriseError } from '../../domain/errors.js';
 import { incompletePrefix } from '../keys.js';
 import type { S3Bucket } from './client.js';
@@ -30,7 +36,8 @@ export async function probeVersionTimes(bucket: S3Bucket, signal?: AbortSignal):
   const { Status } = await bucket.send(new GetBucketVersioningCommand({ Bucket }), 'looking at versioning', signal);
   if (Status !== 'Enabled') return { times: 'unversioned', detail: 'the bucket keeps no versions' };
   const lock = await defaultLock(bucket, signal);
-  if (lock === 'COMPLIANCE') return { times: 'unknown', detail: "not tried: the bucket's compliance lock would keep what the probe writes" };
+  if (lock === 'COMPLIANCE')
+    return { times: 'unknown', detail: "not tried: the bucket's compliance lock would keep what the probe writes" };
   const Key = `${bucketRoot(bucket.options)}${incompletePrefix}probe-${randomUUID()}`;
   try {
     const first = await writeVersion(bucket, Key, '1', lock, signal);
@@ -38,10 +45,15 @@ export async function probeVersionTimes(bucket: S3Bucket, signal?: AbortSignal):
     await sleep(APART_MS, undefined, signal ? { signal } : {});
     await writeVersion(bucket, Key, '2', lock, signal);
     const after = await timeOf(bucket, Key, first, signal);
-    if (before === null || after === null) return { times: 'unknown', detail: 'the server does not list the version that it has just taken' };
+    if (before === null || after === null)
+      return { times: 'unknown', detail: 'the server does not list the version that it has just taken' };
     return before === after
       ? { times: 'written', detail: 'a noncurrent version keeps the time at which it was written' }
-      : { times: 'superseded', detail: 'a noncurrent version gets the time at which it was superseded: what was current at an instant cannot be told' };
+      : {
+          times: 'superseded',
+          detail:
+            'a noncurrent version gets the time at which it was superseded: what was current at an instant cannot be told',
+        };
   } finally {
     await removeVersions(bucket, Key, lock === 'GOVERNANCE');
   }
@@ -51,7 +63,11 @@ export async function probeVersionTimes(bucket: S3Bucket, signal?: AbortSignal):
 export async function probeConditionalCreate(bucket: S3Bucket, signal?: AbortSignal): Promise<boolean | 'unknown'> {
   const lock = await defaultLock(bucket, signal);
   if (lock === 'COMPLIANCE') return 'unknown';
-  const at = { Bucket: bucket.options.bucket, Key: `${bucketRoot(bucket.options)}${incompletePrefix}probe-${randomUUID()}`, ...checksum(lock) };
+  const at = {
+    Bucket: bucket.options.bucket,
+    Key: `${bucketRoot(bucket.options)}${incompletePrefix}probe-${randomUUID()}`,
+    ...checksum(lock),
+  };
   try {
     await bucket.send(new PutObjectCommand({ ...at, Body: '1' }), 'writing a probe', signal);
     await bucket.send(new PutObjectCommand({ ...at, Body: '2', IfNoneMatch: '*' }), 'writing a probe', signal);
@@ -66,8 +82,18 @@ export async function probeConditionalCreate(bucket: S3Bucket, signal?: AbortSig
   }
 }
 
-async function writeVersion(bucket: S3Bucket, Key: string, Body: string, lock: Lock, signal?: AbortSignal): Promise<string | undefined> {
-  const { VersionId } = await bucket.send(new PutObjectCommand({ Bucket: bucket.options.bucket, Key, Body, ...checksum(lock) }), 'writing a probe', signal);
+async function writeVersion(
+  bucket: S3Bucket,
+  Key: string,
+  Body: string,
+  lock: Lock,
+  signal?: AbortSignal,
+): Promise<string | undefined> {
+  const { VersionId } = await bucket.send(
+    new PutObjectCommand({ Bucket: bucket.options.bucket, Key, Body, ...checksum(lock) }),
+    'writing a probe',
+    signal,
+  );
   return VersionId;
 }
 
@@ -76,21 +102,36 @@ function checksum(lock: Lock): { ChecksumAlgorithm?: 'CRC32' } {
   return lock === null ? {} : { ChecksumAlgorithm: 'CRC32' };
 }
 
-async function timeOf(bucket: S3Bucket, Key: string, version: string | undefined, signal?: AbortSignal): Promise<number | null> {
+async function timeOf(
+  bucket: S3Bucket,
+  Key: string,
+  version: string | undefined,
+  signal?: AbortSignal,
+): Promise<number | null> {
   const found = (await versionsOf(bucket, Key, signal)).find(({ VersionId }) => VersionId === version);
   return found?.LastModified?.getTime() ?? null;
 }
 
 async function versionsOf(bucket: S3Bucket, Key: string, signal?: AbortSignal) {
-  const page = await bucket.send(new ListObjectVersionsCommand({ Bucket: bucket.options.bucket, Prefix: Key }), 'listing the versions of a probe', signal);
-  return [...(page.Versions ?? []), ...(page.DeleteMarkers ?? [])].map(({ VersionId, LastModified }) => ({ VersionId, LastModified }));
+  const page = await bucket.send(
+    new ListObjectVersionsCommand({ Bucket: bucket.options.bucket, Prefix: Key }),
+    'listing the versions of a probe',
+    signal,
+  );
+  return [...(page.Versions ?? []), ...(page.DeleteMarkers ?? [])].map(({ VersionId, LastModified }) => ({
+    VersionId,
+    LastModified,
+  }));
 }
 
 /** Runs also after a cancellation, so it heeds no signal. */
 async function removeVersions(bucket: S3Bucket, Key: string, bypass: boolean): Promise<void> {
   const { bucket: Bucket } = bucket.options;
   for (const { VersionId } of await versionsOf(bucket, Key)) {
-    await bucket.send(new DeleteObjectCommand({ Bucket, Key, VersionId, ...(bypass ? { BypassGovernanceRetention: true } : {}) }), 'removing a probe');
+    await bucket.send(
+      new DeleteObjectCommand({ Bucket, Key, VersionId, ...(bypass ? { BypassGovernanceRetention: true } : {}) }),
+      'removing a probe',
+    );
   }
 }
 
@@ -99,7 +140,11 @@ type Lock = string | null;
 /** What a new object of the bucket is locked with; null where nothing holds it. */
 async function defaultLock(bucket: S3Bucket, signal?: AbortSignal): Promise<Lock> {
   try {
-    const { ObjectLockConfiguration } = await bucket.send(new GetObjectLockConfigurationCommand({ Bucket: bucket.options.bucket }), 'looking at the object lock', signal);
+    const { ObjectLockConfiguration } = await bucket.send(
+      new GetObjectLockConfigurationCommand({ Bucket: bucket.options.bucket }),
+      'looking at the object lock',
+      signal,
+    );
     return ObjectLockConfiguration?.Rule?.DefaultRetention?.Mode ?? null;
   } catch (error) {
     // A bucket without a lock, a server without locks, and a key that may not ask: nothing is known to hold a probe.

@@ -1,13 +1,13 @@
 import { Readable } from 'node:stream';
 import { GetObjectCommand, HeadObjectCommand, ListObjectsV2Command } from '@aws-sdk/client-s3';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
-import { isCold } from '../../domain/storage-classes.js';
+import { isCold } from '../../domain/storage/storage-classes.js';
 import { incompletePrefix, keyComponents, prefixComponents } from '../keys.js';
 import type { ReadableStorage, StoredObject } from '../storage.js';
 import type { S3Bucket } from './client.js';
 import { NOT_THERE, s3Failure } from './failures.js';
 import type { S3Options } from './options.js';
-import { patiently } from './patience.js';
+import { withRetries } from './retry-policy.js';
 
 /** A stream that breaks off is taken up where it was, so often without a byte in between (F10). */
 const MAX_FAILURES = 5;
@@ -35,21 +35,34 @@ export function openS3ForReading(bucket: S3Bucket): ReadableStorage {
       } catch (error) {
         if (!isRepriseError(error) || error.code !== 'object-cold') throw error;
         // Records and manifests: no recovery thaws what tells it of what to thaw.
-        throw new RepriseError('object-cold', `${key} lies in a cold class of the bucket ${options.bucket} and cannot be read`, `have it thawed, which takes hours: ${thawCommand(options, key)}`, error.details);
+        throw new RepriseError(
+          'object-cold',
+          `${key} lies in a cold class of the bucket ${options.bucket} and cannot be read`,
+          `have it thawed, which takes hours: ${thawCommand(options, key)}`,
+          error.details,
+        );
       }
     },
     open: async (key, fromByte = 0) => {
       if ((await statObject(bucket, key)) === null) {
         // A HEAD has no body that could say whether the bucket itself is missing.
         await bucket.send(new ListObjectsV2Command({ Bucket: options.bucket, MaxKeys: 1 }), `looking for ${key}`);
-        throw new RepriseError('not-found', `there is no ${JSON.stringify(key)} in the bucket ${options.bucket}`, NOT_THERE);
+        throw new RepriseError(
+          'not-found',
+          `there is no ${JSON.stringify(key)} in the bucket ${options.bucket}`,
+          NOT_THERE,
+        );
       }
       return readStream(bucket, key, fromByte);
     },
     stat: (key) => statObject(bucket, key),
     list: (prefix) => listObjects(bucket, prefix),
     localPath: () => {
-      throw new RepriseError('capability-missing', `the bucket ${options.bucket} has no paths on this host`, 'use a repository of type directory for what needs one');
+      throw new RepriseError(
+        'capability-missing',
+        `the bucket ${options.bucket} has no paths on this host`,
+        'use a repository of type directory for what needs one',
+      );
     },
     freeBytes: () => Promise.resolve(null),
   };
@@ -76,13 +89,23 @@ async function* chunksOf(bucket: S3Bucket, key: string, fromByte: number): Async
   let offset = fromByte;
   let etag: string | undefined;
   let total = Infinity;
-  for (let failures = 0; offset < total; ) {
-    const part = { ...(offset === 0 ? {} : { Range: `bytes=${offset}-` }), ...(etag === undefined ? {} : { IfMatch: etag }) };
-    const answer = await patiently(() => bucket.send(new GetObjectCommand({ Bucket: options.bucket, Key, ...part }), doing)).catch((error: unknown) => {
+  for (let failures = 0; offset < total;) {
+    const part = {
+      ...(offset === 0 ? {} : { Range: `bytes=${offset}-` }),
+      ...(etag === undefined ? {} : { IfMatch: etag }),
+    };
+    const answer = await withRetries(() =>
+      bucket.send(new GetObjectCommand({ Bucket: options.bucket, Key, ...part }), doing),
+    ).catch((error: unknown) => {
       const status = isRepriseError(error) ? error.details['status'] : undefined;
       // Asked for what lies behind the last byte.
       if (status === 416 && offset === fromByte) return null;
-      if (status === 412) throw new RepriseError('conflict', `${key} in the bucket ${options.bucket} was replaced while it was read`, 'read it again; see who else writes there');
+      if (status === 412)
+        throw new RepriseError(
+          'conflict',
+          `${key} in the bucket ${options.bucket} was replaced while it was read`,
+          'read it again; see who else writes there',
+        );
       throw error;
     });
     if (answer === null) return;
@@ -105,16 +128,30 @@ async function* chunksOf(bucket: S3Bucket, key: string, fromByte: number): Async
 }
 
 /** Size of the whole object, also where only a part was asked for. */
-function sizeOf({ ContentRange, ContentLength }: { readonly ContentRange?: string | undefined; readonly ContentLength?: number | undefined }): number {
+function sizeOf({
+  ContentRange,
+  ContentLength,
+}: {
+  readonly ContentRange?: string | undefined;
+  readonly ContentLength?: number | undefined;
+}): number {
   const ofRange = /\/(\d+)$/.exec(ContentRange ?? '')?.[1];
   return ofRange === undefined ? (ContentLength ?? Infinity) : Number(ofRange);
 }
 
 async function statObject(bucket: S3Bucket, key: string): Promise<StoredObject | null> {
   try {
-    const head = await bucket.send(new HeadObjectCommand({ Bucket: bucket.options.bucket, Key: bucketKey(bucket.options, key) }), `looking at ${key}`);
+    const head = await bucket.send(
+      new HeadObjectCommand({ Bucket: bucket.options.bucket, Key: bucketKey(bucket.options, key) }),
+      `looking at ${key}`,
+    );
     const locked = head.ObjectLockRetainUntilDate;
-    return { key, sizeBytes: head.ContentLength ?? 0, modifiedAt: (head.LastModified ?? new Date(0)).toISOString(), ...(locked === undefined ? {} : { lockedUntil: locked.toISOString() }) };
+    return {
+      key,
+      sizeBytes: head.ContentLength ?? 0,
+      modifiedAt: (head.LastModified ?? new Date(0)).toISOString(),
+      ...(locked === undefined ? {} : { lockedUntil: locked.toISOString() }),
+    };
   } catch (error) {
     if (isRepriseError(error) && error.code === 'not-found') return null;
     throw error;
@@ -128,11 +165,19 @@ async function* listObjects(bucket: S3Bucket, prefix: string): AsyncGenerator<St
   const Prefix = `${root}${folder === '' ? '' : `${folder}/`}`;
   let token: string | undefined;
   do {
-    const page = await bucket.send(new ListObjectsV2Command({ Bucket: options.bucket, Prefix, ContinuationToken: token }), `listing ${prefix}`);
+    const page = await bucket.send(
+      new ListObjectsV2Command({ Bucket: options.bucket, Prefix, ContinuationToken: token }),
+      `listing ${prefix}`,
+    );
     for (const { Key = '', Size = 0, LastModified, StorageClass = '' } of page.Contents ?? []) {
       // Consoles mark an empty folder with an object of that name, which is none of ours; what is being gathered is no object yet.
       if (Key.endsWith('/') || Key.slice(Key.lastIndexOf('/') + 1).startsWith(incompletePrefix)) continue;
-      yield { key: Key.slice(root.length), sizeBytes: Size, modifiedAt: (LastModified ?? new Date(0)).toISOString(), ...(isCold(StorageClass) ? { cold: true as const } : {}) };
+      yield {
+        key: Key.slice(root.length),
+        sizeBytes: Size,
+        modifiedAt: (LastModified ?? new Date(0)).toISOString(),
+        ...(isCold(StorageClass) ? { cold: true as const } : {}),
+      };
     }
     token = page.IsTruncated ? page.NextContinuationToken : undefined;
   } while (token !== undefined);

@@ -6,9 +6,9 @@ import { s3Admin } from './admin.js';
 import { openBucket } from './client.js';
 import type { ReadSecret, S3Bucket } from './client.js';
 import { coldObjects, requestThaw } from './cold.js';
-import { conditionally, putCommand } from './creating.js';
+import { conditionally, putCommand } from './conditional-create.js';
 import { copyObject } from './copy.js';
-import { removeGathered } from './gathering.js';
+import { removeParts } from './multipart-concat.js';
 import { openObjects } from './objects.js';
 import type { S3Options } from './options.js';
 import { abandonUploads } from './multipart.js';
@@ -40,7 +40,7 @@ export function openS3(options: S3Options, readSecret: ReadSecret): WritableStor
 
     async abandon(key) {
       await abandonUploads(bucket, key);
-      await removeGathered(bucket, key);
+      await removeParts(bucket, key);
     },
 
     async remove(key) {
@@ -60,22 +60,35 @@ export function openS3(options: S3Options, readSecret: ReadSecret): WritableStor
 async function publish(bucket: S3Bucket, fromKey: string, toKey: string): Promise<void> {
   const { options } = bucket;
   const facts = (key: string) =>
-    bucket.send(new HeadObjectCommand({ Bucket: options.bucket, Key: bucketKey(options, key) }), `looking at ${key}`).catch((error: unknown) => {
-      if (isRepriseError(error) && error.code === 'not-found') return null;
-      throw error;
-    });
+    bucket
+      .send(new HeadObjectCommand({ Bucket: options.bucket, Key: bucketKey(options, key) }), `looking at ${key}`)
+      .catch((error: unknown) => {
+        if (isRepriseError(error) && error.code === 'not-found') return null;
+        throw error;
+      });
   const [source, target] = await Promise.all([facts(fromKey), facts(toKey)]);
   if (source === null) {
     if (target !== null) return;
-    throw new RepriseError('not-found', `nothing to publish as ${toKey} in the bucket ${options.bucket}`, 'make it first');
+    throw new RepriseError(
+      'not-found',
+      `nothing to publish as ${toKey} in the bucket ${options.bucket}`,
+      'make it first',
+    );
   }
   const same = target !== null && target.ContentLength === source.ContentLength && target.ETag === source.ETag;
   if (target !== null && !same) {
-    throw new RepriseError('conflict', `${toKey} exists already in the bucket ${options.bucket} and is not overwritten`, 'a published backup never changes: let the operation start again under its own name');
+    throw new RepriseError(
+      'conflict',
+      `${toKey} exists already in the bucket ${options.bucket} and is not overwritten`,
+      'a published backup never changes: let the operation start again under its own name',
+    );
   }
   if (target === null) {
     const from = { bucket: options.bucket, key: bucketKey(options, fromKey), sizeBytes: source.ContentLength ?? 0 };
     await copyObject(bucket, from, bucketKey(options, toKey));
   }
-  await bucket.send(new DeleteObjectCommand({ Bucket: options.bucket, Key: bucketKey(options, fromKey) }), `removing ${fromKey}`);
+  await bucket.send(
+    new DeleteObjectCommand({ Bucket: options.bucket, Key: bucketKey(options, fromKey) }),
+    `removing ${fromKey}`,
+  );
 }

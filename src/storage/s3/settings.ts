@@ -12,7 +12,7 @@ import {
 } from '@aws-sdk/client-s3';
 import type { BucketLocationConstraint } from '@aws-sdk/client-s3';
 import { isRepriseError } from '../../domain/errors.js';
-import type { StorageSetting } from '../../domain/storage-plan.js';
+import type { StorageSetting } from '../../domain/storage/storage-plan.js';
 import type { S3Bucket } from './client.js';
 
 /** One setting of a bucket: what it is and should be, and how it is made so. */
@@ -37,7 +37,11 @@ const DEFAULT_REGION = 'us-east-1';
 /** Where the bucket is; null where there is none. An S3 server other than Amazon's may not tell: then an empty text. */
 export async function regionOf(bucket: S3Bucket, signal?: AbortSignal): Promise<string | null> {
   try {
-    const { BucketRegion } = await bucket.send(new HeadBucketCommand({ Bucket: bucket.options.bucket }), 'looking for the bucket', signal);
+    const { BucketRegion } = await bucket.send(
+      new HeadBucketCommand({ Bucket: bucket.options.bucket }),
+      'looking for the bucket',
+      signal,
+    );
     return BucketRegion ?? '';
   } catch (error) {
     if (isRepriseError(error) && error.code === 'not-found') return null;
@@ -48,15 +52,30 @@ export async function regionOf(bucket: S3Bucket, signal?: AbortSignal): Promise<
 /** Makes the bucket in the region of the config; with an object lock from the start, where one is wanted. */
 export async function createBucket(bucket: S3Bucket, signal?: AbortSignal): Promise<void> {
   const { bucket: Bucket, region, objectLock } = bucket.options;
-  const place = region === DEFAULT_REGION ? {} : { CreateBucketConfiguration: { LocationConstraint: region as BucketLocationConstraint } };
-  await bucket.send(new CreateBucketCommand({ Bucket, ...place, ...(objectLock === undefined ? {} : { ObjectLockEnabledForBucket: true }) }), 'creating the bucket', signal);
+  const place =
+    region === DEFAULT_REGION
+      ? {}
+      : { CreateBucketConfiguration: { LocationConstraint: region as BucketLocationConstraint } };
+  await bucket.send(
+    new CreateBucketCommand({
+      Bucket,
+      ...place,
+      ...(objectLock === undefined ? {} : { ObjectLockEnabledForBucket: true }),
+    }),
+    'creating the bucket',
+    signal,
+  );
 }
 
 const versioning: BucketSetting = {
   name: 'versioning',
   wanted: ({ options }) => (keepsVersions(options) ? ['enabled'] : []),
   async look(bucket, signal) {
-    const { Status } = await bucket.send(new GetBucketVersioningCommand({ Bucket: bucket.options.bucket }), 'looking at versioning', signal);
+    const { Status } = await bucket.send(
+      new GetBucketVersioningCommand({ Bucket: bucket.options.bucket }),
+      'looking at versioning',
+      signal,
+    );
     const is = Status === undefined ? 'off' : Status.toLowerCase();
     if (keepsVersions(bucket.options)) return { is: [is], wanted: ['enabled'] };
     // Once on, it can only be suspended; what the config does not speak of is left.
@@ -65,13 +84,18 @@ const versioning: BucketSetting = {
   },
   async change(bucket, signal) {
     const Status = keepsVersions(bucket.options) ? 'Enabled' : 'Suspended';
-    await bucket.send(new PutBucketVersioningCommand({ Bucket: bucket.options.bucket, VersioningConfiguration: { Status } }), 'setting versioning', signal);
+    await bucket.send(
+      new PutBucketVersioningCommand({ Bucket: bucket.options.bucket, VersioningConfiguration: { Status } }),
+      'setting versioning',
+      signal,
+    );
   },
 };
 
 const objectLock: BucketSetting = {
   name: 'object lock',
-  wanted: ({ options }) => (options.objectLock === undefined ? [] : [lockLine(options.objectLock.mode, options.objectLock.days, 'days')]),
+  wanted: ({ options }) =>
+    options.objectLock === undefined ? [] : [lockLine(options.objectLock.mode, options.objectLock.days, 'days')],
   async look(bucket, signal) {
     const is = await lockOf(bucket, signal);
     const { objectLock: own } = bucket.options;
@@ -80,39 +104,73 @@ const objectLock: BucketSetting = {
   async change(bucket, signal) {
     const { bucket: Bucket, objectLock: own } = bucket.options;
     if (own === undefined) return;
-    const DefaultRetention = { Mode: own.mode === 'compliance' ? ('COMPLIANCE' as const) : ('GOVERNANCE' as const), Days: own.days };
-    await bucket.send(new PutObjectLockConfigurationCommand({ Bucket, ObjectLockConfiguration: { ObjectLockEnabled: 'Enabled', Rule: { DefaultRetention } } }), 'setting the object lock', signal);
+    const DefaultRetention = {
+      Mode: own.mode === 'compliance' ? ('COMPLIANCE' as const) : ('GOVERNANCE' as const),
+      Days: own.days,
+    };
+    await bucket.send(
+      new PutObjectLockConfigurationCommand({
+        Bucket,
+        ObjectLockConfiguration: { ObjectLockEnabled: 'Enabled', Rule: { DefaultRetention } },
+      }),
+      'setting the object lock',
+      signal,
+    );
   },
 };
 
 async function lockOf(bucket: S3Bucket, signal?: AbortSignal): Promise<readonly string[]> {
   const answer = await absentAs(null, ['ObjectLockConfigurationNotFoundError'], () =>
-    bucket.send(new GetObjectLockConfigurationCommand({ Bucket: bucket.options.bucket }), 'looking at the object lock', signal),
+    bucket.send(
+      new GetObjectLockConfigurationCommand({ Bucket: bucket.options.bucket }),
+      'looking at the object lock',
+      signal,
+    ),
   );
   const { Mode, Days, Years } = answer?.ObjectLockConfiguration?.Rule?.DefaultRetention ?? {};
   if (answer?.ObjectLockConfiguration?.ObjectLockEnabled !== 'Enabled') return ['off'];
   if (Mode === undefined) return ['on, holds nothing by itself'];
-  return [Days === undefined ? lockLine(Mode.toLowerCase(), Years ?? 0, 'years') : lockLine(Mode.toLowerCase(), Days, 'days')];
+  return [
+    Days === undefined ? lockLine(Mode.toLowerCase(), Years ?? 0, 'years') : lockLine(Mode.toLowerCase(), Days, 'days'),
+  ];
 }
 
 const lockLine = (mode: string, amount: number, unit: string): string => `${mode}, ${amount} ${unit}`;
 
-const publicAccessFlags = ['BlockPublicAcls', 'IgnorePublicAcls', 'BlockPublicPolicy', 'RestrictPublicBuckets'] as const;
-const allBlocked = { BlockPublicAcls: true, IgnorePublicAcls: true, BlockPublicPolicy: true, RestrictPublicBuckets: true };
+const publicAccessFlags = [
+  'BlockPublicAcls',
+  'IgnorePublicAcls',
+  'BlockPublicPolicy',
+  'RestrictPublicBuckets',
+] as const;
+const allBlocked = {
+  BlockPublicAcls: true,
+  IgnorePublicAcls: true,
+  BlockPublicPolicy: true,
+  RestrictPublicBuckets: true,
+};
 
 const publicAccess: BucketSetting = {
   name: 'public access block',
   wanted: ({ options }) => (options.blockPublicAccess ? publicAccessFlags.map((flag) => `${flag} on`) : []),
   async look(bucket, signal) {
     const answer = await absentAs(null, ['NoSuchPublicAccessBlockConfiguration'], () =>
-      bucket.send(new GetPublicAccessBlockCommand({ Bucket: bucket.options.bucket }), 'looking at the public access block', signal),
+      bucket.send(
+        new GetPublicAccessBlockCommand({ Bucket: bucket.options.bucket }),
+        'looking at the public access block',
+        signal,
+      ),
     );
     const flags = answer?.PublicAccessBlockConfiguration ?? {};
     const is = publicAccessFlags.map((flag) => `${flag} ${flags[flag] === true ? 'on' : 'off'}`);
     return { is, wanted: bucket.options.blockPublicAccess ? publicAccess.wanted(bucket) : is };
   },
   async change(bucket, signal) {
-    await bucket.send(new PutPublicAccessBlockCommand({ Bucket: bucket.options.bucket, PublicAccessBlockConfiguration: allBlocked }), 'setting the public access block', signal);
+    await bucket.send(
+      new PutPublicAccessBlockCommand({ Bucket: bucket.options.bucket, PublicAccessBlockConfiguration: allBlocked }),
+      'setting the public access block',
+      signal,
+    );
   },
 };
 
@@ -122,21 +180,43 @@ const encryption: BucketSetting = {
   async look(bucket, signal) {
     const { options } = bucket;
     const answer = await absentAs(null, ['ServerSideEncryptionConfigurationNotFoundError'], () =>
-      bucket.send(new GetBucketEncryptionCommand({ Bucket: options.bucket }), 'looking at the default encryption', signal),
+      bucket.send(
+        new GetBucketEncryptionCommand({ Bucket: options.bucket }),
+        'looking at the default encryption',
+        signal,
+      ),
     );
     const rule = answer?.ServerSideEncryptionConfiguration?.Rules?.[0]?.ApplyServerSideEncryptionByDefault;
-    const is = rule?.SSEAlgorithm === undefined ? ['none'] : [encryptionLine(rule.SSEAlgorithm, options.kmsKeyId === undefined ? undefined : rule.KMSMasterKeyID)];
+    const is =
+      rule?.SSEAlgorithm === undefined
+        ? ['none']
+        : [encryptionLine(rule.SSEAlgorithm, options.kmsKeyId === undefined ? undefined : rule.KMSMasterKeyID)];
     // Somebody's better choice is left alone where the config makes none.
-    return { is, wanted: options.defaultEncryption === undefined && rule !== undefined ? is : encryption.wanted(bucket) };
+    return {
+      is,
+      wanted: options.defaultEncryption === undefined && rule !== undefined ? is : encryption.wanted(bucket),
+    };
   },
   async change(bucket, signal) {
     const { bucket: Bucket, defaultEncryption: SSEAlgorithm = 'AES256', kmsKeyId } = bucket.options;
-    const Rules = [{ ApplyServerSideEncryptionByDefault: { SSEAlgorithm, ...(kmsKeyId === undefined ? {} : { KMSMasterKeyID: kmsKeyId }) } }];
-    await bucket.send(new PutBucketEncryptionCommand({ Bucket, ServerSideEncryptionConfiguration: { Rules } }), 'setting the default encryption', signal);
+    const Rules = [
+      {
+        ApplyServerSideEncryptionByDefault: {
+          SSEAlgorithm,
+          ...(kmsKeyId === undefined ? {} : { KMSMasterKeyID: kmsKeyId }),
+        },
+      },
+    ];
+    await bucket.send(
+      new PutBucketEncryptionCommand({ Bucket, ServerSideEncryptionConfiguration: { Rules } }),
+      'setting the default encryption',
+      signal,
+    );
   },
 };
 
-const encryptionLine = (algorithm: string, key: string | undefined): string => (key === undefined ? algorithm : `${algorithm}, key ${key}`);
+const encryptionLine = (algorithm: string, key: string | undefined): string =>
+  key === undefined ? algorithm : `${algorithm}, key ${key}`;
 
 /** In the order in which they are set: a lock needs versions. */
 export const plainSettings: readonly BucketSetting[] = [versioning, objectLock, publicAccess, encryption];
@@ -161,7 +241,8 @@ export function gapOf(error: unknown): { readonly verdict: StorageSetting['verdi
   if (!isRepriseError(error)) return null;
   const { s3, status } = error.details;
   const name = String(s3);
-  if (status === 501 || status === 405 || name === 'NotImplemented') return { verdict: 'lacking', detail: `this server has no such thing (${name})` };
+  if (status === 501 || status === 405 || name === 'NotImplemented')
+    return { verdict: 'lacking', detail: `this server has no such thing (${name})` };
   if (status === 403) return { verdict: 'lacking', detail: `the key may not look at it (${name})` };
   return null;
 }

@@ -3,24 +3,30 @@ import type { Readable } from 'node:stream';
 import type { WriteStreamOptions, WrittenObject } from '../storage.js';
 import type { S3Bucket } from './client.js';
 import { MARK } from './copy.js';
-import { putCommand } from './creating.js';
-import { GatheredUpload } from './gathering.js';
+import { putCommand } from './conditional-create.js';
+import { ConcatenatedUpload } from './multipart-concat.js';
 import { PartBuffers } from './part-buffers.js';
 import { partPlan } from './part-plan.js';
-import { patiently } from './patience.js';
+import { withRetries } from './retry-policy.js';
 
 /**
  * Uploads a stream of any size in parts, some of them under way at once, in a memory that its size has no part in; nobody sees it before all of them are
  * there. A part that fails is sent again, with fresh credentials where the old ones have expired: the upload stays the
  * same (F10, F12). One that breaks off for good is aborted.
  */
-export async function uploadStream(bucket: S3Bucket, key: string, body: Readable, { signal, report, described: own = {}, mark }: WriteStreamOptions = {}, plan = partPlan(bucket.options)): Promise<WrittenObject> {
+export async function uploadStream(
+  bucket: S3Bucket,
+  key: string,
+  body: Readable,
+  { signal, report, described: own = {}, mark }: WriteStreamOptions = {},
+  plan = partPlan(bucket.options),
+): Promise<WrittenObject> {
   const broken = new AbortController();
   const either = signal === undefined ? broken.signal : AbortSignal.any([signal, broken.signal]);
   let sentBytes = 0;
   const patience = { signal: either, waiting: (why: string) => report?.(sentBytes, why) };
   const described = mark === undefined ? own : { ...own, Metadata: { ...own.Metadata, [MARK]: mark } };
-  const upload = new GatheredUpload(bucket, key, patience, described, plan);
+  const upload = new ConcatenatedUpload(bucket, key, patience, described, plan);
   const buffers = new PartBuffers(plan.pieceBytes, plan.atOnce);
   const underWay = new Set<Promise<void>>();
   const hash = createHash('sha256');
@@ -49,7 +55,7 @@ export async function uploadStream(bucket: S3Bucket, key: string, body: Readable
       either.throwIfAborted();
       hash.update(chunk);
       sizeBytes += chunk.length;
-      for (let from = 0; from < chunk.length; ) {
+      for (let from = 0; from < chunk.length;) {
         if (filled === part.length) {
           await start(part);
           part = await buffers.take(underWay);
@@ -65,7 +71,10 @@ export async function uploadStream(bucket: S3Bucket, key: string, body: Readable
     const last = part.subarray(0, filled);
     const written = { sizeBytes, sha256: hash.digest('hex') };
     if (!upload.begun) {
-      const { ETag } = await patiently(() => bucket.send(putCommand(bucket, key, last, { described }), `writing ${key}`, either), patience);
+      const { ETag } = await withRetries(
+        () => bucket.send(putCommand(bucket, key, last, { described }), `writing ${key}`, either),
+        patience,
+      );
       report?.(sizeBytes);
       return { ...written, parts: 1, ...(ETag === undefined ? {} : { etag: ETag }) };
     }

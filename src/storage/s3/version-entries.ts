@@ -22,9 +22,17 @@ export function takeVersions(xml: string): { readonly versions: readonly ObjectV
 
 function versionOf(deleted: boolean, xml: string): ObjectVersion {
   const key = textOf(xml, 'Key');
-  if (key === undefined) throw new RepriseError('storage-refused', 'the server tells of a version without a key', 'see what it supports with reprise storage plan');
+  if (key === undefined)
+    throw new RepriseError(
+      'storage-refused',
+      'the server tells of a version without a key',
+      'see what it supports with reprise storage plan',
+    );
   const expiry = textOf(xml, 'RestoreExpiryDate');
-  const RestoreStatus = { IsRestoreInProgress: textOf(xml, 'IsRestoreInProgress') === 'true', ...(expiry === undefined ? {} : { RestoreExpiryDate: new Date(expiry) }) };
+  const RestoreStatus = {
+    IsRestoreInProgress: textOf(xml, 'IsRestoreInProgress') === 'true',
+    ...(expiry === undefined ? {} : { RestoreExpiryDate: new Date(expiry) }),
+  };
   return {
     ...{ key, versionId: textOf(xml, 'VersionId') ?? 'null', latest: textOf(xml, 'IsLatest') === 'true', deleted },
     modifiedAt: new Date(textOf(xml, 'LastModified') ?? 0).toISOString(),
@@ -39,7 +47,12 @@ function textOf(xml: string, name: string): string | undefined {
   const start = xml.indexOf(`<${name}>`);
   if (start < 0) return undefined;
   const text = xml.slice(start + name.length + 2, xml.indexOf('</', start));
-  return text.includes('&') ? text.replaceAll(reference, (all, decimal?: string, hex?: string, entity = '') => characterOf(decimal, hex) ?? named[entity] ?? all) : text;
+  return text.includes('&')
+    ? text.replaceAll(
+        reference,
+        (all, decimal?: string, hex?: string, entity = '') => characterOf(decimal, hex) ?? named[entity] ?? all,
+      )
+    : text;
 }
 
 function characterOf(decimal?: string, hex?: string): string | null {
@@ -52,8 +65,14 @@ function characterOf(decimal?: string, hex?: string): string | null {
  * and keys stand twice, time and the mark of the newest have to do.
  */
 export function inOrder(versions: readonly ObjectVersion[]): readonly ObjectVersion[] {
-  if (versions.every((version, index) => index === 0 || follows(versions[index - 1] ?? version, version))) return versions;
-  return versions.toSorted((a, b) => compareKeys(a.key, b.key) || Number(b.latest) - Number(a.latest) || (a.modifiedAt < b.modifiedAt ? 1 : a.modifiedAt > b.modifiedAt ? -1 : 0));
+  if (versions.every((version, index) => index === 0 || follows(versions[index - 1] ?? version, version)))
+    return versions;
+  return versions.toSorted(
+    (a, b) =>
+      compareKeys(a.key, b.key) ||
+      Number(b.latest) - Number(a.latest) ||
+      (a.modifiedAt < b.modifiedAt ? 1 : a.modifiedAt > b.modifiedAt ? -1 : 0),
+  );
 }
 
 /** Whether one may come right after the other: by key, and of a key the newest first. Of equal times the server knows more. */

@@ -18,11 +18,23 @@ interface Markers {
 export async function* listVersions(bucket: S3Bucket, Prefix: string, after?: string): AsyncGenerator<ObjectVersion> {
   const pages = pagesAhead(async (from: Markers | undefined) => {
     const start: Markers = from ?? (after === undefined ? {} : { KeyMarker: `${Prefix}${after}` });
-    const command = new ListObjectVersionsCommand({ Bucket: bucket.options.bucket, Prefix, EncodingType: 'url', OptionalObjectAttributes: ['RestoreStatus'], ...start });
+    const command = new ListObjectVersionsCommand({
+      Bucket: bucket.options.bucket,
+      Prefix,
+      EncodingType: 'url',
+      OptionalObjectAttributes: ['RestoreStatus'],
+      ...start,
+    });
     const taken = takeFrom(command);
     const page = await bucket.send(command, `listing the versions of ${Prefix}`);
-    const next: Markers = { KeyMarker: page.NextKeyMarker === undefined ? undefined : decodeKey(page.NextKeyMarker, page.EncodingType), VersionIdMarker: page.NextVersionIdMarker };
-    return { page: inOrder(taken().map((version) => ({ ...version, key: decodeKey(version.key, page.EncodingType) }))), next: page.IsTruncated ? next : undefined };
+    const next: Markers = {
+      KeyMarker: page.NextKeyMarker === undefined ? undefined : decodeKey(page.NextKeyMarker, page.EncodingType),
+      VersionIdMarker: page.NextVersionIdMarker,
+    };
+    return {
+      page: inOrder(taken().map((version) => ({ ...version, key: decodeKey(version.key, page.EncodingType) }))),
+      next: page.IsTruncated ? next : undefined,
+    };
   });
   for await (const page of pages) {
     for (const version of page) {
@@ -34,7 +46,9 @@ export async function* listVersions(bucket: S3Bucket, Prefix: string, after?: st
 }
 
 /** Pages of a listing, the next one asked for while one is read. */
-export async function* pagesAhead<P, N>(ask: (next: N | undefined) => Promise<{ readonly page: P; readonly next: N | undefined }>): AsyncGenerator<P> {
+export async function* pagesAhead<P, N>(
+  ask: (next: N | undefined) => Promise<{ readonly page: P; readonly next: N | undefined }>,
+): AsyncGenerator<P> {
   let coming: ReturnType<typeof ask> | null = ask(undefined);
   while (coming !== null) {
     const { page, next }: Awaited<ReturnType<typeof ask>> = await coming;
@@ -53,15 +67,21 @@ export function decodeKey(key: string, encoding: string | undefined): string {
 /** Reads the versions of its answer before the SDK does, which gets the rest. */
 function takeFrom(command: ListObjectVersionsCommand): () => readonly ObjectVersion[] {
   let taken: readonly ObjectVersion[] = [];
-  const read: DeserializeMiddleware<ListObjectVersionsCommandInput, ListObjectVersionsCommandOutput> = (next) => async (args) => {
-    const result = await next(args);
-    const { response } = result as { response: { statusCode?: number; body?: Readable } };
-    if (response.statusCode !== 200 || !response.body) return result;
-    const { versions, rest } = takeVersions(Buffer.concat((await response.body.toArray()) as Buffer[]).toString());
-    taken = versions;
-    response.body = Readable.from([Buffer.from(rest)]);
-    return result;
-  };
-  command.middlewareStack.addRelativeTo(read, { relation: 'after', toMiddleware: 'deserializerMiddleware', name: 'repriseVersions', override: true });
+  const read: DeserializeMiddleware<ListObjectVersionsCommandInput, ListObjectVersionsCommandOutput> =
+    (next) => async (args) => {
+      const result = await next(args);
+      const { response } = result as { response: { statusCode?: number; body?: Readable } };
+      if (response.statusCode !== 200 || !response.body) return result;
+      const { versions, rest } = takeVersions(Buffer.concat((await response.body.toArray()) as Buffer[]).toString());
+      taken = versions;
+      response.body = Readable.from([Buffer.from(rest)]);
+      return result;
+    };
+  command.middlewareStack.addRelativeTo(read, {
+    relation: 'after',
+    toMiddleware: 'deserializerMiddleware',
+    name: 'repriseVersions',
+    override: true,
+  });
   return () => taken;
 }

@@ -1,5 +1,5 @@
 import { ListMultipartUploadsCommand, ListObjectVersionsCommand, ListPartsCommand } from '@aws-sdk/client-s3';
-import type { StoredVolume } from '../../domain/storage-usage.js';
+import type { StoredVolume } from '../../domain/storage/storage-usage.js';
 import { isRepriseError } from '../../domain/errors.js';
 import type { S3Bucket } from './client.js';
 import { bucketRoot } from './reading.js';
@@ -16,9 +16,18 @@ async function* versions(bucket: S3Bucket, signal?: AbortSignal): AsyncGenerator
   const root = bucketRoot(bucket.options);
   let from: { KeyMarker?: string | undefined; VersionIdMarker?: string | undefined } | null = {};
   while (from !== null) {
-    const page: Page = await bucket.send(new ListObjectVersionsCommand({ Bucket: bucket.options.bucket, Prefix: root, ...from }), 'listing what is stored', signal);
+    const page: Page = await bucket.send(
+      new ListObjectVersionsCommand({ Bucket: bucket.options.bucket, Prefix: root, ...from }),
+      'listing what is stored',
+      signal,
+    );
     for (const { Key = '', Size = 0, StorageClass = STANDARD, IsLatest } of page.Versions ?? []) {
-      yield { key: Key.slice(root.length), sizeBytes: Size, storageClass: StorageClass, state: IsLatest === false ? 'noncurrent' : 'current' };
+      yield {
+        key: Key.slice(root.length),
+        sizeBytes: Size,
+        storageClass: StorageClass,
+        state: IsLatest === false ? 'noncurrent' : 'current',
+      };
     }
     from = page.IsTruncated ? { KeyMarker: page.NextKeyMarker, VersionIdMarker: page.NextVersionIdMarker } : null;
   }
@@ -35,10 +44,15 @@ async function* unfinished(bucket: S3Bucket, signal?: AbortSignal): AsyncGenerat
   const root = bucketRoot(bucket.options);
   let from: { KeyMarker?: string | undefined; UploadIdMarker?: string | undefined } | null = {};
   while (from !== null) {
-    const page: Uploads = await bucket.send(new ListMultipartUploadsCommand({ Bucket: bucket.options.bucket, Prefix: root, ...from }), 'listing unfinished uploads', signal);
+    const page: Uploads = await bucket.send(
+      new ListMultipartUploadsCommand({ Bucket: bucket.options.bucket, Prefix: root, ...from }),
+      'listing unfinished uploads',
+      signal,
+    );
     for (const { Key = '', UploadId = '', StorageClass = STANDARD } of page.Uploads ?? []) {
       const sizeBytes = await bytesOf(bucket, Key, UploadId, signal);
-      if (sizeBytes !== null) yield { key: Key.slice(root.length), sizeBytes, storageClass: StorageClass, state: 'unfinished' };
+      if (sizeBytes !== null)
+        yield { key: Key.slice(root.length), sizeBytes, storageClass: StorageClass, state: 'unfinished' };
     }
     from = page.IsTruncated ? { KeyMarker: page.NextKeyMarker, UploadIdMarker: page.NextUploadIdMarker } : null;
   }
@@ -57,7 +71,11 @@ async function bytesOf(bucket: S3Bucket, Key: string, UploadId: string, signal?:
   let marker: string | undefined;
   do {
     const page: Parts | null = await bucket
-      .send(new ListPartsCommand({ Bucket: bucket.options.bucket, Key, UploadId, PartNumberMarker: marker }), 'listing the parts of an upload', signal)
+      .send(
+        new ListPartsCommand({ Bucket: bucket.options.bucket, Key, UploadId, PartNumberMarker: marker }),
+        'listing the parts of an upload',
+        signal,
+      )
       .catch((error: unknown) => {
         if (isRepriseError(error) && error.details['s3'] === 'NoSuchUpload') return null;
         throw error;

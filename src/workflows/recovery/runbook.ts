@@ -1,12 +1,12 @@
 import { log } from '@temporalio/workflow';
 import type { HostActivities, PlannedStep } from '../../activities/api.js';
-import { movingSteps } from '../../domain/left-behind.js';
-import type { NoticeFacts } from '../../domain/notices.js';
-import type { Plan } from '../../domain/plan.js';
-import type { RecoveryTarget } from '../../domain/target.js';
-import type { Desk } from '../desk.js';
-import { light, outlasting, recovery } from '../proxies.js';
-import { type Work, failureOf, isCancelled, refusal, sentence } from '../work.js';
+import { stepsThatMoveData } from '../../domain/plan/residual-state.js';
+import type { NoticeFacts } from '../../domain/notification/notices.js';
+import type { Plan } from '../../domain/plan/plan.js';
+import type { RecoveryTarget } from '../../domain/target/target.js';
+import type { ApprovalInbox } from '../operation/approval-inbox.js';
+import { hostActivities, retryLostWorker, recoveryActivities } from '../operation/activity-proxies.js';
+import { type OperationStatus, failureOf, isCancelled, refusal, sentence } from '../operation/operation-status.js';
 
 /** Refusals of the host's gate: trying the step again cannot pass it, only a new plan can. */
 const GATE = ['approval-used', 'approval-refused', 'plan-unknown', 'plan-stale', 'plan-expired'];
@@ -21,8 +21,8 @@ export class Runbook {
   private isOpen = false;
 
   constructor(
-    readonly work: Work,
-    readonly desk: Desk,
+    readonly work: OperationStatus,
+    readonly desk: ApprovalInbox,
     readonly plan: Plan,
     readonly step: PlannedStep,
     /** Names of the steps begun, those of earlier plans of this recovery too. */
@@ -35,7 +35,11 @@ export class Runbook {
    * One step in the runbook's words. A step that fails for good leaves the decision to a person: what was done so far
    * is kept, `continue` tries the step again, `reject` gives up; a step with a target also takes a `retarget`.
    */
-  async do<T>(name: string, run: (host: HostActivities, step: PlannedStep, startedAt: string) => Promise<T>, retarget?: (to: RecoveryTarget) => void): Promise<T> {
+  async do<T>(
+    name: string,
+    run: (host: HostActivities, step: PlannedStep, startedAt: string) => Promise<T>,
+    retarget?: (to: RecoveryTarget) => void,
+  ): Promise<T> {
     const { work, desk, plan, step } = this;
     const host = plan.binding.targetHost;
     for (let retry = 0; ; retry++) {
@@ -45,7 +49,11 @@ export class Runbook {
       const startedAt = new Date().toISOString();
       this.begun.push(name);
       try {
-        const result = await work.phase(name, () => outlasting(() => run(recovery(host, name), retry === 0 ? step : { ...step, retry }, startedAt)));
+        const result = await work.phase(name, () =>
+          retryLostWorker(() =>
+            run(recoveryActivities(host, name), retry === 0 ? step : { ...step, retry }, startedAt),
+          ),
+        );
         await this.note(name, 'done');
         return result;
       } catch (error) {
@@ -53,10 +61,14 @@ export class Runbook {
         await this.note(name, `failed: ${sentence(error)}`);
         // Another backup is another plan. Once open for writes, it is the fresh backup that is not good.
         if (failureOf(error).code === DAMAGED && !this.isOpen) throw error;
-        const other = retarget ? `, \`reprise retarget ${step.workflowId} --to TIME --reason ...\` tries another target` : '';
+        const other = retarget
+          ? `, \`reprise retarget ${step.workflowId} --to TIME --reason ...\` tries another target`
+          : '';
         const asked = `step "${name}" failed: ${sentence(error)} — \`reprise continue ${step.workflowId}\` tries it again${other}, \`reprise reject ${step.workflowId} --reason ...\` gives up; nothing was deleted`;
         work.show('paused', asked);
-        const next = await this.asking({ kind: 'paused', event: 'failure', waitingFor: asked }, () => desk.afterFailure(`"${name}" failed: continue or reject`, retarget ? ['retarget'] : []));
+        const next = await this.asking({ kind: 'paused', event: 'failure', waitingFor: asked }, () =>
+          desk.afterFailure(`"${name}" failed: continue or reject`, retarget ? ['retarget'] : []),
+        );
         if (next === 'rejected') throw this.givenUp(name);
         work.show('running');
         if (next !== 'again' && next.kind === 'retarget') retarget?.(next.target);
@@ -67,7 +79,7 @@ export class Runbook {
   /** A line of the journal. One that cannot be written must not leave a server half recovered. */
   async note(step: string, text: string): Promise<void> {
     try {
-      await light(this.plan.binding.targetHost, `write down: ${step}`).journal({ ...this.step, step, text });
+      await hostActivities(this.plan.binding.targetHost, `write down: ${step}`).journal({ ...this.step, step, text });
     } catch (error) {
       if (isCancelled(error)) throw error;
       log.warn('a line of the journal could not be written', { step });
@@ -94,7 +106,11 @@ export class Runbook {
 
   givenUp(where: string): Error {
     const because = this.desk.rejectedBecause;
-    return refusal('approval-refused', `given up at "${where}" by ${because?.by ?? 'unnamed'}: ${because?.reason ?? 'no reason'}`, 'the old data was kept: reprise kept list');
+    return refusal(
+      'approval-refused',
+      `given up at "${where}" by ${because?.by ?? 'unnamed'}: ${because?.reason ?? 'no reason'}`,
+      'the old data was kept: reprise kept list',
+    );
   }
 
   hook(name: string): Promise<void> | null {
@@ -104,7 +120,7 @@ export class Runbook {
 
   /** Media of the plan, back to the instant of the database just restored. */
   media(): Promise<void> | null {
-    return this.plan.binding.media ? this.do(movingSteps.media, (host, step) => host.restoreMedia(step)) : null;
+    return this.plan.binding.media ? this.do(stepsThatMoveData.media, (host, step) => host.restoreMedia(step)) : null;
   }
 
   /** Runs what leaves the live databases as they are; where it ends before they were touched, applications come back. */
@@ -121,7 +137,9 @@ export class Runbook {
     const { plan, step, work } = this;
     const hook = 'start-applications';
     if (!plan.binding.hooks.includes(hook)) return;
-    const started = work.phase(hook, () => recovery(plan.binding.targetHost, hook).runHook({ ...step, hook }));
+    const started = work.phase(hook, () =>
+      recoveryActivities(plan.binding.targetHost, hook).runHook({ ...step, hook }),
+    );
     await started.then(
       () => this.note(hook, 'done: the live databases were not touched'),
       (error: unknown) => this.note(hook, `failed: ${sentence(error)}`),

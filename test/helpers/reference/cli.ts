@@ -13,16 +13,20 @@ export function cliReference(program: Command): string {
     '',
     ...optionTable(program),
   ];
-  for (const command of program.commands.filter((child) => child.name() !== 'help')) parts.push('', ...section(command, program.name()));
+  for (const command of program.commands.filter((child) => child.name() !== 'help'))
+    parts.push('', ...section(command, program.name()));
   return `${parts.join('\n')}\n`;
 }
 
 function section(command: Command, parent: string): string[] {
   const path = `${parent} ${command.name()}`;
   const children = command.commands.filter((child) => child.name() !== 'help');
-  if (children.length > 0) return [`## ${path}`, '', command.description(), ...children.flatMap((child) => ['', ...section(child, path)])];
+  if (children.length > 0)
+    return [`## ${path}`, '', command.description(), ...children.flatMap((child) => ['', ...section(child, path)])];
   const level = parent.includes(' ') ? '###' : '##';
-  const takes = command.registeredArguments.map((argument) => `\`${argument.name()}\`${argument.description ? `: ${argument.description}` : ''}`);
+  const takes = command.registeredArguments.map(
+    (argument) => `\`${argument.name()}\`${argument.description ? `: ${argument.description}` : ''}`,
+  );
   return [
     `${level} ${path}`,
     '',
@@ -55,7 +59,10 @@ function examplesOf(command: Command): string[] {
   let after = '';
   command.configureOutput({ writeOut: (text) => void (after += text) });
   command.outputHelp();
-  return after.split('\n').filter((line) => line.startsWith('  $ ')).map((line) => line.slice('  $ '.length));
+  return after
+    .split('\n')
+    .filter((line) => line.startsWith('  $ '))
+    .map((line) => line.slice('  $ '.length));
 }
 
 function cell(text: string): string {

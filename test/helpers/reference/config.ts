@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { configSchema } from '../../../src/config/schema.js';
+import { configSchema } from '../../../src/config/schema/schema.js';
 
 interface Node {
   readonly type?: string;
@@ -35,7 +35,14 @@ export function configReference(): string {
   ];
   for (const [key, node] of Object.entries(root.properties ?? {})) {
     if (isLater(node)) continue;
-    lines.push('', `## ${key}`, '', ...(node.description ? [node.description, ''] : []), '| key | takes | default | |', '|---|---|---|---|');
+    lines.push(
+      '',
+      `## ${key}`,
+      '',
+      ...(node.description ? [node.description, ''] : []),
+      '| key | takes | default | |',
+      '|---|---|---|---|',
+    );
     lines.push(...rows(key, node, (root.required ?? []).includes(key)));
   }
   return `${lines.join('\n')}\n`;
@@ -45,9 +52,17 @@ function rows(path: string, node: Node, required: boolean): string[] {
   if (isLater(node)) return [];
   const variants = node.oneOf ?? node.anyOf;
   const objects = variants?.filter((variant) => variant.properties !== undefined) ?? [];
-  if (objects.length > 0) return [row(path, node, required), ...objects.flatMap((variant) => properties(`${path}${tagOf(variant)}`, variant))];
-  if (node.properties !== undefined) return [...(path.includes('.') ? [row(path, node, required)] : []), ...properties(path, node)];
-  if (typeof node.additionalProperties === 'object') return rows(`${path}.NAME`, node.additionalProperties, false).filter((line, place) => place > 0 || !isEmptyRow(line, path));
+  if (objects.length > 0)
+    return [
+      row(path, node, required),
+      ...objects.flatMap((variant) => properties(`${path}${tagOf(variant)}`, variant)),
+    ];
+  if (node.properties !== undefined)
+    return [...(path.includes('.') ? [row(path, node, required)] : []), ...properties(path, node)];
+  if (typeof node.additionalProperties === 'object')
+    return rows(`${path}.NAME`, node.additionalProperties, false).filter(
+      (line, place) => place > 0 || !isEmptyRow(line, path),
+    );
   return [row(path, node, required)];
 }
 
@@ -59,7 +74,9 @@ function properties(path: string, node: Node): string[] {
 
 /** ` {kind: pg_ctl}`: which of several forms a row belongs to. */
 function tagOf(variant: Node): string {
-  const tags = Object.entries(variant.properties ?? {}).flatMap(([key, child]) => (child.const === undefined ? [] : [`${key}: ${String(child.const)}`]));
+  const tags = Object.entries(variant.properties ?? {}).flatMap(([key, child]) =>
+    child.const === undefined ? [] : [`${key}: ${String(child.const)}`],
+  );
   return tags.length > 0 ? ` {${tags.join(', ')}}` : '';
 }
 
@@ -82,10 +99,21 @@ function takes(node: Node): string {
   if (node.enum) return node.enum.map((value) => `\`${String(value)}\``).join(' ');
   if (node.type === 'array') return `list of ${node.items ? takes(node.items) : 'values'}`;
   const variants = node.oneOf ?? node.anyOf;
-  if (variants) return [...new Set(variants.filter((variant) => !isLater(variant)).map((variant) => tagOf(variant).trim() || takes(variant)))].join(' or ').replaceAll('|', '\\|');
+  if (variants)
+    return [
+      ...new Set(
+        variants.filter((variant) => !isLater(variant)).map((variant) => tagOf(variant).trim() || takes(variant)),
+      ),
+    ]
+      .join(' or ')
+      .replaceAll('|', '\\|');
   if (node.properties !== undefined || node.type === 'object') return 'mapping';
   if (node.type === 'integer') return 'whole number';
-  return node.type === 'string' && /smhd/.test(node.pattern ?? '') ? 'duration' : (node.type === 'string' ? 'text' : (node.type ?? 'any'));
+  return node.type === 'string' && /smhd/.test(node.pattern ?? '')
+    ? 'duration'
+    : node.type === 'string'
+      ? 'text'
+      : (node.type ?? 'any');
 }
 
 function isEmpty(value: unknown): boolean {

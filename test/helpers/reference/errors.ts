@@ -26,7 +26,8 @@ export function errorReference(): string {
   const codes = Object.entries(errorTable);
   for (const exit of [...new Set(codes.map(([, { exit }]) => exit))].toSorted((a, b) => a - b)) {
     lines.push('', `## Exit ${exit}: ${meanings[exit] ?? ''}`, '', '| code | tried again |', '|---|---|');
-    for (const [code, entry] of codes) if (entry.exit === exit) lines.push(`| \`${code}\` | ${entry.retryable ? 'yes' : 'no'} |`);
+    for (const [code, entry] of codes)
+      if (entry.exit === exit) lines.push(`| \`${code}\` | ${entry.retryable ? 'yes' : 'no'} |`);
   }
   return `${lines.join('\n')}\n`;
 }

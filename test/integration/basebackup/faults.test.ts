@@ -33,7 +33,10 @@ describe('what pg_basebackup wrote is not believed', () => {
   it('F4: without a whole backup_manifest it is rejected', async () => {
     const directory = await tempDir('manifest');
     await expect(readPgManifest(join(directory, 'backup_manifest'))).rejects.toMatchObject({ code: 'backup-corrupt' });
-    await writeFile(join(directory, 'backup_manifest'), '{ "PostgreSQL-Backup-Manifest-Version": 1,\n"Files": [\n{ "Path": "PG_VERSION", "Size": 3,');
+    await writeFile(
+      join(directory, 'backup_manifest'),
+      '{ "PostgreSQL-Backup-Manifest-Version": 1,\n"Files": [\n{ "Path": "PG_VERSION", "Size": 3,',
+    );
     await expect(readPgManifest(join(directory, 'backup_manifest'))).rejects.toMatchObject({ code: 'backup-corrupt' });
   });
 
@@ -44,8 +47,14 @@ describe('what pg_basebackup wrote is not believed', () => {
     await runAsPostgres('mkdir', ['-p', join(tars, 'x')]);
     const from = join(source.directory, made?.label ?? '');
     // One byte of one file within the archive, which gzip's own checksum says nothing of.
-    await runAsPostgres('/bin/sh', ['-c', `cp '${from}'/*.gz '${from}/backup_manifest' '${tars}' && cd '${tars}/x' && tar -xzf ../base.tar.gz && printf X | dd of=PG_VERSION conv=notrunc status=none && tar -czf ../base.tar.gz . && rm -r '${tars}/x'`]);
-    await expect(verifySpool(context)).rejects.toMatchObject({ code: 'backup-corrupt', message: expect.stringContaining('PG_VERSION') as unknown });
+    await runAsPostgres('/bin/sh', [
+      '-c',
+      `cp '${from}'/*.gz '${from}/backup_manifest' '${tars}' && cd '${tars}/x' && tar -xzf ../base.tar.gz && printf X | dd of=PG_VERSION conv=notrunc status=none && tar -czf ../base.tar.gz . && rm -r '${tars}/x'`,
+    ]);
+    await expect(verifySpool(context)).rejects.toMatchObject({
+      code: 'backup-corrupt',
+      message: expect.stringContaining('PG_VERSION') as unknown,
+    });
     await rm(spoolOf(context), { recursive: true });
   });
 
@@ -54,37 +63,52 @@ describe('what pg_basebackup wrote is not believed', () => {
     source.options['archiveTimeoutSeconds'] = 1;
     await writeFile(source.failFile, '');
     const request = { type: 'full', startedAt: startedAt() } as const;
-    await expect(engine.backup(context, request)).rejects.toMatchObject({ code: 'wal-not-archived', hint: expect.stringContaining('ALTER SYSTEM SET archive_command') as unknown });
+    await expect(engine.backup(context, request)).rejects.toMatchObject({
+      code: 'wal-not-archived',
+      hint: expect.stringContaining('ALTER SYSTEM SET archive_command') as unknown,
+    });
     expect((await engine.list(context)).map(({ startedAt: at }) => at)).not.toContain(request.startedAt);
     await letArchive(source);
     // After three failures the archiver waits for a minute, or for the next segment.
     await runQuery(source.cluster, 'postgres', "SELECT pg_create_restore_point('wake'), pg_switch_wal()");
     source.options['archiveTimeoutSeconds'] = 240;
     const [made] = await engine.backup(await source.context('stuck'), request);
-    expect(await engine.verify(await source.context('verify stuck'), asBackup(made as never))).toMatchObject({ ok: true });
+    expect(await engine.verify(await source.context('verify stuck'), asBackup(made as never))).toMatchObject({
+      ok: true,
+    });
     // Nothing is left on the host.
     await expect(readdir(spoolOf(context))).rejects.toMatchObject({ code: 'ENOENT' });
   });
 
   it('refuses to begin where WAL goes elsewhere, with the line to paste', async () => {
     const elsewhere = await source.context('elsewhere', { policy: { ...source.ground.policy, name: 'other' } });
-    await expect(engine.preflightBackup(elsewhere)).rejects.toMatchObject({ code: 'wal-not-archived', hint: expect.stringContaining('/mairie/other/wal') as unknown });
+    await expect(engine.preflightBackup(elsewhere)).rejects.toMatchObject({
+      code: 'wal-not-archived',
+      hint: expect.stringContaining('/mairie/other/wal') as unknown,
+    });
   });
 
   it('refuses to begin without room for the spool, or with a role that may not', async () => {
     const context = await source.context('roles');
     await runQuery(source.cluster, 'postgres', 'CREATE ROLE weak LOGIN; GRANT pg_read_all_data, pg_monitor TO weak');
     const connection = { ...context.cluster.connection, user: 'weak' };
-    await expect(engine.preflightBackup({ ...context, cluster: { ...context.cluster, connection } })).rejects.toMatchObject({ code: 'privilege-missing', hint: 'ALTER ROLE weak REPLICATION' });
+    await expect(
+      engine.preflightBackup({ ...context, cluster: { ...context.cluster, connection } }),
+    ).rejects.toMatchObject({ code: 'privilege-missing', hint: 'ALTER ROLE weak REPLICATION' });
   });
 
   it('F37: a link in an archive is refused, and what it leads to is not touched', async () => {
     const context = await source.context('links');
     const [root, victim] = [await tempDir('links'), await tempDir('victim')];
     await writeFile(join(victim, 'kept'), 'kept');
-    await runAsPostgres('/bin/sh', ['-c', `cd '${root}' && mkdir in out && ln -s '${victim}' in/way && tar -C in -cf evil.tar . && rm in/way && mkdir in/way && echo evil >in/way/kept && tar -C in -rf evil.tar ./way/kept && gzip evil.tar`]);
+    await runAsPostgres('/bin/sh', [
+      '-c',
+      `cd '${root}' && mkdir in out && ln -s '${victim}' in/way && tar -C in -cf evil.tar . && rm in/way && mkdir in/way && echo evil >in/way/kept && tar -C in -rf evil.tar ./way/kept && gzip evil.tar`,
+    ]);
     const parts = [{ archive: join(root, 'evil.tar.gz'), into: join(root, 'out') }];
-    await expect(unpack(context, 'unpack', { parts, clear: () => rm(join(root, 'out'), { recursive: true, force: true }) })).rejects.toBeTruthy();
+    await expect(
+      unpack(context, 'unpack', { parts, clear: () => rm(join(root, 'out'), { recursive: true, force: true }) }),
+    ).rejects.toBeTruthy();
     expect(await readFile(join(victim, 'kept'), 'utf8')).toBe('kept');
   });
 });
@@ -129,7 +153,10 @@ describe('B5: the archive_command that Reprise ships', () => {
 
   it('fails on a file that is missing or a directory that is not there, as when it is not mounted', async () => {
     expect(await push('/nonexistent/segment', '0000000100000000000000AC')).not.toBe(0);
-    const away = { ...source, context: (id: string) => source.context(id, { policy: { ...source.ground.policy, name: 'unmounted' } }) };
+    const away = {
+      ...source,
+      context: (id: string) => source.context(id, { policy: { ...source.ground.policy, name: 'unmounted' } }),
+    };
     expect(await push(await segmentOf(1), name, away)).not.toBe(0);
     await expect(readdir(join(source.directory, '..', 'unmounted'))).rejects.toMatchObject({ code: 'ENOENT' });
   });
@@ -145,7 +172,10 @@ describe('B5: the archive_command that Reprise ships', () => {
     const odd = { ...source, context: () => Promise.resolve({ ...context, storage }) };
     expect(await push(await segmentOf(3), name, odd)).toBe(0);
     expect(await readdir(strange)).toEqual([`${name}.gz`]);
-    const fetch = (engine.physical?.restoreCommand({ ...context, storage }) ?? '').replaceAll('%p', join(strange, 'fetched')).replaceAll('%f', name).replaceAll('%%', '%');
+    const fetch = (engine.physical?.restoreCommand({ ...context, storage }) ?? '')
+      .replaceAll('%p', join(strange, 'fetched'))
+      .replaceAll('%f', name)
+      .replaceAll('%%', '%');
     // A quote in the place where it is restored to would end the word: PostgreSQL's own path there is relative and plain.
     await run('/bin/sh', ['-c', fetch.replace(join(strange, 'fetched'), join(link, '..', 'fetched'))]);
     expect((await readFile(join(link, '..', 'fetched'))).length).toBe(1 << 20);

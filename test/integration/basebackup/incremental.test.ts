@@ -1,11 +1,11 @@
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import type { Backup } from '../../../src/domain/backup.js';
+import type { Backup } from '../../../src/domain/backup/backup.js';
 import { basebackupEngine as engine } from '../../../src/engines/basebackup/basebackup-engine.js';
 import { spoolOf } from '../../../src/engines/basebackup/names.js';
 import type { EngineContext } from '../../../src/engines/engine.js';
-import { rearmArchiving } from '../../../src/postgres/archiving.js';
+import { rearmArchiving } from '../../../src/postgres/wal/archiving.js';
 import { asBackup } from '../../contract/engine-suite.js';
 import { letArchive, startBaseCluster } from '../../helpers/basebackup.js';
 import type { BaseCluster } from '../../helpers/basebackup.js';
@@ -24,7 +24,12 @@ let second = 0;
 const nextStart = (): string => new Date(Date.UTC(2026, 10, 21, 2, 15, second++)).toISOString();
 const newContext = (): Promise<EngineContext> => source.context(`incremental ${second}`);
 const rows = async (server: { host: string; port: number; user: string; socketDir: string }): Promise<string> =>
-  String(((await runQuery(server, 'postgres', "SELECT count(*) || ' ' || sum(n) || ' ' || sum(length(pad)) AS c FROM rdv")).rows[0] as { c: string }).c);
+  String(
+    (
+      (await runQuery(server, 'postgres', "SELECT count(*) || ' ' || sum(n) || ' ' || sum(length(pad)) AS c FROM rdv"))
+        .rows[0] as { c: string }
+    ).c,
+  );
 
 async function backUp(type: 'auto' | 'full' | 'incr'): Promise<Backup> {
   const context = await source.context(`backup ${second}`);
@@ -36,7 +41,9 @@ async function backUp(type: 'auto' | 'full' | 'incr'): Promise<Backup> {
 async function summarize(on: 'on' | 'off'): Promise<void> {
   await runQuery(source.cluster, 'postgres', `ALTER SYSTEM SET summarize_wal = '${on}'`);
   await runQuery(source.cluster, 'postgres', 'SELECT pg_reload_conf()');
-  for (let now = ''; now !== on; ) now = ((await runQuery(source.cluster, 'postgres', 'SHOW summarize_wal')).rows[0] as { summarize_wal: string }).summarize_wal;
+  for (let now = ''; now !== on;)
+    now = ((await runQuery(source.cluster, 'postgres', 'SHOW summarize_wal')).rows[0] as { summarize_wal: string })
+      .summarize_wal;
 }
 
 beforeAll(async () => {
@@ -48,7 +55,11 @@ beforeAll(async () => {
   await mkdir(tablespace);
   await giveToPostgres(tablespace);
   await runQuery(source.cluster, 'postgres', `CREATE TABLESPACE far LOCATION '${tablespace}'`);
-  await runQuery(source.cluster, 'postgres', "CREATE TABLE rdv TABLESPACE far AS SELECT n, repeat('x', 500) AS pad FROM generate_series(1, 20000) n");
+  await runQuery(
+    source.cluster,
+    'postgres',
+    "CREATE TABLE rdv TABLESPACE far AS SELECT n, repeat('x', 500) AS pad FROM generate_series(1, 20000) n",
+  );
   await engine.preflightBackup(await newContext());
   for (const n of [1, 2, 3]) {
     chain.push(await backUp('auto'));
@@ -65,11 +76,22 @@ describe('K8: incremental base backups of PostgreSQL 18', () => {
 
   it('S4: the last one is restored with those it rests on, its tablespace where it was told to lie', async () => {
     const context = await source.context('restore');
-    const outline = await engine.outlineRecovery(context, { target: { kind: 'end-of-backup' }, candidates: chain.toReversed(), oldDataDir: null, databases: [] });
+    const outline = await engine.outlineRecovery(context, {
+      target: { kind: 'end-of-backup' },
+      candidates: chain.toReversed(),
+      oldDataDir: null,
+      databases: [],
+    });
     expect(outline.backups).toEqual([chain[2]]);
     const recovered = await recoverBeside(context, outline, { engine });
     expect(await rows(recovered)).toBe('20000 200009994 10000000');
-    const { location } = (await runQuery(recovered, 'postgres', "SELECT pg_tablespace_location(oid) AS location FROM pg_tablespace WHERE spcname = 'far'")).rows[0] as { location: string };
+    const { location } = (
+      await runQuery(
+        recovered,
+        'postgres',
+        "SELECT pg_tablespace_location(oid) AS location FROM pg_tablespace WHERE spcname = 'far'",
+      )
+    ).rows[0] as { location: string };
     const tablespaceDir = join(recovered.dataDir, '..', 'tablespaces');
     expect(location.startsWith(tablespaceDir)).toBe(true);
     await recovered.remove();
@@ -89,9 +111,16 @@ describe('K8: incremental base backups of PostgreSQL 18', () => {
     const flipped = Buffer.from(whole);
     flipped.writeUInt8(flipped.readUInt8(9000) ^ 1, 9000);
     await writeFile(path, flipped);
-    expect(await engine.verify(await source.context('verify'), chain[2] as Backup)).toMatchObject({ ok: false, detail: expect.stringContaining(chain[0]?.label ?? '') as unknown });
+    expect(await engine.verify(await source.context('verify'), chain[2] as Backup)).toMatchObject({
+      ok: false,
+      detail: expect.stringContaining(chain[0]?.label ?? '') as unknown,
+    });
     const dataDir = join(source.ground.stateDir, 'damaged');
-    const restored = engine.physical?.restoreFiles(await source.context('damaged'), { backup: chain[2] as Backup, dataDir, tablespaceDir: `${dataDir}.spaces` });
+    const restored = engine.physical?.restoreFiles(await source.context('damaged'), {
+      backup: chain[2] as Backup,
+      dataDir,
+      tablespaceDir: `${dataDir}.spaces`,
+    });
     await expect(restored).rejects.toMatchObject({ code: 'backup-corrupt', details: { damagedBackup: chain[0]?.id } });
     await writeFile(path, whole);
     expect(await engine.verify(await source.context('verify again'), chain[2] as Backup)).toMatchObject({ ok: true });
@@ -109,7 +138,10 @@ describe('K8: incremental base backups of PostgreSQL 18', () => {
   it('one that is asked for without a full one, or without WAL summaries, is refused', async () => {
     await expect(backUp('incr')).rejects.toMatchObject({ code: 'no-usable-backup' });
     await summarize('off');
-    await expect(backUp('incr')).rejects.toMatchObject({ code: 'config-invalid', hint: expect.stringContaining('summarize_wal') as unknown });
+    await expect(backUp('incr')).rejects.toMatchObject({
+      code: 'config-invalid',
+      hint: expect.stringContaining('summarize_wal') as unknown,
+    });
     await summarize('on');
   });
 });
@@ -123,13 +155,17 @@ describe('what an incremental backup may rest on', () => {
     source.options['archiveTimeoutSeconds'] = 1;
     await writeFile(source.failFile, '');
     const request = { type: 'auto', startedAt: nextStart() } as const;
-    await expect(engine.backup(await source.context('two attempts'), request)).rejects.toMatchObject({ code: 'wal-not-archived' });
+    await expect(engine.backup(await source.context('two attempts'), request)).rejects.toMatchObject({
+      code: 'wal-not-archived',
+    });
     // By now a full one is due.
     source.options['fullEverySeconds'] = 0;
     source.options['archiveTimeoutSeconds'] = 100;
     await letArchive(source);
     await runQuery(source.cluster, 'postgres', "SELECT pg_create_restore_point('wake'), pg_switch_wal()");
-    expect(await engine.backup(await source.context('two attempts'), request)).toMatchObject([{ type: 'incr', dependsOn: [full.label] }]);
+    expect(await engine.backup(await source.context('two attempts'), request)).toMatchObject([
+      { type: 'incr', dependsOn: [full.label] },
+    ]);
     source.options['fullEverySeconds'] = 86_400;
     source.options['archiveTimeoutSeconds'] = 30;
   });
@@ -139,7 +175,9 @@ describe('what an incremental backup may rest on', () => {
     const summaries = join(source.cluster.dataDir, 'pg_wal', 'summaries');
     for (const name of await readdir(summaries)) await rm(join(summaries, name));
     const asked = source.context('asked for');
-    await expect(engine.backup(await asked, { type: 'incr', startedAt: nextStart() })).rejects.toMatchObject({ code: 'config-invalid' });
+    await expect(engine.backup(await asked, { type: 'incr', startedAt: nextStart() })).rejects.toMatchObject({
+      code: 'config-invalid',
+    });
     await expect(spool('asked for')).rejects.toMatchObject({ code: 'ENOENT' });
     const made = await backUp('auto');
     expect(made.type).toBe('full');
@@ -149,20 +187,34 @@ describe('what an incremental backup may rest on', () => {
 
   it('F24: after a recovery to before the newest backup, nothing rests on what was left behind', async () => {
     const older = (await engine.list(await newContext())).at(-2)?.label;
-    const candidates = (await engine.list(await newContext())).filter(({ label }) => label === older).map((one) => ({ ...one, id: `mairie/basebackup/${one.label}` }) as unknown as Backup);
+    const candidates = (await engine.list(await newContext()))
+      .filter(({ label }) => label === older)
+      .map((one) => ({ ...one, id: `mairie/basebackup/${one.label}` }) as unknown as Backup);
     const context = await source.context('recovery');
-    const outline = await engine.outlineRecovery(context, { target: { kind: 'end-of-backup' }, candidates, oldDataDir: null, databases: [] });
+    const outline = await engine.outlineRecovery(context, {
+      target: { kind: 'end-of-backup' },
+      candidates,
+      oldDataDir: null,
+      databases: [],
+    });
     const recovered = await recoverBeside(context, outline, { engine, clone: false });
     await recovered.promote();
     const connection = { ...context.cluster.connection, host: recovered.host, port: recovered.port };
-    const on = async (operationId: string): Promise<EngineContext> => ({ ...(await source.context(operationId)), cluster: { ...context.cluster, connection, dataDir: recovered.dataDir } });
+    const on = async (operationId: string): Promise<EngineContext> => ({
+      ...(await source.context(operationId)),
+      cluster: { ...context.cluster, connection, dataDir: recovered.dataDir },
+    });
     await rearmArchiving(connection, engine.physical?.archiveCommand(context) ?? null);
     await engine.physical?.rearm(await on('rearm'));
     const refused = { code: 'no-usable-backup', message: expect.stringContaining('timeline 2') as unknown };
-    await expect(engine.backup(await on('asked for there'), { type: 'incr', startedAt: nextStart() })).rejects.toMatchObject(refused);
+    await expect(
+      engine.backup(await on('asked for there'), { type: 'incr', startedAt: nextStart() }),
+    ).rejects.toMatchObject(refused);
     const [full] = await engine.backup(await on('after'), { type: 'auto', startedAt: nextStart() });
     expect(full).toMatchObject({ type: 'full', wal: { start: expect.stringMatching(/^00000002/) as unknown } });
-    expect(await engine.backup(await on('and the next'), { type: 'auto', startedAt: nextStart() })).toMatchObject([{ type: 'incr', dependsOn: [full?.label] }]);
+    expect(await engine.backup(await on('and the next'), { type: 'auto', startedAt: nextStart() })).toMatchObject([
+      { type: 'incr', dependsOn: [full?.label] },
+    ]);
     await recovered.remove();
   });
 });

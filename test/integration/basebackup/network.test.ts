@@ -2,12 +2,12 @@ import { readdir } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ListMultipartUploadsCommand } from '@aws-sdk/client-s3';
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import type { Progress } from '../../../src/domain/progress.js';
+import type { Progress } from '../../../src/domain/operation/progress.js';
 import { basebackupEngine as engine } from '../../../src/engines/basebackup/basebackup-engine.js';
 import { spoolOf } from '../../../src/engines/basebackup/names.js';
 import type { EngineContext } from '../../../src/engines/engine.js';
-import { resolveSecret } from '../../../src/process/secrets.js';
-import { readJobs } from '../../../src/process/supervisor.js';
+import { resolveSecret } from '../../../src/process/exec/secrets.js';
+import { readJobs } from '../../../src/process/jobs/supervisor.js';
 import { readS3Options } from '../../../src/storage/s3/options.js';
 import { openS3 } from '../../../src/storage/s3/s3-storage.js';
 import { onlyBackup } from '../../contract/engine-suite.js';
@@ -29,9 +29,14 @@ let source: BaseCluster;
 let refused = false;
 let second = 0;
 
-const newRequest = () => ({ type: 'full', startedAt: new Date(Date.UTC(2026, 10, 21, 3, 0, second++)).toISOString() }) as const;
-const unfinished = async (): Promise<unknown[]> => (await minio.client.send(new ListMultipartUploadsCommand({ Bucket: 'base' }))).Uploads ?? [];
-const dumpsOf = async (operation: string) => (await readJobs(source.ground.stateDir, operation)).filter(({ tool }) => tool === 'pg_basebackup').map(({ starts }) => starts);
+const newRequest = () =>
+  ({ type: 'full', startedAt: new Date(Date.UTC(2026, 10, 21, 3, 0, second++)).toISOString() }) as const;
+const unfinished = async (): Promise<unknown[]> =>
+  (await minio.client.send(new ListMultipartUploadsCommand({ Bucket: 'base' }))).Uploads ?? [];
+const dumpsOf = async (operation: string) =>
+  (await readJobs(source.ground.stateDir, operation))
+    .filter(({ tool }) => tool === 'pg_basebackup')
+    .map(({ starts }) => starts);
 
 /** A context that tells when the first bytes of the backup are on their way. */
 async function watched(operation: string, then: () => void): Promise<EngineContext> {
@@ -49,7 +54,9 @@ beforeAll(async () => {
   minio = await startMinio();
   await minio.bucket('base');
   network = await startBadNetwork(minio.port);
-  const endpoint = await startMeddler(network.port, ({ method }) => (refused && method === 'PUT' ? { status: 403 } : null));
+  const endpoint = await startMeddler(network.port, ({ method }) =>
+    refused && method === 'PUT' ? { status: 403 } : null,
+  );
   const options = readS3Options(minio.options('base', { endpoint, part_size: '5MiB' }));
   source = await startReceivedCluster({}, ['mairie'], () => openS3(options, resolveSecret));
   startReceiver(await source.context('receiver'));
@@ -75,7 +82,11 @@ describe('K8 on S3: a network and a server that fail while a base backup is stor
     await expect(readdir(spoolOf(context))).rejects.toMatchObject({ code: 'ENOENT' });
     const backup = onlyBackup(await engine.backup(await source.context('afterwards'), newRequest()));
     expect(await engine.verify(await source.context('verify afterwards'), backup)).toMatchObject({ ok: true });
-    expect((await engine.list(await source.context('list'))).filter(({ damaged }) => damaged === undefined).map(({ label }) => label)).toContain(backup.label);
+    expect(
+      (await engine.list(await source.context('list')))
+        .filter(({ damaged }) => damaged === undefined)
+        .map(({ label }) => label),
+    ).toContain(backup.label);
     expect(await unfinished()).toEqual([]);
   });
 });

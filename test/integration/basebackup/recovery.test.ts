@@ -1,10 +1,10 @@
 import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { nextSegment } from '../../../src/domain/wal.js';
+import { nextSegment } from '../../../src/domain/target/wal.js';
 import { basebackupEngine as engine } from '../../../src/engines/basebackup/basebackup-engine.js';
-import { rearmArchiving } from '../../../src/postgres/archiving.js';
-import { salvageWal } from '../../../src/postgres/salvage.js';
+import { rearmArchiving } from '../../../src/postgres/wal/archiving.js';
+import { salvageWal } from '../../../src/postgres/wal/salvage.js';
 import { startBaseCluster } from '../../helpers/basebackup.js';
 import type { BaseCluster } from '../../helpers/basebackup.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
@@ -44,8 +44,13 @@ describe('K2, K8: a real recovery (to each kind of target: the contract suite)',
 
   it('a tablespace lies where it was told to, and the live one is not touched', async () => {
     const context = await history.newContext();
-    const recovered = await recoverBeside(context, await history.outline({ kind: 'end-of-backup' }, { context }), { engine });
-    const { location } = await oneRow(recovered, `SELECT pg_tablespace_location(oid) AS location FROM pg_tablespace WHERE spcname = 'far; away'`);
+    const recovered = await recoverBeside(context, await history.outline({ kind: 'end-of-backup' }, { context }), {
+      engine,
+    });
+    const { location } = await oneRow(
+      recovered,
+      `SELECT pg_tablespace_location(oid) AS location FROM pg_tablespace WHERE spcname = 'far; away'`,
+    );
     expect(location).toBe(join(recovered.dataDir, '..', 'tablespaces', location?.split('/').at(-1) ?? ''));
     await recovered.remove();
   });
@@ -55,11 +60,16 @@ describe('K2, K8: a real recovery (to each kind of target: the contract suite)',
     const root = join(await tempDir('target'), 'a [b] *');
     await mkdir(root);
     const where = { backup: history.backup, dataDir: join(root, 'data'), tablespaceDir: join(root, 'spaces') };
-    const attempt = async (): Promise<void> => engine.physical?.restoreFiles(await source.context('killed after the links'), where);
+    const attempt = async (): Promise<void> =>
+      engine.physical?.restoreFiles(await source.context('killed after the links'), where);
     await attempt();
     const inodes = async (): Promise<number[]> => {
       const [oid = ''] = await readdir(where.tablespaceDir);
-      const found = [join(where.dataDir, 'PG_VERSION'), join(where.dataDir, 'pg_tblspc', oid), join(where.tablespaceDir, oid)];
+      const found = [
+        join(where.dataDir, 'PG_VERSION'),
+        join(where.dataDir, 'pg_tblspc', oid),
+        join(where.tablespaceDir, oid),
+      ];
       return Promise.all(found.map((path) => stat(path).then(({ ino }) => ino)));
     };
     const before = await inodes();
@@ -77,7 +87,9 @@ describe('S3: refused before anything is changed', () => {
   it('F25: what only the old pg_wal holds can be reached with it', async () => {
     const { lsn } = history.point('unarchived');
     await expect(history.outline({ kind: 'lsn', lsn })).rejects.toMatchObject({ code: 'target-after-wal' });
-    await expect(history.outline({ kind: 'lsn', lsn }, { oldDataDir: source.cluster.dataDir })).resolves.toMatchObject({ salvageableSegments: 1 });
+    await expect(history.outline({ kind: 'lsn', lsn }, { oldDataDir: source.cluster.dataDir })).resolves.toMatchObject({
+      salvageableSegments: 1,
+    });
   });
 
   const damage = async (segment: string, how: 'a flipped bit' | 'no bytes'): Promise<void> => {
@@ -95,13 +107,19 @@ describe('S3: refused before anything is changed', () => {
     const damaged = nextSegment(history.backup.wal?.stop ?? '');
     await damage(damaged, how);
     // No damage of the backup: nobody quarantines it for that.
-    await expect(history.outline({ kind: 'xid', xid: history.point('first').xid })).rejects.toMatchObject({ code: 'wal-gap', message: expect.stringContaining(damaged) as unknown });
+    await expect(history.outline({ kind: 'xid', xid: history.point('first').xid })).rejects.toMatchObject({
+      code: 'wal-gap',
+      message: expect.stringContaining(damaged) as unknown,
+    });
   });
 
   it('F15, F23: behind a damaged segment in the middle nothing is found; before it all is well', async () => {
     const damaged = nextSegment(nextSegment(history.backup.wal?.stop ?? ''));
     await damage(damaged, 'a flipped bit');
-    await expect(history.outline({ kind: 'name', name: 'after third' })).rejects.toMatchObject({ code: 'wal-gap', message: expect.stringContaining(damaged) as unknown });
+    await expect(history.outline({ kind: 'name', name: 'after third' })).rejects.toMatchObject({
+      code: 'wal-gap',
+      message: expect.stringContaining(damaged) as unknown,
+    });
     expect(await history.recoveredContent({ kind: 'name', name: 'after first' })).toBe(history.point('first').content);
   });
 
@@ -110,14 +128,29 @@ describe('S3: refused before anything is changed', () => {
     await damage(damaged, 'a flipped bit');
     const warned = await history.outline({ kind: 'time', time: history.point('first').time });
     expect(warned.walEnd).toBeNull();
-    expect(warned.warnings).toContainEqual(expect.stringMatching(new RegExp(`archived WAL is damaged, ${damaged}.* the latest instant that can be reached is ${warned.reachableTo ?? ''} \\(lsn:`)));
+    expect(warned.warnings).toContainEqual(
+      expect.stringMatching(
+        new RegExp(
+          `archived WAL is damaged, ${damaged}.* the latest instant that can be reached is ${warned.reachableTo ?? ''} \\(lsn:`,
+        ),
+      ),
+    );
     for (const target of [{ kind: 'latest' }, { kind: 'time', time: history.point('third').time }] as const) {
-      const refused = { code: 'wal-gap', message: expect.stringContaining(damaged) as unknown, hint: expect.stringContaining(`${warned.reachableTo ?? ''} (lsn:`) as unknown };
+      const refused = {
+        code: 'wal-gap',
+        message: expect.stringContaining(damaged) as unknown,
+        hint: expect.stringContaining(`${warned.reachableTo ?? ''} (lsn:`) as unknown,
+      };
       await expect(history.outline(target)).rejects.toMatchObject(refused);
     }
-    expect(await history.recoveredContent({ kind: 'time', time: warned.reachableTo ?? '' })).toBe(history.point('second').content);
+    expect(await history.recoveredContent({ kind: 'time', time: warned.reachableTo ?? '' })).toBe(
+      history.point('second').content,
+    );
     // The lost server's own copy of it stands in.
-    await expect(history.outline({ kind: 'latest' }, { oldDataDir: source.cluster.dataDir })).resolves.toMatchObject({ salvageableSegments: 2, warnings: [] });
+    await expect(history.outline({ kind: 'latest' }, { oldDataDir: source.cluster.dataDir })).resolves.toMatchObject({
+      salvageableSegments: 2,
+      warnings: [],
+    });
   });
 
   it('F15: damaged WAL that makes the backup consistent is a verdict of verify', async () => {
@@ -125,7 +158,10 @@ describe('S3: refused before anything is changed', () => {
     const content = await readFile(path);
     aside.push(() => writeFile(path, content));
     await writeFile(path, content.subarray(0, 500));
-    await expect(engine.verify(await history.newContext(), history.backup)).resolves.toMatchObject({ ok: false, detail: expect.stringContaining(history.backup.wal?.stop ?? '') as unknown });
+    await expect(engine.verify(await history.newContext(), history.backup)).resolves.toMatchObject({
+      ok: false,
+      detail: expect.stringContaining(history.backup.wal?.stop ?? '') as unknown,
+    });
   });
 
   it('F15: a damaged archive is told before anything is written to the target', async () => {
@@ -136,15 +172,24 @@ describe('S3: refused before anything is changed', () => {
     flipped.writeUInt8(flipped.readUInt8(9000) ^ 1, 9000);
     await writeFile(path, flipped);
     const dataDir = join(await tempDir('target'), 'data');
-    const restored = engine.physical?.restoreFiles(await history.newContext(), { backup: history.backup, dataDir, tablespaceDir: `${dataDir}.spaces` });
-    await expect(restored).rejects.toMatchObject({ code: 'backup-corrupt', details: { damagedBackup: history.backup.id } });
+    const restored = engine.physical?.restoreFiles(await history.newContext(), {
+      backup: history.backup,
+      dataDir,
+      tablespaceDir: `${dataDir}.spaces`,
+    });
+    await expect(restored).rejects.toMatchObject({
+      code: 'backup-corrupt',
+      details: { damagedBackup: history.backup.id },
+    });
     await expect(readFile(dataDir)).rejects.toMatchObject({ code: 'ENOENT' });
   });
 
   it('F17: a folder copied from another cluster', async () => {
     const context = await history.newContext();
     const other = { ...context, cluster: { ...context.cluster, name: 'other' } };
-    await expect(history.outline({ kind: 'latest' }, { context: other })).rejects.toMatchObject({ code: 'no-usable-backup' });
+    await expect(history.outline({ kind: 'latest' }, { context: other })).rejects.toMatchObject({
+      code: 'no-usable-backup',
+    });
   });
 
   it('F15: a manifest that is not the recorded one is passed over', async () => {
@@ -152,7 +197,10 @@ describe('S3: refused before anything is changed', () => {
     const content = await readFile(path, 'utf8');
     aside.push(() => writeFile(path, content));
     await writeFile(path, content.replace(/"sizeBytes": \d+/, '"sizeBytes": 1'));
-    await expect(history.outline({ kind: 'latest' })).rejects.toMatchObject({ code: 'no-usable-backup', hint: expect.stringContaining('manifest') as unknown });
+    await expect(history.outline({ kind: 'latest' })).rejects.toMatchObject({
+      code: 'no-usable-backup',
+      hint: expect.stringContaining('manifest') as unknown,
+    });
   });
 });
 
@@ -163,13 +211,25 @@ describe('after the instance was lost', () => {
     const { dataDir } = source.cluster;
     const context = await history.newContext();
     const salvageDir = join(await tempDir('salvage'), 'wal');
-    await salvageWal({ oldDataDir: dataDir, toDir: salvageDir, archivedUpTo: null, pgBin: context.pgBin, user: context.user });
-    expect(await history.recoveredContent({ kind: 'latest' }, { oldDataDir: dataDir, salvageDir })).toBe(history.point('unarchived').content);
+    await salvageWal({
+      oldDataDir: dataDir,
+      toDir: salvageDir,
+      archivedUpTo: null,
+      pgBin: context.pgBin,
+      user: context.user,
+    });
+    expect(await history.recoveredContent({ kind: 'latest' }, { oldDataDir: dataDir, salvageDir })).toBe(
+      history.point('unarchived').content,
+    );
   });
 
   it('K2, B5: after a promotion the new timeline is archived and followed, what the old one wrote after is named', async () => {
     const context = await history.newContext();
-    const recovered = await recoverBeside(context, await history.outline({ kind: 'lsn', lsn: history.point('first').lsn }, { context }), { clone: false, engine });
+    const recovered = await recoverBeside(
+      context,
+      await history.outline({ kind: 'lsn', lsn: history.point('first').lsn }, { context }),
+      { clone: false, engine },
+    );
     await recovered.promote();
     const connection = { ...context.cluster.connection, host: recovered.host, port: recovered.port };
     const after = { ...context, cluster: { ...context.cluster, connection, dataDir: recovered.dataDir } };

@@ -2,15 +2,15 @@ import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import { planRotation } from '../../../src/activities/backups.js';
-import type { ActivityRun } from '../../../src/activities/guarded.js';
-import { type Session, record } from '../../../src/activities/session.js';
-import type { Backup } from '../../../src/domain/backup.js';
+import { planRotation } from '../../../src/activities/backup/backups.js';
+import type { ActivityRun } from '../../../src/activities/activity-wrapper.js';
+import { type ClusterContext, record } from '../../../src/activities/cluster-context.js';
+import type { Backup } from '../../../src/domain/backup/backup.js';
 import { basebackupEngine as engine } from '../../../src/engines/basebackup/basebackup-engine.js';
 import { spoolOf } from '../../../src/engines/basebackup/names.js';
 import type { EngineContext } from '../../../src/engines/engine.js';
 import { openCatalogue } from '../../../src/records/catalogue.js';
-import { resolveSecret } from '../../../src/process/secrets.js';
+import { resolveSecret } from '../../../src/process/exec/secrets.js';
 import { readS3Options } from '../../../src/storage/s3/options.js';
 import { openS3 } from '../../../src/storage/s3/s3-storage.js';
 import { asBackup } from '../../contract/engine-suite.js';
@@ -28,19 +28,33 @@ let source: BaseCluster;
 let backup: Backup;
 let operations = 0;
 const newContext = (): Promise<EngineContext> => source.context(`s3 ${operations++}`);
-const latest = async (context: EngineContext) => engine.outlineRecovery(context, { target: { kind: 'latest' }, candidates: [backup], oldDataDir: null, databases: [] });
+const latest = async (context: EngineContext) =>
+  engine.outlineRecovery(context, {
+    target: { kind: 'latest' },
+    candidates: [backup],
+    oldDataDir: null,
+    databases: [],
+  });
 
 beforeAll(async () => {
   const server = await startVersity();
   const bucket = await server.bucket('base');
-  source = await startReceivedCluster({}, ['mairie'], () => openS3(readS3Options(server.options(bucket)), resolveSecret));
+  source = await startReceivedCluster({}, ['mairie'], () =>
+    openS3(readS3Options(server.options(bucket)), resolveSecret),
+  );
   startReceiver(await newContext());
-  for (let ready = false; !ready; await sleep(50)) ready = (await runQuery(source.cluster, 'postgres', 'SELECT FROM pg_replication_slots WHERE active')).rowCount === 1;
+  for (let ready = false; !ready; await sleep(50))
+    ready =
+      (await runQuery(source.cluster, 'postgres', 'SELECT FROM pg_replication_slots WHERE active')).rowCount === 1;
   const context = await newContext();
   await engine.preflightBackup(context);
   const [made] = await engine.backup(context, { type: 'full', startedAt: new Date().toISOString() });
   backup = asBackup(made as never);
-  await runQuery(source.cluster, 'postgres', 'CREATE TABLE rdv AS SELECT generate_series(1, 1000) AS n; SELECT pg_switch_wal()');
+  await runQuery(
+    source.cluster,
+    'postgres',
+    'CREATE TABLE rdv AS SELECT generate_series(1, 1000) AS n; SELECT pg_switch_wal()',
+  );
 }, 300_000);
 
 describe('K8: base backups and received WAL in a bucket (VersityGW, TLS)', () => {
@@ -50,7 +64,13 @@ describe('K8: base backups and received WAL in a bucket (VersityGW, TLS)', () =>
   });
 
   it('K2: recovers to the end, the WAL brought beside the files while the server replays', async () => {
-    const lsn = String(((await runQuery(source.cluster, 'postgres', 'SELECT pg_current_wal_flush_lsn() AS lsn')).rows[0] as { lsn: string }).lsn);
+    const lsn = String(
+      (
+        (await runQuery(source.cluster, 'postgres', 'SELECT pg_current_wal_flush_lsn() AS lsn')).rows[0] as {
+          lsn: string;
+        }
+      ).lsn,
+    );
     const context = await newContext();
     let outline = await latest(context);
     for (; (outline.walEnd ?? '') < lsn; outline = await latest(context)) await sleep(200);
@@ -71,7 +91,9 @@ describe('K8: base backups and received WAL in a bucket (VersityGW, TLS)', () =>
     flipped.writeUInt8(flipped.readUInt8(9000) ^ 1, 9000);
     await context.storage.write(key, flipped);
     const dataDir = join(source.ground.stateDir, 'damaged');
-    await expect(engine.physical?.restoreFiles(context, { backup, dataDir, tablespaceDir: `${dataDir}.spaces` })).rejects.toMatchObject({ code: 'backup-corrupt' });
+    await expect(
+      engine.physical?.restoreFiles(context, { backup, dataDir, tablespaceDir: `${dataDir}.spaces` }),
+    ).rejects.toMatchObject({ code: 'backup-corrupt' });
     await expect(readdir(dataDir)).rejects.toMatchObject({ code: 'ENOENT' });
     expect(await engine.verify(await newContext(), backup)).toMatchObject({ ok: false });
     await context.storage.write(key, whole);
@@ -80,28 +102,62 @@ describe('K8: base backups and received WAL in a bucket (VersityGW, TLS)', () =>
 
   it('an archive_command is refused, with what to use instead', async () => {
     const policy = { ...source.ground.policy, options: { ...source.options, wal: 'archive_command' } };
-    await expect(source.context('refused', { policy }).then((context) => engine.preflightBackup(context))).rejects.toMatchObject({ code: 'capability-missing', hint: expect.stringContaining('receivewal') as unknown });
+    await expect(
+      source.context('refused', { policy }).then((context) => engine.preflightBackup(context)),
+    ).rejects.toMatchObject({ code: 'capability-missing', hint: expect.stringContaining('receivewal') as unknown });
   });
 
   it('B3, F15: backups whose manifest is damaged or of another cluster are rotated away with the others', async () => {
     const context = await newContext();
     const { host, user, storage, policy, cluster } = context;
     const catalogue = openCatalogue(storage, cluster.name);
-    const deps = { openStorage: () => storage, engineOf: () => engine, postgresBin: async () => source.cluster.binDir, config: { repositories: { [policy.repository]: {} } } };
-    const session = { cluster: { ...cluster, policies: { nightly: { ...policy, retention: { days: 7, minProven: 1, maxDeletions: 10 } } } }, host, user, catalogue, deps } as unknown as Session;
+    const deps = {
+      openStorage: () => storage,
+      engineOf: () => engine,
+      postgresBin: async () => source.cluster.binDir,
+      config: { repositories: { [policy.repository]: {} } },
+    };
+    const session = {
+      cluster: {
+        ...cluster,
+        policies: { nightly: { ...policy, retention: { days: 7, minProven: 1, maxDeletions: 10 } } },
+      },
+      host,
+      user,
+      catalogue,
+      deps,
+    } as unknown as ClusterContext;
     const whole = await storage.read(`mairie/nightly/${backup.label}/reprise.json`);
     const old = ['full_20250101_000000', 'full_20250102_000000'];
     await storage.write(`mairie/nightly/${old[0]}/reprise.json`, whole.subarray(0, 100));
-    await storage.write(`mairie/nightly/${old[1]}/reprise.json`, whole.toString().replace('"cluster": "mairie"', '"cluster": "ecole"'));
+    await storage.write(
+      `mairie/nightly/${old[1]}/reprise.json`,
+      whole.toString().replace('"cluster": "mairie"', '"cluster": "ecole"'),
+    );
     for (const label of old) await storage.write(`mairie/nightly/${label}/base.tar.gz`, 'something');
     const step = { operationId: 'rotation' };
     await record(session, step, 'made', { kind: 'backup', backup });
-    await record(session, step, 'proven', { kind: 'proof', backupId: backup.id, proof: { level: 'restored', at: new Date().toISOString() }, detail: 'read' });
+    await record(session, step, 'proven', {
+      kind: 'proof',
+      backupId: backup.id,
+      proof: { level: 'restored', at: new Date().toISOString() },
+      detail: 'read',
+    });
     for (const label of old) {
       const startedAt = `${label.slice(5, 9)}-${label.slice(9, 11)}-${label.slice(11, 13)}T00:00:00.000Z`;
-      await record(session, step, label, { kind: 'backup', backup: { ...backup, id: backup.id.replace(backup.label, label), label, startedAt, finishedAt: startedAt } });
+      await record(session, step, label, {
+        kind: 'backup',
+        backup: { ...backup, id: backup.id.replace(backup.label, label), label, startedAt, finishedAt: startedAt },
+      });
     }
-    const run: ActivityRun = { aheadSeconds: 0, signal: context.signal, leaveOnAbort: () => false, report: () => undefined, cursor: undefined, keep: () => undefined };
+    const run: ActivityRun = {
+      aheadSeconds: 0,
+      signal: context.signal,
+      leaveOnAbort: () => false,
+      report: () => undefined,
+      cursor: undefined,
+      keep: () => undefined,
+    };
     const { remove } = await planRotation(session, 'nightly', run);
     expect(remove.map(({ id }) => id.slice(-20)).toSorted()).toEqual(old);
     await engine.remove(context, old);

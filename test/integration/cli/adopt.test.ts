@@ -2,8 +2,8 @@ import { chmod, cp, mkdir, readdir, readFile, stat, symlink, truncate, utimes, w
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import type { AdoptionPreview, AdoptOutput } from '../../../src/domain/adoption.js';
-import type { Backup } from '../../../src/domain/backup.js';
+import type { AdoptionPreview, AdoptOutput } from '../../../src/domain/backup/adoption.js';
+import type { Backup } from '../../../src/domain/backup/backup.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { giveToPostgres, runAsPostgres } from '../../helpers/postgres-user.js';
 import { answer, editConfig, refusal, snapshot, told } from '../../helpers/site-cli.js';
@@ -13,13 +13,27 @@ failOnLeakedProcesses();
 
 let site: Site;
 let old: string;
-const adopt = (...argv: string[]) => told<AdoptOutput & { workflowId: string }>(site, 'backup', 'adopt', 'mairie', ...argv);
+const adopt = (...argv: string[]) =>
+  told<AdoptOutput & { workflowId: string }>(site, 'backup', 'adopt', 'mairie', ...argv);
 const listed = async () => (await answer<{ backups: Backup[] }>(site, 'backup', 'list')).backups;
 const pgDump = (file: string, database: string, ...options: string[]) => {
   const { socketDir, port } = site.places;
-  return runAsPostgres(join(site.binDir, 'pg_dump'), ['-h', socketDir, '-p', String(port), '-U', 'postgres', '-d', database, '-f', join(old, file), ...options]);
+  return runAsPostgres(join(site.binDir, 'pg_dump'), [
+    '-h',
+    socketDir,
+    '-p',
+    String(port),
+    '-U',
+    'postgres',
+    '-d',
+    database,
+    '-f',
+    join(old, file),
+    ...options,
+  ]);
 };
-const pgbackrest = (...argv: string[]) => runAsPostgres('pgbackrest', [`--config=${site.places.pgbackrestConf}`, '--stanza=main', ...argv]);
+const pgbackrest = (...argv: string[]) =>
+  runAsPostgres('pgbackrest', [`--config=${site.places.pgbackrestConf}`, '--stanza=main', ...argv]);
 
 beforeAll(async () => {
   site = await Site.create();
@@ -48,7 +62,8 @@ describe('B6: backup adopt --from a folder of dumps', () => {
     await writeFile(join(old, '.gitkeep'), '');
     await symlink('/etc/shadow', join(old, 'link.dump'));
     // As cron leaves them: readable by all. What the worker's user may not read is said.
-    for (const name of ['mardi-copy', 'truncated.dump', 'README.md', 'empty.dump', 'packed.sql.gz']) await chmod(join(old, name), 0o644);
+    for (const name of ['mardi-copy', 'truncated.dump', 'README.md', 'empty.dump', 'packed.sql.gz'])
+      await chmod(join(old, name), 0o644);
     await utimes(join(old, 'mardi'), new Date(), new Date());
   }, 120_000);
 
@@ -66,9 +81,16 @@ describe('B6: backup adopt --from a folder of dumps', () => {
   it('--dry-run lists what would be taken and what not, each with its reason, and changes nothing', async () => {
     const before = await snapshot(site.places.backupsDir, old);
     const preview = await answer<AdoptionPreview>(site, 'backup', 'adopt', 'mairie', '--from', old, '--dry-run');
-    expect(preview.adopt.map(({ name }) => name).toSorted()).toEqual(['mairie -- lundi (été).backup', 'mardi', 'mardi-copy', 'truncated.dump']);
+    expect(preview.adopt.map(({ name }) => name).toSorted()).toEqual([
+      'mairie -- lundi (été).backup',
+      'mardi',
+      'mardi-copy',
+      'truncated.dump',
+    ]);
     expect(preview.adopt.every(({ policy, database }) => policy === 'dump' && database === 'mairie')).toBe(true);
-    expect(Object.fromEntries(preview.refused.map(({ name, reason }) => [name, reason]))).toEqual(Object.fromEntries(Object.entries(LEFT_OUT).map(([name, reason]) => [name, expect.stringMatching(reason)])));
+    expect(Object.fromEntries(preview.refused.map(({ name, reason }) => [name, reason]))).toEqual(
+      Object.fromEntries(Object.entries(LEFT_OUT).map(([name, reason]) => [name, expect.stringMatching(reason)])),
+    );
     expect(await snapshot(site.places.backupsDir, old)).toEqual(before);
   });
 
@@ -79,15 +101,27 @@ describe('B6: backup adopt --from a folder of dumps', () => {
     // One content, two files: one backup.
     expect(document.known).toBe(1);
     expect(document.adopted).toHaveLength(2);
-    expect(document.adopted).toMatchObject([{ from: 'mairie -- lundi (été).backup', proven: true }, { from: expect.stringMatching(/^mardi(-copy)?$/), proven: true }]);
-    expect(document.refused.map(({ name }) => name).toSorted()).toEqual([...Object.keys(LEFT_OUT), 'truncated.dump'].toSorted());
+    expect(document.adopted).toMatchObject([
+      { from: 'mairie -- lundi (été).backup', proven: true },
+      { from: expect.stringMatching(/^mardi(-copy)?$/), proven: true },
+    ]);
+    expect(document.refused.map(({ name }) => name).toSorted()).toEqual(
+      [...Object.keys(LEFT_OUT), 'truncated.dump'].toSorted(),
+    );
     expect(document.refused.find(({ name }) => name === 'truncated.dump')?.reason).toMatch(/truncated or damaged/);
     expect(await snapshot(old)).toEqual(before);
 
     const backups = await listed();
     expect(backups.map(({ id }) => id).toSorted()).toEqual(document.adopted.map(({ id }) => id).toSorted());
     for (const backup of backups) {
-      expect(backup).toMatchObject({ policy: 'dump', engine: 'logical', status: 'complete', database: 'mairie', sha256: expect.stringMatching(/^[0-9a-f]{64}$/), proven: { level: 'verified' } });
+      expect(backup).toMatchObject({
+        policy: 'dump',
+        engine: 'logical',
+        status: 'complete',
+        database: 'mairie',
+        sha256: expect.stringMatching(/^[0-9a-f]{64}$/),
+        proven: { level: 'verified' },
+      });
     }
     const { backup } = await answer<{ backup: Backup }>(site, 'backup', 'show', document.adopted[0]?.id ?? '');
     expect(backup.contents).toContainEqual({ database: 'mairie', schema: 'metier', table: 'communes', rows: 500 });
@@ -115,12 +149,21 @@ describe('B6: backup adopt --from a folder of dumps', () => {
 
   it('an adopted dump is restored like one of our own', async () => {
     const newest = (await listed()).toSorted((a, b) => (a.startedAt < b.startedAt ? -1 : 1)).at(-1);
-    expect(await answer(site, 'backup', 'verify', newest?.id ?? '', '--restore')).toMatchObject({ ok: true, backup: { proven: { level: 'restored' } } });
+    expect(await answer(site, 'backup', 'verify', newest?.id ?? '', '--restore')).toMatchObject({
+      ok: true,
+      backup: { proven: { level: 'restored' } },
+    });
   }, 300_000);
 
   it('a folder that is not there, a policy that takes no files, a cluster that is not there', async () => {
-    expect(await refusal(site, 'backup', 'adopt', 'mairie', '--from', join(site.root, 'nowhere'))).toMatchObject({ exit: 6, code: 'not-found' });
-    expect(await refusal(site, 'backup', 'adopt', 'mairie', '--from', old, '--policy', 'physical')).toMatchObject({ exit: 9, code: 'capability-missing' });
+    expect(await refusal(site, 'backup', 'adopt', 'mairie', '--from', join(site.root, 'nowhere'))).toMatchObject({
+      exit: 6,
+      code: 'not-found',
+    });
+    expect(await refusal(site, 'backup', 'adopt', 'mairie', '--from', old, '--policy', 'physical')).toMatchObject({
+      exit: 9,
+      code: 'capability-missing',
+    });
     expect(await refusal(site, 'backup', 'adopt', 'marie')).toMatchObject({ exit: 6, code: 'not-found' });
   }, 120_000);
 
@@ -138,13 +181,25 @@ describe('B6: backup adopt --from a folder of dumps', () => {
     const before = (await listed()).length;
     for (const worker of site.workers) await worker.kill();
     const first = await site.startWorker({ REPRISE_CRASH_AT: 'job:after-spawn@cp' });
-    const { workflowId } = await answer<{ workflowId: string }>(site, 'backup', 'adopt', 'mairie', '--from', more, '--detach');
+    const { workflowId } = await answer<{ workflowId: string }>(
+      site,
+      'backup',
+      'adopt',
+      'mairie',
+      '--from',
+      more,
+      '--detach',
+    );
     await first.exited();
     const second = await site.startWorker({ REPRISE_CRASH_AT: 'activity:adoptBackups:after' });
     await second.exited();
     await site.startWorker();
     const result = (await site.session.client.workflow.getHandle(workflowId).result()) as AdoptOutput;
-    expect(result.adopted.map(({ from, proven }) => [from, proven])).toEqual([['a.dump', true], ['b.dump', true], ['c.dump', true]]);
+    expect(result.adopted.map(({ from, proven }) => [from, proven])).toEqual([
+      ['a.dump', true],
+      ['b.dump', true],
+      ['c.dump', true],
+    ]);
     expect((await listed()).length).toBe(before + 3);
   }, 300_000);
 });
@@ -154,13 +209,21 @@ describe('B6: backup adopt of an existing pgBackRest stanza', () => {
     await pgbackrest('stanza-create');
     await pgbackrest('--type=full', 'backup');
     await pgbackrest('--type=incr', 'backup');
-    const labels = (await listed()).filter(({ engine }) => engine === 'pgbackrest').map(({ label, proven }) => [label, proven]);
-    expect(labels).toEqual([[expect.stringMatching(/F$/), null], [expect.stringMatching(/I$/), null]]);
+    const labels = (await listed())
+      .filter(({ engine }) => engine === 'pgbackrest')
+      .map(({ label, proven }) => [label, proven]);
+    expect(labels).toEqual([
+      [expect.stringMatching(/F$/), null],
+      [expect.stringMatching(/I$/), null],
+    ]);
 
     const { exit, document } = await adopt();
     expect(exit).toBe(0);
     expect(document.refused).toEqual([]);
-    expect(document.adopted.map(({ from, proven }) => [from, proven])).toEqual([[null, true], [null, true]]);
+    expect(document.adopted.map(({ from, proven }) => [from, proven])).toEqual([
+      [null, true],
+      [null, true],
+    ]);
     const physical = (await listed()).filter(({ engine }) => engine === 'pgbackrest');
     expect(physical).toMatchObject([
       { policy: 'physical', type: 'full', proven: { level: 'verified' }, status: 'complete' },
@@ -172,20 +235,38 @@ describe('B6: backup adopt of an existing pgBackRest stanza', () => {
   it('F15: one that is damaged is recorded and quarantined, and never counts (exit 3 or 8)', async () => {
     await pgbackrest('--type=full', 'backup');
     const stanza = join(site.root, 'pgb', 'repo', 'backup', 'main');
-    const label = (await readdir(stanza)).filter((name) => /F$/.test(name)).toSorted().at(-1) ?? '';
-    const files = (await readdir(join(stanza, label), { recursive: true })).filter((name) => /base\/.*\.gz$/.test(name)).toSorted();
+    const label =
+      (await readdir(stanza))
+        .filter((name) => /F$/.test(name))
+        .toSorted()
+        .at(-1) ?? '';
+    const files = (await readdir(join(stanza, label), { recursive: true }))
+      .filter((name) => /base\/.*\.gz$/.test(name))
+      .toSorted();
     const file = join(stanza, label, files[0] ?? '');
-    await writeFile(file, Buffer.from([...(await readFile(file))].map((byte, index) => (index === 20 ? byte ^ 1 : byte))));
+    await writeFile(
+      file,
+      Buffer.from([...(await readFile(file))].map((byte, index) => (index === 20 ? byte ^ 1 : byte))),
+    );
     const { exit, document } = await adopt('--policy', 'physical');
     expect(exit).toBe(8);
     expect(document.adopted).toMatchObject([{ id: `mairie:pgbackrest:${label}`, proven: false }]);
-    expect((await listed()).find((backup) => backup.label === label)).toMatchObject({ status: 'quarantined', proven: null });
+    expect((await listed()).find((backup) => backup.label === label)).toMatchObject({
+      status: 'quarantined',
+      proven: null,
+    });
   }, 300_000);
 
   it('several policies that dump: one must be named', async () => {
     for (const worker of site.workers) await worker.kill();
-    await editConfig(site, (text) => text.replace('    recovery:\n', '      weekly: { engine: logical, repository: local }\n    recovery:\n'));
+    await editConfig(site, (text) =>
+      text.replace('    recovery:\n', '      weekly: { engine: logical, repository: local }\n    recovery:\n'),
+    );
     await site.startWorker();
-    expect(await refusal(site, 'backup', 'adopt', 'mairie', '--from', old)).toMatchObject({ exit: 2, code: 'usage', hint: expect.stringContaining('weekly') });
+    expect(await refusal(site, 'backup', 'adopt', 'mairie', '--from', old)).toMatchObject({
+      exit: 2,
+      code: 'usage',
+      hint: expect.stringContaining('weekly'),
+    });
   }, 120_000);
 });

@@ -1,5 +1,5 @@
 import { beforeAll, expect, it } from '@jest/globals';
-import type { BackfillStart } from '../../../src/client/backfill.js';
+import type { BackfillStart } from '../../../src/client/schedules/backfill.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { answer, refusal } from '../../helpers/site-cli.js';
 import { Site } from '../../helpers/site.js';
@@ -9,9 +9,12 @@ failOnLeakedProcesses();
 let site: Site;
 const DAY_MS = 86_400_000;
 /** Midnight UTC so many days ago; the policy `dump` is due at 01:30. */
-const midnight = (daysAgo: number): string => new Date(Math.floor(Date.now() / DAY_MS) * DAY_MS - daysAgo * DAY_MS).toISOString().slice(0, 19) + 'Z';
-const backfill = (from: string, to: string, ...more: string[]) => ['schedule', 'backfill', 'mairie/dump', '--from', from, '--to', to, ...more] as const;
-const complete = async (): Promise<number> => (await site.backups()).filter(({ status }) => status === 'complete').length;
+const midnight = (daysAgo: number): string =>
+  new Date(Math.floor(Date.now() / DAY_MS) * DAY_MS - daysAgo * DAY_MS).toISOString().slice(0, 19) + 'Z';
+const backfill = (from: string, to: string, ...more: string[]) =>
+  ['schedule', 'backfill', 'mairie/dump', '--from', from, '--to', to, ...more] as const;
+const complete = async (): Promise<number> =>
+  (await site.backups()).filter(({ status }) => status === 'complete').length;
 
 beforeAll(async () => {
   site = await Site.create({ retention: '{ count: 1, min_proven: 1 }' });
@@ -20,14 +23,37 @@ beforeAll(async () => {
 }, 300_000);
 
 it('D5: backfill refuses times without offset, ranges that are reversed, not past, empty or too long, and schedules not as the config says', async () => {
-  expect(await refusal(site, ...backfill('2026-11-20T00:00:00', midnight(1)))).toMatchObject({ exit: 9, code: 'target-ambiguous', hint: expect.stringContaining('2026-11-20T00:00:00Z') });
-  expect(await refusal(site, ...backfill(midnight(1), midnight(2)))).toMatchObject({ exit: 2, code: 'usage', message: expect.stringContaining('after') });
-  expect(await refusal(site, ...backfill(midnight(1), midnight(-1)))).toMatchObject({ exit: 2, message: expect.stringContaining('not past') });
-  expect(await refusal(site, ...backfill(midnight(1), midnight(1)))).toMatchObject({ exit: 2, message: expect.stringContaining('no start') });
-  expect(await refusal(site, ...backfill(midnight(90), midnight(1)))).toMatchObject({ exit: 2, message: expect.stringContaining('more than 31') });
-  expect(await refusal(site, 'schedule', 'backfill', 'mairie/none', '--from', midnight(2), '--to', midnight(1))).toMatchObject({ exit: 6 });
-  await site.session.client.schedule.getHandle('reprise/mairie/physical').update((previous) => ({ ...previous, policies: { ...previous.policies, overlap: 'ALLOW_ALL' } }) as never);
-  expect(await refusal(site, 'schedule', 'backfill', 'mairie/physical', '--from', midnight(2), '--to', midnight(1))).toMatchObject({ exit: 7, code: 'conflict', hint: expect.stringContaining('schedule apply') });
+  expect(await refusal(site, ...backfill('2026-11-20T00:00:00', midnight(1)))).toMatchObject({
+    exit: 9,
+    code: 'target-ambiguous',
+    hint: expect.stringContaining('2026-11-20T00:00:00Z'),
+  });
+  expect(await refusal(site, ...backfill(midnight(1), midnight(2)))).toMatchObject({
+    exit: 2,
+    code: 'usage',
+    message: expect.stringContaining('after'),
+  });
+  expect(await refusal(site, ...backfill(midnight(1), midnight(-1)))).toMatchObject({
+    exit: 2,
+    message: expect.stringContaining('not past'),
+  });
+  expect(await refusal(site, ...backfill(midnight(1), midnight(1)))).toMatchObject({
+    exit: 2,
+    message: expect.stringContaining('no start'),
+  });
+  expect(await refusal(site, ...backfill(midnight(90), midnight(1)))).toMatchObject({
+    exit: 2,
+    message: expect.stringContaining('more than 31'),
+  });
+  expect(
+    await refusal(site, 'schedule', 'backfill', 'mairie/none', '--from', midnight(2), '--to', midnight(1)),
+  ).toMatchObject({ exit: 6 });
+  await site.session.client.schedule
+    .getHandle('reprise/mairie/physical')
+    .update((previous) => ({ ...previous, policies: { ...previous.policies, overlap: 'ALLOW_ALL' } }) as never);
+  expect(
+    await refusal(site, 'schedule', 'backfill', 'mairie/physical', '--from', midnight(2), '--to', midnight(1)),
+  ).toMatchObject({ exit: 7, code: 'conflict', hint: expect.stringContaining('schedule apply') });
 });
 
 it('F27: backfill starts what was missed, one after the other and once; none of the runs removes anything', async () => {
@@ -53,10 +79,19 @@ it('F27: backfill starts what was missed, one after the other and once; none of 
     }, `${workflowId} is started`);
     rotations.push(((await handle.result()) as { rotation: unknown }).rotation);
   }
-  expect(rotations).toEqual([1, 2].map(() => ({ keep: [], remove: [], removed: [], refused: { reason: expect.stringContaining('missed'), hint: expect.any(String) } })));
+  expect(rotations).toEqual(
+    [1, 2].map(() => ({
+      keep: [],
+      remove: [],
+      removed: [],
+      refused: { reason: expect.stringContaining('missed'), hint: expect.any(String) },
+    })),
+  );
   expect(await complete()).toBe(3);
 
-  expect((await answer<{ starts: BackfillStart[] }>(site, ...range)).starts.map(({ alreadyStarted }) => alreadyStarted)).toEqual([true, true]);
+  expect(
+    (await answer<{ starts: BackfillStart[] }>(site, ...range)).starts.map(({ alreadyStarted }) => alreadyStarted),
+  ).toEqual([true, true]);
   expect(await complete()).toBe(3);
   // The next one in time lets them go.
   await site.backUp('dump');

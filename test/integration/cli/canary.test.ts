@@ -2,14 +2,24 @@ import { stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
-import type { Backup } from '../../../src/domain/backup.js';
+import type { Backup } from '../../../src/domain/backup/backup.js';
 import { HOSTILE_DATABASE, contentOf } from '../../contract/engine-fixture.js';
-import type { KeptItem } from '../../../src/domain/records.js';
+import type { KeptItem } from '../../../src/domain/backup/records.js';
 import { CanaryWatch, filesBelow, textOf } from '../../helpers/canary.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { giveToPostgres } from '../../helpers/postgres-user.js';
 import { runQuery } from '../../helpers/postgres.js';
-import { answer, approved, editConfig, planned, reaches, refusal, snapshot, statusOf, told } from '../../helpers/site-cli.js';
+import {
+  answer,
+  approved,
+  editConfig,
+  planned,
+  reaches,
+  refusal,
+  snapshot,
+  statusOf,
+  told,
+} from '../../helpers/site-cli.js';
 import { Site } from '../../helpers/site.js';
 
 failOnLeakedProcesses();
@@ -27,10 +37,19 @@ beforeAll(async () => {
   site = await Site.create({ proof: 'restore' });
   await site.query("ALTER SYSTEM SET log_statement = 'none'", 'postgres');
   await site.query('SELECT pg_reload_conf()', 'postgres');
-  await runQuery(site.server, 'postgres', `CREATE DATABASE ${pg.escapeIdentifier(HOSTILE_DATABASE)} TEMPLATE mairie OWNER "rdv ""owner"""`);
-  await runQuery(site.server, 'postgres', `ALTER DATABASE ${pg.escapeIdentifier(HOSTILE_DATABASE)} SET work_mem = '6MB'`);
+  await runQuery(
+    site.server,
+    'postgres',
+    `CREATE DATABASE ${pg.escapeIdentifier(HOSTILE_DATABASE)} TEMPLATE mairie OWNER "rdv ""owner"""`,
+  );
+  await runQuery(
+    site.server,
+    'postgres',
+    `ALTER DATABASE ${pg.escapeIdentifier(HOSTILE_DATABASE)} SET work_mem = '6MB'`,
+  );
   await runQuery(site.server, 'postgres', `CREATE ROLE reprise SUPERUSER LOGIN PASSWORD '${PASSWORD}'`);
-  for (const database of ['mairie', HOSTILE_DATABASE]) await site.query(`UPDATE metier.demandes_rdv SET motif = ${ROW} WHERE id = 7`, database);
+  for (const database of ['mairie', HOSTILE_DATABASE])
+    await site.query(`UPDATE metier.demandes_rdv SET motif = ${ROW} WHERE id = 7`, database);
   value = String((await site.query(`SELECT ${ROW} AS value`)).rows[0]?.value);
 
   const { dataDir, socketDir, port, root } = site.places;
@@ -38,14 +57,23 @@ beforeAll(async () => {
   await writeFile(passfile, `*:*:*:reprise:${PASSWORD}\n`, { mode: 0o600 });
   await giveToPostgres(passfile);
   // pgBackRest and this test come as the superuser; Reprise has to show its password.
-  await writeFile(join(dataDir, 'pg_hba.conf'), 'local all reprise scram-sha-256\nhost all reprise 127.0.0.1/32 scram-sha-256\nlocal all postgres trust\nhost all postgres 127.0.0.1/32 trust\n');
+  await writeFile(
+    join(dataDir, 'pg_hba.conf'),
+    'local all reprise scram-sha-256\nhost all reprise 127.0.0.1/32 scram-sha-256\nlocal all postgres trust\nhost all postgres 127.0.0.1/32 trust\n',
+  );
   await site.query('SELECT pg_reload_conf()', 'postgres');
   await editConfig(site, (text) =>
     text
-      .replace(/connection: .*/, `connection: { host: ${socketDir}, port: ${port}, user: reprise, passfile: ${passfile} }`)
+      .replace(
+        /connection: .*/,
+        `connection: { host: ${socketDir}, port: ${port}, user: reprise, passfile: ${passfile} }`,
+      )
       .replace('databases: [mairie]', `databases: ${JSON.stringify(['mairie', HOSTILE_DATABASE])}`)
       // An error of the server about a value quotes it.
-      .replace('    checks:\n', '    checks:\n      leaky: { type: sql, database: mairie, query: "SELECT motif::int FROM metier.demandes_rdv WHERE id = 7", min: 1 }\n'),
+      .replace(
+        '    checks:\n',
+        '    checks:\n      leaky: { type: sql, database: mairie, query: "SELECT motif::int FROM metier.demandes_rdv WHERE id = 7", min: 1 }\n',
+      ),
   );
   await site.startWorker();
   watch = new CanaryWatch([PASSWORD, value], site.session.client);
@@ -73,11 +101,16 @@ describe('F35, F36: a database with a hostile name goes the whole way', () => {
     expect(dumps.map(({ database }) => database).toSorted()).toEqual([HOSTILE_DATABASE, 'mairie'].toSorted());
     for (const { proven } of dumps) expect(proven?.level).toBe('restored');
     // pgBackRest itself cannot: told before it begins.
-    expect(await refusal(site, 'backup', 'run', 'mairie', '--policy', 'physical')).toMatchObject({ exit: 9, code: 'capability-missing', message: expect.stringContaining('newline') });
+    expect(await refusal(site, 'backup', 'run', 'mairie', '--policy', 'physical')).toMatchObject({
+      exit: 9,
+      code: 'capability-missing',
+      message: expect.stringContaining('newline'),
+    });
     // Names of files and ids are plain.
     for (const { id } of dumps) expect(id).toMatch(/^[A-Za-z0-9:._%-]+$/);
     for (const path of Object.keys(await snapshot(site.places.backupsDir))) expect(path).toMatch(/^[A-Za-z0-9/._%-]+$/);
-    for (const { id } of dumps) expect(await answer(site, 'backup', 'show', id)).toMatchObject({ backup: { id, contents: expect.any(Array) } });
+    for (const { id } of dumps)
+      expect(await answer(site, 'backup', 'show', id)).toMatchObject({ backup: { id, contents: expect.any(Array) } });
   }, 240_000);
 
   it('recovered from its dump, with its settings, beside another one that stays as it is', async () => {
@@ -89,7 +122,14 @@ describe('F35, F36: a database with a hostile name goes the whole way', () => {
     await reaches(site, started.workflowId, 'completed');
     expect(strip(await content())).toEqual(strip(expected));
     // Checks of databases that stayed as they were say nothing about this recovery.
-    expect(await site.session.client.workflow.getHandle(started.workflowId).result()).toMatchObject({ outcome: { checks: [{ name: 'leaky', status: 'skipped' }, { name: 'rows', status: 'skipped' }] } });
+    expect(await site.session.client.workflow.getHandle(started.workflowId).result()).toMatchObject({
+      outcome: {
+        checks: [
+          { name: 'leaky', status: 'skipped' },
+          { name: 'rows', status: 'skipped' },
+        ],
+      },
+    });
     await answer(site, 'incident', 'report', started.workflowId);
   }, 240_000);
 
@@ -107,7 +147,9 @@ describe('F35, F36: a database with a hostile name goes the whole way', () => {
     expect((await statusOf(site, started.workflowId)).waitingFor).toContain('leaky');
     await answer(site, 'promote', started.workflowId, '--by', 'dba', '--reason', 'test');
     await reaches(site, started.workflowId, 'completed');
-    const found = await contentOf({ ...site.server, port: site.places.port + 1 }, (name) => (name === HOSTILE_DATABASE ? ONE_LINE : name));
+    const found = await contentOf({ ...site.server, port: site.places.port + 1 }, (name) =>
+      name === HOSTILE_DATABASE ? ONE_LINE : name,
+    );
     expect(strip(found)).toEqual(strip(expected));
     await rename(ONE_LINE, HOSTILE_DATABASE);
   }, 240_000);
@@ -119,13 +161,29 @@ it('F21: a dump that cannot be restored whole fails its proof; the row that the 
     CREATE TABLE zzz_later (x int); INSERT INTO zzz_later VALUES (1);
     CREATE FUNCTION others() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM public.zzz_later';
     CREATE TABLE aaa_first (secret text CHECK (others() > 0)); INSERT INTO aaa_first VALUES (${ROW})`);
-  expect(await refusal(site, 'backup', 'run', 'mairie', '--policy', 'dump')).toMatchObject({ exit: 8, code: 'backup-corrupt' });
+  expect(await refusal(site, 'backup', 'run', 'mairie', '--policy', 'dump')).toMatchObject({
+    exit: 8,
+    code: 'backup-corrupt',
+  });
   expect((await site.backups()).map(({ status }) => status)).toContain('quarantined');
 }, 300_000);
 
 describe('F39: secrets and row values', () => {
   it('what else is asked and told: doctor, config, status, kept, incidents', async () => {
-    for (const argv of [['doctor'], ['check'], ['backup', 'adopt', 'mairie', '--dry-run'], ['config', 'show', '--origin'], ['config', 'check'], ['status'], ['kept', 'list'], ['backup', 'list'], ['incident', 'list'], ['cluster', 'list'], ['schedule', 'apply']]) await told(site, ...argv);
+    for (const argv of [
+      ['doctor'],
+      ['check'],
+      ['backup', 'adopt', 'mairie', '--dry-run'],
+      ['config', 'show', '--origin'],
+      ['config', 'check'],
+      ['status'],
+      ['kept', 'list'],
+      ['backup', 'list'],
+      ['incident', 'list'],
+      ['cluster', 'list'],
+      ['schedule', 'apply'],
+    ])
+      await told(site, ...argv);
     await site.cli('check', '--nagios');
     // A password that is wrong is told as that.
     const passfile = join(site.root, 'pgpass');
@@ -158,5 +216,10 @@ describe('F39: secrets and row values', () => {
 
 /** The content without what a copy has on its own: sequences run on after a crash. */
 function strip(all: unknown): unknown {
-  return Object.fromEntries(Object.entries(all as Record<string, Record<string, string>>).map(([database, parts]) => [database, { ...parts, sequences: '' }]));
+  return Object.fromEntries(
+    Object.entries(all as Record<string, Record<string, string>>).map(([database, parts]) => [
+      database,
+      { ...parts, sequences: '' },
+    ]),
+  );
 }

@@ -1,7 +1,7 @@
 import { readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import type { Backup } from '../../../src/domain/backup.js';
+import type { Backup } from '../../../src/domain/backup/backup.js';
 import type { Finding } from '../../../src/domain/findings.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { answer, editConfig, told } from '../../helpers/site-cli.js';
@@ -21,15 +21,22 @@ const nagios = async (...argv: string[]) => {
   const { code, stdout, stderr } = await site.cli('check', ...argv, '--nagios');
   return { code, line: stdout, stderr };
 };
-const of = ({ findings }: Looked, what: string): Finding | undefined => findings.find((finding) => finding.check === what);
+const of = ({ findings }: Looked, what: string): Finding | undefined =>
+  findings.find((finding) => finding.check === what);
 
 /** Commits, and waits until the segment that holds it is in the archive; its name. */
 async function archiveMore(): Promise<string> {
   await site.commit();
-  const { rows } = await site.query("SELECT pg_walfile_name(pg_current_wal_lsn()) AS segment, pg_switch_wal()", 'postgres');
+  const { rows } = await site.query(
+    'SELECT pg_walfile_name(pg_current_wal_lsn()) AS segment, pg_switch_wal()',
+    'postgres',
+  );
   const { segment } = rows[0] as { segment: string };
   await site.waitFor(async () => {
-    const { rows: found } = await site.query('SELECT last_archived_wal >= $$' + segment + '$$ AS there FROM pg_stat_archiver', 'postgres');
+    const { rows: found } = await site.query(
+      'SELECT last_archived_wal >= $$' + segment + '$$ AS there FROM pg_stat_archiver',
+      'postgres',
+    );
     return (found[0] as { there: boolean | null }).there === true;
   }, `${segment} is archived`);
   return segment;
@@ -45,11 +52,24 @@ describe('without a worker', () => {
     expect(exit).toBe(8);
     expect(of(document, 'cluster/mairie/connection')).toMatchObject({ level: 'ok' });
     for (const queue of ['reprise', 'reprise-db1', 'reprise-db1-heavy', 'reprise-db1-recovery', 'reprise-db1-watch']) {
-      expect(of(document, `worker/${queue}`)).toMatchObject({ level: 'problem', fix: expect.stringContaining(queue === 'reprise' ? 'reprise worker' : '--host db1`') });
+      expect(of(document, `worker/${queue}`)).toMatchObject({
+        level: 'problem',
+        fix: expect.stringContaining(queue === 'reprise' ? 'reprise worker' : '--host db1`'),
+      });
     }
-    expect(await nagios()).toMatchObject({ code: 2, line: expect.stringMatching(/^REPRISE CRITICAL - no worker polls the queue reprise[^|\n]*\n$/), stderr: '' });
-    expect(await nagios('--address', '127.0.0.1:1')).toMatchObject({ code: 2, line: expect.stringContaining('no Temporal server answers') });
-    expect(await nagios('marie')).toMatchObject({ code: 3, line: expect.stringMatching(/^REPRISE UNKNOWN - there is no cluster "marie"/) });
+    expect(await nagios()).toMatchObject({
+      code: 2,
+      line: expect.stringMatching(/^REPRISE CRITICAL - no worker polls the queue reprise[^|\n]*\n$/),
+      stderr: '',
+    });
+    expect(await nagios('--address', '127.0.0.1:1')).toMatchObject({
+      code: 2,
+      line: expect.stringContaining('no Temporal server answers'),
+    });
+    expect(await nagios('marie')).toMatchObject({
+      code: 3,
+      line: expect.stringMatching(/^REPRISE UNKNOWN - there is no cluster "marie"/),
+    });
   }, 120_000);
 });
 
@@ -60,18 +80,31 @@ describe('with a worker', () => {
 
   it('D5, D7: doctor finds clocks, queues and the configuration of the worker in order, and schedules that are not there', async () => {
     const { document } = await doctor();
-    expect(of(document, 'host/db1/clock')).toMatchObject({ level: 'ok', message: expect.stringContaining("Temporal's") });
+    expect(of(document, 'host/db1/clock')).toMatchObject({
+      level: 'ok',
+      message: expect.stringContaining("Temporal's"),
+    });
     expect(of(document, 'cluster/mairie/clock')).toMatchObject({ level: 'ok' });
     expect(of(document, 'host/db1/config')).toMatchObject({ level: 'ok' });
-    expect(of(document, 'worker/reprise-db1')).toMatchObject({ level: 'ok', message: expect.stringContaining('reprise-db1, -heavy, -recovery, -watch') });
-    expect(of(document, 'schedule/reprise/mairie/dump')).toMatchObject({ level: 'warning', fix: 'reprise schedule apply' });
+    expect(of(document, 'worker/reprise-db1')).toMatchObject({
+      level: 'ok',
+      message: expect.stringContaining('reprise-db1, -heavy, -recovery, -watch'),
+    });
+    expect(of(document, 'schedule/reprise/mairie/dump')).toMatchObject({
+      level: 'warning',
+      fix: 'reprise schedule apply',
+    });
     expect(document.findings.every(({ level, fix }) => (level === 'ok') === (fix === null))).toBe(true);
   }, 120_000);
 
   it('D5: a schedule that is paused is said with how to resume it; then all is as the config says', async () => {
     await answer(site, 'schedule', 'apply');
     await answer(site, 'schedule', 'pause', 'mairie/dump', '--reason', 'maintenance');
-    expect(of((await doctor()).document, 'schedule/reprise/mairie/dump')).toMatchObject({ level: 'warning', message: expect.stringContaining('maintenance'), fix: 'reprise schedule resume reprise/mairie/dump' });
+    expect(of((await doctor()).document, 'schedule/reprise/mairie/dump')).toMatchObject({
+      level: 'warning',
+      message: expect.stringContaining('maintenance'),
+      fix: 'reprise schedule resume reprise/mairie/dump',
+    });
     await answer(site, 'schedule', 'resume', 'mairie/dump');
     expect(of((await doctor()).document, 'schedules')).toMatchObject({ level: 'ok' });
   }, 120_000);
@@ -79,17 +112,25 @@ describe('with a worker', () => {
   it('no backup is a problem (exit 8, CRITICAL); fresh and proven ones are not', async () => {
     const none = await check();
     expect([none.exit, none.error?.code, none.document.status]).toEqual([8, 'check-failed', 'critical']);
-    expect(of(none.document, 'backup/mairie/dump')).toMatchObject({ level: 'problem', fix: expect.stringContaining('reprise backup run mairie --policy dump') });
+    expect(of(none.document, 'backup/mairie/dump')).toMatchObject({
+      level: 'problem',
+      fix: expect.stringContaining('reprise backup run mairie --policy dump'),
+    });
     await Promise.all([site.backUp('dump'), site.backUp('physical')]);
     const { exit, document } = await check();
     expect(document.findings.filter(({ level }) => level === 'problem')).toEqual([]);
     expect(exit).toBe(0);
     expect(of(document, 'backup/mairie/dump/mairie')).toMatchObject({ level: 'ok' });
     expect(of(document, 'proof/mairie/physical')).toMatchObject({ level: 'ok' });
-    expect(of(document, 'cluster/mairie/archiving')).toMatchObject({ level: 'ok', message: expect.stringContaining('WAL is archived') });
+    expect(of(document, 'cluster/mairie/archiving')).toMatchObject({
+      level: 'ok',
+      message: expect.stringContaining('WAL is archived'),
+    });
     const { code, line, stderr } = await nagios();
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-    expect(line).toMatch(/^REPRISE OK - 2 newest backups, the oldest of them [^|\n]+ \| ('mairie\/(dump\/mairie|physical)( proof)? age'=\d+s;\d*;\d*;0 ?){4}\n$/);
+    expect(line).toMatch(
+      /^REPRISE OK - 2 newest backups, the oldest of them [^|\n]+ \| ('mairie\/(dump\/mairie|physical)( proof)? age'=\d+s;\d*;\d*;0 ?){4}\n$/,
+    );
   }, 300_000);
 
   it('F15: a quarantined backup is a warning: exit 0, WARNING', async () => {
@@ -99,8 +140,14 @@ describe('with a worker', () => {
     await told(site, 'backup', 'verify', id);
     const { exit, document } = await check();
     expect([exit, document.status]).toEqual([0, 'warning']);
-    expect(of(document, 'backup/mairie/quarantined')).toMatchObject({ level: 'warning', message: expect.stringContaining(id) });
-    expect(await nagios('mairie')).toMatchObject({ code: 1, line: expect.stringMatching(/^REPRISE WARNING - 1 backup of mairie is quarantined/) });
+    expect(of(document, 'backup/mairie/quarantined')).toMatchObject({
+      level: 'warning',
+      message: expect.stringContaining(id),
+    });
+    expect(await nagios('mairie')).toMatchObject({
+      code: 1,
+      line: expect.stringMatching(/^REPRISE WARNING - 1 backup of mairie is quarantined/),
+    });
   }, 300_000);
 
   it('F7: an archive_command that fails is a problem until it works again', async () => {
@@ -114,14 +161,20 @@ describe('with a worker', () => {
     expect(failing.message).toMatch(/archiving fails, last at .*: \d+ segments? waits? since/);
     await site.query('ALTER SYSTEM RESET archive_command', 'postgres');
     await site.query('SELECT pg_reload_conf()', 'postgres');
-    await site.waitFor(async () => of((await check()).document, 'cluster/mairie/archiving')?.level === 'ok', 'the archive works again');
+    await site.waitFor(
+      async () => of((await check()).document, 'cluster/mairie/archiving')?.level === 'ok',
+      'the archive works again',
+    );
   }, 300_000);
 
   it('F23, K2: between which instants any moment can be recovered, and a hole in the WAL', async () => {
     await site.backUp('physical');
     const segments = [await archiveMore(), await archiveMore(), await archiveMore()];
     const whole = of((await check()).document, 'wal/mairie/physical');
-    expect(whole).toMatchObject({ level: 'ok', message: expect.stringMatching(/every moment from \S+Z to \S+Z, .* ago can be recovered, without a hole/) });
+    expect(whole).toMatchObject({
+      level: 'ok',
+      message: expect.stringMatching(/every moment from \S+Z to \S+Z, .* ago can be recovered, without a hole/),
+    });
     // A segment vanishes from the middle of the archive.
     const segment = segments[1] as string;
     const archive = join(site.root, 'pgb', 'repo', 'archive');
@@ -131,12 +184,18 @@ describe('with a worker', () => {
     expect(holed).toMatchObject({ level: 'problem', message: expect.stringContaining(segment) });
     expect(holed?.fix).toContain('reprise backup run mairie --policy physical');
     await site.backUp('physical');
-    expect(of((await check()).document, 'wal/mairie/physical')).toMatchObject({ level: 'warning', message: expect.stringContaining(segment) });
+    expect(of((await check()).document, 'wal/mairie/physical')).toMatchObject({
+      level: 'warning',
+      message: expect.stringContaining(segment),
+    });
   }, 300_000);
 
   it('drift: a configuration that the worker has not read is said', async () => {
     await editConfig(site, (text) => text.replace('approve_within: 4h', 'approve_within: 5h'));
-    expect(of((await doctor()).document, 'host/db1/config')).toMatchObject({ level: 'warning', message: expect.stringContaining('another configuration') });
+    expect(of((await doctor()).document, 'host/db1/config')).toMatchObject({
+      level: 'warning',
+      message: expect.stringContaining('another configuration'),
+    });
   }, 120_000);
 
   it('the terminal shows findings below what they are about, what is wrong first, and a count', async () => {

@@ -3,9 +3,9 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import type { Backup } from '../../../src/domain/backup.js';
+import type { Backup } from '../../../src/domain/backup/backup.js';
 import type { Finding } from '../../../src/domain/findings.js';
-import type { Answers } from '../../../src/domain/questions.js';
+import type { InspectionResults } from '../../../src/domain/operation/inspections.js';
 import { contentOf } from '../../contract/engine-fixture.js';
 import { makeAgeKey } from '../../helpers/age.js';
 import type { AgeKey } from '../../helpers/age.js';
@@ -22,7 +22,14 @@ let site: Site;
 let watch: CanaryWatch;
 let key: AgeKey;
 let escrow: AgeKey;
-const prove = (...argv: readonly string[]): readonly string[] => ['key', 'prove', 'mairie', '--policy', 'dump', ...argv];
+const prove = (...argv: readonly string[]): readonly string[] => [
+  'key',
+  'prove',
+  'mairie',
+  '--policy',
+  'dump',
+  ...argv,
+];
 const findings = async (): Promise<readonly Finding[]> => {
   const { document } = await told<{ findings: readonly Finding[] }>(site, 'doctor');
   return document.findings.filter(({ check }) => check === 'cluster/mairie/encryption/dump');
@@ -42,10 +49,26 @@ afterAll(() => watch.stop());
 describe('encrypted backups from the command line', () => {
   it('S1, B5: are taken, proven by a restore and recovered from', async () => {
     const expected = await contentOf(site.server, undefined, ['mairie']);
-    const { backups } = await answer<{ backups: readonly Backup[] }>(site, 'backup', 'run', 'mairie', '--policy', 'dump');
-    expect(backups[0]).toMatchObject({ proven: { level: 'restored' }, encryption: { tool: 'age', recipients: [key.recipient, escrow.recipient] } });
-    const stored = (await readdir(join(site.places.backupsDir, 'mairie', 'dump'))).filter((name) => name.startsWith(backups[0]?.label ?? 'no label'));
-    expect(stored.map((name) => name.slice(backups[0]?.label.length))).toEqual(['.dump.age', '.globals.sql.age', '.json']);
+    const { backups } = await answer<{ backups: readonly Backup[] }>(
+      site,
+      'backup',
+      'run',
+      'mairie',
+      '--policy',
+      'dump',
+    );
+    expect(backups[0]).toMatchObject({
+      proven: { level: 'restored' },
+      encryption: { tool: 'age', recipients: [key.recipient, escrow.recipient] },
+    });
+    const stored = (await readdir(join(site.places.backupsDir, 'mairie', 'dump'))).filter((name) =>
+      name.startsWith(backups[0]?.label ?? 'no label'),
+    );
+    expect(stored.map((name) => name.slice(backups[0]?.label.length))).toEqual([
+      '.dump.age',
+      '.globals.sql.age',
+      '.json',
+    ]);
 
     await site.query('DELETE FROM metier.demandes_rdv');
     const plan = await planned(site, '--policy', 'dump', '--to', 'latest');
@@ -57,18 +80,40 @@ describe('encrypted backups from the command line', () => {
   it('S1: a holder elsewhere proves that the key is there, with age alone, and doctor asks no more', async () => {
     expect((await findings()).map(({ level }) => level)).toEqual(['warning', 'ok']);
     const file = join(await tempDir('challenge'), 'challenge.age');
-    expect(await refusal(site, ...prove('--challenge', file))).toMatchObject({ exit: 2, code: 'usage', hint: expect.stringContaining(escrow.recipient) });
-    const { challenges } = await answer<Answers['key-challenge']>(site, ...prove('--recipient', escrow.recipient, '--challenge', file));
-    expect(challenges).toEqual([{ recipient: escrow.recipient, challenge: await readFile(file, 'utf8'), provenAt: null }]);
+    expect(await refusal(site, ...prove('--challenge', file))).toMatchObject({
+      exit: 2,
+      code: 'usage',
+      hint: expect.stringContaining(escrow.recipient),
+    });
+    const { challenges } = await answer<InspectionResults['key-challenge']>(
+      site,
+      ...prove('--recipient', escrow.recipient, '--challenge', file),
+    );
+    expect(challenges).toEqual([
+      { recipient: escrow.recipient, challenge: await readFile(file, 'utf8'), provenAt: null },
+    ]);
 
     await expect(run('age', ['-d', '-i', key.file, file])).rejects.toThrow(/no identity matched/);
     const { stdout } = await run('age', ['-d', '-i', escrow.file, file]);
-    expect(await refusal(site, ...prove('--recipient', key.recipient, '--answer', stdout.trim()))).toMatchObject({ exit: 8, code: 'check-failed' });
-    expect(await refusal(site, ...prove('--recipient', escrow.recipient, '--answer', 'a guess'))).toMatchObject({ exit: 8, hint: expect.stringContaining('--challenge') });
-    const first = await answer<Answers['key-answer']>(site, ...prove('--recipient', escrow.recipient, '--answer', stdout.toUpperCase(), '--by', 'the notary'));
+    expect(await refusal(site, ...prove('--recipient', key.recipient, '--answer', stdout.trim()))).toMatchObject({
+      exit: 8,
+      code: 'check-failed',
+    });
+    expect(await refusal(site, ...prove('--recipient', escrow.recipient, '--answer', 'a guess'))).toMatchObject({
+      exit: 8,
+      hint: expect.stringContaining('--challenge'),
+    });
+    const first = await answer<InspectionResults['key-answer']>(
+      site,
+      ...prove('--recipient', escrow.recipient, '--answer', stdout.toUpperCase(), '--by', 'the notary'),
+    );
     expect(Date.now() - Date.parse(first.provenAt)).toBeLessThan(300_000);
-    expect(await answer(site, ...prove('--recipient', escrow.recipient, '--answer', stdout))).toMatchObject({ provenAt: first.provenAt });
-    expect(await findings()).toEqual([expect.objectContaining({ level: 'ok', message: expect.stringContaining('1 of 2 proven') })]);
+    expect(await answer(site, ...prove('--recipient', escrow.recipient, '--answer', stdout))).toMatchObject({
+      provenAt: first.provenAt,
+    });
+    expect(await findings()).toEqual([
+      expect.objectContaining({ level: 'ok', message: expect.stringContaining('1 of 2 proven') }),
+    ]);
   }, 300_000);
 
   it('S1: tells a person what to do where the key is kept, for each recipient; overwrites no file; knows its recipients', async () => {
@@ -80,11 +125,20 @@ describe('encrypted backups from the command line', () => {
     const file = join(await tempDir('challenge'), 'mine');
     await answer(site, ...prove('--recipient', key.recipient, '--challenge', file));
     const { mtimeMs } = await stat(file);
-    expect(await refusal(site, ...prove('--recipient', key.recipient, '--challenge', file))).toMatchObject({ exit: 9, code: 'path-refused' });
+    expect(await refusal(site, ...prove('--recipient', key.recipient, '--challenge', file))).toMatchObject({
+      exit: 9,
+      code: 'path-refused',
+    });
     expect((await stat(file)).mtimeMs).toBe(mtimeMs);
-    expect(await refusal(site, ...prove('--recipient', (await makeAgeKey()).recipient))).toMatchObject({ exit: 6, code: 'not-found' });
+    expect(await refusal(site, ...prove('--recipient', (await makeAgeKey()).recipient))).toMatchObject({
+      exit: 6,
+      code: 'not-found',
+    });
     expect(await refusal(site, ...prove('--answer', 'x'))).toMatchObject({ exit: 2, code: 'usage' });
-    expect(await refusal(site, 'key', 'prove', 'mairie', '--policy', 'physical')).toMatchObject({ exit: 9, code: 'capability-missing' });
+    expect(await refusal(site, 'key', 'prove', 'mairie', '--policy', 'physical')).toMatchObject({
+      exit: 9,
+      code: 'capability-missing',
+    });
   }, 300_000);
 
   it('F39: neither key was in an argument, an environment, a history, a log, a record or any other file; nor was plain text in a file', async () => {
@@ -100,6 +154,10 @@ describe('encrypted backups from the command line', () => {
     for (const [path, text] of files) watch.search(path, text);
     expect(watch.looks).toBeGreaterThan(10);
     expect([...watch.sightings]).toEqual([]);
-    expect(files.filter(([path, text]) => path.startsWith(site.places.backupsDir) && /CREATE ROLE|COPY metier|PGDMP/.test(text)).map(([path]) => path)).toEqual([]);
+    expect(
+      files
+        .filter(([path, text]) => path.startsWith(site.places.backupsDir) && /CREATE ROLE|COPY metier|PGDMP/.test(text))
+        .map(([path]) => path),
+    ).toEqual([]);
   }, 300_000);
 });

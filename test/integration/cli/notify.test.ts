@@ -43,19 +43,40 @@ notify: { failure: [mail, chat], waiting-approval: [mail, gone] }
 afterAll(() => watch.stop());
 
 async function textOfConfig(): Promise<string> {
-  return (await readFile(site.places.configFile, 'utf8')).replace('dba: { mail: [dba@example.org] }', 'dba: { mail: [dba@example.org], gone: dba@example.org }');
+  return (await readFile(site.places.configFile, 'utf8')).replace(
+    'dba: { mail: [dba@example.org] }',
+    'dba: { mail: [dba@example.org], gone: dba@example.org }',
+  );
 }
 
-const recordsText = async (): Promise<string> => (await filesBelow(join(site.places.backupsDir, 'mairie/records'), /^$/)).map(([, text]) => text).join('\n');
+const recordsText = async (): Promise<string> =>
+  (await filesBelow(join(site.places.backupsDir, 'mairie/records'), /^$/)).map(([, text]) => text).join('\n');
 
 type Tested = NotifyOutput & { contact: string; workflowId: string };
 
 describe('S2: reprise notify test, sent by a real worker', () => {
   it('exit 0: sent by mail, with the login, and by a signed webhook', async () => {
     const sent = await answer<Tested>(site, 'notify', 'test', 'dba', '--notifier', 'mail', '--by', 'chief');
-    expect(sent).toMatchObject({ contact: 'dba', deliveries: [{ notifier: 'mail', told: ['dba'], notTold: [], code: null, detail: `taken by mail server 127.0.0.1:${mail.port}` }] });
+    expect(sent).toMatchObject({
+      contact: 'dba',
+      deliveries: [
+        {
+          notifier: 'mail',
+          told: ['dba'],
+          notTold: [],
+          code: null,
+          detail: `taken by mail server 127.0.0.1:${mail.port}`,
+        },
+      ],
+    });
     expect(mail.logins).toEqual([{ user: 'reprise', secure: false }]);
-    expect(mail.mails).toMatchObject([{ to: ['dba@example.org'], headers: { subject: '[reprise] test for dba' }, text: expect.stringContaining('By       chief') }]);
+    expect(mail.mails).toMatchObject([
+      {
+        to: ['dba@example.org'],
+        headers: { subject: '[reprise] test for dba' },
+        text: expect.stringContaining('By       chief'),
+      },
+    ]);
     expect(mail.mails[0]?.text).toContain(`/workflows/${encodeURIComponent(sent.workflowId)}`);
     await answer(site, 'notify', 'test', 'dba', '--notifier', 'chat');
     expect(chat.posts[0]?.headers['webhook-signature']).toMatch(/^v1,/);
@@ -64,13 +85,23 @@ describe('S2: reprise notify test, sent by a real worker', () => {
   it('exit 3: only some of it was taken, each with its reason', async () => {
     const partly = await told<Tested>(site, 'notify', 'test', 'dba');
     expect(partly).toMatchObject({ exit: 3, error: { code: 'partly-done', message: expect.stringContaining('gone') } });
-    expect(partly.document.deliveries.map(({ notifier, code }) => [notifier, code])).toEqual([['mail', null], ['chat', null], ['gone', 'notifier-unreachable']]);
+    expect(partly.document.deliveries.map(({ notifier, code }) => [notifier, code])).toEqual([
+      ['mail', null],
+      ['chat', null],
+      ['gone', 'notifier-unreachable'],
+    ]);
   });
 
   it('exit 5: nobody could be reached; exit 1: refused', async () => {
-    expect(await told(site, 'notify', 'test', 'dba', '--notifier', 'gone')).toMatchObject({ exit: 5, error: { code: 'notifier-unreachable', message: expect.stringContaining('ECONNREFUSED') } });
+    expect(await told(site, 'notify', 'test', 'dba', '--notifier', 'gone')).toMatchObject({
+      exit: 5,
+      error: { code: 'notifier-unreachable', message: expect.stringContaining('ECONNREFUSED') },
+    });
     answers = 401;
-    expect(await told(site, 'notify', 'test', 'dba', '--notifier', 'chat')).toMatchObject({ exit: 1, error: { code: 'notifier-rejected', message: expect.stringContaining('it answers 401') } });
+    expect(await told(site, 'notify', 'test', 'dba', '--notifier', 'chat')).toMatchObject({
+      exit: 1,
+      error: { code: 'notifier-rejected', message: expect.stringContaining('it answers 401') },
+    });
     answers = 204;
   });
 });
@@ -79,10 +110,15 @@ describe('S2, F34: told beside the work', () => {
   it('a recovery that waits asks who may approve; a notifier that is down delays nothing and approves nothing', async () => {
     await site.backUp('dump');
     const started = await planned(site, '--policy', 'dump');
-    await site.waitFor(async () => mail.mails.some(({ headers }) => headers['subject']?.includes('approval wanted')), 'the mail is there');
+    await site.waitFor(
+      async () => mail.mails.some(({ headers }) => headers['subject']?.includes('approval wanted')),
+      'the mail is there',
+    );
     const asked = mail.mails.find(({ headers }) => headers['subject']?.includes('approval wanted'));
     expect(asked?.to).toEqual(['dba@example.org']);
-    expect(asked?.text.replaceAll('\n', ' ')).toContain(`reprise approve ${started.workflowId} --plan ${started.plan.digest.slice(0, 12)} --reason`);
+    expect(asked?.text.replaceAll('\n', ' ')).toContain(
+      `reprise approve ${started.workflowId} --plan ${started.plan.digest.slice(0, 12)} --reason`,
+    );
     await reaches(site, started.workflowId, 'waiting-approval');
     await approved(site, started);
     await reaches(site, started.workflowId, 'completed');
@@ -98,8 +134,16 @@ describe('S2, F34: told beside the work', () => {
     expect(failed.exit).not.toBe(0);
     // The work has ended; telling of it has not.
     mail = await MailServer.start({ port, user: 'reprise', password: PASSWORD });
-    await site.waitFor(async () => /backup dump of mairie failed .* told by mail: dba/.test(await recordsText()), 'it is told');
-    expect(mail.mails).toMatchObject([{ to: ['dba@example.org'], headers: { subject: `[reprise] backup dump of mairie failed (${failed.error?.code})` } }]);
+    await site.waitFor(
+      async () => /backup dump of mairie failed .* told by mail: dba/.test(await recordsText()),
+      'it is told',
+    );
+    expect(mail.mails).toMatchObject([
+      {
+        to: ['dba@example.org'],
+        headers: { subject: `[reprise] backup dump of mairie failed (${failed.error?.code})` },
+      },
+    ]);
     expect(chat.posts.filter(({ body }) => body.includes('reprise.failure'))).toHaveLength(1);
   }, 300_000);
 
@@ -107,7 +151,10 @@ describe('S2, F34: told beside the work', () => {
     await watch.stop();
     expect(watch.looks).toBeGreaterThan(5);
     for await (const { workflowId, runId } of site.session.client.workflow.list()) {
-      watch.search(`history of ${workflowId}`, textOf(await site.session.client.workflow.getHandle(workflowId, runId).fetchHistory()));
+      watch.search(
+        `history of ${workflowId}`,
+        textOf(await site.session.client.workflow.getHandle(workflowId, runId).fetchHistory()),
+      );
     }
     for (const [path, text] of await filesBelow(site.root, /^(smtp_password|pgdata\/|pgb\/)/)) watch.search(path, text);
     expect([...watch.sightings]).toEqual([]);

@@ -1,13 +1,13 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import { ask } from '../../../src/client/ask.js';
+import { inspect } from '../../../src/client/inspect.js';
 import { connectTemporal, resolveTemporal } from '../../../src/client/connect.js';
 import type { TemporalSession } from '../../../src/client/connect.js';
 import { approve, recoveryOf, waitingPlan } from '../../../src/client/decide.js';
-import { follow } from '../../../src/client/follow.js';
+import { follow } from '../../../src/client/follow-operation.js';
 import { missingSearchAttributes, registerSearchAttributes } from '../../../src/client/search-attributes.js';
 import { startBackup, startRecovery } from '../../../src/client/start.js';
 import { statusOf } from '../../../src/client/status.js';
-import { runningWorks } from '../../../src/client/works.js';
+import { listRunningOperations } from '../../../src/client/running-operations.js';
 import { onCleanup } from '../../helpers/cleanup.js';
 import { tempDir } from '../../helpers/temp.js';
 import { startTemporalServer } from '../../helpers/temporal-server.js';
@@ -24,7 +24,8 @@ beforeAll(async () => {
 const request = (policy: string) => ({ cluster: 'mairie', policy, type: 'auto' as const, requestedBy: 'dba' });
 
 describe('finding the Temporal server: flag > environment > reprise.yml > reprise up > default', () => {
-  const embedded = () => Promise.resolve({ address: '127.0.0.1:4', namespace: 'default', webUi: 'http://127.0.0.1:44' });
+  const embedded = () =>
+    Promise.resolve({ address: '127.0.0.1:4', namespace: 'default', webUi: 'http://127.0.0.1:44' });
   const config = { temporal: { webUi: 'http://ui', address: '127.0.0.1:3' } } as never;
   const env = { TEMPORAL_ADDRESS: '127.0.0.1:2', TEMPORAL_CONFIG_FILE: '/nonexistent.toml' };
   const bare = { TEMPORAL_CONFIG_FILE: '/nonexistent.toml' };
@@ -43,20 +44,33 @@ describe('finding the Temporal server: flag > environment > reprise.yml > repris
     const { writeFile } = await import('node:fs/promises');
     const file = `${await tempDir('toml')}/temporal.toml`;
     await writeFile(file, '[profile.default]\naddress = "127.0.0.1:5"\nnamespace = "prod"\n');
-    expect(await resolveTemporal({ env: { TEMPORAL_CONFIG_FILE: file }, embedded })).toMatchObject({ address: '127.0.0.1:5', namespace: 'prod', origin: 'temporal.toml' });
+    expect(await resolveTemporal({ env: { TEMPORAL_CONFIG_FILE: file }, embedded })).toMatchObject({
+      address: '127.0.0.1:5',
+      namespace: 'prod',
+      origin: 'temporal.toml',
+    });
   });
 
   it('one that does not answer is temporal-unreachable, with what to type', async () => {
     const settings = await resolveTemporal({ address: '127.0.0.1:1', env: bare });
-    await expect(connectTemporal(settings)).rejects.toMatchObject({ code: 'temporal-unreachable', hint: expect.stringContaining('reprise up') });
+    await expect(connectTemporal(settings)).rejects.toMatchObject({
+      code: 'temporal-unreachable',
+      hint: expect.stringContaining('reprise up'),
+    });
   });
 });
 
 describe('without a worker', () => {
   it('a question fails with the queue that nobody polls, and leaves no work behind', async () => {
-    await expect(ask<'backups'>(session, { kind: 'backups' })).rejects.toMatchObject({ code: 'host-without-worker', message: expect.stringContaining('reprise') });
+    await expect(inspect<'backups'>(session, { kind: 'backups' })).rejects.toMatchObject({
+      code: 'host-without-worker',
+      message: expect.stringContaining('reprise'),
+    });
     const asked = [];
-    for await (const work of session.client.workflow.list({ query: "WorkflowType = 'ask' AND ExecutionStatus = 'Running'" })) asked.push(work);
+    for await (const work of session.client.workflow.list({
+      query: "WorkflowType = 'inspect' AND ExecutionStatus = 'Running'",
+    }))
+      asked.push(work);
     expect(asked).toEqual([]);
   });
 
@@ -77,8 +91,16 @@ describe('without a worker', () => {
   });
 
   it('a decision is refused instead of hanging', async () => {
-    const { workflowId } = await startRecovery(session, { cluster: 'mairie', target: { kind: 'latest' }, into: 'in-place', pause: false, requester: 'dba' });
-    await expect(approve(session, workflowId, { plan: '0'.repeat(12), by: 'dba', reason: 'x' })).rejects.toMatchObject({ code: 'host-without-worker' });
+    const { workflowId } = await startRecovery(session, {
+      cluster: 'mairie',
+      target: { kind: 'latest' },
+      into: 'in-place',
+      pause: false,
+      requester: 'dba',
+    });
+    await expect(approve(session, workflowId, { plan: '0'.repeat(12), by: 'dba', reason: 'x' })).rejects.toMatchObject({
+      code: 'host-without-worker',
+    });
     await expect(waitingPlan(session, workflowId)).rejects.toMatchObject({ code: 'host-without-worker' });
     expect(await recoveryOf(session, workflowId)).toBe(workflowId);
   });
@@ -86,7 +108,10 @@ describe('without a worker', () => {
   it('work is listed as under way', async () => {
     await startBackup(session, request('listed'));
     let found = false;
-    while (!found) found = (await runningWorks(session)).some(({ workflowId, state }) => workflowId === 'backup/mairie/listed' && state === 'running');
+    while (!found)
+      found = (await listRunningOperations(session)).some(
+        ({ workflowId, state }) => workflowId === 'backup/mairie/listed' && state === 'running',
+      );
     expect(found).toBe(true);
   });
 });
@@ -94,32 +119,50 @@ describe('without a worker', () => {
 describe('starting and following', () => {
   it('F29: the same backup twice is a conflict', async () => {
     await startBackup(session, request('twice'));
-    await expect(startBackup(session, request('twice'))).rejects.toMatchObject({ name: 'WorkflowExecutionAlreadyStartedError' });
+    await expect(startBackup(session, request('twice'))).rejects.toMatchObject({
+      name: 'WorkflowExecutionAlreadyStartedError',
+    });
   });
 
   it('--timeout ends the waiting (timeout), Ctrl-C too (interrupted); the work goes on', async () => {
     const { handle, workflowId } = await startBackup(session, request('long'));
     const never = new AbortController().signal;
     const onStatus = () => undefined;
-    await expect(follow(session, handle, { onStatus, timeoutMs: 500, signal: never })).rejects.toMatchObject({ code: 'timeout', hint: expect.stringContaining(`reprise watch ${workflowId}`) });
-    await expect(follow(session, handle, { onStatus, signal: AbortSignal.timeout(500) })).rejects.toMatchObject({ code: 'interrupted', hint: expect.stringContaining(workflowId) });
+    await expect(follow(session, handle, { onStatus, timeoutMs: 500, signal: never })).rejects.toMatchObject({
+      code: 'timeout',
+      hint: expect.stringContaining(`reprise watch ${workflowId}`),
+    });
+    await expect(follow(session, handle, { onStatus, signal: AbortSignal.timeout(500) })).rejects.toMatchObject({
+      code: 'interrupted',
+      hint: expect.stringContaining(workflowId),
+    });
     expect((await handle.describe()).status.name).toBe('RUNNING');
   });
 
   it('work that is terminated ends the following with its failure', async () => {
     const { handle } = await startBackup(session, request('ended'));
     const states: string[] = [];
-    const following = follow(session, handle, { onStatus: ({ state }) => void states.push(state), signal: new AbortController().signal, everyMs: 50 });
+    const following = follow(session, handle, {
+      onStatus: ({ state }) => void states.push(state),
+      signal: new AbortController().signal,
+      everyMs: 50,
+    });
     await handle.terminate('by hand');
     await expect(following).rejects.toMatchObject({ name: 'WorkflowFailedError' });
-    expect(await statusOf(session, handle.workflowId, { jobs: false })).toMatchObject({ state: 'cancelled', finishedAt: expect.any(String) });
+    expect(await statusOf(session, handle.workflowId, { jobs: false })).toMatchObject({
+      state: 'cancelled',
+      finishedAt: expect.any(String),
+    });
   });
 });
 
 it('search attributes that are there are left alone; a namespace without them gets them', async () => {
   expect(await missingSearchAttributes(session)).toEqual([]);
   expect(await registerSearchAttributes(session)).toEqual({ missing: [] });
-  await session.connection.operatorService.removeSearchAttributes({ namespace: 'default', searchAttributes: ['RepriseKind'] });
+  await session.connection.operatorService.removeSearchAttributes({
+    namespace: 'default',
+    searchAttributes: ['RepriseKind'],
+  });
   while ((await missingSearchAttributes(session)).length === 0);
   expect(await missingSearchAttributes(session)).toEqual(['RepriseKind']);
   expect(await registerSearchAttributes(session)).toEqual({ missing: [] });

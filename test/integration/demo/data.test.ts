@@ -13,7 +13,7 @@ import type { Loss } from '../../../src/demo/loss.js';
 import { Owned } from '../../../src/demo/owned.js';
 import { makeScratch } from '../../../src/demo/scratch.js';
 import type { Scratch } from '../../../src/demo/scratch.js';
-import { withClient } from '../../../src/postgres/connect.js';
+import { withClient } from '../../../src/postgres/connection/with-client.js';
 import { onCleanup } from '../../helpers/cleanup.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { tempDir } from '../../helpers/temp.js';
@@ -52,14 +52,28 @@ describe('data of the demo in a real PostgreSQL', () => {
   });
 
   it('hold what a backup may lose: an identity column, foreign keys, an index, a view, a setting, an owner', async () => {
-    expect(await run("SELECT attidentity FROM pg_attribute WHERE attrelid = 'metier.demandes_rdv'::regclass AND attname = 'id'")).toEqual([{ attidentity: 'a' }]);
-    expect(await run("SELECT count(*)::int AS n FROM pg_constraint WHERE contype = 'f' AND conrelid = 'metier.demandes_rdv'::regclass")).toEqual([{ n: 2 }]);
-    expect(await run("SELECT count(*)::int AS n FROM pg_indexes WHERE indexname = 'demandes_rdv_commune'")).toEqual([{ n: 1 }]);
-    expect(await run('SELECT sum(demandes)::int AS n FROM metier.rdv_par_departement')).toEqual([{ n: 20_000 }]);
-    expect(await run(`SELECT setconfig::text FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase WHERE datname = '${DATABASE}'`)).toEqual([
-      { setconfig: '{"search_path=metier, referentiel, public"}' },
+    expect(
+      await run(
+        "SELECT attidentity FROM pg_attribute WHERE attrelid = 'metier.demandes_rdv'::regclass AND attname = 'id'",
+      ),
+    ).toEqual([{ attidentity: 'a' }]);
+    expect(
+      await run(
+        "SELECT count(*)::int AS n FROM pg_constraint WHERE contype = 'f' AND conrelid = 'metier.demandes_rdv'::regclass",
+      ),
+    ).toEqual([{ n: 2 }]);
+    expect(await run("SELECT count(*)::int AS n FROM pg_indexes WHERE indexname = 'demandes_rdv_commune'")).toEqual([
+      { n: 1 },
     ]);
-    expect(await run("SELECT tableowner FROM pg_tables WHERE schemaname = 'metier' GROUP BY 1")).toEqual([{ tableowner: OWNER_ROLE }]);
+    expect(await run('SELECT sum(demandes)::int AS n FROM metier.rdv_par_departement')).toEqual([{ n: 20_000 }]);
+    expect(
+      await run(
+        `SELECT setconfig::text FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase WHERE datname = '${DATABASE}'`,
+      ),
+    ).toEqual([{ setconfig: '{"search_path=metier, referentiel, public"}' }]);
+    expect(await run("SELECT tableowner FROM pg_tables WHERE schemaname = 'metier' GROUP BY 1")).toEqual([
+      { tableowner: OWNER_ROLE },
+    ]);
   });
 });
 
@@ -69,7 +83,9 @@ describe('the comparison', () => {
     expect(motif).toEqual(expect.any(String));
     await run('UPDATE metier.demandes_rdv SET motif = NULL WHERE id = 17');
     expect(await unlike()).toEqual(['metier.demandes_rdv']);
-    await withClient(scratch.connection, DATABASE, (client) => client.query('UPDATE metier.demandes_rdv SET motif = $1 WHERE id = 17', [motif]));
+    await withClient(scratch.connection, DATABASE, (client) =>
+      client.query('UPDATE metier.demandes_rdv SET motif = $1 WHERE id = 17', [motif]),
+    );
     expect(await unlike()).toEqual([]);
   });
 
@@ -79,14 +95,20 @@ describe('the comparison', () => {
     await run("INSERT INTO metier.pieces_jointes VALUES (2, 'intrus', 1)");
     expect(await unlike()).toEqual(['metier.services', 'metier.pieces_jointes', 'pg_catalog.pg_largeobject']);
     await run("UPDATE metier.services SET nom = 'Voirie' WHERE id = 9");
-    await withClient(scratch.connection, DATABASE, (client) => client.query('SELECT lo_put($1, 0, $2)', [LARGE_OBJECT_OID, initial.largeObject]));
+    await withClient(scratch.connection, DATABASE, (client) =>
+      client.query('SELECT lo_put($1, 0, $2)', [LARGE_OBJECT_OID, initial.largeObject]),
+    );
     await run('DELETE FROM metier.pieces_jointes WHERE id = 2');
     expect(await unlike()).toEqual([]);
   });
 
   it('follows the log of the business client, transaction by transaction, and sees one that is lost', async () => {
     const stop = new AbortController();
-    const business = runBusiness({ connection: scratch.client, log: scratch.clientLog, paceMs: 1 }, initial, stop.signal);
+    const business = runBusiness(
+      { connection: scratch.client, log: scratch.clientLog, paceMs: 1 },
+      initial,
+      stop.signal,
+    );
     const committed = async () => (await readLog(scratch.clientLog)).filter(({ kind }) => kind === 'committed').length;
     while ((await committed()) < 60) await new Promise((later) => setTimeout(later, 20));
     stop.abort();
@@ -105,7 +127,12 @@ describe('the comparison', () => {
   });
 
   it('F39: passwords made for the run stand in password files only', async () => {
-    const texts = await Promise.all([scratch.configFile, scratch.pgbackrestConf, scratch.clientLog, join(scratch.root, 'pgdata.log')].map((file) => readFile(file, 'utf8').catch(() => '')));
-    for (const password of Object.values(scratch.passwords)) expect(texts.filter((text) => text.includes(password))).toEqual([]);
+    const texts = await Promise.all(
+      [scratch.configFile, scratch.pgbackrestConf, scratch.clientLog, join(scratch.root, 'pgdata.log')].map((file) =>
+        readFile(file, 'utf8').catch(() => ''),
+      ),
+    );
+    for (const password of Object.values(scratch.passwords))
+      expect(texts.filter((text) => text.includes(password))).toEqual([]);
   });
 });

@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from '@jest/globals';
-import { runTool } from '../../../src/process/run.js';
+import { runProgram } from '../../../src/process/exec/run-program.js';
 import { onCleanup } from '../../helpers/cleanup.js';
 import { reprise } from '../../helpers/cli.js';
 import { type Reader, asHere, blocksOf, typeIn } from '../../helpers/doc-shell.js';
@@ -47,13 +47,18 @@ describe('documents do what they say', () => {
     expect(printed).toMatch(/restored/);
   }, 300_000);
 
-  it('D6: every command of the README: the two that set up, and those for a database of one\'s own', async () => {
+  it("D6: every command of the README: the two that set up, and those for a database of one's own", async () => {
     const [twoCommands = '', start = '', night = ''] = await blocksOf('README.md', 'sh');
     // `npm test` is what runs this; the demo has a test of its own.
-    expect(twoCommands.split('\n').map((line) => line.split('#')[0]?.trim()).filter(Boolean)).toEqual(['npm run demo', 'npm test']);
+    expect(
+      twoCommands
+        .split('\n')
+        .map((line) => line.split('#')[0]?.trim())
+        .filter(Boolean),
+    ).toEqual(['npm run demo', 'npm test']);
     await writeConfig('README.md');
     const started = start.replace('reprise doctor ', 'reprise doctor || true ');
-    await typeIn([started, 'reprise recover mairie --policy nightly-dump --yes --detach --by ops', night], reader);
+    await typeIn([started, 'reprise recover mairie --policy nightly-dump --detach --by ops', night], reader);
   }, 300_000);
 
   it('D6, F8: the runbook for a night without Temporal: another server, then by hand with bare tools', async () => {
@@ -63,7 +68,9 @@ describe('documents do what they say', () => {
     await site.backUp('dump');
     await site.backUp('physical');
     const { places } = site;
-    const appointments = (await site.query('SELECT count(*)::int AS n FROM metier.demandes_rdv')).rows[0] as { n: number };
+    const appointments = (await site.query('SELECT count(*)::int AS n FROM metier.demandes_rdv')).rows[0] as {
+      n: number;
+    };
     await site.workers[0]?.stop();
 
     const here = [
@@ -85,8 +92,11 @@ describe('documents do what they say', () => {
     expect((await reprise(['down', '--config', join(site.root, 'night.yml')])).code).toBe(0);
 
     // The tools are used as the data directory's owner: what root's worker wrote is given to that user first.
-    await runTool(['chown', '-R', 'postgres:', site.root]);
-    const byHand = await typeIn(await blocksOf(runbook, 'sh', 'By hand'), { ...onSite, asPostgres: process.getuid?.() === 0 });
+    await runProgram(['chown', '-R', 'postgres:', site.root]);
+    const byHand = await typeIn(await blocksOf(runbook, 'sh', 'By hand'), {
+      ...onSite,
+      asPostgres: process.getuid?.() === 0,
+    });
     expect(byHand).toContain('the dump is whole');
     expect(byHand).toMatch(new RegExp(`f +\\| +${appointments.n}\\b`));
     expect((await site.query('SELECT count(*)::int AS n FROM metier.demandes_rdv')).rows).toEqual([appointments]);

@@ -5,7 +5,7 @@ import { parseConfig } from '../../../src/config/load.js';
 import { inspectHost } from '../../../src/doctor/inspect-host.js';
 import type { Finding } from '../../../src/domain/findings.js';
 import { openCatalogue } from '../../../src/records/catalogue.js';
-import { resolveSecret } from '../../../src/process/secrets.js';
+import { resolveSecret } from '../../../src/process/exec/secrets.js';
 import { openStorage } from '../../../src/storage/registry.js';
 import { tempDir } from '../../helpers/temp.js';
 import { backupFacts } from '../../unit/records/samples.js';
@@ -27,7 +27,11 @@ interface Shape {
   readonly more?: string;
 }
 
-async function findings({ connection = `{ host: "${socket}", port: ${port}, user: postgres }`, engine = 'logical', more = '' }: Shape = {}): Promise<readonly Finding[]> {
+async function findings({
+  connection = `{ host: "${socket}", port: ${port}, user: postgres }`,
+  engine = 'logical',
+  more = '',
+}: Shape = {}): Promise<readonly Finding[]> {
   const options = engine === 'pgbackrest' ? `, options: { stanza: mairie, config: ${folder}/pgbackrest.conf }` : '';
   const text = `version: 1
 hosts: { db1: { state_dir: ./state } }
@@ -46,13 +50,23 @@ ${more}`;
   return inspectHost(parseConfig(text, join(folder, 'reprise.yml')).config, 'db1');
 }
 
-const of = (found: readonly Finding[], check: string): Finding | undefined => found.find((finding) => finding.check === check);
+const of = (found: readonly Finding[], check: string): Finding | undefined =>
+  found.find((finding) => finding.check === check);
 
 describe('doctor on a host', () => {
   it('finds server, tools and repository in order, and says what each wrong thing needs', async () => {
-    const found = await findings({ more: '    approvals: { recover: { approvers: 1, from: [dba] } }\ncontacts: { dba: { mail: [dba@example.org] } }\n' });
-    expect(of(found, 'cluster/mairie/connection')).toMatchObject({ level: 'ok', message: expect.stringContaining('PostgreSQL 15') });
-    for (const tool of ['pg_dump', 'pg_restore', 'pg_dumpall', 'psql']) expect(of(found, `cluster/mairie/tools/${tool}`)).toMatchObject({ level: expect.not.stringMatching('problem'), message: expect.stringContaining(`${tool} (PostgreSQL) 15`) });
+    const found = await findings({
+      more: '    approvals: { recover: { approvers: 1, from: [dba] } }\ncontacts: { dba: { mail: [dba@example.org] } }\n',
+    });
+    expect(of(found, 'cluster/mairie/connection')).toMatchObject({
+      level: 'ok',
+      message: expect.stringContaining('PostgreSQL 15'),
+    });
+    for (const tool of ['pg_dump', 'pg_restore', 'pg_dumpall', 'psql'])
+      expect(of(found, `cluster/mairie/tools/${tool}`)).toMatchObject({
+        level: expect.not.stringMatching('problem'),
+        message: expect.stringContaining(`${tool} (PostgreSQL) 15`),
+      });
     expect(of(found, 'repository/local')).toMatchObject({ level: 'ok' });
     expect(of(found, 'cluster/mairie/approvals')).toBeUndefined();
     expect(found.filter(({ level }) => level === 'problem')).toEqual([]);
@@ -60,15 +74,24 @@ describe('doctor on a host', () => {
   });
 
   it('the only copy on the device of the data directory is no backup', async () => {
-    expect(of(await findings(), 'cluster/mairie/copies')).toMatchObject({ level: 'warning', message: expect.stringContaining('That is no backup') });
+    expect(of(await findings(), 'cluster/mairie/copies')).toMatchObject({
+      level: 'warning',
+      message: expect.stringContaining('That is no backup'),
+    });
   });
 
   it('a recovery without an approval policy would be refused', async () => {
-    expect(of(await findings(), 'cluster/mairie/approvals')).toMatchObject({ level: 'warning', fix: expect.stringContaining('approvals:') });
+    expect(of(await findings(), 'cluster/mairie/approvals')).toMatchObject({
+      level: 'warning',
+      fix: expect.stringContaining('approvals:'),
+    });
   });
 
   it('S2: a cluster whose applications nothing stops during a recovery', async () => {
-    expect(of(await findings(), 'cluster/mairie/hooks')).toMatchObject({ level: 'warning', fix: expect.stringContaining('stop-applications') });
+    expect(of(await findings(), 'cluster/mairie/hooks')).toMatchObject({
+      level: 'warning',
+      fix: expect.stringContaining('stop-applications'),
+    });
     const hooks = '    hooks: { stop-applications: { argv: [/bin/true], host: db1, timeout: 60s } }\n';
     expect(of(await findings({ more: hooks }), 'cluster/mairie/hooks')).toBeUndefined();
   });
@@ -85,64 +108,152 @@ describe('doctor on a host', () => {
     await writeFile(passfile, '*:*:*:postgres:x\n', { mode: 0o644 });
     await chmod(join(folder, 'state'), 0o755);
     await chmod(join(folder, 'repo'), 0o755);
-    const found = await findings({ connection: `{ host: "${socket}", port: ${port}, user: postgres, passfile: ${passfile} }` });
-    expect(of(found, 'host/db1/state_dir')).toMatchObject({ level: 'problem', fix: expect.stringContaining('chmod 700') });
-    expect(of(found, 'repository/local')).toMatchObject({ level: 'warning', fix: expect.stringContaining('chmod 700') });
-    expect(of(found, 'cluster/mairie/passfile')).toMatchObject({ level: 'problem', fix: expect.stringContaining('chmod 600') });
+    const found = await findings({
+      connection: `{ host: "${socket}", port: ${port}, user: postgres, passfile: ${passfile} }`,
+    });
+    expect(of(found, 'host/db1/state_dir')).toMatchObject({
+      level: 'problem',
+      fix: expect.stringContaining('chmod 700'),
+    });
+    expect(of(found, 'repository/local')).toMatchObject({
+      level: 'warning',
+      fix: expect.stringContaining('chmod 700'),
+    });
+    expect(of(found, 'cluster/mairie/passfile')).toMatchObject({
+      level: 'problem',
+      fix: expect.stringContaining('chmod 600'),
+    });
   });
 
   it('F7: a policy that archives WAL on a server that does not', async () => {
     const found = await findings({ engine: 'pgbackrest' });
-    expect(of(found, 'cluster/mairie/archiving')).toMatchObject({ level: 'problem', fix: expect.stringContaining('archive_mode=on') });
-    expect(of(found, 'cluster/mairie/tools/pgbackrest')).toMatchObject({ level: 'ok', message: expect.stringContaining('pgBackRest') });
+    expect(of(found, 'cluster/mairie/archiving')).toMatchObject({
+      level: 'problem',
+      fix: expect.stringContaining('archive_mode=on'),
+    });
+    expect(of(found, 'cluster/mairie/tools/pgbackrest')).toMatchObject({
+      level: 'ok',
+      message: expect.stringContaining('pgBackRest'),
+    });
   });
 
   it('a repository that is not there is not made by looking for it; a hook whose program is not there is wrong', async () => {
     await rm(join(folder, 'repo'), { recursive: true });
-    const found = await findings({ more: '    hooks: { stop-applications: { argv: [/no/such/program], host: db1, timeout: 60s } }\n' });
-    expect(of(found, 'repository/local')).toMatchObject({ level: 'ok', message: expect.stringContaining('does not exist yet') });
+    const found = await findings({
+      more: '    hooks: { stop-applications: { argv: [/no/such/program], host: db1, timeout: 60s } }\n',
+    });
+    expect(of(found, 'repository/local')).toMatchObject({
+      level: 'ok',
+      message: expect.stringContaining('does not exist yet'),
+    });
     expect(await readdir(folder)).not.toContain('repo');
-    expect(of(found, 'cluster/mairie/hooks/stop-applications')).toMatchObject({ level: 'problem', message: expect.stringContaining('/no/such/program') });
+    expect(of(found, 'cluster/mairie/hooks/stop-applications')).toMatchObject({
+      level: 'problem',
+      message: expect.stringContaining('/no/such/program'),
+    });
   });
 
   it('disk forecast: what the catalogue says came and went, against what is free', async () => {
-    const catalogue = openCatalogue(openStorage({ name: 'local', type: 'directory', options: { path: join(folder, 'repo') } }, { secret: resolveSecret }), 'mairie');
+    const catalogue = openCatalogue(
+      openStorage(
+        { name: 'local', type: 'directory', options: { path: join(folder, 'repo') } },
+        { secret: resolveSecret },
+      ),
+      'mairie',
+    );
     const made = (id: string, daysAgo: number, sizeBytes: number) => {
       const at = new Date(Date.now() - daysAgo * 86_400_000).toISOString();
-      return catalogue.append({ id: `made/${id}`, at, operationId: id, by: 'test', kind: 'backup', backup: { ...backupFacts(id), id, policy: 'nightly', sizeBytes } });
+      return catalogue.append({
+        id: `made/${id}`,
+        at,
+        operationId: id,
+        by: 'test',
+        kind: 'backup',
+        backup: { ...backupFacts(id), id, policy: 'nightly', sizeBytes },
+      });
     };
     await made('a', 0.1, 1000);
-    expect(of(await findings(), 'space/mairie/nightly')).toMatchObject({ level: 'ok', message: expect.stringContaining('too young') });
+    expect(of(await findings(), 'space/mairie/nightly')).toMatchObject({
+      level: 'ok',
+      message: expect.stringContaining('too young'),
+    });
     // Grows by petabytes a day: no disk has room for the third.
     await made('b', 2, 4e15);
     await made('c', 1, 4e15);
-    expect(of(await findings(), 'space/mairie/nightly')).toMatchObject({ level: 'problem', message: expect.stringContaining('the next backups take about') });
+    expect(of(await findings(), 'space/mairie/nightly')).toMatchObject({
+      level: 'problem',
+      message: expect.stringContaining('the next backups take about'),
+    });
     await made('d', 0, 1000);
-    expect(of(await findings(), 'space/mairie/nightly')).toMatchObject({ level: 'problem', message: expect.stringMatching(/full in 0 days/), fix: expect.stringContaining('retention') });
-    for (const id of ['b', 'c']) await catalogue.append({ id: `removed/${id}`, at: new Date().toISOString(), operationId: 'r', by: 'test', kind: 'removed', backupId: id, reason: 'test' });
-    expect(of(await findings(), 'space/mairie/nightly')).toMatchObject({ level: 'ok', message: expect.stringContaining('not full within ten years') });
+    expect(of(await findings(), 'space/mairie/nightly')).toMatchObject({
+      level: 'problem',
+      message: expect.stringMatching(/full in 0 days/),
+      fix: expect.stringContaining('retention'),
+    });
+    for (const id of ['b', 'c'])
+      await catalogue.append({
+        id: `removed/${id}`,
+        at: new Date().toISOString(),
+        operationId: 'r',
+        by: 'test',
+        kind: 'removed',
+        backupId: id,
+        reason: 'test',
+      });
+    expect(of(await findings(), 'space/mairie/nightly')).toMatchObject({
+      level: 'ok',
+      message: expect.stringContaining('not full within ten years'),
+    });
   });
 
   it('failure domain: unencrypted, on the same device; pgbackrest.conf says where its files lie and what is wrong with it', async () => {
-    expect(of(await findings(), 'cluster/mairie/encryption/nightly')).toMatchObject({ level: 'warning', message: expect.stringContaining(`unencrypted in ${folder}/repo`) });
-    const conf = (...lines: string[]) => writeFile(join(folder, 'pgbackrest.conf'), ['[global]', ...lines, '[mairie]', `pg1-path=${folder}/data`, ''].join('\n'), { mode: 0o644 });
-    await conf('repo1-type=s3', 'repo1-s3-key=made-up', 'repo1-cipher-type=aes-256-cbc', 'repo1-retention-archive-type=time');
+    expect(of(await findings(), 'cluster/mairie/encryption/nightly')).toMatchObject({
+      level: 'warning',
+      message: expect.stringContaining(`unencrypted in ${folder}/repo`),
+    });
+    const conf = (...lines: string[]) =>
+      writeFile(
+        join(folder, 'pgbackrest.conf'),
+        ['[global]', ...lines, '[mairie]', `pg1-path=${folder}/data`, ''].join('\n'),
+        { mode: 0o644 },
+      );
+    await conf(
+      'repo1-type=s3',
+      'repo1-s3-key=made-up',
+      'repo1-cipher-type=aes-256-cbc',
+      'repo1-retention-archive-type=time',
+    );
     const found = await findings({ engine: 'pgbackrest' });
-    expect(of(found, 'cluster/mairie/copies')).toMatchObject({ level: 'ok', message: expect.stringContaining('another machine') });
+    expect(of(found, 'cluster/mairie/copies')).toMatchObject({
+      level: 'ok',
+      message: expect.stringContaining('another machine'),
+    });
     expect(of(found, 'cluster/mairie/encryption/nightly')).toMatchObject({ level: 'ok' });
     const own = found.filter(({ check }) => check === 'cluster/mairie/engine/nightly');
     expect(own).toMatchObject([
-      { message: expect.stringContaining('repo1-retention-archive-type=time'), fix: expect.stringContaining('remove the line') },
-      { message: expect.stringContaining('holds a secret and is open to others'), fix: expect.stringContaining('chmod 600') },
+      {
+        message: expect.stringContaining('repo1-retention-archive-type=time'),
+        fix: expect.stringContaining('remove the line'),
+      },
+      {
+        message: expect.stringContaining('holds a secret and is open to others'),
+        fix: expect.stringContaining('chmod 600'),
+      },
     ]);
     expect(JSON.stringify(found)).not.toContain('made-up');
     await conf(`repo1-path=${folder}/elsewhere`);
-    expect(of(await findings({ engine: 'pgbackrest' }), 'cluster/mairie/copies')).toMatchObject({ level: 'warning', message: expect.stringContaining('That is no backup') });
+    expect(of(await findings({ engine: 'pgbackrest' }), 'cluster/mairie/copies')).toMatchObject({
+      level: 'warning',
+      message: expect.stringContaining('That is no backup'),
+    });
   });
 
   it('objectives that schedules and retention cannot keep', async () => {
     const found = await findings({ more: '    objectives: { rpo: 5m }\n' });
-    expect(of(found, 'cluster/mairie/rpo')).toMatchObject({ level: 'warning', message: expect.stringContaining('no policy archives WAL') });
+    expect(of(found, 'cluster/mairie/rpo')).toMatchObject({
+      level: 'warning',
+      message: expect.stringContaining('no policy archives WAL'),
+    });
     expect(of(await findings(), 'cluster/mairie/rpo')).toBeUndefined();
   });
 
@@ -150,7 +261,10 @@ describe('doctor on a host', () => {
     await writeFile(join(folder, 'reprise.yml'), '', { mode: 0o644 });
     expect(of(await findings(), 'config/file')).toMatchObject({ level: 'ok' });
     await chmod(join(folder, 'reprise.yml'), 0o666);
-    expect(of(await findings(), 'config/file')).toMatchObject({ level: 'problem', fix: `chmod go-w ${folder}/reprise.yml` });
+    expect(of(await findings(), 'config/file')).toMatchObject({
+      level: 'problem',
+      fix: `chmod go-w ${folder}/reprise.yml`,
+    });
   });
 
   it('leaves nothing behind in the repository', async () => {

@@ -2,7 +2,7 @@ import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import { Client, Connection } from '@temporalio/client';
-import { isAlive } from '../../../src/process/process-identity.js';
+import { isAlive } from '../../../src/process/exec/process-identity.js';
 import { reprise } from '../../helpers/cli.js';
 import { onCleanup } from '../../helpers/cleanup.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
@@ -49,7 +49,11 @@ beforeAll(async () => {
 describe('D7: up and down', () => {
   it('starts a server and a worker that answers, owner-only and with 90 days of history; down stops both and keeps all', async () => {
     const first = await up();
-    expect(first).toMatchObject({ address: expect.stringMatching(/^127\.0\.0\.1:/), temporal: { state: 'started' }, worker: { state: 'started' } });
+    expect(first).toMatchObject({
+      address: expect.stringMatching(/^127\.0\.0\.1:/),
+      temporal: { state: 'started' },
+      worker: { state: 'started' },
+    });
     expect((await fetch(first.webUi)).ok).toBe(true);
     expect(await retentionSeconds(first.address)).toBe(90 * 86_400);
     // F42
@@ -62,7 +66,11 @@ describe('D7: up and down', () => {
     expect((await run('schedule', 'pause', 'mairie/nightly', '--reason', 'test')).code).toBe(0);
 
     const again = await up();
-    expect(again).toEqual({ ...first, temporal: { ...first.temporal, state: 'running' }, worker: { ...first.worker, state: 'running' } });
+    expect(again).toEqual({
+      ...first,
+      temporal: { ...first.temporal, state: 'running' },
+      worker: { ...first.worker, state: 'running' },
+    });
 
     expect(JSON.parse((await run('down')).stdout)).toMatchObject({ temporal: 'stopped', worker: 'stopped' });
     expect((await run('backup', 'list')).code).toBe(5);
@@ -70,29 +78,44 @@ describe('D7: up and down', () => {
 
     const later = await up();
     expect([later.address, later.webUi]).toEqual([first.address, first.webUi]);
-    const { schedules } = JSON.parse((await run('schedule', 'list')).stdout) as { schedules: { id: string; paused: boolean }[] };
+    const { schedules } = JSON.parse((await run('schedule', 'list')).stdout) as {
+      schedules: { id: string; paused: boolean }[];
+    };
     expect(schedules).toMatchObject([{ id: 'reprise/mairie/nightly', paused: true }]);
   });
 
   it('replaces only what died, and a worker whose config has changed', async () => {
     const before = await up();
-    const identity = (JSON.parse(await readFile(join(before.stateDir, 'embedded.json'), 'utf8')) as { worker: Parameters<typeof isAlive>[0] }).worker;
+    const identity = (
+      JSON.parse(await readFile(join(before.stateDir, 'embedded.json'), 'utf8')) as {
+        worker: Parameters<typeof isAlive>[0];
+      }
+    ).worker;
     process.kill(before.worker.pid, 'SIGKILL');
     while (await isAlive(identity));
     const healed = await up();
-    expect(healed).toMatchObject({ temporal: { pid: before.temporal.pid, state: 'running' }, worker: { state: 'started' } });
+    expect(healed).toMatchObject({
+      temporal: { pid: before.temporal.pid, state: 'running' },
+      worker: { state: 'started' },
+    });
     expect(healed.worker.pid).not.toBe(before.worker.pid);
 
     await writeFile(join(cwd, 'reprise.yml'), yaml(30));
     const changed = await up();
-    expect(changed).toMatchObject({ temporal: { pid: before.temporal.pid, state: 'running' }, worker: { state: 'restarted' } });
+    expect(changed).toMatchObject({
+      temporal: { pid: before.temporal.pid, state: 'running' },
+      worker: { state: 'restarted' },
+    });
     expect((await run('down')).code).toBe(0);
   });
 
   it('refuses a config that uses a Temporal server elsewhere', async () => {
     await writeFile(join(cwd, 'reprise.yml'), `${yaml(14)}temporal: { address: "temporal.example.org:7233" }\n`);
     const { code, stderr } = await run('up');
-    expect([code, (JSON.parse(stderr.trim().split('\n').at(-1) ?? '') as { error: { code: string } }).error.code]).toEqual([7, 'conflict']);
+    expect([
+      code,
+      (JSON.parse(stderr.trim().split('\n').at(-1) ?? '') as { error: { code: string } }).error.code,
+    ]).toEqual([7, 'conflict']);
     await writeFile(join(cwd, 'reprise.yml'), yaml(14));
   });
 });

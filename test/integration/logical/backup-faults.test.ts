@@ -6,7 +6,7 @@ import pg from 'pg';
 import type { ClusterConfig } from '../../../src/domain/config.js';
 import type { EngineContext, MadeBackup } from '../../../src/engines/engine.js';
 import { logicalEngine } from '../../../src/engines/logical/logical-engine.js';
-import { createJobs, readJobs } from '../../../src/process/supervisor.js';
+import { createJobs, readJobs } from '../../../src/process/jobs/supervisor.js';
 import { asBackup, toolOf } from '../../contract/engine-suite.js';
 import { makeGround } from '../../contract/engine-fixture.js';
 import type { Ground } from '../../contract/engine-fixture.js';
@@ -26,7 +26,8 @@ const undo: (() => Promise<unknown>)[] = [];
 beforeAll(async () => {
   source = await startScratchCluster();
   await runQuery(source, 'postgres', "CREATE ROLE saver LOGIN PASSWORD 'hash me'; GRANT pg_read_all_data TO saver");
-  for (const database of ['small', 'secured', 'large']) await runQuery(source, 'postgres', `CREATE DATABASE ${database}`);
+  for (const database of ['small', 'secured', 'large'])
+    await runQuery(source, 'postgres', `CREATE DATABASE ${database}`);
   await runQuery(source, 'small', 'CREATE TABLE t (x int); INSERT INTO t SELECT generate_series(1, 10)');
   await runQuery(
     source,
@@ -45,7 +46,12 @@ const startedAt = (): string => new Date(Date.UTC(2026, 10, 21, 2, 15, second++)
 const directory = (): string => join(ground.repositoryPath, 'mairie', 'nightly');
 
 /** A context for some databases, as some role. */
-async function contextFor(databases: readonly string[], operationId: string, changed: Partial<EngineContext> = {}, user = 'postgres'): Promise<EngineContext> {
+async function contextFor(
+  databases: readonly string[],
+  operationId: string,
+  changed: Partial<EngineContext> = {},
+  user = 'postgres',
+): Promise<EngineContext> {
   const cluster: ClusterConfig = { ...ground.cluster, databases, connection: { ...ground.cluster.connection, user } };
   return ground.context(operationId, { cluster, ...changed });
 }
@@ -54,14 +60,19 @@ async function backUp(context: EngineContext): Promise<MadeBackup> {
   if (backup === undefined) throw new Error('no backup was made');
   return backup;
 }
-const labels = async (): Promise<string[]> => (await logicalEngine.list(await ground.context('list'))).map(({ label }) => label);
+const labels = async (): Promise<string[]> =>
+  (await logicalEngine.list(await ground.context('list'))).map(({ label }) => label);
 const incoming = (): Promise<string[]> => readdir(join(directory(), 'incoming')).catch(() => []);
 
 it('B4: roles come with their attributes and hashes, from a superuser only', async () => {
   const backup = await backUp(await contextFor(['small'], 'as superuser'));
-  expect(await readFile(join(directory(), `${backup.label}.globals.sql`), 'utf8')).toMatch(/ALTER ROLE saver WITH .*PASSWORD 'SCRAM/);
+  expect(await readFile(join(directory(), `${backup.label}.globals.sql`), 'utf8')).toMatch(
+    /ALTER ROLE saver WITH .*PASSWORD 'SCRAM/,
+  );
   const lesser = await contextFor(['small'], 'as saver', {}, 'saver');
-  expect(await logicalEngine.preflightBackup(lesser)).toContainEqual(expect.stringContaining('passwords of roles are not in the backup'));
+  expect(await logicalEngine.preflightBackup(lesser)).toContainEqual(
+    expect.stringContaining('passwords of roles are not in the backup'),
+  );
   const without = await backUp(lesser);
   const globals = await readFile(join(directory(), `${without.label}.globals.sql`), 'utf8');
   expect(globals).toContain('CREATE ROLE saver');
@@ -71,21 +82,32 @@ it('B4: roles come with their attributes and hashes, from a superuser only', asy
 
 it('F19: row security is never skipped over: refused before, refused by pg_dump, whole with BYPASSRLS', async () => {
   const context = await contextFor(['secured'], 'secured', {}, 'saver');
-  await expect(logicalEngine.preflightBackup(context)).rejects.toMatchObject({ code: 'privilege-missing', hint: 'ALTER ROLE saver BYPASSRLS' });
+  await expect(logicalEngine.preflightBackup(context)).rejects.toMatchObject({
+    code: 'privilege-missing',
+    hint: 'ALTER ROLE saver BYPASSRLS',
+  });
   const before = await labels();
-  await expect(backUp(context)).rejects.toMatchObject({ code: 'privilege-missing', hint: expect.stringContaining('BYPASSRLS') });
+  await expect(backUp(context)).rejects.toMatchObject({
+    code: 'privilege-missing',
+    hint: expect.stringContaining('BYPASSRLS'),
+  });
   expect(await labels()).toEqual(before);
 
   await runQuery(source, 'postgres', 'ALTER ROLE saver BYPASSRLS');
   undo.push(() => runQuery(source, 'postgres', 'ALTER ROLE saver NOBYPASSRLS'));
   const backup = await backUp(await contextFor(['secured'], 'secured again', {}, 'saver'));
   expect(backup.contents).toEqual([{ database: 'secured', schema: 'public', table: 't', rows: 2 }]);
-  expect(await logicalEngine.verify(await contextFor(['secured'], 'verify secured'), asBackup(backup))).toMatchObject({ ok: true });
+  expect(await logicalEngine.verify(await contextFor(['secured'], 'verify secured'), asBackup(backup))).toMatchObject({
+    ok: true,
+  });
 });
 
 it('F20: a large object that pg_read_all_data does not cover is told before, with its grant', async () => {
   const context = await contextFor(['large'], 'large', {}, 'saver');
-  const missing = { code: 'privilege-missing', hint: expect.stringContaining('pg_read_all_data does not cover large objects') };
+  const missing = {
+    code: 'privilege-missing',
+    hint: expect.stringContaining('pg_read_all_data does not cover large objects'),
+  };
   await expect(logicalEngine.preflightBackup(context)).rejects.toMatchObject(missing);
   await expect(backUp(context)).rejects.toMatchObject(missing);
   const { rows } = await runQuery(source, 'large', 'SELECT oid FROM pg_largeobject_metadata');
@@ -96,7 +118,10 @@ it('F20: a large object that pg_read_all_data does not cover is told before, wit
 it('F20: a table that the role may not read is told before, with the grant', async () => {
   await runQuery(source, 'postgres', 'CREATE ROLE stranger LOGIN');
   const context = await contextFor(['small'], 'stranger', {}, 'stranger');
-  await expect(logicalEngine.preflightBackup(context)).rejects.toMatchObject({ code: 'privilege-missing', hint: 'GRANT pg_read_all_data TO stranger' });
+  await expect(logicalEngine.preflightBackup(context)).rejects.toMatchObject({
+    code: 'privilege-missing',
+    hint: 'GRANT pg_read_all_data TO stranger',
+  });
 });
 
 it('F17: a pg_dump older than the server is refused before', async () => {
@@ -115,8 +140,14 @@ it('F3: success printed and exit 1 is a failure, and leaves nothing', async () =
 
 it('F3: a dump that pg_restore does not take is removed, and the next attempt dumps anew', async () => {
   const request = { type: 'full', startedAt: startedAt() } as const;
-  const pgBin = await programsWith(source.binDir, 'pg_restore', '[ "$1" = --list ] && { echo "it is no archive" >&2; exit 1; }; "$real" "$@"');
-  await expect(logicalEngine.backup(await contextFor(['small'], 'no archive', { pgBin }), request)).rejects.toMatchObject({ code: 'tool-failed', message: expect.stringContaining('it is no archive') });
+  const pgBin = await programsWith(
+    source.binDir,
+    'pg_restore',
+    '[ "$1" = --list ] && { echo "it is no archive" >&2; exit 1; }; "$real" "$@"',
+  );
+  await expect(
+    logicalEngine.backup(await contextFor(['small'], 'no archive', { pgBin }), request),
+  ).rejects.toMatchObject({ code: 'tool-failed', message: expect.stringContaining('it is no archive') });
   expect(await incoming()).toEqual([]);
   const [made] = await logicalEngine.backup(await contextFor(['small'], 'no archive'), request);
   expect(made).toMatchObject({ contents: [{ table: 't', rows: 10 }] });
@@ -127,20 +158,31 @@ it('F3: a dump cut off by a tool that exits 0 passes pg_restore -l, and not veri
   const cut = '"$real" "$@"; for a; do case $a in --file=*) truncate -s -20 "${a#--file=}";; esac; done';
   const pgBin = await programsWith(source.binDir, 'pg_dump', cut);
   const backup = await backUp(await contextFor(['small'], 'cut', { pgBin }));
-  expect(await logicalEngine.verify(await contextFor(['small'], 'verify cut'), asBackup(backup))).toMatchObject({ ok: false });
+  expect(await logicalEngine.verify(await contextFor(['small'], 'verify cut'), asBackup(backup))).toMatchObject({
+    ok: false,
+  });
   await logicalEngine.remove(await contextFor(['small'], 'remove cut'), [backup.label]);
 });
 
 it('F5: a full repository is told as such, not tried again, and leaves older backups as they were', async () => {
   const path = await smallFileSystem(1_000_000);
-  const limited = path === null ? await programsWith(source.binDir, 'pg_dump', `trap '' XFSZ; ulimit -f 500; exec "$real" "$@"`) : source.binDir;
+  const limited =
+    path === null
+      ? await programsWith(source.binDir, 'pg_dump', `trap '' XFSZ; ulimit -f 500; exec "$real" "$@"`)
+      : source.binDir;
   const repository = path ?? ground.repositoryPath;
   const full = await makeGround(source, 'logical', { restoreJobs: 1 }, { databases: ['small'] }, repository);
   const older = await backUp(await full.context('older'));
-  await runQuery(source, 'small', "CREATE TABLE big AS SELECT md5(n::text) || md5((-n)::text) AS x FROM generate_series(1, 60000) n");
+  await runQuery(
+    source,
+    'small',
+    'CREATE TABLE big AS SELECT md5(n::text) || md5((-n)::text) AS x FROM generate_series(1, 60000) n',
+  );
   undo.push(() => runQuery(source, 'small', 'DROP TABLE big'));
 
-  await expect(backUp(await full.context('too big', { pgBin: limited }))).rejects.toMatchObject({ code: 'storage-full' });
+  await expect(backUp(await full.context('too big', { pgBin: limited }))).rejects.toMatchObject({
+    code: 'storage-full',
+  });
   expect((await readJobs(full.stateDir, 'too big')).map(({ starts }) => starts)).toEqual([1]);
   expect(await readdir(join(repository, 'mairie', 'nightly', 'incoming'))).toEqual([]);
   expect((await logicalEngine.list(await full.context('list'))).map(({ label }) => label)).toContain(older.label);
@@ -187,7 +229,11 @@ async function stateOf(operationId: string): Promise<string | undefined> {
 }
 
 async function waitingForLock(): Promise<number> {
-  const { rows } = await runQuery(source, 'small', "SELECT count(*)::int AS n FROM pg_locks WHERE NOT granted AND relation = 't'::regclass");
+  const { rows } = await runQuery(
+    source,
+    'small',
+    "SELECT count(*)::int AS n FROM pg_locks WHERE NOT granted AND relation = 't'::regclass",
+  );
   return (rows[0] as { n: number }).n;
 }
 
@@ -199,7 +245,9 @@ it('D2: a cancelled backup ends pg_dump and leaves nothing', async () => {
   await client.query('BEGIN; LOCK TABLE t IN ACCESS EXCLUSIVE MODE');
   const before = await labels();
   const abort = new AbortController();
-  const cancelled = backUp(await contextFor(['small'], 'cancelled', { signal: abort.signal })).catch((error: unknown) => error);
+  const cancelled = backUp(await contextFor(['small'], 'cancelled', { signal: abort.signal })).catch(
+    (error: unknown) => error,
+  );
   const pid = await toolOf(ground.stateDir, 'cancelled');
   abort.abort(new Error('cancelled by a person'));
   expect(await cancelled).toMatchObject({ code: 'job-cancelled' });
@@ -211,13 +259,17 @@ it('D2: a cancelled backup ends pg_dump and leaves nothing', async () => {
 it('F29: another operation that starts in the same second is refused, and the first backup stays', async () => {
   const request = { type: 'full', startedAt: startedAt() } as const;
   const [backup] = await logicalEngine.backup(await contextFor(['small'], 'one'), request);
-  await expect(logicalEngine.backup(await contextFor(['small'], 'other'), request)).rejects.toMatchObject({ code: 'conflict' });
+  await expect(logicalEngine.backup(await contextFor(['small'], 'other'), request)).rejects.toMatchObject({
+    code: 'conflict',
+  });
   expect((await readManifestFile(directory(), backup?.label ?? '')).operationId).toBe('one');
 });
 
 it('one database that cannot be dumped keeps no other from its backup', async () => {
   const before = await labels();
-  await expect(backUp(await contextFor(['no such database', 'small'], 'one of two'))).rejects.toMatchObject({ code: "not-found" });
+  await expect(backUp(await contextFor(['no such database', 'small'], 'one of two'))).rejects.toMatchObject({
+    code: 'not-found',
+  });
   expect((await labels()).filter((label) => !before.includes(label))).toEqual([expect.stringMatching(/^small_full_/)]);
 });
 
@@ -250,7 +302,9 @@ it('F39, F42: a password stays in its file: neither in argv, environment, record
   expect(await filesHolding(ground.repositoryPath, secret)).toEqual([]);
 
   await writeFile(passfile, `*:*:*:saver:wrong-${secret}\n`);
-  const failure: unknown = await backUp(await ground.context('with a wrong one', { cluster })).catch((error: unknown) => error);
+  const failure: unknown = await backUp(await ground.context('with a wrong one', { cluster })).catch(
+    (error: unknown) => error,
+  );
   expect(failure).toMatchObject({ code: expect.stringMatching(/database-unreachable|query-failed/) });
   expect(JSON.stringify([failure, (failure as Error).message, (failure as Error).stack])).not.toContain(secret);
   expect(asRoot ? (await filesHolding(ground.stateDir, secret)).length : 0).toBe(0);

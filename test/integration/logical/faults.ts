@@ -12,7 +12,8 @@ const run = promisify(execFile);
 /** PostgreSQL's programs with one of them replaced by a shell script; `$real` is the true one. */
 export async function programsWith(binDir: string, program: string, script: string): Promise<string> {
   const directory = await tempDir('bin');
-  for (const name of await readdir(binDir)) if (name !== program) await symlink(join(binDir, name), join(directory, name));
+  for (const name of await readdir(binDir))
+    if (name !== program) await symlink(join(binDir, name), join(directory, name));
   const path = join(directory, program);
   await writeFile(path, `#!/bin/bash\nreal=${join(binDir, program)}\n${script}\n`);
   await chmod(path, 0o755);
@@ -34,7 +35,11 @@ export async function smallFileSystem(bytes: number): Promise<string | null> {
 }
 
 /** Changes a manifest as a fault would, or as another server would have written it. */
-export async function changeManifest(directory: string, label: string, change: (manifest: DumpManifest) => Partial<DumpManifest>): Promise<void> {
+export async function changeManifest(
+  directory: string,
+  label: string,
+  change: (manifest: DumpManifest) => Partial<DumpManifest>,
+): Promise<void> {
   const path = join(directory, `${label}.json`);
   const manifest = JSON.parse(await readFile(path, 'utf8')) as DumpManifest;
   await writeFile(path, JSON.stringify({ ...manifest, ...change(manifest) }));

@@ -26,7 +26,11 @@ export async function startPatientSource(): Promise<ScratchCluster> {
 }
 
 /** Runs a statement in a session that stays open until it is released. */
-export async function hold({ host, port, user }: ScratchCluster, sql: string, name = 'holds'): Promise<() => Promise<void>> {
+export async function hold(
+  { host, port, user }: ScratchCluster,
+  sql: string,
+  name = 'holds',
+): Promise<() => Promise<void>> {
   const client = new pg.Client({ host, port, user, database: 'mairie', application_name: name });
   await client.connect();
   await client.query(sql);
@@ -35,6 +39,10 @@ export async function hold({ host, port, user }: ScratchCluster, sql: string, na
 }
 
 export async function databasesOf(source: ScratchCluster): Promise<string[]> {
-  const { rows } = await runQuery(source, 'postgres', 'SELECT datname FROM pg_database WHERE NOT datistemplate ORDER BY 1');
+  const { rows } = await runQuery(
+    source,
+    'postgres',
+    'SELECT datname FROM pg_database WHERE NOT datistemplate ORDER BY 1',
+  );
   return (rows as { datname: string }[]).map(({ datname }) => datname);
 }

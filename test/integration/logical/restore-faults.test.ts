@@ -3,11 +3,11 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeAll, expect, it } from '@jest/globals';
 import pg from 'pg';
-import type { Backup } from '../../../src/domain/backup.js';
+import type { Backup } from '../../../src/domain/backup/backup.js';
 import type { EngineContext, OutlineRequest, RestoredDatabase } from '../../../src/engines/engine.js';
 import { logicalEngine } from '../../../src/engines/logical/logical-engine.js';
 import type { DumpManifest } from '../../../src/engines/logical/manifest.js';
-import { readJobs } from '../../../src/process/supervisor.js';
+import { readJobs } from '../../../src/process/jobs/supervisor.js';
 import { makeGround } from '../../contract/engine-fixture.js';
 import type { Ground } from '../../contract/engine-fixture.js';
 import { onlyBackup, toolOf } from '../../contract/engine-suite.js';
@@ -66,11 +66,17 @@ function restore(context: EngineContext, intoDatabase: string, from = backup): P
   return logicalEngine.logical.restoreDatabase(context, { backup: from, intoDatabase, connection });
 }
 async function restored(operationId: string, intoDatabase: string): Promise<RestoredDatabase> {
-  undo.push(() => runQuery(source, 'postgres', `DROP DATABASE IF EXISTS ${pg.escapeIdentifier(intoDatabase)} WITH (FORCE)`));
+  undo.push(() =>
+    runQuery(source, 'postgres', `DROP DATABASE IF EXISTS ${pg.escapeIdentifier(intoDatabase)} WITH (FORCE)`),
+  );
   return restore(await ground.context(operationId), intoDatabase);
 }
 async function databases(): Promise<string[]> {
-  const { rows } = await runQuery(source, 'postgres', 'SELECT datname FROM pg_database WHERE NOT datistemplate ORDER BY 1');
+  const { rows } = await runQuery(
+    source,
+    'postgres',
+    'SELECT datname FROM pg_database WHERE NOT datistemplate ORDER BY 1',
+  );
   return (rows as { datname: string }[]).map(({ datname }) => datname);
 }
 /** Changes the newest manifest for one test. */
@@ -89,7 +95,9 @@ it('S3: the outline takes the newest backup of each database and says what it ne
   expect(outline.warnings).toEqual([]);
   const named = await outlined({ target: { kind: 'backup', id: older.id } });
   expect(named.backups).toEqual([older]);
-  await expect(outlined({ target: { kind: 'backup', id: 'mairie:logical:none' } })).rejects.toMatchObject({ code: 'not-found' });
+  await expect(outlined({ target: { kind: 'backup', id: 'mairie:logical:none' } })).rejects.toMatchObject({
+    code: 'not-found',
+  });
   await expect(outlined({ databases: ['mairie', 'other'] })).rejects.toMatchObject({ code: 'no-usable-backup' });
 });
 
@@ -119,22 +127,33 @@ it('F17: another instance is said, and tools older than the dump are refused', a
   await withManifest(({ server }) => ({ server: { ...server, systemIdentifier: '42' } }));
   expect((await outlined()).warnings).toEqual([expect.stringContaining('is not the one that was dumped (42)')]);
   const pgBin = await programsWith(source.binDir, 'pg_restore', 'echo "pg_restore (PostgreSQL) 14.1"');
-  await expect(outlined({}, await ground.context('old tool', { pgBin }))).rejects.toMatchObject({ code: 'version-mismatch' });
+  await expect(outlined({}, await ground.context('old tool', { pgBin }))).rejects.toMatchObject({
+    code: 'version-mismatch',
+  });
 });
 
 it('F6: no room, a missing extension or locale is refused before anything is made', async () => {
   await withManifest(() => ({ databaseSizeBytes: 1e18 }));
   await expect(outlined()).rejects.toMatchObject({ code: 'disk-full' });
   await withManifest(() => ({ databaseSizeBytes: 1, extensions: ['no_such_extension'] }));
-  await expect(outlined()).rejects.toMatchObject({ code: 'extension-missing', message: expect.stringContaining('no_such_extension') });
-  await withManifest(({ properties }) => ({ extensions: [], properties: { ...properties, collate: 'xx_XX.UTF-8', ctype: 'xx_XX.UTF-8' } }));
+  await expect(outlined()).rejects.toMatchObject({
+    code: 'extension-missing',
+    message: expect.stringContaining('no_such_extension'),
+  });
+  await withManifest(({ properties }) => ({
+    extensions: [],
+    properties: { ...properties, collate: 'xx_XX.UTF-8', ctype: 'xx_XX.UTF-8' },
+  }));
   await expect(outlined()).rejects.toMatchObject({ code: 'locale-missing' });
 });
 
 it('S4: a server that does not answer is told with what to do', async () => {
   const cluster = { ...ground.cluster, connection: { ...ground.cluster.connection, port: 1 } };
   const hint = expect.stringContaining('a dump is restored into a running server');
-  await expect(outlined({}, await ground.context('outline', { cluster }))).rejects.toMatchObject({ code: 'database-unreachable', hint });
+  await expect(outlined({}, await ground.context('outline', { cluster }))).rejects.toMatchObject({
+    code: 'database-unreachable',
+    hint,
+  });
 });
 
 it('D2: a second attempt finds the restored database, and pg_restore was started once; the live one is untouched', async () => {
@@ -143,12 +162,20 @@ it('D2: a second attempt finds the restored database, and pg_restore was started
   expect(first.contents).toEqual([{ database: 'mairie', schema: 'public', table: 't', rows: 100 }]);
   expect(await restored('twice', 'mairie_new')).toEqual(first);
   expect((await readJobs(ground.stateDir, 'twice')).map(({ starts }) => starts)).toEqual([1, 1]);
-  const { rows } = await runQuery(source, 'postgres', "SELECT datname, shobj_description(oid, 'pg_database') AS comment, datconnlimit FROM pg_database WHERE datname LIKE 'mairie%' ORDER BY 1");
+  const { rows } = await runQuery(
+    source,
+    'postgres',
+    "SELECT datname, shobj_description(oid, 'pg_database') AS comment, datconnlimit FROM pg_database WHERE datname LIKE 'mairie%' ORDER BY 1",
+  );
   expect(rows).toEqual([
     { datname: 'mairie', comment: 'the town', datconnlimit: -1 },
     { datname: 'mairie_new', comment: 'the town [reprise:twice]', datconnlimit: -1 },
   ]);
-  const { rows: analyzed } = await runQuery(source, 'mairie_new', "SELECT reltuples::int AS n FROM pg_class WHERE relname = 't'");
+  const { rows: analyzed } = await runQuery(
+    source,
+    'mairie_new',
+    "SELECT reltuples::int AS n FROM pg_class WHERE relname = 't'",
+  );
   expect(analyzed).toEqual([{ n: 100 }]);
 });
 
@@ -172,7 +199,9 @@ it('F3: a pg_restore that is killed leaves no half database, and the next attemp
   expect(await databases()).toEqual(['mairie', 'postgres']);
   await holder.end();
 
-  expect((await restored('killed', 'mairie_new')).contents).toEqual([{ database: 'mairie', schema: 'public', table: 't', rows: 100 }]);
+  expect((await restored('killed', 'mairie_new')).contents).toEqual([
+    { database: 'mairie', schema: 'public', table: 't', rows: 100 },
+  ]);
   expect((await readJobs(ground.stateDir, 'killed')).find(({ tool }) => tool === 'pg_restore')?.starts).toBe(2);
 });
 
@@ -182,7 +211,9 @@ it('D2: a cancelled restore ends pg_restore and leaves no database', async () =>
   await holder.connect();
   undo.push(() => holder.end());
   const abort = new AbortController();
-  const cancelled = restore(await ground.context('cancelled', { signal: abort.signal }), 'mairie_new').catch((error: unknown) => error);
+  const cancelled = restore(await ground.context('cancelled', { signal: abort.signal }), 'mairie_new').catch(
+    (error: unknown) => error,
+  );
   for (let tries = 0; tries < 400 && !(await isBuildingIndex()); tries++) await sleep(25);
   abort.abort(new Error('cancelled by a person'));
   expect(await cancelled).toMatchObject({ code: 'job-cancelled' });
@@ -190,7 +221,11 @@ it('D2: a cancelled restore ends pg_restore and leaves no database', async () =>
 });
 
 async function isBuildingIndex(): Promise<boolean> {
-  const { rows } = await runQuery(source, 'postgres', "SELECT FROM pg_stat_activity WHERE datname = 'mairie_new' AND query LIKE 'CREATE INDEX%' AND state = 'active'");
+  const { rows } = await runQuery(
+    source,
+    'postgres',
+    "SELECT FROM pg_stat_activity WHERE datname = 'mairie_new' AND query LIKE 'CREATE INDEX%' AND state = 'active'",
+  );
   return rows.length > 0;
 }
 
@@ -204,13 +239,20 @@ it('F21: errors that pg_restore ignored fail the restore, are named without row 
   const granted = await backUp('granted');
   await runQuery(target, 'postgres', 'CREATE ROLE rdv');
   const failed = engine?.restoreDatabase(context, { backup: granted, intoDatabase: 'mairie_new', connection });
-  await expect(failed).rejects.toMatchObject({ code: 'check-failed', message: expect.stringMatching(/left errors behind: .*role "reader" does not exist/) });
+  await expect(failed).rejects.toMatchObject({
+    code: 'check-failed',
+    message: expect.stringMatching(/left errors behind: .*role "reader" does not exist/),
+  });
   expect((await runQuery(target, 'postgres', "SELECT FROM pg_database WHERE datname = 'mairie_new'")).rows).toEqual([]);
   expect((await readJobs(ground.stateDir, 'role missing')).map(({ starts }) => starts)).toEqual([1]);
 
   // B4: with the globals of the same backup it is whole; what is there already stays as it is.
   await runQuery(target, 'postgres', 'ALTER ROLE rdv NOLOGIN');
-  await runQuery(source, 'postgres', "ALTER ROLE reader LOGIN PASSWORD 'secret' CONNECTION LIMIT 7; GRANT rdv TO reader; GRANT pg_monitor TO rdv");
+  await runQuery(
+    source,
+    'postgres',
+    "ALTER ROLE reader LOGIN PASSWORD 'secret' CONNECTION LIMIT 7; GRANT rdv TO reader; GRANT pg_monitor TO rdv",
+  );
   const whole = await backUp('granted, with a password');
   const said = await engine?.restoreGlobals(await ground.context('globals'), whole, connection);
   expect(said).toEqual(['role reader created']);
@@ -226,33 +268,58 @@ it('F21: errors that pg_restore ignored fail the restore, are named without row 
     { rolname: 'reader', rolcanlogin: true, rolconnlimit: 7, password: true, memberOf: ['rdv'] },
   ]);
   expect(await engine?.restoreGlobals(await ground.context('globals again'), whole, connection)).toEqual([]);
-  const restoredNow = await engine?.restoreDatabase(await ground.context('roles there'), { backup: whole, intoDatabase: 'mairie_new', connection });
+  const restoredNow = await engine?.restoreDatabase(await ground.context('roles there'), {
+    backup: whole,
+    intoDatabase: 'mairie_new',
+    connection,
+  });
   expect(restoredNow?.contents).toHaveLength(1);
 });
 
 it('F22: exit 0 with a table, a row or an object missing fails the restore and leaves no database', async () => {
   const table = { database: 'mairie', schema: 'public', table: 'gone', rows: 3 };
   await withManifest(({ contents }) => ({ contents: [...contents, table] }));
-  await expect(restored('table missing', 'mairie_new')).rejects.toMatchObject({ code: 'check-failed', message: expect.stringContaining('public.gone is missing') });
-  expect(await logicalEngine.verify(await ground.context('verify table'), backup)).toMatchObject({ ok: false, detail: expect.stringContaining('public.gone is missing') });
+  await expect(restored('table missing', 'mairie_new')).rejects.toMatchObject({
+    code: 'check-failed',
+    message: expect.stringContaining('public.gone is missing'),
+  });
+  expect(await logicalEngine.verify(await ground.context('verify table'), backup)).toMatchObject({
+    ok: false,
+    detail: expect.stringContaining('public.gone is missing'),
+  });
 
   await withManifest(() => ({ contents: [{ ...table, table: 't', rows: 101 }] }));
-  await expect(restored('row missing', 'mairie_new')).rejects.toMatchObject({ code: 'check-failed', message: expect.stringContaining('100 rows, 101 were recorded') });
+  await expect(restored('row missing', 'mairie_new')).rejects.toMatchObject({
+    code: 'check-failed',
+    message: expect.stringContaining('100 rows, 101 were recorded'),
+  });
 
-  await withManifest(({ objects }) => ({ contents: [{ ...table, table: 't', rows: 100 }], objects: { ...objects, view: 1 } }));
-  await expect(restored('view missing', 'mairie_new')).rejects.toMatchObject({ code: 'check-failed', message: expect.stringContaining('0 of kind view where 1') });
+  await withManifest(({ objects }) => ({
+    contents: [{ ...table, table: 't', rows: 100 }],
+    objects: { ...objects, view: 1 },
+  }));
+  await expect(restored('view missing', 'mairie_new')).rejects.toMatchObject({
+    code: 'check-failed',
+    message: expect.stringContaining('0 of kind view where 1'),
+  });
   expect(await databases()).toEqual(['mairie', 'postgres']);
 });
 
 it('F18: a SQL_ASCII database is restored as such, and what was restored can be dumped and restored again', async () => {
-  const hash = 'SELECT md5(string_agg(x::bytea::text, \'\' ORDER BY x::bytea)) AS hash FROM t';
-  await runQuery(source, 'postgres', "CREATE DATABASE ascii TEMPLATE template0 ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'");
+  const hash = "SELECT md5(string_agg(x::bytea::text, '' ORDER BY x::bytea)) AS hash FROM t";
+  await runQuery(
+    source,
+    'postgres',
+    "CREATE DATABASE ascii TEMPLATE template0 ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'",
+  );
   undo.push(() => runQuery(source, 'postgres', 'DROP DATABASE ascii WITH (FORCE)'));
   await runQuery(source, 'ascii', "CREATE TABLE t (x text); INSERT INTO t VALUES (E'caf\\351'), ('ok')");
   const cluster = { ...ground.cluster, databases: ['ascii', 'ascii_new'] };
-  expect(await logicalEngine.preflightBackup(await ground.context('preflight', { cluster: { ...cluster, databases: ['ascii'] } }))).toContainEqual(
-    expect.stringContaining('SQL_ASCII'),
-  );
+  expect(
+    await logicalEngine.preflightBackup(
+      await ground.context('preflight', { cluster: { ...cluster, databases: ['ascii'] } }),
+    ),
+  ).toContainEqual(expect.stringContaining('SQL_ASCII'));
   let from = 'ascii';
   for (const into of ['ascii_new', 'ascii_newer']) {
     const context = await ground.context(`ascii into ${into}`, { cluster: { ...cluster, databases: [from] } });

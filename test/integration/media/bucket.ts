@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CopyObjectCommand, DeleteObjectCommand, GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
 import pMap from 'p-map';
-import { resolveSecret } from '../../../src/process/secrets.js';
+import { resolveSecret } from '../../../src/process/exec/secrets.js';
 import { readS3Options } from '../../../src/storage/s3/options.js';
 import { openS3 } from '../../../src/storage/s3/s3-storage.js';
 import type { MediaPlace } from '../../../src/media/place.js';
@@ -15,15 +15,26 @@ export class MediaBucket {
   ) {}
 
   async put(keys: readonly string[], content: (key: string) => string = (key) => `content of ${key}`): Promise<void> {
-    await pMap(keys, (Key) => this.server.client.send(new PutObjectCommand({ Bucket: this.name, Key, Body: content(Key), ContentType: 'image/x-test' })), { concurrency: 20 });
+    await pMap(
+      keys,
+      (Key) =>
+        this.server.client.send(
+          new PutObjectCommand({ Bucket: this.name, Key, Body: content(Key), ContentType: 'image/x-test' }),
+        ),
+      { concurrency: 20 },
+    );
   }
 
   async delete(keys: readonly string[]): Promise<void> {
-    await pMap(keys, (Key) => this.server.client.send(new DeleteObjectCommand({ Bucket: this.name, Key })), { concurrency: 20 });
+    await pMap(keys, (Key) => this.server.client.send(new DeleteObjectCommand({ Bucket: this.name, Key })), {
+      concurrency: 20,
+    });
   }
 
   async copy(from: string, to: string): Promise<void> {
-    await this.server.client.send(new CopyObjectCommand({ Bucket: this.name, Key: to, CopySource: encodeURIComponent(`${this.name}/${from}`) }));
+    await this.server.client.send(
+      new CopyObjectCommand({ Bucket: this.name, Key: to, CopySource: encodeURIComponent(`${this.name}/${from}`) }),
+    );
   }
 
   /** An instant by the server's times: what was written before is older, what comes after is newer. */
@@ -36,15 +47,21 @@ export class MediaBucket {
   }
 
   async content(Key: string): Promise<string | null> {
-    const answer = await this.server.client.send(new GetObjectCommand({ Bucket: this.name, Key })).catch((error: Error) => {
-      if (error.name === 'NoSuchKey') return null;
-      throw error;
-    });
+    const answer = await this.server.client
+      .send(new GetObjectCommand({ Bucket: this.name, Key }))
+      .catch((error: Error) => {
+        if (error.name === 'NoSuchKey') return null;
+        throw error;
+      });
     return answer === null ? null : ((await answer.Body?.transformToString()) ?? '');
   }
 
   place(folder = '', more: Readonly<Record<string, unknown>> = {}): MediaPlace {
-    return { name: this.name, storage: openS3(readS3Options(this.server.options(this.name, more)), resolveSecret), folder };
+    return {
+      name: this.name,
+      storage: openS3(readS3Options(this.server.options(this.name, more)), resolveSecret),
+      folder,
+    };
   }
 
   /** Everything in it now. */

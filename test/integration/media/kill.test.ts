@@ -2,10 +2,10 @@ import { ListObjectVersionsCommand } from '@aws-sdk/client-s3';
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import { approve } from '../../../src/client/decide.js';
 import { startMedia } from '../../../src/client/start.js';
-import type { MediaPlan } from '../../../src/domain/media.js';
+import type { MediaPlan } from '../../../src/domain/media/media.js';
 import { applyAll } from '../../../src/media/apply.js';
 import { summarise } from '../../../src/media/summary.js';
-import { type MediaWork, actionsOf } from '../../../src/media/work.js';
+import { type MediaRun, actionsOf } from '../../../src/media/carry-out.js';
 import type { MediaOutput } from '../../../src/workflows/api.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { type S3Server, startMinio } from '../../helpers/s3-servers.js';
@@ -37,7 +37,9 @@ describe('media under bad luck', () => {
     await bucket.put(keys, () => 'damaged');
     return { bucket, at };
   };
-  const left = async (bucket: MediaBucket, at: number) => (await summarise(actionsOf({ kind: 'restore', place: bucket.place('photos/'), at, later: 'keep' }))).counts.overwrite.objects;
+  const left = async (bucket: MediaBucket, at: number) =>
+    (await summarise(actionsOf({ kind: 'restore', place: bucket.place('photos/'), at, later: 'keep' }))).counts
+      .overwrite.objects;
 
   test('F1: a worker killed in mid copy is followed by one that goes on where it was, and nothing is copied twice', async () => {
     const [{ bucket, at }, site] = await Promise.all([damaged(), Site.create()]);
@@ -49,7 +51,12 @@ describe('media under bad luck', () => {
         .concat('media:\n  photos: { repository: photos, prefix: photos/, cluster: mairie, concurrency: 4 }\n'),
     );
     const worker = await site.startWorker();
-    const work = await startMedia(site.session, { cluster: 'mairie', media: 'photos', task: { kind: 'recover', to: new Date(at).toISOString(), later: 'keep' }, requester: 'test' });
+    const work = await startMedia(site.session, {
+      cluster: 'mairie',
+      media: 'photos',
+      task: { kind: 'recover', to: new Date(at).toISOString(), later: 'keep' },
+      requester: 'test',
+    });
     await reaches(site, work.workflowId, 'waiting-approval');
     const plan = await work.handle.query<MediaPlan>('plan');
     const quick = await network.toxic('latency', { latency: 150 });
@@ -60,7 +67,10 @@ describe('media under bad luck', () => {
     expect(undone).toBeGreaterThan(20);
     await quick();
     await site.startWorker();
-    expect(await site.result<MediaOutput>(work)).toMatchObject({ state: 'completed', outcome: { left: 0, done: { overwrite: { objects: keys.length } } } });
+    expect(await site.result<MediaOutput>(work)).toMatchObject({
+      state: 'completed',
+      outcome: { left: 0, done: { overwrite: { objects: keys.length } } },
+    });
     expect(await bucket.contents('photos/')).toEqual(whole);
     const { Versions = [] } = await server.client.send(new ListObjectVersionsCommand({ Bucket: bucket.name }));
     expect(Versions).toHaveLength(3 * keys.length);
@@ -68,7 +78,12 @@ describe('media under bad luck', () => {
 
   test('F10: connections that are reset in mid copy delay it, and all objects are right afterwards', async () => {
     const { bucket, at } = await damaged();
-    const work: MediaWork = { kind: 'restore', place: bucket.place('photos/', { endpoint: `http://127.0.0.1:${network.port}` }), at, later: 'keep' };
+    const work: MediaRun = {
+      kind: 'restore',
+      place: bucket.place('photos/', { endpoint: `http://127.0.0.1:${network.port}` }),
+      at,
+      later: 'keep',
+    };
     let resets = 0;
     const report = (done: number): void => {
       if (done % 50 !== 0) return;

@@ -2,7 +2,7 @@ import { Readable } from 'node:stream';
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import sharp from 'sharp';
 import { PutObjectCommand } from '@aws-sdk/client-s3';
-import { mediaVerdictText } from '../../../src/domain/media-view.js';
+import { mediaVerdictText } from '../../../src/domain/media/media-text.js';
 import { verifyAll } from '../../../src/media/verify.js';
 import type { MediaPlace } from '../../../src/media/place.js';
 import { openDirectory } from '../../../src/storage/directory/directory-storage.js';
@@ -19,7 +19,9 @@ const formats = ['jpeg', 'png', 'webp', 'gif', 'tiff'] as const;
 function picture(format: (typeof formats)[number]): Promise<Buffer> {
   const [width, height] = [160, 120];
   const pixels = Buffer.from(Array.from({ length: width * height * 3 }, (_, n) => (n * 7919) % 251));
-  return sharp(pixels, { raw: { width, height, channels: 3 } }).toFormat(format).toBuffer();
+  return sharp(pixels, { raw: { width, height, channels: 3 } })
+    .toFormat(format)
+    .toBuffer();
 }
 
 describe('K4: media are read and looked at', () => {
@@ -31,7 +33,8 @@ describe('K4: media are read and looked at', () => {
 
   test('whole images of every common type are sound, each cut off one is found, and what is no image but is called one', async () => {
     const bucket = new MediaBucket(server, await server.bucket('pictures'));
-    const put = (Key: string, Body: Buffer) => server.client.send(new PutObjectCommand({ Bucket: bucket.name, Key, Body }));
+    const put = (Key: string, Body: Buffer) =>
+      server.client.send(new PutObjectCommand({ Bucket: bucket.name, Key, Body }));
     for (const format of formats) {
       const content = await picture(format);
       await put(`whole/a.${format}`, content);
@@ -43,7 +46,9 @@ describe('K4: media are read and looked at', () => {
     const look = (folder: string) => verifyAll(bucket.place(folder), { concurrency: 4, sample: 100 });
     expect(await look('whole/')).toMatchObject({ objects: 6, read: 6, unchecked: 0, decoded: 5, problems: 0 });
     const cut = await look('cut/');
-    expect(cut.samples.map(({ key }) => key).toSorted()).toEqual([...formats.map((format) => `a.${format}`), 'empty.png', 'page.JPG'].toSorted());
+    expect(cut.samples.map(({ key }) => key).toSorted()).toEqual(
+      [...formats.map((format) => `a.${format}`), 'empty.png', 'page.JPG'].toSorted(),
+    );
     expect(await verifyAll(bucket.place(''), { concurrency: 4, sample: 3 })).toMatchObject({ objects: 13, decoded: 3 });
   });
 
@@ -57,7 +62,9 @@ describe('K4: media are read and looked at', () => {
     expect(mediaVerdictText(verdict)).toContain('of 1 only the length was compared');
     const directory = openDirectory({ path: await tempDir('media') });
     await directory.write('a', 'content');
-    expect(await verifyAll({ name: 'directory', storage: directory, folder }, { concurrency: 2, sample: 0 })).toMatchObject({ objects: 1, read: 1, unchecked: 1 });
+    expect(
+      await verifyAll({ name: 'directory', storage: directory, folder }, { concurrency: 2, sample: 0 }),
+    ).toMatchObject({ objects: 1, read: 1, unchecked: 1 });
   });
 
   test('an object whose content is not what its checksum says, or is shorter than listed, is named', async () => {
@@ -67,13 +74,21 @@ describe('K4: media are read and looked at', () => {
     const open: NonNullable<typeof storage.objects>['open'] = async (key) => {
       const { body, md5 } = await storage.objects!.open(key);
       const content = Buffer.concat((await body.toArray()) as Buffer[]);
-      const bad = key === 'other' ? Buffer.from(content.map((byte) => byte ^ 1)) : key === 'short' ? content.subarray(1) : content;
+      const bad =
+        key === 'other'
+          ? Buffer.from(content.map((byte) => byte ^ 1))
+          : key === 'short'
+            ? content.subarray(1)
+            : content;
       return { body: Readable.from([bad]), md5 };
     };
     const damaged: MediaPlace = { ...place, storage: { ...storage, objects: { ...storage.objects!, open } } };
     expect(await verifyAll(damaged, { concurrency: 2, sample: 0 })).toMatchObject({
       ...{ objects: 3, read: 1, problems: 2 },
-      samples: [{ key: 'other', problem: 'is not what its checksum says' }, { key: 'short', problem: expect.stringContaining('bytes and is listed with') }],
+      samples: [
+        { key: 'other', problem: 'is not what its checksum says' },
+        { key: 'short', problem: expect.stringContaining('bytes and is listed with') },
+      ],
     });
   });
 });

@@ -5,9 +5,13 @@ import { promisify } from 'node:util';
 import { expect, it } from '@jest/globals';
 
 const root = join(import.meta.dirname, '../../..');
-const bench = (...names: string[]) => promisify(execFile)(process.execPath, [join(root, 'bench/run.mjs'), ...names], { cwd: root });
+const bench = (...names: string[]) =>
+  promisify(execFile)(process.execPath, [join(root, 'bench/run.mjs'), ...names], { cwd: root });
 
 it('loads every bench, and names them where one is asked for that is not there', async () => {
   const names = 'setup | demo | attach | overhead | memory | kill | scale | stream | wal | media';
-  await expect(bench('speed')).rejects.toMatchObject({ code: 2, stderr: `there is no bench speed\nHINT: npm run bench -- ${names}\n` });
+  await expect(bench('speed')).rejects.toMatchObject({
+    code: 2,
+    stderr: `there is no bench speed\nHINT: npm run bench -- ${names}\n`,
+  });
 });

@@ -12,9 +12,9 @@ import { beforeAll, describe, expect, it } from '@jest/globals';
 import { approve } from '../../../src/client/decide.js';
 import type { TemporalSession } from '../../../src/client/connect.js';
 import { startBackup, startRecovery } from '../../../src/client/start.js';
-import type { Plan } from '../../../src/domain/plan.js';
-import { readPostmaster } from '../../../src/postgres/postmaster.js';
-import { findPostgresBin } from '../../../src/process/binaries.js';
+import type { Plan } from '../../../src/domain/plan/plan.js';
+import { readPostmaster } from '../../../src/postgres/server/postmaster.js';
+import { findPostgresBin } from '../../../src/process/exec/find-programs.js';
 import type { BackupOutput, RecoverOutput } from '../../../src/workflows/api.js';
 import { onCleanup } from '../../helpers/cleanup.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
@@ -41,13 +41,20 @@ const keepers: ChildProcess[] = [];
 /** `reprise-postgres run`, as the container's main process. */
 function keeper(): ChildProcess {
   const [program, argv] = asPostgres(join(root, 'reprise-postgres'), ['run']);
-  const child = spawn(program, argv, { cwd: '/', env: { ...process.env, ...variables }, stdio: ['ignore', 'ignore', 'pipe'], detached: true });
+  const child = spawn(program, argv, {
+    cwd: '/',
+    env: { ...process.env, ...variables },
+    stdio: ['ignore', 'ignore', 'pipe'],
+    detached: true,
+  });
   keepers.push(child);
   return child;
 }
 
-const query = (sql: string) => runQuery({ host: join(root, 'run'), port, user: 'postgres', socketDir: join(root, 'run') }, 'postgres', sql);
-const answers = (): Promise<void> => until(async () => (await query('SELECT 1')).rows.length === 1, 'the server answers');
+const query = (sql: string) =>
+  runQuery({ host: join(root, 'run'), port, user: 'postgres', socketDir: join(root, 'run') }, 'postgres', sql);
+const answers = (): Promise<void> =>
+  until(async () => (await query('SELECT 1')).rows.length === 1, 'the server answers');
 
 beforeAll(async () => {
   root = await makeTempDir('compose');
@@ -68,7 +75,11 @@ beforeAll(async () => {
   await chmod(join(root, 'reprise-postgres'), 0o755);
   const conf = await readFile(join(deploy, 'pgbackrest.conf'), 'utf8');
   const pgbackrestConf = join(root, 'pgbackrest.conf');
-  await writeFile(pgbackrestConf, `${here(conf)}pg1-port=${port}\n`.replace('[global]', `[global]\nlock-path=${root}/lock`), { mode: 0o600 });
+  await writeFile(
+    pgbackrestConf,
+    `${here(conf)}pg1-port=${port}\n`.replace('[global]', `[global]\nlock-path=${root}/lock`),
+    { mode: 0o600 },
+  );
   await giveToPostgres(pgbackrestConf);
   variables = {
     ...{ PGDATA: dataDir, PGHOST: join(root, 'run'), PGPORT: String(port), PGBACKREST_CONFIG: pgbackrestConf },
@@ -92,14 +103,28 @@ describe('reprise-postgres', () => {
   it('makes a cluster that archives, lets nobody in over the network without a password, and holds its volume alone', async () => {
     keeper();
     // Until somebody else than its own user may look at it: the tests and their worker may run as root.
-    await until(async () => /ready/.test(await readFile(join(dataDir, 'postmaster.pid'), 'utf8')), 'the server is ready');
+    await until(
+      async () => /ready/.test(await readFile(join(dataDir, 'postmaster.pid'), 'utf8')),
+      'the server is ready',
+    );
     expect(await readFile(join(dataDir, 'pg_hba.conf'), 'utf8')).toMatch(/^local\s+all\s+all\s+peer$/m);
-    await writeFile(join(dataDir, 'pg_hba.conf'), (await readFile(join(dataDir, 'pg_hba.conf'), 'utf8')).replace(/^(local\s+all\s+all\s+)peer$/m, '$1trust'));
+    await writeFile(
+      join(dataDir, 'pg_hba.conf'),
+      (await readFile(join(dataDir, 'pg_hba.conf'), 'utf8')).replace(/^(local\s+all\s+all\s+)peer$/m, '$1trust'),
+    );
     await runAsPostgres(join(variables['PATH']?.split(':')[0] ?? '', 'pg_ctl'), ['reload', '-s', '-D', dataDir]);
     await answers();
     expect((await query('SHOW archive_mode')).rows).toEqual([{ archive_mode: 'on' }]);
-    expect((await query("SELECT DISTINCT auth_method FROM pg_hba_file_rules WHERE type = 'host' AND address IS DISTINCT FROM 'all'")).rows).toEqual([{ auth_method: 'scram-sha-256' }]);
-    expect((await query("SELECT auth_method FROM pg_hba_file_rules WHERE address = 'all'")).rows).toEqual([{ auth_method: 'scram-sha-256' }]);
+    expect(
+      (
+        await query(
+          "SELECT DISTINCT auth_method FROM pg_hba_file_rules WHERE type = 'host' AND address IS DISTINCT FROM 'all'",
+        )
+      ).rows,
+    ).toEqual([{ auth_method: 'scram-sha-256' }]);
+    expect((await query("SELECT auth_method FROM pg_hba_file_rules WHERE address = 'all'")).rows).toEqual([
+      { auth_method: 'scram-sha-256' },
+    ]);
     const second = keeper();
     expect((await once(second, 'exit'))[0]).toBe(1);
   }, 300_000);
@@ -109,7 +134,11 @@ describe('reprise-postgres', () => {
     onCleanup(() => session.close());
     const hook = (what: string): string => {
       // The worker's container has the image's environment; here root's worker becomes the server's user first.
-      const [program, argv] = asPostgres('env', [...Object.entries(variables).map(([name, value]) => `${name}=${value}`), join(root, 'reprise-postgres'), what]);
+      const [program, argv] = asPostgres('env', [
+        ...Object.entries(variables).map(([name, value]) => `${name}=${value}`),
+        join(root, 'reprise-postgres'),
+        what,
+      ]);
       return JSON.stringify([program, ...argv]);
     };
     const text = here(await readFile(join(deploy, 'reprise.yml'), 'utf8'))
@@ -123,15 +152,37 @@ describe('reprise-postgres', () => {
     await worker.polls();
 
     await query('CREATE TABLE seen AS SELECT generate_series(1, 1000) AS n');
-    const backup = await startBackup(session, { cluster: 'mairie', policy: 'physical', type: 'auto', requestedBy: 'test' });
-    expect(((await backup.handle.result()) as BackupOutput).backups).toEqual([expect.objectContaining({ status: 'complete', proven: expect.objectContaining({ level: 'restored' }) })]);
+    const backup = await startBackup(session, {
+      cluster: 'mairie',
+      policy: 'physical',
+      type: 'auto',
+      requestedBy: 'test',
+    });
+    expect(((await backup.handle.result()) as BackupOutput).backups).toEqual([
+      expect.objectContaining({ status: 'complete', proven: expect.objectContaining({ level: 'restored' }) }),
+    ]);
     await query('INSERT INTO seen SELECT generate_series(1001, 1500)');
 
     const before = (await readPostmaster(dataDir))?.pid;
-    const recovery = await startRecovery(session, { cluster: 'mairie', policy: 'physical', target: { kind: 'latest' }, into: 'in-place', pause: false, requester: 'test' });
+    const recovery = await startRecovery(session, {
+      cluster: 'mairie',
+      policy: 'physical',
+      target: { kind: 'latest' },
+      into: 'in-place',
+      pause: false,
+      requester: 'test',
+    });
     let plan: Plan | null = null;
     await until(async () => (plan = await recovery.handle.query<Plan | null>('plan')) !== null, 'there is a plan');
-    await until(async () => approve(session, recovery.workflowId, { plan: plan?.digest.slice(0, 12) ?? '', by: 'dba', reason: 'test' }).then(() => true), 'it is approved');
+    await until(
+      async () =>
+        approve(session, recovery.workflowId, {
+          plan: plan?.digest.slice(0, 12) ?? '',
+          by: 'dba',
+          reason: 'test',
+        }).then(() => true),
+      'it is approved',
+    );
     expect(await recovery.handle.result()).toMatchObject({ state: 'completed' } satisfies Partial<RecoverOutput>);
     expect((await query('SELECT count(*)::int AS n FROM seen')).rows).toEqual([{ n: 1500 }]);
 
@@ -184,14 +235,23 @@ describe('reprise-worker', () => {
   it('D2: a worker that dies or is told by SIGHUP is started again, and its jobs go on; SIGTERM ends it', async () => {
     const folder = await tempDir('keeper');
     // Stands for the worker: writes its pid, and leaves a job behind that must not hear of anything.
-    await writeFile(join(folder, 'reprise'), `#!/bin/sh\necho $$ >>${folder}/pids\n[ -e ${folder}/job ] || { setsid sleep 300 & echo $! >${folder}/job; }\nexec sleep 300\n`, { mode: 0o755 });
-    const child = spawn('/bin/sh', [join(deploy, 'reprise-worker'), '--host', 'db1'], { env: { ...process.env, PATH: `${folder}:${process.env['PATH'] ?? ''}` }, stdio: ['ignore', 'inherit', 'ignore'] });
+    await writeFile(
+      join(folder, 'reprise'),
+      `#!/bin/sh\necho $$ >>${folder}/pids\n[ -e ${folder}/job ] || { setsid sleep 300 & echo $! >${folder}/job; }\nexec sleep 300\n`,
+      { mode: 0o755 },
+    );
+    const child = spawn('/bin/sh', [join(deploy, 'reprise-worker'), '--host', 'db1'], {
+      env: { ...process.env, PATH: `${folder}:${process.env['PATH'] ?? ''}` },
+      stdio: ['ignore', 'inherit', 'ignore'],
+    });
     onCleanup(async () => {
       child.kill('SIGKILL');
       await killAll(() => processesOf(folder));
     });
-    const pids = async (): Promise<number[]> => (await readFile(join(folder, 'pids'), 'utf8')).trim().split('\n').map(Number);
-    const workers = (count: number): Promise<void> => until(async () => (await pids()).length === count, `there were ${count} workers`);
+    const pids = async (): Promise<number[]> =>
+      (await readFile(join(folder, 'pids'), 'utf8')).trim().split('\n').map(Number);
+    const workers = (count: number): Promise<void> =>
+      until(async () => (await pids()).length === count, `there were ${count} workers`);
     const lives = (pid: number): boolean => {
       try {
         return process.kill(pid, 0);

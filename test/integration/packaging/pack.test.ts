@@ -44,7 +44,9 @@ async function filesBelow(directory: string): Promise<string[]> {
 beforeAll(async () => {
   folder = await tempDir('pack');
   // The tests were built already; the build itself would be run by `prepack`.
-  const { stdout } = await run('npm', ['pack', '--ignore-scripts', '--json', '--pack-destination', folder], { cwd: root });
+  const { stdout } = await run('npm', ['pack', '--ignore-scripts', '--json', '--pack-destination', folder], {
+    cwd: root,
+  });
   const [made] = JSON.parse(stdout) as { filename: string; files: { path: string }[] }[];
   packed = (made?.files ?? []).map(({ path }) => path).sort();
   await writeFile(join(folder, 'package.json'), '{"private":true}');
@@ -55,9 +57,20 @@ beforeAll(async () => {
 
 describe('npm pack', () => {
   it('holds the program, the bundled workflows, units, examples and how to install; no tests, sources or maps', () => {
-    const needed = ['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'dist/main.js', 'dist/workflow-bundle.js', 'docs/install.md', 'examples/minimal.yml', 'deploy/systemd/reprise-worker.service'];
+    const needed = [
+      'package.json',
+      'README.md',
+      'LICENSE',
+      'CHANGELOG.md',
+      'dist/main.js',
+      'dist/workflow-bundle.js',
+      'docs/install.md',
+      'examples/minimal.yml',
+      'deploy/systemd/reprise-worker.service',
+    ];
     expect(needed.filter((path) => !packed.includes(path))).toEqual([]);
-    const allowed = /^(package\.json|README(\.fr)?\.md|LICENSE|CHANGELOG\.md|docs\/install\.md|dist\/.*\.js|examples\/.*\.yml|deploy\/systemd\/.*\.service)$/;
+    const allowed =
+      /^(package\.json|README(\.fr)?\.md|LICENSE|CHANGELOG\.md|docs\/install\.md|dist\/.*\.js|examples\/.*\.yml|deploy\/systemd\/.*\.service)$/;
     expect(packed.filter((path) => !allowed.test(path))).toEqual([]);
   });
 
@@ -74,12 +87,20 @@ describe('npm pack', () => {
 
 describe('installed into an empty folder', () => {
   it('version and help answer', async () => {
-    expect(await reprise('version')).toMatchObject({ code: 0, stdout: expect.stringMatching(/^reprise \d+\.\d+\.\d+\n$/) });
-    expect(await reprise('doctor', '--help')).toMatchObject({ code: 0, stdout: expect.stringContaining('Usage: reprise doctor') });
+    expect(await reprise('version')).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/^reprise \d+\.\d+\.\d+\n$/),
+    });
+    expect(await reprise('doctor', '--help')).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining('Usage: reprise doctor'),
+    });
   });
 
   it('config check accepts the example that came along, and says what is missing where there is none', async () => {
-    expect(await reprise('config', 'check', '--config', join(installed, 'examples/minimal.yml'))).toMatchObject({ code: 0 });
+    expect(await reprise('config', 'check', '--config', join(installed, 'examples/minimal.yml'))).toMatchObject({
+      code: 0,
+    });
     expect(await reprise('config', 'check')).toMatchObject({ code: 4, stderr: expect.stringContaining('HINT:') });
   });
 
@@ -99,13 +120,26 @@ describe('installed into an empty folder', () => {
     const session = await openNamespace(process.env['REPRISE_TEST_TEMPORAL_ADDRESS'] ?? '', 'packed');
     onCleanup(() => session.close());
     const { address, namespace } = session.settings;
-    const argv = [join(installed, 'dist/main.js'), '--config', config, '--address', address, '--namespace', namespace, 'worker'];
+    const argv = [
+      join(installed, 'dist/main.js'),
+      '--config',
+      config,
+      '--address',
+      address,
+      '--namespace',
+      namespace,
+      'worker',
+    ];
     const worker = spawn(process.execPath, argv, { cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] });
     onCleanup(() => Promise.resolve(worker.kill('SIGKILL')));
     let said = '';
     worker.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()));
     const polls = async (): Promise<boolean> => {
-      const { pollers } = await session.connection.workflowService.describeTaskQueue({ namespace, taskQueue: { name: 'reprise' }, taskQueueType: WORKFLOW });
+      const { pollers } = await session.connection.workflowService.describeTaskQueue({
+        namespace,
+        taskQueue: { name: 'reprise' },
+        taskQueueType: WORKFLOW,
+      });
       return (pollers ?? []).some(({ identity }) => identity?.startsWith(`${worker.pid}@`) === true);
     };
     while (!(await polls())) {

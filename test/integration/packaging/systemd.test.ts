@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, it } from '@jest/globals';
 import { Client, Connection } from '@temporalio/client';
-import { findTemporalBinary, requireProgram } from '../../../src/process/binaries.js';
+import { findTemporalBinary, requireProgram } from '../../../src/process/exec/find-programs.js';
 import { onCleanup } from '../../helpers/cleanup.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { freePorts } from '../../helpers/ports.js';
@@ -38,14 +38,37 @@ async function readUnit(name: string): Promise<Unit> {
 
 /** What systemd.exec(5) says implies NoNewPrivileges for a unit with User=: then a hook's sudo would not work. */
 const implyNoNewPrivileges = [
-  ...['NoNewPrivileges', 'SystemCallFilter', 'SystemCallArchitectures', 'RestrictAddressFamilies', 'RestrictNamespaces', 'PrivateDevices', 'ProtectKernelTunables'],
-  ...['ProtectKernelModules', 'ProtectKernelLogs', 'ProtectClock', 'ProtectHostname', 'MemoryDenyWriteExecute', 'RestrictRealtime', 'RestrictSUIDSGID', 'DynamicUser', 'LockPersonality'],
+  ...[
+    'NoNewPrivileges',
+    'SystemCallFilter',
+    'SystemCallArchitectures',
+    'RestrictAddressFamilies',
+    'RestrictNamespaces',
+    'PrivateDevices',
+    'ProtectKernelTunables',
+  ],
+  ...[
+    'ProtectKernelModules',
+    'ProtectKernelLogs',
+    'ProtectClock',
+    'ProtectHostname',
+    'MemoryDenyWriteExecute',
+    'RestrictRealtime',
+    'RestrictSUIDSGID',
+    'DynamicUser',
+    'LockPersonality',
+  ],
 ];
 
 describe('reprise-worker.service', () => {
   it('D2: a stop reaches the worker alone, with time to end; what its jobs do does not stop it', async () => {
     const { Service = {} } = await readUnit('reprise-worker.service');
-    expect(Service).toMatchObject({ KillMode: ['process'], OOMPolicy: ['continue'], Restart: ['always'], ExecStart: ['reprise worker'] });
+    expect(Service).toMatchObject({
+      KillMode: ['process'],
+      OOMPolicy: ['continue'],
+      Restart: ['always'],
+      ExecStart: ['reprise worker'],
+    });
     // The worker itself gives up after 15 s (src/worker/main.ts).
     expect(Number(Service['TimeoutStopSec']?.[0])).toBeGreaterThan(15);
     expect(Service['SendSIGKILL']).toBeUndefined();
@@ -53,14 +76,24 @@ describe('reprise-worker.service', () => {
 
   it('F42: runs as the owner of the data directory, owner-only', async () => {
     const { Service = {} } = await readUnit('reprise-worker.service');
-    expect(Service).toMatchObject({ User: ['postgres'], Group: ['postgres'], UMask: ['0077'], StateDirectory: ['reprise'], StateDirectoryMode: ['0700'] });
+    expect(Service).toMatchObject({
+      User: ['postgres'],
+      Group: ['postgres'],
+      UMask: ['0077'],
+      StateDirectory: ['reprise'],
+      StateDirectoryMode: ['0700'],
+    });
   });
 
   it('is hardened by nothing that would break its jobs, hooks or servers', async () => {
     const { Service = {} } = await readUnit('reprise-worker.service');
     expect(Object.keys(Service).filter((key) => implyNoNewPrivileges.includes(key))).toEqual([]);
     expect(Service).toMatchObject({ ProtectSystem: ['full'], ReadWritePaths: ['-/etc/postgresql'] });
-    expect([Service['PrivateTmp'], Service['MemoryMax'], Service['RuntimeMaxSec']]).toEqual([undefined, undefined, undefined]);
+    expect([Service['PrivateTmp'], Service['MemoryMax'], Service['RuntimeMaxSec']]).toEqual([
+      undefined,
+      undefined,
+      undefined,
+    ]);
   });
 
   it('F39: no secret stands in it: variables come from a file', async () => {
@@ -75,14 +108,27 @@ describe('reprise-temporal.service', () => {
     const { Service = {} } = await readUnit('reprise-temporal.service');
     const state = await tempDir('unit');
     const [port, ui, http, metrics] = (await freePorts(4)) as [number, number, number, number];
-    const command = Service['ExecStart']?.[0]?.replace('7233', String(port)).replace('8233', String(ui)).replace('${STATE_DIRECTORY}', state).split(' ') ?? [];
+    const command =
+      Service['ExecStart']?.[0]
+        ?.replace('7233', String(port))
+        .replace('8233', String(ui))
+        .replace('${STATE_DIRECTORY}', state)
+        .split(' ') ?? [];
     expect(command.slice(0, 5)).toEqual(['temporal', 'server', 'start-dev', '--ip', '127.0.0.1']);
     const temporal = await findTemporalBinary();
     // Two more ports, which the command line chooses by itself, so that tests beside this one keep theirs.
-    const server = spawn(temporal, [...command.slice(1), '--http-port', String(http), '--metrics-port', String(metrics)], { cwd: state, stdio: 'ignore' });
+    const server = spawn(
+      temporal,
+      [...command.slice(1), '--http-port', String(http), '--metrics-port', String(metrics)],
+      { cwd: state, stdio: 'ignore' },
+    );
     onCleanup(() => Promise.resolve(server.kill('SIGKILL')));
     const [, script = ''] = /^\/bin\/sh -c '(.*)'$/.exec(Service['ExecStartPost']?.[0] ?? '') ?? [];
-    const env = { ...process.env, PATH: `${join(temporal, '..')}:${process.env['PATH'] ?? ''}`, TEMPORAL_ADDRESS: `127.0.0.1:${port}` };
+    const env = {
+      ...process.env,
+      PATH: `${join(temporal, '..')}:${process.env['PATH'] ?? ''}`,
+      TEMPORAL_ADDRESS: `127.0.0.1:${port}`,
+    };
     await run('/bin/sh', ['-c', script], { env, timeout: 120_000 });
 
     const connection = await Connection.connect({ address: `127.0.0.1:${port}` });
@@ -115,7 +161,8 @@ describe('every unit', () => {
     const analyze = await requireProgram('systemd-analyze').catch(() => null);
     // Containers may lack it; the rules above hold all the same.
     if (analyze === null) return;
-    const verify = (): Promise<string> => run(analyze, ['verify', ...names.map((name) => join(place, name))]).then(({ stderr }) => stderr);
+    const verify = (): Promise<string> =>
+      run(analyze, ['verify', ...names.map((name) => join(place, name))]).then(({ stderr }) => stderr);
     const about = (text: string): string[] => text.split('\n').filter((line) => line.includes('reprise-'));
     expect(about(await verify())).toEqual([]);
     // It does look: a key that does not exist is said.

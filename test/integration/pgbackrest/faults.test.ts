@@ -1,7 +1,7 @@
 import { chmod, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import type { Backup, BackupType } from '../../../src/domain/backup.js';
+import type { Backup, BackupType } from '../../../src/domain/backup/backup.js';
 import type { EngineContext } from '../../../src/engines/engine.js';
 import { pgbackrestEngine as engine } from '../../../src/engines/pgbackrest/pgbackrest-engine.js';
 import { makeGround } from '../../contract/engine-fixture.js';
@@ -44,14 +44,22 @@ describe('preflight', () => {
     await chmod(source.repository, 0o755);
     const warnings = await engine.preflightBackup(await newContext());
     await chmod(source.repository, 0o700);
-    expect(warnings).toEqual([expect.stringMatching(/expires by itself: .*repo1-retention-full/), expect.stringMatching(/mode 0755/)]);
+    expect(warnings).toEqual([
+      expect.stringMatching(/expires by itself: .*repo1-retention-full/),
+      expect.stringMatching(/mode 0755/),
+    ]);
     expect(await engine.preflightBackup(await newContext())).toHaveLength(1);
   });
 
   it('F7: refuses while archiving fails, and makes no backup then', async () => {
     await writeFile(source.failFile, '');
-    await expect(engine.preflightBackup(await impatient())).rejects.toMatchObject({ code: 'wal-not-archived', hint: expect.stringContaining('archive_command') as unknown });
-    await expect(engine.backup(await impatient(), { type: 'full', startedAt: new Date().toISOString() })).rejects.toMatchObject({ code: 'wal-not-archived' });
+    await expect(engine.preflightBackup(await impatient())).rejects.toMatchObject({
+      code: 'wal-not-archived',
+      hint: expect.stringContaining('archive_command') as unknown,
+    });
+    await expect(
+      engine.backup(await impatient(), { type: 'full', startedAt: new Date().toISOString() }),
+    ).rejects.toMatchObject({ code: 'wal-not-archived' });
     expect(await labels()).toEqual([]);
     await rm(source.failFile);
     await expect(engine.preflightBackup(await newContext())).resolves.toHaveLength(1);
@@ -61,7 +69,10 @@ describe('preflight', () => {
     const other = await startScratchCluster();
     const context = await newContext();
     const cluster = { ...context.cluster, connection: { ...context.cluster.connection, port: other.port } };
-    await expect(engine.preflightBackup({ ...context, cluster })).rejects.toMatchObject({ code: 'config-invalid', message: expect.stringContaining('archive_mode is off') as unknown });
+    await expect(engine.preflightBackup({ ...context, cluster })).rejects.toMatchObject({
+      code: 'config-invalid',
+      message: expect.stringContaining('archive_mode is off') as unknown,
+    });
     await other.remove();
   });
 
@@ -71,7 +82,9 @@ describe('preflight', () => {
     const before = await source.pgbackrest('info', '--output=json');
     const cluster = { ...context.cluster, connection: { ...context.cluster.connection, port: other.port } };
     await expect(engine.preflightBackup({ ...context, cluster })).rejects.toMatchObject({ code: 'identity-mismatch' });
-    await expect(engine.backup({ ...context, cluster }, { type: 'full', startedAt: new Date().toISOString() })).rejects.toMatchObject({ code: 'identity-mismatch' });
+    await expect(
+      engine.backup({ ...context, cluster }, { type: 'full', startedAt: new Date().toISOString() }),
+    ).rejects.toMatchObject({ code: 'identity-mismatch' });
     expect(await source.pgbackrest('info', '--output=json')).toBe(before);
     await other.remove();
   });
@@ -79,13 +92,17 @@ describe('preflight', () => {
   it('refuses a configuration file that is not there', async () => {
     const context = await newContext();
     const policy = { ...context.policy, options: { ...source.options, config: '/no/such.conf' } };
-    await expect(engine.preflightBackup({ ...context, policy })).rejects.toMatchObject({ code: 'config-invalid', message: expect.stringContaining('/no/such.conf') as unknown });
+    await expect(engine.preflightBackup({ ...context, policy })).rejects.toMatchObject({
+      code: 'config-invalid',
+      message: expect.stringContaining('/no/such.conf') as unknown,
+    });
   });
 
   it('F29: another pgbackrest at work is a held lock', async () => {
     const path = join(source.repository, '..', 'lock', `${STANZA}-backup.lock`);
     await writeFile(path, '');
-    const full = async (): Promise<unknown> => engine.backup(await newContext(), { type: 'full', startedAt: new Date().toISOString() });
+    const full = async (): Promise<unknown> =>
+      engine.backup(await newContext(), { type: 'full', startedAt: new Date().toISOString() });
     // Ours, as after a pgbackrest that was run as root: no lock is held, and waiting does not help.
     if (asRoot) await expect(full()).rejects.toMatchObject({ code: 'privilege-missing' });
     await rm(path);
@@ -102,7 +119,9 @@ describe('B3, P1: a chain of backups', () => {
   let old: Backup[];
   let full: Backup;
   const archiveFiles = async (): Promise<string[]> =>
-    (await readdir(join(source.repository, 'archive', STANZA, '15-1', '0000000100000000'))).map((name) => name.slice(0, 24)).sort();
+    (await readdir(join(source.repository, 'archive', STANZA, '15-1', '0000000100000000')))
+      .map((name) => name.slice(0, 24))
+      .sort();
 
   it('P1: auto takes what rests on the full backup there is; nothing expires by itself', async () => {
     // What cron made is a backup like any other; an operation of ours begins a chain of its own.
@@ -127,7 +146,10 @@ describe('B3, P1: a chain of backups', () => {
     expect(report).toContain('status: error');
     for (const backup of [first, second]) {
       const verdict = await engine.verify(await newContext(), backup);
-      expect(verdict).toMatchObject({ ok: false, detail: expect.stringMatching(new RegExp(`${first.label}/pg_data/base/5/1255`)) as unknown });
+      expect(verdict).toMatchObject({
+        ok: false,
+        detail: expect.stringMatching(new RegExp(`${first.label}/pg_data/base/5/1255`)) as unknown,
+      });
     }
     await writeFile(path, content);
     expect(await engine.verify(await newContext(), second)).toMatchObject({ ok: true });
@@ -137,7 +159,9 @@ describe('B3, P1: a chain of backups', () => {
   it('F30: never strands a backup, never takes the last full one', async () => {
     const [first] = old as [Backup];
     await expect(engine.remove(await newContext(), [first.label])).rejects.toMatchObject({ code: 'rotation-refused' });
-    await expect(engine.planRemoval(await newContext(), await labels())).rejects.toMatchObject({ code: 'rotation-refused' });
+    await expect(engine.planRemoval(await newContext(), await labels())).rejects.toMatchObject({
+      code: 'rotation-refused',
+    });
     expect(await labels()).toEqual(expect.arrayContaining([first.label, full.label]));
   });
 
@@ -162,6 +186,8 @@ describe('B3, P1: a chain of backups', () => {
 it('F35: refuses a database name that would break the manifest, which pgBackRest itself does not notice', async () => {
   await runQuery(source.cluster, 'postgres', 'CREATE DATABASE "two\nlines"');
   await expect(engine.preflightBackup(await newContext())).rejects.toMatchObject({ code: 'capability-missing' });
-  await expect(engine.backup(await newContext(), { type: 'full', startedAt: new Date().toISOString() })).rejects.toMatchObject({ code: 'backup-corrupt' });
+  await expect(
+    engine.backup(await newContext(), { type: 'full', startedAt: new Date().toISOString() }),
+  ).rejects.toMatchObject({ code: 'backup-corrupt' });
   await runQuery(source.cluster, 'postgres', 'DROP DATABASE "two\nlines"');
 });

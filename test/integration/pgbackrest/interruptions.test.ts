@@ -2,10 +2,10 @@ import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, readlink, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, expect, it } from '@jest/globals';
-import type { Backup } from '../../../src/domain/backup.js';
+import type { Backup } from '../../../src/domain/backup/backup.js';
 import type { EngineContext } from '../../../src/engines/engine.js';
 import { pgbackrestEngine as engine } from '../../../src/engines/pgbackrest/pgbackrest-engine.js';
-import { readJobs } from '../../../src/process/supervisor.js';
+import { readJobs } from '../../../src/process/jobs/supervisor.js';
 import { makeGround } from '../../contract/engine-fixture.js';
 import type { Ground } from '../../contract/engine-fixture.js';
 import { onlyBackup, toolOf } from '../../contract/engine-suite.js';
@@ -30,11 +30,19 @@ const startedAt = new Date().toISOString();
 const files = async (context: EngineContext, dataDir: string): Promise<void> =>
   engine.physical?.restoreFiles(context, { backup, dataDir, tablespaceDir: `${dataDir}.tablespaces` });
 const starts = async (operationId: string, step: string): Promise<number> =>
-  (await readJobs(ground.stateDir, operationId)).filter(({ key }) => key.includes(`/${step}`)).reduce((sum, job) => sum + job.starts, 0);
+  (await readJobs(ground.stateDir, operationId))
+    .filter(({ key }) => key.includes(`/${step}`))
+    .reduce((sum, job) => sum + job.starts, 0);
 const output = (operationId: string, step: string, generation: number): Promise<string> =>
   readFile(join(ground.stateDir, 'jobs', operationId, step, String(generation), 'stdout'), 'utf8').catch(() => '');
 const contentOf = async (server: ServerAddress): Promise<unknown> =>
-  (await runQuery(server, 'postgres', `SELECT count(*), sum(hashtextextended(t::text, 0)) FROM big t UNION ALL SELECT count(*), sum(hashtextextended(t::text, 0)) FROM elsewhere t`)).rows;
+  (
+    await runQuery(
+      server,
+      'postgres',
+      `SELECT count(*), sum(hashtextextended(t::text, 0)) FROM big t UNION ALL SELECT count(*), sum(hashtextextended(t::text, 0)) FROM elsewhere t`,
+    )
+  ).rows;
 
 beforeAll(async () => {
   source = await startBackrestCluster({}, ['compress-level=6']);
@@ -121,7 +129,10 @@ it('F2: only an empty directory, or the one this operation began to fill', async
 it('F2: pgbackrest killed before its first file: the directories it had made are no hindrance', async () => {
   const context = await ground.context('early');
   const dataDir = join(await tempDir('early'), 'data');
-  const killedEarly = { ...context, jobs: { run: () => mkdir(join(dataDir, 'base')).then(() => Promise.reject(new Error('killed'))) } };
+  const killedEarly = {
+    ...context,
+    jobs: { run: () => mkdir(join(dataDir, 'base')).then(() => Promise.reject(new Error('killed'))) },
+  };
   await expect(files(killedEarly, dataDir)).rejects.toThrow('killed');
   await giveToPostgres(join(dataDir, 'base'));
   await files(context, dataDir);
@@ -131,10 +142,17 @@ it('F2: pgbackrest killed before its first file: the directories it had made are
 it('F37: tablespaces are remapped below their directory, whatever they are called; the source is left alone', async () => {
   const before = await readdir(tablespace, { recursive: true });
   const context = await ground.context('tablespaces');
-  const outline = await engine.outlineRecovery(context, { target: { kind: 'end-of-backup' }, candidates: [backup], oldDataDir: null, databases: [] });
+  const outline = await engine.outlineRecovery(context, {
+    target: { kind: 'end-of-backup' },
+    candidates: [backup],
+    oldDataDir: null,
+    databases: [],
+  });
   const recovered = await recoverBeside(context, outline, { engine });
   const [oid] = await readdir(join(recovered.dataDir, 'pg_tblspc'));
-  expect(await readlink(join(recovered.dataDir, 'pg_tblspc', oid ?? ''))).toBe(join(recovered.dataDir, '..', 'tablespaces', oid ?? ''));
+  expect(await readlink(join(recovered.dataDir, 'pg_tblspc', oid ?? ''))).toBe(
+    join(recovered.dataDir, '..', 'tablespaces', oid ?? ''),
+  );
   expect(await contentOf(recovered)).toEqual(await contentOf(source.cluster));
   await recovered.remove();
   expect(await readdir(tablespace, { recursive: true })).toEqual(before);

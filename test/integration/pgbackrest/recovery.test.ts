@@ -1,10 +1,10 @@
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { nextSegment } from '../../../src/domain/wal.js';
+import { nextSegment } from '../../../src/domain/target/wal.js';
 import { pgbackrestEngine as engine } from '../../../src/engines/pgbackrest/pgbackrest-engine.js';
-import { rearmArchiving } from '../../../src/postgres/archiving.js';
-import { salvageWal } from '../../../src/postgres/salvage.js';
+import { rearmArchiving } from '../../../src/postgres/wal/archiving.js';
+import { salvageWal } from '../../../src/postgres/wal/salvage.js';
 import { makeGround } from '../../contract/engine-fixture.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { STANZA, startBackrestCluster } from '../../helpers/pgbackrest.js';
@@ -46,7 +46,9 @@ describe('S3: refused before anything is changed', () => {
   it('F25: what only the old pg_wal holds can be reached with it', async () => {
     const { lsn } = history.point('unarchived');
     await expect(history.outline({ kind: 'lsn', lsn })).rejects.toMatchObject({ code: 'target-after-wal' });
-    await expect(history.outline({ kind: 'lsn', lsn }, { oldDataDir: source.cluster.dataDir })).resolves.toMatchObject({ salvageableSegments: 1 });
+    await expect(history.outline({ kind: 'lsn', lsn }, { oldDataDir: source.cluster.dataDir })).resolves.toMatchObject({
+      salvageableSegments: 1,
+    });
   });
 
   it('F15: a flipped bit in archived WAL', async () => {
@@ -59,7 +61,10 @@ describe('S3: refused before anything is changed', () => {
     flipped.writeUInt8(flipped.readUInt8(500) ^ 1, 500);
     await writeFile(path, flipped);
     // A gap in the log, and no damage of the backup.
-    const refused = { code: 'wal-gap', message: expect.stringContaining(`archived WAL is damaged, ${damaged}`) as unknown };
+    const refused = {
+      code: 'wal-gap',
+      message: expect.stringContaining(`archived WAL is damaged, ${damaged}`) as unknown,
+    };
     await expect(history.outline({ kind: 'xid', xid: history.point('first').xid })).rejects.toMatchObject(refused);
   });
 
@@ -68,7 +73,9 @@ describe('S3: refused before anything is changed', () => {
     await writeFile(join(pgBin, 'postgres'), '#!/bin/sh\necho "postgres (PostgreSQL) 14.23"\n', { mode: 0o755 });
     await giveToPostgres(join(pgBin, 'postgres'));
     const older = { ...(await history.newContext()), pgBin };
-    await expect(history.outline({ kind: 'latest' }, { context: older })).rejects.toMatchObject({ code: 'version-mismatch' });
+    await expect(history.outline({ kind: 'latest' }, { context: older })).rejects.toMatchObject({
+      code: 'version-mismatch',
+    });
   });
 
   it('F13: a backup that the repository does not have any more is passed over, and named', async () => {
@@ -87,19 +94,35 @@ describe('after the instance was lost', () => {
     const { dataDir } = source.cluster;
     const context = await history.newContext();
     const salvageDir = join(await tempDir('salvage'), 'wal');
-    const salvaged = await salvageWal({ oldDataDir: dataDir, toDir: salvageDir, archivedUpTo: null, pgBin: context.pgBin, user: context.user });
+    const salvaged = await salvageWal({
+      oldDataDir: dataDir,
+      toDir: salvageDir,
+      archivedUpTo: null,
+      pgBin: context.pgBin,
+      user: context.user,
+    });
     const plan = await history.outline({ kind: 'latest' }, { oldDataDir: dataDir, context });
     expect(plan).toMatchObject({ walEnd: salvaged.endLsn, reachableTo: salvaged.lastCommitAt, salvageableSegments: 1 });
-    expect(await history.recoveredContent({ kind: 'latest' }, { oldDataDir: dataDir, salvageDir })).toBe(history.point('unarchived').content);
+    expect(await history.recoveredContent({ kind: 'latest' }, { oldDataDir: dataDir, salvageDir })).toBe(
+      history.point('unarchived').content,
+    );
   });
 
   it('K2: after a promotion the new timeline is archived and followed, what the old one wrote after is named', async () => {
     const context = await history.newContext();
-    const recovered = await recoverBeside(context, await history.outline({ kind: 'lsn', lsn: history.point('first').lsn }, { context }), { clone: false, engine });
+    const recovered = await recoverBeside(
+      context,
+      await history.outline({ kind: 'lsn', lsn: history.point('first').lsn }, { context }),
+      { clone: false, engine },
+    );
     await recovered.promote();
     const config = join(await tempDir('config'), "it's 100% new.conf");
-    const text = (await readFile(source.config, 'utf8')).replace(/pg1-path=.*/, `pg1-path=${recovered.dataDir}`).replace(/pg1-port=.*/, `pg1-port=${recovered.port}`);
-    await writeFile(config, text.replace(/pg1-socket-path=.*/, `pg1-socket-path=${recovered.socketDir}`), { mode: 0o600 });
+    const text = (await readFile(source.config, 'utf8'))
+      .replace(/pg1-path=.*/, `pg1-path=${recovered.dataDir}`)
+      .replace(/pg1-port=.*/, `pg1-port=${recovered.port}`);
+    await writeFile(config, text.replace(/pg1-socket-path=.*/, `pg1-socket-path=${recovered.socketDir}`), {
+      mode: 0o600,
+    });
     await giveToPostgres(config);
     const connection = { ...context.cluster.connection, host: recovered.host, port: recovered.port };
     const policy = { ...context.policy, options: { ...source.options, config } };

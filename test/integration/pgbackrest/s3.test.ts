@@ -2,7 +2,7 @@ import { chmod, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { ListObjectsV2Command } from '@aws-sdk/client-s3';
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import type { Backup } from '../../../src/domain/backup.js';
+import type { Backup } from '../../../src/domain/backup/backup.js';
 import type { EngineContext } from '../../../src/engines/engine.js';
 import { pgbackrestEngine as engine } from '../../../src/engines/pgbackrest/pgbackrest-engine.js';
 import { makeGround } from '../../contract/engine-fixture.js';
@@ -40,7 +40,13 @@ beforeAll(async () => {
   await chmod(dirname(ca), 0o755);
   await chmod(ca, 0o644);
   source = await startBackrestCluster({}, [
-    ...['repo1-type=s3', 'repo1-path=/postgres', 'repo1-s3-uri-style=path', 'repo1-s3-region=us-east-1', `repo1-s3-bucket=${bucket}`],
+    ...[
+      'repo1-type=s3',
+      'repo1-path=/postgres',
+      'repo1-s3-uri-style=path',
+      'repo1-s3-region=us-east-1',
+      `repo1-s3-bucket=${bucket}`,
+    ],
     ...[`repo1-s3-endpoint=localhost:${network.port}`, `repo1-storage-ca-file=${ca}`],
     ...[`repo1-s3-key=${s3.accessKeyId}`, `repo1-s3-key-secret=${s3.secretAccessKey}`],
     // A backup of a thousand small files is a thousand requests: bundled, it is a few. Patience with a server that is down.
@@ -57,7 +63,12 @@ const backUp = async (context: EngineContext): Promise<Backup> => {
   return asBackup(made);
 };
 const labels = async (): Promise<string[]> => (await engine.list(await newContext())).map(({ label }) => label);
-const keysOf = async (label: string): Promise<number> => (await s3.client.send(new ListObjectsV2Command({ Bucket: 'asso-prod-backups', Prefix: `postgres/backup/${STANZA}/${label}/` }))).KeyCount ?? 0;
+const keysOf = async (label: string): Promise<number> =>
+  (
+    await s3.client.send(
+      new ListObjectsV2Command({ Bucket: 'asso-prod-backups', Prefix: `postgres/backup/${STANZA}/${label}/` }),
+    )
+  ).KeyCount ?? 0;
 
 /** Of every pgbackrest of this cluster that runs now: whether its arguments or its environment hold the secret. */
 async function exposures(): Promise<boolean[]> {
@@ -97,7 +108,11 @@ describe('P1 on S3, with TLS and the settings of pgbackrest.conf', () => {
     expect(seen).not.toContain(true);
     await rm(source.holdFile);
     await making;
-    expect((await filesBelow(ground.stateDir, /^$/)).filter(([, text]) => text.includes(s3.secretAccessKey)).map(([path]) => path)).toEqual([]);
+    expect(
+      (await filesBelow(ground.stateDir, /^$/))
+        .filter(([, text]) => text.includes(s3.secretAccessKey))
+        .map(([path]) => path),
+    ).toEqual([]);
   }, 300_000);
 
   it('B3: what retention lets go leaves the bucket, with the WAL that nobody needs any more', async () => {
@@ -117,7 +132,10 @@ describe('F10-F12: the bucket cannot be used', () => {
     const before = await labels();
     const context = await newContext();
     await network.enable(false);
-    await expect(backUp(context)).rejects.toMatchObject({ code: 'storage-unreachable', hint: expect.stringContaining('repo1-*') });
+    await expect(backUp(context)).rejects.toMatchObject({
+      code: 'storage-unreachable',
+      hint: expect.stringContaining('repo1-*'),
+    });
     await network.enable(true);
     await runQuery(source.cluster, 'postgres', 'SELECT pg_switch_wal()');
     const made = await backUp(context);
@@ -129,10 +147,18 @@ describe('F10-F12: the bucket cannot be used', () => {
     const before = await labels();
     const context = await newContext();
     const config = join(await tempDir('refused'), 'pgbackrest.conf');
-    await writeFile(config, (await readFile(source.config, 'utf8')).replace(/repo1-s3-key-secret=.*/, 'repo1-s3-key-secret=expired'), { mode: 0o600 });
+    await writeFile(
+      config,
+      (await readFile(source.config, 'utf8')).replace(/repo1-s3-key-secret=.*/, 'repo1-s3-key-secret=expired'),
+      { mode: 0o600 },
+    );
     await giveToPostgres(config);
     const refused = { ...context, policy: { ...context.policy, options: { ...source.options, config } } };
-    const expected = { code: 'storage-refused', message: expect.stringMatching(/refuses the credentials.*SignatureDoesNotMatch/), hint: expect.stringContaining('repo1-s3-key-secret') };
+    const expected = {
+      code: 'storage-refused',
+      message: expect.stringMatching(/refuses the credentials.*SignatureDoesNotMatch/),
+      hint: expect.stringContaining('repo1-s3-key-secret'),
+    };
     await expect(engine.preflightBackup(refused)).rejects.toMatchObject(expected);
     await expect(backUp(refused)).rejects.toMatchObject(expected);
     expect(await labels()).toEqual(before);

@@ -6,26 +6,48 @@ import { join } from 'node:path';
 import pg from 'pg';
 import { runSqlCheck } from '../../../src/checks/sql/sql-check.js';
 import type { ConnectionConfig } from '../../../src/domain/config.js';
-import { probe, withClient } from '../../../src/postgres/connect.js';
-import { libpqEnv } from '../../../src/postgres/environment.js';
-import { runTool } from '../../../src/process/run.js';
+import { probe, withClient } from '../../../src/postgres/connection/with-client.js';
+import { libpqEnv } from '../../../src/postgres/connection/environment.js';
+import { runProgram } from '../../../src/process/exec/run-program.js';
 import { onCleanup } from '../../helpers/cleanup.js';
 import { freePort } from '../../helpers/ports.js';
 import { runQuery, sharedServer, startScratchCluster } from '../../helpers/postgres.js';
 import { tempDir } from '../../helpers/temp.js';
 
 const server = sharedServer();
-const connection: ConnectionConfig = { host: server.host, port: server.port, user: server.user, maintenanceDatabase: 'postgres' };
-const hostile = ['host=evil port=1', 'postgresql://evil/x', `it's "quoted"`, 'line\nbreak', 'données-été-✓', '-leading', '$(touch x);--', 'a\\b'];
+const connection: ConnectionConfig = {
+  host: server.host,
+  port: server.port,
+  user: server.user,
+  maintenanceDatabase: 'postgres',
+};
+const hostile = [
+  'host=evil port=1',
+  'postgresql://evil/x',
+  `it's "quoted"`,
+  'line\nbreak',
+  'données-été-✓',
+  '-leading',
+  '$(touch x);--',
+  'a\\b',
+];
 
 describe('hostile database names', () => {
   it('F35, F36: every name is taken as it is, by pg and by libpq’s programs', async () => {
     for (const name of hostile) {
       await runQuery(server, 'postgres', `CREATE DATABASE ${pg.escapeIdentifier(name)}`);
-      onCleanup(() => runQuery(server, 'postgres', `DROP DATABASE IF EXISTS ${pg.escapeIdentifier(name)} WITH (FORCE)`));
-      const seen = await withClient(connection, name, async (client) => (await client.query<{ name: string }>('SELECT current_database() AS name')).rows[0]?.name);
+      onCleanup(() =>
+        runQuery(server, 'postgres', `DROP DATABASE IF EXISTS ${pg.escapeIdentifier(name)} WITH (FORCE)`),
+      );
+      const seen = await withClient(
+        connection,
+        name,
+        async (client) => (await client.query<{ name: string }>('SELECT current_database() AS name')).rows[0]?.name,
+      );
       expect(seen).toBe(name);
-      const psql = await runTool(['psql', '-XAtc', 'SELECT current_database()'], { env: libpqEnv(connection, name) });
+      const psql = await runProgram(['psql', '-XAtc', 'SELECT current_database()'], {
+        env: libpqEnv(connection, name),
+      });
       expect(psql.stdout).toBe(name);
     }
   });
@@ -35,18 +57,34 @@ describe('connecting', () => {
   it('F39: the password comes from an owner-only file, by libpq’s rules, and from nowhere else', async () => {
     const cluster = await startScratchCluster();
     await runQuery(cluster, 'postgres', `CREATE ROLE "us:er" LOGIN PASSWORD 'p:a\\ss'`);
-    await writeFile(join(cluster.dataDir, 'pg_hba.conf'), `local all postgres trust\nhost all postgres all trust\nhost all all all scram-sha-256\n`);
+    await writeFile(
+      join(cluster.dataDir, 'pg_hba.conf'),
+      `local all postgres trust\nhost all postgres all trust\nhost all all all scram-sha-256\n`,
+    );
     await runQuery(cluster, 'postgres', 'SELECT pg_reload_conf()');
     const dir = await tempDir('pass');
     const passfile = join(dir, 'pgpass');
-    await writeFile(passfile, `# comment\nother:1:*:*:no\n*:${cluster.port}:postgres:us\\:er:p\\:a\\\\ss\n`, { mode: 0o600 });
-    const secret: ConnectionConfig = { host: '127.0.0.1', port: cluster.port, user: 'us:er', passfile, maintenanceDatabase: 'postgres' };
+    await writeFile(passfile, `# comment\nother:1:*:*:no\n*:${cluster.port}:postgres:us\\:er:p\\:a\\\\ss\n`, {
+      mode: 0o600,
+    });
+    const secret: ConnectionConfig = {
+      host: '127.0.0.1',
+      port: cluster.port,
+      user: 'us:er',
+      passfile,
+      maintenanceDatabase: 'postgres',
+    };
     process.env['PGPASSWORD'] = 'wrong';
     try {
       expect(await withClient(secret, 'postgres', async () => 'in')).toBe('in');
       expect(await probe(secret)).toMatchObject({ ok: true });
-      await expect(withClient({ ...secret, passfile: undefined }, 'postgres', async () => 'in')).rejects.toMatchObject({ code: 'database-unreachable', hint: expect.stringContaining('passfile') });
-      await expect(withClient(secret, 'template1', async () => 'in')).rejects.toMatchObject({ message: expect.stringContaining('no line') });
+      await expect(withClient({ ...secret, passfile: undefined }, 'postgres', async () => 'in')).rejects.toMatchObject({
+        code: 'database-unreachable',
+        hint: expect.stringContaining('passfile'),
+      });
+      await expect(withClient(secret, 'template1', async () => 'in')).rejects.toMatchObject({
+        message: expect.stringContaining('no line'),
+      });
       await chmod(passfile, 0o640);
       await expect(withClient(secret, 'postgres', async () => 'in')).rejects.toMatchObject({ code: 'config-invalid' });
     } finally {
@@ -55,16 +93,24 @@ describe('connecting', () => {
   });
 
   it('a statement’s error is named by its SQLSTATE and holds no row values (F39)', async () => {
-    const failing = withClient(connection, 'postgres', (client) => client.query('CREATE TEMP TABLE t (i int PRIMARY KEY); INSERT INTO t VALUES (4711); INSERT INTO t VALUES (4711)'));
+    const failing = withClient(connection, 'postgres', (client) =>
+      client.query('CREATE TEMP TABLE t (i int PRIMARY KEY); INSERT INTO t VALUES (4711); INSERT INTO t VALUES (4711)'),
+    );
     const error = await failing.catch((reason: unknown) => reason);
     expect(error).toMatchObject({ code: 'query-failed', details: { sqlState: '23505' } });
     expect(JSON.stringify([error, String(error)])).not.toContain('4711');
-    const slow = withClient(connection, 'postgres', (client) => client.query('SELECT pg_sleep(60)'), { statementTimeoutMs: 50 });
+    const slow = withClient(connection, 'postgres', (client) => client.query('SELECT pg_sleep(60)'), {
+      statementTimeoutMs: 50,
+    });
     await expect(slow).rejects.toMatchObject({ code: 'query-timeout' });
   });
 
   it('F43: no object of the database is called by surprise', async () => {
-    const path = await withClient(connection, 'postgres', async (client) => (await client.query<{ search_path: string }>('SHOW search_path')).rows[0]);
+    const path = await withClient(
+      connection,
+      'postgres',
+      async (client) => (await client.query<{ search_path: string }>('SHOW search_path')).rows[0],
+    );
     expect(path).toEqual({ search_path: 'pg_catalog' });
   });
 
@@ -98,12 +144,20 @@ describe('S1: the layer that failed', () => {
   });
 
   it('login: database, role, and a server that takes connections and says nothing (F9)', async () => {
-    expect(await probe({ ...connection, maintenanceDatabase: 'absent' })).toMatchObject({ ok: false, layer: 'login', reason: expect.stringContaining('absent') });
+    expect(await probe({ ...connection, maintenanceDatabase: 'absent' })).toMatchObject({
+      ok: false,
+      layer: 'login',
+      reason: expect.stringContaining('absent'),
+    });
     expect(await probe({ ...connection, user: 'nobody-here' })).toMatchObject({ ok: false, layer: 'login' });
     const silent = createServer(() => undefined).listen(0, '127.0.0.1');
     await new Promise((resolve) => silent.once('listening', resolve));
     const { port } = silent.address() as AddressInfo;
-    expect(await probe({ ...connection, port }, 300)).toEqual({ ok: false, layer: 'login', reason: 'no answer within 0.3 s' });
+    expect(await probe({ ...connection, port }, 300)).toEqual({
+      ok: false,
+      layer: 'login',
+      reason: 'no answer within 0.3 s',
+    });
     silent.close();
   });
 
@@ -117,36 +171,83 @@ describe('S1: the layer that failed', () => {
     }).listen(0, '127.0.0.1');
     await new Promise((resolve) => proxy.once('listening', resolve));
     const { port } = proxy.address() as AddressInfo;
-    expect(await probe({ ...connection, port }, 1_000)).toEqual({ ok: false, layer: 'query', reason: 'no answer within 1 s' });
+    expect(await probe({ ...connection, port }, 1_000)).toEqual({
+      ok: false,
+      layer: 'query',
+      reason: 'no answer within 1 s',
+    });
     proxy.close();
   });
 });
 
 describe('SQL check (K4)', () => {
   const options = { database: 'postgres', query: 'SELECT 7', timeoutSeconds: 5 };
-  const context = { connection, recorded: [{ database: 'postgres', schema: 'a b', table: 't', rows: 2 }], recordedIsExact: true, signal: new AbortController().signal };
+  const context = {
+    connection,
+    recorded: [{ database: 'postgres', schema: 'a b', table: 't', rows: 2 }],
+    recordedIsExact: true,
+    signal: new AbortController().signal,
+  };
 
   it('judges one number by its rule', async () => {
     expect(await runSqlCheck(context, { ...options, equals: 7 })).toEqual({ status: 'passed', detail: '7' });
-    expect(await runSqlCheck(context, { ...options, min: 8 })).toMatchObject({ status: 'failed', detail: '7, expected at least 8' });
+    expect(await runSqlCheck(context, { ...options, min: 8 })).toMatchObject({
+      status: 'failed',
+      detail: '7, expected at least 8',
+    });
     expect(await runSqlCheck(context, { ...options, max: 6 })).toMatchObject({ status: 'failed' });
-    expect(await runSqlCheck(context, { ...options, min: 1, query: 'SELECT 1, 2' })).toMatchObject({ status: 'failed' });
-    expect(await runSqlCheck(context, { ...options, min: 0, query: 'SELECT NULL' })).toMatchObject({ status: 'failed' });
-    expect(await runSqlCheck(context, { ...options, min: 0, query: 'SELECT 1; DROP TABLE x' })).toMatchObject({ status: 'failed', detail: expect.stringContaining('42601') });
-    expect(await runSqlCheck(context, { ...options, min: 0, query: 'SELECT pg_sleep(60)', timeoutSeconds: 0.05 })).toMatchObject({ status: 'failed', detail: expect.stringContaining('longer') });
+    expect(await runSqlCheck(context, { ...options, min: 1, query: 'SELECT 1, 2' })).toMatchObject({
+      status: 'failed',
+    });
+    expect(await runSqlCheck(context, { ...options, min: 0, query: 'SELECT NULL' })).toMatchObject({
+      status: 'failed',
+    });
+    expect(await runSqlCheck(context, { ...options, min: 0, query: 'SELECT 1; DROP TABLE x' })).toMatchObject({
+      status: 'failed',
+      detail: expect.stringContaining('42601'),
+    });
+    expect(
+      await runSqlCheck(context, { ...options, min: 0, query: 'SELECT pg_sleep(60)', timeoutSeconds: 0.05 }),
+    ).toMatchObject({ status: 'failed', detail: expect.stringContaining('longer') });
   });
 
   it('changes nothing, and compares with what was recorded', async () => {
     await runQuery(server, 'postgres', 'CREATE SCHEMA "a b"; CREATE TABLE "a b".t AS SELECT generate_series(1, 2) i');
     onCleanup(() => runQuery(server, 'postgres', 'DROP SCHEMA "a b" CASCADE'));
-    expect(await runSqlCheck(context, { ...options, min: 0, query: 'WITH x AS (DELETE FROM "a b".t RETURNING 1) SELECT count(*) FROM x' })).toMatchObject({ detail: expect.stringContaining('25006') });
+    expect(
+      await runSqlCheck(context, {
+        ...options,
+        min: 0,
+        query: 'WITH x AS (DELETE FROM "a b".t RETURNING 1) SELECT count(*) FROM x',
+      }),
+    ).toMatchObject({ detail: expect.stringContaining('25006') });
     const compare = { ...options, query: 'select COUNT(*) from "a b".t ;', compare: 'recorded' as const };
     expect(await runSqlCheck(context, compare)).toEqual({ status: 'passed', detail: '2, as recorded with the backup' });
-    expect(await runSqlCheck({ ...context, recorded: [{ database: 'postgres', schema: 'a b', table: 't', rows: 3 }] }, compare)).toMatchObject({ status: 'failed' });
+    expect(
+      await runSqlCheck(
+        { ...context, recorded: [{ database: 'postgres', schema: 'a b', table: 't', rows: 3 }] },
+        compare,
+      ),
+    ).toMatchObject({ status: 'failed' });
     const history = { ...context, recordedIsExact: false };
-    expect(await runSqlCheck({ ...history, recorded: [{ database: 'postgres', schema: 'a b', table: 't', rows: 4 }] }, compare)).toMatchObject({ status: 'passed' });
-    expect(await runSqlCheck({ ...history, recorded: [{ database: 'postgres', schema: 'a b', table: 't', rows: 5 }] }, compare)).toMatchObject({ status: 'failed' });
-    expect(await runSqlCheck(context, { ...compare, query: 'SELECT count(*) FROM pg_class' })).toMatchObject({ status: 'failed' });
-    expect(await runSqlCheck({ ...context, recorded: [] }, compare)).toMatchObject({ status: 'passed', detail: expect.stringContaining('nothing was recorded') });
+    expect(
+      await runSqlCheck(
+        { ...history, recorded: [{ database: 'postgres', schema: 'a b', table: 't', rows: 4 }] },
+        compare,
+      ),
+    ).toMatchObject({ status: 'passed' });
+    expect(
+      await runSqlCheck(
+        { ...history, recorded: [{ database: 'postgres', schema: 'a b', table: 't', rows: 5 }] },
+        compare,
+      ),
+    ).toMatchObject({ status: 'failed' });
+    expect(await runSqlCheck(context, { ...compare, query: 'SELECT count(*) FROM pg_class' })).toMatchObject({
+      status: 'failed',
+    });
+    expect(await runSqlCheck({ ...context, recorded: [] }, compare)).toMatchObject({
+      status: 'passed',
+      detail: expect.stringContaining('nothing was recorded'),
+    });
   });
 });

@@ -1,13 +1,18 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
 import type { ConnectionConfig } from '../../../src/domain/config.js';
-import { collationReport, repairCollations } from '../../../src/postgres/collation.js';
-import { withClient } from '../../../src/postgres/connect.js';
-import { countTables, databaseProperties, largeObjectsHash, tableContentHash } from '../../../src/postgres/inventory.js';
-import { removeKept } from '../../../src/postgres/kept.js';
-import { applyProperties } from '../../../src/postgres/properties.js';
-import { swapDatabases } from '../../../src/postgres/swap.js';
-import { readTopology, topologyRefusal } from '../../../src/postgres/topology.js';
+import { collationReport, repairCollations } from '../../../src/postgres/content/collation.js';
+import { withClient } from '../../../src/postgres/connection/with-client.js';
+import {
+  countTables,
+  databaseProperties,
+  largeObjectsHash,
+  tableContentHash,
+} from '../../../src/postgres/content/inventory.js';
+import { dropOldData } from '../../../src/postgres/old-data/drop-old-data.js';
+import { applyProperties } from '../../../src/postgres/content/database-properties.js';
+import { swapDatabases } from '../../../src/postgres/old-data/swap-databases.js';
+import { readTopology, topologyRefusal } from '../../../src/postgres/server/topology.js';
 import { startScratchCluster } from '../../helpers/postgres.js';
 import type { ScratchCluster } from '../../helpers/scratch-cluster.js';
 
@@ -16,15 +21,34 @@ let cluster: ScratchCluster;
 let connection: ConnectionConfig;
 
 beforeAll(async () => {
-  cluster = await startScratchCluster({ settings: { max_prepared_transactions: 5, max_locks_per_transaction: 10, max_connections: 20, wal_level: 'logical' } });
+  cluster = await startScratchCluster({
+    settings: {
+      max_prepared_transactions: 5,
+      max_locks_per_transaction: 10,
+      max_connections: 20,
+      wal_level: 'logical',
+    },
+  });
   connection = { host: cluster.host, port: cluster.port, user: 'postgres', maintenanceDatabase: 'postgres' };
 }, 300_000);
 
-const inDatabase = <T>(database: string, fn: (client: pg.Client) => Promise<T>): Promise<T> => withClient(connection, database, fn);
-const run = (sql: string, database = 'postgres'): Promise<unknown> => inDatabase(database, (client) => client.query(sql));
+const inDatabase = <T>(database: string, fn: (client: pg.Client) => Promise<T>): Promise<T> =>
+  withClient(connection, database, fn);
+const run = (sql: string, database = 'postgres'): Promise<unknown> =>
+  inDatabase(database, (client) => client.query(sql));
 const names = async (): Promise<string[]> =>
-  inDatabase('postgres', async (client) => (await client.query<{ name: string }>("SELECT datname::text AS name FROM pg_database WHERE datname NOT LIKE 'template%' AND datname <> 'postgres' ORDER BY 1")).rows.map(({ name }) => name));
-const content = (database: string): Promise<string> => inDatabase(database, async (client) => (await client.query<{ what: string }>('SELECT what FROM public.mark')).rows[0]?.what ?? '');
+  inDatabase('postgres', async (client) =>
+    (
+      await client.query<{ name: string }>(
+        "SELECT datname::text AS name FROM pg_database WHERE datname NOT LIKE 'template%' AND datname <> 'postgres' ORDER BY 1",
+      )
+    ).rows.map(({ name }) => name),
+  );
+const content = (database: string): Promise<string> =>
+  inDatabase(
+    database,
+    async (client) => (await client.query<{ what: string }>('SELECT what FROM public.mark')).rows[0]?.what ?? '',
+  );
 
 /** Makes both databases of a swap, with hostile names (F35). */
 async function pair(suffix: string): Promise<{ live: string; fresh: string; aside: string }> {
@@ -37,7 +61,8 @@ async function pair(suffix: string): Promise<{ live: string; fresh: string; asid
 }
 
 /** The old database is live again, the restored one has its first name. */
-const swapBack = ({ live, fresh, aside }: { live: string; fresh: string; aside: string }): Promise<void> => swapDatabases(connection, { live, fresh: aside, aside: fresh });
+const swapBack = ({ live, fresh, aside }: { live: string; fresh: string; aside: string }): Promise<void> =>
+  swapDatabases(connection, { live, fresh: aside, aside: fresh });
 
 describe('swap by rename', () => {
   it('K1, F35: the restored database takes the place of the live one, whose sessions are ended; again it is done; undone it is back', async () => {
@@ -49,7 +74,9 @@ describe('swap by rename', () => {
     await swapDatabases(connection, swap);
     expect(await content(swap.live)).toBe(swap.fresh);
     expect(ended).toBe(true);
-    await expect(inDatabase(swap.aside, async () => 'in')).rejects.toMatchObject({ message: expect.stringContaining('not currently accepting connections') });
+    await expect(inDatabase(swap.aside, async () => 'in')).rejects.toMatchObject({
+      message: expect.stringContaining('not currently accepting connections'),
+    });
     await swapDatabases(connection, swap);
     expect(await content(swap.live)).toBe(swap.fresh);
     await swapBack(swap);
@@ -88,13 +115,16 @@ describe('swap by rename', () => {
   it('a prepared transaction is named, and the live database stays open', async () => {
     const swap = await pair('prepared');
     await run("BEGIN; CREATE TABLE public.t (i int); PREPARE TRANSACTION 'one'", swap.live);
-    await expect(swapDatabases(connection, swap)).rejects.toMatchObject({ code: 'lock-held', hint: expect.stringContaining('ROLLBACK PREPARED') });
+    await expect(swapDatabases(connection, swap)).rejects.toMatchObject({
+      code: 'lock-held',
+      hint: expect.stringContaining('ROLLBACK PREPARED'),
+    });
     await run("ROLLBACK PREPARED 'one'", swap.live);
     await swapDatabases(connection, swap);
-    await removeKept({ where: swap.aside }, connection);
-    await removeKept({ where: swap.aside }, connection);
+    await dropOldData({ where: swap.aside }, connection);
+    await dropOldData({ where: swap.aside }, connection);
     expect(await names()).toEqual([swap.live]);
-    await expect(removeKept({ where: swap.live }, connection)).rejects.toMatchObject({ code: 'path-refused' });
+    await expect(dropOldData({ where: swap.live }, connection)).rejects.toMatchObject({ code: 'path-refused' });
     await run(`DROP DATABASE ${pg.escapeIdentifier(swap.live)}`);
   });
 });
@@ -134,7 +164,9 @@ async function cutOff(after: number, work: () => Promise<void>): Promise<void> {
 describe('database properties', () => {
   it('what pg_restore leaves out is read and given to another database: settings, lists, rights, owner, limit', async () => {
     await run('CREATE ROLE "the owner"; CREATE ROLE reader');
-    await run(`CREATE DATABASE "so urce" OWNER "the owner" CONNECTION LIMIT 7; CREATE DATABASE target`.split(';')[0] ?? '');
+    await run(
+      `CREATE DATABASE "so urce" OWNER "the owner" CONNECTION LIMIT 7; CREATE DATABASE target`.split(';')[0] ?? '',
+    );
     await run('CREATE DATABASE target');
     await run(`ALTER DATABASE "so urce" SET search_path TO metier, "Odd, ""name""", public;
       ALTER DATABASE "so urce" SET "app.label" TO 'it''s \\a, b';
@@ -144,15 +176,32 @@ describe('database properties', () => {
       REVOKE ALL ON DATABASE "so urce" FROM PUBLIC;
       GRANT CONNECT ON DATABASE "so urce" TO reader WITH GRANT OPTION`);
     const source = await inDatabase('postgres', (client) => databaseProperties(client, 'so urce'));
-    expect(source).toMatchObject({ owner: 'the owner', encoding: 'UTF8', connectionLimit: 7, localeProvider: 'libc', tablespace: 'pg_default' });
+    expect(source).toMatchObject({
+      owner: 'the owner',
+      encoding: 'UTF8',
+      connectionLimit: 7,
+      localeProvider: 'libc',
+      tablespace: 'pg_default',
+    });
     expect(source.grants).toContainEqual({ grantee: 'reader', privilege: 'CONNECT', grantable: true });
     expect(await inDatabase('postgres', (client) => applyProperties(client, 'target', source))).toEqual([]);
     expect(await inDatabase('postgres', (client) => applyProperties(client, 'target', source))).toEqual([]);
     const target = await inDatabase('postgres', (client) => databaseProperties(client, 'target'));
-    const sorted = (properties: typeof source): unknown => ({ ...properties, settings: [...properties.settings].map((s) => JSON.stringify(s)).sort(), grants: [...(properties.grants ?? [])].map((g) => JSON.stringify(g)).sort() });
+    const sorted = (properties: typeof source): unknown => ({
+      ...properties,
+      settings: [...properties.settings].map((s) => JSON.stringify(s)).sort(),
+      grants: [...(properties.grants ?? [])].map((g) => JSON.stringify(g)).sort(),
+    });
     expect(sorted(target)).toEqual(sorted(source));
-    const missing = { ...source, owner: 'gone', grants: [{ grantee: 'gone too', privilege: 'CONNECT', grantable: false }] } as const;
-    expect(await inDatabase('postgres', (client) => applyProperties(client, 'target', missing))).toEqual(['owner gone', 'CONNECT for role gone too']);
+    const missing = {
+      ...source,
+      owner: 'gone',
+      grants: [{ grantee: 'gone too', privilege: 'CONNECT', grantable: false }],
+    } as const;
+    expect(await inDatabase('postgres', (client) => applyProperties(client, 'target', missing))).toEqual([
+      'owner gone',
+      'CONNECT for role gone too',
+    ]);
     await run('DROP DATABASE target');
     await run('DROP DATABASE "so urce"');
   });
@@ -168,7 +217,9 @@ describe('inventory', () => {
         CREATE TABLE public.parent (i int); CREATE TABLE public.child () INHERITS (public.parent); INSERT INTO public.child VALUES (1);
         CREATE TEMP TABLE own (i int); CREATE EXTENSION IF NOT EXISTS plpgsql`);
       // More than the lock table of this cluster takes at once (10 x 20 locks, and some reserve).
-      await client.query(`DO $$ BEGIN FOR n IN 1..1500 LOOP EXECUTE format('CREATE TABLE public.many_%s (i int)', n); IF n % 100 = 0 THEN COMMIT; END IF; END LOOP; END $$`);
+      await client.query(
+        `DO $$ BEGIN FOR n IN 1..1500 LOOP EXECUTE format('CREATE TABLE public.many_%s (i int)', n); IF n % 100 = 0 THEN COMMIT; END IF; END LOOP; END $$`,
+      );
       const counts = await countTables(client, 'counts');
       expect(counts.filter(({ table }) => !table.startsWith('many_'))).toEqual([
         { database: 'counts', schema: 'a.b', table: "it's", rows: 3 },
@@ -194,7 +245,9 @@ describe('inventory', () => {
   it('F19: row security that would hide rows is an error, not a short count', async () => {
     await run(`CREATE ROLE limited LOGIN; CREATE TABLE public.secret (i int); INSERT INTO public.secret VALUES (1), (2);
       ALTER TABLE public.secret ENABLE ROW LEVEL SECURITY; GRANT SELECT ON public.secret TO limited`);
-    await expect(withClient({ ...connection, user: 'limited' }, 'postgres', (client) => countTables(client, 'postgres'))).rejects.toMatchObject({ code: 'privilege-missing' });
+    await expect(
+      withClient({ ...connection, user: 'limited' }, 'postgres', (client) => countTables(client, 'postgres')),
+    ).rejects.toMatchObject({ code: 'privilege-missing' });
     await run('DROP TABLE public.secret');
   });
 
@@ -211,7 +264,9 @@ describe('inventory', () => {
       expect(first.rows).toBe(100);
       expect(await tableContentHash(client, 'public', 'b')).toEqual(first);
       expect(await tableContentHash(client, 'public', 'c')).toEqual(first);
-      await client.query(`SET "TimeZone" TO 'Asia/Tokyo'; SET "DateStyle" TO german; SET extra_float_digits TO -10; SET bytea_output TO escape`);
+      await client.query(
+        `SET "TimeZone" TO 'Asia/Tokyo'; SET "DateStyle" TO german; SET extra_float_digits TO -10; SET bytea_output TO escape`,
+      );
       expect(await tableContentHash(client, 'public', 'a')).toEqual(first);
       expect(await tableContentHash(client, 'public', 'empty')).toEqual({ rows: 0, hash: '0' });
       await client.query(`UPDATE public.b SET s = '' WHERE a = 5`);
@@ -226,7 +281,9 @@ describe('inventory', () => {
   it('large objects are hashed by oid and content, whatever their pages', async () => {
     await inDatabase('hashes', async (client) => {
       expect(await largeObjectsHash(client)).toEqual({ rows: 0, hash: '0' });
-      await client.query(`SELECT lo_from_bytea(1000 + i, repeat('é', i)::bytea) FROM generate_series(1, 600) i; SELECT lo_create(5000)`);
+      await client.query(
+        `SELECT lo_from_bytea(1000 + i, repeat('é', i)::bytea) FROM generate_series(1, 600) i; SELECT lo_create(5000)`,
+      );
       const first = await largeObjectsHash(client);
       expect(first.rows).toBe(601);
       expect(await largeObjectsHash(client)).toEqual(first);
@@ -241,7 +298,9 @@ describe('collation versions', () => {
     await run('CREATE DATABASE collations');
     await inDatabase('collations', async (client) => {
       expect(await collationReport(client)).toEqual({ mismatches: [], indexes: [] });
-      await client.query(`CREATE TABLE public.t (id int PRIMARY KEY, s text, c text COLLATE "C"); CREATE INDEX "by s" ON public.t (s); CREATE INDEX ON public.t (c)`);
+      await client.query(
+        `CREATE TABLE public.t (id int PRIMARY KEY, s text, c text COLLATE "C"); CREATE INDEX "by s" ON public.t (s); CREATE INDEX ON public.t (c)`,
+      );
       // What a directory restored onto a host with another ICU looks like.
       await client.query(`CREATE COLLATION public.fr (provider = icu, locale = 'fr-FR'); CREATE TABLE public.u (s text COLLATE public.fr UNIQUE);
         UPDATE pg_catalog.pg_collation SET collversion = '1.0' WHERE collname = 'fr'`);
@@ -260,10 +319,16 @@ describe('collation versions', () => {
 describe('topology', () => {
   it('slots and subscriptions are found and named as what must be rebuilt', async () => {
     expect(topologyRefusal(await inDatabase('postgres', readTopology))).toBeNull();
-    await run(`SELECT pg_create_physical_replication_slot('standby_1'); SELECT pg_create_logical_replication_slot('cdc', 'pgoutput')`);
+    await run(
+      `SELECT pg_create_physical_replication_slot('standby_1'); SELECT pg_create_logical_replication_slot('cdc', 'pgoutput')`,
+    );
     await run(`CREATE SUBSCRIPTION feed CONNECTION 'host=nowhere.invalid' PUBLICATION p WITH (connect = false)`);
     const refusal = topologyRefusal(await inDatabase('postgres', readTopology));
     expect(refusal).toMatchObject({ code: 'topology-refused' });
-    expect(refusal?.details['rebuild']).toEqual(['the standby or receiver behind slot standby_1', 'the subscriber behind logical slot cdc', 'subscription feed']);
+    expect(refusal?.details['rebuild']).toEqual([
+      'the standby or receiver behind slot standby_1',
+      'the subscriber behind logical slot cdc',
+      'subscription feed',
+    ]);
   });
 });

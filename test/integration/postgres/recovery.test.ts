@@ -2,15 +2,24 @@ import { beforeAll, describe, expect, it } from '@jest/globals';
 import { existsSync } from 'node:fs';
 import { copyFile, cp, mkdir, open, readdir, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { compareLsn, isSegmentName, nextSegment, segmentEnd, segmentStart } from '../../../src/domain/wal.js';
-import { withClient } from '../../../src/postgres/connect.js';
-import { inspectDataDir } from '../../../src/postgres/data-dir.js';
-import { configureRecovery, promote, rearmArchiving, recoveryProgress, resetRecoverySettings, retargetRecovery, waitForEndOfWal, waitForPause } from '../../../src/postgres/recovery.js';
-import { inspectSalvage, salvageWal } from '../../../src/postgres/salvage.js';
-import type { Salvage } from '../../../src/postgres/salvage.js';
-import { startScratchServer } from '../../../src/postgres/scratch-cluster.js';
-import { serverFacts } from '../../../src/postgres/server-facts.js';
-import { walTail } from '../../../src/postgres/wal.js';
+import { compareLsn, isSegmentName, nextSegment, segmentEnd, segmentStart } from '../../../src/domain/target/wal.js';
+import { withClient } from '../../../src/postgres/connection/with-client.js';
+import { inspectDataDir } from '../../../src/postgres/server/data-directory.js';
+import {
+  configureRecovery,
+  promote,
+  rearmArchiving,
+  recoveryProgress,
+  resetRecoverySettings,
+  retargetRecovery,
+  waitForEndOfWal,
+  waitForPause,
+} from '../../../src/postgres/recovery/recovery.js';
+import { inspectSalvage, salvageWal } from '../../../src/postgres/wal/salvage.js';
+import type { Salvage } from '../../../src/postgres/wal/salvage.js';
+import { startScratchServer } from '../../../src/postgres/server/scratch-cluster.js';
+import { serverFacts } from '../../../src/postgres/server/server-facts.js';
+import { walTail } from '../../../src/postgres/wal/read-wal.js';
 import { onCleanup } from '../../helpers/cleanup.js';
 import { RecoveryLab } from '../../helpers/recovery-lab.js';
 import { tempDir } from '../../helpers/temp.js';
@@ -30,7 +39,9 @@ beforeAll(async () => {
   salvageDir = join(lab.root, 'salvage');
   systemIdentifier = (await withClient(lab.connection(), 'postgres', serverFacts)).systemIdentifier;
   await lab.commitRows(200);
-  const { rows } = await lab.query(`SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS time, pg_current_wal_lsn()::text AS lsn`);
+  const { rows } = await lab.query(
+    `SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS time, pg_current_wal_lsn()::text AS lsn`,
+  );
   middle = { time: String(rows[0]?.['time']), lsn: String(rows[0]?.['lsn']), rows: 200 };
   await lab.commitRows(100);
   await lab.query("SELECT pg_create_restore_point('avant l''incident')");
@@ -96,7 +107,13 @@ describe('an instance lost in mid commits', () => {
   });
 
   it('F17: WAL of another cluster is refused', async () => {
-    const request = { oldDataDir: lab.cluster.dataDir, archivedUpTo, systemIdentifier: '1', pgBin: lab.pgBin, user: lab.user };
+    const request = {
+      oldDataDir: lab.cluster.dataDir,
+      archivedUpTo,
+      systemIdentifier: '1',
+      pgBin: lab.pgBin,
+      user: lab.user,
+    };
     await expect(inspectSalvage(request)).rejects.toMatchObject({ code: 'identity-mismatch' });
   });
 
@@ -116,7 +133,8 @@ describe('an instance lost in mid commits', () => {
     expect(cut.endLsn).toBe(segmentStart(last));
     // Behind a hole nothing is offered, good as it may be.
     await copyFile(join(source, last), join(old, 'pg_wal', last));
-    for (const name of (await readdir(lab.archive)).filter(isSegmentName)) await copyFile(join(lab.archive, name), join(old, 'pg_wal', name));
+    for (const name of (await readdir(lab.archive)).filter(isSegmentName))
+      await copyFile(join(lab.archive, name), join(old, 'pg_wal', name));
     await truncate(join(old, 'pg_wal', salvage.segments[0] as string), 1024);
     const broken = await inspectSalvage({ ...request, archivedUpTo: null });
     expect([broken.segments.at(-1), broken.endLsn]).toEqual([archivedUpTo, segmentEnd(archivedUpTo)]);
@@ -127,7 +145,9 @@ describe('an instance lost in mid commits', () => {
     const tail = await walTail(lab.pgBin, lab.archive, first, lab.user);
     expect(tail.endLsn).toBe(segmentEnd(archivedUpTo));
     expect(tail.lastCommitXid).toBe(lab.commits[399]?.xid);
-    await expect(walTail(lab.pgBin, lab.archive, nextSegment(archivedUpTo), lab.user)).rejects.toMatchObject({ code: 'wal-gap' });
+    await expect(walTail(lab.pgBin, lab.archive, nextSegment(archivedUpTo), lab.user)).rejects.toMatchObject({
+      code: 'wal-gap',
+    });
   });
 
   it('a hole between archive and old pg_wal is named (F23)', async () => {
@@ -135,15 +155,31 @@ describe('an instance lost in mid commits', () => {
     const name = (n: number): string => join(lab.cluster.dataDir, 'pg_wal', archivedUpTo.replace(/.$/, String(n)));
     const last = Number(archivedUpTo.slice(-1));
     for (let n = 2; n <= last; n++) if (existsSync(name(n))) await rm(name(n));
-    const request = { oldDataDir: lab.cluster.dataDir, archivedUpTo: earlier, systemIdentifier, pgBin: lab.pgBin, user: lab.user };
-    expect((await inspectSalvage(request)).missing).toEqual(Array.from({ length: last - 1 }, (_, i) => archivedUpTo.replace(/.$/, String(i + 2))));
+    const request = {
+      oldDataDir: lab.cluster.dataDir,
+      archivedUpTo: earlier,
+      systemIdentifier,
+      pgBin: lab.pgBin,
+      user: lab.user,
+    };
+    expect((await inspectSalvage(request)).missing).toEqual(
+      Array.from({ length: last - 1 }, (_, i) => archivedUpTo.replace(/.$/, String(i + 2))),
+    );
   });
 });
 
 describe('recovery to latest', () => {
   it('replays archive and salvage to the last record, is promoted without losing a row, and archives again only when re-armed', async () => {
     const { dataDir, port, connection, service } = await lab.restore('latest');
-    const request = { dataDir, user: lab.user, target: { kind: 'latest' }, restoreCommand: lab.restoreCommand, salvageDir, timeline: 'latest', port } as const;
+    const request = {
+      dataDir,
+      user: lab.user,
+      target: { kind: 'latest' },
+      restoreCommand: lab.restoreCommand,
+      salvageDir,
+      timeline: 'latest',
+      port,
+    } as const;
     await configureRecovery(request);
     const once = await readFile(join(dataDir, 'postgresql.auto.conf'), 'utf8');
     await configureRecovery(request);
@@ -152,7 +188,10 @@ describe('recovery to latest', () => {
     await service.start();
     await service.start();
     const seen: string[] = [];
-    const reached = await waitForEndOfWal(connection, salvage.endLsn, { service, report: ({ replayLsn }) => seen.push(replayLsn ?? '') });
+    const reached = await waitForEndOfWal(connection, salvage.endLsn, {
+      service,
+      report: ({ replayLsn }) => seen.push(replayLsn ?? ''),
+    });
     expect(reached.replayLsn).toBe(salvage.endLsn);
     expect(reached.lastReplayedCommitAt).toBe(salvage.lastCommitAt);
     expect(seen.length).toBeGreaterThan(0);
@@ -175,7 +214,9 @@ describe('recovery to latest', () => {
     expect(segment.slice(0, 8)).toBe('00000002');
     expect(archived).not.toContain(segment);
     expect(await readdir(lab.archive)).toEqual(expect.arrayContaining([segment, '00000002.history']));
-    await expect(rearmArchiving(connection, 'false', { timeoutSeconds: 1 })).rejects.toMatchObject({ code: 'wal-not-archived' });
+    await expect(rearmArchiving(connection, 'false', { timeoutSeconds: 1 })).rejects.toMatchObject({
+      code: 'wal-not-archived',
+    });
     await service.stop('fast');
     expect(await service.status()).toBe('stopped');
     // Later recoveries of this file go along the first timeline only.
@@ -187,10 +228,21 @@ describe('recovery to latest', () => {
     const hidden = join(salvageDir, salvage.segments[0] as string);
     await rename(hidden, `${hidden}.hidden`);
     try {
-      await configureRecovery({ dataDir, user: lab.user, target: { kind: 'latest' }, restoreCommand: lab.restoreCommand, salvageDir, timeline: 'latest', port });
+      await configureRecovery({
+        dataDir,
+        user: lab.user,
+        target: { kind: 'latest' },
+        restoreCommand: lab.restoreCommand,
+        salvageDir,
+        timeline: 'latest',
+        port,
+      });
       await service.start();
       const waiting = waitForEndOfWal(connection, salvage.endLsn, { service, pollMs: 200 });
-      await expect(waiting).rejects.toMatchObject({ code: 'target-not-reached', message: expect.stringContaining(salvage.endLsn ?? '') });
+      await expect(waiting).rejects.toMatchObject({
+        code: 'target-not-reached',
+        message: expect.stringContaining(salvage.endLsn ?? ''),
+      });
       expect((await recoveryProgress(connection)).inRecovery).toBe(true);
       const settled = await waitForEndOfWal(connection, null, { service, pollMs: 200 });
       expect(compareLsn(settled.replayLsn ?? '0/0', salvage.endLsn ?? '0/0')).toBeLessThan(0);
@@ -204,7 +256,14 @@ describe('recovery to latest', () => {
 describe('recovery to a target (K2)', () => {
   it('pauses at a time, is retargeted forward to a name, refuses to go back, and is promoted', async () => {
     const { dataDir, port, connection, service } = await lab.restore('target');
-    const base = { dataDir, user: lab.user, restoreCommand: lab.restoreCommand, salvageDir: null, timeline: 'latest', port } as const;
+    const base = {
+      dataDir,
+      user: lab.user,
+      restoreCommand: lab.restoreCommand,
+      salvageDir: null,
+      timeline: 'latest',
+      port,
+    } as const;
     await configureRecovery({ ...base, target: { kind: 'time', time: middle.time } });
     await service.start();
     const paused = await waitForPause(connection, { service });
@@ -218,18 +277,31 @@ describe('recovery to a target (K2)', () => {
     expect((await lab.query('SELECT count(*)::int AS rows FROM events', port)).rows[0]).toEqual({ rows: named.rows });
     // A second call finds it done.
     await retargetRecovery(forward, service, connection);
-    await expect(retargetRecovery({ ...base, target: { kind: 'lsn', lsn: middle.lsn } }, service, connection)).rejects.toMatchObject({ code: 'target-before-backup' });
-    await expect(retargetRecovery({ ...base, target: { kind: 'time', time: middle.time } }, service, connection)).rejects.toMatchObject({ code: 'target-before-backup' });
+    await expect(
+      retargetRecovery({ ...base, target: { kind: 'lsn', lsn: middle.lsn } }, service, connection),
+    ).rejects.toMatchObject({ code: 'target-before-backup' });
+    await expect(
+      retargetRecovery({ ...base, target: { kind: 'time', time: middle.time } }, service, connection),
+    ).rejects.toMatchObject({ code: 'target-before-backup' });
     expect(await service.status()).toBe('running');
 
     expect((await promote(connection)).timeline).toBe(2);
-    await expect(retargetRecovery({ ...base, target: { kind: 'latest' } }, service, connection)).rejects.toMatchObject({ code: 'conflict' });
+    await expect(retargetRecovery({ ...base, target: { kind: 'latest' } }, service, connection)).rejects.toMatchObject({
+      code: 'conflict',
+    });
     await service.stop('fast');
   });
 
   it('pauses at an LSN and at an xid with exactly their rows', async () => {
     const { dataDir, port, connection, service } = await lab.restore('lsn');
-    const base = { dataDir, user: lab.user, restoreCommand: lab.restoreCommand, salvageDir: null, timeline: 'latest', port } as const;
+    const base = {
+      dataDir,
+      user: lab.user,
+      restoreCommand: lab.restoreCommand,
+      salvageDir: null,
+      timeline: 'latest',
+      port,
+    } as const;
     await configureRecovery({ ...base, target: { kind: 'lsn', lsn: middle.lsn } });
     await service.start();
     await waitForPause(connection, { service });
@@ -243,9 +315,19 @@ describe('recovery to a target (K2)', () => {
 
   it('a setting raised on the source after the backup is named, and is not taken for the target', async () => {
     const { dataDir, port, connection, service } = await lab.restore('shortage');
-    const base = { dataDir, user: lab.user, restoreCommand: lab.restoreCommand, salvageDir: null, timeline: 'latest', port } as const;
+    const base = {
+      dataDir,
+      user: lab.user,
+      restoreCommand: lab.restoreCommand,
+      salvageDir: null,
+      timeline: 'latest',
+      port,
+    } as const;
     await configureRecovery({ ...base, target: { kind: 'lsn', lsn: middle.lsn }, extra: { max_connections: '20' } });
-    await expect(service.start()).rejects.toMatchObject({ code: 'service-failed', details: { raise: { max_connections: '100' } } });
+    await expect(service.start()).rejects.toMatchObject({
+      code: 'service-failed',
+      details: { raise: { max_connections: '100' } },
+    });
     const grown = await RecoveryLab.create();
     await grown.cluster.stop();
     await grown.cluster.configure({ max_connections: 120 });
@@ -254,22 +336,46 @@ describe('recovery to a target (K2)', () => {
     await grown.archiveSegment();
     await grown.cluster.stop('immediate');
     const copy = await grown.restore('copy');
-    const request = { dataDir: copy.dataDir, user: grown.user, restoreCommand: grown.restoreCommand, salvageDir: null, timeline: 'latest', port: copy.port, target: { kind: 'time', time: '2099-01-01T00:00:00Z' } } as const;
+    const request = {
+      dataDir: copy.dataDir,
+      user: grown.user,
+      restoreCommand: grown.restoreCommand,
+      salvageDir: null,
+      timeline: 'latest',
+      port: copy.port,
+      target: { kind: 'time', time: '2099-01-01T00:00:00Z' },
+    } as const;
     await configureRecovery(request);
     await copy.service.start();
-    await expect(waitForPause(copy.connection, { service: copy.service })).rejects.toMatchObject({ code: 'service-failed', details: { raise: { max_connections: '120' } } });
+    await expect(waitForPause(copy.connection, { service: copy.service })).rejects.toMatchObject({
+      code: 'service-failed',
+      details: { raise: { max_connections: '120' } },
+    });
     await copy.service.stop('immediate');
-    expect(await recoveryProgress(connection).catch((error: unknown) => error)).toMatchObject({ code: 'database-unreachable' });
+    expect(await recoveryProgress(connection).catch((error: unknown) => error)).toMatchObject({
+      code: 'database-unreachable',
+    });
   });
 
   it('F25: a target after the last WAL ends the server with an error that says how far it came', async () => {
     const { dataDir, port, connection, service } = await lab.restore('after');
-    await configureRecovery({ dataDir, user: lab.user, target: { kind: 'time', time: '2099-01-01T00:00:00Z' }, restoreCommand: lab.restoreCommand, salvageDir: null, timeline: 'latest', port });
+    await configureRecovery({
+      dataDir,
+      user: lab.user,
+      target: { kind: 'time', time: '2099-01-01T00:00:00Z' },
+      restoreCommand: lab.restoreCommand,
+      salvageDir: null,
+      timeline: 'latest',
+      port,
+    });
     const failed = await service
       .start()
       .then(() => waitForPause(connection, { service }))
       .catch((error: unknown) => error);
-    expect(failed).toMatchObject({ code: 'target-not-reached', message: expect.stringMatching(/last commit that could be replayed was at \d{4}-/) });
+    expect(failed).toMatchObject({
+      code: 'target-not-reached',
+      message: expect.stringMatching(/last commit that could be replayed was at \d{4}-/),
+    });
     expect(await service.status()).toBe('stopped');
   });
 });
@@ -280,15 +386,33 @@ describe('a copy for checks', () => {
     // As a Debian cluster's copy comes: its configuration lies in /etc.
     for (const name of ['postgresql.conf', 'pg_hba.conf', 'pg_ident.conf']) await rm(join(dataDir, name));
     const before = await readdir(lab.archive);
-    await configureRecovery({ dataDir, user: lab.user, target: { kind: 'latest' }, restoreCommand: lab.restoreCommand, salvageDir: null, timeline: 'latest', clone: true });
+    await configureRecovery({
+      dataDir,
+      user: lab.user,
+      target: { kind: 'latest' },
+      restoreCommand: lab.restoreCommand,
+      salvageDir: null,
+      timeline: 'latest',
+      clone: true,
+    });
     const scratch = await startScratchServer({ dataDir, pgBin: lab.pgBin, user: lab.user });
     onCleanup(() => scratch.remove());
     await waitForEndOfWal(scratch.connection, null, { service: scratch.service, pollMs: 200 });
     await promote(scratch.connection);
     const settings = await withClient(scratch.connection, 'postgres', async (client) => {
       await client.query('CREATE TABLE public.written (i int); SELECT pg_switch_wal()');
-      const names = ['archive_mode', 'archive_command', 'listen_addresses', 'max_logical_replication_workers', 'cron.launch_active_jobs', 'unix_socket_permissions'];
-      const { rows } = await client.query<{ values: string[] }>('SELECT array_agg(current_setting(name) ORDER BY i) AS values FROM unnest($1::text[]) WITH ORDINALITY AS n(name, i)', [names]);
+      const names = [
+        'archive_mode',
+        'archive_command',
+        'listen_addresses',
+        'max_logical_replication_workers',
+        'cron.launch_active_jobs',
+        'unix_socket_permissions',
+      ];
+      const { rows } = await client.query<{ values: string[] }>(
+        'SELECT array_agg(current_setting(name) ORDER BY i) AS values FROM unnest($1::text[]) WITH ORDINALITY AS n(name, i)',
+        [names],
+      );
       return rows[0]?.values;
     });
     expect(settings).toEqual(['off', '(disabled)', '', '0', 'off', '0700']);

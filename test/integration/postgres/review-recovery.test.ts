@@ -1,10 +1,16 @@
 import { describe, expect, it } from '@jest/globals';
 import type pg from 'pg';
-import { withClient } from '../../../src/postgres/connect.js';
-import { inspectDataDir } from '../../../src/postgres/data-dir.js';
-import { configureRecovery, promote, resetRecoverySettings, retargetRecovery, waitForEndOfWal } from '../../../src/postgres/recovery.js';
-import { swapDatabases } from '../../../src/postgres/swap.js';
-import { refuseTopology } from '../../../src/postgres/topology.js';
+import { withClient } from '../../../src/postgres/connection/with-client.js';
+import { inspectDataDir } from '../../../src/postgres/server/data-directory.js';
+import {
+  configureRecovery,
+  promote,
+  resetRecoverySettings,
+  retargetRecovery,
+  waitForEndOfWal,
+} from '../../../src/postgres/recovery/recovery.js';
+import { swapDatabases } from '../../../src/postgres/old-data/swap-databases.js';
+import { refuseTopology } from '../../../src/postgres/server/topology.js';
 import { startScratchCluster } from '../../helpers/postgres.js';
 import { RecoveryLab } from '../../helpers/recovery-lab.js';
 
@@ -14,13 +20,25 @@ describe('a recovery that was given up before it was opened for writes', () => {
     await lab.commitRows(20);
     await lab.archiveSegment();
     const { dataDir, port, connection, service } = await lab.restore('given-up');
-    const request = { dataDir, user: lab.user, target: { kind: 'latest' } as const, restoreCommand: lab.restoreCommand, salvageDir: null, timeline: 'latest' as const, clone: true, port };
+    const request = {
+      dataDir,
+      user: lab.user,
+      target: { kind: 'latest' } as const,
+      restoreCommand: lab.restoreCommand,
+      salvageDir: null,
+      timeline: 'latest' as const,
+      clone: true,
+      port,
+    };
     await configureRecovery(request);
     await retargetRecovery(request, service, connection);
     await waitForEndOfWal(connection, null, { service });
     await refuseTopology(connection, dataDir);
     await service.stop('fast');
-    expect(await inspectDataDir(lab.pgBin, dataDir, lab.user)).toMatchObject({ state: 'damaged', reason: expect.stringContaining('has not ended') });
+    expect(await inspectDataDir(lab.pgBin, dataDir, lab.user)).toMatchObject({
+      state: 'damaged',
+      reason: expect.stringContaining('has not ended'),
+    });
     await refuseTopology(connection, dataDir);
 
     await service.start();
@@ -35,10 +53,13 @@ describe('a swap that cannot be done', () => {
   it('leaves the live database open for its applications', async () => {
     const cluster = await startScratchCluster();
     const connection = { host: cluster.host, port: cluster.port, user: 'postgres', maintenanceDatabase: 'postgres' };
-    const run = (sql: string, database = 'postgres'): Promise<pg.QueryResult> => withClient(connection, database, (client) => client.query(sql));
+    const run = (sql: string, database = 'postgres'): Promise<pg.QueryResult> =>
+      withClient(connection, database, (client) => client.query(sql));
     // The name for the old one is taken, by nobody knows whom.
     for (const name of ['live', 'fresh', 'live_aside_op']) await run(`CREATE DATABASE ${name}`);
-    await expect(swapDatabases(connection, { live: 'live', fresh: 'fresh', aside: 'live_aside_op' })).rejects.toThrow('already exists');
+    await expect(swapDatabases(connection, { live: 'live', fresh: 'fresh', aside: 'live_aside_op' })).rejects.toThrow(
+      'already exists',
+    );
     expect((await run('SELECT current_database() AS name', 'live')).rows).toEqual([{ name: 'live' }]);
   }, 300_000);
 });

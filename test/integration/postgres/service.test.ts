@@ -3,16 +3,16 @@ import { existsSync } from 'node:fs';
 import { appendFile, lstat, mkdir, readFile, readlink, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { ServiceConfig } from '../../../src/domain/config.js';
-import { putAside } from '../../../src/postgres/aside.js';
-import { readControlData } from '../../../src/postgres/control-data.js';
-import { inspectDataDir } from '../../../src/postgres/data-dir.js';
-import { freeBytes } from '../../../src/postgres/disk.js';
-import { removeKept } from '../../../src/postgres/kept.js';
-import { processesIn, readPostmaster } from '../../../src/postgres/postmaster.js';
-import { serviceOf } from '../../../src/postgres/service.js';
-import type { Service } from '../../../src/postgres/service.js';
-import { runTool } from '../../../src/process/run.js';
-import { jobUser } from '../../../src/process/users.js';
+import { moveOldData } from '../../../src/postgres/old-data/move-old-data.js';
+import { readControlData } from '../../../src/postgres/server/control-data.js';
+import { inspectDataDir } from '../../../src/postgres/server/data-directory.js';
+import { freeBytes } from '../../../src/postgres/server/disk.js';
+import { dropOldData } from '../../../src/postgres/old-data/drop-old-data.js';
+import { processesIn, readPostmaster } from '../../../src/postgres/server/postmaster.js';
+import { serviceOf } from '../../../src/postgres/server/service.js';
+import type { Service } from '../../../src/postgres/server/service.js';
+import { runProgram } from '../../../src/process/exec/run-program.js';
+import { jobUser } from '../../../src/process/exec/users.js';
 import { onCleanup } from '../../helpers/cleanup.js';
 import { freePort } from '../../helpers/ports.js';
 import { asPostgres, asRoot } from '../../helpers/postgres-user.js';
@@ -23,7 +23,11 @@ import { tempDir } from '../../helpers/temp.js';
 async function stopped(config?: ServiceConfig): Promise<{ cluster: ScratchCluster; service: Service }> {
   const cluster = await startScratchCluster();
   await cluster.stop();
-  const service = serviceOf({ dataDir: cluster.dataDir, service: config ?? { kind: 'pg_ctl' } }, cluster.binDir, await jobUser());
+  const service = serviceOf(
+    { dataDir: cluster.dataDir, service: config ?? { kind: 'pg_ctl' } },
+    cluster.binDir,
+    await jobUser(),
+  );
   onCleanup(() => service.stop('immediate'));
   return { cluster, service };
 }
@@ -37,9 +41,14 @@ describe('service pg_ctl', () => {
     await service.start({ settings: { application_name: "it's", 'app.note': 'a b' } });
     await service.start();
     const pid = (await readPostmaster(cluster.dataDir))?.pid as number;
-    const [, session] = (await readFile(`/proc/${pid}/stat`, 'utf8')).replace(/^.*\) /, '').split(' ').slice(1);
+    const [, session] = (await readFile(`/proc/${pid}/stat`, 'utf8'))
+      .replace(/^.*\) /, '')
+      .split(' ')
+      .slice(1);
     expect(session).not.toBe((await readFile('/proc/self/stat', 'utf8')).replace(/^.*\) /, '').split(' ')[3]);
-    expect((await runQuery(cluster, 'postgres', `SELECT current_setting('app.note') AS note`)).rows).toEqual([{ note: 'a b' }]);
+    expect((await runQuery(cluster, 'postgres', `SELECT current_setting('app.note') AS note`)).rows).toEqual([
+      { note: 'a b' },
+    ]);
     expect((await stat(join(dirname(cluster.dataDir), 'data.log'))).mode & 0o777).toBe(0o600);
     await service.reload();
     await service.stop('fast');
@@ -53,7 +62,9 @@ describe('service pg_ctl', () => {
     await appendFile(join(second.cluster.dataDir, 'postgresql.conf'), `data_directory = '${first.cluster.dataDir}'\n`);
     await second.service.start();
     expect(await first.service.status()).toBe('stopped');
-    expect((await runQuery(second.cluster, 'postgres', 'SHOW data_directory')).rows).toEqual([{ data_directory: second.cluster.dataDir }]);
+    expect((await runQuery(second.cluster, 'postgres', 'SHOW data_directory')).rows).toEqual([
+      { data_directory: second.cluster.dataDir },
+    ]);
     await second.service.stop('fast');
   });
 
@@ -61,7 +72,11 @@ describe('service pg_ctl', () => {
     const { cluster, service } = await stopped();
     await appendFile(join(cluster.dataDir, 'postgresql.conf'), "shared_buffers = '1kB'\n");
     const error = await service.start().catch((reason: unknown) => reason);
-    expect(error).toMatchObject({ code: 'service-failed', message: expect.stringContaining('FATAL'), details: { logTail: expect.stringContaining('shared_buffers') } });
+    expect(error).toMatchObject({
+      code: 'service-failed',
+      message: expect.stringContaining('FATAL'),
+      details: { logTail: expect.stringContaining('shared_buffers') },
+    });
     expect(await service.logTail()).toContain('shared_buffers');
   });
 
@@ -73,7 +88,10 @@ describe('service pg_ctl', () => {
     process.kill((await readPostmaster(cluster.dataDir))?.pid as number, 'SIGKILL');
     await service.stop('immediate');
     expect(await processesIn(cluster.dataDir)).toEqual([]);
-    expect(await inspectDataDir(cluster.binDir, cluster.dataDir, user)).toMatchObject({ state: 'whole', control: { state: 'in production' } });
+    expect(await inspectDataDir(cluster.binDir, cluster.dataDir, user)).toMatchObject({
+      state: 'whole',
+      control: { state: 'in production' },
+    });
     await service.start();
     expect((await runQuery(cluster, 'postgres', 'SELECT i FROM t')).rows).toEqual([{ i: 1 }]);
   });
@@ -82,43 +100,84 @@ describe('service pg_ctl', () => {
 describe('other kinds of service', () => {
   it('hook: the operator’s own commands start and stop it', async () => {
     const { cluster } = await stopped();
-    const pgCtl = (...args: string[]): string[] => asPostgres(join(cluster.binDir, 'pg_ctl'), [...args, '-D', cluster.dataDir, '-s', '-W']).flat();
-    const hook: ServiceConfig = { kind: 'hook', start: pgCtl('start', '-l', cluster.logFile), stop: pgCtl('stop', '-m', 'fast') };
-    const service = serviceOf({ dataDir: cluster.dataDir, service: hook, logFile: cluster.logFile }, cluster.binDir, await jobUser());
+    const pgCtl = (...args: string[]): string[] =>
+      asPostgres(join(cluster.binDir, 'pg_ctl'), [...args, '-D', cluster.dataDir, '-s', '-W']).flat();
+    const hook: ServiceConfig = {
+      kind: 'hook',
+      start: pgCtl('start', '-l', cluster.logFile),
+      stop: pgCtl('stop', '-m', 'fast'),
+    };
+    const service = serviceOf(
+      { dataDir: cluster.dataDir, service: hook, logFile: cluster.logFile },
+      cluster.binDir,
+      await jobUser(),
+    );
     await service.start();
     expect(await service.status()).toBe('running');
     await service.stop('fast');
     expect(await service.status()).toBe('stopped');
     await expect(service.start({ settings: { port: '1' } })).rejects.toMatchObject({ code: 'capability-missing' });
-    const broken = serviceOf({ dataDir: cluster.dataDir, service: { ...hook, start: ['false'] } }, cluster.binDir, await jobUser());
+    const broken = serviceOf(
+      { dataDir: cluster.dataDir, service: { ...hook, start: ['false'] } },
+      cluster.binDir,
+      await jobUser(),
+    );
     await expect(broken.start()).rejects.toMatchObject({ code: 'service-failed' });
   });
 
-  (asRoot && existsSync('/usr/bin/pg_createcluster') ? it : it.skip)('pg_ctlcluster: Debian’s own clusters', async () => {
-    const name = `reprise_test_${process.pid}`;
-    const root = await tempDir('deb');
-    const dataDir = join(root, 'data');
-    const port = await freePort();
-    onCleanup(() => runTool(['pg_dropcluster', '--stop', '15', name]).catch(() => undefined));
-    await runTool(['pg_createcluster', '15', name, '--datadir', dataDir, '--port', String(port), '--socketdir', root, '--start-conf', 'manual', '--', '--no-sync']);
-    const service = serviceOf({ dataDir, service: { kind: 'pg_ctlcluster', version: '15', name } }, '/usr/lib/postgresql/15/bin', await jobUser());
-    await service.start({ settings: { 'app.note': 'a b' } });
-    expect(await service.status()).toBe('running');
-    expect(await service.logTail()).toContain('ready to accept connections');
-    await service.stop('fast');
-    expect(await service.status()).toBe('stopped');
-    await runTool(['pg_dropcluster', '15', name]);
-  });
+  (asRoot && existsSync('/usr/bin/pg_createcluster') ? it : it.skip)(
+    'pg_ctlcluster: Debian’s own clusters',
+    async () => {
+      const name = `reprise_test_${process.pid}`;
+      const root = await tempDir('deb');
+      const dataDir = join(root, 'data');
+      const port = await freePort();
+      onCleanup(() => runProgram(['pg_dropcluster', '--stop', '15', name]).catch(() => undefined));
+      await runProgram([
+        'pg_createcluster',
+        '15',
+        name,
+        '--datadir',
+        dataDir,
+        '--port',
+        String(port),
+        '--socketdir',
+        root,
+        '--start-conf',
+        'manual',
+        '--',
+        '--no-sync',
+      ]);
+      const service = serviceOf(
+        { dataDir, service: { kind: 'pg_ctlcluster', version: '15', name } },
+        '/usr/lib/postgresql/15/bin',
+        await jobUser(),
+      );
+      await service.start({ settings: { 'app.note': 'a b' } });
+      expect(await service.status()).toBe('running');
+      expect(await service.logTail()).toContain('ready to accept connections');
+      await service.stop('fast');
+      expect(await service.status()).toBe('stopped');
+      await runProgram(['pg_dropcluster', '15', name]);
+    },
+  );
 });
 
 describe('looking at a data directory', () => {
   it('whole, damaged, empty or missing, with what is missing', async () => {
     const { cluster } = await stopped();
     const look = async (): Promise<unknown> => inspectDataDir(cluster.binDir, cluster.dataDir, await jobUser());
-    expect(await look()).toMatchObject({ state: 'whole', walReadable: true, control: { major: 15, timeline: 1, segmentBytes: 16777216, settings: { max_connections: 100 } } });
+    expect(await look()).toMatchObject({
+      state: 'whole',
+      walReadable: true,
+      control: { major: 15, timeline: 1, segmentBytes: 16777216, settings: { max_connections: 100 } },
+    });
     const control = join(cluster.dataDir, 'global/pg_control');
     const whole = await readFile(control);
-    await writeFile(control, Buffer.concat([whole.subarray(0, 40), Buffer.from([whole[40] as number ^ 1]), whole.subarray(41)]));
+    await writeFile(
+      control,
+      Buffer.concat([whole.subarray(0, 40), Buffer.from([(whole[40] as number) ^ 1]), whole.subarray(41)]),
+    );
     expect(await look()).toMatchObject({ state: 'damaged', reason: expect.stringContaining('control file') });
     await writeFile(control, whole);
     await rm(join(cluster.dataDir, 'base/5/pg_filenode.map'));
@@ -135,40 +194,47 @@ describe('putting old data aside', () => {
   it('renames, finds it done, and keeps what a later step made in its place', async () => {
     const root = await tempDir('aside');
     const [data, aside] = [join(root, 'data'), join(root, 'data.aside-op1')];
-    expect(await putAside(data, aside)).toEqual({ keptAt: null, outside: [] });
+    expect(await moveOldData(data, aside)).toEqual({ keptAt: null, outside: [] });
     await mkdir(join(data, 'pg_tblspc'), { recursive: true });
     await symlink('/elsewhere/ts', join(data, 'pg_tblspc/16400'));
     await symlink('/elsewhere/wal', join(data, 'pg_wal'));
     const done = { keptAt: aside, outside: ['/elsewhere/ts', '/elsewhere/wal'] };
-    expect(await putAside(data, aside)).toEqual(done);
+    expect(await moveOldData(data, aside)).toEqual(done);
     await mkdir(data);
     await writeFile(join(data, 'new'), '');
-    expect(await putAside(data, aside)).toEqual(done);
+    expect(await moveOldData(data, aside)).toEqual(done);
     expect(existsSync(join(data, 'new'))).toBe(true);
-    await removeKept({ where: aside }, connection);
-    await removeKept({ where: aside }, connection);
+    await dropOldData({ where: aside }, connection);
+    await dropOldData({ where: aside }, connection);
     expect(existsSync(aside)).toBe(false);
-    await expect(removeKept({ where: data }, connection)).rejects.toMatchObject({ code: 'path-refused' });
+    await expect(dropOldData({ where: data }, connection)).rejects.toMatchObject({ code: 'path-refused' });
   });
 
   it('of a link the target is renamed and the link stays', async () => {
     const root = await tempDir('aside');
     await mkdir(join(root, 'disk/real'), { recursive: true });
     await symlink('disk/real', join(root, 'data'));
-    expect(await putAside(join(root, 'data'), join(root, 'data.aside-op1'))).toMatchObject({ keptAt: join(root, 'data.aside-op1') });
+    expect(await moveOldData(join(root, 'data'), join(root, 'data.aside-op1'))).toMatchObject({
+      keptAt: join(root, 'data.aside-op1'),
+    });
     expect((await lstat(join(root, 'data.aside-op1'))).isDirectory()).toBe(true);
     expect(await readlink(join(root, 'data'))).toBe('disk/real');
-    expect((await putAside(join(root, 'data'), join(root, 'data.aside-op2'))).keptAt).toBeNull();
+    expect((await moveOldData(join(root, 'data'), join(root, 'data.aside-op2'))).keptAt).toBeNull();
   });
 
   it('a directory in use, a mount point and another file system are refused', async () => {
     const { cluster, service } = await stopped();
     await service.start();
-    await expect(putAside(cluster.dataDir, `${cluster.dataDir}.aside-x`)).rejects.toMatchObject({ code: 'conflict' });
-    await expect(putAside('/proc', '/proc.aside-x')).rejects.toMatchObject({ code: 'path-refused' });
+    await expect(moveOldData(cluster.dataDir, `${cluster.dataDir}.aside-x`)).rejects.toMatchObject({
+      code: 'conflict',
+    });
+    await expect(moveOldData('/proc', '/proc.aside-x')).rejects.toMatchObject({ code: 'path-refused' });
     await service.stop('immediate');
     if ((await stat('/dev/shm')).dev !== (await stat(cluster.root)).dev) {
-      await expect(putAside(cluster.dataDir, '/dev/shm/data.aside-x')).rejects.toMatchObject({ code: 'path-refused', message: expect.stringContaining('another file system') });
+      await expect(moveOldData(cluster.dataDir, '/dev/shm/data.aside-x')).rejects.toMatchObject({
+        code: 'path-refused',
+        message: expect.stringContaining('another file system'),
+      });
     }
     expect(existsSync(cluster.dataDir)).toBe(true);
   });

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, expect, it } from '@jest/globals';
-import { applyWatches } from '../../../src/client/watches.js';
+import { applyWatches } from '../../../src/client/schedules/apply-watches.js';
 import { loadConfig } from '../../../src/config/load.js';
 import type { Config } from '../../../src/domain/config.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
@@ -20,13 +20,17 @@ beforeAll(async () => {
   const offsite = JSON.stringify({ type: 's3', ...server.options('base') });
   site = await Site.create({
     offsite,
-    policiesYaml: '      base: { engine: basebackup, repository: offsite, options: { wal: receivewal }, schedule: { cron: "15 3 * * *" }, retention: { days: 14 }, proof: verify }\n',
+    policiesYaml:
+      '      base: { engine: basebackup, repository: offsite, options: { wal: receivewal }, schedule: { cron: "15 3 * * *" }, retention: { days: 14 }, proof: verify }\n',
   });
   const config = await loadConfig({ file: site.places.configFile });
   worker = await site.startWorker();
   const clusters = { mairie: { ...config.clusters['mairie'], watch: undefined } } as unknown as Config['clusters'];
   await applyWatches(site.session, { ...config, clusters });
-  await site.waitFor(async () => (await site.query('SELECT FROM pg_replication_slots WHERE active')).rowCount === 1, 'the slot is used');
+  await site.waitFor(
+    async () => (await site.query('SELECT FROM pg_replication_slots WHERE active')).rowCount === 1,
+    'the slot is used',
+  );
 }, 300_000);
 
 it('K2, F1: WAL comes from the bucket while the server replays; with its worker killed the server waits, and the next one goes on', async () => {
@@ -35,7 +39,12 @@ it('K2, F1: WAL comes from the bucket while the server replays; with its worker 
   const content = await site.contentHash();
   const { rows } = await site.query('SELECT pg_walfile_name(pg_switch_wal()) AS last');
   const { last } = rows[0] as { last: string };
-  await site.waitFor(async () => (await site.query(`SELECT FROM pg_replication_slots WHERE pg_walfile_name(restart_lsn) > '${last}'`)).rowCount === 1, 'the last segment is received');
+  await site.waitFor(
+    async () =>
+      (await site.query(`SELECT FROM pg_replication_slots WHERE pg_walfile_name(restart_lsn) > '${last}'`)).rowCount ===
+      1,
+    'the last segment is received',
+  );
   await site.loseInstance('all');
   const work = await site.recover('base');
   const prefetched = join(site.places.dataDir, 'reprise_wal');

@@ -1,11 +1,11 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import { ask } from '../../../src/client/ask.js';
-import { applyWatches } from '../../../src/client/watches.js';
+import { inspect } from '../../../src/client/inspect.js';
+import { applyWatches } from '../../../src/client/schedules/apply-watches.js';
 import { loadConfig } from '../../../src/config/load.js';
 import type { Config } from '../../../src/domain/config.js';
-import { readJobs } from '../../../src/process/supervisor.js';
+import { readJobs } from '../../../src/process/jobs/supervisor.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { Site } from '../../helpers/site.js';
 import type { SiteWorker } from '../../helpers/site-worker.js';
@@ -16,28 +16,37 @@ const ARCHIVE = 'archive/mairie/base';
 let site: Site;
 let worker: SiteWorker;
 const wal = (): string => join(site.places.backupsDir, 'mairie', 'base', 'wal');
-const receivers = async (): Promise<(number | null)[]> => (await readJobs(site.places.stateDir, ARCHIVE)).filter(({ state }) => state === 'running').map(({ pid }) => pid);
-const active = async (): Promise<boolean> => ((await site.query('SELECT active FROM pg_replication_slots')).rows as { active: boolean }[]).some((slot) => slot.active);
+const receivers = async (): Promise<(number | null)[]> =>
+  (await readJobs(site.places.stateDir, ARCHIVE)).filter(({ state }) => state === 'running').map(({ pid }) => pid);
+const active = async (): Promise<boolean> =>
+  ((await site.query('SELECT active FROM pg_replication_slots')).rows as { active: boolean }[]).some(
+    (slot) => slot.active,
+  );
 
 /** Waits until what was committed before this call can be recovered from the repository alone. */
 async function received(): Promise<void> {
-  const [{ now = '' } = {}] = (await site.query(`SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS now`)).rows as { now: string }[];
+  const [{ now = '' } = {}] = (
+    await site.query(`SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS now`)
+  ).rows as { now: string }[];
   await site.query("SELECT pg_logical_emit_message(true, 'test', 'something to receive')");
   await site.waitFor(async () => {
-    const { windows } = await ask<'wal'>(site.session, { kind: 'wal', cluster: 'mairie' });
+    const { windows } = await inspect<'wal'>(site.session, { kind: 'wal', cluster: 'mairie' });
     return (windows.find(({ policy }) => policy === 'base')?.newest ?? '') >= now;
   }, 'the WAL is in the repository');
 }
 
 beforeAll(async () => {
   site = await Site.create({
-    policiesYaml: '      base: { engine: basebackup, repository: local, options: { wal: receivewal }, schedule: { cron: "15 3 * * *" }, retention: { days: 14 }, proof: restore }\n',
+    policiesYaml:
+      '      base: { engine: basebackup, repository: local, options: { wal: receivewal }, schedule: { cron: "15 3 * * *" }, retention: { days: 14 }, proof: restore }\n',
   });
   const config = await loadConfig({ file: site.places.configFile });
   worker = await site.startWorker();
   // Without its watch, which would begin a recovery of its own.
   const clusters = { mairie: { ...config.clusters['mairie'], watch: undefined } } as unknown as Config['clusters'];
-  expect(await applyWatches(site.session, { ...config, clusters })).toMatchObject([{ workflowId: ARCHIVE, action: 'start' }]);
+  expect(await applyWatches(site.session, { ...config, clusters })).toMatchObject([
+    { workflowId: ARCHIVE, action: 'start' },
+  ]);
   await site.waitFor(active, 'the slot is used');
 }, 300_000);
 
@@ -48,8 +57,12 @@ describe('K8, B5: base backups and received WAL, through the workflows', () => {
     const backedUp = site.backUp('base');
     await dying.exited();
     worker = await site.startWorker();
-    expect((await backedUp).backups).toMatchObject([{ type: 'full', proven: { level: 'restored' }, status: 'complete' }]);
-    expect((await readdir(join(site.places.stateDir, 'scratch'))).filter((name) => name.startsWith('prove-'))).toEqual([]);
+    expect((await backedUp).backups).toMatchObject([
+      { type: 'full', proven: { level: 'restored' }, status: 'complete' },
+    ]);
+    expect((await readdir(join(site.places.stateDir, 'scratch'))).filter((name) => name.startsWith('prove-'))).toEqual(
+      [],
+    );
   }, 300_000);
 
   it('F1: a worker that is killed leaves the receiver running, and the next one goes on with it', async () => {

@@ -1,9 +1,9 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, expect, it } from '@jest/globals';
-import type { WorkerConfig } from '../../../src/client/drift.js';
+import type { WorkerConfig } from '../../../src/client/config-drift.js';
 import type { Finding } from '../../../src/domain/findings.js';
-import { recoveryQueue } from '../../../src/domain/names.js';
+import { recoveryQueue } from '../../../src/domain/operation/names.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { answer, approved, editConfig, planned, reaches, told } from '../../helpers/site-cli.js';
 import { Site } from '../../helpers/site.js';
@@ -12,8 +12,12 @@ failOnLeakedProcesses();
 
 let site: Site;
 let otherConfig: string;
-const drift = async (): Promise<readonly WorkerConfig[]> => (await answer<{ drift: WorkerConfig[] }>(site, 'status')).drift;
-const configFindings = async (...argv: string[]): Promise<Finding[]> => (await told<{ findings: Finding[] }>(site, ...argv)).document.findings.filter(({ check }) => check.endsWith('/config'));
+const drift = async (): Promise<readonly WorkerConfig[]> =>
+  (await answer<{ drift: WorkerConfig[] }>(site, 'status')).drift;
+const configFindings = async (...argv: string[]): Promise<Finding[]> =>
+  (await told<{ findings: Finding[] }>(site, ...argv)).document.findings.filter(({ check }) =>
+    check.endsWith('/config'),
+  );
 
 /** Two workers with host names of their own; the one of db2 was started with another reprise.yml. */
 beforeAll(async () => {
@@ -22,23 +26,41 @@ beforeAll(async () => {
   await editConfig(site, (text) =>
     text
       .replace('repositories:\n', `  db2: { state_dir: ${db2}/state }\nrepositories:\n`)
-      .replace(/ {8}beside: .*\n/, `        elsewhere: { host: db2, data_dir: ${join(site.root, 'pgdata2')}, port: ${site.places.port + 1} }\n`),
+      .replace(
+        / {8}beside: .*\n/,
+        `        elsewhere: { host: db2, data_dir: ${join(site.root, 'pgdata2')}, port: ${site.places.port + 1} }\n`,
+      ),
   );
   otherConfig = join(site.root, 'reprise-db2.yml');
-  await writeFile(otherConfig, (await readFile(site.places.configFile, 'utf8')).replace('min: 1 }', 'min: 2 }'), { mode: 0o600 });
+  await writeFile(otherConfig, (await readFile(site.places.configFile, 'utf8')).replace('min: 1 }', 'min: 2 }'), {
+    mode: 0o600,
+  });
   await site.startWorker();
   await site.startWorker({}, { host: 'db2', configFile: otherConfig });
   await site.backUp('physical');
 }, 300_000);
 
 it('D7: a worker with another configuration is shown by status, doctor and check, with what to do', async () => {
-  const theirs = { worker: expect.stringMatching(new RegExp(`^${site.workers[1]?.pid}@`)), config: expect.stringMatching(/^[0-9a-f]{12}$/) };
-  expect(await drift()).toEqual([{ host: null, ...theirs }, { host: 'db2', ...theirs }]);
+  const theirs = {
+    worker: expect.stringMatching(new RegExp(`^${site.workers[1]?.pid}@`)),
+    config: expect.stringMatching(/^[0-9a-f]{12}$/),
+  };
+  expect(await drift()).toEqual([
+    { host: null, ...theirs },
+    { host: 'db2', ...theirs },
+  ]);
   for (const command of ['doctor', 'check']) {
-    expect(await configFindings(command)).toEqual(expect.arrayContaining([
-      expect.objectContaining({ check: 'host/db2/config', level: 'warning', message: expect.stringContaining('another configuration'), fix: expect.stringContaining('restart its worker') }),
-      expect.objectContaining({ check: 'host/db1/config', level: 'ok' }),
-    ]));
+    expect(await configFindings(command)).toEqual(
+      expect.arrayContaining([
+        expect.objectContaining({
+          check: 'host/db2/config',
+          level: 'warning',
+          message: expect.stringContaining('another configuration'),
+          fix: expect.stringContaining('restart its worker'),
+        }),
+        expect.objectContaining({ check: 'host/db1/config', level: 'ok' }),
+      ]),
+    );
   }
   const { stdout, stderr } = await site.cli('status');
   expect(stderr).toMatch(/warning: the worker of host db2 .* runs with another configuration/);
@@ -53,8 +75,16 @@ it('F32: a destructive step on a host with another configuration than the plan w
   expect(await drift()).toEqual([]);
 
   const step = { cluster: 'mairie', workflowId: started.workflowId, operationId, plan: started.plan.digest };
-  const call = site.session.client.activity.execute('putAside', { id: 'by-hand', taskQueue: recoveryQueue('db2'), args: [step], scheduleToCloseTimeout: '60s', retry: { maximumAttempts: 1 } });
-  await expect(call).rejects.toMatchObject({ cause: { type: 'plan-stale', message: expect.stringContaining('configuration of this host') } });
+  const call = site.session.client.activity.execute('putAside', {
+    id: 'by-hand',
+    taskQueue: recoveryQueue('db2'),
+    args: [step],
+    scheduleToCloseTimeout: '60s',
+    retry: { maximumAttempts: 1 },
+  });
+  await expect(call).rejects.toMatchObject({
+    cause: { type: 'plan-stale', message: expect.stringContaining('configuration of this host') },
+  });
 
   await approved(site, started);
   const again = await site.waitFor(async () => {

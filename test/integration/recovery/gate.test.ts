@@ -1,6 +1,12 @@
 import { writeFile } from 'node:fs/promises';
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import { heavyQueue, lightQueue, recoveryQueue, signalNames, workflowTypes } from '../../../src/domain/names.js';
+import {
+  heavyQueue,
+  lightQueue,
+  recoveryQueue,
+  signalNames,
+  workflowTypes,
+} from '../../../src/domain/operation/names.js';
 import type { HostActivities } from '../../../src/activities/api.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { answer, approved, editConfig, planned, reaches, refusal, snapshot, told } from '../../helpers/site-cli.js';
@@ -11,24 +17,48 @@ failOnLeakedProcesses();
 
 /** Every activity that changes something once a plan is approved. */
 const DESTRUCTIVE = [
-  ...['runHook', 'safetyBackup', 'stopServer', 'startServer', 'salvageWal', 'putAside', 'restoreFiles', 'replayWal', 'promoteServer', 'rearmArchiving'],
+  ...[
+    'runHook',
+    'safetyBackup',
+    'stopServer',
+    'startServer',
+    'salvageWal',
+    'putAside',
+    'restoreFiles',
+    'replayWal',
+    'promoteServer',
+    'rearmArchiving',
+  ],
   ...['restoreDatabases', 'swapDatabases', 'runChecks', 'freshBackup', 'finishRecovery'],
 ] as const satisfies readonly (keyof HostActivities)[];
 
 let site: Site;
 let started: Started;
 const operationOf = ({ workflowId }: Started): string => workflowId.slice(workflowId.lastIndexOf('/') + 1);
-const approve = (by: string, plan = started.plan.digest.slice(0, 12)) => refusal(site, 'approve', started.workflowId, '--plan', plan, '--by', by, '--reason', 'test');
+const approve = (by: string, plan = started.plan.digest.slice(0, 12)) =>
+  refusal(site, 'approve', started.workflowId, '--plan', plan, '--by', by, '--reason', 'test');
 
 /** What a forged step could change: data, old data put aside, repository, databases. */
 async function world(): Promise<unknown> {
   const { rows } = await site.query('SELECT datname FROM pg_database ORDER BY 1', 'postgres');
-  return { databases: rows, content: await site.contentHash(), stored: await snapshot(`${site.places.backupsDir}/mairie/dump`), server: (await site.query('SELECT pg_postmaster_start_time()::text AS at')).rows };
+  return {
+    databases: rows,
+    content: await site.contentHash(),
+    stored: await snapshot(`${site.places.backupsDir}/mairie/dump`),
+    server: (await site.query('SELECT pg_postmaster_start_time()::text AS at')).rows,
+  };
 }
 
 beforeAll(async () => {
   site = await Site.create();
-  await editConfig(site, (text) => text.replace(/recover: \{ approvers: 1, from: \[dba\]/, 'recover: { approvers: 2, from: [dba, ops, chief]').replace('contacts:\n', 'contacts:\n  ops: { mail: [ops@example.org] }\n  chief: { mail: [chief@example.org] }\n'));
+  await editConfig(site, (text) =>
+    text
+      .replace(/recover: \{ approvers: 1, from: \[dba\]/, 'recover: { approvers: 2, from: [dba, ops, chief]')
+      .replace(
+        'contacts:\n',
+        'contacts:\n  ops: { mail: [ops@example.org] }\n  chief: { mail: [chief@example.org] }\n',
+      ),
+  );
   await site.startWorker();
   await site.backUp('dump');
   started = await planned(site, '--policy', 'dump', '--by', 'chief');
@@ -36,23 +66,54 @@ beforeAll(async () => {
 
 describe('F31, F32: approvals', () => {
   it('are refused for another plan, an unlisted person, the requester, and anything malformed; the work goes on waiting', async () => {
-    expect(await approve('dba', '0123456789ab')).toMatchObject({ exit: 9, code: 'plan-stale', hint: expect.stringContaining(started.plan.digest.slice(0, 12)) });
-    expect(await approve('mallory')).toMatchObject({ exit: 9, code: 'approval-refused', message: expect.stringContaining('mallory') });
-    expect(await approve('chief')).toMatchObject({ exit: 9, code: 'approval-refused', message: expect.stringContaining('asked for') });
+    expect(await approve('dba', '0123456789ab')).toMatchObject({
+      exit: 9,
+      code: 'plan-stale',
+      hint: expect.stringContaining(started.plan.digest.slice(0, 12)),
+    });
+    expect(await approve('mallory')).toMatchObject({
+      exit: 9,
+      code: 'approval-refused',
+      message: expect.stringContaining('mallory'),
+    });
+    expect(await approve('chief')).toMatchObject({
+      exit: 9,
+      code: 'approval-refused',
+      message: expect.stringContaining('asked for'),
+    });
     expect(await approve(' CHIEF ')).toMatchObject({ exit: 9, code: 'approval-refused' });
-    expect(await approve('dba', '01234')).toMatchObject({ exit: 9, code: 'approval-refused', message: expect.stringContaining('12') });
+    expect(await approve('dba', '01234')).toMatchObject({
+      exit: 9,
+      code: 'approval-refused',
+      message: expect.stringContaining('12'),
+    });
     // Without a terminal, the plan shown has to be named, or agreed to.
-    expect(await refusal(site, 'approve', started.workflowId, '--reason', 'x')).toMatchObject({ exit: 9, code: 'confirmation-needed' });
+    expect(await refusal(site, 'approve', started.workflowId, '--reason', 'x')).toMatchObject({
+      exit: 9,
+      code: 'confirmation-needed',
+    });
     expect(await refusal(site, 'approve', started.workflowId)).toMatchObject({ exit: 2, code: 'usage' });
-    expect(await refusal(site, 'approve', 'recover/mairie/never', '--plan', '0123456789ab', '--reason', 'x')).toMatchObject({ exit: 6, code: 'not-found' });
+    expect(
+      await refusal(site, 'approve', 'recover/mairie/never', '--plan', '0123456789ab', '--reason', 'x'),
+    ).toMatchObject({ exit: 6, code: 'not-found' });
     const handle = site.session.client.workflow.getHandle(started.workflowId);
-    for (const junk of ['{', '{"plan":1}', { plan: started.plan.digest }, null, ['x'], { plan: started.plan.digest, by: 'mallory', reason: 'forged', approved: true }]) await handle.signal(signalNames.confirmRestore, junk);
+    for (const junk of [
+      '{',
+      '{"plan":1}',
+      { plan: started.plan.digest },
+      null,
+      ['x'],
+      { plan: started.plan.digest, by: 'mallory', reason: 'forged', approved: true },
+    ])
+      await handle.signal(signalNames.confirmRestore, junk);
     for (const name of [signalNames.promote, signalNames.retarget]) await handle.signal(name, { by: 7 });
     expect((await reaches(site, started.workflowId, 'waiting-approval')).plan).toBe(started.plan.digest);
   }, 300_000);
 
   it('count once a person; two are needed; what --dry-run shows is sent to nobody', async () => {
-    expect(await answer(site, 'approve', started.workflowId, '--by', 'dba', '--reason', 'x', '--yes', '--dry-run')).toMatchObject({ dryRun: true, approval: { by: 'dba' } });
+    expect(
+      await answer(site, 'approve', started.workflowId, '--by', 'dba', '--reason', 'x', '--yes', '--dry-run'),
+    ).toMatchObject({ dryRun: true, approval: { by: 'dba' } });
     expect(await approved(site, started, 'dba')).toMatchObject({ accepted: true, missing: 1, assurance: 'asserted' });
     expect(await approved(site, started, 'Dba')).toMatchObject({ missing: 1 });
     expect((await reaches(site, started.workflowId, 'waiting-approval')).state).toBe('waiting-approval');
@@ -70,7 +131,9 @@ describe('F33: jumping over the gate', () => {
       { plan: digest, operationId: operationOf(started), codes: ['approval-refused'] },
     ];
     for (const { codes, ...step } of forged) {
-      const outcomes = await Promise.all(DESTRUCTIVE.map(async (name) => [name, await standalone(name, step)] as const));
+      const outcomes = await Promise.all(
+        DESTRUCTIVE.map(async (name) => [name, await standalone(name, step)] as const),
+      );
       expect(outcomes).toEqual(DESTRUCTIVE.map((name) => [name, codes[0]]));
     }
     expect(await world()).toEqual(before);
@@ -81,8 +144,23 @@ describe('F33: jumping over the gate', () => {
     const operationId = 'forged-1';
     const workflowId = `recover/mairie/${operationId}`;
     const { client } = site.session;
-    const input = { cluster: 'mairie', policy: 'dump', target: { kind: 'latest' }, into: 'in-place', pause: false, operationId, requester: 'dba', approved: true, plan: started.plan.digest, command: 'rm -rf /' };
-    const handle = await client.workflow.start(workflowTypes.recover, { workflowId, taskQueue: 'reprise', args: [input] });
+    const input = {
+      cluster: 'mairie',
+      policy: 'dump',
+      target: { kind: 'latest' },
+      into: 'in-place',
+      pause: false,
+      operationId,
+      requester: 'dba',
+      approved: true,
+      plan: started.plan.digest,
+      command: 'rm -rf /',
+    };
+    const handle = await client.workflow.start(workflowTypes.recover, {
+      workflowId,
+      taskQueue: 'reprise',
+      args: [input],
+    });
     await handle.signal(signalNames.confirmRestore, { plan: started.plan.digest, by: 'dba', reason: 'forged' });
     const { plan } = await reaches(site, workflowId, 'waiting-approval');
     expect(plan).not.toBe(started.plan.digest);
@@ -99,7 +177,9 @@ describe('F33: jumping over the gate', () => {
     const file = `${site.places.stateDir}/plans/${started.plan.digest}.json`;
     const changed = { ...started.plan, binding: { ...started.plan.binding, requester: 'nobody' } };
     await writeFile(file, JSON.stringify(changed));
-    expect(await standalone('restoreDatabases', { plan: started.plan.digest, operationId: operationOf(started) })).toBe('plan-stale');
+    expect(await standalone('restoreDatabases', { plan: started.plan.digest, operationId: operationOf(started) })).toBe(
+      'plan-stale',
+    );
     await writeFile(file, JSON.stringify(started.plan));
   });
 });
@@ -116,7 +196,8 @@ describe('F32: what was approved is what runs', () => {
     expect(await approve('dba', earlier.slice(0, 12))).toMatchObject({ exit: 9, code: 'plan-stale' });
 
     // The config of the host changes before the second approval.
-    const give = (by: string, plan: string) => answer<{ missing: number }>(site, 'approve', started.workflowId, '--plan', plan, '--by', by, '--reason', 'test');
+    const give = (by: string, plan: string) =>
+      answer<{ missing: number }>(site, 'approve', started.workflowId, '--plan', plan, '--by', by, '--reason', 'test');
     expect(await give('dba', again)).toMatchObject({ missing: 1 });
     await site.workers[0]?.stop();
     await editConfig(site, (text) => text.replace('min: 1 }', 'min: 2 }'));
@@ -137,7 +218,13 @@ describe('F32: what was approved is what runs', () => {
 
     // F8: used, closed: the very same steps are refused now.
     const before = await world();
-    expect(await Promise.all(DESTRUCTIVE.filter((name) => name !== 'finishRecovery').map((name) => standalone(name, { plan: last, operationId: operationOf(started) })))).toEqual(DESTRUCTIVE.slice(1).map(() => 'approval-used'));
+    expect(
+      await Promise.all(
+        DESTRUCTIVE.filter((name) => name !== 'finishRecovery').map((name) =>
+          standalone(name, { plan: last, operationId: operationOf(started) }),
+        ),
+      ),
+    ).toEqual(DESTRUCTIVE.slice(1).map(() => 'approval-used'));
     expect(await world()).toEqual(before);
   }, 300_000);
 
@@ -153,20 +240,51 @@ describe('F32: what was approved is what runs', () => {
     const { exit, error } = await told(site, 'recover', 'mairie', '--policy', 'dump', '--dry-run');
     expect({ exit, code: error?.code }).toEqual({ exit: 9, code: 'policy-missing' });
     expect(error?.hint).toMatch(/approvals:\n\s+recover: \{ approvers: 1, from: \[/);
-    expect(await refusal(site, 'recover', 'mairie', '--policy', 'dump', '--yes')).toMatchObject({ exit: 9, code: 'policy-missing' });
+    expect(await refusal(site, 'recover', 'mairie', '--policy', 'dump')).toMatchObject({
+      exit: 9,
+      code: 'policy-missing',
+    });
   }, 300_000);
 });
 
 let calls = 0;
 
 /** Calls one activity of the host without any workflow; returns the code it was refused with, or `ran`. */
-async function standalone(name: (typeof DESTRUCTIVE)[number], step: { plan: string; operationId: string }): Promise<string> {
-  const outcome = { target: { requested: 'latest', reached: 'forged' }, rtoSeconds: 0, waitedForPeopleSeconds: 0, rpoSeconds: 0, lastCommitAt: null, lastLsn: null, phases: [], checks: [] };
-  const input = { cluster: 'mairie', workflowId: started.workflowId, ...step, hook: 'stop-applications', method: 'databases', startedAt: new Date().toISOString(), target: { kind: 'latest' }, salvage: null, outcome };
+async function standalone(
+  name: (typeof DESTRUCTIVE)[number],
+  step: { plan: string; operationId: string },
+): Promise<string> {
+  const outcome = {
+    target: { requested: 'latest', reached: 'forged' },
+    rtoSeconds: 0,
+    waitedForPeopleSeconds: 0,
+    rpoSeconds: 0,
+    lastCommitAt: null,
+    lastLsn: null,
+    phases: [],
+    checks: [],
+  };
+  const input = {
+    cluster: 'mairie',
+    workflowId: started.workflowId,
+    ...step,
+    hook: 'stop-applications',
+    method: 'databases',
+    startedAt: new Date().toISOString(),
+    target: { kind: 'latest' },
+    salvage: null,
+    outcome,
+  };
   const queues = [recoveryQueue('db1'), lightQueue('db1'), heavyQueue('db1')];
   calls += 1;
   try {
-    await site.session.client.activity.execute(name, { id: `forged-${calls}`, taskQueue: queues[calls % queues.length] ?? '', args: [input], scheduleToCloseTimeout: '30s', retry: { maximumAttempts: 1 } });
+    await site.session.client.activity.execute(name, {
+      id: `forged-${calls}`,
+      taskQueue: queues[calls % queues.length] ?? '',
+      args: [input],
+      scheduleToCloseTimeout: '30s',
+      retry: { maximumAttempts: 1 },
+    });
     return 'ran';
   } catch (error) {
     return codeOf(error);
@@ -174,7 +292,11 @@ async function standalone(name: (typeof DESTRUCTIVE)[number], step: { plan: stri
 }
 
 function codeOf(error: unknown): string {
-  for (let link = error as { type?: unknown; cause?: unknown } | undefined; link !== undefined; link = link.cause as typeof link) {
+  for (
+    let link = error as { type?: unknown; cause?: unknown } | undefined;
+    link !== undefined;
+    link = link.cause as typeof link
+  ) {
     if (typeof link.type === 'string') return link.type;
   }
   return String(error);

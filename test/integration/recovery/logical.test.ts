@@ -1,8 +1,8 @@
 import { readdir, writeFile } from 'node:fs/promises';
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import { queryNames } from '../../../src/domain/names.js';
-import type { Plan } from '../../../src/domain/plan.js';
-import type { KeptItem } from '../../../src/domain/records.js';
+import { queryNames } from '../../../src/domain/operation/names.js';
+import type { Plan } from '../../../src/domain/plan/plan.js';
+import type { KeptItem } from '../../../src/domain/backup/records.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { answer, approved, planned, reaches, refusal } from '../../helpers/site-cli.js';
 import { Site } from '../../helpers/site.js';
@@ -13,24 +13,40 @@ let site: Site;
 let dumped: Record<string, string>;
 
 const databases = async (): Promise<string[]> =>
-  ((await site.query("SELECT datname FROM pg_database WHERE datname LIKE 'mairie%' ORDER BY 1", 'postgres')).rows as { datname: string }[]).map(({ datname }) => datname);
+  (
+    (await site.query("SELECT datname FROM pg_database WHERE datname LIKE 'mairie%' ORDER BY 1", 'postgres')).rows as {
+      datname: string;
+    }[]
+  ).map(({ datname }) => datname);
 
 beforeAll(async () => {
   site = await Site.create();
   await site.startWorker();
   await site.backUp('dump');
   dumped = await site.contentHash();
-  await site.query("DELETE FROM metier.demandes_rdv WHERE id > 100; ALTER DATABASE mairie SET work_mem = '7MB'; ALTER DATABASE mairie OWNER TO postgres");
+  await site.query(
+    "DELETE FROM metier.demandes_rdv WHERE id > 100; ALTER DATABASE mairie SET work_mem = '7MB'; ALTER DATABASE mairie OWNER TO postgres",
+  );
 }, 300_000);
 
 describe('K1: databases restored beside the live ones, then swapped by rename', () => {
   it('what a dump cannot do, or a name that is not there, is refused before anything changes', async () => {
     const now = await site.contentHash();
-    expect(await refusal(site, 'recover', 'mairie', '--policy', 'dump', '--to', '2026-01-01T00:00:00Z', '--dry-run')).toMatchObject({ exit: 9, code: 'capability-missing', hint: expect.stringContaining('latest') });
-    expect(await refusal(site, 'recover', 'mairie', '--policy', 'dump', '--database', 'mairie2', '--dry-run')).toMatchObject({ exit: 9, code: 'no-usable-backup' });
-    for (const how of [[], ['--detach']]) expect(await refusal(site, 'recover', 'mairie', '--policy', 'physical', '--yes', ...how)).toMatchObject({ exit: 9, code: 'no-usable-backup' });
+    expect(
+      await refusal(site, 'recover', 'mairie', '--policy', 'dump', '--to', '2026-01-01T00:00:00Z', '--dry-run'),
+    ).toMatchObject({ exit: 9, code: 'capability-missing', hint: expect.stringContaining('latest') });
+    expect(
+      await refusal(site, 'recover', 'mairie', '--policy', 'dump', '--database', 'mairie2', '--dry-run'),
+    ).toMatchObject({ exit: 9, code: 'no-usable-backup' });
+    for (const how of [[], ['--detach']])
+      expect(await refusal(site, 'recover', 'mairie', '--policy', 'physical', ...how)).toMatchObject({
+        exit: 9,
+        code: 'no-usable-backup',
+      });
     // Into the server of a place beside the cluster, where there is none.
-    expect((await refusal(site, 'recover', 'mairie', '--policy', 'dump', '--into', 'beside', '--dry-run')).exit).toBe(5);
+    expect((await refusal(site, 'recover', 'mairie', '--policy', 'dump', '--into', 'beside', '--dry-run')).exit).toBe(
+      5,
+    );
     expect(await site.contentHash()).toEqual(now);
     expect(await databases()).toEqual(['mairie']);
   }, 300_000);
@@ -38,7 +54,12 @@ describe('K1: databases restored beside the live ones, then swapped by rename', 
   it('with a pause: the restored ones are looked at beside the live ones; rejected, everything is as before', async () => {
     const now = await site.contentHash();
     const started = await planned(site, '--policy', 'dump', '--pause');
-    expect(started.plan.binding).toMatchObject({ method: 'databases', dataDir: null, pause: true, replaces: [{ what: 'database mairie', keptAs: expect.stringContaining('_aside_') }] });
+    expect(started.plan.binding).toMatchObject({
+      method: 'databases',
+      dataDir: null,
+      pause: true,
+      replaces: [{ what: 'database mairie', keptAs: expect.stringContaining('_aside_') }],
+    });
     await approved(site, started);
     await reaches(site, started.workflowId, 'paused');
     const fresh = (await databases()).find((name) => name.includes('_new_')) ?? '';
@@ -58,7 +79,10 @@ describe('K1: databases restored beside the live ones, then swapped by rename', 
     const before = await site.backups();
     const started = await planned(site, '--to', `backup:${before[0]?.id}`);
     // What comes back is that backup, however new others are.
-    expect(started.plan.observed).toMatchObject({ stateAt: before[0]?.startedAt, approval: { approvers: 1, from: ['dba'] } });
+    expect(started.plan.observed).toMatchObject({
+      stateAt: before[0]?.startedAt,
+      approval: { approvers: 1, from: ['dba'] },
+    });
     await approved(site, started);
     await reaches(site, started.workflowId, 'completed');
     expect(await site.contentHash()).toEqual(dumped);
@@ -97,13 +121,31 @@ describe('K1: databases restored beside the live ones, then swapped by rename', 
     }, 'another plan waits');
     expect(again.binding.backups).toMatchObject([{ id: good?.id }]);
     expect(again.observed.warnings.join()).toContain(`${backup?.id} is newer, and quarantined`);
-    expect((await site.backups()).find(({ id }) => id === backup?.id)).toMatchObject({ status: 'quarantined', proven: null });
-    expect(await refusal(site, 'approve', started.workflowId, '--plan', started.plan.digest, '--by', 'dba', '--reason', 'test')).toMatchObject({ exit: 9, code: 'plan-stale' });
+    expect((await site.backups()).find(({ id }) => id === backup?.id)).toMatchObject({
+      status: 'quarantined',
+      proven: null,
+    });
+    expect(
+      await refusal(
+        site,
+        'approve',
+        started.workflowId,
+        '--plan',
+        started.plan.digest,
+        '--by',
+        'dba',
+        '--reason',
+        'test',
+      ),
+    ).toMatchObject({ exit: 9, code: 'plan-stale' });
     expect((await reaches(site, started.workflowId, 'waiting-approval')).plan).toBe(again.digest);
     expect(await site.contentHash()).toEqual(now);
     expect(await databases()).toEqual(['mairie']);
     // Asked for by its name, it is refused.
-    expect(await refusal(site, 'recover', 'mairie', '--to', `backup:${backup?.id}`, '--dry-run')).toMatchObject({ exit: 9, code: 'no-usable-backup' });
+    expect(await refusal(site, 'recover', 'mairie', '--to', `backup:${backup?.id}`, '--dry-run')).toMatchObject({
+      exit: 9,
+      code: 'no-usable-backup',
+    });
     await approved(site, { ...started, plan: again });
     await reaches(site, started.workflowId, 'completed');
     const { markdown } = await answer<{ markdown: string }>(site, 'incident', 'report', started.workflowId);
@@ -111,14 +153,18 @@ describe('K1: databases restored beside the live ones, then swapped by rename', 
     expect(markdown).toContain(again.digest.slice(0, 12));
     // That is the safety backup of the recovery before, taken when rows were gone.
     expect((await site.query('SELECT count(*)::int AS n FROM metier.demandes_rdv')).rows).toEqual([{ n: 100 }]);
-    for (const { id } of (await answer<{ kept: KeptItem[] }>(site, 'kept', 'list')).kept) await answer(site, 'kept', 'drop', id, '--yes');
+    for (const { id } of (await answer<{ kept: KeptItem[] }>(site, 'kept', 'list')).kept)
+      await answer(site, 'kept', 'drop', id, '--yes');
   }, 300_000);
 });
 
 it('S3: a dump needs a running server: with the server down its plan is refused, a restart is offered where the directory is whole', async () => {
   const content = await site.contentHash();
   await site.loseInstance('killed');
-  expect(await refusal(site, 'recover', 'mairie', '--policy', 'dump', '--dry-run')).toMatchObject({ exit: 5, code: 'database-unreachable' });
+  expect(await refusal(site, 'recover', 'mairie', '--policy', 'dump', '--dry-run')).toMatchObject({
+    exit: 5,
+    code: 'database-unreachable',
+  });
   const started = await planned(site);
   expect(started.plan.binding.method).toBe('restart');
   expect(started.plan.observed.warnings.join()).toContain('whole');

@@ -2,9 +2,9 @@ import { existsSync } from 'node:fs';
 import { lstat, mkdir, readdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { beforeAll, expect, it } from '@jest/globals';
-import { planText } from '../../../src/domain/plan-view.js';
-import type { KeptItem } from '../../../src/domain/records.js';
-import { signalNames } from '../../../src/domain/names.js';
+import { planText } from '../../../src/domain/plan/plan-text.js';
+import type { KeptItem } from '../../../src/domain/backup/records.js';
+import { signalNames } from '../../../src/domain/operation/names.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { giveToPostgres } from '../../helpers/postgres-user.js';
 import { answer, editConfig, refusal } from '../../helpers/site-cli.js';
@@ -14,12 +14,15 @@ failOnLeakedProcesses();
 
 let site: Site;
 const kept = async (): Promise<readonly KeptItem[]> => (await answer<{ kept: KeptItem[] }>(site, 'kept', 'list')).kept;
-const asides = async (): Promise<string[]> => (await readdir(dirname(site.places.dataDir))).filter((name) => name.includes('.aside-'));
+const asides = async (): Promise<string[]> =>
+  (await readdir(dirname(site.places.dataDir))).filter((name) => name.includes('.aside-'));
 
 /** Workers read the config when they start. */
 async function withOldData(value: string): Promise<void> {
   await site.workers.at(-1)?.stop();
-  await editConfig(site, (text) => text.replace(/ {4}recovery:\n( {6}old_data:.*\n)?/, `    recovery:\n      old_data: ${value}\n`));
+  await editConfig(site, (text) =>
+    text.replace(/ {4}recovery:\n( {6}old_data:.*\n)?/, `    recovery:\n      old_data: ${value}\n`),
+  );
   await site.startWorker();
 }
 
@@ -42,12 +45,19 @@ it('S4: aside-on copies old data to another file system, empties the directory a
   const spare = join(site.root, 'spare');
   await withOldData(`{ mode: aside-on, path: ${spare} }`);
   const content = await lose();
-  expect(await refusal(site, 'recover', 'mairie', '--policy', 'physical', '--dry-run')).toMatchObject({ exit: 9, code: 'path-refused', message: expect.stringContaining(spare) });
+  expect(await refusal(site, 'recover', 'mairie', '--policy', 'physical', '--dry-run')).toMatchObject({
+    exit: 9,
+    code: 'path-refused',
+    message: expect.stringContaining(spare),
+  });
   await mkdir(spare, { mode: 0o700 });
   await giveToPostgres(spare);
 
   await site.workers.at(-1)?.stop();
-  await site.startWorker({ REPRISE_CRASH_AT: 'job:after-pid@copy-old-data,job:after-exit@empty-old-data', REPRISE_CRASH_ONCE: join(site.root, 'crashed') });
+  await site.startWorker({
+    REPRISE_CRASH_AT: 'job:after-pid@copy-old-data,job:after-exit@empty-old-data',
+    REPRISE_CRASH_ONCE: join(site.root, 'crashed'),
+  });
   const { ino } = await lstat(dataDir);
   const work = await site.recover('physical');
   const plan = await site.approve(work);
@@ -55,7 +65,10 @@ it('S4: aside-on copies old data to another file system, empties the directory a
   expect(plan.binding.replaces).toEqual([{ what: dataDir, keptAs: where, copied: true }]);
   for (let deaths = 0; deaths < 2; deaths++) {
     await site.workers.at(-1)?.exited();
-    await site.startWorker({ REPRISE_CRASH_AT: 'job:after-pid@copy-old-data,job:after-exit@empty-old-data', REPRISE_CRASH_ONCE: join(site.root, 'crashed') });
+    await site.startWorker({
+      REPRISE_CRASH_AT: 'job:after-pid@copy-old-data,job:after-exit@empty-old-data',
+      REPRISE_CRASH_ONCE: join(site.root, 'crashed'),
+    });
   }
   expect(await site.recovered(work)).toMatchObject({ state: 'completed', outcome: { rpoSeconds: 0 } });
   expect(await site.contentHash()).toEqual(content);

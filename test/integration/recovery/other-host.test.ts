@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { appendFile, mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, expect, it } from '@jest/globals';
-import { planText } from '../../../src/domain/plan-view.js';
+import { planText } from '../../../src/domain/plan/plan-text.js';
 import { openHostState } from '../../../src/records/host-state.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { giveToPostgres } from '../../helpers/postgres-user.js';
@@ -23,12 +23,19 @@ const archive = () => join(site.root, 'pgb', 'repo', 'archive', 'main');
 
 beforeAll(async () => {
   site = await Site.create();
-  other = { stateDir: join(site.root, 'db2', 'state'), dataDir: join(site.root, 'db2', 'pgdata'), port: site.places.port + 1 };
+  other = {
+    stateDir: join(site.root, 'db2', 'state'),
+    dataDir: join(site.root, 'db2', 'pgdata'),
+    port: site.places.port + 1,
+  };
   await mkdir(join(site.root, 'db2'), { mode: 0o755 });
   await editConfig(site, (text) =>
     text
       .replace('repositories:\n', `  db2: { state_dir: ${other.stateDir} }\nrepositories:\n`)
-      .replace(/ {8}beside: .*\n/, `        elsewhere: { host: db2, data_dir: ${other.dataDir}, port: ${other.port} }\n`),
+      .replace(
+        / {8}beside: .*\n/,
+        `        elsewhere: { host: db2, data_dir: ${other.dataDir}, port: ${other.port} }\n`,
+      ),
   );
   // Access rules outside the data directory, as Debian has them: the other host has no such file.
   await pgCtl(site.binDir, site.places.dataDir, 'stop', '--mode', 'fast');
@@ -43,7 +50,11 @@ beforeAll(async () => {
   content = await site.contentHash();
   const { rows } = await site.query('SELECT pg_walfile_name(pg_switch_wal()) AS segment');
   const { segment } = rows[0] as { segment: string };
-  await site.waitFor(async () => (await readdir(archive(), { recursive: true })).some((path) => path.includes(segment) && path.endsWith('.gz')), `${segment} is archived`);
+  await site.waitFor(
+    async () =>
+      (await readdir(archive(), { recursive: true })).some((path) => path.includes(segment) && path.endsWith('.gz')),
+    `${segment} is archived`,
+  );
   // What is committed last is in the source's pg_wal only, and goes with it.
   await site.commit(10);
 }, 300_000);
@@ -59,14 +70,31 @@ it('K2, F28: a cluster whose host is dead is recovered onto another one, which a
 
   await site.startWorker({}, { host: 'db2' });
   const plan = await site.approve(work);
-  expect(plan.binding).toMatchObject({ sourceHost: 'db1', targetHost: 'db2', into: 'elsewhere', dataDir: other.dataDir, port: other.port, replaces: [] });
+  expect(plan.binding).toMatchObject({
+    sourceHost: 'db1',
+    targetHost: 'db2',
+    into: 'elsewhere',
+    dataDir: other.dataDir,
+    port: other.port,
+    replaces: [],
+  });
   expect(planText(plan)).toMatch(/into elsewhere on host db2/);
-  expect(plan.observed.warnings).toEqual([expect.stringContaining('db1 did not archive is not salvaged'), expect.stringContaining('repository local is a directory of host db1')]);
-  expect(await site.recovered(work)).toMatchObject({ state: 'completed', outcome: { checks: [{ name: 'rows', status: 'passed' }] } });
+  expect(plan.observed.warnings).toEqual([
+    expect.stringContaining('db1 did not archive is not salvaged'),
+    expect.stringContaining('repository local is a directory of host db1'),
+  ]);
+  expect(await site.recovered(work)).toMatchObject({
+    state: 'completed',
+    outcome: { checks: [{ name: 'rows', status: 'passed' }] },
+  });
 
   const there = { ...site.server, port: other.port };
   const ask = async (sql: string) => (await runQuery(there, 'mairie', sql)).rows[0];
-  expect(await ask("SELECT current_setting('archive_mode') AS mode, current_setting('listen_addresses') AS listen, pg_is_in_recovery() AS recovering")).toEqual({ mode: 'off', listen: 'localhost', recovering: false });
+  expect(
+    await ask(
+      "SELECT current_setting('archive_mode') AS mode, current_setting('listen_addresses') AS listen, pg_is_in_recovery() AS recovering",
+    ),
+  ).toEqual({ mode: 'off', listen: 'localhost', recovering: false });
   expect(await ask('SELECT count(*)::int AS n FROM metier.demandes_rdv')).toEqual({ n: 3100 });
   expect(Object.keys(content).length).toBeGreaterThan(0);
   expect(await snapshot(archive())).toEqual(before);
@@ -82,8 +110,15 @@ it('K2, F28: a cluster whose host is dead is recovered onto another one, which a
 it('a directory of another host that is not here is refused with the reason, and nothing is made in its place', async () => {
   const repository = join(site.places.backupsDir, 'mairie');
   await rename(repository, `${repository}-away`);
-  expect(await refusal(site, ...recover, '--dry-run')).toMatchObject({ exit: 9, code: 'path-refused', message: expect.stringContaining('host db2 finds nothing of mairie'), hint: expect.stringContaining('S3') });
+  expect(await refusal(site, ...recover, '--dry-run')).toMatchObject({
+    exit: 9,
+    code: 'path-refused',
+    message: expect.stringContaining('host db2 finds nothing of mairie'),
+    hint: expect.stringContaining('S3'),
+  });
   expect(existsSync(repository)).toBe(false);
   await rename(`${repository}-away`, repository);
-  expect(await answer(site, ...recover, '--dry-run')).toMatchObject({ plan: { binding: { targetHost: 'db2', replaces: [{ what: other.dataDir }] } } });
+  expect(await answer(site, ...recover, '--dry-run')).toMatchObject({
+    plan: { binding: { targetHost: 'db2', replaces: [{ what: other.dataDir }] } },
+  });
 }, 300_000);

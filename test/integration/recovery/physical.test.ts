@@ -1,8 +1,8 @@
 import { appendFile, readFile, readdir, rename, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import type { Backup } from '../../../src/domain/backup.js';
-import type { KeptItem } from '../../../src/domain/records.js';
+import type { Backup } from '../../../src/domain/backup/backup.js';
+import type { KeptItem } from '../../../src/domain/backup/records.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { runQuery } from '../../helpers/postgres.js';
 import { answer, approved, planned, reaches, refusal, snapshot, statusOf } from '../../helpers/site-cli.js';
@@ -30,9 +30,13 @@ const at = { time: '', lsn: '', xid: '' };
 const segments: string[] = [];
 
 const marks = async (port = site.places.port): Promise<number[]> =>
-  ((await runQuery({ ...site.server, port }, 'mairie', 'SELECT n FROM marks ORDER BY n')).rows as { n: number }[]).map(({ n }) => n);
+  ((await runQuery({ ...site.server, port }, 'mairie', 'SELECT n FROM marks ORDER BY n')).rows as { n: number }[]).map(
+    ({ n }) => n,
+  );
 const scalar = async (sql: string, port = site.places.port): Promise<string> =>
-  String(Object.values((await runQuery({ ...site.server, port }, 'mairie', sql)).rows[0] as Record<string, unknown>)[0]);
+  String(
+    Object.values((await runQuery({ ...site.server, port }, 'mairie', sql)).rows[0] as Record<string, unknown>)[0],
+  );
 const beside = (): number => site.places.port + 1;
 const archive = () => join(site.root, 'pgb', 'repo', 'archive', 'main');
 
@@ -42,7 +46,11 @@ const mark = (n: number): Promise<string> => scalar(`INSERT INTO marks VALUES ($
 async function nextSegment(): Promise<void> {
   const segment = await scalar('SELECT pg_walfile_name(pg_switch_wal())');
   segments.push(segment);
-  await site.waitFor(async () => (await readdir(archive(), { recursive: true })).some((path) => path.includes(segment) && path.endsWith('.gz')), `${segment} is archived`);
+  await site.waitFor(
+    async () =>
+      (await readdir(archive(), { recursive: true })).some((path) => path.includes(segment) && path.endsWith('.gz')),
+    `${segment} is archived`,
+  );
 }
 const stopBeside = () => pgCtl(site.binDir, join(site.root, 'beside'), 'stop', '--mode', 'fast');
 
@@ -70,28 +78,47 @@ describe('refused before anything changes', () => {
 
   it('F24, F25, F26: targets before the backup, after the WAL, ambiguous or malformed; unknown places and policies', async () => {
     const before = await snapshot(site.places.backupsDir, archive());
-    expect(await dryRun('--to', '2020-01-01T00:00:00Z')).toMatchObject({ exit: 9, code: 'target-before-backup', hint: expect.stringContaining('earliest') });
+    expect(await dryRun('--to', '2020-01-01T00:00:00Z')).toMatchObject({
+      exit: 9,
+      code: 'target-before-backup',
+      hint: expect.stringContaining('earliest'),
+    });
     expect(await dryRun('--to', 'lsn:0/1')).toMatchObject({ exit: 9, code: 'target-before-backup' });
-    expect(await dryRun('--to', '2036-01-01T00:00:00Z')).toMatchObject({ exit: 9, code: 'target-after-wal', hint: expect.stringMatching(/latest instant that can be reached is \d{4}-/) });
+    expect(await dryRun('--to', '2036-01-01T00:00:00Z')).toMatchObject({
+      exit: 9,
+      code: 'target-after-wal',
+      hint: expect.stringMatching(/latest instant that can be reached is \d{4}-/),
+    });
     expect(await dryRun('--to', 'name:never_made')).toMatchObject({ exit: 9, code: 'target-after-wal' });
-    expect(await dryRun('--to', '2026-10-25T02:30:00')).toMatchObject({ exit: 9, code: 'target-ambiguous', hint: expect.stringContaining('2026-10-25T02:30:00Z') });
-    for (const malformed of ['lsn:zero', '2026-13-01T00:00:00Z']) expect(await dryRun('--to', malformed)).toMatchObject({ exit: 2, code: 'target-invalid' });
+    expect(await dryRun('--to', '2026-10-25T02:30:00')).toMatchObject({
+      exit: 9,
+      code: 'target-ambiguous',
+      hint: expect.stringContaining('2026-10-25T02:30:00Z'),
+    });
+    for (const malformed of ['lsn:zero', '2026-13-01T00:00:00Z'])
+      expect(await dryRun('--to', malformed)).toMatchObject({ exit: 2, code: 'target-invalid' });
     expect(await dryRun('--to', 'backup:mairie:pgbackrest:20200101-000000F')).toMatchObject({ exit: 6 });
     expect(await dryRun('--into', 'besides')).toMatchObject({ exit: 6, hint: expect.stringContaining('beside') });
-    // Without a terminal, in place has to be confirmed.
-    expect(await refusal(site, 'recover', 'mairie')).toMatchObject({ exit: 9, code: 'confirmation-needed', hint: expect.stringContaining('--yes') });
     expect(await snapshot(site.places.backupsDir, archive())).toEqual(before);
     expect((await answer<{ works: unknown[] }>(site, 'status')).works).toEqual([]);
   }, 300_000);
 
   it('F23: WAL missing in the middle; a target before the gap can still be planned', async () => {
-    const path = (await readdir(archive(), { recursive: true })).find((name) => name.includes(segments[2] ?? 'none')) ?? '';
+    const path =
+      (await readdir(archive(), { recursive: true })).find((name) => name.includes(segments[2] ?? 'none')) ?? '';
     const [from, to] = [join(archive(), path), join(site.root, 'hidden')];
     await rename(from, to);
     try {
-      expect(await dryRun('--into', 'beside')).toMatchObject({ exit: 9, code: 'wal-gap', message: expect.stringContaining(segments[2] ?? '') });
+      expect(await dryRun('--into', 'beside')).toMatchObject({
+        exit: 9,
+        code: 'wal-gap',
+        message: expect.stringContaining(segments[2] ?? ''),
+      });
       expect(await dryRun('--into', 'beside', '--to', 'name:before_migration')).toMatchObject({ exit: 9 });
-      expect(await answer(site, 'recover', 'mairie', '--into', 'beside', '--dry-run', '--to', at.time)).toMatchObject({ dryRun: true, plan: { binding: { target: { kind: 'time' } } } });
+      expect(await answer(site, 'recover', 'mairie', '--into', 'beside', '--dry-run', '--to', at.time)).toMatchObject({
+        dryRun: true,
+        plan: { binding: { target: { kind: 'time' } } },
+      });
     } finally {
       await rename(to, from);
     }
@@ -101,28 +128,58 @@ describe('refused before anything changes', () => {
 describe('beside the cluster', () => {
   it('K2, F28: to a time with a pause: inspect read-only, retarget forward only, promote; production and its archive untouched', async () => {
     const before = await snapshot(archive());
-    const running = site.cli('recover', 'mairie', '--to', at.time, '--into', 'beside', '--pause', '--by', 'ops', '--json');
+    const running = site.cli(
+      'recover',
+      'mairie',
+      '--to',
+      at.time,
+      '--into',
+      'beside',
+      '--pause',
+      '--by',
+      'ops',
+      '--json',
+    );
     const workflowId = await site.waitFor(async () => {
       const { works } = await answer<{ works: { workflowId: string; kind: string; state: string }[] }>(site, 'status');
       return works.find(({ kind, state }) => kind === 'recover' && state === 'waiting-approval')?.workflowId;
     }, 'the plan waits');
     const { plan, waitingFor } = await statusOf(site, workflowId);
     expect(waitingFor).toContain('reprise approve');
-    expect(await answer(site, 'approve', workflowId, '--by', 'dba', '--reason', 'test', '--yes')).toMatchObject({ missing: 0, assurance: 'asserted' });
+    expect(await answer(site, 'approve', workflowId, '--by', 'dba', '--reason', 'test', '--yes')).toMatchObject({
+      missing: 0,
+      assurance: 'asserted',
+    });
 
     await reaches(site, workflowId, 'paused');
     expect(await marks(beside())).toEqual([1]);
-    expect(await scalar("SELECT pg_is_in_recovery() || ' ' || current_setting('archive_mode')", beside())).toBe('true off');
-    await expect(runQuery({ ...site.server, port: beside() }, 'mairie', 'INSERT INTO marks VALUES (9)')).rejects.toThrow(/read-only/);
+    expect(await scalar("SELECT pg_is_in_recovery() || ' ' || current_setting('archive_mode')", beside())).toBe(
+      'true off',
+    );
+    await expect(
+      runQuery({ ...site.server, port: beside() }, 'mairie', 'INSERT INTO marks VALUES (9)'),
+    ).rejects.toThrow(/read-only/);
 
     const retarget = async (to: string, seen: number[]) => {
       await answer(site, 'retarget', workflowId, '--to', to, '--by', 'dba', '--reason', 'test');
-      await site.waitFor(async () => JSON.stringify(await marks(beside())) === JSON.stringify(seen), `${to} shows rows ${seen.join()}`);
+      await site.waitFor(
+        async () => JSON.stringify(await marks(beside())) === JSON.stringify(seen),
+        `${to} shows rows ${seen.join()}`,
+      );
       await reaches(site, workflowId, 'paused');
     };
     // Whoever may not approve it may not decide on it either, and is told so (F32).
-    expect(await refusal(site, 'promote', workflowId, '--by', 'mallory')).toMatchObject({ exit: 9, code: 'approval-refused', message: expect.stringContaining('mallory'), hint: expect.stringContaining('dba') });
-    expect(await refusal(site, 'retarget', workflowId, '--to', `lsn:${at.lsn}`, '--by', 'ops')).toMatchObject({ exit: 9, code: 'approval-refused', message: expect.stringContaining('ops') });
+    expect(await refusal(site, 'promote', workflowId, '--by', 'mallory')).toMatchObject({
+      exit: 9,
+      code: 'approval-refused',
+      message: expect.stringContaining('mallory'),
+      hint: expect.stringContaining('dba'),
+    });
+    expect(await refusal(site, 'retarget', workflowId, '--to', `lsn:${at.lsn}`, '--by', 'ops')).toMatchObject({
+      exit: 9,
+      code: 'approval-refused',
+      message: expect.stringContaining('ops'),
+    });
     expect(await marks(beside())).toEqual([1]);
     await retarget(`lsn:${at.lsn}`, [1, 2]);
     await retarget(`xid:${at.xid}`, [1, 2, 3]);
@@ -131,11 +188,19 @@ describe('beside the cluster', () => {
     const { code, stdout } = await running;
     const outcome = JSON.parse(stdout) as Outcome;
     expect(code).toBe(0);
-    expect(outcome).toMatchObject({ schemaVersion: 1, workflowId, plan: { digest: plan }, target: { requested: at.time }, checks: [{ name: 'rows', status: 'passed' }], report: expect.any(String) });
+    expect(outcome).toMatchObject({
+      schemaVersion: 1,
+      workflowId,
+      plan: { digest: plan },
+      target: { requested: at.time },
+      checks: [{ name: 'rows', status: 'passed' }],
+      report: expect.any(String),
+    });
     expect(outcome.target.reached).toContain(`xid:${at.xid}`);
     expect(outcome.rtoSeconds).toBeGreaterThan(0);
     expect(outcome.rpoSeconds).toBeGreaterThanOrEqual(0);
-    for (const phase of outcome.phases) expect(phase).toEqual({ name: expect.any(String), seconds: expect.any(Number) });
+    for (const phase of outcome.phases)
+      expect(phase).toEqual({ name: expect.any(String), seconds: expect.any(Number) });
     expect(await scalar('INSERT INTO marks VALUES (99) RETURNING n', beside())).toBe('99');
     expect(await marks()).toEqual([1, 2, 3, 4, 5]);
     // It may have gone on itself; what the clone wrote is not there.
@@ -146,7 +211,10 @@ describe('beside the cluster', () => {
 
   it('K2: to a restore point, then to the end of the backup named; what lay there is kept until it is dropped by its name', async () => {
     // A server works in it: nothing is moved away under it.
-    expect(await refusal(site, 'recover', 'mairie', '--into', 'beside', '--dry-run')).toMatchObject({ exit: 7, code: 'conflict' });
+    expect(await refusal(site, 'recover', 'mairie', '--into', 'beside', '--dry-run')).toMatchObject({
+      exit: 7,
+      code: 'conflict',
+    });
     await stopBeside();
     const named = await planned(site, '--to', 'name:before_migration', '--into', 'beside');
     await approved(site, named);
@@ -162,7 +230,9 @@ describe('beside the cluster', () => {
     await stopBeside();
 
     const { kept } = await answer<{ kept: KeptItem[] }>(site, 'kept', 'list');
-    expect(kept).toMatchObject([named, ended].map(({ plan }) => ({ cluster: 'mairie', host: 'db1', where: plan.binding.replaces[0]?.keptAs })));
+    expect(kept).toMatchObject(
+      [named, ended].map(({ plan }) => ({ cluster: 'mairie', host: 'db1', where: plan.binding.replaces[0]?.keptAs })),
+    );
     const [{ id, where }, other] = kept as [KeptItem, KeptItem];
     expect(await refusal(site, 'kept', 'drop', id)).toMatchObject({ exit: 9, code: 'confirmation-needed' });
     expect(await answer(site, 'kept', 'drop', id, '--dry-run')).toMatchObject({ dryRun: true, dropped: [{ id }] });
@@ -184,7 +254,19 @@ it('F32: pgbackrest.conf changed after the approval: the plan is stale, and anot
       const view = await reaches(site, started.workflowId, 'waiting-approval');
       return view.plan !== null && view.plan !== started.plan.digest && view.plan;
     }, 'another plan waits');
-    expect(await refusal(site, 'approve', started.workflowId, '--plan', started.plan.digest, '--by', 'dba', '--reason', 'test')).toMatchObject({ exit: 9, code: 'plan-stale', hint: expect.stringContaining(again.slice(0, 12)) });
+    expect(
+      await refusal(
+        site,
+        'approve',
+        started.workflowId,
+        '--plan',
+        started.plan.digest,
+        '--by',
+        'dba',
+        '--reason',
+        'test',
+      ),
+    ).toMatchObject({ exit: 9, code: 'plan-stale', hint: expect.stringContaining(again.slice(0, 12)) });
     await answer(site, 'reject', started.workflowId, '--reason', 'test');
     await reaches(site, started.workflowId, 'rejected');
   } finally {
@@ -205,12 +287,20 @@ describe('in place', () => {
     await finished(started);
     restored = started;
     expect(await marks()).toEqual([1, 2, 3, 4]);
-    expect(await scalar("SELECT pg_is_in_recovery() || ' ' || current_setting('archive_mode') || ' ' || (current_setting('archive_command') LIKE '%archive-push%')")).toBe('false on true');
+    expect(
+      await scalar(
+        "SELECT pg_is_in_recovery() || ' ' || current_setting('archive_mode') || ' ' || (current_setting('archive_command') LIKE '%archive-push%')",
+      ),
+    ).toBe('false on true');
     await mark(6);
     await nextSegment();
     expect(segments.at(-1)).toMatch(/^00000002/);
     const { backups } = await answer<{ backups: Backup[] }>(site, 'backup', 'list', 'mairie');
-    expect(backups.filter(({ engine }) => engine === 'pgbackrest').at(-1)).toMatchObject({ type: 'full', status: 'complete', proven: { level: 'verified' } });
+    expect(backups.filter(({ engine }) => engine === 'pgbackrest').at(-1)).toMatchObject({
+      type: 'full',
+      status: 'complete',
+      proven: { level: 'verified' },
+    });
     expect(backups.length).toBe(2);
     const { markdown } = await answer<{ markdown: string }>(site, 'incident', 'report', started.workflowId);
     expect(markdown).toContain('before_migration');
@@ -233,7 +323,9 @@ describe('in place', () => {
     // It waits again with the plan that it used: nobody can approve that one a second time.
     const { plan } = await reaches(site, workflowId, 'waiting-approval');
     expect(plan).toBe(restored.plan.digest);
-    expect(await refusal(site, 'approve', workflowId, '--plan', restored.plan.digest, '--by', 'dba', '--reason', 'again')).toMatchObject({ exit: 9, code: 'approval-used' });
+    expect(
+      await refusal(site, 'approve', workflowId, '--plan', restored.plan.digest, '--by', 'dba', '--reason', 'again'),
+    ).toMatchObject({ exit: 9, code: 'approval-used' });
     await answer(site, 'reject', workflowId, '--reason', 'test');
     await reaches(site, workflowId, 'rejected');
     expect(await marks()).toEqual(before);
@@ -250,7 +342,14 @@ describe('in place', () => {
 
   it('S1: where only the server is down, a restart is planned: nothing is replaced; a policy named restores all the same', async () => {
     await site.loseInstance('killed');
-    const { plan } = await answer<{ plan: Started['plan'] }>(site, 'recover', 'mairie', '--policy', 'physical', '--dry-run');
+    const { plan } = await answer<{ plan: Started['plan'] }>(
+      site,
+      'recover',
+      'mairie',
+      '--policy',
+      'physical',
+      '--dry-run',
+    );
     expect(plan.binding.method).toBe('data-directory');
     const started = await planned(site);
     expect(started.plan.binding).toMatchObject({ method: 'restart', replaces: [], backups: [] });

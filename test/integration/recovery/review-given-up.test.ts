@@ -1,5 +1,5 @@
 import { expect, it } from '@jest/globals';
-import { signalNames } from '../../../src/domain/names.js';
+import { signalNames } from '../../../src/domain/operation/names.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { Site } from '../../helpers/site.js';
 

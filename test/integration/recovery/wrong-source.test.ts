@@ -29,7 +29,7 @@ const world = () => snapshot(site.places.backupsDir, join(site.root, 'pgb', 'rep
 /** Refused by a dry run and by the recovery itself, which ends before anybody is asked to approve. */
 async function refused(policy: string): Promise<{ exit: number; code: string; message: string }> {
   const dry = await refusal(site, 'recover', 'mairie', '--policy', policy, '--dry-run');
-  const real = await refusal(site, 'recover', 'mairie', '--policy', policy, '--yes');
+  const real = await refusal(site, 'recover', 'mairie', '--policy', policy);
   expect({ ...real, hint: '' }).toEqual({ ...dry, hint: '' });
   expect(dry.hint).not.toBe('');
   return dry;
@@ -57,22 +57,30 @@ describe('F17: what is of another server is refused before anything is changed',
   it.each([
     ['a dump of a newer version', setVersion, 'version-mismatch', /PostgreSQL 15 .* PostgreSQL 17/],
     ['a dump of another database', setDatabase, 'identity-mismatch', /"archives", not of "mairie"/],
-  ] as const)('%s', async (_name, change, code, message) => {
-    const content = await site.contentHash();
-    await withManifest(change, async () => {
-      expect(await refused('dump')).toMatchObject({ exit: 9, code, message: expect.stringMatching(message) });
-    });
-    expect(await site.contentHash()).toEqual(content);
-    const { rows } = await site.query("SELECT datname FROM pg_database WHERE datname LIKE 'mairie%'", 'postgres');
-    expect(rows).toEqual([{ datname: 'mairie' }]);
-  }, 300_000);
+  ] as const)(
+    '%s',
+    async (_name, change, code, message) => {
+      const content = await site.contentHash();
+      await withManifest(change, async () => {
+        expect(await refused('dump')).toMatchObject({ exit: 9, code, message: expect.stringMatching(message) });
+      });
+      expect(await site.contentHash()).toEqual(content);
+      const { rows } = await site.query("SELECT datname FROM pg_database WHERE datname LIKE 'mairie%'", 'postgres');
+      expect(rows).toEqual([{ datname: 'mairie' }]);
+    },
+    300_000,
+  );
 
   it('a data directory of another cluster: its system identifier is not that of the backup', async () => {
     await site.loseInstance('all');
     await runAsPostgres(join(site.binDir, 'initdb'), ['--pgdata', site.places.dataDir, '--auth=trust', '--no-sync']);
     await rm(join(site.places.dataDir, 'postmaster.pid'), { force: true });
     const before = await world();
-    expect(await refused('physical')).toMatchObject({ exit: 9, code: 'identity-mismatch', message: expect.stringMatching(/of the cluster \d+, not of \d+/) });
+    expect(await refused('physical')).toMatchObject({
+      exit: 9,
+      code: 'identity-mismatch',
+      message: expect.stringMatching(/of the cluster \d+, not of \d+/),
+    });
     // Reprise's own records of the attempt aside, which are the journal's.
     const after = await world();
     for (const [path, content] of Object.entries(before)) expect([path, after[path]]).toEqual([path, content]);

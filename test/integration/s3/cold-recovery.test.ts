@@ -1,6 +1,6 @@
 import { CopyObjectCommand, HeadObjectCommand, ListObjectsV2Command } from '@aws-sdk/client-s3';
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import type { Backup } from '../../../src/domain/backup.js';
+import type { Backup } from '../../../src/domain/backup/backup.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { startMoto } from '../../helpers/s3-servers.js';
 import type { S3Server } from '../../helpers/s3-servers.js';
@@ -15,7 +15,10 @@ let site: Site;
 beforeAll(async () => {
   moto = await startMoto();
   // A thaw takes some looks, not minutes; everything else is as it would be.
-  await fetch(`${moto.endpoint}/moto-api/state-manager/set-transition`, { method: 'POST', body: JSON.stringify({ model_name: 's3::keyrestore', transition: { progression: 'manual', times: 3 } }) });
+  await fetch(`${moto.endpoint}/moto-api/state-manager/set-transition`, {
+    method: 'POST',
+    body: JSON.stringify({ model_name: 's3::keyrestore', transition: { progression: 'manual', times: 3 } }),
+  });
   await moto.bucket('cold');
   site = await Site.create({ offsite: JSON.stringify({ type: 's3', ...moto.options('cold') }) });
   await site.startWorker();
@@ -23,9 +26,19 @@ beforeAll(async () => {
 
 /** As a lifecycle would: dump and roles go to a cold class, what is below 128 KiB and read by lists stays. */
 async function freeze(): Promise<void> {
-  const { Contents = [] } = await moto.client.send(new ListObjectsV2Command({ Bucket: 'cold', Prefix: 'mairie/dump/' }));
+  const { Contents = [] } = await moto.client.send(
+    new ListObjectsV2Command({ Bucket: 'cold', Prefix: 'mairie/dump/' }),
+  );
   for (const { Key = '' } of Contents.filter((object) => /\.(dump|sql)$/.test(object.Key ?? ''))) {
-    await moto.client.send(new CopyObjectCommand({ Bucket: 'cold', Key, CopySource: `cold/${Key}`, StorageClass: 'GLACIER', MetadataDirective: 'COPY' }));
+    await moto.client.send(
+      new CopyObjectCommand({
+        Bucket: 'cold',
+        Key,
+        CopySource: `cold/${Key}`,
+        StorageClass: 'GLACIER',
+        MetadataDirective: 'COPY',
+      }),
+    );
   }
 }
 
@@ -37,15 +50,28 @@ describe('F13: a dump that lies in GLACIER', () => {
     await site.query('DELETE FROM metier.demandes_rdv WHERE id % 2 = 0');
     await freeze();
     expect(await site.backups()).toMatchObject([{ id: backup.id, status: 'cold' }]);
-    const { exit, document, error } = await told<{ plan: { binding: { thaw: unknown } } }>(site, 'recover', 'mairie', '--to', `backup:${backup.id}`, '--thaw-tier', 'Expedited', '--dry-run');
+    const { exit, document, error } = await told<{ plan: { binding: { thaw: unknown } } }>(
+      site,
+      'recover',
+      'mairie',
+      '--to',
+      `backup:${backup.id}`,
+      '--thaw-tier',
+      'Expedited',
+      '--dry-run',
+    );
     expect([exit, error]).toEqual([0, null]);
     expect(document.plan.binding.thaw).toEqual({ tier: 'Expedited', days: 7 });
-    const head = await moto.client.send(new HeadObjectCommand({ Bucket: 'cold', Key: `mairie/dump/${backup.label}.dump` }));
+    const head = await moto.client.send(
+      new HeadObjectCommand({ Bucket: 'cold', Key: `mairie/dump/${backup.label}.dump` }),
+    );
     expect(head.Restore).toBeUndefined();
 
     const started = await planned(site, '--to', `backup:${backup.id}`, '--thaw-tier', 'Expedited');
     await approved(site, started);
-    expect(await reaches(site, started.workflowId, 'waiting-thaw')).toMatchObject({ waitingFor: expect.stringContaining('tier Expedited') });
+    expect(await reaches(site, started.workflowId, 'waiting-thaw')).toMatchObject({
+      waitingFor: expect.stringContaining('tier Expedited'),
+    });
     await reaches(site, started.workflowId, 'completed');
     expect(await site.contentHash()).toEqual(before);
   }, 400_000);

@@ -3,11 +3,11 @@ import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger } from '@temporalio/worker';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import { createHostActivities } from '../../../src/activities/index.js';
-import { openSession, readContext } from '../../../src/activities/session.js';
-import { thawOf } from '../../../src/activities/thawing.js';
+import { openClusterContext, readContext } from '../../../src/activities/cluster-context.js';
+import { thawOf } from '../../../src/activities/recovery/thaw.js';
 import { loadConfig } from '../../../src/config/load.js';
 import { openHostState } from '../../../src/records/host-state.js';
-import { resolveSecret } from '../../../src/process/secrets.js';
+import { resolveSecret } from '../../../src/process/exec/secrets.js';
 import { readS3Options } from '../../../src/storage/s3/options.js';
 import { openS3 } from '../../../src/storage/s3/s3-storage.js';
 import { hostDependencies } from '../../../src/worker/dependencies.js';
@@ -23,10 +23,14 @@ let moto: S3Server;
 beforeAll(async () => {
   moto = await startMoto();
   // A thaw takes one look, not twelve hours; everything else is as it would be.
-  await fetch(`${moto.endpoint}/moto-api/state-manager/set-transition`, { method: 'POST', body: JSON.stringify({ model_name: 's3::keyrestore', transition: { progression: 'manual', times: 1 } }) });
+  await fetch(`${moto.endpoint}/moto-api/state-manager/set-transition`, {
+    method: 'POST',
+    body: JSON.stringify({ model_name: 's3::keyrestore', transition: { progression: 'manual', times: 1 } }),
+  });
 });
 
-const put = (Bucket: string, Key: string, Body: string, StorageClass?: 'DEEP_ARCHIVE' | 'GLACIER') => moto.client.send(new PutObjectCommand({ Bucket, Key, Body, ...(StorageClass ? { StorageClass } : {}) }));
+const put = (Bucket: string, Key: string, Body: string, StorageClass?: 'DEEP_ARCHIVE' | 'GLACIER') =>
+  moto.client.send(new PutObjectCommand({ Bucket, Key, Body, ...(StorageClass ? { StorageClass } : {}) }));
 
 describe('F13: objects in a cold class', () => {
   it('cannot be read, are asked for once, and can be read when the thaw is over', async () => {
@@ -36,17 +40,24 @@ describe('F13: objects in a cold class', () => {
     const storage = openS3(readS3Options(moto.options(bucket, { prefix: 'r' })), resolveSecret);
     const listed = [];
     for await (const { key, cold } of storage.list('')) listed.push([key, cold]);
-    expect(listed).toEqual([['a', undefined], ['b', true]]);
+    expect(listed).toEqual([
+      ['a', undefined],
+      ['b', true],
+    ]);
     await expect(storage.read('b')).rejects.toMatchObject({ code: 'object-cold' });
     const keys = ['a', 'b', 'gone'];
-    expect(await storage.coldObjects?.(keys)).toEqual([{ key: 'b', sizeBytes: 4, storageClass: 'DEEP_ARCHIVE', thawing: false }]);
+    expect(await storage.coldObjects?.(keys)).toEqual([
+      { key: 'b', sizeBytes: 4, storageClass: 'DEEP_ARCHIVE', thawing: false },
+    ]);
 
     await storage.requestThaw?.(keys, 'Bulk', 2);
     expect(await storage.coldObjects?.(keys)).toMatchObject([{ key: 'b', thawing: true }]);
     await storage.requestThaw?.(keys, 'Bulk', 2);
     expect(await storage.coldObjects?.(keys)).toEqual([]);
     expect((await storage.read('b')).toString()).toBe('deep');
-    expect((await moto.client.send(new GetObjectCommand({ Bucket: bucket, Key: 'r/b' }))).Restore).toContain('ongoing-request="false"');
+    expect((await moto.client.send(new GetObjectCommand({ Bucket: bucket, Key: 'r/b' }))).Restore).toContain(
+      'ongoing-request="false"',
+    );
   }, 300_000);
 
   it('F31: the thaw, which costs money, is asked for only by a plan that was approved on this host', async () => {
@@ -60,21 +71,50 @@ describe('F13: objects in a cold class', () => {
 contacts:
   dba: { mail: [dba@example.org] }
 `;
-    const where = await storageSite({ repositories: `  offsite: ${moto.repositoryYaml(bucket)}`, catalogue: 'offsite', cluster });
+    const where = await storageSite({
+      repositories: `  offsite: ${moto.repositoryYaml(bucket)}`,
+      catalogue: 'offsite',
+      cluster,
+    });
     const deps = hostDependencies(await loadConfig({ file: where.configFile, env: {} }), 'db1');
-    const plan = samplePlan({ operationId: 'op', policy: 'dump', engine: 'logical', backups: [{ id: `mairie:logical:${label}`, label, type: 'full', finishedAt: '2025-11-01T01:30:00Z', hash: null }], thaw: { tier: 'Expedited', days: 1 } }, { createdAt: new Date(Date.now() - 1000).toISOString(), approveBy: new Date(Date.now() + 3_600_000).toISOString() });
+    const plan = samplePlan(
+      {
+        operationId: 'op',
+        policy: 'dump',
+        engine: 'logical',
+        backups: [
+          { id: `mairie:logical:${label}`, label, type: 'full', finishedAt: '2025-11-01T01:30:00Z', hash: null },
+        ],
+        thaw: { tier: 'Expedited', days: 1 },
+      },
+      {
+        createdAt: new Date(Date.now() - 1000).toISOString(),
+        approveBy: new Date(Date.now() + 3_600_000).toISOString(),
+      },
+    );
     const state = openHostState(`${where.root}/state`);
     await state.savePlan(plan);
     const step = { cluster: 'mairie', operationId: 'op', workflowId: 'recover/mairie/op', plan: plan.digest };
     const activities = createHostActivities(deps);
-    const run = <I, O>(activity: (input: I) => Promise<O>, input: I): Promise<O> => new MockActivityEnvironment({}, { logger: new DefaultLogger('ERROR') }).run(activity, input) as Promise<O>;
-    const thawing = async () => (await deps.openStorage(deps.config.repositories['offsite']!, null).coldObjects?.([`mairie/dump/${label}.dump`]))?.map((object) => object.thawing);
+    const run = <I, O>(activity: (input: I) => Promise<O>, input: I): Promise<O> =>
+      new MockActivityEnvironment({}, { logger: new DefaultLogger('ERROR') }).run(activity, input) as Promise<O>;
+    const thawing = async () =>
+      (
+        await deps.openStorage(deps.config.repositories['offsite']!, null).coldObjects?.([`mairie/dump/${label}.dump`])
+      )?.map((object) => object.thawing);
 
     await expect(run(activities.requestThaw, step)).rejects.toMatchObject({ type: 'approval-refused' });
-    await expect(run(activities.requestThaw, { ...step, operationId: 'other' })).rejects.toMatchObject({ type: 'plan-unknown' });
+    await expect(run(activities.requestThaw, { ...step, operationId: 'other' })).rejects.toMatchObject({
+      type: 'plan-unknown',
+    });
     expect(await run(activities.lookAtThaw, step)).toEqual({ objects: 1, bytes: 1 });
     expect(await thawing()).toEqual([false]);
-    await expect(run(activities.recordApproval, { ...step, approval: { plan: plan.digest.slice(0, 12), by: 'dba', reason: 'seen' } })).resolves.toMatchObject({ accepted: true });
+    await expect(
+      run(activities.recordApproval, {
+        ...step,
+        approval: { plan: plan.digest.slice(0, 12), by: 'dba', reason: 'seen' },
+      }),
+    ).resolves.toMatchObject({ accepted: true });
     await run(activities.requestThaw, step);
     expect(await thawing()).toEqual([true]);
     expect(await run(activities.lookAtThaw, step)).toEqual({ objects: 0, bytes: 0 });
@@ -88,27 +128,58 @@ contacts:
     await put(bucket, manifest, 'no manifest that can be read: the list says what the names tell');
     const prices = 'prices: { currency: EUR, thaw_per_gb: { DEEP_ARCHIVE: { Bulk: 0.5 } } }';
     const cluster = `    backups:\n      dump: { engine: logical, repository: offsite }\n`;
-    const where = await storageSite({ repositories: `  offsite: ${moto.repositoryYaml(bucket, `${prices}, thaw: { tier: Bulk, days: 3 }`)}`, catalogue: 'offsite', cluster });
+    const where = await storageSite({
+      repositories: `  offsite: ${moto.repositoryYaml(bucket, `${prices}, thaw: { tier: Bulk, days: 3 }`)}`,
+      catalogue: 'offsite',
+      cluster,
+    });
     const deps = hostDependencies(await loadConfig({ file: where.configFile, env: {} }), 'db1');
-    const session = await openSession(deps, 'mairie');
+    const session = await openClusterContext(deps, 'mairie');
     const policy = session.cluster.policies['dump'];
     if (policy === undefined) throw new Error('the policy is missing');
-    const run = { aheadSeconds: 0, signal: new AbortController().signal, leaveOnAbort: () => false, report: () => undefined, cursor: undefined, keep: () => undefined };
+    const run = {
+      aheadSeconds: 0,
+      signal: new AbortController().signal,
+      leaveOnAbort: () => false,
+      report: () => undefined,
+      cursor: undefined,
+      keep: () => undefined,
+    };
 
-    expect(await deps.engineOf('logical').list(await readContext(session, policy, run, 'op'))).toMatchObject([{ label, cold: true }]);
+    expect(await deps.engineOf('logical').list(await readContext(session, policy, run, 'op'))).toMatchObject([
+      { label, cold: true },
+    ]);
 
     const first = await thawOf(session, policy, [{ label }], {}, run, 'op');
     expect(first).toEqual({
       planned: { tier: 'Bulk', days: 3 },
-      observed: { objects: 1, bytes: 2048, storageClasses: ['DEEP_ARCHIVE'], choices: [{ tier: 'Standard', hours: 12, price: null }, { tier: 'Bulk', hours: 48, price: 2048 / 2 ** 31 }], currency: 'EUR' },
+      observed: {
+        objects: 1,
+        bytes: 2048,
+        storageClasses: ['DEEP_ARCHIVE'],
+        choices: [
+          { tier: 'Standard', hours: 12, price: null },
+          { tier: 'Bulk', hours: 48, price: 2048 / 2 ** 31 },
+        ],
+        currency: 'EUR',
+      },
     });
-    expect((await thawOf(session, policy, [{ label }], { tier: 'Standard' }, run, 'op'))?.planned.tier).toBe('Standard');
-    await expect(thawOf(session, policy, [{ label }], { tier: 'Expedited' }, run, 'op')).rejects.toMatchObject({ code: 'usage', hint: expect.stringContaining('Standard | Bulk') });
+    expect((await thawOf(session, policy, [{ label }], { tier: 'Standard' }, run, 'op'))?.planned.tier).toBe(
+      'Standard',
+    );
+    await expect(thawOf(session, policy, [{ label }], { tier: 'Expedited' }, run, 'op')).rejects.toMatchObject({
+      code: 'usage',
+      hint: expect.stringContaining('Standard | Bulk'),
+    });
 
     const storage = deps.openStorage(deps.config.repositories['offsite']!, null);
     await storage.requestThaw?.([dump], 'Bulk', 3);
-    for (let looks = 0; (await storage.coldObjects?.([dump]))?.length !== 0; looks++) if (looks > 5) throw new Error('it is never thawed');
+    for (let looks = 0; (await storage.coldObjects?.([dump]))?.length !== 0; looks++)
+      if (looks > 5) throw new Error('it is never thawed');
     expect(await thawOf(session, policy, [{ label }], {}, run, 'op')).toBeNull();
-    expect(await thawOf(session, policy, [{ label }], { approved: { tier: 'Bulk', days: 3 } }, run, 'op')).toEqual({ planned: { tier: 'Bulk', days: 3 }, observed: null });
+    expect(await thawOf(session, policy, [{ label }], { approved: { tier: 'Bulk', days: 3 } }, run, 'op')).toEqual({
+      planned: { tier: 'Bulk', days: 3 },
+      observed: null,
+    });
   }, 300_000);
 });

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ListMultipartUploadsCommand } from '@aws-sdk/client-s3';
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import type { Backup } from '../../../src/domain/backup.js';
+import type { Backup } from '../../../src/domain/backup/backup.js';
 import type { BackupOutput } from '../../../src/workflows/api.js';
 import { CanaryWatch, filesBelow, textOf } from '../../helpers/canary.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
@@ -23,19 +23,32 @@ beforeAll(async () => {
   server = await startVersity();
   await server.bucket('backups');
   network = await startBadNetwork(server.port);
-  const options = server.options('backups', { endpoint: `https://127.0.0.1:${network.port}`, prefix: 'mairies', part_size: '5MiB' });
+  const options = server.options('backups', {
+    endpoint: `https://127.0.0.1:${network.port}`,
+    prefix: 'mairies',
+    part_size: '5MiB',
+  });
   site = await Site.create({ offsite: JSON.stringify({ type: 's3', ...options }) });
   // Three parts of an upload, whatever pg_dump makes of it.
-  await site.query("CREATE TABLE metier.photos AS SELECT n, string_agg(md5(random()::text), '') AS photo FROM generate_series(1, 300) n, generate_series(1, 2500) GROUP BY 1");
+  await site.query(
+    "CREATE TABLE metier.photos AS SELECT n, string_agg(md5(random()::text), '') AS photo FROM generate_series(1, 300) n, generate_series(1, 2500) GROUP BY 1",
+  );
   await site.startWorker();
   watch = new CanaryWatch([server.secretAccessKey], site.session.client);
   watch.overhear(site);
 }, 300_000);
 
-const uploads = async (): Promise<string[]> => ((await server.client.send(new ListMultipartUploadsCommand({ Bucket: 'backups' }))).Uploads ?? []).map(({ Key }) => String(Key));
+const uploads = async (): Promise<string[]> =>
+  ((await server.client.send(new ListMultipartUploadsCommand({ Bucket: 'backups' }))).Uploads ?? []).map(({ Key }) =>
+    String(Key),
+  );
 
 /** Starts a backup whose upload is under way for as long as the network is slow. */
-async function inMidUpload(): Promise<{ operationId: string; result: Promise<BackupOutput>; faster: () => Promise<void> }> {
+async function inMidUpload(): Promise<{
+  operationId: string;
+  result: Promise<BackupOutput>;
+  faster: () => Promise<void>;
+}> {
   const faster = await network.toxic('bandwidth', { rate: 300 }, 'upstream');
   const work = await site.startBackup('dump');
   const result = site.result<BackupOutput>(work);
@@ -99,7 +112,10 @@ describe('a cluster whose dumps and catalogue are in S3', () => {
     await watch.stop();
     expect(watch.looks).toBeGreaterThan(20);
     for await (const { workflowId, runId } of site.session.client.workflow.list()) {
-      watch.search(`history of ${workflowId}`, textOf(await site.session.client.workflow.getHandle(workflowId, runId).fetchHistory()));
+      watch.search(
+        `history of ${workflowId}`,
+        textOf(await site.session.client.workflow.getHandle(workflowId, runId).fetchHistory()),
+      );
     }
     for (const [path, content] of await filesBelow(site.root, /^pgdata\//)) watch.search(path, content);
     expect([...watch.sightings].filter((where) => !where.includes('versitygw'))).toEqual([]);

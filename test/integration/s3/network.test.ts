@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ListMultipartUploadsCommand, PutObjectCommand } from '@aws-sdk/client-s3';
 import { beforeAll, expect, it } from '@jest/globals';
 import type { SecretReference } from '../../../src/domain/config.js';
-import { resolveSecret } from '../../../src/process/secrets.js';
+import { resolveSecret } from '../../../src/process/exec/secrets.js';
 import { readS3Options } from '../../../src/storage/s3/options.js';
 import { openS3 } from '../../../src/storage/s3/s3-storage.js';
 import type { WritableStorage } from '../../../src/storage/storage.js';
@@ -31,9 +31,18 @@ beforeAll(async () => {
   network = await startBadNetwork(minio.port);
 });
 
-const open = (more: Readonly<Record<string, unknown>> = {}, secret = (reference: SecretReference) => resolveSecret(reference)): WritableStorage =>
-  openS3(readS3Options(minio.options('storage', { endpoint: `http://127.0.0.1:${network.port}`, part_size: '5MiB', ...more })), secret);
-const unfinished = async (Prefix: string): Promise<number> => ((await minio.client.send(new ListMultipartUploadsCommand({ Bucket: 'storage', Prefix }))).Uploads ?? []).length;
+const open = (
+  more: Readonly<Record<string, unknown>> = {},
+  secret = (reference: SecretReference) => resolveSecret(reference),
+): WritableStorage =>
+  openS3(
+    readS3Options(
+      minio.options('storage', { endpoint: `http://127.0.0.1:${network.port}`, part_size: '5MiB', ...more }),
+    ),
+    secret,
+  );
+const unfinished = async (Prefix: string): Promise<number> =>
+  ((await minio.client.send(new ListMultipartUploadsCommand({ Bucket: 'storage', Prefix }))).Uploads ?? []).length;
 
 /** The content in small pieces, with something done when so much of it was taken. */
 async function* pieces(at: number, then: () => Promise<unknown>): AsyncGenerator<Buffer> {
@@ -56,7 +65,10 @@ it('F10: an upload outlasts answers of 500 and 503, and stays the same upload', 
     return status === undefined ? null : { status };
   });
   const storage = open({ endpoint });
-  expect(await storage.writeStream('5xx', Readable.from(pieces(0, async () => undefined)))).toMatchObject({ sha256, parts: 5 });
+  expect(await storage.writeStream('5xx', Readable.from(pieces(0, async () => undefined)))).toMatchObject({
+    sha256,
+    parts: 5,
+  });
   expect([begun, failures.length]).toEqual([1, 0]);
 });
 
@@ -67,7 +79,9 @@ it('F10: an upload outlasts a network that is gone for seconds, tells what it wa
     await network.enable(false);
     void sleep(6_000).then(() => network.enable(true));
   };
-  const written = await storage.writeStream('cut-off', Readable.from(pieces(12 * 1024 ** 2, cutOff)), { report: (_bytes, waiting) => void (waiting !== undefined && waits.push(waiting)) });
+  const written = await storage.writeStream('cut-off', Readable.from(pieces(12 * 1024 ** 2, cutOff)), {
+    report: (_bytes, waiting) => void (waiting !== undefined && waits.push(waiting)),
+  });
   expect(written).toMatchObject({ sha256, sizeBytes: content.length });
   expect(waits[0]).toMatch(/\(.*(ECONNREFUSED|ECONNRESET|socket hang up).*\); try 2 of/);
   expect(await unfinished('cut-off')).toBe(0);
@@ -80,7 +94,11 @@ it('F10, F11: an upload whose connections are reset goes on; one that is given u
   expect(await storage.writeStream('reset', Readable.from(pieces(0, async () => undefined)))).toMatchObject({ sha256 });
 
   const stop = new AbortController();
-  const giveUp = storage.writeStream('given-up', Readable.from(pieces(17 * 1024 ** 2, async () => stop.abort(new Error('given up')))), { signal: stop.signal });
+  const giveUp = storage.writeStream(
+    'given-up',
+    Readable.from(pieces(17 * 1024 ** 2, async () => stop.abort(new Error('given up')))),
+    { signal: stop.signal },
+  );
   await expect(giveUp).rejects.toThrow('given up');
   expect([await storage.stat('given-up'), await unfinished('given-up')]).toEqual([null, 0]);
 });
@@ -89,7 +107,9 @@ it('F10: reading goes on where a connection broke, each time from the same versi
   const storage = open();
   await storage.writeStream('read', Readable.from(pieces(0, async () => undefined)));
   const heal = await network.toxic('limit_data', { bytes: 4_000_000 });
-  const read = createHash('sha256').update(await buffer(await storage.open('read'))).digest('hex');
+  const read = createHash('sha256')
+    .update(await buffer(await storage.open('read')))
+    .digest('hex');
   expect(read).toBe(sha256);
   // Replaced in the middle of it: what is left is of another object.
   const stream = await storage.open('read');
@@ -97,7 +117,10 @@ it('F10: reading goes on where a connection broke, each time from the same versi
     (async () => {
       let seen = 0;
       for await (const chunk of stream as AsyncIterable<Buffer>) {
-        if (seen === 0) await minio.client.send(new PutObjectCommand({ Bucket: 'storage', Key: 'read', Body: Buffer.alloc(content.length) }));
+        if (seen === 0)
+          await minio.client.send(
+            new PutObjectCommand({ Bucket: 'storage', Key: 'read', Body: Buffer.alloc(content.length) }),
+          );
         seen += chunk.length;
       }
     })(),
@@ -106,7 +129,10 @@ it('F10: reading goes on where a connection broke, each time from the same versi
 });
 
 it('F10: a storage that is not there at all is told as that, after a bounded time', async () => {
-  await expect(open({ endpoint: `http://127.0.0.1:${await freePort()}` }).stat('x')).rejects.toMatchObject({ code: 'storage-unreachable', message: expect.stringContaining('ECONNREFUSED') });
+  await expect(open({ endpoint: `http://127.0.0.1:${await freePort()}` }).stat('x')).rejects.toMatchObject({
+    code: 'storage-unreachable',
+    message: expect.stringContaining('ECONNREFUSED'),
+  });
 });
 
 it('F12: credentials that are refused are read anew once, also within an upload; then it is told where they come from', async () => {
@@ -122,11 +148,15 @@ it('F12: credentials that are refused are read anew once, also within an upload;
     return value;
   };
   await writeFile(minio.idFile, wrong, { mode: 0o600 });
-  expect(await open({}, rotated).writeStream('rotated', Readable.from(pieces(0, async () => undefined)))).toMatchObject({ sha256 });
+  expect(await open({}, rotated).writeStream('rotated', Readable.from(pieces(0, async () => undefined)))).toMatchObject(
+    { sha256 },
+  );
   expect(reads).toBe(2);
 
   await writeFile(minio.idFile, wrong, { mode: 0o600 });
-  const refused: unknown = await open().write('x', 'x').catch((error: unknown) => error);
+  const refused: unknown = await open()
+    .write('x', 'x')
+    .catch((error: unknown) => error);
   await writeFile(minio.idFile, minio.accessKeyId, { mode: 0o600 });
   expect(refused).toMatchObject({ code: 'storage-refused', hint: expect.stringContaining(`the file ${minio.idFile}`) });
   const said = JSON.stringify(refused) + String(refused);
@@ -136,7 +166,9 @@ it('F12: credentials that are refused are read anew once, also within an upload;
 it('F13: an object in a cold class is told as cold, not as broken', async () => {
   const moto = await startMoto();
   await moto.bucket('storage');
-  await moto.client.send(new PutObjectCommand({ Bucket: 'storage', Key: 'cold', Body: 'x', StorageClass: 'DEEP_ARCHIVE' }));
+  await moto.client.send(
+    new PutObjectCommand({ Bucket: 'storage', Key: 'cold', Body: 'x', StorageClass: 'DEEP_ARCHIVE' }),
+  );
   const storage = openS3(readS3Options(moto.options('storage')), resolveSecret);
   expect(await storage.stat('cold')).toMatchObject({ sizeBytes: 1 });
   await expect(storage.read('cold')).rejects.toMatchObject({ code: 'object-cold' });

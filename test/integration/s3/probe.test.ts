@@ -1,6 +1,6 @@
 import { ListObjectVersionsCommand, PutObjectLockConfigurationCommand } from '@aws-sdk/client-s3';
 import { afterEach, describe, expect, test } from '@jest/globals';
-import { resolveSecret } from '../../../src/process/secrets.js';
+import { resolveSecret } from '../../../src/process/exec/secrets.js';
 import { openBucket } from '../../../src/storage/s3/client.js';
 import { readS3Options } from '../../../src/storage/s3/options.js';
 import { probeConditionalCreate, probeVersionTimes } from '../../../src/storage/s3/probe.js';
@@ -18,7 +18,8 @@ const cases = [
 
 describe.each(cases)('P3: what $kind keeps', ({ start, times }) => {
   let server: S3Server | undefined;
-  const opened = (bucket: string) => openBucket(readS3Options(server!.options(bucket, { prefix: 'below/here' })), resolveSecret);
+  const opened = (bucket: string) =>
+    openBucket(readS3Options(server!.options(bucket, { prefix: 'below/here' })), resolveSecret);
   const left = async (bucket: string) => {
     const page = await server!.client.send(new ListObjectVersionsCommand({ Bucket: bucket }));
     return [...(page.Versions ?? []), ...(page.DeleteMarkers ?? [])];
@@ -38,7 +39,12 @@ describe.each(cases)('P3: what $kind keeps', ({ start, times }) => {
 
     await server.bucket('locked', { locked: true });
     const lock = (Mode: 'GOVERNANCE' | 'COMPLIANCE') =>
-      server!.client.send(new PutObjectLockConfigurationCommand({ Bucket: 'locked', ObjectLockConfiguration: { ObjectLockEnabled: 'Enabled', Rule: { DefaultRetention: { Mode, Days: 1 } } } }));
+      server!.client.send(
+        new PutObjectLockConfigurationCommand({
+          Bucket: 'locked',
+          ObjectLockConfiguration: { ObjectLockEnabled: 'Enabled', Rule: { DefaultRetention: { Mode, Days: 1 } } },
+        }),
+      );
     await lock('GOVERNANCE');
     await expect(probeVersionTimes(opened('locked'))).resolves.toMatchObject({ times });
     expect(await left('locked')).toEqual([]);

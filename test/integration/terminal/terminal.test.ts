@@ -27,16 +27,21 @@ beforeAll(async () => {
   const bin = await tempDir('bin');
   await writeFile(join(bin, 'reprise'), `#!/bin/sh\nexec '${process.execPath}' '${main}' "$@"\n`);
   await chmod(join(bin, 'reprise'), 0o755);
-  env = { PATH: `${bin}:${process.env['PATH']}`, REPRISE_CONFIG: site.places.configFile, TEMPORAL_ADDRESS: address, TEMPORAL_NAMESPACE: namespace, HOME: bin, REPRISE_COMPLETION_TIMEOUT: '2m' };
+  env = {
+    PATH: `${bin}:${process.env['PATH']}`,
+    REPRISE_CONFIG: site.places.configFile,
+    TEMPORAL_ADDRESS: address,
+    TEMPORAL_NAMESPACE: namespace,
+    HOME: bin,
+    REPRISE_COMPLETION_TIMEOUT: '2m',
+  };
   await site.startWorker();
   await site.backUp('dump');
 }, 300_000);
 
 describe('D6: a recovery at a terminal', () => {
-  it('asks for the name, shows the plan and what is waited for; Ctrl-C leaves it waiting and says how to come back', async () => {
+  it('shows the plan and what is waited for; Ctrl-C leaves it waiting and says how to come back', async () => {
     const pty = Pty.start(['reprise', 'recover', 'mairie', '--policy', 'dump', ...where], env);
-    await pty.shows('Type mairie to go on');
-    pty.type('mairie\r');
     await pty.shows('To decline:');
     await pty.shows(/now {3}wait for approval, \d+ s \(waiting-approval\)/);
     pty.type('\x03');
@@ -46,7 +51,9 @@ describe('D6: a recovery at a terminal', () => {
     // The live line is gone: what stays is the error and the way back.
     expect(pty.screen).not.toContain('now   ');
     workflowId = /stopped watching (\S+) \(interrupted\)/.exec(pty.screen)?.[1] ?? '';
-    expect(pty.screen.replace(/\s+/g, ' ')).toContain(`HINT: the work goes on; come back with \`reprise watch ${workflowId} ${where.join(' ')}\``);
+    expect(pty.screen.replace(/\s+/g, ' ')).toContain(
+      `HINT: the work goes on; come back with \`reprise watch ${workflowId} ${where.join(' ')}\``,
+    );
     await reaches(site, workflowId, 'waiting-approval');
   }, 300_000);
 
@@ -55,7 +62,9 @@ describe('D6: a recovery at a terminal', () => {
       const told = await site.cli('status');
       return told.stdout.includes('waiting-approval') && told;
     }, 'status lists it');
-    expect(stdout).toContain(`waiting for a person; what to type says:\n  reprise status ${workflowId} ${where.join(' ')}\n`);
+    expect(stdout).toContain(
+      `waiting for a person; what to type says:\n  reprise status ${workflowId} ${where.join(' ')}\n`,
+    );
     expect((await site.cli('status', workflowId)).stdout).toContain(`reprise approve ${workflowId}`);
   }, 300_000);
 
@@ -67,13 +76,21 @@ describe('D6: a recovery at a terminal', () => {
     expect(await pty.exit()).toBe(0);
     const { code, stdout, stderr } = await plain.ended;
 
-    for (const phase of ['plan', 'wait for approval', 'restore beside the live databases', 'swap the databases', 'take and verify a fresh backup']) {
+    for (const phase of [
+      'plan',
+      'wait for approval',
+      'restore beside the live databases',
+      'swap the databases',
+      'take and verify a fresh backup',
+    ]) {
       expect(pty.screen.split('\n').filter((line) => line.startsWith(`done  ${phase}, `))).toHaveLength(1);
     }
     expect(pty.screen).toMatch(/state +completed/);
     expect([code, stderr]).toEqual([0, '']);
     expect(stdout).not.toContain('\x1b');
-    expect(stdout).toMatch(new RegExp(`^\\d{4}-\\d\\d-\\d\\dT[\\d:.]+Z ${workflowId} {2}waiting-approval: wait for approval$`, 'm'));
+    expect(stdout).toMatch(
+      new RegExp(`^\\d{4}-\\d\\d-\\d\\dT[\\d:.]+Z ${workflowId} {2}waiting-approval: wait for approval$`, 'm'),
+    );
     expect(stdout).toMatch(/state +completed/);
   }, 300_000);
 
@@ -89,7 +106,15 @@ describe('D6: a recovery at a terminal', () => {
   }
 
   it('under --json, stderr has one document and nothing else: the error', async () => {
-    const { code, stdout, stderr } = await site.cli('recover', 'mairie', '--policy', 'dump', '--yes', '--timeout', '3s', '--json');
+    const { code, stdout, stderr } = await site.cli(
+      'recover',
+      'mairie',
+      '--policy',
+      'dump',
+      '--timeout',
+      '3s',
+      '--json',
+    );
     expect([code, stdout]).toEqual([124, '']);
     const { error } = JSON.parse(stderr) as { error: { code: string; hint: string } };
     expect(error).toMatchObject({ code: 'timeout', hint: expect.stringContaining(where.join(' ')) });
@@ -112,7 +137,9 @@ describe('D6: completion', () => {
 
   it('bash: clusters and policies, names of backups over their colons, also where the script is read twice', async () => {
     const bash = Pty.start(['bash', '--norc', '--noprofile', '-i'], { ...env, PS1: '$ ' });
-    bash.type('bind "set bell-style none"; eval "$(reprise completion bash)"; eval "$(reprise completion bash)"; echo rea""dy\n');
+    bash.type(
+      'bind "set bell-style none"; eval "$(reprise completion bash)"; eval "$(reprise completion bash)"; echo rea""dy\n',
+    );
     await bash.shows('ready');
     // What was completed is the command's own line: `:` does nothing, and the echo tells what bash would run.
     bash.type('reprise backup run mai\t--policy=ph\t--dry-run --json | grep -c pgback""rest\n');
@@ -139,7 +166,14 @@ describe('D6: completion', () => {
 
   it('fish: candidates with what they are', async () => {
     const { id, typed } = await someBackup();
-    const fish = Pty.start(['fish', '-c', `reprise completion fish | source; complete -C 'reprise backup '; complete -C 'reprise backup run m'; complete -C 'reprise backup show ${typed}'`], env);
+    const fish = Pty.start(
+      [
+        'fish',
+        '-c',
+        `reprise completion fish | source; complete -C 'reprise backup '; complete -C 'reprise backup run m'; complete -C 'reprise backup show ${typed}'`,
+      ],
+      env,
+    );
     expect(await fish.exit()).toBe(0);
     const lines = fish.screen.split('\n');
     expect(lines).toContain('hold\tkeep a backup from rotation');
@@ -148,9 +182,18 @@ describe('D6: completion', () => {
 
   it('without a configuration or a server it offers commands, is silent about the rest, and never fails', async () => {
     const nowhere = ['--config', '/nonexistent/reprise.yml', '--address', '127.0.0.1:1'];
-    for (const [words, offered] of [[['inc'], ['incident\topen, confirm, follow and close incidents']], [[...nowhere, 'backup', 'run', ''], []], [[...nowhere, 'backup', 'show', ''], []], [['--config'], []]] as const) {
+    for (const [words, offered] of [
+      [['inc'], ['incident\topen, confirm, follow and close incidents']],
+      [[...nowhere, 'backup', 'run', ''], []],
+      [[...nowhere, 'backup', 'show', ''], []],
+      [['--config'], []],
+    ] as const) {
       const { code, stdout, stderr } = await reprise(['complete', '--', ...words]);
-      expect({ code, stderr, offered: stdout.trimEnd().split('\n') }).toEqual({ code: 0, stderr: '', offered: [...offered, ':4'] });
+      expect({ code, stderr, offered: stdout.trimEnd().split('\n') }).toEqual({
+        code: 0,
+        stderr: '',
+        offered: [...offered, ':4'],
+      });
     }
   }, 300_000);
 });

@@ -1,7 +1,7 @@
 import { chmod, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
-import type { Backup } from '../../../src/domain/backup.js';
+import type { Backup } from '../../../src/domain/backup/backup.js';
 import { walgEngine } from '../../../src/engines/walg/walg-engine.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { giveToPostgres } from '../../helpers/postgres-user.js';
@@ -24,7 +24,10 @@ describe('a policy with WAL-G, by the command line', () => {
     await giveToPostgres(envFile);
     const options = { envFile, binary: testTools.walg(), archiveTimeoutSeconds: 240 };
     const archiveCommand = walgEngine.physical?.archiveCommand({ policy: { options } } as never) ?? '';
-    const site = await Site.create({ retention: '{ count: 1, min_proven: 1 }', physical: { engine: 'walg', optionsYaml: `{ env_file: ${envFile}, binary: ${options.binary} }`, archiveCommand } });
+    const site = await Site.create({
+      retention: '{ count: 1, min_proven: 1 }',
+      physical: { engine: 'walg', optionsYaml: `{ env_file: ${envFile}, binary: ${options.binary} }`, archiveCommand },
+    });
     await site.query(renamedFunctions, 'postgres');
     await site.query('CREATE TABLE marks (n int PRIMARY KEY)');
     await site.startWorker();
@@ -34,19 +37,32 @@ describe('a policy with WAL-G, by the command line', () => {
     expect(made).toMatchObject({ engine: 'walg', type: 'full' });
     // One is kept: what is older went after the new one was verified, and its WAL with it.
     // In a directory WAL-G leaves an empty folder behind.
-    const files = (await readdir(prefix, { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+    const files = (await readdir(prefix, { recursive: true, withFileTypes: true }))
+      .filter((entry) => entry.isFile())
+      .map((entry) => join(entry.parentPath, entry.name));
     expect(files.filter((path) => path.includes(older?.label ?? 'none'))).toEqual([]);
     expect((await readdir(join(prefix, 'wal_005'))).filter((name) => name < (made?.wal?.start ?? ''))).toEqual([]);
 
-    const isPermanent = async (): Promise<unknown> => (JSON.parse(await readFile(join(prefix, 'basebackups_005', made?.label ?? '', 'metadata.json'), 'utf8')) as { is_permanent: boolean }).is_permanent;
+    const isPermanent = async (): Promise<unknown> =>
+      (
+        JSON.parse(await readFile(join(prefix, 'basebackups_005', made?.label ?? '', 'metadata.json'), 'utf8')) as {
+          is_permanent: boolean;
+        }
+      ).is_permanent;
     expect(await isPermanent()).toBe(false);
     await answer(site, 'backup', 'hold', made?.id ?? '', '--reason', 'before the migration');
     expect(await isPermanent()).toBe(true);
 
     await site.query('INSERT INTO marks VALUES (1)');
-    const segment = Object.values((await site.query('SELECT pg_walfile_name(pg_switch_wal())')).rows[0] as Record<string, string>)[0] ?? '';
+    const segment =
+      Object.values(
+        (await site.query('SELECT pg_walfile_name(pg_switch_wal())')).rows[0] as Record<string, string>,
+      )[0] ?? '';
     // Not when its file is there: WAL-G writes it in place.
-    const archived = async (): Promise<unknown> => Object.values((await site.query('SELECT last_archived_wal FROM pg_stat_archiver')).rows[0] as Record<string, unknown>)[0];
+    const archived = async (): Promise<unknown> =>
+      Object.values(
+        (await site.query('SELECT last_archived_wal FROM pg_stat_archiver')).rows[0] as Record<string, unknown>,
+      )[0];
     await site.waitFor(async () => (await archived()) === segment, `${segment} is archived`);
     await site.loseInstance('all');
 
@@ -55,7 +71,9 @@ describe('a policy with WAL-G, by the command line', () => {
     await approved(site, started);
     await reaches(site, started.workflowId, 'completed');
     expect((await site.query('SELECT n FROM marks')).rows).toEqual([{ n: 1 }]);
-    expect((await site.query("SELECT current_setting('archive_command') AS command")).rows).toEqual([{ command: archiveCommand }]);
+    expect((await site.query("SELECT current_setting('archive_command') AS command")).rows).toEqual([
+      { command: archiveCommand },
+    ]);
     const { backups } = await answer<{ backups: Backup[] }>(site, 'backup', 'list', 'mairie');
     const fresh = backups.filter(({ engine }) => engine === 'walg').at(-1);
     expect(fresh).toMatchObject({ status: 'complete', proven: { level: 'verified' } });

@@ -3,9 +3,9 @@ import { chmod, readdir, readFile, rename, rm, stat, truncate, writeFile } from 
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import type { Backup } from '../../../src/domain/backup.js';
+import type { Backup } from '../../../src/domain/backup/backup.js';
 import { walgEngine as engine } from '../../../src/engines/walg/walg-engine.js';
-import { createJobs } from '../../../src/process/supervisor.js';
+import { createJobs } from '../../../src/process/jobs/supervisor.js';
 import { makeGround } from '../../contract/engine-fixture.js';
 import type { Ground } from '../../contract/engine-fixture.js';
 import { asBackup, toolOf } from '../../contract/engine-suite.js';
@@ -24,8 +24,12 @@ const partsDir = (): string => join(source.prefix, 'basebackups_005', backup.lab
 
 /** Does something to every archive of the backup: where only some are damaged, WAL-G waits a minute and tries them again. */
 async function eachPart(harm: (path: string) => Promise<void>): Promise<() => Promise<void>> {
-  const paths = (await readdir(partsDir())).filter((name) => name.startsWith('part_')).map((name) => join(partsDir(), name));
-  const whole = await Promise.all(paths.map(async (path) => ({ path, content: await readFile(path), mode: (await stat(path)).mode })));
+  const paths = (await readdir(partsDir()))
+    .filter((name) => name.startsWith('part_'))
+    .map((name) => join(partsDir(), name));
+  const whole = await Promise.all(
+    paths.map(async (path) => ({ path, content: await readFile(path), mode: (await stat(path)).mode })),
+  );
   for (const path of paths) await harm(path);
   return async () => {
     for (const { path, content, mode } of whole) {
@@ -38,9 +42,15 @@ const cutOff = async (path: string): Promise<void> => truncate(path, Math.floor(
 
 beforeAll(async () => {
   // Where it fetches one at a time, it tries nothing a second time.
-  source = await startWalgCluster({ version: 15, env: ['export WALG_FILE_PREFIX="@PREFIX@"', 'WALG_DOWNLOAD_CONCURRENCY=1'] });
+  source = await startWalgCluster({
+    version: 15,
+    env: ['export WALG_FILE_PREFIX="@PREFIX@"', 'WALG_DOWNLOAD_CONCURRENCY=1'],
+  });
   ground = await makeGround(source.cluster, 'walg', source.options, { databases: ['postgres'] });
-  const [made] = await engine.backup(await ground.context('backup'), { type: 'full', startedAt: new Date().toISOString() });
+  const [made] = await engine.backup(await ground.context('backup'), {
+    type: 'full',
+    startedAt: new Date().toISOString(),
+  });
   if (made === undefined) throw new Error('no backup was made');
   backup = asBackup(made);
 }, 300_000);
@@ -76,7 +86,15 @@ describe('a fetched backup', () => {
     const restore = async (operationId: string, retry?: number) => {
       const context = await ground.context(operationId);
       const { user, signal } = context;
-      const jobs = createJobs({ stateDir: ground.stateDir, operationId, user, signal, leaveOnAbort: () => false, report: () => undefined, ...(retry === undefined ? {} : { retry }) });
+      const jobs = createJobs({
+        stateDir: ground.stateDir,
+        operationId,
+        user,
+        signal,
+        leaveOnAbort: () => false,
+        report: () => undefined,
+        ...(retry === undefined ? {} : { retry }),
+      });
       await engine.physical?.restoreFiles({ ...context, jobs }, request);
     };
     let mend = await eachPart(cutOff);
@@ -99,7 +117,9 @@ describe('a fetched backup', () => {
   it('F6: a verification that fails for good leaves nothing in scratch', async () => {
     const { sha256: _none, ...unrecorded } = backup;
     const mend = await eachPart((part) => chmod(part, 0));
-    await expect(engine.verify(await ground.context('verify'), unrecorded)).rejects.toMatchObject({ code: 'privilege-missing' });
+    await expect(engine.verify(await ground.context('verify'), unrecorded)).rejects.toMatchObject({
+      code: 'privilege-missing',
+    });
     await mend();
     expect((await readdir(join(ground.stateDir, 'scratch'))).filter((name) => name.startsWith('verify-'))).toEqual([]);
   });

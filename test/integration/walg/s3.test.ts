@@ -32,7 +32,8 @@ describe('P2 on S3, with TLS and the settings of an environment file', () => {
       ],
     });
     const ground = await makeGround(source.cluster, 'walg', source.options, { databases: ['postgres'] });
-    const sql = async (text: string): Promise<Record<string, string>> => ((await runQuery(source.cluster, 'postgres', text)).rows as Record<string, string>[])[0] ?? {};
+    const sql = async (text: string): Promise<Record<string, string>> =>
+      ((await runQuery(source.cluster, 'postgres', text)).rows as Record<string, string>[])[0] ?? {};
     await sql('CREATE TABLE rdv AS SELECT generate_series(1, 700) AS n');
     const context = await ground.context('backup on s3');
     await engine.preflightBackup(context);
@@ -44,15 +45,29 @@ describe('P2 on S3, with TLS and the settings of an environment file', () => {
 
     await sql('SELECT pg_sleep(1.1)');
     await sql('INSERT INTO rdv VALUES (701)');
-    const { time = '' } = await sql(`SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS time`);
+    const { time = '' } = await sql(
+      `SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS time`,
+    );
     await sql('DELETE FROM rdv');
     const { segment = '' } = await sql('SELECT pg_walfile_name(pg_switch_wal()) AS segment');
-    for (let archived = ''; archived < segment; ) archived = (await sql(`SELECT coalesce(last_archived_wal, '') AS archived FROM pg_stat_archiver`))['archived']?.slice(0, 24) ?? '';
+    for (let archived = ''; archived < segment;)
+      archived =
+        (await sql(`SELECT coalesce(last_archived_wal, '') AS archived FROM pg_stat_archiver`))['archived']?.slice(
+          0,
+          24,
+        ) ?? '';
 
     const recovery = await ground.context('recover');
-    const outline = await engine.outlineRecovery(recovery, { target: { kind: 'time', time }, candidates: [asBackup(made)], oldDataDir: null, databases: [] });
+    const outline = await engine.outlineRecovery(recovery, {
+      target: { kind: 'time', time },
+      candidates: [asBackup(made)],
+      oldDataDir: null,
+      databases: [],
+    });
     const recovered = await recoverBeside(recovery, outline, { engine });
-    expect((await runQuery(recovered, 'postgres', 'SELECT count(*)::int AS rows FROM rdv')).rows).toEqual([{ rows: 701 }]);
+    expect((await runQuery(recovered, 'postgres', 'SELECT count(*)::int AS rows FROM rdv')).rows).toEqual([
+      { rows: 701 },
+    ]);
     await recovered.remove();
 
     // Before the storage: its archiver would wait for it.

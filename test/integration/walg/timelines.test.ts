@@ -1,11 +1,11 @@
 import { describe, expect, it } from '@jest/globals';
-import type { Backup } from '../../../src/domain/backup.js';
-import type { RecoveryTarget } from '../../../src/domain/target.js';
-import { compareLsn } from '../../../src/domain/wal.js';
+import type { Backup } from '../../../src/domain/backup/backup.js';
+import type { RecoveryTarget } from '../../../src/domain/target/target.js';
+import { compareLsn } from '../../../src/domain/target/wal.js';
 import type { BackupRequest, EngineContext, MadeBackup } from '../../../src/engines/engine.js';
 import { parseBackupList } from '../../../src/engines/walg/backup-list.js';
 import { walgEngine as engine } from '../../../src/engines/walg/walg-engine.js';
-import { rearmArchiving } from '../../../src/postgres/recovery.js';
+import { rearmArchiving } from '../../../src/postgres/recovery/recovery.js';
 import { makeGround } from '../../contract/engine-fixture.js';
 import { asBackup } from '../../contract/engine-suite.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
@@ -19,32 +19,57 @@ failOnLeakedProcesses();
 
 describe('deltas after a recovery', () => {
   it('rest only on what the server comes from; one that mixes two histories does not pass its verification', async () => {
-    const source = await startWalgCluster({ version: 15, env: ['export WALG_FILE_PREFIX="@PREFIX@"', 'export WALG_DELTA_MAX_STEPS="6"'] });
+    const source = await startWalgCluster({
+      version: 15,
+      env: ['export WALG_FILE_PREFIX="@PREFIX@"', 'export WALG_DELTA_MAX_STEPS="6"'],
+    });
     const ground = await makeGround(source.cluster, 'walg', source.options, { databases: ['postgres'] });
     const made: Backup[] = [];
     let operations = 0;
     const newContext = () => ground.context(`timelines ${operations++}`);
     async function backUp(type: BackupRequest['type'], context?: EngineContext): Promise<Backup> {
-      const [backup] = await engine.backup(context ?? (await newContext()), { type, startedAt: new Date().toISOString() });
+      const [backup] = await engine.backup(context ?? (await newContext()), {
+        type,
+        startedAt: new Date().toISOString(),
+      });
       if (backup === undefined) throw new Error('no backup was made');
       made.unshift(asBackup(backup));
       return asBackup(backup);
     }
     /** As the recovery of the cluster in place ends: promoted, archiving armed, and the server that is backed up from then on. */
-    async function recover(target: RecoveryTarget): Promise<{ recovered: Recovered; there: () => Promise<EngineContext> }> {
+    async function recover(
+      target: RecoveryTarget,
+    ): Promise<{ recovered: Recovered; there: () => Promise<EngineContext> }> {
       const context = await newContext();
-      const outline = await engine.outlineRecovery(context, { target, candidates: made, oldDataDir: null, databases: [] });
+      const outline = await engine.outlineRecovery(context, {
+        target,
+        candidates: made,
+        oldDataDir: null,
+        databases: [],
+      });
       const recovered = await recoverBeside(context, outline, { engine, clone: false });
       await recovered.promote();
       const { dataDir, port } = recovered;
-      const cluster = { ...context.cluster, dataDir, connection: { ...context.cluster.connection, host: '127.0.0.1', port } };
+      const cluster = {
+        ...context.cluster,
+        dataDir,
+        connection: { ...context.cluster.connection, host: '127.0.0.1', port },
+      };
       await rearmArchiving(cluster.connection, engine.physical?.archiveCommand(context) ?? '');
       await engine.physical?.rearm({ ...context, cluster });
       return { recovered, there: async () => ({ ...(await newContext()), cluster }) };
     }
-    await runQuery(source.cluster, 'postgres', 'CREATE TABLE rdv (n int); INSERT INTO rdv SELECT generate_series(1, 1000)');
+    await runQuery(
+      source.cluster,
+      'postgres',
+      'CREATE TABLE rdv (n int); INSERT INTO rdv SELECT generate_series(1, 1000)',
+    );
     const first = await backUp('full');
-    await runQuery(source.cluster, 'postgres', 'SELECT pg_sleep(1.1); INSERT INTO rdv SELECT generate_series(1001, 2000)');
+    await runQuery(
+      source.cluster,
+      'postgres',
+      'SELECT pg_sleep(1.1); INSERT INTO rdv SELECT generate_series(1001, 2000)',
+    );
     const second = await backUp('full');
     await runQuery(source.cluster, 'postgres', 'SELECT pg_switch_wal()');
     await source.cluster.stop();
@@ -59,8 +84,15 @@ describe('deltas after a recovery', () => {
 
     // To before the newest ones, which are of a time that never was any more.
     const back = await recover({ kind: 'backup', id: first.id });
-    await expect(backUp('incr', await back.there())).rejects.toMatchObject({ code: 'no-usable-backup', message: expect.stringContaining(delta.label) as unknown, hint: expect.stringContaining('--type full') as unknown });
-    await passTheEndOf(parseBackupList(await source.walg('backup-list', '--json', '--detail')).at(-1)?.lsn.stop ?? '', back.recovered);
+    await expect(backUp('incr', await back.there())).rejects.toMatchObject({
+      code: 'no-usable-backup',
+      message: expect.stringContaining(delta.label) as unknown,
+      hint: expect.stringContaining('--type full') as unknown,
+    });
+    await passTheEndOf(
+      parseBackupList(await source.walg('backup-list', '--json', '--detail')).at(-1)?.lsn.stop ?? '',
+      back.recovered,
+    );
     await expect(backUp('incr', await back.there())).rejects.toMatchObject({ code: 'no-usable-backup' });
     // By now WAL-G itself would take them for its base.
     await source.walgOn(back.recovered, 'backup-push', back.recovered.dataDir);
@@ -68,7 +100,10 @@ describe('deltas after a recovery', () => {
     const mixed = asBackup((await engine.adoption?.describe(await back.there(), byHand)) as MadeBackup);
     expect(mixed).toMatchObject({ type: 'incr', dependsOn: [delta.label, second.label] });
     expect(mixed.label).toMatch(/^base_00000003/);
-    expect(await engine.verify(await back.there(), mixed)).toMatchObject({ ok: false, detail: expect.stringContaining('mix two histories') as unknown });
+    expect(await engine.verify(await back.there(), mixed)).toMatchObject({
+      ok: false,
+      detail: expect.stringContaining('mix two histories') as unknown,
+    });
 
     const fresh = await backUp('auto', await back.there());
     expect(fresh).toMatchObject({ type: 'full', dependsOn: [] });
@@ -79,8 +114,10 @@ describe('deltas after a recovery', () => {
 
 /** WAL-G takes no base that ended after the server's position. */
 async function passTheEndOf(end: string, server: ServerAddress): Promise<void> {
-  for (let position = '0/0'; compareLsn(position, end) <= 0; ) {
+  for (let position = '0/0'; compareLsn(position, end) <= 0;) {
     await runQuery(server, 'postgres', 'INSERT INTO rdv SELECT generate_series(2001, 2010); SELECT pg_switch_wal()');
-    position = ((await runQuery(server, 'postgres', 'SELECT pg_current_wal_lsn()::text AS lsn')).rows as { lsn: string }[])[0]?.lsn ?? '';
+    position =
+      ((await runQuery(server, 'postgres', 'SELECT pg_current_wal_lsn()::text AS lsn')).rows as { lsn: string }[])[0]
+        ?.lsn ?? '';
   }
 }

@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import type { Backup } from '../../../src/domain/backup.js';
+import type { Backup } from '../../../src/domain/backup/backup.js';
 import { walgEngine as engine } from '../../../src/engines/walg/walg-engine.js';
-import { findPostgresBin } from '../../../src/process/binaries.js';
-import { rearmArchiving } from '../../../src/postgres/recovery.js';
+import { findPostgresBin } from '../../../src/process/exec/find-programs.js';
+import { rearmArchiving } from '../../../src/postgres/recovery/recovery.js';
 import { makeGround } from '../../contract/engine-fixture.js';
 import type { Ground } from '../../contract/engine-fixture.js';
 import { asBackup, toolOf } from '../../contract/engine-suite.js';
@@ -35,13 +35,20 @@ async function backUp(type: 'full' | 'incr' | 'auto' = 'full'): Promise<Backup> 
 }
 const labels = async (): Promise<string[]> => (await engine.list(await newContext())).map(({ label }) => label);
 const isPermanent = async (label: string): Promise<boolean> =>
-  (JSON.parse(await source.walg('backup-list', '--json', '--detail')) as { backup_name: string; is_permanent: boolean }[]).some((one) => one.backup_name === label && one.is_permanent);
+  (
+    JSON.parse(await source.walg('backup-list', '--json', '--detail')) as {
+      backup_name: string;
+      is_permanent: boolean;
+    }[]
+  ).some((one) => one.backup_name === label && one.is_permanent);
 
 /** Ends the segment that is written, and waits until it is archived. */
 async function switched(): Promise<string> {
-  const one = async (sql: string): Promise<string> => String(Object.values((await runQuery(source.cluster, 'postgres', sql)).rows[0] as object)[0]);
+  const one = async (sql: string): Promise<string> =>
+    String(Object.values((await runQuery(source.cluster, 'postgres', sql)).rows[0] as object)[0]);
   const segment = await one('SELECT pg_walfile_name(pg_switch_wal())');
-  while ((await one("SELECT coalesce(last_archived_wal, '') FROM pg_stat_archiver")).slice(0, 24) < segment) await sleep(50);
+  while ((await one("SELECT coalesce(last_archived_wal, '') FROM pg_stat_archiver")).slice(0, 24) < segment)
+    await sleep(50);
   return segment;
 }
 
@@ -54,20 +61,33 @@ function firstBlockOf(frame: Buffer): Buffer {
 }
 
 beforeAll(async () => {
-  source = await startWalgCluster({ version: 15, env: ['export WALG_FILE_PREFIX="@PREFIX@"', 'export WALG_DELTA_MAX_STEPS="6"', `AWS_SECRET_ACCESS_KEY=${SECRET}`] });
+  source = await startWalgCluster({
+    version: 15,
+    env: ['export WALG_FILE_PREFIX="@PREFIX@"', 'export WALG_DELTA_MAX_STEPS="6"', `AWS_SECRET_ACCESS_KEY=${SECRET}`],
+  });
   ground = await makeGround(source.cluster, 'walg', source.options, { databases: ['postgres'] });
-  await runQuery(source.cluster, 'postgres', 'CREATE TABLE rdv (n int); INSERT INTO rdv SELECT generate_series(1, 1000)');
+  await runQuery(
+    source.cluster,
+    'postgres',
+    'CREATE TABLE rdv (n int); INSERT INTO rdv SELECT generate_series(1, 1000)',
+  );
 }, 300_000);
 
 describe('preflight', () => {
   it('says what a person should know, and how to mend it', async () => {
     const warnings = await engine.preflightBackup(await newContext());
-    expect(warnings).toEqual([expect.stringContaining('no page checksums'), expect.stringContaining('deletes only what is older')]);
+    expect(warnings).toEqual([
+      expect.stringContaining('no page checksums'),
+      expect.stringContaining('deletes only what is older'),
+    ]);
   });
 
   it('F17: refuses a server that this WAL-G does not know', async () => {
     await runQuery(source.cluster, 'postgres', 'ALTER FUNCTION pg_start_backup RENAME TO not_now');
-    await expect(engine.preflightBackup(await newContext())).rejects.toMatchObject({ code: 'version-mismatch', message: expect.stringContaining('does not know PostgreSQL 15') as unknown });
+    await expect(engine.preflightBackup(await newContext())).rejects.toMatchObject({
+      code: 'version-mismatch',
+      message: expect.stringContaining('does not know PostgreSQL 15') as unknown,
+    });
     await runQuery(source.cluster, 'postgres', 'ALTER FUNCTION not_now RENAME TO pg_start_backup');
   });
 
@@ -75,13 +95,20 @@ describe('preflight', () => {
     const place = await tempDir('tablespace');
     await giveToPostgres(place);
     await runQuery(source.cluster, 'postgres', `CREATE TABLESPACE cold LOCATION '${place}'`);
-    await expect(engine.preflightBackup(await newContext())).rejects.toMatchObject({ code: 'capability-missing', message: expect.stringContaining('"cold"') as unknown });
+    await expect(engine.preflightBackup(await newContext())).rejects.toMatchObject({
+      code: 'capability-missing',
+      message: expect.stringContaining('"cold"') as unknown,
+    });
     await runQuery(source.cluster, 'postgres', 'DROP TABLESPACE cold');
   });
 
   it('F39: refuses a file with secrets that others may read, and does not show them', async () => {
     await chmod(source.options.envFile, 0o644);
-    await expect(engine.preflightBackup(await newContext())).rejects.toMatchObject({ code: 'config-invalid', hint: `run: chmod 600 ${source.options.envFile}`, message: expect.not.stringContaining(SECRET) as unknown });
+    await expect(engine.preflightBackup(await newContext())).rejects.toMatchObject({
+      code: 'config-invalid',
+      hint: `run: chmod 600 ${source.options.envFile}`,
+      message: expect.not.stringContaining(SECRET) as unknown,
+    });
     await chmod(source.options.envFile, 0o600);
   });
 });
@@ -94,9 +121,16 @@ describe('backups', () => {
     expect(delta).toMatchObject({ type: 'incr', dependsOn: [full.label] });
     expect(await engine.verify(await newContext(), delta)).toMatchObject({ ok: true });
     const context = await newContext();
-    const outline = await engine.outlineRecovery(context, { target: { kind: 'backup', id: delta.id }, candidates: [delta, full], oldDataDir: null, databases: [] });
+    const outline = await engine.outlineRecovery(context, {
+      target: { kind: 'backup', id: delta.id },
+      candidates: [delta, full],
+      oldDataDir: null,
+      databases: [],
+    });
     const recovered = await recoverBeside(context, outline, { engine });
-    expect((await runQuery(recovered, 'postgres', 'SELECT count(*)::int AS rows FROM rdv')).rows).toEqual([{ rows: 1500 }]);
+    expect((await runQuery(recovered, 'postgres', 'SELECT count(*)::int AS rows FROM rdv')).rows).toEqual([
+      { rows: 1500 },
+    ]);
     await recovered.remove();
   });
 
@@ -107,8 +141,12 @@ describe('backups', () => {
     await runQuery(source.cluster, 'postgres', 'SELECT pg_reload_conf()');
     const impatient = { ...ground.policy, options: { ...source.options, archiveTimeoutSeconds: 1 } };
     const request = { type: 'full', startedAt: new Date().toISOString() } as const;
-    await expect(engine.backup(await ground.context('lost wal', { policy: impatient }), request)).rejects.toMatchObject({ code: 'wal-not-archived' });
-    await expect(engine.backup(await ground.context('lost wal', { policy: impatient }), request)).rejects.toMatchObject({ code: 'wal-not-archived' });
+    await expect(engine.backup(await ground.context('lost wal', { policy: impatient }), request)).rejects.toMatchObject(
+      { code: 'wal-not-archived' },
+    );
+    await expect(engine.backup(await ground.context('lost wal', { policy: impatient }), request)).rejects.toMatchObject(
+      { code: 'wal-not-archived' },
+    );
     expect((await labels()).filter((label) => !before.includes(label))).toHaveLength(1);
     await runQuery(source.cluster, 'postgres', 'ALTER SYSTEM RESET archive_command');
     await runQuery(source.cluster, 'postgres', 'SELECT pg_reload_conf()');
@@ -118,19 +156,27 @@ describe('backups', () => {
     const sentinels = (await readdir(join(source.prefix, 'basebackups_005'))).length;
     const other = await startWalgCluster({ version: 15, env: [`WALG_FILE_PREFIX=${source.prefix}`] });
     const stranger = await makeGround(other.cluster, 'walg', other.options, { databases: ['postgres'] });
-    await expect(engine.preflightBackup(await stranger.context('stranger'))).rejects.toMatchObject({ code: 'identity-mismatch' });
-    await expect(engine.backup(await stranger.context('stranger'), { type: 'full', startedAt: new Date().toISOString() })).rejects.toMatchObject({ code: 'identity-mismatch' });
+    await expect(engine.preflightBackup(await stranger.context('stranger'))).rejects.toMatchObject({
+      code: 'identity-mismatch',
+    });
+    await expect(
+      engine.backup(await stranger.context('stranger'), { type: 'full', startedAt: new Date().toISOString() }),
+    ).rejects.toMatchObject({ code: 'identity-mismatch' });
     expect((await readdir(join(source.prefix, 'basebackups_005'))).length).toBe(sentinels);
     await other.cluster.stop();
   });
 
   it('F39: no secret is in a record of a job, its output or a command line', async () => {
     const files = await readdir(ground.stateDir, { recursive: true, withFileTypes: true });
-    const contents = await Promise.all(files.filter((file) => file.isFile()).map((file) => readFile(join(file.parentPath, file.name), 'utf8')));
+    const contents = await Promise.all(
+      files.filter((file) => file.isFile()).map((file) => readFile(join(file.parentPath, file.name), 'utf8')),
+    );
     expect(contents.length).toBeGreaterThan(5);
     expect(contents.filter((content) => content.includes(SECRET))).toEqual([]);
     await writeFile(source.holdFile, '');
-    const pushed = newContext('canary').then((context) => engine.backup(context, { type: 'full', startedAt: new Date().toISOString() }));
+    const pushed = newContext('canary').then((context) =>
+      engine.backup(context, { type: 'full', startedAt: new Date().toISOString() }),
+    );
     await toolOf(ground.stateDir, 'canary');
     const { stdout } = await promisify(execFile)('ps', ['-eo', 'args']);
     expect(stdout).toContain('backup-push');
@@ -159,7 +205,10 @@ describe('holds', () => {
     // B3: what somebody else marked is never removed, and said.
     const last = await backUp('full');
     const older = (await labels()).filter((label) => label !== last.label);
-    await expect(engine.planRemoval(await newContext(), older)).rejects.toMatchObject({ code: 'rotation-refused', message: expect.stringContaining(byHand.label) as unknown });
+    await expect(engine.planRemoval(await newContext(), older)).rejects.toMatchObject({
+      code: 'rotation-refused',
+      message: expect.stringContaining(byHand.label) as unknown,
+    });
 
     // A hold that has run out left its mark: removal takes it back. What is held stays, and what is older goes.
     await holds?.hold(await newContext(), delta.label);
@@ -167,10 +216,16 @@ describe('holds', () => {
     const plan = await engine.planRemoval(await newContext(), going);
     expect(plan.alsoRemoves.at(-1)).toContain('held backups');
     const waiting = () => Promise.resolve({ labels: new Set<string>(), walFrom: '000000010000000000000001' });
-    await expect(engine.planRemoval(await newContext(), going, waiting)).rejects.toMatchObject({ code: 'rotation-refused', message: expect.stringContaining('a recovery under way needs WAL') as unknown });
+    await expect(engine.planRemoval(await newContext(), going, waiting)).rejects.toMatchObject({
+      code: 'rotation-refused',
+      message: expect.stringContaining('a recovery under way needs WAL') as unknown,
+    });
     let asked = 0;
     const heldMeanwhile = () => Promise.resolve({ labels: new Set(asked++ === 0 ? [] : [full.label]), walFrom: null });
-    await expect(engine.remove(await newContext(), plan.labels, heldMeanwhile)).rejects.toMatchObject({ code: 'rotation-refused', message: expect.stringContaining(`${full.label} is held`) as unknown });
+    await expect(engine.remove(await newContext(), plan.labels, heldMeanwhile)).rejects.toMatchObject({
+      code: 'rotation-refused',
+      message: expect.stringContaining(`${full.label} is held`) as unknown,
+    });
     expect(await labels()).toEqual(expect.arrayContaining([...plan.labels]));
     await engine.remove(await newContext(), plan.labels);
     expect((await labels()).sort()).toEqual([byHand.label, last.label].sort());
@@ -180,7 +235,10 @@ describe('holds', () => {
     const older = await backUp('full');
     const newer = await backUp('full');
     await backUp('full');
-    await expect(engine.planRemoval(await newContext(), [newer.label])).rejects.toMatchObject({ code: 'rotation-refused', hint: expect.stringContaining('reprise backup hold') as unknown });
+    await expect(engine.planRemoval(await newContext(), [newer.label])).rejects.toMatchObject({
+      code: 'rotation-refused',
+      hint: expect.stringContaining('reprise backup hold') as unknown,
+    });
     await expect(engine.remove(await newContext(), [newer.label])).rejects.toMatchObject({ code: 'rotation-refused' });
     expect(await labels()).toEqual(expect.arrayContaining([older.label, newer.label]));
   });
@@ -199,7 +257,12 @@ describe('restore', () => {
     expect(first.length).toBeLessThan(content.length);
     await writeFile(file, first);
     const context = await newContext();
-    const outline = await engine.outlineRecovery(context, { target: { kind: 'latest' }, candidates: [backup], oldDataDir: null, databases: [] });
+    const outline = await engine.outlineRecovery(context, {
+      target: { kind: 'latest' },
+      candidates: [backup],
+      oldDataDir: null,
+      databases: [],
+    });
     expect(outline.warnings).toContainEqual(expect.stringContaining(`${last}, was not written to its end`));
     const recovered = await recoverBeside(context, outline, { engine });
     await writeFile(file, content);
@@ -210,7 +273,12 @@ describe('restore', () => {
   it('K2, B5: after a promotion the new timeline is archived and followed', async () => {
     const backup = await backUp('full');
     const context = await newContext();
-    const outline = await engine.outlineRecovery(context, { target: { kind: 'end-of-backup' }, candidates: [backup], oldDataDir: null, databases: [] });
+    const outline = await engine.outlineRecovery(context, {
+      target: { kind: 'end-of-backup' },
+      candidates: [backup],
+      oldDataDir: null,
+      databases: [],
+    });
     const recovered = await recoverBeside(context, outline, { engine, clone: false });
     await recovered.promote();
     const connection = { ...context.cluster.connection, host: '127.0.0.1', port: recovered.port };
@@ -218,7 +286,12 @@ describe('restore', () => {
     await rearmArchiving(connection, engine.physical?.archiveCommand(there) ?? '');
     await engine.physical?.rearm({ ...there, cluster: { ...there.cluster, connection } });
     await recovered.remove();
-    const after = await engine.outlineRecovery(await newContext(), { target: { kind: 'latest' }, candidates: [backup], oldDataDir: null, databases: [] });
+    const after = await engine.outlineRecovery(await newContext(), {
+      target: { kind: 'latest' },
+      candidates: [backup],
+      oldDataDir: null,
+      databases: [],
+    });
     expect(after).toMatchObject({ timeline: 2 });
   });
 });
@@ -230,13 +303,24 @@ describe('PostgreSQL 14, which WAL-G 0.2.19 was made for', () => {
     const pgBin = await withControldata(fourteen.cluster.binDir);
     await runQuery(fourteen.cluster, 'postgres', 'CREATE TABLE rdv AS SELECT generate_series(1, 700) AS n');
     expect(await engine.preflightBackup(await own.context('fourteen'))).not.toEqual([]);
-    const [made] = await engine.backup(await own.context('fourteen'), { type: 'full', startedAt: new Date().toISOString() });
+    const [made] = await engine.backup(await own.context('fourteen'), {
+      type: 'full',
+      startedAt: new Date().toISOString(),
+    });
     if (made === undefined) throw new Error('no backup was made');
     expect(made.server?.versionNum).toBeGreaterThanOrEqual(140_000);
-    expect(await engine.verify(await own.context('verify fourteen', { pgBin }), asBackup(made))).toMatchObject({ ok: true });
+    expect(await engine.verify(await own.context('verify fourteen', { pgBin }), asBackup(made))).toMatchObject({
+      ok: true,
+    });
     const context = await own.context('recover fourteen', { pgBin });
-    const recovered = await recoverBeside(context, { backups: [asBackup(made)], target: { kind: 'end-of-backup' }, timeline: 1, walEnd: null }, { engine });
-    expect((await runQuery(recovered, 'postgres', 'SELECT count(*)::int AS rows FROM rdv')).rows).toEqual([{ rows: 700 }]);
+    const recovered = await recoverBeside(
+      context,
+      { backups: [asBackup(made)], target: { kind: 'end-of-backup' }, timeline: 1, walEnd: null },
+      { engine },
+    );
+    expect((await runQuery(recovered, 'postgres', 'SELECT count(*)::int AS rows FROM rdv')).rows).toEqual([
+      { rows: 700 },
+    ]);
     await recovered.remove();
   });
 

@@ -1,7 +1,7 @@
 import { beforeAll, expect, it } from '@jest/globals';
-import { queryNames } from '../../../src/domain/names.js';
-import type { Plan } from '../../../src/domain/plan.js';
-import type { StartedWork } from '../../../src/client/start.js';
+import { queryNames } from '../../../src/domain/operation/names.js';
+import type { Plan } from '../../../src/domain/plan/plan.js';
+import type { StartedOperation } from '../../../src/client/start.js';
 import { onCleanup } from '../../helpers/cleanup.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { Site } from '../../helpers/site.js';
@@ -12,7 +12,7 @@ failOnLeakedProcesses();
 
 let site: Site;
 let ui: WebUi;
-let work: StartedWork;
+let work: StartedOperation;
 let plan: Plan;
 let dumped: Record<string, string>;
 
@@ -42,10 +42,25 @@ it('D4: the waiting recovery says what it will do, what it costs, who may approv
   const [backup] = plan.binding.backups;
   const [replaced] = plan.binding.replaces;
   for (const told of [
-    ...['Recovery of mairie in place', 'Wait for the approval of that very plan.', 'Nothing is changed before the approval.'],
-    ...[`"plan": "${plan.digest.slice(0, 12)}",`, '"by": "<your name>",', `reprise approve ${work.workflowId} --reason "..."`, `reprise reject ${work.workflowId}`],
-    ...[backup?.id ?? '?', `database mairie — kept as ${replaced?.keptAs}`, 'the data as it was at 20', 'what was written in the last'],
-  ]) expect(text).toContain(told);
+    ...[
+      'Recovery of mairie in place',
+      'Wait for the approval of that very plan.',
+      'Nothing is changed before the approval.',
+    ],
+    ...[
+      `"plan": "${plan.digest.slice(0, 12)}",`,
+      '"by": "<your name>",',
+      `reprise approve ${work.workflowId} --reason "..."`,
+      `reprise reject ${work.workflowId}`,
+    ],
+    ...[
+      backup?.id ?? '?',
+      `database mairie — kept as ${replaced?.keptAs}`,
+      'the data as it was at 20',
+      'what was written in the last',
+    ],
+  ])
+    expect(text).toContain(told);
   expect(text).toMatch(/takes about:\s+15 s/);
   expect(text).toMatch(/may approve:\s+dba/);
 }, 600_000);
@@ -55,7 +70,9 @@ it('D4, F32: the dialog refuses who may not approve, and what is no approval, wi
   const dialog = await ui.prepareUpdate('approve', approval);
   await ui.picture('web-ui-approve');
   await ui.submit(dialog);
-  expect(await ui.refusal(dialog, 'intern may not approve recover for mairie')).toContain('HINT: one of these has to: dba');
+  expect(await ui.refusal(dialog, 'intern may not approve recover for mairie')).toContain(
+    'HINT: one of these has to: dba',
+  );
   await ui.picture('web-ui-refused');
 
   await ui.fill(dialog, { by: 'dba', plan: approval.plan });
@@ -63,7 +80,11 @@ it('D4, F32: the dialog refuses who may not approve, and what is no approval, wi
   expect(await ui.refusal(dialog, 'reason')).toContain('HINT: send {"plan"');
   expect((await site.status(work)).state).toBe('waiting-approval');
 
-  await ui.fill(dialog, { ...approval, by: 'dba', reason: 'rows were deleted by mistake, seen with the head of service' });
+  await ui.fill(dialog, {
+    ...approval,
+    by: 'dba',
+    reason: 'rows were deleted by mistake, seen with the head of service',
+  });
   await ui.submit(dialog);
   await dialog.waitFor({ state: 'hidden' });
 }, 600_000);
@@ -71,7 +92,14 @@ it('D4, F32: the dialog refuses who may not approve, and what is no approval, wi
 it('D4: the recovery goes on to its end, and the page tells the story in words', async () => {
   await ui.badge('Completed');
   const steps = await ui.timeline('write the incident document');
-  for (const told of ['make the plan (reads only)', 'wait for approval: mairie', 'judge the approval of intern', 'judge the approval of dba', 'swap the databases']) expect(steps).toContain(told);
+  for (const told of [
+    'make the plan (reads only)',
+    'wait for approval: mairie',
+    'judge the approval of intern',
+    'judge the approval of dba',
+    'swap the databases',
+  ])
+    expect(steps).toContain(told);
   await ui.picture('web-ui-completed', { height: 1700 });
   expect(await ui.metadata('State: completed')).toContain('Recovered to');
   expect(await site.contentHash()).toEqual(dumped);

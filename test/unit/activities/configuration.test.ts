@@ -1,11 +1,15 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from '@jest/globals';
-import { loadConfiguration, removeConfiguration, storeConfiguration } from '../../../src/activities/configuration.js';
-import type { Session } from '../../../src/activities/session.js';
-import type { BackupConfiguration } from '../../../src/domain/backup.js';
+import {
+  loadConfiguration,
+  removeConfiguration,
+  storeConfiguration,
+} from '../../../src/activities/backup/configuration.js';
+import type { ClusterContext } from '../../../src/activities/cluster-context.js';
+import type { BackupConfiguration } from '../../../src/domain/backup/backup.js';
 import type { PolicyConfig } from '../../../src/domain/config.js';
-import type { Configuration } from '../../../src/postgres/configuration.js';
+import type { Configuration } from '../../../src/postgres/recovery/configuration.js';
 import { openDirectory } from '../../../src/storage/directory/directory-storage.js';
 import { makeAgeKey } from '../../helpers/age.js';
 import { tempDir } from '../../helpers/temp.js';
@@ -13,7 +17,9 @@ import { tempDir } from '../../helpers/temp.js';
 const found: Configuration = {
   dataDirectory: '/data',
   main: { config_file: '/etc/postgresql/15/main/postgresql.conf' },
-  files: [{ path: '/etc/postgresql/15/main/postgresql.conf', mode: 0o640, text: "primary_conninfo = 'password=s3cret'\n" }],
+  files: [
+    { path: '/etc/postgresql/15/main/postgresql.conf', mode: 0o640, text: "primary_conninfo = 'password=s3cret'\n" },
+  ],
   certificates: ['/etc/ssl/private/server.key'],
   notCaptured: [],
 };
@@ -24,8 +30,16 @@ async function given(encryption?: PolicyConfig['encryption']) {
   const root = await tempDir('repository');
   const storage = openDirectory({ path: root });
   const engine = { capabilities: { method: 'data-directory' } };
-  const session = { user: null, deps: { config: { repositories: { local: {} } }, openStorage: () => storage, engineOf: () => engine } } as unknown as Session;
-  const policy = { name: 'physical', cluster: 'mairie', repository: 'local', ...(encryption ? { encryption } : {}) } as PolicyConfig;
+  const session = {
+    user: null,
+    deps: { config: { repositories: { local: {} } }, openStorage: () => storage, engineOf: () => engine },
+  } as unknown as ClusterContext;
+  const policy = {
+    name: 'physical',
+    cluster: 'mairie',
+    repository: 'local',
+    ...(encryption ? { encryption } : {}),
+  } as PolicyConfig;
   return { root, storage, session, policy };
 }
 
@@ -33,19 +47,30 @@ it('F39: where the policy encrypts, the configuration is kept whole and only enc
   const key = await makeAgeKey();
   const { root, session, policy } = await given({ recipients: [key.recipient], identity: { file: key.file } });
   const stored = await storeConfiguration(session, policy, '20261121-021500F', found);
-  expect(stored).toEqual({ key: 'mairie/physical/configuration/20261121-021500F.json.age', sha256: expect.stringMatching(/^[0-9a-f]{64}$/), files: found.files.map(({ path }) => path), masked: 0, certificates: found.certificates, notCaptured: [] });
+  expect(stored).toEqual({
+    key: 'mairie/physical/configuration/20261121-021500F.json.age',
+    sha256: expect.stringMatching(/^[0-9a-f]{64}$/),
+    files: found.files.map(({ path }) => path),
+    masked: 0,
+    certificates: found.certificates,
+    notCaptured: [],
+  });
   const text = await readFile(join(root, stored.key ?? ''), 'utf8');
   expect(text).toContain('BEGIN AGE ENCRYPTED FILE');
   expect(text).not.toMatch(/s3cret|primary_conninfo/);
   expect(await loadConfiguration(session, policy, named(stored))).toEqual(found);
-  await expect(loadConfiguration(session, { ...policy, encryption: { recipients: [key.recipient] } }, named(stored))).rejects.toMatchObject({ code: 'key-missing' });
+  await expect(
+    loadConfiguration(session, { ...policy, encryption: { recipients: [key.recipient] } }, named(stored)),
+  ).rejects.toMatchObject({ code: 'key-missing' });
 });
 
 it('F39: where it does not, secrets are masked; it is removed with its backup', async () => {
   const { session, policy, storage } = await given();
   const stored = await storeConfiguration(session, policy, 'b1', found);
   expect(stored.masked).toBe(1);
-  expect((await loadConfiguration(session, policy, named(stored))).files[0]?.text).toBe("primary_conninfo = 'password=***'\n");
+  expect((await loadConfiguration(session, policy, named(stored))).files[0]?.text).toBe(
+    "primary_conninfo = 'password=***'\n",
+  );
   await removeConfiguration(session, policy, 'b1');
   await removeConfiguration(session, policy, 'b1');
   expect(await storage.stat(stored.key ?? '')).toBeNull();
@@ -55,12 +80,17 @@ it('F37: what somebody changed in the repository is not put back, nor a file tha
   const { session, policy, storage } = await given();
   const stored = await storeConfiguration(session, policy, 'b1', found);
   const whole = JSON.parse((await storage.read(stored.key ?? '')).toString()) as Configuration;
-  const harmed = JSON.stringify({ ...whole, files: [{ path: '/etc/postgresql/15/main/postgresql.conf', mode: 0o640, text: "archive_command = 'evil'" }] });
+  const harmed = JSON.stringify({
+    ...whole,
+    files: [{ path: '/etc/postgresql/15/main/postgresql.conf', mode: 0o640, text: "archive_command = 'evil'" }],
+  });
   await storage.write(stored.key ?? '', harmed);
   await expect(loadConfiguration(session, policy, named(stored))).rejects.toMatchObject({ code: 'backup-corrupt' });
   for (const path of ['/etc/cron.d/evil', '/etc/postgresql/15/main/../../../cron.d/evil', 'evil']) {
     await storage.write(stored.key ?? '', JSON.stringify({ ...whole, files: [{ path, mode: 0o640, text: 'evil' }] }));
     const { sha256: _none, ...older } = named(stored);
-    await expect(loadConfiguration(session, policy, { ...older, files: path === '/etc/cron.d/evil' ? older.files : [path] })).rejects.toMatchObject({ code: 'backup-corrupt', message: expect.stringContaining(path) });
+    await expect(
+      loadConfiguration(session, policy, { ...older, files: path === '/etc/cron.d/evil' ? older.files : [path] }),
+    ).rejects.toMatchObject({ code: 'backup-corrupt', message: expect.stringContaining(path) });
   }
 });

@@ -1,18 +1,22 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from '@jest/globals';
-import { oldDataDirOf, oldDirectory } from '../../../src/activities/old-data.js';
-import type { Session } from '../../../src/activities/session.js';
+import { oldDataDirOf, oldDirectory } from '../../../src/activities/recovery/old-data.js';
+import type { ClusterContext } from '../../../src/activities/cluster-context.js';
 import { tempDir } from '../../helpers/temp.js';
 
 /** A recovery that put the lost server's files aside, and was given up. */
-async function givenUp(): Promise<{ dataDir: string; aside: string; session: Session }> {
+async function givenUp(): Promise<{ dataDir: string; aside: string; session: ClusterContext }> {
   const root = await tempDir('old-data');
   const [dataDir, aside] = [join(root, 'pgdata'), join(root, 'pgdata.aside')];
   await mkdir(join(aside, 'pg_wal'), { recursive: true });
   const kept = [{ what: oldDirectory(dataDir), host: 'db1', operationId: 'recover/one', where: aside }];
-  const session = { catalogue: { state: () => Promise.resolve({ kept, outcomes: new Map() }) }, deps: { host: 'db1' }, host: { stateDir: join(root, 'state') } };
-  return { dataDir, aside, session: session as unknown as Session };
+  const session = {
+    catalogue: { state: () => Promise.resolve({ kept, outcomes: new Map() }) },
+    deps: { host: 'db1' },
+    host: { stateDir: join(root, 'state') },
+  };
+  return { dataDir, aside, session: session as unknown as ClusterContext };
 }
 
 it.each([

@@ -4,16 +4,16 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger } from '@temporalio/worker';
 import { describe, expect, it } from '@jest/globals';
-import { authorize, authorizePlan, requireRecentUse } from '../../../src/activities/approvals.js';
+import { authorize, authorizePlan, requireRecentUse } from '../../../src/activities/recovery/approvals.js';
 import type { PlannedStep } from '../../../src/activities/api.js';
 import type { HostDependencies } from '../../../src/activities/dependencies.js';
-import { requirePromotion, requireTarget } from '../../../src/activities/decisions.js';
+import { requirePromotion, requireTarget } from '../../../src/activities/recovery/decisions.js';
 import { createHostActivities } from '../../../src/activities/index.js';
-import { PROMOTED, oldDataDirOf, oldDirectory } from '../../../src/activities/old-data.js';
-import { openSession, record } from '../../../src/activities/session.js';
+import { PROMOTED, oldDataDirOf, oldDirectory } from '../../../src/activities/recovery/old-data.js';
+import { openClusterContext, record } from '../../../src/activities/cluster-context.js';
 import type { ApprovalPolicy, ClusterConfig } from '../../../src/domain/config.js';
-import { type MediaPlan, isMediaPlan } from '../../../src/domain/media.js';
-import type { Plan, PlanBinding } from '../../../src/domain/plan.js';
+import { type MediaPlan, isMediaPlan } from '../../../src/domain/media/media.js';
+import type { Plan, PlanBinding } from '../../../src/domain/plan/plan.js';
 import { planDigest } from '../../../src/records/digest.js';
 import { openHostState } from '../../../src/records/host-state.js';
 import { openDirectory } from '../../../src/storage/directory/directory-storage.js';
@@ -25,32 +25,65 @@ import { backupFacts, samplePlan } from '../records/samples.js';
 async function site(approvers = 1) {
   const root = await tempDir('gate');
   const dataDir = join(root, 'main');
-  const policy: ApprovalPolicy = { approvers, from: ['dba', 'ops'], requesterMayApprove: true, approveWithinSeconds: 3600, executeWithinSeconds: 3600, signatures: 'none' };
-  const cluster = { name: 'mairie', host: 'db1', dataDir, catalogue: 'local', connection: { host: '127.0.0.1', port: 1, user: 'x', maintenanceDatabase: 'postgres' }, policies: { physical: { name: 'physical', engine: 'pgbackrest' } }, recovery: { targets: {} }, hooks: {}, checks: {}, approvals: { recover: policy } };
+  const policy: ApprovalPolicy = {
+    approvers,
+    from: ['dba', 'ops'],
+    requesterMayApprove: true,
+    approveWithinSeconds: 3600,
+    executeWithinSeconds: 3600,
+    signatures: 'none',
+  };
+  const cluster = {
+    name: 'mairie',
+    host: 'db1',
+    dataDir,
+    catalogue: 'local',
+    connection: { host: '127.0.0.1', port: 1, user: 'x', maintenanceDatabase: 'postgres' },
+    policies: { physical: { name: 'physical', engine: 'pgbackrest' } },
+    recovery: { targets: {} },
+    hooks: {},
+    checks: {},
+    approvals: { recover: policy },
+  };
   const storage = openDirectory({ path: join(root, 'repository') });
   const deps = (digest = 'config-1', engineConfig = 'engine-1') =>
     ({
-      config: { digest, hosts: { db1: { name: 'db1', stateDir: join(root, 'state') } }, repositories: { local: { name: 'local', type: 'directory', options: {} } }, clusters: { mairie: cluster as unknown as ClusterConfig } },
+      config: {
+        digest,
+        hosts: { db1: { name: 'db1', stateDir: join(root, 'state') } },
+        repositories: { local: { name: 'local', type: 'directory', options: {} } },
+        clusters: { mairie: cluster as unknown as ClusterConfig },
+      },
       host: 'db1',
       openStorage: () => storage,
       jobUser: async () => null,
       engineOf: () => ({ configDigest: async () => engineConfig }),
     }) as unknown as HostDependencies;
   const here = deps();
-  const session = await openSession(here, 'mairie');
+  const session = await openClusterContext(here, 'mairie');
   const state = openHostState(join(root, 'state'));
   const activities = createHostActivities(here);
-  const run = <I, O>(activity: (input: I) => Promise<O>, input: I): Promise<O> => new MockActivityEnvironment({}, { logger: new DefaultLogger('ERROR') }).run(activity, input) as Promise<O>;
+  const run = <I, O>(activity: (input: I) => Promise<O>, input: I): Promise<O> =>
+    new MockActivityEnvironment({}, { logger: new DefaultLogger('ERROR') }).run(activity, input) as Promise<O>;
 
   const plan = async (operationId: string, binding: Partial<PlanBinding> = {}): Promise<Plan> => {
     const approveBy = new Date(Date.now() + 3_600_000).toISOString();
-    const made = samplePlan({ operationId, configDigest: 'config-1', dataDir, ...binding }, { approveBy, createdAt: new Date().toISOString() });
+    const made = samplePlan(
+      { operationId, configDigest: 'config-1', dataDir, ...binding },
+      { approveBy, createdAt: new Date().toISOString() },
+    );
     await state.savePlan(made);
     await record(session, { operationId }, `plan/${made.digest}`, { kind: 'plan', plan: made });
     return made;
   };
-  const step = ({ digest, binding }: Plan) => ({ cluster: 'mairie', operationId: binding.operationId, workflowId: `recover/mairie/${binding.operationId}`, plan: digest });
-  const approve = (of: Plan, by: string) => run(activities.recordApproval, { ...step(of), approval: { plan: of.digest.slice(0, 12), by, reason: 'seen' } });
+  const step = ({ digest, binding }: Plan) => ({
+    cluster: 'mairie',
+    operationId: binding.operationId,
+    workflowId: `recover/mairie/${binding.operationId}`,
+    plan: digest,
+  });
+  const approve = (of: Plan, by: string) =>
+    run(activities.recordApproval, { ...step(of), approval: { plan: of.digest.slice(0, 12), by, reason: 'seen' } });
   const approved = async (operationId: string): Promise<Plan> => {
     const made = await plan(operationId);
     await approve(made, 'dba');
@@ -69,7 +102,8 @@ describe('the gate of the host', () => {
     const binding = { ...recovery.binding, operationId: 'op-sync', action: 'media-sync' as never };
     const sync = { ...recovery, binding, digest: planDigest(binding) };
     await state.savePlan(sync);
-    for (const name of ['putAside', 'stopServer', 'restoreFiles'] as const) await expect(run(activities[name], step(sync))).rejects.toMatchObject({ type: 'plan-unknown' });
+    for (const name of ['putAside', 'stopServer', 'restoreFiles'] as const)
+      await expect(run(activities[name], step(sync))).rejects.toMatchObject({ type: 'plan-unknown' });
     expect(await state.usedBy(sync.digest)).toBeNull();
   });
 
@@ -94,17 +128,39 @@ describe('the gate of the host', () => {
   it('F33: syncs of different media, or to different places, do not end each other; one of the same does', async () => {
     const { session, step, state } = await site();
     const sync = async (operationId: string, media: string, into: string): Promise<MediaPlan> => {
-      const of = mediaPlanOf({ cluster: 'mairie', operationId, media, task: { kind: 'sync', into, delete: false, maxDelete: 0 }, requester: 'ops' }, { approvers: 0 });
-      const binding = { ...of.binding, targetHost: 'db1', configDigest: 'config-1', into: { repository: into, folder: '' } };
+      const of = mediaPlanOf(
+        {
+          cluster: 'mairie',
+          operationId,
+          media,
+          task: { kind: 'sync', into, delete: false, maxDelete: 0 },
+          requester: 'ops',
+        },
+        { approvers: 0 },
+      );
+      const binding = {
+        ...of.binding,
+        targetHost: 'db1',
+        configDigest: 'config-1',
+        into: { repository: into, folder: '' },
+      };
       const made = { ...of, binding, digest: planDigest(binding) };
       await state.savePlan(made);
       return made;
     };
     const pass = (plan: MediaPlan) => authorizePlan(session, { ...step(plan as never) }, isMediaPlan);
-    const [photos, elsewhere, plans, again] = [await sync('op-1', 'photos', 'copy'), await sync('op-2', 'photos', 'other'), await sync('op-3', 'plans', 'copy'), await sync('op-4', 'photos', 'copy')];
+    const [photos, elsewhere, plans, again] = [
+      await sync('op-1', 'photos', 'copy'),
+      await sync('op-2', 'photos', 'other'),
+      await sync('op-3', 'plans', 'copy'),
+      await sync('op-4', 'photos', 'copy'),
+    ];
     for (const plan of [photos, elsewhere, plans, photos, elsewhere]) await pass(plan);
     await pass(again);
-    await expect(pass(photos)).rejects.toMatchObject({ code: 'approval-used', hint: expect.stringContaining('reprise media sync photos') });
+    await expect(pass(photos)).rejects.toMatchObject({
+      code: 'approval-used',
+      hint: expect.stringContaining('reprise media sync photos'),
+    });
     await pass(plans);
   });
 
@@ -112,7 +168,7 @@ describe('the gate of the host', () => {
     const { session, step, approved, deps } = await site();
     const plan = await approved('op-1');
     await authorize(session, step(plan));
-    const other = await openSession(deps('config-2'), 'mairie');
+    const other = await openClusterContext(deps('config-2'), 'mairie');
     await expect(authorize(other, step(plan))).rejects.toMatchObject({ code: 'config-invalid' });
     await authorize(session, step(plan));
   });
@@ -121,10 +177,16 @@ describe('the gate of the host', () => {
     const { plan, approve, step, deps, session } = await site();
     const made = await plan('op-1', { engineConfigDigest: 'engine-1' });
     await approve(made, 'dba');
-    const other = await openSession(deps('config-1', 'engine-2'), 'mairie');
-    await expect(authorize(other, step(made))).rejects.toMatchObject({ code: 'plan-stale', message: expect.stringContaining('the configuration file of pgbackrest') });
+    const other = await openClusterContext(deps('config-1', 'engine-2'), 'mairie');
+    await expect(authorize(other, step(made))).rejects.toMatchObject({
+      code: 'plan-stale',
+      message: expect.stringContaining('the configuration file of pgbackrest'),
+    });
     await authorize(session, step(made));
-    await expect(authorize(other, step(made))).rejects.toMatchObject({ code: 'config-invalid', hint: expect.stringContaining('reprise continue') });
+    await expect(authorize(other, step(made))).rejects.toMatchObject({
+      code: 'config-invalid',
+      hint: expect.stringContaining('reprise continue'),
+    });
     await authorize(session, step(made));
   });
 
@@ -132,7 +194,10 @@ describe('the gate of the host', () => {
     const { session, step, approved, plan, run, activities } = await site();
     const first = await approved('op-1');
     const used = await plan('op-1', { port: 5433 });
-    await run(activities.recordApproval, { ...step(used), approval: { plan: used.digest.slice(0, 12), by: 'dba', reason: 'seen' } });
+    await run(activities.recordApproval, {
+      ...step(used),
+      approval: { plan: used.digest.slice(0, 12), by: 'dba', reason: 'seen' },
+    });
     await authorize(session, step(used));
     await plan('op-1', { port: 5434 });
     const { plans } = await session.catalogue.state();
@@ -176,8 +241,19 @@ describe('the gate of the host', () => {
   it('F33: an outcome made up by hand is not recorded', async () => {
     const { step, plan, run, activities, session } = await site();
     const made = await plan('op-1');
-    const outcome = { target: { requested: 'latest', reached: 'x' }, rtoSeconds: 0, waitedForPeopleSeconds: 0, rpoSeconds: 0, lastCommitAt: null, lastLsn: null, phases: [], checks: [] };
-    await expect(run(activities.finishRecovery, { ...step(made), outcome })).rejects.toMatchObject({ type: 'approval-refused' });
+    const outcome = {
+      target: { requested: 'latest', reached: 'x' },
+      rtoSeconds: 0,
+      waitedForPeopleSeconds: 0,
+      rpoSeconds: 0,
+      lastCommitAt: null,
+      lastLsn: null,
+      phases: [],
+      checks: [],
+    };
+    await expect(run(activities.finishRecovery, { ...step(made), outcome })).rejects.toMatchObject({
+      type: 'approval-refused',
+    });
     expect((await session.catalogue.state()).outcomes.size).toBe(0);
   });
 });
@@ -189,42 +265,76 @@ describe('F32, F33: what people decide on recovered data', () => {
   it('is taken from those whom the policy lists, while the plan is carried out; anybody else is refused, and the records say so', async () => {
     const { session, step, plan, approve, run, activities, state } = await site();
     const made = await plan('op-1', { pause: true });
-    const decide = (name: string) => run(activities.recordDecision, { ...step(made), decision: { kind: 'promote', ...by(name) } });
-    expect(await decide('dba')).toMatchObject({ accepted: false, code: 'approval-refused', reason: expect.stringContaining('not being carried out') });
+    const decide = (name: string) =>
+      run(activities.recordDecision, { ...step(made), decision: { kind: 'promote', ...by(name) } });
+    expect(await decide('dba')).toMatchObject({
+      accepted: false,
+      code: 'approval-refused',
+      reason: expect.stringContaining('not being carried out'),
+    });
     await approve(made, 'dba');
     await authorize(session, step(made));
-    expect(await decide('mallory')).toMatchObject({ accepted: false, code: 'approval-refused', reason: expect.stringContaining('mallory may not decide to promote'), hint: expect.stringContaining('dba, ops') });
-    expect((await session.catalogue.state()).refusals).toMatchObject([{ by: 'dba' }, { by: 'mallory', code: 'approval-refused' }]);
+    expect(await decide('mallory')).toMatchObject({
+      accepted: false,
+      code: 'approval-refused',
+      reason: expect.stringContaining('mallory may not decide to promote'),
+      hint: expect.stringContaining('dba, ops'),
+    });
+    expect((await session.catalogue.state()).refusals).toMatchObject([
+      { by: 'dba' },
+      { by: 'mallory', code: 'approval-refused' },
+    ]);
     expect(await decide(' DBA ')).toMatchObject({ accepted: true });
-    expect((await session.catalogue.state()).journalOf('op-1')).toMatchObject([{ step: 'promote', text: expect.stringContaining('decided: seen') }]);
+    expect((await session.catalogue.state()).journalOf('op-1')).toMatchObject([
+      { step: 'promote', text: expect.stringContaining('decided: seen') },
+    ]);
     await state.closePlan(made.digest);
     expect(await decide('dba')).toMatchObject({ accepted: false });
   });
 
-  it.each(['promoteServer', 'swapDatabases'] as const)('%s opens nothing that the plan pauses before, unless somebody has decided so on this host', async (name) => {
-    const { session, step, plan, approve, run, activities } = await site();
-    const made = await plan('op-1', { pause: true, backups: [] });
-    await approve(made, 'dba');
-    const opened = run<PlannedStep, unknown>(activities[name], step(made));
-    await expect(opened).rejects.toMatchObject({ type: 'approval-refused', message: expect.stringContaining('nobody has decided to promote') });
-    await run(activities.recordDecision, { ...step(made), decision: { kind: 'promote', ...by('mallory') } });
-    await expect(requirePromotion(session, made)).rejects.toMatchObject({ code: 'approval-refused' });
-    await run(activities.recordDecision, { ...step(made), decision: { kind: 'promote', ...by('ops') } });
-    await requirePromotion(session, made);
-  });
+  it.each(['promoteServer', 'swapDatabases'] as const)(
+    '%s opens nothing that the plan pauses before, unless somebody has decided so on this host',
+    async (name) => {
+      const { session, step, plan, approve, run, activities } = await site();
+      const made = await plan('op-1', { pause: true, backups: [] });
+      await approve(made, 'dba');
+      const opened = run<PlannedStep, unknown>(activities[name], step(made));
+      await expect(opened).rejects.toMatchObject({
+        type: 'approval-refused',
+        message: expect.stringContaining('nobody has decided to promote'),
+      });
+      await run(activities.recordDecision, { ...step(made), decision: { kind: 'promote', ...by('mallory') } });
+      await expect(requirePromotion(session, made)).rejects.toMatchObject({ code: 'approval-refused' });
+      await run(activities.recordDecision, { ...step(made), decision: { kind: 'promote', ...by('ops') } });
+      await requirePromotion(session, made);
+    },
+  );
 
   it('replays to the target of the plan, or to one that somebody decided on for this plan, whatever it is called with', async () => {
     const { session, step, approved, run, activities } = await site();
     const made = await approved('op-1');
     const replay = () => run(activities.replayWal, { ...step(made), target: later });
-    await expect(replay()).rejects.toMatchObject({ type: 'approval-refused', message: expect.stringContaining('nobody has decided') });
+    await expect(replay()).rejects.toMatchObject({
+      type: 'approval-refused',
+      message: expect.stringContaining('nobody has decided'),
+    });
     await requireTarget(session, made, made.binding.target);
-    await run(activities.recordDecision, { ...step(made), decision: { kind: 'retarget', target: later, ...by('mallory') } });
+    await run(activities.recordDecision, {
+      ...step(made),
+      decision: { kind: 'retarget', target: later, ...by('mallory') },
+    });
     await expect(requireTarget(session, made, later)).rejects.toMatchObject({ code: 'approval-refused' });
-    await run(activities.recordDecision, { ...step(made), decision: { kind: 'retarget', target: later, ...by('dba') } });
+    await run(activities.recordDecision, {
+      ...step(made),
+      decision: { kind: 'retarget', target: later, ...by('dba') },
+    });
     await requireTarget(session, made, later);
-    await expect(requireTarget(session, made, { kind: 'xid', xid: '900' })).rejects.toMatchObject({ code: 'approval-refused' });
-    await expect(requireTarget(session, { ...made, digest: 'e'.repeat(64) }, later)).rejects.toMatchObject({ code: 'approval-refused' });
+    await expect(requireTarget(session, made, { kind: 'xid', xid: '900' })).rejects.toMatchObject({
+      code: 'approval-refused',
+    });
+    await expect(requireTarget(session, { ...made, digest: 'e'.repeat(64) }, later)).rejects.toMatchObject({
+      code: 'approval-refused',
+    });
   });
 });
 
@@ -235,8 +345,19 @@ describe('old data', () => {
     await authorize(session, step(plan));
     const where = `${dataDir}.aside-op-1`;
     await mkdir(where);
-    await record(session, step(plan), 'kept/old', { kind: 'kept', keptId: 'op-1/old', what: oldDirectory(dataDir), where, sizeBytes: null, host: 'db1' });
-    const drop = () => run(activities.answer, { question: { kind: 'kept-drop', id: 'op-1/old', by: 'dba', dryRun: false }, host: 'db1' });
+    await record(session, step(plan), 'kept/old', {
+      kind: 'kept',
+      keptId: 'op-1/old',
+      what: oldDirectory(dataDir),
+      where,
+      sizeBytes: null,
+      host: 'db1',
+    });
+    const drop = () =>
+      run(activities.answer, {
+        question: { kind: 'kept-drop', id: 'op-1/old', by: 'dba', dryRun: false },
+        host: 'db1',
+      });
     await expect(drop()).rejects.toMatchObject({ type: 'conflict' });
     await run(activities.unpin, step(plan));
     await drop();
@@ -248,7 +369,14 @@ describe('old data', () => {
     const restoredBy = async (operationId: string) => {
       const where = `${dataDir}.aside-${operationId}`;
       await rename(dataDir, where);
-      await record(session, { operationId }, 'kept/old', { kind: 'kept', keptId: `${operationId}/old`, what: oldDirectory(dataDir), where, sizeBytes: null, host: 'db1' });
+      await record(session, { operationId }, 'kept/old', {
+        kind: 'kept',
+        keptId: `${operationId}/old`,
+        what: oldDirectory(dataDir),
+        where,
+        sizeBytes: null,
+        host: 'db1',
+      });
       await mkdir(join(dataDir, 'global'), { recursive: true });
       await writeFile(join(dataDir, 'global', 'pg_control'), '');
       await writeFile(join(dataDir, 'backup_label'), '');
@@ -281,7 +409,10 @@ describe('pins', () => {
     const { session, step, plan, run, activities } = await site();
     const made = await plan('op-1');
     const [{ id } = { id: '' }] = made.binding.backups;
-    await record(session, { operationId: 'backup' }, `backup/${id}`, { kind: 'backup', backup: backupFacts('label', { id }) });
+    await record(session, { operationId: 'backup' }, `backup/${id}`, {
+      kind: 'backup',
+      backup: backupFacts('label', { id }),
+    });
     const pinned = async () => [...(await session.catalogue.state()).pinnedBackups()];
     await run(activities.pin, step(made));
     expect(await pinned()).toEqual([id]);

@@ -1,10 +1,11 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import type { Backup } from '../../../src/domain/backup.js';
+import type { Backup } from '../../../src/domain/backup/backup.js';
 import type { RecoveryOutline } from '../../../src/engines/engine.js';
-import { windowOf } from '../../../src/activities/wal-health.js';
+import { windowOf } from '../../../src/activities/inspection/wal-health.js';
 
-const backups = (count: number): Backup[] => Array.from({ length: count }, (_, index) => ({ id: `b${index}`, finishedAt: `finished ${index}` }) as Backup);
+const backups = (count: number): Backup[] =>
+  Array.from({ length: count }, (_, index) => ({ id: `b${index}`, finishedAt: `finished ${index}` }) as Backup);
 const indexOf = ({ id }: Backup): number => Number(id.slice(1));
 
 describe('F23: from which backup on the log has no hole', () => {
@@ -15,10 +16,17 @@ describe('F23: from which backup on the log has no hole', () => {
         let looks = 0;
         const window = await windowOf({ name: 'physical' }, backups(count), async (backup) => {
           looks++;
-          return indexOf(backup) < firstWhole ? { hole: 'segment x is missing' } : ({ reachableTo: 'newest' } as RecoveryOutline);
+          return indexOf(backup) < firstWhole
+            ? { hole: 'segment x is missing' }
+            : ({ reachableTo: 'newest' } as RecoveryOutline);
         });
         const found = firstWhole < count;
-        expect(window).toEqual({ policy: 'physical', oldest: found ? `finished ${firstWhole}` : null, newest: found ? 'newest' : null, hole: firstWhole === 0 ? null : 'segment x is missing' });
+        expect(window).toEqual({
+          policy: 'physical',
+          oldest: found ? `finished ${firstWhole}` : null,
+          newest: found ? 'newest' : null,
+          hole: firstWhole === 0 ? null : 'segment x is missing',
+        });
         expect(looks).toBeLessThanOrEqual(firstWhole === 0 ? 1 : 2 + Math.ceil(Math.log2(count)));
       }),
     );

@@ -20,7 +20,12 @@ afterAll(() => {
 
 const run = (path: string, more: object = {}, signal = new AbortController().signal): Promise<unknown> =>
   runHttpCheck(
-    { connection: { host: '', port: 0, user: '', maintenanceDatabase: '' }, recorded: [], recordedIsExact: true, signal },
+    {
+      connection: { host: '', port: 0, user: '', maintenanceDatabase: '' },
+      recorded: [],
+      recordedIsExact: true,
+      signal,
+    },
     { url: `${base}${path}`, status: 200, timeoutSeconds: 5, ...more },
   );
 
@@ -38,8 +43,14 @@ describe('HTTP check (K4)', () => {
   });
 
   it('no answer in time, or none at all, is a failed check; a cancellation is none', async () => {
-    expect(await run('/silent', { timeoutSeconds: 0.1 })).toEqual({ status: 'failed', detail: 'no answer within 0.1 s' });
-    expect(await run('', { url: 'http://127.0.0.1:1/' })).toMatchObject({ status: 'failed', detail: expect.stringMatching(/^no answer: /) });
+    expect(await run('/silent', { timeoutSeconds: 0.1 })).toEqual({
+      status: 'failed',
+      detail: 'no answer within 0.1 s',
+    });
+    expect(await run('', { url: 'http://127.0.0.1:1/' })).toMatchObject({
+      status: 'failed',
+      detail: expect.stringMatching(/^no answer: /),
+    });
     await expect(run('/ok', {}, AbortSignal.abort(new Error('stopped')))).rejects.toThrow('stopped');
   });
 });

@@ -24,9 +24,17 @@ describe('reprise notify test', () => {
   it('--dry-run shows what would be sent to whom, without Temporal and without a secret', async () => {
     const { code, stdout, stderr } = await run('ops', '--dry-run', '--by', 'dba');
     expect([code, stderr]).toEqual([0, '']);
-    expect(stdout).toMatch(/^would send:\nNOTIFIER {2}TYPE {5}TO\nmail {6}mail {5}ops@example\.org, night@example\.org\nchat {6}webhook {2}its one address\n\n\[reprise\] test for ops\n/);
+    expect(stdout).toMatch(
+      /^would send:\nNOTIFIER {2}TYPE {5}TO\nmail {6}mail {5}ops@example\.org, night@example\.org\nchat {6}webhook {2}its one address\n\n\[reprise\] test for ops\n/,
+    );
     const json = await run('ops', '--dry-run', '--notifier', 'mail', '--json');
-    expect(JSON.parse(json.stdout)).toMatchObject({ schemaVersion: 1, dryRun: true, contact: 'ops', deliveries: [{ notifier: 'mail', addresses: ['ops@example.org', 'night@example.org'] }], subject: '[reprise] test for ops' });
+    expect(JSON.parse(json.stdout)).toMatchObject({
+      schemaVersion: 1,
+      dryRun: true,
+      contact: 'ops',
+      deliveries: [{ notifier: 'mail', addresses: ['ops@example.org', 'night@example.org'] }],
+      subject: '[reprise] test for ops',
+    });
   });
 
   it.each([
@@ -36,6 +44,8 @@ describe('reprise notify test', () => {
   ])('%j is not found (exit 6), with the next step', async (argv, message, hint) => {
     const { code, stdout, stderr } = await run(...argv, '--json');
     expect([code, stdout]).toEqual([6, '']);
-    expect(JSON.parse(stderr)).toEqual({ error: { code: 'not-found', message: expect.stringContaining(message), hint: expect.stringContaining(hint) } });
+    expect(JSON.parse(stderr)).toEqual({
+      error: { code: 'not-found', message: expect.stringContaining(message), hint: expect.stringContaining(hint) },
+    });
   });
 });

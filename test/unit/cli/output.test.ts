@@ -1,9 +1,9 @@
 import { describe, expect, it } from '@jest/globals';
 import { parse } from 'yaml';
-import { facts, instant, table } from '../../../src/client/cli/format.js';
-import { formatFromArgv, printResult, printStreamed } from '../../../src/client/cli/output.js';
-import { progressLine } from '../../../src/client/cli/progress.js';
-import type { Terminal } from '../../../src/client/cli/terminal.js';
+import { facts, instant, table } from '../../../src/cli/terminal/format.js';
+import { formatFromArgv, printResult, printStreamed } from '../../../src/cli/terminal/output.js';
+import { progressLine } from '../../../src/cli/terminal/progress.js';
+import type { Terminal } from '../../../src/cli/terminal/terminal.js';
 import type { StatusView } from '../../../src/client/status.js';
 
 function recorder(): { terminal: Terminal; out: () => string } {
@@ -34,7 +34,13 @@ describe('results on stdout', () => {
     const stream = recorder();
     await printStreamed(stream.terminal, 'json', { a: 1 }, () => '');
     await printStreamed(stream.terminal, 'json', { a: 2 }, () => '');
-    expect(stream.out().trimEnd().split('\n').map((line) => JSON.parse(line) as unknown)).toEqual([
+    expect(
+      stream
+        .out()
+        .trimEnd()
+        .split('\n')
+        .map((line) => JSON.parse(line) as unknown),
+    ).toEqual([
       { schemaVersion: 1, a: 1 },
       { schemaVersion: 1, a: 2 },
     ]);
@@ -64,11 +70,27 @@ describe('text for people', () => {
   });
 
   it('aligns columns and shows instants to the second', () => {
-    expect(table(['id', 'at'], [['a', instant('2026-11-21T02:15:00.123Z')], ['long', instant(null)]])).toBe('ID    AT\na     2026-11-21T02:15:00Z\nlong  -');
+    expect(
+      table(
+        ['id', 'at'],
+        [
+          ['a', instant('2026-11-21T02:15:00.123Z')],
+          ['long', instant(null)],
+        ],
+      ),
+    ).toBe('ID    AT\na     2026-11-21T02:15:00Z\nlong  -');
   });
 
   it('shows progress with amounts, share and what is left', () => {
-    const view = { workflowId: 'backup/mairie/x', state: 'running', phase: 'back up', progress: { done: 400_000_000, total: 1_000_000_000, unit: 'bytes', etaSeconds: 125 }, retrying: null };
-    expect(progressLine(view as StatusView)).toBe('backup/mairie/x  running: back up, 40 % (400.0 MB of 1.0 GB), about 2 min 05 s left');
+    const view = {
+      workflowId: 'backup/mairie/x',
+      state: 'running',
+      phase: 'back up',
+      progress: { done: 400_000_000, total: 1_000_000_000, unit: 'bytes', etaSeconds: 125 },
+      retrying: null,
+    };
+    expect(progressLine(view as StatusView)).toBe(
+      'backup/mairie/x  running: back up, 40 % (400.0 MB of 1.0 GB), about 2 min 05 s left',
+    );
   });
 });

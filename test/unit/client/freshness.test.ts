@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
-import { freshness } from '../../../src/client/freshness.js';
+import { freshness } from '../../../src/client/checks/freshness.js';
 import { parseConfig } from '../../../src/config/load.js';
-import type { Backup } from '../../../src/domain/backup.js';
+import type { Backup } from '../../../src/domain/backup/backup.js';
 import { backupFacts } from '../records/samples.js';
 
 const now = new Date('2026-11-21T12:00:00Z');
@@ -35,7 +35,12 @@ describe('freshness against the schedule', () => {
       { check: 'backup/mairie/nightly-dump/mairie', level: 'ok' },
       { check: 'proof/mairie/nightly-dump/mairie', level: 'ok' },
     ]);
-    expect(found.figures[0]).toEqual({ name: 'mairie/nightly-dump/mairie age', seconds: 37_798, warn: 37_860, crit: 124_260 });
+    expect(found.figures[0]).toEqual({
+      name: 'mairie/nightly-dump/mairie age',
+      seconds: 37_798,
+      warn: 37_860,
+      crit: 124_260,
+    });
   });
 
   it('one run missed is a warning once its catch-up window is over, two are a problem', () => {
@@ -43,19 +48,33 @@ describe('freshness against the schedule', () => {
     expect(levels(night)['backup/mairie/nightly-dump/mairie']).toBe('warning');
     expect(levels(night, new Date('2026-11-21T07:29:00Z'))['backup/mairie/nightly-dump/mairie']).toBe('ok');
     expect(levels([made('2026-11-19T01:30:02Z')])['backup/mairie/nightly-dump/mairie']).toBe('problem');
-    expect(levels([made('2026-11-19T01:30:02Z')], new Date('2026-11-21T07:29:00Z'))['backup/mairie/nightly-dump/mairie']).toBe('warning');
+    expect(
+      levels([made('2026-11-19T01:30:02Z')], new Date('2026-11-21T07:29:00Z'))['backup/mairie/nightly-dump/mairie'],
+    ).toBe('warning');
     expect(levels([])['backup/mairie/nightly-dump']).toBe('problem');
   });
 
   it('a damaged or missing backup is none, and is said itself', () => {
-    const found = levels([made('2026-11-20T01:30:02Z'), made('2026-11-21T01:30:02Z', { status: 'quarantined', proven: null })]);
-    expect(found).toMatchObject({ 'backup/mairie/nightly-dump/mairie': 'warning', 'backup/mairie/quarantined': 'warning' });
-    expect(levels([made('2026-11-21T01:30:02Z', { status: 'missing', proven: null })])).toMatchObject({ 'backup/mairie/nightly-dump/mairie': 'problem', 'backup/mairie/missing': 'warning' });
+    const found = levels([
+      made('2026-11-20T01:30:02Z'),
+      made('2026-11-21T01:30:02Z', { status: 'quarantined', proven: null }),
+    ]);
+    expect(found).toMatchObject({
+      'backup/mairie/nightly-dump/mairie': 'warning',
+      'backup/mairie/quarantined': 'warning',
+    });
+    expect(levels([made('2026-11-21T01:30:02Z', { status: 'missing', proven: null })])).toMatchObject({
+      'backup/mairie/nightly-dump/mairie': 'problem',
+      'backup/mairie/missing': 'warning',
+    });
   });
 
   it('a database that nobody dumps is a problem although another is dumped', () => {
     const cluster = { ...clusterOf(), databases: ['mairie', 'archives'] };
-    expect(levels([made('2026-11-21T01:30:02Z')], now, cluster)).toMatchObject({ 'backup/mairie/nightly-dump/mairie': 'ok', 'backup/mairie/nightly-dump/archives': 'problem' });
+    expect(levels([made('2026-11-21T01:30:02Z')], now, cluster)).toMatchObject({
+      'backup/mairie/nightly-dump/mairie': 'ok',
+      'backup/mairie/nightly-dump/archives': 'problem',
+    });
   });
 });
 

@@ -1,14 +1,19 @@
 import { expect, it } from '@jest/globals';
-import { walFindings } from '../../../src/client/wal-findings.js';
+import { walFindings } from '../../../src/client/checks/wal-findings.js';
 
 const window = { policy: 'base', oldest: '2026-11-20T02:00:00Z', newest: '2026-11-21T02:00:00Z', hole: null };
 const now = new Date('2026-11-21T05:00:00Z');
 const promised = { name: 'mairie', objectives: { rpoSeconds: 300 } };
-const found = (waitingSince?: string, cluster: Parameters<typeof walFindings>[0] = promised) => walFindings(cluster, [{ ...window, ...(waitingSince === undefined ? {} : { waitingSince }) }], now)[0];
+const found = (waitingSince?: string, cluster: Parameters<typeof walFindings>[0] = promised) =>
+  walFindings(cluster, [{ ...window, ...(waitingSince === undefined ? {} : { waitingSince }) }], now)[0];
 
 it('F12: commits that wait for longer than the promised rpo are a warning; an idle server, however old its archive, is none', () => {
   expect(found()).toMatchObject({ level: 'ok' });
   expect(found('2026-11-21T04:56:00Z')).toMatchObject({ level: 'ok' });
-  expect(found('2026-11-21T02:00:01Z')).toMatchObject({ level: 'warning', message: expect.stringContaining('more than the promised rpo of 5 min') as unknown, fix: expect.stringContaining('reprise status archive/mairie/base') as unknown });
+  expect(found('2026-11-21T02:00:01Z')).toMatchObject({
+    level: 'warning',
+    message: expect.stringContaining('more than the promised rpo of 5 min') as unknown,
+    fix: expect.stringContaining('reprise status archive/mairie/base') as unknown,
+  });
   expect(found('2026-11-21T02:00:01Z', { name: 'mairie', objectives: {} })).toMatchObject({ level: 'ok' });
 });

@@ -8,52 +8,207 @@ const cluster = (line: string, text = valid) => with_('data_dir: /data', `data_d
 
 describe('F38: a wrong config names file, line and column', () => {
   test.each<[string, string, string[]]>([
-    ['unknown key', policy('engine: logical\nretnetion: { days: 3 }'), ['reprise.yml:10:9: unknown key "retnetion"', 'HINT did you mean "retention"?']],
-    ['unknown key, nothing near', 'banana: 1\n' + valid, ['reprise.yml:1:1: unknown key "banana"', 'HINT known keys: version, language, temporal, hosts, repositories, clusters, contacts, notifiers, notify, raci, media']],
-    ['unknown option of an engine', policy('engine: pgbackrest\noptions: { stanza: a, config: b, typ: full }'), ['reprise.yml:10:42: unknown key "typ"', 'HINT did you mean "type"?']],
-    ['unknown engine', policy('engine: pgbackrst'), ['reprise.yml:9:17: unknown engine "pgbackrst"', 'HINT did you mean "pgbackrest"?']],
-    ['engine that does not exist', policy('engine: barman'), ['reprise.yml:9:17: unknown engine "barman"', `HINT known engines: ${Object.keys(engineKinds).join(', ')}`]],
-    ['storage that does not exist', with_('clusters:', 'repositories: { offsite: { type: azure } }\nclusters:'), ['reprise.yml:2:34: unknown type "azure"', `HINT known types: ${Object.keys(storageKinds).join(', ')}`]],
-    ['secret in the file', with_('clusters:', 'repositories: { offsite: { type: s3, bucket: backups, access_key_id: AKIA1 } }\nclusters:'), ['reprise.yml:2:70: a secret may not stand in this file', 'HINT write { env: NAME }, { file: PATH } or { command: [program, argument, ...] }']],
-    ['bucket that is none', with_('clusters:', 'repositories: { offsite: { type: s3, bucket: X_Y } }\nclusters:'), ['reprise.yml:2:46: a bucket has 3 to 63 of a-z, 0-9, dot and dash']],
+    [
+      'unknown key',
+      policy('engine: logical\nretnetion: { days: 3 }'),
+      ['reprise.yml:10:9: unknown key "retnetion"', 'HINT did you mean "retention"?'],
+    ],
+    [
+      'unknown key, nothing near',
+      'banana: 1\n' + valid,
+      [
+        'reprise.yml:1:1: unknown key "banana"',
+        'HINT known keys: version, language, temporal, hosts, repositories, clusters, contacts, notifiers, notify, raci, media',
+      ],
+    ],
+    [
+      'unknown option of an engine',
+      policy('engine: pgbackrest\noptions: { stanza: a, config: b, typ: full }'),
+      ['reprise.yml:10:42: unknown key "typ"', 'HINT did you mean "type"?'],
+    ],
+    [
+      'unknown engine',
+      policy('engine: pgbackrst'),
+      ['reprise.yml:9:17: unknown engine "pgbackrst"', 'HINT did you mean "pgbackrest"?'],
+    ],
+    [
+      'engine that does not exist',
+      policy('engine: barman'),
+      ['reprise.yml:9:17: unknown engine "barman"', `HINT known engines: ${Object.keys(engineKinds).join(', ')}`],
+    ],
+    [
+      'storage that does not exist',
+      with_('clusters:', 'repositories: { offsite: { type: azure } }\nclusters:'),
+      ['reprise.yml:2:34: unknown type "azure"', `HINT known types: ${Object.keys(storageKinds).join(', ')}`],
+    ],
+    [
+      'secret in the file',
+      with_('clusters:', 'repositories: { offsite: { type: s3, bucket: backups, access_key_id: AKIA1 } }\nclusters:'),
+      [
+        'reprise.yml:2:70: a secret may not stand in this file',
+        'HINT write { env: NAME }, { file: PATH } or { command: [program, argument, ...] }',
+      ],
+    ],
+    [
+      'bucket that is none',
+      with_('clusters:', 'repositories: { offsite: { type: s3, bucket: X_Y } }\nclusters:'),
+      ['reprise.yml:2:46: a bucket has 3 to 63 of a-z, 0-9, dot and dash'],
+    ],
     ['missing engine', policy('enabled: true'), ['reprise.yml:8:7: missing key "engine"']],
     ['missing key', with_('connection: { user: reprise }', 'connection: {}'), ['reprise.yml:4:5: missing key "user"']],
-    ['missing key below a missing key', policy('engine: pgbackrest\noptions: { config: a }'), ['reprise.yml:10:9: missing key "stanza"']],
+    [
+      'missing key below a missing key',
+      policy('engine: pgbackrest\noptions: { config: a }'),
+      ['reprise.yml:10:9: missing key "stanza"'],
+    ],
     ['wrong type', policy('engine: logical\nenabled: yes'), ['reprise.yml:10:18: expected true or false, found text']],
     ['text where a list belongs', with_('[mairie]', 'mairie'), ['reprise.yml:6:16: expected a list, found text']],
-    ['a number where text belongs', with_('[mairie]', '[2026]'), ['reprise.yml:6:17: expected text, found a number', 'HINT put it in quotes']],
-    ['nothing where a mapping belongs', with_('{ user: reprise }', ''), ['reprise.yml:4:17: expected a mapping, found nothing']],
-    ['unknown value', with_('version: 1', 'version: 1\nlanguage: frr'), ['reprise.yml:2:11: "frr" is not known here', 'HINT did you mean "fr"?']],
+    [
+      'a number where text belongs',
+      with_('[mairie]', '[2026]'),
+      ['reprise.yml:6:17: expected text, found a number', 'HINT put it in quotes'],
+    ],
+    [
+      'nothing where a mapping belongs',
+      with_('{ user: reprise }', ''),
+      ['reprise.yml:4:17: expected a mapping, found nothing'],
+    ],
+    [
+      'unknown value',
+      with_('version: 1', 'version: 1\nlanguage: frr'),
+      ['reprise.yml:2:11: "frr" is not known here', 'HINT did you mean "fr"?'],
+    ],
     ['retention 0', policy('engine: logical\nretention: { days: 0 }'), ['reprise.yml:10:28: days must be at least 1']],
-    ['negative retention', policy('engine: logical\nretention: { count: -3 }'), ['reprise.yml:10:29: count must be at least 1']],
-    ['half a backup', policy('engine: logical\nretention: { min_proven: 1.5 }'), ['reprise.yml:10:34: expected a whole number']],
-    ['a duration without a unit', policy('engine: logical\nschedule: { cron: "1 1 * * *", catch_up: 6 }'), ['reprise.yml:10:50: expected a duration such as 90s, 5m, 4h or 7d']],
-    ['unknown repository', policy('engine: logical\nrepository: locl'), ['reprise.yml:10:21: unknown repository "locl"', 'HINT did you mean "local"?']],
+    [
+      'negative retention',
+      policy('engine: logical\nretention: { count: -3 }'),
+      ['reprise.yml:10:29: count must be at least 1'],
+    ],
+    [
+      'half a backup',
+      policy('engine: logical\nretention: { min_proven: 1.5 }'),
+      ['reprise.yml:10:34: expected a whole number'],
+    ],
+    [
+      'a duration without a unit',
+      policy('engine: logical\nschedule: { cron: "1 1 * * *", catch_up: 6 }'),
+      ['reprise.yml:10:50: expected a duration such as 90s, 5m, 4h or 7d'],
+    ],
+    [
+      'unknown repository',
+      policy('engine: logical\nrepository: locl'),
+      ['reprise.yml:10:21: unknown repository "locl"', 'HINT did you mean "local"?'],
+    ],
     ['unknown host', cluster('host: db2'), ['reprise.yml:6:11: unknown host "db2"', 'HINT known hosts: local']],
-    ['unknown contact', cluster('approvals: { recover: { from: [dba] } }'), ['reprise.yml:6:36: unknown contact "dba"', 'HINT there are no contacts']],
-    ['unknown hook', cluster('hooks: { stop: { argv: [x], undo: strat }, start: { argv: [y] } }'), ['reprise.yml:6:39: unknown hook "strat"', 'HINT did you mean "start"?']],
-    ['a shell line', cluster('hooks: { stop: { argv: "rm -rf /" } }'), ['reprise.yml:6:28: expected a list, found text', 'HINT write [program, argument, ...]: no shell reads it']],
-    ['several hosts and none named', with_('clusters:', 'hosts: { a: {}, b: {} }\nrepositories: { r: { type: directory, path: x, host: a } }\nclusters:'), ['reprise.yml:5:3: missing key "host"', 'HINT name one of: a, b']],
-    ['duplicate key', valid + 'version: 1\n', ['reprise.yml:10:1: the key version stands here twice', 'HINT keep one of them']],
-    ['unknown tag', with_('version: 1', 'version: 1\nx: !!js/function "y"'), ['reprise.yml:2:4: not valid YAML: unresolved tag: tag:yaml.org,2002:js/function']],
+    [
+      'unknown contact',
+      cluster('approvals: { recover: { from: [dba] } }'),
+      ['reprise.yml:6:36: unknown contact "dba"', 'HINT there are no contacts'],
+    ],
+    [
+      'unknown hook',
+      cluster('hooks: { stop: { argv: [x], undo: strat }, start: { argv: [y] } }'),
+      ['reprise.yml:6:39: unknown hook "strat"', 'HINT did you mean "start"?'],
+    ],
+    [
+      'a shell line',
+      cluster('hooks: { stop: { argv: "rm -rf /" } }'),
+      ['reprise.yml:6:28: expected a list, found text', 'HINT write [program, argument, ...]: no shell reads it'],
+    ],
+    [
+      'several hosts and none named',
+      with_(
+        'clusters:',
+        'hosts: { a: {}, b: {} }\nrepositories: { r: { type: directory, path: x, host: a } }\nclusters:',
+      ),
+      ['reprise.yml:5:3: missing key "host"', 'HINT name one of: a, b'],
+    ],
+    [
+      'duplicate key',
+      valid + 'version: 1\n',
+      ['reprise.yml:10:1: the key version stands here twice', 'HINT keep one of them'],
+    ],
+    [
+      'unknown tag',
+      with_('version: 1', 'version: 1\nx: !!js/function "y"'),
+      ['reprise.yml:2:4: not valid YAML: unresolved tag: tag:yaml.org,2002:js/function'],
+    ],
     ['prototype', valid + '__proto__: { a: 1 }\n', ['reprise.yml:10:1: the key "__proto__" may not be used']],
     ['an empty file', '', ['reprise.yml:1:1: expected a mapping, found nothing']],
     ['another version', with_('version: 1', 'version: 2'), ['reprise.yml:1:10: expected version: 1']],
-    ['a step without its hook', cluster('recovery: { steps: [stop-applications, restore] }'), ['reprise.yml:6:25: step stop-applications needs a hook of that name', 'HINT add hooks: { stop-applications: { argv: [...] } }']],
-    ['steps out of order', cluster('recovery: { steps: [run-checks, restore] }'), ['reprise.yml:6:17: the steps are not in the runbook\'s order, or one stands twice', 'HINT write: [restore, run-checks]']],
-    ['steps that restore nothing', cluster('recovery: { steps: [run-checks] }'), ['reprise.yml:6:17: the steps lack restore', 'HINT the whole order is: stop-applications, safety-backup, restore, run-checks, start-applications']],
-    ['more approvers than there are', cluster('approvals: { recover: { approvers: 2, from: [dba] } }', valid + 'contacts: { dba: {} }\n'), ['reprise.yml:6:40: 2 approvers are asked for, and from: names 1', 'HINT no plan could ever be approved: name more, or ask for fewer']],
-    ['a check without a rule', cluster('checks: { a: { type: sql, database: x, query: y } }'), ['reprise.yml:6:15: the check compares with nothing', 'HINT add compare: recorded, min:, max: or equals:']],
-    ['a physical engine without a directory', with_('    data_dir: /data\n', '', policy('engine: pgbackrest\noptions: { stanza: a, config: b }')), ['reprise.yml:7:7: engine pgbackrest backs up a data directory, and the cluster names none', 'HINT add data_dir: to the cluster']],
-    ['a logical engine without databases', with_('    databases: [mairie]\n', ''), ['reprise.yml:7:7: engine logical backs up databases, and the cluster names none', 'HINT add databases: [NAME] to the cluster']],
-    ['a database twice', with_('[mairie]', '[mairie, mairie]'), ['reprise.yml:6:25: database "mairie" stands here twice', 'HINT keep one of them']],
-    ['a path with ~', with_('/data', '~/data'), ['reprise.yml:5:15: expected a path: whole, or relative to this file, without "~" and control characters']],
+    [
+      'a step without its hook',
+      cluster('recovery: { steps: [stop-applications, restore] }'),
+      [
+        'reprise.yml:6:25: step stop-applications needs a hook of that name',
+        'HINT add hooks: { stop-applications: { argv: [...] } }',
+      ],
+    ],
+    [
+      'steps out of order',
+      cluster('recovery: { steps: [run-checks, restore] }'),
+      [
+        "reprise.yml:6:17: the steps are not in the runbook's order, or one stands twice",
+        'HINT write: [restore, run-checks]',
+      ],
+    ],
+    [
+      'steps that restore nothing',
+      cluster('recovery: { steps: [run-checks] }'),
+      [
+        'reprise.yml:6:17: the steps lack restore',
+        'HINT the whole order is: stop-applications, safety-backup, restore, run-checks, start-applications',
+      ],
+    ],
+    [
+      'more approvers than there are',
+      cluster('approvals: { recover: { approvers: 2, from: [dba] } }', valid + 'contacts: { dba: {} }\n'),
+      [
+        'reprise.yml:6:40: 2 approvers are asked for, and from: names 1',
+        'HINT no plan could ever be approved: name more, or ask for fewer',
+      ],
+    ],
+    [
+      'a check without a rule',
+      cluster('checks: { a: { type: sql, database: x, query: y } }'),
+      ['reprise.yml:6:15: the check compares with nothing', 'HINT add compare: recorded, min:, max: or equals:'],
+    ],
+    [
+      'a physical engine without a directory',
+      with_('    data_dir: /data\n', '', policy('engine: pgbackrest\noptions: { stanza: a, config: b }')),
+      [
+        'reprise.yml:7:7: engine pgbackrest backs up a data directory, and the cluster names none',
+        'HINT add data_dir: to the cluster',
+      ],
+    ],
+    [
+      'a logical engine without databases',
+      with_('    databases: [mairie]\n', ''),
+      [
+        'reprise.yml:7:7: engine logical backs up databases, and the cluster names none',
+        'HINT add databases: [NAME] to the cluster',
+      ],
+    ],
+    [
+      'a database twice',
+      with_('[mairie]', '[mairie, mairie]'),
+      ['reprise.yml:6:25: database "mairie" stands here twice', 'HINT keep one of them'],
+    ],
+    [
+      'a path with ~',
+      with_('/data', '~/data'),
+      ['reprise.yml:5:15: expected a path: whole, or relative to this file, without "~" and control characters'],
+    ],
   ])('%s', (_, text, expected) => {
     expect(complaint(text)).toEqual(expected);
   });
 
   it('tells all problems at once, in the order of the file', () => {
-    const text = with_('version: 1', 'version: 1\nlanguage: frr', policy('engine: logical\nretnetion: 1\nrepository: lcal\nretention: { days: 0 }'));
+    const text = with_(
+      'version: 1',
+      'version: 1\nlanguage: frr',
+      policy('engine: logical\nretnetion: 1\nrepository: lcal\nretention: { days: 0 }'),
+    );
     expect(complaint(text)).toEqual([
       'reprise.yml:2:11: "frr" is not known here (did you mean "fr"?)',
       'reprise.yml:11:9: unknown key "retnetion" (did you mean "retention"?)',
@@ -76,22 +231,35 @@ describe('F38: a wrong config names file, line and column', () => {
 });
 
 describe('F38: two of a kind in one place', () => {
-  const two = (repositories: string) => with_('clusters:', `repositories:\n${repositories}clusters:`, policy('engine: logical\nrepository: a'));
+  const two = (repositories: string) =>
+    with_('clusters:', `repositories:\n${repositories}clusters:`, policy('engine: logical\nrepository: a'));
   const physical = (more: string) => policy(`engine: pgbackrest\noptions: { stanza: s, config: /c }\n${more}`);
 
   it('two repositories on one directory, however it is spelled', () => {
-    expect(complaint(two('  a: { type: directory, path: /srv/backups }\n  b: { type: directory, path: ../../srv/x/../backups/ }\n'))).toEqual([
+    expect(
+      complaint(
+        two('  a: { type: directory, path: /srv/backups }\n  b: { type: directory, path: ../../srv/x/../backups/ }\n'),
+      ),
+    ).toEqual([
       'reprise.yml:4:3: repository a and repository b lie in one directory: /srv/backups',
       'HINT give each a place of its own',
     ]);
   });
 
-  it('a repository within another: a cluster\'s folder of one could be the other', () => {
-    expect(complaint(two('  a: { type: directory, path: /srv }\n  b: { type: directory, path: /srv/mairie }\n'))[0]).toBe(
-      'reprise.yml:4:3: repository a and repository b lie in one directory: /srv/mairie',
-    );
-    expect(complaint(two('  a: { type: directory, path: /srv }\n  b: { type: directory, path: /srv/..x }\n'))[0]).toContain('lie in one directory: /srv/..x');
-    expect(() => parsed(two('  a: { type: directory, path: /srv }\n  b: { type: directory, path: /srv2 }\n  c: { type: directory, path: /..srv }\n'))).not.toThrow();
+  it("a repository within another: a cluster's folder of one could be the other", () => {
+    expect(
+      complaint(two('  a: { type: directory, path: /srv }\n  b: { type: directory, path: /srv/mairie }\n'))[0],
+    ).toBe('reprise.yml:4:3: repository a and repository b lie in one directory: /srv/mairie');
+    expect(
+      complaint(two('  a: { type: directory, path: /srv }\n  b: { type: directory, path: /srv/..x }\n'))[0],
+    ).toContain('lie in one directory: /srv/..x');
+    expect(() =>
+      parsed(
+        two(
+          '  a: { type: directory, path: /srv }\n  b: { type: directory, path: /srv2 }\n  c: { type: directory, path: /..srv }\n',
+        ),
+      ),
+    ).not.toThrow();
   });
 
   it('two repositories on one bucket, from whichever host and however the server is spelled', () => {
@@ -100,8 +268,12 @@ describe('F38: two of a kind in one place', () => {
     const clash = 'reprise.yml:4:3: repository a and repository b lie in one directory: ';
     expect(collide(', host: local', '')).toBe(`${clash}/aws/dumps/`);
     expect(collide('', ', endpoint: "https://S3.eu-west-3.amazonaws.com:443/"')).toBe(`${clash}/aws/dumps/`);
-    expect(collide(', endpoint: "https://Minio.example"', ', prefix: of/b, endpoint: "https://minio.example:443/"')).toBe(`${clash}/minio.example/dumps/of/b`);
-    expect(() => parsed(two(s3('a', ', endpoint: "https://minio.example:9000"') + s3('b', ', endpoint: "https://minio.example"')))).not.toThrow();
+    expect(
+      collide(', endpoint: "https://Minio.example"', ', prefix: of/b, endpoint: "https://minio.example:443/"'),
+    ).toBe(`${clash}/minio.example/dumps/of/b`);
+    expect(() =>
+      parsed(two(s3('a', ', endpoint: "https://minio.example:9000"') + s3('b', ', endpoint: "https://minio.example"'))),
+    ).not.toThrow();
   });
 
   it('a repository in the data directory, which a recovery puts aside', () => {
@@ -111,7 +283,11 @@ describe('F38: two of a kind in one place', () => {
   });
 
   it('two policies with one stanza, and two that want the archive_command', () => {
-    const text = with_('      dump:', '      spare: { engine: pgbackrest, enabled: false, options: { stanza: s, config: /c } }\n      dump:', physical('enabled: true'));
+    const text = with_(
+      '      dump:',
+      '      spare: { engine: pgbackrest, enabled: false, options: { stanza: s, config: /c } }\n      dump:',
+      physical('enabled: true'),
+    );
     expect(complaint(text)).toEqual([
       'reprise.yml:9:7: policy mairie/spare and policy mairie/dump share one place: stanza s of /c',
       'HINT give each a place of its own',
@@ -126,7 +302,9 @@ describe('F38: two of a kind in one place', () => {
 
   it('two clusters that are one server, or one data directory', () => {
     const other = (line: string) => valid.replace('clusters:\n', `clusters:\n  other: { ${line} }\n`);
-    expect(complaint(other('connection: { user: x }'))[0]).toBe('reprise.yml:4:3: cluster other and cluster mairie are one server: 127.0.0.1:5432');
+    expect(complaint(other('connection: { user: x }'))[0]).toBe(
+      'reprise.yml:4:3: cluster other and cluster mairie are one server: 127.0.0.1:5432',
+    );
     expect(complaint(other('connection: { user: x, port: 5433 }, data_dir: /data'))[0]).toBe(
       'reprise.yml:4:3: the data directory of other and the data directory of mairie lie in one directory: /data',
     );
@@ -134,7 +312,9 @@ describe('F38: two of a kind in one place', () => {
 
   it('a recovery target on the live directory or the live port', () => {
     const target = (text: string) => complaint(cluster(`recovery: { targets: { beside: ${text} } }`))[0];
-    expect(target('{ data_dir: /data, port: 5433 }')).toBe('reprise.yml:6:28: the data directory of mairie and target beside lie in one directory: /data');
+    expect(target('{ data_dir: /data, port: 5433 }')).toBe(
+      'reprise.yml:6:28: the data directory of mairie and target beside lie in one directory: /data',
+    );
     expect(target('{ data_dir: /other, port: 5432 }')).toBe("reprise.yml:6:62: port 5432 is the cluster's own");
   });
 
@@ -153,20 +333,42 @@ describe('F27: schedules mean what they say', () => {
     ]);
   });
 
-  test.each(['1 1 * *', '0 1 1 * * *', '@daily', '1 1 L * *', '1 1 * * 5#2', '1 1 * * MOND', '61 1 * * *', '1 24 * * *', '0 0 30 2 *', 'x', '1,, 1 * * *'])('cron "%s" is refused', (cron) => {
-    expect(complaint(schedule(`{ cron: "${cron}" }`))[0]).toMatch(/^reprise\.yml:10:27: this cron line|^reprise\.yml:10:27: this is no cron/);
+  test.each([
+    '1 1 * *',
+    '0 1 1 * * *',
+    '@daily',
+    '1 1 L * *',
+    '1 1 * * 5#2',
+    '1 1 * * MOND',
+    '61 1 * * *',
+    '1 24 * * *',
+    '0 0 30 2 *',
+    'x',
+    '1,, 1 * * *',
+  ])('cron "%s" is refused', (cron) => {
+    expect(complaint(schedule(`{ cron: "${cron}" }`))[0]).toMatch(
+      /^reprise\.yml:10:27: this cron line|^reprise\.yml:10:27: this is no cron/,
+    );
   });
 
-  test.each(['30 1 * * *', '*/15 * * * *', '0 2 1,15 JAN-MAR *', '0 2 * * MON-FRI', '0 2 * * 7', '0 2 */2 * 1'])('cron "%s" is taken', (cron) => {
-    expect(parsed(schedule(`{ cron: "${cron}" }`)).clusters['mairie']?.policies['dump']?.schedule).toEqual({ cron, catchUpSeconds: 21_600 });
-  });
+  test.each(['30 1 * * *', '*/15 * * * *', '0 2 1,15 JAN-MAR *', '0 2 * * MON-FRI', '0 2 * * 7', '0 2 */2 * 1'])(
+    'cron "%s" is taken',
+    (cron) => {
+      expect(parsed(schedule(`{ cron: "${cron}" }`)).clusters['mairie']?.policies['dump']?.schedule).toEqual({
+        cron,
+        catchUpSeconds: 21_600,
+      });
+    },
+  );
 
   it('a calendar out of its ranges, both or none are refused', () => {
     expect(complaint(schedule('{ calendar: { day_of_week: SUNDAY, day_of_month: "7-1", hour: 2 } }'))[0]).toBe(
       'reprise.yml:10:68: expected a number from 1 to 31, a range such as "1-31", or a list of them',
     );
     expect(complaint(schedule('{}'))[0]).toBe('reprise.yml:10:9: a schedule needs one of cron and calendar');
-    expect(complaint(schedule('{ cron: "1 1 * * *", calendar: { hour: 1 } }'))[0]).toBe('reprise.yml:10:9: a schedule needs one of cron and calendar');
+    expect(complaint(schedule('{ cron: "1 1 * * *", calendar: { hour: 1 } }'))[0]).toBe(
+      'reprise.yml:10:9: a schedule needs one of cron and calendar',
+    );
   });
 });
 
@@ -180,9 +382,21 @@ describe('what comes later is refused in plain words: nothing silently does noth
 
   test.each<[string, string, string]>([
     ['drill', 'drill: { host: x }', 'reprise.yml:6:5: "drill" is not supported by this version'],
-    ['table-repair', 'approvals: { table-repair: { from: [x] } }', 'reprise.yml:6:18: "table-repair" is not supported by this version'],
-    ['signatures', 'approvals: { recover: { from: [dba], signatures: required } }', 'reprise.yml:6:54: signatures are not available yet: approvals are asserted in this version'],
-    ['systemd', 'service: { kind: systemd, unit: x }', 'reprise.yml:6:22: service kind "systemd" is not available yet in this version'],
+    [
+      'table-repair',
+      'approvals: { table-repair: { from: [x] } }',
+      'reprise.yml:6:18: "table-repair" is not supported by this version',
+    ],
+    [
+      'signatures',
+      'approvals: { recover: { from: [dba], signatures: required } }',
+      'reprise.yml:6:54: signatures are not available yet: approvals are asserted in this version',
+    ],
+    [
+      'systemd',
+      'service: { kind: systemd, unit: x }',
+      'reprise.yml:6:22: service kind "systemd" is not available yet in this version',
+    ],
   ])('%s', (_, line, expected) => {
     expect(complaint(cluster(line, valid + 'contacts: { dba: {} }\n'))[0]).toBe(expected);
   });
@@ -197,19 +411,31 @@ describe('what comes later is refused in plain words: nothing silently does noth
   });
 
   it('old_data: a path counts from the file; the other modes have none', () => {
-    const oldData = (value: string) => parsed(cluster(`recovery: { old_data: ${value} }`)).clusters['mairie']?.recovery.oldData;
+    const oldData = (value: string) =>
+      parsed(cluster(`recovery: { old_data: ${value} }`)).clusters['mairie']?.recovery.oldData;
     expect(oldData('{ mode: aside-on, path: spare }')).toEqual({ mode: 'aside-on', path: '/etc/reprise/spare' });
     expect(oldData('{ mode: overwrite-delta }')).toEqual({ mode: 'overwrite-delta' });
   });
 });
 
 describe('K3: media', () => {
-  const withMedia = (entry: string) => complaint(`${valid.replace('engine: logical', 'engine: logical\n        repository: local')}repositories:\n  photos: { type: directory, path: /photos }\n  local: { type: directory, path: /backups }\nmedia:\n  photos: ${entry}\n`);
+  const withMedia = (entry: string) =>
+    complaint(
+      `${valid.replace('engine: logical', 'engine: logical\n        repository: local')}repositories:\n  photos: { type: directory, path: /photos }\n  local: { type: directory, path: /backups }\nmedia:\n  photos: ${entry}\n`,
+    );
 
   test('a repository of their own, never one that holds backups', () => {
-    expect(withMedia('{ repository: local, cluster: nowhere }')).toEqual(expect.arrayContaining([expect.stringContaining('unknown cluster "nowhere"')]));
-    expect(withMedia('{ repository: local, cluster: mairie }')).toEqual(expect.arrayContaining([expect.stringContaining('repository local holds backups or records')]));
-    expect(withMedia('{ repository: photos, cluster: mairie, prefix: /photos }')).toEqual(expect.arrayContaining([expect.stringContaining('a prefix has no slash in front')]));
-    expect(withMedia('{ repository: photos, cluster: mairie, multipart_copy_above: 6GiB }')).toEqual(expect.arrayContaining([expect.stringContaining('no more than 5GiB at once')]));
+    expect(withMedia('{ repository: local, cluster: nowhere }')).toEqual(
+      expect.arrayContaining([expect.stringContaining('unknown cluster "nowhere"')]),
+    );
+    expect(withMedia('{ repository: local, cluster: mairie }')).toEqual(
+      expect.arrayContaining([expect.stringContaining('repository local holds backups or records')]),
+    );
+    expect(withMedia('{ repository: photos, cluster: mairie, prefix: /photos }')).toEqual(
+      expect.arrayContaining([expect.stringContaining('a prefix has no slash in front')]),
+    );
+    expect(withMedia('{ repository: photos, cluster: mairie, multipart_copy_above: 6GiB }')).toEqual(
+      expect.arrayContaining([expect.stringContaining('no more than 5GiB at once')]),
+    );
   });
 });

@@ -17,7 +17,13 @@ describe('examples', () => {
     expect(config.clusters['mairie']).toEqual({
       name: 'mairie',
       host: 'local',
-      connection: { host: '127.0.0.1', port: 5432, user: 'reprise', passfile: '/etc/reprise/pgpass', maintenanceDatabase: 'postgres' },
+      connection: {
+        host: '127.0.0.1',
+        port: 5432,
+        user: 'reprise',
+        passfile: '/etc/reprise/pgpass',
+        maintenanceDatabase: 'postgres',
+      },
       databases: ['mairie'],
       catalogue: 'local',
       objectives: {},
@@ -56,7 +62,13 @@ describe('examples', () => {
         targets: { beside: { name: 'beside', host: 'db1', dataDir: '/var/lib/postgresql/15/recovered', port: 5434 } },
         steps: ['stop-applications', 'safety-backup', 'restore', 'run-checks', 'start-applications'],
       },
-      hooks: { 'stop-applications': { argv: ['sudo', 'systemctl', 'stop', 'rdv.service'], timeoutSeconds: 60, undo: 'start-applications' } },
+      hooks: {
+        'stop-applications': {
+          argv: ['sudo', 'systemctl', 'stop', 'rdv.service'],
+          timeoutSeconds: 60,
+          undo: 'start-applications',
+        },
+      },
       checks: {
         appointments: { type: 'sql', options: { database: 'mairie', compare: 'recorded', timeoutSeconds: 30 } },
         site: { type: 'http', options: { url: 'http://127.0.0.1:8080/health', status: 200, timeoutSeconds: 10 } },
@@ -114,7 +126,10 @@ describe('examples', () => {
     const text = await readFile(join(examples, 'mairie.yml'), 'utf8');
     const absolute = text.replace('./backups/postgres', '/srv/backups');
     const here = parseConfig(absolute, '/etc/reprise/reprise.yml').config;
-    const elsewhere = parseConfig(`# moved\n${absolute.replace('language: fr', '')}\nlanguage: fr\n`, '/home/dba/reprise.yml').config;
+    const elsewhere = parseConfig(
+      `# moved\n${absolute.replace('language: fr', '')}\nlanguage: fr\n`,
+      '/home/dba/reprise.yml',
+    ).config;
     expect(elsewhere.digest).toBe(here.digest);
     expect(here.digest).toMatch(/^[0-9a-f]{64}$/);
     const other = parseConfig(absolute.replace('days: 30', 'days: 31'), '/etc/reprise/reprise.yml').config;

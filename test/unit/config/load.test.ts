@@ -22,7 +22,11 @@ describe('which file is read', () => {
     const environment = await readConfig({ env, cwd: cwd() });
     expect([environment.config.file, environment.chosenBy]).toEqual([join(folder, 'env.yml'), 'environment']);
     const found = await readConfig({ env: { REPRISE_CONFIG: '' }, cwd: cwd() });
-    expect([found.config.file, found.label, found.chosenBy]).toEqual([join(cwd(), 'reprise.yml'), 'reprise.yml', 'default']);
+    expect([found.config.file, found.label, found.chosenBy]).toEqual([
+      join(cwd(), 'reprise.yml'),
+      'reprise.yml',
+      'default',
+    ]);
   });
 
   it('a file that was named and is not there is not replaced by another', async () => {
@@ -31,11 +35,16 @@ describe('which file is read', () => {
       message: 'the configuration nowhere.yml does not exist',
       hint: expect.stringContaining('--config FILE'),
     });
-    await expect(loadConfig({ env: { REPRISE_CONFIG: '/nowhere/x.yml' }, cwd: cwd() })).rejects.toMatchObject({ code: 'config-not-found' });
+    await expect(loadConfig({ env: { REPRISE_CONFIG: '/nowhere/x.yml' }, cwd: cwd() })).rejects.toMatchObject({
+      code: 'config-not-found',
+    });
   });
 
   it('what is no readable text is said', async () => {
-    await expect(loadConfig({ file: '.', env: {}, cwd: cwd() })).rejects.toMatchObject({ code: 'config-invalid', message: expect.stringContaining('EISDIR') });
+    await expect(loadConfig({ file: '.', env: {}, cwd: cwd() })).rejects.toMatchObject({
+      code: 'config-invalid',
+      message: expect.stringContaining('EISDIR'),
+    });
     await writeFile(join(cwd(), 'latin.yml'), Buffer.from('version: 1 # pr\xe9fecture\n', 'latin1'));
     await expect(loadConfig({ file: 'latin.yml', env: {}, cwd: cwd() })).rejects.toMatchObject({
       code: 'config-invalid',
@@ -48,8 +57,20 @@ describe('which file is read', () => {
     expect(repositories['local']?.options).toEqual({ path: join(folder, 'backups/postgres') });
   });
 
+  it('a host may say after how long without a heartbeat its worker counts as lost', async () => {
+    const host = 'hosts: { db1: { state_dir: /s } }\n';
+    const said = 'hosts: { db1: { state_dir: /s, timeouts: { heartbeat: 2m } } }\n';
+    const seconds = async (hosts: string) => {
+      await writeFile(join(folder, 'flag.yml'), valid + hosts);
+      return (await loadConfig({ file: join(folder, 'flag.yml'), env: {}, cwd: cwd() })).hosts['db1']?.heartbeatSeconds;
+    };
+    expect([await seconds(host), await seconds(said)]).toEqual([undefined, 120]);
+  });
+
   it('lines end as they like: CRLF, a byte order mark', async () => {
     await writeFile(join(cwd(), 'dos.yml'), `\ufeff${valid.replaceAll('\n', '\r\n')}`);
-    expect((await loadConfig({ file: 'dos.yml', env: {}, cwd: cwd() })).clusters['mairie']?.databases).toEqual(['mairie']);
+    expect((await loadConfig({ file: 'dos.yml', env: {}, cwd: cwd() })).clusters['mairie']?.databases).toEqual([
+      'mairie',
+    ]);
   });
 });

@@ -17,8 +17,13 @@ describe('config show', () => {
     const shown = await readConfig({ file: join(import.meta.dirname, '../../../examples/mairie.yml') });
     const again = parseConfig(showConfig(shown, { origin: true }), '/elsewhere/reprise.yml').config;
     expect(again.digest).toBe(shown.config.digest);
-    const { hosts, clusters } = resolvedConfig(loaded(valid)) as { hosts: unknown; clusters: { mairie: { catalogue: unknown } } };
-    expect(hosts).toEqual({ local: { state_dir: '/var/lib/reprise', heavy_slots: 1, scratch_dir: '/var/lib/reprise/scratch' } });
+    const { hosts, clusters } = resolvedConfig(loaded(valid)) as {
+      hosts: unknown;
+      clusters: { mairie: { catalogue: unknown } };
+    };
+    expect(hosts).toEqual({
+      local: { state_dir: '/var/lib/reprise', heavy_slots: 1, scratch_dir: '/var/lib/reprise/scratch' },
+    });
     expect(clusters.mairie.catalogue).toBe('local');
   });
 
@@ -54,16 +59,27 @@ describe('config show', () => {
       ['sh', '-c', `export SECRET=${canary}; run`],
     ];
     const hooks = argv.map((words, index) => `      h${index}: { argv: ${JSON.stringify(words)} }\n`).join('');
-    const text = with_('    databases', `    hooks:\n${hooks}    databases`) + `contacts: { ops: { slack: "https://hooks.slack.com/services/T0/${canary}" } }\n`;
+    const text =
+      with_('    databases', `    hooks:\n${hooks}    databases`) +
+      `contacts: { ops: { slack: "https://hooks.slack.com/services/T0/${canary}" } }\n`;
     const config = loaded(text);
-    const everything = [showConfig(config), showConfig(config, { origin: true }), JSON.stringify(resolvedConfig(config)), JSON.stringify(configOrigins(config))];
+    const everything = [
+      showConfig(config),
+      showConfig(config, { origin: true }),
+      JSON.stringify(resolvedConfig(config)),
+      JSON.stringify(configOrigins(config)),
+    ];
     for (const output of everything) expect(output).not.toContain(canary);
     expect(everything[0]).toContain('https://user:***@example.org/');
     expect(everything[0]).toContain('reprise');
   });
 
   it('F39: a password in the file is refused without repeating it', () => {
-    for (const text of [with_('user: reprise', 'user: x, password: hunter2'), with_('user: reprise', 'user: x, pasword: hunter2'), with_('user: reprise', 'user: [hunter2]')]) {
+    for (const text of [
+      with_('user: reprise', 'user: x, password: hunter2'),
+      with_('user: reprise', 'user: x, pasword: hunter2'),
+      with_('user: reprise', 'user: [hunter2]'),
+    ]) {
       let told = '';
       try {
         parseConfig(text, '/x.yml');

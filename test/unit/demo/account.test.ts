@@ -17,7 +17,16 @@ describe('account of the business client', () => {
   });
 
   it('leaves out what an earlier pass lost, acknowledged or not, and counts on from there', () => {
-    const entries = [sent(1), committed(1), sent(2), committed(2), sent(3), { kind: 'recovered', at, upTo: 1 } as const, sent(4), committed(4)];
+    const entries = [
+      sent(1),
+      committed(1),
+      sent(2),
+      committed(2),
+      sent(3),
+      { kind: 'recovered', at, upTo: 1 } as const,
+      sent(4),
+      committed(4),
+    ];
     const { sent: all, acknowledged } = account(entries);
     expect(all.map(({ n }) => n)).toEqual([1, 4]);
     expect([...acknowledged.keys()]).toEqual([1, 4]);
@@ -25,7 +34,15 @@ describe('account of the business client', () => {
 });
 
 describe('expected contents', () => {
-  const rows = new Map<typeof tables.services, readonly Row[]>([[tables.services, [['1', 'État civil'], ['2', 'Urbanisme']]]]);
+  const rows = new Map<typeof tables.services, readonly Row[]>([
+    [
+      tables.services,
+      [
+        ['1', 'État civil'],
+        ['2', 'Urbanisme'],
+      ],
+    ],
+  ]);
 
   it('are what is left after inserts, updates and deletes', () => {
     const expected = new ExpectedContents({ rows });
@@ -34,7 +51,10 @@ describe('expected contents', () => {
       { table: tables.services, op: 'update', row: ['1', 'Mariages'] },
       { table: tables.services, op: 'delete', key: '2' },
     ]);
-    expect([...expected.rows(tables.services)]).toEqual([['1', 'Mariages'], ['3', 'Voirie']]);
+    expect([...expected.rows(tables.services)]).toEqual([
+      ['1', 'Mariages'],
+      ['3', 'Voirie'],
+    ]);
   });
 
   it.each([

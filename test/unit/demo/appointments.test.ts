@@ -21,7 +21,9 @@ describe('contents of the demo', () => {
     const departements = new Set(rows.get(tables.departements)?.map(([code]) => code));
     const known = new Set(services.map(([id]) => id));
     const appointments = rows.get(tables.appointments) ?? [];
-    expect(appointments.filter(([, commune, service]) => !communes.has(commune ?? '') || !known.has(service ?? ''))).toEqual([]);
+    expect(
+      appointments.filter(([, commune, service]) => !communes.has(commune ?? '') || !known.has(service ?? '')),
+    ).toEqual([]);
     expect(rows.get(tables.communes)?.filter(([, , departement]) => !departements.has(departement ?? ''))).toEqual([]);
     expect(new Set(appointments.map((row) => row[6]))).toEqual(new Set(states));
   });

@@ -3,8 +3,24 @@ import { isAsExpected } from '../../../src/demo/compare.js';
 import type { Comparison } from '../../../src/demo/compare.js';
 
 const same = { name: 'metier.journal', rows: 30, match: true };
-const first: Comparison = { loss: 'data-files', tables: [same], upTo: 30, acknowledged: 30, lost: [], unacknowledged: 0, archivedUpTo: 20 };
-const second: Comparison = { loss: 'whole-directory', tables: [same], upTo: 20, acknowledged: 30, lost: [21, 22, 23], unacknowledged: 0, archivedUpTo: 20 };
+const first: Comparison = {
+  loss: 'data-files',
+  tables: [same],
+  upTo: 30,
+  acknowledged: 30,
+  lost: [],
+  unacknowledged: 0,
+  archivedUpTo: 20,
+};
+const second: Comparison = {
+  loss: 'whole-directory',
+  tables: [same],
+  upTo: 20,
+  acknowledged: 30,
+  lost: [21, 22, 23],
+  unacknowledged: 0,
+  archivedUpTo: 20,
+};
 
 describe('what counts as recovered', () => {
   it('with the old WAL: every acknowledged commit, and one never acknowledged may be there', () => {

@@ -10,12 +10,19 @@ function commandsIn(text: string): readonly string[] {
   const blocks = [...text.matchAll(/^```sh\n([\s\S]*?)^```/gm)].flatMap((match) => (match[1] ?? '').split('\n'));
   const spans = [...text.matchAll(/`(reprise [^`\n]+)`/g)].map((match) => match[1] ?? '');
   return [...blocks, ...spans]
-    .map((line) => line.replace(/\s+#.*$/, '').replace(/ \|\| .*$/, '').trim())
+    .map((line) =>
+      line
+        .replace(/\s+#.*$/, '')
+        .replace(/ \|\| .*$/, '')
+        .trim(),
+    )
     .filter((line) => line.startsWith('reprise ') && !/ [A-Z_]+=|\.\.\.$|<|\|/.test(line));
 }
 
 async function documents(): Promise<readonly (readonly [name: string, text: string])[]> {
-  const inDocs = (await readdir(join(root, 'docs'), { recursive: true })).filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`);
+  const inDocs = (await readdir(join(root, 'docs'), { recursive: true }))
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => `docs/${name}`);
   const names = ['README.md', 'README.fr.md', ...inDocs.filter((name) => !name.startsWith('docs/reference/'))];
   return Promise.all(names.map(async (name) => [name, await readFile(join(root, name), 'utf8')] as const));
 }
@@ -40,7 +47,9 @@ describe('D6: commands in documents', () => {
     for (const [name, text] of await documents()) {
       for (const [, target = ''] of text.matchAll(/\]\((?!https?:)([^)#]+)/g)) {
         const file = join(root, name, '..', target);
-        await readFile(file).catch((error: NodeJS.ErrnoException) => error.code === 'EISDIR' || broken.push(`${name}: ${target}`));
+        await readFile(file).catch(
+          (error: NodeJS.ErrnoException) => error.code === 'EISDIR' || broken.push(`${name}: ${target}`),
+        );
       }
     }
     expect(broken).toEqual([]);

@@ -21,39 +21,82 @@ clusters:
 };
 
 const archiving = {
-  ...{ mode: 'on' as const, command: 'pgbackrest archive-push %p', failedCount: 0, lastFailed: null, lastFailedAt: null },
+  ...{
+    mode: 'on' as const,
+    command: 'pgbackrest archive-push %p',
+    failedCount: 0,
+    lastFailed: null,
+    lastFailedAt: null,
+  },
   ...{ lastArchived: '000000010000000000000007', lastArchivedAt: '2026-11-21T02:15:00Z' },
 };
-const server: Server = { versionNum: 150020, clockSeconds: 0, archiving, backlog: { segments: 0, oldestSeconds: null, walBytes: 0 }, archiveTimeoutSeconds: 60, slots: [], slotLimitBytes: null };
+const server: Server = {
+  versionNum: 150020,
+  clockSeconds: 0,
+  archiving,
+  backlog: { segments: 0, oldestSeconds: null, walBytes: 0 },
+  archiveTimeoutSeconds: 60,
+  slots: [],
+  slotLimitBytes: null,
+};
 const waiting = { segments: 12, oldestSeconds: 900, walBytes: 201_326_592 };
 
 describe('F7: WAL on its way to the archive', () => {
   it('is in order where nothing waits', () => {
-    expect(archiveFindings(cluster('{ rpo: 5m }'), server)).toEqual([{ check: 'cluster/mairie/archiving', level: 'ok', message: expect.stringContaining('000000010000000000000007 at 2026'), fix: null }]);
+    expect(archiveFindings(cluster('{ rpo: 5m }'), server)).toEqual([
+      {
+        check: 'cluster/mairie/archiving',
+        level: 'ok',
+        message: expect.stringContaining('000000010000000000000007 at 2026'),
+        fix: null,
+      },
+    ]);
   });
 
   it('that failed last is a problem, by time and not by the name of the segment', () => {
-    const failing = { ...archiving, failedCount: 3, lastFailed: '000000010000000000000007', lastFailedAt: '2026-11-21T02:16:00Z' };
-    expect(archiveFindings(cluster(), { ...server, archiving: failing, backlog: waiting })).toMatchObject([{ level: 'problem', message: expect.stringMatching(/fails.*12 segments wait since 15 min 00 s, 201\.3 MB in pg_wal/) }]);
+    const failing = {
+      ...archiving,
+      failedCount: 3,
+      lastFailed: '000000010000000000000007',
+      lastFailedAt: '2026-11-21T02:16:00Z',
+    };
+    expect(archiveFindings(cluster(), { ...server, archiving: failing, backlog: waiting })).toMatchObject([
+      {
+        level: 'problem',
+        message: expect.stringMatching(/fails.*12 segments wait since 15 min 00 s, 201\.3 MB in pg_wal/),
+      },
+    ]);
     const mended = { ...failing, lastArchivedAt: '2026-11-21T02:17:00Z' };
-    expect(archiveFindings(cluster(), { ...server, archiving: mended })).toMatchObject([{ level: 'ok', message: expect.stringContaining('it failed 3 times before') }]);
+    expect(archiveFindings(cluster(), { ...server, archiving: mended })).toMatchObject([
+      { level: 'ok', message: expect.stringContaining('it failed 3 times before') },
+    ]);
   });
 
   it('that waits for longer than the rpo is a problem; without an rpo, after ten minutes, a warning', () => {
-    expect(archiveFindings(cluster('{ rpo: 5m }'), { ...server, backlog: waiting })).toMatchObject([{ level: 'problem', message: expect.stringContaining('longer than the promised rpo of 5 min') }]);
+    expect(archiveFindings(cluster('{ rpo: 5m }'), { ...server, backlog: waiting })).toMatchObject([
+      { level: 'problem', message: expect.stringContaining('longer than the promised rpo of 5 min') },
+    ]);
     expect(archiveFindings(cluster('{ rpo: 1h }'), { ...server, backlog: waiting })).toMatchObject([{ level: 'ok' }]);
-    expect(archiveFindings(cluster(), { ...server, backlog: waiting })).toMatchObject([{ level: 'warning', message: expect.stringContaining('piles up') }]);
+    expect(archiveFindings(cluster(), { ...server, backlog: waiting })).toMatchObject([
+      { level: 'warning', message: expect.stringContaining('piles up') },
+    ]);
   });
 
   it('an archive_timeout that is off or longer than the rpo is said, with the command', () => {
     for (const archiveTimeoutSeconds of [0, 301]) {
       const found = archiveFindings(cluster('{ rpo: 5m }'), { ...server, archiveTimeoutSeconds });
-      expect(found[1]).toMatchObject({ check: 'cluster/mairie/archive_timeout', level: 'warning', fix: "ALTER SYSTEM SET archive_timeout = '300s'; SELECT pg_reload_conf();" });
+      expect(found[1]).toMatchObject({
+        check: 'cluster/mairie/archive_timeout',
+        level: 'warning',
+        fix: "ALTER SYSTEM SET archive_timeout = '300s'; SELECT pg_reload_conf();",
+      });
     }
     expect(archiveFindings(cluster(), { ...server, archiveTimeoutSeconds: 0 })).toHaveLength(1);
   });
 
   it('a role that may not look is given the grant', () => {
-    expect(archiveFindings(cluster(), { ...server, backlog: null })).toMatchObject([{ level: 'warning', fix: 'GRANT pg_monitor TO "reprise";' }]);
+    expect(archiveFindings(cluster(), { ...server, backlog: null })).toMatchObject([
+      { level: 'warning', fix: 'GRANT pg_monitor TO "reprise";' },
+    ]);
   });
 });

@@ -21,10 +21,26 @@ const cluster = (policies = base) => {
 };
 const slot = { name: 'reprise_mairie_base', active: true, keptBytes: 1_000_000, lost: false };
 const server: Server = {
-  ...{ versionNum: 150020, clockSeconds: 0, backlog: null, archiveTimeoutSeconds: 0, slots: [slot], slotLimitBytes: 10_000_000_000 },
-  archiving: { mode: 'off', command: '(disabled)', failedCount: 0, lastFailed: null, lastFailedAt: null, lastArchived: null, lastArchivedAt: null },
+  ...{
+    versionNum: 150020,
+    clockSeconds: 0,
+    backlog: null,
+    archiveTimeoutSeconds: 0,
+    slots: [slot],
+    slotLimitBytes: 10_000_000_000,
+  },
+  archiving: {
+    mode: 'off',
+    command: '(disabled)',
+    failedCount: 0,
+    lastFailed: null,
+    lastFailedAt: null,
+    lastArchived: null,
+    lastArchivedAt: null,
+  },
 };
-const found = (change: Partial<typeof slot> | null) => slotFindings(cluster(), { ...server, slots: change === null ? [] : [{ ...slot, ...change }] });
+const found = (change: Partial<typeof slot> | null) =>
+  slotFindings(cluster(), { ...server, slots: change === null ? [] : [{ ...slot, ...change }] });
 
 describe('K8: received WAL', () => {
   it('is in order while its slot is used, and asks for no archive_command', () => {
@@ -34,26 +50,42 @@ describe('K8: received WAL', () => {
 
   it('that nobody fetches, or that is lost, is a problem, with what to start', () => {
     for (const change of [null, { active: false }] as const) {
-      expect(found(change)).toMatchObject([{ level: 'problem', fix: expect.stringContaining('archive/mairie/base') as unknown }]);
+      expect(found(change)).toMatchObject([
+        { level: 'problem', fix: expect.stringContaining('archive/mairie/base') as unknown },
+      ]);
     }
-    expect(found({ lost: true })).toMatchObject([{ level: 'problem', message: expect.stringContaining('hole') as unknown }]);
+    expect(found({ lost: true })).toMatchObject([
+      { level: 'problem', message: expect.stringContaining('hole') as unknown },
+    ]);
   });
 
   it('that lags, or that could fill the disk, is a warning', () => {
-    expect(found({ keptBytes: 1_000_000_000 })).toMatchObject([{ level: 'warning', message: expect.stringContaining('too slowly') as unknown }]);
-    expect(slotFindings(cluster(), { ...server, slotLimitBytes: null })).toMatchObject([{ level: 'ok' }, { level: 'warning', fix: expect.stringContaining('max_slot_wal_keep_size') as unknown }]);
+    expect(found({ keptBytes: 1_000_000_000 })).toMatchObject([
+      { level: 'warning', message: expect.stringContaining('too slowly') as unknown },
+    ]);
+    expect(slotFindings(cluster(), { ...server, slotLimitBytes: null })).toMatchObject([
+      { level: 'ok' },
+      { level: 'warning', fix: expect.stringContaining('max_slot_wal_keep_size') as unknown },
+    ]);
   });
 
   it('a slot of ours that no policy has any more is told with how to drop it; those of others are not', () => {
-    const slots = [{ ...slot, name: 'reprise_mairie_old', active: false }, { ...slot, name: 'standby1', active: false }];
+    const slots = [
+      { ...slot, name: 'reprise_mairie_old', active: false },
+      { ...slot, name: 'standby1', active: false },
+    ];
     const none = cluster('physical: { engine: pgbackrest, options: { stanza: m, config: /etc/p.conf } }');
-    expect(slotFindings(none, { ...server, slots })).toMatchObject([{ level: 'warning', fix: "SELECT pg_drop_replication_slot('reprise_mairie_old');" }]);
+    expect(slotFindings(none, { ...server, slots })).toMatchObject([
+      { level: 'warning', fix: "SELECT pg_drop_replication_slot('reprise_mairie_old');" },
+    ]);
   });
 
   it('may stand beside one archive_command, and two archive_commands are an error in the config', () => {
     const pgbackrest = 'physical: { engine: pgbackrest, options: { stanza: m, config: /etc/p.conf } }';
     expect(cluster(`${base}, ${pgbackrest}`).policies).toHaveProperty('physical');
-    expect(() => cluster(`base: { engine: basebackup, options: { wal: archive_command } }, ${pgbackrest}`)).toThrow(/both want the archive_command/);
+    expect(() => cluster(`base: { engine: basebackup, options: { wal: archive_command } }, ${pgbackrest}`)).toThrow(
+      /both want the archive_command/,
+    );
   });
 
   it('examples/basebackup.yml is as it should be', async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { boundedPreview, joinAdoptions } from '../../../src/domain/adoption.js';
+import { boundedPreview, joinAdoptions } from '../../../src/domain/backup/adoption.js';
 
 const adopted = (id: string, proven: boolean) => ({ id, from: null, proven, detail: '' });
 
@@ -17,6 +17,10 @@ describe('F40: results of an adoption fit into a history', () => {
   it('joins what several policies did', () => {
     const one = { adopted: [adopted('a', true)], refused: [], known: 1 };
     const other = { adopted: [adopted('b', false)], refused: [{ name: 'x', reason: 'y' }], known: 2 };
-    expect(joinAdoptions([one, other])).toEqual({ adopted: [adopted('b', false), adopted('a', true)], refused: [{ name: 'x', reason: 'y' }], known: 3 });
+    expect(joinAdoptions([one, other])).toEqual({
+      adopted: [adopted('b', false), adopted('a', true)],
+      refused: [{ name: 'x', reason: 'y' }],
+      known: 3,
+    });
   });
 });

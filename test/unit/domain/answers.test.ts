@@ -1,18 +1,23 @@
 import { describe, expect, it } from '@jest/globals';
-import { mergeAnswers } from '../../../src/domain/answers.js';
+import { mergeInspectionResults } from '../../../src/domain/operation/merge-inspections.js';
 
 describe('answers of several hosts as one', () => {
   it('joins lists in the order of the hosts, keeps the rest of the first', () => {
-    expect(mergeAnswers([{ backups: [1, 2], host: 'db1' }, { backups: [3], host: 'db2' }, { backups: [] }])).toEqual({ backups: [1, 2, 3], host: 'db1' });
+    expect(
+      mergeInspectionResults([{ backups: [1, 2], host: 'db1' }, { backups: [3], host: 'db2' }, { backups: [] }]),
+    ).toEqual({
+      backups: [1, 2, 3],
+      host: 'db1',
+    });
   });
   it('leaves a single answer as it is', () => {
     const answer = { plan: { digest: 'x' } };
-    expect(mergeAnswers([answer])).toBe(answer);
+    expect(mergeInspectionResults([answer])).toBe(answer);
   });
   it('passes over a host that answered something else', () => {
-    expect(mergeAnswers([{ kept: [1] }, null, { other: [2] }, { kept: [3] }])).toEqual({ kept: [1, 3] });
+    expect(mergeInspectionResults([{ kept: [1] }, null, { other: [2] }, { kept: [3] }])).toEqual({ kept: [1, 3] });
   });
   it('has no answer where no host was asked', () => {
-    expect(mergeAnswers([])).toBeUndefined();
+    expect(mergeInspectionResults([])).toBeUndefined();
   });
 });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { canonicalJson } from '../../../src/domain/canonical-json.js';
+import { canonicalJson } from '../../../src/domain/text/canonical-json.js';
 import { planDigest, sha256Hex } from '../../../src/records/digest.js';
 import { samplePlan } from '../records/samples.js';
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { forecastSpace } from '../../../src/domain/forecast.js';
+import { forecastSpace } from '../../../src/domain/storage/forecast.js';
 
 const now = new Date('2026-11-21T02:00:00Z');
 const daysAgo = (days: number): string => new Date(now.getTime() - days * 86_400_000).toISOString();
@@ -14,7 +14,10 @@ describe('disk forecast', () => {
   });
 
   it('a repository that rotation keeps at one size is never full', () => {
-    const events = daily(40).flatMap(({ at, bytes }) => [{ at, bytes }, { at, bytes: -bytes }]);
+    const events = daily(40).flatMap(({ at, bytes }) => [
+      { at, bytes },
+      { at, bytes: -bytes },
+    ]);
     expect(forecastSpace([{ events, keepDays: 14 }], 1000, now)).toMatchObject({ daysLeft: null });
   });
 
@@ -26,7 +29,16 @@ describe('disk forecast', () => {
   });
 
   it('all policies of one place count, and one without a rule of days has no final size', () => {
-    expect(forecastSpace([{ events: daily(4), keepDays: 14 }, { events: daily(4), keepDays: null }], 2200, now)?.daysLeft).toBeCloseTo(11, 1);
+    expect(
+      forecastSpace(
+        [
+          { events: daily(4), keepDays: 14 },
+          { events: daily(4), keepDays: null },
+        ],
+        2200,
+        now,
+      )?.daysLeft,
+    ).toBeCloseTo(11, 1);
   });
 
   it('less than a day tells nothing', () => {

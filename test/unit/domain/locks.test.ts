@@ -1,9 +1,15 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { type LockClaim, type LockKind, conflicts } from '../../../src/domain/locks.js';
+import { type LockClaim, type LockKind, conflicts } from '../../../src/domain/operation/locks.js';
 
 const kinds: readonly LockKind[] = ['backup', 'rotation', 'recovery', 'drill', 'table-repair'];
-const claim = (kind: LockKind, more: Partial<LockClaim> = {}): LockClaim => ({ kind, policy: 'nightly', engine: 'logical', repository: 'local', ...more });
+const claim = (kind: LockKind, more: Partial<LockClaim> = {}): LockClaim => ({
+  kind,
+  policy: 'nightly',
+  engine: 'logical',
+  repository: 'local',
+  ...more,
+});
 const other = { policy: 'physical', engine: 'pgbackrest', repository: 'offsite' };
 const claims = fc.record<LockClaim>({
   kind: fc.constantFrom(...kinds),
@@ -17,7 +23,12 @@ describe('who may hold a cluster together (the table of the design)', () => {
     ['backup, backup of the same policy', claim('backup'), claim('backup'), true],
     ['backup, backup of the same policy elsewhere', claim('backup'), claim('backup', { repository: 'offsite' }), true],
     ['backup, backup of another engine', claim('backup'), claim('backup', other), false],
-    ['backup, backup of another engine in the same repository', claim('backup'), claim('backup', { ...other, repository: 'local' }), false],
+    [
+      'backup, backup of another engine in the same repository',
+      claim('backup'),
+      claim('backup', { ...other, repository: 'local' }),
+      false,
+    ],
     ['backup, rotation of the same repository', claim('backup'), claim('rotation', { policy: 'hourly' }), true],
     ['backup, rotation of another engine', claim('backup'), claim('rotation', other), false],
     ['rotation, rotation', claim('rotation'), claim('rotation', other), true],
@@ -46,6 +57,12 @@ describe('who may hold a cluster together (the table of the design)', () => {
   });
 
   it('a recovery excludes everything but a drill, whatever the engine, policy or repository', () => {
-    fc.assert(fc.property(claims, claims, (one, two) => one.kind !== 'recovery' || conflicts(one, two) === (two.kind !== 'drill')));
+    fc.assert(
+      fc.property(
+        claims,
+        claims,
+        (one, two) => one.kind !== 'recovery' || conflicts(one, two) === (two.kind !== 'drill'),
+      ),
+    );
   });
 });

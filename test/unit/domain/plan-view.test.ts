@@ -1,20 +1,50 @@
 import { describe, expect, it } from '@jest/globals';
-import { parseApproval } from '../../../src/domain/approval-shape.js';
-import type { Plan } from '../../../src/domain/plan.js';
-import { approvalDetails, approvalJson, planDetails, planText, waitingSummary } from '../../../src/domain/plan-view.js';
+import { parseApproval } from '../../../src/domain/approval/parse-decisions.js';
+import type { Plan } from '../../../src/domain/plan/plan.js';
+import {
+  approvalDetails,
+  approvalJson,
+  planDetails,
+  planText,
+  waitingSummary,
+} from '../../../src/domain/plan/plan-text.js';
 import { golden } from '../../helpers/golden.js';
 import { samplePlan } from '../records/samples.js';
 
 const hostile = 'a|b`c\n# <script>"\u202e😀';
 const plans: Record<string, Plan> = {
   'in-place': samplePlan(),
-  restart: samplePlan({ method: 'restart', backups: [], replaces: [], steps: ['start', 'run-checks'], hooks: [], target: { kind: 'latest' } }),
+  restart: samplePlan({
+    method: 'restart',
+    backups: [],
+    replaces: [],
+    steps: ['start', 'run-checks'],
+    hooks: [],
+    target: { kind: 'latest' },
+  }),
   overwrite: samplePlan({ replaces: [{ what: '/var/lib/postgresql/15/main', keptAs: null }] }),
-  copied: samplePlan({ replaces: [{ what: '/var/lib/postgresql/15/main', keptAs: '/mnt/spare/main.aside-7f3a', copied: true }] }),
-  beside: samplePlan({ into: 'beside', replaces: [], pause: true, port: 5434, target: { kind: 'time', time: '2026-11-21T01:00:00Z' } }),
+  copied: samplePlan({
+    replaces: [{ what: '/var/lib/postgresql/15/main', keptAs: '/mnt/spare/main.aside-7f3a', copied: true }],
+  }),
+  beside: samplePlan({
+    into: 'beside',
+    replaces: [],
+    pause: true,
+    port: 5434,
+    target: { kind: 'time', time: '2026-11-21T01:00:00Z' },
+  }),
   hostile: samplePlan({
     policy: hostile,
-    backups: [{ id: `mairie:logical:${hostile}`, label: hostile, type: 'full', finishedAt: '2026-11-20T02:19:48Z', hash: null, database: hostile }],
+    backups: [
+      {
+        id: `mairie:logical:${hostile}`,
+        label: hostile,
+        type: 'full',
+        finishedAt: '2026-11-20T02:19:48Z',
+        hash: null,
+        database: hostile,
+      },
+    ],
     target: { kind: 'name', name: hostile },
     replaces: [{ what: `database ${hostile}`, keptAs: `${hostile}_old` }],
     hooks: [hostile],
@@ -23,10 +53,25 @@ const plans: Record<string, Plan> = {
 };
 const warned = (plan: Plan): Plan => ({
   ...plan,
-  observed: { ...plan.observed, warnings: ['collation version differs: reindex', hostile], predictedRpoSeconds: 42.5, reachableTo: null, walEnd: null, salvageableSegments: 0 },
+  observed: {
+    ...plan.observed,
+    warnings: ['collation version differs: reindex', hostile],
+    predictedRpoSeconds: 42.5,
+    reachableTo: null,
+    walEnd: null,
+    salvageableSegments: 0,
+  },
 });
 const beside = plans['beside'] as Plan;
-plans['beside'] = { ...beside, observed: { ...beside.observed, stateAt: '2026-11-21T01:00:00.123Z', predictedRpoSeconds: 4500, approval: { approvers: 2, from: ['dba', 'maire'] } } };
+plans['beside'] = {
+  ...beside,
+  observed: {
+    ...beside.observed,
+    stateAt: '2026-11-21T01:00:00.123Z',
+    predictedRpoSeconds: 4500,
+    approval: { approvers: 2, from: ['dba', 'maire'] },
+  },
+};
 plans['hostile'] = warned(plans['hostile'] as Plan);
 
 describe('view of a plan', () => {
@@ -37,15 +82,25 @@ describe('view of a plan', () => {
   });
 
   it('K1: media that come back with the database are counted by what is done; without them, no word of it', () => {
-    const counts = { undelete: { objects: 3, bytes: 2_000_000 }, overwrite: { objects: 0, bytes: 0 }, copy: { objects: 2, bytes: 10 } };
+    const counts = {
+      undelete: { objects: 3, bytes: 2_000_000 },
+      overwrite: { objects: 0, bytes: 0 },
+      copy: { objects: 2, bytes: 10 },
+    };
     const media = { name: hostile, instant: '2026-11-21T01:00:00.123Z', counts, digest: 'd' };
     const plan = samplePlan({ media });
-    expect(planText(plan)).toMatch(/ media +.* as at 2026-11-21T01:00:00Z: 3 to undelete \(.*\), 2 to copy where nothing is \(.*\)\n/);
+    expect(planText(plan)).toMatch(
+      / media +.* as at 2026-11-21T01:00:00Z: 3 to undelete \(.*\), 2 to copy where nothing is \(.*\)\n/,
+    );
     expect(planText(plan)).toContain('with the media');
     expect(planText(plan)).not.toContain('<script>\n');
     expect(planText(plan)).not.toContain('\u202e');
     expect(approvalDetails(plan)).toContain('objects that came later stay');
-    expect(planText(samplePlan({ media: { ...media, counts: { ...counts, undelete: counts.overwrite, copy: counts.overwrite } } }))).toContain('nothing to change');
+    expect(
+      planText(
+        samplePlan({ media: { ...media, counts: { ...counts, undelete: counts.overwrite, copy: counts.overwrite } } }),
+      ),
+    ).toContain('nothing to change');
     expect(planText(samplePlan())).not.toContain('media');
   });
 
@@ -63,7 +118,10 @@ describe('view of a plan', () => {
   it('F40: stays inside the limits of Temporal with thousands of databases, long names and many warnings', () => {
     const [one] = samplePlan().binding.backups;
     const long = '😀|`<\n'.repeat(300);
-    const many = Array.from({ length: 300 }, (_, index) => ({ ...(one as NonNullable<typeof one>), id: `${index}${long}` }));
+    const many = Array.from({ length: 300 }, (_, index) => ({
+      ...(one as NonNullable<typeof one>),
+      id: `${index}${long}`,
+    }));
     const plan = warned(
       samplePlan({
         backups: many,
@@ -83,6 +141,8 @@ describe('view of a plan', () => {
   });
 
   it('the timer of an ordinary plan says what, which and until when in one line', () => {
-    expect(waitingSummary(samplePlan())).toBe(`wait for approval: mairie, recovery to latest — plan ${samplePlan().digest.slice(0, 12)}, until 2026-11-21T06:15Z`);
+    expect(waitingSummary(samplePlan())).toBe(
+      `wait for approval: mairie, recovery to latest — plan ${samplePlan().digest.slice(0, 12)}, until 2026-11-21T06:15Z`,
+    );
   });
 });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
-import type { Notice, NoticeFacts } from '../../../src/domain/notices.js';
-import { deliveriesOf } from '../../../src/domain/recipients.js';
+import type { Notice, NoticeFacts } from '../../../src/domain/notification/notices.js';
+import { deliveriesOf } from '../../../src/domain/notification/recipients.js';
 import { samplePlan } from '../records/samples.js';
 import { parsed, with_ } from '../config/given.js';
 
@@ -13,8 +13,23 @@ contacts: { qa: { mail: qa@example.org }, chief: { phone: "1" }, dba: { mail: [d
 notify: { failure: [mail, chat], waiting-approval: [mail, chat], incident: [chat] }
 ${more}`,
   );
-const notice = (facts: NoticeFacts): Notice => ({ cluster: facts.kind === 'test' ? null : 'mairie', operationId: 'op', workflowId: 'w', key: '1', at: '2026-11-21T02:00:00Z', facts });
-const failed: NoticeFacts = { kind: 'failed', what: 'backup', policy: null, code: 'x', reason: 'x', hint: null, since: '2026-11-21T02:00:00Z' };
+const notice = (facts: NoticeFacts): Notice => ({
+  cluster: facts.kind === 'test' ? null : 'mairie',
+  operationId: 'op',
+  workflowId: 'w',
+  key: '1',
+  at: '2026-11-21T02:00:00Z',
+  facts,
+});
+const failed: NoticeFacts = {
+  kind: 'failed',
+  what: 'backup',
+  policy: null,
+  code: 'x',
+  reason: 'x',
+  hint: null,
+  since: '2026-11-21T02:00:00Z',
+};
 
 describe('S2: who is told', () => {
   it('an approval: those who may give it and can be reached first, then all with an address', () => {
@@ -25,21 +40,40 @@ describe('S2: who is told', () => {
   });
 
   it('a failed backup: all with an address; where raci names somebody, them first', () => {
-    expect(deliveriesOf(config(), notice(failed))[0]).toEqual({ notifier: 'mail', first: ['qa', 'dba', 'ops'], others: [] });
-    expect(deliveriesOf(config('raci: { backup: { support: dba, responsible: ops } }\n'), notice(failed))[0]).toEqual({ notifier: 'mail', first: ['ops', 'dba'], others: ['qa'] });
+    expect(deliveriesOf(config(), notice(failed))[0]).toEqual({
+      notifier: 'mail',
+      first: ['qa', 'dba', 'ops'],
+      others: [],
+    });
+    expect(deliveriesOf(config('raci: { backup: { support: dba, responsible: ops } }\n'), notice(failed))[0]).toEqual({
+      notifier: 'mail',
+      first: ['ops', 'dba'],
+      others: ['qa'],
+    });
   });
 
   it('where nobody who has to act can be reached, everybody else counts', () => {
-    expect(deliveriesOf(config('raci: { backup: { responsible: chief } }\n'), notice(failed))[0]).toMatchObject({ first: ['qa', 'dba', 'ops'] });
+    expect(deliveriesOf(config('raci: { backup: { responsible: chief } }\n'), notice(failed))[0]).toMatchObject({
+      first: ['qa', 'dba', 'ops'],
+    });
   });
 
   it('nobody of an event that has no notifier', () => {
-    expect(deliveriesOf(config(), notice({ kind: 'recovered', reached: 'x', rtoSeconds: 1, rpoSeconds: 0, report: 'x' }))).toEqual([]);
+    expect(
+      deliveriesOf(config(), notice({ kind: 'recovered', reached: 'x', rtoSeconds: 1, rpoSeconds: 0, report: 'x' })),
+    ).toEqual([]);
   });
 
   it('a test: the contact, by what reaches them, or by the one named', () => {
-    const test = (contact: string, notifier: string | null) => deliveriesOf(config(), notice({ kind: 'test', contact, notifier, by: 'x' })).map((one) => [one.notifier, ...one.first]);
-    expect(test('dba', null)).toEqual([['mail', 'dba'], ['chat', 'dba']]);
+    const test = (contact: string, notifier: string | null) =>
+      deliveriesOf(config(), notice({ kind: 'test', contact, notifier, by: 'x' })).map((one) => [
+        one.notifier,
+        ...one.first,
+      ]);
+    expect(test('dba', null)).toEqual([
+      ['mail', 'dba'],
+      ['chat', 'dba'],
+    ]);
     expect(test('dba', 'mail')).toEqual([['mail', 'dba']]);
     expect(test('chief', 'mail')).toEqual([]);
   });

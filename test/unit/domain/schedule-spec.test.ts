@@ -1,10 +1,14 @@
 import { describe, expect, it } from '@jest/globals';
-import { calendarOf } from '../../../src/domain/schedule-spec.js';
-import { calendarSpec } from '../../../src/client/schedule-compare.js';
+import { calendarOf } from '../../../src/domain/schedule/schedule-spec.js';
+import { calendarSpec } from '../../../src/client/schedules/schedule-differences.js';
 
 const cron = (text: string) => calendarOf({ cron: text, catchUpSeconds: 21_600 });
 const one = (value: number) => [{ start: value, end: value, step: 1 }];
-const everyDate = { dayOfMonth: [{ start: 1, end: 31, step: 1 }], month: [{ start: 1, end: 12, step: 1 }], dayOfWeek: [{ start: 0, end: 6, step: 1 }] };
+const everyDate = {
+  dayOfMonth: [{ start: 1, end: 31, step: 1 }],
+  month: [{ start: 1, end: 12, step: 1 }],
+  dayOfWeek: [{ start: 0, end: 6, step: 1 }],
+};
 
 describe('D5: schedules of the config as calendars', () => {
   it('P1: daily at 02:15', () => {
@@ -25,14 +29,36 @@ describe('D5: schedules of the config as calendars', () => {
     expect(cron(text)[field]).toEqual(ranges);
   });
 
-  it.each(['* * * *', '60 * * * *', '0 2 * * FOO', '5-1 * * * *', '*/0 * * * *', '*-3 * * * *'])('%s is refused', (text) => {
-    expect(() => cron(text)).toThrow(expect.objectContaining({ code: 'config-invalid' }) as never);
-  });
+  it.each(['* * * *', '60 * * * *', '0 2 * * FOO', '5-1 * * * *', '*/0 * * * *', '*-3 * * * *'])(
+    '%s is refused',
+    (text) => {
+      expect(() => cron(text)).toThrow(expect.objectContaining({ code: 'config-invalid' }) as never);
+    },
+  );
 
   it('P4: the first Sunday of a quarter, as the config passes it', () => {
-    const calendar = { dayOfWeek: ['SUNDAY'], dayOfMonth: [{ start: 1, end: 7 }], month: [{ start: 'JANUARY', end: 'JANUARY' }, { start: 'APRIL', end: 'APRIL' }], hour: [{ start: 2, end: 2 }], minute: [{ start: 0, end: 0 }] };
+    const calendar = {
+      dayOfWeek: ['SUNDAY'],
+      dayOfMonth: [{ start: 1, end: 7 }],
+      month: [
+        { start: 'JANUARY', end: 'JANUARY' },
+        { start: 'APRIL', end: 'APRIL' },
+      ],
+      hour: [{ start: 2, end: 2 }],
+      minute: [{ start: 0, end: 0 }],
+    };
     const times = calendarOf({ calendar, catchUpSeconds: 21_600 });
-    expect(times).toEqual({ second: one(0), minute: one(0), hour: one(2), dayOfMonth: [{ start: 1, end: 7, step: 1 }], month: [...one(1), ...one(4)], dayOfWeek: one(0) });
-    expect(calendarSpec(times)).toMatchObject({ dayOfWeek: [{ start: 'SUNDAY', end: 'SUNDAY' }], month: [{ start: 'JANUARY' }, { start: 'APRIL' }] });
+    expect(times).toEqual({
+      second: one(0),
+      minute: one(0),
+      hour: one(2),
+      dayOfMonth: [{ start: 1, end: 7, step: 1 }],
+      month: [...one(1), ...one(4)],
+      dayOfWeek: one(0),
+    });
+    expect(calendarSpec(times)).toMatchObject({
+      dayOfWeek: [{ start: 'SUNDAY', end: 'SUNDAY' }],
+      month: [{ start: 'JANUARY' }, { start: 'APRIL' }],
+    });
   });
 });

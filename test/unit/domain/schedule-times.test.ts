@@ -1,10 +1,11 @@
 import { describe, expect, it } from '@jest/globals';
 import { Cron } from 'croner';
-import { calendarOf } from '../../../src/domain/schedule-spec.js';
-import { dueTimes } from '../../../src/domain/schedule-times.js';
+import { calendarOf } from '../../../src/domain/schedule/schedule-spec.js';
+import { dueTimes } from '../../../src/domain/schedule/schedule-times.js';
 
 const now = new Date('2026-11-21T02:10:00Z');
-const due = (cron: string, count = 2) => dueTimes(calendarOf({ cron, catchUpSeconds: 60 }), now, count).map((time) => time.toISOString().slice(0, 16));
+const due = (cron: string, count = 2) =>
+  dueTimes(calendarOf({ cron, catchUpSeconds: 60 }), now, count).map((time) => time.toISOString().slice(0, 16));
 
 describe('times at which a schedule was due', () => {
   it('newest first, the present minute included', () => {
@@ -15,8 +16,15 @@ describe('times at which a schedule was due', () => {
   });
 
   it('of a calendar whose fields must all match: first Sunday of a quarter', () => {
-    const calendar = { dayOfWeek: ['SUNDAY'], dayOfMonth: [{ start: 1, end: 7 }], month: [1, 4, 7, 10].map((month) => ({ start: month })), hour: [{ start: 2 }] };
-    expect(dueTimes(calendarOf({ calendar, catchUpSeconds: 60 }), now, 2).map((time) => time.toISOString().slice(0, 10))).toEqual(['2026-10-04', '2026-07-05']);
+    const calendar = {
+      dayOfWeek: ['SUNDAY'],
+      dayOfMonth: [{ start: 1, end: 7 }],
+      month: [1, 4, 7, 10].map((month) => ({ start: month })),
+      hour: [{ start: 2 }],
+    };
+    expect(
+      dueTimes(calendarOf({ calendar, catchUpSeconds: 60 }), now, 2).map((time) => time.toISOString().slice(0, 10)),
+    ).toEqual(['2026-10-04', '2026-07-05']);
   });
 
   it('29 February is found, 30 February never', () => {
@@ -24,10 +32,15 @@ describe('times at which a schedule was due', () => {
     expect(due('0 0 30 2 *')).toEqual([]);
   });
 
-  it.each(['5 4 * * 1-5', '0 */6 * * *', '59 23 31 * *', '7 3 1,15 * *'])('%s: running forward from each, the next one is the one before it in the list', (cron) => {
-    const times = dueTimes(calendarOf({ cron, catchUpSeconds: 60 }), now, 30);
-    const forward = new Cron(cron, { timezone: 'UTC', paused: true });
-    expect(times).toHaveLength(30);
-    times.slice(1).forEach((time, index) => expect(forward.nextRun(time)?.toISOString()).toBe(times[index]?.toISOString()));
-  });
+  it.each(['5 4 * * 1-5', '0 */6 * * *', '59 23 31 * *', '7 3 1,15 * *'])(
+    '%s: running forward from each, the next one is the one before it in the list',
+    (cron) => {
+      const times = dueTimes(calendarOf({ cron, catchUpSeconds: 60 }), now, 30);
+      const forward = new Cron(cron, { timezone: 'UTC', paused: true });
+      expect(times).toHaveLength(30);
+      times
+        .slice(1)
+        .forEach((time, index) => expect(forward.nextRun(time)?.toISOString()).toBe(times[index]?.toISOString()));
+    },
+  );
 });

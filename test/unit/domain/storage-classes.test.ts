@@ -1,5 +1,5 @@
 import { expect, it } from '@jest/globals';
-import { fastestThaw, isCold, minimumCharge } from '../../../src/domain/storage-classes.js';
+import { fastestThaw, isCold, minimumCharge } from '../../../src/domain/storage/storage-classes.js';
 
 it('F13: DEEP_ARCHIVE knows no Expedited; what is not archived needs no thaw', () => {
   expect(fastestThaw('DEEP_ARCHIVE')).toEqual({ tier: 'Standard', hours: 12 });
@@ -9,5 +9,7 @@ it('F13: DEEP_ARCHIVE knows no Expedited; what is not archived needs no thaw', (
 
 it('P3: minimum charges are named for the classes that have them', () => {
   expect(minimumCharge('STANDARD')).toBeNull();
-  expect(minimumCharge('DEEP_ARCHIVE')).toBe('DEEP_ARCHIVE is charged for at least 180 days, however soon it is removed, with 40 KiB more for each object');
+  expect(minimumCharge('DEEP_ARCHIVE')).toBe(
+    'DEEP_ARCHIVE is charged for at least 180 days, however soon it is removed, with 40 KiB more for each object',
+  );
 });

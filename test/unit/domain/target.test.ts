@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { formatTarget, parseTarget } from '../../../src/domain/target.js';
+import { formatTarget, parseTarget } from '../../../src/domain/target/target.js';
 import type { RepriseError } from '../../../src/domain/errors.js';
 
 function refusal(text: string, zone?: string): RepriseError {
@@ -14,7 +14,15 @@ function refusal(text: string, zone?: string): RepriseError {
 
 describe('recovery targets', () => {
   it('reads every form of the command line, and writes it again', () => {
-    for (const text of ['latest', 'end-of-backup', 'lsn:0/16B3740', 'xid:734', 'name:avant migration', 'backup:mairie:logical:mairie_full_20261121_021500', '2026-11-21T02:15:00Z']) {
+    for (const text of [
+      'latest',
+      'end-of-backup',
+      'lsn:0/16B3740',
+      'xid:734',
+      'name:avant migration',
+      'backup:mairie:logical:mairie_full_20261121_021500',
+      '2026-11-21T02:15:00Z',
+    ]) {
       expect(formatTarget(parseTarget(text))).toBe(text);
     }
     expect(parseTarget(' lsn:00/016b3740 ')).toEqual({ kind: 'lsn', lsn: '0/16B3740' });
@@ -46,7 +54,9 @@ describe('recovery targets', () => {
     const error = refusal('2026-11-21 02:15');
     expect(error.code).toBe('target-ambiguous');
     expect(error.hint).toContain('2026-11-21T02:15:00Z');
-    expect(refusal('2026-11-21 02:15', 'Europe/Paris').hint).toContain('2026-11-21T02:15:00+01:00 (2026-11-21T01:15:00Z, Europe/Paris)');
+    expect(refusal('2026-11-21 02:15', 'Europe/Paris').hint).toContain(
+      '2026-11-21T02:15:00+01:00 (2026-11-21T01:15:00Z, Europe/Paris)',
+    );
     expect(refusal('2026-11-21').hint).toContain('2026-11-21T00:00:00Z');
   });
 
@@ -67,12 +77,33 @@ describe('recovery targets', () => {
   });
 
   it('F26: an unambiguous hour of a named zone is refused, too, with the one form that is taken', () => {
-    expect(refusal('2026-07-14 12:00 Europe/Paris').hint).toBe('Write: 2026-07-14T12:00:00+02:00 (2026-07-14T10:00:00Z, Europe/Paris).');
+    expect(refusal('2026-07-14 12:00 Europe/Paris').hint).toBe(
+      'Write: 2026-07-14T12:00:00+02:00 (2026-07-14T10:00:00Z, Europe/Paris).',
+    );
   });
 
   it('refuses what is no target with what to write instead', () => {
-    const bad = ['', 'now', 'latest:1', 'lsn:16B3740', 'lsn:0/123456789', 'xid:2', 'xid:-7', 'xid:18446744073709551616', 'name:', 'name:a\nb', `name:${'é'.repeat(32)}`];
-    bad.push('backup:', '2026-02-30T00:00:00Z', '2026-11-21T24:00:00Z', '2026-11-21T02:60:00Z', '2026-11-21T02:15:00+19:00', '2026-11-21T02:15:00 Mars/Olympus');
+    const bad = [
+      '',
+      'now',
+      'latest:1',
+      'lsn:16B3740',
+      'lsn:0/123456789',
+      'xid:2',
+      'xid:-7',
+      'xid:18446744073709551616',
+      'name:',
+      'name:a\nb',
+      `name:${'é'.repeat(32)}`,
+    ];
+    bad.push(
+      'backup:',
+      '2026-02-30T00:00:00Z',
+      '2026-11-21T24:00:00Z',
+      '2026-11-21T02:60:00Z',
+      '2026-11-21T02:15:00+19:00',
+      '2026-11-21T02:15:00 Mars/Olympus',
+    );
     for (const text of bad) {
       const error = refusal(text);
       expect([text, error.code]).toEqual([text, 'target-invalid']);

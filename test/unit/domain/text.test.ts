@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { markdownBlock, markdownCode, markdownTable, markdownText } from '../../../src/domain/markdown.js';
-import { clipBytes, durationInWords, sizeInWords, utf8Bytes, visible } from '../../../src/domain/text.js';
+import { markdownBlock, markdownCode, markdownTable, markdownText } from '../../../src/domain/text/markdown.js';
+import { clipBytes, durationInWords, sizeInWords, utf8Bytes, visible } from '../../../src/domain/text/text.js';
 
 describe('text', () => {
   it('counts and clips bytes as UTF-8 does, never in the middle of a character', () => {
@@ -67,6 +67,8 @@ describe('Markdown of others', () => {
   });
 
   it('F35: a bar in a cell, as text or as code, makes no cell of its own', () => {
-    expect(markdownTable(['a', 'b'], [[markdownText('x|y'), markdownCode('p|q')]])).toBe('| a | b |\n| --- | --- |\n| x\\|y | `p\\|q` |');
+    expect(markdownTable(['a', 'b'], [[markdownText('x|y'), markdownCode('p|q')]])).toBe(
+      '| a | b |\n| --- | --- |\n| x\\|y | `p\\|q` |',
+    );
   });
 });

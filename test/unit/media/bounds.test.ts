@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { applyAll } from '../../../src/media/apply.js';
 import { summarise } from '../../../src/media/summary.js';
 import type { MediaPlace } from '../../../src/media/place.js';
-import { type MediaWork, actionsOf } from '../../../src/media/work.js';
+import { type MediaRun, actionsOf } from '../../../src/media/carry-out.js';
 import { openDirectory } from '../../../src/storage/directory/directory-storage.js';
 import { tempDir } from '../../helpers/temp.js';
 
@@ -22,7 +22,7 @@ async function filled(keys: readonly string[]): Promise<string> {
 describe('F31: what is changed stays within what was approved', () => {
   async function planned() {
     const [source, target] = [await filled(names.slice(2)), await filled(names)];
-    const work: MediaWork = { kind: 'sync', from: place(source), into: place(target), delete: true };
+    const work: MediaRun = { kind: 'sync', from: place(source), into: place(target), delete: true };
     const { counts } = await summarise(actionsOf(work));
     return { source, target, work, bounds: { lookedAt: new Date(Date.now() + 60_000).toISOString(), most: counts } };
   }
@@ -31,16 +31,29 @@ describe('F31: what is changed stays within what was approved', () => {
     const { source, target, work, bounds } = await planned();
     expect(bounds.most).toMatchObject({ remove: { objects: 2 } });
     for (const key of names.slice(2)) await rm(join(source, key));
-    await expect(applyAll(work, { ...options, after: 'k1', bounds: { ...bounds, most: { ...bounds.most, remove: { objects: 0, bytes: 0 } } } })).rejects.toMatchObject({ code: 'plan-stale' });
+    await expect(
+      applyAll(work, {
+        ...options,
+        after: 'k1',
+        bounds: { ...bounds, most: { ...bounds.most, remove: { objects: 0, bytes: 0 } } },
+      }),
+    ).rejects.toMatchObject({ code: 'plan-stale' });
     expect((await readdir(target)).filter((name) => names.includes(name))).toEqual(names);
-    await expect(applyAll(work, { ...options, bounds })).rejects.toMatchObject({ code: 'plan-stale', message: expect.stringContaining('remove') });
-    expect((await readdir(target)).filter((name) => names.includes(name)).length).toBeGreaterThanOrEqual(names.length - 2);
+    await expect(applyAll(work, { ...options, bounds })).rejects.toMatchObject({
+      code: 'plan-stale',
+      message: expect.stringContaining('remove'),
+    });
+    expect((await readdir(target)).filter((name) => names.includes(name)).length).toBeGreaterThanOrEqual(
+      names.length - 2,
+    );
   });
 
   test('what was written after the plan was made is left as it is', async () => {
     const { target, work, bounds } = await planned();
     const before = new Date(Date.now() - 60_000).toISOString();
-    expect(await applyAll(work, { ...options, bounds: { ...bounds, lookedAt: before } })).toMatchObject({ remove: { objects: 0 } });
+    expect(await applyAll(work, { ...options, bounds: { ...bounds, lookedAt: before } })).toMatchObject({
+      remove: { objects: 0 },
+    });
     expect((await readdir(target)).filter((name) => names.includes(name))).toEqual(names);
     expect(await applyAll(work, { ...options, bounds })).toMatchObject({ remove: { objects: 2 } });
     expect((await readdir(target)).filter((name) => names.includes(name))).toEqual(names.slice(2));

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { applyAll } from '../../../src/media/apply.js';
 import { summarise } from '../../../src/media/summary.js';
-import { type MediaWork, actionsOf } from '../../../src/media/work.js';
+import { type MediaRun, actionsOf } from '../../../src/media/carry-out.js';
 import { openDirectory } from '../../../src/storage/directory/directory-storage.js';
 import { collect } from '../../helpers/collect.js';
 import { tempDir } from '../../helpers/temp.js';
@@ -22,7 +22,7 @@ async function fill(root: string, files: readonly string[]): Promise<void> {
 async function sides() {
   const [source, target, outside] = [await tempDir('source'), await tempDir('target'), await tempDir('outside')];
   const place = (path: string) => ({ name: path, storage: openDirectory({ path }), folder: '' });
-  const work: MediaWork = { kind: 'sync', from: place(source), into: place(target), delete: true };
+  const work: MediaRun = { kind: 'sync', from: place(source), into: place(target), delete: true };
   return { source, target, outside, work };
 }
 
@@ -41,11 +41,20 @@ describe('K3, F37: a sync that removes, and what is no plain file', () => {
 
     const { counts, irregular } = await summarise(actionsOf(work));
     expect(counts).toMatchObject({ copy: { objects: 2 }, remove: { objects: 5 }, keep: { objects: 2 } });
-    expect([Object.fromEntries(irregular.counts), irregular.first]).toEqual([{ 'symbolic link': 2, 'hard link': 1, 'special file': 1, 'undecodable name': 2 }, 'album']);
+    expect([Object.fromEntries(irregular.counts), irregular.first]).toEqual([
+      { 'symbolic link': 2, 'hard link': 1, 'special file': 1, 'undecodable name': 2 },
+      'album',
+    ]);
     await applyAll(work, options);
-    const left = (await readdir(target, { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name).slice(target.length + 1));
+    const left = (await readdir(target, { recursive: true, withFileTypes: true }))
+      .filter((entry) => entry.isFile())
+      .map((entry) => join(entry.parentPath, entry.name).slice(target.length + 1));
     expect(left.toSorted()).toEqual([...counterparts, 'plain', 'd/plain'].toSorted());
-    expect((await summarise(actionsOf(work))).counts).toMatchObject({ copy: { objects: 0 }, remove: { objects: 0 }, right: { objects: 2 } });
+    expect((await summarise(actionsOf(work))).counts).toMatchObject({
+      copy: { objects: 0 },
+      remove: { objects: 0 },
+      right: { objects: 2 },
+    });
   });
 
   test('F31: taken up after a key between a link and what lies below it, the link still stands for that', async () => {

@@ -5,7 +5,7 @@ import { describe, expect, test } from '@jest/globals';
 import { applyAll } from '../../../src/media/apply.js';
 import { summarise } from '../../../src/media/summary.js';
 import type { MediaPlace } from '../../../src/media/place.js';
-import { type MediaWork, actionsOf } from '../../../src/media/work.js';
+import { type MediaRun, actionsOf } from '../../../src/media/carry-out.js';
 import { openDirectory } from '../../../src/storage/directory/directory-storage.js';
 import type { WritableObjects, WriteStreamOptions } from '../../../src/storage/storage.js';
 import { tempDir } from '../../helpers/temp.js';
@@ -17,9 +17,14 @@ async function bucketOf(contents: Readonly<Record<string, () => Readable>>): Pro
   const objects = {
     place: { server: 'https://elsewhere.example', bucket: 'b', keyOf: (key: string) => key },
     async *list() {
-      for (const key of Object.keys(contents).sort()) yield { key, sizeBytes: 4, modifiedAt: '2026-11-21T00:00:00.000Z', etag: 'abc-2' };
+      for (const key of Object.keys(contents).sort())
+        yield { key, sizeBytes: 4, modifiedAt: '2026-11-21T00:00:00.000Z', etag: 'abc-2' };
     },
-    open: async (key: string) => ({ body: contents[key]!(), md5: null, described: { ContentType: 'image/png', Metadata: { by: 'me' } } }),
+    open: async (key: string) => ({
+      body: contents[key]!(),
+      md5: null,
+      described: { ContentType: 'image/png', Metadata: { by: 'me' } },
+    }),
   } as unknown as WritableObjects;
   return { name: 'bucket', storage: { ...openDirectory({ path: await tempDir('source') }), objects }, folder: '' };
 }
@@ -28,8 +33,12 @@ async function sync(contents: Readonly<Record<string, () => Readable>>) {
   const path = await tempDir('target');
   const storage = openDirectory({ path });
   const told: (WriteStreamOptions | undefined)[] = [];
-  const into: MediaPlace = { name: 'target', storage: { ...storage, writeStream: (key, body, how) => (told.push(how), storage.writeStream(key, body, how)) }, folder: '' };
-  const work: MediaWork = { kind: 'sync', from: await bucketOf(contents), into, delete: false };
+  const into: MediaPlace = {
+    name: 'target',
+    storage: { ...storage, writeStream: (key, body, how) => (told.push(how), storage.writeStream(key, body, how)) },
+    folder: '',
+  };
+  const work: MediaRun = { kind: 'sync', from: await bucketOf(contents), into, delete: false };
   return { path, told, work };
 }
 
@@ -39,12 +48,23 @@ describe('a sync whose bytes pass here', () => {
   test('type, metadata and what it is a copy of go with the content', async () => {
     const { path, told, work } = await sync({ a: good });
     await applyAll(work, options);
-    expect(told).toEqual([expect.objectContaining({ described: { ContentType: 'image/png', Metadata: { by: 'me' } }, mark: 'abc-2' })]);
+    expect(told).toEqual([
+      expect.objectContaining({ described: { ContentType: 'image/png', Metadata: { by: 'me' } }, mark: 'abc-2' }),
+    ]);
     expect(await readFile(join(path, 'a'), 'utf8')).toBe('good');
   });
 
   test.each([
-    ['fails', () => Readable.from((async function* () { yield Buffer.from('go'); throw new Error('socket hang up'); })())],
+    [
+      'fails',
+      () =>
+        Readable.from(
+          (async function* () {
+            yield Buffer.from('go');
+            throw new Error('socket hang up');
+          })(),
+        ),
+    ],
     ['ends early', () => Readable.from([Buffer.from('go')])],
   ])('F10: a source that %s half way is tried again, and leaves what was there', async (_how, body) => {
     const { path, work } = await sync({ a: body });
@@ -54,7 +74,13 @@ describe('a sync whose bytes pass here', () => {
   });
 
   test('F37: names that the target cannot hold are left out and counted, not tried for ever', async () => {
-    const { path, work } = await sync({ a: good, 'folder/': good, 'x//y': good, '../up': good, ['n'.repeat(256)]: good });
+    const { path, work } = await sync({
+      a: good,
+      'folder/': good,
+      'x//y': good,
+      '../up': good,
+      ['n'.repeat(256)]: good,
+    });
     const { counts, unfit } = await summarise(actionsOf(work));
     expect(counts).toMatchObject({ copy: { objects: 1 }, keep: { objects: 0 } });
     expect(unfit).toEqual({ objects: 4, first: '../up' });

@@ -12,17 +12,32 @@ interface Receiver {
 }
 const receivers: Readonly<Record<string, Receiver>> = {
   mail: {
-    options: (port) => ({ host: '127.0.0.1', port, from: 'reprise@example.org', user: 'reprise', password: { env: 'PASSWORD' } }),
+    options: (port) => ({
+      host: '127.0.0.1',
+      port,
+      from: 'reprise@example.org',
+      user: 'reprise',
+      password: { env: 'PASSWORD' },
+    }),
     start: async (port) => {
       const server = await MailServer.start({ port, user: 'reprise', password: PASSWORD });
-      return () => server.mails.map(({ headers, text }) => ({ id: headers['message-id'] ?? '', subject: headers['subject'] ?? '', text }));
+      return () =>
+        server.mails.map(({ headers, text }) => ({
+          id: headers['message-id'] ?? '',
+          subject: headers['subject'] ?? '',
+          text,
+        }));
     },
   },
   webhook: {
     options: (port) => ({ url: `http://127.0.0.1:${port}/`, secret: { env: 'SIGNING_SECRET' }, allow_private: true }),
     start: async (port) => {
       const receiver = await WebhookReceiver.start(undefined, port);
-      return () => receiver.posts.map(({ headers, body }) => ({ id: String(headers['webhook-id']), ...(JSON.parse(body) as { data: { subject: string; text: string } }).data }));
+      return () =>
+        receiver.posts.map(({ headers, body }) => ({
+          id: String(headers['webhook-id']),
+          ...(JSON.parse(body) as { data: { subject: string; text: string } }).data,
+        }));
     },
   },
 };
@@ -35,7 +50,11 @@ describe.each(Object.keys(notifierKinds))('contract of notifiers: %s', (name) =>
   it('delivers subject and text as they are, with the same id in every attempt', async () => {
     const port = await freePort();
     const received = await receiver.start(port);
-    for (const _attempt of [1, 2]) expect(await kind.send(context(), read(port))).toEqual({ refused: [], detail: expect.stringContaining(`127.0.0.1:${port}`) });
+    for (const _attempt of [1, 2])
+      expect(await kind.send(context(), read(port))).toEqual({
+        refused: [],
+        detail: expect.stringContaining(`127.0.0.1:${port}`),
+      });
     const [first, second] = received();
     expect(first).toMatchObject({ subject: message.subject, text: message.text });
     expect(second).toMatchObject({ id: first?.id });
@@ -59,12 +78,15 @@ describe.each(Object.keys(notifierKinds))('contract of notifiers: %s', (name) =>
   it('stops when it is told to', async () => {
     const port = await freePort();
     const received = await receiver.start(port);
-    await expect(kind.send(context({}, AbortSignal.abort(new Error('stopped'))), read(port))).rejects.toThrow('stopped');
+    await expect(kind.send(context({}, AbortSignal.abort(new Error('stopped'))), read(port))).rejects.toThrow(
+      'stopped',
+    );
     expect(received()).toEqual([]);
   });
 
   it('describes every key, and takes no other', () => {
-    for (const [key, field] of Object.entries(kind.options.shape)) expect([key, (field as { description?: string }).description]).toEqual([key, expect.stringMatching(/\.$/)]);
+    for (const [key, field] of Object.entries(kind.options.shape))
+      expect([key, (field as { description?: string }).description]).toEqual([key, expect.stringMatching(/\.$/)]);
     expect(kind.options.safeParse({ ...receiver.options(1), banana: 1 }).success).toBe(false);
   });
 });

@@ -33,7 +33,13 @@ export async function failureOf(sent: Promise<unknown>): Promise<{ code: string;
   try {
     await sent;
   } catch (error) {
-    const { code, message: said, hint, details, stack } = error as { code: string; message: string; hint?: string; details?: unknown; stack?: string };
+    const {
+      code,
+      message: said,
+      hint,
+      details,
+      stack,
+    } = error as { code: string; message: string; hint?: string; details?: unknown; stack?: string };
     return { code, text: [said, hint, JSON.stringify(details), stack].join('\n') };
   }
   throw new Error('it was sent');

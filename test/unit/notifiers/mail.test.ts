@@ -11,7 +11,10 @@ beforeAll(async () => {
 });
 
 const send = ({ port }: MailServer, more: object = {}, change: Parameters<typeof context>[0] = {}) =>
-  sendMail(context(change), readMailOptions(mailOptions.parse({ host: '127.0.0.1', port, from: 'reprise@example.org', ...more })));
+  sendMail(
+    context(change),
+    readMailOptions(mailOptions.parse({ host: '127.0.0.1', port, from: 'reprise@example.org', ...more })),
+  );
 const login = { user: 'reprise', password: { env: 'PASSWORD' } };
 
 describe('S2: mail', () => {
@@ -53,13 +56,18 @@ describe('S2: mail', () => {
 
   it('says neither login nor text where TLS is required and not offered', async () => {
     const server = await MailServer.start({ user: 'reprise', password: PASSWORD });
-    expect(await failureOf(send(server, { ...login, tls: 'required' }))).toMatchObject({ code: 'notifier-rejected', text: expect.stringContaining('it must offer STARTTLS') });
+    expect(await failureOf(send(server, { ...login, tls: 'required' }))).toMatchObject({
+      code: 'notifier-rejected',
+      text: expect.stringContaining('it must offer STARTTLS'),
+    });
     expect([server.logins, server.mails]).toEqual([[], []]);
   });
 
   it('nor where the certificate is nobody’s', async () => {
     const server = await MailServer.start({ tls, user: 'reprise', password: PASSWORD });
-    expect(await failureOf(send(server, { ...login, tls: 'required' }))).toMatchObject({ text: expect.stringMatching(/self.signed/) });
+    expect(await failureOf(send(server, { ...login, tls: 'required' }))).toMatchObject({
+      text: expect.stringMatching(/self.signed/),
+    });
     expect([server.logins, server.mails]).toEqual([[], []]);
   });
 
@@ -87,6 +95,9 @@ describe('S2: mail', () => {
 
   it('certificates that are not there are told as that', async () => {
     const server = await MailServer.start();
-    expect(await failureOf(send(server, { ca_file: '/nonexistent/ca.pem' }))).toMatchObject({ code: 'config-invalid', text: expect.stringContaining('/nonexistent/ca.pem cannot be read: ENOENT') });
+    expect(await failureOf(send(server, { ca_file: '/nonexistent/ca.pem' }))).toMatchObject({
+      code: 'config-invalid',
+      text: expect.stringContaining('/nonexistent/ca.pem cannot be read: ENOENT'),
+    });
   });
 });

@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import { describe, expect, it } from '@jest/globals';
 import { parse } from 'yaml';
 import { loadConfig } from '../../../src/config/load.js';
-import { TEMPORAL_VERSION } from '../../../src/process/binaries.js';
+import { TEMPORAL_VERSION } from '../../../src/process/exec/find-programs.js';
 import { tempDir } from '../../helpers/temp.js';
 
 const run = promisify(execFile);
@@ -46,15 +46,22 @@ const service = (name: string): Service => {
 const ours = services.filter(([, { build }]) => build !== undefined);
 const dockerfile = instructions(await text('Dockerfile'));
 const final = dockerfile.slice(dockerfile.findLastIndex(([name]) => name === 'FROM'));
-const mounts = (name: string): [source: string, target: string][] => (service(name).volumes ?? []).map((volume) => volume.split(':').slice(0, 2) as [string, string]);
+const mounts = (name: string): [source: string, target: string][] =>
+  (service(name).volumes ?? []).map((volume) => volume.split(':').slice(0, 2) as [string, string]);
 
 /** Instructions of a Dockerfile with their arguments; continued lines are one. */
 function instructions(source: string): [name: string, rest: string][] {
-  const lines = source.replaceAll(/^#.*\n/gm, '').replaceAll(/\\\n\s*/g, '').split('\n').filter((line) => line.trim() !== '');
+  const lines = source
+    .replaceAll(/^#.*\n/gm, '')
+    .replaceAll(/\\\n\s*/g, '')
+    .split('\n')
+    .filter((line) => line.trim() !== '');
   return lines.map((line) => [line.slice(0, line.indexOf(' ')), line.slice(line.indexOf(' ') + 1)]);
 }
 const of = (name: string, stage = final): string[] => stage.filter(([found]) => found === name).map(([, rest]) => rest);
-const environment = Object.fromEntries(of('ENV').flatMap((rest) => [...rest.matchAll(/(\w+)=(\S+)/g)].map(([, name = '', value = '']) => [name, value])));
+const environment = Object.fromEntries(
+  of('ENV').flatMap((rest) => [...rest.matchAll(/(\w+)=(\S+)/g)].map(([, name = '', value = '']) => [name, value])),
+);
 
 describe('Dockerfile', () => {
   it('starts from pinned Debian with Node 24, ends as another user than root, with an init', () => {
@@ -65,14 +72,25 @@ describe('Dockerfile', () => {
 
   it('installs the tools of every engine, and makes no cluster that nobody asked for', () => {
     const [install = ''] = of('RUN').filter((rest) => rest.includes('apt-get'));
-    for (const name of ['postgresql-15', 'postgresql-client-15', 'pgbackrest', 'age', 'tini']) expect(install.split(/\s+/)).toContain(name);
+    for (const name of ['postgresql-15', 'postgresql-client-15', 'pgbackrest', 'age', 'tini'])
+      expect(install.split(/\s+/)).toContain(name);
     expect(install.indexOf('create_main_cluster = false')).toBeGreaterThan(0);
     expect(install.indexOf('create_main_cluster = false')).toBeLessThan(install.indexOf('postgresql-15'));
   });
 
   it('copies only what is there and what .dockerignore lets through', async () => {
-    const let_through = (await text('.dockerignore')).split('\n').filter((line) => line.startsWith('!')).map((line) => line.slice(1));
-    const sources = of('COPY', dockerfile).filter((rest) => !rest.startsWith('--from')).flatMap((rest) => rest.split(' ').filter((word) => !word.startsWith('--')).slice(0, -1));
+    const let_through = (await text('.dockerignore'))
+      .split('\n')
+      .filter((line) => line.startsWith('!'))
+      .map((line) => line.slice(1));
+    const sources = of('COPY', dockerfile)
+      .filter((rest) => !rest.startsWith('--from'))
+      .flatMap((rest) =>
+        rest
+          .split(' ')
+          .filter((word) => !word.startsWith('--'))
+          .slice(0, -1),
+      );
     expect(sources.length).toBeGreaterThan(5);
     for (const source of sources) {
       await stat(join(root, source));
@@ -82,7 +100,11 @@ describe('Dockerfile', () => {
 
   it('makes every directory that is a volume, owned by its user', () => {
     const volumes = JSON.parse(of('VOLUME')[0] ?? '[]') as string[];
-    const made = of('RUN').join(' ').split('&&').filter((command) => command.includes('-o postgres')).join(' ');
+    const made = of('RUN')
+      .join(' ')
+      .split('&&')
+      .filter((command) => command.includes('-o postgres'))
+      .join(' ');
     for (const volume of volumes) expect(made.split(/\s+/)).toContain(volume);
   });
 });
@@ -100,7 +122,15 @@ describe('docker-compose.yml', () => {
 
   it('runs ours with an init, without rights, as the user of the image', () => {
     for (const [name, one] of ours) {
-      expect([name, one]).toEqual([name, expect.objectContaining({ init: true, cap_drop: ['ALL'], security_opt: ['no-new-privileges:true'], restart: 'unless-stopped' })]);
+      expect([name, one]).toEqual([
+        name,
+        expect.objectContaining({
+          init: true,
+          cap_drop: ['ALL'],
+          security_opt: ['no-new-privileges:true'],
+          restart: 'unless-stopped',
+        }),
+      ]);
       expect([one.user, one.privileged]).toEqual([undefined, undefined]);
     }
   });
@@ -125,21 +155,35 @@ describe('docker-compose.yml', () => {
     }
     expect([...used].sort()).toEqual(Object.keys(compose.volumes).sort());
     expect(declared.filter((path) => !mounts('worker').some(([, target]) => target === path))).toEqual([]);
-    for (const [name] of ours) for (const [source, target] of mounts(name)) expect([target, source.startsWith('./') || declared.includes(target)]).toEqual([target, true]);
+    for (const [name] of ours)
+      for (const [source, target] of mounts(name))
+        expect([target, source.startsWith('./') || declared.includes(target)]).toEqual([target, true]);
   });
 
   it('D2: the worker shares processes, data, socket and repository with the server, and keeps its state in a volume', () => {
     expect(service('worker').pid).toBe('service:postgres');
     const shared = mounts('postgres');
     for (const mount of shared) expect(mounts('worker')).toContainEqual(mount);
-    expect(mounts('worker').filter((mount) => !shared.some((one) => one[1] === mount[1])).map(([, target]) => target)).toEqual(['/var/lib/reprise', environment['REPRISE_CONFIG']]);
+    expect(
+      mounts('worker')
+        .filter((mount) => !shared.some((one) => one[1] === mount[1]))
+        .map(([, target]) => target),
+    ).toEqual(['/var/lib/reprise', environment['REPRISE_CONFIG']]);
   });
 
   it('publishes ports on this machine only, and none that its image does not have', () => {
-    const exposed: Record<string, readonly string[]> = { 'temporalio/server': ['7233'], 'temporalio/ui': ['8080'], 'temporalio/temporal': ['7233', '8233'], reprise: of('EXPOSE') };
-    const published = services.flatMap(([name, { ports = [], image }]) => ports.map((port) => [name, image.split(':')[0] ?? '', ...port.split(':')] as const));
+    const exposed: Record<string, readonly string[]> = {
+      'temporalio/server': ['7233'],
+      'temporalio/ui': ['8080'],
+      'temporalio/temporal': ['7233', '8233'],
+      reprise: of('EXPOSE'),
+    };
+    const published = services.flatMap(([name, { ports = [], image }]) =>
+      ports.map((port) => [name, image.split(':')[0] ?? '', ...port.split(':')] as const),
+    );
     expect(published.length).toBeGreaterThan(4);
-    for (const [name, image, address, , inside] of published) expect([name, address, exposed[image]]).toEqual([name, '127.0.0.1', expect.arrayContaining([inside])]);
+    for (const [name, image, address, , inside] of published)
+      expect([name, address, exposed[image]]).toEqual([name, '127.0.0.1', expect.arrayContaining([inside])]);
   });
 
   it('waits only for services of the same profile, and for health only where there is a check', () => {
@@ -147,7 +191,8 @@ describe('docker-compose.yml', () => {
       for (const [wanted, { condition }] of Object.entries(depends_on)) {
         const other = service(wanted);
         if (other.profiles !== undefined) expect([name, profiles]).toEqual([name, other.profiles]);
-        if (condition === 'service_healthy') expect([wanted, other.healthcheck?.test.length]).toEqual([wanted, expect.any(Number)]);
+        if (condition === 'service_healthy')
+          expect([wanted, other.healthcheck?.test.length]).toEqual([wanted, expect.any(Number)]);
       }
     }
   });
@@ -156,9 +201,13 @@ describe('docker-compose.yml', () => {
     const config = await loadConfig({ file: join(root, 'deploy/compose/reprise.yml') });
     for (const profile of ['production', 'quick']) {
       const chosen = services.filter(([, { profiles }]) => profiles === undefined || profiles.includes(profile));
-      const named = chosen.filter(([name, { networks }]) => name === 'temporal' || networks?.default.aliases.includes('temporal'));
+      const named = chosen.filter(
+        ([name, { networks }]) => name === 'temporal' || networks?.default.aliases.includes('temporal'),
+      );
       expect([profile, named.length]).toEqual([profile, 1]);
-      const published = chosen.flatMap(([, { ports = [] }]) => ports.map((port) => port.split(':').slice(0, 2).join(':')));
+      const published = chosen.flatMap(([, { ports = [] }]) =>
+        ports.map((port) => port.split(':').slice(0, 2).join(':')),
+      );
       expect(new Set(published).size).toBe(published.length);
       expect(published).toContain(new URL(config.temporal.webUi).host);
     }
@@ -173,7 +222,11 @@ describe('docker-compose.yml', () => {
     expect(ignored).toContain('.env');
     for (const [, { environment: given = {}, secrets = [] }] of services) {
       for (const [variable, value] of Object.entries(given)) {
-        if (/passw|pwd|secret|key/i.test(variable)) expect([variable, value]).toEqual([expect.stringMatching(/_FILE$/), expect.stringMatching(/^\/run\/secrets\//)]);
+        if (/passw|pwd|secret|key/i.test(variable))
+          expect([variable, value]).toEqual([
+            expect.stringMatching(/_FILE$/),
+            expect.stringMatching(/^\/run\/secrets\//),
+          ]);
       }
       for (const secret of secrets) expect(Object.keys(compose.secrets)).toContain(secret);
     }
@@ -198,7 +251,11 @@ describe('deploy/compose/reprise.yml', () => {
     // A mount point cannot be renamed, and a recovery puts the old directory aside.
     expect(targets).not.toContain(cluster?.dataDir);
     expect(service('worker').command).toEqual(['reprise-worker', '--host', ...Object.keys(config.hosts)]);
-    expect(cluster?.service).toMatchObject({ kind: 'hook', start: [service('postgres').command?.[0], 'start'], stop: [service('postgres').command?.[0], 'stop'] });
+    expect(cluster?.service).toMatchObject({
+      kind: 'hook',
+      start: [service('postgres').command?.[0], 'start'],
+      stop: [service('postgres').command?.[0], 'stop'],
+    });
   });
 
   it('agrees with pgbackrest.conf and the archive_command on stanza, directory and repository', async () => {
@@ -225,7 +282,10 @@ describe('deploy/compose/init', () => {
     // Readable to the container's user, and out of reach of others here.
     expect([(await stat(secret)).mode & 0o777, (await stat(join(secret, '..'))).mode & 0o777]).toEqual([0o444, 0o700]);
     await init('quick');
-    expect([await readFile(secret, 'utf8'), await readFile(join(copy, '.env'), 'utf8')]).toEqual([first, 'COMPOSE_PROFILES=quick\n']);
+    expect([await readFile(secret, 'utf8'), await readFile(join(copy, '.env'), 'utf8')]).toEqual([
+      first,
+      'COMPOSE_PROFILES=quick\n',
+    ]);
     await expect(init('other')).rejects.toMatchObject({ code: 2 });
   });
 });

@@ -1,7 +1,7 @@
 import { chmod, lstat, mkdir, readdir, readFile, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from '@jest/globals';
-import { copyOldData, emptyOldData, readyToOverwrite } from '../../../src/postgres/aside-copy.js';
+import { copyOldData, emptyOldData, readyToOverwrite } from '../../../src/postgres/old-data/copy-old-data.js';
 import { JobBench } from '../../helpers/jobs.js';
 
 async function oldData() {
@@ -21,7 +21,9 @@ it('S4: old data is copied whole, with modes and links, and only then the direct
   const { jobs, from, to } = await oldData();
   const { ino } = await lstat(from);
   await copyOldData(jobs, from, to);
-  expect((await readdir(to, { recursive: true })).toSorted()).toEqual((await readdir(from, { recursive: true })).toSorted());
+  expect((await readdir(to, { recursive: true })).toSorted()).toEqual(
+    (await readdir(from, { recursive: true })).toSorted(),
+  );
   expect((await lstat(join(to, 'base', '1'))).mode & 0o777).toBe(0o750);
   expect((await lstat(join(to, 'pg_tblspc', '16400'))).isSymbolicLink()).toBe(true);
   await emptyOldData(jobs, from, to);
@@ -45,13 +47,19 @@ it('what is in the place of the copy and has no source is left alone, and the co
   const { jobs, from, to } = await oldData();
   await mkdir(to, { recursive: true });
   await writeFile(join(to, 'somebody-elses'), 'dear');
-  await expect(copyOldData(jobs, from, to)).rejects.toMatchObject({ code: 'tool-failed', message: expect.stringContaining('somebody-elses') });
+  await expect(copyOldData(jobs, from, to)).rejects.toMatchObject({
+    code: 'tool-failed',
+    message: expect.stringContaining('somebody-elses'),
+  });
   expect(await readFile(join(to, 'somebody-elses'), 'utf8')).toBe('dear');
 });
 
 it('nothing is emptied while the copy is not there, as when what it lies on is not mounted', async () => {
   const { jobs, from, to } = await oldData();
-  await expect(emptyOldData(jobs, from, to)).rejects.toMatchObject({ code: 'conflict', hint: expect.stringContaining('mount') });
+  await expect(emptyOldData(jobs, from, to)).rejects.toMatchObject({
+    code: 'conflict',
+    hint: expect.stringContaining('mount'),
+  });
   expect(await readdir(from)).toContain('PG_VERSION');
 });
 

@@ -1,5 +1,5 @@
 import { expect, it } from '@jest/globals';
-import { missingFor } from '../../../src/postgres/wal-line.js';
+import { missingFor } from '../../../src/postgres/wal/contiguous-wal.js';
 
 it('F7: segments of another size than 16 MB are counted in their own: 64 MB make 64 to a log file', () => {
   const wal = { start: '00000001000000000000003F', stop: '000000010000000100000001' };

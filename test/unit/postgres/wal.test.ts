@@ -14,7 +14,7 @@ import {
   segmentEnd,
   segmentName,
   segmentStart,
-} from '../../../src/domain/wal.js';
+} from '../../../src/domain/target/wal.js';
 
 const position = fc.bigInt({ min: 0n, max: (1n << 64n) - 1n });
 const segmentBytes = fc.constantFrom(1, 16, 64, 1024).map((mebibytes) => mebibytes * 1024 * 1024);
@@ -23,7 +23,13 @@ const timeline = fc.integer({ min: 1, max: 0xffff_ffff });
 describe('WAL positions', () => {
   it('reads what it writes, and orders as numbers do', () => {
     fc.assert(fc.property(position, (p) => parseLsn(formatLsn(p)) === p));
-    fc.assert(fc.property(position, position, (a, b) => Math.sign(compareLsn(formatLsn(a), formatLsn(b))) === (a < b ? -1 : a > b ? 1 : 0)));
+    fc.assert(
+      fc.property(
+        position,
+        position,
+        (a, b) => Math.sign(compareLsn(formatLsn(a), formatLsn(b))) === (a < b ? -1 : a > b ? 1 : 0),
+      ),
+    );
     expect(compareLsn('0/16b3740', '00/016B3740')).toBe(0);
     expect(() => parseLsn('0/')).toThrow(RangeError);
     expect(() => parseLsn('123')).toThrow(RangeError);
@@ -43,17 +49,22 @@ describe('WAL segments', () => {
 
   it('a position lies in its segment, for every segment size', () => {
     fc.assert(
-      fc.property(position.filter((p) => p < (1n << 64n) - (1n << 30n)), timeline, segmentBytes, (p, tli, size) => {
-        const name = segmentAt(tli, formatLsn(p), size);
-        const parsed = parseSegmentName(name, size);
-        return (
-          segmentName(parsed, size) === name &&
-          parsed.timeline === tli &&
-          parseLsn(segmentStart(name, size)) <= p &&
-          p < parseLsn(segmentEnd(name, size)) &&
-          segmentStart(nextSegment(name, size), size) === segmentEnd(name, size)
-        );
-      }),
+      fc.property(
+        position.filter((p) => p < (1n << 64n) - (1n << 30n)),
+        timeline,
+        segmentBytes,
+        (p, tli, size) => {
+          const name = segmentAt(tli, formatLsn(p), size);
+          const parsed = parseSegmentName(name, size);
+          return (
+            segmentName(parsed, size) === name &&
+            parsed.timeline === tli &&
+            parseLsn(segmentStart(name, size)) <= p &&
+            p < parseLsn(segmentEnd(name, size)) &&
+            segmentStart(nextSegment(name, size), size) === segmentEnd(name, size)
+          );
+        },
+      ),
     );
   });
 
@@ -69,15 +80,25 @@ describe('WAL segments', () => {
   });
 
   it('F23: after a change of timeline the segment of the switch is read from the new one', () => {
-    const history = parseTimelineHistory("1\t0/3000098\tno recovery target specified\n\n# comment\n2\t0/6000000\tat restore point\n");
+    const history = parseTimelineHistory(
+      '1\t0/3000098\tno recovery target specified\n\n# comment\n2\t0/6000000\tat restore point\n',
+    );
     expect(history).toEqual([
       { timeline: 1, switchLsn: '0/3000098' },
       { timeline: 2, switchLsn: '0/6000000' },
     ]);
-    const path = ['000000010000000000000002', '000000020000000000000003', '000000020000000000000004', '000000020000000000000005', '000000030000000000000006'];
+    const path = [
+      '000000010000000000000002',
+      '000000020000000000000003',
+      '000000020000000000000004',
+      '000000020000000000000005',
+      '000000030000000000000006',
+    ];
     expect(missingSegments(path, '000000010000000000000002', '000000030000000000000006', { history })).toEqual([]);
     const old = path.map((name) => (name === '000000020000000000000003' ? '000000010000000000000003' : name));
-    expect(missingSegments(old, '000000010000000000000002', '000000030000000000000006', { history })).toEqual(['000000020000000000000003']);
+    expect(missingSegments(old, '000000010000000000000002', '000000030000000000000006', { history })).toEqual([
+      '000000020000000000000003',
+    ]);
   });
 });
 

@@ -3,9 +3,9 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import { isAgeRecipient } from '../../../src/domain/age.js';
-import { recipientsOf } from '../../../src/process/age-keys.js';
-import { decryptingArgv, encryptingArgv, NOT_DECRYPTED } from '../../../src/process/age.js';
+import { isAgeRecipient } from '../../../src/domain/text/age-keys.js';
+import { recipientsOf } from '../../../src/process/age/age-keys.js';
+import { decryptingArgv, encryptingArgv, NOT_DECRYPTED } from '../../../src/process/age/age.js';
 import { makeAgeKey } from '../../helpers/age.js';
 import type { AgeKey } from '../../helpers/age.js';
 import { tempDir } from '../../helpers/temp.js';
@@ -36,24 +36,35 @@ async function exitOf(argv: readonly string[]): Promise<Exit> {
 const sh = (script: string): readonly string[] => ['/bin/bash', '-c', script];
 async function sealed(name: string): Promise<string> {
   const path = join(folder, name);
-  expect(await exitOf(await encryptingArgv([key.recipient], ['cat', join(folder, 'plain')], path))).toEqual({ code: 0, stdout: '' });
+  expect(await exitOf(await encryptingArgv([key.recipient], ['cat', join(folder, 'plain')], path))).toEqual({
+    code: 0,
+    stdout: '',
+  });
   return path;
 }
-const read = async (path: string, argv: readonly string[] = ['cat']): Promise<Exit> => exitOf(await decryptingArgv({ file: key.file }, path, argv));
+const read = async (path: string, argv: readonly string[] = ['cat']): Promise<Exit> =>
+  exitOf(await decryptingArgv({ file: key.file }, path, argv));
 
 describe('F3: one exit code speaks for both sides of the pipe', () => {
   it('encrypts what a program prints, and gives it back whole', async () => {
     const path = await sealed('whole');
     expect((await readFile(path, 'latin1')).includes('to the last line')).toBe(false);
     expect(await read(path)).toEqual({ code: 0, stdout: text });
-    expect(await exitOf(await decryptingArgv({ command: key.command }, path, ['cat']))).toEqual({ code: 0, stdout: text });
+    expect(await exitOf(await decryptingArgv({ command: key.command }, path, ['cat']))).toEqual({
+      code: 0,
+      stdout: text,
+    });
   });
 
   it('writing: the code of the program that failed, also after all was written', async () => {
     const out = join(folder, 'failed');
-    expect(await exitOf(await encryptingArgv([key.recipient], sh('cat /etc/hostname; exit 7'), out))).toMatchObject({ code: 7 });
+    expect(await exitOf(await encryptingArgv([key.recipient], sh('cat /etc/hostname; exit 7'), out))).toMatchObject({
+      code: 7,
+    });
     expect(await exitOf(await encryptingArgv([key.recipient], sh('kill -KILL $$'), out))).toMatchObject({ code: 137 });
-    expect((await exitOf(await encryptingArgv([key.recipient], ['echo', 'x'], join(folder, 'no', 'such', 'folder')))).code).toBe(1);
+    expect(
+      (await exitOf(await encryptingArgv([key.recipient], ['echo', 'x'], join(folder, 'no', 'such', 'folder')))).code,
+    ).toBe(1);
   });
 
   it('reading: what the reader says, where all of it was authentic', async () => {
@@ -79,8 +90,14 @@ describe('F3: one exit code speaks for both sides of the pipe', () => {
   it('a reader that wants the beginning only is no failure, and a key that does not fit is', async () => {
     const path = await sealed('beginning');
     const other = await makeAgeKey();
-    expect(await exitOf(await decryptingArgv({ file: key.file }, path, ['head', '--bytes=3'], 'beginning'))).toEqual({ code: 0, stdout: 'all' });
-    expect(await exitOf(await decryptingArgv({ file: other.file }, path, ['head', '--bytes=3'], 'beginning'))).toEqual({ code: NOT_DECRYPTED, stdout: '' });
+    expect(await exitOf(await decryptingArgv({ file: key.file }, path, ['head', '--bytes=3'], 'beginning'))).toEqual({
+      code: 0,
+      stdout: 'all',
+    });
+    expect(await exitOf(await decryptingArgv({ file: other.file }, path, ['head', '--bytes=3'], 'beginning'))).toEqual({
+      code: NOT_DECRYPTED,
+      stdout: '',
+    });
   });
 });
 
@@ -92,7 +109,15 @@ describe('public keys', () => {
       const changed = `${key.recipient.slice(0, at)}${letter}${key.recipient.slice(at + 1)}`;
       expect(isAgeRecipient(changed)).toBe(changed === key.recipient);
     }
-    for (const text of ['', 'age1', `${key.recipient}q`, key.recipient.slice(0, -1), key.recipient.toUpperCase(), key.secret, `${key.recipient}\n`]) {
+    for (const text of [
+      '',
+      'age1',
+      `${key.recipient}q`,
+      key.recipient.slice(0, -1),
+      key.recipient.toUpperCase(),
+      key.secret,
+      `${key.recipient}\n`,
+    ]) {
       expect(isAgeRecipient(text)).toBe(false);
     }
   });
@@ -100,9 +125,16 @@ describe('public keys', () => {
   it('of a file are read with comments and blank lines, each once; a file of nobody is refused', async () => {
     const [other, list] = [await makeAgeKey(), join(folder, 'list')];
     await writeFile(list, `# two\r\n${other.recipient}\r\n\r\n${key.recipient}\r\n`);
-    expect(await recipientsOf({ recipients: [key.recipient], recipientsFile: list })).toEqual([key.recipient, other.recipient]);
+    expect(await recipientsOf({ recipients: [key.recipient], recipientsFile: list })).toEqual([
+      key.recipient,
+      other.recipient,
+    ]);
     await writeFile(list, '# nobody\n');
-    await expect(recipientsOf({ recipients: [], recipientsFile: list })).rejects.toMatchObject({ code: 'config-invalid' });
-    await expect(recipientsOf({ recipients: [], recipientsFile: `${list}.gone` })).rejects.toMatchObject({ code: 'config-invalid' });
+    await expect(recipientsOf({ recipients: [], recipientsFile: list })).rejects.toMatchObject({
+      code: 'config-invalid',
+    });
+    await expect(recipientsOf({ recipients: [], recipientsFile: `${list}.gone` })).rejects.toMatchObject({
+      code: 'config-invalid',
+    });
   });
 });

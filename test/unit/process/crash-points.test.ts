@@ -5,7 +5,7 @@ import { expect, it } from '@jest/globals';
 import { tempDir } from '../../helpers/temp.js';
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
-const module = here('../../../src/process/crash-points.ts');
+const module = here('../../../src/process/jobs/crash-points.ts');
 const script = `const { crashPoint } = await import(process.argv[1]); crashPoint('a', 'step', 'tool'); crashPoint('b'); console.log('lived');`;
 const argv = ['--import', here('../../helpers/typescript.mjs'), '--input-type=module', '--eval', script, module];
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { jobDirectory, jobKey, safeName } from '../../../src/process/job-paths.js';
-import { mergeLocks } from '../../../src/process/merge-locks.js';
+import { jobDirectory, jobKey, safeName } from '../../../src/process/jobs/job-paths.js';
+import { mergeLocks } from '../../../src/process/jobs/merge-locks.js';
 
 describe('F35, F37: any text becomes one safe path segment', () => {
   it('safe text stays readable', () => {

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from '@jest/globals';
-import { operationsInUse, pruneJobs, readJobs } from '../../../src/process/supervisor.js';
+import { operationsInUse, pruneJobs, readJobs } from '../../../src/process/jobs/supervisor.js';
 import { JobBench } from '../../helpers/jobs.js';
 import { until } from '../../helpers/until.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';

@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { describe, expect, it } from '@jest/globals';
-import { identify } from '../../../src/process/process-identity.js';
-import { endSession, JOB_MARK } from '../../../src/process/process-session.js';
+import { identify } from '../../../src/process/exec/process-identity.js';
+import { endSession, JOB_MARK } from '../../../src/process/exec/process-session.js';
 import { onCleanup } from '../../helpers/cleanup.js';
 import { lives } from '../../helpers/jobs.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
@@ -12,7 +12,11 @@ failOnLeakedProcesses();
 /** A session whose leader has ended and was collected, so that only its number is left, in its child. */
 async function orphanedSession(mark: string) {
   const env = { ...process.env, [JOB_MARK]: mark };
-  const leader = spawn('sh', ['-c', 'sleep 600 >/dev/null & echo $!; read wait'], { detached: true, env, stdio: ['pipe', 'pipe', 'ignore'] });
+  const leader = spawn('sh', ['-c', 'sleep 600 >/dev/null & echo $!; read wait'], {
+    detached: true,
+    env,
+    stdio: ['pipe', 'pipe', 'ignore'],
+  });
   const [output] = (await once(leader.stdout, 'data')) as [Buffer];
   const identity = await identify(leader.pid as number);
   leader.stdin.end();

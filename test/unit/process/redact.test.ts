@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
-import { tailOfText, tellingLine } from '../../../src/process/output-tail.js';
-import { redact } from '../../../src/process/redact.js';
+import { tailOfText, errorLine } from '../../../src/files/tail.js';
+import { redact } from '../../../src/domain/text/redact.js';
 
 describe('F39: secrets do not leave a tool’s output', () => {
   it.each([
@@ -28,7 +28,10 @@ describe('F39: secrets do not leave a tool’s output', () => {
   it.each([
     ['DETAIL:  Key (email)=(a@b.org) already exists.', 'DETAIL:  Key (email)=(***) already exists.'],
     ['DETAIL:  Failing row contains (1, Dupont,\n 0612).', 'DETAIL:  Failing row contains (***)'],
-    ['CONTEXT:  COPY demandes_rdv, line 3, column nom: "Dupont"', 'CONTEXT:  COPY demandes_rdv, line 3, column nom: "***"'],
+    [
+      'CONTEXT:  COPY demandes_rdv, line 3, column nom: "Dupont"',
+      'CONTEXT:  COPY demandes_rdv, line 3, column nom: "***"',
+    ],
     ['ERROR:  invalid input syntax for type integer: "Dupont"', 'ERROR:  invalid input syntax for type integer: "***"'],
   ])('nor row values: %s', (text, expected) => {
     expect(redact(text)).toBe(expected);
@@ -50,7 +53,9 @@ describe('F39: secrets do not leave a tool’s output', () => {
 });
 
 it('the telling line is the last one that speaks of an error', () => {
-  expect(tellingLine(tailOfText('a\npg_dump: error: query failed\npg_dump: detail: Query was: SELECT 1\n'))).toBe('pg_dump: error: query failed');
-  expect(tellingLine('one\ntwo\n\n')).toBe('two');
-  expect(tellingLine('')).toBe('');
+  expect(errorLine(tailOfText('a\npg_dump: error: query failed\npg_dump: detail: Query was: SELECT 1\n'))).toBe(
+    'pg_dump: error: query failed',
+  );
+  expect(errorLine('one\ntwo\n\n')).toBe('two');
+  expect(errorLine('')).toBe('');
 });

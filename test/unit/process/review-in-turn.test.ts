@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from '@jest/globals';
-import { inTurn } from '../../../src/process/file-lock.js';
+import { waitForLock } from '../../../src/process/jobs/file-lock.js';
 import { tempDir } from '../../helpers/temp.js';
 
 describe('a step that only one attempt may be at', () => {
@@ -10,12 +10,23 @@ describe('a step that only one attempt may be at', () => {
     const done: string[] = [];
     let open = (): void => undefined;
     const held = new Promise<void>((resolve) => (open = resolve));
-    const first = inTurn(stateDir, 'operation-op', () => held.then(() => done.push('first')), { signal, patienceMs: 10_000 });
+    const first = waitForLock(stateDir, 'operation-op', () => held.then(() => done.push('first')), {
+      signal,
+      patienceMs: 10_000,
+    });
     await sleep(200);
-    await expect(inTurn(stateDir, 'operation-op', async () => done.push('impatient'), { signal, patienceMs: 0 })).rejects.toMatchObject({ code: 'lock-held' });
+    await expect(
+      waitForLock(stateDir, 'operation-op', async () => done.push('impatient'), { signal, patienceMs: 0 }),
+    ).rejects.toMatchObject({ code: 'lock-held' });
     const stopped = new AbortController();
-    const leaving = inTurn(stateDir, 'operation-op', async () => done.push('stopped'), { signal: stopped.signal, patienceMs: 10_000 });
-    const second = inTurn(stateDir, 'operation-op', async () => done.push('second'), { signal, patienceMs: 10_000 });
+    const leaving = waitForLock(stateDir, 'operation-op', async () => done.push('stopped'), {
+      signal: stopped.signal,
+      patienceMs: 10_000,
+    });
+    const second = waitForLock(stateDir, 'operation-op', async () => done.push('second'), {
+      signal,
+      patienceMs: 10_000,
+    });
     stopped.abort();
     await expect(leaving).rejects.toThrow();
     open();

@@ -1,8 +1,8 @@
 import { stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
-import { runTool } from '../../../src/process/run.js';
-import { jobUser } from '../../../src/process/users.js';
+import { runProgram } from '../../../src/process/exec/run-program.js';
+import { jobUser } from '../../../src/process/exec/users.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { asRoot } from '../../helpers/postgres-user.js';
 import { tempDir } from '../../helpers/temp.js';
@@ -14,7 +14,7 @@ const sh = (script: string, ...args: string[]) => ['sh', '-c', script, 'sh', ...
 describe('runTool', () => {
   it('returns what was printed; F35: arguments arrive unchanged', async () => {
     const hostile = [`a'b"c`, 'new\nline', '--', '$(id)'];
-    expect(await runTool(['printf', '[%s]', ...hostile])).toEqual({
+    expect(await runProgram(['printf', '[%s]', ...hostile])).toEqual({
       ...{ stdout: `[a'b"c][new\nline][--][$(id)]`, stderr: '', exitCode: 0 },
     });
   });
@@ -22,7 +22,7 @@ describe('runTool', () => {
   it('F39: nothing of the worker’s environment but PATH reaches the tool', async () => {
     process.env['REPRISE_CANARY'] = 'canary-secret';
     try {
-      const { stdout } = await runTool(['env'], { env: { PGDATABASE: 'x' } });
+      const { stdout } = await runProgram(['env'], { env: { PGDATABASE: 'x' } });
       const names = stdout.split('\n').map((line) => line.split('=')[0]);
       expect(stdout).not.toContain('canary');
       expect(names).toEqual(expect.arrayContaining(['PATH', 'HOME', 'LC_ALL', 'TZ', 'PGTZ', 'PGDATABASE']));
@@ -33,7 +33,7 @@ describe('runTool', () => {
   });
 
   it('F39: a failure carries the redacted end of stderr', async () => {
-    const run = runTool(sh('echo "sh: error: password=canary-secret is wrong" >&2; exit 3'));
+    const run = runProgram(sh('echo "sh: error: password=canary-secret is wrong" >&2; exit 3'));
     await expect(run).rejects.toMatchObject({
       code: 'tool-failed',
       message: 'sh exited with 3: sh: error: password=*** is wrong',
@@ -42,35 +42,39 @@ describe('runTool', () => {
   });
 
   it('accepts the codes that are answers', async () => {
-    expect(await runTool(sh('exit 3'), { acceptCodes: [0, 3] })).toMatchObject({ exitCode: 3 });
-    await expect(runTool(sh('exit 0'), { acceptCodes: [3] })).rejects.toMatchObject({ code: 'tool-failed' });
+    expect(await runProgram(sh('exit 3'), { acceptCodes: [0, 3] })).toMatchObject({ exitCode: 3 });
+    await expect(runProgram(sh('exit 0'), { acceptCodes: [3] })).rejects.toMatchObject({ code: 'tool-failed' });
   });
 
   it('says which tool is missing', async () => {
     const missing = { code: 'tool-missing', message: 'no-such-tool was not found on this host' };
-    await expect(runTool(['no-such-tool'])).rejects.toMatchObject(missing);
-    await expect(runTool([])).rejects.toMatchObject({ code: 'tool-missing' });
+    await expect(runProgram(['no-such-tool'])).rejects.toMatchObject(missing);
+    await expect(runProgram([])).rejects.toMatchObject({ code: 'tool-missing' });
   });
 
   it('F9: ends one that takes too long, and one whose caller has given up', async () => {
-    await expect(runTool(['sleep', '600'], { timeoutMs: 50 })).rejects.toMatchObject({ message: 'sleep did not end within 0.05 s' });
+    await expect(runProgram(['sleep', '600'], { timeoutMs: 50 })).rejects.toMatchObject({
+      message: 'sleep did not end within 0.05 s',
+    });
     const reason = new Error('given up');
-    await expect(runTool(['sleep', '600'], { signal: AbortSignal.timeout(50) })).rejects.toMatchObject({ name: 'TimeoutError' });
-    await expect(runTool(['sleep', '600'], { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
+    await expect(runProgram(['sleep', '600'], { signal: AbortSignal.timeout(50) })).rejects.toMatchObject({
+      name: 'TimeoutError',
+    });
+    await expect(runProgram(['sleep', '600'], { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
   });
 
   it('F40: bounds what it keeps', async () => {
-    await expect(runTool(sh('yes'), { maxBufferBytes: 10_000 })).rejects.toThrow('sh printed more than it may');
+    await expect(runProgram(sh('yes'), { maxBufferBytes: 10_000 })).rejects.toThrow('sh printed more than it may');
   });
 
   it('passes input, and closes it where there is none', async () => {
-    expect(await runTool(['cat'], { input: 'hello' })).toMatchObject({ stdout: 'hello' });
-    expect(await runTool(['cat'])).toMatchObject({ stdout: '' });
+    expect(await runProgram(['cat'], { input: 'hello' })).toMatchObject({ stdout: 'hello' });
+    expect(await runProgram(['cat'])).toMatchObject({ stdout: '' });
   });
 
   it('F42: what the tool makes is owner-only', async () => {
     const dir = await tempDir();
-    await runTool(sh('touch "$1/file"', dir), { user: await jobUser(dir) });
+    await runProgram(sh('touch "$1/file"', dir), { user: await jobUser(dir) });
     expect((await stat(join(dir, 'file'))).mode & 0o777).toBe(0o600);
   });
 });
@@ -80,7 +84,7 @@ describe('runTool', () => {
     const dir = await tempDir();
     const user = await jobUser(dir);
     expect(user).toMatchObject({ name: 'postgres', uid: (await stat(dir)).uid });
-    const { stdout } = await runTool(sh('id -un; id -Gn; echo "$HOME"'), { user });
+    const { stdout } = await runProgram(sh('id -un; id -Gn; echo "$HOME"'), { user });
     const [name, groups, home] = stdout.split('\n');
     expect([name, home]).toEqual(['postgres', user?.home]);
     expect(groups?.split(' ')).toContain('postgres');
@@ -97,6 +101,6 @@ describe('runTool', () => {
 
   it('an owner that the user database does not know works by number', async () => {
     const user = { name: '54321', uid: 54321, gid: 54321, home: '/' };
-    expect(await runTool(['id', '-u'], { user })).toMatchObject({ stdout: '54321' });
+    expect(await runProgram(['id', '-u'], { user })).toMatchObject({ stdout: '54321' });
   });
 });

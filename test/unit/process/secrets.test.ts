@@ -1,7 +1,7 @@
 import { chmod, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
-import { resolveSecret } from '../../../src/process/secrets.js';
+import { resolveSecret } from '../../../src/process/exec/secrets.js';
 import { tempDir } from '../../helpers/temp.js';
 
 const sources = {

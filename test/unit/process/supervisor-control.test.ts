@@ -1,8 +1,8 @@
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
-import { jobUser } from '../../../src/process/users.js';
-import { readJobs } from '../../../src/process/supervisor.js';
+import { jobUser } from '../../../src/process/exec/users.js';
+import { readJobs } from '../../../src/process/jobs/supervisor.js';
 import { JobBench, lives } from '../../helpers/jobs.js';
 import { until } from '../../helpers/until.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
@@ -11,19 +11,25 @@ import { asRoot } from '../../helpers/postgres-user.js';
 failOnLeakedProcesses();
 
 describe('cancellation', () => {
-  it.each(['children', 'stubborn'])('ends the tool and its grandchildren (%s), then cleans up, then says so', async (mode) => {
-    const bench = await JobBench.create();
-    let livedAtCleanUp: boolean[] | undefined;
-    const pids = () => [...bench.starts(), ...bench.lines('children').map(Number)];
-    const cleanUp = async () => void (livedAtCleanUp = await Promise.all(pids().map(lives)));
-    const run = bench.run(bench.request({ mode, cleanUp }));
-    const cancelled = expect(run).rejects.toMatchObject({ code: 'job-cancelled', details: { key: 'op-1/dump', starts: 1 } });
-    await until(() => bench.starts().length === 1, 'the tool has begun');
-    bench.abort.abort();
-    await cancelled;
-    expect(livedAtCleanUp).toEqual([false, false, false]);
-    expect(await bench.json('exit.json')).toMatchObject({ code: mode === 'stubborn' ? 137 : 143 });
-  });
+  it.each(['children', 'stubborn'])(
+    'ends the tool and its grandchildren (%s), then cleans up, then says so',
+    async (mode) => {
+      const bench = await JobBench.create();
+      let livedAtCleanUp: boolean[] | undefined;
+      const pids = () => [...bench.starts(), ...bench.lines('children').map(Number)];
+      const cleanUp = async () => void (livedAtCleanUp = await Promise.all(pids().map(lives)));
+      const run = bench.run(bench.request({ mode, cleanUp }));
+      const cancelled = expect(run).rejects.toMatchObject({
+        code: 'job-cancelled',
+        details: { key: 'op-1/dump', starts: 1 },
+      });
+      await until(() => bench.starts().length === 1, 'the tool has begun');
+      bench.abort.abort();
+      await cancelled;
+      expect(livedAtCleanUp).toEqual([false, false, false]);
+      expect(await bench.json('exit.json')).toMatchObject({ code: mode === 'stubborn' ? 137 : 143 });
+    },
+  );
 
   it('of an operation whose tool another, dead worker started: the same', async () => {
     const bench = await JobBench.create();
@@ -83,10 +89,16 @@ describe('cancellation', () => {
     const bench = await JobBench.create();
     const request = bench.request({ argv: ['sh', '-c', polite, 'tool', bench.dir] });
     const worker = bench.worker(request, { crashAt: 'job:after-cancel' });
-    await until(() => worker.reports.some(({ job }) => job.state === 'running') && bench.starts().length === 1, 'it runs');
+    await until(
+      () => worker.reports.some(({ job }) => job.state === 'running') && bench.starts().length === 1,
+      'it runs',
+    );
     worker.child.kill('SIGUSR2');
     expect(await worker.outcome).toEqual({ signal: 'SIGKILL' });
-    await until(async () => (await bench.json('exit.json').catch(() => ({ code: null })))['code'] === 0, 'it ended with 0');
+    await until(
+      async () => (await bench.json('exit.json').catch(() => ({ code: null })))['code'] === 0,
+      'it ended with 0',
+    );
 
     await bench.letGo();
     expect(await bench.run(request)).toMatchObject({ starts: 2, attached: false });
@@ -156,7 +168,9 @@ describe('F9: a tool that hangs', () => {
       return { phase: 'copying', done, unit: 'files' as const };
     };
     expect(await bench.run(bench.request({ progress, stallTimeoutMs: 2_000 }))).toMatchObject({ code: 0 });
-    expect(bench.reports).toContainEqual(expect.objectContaining({ progress: expect.objectContaining({ phase: 'copying' }) }));
+    expect(bench.reports).toContainEqual(
+      expect.objectContaining({ progress: expect.objectContaining({ phase: 'copying' }) }),
+    );
   });
 
   it('a progress that cannot be read is no reason to fail', async () => {
@@ -170,17 +184,22 @@ describe('F9: a tool that hangs', () => {
 });
 
 describe('F35, F37: hostile step and operation names', () => {
-  it.each(['../../../escape', 'a\nb', `it's "quoted" $(touch pwned) ; rm -rf /`, '-rf', '', '.', 'é'.repeat(300)])('%j', async (name) => {
-    const bench = await JobBench.create();
-    await bench.letGo();
-    const hostile = { operationId: name, locks: [{ name, mode: 'exclusive' }] } as const;
-    const result = await bench.run(bench.request({ step: name, tool: `t'"\\n ${name}` }), hostile);
-    expect(result).toMatchObject({ code: 0, key: `${name}/${name}` });
-    expect(result.directory.startsWith(join(bench.stateDir, 'jobs'))).toBe(true);
-    expect(await readJobs(bench.stateDir, name)).toMatchObject([{ key: `${name}/${name}`, tool: `t'"\\n ${name}`, starts: 1 }]);
-    // Found again by the very same name.
-    expect(await bench.run(bench.request({ step: name }), hostile)).toMatchObject({ attached: true, starts: 1 });
-  });
+  it.each(['../../../escape', 'a\nb', `it's "quoted" $(touch pwned) ; rm -rf /`, '-rf', '', '.', 'é'.repeat(300)])(
+    '%j',
+    async (name) => {
+      const bench = await JobBench.create();
+      await bench.letGo();
+      const hostile = { operationId: name, locks: [{ name, mode: 'exclusive' }] } as const;
+      const result = await bench.run(bench.request({ step: name, tool: `t'"\\n ${name}` }), hostile);
+      expect(result).toMatchObject({ code: 0, key: `${name}/${name}` });
+      expect(result.directory.startsWith(join(bench.stateDir, 'jobs'))).toBe(true);
+      expect(await readJobs(bench.stateDir, name)).toMatchObject([
+        { key: `${name}/${name}`, tool: `t'"\\n ${name}`, starts: 1 },
+      ]);
+      // Found again by the very same name.
+      expect(await bench.run(bench.request({ step: name }), hostile)).toMatchObject({ attached: true, starts: 1 });
+    },
+  );
 
   it('an argv of quotes, newlines and dashes reaches the tool unchanged', async () => {
     const bench = await JobBench.create();
@@ -194,7 +213,11 @@ describe('F35, F37: hostile step and operation names', () => {
   it('F42: the tool runs as the job’s user, owns its output, and can be cancelled', async () => {
     const bench = await JobBench.create();
     const user = await jobUser();
-    const argv = ['sh', '-c', 'echo $$ >>"$1/starts"; id -un; id -Gn >>/dev/stdout; while [ ! -e "$1/go" ]; do sleep 0.02; done'];
+    const argv = [
+      'sh',
+      '-c',
+      'echo $$ >>"$1/starts"; id -un; id -Gn >>/dev/stdout; while [ ! -e "$1/go" ]; do sleep 0.02; done',
+    ];
     const run = bench.run(bench.request({ argv: [...argv, 'tool', bench.dir] }), { user });
     const cancelled = expect(run).rejects.toMatchObject({ code: 'job-cancelled' });
     const output = () => readFile(bench.file('stdout'), 'utf8').catch(() => '');

@@ -92,7 +92,10 @@ describe('D2: two attempts at once', () => {
     await bench.letGo();
     await bench.run(bench.request());
     const planDigest = 'aabbccddeeff00112233';
-    expect(await bench.run(bench.request(), { planDigest })).toMatchObject({ key: 'op-1/dump/aabbccddeeff', starts: 1 });
+    expect(await bench.run(bench.request(), { planDigest })).toMatchObject({
+      key: 'op-1/dump/aabbccddeeff',
+      starts: 1,
+    });
     expect(bench.starts()).toHaveLength(2);
   });
 });

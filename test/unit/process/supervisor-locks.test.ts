@@ -3,9 +3,9 @@ import { once } from 'node:events';
 import { mkdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
-import { tryLock, withHostLock } from '../../../src/process/file-lock.js';
-import { hostLockPath } from '../../../src/process/job-paths.js';
-import { readJobs } from '../../../src/process/supervisor.js';
+import { tryLock, withHostLock } from '../../../src/process/jobs/file-lock.js';
+import { hostLockPath } from '../../../src/process/jobs/job-paths.js';
+import { readJobs } from '../../../src/process/jobs/supervisor.js';
 import { JobBench, lives } from '../../helpers/jobs.js';
 import { until } from '../../helpers/until.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
@@ -28,7 +28,9 @@ describe('F29: locks of the host', () => {
     const other = bench.run(bench.request({ step: 'restore', locks: [cluster] }), { operationId: 'op-2' });
     await expect(other).rejects.toMatchObject({
       code: 'lock-held',
-      message: expect.stringMatching(/^the lock cluster mairie is held by tool \(job op-1\/dump, process \d+, since \d{4}-/),
+      message: expect.stringMatching(
+        /^the lock cluster mairie is held by tool \(job op-1\/dump, process \d+, since \d{4}-/,
+      ),
       details: { lock: 'cluster mairie', holder: 'op-1/dump', pid: bench.starts()[0] },
     });
     expect(await readJobs(bench.stateDir, 'op-2')).toEqual([]);
@@ -62,7 +64,11 @@ describe('F29: locks of the host', () => {
     const bench = await JobBench.create();
     await bench.letGo();
     await withHostLock(bench.stateDir, cluster.name, 'exclusive', async () => undefined);
-    const nameless = spawn('flock', ['--exclusive', hostLockPath(bench.stateDir, cluster.name), 'sh', '-c', 'echo held; read go'], { stdio: ['pipe', 'pipe', 'inherit'] });
+    const nameless = spawn(
+      'flock',
+      ['--exclusive', hostLockPath(bench.stateDir, cluster.name), 'sh', '-c', 'echo held; read go'],
+      { stdio: ['pipe', 'pipe', 'inherit'] },
+    );
     await once(nameless.stdout, 'data');
     let ended = false;
     const run = bench.run(bench.request({ locks: [cluster] })).finally(() => (ended = true));
@@ -77,7 +83,9 @@ describe('F29: locks of the host', () => {
     const shared = { ...cluster, mode: 'shared' } as const;
     const runs = ['a', 'b'].map((step) => bench.run(bench.request({ step }), { locks: [shared] }));
     await until(() => bench.starts().length === 2, 'both run');
-    await expect(bench.run(bench.request({ step: 'c' }), { locks: [cluster] })).rejects.toMatchObject({ code: 'lock-held' });
+    await expect(bench.run(bench.request({ step: 'c' }), { locks: [cluster] })).rejects.toMatchObject({
+      code: 'lock-held',
+    });
     await bench.letGo();
     await Promise.all(runs);
     // Asked for twice it is one lock, and not in its own way.
@@ -94,7 +102,10 @@ describe('F29: locks of the host', () => {
       'exclusive',
       async () => {
         const run = bench.run(bench.request({ locks: [cluster] }));
-        await expect(run).rejects.toMatchObject({ code: 'lock-held', details: { holder: 'op-9/swap', pid: process.pid } });
+        await expect(run).rejects.toMatchObject({
+          code: 'lock-held',
+          details: { holder: 'op-9/swap', pid: process.pid },
+        });
       },
       who,
     );

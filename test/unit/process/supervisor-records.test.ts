@@ -1,7 +1,7 @@
 import { mkdir, readFile, rm, rmdir, stat, writeFile } from 'node:fs/promises';
 import { describe, expect, it } from '@jest/globals';
 import { execa } from 'execa';
-import { readJobs } from '../../../src/process/supervisor.js';
+import { readJobs } from '../../../src/process/jobs/supervisor.js';
 import { JobBench, lives } from '../../helpers/jobs.js';
 import { until } from '../../helpers/until.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
@@ -49,7 +49,14 @@ describe('records', () => {
     const bench = await JobBench.create();
     await bench.letGo();
     await bench.run(bench.request());
-    const argv = [bench.file('wrapper.sh'), 'supervise', bench.file('').replace(/\/$/, ''), '"key":"k","tool":"t"', '', '0'];
+    const argv = [
+      bench.file('wrapper.sh'),
+      'supervise',
+      bench.file('').replace(/\/$/, ''),
+      '"key":"k","tool":"t"',
+      '',
+      '0',
+    ];
     const late = () => execa('sh', [...argv, ...bench.request().argv], { reject: false });
     expect((await late()).exitCode).toBe(77);
     await rm(bench.file('exit.json'));
@@ -63,9 +70,18 @@ describe('records', () => {
     const argv = [...bench.request().argv, 'host=db password=canary-secret'];
     await bench.run(bench.request({ argv, env: { PGPASSFILE: '/canary-path' } }));
     const modes = await Promise.all(
-      ['', 'record.json', 'pid.json', 'exit.json', 'verdict.json', 'stdout', 'stderr', 'wrapper.sh', '../lock', '../attempts'].map(
-        async (name) => [name, ((await stat(bench.file(name))).mode & 0o777).toString(8)],
-      ),
+      [
+        '',
+        'record.json',
+        'pid.json',
+        'exit.json',
+        'verdict.json',
+        'stdout',
+        'stderr',
+        'wrapper.sh',
+        '../lock',
+        '../attempts',
+      ].map(async (name) => [name, ((await stat(bench.file(name))).mode & 0o777).toString(8)]),
     );
     expect(modes.filter(([name, mode]) => mode !== (name === '' ? '700' : '600'))).toEqual([]);
     expect(((await stat(bench.stateDir)).mode & 0o777).toString(8)).toBe('700');

@@ -1,6 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { describe, expect, it } from '@jest/globals';
-import { readJobs } from '../../../src/process/supervisor.js';
+import { readJobs } from '../../../src/process/jobs/supervisor.js';
 import { JobBench, lives } from '../../helpers/jobs.js';
 import { until } from '../../helpers/until.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
@@ -80,14 +80,19 @@ describe('F3: a tool that fails', () => {
       await expect(bench.run(request)).rejects.toMatchObject({ code: 'tool-rejected', details: { code: 5 } });
     }
     expect(bench.starts()).toHaveLength(1);
-    expect(await readJobs(bench.stateDir, 'op-1')).toMatchObject([{ state: 'failed', starts: 1, attempts: 2, pid: null }]);
+    expect(await readJobs(bench.stateDir, 'op-1')).toMatchObject([
+      { state: 'failed', starts: 1, attempts: 2, pid: null },
+    ]);
   });
 
   it('what had failed for good is started anew, once, where a person has the step tried again', async () => {
     const bench = await JobBench.create();
     await bench.letGo();
-    await expect(bench.run(bench.request({ exit: 5, judge: async () => 'fail' }))).rejects.toMatchObject({ code: 'tool-rejected' });
-    for (const attached of [false, true]) expect(await bench.run(bench.request(), { retry: 1 })).toMatchObject({ code: 0, starts: 1, attached });
+    await expect(bench.run(bench.request({ exit: 5, judge: async () => 'fail' }))).rejects.toMatchObject({
+      code: 'tool-rejected',
+    });
+    for (const attached of [false, true])
+      expect(await bench.run(bench.request(), { retry: 1 })).toMatchObject({ code: 0, starts: 1, attached });
     expect(bench.starts()).toHaveLength(2);
     expect(await readJobs(bench.stateDir, 'op-1')).toMatchObject([{ state: 'failed' }, { state: 'succeeded' }]);
   });
@@ -95,7 +100,9 @@ describe('F3: a tool that fails', () => {
   it('exit 0 judged retry is a failure; exit 1 judged ok is none', async () => {
     const bench = await JobBench.create();
     await bench.letGo();
-    await expect(bench.run(bench.request({ judge: async () => 'retry' }))).rejects.toMatchObject({ code: 'tool-failed' });
+    await expect(bench.run(bench.request({ judge: async () => 'retry' }))).rejects.toMatchObject({
+      code: 'tool-failed',
+    });
     expect(await bench.run(bench.request({ exit: 1, judge: async () => 'ok' }))).toMatchObject({ code: 1, starts: 2 });
     expect(await readJobs(bench.stateDir, 'op-1')).toMatchObject([{ state: 'succeeded' }]);
   });
@@ -103,7 +110,10 @@ describe('F3: a tool that fails', () => {
   it('SIGKILLed: recorded with its signal, then started anew', async () => {
     const bench = await JobBench.create();
     const run = bench.run(bench.request({ mode: 'children' }));
-    const failed = expect(run).rejects.toMatchObject({ code: 'tool-failed', details: { code: null, signal: 'SIGKILL' } });
+    const failed = expect(run).rejects.toMatchObject({
+      code: 'tool-failed',
+      details: { code: null, signal: 'SIGKILL' },
+    });
     await until(() => bench.starts().length === 1, 'the tool has begun');
     process.kill(bench.starts()[0] as number, 'SIGKILL');
     await failed;
@@ -125,7 +135,10 @@ describe('F3: a tool that fails', () => {
 describe('a tool that runs for ever and has to keep up with its configuration', () => {
   it('is left alone while its command is the same, and ended and started anew where it is another', async () => {
     const bench = await JobBench.create();
-    const request = (port: string) => ({ ...bench.request({ onGone: 'resume', keepsUp: true }), env: { ...bench.request().env, PGPORT: port } });
+    const request = (port: string) => ({
+      ...bench.request({ onGone: 'resume', keepsUp: true }),
+      env: { ...bench.request().env, PGPORT: port },
+    });
     const first = bench.worker(request('5432'));
     await until(() => bench.starts().length === 1, 'the tool has begun');
     first.child.kill('SIGKILL');

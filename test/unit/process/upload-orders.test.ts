@@ -2,14 +2,21 @@ import { existsSync } from 'node:fs';
 import { utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from '@jest/globals';
-import { forgetUploadOrders, writeUploadOrder } from '../../../src/process/upload-orders.js';
+import { forgetUploadOrders, writeUploadOrder } from '../../../src/process/jobs/upload-orders.js';
 import { JobBench } from '../../helpers/jobs.js';
 import { until } from '../../helpers/until.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 
 failOnLeakedProcesses();
 
-const orderOf = (operationId: string) => ({ operationId, repository: { name: 'offsite', type: 's3', options: {} }, key: 'a', argv: ['true'], env: {}, variables: { AWS_SECRET_ACCESS_KEY: 'made up' } });
+const orderOf = (operationId: string) => ({
+  operationId,
+  repository: { name: 'offsite', type: 's3', options: {} },
+  key: 'a',
+  argv: ['true'],
+  env: {},
+  variables: { AWS_SECRET_ACCESS_KEY: 'made up' },
+});
 
 it('F39: orders that no attempt came back to remove are forgotten, those of a job that runs and new ones are not', async () => {
   const bench = await JobBench.create();

@@ -36,7 +36,9 @@ describe('catalogue', () => {
     expect(await readdir(join(root, 'mairie', 'records'))).toEqual(['00000001.json', '00000002.json']);
     expect((await stat(join(root, 'mairie', 'records', '00000001.json'))).mode & 0o777).toBe(0o600);
     expect(await openCatalogueForReading(storage, 'mairie').records()).toEqual([first, second]);
-    expect(JSON.parse(await readFile(join(root, 'mairie', 'records', '00000001.json'), 'utf8'))).toMatchObject({ prev: null });
+    expect(JSON.parse(await readFile(join(root, 'mairie', 'records', '00000001.json'), 'utf8'))).toMatchObject({
+      prev: null,
+    });
   });
 
   it('F8: a fact appended again is found, by this handle and by another, and adds nothing', async () => {
@@ -50,18 +52,34 @@ describe('catalogue', () => {
 
   it('refuses to write what could not be read again', async () => {
     const { root, catalogue } = await repository();
-    await expect(catalogue.append(fact({ kind: 'unpin' }, { at: 'yesterday' }))).rejects.toMatchObject({ code: 'internal' });
+    await expect(catalogue.append(fact({ kind: 'unpin' }, { at: 'yesterday' }))).rejects.toMatchObject({
+      code: 'internal',
+    });
     await expect(readdir(join(root, 'mairie'))).rejects.toMatchObject({ code: 'ENOENT' });
   });
 
   it('F40: the counts of thousands of tables become records of their own, none of which a lifecycle takes away, and are read as one backup', async () => {
     const { root, storage, catalogue } = await repository();
-    const contents = Array.from({ length: 5000 }, (_, index) => ({ database: 'mairie', schema: 'métier', table: `table "${index}"`, rows: index }));
+    const contents = Array.from({ length: 5000 }, (_, index) => ({
+      database: 'mairie',
+      schema: 'métier',
+      table: `table "${index}"`,
+      rows: index,
+    }));
     const backup = fact({ kind: 'backup', backup: backupFacts('a', { contents }) });
-    await catalogue.append(fact({ kind: 'contents', backupId: 'mairie:logical:a', contents: contents.slice(0, 3) }, { operationId: 'one that never ended' }));
+    await catalogue.append(
+      fact(
+        { kind: 'contents', backupId: 'mairie:logical:a', contents: contents.slice(0, 3) },
+        { operationId: 'one that never ended' },
+      ),
+    );
     await catalogue.append(backup);
     await catalogue.append(backup);
-    const sizes = await Promise.all((await readdir(join(root, 'mairie', 'records'))).map(async (name) => (await stat(join(root, 'mairie', 'records', name))).size));
+    const sizes = await Promise.all(
+      (await readdir(join(root, 'mairie', 'records'))).map(
+        async (name) => (await stat(join(root, 'mairie', 'records', name))).size,
+      ),
+    );
     expect(sizes.length).toBeGreaterThan(5);
     expect(Math.max(...sizes)).toBeLessThan(128 * 1024);
     const { backups } = await openCatalogueForReading(storage, 'mairie').state();
@@ -84,14 +102,20 @@ describe('catalogue', () => {
     const writers = ['one', 'two', 'three'];
     const count = 15;
     const processes = writers.map((name) =>
-      spawn(process.execPath, ['--import', loader, join(here, 'writer.ts'), root, 'mairie', name, String(count)], { stdio: ['ignore', 'ignore', 'inherit'] }),
+      spawn(process.execPath, ['--import', loader, join(here, 'writer.ts'), root, 'mairie', name, String(count)], {
+        stdio: ['ignore', 'ignore', 'inherit'],
+      }),
     );
     const exits = await Promise.all(processes.map((child) => once(child, 'exit')));
     expect(exits.map(([code]) => code as unknown)).toEqual([0, 0, 0]);
     const records = await catalogue.records();
-    expect(records.map(({ seq }) => seq)).toEqual(Array.from({ length: (writers.length + 1) * count }, (_, index) => index + 1));
+    expect(records.map(({ seq }) => seq)).toEqual(
+      Array.from({ length: (writers.length + 1) * count }, (_, index) => index + 1),
+    );
     const ids = records.map(({ id }) => id).sort();
-    const expected = [...writers, 'shared'].flatMap((name) => Array.from({ length: count }, (_, index) => `${name}:${index}`));
+    const expected = [...writers, 'shared'].flatMap((name) =>
+      Array.from({ length: count }, (_, index) => `${name}:${index}`),
+    );
     expect(ids).toEqual(expected.sort());
     expect(await catalogue.problems()).toEqual([]);
   });
@@ -107,24 +131,33 @@ describe('catalogue', () => {
   it('gives up with conflict when every number is taken under its hands', async () => {
     const { storage } = await repository();
     const cursed = openCatalogue({ ...storage, createIfAbsent: () => Promise.resolve(false) }, 'mairie');
-    await expect(cursed.append(fact({ kind: 'unpin' }))).rejects.toMatchObject({ code: 'conflict', hint: expect.any(String) });
+    await expect(cursed.append(fact({ kind: 'unpin' }))).rejects.toMatchObject({
+      code: 'conflict',
+      hint: expect.any(String),
+    });
   });
 
   it('names damaged and missing records, reads all others, and goes on after them', async () => {
     const { root, storage, catalogue } = await repository();
-    for (let index = 0; index < 8; index++) await catalogue.append(fact({ kind: 'backup', backup: backupFacts(`b${index}`) }));
+    for (let index = 0; index < 8; index++)
+      await catalogue.append(fact({ kind: 'backup', backup: backupFacts(`b${index}`) }));
     const file = (seq: number) => join(root, 'mairie', 'records', `0000000${seq}.json`);
     await writeFile(file(2), '{"seq":2,');
     await writeFile(file(3), '');
     await writeFile(file(4), JSON.stringify({ ...numbered(fact({ kind: 'unpin' }))[0], seq: 5 }));
-    await writeFile(file(5), JSON.stringify({ ...numbered(fact({ kind: 'unpin' }))[0], seq: 5, kind: 'from-the-future' }));
+    await writeFile(
+      file(5),
+      JSON.stringify({ ...numbered(fact({ kind: 'unpin' }))[0], seq: 5, kind: 'from-the-future' }),
+    );
     await rm(file(6));
     await rm(file(7));
     await symlink('/etc/hostname', file(7));
     const again = openCatalogue(storage, 'mairie');
     expect((await again.records()).map(({ seq }) => seq)).toEqual([1, 8]);
     const problems = await again.problems();
-    expect(problems.map(({ key }) => key)).toEqual([2, 3, 4, 5, 6, 7].map((seq) => `mairie/records/0000000${seq}.json`));
+    expect(problems.map(({ key }) => key)).toEqual(
+      [2, 3, 4, 5, 6, 7].map((seq) => `mairie/records/0000000${seq}.json`),
+    );
     expect(problems.map(({ reason }) => reason)).toEqual([
       'it is not JSON',
       'it is empty',

@@ -6,7 +6,8 @@ const id = 'mairie:logical:a';
 const now = new Date('2026-11-21T12:00:00Z');
 const backup = fact({ kind: 'backup', backup: backupFacts('a') });
 const fold = (...facts: Parameters<typeof numbered>) => foldRecords('mairie', numbered(...facts), now);
-const proof = (level: 'verified' | 'restored', at: string) => fact({ kind: 'proof', backupId: id, proof: { level, at }, detail: '' });
+const proof = (level: 'verified' | 'restored', at: string) =>
+  fact({ kind: 'proof', backupId: id, proof: { level, at }, detail: '' });
 const quarantine = fact({ kind: 'quarantine', backupId: id, reason: 'hash differs' });
 
 describe('state of the records', () => {
@@ -15,7 +16,11 @@ describe('state of the records', () => {
   });
 
   it('proven is the highest level, and the latest of that level', () => {
-    const proofs = [proof('restored', '2026-11-20T03:00:00Z'), proof('restored', '2026-11-20T05:00:00Z'), proof('verified', '2026-11-20T09:00:00Z')];
+    const proofs = [
+      proof('restored', '2026-11-20T03:00:00Z'),
+      proof('restored', '2026-11-20T05:00:00Z'),
+      proof('verified', '2026-11-20T09:00:00Z'),
+    ];
     expect(fold(backup, ...proofs).backups[0]?.proven).toEqual({ level: 'restored', at: '2026-11-20T05:00:00Z' });
   });
 
@@ -23,7 +28,10 @@ describe('state of the records', () => {
     const before = proof('restored', '2026-11-20T03:00:00Z');
     expect(fold(backup, before, quarantine).backups[0]).toMatchObject({ status: 'quarantined', proven: null });
     const after = proof('verified', '2026-11-20T04:00:00Z');
-    expect(fold(backup, before, quarantine, after).backups[0]).toMatchObject({ status: 'complete', proven: { level: 'verified' } });
+    expect(fold(backup, before, quarantine, after).backups[0]).toMatchObject({
+      status: 'complete',
+      proven: { level: 'verified' },
+    });
   });
 
   it('a hold counts until its time, the last word counts, and release ends it', () => {
@@ -52,24 +60,44 @@ describe('state of the records', () => {
   });
 
   it('pins, by operation, until unpinned', () => {
-    const pin = (operationId: string, ...backupIds: string[]) => fact({ kind: 'pin', backupIds, walFrom: '000000010000000000000003' }, { operationId });
-    const state = fold(pin('op-1', 'x'), pin('op-2', 'x', 'y'), pin('op-1', 'z'), fact({ kind: 'unpin' }, { operationId: 'op-2' }));
+    const pin = (operationId: string, ...backupIds: string[]) =>
+      fact({ kind: 'pin', backupIds, walFrom: '000000010000000000000003' }, { operationId });
+    const state = fold(
+      pin('op-1', 'x'),
+      pin('op-2', 'x', 'y'),
+      pin('op-1', 'z'),
+      fact({ kind: 'unpin' }, { operationId: 'op-2' }),
+    );
     expect([...state.pins.keys()]).toEqual(['op-1']);
     expect(state.pinnedBackups()).toEqual(new Set(['z']));
     expect(state.pins.get('op-1')?.walFrom).toBe('000000010000000000000003');
   });
 
   it('old data put aside, until it is dropped', () => {
-    const kept = (keptId: string) => fact({ kind: 'kept', keptId, what: 'data directory', where: '/old', sizeBytes: 7, host: 'db1' });
+    const kept = (keptId: string) =>
+      fact({ kind: 'kept', keptId, what: 'data directory', where: '/old', sizeBytes: 7, host: 'db1' });
     const state = fold(kept('k1'), kept('k2'), fact({ kind: 'kept-dropped', keptId: 'k1' }));
     expect(state.kept).toEqual([
-      { id: 'k2', cluster: 'mairie', what: 'data directory', where: '/old', host: 'db1', sizeBytes: 7, since: '2026-11-21T02:00:00Z', operationId: 'op-1' },
+      {
+        id: 'k2',
+        cluster: 'mairie',
+        what: 'data directory',
+        where: '/old',
+        host: 'db1',
+        sizeBytes: 7,
+        since: '2026-11-21T02:00:00Z',
+        operationId: 'op-1',
+      },
     ]);
   });
 
   it('the last proof of each key, with who gave it', () => {
     const proof = (recipient: string, at: string, by: string) => fact({ kind: 'key-proof', recipient }, { at, by });
-    const state = fold(proof('age1a', '2025-01-01T00:00:00Z', 'ann'), proof('age1b', '2025-02-01T00:00:00Z', 'ben'), proof('age1a', '2026-01-01T00:00:00Z', 'cam'));
+    const state = fold(
+      proof('age1a', '2025-01-01T00:00:00Z', 'ann'),
+      proof('age1b', '2025-02-01T00:00:00Z', 'ben'),
+      proof('age1a', '2026-01-01T00:00:00Z', 'cam'),
+    );
     expect([...state.keyProofs]).toEqual([
       ['age1a', { at: '2026-01-01T00:00:00Z', by: 'cam' }],
       ['age1b', { at: '2025-02-01T00:00:00Z', by: 'ben' }],
@@ -79,7 +107,8 @@ describe('state of the records', () => {
   it('plans with their use, approvals, refusals, incidents with their history, journal and outcome', () => {
     const plan = samplePlan();
     const approval = { plan: plan.digest.slice(0, 12), by: 'dba', reason: 'go' };
-    const incident = (state: string, at: string) => fact({ kind: 'incident', incidentId: 'i', scenario: 'instance-loss', state, text: state }, { at });
+    const incident = (state: string, at: string) =>
+      fact({ kind: 'incident', incidentId: 'i', scenario: 'instance-loss', state, text: state }, { at });
     const outcome = {
       target: { requested: 'latest', reached: 'latest' },
       rtoSeconds: 60,
@@ -109,11 +138,18 @@ describe('state of the records', () => {
     expect(state.plans.get(plan.digest)).toMatchObject({ plan, usedAt: '2026-11-21T03:00:00Z' });
     expect(state.approvals).toMatchObject([{ digest: plan.digest, approval, assurance: 'asserted' }]);
     expect(state.refusals).toMatchObject([{ by: 'eve', code: 'approval-refused' }]);
-    expect(state.incidents.get('i')).toMatchObject({ state: 'confirmed', openedAt: '2026-11-21T01:00:00Z', updatedAt: '2026-11-21T02:00:00Z' });
+    expect(state.incidents.get('i')).toMatchObject({
+      state: 'confirmed',
+      openedAt: '2026-11-21T01:00:00Z',
+      updatedAt: '2026-11-21T02:00:00Z',
+    });
     expect(state.incidents.get('i')?.history.map((entry) => entry.state)).toEqual(['suspected', 'confirmed']);
     expect(state.journalOf('op-1').map(({ text }) => text)).toEqual(['one']);
     expect(state.journalOf('none')).toEqual([]);
     expect(state.outcomes.get('op-1')).toMatchObject({ outcome, workflowId: 'w' });
-    expect(state.unmade.map(({ kind, code }) => [kind, code])).toEqual([['failed', 'storage-full'], ['skipped', null]]);
+    expect(state.unmade.map(({ kind, code }) => [kind, code])).toEqual([
+      ['failed', 'storage-full'],
+      ['skipped', null],
+    ]);
   });
 });

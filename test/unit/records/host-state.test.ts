@@ -34,15 +34,18 @@ describe('state of a host, outside of Temporal', () => {
     await expect(state.readPlan(digest)).rejects.toMatchObject({ code: 'plan-stale' });
   });
 
-  it.each(['', '..', '../../etc/passwd', digest.slice(0, 12), digest.toUpperCase(), `${digest}\n`])('F37: %j is no digest, for any method', async (wrong) => {
-    const { state } = await host();
-    const unknown = { code: 'plan-unknown' };
-    await expect(state.readPlan(wrong)).rejects.toMatchObject(unknown);
-    await expect(state.markUsed(wrong, 'op')).rejects.toMatchObject(unknown);
-    await expect(state.closePlan(wrong)).rejects.toMatchObject(unknown);
-    await expect(state.approvals(wrong)).rejects.toMatchObject(unknown);
-    await expect(state.saveApproval(wrong, { plan: wrong, by: 'a', reason: 'b' })).rejects.toMatchObject(unknown);
-  });
+  it.each(['', '..', '../../etc/passwd', digest.slice(0, 12), digest.toUpperCase(), `${digest}\n`])(
+    'F37: %j is no digest, for any method',
+    async (wrong) => {
+      const { state } = await host();
+      const unknown = { code: 'plan-unknown' };
+      await expect(state.readPlan(wrong)).rejects.toMatchObject(unknown);
+      await expect(state.markUsed(wrong, 'op')).rejects.toMatchObject(unknown);
+      await expect(state.closePlan(wrong)).rejects.toMatchObject(unknown);
+      await expect(state.approvals(wrong)).rejects.toMatchObject(unknown);
+      await expect(state.saveApproval(wrong, { plan: wrong, by: 'a', reason: 'b' })).rejects.toMatchObject(unknown);
+    },
+  );
 
   it('F31: keeps one approval of each person, the last, whatever the name holds', async () => {
     const { state } = await host();
@@ -50,7 +53,10 @@ describe('state of a host, outside of Temporal', () => {
     await state.saveApproval(digest, approval('dba', 'first'), '2026-11-21T02:00:00Z');
     await state.saveApproval(digest, approval('dba', 'second'), '2026-11-21T03:00:00Z');
     await state.saveApproval(digest, approval('../../ops', 'third'), '2026-11-21T01:00:00Z');
-    expect((await state.approvals(digest)).map(({ by, reason }) => [by, reason])).toEqual([['../../ops', 'third'], ['dba', 'second']]);
+    expect((await state.approvals(digest)).map(({ by, reason }) => [by, reason])).toEqual([
+      ['../../ops', 'third'],
+      ['dba', 'second'],
+    ]);
     expect(await state.approvals('0'.repeat(64))).toEqual([]);
   });
 

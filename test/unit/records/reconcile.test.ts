@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import type { Backup, ListedBackup } from '../../../src/domain/backup.js';
+import type { Backup, ListedBackup } from '../../../src/domain/backup/backup.js';
 import { reconcile } from '../../../src/records/reconcile.js';
 import { backupFacts } from './samples.js';
 
@@ -36,7 +36,9 @@ describe('F13: what exists is what the engine lists', () => {
     expect(one([recorded('a')], [listed('a', { cold: true })])).toEqual([recorded('a', { status: 'cold' })]);
     expect(one([], [listed('b', { cold: true })])).toMatchObject([{ status: 'cold', proven: null }]);
     expect(one([], [listed('b', { cold: true })])[0]).not.toHaveProperty('cold');
-    expect(one([recorded('a')], [listed('a', { cold: true, damaged: 'its dump is missing' })])).toMatchObject([{ status: 'quarantined' }]);
+    expect(one([recorded('a')], [listed('a', { cold: true, damaged: 'its dump is missing' })])).toMatchObject([
+      { status: 'quarantined' },
+    ]);
   });
 
   it('listed and not recorded: complete, nothing proven', () => {
@@ -50,8 +52,13 @@ describe('F13: what exists is what the engine lists', () => {
   });
 
   it('F15: damaged, or another content than was recorded: quarantined, whatever was proven', () => {
-    expect(one([recorded('a')], [listed('a', { damaged: 'checksum' })])).toEqual([recorded('a', { status: 'quarantined', proven: null })]);
-    expect(one([recorded('a')], [listed('a', { sha256: 'c'.repeat(64) })])[0]).toMatchObject({ status: 'quarantined', proven: null });
+    expect(one([recorded('a')], [listed('a', { damaged: 'checksum' })])).toEqual([
+      recorded('a', { status: 'quarantined', proven: null }),
+    ]);
+    expect(one([recorded('a')], [listed('a', { sha256: 'c'.repeat(64) })])[0]).toMatchObject({
+      status: 'quarantined',
+      proven: null,
+    });
     const [unknown] = one([], [listed('b', { damaged: 'checksum' })]);
     expect(unknown).toMatchObject({ status: 'quarantined' });
     expect(unknown).not.toHaveProperty('damaged');
@@ -70,6 +77,10 @@ describe('F13: what exists is what the engine lists', () => {
 
   it('comes oldest first, whoever knew it', () => {
     const old = recorded('z', { startedAt: '2026-01-01T00:00:00Z' });
-    expect(one([recorded('b'), old], [listed('a'), listed('b'), listed('z')]).map(({ label }) => label)).toEqual(['z', 'a', 'b']);
+    expect(one([recorded('b'), old], [listed('a'), listed('b'), listed('z')]).map(({ label }) => label)).toEqual([
+      'z',
+      'a',
+      'b',
+    ]);
   });
 });

@@ -1,6 +1,6 @@
-import type { Backup } from '../../../src/domain/backup.js';
-import type { Plan, PlanBinding } from '../../../src/domain/plan.js';
-import type { CatalogueRecord, NewRecord, RecordBody } from '../../../src/domain/records.js';
+import type { Backup } from '../../../src/domain/backup/backup.js';
+import type { Plan, PlanBinding } from '../../../src/domain/plan/plan.js';
+import type { CatalogueRecord, NewRecord, RecordBody } from '../../../src/domain/backup/records.js';
 import { planDigest } from '../../../src/records/digest.js';
 
 export type BackupFacts = Omit<Backup, 'proven' | 'heldUntil' | 'status'>;
@@ -25,7 +25,14 @@ let made = 0;
 /** A record nobody has written yet, with an id of its own. */
 export function fact(body: RecordBody, more: Partial<NewRecord> = {}): NewRecord {
   made += 1;
-  return { id: `fact-${made}`, at: '2026-11-21T02:00:00Z', operationId: 'op-1', by: 'dba', ...body, ...more } as NewRecord;
+  return {
+    id: `fact-${made}`,
+    at: '2026-11-21T02:00:00Z',
+    operationId: 'op-1',
+    by: 'dba',
+    ...body,
+    ...more,
+  } as NewRecord;
 }
 
 /** Records as they would be read, numbered from 1. */

@@ -8,5 +8,12 @@ for (let index = 0; index < Number(count); index++) {
   const own = { id: `${name}:${index}`, at: new Date().toISOString(), operationId: name, by: name };
   await catalogue.append({ ...own, kind: 'journal', workflowId: name, step: 'write', text: `line ${index}` });
   // The same fact from every writer: only one of them may leave a record.
-  await catalogue.append({ ...own, id: `shared:${index}`, kind: 'journal', workflowId: name, step: 'share', text: name });
+  await catalogue.append({
+    ...own,
+    id: `shared:${index}`,
+    kind: 'journal',
+    workflowId: name,
+    step: 'share',
+    text: name,
+  });
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import type { NewRecord, RecoveryOutcome } from '../../../src/domain/records.js';
+import type { NewRecord, RecoveryOutcome } from '../../../src/domain/backup/records.js';
 import { foldRecords } from '../../../src/records/fold.js';
 import { incidentDocument, type IncidentDocumentInput } from '../../../src/reports/incident-report.js';
 import { golden } from '../../helpers/golden.js';
@@ -45,15 +45,27 @@ function documentOf(facts: NewRecord[], more: Partial<IncidentDocumentInput> = {
 }
 
 const at = (time: string, by = 'reprise') => ({ at: `2026-11-21T${time}Z`, by, operationId });
-const incident = (state: string, text: string) => ({ kind: 'incident', incidentId: 'i', scenario: 'instance-loss', state, text }) as const;
-const journal = (step: string, text: string) => ({ kind: 'journal', workflowId: 'recover/mairie/x', step, text }) as const;
+const incident = (state: string, text: string) =>
+  ({ kind: 'incident', incidentId: 'i', scenario: 'instance-loss', state, text }) as const;
+const journal = (step: string, text: string) =>
+  ({ kind: 'journal', workflowId: 'recover/mairie/x', step, text }) as const;
 const approval = (by: string, reason: string) =>
-  ({ kind: 'approval', digest: plan.digest, approval: { plan: plan.digest.slice(0, 12), by, reason }, assurance: 'asserted' }) as const;
-const refusal = (by: string, reason: string) => ({ kind: 'refusal', digest: plan.digest, by, code: 'approval-refused', reason }) as const;
-const kept = (where: string) => ({ kind: 'kept', keptId: 'old-1', what: 'data directory', where, sizeBytes: 1_500_000_000, host: 'db1' }) as const;
+  ({
+    kind: 'approval',
+    digest: plan.digest,
+    approval: { plan: plan.digest.slice(0, 12), by, reason },
+    assurance: 'asserted',
+  }) as const;
+const refusal = (by: string, reason: string) =>
+  ({ kind: 'refusal', digest: plan.digest, by, code: 'approval-refused', reason }) as const;
+const kept = (where: string) =>
+  ({ kind: 'kept', keptId: 'old-1', what: 'data directory', where, sizeBytes: 1_500_000_000, host: 'db1' }) as const;
 
 const facts: NewRecord[] = [
-  fact(incident('suspected', 'layer port: connection refused on 127.0.0.1:5432, 3 times in a row'), at('02:15:00', 'watch')),
+  fact(
+    incident('suspected', 'layer port: connection refused on 127.0.0.1:5432, 3 times in a row'),
+    at('02:15:00', 'watch'),
+  ),
   fact(journal('diagnose', 'base/ and global/ are gone, pg_wal can be read'), at('02:15:04')),
   fact(journal('plan', `plan ${plan.digest.slice(0, 12)} made`), at('02:15:10')),
   fact(refusal('eve', 'eve may not approve recover for mairie'), at('02:17:00', 'eve')),
@@ -77,13 +89,35 @@ const cases: Record<string, string> = {
         { name: 'site', status: 'skipped', detail: 'applications are stopped' },
       ],
     },
-    plan: { ...plan, observed: { ...plan.observed, warnings: ['1 WAL segment could not be read'], predictedRtoSeconds: null } },
+    plan: {
+      ...plan,
+      observed: { ...plan.observed, warnings: ['1 WAL segment could not be read'], predictedRtoSeconds: null },
+    },
   }),
-  rejected: documentOf([fact(incident('dismissed', 'planned maintenance'), at('02:16:00', 'ops'))], { plan: null, outcome: null }),
-  restart: documentOf([], { plan: samplePlan({ method: 'restart', backups: [], replaces: [] }), outcome: { ...outcome, checks: [], phases: [] } }),
+  rejected: documentOf([fact(incident('dismissed', 'planned maintenance'), at('02:16:00', 'ops'))], {
+    plan: null,
+    outcome: null,
+  }),
+  restart: documentOf([], {
+    plan: samplePlan({ method: 'restart', backups: [], replaces: [] }),
+    outcome: { ...outcome, checks: [], phases: [] },
+  }),
   hostile: documentOf(
-    [fact(incident('suspected', hostile), at('02:15:00', hostile)), fact(journal(hostile, hostile), at('02:15:01')), fact(approval(hostile, hostile), at('02:15:02')), fact(refusal(hostile, hostile), at('02:15:03', hostile)), fact(kept(hostile), at('02:15:04'))],
-    { outcome: { ...outcome, target: { requested: hostile, reached: hostile }, checks: [{ name: hostile, status: 'passed', detail: hostile }] }, plan: samplePlan({ requester: hostile }) },
+    [
+      fact(incident('suspected', hostile), at('02:15:00', hostile)),
+      fact(journal(hostile, hostile), at('02:15:01')),
+      fact(approval(hostile, hostile), at('02:15:02')),
+      fact(refusal(hostile, hostile), at('02:15:03', hostile)),
+      fact(kept(hostile), at('02:15:04')),
+    ],
+    {
+      outcome: {
+        ...outcome,
+        target: { requested: hostile, reached: hostile },
+        checks: [{ name: hostile, status: 'passed', detail: hostile }],
+      },
+      plan: samplePlan({ requester: hostile }),
+    },
   ),
 };
 
@@ -96,7 +130,12 @@ describe('incident document (K6, S5)', () => {
     const text = cases['hostile'] ?? '';
     const outsideCode = text.replaceAll('\\`', '').replace(/(`+)(?:(?!\1).|\n)*?[^`]\1(?!`)/g, 'CODE');
     expect(outsideCode).not.toMatch(/(?<!\\)<img|(?<!\\)\[a\]|(?<!\\):\/\/|(?<!\\)@|\u202e/);
-    expect(text.split('\n').filter((line) => line.startsWith('#')).every((line) => /^##? [A-Z]/.test(line))).toBe(true);
+    expect(
+      text
+        .split('\n')
+        .filter((line) => line.startsWith('#'))
+        .every((line) => /^##? [A-Z]/.test(line)),
+    ).toBe(true);
     // Every row of a table has the cells of its head: bars that are not escaped are the table's own.
     const cells = (line: string) => line.replace(/\\\|/g, '').split('|').length;
     let head = 0;

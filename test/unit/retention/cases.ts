@@ -1,4 +1,4 @@
-import type { Backup } from '../../../src/domain/backup.js';
+import type { Backup } from '../../../src/domain/backup/backup.js';
 import type { RetentionConfig } from '../../../src/domain/config.js';
 
 /** A backup in a golden file: what is usual is left out. */

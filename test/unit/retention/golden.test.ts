@@ -1,13 +1,16 @@
 import { readFileSync, readdirSync } from 'node:fs';
 import { describe, expect, it } from '@jest/globals';
-import { planRetention } from '../../../src/domain/retention.js';
+import { planRetention } from '../../../src/domain/retention/retention.js';
 import { golden } from '../../helpers/golden.js';
 import { backupOf, retentionOf, type RetentionCase } from './cases.js';
 
 const folder = new URL('golden/', import.meta.url);
 const cases = readdirSync(folder)
   .filter((name) => name.endsWith('.case.json'))
-  .map((name): [string, RetentionCase] => [name, JSON.parse(readFileSync(new URL(name, folder), 'utf8')) as RetentionCase]);
+  .map((name): [string, RetentionCase] => [
+    name,
+    JSON.parse(readFileSync(new URL(name, folder), 'utf8')) as RetentionCase,
+  ]);
 
 describe('what rotation keeps and removes', () => {
   it.each(cases.map(([name, input]) => [input.about, name, input] as const))('%s (%s)', async (_about, name, input) => {

@@ -1,8 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import type { Backup, BackupStatus } from '../../../src/domain/backup.js';
+import type { Backup, BackupStatus } from '../../../src/domain/backup/backup.js';
 import type { RetentionConfig } from '../../../src/domain/config.js';
-import { planRetention, type RetentionInput } from '../../../src/domain/retention.js';
+import { planRetention, type RetentionInput } from '../../../src/domain/retention/retention.js';
 import { backupOf } from './cases.js';
 
 const now = new Date('2026-11-21T12:00:00Z');
@@ -14,7 +14,17 @@ const backups = fc
     fc.record({
       hoursAgo: fc.integer({ min: 1, max: 24 * 60 }),
       proven: fc.constantFrom(null, null, 'verified' as const, 'restored' as const),
-      status: fc.constantFrom<BackupStatus>('complete', 'complete', 'complete', 'complete', 'cold', 'quarantined', 'failed', 'missing', 'running'),
+      status: fc.constantFrom<BackupStatus>(
+        'complete',
+        'complete',
+        'complete',
+        'complete',
+        'cold',
+        'quarantined',
+        'failed',
+        'missing',
+        'running',
+      ),
       heldUntil: fc.constantFrom(null, null, null, 'infinity', '2026-11-21T11:00:00Z', '2027-01-01T00:00:00Z'),
       pinned: fc.boolean(),
       needs: fc.array(fc.nat(30), { maxLength: 2 }),
@@ -47,7 +57,9 @@ const retention: fc.Arbitrary<RetentionConfig> = fc.record({
   maxDeletions: fc.constant(1000),
 });
 
-const input: fc.Arbitrary<RetentionInput> = fc.tuple(backups, retention).map(([of, rules]) => ({ ...of, retention: rules, now }));
+const input: fc.Arbitrary<RetentionInput> = fc
+  .tuple(backups, retention)
+  .map(([of, rules]) => ({ ...of, retention: rules, now }));
 const ids = (verdicts: readonly { id: string }[]) => new Set(verdicts.map(({ id }) => id));
 const good = ({ status }: Backup) => status === 'complete' || status === 'cold';
 /** Proven as the faults demand it: with all it needs there and sound. */
@@ -94,7 +106,8 @@ describe('whatever the backups and the rules', () => {
           const must = [...(restored ? [restored] : []), ...sorted.slice(0, given.retention.minProven)];
           for (const { id } of must) expect(removed).not.toContain(id);
           if (sorted.length < given.retention.minProven) {
-            for (const { id } of given.backups.filter((backup) => backup.database === database)) expect(removed).not.toContain(id);
+            for (const { id } of given.backups.filter((backup) => backup.database === database))
+              expect(removed).not.toContain(id);
           }
         }
       }),
@@ -109,7 +122,8 @@ describe('whatever the backups and the rules', () => {
         const removed = ids(remove);
         for (const { id } of keep) {
           const backup = byId.get(id);
-          if (backup?.status !== 'missing') for (const label of backup?.dependsOn ?? []) expect(removed).not.toContain(label);
+          if (backup?.status !== 'missing')
+            for (const label of backup?.dependsOn ?? []) expect(removed).not.toContain(label);
         }
         const gone = new Set<string>();
         for (const { id } of remove) {
@@ -136,24 +150,37 @@ describe('whatever the backups and the rules', () => {
         const { remove } = planRetention(given);
         const first = ids(remove.slice(0, remove.length === 0 ? 0 : cut % remove.length));
         const left = given.backups.filter(({ id }) => !first.has(id));
-        expect(ids(planRetention({ ...given, backups: left }).remove)).toEqual(ids(remove.filter(({ id }) => !first.has(id))));
+        expect(ids(planRetention({ ...given, backups: left }).remove)).toEqual(
+          ids(remove.filter(({ id }) => !first.has(id))),
+        );
       }),
     );
   });
 
   it('monotone: a longer or further rule, a hold or a pin never removes more', () => {
-    const more = fc.record({ days: fc.nat(20), count: fc.nat(5), daily: fc.nat(5), weekly: fc.nat(3), monthly: fc.nat(2), yearly: fc.nat(1) });
+    const more = fc.record({
+      days: fc.nat(20),
+      count: fc.nat(5),
+      daily: fc.nat(5),
+      weekly: fc.nat(3),
+      monthly: fc.nat(2),
+      yearly: fc.nat(1),
+    });
     fc.assert(
       fc.property(input, more, fc.nat(), (given, added, which) => {
         const removed = ids(planRetention(given).remove);
         const { days, ...rules } = given.retention;
         const wider: RetentionConfig = { ...rules, ...(days === undefined ? {} : { days: days + added.days }) };
         const raised = Object.fromEntries(
-          (['count', 'daily', 'weekly', 'monthly', 'yearly'] as const).map((name) => [name, wider[name] === undefined ? undefined : wider[name] + added[name]]),
+          (['count', 'daily', 'weekly', 'monthly', 'yearly'] as const).map((name) => [
+            name,
+            wider[name] === undefined ? undefined : wider[name] + added[name],
+          ]),
         );
         const chosen = given.backups[which % Math.max(1, given.backups.length)];
         const pinned = new Set([...given.pinned, ...(chosen ? [chosen.id] : [])]);
-        for (const { id } of planRetention({ ...given, pinned, retention: { ...wider, ...raised } }).remove) expect(removed).toContain(id);
+        for (const { id } of planRetention({ ...given, pinned, retention: { ...wider, ...raised } }).remove)
+          expect(removed).toContain(id);
       }),
     );
   });
@@ -171,20 +198,36 @@ describe('whatever the backups and the rules', () => {
 
   it('F27: with a clock behind the newest backup nothing goes', () => {
     fc.assert(
-      fc.property(input.filter(({ backups: all }) => all.length > 0), fc.integer({ min: 61, max: 1e6 }), (given, secondsBehind) => {
-        const newest = Math.max(...given.backups.map(({ startedAt, finishedAt }) => Date.parse(finishedAt ?? startedAt)));
-        const plan = planRetention({ ...given, now: new Date(newest - secondsBehind * 1000) });
-        expect(plan.remove).toEqual([]);
-        expect(plan.refused?.reason).toContain('clock');
-      }),
+      fc.property(
+        input.filter(({ backups: all }) => all.length > 0),
+        fc.integer({ min: 61, max: 1e6 }),
+        (given, secondsBehind) => {
+          const newest = Math.max(
+            ...given.backups.map(({ startedAt, finishedAt }) => Date.parse(finishedAt ?? startedAt)),
+          );
+          const plan = planRetention({ ...given, now: new Date(newest - secondsBehind * 1000) });
+          expect(plan.remove).toEqual([]);
+          expect(plan.refused?.reason).toContain('clock');
+        },
+      ),
     );
   });
 
   it('F40: 10,000 backups are judged at once', () => {
     const many = Array.from({ length: 10_000 }, (_, index) =>
-      backupOf({ label: `b${index}`, at: new Date(now.getTime() - index * hour).toISOString(), proven: 'verified', dependsOn: index % 7 === 6 ? [] : [`b${index + 1}`] }),
+      backupOf({
+        label: `b${index}`,
+        at: new Date(now.getTime() - index * hour).toISOString(),
+        proven: 'verified',
+        dependsOn: index % 7 === 6 ? [] : [`b${index + 1}`],
+      }),
     );
-    const plan = planRetention({ backups: many, retention: { days: 30, minProven: 2, maxDeletions: 100_000 }, now, pinned: new Set() });
+    const plan = planRetention({
+      backups: many,
+      retention: { days: 30, minProven: 2, maxDeletions: 100_000 },
+      now,
+      pinned: new Set(),
+    });
     expect(plan.keep.length).toBeGreaterThanOrEqual(30 * 24);
     expect(plan.keep.length + plan.remove.length).toBe(10_000);
   });

@@ -9,7 +9,8 @@ async function sent(found: string | undefined, wanted: Readonly<Record<string, n
   const options = readS3Options({ bucket: 'dumps', region: 'eu-west-3', lifecycle: wanted });
   const inputs: Readonly<Record<string, unknown>>[] = [];
   const send = async (command: { readonly input: Readonly<Record<string, unknown>> }) => {
-    if (command instanceof GetBucketLifecycleConfigurationCommand) return { Rules: [], TransitionDefaultMinimumObjectSize: found };
+    if (command instanceof GetBucketLifecycleConfigurationCommand)
+      return { Rules: [], TransitionDefaultMinimumObjectSize: found };
     inputs.push(command.input);
     return {};
   };

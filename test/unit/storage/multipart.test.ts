@@ -11,7 +11,12 @@ it('F14: a part that a server takes only with a checksum is sent with its MD5, a
     if (!(command instanceof UploadPartCommand)) return Promise.resolve({ UploadId: 'id' });
     sent.push(command.input.ContentMD5);
     if (command.input.ContentMD5 !== undefined) return Promise.resolve({ ETag: '"etag"' });
-    return Promise.reject(new RepriseError('storage-refused', 'Content-MD5 HTTP header is required', 'send it', { s3: 'InvalidRequest', status: 400 }));
+    return Promise.reject(
+      new RepriseError('storage-refused', 'Content-MD5 HTTP header is required', 'send it', {
+        s3: 'InvalidRequest',
+        status: 400,
+      }),
+    );
   };
   const bucket = { options: { bucket: 'locked', prefix: '' }, send } as unknown as S3Bucket;
   const upload = new MultipartUpload(bucket, 'dump', {});

@@ -3,7 +3,10 @@ import fc from 'fast-check';
 import { partPlan, placeOfPiece } from '../../../src/storage/s3/part-plan.js';
 
 const MIB = 1024 ** 2;
-const configured = fc.record({ partBytes: fc.integer({ min: 5 * MIB, max: 5 * 1024 * MIB }), concurrency: fc.integer({ min: 1, max: 64 }) });
+const configured = fc.record({
+  partBytes: fc.integer({ min: 5 * MIB, max: 5 * 1024 * MIB }),
+  concurrency: fc.integer({ min: 1, max: 64 }),
+});
 
 describe('a stream of unknown length as parts of an object (B1)', () => {
   it('takes 32 MiB for its pieces at most, whatever is configured and however long it is', () => {
@@ -34,6 +37,16 @@ describe('a stream of unknown length as parts of an object (B1)', () => {
   it('keeps the order of the pieces', () => {
     const plan = { direct: 2, perPart: 3 };
     const places = Array.from({ length: 9 }, (_, index) => placeOfPiece(index + 1, plan));
-    expect(places.map(({ part, place }) => `${part}${place === null ? '' : `/${place}`}`)).toEqual(['1', '2', '3/1', '3/2', '3/3', '4/1', '4/2', '4/3', '5/1']);
+    expect(places.map(({ part, place }) => `${part}${place === null ? '' : `/${place}`}`)).toEqual([
+      '1',
+      '2',
+      '3/1',
+      '3/2',
+      '3/3',
+      '4/1',
+      '4/2',
+      '4/3',
+      '5/1',
+    ]);
   });
 });

@@ -8,7 +8,10 @@ import { tempDir } from '../../helpers/temp.js';
 async function broken(files: Record<string, string>): Promise<string[]> {
   const root = await tempDir('rooms');
   await symlink(resolve('node_modules'), join(root, 'node_modules'));
-  const written = { 'package.json': '{"type":"module","dependencies":{"execa":"*","pg":"*"}}', 'tsconfig.json': '{}' };
+  const written = {
+    'package.json': '{"type":"module","dependencies":{"execa":"*","pg":"*","zod":"*"}}',
+    'tsconfig.json': '{}',
+  };
   for (const [path, text] of Object.entries({ ...written, ...files })) {
     await mkdir(dirname(join(root, path)), { recursive: true });
     await writeFile(join(root, path), text);
@@ -31,6 +34,23 @@ test('an import through an open door passes', async () => {
     'src/workflows/recover.ts': "import type { Copy } from '../activities/copy.js'; export type Recover = Copy;",
   });
   expect(rules).toEqual([]);
+});
+
+test('an engine may import what engines share', async () => {
+  const rules = await broken({
+    'src/engines/logical/dump.ts': "import '../shared/hash.js';",
+    'src/engines/shared/hash.ts': 'export {};',
+  });
+  expect(rules).toEqual([]);
+});
+
+test('zod is kept out of the workflow bundle, also behind a module of domain', async () => {
+  const rules = await broken({
+    'src/domain/orders.ts': "import { z } from 'zod'; export const order = z.string(); export type Order = string;",
+    'src/workflows/recover.ts': "import { order } from '../domain/orders.js'; export { order };",
+    'src/workflows/backup.ts': "import type { Order } from '../domain/orders.js'; export type Input = Order;",
+  });
+  expect(rules).toEqual(['no-zod-in-workflows']);
 });
 
 test('an engine that knows another engine is caught', async () => {

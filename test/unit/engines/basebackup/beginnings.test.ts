@@ -9,5 +9,7 @@ it('F23: a segment that is only begun counts as the last of its timeline, and is
   expect(usableBeginnings([`${three}.partial`, `${four}.partial`])).toEqual([four]);
   expect(usableBeginnings([three, `${three}.partial`])).toEqual([]);
   // A promotion leaves the old timeline in the middle of a segment.
-  expect(usableBeginnings([`${three}.partial`, '00000002.history', '000000020000000000000003', '000000020000000000000004'])).toEqual([three]);
+  expect(
+    usableBeginnings([`${three}.partial`, '00000002.history', '000000020000000000000003', '000000020000000000000004']),
+  ).toEqual([three]);
 });

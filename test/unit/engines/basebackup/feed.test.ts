@@ -3,16 +3,17 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { beforeEach, expect, it } from '@jest/globals';
-import { withWal } from '../../../../src/activities/feeding.js';
-import { feedWal } from '../../../../src/engines/basebackup/prefetch.js';
+import { withWalPrefetch } from '../../../../src/activities/backup/wal-prefetch.js';
+import { prefetchWal } from '../../../../src/engines/basebackup/wal-prefetch.js';
 import type { PhysicalRestore, ReadContext } from '../../../../src/engines/engine.js';
-import { resolveSecret } from '../../../../src/process/secrets.js';
+import { resolveSecret } from '../../../../src/process/exec/secrets.js';
 import { openStorage } from '../../../../src/storage/registry.js';
 import type { WritableStorage } from '../../../../src/storage/storage.js';
 import { tempDir } from '../../../helpers/temp.js';
 
 const BYTES = 64;
-const segment = (number: number, timeline = 1): string => `${String(timeline).padStart(8, '0')}${number.toString(16).toUpperCase().padStart(16, '0')}`;
+const segment = (number: number, timeline = 1): string =>
+  `${String(timeline).padStart(8, '0')}${number.toString(16).toUpperCase().padStart(16, '0')}`;
 
 let storage: WritableStorage;
 let context: ReadContext;
@@ -20,8 +21,17 @@ let dataDir: string;
 let directory: string;
 
 beforeEach(async () => {
-  storage = openStorage({ name: 'local', type: 'directory', options: { path: await tempDir('repo') } }, { secret: resolveSecret });
-  context = { cluster: { name: 'mairie' }, policy: { name: 'base' }, storage, user: null, signal: new AbortController().signal } as unknown as ReadContext;
+  storage = openStorage(
+    { name: 'local', type: 'directory', options: { path: await tempDir('repo') } },
+    { secret: resolveSecret },
+  );
+  context = {
+    cluster: { name: 'mairie' },
+    policy: { name: 'base' },
+    storage,
+    user: null,
+    signal: new AbortController().signal,
+  } as unknown as ReadContext;
   dataDir = await tempDir('recovering');
   directory = join(dataDir, 'reprise_wal');
   for (let number = 1; number <= 60; number++) await archive(segment(number));
@@ -35,21 +45,24 @@ async function archive(name: string, content = Buffer.alloc(BYTES)): Promise<voi
   await storage.write(`mairie/base/wal/${name}.gz`, gzipSync(content));
 }
 const ask = (name: string): Promise<void> => writeFile(join(directory, 'asked'), `${name}\n`);
-const there = async (): Promise<string[]> => (await readdir(directory)).filter((name) => /^[0-9A-F]{24}$/.test(name)).sort();
+const there = async (): Promise<string[]> =>
+  (await readdir(directory)).filter((name) => /^[0-9A-F]{24}$/.test(name)).sort();
 async function comes(name: string): Promise<void> {
   while (!(await there()).includes(name)) await sleep(10);
 }
 
 it('K2: brings what the server asks for and the next 32, of every timeline, and no more', async () => {
   await archive(segment(12, 2));
-  const feed = await feedWal(context, dataDir);
+  const feed = await prefetchWal(context, dataDir);
   const stop = new AbortController();
   const bringing = feed.bring(stop.signal);
   expect(await there()).toEqual([]);
   await ask(segment(11));
   await comes(segment(42));
   await sleep(300);
-  expect(await there()).toEqual([...Array.from({ length: 32 }, (_, index) => segment(index + 11)), segment(12, 2)].sort());
+  expect(await there()).toEqual(
+    [...Array.from({ length: 32 }, (_, index) => segment(index + 11)), segment(12, 2)].sort(),
+  );
   await ask(segment(30));
   await comes(segment(60));
   await bringing;
@@ -60,8 +73,8 @@ it('K2: brings what the server asks for and the next 32, of every timeline, and 
 
 it('F15: a damaged segment counts only where the server needs it', async () => {
   await storage.write(`mairie/base/wal/${segment(5)}.gz`, 'no gzip');
-  const feeding = { feedWal } as unknown as PhysicalRestore;
-  const before = await withWal(feeding, context, dataDir, async () => {
+  const feeding = { prefetchWal } as unknown as PhysicalRestore;
+  const before = await withWalPrefetch(feeding, context, dataDir, async () => {
     await ask(segment(1));
     await comes(segment(30));
     return 'paused';
@@ -69,12 +82,15 @@ it('F15: a damaged segment counts only where the server needs it', async () => {
   expect(before).toBe('paused');
   // What the server waits for when it is told, it does not wait for any longer.
   expect(await readFile(join(directory, 'listed'), 'utf8')).not.toContain(segment(5));
-  const needed = withWal(feeding, context, dataDir, async (signal) => {
+  const needed = withWalPrefetch(feeding, context, dataDir, async (signal) => {
     await ask(segment(5));
     for (;;) {
       signal.throwIfAborted();
       await sleep(10);
     }
   });
-  await expect(needed).rejects.toMatchObject({ code: 'wal-gap', message: expect.stringContaining(segment(5)) as unknown });
+  await expect(needed).rejects.toMatchObject({
+    code: 'wal-gap',
+    message: expect.stringContaining(segment(5)) as unknown,
+  });
 });

@@ -16,11 +16,19 @@ it('D3: spools of operations that are over go after days; what runs, is young, o
     for (const file of files) await writeFile(join(path, file), 'x');
     for (const file of [...files, 'tar', '']) await utimes(join(path, file), at, at);
   };
-  const [gone, restored, running, young, filled, elsewhere] = ['gone', 'restored', 'running', 'young', 'filled', 'elsewhere'].map(spoolName) as [string, string, string, string, string, string];
+  const [gone, restored, running, young, filled, elsewhere] = [
+    'gone',
+    'restored',
+    'running',
+    'young',
+    'filled',
+    'elsewhere',
+  ].map(spoolName) as [string, string, string, string, string, string];
   await make(gone, ['tar/base.tar.gz', 'parent_manifest', 'choice.json']);
   await mkdir(join(scratchDir, restored, 'chain-incr_20261121_021500'), { recursive: true });
   await mkdir(join(scratchDir, restored, 'full_20261120_021500'));
-  for (const name of ['chain-incr_20261121_021500', 'full_20261120_021500', '']) await utimes(join(scratchDir, restored, name), old, old);
+  for (const name of ['chain-incr_20261121_021500', 'full_20261120_021500', ''])
+    await utimes(join(scratchDir, restored, name), old, old);
   await make(running, ['tar/base.tar.gz']);
   await make(young, ['tar/base.tar.gz']);
   await utimes(join(scratchDir, young, 'tar', 'base.tar.gz'), new Date(), new Date());
@@ -32,6 +40,8 @@ it('D3: spools of operations that are over go after days; what runs, is young, o
 
   const removed = await removeLeftovers({ scratchDir }, new Set(['running']), 7 * DAY_MS);
   expect(removed.toSorted()).toEqual([gone, restored].map((name) => join(scratchDir, name)).toSorted());
-  expect((await readdir(scratchDir)).toSorted()).toEqual([running, young, filled, elsewhere, 'basebackup-of-somebody', 'outline-x'].toSorted());
+  expect((await readdir(scratchDir)).toSorted()).toEqual(
+    [running, young, filled, elsewhere, 'basebackup-of-somebody', 'outline-x'].toSorted(),
+  );
   expect(await removeLeftovers({ scratchDir: join(scratchDir, 'nothing') }, new Set(), 0)).toEqual([]);
 });

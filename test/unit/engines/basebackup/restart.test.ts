@@ -46,5 +46,6 @@ it('F3: with the server lost, what was received before goes into the repository 
   await writeFile(join(directory, full), 'whole');
   await writeFile(join(directory, `${begun}.partial`), 'beginning');
   await expect(receiveWal(context)).rejects.toThrow();
-  for (const name of [full, `${begun}.partial`]) expect(await context.storage.stat(`mairie/nightly/wal/${name}.gz`)).not.toBeNull();
+  for (const name of [full, `${begun}.partial`])
+    expect(await context.storage.stat(`mairie/nightly/wal/${name}.gz`)).not.toBeNull();
 });

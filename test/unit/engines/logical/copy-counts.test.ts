@@ -14,7 +14,7 @@ it('F22: rows of every COPY are counted, and large objects', () => {
     '-- Data for Name: a; Type: TABLE DATA',
     '--',
     '\\restrict abc',
-    'SET client_encoding = \'UTF8\';',
+    "SET client_encoding = 'UTF8';",
     'COPY public.a (x, y) FROM stdin;',
     '1\tone',
     '2\tCOPY public.b (x) FROM stdin;',
@@ -30,7 +30,10 @@ it('F22: rows of every COPY are counted, and large objects', () => {
     'SELECT pg_catalog.lo_close(0);',
     '\\unrestrict abc',
   ]);
-  expect(counts).toEqual({ tables: [table('public', 'a', 3), table('We "ird', "it's; dotted.name", 0)], largeObjects: 1 });
+  expect(counts).toEqual({
+    tables: [table('public', 'a', 3), table('We "ird', "it's; dotted.name", 0)],
+    largeObjects: 1,
+  });
 });
 
 it('F35: names with newlines neither hide a table nor make one', () => {
@@ -40,9 +43,9 @@ it('F35: names with newlines neither hide a table nor make one', () => {
     'line" (x) FROM stdin;',
     '1',
     '\\.',
-    "SELECT pg_catalog.setval('public.\"s",
+    'SELECT pg_catalog.setval(\'public."s',
     'COPY public.fake (x) FROM stdin;',
-    "\"', 1, false);",
+    '"\', 1, false);',
   ]);
   expect(counts.tables).toEqual([table('public', 'new\nCOPY public.fake (x) FROM stdin;\nline', 1)]);
 });

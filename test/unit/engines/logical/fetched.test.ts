@@ -26,7 +26,14 @@ async function site(from: (byte: number) => AsyncIterable<Buffer> | Iterable<Buf
     },
   };
   const host = { stateDir: join(directory, 'state'), scratchDir: join(directory, 'scratch') };
-  const context = { host, storage, user: null, operationId: 'op', signal: new AbortController().signal, report: () => undefined } as unknown as ReadContext;
+  const context = {
+    host,
+    storage,
+    user: null,
+    operationId: 'op',
+    signal: new AbortController().signal,
+    report: () => undefined,
+  } as unknown as ReadContext;
   const copy = join(host.scratchDir, 'fetched', operationMark('op'), 'db.dump');
   return { context, opened, copy, part: `${copy}.part` };
 }
@@ -63,7 +70,9 @@ describe('a dump fetched from a repository without paths', () => {
 
   it('F10: a stream that ends too early says nothing of the backup, and the next attempt goes on', async () => {
     let answers = 0;
-    const { context, opened, copy } = await site((byte) => (answers++ === 0 ? [content.subarray(byte, 5)] : rest(byte)));
+    const { context, opened, copy } = await site((byte) =>
+      answers++ === 0 ? [content.subarray(byte, 5)] : rest(byte),
+    );
     await expect(wholeFile(context, KEY, recorded)).rejects.toMatchObject({ code: 'storage-unreachable' });
     await wholeFile(context, KEY, recorded);
     expect(await readFile(copy)).toEqual(content);

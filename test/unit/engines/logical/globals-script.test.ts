@@ -15,7 +15,12 @@ it('B4: roles, memberships and tablespaces are told apart', () => {
     { kind: 'create-role', role: 'rdv' },
     { kind: 'alter-role', role: 'rdv' },
     { kind: 'alter-role', role: 'rdv' },
-    { kind: 'grant-role', granted: 'pg_read_all_data', member: 'rdv', sql: 'GRANT pg_read_all_data TO rdv WITH ADMIN OPTION' },
+    {
+      kind: 'grant-role',
+      granted: 'pg_read_all_data',
+      member: 'rdv',
+      sql: 'GRANT pg_read_all_data TO rdv WITH ADMIN OPTION',
+    },
     { kind: 'create-tablespace', tablespace: 'fast', location: "/srv/it's" },
     { kind: 'alter-tablespace', tablespace: 'fast' },
   ]);
@@ -23,7 +28,9 @@ it('B4: roles, memberships and tablespaces are told apart', () => {
 
 it('F35: a role named like a statement stays one name', () => {
   const hostile = 'CREATE ROLE "x""; DROP DATABASE mairie;\n--";';
-  expect(parseGlobals(hostile)).toEqual([{ kind: 'create-role', role: 'x"; DROP DATABASE mairie;\n--', sql: hostile.slice(0, -1) }]);
+  expect(parseGlobals(hostile)).toEqual([
+    { kind: 'create-role', role: 'x"; DROP DATABASE mairie;\n--', sql: hostile.slice(0, -1) },
+  ]);
 });
 
 it('F15: a file that ends in the middle is refused', () => {

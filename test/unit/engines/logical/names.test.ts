@@ -1,6 +1,13 @@
 import { expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { databaseOf, encodeName, everyFileOf, filesOf, incomingFilesOf, labelOf } from '../../../../src/engines/logical/names.js';
+import {
+  databaseOf,
+  encodeName,
+  everyFileOf,
+  filesOf,
+  incomingFilesOf,
+  labelOf,
+} from '../../../../src/engines/logical/names.js';
 
 it('B1: a label is the database, full, and the UTC second of its start', () => {
   expect(labelOf('mairie', '2026-11-21T02:15:00.000Z')).toBe('mairie_full_20261121_021500');
@@ -33,6 +40,14 @@ it('the longest name PostgreSQL has fits into a file name, with the operation be
     expect((key.split('/').at(-1) ?? '').length).toBeLessThan(255);
   }
   expect(filesOf(place, label, false).dump).toBe(`c/p/${label}.dump`);
-  expect(filesOf(place, label, true)).toEqual({ dump: `c/p/${label}.dump.age`, globals: `c/p/${label}.globals.sql.age`, manifest: `c/p/${label}.json` });
-  expect(everyFileOf(place, label)).toEqual([label + '.json', label + '.globals.sql', label + '.globals.sql.age', label + '.dump', label + '.dump.age'].map((name) => `c/p/${name}`));
+  expect(filesOf(place, label, true)).toEqual({
+    dump: `c/p/${label}.dump.age`,
+    globals: `c/p/${label}.globals.sql.age`,
+    manifest: `c/p/${label}.json`,
+  });
+  expect(everyFileOf(place, label)).toEqual(
+    [label + '.json', label + '.globals.sql', label + '.globals.sql.age', label + '.dump', label + '.dump.age'].map(
+      (name) => `c/p/${name}`,
+    ),
+  );
 });

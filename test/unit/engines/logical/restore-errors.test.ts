@@ -39,7 +39,9 @@ it('F21: the words of a harmless complaint under another command do not pass', (
 });
 
 it('F21: another number of ignored errors than was read fails the restore', () => {
-  expect(judgeRestore([...publicExists, ignored(2)].join('\n')).refused).toEqual(['pg_restore counts 2 ignored errors where 1 were read']);
+  expect(judgeRestore([...publicExists, ignored(2)].join('\n')).refused).toEqual([
+    'pg_restore counts 2 ignored errors where 1 were read',
+  ]);
   expect(judgeRestore(publicExists.join('\n')).refused).toHaveLength(1);
 });
 
@@ -55,7 +57,8 @@ it('F35: a name with newlines cannot pass its failure off as harmless', () => {
 });
 
 it('F39: row values are not repeated', () => {
-  const line = 'pg_restore: error: COPY failed for table "t": ERROR:  invalid input syntax for type integer: "Dupont 0612"';
+  const line =
+    'pg_restore: error: COPY failed for table "t": ERROR:  invalid input syntax for type integer: "Dupont 0612"';
   const detail = 'CONTEXT:  COPY t, line 1, column x: "Dupont 0612"';
   expect(JSON.stringify(judgeRestore([line, detail, ignored(1)].join('\n')))).not.toContain('Dupont');
 });

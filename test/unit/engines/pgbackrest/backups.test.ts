@@ -1,5 +1,11 @@
 import { describe, expect, it, test } from '@jest/globals';
-import { differenceOf, expireSteps, parseDryRun, walKeptFrom, withDependants } from '../../../../src/engines/pgbackrest/expire-plan.js';
+import {
+  differenceOf,
+  expireSteps,
+  parseDryRun,
+  walKeptFrom,
+  withDependants,
+} from '../../../../src/engines/pgbackrest/expire-plan.js';
 import { currentDatabase, listed, parseInfo } from '../../../../src/engines/pgbackrest/info.js';
 import type { StanzaBackup } from '../../../../src/engines/pgbackrest/info.js';
 import { chooseType } from '../../../../src/engines/pgbackrest/type.js';
@@ -32,12 +38,34 @@ describe('P1: type auto', () => {
   });
   it('is diff where one is due by age, else incr', () => {
     expect(type([['full', 2 * DAY]], DAY)).toBe('diff');
-    expect(type([['full', 2 * DAY], ['diff', HOUR]], DAY)).toBe('incr');
-    expect(type([['full', 2 * DAY], ['diff', DAY], ['incr', HOUR]], DAY)).toBe('diff');
+    expect(
+      type(
+        [
+          ['full', 2 * DAY],
+          ['diff', HOUR],
+        ],
+        DAY,
+      ),
+    ).toBe('incr');
+    expect(
+      type(
+        [
+          ['full', 2 * DAY],
+          ['diff', DAY],
+          ['incr', HOUR],
+        ],
+        DAY,
+      ),
+    ).toBe('diff');
   });
   it('rests nothing on a damaged backup', () => {
     expect(type([['full', DAY, true]])).toBe('full');
-    expect(type([['full', 2 * DAY], ['incr', DAY, true]])).toBe('diff');
+    expect(
+      type([
+        ['full', 2 * DAY],
+        ['incr', DAY, true],
+      ]),
+    ).toBe('diff');
   });
   it('is the same in every attempt: what began after the operation does not count', () => {
     expect(type([['full', -HOUR]])).toBe('full');
@@ -47,7 +75,10 @@ describe('P1: type auto', () => {
 describe('info', () => {
   const backup = (label: string, type: string, prior: string | null, more: object = {}): object => ({
     ...{ label, type, prior, database: { id: 1, 'repo-key': 1 }, error: false, annotation: null },
-    ...{ archive: { start: '000000010000000000000003', stop: '000000010000000000000003' }, lsn: { start: '0/3000028', stop: '0/3000100' } },
+    ...{
+      archive: { start: '000000010000000000000003', stop: '000000010000000000000003' },
+      lsn: { start: '0/3000028', stop: '0/3000100' },
+    },
     ...{ info: { size: 24_811_186, delta: 1, repository: { delta: 3_252_375, size: 3_252_375 } }, reference: null },
     ...{ timestamp: { start: 1_795_250_286, stop: 1_795_250_288 }, ...more },
   });
@@ -60,16 +91,28 @@ describe('info', () => {
     expect(currentDatabase(parseInfo(stanza([]), 'mairie'))).toMatchObject({ id: 2, major: 16, archiveId: '16-2' });
   });
   it('follows the chain of a backup, nearest first', () => {
-    const { backups, locked } = parseInfo(stanza([backup('F', 'full', null), backup('D', 'diff', 'F'), backup('I', 'incr', 'D')]), 'mairie');
+    const { backups, locked } = parseInfo(
+      stanza([backup('F', 'full', null), backup('D', 'diff', 'F'), backup('I', 'incr', 'D')]),
+      'mairie',
+    );
     expect(backups.map(({ dependsOn }) => dependsOn)).toEqual([[], ['F'], ['D', 'F']]);
     expect(locked).toBe(true);
     expect(listed(backups[0] as StanzaBackup)).toEqual({
-      ...{ label: 'F', type: 'full', startedAt: '2026-11-21T08:38:06.000Z', finishedAt: '2026-11-21T08:38:08.000Z', sizeBytes: 3_252_375 },
+      ...{
+        label: 'F',
+        type: 'full',
+        startedAt: '2026-11-21T08:38:06.000Z',
+        finishedAt: '2026-11-21T08:38:08.000Z',
+        sizeBytes: 3_252_375,
+      },
       ...{ dependsOn: [], wal: { start: '000000010000000000000003', stop: '000000010000000000000003' } },
     });
   });
   it('shows what pgBackRest marked, and whose operation it was', () => {
-    const { backups } = parseInfo(stanza([backup('F', 'full', null, { error: true, annotation: { reprise: 'op/1' } })]), 'mairie');
+    const { backups } = parseInfo(
+      stanza([backup('F', 'full', null, { error: true, annotation: { reprise: 'op/1' } })]),
+      'mairie',
+    );
     expect(backups[0]?.operationId).toBe('op/1');
     expect(listed(backups[0] as StanzaBackup).damaged).toMatch(/checksums/);
   });
@@ -118,20 +161,34 @@ describe('B3, F30: what goes with a backup', () => {
   const labels = backups.map(({ label }) => label);
   test('a dry run has to name the same', () => {
     expect(differenceOf(parseDryRun(log('000000010000000000000008')), ['1F_2I', '1F'], labels, kept)).toBeUndefined();
-    expect(differenceOf(parseDryRun(log('000000010000000000000008')), ['1F'], labels, kept)).toMatch(/would also remove 1F_2I/);
-    expect(differenceOf(parseDryRun(log('000000010000000000000008')), ['3F', '1F_2I', '1F'], labels, kept)).toMatch(/would not remove 3F/);
-    expect(differenceOf(parseDryRun(log('000000010000000000000009')), ['1F_2I', '1F'], labels, kept)).toMatch(/needed from 000000010000000000000009/);
+    expect(differenceOf(parseDryRun(log('000000010000000000000008')), ['1F'], labels, kept)).toMatch(
+      /would also remove 1F_2I/,
+    );
+    expect(differenceOf(parseDryRun(log('000000010000000000000008')), ['3F', '1F_2I', '1F'], labels, kept)).toMatch(
+      /would not remove 3F/,
+    );
+    expect(differenceOf(parseDryRun(log('000000010000000000000009')), ['1F_2I', '1F'], labels, kept)).toMatch(
+      /needed from 000000010000000000000009/,
+    );
     expect(differenceOf(parseDryRun(log('0000000100000000')), ['1F_2I', '1F'], labels, kept)).toMatch(/needed from/);
-    expect(differenceOf(parseDryRun('repo1: remove archive path /repo/archive/t/15-1'), [], labels, kept)).toMatch(/up to its end/);
+    expect(differenceOf(parseDryRun('repo1: remove archive path /repo/archive/t/15-1'), [], labels, kept)).toMatch(
+      /up to its end/,
+    );
   });
   test('files of an interrupted backup may go along', () => {
-    expect(differenceOf(parseDryRun(`${log('0000')}\nremove expired backup 9F`), ['1F_2I', '1F'], labels, () => null)).toBeUndefined();
+    expect(
+      differenceOf(parseDryRun(`${log('0000')}\nremove expired backup 9F`), ['1F_2I', '1F'], labels, () => null),
+    ).toBeUndefined();
   });
 });
 
 describe('F15: verify exits with 0 whatever it found', () => {
   const wal = { start: '000000010000000000000003', stop: '000000010000000000000004' };
-  const log = (status: string, more = '', end = 'P00 INFO: verify command end: completed successfully (1ms)'): string => `stanza: mairie
+  const log = (
+    status: string,
+    more = '',
+    end = 'P00 INFO: verify command end: completed successfully (1ms)',
+  ): string => `stanza: mairie
 status: error
   archiveId: 15-1, total WAL checked: 6, total valid WAL: 6
     missing: 0, checksum invalid: 0, size invalid: 0, other: 0
@@ -139,16 +196,37 @@ status: error
     missing: 0, checksum invalid: 1, size invalid: 0, other: 0
 ${more}
 2026-11-21 08:41:44.104 ${end}`;
-  const judged = (text: string): string | undefined => judgeReport(parseVerifyReport(text), { label: '1F', dependsOn: ['0F'], wal, database });
+  const judged = (text: string): string | undefined =>
+    judgeReport(parseVerifyReport(text), { label: '1F', dependsOn: ['0F'], wal, database });
 
   test.each([
     ['valid', log('valid'), undefined],
-    ['a bad file', log('invalid', "P01 INFO: invalid checksum '0F/pg_data/base/5/1.gz'"), 'it is damaged (invalid, missing: 0, checksum invalid: 1, size invalid: 0, other: 0): 0F/pg_data/base/5/1.gz'],
-    ['no manifest', log('manifest missing'), 'it is damaged (manifest missing, missing: 0, checksum invalid: 1, size invalid: 0, other: 0)'],
-    ['WAL it needs', log('valid', "P01 INFO: invalid size '15-1/0000000100000000/000000010000000000000004-abc.gz'"), 'WAL that it needs is damaged: 000000010000000000000004'],
-    ['WAL it does not need', log('valid', "P01 INFO: invalid size '15-1/0000000100000000/000000010000000000000009-abc.gz'"), undefined],
+    [
+      'a bad file',
+      log('invalid', "P01 INFO: invalid checksum '0F/pg_data/base/5/1.gz'"),
+      'it is damaged (invalid, missing: 0, checksum invalid: 1, size invalid: 0, other: 0): 0F/pg_data/base/5/1.gz',
+    ],
+    [
+      'no manifest',
+      log('manifest missing'),
+      'it is damaged (manifest missing, missing: 0, checksum invalid: 1, size invalid: 0, other: 0)',
+    ],
+    [
+      'WAL it needs',
+      log('valid', "P01 INFO: invalid size '15-1/0000000100000000/000000010000000000000004-abc.gz'"),
+      'WAL that it needs is damaged: 000000010000000000000004',
+    ],
+    [
+      'WAL it does not need',
+      log('valid', "P01 INFO: invalid size '15-1/0000000100000000/000000010000000000000009-abc.gz'"),
+      undefined,
+    ],
     ['cut short', log('valid', '', ''), 'pgbackrest verify did not come to an end'],
-    ['an unusable repository', 'No usable backup.info file\nverify command end: completed successfully', 'pgbackrest verify says nothing of it: No usable backup.info file'],
+    [
+      'an unusable repository',
+      'No usable backup.info file\nverify command end: completed successfully',
+      'pgbackrest verify says nothing of it: No usable backup.info file',
+    ],
   ])('%s', (_, text, verdict) => {
     expect(judged(text)).toBe(verdict);
   });

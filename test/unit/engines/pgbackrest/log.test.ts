@@ -2,15 +2,17 @@ import { describe, expect, it, test } from '@jest/globals';
 import { parseListing } from '../../../../src/engines/pgbackrest/archive.js';
 import { parseConfigFile } from '../../../../src/engines/pgbackrest/config-file.js';
 import { failureOf, mayPass } from '../../../../src/engines/pgbackrest/failures.js';
-import { compareInstants } from '../../../../src/domain/compare-instants.js';
-import { occurrences } from '../../../../src/postgres/wal-locate.js';
-import { followLog, segmentBytesOf } from '../../../../src/postgres/wal-line.js';
+import { compareInstants } from '../../../../src/domain/target/compare-instants.js';
+import { occurrences } from '../../../../src/postgres/wal/locate-target.js';
+import { followWal, segmentBytesOf } from '../../../../src/postgres/wal/contiguous-wal.js';
 import { archiveCommand, restoreCommand } from '../../../../src/engines/pgbackrest/recovery-commands.js';
-import { followTimeline } from '../../../../src/postgres/wal-timelines.js';
+import { followTimeline } from '../../../../src/postgres/wal/timelines.js';
 
 const MB = 1024 * 1024;
-const segment = (timeline: number, number: number): string => `${String(timeline).padStart(8, '0')}00000000${number.toString(16).toUpperCase().padStart(8, '0')}`;
-const segments = (timeline: number, from: number, to: number): string[] => Array.from({ length: to - from + 1 }, (_, n) => segment(timeline, from + n));
+const segment = (timeline: number, number: number): string =>
+  `${String(timeline).padStart(8, '0')}00000000${number.toString(16).toUpperCase().padStart(8, '0')}`;
+const segments = (timeline: number, from: number, to: number): string[] =>
+  Array.from({ length: to - from + 1 }, (_, n) => segment(timeline, from + n));
 
 test('the archive listing tells segments from histories, labels and what is half there', () => {
   const archive = parseListing(
@@ -42,7 +44,10 @@ describe('timelines', () => {
     expect(followed.left).toEqual([{ id: 3, at: '0/5000100' }]);
   });
   it('does not follow one that was left before the backup ended', () => {
-    expect(followTimeline({ timeline: 1, stopLsn: '0/6000000' }, [second, fourth])).toEqual({ timeline: { id: 1, history: [] }, left: [] });
+    expect(followTimeline({ timeline: 1, stopLsn: '0/6000000' }, [second, fourth])).toEqual({
+      timeline: { id: 1, history: [] },
+      left: [],
+    });
     expect(followTimeline({ timeline: 2, stopLsn: '0/6000000' }, [second, third, fourth]).timeline.id).toBe(4);
   });
 });
@@ -50,18 +55,28 @@ describe('timelines', () => {
 describe('F23: the log from a backup on', () => {
   const first = { id: 1, history: [] };
   const second = { id: 2, history: [{ timeline: 1, switchLsn: '0/5000100' }] };
-  const follow = (present: string[], timeline: typeof second | typeof first) => followLog(present, segment(1, 3), timeline, 16 * MB);
+  const follow = (present: string[], timeline: typeof second | typeof first) =>
+    followWal(present, segment(1, 3), timeline, 16 * MB);
 
   it('goes to the last segment, or to the first gap, which is named', () => {
     expect(follow(segments(1, 1, 6), first)).toEqual({ end: segment(1, 6), missing: [] });
-    expect(follow([...segments(1, 1, 4), ...segments(1, 7, 8)], first)).toEqual({ end: segment(1, 4), missing: segments(1, 5, 6) });
+    expect(follow([...segments(1, 1, 4), ...segments(1, 7, 8)], first)).toEqual({
+      end: segment(1, 4),
+      missing: segments(1, 5, 6),
+    });
     expect(follow(segments(1, 4, 6), first)).toEqual({ end: null, missing: [segment(1, 3)] });
     expect(follow([], first)).toEqual({ end: null, missing: [segment(1, 3)] });
   });
   it('changes the timeline in the segment of the switch; what the old one wrote after does not count', () => {
     expect(follow([...segments(1, 3, 9), ...segments(2, 5, 6)], second)).toEqual({ end: segment(2, 6), missing: [] });
-    expect(follow([...segments(1, 3, 9), ...segments(2, 6, 7)], second)).toEqual({ end: segment(1, 4), missing: [segment(2, 5)] });
-    expect(follow([...segments(1, 3, 4), ...segments(2, 5, 5), ...segments(2, 7, 7)], second)).toEqual({ end: segment(2, 5), missing: [segment(2, 6)] });
+    expect(follow([...segments(1, 3, 9), ...segments(2, 6, 7)], second)).toEqual({
+      end: segment(1, 4),
+      missing: [segment(2, 5)],
+    });
+    expect(follow([...segments(1, 3, 4), ...segments(2, 5, 5), ...segments(2, 7, 7)], second)).toEqual({
+      end: segment(2, 5),
+      missing: [segment(2, 6)],
+    });
     // Nothing of the new timeline was archived yet but its history.
     expect(follow(segments(1, 3, 9), second)).toEqual({ end: segment(1, 5), missing: [] });
   });
@@ -99,7 +114,8 @@ describe('K2: targets that only the log knows', () => {
 });
 
 test('F35: commands that PostgreSQL runs in a shell are quoted, and % is doubled', () => {
-  const context = (config: string) => ({ policy: { options: { stanza: 'mairie', config } } }) as unknown as Parameters<typeof restoreCommand>[0];
+  const context = (config: string) =>
+    ({ policy: { options: { stanza: 'mairie', config } } }) as unknown as Parameters<typeof restoreCommand>[0];
   expect(restoreCommand(context('/etc/pgbackrest/pgbackrest.conf'))).toBe(
     'pgbackrest --config=/etc/pgbackrest/pgbackrest.conf --stanza=mairie --pg1-path="$PWD" --no-archive-async archive-get %f "%p"',
   );
@@ -109,30 +125,53 @@ test('F35: commands that PostgreSQL runs in a shell are quoted, and % is doubled
 });
 
 test("a stanza's own options go before the global ones; other stanzas' do not count", () => {
-  const config = parseConfigFile('[global]\nrepo1-path=/a\n# repo1-path=/b\n[global:backup]\nstart-fast=y\n[mairie]\npg1-path = /y=z\nrepo1-path=/c\n[other]\npg1-path=/x\n', 'mairie');
+  const config = parseConfigFile(
+    '[global]\nrepo1-path=/a\n# repo1-path=/b\n[global:backup]\nstart-fast=y\n[mairie]\npg1-path = /y=z\nrepo1-path=/c\n[other]\npg1-path=/x\n',
+    'mairie',
+  );
   expect(Object.fromEntries(config)).toEqual({ 'repo1-path': '/c', 'start-fast': 'y', 'pg1-path': '/y=z' });
 });
 
 describe('exit codes', () => {
-  const output = "P00  ERROR: [082]: WAL segment 00000001000000000000000E was not archived before the 1000ms timeout\n       HINT: check the archive_command";
+  const output =
+    'P00  ERROR: [082]: WAL segment 00000001000000000000000E was not archived before the 1000ms timeout\n       HINT: check the archive_command';
   it('become errors with a code, the reason and what to do', () => {
-    expect(failureOf('backup', 82, output)).toMatchObject({ code: 'wal-not-archived', message: expect.stringContaining('was not archived before the 1000ms timeout') as unknown, details: { code: 82 } });
-    expect(failureOf('backup', 50, 'ERROR: [050]: unable to acquire lock on file: Resource temporarily unavailable').code).toBe('lock-held');
-    expect(failureOf('backup', 50, "ERROR: [050]: unable to acquire lock on file 'x': Permission denied").code).toBe('privilege-missing');
-    expect(failureOf('backup', 64, 'ERROR: [064]: unable to write: [28] No space left on device').code).toBe('storage-full');
+    expect(failureOf('backup', 82, output)).toMatchObject({
+      code: 'wal-not-archived',
+      message: expect.stringContaining('was not archived before the 1000ms timeout') as unknown,
+      details: { code: 82 },
+    });
+    expect(
+      failureOf('backup', 50, 'ERROR: [050]: unable to acquire lock on file: Resource temporarily unavailable').code,
+    ).toBe('lock-held');
+    expect(failureOf('backup', 50, "ERROR: [050]: unable to acquire lock on file 'x': Permission denied").code).toBe(
+      'privilege-missing',
+    );
+    expect(failureOf('backup', 64, 'ERROR: [064]: unable to write: [28] No space left on device').code).toBe(
+      'storage-full',
+    );
     expect(failureOf('backup', 125, 'gone wrong').code).toBe('tool-failed');
   });
 
   it('F10, F12: tells what an object store says, which pgBackRest ends with one exit code, and what of it may pass', () => {
-    const http = (status: string, code = '') => `ERROR: [039]: HTTP request failed with ${status}:\n       *** Response Content ***:\n       ${code === '' ? '' : `<Error><Code>${code}</Code></Error>`}`;
+    const http = (status: string, code = '') =>
+      `ERROR: [039]: HTTP request failed with ${status}:\n       *** Response Content ***:\n       ${code === '' ? '' : `<Error><Code>${code}</Code></Error>`}`;
     const told = (output: string) => [failureOf('backup', 39, output).code, mayPass(39, output)];
     expect(told(http('403 (Forbidden)', 'SignatureDoesNotMatch'))).toEqual(['storage-refused', false]);
     expect(told(http('400 (Bad Request)', 'ExpiredToken'))).toEqual(['storage-refused', false]);
     expect(told(http('404 (Not Found)', 'NoSuchBucket'))).toEqual(['storage-refused', false]);
     expect(told(http('503 (Slow Down)'))).toEqual(['storage-unreachable', true]);
-    expect(failureOf('backup', 39, http('403 (Forbidden)', 'AccessDenied')).message).toBe('the storage refuses the credentials, or what they ask for: HTTP request failed with 403 (Forbidden) (AccessDenied)');
+    expect(failureOf('backup', 39, http('403 (Forbidden)', 'AccessDenied')).message).toBe(
+      'the storage refuses the credentials, or what they ask for: HTTP request failed with 403 (Forbidden) (AccessDenied)',
+    );
     // It shares its exit code with a repository that cannot be decrypted.
-    expect(failureOf('info', 95, "ERROR: [095]: unable to find hostname '127.0.0.1' in certificate common name or subject alternative names")).toMatchObject({ code: 'config-invalid', hint: expect.stringContaining('repo1-storage-ca-file') as unknown });
+    expect(
+      failureOf(
+        'info',
+        95,
+        "ERROR: [095]: unable to find hostname '127.0.0.1' in certificate common name or subject alternative names",
+      ),
+    ).toMatchObject({ code: 'config-invalid', hint: expect.stringContaining('repo1-storage-ca-file') as unknown });
   });
   it('F3: tell what may pass from what cannot', () => {
     expect(mayPass(82, output)).toBe(true);

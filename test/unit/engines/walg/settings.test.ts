@@ -28,16 +28,36 @@ describe('environment files', () => {
     expect(prefixOf(settings)).toBe('s3://asso-prod-backups/postgres');
   });
 
-  test.each(['A=$HOME/x', 'A="$(id)"', 'A=`id`', 'A=b c', 'A=b; id', 'export A', 'id', 'A="b', "A='b'c", 'A=b\r', 'A=*', 'A=b&'])('F35, F39: %j is refused, and its value not shown', (line) => {
+  test.each([
+    'A=$HOME/x',
+    'A="$(id)"',
+    'A=`id`',
+    'A=b c',
+    'A=b; id',
+    'export A',
+    'id',
+    'A="b',
+    "A='b'c",
+    'A=b\r',
+    'A=*',
+    'A=b&',
+  ])('F35, F39: %j is refused, and its value not shown', (line) => {
     const read = (): unknown => parseEnvFile(`WALG_FILE_PREFIX=/x\n${line}\n`, '/etc/walg.env');
-    expect(read).toThrow(expect.objectContaining({ code: 'config-invalid', message: '/etc/walg.env:2 is no plain setting' }));
+    expect(read).toThrow(
+      expect.objectContaining({ code: 'config-invalid', message: '/etc/walg.env:2 is no plain setting' }),
+    );
   });
 });
 
 test('F35: commands that PostgreSQL runs in a shell are quoted, and % is doubled', () => {
-  const context = (envFile: string) => ({ policy: { options: { envFile, binary: 'wal-g' } } }) as unknown as Parameters<typeof restoreCommand>[0];
-  expect(restoreCommand(context('/etc/walg.env'))).toMatch(/^umask 077 && set -a && \. \/etc\/walg\.env && wal-g wal-fetch "%f" "%p" && /);
-  expect(archiveCommand(context("/etc/it's 100% $(id).env"))).toBe(String.raw`umask 077 && set -a && . '/etc/it'\''s 100%% $(id).env' && exec wal-g wal-push "%p"`);
+  const context = (envFile: string) =>
+    ({ policy: { options: { envFile, binary: 'wal-g' } } }) as unknown as Parameters<typeof restoreCommand>[0];
+  expect(restoreCommand(context('/etc/walg.env'))).toMatch(
+    /^umask 077 && set -a && \. \/etc\/walg\.env && wal-g wal-fetch "%f" "%p" && /,
+  );
+  expect(archiveCommand(context("/etc/it's 100% $(id).env"))).toBe(
+    String.raw`umask 077 && set -a && . '/etc/it'\''s 100%% $(id).env' && exec wal-g wal-push "%p"`,
+  );
 });
 
 test('F25: a segment that was fetched in part is none; a history has no length to compare', async () => {
@@ -48,11 +68,19 @@ test('F25: a segment that was fetched in part is none; a history has no length t
   await writeFile(whole, content);
   await writeFile(join(directory, 'env'), '');
   const fetches = join(directory, 'wal-g');
-  const command = restoreCommand({ policy: { options: { envFile: join(directory, 'env'), binary: fetches } } } as unknown as Parameters<typeof restoreCommand>[0]);
+  const command = restoreCommand({
+    policy: { options: { envFile: join(directory, 'env'), binary: fetches } },
+  } as unknown as Parameters<typeof restoreCommand>[0]);
   const restored = async (bytes: number, name = '000000010000000000000003'): Promise<boolean> => {
     await writeFile(fetches, `#!/bin/sh\nhead -c ${bytes} '${whole}' >"$3"\n`, { mode: 0o755 });
     // As PostgreSQL fills it in, and as it is joined with what comes after.
-    return execa('/bin/sh', ['-c', `( ${command.replaceAll('%p', at).replaceAll('%f', name).replaceAll('%%', '%')} ) || exit 1`]).then(() => true, () => false);
+    return execa('/bin/sh', [
+      '-c',
+      `( ${command.replaceAll('%p', at).replaceAll('%f', name).replaceAll('%%', '%')} ) || exit 1`,
+    ]).then(
+      () => true,
+      () => false,
+    );
   };
   expect(await restored(1 << 20)).toBe(true);
   for (const bytes of [(1 << 20) - 1, 1 << 19, 36, 20, 0]) expect(await restored(bytes)).toBe(false);
@@ -60,11 +88,26 @@ test('F25: a segment that was fetched in part is none; a history has no length t
 });
 
 test('F17: what a version can do is read from the program itself', () => {
-  const help = (...commands: string[]): string => ['Clears old backups and WALs', '', 'Available Commands:', ...commands.map((name) => `  ${name.padEnd(12)}`), ''].join('\n');
+  const help = (...commands: string[]): string =>
+    [
+      'Clears old backups and WALs',
+      '',
+      'Available Commands:',
+      ...commands.map((name) => `  ${name.padEnd(12)}`),
+      '',
+    ].join('\n');
   const old = parseVersion('wal-g version v0.2.19\tdevel\tdevel\tPostgreSQL', help('before', 'everything', 'retain'));
-  expect(old).toEqual({ text: 'wal-g version v0.2.19 devel devel PostgreSQL', number: [0, 2, 19], deletesByTarget: false, deletesGarbage: false });
+  expect(old).toEqual({
+    text: 'wal-g version v0.2.19 devel devel PostgreSQL',
+    number: [0, 2, 19],
+    deletesByTarget: false,
+    deletesGarbage: false,
+  });
   expect(knowsPostgres15(old)).toBe(false);
-  const newer = parseVersion('wal-g version v3.0.8\t1f3e51c\t2026.01.07_11:08:16\tPostgreSQL', help('before', 'everything', 'garbage', 'retain', 'target'));
+  const newer = parseVersion(
+    'wal-g version v3.0.8\t1f3e51c\t2026.01.07_11:08:16\tPostgreSQL',
+    help('before', 'everything', 'garbage', 'retain', 'target'),
+  );
   expect(newer).toMatchObject({ number: [3, 0, 8], deletesByTarget: true, deletesGarbage: true });
   expect(knowsPostgres15(newer)).toBe(true);
   expect(knowsPostgres15(parseVersion('wal-g version v2.0.0', help('target')))).toBe(false);
@@ -72,11 +115,26 @@ test('F17: what a version can do is read from the program itself', () => {
 });
 
 test('failures become errors with a code, the reason and what to do', () => {
-  const said = (line: string) => failureOf('backup-fetch', `INFO: 2026/11/21 15:10:48.622069 begun\nERROR: 2026/11/21 15:10:54.010953 ${line}\n`);
-  expect(said("Failed to fetch backup: Backup 'base_0' does not exist.")).toMatchObject({ code: 'not-found', message: expect.stringContaining("Backup 'base_0' does not exist") as unknown });
-  expect(said('part_001.tar.lz4 DecryptAndDecompressTar: lz4 decompress failed: lz4.Read: invalid frame checksum').code).toBe('backup-corrupt');
+  const said = (line: string) =>
+    failureOf('backup-fetch', `INFO: 2026/11/21 15:10:48.622069 begun\nERROR: 2026/11/21 15:10:54.010953 ${line}\n`);
+  expect(said("Failed to fetch backup: Backup 'base_0' does not exist.")).toMatchObject({
+    code: 'not-found',
+    message: expect.stringContaining("Backup 'base_0' does not exist") as unknown,
+  });
+  expect(
+    said('part_001.tar.lz4 DecryptAndDecompressTar: lz4 decompress failed: lz4.Read: invalid frame checksum').code,
+  ).toBe('backup-corrupt');
   expect(said('write /x: no space left on device').code).toBe('storage-full');
-  expect(said('QueryRunner StartBackup: pg_start_backup() failed: ERROR: function pg_start_backup(text, boolean, boolean) does not exist').code).toBe('version-mismatch');
-  expect(said('RequestError: send request failed caused by: dial tcp 127.0.0.1:9: connect: connection refused').code).toBe('storage-unreachable');
-  expect(said('something else')).toMatchObject({ code: 'tool-failed', message: 'wal-g backup-fetch failed: something else' });
+  expect(
+    said(
+      'QueryRunner StartBackup: pg_start_backup() failed: ERROR: function pg_start_backup(text, boolean, boolean) does not exist',
+    ).code,
+  ).toBe('version-mismatch');
+  expect(
+    said('RequestError: send request failed caused by: dial tcp 127.0.0.1:9: connect: connection refused').code,
+  ).toBe('storage-unreachable');
+  expect(said('something else')).toMatchObject({
+    code: 'tool-failed',
+    message: 'wal-g backup-fetch failed: something else',
+  });
 });

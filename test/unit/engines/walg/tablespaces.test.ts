@@ -14,20 +14,30 @@ beforeAll(async () => {
 });
 afterAll(() => rm(root, { recursive: true }));
 
-const write = (label: string, sentinel: unknown) => writeFile(join(root, 'basebackups_005', `${label}_backup_stop_sentinel.json`), JSON.stringify(sentinel));
+const write = (label: string, sentinel: unknown) =>
+  writeFile(join(root, 'basebackups_005', `${label}_backup_stop_sentinel.json`), JSON.stringify(sentinel));
 const spec = { base_prefix: '/data', tablespaces: ['16387'], '16387': { loc: '/srv/cold', link: 'pg_tblspc/16387' } };
 
 /** Of a server that is not there. */
-async function fetching(label: string, { prefix, proven = false, ours = [] }: { prefix: string; proven?: boolean; ours?: readonly string[] }): Promise<void> {
+async function fetching(
+  label: string,
+  { prefix, proven = false, ours = [] }: { prefix: string; proven?: boolean; ours?: readonly string[] },
+): Promise<void> {
   const envFile = join(root, 'walg.env');
   await writeFile(envFile, `${prefix}\n`, { mode: 0o600 });
   const connection = { host: join(root, 'nowhere'), port: 5432, user: 'postgres', maintenanceDatabase: 'postgres' };
-  const context = { cluster: { connection }, policy: { options: { envFile, binary: 'wal-g' } }, user: null, signal: new AbortController().signal };
+  const context = {
+    cluster: { connection },
+    policy: { options: { envFile, binary: 'wal-g' } },
+    user: null,
+    signal: new AbortController().signal,
+  };
   const all = [base, delta].map((one) => ({ label: one, operationId: ours.includes(one) ? 'op' : null }));
   const stored = { label, dependsOn: label === delta ? [base] : [], operationId: null };
   await requireSafeToFetch(context as never, all, { stored, proven });
 }
-const refused = (message: string) => expect.objectContaining({ code: 'capability-missing', message: expect.stringContaining(message) as unknown });
+const refused = (message: string) =>
+  expect.objectContaining({ code: 'capability-missing', message: expect.stringContaining(message) as unknown });
 
 it('F37: a backup whose record names tablespaces is never fetched, nor one that rests on it', async () => {
   const prefix = `WALG_FILE_PREFIX=${root}`;

@@ -1,0 +1,85 @@
+import { ApplicationFailure, Context } from '@temporalio/activity';
+import { errorTable, fromSystemError, isRepriseError } from '../domain/errors.js';
+import type { JobView, Progress } from '../domain/operation/progress.js';
+import type { HeartbeatDetails } from '../domain/operation/status.js';
+import { crashPoint } from '../process/jobs/crash-points.js';
+import { redact } from '../domain/text/redact.js';
+
+/** What an activity's body gets from Temporal. */
+export interface ActivityRun {
+  /** Seconds by which this host's clock is ahead of Temporal's, the time this attempt waited to be taken up included. */
+  readonly aheadSeconds: number;
+  readonly signal: AbortSignal;
+  /** True when the abort must leave running jobs alone: everything but a cancellation that somebody asked for. */
+  readonly leaveOnAbort: () => boolean;
+  readonly report: (progress: Progress | undefined, job?: JobView) => void;
+  /** What the attempt before this one kept last: up to there it was done. */
+  readonly cursor: string | undefined;
+  /** Keeps it for the next attempt, as far as a heartbeat still leaves. */
+  readonly keep: (cursor: string) => void;
+}
+
+/** At most this long between two heartbeats; with a shorter time-out, a quarter of it. */
+const BEAT_MS = 2000;
+
+/**
+ * Wraps an activity: heartbeats while it runs, errors in the form workflows and people understand, crash points for
+ * the chaos suite. The context is captured first: in an abort listener `Context.current()` throws.
+ */
+export function wrapActivity<I, O>(
+  name: string,
+  body: (input: I, run: ActivityRun) => Promise<O>,
+): (input: I) => Promise<O> {
+  return async (input) => {
+    const context = Context.current();
+    const { cursor } = (context.info.heartbeatDetails ?? {}) as HeartbeatDetails;
+    let details: HeartbeatDetails = cursor === undefined ? {} : { cursor };
+    const beat = setInterval(() => context.heartbeat(details), beatEvery(context.info.heartbeatTimeoutMs));
+    const run: ActivityRun = {
+      aheadSeconds: (Date.now() - context.info.currentAttemptScheduledTimestampMs) / 1000,
+      signal: context.cancellationSignal,
+      leaveOnAbort: () => context.cancellationDetails?.cancelRequested !== true,
+      report: (progress, job = details.job) => {
+        const { cursor: kept } = details;
+        details = {
+          ...(progress ? { progress } : {}),
+          ...(job ? { job } : {}),
+          ...(kept === undefined ? {} : { cursor: kept }),
+        };
+        context.heartbeat(details);
+      },
+      cursor,
+      keep: (next) => void (details = { ...details, cursor: next }),
+    };
+    try {
+      crashPoint(`activity:${name}:before`);
+      const result = await body(input, run);
+      crashPoint(`activity:${name}:after`);
+      return result;
+    } catch (error) {
+      if (context.cancellationSignal.aborted) throw context.cancellationSignal.reason;
+      throw toFailure(error);
+    } finally {
+      clearInterval(beat);
+    }
+  };
+}
+
+const beatEvery = (timeoutMs: number | undefined): number =>
+  timeoutMs === undefined ? BEAT_MS : Math.min(BEAT_MS, timeoutMs / 4);
+
+/** Code, hint and retryability travel in the failure; nothing secret does. */
+export function toFailure(error: unknown): ApplicationFailure {
+  if (error instanceof ApplicationFailure) return error;
+  const known = isRepriseError(error) ? error : fromSystemError(error);
+  if (known !== undefined) {
+    return ApplicationFailure.create({
+      message: redact(known.message),
+      type: known.code,
+      nonRetryable: !errorTable[known.code].retryable,
+      details: [{ hint: known.hint }],
+    });
+  }
+  const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return ApplicationFailure.create({ message: redact(message), type: 'internal', nonRetryable: true });
+}

@@ -1,0 +1,227 @@
+import { isAbsolute } from 'node:path';
+import type {
+  AdoptedBackup,
+  AdoptionLine,
+  AdoptionPreview,
+  AdoptOutput,
+  RefusedFile,
+} from '../../domain/backup/adoption.js';
+import { boundedPreview, joinAdoptions } from '../../domain/backup/adoption.js';
+import type { PolicyConfig } from '../../domain/config.js';
+import { isRepriseError, RepriseError } from '../../domain/errors.js';
+import type { Adoption, EngineContext } from '../../engines/engine.js';
+import type { HostActivities, StepInput } from '../api.js';
+import { verifyAndRecord } from './backups.js';
+import type { HostDependencies } from '../dependencies.js';
+import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
+import {
+  type ClusterContext,
+  clusterLocks,
+  currentBackups,
+  engineContext,
+  engineFor,
+  openClusterContext,
+  policyOf,
+  readContext,
+  record,
+} from '../cluster-context.js';
+
+/** What is said of one file or backup and leaves the others as they are. */
+const OF_ONE = ['backup-corrupt', 'identity-mismatch', 'privilege-missing', 'version-mismatch', 'not-found'];
+
+export function adoptingActivities(deps: HostDependencies): Pick<HostActivities, 'surveyAdoption' | 'adoptBackups'> {
+  return {
+    surveyAdoption: wrapActivity('surveyAdoption', async ({ cluster, policy, from }, run) =>
+      surveyAdoption(
+        await openClusterContext(deps, cluster),
+        { ...(policy === undefined ? {} : { policy }), ...(from === undefined ? {} : { from }) },
+        run,
+      ),
+    ),
+    adoptBackups: wrapActivity('adoptBackups', async (step, run) =>
+      adopt(await openClusterContext(deps, step.cluster), step, run),
+    ),
+  };
+}
+
+/** What could be adopted, by names and headers; nothing is read whole, nothing is written. */
+export async function surveyAdoption(
+  session: ClusterContext,
+  { policy, from }: { policy?: string; from?: string },
+  run: ActivityRun,
+): Promise<AdoptionPreview> {
+  const adopt: AdoptionLine[] = [];
+  const refused: RefusedFile[] = [];
+  let known = 0;
+  for (const one of policiesFor(session, policy, from)) {
+    if (from === undefined) {
+      const found = await unrecorded(session, one, run);
+      known += found.known;
+      adopt.push(...found.lines);
+      continue;
+    }
+    const survey = await adoptionOf(session, one).survey?.(await readContext(session, one, run, 'survey'), from);
+    for (const { name, database, startedAt, sizeBytes } of survey?.candidates ?? [])
+      adopt.push({ name, policy: one.name, database, startedAt, sizeBytes });
+    refused.push(...(survey?.refused ?? []));
+  }
+  return boundedPreview({ policies: [...new Set(adopt.map((line) => line.policy))], adopt, refused, known });
+}
+
+/** Each file or backup is a fact of its own, so that the next attempt finds what this one recorded and proved. */
+async function adopt(
+  session: ClusterContext,
+  step: StepInput & { policy: string; from?: string; requestedBy: string },
+  run: ActivityRun,
+): Promise<AdoptOutput> {
+  const policy = policyOf(session, step.policy);
+  const adoption = adoptionOf(session, policy);
+  const context = await engineContext(
+    session,
+    policy,
+    run,
+    step.operationId,
+    clusterLocks.backup(session.cluster.name, policy.name),
+  );
+  const refused: RefusedFile[] = [];
+  const sources = new Map<string, string>();
+  const one = async (name: string, make: () => Promise<void>): Promise<void> => {
+    try {
+      await make();
+    } catch (error) {
+      if (run.signal.aborted || !isRepriseError(error) || !OF_ONE.includes(error.code)) throw error;
+      refused.push({ name, reason: error.message });
+    }
+  };
+  let known = 0;
+  if (step.from === undefined) {
+    const found = await unrecorded(session, policy, run);
+    known = found.known;
+    for (const { name } of found.lines)
+      await one(name, async () => recordBackup(session, step, await adoption.describe(context, name)));
+  } else {
+    const directory = step.from;
+    const survey = await adoption.survey?.(context, directory);
+    refused.push(...(survey?.refused ?? []));
+    for (const candidate of survey?.candidates ?? []) {
+      await one(candidate.name, async () => {
+        const made = (await adoption.take?.(context, directory, candidate)) ?? null;
+        if (made === null) known += 1;
+        else {
+          await recordBackup(session, step, made);
+          sources.set(made.id, candidate.name);
+        }
+      });
+    }
+  }
+  return joinAdoptions([{ adopted: await proveAdopted(session, step, context, sources, run), refused, known }]);
+}
+
+function recordBackup(
+  session: ClusterContext,
+  step: StepInput & { requestedBy: string },
+  backup: Awaited<ReturnType<Adoption['describe']>>,
+): Promise<void> {
+  return record(session, step, `backup/${backup.id}`, { kind: 'backup', backup }, step.requestedBy);
+}
+
+/** Verifies all that this operation recorded and that has no verdict yet. */
+async function proveAdopted(
+  session: ClusterContext,
+  step: StepInput & { policy: string },
+  context: EngineContext,
+  sources: ReadonlyMap<string, string>,
+  run: ActivityRun,
+): Promise<readonly AdoptedBackup[]> {
+  const own = (await session.catalogue.records()).flatMap((entry) =>
+    entry.kind === 'backup' && entry.operationId === step.operationId && entry.backup.policy === step.policy
+      ? [entry.backup.id]
+      : [],
+  );
+  const adopted: AdoptedBackup[] = [];
+  for (const [index, id] of own.entries()) {
+    context.report({ phase: `verifying ${id}`, done: index, total: own.length, unit: 'steps' });
+    const state = (await session.catalogue.state()).backups.find((backup) => backup.id === id);
+    const from = sources.get(id) ?? null;
+    if (state?.proven) adopted.push({ id, from, proven: true, detail: 'verified' });
+    else if (state?.status === 'quarantined')
+      adopted.push({ id, from, proven: false, detail: 'it failed its verification and is quarantined' });
+    else {
+      const { ok, detail } = await verifyAndRecord(session, step, id, 'verify', run);
+      adopted.push({ id, from, proven: ok, detail });
+    }
+  }
+  return adopted;
+}
+
+/** Backups that the engine lists, oldest first, and no record names. */
+async function unrecorded(
+  session: ClusterContext,
+  policy: PolicyConfig,
+  run: ActivityRun,
+): Promise<{ lines: readonly AdoptionLine[]; known: number }> {
+  const recorded = new Set((await session.catalogue.state()).backups.map(({ id }) => id));
+  const found = (await currentBackups(session, run, [policy])).filter(
+    (backup) => backup.policy === policy.name && backup.status !== 'missing',
+  );
+  const unknown = found.filter(({ id, status }) => !recorded.has(id) && status !== 'running');
+  const lines = unknown.map(({ label, database, startedAt, sizeBytes }) => ({
+    name: label,
+    policy: policy.name,
+    database: database ?? null,
+    startedAt,
+    sizeBytes,
+  }));
+  return { lines, known: found.length - unknown.length };
+}
+
+/** The policy named; for a folder the only one that takes files; else all. */
+function policiesFor(
+  session: ClusterContext,
+  named: string | undefined,
+  from: string | undefined,
+): readonly PolicyConfig[] {
+  if (from !== undefined && !isAbsolute(from))
+    throw new RepriseError(
+      'usage',
+      `${JSON.stringify(from)} is no absolute path`,
+      `name the folder as it lies on host ${session.cluster.host}`,
+    );
+  const takesFiles = (policy: PolicyConfig): boolean => adoptionOf(session, policy).take !== undefined;
+  if (named !== undefined) {
+    const policy = policyOf(session, named);
+    if (from === undefined || takesFiles(policy)) return [policy];
+    throw new RepriseError(
+      'capability-missing',
+      `policy ${named} (${policy.engine}) takes over no files`,
+      'name a policy of an engine that dumps databases: --policy',
+    );
+  }
+  const all = Object.values(session.cluster.policies).filter(
+    (policy) => engineFor(session, policy).adoption !== undefined,
+  );
+  if (from === undefined) return all;
+  const [only, ...others] = all.filter(takesFiles);
+  if (only !== undefined && others.length === 0) return [only];
+  if (only === undefined)
+    throw new RepriseError(
+      'capability-missing',
+      `cluster ${session.cluster.name} has no policy that takes over files`,
+      'add one: backups: { nightly-dump: { engine: logical } }',
+    );
+  throw new RepriseError(
+    'usage',
+    `cluster ${session.cluster.name} has several policies that take over files`,
+    `name one: --policy ${[only, ...others].map(({ name }) => name).join(' | ')}`,
+  );
+}
+
+function adoptionOf(session: ClusterContext, policy: PolicyConfig): Adoption {
+  const { adoption } = engineFor(session, policy);
+  if (adoption) return adoption;
+  throw new RepriseError(
+    'capability-missing',
+    `engine ${policy.engine} takes over no backups of others`,
+    'take a backup with it: reprise backup run',
+  );
+}

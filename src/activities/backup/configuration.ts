@@ -1,0 +1,197 @@
+import { isAbsolute, normalize } from 'node:path';
+import type { Backup, BackupConfiguration } from '../../domain/backup/backup.js';
+import type { PolicyConfig } from '../../domain/config.js';
+import { RepriseError } from '../../domain/errors.js';
+import type { MadeBackup } from '../../engines/engine.js';
+import { inTermsOfAge } from '../../process/age/age-errors.js';
+import { recipientsOf, requireIdentity } from '../../process/age/age-keys.js';
+import { decryptingArgv, encryptingArgv } from '../../process/age/age.js';
+import { runProgram } from '../../process/exec/run-program.js';
+import { type Configuration, readConfiguration } from '../../postgres/recovery/configuration.js';
+import { maskSecrets } from '../../postgres/recovery/configuration-mask.js';
+import { sha256Hex } from '../../records/digest.js';
+import {
+  bringAccessRules,
+  layAside,
+  missingFiles,
+  pointToConfiguration,
+  putBack,
+} from '../../postgres/recovery/restore-configuration.js';
+import type { PlannedStep } from '../api.js';
+import { configurationDir } from '../recovery/places.js';
+import type { Authorized } from '../recovery/server-steps.js';
+import { type ClusterContext, engineFor, policyOf, record, storageOf } from '../cluster-context.js';
+
+const keyOf = ({ cluster, name }: PolicyConfig, label: string, encrypted: boolean): string =>
+  `${cluster}/${name}/configuration/${label}.json${encrypted ? '.age' : ''}`;
+
+/**
+ * Captures the configuration that lies outside the data directory and so in no physical backup: encrypted as the policy
+ * says, else with its secrets masked. A backup is worth more than this: what fails is told with the backup, and no more.
+ */
+export async function withConfiguration(
+  session: ClusterContext,
+  policyName: string,
+  backup: MadeBackup,
+): Promise<MadeBackup> {
+  const policy = policyOf(session, policyName);
+  if (engineFor(session, policy).capabilities.method !== 'data-directory') return backup;
+  try {
+    const configuration = await capture(session, policy, backup.label);
+    return configuration === null ? backup : { ...backup, configuration };
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    return {
+      ...backup,
+      configuration: {
+        key: null,
+        files: [],
+        masked: 0,
+        certificates: [],
+        notCaptured: [{ path: 'configuration', reason }],
+      },
+    };
+  }
+}
+
+async function capture(
+  session: ClusterContext,
+  policy: PolicyConfig,
+  label: string,
+): Promise<BackupConfiguration | null> {
+  const found = await readConfiguration(session.cluster.connection);
+  const { certificates, notCaptured } = found;
+  if (found.files.length > 0) return storeConfiguration(session, policy, label, found);
+  return notCaptured.length === 0 ? null : { key: null, files: [], masked: 0, certificates, notCaptured };
+}
+
+/** Writes it into the policy's folder: encrypted, or without secrets. */
+export async function storeConfiguration(
+  session: ClusterContext,
+  policy: PolicyConfig,
+  label: string,
+  found: Configuration,
+): Promise<BackupConfiguration> {
+  const { certificates, notCaptured } = found;
+  const storage = storageOf(session, policy);
+  const files = found.files.map(({ path }) => path);
+  if (policy.encryption) {
+    const argv = await encryptingArgv(await recipientsOf(policy.encryption), ['cat']);
+    const { stdout } = await inTermsOfAge(runProgram(argv, { user: session.user, input: JSON.stringify(found) }));
+    const key = keyOf(policy, label, true);
+    const text = `${stdout}\n`;
+    await storage.write(key, text);
+    return { key, sha256: sha256Hex(text), files, masked: 0, certificates, notCaptured };
+  }
+  const hidden = found.files.map((file) => ({ ...file, ...maskSecrets(file.text) }));
+  const key = keyOf(policy, label, false);
+  const text = JSON.stringify({ ...found, files: hidden.map(({ masked: _masked, ...file }) => file) });
+  await storage.write(key, text);
+  return {
+    key,
+    sha256: sha256Hex(text),
+    files,
+    masked: hidden.reduce((sum, { masked }) => sum + masked, 0),
+    certificates,
+    notCaptured,
+  };
+}
+
+/** Goes with its backup. */
+export async function removeConfiguration(session: ClusterContext, policy: PolicyConfig, label: string): Promise<void> {
+  if (engineFor(session, policy).capabilities.method !== 'data-directory') return;
+  for (const encrypted of [false, true]) await storageOf(session, policy).remove(keyOf(policy, label, encrypted));
+}
+
+/** Files of a backup's configuration that are gone from this host: the plan says that they are put back. */
+export function filesToPutBack(backups: readonly Backup[]): Promise<readonly string[]> {
+  return missingFiles(backups.flatMap(({ configuration }) => (configuration?.key ? configuration.files : [])));
+}
+
+/**
+ * Lays the captured configuration beside the restored data, and puts back what the plan says is gone. What cannot be
+ * read keeps nobody from recovering: the journal says why, and a server that needs it says what it misses.
+ * @throws RepriseError `privilege-missing` where a file has to be put back by somebody else
+ */
+export async function restoreConfiguration(work: Authorized, step: PlannedStep, backup: Backup): Promise<void> {
+  const { session, dataDir, plan, inPlace } = work;
+  if (!backup.configuration?.key) return;
+  const note = (what: string, text: string) =>
+    record(session, step, `configuration/${what}`, {
+      kind: 'journal',
+      workflowId: step.workflowId,
+      step: 'configuration',
+      text,
+    });
+  const captured = await loadConfiguration(session, policyOf(session, plan.binding.policy), {
+    ...backup.configuration,
+    key: backup.configuration.key,
+  }).catch(async (error: unknown) => {
+    await note(
+      'unreadable',
+      `the configuration captured with ${backup.id} cannot be read: ${(error as Error).message}`,
+    );
+    return null;
+  });
+  if (captured === null) return;
+  const aside = configurationDir(dataDir, step.operationId);
+  const kept = {
+    keptId: `${step.operationId}/configuration`,
+    what: `configuration captured with ${backup.id}`,
+    where: aside,
+    sizeBytes: null,
+    host: session.deps.host,
+  };
+  await record(session, step, 'kept/configuration', { kind: 'kept', ...kept });
+  await layAside(captured.files, aside, session.user);
+  if (plan.binding.targetHost !== plan.binding.sourceHost) await bringAccessRules(dataDir, captured, session.user);
+  const gone = plan.binding.putsBack ?? [];
+  await putBack(
+    captured.files.filter(({ path }) => gone.includes(path)),
+    aside,
+    session.user,
+  );
+  if (inPlace && (session.cluster.service?.kind ?? 'pg_ctl') === 'pg_ctl')
+    await pointToConfiguration(dataDir, captured, session.user);
+  const masked =
+    backup.configuration.masked > 0
+      ? `; ${backup.configuration.masked} secrets in it were masked: fill them in where *** stands`
+      : '';
+  const done =
+    gone.length > 0
+      ? `, and ${gone.join(', ')} put back because nothing was there`
+      : '; what is in place was left as it is';
+  await note('restored', `configuration of the time of the backup lies in ${aside}${done}${masked}`);
+}
+
+/**
+ * What was captured with a backup, as it was recorded: the same content, and no file that the record does not name (F37).
+ * @throws RepriseError `not-found`, `key-missing`, `backup-corrupt`, and what the storage throws
+ */
+export async function loadConfiguration(
+  session: ClusterContext,
+  policy: PolicyConfig,
+  { key, sha256, files }: Pick<BackupConfiguration, 'sha256' | 'files'> & { readonly key: string },
+): Promise<Configuration> {
+  const stored = await storageOf(session, policy).read(key);
+  const changed = (what: string) =>
+    new RepriseError(
+      'backup-corrupt',
+      `${key} is not what was captured: ${what}`,
+      'compare it with the configuration of another backup, and copy by hand what is right',
+    );
+  if (sha256 !== undefined && sha256Hex(stored) !== sha256) throw changed('its SHA-256 is not the recorded one');
+  const found = JSON.parse(
+    key.endsWith('.age') ? await decrypted(session, policy, key, stored) : stored.toString('utf8'),
+  ) as Configuration;
+  const foreign = found.files.find(
+    ({ path }) => !files.includes(path) || !isAbsolute(path) || normalize(path) !== path,
+  );
+  if (foreign !== undefined) throw changed(`it names ${JSON.stringify(foreign.path)}`);
+  return found;
+}
+
+async function decrypted(session: ClusterContext, policy: PolicyConfig, key: string, input: Buffer): Promise<string> {
+  const argv = await decryptingArgv(await requireIdentity(policy.encryption, key), '-', ['cat']);
+  return (await inTermsOfAge(runProgram(argv, { user: session.user, input }))).stdout;
+}

@@ -1,0 +1,196 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Backup } from '../domain/backup/backup.js';
+import type { ClusterConfig, HostConfig, PolicyConfig } from '../domain/config.js';
+import { RepriseError } from '../domain/errors.js';
+import type { RecordBody } from '../domain/backup/records.js';
+import type { Engine, EngineContext, ReadContext } from '../engines/engine.js';
+import type { JobLock, OsUser } from '../process/jobs/jobs.js';
+import { readableBy } from '../postgres/connection/passfile.js';
+import { createJobs } from '../process/jobs/supervisor.js';
+import { type Catalogue, openCatalogue } from '../records/catalogue.js';
+import { sha256Hex } from '../records/digest.js';
+import { reconcile } from '../records/reconcile.js';
+import type { WritableStorage } from '../storage/storage.js';
+import type { StepInput } from './api.js';
+import { clusterOf } from './control/control.js';
+import type { HostDependencies } from './dependencies.js';
+import type { ActivityRun } from './activity-wrapper.js';
+import { policiesHere, repositoryOf, requireHere } from './control/repositories.js';
+
+/** Names of facts are kept readable; a long one ends in its digest. */
+const LONGEST_NAME = 120;
+
+/** One cluster on this host, opened: its config, records and user. */
+export interface ClusterContext {
+  readonly deps: HostDependencies;
+  readonly cluster: ClusterConfig;
+  readonly host: HostConfig;
+  readonly user: OsUser | null;
+  readonly catalogue: Catalogue;
+}
+
+/** Opens a cluster. Throws `not-found` for one the config does not have, `path-refused` where its records are out of reach. */
+export async function openClusterContext(deps: HostDependencies, clusterName: string): Promise<ClusterContext> {
+  const named = clusterOf(deps.config, clusterName);
+  const host = deps.config.hosts[deps.host];
+  if (!host)
+    throw new RepriseError(
+      'not-found',
+      `there is no host "${deps.host}" in the config`,
+      `hosts: ${Object.keys(deps.config.hosts).join(', ')}`,
+    );
+  await requireHere(deps, named.catalogue, clusterName);
+  // On another host the same path may be another server's.
+  const user = await deps.jobUser(named.host === deps.host ? named.dataDir : undefined);
+  const cluster = { ...named, connection: await readableBy(named.connection, user, join(host.stateDir, 'pgpass')) };
+  const catalogue = catalogueOf(deps, cluster, user);
+  return { deps, cluster, host, user, catalogue };
+}
+
+const catalogues = new WeakMap<HostDependencies, Map<string, Catalogue>>();
+
+/** One handle a cluster and worker: it remembers what it has read, so that ten thousand records are read once (F40). */
+function catalogueOf(deps: HostDependencies, cluster: ClusterConfig, user: OsUser | null): Catalogue {
+  const known = catalogues.get(deps) ?? new Map<string, Catalogue>();
+  catalogues.set(deps, known);
+  const catalogue =
+    known.get(cluster.name) ??
+    openCatalogue(deps.openStorage(repositoryOf(deps.config, cluster.catalogue), user), cluster.name);
+  known.set(cluster.name, catalogue);
+  return catalogue;
+}
+
+export function policyOf(session: ClusterContext, name: string): PolicyConfig {
+  const policy = session.cluster.policies[name];
+  if (!policy)
+    throw new RepriseError(
+      'not-found',
+      `cluster ${session.cluster.name} has no backup policy "${name}"`,
+      `its policies: ${Object.keys(session.cluster.policies).join(', ')}`,
+    );
+  return policy;
+}
+
+export function storageOf(session: ClusterContext, policy: PolicyConfig): WritableStorage {
+  return session.deps.openStorage(repositoryOf(session.deps.config, policy.repository), session.user);
+}
+
+/** What an engine reads with. */
+export async function readContext(
+  session: ClusterContext,
+  policy: PolicyConfig,
+  run: ActivityRun,
+  operationId: string,
+): Promise<ReadContext> {
+  const { cluster, host, user } = session;
+  return {
+    cluster,
+    policy,
+    host,
+    storage: storageOf(session, policy),
+    operationId,
+    pgBin: await postgresBinOf(session),
+    user,
+    signal: run.signal,
+    report: run.report,
+    now: () => new Date(),
+  };
+}
+
+/** What an engine works with: the same, and jobs bound to the operation (and to the plan, for destructive steps). */
+export async function engineContext(
+  session: ClusterContext,
+  policy: PolicyConfig,
+  run: ActivityRun,
+  operationId: string,
+  locks: readonly JobLock[],
+  { planDigest, retry }: { planDigest?: string; retry?: number | undefined } = {},
+): Promise<EngineContext> {
+  const jobs = createJobs({
+    stateDir: session.host.stateDir,
+    operationId,
+    ...(planDigest ? { planDigest } : {}),
+    ...(retry ? { retry } : {}),
+    user: session.user,
+    locks,
+    signal: run.signal,
+    leaveOnAbort: run.leaveOnAbort,
+    report: run.report,
+  });
+  return {
+    ...(await readContext(session, policy, run, operationId)),
+    storage: storageOf(session, policy),
+    jobs,
+    uploader: { argv: session.deps.uploader, repository: repositoryOf(session.deps.config, policy.repository) },
+  };
+}
+
+/** Below Temporal's lock, because Temporal may be lost: what jobs of one cluster hold on its host. */
+export const clusterLocks = {
+  backup: (cluster: string, policy: string): readonly JobLock[] => [
+    { name: `cluster-${cluster}`, mode: 'shared' },
+    { name: `policy-${cluster}-${policy}`, mode: 'exclusive' },
+  ],
+  recovery: (cluster: string): readonly JobLock[] => [{ name: `cluster-${cluster}`, mode: 'exclusive' }],
+};
+
+/** PostgreSQL's programs of the cluster's own major version: of its data directory, else of its newest backup. */
+export async function postgresBinOf(session: ClusterContext): Promise<string> {
+  return session.deps.postgresBin(await majorOf(session));
+}
+
+async function majorOf({ cluster, catalogue, deps }: ClusterContext): Promise<number | undefined> {
+  if (cluster.dataDir && cluster.host === deps.host) {
+    const text = await readFile(join(cluster.dataDir, 'PG_VERSION'), 'utf8').catch(() => '');
+    if (/^\d+\s*$/.test(text)) return Number(text);
+  }
+  const known = (await catalogue.state()).backups.findLast((backup) => backup.server);
+  return known?.server ? Math.floor(known.server.versionNum / 10000) : undefined;
+}
+
+/** Backups as the engines' own lists and the records agree on them, oldest first. */
+export async function currentBackups(
+  session: ClusterContext,
+  run: ActivityRun,
+  named?: readonly PolicyConfig[],
+): Promise<readonly Backup[]> {
+  const policies = named ?? (await policiesHere(session.deps, session.cluster));
+  const state = await session.catalogue.state();
+  const lists = await Promise.all(
+    policies.map(async (policy) => {
+      const engine = session.deps.engineOf(policy.engine);
+      const { cluster, name, engine: kind, repository } = policy;
+      return {
+        cluster,
+        policy: name,
+        engine: kind,
+        repository,
+        listed: await engine.list(await readContext(session, policy, run, 'list')),
+      };
+    }),
+  );
+  return reconcile(state, lists);
+}
+
+export function engineFor(session: ClusterContext, policy: PolicyConfig): Engine {
+  return session.deps.engineOf(policy.engine);
+}
+
+/** Appends one fact of a step; `what` names it, so that a repetition adds nothing. */
+export async function record(
+  session: ClusterContext,
+  step: Pick<StepInput, 'operationId'>,
+  what: string,
+  body: RecordBody,
+  by = 'reprise',
+): Promise<void> {
+  const name = what.length > LONGEST_NAME ? `${what.slice(0, LONGEST_NAME)}…${sha256Hex(what).slice(0, 16)}` : what;
+  await session.catalogue.append({
+    id: `${step.operationId}/${name}`,
+    at: new Date().toISOString(),
+    operationId: step.operationId,
+    by,
+    ...body,
+  });
+}

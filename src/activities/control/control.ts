@@ -1,0 +1,223 @@
+import { ApplicationFailure, Context } from '@temporalio/activity';
+import { type Client, WithStartWorkflowOperation } from '@temporalio/client';
+import { type Workflow, WorkflowNotFoundError } from '@temporalio/common';
+import { clusterOfBackup } from '../../domain/backup/backup.js';
+import type { ClusterConfig, Config } from '../../domain/config.js';
+import { type ErrorCode, RepriseError } from '../../domain/errors.js';
+import type { LockAnswer, LockHolder, LockRequest } from '../../domain/operation/locks.js';
+import {
+  CONTROL_QUEUE,
+  lightQueue,
+  lockWorkflowId,
+  queryNames,
+  updateNames,
+  workflowTypes,
+} from '../../domain/operation/names.js';
+import type { Inspection } from '../../domain/operation/inspections.js';
+import type { ControlActivities } from '../api.js';
+import type { ControlDependencies } from '../dependencies.js';
+import { wrapActivity } from '../activity-wrapper.js';
+import { notifyingActivities, toldEvents } from './notify.js';
+import { repositoryOf } from './repositories.js';
+
+/** A long poll is renewed every 60 s: a poller not seen for longer is gone. */
+const POLLER_SECONDS = 75;
+const ACTIVITY_QUEUE = 2;
+
+/** Activities of the queue `reprise`: they know the config and Temporal, and open no database and no repository. */
+export function createControlActivities(deps: ControlDependencies): ControlActivities {
+  const { config } = deps;
+  return {
+    ...notifyingActivities(deps),
+    describeCluster: wrapActivity('describeCluster', async ({ cluster }) => {
+      const { host, policies, recovery } = clusterOf(config, cluster);
+      const elsewhere = Object.values(recovery.targets).filter((target) => target.host !== host);
+      const targetHosts = Object.fromEntries(elsewhere.map((target) => [target.name, target.host]));
+      const facts = Object.values(policies).map(
+        ({ name, engine, repository, enabled, proof }) => [name, { engine, repository, enabled, proof }] as const,
+      );
+      return {
+        host,
+        ...(elsewhere.length > 0 ? { targetHosts } : {}),
+        configDigest: config.digest,
+        policies: Object.fromEntries(facts),
+        tells: toldEvents(config),
+        heartbeatSeconds: heartbeatsOf(config, [host, ...Object.values(targetHosts)]),
+      };
+    }),
+    hostsOf: wrapActivity('hostsOf', async ({ question, without }) =>
+      hostsOf(config, question, (host) =>
+        host === without ? Promise.resolve(false) : hasPoller(Context.current().client, host),
+      ),
+    ),
+    acquireLock: wrapActivity('acquireLock', async ({ cluster, request }) =>
+      acquire(Context.current().client, cluster, request),
+    ),
+    releaseLock: wrapActivity('releaseLock', async ({ cluster, operationId }) =>
+      release(Context.current().client, cluster, operationId),
+    ),
+    recoveryHolds: wrapActivity('recoveryHolds', async ({ cluster }) =>
+      recoveryHolds(Context.current().client, cluster),
+    ),
+    workflowIsOpen: wrapActivity('workflowIsOpen', async ({ workflowId }) =>
+      isOpen(Context.current().client, workflowId),
+    ),
+    awaitRelease: wrapActivity('awaitRelease', async ({ cluster, operationId }) => {
+      const { client } = Context.current();
+      const holder = (await holdersOf(client, cluster)).find((candidate) => candidate.operationId === operationId);
+      if (!holder || !(await isOpen(client, holder.workflowId))) return;
+      throw notYet(
+        'lock-held',
+        `${holder.workflowId} holds ${cluster} since ${holder.since}`,
+        `see how far it is: reprise watch ${holder.workflowId}`,
+      );
+    }),
+    hostAnswers: wrapActivity('hostAnswers', async ({ host }) => hasPoller(Context.current().client, host)),
+    awaitHost: wrapActivity('awaitHost', async ({ host }) => {
+      if (await hasPoller(Context.current().client, host)) return;
+      throw notYet(
+        'host-without-worker',
+        `no worker of host ${host} polls`,
+        `start one there: reprise worker --host ${host}`,
+      );
+    }),
+  };
+}
+
+/** The cluster of that name, or `not-found` with the names there are. */
+export function clusterOf(config: Config, name: string): ClusterConfig {
+  const cluster = config.clusters[name];
+  if (!cluster)
+    throw new RepriseError(
+      'not-found',
+      `there is no cluster "${name}" in the config`,
+      `clusters: ${Object.keys(config.clusters).join(', ') || 'none'}`,
+    );
+  return cluster;
+}
+
+/** What these hosts' configs say about heartbeats; absent where none says anything. */
+function heartbeatsOf(config: Config, hosts: readonly string[]): Readonly<Record<string, number>> | undefined {
+  const set = hosts.flatMap((name) => {
+    const seconds = config.hosts[name]?.heartbeatSeconds;
+    return seconds === undefined ? [] : [[name, seconds] as const];
+  });
+  return set.length > 0 ? Object.fromEntries(set) : undefined;
+}
+
+type Answers = (host: string) => Promise<boolean>;
+
+/** The hosts that own what is asked for; for a cluster whose host is dead, one that it can be recovered onto. */
+async function hostsOf(config: Config, question: Inspection, answers: Answers): Promise<readonly string[]> {
+  if (question.kind === 'host') return [question.host];
+  if ('repository' in question) return [hostOfRepository(config, question.repository)];
+  if (question.kind === 'kept-drop' && question.host !== undefined) return [question.host];
+  const name = 'cluster' in question && question.cluster ? question.cluster : clusterNamed(config, question);
+  if (!name) return [...new Set(Object.values(config.clusters).map(({ host }) => host))];
+  const cluster = clusterOf(config, name);
+  if (question.kind === 'plan') return [cluster.recovery.targets[question.into]?.host ?? cluster.host];
+  const others = [...new Set(Object.values(cluster.recovery.targets).map(({ host }) => host))].filter(
+    (host) => host !== cluster.host,
+  );
+  if (others.length === 0) return [cluster.host];
+  const all = [cluster.host, ...others];
+  const living = (await Promise.all(all.map(async (host) => ((await answers(host)) ? [host] : [])))).flat();
+  // Jobs lie where they run; the records are the same for all.
+  if (question.kind === 'jobs' && living.length > 0) return living;
+  return [living[0] ?? cluster.host];
+}
+
+/** The host that owns a repository; of one that every host reaches, that of a cluster that uses it, because it has the key. */
+function hostOfRepository(config: Config, name: string): string {
+  const repository = repositoryOf(config, name);
+  const clusters = Object.values(config.clusters);
+  const user = clusters.find(
+    ({ catalogue, policies }) =>
+      catalogue === name || Object.values(policies).some((policy) => policy.repository === name),
+  );
+  const host = repository.host ?? user?.host ?? Object.keys(config.hosts)[0];
+  if (host === undefined)
+    throw new RepriseError('not-found', `no host reaches the repository "${name}"`, 'name one under `hosts`');
+  return host;
+}
+
+/** Ids name their cluster: `mairie:logical:…`, `incident/mairie/…`, `recover/mairie/…`. */
+function clusterNamed(config: Config, question: Inspection): string | undefined {
+  if (!('id' in question)) return undefined;
+  const named = question.id.includes('/') ? question.id.split('/')[1] : clusterOfBackup(question.id);
+  return named && config.clusters[named] ? named : undefined;
+}
+
+async function acquire(client: Client, cluster: string, request: LockRequest): Promise<LockAnswer> {
+  for (;;) {
+    const answer = await claim(client, cluster, request);
+    if (answer.granted || (await isOpen(client, answer.holder.workflowId))) return answer;
+    // Its workflow was terminated without giving the cluster back.
+    await release(client, cluster, answer.holder.operationId);
+  }
+}
+
+function claim(client: Client, cluster: string, request: LockRequest): Promise<LockAnswer> {
+  const start = new WithStartWorkflowOperation(workflowTypes.lock, {
+    workflowId: lockWorkflowId(cluster),
+    taskQueue: CONTROL_QUEUE,
+    args: [{ cluster }],
+    workflowIdConflictPolicy: 'USE_EXISTING',
+    staticSummary: `who holds ${cluster}`,
+  });
+  return client.workflow.executeUpdateWithStart<Workflow, LockAnswer, [LockRequest]>(updateNames.acquire, {
+    args: [request],
+    startWorkflowOperation: start,
+  });
+}
+
+async function release(client: Client, cluster: string, operationId: string): Promise<void> {
+  try {
+    await client.workflow
+      .getHandle(lockWorkflowId(cluster))
+      .executeUpdate<void, [{ operationId: string }]>(updateNames.release, { args: [{ operationId }] });
+  } catch (error) {
+    if (!(error instanceof WorkflowNotFoundError)) throw error;
+  }
+}
+
+async function holdersOf(client: Client, cluster: string): Promise<readonly LockHolder[]> {
+  try {
+    return await client.workflow.getHandle(lockWorkflowId(cluster)).query<readonly LockHolder[]>(queryNames.holders);
+  } catch (error) {
+    if (error instanceof WorkflowNotFoundError) return [];
+    throw error;
+  }
+}
+
+async function recoveryHolds(client: Client, cluster: string): Promise<boolean> {
+  const recoveries = (await holdersOf(client, cluster)).filter(({ kind }) => kind === 'recovery');
+  // One whose workflow was terminated holds nothing any more.
+  const open = await Promise.all(recoveries.map(({ workflowId }) => isOpen(client, workflowId)));
+  return open.includes(true);
+}
+
+async function hasPoller({ connection, options }: Client, host: string): Promise<boolean> {
+  const { pollers } = await connection.workflowService.describeTaskQueue({
+    namespace: options.namespace,
+    taskQueue: { name: lightQueue(host) },
+    taskQueueType: ACTIVITY_QUEUE,
+  });
+  const oldest = Date.now() / 1000 - POLLER_SECONDS;
+  return (pollers ?? []).some((poller) => Number(poller.lastAccessTime?.seconds ?? 0) >= oldest);
+}
+
+/** Not an error but a wait: the server asks again for as long as it takes, and the history does not grow. */
+function notYet(code: ErrorCode, message: string, hint: string): ApplicationFailure {
+  return ApplicationFailure.create({ type: code, message, nonRetryable: false, details: [{ hint }] });
+}
+
+async function isOpen(client: Client, workflowId: string): Promise<boolean> {
+  try {
+    const { status } = await client.workflow.getHandle(workflowId).describe();
+    return status.name === 'RUNNING';
+  } catch (error) {
+    if (error instanceof WorkflowNotFoundError) return false;
+    throw error;
+  }
+}

@@ -1,0 +1,86 @@
+import { createHash } from 'node:crypto';
+import { Context } from '@temporalio/activity';
+import type { Config } from '../../domain/config.js';
+import { RepriseError } from '../../domain/errors.js';
+import { eventOf, type Notice } from '../../domain/notification/notices.js';
+import { noticeText } from '../../domain/notification/notice-text.js';
+import { addressesOf, deliveriesOf } from '../../domain/notification/recipients.js';
+import { webUiLink } from '../../domain/operation/web-ui.js';
+import type { NotifierMessage, Recipient } from '../../notifiers/notifier.js';
+import type { ControlActivities } from '../api.js';
+import type { ControlDependencies } from '../dependencies.js';
+import { wrapActivity } from '../activity-wrapper.js';
+
+/** Telling people, on the queue `reprise`: the host of the work may be the one that is dead. */
+export function notifyingActivities(deps: ControlDependencies): Pick<ControlActivities, 'deliveriesOf' | 'sendNotice'> {
+  const { config } = deps;
+  return {
+    deliveriesOf: wrapActivity('deliveriesOf', async ({ notice }) => deliveriesOf(config, notice)),
+    sendNotice: wrapActivity('sendNotice', async ({ notice, delivery }, { signal }) => {
+      const notifier = config.notifiers[delivery.notifier];
+      if (!notifier)
+        throw new RepriseError(
+          'config-invalid',
+          `there is no notifier "${delivery.notifier}" in the config`,
+          `notifiers: ${Object.keys(config.notifiers).join(', ') || 'none'}`,
+        );
+      const named = (contacts: readonly string[]) =>
+        contacts.map((contact) => ({ contact, addresses: addressesOf(config, contact, notifier.name) }));
+      const message = messageOf(
+        notice,
+        notifier.name,
+        named(delivery.first),
+        named(delivery.others),
+        webUiLink(
+          { webUi: webUiOf(deps), namespace: Context.current().info.workflowNamespace ?? 'default' },
+          notice.workflowId,
+        ),
+      );
+      const { refused, detail } = await deps
+        .notifierOf(notifier.type)
+        .send({ message, secret: deps.secret, signal }, notifier.options);
+      const reached = ({ addresses }: Recipient): boolean =>
+        !notifier.addressed || addresses.some((address) => !refused.includes(address));
+      const all = [...message.first, ...message.others];
+      return {
+        told: all.filter(reached).map(({ contact }) => contact),
+        notTold: all.filter((one) => !reached(one)).map(({ contact }) => contact),
+        refused: refused.length,
+        detail,
+      };
+    }),
+  };
+}
+
+function webUiOf({ config, webUi }: ControlDependencies): string {
+  return webUi ?? config.temporal.webUi;
+}
+
+/** The message to one notifier; made the same in every attempt, for the same ids. */
+function messageOf(
+  notice: Notice,
+  notifier: string,
+  first: readonly Recipient[],
+  others: readonly Recipient[],
+  link: string,
+): NotifierMessage {
+  const { cluster, operationId, workflowId, key, at, facts } = notice;
+  return {
+    id: digest(`${operationId}/${key}/${notifier}`),
+    thread: digest(operationId),
+    event: eventOf(facts) ?? 'test',
+    ...{ cluster, workflowId, at, link, first, others },
+    ...noticeText(notice, link),
+  };
+}
+
+function digest(text: string): string {
+  return createHash('sha256').update(text).digest('hex').slice(0, 32);
+}
+
+/** Events that somebody is told of: workflows start nothing for the others. */
+export function toldEvents(config: Config): readonly (keyof Config['notify'])[] {
+  return (Object.keys(config.notify) as (keyof Config['notify'])[]).filter(
+    (event) => (config.notify[event]?.length ?? 0) > 0,
+  );
+}

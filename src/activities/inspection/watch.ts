@@ -1,0 +1,86 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { inspectDataDir } from '../../postgres/server/data-directory.js';
+import { probe } from '../../postgres/connection/probe.js';
+import type { HostActivities, WatchFinding } from '../api.js';
+import type { Diagnosis } from '../../domain/operation/inspections.js';
+import type { HostDependencies } from '../dependencies.js';
+import { wrapActivity } from '../activity-wrapper.js';
+import { openClusterContext, postgresBinOf, record } from '../cluster-context.js';
+
+const DEFAULT_WATCH = { everySeconds: 10, failures: 3 };
+/** Before the activity's time-out: the watch goes on in a new one, and its history stays small. */
+const LONGEST_MS = 50 * 60_000;
+
+export function watchActivities(
+  deps: HostDependencies,
+): Pick<HostActivities, 'watchCluster' | 'diagnose' | 'journal' | 'recordIncident'> {
+  return {
+    watchCluster: wrapActivity('watchCluster', async ({ cluster: name, down }, run) => {
+      const { cluster } = await openClusterContext(deps, name);
+      const { everySeconds, failures } = cluster.watch ?? DEFAULT_WATCH;
+      const until = Date.now() + LONGEST_MS;
+      let failed = { count: 0, since: '', layer: '', reason: '' };
+      while (Date.now() < until) {
+        const startedAt = new Date().toISOString();
+        const seen = await probe(cluster.connection);
+        if (seen.ok) {
+          failed = { ...failed, count: 0 };
+          if (down) return { state: 'up', layer: null, reason: 'answers', since: startedAt } satisfies WatchFinding;
+        } else {
+          failed = {
+            count: failed.count + 1,
+            since: failed.count === 0 ? startedAt : failed.since,
+            layer: seen.layer,
+            reason: seen.reason,
+          };
+          if (!down && failed.count >= failures)
+            return {
+              state: 'down',
+              layer: failed.layer,
+              reason: failed.reason,
+              since: failed.since,
+            } satisfies WatchFinding;
+        }
+        await sleep(everySeconds * 1000, undefined, { signal: run.signal });
+      }
+      return null;
+    }),
+    diagnose: wrapActivity('diagnose', async ({ cluster }) => diagnoseCluster(deps, cluster)),
+    journal: wrapActivity('journal', async (step) => {
+      const { step: name, text } = step;
+      // The same line of the same step is one fact, however often the activity ran.
+      await record(await openClusterContext(deps, step.cluster), step, `journal/${name}/${text}`, {
+        kind: 'journal',
+        workflowId: step.workflowId,
+        step: name,
+        text,
+      });
+    }),
+    recordIncident: wrapActivity('recordIncident', async (step) => {
+      const { scenario, state, text, by, workflowId } = step;
+      await record(
+        await openClusterContext(deps, step.cluster),
+        step,
+        `incident/${state}/${text}`,
+        { kind: 'incident', incidentId: workflowId, scenario, state, text },
+        by,
+      );
+    }),
+  };
+}
+
+/** Which layer is down, and what is left on disk (S1). Changes nothing. */
+export async function diagnoseCluster(deps: HostDependencies, name: string): Promise<Diagnosis> {
+  const session = await openClusterContext(deps, name);
+  const seen = await probe(session.cluster.connection);
+  const left = session.cluster.dataDir
+    ? await inspectDataDir(await postgresBinOf(session), session.cluster.dataDir, session.user)
+    : null;
+  return {
+    answers: seen.ok,
+    layer: seen.ok ? null : seen.layer,
+    reason: seen.ok ? 'answers' : seen.reason,
+    dataDirectory: left?.state ?? 'unknown',
+    walReadable: left?.walReadable ?? false,
+  };
+}

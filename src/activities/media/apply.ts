@@ -1,0 +1,50 @@
+import { type MediaChange, type MediaCount, mediaChanges } from '../../domain/media/media.js';
+import type { MediaAction } from '../../media/action.js';
+import { applyAll } from '../../media/apply.js';
+import { type MediaBounds, within } from '../../media/bounds.js';
+import { summarise } from '../../media/summary.js';
+import { type MediaRun, actionsOf } from '../../media/carry-out.js';
+import type { ActivityRun } from '../activity-wrapper.js';
+import { mediaOf } from './places.js';
+import type { ClusterContext } from '../cluster-context.js';
+
+export interface Approved {
+  /** Name under `media` in the config. */
+  readonly name: string;
+  readonly work: MediaRun;
+  readonly bounds: MediaBounds;
+  /** What is there may be other than the plan found it: all is looked at before any of it is changed. */
+  readonly looksFirst: boolean;
+  /** By a look that has just ended and found it as approved. */
+  readonly found?: readonly MediaAction[] | null;
+}
+
+/**
+ * Changes what was approved and no more, taken up where an earlier attempt stopped.
+ * @throws RepriseError `plan-stale` beyond the bounds; what {@link applyAll} throws
+ */
+export async function applyApproved(
+  session: ClusterContext,
+  { name, work, bounds, looksFirst, found = null }: Approved,
+  run: ActivityRun,
+): Promise<void> {
+  const { concurrency, singleCopyBytes } = mediaOf(session, name);
+  const total = objectsIn(bounds.most);
+  if (looksFirst)
+    await summarise(within(actionsOf(work, run.cursor), bounds), (done) =>
+      run.report({ phase: 'list', done, unit: 'files' }),
+    );
+  await applyAll(work, {
+    ...{ bounds, concurrency, singleCopyBytes, after: run.cursor, signal: run.signal },
+    found: looksFirst || run.cursor !== undefined ? null : found,
+    report: (done, key) => {
+      run.keep(key);
+      if (done % 100 === 0) run.report({ phase: 'media', done, total, unit: 'files' });
+    },
+  });
+}
+
+/** Objects to be changed, of all kinds. */
+export function objectsIn(counts: Readonly<Record<MediaChange, MediaCount>>): number {
+  return mediaChanges.reduce((sum, name) => sum + counts[name].objects, 0);
+}

@@ -1,0 +1,131 @@
+import { shortDigest } from '../../domain/approval/approval-policy.js';
+import { RepriseError } from '../../domain/errors.js';
+import { type MediaOutcome, type MediaPlan, isMediaPlan } from '../../domain/media/media.js';
+import { mediaReport } from '../../domain/media/media-text.js';
+import { MediaScan } from '../../media/scan.js';
+import { openHostState } from '../../records/host-state.js';
+import type { HostActivities, MediaRequest, PlannedStep } from '../api.js';
+import { authorizePlan, closePlansOf } from '../recovery/approvals.js';
+import type { HostDependencies } from '../dependencies.js';
+import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
+import { applyApproved, objectsIn } from './apply.js';
+import { countAll, makeMediaPlan } from './plan.js';
+import { workOf } from './places.js';
+import { type ClusterContext, openClusterContext, record } from '../cluster-context.js';
+
+const OUTCOME = 'media-outcome';
+
+/** Media of a cluster brought back, or made equal: planned, approved, carried out, looked at (K3). */
+export function mediaActivities(
+  deps: HostDependencies,
+): Pick<HostActivities, 'planMedia' | 'recheckMedia' | 'applyMedia' | 'finishMedia' | 'closeMedia'> {
+  // The step that changes follows at once, as a rule on the same worker; on another one, it lists again.
+  let latest: { readonly plan: string; readonly look: MediaScan } | null = null;
+  return {
+    planMedia: wrapActivity('planMedia', async (request, run) => {
+      const session = await openClusterContext(deps, request.cluster);
+      const plan = await makeMediaPlan(session, request, run);
+      refuseUnconfirmed(plan, request);
+      await openHostState(session.host.stateDir).savePlan(plan);
+      await record(
+        session,
+        request,
+        `plan/${plan.digest}`,
+        {
+          kind: 'journal',
+          workflowId: request.workflowId,
+          step: 'plan',
+          text: `plan ${shortDigest(plan)} of ${plan.binding.action} for ${plan.binding.media}`,
+        },
+        request.requester,
+      );
+      return plan;
+    }),
+    recheckMedia: wrapActivity('recheckMedia', async (request, run) => {
+      const session = await openClusterContext(deps, request.cluster);
+      // Begun already: what is done is no longer to be done, so the plan made now is another one.
+      if ((await openHostState(session.host.stateDir).usedBy(request.plan))?.operationId === request.operationId)
+        return { digest: request.plan };
+      const look = new MediaScan();
+      const { digest } = await makeMediaPlan(session, request, run, look);
+      if (digest === request.plan) latest = { plan: digest, look };
+      return { digest };
+    }),
+    applyMedia: wrapActivity('applyMedia', async (step, run) => {
+      const session = await openClusterContext(deps, step.cluster);
+      // What an interrupted attempt left is listed anew, perhaps days later.
+      const looksFirst = (await openHostState(session.host.stateDir).usedBy(step.plan)) !== null;
+      const { binding, createdAt } = await authorizePlan(session, step, isMediaPlan);
+      const found = latest?.plan === step.plan ? latest.look.fresh : null;
+      latest = null;
+      await applyApproved(
+        session,
+        {
+          name: binding.media,
+          work: workOf(session, binding),
+          bounds: { lookedAt: createdAt, most: binding.counts },
+          looksFirst,
+          found,
+        },
+        run,
+      );
+    }),
+    finishMedia: wrapActivity('finishMedia', async (step, run) => {
+      const session = await openClusterContext(deps, step.cluster);
+      const state = openHostState(session.host.stateDir);
+      const earlier = await state.onceDone<MediaOutcome>(step.operationId, OUTCOME);
+      if (earlier) return earlier.result;
+      const outcome = await finish(session, step, await authorizePlan(session, step, isMediaPlan), run);
+      await state.recordDone(step.operationId, OUTCOME, outcome);
+      await closePlansOf(session, step.operationId);
+      return outcome;
+    }),
+    closeMedia: wrapActivity('closeMedia', async (step) =>
+      closePlansOf(await openClusterContext(deps, step.cluster), step.operationId),
+    ),
+  };
+}
+
+/**
+ * Objects are removed only by a plan that people approve, or, where the cluster has no policy for it, by who confirmed it.
+ * The configuration of this host decides: the one of the command line may be another.
+ * @throws RepriseError `confirmation-needed`
+ */
+function refuseUnconfirmed({ binding, observed }: MediaPlan, { confirmed }: MediaRequest): void {
+  if (observed.approval !== null || confirmed === true || binding.counts.remove.objects === 0) return;
+  const { media, cluster, task } = binding;
+  const into = task.into === undefined ? '' : ` --into ${task.into}`;
+  throw new RepriseError(
+    'confirmation-needed',
+    `this would remove ${binding.counts.remove.objects} objects: ${cluster} has no approval policy for ${binding.action}, and nobody confirmed it`,
+    `confirm it on the command line: reprise media sync ${media}${into} --delete; or add a policy under approvals of ${cluster}`,
+  );
+}
+
+/** Looks again at everything: nothing may be left to do, unless somebody wrote meanwhile. */
+async function finish(
+  session: ClusterContext,
+  step: PlannedStep,
+  plan: MediaPlan,
+  run: ActivityRun,
+): Promise<MediaOutcome> {
+  const { counts } = await countAll(workOf(session, plan.binding), run);
+  const left = objectsIn(counts);
+  const found = { done: plan.binding.counts, left, untouched: plan.observed.untouched };
+  const approvals = (await openHostState(session.host.stateDir).approvals(plan.digest)).map(({ by, reason, at }) => ({
+    by,
+    reason,
+    at,
+  }));
+  const report = await session.catalogue.writeIncidentDocument(
+    step.operationId,
+    mediaReport(plan, found, approvals, new Date().toISOString()),
+  );
+  await record(session, step, 'media-outcome', {
+    kind: 'journal',
+    workflowId: step.workflowId,
+    step: plan.binding.action,
+    text: `${plan.binding.media}: done, ${left} changes left`,
+  });
+  return { ...found, report };
+}

@@ -1,0 +1,188 @@
+import { linesToAdd, mayApprove, needsApproval } from '../../domain/approval/approval-policy.js';
+import { RepriseError } from '../../domain/errors.js';
+import {
+  type MediaBinding,
+  type MediaChange,
+  type MediaCount,
+  type MediaPlan,
+  mediaChanges,
+} from '../../domain/media/media.js';
+import type { MediaScan } from '../../media/scan.js';
+import { type MediaPlace, objectsOf } from '../../media/place.js';
+import { type MediaSummary, summarise } from '../../media/summary.js';
+import { type MediaRun, actionsOf } from '../../media/carry-out.js';
+import { planDigest } from '../../records/digest.js';
+import type { WritableObjects } from '../../storage/storage.js';
+import type { MediaRequest } from '../api.js';
+import type { ActivityRun } from '../activity-wrapper.js';
+import { mediaOf, placesOf, workOf } from './places.js';
+import type { ClusterContext } from '../cluster-context.js';
+
+/** How long a plan that needs no approval stays good, in ms. */
+const UNAPPROVED_MS = 3_600_000;
+const DAY_MS = 86_400_000;
+
+/** Lists, compares and counts; says exactly what would be done, and refuses what cannot end well. Reads only. */
+export async function makeMediaPlan(
+  session: ClusterContext,
+  request: MediaRequest,
+  run: Pick<ActivityRun, 'report' | 'signal'>,
+  look?: MediaScan,
+): Promise<MediaPlan> {
+  const { cluster, deps } = session;
+  const media = mediaOf(session, request.media);
+  const { task } = request;
+  const action = `media-${task.kind}` as const;
+  const policy = cluster.approvals[action];
+  if (!policy && needsApproval(action))
+    throw new RepriseError(
+      'policy-missing',
+      `no policy says who may approve ${action} for ${cluster.name}`,
+      linesToAdd(action, cluster.name),
+    );
+  const createdAt = new Date();
+  if (task.kind === 'recover' && Date.parse(task.to) > createdAt.getTime())
+    throw new RepriseError('target-invalid', `${task.to} has not come yet`, 'name a time before the damage');
+  if (task.kind === 'recover' && task.into !== undefined && task.later === 'remove') {
+    throw new RepriseError(
+      'usage',
+      `nothing is removed from ${task.into}: only what was there at ${task.to} is put there`,
+      `leave --later remove out; to make it equal afterwards: reprise media sync NAME --into ${task.into} --delete`,
+    );
+  }
+  const named = { media: media.name, task, ...placesOf(session, media, task) };
+  const work = workOf(session, named);
+  const stated = [...(await warningsOf(work)), ...(await forgotten(work, createdAt))];
+  const { counts, changes, cold, samples, ...leftOut } = await countAll(work, run, look);
+  const warnings = [...stated, ...coldWarnings(cold), ...leftOutWarnings(leftOut)];
+  if (task.kind === 'sync' && counts.remove.objects > task.maxDelete) {
+    throw new RepriseError(
+      'confirmation-needed',
+      `the sync would remove ${counts.remove.objects} objects, and ${task.maxDelete} is the most it may`,
+      `look at them with --dry-run and --max-delete ${counts.remove.objects}; is ${media.name} whole?`,
+    );
+  }
+  const binding: MediaBinding = {
+    ...{ action, operationId: request.operationId, cluster: cluster.name, targetHost: deps.host, ...named },
+    ...{ counts: only(counts), changes, configDigest: deps.config.digest, requester: request.requester },
+  };
+  const { right, keep } = counts;
+  const approval = policy ? { approvers: policy.approvers, from: mayApprove(policy, request.requester) } : null;
+  return {
+    digest: planDigest(binding),
+    binding,
+    observed: { untouched: { right, keep }, samples, approval, warnings },
+    createdAt: createdAt.toISOString(),
+    approveBy: new Date(
+      createdAt.getTime() + (policy ? policy.approveWithinSeconds * 1000 : UNAPPROVED_MS),
+    ).toISOString(),
+  };
+}
+
+/** What is still to be done. */
+export function countAll(
+  work: MediaRun,
+  { report, signal }: Pick<ActivityRun, 'report' | 'signal'>,
+  look?: MediaScan,
+): Promise<MediaSummary> {
+  return summarise(look ? look.over(actionsOf(work)) : actionsOf(work), (done) => {
+    signal.throwIfAborted();
+    report({ phase: 'list', done, unit: 'files' });
+  });
+}
+
+function only(counts: MediaSummary['counts']): Record<MediaChange, MediaCount> {
+  return Object.fromEntries(mediaChanges.map((name) => [name, counts[name]])) as Record<MediaChange, MediaCount>;
+}
+
+/** Refuses what has no versions, or none whose times say what was there at an instant (K3). */
+async function warningsOf(work: MediaRun): Promise<readonly string[]> {
+  if (work.kind === 'sync')
+    return (await keepsVersions(work.into))
+      ? []
+      : ['the target keeps no versions: what is overwritten or removed there is gone for good'];
+  const source = work.kind === 'restore' ? work.place : work.from;
+  const objects = objectsOf(source);
+  const state = await objects.versioning();
+  if (state === 'off' || (state === 'suspended' && work.kind === 'restore')) {
+    throw new RepriseError(
+      'capability-missing',
+      `the bucket ${objects.place.bucket} ${state === 'off' ? 'keeps no versions' : 'has its versions suspended: what is written now replaces what is there'}`,
+      'switch versioning on (reprise storage plan shows how); what was lost before is in no version',
+    );
+  }
+  const { times, detail } = await timesOf(objects);
+  if (times === 'superseded')
+    throw new RepriseError(
+      'capability-missing',
+      `on this server ${detail}`,
+      'bring single objects back by hand, by their version; a server that keeps the times of versions is needed',
+    );
+  return [
+    ...(times === 'written' ? [] : [`whether the server keeps the times of old versions is not known: ${detail}`]),
+    ...(state === 'suspended' ? ['versions are suspended since some time: what was written since then has none'] : []),
+    ...(work.kind === 'restore-into' && !(await keepsVersions(work.into))
+      ? ['the target keeps no versions: what is overwritten there is gone for good']
+      : []),
+  ];
+}
+
+/** What was overwritten or deleted longer ago than the bucket keeps old versions looks as if it had never been there. */
+async function forgotten(work: MediaRun, now: Date): Promise<readonly string[]> {
+  if (work.kind === 'sync') return [];
+  const source = work.kind === 'restore' ? work.place : work.from;
+  const days = await objectsOf(source).oldVersionDays(source.folder);
+  if (days === null || work.at >= now.getTime() - days * DAY_MS) return [];
+  const what = `the bucket removes old versions after ${days} days: what was overwritten or deleted since ${new Date(work.at).toISOString()} may be gone`;
+  if (work.kind === 'restore' && work.later === 'remove')
+    throw new RepriseError(
+      'target-invalid',
+      `${what}, and looks as if it had not been there then`,
+      'leave --later remove out, or name a later time',
+    );
+  return [what];
+}
+
+/** @throws RepriseError `object-cold` where something would have to be copied that cannot be read */
+function coldWarnings({ copied, undeleted, first }: MediaSummary['cold']): readonly string[] {
+  if (copied > 0) {
+    throw new RepriseError(
+      'object-cold',
+      `${copied} objects to copy lie in an archive class and cannot be read now (${JSON.stringify(first)}, ...)`,
+      'have these versions thawed (aws s3api restore-object --version-id ...), then make the plan again',
+    );
+  }
+  return undeleted > 0
+    ? [`${undeleted} objects come back in an archive class: nobody can read them before they are thawed`]
+    : [];
+}
+
+function leftOutWarnings({ unfit, irregular }: Pick<MediaSummary, 'unfit' | 'irregular'>): readonly string[] {
+  const kinds = [...irregular.counts].map(([kind, count]) => `${count} ${kind}${count === 1 ? '' : 's'}`).join(', ');
+  return [
+    ...(unfit.objects > 0
+      ? [
+          `${unfit.objects} objects are left out, as the target cannot hold their names (the first: ${JSON.stringify(unfit.first)})`,
+        ]
+      : []),
+    ...(irregular.first === null
+      ? []
+      : [
+          `not copied: ${kinds} (the first: ${JSON.stringify(irregular.first)}); what the target has under their names stays as it is`,
+        ]),
+  ];
+}
+
+async function keepsVersions({ storage }: MediaPlace): Promise<boolean> {
+  return (await storage.objects?.versioning()) === 'enabled';
+}
+
+const tried = new WeakMap<WritableObjects, ReturnType<WritableObjects['versionTimes']>>();
+
+/** Tried once a bucket and worker: a server does not change its ways, and the trial takes seconds. */
+function timesOf(objects: WritableObjects): ReturnType<WritableObjects['versionTimes']> {
+  const known = tried.get(objects) ?? objects.versionTimes();
+  tried.set(objects, known);
+  known.catch(() => tried.delete(objects));
+  return known;
+}

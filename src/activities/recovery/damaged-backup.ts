@@ -1,0 +1,35 @@
+import { isRepriseError } from '../../domain/errors.js';
+import type { StepInput } from '../api.js';
+import { type ClusterContext, record } from '../cluster-context.js';
+
+/** The backup that a failed look found damaged; null where the failure says nothing of a backup. */
+export function damagedBackup(error: unknown): string | null {
+  const id = isRepriseError(error) && error.code === 'backup-corrupt' ? error.details['damagedBackup'] : undefined;
+  return typeof id === 'string' ? id : null;
+}
+
+/** Never offered again, until a verification has read it whole and found it good (F15). */
+export async function quarantine(
+  session: ClusterContext,
+  step: Pick<StepInput, 'operationId'>,
+  backupId: string,
+  reason: string,
+): Promise<void> {
+  await record(session, step, `quarantine/${backupId}`, { kind: 'quarantine', backupId, reason });
+}
+
+/** Restores from a backup; one that turns out damaged is quarantined, and the failure goes on unchanged. */
+export async function quarantining<T>(
+  session: ClusterContext,
+  step: StepInput,
+  backupId: string | undefined,
+  restore: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await restore();
+  } catch (error) {
+    if (backupId !== undefined && isRepriseError(error) && error.code === 'backup-corrupt')
+      await quarantine(session, step, backupId, error.message);
+    throw error;
+  }
+}

@@ -1,0 +1,140 @@
+import type { Backup } from '../../domain/backup/backup.js';
+import { RepriseError, isRepriseError } from '../../domain/errors.js';
+import type { PlannedBackup } from '../../domain/plan/plan.js';
+import type { LogicalRestore } from '../../engines/engine.js';
+import { swapDatabases } from '../../postgres/old-data/swap-databases.js';
+import { probe } from '../../postgres/connection/probe.js';
+import type { HostActivities, PlannedStep, ReachedTarget } from '../api.js';
+import { makeBackup } from '../backup/backups.js';
+import { quarantining } from './damaged-backup.js';
+import { requirePromotion } from './decisions.js';
+import type { HostDependencies } from '../dependencies.js';
+import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
+import { oldDatabaseName, newDatabaseName, connectionAt } from './places.js';
+import { type Authorized, authorized, once } from './server-steps.js';
+import { clusterLocks, currentBackups, record } from '../cluster-context.js';
+
+type DatabaseSteps = Pick<HostActivities, 'safetyBackup' | 'restoreDatabases' | 'swapDatabases'>;
+
+/** Dumps restored beside the live databases and swapped in by rename: the live ones are touched last (K1). */
+export function databaseSteps(deps: HostDependencies): DatabaseSteps {
+  return {
+    safetyBackup: wrapActivity('safetyBackup', async (step, run) => {
+      const { session, plan } = await authorized(deps, step, run);
+      const seen = await probe(connectionAt(session.cluster, plan.binding));
+      if (!seen.ok) return `skipped: the server does not answer (${seen.layer}: ${seen.reason})`;
+      const own = {
+        ...step,
+        operationId: `${step.operationId}/safety`,
+        policy: plan.binding.policy,
+        type: 'auto' as const,
+        requestedBy: 'recovery',
+      };
+      try {
+        const made = await makeBackup(session, own, run, clusterLocks.recovery(session.cluster.name));
+        return `taken: ${made.map(({ id }) => id).join(', ')}`;
+      } catch (error) {
+        // What is to be replaced may be what cannot be dumped: it is kept aside whole, so this stops nothing.
+        if (isRepriseError(error) && error.code !== 'job-cancelled')
+          return `not possible: ${error.message}; the old databases are kept all the same`;
+        throw error;
+      }
+    }),
+    restoreDatabases: wrapActivity('restoreDatabases', async (step, run) => {
+      const work = await authorized(deps, step, run);
+      // Once: after the swap it would find no copy beside, and begin another.
+      return once(work, step, 'restore databases', () => restoreBeside(work, step, run));
+    }),
+    swapDatabases: wrapActivity('swapDatabases', async (step, run) => {
+      const work = await authorized(deps, step, run);
+      await requirePromotion(work.session, work.plan);
+      await once(work, step, SWAPPED, () => swapIn(work, step));
+    }),
+  };
+}
+
+/** Name of the step in the host's ledger: from then on the restored databases have the live ones' names. */
+export const SWAPPED = 'swap databases';
+
+async function swapIn({ session, plan }: Authorized, step: PlannedStep): Promise<void> {
+  for (const { database } of plan.binding.backups) {
+    if (!database) continue;
+    const aside = oldDatabaseName(database, step.operationId);
+    // The record comes first: a crash in between leaves a record too many, never old data nobody knows of.
+    await record(session, step, `kept/${database}`, {
+      kind: 'kept',
+      keptId: `${step.operationId}/${database}`,
+      what: `old database ${database}`,
+      where: aside,
+      sizeBytes: null,
+      host: session.deps.host,
+    });
+    await swapDatabases(connectionAt(session.cluster, plan.binding), {
+      live: database,
+      fresh: newDatabaseName(database, step.operationId),
+      aside,
+    });
+    await record(session, step, `dropped/${keptBeside(step, database)}`, {
+      kind: 'kept-dropped',
+      keptId: keptBeside(step, database),
+    });
+  }
+}
+
+const keptBeside = ({ operationId }: PlannedStep, database: string): string => `${operationId}/restored/${database}`;
+
+async function restoreBeside(work: Authorized, step: PlannedStep, run: ActivityRun): Promise<ReachedTarget> {
+  const context = await work.context();
+  const connection = connectionAt(work.session.cluster, work.plan.binding);
+  const current = await currentBackups(work.session, run);
+  for (const planned of work.plan.binding.backups)
+    await quarantining(work.session, step, planned.id, () => restoreOne(planned));
+  const oldest = work.plan.binding.backups
+    .map(({ id }) => current.find((backup) => backup.id === id)?.startedAt ?? '')
+    .toSorted()[0];
+  return { reached: `dump of ${oldest ?? 'unknown'}`, lastLsn: null, lastCommitAt: oldest ?? null, complete: false };
+
+  async function restoreOne(planned: PlannedBackup): Promise<void> {
+    const backup = approvedBackup(planned, current);
+    const database = planned.database ?? '';
+    const intoDatabase = newDatabaseName(database, step.operationId);
+    // Until it is swapped in: given up, the copy is evidence that somebody knows of and can drop.
+    const keptId = keptBeside(step, database);
+    await record(work.session, step, `kept/${keptId}`, {
+      kind: 'kept',
+      keptId,
+      what: `restored copy of database ${database}, not put in its place`,
+      where: intoDatabase,
+      sizeBytes: null,
+      host: work.session.deps.host,
+    });
+    await logicalOf(work).restoreGlobals(context, backup, connection);
+    await logicalOf(work).restoreDatabase(context, { backup, intoDatabase, connection });
+  }
+}
+
+/** The backup of the plan, as it was approved: same id, same content (F15). */
+export function approvedBackup(planned: PlannedBackup | undefined, current: readonly Backup[]): Backup {
+  const backup = current.find(({ id }) => id === planned?.id);
+  if (!planned || !backup)
+    throw new RepriseError(
+      'no-usable-backup',
+      `backup ${planned?.id ?? ''} of the plan is gone`,
+      'make a new plan: reprise recover',
+    );
+  if (backup.status === 'quarantined' || (planned.hash && backup.sha256 && planned.hash !== backup.sha256)) {
+    throw new RepriseError(
+      'backup-corrupt',
+      `backup ${backup.id} is not the one that was approved`,
+      'make a new plan: reprise recover',
+    );
+  }
+  return backup;
+}
+
+function logicalOf(work: Authorized): LogicalRestore {
+  const { logical } = work.engine();
+  if (!logical)
+    throw new RepriseError('capability-missing', `engine ${work.plan.binding.engine} restores no single databases`);
+  return logical;
+}

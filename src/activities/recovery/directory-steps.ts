@@ -1,0 +1,222 @@
+import { join } from 'node:path';
+import { RepriseError, isRepriseError } from '../../domain/errors.js';
+import { losesOldData } from '../../domain/plan/plan.js';
+import { formatTarget } from '../../domain/target/target.js';
+import type { RecoveryTarget } from '../../domain/target/target.js';
+import { compareLsn, laterLsn } from '../../domain/target/wal.js';
+import type { PhysicalRestore } from '../../engines/engine.js';
+import { repairAllCollations } from '../../postgres/content/collation.js';
+import {
+  type RecoveryProgress,
+  promote,
+  rearmArchiving,
+  recoveryProgress,
+  resetRecoverySettings,
+  retargetRecovery,
+  waitForEndOfWal,
+  waitForPause,
+} from '../../postgres/recovery/recovery.js';
+import { resetArchiveCommand } from '../../postgres/wal/archiving.js';
+import { openHostState } from '../../records/host-state.js';
+import type { HostActivities, PlannedStep, ReachedTarget, SalvageResult } from '../api.js';
+import { makeBackup, verifyAndRecord } from '../backup/backups.js';
+import { restoreConfiguration } from '../backup/configuration.js';
+import type { HostDependencies } from '../dependencies.js';
+import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
+import { PROMOTED, PROMOTION } from './old-data.js';
+import { withWalPrefetch } from '../backup/wal-prefetch.js';
+import { connectionAt, savedWalDir, tablespaceDir } from './places.js';
+import { quarantining } from './damaged-backup.js';
+import { approvedBackup } from './database-steps.js';
+import { requirePromotion, requireTarget } from './decisions.js';
+import { type Authorized, SALVAGED, authorized, once } from './server-steps.js';
+import { type ClusterContext, clusterLocks, currentBackups, policyOf, readContext } from '../cluster-context.js';
+
+/** Looks at a server that has reached the planned end of its log, for more of it. */
+const SETTLE_MS = 100;
+
+type DirectorySteps = Pick<
+  HostActivities,
+  'restoreFiles' | 'replayWal' | 'promoteServer' | 'rearmArchiving' | 'freshBackup'
+>;
+
+/** From a physical backup to a server open for writes; each step is found done where an earlier attempt did it (K2). */
+export function directorySteps(deps: HostDependencies): DirectorySteps {
+  return {
+    restoreFiles: wrapActivity('restoreFiles', async (step, run) => {
+      const work = await authorized(deps, step, run);
+      const [planned] = work.plan.binding.backups;
+      await quarantining(work.session, step, planned?.id, async () => {
+        const backup = approvedBackup(planned, await currentBackups(work.session, run));
+        const place = {
+          backup,
+          dataDir: work.dataDir,
+          tablespaceDir: tablespaceDir(work.dataDir, step.operationId),
+          overOld: losesOldData(work.plan.binding),
+        };
+        await once(work, step, 'restore files', async () => physicalOf(work).restoreFiles(await work.context(), place));
+        await once(work, step, 'restore configuration', () => restoreConfiguration(work, step, backup));
+      });
+    }),
+    replayWal: wrapActivity('replayWal', async (step, run) =>
+      replay(await authorized(deps, step, run), step, step.target, run),
+    ),
+    promoteServer: wrapActivity('promoteServer', async (step, run) => {
+      const work = await authorized(deps, step, run);
+      await requirePromotion(work.session, work.plan);
+      const connection = connectionAt(work.session.cluster, work.plan.binding);
+      await openHostState(work.session.host.stateDir).recordDone(step.operationId, PROMOTION, null);
+      const { timeline } = await promote(connection);
+      await openHostState(work.session.host.stateDir).recordDone(step.operationId, PROMOTED, null);
+      await resetRecoverySettings(work.dataDir, work.session.user);
+      await (await work.service()).reload();
+      return { timeline, repaired: await repairAllCollations(connection) };
+    }),
+    rearmArchiving: wrapActivity('rearmArchiving', async (step, run) => {
+      const work = await authorized(deps, step, run);
+      const physical = physicalOf(work);
+      const context = await work.context();
+      const connection = connectionAt(work.session.cluster, work.plan.binding);
+      const command = physical.archiveCommand(context);
+      if (command === null) await resetArchiveCommand(connection);
+      else await rearmArchiving(connection, command, { signal: run.signal });
+      await physical.rearm(context);
+    }),
+    freshBackup: wrapActivity('freshBackup', async (step, run) => {
+      const { session, plan } = await authorized(deps, step, run);
+      const own = { ...step, operationId: await freshOperation(session, step.operationId) };
+      // Rests on nothing: what was made before may be of a timeline that this recovery has left.
+      const made = await makeBackup(
+        session,
+        { ...own, policy: plan.binding.policy, type: 'full', requestedBy: 'recovery' },
+        run,
+        clusterLocks.recovery(session.cluster.name),
+      );
+      for (const { id } of made) {
+        const verdict = await verifyAndRecord(session, own, id, 'verify', run);
+        if (!verdict.ok)
+          throw new RepriseError(
+            'backup-corrupt',
+            `the fresh backup ${id} is not good: ${verdict.detail}`,
+            'see the storage, then `reprise continue` takes another',
+          );
+      }
+      return made.map(({ id }) => id);
+    }),
+  };
+}
+
+/** One that did not stand its proof is this operation's no more: the next is another. */
+async function freshOperation({ catalogue }: ClusterContext, recovery: string): Promise<string> {
+  const bad = new Set(
+    (await catalogue.records()).flatMap((entry) => (entry.kind === 'quarantine' ? [entry.operationId] : [])),
+  );
+  if (!bad.has(`${recovery}/fresh`)) return `${recovery}/fresh`;
+  for (let n = 2; ; n++) if (!bad.has(`${recovery}/fresh-${n}`)) return `${recovery}/fresh-${n}`;
+}
+
+async function replay(
+  work: Authorized,
+  step: PlannedStep,
+  target: RecoveryTarget,
+  run: ActivityRun,
+): Promise<ReachedTarget> {
+  const { session, plan, dataDir } = work;
+  await requireTarget(session, plan, target);
+  const salvage =
+    (await openHostState(session.host.stateDir).onceDone<SalvageResult>(step.operationId, SALVAGED))?.result ?? null;
+  const service = await work.service();
+  const connection = connectionAt(session.cluster, plan.binding);
+  const context = await readContext(session, policyOf(session, plan.binding.policy), run, step.operationId);
+  if ((await service.status()) === 'running') {
+    const now = await recoveryProgress(connection).catch(() => null);
+    if (now && !now.inRecovery) {
+      // Ours: by an attempt whose answer was lost, or before a Reset. Any other came before its target was looked at (F24).
+      if (await openHostState(session.host.stateDir).onceDone(step.operationId, PROMOTION))
+        return reachedOf(work, target, salvage, now);
+      throw new RepriseError(
+        'target-not-reached',
+        'the server was opened for writes before its target was confirmed',
+        'do not use it: see who promoted it, then reject and recover again',
+      );
+    }
+  }
+  const request = {
+    dataDir,
+    user: session.user,
+    target,
+    restoreCommand: physicalOf(work).restoreCommand(context),
+    restoreBeginningCommand: physicalOf(work).restoreBeginningCommand?.(context),
+    salvageDir: salvage && salvage.segments > 0 ? savedWalDir(plan.binding, dataDir) : null,
+    timeline: plan.binding.timeline ?? ('latest' as const),
+    ...(work.inPlace ? {} : { clone: true, port: plan.binding.port }),
+    extra: plan.binding.targetHost === plan.binding.sourceHost ? {} : settingsElsewhere(dataDir),
+  };
+  const options = {
+    service,
+    report: ({ replayLsn }: RecoveryProgress) =>
+      run.report({ phase: `replaying WAL, at ${replayLsn ?? 'the start'}`, done: 0, unit: 'segments' }),
+  };
+  const progress = await withWalPrefetch(physicalOf(work), context, dataDir, (signal, fed) =>
+    withSettingsOfSource(async (extra) => {
+      await retargetRecovery({ ...request, extra: { ...request.extra, ...extra } }, service, connection);
+      if (target.kind !== 'latest') return waitForPause(connection, { ...options, signal });
+      const reached = await waitForEndOfWal(connection, expectedEnd(work, salvage), { ...options, signal });
+      // What came to the archive after the plan was made is brought too.
+      return fed ? waitForEndOfWal(connection, null, { ...options, signal, pollMs: SETTLE_MS }) : reached;
+    }),
+  );
+  return reachedOf(work, target, salvage, progress);
+}
+
+/** On another host: the source's addresses and files are not there, and its applications are not to find two of it. */
+const settingsElsewhere = (dataDir: string): Readonly<Record<string, string>> => ({
+  listen_addresses: 'localhost',
+  hba_file: join(dataDir, 'pg_hba.conf'),
+  ident_file: join(dataDir, 'pg_ident.conf'),
+});
+
+/** A setting that was raised on the source after the backup keeps a hot standby from going on: it is raised here too. */
+async function withSettingsOfSource<T>(recover: (extra: Readonly<Record<string, string>>) => Promise<T>): Promise<T> {
+  try {
+    return await recover({});
+  } catch (error) {
+    const raise = isRepriseError(error) ? (error.details['raise'] as Record<string, string> | undefined) : undefined;
+    if (!raise) throw error;
+    return recover(raise);
+  }
+}
+
+/** Later of what the plan saw (archive) and what was salvaged after it: always set, and checked (F23). */
+function expectedEnd({ plan }: Authorized, salvage: SalvageResult | null): string {
+  const end = laterLsn(plan.observed.walEnd, salvage?.endLsn ?? null);
+  if (end !== null) return end;
+  throw new RepriseError(
+    'wal-gap',
+    'where the WAL ends is not known, so that nobody could tell whether latest was reached',
+    'name what is to be reached: reprise retarget --to TIME',
+  );
+}
+
+function reachedOf(
+  { plan }: Authorized,
+  target: RecoveryTarget,
+  salvage: SalvageResult | null,
+  progress: RecoveryProgress,
+): ReachedTarget {
+  const { replayLsn, lastReplayedCommitAt } = progress;
+  const complete = salvage?.endLsn != null && replayLsn !== null && compareLsn(replayLsn, salvage.endLsn) >= 0;
+  const lastCommitAt = lastReplayedCommitAt ?? salvage?.lastCommitAt ?? plan.binding.backups[0]?.finishedAt ?? null;
+  const reached =
+    target.kind === 'latest'
+      ? `last commit ${lastCommitAt ?? 'unknown'} at ${replayLsn ?? 'unknown'}`
+      : `${formatTarget(target)} at ${replayLsn ?? 'unknown'}`;
+  return { reached, lastLsn: replayLsn, lastCommitAt, complete };
+}
+
+function physicalOf(work: Authorized): PhysicalRestore {
+  const { physical } = work.engine();
+  if (!physical)
+    throw new RepriseError('capability-missing', `engine ${work.plan.binding.engine} restores no data directory`);
+  return physical;
+}

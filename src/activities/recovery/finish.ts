@@ -1,0 +1,122 @@
+import type { CheckConfig } from '../../domain/config.js';
+import type { TableCount } from '../../domain/backup/backup.js';
+import { isRepriseError } from '../../domain/errors.js';
+import type { RecoveryOutcome } from '../../domain/backup/records.js';
+import type { RecoveryTarget } from '../../domain/target/target.js';
+import { incidentDocument } from '../../reports/incident-report.js';
+import type { CheckResult, HostActivities, StepInput } from '../api.js';
+import { authorize, closePlansOf } from './approvals.js';
+import type { HostDependencies } from '../dependencies.js';
+import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
+import { SWAPPED } from './database-steps.js';
+import { newDatabaseName, connectionAt } from './places.js';
+import { checkMedia } from './recovered-media.js';
+import { type Authorized, authorized, isDone } from './server-steps.js';
+import { type ClusterContext, openClusterContext, record } from '../cluster-context.js';
+
+/** Looks at what was recovered, and writes down what it came to (S4, S5). */
+export function finishingActivities(
+  deps: HostDependencies,
+): Pick<HostActivities, 'runChecks' | 'finishRecovery' | 'writeReport'> {
+  return {
+    runChecks: wrapActivity('runChecks', async (step, run) => {
+      const work = await authorized(deps, step, run);
+      const { cluster } = work.session;
+      if (!work.plan.binding.steps.includes('run-checks')) return [];
+      const results: CheckResult[] = [];
+      const beside = step.method === 'databases' && !(await isDone(work, step, SWAPPED));
+      for (const check of Object.values(cluster.checks)) results.push(await runOne(work, check, beside, run));
+      const { media } = work.plan.binding;
+      if (media) results.push(await checkMedia(work, step, media, beside));
+      return results;
+    }),
+    finishRecovery: wrapActivity('finishRecovery', async (step) => {
+      const session = await openClusterContext(deps, step.cluster);
+      const earlier = (await session.catalogue.state()).outcomes.get(step.operationId);
+      if (earlier) {
+        await closePlansOf(session, step.operationId);
+        return earlier.outcome;
+      }
+      await authorize(session, step);
+      const report = await writeDocument(session, step, step.outcome);
+      const outcome: RecoveryOutcome = { ...step.outcome, report };
+      await record(session, step, 'outcome', { kind: 'outcome', workflowId: step.workflowId, outcome });
+      await closePlansOf(session, step.operationId);
+      return outcome;
+    }),
+    writeReport: wrapActivity('writeReport', async (step) => {
+      const session = await openClusterContext(deps, step.cluster);
+      const known = (await session.catalogue.state()).outcomes.get(step.operationId);
+      return writeDocument(session, step, known?.outcome ?? null);
+    }),
+  };
+}
+
+/** Writes the incident document from the records as they are now; returns its key in the repository. */
+async function writeDocument(
+  session: ClusterContext,
+  { cluster, operationId, incident }: StepInput & { incident?: string },
+  outcome: Omit<RecoveryOutcome, 'report'> | null,
+): Promise<string> {
+  const facts = await session.catalogue.state();
+  const plans = [...facts.plans.values()].filter((entry) => entry.operationId === operationId);
+  // One may have been begun and left for another, whose backup was whole (F15).
+  const plan = (plans.findLast(({ usedAt }) => usedAt !== null) ?? plans.at(-1))?.plan ?? null;
+  const document = incidentDocument({
+    cluster,
+    operationId,
+    plan,
+    outcome,
+    journal: facts.journalOf(operationId),
+    approvals: facts.approvals.filter((entry) => entry.operationId === operationId),
+    refusals: facts.refusals.filter((entry) => entry.operationId === operationId),
+    incident: [...facts.incidents.values()].find(({ id }) => id === incident) ?? null,
+    kept: facts.kept.filter((entry) => entry.operationId === operationId),
+    language: 'en',
+  });
+  return session.catalogue.writeIncidentDocument(operationId, document);
+}
+
+/** One check; an unreachable server or a wrong query is a failed check, not a failed recovery. */
+async function runOne(work: Authorized, check: CheckConfig, beside: boolean, run: ActivityRun): Promise<CheckResult> {
+  const { session, plan } = work;
+  const { database } = check.options as { database?: string };
+  if (beside && database && !plan.binding.backups.some((planned) => planned.database === database)) {
+    return { name: check.name, status: 'skipped', detail: `database ${database} is not part of this recovery` };
+  }
+  const options =
+    beside && database
+      ? { ...check.options, database: newDatabaseName(database, plan.binding.operationId) }
+      : check.options;
+  try {
+    const connection = connectionAt(session.cluster, plan.binding);
+    const { status, detail } = await session.deps.checkOf(check.type).run(
+      {
+        connection,
+        recorded: await recordedCounts(work, database),
+        recordedIsExact: beside || isBackupsEnd(plan.binding.target),
+        signal: run.signal,
+      },
+      options,
+    );
+    return { name: check.name, status, detail };
+  } catch (error) {
+    return { name: check.name, status: 'failed', detail: isRepriseError(error) ? error.message : String(error) };
+  }
+}
+
+function isBackupsEnd({ kind }: RecoveryTarget): boolean {
+  return kind === 'end-of-backup' || kind === 'backup';
+}
+
+/** Rows as they were counted with the backups of the plan. */
+async function recordedCounts(
+  { session, plan }: Authorized,
+  database: string | undefined,
+): Promise<readonly TableCount[]> {
+  const ids = plan.binding.backups.map(({ id }) => id);
+  const { backups } = await session.catalogue.state();
+  return backups
+    .filter(({ id }) => ids.includes(id))
+    .flatMap(({ contents }) => (contents ?? []).filter((count) => !database || count.database === database));
+}

@@ -1,0 +1,211 @@
+import { notCovered } from '../../domain/approval/approval-policy.js';
+import { RepriseError, isRepriseError } from '../../domain/errors.js';
+import type { Plan } from '../../domain/plan/plan.js';
+import { type PlannedMedia, hasInstant, plannedMediaInWords } from '../../domain/plan/planned-media.js';
+import { formatTarget } from '../../domain/target/target.js';
+import { sizeInWords } from '../../domain/text/text.js';
+import { countMissing } from '../../media/missing.js';
+import { withNamedKeys } from '../../postgres/content/named-keys.js';
+import { openHostState } from '../../records/host-state.js';
+import type { CheckResult, HostActivities, PlanRequest, PlannedStep } from '../api.js';
+import type { HostDependencies } from '../dependencies.js';
+import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
+import { applyApproved, objectsIn } from '../media/apply.js';
+import { countAll, makeMediaPlan } from '../media/plan.js';
+import { mediaOf, openPlace, placesOf, workOf } from '../media/places.js';
+import { newDatabaseName, connectionAt } from './places.js';
+import { type Authorized, authorized, once } from './server-steps.js';
+import { type ClusterContext, record } from '../cluster-context.js';
+
+/** Name of the step in the host's ledger: of this very plan, because another one of the same recovery has another instant. */
+const restored = ({ digest }: PlannedMedia): string => `media-${digest}`;
+
+/** The part of a recovery's plan that is about media, and what whoever approves should stumble over. */
+export async function mediaPart(
+  session: ClusterContext,
+  request: PlanRequest,
+  stateAt: string | null,
+  run: ActivityRun,
+): Promise<{ readonly planned: PlannedMedia; readonly warnings: readonly string[] } | null> {
+  const { withMedia: name, target, into } = request;
+  if (name === undefined) return null;
+  if (into !== 'in-place')
+    throw new RepriseError(
+      'conflict',
+      `media come back in place, and the database would be recovered into ${into}`,
+      `leave --with-media out, then: reprise media recover ${name} --to TIME --into NAME`,
+    );
+  if (stateAt === null || !hasInstant(target))
+    throw new RepriseError(
+      'target-invalid',
+      `which instant ${formatTarget(target)} is, is not known before the recovery: media cannot go to the same one`,
+      'name it: --to TIME, or --to backup:ID',
+    );
+  requireOneApproval(session, request);
+  const { digest, binding, observed } = await mediaPlanAt(
+    session,
+    { ...request, name, instant: new Date(stateAt).toISOString() },
+    run,
+  );
+  const { undelete, overwrite, copy } = binding.counts;
+  return {
+    planned: { name, instant: new Date(stateAt).toISOString(), counts: { undelete, overwrite, copy }, digest },
+    warnings: observed.warnings.map((warning) => `media ${name}: ${warning}`),
+  };
+}
+
+/** One approval is asked for, of the recovery: nobody approves by it what only others may. */
+function requireOneApproval({ cluster }: ClusterContext, { requester }: PlanRequest): void {
+  const { recover, 'media-recover': guard } = cluster.approvals;
+  const problem = recover && guard ? notCovered(recover, guard, requester) : null;
+  if (problem === null) return;
+  throw new RepriseError(
+    'policy-missing',
+    `one approval cannot cover both: by media-recover of ${cluster.name}, ${problem}`,
+    'let recover and media-recover name the same people, or recover first, then: reprise media recover',
+  );
+}
+
+interface AtInstant extends Pick<PlanRequest, 'cluster' | 'operationId' | 'workflowId' | 'requester'> {
+  readonly name: string;
+  readonly instant: string;
+}
+
+function mediaPlanAt(
+  session: ClusterContext,
+  { cluster, operationId, workflowId, requester, name, instant }: AtInstant,
+  run: ActivityRun,
+) {
+  return makeMediaPlan(
+    session,
+    { cluster, operationId, workflowId, requester, media: name, task: taskOf({ instant }) },
+    run,
+  );
+}
+
+const taskOf = ({ instant }: Pick<PlannedMedia, 'instant'>) =>
+  ({ kind: 'recover', to: instant, later: 'keep' }) as const;
+
+/** Media back to the instant of the database that was restored, under the approval of the recovery's plan. */
+export function recoveredMedia(deps: HostDependencies): Pick<HostActivities, 'restoreMedia'> {
+  return {
+    restoreMedia: wrapActivity('restoreMedia', async (step, run) => {
+      const work = await authorized(deps, step, run);
+      const planned = work.plan.binding.media;
+      if (!planned) throw new RepriseError('plan-stale', 'media are not part of the plan');
+      await once(work, step, restored(planned), () => bringBack(work, step, planned, run));
+    }),
+  };
+}
+
+interface Restored {
+  /** Changes that a look afterwards found still to be made: 0, or somebody wrote meanwhile. */
+  readonly left: number;
+}
+
+async function bringBack(
+  { session, plan }: Authorized,
+  step: PlannedStep,
+  planned: PlannedMedia,
+  run: ActivityRun,
+): Promise<Restored> {
+  const { looksFirst } = await begin(session, step, plan, planned, run);
+  const work = mediaWork(session, planned);
+  const bounds = { lookedAt: plan.createdAt, most: { ...planned.counts, remove: { objects: 0, bytes: 0 } } };
+  await applyApproved(session, { name: planned.name, work, bounds, looksFirst }, run).catch((error: unknown) => {
+    // `plan-stale` would end a recovery whose database is restored: it waits for a person instead.
+    if (!isRepriseError(error) || error.code !== 'plan-stale') throw error;
+    throw new RepriseError(
+      'conflict',
+      `media ${planned.name}: ${error.message}`,
+      `stop what writes there and try again; to leave them and the recovery as they are: reprise reject, then reprise media recover ${planned.name} --to ${planned.instant}`,
+    );
+  });
+  const left = objectsIn((await countAll(work, run)).counts);
+  await record(session, step, restored(planned), {
+    kind: 'journal',
+    workflowId: step.workflowId,
+    step: 'media',
+    text: `media ${planned.name} as at ${planned.instant}: ${plannedMediaInWords(planned, sizeInWords)}, done; ${left} changes left`,
+  });
+  return { left };
+}
+
+/**
+ * What was approved is compared once, before the first change: afterwards what is done is no longer to be done. The
+ * database is restored by then, so a person decides instead of the plan being lost: tried again (`continue`), what was
+ * approved is changed and no more, and what was written since the plan stays as it is.
+ */
+async function begin(
+  session: ClusterContext,
+  step: PlannedStep,
+  { binding }: Plan,
+  planned: PlannedMedia,
+  run: ActivityRun,
+): Promise<{ readonly looksFirst: boolean }> {
+  const state = openHostState(session.host.stateDir);
+  const begun = `${restored(planned)}-begun`;
+  if (await state.onceDone(step.operationId, begun)) return { looksFirst: true };
+  const now = await mediaPlanAt(session, { ...step, requester: binding.requester, ...planned }, run);
+  const same = now.digest === planned.digest;
+  if (!same && !step.retry) {
+    throw new RepriseError(
+      'conflict',
+      `media ${planned.name} were written to since the plan was approved`,
+      'stop what writes there; tried again, what was written since the plan stays as it is, and is counted as left',
+    );
+  }
+  await state.recordDone(step.operationId, begun, { digest: now.digest });
+  return { looksFirst: !same };
+}
+
+function mediaWork(session: ClusterContext, planned: PlannedMedia) {
+  const task = taskOf(planned);
+  return workOf(session, { task, media: planned.name, ...placesOf(session, mediaOf(session, planned.name), task) });
+}
+
+/** Whether the media are as planned, and whether what rows name is there; `beside`: the databases are not swapped in yet. */
+export async function checkMedia(
+  { session, plan }: Authorized,
+  step: PlannedStep,
+  planned: PlannedMedia,
+  beside: boolean,
+): Promise<CheckResult> {
+  const name = `media/${planned.name}`;
+  const done = await openHostState(session.host.stateDir).onceDone<Restored>(step.operationId, restored(planned));
+  const left = done?.result.left ?? 0;
+  const state = `as at ${planned.instant} (${plannedMediaInWords(planned, sizeInWords)})${left > 0 ? `, but ${left} changes are left: somebody wrote meanwhile` : ''}`;
+  const status = left > 0 ? 'failed' : 'passed';
+  const media = mediaOf(session, planned.name);
+  if (!media.objectsQuery) return { name, status, detail: `${state}; no objects_query says what rows name` };
+  const { database, query } = media.objectsQuery;
+  const isRestored = plan.binding.backups.some((backup) => backup.database === database);
+  try {
+    const connection = connectionAt(session.cluster, plan.binding);
+    const seen = await withNamedKeys(
+      connection,
+      beside && isRestored ? newDatabaseName(database, step.operationId) : database,
+      query,
+      (keys) => countMissing(keys, openPlace(session, media)),
+    );
+    const missing =
+      seen.missingRows === 0
+        ? 'all objects they name are there'
+        : `${seen.missingRows} of them name ${seen.missing} objects that are not there`;
+    return {
+      name,
+      status: seen.missingRows > 0 ? 'failed' : status,
+      detail: `${state}; ${seen.rows} rows looked at, ${missing}`,
+    };
+  } catch (error) {
+    // What the server said may quote rows, and stays in its log.
+    const sqlState = isRepriseError(error) ? error.details['sqlState'] : undefined;
+    const problem =
+      sqlState === undefined
+        ? error instanceof Error
+          ? error.message
+          : String(error)
+        : `the objects_query failed (SQLSTATE ${String(sqlState)})`;
+    return { name, status: 'failed', detail: `${state}; ${problem}` };
+  }
+}

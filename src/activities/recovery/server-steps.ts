@@ -1,0 +1,224 @@
+import { mkdir } from 'node:fs/promises';
+import { RepriseError } from '../../domain/errors.js';
+import { type Plan, type Replacement, losesOldData } from '../../domain/plan/plan.js';
+import type { EngineContext } from '../../engines/engine.js';
+import { waitForLock } from '../../process/jobs/file-lock.js';
+import { runProgram } from '../../process/exec/run-program.js';
+import { copyOldData, emptyOldData, readyToOverwrite } from '../../postgres/old-data/copy-old-data.js';
+import { moveOldData } from '../../postgres/old-data/move-old-data.js';
+import { giveTo } from '../../files/durable-files.js';
+import { recoveryProgress } from '../../postgres/recovery/recovery.js';
+import { salvageWal } from '../../postgres/wal/salvage.js';
+import { type Service, serviceOf } from '../../postgres/server/service.js';
+import { openHostState } from '../../records/host-state.js';
+import type { HostActivities, PlannedStep, SalvageResult } from '../api.js';
+import { authorize, requireRecentUse } from './approvals.js';
+import type { HostDependencies } from '../dependencies.js';
+import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
+import { oldDirectory, oldWal } from './old-data.js';
+import { connectionAt, salvageDir, savedWalDir } from './places.js';
+import {
+  type ClusterContext,
+  clusterLocks,
+  engineContext,
+  engineFor,
+  openClusterContext,
+  policyOf,
+  postgresBinOf,
+  record,
+} from '../cluster-context.js';
+
+/** After this a person is told who is still at the step. */
+const TURN_PATIENCE_MS = 600_000;
+
+/** Everything a destructive step needs, opened only after the host has authorized it. */
+export interface Authorized {
+  readonly session: ClusterContext;
+  readonly plan: Plan;
+  readonly dataDir: string;
+  readonly inPlace: boolean;
+  readonly signal: AbortSignal;
+  service(): Promise<Service>;
+  context(): Promise<EngineContext>;
+  engine(): ReturnType<typeof engineFor>;
+}
+
+/** Authorizes a step on this host, then opens what it works with. */
+export async function authorized(deps: HostDependencies, step: PlannedStep, run: ActivityRun): Promise<Authorized> {
+  const session = await openClusterContext(deps, step.cluster);
+  const plan = await authorize(session, step);
+  const { binding } = plan;
+  const inPlace = binding.into === 'in-place';
+  const dataDir = binding.dataDir ?? session.cluster.dataDir ?? '';
+  return {
+    session,
+    plan,
+    dataDir,
+    inPlace,
+    signal: run.signal,
+    service: async () => {
+      // A clone is started where it lies; only the cluster itself has a service of its own.
+      const service = inPlace ? (session.cluster.service ?? { kind: 'pg_ctl' as const }) : { kind: 'pg_ctl' as const };
+      return serviceOf({ dataDir, service }, await postgresBinOf(session), session.user);
+    },
+    context: () =>
+      engineContext(
+        session,
+        policyOf(session, binding.policy),
+        run,
+        step.operationId,
+        clusterLocks.recovery(session.cluster.name),
+        { planDigest: plan.digest, retry: step.retry },
+      ),
+    engine: () => engineFor(session, policyOf(session, binding.policy)),
+  };
+}
+
+/** Name of the step in the host's ledger, under which its result is kept for the replay. */
+export const SALVAGED = 'salvage';
+
+type ServerSteps = Pick<HostActivities, 'runHook' | 'stopServer' | 'startServer' | 'salvageWal' | 'putAside'>;
+
+/** What is done to the old server before anything is restored: stop, save, move away. Nothing is deleted. */
+export function serverSteps(deps: HostDependencies): ServerSteps {
+  return {
+    runHook: wrapActivity('runHook', async (step, run) => {
+      const { session, plan } = await authorized(deps, step, run);
+      const hook = session.cluster.hooks[step.hook];
+      if (!hook || !plan.binding.hooks.includes(step.hook))
+        throw new RepriseError('plan-stale', `hook "${step.hook}" is not part of the plan`);
+      await runProgram(hook.argv, { timeoutMs: hook.timeoutSeconds * 1000, signal: run.signal });
+    }),
+    stopServer: wrapActivity('stopServer', async (step, run) => {
+      const work = await authorized(deps, step, run);
+      await onceAlone(work, step, 'stop', async () => {
+        await requireRecentUse(work.session, work.plan);
+        await (await work.service()).stop('fast');
+      });
+    }),
+    startServer: wrapActivity('startServer', async (step, run) => {
+      const work = await authorized(deps, step, run);
+      const service = await work.service();
+      if ((await service.status()) !== 'running') await service.start();
+      const connection = connectionAt(work.session.cluster, work.plan.binding);
+      const { replayLsn, inRecovery } = await recoveryProgress(connection);
+      if (inRecovery)
+        throw new RepriseError(
+          'check-failed',
+          'the server runs as a standby and takes no writes',
+          `restore instead: reprise recover ${step.cluster} --policy NAME`,
+        );
+      return {
+        reached: 'the state before the stop (crash recovery)',
+        lastLsn: replayLsn,
+        lastCommitAt: null,
+        complete: true,
+      };
+    }),
+    salvageWal: wrapActivity('salvageWal', async (step, run) => {
+      const work = await authorized(deps, step, run);
+      return onceAlone(work, step, SALVAGED, () => salvage(work, step));
+    }),
+    putAside: wrapActivity('putAside', async (step, run) => {
+      const work = await authorized(deps, step, run);
+      await onceAlone(work, step, 'put aside', async () => {
+        for (const replaced of work.plan.binding.replaces) await makeRoom(work, step, replaced);
+      });
+    }),
+  };
+}
+
+/** Takes the old data out of the way as the plan says; what is lost by it is lost only after its WAL was saved. */
+async function makeRoom(work: Authorized, step: PlannedStep, { what, keptAs, copied }: Replacement): Promise<void> {
+  if (keptAs === null) {
+    if (!(await isDone(work, step, SALVAGED)))
+      throw new RepriseError(
+        'conflict',
+        `the WAL in ${what} was not saved yet: nothing is overwritten before`,
+        'reject, and recover again',
+      );
+    return readyToOverwrite(what);
+  }
+  // The record comes first: a crash in between leaves a record too many, never old data nobody knows of.
+  await record(work.session, step, 'kept/old', {
+    kind: 'kept',
+    keptId: `${step.operationId}/old`,
+    what: oldDirectory(what),
+    where: keptAs,
+    sizeBytes: null,
+    host: work.session.deps.host,
+  });
+  if (!copied) {
+    await moveOldData(what, keptAs);
+    return;
+  }
+  const { jobs } = await work.context();
+  await once(work, step, 'copy of the old data', () => copyOldData(jobs, what, keptAs));
+  await emptyOldData(jobs, what, keptAs);
+}
+
+/**
+ * Does a step once an operation. Each of these looks at the old server: done again after a Reset it would stop the
+ * recovered one, or put the recovered data aside.
+ */
+export async function once<T>(work: Authorized, step: PlannedStep, name: string, run: () => Promise<T>): Promise<T> {
+  const state = openHostState(work.session.host.stateDir);
+  const done = await state.onceDone<T>(step.operationId, name);
+  if (done) return done.result;
+  const result = await run();
+  await state.recordDone(step.operationId, name, result ?? null);
+  return result;
+}
+
+/** The same for a step without a job: an attempt taken for dead that wakes up must not do it over the next one's work. */
+function onceAlone<T>(work: Authorized, step: PlannedStep, name: string, run: () => Promise<T>): Promise<T> {
+  const { session, signal } = work;
+  return waitForLock(session.host.stateDir, `operation-${step.operationId}`, () => once(work, step, name, run), {
+    signal,
+    patienceMs: TURN_PATIENCE_MS,
+  });
+}
+
+/** Whether {@link once} has done a step of this operation. */
+export async function isDone(work: Authorized, step: PlannedStep, name: string): Promise<boolean> {
+  return (await openHostState(work.session.host.stateDir).onceDone(step.operationId, name)) !== null;
+}
+
+async function salvage({ session, plan, dataDir }: Authorized, step: PlannedStep): Promise<SalvageResult> {
+  const where = salvageDir(dataDir, step.operationId);
+  const toDir = savedWalDir(plan.binding, dataDir);
+  if (toDir !== where) {
+    await mkdir(where, { recursive: true, mode: 0o700 });
+    await giveTo(where, session.user);
+  }
+  const { systemIdentifier, salvageFrom = dataDir } = plan.binding;
+  const loses = losesOldData(plan.binding);
+  const found = await salvageWal({
+    oldDataDir: salvageFrom,
+    toDir,
+    archivedUpTo: null,
+    everything: loses,
+    systemIdentifier,
+    pgBin: await postgresBinOf(session),
+    user: session.user,
+  });
+  if (loses && found.segments.length < plan.observed.salvageableSegments) {
+    const { salvageableSegments: planned } = plan.observed;
+    throw new RepriseError(
+      'wal-gap',
+      `${found.segments.length} of the ${planned} segments of WAL that the plan counts on can be read, and what is in ${salvageFrom} would be overwritten`,
+      `every segment was copied to ${toDir}; make a plan with old_data: { mode: aside } or aside-on, which keeps the rest`,
+    );
+  }
+  if (found.segments.length > 0) {
+    const kept = {
+      keptId: `${step.operationId}/salvage`,
+      what: loses ? oldWal(dataDir) : 'WAL saved from the old pg_wal',
+      where,
+      sizeBytes: null,
+      host: session.deps.host,
+    };
+    await record(session, step, 'kept/salvage', { kind: 'kept', ...kept });
+  }
+  return { segments: found.segments.length, endLsn: found.endLsn, lastCommitAt: found.lastCommitAt };
+}

@@ -1,0 +1,158 @@
+import { userInfo } from 'node:os';
+import type { ClusterConfig, Config, PolicyConfig } from '../domain/config.js';
+import { RepriseError } from '../domain/errors.js';
+import type { TemporalSession, TemporalSettings } from '../client/connect.js';
+import { printResult, printStreamed } from './terminal/output.js';
+import type { OutputFormat } from './terminal/output.js';
+import type { Services } from './services.js';
+import type { Terminal } from './terminal/terminal.js';
+
+/** Options every command takes, before or after its name. */
+export interface GlobalOptions {
+  readonly config?: string;
+  readonly output?: OutputFormat;
+  readonly json?: boolean;
+  readonly address?: string;
+  readonly namespace?: string;
+}
+
+/**
+ * What a command works with. Everything heavy (configuration, Temporal's client) is loaded when first asked for, so
+ * that `reprise version` and `--help` are immediate.
+ */
+export class Cli {
+  private loaded: Promise<Config> | undefined;
+  /** Given by the parser before the command runs. */
+  globals: GlobalOptions = {};
+
+  constructor(
+    readonly services: Services,
+    readonly terminal: Terminal,
+  ) {}
+
+  get format(): OutputFormat {
+    return this.globals.json === true ? 'json' : (this.globals.output ?? 'table');
+  }
+
+  config(): Promise<Config> {
+    this.loaded ??= this.load();
+    return this.loaded;
+  }
+
+  /** @throws `not-found` with the name that was probably meant. */
+  async cluster(name: string): Promise<ClusterConfig> {
+    const { clusters, file } = await this.config();
+    const cluster = clusters[name];
+    if (cluster !== undefined) return cluster;
+    const { didYouMean } = await import('../config/suggest.js');
+    throw new RepriseError(
+      'not-found',
+      `there is no cluster "${name}" in ${file}`,
+      didYouMean(name, Object.keys(clusters), 'clusters'),
+    );
+  }
+
+  /**
+   * A policy of a cluster: the one named, or the only one.
+   * @throws `not-found`, or `usage` where there are several and none was named.
+   */
+  async policy(clusterName: string, policyName: string | undefined): Promise<PolicyConfig> {
+    const cluster = await this.cluster(clusterName);
+    const names = Object.keys(cluster.policies);
+    const name = policyName ?? (names.length === 1 ? names[0] : undefined);
+    if (name === undefined) {
+      const what =
+        names.length === 0
+          ? `cluster ${clusterName} has no backup policy`
+          : `cluster ${clusterName} has several backup policies`;
+      throw new RepriseError(
+        'usage',
+        what,
+        names.length === 0 ? 'add one under `backups`' : `name one: --policy ${names.join(' | ')}`,
+      );
+    }
+    const policy = cluster.policies[name];
+    if (policy !== undefined) return policy;
+    const { didYouMean } = await import('../config/suggest.js');
+    throw new RepriseError(
+      'not-found',
+      `cluster ${clusterName} has no backup policy "${name}"`,
+      didYouMean(name, names, 'policies'),
+    );
+  }
+
+  async temporalSettings(): Promise<TemporalSettings> {
+    const { resolveTemporal } = await import('../client/connect.js');
+    const config = await this.configIfAny();
+    const { address, namespace } = this.globals;
+    const embedded = config === undefined ? undefined : () => this.services.embedded(config);
+    return resolveTemporal({ address, namespace, env: this.terminal.env, config, embedded });
+  }
+
+  /** Runs with an open connection, which is closed whatever happens. */
+  async withTemporal<T>(run: (session: TemporalSession) => Promise<T>): Promise<T> {
+    const { connectTemporal } = await import('../client/connect.js');
+    const session = await connectTemporal(await this.temporalSettings());
+    try {
+      return await run(session);
+    } finally {
+      await session.close();
+    }
+  }
+
+  /** Prints the command's one result. */
+  print<T extends object>(document: T, human: (document: T) => string): Promise<void> {
+    return printResult(this.terminal, this.format, document, human);
+  }
+
+  /** Prints one document of a stream. */
+  stream<T extends object>(document: T, human: (document: T) => string): Promise<void> {
+    return printStreamed(this.terminal, this.format, document, human);
+  }
+
+  /** A script reads errors from stderr as one document: progress would stand before it. A person at a terminal sees both. */
+  get showsProgress(): boolean {
+    return this.format === 'table' || this.terminal.live;
+  }
+
+  /** What to type next, with the options that were given to find configuration and server. */
+  command(...words: readonly string[]): string {
+    const { config, address, namespace } = this.globals;
+    const given = Object.entries({ config, address, namespace }).flatMap(([name, value]) =>
+      value === undefined ? [] : [`--${name}`, value],
+    );
+    return ['reprise', ...words, ...given].map(shellWord).join(' ');
+  }
+
+  /** A line for people, on stderr. */
+  say(line: string): void {
+    this.terminal.err(`${line}\n`);
+  }
+
+  /** Who decides: `--by`, else $REPRISE_BY, else the user of the operating system. */
+  person(by: string | undefined): string {
+    return by ?? (this.terminal.env['REPRISE_BY'] || undefined) ?? userInfo().username;
+  }
+
+  private async load(): Promise<Config> {
+    const { loadConfig } = await import('../config/load.js');
+    const { config: file } = this.globals;
+    return loadConfig({ ...(file === undefined ? {} : { file }), env: this.terminal.env });
+  }
+
+  /** Commands that name a workflow work without a file; one that was named, or is wrong, is said all the same. */
+  private async configIfAny(): Promise<Config | undefined> {
+    try {
+      return await this.config();
+    } catch (error) {
+      const named = this.globals.config ?? (this.terminal.env['REPRISE_CONFIG'] || undefined);
+      if (named === undefined && (error as { code?: unknown }).code === 'config-not-found') return undefined;
+      throw error;
+    }
+  }
+}
+
+/** As a shell takes it for one word. */
+function shellWord(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}

@@ -1,0 +1,221 @@
+import { Option } from 'commander';
+import type { Command } from 'commander';
+import type { Backup, BackupType } from '../../domain/backup/backup.js';
+import { clusterOfBackup } from '../../domain/backup/backup.js';
+import { RepriseError } from '../../domain/errors.js';
+import { backupWorkflowId, heavyQueue } from '../../domain/operation/names.js';
+import type { BackupOutput, VerifyOutput } from '../../workflows/api.js';
+import { inspect } from '../../client/inspect.js';
+import { startBackup, startVerification } from '../../client/start.js';
+import { registerAdopt } from './backup-adopt.js';
+import { backupFacts, backupTable } from '../terminal/backup-text.js';
+import type { Cli } from '../cli-context.js';
+import { byOption, define, group, policyOption, reasonOption } from '../define-command.js';
+import type { CommonOptions } from '../define-command.js';
+import { detached, detachedText, waitFor } from '../long-work.js';
+import { parseTime } from '../common-options.js';
+
+/** `reprise backup ...` */
+export function registerBackup(program: Command, cli: Cli): void {
+  const backup = group(program, 'backup', 'take, list, verify and hold backups');
+  defineRun(backup, cli);
+  defineList(backup, cli);
+  defineVerify(backup, cli);
+  defineHolds(backup, cli);
+  registerAdopt(backup, cli);
+}
+
+function defineRun(parent: Command, cli: Cli): void {
+  define<{ policy?: string; type: BackupType | 'auto' }>(parent, cli, {
+    usage: 'run <cluster>',
+    summary: 'take a backup now, prove it, and rotate',
+    argumentHelp: { cluster: 'name of the cluster in reprise.yml' },
+    examples: ['backup run mairie --policy nightly-dump', 'backup run mairie --policy physical --type full --detach'],
+    options: [
+      policyOption(),
+      new Option('--type <type>', 'what to take').choices(['auto', 'full', 'diff', 'incr']).default('auto'),
+    ],
+    changes: true,
+    long: true,
+    run: async (self, [cluster = ''], options) => {
+      const policy = await self.policy(cluster, options.policy);
+      if (options.dryRun) {
+        const { host } = await self.cluster(cluster);
+        const { name, engine, repository, enabled, proof, retention } = policy;
+        const plan = {
+          cluster,
+          policy: name,
+          engine,
+          repository,
+          enabled,
+          type: options.type,
+          queue: heavyQueue(host),
+          proof,
+          retention,
+        };
+        return self.print(
+          { dryRun: true, workflowId: backupWorkflowId(cluster, name), plan },
+          (view) => `would take a backup:\n${JSON.stringify(view.plan, null, 2)}`,
+        );
+      }
+      await self.withTemporal(async (session) => {
+        const request = { cluster, policy: policy.name, type: options.type, requestedBy: self.person(undefined) };
+        const work = await startBackup(session, request);
+        if (options.detach) return self.print(detached(self, session, work.workflowId), detachedText);
+        const result = await waitFor<BackupOutput>(self, session, work, options);
+        await self.print({ workflowId: work.workflowId, ...result }, runText);
+        if (result.skipped)
+          throw new RepriseError(result.skipped.code, result.skipped.reason, skippedHint(result.skipped.code));
+      });
+    },
+  });
+}
+
+function defineList(parent: Command, cli: Cli): void {
+  define(parent, cli, {
+    usage: 'list [cluster]',
+    summary: 'list backups, with what is proven and held',
+    argumentHelp: { cluster: 'only of this cluster' },
+    examples: ['backup list', 'backup list mairie --json'],
+    run: async (self, [cluster]) => {
+      if (cluster !== undefined) await self.cluster(cluster);
+      const answer = await self.withTemporal((session) =>
+        inspect<'backups'>(session, { kind: 'backups', ...(cluster === undefined ? {} : { cluster }) }),
+      );
+      await self.print({ backups: answer.backups }, ({ backups }) => backupTable(backups));
+    },
+  });
+  define(parent, cli, {
+    usage: 'show <id>',
+    summary: 'show one backup whole',
+    argumentHelp: { id: 'as `backup list` shows it' },
+    examples: [
+      'backup show mairie:logical:mairie_full_20261121_021500',
+      'backup show mairie:pgbackrest:20261121-021500F --json',
+    ],
+    run: async (self, [given = '']) => {
+      const id = await existing(self, given);
+      const answer = await self.withTemporal((session) => inspect<'backup'>(session, { kind: 'backup', id }));
+      await self.print({ backup: answer.backup }, ({ backup }) => backupFacts(backup));
+    },
+  });
+}
+
+function defineVerify(parent: Command, cli: Cli): void {
+  define<{ restore?: boolean }>(parent, cli, {
+    usage: 'verify <id>',
+    summary: 'read a backup whole and compare it with its record',
+    description:
+      'With --restore it is restored into a scratch server and its tables are counted. A backup that fails is\nquarantined and never offered again (exit 8).',
+    argumentHelp: { id: 'as `backup list` shows it' },
+    examples: [
+      'backup verify mairie:logical:mairie_full_20261121_021500',
+      'backup verify mairie:pgbackrest:20261121-021500F --restore',
+    ],
+    options: [new Option('--restore', 'restore it into a scratch server too')],
+    changes: true,
+    long: true,
+    run: async (self, [given = ''], options) => {
+      const id = await existing(self, given);
+      const restore = options.restore === true;
+      if (options.dryRun)
+        return self.print(
+          { dryRun: true, backupId: id, restore },
+          () => `would verify ${id}${restore ? ' by a restore' : ''}`,
+        );
+      await self.withTemporal(async (session) => {
+        const request = { cluster: clusterOfBackup(id), backupId: id, restore, requestedBy: self.person(undefined) };
+        const work = await startVerification(session, request);
+        if (options.detach) return self.print(detached(self, session, work.workflowId), detachedText);
+        const result = await waitFor<VerifyOutput>(self, session, work, options);
+        await self.print(
+          { workflowId: work.workflowId, ...result },
+          ({ ok, detail }) => `${ok ? 'proven' : 'FAILED'}: ${detail}`,
+        );
+        if (!result.ok)
+          throw new RepriseError(
+            'check-failed',
+            `${id} did not stand its proof: ${result.detail}`,
+            'it is quarantined; take a new one with `reprise backup run`',
+          );
+      });
+    },
+  });
+}
+
+function defineHolds(parent: Command, cli: Cli): void {
+  define<{ until?: string; reason: string; by?: string }>(parent, cli, {
+    usage: 'hold <id>',
+    summary: 'keep a backup from rotation',
+    argumentHelp: { id: 'as `backup list` shows it' },
+    examples: [
+      'backup hold mairie:logical:mairie_full_20261121_021500 --reason "before the migration"',
+      'backup hold mairie:pgbackrest:20261121-021500F --until 2027-01-31T00:00:00Z --reason audit',
+    ],
+    options: [new Option('--until <time>', 'UTC or with an offset (default: for ever)'), reasonOption(), byOption()],
+    changes: true,
+    run: async (self, [given = ''], options) => {
+      const id = await existing(self, given);
+      const until = options.until === undefined ? 'infinity' : parseTime(options.until);
+      const change = { id, until, reason: options.reason, by: self.person(options.by) };
+      await writeOrShow(self, options, change, () =>
+        self.withTemporal((session) => inspect<'hold'>(session, { kind: 'hold', ...change })),
+      );
+    },
+  });
+  define<{ by?: string }>(parent, cli, {
+    usage: 'release <id>',
+    summary: 'let rotation have a held backup again',
+    argumentHelp: { id: 'as `backup list` shows it' },
+    examples: [
+      'backup release mairie:logical:mairie_full_20261121_021500',
+      'backup release mairie:pgbackrest:20261121-021500F --dry-run',
+    ],
+    options: [byOption()],
+    changes: true,
+    run: async (self, [given = ''], options) => {
+      const change = { id: await existing(self, given), by: self.person(options.by) };
+      await writeOrShow(self, options, change, () =>
+        self.withTemporal((session) => inspect<'release'>(session, { kind: 'release', ...change })),
+      );
+    },
+  });
+}
+
+async function writeOrShow(
+  cli: Cli,
+  options: CommonOptions,
+  change: object,
+  write: () => Promise<{ backup: Backup }>,
+): Promise<void> {
+  if (options.dryRun)
+    return cli.print({ dryRun: true, change }, (view) => `would record ${JSON.stringify(view.change)}`);
+  await cli.print(await write(), ({ backup }) => backupFacts(backup));
+}
+
+/** An id whose cluster is in the config: a slip in it is told at once, with the name that was meant. */
+async function existing(cli: Cli, id: string): Promise<string> {
+  if (!/^[^:]+:[^:]+:.+$/.test(id)) {
+    throw new RepriseError(
+      'not-found',
+      `"${id}" is no backup id`,
+      'an id looks like mairie:logical:mairie_full_20261121_021500; see `reprise backup list`',
+    );
+  }
+  await cli.cluster(clusterOfBackup(id));
+  return id;
+}
+
+function runText(result: BackupOutput & { workflowId: string }): string {
+  const { rotation } = result;
+  const lines = result.backups.length > 0 ? [backupTable(result.backups)] : ['no backup was taken'];
+  if (rotation?.refused) lines.push(`rotation refused: ${rotation.refused.reason}\n  ${rotation.refused.hint}`);
+  else if (rotation && rotation.removed.length > 0) lines.push(`rotation removed ${rotation.removed.join(', ')}`);
+  return lines.join('\n');
+}
+
+function skippedHint(code: 'policy-disabled' | 'lock-held'): string {
+  return code === 'lock-held'
+    ? 'wait until it is done: `reprise status`'
+    : 'set `enabled: true` in reprise.yml to have backups of this policy';
+}

@@ -1,0 +1,25 @@
+import type { Command } from 'commander';
+import type { Cli } from '../cli-context.js';
+import { define } from '../define-command.js';
+import { shells } from '../completion/shells.js';
+
+/** `reprise completion` */
+export function registerCompletion(program: Command, cli: Cli): void {
+  define(program, cli, {
+    usage: 'completion <shell>',
+    summary: 'print the script by which a shell completes commands, clusters and backups',
+    description:
+      'In bash: eval "$(reprise completion bash)". In zsh the same, after compinit. In fish: reprise completion fish | source.\nNames that need the server are waited for 2 s at most, or $REPRISE_COMPLETION_TIMEOUT.',
+    argumentHelp: { shell: 'whose script' },
+    argumentChoices: { shell: shells },
+    examples: [
+      'completion bash > /etc/bash_completion.d/reprise',
+      'completion fish > ~/.config/fish/completions/reprise.fish',
+    ],
+    run: async (self, [given]) => {
+      const { completionScript } = await import('../completion/scripts.js');
+      const shell = shells.find((one) => one === given) ?? 'bash';
+      await self.print({ shell, script: completionScript(shell) }, ({ script }) => script);
+    },
+  });
+}

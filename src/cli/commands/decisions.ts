@@ -1,0 +1,206 @@
+import { Option } from 'commander';
+import type { Command } from 'commander';
+import { shortDigest } from '../../domain/approval/approval-policy.js';
+import { RepriseError } from '../../domain/errors.js';
+import type { RecoveryTarget } from '../../domain/target/target.js';
+import { formatTarget } from '../../domain/target/target.js';
+import { isMediaPlan } from '../../domain/media/media.js';
+import { mediaPlanText } from '../../domain/media/media-text.js';
+import { planText } from '../../domain/plan/plan-text.js';
+import { type ApprovablePlan, isRecoveryPlan } from '../../domain/plan/plan.js';
+import type { TemporalSession } from '../../client/connect.js';
+import * as decisions from '../../client/decide.js';
+import type { Cli } from '../cli-context.js';
+import { agree } from '../terminal/confirm.js';
+import { byOption, define, reasonOption } from '../define-command.js';
+import type { CommonOptions } from '../define-command.js';
+import { targetOption } from './recover.js';
+
+const workflow = { workflow: 'id of the recovery, as `reprise status` shows it' };
+const example = 'recover/mairie/20261121-083600-a1b2c3';
+
+/** What people decide about a recovery: approve, reject, promote, retarget, continue, pause. */
+export function registerDecisions(program: Command, cli: Cli): void {
+  defineApprove(program, cli);
+  defineReject(program, cli);
+  definePromote(program, cli);
+  defineRetarget(program, cli);
+  defineSimple(program, cli, 'continue', 'try a failed step again, or make the plan again', 'continue');
+  defineSimple(program, cli, 'pause', 'stop a recovery at its target, for a look before it opens for writes', 'pause');
+}
+
+function defineApprove(program: Command, cli: Cli): void {
+  define<{ plan?: string; reason: string; by?: string }>(program, cli, {
+    usage: 'approve <workflow>',
+    summary: 'approve the plan a recovery waits with',
+    description:
+      'The approval holds for that very plan. Without --plan the plan now waiting is shown, and you are asked.\nWithout signatures an approver is asserted, not proven, and every view says so.',
+    argumentHelp: workflow,
+    examples: [
+      `approve ${example} --reason "instance lost, confirmed by phone"`,
+      `approve ${example} --plan 3f9c1a2b4d5e --by dba --reason "checked"`,
+    ],
+    options: [
+      new Option('--plan <hex>', 'digest of the plan, its first 12 digits at least'),
+      reasonOption(),
+      byOption(),
+    ],
+    changes: true,
+    asks: true,
+    run: async (self, [given = ''], options) => {
+      await self.withTemporal(async (session) => {
+        const workflowId = await decisions.recoveryOf(session, given);
+        const plan = options.plan ?? (await planToApprove(self, session, workflowId, options));
+        const approval = { plan, by: self.person(options.by), reason: options.reason };
+        if (options.dryRun)
+          return self.print(
+            { dryRun: true, workflowId, approval },
+            (view) => `would send approve ${JSON.stringify(view.approval)}`,
+          );
+        const answer = await decisions.approve(session, workflowId, approval);
+        await self.print(
+          { workflowId, ...approval, ...answer, assurance: 'asserted' },
+          (view) => `${approvedText(view)}\n  follow it: ${self.command('watch', workflowId)}`,
+        );
+      });
+    },
+  });
+}
+
+/** The digest of the plan now waiting, after it was shown and agreed to. */
+async function planToApprove(
+  cli: Cli,
+  session: TemporalSession,
+  workflowId: string,
+  options: CommonOptions,
+): Promise<string> {
+  const plan = await decisions.waitingPlan(session, workflowId);
+  if (plan === null)
+    throw new RepriseError(
+      'plan-unknown',
+      `${workflowId} has no plan to approve yet`,
+      `see what it does: \`reprise status ${workflowId}\``,
+    );
+  if (cli.format === 'table') cli.say(textOf(plan));
+  if (options.yes !== true && options.dryRun !== true)
+    await agree(cli, `Approve plan ${shortDigest(plan)}?`, `plan ${shortDigest(plan)} was not approved`);
+  return plan.digest;
+}
+
+function textOf(plan: ApprovablePlan): string {
+  if (isRecoveryPlan(plan)) return planText(plan);
+  return isMediaPlan(plan) ? mediaPlanText(plan) : `plan ${plan.digest}`;
+}
+
+function approvedText({ plan, by, missing }: { plan: string; by: string; missing: number }): string {
+  const rest = missing === 0 ? 'it goes on now' : `${missing} more approval${missing === 1 ? '' : 's'} needed`;
+  return `plan ${plan.slice(0, 12)} approved by ${by} (asserted, not signed): ${rest}`;
+}
+
+function defineReject(program: Command, cli: Cli): void {
+  define<{ reason: string; by?: string }>(program, cli, {
+    usage: 'reject <workflow>',
+    summary: 'reject a plan, or give up a recovery that waits for a person',
+    argumentHelp: workflow,
+    examples: [`reject ${example} --reason "wrong cluster"`, `reject ${example} --by dba --reason "server came back"`],
+    options: [reasonOption(), byOption()],
+    changes: true,
+    run: async (self, [given = ''], options) => {
+      await decide(self, given, options, async (session, workflowId, decision) => {
+        await decisions.reject(session, workflowId, decision);
+        return `rejected: ${workflowId}`;
+      });
+    },
+  });
+}
+
+function definePromote(program: Command, cli: Cli): void {
+  define<{ reason?: string; by?: string }>(program, cli, {
+    usage: 'promote <workflow>',
+    summary: 'open a recovered server, paused at its target, for writes',
+    argumentHelp: workflow,
+    examples: [`promote ${example}`, `promote ${example} --reason "appointments of the morning are there"`],
+    options: [reasonOption(false), byOption()],
+    changes: true,
+    run: async (self, [given = ''], options) => {
+      await decide(self, given, options, async (session, workflowId, decision) => {
+        await decisions.promote(session, workflowId, decision);
+        return `promoted by ${decision.by} (asserted, not signed): ${workflowId}`;
+      });
+    },
+  });
+}
+
+function defineRetarget(program: Command, cli: Cli): void {
+  define<{ to: RecoveryTarget; reason?: string; by?: string }>(program, cli, {
+    usage: 'retarget <workflow>',
+    summary: 'go on from a pause to a later target',
+    argumentHelp: workflow,
+    examples: [
+      `retarget ${example} --to 2026-11-21T02:20:00Z`,
+      `retarget ${example} --to lsn:0/16B3740 --reason "too early"`,
+    ],
+    options: [targetOption().makeOptionMandatory(), reasonOption(false), byOption()],
+    changes: true,
+    run: async (self, [given = ''], options) => {
+      await decide(self, given, options, async (session, workflowId, decision) => {
+        await decisions.retarget(session, workflowId, { ...decision, target: options.to });
+        return `going on to ${formatTarget(options.to)}: ${workflowId}`;
+      });
+    },
+  });
+}
+
+function defineSimple(
+  program: Command,
+  cli: Cli,
+  name: 'continue' | 'pause',
+  summary: string,
+  signal: 'continue' | 'pause',
+): void {
+  define<{ reason?: string; by?: string }>(program, cli, {
+    usage: `${name} <workflow>`,
+    summary,
+    argumentHelp: workflow,
+    examples: [`${name} ${example}`, `${name} ${example} --reason "disk was enlarged"`],
+    options: [reasonOption(false), byOption()],
+    changes: true,
+    run: async (self, [given = ''], options) => {
+      // An incident takes `continue` itself: it plans again after a recovery that failed.
+      const direct = name === 'continue';
+      await decide(
+        self,
+        given,
+        options,
+        async (session, workflowId, decision) => {
+          await decisions.signal(session, workflowId, signal, decision);
+          return `${name} sent to ${workflowId}`;
+        },
+        direct,
+      );
+    },
+  });
+}
+
+async function decide(
+  cli: Cli,
+  given: string,
+  options: CommonOptions & { reason?: string; by?: string },
+  send: (session: TemporalSession, workflowId: string, decision: { by: string; reason: string }) => Promise<string>,
+  direct = false,
+): Promise<void> {
+  await cli.withTemporal(async (session) => {
+    const workflowId = direct ? given : await decisions.recoveryOf(session, given);
+    const decision = { by: cli.person(options.by), reason: options.reason ?? 'none given' };
+    if (options.dryRun)
+      return cli.print(
+        { dryRun: true, workflowId, ...decision },
+        () => `would send it to ${workflowId} as ${decision.by}`,
+      );
+    const text = await send(session, workflowId, decision);
+    await cli.print(
+      { workflowId, ...decision, sent: true },
+      () => `${text}\n  follow it: ${cli.command('watch', workflowId)}`,
+    );
+  });
+}

@@ -1,0 +1,70 @@
+import { Option } from 'commander';
+import type { Command } from 'commander';
+import { hostname } from 'node:os';
+import { RepriseError } from '../../domain/errors.js';
+import type { Finding } from '../../domain/findings.js';
+import { temporalFindings } from '../../client/checks/temporal-findings.js';
+import type { Cli } from '../cli-context.js';
+import { define } from '../define-command.js';
+import { findingsText } from '../terminal/findings-text.js';
+import { collect } from '../common-options.js';
+
+/** `reprise doctor` */
+export function registerDoctor(program: Command, cli: Cli): void {
+  define<{ host?: readonly string[] }>(program, cli, {
+    usage: 'doctor',
+    summary: 'look for what would keep a backup or a recovery from working, each with its fix',
+    description:
+      'Works without Temporal and without a worker, and says what it could not look at. Exit 8 when something is wrong.',
+    examples: ['doctor', 'doctor --json', 'doctor --host db1'],
+    options: [
+      new Option('--host <name>', 'this machine is that host of the config; may be given several times').argParser(
+        collect,
+      ),
+    ],
+    run: async (self, _args, options) => {
+      const config = await self.config();
+      const remote = await temporalFindings(self.temporalSettings(), config);
+      const local = await localHosts(options.host, Object.keys(config.hosts), new Set(remote.answeredHosts));
+      const inspected = await Promise.all(local.map((host) => self.services.inspectHost(config, host)));
+      const skipped = Object.keys(config.hosts).filter(
+        (host) => !local.includes(host) && !remote.answeredHosts.includes(host),
+      );
+      const findings: readonly Finding[] = [...inspected.flat(), ...remote.findings, ...skipped.map(notLookedAt)];
+      await self.print({ findings }, (view) => findingsText(self.terminal, view.findings));
+      const problems = findings.filter(({ level }) => level === 'problem').length;
+      if (problems > 0)
+        throw new RepriseError(
+          'check-failed',
+          `doctor found ${problems} problem${problems === 1 ? '' : 's'}`,
+          'do what stands after "fix", then run `reprise doctor` again',
+        );
+    },
+  });
+}
+
+/** Hosts looked at from here: those named, else the only one, else the one called like this machine. */
+async function localHosts(
+  named: readonly string[] | undefined,
+  known: readonly string[],
+  answered: ReadonlySet<string>,
+): Promise<readonly string[]> {
+  for (const host of named ?? []) {
+    if (known.includes(host)) continue;
+    const { didYouMean } = await import('../../config/suggest.js');
+    throw new RepriseError('not-found', `there is no host "${host}" in the config`, didYouMean(host, known, 'hosts'));
+  }
+  if (named !== undefined) return named;
+  const missing = known.filter((host) => !answered.has(host));
+  const short = hostname().split('.')[0] ?? '';
+  return known.length === 1 ? missing : missing.filter((host) => host === hostname() || host === short);
+}
+
+function notLookedAt(host: string): Finding {
+  return {
+    check: `host/${host}`,
+    level: 'warning',
+    message: `host ${host} was not looked at: no worker answers for it`,
+    fix: `run there: reprise doctor --host ${host}`,
+  };
+}

@@ -1,0 +1,230 @@
+import { Option } from 'commander';
+import type { Command } from 'commander';
+import { RepriseError } from '../../domain/errors.js';
+import { type MediaTask, isMediaPlan } from '../../domain/media/media.js';
+import { mediaOutcomeText, mediaPlanText, mediaVerdictText } from '../../domain/media/media-text.js';
+import type { MediaOutput, VerifyMediaOutput } from '../../workflows/api.js';
+import { inspect } from '../../client/inspect.js';
+import { newOperationId } from '../../client/operation-id.js';
+import { startMedia, startMediaVerification } from '../../client/start.js';
+import type { Cli } from '../cli-context.js';
+import { typeTheName } from '../terminal/confirm.js';
+import { byOption, type CommonOptions, define, group } from '../define-command.js';
+import { detached, detachedText, interruptible, waitFor } from '../long-work.js';
+import { parseCount, parseTime } from '../common-options.js';
+import { planToShow } from '../plan-preview.js';
+
+/** A listing of millions of objects comes before the plan. */
+const LISTING_MS = 7 * 86_400_000;
+
+interface RecoverOptions {
+  /** UTC ISO-8601. */
+  readonly to: string;
+  readonly into?: string;
+  readonly later: 'keep' | 'remove';
+  readonly by?: string;
+}
+
+interface SyncOptions {
+  readonly into: string;
+  readonly delete?: boolean;
+  readonly maxDelete: number;
+  readonly by?: string;
+}
+
+const argumentHelp = { name: 'name under media: in reprise.yml' };
+
+/** `reprise media`: plan, recover, sync, verify. */
+export function registerMedia(program: Command, cli: Cli): void {
+  const media = group(program, 'media', 'objects that belong to a cluster: back to a point in time, equal, verified');
+  const recoverOptions = () => [
+    new Option('--to <time>', 'the instant, with its offset').argParser(parseTime).makeOptionMandatory(),
+    new Option('--into <name>', 'another entry of media, or a repository (default: in place)'),
+    new Option('--later <what>', 'what becomes of objects that were not there then')
+      .choices(['keep', 'remove'])
+      .default('keep'),
+    byOption(),
+  ];
+  define<RecoverOptions>(media, cli, {
+    usage: 'plan <name>',
+    summary: 'show what a recovery of media would change; changes nothing',
+    argumentHelp,
+    examples: [
+      'media plan photos --to 2026-11-21T02:15:00Z',
+      'media plan photos --to 2026-11-21T02:15:00Z --later remove --json',
+    ],
+    options: recoverOptions(),
+    run: (self, [name = ''], options) => showPlan(self, name, recoverTask(options), options.by),
+  });
+  define<RecoverOptions>(media, cli, {
+    usage: 'recover <name>',
+    summary: 'bring media back to a point in time from their versions, after the approval of a plan',
+    description:
+      'Deleted objects are undeleted, overwritten ones brought back by a copy on top. No version is ever removed, and what is\nright already is not touched.',
+    argumentHelp,
+    examples: [
+      'media recover photos --to 2026-11-21T02:15:00Z',
+      'media recover photos --to 2026-11-21T02:15:00Z --into photos-copy --detach',
+    ],
+    options: recoverOptions(),
+    changes: true,
+    takesYes: true,
+    long: true,
+    run: (self, [name = ''], options) => carryOut(self, name, recoverTask(options), options),
+  });
+  define<SyncOptions>(media, cli, {
+    usage: 'sync <name>',
+    summary: 'make another place equal to media',
+    description:
+      'Copies what is missing or different. Only --delete removes what the media lack, and no more than --max-delete objects.',
+    argumentHelp,
+    examples: [
+      'media sync photos --into photos-copy',
+      'media sync photos --into photos-copy --delete --max-delete 500 --dry-run',
+    ],
+    options: [
+      new Option('--into <name>', 'another entry of media, or a repository').makeOptionMandatory(),
+      new Option('--delete', 'remove there what the media lack'),
+      new Option('--max-delete <count>', 'most objects that may be removed').argParser(parseCount).default(100),
+      byOption(),
+    ],
+    changes: true,
+    asks: true,
+    long: true,
+    run: (self, [name = ''], options) => {
+      const task: MediaTask = {
+        kind: 'sync',
+        into: options.into,
+        delete: options.delete === true,
+        maxDelete: options.maxDelete,
+      };
+      return carryOut(self, name, task, options);
+    },
+  });
+  define<{ sample: number }>(media, cli, {
+    usage: 'verify <name>',
+    summary: 'read all media, compare sizes and checksums, decode a sample of the images',
+    argumentHelp,
+    examples: ['media verify photos', 'media verify photos --sample 1000 --json'],
+    options: [new Option('--sample <count>', 'so many images are decoded for real').argParser(parseCount).default(100)],
+    long: true,
+    run: verify,
+  });
+}
+
+function recoverTask({ to, into, later }: RecoverOptions): MediaTask {
+  if (into !== undefined && later === 'remove')
+    throw new RepriseError(
+      'usage',
+      '--later remove is for a recovery in place: nothing is removed from another place',
+      'leave --into or --later remove out',
+    );
+  return { kind: 'recover', to: new Date(to).toISOString(), later, ...(into === undefined ? {} : { into }) };
+}
+
+async function clusterOfMedia(cli: Cli, name: string): Promise<string> {
+  const { media } = await cli.config();
+  const entry = media[name];
+  if (entry) return entry.cluster;
+  const { didYouMean } = await import('../../config/suggest.js');
+  throw new RepriseError(
+    'not-found',
+    `there are no media "${name}" in the config`,
+    didYouMean(name, Object.keys(media), 'media'),
+  );
+}
+
+async function showPlan(cli: Cli, media: string, task: MediaTask, by: string | undefined): Promise<void> {
+  const cluster = await clusterOfMedia(cli, media);
+  const question = {
+    kind: 'media-plan' as const,
+    cluster,
+    media,
+    task,
+    operationId: newOperationId(),
+    requester: cli.person(by),
+  };
+  const { plan } = await cli.withTemporal((session) =>
+    interruptible((signal) => inspect<'media-plan'>(session, question, signal)),
+  );
+  await cli.print({ dryRun: true, workflowId: null, plan }, (view) => mediaPlanText(view.plan, { waits: false }));
+}
+
+async function carryOut(
+  cli: Cli,
+  media: string,
+  task: MediaTask,
+  options: CommonOptions & { by?: string },
+): Promise<void> {
+  if (options.dryRun) return showPlan(cli, media, task, options.by);
+  const cluster = await clusterOfMedia(cli, media);
+  const confirmed = await confirmRemoval(cli, cluster, media, task, options.yes);
+  await cli.withTemporal(async (session) => {
+    const work = await startMedia(session, { cluster, media, task, requester: cli.person(options.by), confirmed });
+    const { workflowId } = work;
+    if (options.detach) return cli.print(detached(cli, session, workflowId), detachedText);
+    const result = await waitFor<MediaOutput>(
+      cli,
+      session,
+      work,
+      options,
+      planToShow(session, workflowId, isMediaPlan, mediaPlanText, LISTING_MS),
+    );
+    const { state, plan, outcome } = result;
+    await cli.print({ workflowId, state, plan, ...outcome }, () =>
+      outcome === null
+        ? `${mediaPlanText(plan, { waits: false })}\n${state === 'rejected' ? 'rejected' : 'nothing to do'}`
+        : mediaOutcomeText(plan, outcome),
+    );
+    if (state === 'rejected')
+      throw new RepriseError(
+        'approval-refused',
+        `the plan was rejected by ${result.rejectedBecause ?? 'somebody'}`,
+        'start again when you know what to do',
+      );
+    if (outcome !== null && outcome.left > 0)
+      throw new RepriseError(
+        'check-failed',
+        `${outcome.left} changes are left: somebody wrote meanwhile`,
+        `make a new plan: reprise media ${task.kind} ${media}`,
+      );
+  });
+}
+
+/**
+ * Objects are removed by an approved plan or, where the cluster has no policy for it, by who types the name of the media.
+ * @returns whether that was confirmed here; the host refuses to remove anything that was neither approved nor confirmed
+ */
+async function confirmRemoval(
+  cli: Cli,
+  cluster: string,
+  media: string,
+  task: MediaTask,
+  yes: boolean | undefined,
+): Promise<boolean> {
+  if (task.kind !== 'sync' || !task.delete) return false;
+  const approved = (await cli.cluster(cluster)).approvals['media-sync'] !== undefined;
+  if (approved) return yes === true;
+  await typeTheName(cli, `removing from ${task.into} what ${media} lacks`, media, yes);
+  return true;
+}
+
+async function verify(
+  cli: Cli,
+  [name = '']: readonly string[],
+  options: CommonOptions & { sample: number },
+): Promise<void> {
+  const cluster = await clusterOfMedia(cli, name);
+  await cli.withTemporal(async (session) => {
+    const work = await startMediaVerification(session, { cluster, media: name, sample: options.sample });
+    if (options.detach) return cli.print(detached(cli, session, work.workflowId), detachedText);
+    const verdict = await waitFor<VerifyMediaOutput>(cli, session, work, options);
+    await cli.print({ workflowId: work.workflowId, ...verdict }, mediaVerdictText);
+    if (verdict.problems > 0)
+      throw new RepriseError(
+        'check-failed',
+        `${verdict.problems} of ${verdict.objects} objects of ${name} are not sound`,
+        `bring them back: reprise media plan ${name} --to TIME`,
+      );
+  });
+}

@@ -1,0 +1,106 @@
+import { Option } from 'commander';
+import type { Command } from 'commander';
+import type { Config } from '../../domain/config.js';
+import { errorTable, RepriseError, type ErrorCode } from '../../domain/errors.js';
+import { noticeText } from '../../domain/notification/notice-text.js';
+import { addressesOf, deliveriesOf } from '../../domain/notification/recipients.js';
+import { webUiLink } from '../../domain/operation/web-ui.js';
+import type { NotifyOutput, NotifyResult } from '../../workflows/api.js';
+import type { Cli } from '../cli-context.js';
+import { byOption, define, group } from '../define-command.js';
+import { table } from '../terminal/format.js';
+
+/** `reprise notify ...` */
+export function registerNotify(program: Command, cli: Cli): void {
+  const notify = group(program, 'notify', 'tell people, as failures and approvals do');
+  define<{ notifier?: string; by?: string }>(notify, cli, {
+    usage: 'test <contact>',
+    summary: 'send a contact a test message by every notifier that reaches them',
+    description:
+      'The control worker sends it, with its own secrets, as it sends real ones. Exit 3 when only some of it was taken.',
+    argumentHelp: { contact: 'name under `contacts` in reprise.yml' },
+    examples: ['notify test ops', 'notify test ops --notifier mail --dry-run'],
+    options: [new Option('--notifier <name>', 'only by this one'), byOption()],
+    changes: true,
+    run: async (self, [contact = ''], options) => {
+      const config = await self.config();
+      await known(config, 'contacts', contact);
+      if (options.notifier !== undefined) await known(config, 'notifiers', options.notifier);
+      const { sendTest, testNotice } = await import('../../client/notify.js');
+      const notice = testNotice(contact, options.notifier ?? null, self.person(options.by));
+      const deliveries = deliveriesOf(config, notice);
+      if (deliveries.length === 0) throw unreached(config, contact, options.notifier);
+      if (options.dryRun) {
+        const { webUi, namespace } = await self.temporalSettings();
+        const { subject, text } = noticeText(notice, webUiLink({ webUi, namespace }, notice.workflowId));
+        const would = deliveries.map(({ notifier }) => ({
+          notifier,
+          type: config.notifiers[notifier]?.type ?? '',
+          addresses: addressesOf(config, contact, notifier),
+        }));
+        return self.print({ dryRun: true, contact, deliveries: would, subject, text }, (view) => {
+          const rows = view.deliveries.map(({ notifier, type, addresses }) => [
+            notifier,
+            type,
+            addresses.join(', ') || 'its one address',
+          ]);
+          return `would send:\n${table(['notifier', 'type', 'to'], rows)}\n\n${view.subject}\n\n${view.text}`;
+        });
+      }
+      const sent = await self.withTemporal((session) => sendTest(session, notice));
+      await self.print({ contact, workflowId: notice.workflowId, ...sent }, (view) => resultText(view.deliveries));
+      failUnlessSent(contact, sent);
+    },
+  });
+}
+
+async function known(config: Config, what: 'contacts' | 'notifiers', name: string): Promise<void> {
+  const names = Object.keys(config[what]);
+  if (names.includes(name)) return;
+  const { didYouMean } = await import('../../config/suggest.js');
+  throw new RepriseError(
+    'not-found',
+    `there is no ${what.slice(0, -1)} "${name}" in ${config.file}`,
+    didYouMean(name, names, what),
+  );
+}
+
+function unreached({ notifiers, file }: Config, contact: string, notifier: string | undefined): RepriseError {
+  if (Object.keys(notifiers).length === 0)
+    return new RepriseError('not-found', `there is no notifier in ${file}`, 'add one under notifiers:');
+  const by = notifier ?? Object.keys(notifiers).join(', ');
+  return new RepriseError(
+    'not-found',
+    `${contact} has no address for ${by}`,
+    `add it: contacts: { ${contact}: { ${notifier ?? Object.keys(notifiers)[0]}: [ADDRESS] } }`,
+  );
+}
+
+function resultText(deliveries: readonly NotifyResult[]): string {
+  const rows = deliveries.map(({ notifier, code, refused, detail }) => {
+    if (code !== null) return [notifier, 'not sent', `${detail} (${code})`];
+    return [
+      notifier,
+      refused === 0 ? 'sent' : 'partly',
+      refused === 0 ? detail : `${detail}; ${refused} addresses were refused`,
+    ];
+  });
+  return table(['notifier', 'result', 'detail'], rows);
+}
+
+/** @throws `partly-done` (exit 3), or the first failure where nothing was taken. */
+function failUnlessSent(contact: string, { deliveries }: NotifyOutput): void {
+  const failed = deliveries.filter(({ code, refused }) => code !== null || refused > 0);
+  const [first] = failed;
+  if (first === undefined) return;
+  const hint = `mend what the detail names, then: reprise notify test ${contact}`;
+  if (deliveries.some(({ code }) => code === null)) {
+    throw new RepriseError(
+      'partly-done',
+      `${contact} was not told, or not at every address, by ${failed.map(({ notifier }) => notifier).join(', ')}`,
+      hint,
+    );
+  }
+  const code = first.code !== null && first.code in errorTable ? (first.code as ErrorCode) : 'notifier-rejected';
+  throw new RepriseError(code, `${contact} was told by nobody; ${first.notifier}: ${first.detail}`, hint);
+}

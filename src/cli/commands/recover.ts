@@ -1,0 +1,176 @@
+import { Option } from 'commander';
+import type { Command } from 'commander';
+import { RepriseError } from '../../domain/errors.js';
+import { isRecoveryPlan } from '../../domain/plan/plan.js';
+import { planText } from '../../domain/plan/plan-text.js';
+import type { ThawTier } from '../../domain/storage/storage-classes.js';
+import type { RecoveryTarget } from '../../domain/target/target.js';
+import { parseTarget } from '../../domain/target/target.js';
+import { durationInWords } from '../../domain/text/text.js';
+import type { RecoverOutput } from '../../workflows/api.js';
+import { inspect } from '../../client/inspect.js';
+import { newOperationId } from '../../client/operation-id.js';
+import { startRecovery } from '../../client/start.js';
+import type { RecoveryRequest } from '../../client/start.js';
+import { isFinal, statusOf } from '../../client/status.js';
+import type { Cli } from '../cli-context.js';
+import { byOption, define, policyOption } from '../define-command.js';
+import { facts, table } from '../terminal/format.js';
+import { detached, detachedText, interruptible, waitFor } from '../long-work.js';
+import { localZone } from '../common-options.js';
+import { planToShow, planWhenMade } from '../plan-preview.js';
+
+interface RecoverOptions {
+  readonly policy?: string;
+  readonly to: RecoveryTarget;
+  readonly into: string;
+  readonly pause?: boolean;
+  readonly database?: string;
+  readonly thawTier?: ThawTier;
+  readonly withMedia?: string;
+  readonly by?: string;
+}
+
+/** `reprise recover` */
+export function registerRecover(program: Command, cli: Cli): void {
+  define<RecoverOptions>(program, cli, {
+    usage: 'recover <cluster>',
+    summary: 'recover a cluster from its backups, after the approval of a plan',
+    description: [
+      'First a plan is made: nothing is changed before it is approved (`reprise approve`). The old data is put aside,',
+      'unless `recovery: old_data` of the cluster says that it is overwritten.',
+      'TARGET is latest | TIME | lsn:X | xid:N | name:S | end-of-backup | backup:ID. A TIME needs its offset:',
+      '2026-11-21T02:15:00Z.',
+    ].join('\n'),
+    argumentHelp: { cluster: 'name of the cluster in reprise.yml' },
+    examples: [
+      'recover mairie --dry-run',
+      'recover mairie --to 2026-11-21T02:15:00Z --pause',
+      'recover mairie --to 2026-11-21T02:15:00Z --with-media photos',
+      'recover mairie --policy nightly-dump --to latest --into beside --detach',
+    ],
+    options: [
+      policyOption().default(undefined, 'the one that reaches the target'),
+      targetOption().default({ kind: 'latest' }, 'latest'),
+      new Option('--into <place>', 'in-place, or a name under recovery.targets').default('in-place'),
+      new Option('--pause', 'stop at the target for a look, until `reprise promote`'),
+      new Option('--database <name>', 'this database only, for engines that back up one at a time'),
+      new Option('--with-media <name>', 'bring these media back to the same instant, in one plan'),
+      new Option(
+        '--thaw-tier <tier>',
+        'how files of a cold class are made readable; the plan shows price and hours',
+      ).choices(['Expedited', 'Standard', 'Bulk']),
+      byOption(),
+    ],
+    changes: true,
+    takesYes: true,
+    long: true,
+    run: async (self, [cluster = ''], options) => {
+      const request = await requestOf(self, cluster, options);
+      if (options.dryRun) {
+        const question = { kind: 'plan' as const, ...request, operationId: newOperationId() };
+        const { plan } = await self.withTemporal((session) =>
+          interruptible((signal) => inspect<'plan'>(session, question, signal)),
+        );
+        return self.print({ dryRun: true, workflowId: null, plan }, (view) => planText(view.plan));
+      }
+      await self.withTemporal(async (session) => {
+        const work = await startRecovery(session, request);
+        const { workflowId } = work;
+        if (options.detach) {
+          const plan = await planWhenMade(session, workflowId, isRecoveryPlan);
+          // Over without a plan: why it was refused is the answer.
+          if (plan === null && isFinal((await statusOf(session, workflowId, { jobs: false })).state))
+            await work.handle.result();
+          return self.print({ ...detached(self, session, workflowId), plan }, (view) =>
+            [view.plan === null ? '' : planText(view.plan), detachedText(view)].filter(Boolean).join('\n\n'),
+          );
+        }
+        const result = await waitFor<RecoverOutput>(
+          self,
+          session,
+          work,
+          options,
+          planToShow(session, workflowId, isRecoveryPlan, planText),
+        );
+        await self.print({ workflowId, state: result.state, plan: result.plan, ...result.outcome }, () =>
+          outcomeText(workflowId, result),
+        );
+        if (result.state === 'rejected')
+          throw new RepriseError(
+            'approval-refused',
+            `the plan was rejected by ${result.rejectedBecause ?? 'somebody'}`,
+            result.left ?? 'start again when you know what to do',
+          );
+      });
+    },
+  });
+}
+
+/** `--to`, as `recover` and `retarget` take it. */
+export function targetOption(): Option {
+  return new Option('--to <target>', 'where to recover to').argParser((text) => parseTarget(text, localZone()));
+}
+
+async function requestOf(cli: Cli, cluster: string, options: RecoverOptions): Promise<RecoveryRequest> {
+  const { recovery } = await cli.cluster(cluster);
+  if (options.policy !== undefined) await cli.policy(cluster, options.policy);
+  if (options.into !== 'in-place' && recovery.targets[options.into] === undefined) {
+    const { didYouMean } = await import('../../config/suggest.js');
+    const known = ['in-place', ...Object.keys(recovery.targets)];
+    throw new RepriseError(
+      'not-found',
+      `${cluster} has no recovery target "${options.into}"`,
+      didYouMean(options.into, known, 'targets'),
+    );
+  }
+  if (options.withMedia !== undefined && (await cli.config()).media[options.withMedia]?.cluster !== cluster) {
+    const { didYouMean } = await import('../../config/suggest.js');
+    const known = Object.values((await cli.config()).media)
+      .filter((media) => media.cluster === cluster)
+      .map(({ name }) => name);
+    throw new RepriseError(
+      'not-found',
+      `${cluster} has no media "${options.withMedia}"`,
+      didYouMean(options.withMedia, known, 'media'),
+    );
+  }
+  const { policy, to, into, database, thawTier, withMedia, pause = false } = options;
+  const requester = cli.person(options.by);
+  return {
+    cluster,
+    target: to,
+    into,
+    pause,
+    requester,
+    ...(policy === undefined ? {} : { policy }),
+    ...(database === undefined ? {} : { database }),
+    ...(thawTier === undefined ? {} : { thawTier }),
+    ...(withMedia === undefined ? {} : { withMedia }),
+  };
+}
+
+function outcomeText(workflowId: string, { state, plan, outcome, left = '' }: RecoverOutput): string {
+  if (outcome === null) return `${workflowId}: ${state} (plan ${plan.digest.slice(0, 12)}). ${left}`.trimEnd();
+  const checks = outcome.checks.map(({ name, status, detail }) => [name, status, detail]);
+  return [
+    facts([
+      ['recovered to', outcome.target.reached],
+      ['asked for', outcome.target.requested],
+      ['RTO', durationInWords(outcome.rtoSeconds)],
+      ['waited for people', durationInWords(outcome.waitedForPeopleSeconds)],
+      [
+        'RPO',
+        outcome.rpoSeconds === null
+          ? 'not known'
+          : outcome.rpoSeconds === 0
+            ? 'nothing was lost'
+            : `at most ${durationInWords(outcome.rpoSeconds)}`,
+      ],
+      ['report', outcome.report],
+    ]),
+    checks.length > 0 ? table(['check', 'status', 'detail'], checks) : '',
+  ]
+    .filter(Boolean)
+    .join('\n\n');
+}

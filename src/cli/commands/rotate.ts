@@ -1,0 +1,48 @@
+import type { Command } from 'commander';
+import { RepriseError } from '../../domain/errors.js';
+import type { RotateOutput } from '../../workflows/api.js';
+import { inspect } from '../../client/inspect.js';
+import { startRotation } from '../../client/start.js';
+import type { Cli } from '../cli-context.js';
+import { define, policyOption } from '../define-command.js';
+import { table } from '../terminal/format.js';
+import { detached, detachedText, waitFor } from '../long-work.js';
+
+/** `reprise rotate`. It asks nothing: what goes was decided by the policy's retention, as in every scheduled run. */
+export function registerRotate(program: Command, cli: Cli): void {
+  define<{ policy?: string }>(program, cli, {
+    usage: 'rotate <cluster>',
+    summary: 'remove the backups that retention lets go',
+    description: 'Never the newest proven backup, a held one, or one in use. With nothing proven, nothing goes.',
+    argumentHelp: { cluster: 'name of the cluster in reprise.yml' },
+    examples: ['rotate mairie --policy nightly-dump --dry-run', 'rotate mairie --policy physical --json'],
+    options: [policyOption()],
+    changes: true,
+    takesYes: true,
+    long: true,
+    run: async (self, [cluster = ''], options) => {
+      const { name: policy } = await self.policy(cluster, options.policy);
+      await self.withTemporal(async (session) => {
+        if (options.dryRun) {
+          const preview = await inspect<'rotation'>(session, { kind: 'rotation', cluster, policy });
+          return self.print({ dryRun: true, ...preview, removed: [] }, rotationText);
+        }
+        const work = await startRotation(session, { cluster, policy, requestedBy: self.person(undefined) });
+        if (options.detach) return self.print(detached(self, session, work.workflowId), detachedText);
+        const result = await waitFor<RotateOutput>(self, session, work, options);
+        await self.print({ workflowId: work.workflowId, ...result }, rotationText);
+        if (result.refused) throw new RepriseError('rotation-refused', result.refused.reason, result.refused.hint);
+      });
+    },
+  });
+}
+
+function rotationText(result: RotateOutput): string {
+  const removed = new Set(result.removed);
+  const rows = [
+    ...result.keep.map(({ id, reason }) => ['keep', id, reason]),
+    ...result.remove.map(({ id, reason }) => [removed.has(id) ? 'removed' : 'remove', id, reason]),
+  ];
+  const refused = result.refused ? `\nrefused: ${result.refused.reason}` : '';
+  return `${rows.length > 0 ? table(['verdict', 'backup', 'reason'], rows) : 'there are no backups'}${refused}`;
+}

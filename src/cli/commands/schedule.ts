@@ -1,0 +1,206 @@
+import type { Command } from 'commander';
+import { RepriseError } from '../../domain/errors.js';
+import type { TemporalSession } from '../../client/connect.js';
+import {
+  listSchedules,
+  ours,
+  pauseSchedule,
+  resumeSchedule,
+  triggerSchedule,
+} from '../../client/schedules/operate-schedules.js';
+import type { ScheduleLine } from '../../client/schedules/operate-schedules.js';
+import { applySchedules, planSchedules } from '../../client/schedules/apply-schedules.js';
+import type { ScheduleChange } from '../../client/schedules/apply-schedules.js';
+import { missingSearchAttributes, registerSearchAttributes } from '../../client/search-attributes.js';
+import type { AttributeCheck } from '../../client/search-attributes.js';
+import { applyWatches, planWatches } from '../../client/schedules/apply-watches.js';
+import type { WatchChange } from '../../client/schedules/apply-watches.js';
+import type { Cli } from '../cli-context.js';
+import { define, group, reasonOption } from '../define-command.js';
+import { facts, instant, table } from '../terminal/format.js';
+import { registerBackfill } from './schedule-backfill.js';
+
+const id = { id: 'as `schedule list` shows it; mairie/nightly-dump is enough' };
+
+interface Reconciled {
+  readonly schedules: readonly ScheduleChange[];
+  readonly watches: readonly WatchChange[];
+  readonly searchAttributes: AttributeCheck;
+}
+
+/** `reprise schedule ...` */
+export function registerSchedule(program: Command, cli: Cli): void {
+  const schedule = group(program, 'schedule', 'bring schedules and watches in line with reprise.yml, and operate them');
+  define(schedule, cli, {
+    usage: 'plan',
+    summary: 'show what apply would change',
+    examples: ['schedule plan', 'schedule plan --json'],
+    run: (self) => self.withTemporal(async (session) => showPlan(self, session)),
+  });
+  define(schedule, cli, {
+    usage: 'apply',
+    summary: 'create, update and delete our schedules; start and stop our watches',
+    description: "Only what reprise made from this configuration is touched. An operator's pause stays.",
+    examples: ['schedule apply', 'schedule apply --dry-run'],
+    changes: true,
+    takesYes: true,
+    run: (self, _args, options) =>
+      self.withTemporal((session) => (options.dryRun ? showPlan(self, session) : apply(self, session))),
+  });
+  defineList(schedule, cli);
+  defineOperations(schedule, cli);
+  registerBackfill(schedule, cli);
+}
+
+async function showPlan(cli: Cli, session: TemporalSession): Promise<void> {
+  const config = await cli.config();
+  const result: Reconciled = {
+    schedules: await planSchedules(session, config),
+    watches: await planWatches(session, config),
+    searchAttributes: { missing: await missingSearchAttributes(session).catch(() => []) },
+  };
+  await cli.print({ dryRun: true, ...result }, (view) => reconciledText(view, false));
+}
+
+async function apply(cli: Cli, session: TemporalSession): Promise<void> {
+  const config = await cli.config();
+  // First, because no work can be started without them.
+  const searchAttributes = await registerSearchAttributes(session);
+  const result: Reconciled = {
+    searchAttributes,
+    schedules: await applySchedules(session, config),
+    watches: await applyWatches(session, config),
+  };
+  await cli.print({ ...result }, (view) => reconciledText(view, true));
+  if (searchAttributes.refused !== undefined) {
+    throw new RepriseError(
+      'privilege-missing',
+      `search attributes ${searchAttributes.missing.join(', ')} could not be registered: ${searchAttributes.refused}`,
+      'have an administrator of Temporal add them as Keyword',
+    );
+  }
+}
+
+function defineList(parent: Command, cli: Cli): void {
+  define(parent, cli, {
+    usage: 'list',
+    summary: 'list our schedules with their next and missed runs',
+    examples: ['schedule list', 'schedule list --json'],
+    run: async (self) => {
+      const schedules = await self.withTemporal(listSchedules);
+      await self.print({ schedules }, (view) => scheduleTable(view.schedules));
+      for (const { id: name, missedRuns } of schedules) {
+        if (missedRuns > 0)
+          self.say(
+            `warning: ${name} missed ${missedRuns} run${missedRuns === 1 ? '' : 's'}, later than its catch-up window; run it now: reprise schedule trigger ${name}`,
+          );
+      }
+    },
+  });
+}
+
+function defineOperations(parent: Command, cli: Cli): void {
+  define<{ reason: string }>(parent, cli, {
+    usage: 'pause <id>',
+    summary: 'stop a schedule from running, until resume; apply leaves the pause',
+    argumentHelp: id,
+    examples: [
+      'schedule pause mairie/nightly-dump --reason "storage maintenance"',
+      'schedule pause reprise/mairie/physical --reason migration',
+    ],
+    options: [reasonOption()],
+    changes: true,
+    run: (self, [given = ''], options) =>
+      operate(self, given, options.dryRun, 'pause', (session) =>
+        pauseSchedule(session, given, `${self.person(undefined)}: ${options.reason}`),
+      ),
+  });
+  define(parent, cli, {
+    usage: 'resume <id>',
+    summary: 'let a paused schedule run again',
+    argumentHelp: id,
+    examples: ['schedule resume mairie/nightly-dump', 'schedule resume reprise/mairie/physical'],
+    changes: true,
+    run: (self, [given = ''], options) =>
+      operate(self, given, options.dryRun, 'resume', (session) =>
+        resumeSchedule(session, given, `resumed by ${self.person(undefined)}`),
+      ),
+  });
+  define(parent, cli, {
+    usage: 'trigger <id>',
+    summary: "run a schedule's backup now",
+    argumentHelp: id,
+    examples: ['schedule trigger mairie/nightly-dump', 'schedule trigger reprise/mairie/physical --json'],
+    changes: true,
+    run: async (self, [given = ''], options) => {
+      if (options.dryRun) return operate(self, given, true, 'trigger', (session) => ours(session, given));
+      const workflowId = await self.withTemporal((session) => triggerSchedule(session, given));
+      if (workflowId === null)
+        throw new RepriseError(
+          'conflict',
+          `${given} is running already: nothing was started`,
+          'follow it with `reprise status`',
+        );
+      await self.print(
+        { id: given, workflowId },
+        () => `started ${workflowId}\n  follow it: ${self.command('watch', workflowId)}`,
+      );
+    },
+  });
+}
+
+async function operate(
+  cli: Cli,
+  given: string,
+  dryRun: boolean | undefined,
+  what: string,
+  run: (session: TemporalSession) => Promise<ScheduleLine>,
+): Promise<void> {
+  await cli.withTemporal(async (session) => {
+    const schedule = await (dryRun ? ours(session, given) : run(session));
+    await cli.print(
+      { ...(dryRun ? { dryRun, would: what } : {}), schedule },
+      (view) => `${dryRun ? `would ${what}:\n` : ''}${scheduleFacts(view.schedule)}`,
+    );
+  });
+}
+
+function scheduleTable(schedules: readonly ScheduleLine[]): string {
+  if (schedules.length === 0) return 'no schedules yet: `reprise schedule apply` makes them';
+  const rows = schedules.map((one) => [
+    one.id,
+    one.paused ? 'paused' : 'on',
+    instant(one.nextRuns[0]),
+    instant(one.lastRun),
+    String(one.missedRuns),
+    one.note ?? '',
+  ]);
+  return table(['schedule', 'state', 'next run', 'last run', 'missed', 'note'], rows);
+}
+
+function scheduleFacts(schedule: ScheduleLine): string {
+  return facts([
+    ['schedule', schedule.id],
+    ['state', schedule.paused ? 'paused' : 'on'],
+    ['note', schedule.note],
+    ['next runs', schedule.paused ? 'none while paused' : schedule.nextRuns.map(instant).join(', ')],
+    ['last run', instant(schedule.lastRun)],
+    ['missed runs', String(schedule.missedRuns)],
+  ]);
+}
+
+function reconciledText({ schedules, watches, searchAttributes }: Reconciled, done: boolean): string {
+  const rows = [
+    ...schedules.map((change) => [change.action, change.id, change.reasons.join('; ')]),
+    ...watches.map((change) => [change.action, change.workflowId, change.reasons.join('; ')]),
+    ...searchAttributes.missing.map((name) => [done ? 'missing' : 'create', name, 'search attribute']),
+  ];
+  const changes = rows.filter(([action]) => action !== 'none' && action !== 'leave').length;
+  const last =
+    changes === 0
+      ? 'all is as the config says'
+      : done
+        ? `${changes} done`
+        : `${changes} to do: \`reprise schedule apply\``;
+  return `${rows.length > 0 ? `${table(['action', 'what', 'why'], rows)}\n` : ''}${last}`;
+}

@@ -1,0 +1,185 @@
+import { Option } from 'commander';
+import type { Command } from 'commander';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { RepriseError } from '../../domain/errors.js';
+import type { OperationState } from '../../domain/operation/status.js';
+import { durationInWords } from '../../domain/text/text.js';
+import type { TemporalSession } from '../../client/connect.js';
+import { configDrift, driftInWords } from '../../client/config-drift.js';
+import type { WorkerConfig } from '../../client/config-drift.js';
+import { watchOperation } from '../../client/follow-operation.js';
+import { statusOf } from '../../client/status.js';
+import type { StatusView } from '../../client/status.js';
+import { listRunningOperations } from '../../client/running-operations.js';
+import type { RunningOperation } from '../../client/running-operations.js';
+import type { Cli } from '../cli-context.js';
+import { define } from '../define-command.js';
+import { facts, instant, table } from '../terminal/format.js';
+import { interruptible, milliseconds } from '../long-work.js';
+import { parseSeconds } from '../common-options.js';
+import { ProgressDisplay, progressLine } from '../terminal/progress.js';
+
+const argumentHelp = { workflow: 'id of one piece of work (default: all under way)' };
+const LOOK_MS = 2000;
+/** Nothing goes on in these states before somebody does something. */
+const WAITS: ReadonlySet<string> = new Set<OperationState>([
+  'suspected',
+  'waiting-approval',
+  'waiting-worker',
+  'waiting-sign-off',
+  'paused',
+]);
+
+/** `reprise status` and `reprise watch` */
+export function registerStatus(program: Command, cli: Cli): void {
+  define(program, cli, {
+    usage: 'status [workflow]',
+    summary: 'what is under way and what is waited for',
+    argumentHelp,
+    examples: ['status', 'status recover/mairie/20261121-083600-a1b2c3 --json'],
+    run: (self, [workflowId]) =>
+      self.withTemporal(async (session) => {
+        const drift = await driftSeen(self, session);
+        if (workflowId === undefined)
+          return self.print({ works: await listRunningOperations(session), drift }, ({ works }) =>
+            worksText(self, works),
+          );
+        await self.print({ ...(await statusOf(session, workflowId, { jobs: true })), drift }, statusText);
+      }),
+  });
+  define<{ timeout?: number }>(program, cli, {
+    usage: 'watch [workflow]',
+    summary: 'follow work until it is over',
+    description:
+      'On a terminal one live line a phase; otherwise a line for every change, and one every 30 s. With --json one\ndocument a line. Ctrl-C stops watching, never the work.',
+    argumentHelp,
+    examples: ['watch', 'watch backup/mairie/nightly-dump --json'],
+    options: [new Option('--timeout <duration>', 'stop watching after so long (exit 124)').argParser(parseSeconds)],
+    run: (self, [workflowId], options) =>
+      interruptible((signal) =>
+        workflowId === undefined ? watchAll(self, options, signal) : watchOne(self, workflowId, options, signal),
+      ),
+  });
+}
+
+/** Workers with another configuration than ours, said to people too; without a configuration here there is none to compare. */
+async function driftSeen(cli: Cli, session: TemporalSession): Promise<readonly WorkerConfig[]> {
+  const config = await cli.config().catch(() => null);
+  if (config === null) return [];
+  const drift = await configDrift(session, config);
+  for (const worker of drift) {
+    const { message, fix } = driftInWords(worker, config);
+    if (cli.format === 'table') cli.say(`warning: ${message}: what changes anything is refused there\nHINT: ${fix}`);
+  }
+  return drift;
+}
+
+async function watchOne(
+  cli: Cli,
+  workflowId: string,
+  options: { timeout?: number },
+  signal: AbortSignal,
+): Promise<void> {
+  await cli.withTemporal(async (session) => {
+    const shown = show(cli);
+    const comeBack = cli.command('watch', workflowId);
+    const view = await watchOperation(session, workflowId, {
+      ...shown,
+      comeBack,
+      timeoutMs: milliseconds(options),
+      signal,
+    }).finally(shown.end);
+    if (cli.format === 'table') await cli.print(view, statusText);
+    if (view.state === 'completed') return;
+    // How it ended is the result of watching it: the failure itself, with its own code and hint.
+    await session.client.workflow.getHandle(workflowId).result();
+    if (view.state === 'rejected')
+      throw new RepriseError(
+        'approval-refused',
+        `${workflowId} was rejected`,
+        'nothing was changed; start again when you know what to do',
+      );
+  });
+}
+
+/** People see progress: live on a terminal, else as lines of the output. Programs get a document for every change. */
+function show(cli: Cli): { readonly onStatus: (view: StatusView) => void | Promise<void>; readonly end: () => void } {
+  const { terminal } = cli;
+  if (cli.format === 'table') {
+    const display = new ProgressDisplay(terminal, (line) =>
+      terminal.live ? cli.say(line) : terminal.out(`${line}\n`),
+    );
+    return { onStatus: (view) => display.update(view), end: () => display.clear() };
+  }
+  let last = '';
+  const onStatus = async (view: StatusView): Promise<void> => {
+    const text = JSON.stringify(view);
+    if (text !== last) await cli.stream(view, () => '');
+    last = text;
+  };
+  return { onStatus, end: () => undefined };
+}
+
+async function watchAll(cli: Cli, options: { timeout?: number }, signal: AbortSignal): Promise<void> {
+  const until = options.timeout === undefined ? Infinity : performance.now() + options.timeout * 1000;
+  const comeBack = `all work goes on; come back with \`${cli.command('watch')}\``;
+  await cli.withTemporal(async (session) => {
+    let last = '';
+    while (!signal.aborted) {
+      const works = await listRunningOperations(session);
+      const text = JSON.stringify(works);
+      if (text !== last)
+        await cli.stream({ works }, (view) => `${new Date().toISOString()}\n${worksText(cli, view.works)}\n`);
+      last = text;
+      if (performance.now() > until) throw new RepriseError('timeout', 'stopped watching after --timeout', comeBack);
+      await sleep(LOOK_MS, undefined, { signal }).catch(() => undefined);
+    }
+  });
+  throw new RepriseError('interrupted', 'stopped watching', comeBack);
+}
+
+/** All that is under way, then whom it waits for: the command that says what to type. */
+function worksText(cli: Cli, works: readonly RunningOperation[]): string {
+  if (works.length === 0) return 'nothing is under way';
+  const lines = table(
+    ['work', 'state', 'started'],
+    works.map((work) => [work.workflowId, work.state, instant(work.startedAt)]),
+  );
+  const waiting = works.filter(({ state }) => WAITS.has(state));
+  if (waiting.length === 0) return lines;
+  return `${lines}\n\nwaiting for a person; what to type says:\n${waiting.map(({ workflowId }) => `  ${cli.command('status', workflowId)}`).join('\n')}`;
+}
+
+function statusText(view: StatusView): string {
+  const jobs = view.jobs.map((job) => [
+    job.tool,
+    job.state,
+    job.pid === null ? '-' : String(job.pid),
+    String(job.starts),
+    job.key,
+  ]);
+  const phases = view.phases.map(({ name, seconds }) => [
+    name,
+    seconds === null ? 'under way' : durationInWords(seconds),
+  ]);
+  return [
+    facts([
+      ['work', view.workflowId],
+      ['state', view.state],
+      ['waiting for', view.waitingFor],
+      ['plan', view.plan],
+      [
+        'trying again',
+        view.retrying === null ? null : `attempt ${view.retrying.attempt}, because ${view.retrying.reason}`,
+      ],
+      ['progress', view.progress === null ? null : progressLine(view)],
+      ['started', instant(view.startedAt)],
+      ['finished', view.finishedAt === null ? null : instant(view.finishedAt)],
+      ['Web UI', view.webUi],
+    ]),
+    phases.length > 0 ? table(['phase', 'time'], phases) : '',
+    jobs.length > 0 ? table(['tool', 'state', 'pid', 'starts', 'job'], jobs) : '',
+  ]
+    .filter(Boolean)
+    .join('\n\n');
+}

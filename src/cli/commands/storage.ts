@@ -1,0 +1,148 @@
+import type { Command } from 'commander';
+import { RepriseError } from '../../domain/errors.js';
+import { storageChanges } from '../../domain/storage/storage-plan.js';
+import type { StoragePlan } from '../../domain/storage/storage-plan.js';
+import { inspect } from '../../client/inspect.js';
+import type { TemporalSession } from '../../client/connect.js';
+import type { Cli } from '../cli-context.js';
+import { typeTheName } from '../terminal/confirm.js';
+import { byOption, define, group } from '../define-command.js';
+import { appliedText, storagePlansText, usageText } from '../terminal/storage-text.js';
+import type { AppliedPlan } from '../terminal/storage-text.js';
+
+/** `reprise storage ...` */
+export function registerStorage(program: Command, cli: Cli): void {
+  const storage = group(program, 'storage', 'settings and costs of the places where backups lie');
+  const argumentHelp = { repository: 'name of the repository in reprise.yml; all of them where none is named' };
+  define(storage, cli, {
+    usage: 'plan [repository]',
+    summary: 'show how the settings of a repository differ from what reprise.yml wants',
+    description:
+      'Versions, lifecycle, locks, public access, encryption. Nothing that stays is changed: two small objects are written and removed, to see what the server does with them.',
+    argumentHelp,
+    examples: ['storage plan', 'storage plan offsite --json'],
+    run: async (self, [named]) => {
+      const plans = await plansOf(self, named);
+      await self.print({ repositories: plans }, (view) => storagePlansText(self, view.repositories));
+    },
+  });
+  define(storage, cli, {
+    usage: 'usage [repository]',
+    summary: 'show what a repository holds, and what that costs a month',
+    description:
+      'Old versions and what is left of unfinished uploads count as well. Costs come from `prices` of the repository; without them none is shown.',
+    argumentHelp,
+    examples: ['storage usage', 'storage usage offsite --json'],
+    run: async (self, [named]) => {
+      const names = await repositoriesOf(self, named);
+      const usages = await self.withTemporal((session) =>
+        Promise.all(
+          names.map(
+            async (repository) =>
+              (await inspect<'storage-usage'>(session, { kind: 'storage-usage', repository })).usage,
+          ),
+        ),
+      );
+      await self.print({ repositories: usages }, (view) =>
+        view.repositories.map((usage) => usageText(self, usage)).join('\n\n'),
+      );
+    },
+  });
+  define<{ by?: string }>(storage, cli, {
+    usage: 'apply [repository]',
+    summary: 'make the settings of a repository as reprise.yml wants them',
+    description:
+      'Shows the plan and asks before it changes anything. A lifecycle that would break what retention promises is refused, with both named.',
+    argumentHelp,
+    examples: ['storage apply offsite --dry-run', 'storage apply offsite --yes --json'],
+    options: [byOption()],
+    changes: true,
+    asks: true,
+    run: async (self, [named], options) => {
+      const plans = await plansOf(self, named);
+      if (options.dryRun === true)
+        return self.print({ dryRun: true, repositories: plans }, (view) => storagePlansText(self, view.repositories));
+      refuse(plans);
+      const changing = plans.filter((plan) => storageChanges(plan).length > 0);
+      for (const plan of changing) {
+        if (options.yes !== true && self.showsProgress) self.say(storagePlansText(self, [plan]));
+        await typeTheName(
+          self,
+          `changing the settings of ${plan.repository} (${plan.place})`,
+          plan.repository,
+          options.yes,
+        );
+      }
+      const by = self.person(options.by);
+      const done = await self.withTemporal((session) => applyAll(session, plans, changing, by));
+      await self.print({ repositories: done }, (view) => appliedText(self, view.repositories));
+      const left = done.flatMap(({ repository, applied }) =>
+        applied.filter((setting) => !setting.done).map(({ name }) => `${repository}: ${name}`),
+      );
+      if (left.length > 0)
+        throw new RepriseError(
+          'partly-done',
+          `the server refused ${left.length === 1 ? 'a setting' : `${left.length} settings`} (${left.join(', ')})`,
+          'the rest is set; see what this server can do with reprise storage plan',
+        );
+    },
+  });
+}
+
+async function applyAll(
+  session: TemporalSession,
+  plans: readonly StoragePlan[],
+  changing: readonly StoragePlan[],
+  by: string,
+): Promise<readonly AppliedPlan[]> {
+  const done: AppliedPlan[] = [];
+  for (const plan of plans) {
+    if (!changing.includes(plan)) {
+      done.push({ ...plan, applied: [] });
+      continue;
+    }
+    const answer = await inspect<'storage-apply'>(session, {
+      kind: 'storage-apply',
+      repository: plan.repository,
+      plan: plan.digest,
+      by,
+    });
+    done.push({ ...answer.plan, applied: answer.applied });
+  }
+  return done;
+}
+
+async function plansOf(cli: Cli, named: string | undefined): Promise<readonly StoragePlan[]> {
+  const names = await repositoriesOf(cli, named);
+  return cli.withTemporal((session) =>
+    Promise.all(
+      names.map(
+        async (repository) => (await inspect<'storage-plan'>(session, { kind: 'storage-plan', repository })).plan,
+      ),
+    ),
+  );
+}
+
+/** The one named, or all. */
+export async function repositoriesOf(cli: Cli, named: string | undefined): Promise<readonly string[]> {
+  const names = Object.keys((await cli.config()).repositories);
+  if (named === undefined) return names;
+  if (names.includes(named)) return [named];
+  const { didYouMean } = await import('../../config/suggest.js');
+  throw new RepriseError(
+    'not-found',
+    `there is no repository "${named}" in reprise.yml`,
+    didYouMean(named, names, 'repositories'),
+  );
+}
+
+/** Nothing of any repository is changed while the lifecycle of one would break a promise. */
+function refuse(plans: readonly StoragePlan[]): void {
+  const [refusal, ...more] = plans.flatMap(({ refusals }) => refusals);
+  if (refusal === undefined) return;
+  throw new RepriseError(
+    'lifecycle-refused',
+    `${refusal.text}${more.length === 0 ? '' : ` (and ${more.length} more: reprise storage plan)`}: nothing was changed`,
+    refusal.hint,
+  );
+}

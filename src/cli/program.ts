@@ -1,0 +1,116 @@
+import { Command, Option } from 'commander';
+import { registerBackup } from './commands/backup.js';
+import { registerCheck } from './commands/check.js';
+import { Cli } from './cli-context.js';
+import { registerCompletion } from './commands/completion.js';
+import { registerConfig } from './commands/config.js';
+import { registerDecisions } from './commands/decisions.js';
+import { registerDoctor } from './commands/doctor.js';
+import { reportError } from './report-error.js';
+import { registerIncident } from './commands/incident.js';
+import { registerKept } from './commands/kept.js';
+import { registerKey } from './commands/key.js';
+import { isNagios, reportUnknown } from './terminal/nagios.js';
+import { registerLifecycle } from './commands/up-down-demo-worker.js';
+import { registerMedia } from './commands/media.js';
+import { registerNotify } from './commands/notify.js';
+import { formatFromArgv, parseFormat } from './terminal/output.js';
+import type { OutputFormat } from './terminal/output.js';
+import { registerRecover } from './commands/recover.js';
+import { registerRotate } from './commands/rotate.js';
+import { registerSchedule } from './commands/schedule.js';
+import type { Services } from './services.js';
+import { registerStatus } from './commands/status.js';
+import { registerStorage } from './commands/storage.js';
+import type { ColorMode, Terminal } from './terminal/terminal.js';
+
+/** In the order of `--help`: from the first command somebody types to those of a bad night. */
+const groups = [
+  registerLifecycle,
+  registerDoctor,
+  registerCheck,
+  registerConfig,
+  registerSchedule,
+  registerBackup,
+  registerRotate,
+  registerRecover,
+  registerMedia,
+  registerDecisions,
+  registerIncident,
+  registerKept,
+  registerStorage,
+  registerKey,
+  registerNotify,
+  registerStatus,
+  registerCompletion,
+];
+
+/** The whole command line, ready to parse. */
+export function buildProgram(
+  services: Services,
+  terminal: Terminal,
+  format: OutputFormat = 'table',
+  cli = new Cli(services, terminal),
+): Command {
+  const program = new Command('reprise');
+  program
+    .description('PostgreSQL backup and recovery as durable workflows: kill anything, lose nothing.')
+    .addOption(
+      new Option(
+        '--config <file>',
+        'configuration (default: $REPRISE_CONFIG, ./reprise.yml, /etc/reprise/reprise.yml)',
+      ),
+    )
+    .addOption(new Option('-o, --output <format>', 'table, json or yaml').argParser(parseFormat))
+    .addOption(new Option('--json', 'the same as -o json'))
+    .addOption(new Option('--color <when>', 'colours').choices(['auto', 'always', 'never']).default('auto'))
+    .addOption(
+      new Option(
+        '--address <host:port>',
+        'Temporal server (default: as its own command line reads it, or `reprise up`)',
+      ),
+    )
+    .addOption(new Option('--namespace <name>', 'namespace of the Temporal server'))
+    .configureHelp({ showGlobalOptions: true, helpWidth: Math.min(Math.max(terminal.columns, 80), 120) })
+    .configureOutput({
+      writeOut: (text) => terminal.out(text),
+      // The help of a group that was called without a command; errors themselves are told in one place, below.
+      writeErr: (text) => (format === 'table' ? terminal.err(`${text}\n`) : undefined),
+      outputError: () => undefined,
+    })
+    .showSuggestionAfterError(true)
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ reprise demo\n  $ reprise recover mairie --to 2026-11-21T02:15:00Z --dry-run\n\nAt night: reprise status says what is waited for, and what to type.',
+    )
+    .hook('preAction', () => terminal.setColor(program.opts<{ color: ColorMode }>().color));
+  for (const register of groups) register(program, cli);
+  nameInErrors(program, 'reprise');
+  return program;
+}
+
+/** Runs one command line (without node and script) and returns its exit code. */
+export async function runCli(argv: readonly string[], services: Services, terminal: Terminal): Promise<number> {
+  const format = formatFromArgv(argv);
+  // Asked by a shell's script, never by a person: no command of the help.
+  if (argv[0] === 'complete' && argv[1] === '--') {
+    const { complete } = await import('./completion/complete.js');
+    const cli = new Cli(services, terminal);
+    terminal.out(`${await complete(buildProgram(services, terminal, format, cli), cli, argv.slice(2))}\n`);
+    return 0;
+  }
+  try {
+    await buildProgram(services, terminal, format).parseAsync([...argv], { from: 'user' });
+    return 0;
+  } catch (error) {
+    return isNagios(argv) ? reportUnknown(terminal, error) : await reportError(terminal, format, error);
+  }
+}
+
+/** An error of parsing says which command's `--help` to read; a group without a command shows its own. */
+function nameInErrors(command: Command, path: string): void {
+  command.exitOverride((error) => {
+    throw Object.assign(error, { command: path });
+  });
+  for (const child of command.commands) nameInErrors(child, `${path} ${child.name()}`);
+}

@@ -1,0 +1,57 @@
+import type { Config } from '../domain/config.js';
+import type { Finding } from '../domain/findings.js';
+import type { EmbeddedAddress, TemporalSettings } from '../client/connect.js';
+
+/**
+ * What other rooms do for the command line. The composition root (`src/main.ts`) gives it, so that the client imports
+ * none of them, and none is loaded by a command that does not need it.
+ */
+export interface Services {
+  readonly version: () => Promise<string>;
+  readonly runWorker: (options: {
+    config: Config;
+    hosts: readonly string[];
+    control: boolean;
+    temporal: TemporalSettings;
+  }) => Promise<void>;
+  readonly up: (options: { config: Config; dryRun: boolean; report: (line: string) => void }) => Promise<UpResult>;
+  readonly down: (options: { config: Config; dryRun: boolean; report: (line: string) => void }) => Promise<DownResult>;
+  /** The running `reprise up` of this config; null where there is none. */
+  readonly embedded: (config: Config) => Promise<EmbeddedAddress | null>;
+  readonly demo: (options: DemoOptions) => Promise<{ readonly result: DemoView; readonly text: string }>;
+  /** Findings on this machine about one host of the config. */
+  readonly inspectHost: (config: Config, host: string) => Promise<readonly Finding[]>;
+}
+
+export type UpState = 'started' | 'running' | 'restarted' | 'would-start';
+export interface UpResult {
+  readonly address: string;
+  readonly namespace: string;
+  readonly webUi: string;
+  readonly temporal: { readonly pid: number | null; readonly state: UpState };
+  readonly worker: { readonly pid: number | null; readonly state: UpState };
+  readonly stateDir: string;
+  readonly logs: readonly string[];
+}
+
+export interface DownResult {
+  readonly temporal: 'stopped' | 'not-running' | 'would-stop';
+  readonly worker: 'stopped' | 'not-running' | 'would-stop';
+}
+
+export type DemoScenario = 'instance-loss' | 'table-corruption' | 'drill';
+export interface DemoOptions {
+  readonly scenario: DemoScenario;
+  readonly keep: boolean;
+  readonly yes: boolean;
+  readonly json: boolean;
+  /** Where the scratch directory is made. */
+  readonly dir?: string;
+  readonly out: (line: string) => void;
+}
+/** The fields of the demonstration's result that the command line itself reads. */
+export interface DemoView {
+  readonly scenario: string;
+  readonly recovered: boolean;
+  readonly tables: readonly { readonly name: string; readonly rows: number; readonly match: boolean }[];
+}

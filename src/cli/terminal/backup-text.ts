@@ -1,0 +1,60 @@
+import type { Backup } from '../../domain/backup/backup.js';
+import { sizeInWords } from '../../domain/text/text.js';
+import { facts, instant, table } from './format.js';
+
+/** Backups for a terminal, as they come. */
+export function backupTable(backups: readonly Backup[]): string {
+  if (backups.length === 0) return 'no backups yet: take one with `reprise backup run CLUSTER`';
+  const header = ['id', 'type', 'finished', 'size', 'proven', 'held until', 'status'];
+  const rows = backups.map((one) => [
+    one.id,
+    one.type,
+    instant(one.finishedAt),
+    sizeInWords(one.sizeBytes),
+    one.proven?.level ?? '-',
+    held(one),
+    one.status,
+  ]);
+  return table(header, rows);
+}
+
+/** One backup whole. */
+export function backupFacts(backup: Backup): string {
+  return facts([
+    ['id', backup.id],
+    ['status', backup.status],
+    ['cluster', backup.cluster],
+    ['policy', backup.policy],
+    ['engine', backup.engine],
+    ['repository', backup.repository],
+    ['type', backup.type],
+    ['database', backup.database],
+    ['started', instant(backup.startedAt)],
+    ['finished', instant(backup.finishedAt)],
+    ['size', sizeInWords(backup.sizeBytes)],
+    ['proven', backup.proven === null ? 'no' : `${backup.proven.level} at ${instant(backup.proven.at)}`],
+    ['held until', held(backup)],
+    ['needs', backup.dependsOn?.join(', ')],
+    ['WAL', backup.wal === undefined ? null : `${backup.wal.start} to ${backup.wal.stop}`],
+    ['SHA-256', backup.sha256],
+    ['configuration', configuration(backup)],
+    ['certificates', backup.configuration?.certificates.map((path) => `${path} (path only)`).join(', ')],
+    ['not captured', backup.configuration?.notCaptured.map(({ path, reason }) => `${path}: ${reason}`).join('; ')],
+    ['encrypted', backup.encryption && `${backup.encryption.tool}, for ${backup.encryption.recipients.join(', ')}`],
+  ]);
+}
+
+function held({ heldUntil }: Backup): string {
+  if (heldUntil === null) return '-';
+  return heldUntil === 'infinity' ? 'for ever' : instant(heldUntil);
+}
+
+function configuration({ configuration: captured }: Backup): string | null {
+  if (!captured?.key) return null;
+  const how = captured.key.endsWith('.age')
+    ? ' (encrypted)'
+    : captured.masked > 0
+      ? ` (${captured.masked} secrets masked)`
+      : '';
+  return `${captured.files.join(', ')}${how}`;
+}

@@ -1,0 +1,195 @@
+import type { Backup } from '../../domain/backup/backup.js';
+import type { ClusterConfig, PolicyConfig } from '../../domain/config.js';
+import type { Finding } from '../../domain/findings.js';
+import { calendarOf } from '../../domain/schedule/schedule-spec.js';
+import { dueTimes } from '../../domain/schedule/schedule-times.js';
+import { durationInWords } from '../../domain/text/text.js';
+
+/** A figure for graphs, in seconds; from `warn` and `crit` on it is a finding. */
+export interface Figure {
+  readonly name: string;
+  readonly seconds: number;
+  readonly warn?: number;
+  readonly crit?: number;
+}
+export interface Freshness {
+  readonly findings: readonly Finding[];
+  readonly figures: readonly Figure[];
+}
+
+/** Backups named by their second may have begun a little before the run that was due. */
+const EARLY_SECONDS = 60;
+
+/**
+ * Whether each policy's newest backup, and its newest proof, are as young as schedule and objectives ask. One run that is
+ * late by more than its catch-up window is a warning, two are a problem; a proof may be one run older than the backup.
+ */
+export function freshness(cluster: ClusterConfig, backups: readonly Backup[], now = new Date()): Freshness {
+  const enabled = Object.values(cluster.policies).filter((policy) => policy.enabled);
+  const parts = enabled.flatMap((policy) => {
+    const own = backups.filter((backup) => backup.policy === policy.name);
+    return partsOf(cluster, own).map((database) =>
+      judge(
+        cluster,
+        policy,
+        database,
+        database === null ? own : own.filter((backup) => backup.database === database),
+        now,
+      ),
+    );
+  });
+  return {
+    findings: [
+      ...parts.flatMap(({ findings }) => findings),
+      ...objectiveFindings(cluster, enabled, backups, now),
+      ...damageFindings(cluster, backups),
+    ],
+    figures: parts.flatMap(({ figures }) => figures),
+  };
+}
+
+/** Each database, where backups are of one database at a time; null for the cluster as a whole. */
+function partsOf({ databases }: ClusterConfig, backups: readonly Backup[]): readonly (string | null)[] {
+  return backups.some(({ database }) => database !== undefined) ? databases : [null];
+}
+
+function judge(
+  cluster: ClusterConfig,
+  policy: PolicyConfig,
+  database: string | null,
+  backups: readonly Backup[],
+  now: Date,
+): Freshness {
+  const what = `${cluster.name}/${policy.name}${database === null ? '' : `/${database}`}`;
+  const age = (backup: Backup | undefined): number | null =>
+    backup === undefined ? null : (now.getTime() - Date.parse(backup.startedAt)) / 1000;
+  const good = backups.filter(({ status }) => status === 'complete' || status === 'cold');
+  const proven = good.filter((backup) => meets(policy, backup));
+  const [newestAge, provenAge] = [age(good.at(-1)), age(proven.at(-1))];
+  const limits = limitsOf(policy, now);
+  const findings = [backupFinding(cluster, policy, what, newestAge, limits)];
+  if (newestAge !== null && policy.proof !== 'none')
+    findings.push(proofFinding(policy, what, provenAge, newestAge, limits));
+  return {
+    findings,
+    figures: [
+      ...(newestAge === null
+        ? []
+        : [
+            {
+              name: `${what} age`,
+              seconds: newestAge,
+              ...(limits === null ? {} : { warn: limits.warn, crit: limits.crit }),
+            },
+          ]),
+      ...(provenAge === null
+        ? []
+        : [{ name: `${what} proof age`, seconds: provenAge, ...(limits === null ? {} : { warn: limits.crit }) }]),
+    ],
+  };
+}
+
+function meets({ proof }: PolicyConfig, { proven }: Backup): boolean {
+  return proof === 'restore' ? proven?.level === 'restored' : proven !== null;
+}
+
+interface Limits {
+  /** Seconds. A backup older than this missed its last run, and the time to catch up is over. */
+  readonly warn: number;
+  /** A backup older than this missed two runs. */
+  readonly crit: number;
+}
+
+/** Null without a schedule: then no backup is due. */
+function limitsOf({ schedule }: PolicyConfig, now: Date): Limits | null {
+  if (schedule === undefined) return null;
+  const since = dueTimes(calendarOf(schedule), now, 3).map(
+    (time) => (now.getTime() - time.getTime()) / 1000 + EARLY_SECONDS,
+  );
+  const [last, before, third] = since;
+  if (last === undefined || before === undefined) return null;
+  // Until the catch-up window is over, the last run may still come.
+  const isLate = last - EARLY_SECONDS > schedule.catchUpSeconds;
+  return isLate ? { warn: last, crit: before } : { warn: before, crit: third ?? before };
+}
+
+function backupFinding(
+  { name }: ClusterConfig,
+  { name: policy }: PolicyConfig,
+  what: string,
+  age: number | null,
+  limits: Limits | null,
+): Finding {
+  const check = `backup/${what}`;
+  const fix = `reprise backup run ${name} --policy ${policy}; why it was missed: reprise schedule list, reprise doctor`;
+  if (age === null) return { check, level: 'problem', message: `${what} has no backup`, fix };
+  const words = `the newest backup of ${what} is ${durationInWords(age)} old`;
+  if (limits !== null && age > limits.crit)
+    return { check, level: 'problem', message: `${words}: two runs of its schedule were missed`, fix };
+  if (limits !== null && age > limits.warn)
+    return { check, level: 'warning', message: `${words}: its last run was missed`, fix };
+  return { check, level: 'ok', message: words, fix: null };
+}
+
+function proofFinding(
+  { proof }: PolicyConfig,
+  what: string,
+  age: number | null,
+  newestAge: number,
+  limits: Limits | null,
+): Finding {
+  const check = `proof/${what}`;
+  const [by, flag] = proof === 'restore' ? [' by a restore', ' --restore'] : ['', ''];
+  const fix = `reprise backup verify ID${flag}, with an ID of reprise backup list`;
+  // A backup that was just taken may still be read.
+  const grace = limits?.crit ?? newestAge;
+  if (age === null)
+    return {
+      check,
+      level: newestAge > grace ? 'problem' : 'warning',
+      message: `no backup of ${what} is proven${by}`,
+      fix,
+    };
+  const words = `the newest backup of ${what} that is proven${by} is ${durationInWords(age)} old`;
+  return limits !== null && age > limits.crit
+    ? { check, level: 'warning', message: words, fix }
+    : { check, level: 'ok', message: words, fix: null };
+}
+
+/** Without WAL in the archive a loss costs all since the newest backup; with it, the archive's own findings speak. */
+function objectiveFindings(
+  { name, objectives: { rpoSeconds } }: ClusterConfig,
+  enabled: readonly PolicyConfig[],
+  backups: readonly Backup[],
+  now: Date,
+): readonly Finding[] {
+  const own = backups.filter(
+    ({ policy, status }) => status === 'complete' && enabled.some((one) => one.name === policy),
+  );
+  const newest = Math.max(...own.map(({ startedAt }) => Date.parse(startedAt)));
+  if (rpoSeconds === undefined || own.length === 0 || own.some(({ wal }) => wal !== undefined)) return [];
+  const age = (now.getTime() - newest) / 1000;
+  if (age <= rpoSeconds) return [];
+  const message = `a loss of ${name} now would cost ${durationInWords(age)}, more than the promised rpo of ${durationInWords(rpoSeconds)}`;
+  return [
+    {
+      check: `objective/${name}/rpo`,
+      level: 'problem',
+      message,
+      fix: `reprise backup run ${name}; for good: a policy whose engine archives WAL`,
+    },
+  ];
+}
+
+function damageFindings({ name }: ClusterConfig, backups: readonly Backup[]): readonly Finding[] {
+  return (['quarantined', 'missing'] as const).flatMap((status): Finding[] => {
+    const ids = backups.filter((backup) => backup.status === status).map(({ id }) => id);
+    if (ids.length === 0) return [];
+    const message = `${ids.length} backup${ids.length === 1 ? '' : 's'} of ${name} ${ids.length === 1 ? 'is' : 'are'} ${status}: ${ids.slice(-3).join(', ')}`;
+    const fix =
+      status === 'quarantined'
+        ? 'find out what damaged it (the disk?), then: reprise backup verify ID'
+        : 'find out who removed the files; another tool (cron) that expires them must stop';
+    return [{ check: `backup/${name}/${status}`, level: 'warning', message, fix }];
+  });
+}

@@ -1,0 +1,211 @@
+import type { Config } from '../../domain/config.js';
+import { isRepriseError } from '../../domain/errors.js';
+import type { Finding } from '../../domain/findings.js';
+import { CONTROL_QUEUE, heavyQueue, lightQueue, recoveryQueue, watchQueue } from '../../domain/operation/names.js';
+import { calendarOf } from '../../domain/schedule/schedule-spec.js';
+import { dueTimes } from '../../domain/schedule/schedule-times.js';
+import { shortConfig } from '../../domain/operation/worker-identity.js';
+import { inspect } from '../inspect.js';
+import { connectTemporal } from '../connect.js';
+import type { TemporalSession, TemporalSettings } from '../connect.js';
+import { configDrift, driftInWords, workerConfigs } from '../config-drift.js';
+import { toRepriseError } from '../errors.js';
+import { hasPoller, workerHint } from '../pollers.js';
+import { listSchedules } from '../schedules/operate-schedules.js';
+import type { ScheduleLine } from '../schedules/operate-schedules.js';
+import { planSchedules } from '../schedules/apply-schedules.js';
+import { missingSearchAttributes } from '../search-attributes.js';
+import { planWatches } from '../schedules/apply-watches.js';
+
+export interface TemporalFindings {
+  readonly findings: readonly Finding[];
+  /** Hosts whose own worker has looked at them; their findings are among the others. */
+  readonly answeredHosts: readonly string[];
+}
+
+/** What `doctor` can learn through Temporal; a server that does not answer is itself a finding. */
+export async function temporalFindings(settings: Promise<TemporalSettings>, config: Config): Promise<TemporalFindings> {
+  let session: TemporalSession;
+  try {
+    session = await connectTemporal(await settings);
+  } catch (error) {
+    const { message, hint } = toRepriseError(error);
+    return { findings: [finding('temporal', 'problem', message, hint ?? null)], answeredHosts: [] };
+  }
+  try {
+    const { address, namespace, origin } = session.settings;
+    const reached = finding(
+      'temporal',
+      'ok',
+      `Temporal answers at ${address} (from ${origin}), namespace ${namespace}`,
+    );
+    const workers = await pollerFindings(session, config);
+    const hosts = await hostFindings(session, config, workers);
+    const rest = await Promise.all([
+      driftFindings(session, config),
+      attributeFinding(session),
+      scheduleFindings(session, config),
+      watchFindings(session, config),
+    ]);
+    return { findings: [reached, ...workers, ...hosts.findings, ...rest.flat()], answeredHosts: hosts.answered };
+  } catch (error) {
+    const { message, hint } = toRepriseError(error);
+    return { findings: [finding('temporal', 'problem', message, hint ?? null)], answeredHosts: [] };
+  } finally {
+    await session.close();
+  }
+}
+
+/** One finding where all queues of a worker are polled, one for each that is not. */
+async function pollerFindings(session: TemporalSession, config: Config): Promise<Finding[]> {
+  const hosts = Object.keys(config.hosts).map(
+    (host) => [lightQueue(host), heavyQueue(host), recoveryQueue(host), watchQueue(host)] as const,
+  );
+  const polled = new Map<string, boolean>([[CONTROL_QUEUE, await hasPoller(session, CONTROL_QUEUE, 'workflow')]]);
+  await Promise.all(hosts.flat().map(async (queue) => polled.set(queue, await hasPoller(session, queue, 'activity'))));
+  const judged = ([first, ...others]: readonly [string, ...string[]]): Finding[] => {
+    const missing = [first, ...others].filter((queue) => polled.get(queue) !== true);
+    if (missing.length === 0)
+      return [
+        finding(
+          `worker/${first}`,
+          'ok',
+          `a worker polls the queue ${[first, ...others.map((queue) => queue.slice(first.length))].join(', ')}`,
+        ),
+      ];
+    return missing.map((queue) =>
+      finding(
+        `worker/${queue}`,
+        'problem',
+        `no worker polls the queue ${queue}: work that needs it waits`,
+        workerHint(queue),
+      ),
+    );
+  };
+  return [[CONTROL_QUEUE] as const, ...hosts].flatMap(judged);
+}
+
+/** Hosts look at themselves where a worker is there to do it. */
+async function hostFindings(
+  session: TemporalSession,
+  config: Config,
+  workers: readonly Finding[],
+): Promise<{ findings: Finding[]; answered: string[] }> {
+  const polls = (queue: string): boolean =>
+    workers.some(({ check, level }) => check === `worker/${queue}` && level === 'ok');
+  const findings: Finding[] = [];
+  const answered: string[] = [];
+  if (!polls(CONTROL_QUEUE)) return { findings, answered };
+  for (const host of Object.keys(config.hosts).filter((name) => polls(lightQueue(name)))) {
+    try {
+      const looked = await inspect<'host'>(session, { kind: 'host', host });
+      findings.push(...looked.findings);
+      answered.push(host);
+    } catch (error) {
+      if (!isRepriseError(error) || error.code !== 'host-without-worker') {
+        findings.push(
+          finding(
+            `host/${host}`,
+            'warning',
+            `host ${host} could not look at itself: ${toRepriseError(error).message}`,
+            `run there: reprise doctor --host ${host}`,
+          ),
+        );
+      }
+    }
+  }
+  return { findings, answered };
+}
+
+/** One finding for each host: that all its workers have this configuration, or which have another one. */
+async function driftFindings(session: TemporalSession, config: Config): Promise<Finding[]> {
+  const workers = await workerConfigs(session, config);
+  const drift = await configDrift(session, config);
+  const differing = drift.map((worker) => {
+    const { message, fix } = driftInWords(worker, config);
+    return finding(configCheck(worker.host), 'warning', message, fix);
+  });
+  const same = [...new Set(workers.map(({ host }) => host))].filter(
+    (host) => !drift.some((worker) => worker.host === host),
+  );
+  return [
+    ...differing,
+    ...same.map((host) =>
+      finding(
+        configCheck(host),
+        'ok',
+        `${host === null ? 'the workflows run' : `the worker of host ${host} runs`} with this configuration (${shortConfig(config.digest)})`,
+      ),
+    ),
+  ];
+}
+
+const configCheck = (host: string | null): string =>
+  host === null ? `worker/${CONTROL_QUEUE}/config` : `host/${host}/config`;
+
+async function attributeFinding(session: TemporalSession): Promise<Finding[]> {
+  const missing = await missingSearchAttributes(session);
+  if (missing.length === 0) return [finding('search-attributes', 'ok', 'the search attributes are registered')];
+  return [
+    finding(
+      'search-attributes',
+      'problem',
+      `search attributes are missing: ${missing.join(', ')}; no work can be started`,
+      '`reprise schedule apply` registers them, or an administrator of Temporal does (Keyword)',
+    ),
+  ];
+}
+
+async function scheduleFindings(session: TemporalSession, config: Config): Promise<Finding[]> {
+  const drift = (await planSchedules(session, config)).filter(({ action }) => action !== 'none' && action !== 'leave');
+  const findings = drift.map(({ id, action, reasons }) =>
+    finding(
+      `schedule/${id}`,
+      'warning',
+      `schedule ${id} differs from the config (${action}): ${reasons.join('; ')}`,
+      'reprise schedule apply',
+    ),
+  );
+  if (drift.length === 0) findings.push(finding('schedules', 'ok', 'the schedules are as the config says'));
+  for (const line of await listSchedules(session)) findings.push(...lineFindings(config, line));
+  return findings;
+}
+
+function lineFindings(
+  config: Config,
+  { id, cluster, policy, paused, note, missedRuns, lastRun }: ScheduleLine,
+): Finding[] {
+  if (paused)
+    return [
+      finding(
+        `schedule/${id}`,
+        'warning',
+        `schedule ${id} is paused${note === null ? '' : ` (${note})`}`,
+        `reprise schedule resume ${id}`,
+      ),
+    ];
+  // The server counts for ever: what was missed and made up for since is no finding any more.
+  const schedule = config.clusters[cluster]?.policies[policy]?.schedule;
+  const [due] = schedule === undefined ? [] : dueTimes(calendarOf(schedule), new Date(), 1);
+  if (missedRuns === 0 || (due !== undefined && lastRun !== null && Date.parse(lastRun) >= due.getTime())) return [];
+  return [
+    finding(
+      `schedule/${id}`,
+      'warning',
+      `schedule ${id} missed ${missedRuns} run${missedRuns === 1 ? '' : 's'}, later than its catch-up window, and has not run since`,
+      `reprise schedule trigger ${id}`,
+    ),
+  ];
+}
+
+async function watchFindings(session: TemporalSession, config: Config): Promise<Finding[]> {
+  return (await planWatches(session, config))
+    .filter(({ action }) => action === 'start' || action === 'stop')
+    .map(({ workflowId, action, reasons }) =>
+      finding(workflowId, 'warning', `${workflowId} is to ${action}: ${reasons.join('; ')}`, 'reprise schedule apply'),
+    );
+}
+
+function finding(check: string, level: Finding['level'], message: string, fix: string | null = null): Finding {
+  return { check, level, message, fix };
+}

@@ -1,0 +1,101 @@
+import type { WorkflowHandle } from '@temporalio/client';
+import { setMaxListeners } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { RepriseError } from '../domain/errors.js';
+import type { TemporalSession } from './connect.js';
+import { isFinal, statusOf } from './status.js';
+import type { StatusView } from './status.js';
+
+export interface FollowOptions {
+  /** Called with every look, about each `everyMs`. */
+  readonly onStatus: (view: StatusView) => void | Promise<void>;
+  readonly everyMs?: number;
+  /** The command that goes on following it, where it needs more than the id. */
+  readonly comeBack?: string;
+  /** Stops watching, never the work. */
+  readonly timeoutMs?: number | undefined;
+  /** Aborted by Ctrl-C. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Waits for the result of work while showing how far it is. The work goes on whatever happens here.
+ * @throws `timeout` (exit 124), `interrupted` (exit 130), each with the command to come back; else what the work failed with.
+ */
+export async function follow<T>(session: TemporalSession, handle: WorkflowHandle, options: FollowOptions): Promise<T> {
+  const stop = new AbortController();
+  // Every renewal of the long poll listens once more.
+  setMaxListeners(0, stop.signal);
+  // Its long poll ends with the following.
+  const result = session.connection
+    .withAbortSignal(stop.signal, () => handle.result() as Promise<T>)
+    .finally(() => stop.abort());
+  const looking = look(session, handle.workflowId, options, stop.signal);
+  const ended = Promise.race([result, givenUp(handle.workflowId, options, stop.signal)]);
+  try {
+    return await ended;
+  } finally {
+    stop.abort();
+    result.catch(() => undefined);
+    await looking;
+  }
+}
+
+/** Shows a piece of work until it is over; returns its last view. */
+export async function watchOperation(
+  session: TemporalSession,
+  workflowId: string,
+  options: FollowOptions,
+): Promise<StatusView> {
+  const stop = new AbortController();
+  const gone = givenUp(workflowId, options, stop.signal);
+  gone.catch(() => undefined);
+  try {
+    for (;;) {
+      const view = await Promise.race([statusOf(session, workflowId, { jobs: false }), gone]);
+      await options.onStatus(view);
+      if (isFinal(view.state)) return view;
+      await Promise.race([sleep(options.everyMs ?? 1000), gone]);
+    }
+  } finally {
+    stop.abort();
+  }
+}
+
+async function look(
+  session: TemporalSession,
+  workflowId: string,
+  options: FollowOptions,
+  stop: AbortSignal,
+): Promise<void> {
+  while (!stop.aborted) {
+    try {
+      const view = await statusOf(session, workflowId, { jobs: false });
+      if (!stop.aborted) await options.onStatus(view);
+    } catch {
+      // A look that fails is no failure of the work: the result decides.
+    }
+    await sleep(options.everyMs ?? 1000, undefined, { signal: stop }).catch(() => undefined);
+  }
+}
+
+/** Rejects when the time is over or a person interrupts. */
+function givenUp(workflowId: string, options: FollowOptions, stop: AbortSignal): Promise<never> {
+  const back = `the work goes on; come back with \`${options.comeBack ?? `reprise watch ${workflowId}`}\``;
+  return new Promise<never>((_, reject) => {
+    const timer =
+      options.timeoutMs === undefined
+        ? undefined
+        : setTimeout(
+            () => reject(new RepriseError('timeout', `${workflowId} is not done after --timeout`, back)),
+            options.timeoutMs,
+          );
+    const interrupt = (): void => reject(new RepriseError('interrupted', `stopped watching ${workflowId}`, back));
+    if (options.signal.aborted) interrupt();
+    options.signal.addEventListener('abort', interrupt);
+    stop.addEventListener('abort', () => {
+      clearTimeout(timer);
+      options.signal.removeEventListener('abort', interrupt);
+    });
+  });
+}

@@ -1,0 +1,80 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { RepriseError } from '../domain/errors.js';
+import { CONTROL_QUEUE, workflowTypes } from '../domain/operation/names.js';
+import {
+  type InspectionResults,
+  type Inspection,
+  type InspectionKind,
+  listsEverything,
+} from '../domain/operation/inspections.js';
+import type { AskInput } from '../workflows/api.js';
+import type { TemporalSession } from './connect.js';
+import { missingWorker, workerHint } from './pollers.js';
+
+/** Most answer within a second. */
+const TIMEOUT_MS = 10 * 60_000;
+/** Of what lists everything: as long as its activity may take, which is given up when its heartbeats end. */
+const LISTING_TIMEOUT_MS = 7 * 86_400_000;
+const LOOK_FOR_WORKERS_MS = 2000;
+
+/**
+ * Asks the host that owns the data, by one short workflow, which ends with an interruption.
+ * @throws `host-without-worker` when nobody polls the queue the question waits on; `interrupted`; what the activity failed with otherwise.
+ */
+export async function inspect<K extends InspectionKind>(
+  session: TemporalSession,
+  question: Extract<Inspection, { kind: K }>,
+  interruption?: AbortSignal,
+): Promise<InspectionResults[K]> {
+  const input: AskInput = { question };
+  const handle = await session.client.workflow.start(workflowTypes.inspect, {
+    workflowId: `inspect/${question.kind}/${randomUUID()}`,
+    taskQueue: CONTROL_QUEUE,
+    args: [input],
+    workflowExecutionTimeout: listsEverything(question) ? LISTING_TIMEOUT_MS : TIMEOUT_MS,
+    staticSummary: `Question of the command line: ${question.kind}`,
+  });
+  const ended = new AbortController();
+  try {
+    const answer = handle.result().finally(() => ended.abort()) as Promise<InspectionResults[K]>;
+    // Both are observed below; the loser's rejection must not count as unhandled.
+    const alone = noWorker(session, handle.workflowId, ended.signal);
+    alone.catch(() => undefined);
+    answer.catch(() => undefined);
+    return await Promise.race([answer, alone, ...(interruption ? [interrupted(interruption, ended.signal)] : [])]);
+  } catch (error) {
+    if (!ended.signal.aborted)
+      await handle
+        .terminate(interruption?.aborted ? 'nobody waits for the answer' : 'nobody answers')
+        .catch(() => undefined);
+    throw error;
+  } finally {
+    ended.abort();
+  }
+}
+
+/** Never resolves; rejects when the person who asked interrupts. */
+function interrupted(interruption: AbortSignal, ended: AbortSignal): Promise<never> {
+  return new Promise<never>((_, reject) => {
+    const stop = (): void =>
+      reject(new RepriseError('interrupted', 'stopped waiting for the answer', 'ask again: nothing was changed'));
+    if (interruption.aborted) stop();
+    interruption.addEventListener('abort', stop, { signal: ended });
+  });
+}
+
+/** Never resolves; rejects once a queue it needs has no worker in two looks running. */
+async function noWorker(session: TemporalSession, workflowId: string, ended: AbortSignal): Promise<never> {
+  let suspect: string | null = null;
+  while (!ended.aborted) {
+    await sleep(LOOK_FOR_WORKERS_MS, undefined, { signal: ended }).catch(() => undefined);
+    if (ended.aborted) break;
+    const queue = await missingWorker(session, workflowId, CONTROL_QUEUE);
+    if (queue !== null && queue === suspect) {
+      throw new RepriseError('host-without-worker', `no worker polls the queue ${queue}`, workerHint(queue));
+    }
+    suspect = queue;
+  }
+  return new Promise<never>(() => undefined);
+}

@@ -1,0 +1,65 @@
+import type { WorkflowExecutionInfo } from '@temporalio/client';
+import { searchAttributes, workflowTypes } from '../domain/operation/names.js';
+import type { TemporalSession } from './connect.js';
+import { webUiLink } from './connect.js';
+
+/** One line of `status` without a name. */
+export interface RunningOperation {
+  readonly workflowId: string;
+  readonly kind: string;
+  readonly cluster: string | null;
+  readonly state: string;
+  readonly startedAt: string;
+  readonly webUi: string;
+}
+
+const shown = [
+  workflowTypes.backup,
+  workflowTypes.rotate,
+  workflowTypes.verify,
+  workflowTypes.adopt,
+  workflowTypes.recover,
+  workflowTypes.media,
+  workflowTypes.verifyMedia,
+  workflowTypes.incident,
+  workflowTypes.watch,
+  workflowTypes.archive,
+  workflowTypes.notify,
+];
+
+/** Where the type and what people call it differ. */
+const kinds: Readonly<Record<string, string>> = {
+  [workflowTypes.verify]: 'verify',
+  [workflowTypes.verifyMedia]: 'verify-media',
+};
+
+/**
+ * Work that is under way, from the server's list: it needs no worker, and lags by about a second. First what waits for a
+ * person, then the newest; messages on their way, of which there may be many while a mail server is down, come last.
+ */
+export async function listRunningOperations(session: TemporalSession): Promise<readonly RunningOperation[]> {
+  const types = shown.map((type) => `'${type}'`).join(', ');
+  const lines: RunningOperation[] = [];
+  for await (const work of session.client.workflow.list({
+    query: `WorkflowType IN (${types}) AND ExecutionStatus = 'Running'`,
+  })) {
+    lines.push({
+      workflowId: work.workflowId,
+      kind: kinds[work.type] ?? work.type,
+      cluster: attribute(work, searchAttributes.cluster),
+      state: attribute(work, searchAttributes.state) ?? 'running',
+      startedAt: work.startTime.toISOString(),
+      webUi: webUiLink(session.settings, work.workflowId),
+    });
+  }
+  return lines.sort((a, b) => rank(a) - rank(b) || (a.startedAt < b.startedAt ? 1 : -1));
+}
+
+function rank({ kind, state }: RunningOperation): number {
+  return kind === 'notify' ? 2 : state === 'running' ? 1 : 0;
+}
+
+function attribute(work: WorkflowExecutionInfo, name: string): string | null {
+  const value = work.typedSearchAttributes.getAll().find(({ key }) => key.name === name)?.value;
+  return typeof value === 'string' ? value : null;
+}

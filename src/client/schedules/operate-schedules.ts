@@ -1,0 +1,102 @@
+import type { ScheduleDescription } from '@temporalio/client';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { RepriseError } from '../../domain/errors.js';
+import type { TemporalSession } from '../connect.js';
+import { describeIfThere, markOf } from './apply-schedules.js';
+
+/** A schedule as `schedule list` shows it. */
+export interface ScheduleLine {
+  readonly id: string;
+  readonly cluster: string;
+  readonly policy: string;
+  readonly paused: boolean;
+  readonly note: string | null;
+  readonly nextRuns: readonly string[];
+  readonly lastRun: string | null;
+  /** Runs that were due while nobody could start them, for longer than the catch-up window. */
+  readonly missedRuns: number;
+  /** Runs left out because the one before was still running. */
+  readonly skippedRuns: number;
+}
+
+/** All schedules made by reprise on this server. */
+export async function listSchedules(session: TemporalSession): Promise<readonly ScheduleLine[]> {
+  const lines: ScheduleLine[] = [];
+  for await (const { scheduleId } of session.client.schedule.list()) {
+    if (!scheduleId.startsWith('reprise/')) continue;
+    const description = await describeIfThere(session, scheduleId);
+    const line = description && lineOf(description);
+    if (line) lines.push(line);
+  }
+  return lines.sort((a, b) => (a.id < b.id ? -1 : 1));
+}
+
+/** @throws `not-found` for a schedule that is not there, or not ours. */
+export async function pauseSchedule(session: TemporalSession, id: string, note: string): Promise<ScheduleLine> {
+  await ours(session, id);
+  await session.client.schedule.getHandle(fullId(id)).pause(note);
+  return ours(session, id);
+}
+
+export async function resumeSchedule(session: TemporalSession, id: string, note: string): Promise<ScheduleLine> {
+  await ours(session, id);
+  await session.client.schedule.getHandle(fullId(id)).unpause(note);
+  return ours(session, id);
+}
+
+/**
+ * Runs a schedule's work now; returns the workflow id it got, null where the server started nothing (one is running).
+ */
+export async function triggerSchedule(session: TemporalSession, id: string): Promise<string | null> {
+  const before = await described(session, id);
+  const known = new Set(before.info.recentActions.map(({ action }) => action.workflow.firstExecutionRunId));
+  const skippedBefore = before.info.numActionsSkippedOverlap;
+  await session.client.schedule.getHandle(fullId(id)).trigger('SKIP');
+  // The server answers before it acts.
+  for (let look = 0; look < 50; look++) {
+    const { info } = await described(session, id);
+    const started = info.recentActions.find(({ action }) => !known.has(action.workflow.firstExecutionRunId));
+    if (started) return started.action.workflow.workflowId;
+    if (info.numActionsSkippedOverlap > skippedBefore) return null;
+    await sleep(200);
+  }
+  return null;
+}
+
+/** The one schedule, as a line. */
+export async function ours(session: TemporalSession, id: string): Promise<ScheduleLine> {
+  return lineOf(await described(session, id)) as ScheduleLine;
+}
+
+/** `mairie/nightly` is enough. */
+function fullId(id: string): string {
+  return id.startsWith('reprise/') ? id : `reprise/${id}`;
+}
+
+/** @throws RepriseError `not-found` for a schedule that is not there, or not ours */
+export async function described(session: TemporalSession, id: string): Promise<ScheduleDescription> {
+  const description = await describeIfThere(session, fullId(id));
+  if (description !== undefined && markOf(description) !== undefined) return description;
+  const why =
+    description === undefined
+      ? `there is no schedule ${fullId(id)}`
+      : `the schedule ${fullId(id)} was not made by reprise`;
+  throw new RepriseError('not-found', why, 'see `reprise schedule list`, or create it with `reprise schedule apply`');
+}
+
+function lineOf(description: ScheduleDescription): ScheduleLine | undefined {
+  const mark = markOf(description);
+  if (mark === undefined) return undefined;
+  const { state, info } = description;
+  return {
+    id: description.scheduleId,
+    cluster: mark.cluster,
+    policy: mark.policy,
+    paused: state.paused,
+    note: state.note || null,
+    nextRuns: info.nextActionTimes.slice(0, 3).map((time) => time.toISOString()),
+    lastRun: info.recentActions.at(-1)?.takenAt.toISOString() ?? null,
+    missedRuns: info.numActionsMissedCatchupWindow,
+    skippedRuns: info.numActionsSkippedOverlap,
+  };
+}

@@ -1,0 +1,163 @@
+import { z } from 'zod';
+import { holdsNoNul, noNulRule } from '../../domain/text/text-rules.js';
+import { argv, databaseName, dictionary, duration, later, path, port, positive, reference, refused } from './fields.js';
+import type { KnownNames } from '../known-names.js';
+import { withHint } from '../problem.js';
+import { checkSchema, policySchema, watchSchema } from './kinds.js';
+
+export const recoverySteps = [
+  'stop-applications',
+  'safety-backup',
+  'restore',
+  'run-checks',
+  'start-applications',
+] as const;
+
+const connection = z.strictObject({
+  host: z
+    .string()
+    .min(1)
+    .regex(
+      /^[^@,=\s\p{Cc}]+$/u,
+      withHint(
+        'this is no host name',
+        'give a name, an address or the directory of a socket; user and port have keys of their own',
+      ),
+    )
+    .default('127.0.0.1')
+    .describe('Host name, address, or directory of the Unix socket.'),
+  port: port().default(5432).describe('Port.'),
+  user: z.string().min(1).refine(holdsNoNul, noNulRule).describe('Role that Reprise connects as.'),
+  passfile: path().optional().describe('Password file as libpq reads it (PGPASSFILE), mode 0600.'),
+  maintenance_database: databaseName
+    .default('postgres')
+    .describe('Database for statements that concern the whole cluster.'),
+  password: refused(
+    'a password may not stand in this file',
+    'put it into a file of mode 0600 and name that under passfile:',
+  ),
+});
+
+const versionRule = "expected PostgreSQL's major version, e.g. 15";
+const service = z.discriminatedUnion(
+  'kind',
+  [
+    z.strictObject({ kind: z.literal('pg_ctl') }),
+    z.strictObject({
+      kind: z.literal('pg_ctlcluster'),
+      version: z.union([z.int(), z.string().regex(/^\d+(\.\d+)?$/, versionRule)], { error: versionRule }),
+      name: z.string().regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]*$/, 'expected a name as pg_lsclusters shows it'),
+    }),
+    z.strictObject({ kind: z.literal('hook'), start: argv(), stop: argv() }),
+  ],
+  {
+    error: ({ input }) =>
+      typeof input === 'object' && input !== null && 'kind' in input && input.kind === 'systemd'
+        ? withHint(
+            'service kind "systemd" is not available yet in this version',
+            'use pg_ctlcluster, pg_ctl, or hook with start: and stop:',
+          )
+        : undefined,
+  },
+);
+
+const recovery = (names: KnownNames) =>
+  z.strictObject({
+    old_data: z
+      .strictObject({
+        mode: z
+          .enum(['aside', 'aside-on', 'overwrite-delta'])
+          .default('aside')
+          .describe(
+            'What becomes of the old data; aside: renamed beside it; aside-on: copied below path; overwrite-delta: lost. What is kept stays until it is dropped by hand.',
+          ),
+        path: path().optional().describe('Directory, on a file system with room, that aside-on copies old data into.'),
+      })
+      .prefault({}),
+    targets: dictionary(
+      'target',
+      z.strictObject({
+        host: reference('host', 'hosts', names.hosts).optional().describe("Host; absent: the cluster's own."),
+        data_dir: path().describe('Data directory of the recovered server.'),
+        port: port().describe('Port of the recovered server.'),
+      }),
+    )
+      .prefault({})
+      .describe('What --into may name besides in-place.'),
+    steps: z
+      .array(z.enum(recoverySteps))
+      .min(1)
+      .optional()
+      .describe('Steps of a recovery, in the order of the runbook.'),
+  });
+
+const approval = (names: KnownNames) =>
+  z.strictObject({
+    approvers: positive().default(1).describe('So many different people must approve.'),
+    from: z
+      .array(reference('contact', 'contacts', names.contacts))
+      .min(1)
+      .describe('Contacts who may approve.'),
+    requester_may_approve: z.boolean().default(false).describe('Whether who asked may approve.'),
+    approve_within: duration().default('4h').describe('A plan not approved by then expires.'),
+    execute_within: duration().default('1h').describe('An approved plan not begun by then expires.'),
+    signatures: z
+      .enum(['none'], {
+        error: ({ input }) =>
+          input === 'required'
+            ? withHint(
+                'signatures are not available yet: approvals are asserted in this version',
+                'use signatures: none',
+              )
+            : undefined,
+      })
+      .default('none')
+      .describe('none: an approver is asserted, not proven.'),
+  });
+
+const hook = (names: KnownNames) =>
+  z.strictObject({
+    argv: argv().describe('Program and arguments; no shell reads them, no secret may stand here.'),
+    host: reference('host', 'hosts', names.hosts).optional().describe("Host it runs on; absent: the cluster's own."),
+    timeout: duration().default('60s').describe('Stopped after this time.'),
+    undo: z.string().optional().describe('Hook that takes this one back.'),
+  });
+
+/** Schema of an entry under `clusters`: a PostgreSQL instance. */
+export function clusterSchema(names: KnownNames) {
+  return z.strictObject({
+    host: reference('host', 'hosts', names.hosts)
+      .optional()
+      .describe('Host of its data directory; absent: the only host there is.'),
+    connection,
+    data_dir: path()
+      .optional()
+      .describe('Data directory; needed for physical engines, the watch and in-place recovery.'),
+    service: service.optional().describe('How the server is started and stopped.'),
+    databases: z.array(databaseName).default([]).describe('Databases that logical policies back up.'),
+    catalogue: reference('repository', 'repositories', names.repositories)
+      .optional()
+      .describe("Repository of this cluster's records; absent: that of its first policy."),
+    objectives: z
+      .strictObject({
+        rto: duration().optional().describe('Promised time to recover.'),
+        rpo: duration().optional().describe('Promised most time lost.'),
+      })
+      .prefault({}),
+    watch: watchSchema.optional().describe('Detection of a loss; on with its defaults where data_dir is given.'),
+    backups: dictionary('policy', policySchema(names)).prefault({}).describe('Policies.'),
+    recovery: recovery(names).prefault({}),
+    hooks: dictionary('hook', hook(names)).prefault({}).describe('Programs of your own, run by name.'),
+    checks: dictionary('check', checkSchema()).prefault({}).describe('What is checked after a recovery.'),
+    approvals: z
+      .strictObject({
+        recover: approval(names).optional(),
+        'media-recover': approval(names).optional(),
+        'media-sync': approval(names).optional(),
+        'table-repair': later('table-repair', 'table repairs'),
+      })
+      .prefault({})
+      .describe('Who decides, by action; an action without an entry is refused.'),
+    drill: later('drill', 'restore drills'),
+  });
+}

@@ -1,0 +1,65 @@
+import { z } from 'zod';
+import { holdsAgeIdentity, isAgeRecipient } from '../../domain/text/age-keys.js';
+import { argv, path } from './fields.js';
+import { withHint } from '../problem.js';
+
+const PRIVATE_KEY = withHint(
+  'this is a private key: it may not stand in this file',
+  'name its public key, which `age-keygen -y KEYFILE` prints, and make a new one: this one was seen',
+);
+
+/** A public key; what is wrong with one is told without repeating it: it may be a private one (F39). */
+const recipient = z.string().superRefine((text, context) => {
+  if (isAgeRecipient(text)) return;
+  context.addIssue(
+    holdsAgeIdentity(text)
+      ? PRIVATE_KEY
+      : withHint(
+          'this is no public key of age',
+          'write it as age-keygen prints it: age1 and 58 letters and digits; one of them may be wrong',
+        ),
+  );
+});
+
+const identity = z
+  .strictObject({
+    file: path().optional().describe('Key file of age-keygen, mode 0600, readable by the user that jobs run as.'),
+    command: argv()
+      .refine((words) => !words.some(holdsAgeIdentity), PRIVATE_KEY)
+      .optional()
+      .describe('Program that prints a private key; its output goes to age and nowhere else.'),
+  })
+  .superRefine(({ file, command }, context) => {
+    if ((file === undefined) === (command === undefined))
+      context.addIssue(
+        withHint(
+          'expected file: or command:, one of them',
+          'file: names a key file, command: a program that prints a key',
+        ),
+      );
+  });
+
+/** Schema of `encryption`, of a policy or of a repository. */
+export const encryptionSchema = z
+  .strictObject({
+    recipients: z
+      .array(recipient)
+      .default([])
+      .describe('Public keys; each of their private keys alone opens the files.'),
+    recipients_file: path().optional().describe('File with further public keys, one a line.'),
+    identity: identity
+      .optional()
+      .describe('Where this host gets a private key; absent: it cannot read, prove or restore what it writes.'),
+  })
+  .superRefine(({ recipients, recipients_file }, context) => {
+    if (recipients.length === 0 && recipients_file === undefined) {
+      context.addIssue(
+        withHint(
+          'nobody could ever read what is encrypted for nobody',
+          'add recipients: [age1...], with a second key that is kept elsewhere',
+        ),
+      );
+    }
+  });
+
+export type EncryptionText = z.output<typeof encryptionSchema>;

@@ -1,0 +1,73 @@
+import { z } from 'zod';
+import { holdsNoNul, noNulRule, pathPattern, pathRule } from '../../domain/text/text-rules.js';
+import { durationPattern, durationRule } from '../../domain/text/units.js';
+import { withHint } from '../problem.js';
+import { didYouMean } from '../suggest.js';
+
+const namePattern = /^[\p{L}\p{N}][\p{L}\p{N}\p{M}_.-]{0,62}$/u;
+
+/**
+ * Name of a cluster, policy, host, repository, hook, check, target or contact: it becomes part of file paths, workflow
+ * ids and task queues, so it holds neither `/` nor `:` nor `..`, no blank and no leading dash (F37).
+ */
+export const name = (what: string) =>
+  z.string().superRefine((text, context) => {
+    if (namePattern.test(text) && !text.includes('..') && text === text.normalize('NFC')) return;
+    context.addIssue(
+      withHint(
+        `${JSON.stringify(text)} is no name for a ${what}`,
+        'use letters, digits, "_", "-" and single dots, 63 at most, with a letter or a digit first',
+      ),
+    );
+  });
+
+/** Name of a database: anything PostgreSQL itself takes, quotes and newlines too (F35); 63 bytes is its limit. */
+export const databaseName = z.string().superRefine((text, context) => {
+  if (text === '') context.addIssue('the name of a database may not be empty');
+  if (!holdsNoNul(text)) context.addIssue('the name of a database may not hold a NUL');
+  if (Buffer.byteLength(text) > 63) context.addIssue('the name of a database may have 63 bytes at most');
+});
+
+export const duration = () => z.string({ error: durationRule }).regex(durationPattern, durationRule);
+
+/** A whole number from 1: 0 and negative numbers would mean "keep nothing" or "never" by accident (F38). */
+export const positive = () => z.int().min(1);
+
+export const port = () => z.int().min(1).max(65_535);
+
+/** Path of a file or directory; relative ones count from the config file's folder. */
+export const path = () => z.string().regex(pathPattern, pathRule);
+
+/** A program and its arguments: never a shell line. */
+export const argv = () =>
+  z
+    .array(z.string().refine(holdsNoNul, noNulRule), {
+      error: ({ input }) =>
+        typeof input === 'string'
+          ? withHint('expected a list, found text', 'write [program, argument, ...]: no shell reads it')
+          : undefined,
+    })
+    .min(1)
+    .refine(([program]) => program !== '', 'the program may not be empty');
+
+/** Name of something that stands elsewhere in the file. */
+export const reference = (what: string, plural: string, known: readonly string[]) =>
+  z.string().superRefine((text, context) => {
+    if (!known.includes(text)) {
+      context.addIssue(withHint(`unknown ${what} ${JSON.stringify(text)}`, didYouMean(text, known, plural)));
+    }
+  });
+
+/** A key of the contract whose feature comes in a later version: accepting it would do nothing without a word. */
+export const later = (key: string, what: string) =>
+  z
+    .never({
+      error: () => withHint(`"${key}" is not supported by this version`, `take it out: ${what} come with a later one`),
+    })
+    .optional();
+
+/** A key that will never be accepted, with what to use instead. */
+export const refused = (message: string, hint: string) => z.never({ error: () => withHint(message, hint) }).optional();
+
+/** A mapping from names to settings. */
+export const dictionary = <V extends z.ZodType>(what: string, value: V) => z.record(name(what), value);

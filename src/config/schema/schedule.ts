@@ -1,0 +1,136 @@
+import { Cron } from 'croner';
+import { z } from 'zod';
+import { duration } from './fields.js';
+import { withHint } from '../problem.js';
+
+const months = [
+  'JANUARY',
+  'FEBRUARY',
+  'MARCH',
+  'APRIL',
+  'MAY',
+  'JUNE',
+  'JULY',
+  'AUGUST',
+  'SEPTEMBER',
+  'OCTOBER',
+  'NOVEMBER',
+  'DECEMBER',
+] as const;
+const days = ['SUNDAY', 'MONDAY', 'TUESDAY', 'WEDNESDAY', 'THURSDAY', 'FRIDAY', 'SATURDAY'] as const;
+
+/** Only what cron has always known: extensions (`L`, `W`, `#`, `@daily`) are not the same everywhere. */
+const cronField = /^(\*|[\dA-Za-z]+(-[\dA-Za-z]+)?)(\/\d+)?(,(\*|[\dA-Za-z]+(-[\dA-Za-z]+)?)(\/\d+)?)*$/;
+const cronWord = /^(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|sun|mon|tue|wed|thu|fri|sat)$/i;
+
+/** Five fields, UTC. Refused: what Temporal would read in another way than cron does, and what never comes. */
+const cron = z.string().superRefine((text, context) => {
+  const fields = text.trim().split(/\s+/);
+  const words = text.match(/[A-Za-z]+/g) ?? [];
+  if (
+    fields.length !== 5 ||
+    !fields.every((field) => cronField.test(field)) ||
+    !words.every((word) => cronWord.test(word))
+  ) {
+    context.addIssue(
+      withHint(
+        'this is no cron line of five fields',
+        'minute hour day-of-month month day-of-week, e.g. "30 1 * * *", in UTC',
+      ),
+    );
+    return;
+  }
+  if (!fields[2]?.startsWith('*') && !fields[4]?.startsWith('*')) {
+    // cron runs when either matches, Temporal when both do.
+    context.addIssue(
+      withHint(
+        'day of month and day of week are both restricted: cron means "or", Temporal means "and"',
+        'for "and" write calendar: { day_of_week: SUNDAY, day_of_month: "1-7", hour: 2 }; for "or" make two policies',
+      ),
+    );
+    return;
+  }
+  try {
+    if (new Cron(text.trim(), { mode: '5-part', timezone: 'UTC', paused: true }).nextRun() === null) {
+      context.addIssue('this cron line never comes');
+    }
+  } catch {
+    context.addIssue(
+      withHint(
+        'this cron line has a value that cannot be',
+        'minute 0-59, hour 0-23, day 1-31, month 1-12, day of week 0-7',
+      ),
+    );
+  }
+});
+
+/** A number, a range `"1-7"`, or a list of them, within bounds. */
+const numbers = (least: number, most: number) => {
+  const rule = `expected a number from ${least} to ${most}, a range such as "${least}-${most}", or a list of them`;
+  const within = (text: string | number) => {
+    const [, start, end] = /^(\d{1,2})(?:-(\d{1,2}))?$/.exec(String(text)) ?? [];
+    return (
+      start !== undefined &&
+      Number(start) >= least &&
+      Number(end ?? start) <= most &&
+      Number(start) <= Number(end ?? start)
+    );
+  };
+  const one = z.union([z.int(), z.string()], { error: rule }).refine(within, rule);
+  return z.union([one, z.array(one).min(1, rule)], { error: rule });
+};
+
+const dayOfWeek = z.enum(days);
+
+const calendar = z.strictObject({
+  day_of_week: z
+    .union([dayOfWeek, z.array(dayOfWeek).min(1)], {
+      error: `expected a day of the week: ${days.join(', ')}, or a list of them`,
+    })
+    .optional()
+    .describe('SUNDAY to SATURDAY, or a list.'),
+  day_of_month: numbers(1, 31).optional().describe('Number, range "1-7", or a list.'),
+  months: numbers(1, 12).optional().describe('Number, range, or a list; 1 is January.'),
+  hour: numbers(0, 23).describe('Hour, UTC.'),
+  minute: numbers(0, 59).default(0).describe('Minute.'),
+});
+
+/** When a policy runs: all of it in UTC. */
+export const schedule = z
+  .strictObject({
+    cron: cron.optional().describe('Five fields, UTC.'),
+    calendar: calendar.optional().describe('Fields that must all match, UTC.'),
+    catch_up: duration().default('6h').describe('A run missed for longer than this is not made up for.'),
+  })
+  .superRefine((value, context) => {
+    if ((value.cron === undefined) === (value.calendar === undefined)) {
+      context.addIssue(withHint('a schedule needs one of cron and calendar', 'for example cron: "30 1 * * *"'));
+    }
+  });
+
+type Numbers = z.output<ReturnType<typeof numbers>>;
+interface Range {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** A calendar in the words of a Temporal `CalendarSpec`. */
+export function calendarSpec(value: z.output<typeof calendar>): Readonly<Record<string, unknown>> {
+  const { day_of_week, day_of_month, months: inMonths, hour, minute } = value;
+  return {
+    ...(day_of_week === undefined ? {} : { dayOfWeek: [day_of_week].flat() }),
+    ...(day_of_month === undefined ? {} : { dayOfMonth: ranges(day_of_month) }),
+    ...(inMonths === undefined
+      ? {}
+      : { month: ranges(inMonths).map(({ start, end }) => ({ start: months[start - 1], end: months[end - 1] })) }),
+    hour: ranges(hour),
+    minute: ranges(minute),
+  };
+}
+
+function ranges(value: Numbers): Range[] {
+  return [value].flat().map((item) => {
+    const [start = '', end = start] = String(item).split('-');
+    return { start: Number(start), end: Number(end) };
+  });
+}

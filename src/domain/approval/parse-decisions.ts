@@ -1,0 +1,72 @@
+import type { Approval, Decision, Rejection } from '../plan/plan.js';
+import { type RecoveryTarget, formatTarget, parseTarget } from '../target/target.js';
+
+const LONGEST = 2000;
+
+/** Reads what a person pasted: an object, or its JSON as text. Returns what is wrong with it in words where it is. */
+export function parseDecision<K extends string>(
+  raw: unknown,
+  required: readonly K[],
+): Record<K, string> | { problem: string } {
+  let value = raw;
+  if (typeof raw === 'string') {
+    try {
+      value = JSON.parse(raw);
+    } catch {
+      return { problem: `not JSON: ${raw.slice(0, 60)}` };
+    }
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    return { problem: 'one JSON object is expected' };
+  const record = value as Record<string, unknown>;
+  for (const key of required) {
+    const entry = record[key];
+    if (typeof entry !== 'string' || entry.trim() === '') return { problem: `"${key}" is missing or empty` };
+    if (entry.length > LONGEST) return { problem: `"${key}" is longer than ${LONGEST} characters` };
+  }
+  return value as Record<K, string>;
+}
+
+/** Shape of an approval; whether policy accepts it is judged on the host that holds the plan. */
+export function parseApproval(raw: unknown): Approval | { problem: string } {
+  const parsed = parseDecision(raw, ['plan', 'by', 'reason']);
+  if ('problem' in parsed) return { problem: parsed.problem };
+  if (!/^[0-9a-f]{12,64}$/.test(parsed.plan))
+    return { problem: '"plan" is the first 12 (or all 64) hex digits of the plan\'s digest' };
+  const { signature } = parsed as { signature?: unknown };
+  return {
+    plan: parsed.plan,
+    by: parsed.by,
+    reason: parsed.reason,
+    ...(typeof signature === 'string' ? { signature } : {}),
+  };
+}
+
+export function parseRejection(raw: unknown): Rejection | { problem: string } {
+  const parsed = parseDecision(raw, ['by', 'reason']);
+  return 'problem' in parsed ? { problem: parsed.problem } : { by: parsed.by, reason: parsed.reason };
+}
+
+export function parsePromote(raw: unknown): Decision | { problem: string } {
+  const parsed = parseRejection(raw);
+  return 'problem' in parsed ? parsed : { kind: 'promote', ...parsed };
+}
+
+/** What `retarget` carries: a person, a reason, and the further target. The target as an object, or as the text that `--to` takes: both are read by the same rules. */
+export function parseRetarget(raw: unknown): Decision | { problem: string } {
+  const parsed = parseDecision(raw, ['by', 'reason']);
+  if ('problem' in parsed) return { problem: parsed.problem };
+  const { target } = parsed as { target?: unknown };
+  try {
+    const text = typeof target === 'string' ? target : formatTarget(target as RecoveryTarget);
+    return { kind: 'retarget', by: parsed.by, reason: parsed.reason, target: parseTarget(text) };
+  } catch (error) {
+    return { problem: `"target" is no recovery target: ${error instanceof Error ? error.message : String(error)}` };
+  }
+}
+
+/** A line that somebody adds to the journal. */
+export function parseNote(raw: unknown): { by: string; text: string } | { problem: string } {
+  const parsed = parseDecision(raw, ['by', 'text']);
+  return 'problem' in parsed ? { problem: parsed.problem } : { by: parsed.by, text: parsed.text };
+}

@@ -1,0 +1,106 @@
+import type { Backup, Proof, TableCount } from './backup.js';
+import type { Approval, Plan } from '../plan/plan.js';
+
+/**
+ * Records of a cluster: append-only, one sequence, plain JSON in its `catalogue` repository, so that they outlive
+ * Temporal. What is no longer true gets a further record (a tombstone), never a deletion.
+ */
+export interface RecordEnvelope {
+  /** Position in the cluster's one sequence, from 1. */
+  readonly seq: number;
+  /** Deterministic name of the fact (operation id + what): a retry that finds it there adds nothing. */
+  readonly id: string;
+  readonly at: string;
+  /** Place of the chained hash of the record before, filled once evidence is signed. */
+  readonly prev: null;
+  readonly operationId: string;
+  readonly by: string;
+}
+
+export type RecordBody =
+  /** `contentRecords`: so many records before it hold its contents, which would make it too big (`records/pieces.ts`). */
+  | {
+      readonly kind: 'backup';
+      readonly backup: Omit<Backup, 'proven' | 'heldUntil' | 'status'>;
+      readonly contentRecords?: number;
+    }
+  | { readonly kind: 'contents'; readonly backupId: string; readonly contents: readonly TableCount[] }
+  | { readonly kind: 'backup-failed'; readonly policy: string; readonly reason: string; readonly code: string }
+  | { readonly kind: 'backup-skipped'; readonly policy: string; readonly reason: string }
+  | { readonly kind: 'proof'; readonly backupId: string; readonly proof: Proof; readonly detail: string }
+  | { readonly kind: 'quarantine'; readonly backupId: string; readonly reason: string }
+  | { readonly kind: 'removed'; readonly backupId: string; readonly reason: string }
+  | { readonly kind: 'hold'; readonly backupId: string; readonly until: string; readonly reason: string }
+  | { readonly kind: 'release'; readonly backupId: string }
+  | { readonly kind: 'pin'; readonly backupIds: readonly string[]; readonly walFrom: string | null }
+  | { readonly kind: 'unpin' }
+  | { readonly kind: 'plan'; readonly plan: Plan }
+  | {
+      readonly kind: 'approval';
+      readonly digest: string;
+      readonly approval: Approval;
+      readonly assurance: 'asserted' | 'signed';
+    }
+  | {
+      readonly kind: 'refusal';
+      readonly digest: string;
+      readonly by: string;
+      readonly code: string;
+      readonly reason: string;
+    }
+  | { readonly kind: 'plan-used'; readonly digest: string }
+  | {
+      readonly kind: 'kept';
+      readonly keptId: string;
+      readonly what: string;
+      readonly where: string;
+      readonly sizeBytes: number | null;
+      readonly host: string;
+    }
+  | { readonly kind: 'kept-dropped'; readonly keptId: string }
+  /** Somebody showed that they hold the private key of this recipient of encrypted backups. */
+  | { readonly kind: 'key-proof'; readonly recipient: string }
+  | {
+      readonly kind: 'incident';
+      readonly incidentId: string;
+      readonly scenario: string;
+      readonly state: string;
+      readonly text: string;
+    }
+  /** One line of the journal: what was done, found or decided, in words a reader of the incident document understands. */
+  | { readonly kind: 'journal'; readonly workflowId: string; readonly step: string; readonly text: string }
+  | { readonly kind: 'outcome'; readonly workflowId: string; readonly outcome: RecoveryOutcome };
+
+export type CatalogueRecord = RecordEnvelope & RecordBody;
+export type NewRecord = Pick<RecordEnvelope, 'id' | 'at' | 'operationId' | 'by'> & RecordBody;
+
+/** What a recovery came to: the figures of the incident document and of `recover --json`. */
+export interface RecoveryOutcome {
+  readonly target: { readonly requested: string; readonly reached: string };
+  /** First failed check (or the request, where nothing failed) to validated; waiting for people excluded and shown apart. */
+  readonly rtoSeconds: number;
+  readonly waitedForPeopleSeconds: number;
+  /** First failed check minus last recovered commit: an upper bound; 0 where the source's last valid WAL record was replayed. */
+  readonly rpoSeconds: number | null;
+  readonly lastCommitAt: string | null;
+  readonly lastLsn: string | null;
+  readonly phases: readonly { readonly name: string; readonly seconds: number }[];
+  readonly checks: readonly {
+    readonly name: string;
+    readonly status: 'passed' | 'failed' | 'skipped';
+    readonly detail: string;
+  }[];
+  readonly report: string;
+}
+
+/** Old data put aside and not yet dropped. */
+export interface KeptItem {
+  readonly id: string;
+  readonly cluster: string;
+  readonly what: string;
+  readonly where: string;
+  readonly host: string;
+  readonly sizeBytes: number | null;
+  readonly since: string;
+  readonly operationId: string;
+}

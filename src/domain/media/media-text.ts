@@ -1,0 +1,155 @@
+import { shortDigest } from '../approval/approval-policy.js';
+import { markdownBlock, markdownCode, markdownTable, markdownText } from '../text/markdown.js';
+import { type MediaOutcome, type MediaPlan, type MediaVerdict, mediaChanges } from './media.js';
+import { mediaWorkflowId } from '../operation/names.js';
+import { clipBytes, sizeInWords, visible } from '../text/text.js';
+
+const meaning = {
+  undelete: 'undeleted: their delete markers go',
+  overwrite: 'overwritten: by a copy on top, what is there stays as a version where versions are kept',
+  copy: 'copied where nothing is',
+  remove: 'removed: by a delete marker where versions are kept',
+  keep: 'kept, though not there then',
+  right: 'right already, not touched',
+} as const;
+
+/** What is approved, in one line. */
+export function mediaTitle({ binding }: Pick<MediaPlan, 'binding'>): string {
+  const { task, media, cluster } = binding;
+  if (task.kind === 'sync') return `Make ${task.into} equal to the media ${media} of ${cluster}`;
+  return `Bring the media ${media} of ${cluster} back to ${task.to.replace(/\.000Z$/, 'Z')}${task.into === undefined ? ', in place' : `, into ${task.into}`}`;
+}
+
+/** The plan for a terminal, ending in what to type; `waits: false` for one that only shows what would be done. */
+export function mediaPlanText(plan: MediaPlan, { waits = true } = {}): string {
+  const { binding, observed } = plan;
+  const rows = linesOf(plan).map(([what, count, size]) => `  ${count.padStart(9)}  ${size.padStart(10)}  ${what}`);
+  const samples = observed.samples.map(({ action, key }) => `  ${action.padEnd(9)} ${visible(clipBytes(key, 200))}`);
+  return [
+    mediaTitle(plan),
+    `  from ${placeText(binding.from)} to ${placeText(binding.into)}`,
+    ...rows,
+    ...(samples.length > 0 ? ['', 'The first of each kind:', ...samples] : []),
+    ...observed.warnings.map((warning) => `  warning: ${visible(warning)}`),
+    '',
+    ...(waits ? [`plan ${plan.digest}`] : ['Nothing was changed: this is what would be done.']),
+    ...(waits && mustBeApproved(plan)
+      ? [
+          'Nothing is changed before the approval. To approve:',
+          `  ${approveCommand(plan)}`,
+          'To decline:',
+          `  reprise reject ${workflowOf(plan)} --reason "..."`,
+        ]
+      : []),
+  ].join('\n');
+}
+
+/** The same for Temporal's Web UI (Markdown). */
+export function mediaDetails(plan: MediaPlan): string {
+  const approve = [
+    `**To approve on this page:** More Actions → Send an Update → ${markdownCode('approve')}, with this as Data:`,
+    markdownBlock(JSON.stringify({ plan: shortDigest(plan), by: '<your name>', reason: '<why>' }, null, 2), 'json'),
+  ];
+  return [
+    `### ${markdownText(mediaTitle(plan))}`,
+    ...(mustBeApproved(plan) ? approve : []),
+    [
+      ...plan.observed.warnings.map((warning) => `- ⚠ ${markdownText(clipBytes(warning, 400))}`),
+      ...linesOf(plan).map(([what, count, size]) => `- **${count}** (${size}) ${markdownText(what)}`),
+    ].join('\n'),
+  ].join('\n\n');
+}
+
+/** One line for a timer, 120 bytes at the most. */
+export function mediaWaiting(plan: MediaPlan): string {
+  return clipBytes(visible(`wait for approval: plan ${shortDigest(plan)}, ${mediaTitle(plan)}`), 120);
+}
+
+/** Nothing is approved where nothing is changed. */
+export function mustBeApproved({ observed, binding }: MediaPlan): boolean {
+  return observed.approval !== null && mediaChangeCount(binding) > 0;
+}
+
+export function mediaChangeCount({ counts }: Pick<MediaPlan['binding'], 'counts'>): number {
+  return mediaChanges.reduce((sum, name) => sum + counts[name].objects, 0);
+}
+
+export function approveCommand(plan: MediaPlan): string {
+  return `reprise approve ${workflowOf(plan)} --plan ${shortDigest(plan)} --reason "..."`;
+}
+
+/** The report that is kept with the cluster's records (Markdown). */
+export function mediaReport(
+  plan: MediaPlan,
+  { left }: Pick<MediaOutcome, 'left'>,
+  approvals: readonly { readonly by: string; readonly reason: string; readonly at: string }[],
+  at: string,
+): string {
+  const { binding } = plan;
+  return [
+    `# ${markdownText(mediaTitle(plan))}`,
+    `Plan ${markdownCode(plan.digest)} of ${plan.createdAt}, asked for by ${markdownText(binding.requester)}, carried out by ${at}.`,
+    approvals.length === 0
+      ? 'No policy asks for an approval of this.'
+      : approvals
+          .map(
+            ({ by, reason, at: when }) =>
+              `- approved by ${markdownText(by)} (asserted) at ${when}: ${markdownText(reason)}`,
+          )
+          .join('\n'),
+    markdownTable(
+      ['Objects', 'Size', 'What'],
+      linesOf(plan).map(([what, count, size]) => [count, size, what]),
+    ),
+    left === 0
+      ? 'A look at everything afterwards found nothing left to do.'
+      : `A look at everything afterwards found ${left} changes left: somebody wrote meanwhile. Make a new plan.`,
+    '',
+  ].join('\n\n');
+}
+
+export function mediaOutcomeText(plan: MediaPlan, outcome: MediaOutcome): string {
+  const end =
+    outcome.left === 0
+      ? 'all is as planned'
+      : `${outcome.left} changes are left: somebody wrote meanwhile, make a new plan`;
+  return [
+    mediaTitle(plan),
+    ...linesOf(plan).map(([what, count, size]) => `  ${count.padStart(9)}  ${size.padStart(10)}  ${what}`),
+    end,
+    `report: ${outcome.report}`,
+  ].join('\n');
+}
+
+export function mediaVerdictText({
+  objects,
+  bytes,
+  read,
+  unchecked,
+  decoded,
+  problems,
+  samples,
+}: MediaVerdict): string {
+  return [
+    `${objects} objects (${sizeInWords(bytes)}), ${read} read whole, ${decoded} images decoded: ${problems === 0 ? 'no problem found' : `${problems} problems`}`,
+    ...(unchecked > 0
+      ? [`  of ${unchecked} only the length was compared, as no checksum of their content is known`]
+      : []),
+    ...samples.map(({ key, problem }) => `  ${visible(clipBytes(key, 200))}: ${visible(problem)}`),
+  ].join('\n');
+}
+
+function linesOf({ binding, observed }: MediaPlan): [string, string, string][] {
+  const all = { ...binding.counts, ...observed.untouched };
+  return (Object.keys(meaning) as (keyof typeof meaning)[])
+    .filter((name) => all[name].objects > 0 || name === 'right')
+    .map((name) => [meaning[name], String(all[name].objects), sizeInWords(all[name].bytes)]);
+}
+
+function placeText({ repository, folder }: MediaPlan['binding']['from']): string {
+  return visible(folder === '' ? `repository ${repository}` : `repository ${repository}, folder ${folder}`);
+}
+
+function workflowOf({ binding }: MediaPlan): string {
+  return mediaWorkflowId(binding.cluster, binding.operationId);
+}

@@ -1,0 +1,151 @@
+import { shortDigest } from '../approval/approval-policy.js';
+import type { Notice, NoticeFacts } from './notices.js';
+import { planText } from '../plan/plan-text.js';
+import { formatTarget } from '../target/target.js';
+import { clipBytes, durationInWords, visible } from '../text/text.js';
+
+/** What a person reads. */
+export interface NoticeText {
+  /** One line, 150 bytes at the most. */
+  readonly subject: string;
+  /** Plain text, lines ending in `\n`. */
+  readonly text: string;
+}
+
+/** Languages a notification can be written in: one entry each. */
+const languages = { en: english };
+
+/**
+ * Words of a notification, for somebody woken by it: what, which cluster, since when, what is waited for, what to type.
+ * `link`: page of the work in the Web UI, null where there is none.
+ */
+export function noticeText(notice: Notice, link: string | null, language: keyof typeof languages = 'en'): NoticeText {
+  return languages[language](notice, link);
+}
+
+/** One short line for the journal: what people were told of. */
+export function noticeTitle({ cluster, facts }: Pick<Notice, 'cluster' | 'facts'>): string {
+  switch (facts.kind) {
+    case 'failed':
+      if (facts.what === 'WAL')
+        return `WAL of ${cluster} for policy ${facts.policy ?? '?'} is not archived (${facts.code})`;
+      return `${facts.what}${facts.policy === null ? '' : ` ${facts.policy}`} of ${cluster} failed (${facts.code})`;
+    case 'paused':
+      return facts.event === 'failure'
+        ? `a step of the recovery of ${cluster} failed: it waits for a person`
+        : `the recovery of ${cluster} waits for a look at its data`;
+    case 'approval':
+      return `approval wanted until ${facts.plan.approveBy.replace(/:\d\d(\.\d+)?Z$/, 'Z')}: ${cluster}, ${facts.plan.binding.method === 'restart' ? 'restart' : `recovery to ${formatTarget(facts.plan.binding.target)}`}, plan ${shortDigest(facts.plan)}`;
+    case 'incident':
+      return `incident ${facts.scenario} of ${cluster}: ${facts.state}`;
+    case 'recovered':
+      return `recovered: ${cluster}, to ${facts.reached}`;
+    case 'test':
+      return `test for ${facts.contact}`;
+  }
+}
+
+function english(notice: Notice, link: string | null): NoticeText {
+  const title = noticeTitle(notice);
+  const shown = link === null ? [] : [`Web UI   ${link}`];
+  const parts = [
+    sentence(title),
+    body(notice),
+    [`At       ${notice.at}`, `Work     ${notice.workflowId}`, ...shown].join('\n'),
+  ];
+  return {
+    subject: clipBytes(visible(`[reprise] ${title}`), 150),
+    text: `${parts.map((part) => part.split('\n').map(visible).join('\n')).join('\n\n')}\n`,
+  };
+}
+
+function body(notice: Notice): string {
+  const { facts, workflowId } = notice;
+  switch (facts.kind) {
+    case 'failed':
+      return lines([
+        ['Since', facts.since],
+        ['Reason', facts.reason],
+        ['Next', facts.hint ?? nextAfter[facts.what]],
+        ['Type', commandsAfter(notice, facts).join('\n')],
+      ]);
+    case 'paused':
+      return lines([
+        ['Waits', facts.waitingFor],
+        ['Type', `reprise status ${workflowId}`],
+      ]);
+    case 'approval':
+      return planText(facts.plan);
+    case 'incident':
+      return lines([
+        ['Since', facts.since],
+        ['Found', facts.text],
+        ['By', facts.by],
+        ['Next', nextOfIncident[facts.state]],
+        [
+          'Type',
+          facts.state === 'suspected'
+            ? `reprise status\nreprise incident dismiss ${workflowId} --reason "..."`
+            : `reprise incident show ${workflowId}`,
+        ],
+      ]);
+    case 'recovered':
+      return lines([
+        ['Took', durationInWords(facts.rtoSeconds)],
+        [
+          'Lost',
+          facts.rpoSeconds === null
+            ? 'not known'
+            : facts.rpoSeconds === 0
+              ? 'nothing'
+              : `${durationInWords(facts.rpoSeconds)} at the most`,
+        ],
+        ['Report', facts.report],
+        ['Type', `reprise incident report ${workflowId}`],
+      ]);
+    case 'test':
+      return lines([
+        ['By', facts.by],
+        ['Next', 'nothing: if you read this, Reprise can reach you'],
+      ]);
+  }
+}
+
+const nextOfIncident: Readonly<Record<Extract<NoticeFacts, { kind: 'incident' }>['state'], string>> = {
+  suspected: 'nothing is changed yet: a plan is made, and waits for its approval; if this is a false alarm, dismiss it',
+  confirmed: 'stop what writes to it; reprise status says what its recovery waits for',
+  undecided: 'it waits for a person: plan again (reprise continue) or close it (reprise incident close)',
+  closed: 'nothing: the incident is closed',
+  dismissed: 'nothing: somebody called it a false alarm, and nothing was changed',
+};
+
+/** Where the failure itself names no next step. */
+const nextAfter: Readonly<Record<Extract<NoticeFacts, { kind: 'failed' }>['what'], string>> = {
+  backup: 'older backups are as they were; run it again when the reason is gone',
+  rotation: 'nothing was removed that retention keeps; look at what it would do',
+  recovery: 'nothing was deleted; see what was put aside',
+  WAL: 'a loss of the host would cost what was written since; it is tried again by itself, for ever',
+};
+
+function commandsAfter(
+  { cluster, workflowId }: Notice,
+  { what, policy }: Extract<NoticeFacts, { kind: 'failed' }>,
+): string[] {
+  const chosen = policy === null ? '' : ` --policy ${policy}`;
+  if (what === 'backup') return [`reprise backup run ${cluster}${chosen}`];
+  if (what === 'rotation') return [`reprise rotate ${cluster}${chosen} --dry-run`];
+  if (what === 'WAL') return [`reprise status ${workflowId}`, 'reprise check'];
+  return [`reprise status ${workflowId}`, `reprise kept list --cluster ${cluster}`];
+}
+
+/** `Name     value`, further lines of a value below it; what is not known is left out. */
+function lines(pairs: readonly (readonly [string, string | null])[]): string {
+  return pairs
+    .filter((pair): pair is readonly [string, string] => pair[1] !== null && pair[1] !== '')
+    .map(([name, value]) => `${name.padEnd(9)}${value.split('\n').join(`\n${' '.repeat(9)}`)}`)
+    .join('\n');
+}
+
+function sentence(text: string): string {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
+}

@@ -1,0 +1,70 @@
+import type { Plan } from '../plan/plan.js';
+
+/** What people may be told of, as `notify:` of reprise.yml names it. */
+export const notifyEvents = ['failure', 'waiting-approval', 'incident', 'recovered'] as const;
+export type NotifyEvent = (typeof notifyEvents)[number];
+
+/**
+ * The facts of one notification; its words are made when it is sent. They live in histories: no secret and no row value,
+ * a field may be added, none renamed.
+ */
+export type NoticeFacts =
+  | {
+      readonly kind: 'failed';
+      readonly what: 'backup' | 'rotation' | 'recovery' | 'WAL';
+      readonly policy: string | null;
+      readonly code: string;
+      readonly reason: string;
+      readonly hint: string | null;
+      /** When the work began, UTC ISO-8601. */
+      readonly since: string;
+    }
+  /** A step of a recovery failed, or its data wants a look: it goes on when a person says how. */
+  | { readonly kind: 'paused'; readonly event: 'failure' | 'waiting-approval'; readonly waitingFor: string }
+  | { readonly kind: 'approval'; readonly plan: Plan }
+  | {
+      readonly kind: 'incident';
+      readonly scenario: string;
+      readonly state: 'suspected' | 'confirmed' | 'undecided' | 'closed' | 'dismissed';
+      readonly text: string;
+      readonly by: string;
+      /** First failed check, UTC ISO-8601; null where the incident was opened by hand. */
+      readonly since: string | null;
+    }
+  | {
+      readonly kind: 'recovered';
+      readonly reached: string;
+      readonly rtoSeconds: number;
+      readonly rpoSeconds: number | null;
+      readonly report: string;
+    }
+  | { readonly kind: 'test'; readonly contact: string; readonly notifier: string | null; readonly by: string };
+
+/** One notification as a workflow hands it over. */
+export interface Notice {
+  /** null for a test. */
+  readonly cluster: string | null;
+  readonly operationId: string;
+  readonly workflowId: string;
+  /** Names this notification among those of its operation: the same after a retry and after a Reset. */
+  readonly key: string;
+  /** UTC ISO-8601. */
+  readonly at: string;
+  readonly facts: NoticeFacts;
+}
+
+/** The event that decides who is told; null for a test, which names its contact. */
+export function eventOf(facts: NoticeFacts): NotifyEvent | null {
+  switch (facts.kind) {
+    case 'failed':
+      return 'failure';
+    case 'paused':
+      return facts.event;
+    case 'approval':
+      return 'waiting-approval';
+    case 'test':
+      return null;
+    default:
+      return facts.kind;
+  }
+}

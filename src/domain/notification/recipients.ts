@@ -1,0 +1,53 @@
+import type { Config } from '../config.js';
+import { eventOf, type Notice } from './notices.js';
+
+/** One message to be sent by one notifier; people by the names of their contacts. */
+export interface Delivery {
+  readonly notifier: string;
+  /** Who has to act; with a notifier that has one address of its own, possibly nobody by name. */
+  readonly first: readonly string[];
+  /** Who is told as well. */
+  readonly others: readonly string[];
+}
+
+/**
+ * Who is told, and by which notifiers: contacts with an address for a notifier; in front of them those who may approve,
+ * or whom `raci` names. A notifier with one address of its own (`addressed: false`) is told once, whoever reads there.
+ */
+export function deliveriesOf(config: Config, { cluster, facts }: Notice): readonly Delivery[] {
+  if (facts.kind === 'test') {
+    const { contact, notifier } = facts;
+    const chosen = Object.values(config.notifiers).filter(({ name }) => notifier === null || name === notifier);
+    return chosen
+      .filter(({ name, addressed }) => !addressed || addressesOf(config, contact, name).length > 0)
+      .map(({ name }) => ({ notifier: name, first: [contact], others: [] }));
+  }
+  const event = eventOf(facts);
+  const wanted = event === null ? [] : (config.notify[event] ?? []);
+  const acting = actingContacts(config, cluster, facts);
+  return wanted.flatMap((notifier) => {
+    const reached = Object.keys(config.contacts).filter((contact) => addressesOf(config, contact, notifier).length > 0);
+    const first = acting.filter((contact) => reached.includes(contact));
+    // Where nobody who has to act can be reached by it, all the others count.
+    const delivery = {
+      notifier,
+      first: first.length > 0 ? first : reached,
+      others: first.length > 0 ? reached.filter((contact) => !first.includes(contact)) : [],
+    };
+    return reached.length > 0 || config.notifiers[notifier]?.addressed === false ? [delivery] : [];
+  });
+}
+
+/** Addresses of a contact for a notifier, as the file has them: one or a list. */
+export function addressesOf(config: Config, contact: string, notifier: string): readonly string[] {
+  const found = config.contacts[contact]?.[notifier];
+  const list: readonly unknown[] = Array.isArray(found) ? found : [found];
+  return list.filter((address): address is string => typeof address === 'string' && address !== '');
+}
+
+function actingContacts(config: Config, cluster: string | null, facts: Notice['facts']): readonly string[] {
+  if (facts.kind === 'approval' || facts.kind === 'paused')
+    return (cluster === null ? undefined : config.clusters[cluster]?.approvals['recover']?.from) ?? [];
+  if (facts.kind === 'failed' && facts.what !== 'recovery') return config.raci['backup'] ?? [];
+  return config.raci['recover'] ?? [];
+}

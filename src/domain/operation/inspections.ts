@@ -1,0 +1,179 @@
+import type { AdoptionPreview } from '../backup/adoption.js';
+import type { Backup } from '../backup/backup.js';
+import type { Finding } from '../findings.js';
+import type { MediaPlan, MediaTask } from '../media/media.js';
+import type { Plan } from '../plan/plan.js';
+import type { JobView } from './progress.js';
+import type { CatalogueRecord, KeptItem, RecoveryOutcome } from '../backup/records.js';
+import type { ThawTier } from '../storage/storage-classes.js';
+import type { AppliedSetting, StoragePlan } from '../storage/storage-plan.js';
+import type { StorageUsage } from '../storage/storage-usage.js';
+import type { RecoveryTarget } from '../target/target.js';
+
+/**
+ * What the command line asks of the host that owns the data: reads, and small writes that need no approval. Each is
+ * one workflow `inspect` with one short activity; the answer is plain JSON of the kind in {@link InspectionResults}.
+ */
+export type Inspection =
+  | { readonly kind: 'backups'; readonly cluster?: string }
+  | { readonly kind: 'backup'; readonly id: string }
+  | {
+      readonly kind: 'hold';
+      readonly id: string;
+      /** UTC ISO-8601, or `infinity`. */
+      readonly until: string;
+      readonly reason: string;
+      readonly by: string;
+    }
+  | { readonly kind: 'release'; readonly id: string; readonly by: string }
+  | { readonly kind: 'kept'; readonly cluster?: string }
+  /** `host`: where it lies, as the list says. */
+  | {
+      readonly kind: 'kept-drop';
+      readonly id: string;
+      readonly host?: string;
+      readonly by: string;
+      readonly dryRun: boolean;
+    }
+  | { readonly kind: 'incidents'; readonly cluster?: string }
+  /** By operation id or by workflow id. */
+  | { readonly kind: 'incident'; readonly id: string }
+  | { readonly kind: 'report'; readonly id: string; readonly cluster?: string }
+  /** Dry run of `recover`: the plan itself, nothing recorded. */
+  | {
+      readonly kind: 'plan';
+      readonly cluster: string;
+      readonly policy?: string;
+      readonly target: RecoveryTarget;
+      readonly into: string;
+      readonly pause: boolean;
+      readonly database?: string;
+      readonly thawTier?: ThawTier;
+      readonly withMedia?: string;
+      readonly operationId: string;
+      readonly requester: string;
+    }
+  /** Dry run of `media recover` and `media sync`. */
+  | {
+      readonly kind: 'media-plan';
+      readonly cluster: string;
+      readonly media: string;
+      readonly task: MediaTask;
+      readonly operationId: string;
+      readonly requester: string;
+    }
+  /** Dry run of `rotate`. */
+  | { readonly kind: 'rotation'; readonly cluster: string; readonly policy: string }
+  /** Dry run of `backup adopt`. */
+  | { readonly kind: 'adoption'; readonly cluster: string; readonly policy?: string; readonly from?: string }
+  | { readonly kind: 'diagnose'; readonly cluster: string }
+  /** Between which instants any moment can be recovered. */
+  | { readonly kind: 'wal'; readonly cluster: string }
+  | { readonly kind: 'jobs'; readonly cluster: string; readonly operationId: string }
+  /** A random text for each recipient of a policy, or for the one named, which only the holder of its key can read. */
+  | { readonly kind: 'key-challenge'; readonly cluster: string; readonly policy: string; readonly recipient?: string }
+  | {
+      readonly kind: 'key-answer';
+      readonly cluster: string;
+      readonly policy: string;
+      readonly recipient: string;
+      readonly answer: string;
+      readonly by: string;
+    }
+  /** Settings of a storage: what is, and what the config wants. */
+  | { readonly kind: 'storage-plan'; readonly repository: string }
+  /** What a storage holds and costs. */
+  | { readonly kind: 'storage-usage'; readonly repository: string }
+  /** Makes them so, where they would still change as the plan of that digest says. */
+  | { readonly kind: 'storage-apply'; readonly repository: string; readonly plan: string; readonly by: string }
+  /** What `doctor` finds on a host. */
+  | { readonly kind: 'host'; readonly host: string };
+
+export type InspectionKind = Inspection['kind'];
+
+/** Answered by listing everything there is, a million objects perhaps: as long as that takes. */
+export function listsEverything({ kind }: Pick<Inspection, 'kind'>): boolean {
+  return kind === 'media-plan' || kind === 'plan' || kind === 'storage-usage';
+}
+
+/** Answer by kind of question. */
+export interface InspectionResults {
+  readonly backups: { readonly backups: readonly Backup[] };
+  readonly backup: { readonly backup: Backup };
+  readonly hold: { readonly backup: Backup };
+  readonly release: { readonly backup: Backup };
+  readonly kept: { readonly kept: readonly KeptItem[] };
+  readonly 'kept-drop': { readonly dropped: readonly KeptItem[] };
+  readonly incidents: { readonly incidents: readonly IncidentLine[] };
+  readonly incident: IncidentView;
+  readonly report: { readonly markdown: string };
+  readonly plan: { readonly plan: Plan };
+  readonly 'media-plan': { readonly plan: MediaPlan };
+  readonly rotation: RotationPreview;
+  readonly adoption: AdoptionPreview;
+  readonly diagnose: Diagnosis;
+  readonly wal: { readonly windows: readonly WalWindow[] };
+  readonly jobs: { readonly jobs: readonly JobView[] };
+  readonly 'key-challenge': {
+    readonly challenges: readonly {
+      readonly recipient: string;
+      readonly challenge: string;
+      readonly provenAt: string | null;
+    }[];
+  };
+  readonly 'key-answer': { readonly recipient: string; readonly provenAt: string };
+  readonly 'storage-plan': { readonly plan: StoragePlan };
+  readonly 'storage-usage': { readonly usage: StorageUsage };
+  readonly 'storage-apply': { readonly applied: readonly AppliedSetting[]; readonly plan: StoragePlan };
+  readonly host: {
+    readonly findings: readonly Finding[];
+    /** Of the configuration this host's worker was started with; workers of an older version do not tell. */
+    readonly configDigest?: string;
+  };
+}
+
+export interface IncidentLine {
+  /** Its workflow id, `incident/<cluster>/<scenario>/<operation id>`. */
+  readonly id: string;
+  readonly cluster: string;
+  readonly scenario: string;
+  readonly state: string;
+  readonly openedAt: string;
+  readonly closedAt: string | null;
+}
+
+export interface IncidentView {
+  readonly incident: IncidentLine;
+  /** Journal of the incident and of its recovery, oldest first. */
+  readonly records: readonly CatalogueRecord[];
+  readonly outcome: RecoveryOutcome | null;
+}
+
+export interface RotationPreview {
+  readonly keep: readonly { readonly id: string; readonly reason: string }[];
+  readonly remove: readonly { readonly id: string; readonly reason: string }[];
+  readonly refused?: { readonly reason: string; readonly hint: string };
+}
+
+/** State of a cluster as a look at it finds it now. */
+export interface Diagnosis {
+  readonly answers: boolean;
+  /** First layer that fails: host, port, login, query; null where all answer. */
+  readonly layer: string | null;
+  readonly reason: string;
+  readonly dataDirectory: 'whole' | 'damaged' | 'missing' | 'empty' | 'unknown';
+  readonly walReadable: boolean;
+}
+
+/** What the archived log of a policy is good for. */
+export interface WalWindow {
+  readonly policy: string;
+  /** UTC ISO-8601: end of the oldest backup from which the log has no hole; null where there is no such backup. */
+  readonly oldest: string | null;
+  /** UTC ISO-8601: the last commit that is archived; null where none is after the backup. */
+  readonly newest: string | null;
+  /** What is missing between older backups and the end, in words; null where nothing is. */
+  readonly hole: string | null;
+  /** UTC ISO-8601: the first commit after what is archived, as the server's own log says; absent where none is known of. */
+  readonly waitingSince?: string;
+}

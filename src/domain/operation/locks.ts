@@ -1,0 +1,34 @@
+export type LockKind = 'backup' | 'rotation' | 'recovery' | 'drill' | 'table-repair' | 'media';
+
+/** What a lock's conflict depends on. */
+export interface LockClaim {
+  readonly kind: LockKind;
+  readonly policy: string;
+  readonly engine: string;
+  readonly repository: string;
+}
+
+/** Whether two holders of one cluster exclude each other: the table of the design, symmetric. */
+export function conflicts(one: LockClaim, other: LockClaim): boolean {
+  const kinds = new Set([one.kind, other.kind]);
+  if (kinds.has('drill')) return kinds.size === 1;
+  if (kinds.has('recovery')) return true;
+  if (kinds.has('table-repair')) return kinds.size === 1;
+  if (kinds.has('rotation') && kinds.size === 1) return true;
+  // Backups and rotations meet in the repository: two engines keep apart, one engine does not.
+  return one.engine === other.engine && (one.repository === other.repository || one.policy === other.policy);
+}
+
+/** A claim as the lock workflow takes it; `operationId` makes it idempotent. */
+export interface LockRequest extends LockClaim {
+  readonly operationId: string;
+  readonly workflowId: string;
+}
+export interface LockHolder extends LockRequest {
+  /** UTC ISO-8601. */
+  readonly since: string;
+  /** Grows with every grant: a later holder has a greater token. */
+  readonly token: number;
+}
+export type LockAnswer =
+  { readonly granted: true; readonly token: number } | { readonly granted: false; readonly holder: LockHolder };

@@ -1,0 +1,74 @@
+/** Names that live in Temporal histories and schedules: public API, changed only with `patched` and a replay test. */
+export const CONTROL_QUEUE = 'reprise';
+/** Light work of a host: reads, hooks, records. */
+export const lightQueue = (host: string): string => `reprise-${host}`;
+/** Backups and verifications of a host: few slots. */
+export const heavyQueue = (host: string): string => `reprise-${host}-heavy`;
+/** Recoveries of a host: a slot of their own, so that no backup stands before a recovery. */
+export const recoveryQueue = (host: string): string => `reprise-${host}-recovery`;
+
+/** The watches of a host: they sit there for hours and take no slot from light work. */
+export const watchQueue = (host: string): string => `reprise-${host}-watch`;
+
+export const workflowTypes = {
+  backup: 'backup',
+  rotate: 'rotate',
+  verify: 'verifyBackup',
+  adopt: 'adopt',
+  recover: 'recover',
+  media: 'media',
+  verifyMedia: 'verifyMedia',
+  incident: 'incident',
+  watch: 'watch',
+  /** Receives the WAL of one policy, for ever. */
+  archive: 'archive',
+  lock: 'clusterLock',
+  /** One short activity on the host that owns the data, for reads and small writes of the command line. */
+  inspect: 'inspect',
+  /** Tells people of one thing, beside the work it is about. */
+  notify: 'notify',
+} as const;
+
+export const signalNames = {
+  confirmRestore: 'confirm-restore',
+  reject: 'reject',
+  pause: 'pause',
+  continue: 'continue',
+  promote: 'promote',
+  retarget: 'retarget',
+  confirm: 'confirm',
+  dismiss: 'dismiss',
+  note: 'note',
+  close: 'close',
+  clusterAnswers: 'cluster-answers',
+} as const;
+
+export const updateNames = {
+  approve: 'approve',
+  reject: 'reject-plan',
+  promote: 'promote-recovered',
+  retarget: 'retarget-recovery',
+  acquire: 'acquire',
+  release: 'release',
+} as const;
+
+export const queryNames = { status: 'status', plan: 'plan', result: 'result', holders: 'holders' } as const;
+
+/** Search attributes, all keywords; registered by `reprise up`, `schedule apply` and `worker`. */
+export const searchAttributes = { state: 'RepriseState', cluster: 'RepriseCluster', kind: 'RepriseKind' } as const;
+
+export const backupWorkflowId = (cluster: string, policy: string): string => `backup/${cluster}/${policy}`;
+export const rotateWorkflowId = (cluster: string, policy: string): string => `rotate/${cluster}/${policy}`;
+export const adoptWorkflowId = (cluster: string): string => `adopt/${cluster}`;
+export const recoverWorkflowId = (cluster: string, operationId: string): string => `recover/${cluster}/${operationId}`;
+export const mediaWorkflowId = (cluster: string, operationId: string): string => `media/${cluster}/${operationId}`;
+export const verifyMediaWorkflowId = (cluster: string, media: string): string => `verify-media/${cluster}/${media}`;
+export const incidentWorkflowId = (cluster: string, scenario: string, operationId: string): string =>
+  `incident/${cluster}/${scenario}/${operationId}`;
+export const archiveWorkflowId = (cluster: string, policy: string): string => `archive/${cluster}/${policy}`;
+export const watchWorkflowId = (cluster: string): string => `watch/${cluster}`;
+export const lockWorkflowId = (cluster: string): string => `lock/${cluster}`;
+export const scheduleId = (cluster: string, policy: string): string => `reprise/${cluster}/${policy}`;
+/** One for each notification: a second start of the same one is refused, so that nobody is told twice. */
+export const notifyWorkflowId = (cluster: string | null, operationId: string, key: string): string =>
+  `notify/${cluster ?? 'test'}/${operationId}/${key}`;

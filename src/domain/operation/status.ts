@@ -1,0 +1,59 @@
+import type { JobView, Progress } from './progress.js';
+
+/** States of any long work, as the search attribute `RepriseState` and `status` show them. */
+export type OperationState =
+  | 'suspected'
+  | 'running'
+  | 'waiting-approval'
+  | 'waiting-worker'
+  | 'waiting-thaw'
+  | 'waiting-sign-off'
+  | 'paused'
+  | 'completed'
+  | 'failed'
+  | 'rejected'
+  | 'cancelled';
+
+/** Answer of the query `status`; the command line adds `workflowId`, `progress`, `jobs` and `webUi`. */
+export interface OperationStatusView {
+  readonly kind:
+    | 'backup'
+    | 'rotate'
+    | 'verify'
+    | 'adopt'
+    | 'recover'
+    | 'media'
+    | 'verify-media'
+    | 'incident'
+    | 'watch'
+    | 'archive'
+    | 'notify';
+  readonly cluster: string;
+  /** Key prefix of its jobs, so that a view can look them up when no heartbeat carries them any more. */
+  readonly operationId?: string;
+  readonly state: OperationState;
+  /** What a person is waited for, in words, with what to type next; null where nothing is. */
+  readonly waitingFor: string | null;
+  /** Digest of the plan under decision or under way. */
+  readonly plan: string | null;
+  readonly phase: string;
+  readonly phases: readonly PhaseTime[];
+}
+
+/** Seconds one named phase took; a phase without an end is the present one. */
+export interface PhaseTime {
+  readonly name: string;
+  readonly startedAt: string;
+  readonly seconds: number | null;
+}
+
+/** A worker that sends no heartbeat for so long counts as lost, unless its host's config says otherwise. */
+export const HEARTBEAT_SECONDS = 10;
+
+/** What an activity's heartbeat carries. */
+export interface HeartbeatDetails {
+  readonly progress?: Progress;
+  readonly job?: JobView;
+  /** Where the next attempt goes on: what is before is done. */
+  readonly cursor?: string;
+}

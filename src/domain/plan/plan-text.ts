@@ -1,0 +1,262 @@
+import { shortDigest } from '../approval/approval-policy.js';
+import { markdownBlock, markdownCode, markdownText } from '../text/markdown.js';
+import { recoverWorkflowId } from '../operation/names.js';
+import { type Plan, type Replacement, losesOldData } from './plan.js';
+import { plannedMediaInWords } from './planned-media.js';
+import { formatTarget } from '../target/target.js';
+import { clipBytes, durationInWords, sizeInWords, utf8Bytes, visible } from '../text/text.js';
+import { thawInWords } from './thaw.js';
+
+/** Temporal takes 20 kB of details; the workflow may put a line before ours. */
+const maxDetailsBytes = 18_000;
+/** So many entries of any list are shown; the plan itself has them all. */
+const mostShown = 20;
+
+/** What a person pastes into the Web UI (update `approve`, signal `confirm-restore`) or pipes into any Temporal client. */
+export function approvalJson(plan: Plan, indent = 0): string {
+  return JSON.stringify({ plan: shortDigest(plan), by: '<your name>', reason: '<why>' }, null, indent);
+}
+
+/** One line for a timer in the Web UI's timeline, 120 bytes at the most: what is waited for, and which plan. */
+export function waitingSummary(plan: Plan): string {
+  const { binding } = plan;
+  const what =
+    binding.method === 'restart'
+      ? 'restart'
+      : `${losesOldData(binding) ? 'OVERWRITES old data, ' : ''}recovery to ${formatTarget(binding.target)}`;
+  const end = ` — plan ${shortDigest(plan)}, until ${minute(plan.approveBy)}`;
+  return clipBytes(visible(`wait for approval: ${binding.cluster}, ${what}`), 120 - utf8Bytes(end)) + end;
+}
+
+/** The plan for Temporal's current details (Markdown). Lines of one list: the Web UI's column is narrow, and tables there are not wrapped. */
+export function planDetails(plan: Plan): string {
+  return within([head(plan)], plan);
+}
+
+/** The same while its approval is waited for: what is decided, what to send, and what the decision rests on. */
+export function approvalDetails(plan: Plan): string {
+  return within(
+    [
+      head(plan),
+      `**Nothing is changed before the approval. To approve on this page:** More Actions → Send an Update → ${markdownCode('approve')}, with this as Data, your name and your reason put in:`,
+      markdownBlock(approvalJson(plan, 2), 'json'),
+      `The answer comes in the same dialog. (The signal ${markdownCode('confirm-restore')} takes the same JSON, and answers nothing.)`,
+      `**To decline:** Send an Update → ${markdownCode('reject-plan')}, or ${markdownCode(rejectCommand(plan))}`,
+    ],
+    plan,
+  );
+}
+
+function head(plan: Plan): string {
+  return `### ${markdownText(titleOf(plan))}\n\n${markdownText(effectOf(plan))}`;
+}
+
+/** Facts below what must be there whole; names of many kilobytes are cut at a line. */
+function within(parts: readonly string[], plan: Plan): string {
+  const notes = warningsOf(plan).map((warning) => `- ⚠ ${markdownText(clipBytes(warning, 400))}`);
+  const list = [...notes, ...facts(plan).map(listed)].join('\n');
+  const whole = [...parts, list].join('\n\n');
+  if (utf8Bytes(whole) <= maxDetailsBytes) return whole;
+  const room = maxDetailsBytes - utf8Bytes(parts.join('\n\n')) - 200;
+  const lines = clipBytes(list, room).split('\n').slice(0, -1);
+  return [
+    ...parts,
+    lines.join('\n'),
+    `The rest does not fit here: ${markdownCode(`reprise status ${workflowOf(plan)}`)} shows it.`,
+  ].join('\n\n');
+}
+
+/** The plan for a terminal, ending in what to type. */
+export function planText(plan: Plan): string {
+  const width = Math.max(...facts(plan).map(({ name }) => name.length));
+  const lines = facts(plan).flatMap(({ name, values }) =>
+    values.map(({ text }, index) => `  ${(index === 0 ? name : '').padEnd(width)}  ${visible(text)}`),
+  );
+  return [
+    visible(titleOf(plan)),
+    visible(effectOf(plan)),
+    ...lines,
+    ...warningsOf(plan).map((warning) => `  warning: ${visible(warning)}`),
+    '',
+    'Nothing is changed before the approval. To approve:',
+    `  ${approveCommand(plan)}`,
+    `or, in the Web UI, send the update approve with ${approvalJson(plan)}`,
+    'To decline:',
+    `  ${rejectCommand(plan)}`,
+  ].join('\n');
+}
+
+interface Value {
+  readonly text: string;
+  /** A name or a path, shown as such. */
+  readonly code?: boolean;
+}
+interface Fact {
+  readonly name: string;
+  readonly values: readonly Value[];
+}
+
+function facts({ binding, observed, approveBy, digest }: Plan): Fact[] {
+  const place = binding.into === 'in-place' ? 'in place' : `into ${binding.into}`;
+  const all: Fact[] = [
+    {
+      name: 'cluster',
+      values: [{ text: `${binding.cluster}, ${place} on host ${binding.targetHost}, port ${binding.port}` }],
+    },
+    { name: 'recovers to', values: [{ text: clipBytes(formatTarget(binding.target), 500), code: true }] },
+    {
+      name: 'brings back',
+      values: observed.stateAt === undefined ? [] : [{ text: `the data as it was at ${second(observed.stateAt)}` }],
+    },
+    // Beside what is there, nothing is lost.
+    {
+      name: 'may lose',
+      values: binding.replaces.length === 0 && binding.method !== 'restart' ? [] : loss(observed.predictedRpoSeconds),
+    },
+    {
+      name: 'from backup',
+      values: shown(binding.backups, (backup) => ({
+        text: `${backup.id} (${backup.type}, ended ${second(backup.finishedAt)})`,
+      })),
+    },
+    {
+      name: 'thaws',
+      values:
+        binding.thaw === undefined || observed.thaw === undefined
+          ? []
+          : thawInWords(binding.thaw, observed.thaw).map((text) => ({ text })),
+    },
+    { name: 'replaces', values: shown(binding.replaces, (one) => ({ text: fateOf(one) })) },
+    { name: 'media', values: binding.media === undefined ? [] : mediaFacts(binding.media) },
+    { name: 'puts back', values: shown(binding.putsBack ?? [], (path) => ({ text: path, code: true })) },
+    { name: 'steps', values: shown(binding.steps, (step) => ({ text: step.replaceAll('-', ' ') })) },
+    { name: 'pauses', values: binding.pause ? [{ text: 'at the target, read-only, until you promote' }] : [] },
+    { name: 'hooks run', values: shown(binding.hooks, (hook) => ({ text: hook, code: true })) },
+    { name: 'takes about', values: seconds(observed.predictedRtoSeconds) },
+    { name: 'could reach', values: range(observed.reachableFrom, observed.reachableTo) },
+    { name: 'WAL ends at', values: optional(observed.walEnd) },
+    {
+      name: 'salvages',
+      values:
+        observed.salvageableSegments > 0
+          ? [{ text: `${observed.salvageableSegments} WAL segments not archived yet` }]
+          : [],
+    },
+    {
+      name: 'needs',
+      values: [
+        {
+          text: `${sizeInWords(observed.neededBytes)} of disk; ${observed.freeBytes === null ? 'free room is not known' : `${sizeInWords(observed.freeBytes)} are free`}`,
+        },
+      ],
+    },
+    { name: 'asked for by', values: [{ text: clipBytes(binding.requester, 200) }] },
+    { name: 'may approve', values: approvers(observed.approval) },
+    { name: 'approve until', values: [{ text: second(approveBy) }] },
+    { name: 'plan', values: [{ text: digest, code: true }] },
+  ];
+  const recovering = new Set(['recovers to', 'could reach', 'WAL ends at', 'salvages', 'needs']);
+  return all.filter(({ name, values }) => values.length > 0 && !(binding.method === 'restart' && recovering.has(name)));
+}
+
+/** What is approved. */
+function titleOf({ binding }: Plan): string {
+  if (binding.method === 'restart') return `Restart PostgreSQL of ${binding.cluster}`;
+  const place = binding.into === 'in-place' ? 'in place' : `into ${binding.into}`;
+  const media = binding.media === undefined ? '' : `, with the media ${binding.media.name}`;
+  return `Recover ${binding.cluster} ${place}${media}, to ${clipBytes(formatTarget(binding.target), 200)}`;
+}
+
+/** What happens if it is approved, in one sentence. */
+function effectOf({ binding, observed }: Plan): string {
+  const time =
+    observed.predictedRtoSeconds === null ? '' : ` It takes about ${durationInWords(observed.predictedRtoSeconds)}.`;
+  if (binding.method === 'restart') return `The data is whole: the server is started, nothing is replaced.${time}`;
+  if (binding.replaces.length === 0) return `It is recovered beside what is there: nothing is replaced.${time}`;
+  if (losesOldData(binding))
+    return `What is there now is OVERWRITTEN AND LOST: this cannot be undone, and no copy of it is kept.${time}`;
+  return `What is there now is replaced, and kept under another name.${time}`;
+}
+
+function mediaFacts(media: NonNullable<Plan['binding']['media']>): Value[] {
+  return [
+    { text: `${media.name} as at ${second(media.instant)}: ${plannedMediaInWords(media, sizeInWords)}` },
+    { text: 'objects that came later stay; what is put right stays as a version' },
+  ];
+}
+
+function fateOf({ what, keptAs, copied }: Replacement): string {
+  if (keptAs === null) return `${what} — LOST: overwritten where it lies, cannot be undone`;
+  return copied ? `${what} — copied to ${keptAs}, then emptied` : `${what} — kept as ${keptAs}`;
+}
+
+function warningsOf({ observed }: Plan): string[] {
+  const more = observed.warnings.length - mostShown;
+  return [...observed.warnings.slice(0, mostShown), ...(more > 0 ? [`and ${more} more`] : [])];
+}
+
+function shown<T>(items: readonly T[], view: (item: T) => Value): Value[] {
+  const values = items
+    .slice(0, mostShown)
+    .map(view)
+    .map((value) => ({ ...value, text: clipBytes(value.text, 500) }));
+  const more = items.length - mostShown;
+  return more > 0 ? [...values, { text: `and ${more} more` }] : values;
+}
+
+/** `- **from backup:** ...` */
+function listed({ name, values }: Fact): string {
+  return `- **${name}:** ${values.map(({ text, code }) => (code ? markdownCode(text) : markdownText(text))).join('; ')}`;
+}
+
+function seconds(value: number | null): Value[] {
+  return value === null ? [] : [{ text: durationInWords(value) }];
+}
+
+function loss(value: number | null): Value[] {
+  return value === null
+    ? []
+    : [{ text: value === 0 ? 'nothing' : `what was written in the last ${durationInWords(value)} before this plan` }];
+}
+
+function approvers(approval: Plan['observed']['approval']): Value[] {
+  if (approval === undefined) return [];
+  const names = approval.from.slice(0, mostShown).join(', ');
+  return [{ text: clipBytes(approval.approvers === 1 ? names : `${approval.approvers} of ${names}`, 500) }];
+}
+
+function optional(value: string | null): Value[] {
+  return value === null ? [] : [{ text: value }];
+}
+
+function range(from: string | null, to: string | null): Value[] {
+  // A single dump holds one instant, which is told already.
+  if (from === to) return [];
+  return [
+    {
+      text: `${from === null ? 'the end of the backup' : second(from)} to ${to === null ? 'the end of the WAL' : second(to)}`,
+    },
+  ];
+}
+
+function workflowOf({ binding }: Plan): string {
+  return recoverWorkflowId(binding.cluster, binding.operationId);
+}
+
+function approveCommand(plan: Plan): string {
+  return `reprise approve ${workflowOf(plan)} --plan ${shortDigest(plan)} --reason "..."`;
+}
+
+function rejectCommand(plan: Plan): string {
+  return `reprise reject ${workflowOf(plan)} --reason "..."`;
+}
+
+/** To the second: nobody decides on milliseconds. */
+function second(instant: string): string {
+  return instant.replace(/\.\d+Z$/, 'Z');
+}
+
+/** `2026-11-21T02:15Z`: seconds help nobody to be in time. */
+function minute(instant: string): string {
+  return instant.replace(/:\d\d(\.\d+)?Z$/, 'Z');
+}

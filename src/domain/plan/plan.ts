@@ -1,0 +1,145 @@
+import type { PlannedMedia } from './planned-media.js';
+import type { RecoveryTarget } from '../target/target.js';
+import type { ObservedThaw, PlannedThaw } from './thaw.js';
+
+/** Steps a policy may list under `recovery.steps`, in the order of the runbook. */
+export type RecoveryStepName = 'stop-applications' | 'safety-backup' | 'restore' | 'run-checks' | 'start-applications';
+
+/**
+ * How the recovery is done. `restart`: the data directory is whole, nothing is replaced. `data-directory`: a physical
+ * backup into a directory. `databases`: dumps restored beside the live databases and swapped by rename.
+ */
+export type RecoveryMethod = 'restart' | 'data-directory' | 'databases';
+
+/** One backup the plan uses, and what it becomes. */
+export interface PlannedBackup {
+  readonly id: string;
+  readonly label: string;
+  readonly type: string;
+  readonly finishedAt: string;
+  /** SHA-256 of the file or of the manifest as recorded when it was taken. */
+  readonly hash: string | null;
+  readonly database?: string;
+}
+
+/** What is replaced and where the old one goes: read by the person who approves. */
+export interface Replacement {
+  readonly what: string;
+  /** Null: nowhere. It is overwritten where it lies, and lost. */
+  readonly keptAs: string | null;
+  /** Copied there and then emptied; absent: renamed. */
+  readonly copied?: true;
+}
+
+/** Whether approving the plan gives up what is there now for good. */
+export function losesOldData({ replaces }: Pick<PlanBinding, 'replaces'>): boolean {
+  return replaces.some(({ keptAs }) => keptAs === null);
+}
+
+/** What every plan says of itself, whatever it does: enough to approve it, and to know whose it is. */
+export interface ApprovableBinding {
+  readonly action: string;
+  readonly operationId: string;
+  readonly cluster: string;
+  readonly targetHost: string;
+  readonly configDigest: string;
+  readonly requester: string;
+}
+
+export interface ApprovablePlan {
+  /** SHA-256 (hex) of the canonical JSON of `binding`; people use the first 12 digits. */
+  readonly digest: string;
+  readonly binding: ApprovableBinding;
+  /** UTC ISO-8601. */
+  readonly createdAt: string;
+  readonly approveBy: string;
+}
+
+export function isRecoveryPlan(plan: ApprovablePlan): plan is Plan {
+  return plan.binding.action === 'recover';
+}
+
+/** The part of a plan that is approved: everything that decides what will be done. Digested as canonical JSON. */
+export interface PlanBinding {
+  readonly action: 'recover';
+  readonly operationId: string;
+  readonly cluster: string;
+  readonly policy: string;
+  readonly engine: string;
+  readonly method: RecoveryMethod;
+  readonly systemIdentifier: string | null;
+  readonly backups: readonly PlannedBackup[];
+  readonly target: RecoveryTarget;
+  readonly timeline: number | null;
+  /** Stop at the target and wait for a person before the server accepts writes. */
+  readonly pause: boolean;
+  readonly sourceHost: string;
+  readonly targetHost: string;
+  /** `in-place` or the name of an entry under `recovery.targets`. */
+  readonly into: string;
+  readonly dataDir: string | null;
+  readonly port: number;
+  readonly replaces: readonly Replacement[];
+  /** Configuration files outside the data directory that are gone, and are put back as the backup has them. */
+  readonly putsBack?: readonly string[];
+  /** Directory whose unarchived WAL is saved, where an earlier recovery, given up, has put it aside. */
+  readonly salvageFrom?: string;
+  /** Its files have to be thawed first; absent where they can be read. */
+  readonly thaw?: PlannedThaw;
+  /** Objects brought back to the same instant; absent where nobody asked. */
+  readonly media?: PlannedMedia;
+  readonly steps: readonly string[];
+  readonly hooks: readonly string[];
+  readonly configDigest: string;
+  /** SHA-256 of the engine's own configuration file, where it has one: it decides where backups are read from. */
+  readonly engineConfigDigest?: string;
+  readonly requester: string;
+}
+
+/** What was seen when the plan was made: shown, rechecked by thresholds, never part of the digest. */
+export interface PlanObservations {
+  readonly sizeBytes: number;
+  readonly neededBytes: number;
+  /** Null where the disk is not this host's, or not known. */
+  readonly freeBytes: number | null;
+  /** The instants between which a target can be reached. */
+  readonly reachableFrom: string | null;
+  readonly reachableTo: string | null;
+  /** Last WAL position known to exist anywhere (archive, or the old pg_wal). */
+  readonly walEnd: string | null;
+  readonly salvageableSegments: number;
+  readonly thaw?: ObservedThaw;
+  /** The instant whose data comes back; absent where it is not known before the recovery. */
+  readonly stateAt?: string;
+  readonly predictedRtoSeconds: number | null;
+  readonly predictedRpoSeconds: number | null;
+  /** Who may approve this very plan, and how many of them have to. */
+  readonly approval?: { readonly approvers: number; readonly from: readonly string[] };
+  readonly warnings: readonly string[];
+}
+
+export interface Plan {
+  /** SHA-256 (hex) of the canonical JSON of `binding`; people use the first 12 digits. */
+  readonly digest: string;
+  readonly binding: PlanBinding;
+  readonly observed: PlanObservations;
+  /** UTC ISO-8601. */
+  readonly createdAt: string;
+  readonly approveBy: string;
+}
+
+/** What a person sends: one JSON object, the same for the signal and the update. */
+export interface Approval {
+  readonly plan: string;
+  readonly by: string;
+  readonly reason: string;
+  readonly signature?: string;
+}
+export interface Rejection {
+  readonly by: string;
+  readonly reason: string;
+}
+
+/** What a person decides after a look at the recovered data: open it for writes, or go on to another target. */
+export type Decision = Rejection &
+  ({ readonly kind: 'promote' } | { readonly kind: 'retarget'; readonly target: RecoveryTarget });

@@ -1,0 +1,70 @@
+import { type Plan, losesOldData } from './plan.js';
+import { formatTarget } from '../target/target.js';
+
+/** Steps after which something is no longer where it was. */
+export const stepsThatMoveData = {
+  aside: 'put the old data aside',
+  media: 'bring media back',
+  promote: 'promote',
+  swap: 'swap the databases',
+} as const;
+
+/**
+ * What a recovery leaves that ended before its end: where the old data is, and what to type next.
+ * @param begun names of the steps of the runbook that were begun, in their order
+ */
+export function describeResidualState({ binding }: Plan, begun: readonly string[]): string {
+  const last = begun.at(-1);
+  if (last === undefined) return 'Nothing was changed.';
+  return [`It ended at "${last}".`, ...stateOf(binding, begun), ...mediaOf(binding, begun), goOn(binding)].join(' ');
+}
+
+function stateOf({ method, replaces }: Plan['binding'], begun: readonly string[]): readonly string[] {
+  // The last step may have been refused before it moved anything.
+  const moved = begun.at(-1) === stepsThatMoveData.aside || begun.at(-1) === stepsThatMoveData.swap ? 'may be' : 'is';
+  const kept = replaces.map(({ what, keptAs }) =>
+    keptAs === null
+      ? `What was ${what} ${moved} overwritten, and cannot be brought back.`
+      : `What was ${what} ${moved} kept as ${keptAs} (\`reprise kept list\`).`,
+  );
+  switch (method) {
+    case 'restart':
+      return ['Nothing was replaced.'];
+    case 'databases':
+      if (begun.includes(stepsThatMoveData.swap)) return ['The restored databases may be in place already.', ...kept];
+      return ['The live databases were not touched; a restored copy may be beside them (`reprise kept list`).'];
+    case 'data-directory':
+      if (!begun.includes(stepsThatMoveData.aside)) return ['No data was moved; the old server may be stopped.'];
+      return [
+        begun.includes(stepsThatMoveData.promote)
+          ? 'The recovered server may be open for writes already: look at it first.'
+          : 'The recovered server was not opened for writes.',
+        ...kept,
+      ];
+  }
+}
+
+function mediaOf({ media }: Plan['binding'], begun: readonly string[]): readonly string[] {
+  if (!media || !begun.includes(stepsThatMoveData.media)) return [];
+  return [
+    `The media ${media.name} are brought back to ${media.instant}, in part or whole; no version is lost: \`reprise media recover ${media.name} --to TIME\` takes that back, to the instant before this recovery.`,
+  ];
+}
+
+/** What was asked for: without it the next plan would go to the latest state there is, through the mistake. */
+function targetOf({ target, backups }: Plan['binding']): string {
+  if (target.kind === 'latest') return '';
+  const [first] = backups;
+  return ` --to ${target.kind === 'end-of-backup' && first ? `backup:${first.id}` : formatTarget(target)}`;
+}
+
+/** A directory put aside is found by the next plan: WAL that was never archived is taken from it. */
+function goOn(binding: Plan['binding']): string {
+  const { cluster, into, method, policy, pause, media } = binding;
+  const place = `${targetOf(binding)}${policy === 'none' ? '' : ` --policy ${policy}`}${into === 'in-place' ? '' : ` --into ${into}`}${pause ? ' --pause' : ''}${media ? ` --with-media ${media.name}` : ''}`;
+  const from =
+    method === 'data-directory' && into === 'in-place'
+      ? `, which takes WAL that was not archived from what was ${losesOldData(binding) ? 'saved' : 'put aside'}`
+      : '';
+  return `To go on: \`reprise recover ${cluster}${place}\` makes a new plan${from}.`;
+}

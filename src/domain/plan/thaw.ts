@@ -1,0 +1,58 @@
+import { storageClasses } from '../storage/storage-classes.js';
+import type { ThawTier } from '../storage/storage-classes.js';
+import { durationInWords, sizeInWords } from '../text/text.js';
+
+/** The part of a plan that says how its files are made readable: approved with it, since it costs money and hours. */
+export interface PlannedThaw {
+  readonly tier: ThawTier;
+  /** Days for which the readable copies stay. */
+  readonly days: number;
+}
+
+/** What the thaw comes to, as seen when the plan was made. */
+export interface ObservedThaw {
+  readonly objects: number;
+  readonly bytes: number;
+  readonly storageClasses: readonly string[];
+  /** By tier that every class in it knows: hours at the most, and the price where the config has one. */
+  readonly choices: readonly ThawChoice[];
+  readonly currency: string | null;
+}
+
+export interface ThawChoice {
+  readonly tier: ThawTier;
+  readonly hours: number;
+  readonly price: number | null;
+}
+
+const tiers: readonly ThawTier[] = ['Expedited', 'Standard', 'Bulk'];
+
+/** Hours until all of the classes can be read, by tier; a tier that one of them lacks is none. */
+export function thawTiers(classes: readonly string[]): { tier: ThawTier; hours: number }[] {
+  return tiers.flatMap((tier) => {
+    const hours = classes.map((name) => storageClasses[name]?.thawHours?.[tier]);
+    return hours.length === 0 || hours.includes(undefined)
+      ? []
+      : [{ tier, hours: Math.max(...hours.map((one) => one ?? 0)) }];
+  });
+}
+
+/** How often to look whether all is readable, in seconds: some twenty looks until it should be, and no history too long. */
+export function thawLookSeconds(hours: number): number {
+  return Math.round(Math.min(1800, Math.max(30, (hours * 3600) / 24)));
+}
+
+/** `3 files (1.2 GB) in DEEP_ARCHIVE: Standard, up to 12 h 00 min, 0.02 EUR; readable for 7 days`, and what else there is. */
+export function thawInWords(
+  { tier, days }: PlannedThaw,
+  { objects, bytes, storageClasses: classes, choices, currency }: ObservedThaw,
+): string[] {
+  const words = (choice: ThawChoice): string =>
+    `${choice.tier}, up to ${durationInWords(choice.hours * 3600)}, ${choice.price === null ? 'price not known' : `${choice.price.toFixed(2)} ${currency ?? ''}`}`;
+  const [chosen] = choices.filter((choice) => choice.tier === tier);
+  const others = choices.filter((choice) => choice.tier !== tier);
+  return [
+    `${objects} ${objects === 1 ? 'file' : 'files'} (${sizeInWords(bytes)}) in ${classes.join(', ')}: ${chosen === undefined ? tier : words(chosen)}; readable for ${days} days`,
+    ...others.map((choice) => `instead, with --thaw-tier ${choice.tier}: ${words(choice)}`),
+  ];
+}

@@ -1,0 +1,41 @@
+import { visible } from './text.js';
+
+/** Text that Markdown shows as it stands, whoever wrote it: no markup, no HTML, no link, no table cell of its own. */
+export function markdownText(text: string): string {
+  return (
+    visible(text)
+      .replace(/[\\`*[\]<>|~&]/g, '\\$&')
+      // An underscore inside a word, as in most names, is no markup.
+      .replace(/(?<![\p{L}\p{N}])_|_(?![\p{L}\p{N}])/gu, '\\_')
+      // Bare addresses become links: only ours may.
+      .replace(/:\/\//g, '\\://')
+      .replace(/\bwww\./gi, (found) => `${found.slice(0, -1)}\\.`)
+      .replace(/@/g, '\\@')
+      // What would make a heading, a list or a rule of the beginning.
+      .replace(/^( *)([#+=-])/, '$1\\$2')
+      .replace(/^( *\d+)(?=[.)](\s|$))/, '$1\\')
+  );
+}
+
+/** A name or a command in a code span. */
+export function markdownCode(text: string): string {
+  const shown = visible(text);
+  const longest = Math.max(0, ...[...shown.matchAll(/`+/g)].map(([run]) => run.length));
+  const fence = '`'.repeat(longest + 1);
+  const padding = longest > 0 || shown.trim() === '' ? ' ' : '';
+  return `${fence}${padding}${shown}${padding}${fence}`;
+}
+
+/** A fenced block, whose content nothing in it can end. */
+export function markdownBlock(content: string, language = ''): string {
+  const longest = Math.max(2, ...[...content.matchAll(/`+/g)].map(([run]) => run.length));
+  const fence = '`'.repeat(longest + 1);
+  return `${fence}${language}\n${content}\n${fence}`;
+}
+
+/** A table of cells that are Markdown already. A bar ends a cell even inside a code span, so it is escaped here. */
+export function markdownTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]) =>
+    `| ${cells.map((cell) => cell.replace(/(?<!\\)\|/g, '\\|')).join(' | ')} |`;
+  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');
+}

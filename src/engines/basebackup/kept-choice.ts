@@ -1,0 +1,55 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { BackupType } from '../../domain/backup/backup.js';
+import { isRepriseError } from '../../domain/errors.js';
+import type { LiveServerFacts } from '../../postgres/server/server-facts.js';
+import { writeFileDurably } from '../../files/durable-files.js';
+import { isCode } from '../../files/atomic-file.js';
+import type { BackupRequest, EngineContext } from '../engine.js';
+import { manifestOf } from './manifest.js';
+import { CHOICE, spoolOf } from './names.js';
+import { chooseType } from './parent.js';
+import type { Choice } from './parent.js';
+import { ownDirectory } from './unpack.js';
+
+interface Kept {
+  readonly type: BackupType;
+  readonly parent: string | null;
+  readonly instead: boolean;
+}
+
+/**
+ * What kind of backup an operation makes, chosen by its first attempt and kept beside what that took: a later one would
+ * choose otherwise where backups came or went meanwhile, and publish archives as what they are not.
+ * @throws RepriseError `not-found`, `backup-corrupt` of a parent that is gone since, and what {@link chooseType} throws
+ */
+export async function chooseOnce(
+  context: EngineContext,
+  request: BackupRequest,
+  server: LiveServerFacts,
+): Promise<Choice> {
+  const kept = await readFile(fileOf(context), 'utf8').catch((error: unknown) => {
+    if (isCode(error, 'ENOENT')) return null;
+    throw error;
+  });
+  if (kept === null) return keepChoice(context, await chooseType(context, request, server));
+  const { type, parent, instead } = JSON.parse(kept) as Kept;
+  return { type, instead, parent: parent === null ? null : await manifestOf(context, parent) };
+}
+
+export async function keepChoice(context: EngineContext, choice: Choice): Promise<Choice> {
+  const { type, parent, instead = false } = choice;
+  const kept: Kept = { type, parent: parent?.label ?? null, instead };
+  await ownDirectory(context, spoolOf(context));
+  await writeFileDurably(fileOf(context), JSON.stringify(kept), null);
+  return choice;
+}
+
+/** Whether a failure says that nothing can rest on that parent: `auto` takes a full backup then. */
+export function doesNotFit(error: unknown): boolean {
+  return (
+    isRepriseError(error) && ['no-usable-backup', 'config-invalid', 'backup-corrupt', 'not-found'].includes(error.code)
+  );
+}
+
+const fileOf = (context: EngineContext): string => join(spoolOf(context), CHOICE);

@@ -1,0 +1,111 @@
+import { readdir, readFile, rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { text } from 'node:stream/consumers';
+import { createGunzip } from 'node:zlib';
+import pMap from 'p-map';
+import { isRepriseError } from '../../domain/errors.js';
+import { isHistoryName, isSegmentName, parseSegmentName, segmentIndex } from '../../domain/target/wal.js';
+import { giveTo, writeFileDurably } from '../../files/durable-files.js';
+import type { ReadContext, WalPrefetch } from '../engine.js';
+import type { BaseManifest } from './manifest.js';
+import { walKey } from './names.js';
+import { ownDirectory } from './unpack.js';
+import { archivedNames, fetchSegment, usableBeginnings, walArchive } from './wal-archive.js';
+
+/** Below the data directory, where the server's restore_command stands: it goes with it, and is taken away after a recovery. */
+export const PREFETCHED = 'reprise_wal';
+/** File in there with the names of all that comes, a line each: the server waits for these. */
+export const LISTED = 'listed';
+/** File in there with the name that the server asked for last. */
+export const ASKED = 'asked';
+/** Segments on their way at once: more would only share the line. */
+const AT_ONCE = 8;
+/** So many segments are brought before the server asks for them: a target that is near does not bring a week of WAL. */
+const AHEAD = 32;
+const LOOK_MS = 50;
+
+/**
+ * Brings archived WAL beside the files of a server that recovers, many segments at once and ahead of it, while it
+ * replays: its restore_command is a local copy, and waits for what is on its way. What is there already stays.
+ */
+export async function prefetchWal(context: ReadContext, dataDir: string): Promise<WalPrefetch> {
+  const directory = join(dataDir, PREFETCHED);
+  await ownDirectory(context, directory);
+  const names = await archivedNames(context);
+  const histories = names.filter(isHistoryName);
+  // A beginning stays one by name: what was salvaged comes before it.
+  const segments = [...names.filter(isSegmentName), ...usableBeginnings(names).map((name) => `${name}.partial`)].sort(
+    byPlace,
+  );
+  const list = (there: readonly string[]): Promise<void> =>
+    writeFileDurably(join(directory, LISTED), there.map((name) => `${name}\n`).join(''), context.user);
+  for (const name of histories) await bringHistory(context, name, directory);
+  await list([...histories, ...segments]);
+  return {
+    bring: (signal) => bringSegments(context, segments, directory, signal),
+    close: async () => list((await readdir(directory)).filter((name) => names.includes(name))),
+  };
+}
+
+/** Bytes that {@link prefetchWal} brings at the most. */
+export async function prefetchBytes(context: ReadContext, { wal, segmentBytes }: BaseManifest): Promise<number> {
+  const first = parseSegmentName(wal.start, segmentBytes).number;
+  // Of every timeline: which of them is followed, the server decides.
+  const needed = (await walArchive(context)).segments.filter(
+    (name) => parseSegmentName(name, segmentBytes).number >= first,
+  );
+  return needed.length * segmentBytes;
+}
+
+const byPlace = (a: string, b: string): number =>
+  segmentIndex(a) < segmentIndex(b) ? -1 : segmentIndex(a) > segmentIndex(b) ? 1 : 0;
+
+async function bringSegments(
+  context: ReadContext,
+  segments: readonly string[],
+  directory: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const asked = async (): Promise<string> =>
+    segmentIndex((await readFile(join(directory, ASKED), 'utf8').catch(() => '')).trim());
+  /** Resolves when the server has asked for this place, or one behind it; false where nobody waits for that any more. */
+  const isAsked = async (place: string): Promise<boolean> => {
+    for (; !signal.aborted; await sleep(LOOK_MS)) if ((await asked()) >= place) return true;
+    return false;
+  };
+  if (!(await isAsked('0'))) return;
+  const first = await asked();
+  const there = new Set(await readdir(directory));
+  const needed = segments.filter((name) => segmentIndex(name) >= first);
+  await pMap(
+    [...needed.entries()],
+    async ([index, name]) => {
+      const asksFor = needed[Math.max(0, index - AHEAD)] ?? name;
+      if (there.has(name) || !(await isAsked(segmentIndex(asksFor)))) return;
+      await bringSegment(context, name, directory, signal).catch(async (error: unknown) => {
+        // One that is damaged counts when the server needs it: its target may lie before.
+        if (
+          signal.aborted ||
+          (isRepriseError(error) && error.code === 'wal-gap' && !(await isAsked(segmentIndex(name))))
+        )
+          return;
+        throw error;
+      });
+    },
+    { concurrency: AT_ONCE },
+  );
+}
+
+/** It appears whole, and as a file that the server may read. */
+async function bringSegment(context: ReadContext, name: string, directory: string, signal: AbortSignal): Promise<void> {
+  const coming = join(directory, `${name}.coming`);
+  await fetchSegment(context, name, coming, signal);
+  await giveTo(coming, context.user);
+  await rename(coming, join(directory, name));
+}
+
+async function bringHistory(context: ReadContext, name: string, directory: string): Promise<void> {
+  const content = await text((await context.storage.open(walKey(context, name))).pipe(createGunzip()));
+  await writeFileDurably(join(directory, name), content, context.user);
+}

@@ -1,0 +1,68 @@
+import { createHash } from 'node:crypto';
+import { chmod, mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { RepriseError } from '../../domain/errors.js';
+import { giveTo, writeFileDurably } from '../../files/durable-files.js';
+import { isCode } from '../../files/atomic-file.js';
+import type { EngineContext } from '../engine.js';
+
+/**
+ * Makes a directory to restore into this operation's own, or sees that it is, so that an attempt may go on in it or clear
+ * it. The claim lies in the state directory, because a restore may remove every file that is not of the backup, and names
+ * the directory's inode: another one that took its place is not ours.
+ * @throws RepriseError `path-refused` for a directory that is neither empty nor this operation's own
+ */
+export async function claimDirectory(context: EngineContext, directory: string, overOld = false): Promise<void> {
+  await makeDirectory(context, directory);
+  const claimFile = await claimPath(context, directory);
+  const { dev, ino } = await stat(directory);
+  const mine = JSON.stringify({ directory, operationId: context.operationId, dev, ino });
+  if ((await readFile(claimFile, 'utf8').catch(() => '')) === mine) return;
+  if (!overOld && (await readdir(directory)).length > 0) {
+    throw new RepriseError(
+      'path-refused',
+      `${directory} is not empty, and no earlier attempt of this operation began to fill it`,
+      'name an empty directory, or move its content away; Reprise never restores over files it did not write',
+    );
+  }
+  await chmod(directory, 0o700);
+  await giveTo(directory, context.user);
+  await writeFileDurably(claimFile, mine, null);
+}
+
+/** Whether a restored data directory is there no more, told by the file that every tool writes last (F2). */
+export async function isThrownAway(dataDir: string): Promise<boolean> {
+  return stat(join(dataDir, 'global', 'pg_control')).then(
+    () => false,
+    (error: unknown) => {
+      if (isCode(error, 'ENOENT', 'ENOTDIR')) return true;
+      throw error;
+    },
+  );
+}
+
+async function makeDirectory(context: EngineContext, directory: string): Promise<void> {
+  try {
+    await mkdir(directory, { mode: 0o700 });
+    await giveTo(directory, context.user);
+  } catch (error) {
+    if (isCode(error, 'EEXIST')) return;
+    if (!isCode(error, 'ENOENT')) throw error;
+    throw new RepriseError(
+      'path-refused',
+      `there is no directory ${dirname(directory)} to restore into`,
+      'create it, owned by the user of the data directory',
+    );
+  }
+}
+
+async function claimPath(context: EngineContext, directory: string): Promise<string> {
+  const claims = join(context.host.stateDir, 'restoring');
+  await mkdir(claims, { recursive: true, mode: 0o700 });
+  return join(claims, `${createHash('sha256').update(directory).digest('hex').slice(0, 32)}.json`);
+}
+
+/** Takes away what is in a directory that is this operation's own. */
+export async function emptyDirectory(path: string): Promise<void> {
+  for (const name of await readdir(path)) await rm(join(path, name), { recursive: true, force: true });
+}

@@ -1,0 +1,121 @@
+import { Readable } from 'node:stream';
+import { RepriseError, isRepriseError } from '../domain/errors.js';
+import type { ObjectCopy } from '../storage/storage.js';
+import type { CopiedVersion, MediaAction } from './action.js';
+import { compared } from './compare.js';
+import { byKey } from './ordered.js';
+import { type MediaPlace, type Wanted, entriesOf, objectsOf, openIn } from './place.js';
+import { isMarked, type Later, markOf, restoreInPlace, versionAt } from './restore.js';
+
+export type MediaRun =
+  | { readonly kind: 'restore'; readonly place: MediaPlace; readonly at: number; readonly later: Later }
+  | { readonly kind: 'restore-into'; readonly from: MediaPlace; readonly into: MediaPlace; readonly at: number }
+  | { readonly kind: 'sync'; readonly from: MediaPlace; readonly into: MediaPlace; readonly delete: boolean };
+
+/** What has to be done, object by object in the order of their keys, after one of them where it is named; reads only. */
+export function actionsOf(work: MediaRun, after?: string): AsyncIterable<MediaAction> {
+  switch (work.kind) {
+    case 'restore':
+      return restored(work, after);
+    case 'restore-into':
+      return compared(work, stateAt(work.from, work.at, after), 'keep', after);
+    case 'sync':
+      return compared(work, entriesOf(work.from, after), work.delete ? 'remove' : 'keep', after);
+  }
+}
+
+async function* restored(
+  { place, at, later }: Extract<MediaRun, { kind: 'restore' }>,
+  after?: string,
+): AsyncGenerator<MediaAction> {
+  const objects = objectsOf(place);
+  const copiedFrom = (key: string) => objects.copiedFrom(place.folder + key);
+  for await (const versions of byKey(objects.versions(place.folder, after)))
+    yield await restoreInPlace(versions, at, later, copiedFrom);
+}
+
+async function* stateAt(place: MediaPlace, at: number, after?: string): AsyncGenerator<Wanted> {
+  for await (const versions of byKey(objectsOf(place).versions(place.folder, after))) {
+    const then = versionAt(versions, at);
+    if (then !== null) yield then;
+  }
+}
+
+export interface CopyHow {
+  /** Bigger objects are copied in parts. */
+  readonly singleCopyBytes: number;
+  readonly signal?: AbortSignal;
+}
+
+/** Carries out one action. Done again, it does no harm: what is done is found right before. */
+export async function carryOut(work: MediaRun, action: MediaAction, how: CopyHow): Promise<void> {
+  const into = work.kind === 'restore' ? work.place : work.into;
+  const from = work.kind === 'restore' ? work.place : work.from;
+  const key = into.folder + action.key;
+  switch (action.name) {
+    case 'right':
+    case 'keep':
+      return;
+    case 'undelete':
+      for (const marker of action.markers) await objectsOf(into).removeMarker(key, marker);
+      return;
+    case 'remove':
+      return into.storage.objects ? into.storage.objects.remove(key) : into.storage.remove(key);
+    default:
+      return copyObject(from, into, action, how);
+  }
+}
+
+async function copyObject(
+  from: MediaPlace,
+  into: MediaPlace,
+  { key, sizeBytes, source }: Extract<MediaAction, { source: CopiedVersion }>,
+  how: CopyHow,
+): Promise<void> {
+  const [ours, theirs] = [into.storage.objects, from.storage.objects];
+  const { versionId } = source;
+  if (ours && theirs && ours.place.server === theirs.place.server) {
+    const inParts = sizeBytes > how.singleCopyBytes;
+    const mark = inParts || isMarked(source.etag) ? markOf(source) : undefined;
+    const copy: ObjectCopy = {
+      from: theirs.place,
+      key: from.folder + key,
+      sizeBytes,
+      ...(versionId === undefined ? {} : { versionId }),
+      ...(mark === undefined ? {} : { mark }),
+    };
+    return ours.copyFrom(copy, into.folder + key, how);
+  }
+  const { body, described } = await openIn(from, key, versionId);
+  const kept = { ...(described ? { described } : {}), ...(source.etag === '' ? {} : { mark: markOf(source) }) };
+  try {
+    await into.storage.writeStream(into.folder + key, Readable.from(whole(body, sizeBytes), { objectMode: false }), {
+      ...kept,
+      ...(how.signal ? { signal: how.signal } : {}),
+    });
+  } catch (error) {
+    if (how.signal?.aborted || isRepriseError(error)) throw error;
+    throw brokenOff(key, error instanceof Error ? error.message : String(error));
+  } finally {
+    body.destroy();
+  }
+}
+
+/** All of it or an error: half an object is no copy. */
+async function* whole(body: Readable, sizeBytes: number): AsyncGenerator<Buffer> {
+  let length = 0;
+  for await (const chunk of body as AsyncIterable<Buffer>) {
+    length += chunk.length;
+    yield chunk;
+  }
+  if (length !== sizeBytes) throw new Error(`${length} bytes came of ${sizeBytes}`);
+}
+
+/** The next attempt lists and reads again. */
+function brokenOff(key: string, why: string): RepriseError {
+  return new RepriseError(
+    'storage-unreachable',
+    `reading ${JSON.stringify(key)} broke off: ${why}`,
+    'see that the network to the server is sound',
+  );
+}

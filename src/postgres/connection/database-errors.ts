@@ -1,0 +1,62 @@
+import { isRepriseError, RepriseError } from '../../domain/errors.js';
+import type { ErrorCode } from '../../domain/errors.js';
+import type { ConnectionConfig } from '../../domain/config.js';
+
+/** Fields of an error as `pg` or Node give it. Only these are looked at: `detail` may hold row values. */
+interface RawError {
+  readonly message: string;
+  readonly code?: string;
+}
+
+/** SQLSTATE of an error the server sent, or the code of a failed system call. */
+export function sqlState(error: unknown): string | undefined {
+  return typeof error === 'object' && error !== null && 'code' in error && typeof error.code === 'string'
+    ? error.code
+    : undefined;
+}
+
+/** Whether the error means that there is no session any more, or never was one. */
+function isConnectionLoss(error: unknown): boolean {
+  const code = sqlState(error) ?? '';
+  // Class 08, a login that is not accepted (28) and the server's own goodbyes: 57P01 to 57P05; 53300 is "too many connections".
+  if (/^08|^28|^57P0|^53300$/.test(code)) return true;
+  if (/^(ECONN|EPIPE|ENOTFOUND|EAI_|EHOST|ENET|ETIMEDOUT|ENOENT|EACCES)/.test(code)) return true;
+  return (
+    error instanceof Error &&
+    /connection terminated|connection ended|not queryable|timeout expired|timed out connecting/i.test(error.message)
+  );
+}
+
+/** The error in Reprise's terms: its first line and SQLSTATE only, because details may quote rows (F39). */
+export function databaseError(error: unknown, connection: ConnectionConfig, database: string): RepriseError {
+  if (isRepriseError(error)) return error;
+  const raw: RawError = error instanceof Error ? (error as RawError) : { message: String(error) };
+  const state = sqlState(error);
+  if (isConnectionLoss(error)) return unreachable(raw.message, connection, database, state);
+  const [code, hint] = classify(state);
+  return new RepriseError(code, raw.message.split('\n')[0] ?? '', hint, { sqlState: state, database });
+}
+
+/** The server cannot be talked to; the address is said, the reason is the driver's or the server's. */
+export function unreachable(
+  reason: string,
+  connection: ConnectionConfig,
+  database: string,
+  state?: string,
+): RepriseError {
+  return new RepriseError(
+    'database-unreachable',
+    `database ${JSON.stringify(database)} at ${connection.host}:${connection.port} cannot be reached: ${reason}`,
+    'See whether the server runs and lets this user in: reprise doctor.',
+    { sqlState: state },
+  );
+}
+
+function classify(state: string | undefined): [ErrorCode, string] {
+  if (state === '3D000') return ['not-found', 'See the names under `databases:` of the cluster in reprise.yml.'];
+  if (state === '42501') return ['privilege-missing', 'Grant the missing right to the user of the connection.'];
+  if (state === '53100') return ['storage-full', 'Make room on the server, then try again.'];
+  if (state === '57014')
+    return ['query-timeout', 'The statement took too long: see what it waits for in pg_stat_activity.'];
+  return ['query-failed', 'The statement and its reason stand in the server log.'];
+}

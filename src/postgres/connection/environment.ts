@@ -1,0 +1,21 @@
+import type { ConnectionConfig } from '../../domain/config.js';
+
+/** What PostgreSQL shows as `application_name`, so that a DBA sees who is connected. */
+export const APPLICATION_NAME = 'reprise';
+const CONNECT_TIMEOUT_SECONDS = 10;
+
+/**
+ * Environment for PostgreSQL's programs. The database goes by `PGDATABASE`, which libpq never expands, while a `-d` that
+ * holds `=` is read as a connection string and may lead to another server (F36). The password stays in its file (F39).
+ */
+export function libpqEnv(connection: ConnectionConfig, database: string): Record<string, string> {
+  return {
+    PGHOST: connection.host,
+    PGPORT: String(connection.port),
+    PGUSER: connection.user,
+    PGDATABASE: database,
+    ...(connection.passfile === undefined ? {} : { PGPASSFILE: connection.passfile }),
+    PGCONNECT_TIMEOUT: String(CONNECT_TIMEOUT_SECONDS),
+    PGAPPNAME: APPLICATION_NAME,
+  };
+}

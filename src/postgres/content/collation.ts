@@ -1,0 +1,105 @@
+import pg from 'pg';
+import type { ConnectionConfig } from '../../domain/config.js';
+import { withClient } from '../connection/with-client.js';
+
+/** A collation whose rules changed with a library since its indexes were built: they may miss rows. */
+export interface CollationMismatch {
+  /** The database's own, or one of its collations. */
+  readonly collation: string;
+  readonly recorded: string;
+  readonly actual: string;
+}
+
+export interface CollationReport {
+  readonly mismatches: readonly CollationMismatch[];
+  /** Indexes that sort by one of these, quoted and with their schema. */
+  readonly indexes: readonly string[];
+}
+
+const DEFAULT_COLLATION_OID = 100;
+
+/**
+ * Compares the versions of glibc and ICU that the database recorded with those of this host (manual, "ALTER COLLATION").
+ * A physical backup restored onto another release of the system is where they differ.
+ */
+export async function collationReport(client: pg.ClientBase): Promise<CollationReport> {
+  const own = (await hasDatabaseVersion(client)) ? await databaseMismatch(client) : [];
+  const { rows } = await client.query<CollationMismatch & { oid: number }>(`
+    SELECT c.oid::int AS oid, format('%I.%I', n.nspname, c.collname) AS collation, c.collversion AS recorded,
+           pg_collation_actual_version(c.oid) AS actual
+      FROM pg_collation c JOIN pg_namespace n ON n.oid = c.collnamespace
+     WHERE c.collversion IS NOT NULL AND c.collversion <> pg_collation_actual_version(c.oid)`);
+  const oids = [...(own.length > 0 ? [DEFAULT_COLLATION_OID] : []), ...rows.map(({ oid }) => oid)];
+  const mismatches = [...own, ...rows.map(({ collation, recorded, actual }) => ({ collation, recorded, actual }))];
+  return { mismatches, indexes: oids.length === 0 ? [] : await indexesSortedBy(client, oids) };
+}
+
+/**
+ * Repairs every database of a server that was restored onto this host.
+ * @returns the indexes built anew, each with its database.
+ */
+export async function repairAllCollations(connection: ConnectionConfig): Promise<readonly string[]> {
+  const databases = await withClient(connection, connection.maintenanceDatabase, async (client) => {
+    const { rows } = await client.query<{ name: string }>(
+      'SELECT datname AS name FROM pg_database WHERE datallowconn AND NOT datistemplate ORDER BY 1',
+    );
+    return rows.map(({ name }) => name);
+  });
+  const repaired: string[] = [];
+  for (const database of databases) {
+    await withClient(connection, database, async (client) => {
+      const report = await collationReport(client);
+      if (report.mismatches.length === 0) return;
+      await repairCollations(client, database, report);
+      repaired.push(...report.indexes.map((index) => `${database}: ${index}`));
+    });
+  }
+  return repaired;
+}
+
+/** Builds these indexes anew, one by one, then records the present versions: in this order, so that a cut is repeated. */
+export async function repairCollations(
+  client: pg.ClientBase,
+  database: string,
+  report: CollationReport,
+): Promise<void> {
+  for (const index of report.indexes) await client.query(`REINDEX INDEX ${index}`);
+  for (const { collation } of report.mismatches) {
+    const own = collation === ownName(database);
+    await client.query(
+      own
+        ? `ALTER DATABASE ${pg.escapeIdentifier(database)} REFRESH COLLATION VERSION`
+        : `ALTER COLLATION ${collation} REFRESH VERSION`,
+    );
+  }
+}
+
+async function databaseMismatch(client: pg.ClientBase): Promise<CollationMismatch[]> {
+  const { rows } = await client.query<{ name: string; recorded: string; actual: string }>(`
+    SELECT datname::text AS name, datcollversion AS recorded, pg_database_collation_actual_version(oid) AS actual
+      FROM pg_database WHERE datname = current_database() AND datcollversion <> pg_database_collation_actual_version(oid)`);
+  return rows.map(({ name, recorded, actual }) => ({ collation: ownName(name), recorded, actual }));
+}
+
+function ownName(database: string): string {
+  return `database ${database}`;
+}
+
+async function indexesSortedBy(client: pg.ClientBase, collations: readonly number[]): Promise<string[]> {
+  const { rows } = await client.query<{ name: string }>(
+    `SELECT format('%I.%I', n.nspname, c.relname) AS name
+       FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+      WHERE c.relkind = 'i' AND n.nspname NOT LIKE 'pg\\_temp%'
+        AND EXISTS (SELECT FROM unnest(i.indcollation::oid[]) used WHERE used = ANY ($1::oid[])) ORDER BY 1`,
+    [collations],
+  );
+  return rows.map(({ name }) => name);
+}
+
+/** `pg_database.datcollversion` came with PostgreSQL 15. */
+async function hasDatabaseVersion(client: pg.ClientBase): Promise<boolean> {
+  const { rows } = await client.query<{ version: number }>(
+    "SELECT current_setting('server_version_num')::int AS version",
+  );
+  return (rows[0]?.version ?? 0) >= 150000;
+}

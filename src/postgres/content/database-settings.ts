@@ -1,0 +1,49 @@
+import pg from 'pg';
+import { sqlState } from '../connection/database-errors.js';
+
+/** One setting of a database, for all roles or for one. */
+export interface DatabaseSetting {
+  readonly role: string | null;
+  readonly name: string;
+  /** As stored: settings that are lists hold quoted identifiers between commas. */
+  readonly value: string;
+}
+
+/** Lists of names, whose elements are quoted one by one (`GUC_LIST_QUOTE` in PostgreSQL's sources). */
+const LISTS = new Set([
+  'search_path',
+  'temp_tablespaces',
+  'session_preload_libraries',
+  'local_preload_libraries',
+  'shared_preload_libraries',
+  'unix_socket_directories',
+]);
+const UNDEFINED_OBJECT = '42704';
+
+/** The statement that gives a database a setting. As one literal, a list would become a single strange name. */
+export function settingStatement(database: string, { role, name, value }: DatabaseSetting): string {
+  const place = pg.escapeIdentifier(database);
+  const target = role === null ? `DATABASE ${place}` : `ROLE ${pg.escapeIdentifier(role)} IN DATABASE ${place}`;
+  const elements = LISTS.has(name.toLowerCase()) ? splitList(value) : [value];
+  const literals = elements.length === 0 ? [''] : elements;
+  return `ALTER ${target} SET ${name
+    .split('.')
+    .map((part) => pg.escapeIdentifier(part))
+    .join('.')} TO ${literals.map((element) => pg.escapeLiteral(element)).join(', ')}`;
+}
+
+/** Elements of a stored list: separated by commas, in double quotes where the name needs them. */
+export function splitList(stored: string): string[] {
+  const elements: string[] = [];
+  for (const match of stored.matchAll(/\s*(?:"((?:[^"]|"")*)"|([^,"]*))\s*(?:,|$)/g)) {
+    const [whole, quoted, plain] = match;
+    if (whole === '') break;
+    elements.push(quoted === undefined ? (plain ?? '').trim() : quoted.replaceAll('""', '"'));
+  }
+  return elements;
+}
+
+/** Whether a statement failed because a role it names is not on this server. */
+export function isMissingRole(error: unknown): boolean {
+  return sqlState(error) === UNDEFINED_OBJECT && error instanceof Error && /\brole\b/i.test(error.message);
+}

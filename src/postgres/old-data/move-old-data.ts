@@ -1,0 +1,109 @@
+import { lstat, readFile, readlink, realpath, readdir, rename } from 'node:fs/promises';
+import { dirname, isAbsolute, join, resolve } from 'node:path';
+import { RepriseError } from '../../domain/errors.js';
+import { syncDirectory } from '../../files/durable-files.js';
+import { processesIn } from '../server/postmaster.js';
+
+export interface MovedOldData {
+  /** Where the old directory is now; null where there was none. */
+  readonly keptAt: string | null;
+  /** Places outside the directory that go on belonging to it: tablespaces, a `pg_wal` elsewhere. */
+  readonly outside: readonly string[];
+}
+
+/**
+ * Renames a data directory, on its own file system, durably. A symbolic link stays and its target is renamed, so that
+ * the new data lies on the same disk. Nothing is made in its place. A repeated call finds it aside and changes nothing.
+ * @throws RepriseError `conflict` while a server works in it; `path-refused` for a mount point or another file system.
+ */
+export async function moveOldData(dataDir: string, asideDir: string): Promise<MovedOldData> {
+  if (await isThere(asideDir)) return { keptAt: asideDir, outside: await outsidePlaces(asideDir) };
+  if (!(await isThere(dataDir))) return { keptAt: null, outside: [] };
+  const real = await linkTarget(dataDir);
+  if (!(await isThere(real))) return { keptAt: null, outside: [] };
+  await refuse(real, dataDir);
+  const outside = await outsidePlaces(real);
+  await rename(real, asideDir).catch((error: unknown) => {
+    throw renameRefused(error, real, asideDir);
+  });
+  await syncDirectory(dirname(asideDir));
+  if (dirname(real) !== dirname(asideDir)) await syncDirectory(dirname(real));
+  return { keptAt: asideDir, outside };
+}
+
+/** Where the data of a directory really lies, also where it is a link whose target is gone (put aside). */
+async function linkTarget(path: string): Promise<string> {
+  const found = await realpath(path).catch(() => null);
+  if (found !== null) return found;
+  const target = await readlink(path).catch(() => null);
+  if (target === null) return path;
+  return isAbsolute(target) ? target : resolve(dirname(path), target);
+}
+
+/** @throws RepriseError `conflict` while a server works in `real`, which people know as `dataDir` */
+export async function refuseLiving(real: string, dataDir: string): Promise<void> {
+  const living = await processesIn(real);
+  if (living.length === 0) return;
+  throw new RepriseError(
+    'conflict',
+    `a server works in ${dataDir} (process ${living.join(', ')})`,
+    'Stop it first, with all its backends.',
+  );
+}
+
+async function refuse(real: string, dataDir: string): Promise<void> {
+  await refuseLiving(real, dataDir);
+  if (await isMountPoint(real)) {
+    throw new RepriseError(
+      'path-refused',
+      `${dataDir} is a mount point, which cannot be renamed`,
+      'Set recovery: old_data: { mode: aside-on, path: ... } to have it copied, or keep the data in a directory below the mount point.',
+    );
+  }
+}
+
+async function isMountPoint(real: string): Promise<boolean> {
+  const table = await readFile('/proc/self/mountinfo', 'utf8');
+  // The kernel writes spaces and the like as octal numbers.
+  const points = table
+    .split('\n')
+    .map((line) =>
+      line.split(' ')[4]?.replace(/\\(\d{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8))),
+    );
+  return points.includes(real);
+}
+
+function renameRefused(error: unknown, from: string, to: string): unknown {
+  const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined;
+  if (code === 'EXDEV') {
+    return new RepriseError(
+      'path-refused',
+      `${to} is on another file system than ${from}`,
+      'Old data is kept by a rename: choose a place beside it.',
+    );
+  }
+  if (code === 'EBUSY')
+    return new RepriseError(
+      'path-refused',
+      `${from} is in use as a mount point`,
+      'Name a directory below the mount point as data_dir.',
+    );
+  return error;
+}
+
+async function outsidePlaces(directory: string): Promise<string[]> {
+  const links = (await readdir(join(directory, 'pg_tblspc')).catch(() => [])).map((oid) => join('pg_tblspc', oid));
+  const places: string[] = [];
+  for (const link of [...links, 'pg_wal']) {
+    const target = await readlink(join(directory, link)).catch(() => null);
+    if (target !== null) places.push(target);
+  }
+  return places;
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return lstat(path).then(
+    () => true,
+    () => false,
+  );
+}

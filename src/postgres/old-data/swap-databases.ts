@@ -1,0 +1,122 @@
+import pg from 'pg';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ConnectionConfig } from '../../domain/config.js';
+import { RepriseError } from '../../domain/errors.js';
+import { withClient } from '../connection/with-client.js';
+import { sqlState } from '../connection/database-errors.js';
+
+/** Names of a swap: `fresh` becomes `live`, and what was `live` is kept as `aside`. */
+export interface DatabaseSwap {
+  readonly live: string;
+  readonly fresh: string;
+  readonly aside: string;
+}
+
+/** How often sessions that come back between their end and the rename are ended again. */
+const ATTEMPTS = 20;
+const OBJECT_IN_USE = '55006';
+
+/**
+ * Puts a restored database in the place of the live one. Both renames are one transaction, so that a kill at any instant
+ * leaves either the old names or the new ones; a repeated call finds out which. The old database takes no connections
+ * from the start and keeps refusing them: what is in it is evidence, and applications cannot write where nobody looks.
+ * A live one that is already gone is no error. The way back is a swap with `fresh` and `aside` exchanged.
+ * @throws RepriseError `not-found` where there is nothing to swap in; `lock-held` where sessions cannot be ended.
+ */
+export async function swapDatabases(connection: ConnectionConfig, swap: DatabaseSwap): Promise<void> {
+  const { live, fresh, aside } = swap;
+  await withClient(connection, connection.maintenanceDatabase, async (client) => {
+    const there = await existing(client, swap);
+    if (!there.has(fresh)) {
+      if (there.has(live) && there.has(aside)) return;
+      throw new RepriseError(
+        'not-found',
+        `there is no database ${JSON.stringify(fresh)} to put in the place of ${JSON.stringify(live)}`,
+        'Restore it first.',
+      );
+    }
+    const closing = [fresh, ...(there.has(live) ? [live] : [])];
+    if (there.has(live)) await refusePrepared(client, live);
+    await exclusively(client, live, closing, async () => {
+      await client.query('BEGIN');
+      if (there.has(live)) await rename(client, live, aside);
+      await rename(client, fresh, live);
+      await allowConnections(client, live, true);
+      await client.query('COMMIT');
+    });
+  });
+}
+
+async function existing(client: pg.ClientBase, { live, fresh, aside }: DatabaseSwap): Promise<Set<string>> {
+  const { rows } = await client.query<{ name: string }>(
+    'SELECT datname::text AS name FROM pg_database WHERE datname = ANY ($1)',
+    [[live, fresh, aside]],
+  );
+  return new Set(rows.map(({ name }) => name));
+}
+
+/** A rename waits for all sessions of a database and then gives up; poolers come back faster than that. */
+async function exclusively(
+  client: pg.ClientBase,
+  live: string,
+  databases: readonly string[],
+  renames: () => Promise<void>,
+): Promise<void> {
+  try {
+    await closed(client, databases, renames);
+  } catch (error) {
+    // Whoever gives up after this must not leave a live database that nobody can use. A lost session cannot tell it.
+    if (databases.includes(live)) await allowConnections(client, live, true).catch(() => undefined);
+    throw error;
+  }
+}
+
+async function closed(
+  client: pg.ClientBase,
+  databases: readonly string[],
+  renames: () => Promise<void>,
+): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    for (const database of databases) await allowConnections(client, database, false);
+    await client.query(
+      'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = ANY ($1) AND pid <> pg_backend_pid()',
+      [databases],
+    );
+    try {
+      return await renames();
+    } catch (error) {
+      // Where the session itself is gone this fails, too; what happened first is what counts.
+      await client.query('ROLLBACK').catch(() => undefined);
+      if (sqlState(error) !== OBJECT_IN_USE) throw error;
+      if (attempt >= ATTEMPTS) {
+        throw new RepriseError(
+          'lock-held',
+          `sessions of ${databases.map((name) => JSON.stringify(name)).join(', ')} do not end`,
+          'See pg_stat_activity, end them, then try again.',
+        );
+      }
+      await sleep(100);
+    }
+  }
+}
+
+/** A prepared transaction belongs to a database and has no session that could be ended. */
+async function refusePrepared(client: pg.ClientBase, database: string): Promise<void> {
+  const { rows } = await client.query<{ gid: string }>('SELECT gid FROM pg_prepared_xacts WHERE database = $1', [
+    database,
+  ]);
+  if (rows.length === 0) return;
+  throw new RepriseError(
+    'lock-held',
+    `${rows.length} prepared transactions keep ${JSON.stringify(database)} from being renamed`,
+    'Decide each with COMMIT PREPARED or ROLLBACK PREPARED (pg_prepared_xacts lists them), then try again.',
+  );
+}
+
+async function rename(client: pg.ClientBase, from: string, to: string): Promise<void> {
+  await client.query(`ALTER DATABASE ${pg.escapeIdentifier(from)} RENAME TO ${pg.escapeIdentifier(to)}`);
+}
+
+async function allowConnections(client: pg.ClientBase, database: string, allowed: boolean): Promise<void> {
+  await client.query(`ALTER DATABASE ${pg.escapeIdentifier(database)} WITH ALLOW_CONNECTIONS ${String(allowed)}`);
+}

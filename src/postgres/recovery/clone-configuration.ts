@@ -1,0 +1,30 @@
+import { access } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { OsUser } from '../../process/jobs/jobs.js';
+import { writeFileDurably } from '../../files/durable-files.js';
+
+/** Access from this host only, by the passwords and users of the cluster. */
+const HBA = `local all all peer
+host all all 127.0.0.1/32 scram-sha-256
+host all all ::1/128 scram-sha-256
+`;
+
+/**
+ * Gives a restored copy the configuration files it lacks: Debian keeps them in /etc, outside the data directory, and
+ * without them a server does not start there. Files that came with the copy stay as they are.
+ */
+export async function addMissingConfiguration(dataDir: string, user: OsUser | null): Promise<void> {
+  const files = {
+    'postgresql.conf': '# Written by Reprise: the copy came without one.\n',
+    'pg_hba.conf': HBA,
+    'pg_ident.conf': '',
+  };
+  for (const [name, content] of Object.entries(files)) {
+    const path = join(dataDir, name);
+    const there = await access(path).then(
+      () => true,
+      () => false,
+    );
+    if (!there) await writeFileDurably(path, content, user);
+  }
+}

@@ -1,0 +1,129 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ConnectionConfig } from '../../domain/config.js';
+import { isRepriseError, RepriseError } from '../../domain/errors.js';
+import { compareLsn } from '../../domain/target/wal.js';
+import { recoveryFailure } from './recovery-failure.js';
+import { recoveryProgress } from './recovery-progress.js';
+import type { RecoveryProgress } from './recovery-progress.js';
+import type { Service } from '../server/service.js';
+
+export interface WaitOptions {
+  readonly service: Pick<Service, 'status' | 'logTail'>;
+  readonly signal?: AbortSignal;
+  /** Called at every look: a sign of life. */
+  readonly report?: (progress: RecoveryProgress) => void;
+  /** Default 500. */
+  readonly pollMs?: number;
+  /** Without any advance for so long, a person is asked; default 30 minutes. */
+  readonly stallMs?: number;
+}
+
+/** Looks in a row without any advance, all while the startup process waits, after which the log counts as ended. */
+const SETTLED_POLLS = 6;
+const DEFAULT_POLL_MS = 500;
+const DEFAULT_STALL_MS = 1_800_000;
+/** Until it is consistent a server takes no connections, and nobody can see it advance: it has more time. */
+const UNSEEN_FACTOR = 12;
+
+/**
+ * Waits until a server that recovers to `latest` has replayed all there is. With an expected end (archive and salvage
+ * together) less is an error, because a missing segment looks just like the end of the log (F23).
+ * @throws RepriseError `target-not-reached`, or why the server ended.
+ */
+export async function waitForEndOfWal(
+  connection: ConnectionConfig,
+  expectedEndLsn: string | null,
+  options: WaitOptions,
+): Promise<RecoveryProgress> {
+  let last: string | null = null;
+  let still = 0;
+  const advance = watchAdvance(options);
+  for (;;) {
+    const progress = await look(connection, options);
+    advance(progress);
+    if (progress !== null) {
+      if (!progress.inRecovery) throw promotedTooSoon(progress);
+      const { replayLsn } = progress;
+      if (expectedEndLsn !== null && replayLsn !== null && compareLsn(replayLsn, expectedEndLsn) >= 0) return progress;
+      still = progress.waitingForWal && replayLsn === last ? still + 1 : 0;
+      last = replayLsn;
+      if (still >= SETTLED_POLLS) {
+        if (expectedEndLsn === null) return progress;
+        throw new RepriseError(
+          'target-not-reached',
+          `replay ended at ${replayLsn ?? 'its start'}, before the expected end ${expectedEndLsn}`,
+          'A WAL segment in between is missing or unreadable: see the server log, then plan again with what there is.',
+          { replayLsn, expectedEndLsn, logTail: await options.service.logTail() },
+        );
+      }
+    }
+    await sleep(options.pollMs ?? DEFAULT_POLL_MS);
+  }
+}
+
+/**
+ * Waits until a recovery with a target pauses there.
+ * @throws RepriseError `target-not-reached`, `target-before-backup`, or why the server ended.
+ */
+export async function waitForPause(connection: ConnectionConfig, options: WaitOptions): Promise<RecoveryProgress> {
+  const advance = watchAdvance(options);
+  for (;;) {
+    const progress = await look(connection, options);
+    if (!progress?.paused) advance(progress);
+    if (progress?.inRecovery === false) throw promotedTooSoon(progress);
+    if (progress?.paused) return progress;
+    await sleep(options.pollMs ?? DEFAULT_POLL_MS);
+  }
+}
+
+/** F9: a replay that lives and does not advance, as with a restore_command that hangs on a dead mount, is told to a person. */
+function watchAdvance({ stallMs = DEFAULT_STALL_MS }: WaitOptions): (progress: RecoveryProgress | null) => void {
+  let at: string | null = null;
+  let since = performance.now();
+  return (progress) => {
+    const now = progress?.replayLsn ?? null;
+    if (now !== at) [at, since] = [now, performance.now()];
+    if (performance.now() - since <= (at === null ? stallMs * UNSEEN_FACTOR : stallMs)) return;
+    throw new RepriseError(
+      'target-not-reached',
+      `replay has not advanced${at === null ? '' : ` beyond ${at}`} for ${Math.round((performance.now() - since) / 60_000)} minutes`,
+      'see whether restore_command hangs (the server log, its processes, the mount of the repository), then continue',
+    );
+  };
+}
+
+/** Null while the server lives and takes no connections yet. */
+async function look(connection: ConnectionConfig, options: WaitOptions): Promise<RecoveryProgress | null> {
+  options.signal?.throwIfAborted();
+  try {
+    const progress = await recoveryProgress(connection);
+    options.report?.(progress);
+    // Not every pause is one at the target.
+    const failure = progress.paused ? recoveryFailure(await options.service.logTail()) : null;
+    if (failure !== null) throw failure;
+    return progress;
+  } catch (error) {
+    if (!isRepriseError(error) || error.code !== 'database-unreachable') throw error;
+    if ((await options.service.status()) === 'running') return null;
+    const logTail = await options.service.logTail();
+    throw (
+      recoveryFailure(logTail) ??
+      new RepriseError(
+        'service-failed',
+        'the server ended during recovery',
+        'Correct what the end of its log names, then try again.',
+        { logTail },
+      )
+    );
+  }
+}
+
+/** F24: with settings that did not hold, a server takes writes before anybody has looked at it. */
+function promotedTooSoon(progress: RecoveryProgress): RepriseError {
+  return new RepriseError(
+    'target-not-reached',
+    'the server was promoted before its target was confirmed',
+    'Do not use it: restore again, and see who promoted it.',
+    { ...progress },
+  );
+}

@@ -1,0 +1,135 @@
+import { readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { ConnectionConfig } from '../../domain/config.js';
+import { isRepriseError, RepriseError } from '../../domain/errors.js';
+import { formatTarget } from '../../domain/target/target.js';
+import type { RecoveryTarget } from '../../domain/target/target.js';
+import { compareLsn } from '../../domain/target/wal.js';
+import { findPostgresBin } from '../../process/exec/find-programs.js';
+import type { OsUser } from '../../process/jobs/jobs.js';
+import { addMissingConfiguration } from './clone-configuration.js';
+import { readControlData } from '../server/control-data.js';
+import type { ControlData } from '../server/control-data.js';
+import { giveTo, syncDirectory } from '../../files/durable-files.js';
+import { processesIn } from '../server/postmaster.js';
+import { isRecoveryOnly, recoverySettings } from './recovery-settings.js';
+import type { RecoverySettingsRequest } from './recovery-settings.js';
+import { recoveryProgress } from './recovery-progress.js';
+import type { RecoveryProgress } from './recovery-progress.js';
+import type { Service } from '../server/service.js';
+import { autoSettingsAre, resetAutoSettings, writeAutoSettings } from './settings-file.js';
+import type { Settings } from './settings-file.js';
+
+export { rearmArchiving } from '../wal/archiving.js';
+export { promote } from './promote.js';
+export { recoveryProgress } from './recovery-progress.js';
+export type { RecoveryProgress } from './recovery-progress.js';
+export { waitForEndOfWal, waitForPause } from './recovery-wait.js';
+export type { WaitOptions } from './recovery-wait.js';
+
+export interface RecoveryRequest extends RecoverySettingsRequest {
+  readonly dataDir: string;
+  readonly user: OsUser | null;
+  /** Control data of the restored directory where the caller has read it already. */
+  readonly control?: ControlData | null;
+}
+
+/**
+ * Makes a restored data directory ready to recover: settings, and the signal file that says how. `latest` runs as a
+ * standby, which has no end of its own: it waits for WAL until it is promoted. A second call replaces the first.
+ * @throws RepriseError `conflict` while a server works in the directory.
+ */
+export async function configureRecovery(request: RecoveryRequest): Promise<void> {
+  const { dataDir, user, target } = request;
+  await refuseRunning(dataDir);
+  if (request.clone === true) await addMissingConfiguration(dataDir, user);
+  await writeAutoSettings(dataDir, await settingsOf(request), user);
+  const [wanted, other] =
+    target.kind === 'latest' ? ['standby.signal', 'recovery.signal'] : ['recovery.signal', 'standby.signal'];
+  await writeFile(join(dataDir, wanted), '', { mode: 0o600 });
+  await giveTo(join(dataDir, wanted), user);
+  // Both together would make it a standby that ignores its target.
+  for (const leftover of [other, 'postmaster.pid', 'postmaster.opts'])
+    await rm(join(dataDir, leftover), { force: true });
+  await syncDirectory(dataDir);
+}
+
+/**
+ * Goes on to a later target: stop, change, start. A call that was cut off is taken up again.
+ * @throws RepriseError `target-before-backup` where the server has replayed more than the new target asks for: going
+ *   back needs a new restore; `conflict` where it was promoted.
+ */
+export async function retargetRecovery(
+  request: RecoveryRequest,
+  service: Service,
+  connection: ConnectionConfig,
+  timeoutSeconds?: number,
+): Promise<void> {
+  if (!(await autoSettingsAre(request.dataDir, await settingsOf(request)))) {
+    const progress = await recoveryProgress(connection).catch(async (error: unknown) => {
+      // Stopped by an attempt before this one.
+      if (isRepriseError(error) && error.code === 'database-unreachable' && (await service.status()) === 'stopped')
+        return null;
+      throw error;
+    });
+    if (progress !== null) refuseBackwards(request.target, progress);
+    await service.stop('fast');
+    await configureRecovery(request);
+  }
+  await service.start({ timeoutSeconds });
+}
+
+/**
+ * Removes from the configuration what belonged to the recovery, after the promotion; the running server takes it in by
+ * a reload, some only by its next start. Archiving stays empty until `rearmArchiving`; a port and a clone's restraints
+ * stay. Nothing of ours there is no error.
+ */
+export async function resetRecoverySettings(dataDir: string, user: OsUser | null): Promise<void> {
+  await resetAutoSettings(dataDir, isRecoveryOnly, user);
+}
+
+async function refuseRunning(dataDir: string): Promise<void> {
+  const living = await processesIn(dataDir);
+  if (living.length === 0) return;
+  throw new RepriseError(
+    'conflict',
+    `a server works in ${dataDir} (process ${living.join(', ')})`,
+    'Stop it first: its recovery can only be set up while it is down.',
+  );
+}
+
+async function settingsOf(request: RecoveryRequest): Promise<Settings> {
+  const { dataDir, user } = request;
+  const major = Number.parseInt(await readFile(join(dataDir, 'PG_VERSION'), 'utf8'), 10);
+  const control = request.control ?? (await readControlData(await findPostgresBin(major), dataDir, user));
+  return recoverySettings(request, control?.settings ?? null, major);
+}
+
+function refuseBackwards(target: RecoveryTarget, progress: RecoveryProgress): void {
+  if (!progress.inRecovery) {
+    throw new RepriseError(
+      'conflict',
+      'the server was promoted: it recovers no further',
+      'Plan a new recovery with this target.',
+    );
+  }
+  const { replayLsn, lastReplayedCommitAt } = progress;
+  const passed =
+    target.kind === 'end-of-backup' ||
+    target.kind === 'backup' ||
+    (target.kind === 'lsn' && replayLsn !== null && compareLsn(target.lsn, replayLsn) < 0) ||
+    (target.kind === 'time' && lastReplayedCommitAt !== null && isEarlier(target.time, lastReplayedCommitAt));
+  if (!passed) return;
+  throw new RepriseError(
+    'target-before-backup',
+    `the server has replayed up to ${replayLsn ?? '?'} (last commit ${lastReplayedCommitAt ?? 'unknown'}), past ${formatTarget(target)}`,
+    'Choose a later target; an earlier one needs a new restore.',
+  );
+}
+
+/** Instants in UTC with any number of digits below the second. */
+function isEarlier(a: string, b: string): boolean {
+  const padded = (instant: string): string =>
+    instant.replace(/(?:\.(\d+))?Z$/, (_, digits?: string) => `.${(digits ?? '').padEnd(6, '0')}`);
+  return padded(a) < padded(b);
+}

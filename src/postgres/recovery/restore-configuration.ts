@@ -1,0 +1,108 @@
+import { access, chmod, mkdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { RepriseError } from '../../domain/errors.js';
+import type { OsUser } from '../../process/jobs/jobs.js';
+import { isCode } from '../../files/atomic-file.js';
+import type { Configuration, ConfigurationFile } from './configuration.js';
+import { giveTo, writeFileDurably } from '../../files/durable-files.js';
+import { quoteSetting } from './settings-file.js';
+
+/** Files of these that are not there. */
+export async function missingFiles(paths: readonly string[]): Promise<readonly string[]> {
+  const missing: string[] = [];
+  for (const path of paths) if (!(await isThere(path))) missing.push(path);
+  return missing;
+}
+
+/** Lays captured files below a directory, each at its own path there: to look at, to compare, to copy from. */
+export async function layAside(
+  files: readonly ConfigurationFile[],
+  directory: string,
+  user: OsUser | null,
+): Promise<void> {
+  for (const { path, text } of files) await writeBelow(join(directory, path), text, user);
+}
+
+/**
+ * Puts captured files back where they were, each only where nothing is: what is in its place is never overwritten.
+ * @param aside where they lie, for whoever has to do it by hand
+ * @throws RepriseError `privilege-missing` with the command that does it, where this process may not
+ */
+export async function putBack(
+  files: readonly ConfigurationFile[],
+  aside: string,
+  user: OsUser | null,
+): Promise<readonly string[]> {
+  const done: string[] = [];
+  for (const { path, mode, text } of files) {
+    if (await isThere(path)) continue;
+    try {
+      await writeBelow(path, text, user);
+      await chmod(path, mode);
+    } catch (error) {
+      if (!isCode(error, 'EACCES') && !isCode(error, 'EPERM') && !isCode(error, 'EROFS')) throw error;
+      throw new RepriseError(
+        'privilege-missing',
+        `${path} is gone, and this worker may not put it back`,
+        `sudo mkdir -p ${dirname(path)} && sudo cp -an ${join(aside, dirname(path))}/. ${dirname(path)}/ && then: reprise continue`,
+      );
+    }
+    done.push(path);
+  }
+  return done;
+}
+
+/**
+ * A `postgresql.conf` for a data directory that has none, because its server read another one: pg_ctl looks there. It
+ * names the files that the server used.
+ */
+export async function pointToConfiguration(
+  dataDir: string,
+  { main, files }: Configuration,
+  user: OsUser | null,
+): Promise<boolean> {
+  const own = join(dataDir, 'postgresql.conf');
+  const { config_file: configFile, ...others } = main;
+  if (configFile === undefined || !files.some(({ path }) => path === configFile) || (await isThere(own))) return false;
+  const lines = [
+    `include ${quoteSetting(configFile)}`,
+    ...Object.entries(others).map(([name, path]) => `${name} = ${quoteSetting(path)}`),
+  ];
+  await writeFileDurably(
+    own,
+    `# Written by Reprise: the server's configuration lies outside of its data directory.\n${lines.join('\n')}\n`,
+    user,
+  );
+  return true;
+}
+
+/** Gives a data directory on another host, which has no such file, the access rules of its server. */
+export async function bringAccessRules(
+  dataDir: string,
+  { main, files }: Configuration,
+  user: OsUser | null,
+): Promise<void> {
+  for (const [setting, name] of [
+    ['hba_file', 'pg_hba.conf'],
+    ['ident_file', 'pg_ident.conf'],
+  ] as const) {
+    const captured = files.find(({ path }) => path === main[setting]);
+    if (captured !== undefined && !(await isThere(join(dataDir, name))))
+      await writeFileDurably(join(dataDir, name), captured.text, user);
+  }
+}
+
+async function writeBelow(path: string, text: string, user: OsUser | null): Promise<void> {
+  // Each directory made here, and only those, is the server's: what was there keeps its owner.
+  const first = await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  for (let made = dirname(path); first !== undefined && made.length >= first.length; made = dirname(made))
+    await giveTo(made, user);
+  await writeFileDurably(path, text, user);
+}
+
+function isThere(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}

@@ -1,0 +1,111 @@
+import { createHash } from 'node:crypto';
+import { lstat, mkdir, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { ConnectionConfig } from '../../domain/config.js';
+import { RepriseError } from '../../domain/errors.js';
+import type { OsUser } from '../../process/jobs/jobs.js';
+import { readControlData } from './control-data.js';
+import { giveTo, writeFileDurably } from '../../files/durable-files.js';
+import { cloneRestraints } from '../recovery/recovery-settings.js';
+import { serviceOf } from './service.js';
+import type { Service } from './service.js';
+import { quoteSetting } from '../recovery/settings-file.js';
+import type { Settings } from '../recovery/settings-file.js';
+
+export interface ScratchServerRequest {
+  /** A restored data directory, nobody else's. */
+  readonly dataDir: string;
+  readonly pgBin: string;
+  readonly user: OsUser | null;
+  /** Superuser of the restored cluster, default `postgres`. */
+  readonly role?: string;
+  readonly settings?: Settings;
+  /** Default 300. */
+  readonly timeoutSeconds?: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface ScratchServer {
+  readonly connection: ConnectionConfig;
+  readonly service: Service;
+  /** Stops the server and removes what was made for it; the data directory stays. */
+  remove(): Promise<void>;
+}
+
+/** It only names the socket: nothing listens on the network. */
+const PORT = 5432;
+/** Room for `/.s.PGSQL.5432.lock` in the 107 bytes of a socket's path. */
+const LONGEST_SOCKET_DIR = 85;
+
+/**
+ * Starts a restored copy where nobody but its owner can reach it: a private socket and no network, with a configuration
+ * of its own, since the restored one may name files, certificates and jobs of production. It archives nothing, pulls from
+ * nowhere and runs no scheduled jobs (F28). A server that an attempt before this one started is taken over.
+ * @throws RepriseError `service-failed` with the end of its log, or why its recovery ended.
+ */
+export async function startScratchServer(request: ScratchServerRequest): Promise<ScratchServer> {
+  const { dataDir, pgBin, user } = request;
+  const place = await privateDirectory(dataDir, user);
+  const settings = await serverSettings(request, place);
+  await writeFileDurably(join(place, 'postgresql.conf'), linesOf(settings), user);
+  await writeFileDurably(join(place, 'pg_hba.conf'), 'local all all trust\n', user);
+  await writeFileDurably(join(place, 'pg_ident.conf'), '', user);
+  const service = serviceOf({ dataDir, service: { kind: 'pg_ctl' }, logFile: join(place, 'server.log') }, pgBin, user);
+  // On the command line they win over postgresql.auto.conf, which came with the copy; recovery's own stay there.
+  await service.start({
+    settings: { config_file: join(place, 'postgresql.conf'), ...settings },
+    timeoutSeconds: request.timeoutSeconds,
+    signal: request.signal,
+  });
+  return {
+    connection: { host: place, port: PORT, user: request.role ?? 'postgres', maintenanceDatabase: 'postgres' },
+    service,
+    remove: async () => {
+      await service.stop('fast');
+      await rm(place, { recursive: true, force: true });
+    },
+  };
+}
+
+async function serverSettings(request: ScratchServerRequest, place: string): Promise<Settings> {
+  const control = await readControlData(request.pgBin, request.dataDir, request.user);
+  const minimums = Object.entries(control?.settings ?? {}).map(([name, value]) => [name, String(value)] as const);
+  return {
+    ...Object.fromEntries(minimums),
+    ...{ hba_file: join(place, 'pg_hba.conf'), ident_file: join(place, 'pg_ident.conf') },
+    ...{ port: String(PORT), listen_addresses: '', unix_socket_directories: place, unix_socket_permissions: '0700' },
+    ...{ ssl: 'off', log_destination: 'stderr', shared_preload_libraries: '' },
+    // A copy that is thrown away needs no protection against a crash of the machine.
+    fsync: 'off',
+    ...cloneRestraints,
+    ...request.settings,
+  };
+}
+
+function linesOf(settings: Settings): string {
+  return Object.entries(settings)
+    .map(([name, value]) => `${name} = ${quoteSetting(value)}\n`)
+    .join('');
+}
+
+/** A directory only the owner can enter, found again by the same data directory. */
+async function privateDirectory(dataDir: string, user: OsUser | null): Promise<string> {
+  const mark = createHash('sha256').update(dataDir).digest('hex').slice(0, 12);
+  const beside = join(dirname(dataDir), `.${mark}`);
+  const place = Buffer.byteLength(beside) <= LONGEST_SOCKET_DIR ? beside : join('/tmp', `.reprise-${mark}`);
+  const made = await mkdir(place, { mode: 0o700 }).then(
+    () => true,
+    () => false,
+  );
+  if (made) await giveTo(place, user);
+  const found = await lstat(place);
+  // In a shared directory somebody else may have been first.
+  if (!found.isDirectory() || (found.mode & 0o077) !== 0 || found.uid !== (user?.uid ?? process.getuid?.())) {
+    throw new RepriseError(
+      'path-refused',
+      `${place} is not a private directory of the server's owner`,
+      'Remove it, then try again.',
+    );
+  }
+  return place;
+}

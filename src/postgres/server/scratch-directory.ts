@@ -1,0 +1,60 @@
+import { mkdir, readdir, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { HostConfig } from '../../domain/config.js';
+import { RepriseError } from '../../domain/errors.js';
+import { runProgram } from '../../process/exec/run-program.js';
+import type { OsUser } from '../../process/jobs/jobs.js';
+import { giveTo } from '../../files/durable-files.js';
+
+/**
+ * An owner-only directory for the user that tools run as. One that is root's alone is given to that user; one that
+ * others may enter (`/tmp`) is somebody's choice and stays as it is.
+ */
+export async function makeScratchDirectory(path: string, user: OsUser | null): Promise<void> {
+  await mkdir(path, { recursive: true, mode: 0o700 });
+  const { uid, mode } = await stat(path);
+  if (uid === 0 && (mode & 0o077) === 0) await giveTo(path, user);
+}
+
+/**
+ * Makes a host's scratch directory, where the tools' user can work. As root the state directory around it may be root's
+ * alone: it is given to that user too, and stays owner-only (what root keeps in it lies in directories of root's own).
+ * @throws RepriseError `path-refused` where that user cannot reach it all the same.
+ */
+export async function makeHostScratch(
+  { name, stateDir, scratchDir }: Pick<HostConfig, 'name' | 'stateDir' | 'scratchDir'>,
+  user: OsUser | null,
+): Promise<void> {
+  if (scratchDir.startsWith(`${stateDir}/`)) await makeScratchDirectory(stateDir, user);
+  await makeScratchDirectory(scratchDir, user);
+  if (user === null || process.getuid?.() !== 0) return;
+  const { exitCode } = await runProgram(['test', '-w', scratchDir, '-a', '-x', scratchDir], {
+    user,
+    acceptCodes: [0, 1],
+  });
+  if (exitCode === 0) return;
+  throw new RepriseError(
+    'path-refused',
+    `user ${user.name} cannot work in the scratch directory ${scratchDir}`,
+    `name one it may write in under hosts.${name}.scratch_dir, and let it pass through what leads there`,
+  );
+}
+
+/**
+ * Makes a fresh data directory for a server that is thrown away; one that is there already is left as it is. Nothing
+ * but a private socket will reach it, so it needs no password.
+ */
+export async function initScratchCluster(dataDir: string, pgBin: string, user: OsUser | null): Promise<void> {
+  await makeScratchDirectory(dirname(dataDir), user);
+  const entries = await readdir(dataDir).catch((): string[] => []);
+  if (entries.includes('PG_VERSION')) return;
+  const options = [
+    '--username=postgres',
+    '--auth=trust',
+    '--encoding=UTF8',
+    '--locale=C.UTF-8',
+    '--no-sync',
+    '--no-instructions',
+  ];
+  await runProgram([join(pgBin, 'initdb'), `--pgdata=${dataDir}`, ...options], { user });
+}

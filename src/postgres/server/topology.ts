@@ -1,0 +1,120 @@
+import { access, open, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type pg from 'pg';
+import type { ConnectionConfig } from '../../domain/config.js';
+import { isRepriseError, RepriseError } from '../../domain/errors.js';
+import { withClient } from '../connection/with-client.js';
+import { holdsUnfinishedRecovery } from './data-directory.js';
+
+/** What hangs on a cluster and does not survive that its data directory is replaced. */
+export interface Topology {
+  /** `name (address)` of standbys that stream from it now. */
+  readonly standbys: readonly string[];
+  readonly physicalSlots: readonly string[];
+  readonly logicalSlots: readonly string[];
+  /** Subscriptions that this cluster pulls with. */
+  readonly subscriptions: readonly string[];
+  readonly patroni: boolean;
+  /** It is a standby itself: the primary is what must be recovered. */
+  readonly isStandby: boolean;
+  /** Places of tablespaces outside the data directory. */
+  readonly tablespaces: readonly string[];
+  /** Extensions that run jobs by themselves, such as pg_cron. */
+  readonly schedulers: readonly string[];
+}
+
+const SLOT_DATABASE_OFFSET = 16 + 64;
+
+/** Topology of a running server, in any database of it. */
+export async function readTopology(client: pg.ClientBase): Promise<Topology> {
+  const { rows } = await client.query<Topology>(`
+    SELECT ARRAY(SELECT application_name || coalesce(' (' || host(client_addr) || ')', '') FROM pg_stat_replication
+                  WHERE application_name NOT IN ('pg_basebackup', 'pgbackrest') AND state IS DISTINCT FROM 'backup' ORDER BY 1) AS standbys,
+           ARRAY(SELECT slot_name::text FROM pg_replication_slots WHERE slot_type = 'physical' AND NOT temporary ORDER BY 1) AS "physicalSlots",
+           ARRAY(SELECT slot_name::text FROM pg_replication_slots WHERE slot_type = 'logical' AND NOT temporary ORDER BY 1) AS "logicalSlots",
+           ARRAY(SELECT subname::text FROM pg_subscription ORDER BY 1) AS subscriptions,
+           EXISTS (SELECT FROM pg_stat_activity WHERE application_name LIKE 'Patroni%') AS patroni,
+           pg_is_in_recovery() AS "isStandby",
+           ARRAY(SELECT pg_tablespace_location(oid) FROM pg_tablespace WHERE spcname NOT IN ('pg_default', 'pg_global') ORDER BY 1) AS tablespaces,
+           ARRAY(SELECT trim(name) FROM regexp_split_to_table(current_setting('shared_preload_libraries'), ',') name
+                  WHERE trim(name) IN ('pg_cron', 'timescaledb', 'pg_partman_bgw', 'pg_timetable')) AS schedulers`);
+  return rows[0] as Topology;
+}
+
+/**
+ * Topology as far as the files of a server that is down show it: slots and tablespaces. Standbys are not to be seen
+ * there, but those with a slot are.
+ */
+export async function readTopologyFromFiles(dataDir: string): Promise<Topology> {
+  const slots = await readdir(join(dataDir, 'pg_replslot')).catch(() => [] as string[]);
+  const kinds = await Promise.all(
+    slots.map(async (name) => ({ name, logical: await isLogicalSlot(join(dataDir, 'pg_replslot', name, 'state')) })),
+  );
+  return {
+    standbys: [],
+    physicalSlots: kinds.filter(({ logical }) => logical === false).map(({ name }) => name),
+    logicalSlots: kinds.filter(({ logical }) => logical === true).map(({ name }) => name),
+    subscriptions: [],
+    patroni: await isThere(join(dataDir, 'patroni.dynamic.json')),
+    isStandby: await isThere(join(dataDir, 'standby.signal')),
+    tablespaces: await readdir(join(dataDir, 'pg_tblspc')).catch(() => []),
+    schedulers: [],
+  };
+}
+
+/**
+ * Refuses to replace the data of a cluster that others hang on. Asks the server, or its files where it is down; where
+ * neither can be read there is nothing to see, and so nothing to refuse.
+ * @throws RepriseError `topology-refused`, naming what must be rebuilt.
+ */
+export async function refuseTopology(connection: ConnectionConfig, dataDir?: string): Promise<void> {
+  const topology = await withClient(connection, connection.maintenanceDatabase, readTopology).catch(
+    (error: unknown) => {
+      if (isRepriseError(error) && error.code === 'database-unreachable')
+        return dataDir === undefined ? null : readTopologyFromFiles(dataDir);
+      throw error;
+    },
+  );
+  const isOurs = dataDir !== undefined && (await holdsUnfinishedRecovery(dataDir));
+  const refusal = topology === null ? null : topologyRefusal(isOurs ? { ...topology, isStandby: false } : topology);
+  if (refusal !== null) throw refusal;
+}
+
+/** The refusal of an in-place recovery, or null where nothing hangs on the cluster. */
+export function topologyRefusal(topology: Topology): RepriseError | null {
+  const { standbys, physicalSlots, logicalSlots, subscriptions, patroni, isStandby } = topology;
+  const rebuild = [
+    ...(patroni ? ['the Patroni cluster (pause it, or recover with its own bootstrap)'] : []),
+    ...(isStandby ? ['this server as a standby of its primary'] : []),
+    ...standbys.map((name) => `standby ${name}`),
+    ...physicalSlots.map((name) => `the standby or receiver behind slot ${name}`),
+    ...logicalSlots.map((name) => `the subscriber behind logical slot ${name}`),
+    ...subscriptions.map((name) => `subscription ${name}`),
+  ];
+  if (rebuild.length === 0) return null;
+  return new RepriseError(
+    'topology-refused',
+    `an in-place recovery would break what hangs on this cluster: ${rebuild.join('; ')}`,
+    'Detach them first (stop standbys, drop slots and subscriptions) and rebuild them after the recovery, or recover beside with --into NAME.',
+    { rebuild },
+  );
+}
+
+/** `ReplicationSlotOnDisk`: four numbers, the slot's name (64 bytes), then its database, which only a logical one has. */
+async function isLogicalSlot(stateFile: string): Promise<boolean | null> {
+  const handle = await open(stateFile, 'r').catch(() => null);
+  if (handle === null) return null;
+  try {
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(4), 0, 4, SLOT_DATABASE_OFFSET);
+    return bytesRead < 4 ? null : buffer.readUInt32LE(0) !== 0;
+  } finally {
+    await handle.close();
+  }
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}

@@ -1,0 +1,113 @@
+import pg from 'pg';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ConnectionConfig } from '../../domain/config.js';
+import { RepriseError } from '../../domain/errors.js';
+import { isSegmentName } from '../../domain/target/wal.js';
+import { withClient } from '../connection/with-client.js';
+
+export interface ArchivingState {
+  readonly mode: 'off' | 'on' | 'always';
+  readonly command: string;
+  readonly lastArchived: string | null;
+  /** UTC ISO-8601. */
+  readonly lastArchivedAt: string | null;
+  readonly lastFailed: string | null;
+  /** UTC ISO-8601. */
+  readonly lastFailedAt: string | null;
+  readonly failedCount: number;
+}
+
+export interface RearmOptions {
+  /** Default 120. */
+  readonly timeoutSeconds?: number;
+  readonly signal?: AbortSignal;
+}
+
+const POLL_MS = 200;
+const RESTORE_POINT = 'reprise_rearm';
+
+/**
+ * Gives a recovered server its archive command back and proves it: a segment is closed and waited for.
+ * @param archiveCommand null: the one of the configuration files, from before the recovery.
+ * @returns the segment that was seen archived.
+ * @throws RepriseError `wal-not-archived`, naming the segment that failed.
+ */
+export async function rearmArchiving(
+  connection: ConnectionConfig,
+  archiveCommand: string | null,
+  options: RearmOptions = {},
+): Promise<string> {
+  return withClient(connection, connection.maintenanceDatabase, async (client) => {
+    const { mode } = await archivingState(client);
+    if (mode === 'off') {
+      throw new RepriseError(
+        'wal-not-archived',
+        'the server runs with archive_mode=off',
+        'Set archive_mode=on and restart it, then try again.',
+      );
+    }
+    // ALTER SYSTEM takes no parameters.
+    const value = archiveCommand === null ? null : pg.escapeLiteral(archiveCommand);
+    await client.query(
+      value === null ? 'ALTER SYSTEM RESET archive_command' : `ALTER SYSTEM SET archive_command = ${value}`,
+    );
+    await client.query('SELECT pg_reload_conf()');
+    return archiveOneSegment(client, options);
+  });
+}
+
+/** Closes the current segment and waits until it is archived; returns its name. */
+export async function archiveOneSegment(client: pg.ClientBase, options: RearmOptions = {}): Promise<string> {
+  const segment = await closeSegment(client);
+  const deadline = Date.now() + (options.timeoutSeconds ?? 120) * 1000;
+  for (;;) {
+    options.signal?.throwIfAborted();
+    const state = await archivingState(client);
+    // Segments are archived in order, and a segment before the `.backup` file that bears its name.
+    if (isSegmentName(segmentOf(state)) && segmentOf(state) >= segment) return segment;
+    if (Date.now() >= deadline) {
+      const failing =
+        state.lastFailed === null
+          ? 'no attempt was reported'
+          : `last failure: ${state.lastFailed} at ${state.lastFailedAt ?? '?'}`;
+      throw new RepriseError(
+        'wal-not-archived',
+        `segment ${segment} was not archived (${failing})`,
+        'See the server log for what archive_command said; trying again is harmless.',
+      );
+    }
+    await sleep(POLL_MS);
+  }
+}
+
+/** Closes the current segment and returns its name. */
+export async function closeSegment(client: pg.ClientBase): Promise<string> {
+  // A segment with nothing new in it is not closed.
+  await client.query('SELECT pg_create_restore_point($1)', [RESTORE_POINT]);
+  const { rows } = await client.query<{ segment: string }>('SELECT pg_walfile_name(pg_switch_wal()) AS segment');
+  return rows[0]?.segment ?? '';
+}
+
+/** Gives a recovered server the archive_command of its configuration files back, where nobody of ours needs one. */
+export async function resetArchiveCommand(connection: ConnectionConfig): Promise<void> {
+  await withClient(connection, connection.maintenanceDatabase, async (client) => {
+    await client.query('ALTER SYSTEM RESET archive_command');
+    await client.query('SELECT pg_reload_conf()');
+  });
+}
+
+function segmentOf({ lastArchived }: ArchivingState): string {
+  return (lastArchived ?? '').slice(0, 24);
+}
+
+/** What the server says of its archiver. */
+export async function archivingState(client: pg.ClientBase): Promise<ArchivingState> {
+  const { rows } = await client.query<ArchivingState>(`
+    SELECT current_setting('archive_mode') AS mode, current_setting('archive_command') AS command,
+           last_archived_wal AS "lastArchived",
+           to_char(last_archived_time AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS "lastArchivedAt", last_failed_wal AS "lastFailed",
+           to_char(last_failed_time AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS "lastFailedAt",
+           failed_count::int AS "failedCount"
+      FROM pg_stat_archiver`);
+  return rows[0] as ArchivingState;
+}

@@ -1,0 +1,28 @@
+import type { RecoverableRange } from './recoverable-range.js';
+
+const NAMED = 5;
+
+/** What keeps the log from going on, in words: `WAL is missing, NAMES`, `archived WAL is damaged, NAMES`. */
+export function describeMissingWal({ missing, damaged }: Pick<RecoverableRange, 'missing' | 'damaged'>): string {
+  const [bad, nowhere] = [
+    missing.filter((name) => damaged.includes(name)),
+    missing.filter((name) => !damaged.includes(name)),
+  ];
+  return [
+    ...(nowhere.length > 0 ? [`WAL is missing, ${list(nowhere)}`] : []),
+    ...(bad.length > 0 ? [`archived WAL is damaged, ${list(bad)}`] : []),
+  ].join('; ');
+}
+
+/** The last commit there is, as what can be typed after `--to`. */
+export function describeLatestRecoverable({
+  lastCommitAt,
+  lastCommitLsn,
+}: Pick<RecoverableRange, 'lastCommitAt' | 'lastCommitLsn'>): string {
+  return `the latest instant that can be reached is ${lastCommitAt ?? 'that of the backup'}${lastCommitLsn === null ? '' : ` (lsn:${lastCommitLsn})`}`;
+}
+
+function list(segments: readonly string[]): string {
+  const more = segments.length - NAMED;
+  return `${segments.slice(0, NAMED).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
+}

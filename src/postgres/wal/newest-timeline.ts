@@ -1,0 +1,95 @@
+import { isRepriseError, RepriseError } from '../../domain/errors.js';
+import type { RecoveryTarget } from '../../domain/target/target.js';
+import { parseSegmentName } from '../../domain/target/wal.js';
+import type { WalReader } from './wal-archive.js';
+import { chooseBaseBackup } from './choose-base-backup.js';
+import type { Candidate } from './choose-base-backup.js';
+import { segmentBytesOf } from './contiguous-wal.js';
+import type { WalSources } from './recoverable-range.js';
+import { followTimeline } from './timelines.js';
+import type { Timeline } from './timelines.js';
+
+export interface TimelineChoice<C extends Candidate> {
+  readonly chosen: C;
+  /** Why others are passed over, or what the chosen one does not lead to. */
+  readonly warnings: readonly string[];
+}
+
+/**
+ * As {@link chooseBaseBackup}, first among the backups that lead to the newest timeline: one made on another after they
+ * parted leads to a past that a recovery has given up since. An instant that is only there is still found, and said.
+ * @param candidates newest first, at least one
+ * @throws RepriseError `wal-gap` where `latest` is asked and no backup leads there; what {@link chooseBaseBackup} throws
+ */
+export async function chooseOnNewest<C extends Candidate>(
+  context: WalReader,
+  target: RecoveryTarget,
+  candidates: readonly C[],
+  sources: WalSources,
+): Promise<TimelineChoice<C>> {
+  if (target.kind === 'backup')
+    return { chosen: await chooseBaseBackup(context, target, candidates, sources), warnings: [] };
+  const { newest, live, left } = byTimeline(candidates, sources.timelines);
+  const among = async (some: readonly C[]): Promise<C> => chooseBaseBackup(context, target, some, sources);
+  const passedOver = left.map(
+    ({ candidate, id }) =>
+      `backup ${candidate.stored.label} is passed over: it leads along timeline ${id}, and the newest is ${newest}`,
+  );
+  const [first] = left;
+  if (first === undefined) return { chosen: await among(live), warnings: [] };
+  const toTheEnd = target.kind === 'latest' || target.kind === 'end-of-backup';
+  if (live.length === 0 && toTheEnd) throw givenUp(first.candidate, first.id, newest);
+  let refused: unknown = null;
+  if (live.length > 0) {
+    try {
+      return { chosen: await among(live), warnings: passedOver };
+    } catch (error) {
+      if (!isRepriseError(error) || !['target-before-backup', 'target-after-wal'].includes(error.code)) throw error;
+      refused = error;
+    }
+  }
+  const chosen = await among(left.map(({ candidate }) => candidate)).catch((error: unknown) => {
+    // Where nothing holds it, the first answer is the one that helps.
+    throw refused ?? error;
+  });
+  return {
+    chosen,
+    warnings: [
+      `backup ${chosen.stored.label} leads along a timeline that a recovery has given up: what the newest, ${newest}, holds is not recovered`,
+    ],
+  };
+}
+
+interface ByTimeline<C> {
+  /** Number of the newest timeline there is. */
+  readonly newest: number;
+  /** Backups from which it is reached. */
+  readonly live: readonly C[];
+  readonly left: readonly { readonly candidate: C; readonly id: number }[];
+}
+
+export function byTimeline<C extends Candidate>(
+  candidates: readonly C[],
+  timelines: readonly Timeline[],
+): ByTimeline<C> {
+  const followed = candidates.map((candidate) => ({ candidate, id: followedFrom(candidate, timelines) }));
+  const newest = Math.max(...timelines.map(({ id }) => id), ...followed.map(({ id }) => id));
+  return {
+    newest,
+    live: followed.filter(({ id }) => id === newest).map(({ candidate }) => candidate),
+    left: followed.filter(({ id }) => id !== newest),
+  };
+}
+
+function followedFrom({ stored }: Candidate, timelines: readonly Timeline[]): number {
+  const { timeline } = parseSegmentName(stored.wal.start, segmentBytesOf(stored));
+  return followTimeline({ timeline, stopLsn: stored.lsn.stop }, timelines).timeline.id;
+}
+
+function givenUp({ stored: { label } }: Candidate, id: number, newest: number): RepriseError {
+  return new RepriseError(
+    'wal-gap',
+    `backup ${label} leads along timeline ${id}, which was left before it ended: timeline ${newest}, the newest, cannot be reached`,
+    `take a full backup where the server lives; for what timeline ${id} held, name an instant or --to backup:${label}`,
+  );
+}

@@ -1,0 +1,205 @@
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { RepriseError } from '../../domain/errors.js';
+import {
+  formatLsn,
+  isSegmentName,
+  nextSegment,
+  parseLsn,
+  parseSegmentName,
+  recordEnd,
+  segmentAt,
+  segmentBefore,
+  segmentEnd,
+  segmentStart,
+} from '../../domain/target/wal.js';
+import type { OsUser } from '../../process/jobs/jobs.js';
+import { runProgram } from '../../process/exec/run-program.js';
+import { readSegmentHeader } from './segment-file.js';
+
+/** Where the readable log of a directory ends. */
+export interface WalTail {
+  /** Position after the last valid record; null where the start segment holds none. */
+  readonly endLsn: string | null;
+  /** UTC ISO-8601 with microseconds; null where no transaction committed from the start segment on. */
+  readonly lastCommitAt: string | null;
+  readonly lastCommitXid: string | null;
+  /** Where the record of that commit begins: a recovery to this position holds it. */
+  readonly lastCommitLsn: string | null;
+}
+
+interface WalRecord {
+  readonly lsn: string;
+  readonly totalLength: number;
+  readonly description: string;
+}
+
+/** Piece of log whose records are listed at once: at the most some ten thousand lines. */
+const WINDOW_BYTES = 256n * 1024n;
+/** Piece of log whose commits are listed at once. */
+const COMMIT_WINDOW_BYTES = 16n * 1024n * 1024n;
+const READ_TIMEOUT_MS = 15 * 60_000;
+/** Frozen: no record carries it, so that pg_waldump reads everything and prints nothing. */
+const NO_XID = '2';
+const NO_COMMIT = { lastCommitAt: null, lastCommitXid: null, lastCommitLsn: null };
+
+/**
+ * Reads the log from a segment on, without a gap, as recovery would, and finds its end by the records themselves:
+ * what lies behind it, such as recycled segments with future names, does not count. The directory is only read.
+ * @param pgBin programs of the server's own major version: pg_waldump reads no other's log.
+ * @throws RepriseError `wal-gap` where the start segment is not there.
+ */
+export async function walTail(pgBin: string, dir: string, startSegment: string, user: OsUser | null): Promise<WalTail> {
+  const header = await readSegmentHeader(join(dir, startSegment));
+  if (header === null) {
+    throw new RepriseError(
+      'wal-gap',
+      `segment ${startSegment} is missing or was never written`,
+      'Begin with a segment that is in the directory.',
+    );
+  }
+  const { segmentBytes, blockBytes } = header;
+  const { timeline } = parseSegmentName(startSegment, segmentBytes);
+  const dump = waldump(pgBin, dir, timeline, segmentBytes, user);
+  const start = parseLsn(segmentStart(startSegment, segmentBytes));
+  const limit = parseLsn(segmentEnd(await lastInARow(dir, startSegment, segmentBytes), segmentBytes));
+  // pg_waldump's complaint names the last record it could read; without one the log is valid up to the limit.
+  const complaint = await dump({ from: start, to: limit }, '--xid', NO_XID);
+  if (/could not find a valid record/.test(complaint.stderr)) return { endLsn: null, ...NO_COMMIT };
+  const stopped = /error in WAL record at ([0-9A-F]+\/[0-9A-F]+)/.exec(complaint.stderr)?.[1];
+  const last =
+    stopped === undefined
+      ? await lastRecord(dump, start, limit)
+      : (await records(dump, { from: parseLsn(stopped), to: limit }, '--limit', '1')).at(-1);
+  if (last === undefined) return { endLsn: null, ...NO_COMMIT };
+  const endLsn = endOf(last, segmentBytes, blockBytes);
+  return { endLsn, ...(await lastCommit(dump, start, parseLsn(endLsn) < limit ? parseLsn(endLsn) : limit)) };
+}
+
+interface LogPiece {
+  readonly from: bigint;
+  readonly to: bigint;
+}
+type Dump = (
+  piece: LogPiece,
+  ...options: readonly string[]
+) => Promise<{ readonly stdout: string; readonly stderr: string }>;
+
+/** Its exit code 1 is an answer where it says that the log ends: any other complaint is a failure. */
+const END_OF_LOG = /error in WAL record at|could not find a valid record/;
+
+function waldump(pgBin: string, dir: string, timeline: number, segmentBytes: number, user: OsUser | null): Dump {
+  return async ({ from, to }, ...options) => {
+    // Named, because otherwise it takes the segment size from any file that lies there.
+    const files = [
+      segmentAt(timeline, formatLsn(from), segmentBytes),
+      segmentBefore(timeline, formatLsn(to), segmentBytes),
+    ];
+    const argv = [
+      join(pgBin, 'pg_waldump'),
+      '-p',
+      dir,
+      '-s',
+      formatLsn(from),
+      '-e',
+      formatLsn(to),
+      ...options,
+      ...files,
+    ];
+    const output = await runProgram(argv, {
+      user,
+      env: { LC_ALL: 'C', TZ: 'UTC' },
+      acceptCodes: [0, 1],
+      timeoutMs: READ_TIMEOUT_MS,
+      maxBufferBytes: 256 * 1024 * 1024,
+    });
+    if (output.exitCode === 0 || END_OF_LOG.test(output.stderr)) return output;
+    throw new RepriseError(
+      'tool-failed',
+      output.stderr.split('\n')[0] ?? 'pg_waldump failed',
+      'See that the directory can be read, and that the programs are of the version that wrote it.',
+    );
+  };
+}
+
+async function records(dump: Dump, piece: LogPiece, ...options: readonly string[]): Promise<WalRecord[]> {
+  const { stdout } = await dump(piece, ...options);
+  return stdout.split('\n').flatMap((line) => {
+    const match =
+      /len \(rec\/tot\):\s*\d+\/\s*(\d+), tx:\s*\d+, lsn: ([0-9A-F]+\/[0-9A-F]+), prev [^,]+, desc: (.*)$/.exec(line);
+    return match === null ? [] : [{ totalLength: Number(match[1]), lsn: match[2] ?? '', description: match[3] ?? '' }];
+  });
+}
+
+/** The last record that begins before `limit`, searched backwards so that a large log is not listed whole. */
+async function lastRecord(dump: Dump, start: bigint, limit: bigint): Promise<WalRecord | undefined> {
+  for (let end = limit; end > start; end -= WINDOW_BYTES) {
+    const from = end - WINDOW_BYTES > start ? end - WINDOW_BYTES : start;
+    const found = (await records(dump, { from, to: limit })).at(-1);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+async function lastCommit(dump: Dump, start: bigint, end: bigint): Promise<Omit<WalTail, 'endLsn'>> {
+  for (let to = end; to > start; to -= COMMIT_WINDOW_BYTES) {
+    const from = to - COMMIT_WINDOW_BYTES > start ? to - COMMIT_WINDOW_BYTES : start;
+    const { stdout } = await dump({ from, to: end }, '--rmgr', 'Transaction');
+    const commit = stdout
+      .split('\n')
+      .reverse()
+      .map(commitIn)
+      .find((found) => found !== null);
+    if (commit !== undefined) return commit;
+  }
+  return NO_COMMIT;
+}
+
+/** The commit that a line of pg_waldump tells of, printed with TZ=UTC; null where it tells of none. */
+export function commitIn(
+  line: string,
+): { readonly lastCommitAt: string; readonly lastCommitXid: string | null; readonly lastCommitLsn: string } | null {
+  const match =
+    /tx:\s*(\d+), lsn: ([0-9A-F]+\/[0-9A-F]+), .* desc: COMMIT(?:_PREPARED (\d+):)? (\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d(?:\.\d+)?) UTC/.exec(
+      line,
+    );
+  if (match === null) return null;
+  return {
+    lastCommitXid: match[3] ?? match[1] ?? null,
+    lastCommitLsn: formatLsn(parseLsn(match[2] ?? '')),
+    lastCommitAt: `${match[4] ?? ''}T${match[5] ?? ''}Z`,
+  };
+}
+
+function endOf(record: WalRecord, segmentBytes: number, blockBytes: number): string {
+  const end = recordEnd(record.lsn, record.totalLength, segmentBytes, blockBytes);
+  if (!record.description.startsWith('SWITCH')) return end;
+  // A switch takes all the rest of its segment.
+  const size = BigInt(segmentBytes);
+  return formatLsn(((parseLsn(end) + size - 1n) / size) * size);
+}
+
+/** Last segment of the unbroken row that begins with this one; a cut file ends it, for recovery takes whole ones only. */
+export async function lastInARow(dir: string, first: string, segmentBytes: number): Promise<string> {
+  let last = first;
+  for (
+    let next = nextSegment(first, segmentBytes);
+    (await sizeOf(join(dir, next))) === segmentBytes;
+    next = nextSegment(next, segmentBytes)
+  )
+    last = next;
+  return last;
+}
+
+async function sizeOf(path: string): Promise<number | null> {
+  return stat(path).then(
+    ({ size }) => size,
+    () => null,
+  );
+}
+
+/** Whole segments in a directory, oldest first; empty where it cannot be read. */
+export async function listSegments(dir: string): Promise<string[]> {
+  const names = await readdir(dir).catch(() => [] as string[]);
+  return names.filter(isSegmentName).sort();
+}

@@ -1,0 +1,40 @@
+import { open } from 'node:fs/promises';
+
+/** What the first page of a segment says; it stands even where `global/pg_control` is gone. */
+export interface SegmentHeader {
+  readonly timeline: number;
+  /** Decimal, as pg_controldata shows it. */
+  readonly systemIdentifier: string;
+  readonly segmentBytes: number;
+  readonly blockBytes: number;
+  /** Position the page claims to have: another one than its file's name says in a recycled segment. */
+  readonly pageStart: bigint;
+}
+
+const LONG_HEADER_BYTES = 40;
+const LONG_HEADER_FLAG = 0x0002;
+
+/**
+ * Reads the long header of a segment's first page (`XLogLongPageHeaderData`); null where there is none, as in a segment
+ * made in advance. The layout is the writing machine's: little-endian on all platforms Debian has PostgreSQL for but s390x.
+ */
+export async function readSegmentHeader(path: string): Promise<SegmentHeader | null> {
+  const handle = await open(path, 'r').catch(() => null);
+  if (handle === null) return null;
+  try {
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(LONG_HEADER_BYTES), 0, LONG_HEADER_BYTES, 0);
+    // Version 11 of PostgreSQL has magic 0xD098, 18 has 0xD118: the rest of the number only grows.
+    const magic = buffer.readUInt16LE(0);
+    if (bytesRead < LONG_HEADER_BYTES || magic < 0xd000 || (buffer.readUInt16LE(2) & LONG_HEADER_FLAG) === 0)
+      return null;
+    return {
+      timeline: buffer.readUInt32LE(4),
+      pageStart: buffer.readBigUInt64LE(8),
+      systemIdentifier: buffer.readBigUInt64LE(24).toString(),
+      segmentBytes: buffer.readUInt32LE(32),
+      blockBytes: buffer.readUInt32LE(36),
+    };
+  } finally {
+    await handle.close();
+  }
+}

@@ -1,0 +1,92 @@
+import { basename } from 'node:path';
+import type { Readable } from 'node:stream';
+import { execa } from 'execa';
+import { RepriseError } from '../../domain/errors.js';
+import { requireProgram } from './find-programs.js';
+import { toolEnvironment } from './environment.js';
+import type { OsUser } from '../jobs/jobs.js';
+import { tailOfText, errorLine } from '../../files/tail.js';
+import { asUser } from './users.js';
+
+const DEFAULT_TIMEOUT_MS = 60_000;
+const DEFAULT_BUFFER_BYTES = 64 * 1024 * 1024;
+const KILL_AFTER_MS = 5_000;
+// The umask belongs to the process: a shell sets it, then becomes the tool.
+const WITH_UMASK = ['/bin/sh', '-c', 'umask 077 && exec "$@"', 'reprise'] as const;
+
+export interface RunProgramOptions {
+  /** As whom; null or absent: as the worker itself. */
+  readonly user?: OsUser | null;
+  /** Added to a minimal environment; no secret. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Default `/`, which every user may read. */
+  readonly cwd?: string;
+  /** A stream is read as far as the tool does. */
+  readonly input?: string | Buffer | Readable;
+  /** Default 60,000. */
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
+  /** Exit codes that are answers and not failures; default 0. */
+  readonly acceptCodes?: readonly number[];
+  /** Most bytes kept of each stream; more is a failure. Default 64 MiB. */
+  readonly maxBufferBytes?: number;
+}
+
+export interface ProgramResult {
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly exitCode: number;
+}
+
+/**
+ * Runs a tool that ends within seconds and returns what it printed (without the final newline). It dies with the
+ * worker's patience: what may run longer is a job.
+ * @throws RepriseError `tool-missing`; `tool-failed` with the redacted end of stderr; `signal.reason` where aborted
+ */
+export async function runProgram(argv: readonly string[], options: RunProgramOptions = {}): Promise<ProgramResult> {
+  const user = options.user ?? null;
+  const program = await requireProgram(argv[0] ?? '');
+  options.signal?.throwIfAborted();
+  const [shell, ...rest] = [...WITH_UMASK, ...asUser(user, [program, ...argv.slice(1)])] as [string, ...string[]];
+  const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
+  const result = await execa(shell, rest, {
+    env: toolEnvironment(user, options.env),
+    extendEnv: false,
+    cwd: options.cwd ?? '/',
+    ...(options.input === undefined ? { stdin: 'ignore' as const } : { input: options.input }),
+    timeout: timeoutMs,
+    maxBuffer: options.maxBufferBytes ?? DEFAULT_BUFFER_BYTES,
+    ...(options.signal === undefined ? {} : { cancelSignal: options.signal }),
+    forceKillAfterDelay: KILL_AFTER_MS,
+    reject: false,
+  });
+  options.signal?.throwIfAborted();
+  const accepted = options.acceptCodes ?? [0];
+  if (result.exitCode !== undefined && accepted.includes(result.exitCode) && !result.timedOut && !result.isMaxBuffer) {
+    return { stdout: result.stdout, stderr: result.stderr, exitCode: result.exitCode };
+  }
+  const stderrTail = tailOfText(result.stderr ?? '');
+  const line = errorLine(stderrTail);
+  throw new RepriseError(
+    'tool-failed',
+    `${basename(program)} ${outcome(result, timeoutMs)}${line === '' ? '' : `: ${line}`}`,
+    'Remove what the message names, then run the step again.',
+    { tool: basename(program), code: result.exitCode ?? null, signal: result.signal ?? null, stderrTail },
+  );
+}
+
+interface Ending {
+  readonly exitCode?: number | undefined;
+  readonly signal?: string | undefined;
+  readonly timedOut: boolean;
+  readonly isMaxBuffer: boolean;
+  readonly code?: string | undefined;
+}
+
+function outcome(result: Ending, timeoutMs: number): string {
+  if (result.timedOut) return `did not end within ${timeoutMs / 1000} s`;
+  if (result.isMaxBuffer) return 'printed more than it may';
+  if (result.exitCode !== undefined) return `exited with ${result.exitCode}`;
+  if (result.signal !== undefined) return `was ended by ${result.signal}`;
+  return `could not be started (${result.code ?? 'no reason given'})`;
+}

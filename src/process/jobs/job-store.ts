@@ -1,0 +1,109 @@
+import { readdir, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { JobView } from '../../domain/operation/progress.js';
+import { isCode } from '../../files/atomic-file.js';
+import type { HeldLock } from './file-lock.js';
+import { tryLock } from './file-lock.js';
+import { jobsDirectory, operationDirectory } from './job-paths.js';
+import type { JobState } from './job-state.js';
+import { readJobState, viewOf } from './job-state.js';
+
+/** The jobs of an operation on this host, by key; none where it has none here. */
+export async function readJobs(stateDir: string, operationId: string): Promise<JobView[]> {
+  const found = await jobsIn(operationDirectory(stateDir, operationId));
+  const views = await Promise.all(
+    found.map(async ({ directory, state }) => {
+      const names = state.record ?? ('pid' in state ? state.pid : null);
+      return names === null ? null : await viewOf(directory, state, names);
+    }),
+  );
+  return views.filter((view) => view !== null).sort((a, b) => a.key.localeCompare(b.key));
+}
+
+/**
+ * Removes the job files of operations that are finished and untouched for `olderThanMs`; never those of a job that
+ * lives. Returns the operations removed.
+ * @param isFinished asked with the operation id; the records must stay while a Reset or retry may look for them
+ */
+export async function pruneJobs(
+  stateDir: string,
+  olderThanMs: number,
+  isFinished: (operationId: string) => boolean | Promise<boolean>,
+): Promise<string[]> {
+  const pruned: string[] = [];
+  for (const name of await namesIn(jobsDirectory(stateDir))) {
+    const directory = join(jobsDirectory(stateDir), name);
+    const jobs = await jobsIn(directory);
+    const operationId = jobs.find(({ state }) => state.record !== null)?.state.record?.operationId;
+    // Nobody can be asked about files that say not whose they are: those stay for a human.
+    if (operationId === undefined || !(await isOld(jobs, olderThanMs)) || !(await isFinished(operationId))) continue;
+    if (await removeIdle(directory, jobs)) pruned.push(operationId);
+  }
+  return pruned;
+}
+
+/** Operations of this host with a job that lives, or that any attempt touched within `withinMs`. */
+export async function operationsInUse(stateDir: string, withinMs: number): Promise<ReadonlySet<string>> {
+  const inUse = new Set<string>();
+  for (const name of await namesIn(jobsDirectory(stateDir))) {
+    const jobs = await jobsIn(join(jobsDirectory(stateDir), name));
+    const operationId = jobs.find(({ state }) => state.record !== null)?.state.record?.operationId;
+    if (
+      operationId !== undefined &&
+      (jobs.some(({ state }) => state.kind === 'running') || !(await isOld(jobs, withinMs)))
+    )
+      inUse.add(operationId);
+  }
+  return inUse;
+}
+
+interface Found {
+  readonly directory: string;
+  readonly state: JobState;
+}
+
+async function jobsIn(directory: string): Promise<Found[]> {
+  const names = await namesIn(directory);
+  const paths = names.map((name) => join(directory, name));
+  return Promise.all(paths.map(async (path) => ({ directory: path, state: await readJobState(path) })));
+}
+
+async function namesIn(directory: string): Promise<string[]> {
+  return readdir(directory).catch((error: unknown) => {
+    if (isCode(error, 'ENOENT', 'ENOTDIR')) return [];
+    throw error;
+  });
+}
+
+/** Every attempt writes a line and every generation makes files: both change a directory's or file's time. */
+async function isOld(jobs: readonly Found[], olderThanMs: number): Promise<boolean> {
+  const touched = await Promise.all(
+    jobs.flatMap(({ directory, state }) =>
+      [directory, join(directory, 'attempts'), state.paths.directory].map(modifiedAt),
+    ),
+  );
+  return Math.max(...touched) < Date.now() - olderThanMs;
+}
+
+async function modifiedAt(path: string): Promise<number> {
+  return stat(path).then(
+    ({ mtimeMs }) => mtimeMs,
+    () => 0,
+  );
+}
+
+/** With every job's lock, so that no attempt begins in what is being removed; false where one is held. */
+async function removeIdle(directory: string, jobs: readonly Found[]): Promise<boolean> {
+  const locks: HeldLock[] = [];
+  try {
+    for (const job of jobs) {
+      const lock = await tryLock(join(job.directory, 'lock'), 'exclusive', { key: job.directory, tool: 'pruning' });
+      if (lock === null) return false;
+      locks.push(lock);
+    }
+    await rm(directory, { recursive: true, force: true });
+    return true;
+  } finally {
+    for (const lock of locks) await lock.release();
+  }
+}

@@ -1,0 +1,108 @@
+import type { JobView, Progress } from '../../domain/operation/progress.js';
+
+/** Operating-system user a tool runs as; null = the worker's own. Root drops to the data directory's owner. */
+export interface OsUser {
+  readonly uid: number;
+  readonly gid: number;
+  readonly name: string;
+  readonly home: string;
+}
+
+export interface JobLock {
+  /** File below the host's state directory; held by the wrapper with `flock` for as long as the tool lives. */
+  readonly name: string;
+  readonly mode: 'shared' | 'exclusive';
+}
+
+/** A tool that may run long, described so that any later attempt of the same step describes it identically. */
+export interface JobRequest {
+  /** Step name; the job's key is operation id + step (+ plan digest), never a run id or an activity id. */
+  readonly step: string;
+  /** What people call it, e.g. `pg_dump`. */
+  readonly tool: string;
+  /** `argv[0]` is the program. No secret may stand here: the record keeps it. */
+  readonly argv: readonly string[];
+  /** Added to a minimal environment; no secret either: use files (`PGPASSFILE`). */
+  readonly env?: Readonly<Record<string, string>>;
+  readonly cwd?: string;
+  /** `inherit` (default): as the host's job user; `worker`: as the worker's own; a user: as that one. */
+  readonly user?: OsUser | 'inherit' | 'worker';
+  readonly locks?: readonly JobLock[];
+  /**
+   * What to do when the tool is gone without an exit record or its failure is recorded: `restart` runs `cleanUp` and
+   * starts anew; `resume` starts the same command again, which takes up what is there (`--delta`).
+   */
+  readonly onGone: 'restart' | 'resume';
+  /**
+   * Whether the tool's whole result is there. Asked where it ended unseen (its wrapper died): what is done is not done
+   * again.
+   */
+  readonly resultIsThere?: () => Promise<boolean>;
+  /**
+   * Whether what the tool made has been thrown away since. Asked of a success that is found, not of one that was watched:
+   * then the tool is started again, as after a failure.
+   */
+  readonly resultIsGone?: () => Promise<boolean>;
+  /** Removes partial output before a restart and after cancellation; idempotent. */
+  readonly cleanUp?: () => Promise<void>;
+  /** Judges an exit; default: 0 is `ok`, all else `retry`. `fail` never starts again. */
+  readonly judge?: (exit: JobExit) => Promise<'ok' | 'retry' | 'fail'>;
+  /** Reads how far the tool is (size of a file, lines of a log). A change of `done` counts as a sign of life. */
+  readonly progress?: (paths: JobPaths) => Promise<Progress | undefined>;
+  /** Killed after so many milliseconds without a sign of life (F9): growth of stdout, stderr or `progress`. */
+  readonly stallTimeoutMs?: number;
+  /** Most generations under this key, default 3. */
+  readonly maxStarts?: number;
+  /**
+   * For a tool that runs for ever: where it runs with another command, environment or user than these, since the
+   * configuration was changed, it is ended and started anew. Absent: what runs is left to run.
+   */
+  readonly keepsUp?: true;
+  /** Once aborted nobody watches any more and the tool is left alone: `run` throws the signal's reason. */
+  readonly leave?: AbortSignal;
+}
+
+export interface JobPaths {
+  readonly directory: string;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface JobExit extends JobPaths {
+  readonly code: number | null;
+  readonly signal: string | null;
+}
+
+export interface JobResult extends JobExit {
+  readonly key: string;
+  readonly starts: number;
+  readonly startedAt: string;
+  readonly finishedAt: string;
+  /** False when this attempt started the tool, true when it found it running or ended. */
+  readonly attached: boolean;
+}
+
+/** The supervisor's handle for one operation: knows its key prefix, user, locks, cancellation and heartbeat. */
+export interface Jobs {
+  run(request: JobRequest): Promise<JobResult>;
+}
+
+/** What binds a {@link Jobs} handle to an operation. */
+export interface JobsContext {
+  readonly stateDir: string;
+  readonly operationId: string;
+  /** Set for destructive steps: part of the key. */
+  readonly planDigest?: string;
+  /** Part of the key from 1 on: a person had a step tried again whose jobs had failed for good. */
+  readonly retry?: number;
+  readonly user: OsUser | null;
+  /** Locks that every job of this operation holds, e.g. the cluster's. */
+  readonly locks?: readonly JobLock[];
+  readonly signal: AbortSignal;
+  /** True when `signal` was aborted because the worker shuts down: the job is left alone. */
+  readonly leaveOnAbort: () => boolean;
+  /** Called at least every 2 s while a job is watched. */
+  readonly report: (progress: Progress | undefined, job: JobView) => void;
+  /** Time a tool has between SIGTERM and SIGKILL when it is cancelled or stalled; default 10,000. */
+  readonly graceMs?: number;
+}

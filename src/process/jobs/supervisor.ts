@@ -1,0 +1,212 @@
+/**
+ * The job supervisor: a tool that may run long is a job which outlives the worker (D2). Every attempt of a step looks
+ * at the job's files first and goes on from there:
+ *
+ *   succeeded             -> its result; found so and thrown away since: next generation
+ *   failed                -> found so: clean up or resume, next generation; while we watched: `tool-failed`
+ *   running               -> watch it; where it is to keep up and runs with another command: end it, next generation
+ *   recorded, not started -> start it
+ *   gone, no exit record  -> its result where that is whole; else the request's `onGone` rule, next generation
+ *
+ * Only the holder of the job's lock decides or starts. Wrapper and tool inherit that lock, so a second attempt, here
+ * or in another worker, cannot do either while the first one's tool lives: it watches.
+ */
+import { createHash } from 'node:crypto';
+import type { Jobs, JobResult, JobsContext, OsUser } from './jobs.js';
+import { crashPoint } from './crash-points.js';
+import type { HeldLock } from './file-lock.js';
+import type { Ended } from './job.js';
+import { hasSucceeded, Job } from './job.js';
+import { cancelJob } from './cancel-job.js';
+import { exitOf, finalFailure, retryableFailure } from './job-errors.js';
+import type { JobState } from './job-state.js';
+import { watchTool } from './watch-job.js';
+import { launch } from './launch.js';
+import { mergeLocks } from './merge-locks.js';
+
+export { operationsInUse, pruneJobs, readJobs } from './job-store.js';
+
+const DEFAULT_MAX_STARTS = 3;
+
+/**
+ * Binds jobs to one operation.
+ *
+ * `run` throws: RepriseError `tool-failed` or `job-stalled` (another attempt starts it again), `tool-rejected` (judged
+ * final, or started too often), `job-cancelled`, `lock-held`, `tool-missing`, `privilege-missing`; and `signal.reason`
+ * where the worker shuts down, which leaves the tool alone.
+ */
+export function createJobs(context: JobsContext): Jobs {
+  return {
+    async run(request) {
+      const job = new Job(
+        unlessLeft(context, request.leave),
+        context.retry ? { ...request, step: `${request.step}.again-${context.retry}` } : request,
+      );
+      if (job.context.leaveOnAbort()) job.context.signal.throwIfAborted();
+      await job.open();
+      try {
+        return await attempt(job);
+      } finally {
+        job.close();
+      }
+    },
+  };
+}
+
+/** What the operation's own signal asks for stands: a cancelled job ends, also where its request leaves it alone. */
+function unlessLeft(context: JobsContext, leave: AbortSignal | undefined): JobsContext {
+  if (leave === undefined) return context;
+  return {
+    ...context,
+    signal: AbortSignal.any([context.signal, leave]),
+    leaveOnAbort: () => (context.signal.aborted ? context.leaveOnAbort() : true),
+  };
+}
+
+/** Generations that this attempt itself started or saw running. */
+interface Part {
+  started: number;
+  watched: number;
+}
+
+async function attempt(job: Job): Promise<JobResult> {
+  const part: Part = { started: 0, watched: 0 };
+  for (;;) {
+    const state = await job.read();
+    if (hasSucceeded(state)) {
+      if (!(await isThrownAway(job, state, part))) return resultOf(job, state, part);
+      // There is nothing to end, and nothing is begun.
+      job.context.signal.throwIfAborted();
+    } else if (job.context.signal.aborted) {
+      if (job.context.leaveOnAbort()) throw job.context.signal.reason;
+      await cancelJob(job);
+      continue;
+    }
+    if (state.kind === 'running' && isOutdated(job, state)) {
+      await job.decide(state, 'retry', 'outdated');
+      await job.end(state.pid, state);
+      continue;
+    }
+    if (state.kind === 'running') {
+      part.watched = state.generation;
+      await watchTool(job);
+      continue;
+    }
+    // Children that outlived their tool would hold its lock for ever.
+    if (state.kind === 'gone' && state.pid !== null) await job.end(state.pid, state);
+    const lock = await job.takeLock();
+    if (lock === null) continue;
+    try {
+      await goOn(job, await job.read(), lock, part);
+    } finally {
+      await lock.release();
+    }
+  }
+}
+
+/** Decides what a state leads to, and does it. Called with the job's lock. */
+async function goOn(job: Job, state: JobState, lock: HeldLock, part: Part): Promise<void> {
+  switch (state.kind) {
+    case 'running':
+      return;
+    case 'none':
+    case 'recorded':
+      return start(job, state.generation, lock, part);
+    case 'gone':
+      if (state.verdict === null && (await job.request.resultIsThere?.()) === true) return job.assumeSuccess(state);
+      if (state.verdict?.reason === 'stalled' && part.watched === state.generation)
+        throw await retryableFailure(job, state);
+      return startAgain(job, state, lock, part);
+    case 'ended': {
+      crashPoint('job:after-exit', job.request.step, job.tool);
+      const verdict = await judge(job, state);
+      if (verdict === 'ok')
+        return (await isThrownAway(job, state, part)) ? startAgain(job, state, lock, part) : undefined;
+      if (state.pid !== null) await job.end(state.pid, state);
+      if (verdict === 'fail') throw await finalFailure(job, state, 'judged');
+      // Seen here, it is Temporal's to wait before the next attempt; found here, this is that attempt.
+      if (part.watched === state.generation) throw await retryableFailure(job, state);
+      return startAgain(job, state, lock, part);
+    }
+  }
+}
+
+async function isThrownAway({ request }: Job, { generation }: Ended, { watched }: Part): Promise<boolean> {
+  return watched !== generation && (await request.resultIsGone?.()) === true;
+}
+
+async function judge(job: Job, state: Ended): Promise<'ok' | 'retry' | 'fail'> {
+  if (state.verdict !== null) return state.verdict.verdict;
+  const exit = exitOf(state);
+  const verdict = (await job.request.judge?.(exit)) ?? (exit.code === 0 ? 'ok' : 'retry');
+  await job.decide(state, verdict, 'judged');
+  return verdict;
+}
+
+async function startAgain(
+  job: Job,
+  state: Extract<JobState, { kind: 'ended' | 'gone' }>,
+  lock: HeldLock,
+  part: Part,
+): Promise<void> {
+  if (state.starts >= (job.request.maxStarts ?? DEFAULT_MAX_STARTS)) throw await finalFailure(job, state, 'too-often');
+  if (job.request.onGone === 'restart') await job.request.cleanUp?.();
+  await start(job, state.generation + 1, lock, part);
+}
+
+async function start(job: Job, generation: number, jobLock: HeldLock, part: Part): Promise<void> {
+  const { context, request, key, tool } = job;
+  const { stateDir, operationId, planDigest } = context;
+  // Cleaning up may have taken long: what was cancelled meanwhile is not started.
+  if (context.signal.aborted) return;
+  await launch({
+    stateDir,
+    jobDirectory: job.directory,
+    generation,
+    jobLock,
+    hostLocks: mergeLocks(context.locks ?? [], request.locks ?? []),
+    about: {
+      key,
+      operationId,
+      step: request.step,
+      ...(planDigest === undefined ? {} : { planDigest }),
+      tool,
+      ...(request.keepsUp ? { commandDigest: commandDigest(job) } : {}),
+    },
+    argv: request.argv,
+    user: userOf(job),
+    env: request.env ?? {},
+    cwd: request.cwd ?? '/',
+  });
+  part.started = generation;
+  part.watched = generation;
+}
+
+/** Whether a tool that has to keep up with the configuration runs with another one. */
+function isOutdated(job: Job, { record }: JobState): boolean {
+  return job.request.keepsUp === true && record !== null && record.commandDigest !== commandDigest(job);
+}
+
+function commandDigest(job: Job): string {
+  const { argv, env = {}, cwd = '/' } = job.request;
+  return createHash('sha256')
+    .update(JSON.stringify([argv, Object.entries(env).sort(), cwd, userOf(job)?.name ?? null]))
+    .digest('hex');
+}
+
+function userOf({ context, request: { user = 'inherit' } }: Job): OsUser | null {
+  if (user === 'inherit') return context.user;
+  return user === 'worker' ? null : user;
+}
+
+function resultOf(job: Job, state: Ended, part: Part): JobResult {
+  crashPoint('job:before-return', job.request.step, job.tool);
+  return {
+    ...exitOf(state),
+    key: job.key,
+    starts: state.starts,
+    startedAt: state.pid?.startedAt ?? state.record?.createdAt ?? state.exit.finishedAt,
+    finishedAt: state.exit.finishedAt,
+    attached: part.started !== state.generation,
+  };
+}

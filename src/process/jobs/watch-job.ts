@@ -1,0 +1,76 @@
+import { stat } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Progress } from '../../domain/operation/progress.js';
+import type { Job } from './job.js';
+import type { GenerationPaths } from './job-paths.js';
+
+const SHORTEST_LOOK_MS = 15;
+const LONGEST_LOOK_MS = 400;
+const PROGRESS_MS = 500;
+const QUIET_IS_SAID_AFTER_MS = 60_000;
+
+/**
+ * Watches a running tool until it runs no longer, or until the attempt is aborted. One that shows no sign of life is
+ * first reported so, then ended after `stallTimeoutMs` (F9).
+ */
+export async function watchTool(job: Job): Promise<void> {
+  const { request, context } = job;
+  const stallMs = request.stallTimeoutMs;
+  const began = performance.now();
+  const life = new SignsOfLife(job);
+  while (!context.signal.aborted) {
+    const state = await job.read();
+    if (state.kind !== 'running') return;
+    const quietMs = await life.look(state.paths);
+    job.tell(life.progress(quietMs, stallMs === undefined ? QUIET_IS_SAID_AFTER_MS : stallMs / 2));
+    if (stallMs !== undefined && quietMs >= stallMs) {
+      await job.decide(state, 'retry', 'stalled');
+      await job.end(state.pid, state);
+    }
+    // A short tool is answered at once, a long one costs little.
+    const lookMs = Math.min(LONGEST_LOOK_MS, Math.max(SHORTEST_LOOK_MS, (performance.now() - began) / 10));
+    await sleep(lookMs, undefined, { signal: context.signal }).catch(() => undefined);
+  }
+}
+
+/** Growth of the output files, or a change of the progress. */
+class SignsOfLife {
+  private seen = '';
+  private seenAt = performance.now();
+  private bytes = 0;
+  private latest: Progress | undefined;
+  private lookedAt = -Infinity;
+
+  constructor(private readonly job: Job) {}
+
+  /** Milliseconds without a sign of life. */
+  async look(paths: GenerationPaths): Promise<number> {
+    if (performance.now() - this.lookedAt >= PROGRESS_MS) {
+      this.lookedAt = performance.now();
+      const { directory, stdout, stderr } = paths;
+      // A reader that fails (a file not there yet) says nothing about the tool.
+      this.latest = await this.job.request.progress?.({ directory, stdout, stderr }).catch(() => this.latest);
+      this.bytes = (await sizeOf(stdout)) + (await sizeOf(stderr));
+      const sign = `${this.bytes} ${this.latest?.done}`;
+      if (sign !== this.seen) {
+        this.seen = sign;
+        this.seenAt = performance.now();
+      }
+    }
+    return performance.now() - this.seenAt;
+  }
+
+  progress(quietMs: number, saidAfterMs: number): Progress | undefined {
+    if (quietMs < saidAfterMs) return this.latest;
+    const quiet = `no progress for ${Math.floor(quietMs / 1000)} s`;
+    if (this.latest === undefined) return { phase: quiet, done: this.bytes, unit: 'bytes' };
+    return { ...this.latest, phase: `${this.latest.phase}: ${quiet}` };
+  }
+}
+
+async function sizeOf(path: string): Promise<number> {
+  return stat(path).then(
+    ({ size }) => size,
+    () => 0,
+  );
+}

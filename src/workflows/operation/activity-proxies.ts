@@ -1,0 +1,214 @@
+import {
+  ActivityCancellationType,
+  ActivityFailure,
+  TimeoutFailure,
+  proxyActivities,
+  sleep,
+} from '@temporalio/workflow';
+import type { ControlActivities, HostActivities } from '../../activities/api.js';
+import { CONTROL_QUEUE, heavyQueue, lightQueue, recoveryQueue, watchQueue } from '../../domain/operation/names.js';
+import { HEARTBEAT_SECONDS } from '../../domain/operation/status.js';
+
+/**
+ * Heartbeat time-outs of hosts (seconds) as the config of this workflow's cluster sets them. They come from the result
+ * of `describeCluster`, so a replay has the same; every workflow execution has its own copy of this module's state.
+ */
+let heartbeatSeconds: Readonly<Record<string, number>> = {};
+/** Control activities run on any worker; the cluster's own host speaks for them. */
+let clusterHost = '';
+
+/** A dead worker is noticed after this long; the next one attaches to the job within 15 s of its first poll. */
+const heartbeatOf = (host: string): number => (heartbeatSeconds[host] ?? HEARTBEAT_SECONDS) * 1000;
+const cancellationType = ActivityCancellationType.WAIT_CANCELLATION_COMPLETED;
+
+/** About a minute of tries; after that a person is told, because waiting longer helps nobody. */
+const STEP_ATTEMPTS = 20;
+
+/** Short, so that after several deaths in a row the next worker still attaches within 15 s of its first poll. */
+const STEP_PAUSE = '3s';
+
+const describeCluster = controlActivity('describeCluster', 'look the cluster up in the config');
+
+/** Questions to Temporal and to the config: short, repeated until they succeed. */
+export const controlActivities: Omit<ControlActivities, 'awaitHost' | 'awaitRelease' | 'sendNotice'> = {
+  async describeCluster(input) {
+    const facts = await describeCluster(input);
+    heartbeatSeconds = facts.heartbeatSeconds ?? {};
+    clusterHost = facts.host;
+    return facts;
+  },
+  hostsOf: controlActivity('hostsOf', 'look up whom to ask'),
+  hostAnswers: controlActivity('hostAnswers', 'is a worker of the host there'),
+  acquireLock: controlActivity('acquireLock', 'take the cluster for this work'),
+  releaseLock: controlActivity('releaseLock', 'give the cluster back'),
+  workflowIsOpen: controlActivity('workflowIsOpen', 'is that work still under way'),
+  recoveryHolds: controlActivity('recoveryHolds', 'is a recovery under way'),
+  deliveriesOf: controlActivity('deliveriesOf', 'look up whom to tell'),
+};
+
+/** One of them, with its words for the Web UI's timeline. */
+function controlActivity<K extends keyof ControlActivities>(name: K, summary: string): ControlActivities[K] {
+  const call = (input: never): unknown => {
+    const activities = proxyActivities<ControlActivities>({
+      taskQueue: CONTROL_QUEUE,
+      summary,
+      startToCloseTimeout: '30s',
+      heartbeatTimeout: heartbeatOf(clusterHost),
+      cancellationType,
+      retry: { initialInterval: '500ms', maximumInterval: '10s' },
+    });
+    return (activities[name] as (input: never) => unknown)(input);
+  };
+  return call as ControlActivities[K];
+}
+
+/**
+ * Telling people, until `patience` (ms) is over: a notifier that is down comes back. One try of a person's test is
+ * repeated once, for a worker that dies.
+ */
+export function noticeActivities(
+  summary: string,
+  patience: number,
+  maximumAttempts?: number,
+): Pick<ControlActivities, 'sendNotice'> {
+  return proxyActivities<ControlActivities>({
+    taskQueue: CONTROL_QUEUE,
+    summary,
+    startToCloseTimeout: '2m',
+    scheduleToCloseTimeout: patience,
+    heartbeatTimeout: heartbeatOf(clusterHost),
+    cancellationType,
+    retry: {
+      initialInterval: '5s',
+      maximumInterval: '5m',
+      ...(maximumAttempts === undefined ? {} : { maximumAttempts }),
+    },
+  });
+}
+
+/** Waits, for hours where it must be: the activity fails until what is waited for is there, and only the server counts its tries. */
+export function waitActivities(summary: string): Pick<ControlActivities, 'awaitHost' | 'awaitRelease'> {
+  return proxyActivities<ControlActivities>({
+    taskQueue: CONTROL_QUEUE,
+    summary,
+    startToCloseTimeout: '30s',
+    cancellationType,
+    retry: { initialInterval: '2s', backoffCoefficient: 1 },
+  });
+}
+
+/** Reads and records on a host; a write is a fact that must be kept, so it is repeated until it succeeds. */
+export function hostActivities(host: string, summary?: string): HostActivities {
+  return proxyActivities<HostActivities>({
+    taskQueue: lightQueue(host),
+    summary,
+    startToCloseTimeout: '10m',
+    heartbeatTimeout: heartbeatOf(host),
+    cancellationType,
+    retry: { initialInterval: '500ms', maximumInterval: '20s' },
+  });
+}
+
+/** A record that may wait for its host, but not for ever: nothing else depends on it. */
+export function weekLongHostActivities(host: string, summary: string): Pick<HostActivities, 'journal'> {
+  return proxyActivities<HostActivities>({
+    taskQueue: lightQueue(host),
+    summary,
+    startToCloseTimeout: '10m',
+    scheduleToCloseTimeout: '7d',
+    heartbeatTimeout: heartbeatOf(host),
+    cancellationType,
+    retry: { initialInterval: '500ms', maximumInterval: '1m' },
+  });
+}
+
+/** One look, a few tries: what cannot be done is told to the person who asked, soon. */
+export function fewTriesHostActivities(host: string, summary?: string): HostActivities {
+  return proxyActivities<HostActivities>({
+    taskQueue: lightQueue(host),
+    summary,
+    startToCloseTimeout: '10m',
+    scheduleToStartTimeout: '30s',
+    heartbeatTimeout: heartbeatOf(host),
+    cancellationType,
+    retry: { initialInterval: '500ms', maximumInterval: '5s', maximumAttempts: 4 },
+  });
+}
+
+/** The same for looks that list everything, a million objects perhaps: as long as they take, and told by heartbeats to go on. */
+export function scanActivities(host: string, summary: string): HostActivities {
+  return proxyActivities<HostActivities>({
+    taskQueue: lightQueue(host),
+    summary,
+    startToCloseTimeout: '7d',
+    scheduleToStartTimeout: '30s',
+    heartbeatTimeout: heartbeatOf(host),
+    cancellationType,
+    retry: { initialInterval: '500ms', maximumInterval: '5s', maximumAttempts: 4 },
+  });
+}
+
+/** Backups, proofs and rotations: hours long, survived by their jobs. */
+export function heavyActivities(host: string, summary: string, maximumAttempts = STEP_ATTEMPTS): HostActivities {
+  return proxyActivities<HostActivities>({
+    taskQueue: heavyQueue(host),
+    summary,
+    startToCloseTimeout: '7d',
+    heartbeatTimeout: heartbeatOf(host),
+    cancellationType,
+    retry: { initialInterval: '1s', maximumInterval: STEP_PAUSE, maximumAttempts },
+  });
+}
+
+/** Steps of a recovery, on a slot of their own. */
+export function recoveryActivities(host: string, summary: string, maximumAttempts = STEP_ATTEMPTS): HostActivities {
+  return proxyActivities<HostActivities>({
+    taskQueue: recoveryQueue(host),
+    summary,
+    startToCloseTimeout: '7d',
+    heartbeatTimeout: heartbeatOf(host),
+    cancellationType,
+    retry: { initialInterval: '1s', maximumInterval: STEP_PAUSE, maximumAttempts },
+  });
+}
+
+/** A worker's death is no failure of the step: however often it dies, the step goes on with the next one. */
+export async function retryLostWorker<T>(step: () => Promise<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await step();
+    } catch (error) {
+      const lost =
+        error instanceof ActivityFailure &&
+        error.cause instanceof TimeoutFailure &&
+        error.cause.timeoutType === 'HEARTBEAT';
+      if (!lost) throw error;
+      await sleep('1s', { summary: 'the worker was lost; the next one takes the step up' });
+    }
+  }
+}
+
+/** The watch of a cluster: one attempt, so that its heartbeat time-out is itself a finding. */
+export function watchActivities(host: string): HostActivities {
+  return proxyActivities<HostActivities>({
+    taskQueue: watchQueue(host),
+    summary: 'watching',
+    startToCloseTimeout: '1h',
+    scheduleToStartTimeout: '20s',
+    heartbeatTimeout: '15s',
+    cancellationType,
+    retry: { maximumAttempts: 1 },
+  });
+}
+
+/** The receiving of WAL: like the watch it sits there for ever, and the next worker takes it up at once. */
+export function receiveActivities(host: string): Pick<HostActivities, 'receiveWal'> {
+  return proxyActivities<HostActivities>({
+    taskQueue: watchQueue(host),
+    summary: 'receiving WAL',
+    startToCloseTimeout: '1h',
+    heartbeatTimeout: heartbeatOf(host),
+    cancellationType,
+    retry: { initialInterval: '1s', maximumInterval: '10s' },
+  });
+}

@@ -1,0 +1,322 @@
+import {
+  CancellationScope,
+  allHandlersFinished,
+  condition,
+  defineQuery,
+  defineSignal,
+  defineUpdate,
+  isCancellation,
+  log,
+  setHandler,
+  sleep,
+} from '@temporalio/workflow';
+import type { ApprovalAnswer } from '../../activities/api.js';
+import { parseApproval, parsePromote, parseRejection, parseRetarget } from '../../domain/approval/parse-decisions.js';
+import { queryNames, signalNames, updateNames } from '../../domain/operation/names.js';
+import type { Approval, ApprovablePlan, Decision, Rejection } from '../../domain/plan/plan.js';
+import { failureOf, refusal } from './operation-status.js';
+
+type Accepted = { readonly accepted: true; readonly missing: number };
+
+/** Host-side judgement and journal of what people send; given by the workflow, because only it knows the host. */
+export interface ApprovalRecords {
+  judge(plan: ApprovablePlan, approval: Approval): Promise<ApprovalAnswer>;
+  weigh(plan: ApprovablePlan, decision: Decision): Promise<ApprovalAnswer>;
+  note(text: string): Promise<void>;
+}
+
+/**
+ * Where people's decisions arrive. Handlers are set before the workflow's first await, so that an early signal is
+ * kept; a malformed one is noted and the workflow goes on waiting (F32).
+ */
+export class ApprovalInbox {
+  private plan: ApprovablePlan | null = null;
+  /** Digests of plans whose approvals are complete and not yet acted upon. */
+  private readonly approved = new Set<string>();
+  private rejection: Rejection | null = null;
+  private readonly early: unknown[] = [];
+  private readonly continued: Rejection[] = [];
+  /** Open while somebody is asked for a look at the recovered data; what comes at another time was not decided on it. */
+  private look: { readonly accepts: readonly Decision['kind'][]; decision: Decision | null } | null = null;
+  /** Counts plans that turned out stale: what was judged before counts no more, though it ends later. */
+  private round = 0;
+  private closed = false;
+  /** What was recovered is open for writes: there is nothing left to reject, but where somebody is asked. */
+  private opened = false;
+  pauseAsked = false;
+
+  constructor(private readonly records: ApprovalRecords) {
+    const json = '{"plan":"<12 hex of the plan>","by":"<your name in the policy>","reason":"<why>"}';
+    const person = '{"by":"<your name>","reason":"<why>"}';
+    setHandler(defineQuery<ApprovablePlan | null>(queryNames.plan), () => this.plan, {
+      description: 'the plan under decision',
+    });
+    setHandler(defineSignal<[unknown]>(signalNames.confirmRestore), (raw) => this.signalled(raw), {
+      description: `approve the plan shown: ${json}`,
+    });
+    setHandler(defineUpdate<Accepted, [unknown]>(updateNames.approve), (raw) => this.updated(raw), {
+      description: `approve the plan shown and be told the answer: ${json}`,
+      validator: shaped(parseApproval, json),
+    });
+    setHandler(defineSignal<[unknown]>(signalNames.reject), (raw) => this.rejected(raw), {
+      description: `do not recover: ${person}`,
+    });
+    setHandler(
+      defineUpdate<{ rejected: true }, [unknown]>(updateNames.reject),
+      (raw) => {
+        this.rejected(raw);
+        return { rejected: true as const };
+      },
+      {
+        description: `do not recover: ${person}`,
+        validator: shaped(parseRejection, person),
+      },
+    );
+    setHandler(defineSignal(signalNames.pause), () => void (this.pauseAsked = true), {
+      description: 'stop at the target and wait for promote',
+    });
+    setHandler(defineSignal<[unknown]>(signalNames.continue), (raw) => void this.continued.push(anyone(raw)), {
+      description: `try again what failed, or make the plan again: ${person}`,
+    });
+    this.hear('promote', parsePromote, 'open the recovered server for writes', person);
+    this.hear(
+      'retarget',
+      parseRetarget,
+      'go on to a later target',
+      '{"by":"...","reason":"...","target":{"kind":"time","time":"2026-01-01T00:00:00Z"}}',
+    );
+  }
+
+  /** Decisions on what was recovered, by a signal or, with an answer, by an update. */
+  private hear(
+    name: Decision['kind'],
+    parse: (raw: unknown) => Decision | { problem: string },
+    what: string,
+    json: string,
+  ): void {
+    const onSignal = async (raw: unknown): Promise<void> => {
+      const decision = parse(raw);
+      if ('problem' in decision) await this.note(`a ${name} could not be read: ${decision.problem}`);
+      else await this.decided(decision);
+    };
+    const onUpdate = async (raw: unknown): Promise<Accepted> => {
+      const decision = parse(raw);
+      if ('problem' in decision) throw refusal('approval-refused', decision.problem);
+      return accepted(await this.decided(decision));
+    };
+    setHandler(defineSignal<[unknown]>(signalNames[name]), onSignal, { description: `${what}: ${json}` });
+    setHandler(defineUpdate<Accepted, [unknown]>(updateNames[name]), onUpdate, {
+      description: `${what}, and be told the answer: ${json}`,
+      validator: shaped(parse, json),
+    });
+  }
+
+  /** The plan is made again: what is decided meanwhile waits for the new one. */
+  withdraw(): void {
+    this.plan = null;
+  }
+
+  /** The plan no longer holds: it needs its approvals again, also where it comes back the same. */
+  revoke(): void {
+    this.withdraw();
+    this.approved.clear();
+    this.round += 1;
+  }
+
+  /** Shows a plan and waits for its decision; `again` = somebody sent `continue`: make the plan anew. */
+  async decide(plan: ApprovablePlan, summary: string): Promise<'approved' | 'rejected' | 'again'> {
+    this.plan = plan;
+    this.continued.length = 0;
+    for (const raw of this.early.splice(0)) await this.signalled(raw);
+    await labelled(
+      summary,
+      () => this.approved.has(plan.digest) || this.rejection !== null || this.continued.length > 0,
+    );
+    if (this.rejection) return 'rejected';
+    return this.approved.has(plan.digest) ? 'approved' : 'again';
+  }
+
+  /** Waits for a person after a step has failed: try it again, give up or, where the step takes one, another target. */
+  async afterFailure(
+    summary: string,
+    accepts: readonly Decision['kind'][] = [],
+  ): Promise<'again' | 'rejected' | Decision> {
+    this.continued.length = 0;
+    return (await this.moved(summary, accepts, () => this.continued.length > 0)) ?? 'again';
+  }
+
+  /** Waits at the target: promote, go further where the backup can, or give up. */
+  async atTarget<K extends Decision['kind']>(
+    summary: string,
+    accepts: readonly K[],
+  ): Promise<Extract<Decision, { kind: K }> | 'rejected'> {
+    return (await this.moved(summary, accepts)) as Extract<Decision, { kind: K }> | 'rejected';
+  }
+
+  private async moved(
+    summary: string,
+    accepts: readonly Decision['kind'][],
+    or: () => boolean = () => false,
+  ): Promise<Decision | 'rejected' | null> {
+    const look: ApprovalInbox['look'] = { accepts, decision: null };
+    this.look = look;
+    try {
+      await labelled(summary, () => look.decision !== null || this.rejection !== null || or());
+    } finally {
+      this.look = null;
+    }
+    return this.rejection ? 'rejected' : look.decision;
+  }
+
+  /** Waits for something that is no decision, and stops waiting when somebody rejects. */
+  async unlessRejected(run: () => Promise<void>): Promise<void> {
+    const scope = new CancellationScope();
+    let ended = false;
+    const running = scope.run(run).catch((error: unknown) => {
+      if (this.rejection === null || !isCancellation(error)) throw error;
+    });
+    const stop = condition(() => ended || this.rejection !== null).then(() => scope.cancel());
+    await Promise.all([running.finally(() => (ended = true)), stop]);
+  }
+
+  /** What was recovered is open for writes. A rejection that came while that was done came too late, and ends nothing. */
+  open(): void {
+    this.opened = true;
+    this.rejection = null;
+  }
+
+  /**
+   * Nothing is waited for any more: whoever still waits for an answer gets one. A host that is gone answers nobody: it
+   * must not keep the workflow open for ever.
+   */
+  async close(): Promise<void> {
+    this.closed = true;
+    this.plan = null;
+    if (!(await condition(allHandlersFinished, '2m')))
+      log.warn('what was sent last was not answered: the host is silent');
+  }
+
+  get isClosed(): boolean {
+    return this.closed;
+  }
+
+  get rejectedBecause(): Rejection | null {
+    return this.rejection;
+  }
+
+  private async signalled(raw: unknown): Promise<void> {
+    const approval = parseApproval(raw);
+    if ('problem' in approval) return this.note(`a confirm-restore could not be read: ${approval.problem}`);
+    if (!this.plan) {
+      this.early.push(raw);
+      return;
+    }
+    await this.consider(this.plan, approval);
+  }
+
+  private async updated(raw: unknown): Promise<Accepted> {
+    await condition(() => this.plan !== null || this.closed);
+    const approval = parseApproval(raw);
+    if ('problem' in approval || !this.plan) throw refusal('approval-refused', 'no plan is waiting');
+    return accepted(await this.consider(this.plan, approval));
+  }
+
+  private async consider(plan: ApprovablePlan, approval: Approval): Promise<ApprovalAnswer> {
+    const { round } = this;
+    const answer = await judged(() => this.records.judge(plan, approval));
+    if (answer.accepted && answer.missing === 0 && round === this.round) this.approved.add(plan.digest);
+    return answer;
+  }
+
+  /** What came at another time was not decided on what is looked at; the host has the last word on who decides. */
+  private async decided(decision: Decision): Promise<ApprovalAnswer> {
+    const { look, plan } = this;
+    if (plan === null || !look?.accepts.includes(decision.kind)) return this.withoutEffect(decision);
+    const answer = await judged(() => this.records.weigh(plan, decision));
+    if (!answer.accepted) return answer;
+    if (this.look !== look || look.decision !== null) return this.withoutEffect(decision);
+    look.decision = decision;
+    return answer;
+  }
+
+  private async withoutEffect({ kind, by, reason }: Decision): Promise<ApprovalAnswer> {
+    await this.note(`${kind} by ${by} (${reason}) came when none was waited for: it has no effect`);
+    return {
+      accepted: false,
+      missing: 0,
+      code: 'approval-refused',
+      reason: `nothing waits for a ${kind}: it has no effect`,
+      hint: 'see what is waited for: reprise status',
+    };
+  }
+
+  /** A line of the journal; one that cannot be written must not end the workflow. */
+  private async note(text: string): Promise<void> {
+    await CancellationScope.nonCancellable(() => this.records.note(text)).catch(() =>
+      log.warn('a line of the journal could not be written'),
+    );
+  }
+
+  private rejected(raw: unknown): void {
+    if (!this.isTooLate) this.rejection ??= anyone(raw);
+  }
+
+  private get isTooLate(): boolean {
+    return this.opened && this.look === null;
+  }
+}
+
+/** An update answers with what was accepted, or fails with why not. */
+function accepted({
+  accepted: good,
+  missing,
+  code = 'approval-refused',
+  reason = 'refused',
+  hint,
+}: ApprovalAnswer): Accepted {
+  if (!good) throw refusal(code, reason, hint);
+  return { accepted: true, missing };
+}
+
+/** A judgement that cannot be had is a refusal: a signal's failure must not end the workflow. */
+async function judged(judge: () => Promise<ApprovalAnswer>): Promise<ApprovalAnswer> {
+  try {
+    // Not cancelled with the workflow: a cancelled handler would end it before it has tidied up.
+    return await CancellationScope.nonCancellable(judge);
+  } catch (error) {
+    const { message, hint } = failureOf(error);
+    return { accepted: false, missing: 0, code: 'approval-refused', reason: message, hint };
+  }
+}
+
+/** Shape only: what policy says of it is answered later. */
+function shaped(parse: (raw: unknown) => object, json: string): (raw: unknown) => void {
+  return (raw) => {
+    const parsed = parse(raw);
+    if ('problem' in parsed) throw refusal('approval-refused', String(parsed.problem), `send ${json}`);
+  };
+}
+
+/** Who sent it, as far as it was said: a decision against changing anything is never lost for its form. */
+function anyone(raw: unknown): Rejection {
+  const parsed = parseRejection(raw);
+  return 'problem' in parsed ? { by: 'unnamed', reason: 'none given' } : parsed;
+}
+
+/** Waits without an end, under a timer whose summary tells the Web UI's timeline what is waited for. */
+async function labelled(summary: string, until: () => boolean): Promise<void> {
+  if (until()) return;
+  const timer = new CancellationScope();
+  const label = timer.run(async () => {
+    for (;;) await sleep('30d', { summary: summary.slice(0, 190) });
+  });
+  const ended = label.catch((error: unknown) => {
+    if (!isCancellation(error)) throw error;
+  });
+  try {
+    await condition(until);
+  } finally {
+    timer.cancel();
+    await ended;
+  }
+}

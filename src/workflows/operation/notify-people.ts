@@ -1,0 +1,99 @@
+import { log, workflowInfo } from '@temporalio/workflow';
+import { noticeTitle } from '../../domain/notification/notice-text.js';
+import type { Notice } from '../../domain/notification/notices.js';
+import type { Delivery } from '../../domain/notification/recipients.js';
+import type { NotifyInput, NotifyOutput, NotifyResult } from '../api.js';
+import { controlActivities, weekLongHostActivities, noticeActivities } from './activity-proxies.js';
+import { OperationStatus, runOperation, failureOf, isCancelled, refusal } from './operation-status.js';
+
+const DAY_MS = 24 * 3_600_000;
+/** A person waits for the answer of a test. */
+const TEST_MS = 120_000;
+const LEAST_MS = 60_000;
+
+/**
+ * Tells people of one thing, beside the work it is about: each notifier is tried until it takes the message or a day is
+ * over, and what came of it is recorded (F34). It approves nothing and stops nothing.
+ */
+export async function notify({ notice }: NotifyInput): Promise<NotifyOutput> {
+  const work = new OperationStatus('notify', notice.cluster ?? '-');
+  return runOperation(work, async () => {
+    const planned = await controlActivities.deliveriesOf({ notice });
+    const deliveries = await Promise.all(planned.map((delivery) => deliver(work, notice, delivery)));
+    const toldNobody = deliveries.filter(({ code }) => code !== null);
+    work.show('completed', null, deliveries.map(resultLine).join('\n\n') || 'nobody is to be told');
+    // Seen in red in the list of the Web UI; the work it is about has gone on long since.
+    const [first] = toldNobody;
+    if (notice.facts.kind !== 'test' && first && toldNobody.length === deliveries.length) {
+      throw refusal(
+        first.code ?? 'notifier-unreachable',
+        `nobody was told: ${noticeTitle(notice)}; ${toldNobody.map(({ notifier, detail }) => `${notifier}: ${detail}`).join('; ')}`,
+        'call them, then: reprise notify test CONTACT',
+      );
+    }
+    return { deliveries };
+  });
+}
+
+async function deliver(work: OperationStatus, notice: Notice, delivery: Delivery): Promise<NotifyResult> {
+  const { notifier } = delivery;
+  const contacts = [...delivery.first, ...delivery.others];
+  const summary = `tell ${contacts.join(', ') || 'whoever reads there'} by ${notifier}`;
+  const result = await work
+    .phase(summary, () =>
+      noticeActivities(
+        summary.slice(0, 190),
+        patienceFor(notice),
+        notice.facts.kind === 'test' ? 2 : undefined,
+      ).sendNotice({
+        notice,
+        delivery,
+      }),
+    )
+    .then(
+      (sent): NotifyResult => ({ notifier, code: null, ...sent }),
+      (error: unknown): NotifyResult => {
+        if (isCancelled(error)) throw error;
+        const { code, message } = failureOf(error);
+        return { notifier, told: [], notTold: contacts, refused: 0, code, detail: message };
+      },
+    );
+  await recorded(notice, result);
+  return result;
+}
+
+/** An approval is asked for as long as it can be given. */
+function patienceFor({ facts }: Notice): number {
+  if (facts.kind === 'test') return TEST_MS;
+  if (facts.kind !== 'approval') return DAY_MS;
+  return Math.min(DAY_MS, Math.max(LEAST_MS, Date.parse(facts.plan.approveBy) - Date.now()));
+}
+
+/** A line in the journal of the operation; where that cannot be written, the notification's own history has it. */
+async function recorded(notice: Notice, result: NotifyResult): Promise<void> {
+  const { cluster, operationId } = notice;
+  if (cluster === null) return;
+  try {
+    const { host } = await controlActivities.describeCluster({ cluster });
+    const step = result.code === null ? 'told' : 'not told';
+    await weekLongHostActivities(host, `note who was ${step}`).journal({
+      cluster,
+      operationId,
+      workflowId: workflowInfo().workflowId,
+      step,
+      text: `${noticeTitle(notice)} — ${resultLine(result)}`,
+    });
+  } catch (error) {
+    if (isCancelled(error)) throw error;
+    log.warn('who was told could not be recorded');
+  }
+}
+
+function resultLine({ notifier, told, notTold, refused, code, detail }: NotifyResult): string {
+  if (code !== null) return `${notTold.join(', ') || 'nobody'} could not be told by ${notifier}: ${detail} (${code})`;
+  const missed =
+    refused === 0
+      ? ''
+      : `; ${refused} addresses were refused${notTold.length > 0 ? `, all of ${notTold.join(', ')}` : ''}`;
+  return `told by ${notifier}: ${told.join(', ') || 'whoever reads there'}${missed} (${detail})`;
+}
