@@ -1,9 +1,9 @@
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import type { Backup } from '../../../src/domain/backup.js';
-import type { KeptItem } from '../../../src/domain/records.js';
-import type { Plan } from '../../../src/domain/plan.js';
+import type { Backup } from '../../../src/domain/backup/backup.js';
+import type { KeptItem } from '../../../src/domain/backup/records.js';
+import type { Plan } from '../../../src/domain/plan/plan.js';
 import { golden } from '../../helpers/golden.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { section, shapeOf } from '../../helpers/shape.js';

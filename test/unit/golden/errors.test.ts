@@ -1,10 +1,10 @@
 import { describe, expect, it } from '@jest/globals';
-import { toFailure } from '../../../src/activities/guarded.js';
-import { reportError } from '../../../src/client/cli/errors.js';
+import { toFailure } from '../../../src/activities/activity-wrapper.js';
+import { reportError } from '../../../src/cli/report-error.js';
 import { toRepriseError } from '../../../src/client/errors.js';
 import { errorTable, explain, RepriseError } from '../../../src/domain/errors.js';
 import type { ErrorCode } from '../../../src/domain/errors.js';
-import type { Terminal } from '../../../src/client/cli/terminal.js';
+import type { Terminal } from '../../../src/cli/terminal/terminal.js';
 import { golden } from '../../helpers/golden.js';
 import { section } from '../../helpers/shape.js';
 
@@ -66,7 +66,6 @@ describe('errors keep their codes', () => {
       ['ScheduleNotFoundError', foreign('ScheduleNotFoundError', { scheduleId: 'S' })],
       ['NamespaceNotFoundError', foreign('NamespaceNotFoundError', { namespace: 'N' })],
       ['WorkflowUpdateRPCTimeoutOrCancelledError', foreign('WorkflowUpdateRPCTimeoutOrCancelledError')],
-      ['BinaryNotFoundError', foreign('BinaryNotFoundError', { message: 'it is not there HINT: install it' })],
       ['ApplicationFailure of a type that is no code', foreign('ApplicationFailure', { type: 'TypeError' })],
       ...Array.from({ length: 17 }, (_, code) => [`gRPC ${code}`, foreign('Error', { code, details: 'D' })] as const),
       ['any other', foreign('Error')],

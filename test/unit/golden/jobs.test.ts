@@ -1,10 +1,10 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from '@jest/globals';
-import { clusterLocks } from '../../../src/activities/session.js';
-import { hostLockPath, jobDirectory, jobKey, safeName } from '../../../src/process/job-paths.js';
-import { readJobs } from '../../../src/process/supervisor.js';
-import { writeUploadOrder } from '../../../src/process/upload-orders.js';
+import { clusterLocks } from '../../../src/activities/cluster-context.js';
+import { hostLockPath, jobDirectory, jobKey, safeName } from '../../../src/process/jobs/job-paths.js';
+import { readJobs } from '../../../src/process/jobs/supervisor.js';
+import { writeUploadOrder } from '../../../src/process/jobs/upload-orders.js';
 import { golden } from '../../helpers/golden.js';
 import { JobBench } from '../../helpers/jobs.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';

@@ -1,7 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
-import { canonicalJson } from '../../../src/domain/canonical-json.js';
+import { canonicalJson } from '../../../src/domain/text/canonical-json.js';
 import { planDigest } from '../../../src/records/digest.js';
 import { openHostState } from '../../../src/records/host-state.js';
 import { golden } from '../../helpers/golden.js';

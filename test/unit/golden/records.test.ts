@@ -1,8 +1,8 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
-import type { Backup } from '../../../src/domain/backup.js';
-import type { NewRecord, RecordBody } from '../../../src/domain/records.js';
+import type { Backup } from '../../../src/domain/backup/backup.js';
+import type { NewRecord, RecordBody } from '../../../src/domain/backup/records.js';
 import { openCatalogue } from '../../../src/records/catalogue.js';
 import { parseRecord } from '../../../src/records/envelope.js';
 import { openDirectory } from '../../../src/storage/directory/directory-storage.js';

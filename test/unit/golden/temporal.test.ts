@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
-import { createControlActivities } from '../../../src/activities/control.js';
+import { createControlActivities } from '../../../src/activities/control/control.js';
 import { createHostActivities } from '../../../src/activities/index.js';
-import * as names from '../../../src/domain/names.js';
+import * as names from '../../../src/domain/operation/names.js';
 import * as workflows from '../../../src/workflows/index.js';
 import { golden } from '../../helpers/golden.js';
 import { section } from '../../helpers/shape.js';
