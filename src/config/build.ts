@@ -31,6 +31,7 @@ export function buildConfig(settled: SettledConfig, file: string): Domain.Config
       stateDir: host.state_dir,
       scratchDir: host.scratch_dir,
       heavySlots: host.heavy_slots,
+      heartbeatSeconds: host.timeouts?.heartbeat === undefined ? undefined : parseDuration(host.timeouts.heartbeat),
     })),
     repositories: mapValues(settled.repositories, buildRepository),
     clusters: mapValues(settled.clusters, buildCluster),

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { dictionary, later, path, positive } from './fields.js';
+import { dictionary, duration, later, path, positive } from './fields.js';
 import type { KnownNames } from '../known-names.js';
 import { withHint } from '../problem.js';
 import { clusterSchema } from './cluster.js';
@@ -13,6 +13,16 @@ const host = z.strictObject({
     .describe('Owner-only directory of job records, plans and the approvals ledger.'),
   scratch_dir: path().optional().describe('Room for restores that prove a backup; absent: scratch below state_dir.'),
   heavy_slots: positive().max(64).default(1).describe('Backups and verifications that may run at once.'),
+  timeouts: z
+    .strictObject({
+      heartbeat: duration()
+        .optional()
+        .describe(
+          'A worker that is silent for so long counts as lost, and another one takes up its steps; default: 10s.',
+        ),
+    })
+    .optional()
+    .describe('How long operations wait for this host.'),
 });
 
 const webUi = z.string({ error: 'expected a URL' }).superRefine((text, context) => {
