@@ -2,7 +2,8 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from '@jest/globals';
 import { clusterLocks } from '../../../src/activities/cluster-context.js';
-import { hostLockPath, jobDirectory, jobKey, safeName } from '../../../src/process/jobs/job-paths.js';
+import { hostLockPath, jobDirectory, jobKey } from '../../../src/process/jobs/job-paths.js';
+import { safeFileName } from '../../../src/files/safe-names.js';
 import { readJobs } from '../../../src/process/jobs/supervisor.js';
 import { writeUploadOrder } from '../../../src/process/jobs/upload-orders.js';
 import { golden } from '../../helpers/golden.js';
@@ -41,7 +42,7 @@ describe('jobs keep their keys and files', () => {
       ]),
       section(
         'names that are no path segment',
-        ['../x', 'with a blank', ''].map((text) => `${JSON.stringify(text)}: ${safeName(text)}`),
+        ['../x', 'with a blank', ''].map((text) => `${JSON.stringify(text)}: ${safeFileName(text)}`),
       ),
       section('locks of the host', [
         hostLockPath('STATE', 'NAME'),
