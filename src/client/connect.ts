@@ -78,7 +78,11 @@ function namedAddress(
 function namespaceOf({ namespace, env, config }: TemporalRequest, profile: Profile): string {
   // An empty variable counts as none.
   return (
-    namespace ?? (env['TEMPORAL_NAMESPACE'] || undefined) ?? config?.temporal?.namespace ?? profile.namespace ?? DEFAULT_NAMESPACE
+    namespace ??
+    (env['TEMPORAL_NAMESPACE'] || undefined) ??
+    config?.temporal?.namespace ??
+    profile.namespace ??
+    DEFAULT_NAMESPACE
   );
 }
 

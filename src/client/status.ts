@@ -84,7 +84,9 @@ export async function statusOf(
 }
 
 /** What the id alone says, where no worker answers for the workflow. */
-function withoutAnswer(workflowId: string): Pick<StatusView, 'kind' | 'cluster' | 'waitingFor' | 'plan' | 'phase' | 'phases'> {
+function withoutAnswer(
+  workflowId: string,
+): Pick<StatusView, 'kind' | 'cluster' | 'waitingFor' | 'plan' | 'phase' | 'phases'> {
   return {
     kind: kindFromId(workflowId),
     cluster: clusterFromId(workflowId),

@@ -83,9 +83,7 @@ function defineList(parent: Command, cli: Cli): void {
     examples: ['backup list', 'backup list mairie --json'],
     run: async (self, [cluster]) => {
       if (cluster !== undefined) await self.cluster(cluster);
-      const answer = await self.withTemporal((session) =>
-        inspect<'backups'>(session, { kind: 'backups', cluster }),
-      );
+      const answer = await self.withTemporal((session) => inspect<'backups'>(session, { kind: 'backups', cluster }));
       await self.print({ backups: answer.backups }, ({ backups }) => backupTable(backups));
     },
   });

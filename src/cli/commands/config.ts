@@ -134,8 +134,7 @@ export function registerImport(parent: Command, cli: Cli): void {
       const imported = importConfig({
         global: await given(options.global),
         postgres: await given(options.postgres),
-        pgbackrest:
-          pgbackrest === undefined ? undefined : { ...(await given(pgbackrest)), path: resolve(pgbackrest) },
+        pgbackrest: pgbackrest === undefined ? undefined : { ...(await given(pgbackrest)), path: resolve(pgbackrest) },
         target,
       });
       if (options.write !== undefined) await write(target, imported.yaml, options.overwrite === true);

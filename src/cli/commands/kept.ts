@@ -19,9 +19,7 @@ export function registerKept(program: Command, cli: Cli): void {
     options: [new Option('--cluster <name>', 'only of this cluster')],
     run: async (self, _args, { cluster }) => {
       if (cluster !== undefined) await self.cluster(cluster);
-      const answer = await self.withTemporal((session) =>
-        inspect<'kept'>(session, { kind: 'kept', cluster }),
-      );
+      const answer = await self.withTemporal((session) => inspect<'kept'>(session, { kind: 'kept', cluster }));
       await self.print({ kept: answer.kept }, (view) => keptTable(view.kept));
     },
   });

@@ -2,7 +2,13 @@ import { Option } from 'commander';
 import type { Command } from 'commander';
 import { RepriseError } from '../../domain/errors.js';
 import type { TemporalSession } from '../../client/connect.js';
-import { listSchedules, ours, pauseSchedule, resumeSchedule, triggerSchedule } from '../../client/schedules/operate-schedules.js';
+import {
+  listSchedules,
+  ours,
+  pauseSchedule,
+  resumeSchedule,
+  triggerSchedule,
+} from '../../client/schedules/operate-schedules.js';
 import type { ScheduleLine } from '../../client/schedules/operate-schedules.js';
 import { applySchedules, planSchedules } from '../../client/schedules/apply-schedules.js';
 import type { ScheduleChange } from '../../client/schedules/apply-schedules.js';
@@ -228,9 +234,7 @@ export function registerBackfill(parent: Command, cli: Cli): void {
       const starts = await self.withTemporal((session) =>
         (dryRun ? backfillStarts : backfill)(session, config, id, { from, to }),
       );
-      await self.print({ dryRun, id, from, to, starts }, (view) =>
-        startsText(view.starts, dryRun === true),
-      );
+      await self.print({ dryRun, id, from, to, starts }, (view) => startsText(view.starts, dryRun === true));
       const first = starts.find(({ alreadyStarted }) => !alreadyStarted);
       if (!dryRun && first)
         self.say(`they run one after the other; follow the first: ${self.command('watch', first.workflowId)}`);

@@ -47,10 +47,5 @@ function ownHost(config: Config): string {
 
 async function knownHost(config: Config, host: string): Promise<void> {
   if (config.hosts[host] !== undefined) return;
-  throw await unknownName(
-    `there is no host "${host}" in ${config.file}`,
-    host,
-    Object.keys(config.hosts),
-    'hosts',
-  );
+  throw await unknownName(`there is no host "${host}" in ${config.file}`, host, Object.keys(config.hosts), 'hosts');
 }

@@ -83,9 +83,7 @@ function judge(
               crit: limits?.crit,
             },
           ]),
-      ...(provenAge === null
-        ? []
-        : [{ name: `${what} proof age`, seconds: provenAge, warn: limits?.crit }]),
+      ...(provenAge === null ? [] : [{ name: `${what} proof age`, seconds: provenAge, warn: limits?.crit }]),
     ],
   };
 }
