@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 import { parseConfig, type LoadedConfig } from '../../../src/config/load.js';
 import { showConfig } from '../../../src/config/show.js';
+import { canonicalJson } from '../../../src/domain/text/canonical-json.js';
 import { golden } from '../../helpers/golden.js';
 
 const examples = join(import.meta.dirname, '../../../examples');
@@ -21,7 +22,7 @@ describe('what a file means is the same in every version', () => {
       const config = loaded(name, text);
       const shown = showConfig(config, { origin: true });
       expect(shown).toBe(await golden(new URL(`golden/${name}.shown`, import.meta.url), shown));
-      const read = `${JSON.stringify(config.config, null, 1)}\n`;
+      const read = `${JSON.stringify(JSON.parse(canonicalJson(config.config)), null, 1)}\n`;
       expect(read).toBe(await golden(new URL(`golden/${name}.json`, import.meta.url), read));
     },
   );
