@@ -48,7 +48,8 @@ export default tseslint.config(
               message: 'a workflow imports only @temporalio/workflow, @temporalio/common, domain and other workflows',
             },
             {
-              regex: '^(\\.\\./)+(?!domain/|activities/|workflows/|(backup|incident|lock|media|operation|recovery)/|(api|archive|inspect)\\.js$)[^./]',
+              regex:
+                '^(\\.\\./)+(?!domain/|activities/|workflows/|(backup|incident|lock|media|operation|recovery)/|(api|archive|inspect)\\.js$)[^./]',
               message: 'a workflow reaches no other room than domain',
             },
             {

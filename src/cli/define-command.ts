@@ -18,8 +18,10 @@ export interface CommandDefinition<O> {
   readonly options?: readonly Option[];
   /** Adds `--dry-run`. */
   readonly changes?: boolean;
-  /** Adds `--yes`. */
+  /** Asks before it acts: adds `--yes`, which answers. */
   readonly asks?: boolean;
+  /** Asks nothing, and takes `--yes` all the same, so that scripts may always give it. */
+  readonly takesYes?: boolean;
   /** Adds `--detach` and `--timeout`. */
   readonly long?: boolean;
   readonly run: (cli: Cli, args: readonly string[], options: O & CommonOptions) => Promise<void>;
@@ -49,6 +51,7 @@ export function define<O>(parent: Command, cli: Cli, definition: CommandDefiniti
   for (const option of definition.options ?? []) command.addOption(option);
   if (definition.changes) command.option('--dry-run', 'show what would be done, change nothing');
   if (definition.asks) command.option('-y, --yes', 'do not ask; never replaces an approval that policy asks for');
+  if (definition.takesYes) command.option('-y, --yes', 'accepted for scripts: this command asks nothing');
   if (definition.long) {
     command.option('--detach', 'start it, print how to follow it, and return');
     command.addOption(

@@ -29,6 +29,8 @@ export interface HostConfig {
   readonly stateDir: string;
   readonly scratchDir: string;
   readonly heavySlots: number;
+  /** A worker that sends no heartbeat for so long counts as lost; absent: `HEARTBEAT_SECONDS`. */
+  readonly heartbeatSeconds?: number;
 }
 
 export interface RepositoryConfig {

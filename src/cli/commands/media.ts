@@ -68,16 +68,9 @@ export function registerMedia(program: Command, cli: Cli): void {
     ],
     options: recoverOptions(),
     changes: true,
-    asks: true,
+    takesYes: true,
     long: true,
-    run: (self, [name = ''], options) =>
-      carryOut(
-        self,
-        name,
-        recoverTask(options),
-        options,
-        options.into === undefined ? `bringing ${name} back in place` : null,
-      ),
+    run: (self, [name = ''], options) => carryOut(self, name, recoverTask(options), options),
   });
   define<SyncOptions>(media, cli, {
     usage: 'sync <name>',
@@ -105,13 +98,7 @@ export function registerMedia(program: Command, cli: Cli): void {
         delete: options.delete === true,
         maxDelete: options.maxDelete,
       };
-      return carryOut(
-        self,
-        name,
-        task,
-        options,
-        task.delete ? `removing from ${options.into} what ${name} lacks` : null,
-      );
+      return carryOut(self, name, task, options);
     },
   });
   define<{ sample: number }>(media, cli, {
@@ -168,13 +155,12 @@ async function carryOut(
   media: string,
   task: MediaTask,
   options: CommonOptions & { by?: string },
-  confirm: string | null,
 ): Promise<void> {
   if (options.dryRun) return showPlan(cli, media, task, options.by);
   const cluster = await clusterOfMedia(cli, media);
-  if (confirm !== null) await typeTheName(cli, confirm, media, options.yes);
+  const confirmed = await confirmRemoval(cli, cluster, media, task, options.yes);
   await cli.withTemporal(async (session) => {
-    const work = await startMedia(session, { cluster, media, task, requester: cli.person(options.by) });
+    const work = await startMedia(session, { cluster, media, task, requester: cli.person(options.by), confirmed });
     const { workflowId } = work;
     if (options.detach) return cli.print(detached(cli, session, workflowId), detachedText);
     const result = await waitFor<MediaOutput>(
@@ -203,6 +189,24 @@ async function carryOut(
         `make a new plan: reprise media ${task.kind} ${media}`,
       );
   });
+}
+
+/**
+ * Objects are removed by an approved plan or, where the cluster has no policy for it, by who types the name of the media.
+ * @returns whether that was confirmed here; the host refuses to remove anything that was neither approved nor confirmed
+ */
+async function confirmRemoval(
+  cli: Cli,
+  cluster: string,
+  media: string,
+  task: MediaTask,
+  yes: boolean | undefined,
+): Promise<boolean> {
+  if (task.kind !== 'sync' || !task.delete) return false;
+  const approved = (await cli.cluster(cluster)).approvals['media-sync'] !== undefined;
+  if (approved) return yes === true;
+  await typeTheName(cli, `removing from ${task.into} what ${media} lacks`, media, yes);
+  return true;
 }
 
 async function verify(

@@ -5,7 +5,7 @@ import { isRecoveryPlan } from '../../domain/plan/plan.js';
 import { planText } from '../../domain/plan/plan-text.js';
 import type { ThawTier } from '../../domain/storage/storage-classes.js';
 import type { RecoveryTarget } from '../../domain/target/target.js';
-import { formatTarget, parseTarget } from '../../domain/target/target.js';
+import { parseTarget } from '../../domain/target/target.js';
 import { durationInWords } from '../../domain/text/text.js';
 import type { RecoverOutput } from '../../workflows/api.js';
 import { inspect } from '../../client/inspect.js';
@@ -14,7 +14,6 @@ import { startRecovery } from '../../client/start.js';
 import type { RecoveryRequest } from '../../client/start.js';
 import { isFinal, statusOf } from '../../client/status.js';
 import type { Cli } from '../cli-context.js';
-import { typeTheName } from '../terminal/confirm.js';
 import { byOption, define, policyOption } from '../define-command.js';
 import { facts, table } from '../terminal/format.js';
 import { detached, detachedText, interruptible, waitFor } from '../long-work.js';
@@ -64,7 +63,7 @@ export function registerRecover(program: Command, cli: Cli): void {
       byOption(),
     ],
     changes: true,
-    asks: true,
+    takesYes: true,
     long: true,
     run: async (self, [cluster = ''], options) => {
       const request = await requestOf(self, cluster, options);
@@ -74,14 +73,6 @@ export function registerRecover(program: Command, cli: Cli): void {
           interruptible((signal) => inspect<'plan'>(session, question, signal)),
         );
         return self.print({ dryRun: true, workflowId: null, plan }, (view) => planText(view.plan));
-      }
-      if (request.into === 'in-place') {
-        await typeTheName(
-          self,
-          `recovering ${cluster} in place to ${formatTarget(request.target)}`,
-          cluster,
-          options.yes,
-        );
       }
       await self.withTemporal(async (session) => {
         const work = await startRecovery(session, request);

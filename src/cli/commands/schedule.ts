@@ -43,7 +43,7 @@ export function registerSchedule(program: Command, cli: Cli): void {
     description: "Only what reprise made from this configuration is touched. An operator's pause stays.",
     examples: ['schedule apply', 'schedule apply --dry-run'],
     changes: true,
-    asks: true,
+    takesYes: true,
     run: (self, _args, options) =>
       self.withTemporal((session) => (options.dryRun ? showPlan(self, session) : apply(self, session))),
   });

@@ -7,7 +7,6 @@ import type {
   RetentionConfig,
 } from '../../domain/config.js';
 import { checkKinds } from '../../checks/registry.js';
-import type { EngineKind } from '../../engines/engine.js';
 import { engineKinds } from '../../engines/registry.js';
 import { notifierKinds } from '../../notifiers/registry.js';
 import { storageKinds } from '../../storage/registry.js';
@@ -58,7 +57,7 @@ const pricesSchema = z
   .transform(({ currency, per_gb_month: perGbMonth, thaw_per_gb: thawPerGb }) => ({ currency, perGbMonth, thawPerGb }));
 
 /** One variant an engine: what all policies have, and the engine's own `options`. */
-const policyOf = (kind: string, { options, read }: Pick<EngineKind, 'options' | 'read'>, names: KnownNames) =>
+const policyOf = (kind: string, { options, read }: (typeof engineKinds)[string], names: KnownNames) =>
   z
     .strictObject({
       engine: z.literal(kind).describe(`Engine: ${Object.keys(engineKinds).join(', ')}.`),

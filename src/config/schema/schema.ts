@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { path } from '../../domain/fields.js';
+import { duration, path } from '../../domain/fields.js';
 import { atLeastOne, filledIn, later, named, positive } from './fields.js';
 import type { KnownNames } from '../known-names.js';
 import { withHint } from '../problem.js';
@@ -15,11 +15,22 @@ const host = z
       .describe('Owner-only directory of job records, plans and the approvals ledger.'),
     scratch_dir: filledIn(path()).describe('Room for restores that prove a backup; absent: scratch below state_dir.'),
     heavy_slots: positive().max(64).default(1).describe('Backups and verifications that may run at once.'),
+    timeouts: z
+      .strictObject({
+        heartbeat: duration()
+          .optional()
+          .describe(
+            'A worker that is silent for so long counts as lost, and another one takes up its steps; default: 10s.',
+          ),
+      })
+      .optional()
+      .describe('How long operations wait for this host.'),
   })
-  .transform(({ state_dir: stateDir, scratch_dir: scratchDir, heavy_slots: heavySlots }) => ({
-    stateDir,
-    scratchDir,
-    heavySlots,
+  .transform((host) => ({
+    stateDir: host.state_dir,
+    scratchDir: host.scratch_dir,
+    heavySlots: host.heavy_slots,
+    heartbeatSeconds: host.timeouts?.heartbeat,
   }));
 
 const webUi = z.string({ error: 'expected a URL' }).superRefine((text, context) => {

@@ -9,7 +9,7 @@ import { golden } from '../../helpers/golden.js';
 const examples = join(import.meta.dirname, '../../../examples');
 const names = (await readdir(examples)).filter((name) => name.endsWith('.yml'));
 
-const loaded = (name: string, text: string): LoadedConfig => {
+const loaded = (text: string): LoadedConfig => {
   const label = 'reprise.yml';
   return { ...parseConfig(text, `/etc/reprise/${label}`, label), label, chosenBy: 'default' };
 };
@@ -19,7 +19,7 @@ describe('what a file means is the same in every version', () => {
     '%s: shown with defaults and origins, and in the terms of the program',
     async (name = '', folder = '') => {
       const text = await readFile(join(folder, name), 'utf8');
-      const config = loaded(name, text);
+      const config = loaded(text);
       const shown = showConfig(config, { origin: true });
       expect(shown).toBe(await golden(new URL(`golden/${name}.shown`, import.meta.url), shown));
       const read = `${JSON.stringify(JSON.parse(canonicalJson(config.config)), null, 1)}\n`;
