@@ -1,5 +1,7 @@
 import { ApplicationFailure, Context } from '@temporalio/activity';
+import type { z } from 'zod';
 import { errorTable, fromSystemError, isRepriseError } from '../domain/errors.js';
+import { readOrder } from '../domain/operation/orders.js';
 import type { JobView, Progress } from '../domain/operation/progress.js';
 import type { HeartbeatDetails } from '../domain/operation/status.js';
 import { crashPoint } from '../process/jobs/crash-points.js';
@@ -19,6 +21,7 @@ export interface ActivityRun {
   readonly keep: (cursor: string) => void;
 }
 
+/** At most this long between two heartbeats; with a shorter time-out, a quarter of it. */
 const BEAT_MS = 2000;
 
 /**
@@ -33,7 +36,7 @@ export function wrapActivity<I, O>(
     const context = Context.current();
     const { cursor } = (context.info.heartbeatDetails ?? {}) as HeartbeatDetails;
     let details: HeartbeatDetails = cursor === undefined ? {} : { cursor };
-    const beat = setInterval(() => context.heartbeat(details), BEAT_MS);
+    const beat = setInterval(() => context.heartbeat(details), beatEvery(context.info.heartbeatTimeoutMs));
     const run: ActivityRun = {
       aheadSeconds: (Date.now() - context.info.currentAttemptScheduledTimestampMs) / 1000,
       signal: context.cancellationSignal,
@@ -62,6 +65,17 @@ export function wrapActivity<I, O>(
       clearInterval(beat);
     }
   };
+}
+
+const beatEvery = (timeoutMs: number | undefined): number =>
+  timeoutMs === undefined ? BEAT_MS : Math.min(BEAT_MS, timeoutMs / 4);
+
+/** Reads the order of a step before anything is done: it comes from outside. */
+export function withOrder<Order, I extends { readonly order: Order }, O>(
+  schema: z.ZodType<Order>,
+  body: (input: I, run: ActivityRun) => Promise<O>,
+): (input: I, run: ActivityRun) => Promise<O> {
+  return async (input, run) => body({ ...input, order: readOrder(schema, input.order) }, run);
 }
 
 /** Code, hint and retryability travel in the failure; nothing secret does. */

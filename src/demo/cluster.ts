@@ -3,7 +3,7 @@ import { appendFile, rm, writeFile } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { withClient } from '../postgres/connection/with-client.js';
-import { giveTo } from '../files/durable-files.js';
+import { giveTo } from '../files/directories.js';
 import { makeScratchDirectory } from '../postgres/server/scratch-directory.js';
 import { serviceOf } from '../postgres/server/service.js';
 import type { Service } from '../postgres/server/service.js';

@@ -42,6 +42,7 @@ export function createControlActivities(deps: ControlDependencies): ControlActiv
         configDigest: config.digest,
         policies: Object.fromEntries(facts),
         tells: toldEvents(config),
+        heartbeatSeconds: heartbeatsOf(config, [host, ...Object.values(targetHosts)]),
       };
     }),
     hostsOf: wrapActivity('hostsOf', async ({ question, without }) =>
@@ -95,6 +96,15 @@ export function clusterOf(config: Config, name: string): ClusterConfig {
   return cluster;
 }
 
+/** What these hosts' configs say about heartbeats; absent where none says anything. */
+function heartbeatsOf(config: Config, hosts: readonly string[]): Readonly<Record<string, number>> | undefined {
+  const set = hosts.flatMap((name) => {
+    const seconds = config.hosts[name]?.heartbeatSeconds;
+    return seconds === undefined ? [] : [[name, seconds] as const];
+  });
+  return set.length > 0 ? Object.fromEntries(set) : undefined;
+}
+
 type Answers = (host: string) => Promise<boolean>;
 
 /** The hosts that own what is asked for; for a cluster whose host is dead, one that it can be recovered onto. */
@@ -105,7 +115,7 @@ async function hostsOf(config: Config, question: Inspection, answers: Answers): 
   const name = 'cluster' in question && question.cluster ? question.cluster : clusterNamed(config, question);
   if (!name) return [...new Set(Object.values(config.clusters).map(({ host }) => host))];
   const cluster = clusterOf(config, name);
-  if (question.kind === 'plan') return [cluster.recovery.targets[question.into]?.host ?? cluster.host];
+  if (question.kind === 'plan') return [cluster.recovery.targets[question.order.into]?.host ?? cluster.host];
   const others = [...new Set(Object.values(cluster.recovery.targets).map(({ host }) => host))].filter(
     (host) => host !== cluster.host,
   );

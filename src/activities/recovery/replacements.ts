@@ -1,4 +1,4 @@
-import { access, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { PolicyConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
@@ -9,6 +9,7 @@ import { freeBytes, nearestExisting, usedBytes } from '../../postgres/server/dis
 import { runProgram } from '../../process/exec/run-program.js';
 import { type RecoveryPlace, oldDatabaseName, oldDataDirectory, oldDataDirectoryOn } from './places.js';
 import { type ClusterContext, engineFor } from '../cluster-context.js';
+import { pathExists } from '../../files/paths.js';
 
 /**
  * What a recovery replaces, and what becomes of it, by the policy of the cluster (`recovery.old_data`).
@@ -29,7 +30,7 @@ export async function replacements(
   }
   const { dataDir: what } = place;
   // A directory that is gone is replaced by nothing: nothing is put aside, and nobody is told that it was.
-  if (what === null || !(await isThere(what))) return [];
+  if (what === null || !(await pathExists(what))) return [];
   const { oldData } = session.cluster.recovery;
   if (oldData.mode === 'aside-on')
     return [{ what, keptAs: oldDataDirectoryOn(oldData.path, what, operationId), copied: true }];
@@ -93,11 +94,4 @@ async function requireWritable({ user }: ClusterContext, path: string): Promise<
 
 async function sameFileSystem(a: string, b: string): Promise<boolean> {
   return (await stat(await nearestExisting(a))).dev === (await stat(await nearestExisting(b))).dev;
-}
-
-function isThere(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
 }
