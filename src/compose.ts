@@ -10,7 +10,10 @@ export const services: Services = {
   },
   runWorker: async (options) => (await import('./worker/main.js')).runWorker(options),
   up: async (options) =>
-    (await import('./embedded/up.js')).up({ ...options, mainFile: fileURLToPath(new URL('./main.js', import.meta.url)) }),
+    (await import('./embedded/up.js')).up({
+      ...options,
+      mainFile: fileURLToPath(new URL('./main.js', import.meta.url)),
+    }),
   down: async (options) => (await import('./embedded/down.js')).down(options),
   embedded: async (config) => (await import('./embedded/record.js')).runningEmbedded(config),
   demo: async (options) => {
