@@ -6,7 +6,8 @@ import { RepriseError } from '../../domain/errors.js';
 import type { Cli } from '../cli-context.js';
 import { define } from '../define-command.js';
 import { facts } from '../terminal/format.js';
-import { collect } from '../common-options.js';
+import { collect, logOptions, logSettings } from '../common-options.js';
+import type { LogFlags } from '../common-options.js';
 import type { DemoScenario, UpResult } from '../services.js';
 
 /** What starts and stops Reprise itself: `up`, `down`, `worker`, `demo`, `version`. */
@@ -27,17 +28,19 @@ export function registerLifecycle(program: Command, cli: Cli): void {
 }
 
 function defineUp(program: Command, cli: Cli): void {
-  define(program, cli, {
+  define<LogFlags>(program, cli, {
     usage: 'up',
     summary: 'start the embedded Temporal server, its Web UI and a worker for this config',
     description: 'State is kept over restarts, in the state directory of the first host. Listens on 127.0.0.1 only.',
     examples: ['up', 'up --config /etc/reprise/reprise.yml --json'],
+    options: logOptions(),
     changes: true,
     run: async (self, _args, options) => {
       const config = await self.config();
       const result = await self.services.up({
         config,
         dryRun: options.dryRun === true,
+        log: logSettings(options, self.terminal.env),
         report: (line) => self.say(line),
       });
       await self.print({ ...(options.dryRun ? { dryRun: true } : {}), ...result }, upText);
@@ -68,7 +71,7 @@ function defineDown(program: Command, cli: Cli): void {
 }
 
 function defineWorker(program: Command, cli: Cli): void {
-  define<{ host?: readonly string[]; control: boolean }>(program, cli, {
+  define<{ host?: readonly string[]; control: boolean } & LogFlags>(program, cli, {
     usage: 'worker',
     summary: 'run a worker until it is stopped',
     description:
@@ -77,14 +80,16 @@ function defineWorker(program: Command, cli: Cli): void {
     options: [
       new Option('--host <name>', 'host of the config it works on; may be given several times').argParser(collect),
       new Option('--no-control', 'no workflows: only the queues of the hosts'),
+      ...logOptions(),
     ],
     run: async (self, _args, options) => {
+      const log = logSettings(options, self.terminal.env);
       const config = await self.config();
       const hosts = options.host ?? [ownHost(config)];
       for (const host of hosts) await knownHost(config, host);
       const temporal = await self.temporalSettings();
       self.say(`worker for ${hosts.join(', ')} on ${temporal.address} (${temporal.namespace}); stop it with Ctrl-C`);
-      await self.services.runWorker({ config, hosts, control: options.control, temporal });
+      await self.services.runWorker({ config, hosts, control: options.control, log, temporal });
     },
   });
 }
