@@ -7,12 +7,11 @@ import type { MediaOutput, VerifyMediaOutput } from '../../workflows/api.js';
 import { inspect } from '../../client/inspect.js';
 import { newOperationId } from '../../client/operation-id.js';
 import { startMedia, startMediaVerification } from '../../client/start.js';
-import type { Cli } from '../cli-context.js';
-import { typeTheName } from '../terminal/confirm.js';
-import { byOption, type CommonOptions, define, group } from '../define-command.js';
-import { detached, detachedText, interruptible, waitFor } from '../long-work.js';
-import { parseCount, parseTime } from '../common-options.js';
-import { planToShow } from '../plan-preview.js';
+import { type Cli, unknownName } from '../cli-context.js';
+import { typeTheName } from '../terminal/prompts.js';
+import { byOption, parseCount, parseTime } from '../common-options.js';
+import { type CommonOptions, define, group } from '../define-command.js';
+import { detached, detachedText, interruptible, waitFor, planToShow } from '../long-operation.js';
 
 /** A listing of millions of objects comes before the plan. */
 const LISTING_MS = 7 * 86_400_000;
@@ -126,12 +125,7 @@ async function clusterOfMedia(cli: Cli, name: string): Promise<string> {
   const { media } = await cli.config();
   const entry = media[name];
   if (entry) return entry.cluster;
-  const { didYouMean } = await import('../../config/suggest.js');
-  throw new RepriseError(
-    'not-found',
-    `there are no media "${name}" in the config`,
-    didYouMean(name, Object.keys(media), 'media'),
-  );
+  throw await unknownName(`there are no media "${name}" in the config`, name, Object.keys(media), 'media');
 }
 
 async function showPlan(cli: Cli, media: string, task: MediaTask, by: string | undefined): Promise<void> {

@@ -1,12 +1,12 @@
-import { engineKinds } from '../../engines/registry.js';
-import { checkEncryption } from '../encryption.js';
-import type { ConfigPath, Problem } from '../problem.js';
-import { recoverySteps } from '../schema/cluster.js';
-import { isHookStep, type SettledCluster, type SettledConfig } from '../resolve-defaults.js';
-import { didYouMean } from '../suggest.js';
+import type { ClusterConfig, Config, PolicyConfig } from '../domain/config.js';
+import { engineKinds } from '../engines/registry.js';
+import type { ConfigPath, Problem } from './problem.js';
+import { isHookStep } from './resolve-defaults.js';
+import { recoverySteps } from './schema/cluster.js';
+import { didYouMean } from './suggest.js';
 
 /** What is wrong within one cluster and between it and what it names. */
-export function checkCluster(config: SettledConfig, name: string, cluster: SettledCluster): Problem[] {
+export function checkCluster(config: Config, name: string, cluster: ClusterConfig): Problem[] {
   const at = ['clusters', name];
   return [
     ...repeated(cluster.databases, [...at, 'databases'], 'database'),
@@ -23,15 +23,15 @@ export function checkCluster(config: SettledConfig, name: string, cluster: Settl
 /** Folders that a cluster's catalogue has beside those of its policies. */
 const reservedPolicies = ['records', 'incidents'];
 
-function checkPolicies(config: SettledConfig, at: ConfigPath, cluster: SettledCluster): Problem[] {
-  const reserved = Object.keys(cluster.backups)
+function checkPolicies(config: Config, at: ConfigPath, cluster: ClusterConfig): Problem[] {
+  const reserved = Object.keys(cluster.policies)
     .filter((name) => reservedPolicies.includes(name))
     .map((name) => ({
       path: [...at, 'backups', name],
       message: `a policy may not be named ${name}`,
       hint: "the catalogue's folder has that name",
     }));
-  const named = Object.entries(cluster.backups).map(([name, { repository }]) => ({
+  const named = Object.entries(cluster.policies).map(([name, { repository }]) => ({
     path: [...at, 'backups', name],
     repository,
   }));
@@ -43,10 +43,10 @@ function checkPolicies(config: SettledConfig, at: ConfigPath, cluster: SettledCl
       return [{ path, message, hint: `name a repository that host ${cluster.host} can reach` }];
     },
   );
-  const lacking = Object.entries(cluster.backups).flatMap(([name, { engine }]): Problem[] => {
+  const lacking = Object.entries(cluster.policies).flatMap(([name, { engine }]): Problem[] => {
     const method = engineKinds[engine]?.engine.capabilities.method;
     const path = [...at, 'backups', name];
-    if (method === 'data-directory' && cluster.data_dir === undefined) {
+    if (method === 'data-directory' && cluster.dataDir === undefined) {
       return [
         {
           path,
@@ -66,15 +66,37 @@ function checkPolicies(config: SettledConfig, at: ConfigPath, cluster: SettledCl
     }
     return [];
   });
-  const encryption = Object.entries(cluster.backups).flatMap(([name, policy]) =>
+  const encryption = Object.entries(cluster.policies).flatMap(([name, policy]) =>
     checkEncryption(policy, [...at, 'backups', name]),
   );
   return [...reserved, ...elsewhere, ...lacking, ...encryption];
 }
 
+function checkEncryption({ engine, proof, encryption }: PolicyConfig, at: ConfigPath): Problem[] {
+  if (encryption === undefined) return [];
+  const problems: Problem[] = [];
+  const path = [...at, 'encryption'];
+  if (engineKinds[engine]?.engine.capabilities.encrypts !== true) {
+    problems.push({
+      path,
+      atKey: true,
+      message: `what engine ${engine} writes is not encrypted by Reprise`,
+      hint: "take it out, and use the engine's own encryption (pgBackRest: repo1-cipher-type in pgbackrest.conf)",
+    });
+  }
+  if (proof !== 'none' && encryption.identity === undefined) {
+    problems.push({
+      path: [...at, 'proof'],
+      message: `proof: ${proof} reads every backup, and encryption names no identity to read it with`,
+      hint: 'add encryption.identity: { file: PATH }; or proof: none, and prove backups on a host that has a key',
+    });
+  }
+  return problems;
+}
+
 /** A cluster has one `archive_command`: of two engines that archive, one would get no WAL. */
-function checkArchivers(at: ConfigPath, cluster: SettledCluster): Problem[] {
-  const [first, ...others] = Object.entries(cluster.backups).filter(
+function checkArchivers(at: ConfigPath, cluster: ClusterConfig): Problem[] {
+  const [first, ...others] = Object.entries(cluster.policies).filter(
     ([, { engine, enabled, options }]) =>
       enabled &&
       engineKinds[engine]?.engine.capabilities.archivesWal &&
@@ -87,7 +109,7 @@ function checkArchivers(at: ConfigPath, cluster: SettledCluster): Problem[] {
   }));
 }
 
-function checkSteps(at: ConfigPath, cluster: SettledCluster): Problem[] {
+function checkSteps(at: ConfigPath, cluster: ClusterConfig): Problem[] {
   const path = [...at, 'recovery', 'steps'];
   const { steps } = cluster.recovery;
   const inOrder = recoverySteps.filter((step) => steps.includes(step));
@@ -114,7 +136,7 @@ function checkSteps(at: ConfigPath, cluster: SettledCluster): Problem[] {
   return problems;
 }
 
-function checkTargets(at: ConfigPath, cluster: SettledCluster): Problem[] {
+function checkTargets(at: ConfigPath, cluster: ClusterConfig): Problem[] {
   return Object.entries(cluster.recovery.targets).flatMap(([name, { host, port }]) => {
     const path = [...at, 'recovery', 'targets', name];
     const problems: Problem[] = [];
@@ -135,41 +157,18 @@ function checkTargets(at: ConfigPath, cluster: SettledCluster): Problem[] {
   });
 }
 
-function checkOldData(
-  at: ConfigPath,
-  { recovery: { old_data: oldData }, data_dir: dataDir }: SettledCluster,
-): Problem[] {
-  const path = [...at, 'recovery', 'old_data'];
-  if (oldData.mode !== 'aside-on') {
-    return oldData.path === undefined
-      ? []
-      : [
-          {
-            path: [...path, 'path'],
-            message: `mode ${oldData.mode} takes no path`,
-            hint: 'take it out, or use mode: aside-on',
-          },
-        ];
-  }
-  if (oldData.path === undefined)
-    return [
-      {
-        path,
-        message: 'mode aside-on needs a path',
-        hint: 'add path: and a directory on a file system with room for the old data',
-      },
-    ];
-  if (dataDir === undefined || !`${oldData.path}/`.startsWith(`${dataDir}/`)) return [];
+function checkOldData(at: ConfigPath, { recovery: { oldData }, dataDir }: ClusterConfig): Problem[] {
+  if (oldData.mode !== 'aside-on' || dataDir === undefined || !`${oldData.path}/`.startsWith(`${dataDir}/`)) return [];
   return [
     {
-      path: [...path, 'path'],
+      path: [...at, 'recovery', 'old_data', 'path'],
       message: `${oldData.path} lies in the data directory that is replaced`,
       hint: 'name a directory outside of it',
     },
   ];
 }
 
-function checkHooks(at: ConfigPath, cluster: SettledCluster): Problem[] {
+function checkHooks(at: ConfigPath, cluster: ClusterConfig): Problem[] {
   const names = Object.keys(cluster.hooks);
   return Object.entries(cluster.hooks).flatMap(([name, { undo }]) => {
     const path = [...at, 'hooks', name, 'undo'];
@@ -180,9 +179,8 @@ function checkHooks(at: ConfigPath, cluster: SettledCluster): Problem[] {
   });
 }
 
-function checkApprovals(at: ConfigPath, cluster: SettledCluster): Problem[] {
+function checkApprovals(at: ConfigPath, cluster: ClusterConfig): Problem[] {
   return Object.entries(cluster.approvals).flatMap(([action, policy]) => {
-    if (!policy) return [];
     const path = [...at, 'approvals', action];
     const problems = repeated(policy.from, [...path, 'from'], 'contact');
     if (policy.approvers > new Set(policy.from).size) {

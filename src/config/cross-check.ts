@@ -1,11 +1,10 @@
 import { isAbsolute, relative, sep } from 'node:path';
-import { engineKinds } from '../../engines/registry.js';
-import { storageKinds } from '../../storage/registry.js';
+import type { Config } from '../domain/config.js';
+import { engineKinds } from '../engines/registry.js';
+import { storageKinds } from '../storage/registry.js';
 import { checkCluster } from './check-cluster.js';
-import { checkMedia } from './check-media.js';
-import { checkPeople } from './check-people.js';
-import type { ConfigPath, Problem } from '../problem.js';
-import type { SettledConfig } from '../resolve-defaults.js';
+import type { ConfigPath, Problem } from './problem.js';
+import { reservedNotifierNames } from './schema/people.js';
 
 /** A place that only one owner may have. */
 interface Claim {
@@ -17,7 +16,7 @@ interface Claim {
 }
 
 /** What is wrong between parts that are each right by themselves. */
-export function crossCheck(config: SettledConfig): readonly Problem[] {
+export function crossCheck(config: Config): readonly Problem[] {
   const repositories = repositoryClaims(config);
   const dataDirs = dataDirClaims(config);
   return [
@@ -41,31 +40,93 @@ export function crossCheck(config: SettledConfig): readonly Problem[] {
   ];
 }
 
-function repositoryClaims(config: SettledConfig): Claim[] {
+/** What is wrong between events, notifiers and contacts: somebody would wait for a message that never comes. */
+function checkPeople(config: Config): Problem[] {
+  const reserved = Object.keys(config.notifiers)
+    .filter((name) => reservedNotifierNames.includes(name))
+    .map((name) => ({
+      path: ['notifiers', name],
+      message: `a notifier may not be named ${name}`,
+      hint: 'contacts have a key of that name',
+    }));
+  return [
+    ...reserved,
+    ...Object.entries(config.notify).flatMap(([event, notifiers]) => checkEvent(config, event, notifiers ?? [])),
+  ];
+}
+
+function checkEvent({ notifiers, contacts }: Config, event: string, named: readonly string[]): Problem[] {
+  return named.flatMap((name, index): Problem[] => {
+    const path = ['notify', event, index];
+    if (named.indexOf(name) !== index)
+      return [{ path, message: `notifier "${name}" stands here twice`, hint: 'keep one of them' }];
+    if (!notifiers[name]?.addressed || Object.values(contacts).some((contact) => contact[name] !== undefined))
+      return [];
+    return [
+      {
+        path,
+        message: `nobody can be told by ${name}: no contact has an address for it`,
+        hint: `add contacts: { NAME: { ${name}: [ADDRESS] } }`,
+      },
+    ];
+  });
+}
+
+/** A sync removes what its source lacks: never may that be a backup, nor lie where the cluster's host does not reach. */
+function checkMedia(config: Config): Problem[] {
+  const backups = new Set(
+    Object.values(config.clusters).flatMap(({ catalogue, policies }) => [
+      catalogue,
+      ...Object.values(policies).map(({ repository }) => repository),
+    ]),
+  );
+  return Object.entries(config.media).flatMap(([name, { repository, cluster }]): Problem[] => {
+    const path = ['media', name, 'repository'];
+    if (backups.has(repository))
+      return [
+        {
+          path,
+          message: `repository ${repository} holds backups or records`,
+          hint: 'give media a repository of their own',
+        },
+      ];
+    const [there, here] = [config.repositories[repository]?.host, config.clusters[cluster]?.host];
+    if (there === undefined || there === here) return [];
+    return [
+      {
+        path,
+        message: `repository ${repository} is a directory of host ${there}, the cluster is on ${here ?? '?'}`,
+        hint: `name a repository that host ${here ?? '?'} can reach`,
+      },
+    ];
+  });
+}
+
+function repositoryClaims(config: Config): Claim[] {
   return Object.entries(config.repositories).flatMap(([name, repository]) => {
     const kind = storageKinds[repository.type];
     if (!kind) return [];
-    const { type, host = '', encryption: _encryption, prices: _prices, ...options } = repository;
+    const { type, host = '', options } = repository;
     // What is reached from everywhere is one place, from whichever host a repository is opened.
     return [
       {
         path: ['repositories', name],
         owner: `repository ${name}`,
         host: kind.onHost ? `${type} ${host}` : type,
-        place: kind.place(kind.read(options)),
+        place: kind.place(options),
       },
     ];
   });
 }
 
-function dataDirClaims(config: SettledConfig): Claim[] {
+function dataDirClaims(config: Config): Claim[] {
   return Object.entries(config.clusters).flatMap(([name, cluster]) => {
-    const own = cluster.data_dir;
-    const targets = Object.entries(cluster.recovery.targets).map(([target, { host, data_dir }]) => ({
+    const own = cluster.dataDir;
+    const targets = Object.entries(cluster.recovery.targets).map(([target, { host, dataDir }]) => ({
       path: ['clusters', name, 'recovery', 'targets', target],
       owner: `target ${target}`,
       host: `directory ${host}`,
-      place: data_dir,
+      place: dataDir,
     }));
     const live = {
       path: ['clusters', name],
@@ -76,9 +137,9 @@ function dataDirClaims(config: SettledConfig): Claim[] {
   });
 }
 
-function engineClaims(config: SettledConfig): Claim[] {
-  return Object.entries(config.clusters).flatMap(([cluster, { host, backups }]) =>
-    Object.entries(backups).flatMap(([name, { engine, options }]) => {
+function engineClaims(config: Config): Claim[] {
+  return Object.entries(config.clusters).flatMap(([cluster, { host, policies }]) =>
+    Object.entries(policies).flatMap(([name, { engine, options }]) => {
       const place = engineKinds[engine]?.place?.(options);
       return place === undefined
         ? []
@@ -87,7 +148,7 @@ function engineClaims(config: SettledConfig): Claim[] {
   );
 }
 
-function serverClaims(config: SettledConfig): Claim[] {
+function serverClaims(config: Config): Claim[] {
   return Object.entries(config.clusters).map(([name, { host, connection }]) => ({
     path: ['clusters', name],
     owner: `cluster ${name}`,
