@@ -76,6 +76,8 @@ function fromEnvironment<T extends string>(
     `${name}=${value} is not known`,
     `set it to one of ${allowed.join(', ')}, or unset it`,
   );
+}
+
 /** `--by`, on every command by which a person decides something. */
 export function byOption(): Option {
   return new Option('--by <name>', 'who decides (default: $REPRISE_BY, else your user name)');
