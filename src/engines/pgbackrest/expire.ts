@@ -50,7 +50,11 @@ export async function remove(context: EngineContext, labels: readonly string[]):
   const steps = expireSteps(info.backups, present);
   const config = await readConfigFile(context);
   for (const step of [...(await halfRemoved(context, info, labels)), ...steps]) {
-    await runPgbackrestJob(context, { step: `expire-${step.label}`, command: 'expire', options: expireOptions(step, config) });
+    await runPgbackrestJob(context, {
+      step: `expire-${step.label}`,
+      command: 'expire',
+      options: expireOptions(step, config),
+    });
   }
   const left = (await readInfo(context)).backups.filter(({ label }) => labels.includes(label));
   if (left.length > 0) {

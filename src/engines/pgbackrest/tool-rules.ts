@@ -133,7 +133,8 @@ const storageRules: readonly ToolRule[] = [
     hint: 'set the clock (timedatectl status), then run the step again',
   },
   {
-    pattern: /HTTP request failed with 40[13]|<Code>(?:ExpiredToken|InvalidToken|TokenRefreshRequired|InvalidAccessKeyId|SignatureDoesNotMatch|AccessDenied)</,
+    pattern:
+      /HTTP request failed with 40[13]|<Code>(?:ExpiredToken|InvalidToken|TokenRefreshRequired|InvalidAccessKeyId|SignatureDoesNotMatch|AccessDenied)</,
     code: 'storage-refused',
     message: 'the storage refuses the credentials, or what they ask for',
     hint: 'renew repo1-s3-key and repo1-s3-key-secret (or repo1-s3-token) in pgbackrest.conf, which every command reads anew, or give that key the right in its policy',

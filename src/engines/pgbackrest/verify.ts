@@ -63,7 +63,11 @@ async function readReport(context: EngineContext, backup: StanzaBackup): Promise
 }
 
 async function runVerify(context: EngineContext, step: string): Promise<VerifyReport> {
-  const job = await runPgbackrestJob(context, { step, command: 'verify', options: ['--repo=1', '--output=text', '--verbose'] });
+  const job = await runPgbackrestJob(context, {
+    step,
+    command: 'verify',
+    options: ['--repo=1', '--output=text', '--verbose'],
+  });
   return parseVerifyReport(await readFile(job.stdout, 'utf8'));
 }
 

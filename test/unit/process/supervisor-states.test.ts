@@ -103,7 +103,10 @@ describe('F3: a tool that fails', () => {
     await expect(bench.run(bench.request({ classifyExit: async () => 'retry' }))).rejects.toMatchObject({
       code: 'tool-failed',
     });
-    expect(await bench.run(bench.request({ exit: 1, classifyExit: async () => 'ok' }))).toMatchObject({ code: 1, starts: 2 });
+    expect(await bench.run(bench.request({ exit: 1, classifyExit: async () => 'ok' }))).toMatchObject({
+      code: 1,
+      starts: 2,
+    });
     expect(await readJobs(bench.stateDir, 'op-1')).toMatchObject([{ state: 'succeeded' }]);
   });
 

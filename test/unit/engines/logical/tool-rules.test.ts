@@ -20,7 +20,9 @@ it.each([
 it('F39: of what age says of a key nothing is repeated but the known reasons', () => {
   const meant = (output: string) => toolFailure(LOGICAL_TOOLS, { name: 'pg_restore', exitCode: 3, output });
   const secret = 'AGE-SECRET-KEY-1QQQQ';
-  expect(meant(`age: error: malformed secret key: ${secret}\npg_restore: error: input file is too short`)).toMatchObject({
+  expect(
+    meant(`age: error: malformed secret key: ${secret}\npg_restore: error: input file is too short`),
+  ).toMatchObject({
     code: 'key-missing',
     message: 'pg_restore: the key of this host could not be read',
   });
