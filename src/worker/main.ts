@@ -45,6 +45,8 @@ export async function runWorker({ config, hosts, control, temporal }: WorkerSett
   }
   process.umask(0o077);
   Runtime.install({ logger: workerLogger(), shutdownSignals: ['SIGTERM', 'SIGINT'] });
+  for (const { place, message, hint } of config.warnings)
+    Runtime.instance().logger.warn(`${place}: ${message} (${hint})`);
   const connection = await connect(temporal);
   try {
     const identity = formatIdentity({
