@@ -21,8 +21,8 @@ describe('what is accepted and does nothing is said to do nothing', () => {
     ],
     [
       'an address without a notifier',
-      `${valid}contacts: { dba: { mail: dba@example.org, pagerduty: x } }\n`,
-      'reprise.yml:10:43: nothing is sent to the pagerduty address of dba: there is no notifier pagerduty',
+      `${valid}contacts: { dba: { mail: [dba@example.org], pagerduty: x } }\n`,
+      'reprise.yml:10:45: nothing is sent to the pagerduty address of dba: there is no notifier pagerduty',
     ],
     [
       'a hook that no step has the name of',
