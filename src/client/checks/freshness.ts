@@ -78,12 +78,11 @@ function judge(
             {
               name: `${what} age`,
               seconds: newestAge,
-              ...(limits === null ? {} : { warn: limits.warn, crit: limits.crit }),
+              warn: limits?.warn,
+              crit: limits?.crit,
             },
           ]),
-      ...(provenAge === null
-        ? []
-        : [{ name: `${what} proof age`, seconds: provenAge, ...(limits === null ? {} : { warn: limits.crit }) }]),
+      ...(provenAge === null ? [] : [{ name: `${what} proof age`, seconds: provenAge, warn: limits?.crit }]),
     ],
   };
 }

@@ -1,6 +1,6 @@
-import type { Config } from '../../domain/config.js';
-import { parseDuration } from '../../domain/text/units.js';
-import type { Cli } from '../cli-context.js';
+import type { Config } from '../../../domain/config.js';
+import { parseDuration } from '../../../domain/text/units.js';
+import type { Cli } from '../../cli-context.js';
 
 /** What a shell may be asked to complete from outside the command line itself. */
 export type NameKind = 'cluster' | 'policy' | 'host' | 'place' | 'backup' | 'work';
@@ -30,9 +30,9 @@ const lookups: Readonly<Record<NameKind, (cli: Cli) => Promise<readonly string[]
   backup: (cli) =>
     cli.withTemporal(async (session) => {
       const [{ hasPoller }, { inspect }, { CONTROL_QUEUE }] = await Promise.all([
-        import('../../client/pollers.js'),
-        import('../../client/inspect.js'),
-        import('../../domain/operation/names.js'),
+        import('../../../client/pollers.js'),
+        import('../../../client/inspect.js'),
+        import('../../../domain/operation/names.js'),
       ]);
       // Without a worker a question would stay open after us.
       if (!(await hasPoller(session, CONTROL_QUEUE, 'workflow'))) return [];
@@ -40,7 +40,7 @@ const lookups: Readonly<Record<NameKind, (cli: Cli) => Promise<readonly string[]
     }),
   work: (cli) =>
     cli.withTemporal(async (session) => {
-      const { listRunningOperations } = await import('../../client/running-operations.js');
+      const { listRunningOperations } = await import('../../../client/running-operations.js');
       return (await listRunningOperations(session)).map(({ workflowId }) => workflowId);
     }),
 };

@@ -1,7 +1,7 @@
 import { RootCommand } from '@bomb.sh/tab';
 import type { Command as Completed, Complete } from '@bomb.sh/tab';
 import type { Command, Option } from 'commander';
-import type { Cli } from '../cli-context.js';
+import type { Cli } from '../../cli-context.js';
 import { namesFor } from './names.js';
 import type { NameKind, Names } from './names.js';
 import { printed } from './capture-output.js';

@@ -1,10 +1,14 @@
-import tab from '@bomb.sh/tab';
 import { printed } from './capture-output.js';
-import type { Shell } from './shells.js';
+
+/** Shells a completion script is made for. */
+export const shells = ['bash', 'zsh', 'fish'] as const;
+export type Shell = (typeof shells)[number];
 
 /** The script a shell reads once; from then on it asks `reprise complete -- WORDS...`. */
-export function completionScript(shell: Shell): string {
-  return shell === 'bash' ? bash : printed(() => tab.setup('reprise', 'reprise', shell));
+export async function completionScript(shell: Shell): Promise<string> {
+  if (shell === 'bash') return bash;
+  const { default: tab } = await import('@bomb.sh/tab');
+  return printed(() => tab.setup('reprise', 'reprise', shell));
 }
 
 /**
