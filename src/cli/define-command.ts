@@ -76,20 +76,6 @@ export function group(parent: Command, name: string, summary: string): Command {
   return parent.command(name).summary(summary).description(sentence(summary));
 }
 
-/** `--by`, on every command by which a person decides something. */
-export function byOption(): Option {
-  return new Option('--by <name>', 'who decides (default: $REPRISE_BY, else your user name)');
-}
-
-export function reasonOption(mandatory = true): Option {
-  const option = new Option('--reason <text>', 'why; it is kept in the journal');
-  return mandatory ? option.makeOptionMandatory() : option;
-}
-
-export function policyOption(): Option {
-  return new Option('--policy <name>', 'backup policy (default: the only one)');
-}
-
 function sentence(text: string): string {
   return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 }

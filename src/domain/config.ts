@@ -102,8 +102,8 @@ export interface RetentionConfig {
 }
 
 export interface ScheduleConfig {
-  readonly cron?: string;
-  readonly calendar?: Readonly<Record<string, unknown>>;
+  /** Five fields, UTC. Where both day fields are restricted, both must match: Temporal's rule, not that of cron. */
+  readonly cron: string;
   readonly catchUpSeconds: number;
 }
 

@@ -4,6 +4,7 @@ import type { ConnectionConfig, PolicyConfig } from '../../domain/config.js';
 import { RepriseError, isRepriseError } from '../../domain/errors.js';
 import { type Plan, type PlanBinding, type PlanObservations, isRecoveryPlan } from '../../domain/plan/plan.js';
 import { linesToAdd, mayApprove } from '../../domain/approval/approval-policy.js';
+import { recoveryOrder } from '../../domain/operation/orders.js';
 import { formatTarget } from '../../domain/target/target.js';
 import type { PlannedThaw } from '../../domain/plan/thaw.js';
 import type { RecoveryOutline } from '../../engines/engine.js';
@@ -18,7 +19,7 @@ import { closePlansOf } from './approvals.js';
 import { damagedBackup, quarantine } from './damaged-backup.js';
 import { filesToPutBack } from '../backup/configuration.js';
 import type { HostDependencies } from '../dependencies.js';
-import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
+import { type ActivityRun, withOrder, wrapActivity } from '../activity-wrapper.js';
 import { oldDataDirOf } from './old-data.js';
 import { connectionAt, recoveryPlace } from './places.js';
 import { warningsFor } from './plan-warnings.js';
@@ -45,32 +46,38 @@ export function planningActivities(
   deps: HostDependencies,
 ): Pick<HostActivities, 'planRecovery' | 'recheckPlan' | 'pin' | 'unpin'> {
   return {
-    planRecovery: wrapActivity('planRecovery', async (request, run) => {
-      const session = await openClusterContext(deps, request.cluster);
-      const plan = await soundPlan(session, request, run);
-      await openHostState(session.host.stateDir).savePlan(plan);
-      await record(session, request, `plan/${plan.digest}`, { kind: 'plan', plan }, request.requester);
-      return plan;
-    }),
-    recheckPlan: wrapActivity('recheckPlan', async (request, run) => {
-      const session = await openClusterContext(deps, request.cluster);
-      const before = await openHostState(session.host.stateDir).readPlan(request.plan);
-      if (!before || !isRecoveryPlan(before))
-        throw new RepriseError('plan-unknown', `this host holds no plan ${request.plan.slice(0, 12)} of a recovery`);
-      const used = await openHostState(session.host.stateDir).usedBy(request.plan);
-      // Under way already (a Reset, a lost completion): its steps are found done one by one, the old world is gone.
-      if (used?.operationId === request.operationId) return { digest: before.digest, changed: [] };
-      const now = await makePlan(session, request, run, before.binding.thaw).catch((error: unknown) =>
-        brokenBy(session, request, error),
-      );
-      if ('damaged' in now) return { digest: null, changed: [now.damaged] };
-      const changed = Object.keys(now.binding).filter(
-        (key) =>
-          JSON.stringify(now.binding[key as keyof PlanBinding]) !==
-          JSON.stringify(before.binding[key as keyof PlanBinding]),
-      );
-      return { digest: now.digest, changed };
-    }),
+    planRecovery: wrapActivity(
+      'planRecovery',
+      withOrder(recoveryOrder, async (request, run) => {
+        const session = await openClusterContext(deps, request.cluster);
+        const plan = await soundPlan(session, request, run);
+        await openHostState(session.host.stateDir).savePlan(plan);
+        await record(session, request, `plan/${plan.digest}`, { kind: 'plan', plan }, request.requester);
+        return plan;
+      }),
+    ),
+    recheckPlan: wrapActivity(
+      'recheckPlan',
+      withOrder(recoveryOrder, async (request, run) => {
+        const session = await openClusterContext(deps, request.cluster);
+        const before = await openHostState(session.host.stateDir).readPlan(request.plan);
+        if (!before || !isRecoveryPlan(before))
+          throw new RepriseError('plan-unknown', `this host holds no plan ${request.plan.slice(0, 12)} of a recovery`);
+        const used = await openHostState(session.host.stateDir).usedBy(request.plan);
+        // Under way already (a Reset, a lost completion): its steps are found done one by one, the old world is gone.
+        if (used?.operationId === request.operationId) return { digest: before.digest, changed: [] };
+        const now = await makePlan(session, request, run, before.binding.thaw).catch((error: unknown) =>
+          brokenBy(session, request, error),
+        );
+        if ('damaged' in now) return { digest: null, changed: [now.damaged] };
+        const changed = Object.keys(now.binding).filter(
+          (key) =>
+            JSON.stringify(now.binding[key as keyof PlanBinding]) !==
+            JSON.stringify(before.binding[key as keyof PlanBinding]),
+        );
+        return { digest: now.digest, changed };
+      }),
+    ),
     pin: wrapActivity('pin', async (step) => {
       const session = await openClusterContext(deps, step.cluster);
       const plan = await openHostState(session.host.stateDir).readPlan(step.plan);
@@ -113,7 +120,7 @@ async function soundPlan(session: ClusterContext, request: PlanRequest, run: Act
         throw damage && isRepriseError(error) && error.code === 'no-usable-backup' ? damage.error : error;
       if (backupId === damage?.backupId) throw error;
       await brokenBy(session, request, error);
-      if (request.target.kind === 'backup') throw error;
+      if (request.order.target.kind === 'backup') throw error;
       damage = { backupId, error };
     }
   }
@@ -134,11 +141,11 @@ export async function makePlan(
       `no policy says who may approve a recovery of ${cluster.name}`,
       linesToAdd('recover', cluster.name),
     );
-  const place = recoveryPlace(cluster, request.into);
+  const place = recoveryPlace(cluster, request.order.into);
   if (place.host !== deps.host) {
     throw new RepriseError(
       'config-invalid',
-      `host ${deps.host} was asked to recover ${cluster.name}, and by its own configuration ${request.into} is on host ${place.host}`,
+      `host ${deps.host} was asked to recover ${cluster.name}, and by its own configuration ${request.order.into} is on host ${place.host}`,
       'have the same reprise.yml on both, then restart the workers: reprise doctor says which differ',
     );
   }
@@ -168,7 +175,7 @@ export async function makePlan(
         session,
         policy,
         outline.backups,
-        { tier: request.thawTier, approved: approvedThaw, warn: (text) => unseen.push(text) },
+        { tier: request.order.thawTier, approved: approvedThaw, warn: (text) => unseen.push(text) },
         run,
         request.operationId,
       )
@@ -194,10 +201,10 @@ export async function makePlan(
     })),
     target,
     timeline: outline.timeline,
-    pause: request.pause,
+    pause: request.order.pause,
     sourceHost: cluster.host,
     targetHost: place.host,
-    into: request.into,
+    into: request.order.into,
     dataDir: method === 'databases' ? null : place.dataDir,
     port: place.port,
     replaces: method === 'restart' ? [] : await replacements(session, policy, place, outline, request.operationId),
@@ -280,14 +287,9 @@ async function requireLivingServer(connection: ConnectionConfig): Promise<void> 
 /** The cheap thing first: nothing is replaced where the data directory is whole and only the server is down. */
 async function restartSuffices(
   { cluster, deps, user, catalogue, ...rest }: ClusterContext,
-  request: PlanRequest,
+  { order: { into, target, policy, database, pause } }: PlanRequest,
 ): Promise<RecoveryOutline | null> {
-  const plain =
-    request.into === 'in-place' &&
-    request.target.kind === 'latest' &&
-    !request.policy &&
-    !request.database &&
-    !request.pause;
+  const plain = into === 'in-place' && target.kind === 'latest' && !policy && !database && !pause;
   if (!plain || !cluster.dataDir || !cluster.service) return null;
   if ((await probe(cluster.connection)).ok) return null;
   const pgBin = await postgresBinOf({ cluster, deps, user, catalogue, ...rest });
@@ -316,7 +318,7 @@ async function chooseOutline(
   run: ActivityRun,
 ): Promise<{ policy: PolicyConfig; outline: RecoveryOutline }> {
   const backups = await currentBackups(session, run);
-  const named = backups.find(({ id }) => request.target.kind === 'backup' && id === request.target.id);
+  const named = backups.find(({ id }) => request.order.target.kind === 'backup' && id === request.order.target.id);
   if (named && !isThere(named)) {
     throw new RepriseError(
       'no-usable-backup',
@@ -329,7 +331,9 @@ async function chooseOutline(
   for (const policy of policies) {
     const usable = backups.filter(
       (backup) =>
-        backup.policy === policy.name && isThere(backup) && (!request.database || backup.database === request.database),
+        backup.policy === policy.name &&
+        isThere(backup) &&
+        (!request.order.database || backup.database === request.order.database),
     );
     try {
       const outline = await outlineOf(session, policy, request, usable.toReversed(), run);
@@ -346,7 +350,7 @@ async function chooseOutline(
     refusals[0] ??
     new RepriseError(
       'no-usable-backup',
-      `no policy of ${session.cluster.name} can reach ${formatTarget(request.target)}`,
+      `no policy of ${session.cluster.name} can reach ${formatTarget(request.order.target)}`,
       `see what there is: reprise backup list ${session.cluster.name}`,
     )
   );
@@ -377,14 +381,14 @@ async function candidatesOf(
   request: PlanRequest,
   ofBackup: string | undefined,
 ): Promise<readonly PolicyConfig[]> {
-  const named = request.policy ?? ofBackup;
+  const named = request.order.policy ?? ofBackup;
   if (named) {
     const policy = policyOf(session, named);
     await requireHere(session.deps, policy.repository, policy.cluster);
     return [policy];
   }
   const able = (await policiesHere(session.deps, session.cluster)).filter((policy) =>
-    engineFor(session, policy).capabilities.targets.includes(request.target.kind),
+    engineFor(session, policy).capabilities.targets.includes(request.order.target.kind),
   );
   return able.toSorted(
     (a, b) =>
@@ -401,10 +405,10 @@ async function outlineOf(
 ): Promise<RecoveryOutline> {
   const { cluster } = session;
   const engine = engineFor(session, policy);
-  if (!engine.capabilities.targets.includes(request.target.kind)) {
+  if (!engine.capabilities.targets.includes(request.order.target.kind)) {
     throw new RepriseError(
       'capability-missing',
-      `engine ${policy.engine} cannot recover to ${formatTarget(request.target)}`,
+      `engine ${policy.engine} cannot recover to ${formatTarget(request.order.target)}`,
       `it can: ${engine.capabilities.targets.join(', ')}; point-in-time targets need a policy that archives WAL`,
     );
   }
@@ -415,11 +419,11 @@ async function outlineOf(
       `see what there is: reprise backup list ${cluster.name}`,
     );
   }
-  const databases = request.database ? [request.database] : cluster.databases;
+  const databases = request.order.database ? [request.order.database] : cluster.databases;
   const oldDataDir =
-    request.into === 'in-place' && cluster.dataDir ? await oldDataDirOf(session, cluster.dataDir) : null;
+    request.order.into === 'in-place' && cluster.dataDir ? await oldDataDirOf(session, cluster.dataDir) : null;
   return engine.outlineRecovery(await readContext(session, policy, run, request.operationId), {
-    target: request.target,
+    target: request.order.target,
     candidates,
     oldDataDir,
     databases,

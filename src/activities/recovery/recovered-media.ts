@@ -27,7 +27,7 @@ export async function mediaPart(
   stateAt: string | null,
   run: ActivityRun,
 ): Promise<{ readonly planned: PlannedMedia; readonly warnings: readonly string[] } | null> {
-  const { withMedia: name, target, into } = request;
+  const { withMedia: name, target, into } = request.order;
   if (name === undefined) return null;
   if (into !== 'in-place')
     throw new RepriseError(
@@ -78,7 +78,7 @@ function mediaPlanAt(
 ) {
   return makeMediaPlan(
     session,
-    { cluster, operationId, workflowId, requester, media: name, task: taskOf({ instant }) },
+    { cluster, operationId, workflowId, requester, order: { media: name, task: taskOf({ instant }) } },
     run,
   );
 }
