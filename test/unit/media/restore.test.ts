@@ -313,7 +313,9 @@ describe('listings', () => {
     expect(() => takeVersions('<ListVersionsResult><Version><Key>a</Key>')).toThrow(
       expect.objectContaining({ code: 'storage-unreachable' }),
     );
-    expect(takeVersions('<?xml version="1.0"?><Version><Key>a&#x1;b</Key></Version>').versions[0]?.key).toBe('a\u0001b');
+    expect(takeVersions('<?xml version="1.0"?><Version><Key>a&#x1;b</Key></Version>').versions[0]?.key).toBe(
+      'a\u0001b',
+    );
   });
 
   test('F35: keys are read as they were written', () => {
