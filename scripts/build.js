@@ -9,7 +9,7 @@ const bundled = ['dist/workflows', 'dist/domain'];
 
 const sources = ['src', 'package-lock.json', 'tsconfig.json', 'scripts/build.js', 'scripts/bundle-workflows.js'];
 once('dist/.build-stamp', sources, () => {
-  run('node_modules/typescript/bin/tsc', '-p', '.', '--incremental', '--tsBuildInfoFile', 'dist/.tsbuildinfo');
+  run('node_modules/typescript-7/bin/tsc', '-p', '.', '--incremental', '--tsBuildInfoFile', 'dist/.tsbuildinfo');
   removeLeftovers();
   if (existsSync('dist/main.js')) chmodSync('dist/main.js', 0o755);
 });

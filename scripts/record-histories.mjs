@@ -8,7 +8,7 @@ import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { Client, Connection } from '@temporalio/client';
-import { findTemporalBinary } from '../dist/process/binaries.js';
+import { findTemporalBinary } from '../dist/process/exec/find-programs.js';
 
 const MOST = 4;
 const [address = '127.0.0.1:7233', ...replaced] = process.argv.slice(2);

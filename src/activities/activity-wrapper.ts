@@ -1,5 +1,5 @@
 import { ApplicationFailure, Context } from '@temporalio/activity';
-import { errorTable, isRepriseError } from '../domain/errors.js';
+import { errorTable, fromSystemError, isRepriseError } from '../domain/errors.js';
 import type { JobView, Progress } from '../domain/operation/progress.js';
 import type { HeartbeatDetails } from '../domain/operation/status.js';
 import { crashPoint } from '../process/jobs/crash-points.js';
@@ -19,6 +19,7 @@ export interface ActivityRun {
   readonly keep: (cursor: string) => void;
 }
 
+/** At most this long between two heartbeats; with a shorter time-out, a quarter of it. */
 const BEAT_MS = 2000;
 
 /**
@@ -33,7 +34,7 @@ export function wrapActivity<I, O>(
     const context = Context.current();
     const { cursor } = (context.info.heartbeatDetails ?? {}) as HeartbeatDetails;
     let details: HeartbeatDetails = cursor === undefined ? {} : { cursor };
-    const beat = setInterval(() => context.heartbeat(details), BEAT_MS);
+    const beat = setInterval(() => context.heartbeat(details), beatEvery(context.info.heartbeatTimeoutMs));
     const run: ActivityRun = {
       aheadSeconds: (Date.now() - context.info.currentAttemptScheduledTimestampMs) / 1000,
       signal: context.cancellationSignal,
@@ -64,15 +65,19 @@ export function wrapActivity<I, O>(
   };
 }
 
+const beatEvery = (timeoutMs: number | undefined): number =>
+  timeoutMs === undefined ? BEAT_MS : Math.min(BEAT_MS, timeoutMs / 4);
+
 /** Code, hint and retryability travel in the failure; nothing secret does. */
 export function toFailure(error: unknown): ApplicationFailure {
   if (error instanceof ApplicationFailure) return error;
-  if (isRepriseError(error)) {
+  const known = isRepriseError(error) ? error : fromSystemError(error);
+  if (known !== undefined) {
     return ApplicationFailure.create({
-      message: redact(error.message),
-      type: error.code,
-      nonRetryable: !errorTable[error.code].retryable,
-      details: [{ hint: error.hint }],
+      message: redact(known.message),
+      type: known.code,
+      nonRetryable: !errorTable[known.code].retryable,
+      details: [{ hint: known.hint }],
     });
   }
   const message = error instanceof Error ? (error.stack ?? error.message) : String(error);

@@ -19,6 +19,8 @@ export interface ClusterFacts {
   readonly targetHosts?: Readonly<Record<string, string>>;
   readonly configDigest: string;
   readonly policies: Readonly<Record<string, PolicyFacts>>;
+  /** Seconds without a heartbeat after which a host's worker counts as lost, where its config says so; by host. */
+  readonly heartbeatSeconds?: Readonly<Record<string, number>>;
   /** Events that somebody is told of; absent in histories from before there were notifications. */
   readonly tells?: readonly NotifyEvent[];
 }
@@ -102,6 +104,8 @@ export interface MediaRequest extends StepInput {
   readonly media: string;
   readonly task: MediaTask;
   readonly requester: string;
+  /** The requester confirmed it; absent: nobody was asked. */
+  readonly confirmed?: boolean;
 }
 
 export interface ApprovalAnswer {

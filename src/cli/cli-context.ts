@@ -44,12 +44,7 @@ export class Cli {
     const { clusters, file } = await this.config();
     const cluster = clusters[name];
     if (cluster !== undefined) return cluster;
-    const { didYouMean } = await import('../config/suggest.js');
-    throw new RepriseError(
-      'not-found',
-      `there is no cluster "${name}" in ${file}`,
-      didYouMean(name, Object.keys(clusters), 'clusters'),
-    );
+    throw await unknownName(`there is no cluster "${name}" in ${file}`, name, Object.keys(clusters), 'clusters');
   }
 
   /**
@@ -73,12 +68,7 @@ export class Cli {
     }
     const policy = cluster.policies[name];
     if (policy !== undefined) return policy;
-    const { didYouMean } = await import('../config/suggest.js');
-    throw new RepriseError(
-      'not-found',
-      `cluster ${clusterName} has no backup policy "${name}"`,
-      didYouMean(name, names, 'policies'),
-    );
+    throw await unknownName(`cluster ${clusterName} has no backup policy "${name}"`, name, names, 'policies');
   }
 
   async temporalSettings(): Promise<TemporalSettings> {
@@ -136,8 +126,7 @@ export class Cli {
 
   private async load(): Promise<Config> {
     const { loadConfig } = await import('../config/load.js');
-    const { config: file } = this.globals;
-    return loadConfig({ ...(file === undefined ? {} : { file }), env: this.terminal.env });
+    return loadConfig({ file: this.globals.config, env: this.terminal.env });
   }
 
   /** Commands that name a workflow work without a file; one that was named, or is wrong, is said all the same. */
@@ -150,6 +139,18 @@ export class Cli {
       throw error;
     }
   }
+}
+
+/** What to throw for a name that is not in the configuration: the hint has the one that was probably meant. */
+export async function unknownName(
+  message: string,
+  name: string,
+  known: readonly string[],
+  /** What they are, in the plural. */
+  what: string,
+): Promise<RepriseError> {
+  const { didYouMean } = await import('../config/suggest.js');
+  return new RepriseError('not-found', message, didYouMean(name, known, what));
 }
 
 /** As a shell takes it for one word. */

@@ -1,5 +1,6 @@
-import { InvalidArgumentError } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
 import { parseInstant } from '../domain/target/instant.js';
+import { parseTarget } from '../domain/target/target.js';
 import { parseDuration } from '../domain/text/units.js';
 
 /** `90s`, `5m`, `4h`, `7d` as seconds. */
@@ -30,4 +31,23 @@ export function localZone(): string {
 /** Gathers an option given several times. */
 export function collect(value: string, earlier: readonly string[] | undefined): readonly string[] {
   return [...(earlier ?? []), value];
+}
+
+/** `--by`, on every command by which a person decides something. */
+export function byOption(): Option {
+  return new Option('--by <name>', 'who decides (default: $REPRISE_BY, else your user name)');
+}
+
+export function reasonOption(mandatory = true): Option {
+  const option = new Option('--reason <text>', 'why; it is kept in the journal');
+  return mandatory ? option.makeOptionMandatory() : option;
+}
+
+export function policyOption(): Option {
+  return new Option('--policy <name>', 'backup policy (default: the only one)');
+}
+
+/** `--to`, as `recover` and `retarget` take it. */
+export function targetOption(): Option {
+  return new Option('--to <target>', 'where to recover to').argParser((text) => parseTarget(text, localZone()));
 }

@@ -18,8 +18,10 @@ export interface CommandDefinition<O> {
   readonly options?: readonly Option[];
   /** Adds `--dry-run`. */
   readonly changes?: boolean;
-  /** Adds `--yes`. */
+  /** Asks before it acts: adds `--yes`, which answers. */
   readonly asks?: boolean;
+  /** Asks nothing, and takes `--yes` all the same, so that scripts may always give it. */
+  readonly takesYes?: boolean;
   /** Adds `--detach` and `--timeout`. */
   readonly long?: boolean;
   readonly run: (cli: Cli, args: readonly string[], options: O & CommonOptions) => Promise<void>;
@@ -49,6 +51,7 @@ export function define<O>(parent: Command, cli: Cli, definition: CommandDefiniti
   for (const option of definition.options ?? []) command.addOption(option);
   if (definition.changes) command.option('--dry-run', 'show what would be done, change nothing');
   if (definition.asks) command.option('-y, --yes', 'do not ask; never replaces an approval that policy asks for');
+  if (definition.takesYes) command.option('-y, --yes', 'accepted for scripts: this command asks nothing');
   if (definition.long) {
     command.option('--detach', 'start it, print how to follow it, and return');
     command.addOption(
@@ -71,20 +74,6 @@ export function define<O>(parent: Command, cli: Cli, definition: CommandDefiniti
 /** Adds a group of commands, such as `backup`. */
 export function group(parent: Command, name: string, summary: string): Command {
   return parent.command(name).summary(summary).description(sentence(summary));
-}
-
-/** `--by`, on every command by which a person decides something. */
-export function byOption(): Option {
-  return new Option('--by <name>', 'who decides (default: $REPRISE_BY, else your user name)');
-}
-
-export function reasonOption(mandatory = true): Option {
-  const option = new Option('--reason <text>', 'why; it is kept in the journal');
-  return mandatory ? option.makeOptionMandatory() : option;
-}
-
-export function policyOption(): Option {
-  return new Option('--policy <name>', 'backup policy (default: the only one)');
 }
 
 function sentence(text: string): string {

@@ -11,7 +11,9 @@ import { registerIncident } from './commands/incident.js';
 import { registerKept } from './commands/kept.js';
 import { registerKey } from './commands/key.js';
 import { isNagios, reportUnknown } from './terminal/nagios.js';
-import { registerLifecycle } from './commands/up-down-demo-worker.js';
+import { registerUp } from './commands/up.js';
+import { registerWorker } from './commands/worker.js';
+import { registerDemo } from './commands/demo.js';
 import { registerMedia } from './commands/media.js';
 import { registerNotify } from './commands/notify.js';
 import { formatFromArgv, parseFormat } from './terminal/output.js';
@@ -19,6 +21,7 @@ import type { OutputFormat } from './terminal/output.js';
 import { registerRecover } from './commands/recover.js';
 import { registerRotate } from './commands/rotate.js';
 import { registerSchedule } from './commands/schedule.js';
+import { define } from './define-command.js';
 import type { Services } from './services.js';
 import { registerStatus } from './commands/status.js';
 import { registerStorage } from './commands/storage.js';
@@ -26,7 +29,10 @@ import type { ColorMode, Terminal } from './terminal/terminal.js';
 
 /** In the order of `--help`: from the first command somebody types to those of a bad night. */
 const groups = [
-  registerLifecycle,
+  registerUp,
+  registerWorker,
+  registerDemo,
+  registerVersion,
   registerDoctor,
   registerCheck,
   registerConfig,
@@ -94,7 +100,7 @@ export async function runCli(argv: readonly string[], services: Services, termin
   const format = formatFromArgv(argv);
   // Asked by a shell's script, never by a person: no command of the help.
   if (argv[0] === 'complete' && argv[1] === '--') {
-    const { complete } = await import('./completion/complete.js');
+    const { complete } = await import('./terminal/completion/complete.js');
     const cli = new Cli(services, terminal);
     terminal.out(`${await complete(buildProgram(services, terminal, format, cli), cli, argv.slice(2))}\n`);
     return 0;
@@ -105,6 +111,18 @@ export async function runCli(argv: readonly string[], services: Services, termin
   } catch (error) {
     return isNagios(argv) ? reportUnknown(terminal, error) : await reportError(terminal, format, error);
   }
+}
+
+function registerVersion(program: Command, cli: Cli): void {
+  define(program, cli, {
+    usage: 'version',
+    summary: 'print the version',
+    examples: ['version', 'version --json'],
+    run: async (self) => {
+      const version = await self.services.version();
+      await self.print({ version }, (view) => `reprise ${view.version}`);
+    },
+  });
 }
 
 /** An error of parsing says which command's `--help` to read; a group without a command shows its own. */

@@ -5,6 +5,7 @@ export { webUiLink } from '../domain/operation/web-ui.js';
 
 const DEFAULT_ADDRESS = '127.0.0.1:7233';
 const DEFAULT_NAMESPACE = 'default';
+const DEFAULT_WEB_UI = 'http://127.0.0.1:8233';
 
 /** Where a running `reprise up` of this config listens; asked through the composition root. */
 export interface EmbeddedAddress {
@@ -51,31 +52,38 @@ export interface TemporalSession {
  */
 export async function resolveTemporal(request: TemporalRequest): Promise<TemporalSettings> {
   const profile = await temporalProfile(request.env);
-  const temporal = request.config?.temporal;
-  const fallbackUi = temporal?.webUi ?? 'http://127.0.0.1:8233';
-  const namespace =
-    request.namespace ??
-    (request.env['TEMPORAL_NAMESPACE'] || undefined) ??
-    temporal?.namespace ??
-    profile.namespace ??
-    DEFAULT_NAMESPACE;
-  const { tls, apiKey, metadata } = profile.connection;
-  const connection = { tls, apiKey, metadata };
+  const embedded = (await request.embedded?.()) ?? null;
+  const named = namedAddress(request, profile);
+  if (named === undefined && embedded !== null) return { ...embedded, origin: 'reprise up', connection: {} };
+  const { address, origin } = named ?? { address: DEFAULT_ADDRESS, origin: 'default' as const };
+  const webUi = embedded?.address === address ? embedded.webUi : (request.config?.temporal?.webUi ?? DEFAULT_WEB_UI);
+  return { address, namespace: namespaceOf(request, profile), webUi, origin, connection: profile.connection };
+}
 
-  const named = [
-    { origin: 'flag', address: request.address },
-    { origin: 'environment', address: request.env['TEMPORAL_ADDRESS'] || undefined },
-    { origin: 'reprise.yml', address: temporal?.address },
+/** The address that somebody gave, and where; undefined where nobody did. */
+function namedAddress(
+  { address: flag, env, config }: TemporalRequest,
+  profile: Profile,
+): Pick<TemporalSettings, 'address' | 'origin'> | undefined {
+  const sources = [
+    { origin: 'flag', address: flag },
+    { origin: 'environment', address: env['TEMPORAL_ADDRESS'] },
+    { origin: 'reprise.yml', address: config?.temporal?.address },
     { origin: 'temporal.toml', address: profile.address },
   ] as const;
-  const embedded = (await request.embedded?.()) ?? null;
-  for (const { origin, address } of named) {
-    if (address === undefined) continue;
-    const webUi = embedded?.address === address ? embedded.webUi : fallbackUi;
-    return { address, namespace, webUi, origin, connection };
-  }
-  if (embedded !== null) return { ...embedded, origin: 'reprise up', connection: {} };
-  return { address: DEFAULT_ADDRESS, namespace, webUi: fallbackUi, origin: 'default', connection };
+  for (const { origin, address } of sources) if (address) return { origin, address };
+  return undefined;
+}
+
+function namespaceOf({ namespace, env, config }: TemporalRequest, profile: Profile): string {
+  // An empty variable counts as none.
+  return (
+    namespace ??
+    (env['TEMPORAL_NAMESPACE'] || undefined) ??
+    config?.temporal?.namespace ??
+    profile.namespace ??
+    DEFAULT_NAMESPACE
+  );
 }
 
 /** @throws `temporal-unreachable` when nothing answers within 5 s. */

@@ -71,8 +71,6 @@ function fromTemporal(link: Link, chain: readonly Link[]): RepriseError | undefi
         'no worker answered in time; the decision may still be taken up',
         'look with `reprise status`, and see that a worker runs',
       );
-    case 'BinaryNotFoundError':
-      return withHint('tool-missing', link.message);
     default:
       return fromGrpc(link);
   }

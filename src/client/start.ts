@@ -130,7 +130,7 @@ export function startRecovery(session: TemporalSession, request: RecoveryRequest
 /** Starts the planning; nothing is changed before the plan it makes holds, and is approved where policy asks for that. */
 export function startMedia(
   session: TemporalSession,
-  request: { cluster: string; media: string; task: MediaTask; requester: string },
+  request: { cluster: string; media: string; task: MediaTask; requester: string; confirmed?: boolean },
 ): Promise<StartedOperation> {
   const operationId = newOperationId();
   const input: MediaInput = { ...request, operationId };

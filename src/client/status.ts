@@ -61,27 +61,39 @@ export async function statusOf(
   const description = await handle.describe();
   const closed = closedAs[description.status.name];
   const answered = await query(session, workflowId, closed !== undefined);
-  const heartbeats = await heartbeatsOf(session, description);
-  const cluster = answered?.cluster ?? clusterFromId(workflowId);
-  const seen = heartbeats.flatMap((beat) => [beat.job, beat.progress?.job].filter((job) => job !== undefined));
-  const jobs = options.jobs ? await recordedJobs(session, cluster, operationOf(description, answered)) : [];
-  const progress = heartbeats.find((beat) => beat.progress !== undefined)?.progress;
+  const said = answered ?? withoutAnswer(workflowId);
+  const heartbeats = heartbeatsOf(session, description);
+  const recorded = options.jobs ? await recordedJobs(session, said.cluster, operationOf(description, answered)) : [];
   const missing = closed === undefined && answered === null ? await missingControlWorker(session) : null;
   return {
     workflowId,
-    kind: answered?.kind ?? kindFromId(workflowId),
-    cluster,
+    kind: said.kind,
+    cluster: said.cluster,
     state: missing === null ? stateOf(description, answered, closed) : 'waiting-worker',
-    waitingFor: missing ?? (closed === undefined ? (answered?.waitingFor ?? null) : null),
-    plan: answered?.plan ?? null,
-    phase: answered?.phase ?? null,
-    phases: answered?.phases ?? [],
-    progress: progress === undefined ? null : figures(progress),
+    waitingFor: missing ?? (closed === undefined ? said.waitingFor : null),
+    plan: said.plan,
+    phase: said.phase,
+    phases: said.phases,
+    progress: progressOf(heartbeats),
     retrying: retryOf(description),
-    jobs: uniqueByKey([...seen, ...jobs]),
+    jobs: uniqueByKey([...jobsOf(heartbeats), ...recorded]),
     webUi: webUiLink(session.settings, workflowId),
     startedAt: description.startTime.toISOString(),
     finishedAt: description.closeTime?.toISOString() ?? null,
+  };
+}
+
+/** What the id alone says, where no worker answers for the workflow. */
+function withoutAnswer(
+  workflowId: string,
+): Pick<StatusView, 'kind' | 'cluster' | 'waitingFor' | 'plan' | 'phase' | 'phases'> {
+  return {
+    kind: kindFromId(workflowId),
+    cluster: clusterFromId(workflowId),
+    waitingFor: null,
+    plan: null,
+    phase: null,
+    phases: [],
   };
 }
 
@@ -141,10 +153,7 @@ function attributeState(description: WorkflowExecutionDescription): OperationSta
   return pair?.value as OperationState | undefined;
 }
 
-async function heartbeatsOf(
-  session: TemporalSession,
-  description: WorkflowExecutionDescription,
-): Promise<HeartbeatDetails[]> {
+function heartbeatsOf(session: TemporalSession, description: WorkflowExecutionDescription): HeartbeatDetails[] {
   const { payloadConverter } = session.client.options.loadedDataConverter;
   return (description.raw.pendingActivities ?? []).flatMap((activity) => {
     const payload = activity.heartbeatDetails?.payloads?.[0];
@@ -183,8 +192,15 @@ function operationOf(description: WorkflowExecutionDescription, answered: Operat
   return own ?? `${workflowId}@${description.startTime.toISOString()}`;
 }
 
-function figures({ done, total, unit, etaSeconds }: Progress): StatusView['progress'] {
-  return { done, unit, ...(total === undefined ? {} : { total }), ...(etaSeconds === undefined ? {} : { etaSeconds }) };
+function progressOf(heartbeats: readonly HeartbeatDetails[]): StatusView['progress'] {
+  const progress = heartbeats.find((beat) => beat.progress !== undefined)?.progress;
+  if (progress === undefined) return null;
+  const { done, total, unit, etaSeconds } = progress;
+  return { done, unit, total, etaSeconds };
+}
+
+function jobsOf(heartbeats: readonly HeartbeatDetails[]): readonly JobView[] {
+  return heartbeats.flatMap(({ job, progress }) => [job, progress?.job].filter((one) => one !== undefined));
 }
 
 /** Later entries come from the records, which know more than the last heartbeat. */

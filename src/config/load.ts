@@ -1,14 +1,15 @@
+import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { dirname, relative, resolve } from 'node:path';
 import type { Config } from '../domain/config.js';
 import { RepriseError } from '../domain/errors.js';
-import { buildConfig } from './build.js';
-import { crossCheck } from './cross-checks/cross-check.js';
+import { canonicalJson } from '../domain/text/canonical-json.js';
+import { crossCheck } from './cross-check.js';
 import { check } from './issues.js';
 import { knownNames } from './known-names.js';
 import { configInvalid, type Problem } from './problem.js';
-import { configSchema } from './schema/schema.js';
-import { resolveDefaults, type SettledConfig } from './resolve-defaults.js';
+import { configSchema, type ConfigText } from './schema/schema.js';
+import { resolveDefaults } from './resolve-defaults.js';
 import { parseSource, type Source } from './source.js';
 
 export interface LoadOptions {
@@ -22,7 +23,8 @@ export interface LoadOptions {
 /** A configuration with what `config show` needs besides: the file's own words and where each of them stands. */
 export interface LoadedConfig {
   readonly config: Config;
-  readonly settled: SettledConfig;
+  /** In the file's own words, every default filled in. */
+  readonly text: ConfigText;
   readonly source: Source;
   /** The file as messages name it: relative where it lies below the working directory. */
   readonly label: string;
@@ -52,22 +54,28 @@ export async function readConfig({
 
 /** Validates a configuration's text as if it stood in `file` (absolute; relative paths count from its folder). */
 export function parseConfig(
-  text: string,
+  yaml: string,
   file: string,
   label = file,
-): Pick<LoadedConfig, 'config' | 'settled' | 'source'> {
-  const source = parseSource(text);
+): Pick<LoadedConfig, 'config' | 'text' | 'source'> {
+  const source = parseSource(yaml);
   if (source.problems.length > 0) throw configInvalid(label, source.problems);
   const refuse = (problems: readonly Problem[]) => {
     if (problems.length > 0) throw configInvalid(label, problems.map(source.place));
   };
-  const checked = check(configSchema(knownNames(source.value)), source.value);
-  refuse(checked.problems);
-  if (!checked.value) throw new RepriseError('internal', `${label}: neither valid nor invalid`);
-  const { config: settled, problems } = resolveDefaults(checked.value, dirname(file));
+  const schema = configSchema(knownNames(source.value));
+  // What was written is checked first, so that every problem has its place; what counts is read with all defaults.
+  refuse(check(schema, source.value).problems);
+  const { text, problems } = resolveDefaults(schema, source.value as ConfigText, dirname(file));
   refuse(problems);
-  refuse(crossCheck(settled));
-  return { config: buildConfig(settled, file), settled, source };
+  const read = check(schema, text);
+  refuse(read.problems);
+  if (!read.value) throw new RepriseError('internal', `${label}: neither valid nor invalid`);
+  // Where the file lies is no part of it: the same file on two hosts is the same configuration.
+  const digest = createHash('sha256').update(canonicalJson(read.value)).digest('hex');
+  const config: Config = { file, ...read.value, digest };
+  refuse(crossCheck(config));
+  return { config, text, source };
 }
 
 interface FoundFile extends Pick<LoadedConfig, 'chosenBy'> {

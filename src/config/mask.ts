@@ -1,4 +1,4 @@
-import { isSecretReference } from './secrets.js';
+import { isSecretReference } from '../domain/fields.js';
 
 const HIDDEN = '***';
 const secretWord = '(?:pass(?:word|wd|phrase)?|pwd|secret|token|api[_-]?key|access[_-]?key|credential)s?';

@@ -1,117 +1,120 @@
 import { join, resolve } from 'node:path';
+import { z } from 'zod';
+import { pathSchemas } from '../domain/fields.js';
 import { engineKinds } from '../engines/registry.js';
-import { notifierKinds } from '../notifiers/registry.js';
 import { storageKinds } from '../storage/registry.js';
-import { inheritedEncryption, settledEncryption } from './encryption.js';
 import { DEFAULT_NAME } from './known-names.js';
 import type { ConfigPath, Problem } from './problem.js';
-import type { ClusterText, ConfigText, PolicyText } from './schema/schema.js';
-import { recoverySteps } from './schema/cluster.js';
-import { watchSchema } from './schema/kinds.js';
-import { isSecretReference } from './secrets.js';
+import { recoverySteps, watchPresets } from './schema/cluster.js';
+import { mapValues } from './schema/fields.js';
+import type { ConfigText } from './schema/schema.js';
 
-type Filled<T, K extends keyof T> = Omit<T, K> & { [P in K]-?: NonNullable<T[P]> };
-type Dictionary<T> = Record<string, T>;
-
-export type SettledPolicy = Filled<PolicyText, 'repository'>;
-export type SettledHook = Filled<ClusterText['hooks'][string], 'host'>;
-export type SettledTarget = Filled<ClusterText['recovery']['targets'][string], 'host'>;
-export type SettledRepository = NonNullable<ConfigText['repositories']>[string];
-export type SettledCluster = Omit<Filled<ClusterText, 'host' | 'catalogue'>, 'backups' | 'hooks' | 'recovery'> & {
-  backups: Dictionary<SettledPolicy>;
-  hooks: Dictionary<SettledHook>;
-  recovery: Omit<ClusterText['recovery'], 'targets' | 'steps'> & {
-    targets: Dictionary<SettledTarget>;
-    steps: (typeof recoverySteps)[number][];
-  };
+type ClusterText = ConfigText['clusters'][string];
+type WithParts = ConfigText & {
+  hosts: NonNullable<ConfigText['hosts']>;
+  repositories: NonNullable<ConfigText['repositories']>;
 };
-/** reprise.yml with nothing left open: still in the file's own words, every default filled in, every path absolute. */
-export type SettledConfig = Omit<ConfigText, 'hosts' | 'repositories' | 'clusters'> & {
-  hosts: Dictionary<Filled<NonNullable<ConfigText['hosts']>[string], 'scratch_dir'>>;
-  repositories: Dictionary<SettledRepository>;
-  clusters: Dictionary<SettledCluster>;
-};
+type PolicyText = NonNullable<ClusterText['backups']>[string];
 
-/** Fills in what depends on other parts of the file. What cannot be concluded is a problem. `folder` is the file's own. */
+/**
+ * reprise.yml with nothing left open, still in the file's own words: every default filled in, every path absolute.
+ * What cannot be concluded is a problem. `text` has passed `schema`; `folder` is that of the file.
+ */
 export function resolveDefaults(
+  schema: z.ZodType<unknown, ConfigText>,
   text: ConfigText,
   folder: string,
-): { config: SettledConfig; problems: readonly Problem[] } {
+): { text: ConfigText; problems: readonly Problem[] } {
+  const parts: WithParts = {
+    ...text,
+    hosts: text.hosts ?? { [DEFAULT_NAME]: {} },
+    repositories: text.repositories ?? { [DEFAULT_NAME]: { type: 'directory', path: './backups/postgres' } },
+  };
+  return fromOtherKeys(ownDefaults(schema, parts, folder) as WithParts);
+}
+
+/**
+ * A value with what its schema says by itself: defaults, and paths counted from `folder`. Transforms are left out, but
+ * for those in front of a schema (a single address for a list of them).
+ */
+function ownDefaults(schema: z.core.$ZodType, value: unknown, folder: string): unknown {
+  const below = (part: z.core.$ZodType, given: unknown) => ownDefaults(part, given, folder);
+  if (schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault)
+    return below(schema.def.innerType, value === undefined ? schema.def.defaultValue : value);
+  if (value === undefined) return undefined;
+  if (schema instanceof z.ZodOptional) return below(schema.def.innerType, value);
+  if (schema instanceof z.ZodPipe)
+    return schema.in instanceof z.ZodTransform ? below(schema.out, schema.in.parse(value)) : below(schema.in, value);
+  if (schema instanceof z.ZodUnion) {
+    const option = schema.options.find((one) => z.safeParse(one, value).success);
+    return option === undefined ? value : below(option, value);
+  }
+  if (schema instanceof z.ZodArray) return (value as unknown[]).map((item) => below(schema.element, item));
+  if (schema instanceof z.ZodRecord)
+    return mapValues(value as Record<string, unknown>, (item) => below(schema.valueType, item));
+  if (schema instanceof z.ZodObject) {
+    const fields = Object.entries(schema.shape as z.core.$ZodShape).map(
+      ([key, field]) => [key, below(field, (value as Record<string, unknown>)[key])] as const,
+    );
+    return Object.fromEntries(fields.filter(([, field]) => field !== undefined));
+  }
+  return typeof value === 'string' && pathSchemas.get(schema) !== undefined ? resolve(folder, value) : value;
+}
+
+/** What follows from other parts of the file. */
+function fromOtherKeys(text: WithParts): { text: ConfigText; problems: readonly Problem[] } {
   const problems: Problem[] = [];
-  const absolute = (path: string) => resolve(folder, path);
-  const hosts = mapValues(
-    text.hosts ?? { [DEFAULT_NAME]: { state_dir: '/var/lib/reprise', heavy_slots: 1 } },
-    (host) => {
-      const stateDir = absolute(host.state_dir);
-      return {
-        ...host,
-        state_dir: stateDir,
-        scratch_dir: host.scratch_dir ? absolute(host.scratch_dir) : join(stateDir, 'scratch'),
-      };
-    },
-  );
   const only = (what: string, names: readonly string[], path: ConfigPath): string => {
     if (names.length !== 1)
       problems.push({ path, message: `missing key "${what}"`, hint: `name one of: ${names.join(', ')}` });
     return names[0] ?? '';
   };
-  const hostOf = (named: string | undefined, path: ConfigPath) => named ?? only('host', Object.keys(hosts), path);
-  const repositories = mapValues<SettledRepository, SettledRepository>(
-    text.repositories ?? { [DEFAULT_NAME]: { type: 'directory', path: './backups/postgres' } },
-    (repository, name) => {
-      const kind = storageKinds[repository.type];
-      const host = kind?.onHost ? hostOf(repository.host, ['repositories', name]) : repository.host;
-      return {
-        ...absoluteSecrets(absolutePaths(repository, kind?.paths, folder), folder),
-        ...settledEncryption(repository.encryption, folder),
-        ...(host === undefined ? {} : { host }),
-      };
-    },
+  const hostOf = (given: string | undefined, path: ConfigPath) => given ?? only('host', Object.keys(text.hosts), path);
+  const hosts = mapValues(text.hosts, (host) => ({
+    ...host,
+    scratch_dir: host.scratch_dir ?? join(host.state_dir ?? '', 'scratch'),
+  }));
+  const repositories = mapValues(text.repositories, (repository, name) =>
+    storageKinds[repository.type]?.onHost
+      ? { ...repository, host: hostOf(repository.host, ['repositories', name]) }
+      : repository,
   );
-
-  const settleCluster = (cluster: ClusterText, name: string): SettledCluster => {
+  const policyOf = (policy: PolicyText, path: ConfigPath): PolicyText => {
+    const repository = policy.repository ?? only('repository', Object.keys(repositories), path);
+    const { encrypts } = engineKinds[policy.engine]?.engine.capabilities ?? {};
+    // A repository's encryption is that of the policies whose engine leaves encrypting to us.
+    const encryption = policy.encryption ?? (encrypts ? repositories[repository]?.encryption : undefined);
+    return {
+      ...policy,
+      repository,
+      retention: retentionOf(policy.retention),
+      ...(encryption === undefined ? {} : { encryption }),
+    };
+  };
+  const clusterOf = (cluster: ClusterText, name: string): ClusterText => {
     const at = ['clusters', name];
     const host = hostOf(cluster.host, at);
-    const backups = mapValues(cluster.backups, (policy, policyName) => {
-      const repository =
-        policy.repository ?? only('repository', Object.keys(repositories), [...at, 'backups', policyName]);
-      return {
-        ...policy,
-        repository,
-        options: absolutePaths(policy.options, engineKinds[policy.engine]?.paths, folder),
-        retention: withDays(policy.retention),
-        ...inheritedEncryption(policy, repositories[repository]?.encryption, folder),
-      };
-    });
-    const { passfile } = cluster.connection;
-    const dataDir = cluster.data_dir === undefined ? undefined : absolute(cluster.data_dir);
+    const backups = mapValues(cluster.backups ?? {}, (policy, policyName) =>
+      policyOf(policy, [...at, 'backups', policyName]),
+    );
+    const { hooks = {}, recovery } = cluster;
     return {
       ...cluster,
       host,
-      connection: { ...cluster.connection, ...(passfile === undefined ? {} : { passfile: absolute(passfile) }) },
-      ...(dataDir === undefined ? {} : { data_dir: dataDir, watch: cluster.watch ?? watchSchema.parse({}) }),
+      ...(cluster.data_dir === undefined ? {} : { watch: cluster.watch ?? watchPresets }),
       catalogue:
         cluster.catalogue ?? Object.values(backups)[0]?.repository ?? only('catalogue', Object.keys(repositories), at),
       backups,
-      hooks: mapValues(cluster.hooks, (hook) => ({ ...hook, host: hook.host ?? host })),
+      hooks: mapValues(hooks, (hook) => ({ ...hook, host: hook.host ?? host })),
       recovery: {
-        ...cluster.recovery,
-        old_data: absolutePaths(cluster.recovery.old_data, ['path'], folder),
-        targets: mapValues(cluster.recovery.targets, (target) => ({
-          ...target,
-          host: target.host ?? host,
-          data_dir: absolute(target.data_dir),
-        })),
+        ...recovery,
+        targets: mapValues(recovery?.targets ?? {}, (target) => ({ ...target, host: target.host ?? host })),
         // Steps of the runbook that are programs of the user's own are left out where there is no such program.
-        steps: cluster.recovery.steps ?? recoverySteps.filter((step) => !isHookStep(step) || step in cluster.hooks),
+        steps: recovery?.steps ?? recoverySteps.filter((step) => !isHookStep(step) || step in hooks),
       },
     };
   };
-  const clusters = mapValues(text.clusters, settleCluster);
-  const notifiers = mapValues(text.notifiers, (notifier) =>
-    absoluteSecrets(absolutePaths(notifier, notifierKinds[notifier.type]?.paths, folder), folder),
-  );
-  return { config: { ...text, hosts, repositories, clusters, notifiers }, problems };
+  return { text: { ...text, hosts, repositories, clusters: mapValues(text.clusters, clusterOf) }, problems };
 }
 
 /** Steps that run the hook of the same name. */
@@ -120,36 +123,8 @@ export function isHookStep(step: string): boolean {
 }
 
 /** Fourteen days is what the seed promises (B2); a policy with a rule of its own is taken at its word. */
-function withDays(retention: PolicyText['retention']): PolicyText['retention'] {
+function retentionOf(retention: PolicyText['retention'] = {}): PolicyText['retention'] {
   const { days, count, daily, weekly, monthly, yearly } = retention;
   const ruled = [days, count, daily, weekly, monthly, yearly].some((rule) => rule !== undefined);
   return ruled ? retention : { days: 14, ...retention };
-}
-
-function absolutePaths<T extends Readonly<Record<string, unknown>>>(
-  values: T,
-  keys: readonly string[] = [],
-  folder: string,
-): T {
-  const paths = keys
-    .map((key) => [key, values[key]])
-    .filter((entry): entry is [string, string] => typeof entry[1] === 'string');
-  return { ...values, ...Object.fromEntries(paths.map(([key, path]) => [key, resolve(folder, path)])) };
-}
-
-/** Files that hold secrets count from the config file's folder too. */
-function absoluteSecrets<T extends Readonly<Record<string, unknown>>>(values: T, folder: string): T {
-  const change = (value: unknown) =>
-    isSecretReference(value) && 'file' in value ? { file: resolve(folder, value.file) } : value;
-  return { ...values, ...Object.fromEntries(Object.entries(values).map(([key, value]) => [key, change(value)])) };
-}
-
-/** Without a prototype, so that a name such as `constructor` finds nothing that the file does not hold. */
-export function mapValues<T, R>(
-  values: Readonly<Record<string, T>>,
-  change: (value: T, name: string) => R,
-): Record<string, R> {
-  const result = Object.create(null) as Record<string, R>;
-  for (const [name, value] of Object.entries(values)) result[name] = change(value, name);
-  return result;
 }

@@ -17,11 +17,8 @@ export interface ShowOptions {
 }
 
 /** The whole resolved configuration in the file's own words, masked, as plain values: for JSON. */
-export function resolvedConfig(
-  { settled }: LoadedConfig,
-  overrides: readonly Override[] = [],
-): Record<string, unknown> {
-  return masked(overridden(settled, overrides).toJS()) as Record<string, unknown>;
+export function resolvedConfig({ text }: LoadedConfig, overrides: readonly Override[] = []): Record<string, unknown> {
+  return masked(overridden(text, overrides).toJS()) as Record<string, unknown>;
 }
 
 /** Where each value comes from, by its dotted path, in the order of the configuration. */
@@ -47,8 +44,8 @@ export function showConfig(loaded: LoadedConfig, { origin = false, overrides = [
   return document.toString({ lineWidth: 0 });
 }
 
-function overridden(settled: unknown, overrides: readonly Override[]): Document {
-  const document = new Document(settled, { aliasDuplicateObjects: false });
+function overridden(text: unknown, overrides: readonly Override[]): Document {
+  const document = new Document(text, { aliasDuplicateObjects: false });
   for (const { path, value } of overrides) document.setIn(path, value);
   return document;
 }
@@ -56,7 +53,8 @@ function overridden(settled: unknown, overrides: readonly Override[]): Document 
 function originOf({ source, label }: LoadedConfig, path: ConfigPath, overrides: readonly Override[]): string {
   const override = overrides.find((candidate) => candidate.path.join('.') === path.join('.'));
   if (override) return override.origin;
-  const line = source.lineOf(path);
+  // One value where a list may stand is shown as a list of it.
+  const line = source.lineOf(path) ?? (typeof path.at(-1) === 'number' ? source.lineOf(path.slice(0, -1)) : undefined);
   return line === undefined ? 'default' : `${label}:${line}`;
 }
 

@@ -1,8 +1,9 @@
+import { RepriseError } from '../domain/errors.js';
 import { appendFile, rm, writeFile } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { withClient } from '../postgres/connection/with-client.js';
-import { giveTo } from '../files/durable-files.js';
+import { giveTo } from '../files/directories.js';
 import { makeScratchDirectory } from '../postgres/server/scratch-directory.js';
 import { serviceOf } from '../postgres/server/service.js';
 import type { Service } from '../postgres/server/service.js';
@@ -84,7 +85,11 @@ export async function archiveNow(scratch: Scratch, timeoutMs = 60_000): Promise<
       );
       if ((archived[0]?.last ?? '') >= segment) return segment;
       if (performance.now() > deadline)
-        throw new Error(`segment ${segment} was not archived within ${timeoutMs / 1000} s; see pgdata.log`);
+        throw new RepriseError(
+          'wal-not-archived',
+          `WAL segment ${segment} was not archived within ${timeoutMs / 1000} s`,
+          'See pgdata.log in the directory of the demo.',
+        );
       await client.query('SELECT pg_sleep(0.1)');
     }
   });

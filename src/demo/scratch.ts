@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { ConnectionConfig } from '../domain/config.js';
 import { RepriseError } from '../domain/errors.js';
-import { giveTo } from '../files/durable-files.js';
+import { giveTo } from '../files/directories.js';
 import { findPostgresBin } from '../process/exec/find-programs.js';
 import type { OsUser } from '../process/jobs/jobs.js';
 import { freePorts } from '../process/exec/ports.js';

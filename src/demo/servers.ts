@@ -6,7 +6,7 @@ import type { TemporalSession } from '../client/connect.js';
 import type { Config } from '../domain/config.js';
 import { startTemporal } from '../embedded/temporal-server.js';
 import { startWorkerProcess } from '../embedded/worker-process.js';
-import { makePrivateDirectory } from '../files/atomic-file.js';
+import { makePrivateDirectory } from '../files/directories.js';
 import { startBackground } from '../process/exec/background.js';
 import type { ProcessIdentity } from '../process/exec/process-identity.js';
 import type { BusinessSettings } from './business/client.js';

@@ -1,4 +1,3 @@
-import { stat } from 'node:fs/promises';
 import type { ClusterConfig, Config, EncryptionConfig, PolicyConfig } from '../domain/config.js';
 import { shortRecipient } from '../domain/text/age-keys.js';
 import type { KeyProof } from '../domain/backup/catalogue.js';
@@ -11,6 +10,7 @@ import { openStorage } from '../storage/registry.js';
 import { looked, ok, warning } from './finding.js';
 import { placeOf } from './places.js';
 import { localPathOf } from './repository.js';
+import { pathExists } from '../files/paths.js';
 
 /** A key that nobody has used for so long may be lost, or nobody may know where it is. */
 const PROOF_DAYS = 365;
@@ -101,12 +101,7 @@ async function keyFindings(
 async function keyProofs(config: Config, cluster: ClusterConfig): Promise<ReadonlyMap<string, KeyProof>> {
   const repository = config.repositories[cluster.catalogue];
   const path = repository === undefined ? null : localPathOf(repository);
-  const isThere =
-    path === null ||
-    (await stat(path).then(
-      () => true,
-      () => false,
-    ));
+  const isThere = path === null || (await pathExists(path));
   // Opening one that is not there would make it.
   if (repository === undefined || !isThere) return new Map();
   return (await openCatalogueForReading(openStorage(repository, { secret: resolveSecret }), cluster.name).state())

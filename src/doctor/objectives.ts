@@ -1,7 +1,6 @@
 import type { ClusterConfig, PolicyConfig } from '../domain/config.js';
 import type { Finding } from '../domain/findings.js';
-import { calendarOf } from '../domain/schedule/schedule-spec.js';
-import { dueTimes } from '../domain/schedule/schedule-times.js';
+import { previousRuns } from '../config/schedule.js';
 import { durationInWords } from '../domain/text/text.js';
 import { engineOf } from '../engines/registry.js';
 import { warning } from './finding.js';
@@ -74,7 +73,7 @@ function retentionFindings({ name }: ClusterConfig, policy: PolicyConfig, now: D
 /** Longest time between two runs, in seconds; null without a schedule. */
 function longestPause({ schedule }: PolicyConfig, now: Date): number | null {
   if (schedule === undefined) return null;
-  const due = dueTimes(calendarOf(schedule), now, RUNS).map((time) => time.getTime() / 1000);
+  const due = previousRuns(schedule, now, RUNS).map((time) => time.getTime() / 1000);
   const pauses = due.slice(1).map((earlier, index) => (due[index] ?? earlier) - earlier);
   return pauses.length === 0 ? null : Math.max(...pauses);
 }

@@ -1,4 +1,3 @@
-import { stat } from 'node:fs/promises';
 import type { ClusterConfig, Config, RetentionConfig } from '../domain/config.js';
 import type { Finding } from '../domain/findings.js';
 import { forecastSpace } from '../domain/storage/forecast.js';
@@ -12,6 +11,7 @@ import { openStorage } from '../storage/registry.js';
 import { ok, warning, wrong } from './finding.js';
 import { placeOf } from './places.js';
 import { localPathOf } from './repository.js';
+import { pathExists } from '../files/paths.js';
 
 const SOON_DAYS = 7;
 const LATER_DAYS = 30;
@@ -57,12 +57,7 @@ async function openForReading(config: Config, cluster: ClusterConfig) {
   const repository = config.repositories[cluster.catalogue];
   if (repository === undefined) return null;
   const path = localPathOf(repository);
-  const isThere =
-    path === null ||
-    (await stat(path).then(
-      () => true,
-      () => false,
-    ));
+  const isThere = path === null || (await pathExists(path));
   return isThere ? openCatalogueForReading(openStorage(repository, { secret: resolveSecret }), cluster.name) : null;
 }
 

@@ -29,6 +29,8 @@ export interface HostConfig {
   readonly stateDir: string;
   readonly scratchDir: string;
   readonly heavySlots: number;
+  /** A worker that sends no heartbeat for so long counts as lost; absent: `HEARTBEAT_SECONDS`. */
+  readonly heartbeatSeconds?: number;
 }
 
 export interface RepositoryConfig {
@@ -100,8 +102,8 @@ export interface RetentionConfig {
 }
 
 export interface ScheduleConfig {
-  readonly cron?: string;
-  readonly calendar?: Readonly<Record<string, unknown>>;
+  /** Five fields, UTC. Where both day fields are restricted, both must match: Temporal's rule, not that of cron. */
+  readonly cron: string;
   readonly catchUpSeconds: number;
 }
 

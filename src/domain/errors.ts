@@ -91,3 +91,22 @@ export function isRepriseError(error: unknown): error is RepriseError {
 export function explain(error: { message: string; hint?: string | undefined }): string {
   return error.hint ? `${error.message}\nHINT: ${error.hint}` : error.message;
 }
+
+/** What the operating system refuses a file operation with, in terms of the table; undefined where it says nothing to a person. */
+export function fromSystemError(error: unknown): RepriseError | undefined {
+  if (!(error instanceof Error) || !('syscall' in error) || !('code' in error)) return undefined;
+  switch (error.code) {
+    case 'ENOSPC':
+    case 'EDQUOT':
+      return new RepriseError('disk-full', `there is no space left on the device: ${error.message}`, MAKE_ROOM);
+    case 'EACCES':
+    case 'EPERM':
+    case 'EROFS':
+      return new RepriseError('privilege-missing', `a file may not be used: ${error.message}`, GIVE_ACCESS);
+    default:
+      return undefined;
+  }
+}
+
+const MAKE_ROOM = 'Free space on the file system of that path, then run the step again.';
+const GIVE_ACCESS = 'Check the owner and the mode of that path, and which user runs the worker.';

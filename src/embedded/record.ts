@@ -2,7 +2,8 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Config } from '../domain/config.js';
 import { RepriseError } from '../domain/errors.js';
-import { makePrivateDirectory, writeFileAtomic } from '../files/atomic-file.js';
+import { writeFileAtomic } from '../files/atomic-file.js';
+import { makePrivateDirectory } from '../files/directories.js';
 import { isAlive } from '../process/exec/process-identity.js';
 import type { ProcessIdentity } from '../process/exec/process-identity.js';
 

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Connection } from '@temporalio/client';
 import { RepriseError } from '../domain/errors.js';
 import { searchAttributes } from '../domain/operation/names.js';
-import { makePrivateDirectory } from '../files/atomic-file.js';
+import { makePrivateDirectory } from '../files/directories.js';
 import { startBackground, stopProcess } from '../process/exec/background.js';
 import { findTemporalBinary } from '../process/exec/find-programs.js';
 import { tailOfFile, errorLine } from '../files/tail.js';

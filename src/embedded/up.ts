@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { Config } from '../domain/config.js';
 import { RepriseError } from '../domain/errors.js';
-import { makePrivateDirectory } from '../files/atomic-file.js';
+import { makePrivateDirectory } from '../files/directories.js';
 import { stopProcess } from '../process/exec/background.js';
 import { withHostLock } from '../process/jobs/file-lock.js';
 import { isFree } from '../process/exec/ports.js';

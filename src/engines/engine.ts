@@ -242,10 +242,11 @@ export interface EngineKind<S extends z.ZodObject = z.ZodObject> {
   readonly options: S;
   /** Makes `PolicyConfig.options` of what the schema accepted: camelCase, durations in seconds. */
   readonly read: (options: z.output<S>) => Readonly<Record<string, unknown>>;
-  /** Options that are paths: relative ones count from the config file's folder. */
-  readonly paths?: readonly string[];
-  /** Where the engine keeps its files outside the repository's own tree, in words: two policies never share one. */
-  readonly place?: (options: z.output<S>) => string;
+  /**
+   * Where the engine keeps its files outside the repository's own tree, in words: two policies never share one;
+   * `options` as in `PolicyConfig`.
+   */
+  readonly place?: (options: Readonly<Record<string, unknown>>) => string;
   /** Looks where that is, for engines whose files do not go to the repository's own tree; `options` as in `PolicyConfig`. */
   readonly inspectPlace?: (options: Readonly<Record<string, unknown>>) => Promise<EnginePlace>;
   /** Programs it starts. */

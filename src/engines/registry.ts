@@ -38,8 +38,7 @@ export const engineKinds: Readonly<Record<string, EngineKind>> = {
     engine: pgbackrestEngine,
     options: pgbackrestOptions,
     read: readPgbackrestOptions,
-    paths: ['config'],
-    place: ({ stanza, config }) => `stanza ${stanza} of ${config}`,
+    place: ({ stanza, config }) => `stanza ${String(stanza)} of ${String(config)}`,
     inspectPlace: inspectPgbackrestPlace,
     tools: [
       { program: 'pgbackrest', ofPostgres: false, install: 'apt-get install pgbackrest', oldest: OLDEST_PGBACKREST },
@@ -49,8 +48,7 @@ export const engineKinds: Readonly<Record<string, EngineKind>> = {
     engine: walgEngine,
     options: walgOptions,
     read: readWalgOptions,
-    paths: ['env_file'],
-    place: ({ env_file }) => `the storage of ${env_file}`,
+    place: ({ envFile }) => `the storage of ${String(envFile)}`,
     inspectPlace: inspectWalgPlace,
     tools: [
       {

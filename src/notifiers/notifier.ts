@@ -48,8 +48,6 @@ export interface NotifierKind<S extends z.ZodObject = z.ZodObject, O = Readonly<
   readonly options: S;
   /** Makes `NotifierConfig.options` of what the schema accepted. */
   readonly read: (options: z.output<S>) => O;
-  /** Keys that are paths: relative ones count from the config file's folder. */
-  readonly paths?: readonly string[];
   /** Schema of one address of a contact; null where the notifier has one address of its own. */
   readonly address: z.ZodType<string> | null;
   /**

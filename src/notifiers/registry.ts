@@ -11,14 +11,12 @@ export const notifierKinds: Readonly<Record<string, NotifierKind>> = {
   mail: notifierKind({
     options: mailOptions,
     read: readMailOptions,
-    paths: ['ca_file'],
     address: mailAddress,
     send: sendMail,
   }),
   webhook: notifierKind({
     options: webhookOptions,
     read: readWebhookOptions,
-    paths: ['ca_file'],
     address: null,
     send: sendWebhook,
   }),

@@ -7,6 +7,7 @@ import { parseRecord } from './envelope.js';
 import { foldRecords } from './fold.js';
 import { inPieces, recordText } from './pieces.js';
 import { createSequence, recordKey } from './sequence.js';
+import { isPlainName } from '../files/safe-names.js';
 
 /** What a dry run gets: it cannot add a record. */
 export interface CatalogueReader {
@@ -104,7 +105,7 @@ function readCatalogue(storage: ReadableStorage, cluster: string) {
 }
 
 function incidentKey(cluster: string, operationId: string): string {
-  if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$/.test(operationId)) {
+  if (!isPlainName(operationId, 200)) {
     throw new RepriseError(
       'path-refused',
       'an operation id that is no file name has no incident document',

@@ -2,7 +2,8 @@ import { join } from 'node:path';
 import { RepriseError } from '../domain/errors.js';
 import type { Approval, ApprovablePlan } from '../domain/plan/plan.js';
 import { isDigest, planDigest, sha256Hex } from './digest.js';
-import { createJsonOnce, jsonFilesIn, readJson, replaceJson } from './owner-only-files.js';
+import { createJsonOnce, jsonFilesIn, readJson, replaceJson } from './state-files.js';
+import { ledgerFileName } from '../files/safe-names.js';
 
 /** An approval that policy accepted, and when. */
 export interface StoredApproval extends Approval {
@@ -48,7 +49,7 @@ export function openHostState(stateDir: string): HostState {
   const ledger = (digest: string, what: 'used' | 'closed') =>
     join(stateDir, 'ledger', `${checked(digest)}.${what}.json`);
   const doneFile = (operationId: string, step: string) =>
-    join(stateDir, 'done', fileName(operationId), `${fileName(step)}.json`);
+    join(stateDir, 'done', ledgerFileName(operationId), `${ledgerFileName(step)}.json`);
 
   const isClosed = async (digest: string) => (await readJson(ledger(digest, 'closed'))) !== null;
   const usedBy = async (digest: string) => (await readJson(ledger(digest, 'used'))) as PlanUse | null;
@@ -123,11 +124,6 @@ function checked(digest: string): string {
     `${JSON.stringify(digest.slice(0, 80))} is no digest of a plan`,
     'a step that changes anything takes the 64 hex digits of a plan that this host has made',
   );
-}
-
-/** Ids and steps are plain names; any other becomes one, so that it cannot leave its directory (F37). */
-function fileName(name: string): string {
-  return /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/.test(name) ? name : `name-${sha256Hex(name)}`;
 }
 
 function changed(digest: string): RepriseError {

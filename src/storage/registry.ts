@@ -22,8 +22,6 @@ export interface StorageKind<O extends Readonly<Record<string, unknown>> = Reado
   readonly options: z.ZodObject;
   /** Makes `RepositoryConfig.options` of what the schema accepted. */
   readonly read: (options: Readonly<Record<string, unknown>>) => O;
-  /** Keys that are paths: relative ones count from the config file's folder. */
-  readonly paths?: readonly string[];
   /** True where the repository lies on one host and only that host can open it. */
   readonly onHost: boolean;
   /** The `/`-separated root of its objects: two repositories never share one, nor lie in one another. */
@@ -36,7 +34,6 @@ export const storageKinds: Readonly<Record<string, StorageKind>> = {
   directory: storageKind<DirectoryOptions>({
     options: directoryOptions,
     read: (options) => directoryOptions.parse(options),
-    paths: ['path'],
     onHost: true,
     place: ({ path }) => path,
     open: ({ path }, { owner }) => openDirectory({ path, ...(owner ? { owner } : {}) }),
@@ -44,7 +41,6 @@ export const storageKinds: Readonly<Record<string, StorageKind>> = {
   s3: storageKind<S3Options>({
     options: s3Options,
     read: readS3Options,
-    paths: ['ca_file'],
     onHost: false,
     place: placeInS3,
     open: (options, { secret }) => openS3(options, secret),

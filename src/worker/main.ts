@@ -5,6 +5,7 @@ import { createHostActivities } from '../activities/index.js';
 import type { Config } from '../domain/config.js';
 import { RepriseError } from '../domain/errors.js';
 import { CONTROL_QUEUE, heavyQueue, lightQueue, recoveryQueue, watchQueue } from '../domain/operation/names.js';
+import { HEARTBEAT_SECONDS } from '../domain/operation/status.js';
 import { formatIdentity, shortConfig } from '../domain/operation/worker-identity.js';
 import { controlDependencies, hostDependencies } from './dependencies.js';
 import { workerLogger } from './logging.js';
@@ -67,6 +68,7 @@ export async function runWorker({ config, hosts, control, temporal }: WorkerSett
           ...(await workflowSource()),
           taskQueue: CONTROL_QUEUE,
           activities: createControlActivities(controlDependencies(config, temporal.webUi)),
+          maxHeartbeatThrottleInterval: heartbeatEvery(config, Object.keys(config.hosts)),
           stickyQueueScheduleToStartTimeout: STICKY,
           maxConcurrentActivityTaskExecutions: 50,
         }),
@@ -84,7 +86,13 @@ export async function runWorker({ config, hosts, control, temporal }: WorkerSett
       ] as const;
       for (const [taskQueue, slots] of queues) {
         workers.push(
-          await Worker.create({ ...shared, taskQueue, activities, maxConcurrentActivityTaskExecutions: slots }),
+          await Worker.create({
+            ...shared,
+            taskQueue,
+            activities,
+            maxConcurrentActivityTaskExecutions: slots,
+            maxHeartbeatThrottleInterval: heartbeatEvery(config, [host]),
+          }),
         );
       }
     }
@@ -92,6 +100,12 @@ export async function runWorker({ config, hosts, control, temporal }: WorkerSett
   } finally {
     await connection.close();
   }
+}
+
+/** Milliseconds between two heartbeats that are sent: four in a time-out, so that one that comes late does no harm. */
+function heartbeatEvery(config: Config, hosts: readonly string[]): number {
+  const timeouts = hosts.map((host) => config.hosts[host]?.heartbeatSeconds ?? HEARTBEAT_SECONDS);
+  return (Math.min(...timeouts) * 1000) / 4;
 }
 
 async function connect({ address, connection }: WorkerSettings['temporal']): Promise<NativeConnection> {

@@ -97,6 +97,8 @@ export interface MediaInput {
   readonly task: MediaTask;
   readonly operationId: string;
   readonly requester: string;
+  /** The requester typed the name of the media, or gave `--yes`: needed to remove objects where no policy asks for an approval. */
+  readonly confirmed?: boolean;
 }
 export interface MediaOutput {
   readonly state: 'completed' | 'rejected';

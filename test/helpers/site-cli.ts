@@ -49,7 +49,7 @@ export interface Started {
 
 /** `recover … --detach`: the plan waits for its approval. */
 export async function planned(site: Site, ...argv: readonly string[]): Promise<Started> {
-  const started = await answer<Started>(site, 'recover', site.cluster, '--yes', '--detach', ...argv);
+  const started = await answer<Started>(site, 'recover', site.cluster, '--detach', ...argv);
   if (started.plan === null)
     throw new Error(`no plan was made: ${JSON.stringify(await statusOf(site, started.workflowId))}`);
   return started;

@@ -129,7 +129,7 @@ const repriseYaml = (
   { retention, proof, watch, clusterYaml, policiesYaml, offsite, physical }: SiteConfig,
 ): string => `version: 1
 hosts:
-  db1: { state_dir: ${places.stateDir} }
+  db1: { state_dir: ${places.stateDir}, timeouts: { heartbeat: 2s } }
 repositories:
   local: { type: directory, path: ${places.backupsDir}, host: db1 }
 ${offsite === undefined ? '' : `  offsite: ${offsite}\n`}clusters:

@@ -1,8 +1,10 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import { clockAhead } from '../../src/activities/backup/clock-ahead.js';
 import type { LockHolder } from '../../src/domain/operation/locks.js';
 import { CONTROL_QUEUE, workflowTypes } from '../../src/domain/operation/names.js';
 import { HOST, Lab, failure, failureOfWorkflow } from './lab.js';
+import { wellBehaved } from './well-behaved.js';
 
 let lab: Lab;
 beforeAll(async () => {
@@ -49,6 +51,27 @@ describe('rotate', () => {
     const one = lab.case({ rotateBackups: async () => ({ keep: [], remove: [], removed: [], refused }) });
     const handle = await one.start(workflowTypes.rotate, id, input);
     expect(await handle.result()).toMatchObject({ refused });
+  });
+
+  it('a worker that sends no heartbeat for as long as its host says counts as lost, and the step starts again', async () => {
+    const rotated = { keep: [], remove: [], removed: [] };
+    let attempts = 0;
+    const one = lab.case({
+      describeCluster: async () => ({
+        ...(await wellBehaved.describeCluster({ cluster: 'c' })),
+        heartbeatSeconds: { [HOST]: 1 },
+      }),
+      rotateBackups: async () => {
+        attempts += 1;
+        if (attempts === 1) await sleep(5000);
+        return rotated;
+      },
+    });
+    const before = performance.now();
+    const handle = await one.start(workflowTypes.rotate, id, input);
+    expect(await handle.result()).toMatchObject(rotated);
+    expect(attempts).toBe(2);
+    expect(performance.now() - before).toBeLessThan(5000);
   });
 
   it('F27: the host is told by how much its clock differs from that of Temporal, however long the step waited for its turn', async () => {

@@ -42,6 +42,7 @@ export function createControlActivities(deps: ControlDependencies): ControlActiv
         configDigest: config.digest,
         policies: Object.fromEntries(facts),
         tells: toldEvents(config),
+        heartbeatSeconds: heartbeatsOf(config, [host, ...Object.values(targetHosts)]),
       };
     }),
     hostsOf: wrapActivity('hostsOf', async ({ question, without }) =>
@@ -93,6 +94,15 @@ export function clusterOf(config: Config, name: string): ClusterConfig {
       `clusters: ${Object.keys(config.clusters).join(', ') || 'none'}`,
     );
   return cluster;
+}
+
+/** What these hosts' configs say about heartbeats; absent where none says anything. */
+function heartbeatsOf(config: Config, hosts: readonly string[]): Readonly<Record<string, number>> | undefined {
+  const set = hosts.flatMap((name) => {
+    const seconds = config.hosts[name]?.heartbeatSeconds;
+    return seconds === undefined ? [] : [[name, seconds] as const];
+  });
+  return set.length > 0 ? Object.fromEntries(set) : undefined;
 }
 
 type Answers = (host: string) => Promise<boolean>;

@@ -1,9 +1,10 @@
 import { shortDigest } from '../../domain/approval/approval-policy.js';
+import { RepriseError } from '../../domain/errors.js';
 import { type MediaOutcome, type MediaPlan, isMediaPlan } from '../../domain/media/media.js';
 import { mediaReport } from '../../domain/media/media-text.js';
 import { MediaScan } from '../../media/scan.js';
 import { openHostState } from '../../records/host-state.js';
-import type { HostActivities, PlannedStep } from '../api.js';
+import type { HostActivities, MediaRequest, PlannedStep } from '../api.js';
 import { authorizePlan, closePlansOf } from '../recovery/approvals.js';
 import type { HostDependencies } from '../dependencies.js';
 import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
@@ -24,6 +25,7 @@ export function mediaActivities(
     planMedia: wrapActivity('planMedia', async (request, run) => {
       const session = await openClusterContext(deps, request.cluster);
       const plan = await makeMediaPlan(session, request, run);
+      refuseUnconfirmed(plan, request);
       await openHostState(session.host.stateDir).savePlan(plan);
       await record(
         session,
@@ -82,6 +84,22 @@ export function mediaActivities(
       closePlansOf(await openClusterContext(deps, step.cluster), step.operationId),
     ),
   };
+}
+
+/**
+ * Objects are removed only by a plan that people approve, or, where the cluster has no policy for it, by who confirmed it.
+ * The configuration of this host decides: the one of the command line may be another.
+ * @throws RepriseError `confirmation-needed`
+ */
+function refuseUnconfirmed({ binding, observed }: MediaPlan, { confirmed }: MediaRequest): void {
+  if (observed.approval !== null || confirmed === true || binding.counts.remove.objects === 0) return;
+  const { media, cluster, task } = binding;
+  const into = task.into === undefined ? '' : ` --into ${task.into}`;
+  throw new RepriseError(
+    'confirmation-needed',
+    `this would remove ${binding.counts.remove.objects} objects: ${cluster} has no approval policy for ${binding.action}, and nobody confirmed it`,
+    `confirm it on the command line: reprise media sync ${media}${into} --delete; or add a policy under approvals of ${cluster}`,
+  );
 }
 
 /** Looks again at everything: nothing may be left to do, unless somebody wrote meanwhile. */

@@ -1,4 +1,4 @@
-import { access, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Backup } from '../../domain/backup/backup.js';
 import { isRepriseError } from '../../domain/errors.js';
@@ -23,6 +23,7 @@ import type {
 } from '../../domain/plan/recovery-observations.js';
 import { connectionAt } from '../../domain/plan/recovery-place.js';
 import { oldDataFate } from '../../domain/plan/replacements.js';
+import { pathExists } from '../../files/paths.js';
 import { probe } from '../../postgres/connection/probe.js';
 import { missingFiles } from '../../postgres/recovery/restore-configuration.js';
 import { inspectDataDir } from '../../postgres/server/data-directory.js';
@@ -63,7 +64,7 @@ export async function observeRecovery(
   const { operationId, order } = request;
   const source = (await restartSuffices(context, order)) ?? (await chooseBackups(context, request, run));
   const policy = source.policy && policyOf(context, source.policy.name);
-  const dataDirExists = terms.place.dataDir !== null && (await exists(terms.place.dataDir));
+  const dataDirExists = terms.place.dataDir !== null && (await pathExists(terms.place.dataDir));
   return {
     at,
     source,
@@ -235,11 +236,4 @@ async function isWritable({ user }: ClusterContext, path: string): Promise<boole
 
 async function sameFileSystem(a: string, b: string): Promise<boolean> {
   return (await stat(await nearestExisting(a))).dev === (await stat(await nearestExisting(b))).dev;
-}
-
-function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
 }

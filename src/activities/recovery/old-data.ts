@@ -1,8 +1,8 @@
-import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { holdsUnfinishedRecovery } from '../../postgres/server/data-directory.js';
 import { openHostState } from '../../records/host-state.js';
 import type { ClusterContext } from '../cluster-context.js';
+import { pathExists } from '../../files/paths.js';
 
 /** Name under which the host keeps that an operation is about to open its server for writes. */
 export const PROMOTION = 'promotion';
@@ -27,7 +27,7 @@ export async function oldDataDirOf({ catalogue, deps, host }: ClusterContext, da
   for (const item of kept.toReversed()) {
     if (![oldDirectory(dataDir), oldWal(dataDir)].includes(item.what) || item.host !== deps.host) continue;
     if (outcomes.has(item.operationId) || (await state.onceDone(item.operationId, PROMOTED))) break;
-    if (await isThere(item.where)) found = item.where;
+    if (await pathExists(item.where)) found = item.where;
   }
   return found;
 }
@@ -37,14 +37,7 @@ export async function oldDataDirOf({ catalogue, deps, host }: ClusterContext, da
  * the control file last, or after what says that it is a backup.
  */
 async function isBegunRecovery(dataDir: string): Promise<boolean> {
-  if (!(await isThere(dataDir)) || (await holdsUnfinishedRecovery(dataDir))) return true;
-  if (!(await isThere(join(dataDir, 'global', 'pg_control')))) return true;
-  return (await isThere(join(dataDir, 'backup_label'))) || (await isThere(join(dataDir, 'backup.manifest')));
-}
-
-function isThere(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
+  if (!(await pathExists(dataDir)) || (await holdsUnfinishedRecovery(dataDir))) return true;
+  if (!(await pathExists(join(dataDir, 'global', 'pg_control')))) return true;
+  return (await pathExists(join(dataDir, 'backup_label'))) || (await pathExists(join(dataDir, 'backup.manifest')));
 }

@@ -1,6 +1,5 @@
 import { z } from 'zod';
-import { parseDuration } from '../../domain/text/units.js';
-import { timeout } from '../fields.js';
+import { duration } from '../../domain/fields.js';
 
 /** A URL of a service, without a password in it: a config's text goes to plans, reports and screens. */
 const url = z.string({ error: 'expected a URL' }).superRefine((text, context) => {
@@ -17,7 +16,7 @@ export const httpOptions = z.strictObject({
   url: url.describe('URL asked with GET; redirects are not followed.'),
   status: z.int().min(100).max(599).default(200).describe('Status code that passes.'),
   contains: z.string().min(1).optional().describe('Text the answer must hold.'),
-  timeout: timeout('10s'),
+  timeout: duration().prefault('10s').describe('How long the check may take before it counts as failed.'),
 });
 
 /** What the check reads from `CheckConfig.options`. */
@@ -29,6 +28,6 @@ export interface HttpCheckOptions extends Readonly<Record<string, unknown>> {
 }
 
 export function readHttpOptions(options: z.output<typeof httpOptions>): HttpCheckOptions {
-  const { timeout, ...rest } = options;
-  return { ...rest, timeoutSeconds: parseDuration(timeout) };
+  const { timeout: timeoutSeconds, ...rest } = options;
+  return { ...rest, timeoutSeconds };
 }

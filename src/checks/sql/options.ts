@@ -1,7 +1,6 @@
 import { z } from 'zod';
 import { holdsNoNul, noNulRule } from '../../domain/text/text-rules.js';
-import { parseDuration } from '../../domain/text/units.js';
-import { timeout } from '../fields.js';
+import { duration } from '../../domain/fields.js';
 
 const text = (rule: string) => z.string().min(1, rule).refine(holdsNoNul, noNulRule);
 const count = () => z.int({ error: 'expected a whole number' });
@@ -18,7 +17,7 @@ export const sqlOptions = z
     min: count().optional().describe('Least number that passes.'),
     max: count().optional().describe('Greatest number that passes.'),
     equals: count().optional().describe('The only number that passes.'),
-    timeout: timeout('30s'),
+    timeout: duration().prefault('30s').describe('How long the check may take before it counts as failed.'),
   })
   .superRefine(({ compare, min, max, equals }, context) => {
     const demands = [compare, equals, min ?? max].filter((demand) => demand !== undefined).length;
@@ -44,6 +43,6 @@ export interface SqlCheckOptions extends Readonly<Record<string, unknown>> {
 }
 
 export function readSqlOptions(options: z.output<typeof sqlOptions>): SqlCheckOptions {
-  const { timeout, ...rest } = options;
-  return { ...rest, timeoutSeconds: parseDuration(timeout) };
+  const { timeout: timeoutSeconds, ...rest } = options;
+  return { ...rest, timeoutSeconds };
 }

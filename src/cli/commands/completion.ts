@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import type { Cli } from '../cli-context.js';
 import { define } from '../define-command.js';
-import { shells } from '../completion/shells.js';
+import { completionScript, shells } from '../terminal/completion/scripts.js';
 
 /** `reprise completion` */
 export function registerCompletion(program: Command, cli: Cli): void {
@@ -17,9 +17,8 @@ export function registerCompletion(program: Command, cli: Cli): void {
       'completion fish > ~/.config/fish/completions/reprise.fish',
     ],
     run: async (self, [given]) => {
-      const { completionScript } = await import('../completion/scripts.js');
       const shell = shells.find((one) => one === given) ?? 'bash';
-      await self.print({ shell, script: completionScript(shell) }, ({ script }) => script);
+      await self.print({ shell, script: await completionScript(shell) }, ({ script }) => script);
     },
   });
 }

@@ -11,10 +11,10 @@ import { type ApprovablePlan, isRecoveryPlan } from '../../domain/plan/plan.js';
 import type { TemporalSession } from '../../client/connect.js';
 import * as decisions from '../../client/decide.js';
 import type { Cli } from '../cli-context.js';
-import { agree } from '../terminal/confirm.js';
-import { byOption, define, reasonOption } from '../define-command.js';
+import { agree } from '../terminal/prompts.js';
+import { byOption, reasonOption, targetOption } from '../common-options.js';
+import { define } from '../define-command.js';
 import type { CommonOptions } from '../define-command.js';
-import { targetOption } from './recover.js';
 
 const workflow = { workflow: 'id of the recovery, as `reprise status` shows it' };
 const example = 'recover/mairie/20261121-083600-a1b2c3';

@@ -4,7 +4,7 @@ import { hostname } from 'node:os';
 import { RepriseError } from '../../domain/errors.js';
 import type { Finding } from '../../domain/findings.js';
 import { temporalFindings } from '../../client/checks/temporal-findings.js';
-import type { Cli } from '../cli-context.js';
+import { type Cli, unknownName } from '../cli-context.js';
 import { define } from '../define-command.js';
 import { findingsText } from '../terminal/findings-text.js';
 import { collect } from '../common-options.js';
@@ -51,8 +51,7 @@ async function localHosts(
 ): Promise<readonly string[]> {
   for (const host of named ?? []) {
     if (known.includes(host)) continue;
-    const { didYouMean } = await import('../../config/suggest.js');
-    throw new RepriseError('not-found', `there is no host "${host}" in the config`, didYouMean(host, known, 'hosts'));
+    throw await unknownName(`there is no host "${host}" in the config`, host, known, 'hosts');
   }
   if (named !== undefined) return named;
   const missing = known.filter((host) => !answered.has(host));

@@ -1,3 +1,4 @@
+import * as decisions from '../../client/decide.js';
 import { Option } from 'commander';
 import type { Command } from 'commander';
 import { RepriseError } from '../../domain/errors.js';
@@ -5,14 +6,14 @@ import type { IncidentLine, IncidentView } from '../../domain/operation/inspecti
 import type { IncidentOutput } from '../../workflows/api.js';
 import { inspect } from '../../client/inspect.js';
 import type { TemporalSession } from '../../client/connect.js';
-import * as decisions from '../../client/decide.js';
 import { startIncident } from '../../client/start.js';
 import type { Cli } from '../cli-context.js';
-import { byOption, define, group, reasonOption } from '../define-command.js';
+import { byOption, reasonOption } from '../common-options.js';
+import { define, group } from '../define-command.js';
 import type { CommonOptions } from '../define-command.js';
-import { facts, instant, table } from '../terminal/format.js';
-import { findIncident } from './incident-id.js';
-import { detached, detachedText, waitFor } from '../long-work.js';
+import { facts, instant, table } from '../terminal/tables.js';
+import { detached, detachedText, waitFor } from '../long-operation.js';
+import { workflowTypes } from '../../domain/operation/names.js';
 
 const SCENARIOS = ['instance-loss'] as const;
 const id = 'incident/mairie/instance-loss/20261121-083600-a1b2c3';
@@ -127,7 +128,7 @@ function defineReads(parent: Command, cli: Cli): void {
     run: async (self, _args, { cluster }) => {
       if (cluster !== undefined) await self.cluster(cluster);
       const answer = await self.withTemporal((session) =>
-        inspect<'incidents'>(session, { kind: 'incidents', ...(cluster === undefined ? {} : { cluster }) }),
+        inspect<'incidents'>(session, { kind: 'incidents', cluster }),
       );
       await self.print({ incidents: answer.incidents }, ({ incidents }) => incidentTable(incidents));
     },
@@ -211,4 +212,23 @@ function incidentText({ incident, records, outcome }: IncidentView): string {
     ]),
     journal.length > 0 ? table(['at', 'by', 'what'], journal) : 'its journal is empty',
   ].join('\n\n');
+}
+
+/**
+ * Workflow id of an open incident; its last part is enough.
+ * @throws `not-found`, `conflict` where several end so.
+ */
+export async function findIncident(session: TemporalSession, given: string): Promise<string> {
+  if (given.startsWith('incident/')) return given;
+  const query = `WorkflowType = '${workflowTypes.incident}' AND ExecutionStatus = 'Running'`;
+  const found: string[] = [];
+  for await (const { workflowId } of session.client.workflow.list({ query })) {
+    if (workflowId.endsWith(`/${given}`)) found.push(workflowId);
+  }
+  const [first, second] = found;
+  if (first === undefined)
+    throw new RepriseError('not-found', `no open incident is called ${given}`, 'see `reprise incident list`');
+  if (second !== undefined)
+    throw new RepriseError('conflict', `${given} may mean ${found.join(' or ')}`, 'give the whole id');
+  return first;
 }

@@ -4,9 +4,10 @@ import type { KeptItem } from '../../domain/backup/records.js';
 import { sizeInWords } from '../../domain/text/text.js';
 import { inspect } from '../../client/inspect.js';
 import type { Cli } from '../cli-context.js';
-import { typeTheName } from '../terminal/confirm.js';
-import { byOption, define, group } from '../define-command.js';
-import { instant, table } from '../terminal/format.js';
+import { typeTheName } from '../terminal/prompts.js';
+import { byOption } from '../common-options.js';
+import { define, group } from '../define-command.js';
+import { instant, table } from '../terminal/tables.js';
 
 /** `reprise kept ...` */
 export function registerKept(program: Command, cli: Cli): void {
@@ -18,9 +19,7 @@ export function registerKept(program: Command, cli: Cli): void {
     options: [new Option('--cluster <name>', 'only of this cluster')],
     run: async (self, _args, { cluster }) => {
       if (cluster !== undefined) await self.cluster(cluster);
-      const answer = await self.withTemporal((session) =>
-        inspect<'kept'>(session, { kind: 'kept', ...(cluster === undefined ? {} : { cluster }) }),
-      );
+      const answer = await self.withTemporal((session) => inspect<'kept'>(session, { kind: 'kept', cluster }));
       await self.print({ kept: answer.kept }, (view) => keptTable(view.kept));
     },
   });
@@ -40,22 +39,12 @@ export function registerKept(program: Command, cli: Cli): void {
       if (!dryRun) await typeTheName(self, `dropping ${id} deletes it for good`, id, options.yes);
       const by = self.person(options.by);
       const { dropped } = await self.withTemporal(async (session) => {
-        const { cluster } = options;
-        const { kept: items } = await inspect<'kept'>(session, {
-          kind: 'kept',
-          ...(cluster === undefined ? {} : { cluster }),
-        });
+        const { kept: items } = await inspect<'kept'>(session, { kind: 'kept', cluster: options.cluster });
         const host = items.find((item) => item.id === id)?.host;
-        return inspect<'kept-drop'>(session, {
-          kind: 'kept-drop',
-          id,
-          by,
-          dryRun,
-          ...(host === undefined ? {} : { host }),
-        });
+        return inspect<'kept-drop'>(session, { kind: 'kept-drop', id, by, dryRun, host });
       });
       await self.print(
-        { ...(dryRun ? { dryRun } : {}), dropped },
+        { dryRun: options.dryRun, dropped },
         (view) => `${dryRun ? 'would drop' : 'dropped'}:\n${keptTable(view.dropped)}`,
       );
     },

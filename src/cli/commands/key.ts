@@ -5,8 +5,9 @@ import { RepriseError } from '../../domain/errors.js';
 import type { InspectionResults } from '../../domain/operation/inspections.js';
 import { inspect } from '../../client/inspect.js';
 import type { Cli } from '../cli-context.js';
-import { byOption, define, group, policyOption } from '../define-command.js';
-import { instant } from '../terminal/format.js';
+import { byOption, policyOption } from '../common-options.js';
+import { define, group } from '../define-command.js';
+import { instant } from '../terminal/tables.js';
 
 type Challenge = InspectionResults['key-challenge']['challenges'][number];
 
@@ -47,7 +48,7 @@ export function registerKey(program: Command, cli: Cli): void {
       const { recipient, answer } = options;
       if (answer !== undefined && recipient === undefined)
         throw new RepriseError('usage', 'whose answer is this?', 'name the public key: --recipient age1...');
-      const asked = { cluster, policy, ...(recipient === undefined ? {} : { recipient }) };
+      const asked = { cluster, policy, recipient };
       if (options.dryRun)
         return self.print(
           { dryRun: true, ...asked },

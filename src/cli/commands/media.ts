@@ -7,12 +7,11 @@ import type { MediaOutput, VerifyMediaOutput } from '../../workflows/api.js';
 import { inspect } from '../../client/inspect.js';
 import { newOperationId } from '../../client/operation-id.js';
 import { startMedia, startMediaVerification } from '../../client/start.js';
-import type { Cli } from '../cli-context.js';
-import { typeTheName } from '../terminal/confirm.js';
-import { byOption, type CommonOptions, define, group } from '../define-command.js';
-import { detached, detachedText, interruptible, waitFor } from '../long-work.js';
-import { parseCount, parseTime } from '../common-options.js';
-import { planToShow } from '../plan-preview.js';
+import { type Cli, unknownName } from '../cli-context.js';
+import { typeTheName } from '../terminal/prompts.js';
+import { byOption, parseCount, parseTime } from '../common-options.js';
+import { type CommonOptions, define, group } from '../define-command.js';
+import { detached, detachedText, interruptible, waitFor, planToShow } from '../long-operation.js';
 
 /** A listing of millions of objects comes before the plan. */
 const LISTING_MS = 7 * 86_400_000;
@@ -68,16 +67,9 @@ export function registerMedia(program: Command, cli: Cli): void {
     ],
     options: recoverOptions(),
     changes: true,
-    asks: true,
+    takesYes: true,
     long: true,
-    run: (self, [name = ''], options) =>
-      carryOut(
-        self,
-        name,
-        recoverTask(options),
-        options,
-        options.into === undefined ? `bringing ${name} back in place` : null,
-      ),
+    run: (self, [name = ''], options) => carryOut(self, name, recoverTask(options), options),
   });
   define<SyncOptions>(media, cli, {
     usage: 'sync <name>',
@@ -105,13 +97,7 @@ export function registerMedia(program: Command, cli: Cli): void {
         delete: options.delete === true,
         maxDelete: options.maxDelete,
       };
-      return carryOut(
-        self,
-        name,
-        task,
-        options,
-        task.delete ? `removing from ${options.into} what ${name} lacks` : null,
-      );
+      return carryOut(self, name, task, options);
     },
   });
   define<{ sample: number }>(media, cli, {
@@ -139,12 +125,7 @@ async function clusterOfMedia(cli: Cli, name: string): Promise<string> {
   const { media } = await cli.config();
   const entry = media[name];
   if (entry) return entry.cluster;
-  const { didYouMean } = await import('../../config/suggest.js');
-  throw new RepriseError(
-    'not-found',
-    `there are no media "${name}" in the config`,
-    didYouMean(name, Object.keys(media), 'media'),
-  );
+  throw await unknownName(`there are no media "${name}" in the config`, name, Object.keys(media), 'media');
 }
 
 async function showPlan(cli: Cli, media: string, task: MediaTask, by: string | undefined): Promise<void> {
@@ -168,13 +149,12 @@ async function carryOut(
   media: string,
   task: MediaTask,
   options: CommonOptions & { by?: string },
-  confirm: string | null,
 ): Promise<void> {
   if (options.dryRun) return showPlan(cli, media, task, options.by);
   const cluster = await clusterOfMedia(cli, media);
-  if (confirm !== null) await typeTheName(cli, confirm, media, options.yes);
+  const confirmed = await confirmRemoval(cli, cluster, media, task, options.yes);
   await cli.withTemporal(async (session) => {
-    const work = await startMedia(session, { cluster, media, task, requester: cli.person(options.by) });
+    const work = await startMedia(session, { cluster, media, task, requester: cli.person(options.by), confirmed });
     const { workflowId } = work;
     if (options.detach) return cli.print(detached(cli, session, workflowId), detachedText);
     const result = await waitFor<MediaOutput>(
@@ -203,6 +183,24 @@ async function carryOut(
         `make a new plan: reprise media ${task.kind} ${media}`,
       );
   });
+}
+
+/**
+ * Objects are removed by an approved plan or, where the cluster has no policy for it, by who types the name of the media.
+ * @returns whether that was confirmed here; the host refuses to remove anything that was neither approved nor confirmed
+ */
+async function confirmRemoval(
+  cli: Cli,
+  cluster: string,
+  media: string,
+  task: MediaTask,
+  yes: boolean | undefined,
+): Promise<boolean> {
+  if (task.kind !== 'sync' || !task.delete) return false;
+  const approved = (await cli.cluster(cluster)).approvals['media-sync'] !== undefined;
+  if (approved) return yes === true;
+  await typeTheName(cli, `removing from ${task.into} what ${media} lacks`, media, yes);
+  return true;
 }
 
 async function verify(

@@ -6,9 +6,10 @@ import { noticeText } from '../../domain/notification/notice-text.js';
 import { addressesOf, deliveriesOf } from '../../domain/notification/recipients.js';
 import { webUiLink } from '../../domain/operation/web-ui.js';
 import type { NotifyOutput, NotifyResult } from '../../workflows/api.js';
-import type { Cli } from '../cli-context.js';
-import { byOption, define, group } from '../define-command.js';
-import { table } from '../terminal/format.js';
+import { type Cli, unknownName } from '../cli-context.js';
+import { byOption } from '../common-options.js';
+import { define, group } from '../define-command.js';
+import { table } from '../terminal/tables.js';
 
 /** `reprise notify ...` */
 export function registerNotify(program: Command, cli: Cli): void {
@@ -57,12 +58,7 @@ export function registerNotify(program: Command, cli: Cli): void {
 async function known(config: Config, what: 'contacts' | 'notifiers', name: string): Promise<void> {
   const names = Object.keys(config[what]);
   if (names.includes(name)) return;
-  const { didYouMean } = await import('../../config/suggest.js');
-  throw new RepriseError(
-    'not-found',
-    `there is no ${what.slice(0, -1)} "${name}" in ${config.file}`,
-    didYouMean(name, names, what),
-  );
+  throw await unknownName(`there is no ${what.slice(0, -1)} "${name}" in ${config.file}`, name, names, what);
 }
 
 function unreached({ notifiers, file }: Config, contact: string, notifier: string | undefined): RepriseError {

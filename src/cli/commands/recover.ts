@@ -5,7 +5,6 @@ import { isRecoveryPlan } from '../../domain/plan/plan.js';
 import { planText } from '../../domain/plan/plan-text.js';
 import type { ThawTier } from '../../domain/storage/storage-classes.js';
 import type { RecoveryTarget } from '../../domain/target/target.js';
-import { formatTarget, parseTarget } from '../../domain/target/target.js';
 import { durationInWords } from '../../domain/text/text.js';
 import type { RecoverOutput } from '../../workflows/api.js';
 import { inspect } from '../../client/inspect.js';
@@ -14,12 +13,10 @@ import { startRecovery } from '../../client/start.js';
 import type { RecoveryRequest } from '../../client/start.js';
 import { isFinal, statusOf } from '../../client/status.js';
 import type { Cli } from '../cli-context.js';
-import { typeTheName } from '../terminal/confirm.js';
-import { byOption, define, policyOption } from '../define-command.js';
-import { facts, table } from '../terminal/format.js';
-import { detached, detachedText, interruptible, waitFor } from '../long-work.js';
-import { localZone } from '../common-options.js';
-import { planToShow, planWhenMade } from '../plan-preview.js';
+import { byOption, policyOption, targetOption } from '../common-options.js';
+import { define } from '../define-command.js';
+import { facts, table } from '../terminal/tables.js';
+import { detached, detachedText, interruptible, waitFor, planToShow, planWhenMade } from '../long-operation.js';
 
 interface RecoverOptions {
   readonly policy?: string;
@@ -64,7 +61,7 @@ export function registerRecover(program: Command, cli: Cli): void {
       byOption(),
     ],
     changes: true,
-    asks: true,
+    takesYes: true,
     long: true,
     run: async (self, [cluster = ''], options) => {
       const request = await requestOf(self, cluster, options);
@@ -74,14 +71,6 @@ export function registerRecover(program: Command, cli: Cli): void {
           interruptible((signal) => inspect<'plan'>(session, question, signal)),
         );
         return self.print({ dryRun: true, workflowId: null, plan }, (view) => planText(view.plan));
-      }
-      if (request.into === 'in-place') {
-        await typeTheName(
-          self,
-          `recovering ${cluster} in place to ${formatTarget(request.target)}`,
-          cluster,
-          options.yes,
-        );
       }
       await self.withTemporal(async (session) => {
         const work = await startRecovery(session, request);
@@ -114,11 +103,6 @@ export function registerRecover(program: Command, cli: Cli): void {
       });
     },
   });
-}
-
-/** `--to`, as `recover` and `retarget` take it. */
-export function targetOption(): Option {
-  return new Option('--to <target>', 'where to recover to').argParser((text) => parseTarget(text, localZone()));
 }
 
 async function requestOf(cli: Cli, cluster: string, options: RecoverOptions): Promise<RecoveryRequest> {

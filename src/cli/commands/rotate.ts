@@ -4,14 +4,12 @@ import type { RotateOutput } from '../../workflows/api.js';
 import { inspect } from '../../client/inspect.js';
 import { startRotation } from '../../client/start.js';
 import type { Cli } from '../cli-context.js';
-import { define, policyOption } from '../define-command.js';
-import { table } from '../terminal/format.js';
-import { detached, detachedText, waitFor } from '../long-work.js';
+import { policyOption } from '../common-options.js';
+import { define } from '../define-command.js';
+import { table } from '../terminal/tables.js';
+import { detached, detachedText, waitFor } from '../long-operation.js';
 
-/**
- * `reprise rotate`. It asks nothing: what goes was decided by the policy's retention, as in every scheduled run; `--yes`
- * is taken so that scripts may give it.
- */
+/** `reprise rotate`. It asks nothing: what goes was decided by the policy's retention, as in every scheduled run. */
 export function registerRotate(program: Command, cli: Cli): void {
   define<{ policy?: string }>(program, cli, {
     usage: 'rotate <cluster>',
@@ -21,7 +19,7 @@ export function registerRotate(program: Command, cli: Cli): void {
     examples: ['rotate mairie --policy nightly-dump --dry-run', 'rotate mairie --policy physical --json'],
     options: [policyOption()],
     changes: true,
-    asks: true,
+    takesYes: true,
     long: true,
     run: async (self, [cluster = ''], options) => {
       const { name: policy } = await self.policy(cluster, options.policy);

@@ -1,3 +1,4 @@
+import { Option } from 'commander';
 import type { Command } from 'commander';
 import { RepriseError } from '../../domain/errors.js';
 import type { TemporalSession } from '../../client/connect.js';
@@ -16,9 +17,11 @@ import type { AttributeCheck } from '../../client/search-attributes.js';
 import { applyWatches, planWatches } from '../../client/schedules/apply-watches.js';
 import type { WatchChange } from '../../client/schedules/apply-watches.js';
 import type { Cli } from '../cli-context.js';
-import { define, group, reasonOption } from '../define-command.js';
-import { facts, instant, table } from '../terminal/format.js';
-import { registerBackfill } from './schedule-backfill.js';
+import { parseTime, reasonOption } from '../common-options.js';
+import { define, group } from '../define-command.js';
+import { facts, instant, table } from '../terminal/tables.js';
+import { MOST_STARTS, backfill, backfillStarts } from '../../client/schedules/backfill.js';
+import type { BackfillStart } from '../../client/schedules/backfill.js';
 
 const id = { id: 'as `schedule list` shows it; mairie/nightly-dump is enough' };
 
@@ -43,7 +46,7 @@ export function registerSchedule(program: Command, cli: Cli): void {
     description: "Only what reprise made from this configuration is touched. An operator's pause stays.",
     examples: ['schedule apply', 'schedule apply --dry-run'],
     changes: true,
-    asks: true,
+    takesYes: true,
     run: (self, _args, options) =>
       self.withTemporal((session) => (options.dryRun ? showPlan(self, session) : apply(self, session))),
   });
@@ -159,7 +162,7 @@ async function operate(
   await cli.withTemporal(async (session) => {
     const schedule = await (dryRun ? ours(session, given) : run(session));
     await cli.print(
-      { ...(dryRun ? { dryRun, would: what } : {}), schedule },
+      { dryRun, would: dryRun ? what : undefined, schedule },
       (view) => `${dryRun ? `would ${what}:\n` : ''}${scheduleFacts(view.schedule)}`,
     );
   });
@@ -203,4 +206,47 @@ function reconciledText({ schedules, watches, searchAttributes }: Reconciled, do
         ? `${changes} done`
         : `${changes} to do: \`reprise schedule apply\``;
   return `${rows.length > 0 ? `${table(['action', 'what', 'why'], rows)}\n` : ''}${last}`;
+}
+
+/** `reprise schedule backfill` */
+export function registerBackfill(parent: Command, cli: Cli): void {
+  define<{ from: string; to: string }>(parent, cli, {
+    usage: 'backfill <id>',
+    summary: 'make up for starts that a schedule missed',
+    description: [
+      `Starts what was due between two past times, one after the other, ${MOST_STARTS} at the most. Each makes a backup of now,`,
+      'not of then: one is often enough (`schedule trigger`). None of them rotates: nothing is removed because of a backfill.',
+    ].join('\n'),
+    argumentHelp: { id: 'as `schedule list` shows it; mairie/nightly-dump is enough' },
+    examples: [
+      'schedule backfill mairie/nightly-dump --from 2026-11-18T00:00:00Z --to 2026-11-20T12:00:00Z --dry-run',
+      'schedule backfill mairie/nightly-dump --from 2026-11-20T02:00:00+01:00 --to 2026-11-20T03:00:00+01:00',
+    ],
+    options: [
+      new Option('--from <time>', 'first time that counts, with its offset').argParser(parseTime).makeOptionMandatory(),
+      new Option('--to <time>', 'last time that counts, past by two minutes at least')
+        .argParser(parseTime)
+        .makeOptionMandatory(),
+    ],
+    changes: true,
+    run: async (self, [id = ''], { from, to, dryRun }) => {
+      const config = await self.config();
+      const starts = await self.withTemporal((session) =>
+        (dryRun ? backfillStarts : backfill)(session, config, id, { from, to }),
+      );
+      await self.print({ dryRun, id, from, to, starts }, (view) => startsText(view.starts, dryRun === true));
+      const first = starts.find(({ alreadyStarted }) => !alreadyStarted);
+      if (!dryRun && first)
+        self.say(`they run one after the other; follow the first: ${self.command('watch', first.workflowId)}`);
+    },
+  });
+}
+
+function startsText(starts: readonly BackfillStart[], dryRun: boolean): string {
+  const what = ({ alreadyStarted }: BackfillStart) =>
+    alreadyStarted ? 'ran already' : dryRun ? 'would start' : 'starts';
+  return table(
+    ['due', 'what', 'workflow'],
+    starts.map((one) => [one.at, what(one), one.workflowId]),
+  );
 }

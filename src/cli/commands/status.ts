@@ -14,8 +14,8 @@ import { listRunningOperations } from '../../client/running-operations.js';
 import type { RunningOperation } from '../../client/running-operations.js';
 import type { Cli } from '../cli-context.js';
 import { define } from '../define-command.js';
-import { facts, instant, table } from '../terminal/format.js';
-import { interruptible, milliseconds } from '../long-work.js';
+import { facts, instant, table } from '../terminal/tables.js';
+import { interruptible, milliseconds } from '../long-operation.js';
 import { parseSeconds } from '../common-options.js';
 import { ProgressDisplay, progressLine } from '../terminal/progress.js';
 

@@ -4,9 +4,10 @@ import { storageChanges } from '../../domain/storage/storage-plan.js';
 import type { StoragePlan } from '../../domain/storage/storage-plan.js';
 import { inspect } from '../../client/inspect.js';
 import type { TemporalSession } from '../../client/connect.js';
-import type { Cli } from '../cli-context.js';
-import { typeTheName } from '../terminal/confirm.js';
-import { byOption, define, group } from '../define-command.js';
+import { type Cli, unknownName } from '../cli-context.js';
+import { typeTheName } from '../terminal/prompts.js';
+import { byOption } from '../common-options.js';
+import { define, group } from '../define-command.js';
 import { appliedText, storagePlansText, usageText } from '../terminal/storage-text.js';
 import type { AppliedPlan } from '../terminal/storage-text.js';
 
@@ -128,12 +129,7 @@ export async function repositoriesOf(cli: Cli, named: string | undefined): Promi
   const names = Object.keys((await cli.config()).repositories);
   if (named === undefined) return names;
   if (names.includes(named)) return [named];
-  const { didYouMean } = await import('../../config/suggest.js');
-  throw new RepriseError(
-    'not-found',
-    `there is no repository "${named}" in reprise.yml`,
-    didYouMean(named, names, 'repositories'),
-  );
+  throw await unknownName(`there is no repository "${named}" in reprise.yml`, named, names, 'repositories');
 }
 
 /** Nothing of any repository is changed while the lifecycle of one would break a promise. */

@@ -1,6 +1,6 @@
 import type { Backup } from '../../domain/backup/backup.js';
 import { sizeInWords } from '../../domain/text/text.js';
-import { facts, instant, table } from './format.js';
+import { facts, instant, table } from './tables.js';
 
 /** Backups for a terminal, as they come. */
 export function backupTable(backups: readonly Backup[]): string {

@@ -3,7 +3,7 @@ import type { AppliedSetting, StoragePlan, StorageSetting } from '../../domain/s
 import type { StorageUsage } from '../../domain/storage/storage-usage.js';
 import { sizeInWords, visible } from '../../domain/text/text.js';
 import type { Cli } from '../cli-context.js';
-import { table } from './format.js';
+import { table } from './tables.js';
 
 /** What came of a repository, and its plan as it is now. */
 export type AppliedPlan = StoragePlan & { readonly applied: readonly AppliedSetting[] };

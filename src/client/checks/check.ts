@@ -1,5 +1,6 @@
 import type { Config } from '../../domain/config.js';
 import type { Finding } from '../../domain/findings.js';
+import { CONTROL_QUEUE, lightQueue } from '../../domain/operation/names.js';
 import { inspect } from '../inspect.js';
 import { connectTemporal } from '../connect.js';
 import type { TemporalSettings } from '../connect.js';
@@ -21,7 +22,8 @@ export async function check(
   clusters: readonly string[],
 ): Promise<ClusterCheckResult> {
   const looked = await temporalFindings(Promise.resolve(settings), config);
-  const findings = looked.findings.filter(({ check: what }) => concerns(what, config, clusters));
+  const scope = scopeOf(config, clusters);
+  const findings = looked.findings.filter((finding) => concerns(finding.check, scope));
   const figures: Figure[] = [];
   // Where nobody answers, that is the finding.
   if (looked.findings.some(({ check: what, level }) => what === 'temporal' && level === 'problem'))
@@ -56,23 +58,47 @@ function unanswered(what: string, message: string, error: unknown): Finding {
   return { check: what, level: 'problem', message: `${message}: ${reason}`, fix: hint ?? 'reprise doctor' };
 }
 
-const OF_CLUSTER = new Set(['connection', 'archiving', 'catalogue']);
+/** What is checked: these clusters, the hosts they are on, and the hosts they can be recovered on. */
+interface Scope {
+  readonly clusters: readonly string[];
+  readonly hosts: readonly string[];
+  readonly recoveryHosts: readonly string[];
+}
 
-/** Of all that doctor looks at: Temporal, the workers, the archive, room, clocks, schedules and watches. */
-function concerns(what: string, config: Config, clusters: readonly string[]): boolean {
-  const [kind = '', first = '', second = '', third = ''] = what.split('/');
-  const hosts = clusters.map((name) => config.clusters[name]?.host ?? '');
-  const targets = clusters.flatMap((name) =>
-    Object.values(config.clusters[name]?.recovery.targets ?? {}).map(({ host }) => host),
-  );
-  if (['temporal', 'search-attributes', 'schedules'].includes(kind)) return true;
-  if (kind === 'worker')
-    return (
-      first === 'reprise' || hosts.some((host) => first === `reprise-${host}` || first.startsWith(`reprise-${host}-`))
-    );
-  if (kind === 'host' && second === 'config') return [...hosts, ...targets].includes(first);
-  if (kind === 'host') return hosts.includes(first) && ['clock', ''].includes(second);
-  if (kind === 'cluster') return clusters.includes(first) && OF_CLUSTER.has(second);
-  if (kind === 'schedule') return clusters.includes(second) || clusters.includes(third);
-  return (kind === 'space' || kind === 'watch' || kind === 'archive') && clusters.includes(first);
+function scopeOf(config: Config, clusters: readonly string[]): Scope {
+  const known = clusters.flatMap((name) => config.clusters[name] ?? []);
+  return {
+    clusters,
+    hosts: known.map(({ host }) => host),
+    recoveryHosts: known.flatMap(({ recovery }) => Object.values(recovery.targets).map(({ host }) => host)),
+  };
+}
+
+const always = (): boolean => true;
+const namesCluster = ([name = '']: readonly string[], { clusters }: Scope): boolean => clusters.includes(name);
+
+/** Which findings of doctor a check repeats, by the first part of their name; the rest of the name comes apart. */
+const concern: Readonly<Record<string, (rest: readonly string[], scope: Scope) => boolean>> = {
+  temporal: always,
+  'search-attributes': always,
+  schedules: always,
+  worker: ([queue = ''], { hosts }) =>
+    queue === CONTROL_QUEUE ||
+    hosts.some((host) => queue === lightQueue(host) || queue.startsWith(`${lightQueue(host)}-`)),
+  host: ([name = '', what = ''], { hosts, recoveryHosts }) =>
+    what === 'config'
+      ? [...hosts, ...recoveryHosts].includes(name)
+      : hosts.includes(name) && ['clock', ''].includes(what),
+  cluster: (rest, scope) =>
+    namesCluster(rest, scope) && ['connection', 'archiving', 'catalogue'].includes(rest[1] ?? ''),
+  // `schedule/reprise/CLUSTER/POLICY`
+  schedule: ([, ...rest], scope) => namesCluster(rest, scope),
+  space: namesCluster,
+  watch: namesCluster,
+  archive: namesCluster,
+};
+
+function concerns(check: string, scope: Scope): boolean {
+  const [kind = '', ...rest] = check.split('/');
+  return concern[kind]?.(rest, scope) === true;
 }

@@ -1,8 +1,7 @@
 import type { Backup } from '../../domain/backup/backup.js';
 import type { ClusterConfig, PolicyConfig } from '../../domain/config.js';
 import type { Finding } from '../../domain/findings.js';
-import { calendarOf } from '../../domain/schedule/schedule-spec.js';
-import { dueTimes } from '../../domain/schedule/schedule-times.js';
+import { previousRuns } from '../../config/schedule.js';
 import { durationInWords } from '../../domain/text/text.js';
 
 /** A figure for graphs, in seconds; from `warn` and `crit` on it is a finding. */
@@ -79,12 +78,11 @@ function judge(
             {
               name: `${what} age`,
               seconds: newestAge,
-              ...(limits === null ? {} : { warn: limits.warn, crit: limits.crit }),
+              warn: limits?.warn,
+              crit: limits?.crit,
             },
           ]),
-      ...(provenAge === null
-        ? []
-        : [{ name: `${what} proof age`, seconds: provenAge, ...(limits === null ? {} : { warn: limits.crit }) }]),
+      ...(provenAge === null ? [] : [{ name: `${what} proof age`, seconds: provenAge, warn: limits?.crit }]),
     ],
   };
 }
@@ -103,9 +101,7 @@ interface Limits {
 /** Null without a schedule: then no backup is due. */
 function limitsOf({ schedule }: PolicyConfig, now: Date): Limits | null {
   if (schedule === undefined) return null;
-  const since = dueTimes(calendarOf(schedule), now, 3).map(
-    (time) => (now.getTime() - time.getTime()) / 1000 + EARLY_SECONDS,
-  );
+  const since = previousRuns(schedule, now, 3).map((time) => (now.getTime() - time.getTime()) / 1000 + EARLY_SECONDS);
   const [last, before, third] = since;
   if (last === undefined || before === undefined) return null;
   // Until the catch-up window is over, the last run may still come.

@@ -2,8 +2,7 @@ import type { Config } from '../../domain/config.js';
 import { isRepriseError } from '../../domain/errors.js';
 import type { Finding } from '../../domain/findings.js';
 import { CONTROL_QUEUE, heavyQueue, lightQueue, recoveryQueue, watchQueue } from '../../domain/operation/names.js';
-import { calendarOf } from '../../domain/schedule/schedule-spec.js';
-import { dueTimes } from '../../domain/schedule/schedule-times.js';
+import { previousRuns } from '../../config/schedule.js';
 import { shortConfig } from '../../domain/operation/worker-identity.js';
 import { inspect } from '../inspect.js';
 import { connectTemporal } from '../connect.js';
@@ -186,7 +185,7 @@ function lineFindings(
     ];
   // The server counts for ever: what was missed and made up for since is no finding any more.
   const schedule = config.clusters[cluster]?.policies[policy]?.schedule;
-  const [due] = schedule === undefined ? [] : dueTimes(calendarOf(schedule), new Date(), 1);
+  const [due] = schedule === undefined ? [] : previousRuns(schedule, new Date(), 1);
   if (missedRuns === 0 || (due !== undefined && lastRun !== null && Date.parse(lastRun) >= due.getTime())) return [];
   return [
     finding(

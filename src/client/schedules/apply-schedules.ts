@@ -4,9 +4,7 @@ import type { Config } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 import { scheduleId } from '../../domain/operation/names.js';
 import type { TemporalSession } from '../connect.js';
-import { actionOf, calendarSpec, differences } from './schedule-differences.js';
-import { calendarOf } from '../../domain/schedule/schedule-spec.js';
-import type { WantedSchedule } from '../../domain/schedule/schedule-spec.js';
+import { actionOf, calendarSpec, differences, type WantedSchedule } from './schedule-differences.js';
 
 /** What would be, or was, done to one schedule. */
 export interface ScheduleChange {
@@ -28,17 +26,8 @@ export function wantedSchedules(config: Config): readonly WantedSchedule[] {
   return Object.values(config.clusters).flatMap((cluster) =>
     Object.values(cluster.policies).flatMap((policy) => {
       if (policy.schedule === undefined || !policy.enabled) return [];
-      const calendar = calendarOf(policy.schedule);
-      const { catchUpSeconds } = policy.schedule;
-      return [
-        {
-          id: scheduleId(cluster.name, policy.name),
-          cluster: cluster.name,
-          policy: policy.name,
-          calendar,
-          catchUpSeconds,
-        },
-      ];
+      const id = scheduleId(cluster.name, policy.name);
+      return [{ id, cluster: cluster.name, policy: policy.name, ...policy.schedule }];
     }),
   );
 }
@@ -100,7 +89,7 @@ async function update(session: TemporalSession, wanted: WantedSchedule): Promise
 
 function settingsOf(wanted: WantedSchedule) {
   return {
-    spec: { calendars: [calendarSpec(wanted.calendar)], timezone: 'UTC' },
+    spec: { calendars: [calendarSpec(wanted.cron)], timezone: 'UTC' },
     action: actionOf(wanted),
     policies: { overlap: 'SKIP' as const, catchupWindow: wanted.catchUpSeconds * 1000 },
   };

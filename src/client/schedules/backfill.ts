@@ -1,7 +1,7 @@
 import type { Config } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 import { backupWorkflowId } from '../../domain/operation/names.js';
-import { dueTimes } from '../../domain/schedule/schedule-times.js';
+import { previousRuns } from '../../config/schedule.js';
 import type { TemporalSession } from '../connect.js';
 import { differences } from './schedule-differences.js';
 import { described } from './operate-schedules.js';
@@ -54,7 +54,7 @@ export async function backfillStarts(
       `--to ${to} is not past by ${SETTLED_MS / 1000} s`,
       'a backfill makes up for starts that are past: give an earlier --to, or run it now: reprise schedule trigger',
     );
-  const due = dueTimes(wanted.calendar, new Date(last), MOST_STARTS + 1)
+  const due = previousRuns(wanted, new Date(last), MOST_STARTS + 1)
     .filter((at) => at.getTime() >= first)
     .toReversed();
   if (due.length > MOST_STARTS) {

@@ -1,20 +1,46 @@
 import type { CalendarSpec, DayOfWeek, Month, ScheduleDescription } from '@temporalio/client';
+import { CronPattern } from 'croner';
 import { backupWorkflowId, CONTROL_QUEUE, workflowTypes } from '../../domain/operation/names.js';
+import type { ScheduleConfig } from '../../domain/config.js';
 import type { BackupInput } from '../../workflows/api.js';
 import { backup } from '../../domain/plan/runbooks.js';
-import { dayNames, monthNames } from '../../domain/schedule/schedule-spec.js';
-import type { CalendarRange, CalendarTimes, WantedSchedule } from '../../domain/schedule/schedule-spec.js';
 
-/** The calendar as the client takes it. */
-export function calendarSpec(times: CalendarTimes): CalendarSpec {
+/** A schedule the config asks for. */
+export interface WantedSchedule extends ScheduleConfig {
+  readonly id: string;
+  readonly cluster: string;
+  readonly policy: string;
+}
+
+const months: readonly Month[] = [
+  ...(['JANUARY', 'FEBRUARY', 'MARCH', 'APRIL', 'MAY', 'JUNE'] as const),
+  ...(['JULY', 'AUGUST', 'SEPTEMBER', 'OCTOBER', 'NOVEMBER', 'DECEMBER'] as const),
+];
+const days: readonly DayOfWeek[] = ['SUNDAY', 'MONDAY', 'TUESDAY', 'WEDNESDAY', 'THURSDAY', 'FRIDAY', 'SATURDAY'];
+
+/**
+ * A cron line as the calendar that the server makes of it; a time matches when all fields match. Sent as a calendar,
+ * what the server keeps can be compared with what the config says.
+ */
+export function calendarSpec(cron: string): CalendarSpec {
+  const { minute, hour, day, month, dayOfWeek } = new CronPattern(cron, 'UTC', { mode: '5-part' });
   return {
-    second: [...times.second],
-    minute: [...times.minute],
-    hour: [...times.hour],
-    dayOfMonth: [...times.dayOfMonth],
-    month: times.month.map((range) => named(range, (value) => monthNames[value - 1] as Month)),
-    dayOfWeek: times.dayOfWeek.map((range) => named(range, (value) => dayNames[value] as DayOfWeek)),
+    second: [{ start: 0, end: 0, step: 1 }],
+    minute: ranges(minute, Number),
+    hour: ranges(hour, Number),
+    // Croner counts days and months from 0.
+    dayOfMonth: ranges(day, (value) => value + 1),
+    month: ranges(month, (value) => months[value] as Month),
+    dayOfWeek: ranges(dayOfWeek, (value) => days[value] as DayOfWeek),
   };
+}
+
+/** The places of a field that are set, neighbours as one range. */
+function ranges<T>(field: readonly number[], name: (value: number) => T): { start: T; end: T; step: number }[] {
+  const set = field.flatMap((on, value) => (on ? [value] : []));
+  const starts = set.filter((value) => !set.includes(value - 1));
+  const ends = set.filter((value) => !set.includes(value + 1));
+  return starts.map((start, index) => ({ start: name(start), end: name(ends[index] ?? start), step: 1 }));
 }
 
 /** The backup workflow a schedule starts; the server appends the time to its id. */
@@ -37,7 +63,7 @@ export function differences(wanted: WantedSchedule, found: ScheduleDescription):
   const action = actionOf(wanted);
   const { spec, policies } = found;
   const pairs: [string, unknown, unknown][] = [
-    ['times', [spelt(calendarSpec(wanted.calendar))], (spec.calendars ?? []).map(spelt)],
+    ['times', [spelt(calendarSpec(wanted.cron))], (spec.calendars ?? []).map(spelt)],
     ['other times', [0, 0], [spec.intervals?.length ?? 0, spec.skip?.length ?? 0]],
     ['time zone', 'UTC', spec.timezone || 'UTC'],
     ['catch-up window', wanted.catchUpSeconds, Math.round(policies.catchupWindow / 1000)],
@@ -56,22 +82,26 @@ export function differences(wanted: WantedSchedule, found: ScheduleDescription):
   });
 }
 
-/** One text for one calendar, so that the server's spelling (end 0, step 0 for one value) makes no difference. */
+/** One text for one calendar, so that the spelling of its ranges makes no difference. */
 function spelt(calendar: CalendarSpec): string {
   const parts = ['second', 'minute', 'hour', 'dayOfMonth', 'month', 'dayOfWeek', 'year'] as const;
-  return parts.map((part) => asRanges(calendar[part]).join(',') || '*').join(' ');
+  return parts.map((part) => valuesOf(calendar[part]).join(',') || '*').join(' ');
 }
 
-function asRanges(value: CalendarSpec[keyof CalendarSpec]): string[] {
-  const ranges = Array.isArray(value) ? value : [];
-  return ranges.map((range) => {
-    if (typeof range !== 'object') return String(range);
-    const end = range.end ?? range.start;
-    const step = (range as { step?: number }).step ?? 1;
-    return range.start === end ? String(range.start) : `${range.start}-${end}${step > 1 ? `/${step}` : ''}`;
-  });
+/** The values of a field, each once; months count from 1 and days of the week from 0, as in cron. */
+function valuesOf(field: CalendarSpec[keyof CalendarSpec]): number[] {
+  const held = new Set<number>();
+  for (const range of Array.isArray(field) ? field : []) {
+    const { start, end, step }: { start: unknown; end?: unknown; step?: number } =
+      typeof range === 'object' ? range : { start: range };
+    // The server leaves out what is 0: the end and the step of a single value.
+    const last = Math.max(valueOf(start), end === undefined ? 0 : valueOf(end));
+    for (let value = valueOf(start); value <= last; value += step || 1) held.add(value);
+  }
+  return [...held].sort((left, right) => left - right);
 }
 
-function named<T>(range: CalendarRange, name: (value: number) => T): { start: T; end: T; step: number } {
-  return { start: name(range.start), end: name(range.end), step: range.step };
+function valueOf(value: unknown): number {
+  const month = months.indexOf(value as Month) + 1;
+  return month > 0 ? month : Math.max(days.indexOf(value as DayOfWeek), Number(value) || 0);
 }

@@ -1,9 +1,25 @@
 import { z } from 'zod';
+import type { ApprovalPolicy, ClusterConfig, OldDataConfig } from '../../domain/config.js';
 import { holdsNoNul, noNulRule } from '../../domain/text/text-rules.js';
-import { argv, databaseName, dictionary, duration, later, path, port, positive, reference, refused } from './fields.js';
+import { duration, path } from '../../domain/fields.js';
+import {
+  argv,
+  atLeastOne,
+  databaseName,
+  dictionary,
+  filledIn,
+  later,
+  mapValues,
+  named,
+  port,
+  positive,
+  present,
+  reference,
+  refused,
+} from './fields.js';
 import type { KnownNames } from '../known-names.js';
 import { withHint } from '../problem.js';
-import { checkSchema, policySchema, watchSchema } from './kinds.js';
+import { checkSchema, policySchema } from './kinds.js';
 
 export const recoverySteps = [
   'stop-applications',
@@ -13,30 +29,38 @@ export const recoverySteps = [
   'start-applications',
 ] as const;
 
-const connection = z.strictObject({
-  host: z
-    .string()
-    .min(1)
-    .regex(
-      /^[^@,=\s\p{Cc}]+$/u,
-      withHint(
-        'this is no host name',
-        'give a name, an address or the directory of a socket; user and port have keys of their own',
-      ),
-    )
-    .default('127.0.0.1')
-    .describe('Host name, address, or directory of the Unix socket.'),
-  port: port().default(5432).describe('Port.'),
-  user: z.string().min(1).refine(holdsNoNul, noNulRule).describe('Role that Reprise connects as.'),
-  passfile: path().optional().describe('Password file as libpq reads it (PGPASSFILE), mode 0600.'),
-  maintenance_database: databaseName
-    .default('postgres')
-    .describe('Database for statements that concern the whole cluster.'),
-  password: refused(
-    'a password may not stand in this file',
-    'put it into a file of mode 0600 and name that under passfile:',
-  ),
-});
+const connection = z
+  .strictObject({
+    host: z
+      .string()
+      .min(1)
+      .regex(
+        /^[^@,=\s\p{Cc}]+$/u,
+        withHint(
+          'this is no host name',
+          'give a name, an address or the directory of a socket; user and port have keys of their own',
+        ),
+      )
+      .default('127.0.0.1')
+      .describe('Host name, address, or directory of the Unix socket.'),
+    port: port().default(5432).describe('Port.'),
+    user: z.string().min(1).refine(holdsNoNul, noNulRule).describe('Role that Reprise connects as.'),
+    passfile: path().optional().describe('Password file as libpq reads it (PGPASSFILE), mode 0600.'),
+    maintenance_database: databaseName
+      .default('postgres')
+      .describe('Database for statements that concern the whole cluster.'),
+    password: refused(
+      'a password may not stand in this file',
+      'put it into a file of mode 0600 and name that under passfile:',
+    ),
+  })
+  .transform(({ host, port, user, passfile, maintenance_database: maintenanceDatabase }) => ({
+    host,
+    port,
+    user,
+    passfile,
+    maintenanceDatabase,
+  }));
 
 const versionRule = "expected PostgreSQL's major version, e.g. 15";
 const service = z.discriminatedUnion(
@@ -45,7 +69,9 @@ const service = z.discriminatedUnion(
     z.strictObject({ kind: z.literal('pg_ctl') }),
     z.strictObject({
       kind: z.literal('pg_ctlcluster'),
-      version: z.union([z.int(), z.string().regex(/^\d+(\.\d+)?$/, versionRule)], { error: versionRule }),
+      version: z
+        .union([z.int(), z.string().regex(/^\d+(\.\d+)?$/, versionRule)], { error: versionRule })
+        .transform(String),
       name: z.string().regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]*$/, 'expected a name as pg_lsclusters shows it'),
     }),
     z.strictObject({ kind: z.literal('hook'), start: argv(), stop: argv() }),
@@ -61,103 +87,156 @@ const service = z.discriminatedUnion(
   },
 );
 
+const oldData = z
+  .strictObject({
+    mode: z
+      .enum(['aside', 'aside-on', 'overwrite-delta'])
+      .default('aside')
+      .describe(
+        'What becomes of the old data; aside: renamed beside it; aside-on: copied below path; overwrite-delta: lost. What is kept stays until it is dropped by hand.',
+      ),
+    path: path().optional().describe('Directory, on a file system with room, that aside-on copies old data into.'),
+  })
+  .superRefine(({ mode, path: given }, context) => {
+    if (mode === 'aside-on' && given === undefined)
+      context.addIssue(
+        withHint('mode aside-on needs a path', 'add path: and a directory on a file system with room for the old data'),
+      );
+    if (mode !== 'aside-on' && given !== undefined)
+      context.addIssue({
+        code: 'custom',
+        path: ['path'],
+        message: withHint(`mode ${mode} takes no path`, 'take it out, or use mode: aside-on'),
+      });
+  })
+  .transform(({ mode, path: given }): OldDataConfig => (mode === 'aside-on' ? { mode, path: given ?? '' } : { mode }));
+
+const recoveryTarget = (names: KnownNames) =>
+  z
+    .strictObject({
+      host: filledIn(reference('host', 'hosts', names.hosts)).describe("Host; absent: the cluster's own."),
+      data_dir: path().describe('Data directory of the recovered server.'),
+      port: port().describe('Port of the recovered server.'),
+    })
+    .transform(({ host, data_dir: dataDir, port }) => ({ host, dataDir, port }));
+
 const recovery = (names: KnownNames) =>
-  z.strictObject({
-    old_data: z
-      .strictObject({
-        mode: z
-          .enum(['aside', 'aside-on', 'overwrite-delta'])
-          .default('aside')
-          .describe(
-            'What becomes of the old data; aside: renamed beside it; aside-on: copied below path; overwrite-delta: lost. What is kept stays until it is dropped by hand.',
-          ),
-        path: path().optional().describe('Directory, on a file system with room, that aside-on copies old data into.'),
-      })
-      .prefault({}),
-    targets: dictionary(
-      'target',
-      z.strictObject({
-        host: reference('host', 'hosts', names.hosts).optional().describe("Host; absent: the cluster's own."),
-        data_dir: path().describe('Data directory of the recovered server.'),
-        port: port().describe('Port of the recovered server.'),
-      }),
-    )
-      .prefault({})
-      .describe('What --into may name besides in-place.'),
-    steps: z
-      .array(z.enum(recoverySteps))
-      .min(1)
-      .optional()
-      .describe('Steps of a recovery, in the order of the runbook.'),
-  });
+  z
+    .strictObject({
+      old_data: oldData.prefault({}),
+      targets: named('target', recoveryTarget(names)).prefault({}).describe('What --into may name besides in-place.'),
+      steps: filledIn(z.array(z.enum(recoverySteps)).min(1)).describe(
+        'Steps of a recovery, in the order of the runbook.',
+      ),
+    })
+    .transform(({ old_data: oldData, targets, steps }) => ({ oldData, targets, steps }));
 
 const approval = (names: KnownNames) =>
-  z.strictObject({
-    approvers: positive().default(1).describe('So many different people must approve.'),
-    from: z
-      .array(reference('contact', 'contacts', names.contacts))
-      .min(1)
-      .describe('Contacts who may approve.'),
-    requester_may_approve: z.boolean().default(false).describe('Whether who asked may approve.'),
-    approve_within: duration().default('4h').describe('A plan not approved by then expires.'),
-    execute_within: duration().default('1h').describe('An approved plan not begun by then expires.'),
-    signatures: z
-      .enum(['none'], {
-        error: ({ input }) =>
-          input === 'required'
-            ? withHint(
-                'signatures are not available yet: approvals are asserted in this version',
-                'use signatures: none',
-              )
-            : undefined,
-      })
-      .default('none')
-      .describe('none: an approver is asserted, not proven.'),
-  });
+  z
+    .strictObject({
+      approvers: positive().default(1).describe('So many different people must approve.'),
+      from: z
+        .array(reference('contact', 'contacts', names.contacts))
+        .min(1)
+        .describe('Contacts who may approve.'),
+      requester_may_approve: z.boolean().default(false).describe('Whether who asked may approve.'),
+      approve_within: duration().prefault('4h').describe('A plan not approved by then expires.'),
+      execute_within: duration().prefault('1h').describe('An approved plan not begun by then expires.'),
+      signatures: z
+        .enum(['none'], {
+          error: ({ input }) =>
+            input === 'required'
+              ? withHint(
+                  'signatures are not available yet: approvals are asserted in this version',
+                  'use signatures: none',
+                )
+              : undefined,
+        })
+        .default('none')
+        .describe('none: an approver is asserted, not proven.'),
+    })
+    .transform((policy): ApprovalPolicy => ({
+      approvers: policy.approvers,
+      from: policy.from,
+      requesterMayApprove: policy.requester_may_approve,
+      approveWithinSeconds: policy.approve_within,
+      executeWithinSeconds: policy.execute_within,
+      signatures: policy.signatures,
+    }));
+
+const approvals = (names: KnownNames) =>
+  z
+    .strictObject({
+      recover: approval(names).optional(),
+      'media-recover': approval(names).optional(),
+      'media-sync': approval(names).optional(),
+      'table-repair': later('table-repair', 'table repairs'),
+    })
+    .transform((policies) => present<ApprovalPolicy>(policies));
 
 const hook = (names: KnownNames) =>
-  z.strictObject({
-    argv: argv().describe('Program and arguments; no shell reads them, no secret may stand here.'),
-    host: reference('host', 'hosts', names.hosts).optional().describe("Host it runs on; absent: the cluster's own."),
-    timeout: duration().default('60s').describe('Stopped after this time.'),
-    undo: z.string().optional().describe('Hook that takes this one back.'),
-  });
+  z
+    .strictObject({
+      argv: argv().describe('Program and arguments; no shell reads them, no secret may stand here.'),
+      host: filledIn(reference('host', 'hosts', names.hosts)).describe("Host it runs on; absent: the cluster's own."),
+      timeout: duration().prefault('60s').describe('Stopped after this time.'),
+      undo: z.string().optional().describe('Hook that takes this one back.'),
+    })
+    .transform(({ argv, host, timeout: timeoutSeconds, undo }) => ({ argv, host, timeoutSeconds, undo }));
 
-/** Schema of an entry under `clusters`: a PostgreSQL instance. */
-export function clusterSchema(names: KnownNames) {
-  return z.strictObject({
-    host: reference('host', 'hosts', names.hosts)
-      .optional()
-      .describe('Host of its data directory; absent: the only host there is.'),
-    connection,
-    data_dir: path()
-      .optional()
-      .describe('Data directory; needed for physical engines, the watch and in-place recovery.'),
-    service: service.optional().describe('How the server is started and stopped.'),
-    databases: z.array(databaseName).default([]).describe('Databases that logical policies back up.'),
-    catalogue: reference('repository', 'repositories', names.repositories)
-      .optional()
-      .describe("Repository of this cluster's records; absent: that of its first policy."),
-    objectives: z
-      .strictObject({
-        rto: duration().optional().describe('Promised time to recover.'),
-        rpo: duration().optional().describe('Promised most time lost.'),
-      })
-      .prefault({}),
-    watch: watchSchema.optional().describe('Detection of a loss; on with its defaults where data_dir is given.'),
-    backups: dictionary('policy', policySchema(names)).prefault({}).describe('Policies.'),
-    recovery: recovery(names).prefault({}),
-    hooks: dictionary('hook', hook(names)).prefault({}).describe('Programs of your own, run by name.'),
-    checks: dictionary('check', checkSchema()).prefault({}).describe('What is checked after a recovery.'),
-    approvals: z
-      .strictObject({
-        recover: approval(names).optional(),
-        'media-recover': approval(names).optional(),
-        'media-sync': approval(names).optional(),
-        'table-repair': later('table-repair', 'table repairs'),
-      })
-      .prefault({})
-      .describe('Who decides, by action; an action without an entry is refused.'),
-    drill: later('drill', 'restore drills'),
-  });
-}
+const objectives = z
+  .strictObject({
+    rto: duration().optional().describe('Promised time to recover.'),
+    rpo: duration().optional().describe('Promised most time lost.'),
+  })
+  .transform(({ rto: rtoSeconds, rpo: rpoSeconds }) => ({ rtoSeconds, rpoSeconds }));
+
+/** What the watch of a cluster is where the file gives a data directory and says nothing of it. */
+export const watchPresets = { every: '10s', failures: 3 };
+const watch = z
+  .strictObject({
+    every: duration().prefault(watchPresets.every).describe('Time between two checks of the cluster.'),
+    failures: positive().default(watchPresets.failures).describe('So many failed checks in a row open an incident.'),
+  })
+  .transform(({ every: everySeconds, failures }) => ({ everySeconds, failures }));
+
+/** An entry under `clusters`: a PostgreSQL instance. */
+const cluster = (names: KnownNames) =>
+  z
+    .strictObject({
+      host: filledIn(reference('host', 'hosts', names.hosts)).describe(
+        'Host of its data directory; absent: the only host there is.',
+      ),
+      connection,
+      data_dir: path()
+        .optional()
+        .describe('Data directory; needed for physical engines, the watch and in-place recovery.'),
+      service: service.optional().describe('How the server is started and stopped.'),
+      databases: z.array(databaseName).default([]).describe('Databases that logical policies back up.'),
+      catalogue: filledIn(reference('repository', 'repositories', names.repositories)).describe(
+        "Repository of this cluster's records; absent: that of its first policy.",
+      ),
+      objectives: objectives.prefault({}),
+      watch: watch.optional().describe('Detection of a loss; on with its defaults where data_dir is given.'),
+      backups: named('policy', policySchema(names)).prefault({}).describe('Policies.'),
+      recovery: recovery(names).prefault({}),
+      hooks: named('hook', hook(names)).prefault({}).describe('Programs of your own, run by name.'),
+      checks: named('check', checkSchema()).prefault({}).describe('What is checked after a recovery.'),
+      approvals: approvals(names)
+        .prefault({})
+        .describe('Who decides, by action; an action without an entry is refused.'),
+      drill: later('drill', 'restore drills'),
+    })
+    .transform(({ data_dir: dataDir, backups, drill: _drill, ...rest }) => ({ ...rest, dataDir, backups }));
+
+/** Schema of `clusters`. */
+export const clustersSchema = (names: KnownNames) =>
+  dictionary('cluster', cluster(names))
+    .superRefine(atLeastOne('cluster'))
+    .transform((clusters) =>
+      mapValues(clusters, ({ backups, ...cluster }, name): ClusterConfig => ({
+        name,
+        ...cluster,
+        policies: mapValues(backups, (policy) => ({ ...policy, cluster: name })),
+      })),
+    );

@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import { holdsAgeIdentity, isAgeRecipient } from '../../domain/text/age-keys.js';
-import { argv, path } from './fields.js';
+import type { EncryptionConfig } from '../../domain/config.js';
+import { path } from '../../domain/fields.js';
+import { argv } from './fields.js';
 import { withHint } from '../problem.js';
 
 const PRIVATE_KEY = withHint(
@@ -37,7 +39,10 @@ const identity = z
           'file: names a key file, command: a program that prints a key',
         ),
       );
-  });
+  })
+  .transform(({ file, command = [] }): NonNullable<EncryptionConfig['identity']> =>
+    file === undefined ? { command } : { file },
+  );
 
 /** Schema of `encryption`, of a policy or of a repository. */
 export const encryptionSchema = z
@@ -60,6 +65,9 @@ export const encryptionSchema = z
         ),
       );
     }
-  });
-
-export type EncryptionText = z.output<typeof encryptionSchema>;
+  })
+  .transform(({ recipients, recipients_file: recipientsFile, identity }): EncryptionConfig => ({
+    recipients,
+    recipientsFile,
+    identity,
+  }));

@@ -1,6 +1,5 @@
 import { z } from 'zod';
-import { holdsNoNul, noNulRule, pathPattern, pathRule } from '../../domain/text/text-rules.js';
-import { durationPattern, durationRule } from '../../domain/text/units.js';
+import { holdsNoNul, noNulRule } from '../../domain/text/text-rules.js';
 import { withHint } from '../problem.js';
 import { didYouMean } from '../suggest.js';
 
@@ -28,15 +27,10 @@ export const databaseName = z.string().superRefine((text, context) => {
   if (Buffer.byteLength(text) > 63) context.addIssue('the name of a database may have 63 bytes at most');
 });
 
-export const duration = () => z.string({ error: durationRule }).regex(durationPattern, durationRule);
-
 /** A whole number from 1: 0 and negative numbers would mean "keep nothing" or "never" by accident (F38). */
 export const positive = () => z.int().min(1);
 
 export const port = () => z.int().min(1).max(65_535);
-
-/** Path of a file or directory; relative ones count from the config file's folder. */
-export const path = () => z.string().regex(pathPattern, pathRule);
 
 /** A program and its arguments: never a shell line. */
 export const argv = () =>
@@ -58,6 +52,17 @@ export const reference = (what: string, plural: string, known: readonly string[]
     }
   });
 
+/**
+ * A key that may be left out where `resolve-defaults` can conclude it from other parts of the file. The output says
+ * that it is there: what is used is read after that.
+ */
+export const filledIn = <S extends z.ZodType>(schema: S) =>
+  schema.optional() as unknown as z.ZodType<
+    z.output<S>,
+    z.input<S> | undefined,
+    z.core.$ZodTypeInternals<z.output<S>, z.input<S> | undefined> & { optin: 'optional' }
+  >;
+
 /** A key of the contract whose feature comes in a later version: accepting it would do nothing without a word. */
 export const later = (key: string, what: string) =>
   z
@@ -69,5 +74,33 @@ export const later = (key: string, what: string) =>
 /** A key that will never be accepted, with what to use instead. */
 export const refused = (message: string, hint: string) => z.never({ error: () => withHint(message, hint) }).optional();
 
-/** A mapping from names to settings. */
+/** Without a prototype, so that a name such as `constructor` finds nothing that the file does not hold. */
+export function mapValues<T, R>(
+  values: Readonly<Record<string, T>>,
+  change: (value: T, name: string) => R,
+): Record<string, R> {
+  const result = Object.create(null) as Record<string, R>;
+  for (const [name, value] of Object.entries(values)) result[name] = change(value, name);
+  return result;
+}
+
+/** The entries of a mapping whose keys are all optional, without those that are not there. */
+export function present<V>(values: Readonly<Partial<Record<string, V>>>): Record<string, V> {
+  return mapValues(
+    Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)),
+    (value) => value as V,
+  );
+}
+
+export const atLeastOne = (what: string) => (value: object, context: z.RefinementCtx) => {
+  if (Object.keys(value).length === 0) context.addIssue(`there is no ${what} here`);
+};
+
+/** A mapping from names to settings, as it is written. */
 export const dictionary = <V extends z.ZodType>(what: string, value: V) => z.record(name(what), value);
+
+/** A mapping from names to settings, read as settings that know their names. */
+export const named = <V extends z.ZodType<object>>(what: string, value: V) =>
+  dictionary(what, value).transform((values) =>
+    mapValues<z.output<V>, { name: string } & z.output<V>>(values, (settings, key) => ({ name: key, ...settings })),
+  );

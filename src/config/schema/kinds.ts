@@ -1,66 +1,89 @@
 import { z } from 'zod';
+import type {
+  CheckConfig,
+  NotifierConfig,
+  PolicyConfig,
+  RepositoryConfig,
+  RetentionConfig,
+} from '../../domain/config.js';
 import { checkKinds } from '../../checks/registry.js';
 import { engineKinds } from '../../engines/registry.js';
 import { notifierKinds } from '../../notifiers/registry.js';
 import { storageKinds } from '../../storage/registry.js';
-import { duration, positive, reference } from './fields.js';
+import { filledIn, positive, reference } from './fields.js';
 import type { KnownNames } from '../known-names.js';
 import { schedule } from './schedule.js';
 import { encryptionSchema } from './encryption.js';
 
-const retention = z.strictObject({
-  days: positive().optional().describe('Backups younger than this stay; 14 where no rule is given.'),
-  count: positive().optional().describe('So many of the newest stay.'),
-  daily: positive().optional().describe('One a day stays, for so many days.'),
-  weekly: positive().optional().describe('One a week stays, for so many weeks.'),
-  monthly: positive().optional().describe('One a month stays, for so many months.'),
-  yearly: positive().optional().describe('One a year stays, for so many years.'),
-  min_proven: positive().default(2).describe('So many proven backups always stay, however old.'),
-  max_deletions: positive().default(10).describe('Most deletions in one run; more is refused.'),
-});
+const retention = z
+  .strictObject({
+    days: positive().optional().describe('Backups younger than this stay; 14 where no rule is given.'),
+    count: positive().optional().describe('So many of the newest stay.'),
+    daily: positive().optional().describe('One a day stays, for so many days.'),
+    weekly: positive().optional().describe('One a week stays, for so many weeks.'),
+    monthly: positive().optional().describe('One a month stays, for so many months.'),
+    yearly: positive().optional().describe('One a year stays, for so many years.'),
+    min_proven: positive().default(2).describe('So many proven backups always stay, however old.'),
+    max_deletions: positive().default(10).describe('Most deletions in one run; more is refused.'),
+  })
+  .transform(({ min_proven: minProven, max_deletions: maxDeletions, ...rules }): RetentionConfig => ({
+    ...rules,
+    minProven,
+    maxDeletions,
+  }));
 
 const price = z.number().min(0);
 
 /** Everybody's own contract: no price is built in. */
-const pricesSchema = z.strictObject({
-  currency: z
-    .string()
-    .regex(/^[A-Z]{3}$/, 'expected three letters such as EUR')
-    .default('EUR')
-    .describe('Currency, as ISO 4217 writes it.'),
-  per_gb_month: z
-    .record(z.string(), price)
-    .default({})
-    .describe('Price of a GB (2^30 bytes, as Amazon counts) a month by storage class; `DISK` for a directory.'),
-  thaw_per_gb: z
-    .record(
-      z.string(),
-      z.strictObject({ Expedited: price.optional(), Standard: price.optional(), Bulk: price.optional() }),
-    )
-    .default({})
-    .describe('Price of the thaw of a GB by storage class and tier.'),
-});
+const pricesSchema = z
+  .strictObject({
+    currency: z
+      .string()
+      .regex(/^[A-Z]{3}$/, 'expected three letters such as EUR')
+      .default('EUR')
+      .describe('Currency, as ISO 4217 writes it.'),
+    per_gb_month: z
+      .record(z.string(), price)
+      .default({})
+      .describe('Price of a GB (2^30 bytes, as Amazon counts) a month by storage class; `DISK` for a directory.'),
+    thaw_per_gb: z
+      .record(
+        z.string(),
+        z.strictObject({ Expedited: price.optional(), Standard: price.optional(), Bulk: price.optional() }),
+      )
+      .default({})
+      .describe('Price of the thaw of a GB by storage class and tier.'),
+  })
+  .transform(({ currency, per_gb_month: perGbMonth, thaw_per_gb: thawPerGb }) => ({ currency, perGbMonth, thawPerGb }));
 
 /** One variant an engine: what all policies have, and the engine's own `options`. */
-const policyOf = (kind: string, options: z.ZodObject, names: KnownNames) =>
-  z.strictObject({
-    engine: z.literal(kind).describe(`Engine: ${Object.keys(engineKinds).join(', ')}.`),
-    repository: reference('repository', 'repositories', names.repositories)
-      .optional()
-      .describe('Where the files go; absent: the only repository there is.'),
-    enabled: z.boolean().default(true).describe('A disabled policy is skipped, and said to be.'),
-    schedule: schedule.optional().describe('When it runs; absent: only when asked.'),
-    retention: retention.prefault({}).describe('What rotation keeps.'),
-    encryption: encryptionSchema
-      .optional()
-      .describe('How its files are encrypted; absent: as its repository says, else not.'),
-    proof: z.enum(['none', 'verify', 'restore']).default('verify').describe('What proves a backup after it was taken.'),
-    options: options.prefault({}).describe("The engine's own options."),
-  });
+const policyOf = (kind: string, { options, read }: (typeof engineKinds)[string], names: KnownNames) =>
+  z
+    .strictObject({
+      engine: z.literal(kind).describe(`Engine: ${Object.keys(engineKinds).join(', ')}.`),
+      repository: filledIn(reference('repository', 'repositories', names.repositories)).describe(
+        'Where the files go; absent: the only repository there is.',
+      ),
+      enabled: z.boolean().default(true).describe('A disabled policy is skipped, and said to be.'),
+      schedule: schedule.optional().describe('When it runs; absent: only when asked.'),
+      retention: retention.prefault({}).describe('What rotation keeps.'),
+      encryption: encryptionSchema
+        .optional()
+        .describe('How its files are encrypted; absent: as its repository says, else not.'),
+      proof: z
+        .enum(['none', 'verify', 'restore'])
+        .default('verify')
+        .describe('What proves a backup after it was taken.'),
+      options: options.prefault({}).describe("The engine's own options."),
+    })
+    .transform(({ options, ...policy }): Omit<PolicyConfig, 'name' | 'cluster'> => ({
+      ...policy,
+      options: read(options),
+    }));
 
 /** Schema of an entry under `backups`, composed from the engine registry. */
 export function policySchema(names: KnownNames) {
-  const variants = Object.entries(engineKinds).map(([kind, { options }]) => policyOf(kind, options, names));
+  const variants = Object.entries(engineKinds).map(([kind, engine]) => policyOf(kind, engine, names));
   return z.discriminatedUnion('engine', variants as [(typeof variants)[number]]);
 }
 
@@ -76,7 +99,16 @@ export function repositorySchema(names: KnownNames) {
       .describe('What it costs to keep things there, for `storage usage` and plans; absent: no cost is shown.'),
     encryption: encryptionSchema.optional().describe('How the policies that write to it have their files encrypted.'),
   });
-  return beside('type', storageKinds, common);
+  return beside(
+    storageKinds,
+    common,
+    ({ host, prices, encryption: _ofPolicies, ...own }, type, kind): Omit<RepositoryConfig, 'name'> => ({
+      type,
+      host,
+      prices,
+      options: kind.read(own),
+    }),
+  );
 }
 
 /** Schema of an entry under `checks`, composed from the check registry. */
@@ -84,7 +116,10 @@ export function checkSchema() {
   const common = (kind: string) => ({
     type: z.literal(kind).describe(`Kind of check: ${Object.keys(checkKinds).join(', ')}.`),
   });
-  return beside('type', checkKinds, common);
+  return beside(checkKinds, common, (own, type, kind): Omit<CheckConfig, 'name'> => ({
+    type,
+    options: kind.read(own),
+  }));
 }
 
 /** Schema of an entry under `notifiers`, composed from the notifier registry. */
@@ -92,23 +127,23 @@ export function notifierSchema() {
   const common = (kind: string) => ({
     type: z.literal(kind).describe(`Kind of notifier: ${Object.keys(notifierKinds).join(', ')}.`),
   });
-  return beside('type', notifierKinds, common);
+  return beside(notifierKinds, common, (own, type, kind): Omit<NotifierConfig, 'name'> => ({
+    type,
+    addressed: kind.address !== null,
+    options: kind.read(own),
+  }));
 }
 
-export const watchSchema = z.strictObject({
-  every: duration().default('10s').describe('Time between two checks of the cluster.'),
-  failures: positive().default(3).describe('So many failed checks in a row open an incident.'),
-});
-
-/** A kind's own strict schema, its refinements kept, with the common keys beside its own. */
-function beside<C extends z.core.$ZodShape>(
-  discriminator: string,
-  kinds: Readonly<Record<string, { readonly options: z.ZodObject }>>,
+/** A kind's own strict schema, its refinements kept, with the common keys beside its own; read as `read` does. */
+function beside<K extends { readonly options: z.ZodObject }, C extends z.core.$ZodShape, R>(
+  kinds: Readonly<Record<string, K>>,
   common: (kind: string) => C,
+  read: (values: z.output<z.ZodObject<Omit<C, 'type'>>> & Record<string, unknown>, type: string, kind: K) => R,
 ) {
-  const variants = Object.entries(kinds).map(([kind, { options }]) => {
+  const variants = Object.entries(kinds).map(([type, kind]) => {
     // The kinds' keys are known at run time only: typed as the common ones and some more.
-    return options.safeExtend(common(kind)) as unknown as z.ZodObject<C, z.core.$loose>;
+    const all = kind.options.safeExtend(common(type)) as unknown as z.ZodObject<C, z.core.$loose>;
+    return all.transform(({ type: _type, ...values }) => read(values as Parameters<typeof read>[0], type, kind));
   });
-  return z.discriminatedUnion(discriminator, variants as [(typeof variants)[number]]);
+  return z.discriminatedUnion('type', variants as [(typeof variants)[number]]);
 }

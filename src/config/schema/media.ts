@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { holdsNoNul, noNulRule } from '../../domain/text/text-rules.js';
 import { parseSize, sizePattern, sizeRule } from '../../domain/text/units.js';
-import { dictionary, positive, reference } from './fields.js';
+import { named, positive, reference } from './fields.js';
 import type { KnownNames } from '../known-names.js';
 
 /** CopyObject takes no more (Amazon S3 API reference). */
@@ -11,37 +11,57 @@ const text = (rule: string) => z.string().min(1, rule).refine(holdsNoNul, noNulR
 
 /** Schema of `media`: folders of objects that belong to a cluster, as the photographs that its rows name. */
 export function mediaSchema(names: KnownNames) {
-  return dictionary(
+  return named(
     'media',
-    z.strictObject({
-      repository: reference('repository', 'repositories', names.repositories).describe(
-        'Repository that holds them, and no backups.',
+    z
+      .strictObject({
+        repository: reference('repository', 'repositories', names.repositories).describe(
+          'Repository that holds them, and no backups.',
+        ),
+        prefix: z
+          .string()
+          .default('')
+          .refine((prefix) => !prefix.startsWith('/'), 'a prefix has no slash in front')
+          .describe('Folder in the repository; absent: all of it.'),
+        cluster: reference('cluster', 'clusters', names.clusters).describe(
+          'Cluster they belong to: its host does the work, its approvals hold.',
+        ),
+        concurrency: positive().max(48).default(16).describe('Objects under way at once.'),
+        multipart_copy_above: z
+          .string({ error: sizeRule })
+          .regex(sizePattern, sizeRule)
+          .default(MOST_IN_ONE_COPY)
+          .refine(
+            (text) => !sizePattern.test(text) || parseSize(text) <= parseSize(MOST_IN_ONE_COPY),
+            `S3 copies no more than ${MOST_IN_ONE_COPY} at once`,
+          )
+          .transform(parseSize)
+          .describe(`Bigger objects are copied in parts; ${MOST_IN_ONE_COPY} at the most.`),
+        objects_query: z
+          .strictObject({
+            database: text('expected the name of a database').describe('Database of the cluster the query runs in.'),
+            query: text('expected a query').describe('Query whose first column gives keys, relative to the prefix.'),
+          })
+          .optional()
+          .describe('What rows name: looked for after a recovery with `--with-media`.'),
+      })
+      .transform(
+        ({
+          repository,
+          prefix,
+          cluster,
+          concurrency,
+          multipart_copy_above: singleCopyBytes,
+          objects_query: objectsQuery,
+        }) => ({
+          repository,
+          // A folder, never the beginning of a name: `photos` does not hold `photos-old/1.jpg`.
+          folder: prefix === '' || prefix.endsWith('/') ? prefix : `${prefix}/`,
+          cluster,
+          concurrency,
+          singleCopyBytes,
+          objectsQuery,
+        }),
       ),
-      prefix: z
-        .string()
-        .default('')
-        .refine((prefix) => !prefix.startsWith('/'), 'a prefix has no slash in front')
-        .describe('Folder in the repository; absent: all of it.'),
-      cluster: reference('cluster', 'clusters', names.clusters).describe(
-        'Cluster they belong to: its host does the work, its approvals hold.',
-      ),
-      concurrency: positive().max(48).default(16).describe('Objects under way at once.'),
-      multipart_copy_above: z
-        .string({ error: sizeRule })
-        .regex(sizePattern, sizeRule)
-        .default(MOST_IN_ONE_COPY)
-        .refine(
-          (text) => !sizePattern.test(text) || parseSize(text) <= parseSize(MOST_IN_ONE_COPY),
-          `S3 copies no more than ${MOST_IN_ONE_COPY} at once`,
-        )
-        .describe(`Bigger objects are copied in parts; ${MOST_IN_ONE_COPY} at the most.`),
-      objects_query: z
-        .strictObject({
-          database: text('expected the name of a database').describe('Database of the cluster the query runs in.'),
-          query: text('expected a query').describe('Query whose first column gives keys, relative to the prefix.'),
-        })
-        .optional()
-        .describe('What rows name: looked for after a recovery with `--with-media`.'),
-    }),
   );
 }

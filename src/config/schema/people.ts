@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { notifyEvents } from '../../domain/notification/notices.js';
 import { notifierKinds } from '../../notifiers/registry.js';
-import { dictionary, later, reference } from './fields.js';
+import { dictionary, later, mapValues, present, reference } from './fields.js';
 import type { KnownNames } from '../known-names.js';
 
 /** Keys of a contact that are no address of a notifier of this file. */
@@ -39,7 +39,9 @@ export function contactsSchema({ notifiers }: KnownNames) {
     });
   // The keys are known at run time only.
   const contact = z.strictObject({ ...ownKeys, ...usualAddresses, ...(Object.fromEntries(addresses) as object) });
-  return dictionary('contact', contact as z.ZodType<Readonly<Record<string, unknown>>>);
+  return dictionary('contact', contact as z.ZodType<Readonly<Record<string, unknown>>>).transform((contacts) =>
+    mapValues(contacts, (settings) => settings),
+  );
 }
 
 /** Schema of `notify`: by which notifiers people are told of an event. */
@@ -55,21 +57,20 @@ export function notifySchema({ notifiers }: KnownNames) {
   return z.strictObject({ ...events, 'missed-run': later('missed-run', 'reports of missed runs') });
 }
 
-/** Schema of `raci`: who has which part in what; they are told first. */
+/** Schema of `raci`: who has which part in what, read as contacts by area, whoever is responsible first, each once. */
 export function raciSchema({ contacts }: KnownNames) {
-  const people = z
-    .preprocess(
-      (given) => (typeof given === 'string' ? [given] : given),
-      z.array(reference('contact', 'contacts', contacts)).min(1),
+  const people = oneOrMore(reference('contact', 'contacts', contacts)).optional();
+  const parts = z
+    .strictObject(
+      Object.fromEntries(roles.map((role) => [role, people])) as Record<(typeof roles)[number], typeof people>,
     )
-    .optional();
-  const parts = z.strictObject(
-    Object.fromEntries(roles.map((role) => [role, people])) as Record<(typeof roles)[number], typeof people>,
-  );
-  return z.strictObject(
-    Object.fromEntries(areas.map((area) => [area, parts.optional()])) as Record<
-      (typeof areas)[number],
-      z.ZodOptional<typeof parts>
-    >,
-  );
+    .transform((named): readonly string[] => [...new Set(roles.flatMap((role) => named[role] ?? []))]);
+  return z
+    .strictObject(
+      Object.fromEntries(areas.map((area) => [area, parts.optional()])) as Record<
+        (typeof areas)[number],
+        z.ZodOptional<typeof parts>
+      >,
+    )
+    .transform((named) => present<readonly string[]>(named));
 }

@@ -1,31 +1,20 @@
-import { Cron } from 'croner';
 import { z } from 'zod';
-import { duration } from './fields.js';
+import type { ScheduleConfig } from '../../domain/config.js';
+import { duration } from '../../domain/fields.js';
+import { nextRuns } from '../schedule.js';
 import { withHint } from '../problem.js';
 
-const months = [
-  'JANUARY',
-  'FEBRUARY',
-  'MARCH',
-  'APRIL',
-  'MAY',
-  'JUNE',
-  'JULY',
-  'AUGUST',
-  'SEPTEMBER',
-  'OCTOBER',
-  'NOVEMBER',
-  'DECEMBER',
-] as const;
 const days = ['SUNDAY', 'MONDAY', 'TUESDAY', 'WEDNESDAY', 'THURSDAY', 'FRIDAY', 'SATURDAY'] as const;
 
 /** Only what cron has always known: extensions (`L`, `W`, `#`, `@daily`) are not the same everywhere. */
 const cronField = /^(\*|[\dA-Za-z]+(-[\dA-Za-z]+)?)(\/\d+)?(,(\*|[\dA-Za-z]+(-[\dA-Za-z]+)?)(\/\d+)?)*$/;
 const cronWord = /^(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|sun|mon|tue|wed|thu|fri|sat)$/i;
 
+const fieldsOf = (text: string): string[] => text.trim().split(/\s+/);
+
 /** Five fields, UTC. Refused: what Temporal would read in another way than cron does, and what never comes. */
 const cron = z.string().superRefine((text, context) => {
-  const fields = text.trim().split(/\s+/);
+  const fields = fieldsOf(text);
   const words = text.match(/[A-Za-z]+/g) ?? [];
   if (
     fields.length !== 5 ||
@@ -51,10 +40,9 @@ const cron = z.string().superRefine((text, context) => {
     return;
   }
   try {
-    if (new Cron(text.trim(), { mode: '5-part', timezone: 'UTC', paused: true }).nextRun() === null) {
-      context.addIssue('this cron line never comes');
-    }
+    if (neverComes(text.trim())) context.addIssue('this cron line never comes');
   } catch {
+    // Croner refuses it.
     context.addIssue(
       withHint(
         'this cron line has a value that cannot be',
@@ -82,55 +70,43 @@ const numbers = (least: number, most: number) => {
 
 const dayOfWeek = z.enum(days);
 
-const calendar = z.strictObject({
-  day_of_week: z
-    .union([dayOfWeek, z.array(dayOfWeek).min(1)], {
-      error: `expected a day of the week: ${days.join(', ')}, or a list of them`,
-    })
-    .optional()
-    .describe('SUNDAY to SATURDAY, or a list.'),
-  day_of_month: numbers(1, 31).optional().describe('Number, range "1-7", or a list.'),
-  months: numbers(1, 12).optional().describe('Number, range, or a list; 1 is January.'),
-  hour: numbers(0, 23).describe('Hour, UTC.'),
-  minute: numbers(0, 59).default(0).describe('Minute.'),
-});
+/** Fields that must all match, read as the cron line that Temporal would read in the same way. */
+const calendar = z
+  .strictObject({
+    day_of_week: z
+      .union([dayOfWeek, z.array(dayOfWeek).min(1)], {
+        error: `expected a day of the week: ${days.join(', ')}, or a list of them`,
+      })
+      .optional()
+      .describe('SUNDAY to SATURDAY, or a list.'),
+    day_of_month: numbers(1, 31).optional().describe('Number, range "1-7", or a list.'),
+    months: numbers(1, 12).optional().describe('Number, range, or a list; 1 is January.'),
+    hour: numbers(0, 23).describe('Hour, UTC.'),
+    minute: numbers(0, 59).default(0).describe('Minute.'),
+  })
+  .transform(({ day_of_week, day_of_month, months, hour, minute }) => {
+    const weekdays = day_of_week === undefined ? '*' : [day_of_week].flat().map((day) => days.indexOf(day));
+    return [minute, hour, day_of_month ?? '*', months ?? '*', weekdays].map(String).join(' ');
+  })
+  .refine((cron) => !neverComes(cron), 'this calendar never comes');
 
-/** When a policy runs: all of it in UTC. */
+/** When a policy runs: all of it in UTC. Both spellings are read as one cron line. */
 export const schedule = z
   .strictObject({
     cron: cron.optional().describe('Five fields, UTC.'),
     calendar: calendar.optional().describe('Fields that must all match, UTC.'),
-    catch_up: duration().default('6h').describe('A run missed for longer than this is not made up for.'),
+    catch_up: duration().prefault('6h').describe('A run missed for longer than this is not made up for.'),
   })
   .superRefine((value, context) => {
     if ((value.cron === undefined) === (value.calendar === undefined)) {
       context.addIssue(withHint('a schedule needs one of cron and calendar', 'for example cron: "30 1 * * *"'));
     }
-  });
+  })
+  .transform(({ cron, calendar, catch_up: catchUpSeconds }): ScheduleConfig => ({
+    cron: calendar ?? fieldsOf(cron ?? '').join(' '),
+    catchUpSeconds,
+  }));
 
-type Numbers = z.output<ReturnType<typeof numbers>>;
-interface Range {
-  readonly start: number;
-  readonly end: number;
-}
-
-/** A calendar in the words of a Temporal `CalendarSpec`. */
-export function calendarSpec(value: z.output<typeof calendar>): Readonly<Record<string, unknown>> {
-  const { day_of_week, day_of_month, months: inMonths, hour, minute } = value;
-  return {
-    ...(day_of_week === undefined ? {} : { dayOfWeek: [day_of_week].flat() }),
-    ...(day_of_month === undefined ? {} : { dayOfMonth: ranges(day_of_month) }),
-    ...(inMonths === undefined
-      ? {}
-      : { month: ranges(inMonths).map(({ start, end }) => ({ start: months[start - 1], end: months[end - 1] })) }),
-    hour: ranges(hour),
-    minute: ranges(minute),
-  };
-}
-
-function ranges(value: Numbers): Range[] {
-  return [value].flat().map((item) => {
-    const [start = '', end = start] = String(item).split('-');
-    return { start: Number(start), end: Number(end) };
-  });
+function neverComes(cron: string): boolean {
+  return nextRuns({ cron }, new Date(), 1).length === 0;
 }

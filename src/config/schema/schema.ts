@@ -1,19 +1,37 @@
 import { z } from 'zod';
-import { dictionary, later, path, positive } from './fields.js';
+import { duration, path } from '../../domain/fields.js';
+import { atLeastOne, filledIn, later, named, positive } from './fields.js';
 import type { KnownNames } from '../known-names.js';
 import { withHint } from '../problem.js';
-import { clusterSchema } from './cluster.js';
+import { clustersSchema } from './cluster.js';
 import { notifierSchema, repositorySchema } from './kinds.js';
 import { mediaSchema } from './media.js';
 import { contactsSchema, notifySchema, raciSchema } from './people.js';
 
-const host = z.strictObject({
-  state_dir: path()
-    .default('/var/lib/reprise')
-    .describe('Owner-only directory of job records, plans and the approvals ledger.'),
-  scratch_dir: path().optional().describe('Room for restores that prove a backup; absent: scratch below state_dir.'),
-  heavy_slots: positive().max(64).default(1).describe('Backups and verifications that may run at once.'),
-});
+const host = z
+  .strictObject({
+    state_dir: path()
+      .default('/var/lib/reprise')
+      .describe('Owner-only directory of job records, plans and the approvals ledger.'),
+    scratch_dir: filledIn(path()).describe('Room for restores that prove a backup; absent: scratch below state_dir.'),
+    heavy_slots: positive().max(64).default(1).describe('Backups and verifications that may run at once.'),
+    timeouts: z
+      .strictObject({
+        heartbeat: duration()
+          .optional()
+          .describe(
+            'A worker that is silent for so long counts as lost, and another one takes up its steps; default: 10s.',
+          ),
+      })
+      .optional()
+      .describe('How long operations wait for this host.'),
+  })
+  .transform((host) => ({
+    stateDir: host.state_dir,
+    scratchDir: host.scratch_dir,
+    heavySlots: host.heavy_slots,
+    heartbeatSeconds: host.timeouts?.heartbeat,
+  }));
 
 const webUi = z.string({ error: 'expected a URL' }).superRefine((text, context) => {
   const url = URL.canParse(text) ? new URL(text) : undefined;
@@ -21,47 +39,43 @@ const webUi = z.string({ error: 'expected a URL' }).superRefine((text, context) 
   else if (url.username || url.password) context.addIssue('a URL may not hold a user or a password');
 });
 
-const temporal = z.strictObject({
-  web_ui: webUi.default('http://127.0.0.1:8233').describe('Address of the Web UI, for links.'),
-  address: z
-    .string()
-    .regex(/^[^\s/@]+:\d{1,5}$/, withHint('expected host:port', 'for example 127.0.0.1:7233'))
-    .optional()
-    .describe("Temporal's host:port; TEMPORAL_ADDRESS and its config file as its own CLI reads them."),
-  namespace: z.string().min(1).optional().describe("Temporal's namespace."),
-});
-
-const atLeastOne = (what: string) => (value: object, context: z.RefinementCtx) => {
-  if (Object.keys(value).length === 0) context.addIssue(`there is no ${what} here`);
-};
+const temporal = z
+  .strictObject({
+    web_ui: webUi.default('http://127.0.0.1:8233').describe('Address of the Web UI, for links.'),
+    address: z
+      .string()
+      .regex(/^[^\s/@]+:\d{1,5}$/, withHint('expected host:port', 'for example 127.0.0.1:7233'))
+      .optional()
+      .describe("Temporal's host:port; TEMPORAL_ADDRESS and its config file as its own CLI reads them."),
+    namespace: z.string().min(1).optional().describe("Temporal's namespace."),
+  })
+  .transform(({ web_ui: webUi, address, namespace }) => ({ webUi, address, namespace }));
 
 /** Schema of reprise.yml, composed from the registries; `names` are those other places of the file refer to. */
 export function configSchema(names: KnownNames) {
-  return z.strictObject({
-    version: z.literal(1, { error: 'expected version: 1' }).describe('Version of this format.'),
-    language: z.enum(['fr', 'en']).default('en').describe('Language of reports and messages.'),
-    temporal: temporal.prefault({}),
-    hosts: dictionary('host', host).superRefine(atLeastOne('host')).optional().describe('Machines with a worker.'),
-    repositories: dictionary('repository', repositorySchema(names))
-      .superRefine(atLeastOne('repository'))
-      .optional()
-      .describe('Where backups go; absent: the directory ./backups/postgres.'),
-    clusters: dictionary('cluster', clusterSchema(names))
-      .superRefine(atLeastOne('cluster'))
-      .describe('PostgreSQL instances.'),
-    contacts: contactsSchema(names).prefault({}).describe('People and teams, with their addresses for each notifier.'),
-    notifiers: dictionary('notifier', notifierSchema()).prefault({}).describe('Ways to tell people.'),
-    notify: notifySchema(names).prefault({}).describe('By which notifiers people are told, for each event.'),
-    raci: raciSchema(names).prefault({}).describe('Who has which part in what: they are told first.'),
-    media: mediaSchema(names)
-      .prefault({})
-      .describe('Objects that belong to a cluster: brought back with `reprise media`.'),
-    signers: later('signers', 'signatures'),
-  });
+  return z
+    .strictObject({
+      version: z.literal(1, { error: 'expected version: 1' }).describe('Version of this format.'),
+      language: z.enum(['fr', 'en']).default('en').describe('Language of reports and messages.'),
+      temporal: temporal.prefault({}),
+      hosts: filledIn(named('host', host).superRefine(atLeastOne('host'))).describe('Machines with a worker.'),
+      repositories: filledIn(
+        named('repository', repositorySchema(names)).superRefine(atLeastOne('repository')),
+      ).describe('Where backups go; absent: the directory ./backups/postgres.'),
+      clusters: clustersSchema(names).describe('PostgreSQL instances.'),
+      contacts: contactsSchema(names)
+        .prefault({})
+        .describe('People and teams, with their addresses for each notifier.'),
+      notifiers: named('notifier', notifierSchema()).prefault({}).describe('Ways to tell people.'),
+      notify: notifySchema(names).prefault({}).describe('By which notifiers people are told, for each event.'),
+      raci: raciSchema(names).prefault({}).describe('Who has which part in what: they are told first.'),
+      media: mediaSchema(names)
+        .prefault({})
+        .describe('Objects that belong to a cluster: brought back with `reprise media`.'),
+      signers: later('signers', 'signatures'),
+    })
+    .transform(({ version: _version, signers: _signers, ...config }) => config);
 }
 
-export type ConfigSchema = ReturnType<typeof configSchema>;
-/** reprise.yml as validated: snake_case, durations as text, static defaults filled in. */
-export type ConfigText = z.output<ConfigSchema>;
-export type ClusterText = ConfigText['clusters'][string];
-export type PolicyText = ClusterText['backups'][string];
+/** reprise.yml as it is written: snake_case, durations as text. */
+export type ConfigText = z.input<ReturnType<typeof configSchema>>;

@@ -47,6 +47,9 @@ export interface PhaseTime {
   readonly seconds: number | null;
 }
 
+/** A worker that sends no heartbeat for so long counts as lost, unless its host's config says otherwise. */
+export const HEARTBEAT_SECONDS = 10;
+
 /** What an activity's heartbeat carries. */
 export interface HeartbeatDetails {
   readonly progress?: Progress;

@@ -1,9 +1,8 @@
-import { copyFile, lstat, rmdir } from 'node:fs/promises';
+import { lstat, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { RepriseError } from '../../domain/errors.js';
 import { sizeInWords } from '../../domain/text/text.js';
 import { freeBytes } from '../../postgres/server/disk.js';
-import { giveTo } from '../../files/durable-files.js';
 import { makeHostScratch } from '../../postgres/server/scratch-directory.js';
 import { runProgram as runQuickTool } from '../../process/exec/run-program.js';
 import { emptyDirectory, isThrownAway } from '../shared/claim-directory.js';
@@ -14,6 +13,7 @@ import { PG_MANIFEST, spoolOf } from './names.js';
 import { runTool } from './tool-errors.js';
 import { ownDirectory, removeTree, unpack } from './unpack.js';
 import type { Unpacking } from './unpack.js';
+import { copyFileAtomic } from '../../files/atomic-file.js';
 
 const STALL_MS = 12 * 3_600_000;
 
@@ -49,8 +49,7 @@ export async function combine(
   await unpack(context, `unpack-${label}`, { parts, clear: () => removeTree(root), resultIsGone: unpackedIsGone });
   for (const [index, { files }] of chain.entries()) {
     const copy = join(inputs[index] ?? root, PG_MANIFEST);
-    await copyFile(files.pathOf(PG_MANIFEST), copy);
-    await giveTo(copy, user);
+    await copyFileAtomic(files.pathOf(PG_MANIFEST), copy, user);
   }
   await runTool(context.jobs, {
     step: `combine-${label}`,

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { createReadStream, createWriteStream } from 'node:fs';
+import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Transform } from 'node:stream';
@@ -7,7 +7,7 @@ import { pipeline } from 'node:stream/promises';
 import { RepriseError } from '../../domain/errors.js';
 import { sizeInWords } from '../../domain/text/text.js';
 import { freeBytes } from '../../postgres/server/disk.js';
-import { giveTo } from '../../files/durable-files.js';
+import { giveTo } from '../../files/directories.js';
 import { makeHostScratch } from '../../postgres/server/scratch-directory.js';
 import type { EngineContext } from '../engine.js';
 import { damageOf } from '../shared/hash.js';
@@ -15,6 +15,7 @@ import { fileKey } from './manifest.js';
 import type { BackupFile, BaseManifest } from './manifest.js';
 import { spoolOf } from './names.js';
 import { ownDirectory, removeTree } from './unpack.js';
+import { streamToFile } from '../../files/atomic-file.js';
 
 /** The archives of a backup as files of this host, each with its recorded size and SHA-256 (F15). */
 export interface FetchedFiles {
@@ -65,12 +66,9 @@ async function fetchFile(
   const counted = hashing((done) =>
     context.report({ phase: `fetching ${file.name}`, done, total: file.sizeBytes, unit: 'bytes' }),
   );
-  await pipeline(
-    await context.storage.open(fileKey(context, label, file)),
-    counted.stream,
-    createWriteStream(path, { mode: 0o600 }),
-    { signal: context.signal },
-  );
+  await pipeline(await context.storage.open(fileKey(context, label, file)), counted.stream, streamToFile(path), {
+    signal: context.signal,
+  });
   const found = counted.result();
   if (found.sizeBytes !== file.sizeBytes || found.sha256 !== file.sha256) {
     await removeTree(path);

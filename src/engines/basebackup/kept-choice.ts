@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import type { BackupType } from '../../domain/backup/backup.js';
 import { isRepriseError } from '../../domain/errors.js';
 import type { LiveServerFacts } from '../../postgres/server/server-facts.js';
-import { writeFileDurably } from '../../files/durable-files.js';
-import { isCode } from '../../files/atomic-file.js';
+import { writeFileAtomic } from '../../files/atomic-file.js';
+import { isErrno } from '../../files/paths.js';
 import type { BackupRequest, EngineContext } from '../engine.js';
 import { manifestOf } from './manifest.js';
 import { CHOICE, spoolOf } from './names.js';
@@ -29,7 +29,7 @@ export async function chooseOnce(
   server: LiveServerFacts,
 ): Promise<Choice> {
   const kept = await readFile(fileOf(context), 'utf8').catch((error: unknown) => {
-    if (isCode(error, 'ENOENT')) return null;
+    if (isErrno(error, 'ENOENT')) return null;
     throw error;
   });
   if (kept === null) return keepChoice(context, await chooseType(context, request, server));
@@ -41,7 +41,7 @@ export async function keepChoice(context: EngineContext, choice: Choice): Promis
   const { type, parent, instead = false } = choice;
   const kept: Kept = { type, parent: parent?.label ?? null, instead };
   await ownDirectory(context, spoolOf(context));
-  await writeFileDurably(fileOf(context), JSON.stringify(kept), null);
+  await writeFileAtomic(fileOf(context), JSON.stringify(kept), null);
   return choice;
 }
 

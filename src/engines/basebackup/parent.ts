@@ -1,10 +1,9 @@
-import { createWriteStream } from 'node:fs';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import type { BackupType } from '../../domain/backup/backup.js';
 import { RepriseError } from '../../domain/errors.js';
 import { withClient } from '../../postgres/connection/with-client.js';
-import { giveTo } from '../../files/durable-files.js';
+import { giveTo } from '../../files/directories.js';
 import type { LiveServerFacts } from '../../postgres/server/server-facts.js';
 import type { BackupRequest, EngineContext, ReadContext } from '../engine.js';
 import { damageOf } from '../shared/hash.js';
@@ -14,6 +13,7 @@ import type { BaseManifest } from './manifest.js';
 import { PG_MANIFEST, spoolOf } from './names.js';
 import { optionsOf } from './options.js';
 import { ownDirectory } from './unpack.js';
+import { streamToFile } from '../../files/atomic-file.js';
 
 /** Incremental base backups came with 17. */
 const OLDEST = 170_000;
@@ -121,10 +121,7 @@ export async function parentManifest(context: EngineContext, parent: BaseManifes
   }
   await ownDirectory(context, spoolOf(context));
   const path = join(spoolOf(context), 'parent_manifest');
-  await pipeline(
-    await context.storage.open(fileKey(context, parent.label, file)),
-    createWriteStream(path, { mode: 0o600 }),
-  );
+  await pipeline(await context.storage.open(fileKey(context, parent.label, file)), streamToFile(path));
   await giveTo(path, context.user);
   return path;
 }

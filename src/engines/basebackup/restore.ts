@@ -1,8 +1,9 @@
-import { mkdir, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, symlink } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Backup } from '../../domain/backup/backup.js';
 import { RepriseError } from '../../domain/errors.js';
-import { giveTo, syncDirectory, writeFileDurably } from '../../files/durable-files.js';
+import { writeFileAtomic } from '../../files/atomic-file.js';
+import { giveTo } from '../../files/directories.js';
 import { claimDirectory, emptyDirectory, isThrownAway } from '../shared/claim-directory.js';
 import type { EngineContext, RestoreFilesRequest } from '../engine.js';
 import { combine } from './combine.js';
@@ -44,9 +45,7 @@ export async function restoreFiles(context: EngineContext, request: RestoreFiles
   if (full !== undefined && chain.length === 1) await unpackFull(context, full, dataDir, tablespaces);
   else await combine(context, chain, dataDir, tablespaces);
   await linkTablespaces(context, dataDir, tablespaces);
-  await writeFile(join(dataDir, 'recovery.signal'), '', { mode: 0o600 });
-  await giveTo(join(dataDir, 'recovery.signal'), context.user);
-  await syncDirectory(dataDir);
+  await writeFileAtomic(join(dataDir, 'recovery.signal'), '', context.user);
   // Last: an attempt cut off before finds them, and fetches nothing twice.
   for (const { files } of chain) await files.remove();
 }
@@ -118,5 +117,5 @@ async function linkTablespaces(
     await symlink(path, link);
   }
   const lines = tablespaces.map(({ oid, path }) => `${oid} ${path.replaceAll(/[\\\n\r]/g, String.raw`\$&`)}\n`);
-  await writeFileDurably(join(dataDir, 'tablespace_map'), lines.join(''), context.user);
+  await writeFileAtomic(join(dataDir, 'tablespace_map'), lines.join(''), context.user);
 }

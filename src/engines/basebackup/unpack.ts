@@ -1,7 +1,7 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { RepriseError } from '../../domain/errors.js';
-import { giveTo } from '../../files/durable-files.js';
+import { giveTo } from '../../files/directories.js';
 import type { JobRequest } from '../../process/jobs/jobs.js';
 import { runProgram as runQuickTool } from '../../process/exec/run-program.js';
 import type { EngineContext } from '../engine.js';

@@ -1,4 +1,3 @@
-import { createWriteStream } from 'node:fs';
 import { rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -12,6 +11,7 @@ import type { WalArchive } from '../../postgres/wal/wal-archive.js';
 import type { ReadableStorage } from '../../storage/storage.js';
 import { walKey, walPrefix } from './names.js';
 import type { Place } from './names.js';
+import { streamToFile } from '../../files/atomic-file.js';
 
 const POLL_MS = 200;
 type Repository = Place & { readonly storage: ReadableStorage };
@@ -82,12 +82,9 @@ export async function fetchSegment(
 ): Promise<void> {
   const unpacked = `${path}.unpacked`;
   try {
-    await pipeline(
-      await repository.storage.open(walKey(repository, name)),
-      createGunzip(),
-      createWriteStream(unpacked, { mode: 0o600 }),
-      { signal },
-    );
+    await pipeline(await repository.storage.open(walKey(repository, name)), createGunzip(), streamToFile(unpacked), {
+      signal,
+    });
   } catch (error) {
     await rm(unpacked, { force: true });
     if (signal?.aborted || isRepriseError(error)) throw error;

@@ -6,7 +6,8 @@ import { createGunzip } from 'node:zlib';
 import pMap from 'p-map';
 import { isRepriseError } from '../../domain/errors.js';
 import { isHistoryName, isSegmentName, parseSegmentName, segmentIndex } from '../../domain/target/wal.js';
-import { giveTo, writeFileDurably } from '../../files/durable-files.js';
+import { writeFileAtomic } from '../../files/atomic-file.js';
+import { giveTo } from '../../files/directories.js';
 import type { ReadContext, WalPrefetch } from '../engine.js';
 import type { BaseManifest } from './manifest.js';
 import { walKey } from './names.js';
@@ -39,7 +40,7 @@ export async function prefetchWal(context: ReadContext, dataDir: string): Promis
     byPlace,
   );
   const list = (there: readonly string[]): Promise<void> =>
-    writeFileDurably(join(directory, LISTED), there.map((name) => `${name}\n`).join(''), context.user);
+    writeFileAtomic(join(directory, LISTED), there.map((name) => `${name}\n`).join(''), context.user);
   for (const name of histories) await bringHistory(context, name, directory);
   await list([...histories, ...segments]);
   return {
@@ -107,5 +108,5 @@ async function bringSegment(context: ReadContext, name: string, directory: strin
 
 async function bringHistory(context: ReadContext, name: string, directory: string): Promise<void> {
   const content = await text((await context.storage.open(walKey(context, name))).pipe(createGunzip()));
-  await writeFileDurably(join(directory, name), content, context.user);
+  await writeFileAtomic(join(directory, name), content, context.user);
 }

@@ -24,6 +24,7 @@ import { filesOf, manifestKeyOf, incomingFilesOf, incomingPrefix, labelOf, opera
 import type { BackupFiles } from './names.js';
 import { STALL_TIMEOUT_MS } from './tools.js';
 import { uploadOutput } from './upload.js';
+import { pathExists } from '../../files/paths.js';
 
 /** Nobody knows which cluster a dump came from: it holds no system identifier. */
 const UNKNOWN_CLUSTER = 'unknown';
@@ -67,7 +68,8 @@ async function namesIn(directory: string): Promise<readonly string[]> {
     const shown = await Promise.all(
       entries.map(
         async (entry) =>
-          !entry.name.startsWith('.') && (!entry.isDirectory() || (await isDump(join(directory, entry.name)))),
+          !entry.name.startsWith('.') &&
+          (!entry.isDirectory() || (await pathExists(join(join(directory, entry.name), 'toc.dat')))),
       ),
     );
     return entries
@@ -82,13 +84,6 @@ async function namesIn(directory: string): Promise<readonly string[]> {
       'name the folder as it lies on the host of the cluster',
     );
   }
-}
-
-async function isDump(directory: string): Promise<boolean> {
-  return stat(join(directory, 'toc.dat')).then(
-    () => true,
-    () => false,
-  );
 }
 
 async function whyNoFile(path: string): Promise<string | null> {

@@ -1,4 +1,4 @@
-import { chown, mkdir, open, readdir, rename, rm, rmdir, stat } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, rm, rmdir, stat } from 'node:fs/promises';
 import { createReadStream } from 'node:fs';
 import { createHash } from 'node:crypto';
 import type { Hash } from 'node:crypto';
@@ -11,6 +11,8 @@ import type { ReadContext } from '../engine.js';
 import { damageOf } from '../shared/hash.js';
 import type { Fingerprint } from '../shared/hash.js';
 import { operationMark } from './names.js';
+import { fileSize } from '../../files/paths.js';
+import { giveTo } from '../../files/directories.js';
 
 /** A file of the repository on this host. */
 export interface LocalFile {
@@ -44,7 +46,7 @@ export async function wholeFile(context: ReadContext, key: string, recorded: Fin
     throw corrupt(`${key} has ${there.sizeBytes} bytes where ${recorded.sizeBytes} were recorded`);
   const directory = join(await scratchOf(context), operationMark(context.operationId));
   await mkdir(directory, { recursive: true, mode: 0o700 });
-  if (context.user !== null && process.getuid?.() === 0) await chown(directory, context.user.uid, context.user.gid);
+  await giveTo(directory, context.user);
   const path = join(directory, key.slice(key.lastIndexOf('/') + 1));
   await fetch(context, key, recorded, path);
   const discard = async (): Promise<void> => {
@@ -94,10 +96,10 @@ async function fetchAlone(
   path: string,
 ): Promise<void> {
   // Looked at where it lies: a tool that outlived a worker may be reading it.
-  if ((await sizeOf(path)) === sizeBytes && (await hashOf(path, sizeBytes, context.signal)).digest('hex') === sha256)
+  if ((await fileSize(path)) === sizeBytes && (await hashOf(path, sizeBytes, context.signal)).digest('hex') === sha256)
     return;
   const part = `${path}.part`;
-  const had = Math.min(await sizeOf(part), sizeBytes);
+  const had = Math.min((await fileSize(part)) ?? 0, sizeBytes);
   let found = await fetchFrom(context, key, sizeBytes, part, had);
   // A host that crashed may have left a part of the right length and other bytes: only a fetch of our own judges the backup.
   if (found !== sha256 && had > 0) found = await fetchFrom(context, key, sizeBytes, part, 0);
@@ -160,12 +162,6 @@ async function hashOf(path: string, bytes: number, signal: AbortSignal): Promise
   }
   return hash;
 }
-
-const sizeOf = (path: string): Promise<number> =>
-  stat(path).then(
-    ({ size }) => size,
-    () => 0,
-  );
 
 const corrupt = (why: string): RepriseError =>
   new RepriseError('backup-corrupt', why, 'choose another backup with recover --to backup:ID');

@@ -1,4 +1,3 @@
-import { stat } from 'node:fs/promises';
 import type pg from 'pg';
 import type { ServerFacts } from '../../domain/backup/backup.js';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
@@ -8,6 +7,7 @@ import { serverFacts } from '../../postgres/server/server-facts.js';
 import type { ReadContext } from '../engine.js';
 import type { DumpManifest } from './manifest.js';
 import { majorOf } from './tools.js';
+import { pathExists } from '../../files/paths.js';
 
 /** What was found of the server that is to take the databases. */
 export interface TargetServer {
@@ -111,12 +111,7 @@ async function checkLocale(client: pg.Client, manifest: DumpManifest): Promise<s
 /** The old databases stay until they are dropped, so that all of the new ones must fit beside them. */
 async function checkRoom(dataDir: string | undefined, manifests: readonly DumpManifest[]): Promise<readonly string[]> {
   const needed = manifests.reduce((sum, manifest) => sum + manifest.databaseSizeBytes, 0);
-  const isLocal =
-    dataDir !== undefined &&
-    (await stat(dataDir).then(
-      () => true,
-      () => false,
-    ));
+  const isLocal = dataDir !== undefined && (await pathExists(dataDir));
   if (!isLocal)
     return [`the server needs about ${needed} bytes free; its disk is not on this host and was not looked at`];
   const free = await freeBytes(dataDir);

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { createReadStream, createWriteStream } from 'node:fs';
+import { createReadStream } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
@@ -13,6 +13,7 @@ import { runProgram } from '../../process/exec/run-program.js';
 import { asUser } from '../../process/exec/users.js';
 import type { CommandContext } from './command.js';
 import { optionsOf, pgbackrestArgv, runPgbackrest, translated } from './command.js';
+import { streamToFile } from '../../files/atomic-file.js';
 
 /** A listing or a segment of a slow object store may take its time. */
 const SLOW_MS = 600_000;
@@ -118,11 +119,9 @@ async function fetchSegment(
 async function unpack(context: CommandContext, packed: string, unpacked: string, extension: string): Promise<void> {
   const program = { '.lz4': 'lz4', '.zst': 'zstd', '.bz2': 'bzip2' }[extension];
   if (extension === '.gz') {
-    await pipeline(createReadStream(packed), createGunzip(), createWriteStream(unpacked, { mode: 0o600 })).catch(
-      (error: unknown) => {
-        throw notUnpacked(String(error));
-      },
-    );
+    await pipeline(createReadStream(packed), createGunzip(), streamToFile(unpacked)).catch((error: unknown) => {
+      throw notUnpacked(String(error));
+    });
   } else if (program !== undefined) {
     await runInto({ ...context, user: null }, unpacked, [program, '-dc', packed], program).catch((error: unknown) => {
       // The program is there and says no: a missing one has a code of its own.

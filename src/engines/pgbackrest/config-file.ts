@@ -3,7 +3,7 @@ import { readFile, stat } from 'node:fs/promises';
 import type { PolicyConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 import { iniSections } from '../../domain/text/ini.js';
-import { isCode } from '../../files/atomic-file.js';
+import { isErrno } from '../../files/paths.js';
 import { runProgram } from '../../process/exec/run-program.js';
 import type { CommandContext } from './command.js';
 import { optionsOf } from './command.js';
@@ -38,7 +38,7 @@ export async function readConfigFile(context: CommandContext): Promise<ConfigFil
 export async function configDigest(policy: PolicyConfig): Promise<string> {
   const { config } = optionsOf({ policy });
   const content = await readFile(config).catch((error: unknown) => {
-    if (!isCode(error, 'ENOENT', 'EACCES', 'ENOTDIR')) throw error;
+    if (!isErrno(error, 'ENOENT', 'EACCES', 'ENOTDIR')) throw error;
     throw new RepriseError(
       'config-invalid',
       `${config} is missing, or the worker may not read it`,

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { pathPattern, pathRule } from '../../domain/text/text-rules.js';
+import { path } from '../../domain/fields.js';
 import { durationPattern, durationRule, parseDuration } from '../../domain/text/units.js';
 
 const duration = () => z.string({ error: durationRule }).regex(durationPattern, durationRule);
@@ -11,7 +11,7 @@ export const pgbackrestOptions = z.strictObject({
     .string()
     .regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}$/, 'expected a stanza name of letters, digits, "_", "." and "-"')
     .describe('Stanza of this cluster.'),
-  config: z.string().regex(pathPattern, pathRule).describe('Path of pgbackrest.conf.'),
+  config: path().describe('Path of pgbackrest.conf.'),
   type: z
     .enum(['auto', 'full', 'diff', 'incr'])
     .default('auto')

@@ -1,12 +1,12 @@
-import { readdir, writeFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { RepriseError } from '../../domain/errors.js';
-import { giveTo } from '../../files/durable-files.js';
 import { claimDirectory, isThrownAway } from '../shared/claim-directory.js';
 import type { EngineContext, RestoreFilesRequest } from '../engine.js';
 import { readConfigFile } from './config-file.js';
 import { readInfo, readTablespaces } from './info.js';
 import { runJob } from './job.js';
+import { writeFileAtomic } from '../../files/atomic-file.js';
 
 /** With this file there, pgBackRest takes a directory for one of its own, and `--delta` goes on in it. */
 const MANIFEST = 'backup.manifest';
@@ -52,8 +52,7 @@ async function seedManifest(context: EngineContext, directory: string): Promise<
   const names = await readdir(directory);
   // Old data without its PG_VERSION would not be taken for a data directory either.
   if (names.includes(MANIFEST) || names.includes('PG_VERSION')) return;
-  await writeFile(join(directory, MANIFEST), '', { mode: 0o600 });
-  await giveTo(join(directory, MANIFEST), context.user);
+  await writeFileAtomic(join(directory, MANIFEST), '', context.user);
 }
 
 /** A restore clears the stanza's spool of acknowledged WAL; beside a living cluster that spool is the cluster's. */

@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
-import { chmod, mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { chmod, mkdir, readFile, readdir, realpath, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { RepriseError } from '../../domain/errors.js';
-import { giveTo, writeFileDurably } from '../../files/durable-files.js';
-import { isCode } from '../../files/atomic-file.js';
+import { writeFileAtomic } from '../../files/atomic-file.js';
+import { giveTo } from '../../files/directories.js';
+import { isErrno } from '../../files/paths.js';
 import type { EngineContext } from '../engine.js';
 
 /**
@@ -26,8 +27,8 @@ export async function claimDirectory(context: EngineContext, directory: string, 
     );
   }
   await chmod(directory, 0o700);
-  await giveTo(directory, context.user);
-  await writeFileDurably(claimFile, mine, null);
+  await giveTo(await realpath(directory), context.user);
+  await writeFileAtomic(claimFile, mine, null);
 }
 
 /** Whether a restored data directory is there no more, told by the file that every tool writes last (F2). */
@@ -35,7 +36,7 @@ export async function isThrownAway(dataDir: string): Promise<boolean> {
   return stat(join(dataDir, 'global', 'pg_control')).then(
     () => false,
     (error: unknown) => {
-      if (isCode(error, 'ENOENT', 'ENOTDIR')) return true;
+      if (isErrno(error, 'ENOENT', 'ENOTDIR')) return true;
       throw error;
     },
   );
@@ -46,8 +47,8 @@ async function makeDirectory(context: EngineContext, directory: string): Promise
     await mkdir(directory, { mode: 0o700 });
     await giveTo(directory, context.user);
   } catch (error) {
-    if (isCode(error, 'EEXIST')) return;
-    if (!isCode(error, 'ENOENT')) throw error;
+    if (isErrno(error, 'EEXIST')) return;
+    if (!isErrno(error, 'ENOENT')) throw error;
     throw new RepriseError(
       'path-refused',
       `there is no directory ${dirname(directory)} to restore into`,

@@ -16,6 +16,7 @@ import { assertRecoverable } from '../../postgres/wal/assert-recoverable.js';
 import { describeMissingWal, describeLatestRecoverable } from '../../postgres/wal/messages.js';
 import { runProgram } from '../../process/exec/run-program.js';
 import type { OutlineRequest, ReadContext, RecoveryOutline } from '../engine.js';
+import { safeFileName } from '../../files/safe-names.js';
 
 /** WAL that lies in a recovering server's pg_wal at a time: restart points remove what is older. */
 const REPLAY_SEGMENTS = 64;
@@ -137,7 +138,7 @@ function segmentsBetween({ stored }: PhysicalCandidate, { endSegment, segmentByt
 /** Directory for fetched WAL, the operation's own: what a killed worker left in it is removed by the next attempt. */
 async function inScratch<T>(context: ReadContext, work: (directory: string) => Promise<T>): Promise<T> {
   await makeScratchDirectory(context.host.scratchDir, context.user);
-  const directory = join(context.host.scratchDir, `outline-${context.operationId.replaceAll(/[^\w.-]/g, '_')}`);
+  const directory = join(context.host.scratchDir, `outline-${safeFileName(context.operationId)}`);
   await rm(directory, { recursive: true, force: true });
   await mkdir(directory, { mode: 0o700 });
   try {

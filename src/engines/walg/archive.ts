@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import { parseSegmentName, parseTimelineHistory, segmentName } from '../../domain/target/wal.js';
-import { giveTo } from '../../files/durable-files.js';
+import { giveTo } from '../../files/directories.js';
 import { makeScratchDirectory } from '../../postgres/server/scratch-directory.js';
 import { readSegmentHeader } from '../../postgres/wal/segment-file.js';
 import type { WalArchive } from '../../postgres/wal/wal-archive.js';

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { RepriseError } from '../../domain/errors.js';
 import { withClient } from '../../postgres/connection/with-client.js';
-import { isCode } from '../../files/atomic-file.js';
+import { isErrno } from '../../files/paths.js';
 import type { ReadContext } from '../engine.js';
 import { unlessLost } from '../shared/backup-record.js';
 import type { WalgBackup } from './backup-list.js';
@@ -81,7 +81,7 @@ async function liveTablespace({ cluster: { connection } }: Pick<ReadContext, 'cl
 /** Names that the backup's own record has; null where it cannot be read. */
 async function recordedTablespaces(prefix: string, label: string): Promise<readonly string[] | null> {
   const text = await readFile(join(prefix, BACKUP_FOLDER, sentinelName(label)), 'utf8').catch((error: unknown) => {
-    if (isCode(error, 'ENOENT', 'ENOTDIR', 'EACCES')) return null;
+    if (isErrno(error, 'ENOENT', 'ENOTDIR', 'EACCES')) return null;
     throw error;
   });
   const found = text === null ? null : sentinel.safeParse(parsed(text));

@@ -4,10 +4,10 @@ import type { Backup } from '../../domain/backup/backup.js';
 import { errorTable, isRepriseError, RepriseError } from '../../domain/errors.js';
 import { readControlData } from '../../postgres/server/control-data.js';
 import { freeBytes } from '../../postgres/server/disk.js';
-import { giveTo } from '../../files/durable-files.js';
+import { giveTo } from '../../files/directories.js';
+import { isErrno } from '../../files/paths.js';
 import { makeScratchDirectory } from '../../postgres/server/scratch-directory.js';
 import { missingFor } from '../../postgres/wal/contiguous-wal.js';
-import { isCode } from '../../files/atomic-file.js';
 import type { EngineContext, VerifyVerdict } from '../engine.js';
 import { hasEnded } from '../shared/run-tool-job.js';
 import { readArchive } from './archive.js';
@@ -16,6 +16,7 @@ import { listBackups } from './backup-list.js';
 import { fingerprintOf } from './fingerprint.js';
 import { strayLink } from './lineage.js';
 import { fetchBackup } from './restore.js';
+import { safeFileName } from '../../files/safe-names.js';
 
 /** Room left over beside what is fetched. */
 const SLACK = 1.05;
@@ -83,7 +84,7 @@ async function judge(
 
 async function changeOf(context: EngineContext, label: string, recorded: string): Promise<string | undefined> {
   const found = await fingerprintOf(context, label).catch((error: unknown) => {
-    if (isCode(error, 'ENOENT', 'ENOTDIR')) return null;
+    if (isErrno(error, 'ENOENT', 'ENOTDIR')) return null;
     throw error;
   });
   if (found === null) return 'files of it are missing';
@@ -100,7 +101,7 @@ async function inScratch(
 ): Promise<VerifyVerdict> {
   const { scratchDir } = context.host;
   await makeScratchDirectory(scratchDir, context.user);
-  const directory = join(scratchDir, `verify-${context.operationId.replaceAll(/[^\w.-]/g, '_')}-${stored.label}`);
+  const directory = join(scratchDir, `verify-${safeFileName(context.operationId)}-${stored.label}`);
   // What an earlier attempt has fetched takes no room again.
   if (!(await readdir(scratchDir)).includes(basename(directory))) await requireRoom(scratchDir, stored);
   await mkdir(directory, { recursive: true, mode: 0o700 });

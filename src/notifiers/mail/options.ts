@@ -66,7 +66,7 @@ export function readMailOptions(options: z.output<typeof mailOptions>): MailOpti
     ...(user === undefined || password === undefined ? {} : { login: { user, password } }),
     from,
     security: port === IMPLICIT_TLS_PORT ? 'implicit' : inClear ? 'none' : 'starttls',
-    ...(file === undefined ? {} : { caFile: file }),
+    caFile: file,
   };
 }
 

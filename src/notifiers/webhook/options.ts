@@ -1,8 +1,7 @@
 import ipaddr from 'ipaddr.js';
 import { z } from 'zod';
 import type { SecretReference } from '../../domain/config.js';
-import { parseDuration, durationPattern, durationRule } from '../../domain/text/units.js';
-import { caFile, secretReference } from '../../domain/fields.js';
+import { caFile, duration, secretReference } from '../../domain/fields.js';
 
 const hostPattern = /^(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/i;
 
@@ -40,11 +39,7 @@ export const webhookOptions = z.strictObject({
     .boolean()
     .default(false)
     .describe('Whether the host may have a private, loopback or link-local address.'),
-  timeout: z
-    .string({ error: durationRule })
-    .regex(durationPattern, durationRule)
-    .default('20s')
-    .describe('How long the answer may take.'),
+  timeout: duration().prefault('20s').describe('How long the answer may take.'),
   ca_file: caFile(),
 });
 
@@ -60,14 +55,14 @@ export interface WebhookOptions extends Readonly<Record<string, unknown>> {
 }
 
 export function readWebhookOptions(options: z.output<typeof webhookOptions>): WebhookOptions {
-  const { url, secret, allow, allow_private: allowPrivate, timeout, ca_file: file } = options;
+  const { url, secret, allow, allow_private: allowPrivate, timeout: timeoutSeconds, ca_file: file } = options;
   return {
     url,
     secret,
     allow: allow ?? null,
     allowPrivate,
-    timeoutSeconds: parseDuration(timeout),
-    ...(file === undefined ? {} : { caFile: file }),
+    timeoutSeconds,
+    caFile: file,
   };
 }
 

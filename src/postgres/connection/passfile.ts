@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { RepriseError } from '../../domain/errors.js';
 import type { ConnectionConfig } from '../../domain/config.js';
 import type { OsUser } from '../../process/jobs/jobs.js';
-import { giveTo, writeFileDurably } from '../../files/durable-files.js';
+import { writeFileAtomic } from '../../files/atomic-file.js';
+import { giveTo } from '../../files/directories.js';
 
 /**
  * Password for a connection from its password file, by libpq's rules (manual, "The Password File"): the first line
@@ -58,7 +59,7 @@ export async function readableBy(
   await mkdir(directory, { recursive: true, mode: 0o700 });
   await giveTo(directory, user);
   const copy = join(directory, createHash('sha256').update(passfile).digest('hex').slice(0, 16));
-  if ((await readFile(copy, 'utf8').catch(() => null)) !== content) await writeFileDurably(copy, content, user);
+  if ((await readFile(copy, 'utf8').catch(() => null)) !== content) await writeFileAtomic(copy, content, user);
   return { ...connection, passfile: copy };
 }
 

@@ -4,7 +4,7 @@ import { RepriseError } from '../../domain/errors.js';
 import type { JobExit, Jobs } from '../../process/jobs/jobs.js';
 import { tailOfFile } from '../../files/tail.js';
 import { refuseLiving } from './move-old-data.js';
-import { syncDirectory } from '../../files/durable-files.js';
+import { syncDirectory } from '../../files/directories.js';
 
 /**
  * Copies a directory with its owners, modes and times, takes up what an earlier start of it left, and compares every

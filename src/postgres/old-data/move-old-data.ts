@@ -1,8 +1,9 @@
-import { lstat, readFile, readlink, realpath, readdir, rename } from 'node:fs/promises';
+import { readFile, readlink, realpath, readdir, rename } from 'node:fs/promises';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { RepriseError } from '../../domain/errors.js';
-import { syncDirectory } from '../../files/durable-files.js';
+import { syncDirectory } from '../../files/directories.js';
 import { processesIn } from '../server/postmaster.js';
+import { nameExists } from '../../files/paths.js';
 
 export interface MovedOldData {
   /** Where the old directory is now; null where there was none. */
@@ -17,10 +18,10 @@ export interface MovedOldData {
  * @throws RepriseError `conflict` while a server works in it; `path-refused` for a mount point or another file system.
  */
 export async function moveOldData(dataDir: string, asideDir: string): Promise<MovedOldData> {
-  if (await isThere(asideDir)) return { keptAt: asideDir, outside: await outsidePlaces(asideDir) };
-  if (!(await isThere(dataDir))) return { keptAt: null, outside: [] };
+  if (await nameExists(asideDir)) return { keptAt: asideDir, outside: await outsidePlaces(asideDir) };
+  if (!(await nameExists(dataDir))) return { keptAt: null, outside: [] };
   const real = await linkTarget(dataDir);
-  if (!(await isThere(real))) return { keptAt: null, outside: [] };
+  if (!(await nameExists(real))) return { keptAt: null, outside: [] };
   await refuse(real, dataDir);
   const outside = await outsidePlaces(real);
   await rename(real, asideDir).catch((error: unknown) => {
@@ -99,11 +100,4 @@ async function outsidePlaces(directory: string): Promise<string[]> {
     if (target !== null) places.push(target);
   }
   return places;
-}
-
-async function isThere(path: string): Promise<boolean> {
-  return lstat(path).then(
-    () => true,
-    () => false,
-  );
 }

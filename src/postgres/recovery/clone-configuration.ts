@@ -1,7 +1,7 @@
-import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { OsUser } from '../../process/jobs/jobs.js';
-import { writeFileDurably } from '../../files/durable-files.js';
+import { writeFileAtomic } from '../../files/atomic-file.js';
+import { pathExists } from '../../files/paths.js';
 
 /** Access from this host only, by the passwords and users of the cluster. */
 const HBA = `local all all peer
@@ -21,10 +21,6 @@ export async function addMissingConfiguration(dataDir: string, user: OsUser | nu
   };
   for (const [name, content] of Object.entries(files)) {
     const path = join(dataDir, name);
-    const there = await access(path).then(
-      () => true,
-      () => false,
-    );
-    if (!there) await writeFileDurably(path, content, user);
+    if (!(await pathExists(path))) await writeFileAtomic(path, content, user);
   }
 }

@@ -1,4 +1,4 @@
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ConnectionConfig } from '../../domain/config.js';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
@@ -10,7 +10,7 @@ import type { OsUser } from '../../process/jobs/jobs.js';
 import { addMissingConfiguration } from './clone-configuration.js';
 import { readControlData } from '../server/control-data.js';
 import type { ControlData } from '../server/control-data.js';
-import { giveTo, syncDirectory } from '../../files/durable-files.js';
+import { syncDirectory } from '../../files/directories.js';
 import { processesIn } from '../server/postmaster.js';
 import { isRecoveryOnly, recoverySettings } from './recovery-settings.js';
 import type { RecoverySettingsRequest } from './recovery-settings.js';
@@ -19,6 +19,7 @@ import type { RecoveryProgress } from './recovery-progress.js';
 import type { Service } from '../server/service.js';
 import { autoSettingsAre, resetAutoSettings, writeAutoSettings } from './settings-file.js';
 import type { Settings } from './settings-file.js';
+import { writeFileAtomic } from '../../files/atomic-file.js';
 
 export { rearmArchiving } from '../wal/archiving.js';
 export { promote } from './promote.js';
@@ -46,8 +47,7 @@ export async function configureRecovery(request: RecoveryRequest): Promise<void>
   await writeAutoSettings(dataDir, await settingsOf(request), user);
   const [wanted, other] =
     target.kind === 'latest' ? ['standby.signal', 'recovery.signal'] : ['recovery.signal', 'standby.signal'];
-  await writeFile(join(dataDir, wanted), '', { mode: 0o600 });
-  await giveTo(join(dataDir, wanted), user);
+  await writeFileAtomic(join(dataDir, wanted), '', user);
   // Both together would make it a standby that ignores its target.
   for (const leftover of [other, 'postmaster.pid', 'postmaster.opts'])
     await rm(join(dataDir, leftover), { force: true });

@@ -1,16 +1,17 @@
-import { access, chmod, mkdir } from 'node:fs/promises';
+import { chmod, mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { RepriseError } from '../../domain/errors.js';
 import type { OsUser } from '../../process/jobs/jobs.js';
-import { isCode } from '../../files/atomic-file.js';
+import { writeFileAtomic } from '../../files/atomic-file.js';
+import { giveTo } from '../../files/directories.js';
+import { isErrno, pathExists } from '../../files/paths.js';
 import type { Configuration, ConfigurationFile } from './configuration.js';
-import { giveTo, writeFileDurably } from '../../files/durable-files.js';
 import { quoteSetting } from './settings-file.js';
 
 /** Files of these that are not there. */
 export async function missingFiles(paths: readonly string[]): Promise<readonly string[]> {
   const missing: string[] = [];
-  for (const path of paths) if (!(await isThere(path))) missing.push(path);
+  for (const path of paths) if (!(await pathExists(path))) missing.push(path);
   return missing;
 }
 
@@ -35,12 +36,12 @@ export async function putBack(
 ): Promise<readonly string[]> {
   const done: string[] = [];
   for (const { path, mode, text } of files) {
-    if (await isThere(path)) continue;
+    if (await pathExists(path)) continue;
     try {
       await writeBelow(path, text, user);
       await chmod(path, mode);
     } catch (error) {
-      if (!isCode(error, 'EACCES') && !isCode(error, 'EPERM') && !isCode(error, 'EROFS')) throw error;
+      if (!isErrno(error, 'EACCES', 'EPERM', 'EROFS')) throw error;
       throw new RepriseError(
         'privilege-missing',
         `${path} is gone, and this worker may not put it back`,
@@ -63,12 +64,13 @@ export async function pointToConfiguration(
 ): Promise<boolean> {
   const own = join(dataDir, 'postgresql.conf');
   const { config_file: configFile, ...others } = main;
-  if (configFile === undefined || !files.some(({ path }) => path === configFile) || (await isThere(own))) return false;
+  if (configFile === undefined || !files.some(({ path }) => path === configFile) || (await pathExists(own)))
+    return false;
   const lines = [
     `include ${quoteSetting(configFile)}`,
     ...Object.entries(others).map(([name, path]) => `${name} = ${quoteSetting(path)}`),
   ];
-  await writeFileDurably(
+  await writeFileAtomic(
     own,
     `# Written by Reprise: the server's configuration lies outside of its data directory.\n${lines.join('\n')}\n`,
     user,
@@ -87,8 +89,8 @@ export async function bringAccessRules(
     ['ident_file', 'pg_ident.conf'],
   ] as const) {
     const captured = files.find(({ path }) => path === main[setting]);
-    if (captured !== undefined && !(await isThere(join(dataDir, name))))
-      await writeFileDurably(join(dataDir, name), captured.text, user);
+    if (captured !== undefined && !(await pathExists(join(dataDir, name))))
+      await writeFileAtomic(join(dataDir, name), captured.text, user);
   }
 }
 
@@ -97,12 +99,5 @@ async function writeBelow(path: string, text: string, user: OsUser | null): Prom
   const first = await mkdir(dirname(path), { recursive: true, mode: 0o700 });
   for (let made = dirname(path); first !== undefined && made.length >= first.length; made = dirname(made))
     await giveTo(made, user);
-  await writeFileDurably(path, text, user);
-}
-
-function isThere(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
+  await writeFileAtomic(path, text, user);
 }

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { RepriseError } from '../../domain/errors.js';
 import type { OsUser } from '../../process/jobs/jobs.js';
-import { removeFileDurably, writeFileDurably } from '../../files/durable-files.js';
+import { removeFileDurably, writeFileAtomic } from '../../files/atomic-file.js';
 
 /** Settings by name. */
 export type Settings = Readonly<Record<string, string>>;
@@ -89,7 +89,7 @@ async function readLines(dataDir: string): Promise<string[]> {
 }
 
 async function writeLines(dataDir: string, lines: readonly string[], user: OsUser | null): Promise<void> {
-  await writeFileDurably(join(dataDir, 'postgresql.auto.conf'), `${lines.join('\n')}\n`, user);
+  await writeFileAtomic(join(dataDir, 'postgresql.auto.conf'), `${lines.join('\n')}\n`, user);
 }
 
 function notesPath(dataDir: string): string {
@@ -102,5 +102,5 @@ async function readNotes(dataDir: string): Promise<Notes | null> {
 }
 
 async function writeNotes(dataDir: string, notes: Notes, user: OsUser | null): Promise<void> {
-  await writeFileDurably(notesPath(dataDir), `${JSON.stringify(notes)}\n`, user);
+  await writeFileAtomic(notesPath(dataDir), `${JSON.stringify(notes)}\n`, user);
 }

@@ -1,8 +1,9 @@
-import { access, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isRepriseError } from '../../domain/errors.js';
 import type { OsUser } from '../../process/jobs/jobs.js';
 import { runProgram } from '../../process/exec/run-program.js';
+import { pathExists } from '../../files/paths.js';
 
 /** What `global/pg_control` says of a data directory. */
 export interface ControlData {
@@ -45,7 +46,7 @@ export async function readControlData(
   dataDir: string,
   user: OsUser | null,
 ): Promise<ControlData | null> {
-  if (!(await exists(join(dataDir, 'global', 'pg_control')))) return null;
+  if (!(await pathExists(join(dataDir, 'global', 'pg_control')))) return null;
   const major = Number.parseInt(await readFile(join(dataDir, 'PG_VERSION'), 'utf8').catch(() => ''), 10);
   try {
     const { stdout, stderr } = await runProgram([join(pgBin, 'pg_controldata'), '-D', dataDir], {
@@ -94,11 +95,4 @@ function parseControlData(text: string, major: number): ControlData | null {
       max_locks_per_transaction: number('max_locks_per_xact setting'),
     },
   };
-}
-
-async function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
 }

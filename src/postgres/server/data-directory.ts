@@ -1,10 +1,11 @@
-import { access, readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isSegmentName } from '../../domain/target/wal.js';
 import type { OsUser } from '../../process/jobs/jobs.js';
 import { readControlData } from './control-data.js';
 import type { ControlData } from './control-data.js';
 import { RECOVERY_NOTES } from '../recovery/settings-file.js';
+import { pathExists } from '../../files/paths.js';
 
 /** What a look at a data directory found, before anything is planned: `whole` means a restart is worth trying first. */
 export interface DataDirInspection {
@@ -85,17 +86,13 @@ async function walFault(dataDir: string, control: ControlData, segments: readonl
 
 /** A recovery of ours that was never promoted: not a standby, whatever it looks like, and not what was lost. */
 export async function holdsUnfinishedRecovery(dataDir: string): Promise<boolean> {
-  const isThere = async (name: string): Promise<boolean> => (await firstMissing(dataDir, [name])) === null;
-  return (await isThere(RECOVERY_NOTES)) && ((await isThere('recovery.signal')) || (await isThere('standby.signal')));
+  const holds = (name: string): Promise<boolean> => pathExists(join(dataDir, name));
+  return (await holds(RECOVERY_NOTES)) && ((await holds('recovery.signal')) || (await holds('standby.signal')));
 }
 
 async function firstMissing(directory: string, names: readonly string[]): Promise<string | null> {
   for (const name of names) {
-    const there = await access(join(directory, name)).then(
-      () => true,
-      () => false,
-    );
-    if (!there) return name;
+    if (!(await pathExists(join(directory, name)))) return name;
   }
   return null;
 }

@@ -5,7 +5,8 @@ import type { ConnectionConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 import type { OsUser } from '../../process/jobs/jobs.js';
 import { readControlData } from './control-data.js';
-import { giveTo, writeFileDurably } from '../../files/durable-files.js';
+import { writeFileAtomic } from '../../files/atomic-file.js';
+import { giveTo } from '../../files/directories.js';
 import { cloneRestraints } from '../recovery/recovery-settings.js';
 import { serviceOf } from './service.js';
 import type { Service } from './service.js';
@@ -47,9 +48,9 @@ export async function startScratchServer(request: ScratchServerRequest): Promise
   const { dataDir, pgBin, user } = request;
   const place = await privateDirectory(dataDir, user);
   const settings = await serverSettings(request, place);
-  await writeFileDurably(join(place, 'postgresql.conf'), linesOf(settings), user);
-  await writeFileDurably(join(place, 'pg_hba.conf'), 'local all all trust\n', user);
-  await writeFileDurably(join(place, 'pg_ident.conf'), '', user);
+  await writeFileAtomic(join(place, 'postgresql.conf'), linesOf(settings), user);
+  await writeFileAtomic(join(place, 'pg_hba.conf'), 'local all all trust\n', user);
+  await writeFileAtomic(join(place, 'pg_ident.conf'), '', user);
   const service = serviceOf({ dataDir, service: { kind: 'pg_ctl' }, logFile: join(place, 'server.log') }, pgBin, user);
   // On the command line they win over postgresql.auto.conf, which came with the copy; recovery's own stay there.
   await service.start({

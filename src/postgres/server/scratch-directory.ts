@@ -1,10 +1,10 @@
-import { mkdir, readdir, stat } from 'node:fs/promises';
+import { mkdir, readdir, realpath, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { HostConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 import { runProgram } from '../../process/exec/run-program.js';
 import type { OsUser } from '../../process/jobs/jobs.js';
-import { giveTo } from '../../files/durable-files.js';
+import { giveTo } from '../../files/directories.js';
 
 /**
  * An owner-only directory for the user that tools run as. One that is root's alone is given to that user; one that
@@ -13,7 +13,7 @@ import { giveTo } from '../../files/durable-files.js';
 export async function makeScratchDirectory(path: string, user: OsUser | null): Promise<void> {
   await mkdir(path, { recursive: true, mode: 0o700 });
   const { uid, mode } = await stat(path);
-  if (uid === 0 && (mode & 0o077) === 0) await giveTo(path, user);
+  if (uid === 0 && (mode & 0o077) === 0) await giveTo(await realpath(path), user);
 }
 
 /**

@@ -1,5 +1,6 @@
-import { open, readFile, stat } from 'node:fs/promises';
+import { open, readFile } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
+import { fileSize } from '../../files/paths.js';
 
 const TAIL_BYTES = 16 * 1024;
 const TAIL_LINES = 15;
@@ -28,10 +29,7 @@ export async function markLogs(files: readonly string[]): Promise<LogMark[]> {
   return Promise.all(
     files.map(async (file) => ({
       file,
-      offset: await stat(file).then(
-        ({ size }) => size,
-        () => 0,
-      ),
+      offset: (await fileSize(file)) ?? 0,
     })),
   );
 }

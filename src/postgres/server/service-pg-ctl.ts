@@ -1,9 +1,10 @@
-import { access, constants, mkdir, open } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { runProgram } from '../../process/exec/run-program.js';
-import { giveTo } from '../../files/durable-files.js';
 import { serverOptions } from './service-kind.js';
 import type { ServiceKind, ServicePlace } from './service-kind.js';
+import { pathExists } from '../../files/paths.js';
+import { createFileAtomic } from '../../files/atomic-file.js';
 
 /**
  * `pg_ctl`: starts the server in a session of its own (setsid) with its output in a file, so that it outlives the
@@ -33,13 +34,7 @@ export function pgCtlService(place: ServicePlace): ServiceKind {
 
 /** The log is made by us where only root may write beside the data directory; it is the server user's then. */
 async function prepareLog(logFile: string, { user }: ServicePlace): Promise<void> {
-  const there = await access(logFile, constants.F_OK).then(
-    () => true,
-    () => false,
-  );
-  if (there) return;
+  if (await pathExists(logFile)) return;
   await mkdir(dirname(logFile), { recursive: true, mode: 0o700 });
-  const handle = await open(logFile, 'a', 0o600);
-  await handle.close();
-  await giveTo(logFile, user);
+  await createFileAtomic(logFile, '', user);
 }

@@ -1,4 +1,4 @@
-import { access, readFile, rm } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ServiceConfig } from '../../domain/config.js';
@@ -11,6 +11,7 @@ import { logFiles, logTail, markLogs } from './server-log.js';
 import type { LogMark } from './server-log.js';
 import type { StopMode } from './service-kind.js';
 import { serviceKind } from './service-kinds.js';
+import { pathExists } from '../../files/paths.js';
 
 /** Starts and stops the server of one data directory. All of it is idempotent. */
 export interface Service {
@@ -121,19 +122,12 @@ export function serviceOf(cluster: ServiceTarget, pgBin: string, user: OsUser | 
  */
 async function removeDeadLock(dataDir: string): Promise<void> {
   const postmaster = await readPostmaster(dataDir);
-  if (postmaster === null || postmaster.alive || !(await numberTaken(postmaster.pid))) return;
+  if (postmaster === null || postmaster.alive || !(await pathExists(`/proc/${postmaster.pid}`))) return;
   if ((await processesIn(dataDir)).length > 0) return;
   await rm(join(dataDir, 'postmaster.pid'), { force: true });
   const socketLock = join(postmaster.socketDir, `.s.PGSQL.${postmaster.port}.lock`);
   const owner = await readFile(socketLock, 'utf8').catch(() => '');
   if (Number.parseInt(owner, 10) === postmaster.pid) await rm(socketLock, { force: true });
-}
-
-async function numberTaken(pid: number): Promise<boolean> {
-  return access(`/proc/${pid}`).then(
-    () => true,
-    () => false,
-  );
 }
 
 function startFailed(problem: unknown, tail: string): RepriseError {

@@ -1,4 +1,4 @@
-import { access, open, readdir } from 'node:fs/promises';
+import { open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type pg from 'pg';
 import type { ConnectionConfig } from '../../domain/config.js';
@@ -6,6 +6,7 @@ import { isRepriseError } from '../../domain/errors.js';
 import type { Topology } from '../../domain/plan/topology.js';
 import { withClient } from '../connection/with-client.js';
 import { holdsUnfinishedRecovery } from './data-directory.js';
+import { pathExists } from '../../files/paths.js';
 
 const SLOT_DATABASE_OFFSET = 16 + 64;
 
@@ -39,8 +40,8 @@ async function readTopologyFromFiles(dataDir: string): Promise<Topology> {
     physicalSlots: kinds.filter(({ logical }) => logical === false).map(({ name }) => name),
     logicalSlots: kinds.filter(({ logical }) => logical === true).map(({ name }) => name),
     subscriptions: [],
-    patroni: await isThere(join(dataDir, 'patroni.dynamic.json')),
-    isStandby: await isThere(join(dataDir, 'standby.signal')),
+    patroni: await pathExists(join(dataDir, 'patroni.dynamic.json')),
+    isStandby: await pathExists(join(dataDir, 'standby.signal')),
     tablespaces: await readdir(join(dataDir, 'pg_tblspc')).catch(() => []),
     schedulers: [],
   };
@@ -72,11 +73,4 @@ async function isLogicalSlot(stateFile: string): Promise<boolean | null> {
   } finally {
     await handle.close();
   }
-}
-
-async function isThere(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
 }

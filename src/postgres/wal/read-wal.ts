@@ -1,4 +1,4 @@
-import { readdir, stat } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { RepriseError } from '../../domain/errors.js';
 import {
@@ -16,6 +16,7 @@ import {
 import type { OsUser } from '../../process/jobs/jobs.js';
 import { runProgram } from '../../process/exec/run-program.js';
 import { readSegmentHeader } from './segment-file.js';
+import { fileSize } from '../../files/paths.js';
 
 /** Where the readable log of a directory ends. */
 export interface WalTail {
@@ -184,18 +185,11 @@ export async function lastInARow(dir: string, first: string, segmentBytes: numbe
   let last = first;
   for (
     let next = nextSegment(first, segmentBytes);
-    (await sizeOf(join(dir, next))) === segmentBytes;
+    (await fileSize(join(dir, next))) === segmentBytes;
     next = nextSegment(next, segmentBytes)
   )
     last = next;
   return last;
-}
-
-async function sizeOf(path: string): Promise<number | null> {
-  return stat(path).then(
-    ({ size }) => size,
-    () => null,
-  );
 }
 
 /** Whole segments in a directory, oldest first; empty where it cannot be read. */

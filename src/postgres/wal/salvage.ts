@@ -9,7 +9,8 @@ import {
   segmentBefore,
 } from '../../domain/target/wal.js';
 import type { OsUser } from '../../process/jobs/jobs.js';
-import { copyFileDurably, giveTo, syncDirectory } from '../../files/durable-files.js';
+import { copyFileAtomic } from '../../files/atomic-file.js';
+import { giveTo, syncDirectory } from '../../files/directories.js';
 import { readSegmentHeader } from './segment-file.js';
 import type { SegmentHeader } from './segment-file.js';
 import { listSegments, walTail } from './read-wal.js';
@@ -122,7 +123,7 @@ function gap(archivedUpTo: string | null, first: string, segmentBytes: number): 
 
 async function copyOnce(from: string, to: string, user: OsUser | null): Promise<void> {
   const [source, target] = await Promise.all([stat(from), stat(to).catch(() => null)]);
-  if (target?.size !== source.size) await copyFileDurably(from, to, user);
+  if (target?.size !== source.size) await copyFileAtomic(from, to, user);
 }
 
 function nothing(): Salvage {

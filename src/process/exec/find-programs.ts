@@ -13,14 +13,10 @@ export const TEST_SERVER_VERSION = '1.40.0';
 
 const DEBIAN_POSTGRES = '/usr/lib/postgresql';
 
-/** A program that is not on this machine. */
-export class BinaryNotFoundError extends Error {
-  override readonly name = 'BinaryNotFoundError';
-  /** A stable code, since `instanceof` fails across module realms. */
-  readonly code = 'binary-not-found';
-}
-
-/** The Temporal command line, which also holds the embedded server. */
+/**
+ * The Temporal command line, which also holds the embedded server.
+ * @throws RepriseError `tool-missing`
+ */
 export async function findTemporalBinary(): Promise<string> {
   // The cache goes before PATH: set-up fills it only where what PATH offers is missing or too old.
   return (
@@ -29,30 +25,34 @@ export async function findTemporalBinary(): Promise<string> {
     (await fromPath('temporal')) ??
     missing(
       'the Temporal command line was not found',
-      'npm run setup in a clone; elsewhere put `temporal` 1.9 or newer on PATH',
+      'In a clone: npm run setup. Elsewhere: put `temporal` 1.9 or newer on PATH.',
     )
   );
 }
 
-/** Temporal's time-skipping test server; only tests need it. */
+/**
+ * Temporal's time-skipping test server; only tests need it.
+ * @throws RepriseError `tool-missing`
+ */
 export async function findTestServerBinary(): Promise<string> {
   const cached = join(cacheDirectory(), `temporal-test-server-${TEST_SERVER_VERSION}`, 'temporal-test-server');
   return (
     (await fromEnvironment('REPRISE_TEST_SERVER_BIN')) ??
     (await executable(cached)) ??
-    missing("Temporal's test server was not found", 'npm run setup -- --test')
+    missing("Temporal's test server was not found", 'Run: npm run setup -- --test')
   );
 }
 
 /**
  * The directory of PostgreSQL's programs: the version asked for, or else the newest one here.
  * `REPRISE_PG_BIN` goes before everything, whatever version it holds.
+ * @throws RepriseError `tool-missing`, naming the package
  */
 export async function findPostgresBin(version?: number): Promise<string> {
   const named = process.env['REPRISE_PG_BIN'];
   if (named !== undefined && named !== '') {
     if ((await executable(join(named, 'postgres'))) !== undefined) return named;
-    return missing(`REPRISE_PG_BIN=${named} holds no program named postgres`, 'correct or unset REPRISE_PG_BIN');
+    return missing(`REPRISE_PG_BIN=${named} holds no program named postgres`, 'Correct or unset REPRISE_PG_BIN.');
   }
   const candidates = version === undefined ? await debianVersions() : [version];
   for (const candidate of candidates) {
@@ -67,11 +67,14 @@ export async function findPostgresBin(version?: number): Promise<string> {
   if (version === undefined) {
     const found = await fromPath('postgres');
     if (found !== undefined) return dirname(found);
-    return missing("PostgreSQL's server programs were not found", 'apt-get install postgresql, or set REPRISE_PG_BIN');
+    return missing(
+      "PostgreSQL's server programs were not found",
+      'Install it (apt-get install postgresql), or set REPRISE_PG_BIN.',
+    );
   }
   return missing(
     `PostgreSQL ${version} was not found`,
-    `apt-get install postgresql-${version}, or set REPRISE_PG_BIN to its bin directory`,
+    `Install it (apt-get install postgresql-${version}), or set REPRISE_PG_BIN to its bin directory.`,
   );
 }
 
@@ -116,7 +119,7 @@ async function fromEnvironment(variable: string): Promise<string | undefined> {
   const path = process.env[variable];
   if (path === undefined || path === '') return undefined;
   // A setting that points nowhere is a mistake to be told, not a reason to take another program silently.
-  return (await executable(path)) ?? missing(`${variable}=${path} is not a program`, `correct or unset ${variable}`);
+  return (await executable(path)) ?? missing(`${variable}=${path} is not a program`, `Correct or unset ${variable}.`);
 }
 
 async function fromPath(name: string): Promise<string | undefined> {
@@ -137,5 +140,5 @@ async function executable(path: string): Promise<string | undefined> {
 }
 
 function missing(what: string, hint: string): never {
-  throw new BinaryNotFoundError(`${what}\nHINT: ${hint}`);
+  throw new RepriseError('tool-missing', what, hint);
 }

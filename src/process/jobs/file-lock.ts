@@ -10,7 +10,7 @@ import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { spawn } from 'node:child_process';
 import { RepriseError, isRepriseError } from '../../domain/errors.js';
-import { makePrivateDirectory } from '../../files/atomic-file.js';
+import { makePrivateDirectory } from '../../files/directories.js';
 import { hostLockPath } from './job-paths.js';
 import type { FileLockHolder } from './job-record.js';
 import { readHolder } from './job-record.js';

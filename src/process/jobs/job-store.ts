@@ -1,7 +1,7 @@
 import { readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { JobView } from '../../domain/operation/progress.js';
-import { isCode } from '../../files/atomic-file.js';
+import { isErrno } from '../../files/paths.js';
 import type { HeldLock } from './file-lock.js';
 import { tryLock } from './file-lock.js';
 import { jobsDirectory, operationDirectory } from './job-paths.js';
@@ -70,7 +70,7 @@ async function jobsIn(directory: string): Promise<Found[]> {
 
 async function namesIn(directory: string): Promise<string[]> {
   return readdir(directory).catch((error: unknown) => {
-    if (isCode(error, 'ENOENT', 'ENOTDIR')) return [];
+    if (isErrno(error, 'ENOENT', 'ENOTDIR')) return [];
     throw error;
   });
 }

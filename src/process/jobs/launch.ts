@@ -1,11 +1,12 @@
 import { once } from 'node:events';
 import { constants } from 'node:fs';
-import { chown, open, stat, writeFile } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RepriseError } from '../../domain/errors.js';
-import { makePrivateDirectory, writeFileAtomic } from '../../files/atomic-file.js';
+import { writeFileAtomic } from '../../files/atomic-file.js';
+import { makePrivateDirectory } from '../../files/directories.js';
 import { requireProgram } from '../exec/find-programs.js';
 import { crashPoint } from './crash-points.js';
 import { toolEnvironment } from '../exec/environment.js';
@@ -20,6 +21,7 @@ import { JOB_MARK } from '../exec/process-session.js';
 import { redact } from '../../domain/text/redact.js';
 import { asUser } from '../exec/users.js';
 import { WRAPPER_SCRIPT } from './wrapper-script.js';
+import { pathExists } from '../../files/paths.js';
 
 const { O_APPEND, O_CREAT, O_TRUNC, O_WRONLY } = constants;
 const LOOK_MS = 5;
@@ -88,7 +90,7 @@ async function spawnWrapper(
   locks: readonly HeldLock[],
   command: readonly string[],
 ): Promise<ChildProcess> {
-  await writeFile(paths.wrapper, WRAPPER_SCRIPT, { mode: 0o600 });
+  await writeFileAtomic(paths.wrapper, WRAPPER_SCRIPT);
   const fields = JSON.stringify({ key: request.about.key, tool: request.about.tool }).slice(1, -1);
   const outputs = [await openOutput(paths.stdout, request.user), await openOutput(paths.stderr, request.user)];
   try {
@@ -129,19 +131,14 @@ async function spawnWrapper(
 /** Owned by the tool's user and appended to, so that a tool may open /dev/stderr anew and overwrites nothing. */
 async function openOutput(path: string, user: OsUser | null): Promise<{ fd: number; close(): Promise<void> }> {
   const file = await open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0o600);
-  if (user !== null && process.getuid?.() === 0) await chown(path, user.uid, user.gid);
+  if (user !== null && process.getuid?.() === 0) await file.chown(user.uid, user.gid);
   return file;
 }
 
 async function untilStarted(child: ChildProcess, paths: GenerationPaths, tool: string): Promise<void> {
-  const exists = () =>
-    stat(paths.pid).then(
-      () => true,
-      () => false,
-    );
-  while (!(await exists())) {
+  while (!(await pathExists(paths.pid))) {
     if (child.exitCode !== null || child.signalCode !== null) {
-      if (await exists()) return;
+      if (await pathExists(paths.pid)) return;
       const line = errorLine(await tailOfFile(paths.stderr));
       throw new RepriseError(
         'tool-failed',

@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto';
 import { readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isCode, makePrivateDirectory, writeFileAtomic } from '../../files/atomic-file.js';
+import { writeFileAtomic } from '../../files/atomic-file.js';
+import { makePrivateDirectory } from '../../files/directories.js';
+import { isErrno } from '../../files/paths.js';
 import { readJobs } from './job-store.js';
 import type { UploadOrder } from './upload-order.js';
 
@@ -30,7 +32,7 @@ export async function forgetUploadOrders(stateDir: string): Promise<void> {
   const directory = ordersDirectory(stateDir);
   const names = await readdir(directory).catch((error: unknown) => {
     // Those of a worker that was root are not this one's to read.
-    if (isCode(error, 'ENOENT', 'EACCES')) return [];
+    if (isErrno(error, 'ENOENT', 'EACCES')) return [];
     throw error;
   });
   for (const file of names.map((name) => join(directory, name))) {

@@ -1,8 +1,8 @@
-import { stat } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Progress } from '../../domain/operation/progress.js';
 import type { Job } from './job.js';
 import type { GenerationPaths } from './job-paths.js';
+import { fileSize } from '../../files/paths.js';
 
 const SHORTEST_LOOK_MS = 15;
 const LONGEST_LOOK_MS = 400;
@@ -50,7 +50,7 @@ class SignsOfLife {
       const { directory, stdout, stderr } = paths;
       // A reader that fails (a file not there yet) says nothing about the tool.
       this.latest = await this.job.request.progress?.({ directory, stdout, stderr }).catch(() => this.latest);
-      this.bytes = (await sizeOf(stdout)) + (await sizeOf(stderr));
+      this.bytes = ((await fileSize(stdout)) ?? 0) + ((await fileSize(stderr)) ?? 0);
       const sign = `${this.bytes} ${this.latest?.done}`;
       if (sign !== this.seen) {
         this.seen = sign;
@@ -66,11 +66,4 @@ class SignsOfLife {
     if (this.latest === undefined) return { phase: quiet, done: this.bytes, unit: 'bytes' };
     return { ...this.latest, phase: `${this.latest.phase}: ${quiet}` };
   }
-}
-
-async function sizeOf(path: string): Promise<number> {
-  return stat(path).then(
-    ({ size }) => size,
-    () => 0,
-  );
 }

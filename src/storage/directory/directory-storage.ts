@@ -3,25 +3,21 @@ import { dirname } from 'node:path';
 import { RepriseError } from '../../domain/errors.js';
 import { keyComponents, prefixComponents } from '../keys.js';
 import type { WritableStorage } from '../storage.js';
-import { errnoOf, leavesRoot, storageFailure } from './failures.js';
-import { makeDirectories, makeRoot, ownerFor, type Owner } from './ownership.js';
+import { leavesRoot, storageFailure } from './failures.js';
+import { errnoOf } from '../../files/paths.js';
+import { makeDirectories, makeRoot, ownerFor } from './ownership.js';
+import type { FileOwner } from '../../files/directories.js';
 import { checkedPath } from './paths.js';
 import { openDirectoryForReading } from './reading.js';
-import {
-  linkIfAbsent,
-  renameSynced,
-  streamIncomplete,
-  sweepAbandoned,
-  syncDirectoryEntry,
-  syncFile,
-  writeIncomplete,
-} from './writing.js';
+import { renameSynced, streamIncomplete, removeAbandoned, syncFile, writeIncomplete } from './writing.js';
+import { linkIfAbsent } from '../../files/atomic-file.js';
+import { syncDirectory } from '../../files/directories.js';
 
 export interface OpenDirectoryOptions {
   /** Absolute path of the repository's root; made where it is missing, as the first backup of a new set-up finds it. */
   readonly path: string;
   /** Who gets the files made while running as root; by default the owner of the root. */
-  readonly owner?: Owner;
+  readonly owner?: FileOwner;
 }
 
 /**
@@ -43,7 +39,7 @@ export function openDirectory(options: OpenDirectoryOptions): WritableStorage {
       const owner = await ownerFor(root, options.owner);
       const directory = await makeDirectories(root, components.slice(0, -1), owner);
       if (!swept.has(directory)) {
-        await sweepAbandoned(directory);
+        await removeAbandoned(directory);
         swept.add(directory);
       }
       return await work({ path, directory, owner });
@@ -63,7 +59,7 @@ export function openDirectory(options: OpenDirectoryOptions): WritableStorage {
         } finally {
           await rm(incomplete, { force: true });
           // Also for the loser: who reads the winner's record may rely on its being on disk.
-          await syncDirectoryEntry(directory);
+          await syncDirectory(directory);
         }
       }),
 
@@ -94,7 +90,7 @@ export function openDirectory(options: OpenDirectoryOptions): WritableStorage {
       const path = checkedPath(root, keyComponents(key));
       try {
         await unlink(path);
-        await syncDirectoryEntry(dirname(path));
+        await syncDirectory(dirname(path));
       } catch (error) {
         // Nothing there, or not even its folder: removed already.
         if (errnoOf(error) !== 'ENOENT') throw storageFailure(error, root, `removing ${key}`);
@@ -121,7 +117,7 @@ export function openDirectory(options: OpenDirectoryOptions): WritableStorage {
 interface Place {
   readonly path: string;
   readonly directory: string;
-  readonly owner: Owner | null;
+  readonly owner: FileOwner | null;
 }
 
 /**
@@ -141,12 +137,12 @@ async function publish(root: string, from: string, to: Place, toKey: string): Pr
   } else if (source.isFile()) {
     await syncFile(from);
     if (!(await linkIfAbsent(from, to.path)) && !same) throw taken(root, toKey);
-    await syncDirectoryEntry(to.directory);
+    await syncDirectory(to.directory);
     await rm(from, { force: true });
   } else {
     throw leavesRoot(root, toKey, 'what is to be published is neither a file nor a directory');
   }
-  await syncDirectoryEntry(dirname(from));
+  await syncDirectory(dirname(from));
 }
 
 async function lstatOrNull(path: string) {

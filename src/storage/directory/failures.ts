@@ -1,10 +1,5 @@
 import { RepriseError } from '../../domain/errors.js';
-
-/** Code of a failed system call (`ENOENT`), by shape: `instanceof Error` fails for core errors inside jest. */
-export function errnoOf(error: unknown): string | null {
-  if (typeof error !== 'object' || error === null || !('code' in error)) return null;
-  return typeof error.code === 'string' ? error.code : null;
-}
+import { errnoOf } from '../../files/paths.js';
 
 /**
  * A failed system call in this program's words: full → `storage-full`, a path that is not what it should be →

@@ -3,7 +3,8 @@ import { lstat, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { incompletePrefix, prefixComponents } from '../keys.js';
 import type { Irregular, StorageEntry, StoredObject } from '../storage.js';
-import { errnoOf, storageFailure } from './failures.js';
+import { storageFailure } from './failures.js';
+import { errnoOf } from '../../files/paths.js';
 import { checkedPath, isOnlyHere } from './paths.js';
 
 /** So many files are looked at together: enough to hide the latency of a network file system. */

@@ -1,9 +1,9 @@
 import { z } from 'zod';
-import { pathPattern, pathRule } from '../../domain/text/text-rules.js';
+import { path } from '../../domain/fields.js';
 
 /** Keys of a repository of type `directory`, besides `type` and `host`. */
 export const directoryOptions = z.strictObject({
-  path: z.string().regex(pathPattern, pathRule).describe('Root of the repository; owner-only.'),
+  path: path().describe('Root of the repository; owner-only.'),
 });
 
 /** What {@link import('../registry.js').openStorage} reads from `repository.options`; `path` is absolute. */

@@ -1,32 +1,24 @@
 import { existsSync, lchownSync, mkdirSync } from 'node:fs';
-import { lstat, stat } from 'node:fs/promises';
-import { lchown, mkdir, type FileHandle } from 'node:fs/promises';
+import { lchown, lstat, mkdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { errnoOf, leavesRoot, storageFailure } from './failures.js';
+import { leavesRoot, storageFailure } from './failures.js';
+import type { FileOwner } from '../../files/directories.js';
+import { errnoOf } from '../../files/paths.js';
 import { realRoot } from './paths.js';
-
-export interface Owner {
-  readonly uid: number;
-  readonly gid: number;
-}
 
 /**
  * Who files made by root are given to: the one named, else the owner of the repository's root, so that a worker
  * without root's rights and the tools can use them later. Null where we are not root and could not give anyway.
  */
-export async function ownerFor(root: string, named?: Owner): Promise<Owner | null> {
+export async function ownerFor(root: string, named?: FileOwner): Promise<FileOwner | null> {
   if (process.geteuid?.() !== 0) return null;
   if (named) return { uid: named.uid, gid: named.gid };
   const { uid, gid } = await stat(realRoot(root));
   return { uid, gid };
 }
 
-export async function giveFile(file: FileHandle, owner: Owner | null): Promise<void> {
-  if (owner !== null) await file.chown(owner.uid, owner.gid);
-}
-
 /** Makes the root of a new repository, owner-only, and gives what was made to its owner. */
-export function makeRoot(root: string, owner: Owner | undefined): void {
+export function makeRoot(root: string, owner: FileOwner | undefined): void {
   if (existsSync(root)) return;
   try {
     const first = mkdirSync(root, { recursive: true, mode: 0o700 });
@@ -41,7 +33,7 @@ export function makeRoot(root: string, owner: Owner | undefined): void {
 export async function makeDirectories(
   root: string,
   components: readonly string[],
-  owner: Owner | null,
+  owner: FileOwner | null,
 ): Promise<string> {
   let path = realRoot(root);
   for (const component of components) {

@@ -2,7 +2,8 @@ import { lstatSync, realpathSync, type Stats } from 'node:fs';
 import { lstat, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { incompletePrefix } from '../keys.js';
-import { errnoOf, leavesRoot, rootMissing, storageFailure } from './failures.js';
+import { leavesRoot, rootMissing, storageFailure } from './failures.js';
+import { errnoOf } from '../../files/paths.js';
 
 /**
  * The root with its own links resolved: where a repository lies is the operator's choice, what lies in it is not.

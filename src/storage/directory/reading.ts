@@ -5,7 +5,8 @@ import type { Readable } from 'node:stream';
 import { RepriseError } from '../../domain/errors.js';
 import { keyComponents } from '../keys.js';
 import type { ReadableStorage, StoredObject } from '../storage.js';
-import { errnoOf, leavesRoot, storageFailure } from './failures.js';
+import { leavesRoot, storageFailure } from './failures.js';
+import { errnoOf } from '../../files/paths.js';
 import { listEntries, listObjects } from './listing.js';
 import { checkedPath, isOnlyHere, realRoot } from './paths.js';
 

@@ -45,7 +45,7 @@ export async function media(input: MediaInput): Promise<MediaOutput> {
 
   return runOperation(work, async () => {
     let stale = 0;
-    const request = { ...step, media: input.media, task, requester };
+    const request = { ...step, media: input.media, task, requester, confirmed: input.confirmed };
     try {
       const described = await controlActivities.describeCluster({ cluster });
       ({ host } = described);

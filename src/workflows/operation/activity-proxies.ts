@@ -7,9 +7,18 @@ import {
 } from '@temporalio/workflow';
 import type { ControlActivities, HostActivities } from '../../activities/api.js';
 import { CONTROL_QUEUE, heavyQueue, lightQueue, recoveryQueue, watchQueue } from '../../domain/operation/names.js';
+import { HEARTBEAT_SECONDS } from '../../domain/operation/status.js';
+
+/**
+ * Heartbeat time-outs of hosts (seconds) as the config of this workflow's cluster sets them. They come from the result
+ * of `describeCluster`, so a replay has the same; every workflow execution has its own copy of this module's state.
+ */
+let heartbeatSeconds: Readonly<Record<string, number>> = {};
+/** Control activities run on any worker; the cluster's own host speaks for them. */
+let clusterHost = '';
 
 /** A dead worker is noticed after this long; the next one attaches to the job within 15 s of its first poll. */
-const HEARTBEAT = '10s';
+const heartbeatOf = (host: string): number => (heartbeatSeconds[host] ?? HEARTBEAT_SECONDS) * 1000;
 const cancellationType = ActivityCancellationType.WAIT_CANCELLATION_COMPLETED;
 
 /** About a minute of tries; after that a person is told, because waiting longer helps nobody. */
@@ -18,9 +27,16 @@ const STEP_ATTEMPTS = 20;
 /** Short, so that after several deaths in a row the next worker still attaches within 15 s of its first poll. */
 const STEP_PAUSE = '3s';
 
+const describeCluster = controlActivity('describeCluster', 'look the cluster up in the config');
+
 /** Questions to Temporal and to the config: short, repeated until they succeed. */
 export const controlActivities: Omit<ControlActivities, 'awaitHost' | 'awaitRelease' | 'sendNotice'> = {
-  describeCluster: controlActivity('describeCluster', 'look the cluster up in the config'),
+  async describeCluster(input) {
+    const facts = await describeCluster(input);
+    heartbeatSeconds = facts.heartbeatSeconds ?? {};
+    clusterHost = facts.host;
+    return facts;
+  },
   hostsOf: controlActivity('hostsOf', 'look up whom to ask'),
   hostAnswers: controlActivity('hostAnswers', 'is a worker of the host there'),
   acquireLock: controlActivity('acquireLock', 'take the cluster for this work'),
@@ -32,15 +48,18 @@ export const controlActivities: Omit<ControlActivities, 'awaitHost' | 'awaitRele
 
 /** One of them, with its words for the Web UI's timeline. */
 function controlActivity<K extends keyof ControlActivities>(name: K, summary: string): ControlActivities[K] {
-  const activities = proxyActivities<ControlActivities>({
-    taskQueue: CONTROL_QUEUE,
-    summary,
-    startToCloseTimeout: '30s',
-    heartbeatTimeout: HEARTBEAT,
-    cancellationType,
-    retry: { initialInterval: '500ms', maximumInterval: '10s' },
-  });
-  return activities[name];
+  const call = (input: never): unknown => {
+    const activities = proxyActivities<ControlActivities>({
+      taskQueue: CONTROL_QUEUE,
+      summary,
+      startToCloseTimeout: '30s',
+      heartbeatTimeout: heartbeatOf(clusterHost),
+      cancellationType,
+      retry: { initialInterval: '500ms', maximumInterval: '10s' },
+    });
+    return (activities[name] as (input: never) => unknown)(input);
+  };
+  return call as ControlActivities[K];
 }
 
 /**
@@ -57,7 +76,7 @@ export function noticeActivities(
     summary,
     startToCloseTimeout: '2m',
     scheduleToCloseTimeout: patience,
-    heartbeatTimeout: HEARTBEAT,
+    heartbeatTimeout: heartbeatOf(clusterHost),
     cancellationType,
     retry: {
       initialInterval: '5s',
@@ -84,7 +103,7 @@ export function hostActivities(host: string, summary?: string): HostActivities {
     taskQueue: lightQueue(host),
     summary,
     startToCloseTimeout: '10m',
-    heartbeatTimeout: HEARTBEAT,
+    heartbeatTimeout: heartbeatOf(host),
     cancellationType,
     retry: { initialInterval: '500ms', maximumInterval: '20s' },
   });
@@ -97,7 +116,7 @@ export function weekLongHostActivities(host: string, summary: string): Pick<Host
     summary,
     startToCloseTimeout: '10m',
     scheduleToCloseTimeout: '7d',
-    heartbeatTimeout: HEARTBEAT,
+    heartbeatTimeout: heartbeatOf(host),
     cancellationType,
     retry: { initialInterval: '500ms', maximumInterval: '1m' },
   });
@@ -110,7 +129,7 @@ export function fewTriesHostActivities(host: string, summary?: string): HostActi
     summary,
     startToCloseTimeout: '10m',
     scheduleToStartTimeout: '30s',
-    heartbeatTimeout: HEARTBEAT,
+    heartbeatTimeout: heartbeatOf(host),
     cancellationType,
     retry: { initialInterval: '500ms', maximumInterval: '5s', maximumAttempts: 4 },
   });
@@ -123,7 +142,7 @@ export function scanActivities(host: string, summary: string): HostActivities {
     summary,
     startToCloseTimeout: '7d',
     scheduleToStartTimeout: '30s',
-    heartbeatTimeout: HEARTBEAT,
+    heartbeatTimeout: heartbeatOf(host),
     cancellationType,
     retry: { initialInterval: '500ms', maximumInterval: '5s', maximumAttempts: 4 },
   });
@@ -135,7 +154,7 @@ export function heavyActivities(host: string, summary: string, maximumAttempts =
     taskQueue: heavyQueue(host),
     summary,
     startToCloseTimeout: '7d',
-    heartbeatTimeout: HEARTBEAT,
+    heartbeatTimeout: heartbeatOf(host),
     cancellationType,
     retry: { initialInterval: '1s', maximumInterval: STEP_PAUSE, maximumAttempts },
   });
@@ -147,7 +166,7 @@ export function recoveryActivities(host: string, summary: string, maximumAttempt
     taskQueue: recoveryQueue(host),
     summary,
     startToCloseTimeout: '7d',
-    heartbeatTimeout: HEARTBEAT,
+    heartbeatTimeout: heartbeatOf(host),
     cancellationType,
     retry: { initialInterval: '1s', maximumInterval: STEP_PAUSE, maximumAttempts },
   });
@@ -188,7 +207,7 @@ export function receiveActivities(host: string): Pick<HostActivities, 'receiveWa
     taskQueue: watchQueue(host),
     summary: 'receiving WAL',
     startToCloseTimeout: '1h',
-    heartbeatTimeout: HEARTBEAT,
+    heartbeatTimeout: heartbeatOf(host),
     cancellationType,
     retry: { initialInterval: '1s', maximumInterval: '10s' },
   });

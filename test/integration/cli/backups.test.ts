@@ -56,7 +56,7 @@ beforeAll(async () => {
   ];
   await editConfig(site, (text) =>
     text
-      .replace(/(db1: \{ state_dir: \S+)/, '$1, heavy_slots: 2')
+      .replace('db1: { ', 'db1: { heavy_slots: 2, ')
       .replace('    recovery:\n', `${more.join('\n')}\n    recovery:\n`),
   );
   await site.startWorker();

@@ -58,7 +58,7 @@ describe('documents do what they say', () => {
     ).toEqual(['npm run demo', 'npm test']);
     await writeConfig('README.md');
     const started = start.replace('reprise doctor ', 'reprise doctor || true ');
-    await typeIn([started, 'reprise recover mairie --policy nightly-dump --yes --detach --by ops', night], reader);
+    await typeIn([started, 'reprise recover mairie --policy nightly-dump --detach --by ops', night], reader);
   }, 300_000);
 
   it('D6, F8: the runbook for a night without Temporal: another server, then by hand with bare tools', async () => {

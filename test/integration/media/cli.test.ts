@@ -93,7 +93,7 @@ describe('K3: media on the command line', () => {
     });
     expect(await photos.content('p/2')).toBe('damaged');
 
-    const { workflowId } = await answer<Told>(site, 'media', 'recover', 'photos', '--to', to, '--yes', '--detach');
+    const { workflowId } = await answer<Told>(site, 'media', 'recover', 'photos', '--to', to, '--detach');
     const status: StatusView = await reaches(site, workflowId, 'waiting-approval');
     expect(status.waitingFor).toContain(`reprise approve ${workflowId}`);
     expect(await photos.content('p/2')).toBe('damaged');
@@ -146,7 +146,6 @@ describe('K3: media on the command line', () => {
         'photos',
         '--to',
         to,
-        '--yes',
       ],
       { heard: (stderr) => (seen = stderr) },
     );
@@ -193,6 +192,11 @@ describe('K3: media on the command line', () => {
     });
     expect(await copy.contents()).toEqual({ 1: 'one', 2: 'one', extra: 'other' });
     expect(await cause(run('photos', { ...sync, delete: true }))).toMatchObject({ type: 'confirmation-needed' });
+    // However it is started: the host removes nothing that was neither approved nor confirmed.
+    expect(await cause(run('photos', { ...sync, delete: true, maxDelete: 100 }))).toMatchObject({
+      type: 'confirmation-needed',
+      message: expect.stringContaining('nobody confirmed it'),
+    });
     expect(await refusal(site, 'media', 'sync', 'photos', '--into', 'copy', '--delete')).toMatchObject({
       code: 'confirmation-needed',
     });

@@ -240,7 +240,7 @@ describe('F32: what was approved is what runs', () => {
     const { exit, error } = await told(site, 'recover', 'mairie', '--policy', 'dump', '--dry-run');
     expect({ exit, code: error?.code }).toEqual({ exit: 9, code: 'policy-missing' });
     expect(error?.hint).toMatch(/approvals:\n\s+recover: \{ approvers: 1, from: \[/);
-    expect(await refusal(site, 'recover', 'mairie', '--policy', 'dump', '--yes')).toMatchObject({
+    expect(await refusal(site, 'recover', 'mairie', '--policy', 'dump')).toMatchObject({
       exit: 9,
       code: 'policy-missing',
     });

@@ -39,7 +39,7 @@ describe('K1: databases restored beside the live ones, then swapped by rename', 
       await refusal(site, 'recover', 'mairie', '--policy', 'dump', '--database', 'mairie2', '--dry-run'),
     ).toMatchObject({ exit: 9, code: 'no-usable-backup' });
     for (const how of [[], ['--detach']])
-      expect(await refusal(site, 'recover', 'mairie', '--policy', 'physical', '--yes', ...how)).toMatchObject({
+      expect(await refusal(site, 'recover', 'mairie', '--policy', 'physical', ...how)).toMatchObject({
         exit: 9,
         code: 'no-usable-backup',
       });

@@ -99,12 +99,6 @@ describe('refused before anything changes', () => {
       expect(await dryRun('--to', malformed)).toMatchObject({ exit: 2, code: 'target-invalid' });
     expect(await dryRun('--to', 'backup:mairie:pgbackrest:20200101-000000F')).toMatchObject({ exit: 6 });
     expect(await dryRun('--into', 'besides')).toMatchObject({ exit: 6, hint: expect.stringContaining('beside') });
-    // Without a terminal, in place has to be confirmed.
-    expect(await refusal(site, 'recover', 'mairie')).toMatchObject({
-      exit: 9,
-      code: 'confirmation-needed',
-      hint: expect.stringContaining('--yes'),
-    });
     expect(await snapshot(site.places.backupsDir, archive())).toEqual(before);
     expect((await answer<{ works: unknown[] }>(site, 'status')).works).toEqual([]);
   }, 300_000);

@@ -29,7 +29,7 @@ const world = () => snapshot(site.places.backupsDir, join(site.root, 'pgb', 'rep
 /** Refused by a dry run and by the recovery itself, which ends before anybody is asked to approve. */
 async function refused(policy: string): Promise<{ exit: number; code: string; message: string }> {
   const dry = await refusal(site, 'recover', 'mairie', '--policy', policy, '--dry-run');
-  const real = await refusal(site, 'recover', 'mairie', '--policy', policy, '--yes');
+  const real = await refusal(site, 'recover', 'mairie', '--policy', policy);
   expect({ ...real, hint: '' }).toEqual({ ...dry, hint: '' });
   expect(dry.hint).not.toBe('');
   return dry;

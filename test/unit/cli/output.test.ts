@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { parse } from 'yaml';
-import { facts, instant, table } from '../../../src/cli/terminal/format.js';
+import { facts, instant, table } from '../../../src/cli/terminal/tables.js';
 import { formatFromArgv, printResult, printStreamed } from '../../../src/cli/terminal/output.js';
 import { progressLine } from '../../../src/cli/terminal/progress.js';
 import type { Terminal } from '../../../src/cli/terminal/terminal.js';

@@ -84,16 +84,6 @@ describe('D6: reprise as a process', () => {
     expect(findings.every(({ level, fix }) => (level === 'ok') === (fix === null))).toBe(true);
   });
 
-  it.each([
-    ['recover', ['recover', 'mairie']],
-    ['kept drop', ['kept', 'drop', 'some-id']],
-  ])('%s: exit 9 without a terminal and without --yes, before anything is asked of Temporal', async (_name, argv) => {
-    const { code: exit, stderr } = await reprise([...argv, '--address', '127.0.0.1:1', '--json'], {
-      cwd: await configured(),
-    });
-    expect([exit, code(stderr)]).toEqual([9, 'confirmation-needed']);
-  });
-
   it('--dry-run of a backup says what would run, without Temporal', async () => {
     const { code: exit, stdout } = await reprise(['backup', 'run', 'mairie', '--dry-run', '--json'], {
       cwd: await configured(),

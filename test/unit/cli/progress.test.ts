@@ -1,6 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { ProgressDisplay } from '../../../src/cli/terminal/progress.js';
-import { Rate } from '../../../src/cli/terminal/rate.js';
+import { ProgressDisplay, Rate } from '../../../src/cli/terminal/progress.js';
 import type { Terminal } from '../../../src/cli/terminal/terminal.js';
 import type { StatusView } from '../../../src/client/status.js';
 

@@ -57,6 +57,16 @@ describe('which file is read', () => {
     expect(repositories['local']?.options).toEqual({ path: join(folder, 'backups/postgres') });
   });
 
+  it('a host may say after how long without a heartbeat its worker counts as lost', async () => {
+    const host = 'hosts: { db1: { state_dir: /s } }\n';
+    const said = 'hosts: { db1: { state_dir: /s, timeouts: { heartbeat: 2m } } }\n';
+    const seconds = async (hosts: string) => {
+      await writeFile(join(folder, 'flag.yml'), valid + hosts);
+      return (await loadConfig({ file: join(folder, 'flag.yml'), env: {}, cwd: cwd() })).hosts['db1']?.heartbeatSeconds;
+    };
+    expect([await seconds(host), await seconds(said)]).toEqual([undefined, 120]);
+  });
+
   it('lines end as they like: CRLF, a byte order mark', async () => {
     await writeFile(join(cwd(), 'dos.yml'), `\ufeff${valid.replaceAll('\n', '\r\n')}`);
     expect((await loadConfig({ file: 'dos.yml', env: {}, cwd: cwd() })).clusters['mairie']?.databases).toEqual([

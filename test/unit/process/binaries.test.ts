@@ -32,12 +32,18 @@ async function program(directory: string, name: string): Promise<string> {
 
 test('what is missing is told with what gets it', async () => {
   await expect(findTemporalBinary()).rejects.toMatchObject({
-    code: 'binary-not-found',
-    message:
-      'the Temporal command line was not found\nHINT: npm run setup in a clone; elsewhere put `temporal` 1.9 or newer on PATH',
+    name: 'RepriseError',
+    code: 'tool-missing',
+    message: 'the Temporal command line was not found',
+    hint: 'In a clone: npm run setup. Elsewhere: put `temporal` 1.9 or newer on PATH.',
   });
-  await expect(findTestServerBinary()).rejects.toThrow('HINT: npm run setup -- --test');
-  await expect(findPostgresBin(7)).rejects.toThrow('PostgreSQL 7 was not found');
+  await expect(findTestServerBinary()).rejects.toMatchObject({
+    code: 'tool-missing',
+    hint: 'Run: npm run setup -- --test',
+  });
+  const missing = findPostgresBin(7);
+  await expect(missing).rejects.toMatchObject({ code: 'tool-missing', message: 'PostgreSQL 7 was not found' });
+  await expect(missing).rejects.toMatchObject({ hint: expect.stringContaining('apt-get install postgresql-7') });
 });
 
 test('the environment goes before the cache, and the cache before PATH', async () => {
@@ -58,7 +64,10 @@ test('a setting that names no program is refused, not passed over', async () => 
   process.env['REPRISE_TEMPORAL_BIN'] = '/nowhere/temporal';
   await expect(findTemporalBinary()).rejects.toThrow('REPRISE_TEMPORAL_BIN=/nowhere/temporal is not a program');
   process.env['REPRISE_PG_BIN'] = cache;
-  await expect(findPostgresBin()).rejects.toThrow('HINT: correct or unset REPRISE_PG_BIN');
+  await expect(findPostgresBin()).rejects.toMatchObject({
+    code: 'tool-missing',
+    hint: 'Correct or unset REPRISE_PG_BIN.',
+  });
 });
 
 test("REPRISE_PG_BIN names PostgreSQL's programs", async () => {

@@ -1,20 +1,21 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { jobDirectory, jobKey, safeName } from '../../../src/process/jobs/job-paths.js';
+import { jobDirectory, jobKey } from '../../../src/process/jobs/job-paths.js';
+import { safeFileName } from '../../../src/files/safe-names.js';
 import { mergeLocks } from '../../../src/process/jobs/merge-locks.js';
 
 describe('F35, F37: any text becomes one safe path segment', () => {
   it('safe text stays readable', () => {
-    expect(safeName('pg_dump.mairie-1')).toBe('pg_dump.mairie-1');
-    expect(safeName('../etc')).toMatch(/^~-etc~[0-9a-f]{20}$/);
+    expect(safeFileName('pg_dump.mairie-1')).toBe('pg_dump.mairie-1');
+    expect(safeFileName('../etc')).toMatch(/^~-etc~[0-9a-f]{20}$/);
   });
 
   it('whatever it holds', () => {
     const text = fc.oneof(fc.string({ unit: 'binary' }), fc.constantFrom('.', '..', '', '~a', 'a@b', '/', '\0', '-rf'));
     fc.assert(
       fc.property(text, (name) => {
-        expect(safeName(name)).toMatch(/^[A-Za-z0-9~][A-Za-z0-9._~-]{0,120}$/);
-        expect(['.', '..']).not.toContain(safeName(name));
+        expect(safeFileName(name)).toMatch(/^[A-Za-z0-9~][A-Za-z0-9._~-]{0,120}$/);
+        expect(['.', '..']).not.toContain(safeFileName(name));
       }),
     );
   });
@@ -24,7 +25,7 @@ describe('F35, F37: any text becomes one safe path segment', () => {
     fc.assert(
       fc.property(text, text, text, (a, b, digest) => {
         fc.pre(a !== b);
-        expect(safeName(a)).not.toBe(safeName(b));
+        expect(safeFileName(a)).not.toBe(safeFileName(b));
         expect(jobDirectory('/s', 'op', a)).not.toBe(jobDirectory('/s', 'op', b, digest));
       }),
     );

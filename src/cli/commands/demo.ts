@@ -1,0 +1,42 @@
+import { Option } from 'commander';
+import type { Command } from 'commander';
+import { RepriseError } from '../../domain/errors.js';
+import type { Cli } from '../cli-context.js';
+import { define } from '../define-command.js';
+import type { DemoScenario } from '../services.js';
+
+/** `reprise demo` */
+export function registerDemo(program: Command, cli: Cli): void {
+  define<{ scenario: DemoScenario; keep?: boolean; dir?: string }>(program, cli, {
+    usage: 'demo',
+    summary: 'lose a real database and get it back: everything embedded, nothing of this machine touched',
+    description: 'Exit 0 only when every table matches the log of the client that wrote it.',
+    examples: ['demo', 'demo --yes --json', 'demo --keep'],
+    options: [
+      new Option('--scenario <name>', 'what happens')
+        .choices(['instance-loss', 'table-corruption', 'drill'])
+        .default('instance-loss'),
+      new Option('--keep', 'leave everything running at the end, to look around'),
+      new Option('-y, --yes', 'do not ask: approve the plan as `demo`'),
+      new Option('--dir <path>', "where its directory is made; absent: the system's temporary one"),
+    ],
+    run: async (self, _args, { scenario, keep = false, yes = false, dir }) => {
+      const json = self.format !== 'table';
+      const { result, text } = await self.services.demo({
+        scenario,
+        keep,
+        yes,
+        json,
+        dir,
+        out: (line) => self.say(line),
+      });
+      await self.print(result, () => text);
+      if (!result.recovered)
+        throw new RepriseError(
+          'check-failed',
+          'what came back is not what was there',
+          'keep everything with --keep and read the report',
+        );
+    },
+  });
+}

@@ -1,0 +1,68 @@
+import type { Command } from 'commander';
+import type { Cli } from '../cli-context.js';
+import { define } from '../define-command.js';
+import type { UpResult } from '../services.js';
+import { facts } from '../terminal/tables.js';
+
+/** `reprise up` and `reprise down` */
+export function registerUp(program: Command, cli: Cli): void {
+  defineUp(program, cli);
+  defineDown(program, cli);
+}
+
+function defineUp(program: Command, cli: Cli): void {
+  define(program, cli, {
+    usage: 'up',
+    summary: 'start the embedded Temporal server, its Web UI and a worker for this config',
+    description: 'State is kept over restarts, in the state directory of the first host. Listens on 127.0.0.1 only.',
+    examples: ['up', 'up --config /etc/reprise/reprise.yml --json'],
+    changes: true,
+    run: async (self, _args, options) => {
+      const config = await self.config();
+      const result = await self.services.up({
+        config,
+        dryRun: options.dryRun === true,
+        report: (line) => self.say(line),
+      });
+      await self.print({ dryRun: options.dryRun, ...result }, upText);
+    },
+  });
+}
+
+function defineDown(program: Command, cli: Cli): void {
+  define(program, cli, {
+    usage: 'down',
+    summary: 'stop the worker and the embedded Temporal server; running jobs are left alone',
+    examples: ['down', 'down --dry-run'],
+    changes: true,
+    run: async (self, _args, options) => {
+      const config = await self.config();
+      const result = await self.services.down({
+        config,
+        dryRun: options.dryRun === true,
+        report: (line) => self.say(line),
+      });
+      const text = 'jobs that were running go on; the next `reprise up` takes them up';
+      await self.print(
+        { dryRun: options.dryRun, ...result },
+        (view) => `worker ${view.worker}, Temporal ${view.temporal}\n${text}`,
+      );
+    },
+  });
+}
+
+function upText(result: UpResult): string {
+  return [
+    facts([
+      ['Web UI', result.webUi],
+      [
+        'Temporal',
+        `${result.address}, ${result.temporal.state}${result.temporal.pid === null ? '' : ` (pid ${result.temporal.pid})`}`,
+      ],
+      ['worker', `${result.worker.state}${result.worker.pid === null ? '' : ` (pid ${result.worker.pid})`}`],
+      ['state', result.stateDir],
+      ['logs', result.logs.join(', ')],
+    ]),
+    'next: reprise schedule apply, then reprise backup run CLUSTER; reprise down stops it',
+  ].join('\n');
+}

@@ -1,0 +1,113 @@
+import { webUiLink } from '../client/connect.js';
+import type { TemporalSession } from '../client/connect.js';
+import { follow } from '../client/follow-operation.js';
+import type { StartedOperation } from '../client/start.js';
+import { isFinal, statusOf } from '../client/status.js';
+import type { StatusView } from '../client/status.js';
+import type { Cli } from './cli-context.js';
+import type { CommonOptions } from './define-command.js';
+import { ProgressDisplay } from './terminal/progress.js';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ApprovablePlan } from '../domain/plan/plan.js';
+import { waitingPlan } from '../client/decide.js';
+
+/** Printed by `--detach`. */
+export interface Detached {
+  readonly workflowId: string;
+  readonly webUi: string;
+  readonly follow: string;
+}
+
+/** Where a piece of work is seen, and the command that goes on following it. */
+export function detached(cli: Cli, session: TemporalSession, workflowId: string): Detached {
+  return { workflowId, webUi: webUiLink(session.settings, workflowId), follow: cli.command('watch', workflowId) };
+}
+
+export function detachedText(view: Detached): string {
+  return `started ${view.workflowId}\n  watch it:  ${view.follow}\n  Web UI:    ${view.webUi}`;
+}
+
+/**
+ * Waits for the result with progress on stderr; Ctrl-C and `--timeout` end the waiting, never the work. `news` is text
+ * that people wait for too, shown between the lines once it is there.
+ */
+export async function waitFor<T>(
+  cli: Cli,
+  session: TemporalSession,
+  work: StartedOperation,
+  options: CommonOptions,
+  news?: Promise<string | null>,
+): Promise<T> {
+  const { workflowId } = work;
+  if (cli.showsProgress)
+    cli.say(cli.terminal.paint('dim', `${workflowId}  ${webUiLink(session.settings, workflowId)}`, 'err'));
+  const display = new ProgressDisplay(cli.terminal, (line) => cli.say(line));
+  const onStatus = (view: StatusView): void => (cli.showsProgress ? display.update(view) : undefined);
+  void news?.then((text) => {
+    if (text === null || !cli.showsProgress) return;
+    display.clear();
+    cli.say(text);
+  });
+  return interruptible(async (signal) => {
+    try {
+      return await follow<T>(session, work.handle, {
+        onStatus,
+        comeBack: cli.command('watch', workflowId),
+        timeoutMs: milliseconds(options),
+        signal,
+      });
+    } finally {
+      display.clear();
+    }
+  });
+}
+
+/** Runs with a signal that Ctrl-C aborts; a second Ctrl-C ends the program at once. */
+export async function interruptible<T>(run: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const interruption = new AbortController();
+  const abort = (): void => interruption.abort();
+  process.once('SIGINT', abort);
+  process.once('SIGTERM', abort);
+  try {
+    return await run(interruption.signal);
+  } finally {
+    process.removeListener('SIGINT', abort);
+    process.removeListener('SIGTERM', abort);
+  }
+}
+
+export function milliseconds({ timeout }: CommonOptions): number | undefined {
+  return timeout === undefined ? undefined : timeout * 1000;
+}
+
+/** `--detach` waits so long for the plan, which needs a worker; the work itself does not depend on it. */
+const PLAN_WAIT_MS = 60_000;
+
+/** The plan once it is made; null when it is not in time, or the work is over without one. */
+export async function planWhenMade<P extends ApprovablePlan>(
+  session: TemporalSession,
+  workflowId: string,
+  isOurs: (plan: ApprovablePlan) => plan is P,
+  withinMs = PLAN_WAIT_MS,
+): Promise<P | null> {
+  const until = performance.now() + withinMs;
+  while (performance.now() < until) {
+    const plan = await waitingPlan(session, workflowId).catch(() => null);
+    if (plan !== null && isOurs(plan)) return plan;
+    if (isFinal((await statusOf(session, workflowId, { jobs: false })).state)) return null;
+    await sleep(500);
+  }
+  return null;
+}
+
+/** People who wait at a terminal see the plan as soon as it is there. */
+export async function planToShow<P extends ApprovablePlan>(
+  session: TemporalSession,
+  workflowId: string,
+  isOurs: (plan: ApprovablePlan) => plan is P,
+  textOf: (plan: P) => string,
+  withinMs?: number,
+): Promise<string | null> {
+  const plan = await planWhenMade(session, workflowId, isOurs, withinMs).catch(() => null);
+  return plan === null ? null : `\n${textOf(plan)}\n`;
+}

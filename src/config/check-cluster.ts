@@ -1,0 +1,210 @@
+import type { ClusterConfig, Config, PolicyConfig } from '../domain/config.js';
+import { engineKinds } from '../engines/registry.js';
+import type { ConfigPath, Problem } from './problem.js';
+import { isHookStep } from './resolve-defaults.js';
+import { recoverySteps } from './schema/cluster.js';
+import { didYouMean } from './suggest.js';
+
+/** What is wrong within one cluster and between it and what it names. */
+export function checkCluster(config: Config, name: string, cluster: ClusterConfig): Problem[] {
+  const at = ['clusters', name];
+  return [
+    ...repeated(cluster.databases, [...at, 'databases'], 'database'),
+    ...checkPolicies(config, at, cluster),
+    ...checkArchivers(at, cluster),
+    ...checkSteps(at, cluster),
+    ...checkTargets(at, cluster),
+    ...checkOldData(at, cluster),
+    ...checkHooks(at, cluster),
+    ...checkApprovals(at, cluster),
+  ];
+}
+
+/** Folders that a cluster's catalogue has beside those of its policies. */
+const reservedPolicies = ['records', 'incidents'];
+
+function checkPolicies(config: Config, at: ConfigPath, cluster: ClusterConfig): Problem[] {
+  const reserved = Object.keys(cluster.policies)
+    .filter((name) => reservedPolicies.includes(name))
+    .map((name) => ({
+      path: [...at, 'backups', name],
+      message: `a policy may not be named ${name}`,
+      hint: "the catalogue's folder has that name",
+    }));
+  const named = Object.entries(cluster.policies).map(([name, { repository }]) => ({
+    path: [...at, 'backups', name],
+    repository,
+  }));
+  const elsewhere = [...named, { path: [...at, 'catalogue'], repository: cluster.catalogue }].flatMap(
+    ({ path, repository }) => {
+      const host = config.repositories[repository]?.host;
+      if (host === undefined || host === cluster.host) return [];
+      const message = `repository ${repository} is a directory of host ${host}, the cluster is on ${cluster.host}`;
+      return [{ path, message, hint: `name a repository that host ${cluster.host} can reach` }];
+    },
+  );
+  const lacking = Object.entries(cluster.policies).flatMap(([name, { engine }]): Problem[] => {
+    const method = engineKinds[engine]?.engine.capabilities.method;
+    const path = [...at, 'backups', name];
+    if (method === 'data-directory' && cluster.dataDir === undefined) {
+      return [
+        {
+          path,
+          message: `engine ${engine} backs up a data directory, and the cluster names none`,
+          hint: 'add data_dir: to the cluster',
+        },
+      ];
+    }
+    if (method === 'databases' && cluster.databases.length === 0) {
+      return [
+        {
+          path,
+          message: `engine ${engine} backs up databases, and the cluster names none`,
+          hint: 'add databases: [NAME] to the cluster',
+        },
+      ];
+    }
+    return [];
+  });
+  const encryption = Object.entries(cluster.policies).flatMap(([name, policy]) =>
+    checkEncryption(policy, [...at, 'backups', name]),
+  );
+  return [...reserved, ...elsewhere, ...lacking, ...encryption];
+}
+
+function checkEncryption({ engine, proof, encryption }: PolicyConfig, at: ConfigPath): Problem[] {
+  if (encryption === undefined) return [];
+  const problems: Problem[] = [];
+  const path = [...at, 'encryption'];
+  if (engineKinds[engine]?.engine.capabilities.encrypts !== true) {
+    problems.push({
+      path,
+      atKey: true,
+      message: `what engine ${engine} writes is not encrypted by Reprise`,
+      hint: "take it out, and use the engine's own encryption (pgBackRest: repo1-cipher-type in pgbackrest.conf)",
+    });
+  }
+  if (proof !== 'none' && encryption.identity === undefined) {
+    problems.push({
+      path: [...at, 'proof'],
+      message: `proof: ${proof} reads every backup, and encryption names no identity to read it with`,
+      hint: 'add encryption.identity: { file: PATH }; or proof: none, and prove backups on a host that has a key',
+    });
+  }
+  return problems;
+}
+
+/** A cluster has one `archive_command`: of two engines that archive, one would get no WAL. */
+function checkArchivers(at: ConfigPath, cluster: ClusterConfig): Problem[] {
+  const [first, ...others] = Object.entries(cluster.policies).filter(
+    ([, { engine, enabled, options }]) =>
+      enabled &&
+      engineKinds[engine]?.engine.capabilities.archivesWal &&
+      !engineKinds[engine].engine.receiver?.wanted(options),
+  );
+  return others.map(([name]) => ({
+    path: [...at, 'backups', name],
+    message: `policies ${first?.[0]} and ${name} both want the archive_command of this cluster`,
+    hint: 'keep one, or set enabled: false on the other',
+  }));
+}
+
+function checkSteps(at: ConfigPath, cluster: ClusterConfig): Problem[] {
+  const path = [...at, 'recovery', 'steps'];
+  const { steps } = cluster.recovery;
+  const inOrder = recoverySteps.filter((step) => steps.includes(step));
+  const problems: Problem[] = steps.flatMap((step, index) =>
+    isHookStep(step) && !(step in cluster.hooks)
+      ? [
+          {
+            path: [...path, index],
+            message: `step ${step} needs a hook of that name`,
+            hint: `add hooks: { ${step}: { argv: [...] } }`,
+          },
+        ]
+      : [],
+  );
+  if (!steps.includes('restore'))
+    problems.push({ path, message: 'the steps lack restore', hint: `the whole order is: ${recoverySteps.join(', ')}` });
+  if (steps.join() !== inOrder.join()) {
+    problems.push({
+      path,
+      message: "the steps are not in the runbook's order, or one stands twice",
+      hint: `write: [${inOrder.join(', ')}]`,
+    });
+  }
+  return problems;
+}
+
+function checkTargets(at: ConfigPath, cluster: ClusterConfig): Problem[] {
+  return Object.entries(cluster.recovery.targets).flatMap(([name, { host, port }]) => {
+    const path = [...at, 'recovery', 'targets', name];
+    const problems: Problem[] = [];
+    if (name === 'in-place')
+      problems.push({
+        path,
+        message: 'a target may not be named in-place',
+        hint: "--into in-place is the cluster's own directory",
+      });
+    if (host === cluster.host && port === cluster.connection.port) {
+      problems.push({
+        path: [...path, 'port'],
+        message: `port ${port} is the cluster's own`,
+        hint: 'give the recovered server another one',
+      });
+    }
+    return problems;
+  });
+}
+
+function checkOldData(at: ConfigPath, { recovery: { oldData }, dataDir }: ClusterConfig): Problem[] {
+  if (oldData.mode !== 'aside-on' || dataDir === undefined || !`${oldData.path}/`.startsWith(`${dataDir}/`)) return [];
+  return [
+    {
+      path: [...at, 'recovery', 'old_data', 'path'],
+      message: `${oldData.path} lies in the data directory that is replaced`,
+      hint: 'name a directory outside of it',
+    },
+  ];
+}
+
+function checkHooks(at: ConfigPath, cluster: ClusterConfig): Problem[] {
+  const names = Object.keys(cluster.hooks);
+  return Object.entries(cluster.hooks).flatMap(([name, { undo }]) => {
+    const path = [...at, 'hooks', name, 'undo'];
+    if (undo === name)
+      return [{ path, message: 'a hook cannot take itself back', hint: 'name the hook that does the opposite' }];
+    if (undo === undefined || names.includes(undo)) return [];
+    return [{ path, message: `unknown hook ${JSON.stringify(undo)}`, hint: didYouMean(undo, names, 'hooks') }];
+  });
+}
+
+function checkApprovals(at: ConfigPath, cluster: ClusterConfig): Problem[] {
+  return Object.entries(cluster.approvals).flatMap(([action, policy]) => {
+    const path = [...at, 'approvals', action];
+    const problems = repeated(policy.from, [...path, 'from'], 'contact');
+    if (policy.approvers > new Set(policy.from).size) {
+      const message = `${policy.approvers} approvers are asked for, and from: names ${policy.from.length}`;
+      problems.push({
+        path: [...path, 'approvers'],
+        message,
+        hint: 'no plan could ever be approved: name more, or ask for fewer',
+      });
+    }
+    return problems;
+  });
+}
+
+function repeated(values: readonly string[], path: ConfigPath, what: string): Problem[] {
+  return values.flatMap((value, index) =>
+    values.indexOf(value) === index
+      ? []
+      : [
+          {
+            path: [...path, index],
+            message: `${what} ${JSON.stringify(value)} stands here twice`,
+            hint: 'keep one of them',
+          },
+        ],
+  );
+}

@@ -1,0 +1,176 @@
+import { isAbsolute, relative, sep } from 'node:path';
+import type { Config } from '../domain/config.js';
+import { engineKinds } from '../engines/registry.js';
+import { storageKinds } from '../storage/registry.js';
+import { checkCluster } from './check-cluster.js';
+import type { ConfigPath, Problem } from './problem.js';
+import { reservedNotifierNames } from './schema/people.js';
+
+/** A place that only one owner may have. */
+interface Claim {
+  readonly path: ConfigPath;
+  /** What the reader is told it is, e.g. `repository local`. */
+  readonly owner: string;
+  readonly host: string;
+  readonly place: string;
+}
+
+/** What is wrong between parts that are each right by themselves. */
+export function crossCheck(config: Config): readonly Problem[] {
+  const repositories = repositoryClaims(config);
+  const dataDirs = dataDirClaims(config);
+  return [
+    ...Object.entries(config.clusters).flatMap(([name, cluster]) => checkCluster(config, name, cluster)),
+    ...checkPeople(config),
+    ...checkMedia(config),
+    // Files lie under <repository>/<cluster>/<policy>/: only a shared or nested root makes two policies collide.
+    ...collisions(repositories, overlaps, 'lie in one directory'),
+    ...collisions(dataDirs, overlaps, 'lie in one directory'),
+    ...repositories.flatMap((repository) =>
+      dataDirs
+        .filter((dataDir) => repository.host === dataDir.host && overlaps(repository.place, dataDir.place))
+        .map((dataDir) => ({
+          path: repository.path,
+          message: `${repository.owner} and ${dataDir.owner} lie in one another`,
+          hint: 'a recovery puts the data directory aside: keep backups on another device',
+        })),
+    ),
+    ...collisions(engineClaims(config), same, 'share one place'),
+    ...collisions(serverClaims(config), same, 'are one server'),
+  ];
+}
+
+/** What is wrong between events, notifiers and contacts: somebody would wait for a message that never comes. */
+function checkPeople(config: Config): Problem[] {
+  const reserved = Object.keys(config.notifiers)
+    .filter((name) => reservedNotifierNames.includes(name))
+    .map((name) => ({
+      path: ['notifiers', name],
+      message: `a notifier may not be named ${name}`,
+      hint: 'contacts have a key of that name',
+    }));
+  return [
+    ...reserved,
+    ...Object.entries(config.notify).flatMap(([event, notifiers]) => checkEvent(config, event, notifiers ?? [])),
+  ];
+}
+
+function checkEvent({ notifiers, contacts }: Config, event: string, named: readonly string[]): Problem[] {
+  return named.flatMap((name, index): Problem[] => {
+    const path = ['notify', event, index];
+    if (named.indexOf(name) !== index)
+      return [{ path, message: `notifier "${name}" stands here twice`, hint: 'keep one of them' }];
+    if (!notifiers[name]?.addressed || Object.values(contacts).some((contact) => contact[name] !== undefined))
+      return [];
+    return [
+      {
+        path,
+        message: `nobody can be told by ${name}: no contact has an address for it`,
+        hint: `add contacts: { NAME: { ${name}: [ADDRESS] } }`,
+      },
+    ];
+  });
+}
+
+/** A sync removes what its source lacks: never may that be a backup, nor lie where the cluster's host does not reach. */
+function checkMedia(config: Config): Problem[] {
+  const backups = new Set(
+    Object.values(config.clusters).flatMap(({ catalogue, policies }) => [
+      catalogue,
+      ...Object.values(policies).map(({ repository }) => repository),
+    ]),
+  );
+  return Object.entries(config.media).flatMap(([name, { repository, cluster }]): Problem[] => {
+    const path = ['media', name, 'repository'];
+    if (backups.has(repository))
+      return [
+        {
+          path,
+          message: `repository ${repository} holds backups or records`,
+          hint: 'give media a repository of their own',
+        },
+      ];
+    const [there, here] = [config.repositories[repository]?.host, config.clusters[cluster]?.host];
+    if (there === undefined || there === here) return [];
+    return [
+      {
+        path,
+        message: `repository ${repository} is a directory of host ${there}, the cluster is on ${here ?? '?'}`,
+        hint: `name a repository that host ${here ?? '?'} can reach`,
+      },
+    ];
+  });
+}
+
+function repositoryClaims(config: Config): Claim[] {
+  return Object.entries(config.repositories).flatMap(([name, repository]) => {
+    const kind = storageKinds[repository.type];
+    if (!kind) return [];
+    const { type, host = '', options } = repository;
+    // What is reached from everywhere is one place, from whichever host a repository is opened.
+    return [
+      {
+        path: ['repositories', name],
+        owner: `repository ${name}`,
+        host: kind.onHost ? `${type} ${host}` : type,
+        place: kind.place(options),
+      },
+    ];
+  });
+}
+
+function dataDirClaims(config: Config): Claim[] {
+  return Object.entries(config.clusters).flatMap(([name, cluster]) => {
+    const own = cluster.dataDir;
+    const targets = Object.entries(cluster.recovery.targets).map(([target, { host, dataDir }]) => ({
+      path: ['clusters', name, 'recovery', 'targets', target],
+      owner: `target ${target}`,
+      host: `directory ${host}`,
+      place: dataDir,
+    }));
+    const live = {
+      path: ['clusters', name],
+      owner: `the data directory of ${name}`,
+      host: `directory ${cluster.host}`,
+    };
+    return own === undefined ? targets : [{ ...live, place: own }, ...targets];
+  });
+}
+
+function engineClaims(config: Config): Claim[] {
+  return Object.entries(config.clusters).flatMap(([cluster, { host, policies }]) =>
+    Object.entries(policies).flatMap(([name, { engine, options }]) => {
+      const place = engineKinds[engine]?.place?.(options);
+      return place === undefined
+        ? []
+        : [{ path: ['clusters', cluster, 'backups', name], owner: `policy ${cluster}/${name}`, host, place }];
+    }),
+  );
+}
+
+function serverClaims(config: Config): Claim[] {
+  return Object.entries(config.clusters).map(([name, { host, connection }]) => ({
+    path: ['clusters', name],
+    owner: `cluster ${name}`,
+    host,
+    place: `${connection.host}:${connection.port}`,
+  }));
+}
+
+function collisions(claims: readonly Claim[], clash: (left: string, right: string) => boolean, how: string): Problem[] {
+  return claims.flatMap((claim, index) => {
+    const earlier = claims.slice(0, index).find(({ host, place }) => host === claim.host && clash(place, claim.place));
+    if (!earlier) return [];
+    const message = `${earlier.owner} and ${claim.owner} ${how}: ${claim.place}`;
+    return [{ path: claim.path, message, hint: 'give each a place of its own' }];
+  });
+}
+
+const same = (left: string, right: string): boolean => left === right;
+
+/** Equal, or one within the other. */
+function overlaps(left: string, right: string): boolean {
+  return [relative(left, right), relative(right, left)].some(
+    (way) => way !== '..' && !way.startsWith(`..${sep}`) && !isAbsolute(way),
+  );
+}
