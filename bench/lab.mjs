@@ -157,9 +157,8 @@ export class Lab {
   async backUp(cluster = 'mairie') {
     const { handle } = await startBackup(this.session, {
       cluster,
-      policy: 'policy',
-      type: 'full',
-      requestedBy: 'bench',
+      requester: 'bench',
+      order: { policy: 'policy', type: 'full' },
     });
     const { backups, skipped } = await handle.result();
     if (backups.length === 0) throw new Error(`no backup was made: ${skipped?.reason}`);
@@ -171,11 +170,8 @@ export class Lab {
   async recover(target, meanwhile = async () => undefined) {
     const work = await startRecovery(this.session, {
       cluster: 'mairie',
-      policy: 'policy',
-      target,
-      into: 'in-place',
-      pause: false,
       requester: 'somebody',
+      order: { policy: 'policy', target, into: 'in-place', pause: false },
     });
     const result = work.handle.result();
     result.catch(() => undefined);

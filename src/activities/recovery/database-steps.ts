@@ -26,9 +26,8 @@ export function databaseSteps(deps: HostDependencies): DatabaseSteps {
       const own = {
         ...step,
         operationId: `${step.operationId}/safety`,
-        policy: plan.binding.policy,
-        type: 'auto' as const,
-        requestedBy: 'recovery',
+        requester: 'recovery',
+        order: { policy: plan.binding.policy, type: 'auto' as const },
       };
       try {
         const made = await makeBackup(session, own, run, clusterLocks.recovery(session.cluster.name));

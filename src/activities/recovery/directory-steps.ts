@@ -88,12 +88,12 @@ export function directorySteps(deps: HostDependencies): DirectorySteps {
       // Rests on nothing: what was made before may be of a timeline that this recovery has left.
       const made = await makeBackup(
         session,
-        { ...own, policy: plan.binding.policy, type: 'full', requestedBy: 'recovery' },
+        { ...own, requester: 'recovery', order: { policy: plan.binding.policy, type: 'full' } },
         run,
         clusterLocks.recovery(session.cluster.name),
       );
       for (const { id } of made) {
-        const verdict = await verifyAndRecord(session, own, id, 'verify', run);
+        const verdict = await verifyAndRecord(session, own, { backupId: id, restore: false }, run);
         if (!verdict.ok)
           throw new RepriseError(
             'backup-corrupt',

@@ -13,7 +13,8 @@ import {
   restartSource,
   stateOf,
 } from '../../domain/plan/choose-source.js';
-import type { PlanTerms, PlanningRequest, RecoveryOrder } from '../../domain/plan/plan-terms.js';
+import type { RecoveryOrder } from '../../domain/operation/orders.js';
+import type { PlanTerms, PlanningRequest } from '../../domain/plan/plan-terms.js';
 import { mediaRefusal } from '../../domain/plan/recovered-media.js';
 import type {
   ObservedDisk,

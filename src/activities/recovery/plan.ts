@@ -1,4 +1,5 @@
 import { RepriseError, isRepriseError } from '../../domain/errors.js';
+import { recoveryOrder } from '../../domain/operation/orders.js';
 import { decideRecovery } from '../../domain/plan/decide-recovery.js';
 import { planTerms } from '../../domain/plan/plan-terms.js';
 import { type Plan, type PlanBinding, isRecoveryPlan } from '../../domain/plan/plan.js';
@@ -9,7 +10,7 @@ import type { HostActivities, PlanRequest } from '../api.js';
 import { closePlansOf } from './approvals.js';
 import { damagedBackup, quarantine } from './damaged-backup.js';
 import type { HostDependencies } from '../dependencies.js';
-import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
+import { type ActivityRun, withOrder, wrapActivity } from '../activity-wrapper.js';
 import { observeRecovery } from './observe-recovery.js';
 import { type ClusterContext, openClusterContext, record } from '../cluster-context.js';
 
@@ -17,32 +18,38 @@ export function planningActivities(
   deps: HostDependencies,
 ): Pick<HostActivities, 'planRecovery' | 'recheckPlan' | 'pin' | 'unpin'> {
   return {
-    planRecovery: wrapActivity('planRecovery', async (request, run) => {
-      const session = await openClusterContext(deps, request.cluster);
-      const plan = await soundPlan(session, request, run);
-      await openHostState(session.host.stateDir).savePlan(plan);
-      await record(session, request, `plan/${plan.digest}`, { kind: 'plan', plan }, request.requester);
-      return plan;
-    }),
-    recheckPlan: wrapActivity('recheckPlan', async (request, run) => {
-      const session = await openClusterContext(deps, request.cluster);
-      const before = await openHostState(session.host.stateDir).readPlan(request.plan);
-      if (!before || !isRecoveryPlan(before))
-        throw new RepriseError('plan-unknown', `this host holds no plan ${request.plan.slice(0, 12)} of a recovery`);
-      const used = await openHostState(session.host.stateDir).usedBy(request.plan);
-      // Under way already (a Reset, a lost completion): its steps are found done one by one, the old world is gone.
-      if (used?.operationId === request.operationId) return { digest: before.digest, changed: [] };
-      const now = await makePlan(session, request, run, before.binding.thaw).catch((error: unknown) =>
-        brokenBy(session, request, error),
-      );
-      if ('damaged' in now) return { digest: null, changed: [now.damaged] };
-      const changed = Object.keys(now.binding).filter(
-        (key) =>
-          JSON.stringify(now.binding[key as keyof PlanBinding]) !==
-          JSON.stringify(before.binding[key as keyof PlanBinding]),
-      );
-      return { digest: now.digest, changed };
-    }),
+    planRecovery: wrapActivity(
+      'planRecovery',
+      withOrder(recoveryOrder, async (request, run) => {
+        const session = await openClusterContext(deps, request.cluster);
+        const plan = await soundPlan(session, request, run);
+        await openHostState(session.host.stateDir).savePlan(plan);
+        await record(session, request, `plan/${plan.digest}`, { kind: 'plan', plan }, request.requester);
+        return plan;
+      }),
+    ),
+    recheckPlan: wrapActivity(
+      'recheckPlan',
+      withOrder(recoveryOrder, async (request, run) => {
+        const session = await openClusterContext(deps, request.cluster);
+        const before = await openHostState(session.host.stateDir).readPlan(request.plan);
+        if (!before || !isRecoveryPlan(before))
+          throw new RepriseError('plan-unknown', `this host holds no plan ${request.plan.slice(0, 12)} of a recovery`);
+        const used = await openHostState(session.host.stateDir).usedBy(request.plan);
+        // Under way already (a Reset, a lost completion): its steps are found done one by one, the old world is gone.
+        if (used?.operationId === request.operationId) return { digest: before.digest, changed: [] };
+        const now = await makePlan(session, request, run, before.binding.thaw).catch((error: unknown) =>
+          brokenBy(session, request, error),
+        );
+        if ('damaged' in now) return { digest: null, changed: [now.damaged] };
+        const changed = Object.keys(now.binding).filter(
+          (key) =>
+            JSON.stringify(now.binding[key as keyof PlanBinding]) !==
+            JSON.stringify(before.binding[key as keyof PlanBinding]),
+        );
+        return { digest: now.digest, changed };
+      }),
+    ),
     pin: wrapActivity('pin', async (step) => {
       const session = await openClusterContext(deps, step.cluster);
       const plan = await openHostState(session.host.stateDir).readPlan(step.plan);
@@ -85,7 +92,7 @@ async function soundPlan(session: ClusterContext, request: PlanRequest, run: Act
         throw damage && isRepriseError(error) && error.code === 'no-usable-backup' ? damage.error : error;
       if (backupId === damage?.backupId) throw error;
       await brokenBy(session, request, error);
-      if (request.target.kind === 'backup') throw error;
+      if (request.order.target.kind === 'backup') throw error;
       damage = { backupId, error };
     }
   }
@@ -102,8 +109,8 @@ export async function makePlan(
   approvedThaw?: PlannedThaw,
 ): Promise<Plan> {
   const { cluster, deps } = context;
-  const asked = { ...request, order: request, approvedThaw };
-  const terms = planTerms(deps.config, deps.host, cluster, request.into);
+  const asked = { ...request, approvedThaw };
+  const terms = planTerms(deps.config, deps.host, cluster, request.order.into);
   const decided = decideRecovery(terms, asked, await observeRecovery(context, terms, asked, run));
   return { digest: planDigest(decided.binding), ...decided };
 }

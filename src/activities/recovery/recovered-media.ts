@@ -31,7 +31,7 @@ export function mediaPlanAt(
 ) {
   return makeMediaPlan(
     session,
-    { cluster, operationId, workflowId, requester, media: name, task: taskOf({ instant }) },
+    { cluster, operationId, workflowId, requester, order: { media: name, task: taskOf({ instant }) } },
     run,
   );
 }

@@ -45,7 +45,11 @@ function ranges<T>(field: readonly number[], name: (value: number) => T): { star
 
 /** The backup workflow a schedule starts; the server appends the time to its id. */
 export function actionOf(wanted: WantedSchedule) {
-  const input: BackupInput = { cluster: wanted.cluster, policy: wanted.policy, type: 'auto', requestedBy: 'schedule' };
+  const input: BackupInput = {
+    cluster: wanted.cluster,
+    requester: 'schedule',
+    order: { policy: wanted.policy, type: 'auto' },
+  };
   const runbook = backup(wanted.cluster, wanted.policy);
   return {
     type: 'startWorkflow' as const,

@@ -2,7 +2,7 @@ import type { Backup } from '../backup/backup.js';
 import type { ClusterConfig, PolicyConfig } from '../config.js';
 import { RepriseError } from '../errors.js';
 import { formatTarget } from '../target/target.js';
-import type { RecoveryOrder } from './plan-terms.js';
+import type { RecoveryOrder } from '../operation/orders.js';
 import type { RecoveryMethod } from './plan.js';
 import type { RecoveryOutline, RecoverySource } from './recovery-observations.js';
 import type { RecoveryTarget } from '../target/target.js';

@@ -1,20 +1,9 @@
 import { linesToAdd } from '../approval/approval-policy.js';
 import type { ApprovalPolicy, ClusterConfig, Config } from '../config.js';
 import { RepriseError } from '../errors.js';
-import type { ThawTier } from '../storage/storage-classes.js';
-import type { RecoveryTarget } from '../target/target.js';
+import type { RecoveryOrder } from '../operation/orders.js';
 import { type RecoveryPlace, recoveryPlace } from './recovery-place.js';
 import type { PlannedThaw } from './thaw.js';
-
-export interface RecoveryOrder {
-  readonly policy?: string;
-  readonly target: RecoveryTarget;
-  readonly into: string;
-  readonly pause: boolean;
-  readonly database?: string;
-  readonly thawTier?: ThawTier;
-  readonly withMedia?: string;
-}
 
 /** One recovery that a plan is made for. */
 export interface PlanningRequest {

@@ -1,5 +1,5 @@
 import { RepriseError } from '../errors.js';
-import { storageClasses } from '../storage/storage-classes.js';
+import { storageClasses, thawTierNames } from '../storage/storage-classes.js';
 import type { ThawTier } from '../storage/storage-classes.js';
 import { type Prices, thawPrice } from '../storage/storage-usage.js';
 import { durationInWords, sizeInWords } from '../text/text.js';
@@ -27,11 +27,9 @@ export interface ThawChoice {
   readonly price: number | null;
 }
 
-const tiers: readonly ThawTier[] = ['Expedited', 'Standard', 'Bulk'];
-
 /** Hours until all of the classes can be read, by tier; a tier that one of them lacks is none. */
 export function thawTiers(classes: readonly string[]): { tier: ThawTier; hours: number }[] {
-  return tiers.flatMap((tier) => {
+  return thawTierNames.flatMap((tier) => {
     const hours = classes.map((name) => storageClasses[name]?.thawHours?.[tier]);
     return hours.length === 0 || hours.includes(undefined)
       ? []
