@@ -207,7 +207,7 @@ export interface PhysicalRestore {
    * Lists what there is beside the files of a server that is about to recover and whose `restore_command` waits for it.
    * Null, or absent, where that command fetches by itself. See `withWal`.
    */
-  feedWal?(context: ReadContext, dataDir: string): Promise<WalPrefetch | null>;
+  prefetchWal?(context: ReadContext, dataDir: string): Promise<WalPrefetch | null>;
   /** `archive_command` that re-arms archiving after the recovery, same stanza, new timeline; null where the policy needs none. */
   archiveCommand(context: ReadContext): string | null;
   /** Makes the repository ready for the recovered cluster (a new stanza only when its identity changed). */

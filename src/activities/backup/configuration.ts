@@ -3,9 +3,8 @@ import type { Backup, BackupConfiguration } from '../../domain/backup/backup.js'
 import type { PolicyConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 import type { MadeBackup } from '../../engines/engine.js';
-import { inTermsOfAge } from '../../process/age/age-errors.js';
 import { recipientsOf, requireIdentity } from '../../process/age/age-keys.js';
-import { decryptingArgv, encryptingArgv } from '../../process/age/age.js';
+import { decryptingArgv, encryptingArgv, inTermsOfAge } from '../../process/age/age.js';
 import { runProgram } from '../../process/exec/run-program.js';
 import { type Configuration, readConfiguration } from '../../postgres/recovery/configuration.js';
 import { maskSecrets } from '../../postgres/recovery/configuration-mask.js';
