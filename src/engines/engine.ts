@@ -2,6 +2,7 @@
 import type { z } from 'zod';
 import type { BackupType, ListedBackup } from '../domain/backup/backup.js';
 import type { RecoveryMethod } from '../domain/plan/plan.js';
+import type { RecoveryOutline } from '../domain/plan/recovery-observations.js';
 import type { RecoveryTarget } from '../domain/target/target.js';
 import type { BackupEngine } from './backup-contract.js';
 import type { EngineContext, ReadContext, Uploader } from './context.js';
@@ -11,7 +12,7 @@ import type { WalEngine } from './wal-contract.js';
 export type * from './backup-contract.js';
 export type * from './restore-contract.js';
 export type * from './wal-contract.js';
-export type { EngineContext, ListedBackup, ReadContext, Uploader };
+export type { EngineContext, ListedBackup, ReadContext, RecoveryOutline, Uploader };
 
 /** All methods are idempotent for one operation id: a later attempt finds what was done. */
 export interface Engine extends BackupEngine, RestoreEngine, WalEngine {

@@ -1,6 +1,7 @@
 /** What an engine does in a recovery: looks whether a target can be reached, and restores files or databases. */
 import type { Backup, TableCount } from '../domain/backup/backup.js';
 import type { ClusterConfig } from '../domain/config.js';
+import type { RecoveryOutline } from '../domain/plan/recovery-observations.js';
 import type { RecoveryTarget } from '../domain/target/target.js';
 import type { EngineContext, ReadContext } from './context.js';
 import type { RecoveryWal } from './wal-contract.js';
@@ -27,22 +28,6 @@ export interface LogicalRestore {
     backup: Backup,
     connection: ClusterConfig['connection'],
   ): Promise<readonly string[]>;
-}
-
-/** Outcome of an engine's read-only look at a recovery request. */
-export interface RecoveryOutline {
-  /** One for `data-directory`; one a database for `databases`. */
-  readonly backups: readonly Backup[];
-  readonly target: RecoveryTarget;
-  readonly timeline: number | null;
-  readonly systemIdentifier: string | null;
-  readonly sizeBytes: number;
-  readonly neededBytes: number;
-  readonly reachableFrom: string | null;
-  readonly reachableTo: string | null;
-  readonly walEnd: string | null;
-  readonly salvageableSegments: number;
-  readonly warnings: readonly string[];
 }
 
 export interface OutlineRequest {
