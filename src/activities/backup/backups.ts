@@ -9,7 +9,7 @@ import type { MadeBackup } from '../../engines/engine.js';
 import { withHostLock } from '../../process/jobs/file-lock.js';
 import type { JobLock } from '../../process/jobs/jobs.js';
 import { operationsInUse, pruneJobs } from '../../process/jobs/supervisor.js';
-import { forgetUploadOrders } from '../../process/jobs/upload-orders.js';
+import { forgetUploadOrders } from '../../process/jobs/upload-order.js';
 import { type HostState, openHostState } from '../../records/host-state.js';
 import type { BackupStep, HostActivities, OrderedStep, StepInput } from '../api.js';
 import { clockAhead } from './clock-ahead.js';
