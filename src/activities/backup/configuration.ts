@@ -12,12 +12,11 @@ import { sha256Hex } from '../../records/digest.js';
 import {
   bringAccessRules,
   layAside,
-  missingFiles,
   pointToConfiguration,
   putBack,
 } from '../../postgres/recovery/restore-configuration.js';
 import type { PlannedStep } from '../api.js';
-import { configurationDir } from '../recovery/places.js';
+import { configurationDir } from '../../domain/plan/recovery-place.js';
 import type { Authorized } from '../recovery/server-steps.js';
 import { type ClusterContext, engineFor, policyOf, record, storageOf } from '../cluster-context.js';
 
@@ -100,11 +99,6 @@ export async function storeConfiguration(
 export async function removeConfiguration(session: ClusterContext, policy: PolicyConfig, label: string): Promise<void> {
   if (engineFor(session, policy).capabilities.method !== 'data-directory') return;
   for (const encrypted of [false, true]) await storageOf(session, policy).remove(keyOf(policy, label, encrypted));
-}
-
-/** Files of a backup's configuration that are gone from this host: the plan says that they are put back. */
-export function filesToPutBack(backups: readonly Backup[]): Promise<readonly string[]> {
-  return missingFiles(backups.flatMap(({ configuration }) => (configuration?.key ? configuration.files : [])));
 }
 
 /**
