@@ -20,6 +20,7 @@
  * while it is loaded is left out: every module is loaded before counting begins. It is one run: branches that it does not take
  * are not seen.
  */
+import { Buffer } from 'node:buffer';
 import { execFileSync, spawnSync } from 'node:child_process';
 import {
   chmodSync,

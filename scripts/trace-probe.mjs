@@ -4,7 +4,7 @@ import childProcess from 'node:child_process';
 import inspector from 'node:inspector';
 import { syncBuiltinESMExports } from 'node:module';
 import { basename, join } from 'node:path';
-import { isMainThread, threadId } from 'node:worker_threads';
+import { BroadcastChannel, isMainThread, threadId } from 'node:worker_threads';
 
 const directory = process.env.REPRISE_TRACE;
 const isWorker = process.argv.includes('worker') || !isMainThread;
