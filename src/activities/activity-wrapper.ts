@@ -1,5 +1,7 @@
 import { ApplicationFailure, Context } from '@temporalio/activity';
+import type { z } from 'zod';
 import { errorTable, fromSystemError, isRepriseError } from '../domain/errors.js';
+import { readOrder } from '../domain/operation/orders.js';
 import type { JobView, Progress } from '../domain/operation/progress.js';
 import type { HeartbeatDetails } from '../domain/operation/status.js';
 import { crashPoint } from '../process/jobs/crash-points.js';
@@ -67,6 +69,14 @@ export function wrapActivity<I, O>(
 
 const beatEvery = (timeoutMs: number | undefined): number =>
   timeoutMs === undefined ? BEAT_MS : Math.min(BEAT_MS, timeoutMs / 4);
+
+/** Reads the order of a step before anything is done: it comes from outside. */
+export function withOrder<Order, I extends { readonly order: Order }, O>(
+  schema: z.ZodType<Order>,
+  body: (input: I, run: ActivityRun) => Promise<O>,
+): (input: I, run: ActivityRun) => Promise<O> {
+  return async (input, run) => body({ ...input, order: readOrder(schema, input.order) }, run);
+}
 
 /** Code, hint and retryability travel in the failure; nothing secret does. */
 export function toFailure(error: unknown): ApplicationFailure {

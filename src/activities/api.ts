@@ -1,15 +1,24 @@
 import type { AdoptOutput, AdoptionPreview } from '../domain/backup/adoption.js';
-import type { Backup, BackupType } from '../domain/backup/backup.js';
+import type { Backup } from '../domain/backup/backup.js';
 import type { ErrorCode } from '../domain/errors.js';
 import type { Approval, Decision, Plan, RecoveryMethod } from '../domain/plan/plan.js';
 import type { LockAnswer, LockRequest } from '../domain/operation/locks.js';
-import type { MediaOutcome, MediaPlan, MediaTask, MediaVerdict } from '../domain/media/media.js';
+import type { MediaOutcome, MediaPlan, MediaVerdict } from '../domain/media/media.js';
 import type { Notice, NotifyEvent } from '../domain/notification/notices.js';
 import type { Diagnosis, Inspection } from '../domain/operation/inspections.js';
+import type {
+  AdoptionOrder,
+  BackupOrder,
+  MediaOrder,
+  MediaVerificationOrder,
+  PolicyAdoptionOrder,
+  RecoveryOrder,
+  RotationOrder,
+  VerificationOrder,
+} from '../domain/operation/orders.js';
 import type { Delivery } from '../domain/notification/recipients.js';
 import type { RecoveryOutcome } from '../domain/backup/records.js';
 import type { RotateOutput } from '../domain/retention/rotation.js';
-import type { ThawTier } from '../domain/storage/storage-classes.js';
 import type { RecoveryTarget } from '../domain/target/target.js';
 
 /** What workflows need to know of a cluster to choose queues and steps; from the control worker's config. */
@@ -75,24 +84,18 @@ export interface PlannedStep extends StepInput {
   readonly plan: string;
 }
 
-export interface BackupStep extends StepInput {
-  readonly policy: string;
-  readonly type: BackupType | 'auto';
-  /** UTC ISO-8601; names the files, the same in every attempt. */
-  readonly startedAt: string;
-  readonly requestedBy: string;
+/** A step that carries out an order, which it reads by its schema. */
+export interface OrderedStep<Order> extends StepInput {
+  readonly order: Order;
 }
 
-export interface PlanRequest extends StepInput {
-  readonly policy?: string;
-  readonly target: RecoveryTarget;
-  readonly into: string;
-  readonly pause: boolean;
-  readonly database?: string;
-  /** How cold files are thawed; absent: as the repository says. */
-  readonly thawTier?: ThawTier | undefined;
-  /** Media brought back to the same instant. */
-  readonly withMedia?: string;
+export interface BackupStep extends OrderedStep<BackupOrder> {
+  /** UTC ISO-8601; names the files, the same in every attempt. */
+  readonly startedAt: string;
+  readonly requester: string;
+}
+
+export interface PlanRequest extends OrderedStep<RecoveryOrder> {
   readonly requester: string;
   /** Digest of the configuration that the control worker, which runs the workflow, has. */
   readonly controlDigest?: string;
@@ -100,9 +103,7 @@ export interface PlanRequest extends StepInput {
   readonly sourceAnswers?: boolean;
 }
 
-export interface MediaRequest extends StepInput {
-  readonly media: string;
-  readonly task: MediaTask;
+export interface MediaRequest extends OrderedStep<MediaOrder> {
   readonly requester: string;
   /** The requester confirmed it; absent: nobody was asked. */
   readonly confirmed?: boolean;
@@ -161,15 +162,13 @@ export interface HostActivities {
   preflightBackup(input: BackupStep): Promise<readonly string[]>;
   runBackup(input: BackupStep): Promise<readonly string[]>;
   /** Verifies (and restores, where asked) and records the proof or the quarantine. */
-  proveBackup(
-    input: StepInput & { backupId: string; level: 'verify' | 'restore' },
-  ): Promise<{ ok: boolean; detail: string }>;
+  proveBackup(input: OrderedStep<VerificationOrder>): Promise<{ ok: boolean; detail: string }>;
   /** What `adoptBackups` would do; reads only. */
-  surveyAdoption(input: StepInput & { policy?: string; from?: string }): Promise<AdoptionPreview>;
+  surveyAdoption(input: OrderedStep<AdoptionOrder>): Promise<AdoptionPreview>;
   /** Records, and verifies, what was there before Reprise; repeated, it goes on where it was. */
-  adoptBackups(input: StepInput & { policy: string; from?: string; requestedBy: string }): Promise<AdoptOutput>;
+  adoptBackups(input: OrderedStep<PolicyAdoptionOrder> & { requester: string }): Promise<AdoptOutput>;
   readBackups(input: StepInput & { backupIds: readonly string[] }): Promise<readonly Backup[]>;
-  rotateBackups(input: StepInput & { policy: string; dryRun: boolean }): Promise<RotateOutput>;
+  rotateBackups(input: OrderedStep<RotationOrder>): Promise<RotateOutput>;
 
   planRecovery(input: PlanRequest): Promise<Plan>;
   /** Made again just before the destructive steps: the digest of the plan as it would be now; null where its backup is damaged. */
@@ -216,7 +215,7 @@ export interface HostActivities {
   /** Ends the plans of an operation, however it ended. */
   closeMedia(input: StepInput): Promise<void>;
   /** Reads and compares; `sample` images are decoded for real. */
-  verifyMedia(input: StepInput & { media: string; sample: number }): Promise<MediaVerdict>;
+  verifyMedia(input: OrderedStep<MediaVerificationOrder>): Promise<MediaVerdict>;
   /** Writes the incident document anew from the records; returns its key. */
   writeReport(input: StepInput & { incident: string }): Promise<string>;
 }

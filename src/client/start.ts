@@ -1,6 +1,4 @@
 import type { WorkflowHandle } from '@temporalio/client';
-import type { BackupType } from '../domain/backup/backup.js';
-import type { MediaTask } from '../domain/media/media.js';
 import {
   adoptWorkflowId,
   backupWorkflowId,
@@ -12,21 +10,19 @@ import {
   verifyMediaWorkflowId,
   workflowTypes,
 } from '../domain/operation/names.js';
-import type { ThawTier } from '../domain/storage/storage-classes.js';
-import type { RecoveryTarget } from '../domain/target/target.js';
+import * as runbooks from '../domain/plan/runbooks.js';
 import type {
-  AdoptInput,
-  BackupInput,
-  IncidentInput,
-  MediaInput,
-  RecoverInput,
-  RotateInput,
-  VerifyInput,
-  VerifyMediaInput,
-} from '../workflows/api.js';
+  AdoptionOrder,
+  BackupOrder,
+  MediaVerificationOrder,
+  OperationRequest,
+  RecoveryOrder,
+  RotationOrder,
+  VerificationOrder,
+} from '../domain/operation/orders.js';
+import type { IncidentInput, MediaInput, OperationInput } from '../workflows/api.js';
 import type { TemporalSession } from './connect.js';
 import { newOperationId } from './operation-id.js';
-import * as runbooks from '../domain/plan/runbooks.js';
 
 /** Work that was started: its handle follows continue-as-new. */
 export interface StartedOperation {
@@ -38,155 +34,128 @@ export interface StartedOperation {
 /** @throws `conflict` (as `WorkflowExecutionAlreadyStartedError`) when the same backup already runs. */
 export function startBackup(
   session: TemporalSession,
-  request: { cluster: string; policy: string; type: BackupType | 'auto'; requestedBy: string },
+  request: OperationRequest<BackupOrder>,
 ): Promise<StartedOperation> {
-  const input: BackupInput = { ...request, operationId: newOperationId() };
-  const id = backupWorkflowId(request.cluster, request.policy);
-  return start(
-    session,
-    workflowTypes.backup,
-    id,
-    input.operationId,
-    input,
-    runbooks.backup(request.cluster, request.policy),
-  );
+  const { cluster, order } = request;
+  return start(session, {
+    type: workflowTypes.backup,
+    workflowId: backupWorkflowId(cluster, order.policy),
+    input: withOperationId(request),
+    runbook: runbooks.backup(cluster, order.policy),
+  });
 }
 
 export function startRotation(
   session: TemporalSession,
-  request: { cluster: string; policy: string; requestedBy: string },
+  request: OperationRequest<RotationOrder>,
 ): Promise<StartedOperation> {
-  const input: RotateInput = { ...request, operationId: newOperationId() };
-  const id = rotateWorkflowId(request.cluster, request.policy);
-  return start(
-    session,
-    workflowTypes.rotate,
-    id,
-    input.operationId,
-    input,
-    runbooks.rotation(request.cluster, request.policy),
-  );
+  const { cluster, order } = request;
+  return start(session, {
+    type: workflowTypes.rotate,
+    workflowId: rotateWorkflowId(cluster, order.policy),
+    input: withOperationId(request),
+    runbook: runbooks.rotation(cluster, order.policy),
+  });
 }
 
 export function startVerification(
   session: TemporalSession,
-  request: { cluster: string; backupId: string; restore: boolean; requestedBy: string },
+  request: OperationRequest<VerificationOrder>,
 ): Promise<StartedOperation> {
-  const input: VerifyInput = { ...request, operationId: newOperationId() };
-  const id = `verify/${request.backupId}`;
-  return start(
-    session,
-    workflowTypes.verify,
-    id,
-    input.operationId,
-    input,
-    runbooks.verification(request.backupId, request.restore),
-  );
+  const { backupId, restore } = request.order;
+  return start(session, {
+    type: workflowTypes.verify,
+    workflowId: `verify/${backupId}`,
+    input: withOperationId(request),
+    runbook: runbooks.verification(backupId, restore),
+  });
 }
 
 /** @throws `conflict` (as `WorkflowExecutionAlreadyStartedError`) when an adoption of this cluster already runs. */
 export function startAdoption(
   session: TemporalSession,
-  request: { cluster: string; policy?: string; from?: string; requestedBy: string },
+  request: OperationRequest<AdoptionOrder>,
 ): Promise<StartedOperation> {
-  const input: AdoptInput = { ...request, operationId: newOperationId() };
-  return start(
-    session,
-    workflowTypes.adopt,
-    adoptWorkflowId(request.cluster),
-    input.operationId,
-    input,
-    runbooks.adoption(request.cluster, request.from),
-  );
-}
-
-export interface RecoveryRequest {
-  readonly cluster: string;
-  readonly policy?: string;
-  readonly target: RecoveryTarget;
-  readonly into: string;
-  readonly pause: boolean;
-  readonly database?: string;
-  readonly thawTier?: ThawTier;
-  readonly withMedia?: string;
-  readonly requester: string;
+  const { cluster, order } = request;
+  return start(session, {
+    type: workflowTypes.adopt,
+    workflowId: adoptWorkflowId(cluster),
+    input: withOperationId(request),
+    runbook: runbooks.adoption(cluster, order.from),
+  });
 }
 
 /** Starts the planning; nothing is changed before the plan it makes is approved. */
-export function startRecovery(session: TemporalSession, request: RecoveryRequest): Promise<StartedOperation> {
-  const operationId = newOperationId();
-  const input: RecoverInput = { ...request, operationId };
-  const id = recoverWorkflowId(request.cluster, operationId);
-  return start(
-    session,
-    workflowTypes.recover,
-    id,
-    operationId,
+export function startRecovery(
+  session: TemporalSession,
+  request: OperationRequest<RecoveryOrder>,
+): Promise<StartedOperation> {
+  const { cluster, order } = request;
+  const input = withOperationId(request);
+  return start(session, {
+    type: workflowTypes.recover,
+    workflowId: recoverWorkflowId(cluster, input.operationId),
     input,
-    runbooks.recovery(request.cluster, request.into),
-  );
+    runbook: runbooks.recovery(cluster, order.into),
+  });
 }
 
-/** Starts the planning; nothing is changed before the plan it makes holds, and is approved where policy asks for that. */
+/** Starts the planning; nothing is changed before the plan is made again the same, and approved where policy asks. */
 export function startMedia(
   session: TemporalSession,
-  request: { cluster: string; media: string; task: MediaTask; requester: string; confirmed?: boolean },
+  request: Omit<MediaInput, 'operationId'>,
 ): Promise<StartedOperation> {
-  const operationId = newOperationId();
-  const input: MediaInput = { ...request, operationId };
-  const { cluster, media, task } = request;
-  return start(
-    session,
-    workflowTypes.media,
-    mediaWorkflowId(cluster, operationId),
-    operationId,
+  const { cluster, order } = request;
+  const input = { ...request, operationId: newOperationId() };
+  return start(session, {
+    type: workflowTypes.media,
+    workflowId: mediaWorkflowId(cluster, input.operationId),
     input,
-    runbooks.media(media, cluster, task.kind),
-  );
+    runbook: runbooks.media(order.media, cluster, order.task.kind),
+  });
 }
 
 /** @throws `conflict` (as `WorkflowExecutionAlreadyStartedError`) when the same verification already runs. */
 export function startMediaVerification(
   session: TemporalSession,
-  request: { cluster: string; media: string; sample: number },
+  request: OperationRequest<MediaVerificationOrder>,
 ): Promise<StartedOperation> {
-  const input: VerifyMediaInput = { ...request, operationId: newOperationId() };
-  const id = verifyMediaWorkflowId(request.cluster, request.media);
-  return start(
-    session,
-    workflowTypes.verifyMedia,
-    id,
-    input.operationId,
-    input,
-    runbooks.mediaVerification(request.media),
-  );
+  const { cluster, order } = request;
+  return start(session, {
+    type: workflowTypes.verifyMedia,
+    workflowId: verifyMediaWorkflowId(cluster, order.media),
+    input: withOperationId(request),
+    runbook: runbooks.mediaVerification(order.media),
+  });
 }
 
 export function startIncident(
   session: TemporalSession,
   request: { cluster: string; scenario: IncidentInput['scenario']; requester: string },
 ): Promise<StartedOperation> {
-  const operationId = newOperationId();
-  const input: IncidentInput = { ...request, operationId };
-  const id = incidentWorkflowId(request.cluster, request.scenario, operationId);
-  return start(
-    session,
-    workflowTypes.incident,
-    id,
-    operationId,
+  const { cluster, scenario } = request;
+  const input = { ...request, operationId: newOperationId() };
+  return start(session, {
+    type: workflowTypes.incident,
+    workflowId: incidentWorkflowId(cluster, scenario, input.operationId),
     input,
-    runbooks.incident(request.cluster, request.scenario),
-  );
+    runbook: runbooks.incident(cluster, scenario),
+  });
 }
 
-async function start(
-  session: TemporalSession,
-  type: string,
-  workflowId: string,
-  operationId: string | undefined,
-  input: unknown,
-  runbook: runbooks.OperationRunbook,
-): Promise<StartedOperation> {
+function withOperationId<Order>(request: OperationRequest<Order>): Required<OperationInput<Order>> {
+  return { ...request, operationId: newOperationId() };
+}
+
+interface Start {
+  readonly type: string;
+  readonly workflowId: string;
+  readonly input: { readonly operationId: string };
+  readonly runbook: runbooks.OperationRunbook;
+}
+
+async function start(session: TemporalSession, { type, workflowId, input, runbook }: Start): Promise<StartedOperation> {
+  const { operationId } = input;
   const handle = await session.client.workflow.start(type, {
     workflowId,
     taskQueue: CONTROL_QUEUE,
@@ -197,5 +166,5 @@ async function start(
     staticSummary: runbook.summary,
     staticDetails: runbook.details,
   });
-  return { workflowId, operationId: operationId ?? workflowId, handle };
+  return { workflowId, operationId, handle };
 }

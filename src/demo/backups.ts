@@ -16,9 +16,8 @@ export async function backUp(
 ): Promise<void> {
   const work = await startBackup(session, {
     cluster: CLUSTER,
-    policy,
-    type: policy === PHYSICAL_POLICY ? 'full' : 'auto',
-    requestedBy: APPROVER,
+    requester: APPROVER,
+    order: { policy, type: policy === PHYSICAL_POLICY ? 'full' : 'auto' },
   });
   narrator.say(`${work.workflowId}: ${webUiLink(session.settings, work.workflowId)}`);
   await narrator.timed(`policy ${policy}: backed up and verified`, async () => {

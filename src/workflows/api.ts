@@ -1,13 +1,21 @@
-import type { Backup, BackupType } from '../domain/backup/backup.js';
-import type { MediaOutcome, MediaPlan, MediaTask, MediaVerdict } from '../domain/media/media.js';
+import type { Backup } from '../domain/backup/backup.js';
+import type { MediaOutcome, MediaPlan, MediaVerdict } from '../domain/media/media.js';
 import type { Plan } from '../domain/plan/plan.js';
+import type {
+  AdoptionOrder,
+  BackupOrder,
+  MediaOrder,
+  MediaVerificationOrder,
+  OperationRequest,
+  RecoveryOrder,
+  RotationOrder,
+  VerificationOrder,
+} from '../domain/operation/orders.js';
 import type { Inspection } from '../domain/operation/inspections.js';
 import type { RecoveryOutcome } from '../domain/backup/records.js';
 import type { LockHolder } from '../domain/operation/locks.js';
 import type { Notice } from '../domain/notification/notices.js';
 import type { RotateOutput } from '../domain/retention/rotation.js';
-import type { ThawTier } from '../domain/storage/storage-classes.js';
-import type { RecoveryTarget } from '../domain/target/target.js';
 
 export type { LockAnswer, LockHolder, LockKind, LockRequest } from '../domain/operation/locks.js';
 export type { AdoptOutput } from '../domain/backup/adoption.js';
@@ -15,16 +23,12 @@ export type { RotateOutput, RetentionDecision } from '../domain/retention/rotati
 
 /**
  * Inputs and results of the workflows. They live in histories: a field may be added, none renamed or removed.
- * Inputs name things, never commands.
+ * Inputs name things, never commands. The operation id is made once by whoever starts it; it is absent in schedules,
+ * whose workflow ids carry their time.
  */
-export interface BackupInput {
-  readonly cluster: string;
-  readonly policy: string;
-  readonly type?: BackupType | 'auto';
-  readonly requestedBy: string;
-  /** Made once by whoever starts it; absent in schedules, whose workflow ids carry their time. */
-  readonly operationId?: string;
-}
+export type OperationInput<Order> = OperationRequest<Order> & { readonly operationId?: string };
+
+export type BackupInput = OperationInput<BackupOrder>;
 export interface BackupOutput {
   readonly backups: readonly Backup[];
   /** Why nothing was done: the policy is disabled, another holder has the cluster. */
@@ -32,51 +36,18 @@ export interface BackupOutput {
   readonly rotation?: RotateOutput;
 }
 
-export interface RotateInput {
-  readonly cluster: string;
-  readonly policy: string;
-  readonly requestedBy: string;
-  readonly operationId?: string;
-}
-export interface VerifyInput {
-  readonly cluster: string;
-  readonly backupId: string;
-  /** Restores into a scratch server and compares, instead of reading only. */
-  readonly restore: boolean;
-  readonly requestedBy: string;
-  readonly operationId?: string;
-}
+export type RotateInput = OperationInput<RotationOrder>;
+export type VerifyInput = OperationInput<VerificationOrder>;
 export interface VerifyOutput {
   readonly backup: Backup;
   readonly ok: boolean;
   readonly detail: string;
 }
 
-export interface AdoptInput {
-  readonly cluster: string;
-  readonly policy?: string;
-  /** Folder of dumps on the cluster's host; absent: what the engines list and no record names. */
-  readonly from?: string;
-  readonly requestedBy: string;
-  readonly operationId?: string;
-}
+export type AdoptInput = OperationInput<AdoptionOrder>;
 
-export interface RecoverInput {
-  readonly cluster: string;
-  readonly policy?: string;
-  readonly target: RecoveryTarget;
-  /** `in-place` or a name under `recovery.targets`. */
-  readonly into: string;
-  /** Stop at the target until a person sends `promote`. */
-  readonly pause: boolean;
-  /** One database only, for engines that back up a database at a time. */
-  readonly database?: string;
-  /** How cold files are thawed; absent: as the repository says. */
-  readonly thawTier?: ThawTier;
-  /** Name under `media`: its objects go to the same instant. */
-  readonly withMedia?: string;
+export interface RecoverInput extends OperationRequest<RecoveryOrder> {
   readonly operationId: string;
-  readonly requester: string;
   /** The incident that asked for it, and when the cluster was first seen failing (UTC ISO-8601). */
   readonly incident?: string;
   readonly firstFailedAt?: string;
@@ -90,13 +61,8 @@ export interface RecoverOutput {
   readonly left?: string;
 }
 
-export interface MediaInput {
-  readonly cluster: string;
-  /** Name under `media` of the config. */
-  readonly media: string;
-  readonly task: MediaTask;
+export interface MediaInput extends OperationRequest<MediaOrder> {
   readonly operationId: string;
-  readonly requester: string;
   /** The requester typed the name of the media, or gave `--yes`: needed to remove objects where no policy asks for an approval. */
   readonly confirmed?: boolean;
 }
@@ -108,13 +74,7 @@ export interface MediaOutput {
   readonly rejectedBecause?: string;
 }
 
-export interface VerifyMediaInput {
-  readonly cluster: string;
-  readonly media: string;
-  /** So many images are decoded for real. */
-  readonly sample: number;
-  readonly operationId: string;
-}
+export type VerifyMediaInput = OperationInput<MediaVerificationOrder>;
 export type VerifyMediaOutput = MediaVerdict;
 
 export interface IncidentInput {

@@ -185,7 +185,7 @@ export class Site {
   }
 
   startBackup(policy: Policy, type: BackupType | 'auto' = 'auto'): Promise<StartedOperation> {
-    return startBackup(this.session, { cluster: this.cluster, policy, type, requestedBy: 'test' });
+    return startBackup(this.session, { cluster: this.cluster, requester: 'test', order: { policy, type } });
   }
 
   /** Backs up and waits; needs a worker. */
@@ -194,7 +194,7 @@ export class Site {
   }
 
   startRotation(policy: Policy): Promise<StartedOperation> {
-    return startRotation(this.session, { cluster: this.cluster, policy, requestedBy: 'test' });
+    return startRotation(this.session, { cluster: this.cluster, requester: 'test', order: { policy } });
   }
 
   async rotate(policy: Policy): Promise<RotateOutput> {
@@ -210,11 +210,8 @@ export class Site {
   ): Promise<StartedOperation> {
     return startRecovery(this.session, {
       cluster: this.cluster,
-      ...(policy === undefined ? {} : { policy }),
-      target,
-      into,
-      pause,
       requester: 'test',
+      order: { policy, target, into, pause },
     });
   }
 

@@ -24,8 +24,8 @@ const holder: LockHolder = {
 async function start(activities: Partial<Activities> = {}, input: Partial<BackupInput> = {}): Promise<Case> {
   const one = lab.case(activities);
   await one.start(workflowTypes.backup, 'backup/CLUSTER/nightly', {
-    policy: 'nightly',
-    requestedBy: 'schedule',
+    order: { policy: 'nightly', type: 'auto' },
+    requester: 'schedule',
     operationId: 'op',
     ...input,
   });
@@ -57,10 +57,10 @@ describe('backup', () => {
       'releaseLock',
     ]);
     expect(one.of('proveBackup')).toMatchObject([
-      { backupId: 'b1', level: 'verify' },
-      { backupId: 'b2', level: 'verify' },
+      { order: { backupId: 'b1', restore: false } },
+      { order: { backupId: 'b2', restore: false } },
     ]);
-    expect(one.of('rotateBackups')).toMatchObject([{ policy: 'nightly', dryRun: false }]);
+    expect(one.of('rotateBackups')).toMatchObject([{ order: { policy: 'nightly' } }]);
     expect(one.of('acquireLock')).toMatchObject([
       {
         request: {
@@ -83,15 +83,15 @@ describe('backup', () => {
           return ['b1'];
         },
       },
-      { type: 'diff' },
+      { order: { policy: 'nightly', type: 'diff' } },
     );
     await result(one);
     const [first, second] = one.of('runBackup');
     expect(second).toEqual(first);
     expect(first).toMatchObject({
       operationId: 'op',
-      type: 'diff',
-      requestedBy: 'schedule',
+      order: { policy: 'nightly', type: 'diff' },
+      requester: 'schedule',
       startedAt: expect.stringMatching(/^\d{4}-.*Z$/),
     });
     expect(
@@ -109,7 +109,7 @@ describe('backup', () => {
   it('proof: restore proves by restoring', async () => {
     const one = await start(withPolicy({ proof: 'restore' }));
     await result(one);
-    expect(one.of('proveBackup')).toMatchObject([{ level: 'restore' }]);
+    expect(one.of('proveBackup')).toMatchObject([{ order: { restore: true } }]);
   });
 
   it('proof: none rotates all the same; what is unproven lets nothing go there', async () => {
@@ -166,7 +166,7 @@ describe('backup: nothing is done, and it says why', () => {
   });
 
   it('a policy that is not there fails, with those there are', async () => {
-    const one = await start({}, { policy: 'weekly' });
+    const one = await start({}, { order: { policy: 'weekly', type: 'auto' } });
     expect(await failureOfWorkflow(one.workflow)).toEqual({
       type: 'not-found',
       message: `cluster ${one.cluster} has no backup policy "weekly"`,

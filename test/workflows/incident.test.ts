@@ -65,7 +65,7 @@ describe('S1: suspected', () => {
       waitingFor: expect.stringContaining(`reprise approve ${recovery.workflowId}`),
     });
     expect(one.of('planRecovery')).toMatchObject([
-      { operationId: 'op', target: { kind: 'latest' }, into: 'in-place', requester: 'watch' },
+      { operationId: 'op', order: { target: { kind: 'latest' }, into: 'in-place' }, requester: 'watch' },
     ]);
     expect(one.names).not.toContain('acquireLock');
   });

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import type { WorkflowHandle } from '@temporalio/client';
 import { signalNames, updateNames } from '../../src/domain/operation/names.js';
-import type { MediaTask } from '../../src/domain/media/media.js';
+import type { MediaTask } from '../../src/domain/operation/orders.js';
 import type { Activities, Case } from './lab.js';
 import { Lab, failure, failureOfWorkflow } from './lab.js';
 import { mediaPlanOf } from './well-behaved.js';
@@ -23,8 +23,7 @@ async function started(
   return {
     seen,
     handle: await seen.start('media', 'media/CLUSTER/op', {
-      media: 'photos',
-      task,
+      order: { media: 'photos', task },
       operationId: 'op',
       requester: 'ops',
     }),
@@ -53,7 +52,7 @@ describe('K3: media, in the order of the runbook', () => {
       'releaseLock',
       'closeMedia',
     ]);
-    expect(work.seen.of('applyMedia')).toEqual([expect.not.objectContaining({ task: expect.anything() })]);
+    expect(work.seen.of('applyMedia')).toEqual([expect.not.objectContaining({ order: expect.anything() })]);
   });
 
   it('where nothing is to be done nobody is asked; where no policy asks nobody waits', async () => {

@@ -37,8 +37,8 @@ const telling = (...events: NotifyEvent[]): Pick<Activities, 'describeCluster'> 
 async function backup(activities: Partial<Activities>): Promise<Case> {
   const one = lab.case(activities);
   await one.start(workflowTypes.backup, 'backup/CLUSTER/nightly', {
-    policy: 'nightly',
-    requestedBy: 'schedule',
+    order: { policy: 'nightly', type: 'auto' },
+    requester: 'schedule',
     operationId: 'op',
   });
   return one;
@@ -171,8 +171,8 @@ describe('F34, D2: durable, and once', () => {
     );
     Object.assign(one, { activities: { ...telling('failure'), ...refusedRotation, ...activities } });
     await one.start(workflowTypes.backup, 'backup/CLUSTER/nightly', {
-      policy: 'nightly',
-      requestedBy: 'schedule',
+      order: { policy: 'nightly', type: 'auto' },
+      requester: 'schedule',
       operationId: 'op',
     });
     await one.workflow.result();
@@ -205,8 +205,8 @@ describe('F34, D2: durable, and once', () => {
       activities: { ...telling('failure'), ...refusedRotation, deliveriesOf, sendNotice: diesOnce },
     });
     await one.start(workflowTypes.backup, 'backup/CLUSTER/nightly', {
-      policy: 'nightly',
-      requestedBy: 'schedule',
+      order: { policy: 'nightly', type: 'auto' },
+      requester: 'schedule',
       operationId: 'op',
     });
     await one.workflow.result();
@@ -219,8 +219,8 @@ describe('F34, D2: durable, and once', () => {
     const one = lab.case({ ...telling('failure'), ...refusedRotation });
     const start = () =>
       one.start(workflowTypes.backup, 'backup/CLUSTER/nightly', {
-        policy: 'nightly',
-        requestedBy: 'schedule',
+        order: { policy: 'nightly', type: 'auto' },
+        requester: 'schedule',
         operationId: 'op',
       });
     await (await start()).result();

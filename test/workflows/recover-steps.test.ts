@@ -98,11 +98,11 @@ describe('the runbook, in its order', () => {
       lab,
       {},
       { method: 'databases', steps: ['restore'], media },
-      { withMedia: 'photos' },
+      { order: { target: { kind: 'latest' }, into: 'in-place', pause: false, withMedia: 'photos' } },
     );
     await dumps.approved();
     await dumps.result();
-    expect(dumps.seen.of('planRecovery')).toMatchObject([{ withMedia: 'photos' }]);
+    expect(dumps.seen.of('planRecovery')).toMatchObject([{ order: { withMedia: 'photos' } }]);
     expect(dumps.steps).toEqual([
       'restoreDatabases',
       'restoreMedia',

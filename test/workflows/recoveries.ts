@@ -16,9 +16,7 @@ export async function startRecovery(
     planOf({ cluster, operationId, ...binding });
   const one = lab.case({ planRecovery, ...activities });
   await one.start(workflowTypes.recover, 'recover/CLUSTER/op', {
-    target: { kind: 'latest' },
-    into: 'in-place',
-    pause: false,
+    order: { target: { kind: 'latest' }, into: 'in-place', pause: false },
     operationId: 'op',
     requester: 'ops',
     ...input,

@@ -13,7 +13,7 @@ beforeAll(async () => {
 
 describe('rotate', () => {
   const id = 'rotate/CLUSTER/nightly';
-  const input = { policy: 'nightly', requestedBy: 'ops', operationId: 'op' };
+  const input = { order: { policy: 'nightly' }, requester: 'ops', operationId: 'op' };
 
   it('B3: removes what retention lets go, with the cluster held for a rotation', async () => {
     const one = lab.case();
@@ -114,7 +114,7 @@ describe('rotate', () => {
   it('a policy that is not there', async () => {
     const one = lab.case();
     expect(
-      await failureOfWorkflow(await one.start(workflowTypes.rotate, id, { ...input, policy: 'weekly' })),
+      await failureOfWorkflow(await one.start(workflowTypes.rotate, id, { ...input, order: { policy: 'weekly' } })),
     ).toMatchObject({ type: 'not-found' });
     expect(one.names).toEqual([]);
   });
@@ -122,38 +122,36 @@ describe('rotate', () => {
 
 describe('verifyBackup', () => {
   const id = 'verify/CLUSTER/b1';
-  const input = { backupId: 'b1', requestedBy: 'ops', operationId: 'op' };
+  const input = (restore = false) => ({ order: { backupId: 'b1', restore }, requester: 'ops', operationId: 'op' });
 
-  it.each([
-    [false, 'verify'],
-    [true, 'restore'],
-  ])('restore: %s proves by %s and tells what it found', async (restore, level) => {
+  it.each([false, true])('restore: %s is what the host is asked for, and what it found is told', async (restore) => {
     const one = lab.case();
-    const handle = await one.start(workflowTypes.verify, id, { ...input, restore });
+    const handle = await one.start(workflowTypes.verify, id, input(restore));
     expect(await handle.result()).toMatchObject({ backup: { id: 'b1' }, ok: true, detail: 'read whole' });
     expect(one.calls.filter(({ name }) => name === 'proveBackup')).toMatchObject([
-      { queue: `reprise-${HOST}-heavy`, input: { backupId: 'b1', level, operationId: 'op' } },
+      { queue: `reprise-${HOST}-heavy`, input: { order: { backupId: 'b1', restore }, operationId: 'op' } },
     ]);
     expect(one.names).toEqual(['proveBackup', 'readBackups']);
   });
 
   it('F15: a backup that does not stand it is a result, and the state of the backup comes with it', async () => {
     const one = lab.case({ proveBackup: async () => ({ ok: false, detail: 'truncated' }) });
-    const handle = await one.start(workflowTypes.verify, id, { ...input, restore: false });
+    const handle = await one.start(workflowTypes.verify, id, input());
     expect(await handle.result()).toMatchObject({ ok: false, detail: 'truncated' });
     expect(await one.status()).toMatchObject({ kind: 'verify', state: 'completed' });
   });
 
   it('one that is gone fails as not-found', async () => {
     const one = lab.case({ readBackups: async () => [] });
-    expect(
-      await failureOfWorkflow(await one.start(workflowTypes.verify, id, { ...input, restore: false })),
-    ).toMatchObject({ type: 'not-found', message: 'b1 is gone' });
+    expect(await failureOfWorkflow(await one.start(workflowTypes.verify, id, input()))).toMatchObject({
+      type: 'not-found',
+      message: 'b1 is gone',
+    });
   });
 });
 
 describe('adopt', () => {
-  const input = { requestedBy: 'ops', operationId: 'op', from: '/var/backups' };
+  const input = { requester: 'ops', operationId: 'op', order: { from: '/var/backups' } };
 
   it('B6: looks first, then adopts with the cluster held as for a backup, on the heavy queue', async () => {
     const one = lab.case();
@@ -168,7 +166,10 @@ describe('adopt', () => {
       { request: { kind: 'backup', policy: 'nightly', engine: 'logical', repository: 'local' } },
     ]);
     expect(one.calls.filter(({ name }) => name === 'adoptBackups')).toMatchObject([
-      { queue: `reprise-${HOST}-heavy`, input: { policy: 'nightly', from: '/var/backups', operationId: 'op' } },
+      {
+        queue: `reprise-${HOST}-heavy`,
+        input: { order: { policy: 'nightly', from: '/var/backups' }, operationId: 'op' },
+      },
     ]);
     expect(await one.status()).toMatchObject({ kind: 'adopt', state: 'completed' });
   });

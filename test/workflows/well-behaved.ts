@@ -56,7 +56,7 @@ export const wellBehaved: Activities = {
     refused: [],
     known: 0,
   }),
-  adoptBackups: async ({ policy }) => ({
+  adoptBackups: async ({ order: { policy } }) => ({
     adopted: [{ id: `b-${policy}`, from: 'old.dump', proven: true, detail: 'read whole' }],
     refused: [],
     known: 0,
@@ -97,7 +97,7 @@ export const wellBehaved: Activities = {
   recheckMedia: async ({ plan }) => ({ digest: plan }),
   applyMedia: async () => undefined,
   finishMedia: async (step) => ({
-    done: mediaPlanOf({ ...step, media: 'photos', requester: 'test', task: someTask }).binding.counts,
+    done: mediaPlanOf({ ...step, requester: 'test', order: { media: 'photos', task: someTask } }).binding.counts,
     untouched: { right: nothing, keep: nothing },
     left: 0,
     report: 'incidents/op.md',
@@ -114,10 +114,9 @@ export function mediaPlanOf(
   {
     cluster,
     operationId,
-    media,
-    task,
     requester,
-  }: Pick<MediaRequest, 'cluster' | 'operationId' | 'media' | 'task' | 'requester'>,
+    order: { media, task },
+  }: Pick<MediaRequest, 'cluster' | 'operationId' | 'requester' | 'order'>,
   { undelete = 1, approvers = 1 } = {},
 ): MediaPlan {
   const place = { repository: 'offsite', folder: 'photos/' };

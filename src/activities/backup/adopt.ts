@@ -9,11 +9,13 @@ import type {
 import { boundedPreview, joinAdoptions } from '../../domain/backup/adoption.js';
 import type { PolicyConfig } from '../../domain/config.js';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
+import type { AdoptionOrder, PolicyAdoptionOrder } from '../../domain/operation/orders.js';
+import { adoptionOrder, policyAdoptionOrder } from '../../domain/operation/orders.js';
 import type { Adoption, EngineContext } from '../../engines/engine.js';
-import type { HostActivities, StepInput } from '../api.js';
+import type { HostActivities, OrderedStep, StepInput } from '../api.js';
 import { verifyAndRecord } from './backups.js';
 import type { HostDependencies } from '../dependencies.js';
-import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
+import { type ActivityRun, withOrder, wrapActivity } from '../activity-wrapper.js';
 import {
   type ClusterContext,
   clusterLocks,
@@ -31,15 +33,17 @@ const OF_ONE = ['backup-corrupt', 'identity-mismatch', 'privilege-missing', 'ver
 
 export function adoptingActivities(deps: HostDependencies): Pick<HostActivities, 'surveyAdoption' | 'adoptBackups'> {
   return {
-    surveyAdoption: wrapActivity('surveyAdoption', async ({ cluster, policy, from }, run) =>
-      surveyAdoption(
-        await openClusterContext(deps, cluster),
-        { ...(policy === undefined ? {} : { policy }), ...(from === undefined ? {} : { from }) },
-        run,
+    surveyAdoption: wrapActivity(
+      'surveyAdoption',
+      withOrder(adoptionOrder, async ({ cluster, order }, run) =>
+        surveyAdoption(await openClusterContext(deps, cluster), order, run),
       ),
     ),
-    adoptBackups: wrapActivity('adoptBackups', async (step, run) =>
-      adopt(await openClusterContext(deps, step.cluster), step, run),
+    adoptBackups: wrapActivity(
+      'adoptBackups',
+      withOrder(policyAdoptionOrder, async (step, run) =>
+        adopt(await openClusterContext(deps, step.cluster), step, run),
+      ),
     ),
   };
 }
@@ -47,7 +51,7 @@ export function adoptingActivities(deps: HostDependencies): Pick<HostActivities,
 /** What could be adopted, by names and headers; nothing is read whole, nothing is written. */
 export async function surveyAdoption(
   session: ClusterContext,
-  { policy, from }: { policy?: string; from?: string },
+  { policy, from }: AdoptionOrder,
   run: ActivityRun,
 ): Promise<AdoptionPreview> {
   const adopt: AdoptionLine[] = [];
@@ -71,10 +75,11 @@ export async function surveyAdoption(
 /** Each file or backup is a fact of its own, so that the next attempt finds what this one recorded and proved. */
 async function adopt(
   session: ClusterContext,
-  step: StepInput & { policy: string; from?: string; requestedBy: string },
+  step: Parameters<HostActivities['adoptBackups']>[0],
   run: ActivityRun,
 ): Promise<AdoptOutput> {
-  const policy = policyOf(session, step.policy);
+  const { from } = step.order;
+  const policy = policyOf(session, step.order.policy);
   const adoption = adoptionOf(session, policy);
   const context = await engineContext(
     session,
@@ -94,18 +99,17 @@ async function adopt(
     }
   };
   let known = 0;
-  if (step.from === undefined) {
+  if (from === undefined) {
     const found = await unrecorded(session, policy, run);
     known = found.known;
     for (const { name } of found.lines)
       await one(name, async () => recordBackup(session, step, await adoption.describe(context, name)));
   } else {
-    const directory = step.from;
-    const survey = await adoption.survey?.(context, directory);
+    const survey = await adoption.survey?.(context, from);
     refused.push(...(survey?.refused ?? []));
     for (const candidate of survey?.candidates ?? []) {
       await one(candidate.name, async () => {
-        const made = (await adoption.take?.(context, directory, candidate)) ?? null;
+        const made = (await adoption.take?.(context, from, candidate)) ?? null;
         if (made === null) known += 1;
         else {
           await recordBackup(session, step, made);
@@ -119,22 +123,22 @@ async function adopt(
 
 function recordBackup(
   session: ClusterContext,
-  step: StepInput & { requestedBy: string },
+  step: StepInput & { requester: string },
   backup: Awaited<ReturnType<Adoption['describe']>>,
 ): Promise<void> {
-  return record(session, step, `backup/${backup.id}`, { kind: 'backup', backup }, step.requestedBy);
+  return record(session, step, `backup/${backup.id}`, { kind: 'backup', backup }, step.requester);
 }
 
 /** Verifies all that this operation recorded and that has no verdict yet. */
 async function proveAdopted(
   session: ClusterContext,
-  step: StepInput & { policy: string },
+  step: OrderedStep<PolicyAdoptionOrder>,
   context: EngineContext,
   sources: ReadonlyMap<string, string>,
   run: ActivityRun,
 ): Promise<readonly AdoptedBackup[]> {
   const own = (await session.catalogue.records()).flatMap((entry) =>
-    entry.kind === 'backup' && entry.operationId === step.operationId && entry.backup.policy === step.policy
+    entry.kind === 'backup' && entry.operationId === step.operationId && entry.backup.policy === step.order.policy
       ? [entry.backup.id]
       : [],
   );
@@ -147,7 +151,7 @@ async function proveAdopted(
     else if (state?.status === 'quarantined')
       adopted.push({ id, from, proven: false, detail: 'it failed its verification and is quarantined' });
     else {
-      const { ok, detail } = await verifyAndRecord(session, step, id, 'verify', run);
+      const { ok, detail } = await verifyAndRecord(session, step, { backupId: id, restore: false }, run);
       adopted.push({ id, from, proven: ok, detail });
     }
   }

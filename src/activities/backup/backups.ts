@@ -1,5 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RepriseError } from '../../domain/errors.js';
+import type { BackupOrder, RotationOrder, VerificationOrder } from '../../domain/operation/orders.js';
+import { backupOrder, rotationOrder, verificationOrder } from '../../domain/operation/orders.js';
 import { planRetention } from '../../domain/retention/retention.js';
 import type { Backup } from '../../domain/backup/backup.js';
 import type { RotateOutput, RetentionDecision } from '../../domain/retention/rotation.js';
@@ -9,13 +11,13 @@ import type { JobLock } from '../../process/jobs/jobs.js';
 import { operationsInUse, pruneJobs } from '../../process/jobs/supervisor.js';
 import { forgetUploadOrders } from '../../process/jobs/upload-orders.js';
 import { type HostState, openHostState } from '../../records/host-state.js';
-import type { BackupStep, HostActivities, StepInput } from '../api.js';
+import type { BackupStep, HostActivities, OrderedStep, StepInput } from '../api.js';
 import { clockAhead } from './clock-ahead.js';
 import { removeConfiguration, withConfiguration } from './configuration.js';
 import { quarantine } from '../recovery/damaged-backup.js';
 import type { HostDependencies } from '../dependencies.js';
 import { objectLocks } from './object-locks.js';
-import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
+import { type ActivityRun, withOrder, wrapActivity } from '../activity-wrapper.js';
 import { testRestore } from './restore-test.js';
 import {
   type ClusterContext,
@@ -41,29 +43,41 @@ type BackupActivities = Pick<
 /** Backup, proof and rotation: each finds what an earlier attempt of the same operation did. */
 export function backupActivities(deps: HostDependencies): BackupActivities {
   return {
-    preflightBackup: wrapActivity('preflightBackup', async (step, run) => {
-      const session = await openClusterContext(deps, step.cluster);
-      const policy = policyOf(session, step.policy);
-      return engineFor(session, policy).preflightBackup(await backupContext(session, step, run));
-    }),
-    runBackup: wrapActivity('runBackup', async (step, run) => {
-      const session = await openClusterContext(deps, step.cluster);
-      return (await makeBackup(session, step, run)).map((backup) => backup.id);
-    }),
-    proveBackup: wrapActivity('proveBackup', async (step, run) =>
-      verifyAndRecord(await openClusterContext(deps, step.cluster), step, step.backupId, step.level, run),
+    preflightBackup: wrapActivity(
+      'preflightBackup',
+      withOrder(backupOrder, async (step, run) => {
+        const session = await openClusterContext(deps, step.cluster);
+        const policy = policyOf(session, step.order.policy);
+        return engineFor(session, policy).preflightBackup(await backupContext(session, step, run));
+      }),
+    ),
+    runBackup: wrapActivity(
+      'runBackup',
+      withOrder(backupOrder, async (step, run) => {
+        const session = await openClusterContext(deps, step.cluster);
+        return (await makeBackup(session, step, run)).map((backup) => backup.id);
+      }),
+    ),
+    proveBackup: wrapActivity(
+      'proveBackup',
+      withOrder(verificationOrder, async (step, run) =>
+        verifyAndRecord(await openClusterContext(deps, step.cluster), step, step.order, run),
+      ),
     ),
     readBackups: wrapActivity('readBackups', async ({ cluster, backupIds }, run) => {
       const backups = await currentBackups(await openClusterContext(deps, cluster), run);
       return backups.filter((backup) => backupIds.includes(backup.id)).map(withoutContents);
     }),
-    rotateBackups: wrapActivity('rotateBackups', async (step, run) => {
-      const ahead = await clockAhead();
-      const session = await openClusterContext(deps, step.cluster);
-      const rotation = await rotate(session, step, run, ahead);
-      await pruneOldJobs(session, step.policy);
-      return rotation;
-    }),
+    rotateBackups: wrapActivity(
+      'rotateBackups',
+      withOrder(rotationOrder, async (step, run) => {
+        const ahead = await clockAhead();
+        const session = await openClusterContext(deps, step.cluster);
+        const rotation = await rotate(session, step, run, ahead);
+        await pruneOldJobs(session, step.order.policy);
+        return rotation;
+      }),
+    ),
     recordSkipped: wrapActivity('recordSkipped', async (step) => {
       await record(await openClusterContext(deps, step.cluster), step, 'skipped', {
         kind: 'backup-skipped',
@@ -86,9 +100,11 @@ async function backupContext(
   session: ClusterContext,
   step: BackupStep,
   run: ActivityRun,
-  locks = clusterLocks.backup(session.cluster.name, step.policy),
+  locks = clusterLocks.backup(session.cluster.name, step.order.policy),
 ) {
-  return engineContext(session, policyOf(session, step.policy), run, step.operationId, locks, { retry: step.retry });
+  return engineContext(session, policyOf(session, step.order.policy), run, step.operationId, locks, {
+    retry: step.retry,
+  });
 }
 
 /** Makes and records the backups of a policy; the record is written last, so that nothing partial is ever listed. */
@@ -98,23 +114,23 @@ export async function makeBackup(
   run: ActivityRun,
   locks?: readonly JobLock[],
 ): Promise<readonly MadeBackup[]> {
-  const engine = engineFor(session, policyOf(session, step.policy));
+  const engine = engineFor(session, policyOf(session, step.order.policy));
   const startedAt = await startOf(session, step);
-  const type = engine.capabilities.incremental ? await typeOf(session, step, run) : step.type;
+  const type = engine.capabilities.types.includes('incr') ? await typeOf(session, step, run) : step.order.type;
   const backups = await engine.backup(await backupContext(session, step, run, locks), { type, startedAt });
   const made: MadeBackup[] = [];
-  for (const backup of backups) made.push(await withConfiguration(session, step.policy, backup));
+  for (const backup of backups) made.push(await withConfiguration(session, step.order.policy, backup));
   for (const backup of made)
-    await record(session, step, `backup/${backup.id}`, { kind: 'backup', backup }, step.requestedBy);
+    await record(session, step, `backup/${backup.id}`, { kind: 'backup', backup }, step.requester);
   return made;
 }
 
 /** What rests on a damaged backup is damaged too (F15): after a quarantine the next one is a full one, in every attempt. */
 async function typeOf(
   session: ClusterContext,
-  { operationId, policy: name, type: asked }: BackupStep,
+  { operationId, order: { policy: name, type: asked } }: BackupStep,
   run: ActivityRun,
-): Promise<BackupStep['type']> {
+): Promise<BackupOrder['type']> {
   const state = openHostState(session.host.stateDir);
   const earlier = await state.onceDone<'auto' | 'full'>(operationId, 'type');
   // Also where another version asks for it: jobs may have begun with the earlier one.
@@ -156,8 +172,7 @@ async function isFirst(state: HostState, cluster: string, instant: string, opera
 export async function verifyAndRecord(
   session: ClusterContext,
   step: StepInput,
-  backupId: string,
-  level: 'verify' | 'restore',
+  { backupId, restore }: VerificationOrder,
   run: ActivityRun,
 ): Promise<{ ok: boolean; detail: string }> {
   const backup = (await currentBackups(session, run)).find(({ id }) => id === backupId);
@@ -187,13 +202,13 @@ export async function verifyAndRecord(
   });
   try {
     const read = await engineFor(session, policy).verify(context, backup);
-    const verdict = read.ok && level === 'restore' ? await testRestore(session, context, backup) : read;
+    const verdict = read.ok && restore ? await testRestore(session, context, backup) : read;
     if (verdict.ok) {
       const proof = {
-        level: level === 'restore' ? ('restored' as const) : ('verified' as const),
+        level: restore ? ('restored' as const) : ('verified' as const),
         at: new Date().toISOString(),
       };
-      await record(session, step, `proof/${backupId}/${level}`, {
+      await record(session, step, `proof/${backupId}/${restore ? 'restore' : 'verify'}`, {
         kind: 'proof',
         backupId,
         proof,
@@ -229,12 +244,11 @@ export async function planRotation(
 /** Removes what retention lets go; each backup is looked at again right before it goes. */
 async function rotate(
   session: ClusterContext,
-  step: StepInput & { policy: string; dryRun: boolean },
+  step: OrderedStep<RotationOrder>,
   run: ActivityRun,
   aheadMs: number | null,
 ): Promise<RotateOutput> {
-  const { backups, keep, remove, refused } = await planRotation(session, step.policy, run, aheadMs);
-  if (step.dryRun) return { keep, remove, removed: [], ...(refused ? { refused } : {}) };
+  const { backups, keep, remove, refused } = await planRotation(session, step.order.policy, run, aheadMs);
 
   const { done, halfway } = await earlierRemovals(session, step, backups);
   const goes = [...halfway, ...(refused ? [] : remove)];
@@ -247,7 +261,7 @@ async function rotate(
   };
   if (goes.length === 0) return output;
 
-  const policy = policyOf(session, step.policy);
+  const policy = policyOf(session, step.order.policy);
   const engine = engineFor(session, policy);
   const context = await engineContext(session, policy, run, step.operationId, []);
   const doomed = goes

@@ -115,7 +115,7 @@ async function hostsOf(config: Config, question: Inspection, answers: Answers): 
   const name = 'cluster' in question && question.cluster ? question.cluster : clusterNamed(config, question);
   if (!name) return [...new Set(Object.values(config.clusters).map(({ host }) => host))];
   const cluster = clusterOf(config, name);
-  if (question.kind === 'plan') return [cluster.recovery.targets[question.into]?.host ?? cluster.host];
+  if (question.kind === 'plan') return [cluster.recovery.targets[question.order.into]?.host ?? cluster.host];
   const others = [...new Set(Object.values(cluster.recovery.targets).map(({ host }) => host))].filter(
     (host) => host !== cluster.host,
   );

@@ -1,6 +1,7 @@
 import { clusterOfBackup } from '../../domain/backup/backup.js';
 import { RepriseError } from '../../domain/errors.js';
 import type { InspectionResults, IncidentLine, Inspection } from '../../domain/operation/inspections.js';
+import { adoptionOrder, mediaOrder, readOrder, recoveryOrder, rotationOrder } from '../../domain/operation/orders.js';
 import type { CatalogueState } from '../../domain/backup/catalogue.js';
 import type { KeptItem } from '../../domain/backup/records.js';
 import { dropOldData } from '../../postgres/old-data/drop-old-data.js';
@@ -122,21 +123,21 @@ const answers: { readonly [K in Inspection['kind']]: Answer<K> } = {
   },
   plan: async ({ kind: _kind, ...request }, deps, run) => {
     const session = await openClusterContext(deps, request.cluster);
-    return { plan: await makePlan(session, { ...request, workflowId: 'dry-run' }, run) };
+    const order = readOrder(recoveryOrder, request.order);
+    return { plan: await makePlan(session, { ...request, order, workflowId: 'dry-run' }, run) };
   },
-  'media-plan': async ({ kind: _kind, ...request }, deps, run) => ({
-    plan: await makeMediaPlan(
-      await openClusterContext(deps, request.cluster),
-      { ...request, workflowId: 'dry-run' },
-      run,
-    ),
-  }),
-  rotation: async ({ cluster, policy }, deps, run) => {
+  'media-plan': async ({ kind: _kind, ...request }, deps, run) => {
+    const session = await openClusterContext(deps, request.cluster);
+    const order = readOrder(mediaOrder, request.order);
+    return { plan: await makeMediaPlan(session, { ...request, order, workflowId: 'dry-run' }, run) };
+  },
+  rotation: async ({ cluster, order }, deps, run) => {
+    const { policy } = readOrder(rotationOrder, order);
     const { keep, remove, refused } = await planRotation(await openClusterContext(deps, cluster), policy, run);
     return { keep, remove, ...(refused ? { refused } : {}) };
   },
-  adoption: async ({ kind: _kind, ...request }, deps, run) =>
-    surveyAdoption(await openClusterContext(deps, request.cluster), request, run),
+  adoption: async ({ cluster, order }, deps, run) =>
+    surveyAdoption(await openClusterContext(deps, cluster), readOrder(adoptionOrder, order), run),
   diagnose: ({ cluster }, deps) => diagnoseCluster(deps, cluster),
   wal: async ({ cluster }, deps, run) => ({ windows: await walWindows(await openClusterContext(deps, cluster), run) }),
   jobs: async ({ cluster, operationId }, deps) => ({

@@ -2,12 +2,13 @@ import { shortDigest } from '../../domain/approval/approval-policy.js';
 import { RepriseError } from '../../domain/errors.js';
 import { type MediaOutcome, type MediaPlan, isMediaPlan } from '../../domain/media/media.js';
 import { mediaReport } from '../../domain/media/media-text.js';
+import { mediaOrder } from '../../domain/operation/orders.js';
 import { MediaScan } from '../../media/scan.js';
 import { openHostState } from '../../records/host-state.js';
 import type { HostActivities, MediaRequest, PlannedStep } from '../api.js';
 import { authorizePlan, closePlansOf } from '../recovery/approvals.js';
 import type { HostDependencies } from '../dependencies.js';
-import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
+import { type ActivityRun, withOrder, wrapActivity } from '../activity-wrapper.js';
 import { applyApproved, objectsIn } from './apply.js';
 import { countAll, makeMediaPlan } from './plan.js';
 import { workOf } from './places.js';
@@ -22,35 +23,41 @@ export function mediaActivities(
   // The step that changes follows at once, as a rule on the same worker; on another one, it lists again.
   let latest: { readonly plan: string; readonly look: MediaScan } | null = null;
   return {
-    planMedia: wrapActivity('planMedia', async (request, run) => {
-      const session = await openClusterContext(deps, request.cluster);
-      const plan = await makeMediaPlan(session, request, run);
-      refuseUnconfirmed(plan, request);
-      await openHostState(session.host.stateDir).savePlan(plan);
-      await record(
-        session,
-        request,
-        `plan/${plan.digest}`,
-        {
-          kind: 'journal',
-          workflowId: request.workflowId,
-          step: 'plan',
-          text: `plan ${shortDigest(plan)} of ${plan.binding.action} for ${plan.binding.media}`,
-        },
-        request.requester,
-      );
-      return plan;
-    }),
-    recheckMedia: wrapActivity('recheckMedia', async (request, run) => {
-      const session = await openClusterContext(deps, request.cluster);
-      // Begun already: what is done is no longer to be done, so the plan made now is another one.
-      if ((await openHostState(session.host.stateDir).usedBy(request.plan))?.operationId === request.operationId)
-        return { digest: request.plan };
-      const look = new MediaScan();
-      const { digest } = await makeMediaPlan(session, request, run, look);
-      if (digest === request.plan) latest = { plan: digest, look };
-      return { digest };
-    }),
+    planMedia: wrapActivity(
+      'planMedia',
+      withOrder(mediaOrder, async (request, run) => {
+        const session = await openClusterContext(deps, request.cluster);
+        const plan = await makeMediaPlan(session, request, run);
+        refuseUnconfirmed(plan, request);
+        await openHostState(session.host.stateDir).savePlan(plan);
+        await record(
+          session,
+          request,
+          `plan/${plan.digest}`,
+          {
+            kind: 'journal',
+            workflowId: request.workflowId,
+            step: 'plan',
+            text: `plan ${shortDigest(plan)} of ${plan.binding.action} for ${plan.binding.media}`,
+          },
+          request.requester,
+        );
+        return plan;
+      }),
+    ),
+    recheckMedia: wrapActivity(
+      'recheckMedia',
+      withOrder(mediaOrder, async (request, run) => {
+        const session = await openClusterContext(deps, request.cluster);
+        // Begun already: what is done is no longer to be done, so the plan made now is another one.
+        if ((await openHostState(session.host.stateDir).usedBy(request.plan))?.operationId === request.operationId)
+          return { digest: request.plan };
+        const look = new MediaScan();
+        const { digest } = await makeMediaPlan(session, request, run, look);
+        if (digest === request.plan) latest = { plan: digest, look };
+        return { digest };
+      }),
+    ),
     applyMedia: wrapActivity('applyMedia', async (step, run) => {
       const session = await openClusterContext(deps, step.cluster);
       // What an interrupted attempt left is listed anew, perhaps days later.

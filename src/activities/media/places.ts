@@ -1,6 +1,7 @@
 import type { MediaConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
-import type { MediaBinding, MediaPlaceName, MediaTask } from '../../domain/media/media.js';
+import type { MediaBinding, MediaPlaceName } from '../../domain/media/media.js';
+import type { MediaTask } from '../../domain/operation/orders.js';
 import { type MediaPlace, objectsOf } from '../../media/place.js';
 import type { MediaRun } from '../../media/carry-out.js';
 import { repositoryOf } from '../control/repositories.js';

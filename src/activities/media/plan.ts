@@ -30,8 +30,8 @@ export async function makeMediaPlan(
   look?: MediaScan,
 ): Promise<MediaPlan> {
   const { cluster, deps } = session;
-  const media = mediaOf(session, request.media);
-  const { task } = request;
+  const { task } = request.order;
+  const media = mediaOf(session, request.order.media);
   const action = `media-${task.kind}` as const;
   const policy = cluster.approvals[action];
   if (!policy && needsApproval(action))

@@ -10,7 +10,7 @@ import { quarantining } from './damaged-backup.js';
 import { requirePromotion } from './decisions.js';
 import type { HostDependencies } from '../dependencies.js';
 import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
-import { oldDatabaseName, newDatabaseName, connectionAt } from './places.js';
+import { oldDatabaseName, newDatabaseName, connectionAt } from '../../domain/plan/recovery-place.js';
 import { type Authorized, authorized, once } from './server-steps.js';
 import { clusterLocks, currentBackups, record } from '../cluster-context.js';
 
@@ -26,9 +26,8 @@ export function databaseSteps(deps: HostDependencies): DatabaseSteps {
       const own = {
         ...step,
         operationId: `${step.operationId}/safety`,
-        policy: plan.binding.policy,
-        type: 'auto' as const,
-        requestedBy: 'recovery',
+        requester: 'recovery',
+        order: { policy: plan.binding.policy, type: 'auto' as const },
       };
       try {
         const made = await makeBackup(session, own, run, clusterLocks.recovery(session.cluster.name));

@@ -25,7 +25,7 @@ import type { HostDependencies } from '../dependencies.js';
 import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
 import { PROMOTED, PROMOTION } from './old-data.js';
 import { withWalPrefetch } from '../backup/wal-prefetch.js';
-import { connectionAt, savedWalDir, tablespaceDir } from './places.js';
+import { connectionAt, savedWalDir, tablespaceDir } from '../../domain/plan/recovery-place.js';
 import { quarantining } from './damaged-backup.js';
 import { approvedBackup } from './database-steps.js';
 import { requirePromotion, requireTarget } from './decisions.js';
@@ -88,12 +88,12 @@ export function directorySteps(deps: HostDependencies): DirectorySteps {
       // Rests on nothing: what was made before may be of a timeline that this recovery has left.
       const made = await makeBackup(
         session,
-        { ...own, policy: plan.binding.policy, type: 'full', requestedBy: 'recovery' },
+        { ...own, requester: 'recovery', order: { policy: plan.binding.policy, type: 'full' } },
         run,
         clusterLocks.recovery(session.cluster.name),
       );
       for (const { id } of made) {
-        const verdict = await verifyAndRecord(session, own, id, 'verify', run);
+        const verdict = await verifyAndRecord(session, own, { backupId: id, restore: false }, run);
         if (!verdict.ok)
           throw new RepriseError(
             'backup-corrupt',

@@ -63,8 +63,11 @@ function defineRun(parent: Command, cli: Cli): void {
         );
       }
       await self.withTemporal(async (session) => {
-        const request = { cluster, policy: policy.name, type: options.type, requestedBy: self.person(undefined) };
-        const work = await startBackup(session, request);
+        const work = await startBackup(session, {
+          cluster,
+          requester: self.person(undefined),
+          order: { policy: policy.name, type: options.type },
+        });
         if (options.detach) return self.print(detached(self, session, work.workflowId), detachedText);
         const result = await waitFor<BackupOutput>(self, session, work, options);
         await self.print({ workflowId: work.workflowId, ...result }, runText);
@@ -126,8 +129,11 @@ function defineVerify(parent: Command, cli: Cli): void {
           () => `would verify ${id}${restore ? ' by a restore' : ''}`,
         );
       await self.withTemporal(async (session) => {
-        const request = { cluster: clusterOfBackup(id), backupId: id, restore, requestedBy: self.person(undefined) };
-        const work = await startVerification(session, request);
+        const work = await startVerification(session, {
+          cluster: clusterOfBackup(id),
+          requester: self.person(undefined),
+          order: { backupId: id, restore },
+        });
         if (options.detach) return self.print(detached(self, session, work.workflowId), detachedText);
         const result = await waitFor<VerifyOutput>(self, session, work, options);
         await self.print(
@@ -246,20 +252,17 @@ export function registerAdopt(parent: Command, cli: Cli): void {
     run: async (self, [cluster = ''], options) => {
       await self.cluster(cluster);
       if (options.policy !== undefined) await self.policy(cluster, options.policy);
-      const request = {
-        cluster,
-        ...(options.policy === undefined ? {} : { policy: options.policy }),
-        ...(options.from === undefined ? {} : { from: resolve(options.from) }),
-      };
+      const { policy, from } = options;
+      const order = { policy, from: from === undefined ? undefined : resolve(from) };
       await self.withTemporal(async (session) => {
         if (options.dryRun) {
-          const preview = await inspect<'adoption'>(session, { kind: 'adoption', ...request });
+          const preview = await inspect<'adoption'>(session, { kind: 'adoption', cluster, order });
           const { policies } = await self.cluster(cluster);
           await self.print({ dryRun: true, ...preview }, previewText);
           for (const line of retentionNotes(preview, policies)) self.say(line);
           return;
         }
-        const work = await startAdoption(session, { ...request, requestedBy: self.person(undefined) });
+        const work = await startAdoption(session, { cluster, requester: self.person(undefined), order });
         if (options.detach) return self.print(detached(self, session, work.workflowId), detachedText);
         const result = await waitFor<AdoptOutput>(self, session, work, options);
         await self.print({ workflowId: work.workflowId, ...result }, resultText);

@@ -1,7 +1,8 @@
 import { Option } from 'commander';
 import type { Command } from 'commander';
 import { RepriseError } from '../../domain/errors.js';
-import { type MediaTask, isMediaPlan } from '../../domain/media/media.js';
+import { isMediaPlan } from '../../domain/media/media.js';
+import type { MediaOrder, MediaTask } from '../../domain/operation/orders.js';
 import { mediaOutcomeText, mediaPlanText, mediaVerdictText } from '../../domain/media/media-text.js';
 import type { MediaOutput, VerifyMediaOutput } from '../../workflows/api.js';
 import { inspect } from '../../client/inspect.js';
@@ -53,7 +54,7 @@ export function registerMedia(program: Command, cli: Cli): void {
       'media plan photos --to 2026-11-21T02:15:00Z --later remove --json',
     ],
     options: recoverOptions(),
-    run: (self, [name = ''], options) => showPlan(self, name, recoverTask(options), options.by),
+    run: (self, [name = ''], options) => showPlan(self, { media: name, task: recoverTask(options) }, options.by),
   });
   define<RecoverOptions>(media, cli, {
     usage: 'recover <name>',
@@ -69,7 +70,7 @@ export function registerMedia(program: Command, cli: Cli): void {
     changes: true,
     takesYes: true,
     long: true,
-    run: (self, [name = ''], options) => carryOut(self, name, recoverTask(options), options),
+    run: (self, [name = ''], options) => carryOut(self, { media: name, task: recoverTask(options) }, options),
   });
   define<SyncOptions>(media, cli, {
     usage: 'sync <name>',
@@ -97,7 +98,7 @@ export function registerMedia(program: Command, cli: Cli): void {
         delete: options.delete === true,
         maxDelete: options.maxDelete,
       };
-      return carryOut(self, name, task, options);
+      return carryOut(self, { media: name, task }, options);
     },
   });
   define<{ sample: number }>(media, cli, {
@@ -118,7 +119,7 @@ function recoverTask({ to, into, later }: RecoverOptions): MediaTask {
       '--later remove is for a recovery in place: nothing is removed from another place',
       'leave --into or --later remove out',
     );
-  return { kind: 'recover', to: new Date(to).toISOString(), later, ...(into === undefined ? {} : { into }) };
+  return { kind: 'recover', to: new Date(to).toISOString(), later, into };
 }
 
 async function clusterOfMedia(cli: Cli, name: string): Promise<string> {
@@ -128,15 +129,13 @@ async function clusterOfMedia(cli: Cli, name: string): Promise<string> {
   throw await unknownName(`there are no media "${name}" in the config`, name, Object.keys(media), 'media');
 }
 
-async function showPlan(cli: Cli, media: string, task: MediaTask, by: string | undefined): Promise<void> {
-  const cluster = await clusterOfMedia(cli, media);
+async function showPlan(cli: Cli, order: MediaOrder, by: string | undefined): Promise<void> {
   const question = {
     kind: 'media-plan' as const,
-    cluster,
-    media,
-    task,
+    cluster: await clusterOfMedia(cli, order.media),
     operationId: newOperationId(),
     requester: cli.person(by),
+    order,
   };
   const { plan } = await cli.withTemporal((session) =>
     interruptible((signal) => inspect<'media-plan'>(session, question, signal)),
@@ -144,17 +143,13 @@ async function showPlan(cli: Cli, media: string, task: MediaTask, by: string | u
   await cli.print({ dryRun: true, workflowId: null, plan }, (view) => mediaPlanText(view.plan, { waits: false }));
 }
 
-async function carryOut(
-  cli: Cli,
-  media: string,
-  task: MediaTask,
-  options: CommonOptions & { by?: string },
-): Promise<void> {
-  if (options.dryRun) return showPlan(cli, media, task, options.by);
+async function carryOut(cli: Cli, order: MediaOrder, options: CommonOptions & { by?: string }): Promise<void> {
+  if (options.dryRun) return showPlan(cli, order, options.by);
+  const { media, task } = order;
   const cluster = await clusterOfMedia(cli, media);
   const confirmed = await confirmRemoval(cli, cluster, media, task, options.yes);
   await cli.withTemporal(async (session) => {
-    const work = await startMedia(session, { cluster, media, task, requester: cli.person(options.by), confirmed });
+    const work = await startMedia(session, { cluster, requester: cli.person(options.by), order, confirmed });
     const { workflowId } = work;
     if (options.detach) return cli.print(detached(cli, session, workflowId), detachedText);
     const result = await waitFor<MediaOutput>(
@@ -210,7 +205,11 @@ async function verify(
 ): Promise<void> {
   const cluster = await clusterOfMedia(cli, name);
   await cli.withTemporal(async (session) => {
-    const work = await startMediaVerification(session, { cluster, media: name, sample: options.sample });
+    const work = await startMediaVerification(session, {
+      cluster,
+      requester: cli.person(undefined),
+      order: { media: name, sample: options.sample },
+    });
     if (options.detach) return cli.print(detached(cli, session, work.workflowId), detachedText);
     const verdict = await waitFor<VerifyMediaOutput>(cli, session, work, options);
     await cli.print({ workflowId: work.workflowId, ...verdict }, mediaVerdictText);

@@ -1,6 +1,7 @@
 import { Option } from 'commander';
 import type { Command } from 'commander';
 import { RepriseError } from '../../domain/errors.js';
+import type { RecoveryOrder } from '../../domain/operation/orders.js';
 import { isRecoveryPlan } from '../../domain/plan/plan.js';
 import { planText } from '../../domain/plan/plan-text.js';
 import type { ThawTier } from '../../domain/storage/storage-classes.js';
@@ -10,7 +11,6 @@ import type { RecoverOutput } from '../../workflows/api.js';
 import { inspect } from '../../client/inspect.js';
 import { newOperationId } from '../../client/operation-id.js';
 import { startRecovery } from '../../client/start.js';
-import type { RecoveryRequest } from '../../client/start.js';
 import { isFinal, statusOf } from '../../client/status.js';
 import type { Cli } from '../cli-context.js';
 import { byOption, policyOption, targetOption } from '../common-options.js';
@@ -62,7 +62,8 @@ export function registerRecover(program: Command, cli: Cli): void {
     takesYes: true,
     long: true,
     run: async (self, [cluster = ''], options) => {
-      const request = await requestOf(self, cluster, options);
+      const order = await orderOf(self, cluster, options);
+      const request = { cluster, requester: self.person(options.by), order };
       if (options.dryRun) {
         const question = { kind: 'plan' as const, ...request, operationId: newOperationId() };
         const { plan } = await self.withTemporal((session) =>
@@ -103,7 +104,7 @@ export function registerRecover(program: Command, cli: Cli): void {
   });
 }
 
-async function requestOf(cli: Cli, cluster: string, options: RecoverOptions): Promise<RecoveryRequest> {
+async function orderOf(cli: Cli, cluster: string, options: RecoverOptions): Promise<RecoveryOrder> {
   const { recovery } = await cli.cluster(cluster);
   if (options.policy !== undefined) await cli.policy(cluster, options.policy);
   if (options.into !== 'in-place' && recovery.targets[options.into] === undefined) {
@@ -127,18 +128,7 @@ async function requestOf(cli: Cli, cluster: string, options: RecoverOptions): Pr
     );
   }
   const { policy, to, into, database, thawTier, withMedia, pause = false } = options;
-  const requester = cli.person(options.by);
-  return {
-    cluster,
-    target: to,
-    into,
-    pause,
-    requester,
-    ...(policy === undefined ? {} : { policy }),
-    ...(database === undefined ? {} : { database }),
-    ...(thawTier === undefined ? {} : { thawTier }),
-    ...(withMedia === undefined ? {} : { withMedia }),
-  };
+  return { policy, target: to, into, pause, database, thawTier, withMedia };
 }
 
 function outcomeText(workflowId: string, { state, plan, outcome, left = '' }: RecoverOutput): string {

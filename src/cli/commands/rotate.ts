@@ -26,10 +26,14 @@ export function registerRotate(program: Command, cli: Cli): void {
       const { name: policy } = await self.policy(cluster, options.policy);
       await self.withTemporal(async (session) => {
         if (options.dryRun) {
-          const preview = await inspect<'rotation'>(session, { kind: 'rotation', cluster, policy });
+          const preview = await inspect<'rotation'>(session, { kind: 'rotation', cluster, order: { policy } });
           return self.print({ dryRun: true, ...preview, removed: [] }, rotationText);
         }
-        const work = await startRotation(session, { cluster, policy, requestedBy: self.person(undefined) });
+        const work = await startRotation(session, {
+          cluster,
+          requester: self.person(undefined),
+          order: { policy },
+        });
         if (options.detach) return self.print(detached(self, session, work.workflowId), detachedText);
         const result = await waitFor<RotateOutput>(self, session, work, options);
         await self.print({ workflowId: work.workflowId, ...result }, rotationText);

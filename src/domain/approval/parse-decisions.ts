@@ -1,5 +1,5 @@
 import type { Approval, Decision, Rejection } from '../plan/plan.js';
-import { type RecoveryTarget, formatTarget, parseTarget } from '../target/target.js';
+import { readTarget } from '../target/target.js';
 
 const LONGEST = 2000;
 
@@ -58,8 +58,7 @@ export function parseRetarget(raw: unknown): Decision | { problem: string } {
   if ('problem' in parsed) return { problem: parsed.problem };
   const { target } = parsed as { target?: unknown };
   try {
-    const text = typeof target === 'string' ? target : formatTarget(target as RecoveryTarget);
-    return { kind: 'retarget', by: parsed.by, reason: parsed.reason, target: parseTarget(text) };
+    return { kind: 'retarget', by: parsed.by, reason: parsed.reason, target: readTarget(target) };
   } catch (error) {
     return { problem: `"target" is no recovery target: ${error instanceof Error ? error.message : String(error)}` };
   }

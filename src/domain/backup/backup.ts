@@ -52,7 +52,8 @@ export interface Encryption {
   readonly recipients: readonly string[];
 }
 
-export type BackupType = 'full' | 'diff' | 'incr';
+export const backupTypes = ['full', 'diff', 'incr'] as const;
+export type BackupType = (typeof backupTypes)[number];
 export type BackupStatus = 'running' | 'complete' | 'failed' | 'quarantined' | 'missing' | 'cold';
 export interface Proof {
   readonly level: 'verified' | 'restored';

@@ -1,3 +1,4 @@
+import type { MediaTask } from '../operation/orders.js';
 import type { ApprovablePlan, ApprovableBinding } from '../plan/plan.js';
 
 /** What may be done with one object: `right` and `keep` touch nothing. */
@@ -16,13 +17,6 @@ export interface MediaCount {
   readonly objects: number;
   readonly bytes: number;
 }
-
-/** What is asked for: names only, the host finds the rest in its config. */
-export type MediaTask =
-  /** To what was there at an instant (UTC ISO-8601); `into` names another entry of `media` or a repository. */
-  | { readonly kind: 'recover'; readonly to: string; readonly later: 'keep' | 'remove'; readonly into?: string }
-  /** `into` becomes as the entry is; what only it has goes with `delete`, up to so many objects. */
-  | { readonly kind: 'sync'; readonly into: string; readonly delete: boolean; readonly maxDelete: number };
 
 /** One folder of one repository. */
 export interface MediaPlaceName {

@@ -1,14 +1,13 @@
 import type { AdoptionPreview } from '../backup/adoption.js';
 import type { Backup } from '../backup/backup.js';
 import type { Finding } from '../findings.js';
-import type { MediaPlan, MediaTask } from '../media/media.js';
+import type { MediaPlan } from '../media/media.js';
 import type { Plan } from '../plan/plan.js';
+import type { AdoptionOrder, MediaOrder, OperationRequest, RecoveryOrder, RotationOrder } from './orders.js';
 import type { JobView } from './progress.js';
 import type { CatalogueRecord, KeptItem, RecoveryOutcome } from '../backup/records.js';
-import type { ThawTier } from '../storage/storage-classes.js';
 import type { AppliedSetting, StoragePlan } from '../storage/storage-plan.js';
 import type { StorageUsage } from '../storage/storage-usage.js';
-import type { RecoveryTarget } from '../target/target.js';
 
 /**
  * What the command line asks of the host that owns the data: reads, and small writes that need no approval. Each is
@@ -40,32 +39,13 @@ export type Inspection =
   | { readonly kind: 'incident'; readonly id: string }
   | { readonly kind: 'report'; readonly id: string; readonly cluster?: string }
   /** Dry run of `recover`: the plan itself, nothing recorded. */
-  | {
-      readonly kind: 'plan';
-      readonly cluster: string;
-      readonly policy?: string;
-      readonly target: RecoveryTarget;
-      readonly into: string;
-      readonly pause: boolean;
-      readonly database?: string;
-      readonly thawTier?: ThawTier;
-      readonly withMedia?: string;
-      readonly operationId: string;
-      readonly requester: string;
-    }
+  | ({ readonly kind: 'plan'; readonly operationId: string } & OperationRequest<RecoveryOrder>)
   /** Dry run of `media recover` and `media sync`. */
-  | {
-      readonly kind: 'media-plan';
-      readonly cluster: string;
-      readonly media: string;
-      readonly task: MediaTask;
-      readonly operationId: string;
-      readonly requester: string;
-    }
+  | ({ readonly kind: 'media-plan'; readonly operationId: string } & OperationRequest<MediaOrder>)
   /** Dry run of `rotate`. */
-  | { readonly kind: 'rotation'; readonly cluster: string; readonly policy: string }
+  | { readonly kind: 'rotation'; readonly cluster: string; readonly order: RotationOrder }
   /** Dry run of `backup adopt`. */
-  | { readonly kind: 'adoption'; readonly cluster: string; readonly policy?: string; readonly from?: string }
+  | { readonly kind: 'adoption'; readonly cluster: string; readonly order: AdoptionOrder }
   | { readonly kind: 'diagnose'; readonly cluster: string }
   /** Between which instants any moment can be recovered. */
   | { readonly kind: 'wal'; readonly cluster: string }

@@ -1,4 +1,5 @@
-export type ThawTier = 'Expedited' | 'Standard' | 'Bulk';
+export const thawTierNames = ['Expedited', 'Standard', 'Bulk'] as const;
+export type ThawTier = (typeof thawTierNames)[number];
 
 /** What Amazon says of a storage class (Amazon S3 User Guide, "storage classes" and "restoring an archived object"). */
 export interface ClassFacts {

@@ -49,6 +49,17 @@ export function parseTarget(text: string, localZone?: string): RecoveryTarget {
   }
 }
 
+/**
+ * Reads a target that came from outside, as an object or as the text that {@link parseTarget} takes.
+ * @throws RepriseError as {@link parseTarget}
+ */
+export function readTarget(raw: unknown): RecoveryTarget {
+  const text =
+    typeof raw === 'object' && raw !== null ? (formatTarget(raw as RecoveryTarget) as string | undefined) : raw;
+  if (typeof text !== 'string') throw invalid('this is no recovery target', `Write one of: ${FORMS}.`);
+  return parseTarget(text);
+}
+
 /** The target in the form {@link parseTarget} reads. */
 export function formatTarget(target: RecoveryTarget): string {
   switch (target.kind) {

@@ -26,9 +26,6 @@ export const basebackupEngine: Engine = {
     targets: ['latest', 'time', 'lsn', 'xid', 'name', 'end-of-backup', 'backup'],
     types: ['full', 'incr'],
     archivesWal: true,
-    incremental: true,
-    singleTable: false,
-    resumable: false,
     encrypts: false,
   },
   preflightBackup,
@@ -47,7 +44,7 @@ export const basebackupEngine: Engine = {
     restoreFiles,
     restoreCommand,
     restoreBeginningCommand,
-    feedWal: async (context, dataDir) =>
+    prefetchWal: async (context, dataDir) =>
       context.storage.capabilities.localPath ? null : prefetchWal(context, dataDir),
     archiveCommand,
     rearm,

@@ -11,9 +11,13 @@ import type { WalArchive } from '../../postgres/wal/wal-archive.js';
 import { parseTimelineHistory } from '../../domain/target/wal.js';
 import { runProgram } from '../../process/exec/run-program.js';
 import { asUser } from '../../process/exec/users.js';
+import { inTermsOfTool } from '../shared/run-tool-job.js';
 import type { CommandContext } from './command.js';
-import { optionsOf, pgbackrestArgv, runPgbackrest, translated } from './command.js';
 import { streamToFile } from '../../files/atomic-file.js';
+import { parseToolJson } from '../shared/manifest.js';
+import { USE_KNOWN_VERSION } from './info.js';
+import { optionsOf, pgbackrestArgv, runPgbackrest } from './command.js';
+import { PGBACKREST } from './tool-rules.js';
 
 /** A listing or a segment of a slow object store may take its time. */
 const SLOW_MS = 600_000;
@@ -46,7 +50,9 @@ export async function readArchive(context: CommandContext, archiveId: string): P
 export function parseListing(json: string, archiveId: string): StanzaArchive {
   const files = new Map<string, string>();
   const timelines: number[] = [];
-  for (const [path, { type }] of Object.entries(listing.parse(JSON.parse(json)))) {
+  for (const [path, { type }] of Object.entries(
+    parseToolJson('pgbackrest repo-ls', json, listing, USE_KNOWN_VERSION),
+  )) {
     if (type !== 'file') continue;
     const name = path.slice(path.lastIndexOf('/') + 1);
     const segment = segmentFile.exec(name)?.[1];
@@ -102,7 +108,7 @@ async function fetchSegment(
     [`${archivePath(context, archive.archiveId)}/${file}`],
   );
   // Binary, and by far too long for a text: the shell writes it to the file.
-  await runInto(context, packed, argv, 'repo-get');
+  await runInto(context, packed, argv, 'pgbackrest repo-get');
   await unpack(context, packed, unpacked, extname(file));
   const checksum = await sha1(unpacked);
   if (checksum !== segmentFile.exec(file.slice(file.lastIndexOf('/') + 1))?.[2]) {
@@ -143,14 +149,14 @@ function notUnpacked(why: string): RepriseError {
 }
 
 /** The tool runs as its user; our own shell writes the file, so that the scratch directory stays the worker's. */
-async function runInto(context: CommandContext, file: string, argv: readonly string[], command: string): Promise<void> {
+async function runInto(context: CommandContext, file: string, argv: readonly string[], name: string): Promise<void> {
   try {
     await runProgram(
       ['/bin/sh', '-c', 'file=$1; shift; exec "$@" > "$file"', 'into', file, ...asUser(context.user, argv)],
       { signal: context.signal, timeoutMs: SLOW_MS },
     );
   } catch (error) {
-    throw translated(error, command);
+    throw inTermsOfTool(PGBACKREST, name, error);
   }
 }
 

@@ -14,16 +14,12 @@ import { OperationStatus, runOperation, refusal } from '../operation/operation-s
 export async function adopt(input: AdoptInput): Promise<AdoptOutput> {
   const work = new OperationStatus('adopt', input.cluster);
   return runOperation(work, async () => {
-    const { cluster, from, requestedBy } = input;
+    const { cluster, requester, order } = input;
     const step = { cluster, operationId: operationIdOf(input.operationId), workflowId: workflowInfo().workflowId };
     const { host, policies } = await controlActivities.describeCluster({ cluster });
     await waitForHost(work, host);
     const preview = await work.phase('look what there is', () =>
-      fewTriesHostActivities(host, 'look what there is').surveyAdoption({
-        ...step,
-        ...(input.policy === undefined ? {} : { policy: input.policy }),
-        ...(from === undefined ? {} : { from }),
-      }),
+      fewTriesHostActivities(host, 'look what there is').surveyAdoption({ ...step, order }),
     );
     const outputs: AdoptOutput[] = [];
     for (const policy of preview.policies) {
@@ -47,9 +43,8 @@ export async function adopt(input: AdoptInput): Promise<AdoptOutput> {
         retryLostWorker(() =>
           heavyActivities(host, `adopt and verify for policy ${policy}`).adoptBackups({
             ...step,
-            policy,
-            requestedBy,
-            ...(from === undefined ? {} : { from }),
+            requester,
+            order: { ...order, policy },
           }),
         );
       outputs.push(

@@ -1,5 +1,7 @@
 import { defineSearchAttributeKey } from '@temporalio/common';
 import { CancellationScope, log, patched, workflowInfo } from '@temporalio/workflow';
+import type { OrderedStep } from '../../activities/api.js';
+import type { VerificationOrder } from '../../domain/operation/orders.js';
 import type { BackupInput, BackupOutput, RotateOutput } from '../api.js';
 import { withClusterLock, operationIdOf, waitForHost } from '../lock/with-cluster-lock.js';
 import {
@@ -30,7 +32,8 @@ const NO_ROTATION: RotateOutput = {
 export async function backup(input: BackupInput): Promise<BackupOutput> {
   const work = new OperationStatus('backup', input.cluster);
   return runOperation(work, async () => {
-    const { cluster, policy } = input;
+    const { cluster, requester, order } = input;
+    const { policy } = order;
     const step = { cluster, operationId: operationIdOf(input.operationId), workflowId: workflowInfo().workflowId };
     const startedAt = workflowInfo().startTime.toISOString();
 
@@ -63,18 +66,18 @@ export async function backup(input: BackupInput): Promise<BackupOutput> {
       repository: facts.repository,
     };
     const run = async (): Promise<BackupOutput> => {
-      const order = { ...step, policy, type: input.type ?? 'auto', startedAt, requestedBy: input.requestedBy };
+      const ordered = { ...step, requester, order, startedAt };
       try {
         await work.phase('check before the backup', () =>
-          heavyActivities(host, 'check before the backup', 5).preflightBackup(order),
+          heavyActivities(host, 'check before the backup', 5).preflightBackup(ordered),
         );
         const made = await work.phase('back up', () =>
-          retryLostWorker(() => heavyActivities(host, `back up ${cluster} with ${facts.engine}`).runBackup(order)),
+          retryLostWorker(() => heavyActivities(host, `back up ${cluster} with ${facts.engine}`).runBackup(ordered)),
         );
         if (facts.proof !== 'none') {
-          const level = facts.proof;
+          const restore = facts.proof === 'restore';
           for (const backupId of made) {
-            await work.phase(`prove ${backupId}`, () => prove(host, { ...step, backupId, level }));
+            await work.phase(`prove ${backupId}`, () => prove(host, { ...step, order: { backupId, restore } }));
           }
         }
         const rotation = startedLate()
@@ -83,8 +86,7 @@ export async function backup(input: BackupInput): Promise<BackupOutput> {
               retryLostWorker(() =>
                 heavyActivities(host, 'remove what retention lets go').rotateBackups({
                   ...step,
-                  policy,
-                  dryRun: false,
+                  order: { policy },
                 }),
               ),
             );
@@ -128,15 +130,13 @@ function startedLate(): boolean {
   return due !== undefined && startTime.getTime() - due.getTime() > LATE_MS && patched('late-starts-do-not-rotate');
 }
 
-async function prove(
-  host: string,
-  step: { cluster: string; operationId: string; workflowId: string; backupId: string; level: 'verify' | 'restore' },
-): Promise<void> {
-  const verdict = await retryLostWorker(() => heavyActivities(host, `prove ${step.backupId}`).proveBackup(step));
+async function prove(host: string, step: OrderedStep<VerificationOrder>): Promise<void> {
+  const { backupId } = step.order;
+  const verdict = await retryLostWorker(() => heavyActivities(host, `prove ${backupId}`).proveBackup(step));
   if (!verdict.ok)
     throw refusal(
       'backup-corrupt',
-      `${step.backupId} did not stand its proof: ${verdict.detail}`,
+      `${backupId} did not stand its proof: ${verdict.detail}`,
       'it is quarantined; older backups were kept',
     );
 }

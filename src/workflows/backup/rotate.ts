@@ -9,7 +9,8 @@ import { OperationStatus, runOperation, failureOf, isCancelled, refusal } from '
 export async function rotate(input: RotateInput): Promise<RotateOutput> {
   const work = new OperationStatus('rotate', input.cluster);
   return runOperation(work, async () => {
-    const { cluster, policy } = input;
+    const { cluster, order } = input;
+    const { policy } = order;
     const step = { cluster, operationId: operationIdOf(input.operationId), workflowId: workflowInfo().workflowId };
     const teller = new Notifications(step);
     const described = await controlActivities.describeCluster({ cluster });
@@ -36,7 +37,7 @@ export async function rotate(input: RotateInput): Promise<RotateOutput> {
       const rotation = await work
         .phase('rotate', () =>
           retryLostWorker(() =>
-            heavyActivities(host, 'remove what retention lets go').rotateBackups({ ...step, policy, dryRun: false }),
+            heavyActivities(host, 'remove what retention lets go').rotateBackups({ ...step, order }),
           ),
         )
         .catch(async (error: unknown) => {

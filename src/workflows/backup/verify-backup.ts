@@ -8,15 +8,15 @@ import { OperationStatus, runOperation, refusal } from '../operation/operation-s
 export async function verifyBackup(input: VerifyInput): Promise<VerifyOutput> {
   const work = new OperationStatus('verify', input.cluster);
   return runOperation(work, async () => {
-    const { cluster, backupId } = input;
+    const { cluster, order } = input;
+    const { backupId, restore } = order;
     const step = { cluster, operationId: operationIdOf(input.operationId), workflowId: workflowInfo().workflowId };
     const { host } = await controlActivities.describeCluster({ cluster });
     await waitForHost(work, host);
-    const level = input.restore ? 'restore' : 'verify';
-    const verdict = await work.phase(
-      level === 'restore' ? 'restore into a scratch server' : 'read the whole backup',
-      () =>
-        retryLostWorker(() => heavyActivities(host, `${level} ${backupId}`).proveBackup({ ...step, backupId, level })),
+    const verdict = await work.phase(restore ? 'restore into a scratch server' : 'read the whole backup', () =>
+      retryLostWorker(() =>
+        heavyActivities(host, `${restore ? 'restore' : 'verify'} ${backupId}`).proveBackup({ ...step, order }),
+      ),
     );
     const [backup] = await hostActivities(host, 'read the catalogue').readBackups({ ...step, backupIds: [backupId] });
     if (!backup) throw refusal('not-found', `${backupId} is gone`, `reprise backup list ${cluster}`);

@@ -124,9 +124,7 @@ export async function incident(input: IncidentInput): Promise<IncidentOutput> {
           args: [
             {
               cluster,
-              target: { kind: 'latest' as const },
-              into: 'in-place',
-              pause: false,
+              order: { target: { kind: 'latest' as const }, into: 'in-place', pause: false },
               operationId: childOperation,
               requester: input.requester,
               incident: step.workflowId,

@@ -36,7 +36,7 @@ const MOST_STALE = 5;
 
 /** Media of a cluster: plan, wait for a person where policy asks for one, check that the plan still holds, change, look. */
 export async function media(input: MediaInput): Promise<MediaOutput> {
-  const { cluster, operationId, task, requester } = input;
+  const { cluster, operationId, order, requester } = input;
   const work = new OperationStatus('media', cluster);
   const step = { cluster, operationId, workflowId: workflowInfo().workflowId };
   const teller = new Notifications(step);
@@ -45,7 +45,7 @@ export async function media(input: MediaInput): Promise<MediaOutput> {
 
   return runOperation(work, async () => {
     let stale = 0;
-    const request = { ...step, media: input.media, task, requester, confirmed: input.confirmed };
+    const request = { ...step, order, requester, confirmed: input.confirmed };
     try {
       const described = await controlActivities.describeCluster({ cluster });
       ({ host } = described);
@@ -98,7 +98,7 @@ export async function media(input: MediaInput): Promise<MediaOutput> {
         cluster,
         operationId,
         kind: 'media' as const,
-        policy: input.media,
+        policy: order.media,
         engine: 'media',
         repository: plan.binding.into.repository,
       };
@@ -111,7 +111,7 @@ export async function media(input: MediaInput): Promise<MediaOutput> {
           );
           if (now.digest !== plan.digest) return 'stale';
           const planned = { ...step, plan: plan.digest };
-          const queue = task.kind === 'recover' ? recoveryActivities : heavyActivities;
+          const queue = order.task.kind === 'recover' ? recoveryActivities : heavyActivities;
           for (;;) {
             try {
               await work.phase('change objects', () =>

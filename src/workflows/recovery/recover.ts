@@ -27,7 +27,7 @@ export const APPROVAL = 'approval';
 
 /** Plan, wait for a person, check that the plan still holds, recover, prove, report. */
 export async function recover(input: RecoverInput): Promise<RecoverOutput> {
-  const { cluster, operationId } = input;
+  const { cluster, operationId, order } = input;
   const work = new OperationStatus('recover', cluster);
   const step = { cluster, operationId, workflowId: workflowInfo().workflowId };
   const teller = new Notifications(step);
@@ -40,13 +40,7 @@ export async function recover(input: RecoverInput): Promise<RecoverOutput> {
   return runOperation(work, async () => {
     let request: PlanRequest = {
       ...step,
-      policy: input.policy,
-      target: input.target,
-      into: input.into,
-      pause: input.pause,
-      database: input.database,
-      ...(input.thawTier ? { thawTier: input.thawTier } : {}),
-      ...(input.withMedia ? { withMedia: input.withMedia } : {}),
+      order,
       requester: input.requester,
     };
     let waitedSeconds = 0;
@@ -54,7 +48,7 @@ export async function recover(input: RecoverInput): Promise<RecoverOutput> {
     try {
       const described = await controlActivities.describeCluster({ cluster });
       // Onto another host, everything is done there: the source's may be dead.
-      host = described.targetHosts?.[input.into] ?? described.host;
+      host = described.targetHosts?.[order.into] ?? described.host;
       teller.configure(described);
       await waitForHost(work, host);
       request = { ...request, controlDigest: described.configDigest };
@@ -90,7 +84,7 @@ export async function recover(input: RecoverInput): Promise<RecoverOutput> {
       }
     } catch (error) {
       if (latest && begun.length > 0) await leave(latest);
-      if (!isCancelled(error)) await teller.notify(failureNotice('recovery', input.policy ?? null, failureOf(error)));
+      if (!isCancelled(error)) await teller.notify(failureNotice('recovery', order.policy ?? null, failureOf(error)));
       throw error;
     } finally {
       await CancellationScope.nonCancellable(async () => {

@@ -1,7 +1,7 @@
 import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
-/** What is promised, in the order of somebody who wonders whether to rely on it; each with the rows its tests name. */
+/** What is promised, in the order that matters to a new user; each promise with the codes that its tests name. */
 const guarantees: readonly (readonly [
   title: string,
   promises: readonly (readonly [rows: string, promise: string])[],
@@ -11,49 +11,52 @@ const guarantees: readonly (readonly [
     [
       [
         'D2 F1',
-        'A worker killed at any instant costs seconds: the tool it watched goes on, and the next worker takes it up. Nothing runs twice.',
+        'A worker that is killed costs seconds: the tool it watched goes on, and the next worker attaches to it. Nothing runs twice.',
       ],
       [
         'F2',
-        'After a restart of the machine a half-made restore is marked incomplete, never started, and resumed in its own directory only.',
+        'After a restart of the machine an unfinished restore is marked incomplete, is never started, and is resumed in its own directory only.',
       ],
       [
         'F3',
-        'A tool that is killed, or that says it succeeded and did not, leaves nothing that is listed as a backup.',
+        'A tool that is killed, or that reports success although it failed, leaves nothing that is listed as a backup.',
       ],
       [
         'F8',
-        'The Temporal server may die, forget a completion, be Reset or be lost with its database: what was done is found done.',
+        'The Temporal server may stop, lose a completion or be lost with its database, and a workflow may be reset: what is done is found done.',
       ],
-      ['F9', 'A tool that lives and makes no progress is noticed, said, and ended after the configured time.'],
+      ['F9', 'A tool that makes no progress is detected, reported, and ended after the configured time.'],
     ],
   ],
   [
-    'A backup counts once it was proven',
+    'A backup counts once it was verified or restore-tested',
     [
       ['B1 B4', 'Dumps are named by database and instant (UTC) and come with roles and tablespaces.'],
-      ['B5 P1', 'WAL is archived for real; pgBackRest chooses full, differential or incremental by itself.'],
-      ['F7', 'A physical backup is not good before the WAL it ends with is archived.'],
+      [
+        'B5 P1',
+        'WAL is archived and used in recoveries; with pgBackRest the type of backup (full, differential, incremental) is chosen automatically.',
+      ],
+      ['F7', 'A physical backup does not count before the WAL of its end is archived.'],
       [
         'F15',
-        'A truncated, empty or bit-flipped backup fails its check before anything is restored, is quarantined and never offered.',
+        'A truncated, empty or changed backup is found before anything is restored, is quarantined, and is not offered again.',
       ],
       [
         'F18 F19 F20 F21 F22',
-        'Exit code 0 is not believed: encodings, row security, denied large objects, ignored errors and missing objects are looked for.',
+        'Exit code 0 is not enough: encodings, row security, unreadable large objects, ignored errors and missing objects are checked.',
       ],
-      ['F5 F6', 'A full disk leaves older backups, the source and the old data as they were.'],
+      ['F5 F6', 'A full disk changes neither older backups, nor the source, nor the old data.'],
     ],
   ],
   [
-    'Rotation never takes the last proof',
+    'Rotation never removes the last verified backup',
     [
       [
         'B3 F30',
-        'The newest proven backup, a held one, one in use and what others rest on stay; with nothing verified, nothing goes.',
+        'The newest verified backup, held backups, backups in use and those that others depend on stay; where nothing is verified, nothing is removed.',
       ],
-      ['F27', 'A jump of the clock, a long outage or a catch-up of schedules deletes nothing.'],
-      ['B2', 'A disabled policy is skipped with a clear line, never silently.'],
+      ['F27', 'A jump of the clock, a long outage or late starts of a schedule remove nothing.'],
+      ['B2', 'A disabled policy is skipped with a message, never silently.'],
     ],
   ],
   [
@@ -61,13 +64,13 @@ const guarantees: readonly (readonly [
     [
       [
         'D3 F31 F32',
-        'An approval binds to one plan. Late, revoked, unlisted, given twice, by the requester or for another plan: refused with its reason, and still waiting.',
+        'An approval is for one plan. One that is late, revoked, given twice, for another plan, or by a person whom the policy does not allow is refused with the reason; the workflow goes on waiting.',
       ],
       [
         'F33',
-        'The host itself checks plan, approvals and ledger before anything is destroyed: a workflow or an activity started by hand does not pass.',
+        'The host itself checks plan, approvals and ledger before anything is destroyed: a workflow or an activity that is started by hand is refused.',
       ],
-      ['D4 D6', 'The Web UI and the command line say what happens, what is waited for and what to type.'],
+      ['D4 D6', 'The Web UI and the command line show what happens, what is waited for and what to type.'],
     ],
   ],
   [
@@ -75,34 +78,37 @@ const guarantees: readonly (readonly [
     [
       [
         'S1 S2',
-        'A loss is detected with the layer that failed, opens an incident as suspected, and waits for a person.',
+        'The loss of an instance is detected together with the layer that failed; an incident is opened as suspected and waits for a person.',
       ],
       ['S3 F17', 'Version, identity, disk and WAL are checked before anything is changed.'],
       [
         'S4 K2',
-        'The newest good backup and every commit that exists anywhere, or an instant of your choice with a look before it is opened for writes.',
+        'A recovery uses the newest good backup and all WAL that is left anywhere, or stops at a point in time where the data can be inspected before promotion.',
       ],
       [
         'F23 F24 F25 F26',
-        "A gap in the WAL, a target before the backup's end, after the last WAL or with an ambiguous time is refused, not approached.",
+        "A gap in the WAL, a target before the backup's end, after the last WAL or with an ambiguous time is refused.",
       ],
       ['F28', "A restored copy never archives into production's repository."],
-      ['S5', 'Every action and point of attention stands in the incident document.'],
+      ['S5', 'Every action and every warning is in the incident document.'],
     ],
   ],
   [
-    'Beside others, and against bad input',
+    'Concurrency and bad input',
     [
-      ['F29', 'One holder per cluster: two backups of a policy, or a rotation during a restore, do not meet.'],
+      [
+        'F29',
+        'Each cluster has one lock: two backups of a policy do not run at once, nor does rotation during a recovery.',
+      ],
       [
         'F35 F36 F37',
-        'Names with quotes, newlines, dashes or connection strings in them, and paths that lead elsewhere, are taken for what they are or refused.',
+        'Names with quotes, newlines, dashes or connection strings in them, and paths that lead elsewhere, are used as they are, or refused.',
       ],
       ['F38', 'A wrong configuration is an error with file, line and column; nothing starts.'],
-      ['F39', 'No secret and no row value stands in arguments, environment, logs, errors, histories or reports.'],
-      ['F42', 'What is written is owner-only.'],
+      ['F39', 'No secret and no row value appears in arguments, environments, logs, errors, histories or reports.'],
+      ['F42', 'Files are written for their owner only.'],
       ['D5', "Cron work is Temporal Schedules from the configuration; an operator's pause survives."],
-      ['D1 D7', 'All of it is Temporal workflows, replayed against recorded histories; one machine or many.'],
+      ['D1 D7', 'All long work is Temporal workflows, replayed against recorded histories; on one machine or many.'],
     ],
   ],
 ];
@@ -112,14 +118,16 @@ interface Test {
   readonly title: string;
 }
 
-/** `docs/guarantees.md`: each promise with the tests whose names cite its rows. Throws where a promise has no test. */
+/** `docs/guarantees.md`: each promise with the tests whose names cite its rows. Throws where a promise has no test, or its code no legend. */
 export async function guaranteesPage(root: string): Promise<string> {
   const tests = await testsIn(root);
+  const legend = await readFile(join(root, 'docs/faults.md'), 'utf8');
   const lines = [
     '# Guarantees, and the test behind each',
     '',
-    "Made from the tests (`npm run docs`): a promise without a test does not get onto this page. Rows and faults are those of the project's",
-    'requirements. `npm test` runs all but the full chaos suite (`npm run chaos`), of which it runs a sample.',
+    'This page is made from the tests (`npm run docs`): a promise without a test is not on it. What a code such as F15 means, and which',
+    'codes are only planned, is in [faults.md](faults.md). `npm test` runs all these tests but the full chaos suite (`npm run chaos`), of',
+    'which it runs a sample.',
   ];
   for (const [title, promises] of guarantees) {
     lines.push('', `## ${title}`);
@@ -127,6 +135,7 @@ export async function guaranteesPage(root: string): Promise<string> {
       lines.push('', `**${promise}**`, '');
       for (const row of rows.split(' ')) {
         const found = tests.filter((test) => new RegExp(`\\b${row}\\b`).test(test.title));
+        if (!legend.includes(`| ${row} | `)) throw new Error(`docs/faults.md does not say what ${row} means`);
         if (found.length === 0) throw new Error(`no test names ${row}: ${promise}`);
         lines.push(
           `- ${row}: ${[...new Set(found.map(({ file }) => `[${file.replace(/^test\//, '').replace(/\.test\.ts$/, '')}](../${file})`))].join(', ')}`,

@@ -406,19 +406,18 @@ it("D5: schedules are planned, applied, listed, paused, triggered and resumed; a
 it('B1: two policies that start in the same second make two backups', async () => {
   const startedAt = new Date().toISOString();
   const made = (policy: string) => {
-    const order = {
+    const step = {
       cluster: 'mairie',
       operationId: `same-second-${policy}`,
       workflowId: 'test',
-      policy,
-      type: 'auto',
+      order: { policy, type: 'auto' },
       startedAt,
-      requestedBy: 'test',
+      requester: 'test',
     };
     const options = {
-      id: order.operationId,
+      id: step.operationId,
       taskQueue: heavyQueue('db1'),
-      args: [order],
+      args: [step],
       scheduleToCloseTimeout: '200s',
     };
     return site.session.client.activity.execute('runBackup', options) as Promise<string[]>;

@@ -91,7 +91,7 @@ describe('D5: schedules are reconciled with the config', () => {
       workflowType: 'backup',
       workflowId: 'backup/mairie/nightly',
       taskQueue: 'reprise',
-      args: [{ cluster: 'mairie', policy: 'nightly', type: 'auto' }],
+      args: [{ cluster: 'mairie', requester: 'schedule', order: { policy: 'nightly', type: 'auto' } }],
     });
     expect(actions(await planSchedules(session, config()))).toEqual({ 'reprise/mairie/nightly': 'none' });
   });

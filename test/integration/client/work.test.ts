@@ -21,7 +21,11 @@ beforeAll(async () => {
   session = await temporalSession(server.address);
 });
 
-const request = (policy: string) => ({ cluster: 'mairie', policy, type: 'auto' as const, requestedBy: 'dba' });
+const request = (policy: string) => ({
+  cluster: 'mairie',
+  requester: 'dba',
+  order: { policy, type: 'auto' as const },
+});
 
 describe('finding the Temporal server: flag > environment > reprise.yml > reprise up > default', () => {
   const embedded = () =>
@@ -93,10 +97,8 @@ describe('without a worker', () => {
   it('a decision is refused instead of hanging', async () => {
     const { workflowId } = await startRecovery(session, {
       cluster: 'mairie',
-      target: { kind: 'latest' },
-      into: 'in-place',
-      pause: false,
       requester: 'dba',
+      order: { target: { kind: 'latest' }, into: 'in-place', pause: false },
     });
     await expect(approve(session, workflowId, { plan: '0'.repeat(12), by: 'dba', reason: 'x' })).rejects.toMatchObject({
       code: 'host-without-worker',

@@ -1,7 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from '@jest/globals';
-import type { MediaPlan, MediaTask } from '../../../src/domain/media/media.js';
+import type { MediaPlan } from '../../../src/domain/media/media.js';
+import type { MediaTask } from '../../../src/domain/operation/orders.js';
 import { inspect } from '../../../src/client/inspect.js';
 import { approve as approvePlan } from '../../../src/client/decide.js';
 import { startMedia } from '../../../src/client/start.js';
@@ -69,15 +70,14 @@ describe('K3: media on the command line', () => {
     site.session.client.workflow.getHandle(workflowId).query<MediaPlan>('plan');
 
   const run = async (media: string, task: MediaTask): Promise<MediaOutput> =>
-    site.result(await startMedia(site.session, { cluster: 'mairie', media, task, requester: 'test' }));
+    site.result(await startMedia(site.session, { cluster: 'mairie', requester: 'test', order: { media, task } }));
   const planned = (media: string, task: MediaTask) =>
     inspect<'media-plan'>(site.session, {
       kind: 'media-plan',
       cluster: 'mairie',
-      media,
-      task,
       operationId: 'look',
       requester: 'test',
+      order: { media, task },
     });
   const cause = (failure: Promise<unknown>) =>
     failure.catch((error: { cause?: { cause?: unknown } }) => error.cause?.cause ?? error.cause ?? error);
@@ -163,9 +163,8 @@ describe('K3: media on the command line', () => {
     const to = await damage();
     const { workflowId } = await startMedia(site.session, {
       cluster: 'mairie',
-      media: 'photos',
-      task: { kind: 'recover', to, later: 'keep' },
       requester: 'test',
+      order: { media: 'photos', task: { kind: 'recover', to, later: 'keep' } },
     });
     await reaches(site, workflowId, 'waiting-approval');
     const before = await waitingPlan(workflowId);

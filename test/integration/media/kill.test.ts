@@ -53,9 +53,8 @@ describe('media under bad luck', () => {
     const worker = await site.startWorker();
     const work = await startMedia(site.session, {
       cluster: 'mairie',
-      media: 'photos',
-      task: { kind: 'recover', to: new Date(at).toISOString(), later: 'keep' },
       requester: 'test',
+      order: { media: 'photos', task: { kind: 'recover', to: new Date(at).toISOString(), later: 'keep' } },
     });
     await reaches(site, work.workflowId, 'waiting-approval');
     const plan = await work.handle.query<MediaPlan>('plan');

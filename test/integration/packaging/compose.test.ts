@@ -154,9 +154,8 @@ describe('reprise-postgres', () => {
     await query('CREATE TABLE seen AS SELECT generate_series(1, 1000) AS n');
     const backup = await startBackup(session, {
       cluster: 'mairie',
-      policy: 'physical',
-      type: 'auto',
-      requestedBy: 'test',
+      requester: 'test',
+      order: { policy: 'physical', type: 'auto' },
     });
     expect(((await backup.handle.result()) as BackupOutput).backups).toEqual([
       expect.objectContaining({ status: 'complete', proven: expect.objectContaining({ level: 'restored' }) }),
@@ -166,11 +165,8 @@ describe('reprise-postgres', () => {
     const before = (await readPostmaster(dataDir))?.pid;
     const recovery = await startRecovery(session, {
       cluster: 'mairie',
-      policy: 'physical',
-      target: { kind: 'latest' },
-      into: 'in-place',
-      pause: false,
       requester: 'test',
+      order: { policy: 'physical', target: { kind: 'latest' }, into: 'in-place', pause: false },
     });
     let plan: Plan | null = null;
     await until(async () => (plan = await recovery.handle.query<Plan | null>('plan')) !== null, 'there is a plan');

@@ -146,10 +146,7 @@ describe('F33: jumping over the gate', () => {
     const { client } = site.session;
     const input = {
       cluster: 'mairie',
-      policy: 'dump',
-      target: { kind: 'latest' },
-      into: 'in-place',
-      pause: false,
+      order: { policy: 'dump', target: { kind: 'latest' }, into: 'in-place', pause: false },
       operationId,
       requester: 'dba',
       approved: true,

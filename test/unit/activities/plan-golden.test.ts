@@ -78,7 +78,8 @@ const { oldDirectory } = await import('../../../src/activities/recovery/old-data
 
 type Request = Parameters<typeof makePlan>[1];
 interface Case {
-  readonly request?: Partial<Request>;
+  readonly request?: Partial<Omit<Request, 'order'>>;
+  readonly order?: Partial<Request['order']>;
   readonly machine?: Partial<Machine>;
   readonly cluster?: Record<string, unknown>;
   /** Config of the host beside the cluster. */
@@ -140,7 +141,7 @@ const listed = {
   physical: [physicalListed],
   dumps: [dumpOf('mairie', '2026-11-20T01:30:10Z'), dumpOf('archives', '2026-11-20T01:30:00Z')],
 };
-const dumps = { request: { policy: 'dumps' }, machine: { answers: [5432] } } as const;
+const dumps = { order: { policy: 'dumps' }, machine: { answers: [5432] } } as const;
 const refusal = (code: 'wal-gap' | 'target-after-wal' | 'backup-corrupt', text: string) =>
   new RepriseError(
     code,
@@ -151,28 +152,29 @@ const refusal = (code: 'wal-gap' | 'target-after-wal' | 'backup-corrupt', text: 
 
 const cases: Record<string, Case> = {
   'the server is down and its data directory is whole': { machine: { dataDir: 'whole' } },
-  'the same, and a pause asked for': { machine: { dataDir: 'whole' }, request: { pause: true } },
+  'the same, and a pause asked for': { machine: { dataDir: 'whole' }, order: { pause: true } },
   'in place, physical, the server down': {},
   'in place, physical, the server answers': { machine: { answers: [5432] } },
   'in place, the data directory gone': { gone: true, outline: { salvageableSegments: 0 } },
   'in place, after a recovery that was given up': { givenUp: true },
   'to a time, with a pause, by somebody who may not approve it': {
-    request: { target: { kind: 'time', time: '2026-11-21T01:00:00Z' }, pause: true, requester: 'dba' },
+    request: { requester: 'dba' },
+    order: { target: { kind: 'time', time: '2026-11-21T01:00:00Z' }, pause: true },
     outline: { target: { kind: 'time', time: '2026-11-21T01:00:00Z' } },
     cluster: {
       approvals: { recover: { ...approval, approvers: 2, from: ['dba', 'ops', 'maire'], requesterMayApprove: false } },
     },
   },
   'to a backup': {
-    request: { target: { kind: 'backup', id: 'mairie:pgbackrest:20261120-021503F' } },
+    order: { target: { kind: 'backup', id: 'mairie:pgbackrest:20261120-021503F' } },
     outline: { target: { kind: 'backup', id: 'mairie:pgbackrest:20261120-021503F' } },
   },
   'to an LSN': {
-    request: { target: { kind: 'lsn', lsn: '0/5A000100' } as never },
+    order: { target: { kind: 'lsn', lsn: '0/5A000100' } as never },
     outline: { target: { kind: 'lsn', lsn: '0/5A000100' } as never },
   },
   'to a backup that is quarantined': {
-    request: { target: { kind: 'backup', id: 'mairie:pgbackrest:20261120-021503F' } },
+    order: { target: { kind: 'backup', id: 'mairie:pgbackrest:20261120-021503F' } },
     listed: { ...listed, physical: [{ ...physicalListed, damaged: 'checksum' }] },
   },
   'a newer backup is quarantined': {
@@ -212,33 +214,35 @@ const cases: Record<string, Case> = {
   'too little room': { machine: { free: 1e9 } },
   'a standby hangs on the cluster': { machine: { answers: [5432], standbys: ['replica (10.0.0.2)'] } },
   'a cluster without a data directory': { cluster: { dataDir: undefined } },
-  'beside, on the same host': { request: { into: 'beside' } },
+  'beside, on the same host': { order: { into: 'beside' } },
   'beside, where old data is to be overwritten in place': {
-    request: { into: 'beside' },
+    order: { into: 'beside' },
     cluster: { recovery: { oldData: { mode: 'overwrite-delta' } } },
   },
-  'beside, where a server works': { request: { into: 'beside' }, machine: { processes: [17, 18] } },
+  'beside, where a server works': { order: { into: 'beside' }, machine: { processes: [17, 18] } },
   'onto another host, whose own configuration is known': {
-    request: { into: 'elsewhere', sourceAnswers: false },
+    request: { sourceAnswers: false },
+    order: { into: 'elsewhere' },
     host: 'db2',
   },
   'onto another host, with a mounted catalogue': {
-    request: { into: 'elsewhere', sourceAnswers: true, policy: 'physical' },
+    request: { sourceAnswers: true },
+    order: { into: 'elsewhere', policy: 'physical' },
     host: 'db2',
     config: { repositories: { local: { name: 'local', type: 'directory', host: 'db1', options: {} } } },
   },
-  'a place of another host': { request: { into: 'elsewhere' } },
-  'a place that is not configured': { request: { into: 'nowhere' } },
+  'a place of another host': { order: { into: 'elsewhere' } },
+  'a place that is not configured': { order: { into: 'nowhere' } },
   'nobody may approve': { cluster: { approvals: {} } },
   'another configuration in the control worker': { request: { controlDigest: 'e'.repeat(64) } },
   dumps: { ...dumps },
   'dumps, one database': {
-    request: { policy: 'dumps', database: 'mairie' },
+    order: { policy: 'dumps', database: 'mairie' },
     machine: { answers: [5432] },
     logical: { backups: 'first' as never },
   },
-  'dumps beside': { request: { policy: 'dumps', into: 'beside' }, machine: { answers: [5434] } },
-  'dumps into a server that does not answer': { request: { policy: 'dumps' } },
+  'dumps beside': { order: { policy: 'dumps', into: 'beside' }, machine: { answers: [5434] } },
+  'dumps into a server that does not answer': { order: { policy: 'dumps' } },
   'dumps, with hooks and a safety backup': {
     ...dumps,
     cluster: {
@@ -253,18 +257,18 @@ const cases: Record<string, Case> = {
     },
   },
   'beside, with hooks': {
-    request: { into: 'beside' },
+    order: { into: 'beside' },
     cluster: {
       recovery: { steps: ['stop-applications', 'restore'] },
       hooks: { 'stop-applications': { name: 'stop-applications' } },
     },
   },
-  'a policy that is not there': { request: { policy: 'weekly' } },
+  'a policy that is not there': { order: { policy: 'weekly' } },
   'a policy that cannot reach the target': {
-    request: { policy: 'dumps', target: { kind: 'time', time: '2026-11-21T01:00:00Z' } },
+    order: { policy: 'dumps', target: { kind: 'time', time: '2026-11-21T01:00:00Z' } },
   },
-  'a policy without a backup': { request: { policy: 'physical' }, listed: { physical: [], dumps: [] } },
-  'no policy that can reach the target': { request: { target: { kind: 'xid', xid: '123' } as never } },
+  'a policy without a backup': { order: { policy: 'physical' }, listed: { physical: [], dumps: [] } },
+  'no policy that can reach the target': { order: { target: { kind: 'xid', xid: '123' } as never } },
   'the first policy refuses, the second can': {
     refuses: { physical: refusal('wal-gap', 'WAL is missing') },
     machine: { answers: [5432] },
@@ -275,20 +279,20 @@ const cases: Record<string, Case> = {
   'a backup is found damaged': { refuses: { physical: refusal('backup-corrupt', 'label is damaged') } },
   'files that are gone are put back': { outline: { backups: 'configured' as never } },
   'files that have to be thawed': { machine: { thawing: 'cold' } },
-  'files thawed with a tier asked for': { machine: { thawing: 'cold' }, request: { thawTier: 'Bulk' } },
-  'files thawed with a tier that is none': { machine: { thawing: 'cold' }, request: { thawTier: 'Expedited' } },
+  'files thawed with a tier asked for': { machine: { thawing: 'cold' }, order: { thawTier: 'Bulk' } },
+  'files thawed with a tier that is none': { machine: { thawing: 'cold' }, order: { thawTier: 'Expedited' } },
   'files that were thawed since the plan was approved': { approvedThaw: { tier: 'Standard', days: 7 } },
   'files of another tool that cannot be looked at': { machine: { thawing: 'unreadable' } },
   'with media': {
-    request: { withMedia: 'photos', target: { kind: 'time', time: '2026-11-21T01:00:00+01:00' } },
+    order: { withMedia: 'photos', target: { kind: 'time', time: '2026-11-21T01:00:00+01:00' } },
     outline: { target: { kind: 'time', time: '2026-11-21T01:00:00+01:00' } },
   },
-  'with media, to the latest state': { request: { withMedia: 'photos' } },
+  'with media, to the latest state': { order: { withMedia: 'photos' } },
   'with media, beside': {
-    request: { withMedia: 'photos', into: 'beside', target: { kind: 'time', time: '2026-11-21T01:00:00Z' } },
+    order: { withMedia: 'photos', into: 'beside', target: { kind: 'time', time: '2026-11-21T01:00:00Z' } },
   },
   'with media that others guard': {
-    request: { withMedia: 'photos', target: { kind: 'time', time: '2026-11-21T01:00:00Z' } },
+    order: { withMedia: 'photos', target: { kind: 'time', time: '2026-11-21T01:00:00Z' } },
     outline: { target: { kind: 'time', time: '2026-11-21T01:00:00Z' } },
     cluster: { approvals: { recover: approval, 'media-recover': { ...approval, from: ['archivist'] } } },
   },
@@ -319,7 +323,7 @@ async function planOf(given: Case): Promise<{ text: string; root: string }> {
     beside: { name: 'beside', host: 'db1', dataDir: join(root, 'beside'), port: 5434 },
     elsewhere: { name: 'elsewhere', host: 'db2', dataDir, port: 5440 },
   };
-  if (given.request?.into === 'beside') await mkdir(targets.beside.dataDir);
+  if (given.order?.into === 'beside') await mkdir(targets.beside.dataDir);
   const policies = {
     dumps: { name: 'dumps', cluster: 'mairie', engine: 'logical', repository: 'local', enabled: true, options: {} },
     physical: {
@@ -468,11 +472,9 @@ async function planOf(given: Case): Promise<{ text: string; root: string }> {
     cluster: 'mairie',
     operationId: '20261121t021500-7f3a',
     workflowId: 'recover/mairie/20261121t021500-7f3a',
-    target: { kind: 'latest' },
-    into: 'in-place',
-    pause: false,
     requester: 'watch',
     ...given.request,
+    order: { target: { kind: 'latest' }, into: 'in-place', pause: false, ...given.order },
   };
   const run = { signal: new AbortController().signal, report: () => undefined } as unknown as ActivityRun;
   const text = await makePlan(session, request, run, given.approvedThaw).then(

@@ -132,9 +132,8 @@ describe('the gate of the host', () => {
         {
           cluster: 'mairie',
           operationId,
-          media,
-          task: { kind: 'sync', into, delete: false, maxDelete: 0 },
           requester: 'ops',
+          order: { media, task: { kind: 'sync', into, delete: false, maxDelete: 0 } },
         },
         { approvers: 0 },
       );

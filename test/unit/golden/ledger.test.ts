@@ -13,9 +13,8 @@ import { samplePlan } from '../records/samples.js';
 const media = mediaPlanOf({
   cluster: 'mairie',
   operationId: 'op-media',
-  media: 'photos',
-  task: { kind: 'recover', to: '2026-11-21T02:15:00.000Z', later: 'keep' },
   requester: 'dba',
+  order: { media: 'photos', task: { kind: 'recover', to: '2026-11-21T02:15:00.000Z', later: 'keep' } },
 });
 
 describe('the ledger of a host keeps its form', () => {

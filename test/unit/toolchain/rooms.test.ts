@@ -46,11 +46,23 @@ test('an engine may import what engines share', async () => {
 
 test('zod is kept out of the workflow bundle, also behind a module of domain', async () => {
   const rules = await broken({
-    'src/domain/orders.ts': "import { z } from 'zod'; export const order = z.string(); export type Order = string;",
-    'src/workflows/recover.ts': "import { order } from '../domain/orders.js'; export { order };",
-    'src/workflows/backup.ts': "import type { Order } from '../domain/orders.js'; export type Input = Order;",
+    'src/domain/operation/orders.ts':
+      "import { z } from 'zod'; export const order = z.string(); export type Order = string;",
+    'src/domain/text.ts': "import { order } from './operation/orders.js'; export { order };",
+    'src/workflows/recover.ts': "import { order } from '../domain/text.js'; export { order };",
   });
   expect(rules).toEqual(['no-zod-in-workflows']);
+  const hidden = await broken({ 'src/domain/text.ts': "import { z } from 'zod'; export const text = z.string();" });
+  expect(hidden).toEqual(['domain-has-few-schemas']);
+});
+
+test('workflows know the orders as types', async () => {
+  const rules = await broken({
+    'src/domain/operation/orders.ts':
+      "import { z } from 'zod'; export const order = z.string(); export type Order = string;",
+    'src/workflows/backup.ts': "import type { Order } from '../domain/operation/orders.js'; export type Input = Order;",
+  });
+  expect(rules).toEqual([]);
 });
 
 test('an engine that knows another engine is caught', async () => {

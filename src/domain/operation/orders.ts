@@ -1,0 +1,98 @@
+import { z } from 'zod';
+import { backupTypes } from '../backup/backup.js';
+import { RepriseError } from '../errors.js';
+import { thawTierNames } from '../storage/storage-classes.js';
+import { readTarget } from '../target/target.js';
+
+/**
+ * What a person asks for, one schema an operation: the command line, the client, the workflow's input, the activity's
+ * input and the plan use these types, and the order travels whole, as one field. Workflows import the types only.
+ */
+
+const name = z.string().min(1).max(1024);
+const path = z.string().min(1).max(4096);
+const count = z.number().int().min(0);
+
+export const backupOrder = z.strictObject({ policy: name, type: z.enum(['auto', ...backupTypes]) }).readonly();
+export type BackupOrder = z.infer<typeof backupOrder>;
+
+export const rotationOrder = z.strictObject({ policy: name }).readonly();
+export type RotationOrder = z.infer<typeof rotationOrder>;
+
+/** `restore`: restored into a scratch server and compared, instead of read only. */
+export const verificationOrder = z.strictObject({ backupId: name, restore: z.boolean() }).readonly();
+export type VerificationOrder = z.infer<typeof verificationOrder>;
+
+/** `from`: folder of dumps on the cluster's host; absent: what the engines list and no record names. */
+export const adoptionOrder = z.strictObject({ policy: name.optional(), from: path.optional() }).readonly();
+export type AdoptionOrder = z.infer<typeof adoptionOrder>;
+/** The part of an adoption that is done under one lock. */
+export const policyAdoptionOrder = z.strictObject({ policy: name, from: path.optional() }).readonly();
+export type PolicyAdoptionOrder = z.infer<typeof policyAdoptionOrder>;
+
+export const recoveryOrder = z
+  .strictObject({
+    policy: name.optional(),
+    /** As an object or as the text that `--to` takes, both read by the same rules. */
+    target: z.unknown().transform(readTarget),
+    /** `in-place` or a name under `recovery.targets`. */
+    into: name,
+    /** Stop at the target until a person sends `promote`. */
+    pause: z.boolean(),
+    /** One database only, for engines that back up a database at a time. */
+    database: name.optional(),
+    /** How cold files are thawed; absent: as the repository says. */
+    thawTier: z.enum(thawTierNames).optional(),
+    /** Name under `media`: its objects go to the same instant. */
+    withMedia: name.optional(),
+  })
+  .readonly();
+export type RecoveryOrder = z.infer<typeof recoveryOrder>;
+
+/** To what was there at an instant (UTC ISO-8601); `into` names another entry of `media` or a repository. */
+const mediaRecovery = z
+  .strictObject({
+    kind: z.literal('recover'),
+    to: z.iso.datetime(),
+    later: z.enum(['keep', 'remove']),
+    into: name.optional(),
+  })
+  .readonly();
+/** `into` becomes as the entry is; what only it has goes with `delete`, up to so many objects. */
+const mediaSync = z
+  .strictObject({ kind: z.literal('sync'), into: name, delete: z.boolean(), maxDelete: count })
+  .readonly();
+const mediaTask = z.discriminatedUnion('kind', [mediaRecovery, mediaSync]);
+export type MediaTask = z.infer<typeof mediaTask>;
+
+/** `media`: name under `media` of the config. */
+export const mediaOrder = z.strictObject({ media: name, task: mediaTask }).readonly();
+export type MediaOrder = z.infer<typeof mediaOrder>;
+
+/** `sample`: so many images are decoded for real. */
+export const mediaVerificationOrder = z.strictObject({ media: name, sample: count }).readonly();
+export type MediaVerificationOrder = z.infer<typeof mediaVerificationOrder>;
+
+/** An order with who asks for it, and for which cluster. */
+export interface OperationRequest<Order> {
+  readonly cluster: string;
+  readonly requester: string;
+  readonly order: Order;
+}
+
+/**
+ * Reads an order that came from outside. What is not known is refused: an older host must not leave out what was asked.
+ * @throws RepriseError `usage` for what is no such order; `target-invalid` or `target-ambiguous` for its target
+ */
+export function readOrder<Order>(schema: z.ZodType<Order>, raw: unknown): Order {
+  const read = schema.safeParse(raw);
+  if (read.success) return read.data;
+  const problems = read.error.issues
+    .slice(0, 5)
+    .map(({ path: where, message }) => `${where.join('.') || 'order'}: ${message}`);
+  throw new RepriseError(
+    'usage',
+    `the order cannot be read: ${problems.join('; ')}`,
+    'start the operation with the command line of the same version as the worker',
+  );
+}
