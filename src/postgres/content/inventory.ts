@@ -5,10 +5,6 @@ import { withClient } from '../connection/with-client.js';
 import { sqlState } from '../connection/database-errors.js';
 import { inSnapshot, released } from '../connection/snapshot.js';
 
-export { databaseProperties } from './database-properties.js';
-export { largeObjectsHash, tableContentHash } from './content-hash.js';
-export type { ContentHash } from './content-hash.js';
-
 /** Tables of one statement: few enough that its plan stays small, many enough that 100,000 tables take minutes (F40). */
 const BATCH = 100;
 const UNDEFINED_TABLE = '42P01';

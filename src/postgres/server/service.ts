@@ -9,7 +9,7 @@ import { recoveryFailure } from '../recovery/recovery-failure.js';
 import { processesIn, readPostmaster } from './postmaster.js';
 import { logFiles, logTail, markLogs } from './server-log.js';
 import type { LogMark } from './server-log.js';
-import type { StopMode } from './service-kind.js';
+import type { StopMode } from './service-kinds.js';
 import { serviceKind } from './service-kinds.js';
 import { pathExists } from '../../files/paths.js';
 

@@ -4,7 +4,7 @@ import type { RecoveryTarget } from '../../domain/target/target.js';
 import { compareLsn, parseSegmentName, segmentEnd, segmentStart } from '../../domain/target/wal.js';
 import { runProgram } from '../../process/exec/run-program.js';
 import type { WalReader } from './wal-archive.js';
-import { fetchUndamaged } from './damaged-segments.js';
+import { fetchUndamaged } from './wal-archive.js';
 import type { WalSources } from './recoverable-range.js';
 
 /** A target that only the log itself knows: PostgreSQL stops at its first occurrence after the backup. */

@@ -14,7 +14,7 @@ import { inspectSalvage } from './salvage.js';
 import type { WalTail } from './read-wal.js';
 import { walTail } from './read-wal.js';
 import type { OnlineBackup, WalArchive, WalReader } from './wal-archive.js';
-import { fetchUndamaged, withoutSegments } from './damaged-segments.js';
+import { fetchUndamaged, withoutSegments } from './wal-archive.js';
 import { belongs, followWal, segmentBytesOf } from './contiguous-wal.js';
 import type { Followed, Timeline } from './timelines.js';
 import { followTimeline } from './timelines.js';

@@ -1,5 +1,6 @@
-import type { TimelineSwitch } from '../../domain/target/wal.js';
+import { isRepriseError } from '../../domain/errors.js';
 import type { Progress } from '../../domain/operation/progress.js';
+import type { TimelineSwitch } from '../../domain/target/wal.js';
 import type { OsUser } from '../../process/jobs/jobs.js';
 
 /** WAL of one cluster as an engine keeps it, for whoever asks how far a recovery can go. Read once, then the same. */
@@ -36,4 +37,27 @@ export interface WalReader {
   readonly user: OsUser | null;
   readonly signal: AbortSignal;
   readonly report: (progress: Progress) => void;
+}
+
+/** Codes with which an archive says that a segment is there and cannot be read as it was written. */
+const DAMAGE = new Set(['backup-corrupt', 'wal-gap']);
+
+/**
+ * Fetches a segment into a directory; false where it is damaged (F15). That is a gap in the log like a missing one:
+ * recovery ends before it, and what lies before it is as good as ever.
+ * @throws RepriseError what else hinders fetching
+ */
+export async function fetchUndamaged(archive: WalArchive, segment: string, directory: string): Promise<boolean> {
+  try {
+    await archive.fetch(segment, directory);
+    return true;
+  } catch (error) {
+    if (isRepriseError(error) && DAMAGE.has(error.code)) return false;
+    throw error;
+  }
+}
+
+/** The archive as if these segments had never come to it. */
+export function withoutSegments(archive: WalArchive, segments: ReadonlySet<string>): WalArchive {
+  return { ...archive, segments: archive.segments.filter((name) => !segments.has(name)) };
 }
