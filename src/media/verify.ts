@@ -90,10 +90,13 @@ function decodeProblem(place: MediaPlace, key: string, signal?: AbortSignal): Pr
 }
 
 /** An object that cannot be read is a finding; a storage that cannot be reached is none. */
-async function problemOf(signal: AbortSignal | undefined, look: () => Promise<string | null>): Promise<string | null> {
+async function problemOf(
+  signal: AbortSignal | undefined,
+  inspect: () => Promise<string | null>,
+): Promise<string | null> {
   signal?.throwIfAborted();
   try {
-    return await look();
+    return await inspect();
   } catch (error) {
     if (signal?.aborted) throw error;
     if (isRepriseError(error)) {
@@ -109,7 +112,7 @@ async function problemOf(signal: AbortSignal | undefined, look: () => Promise<st
   }
 }
 
-/** Bigger ones are not decoded: their pixels would not fit. */
+/** Bigger images are not decoded: their pixels would not fit in memory. */
 const MOST_BYTES = 100 * 1024 * 1024;
 
 /** Names of images of the types that are decoded. */
@@ -122,8 +125,8 @@ export async function imageProblem(content: Buffer): Promise<string | null> {
   if (content.length === 0) return 'is empty';
   const { default: sharp } = await import('sharp');
   try {
-    // An animation's pages too: a GIF that is cut off has a whole first one. The pixels are asked for, in grey, which takes
-    // a byte each: `stats()` passes over what fails while other images are decoded.
+    // An animation's pages too: a GIF that is cut off has a whole first one. The pixels are read in grey, which takes
+    // a byte each: `stats()` ignores failures while other images are decoded.
     await sharp(content, { failOn: 'error', pages: -1 }).toColourspace('b-w').raw().toBuffer();
     return null;
   } catch (error) {

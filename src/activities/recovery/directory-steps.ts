@@ -187,7 +187,7 @@ function expectedEnd({ plan }: Authorized, salvage: SalvageResult | null): strin
   if (end !== null) return end;
   throw new RepriseError(
     'wal-gap',
-    'where the WAL ends is not known, so that nobody could tell whether latest was reached',
+    'where the WAL ends is not known, so that reaching latest could not be verified',
     'name what is to be reached: reprise retarget --to TIME',
   );
 }

@@ -7,7 +7,7 @@ import { passwordFor } from './passfile.js';
 /**
  * Connects, calls the function and closes the session, also when the function throws.
  * Inside it errors are those of `pg`; outside they are RepriseErrors.
- * @param database its very name: nothing in it is read as a connection string (F36).
+ * @param database its very name: nothing in it is read as a connection string.
  * @throws RepriseError `database-unreachable`; `privilege-missing`, `storage-full`, `query-timeout` or `query-failed`
  *   with `details.sqlState` for what a statement met.
  */
@@ -39,7 +39,7 @@ export interface ConnectOptions {
   /** Longest time of one statement; 0 (default) = no limit. */
   readonly statementTimeoutMs?: number;
   readonly applicationName?: string;
-  /** `fixed` (default): only pg_catalog, so that no object of the database is called by surprise (F43). */
+  /** `fixed` (default): only pg_catalog, so that no object of the database is called by surprise. */
   readonly searchPath?: 'fixed' | 'database';
 }
 

@@ -21,13 +21,13 @@ export function serviceKind(config: ServiceConfig, place: ServicePlace): Service
 
 export type StopMode = 'fast' | 'immediate';
 
-/** How one kind of service is told to start and stop; that it did is found out by {@link Service}. */
+/** How one kind of service is started and stopped; whether it did is checked by `Service`. */
 export interface ServiceKind {
   /** File the server's first words go to. */
   readonly logFile: string;
   /** Returns when the server is ready, or at the latest when it is on its way. */
   start(settings: Readonly<Record<string, string>>, timeoutSeconds: number): Promise<void>;
-  /** Returns when the server was told; that it is gone is waited for by {@link Service}. */
+  /** Returns when the server was asked to stop; `Service` waits until it is gone. */
   stop(mode: StopMode, timeoutSeconds: number): Promise<void>;
 }
 
@@ -53,7 +53,7 @@ export function serverOptions(settings: Readonly<Record<string, string>>): strin
 /**
  * `pg_ctl`: starts the server in a session of its own (setsid) with its output in a file, so that it outlives the
  * worker. It stays in the worker's cgroup: under systemd the worker's unit needs `KillMode=process`, or the server is
- * better started by `pg_ctlcluster` or a hook that asks systemd.
+ * better started by `pg_ctlcluster` or a hook that calls systemd.
  */
 export function pgCtlService(place: ServicePlace): ServiceKind {
   const { dataDir, pgBin, user } = place;
@@ -71,12 +71,12 @@ export function pgCtlService(place: ServicePlace): ServiceKind {
       // A configuration that was copied along may still name the directory it came from.
       await pgCtl(seconds, 'start', '-w', '-l', logFile, '-o', serverOptions({ data_directory: dataDir, ...settings }));
     },
-    // pg_ctl would wait for a zombie: who stops looks for living processes instead.
+    // pg_ctl would wait for a zombie: the caller checks for living processes instead.
     stop: (mode, seconds) => pgCtl(seconds, 'stop', '-W', '-m', mode),
   };
 }
 
-/** The log is made by us where only root may write beside the data directory; it is the server user's then. */
+/** Creates the log where only root may write beside the data directory, and gives it to the server's user. */
 async function prepareLog(logFile: string, { user }: ServicePlace): Promise<void> {
   if (await pathExists(logFile)) return;
   await mkdir(dirname(logFile), { recursive: true, mode: 0o700 });

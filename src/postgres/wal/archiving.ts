@@ -27,7 +27,7 @@ const POLL_MS = 200;
 const RESTORE_POINT = 'reprise_rearm';
 
 /**
- * Gives a recovered server its archive command back and proves it: a segment is closed and waited for.
+ * Sets a recovered server's archive_command again and verifies it: closes a segment and waits until it is archived.
  * @param archiveCommand null: the one of the configuration files, from before the recovery.
  * @returns the segment that was seen archived.
  * @throws RepriseError `wal-not-archived`, naming the segment that failed.
@@ -124,7 +124,7 @@ export interface ArchiveBacklog {
 
 const INSUFFICIENT_PRIVILEGE = '42501';
 
-/** What waits in `pg_wal`; null where the role may not look (it needs `pg_monitor`). */
+/** What waits in `pg_wal`; null where the role may not read it (it needs `pg_monitor`). */
 export async function archiveBacklog(client: pg.ClientBase): Promise<ArchiveBacklog | null> {
   try {
     const { rows } = await client.query<{ segments: number; oldest: number | null; bytes: string }>(`
@@ -149,7 +149,7 @@ export async function archiveTimeoutSeconds(client: pg.ClientBase): Promise<numb
   return rows[0]?.seconds ?? 0;
 }
 
-/** A word of `archive_command` or `restore_command`: for the shell, and with `%` doubled, since PostgreSQL replaces `%f` and `%p` anywhere (F35). */
+/** A word of `archive_command` or `restore_command`: for the shell, and with `%` doubled, since PostgreSQL replaces `%f` and `%p` anywhere. */
 export function quotedForCommand(text: string): string {
   const escaped = text.replaceAll('%', '%%');
   return /^[\w./-]+$/.test(escaped) ? escaped : `'${escaped.replaceAll("'", String.raw`'\''`)}'`;

@@ -3,7 +3,7 @@ import type { Progress } from '../../domain/operation/progress.js';
 import type { TimelineSwitch } from '../../domain/target/wal.js';
 import type { OsUser } from '../../process/jobs/jobs.js';
 
-/** WAL of one cluster as an engine keeps it, for whoever asks how far a recovery can go. Read once, then the same. */
+/** WAL of one cluster as an engine keeps it, to find how far a recovery can go. Read once, then the same. */
 export interface WalArchive {
   /** Segments, in order of their names: whole ones, and those of {@link beginnings}. */
   readonly segments: readonly string[];
@@ -14,7 +14,7 @@ export interface WalArchive {
   /** Switches that led to a timeline, from its history file. */
   readHistory(timeline: number): Promise<readonly TimelineSwitch[]>;
   /**
-   * Copies one segment into a directory under its own name, compared with its recorded checksum (F15).
+   * Copies one segment into a directory under its own name, compared with its recorded checksum.
    * @throws RepriseError `backup-corrupt` or `wal-gap` where it is damaged; `not-found` where it is not archived
    */
   fetch(segment: string, directory: string): Promise<void>;
@@ -30,9 +30,9 @@ export interface OnlineBackup {
   readonly lsn: { readonly start: string; readonly stop: string };
 }
 
-/** With what the log is read, part of every engine context. */
+/** What is needed to read WAL; part of every engine context. */
 export interface WalReader {
-  /** Programs of the cluster's own major version: pg_waldump reads no other's log. */
+  /** Programs of the cluster's own major version: pg_waldump reads no other version's WAL. */
   readonly pgBin: string;
   readonly user: OsUser | null;
   readonly signal: AbortSignal;
@@ -43,8 +43,8 @@ export interface WalReader {
 const DAMAGE = new Set(['backup-corrupt', 'wal-gap']);
 
 /**
- * Fetches a segment into a directory; false where it is damaged (F15). That is a gap in the log like a missing one:
- * recovery ends before it, and what lies before it is as good as ever.
+ * Fetches a segment into a directory; false where it is damaged. It is a gap in the WAL like a missing one:
+ * recovery ends before it.
  * @throws RepriseError what else hinders fetching
  */
 export async function fetchUndamaged(archive: WalArchive, segment: string, directory: string): Promise<boolean> {
