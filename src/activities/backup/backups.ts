@@ -116,7 +116,7 @@ export async function makeBackup(
 ): Promise<readonly MadeBackup[]> {
   const engine = engineFor(session, policyOf(session, step.order.policy));
   const startedAt = await startOf(session, step);
-  const type = engine.capabilities.incremental ? await typeOf(session, step, run) : step.order.type;
+  const type = engine.capabilities.types.includes('incr') ? await typeOf(session, step, run) : step.order.type;
   const backups = await engine.backup(await backupContext(session, step, run, locks), { type, startedAt });
   const made: MadeBackup[] = [];
   for (const backup of backups) made.push(await withConfiguration(session, step.order.policy, backup));

@@ -16,7 +16,7 @@ import pg from 'pg';
 import type { Backup } from '../../../src/domain/backup/backup.js';
 import type { EngineContext } from '../../../src/engines/engine.js';
 import { logicalEngine } from '../../../src/engines/logical/logical-engine.js';
-import { operationMark } from '../../../src/engines/logical/names.js';
+import { operationMark } from '../../../src/engines/shared/policy-folder.js';
 import { reconcile } from '../../../src/records/reconcile.js';
 import { readS3Options } from '../../../src/storage/s3/options.js';
 import { makeGround } from '../../contract/engine-fixture.js';
