@@ -71,7 +71,7 @@ export function mediaActivities(
         {
           name: binding.media,
           work: workOf(session, binding),
-          bounds: { lookedAt: createdAt, most: binding.counts },
+          bounds: { scannedAt: createdAt, most: binding.counts },
           looksFirst,
           found,
         },

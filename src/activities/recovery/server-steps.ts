@@ -7,7 +7,7 @@ import { runProgram } from '../../process/exec/run-program.js';
 import { copyOldData, emptyOldData, readyToOverwrite } from '../../postgres/old-data/copy-old-data.js';
 import { moveOldData } from '../../postgres/old-data/move-old-data.js';
 import { giveTo } from '../../files/directories.js';
-import { recoveryProgress } from '../../postgres/recovery/recovery.js';
+import { recoveryProgress } from '../../postgres/recovery/recovery-progress.js';
 import { salvageWal } from '../../postgres/wal/salvage.js';
 import { type Service, serviceOf } from '../../postgres/server/service.js';
 import { openHostState } from '../../records/host-state.js';
