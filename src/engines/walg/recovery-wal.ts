@@ -1,13 +1,11 @@
-import { quotedForCommand } from '../../postgres/wal/command-quoting.js';
+import { quotedForCommand, archiveOneSegment } from '../../postgres/wal/archiving.js';
 import type { ReadContext, EngineContext } from '../engine.js';
 import { optionsOf } from './command.js';
 import { withClient } from '../../postgres/connection/with-client.js';
-import { archiveOneSegment } from '../../postgres/wal/archiving.js';
 import { RepriseError } from '../../domain/errors.js';
 import { readArchive } from './archive.js';
-import { listBackups } from './backup-list.js';
+import { listBackups, requireOwnPrefix } from './backup-list.js';
 import { liveFacts } from '../shared/live-server.js';
-import { requireOwnPrefix } from './backup-list.js';
 
 /**
  * As long as its own header says (`XLogLongPageHeaderData`, bytes 32 to 35); histories have none. Of a file that was cut
