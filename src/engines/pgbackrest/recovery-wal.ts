@@ -1,10 +1,5 @@
-<<<<<<< HEAD:src/engines/pgbackrest/recovery-wal.ts
 import { quotedForCommand } from '../../postgres/wal/archiving.js';
 import type { ReadContext, EngineContext } from '../engine.js';
-=======
-import { quotedForCommand } from '../../postgres/wal/archiving.js';
-import type { ReadContext } from '../engine.js';
->>>>>>> main:src/engines/pgbackrest/recovery-commands.ts
 import { optionsOf } from './command.js';
 import { withClient } from '../../postgres/connection/with-client.js';
 import { checkArchiving, ensureStanza } from './stanza.js';
