@@ -8,6 +8,7 @@ import { decisionActivities } from './recovery/decisions.js';
 import type { HostDependencies } from './dependencies.js';
 import { directorySteps } from './recovery/directory-steps.js';
 import { finishingActivities } from './recovery/finish.js';
+import { hookActivities } from './recovery/hooks.js';
 import { mediaActivities } from './media/media.js';
 import { mediaVerifying } from './media/verify.js';
 import { planningActivities } from './recovery/plan.js';
@@ -28,6 +29,7 @@ export function createHostActivities(deps: HostDependencies): HostActivities {
     ...decisionActivities(deps),
     ...directorySteps(deps),
     ...finishingActivities(deps),
+    ...hookActivities(deps),
     ...mediaActivities(deps),
     ...mediaVerifying(deps),
     ...planningActivities(deps),
