@@ -21,7 +21,9 @@ for await (const execution of client.workflow.list())
   byType.set(execution.type, [...(byType.get(execution.type) ?? []), execution]);
 
 for (const [type, executions] of byType) {
-  const longest = executions.toSorted((a, b) => b.historyLength - a.historyLength).slice(0, type === 'ask' ? 1 : MOST);
+  const longest = executions
+    .toSorted((a, b) => b.historyLength - a.historyLength)
+    .slice(0, type === 'inspect' ? 1 : MOST);
   for (const [place, { workflowId, runId }] of longest.entries()) {
     const show = [
       'workflow',

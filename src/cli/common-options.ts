@@ -1,4 +1,7 @@
 import { InvalidArgumentError, Option } from 'commander';
+import { RepriseError } from '../domain/errors.js';
+import { logFormats, logLevels } from '../domain/log-settings.js';
+import type { LogFormat, LogLevel, LogSettings } from '../domain/log-settings.js';
 import { parseInstant } from '../domain/target/instant.js';
 import { parseTarget } from '../domain/target/target.js';
 import { parseDuration } from '../domain/text/units.js';
@@ -31,6 +34,48 @@ export function localZone(): string {
 /** Gathers an option given several times. */
 export function collect(value: string, earlier: readonly string[] | undefined): readonly string[] {
   return [...(earlier ?? []), value];
+}
+
+export interface LogFlags {
+  readonly logLevel?: LogLevel;
+  readonly logFormat?: LogFormat;
+}
+
+/** `--log-level` and `--log-format`, on what runs or starts a worker. */
+export function logOptions(): Option[] {
+  return [
+    new Option('--log-level <level>', 'what the worker logs (default: $REPRISE_LOG_LEVEL, else warn)').choices(
+      logLevels,
+    ),
+    new Option('--log-format <format>', 'of its log (default: $REPRISE_LOG_FORMAT, else text)').choices(logFormats),
+  ];
+}
+
+/**
+ * Flag, else environment, else warnings as text.
+ * @throws RepriseError `usage` where the environment names what is not there
+ */
+export function logSettings(flags: LogFlags, env: Readonly<Record<string, string | undefined>>): LogSettings {
+  return {
+    level: flags.logLevel ?? fromEnvironment(env, 'REPRISE_LOG_LEVEL', logLevels) ?? 'warn',
+    format: flags.logFormat ?? fromEnvironment(env, 'REPRISE_LOG_FORMAT', logFormats) ?? 'text',
+  };
+}
+
+function fromEnvironment<T extends string>(
+  env: Readonly<Record<string, string | undefined>>,
+  name: string,
+  allowed: readonly T[],
+): T | undefined {
+  const value = env[name];
+  if (value === undefined || value === '') return undefined;
+  const found = allowed.find((word) => word === value);
+  if (found !== undefined) return found;
+  throw new RepriseError(
+    'usage',
+    `${name}=${value} is not known`,
+    `set it to one of ${allowed.join(', ')}, or unset it`,
+  );
 }
 
 /** `--by`, on every command by which a person decides something. */

@@ -1,4 +1,5 @@
 import type { Config } from '../domain/config.js';
+import type { LogSettings } from '../domain/log-settings.js';
 import type { Finding } from '../domain/findings.js';
 import type { EmbeddedAddress, TemporalSettings } from '../client/connect.js';
 
@@ -12,9 +13,15 @@ export interface Services {
     config: Config;
     hosts: readonly string[];
     control: boolean;
+    log: LogSettings;
     temporal: TemporalSettings;
   }) => Promise<void>;
-  readonly up: (options: { config: Config; dryRun: boolean; report: (line: string) => void }) => Promise<UpResult>;
+  readonly up: (options: {
+    config: Config;
+    dryRun: boolean;
+    log: LogSettings;
+    report: (line: string) => void;
+  }) => Promise<UpResult>;
   readonly down: (options: { config: Config; dryRun: boolean; report: (line: string) => void }) => Promise<DownResult>;
   /** The running `reprise up` of this config; null where there is none. */
   readonly embedded: (config: Config) => Promise<EmbeddedAddress | null>;

@@ -36,7 +36,9 @@ export async function startServers(scratch: Scratch, config: Config, owned: Owne
   });
   if (temporal === undefined) throw new Error('the Temporal server was not started');
   const { address, namespace, webUi } = temporal;
-  await owned.start('worker', () => startWorkerProcess({ config, mainFile, directory, address, namespace }));
+  await owned.start('worker', () =>
+    startWorkerProcess({ config, mainFile, log: { level: 'warn', format: 'text' }, directory, address, namespace }),
+  );
   return connectTemporal({ address, namespace, webUi, origin: 'reprise.yml', connection: {} });
 }
 

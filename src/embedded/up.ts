@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { Config } from '../domain/config.js';
 import { RepriseError } from '../domain/errors.js';
+import type { LogSettings } from '../domain/log-settings.js';
 import { makePrivateDirectory } from '../files/directories.js';
 import { stopProcess } from '../process/exec/background.js';
 import { withHostLock } from '../process/jobs/file-lock.js';
@@ -16,6 +17,8 @@ export interface UpOptions {
   /** The program itself: `dist/main.js`. */
   readonly mainFile: string;
   readonly dryRun: boolean;
+  /** Of the worker it starts. */
+  readonly log: LogSettings;
   readonly report: (line: string) => void;
 }
 
@@ -48,7 +51,7 @@ export async function up(options: UpOptions): Promise<UpResult> {
   return withHostLock(directory, 'up', 'exclusive', run, { key: 'up', tool: 'reprise up' });
 }
 
-async function start({ config, mainFile, report }: UpOptions, directory: string): Promise<UpResult> {
+async function start({ config, mainFile, log, report }: UpOptions, directory: string): Promise<UpResult> {
   const before = await readRecord(config);
   const running = before?.temporal != null && (await isAlive(before.temporal));
   let record: EmbeddedRecord;
@@ -75,7 +78,11 @@ async function start({ config, mainFile, report }: UpOptions, directory: string)
   const current = alive && record.worker?.configDigest === config.digest;
   let workerState: UpState = 'running';
   if (current) {
-    report('the worker is up already');
+    report(
+      log.level === 'warn'
+        ? 'the worker is up already'
+        : 'the worker is up already; it keeps its log level until `reprise down`',
+    );
   } else {
     if (alive && record.worker !== null) {
       report('the config has changed: replacing the worker; its jobs go on');
@@ -83,7 +90,7 @@ async function start({ config, mainFile, report }: UpOptions, directory: string)
     } else {
       report('starting the worker');
     }
-    const identity = await startWorkerProcess({ config, mainFile, directory, ...where });
+    const identity = await startWorkerProcess({ config, mainFile, log, directory, ...where });
     record = { ...record, worker: { ...identity, configDigest: config.digest } };
     await writeRecord(config, record);
     workerState = alive ? 'restarted' : 'started';

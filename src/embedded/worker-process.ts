@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../domain/config.js';
 import { RepriseError } from '../domain/errors.js';
+import type { LogSettings } from '../domain/log-settings.js';
 import { CONTROL_QUEUE, lightQueue } from '../domain/operation/names.js';
 import { startBackground, stopProcess } from '../process/exec/background.js';
 import { tailOfFile, errorLine } from '../files/tail.js';
@@ -18,6 +19,7 @@ export interface WorkerProcessOptions {
   readonly config: Config;
   /** The program itself: `dist/main.js`. */
   readonly mainFile: string;
+  readonly log: LogSettings;
   readonly directory: string;
   readonly address: string;
   readonly namespace: string;
@@ -32,6 +34,7 @@ export const workerLog = (directory: string): string => join(directory, 'worker.
 export async function startWorkerProcess({
   config,
   mainFile,
+  log,
   directory,
   address,
   namespace,
@@ -41,6 +44,7 @@ export async function startWorkerProcess({
   const argv = [
     ...[process.execPath, mainFile, '--config', config.file, '--address', address, '--namespace', namespace, 'worker'],
     ...hosts.flatMap((host) => ['--host', host]),
+    ...['--log-level', log.level, '--log-format', log.format],
   ];
   // Secrets of the config may be references to the environment of whoever runs `up`.
   const env = Object.fromEntries(

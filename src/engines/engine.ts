@@ -2,6 +2,7 @@ import type { z } from 'zod';
 import type { Backup, BackupType, ListedBackup, TableCount } from '../domain/backup/backup.js';
 import type { ClusterConfig, HostConfig, PolicyConfig } from '../domain/config.js';
 import type { RecoveryMethod } from '../domain/plan/plan.js';
+import type { RecoveryOutline } from '../domain/plan/recovery-observations.js';
 import type { RecoveryTarget } from '../domain/target/target.js';
 import type { EngineContext, ReadContext, Uploader } from './context.js';
 import type { EnginePlace, EngineTool } from './shared/engine-place.js';
@@ -39,7 +40,7 @@ export interface BackupRequest {
 /** A backup made by {@link Engine.backup}: complete and published; nothing partial is ever returned. */
 export type MadeBackup = Omit<Backup, 'proven' | 'heldUntil' | 'status'>;
 
-export type { EnginePlace, EngineTool, ListedBackup };
+export type { EnginePlace, EngineTool, ListedBackup, RecoveryOutline };
 
 export interface VerifyVerdict {
   readonly ok: boolean;
@@ -63,22 +64,6 @@ export interface StillNeeded {
 }
 /** Asks again: a backup may be held, or a recovery begin, while a removal is under way. */
 export type FindNeeded = () => Promise<StillNeeded>;
-
-/** Outcome of an engine's read-only look at a recovery request. */
-export interface RecoveryOutline {
-  /** One for `data-directory`; one a database for `databases`. */
-  readonly backups: readonly Backup[];
-  readonly target: RecoveryTarget;
-  readonly timeline: number | null;
-  readonly systemIdentifier: string | null;
-  readonly sizeBytes: number;
-  readonly neededBytes: number;
-  readonly reachableFrom: string | null;
-  readonly reachableTo: string | null;
-  readonly walEnd: string | null;
-  readonly salvageableSegments: number;
-  readonly warnings: readonly string[];
-}
 
 export interface OutlineRequest {
   readonly target: RecoveryTarget;
@@ -222,7 +207,7 @@ export interface PhysicalRestore {
    * Lists what there is beside the files of a server that is about to recover and whose `restore_command` waits for it.
    * Null, or absent, where that command fetches by itself. See `withWal`.
    */
-  feedWal?(context: ReadContext, dataDir: string): Promise<WalPrefetch | null>;
+  prefetchWal?(context: ReadContext, dataDir: string): Promise<WalPrefetch | null>;
   /** `archive_command` that re-arms archiving after the recovery, same stanza, new timeline; null where the policy needs none. */
   archiveCommand(context: ReadContext): string | null;
   /** Makes the repository ready for the recovered cluster (a new stanza only when its identity changed). */

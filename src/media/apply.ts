@@ -43,7 +43,7 @@ export async function applyAll(
   >;
   const refused = { count: 0, first: null as RepriseError | null, keys: [] as string[] };
   let count = 0;
-  const how = { singleCopyBytes, ...(signal ? { signal } : {}) };
+  const how = { singleCopyBytes, signal };
   const one = async (action: MediaAction): Promise<MediaAction | null> => {
     signal?.throwIfAborted();
     try {
@@ -90,7 +90,7 @@ async function persistently(change: () => Promise<void>, signal?: AbortSignal): 
       return await change();
     } catch (error) {
       if (tries >= LOST_TRIES || !isRepriseError(error) || error.code !== 'not-found') throw error;
-      await sleep(LOST_PAUSE_MS, undefined, signal ? { signal } : {});
+      await sleep(LOST_PAUSE_MS, undefined, { signal });
     }
   }
 }

@@ -1,74 +1,77 @@
+import { z } from 'zod';
 import type { CatalogueRecord, RecordBody } from '../domain/backup/records.js';
 
-/** A field of a record and what its value must be for the fold to read it without looking again. */
-type Check = (value: unknown) => boolean;
-const text: Check = (value) => typeof value === 'string' && value !== '';
-const anyText: Check = (value) => typeof value === 'string';
-const nullOr =
-  (check: Check): Check =>
-  (value) =>
-    value === null || check(value);
-const instant: Check = (value) => typeof value === 'string' && !Number.isNaN(Date.parse(value));
-const texts: Check = (value) => Array.isArray(value) && value.every(anyText);
-const bytes: Check = (value) => typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
-const shape =
-  (fields: Readonly<Record<string, Check>>): Check =>
-  (value) =>
-    isObject(value) && Object.entries(fields).every(([name, check]) => check(value[name]));
+/*
+ * What a field must be for the fold to read it without checking again. Further fields are kept as they are: a later
+ * version may write more of them.
+ */
+const text = z.string().min(1);
+const instant = z.string().refine((value) => !Number.isNaN(Date.parse(value)));
+const bytes = z.int().nonnegative();
+const list = z.array(z.unknown());
+const object = z.looseObject({});
 
-const backup = shape({
+const backup = z.looseObject({
   id: text,
   cluster: text,
   policy: text,
   engine: text,
   repository: text,
   label: text,
-  type: (value) => value === 'full' || value === 'diff' || value === 'incr',
+  type: z.enum(['full', 'diff', 'incr']),
   startedAt: instant,
-  finishedAt: nullOr(instant),
+  finishedAt: instant.nullable(),
   sizeBytes: bytes,
-  dependsOn: (value) => value === undefined || texts(value),
+  dependsOn: z.array(z.string()).optional(),
 });
-const proof = shape({ level: (value) => value === 'verified' || value === 'restored', at: instant });
-const plan = shape({ digest: text, binding: isObject, observed: isObject, createdAt: instant, approveBy: instant });
-const outcome = shape({
-  target: shape({ requested: anyText, reached: anyText }),
-  phases: Array.isArray,
-  checks: Array.isArray,
+const proof = z.looseObject({ level: z.enum(['verified', 'restored']), at: instant });
+const plan = z.looseObject({ digest: text, binding: object, observed: object, createdAt: instant, approveBy: instant });
+const outcome = z.looseObject({
+  target: z.looseObject({ requested: z.string(), reached: z.string() }),
+  phases: list,
+  checks: list,
 });
 
+const envelope = z.looseObject({ id: text, at: instant, operationId: z.string(), by: z.string() });
+
 /** By kind; a new kind does not compile without its line. */
-const bodies: Readonly<Record<RecordBody['kind'], Readonly<Record<string, Check>>>> = {
-  backup: { backup, contentRecords: (value) => value === undefined || bytes(value) },
-  contents: { backupId: text, contents: Array.isArray },
-  'backup-failed': { policy: text, reason: anyText, code: anyText },
-  'backup-skipped': { policy: text, reason: anyText },
-  proof: { backupId: text, proof, detail: anyText },
-  quarantine: { backupId: text, reason: anyText },
-  removed: { backupId: text, reason: anyText },
-  hold: { backupId: text, until: (value) => value === 'infinity' || instant(value), reason: anyText },
-  release: { backupId: text },
-  pin: { backupIds: texts, walFrom: nullOr(anyText) },
-  unpin: {},
-  plan: { plan },
-  approval: {
+const bodies: Readonly<Record<RecordBody['kind'], z.ZodObject>> = {
+  backup: z.looseObject({ backup, contentRecords: bytes.optional() }),
+  contents: z.looseObject({ backupId: text, contents: list }),
+  'backup-failed': z.looseObject({ policy: text, reason: z.string(), code: z.string() }),
+  'backup-skipped': z.looseObject({ policy: text, reason: z.string() }),
+  proof: z.looseObject({ backupId: text, proof, detail: z.string() }),
+  quarantine: z.looseObject({ backupId: text, reason: z.string() }),
+  removed: z.looseObject({ backupId: text, reason: z.string() }),
+  hold: z.looseObject({ backupId: text, until: z.literal('infinity').or(instant), reason: z.string() }),
+  release: z.looseObject({ backupId: text }),
+  pin: z.looseObject({ backupIds: z.array(z.string()), walFrom: z.string().nullable() }),
+  unpin: object,
+  plan: z.looseObject({ plan }),
+  approval: z.looseObject({
     digest: text,
-    approval: shape({ plan: text, by: text, reason: anyText }),
-    assurance: (value) => value === 'asserted' || value === 'signed',
-  },
-  refusal: { digest: anyText, by: anyText, code: anyText, reason: anyText },
-  'plan-used': { digest: text },
-  kept: { keptId: text, what: anyText, where: anyText, sizeBytes: nullOr(bytes), host: text },
-  'kept-dropped': { keptId: text },
-  'key-proof': { recipient: text },
-  incident: { incidentId: text, scenario: text, state: text, text: anyText },
-  journal: { workflowId: anyText, step: anyText, text: anyText },
-  outcome: { workflowId: anyText, outcome },
+    approval: z.looseObject({ plan: text, by: text, reason: z.string() }),
+    assurance: z.enum(['asserted', 'signed']),
+  }),
+  refusal: z.looseObject({ digest: z.string(), by: z.string(), code: z.string(), reason: z.string() }),
+  'plan-used': z.looseObject({ digest: text }),
+  kept: z.looseObject({
+    keptId: text,
+    what: z.string(),
+    where: z.string(),
+    sizeBytes: bytes.nullable(),
+    host: text,
+  }),
+  'kept-dropped': z.looseObject({ keptId: text }),
+  'key-proof': z.looseObject({ recipient: text }),
+  incident: z.looseObject({ incidentId: text, scenario: text, state: text, text: z.string() }),
+  journal: z.looseObject({ workflowId: z.string(), step: z.string(), text: z.string() }),
+  outcome: z.looseObject({ workflowId: z.string(), outcome }),
 };
 
 /**
  * The record that a file holds, or in one sentence what is wrong with it. A kind of a later version is wrong too: a
- * reader that passes over what it does not know could offer what was removed.
+ * reader that ignored what it does not know could offer a backup that was removed.
  */
 export function parseRecord(content: string, seq: number): CatalogueRecord | { readonly reason: string } {
   let value: unknown;
@@ -79,17 +82,18 @@ export function parseRecord(content: string, seq: number): CatalogueRecord | { r
   }
   if (!isObject(value)) return { reason: 'it is no JSON object' };
   if (value['seq'] !== seq) return { reason: `its number inside is ${JSON.stringify(value['seq'])}` };
-  for (const [name, check] of Object.entries({ id: text, at: instant, operationId: anyText, by: anyText })) {
-    if (!check(value[name])) return { reason: `its field "${name}" is missing or wrong` };
-  }
   const { kind } = value;
-  const fields =
-    typeof kind === 'string' && Object.hasOwn(bodies, kind) ? bodies[kind as RecordBody['kind']] : undefined;
-  if (fields === undefined) return { reason: `its kind ${JSON.stringify(kind)} is not known` };
-  for (const [name, check] of Object.entries(fields)) {
-    if (!check(value[name])) return { reason: `its field "${name}" is missing or wrong` };
-  }
-  return value as unknown as CatalogueRecord;
+  const wrong = wrongField(envelope, value);
+  if (wrong !== null) return { reason: wrong };
+  const body = typeof kind === 'string' && Object.hasOwn(bodies, kind) ? bodies[kind as RecordBody['kind']] : null;
+  if (body === null) return { reason: `its kind ${JSON.stringify(kind)} is not known` };
+  const wrongInBody = wrongField(body, value);
+  return wrongInBody === null ? (value as unknown as CatalogueRecord) : { reason: wrongInBody };
+}
+
+function wrongField(schema: z.ZodObject, value: unknown): string | null {
+  const { error } = schema.safeParse(value);
+  return error === undefined ? null : `its field "${String(error.issues[0]?.path[0])}" is missing or wrong`;
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

@@ -11,165 +11,56 @@ import type {
   Refusal,
   UnmadeBackup,
 } from '../domain/backup/catalogue.js';
-import type { CatalogueRecord, KeptItem } from '../domain/backup/records.js';
+import type { CatalogueRecord, KeptItem, RecordBody, RecordEnvelope } from '../domain/backup/records.js';
 
-/** What is said of a backup before `now` is looked at. */
+/** A backup as its records tell of it, before its proofs and holds are evaluated. */
 type Known = Omit<Backup, 'status' | 'proven' | 'heldUntil'> & { proofs: Proof[]; quarantined: boolean };
+
+/** What the records read so far come to. */
+interface Folded {
+  readonly cluster: string;
+  readonly backups: Map<string, Known>;
+  readonly holds: Map<string, string>;
+  /** Counts of tables that were written apart from their backup's record. */
+  readonly contents: Map<string, (readonly TableCount[])[]>;
+  readonly pins: Map<string, Pin>;
+  readonly kept: Map<string, KeptItem>;
+  readonly plans: Map<string, RecordedPlan>;
+  readonly approvals: RecordedApproval[];
+  readonly refusals: Refusal[];
+  readonly keyProofs: Map<string, KeyProof>;
+  readonly incidents: Map<string, RecordedIncident>;
+  readonly journal: Map<string, JournalLine[]>;
+  readonly outcomes: Map<string, RecordedOutcome>;
+  readonly unmade: UnmadeBackup[];
+}
 
 /**
  * Reads the records of one cluster from the first to the last. Pure: the same records and the same `now` give the same
  * state. A proof after a quarantine lifts it, because it read the whole backup again; a quarantine ends every proof.
  */
 export function foldRecords(cluster: string, records: readonly CatalogueRecord[], now: Date): CatalogueState {
-  const backups = new Map<string, Known>();
-  const holds = new Map<string, string>();
-  const pieces = new Map<string, (readonly TableCount[])[]>();
-  const pins = new Map<string, Pin>();
-  const kept = new Map<string, KeptItem>();
-  const plans = new Map<string, RecordedPlan>();
-  const approvals: RecordedApproval[] = [];
-  const refusals: Refusal[] = [];
-  const keyProofs = new Map<string, KeyProof>();
-  const incidents = new Map<string, RecordedIncident>();
-  const journal = new Map<string, JournalLine[]>();
-  const outcomes = new Map<string, RecordedOutcome>();
-  const unmade: UnmadeBackup[] = [];
-
-  const change = (id: string, to: (known: Known) => void) => {
-    const known = backups.get(id);
-    if (known !== undefined) to(known);
+  const folded: Folded = {
+    cluster,
+    backups: new Map(),
+    holds: new Map(),
+    contents: new Map(),
+    pins: new Map(),
+    kept: new Map(),
+    plans: new Map(),
+    approvals: [],
+    refusals: [],
+    keyProofs: new Map(),
+    incidents: new Map(),
+    journal: new Map(),
+    outcomes: new Map(),
+    unmade: [],
   };
+  for (const record of records) foldRecord(folded, record);
 
-  for (const record of records) {
-    const { at, operationId, by } = record;
-    switch (record.kind) {
-      case 'contents': {
-        const piece = pieceOf(operationId, record.backupId);
-        pieces.set(piece, [...(pieces.get(piece) ?? []), record.contents]);
-        break;
-      }
-      case 'backup': {
-        const apart = pieces.get(pieceOf(operationId, record.backup.id)) ?? [];
-        // A part of the counts would look like tables that were lost.
-        const whole = record.contentRecords === apart.length ? { contents: apart.flat() } : {};
-        backups.set(record.backup.id, { ...record.backup, ...whole, proofs: [], quarantined: false });
-        holds.delete(record.backup.id);
-        break;
-      }
-      case 'backup-failed':
-        unmade.push({
-          kind: 'failed',
-          policy: record.policy,
-          reason: record.reason,
-          code: record.code,
-          at,
-          operationId,
-        });
-        break;
-      case 'backup-skipped':
-        unmade.push({ kind: 'skipped', policy: record.policy, reason: record.reason, code: null, at, operationId });
-        break;
-      case 'proof':
-        change(record.backupId, (known) => {
-          known.proofs.push(record.proof);
-          known.quarantined = false;
-        });
-        break;
-      case 'quarantine':
-        change(record.backupId, (known) => {
-          known.proofs = [];
-          known.quarantined = true;
-        });
-        break;
-      case 'removed':
-        backups.delete(record.backupId);
-        holds.delete(record.backupId);
-        break;
-      case 'hold':
-        holds.set(record.backupId, record.until);
-        break;
-      case 'release':
-        holds.delete(record.backupId);
-        break;
-      case 'pin':
-        pins.set(operationId, { operationId, backupIds: record.backupIds, walFrom: record.walFrom, at });
-        break;
-      case 'unpin':
-        pins.delete(operationId);
-        break;
-      case 'plan':
-        plans.set(record.plan.digest, {
-          plan: record.plan,
-          operationId,
-          at,
-          usedAt: plans.get(record.plan.digest)?.usedAt ?? null,
-        });
-        break;
-      case 'plan-used': {
-        const plan = plans.get(record.digest);
-        if (plan !== undefined) plans.set(record.digest, { ...plan, usedAt: at });
-        break;
-      }
-      case 'approval':
-        approvals.push({
-          digest: record.digest,
-          approval: record.approval,
-          assurance: record.assurance,
-          at,
-          operationId,
-        });
-        break;
-      case 'refusal':
-        refusals.push({
-          digest: record.digest,
-          by: record.by,
-          code: record.code,
-          reason: record.reason,
-          at,
-          operationId,
-        });
-        break;
-      case 'kept': {
-        const { keptId: id, what, where, host, sizeBytes } = record;
-        kept.set(id, { id, cluster, what, where, host, sizeBytes, since: at, operationId });
-        break;
-      }
-      case 'kept-dropped':
-        kept.delete(record.keptId);
-        break;
-      case 'key-proof':
-        keyProofs.set(record.recipient, { at, by });
-        break;
-      case 'incident': {
-        const { incidentId: id, scenario, state, text } = record;
-        const before = incidents.get(id);
-        const history = [...(before?.history ?? []), { at, state, text, by }];
-        incidents.set(id, {
-          id,
-          scenario,
-          state,
-          operationId,
-          openedAt: before?.openedAt ?? at,
-          updatedAt: at,
-          history,
-        });
-        break;
-      }
-      case 'journal': {
-        const line = { at, by, step: record.step, text: record.text, workflowId: record.workflowId };
-        const lines = journal.get(operationId);
-        if (lines) lines.push(line);
-        else journal.set(operationId, [line]);
-        break;
-      }
-      case 'outcome':
-        outcomes.set(operationId, { outcome: record.outcome, workflowId: record.workflowId, at });
-        break;
-    }
-  }
-
+  const { backups, holds, pins, kept, journal, plans, approvals, refusals, keyProofs, incidents, outcomes, unmade } =
+    folded;
   for (const [id, until] of holds) if (until !== 'infinity' && Date.parse(until) <= now.getTime()) holds.delete(id);
-
   return {
     backups: [...backups.values()].map((known) => toBackup(known, holds)).sort(byStart),
     pins,
@@ -185,6 +76,115 @@ export function foldRecords(cluster: string, records: readonly CatalogueRecord[]
     journalOf: (operationId) => journal.get(operationId) ?? [],
     pinnedBackups: () => new Set([...pins.values()].flatMap(({ backupIds }) => backupIds)),
   };
+}
+
+type RecordOf<K extends RecordBody['kind']> = RecordEnvelope & Extract<RecordBody, { readonly kind: K }>;
+
+/** What each kind of record changes; a new kind does not compile without its line. */
+const changes: { readonly [K in RecordBody['kind']]: (folded: Folded, record: RecordOf<K>) => void } = {
+  contents({ contents }, { operationId, backupId, contents: tables }) {
+    const piece = pieceOf(operationId, backupId);
+    contents.set(piece, [...(contents.get(piece) ?? []), tables]);
+  },
+
+  backup({ contents, backups, holds }, { operationId, backup, contentRecords }) {
+    const apart = contents.get(pieceOf(operationId, backup.id)) ?? [];
+    // A part of the counts would look like tables that were lost.
+    const whole = contentRecords === apart.length ? { contents: apart.flat() } : {};
+    backups.set(backup.id, { ...backup, ...whole, proofs: [], quarantined: false });
+    holds.delete(backup.id);
+  },
+
+  'backup-failed'({ unmade }, { policy, reason, code, at, operationId }) {
+    unmade.push({ kind: 'failed', policy, reason, code, at, operationId });
+  },
+
+  'backup-skipped'({ unmade }, { policy, reason, at, operationId }) {
+    unmade.push({ kind: 'skipped', policy, reason, code: null, at, operationId });
+  },
+
+  proof({ backups }, { backupId, proof }) {
+    const known = backups.get(backupId);
+    known?.proofs.push(proof);
+    if (known !== undefined) known.quarantined = false;
+  },
+
+  quarantine({ backups }, { backupId }) {
+    const known = backups.get(backupId);
+    if (known !== undefined) Object.assign(known, { proofs: [], quarantined: true });
+  },
+
+  removed({ backups, holds }, { backupId }) {
+    backups.delete(backupId);
+    holds.delete(backupId);
+  },
+
+  hold({ holds }, { backupId, until }) {
+    holds.set(backupId, until);
+  },
+
+  release({ holds }, { backupId }) {
+    holds.delete(backupId);
+  },
+
+  pin({ pins }, { operationId, backupIds, walFrom, at }) {
+    pins.set(operationId, { operationId, backupIds, walFrom, at });
+  },
+
+  unpin({ pins }, { operationId }) {
+    pins.delete(operationId);
+  },
+
+  plan({ plans }, { plan, operationId, at }) {
+    plans.set(plan.digest, { plan, operationId, at, usedAt: plans.get(plan.digest)?.usedAt ?? null });
+  },
+
+  'plan-used'({ plans }, { digest, at }) {
+    const plan = plans.get(digest);
+    if (plan !== undefined) plans.set(digest, { ...plan, usedAt: at });
+  },
+
+  approval({ approvals }, { digest, approval, assurance, at, operationId }) {
+    approvals.push({ digest, approval, assurance, at, operationId });
+  },
+
+  refusal({ refusals }, { digest, by, code, reason, at, operationId }) {
+    refusals.push({ digest, by, code, reason, at, operationId });
+  },
+
+  kept({ kept, cluster }, { keptId: id, what, where, host, sizeBytes, at, operationId }) {
+    kept.set(id, { id, cluster, what, where, host, sizeBytes, since: at, operationId });
+  },
+
+  'kept-dropped'({ kept }, { keptId }) {
+    kept.delete(keptId);
+  },
+
+  'key-proof'({ keyProofs }, { recipient, at, by }) {
+    keyProofs.set(recipient, { at, by });
+  },
+
+  incident({ incidents }, { incidentId: id, scenario, state, text, at, by, operationId }) {
+    const before = incidents.get(id);
+    const history = [...(before?.history ?? []), { at, state, text, by }];
+    incidents.set(id, { id, scenario, state, operationId, openedAt: before?.openedAt ?? at, updatedAt: at, history });
+  },
+
+  journal({ journal }, { operationId, at, by, step, text, workflowId }) {
+    const line = { at, by, step, text, workflowId };
+    const lines = journal.get(operationId);
+    if (lines) lines.push(line);
+    else journal.set(operationId, [line]);
+  },
+
+  outcome({ outcomes }, { operationId, outcome, workflowId, at }) {
+    outcomes.set(operationId, { outcome, workflowId, at });
+  },
+};
+
+function foldRecord(folded: Folded, record: CatalogueRecord): void {
+  const change = changes[record.kind] as (folded: Folded, record: CatalogueRecord) => void;
+  change(folded, record);
 }
 
 const pieceOf = (operationId: string, backupId: string): string => JSON.stringify([operationId, backupId]);

@@ -1,8 +1,9 @@
 import { join } from 'node:path';
+import { z } from 'zod';
 import { RepriseError } from '../domain/errors.js';
 import type { Approval, ApprovablePlan } from '../domain/plan/plan.js';
 import { isDigest, planDigest, sha256Hex } from './digest.js';
-import { createJsonOnce, jsonFilesIn, readJson, replaceJson } from './state-files.js';
+import { createJsonOnce, damagedStateFile, jsonFilesIn, readJson, replaceJson } from './state-files.js';
 import { ledgerFileName } from '../files/safe-names.js';
 
 /** An approval that policy accepted, and when. */
@@ -18,14 +19,14 @@ export interface PlanUse {
 
 /**
  * Plans, approvals and the ledger of this host, outside of Temporal: what a destructive activity believes, so that
- * neither a workflow started by hand nor a Reset passes the gate (F8, F33).
+ * neither a workflow started by hand nor a Reset gets around the approval.
  */
 export interface HostState {
   /** Keeps a plan; one made again with the same binding replaces it, because what was observed is newer. */
   savePlan(plan: ApprovablePlan): Promise<void>;
   /** Null for a plan this host never made. Throws `plan-stale` for a record that was changed since. */
   readPlan(digest: string): Promise<ApprovablePlan | null>;
-  /** Keeps the last approval of each person: given again after a fresh look, it counts from then. */
+  /** Keeps the last approval of each person: given again, it counts from then. */
   saveApproval(digest: string, approval: Approval, at?: string): Promise<void>;
   approvals(digest: string): Promise<readonly StoredApproval[]>;
   /** Every plan this host has made and that is not closed. */
@@ -42,6 +43,11 @@ export interface HostState {
   recordDone(operationId: string, step: string, result: unknown): Promise<void>;
 }
 
+/* What is read back: the rest of each file is kept as it is. */
+const planUse = z.looseObject({ operationId: z.string(), at: z.string() });
+const storedApproval = z.looseObject({ plan: z.string(), by: z.string(), reason: z.string(), at: z.string() });
+const digestedPlan = z.looseObject({ digest: z.string(), binding: z.looseObject({}) });
+
 /** @throws RepriseError `plan-unknown` from every method given a digest that is none. */
 export function openHostState(stateDir: string): HostState {
   const planFile = (digest: string) => join(stateDir, 'plans', `${checked(digest)}.json`);
@@ -52,7 +58,13 @@ export function openHostState(stateDir: string): HostState {
     join(stateDir, 'done', ledgerFileName(operationId), `${ledgerFileName(step)}.json`);
 
   const isClosed = async (digest: string) => (await readJson(ledger(digest, 'closed'))) !== null;
-  const usedBy = async (digest: string) => (await readJson(ledger(digest, 'used'))) as PlanUse | null;
+  const usedBy = (digest: string) => readState<PlanUse>(ledger(digest, 'used'), planUse);
+  const planOf = async (digest: string): Promise<ApprovablePlan | null> => {
+    const found = await readJson(planFile(digest));
+    if (found === null) return null;
+    if (!isUnchanged(found, digest)) throw changed(digest);
+    return found;
+  };
 
   return {
     isClosed,
@@ -63,11 +75,7 @@ export function openHostState(stateDir: string): HostState {
       await replaceJson(planFile(plan.digest), plan);
     },
 
-    async readPlan(digest) {
-      const plan = (await readJson(planFile(digest))) as ApprovablePlan | null;
-      if (plan !== null && (plan.digest !== digest || planDigest(plan.binding) !== digest)) throw changed(digest);
-      return plan;
-    },
+    readPlan: planOf,
 
     async saveApproval(digest, approval, at = new Date().toISOString()) {
       const stored: StoredApproval = { ...approval, at };
@@ -77,8 +85,10 @@ export function openHostState(stateDir: string): HostState {
     async approvals(digest) {
       const directory = approvalsOf(digest);
       const names = await jsonFilesIn(directory);
-      const found = await Promise.all(names.map((name) => readJson(join(directory, name))));
-      return (found as StoredApproval[]).sort((left, right) => (left.at < right.at ? -1 : 1));
+      const found = await Promise.all(
+        names.map((name) => readState<StoredApproval>(join(directory, name), storedApproval)),
+      );
+      return found.filter((approval) => approval !== null).sort((left, right) => (left.at < right.at ? -1 : 1));
     },
 
     async openPlans() {
@@ -89,8 +99,8 @@ export function openHostState(stateDir: string): HostState {
       for (const digest of digests) {
         if (await isClosed(digest)) continue;
         // One that was changed is no plan: nothing can use it, and it hides no other.
-        const plan = (await readJson(planFile(digest)).catch(() => null)) as ApprovablePlan | null;
-        if (plan !== null && plan.digest === digest && planDigest(plan.binding) === digest) open.push(plan);
+        const plan = await planOf(digest).catch(() => null);
+        if (plan !== null) open.push(plan);
       }
       return open;
     },
@@ -107,7 +117,7 @@ export function openHostState(stateDir: string): HostState {
     },
 
     async onceDone<T>(operationId: string, step: string) {
-      return (await readJson(doneFile(operationId, step))) as { result: T } | null;
+      return readState<{ result: T }>(doneFile(operationId, step), z.looseObject({}));
     },
 
     async recordDone(operationId, step, result) {
@@ -116,12 +126,29 @@ export function openHostState(stateDir: string): HostState {
   };
 }
 
+/**
+ * A state file as its schema describes it; null where there is none.
+ * @throws RepriseError `internal` for one that is damaged
+ */
+async function readState<T>(path: string, schema: z.ZodObject): Promise<T | null> {
+  const value = await readJson(path);
+  if (value === null) return null;
+  if (!schema.safeParse(value).success) throw damagedStateFile(path);
+  return value as T;
+}
+
+function isUnchanged(found: unknown, digest: string): found is ApprovablePlan {
+  if (!digestedPlan.safeParse(found).success) return false;
+  const plan = found as ApprovablePlan;
+  return plan.digest === digest && planDigest(plan.binding) === digest;
+}
+
 /** A digest becomes a path: nothing else may. */
 function checked(digest: string): string {
   if (isDigest(digest)) return digest;
   throw new RepriseError(
     'plan-unknown',
-    `${JSON.stringify(digest.slice(0, 80))} is no digest of a plan`,
+    `${JSON.stringify(digest.slice(0, 80))} is not the digest of a plan`,
     'a step that changes anything takes the 64 hex digits of a plan that this host has made',
   );
 }
@@ -129,7 +156,7 @@ function checked(digest: string): string {
 function changed(digest: string): RepriseError {
   return new RepriseError(
     'plan-stale',
-    `the record of plan ${digest.slice(0, 12)} is not what its digest says`,
+    `the record of plan ${digest.slice(0, 12)} does not match its digest`,
     'make the plan again and have it approved: nothing runs on a record that was changed',
   );
 }

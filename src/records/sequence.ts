@@ -66,7 +66,7 @@ export function createSequence(storage: ReadableStorage, cluster: string): { ref
         return {
           key: recordKey(cluster, seq),
           reason: 'it lies in a cold class',
-          ...(error.hint === undefined ? {} : { hint: error.hint }),
+          hint: error.hint,
         };
       throw error;
     }

@@ -8,7 +8,7 @@ const maxComponentBytes = 255;
 export const incompletePrefix = '.reprise-tmp-';
 
 /**
- * Components of a key, after the proof that it stays below the root on every system (F37): no `..`, no empty or `.`
+ * Components of a key, checked to stay below the root on every system: no `..`, no empty or `.`
  * component, not absolute, no backslash (a separator elsewhere), no control character.
  *
  * @throws RepriseError `path-refused`

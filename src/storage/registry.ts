@@ -2,16 +2,16 @@ import { z } from 'zod';
 import type { RepositoryConfig, SecretReference } from '../domain/config.js';
 import { RepriseError } from '../domain/errors.js';
 import { registered } from '../domain/registered.js';
+import type { FileOwner } from '../files/directories.js';
 import { openDirectory } from './directory/directory-storage.js';
 import { directoryOptions, type DirectoryOptions } from './directory/options.js';
-import { readS3Options, s3Options, type S3Options } from './s3/options.js';
-import { placeInS3 } from './s3/place.js';
+import { readS3Options, s3Options, s3Root, type S3Options } from './s3/options.js';
 import { openS3 } from './s3/s3-storage.js';
 import type { WritableStorage } from './storage.js';
 
 export interface OpenStorageOptions {
   /** Who shall own new files and directories where we are root. */
-  readonly owner?: { readonly uid: number; readonly gid: number };
+  readonly owner?: FileOwner;
   /** The secret behind a reference, read when it is needed and kept nowhere. */
   readonly secret: (reference: SecretReference) => Promise<string>;
 }
@@ -36,13 +36,13 @@ export const storageKinds: Readonly<Record<string, StorageKind>> = {
     read: (options) => directoryOptions.parse(options),
     onHost: true,
     place: ({ path }) => path,
-    open: ({ path }, { owner }) => openDirectory({ path, ...(owner ? { owner } : {}) }),
+    open: ({ path }, { owner }) => openDirectory({ path, owner }),
   }),
   s3: storageKind<S3Options>({
     options: s3Options,
     read: readS3Options,
     onHost: false,
-    place: placeInS3,
+    place: s3Root,
     open: (options, { secret }) => openS3(options, secret),
   }),
 };

@@ -3,7 +3,7 @@ import type { ThawTier } from '../domain/storage/storage-classes.js';
 import type { AppliedSetting, StorageSurvey } from '../domain/storage/storage-plan.js';
 import type { StoredVolume } from '../domain/storage/storage-usage.js';
 
-/** What a storage can and cannot do, each a fact that callers ask for instead of the storage's name. */
+/** What a storage can and cannot do, each a fact that callers use instead of the storage's name. */
 export interface StorageCapabilities {
   /** Files are on a path that tools of the owning host can write directly. */
   readonly localPath: boolean;
@@ -19,16 +19,16 @@ export interface StoredObject {
   readonly sizeBytes: number;
   /** UTC ISO-8601. */
   readonly modifiedAt: string;
-  /** UTC ISO-8601: an object lock keeps what it holds until then, whoever removes it; told by `stat` only. */
+  /** UTC ISO-8601: an object lock keeps what it holds until then, whoever removes it; known from `stat` only. */
   readonly lockedUntil?: string;
   /** It lies in a class that has to be thawed before it can be read; a thawed one does so too. */
   readonly cold?: true;
 }
 
-/** What stands in a directory and is no object: it is neither read nor followed (F37). */
+/** What stands in a directory and is no object: it is neither read nor followed. */
 export type Irregular = 'symbolic link' | 'hard link' | 'special file' | 'undecodable name';
 
-/** An object, or what a listing passes over, told so that nobody takes it for absent; a folder's key then ends in a slash. */
+/** An object, or an entry that a listing leaves out, reported so that it is not taken for absent; a folder's key then ends in a slash. */
 export interface StorageEntry extends StoredObject {
   readonly irregular?: Irregular;
 }
@@ -38,7 +38,7 @@ export interface ColdObject {
   readonly key: string;
   readonly sizeBytes: number;
   readonly storageClass: string;
-  /** Its thaw was asked for, and is under way. */
+  /** Its thaw was requested and is in progress. */
   readonly thawing: boolean;
 }
 
@@ -91,7 +91,7 @@ export interface ReadableStorage {
   list(prefix: string): AsyncIterable<StoredObject>;
   /** The same with what `list` passes over; absent where there are objects only. */
   entries?(prefix: string): AsyncIterable<StorageEntry>;
-  /** Absolute path where `capabilities.localPath`; throws `capability-missing` elsewhere. Refuses what leaves the root (F37). */
+  /** Absolute path where `capabilities.localPath`; throws `capability-missing` elsewhere. Refuses what leaves the root. */
   localPath(key: string): string;
   /** Those of the objects that cannot be read now; absent where every object can. */
   coldObjects?(keys: readonly string[]): Promise<readonly ColdObject[]>;
@@ -103,9 +103,9 @@ export interface ReadableStorage {
   freeBytes(): Promise<number | null>;
 }
 
-/** A storage whose own settings (versions, lifecycle, locks...) can be looked at and set. */
+/** A storage whose own settings (versions, lifecycle, locks...) can be inspected and set. */
 export interface StorageAdmin {
-  /** What is, and what the config wants. What it tries out, it removes. */
+  /** What the settings are, and what the config wants. What it writes to try the server, it removes. */
   survey(signal?: AbortSignal): Promise<StorageSurvey>;
   /** Makes the settings of these names as the config wants them; one that the server refuses stops no other. */
   apply(names: readonly string[], signal?: AbortSignal): Promise<readonly AppliedSetting[]>;
@@ -125,7 +125,7 @@ export interface WritableStorage extends ReadableStorage {
    * Cut off (`signal`, a failure of either side), it leaves nothing that is listed.
    */
   writeStream(key: string, body: Readable, options?: WriteStreamOptions): Promise<WrittenObject>;
-  /** Asks for readable copies of cold objects, for so many days; repeated, it asks for nothing twice. Returns before they are readable. */
+  /** Requests readable copies of cold objects for a number of days; it can be repeated. Returns before they are readable. */
   requestThaw?(keys: readonly string[], tier: ThawTier, days: number): Promise<void>;
   /** Removes one object, never a folder; what is not there is no error. */
   remove(key: string): Promise<void>;
@@ -143,7 +143,7 @@ export interface WritableStorage extends ReadableStorage {
   prepare(prefix: string, owner?: { uid: number; gid: number }): Promise<void>;
 }
 
-/** An object as a listing tells it; `key` is any name at all, of which no path is ever made (F35, F37). */
+/** An object of a listing; `key` may be any name, so no path is ever made of it. */
 export interface ObjectFacts {
   /** Below the folder that was listed. */
   readonly key: string;
@@ -190,7 +190,7 @@ export interface ReadableObjects {
   list(folder: string, after?: string): AsyncIterable<ObjectFacts>;
   /** All versions and delete markers, by key in byte order and then newest first. */
   versions(folder: string, after?: string): AsyncIterable<ObjectVersion>;
-  /** `md5` (hex) where the server tells that of the whole content. */
+  /** `md5` (hex) where the server gives that of the whole content. */
   open(
     key: string,
     versionId?: string,

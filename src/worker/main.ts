@@ -4,11 +4,12 @@ import { createControlActivities } from '../activities/control/control.js';
 import { createHostActivities } from '../activities/index.js';
 import type { Config } from '../domain/config.js';
 import { RepriseError } from '../domain/errors.js';
+import type { LogSettings } from '../domain/log-settings.js';
 import { CONTROL_QUEUE, heavyQueue, lightQueue, recoveryQueue, watchQueue } from '../domain/operation/names.js';
 import { HEARTBEAT_SECONDS } from '../domain/operation/status.js';
 import { formatIdentity, shortConfig } from '../domain/operation/worker-identity.js';
 import { controlDependencies, hostDependencies } from './dependencies.js';
-import { workerLogger } from './logging.js';
+import { runtimeLogging } from './logging.js';
 import { registerSearchAttributes } from './search-attributes.js';
 import { prepareStateDirectory } from './state-directory.js';
 import { workflowSource } from './workflow-source.js';
@@ -18,6 +19,7 @@ export interface WorkerSettings {
   readonly hosts: readonly string[];
   /** Whether this process also runs the workflows themselves (queue `reprise`). */
   readonly control: boolean;
+  readonly log: LogSettings;
   readonly temporal: {
     readonly address: string;
     readonly namespace: string;
@@ -34,7 +36,7 @@ const STICKY = '4s';
  * told to stop (SIGTERM, SIGINT); jobs under way are left alone, the next worker attaches to them (D2).
  * @throws RepriseError `temporal-unreachable`, `not-found` for a host the config does not have
  */
-export async function runWorker({ config, hosts, control, temporal }: WorkerSettings): Promise<void> {
+export async function runWorker({ config, hosts, control, log, temporal }: WorkerSettings): Promise<void> {
   for (const host of hosts) {
     if (!config.hosts[host])
       throw new RepriseError(
@@ -44,7 +46,7 @@ export async function runWorker({ config, hosts, control, temporal }: WorkerSett
       );
   }
   process.umask(0o077);
-  Runtime.install({ logger: workerLogger(), shutdownSignals: ['SIGTERM', 'SIGINT'] });
+  Runtime.install({ ...runtimeLogging(log), shutdownSignals: ['SIGTERM', 'SIGINT'] });
   const connection = await connect(temporal);
   try {
     const identity = formatIdentity({

@@ -7,6 +7,7 @@ import { freePort } from './ports.js';
 import { runAsPostgres } from './postgres-user.js';
 import { Reaper } from './reaper.js';
 import { makeTempDir } from './make-temp-dir.js';
+import { copyOfInitdb, initdb } from './templates.js';
 
 export interface ScratchOptions {
   /** The server's major version; the newest one here by default. */
@@ -17,6 +18,8 @@ export interface ScratchOptions {
   settings?: Record<string, string | number>;
   /** Further options of initdb, such as `--data-checksums`. */
   initdb?: string[];
+  /** With a system identifier of its own; others may be copies of one template and share theirs. */
+  unrelated?: boolean;
 }
 
 /** A throwaway PostgreSQL server in a directory of its own: superuser `postgres`, no password, no fsync. */
@@ -51,11 +54,9 @@ export class ScratchCluster {
     const binDir = await findPostgresBin(options.version);
     const cluster = new ScratchCluster(await makeTempDir('pg'), await freePort(), binDir);
     try {
-      const fixed = ['--no-sync', '--no-instructions', '--auth=trust', '--username=postgres', '--encoding=UTF8'];
-      await runAsPostgres(join(binDir, 'initdb'), [
-        ...['--pgdata', cluster.dataDir, '--locale=C.UTF-8', ...fixed],
-        ...(options.initdb ?? []),
-      ]);
+      const fixed = ['--locale=C.UTF-8', '--auth=trust', '--username=postgres', '--encoding=UTF8'];
+      const make = options.unrelated === true ? initdb : copyOfInitdb;
+      await make(binDir, [...fixed, ...(options.initdb ?? [])], cluster.dataDir);
       await cluster.configure({
         ...{ port: cluster.port, listen_addresses: '127.0.0.1', unix_socket_directories: cluster.socketDir },
         ...{ fsync: 'off', wal_level: 'replica', shared_buffers: '32MB', max_wal_size: '256MB' },

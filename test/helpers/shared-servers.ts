@@ -3,12 +3,14 @@
  * that stop or reconfigure a server start their own (startScratchCluster, startTemporalServer).
  */
 import { ScratchCluster } from './scratch-cluster.js';
+import { openTemplates } from './templates.js';
 import { startTemporalServer } from './temporal-server.js';
 
 let stops: (() => Promise<unknown>)[] = [];
 
 /** Starts both and says in the environment where they are. */
 export async function startSharedServers(): Promise<void> {
+  stops.push(await openTemplates());
   const results = await Promise.allSettled([startTemporal(), startPostgres()]);
   const failure = results.find((result) => result.status === 'rejected');
   if (failure === undefined) return;

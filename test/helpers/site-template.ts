@@ -1,13 +1,10 @@
-import { appendFile, mkdir, writeFile } from 'node:fs/promises';
-import { execFile } from 'node:child_process';
+import { appendFile, mkdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
+import { findPostgresBin } from '../../src/process/exec/find-programs.js';
 import { seedCluster } from '../contract/engine-fixture.js';
 import { giveToPostgres, runAsPostgres } from './postgres-user.js';
-import { startScratchCluster } from './postgres.js';
-import type { ScratchCluster } from './postgres.js';
-
-const run = promisify(execFile);
+import { ScratchCluster } from './scratch-cluster.js';
+import { copyTemplate } from './templates.js';
 
 /** What a site's files are called; all lie below one directory. */
 export interface SitePlaces {
@@ -52,17 +49,16 @@ export function placesIn(root: string, port: number): SitePlaces {
   };
 }
 
-let template: Promise<ScratchCluster> | undefined;
-
-/** A stopped cluster with content, made once a test file; sites are copies of it. */
-function templateCluster(): Promise<ScratchCluster> {
-  template ??= (async () => {
-    const cluster = await startScratchCluster({ initdb: ['--data-checksums'] });
+/** The data directory of a stopped cluster with content, of which every site has a copy. */
+async function makeSiteTemplate(dataDir: string): Promise<void> {
+  const cluster = await ScratchCluster.create({ initdb: ['--data-checksums'] });
+  try {
     await seedCluster(cluster, ['mairie']);
     await cluster.stop('fast');
-    return cluster;
-  })();
-  return template;
+    await rename(cluster.dataDir, dataDir);
+  } finally {
+    await cluster.remove();
+  }
 }
 
 /** Writes reprise.yml anew; workers read it when they start. */
@@ -72,9 +68,9 @@ export async function configure(places: SitePlaces, config: SiteConfig): Promise
 
 /** Lays out a site's files; nothing runs yet. */
 export async function layOut(places: SitePlaces, config: SiteConfig): Promise<{ binDir: string }> {
-  const { dataDir: source, binDir } = await templateCluster();
+  const binDir = await findPostgresBin();
   const { root, dataDir, socketDir, stateDir, pgbackrestConf } = places;
-  await run('cp', ['-a', '--reflink=auto', source, dataDir]);
+  await copyTemplate('site', makeSiteTemplate, dataDir);
   for (const name of [socketDir, ...['repo', 'log', 'lock', 'spool'].map((one) => join(root, 'pgb', one))]) {
     await mkdir(name, { recursive: true, mode: 0o700 });
     await giveToPostgres(name);

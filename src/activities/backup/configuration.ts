@@ -3,9 +3,8 @@ import type { Backup, BackupConfiguration } from '../../domain/backup/backup.js'
 import type { PolicyConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 import type { MadeBackup } from '../../engines/engine.js';
-import { inTermsOfAge } from '../../process/age/age-errors.js';
 import { recipientsOf, requireIdentity } from '../../process/age/age-keys.js';
-import { decryptingArgv, encryptingArgv } from '../../process/age/age.js';
+import { decryptingArgv, encryptingArgv, inTermsOfAge } from '../../process/age/age.js';
 import { runProgram } from '../../process/exec/run-program.js';
 import { type Configuration, readConfiguration } from '../../postgres/recovery/configuration.js';
 import { maskSecrets } from '../../postgres/recovery/configuration-mask.js';
@@ -13,12 +12,11 @@ import { sha256Hex } from '../../records/digest.js';
 import {
   bringAccessRules,
   layAside,
-  missingFiles,
   pointToConfiguration,
   putBack,
 } from '../../postgres/recovery/restore-configuration.js';
 import type { PlannedStep } from '../api.js';
-import { configurationDir } from '../recovery/places.js';
+import { configurationDir } from '../../domain/plan/recovery-place.js';
 import type { Authorized } from '../recovery/server-steps.js';
 import { type ClusterContext, engineFor, policyOf, record, storageOf } from '../cluster-context.js';
 
@@ -101,11 +99,6 @@ export async function storeConfiguration(
 export async function removeConfiguration(session: ClusterContext, policy: PolicyConfig, label: string): Promise<void> {
   if (engineFor(session, policy).capabilities.method !== 'data-directory') return;
   for (const encrypted of [false, true]) await storageOf(session, policy).remove(keyOf(policy, label, encrypted));
-}
-
-/** Files of a backup's configuration that are gone from this host: the plan says that they are put back. */
-export function filesToPutBack(backups: readonly Backup[]): Promise<readonly string[]> {
-  return missingFiles(backups.flatMap(({ configuration }) => (configuration?.key ? configuration.files : [])));
 }
 
 /**

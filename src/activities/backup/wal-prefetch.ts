@@ -10,7 +10,7 @@ export async function withWalPrefetch<T>(
   dataDir: string,
   recover: (signal: AbortSignal, fed: boolean) => Promise<T>,
 ): Promise<T> {
-  const feed = (await physical.feedWal?.(context, dataDir)) ?? null;
+  const feed = (await physical.prefetchWal?.(context, dataDir)) ?? null;
   if (feed === null) return recover(context.signal, false);
   const over = new AbortController();
   const signal = AbortSignal.any([context.signal, over.signal]);

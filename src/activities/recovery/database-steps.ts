@@ -10,7 +10,7 @@ import { quarantining } from './damaged-backup.js';
 import { requirePromotion } from './decisions.js';
 import type { HostDependencies } from '../dependencies.js';
 import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
-import { oldDatabaseName, newDatabaseName, connectionAt } from './places.js';
+import { oldDatabaseName, newDatabaseName, connectionAt } from '../../domain/plan/recovery-place.js';
 import { type Authorized, authorized, once } from './server-steps.js';
 import { clusterLocks, currentBackups, record } from '../cluster-context.js';
 

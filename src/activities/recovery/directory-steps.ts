@@ -25,7 +25,7 @@ import type { HostDependencies } from '../dependencies.js';
 import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
 import { PROMOTED, PROMOTION } from './old-data.js';
 import { withWalPrefetch } from '../backup/wal-prefetch.js';
-import { connectionAt, savedWalDir, tablespaceDir } from './places.js';
+import { connectionAt, savedWalDir, tablespaceDir } from '../../domain/plan/recovery-place.js';
 import { quarantining } from './damaged-backup.js';
 import { approvedBackup } from './database-steps.js';
 import { requirePromotion, requireTarget } from './decisions.js';

@@ -9,7 +9,7 @@ import { authorize, closePlansOf } from './approvals.js';
 import type { HostDependencies } from '../dependencies.js';
 import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
 import { SWAPPED } from './database-steps.js';
-import { newDatabaseName, connectionAt } from './places.js';
+import { newDatabaseName, connectionAt } from '../../domain/plan/recovery-place.js';
 import { checkMedia } from './recovered-media.js';
 import { type Authorized, authorized, isDone } from './server-steps.js';
 import { type ClusterContext, openClusterContext, record } from '../cluster-context.js';

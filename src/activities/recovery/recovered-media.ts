@@ -1,8 +1,6 @@
-import { notCovered } from '../../domain/approval/approval-policy.js';
 import { RepriseError, isRepriseError } from '../../domain/errors.js';
 import type { Plan } from '../../domain/plan/plan.js';
-import { type PlannedMedia, hasInstant, plannedMediaInWords } from '../../domain/plan/planned-media.js';
-import { formatTarget } from '../../domain/target/target.js';
+import { type PlannedMedia, plannedMediaInWords } from '../../domain/plan/planned-media.js';
 import { sizeInWords } from '../../domain/text/text.js';
 import { countMissing } from '../../media/missing.js';
 import { withNamedKeys } from '../../postgres/content/named-keys.js';
@@ -13,65 +11,20 @@ import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
 import { applyApproved, objectsIn } from '../media/apply.js';
 import { countAll, makeMediaPlan } from '../media/plan.js';
 import { mediaOf, openPlace, placesOf, workOf } from '../media/places.js';
-import { newDatabaseName, connectionAt } from './places.js';
+import { newDatabaseName, connectionAt } from '../../domain/plan/recovery-place.js';
 import { type Authorized, authorized, once } from './server-steps.js';
 import { type ClusterContext, record } from '../cluster-context.js';
 
 /** Name of the step in the host's ledger: of this very plan, because another one of the same recovery has another instant. */
 const restored = ({ digest }: PlannedMedia): string => `media-${digest}`;
 
-/** The part of a recovery's plan that is about media, and what whoever approves should stumble over. */
-export async function mediaPart(
-  session: ClusterContext,
-  request: PlanRequest,
-  stateAt: string | null,
-  run: ActivityRun,
-): Promise<{ readonly planned: PlannedMedia; readonly warnings: readonly string[] } | null> {
-  const { withMedia: name, target, into } = request.order;
-  if (name === undefined) return null;
-  if (into !== 'in-place')
-    throw new RepriseError(
-      'conflict',
-      `media come back in place, and the database would be recovered into ${into}`,
-      `leave --with-media out, then: reprise media recover ${name} --to TIME --into NAME`,
-    );
-  if (stateAt === null || !hasInstant(target))
-    throw new RepriseError(
-      'target-invalid',
-      `which instant ${formatTarget(target)} is, is not known before the recovery: media cannot go to the same one`,
-      'name it: --to TIME, or --to backup:ID',
-    );
-  requireOneApproval(session, request);
-  const { digest, binding, observed } = await mediaPlanAt(
-    session,
-    { ...request, name, instant: new Date(stateAt).toISOString() },
-    run,
-  );
-  const { undelete, overwrite, copy } = binding.counts;
-  return {
-    planned: { name, instant: new Date(stateAt).toISOString(), counts: { undelete, overwrite, copy }, digest },
-    warnings: observed.warnings.map((warning) => `media ${name}: ${warning}`),
-  };
-}
-
-/** One approval is asked for, of the recovery: nobody approves by it what only others may. */
-function requireOneApproval({ cluster }: ClusterContext, { requester }: PlanRequest): void {
-  const { recover, 'media-recover': guard } = cluster.approvals;
-  const problem = recover && guard ? notCovered(recover, guard, requester) : null;
-  if (problem === null) return;
-  throw new RepriseError(
-    'policy-missing',
-    `one approval cannot cover both: by media-recover of ${cluster.name}, ${problem}`,
-    'let recover and media-recover name the same people, or recover first, then: reprise media recover',
-  );
-}
-
 interface AtInstant extends Pick<PlanRequest, 'cluster' | 'operationId' | 'workflowId' | 'requester'> {
   readonly name: string;
   readonly instant: string;
 }
 
-function mediaPlanAt(
+/** The plan of media that go to the instant of a database. */
+export function mediaPlanAt(
   session: ClusterContext,
   { cluster, operationId, workflowId, requester, name, instant }: AtInstant,
   run: ActivityRun,

@@ -15,7 +15,7 @@ import { authorize, requireRecentUse } from './approvals.js';
 import type { HostDependencies } from '../dependencies.js';
 import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
 import { oldDirectory, oldWal } from './old-data.js';
-import { connectionAt, salvageDir, savedWalDir } from './places.js';
+import { connectionAt, salvageDir, savedWalDir } from '../../domain/plan/recovery-place.js';
 import {
   type ClusterContext,
   clusterLocks,

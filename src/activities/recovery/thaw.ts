@@ -1,10 +1,6 @@
 import type { Backup } from '../../domain/backup/backup.js';
 import type { PolicyConfig } from '../../domain/config.js';
-import { RepriseError } from '../../domain/errors.js';
-import { thawPrice } from '../../domain/storage/storage-usage.js';
-import { thawTiers } from '../../domain/plan/thaw.js';
-import type { ObservedThaw, PlannedThaw } from '../../domain/plan/thaw.js';
-import type { ThawTier } from '../../domain/storage/storage-classes.js';
+import type { ObservedColdFiles } from '../../domain/plan/thaw.js';
 import type { ColdObject, WritableStorage } from '../../storage/storage.js';
 import { openHostState } from '../../records/host-state.js';
 import type { HostActivities } from '../api.js';
@@ -52,62 +48,26 @@ export function thawingActivities(deps: HostDependencies): Pick<HostActivities, 
   };
 }
 
-interface ThawRequest {
-  readonly tier?: ThawTier | undefined;
-  readonly approved?: PlannedThaw | undefined;
-  readonly warn?: (text: string) => void;
-}
-
-/**
- * What has to be thawed for a plan; null where everything can be read. `approved`: a thaw that was approved already, and
- * stays what the plan says when its files have become readable. `warn` is told where nobody could look.
- *
- * @throws RepriseError `usage` for a tier that the class does not know
- */
-export async function thawOf(
+/** Files of these backups, chains included, that cannot be read before they are thawed. */
+export async function observeColdFiles(
   session: ClusterContext,
   policy: PolicyConfig,
   backups: readonly Pick<Backup, 'label'>[],
-  { tier: wanted, approved, warn }: ThawRequest,
   run: ActivityRun,
   operationId: string,
-): Promise<{ planned: PlannedThaw; observed: ObservedThaw | null } | null> {
+): Promise<ObservedColdFiles> {
+  let notSeen: string | null = null;
   const { storage, cold } = await coldFiles(session, policy, backups, run, operationId).catch((error: unknown) => {
-    // Our own look at another tool's storage: where it fails, the tool may be better off.
+    // Our own look at the storage of another tool: where it fails, the tool itself may still succeed.
     if (engineFor(session, policy).toolStore === undefined || run.signal.aborted) throw error;
-    warn?.(
-      `whether files of the backup lie in a storage class that has to be thawed could not be looked at: ${(error as Error).message}`,
-    );
+    notSeen = (error as Error).message;
     return { storage: storageOf(session, policy), cold: [] };
   });
-  if (cold.length === 0) return approved === undefined ? null : { planned: approved, observed: null };
-  const classes = [...new Set(cold.map(({ storageClass }) => storageClass))].sort();
-  const possible = thawTiers(classes);
-  const defaults = storage.thaw ?? { tier: 'Standard', days: 7 };
-  const tier = wanted ?? defaults.tier;
-  if (!possible.some((one) => one.tier === tier)) {
-    throw new RepriseError(
-      'usage',
-      `${classes.join(', ')} cannot be thawed with the tier ${tier}`,
-      `name one of them: --thaw-tier ${possible.map((one) => one.tier).join(' | ')}`,
-    );
-  }
-  const { prices } = repositoryOf(session.deps.config, policy.repository);
-  const priceOf = (one: ThawTier): number | null =>
-    cold.reduce<number | null>((price, { storageClass, sizeBytes }) => {
-      const more = thawPrice(prices, storageClass, one, sizeBytes);
-      return price === null || more === null ? null : price + more;
-    }, 0);
-  const choices = possible.map((one) => ({ ...one, price: priceOf(one.tier) }));
   return {
-    planned: { tier, days: defaults.days },
-    observed: {
-      objects: cold.length,
-      bytes: sum(cold),
-      storageClasses: classes,
-      choices,
-      currency: prices?.currency ?? null,
-    },
+    files: cold.map(({ storageClass, sizeBytes }) => ({ storageClass, sizeBytes })),
+    defaults: storage.thaw ?? { tier: 'Standard', days: 7 },
+    prices: repositoryOf(session.deps.config, policy.repository).prices,
+    notSeen,
   };
 }
 

@@ -1,5 +1,7 @@
 import type { Command } from 'commander';
 import type { Cli } from '../cli-context.js';
+import { logOptions, logSettings } from '../common-options.js';
+import type { LogFlags } from '../common-options.js';
 import { define } from '../define-command.js';
 import type { UpResult } from '../services.js';
 import { facts } from '../terminal/tables.js';
@@ -11,17 +13,19 @@ export function registerUp(program: Command, cli: Cli): void {
 }
 
 function defineUp(program: Command, cli: Cli): void {
-  define(program, cli, {
+  define<LogFlags>(program, cli, {
     usage: 'up',
     summary: 'start the embedded Temporal server, its Web UI and a worker for this config',
     description: 'State is kept over restarts, in the state directory of the first host. Listens on 127.0.0.1 only.',
     examples: ['up', 'up --config /etc/reprise/reprise.yml --json'],
+    options: logOptions(),
     changes: true,
     run: async (self, _args, options) => {
       const config = await self.config();
       const result = await self.services.up({
         config,
         dryRun: options.dryRun === true,
+        log: logSettings(options, self.terminal.env),
         report: (line) => self.say(line),
       });
       await self.print({ dryRun: options.dryRun, ...result }, upText);

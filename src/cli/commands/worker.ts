@@ -4,12 +4,13 @@ import { hostname } from 'node:os';
 import type { Config } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 import { type Cli, unknownName } from '../cli-context.js';
-import { collect } from '../common-options.js';
+import { collect, logOptions, logSettings } from '../common-options.js';
+import type { LogFlags } from '../common-options.js';
 import { define } from '../define-command.js';
 
 /** `reprise worker` */
 export function registerWorker(program: Command, cli: Cli): void {
-  define<{ host?: readonly string[]; control: boolean }>(program, cli, {
+  define<{ host?: readonly string[]; control: boolean } & LogFlags>(program, cli, {
     usage: 'worker',
     summary: 'run a worker until it is stopped',
     description:
@@ -18,14 +19,16 @@ export function registerWorker(program: Command, cli: Cli): void {
     options: [
       new Option('--host <name>', 'host of the config it works on; may be given several times').argParser(collect),
       new Option('--no-control', 'no workflows: only the queues of the hosts'),
+      ...logOptions(),
     ],
     run: async (self, _args, options) => {
+      const log = logSettings(options, self.terminal.env);
       const config = await self.config();
       const hosts = options.host ?? [ownHost(config)];
       for (const host of hosts) await knownHost(config, host);
       const temporal = await self.temporalSettings();
       self.say(`worker for ${hosts.join(', ')} on ${temporal.address} (${temporal.namespace}); stop it with Ctrl-C`);
-      await self.services.runWorker({ config, hosts, control: options.control, temporal });
+      await self.services.runWorker({ config, hosts, control: options.control, log, temporal });
     },
   });
 }

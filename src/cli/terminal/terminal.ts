@@ -18,23 +18,31 @@ export interface Terminal {
   setColor(mode: ColorMode): void;
 }
 
+/** What a terminal is made of: a process, or what a test gives in its place. */
+export interface TerminalSource {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly stdin: { readonly isTTY?: boolean };
+  readonly stdout: { readonly isTTY?: boolean; write(text: string): unknown };
+  readonly stderr: { readonly isTTY?: boolean; readonly columns?: number; write(text: string): unknown };
+}
+
 /** The terminal of this process. */
-export function processTerminal(): Terminal {
+export function processTerminal({ env, stdin, stdout, stderr }: TerminalSource = process): Terminal {
   let mode: ColorMode = 'auto';
   const wanted = (stream: 'out' | 'err'): boolean => {
     if (mode !== 'auto') return mode === 'always';
-    const noColor = process.env['NO_COLOR'];
+    const noColor = env['NO_COLOR'];
     if (noColor !== undefined && noColor !== '') return false;
-    return (stream === 'out' ? process.stdout : process.stderr).isTTY === true && process.env['TERM'] !== 'dumb';
+    return (stream === 'out' ? stdout : stderr).isTTY === true && env['TERM'] !== 'dumb';
   };
   return {
-    env: process.env,
-    interactive: process.stdin.isTTY === true && process.stderr.isTTY === true,
-    live: process.stderr.isTTY === true && process.env['TERM'] !== 'dumb',
+    env,
+    interactive: stdin.isTTY === true && stderr.isTTY === true,
+    live: stderr.isTTY === true && env['TERM'] !== 'dumb',
     // A terminal that does not know its width says 0.
-    columns: process.stderr.columns || 80,
-    out: (text) => void process.stdout.write(text),
-    err: (text) => void process.stderr.write(text),
+    columns: stderr.columns || 80,
+    out: (text) => void stdout.write(text),
+    err: (text) => void stderr.write(text),
     paint: (color, text, stream = 'out') => (wanted(stream) ? styleText(color, text, { validateStream: false }) : text),
     setColor: (value) => {
       mode = value;

@@ -1,5 +1,7 @@
+import { RepriseError } from '../errors.js';
 import { storageClasses, thawTierNames } from '../storage/storage-classes.js';
 import type { ThawTier } from '../storage/storage-classes.js';
+import { type Prices, thawPrice } from '../storage/storage-usage.js';
 import { durationInWords, sizeInWords } from '../text/text.js';
 
 /** The part of a plan that says how its files are made readable: approved with it, since it costs money and hours. */
@@ -33,6 +35,54 @@ export function thawTiers(classes: readonly string[]): { tier: ThawTier; hours: 
       ? []
       : [{ tier, hours: Math.max(...hours.map((one) => one ?? 0)) }];
   });
+}
+
+/** Files of a recovery that cannot be read before they are thawed. */
+export interface ObservedColdFiles {
+  readonly files: readonly { readonly storageClass: string; readonly sizeBytes: number }[];
+  /** How the repository thaws where the order does not say. */
+  readonly defaults: PlannedThaw;
+  readonly prices?: Prices;
+  /** Why it could not be looked at; null where it was. */
+  readonly notSeen: string | null;
+}
+
+/**
+ * The thaw that a recovery needs; null where every file can be read. A thaw that was approved already stays part of the
+ * plan when its files have become readable.
+ * @throws RepriseError `usage` for a tier that a class does not know
+ */
+export function planThaw(
+  { files, defaults, prices }: ObservedColdFiles,
+  asked: ThawTier | undefined,
+  approved?: PlannedThaw,
+): { planned: PlannedThaw; observed: ObservedThaw | null } | null {
+  if (files.length === 0) return approved === undefined ? null : { planned: approved, observed: null };
+  const classes = [...new Set(files.map(({ storageClass }) => storageClass))].sort();
+  const possible = thawTiers(classes);
+  const tier = asked ?? defaults.tier;
+  if (!possible.some((one) => one.tier === tier)) {
+    throw new RepriseError(
+      'usage',
+      `${classes.join(', ')} cannot be thawed with the tier ${tier}`,
+      `name one of them: --thaw-tier ${possible.map((one) => one.tier).join(' | ')}`,
+    );
+  }
+  const priceOf = (one: ThawTier): number | null =>
+    files.reduce<number | null>((price, { storageClass, sizeBytes }) => {
+      const more = thawPrice(prices, storageClass, one, sizeBytes);
+      return price === null || more === null ? null : price + more;
+    }, 0);
+  return {
+    planned: { tier, days: defaults.days },
+    observed: {
+      objects: files.length,
+      bytes: files.reduce((bytes, { sizeBytes }) => bytes + sizeBytes, 0),
+      storageClasses: classes,
+      choices: possible.map((one) => ({ ...one, price: priceOf(one.tier) })),
+      currency: prices?.currency ?? null,
+    },
+  };
 }
 
 /** How often to look whether all is readable, in seconds: some twenty looks until it should be, and no history too long. */

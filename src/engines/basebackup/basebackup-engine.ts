@@ -47,7 +47,7 @@ export const basebackupEngine: Engine = {
     restoreFiles,
     restoreCommand,
     restoreBeginningCommand,
-    feedWal: async (context, dataDir) =>
+    prefetchWal: async (context, dataDir) =>
       context.storage.capabilities.localPath ? null : prefetchWal(context, dataDir),
     archiveCommand,
     rearm,

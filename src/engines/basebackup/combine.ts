@@ -4,13 +4,14 @@ import { RepriseError } from '../../domain/errors.js';
 import { sizeInWords } from '../../domain/text/text.js';
 import { freeBytes } from '../../postgres/server/disk.js';
 import { makeHostScratch } from '../../postgres/server/scratch-directory.js';
-import { runProgram as runQuickTool } from '../../process/exec/run-program.js';
+import { runProgram } from '../../process/exec/run-program.js';
 import { emptyDirectory, isThrownAway } from '../shared/claim-directory.js';
 import type { EngineContext } from '../engine.js';
 import type { FetchedFiles } from './fetch-files.js';
 import type { BaseManifest } from './manifest.js';
 import { PG_MANIFEST, spoolOf } from './names.js';
-import { runTool } from './tool-errors.js';
+import { runToolJob } from '../shared/run-tool-job.js';
+import { BASEBACKUP_TOOLS } from './tool-rules.js';
 import { ownDirectory, removeTree, unpack } from './unpack.js';
 import type { Unpacking } from './unpack.js';
 import { copyFileAtomic } from '../../files/atomic-file.js';
@@ -51,7 +52,7 @@ export async function combine(
     const copy = join(inputs[index] ?? root, PG_MANIFEST);
     await copyFileAtomic(files.pathOf(PG_MANIFEST), copy, user);
   }
-  await runTool(context.jobs, {
+  await runToolJob(context.jobs, BASEBACKUP_TOOLS, {
     step: `combine-${label}`,
     tool: 'pg_combinebackup',
     argv: [join(context.pgBin, 'pg_combinebackup'), `--output=${dataDir}`, ...inputs],
@@ -81,7 +82,7 @@ export async function moveOut(from: string, to: string, how: Pick<EngineContext,
   const found = await lstat(from).catch(() => null);
   if (found?.isDirectory() !== true) return;
   await rmdir(to).catch(() => undefined);
-  await runQuickTool(['mv', '--no-target-directory', '--', from, to], { ...how, timeoutMs: STALL_MS });
+  await runProgram(['mv', '--no-target-directory', '--', from, to], { ...how, timeoutMs: STALL_MS });
 }
 
 async function requireSpace({ host }: EngineContext, chain: readonly Link[]): Promise<void> {

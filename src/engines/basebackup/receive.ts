@@ -82,7 +82,7 @@ export async function receiveWal(
       maxStarts: UNLIMITED,
       // With another address, role or slot in the config the one that runs would go on with what it began with.
       keepsUp: true,
-      judge: () => Promise.resolve('retry'),
+      classifyExit: () => Promise.resolve('retry'),
       progress: () => Promise.resolve(progress),
       leave: left.signal,
     });

@@ -8,7 +8,8 @@ import { tailOfFile } from '../../files/tail.js';
 import type { EngineContext } from '../engine.js';
 import { PG_MANIFEST, spoolOf } from './names.js';
 import { optionsOf } from './options.js';
-import { runTool } from './tool-errors.js';
+import { runToolJob } from '../shared/run-tool-job.js';
+import { BASEBACKUP_TOOLS } from './tool-rules.js';
 import { ownDirectory, removeTree, unpack } from './unpack.js';
 
 /** A spread checkpoint, or a slow disk, shows nothing for minutes. */
@@ -35,7 +36,7 @@ export async function takeBase(
   const { connection } = context.cluster;
   await makeHostScratch(context.host, context.user);
   await ownDirectory(context, spoolOf(context));
-  return runTool(context.jobs, {
+  return runToolJob(context.jobs, BASEBACKUP_TOOLS, {
     step,
     tool: 'pg_basebackup',
     argv: [
@@ -69,7 +70,7 @@ export async function verifySpool(context: EngineContext): Promise<void> {
   const plain = join(spoolOf(context), 'plain');
   const tars = tarsOf(context);
   await unpackBeside(context, tars, plain);
-  await runTool(context.jobs, {
+  await runToolJob(context.jobs, BASEBACKUP_TOOLS, {
     step: 'verify-basebackup',
     tool: 'pg_verifybackup',
     argv: [
@@ -78,7 +79,6 @@ export async function verifySpool(context: EngineContext): Promise<void> {
     ],
     user: context.user ?? 'inherit',
     onGone: 'restart',
-    cleanUp: () => Promise.resolve(),
     stallTimeoutMs: VERIFY_STALL_MS,
   });
   await removeTree(plain);

@@ -3,9 +3,10 @@ import { join } from 'node:path';
 import { RepriseError } from '../../domain/errors.js';
 import { giveTo } from '../../files/directories.js';
 import type { JobRequest } from '../../process/jobs/jobs.js';
-import { runProgram as runQuickTool } from '../../process/exec/run-program.js';
+import { runProgram } from '../../process/exec/run-program.js';
 import type { EngineContext } from '../engine.js';
-import { runTool } from './tool-errors.js';
+import { runToolJob } from '../shared/run-tool-job.js';
+import { BASEBACKUP_TOOLS } from './tool-rules.js';
 
 /** A tar.gz and the directory that it is unpacked into. */
 export interface Unpacking {
@@ -44,13 +45,13 @@ export async function unpack(
   { parts, clear, resultIsGone, ownLinks = [] }: Unpack,
 ): Promise<void> {
   const { jobs, user, signal } = context;
-  await runTool(jobs, {
+  await runToolJob(jobs, BASEBACKUP_TOOLS, {
     step,
     tool: 'tar',
     argv: ['/bin/sh', '-c', UNPACK, 'unpack', ...parts.flatMap(({ archive, into }) => [archive, into])],
     user: user ?? 'inherit',
     onGone: 'restart',
-    ...(resultIsGone === undefined ? {} : { resultIsGone }),
+    resultIsGone,
     cleanUp: async () => {
       await clear();
       for (const { into } of parts) await ownDirectory(context, into);
@@ -59,7 +60,7 @@ export async function unpack(
   });
   const roots = [...new Set(parts.map(({ into }) => into))];
   const expected = ownLinks.flatMap((path) => ['!', '-path', path.replaceAll(/[\\*?[\]]/g, String.raw`\$&`)]);
-  const { stdout } = await runQuickTool(
+  const { stdout } = await runProgram(
     ['find', ...roots, '(', '-type', 'l', '-o', '-type', 'f', '-links', '+1', ')', ...expected, '-print', '-quit'],
     { user, signal, timeoutMs: LOOK_MS },
   );

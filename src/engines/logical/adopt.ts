@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import { withClient } from '../../postgres/connection/with-client.js';
 import { databaseProperties } from '../../postgres/content/database-properties.js';
-import type { JobExit } from '../../process/jobs/jobs.js';
+import type { JobExit, JobExitClass } from '../../process/jobs/jobs.js';
 import type { AdoptionCandidate, AdoptionSurvey, EngineContext, MadeBackup, ReadContext } from '../engine.js';
 import { readHeader, readLocale, whyNoDump } from './archive-header.js';
 import type { ArchiveHeader } from './archive-header.js';
@@ -14,9 +14,8 @@ import { dumpGlobals } from './globals.js';
 import { fingerprint } from '../shared/hash.js';
 import type { Fingerprint } from '../shared/hash.js';
 import type { SealedFile } from './encryption.js';
-import { hasEnded } from '../shared/run-tool-job.js';
-import type { ToolJobOutcome } from '../shared/run-tool-job.js';
-import { runJudged } from './dump-errors.js';
+import { hasEnded, runToolJob } from '../shared/run-tool-job.js';
+import { LOGICAL_TOOLS } from './tool-rules.js';
 import { listBackups } from './list.js';
 import { commitManifest, LOGICAL, madeBackup, readManifest } from './manifest.js';
 import type { DumpManifest } from './manifest.js';
@@ -271,8 +270,7 @@ async function copy(
     );
   }
   const step = `adopt-copy:${operationMark(name)}`;
-  const judge = async ({ code }: JobExit): Promise<ToolJobOutcome> =>
-    code === 0 ? 'ok' : code === null ? 'retry' : 'fail';
+  const classifyExit = async ({ code }: JobExit): Promise<JobExitClass> => (code === null ? 'retry' : 'fail');
   try {
     if (!context.storage.capabilities.localPath) {
       const { written } = await uploadOutput(context, {
@@ -280,21 +278,21 @@ async function copy(
         tool: 'cat',
         argv: ['cat', '--', source],
         key: incoming.dump,
-        judge,
+        classifyExit,
         phase: `copying ${name}`,
         totalBytes: sizeBytes,
       });
       return { path: source, dump: { sizeBytes: written.sizeBytes, sha256: written.sha256 } };
     }
     const target = context.storage.localPath(incoming.dump);
-    await runJudged(context.jobs, {
+    await runToolJob(context.jobs, LOGICAL_TOOLS, {
       step,
       tool: 'cp',
       // No hard link: whoever writes into the original later would change the backup. A reflink, where there are any, is as fast.
       argv: ['cp', '--reflink=auto', '--no-dereference', '--no-target-directory', '--', source, target],
       onGone: 'restart',
       cleanUp: () => context.storage.remove(incoming.dump),
-      judge,
+      classifyExit,
       progress: async () => ({
         phase: `copying ${name}`,
         done: (await context.storage.stat(incoming.dump))?.sizeBytes ?? 0,

@@ -5,7 +5,8 @@ import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import type { DatabaseProperties } from '../../postgres/content/database-properties.js';
 import { runProgram } from '../../process/exec/run-program.js';
 import type { ReadContext } from '../engine.js';
-import { toolError } from './dump-errors.js';
+import { toolFailure } from '../../process/exec/tool-rules.js';
+import { LOGICAL_TOOLS } from './tool-rules.js';
 
 type Host = Pick<ReadContext, 'pgBin' | 'user' | 'signal'>;
 
@@ -113,12 +114,16 @@ async function restore({ pgBin, user, signal }: Host, argv: readonly string[], i
       user,
       signal,
       timeoutMs: LISTING_MS,
-      ...(input === undefined ? {} : { input }),
+      input,
     });
     return stdout;
   } catch (error) {
     if (!isRepriseError(error) || typeof error.details['code'] !== 'number') throw error;
-    const { code, message, hint } = toolError('pg_restore', String(error.details['stderrTail']));
+    const { code, message, hint } = toolFailure(LOGICAL_TOOLS, {
+      name: 'pg_restore',
+      exitCode: error.details['code'],
+      output: String(error.details['stderrTail']),
+    });
     if (/Permission denied/i.test(message))
       throw new RepriseError(
         'privilege-missing',
@@ -128,7 +133,7 @@ async function restore({ pgBin, user, signal }: Host, argv: readonly string[], i
     throw new RepriseError(
       code === 'version-mismatch' ? code : 'backup-corrupt',
       message,
-      hint ?? 'it cannot be taken over',
+      code === 'tool-failed' ? 'it cannot be adopted' : hint,
     );
   }
 }

@@ -7,7 +7,8 @@ import type { DumpCounts } from './copy-counts.js';
 import { readingArgv } from './encryption.js';
 import type { SealedFile } from './encryption.js';
 import type { DumpManifest } from './manifest.js';
-import { runJudged } from './dump-errors.js';
+import { runToolJob } from '../shared/run-tool-job.js';
+import { LOGICAL_TOOLS } from './tool-rules.js';
 import { STALL_TIMEOUT_MS } from './tools.js';
 
 /**
@@ -22,14 +23,13 @@ export async function countDump(
   { database, extensionTables }: Pick<DumpManifest, 'database' | 'extensionTables'>,
   file: SealedFile,
 ): Promise<DumpCounts> {
-  const result = await runJudged(context.jobs, {
+  const result = await runToolJob(context.jobs, LOGICAL_TOOLS, {
     step,
     tool: 'pg_restore',
     argv: await readingArgv(context, file, countingArgv(join(context.pgBin, 'pg_restore'))),
     onGone: 'restart',
-    cleanUp: async () => undefined,
     // What cannot be read once cannot be read again; only what was killed is worth another start.
-    judge: async ({ code }) => (code === 0 ? 'ok' : code === null ? 'retry' : 'fail'),
+    classifyExit: async ({ code }) => (code === null ? 'retry' : 'fail'),
     stallTimeoutMs: STALL_TIMEOUT_MS,
   });
   const counts = parseCounts(database, await readFile(result.stdout, 'utf8'));

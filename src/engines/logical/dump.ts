@@ -13,8 +13,8 @@ import { wholeFile } from './fetched.js';
 import { dumpGlobals } from './globals.js';
 import { fingerprint } from '../shared/hash.js';
 import type { Fingerprint } from '../shared/hash.js';
-import { hasEnded } from '../shared/run-tool-job.js';
-import { runJudged } from './dump-errors.js';
+import { hasEnded, runToolJob } from '../shared/run-tool-job.js';
+import { LOGICAL_TOOLS } from './tool-rules.js';
 import { commitManifest, LOGICAL, madeBackup, readIfThere, readManifest } from './manifest.js';
 import type { DumpFacts, DumpManifest } from './manifest.js';
 import { encodeName, filesOf, incomingFilesOf, incomingPrefix, labelOf, manifestKeyOf } from './names.js';
@@ -216,7 +216,7 @@ async function runPgDump(
     });
     return { job, written: { sizeBytes: written.sizeBytes, sha256: written.sha256 } };
   }
-  const job = await runJudged(context.jobs, {
+  const job = await runToolJob(context.jobs, LOGICAL_TOOLS, {
     ...tool,
     onGone: 'restart',
     cleanUp: removePartial,

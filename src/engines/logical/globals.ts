@@ -1,10 +1,10 @@
 import { join } from 'node:path';
-import { isRepriseError } from '../../domain/errors.js';
 import { libpqEnv } from '../../postgres/connection/environment.js';
 import { encryptingArgv } from '../../process/age/age.js';
 import { runProgram } from '../../process/exec/run-program.js';
 import type { EngineContext } from '../engine.js';
-import { toolError } from './dump-errors.js';
+import { inTermsOfTool } from '../shared/run-tool-job.js';
+import { LOGICAL_TOOLS } from './tool-rules.js';
 import type { Encryption } from '../../domain/backup/backup.js';
 import { writingArgv } from './encryption.js';
 import { fingerprint } from '../shared/hash.js';
@@ -49,8 +49,7 @@ export async function dumpGlobals(
     }
   } catch (error) {
     await context.storage.remove(key);
-    const stderr = isRepriseError(error) ? error.details['stderrTail'] : undefined;
-    throw typeof stderr === 'string' ? toolError('pg_dumpall', stderr) : error;
+    throw inTermsOfTool(LOGICAL_TOOLS, 'pg_dumpall', error);
   }
   return { ...(await fingerprint(context, key, 'roles and tablespaces')), passwords };
 }

@@ -7,14 +7,14 @@ import { libpqEnv } from '../../postgres/connection/environment.js';
 import { serverFacts } from '../../postgres/server/server-facts.js';
 import { applyProperties } from '../../postgres/content/database-properties.js';
 import { NOT_DECRYPTED } from '../../process/age/age.js';
-import type { JobExit } from '../../process/jobs/jobs.js';
+import type { JobExit, JobExitClass } from '../../process/jobs/jobs.js';
 import type { EngineContext, RestoreDatabaseRequest, RestoredDatabase } from '../engine.js';
 import { compareCounts } from './copy-counts.js';
 import { compareObjects } from './database-facts.js';
-import { runJudged, toolError } from './dump-errors.js';
+import { toolFailure } from '../../process/exec/tool-rules.js';
+import { LOGICAL_TOOLS } from './tool-rules.js';
 import { wholeFile } from './fetched.js';
-import { hasEnded } from '../shared/run-tool-job.js';
-import type { ToolJobOutcome } from '../shared/run-tool-job.js';
+import { hasEnded, runToolJob } from '../shared/run-tool-job.js';
 import { checkKey, readingArgv } from './encryption.js';
 import { manifestFiles, manifestOf } from './manifest.js';
 import type { DumpManifest } from './manifest.js';
@@ -23,11 +23,11 @@ import { createOnce, dropOurs } from './new-database.js';
 import type { SealedFile } from './encryption.js';
 import type { NewDatabase } from './new-database.js';
 import type { LogicalOptions } from './options.js';
-import { judgeRestore } from './restore-errors.js';
+import { classifyComplaints } from './restore-complaints.js';
 import { takeInventory } from './snapshot.js';
 import type { Inventory } from './snapshot.js';
 import { databaseConninfo, majorOf, RESTORE_STALL_TIMEOUT_MS } from './tools.js';
-import { inWords } from './verify.js';
+import { summarize } from './verify.js';
 
 /** One restore on its way. */
 interface Restoring {
@@ -95,9 +95,8 @@ async function runPgRestore({
   database,
   systemIdentifier,
 }: Restoring): Promise<readonly string[]> {
-  let refused: RepriseError | undefined;
   const { restoreJobs } = context.policy.options as LogicalOptions;
-  const result = await runJudged(context.jobs, {
+  const result = await runToolJob(context.jobs, LOGICAL_TOOLS, {
     step: `restore:${encodeName(database.name)}@${systemIdentifier}`,
     tool: 'pg_restore',
     argv: await readingArgv(context, dump, [
@@ -115,7 +114,7 @@ async function runPgRestore({
       await dropOurs(database);
       await createOnce(database, manifest);
     },
-    judge: (exit) => judgeExit(exit, (why) => (refused = why)),
+    classifyExit,
     progress: async () => ({
       phase: `restoring ${manifest.database}`,
       done: await sizeOf(database),
@@ -123,41 +122,30 @@ async function runPgRestore({
       unit: 'bytes',
     }),
     stallTimeoutMs: RESTORE_STALL_TIMEOUT_MS,
-  }).catch((error: unknown) => {
-    throw refused !== undefined && isRepriseError(error)
-      ? new RepriseError(refused.code, refused.message, refused.hint, error.details)
-      : error;
   });
-  return result.code === 0 ? [] : judgeRestore(await readFile(result.stderr, 'utf8')).accepted;
+  return result.code === 0 ? [] : classifyComplaints(await readFile(result.stderr, 'utf8')).accepted;
 }
 
 /**
  * Exit 1 is "errors ignored on restore": each is looked at (F21). A connection lost may be found again, and what was
  * ended by a signal started again; all else would only happen once more.
  */
-async function judgeExit(exit: JobExit, refuse: (why: RepriseError) => void): Promise<ToolJobOutcome> {
-  if (exit.code === 0) return 'ok';
+async function classifyExit(exit: JobExit): Promise<JobExitClass | RepriseError> {
   if (exit.code === null) return 'retry';
   const stderr = await readFile(exit.stderr, 'utf8');
-  const { refused } = judgeRestore(stderr);
+  const { refused } = classifyComplaints(stderr);
   if (exit.code === 1 && refused.length === 0) return 'ok';
-  const meant = toolError('pg_restore', stderr);
+  const meant = toolFailure(LOGICAL_TOOLS, { name: 'pg_restore', exitCode: exit.code, output: stderr });
   if (meant.code === 'database-unreachable') return 'retry';
-  if (exit.code === NOT_DECRYPTED) {
-    refuse(meant);
-    return 'fail';
-  }
-  const hint =
-    meant.hint ??
-    'all it printed is in the job records of this host; choose another backup, or make what is missing on the server first';
-  refuse(
-    new RepriseError(
-      meant.code === 'tool-failed' ? 'check-failed' : meant.code,
-      `pg_restore left errors behind: ${inWords(refused)}`,
-      hint,
-    ),
+  if (exit.code === NOT_DECRYPTED) return meant.code === 'tool-failed' ? 'fail' : meant;
+  const isKnown = meant.code !== 'tool-failed';
+  return new RepriseError(
+    isKnown ? meant.code : 'check-failed',
+    `pg_restore reported errors: ${summarize(refused)}`,
+    isKnown
+      ? meant.hint
+      : 'All it printed is in the job records of this host. Choose another backup, or create what is missing on the server first.',
   );
-  return 'fail';
 }
 
 /** A tablespace that is not there would fail every table in it: then all go to the default one, as the plan has said. */
@@ -175,7 +163,7 @@ async function withoutMissingTablespaces(
 
 /** Statistics are not in a dump, and a database without them is slow in its first hour. */
 async function analyze({ context, database, systemIdentifier }: Restoring): Promise<void> {
-  await runJudged(context.jobs, {
+  await runToolJob(context.jobs, LOGICAL_TOOLS, {
     step: `analyze:${encodeName(database.name)}@${systemIdentifier}`,
     tool: 'vacuumdb',
     argv: [
@@ -186,7 +174,6 @@ async function analyze({ context, database, systemIdentifier }: Restoring): Prom
     ],
     env: libpqEnv(database.connection, database.name),
     onGone: 'restart',
-    cleanUp: async () => undefined,
     progress: async () => ({ phase: `statistics of ${database.name}`, done: 0, unit: 'tables' }),
     stallTimeoutMs: RESTORE_STALL_TIMEOUT_MS,
   });
@@ -204,7 +191,7 @@ async function compareWithManifest({ manifest, database }: Restoring): Promise<I
   if (differences.length === 0) return found;
   throw new RepriseError(
     'check-failed',
-    `the restored database is not what was dumped: ${inWords(differences)}`,
+    `the restored database is not what was dumped: ${summarize(differences)}`,
     'the live database was not touched; choose another backup with recover --to backup:ID',
   );
 }

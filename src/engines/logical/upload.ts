@@ -1,18 +1,20 @@
 import { open, rm } from 'node:fs/promises';
-import { errorTable, isRepriseError, RepriseError } from '../../domain/errors.js';
+import { RepriseError } from '../../domain/errors.js';
 import type { UploadLine } from '../../process/jobs/upload-order.js';
 import { STORAGE_FAILED } from '../../process/jobs/upload-order.js';
 import { writeUploadOrder } from '../../process/jobs/upload-orders.js';
 import { toolEnvironment } from '../../process/exec/environment.js';
-import type { JobRequest, JobResult } from '../../process/jobs/jobs.js';
+import type { JobResult } from '../../process/jobs/jobs.js';
 import { asUser } from '../../process/exec/users.js';
 import type { WrittenObject } from '../../storage/storage.js';
 import type { EngineContext } from '../engine.js';
-import { runJudged } from './dump-errors.js';
+import type { ToolJobRequest } from '../shared/run-tool-job.js';
+import { runToolJob } from '../shared/run-tool-job.js';
+import { LOGICAL_TOOLS } from './tool-rules.js';
 import { STALL_TIMEOUT_MS } from './tools.js';
 
 /** A program whose output becomes an object of the repository. */
-export interface UploadRequest extends Pick<JobRequest, 'step' | 'tool' | 'judge'> {
+export interface UploadRequest extends Pick<ToolJobRequest, 'step' | 'tool' | 'classifyExit'> {
   readonly argv: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
   readonly key: string;
@@ -53,9 +55,8 @@ async function uploadOnce(
     await context.storage.abandon(key);
     await context.storage.remove(key);
   };
-  let refused: RepriseError | undefined;
   try {
-    const job = await runJudged(context.jobs, {
+    const job = await runToolJob(context.jobs, LOGICAL_TOOLS, {
       step: request.step,
       tool: request.tool,
       argv: [...context.uploader.argv, orderFile],
@@ -66,11 +67,10 @@ async function uploadOnce(
       cleanUp,
       // An earlier attempt's may have been taken away since, as it was found damaged.
       resultIsGone: async () => (await context.storage.stat(key)) === null,
-      ...(request.judge === undefined ? {} : { judge: request.judge }),
-      failureOf: async ({ code, stdout }) => {
-        const line = code === STORAGE_FAILED ? await lastLine(stdout) : null;
-        if (line?.failed === undefined) return null;
-        return (refused = new RepriseError(line.failed.code, line.failed.message, line.failed.hint));
+      classifyExit: async (exit) => {
+        const { failed } = (exit.code === STORAGE_FAILED ? await lastLine(exit.stdout) : null) ?? {};
+        if (failed !== undefined) return new RepriseError(failed.code, failed.message, failed.hint);
+        return request.classifyExit?.(exit);
       },
       progress: async ({ stdout }) => {
         const { bytes = 0, waiting } = (await lastLine(stdout)) ?? {};
@@ -85,9 +85,7 @@ async function uploadOnce(
   } catch (error) {
     // Where the worker shuts down, the uploader may not have read it yet.
     if (!context.signal.aborted) await rm(orderFile, { force: true });
-    if (refused === undefined || !isRepriseError(error)) throw error;
-    const isOver = errorTable[refused.code].retryable && !errorTable[error.code].retryable;
-    throw new RepriseError(isOver ? error.code : refused.code, refused.message, refused.hint, error.details);
+    throw error;
   }
 }
 

@@ -53,14 +53,14 @@ async function compareWithRecord(context: EngineContext, manifest: DumpManifest,
   if (objects !== null && found.largeObjects !== largeObjects) {
     differences.push(`${found.largeObjects} large objects where ${largeObjects} were recorded`);
   }
-  if (differences.length > 0) return bad(inWords(differences));
+  if (differences.length > 0) return bad(summarize(differences));
   const rows = found.tables.reduce((sum, table) => sum + table.rows, 0);
   const detail = `size and SHA-256 match; every block was read: ${found.tables.length} tables, ${rows} rows, ${found.largeObjects} large objects${countedIn === 'nowhere' ? ', which were not counted when it was made' : ''}`;
   return { ok: true, detail, contents: found.tables };
 }
 
 /** The first differences, and how many more there are. */
-export function inWords(differences: readonly string[]): string {
+export function summarize(differences: readonly string[]): string {
   const more = differences.length - NAMED;
   return `${differences.slice(0, NAMED).join('; ')}${more > 0 ? `; and ${more} more` : ''}`;
 }

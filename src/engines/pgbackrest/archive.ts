@@ -11,9 +11,11 @@ import type { WalArchive } from '../../postgres/wal/wal-archive.js';
 import { parseTimelineHistory } from '../../domain/target/wal.js';
 import { runProgram } from '../../process/exec/run-program.js';
 import { asUser } from '../../process/exec/users.js';
+import { inTermsOfTool } from '../shared/run-tool-job.js';
 import type { CommandContext } from './command.js';
-import { optionsOf, pgbackrestArgv, runPgbackrest, translated } from './command.js';
 import { streamToFile } from '../../files/atomic-file.js';
+import { optionsOf, pgbackrestArgv, runPgbackrest } from './command.js';
+import { PGBACKREST } from './tool-rules.js';
 
 /** A listing or a segment of a slow object store may take its time. */
 const SLOW_MS = 600_000;
@@ -102,7 +104,7 @@ async function fetchSegment(
     [`${archivePath(context, archive.archiveId)}/${file}`],
   );
   // Binary, and by far too long for a text: the shell writes it to the file.
-  await runInto(context, packed, argv, 'repo-get');
+  await runInto(context, packed, argv, 'pgbackrest repo-get');
   await unpack(context, packed, unpacked, extname(file));
   const checksum = await sha1(unpacked);
   if (checksum !== segmentFile.exec(file.slice(file.lastIndexOf('/') + 1))?.[2]) {
@@ -143,14 +145,14 @@ function notUnpacked(why: string): RepriseError {
 }
 
 /** The tool runs as its user; our own shell writes the file, so that the scratch directory stays the worker's. */
-async function runInto(context: CommandContext, file: string, argv: readonly string[], command: string): Promise<void> {
+async function runInto(context: CommandContext, file: string, argv: readonly string[], name: string): Promise<void> {
   try {
     await runProgram(
       ['/bin/sh', '-c', 'file=$1; shift; exec "$@" > "$file"', 'into', file, ...asUser(context.user, argv)],
       { signal: context.signal, timeoutMs: SLOW_MS },
     );
   } catch (error) {
-    throw translated(error, command);
+    throw inTermsOfTool(PGBACKREST, name, error);
   }
 }
 

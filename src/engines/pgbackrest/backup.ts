@@ -7,7 +7,7 @@ import { ownership } from '../shared/backup-record.js';
 import { KEEP_ALL, optionsOf, pgbackrestArgv } from './command.js';
 import type { StanzaBackup } from './info.js';
 import { ANNOTATION, listed, readInfo, readTablespaces } from './info.js';
-import { runJob } from './job.js';
+import { runPgbackrestJob } from './job.js';
 import { ensureStanza, liveFacts, requireIdentity } from './stanza.js';
 import { chooseType } from './type.js';
 
@@ -55,7 +55,7 @@ async function makeBackup(
           startedAt: request.startedAt,
         })
       : request.type;
-  await runJob(context, {
+  await runPgbackrestJob(context, {
     step: 'backup',
     command: 'backup',
     options: [

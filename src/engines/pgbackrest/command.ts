@@ -1,9 +1,9 @@
-import { isRepriseError } from '../../domain/errors.js';
 import { runProgram } from '../../process/exec/run-program.js';
 import type { ProgramResult } from '../../process/exec/run-program.js';
 import type { ReadContext } from '../engine.js';
-import { failureOf } from './failures.js';
+import { inTermsOfTool } from '../shared/run-tool-job.js';
 import type { PgbackrestOptions } from './options.js';
+import { PGBACKREST } from './tool-rules.js';
 
 /** Larger than any number of full backups: pgBackRest never decides by itself what goes. */
 export const KEEP_ALL = 9_999_999;
@@ -40,7 +40,7 @@ export function connectionEnv({ cluster }: Pick<ReadContext, 'cluster'>): Record
 
 /**
  * Runs a command of some seconds.
- * @throws RepriseError as {@link failureOf} reads its exit code; `tool-missing`
+ * @throws RepriseError as {@link PGBACKREST} has it; `tool-missing`
  */
 export async function runPgbackrest(
   context: CommandContext,
@@ -58,18 +58,10 @@ export async function runPgbackrest(
       env: connectionEnv(context),
       signal: context.signal,
       maxBufferBytes: LISTING_BYTES,
-      ...(more.timeoutMs === undefined ? {} : { timeoutMs: more.timeoutMs }),
-      ...(more.acceptCodes === undefined ? {} : { acceptCodes: more.acceptCodes }),
+      timeoutMs: more.timeoutMs,
+      acceptCodes: more.acceptCodes,
     });
   } catch (error) {
-    throw translated(error, command);
+    throw inTermsOfTool(PGBACKREST, `pgbackrest ${command}`, error);
   }
-}
-
-/** An error of the process room in pgBackRest's terms; any other unchanged. */
-export function translated(error: unknown, command: string): unknown {
-  if (!isRepriseError(error) || (error.code !== 'tool-failed' && error.code !== 'tool-rejected')) return error;
-  const { code, stderrTail } = error.details;
-  if (typeof code !== 'number') return error;
-  return failureOf(command, code, typeof stderrTail === 'string' ? stderrTail : error.message, error);
 }

@@ -8,7 +8,7 @@ import type { ExpireStep } from './expire-plan.js';
 import { differenceOf, expireSteps, parseDryRun, walKeptFrom, withDependants } from './expire-plan.js';
 import type { StanzaInfo } from './info.js';
 import { readInfo } from './info.js';
-import { runJob } from './job.js';
+import { runPgbackrestJob } from './job.js';
 
 /**
  * What goes with these backups: their dependants, and the WAL before the oldest full backup that stays. Dry runs of
@@ -50,7 +50,11 @@ export async function remove(context: EngineContext, labels: readonly string[]):
   const steps = expireSteps(info.backups, present);
   const config = await readConfigFile(context);
   for (const step of [...(await halfRemoved(context, info, labels)), ...steps]) {
-    await runJob(context, { step: `expire-${step.label}`, command: 'expire', options: expireOptions(step, config) });
+    await runPgbackrestJob(context, {
+      step: `expire-${step.label}`,
+      command: 'expire',
+      options: expireOptions(step, config),
+    });
   }
   const left = (await readInfo(context)).backups.filter(({ label }) => labels.includes(label));
   if (left.length > 0) {

@@ -3,7 +3,7 @@ import type { BackupType, ListedBackup } from '../../domain/backup/backup.js';
 import { RepriseError } from '../../domain/errors.js';
 import type { CommandContext } from './command.js';
 import { optionsOf, runPgbackrest } from './command.js';
-import { failureOfRepository } from './failures.js';
+import { failureOfRepository } from './tool-rules.js';
 
 /** Key of the annotation that names the operation a backup was made by, so that a later attempt knows its own. */
 export const ANNOTATION = 'reprise';

@@ -1,28 +1,24 @@
-import { open } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Progress } from '../../domain/operation/progress.js';
-import type { JobExit, JobPaths, JobResult } from '../../process/jobs/jobs.js';
+import { tailOfFile } from '../../files/tail.js';
+import type { JobPaths, JobResult } from '../../process/jobs/jobs.js';
 import type { EngineContext } from '../engine.js';
-import { keepRetryable } from '../shared/run-tool-job.js';
-import { pgbackrestArgv, translated, connectionEnv } from './command.js';
-import { mayPass } from './failures.js';
+import type { ToolJobRequest } from '../shared/run-tool-job.js';
+import { runToolJob } from '../shared/run-tool-job.js';
+import { connectionEnv, pgbackrestArgv } from './command.js';
 import { readInfo } from './info.js';
+import { PGBACKREST } from './tool-rules.js';
 
-const TAIL_BYTES = 16_384;
 const LOCK_HELD = 50;
 /** Children of a pgBackRest that somebody else killed hold its lock until they notice, which takes them a moment. */
 const LOCK_WAIT_MS = 5_000;
-const LOOK_MS = 200;
+const LOCK_POLL_MS = 200;
 /** Silent for so long: pgBackRest's own protocol-timeout (1830 s) has passed, with some to spare. */
 const STALL_MS = 2_400_000;
 
-export interface PgbackrestJob {
-  readonly step: string;
+export interface PgbackrestJob extends Pick<ToolJobRequest, 'step' | 'resultIsThere' | 'resultIsGone'> {
   readonly command: string;
   readonly options?: readonly string[];
-  readonly parameters?: readonly string[];
-  readonly resultIsThere?: () => Promise<boolean>;
-  readonly resultIsGone?: () => Promise<boolean>;
   /** Bytes behind 100 %, where they are known. */
   readonly totalBytes?: number;
 }
@@ -32,68 +28,36 @@ export interface PgbackrestJob {
  * by `--delta`, expire and verify begin anew. Console output goes to the job's files, errors also to its stderr.
  * @throws RepriseError in pgBackRest's terms
  */
-export async function runJob(context: EngineContext, job: PgbackrestJob): Promise<JobResult> {
+export function runPgbackrestJob(context: EngineContext, job: PgbackrestJob): Promise<JobResult> {
+  const { command, options = [], totalBytes, ...request } = job;
   const logging = ['--log-level-console=detail', '--log-level-stderr=error', '--log-timestamp'];
-  try {
-    return await context.jobs.run({
-      step: job.step,
-      tool: 'pgbackrest',
-      argv: pgbackrestArgv(context, job.command, [...(job.options ?? []), ...logging], job.parameters),
-      env: connectionEnv(context),
-      user: context.user ?? 'inherit',
-      onGone: 'resume',
-      ...(job.resultIsThere === undefined ? {} : { resultIsThere: job.resultIsThere }),
-      ...(job.resultIsGone === undefined ? {} : { resultIsGone: job.resultIsGone }),
-      stallTimeoutMs: STALL_MS,
-      judge: (exit) => judge(context, job, exit),
-      progress: (paths) => progress(paths, job),
-    });
-  } catch (error) {
-    throw keepRetryable(error, translated(error, job.command));
-  }
-}
-
-async function judge(context: EngineContext, job: PgbackrestJob, exit: JobExit): Promise<'ok' | 'retry' | 'fail'> {
-  if (exit.code === 0 || (await job.resultIsThere?.())) return 'ok';
-  // Where it was killed, the supervisor ends its children, and with them its lock goes.
-  if (exit.code === null) return 'retry';
-  if (!mayPass(exit.code, await tail(exit.stderr))) return 'fail';
-  return exit.code !== LOCK_HELD || (await lockReleased(context)) ? 'retry' : 'fail';
+  return runToolJob(context.jobs, PGBACKREST, {
+    ...request,
+    tool: 'pgbackrest',
+    name: `pgbackrest ${command}`,
+    argv: pgbackrestArgv(context, command, [...options, ...logging]),
+    env: connectionEnv(context),
+    user: context.user ?? 'inherit',
+    onGone: 'resume',
+    stallTimeoutMs: STALL_MS,
+    classifyExit: async ({ code }) => (code === LOCK_HELD && (await lockReleased(context)) ? 'retry' : undefined),
+    progress: (paths) => readProgress(paths, job.step, totalBytes),
+  });
 }
 
 async function lockReleased(context: EngineContext): Promise<boolean> {
   const until = performance.now() + LOCK_WAIT_MS;
   while ((await readInfo(context)).locked) {
     if (performance.now() >= until) return false;
-    await sleep(LOOK_MS, undefined, { signal: context.signal });
+    await sleep(LOCK_POLL_MS, undefined, { signal: context.signal });
   }
   return true;
 }
 
 /** The last percentage that pgBackRest printed: its lines end in `(8KB, 12.34%)`. */
-async function progress(paths: JobPaths, job: PgbackrestJob): Promise<Progress | undefined> {
-  const percent = [...(await tail(paths.stdout)).matchAll(/ (\d+(?:\.\d+)?)%\)/g)].at(-1)?.[1];
+async function readProgress(paths: JobPaths, phase: string, totalBytes?: number): Promise<Progress | undefined> {
+  const percent = [...(await tailOfFile(paths.stdout)).matchAll(/ (\d+(?:\.\d+)?)%\)/g)].at(-1)?.[1];
   if (percent === undefined) return undefined;
-  if (job.totalBytes === undefined) return { phase: job.step, done: Number(percent), total: 100, unit: 'steps' };
-  return {
-    phase: job.step,
-    done: Math.round((job.totalBytes * Number(percent)) / 100),
-    total: job.totalBytes,
-    unit: 'bytes',
-  };
-}
-
-async function tail(path: string): Promise<string> {
-  const file = await open(path, 'r').catch(() => undefined);
-  if (file === undefined) return '';
-  try {
-    const { size } = await file.stat();
-    const { buffer, bytesRead } = await file.read({
-      buffer: Buffer.alloc(TAIL_BYTES),
-      position: Math.max(0, size - TAIL_BYTES),
-    });
-    return buffer.toString('utf8', 0, bytesRead);
-  } finally {
-    await file.close();
-  }
+  if (totalBytes === undefined) return { phase, done: Number(percent), total: 100, unit: 'steps' };
+  return { phase, done: Math.round((totalBytes * Number(percent)) / 100), total: totalBytes, unit: 'bytes' };
 }

@@ -5,7 +5,7 @@ import { claimDirectory, isThrownAway } from '../shared/claim-directory.js';
 import type { EngineContext, RestoreFilesRequest } from '../engine.js';
 import { readConfigFile } from './config-file.js';
 import { readInfo, readTablespaces } from './info.js';
-import { runJob } from './job.js';
+import { runPgbackrestJob } from './job.js';
 import { writeFileAtomic } from '../../files/atomic-file.js';
 
 /** With this file there, pgBackRest takes a directory for one of its own, and `--delta` goes on in it. */
@@ -32,7 +32,7 @@ export async function restoreFiles(context: EngineContext, request: RestoreFiles
   await claimDirectory(context, dataDir, request.overOld);
   await seedManifest(context, dataDir);
   if (tablespaces.length > 0) await claimDirectory(context, tablespaceDir);
-  await runJob(context, {
+  await runPgbackrestJob(context, {
     // One operation may restore several backups, each to prove it.
     step: `restore-${stored.label}`,
     command: 'restore',

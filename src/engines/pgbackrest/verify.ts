@@ -6,7 +6,7 @@ import { readArchive } from './archive.js';
 import { manifestHash } from './backup.js';
 import type { StanzaBackup } from './info.js';
 import { readInfo } from './info.js';
-import { runJob } from './job.js';
+import { runPgbackrestJob } from './job.js';
 import type { VerifyReport } from './verify-report.js';
 import { parseVerifyReport } from './verify-report.js';
 
@@ -63,7 +63,11 @@ async function readReport(context: EngineContext, backup: StanzaBackup): Promise
 }
 
 async function runVerify(context: EngineContext, step: string): Promise<VerifyReport> {
-  const job = await runJob(context, { step, command: 'verify', options: ['--repo=1', '--output=text', '--verbose'] });
+  const job = await runPgbackrestJob(context, {
+    step,
+    command: 'verify',
+    options: ['--repo=1', '--output=text', '--verbose'],
+  });
   return parseVerifyReport(await readFile(job.stdout, 'utf8'));
 }
 

@@ -1,50 +1,68 @@
 import { errorTable, isRepriseError, RepriseError } from '../../domain/errors.js';
-import type { JobExit, JobRequest, JobResult, Jobs } from '../../process/jobs/jobs.js';
 import { tailOfFile } from '../../files/tail.js';
+import type { ToolTable } from '../../process/exec/tool-rules.js';
+import { meaningOf, toolFailure } from '../../process/exec/tool-rules.js';
+import type { JobExit, JobExitClass, JobRequest, JobResult, Jobs } from '../../process/jobs/jobs.js';
 
-/** What a judge says of an exit. */
-export type ToolJobOutcome = 'ok' | 'retry' | 'fail';
-export interface ToolJobRequest extends JobRequest {
-  readonly cleanUp: () => Promise<void>;
-  /** A failure that is not the tool's own, told by other means than its stderr; null where it is. */
-  readonly failureOf?: (exit: JobExit) => Promise<RepriseError | null>;
+/** A tool's job: its argv, its output files and what else the supervisor wants to know. */
+export interface ToolJobRequest extends Omit<JobRequest, 'classifyExit'> {
+  /** What messages call it where `tool` alone does not say: `pgbackrest backup`. */
+  readonly name?: string;
+  /**
+   * What another exit than 0 means where the table does not tell: a class, or the failure itself. Undefined: as the
+   * table has it, and a tool that was ended by a signal is started again.
+   */
+  readonly classifyExit?: (exit: JobExit) => Promise<JobExitClass | RepriseError | undefined>;
 }
 
-/** What a tool's output means as an error; without a hint where its words are not known. */
-export type Meaning = (tool: string, output: string) => RepriseError;
-
 /**
- * Runs a tool as a job and turns its failure into the error it means. A failure that another try cannot mend (disk
- * full, missing right) is not tried again. What a failed tool leaves is removed at once, and not only before the next
- * start: there may never be one.
+ * Runs a tool as a job and tells its failure in the terms of its table. A failure for which another start is of no use
+ * (disk full, missing right) is not tried again. What a failed tool leaves is removed at once, and not only before the
+ * next start: there may never be one.
  *
- * @throws RepriseError of the tool's failure; else what the supervisor throws (cancelled, shutdown)
+ * @throws RepriseError of the tool's failure; else what the supervisor throws (cancelled, stalled, shutdown)
  */
-export async function runToolJob(meaning: Meaning, jobs: Jobs, request: ToolJobRequest): Promise<JobResult> {
-  const { failureOf, ...job } = request;
-  const ofTool =
-    request.judge ??
-    (async (exit) => (exit.code === 0 ? 'ok' : verdictOn(meaning(request.tool, await tailOfFile(exit.stderr)))));
-  const judge = async (exit: JobExit): Promise<ToolJobOutcome> => {
-    const failure = await failureOf?.(exit);
-    return failure ? verdictOn(failure) : ofTool(exit);
+export async function runToolJob(jobs: Jobs, table: ToolTable, request: ToolJobRequest): Promise<JobResult> {
+  const { name = request.tool, classifyExit: classify, ...job } = request;
+  let failure: RepriseError | undefined;
+  const classifyExit = async (exit: JobExit): Promise<JobExitClass> => {
+    if (exit.code === 0 || (await job.resultIsThere?.())) return 'ok';
+    const known = await classify?.(exit);
+    if (typeof known === 'string') return known;
+    // Where it was killed, what it printed says nothing of the work.
+    if (exit.code === null && known === undefined) return 'retry';
+    failure = known ?? toolFailure(table, { name, exitCode: exit.code, output: await tailOfFile(exit.stderr) });
+    return isRetryable(failure) ? 'retry' : 'fail';
   };
   try {
-    return await jobs.run({ ...job, judge });
+    return await jobs.run({ ...job, classifyExit });
   } catch (error) {
     // Where it has not ended, the worker shuts down and the tool works on: its files are left alone.
-    if (!hasEnded(error)) throw error;
     // A cancelled one was cleaned up after by the supervisor.
-    if (error.code === 'job-cancelled') throw error;
-    await request.cleanUp();
-    throw inTermsOfTheTool(meaning(request.tool, String(error.details['stderrTail'])), error);
+    if (!hasEnded(error) || error.code === 'job-cancelled') throw error;
+    await job.cleanUp?.();
+    const meant = failure ?? meaningOfError(table, name, error);
+    throw meant === undefined ? error : reconcile(meant, error);
   }
 }
 
-/** A job's failure in its tool's terms: what another attempt may still mend stays an error that Temporal tries again. */
-export function keepRetryable(error: unknown, meant: unknown): unknown {
-  const mendable = isRepriseError(error) && error.code === 'tool-failed';
-  return mendable && isRepriseError(meant) && !errorTable[meant.code].retryable ? error : meant;
+/** The failure of a short program as its table has it; every other error unchanged. */
+export function inTermsOfTool(table: ToolTable, name: string, error: unknown): unknown {
+  return meaningOfError(table, name, error) ?? error;
+}
+
+/** What the end of a tool's stderr means; undefined where it ended by a signal, stalled, or no rule knows it. */
+function meaningOfError(table: ToolTable, name: string, error: unknown): RepriseError | undefined {
+  if (!isRepriseError(error) || (error.code !== 'tool-failed' && error.code !== 'tool-rejected')) return undefined;
+  const { code, stderrTail } = error.details;
+  if (typeof code !== 'number' || typeof stderrTail !== 'string') return undefined;
+  return meaningOf(table, { name, exitCode: code, output: stderrTail, details: error.details });
+}
+
+/** The supervisor knows whether there may be another start, the table why the tool failed. */
+function reconcile(meant: RepriseError, error: RepriseError): RepriseError {
+  const code = isRetryable(meant) === isRetryable(error) ? meant.code : error.code;
+  return new RepriseError(code, meant.message, meant.hint ?? error.hint, { ...error.details, ...meant.details });
 }
 
 /** Whether an error of the supervisor's says that the tool runs no more. */
@@ -52,21 +70,6 @@ export function hasEnded(error: unknown): error is RepriseError {
   return isRepriseError(error) && (typeof error.details['stderrTail'] === 'string' || error.code === 'job-cancelled');
 }
 
-function verdictOn(failure: RepriseError): ToolJobOutcome {
-  return errorTable[failure.code].retryable ? 'retry' : 'fail';
-}
-
-/** The supervisor knows whether there may be another start, the tool's words why it failed. */
-function inTermsOfTheTool(meant: RepriseError, error: RepriseError): RepriseError {
-  const saysNothing = meant.code === 'tool-failed' && meant.hint === undefined;
-  const isFinal = !errorTable[error.code].retryable;
-  if (saysNothing || (isFinal && errorTable[meant.code].retryable)) {
-    return new RepriseError(
-      error.code,
-      saysNothing ? error.message : meant.message,
-      meant.hint ?? error.hint,
-      error.details,
-    );
-  }
-  return new RepriseError(meant.code, meant.message, meant.hint, error.details);
+function isRetryable({ code }: RepriseError): boolean {
+  return errorTable[code].retryable;
 }

@@ -52,7 +52,7 @@ export async function withoutCutOff(
   } catch (error) {
     if (!isRepriseError(error) || error.code !== 'backup-corrupt') throw error;
     // One of its full length that holds something else is damaged otherwise.
-    if (error.details['command'] !== 'wal-fetch' && error.details['short'] !== true) return { archive, cut: null };
+    if (error.details['tool'] !== 'wal-g wal-fetch' && error.details['short'] !== true) return { archive, cut: null };
     return { archive: { ...archive, segments: archive.segments.slice(0, -1) }, cut: last };
   }
 }

@@ -8,10 +8,9 @@ import { ownership } from '../shared/backup-record.js';
 import { readArchive } from './archive.js';
 import type { WalgBackup } from './backup-list.js';
 import { listBackups, listed, markSetting } from './backup-list.js';
-import { optionsOf } from './command.js';
+import { optionsOf, runWalgJob } from './command.js';
 import { readEnvFile } from './env-file.js';
 import { fingerprintOf } from './fingerprint.js';
-import { runJob } from './job.js';
 import { strayBase } from './lineage.js';
 import { liveFacts, requireOwnPrefix } from './server.js';
 import { requireNoTablespaces } from './tablespaces.js';
@@ -80,7 +79,7 @@ async function push(context: EngineContext, type: BackupRequest['type'], server:
     );
   }
   // Otherwise WAL-G itself says, by WALG_DELTA_MAX_STEPS, when a full one is due.
-  await runJob(context, {
+  await runWalgJob(context, {
     step: 'backup-push',
     args: ['backup-push', ...(type === 'full' || stray !== null ? ['--full'] : []), dataDir],
     settings: markSetting(context.operationId),

@@ -3,9 +3,12 @@ import { libpqEnv } from '../../postgres/connection/environment.js';
 import { requireProgram } from '../../process/exec/find-programs.js';
 import { runProgram } from '../../process/exec/run-program.js';
 import type { ProgramResult } from '../../process/exec/run-program.js';
-import type { ReadContext } from '../engine.js';
-import { failureOf } from './failures.js';
+import type { JobResult } from '../../process/jobs/jobs.js';
+import type { EngineContext, ReadContext } from '../engine.js';
+import type { ToolJobRequest } from '../shared/run-tool-job.js';
+import { inTermsOfTool, runToolJob } from '../shared/run-tool-job.js';
 import type { WalgOptions } from './options.js';
+import { WALG } from './tool-rules.js';
 
 /** What every command needs to know; part of every engine context. */
 export type CommandContext = Pick<ReadContext, 'cluster' | 'policy' | 'user' | 'signal'>;
@@ -44,7 +47,7 @@ export async function walgArgv(
 
 /**
  * Runs a command of some seconds.
- * @throws RepriseError as {@link failureOf} reads what it printed; `tool-missing`
+ * @throws RepriseError as {@link WALG} has it; `tool-missing`
  */
 export async function runWalg(
   context: CommandContext,
@@ -60,21 +63,40 @@ export async function runWalg(
       maxBufferBytes: 256 * 1024 * 1024,
     });
   } catch (error) {
-    throw translated(error, args);
+    if (isRepriseError(error) && error.message.includes('did not end within')) {
+      throw new RepriseError(
+        'storage-unreachable',
+        error.message,
+        'check the prefix and the endpoint in options.env_file, and the network: WAL-G asks a storage that does not answer again and again',
+        error.details,
+      );
+    }
+    throw inTermsOfTool(WALG, `wal-g ${args[0] ?? ''}`, error);
   }
 }
 
-/** An error of the process room in WAL-G's terms; any other unchanged. */
-export function translated(error: unknown, args: readonly string[]): unknown {
-  if (!isRepriseError(error) || (error.code !== 'tool-failed' && error.code !== 'tool-rejected')) return error;
-  if (error.message.includes('did not end within')) {
-    return new RepriseError(
-      'storage-unreachable',
-      error.message,
-      'check the prefix and the endpoint in options.env_file, and the network: WAL-G asks a storage that does not answer again and again',
-      error.details,
-    );
-  }
-  const { stderrTail } = error.details;
-  return typeof stderrTail === 'string' ? failureOf(args[0] ?? '', stderrTail, error) : error;
+/** Silent for so long: a part of a gigabyte on a slow line takes its time, and an hour is more than its own retries. */
+const STALL_MS = 3_600_000;
+
+export interface WalgJob extends Pick<ToolJobRequest, 'step' | 'resultIsThere' | 'resultIsGone' | 'cleanUp'> {
+  readonly args: readonly string[];
+  /** Go before the settings of the environment file. No secrets. */
+  readonly settings?: Readonly<Record<string, string>>;
+}
+
+/**
+ * Runs a command as a job. None of WAL-G's continues where an earlier start ended: each begins anew, after `cleanUp`.
+ * @throws RepriseError in WAL-G's terms
+ */
+export async function runWalgJob(context: EngineContext, job: WalgJob): Promise<JobResult> {
+  const { args, settings, ...request } = job;
+  return runToolJob(context.jobs, WALG, {
+    ...request,
+    tool: 'wal-g',
+    name: `wal-g ${args[0] ?? ''}`,
+    argv: await walgArgv(context, args, settings),
+    user: context.user ?? 'inherit',
+    onGone: 'restart',
+    stallTimeoutMs: STALL_MS,
+  });
 }

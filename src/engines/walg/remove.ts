@@ -2,9 +2,8 @@ import { RepriseError } from '../../domain/errors.js';
 import type { FindNeeded, EngineContext, RemovalPlan } from '../engine.js';
 import type { WalgBackup } from './backup-list.js';
 import { listBackups, segmentOf } from './backup-list.js';
-import { runWalg } from './command.js';
+import { runWalg, runWalgJob } from './command.js';
 import { foreignMarks, unmark } from './holds.js';
-import { runJob } from './job.js';
 import type { DryRun } from './removal-plan.js';
 import { boundaryOf, differenceOf, firstStaying, neededBy, parseDryRun, withDependants } from './removal-plan.js';
 import { readVersion } from './version.js';
@@ -75,7 +74,7 @@ export async function remove(context: EngineContext, labels: readonly string[], 
     const { segments } = await requireSame(context, deletion, backups, going);
     // Dry runs of a large storage take minutes.
     await requireFree(needed, going, segments);
-    await runJob(context, { step: deletion.step, args: [...deletion.args, '--confirm'] });
+    await runWalgJob(context, { step: deletion.step, args: [...deletion.args, '--confirm'] });
   }
   const left = (await listBackups(context)).filter(({ label }) => labels.includes(label));
   if (left.length > 0) {

@@ -4,7 +4,7 @@ import { claimDirectory, emptyDirectory, isThrownAway } from '../shared/claim-di
 import type { EngineContext, RestoreFilesRequest } from '../engine.js';
 import type { WalgBackup } from './backup-list.js';
 import { listBackups } from './backup-list.js';
-import { runJob } from './job.js';
+import { runWalgJob } from './command.js';
 import type { ToFetch } from './tablespaces.js';
 import { requireSafeToFetch } from './tablespaces.js';
 
@@ -46,7 +46,7 @@ export async function fetchBackup(
   step: string,
 ): Promise<void> {
   await requireSafeToFetch(context, backups, chosen);
-  await runJob(context, {
+  await runWalgJob(context, {
     step,
     args: ['backup-fetch', directory, chosen.stored.label],
     cleanUp: () => emptyDirectory(directory),

@@ -30,6 +30,6 @@ export function newClient(
     connectionTimeoutMillis: options.connectTimeoutMs ?? 10_000,
     statement_timeout: options.statementTimeoutMs ?? 0,
     keepAlive: true,
-    ...(options.stream === undefined ? {} : { stream: options.stream }),
+    stream: options.stream,
   });
 }

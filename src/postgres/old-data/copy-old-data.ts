@@ -38,7 +38,7 @@ export async function copyOldData(jobs: Jobs, dataDir: string, asideDir: string)
     tool: 'cp',
     argv: ['/bin/sh', '-c', COPY, 'copy-old-data', real, asideDir],
     onGone: 'resume',
-    judge: judgeCopy,
+    classifyExit: classifyCopy,
   });
   await syncDirectory(dirname(asideDir));
 }
@@ -75,7 +75,7 @@ export async function readyToOverwrite(dataDir: string): Promise<void> {
   await rm(join(dataDir, 'postmaster.pid'), { force: true });
 }
 
-async function judgeCopy({ code, stderr }: JobExit): Promise<'ok' | 'retry' | 'fail'> {
+async function classifyCopy({ code, stderr }: JobExit): Promise<'ok' | 'retry' | 'fail'> {
   if (code === 0) return 'ok';
   // Starting again makes no room; it would only hide why.
   if (/No space left|Disk quota|Permission denied/i.test(await tailOfFile(stderr))) return 'fail';

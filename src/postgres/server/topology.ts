@@ -2,27 +2,11 @@ import { open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type pg from 'pg';
 import type { ConnectionConfig } from '../../domain/config.js';
-import { isRepriseError, RepriseError } from '../../domain/errors.js';
+import { isRepriseError } from '../../domain/errors.js';
+import type { Topology } from '../../domain/plan/topology.js';
 import { withClient } from '../connection/with-client.js';
 import { holdsUnfinishedRecovery } from './data-directory.js';
 import { pathExists } from '../../files/paths.js';
-
-/** What hangs on a cluster and does not survive that its data directory is replaced. */
-export interface Topology {
-  /** `name (address)` of standbys that stream from it now. */
-  readonly standbys: readonly string[];
-  readonly physicalSlots: readonly string[];
-  readonly logicalSlots: readonly string[];
-  /** Subscriptions that this cluster pulls with. */
-  readonly subscriptions: readonly string[];
-  readonly patroni: boolean;
-  /** It is a standby itself: the primary is what must be recovered. */
-  readonly isStandby: boolean;
-  /** Places of tablespaces outside the data directory. */
-  readonly tablespaces: readonly string[];
-  /** Extensions that run jobs by themselves, such as pg_cron. */
-  readonly schedulers: readonly string[];
-}
 
 const SLOT_DATABASE_OFFSET = 16 + 64;
 
@@ -46,7 +30,7 @@ export async function readTopology(client: pg.ClientBase): Promise<Topology> {
  * Topology as far as the files of a server that is down show it: slots and tablespaces. Standbys are not to be seen
  * there, but those with a slot are.
  */
-export async function readTopologyFromFiles(dataDir: string): Promise<Topology> {
+async function readTopologyFromFiles(dataDir: string): Promise<Topology> {
   const slots = await readdir(join(dataDir, 'pg_replslot')).catch(() => [] as string[]);
   const kinds = await Promise.all(
     slots.map(async (name) => ({ name, logical: await isLogicalSlot(join(dataDir, 'pg_replslot', name, 'state')) })),
@@ -64,11 +48,10 @@ export async function readTopologyFromFiles(dataDir: string): Promise<Topology> 
 }
 
 /**
- * Refuses to replace the data of a cluster that others hang on. Asks the server, or its files where it is down; where
- * neither can be read there is nothing to see, and so nothing to refuse.
- * @throws RepriseError `topology-refused`, naming what must be rebuilt.
+ * Topology of a cluster: asked of its server or, where that is down, read from its files. Null where neither can be read.
+ * A standby that a recovery of ours has left unfinished counts as none.
  */
-export async function refuseTopology(connection: ConnectionConfig, dataDir?: string): Promise<void> {
+export async function readClusterTopology(connection: ConnectionConfig, dataDir?: string): Promise<Topology | null> {
   const topology = await withClient(connection, connection.maintenanceDatabase, readTopology).catch(
     (error: unknown) => {
       if (isRepriseError(error) && error.code === 'database-unreachable')
@@ -76,29 +59,8 @@ export async function refuseTopology(connection: ConnectionConfig, dataDir?: str
       throw error;
     },
   );
-  const isOurs = dataDir !== undefined && (await holdsUnfinishedRecovery(dataDir));
-  const refusal = topology === null ? null : topologyRefusal(isOurs ? { ...topology, isStandby: false } : topology);
-  if (refusal !== null) throw refusal;
-}
-
-/** The refusal of an in-place recovery, or null where nothing hangs on the cluster. */
-export function topologyRefusal(topology: Topology): RepriseError | null {
-  const { standbys, physicalSlots, logicalSlots, subscriptions, patroni, isStandby } = topology;
-  const rebuild = [
-    ...(patroni ? ['the Patroni cluster (pause it, or recover with its own bootstrap)'] : []),
-    ...(isStandby ? ['this server as a standby of its primary'] : []),
-    ...standbys.map((name) => `standby ${name}`),
-    ...physicalSlots.map((name) => `the standby or receiver behind slot ${name}`),
-    ...logicalSlots.map((name) => `the subscriber behind logical slot ${name}`),
-    ...subscriptions.map((name) => `subscription ${name}`),
-  ];
-  if (rebuild.length === 0) return null;
-  return new RepriseError(
-    'topology-refused',
-    `an in-place recovery would break what hangs on this cluster: ${rebuild.join('; ')}`,
-    'Detach them first (stop standbys, drop slots and subscriptions) and rebuild them after the recovery, or recover beside with --into NAME.',
-    { rebuild },
-  );
+  if (topology === null || dataDir === undefined || !(await holdsUnfinishedRecovery(dataDir))) return topology;
+  return { ...topology, isStandby: false };
 }
 
 /** `ReplicationSlotOnDisk`: four numbers, the slot's name (64 bytes), then its database, which only a logical one has. */

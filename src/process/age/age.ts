@@ -6,8 +6,11 @@
  * Each is one fixed script with arguments, so that it can be a job; its exit code speaks for both sides of the pipe.
  */
 import type { EncryptionConfig } from '../../domain/config.js';
-import { RepriseError } from '../../domain/errors.js';
+import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import { requireProgram } from '../exec/find-programs.js';
+import type { ProgramResult } from '../exec/run-program.js';
+import type { ToolRule } from '../exec/tool-rules.js';
+import { meaningOf } from '../exec/tool-rules.js';
 
 /** Exit code of a reading command whose input could not be decrypted; PostgreSQL's programs use 0, 1 and 2. */
 export const NOT_DECRYPTED = 3;
@@ -109,4 +112,48 @@ async function requireAge(): Promise<string> {
       'apt-get install age',
     );
   });
+}
+
+/** What age 1.1 complains of. Its own words for a malformed key tell something of it (F39): only what is named is repeated. */
+export const ageRules: readonly ToolRule[] = [
+  {
+    pattern: /^age: error: no identity matched/m,
+    code: 'key-missing',
+    message: 'the key of this host is none of those for which the backup is encrypted',
+    hint: 'name the private key of one of its recipients under encryption.identity; the manifest beside the dump (*.json) names them',
+    repeats: null,
+  },
+  {
+    pattern: /^age: error: could not read passphrase/m,
+    code: 'key-missing',
+    message: 'the key of this host is locked by a passphrase, and nobody is there to type it',
+    hint: 'use a key without one, owner-only, or encryption.identity.command that unlocks it',
+    repeats: null,
+  },
+  {
+    pattern: /^age: error: (reading "|malformed secret key)/m,
+    code: 'key-missing',
+    message: 'the key of this host could not be read',
+    hint: "see encryption.identity: the file must be a key of age-keygen that the job's user may read; the command must print one",
+    repeats: /permission denied|no such file or directory|no secret keys found|unknown identity type/,
+  },
+  {
+    pattern: /^age: error: (failed to decrypt and authenticate|failed to read header|parsing)/m,
+    code: 'backup-corrupt',
+    message: 'the encrypted file is damaged, or was changed',
+    hint: 'choose another backup with recover --to backup:ID',
+    repeats: null,
+  },
+];
+
+/** A short run of age whose failure is told as what it means. */
+export async function inTermsOfAge(running: Promise<ProgramResult>): Promise<ProgramResult> {
+  try {
+    return await running;
+  } catch (error) {
+    const stderr = isRepriseError(error) ? error.details['stderrTail'] : undefined;
+    if (typeof stderr !== 'string') throw error;
+    const failed = { name: 'age', exitCode: null, output: stderr };
+    throw meaningOf({ rules: ageRules, errorLine: () => '' }, failed) ?? error;
+  }
 }

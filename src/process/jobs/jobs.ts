@@ -45,8 +45,8 @@ export interface JobRequest {
   readonly resultIsGone?: () => Promise<boolean>;
   /** Removes partial output before a restart and after cancellation; idempotent. */
   readonly cleanUp?: () => Promise<void>;
-  /** Judges an exit; default: 0 is `ok`, all else `retry`. `fail` never starts again. */
-  readonly judge?: (exit: JobExit) => Promise<'ok' | 'retry' | 'fail'>;
+  /** What an exit means; default: 0 is `ok`, all else `retry`. */
+  readonly classifyExit?: (exit: JobExit) => Promise<JobExitClass>;
   /** Reads how far the tool is (size of a file, lines of a log). A change of `done` counts as a sign of life. */
   readonly progress?: (paths: JobPaths) => Promise<Progress | undefined>;
   /** Killed after so many milliseconds without a sign of life (F9): growth of stdout, stderr or `progress`. */
@@ -61,6 +61,9 @@ export interface JobRequest {
   /** Once aborted nobody watches any more and the tool is left alone: `run` throws the signal's reason. */
   readonly leave?: AbortSignal;
 }
+
+/** `retry`: another start may help; `fail`: nothing is started under this key any more. */
+export type JobExitClass = 'ok' | 'retry' | 'fail';
 
 export interface JobPaths {
   readonly directory: string;

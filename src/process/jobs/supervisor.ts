@@ -12,7 +12,7 @@
  * or in another worker, cannot do either while the first one's tool lives: it watches.
  */
 import { createHash } from 'node:crypto';
-import type { Jobs, JobResult, JobsContext, OsUser } from './jobs.js';
+import type { JobExitClass, Jobs, JobResult, JobsContext, OsUser } from './jobs.js';
 import { crashPoint } from './crash-points.js';
 import type { HeldLock } from './file-lock.js';
 import type { Ended } from './job.js';
@@ -119,7 +119,7 @@ async function goOn(job: Job, state: JobState, lock: HeldLock, part: Part): Prom
       return startAgain(job, state, lock, part);
     case 'ended': {
       crashPoint('job:after-exit', job.request.step, job.tool);
-      const verdict = await judge(job, state);
+      const verdict = await classifyExit(job, state);
       if (verdict === 'ok')
         return (await isThrownAway(job, state, part)) ? startAgain(job, state, lock, part) : undefined;
       if (state.pid !== null) await job.end(state.pid, state);
@@ -135,10 +135,10 @@ async function isThrownAway({ request }: Job, { generation }: Ended, { watched }
   return watched !== generation && (await request.resultIsGone?.()) === true;
 }
 
-async function judge(job: Job, state: Ended): Promise<'ok' | 'retry' | 'fail'> {
+async function classifyExit(job: Job, state: Ended): Promise<JobExitClass> {
   if (state.verdict !== null) return state.verdict.verdict;
   const exit = exitOf(state);
-  const verdict = (await job.request.judge?.(exit)) ?? (exit.code === 0 ? 'ok' : 'retry');
+  const verdict = (await job.request.classifyExit?.(exit)) ?? (exit.code === 0 ? 'ok' : 'retry');
   await job.decide(state, verdict, 'judged');
   return verdict;
 }

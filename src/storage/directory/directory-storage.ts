@@ -22,7 +22,7 @@ export interface OpenDirectoryOptions {
 
 /**
  * A repository in a directory of this host. Every write is atomic and on disk when it returns; files are 0600 and
- * directories 0700 whatever the umask (F42).
+ * directories 0700 whatever the umask.
  *
  * @throws RepriseError `storage-unreachable` where the root is missing and cannot be made.
  */

@@ -7,12 +7,12 @@ import { storageFailure } from './failures.js';
 import { errnoOf } from '../../files/paths.js';
 import { checkedPath, isOnlyHere } from './paths.js';
 
-/** So many files are looked at together: enough to hide the latency of a network file system. */
+/** So many files are inspected at once: enough to hide the latency of a network file system. */
 const batch = 64;
 
 /**
  * Every plain file below a folder, in the byte order of keys, one directory's names in memory at a time. Incomplete
- * files are not there yet; links, and files that have a further name elsewhere, are no objects of this storage (F37).
+ * files are not there yet; links, and files that have a further name elsewhere, are no objects of this storage.
  */
 export async function* listObjects(root: string, prefix: string): AsyncIterable<StoredObject> {
   for await (const entry of listEntries(root, prefix)) if (entry.irregular === undefined) yield entry;
@@ -28,10 +28,10 @@ async function* walk(root: string, directory: string, components: readonly strin
   const entries = await entriesOf(root, directory);
   for (let start = 0; start < entries.length; start += batch) {
     const some = entries.slice(start, start + batch);
-    const told = await Promise.all(some.map((entry) => entryOf(root, directory, components, entry)));
+    const found = await Promise.all(some.map((entry) => entryOf(root, directory, components, entry)));
     for (const [index, entry] of some.entries()) {
-      const found = told[index];
-      if (found) yield found;
+      const object = found[index];
+      if (object) yield object;
       else if (entry.isDirectory()) yield* walk(root, join(directory, entry.name), [...components, entry.name]);
     }
   }
@@ -66,7 +66,7 @@ async function entryOf(
   components: readonly string[],
   entry: Dirent,
 ): Promise<StorageEntry | null> {
-  // Node.js puts this character for bytes that are no UTF-8: under the name it tells, nothing is found.
+  // Node.js puts this character for bytes that are no UTF-8: under that name nothing is found.
   const mayBeUnnamed = entry.name.includes('\u{FFFD}');
   if (entry.isDirectory() && !mayBeUnnamed) return null;
   const path = join(directory, entry.name);
@@ -79,10 +79,10 @@ async function entryOf(
       key,
       sizeBytes: stats.size,
       modifiedAt: stats.mtime.toISOString(),
-      ...(irregular === null ? {} : { irregular }),
+      irregular: irregular ?? undefined,
     };
   } catch (error) {
-    if (errnoOf(error) !== 'ENOENT') throw storageFailure(error, root, `looking at ${entry.name}`);
+    if (errnoOf(error) !== 'ENOENT') throw storageFailure(error, root, `inspecting ${entry.name}`);
     return mayBeUnnamed
       ? { key, sizeBytes: 0, modifiedAt: new Date(0).toISOString(), irregular: 'undecodable name' }
       : null;

@@ -29,7 +29,7 @@ export function makeRoot(root: string, owner: FileOwner | undefined): void {
   }
 }
 
-/** Makes the directories of a folder below the root, 0700 whatever the umask (F42), and gives them to the owner. */
+/** Makes the directories of a folder below the root, 0700 whatever the umask, and gives them to the owner. */
 export async function makeDirectories(
   root: string,
   components: readonly string[],

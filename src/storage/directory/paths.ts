@@ -14,12 +14,12 @@ export function realRoot(root: string): string {
   try {
     return realpathSync(root);
   } catch (error) {
-    throw errnoOf(error) === 'ENOENT' ? rootMissing(root) : storageFailure(error, root, 'looking for its directory');
+    throw errnoOf(error) === 'ENOENT' ? rootMissing(root) : storageFailure(error, root, 'finding its directory');
   }
 }
 
 /**
- * Path of a key whose directories were each looked at: a symbolic link on the way is refused (F37). What does not
+ * Path of a key whose directories were each checked: a symbolic link on the way is refused. What does not
  * exist yet is fine. Synchronous because the contract's `localPath` is; a handful of lstat calls.
  */
 export function checkedPath(root: string, components: readonly string[]): string {
@@ -39,7 +39,7 @@ function lstatOrNull(root: string, path: string): Stats | null {
     return lstatSync(path);
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return null;
-    throw storageFailure(error, root, 'looking at a path');
+    throw storageFailure(error, root, 'inspecting a path');
   }
 }
 
@@ -55,7 +55,7 @@ export async function isOnlyHere(directory: string, path: string, stats: Stats):
     const other = await lstat(join(directory, name)).catch(() => null);
     if (other !== null && other.ino === stats.ino && other.dev === stats.dev) ours += 1;
   }
-  // Looked at again last: the writer may have removed its incomplete name while we counted.
+  // Checked again last: the writer may have removed its incomplete name while we counted.
   const again = await lstat(path).catch(() => null);
   return again !== null && again.nlink <= ours;
 }

@@ -67,7 +67,7 @@ async function statObject(root: string, key: string): Promise<StoredObject | nul
   } catch (error) {
     const code = errnoOf(error);
     if (code === 'ENOENT' || code === 'ENOTDIR') return null;
-    throw storageFailure(error, root, `looking at ${key}`);
+    throw storageFailure(error, root, `inspecting ${key}`);
   }
 }
 
@@ -77,7 +77,7 @@ async function freeBytes(root: string): Promise<number> {
     const { bavail, bsize } = await statfs(path);
     return bavail * bsize;
   } catch (error) {
-    throw storageFailure(error, root, 'asking for free space');
+    throw storageFailure(error, root, 'reading its free space');
   }
 }
 

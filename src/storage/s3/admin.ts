@@ -13,7 +13,7 @@ const settings = [...plainSettings, lifecycle];
 /** Whatever goes to DEEP_ARCHIVE is charged for so long. */
 const ARCHIVE_DAYS = 180;
 
-/** What can be set of a bucket (P3). */
+/** What can be set of a bucket. */
 export function s3Admin(bucket: S3Bucket): StorageAdmin {
   return {
     survey: (signal) => survey(bucket, signal),
@@ -26,7 +26,7 @@ async function survey(bucket: S3Bucket, signal?: AbortSignal): Promise<StorageSu
   const region = await regionOf(bucket, signal);
   const there = region !== null;
   const seen = there
-    ? await Promise.all(settings.map((setting) => look(bucket, setting, signal)))
+    ? await Promise.all(settings.map((setting) => inspect(bucket, setting, signal)))
     : settings.map((setting) => absent(bucket, setting));
   const found: Lifecycle | null = there ? await lifecycleOf(bucket, signal) : { rules: [] };
   return {
@@ -42,7 +42,7 @@ async function survey(bucket: S3Bucket, signal?: AbortSignal): Promise<StorageSu
   };
 }
 
-/** Null where the server has none, or the key may not look. */
+/** Null where the server has none, or the key may not read it. */
 async function lifecycleOf(bucket: S3Bucket, signal?: AbortSignal): Promise<Lifecycle | null> {
   try {
     return await readLifecycle(bucket, signal);
@@ -91,16 +91,16 @@ function bucketSetting({ region }: S3Options, found: string | null): StorageSett
   };
 }
 
-async function look(
+async function inspect(
   bucket: S3Bucket,
   setting: (typeof settings)[number],
   signal?: AbortSignal,
 ): Promise<StorageSetting> {
   const { name } = setting;
   try {
-    const { is, wanted, detail } = await setting.look(bucket, signal);
+    const { is, wanted, detail } = await setting.inspect(bucket, signal);
     const same = is.length === wanted.length && is.every((line) => wanted.includes(line));
-    return { name, is, wanted, verdict: same ? 'same' : 'change', ...(detail === undefined ? {} : { detail }) };
+    return { name, is, wanted, verdict: same ? 'same' : 'change', detail };
   } catch (error) {
     const gap = gapOf(error);
     if (gap === null) throw error;
@@ -113,7 +113,7 @@ function absent(bucket: S3Bucket, setting: (typeof settings)[number]): StorageSe
   return { name: setting.name, is: [], wanted, verdict: wanted.length === 0 ? 'same' : 'change' };
 }
 
-/** What only trying tells. A key that may not write is no reason to stop. */
+/** What only a trial shows. A key that may not write is no reason to stop. */
 async function tried(bucket: S3Bucket, signal?: AbortSignal): Promise<StorageNote[]> {
   try {
     const [conditional, { times, detail }] = await Promise.all([
@@ -148,7 +148,7 @@ async function tried(bucket: S3Bucket, signal?: AbortSignal): Promise<StorageNot
       {
         level: 'warning',
         text: `writing could not be tried: ${error.message}`,
-        ...(error.hint === undefined ? {} : { hint: error.hint }),
+        hint: error.hint,
       },
     ];
   }
@@ -176,7 +176,7 @@ function costs(options: S3Options, sparesSmall: boolean): StorageNote[] {
   ];
 }
 
-/** A versioned bucket keeps every version for ever, unless told otherwise. */
+/** A versioned bucket keeps every version for ever, unless a rule says otherwise. */
 function forgets(options: S3Options): StorageNote[] {
   const { noncurrentExpireDays, noncurrentDeepArchiveDays } = options.lifecycle ?? {};
   if ((options.versioning !== true && options.objectLock === undefined) || noncurrentExpireDays !== undefined)

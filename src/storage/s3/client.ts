@@ -13,10 +13,10 @@ import type { S3Options } from './options.js';
 /** Gives the secret behind a reference; kept nowhere. */
 export type ReadSecret = (reference: SecretReference) => Promise<string>;
 
-/** A request is tried so often, with the SDK's own growing and jittered waits between (F10). */
+/** Attempts of one request, with the SDK's own back-off between the attempts. */
 const MAX_ATTEMPTS = 6;
 const CONNECT_TIMEOUT_MS = 10_000;
-/** Without a byte in either direction for so long, a request has failed (F9, F10). */
+/** Without a byte in either direction for so long, a request has failed. */
 const SOCKET_TIMEOUT_MS = 60_000;
 
 type AnyCommand<I extends ServiceInputTypes, O extends ServiceOutputTypes> = Command<
@@ -31,7 +31,7 @@ type AnyCommand<I extends ServiceInputTypes, O extends ServiceOutputTypes> = Com
 export interface S3Bucket {
   readonly options: S3Options;
   /**
-   * Sends one request. Credentials that are refused are read anew once (F12).
+   * Sends one request. Credentials that are refused are read again once.
    * @param doing what is said of a failure, e.g. `reading a/b`
    * @throws RepriseError `storage-unreachable`, `storage-refused`, `not-found`...
    */
@@ -44,7 +44,7 @@ export interface S3Bucket {
   client(): Promise<S3Client>;
 }
 
-/** Opens a bucket; nothing is asked before the first request. */
+/** Opens a bucket; nothing is sent before the first request. */
 export function openBucket(options: S3Options, readSecret: ReadSecret): S3Bucket {
   let current: Promise<S3Client> | null = null;
   const client = (): Promise<S3Client> => {
@@ -91,7 +91,7 @@ async function makeClient(options: S3Options, readSecret: ReadSecret): Promise<S
     region: options.region,
     forcePathStyle: options.forcePathStyle,
     maxAttempts: MAX_ATTEMPTS,
-    // Checksums that not every server knows are sent and asked for only where the operation, or a lock on what is written, demands them.
+    // Not every server knows these checksums: they are sent and requested only where the operation, or an object lock, demands them.
     requestChecksumCalculation:
       options.endpoint === undefined || options.objectLock !== undefined ? 'WHEN_SUPPORTED' : 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
@@ -102,7 +102,7 @@ async function makeClient(options: S3Options, readSecret: ReadSecret): Promise<S
       connectionTimeout: CONNECT_TIMEOUT_MS,
       socketTimeout: SOCKET_TIMEOUT_MS,
       httpAgent: new HttpAgent(agent),
-      httpsAgent: new HttpsAgent({ ...agent, ...(ca === undefined ? {} : { ca }) }),
+      httpsAgent: new HttpsAgent({ ...agent, ca }),
     }),
   };
   const client = new S3Client(config);
@@ -136,7 +136,7 @@ async function credentialsOf({ accessKeyId, secretAccessKey, sessionToken }: S3O
   return {
     accessKeyId: await readSecret(accessKeyId),
     secretAccessKey: await readSecret(secretAccessKey),
-    ...(sessionToken === undefined ? {} : { sessionToken: await readSecret(sessionToken) }),
+    sessionToken: sessionToken === undefined ? undefined : await readSecret(sessionToken),
   };
 }
 

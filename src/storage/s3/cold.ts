@@ -10,8 +10,8 @@ import { bucketKey } from './reading.js';
 
 /** Those of the objects that cannot be read now: in a class that has to be thawed, and not thawed. */
 export async function coldObjects(bucket: S3Bucket, keys: readonly string[]): Promise<readonly ColdObject[]> {
-  const looked = await pMap(keys, (key) => coldObject(bucket, key), { concurrency: bucket.options.concurrency });
-  return looked.filter((object) => object !== null);
+  const objects = await pMap(keys, (key) => coldObject(bucket, key), { concurrency: bucket.options.concurrency });
+  return objects.filter((object) => object !== null);
 }
 
 async function coldObject(bucket: S3Bucket, key: string): Promise<ColdObject | null> {
@@ -22,7 +22,7 @@ async function coldObject(bucket: S3Bucket, key: string): Promise<ColdObject | n
       Restore = '',
     } = await bucket.send(
       new HeadObjectCommand({ Bucket: bucket.options.bucket, Key: bucketKey(bucket.options, key) }),
-      `looking at ${key}`,
+      `inspecting ${key}`,
     );
     const thawed = Restore.includes('ongoing-request="false"');
     return isCold(StorageClass) && !thawed
@@ -54,7 +54,7 @@ export function isUnreadable({
   );
 }
 
-/** Asks for readable copies for so many days. One that was asked for already is no error (S3 says 409), so it can be repeated. */
+/** Requests readable copies for a number of days. One that was requested already is no error (S3 says 409), so it can be repeated. */
 export async function requestThaw(
   bucket: S3Bucket,
   keys: readonly string[],
@@ -71,7 +71,7 @@ export async function requestThaw(
           Key: bucketKey(bucket.options, key),
           RestoreRequest: { Days, GlacierJobParameters: { Tier } },
         }),
-        `asking for the thaw of ${key}`,
+        `requesting the thaw of ${key}`,
       );
     } catch (error) {
       if (!isRepriseError(error) || error.details['s3'] !== 'RestoreAlreadyInProgress') throw error;

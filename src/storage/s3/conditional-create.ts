@@ -6,7 +6,7 @@ import type { ObjectDescription } from '../storage.js';
 import type { S3Bucket } from './client.js';
 import { bucketKey } from './reading.js';
 
-/** Two writers at the same instant: the server asks the loser to come again (Amazon S3 User Guide, "conditional writes"). */
+/** Two writers at the same instant: the server tells the loser to try again (Amazon S3 User Guide, "conditional writes"). */
 const CONFLICT_TRIES = 10;
 const CONFLICT_WAIT_MS = 50;
 
@@ -24,7 +24,7 @@ export function putCommand(
     Key: bucketKey(options, key),
     Body,
     ContentMD5,
-    ...(ifAbsent ? { IfNoneMatch: '*' } : {}),
+    IfNoneMatch: ifAbsent ? '*' : undefined,
   });
 }
 
@@ -51,11 +51,11 @@ export function conditionally(bucket: S3Bucket): (key: string, body: Buffer | st
   };
 }
 
-/** Looks first: where the condition is ignored, nothing may be overwritten to find that out. */
+/** Checks for the object first: where the condition is ignored, nothing may be overwritten to find that out. */
 async function createTrying(bucket: S3Bucket, key: string, body: Buffer): Promise<{ made: boolean; tried: boolean }> {
   const { options } = bucket;
   const object = { Bucket: options.bucket, Key: bucketKey(options, key) };
-  const there = await bucket.send(new HeadObjectCommand(object), `looking at ${key}`).catch((error: unknown) => {
+  const there = await bucket.send(new HeadObjectCommand(object), `inspecting ${key}`).catch((error: unknown) => {
     if (isRepriseError(error) && error.code === 'not-found') return null;
     throw error;
   });

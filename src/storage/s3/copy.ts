@@ -48,7 +48,7 @@ export async function copyObject(
   const to = { Bucket: target.options.bucket, Key: toKey };
   const CopySource = copySourceOf(source);
   const single = source.sizeBytes <= Math.min(singleCopyBytes, MAX_SINGLE_COPY_BYTES);
-  // One request copies what describes the object too; of parts, and with more metadata, it has to be told.
+  // One request copies the description of the object too; for parts, and with more metadata, it has to be sent.
   const { etag, ...described } =
     single && metadata === undefined ? {} : await descriptionOf(target, source, metadata, signal);
   if (single) {
@@ -57,7 +57,7 @@ export async function copyObject(
         ...to,
         CopySource,
         ...described,
-        ...(metadata === undefined ? {} : { MetadataDirective: 'REPLACE' }),
+        MetadataDirective: metadata === undefined ? undefined : 'REPLACE',
       }),
       doing,
       signal,
@@ -112,7 +112,7 @@ async function descriptionOf(
   signal?: AbortSignal,
 ) {
   const { bucket: Bucket, key: Key, versionId: VersionId } = source;
-  const head = await target.send(new HeadObjectCommand({ Bucket, Key, VersionId }), `looking at ${Key}`, signal);
+  const head = await target.send(new HeadObjectCommand({ Bucket, Key, VersionId }), `inspecting ${Key}`, signal);
   const { CacheControl, ContentDisposition, ContentEncoding, ContentLanguage, ContentType, Metadata = {} } = head;
   return {
     etag: head.ETag,

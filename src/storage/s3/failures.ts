@@ -1,4 +1,4 @@
-import { RepriseError } from '../../domain/errors.js';
+import { RepriseError, type ErrorCode } from '../../domain/errors.js';
 import type { S3Options } from './options.js';
 
 /** What an error of the SDK's says of itself, by shape: `instanceof` fails across module realms. */
@@ -23,7 +23,7 @@ const credentialErrors = new Set([
 export const NOT_THERE =
   'list what is there with reprise backup list; where all of it is missing, check bucket, prefix and endpoint in reprise.yml with reprise storage plan';
 
-/** Whether the credentials were refused, so that fresh ones may help (F12). */
+/** Whether the credentials were refused, so that fresh ones may help. */
 export function isCredentialProblem(error: unknown): boolean {
   return credentialErrors.has((error as ServiceError | null)?.name ?? '');
 }
@@ -45,63 +45,87 @@ export function httpStatus(error: unknown): number | null {
   return (error as ServiceError | null)?.$metadata?.httpStatusCode ?? null;
 }
 
+interface FailedRequest {
+  /** As S3 calls it. */
+  readonly name: string;
+  readonly status: number | null;
+}
+
+/** What a kind of failure means; the first rule that matches decides. */
+interface FailureRule {
+  matches(request: FailedRequest): boolean;
+  readonly code: ErrorCode;
+  /** What is said of the bucket; default: that it cannot be used, with the name that S3 gives the failure. */
+  says?(doing: string): string;
+  hint(options: S3Options): string;
+}
+
+const rules: readonly FailureRule[] = [
+  {
+    matches: ({ name }) => name === 'NoSuchKey' || name === 'NoSuchVersion',
+    code: 'not-found',
+    says: (doing) => `has no such object: ${doing} failed`,
+    hint: () => NOT_THERE,
+  },
+  {
+    matches: ({ name }) => name === 'NoSuchBucket',
+    code: 'storage-refused',
+    hint: () =>
+      'check bucket and endpoint of the repository in reprise.yml: reprise storage plan shows what exists, and reprise storage apply creates a new bucket',
+  },
+  {
+    matches: ({ name }) => name === 'InvalidObjectState',
+    code: 'object-cold',
+    says: (doing) => `holds it in a cold class: ${doing} failed`,
+    hint: () => 'a recovery requests the thaw and waits for it; see reprise backup show',
+  },
+  {
+    matches: ({ name }) => credentialErrors.has(name),
+    code: 'storage-refused',
+    hint: (options) =>
+      `the credentials were refused, also after reading them again: renew ${credentialsNamed(options)}`,
+  },
+  {
+    matches: ({ name }) => name === 'CredentialsProviderError',
+    code: 'storage-refused',
+    says: (doing) => `cannot be used: ${doing} failed (no credentials)`,
+    hint: () => 'name access_key_id and secret_access_key in the repository, or give the worker a role',
+  },
+  {
+    matches: ({ name, status }) => status === 403 || name === 'AccessDenied',
+    code: 'storage-refused',
+    hint: () => 'give this key the right in its policy, or see whether an object lock holds the object',
+  },
+  {
+    // 408 and 429 pass.
+    matches: ({ status }) => status !== null && status >= 400 && status < 500 && status !== 408 && status !== 429,
+    code: 'storage-refused',
+    hint: () => 'the server does not accept this request; see what it supports with reprise storage plan',
+  },
+  {
+    matches: () => true,
+    code: 'storage-unreachable',
+    hint: () => 'check that the server answers and that endpoint, region and ca_file are right',
+  },
+];
+
 /** A failed request in this program's words. Errors that are ours already pass through. */
 export function s3Failure(error: unknown, options: S3Options, doing: string): RepriseError {
   if (error instanceof RepriseError) return error;
+  const request = { name: s3ErrorName(error), status: httpStatus(error) };
+  const { code, says, hint } = rules.find((rule) => rule.matches(request)) as FailureRule;
+  const { name, status } = request;
+  const attempts = (error as ServiceError | null)?.$metadata?.attempts;
   const where = `the bucket ${options.bucket}${options.endpoint === undefined ? '' : ` at ${options.endpoint}`}`;
-  const name = s3ErrorName(error);
-  const status = httpStatus(error);
-  const attempts = (error as ServiceError).$metadata?.attempts;
-  const details = { s3: name, ...(status === null ? {} : { status }), ...(attempts === undefined ? {} : { attempts }) };
-  const failed = (code: ConstructorParameters<typeof RepriseError>[0], why: string, hint: string) =>
-    new RepriseError(code, `${where} cannot be used: ${doing} failed (${why})`, hint, details);
-  if (name === 'NoSuchKey' || name === 'NoSuchVersion')
-    return new RepriseError('not-found', `${where} has no such object: ${doing} failed`, NOT_THERE, details);
-  if (name === 'NoSuchBucket')
-    return failed(
-      'storage-refused',
-      name,
-      'check bucket and endpoint of the repository in reprise.yml: reprise storage plan shows what is there, and reprise storage apply makes a bucket that is to be new',
-    );
-  if (name === 'InvalidObjectState')
-    return new RepriseError(
-      'object-cold',
-      `${where} holds it in a cold class: ${doing} failed`,
-      'a recovery asks for the thaw and waits for it; see reprise backup show',
-      details,
-    );
-  if (isCredentialProblem(error))
-    return failed(
-      'storage-refused',
-      name,
-      `the credentials were refused, also after reading them anew: renew ${credentialsNamed(options)}`,
-    );
-  if (name === 'CredentialsProviderError')
-    return failed(
-      'storage-refused',
-      'no credentials',
-      'name access_key_id and secret_access_key in the repository, or give the worker a role',
-    );
-  if (status === 403 || name === 'AccessDenied')
-    return failed(
-      'storage-refused',
-      name,
-      'give this key the right in its policy, or see whether an object lock holds the object',
-    );
-  if (status !== null && status >= 400 && status < 500 && status !== 408 && status !== 429)
-    return failed(
-      'storage-refused',
-      name,
-      'the server does not take this request; see what it supports with reprise storage plan',
-    );
-  return failed(
-    'storage-unreachable',
-    name,
-    'see that the server answers and that endpoint, region and ca_file are right',
+  return new RepriseError(
+    code,
+    `${where} ${says?.(doing) ?? `cannot be used: ${doing} failed (${name})`}`,
+    hint(options),
+    { s3: name, ...(status === null ? {} : { status }), ...(attempts === undefined ? {} : { attempts }) },
   );
 }
 
-/** Where the credentials come from, never what they are (F39). */
+/** Where the credentials come from, never what they are. */
 function credentialsNamed({ accessKeyId, secretAccessKey, sessionToken }: S3Options): string {
   const named = [accessKeyId, secretAccessKey, sessionToken].flatMap((reference) => {
     if (reference === undefined) return [];

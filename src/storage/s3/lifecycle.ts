@@ -1,5 +1,5 @@
 import { GetBucketLifecycleConfigurationCommand, PutBucketLifecycleConfigurationCommand } from '@aws-sdk/client-s3';
-import type { LifecycleRule, TransitionDefaultMinimumObjectSize } from '@aws-sdk/client-s3';
+import type { LifecycleRule, Transition, TransitionDefaultMinimumObjectSize } from '@aws-sdk/client-s3';
 import type { AgeRule } from '../../domain/storage/storage-plan.js';
 import type { S3Bucket } from './client.js';
 import type { S3Options } from './options.js';
@@ -7,7 +7,7 @@ import { bucketRoot } from './reading.js';
 import { absentAs, gapOf } from './settings.js';
 import type { BucketSetting } from './settings.js';
 
-/** Days after which what is left of an upload is removed, where the config does not say (F11). */
+/** Days after which what is left of an upload is removed, where the config does not say. */
 export const ABORT_INCOMPLETE_DAYS = 7;
 
 /** Smaller objects move to no class: records and manifests can be read at once, and small objects cost more there. */
@@ -29,17 +29,17 @@ export async function readLifecycle(bucket: S3Bucket, signal?: AbortSignal): Pro
     () =>
       bucket.send(
         new GetBucketLifecycleConfigurationCommand({ Bucket: bucket.options.bucket }),
-        'looking at the lifecycle',
+        'reading the lifecycle',
         signal,
       ),
   );
   const { Rules = [], TransitionDefaultMinimumObjectSize: smallObjects } = answer;
-  return { rules: Rules, ...(smallObjects === undefined ? {} : { smallObjects }) };
+  return { rules: Rules, smallObjects };
 }
 
 /**
  * Days after which versions that are no longer the present ones go, below a prefix, by the bucket's own rules; by the config
- * where the server has none or the key may not look. Null: never.
+ * where the server has none or the key may not read it. Null: never.
  */
 export async function oldVersionDays(bucket: S3Bucket, prefix: string): Promise<number | null> {
   const rules = await readLifecycle(bucket).then(
@@ -68,29 +68,22 @@ export function ownRule(options: S3Options): LifecycleRule {
     noncurrentExpireDays,
     abortIncompleteDays = ABORT_INCOMPLETE_DAYS,
   } = options.lifecycle ?? {};
-  const Transitions = [
-    ...(standardIaDays === undefined ? [] : [{ Days: standardIaDays, StorageClass: 'STANDARD_IA' as const }]),
-    ...(deepArchiveDays === undefined ? [] : [{ Days: deepArchiveDays, StorageClass: 'DEEP_ARCHIVE' as const }]),
-  ];
+  const Transitions: Transition[] = [];
+  if (standardIaDays !== undefined) Transitions.push({ Days: standardIaDays, StorageClass: 'STANDARD_IA' });
+  if (deepArchiveDays !== undefined) Transitions.push({ Days: deepArchiveDays, StorageClass: 'DEEP_ARCHIVE' });
   return {
     ID: ruleId(options),
     Status: 'Enabled',
     Filter: { Prefix: bucketRoot(options) },
-    ...(Transitions.length === 0 ? {} : { Transitions }),
-    ...(noncurrentDeepArchiveDays === undefined
-      ? {}
-      : {
-          NoncurrentVersionTransitions: [
-            { NoncurrentDays: noncurrentDeepArchiveDays, StorageClass: 'DEEP_ARCHIVE' as const },
-          ],
-        }),
+    Transitions: Transitions.length === 0 ? undefined : Transitions,
+    NoncurrentVersionTransitions:
+      noncurrentDeepArchiveDays === undefined
+        ? undefined
+        : [{ NoncurrentDays: noncurrentDeepArchiveDays, StorageClass: 'DEEP_ARCHIVE' }],
+    NoncurrentVersionExpiration:
+      noncurrentExpireDays === undefined ? undefined : { NoncurrentDays: noncurrentExpireDays },
     // A delete marker with nothing behind it is the last that is left of an object.
-    ...(noncurrentExpireDays === undefined
-      ? {}
-      : {
-          NoncurrentVersionExpiration: { NoncurrentDays: noncurrentExpireDays },
-          Expiration: { ExpiredObjectDeleteMarker: true },
-        }),
+    Expiration: noncurrentExpireDays === undefined ? undefined : { ExpiredObjectDeleteMarker: true },
     AbortIncompleteMultipartUpload: { DaysAfterInitiation: abortIncompleteDays },
   };
 }
@@ -109,7 +102,7 @@ export function wantedRules(bucket: S3Bucket, { rules }: Lifecycle): readonly Li
 export const lifecycle: BucketSetting = {
   name: 'lifecycle',
   wanted: ({ options }) => linesOf(ownRule(options), options),
-  async look(bucket, signal) {
+  async inspect(bucket, signal) {
     const found = await readLifecycle(bucket, signal);
     const lines = (rules: readonly LifecycleRule[]) => rules.flatMap((rule) => linesOf(rule, bucket.options));
     const small =
@@ -167,30 +160,35 @@ export function ageRules({ rules, smallObjects }: Lifecycle, options: S3Options)
     smallObjects !== undefined && smallObjects !== SMALL_OBJECTS && !archives(options) ? 0 : SMALL_OBJECT_BYTES;
   return rules
     .filter((rule) => rule.Status === 'Enabled' && meets(prefixOf(rule), bucketRoot(options)))
-    .map((rule) => ({
-      name: JSON.stringify(rule.ID ?? ''),
-      ours: rule.ID === ruleId(options),
-      transitions: (rule.Transitions ?? []).map(({ Days = 0, StorageClass = '' }) => ({
-        days: Days,
-        storageClass: StorageClass,
-      })),
-      // One that names a date instead of days removes everything on that day.
-      ...(rule.Expiration?.Days === undefined && rule.Expiration?.Date === undefined
-        ? {}
-        : { expireDays: rule.Expiration.Days ?? 0 }),
-      noncurrentTransitions: (rule.NoncurrentVersionTransitions ?? []).map(
-        ({ NoncurrentDays = 0, StorageClass = '' }) => ({ days: NoncurrentDays, storageClass: StorageClass }),
-      ),
-      ...(rule.NoncurrentVersionExpiration?.NoncurrentDays === undefined
-        ? {}
-        : { noncurrentExpireDays: rule.NoncurrentVersionExpiration.NoncurrentDays }),
-      keysFrom: prefixOf(rule).slice(bucketRoot(options).length),
-      // No object of ours has a tag.
-      movesAbove:
-        (rule.Filter?.Tag ?? rule.Filter?.And?.Tags) !== undefined
-          ? Infinity
-          : (rule.Filter?.ObjectSizeGreaterThan ?? rule.Filter?.And?.ObjectSizeGreaterThan ?? spared - 1),
-    }));
+    .map((rule) => ageRule(rule, options, spared));
+}
+
+function ageRule(rule: LifecycleRule, options: S3Options, spared: number): AgeRule {
+  const { Transitions = [], NoncurrentVersionTransitions = [], NoncurrentVersionExpiration } = rule;
+  return {
+    name: JSON.stringify(rule.ID ?? ''),
+    ours: rule.ID === ruleId(options),
+    transitions: Transitions.map(({ Days = 0, StorageClass = '' }) => ({ days: Days, storageClass: StorageClass })),
+    expireDays: expires(rule) ? (rule.Expiration?.Days ?? 0) : undefined,
+    noncurrentTransitions: NoncurrentVersionTransitions.map(({ NoncurrentDays = 0, StorageClass = '' }) => ({
+      days: NoncurrentDays,
+      storageClass: StorageClass,
+    })),
+    noncurrentExpireDays: NoncurrentVersionExpiration?.NoncurrentDays,
+    keysFrom: prefixOf(rule).slice(bucketRoot(options).length),
+    movesAbove: smallestMoved(rule, spared),
+  };
+}
+
+/** Whether current objects are removed: after days, or all of them on a date. */
+function expires({ Expiration }: LifecycleRule): boolean {
+  return Expiration?.Days !== undefined || Expiration?.Date !== undefined;
+}
+
+/** Objects of this size and smaller stay. No object of ours has a tag: a rule for tags moves none. */
+function smallestMoved({ Filter }: LifecycleRule, spared: number): number {
+  if ((Filter?.Tag ?? Filter?.And?.Tags) !== undefined) return Infinity;
+  return Filter?.ObjectSizeGreaterThan ?? Filter?.And?.ObjectSizeGreaterThan ?? spared - 1;
 }
 
 function prefixOf(rule: LifecycleRule): string {
@@ -205,39 +203,43 @@ function meets(left: string, right: string): boolean {
 function linesOf(rule: LifecycleRule, options: S3Options): string[] {
   const own = rule.ID === ruleId(options);
   const name = `${JSON.stringify(rule.ID ?? '')}${own ? '' : ' (not ours, kept)'}`;
-  const {
-    Filter,
-    Transitions = [],
-    Expiration,
-    NoncurrentVersionTransitions = [],
-    NoncurrentVersionExpiration,
-    AbortIncompleteMultipartUpload,
-  } = rule;
-  const { Prefix: _prefix, And, ...conditions } = Filter ?? {};
+  return [scopeLine(rule), ...currentLines(rule), ...noncurrentLines(rule), ...uploadLines(rule)].map(
+    (line) => `${name}: ${line}`,
+  );
+}
+
+function scopeLine(rule: LifecycleRule): string {
+  const { Prefix: _prefix, And, ...conditions } = rule.Filter ?? {};
   const { Prefix: _andPrefix, ...more } = And ?? {};
   const narrowed = { ...conditions, ...more };
   const only = Object.keys(narrowed).length === 0 ? '' : `, only ${JSON.stringify(narrowed)}`;
+  const off = rule.Status === 'Enabled' ? '' : ', switched off';
+  return `on ${prefixOf(rule) === '' ? 'the whole bucket' : prefixOf(rule)}${only}${off}`;
+}
+
+function currentLines(rule: LifecycleRule): string[] {
+  const { Transitions = [], Expiration } = rule;
+  const lines = Transitions.map(({ Days, Date: on, StorageClass }) => `${when(Days, on)} to ${StorageClass}`);
+  if (expires(rule)) lines.push(`${when(Expiration?.Days, Expiration?.Date)} removed`);
+  if (Expiration?.ExpiredObjectDeleteMarker === true) lines.push('delete markers with nothing behind them removed');
+  return lines;
+}
+
+function noncurrentLines({ NoncurrentVersionTransitions = [], NoncurrentVersionExpiration }: LifecycleRule): string[] {
   const kept = (newer: number | undefined): string => (newer === undefined ? '' : `, but the newest ${newer}`);
-  return [
-    `on ${prefixOf(rule) === '' ? 'the whole bucket' : prefixOf(rule)}${only}${rule.Status === 'Enabled' ? '' : ', switched off'}`,
-    ...Transitions.map(({ Days, Date: on, StorageClass }) => `${when(Days, on)} to ${StorageClass}`),
-    ...(Expiration?.Days === undefined && Expiration?.Date === undefined
-      ? []
-      : [`${when(Expiration.Days, Expiration.Date)} removed`]),
-    ...(Expiration?.ExpiredObjectDeleteMarker === true ? ['delete markers with nothing behind them removed'] : []),
-    ...NoncurrentVersionTransitions.map(
-      ({ NoncurrentDays, NewerNoncurrentVersions, StorageClass }) =>
-        `noncurrent ${when(NoncurrentDays)} to ${StorageClass}${kept(NewerNoncurrentVersions)}`,
-    ),
-    ...(NoncurrentVersionExpiration === undefined
-      ? []
-      : [
-          `noncurrent ${when(NoncurrentVersionExpiration.NoncurrentDays)} removed${kept(NoncurrentVersionExpiration.NewerNoncurrentVersions)}`,
-        ]),
-    ...(AbortIncompleteMultipartUpload === undefined
-      ? []
-      : [`unfinished uploads ${when(AbortIncompleteMultipartUpload.DaysAfterInitiation)} removed`]),
-  ].map((line) => `${name}: ${line}`);
+  const lines = NoncurrentVersionTransitions.map(
+    ({ NoncurrentDays, NewerNoncurrentVersions, StorageClass }) =>
+      `noncurrent ${when(NoncurrentDays)} to ${StorageClass}${kept(NewerNoncurrentVersions)}`,
+  );
+  if (NoncurrentVersionExpiration !== undefined) {
+    const { NoncurrentDays, NewerNoncurrentVersions } = NoncurrentVersionExpiration;
+    lines.push(`noncurrent ${when(NoncurrentDays)} removed${kept(NewerNoncurrentVersions)}`);
+  }
+  return lines;
+}
+
+function uploadLines({ AbortIncompleteMultipartUpload: incomplete }: LifecycleRule): string[] {
+  return incomplete === undefined ? [] : [`unfinished uploads ${when(incomplete.DaysAfterInitiation)} removed`];
 }
 
 function when(days: number | undefined, on?: Date): string {

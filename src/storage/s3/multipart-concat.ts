@@ -11,8 +11,8 @@ import type { PartPlan } from './part-plan.js';
 import type { RetryPolicy } from './retry-policy.js';
 import { bucketKey } from './reading.js';
 
-/** Pieces that become one part of the object together, by an object of their own. */
-interface Gathering {
+/** An object of its own, whose pieces become one part of the object together. */
+interface Intermediate {
   readonly part: number;
   readonly key: string;
   readonly upload: MultipartUpload;
@@ -21,23 +21,24 @@ interface Gathering {
 }
 
 /**
- * An object of any size from pieces that fit in memory, in the order of a {@link PartPlan}: what is too much for parts of
- * their own is gathered in other objects first, which the server copies into big parts and which are gone then.
+ * An object of any size from pieces that fit in memory, in the order of a {@link PartPlan}. The pieces that are too many
+ * for parts of their own are first concatenated in intermediate objects; the server copies each of these into one big
+ * part, and it is removed.
  */
 export class ConcatenatedUpload {
   private readonly object: MultipartUpload;
   private readonly mark = randomBytes(4).toString('hex');
-  private open: Gathering | null = null;
+  private open: Intermediate | null = null;
   private readonly moves: Promise<void>[] = [];
 
   constructor(
     private readonly bucket: S3Bucket,
     private readonly key: string,
-    private readonly patience: RetryPolicy,
+    private readonly retry: RetryPolicy,
     described: ObjectDescription,
     private readonly plan: Pick<PartPlan, 'direct' | 'perPart'>,
   ) {
-    this.object = new MultipartUpload(bucket, key, patience, described);
+    this.object = new MultipartUpload(bucket, key, retry, described);
   }
 
   get begun(): boolean {
@@ -57,11 +58,11 @@ export class ConcatenatedUpload {
   async send(piece: number, body: Buffer): Promise<void> {
     const { part, place } = placeOfPiece(piece, this.plan);
     if (place === null) return this.object.send(part, body);
-    const gathering = this.open?.part === part ? this.open : this.gather(part);
-    await gathering.begun;
-    await gathering.upload.send(place, body);
-    gathering.sent += 1;
-    if (gathering.sent === this.plan.perPart) this.move(gathering);
+    const intermediate = this.open?.part === part ? this.open : this.beginIntermediate(part);
+    await intermediate.begun;
+    await intermediate.upload.send(place, body);
+    intermediate.sent += 1;
+    if (intermediate.sent === this.plan.perPart) this.move(intermediate);
   }
 
   async complete(): Promise<MadeObject> {
@@ -74,19 +75,19 @@ export class ConcatenatedUpload {
   async abort(): Promise<void> {
     await Promise.allSettled(this.moves);
     await this.object.abort();
-    if (this.open !== null) await removeParts(this.bucket, this.key, this.mark);
+    if (this.open !== null) await removeIntermediates(this.bucket, this.key, this.mark);
   }
 
-  private gather(part: number): Gathering {
+  private beginIntermediate(part: number): Intermediate {
     const key = `${incompleteKey(this.bucket, this.key)}${this.mark}.${part}`;
-    const upload = new MultipartUpload(this.bucket, this.key, this.patience, {}, key);
-    // A server that copies slower than it is sent to holds up the sender: not more than two wait there.
+    const upload = new MultipartUpload(this.bucket, this.key, this.retry, {}, key);
+    // Where the server copies more slowly than it receives, the sender waits: two intermediates at most are pending.
     const begun = Promise.resolve(this.moves.at(-2)).then(() => upload.begin());
     begun.catch(() => undefined);
     return (this.open = { part, key, upload, begun, sent: 0 });
   }
 
-  private move({ part, key, upload }: Gathering): void {
+  private move({ part, key, upload }: Intermediate): void {
     const moved = async (): Promise<void> => {
       const { etag, versionId } = await upload.complete();
       await this.object.copy(part, key, etag);
@@ -98,8 +99,8 @@ export class ConcatenatedUpload {
   }
 }
 
-/** Takes away what gathering for this key left behind; of one writer where its mark is given. */
-export async function removeParts(bucket: S3Bucket, key: string, mark?: string): Promise<void> {
+/** Removes the intermediate objects that were left for this key; of one writer where its mark is given. */
+export async function removeIntermediates(bucket: S3Bucket, key: string, mark?: string): Promise<void> {
   const { bucket: Bucket } = bucket.options;
   const prefix = incompleteKey(bucket, key);
   const isOurs = (name: string): boolean =>
@@ -111,21 +112,21 @@ export async function removeParts(bucket: S3Bucket, key: string, mark?: string):
   do {
     const page = await bucket.send(
       new ListObjectsV2Command({ Bucket, Prefix: prefix, ContinuationToken: token }),
-      `looking for what is left of ${key}`,
+      `listing what is left of ${key}`,
     );
     for (const { Key = '' } of page.Contents ?? []) if (isOurs(Key)) await removeObject(bucket, Key, undefined);
     token = page.IsTruncated ? page.NextContinuationToken : undefined;
   } while (token !== undefined);
 }
 
-/** What keys of gathered objects begin with; no list of a repository shows them. */
+/** What keys of intermediate objects begin with; no listing of a repository shows them. */
 function incompleteKey(bucket: S3Bucket, key: string): string {
   const whole = bucketKey(bucket.options, key);
   const name = whole.lastIndexOf('/') + 1;
   return `${whole.slice(0, name)}${incompletePrefix}${whole.slice(name)}.`;
 }
 
-/** Where versions are kept, this very one: it would be paid for twice. One that may not be removed gets a marker at least. */
+/** Where versions are kept, exactly this version, which would be paid for twice. One that may not be removed gets a marker at least. */
 async function removeObject(bucket: S3Bucket, Key: string, VersionId: string | undefined): Promise<void> {
   const remove = (version: string | undefined) =>
     bucket.send(new DeleteObjectCommand({ Bucket: bucket.options.bucket, Key, VersionId: version }), `removing ${Key}`);

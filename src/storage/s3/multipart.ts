@@ -47,7 +47,7 @@ export class MultipartUpload {
   constructor(
     private readonly bucket: S3Bucket,
     private readonly key: string,
-    private readonly patience: RetryPolicy,
+    private readonly retry: RetryPolicy,
     private readonly described: ObjectDescription = {},
     /** Whole key in the bucket where it is none of the repository's. */
     Key = bucketKey(bucket.options, key),
@@ -65,11 +65,11 @@ export class MultipartUpload {
   }
 
   async begin(): Promise<void> {
-    const { UploadId } = await this.patiently(() =>
+    const { UploadId } = await this.retrying(() =>
       this.bucket.send(
         new CreateMultipartUploadCommand({ ...this.described, ...this.object }),
         this.doing,
-        this.patience.signal,
+        this.retry.signal,
       ),
     );
     if (UploadId === undefined)
@@ -79,14 +79,14 @@ export class MultipartUpload {
 
   /** Sends a part, again and again where the storage does not answer. Its signature holds its SHA-256. */
   async send(PartNumber: number, Body: Buffer): Promise<void> {
-    const { ETag } = await this.patiently(() => this.sendPart({ ...this.object, UploadId: this.id, PartNumber, Body }));
+    const { ETag } = await this.retrying(() => this.sendPart({ ...this.object, UploadId: this.id, PartNumber, Body }));
     this.parts.push({ PartNumber, ETag });
   }
 
   /** Under an object lock a part needs a checksum besides (Amazon S3 API reference, UploadPart): every server knows MD5, which is slow. */
   private async sendPart(part: PartRequest): Promise<{ readonly ETag?: string | undefined }> {
     const send = (more: { readonly ContentMD5?: string }) =>
-      this.bucket.send(new UploadPartCommand({ ...part, ...more }), this.doing, this.patience.signal);
+      this.bucket.send(new UploadPartCommand({ ...part, ...more }), this.doing, this.retry.signal);
     if (!this.needsMd5) {
       try {
         return await send({});
@@ -103,22 +103,20 @@ export class MultipartUpload {
     const CopySource = copySourceOf({ bucket: this.object.Bucket, key });
     const command = () =>
       new UploadPartCopyCommand({ ...this.object, UploadId: this.id, PartNumber, CopySource, CopySourceIfMatch: etag });
-    const { CopyPartResult } = await this.patiently(() =>
-      this.bucket.send(command(), this.doing, this.patience.signal),
-    );
+    const { CopyPartResult } = await this.retrying(() => this.bucket.send(command(), this.doing, this.retry.signal));
     this.parts.push({ PartNumber, ETag: CopyPartResult?.ETag });
   }
 
-  /** Makes the object. Its answer may be lost: then the object that is there tells by its ETag that it is this one. */
+  /** Makes the object. Its answer may be lost: then the ETag of the existing object shows that it is this one. */
   async complete(): Promise<MadeObject> {
     const parts = this.parts.toSorted((a, b) => a.PartNumber - b.PartNumber);
     const Parts = parts.map(({ PartNumber, ETag }) => ({ PartNumber, ETag }));
     try {
-      const done = await this.patiently(() =>
+      const done = await this.retrying(() =>
         this.bucket.send(
           new CompleteMultipartUploadCommand({ ...this.object, UploadId: this.id, MultipartUpload: { Parts } }),
           this.doing,
-          this.patience.signal,
+          this.retry.signal,
         ),
       );
       return { etag: done.ETag, versionId: done.VersionId };
@@ -127,8 +125,8 @@ export class MultipartUpload {
       // The MD5 of the parts' own (Amazon S3 User Guide, "checking object integrity").
       const md5s = parts.map(({ ETag = '' }) => Buffer.from(ETag.replaceAll('"', ''), 'hex'));
       const expected = `"${createHash('md5').update(Buffer.concat(md5s)).digest('hex')}-${parts.length}"`;
-      const there = await this.patiently(() =>
-        this.bucket.send(new HeadObjectCommand(this.object), `looking at ${this.key}`),
+      const there = await this.retrying(() =>
+        this.bucket.send(new HeadObjectCommand(this.object), `reading ${this.key}`),
       ).catch(() => null);
       if (there?.ETag === expected) return { etag: expected, versionId: there.VersionId };
       throw error;
@@ -140,8 +138,8 @@ export class MultipartUpload {
     if (this.id !== undefined) await abortUpload(this.bucket, this.object.Key, this.id);
   }
 
-  private patiently<T>(work: () => Promise<T>): Promise<T> {
-    return withRetries(work, this.patience);
+  private retrying<T>(work: () => Promise<T>): Promise<T> {
+    return withRetries(work, this.retry);
   }
 }
 

@@ -24,10 +24,7 @@ export function openObjects(bucket: S3Bucket): WritableObjects {
   return {
     place,
     async versioning() {
-      const { Status } = await bucket.send(
-        new GetBucketVersioningCommand({ Bucket }),
-        'asking whether it keeps versions',
-      );
+      const { Status } = await bucket.send(new GetBucketVersioningCommand({ Bucket }), 'reading versioning');
       return Status === 'Enabled' ? 'enabled' : Status === 'Suspended' ? 'suspended' : 'off';
     },
     oldVersionDays: (folder) => oldVersionDays(bucket, place.keyOf(folder)),
@@ -60,7 +57,7 @@ export function openObjects(bucket: S3Bucket): WritableObjects {
     async copiedFrom(key) {
       const { Metadata } = await bucket.send(
         new HeadObjectCommand({ Bucket, Key: place.keyOf(key) }),
-        `looking at ${key}`,
+        `inspecting ${key}`,
       );
       return Metadata?.[MARK] ?? null;
     },
@@ -69,11 +66,11 @@ export function openObjects(bucket: S3Bucket): WritableObjects {
         bucket: from.bucket,
         key: from.keyOf(key),
         sizeBytes,
-        ...(versionId === undefined ? {} : { versionId }),
+        versionId,
       };
       await copyObject(bucket, source, place.keyOf(toKey), {
         ...how,
-        ...(mark === undefined ? {} : { metadata: { [MARK]: mark } }),
+        metadata: mark === undefined ? undefined : { [MARK]: mark },
       });
     },
     async removeMarker(key, VersionId) {
@@ -92,7 +89,7 @@ function placeOf(options: S3Options): ObjectPlace {
 
 async function* listObjects(bucket: S3Bucket, Prefix: string, after?: string): AsyncGenerator<ObjectFacts> {
   const pages = pagesAhead(async (ContinuationToken: string | undefined) => {
-    const start = ContinuationToken === undefined && after !== undefined ? { StartAfter: `${Prefix}${after}` } : {};
+    const isFirst = ContinuationToken === undefined;
     const page = await bucket.send(
       new ListObjectsV2Command({
         Bucket: bucket.options.bucket,
@@ -100,7 +97,7 @@ async function* listObjects(bucket: S3Bucket, Prefix: string, after?: string): A
         ContinuationToken,
         EncodingType: 'url',
         OptionalObjectAttributes: ['RestoreStatus'],
-        ...start,
+        StartAfter: isFirst && after !== undefined ? `${Prefix}${after}` : undefined,
       }),
       `listing ${Prefix}`,
     );

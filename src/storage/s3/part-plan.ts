@@ -4,13 +4,13 @@ const MAX_OBJECT_BYTES = 5 * 1024 ** 4;
 
 /** Parts of one upload never take more memory than this together, whatever the config says. */
 const MEMORY_BYTES = 32 * 1024 ** 2;
-/** Beside each other in that memory there are two at least: one is filled while the other is sent. */
+/** At least two pieces fit in that memory: one is filled while the other is sent. */
 const MAX_PIECE_BYTES = MEMORY_BYTES / 2;
-const GATHERED_BYTES = 1024 ** 3;
+const CONCATENATED_BYTES = 1024 ** 3;
 
 /**
  * How a stream of unknown length becomes an object. It is cut into pieces that fit in memory. The first are parts of the
- * object; as there are 10,000 of these at most, later pieces are gathered on the server: many become an object of
+ * object; as there are 10,000 of these at most, later pieces are concatenated on the server: many become an object of
  * their own, which is copied there into one big part.
  */
 export interface PartPlan {
@@ -36,12 +36,12 @@ export function partPlan({
   return {
     pieceBytes,
     atOnce,
-    direct: MAX_PARTS - MAX_OBJECT_BYTES / GATHERED_BYTES,
-    perPart: Math.ceil(GATHERED_BYTES / pieceBytes),
+    direct: MAX_PARTS - MAX_OBJECT_BYTES / CONCATENATED_BYTES,
+    perPart: Math.ceil(CONCATENATED_BYTES / pieceBytes),
   };
 }
 
-/** Where a piece belongs, all counted from 1: the part of the object, and its place in there where others share it. */
+/** Where a piece belongs, all counted from 1: the part of the object, and its place in that part where others share it. */
 export function placeOfPiece(
   piece: number,
   { direct, perPart }: Pick<PartPlan, 'direct' | 'perPart'>,

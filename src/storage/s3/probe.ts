@@ -26,14 +26,14 @@ export interface VersionTimes {
 }
 
 /**
- * Writes two versions of an object of its own and looks whether the first one keeps its time when it is superseded. The
+ * Writes two versions of an object of its own and checks whether the first one keeps its time when it is superseded. The
  * same server's two answers are compared, so no clock matters. Leaves nothing: its versions are removed for good.
  *
  * @throws RepriseError `storage-unreachable`, `storage-refused` (it needs to write, list versions and delete them)
  */
 export async function probeVersionTimes(bucket: S3Bucket, signal?: AbortSignal): Promise<VersionTimes> {
   const Bucket = bucket.options.bucket;
-  const { Status } = await bucket.send(new GetBucketVersioningCommand({ Bucket }), 'looking at versioning', signal);
+  const { Status } = await bucket.send(new GetBucketVersioningCommand({ Bucket }), 'reading versioning', signal);
   if (Status !== 'Enabled') return { times: 'unversioned', detail: 'the bucket keeps no versions' };
   const lock = await defaultLock(bucket, signal);
   if (lock === 'COMPLIANCE')
@@ -42,7 +42,7 @@ export async function probeVersionTimes(bucket: S3Bucket, signal?: AbortSignal):
   try {
     const first = await writeVersion(bucket, Key, '1', lock, signal);
     const before = await timeOf(bucket, Key, first, signal);
-    await sleep(APART_MS, undefined, signal ? { signal } : {});
+    await sleep(APART_MS, undefined, { signal });
     await writeVersion(bucket, Key, '2', lock, signal);
     const after = await timeOf(bucket, Key, first, signal);
     if (before === null || after === null)
@@ -52,7 +52,7 @@ export async function probeVersionTimes(bucket: S3Bucket, signal?: AbortSignal):
       : {
           times: 'superseded',
           detail:
-            'a noncurrent version gets the time at which it was superseded: what was current at an instant cannot be told',
+            'a noncurrent version gets the time at which it was superseded: what was current at an instant cannot be known',
         };
   } finally {
     await removeVersions(bucket, Key, lock === 'GOVERNANCE');
@@ -142,12 +142,12 @@ async function defaultLock(bucket: S3Bucket, signal?: AbortSignal): Promise<Lock
   try {
     const { ObjectLockConfiguration } = await bucket.send(
       new GetObjectLockConfigurationCommand({ Bucket: bucket.options.bucket }),
-      'looking at the object lock',
+      'reading the object lock',
       signal,
     );
     return ObjectLockConfiguration?.Rule?.DefaultRetention?.Mode ?? null;
   } catch (error) {
-    // A bucket without a lock, a server without locks, and a key that may not ask: nothing is known to hold a probe.
+    // A bucket without a lock, a server without locks, and a key that may not read it: nothing is known to hold a probe.
     if (isRepriseError(error) && error.code !== 'storage-unreachable') return null;
     throw error;
   }

@@ -9,10 +9,10 @@ import { NOT_THERE, s3Failure } from './failures.js';
 import type { S3Options } from './options.js';
 import { withRetries } from './retry-policy.js';
 
-/** A stream that breaks off is taken up where it was, so often without a byte in between (F10). */
+/** A stream that breaks off is continued where it was, so many times without a byte in between. */
 const MAX_FAILURES = 5;
 
-/** Key in the bucket of a key of the repository, after the proof that it stays below its prefix (F37). */
+/** Key in the bucket of a key of the repository, checked to stay below its prefix. */
 export function bucketKey({ prefix }: Pick<S3Options, 'prefix'>, key: string): string {
   const path = keyComponents(key).join('/');
   return `${bucketRoot({ prefix })}${path}`;
@@ -34,7 +34,7 @@ export function openS3ForReading(bucket: S3Bucket): ReadableStorage {
         return Buffer.concat((await readStream(bucket, key).toArray()) as Buffer[]);
       } catch (error) {
         if (!isRepriseError(error) || error.code !== 'object-cold') throw error;
-        // Records and manifests: no recovery thaws what tells it of what to thaw.
+        // Records and manifests: a recovery reads them to know what to thaw, so it cannot thaw them.
         throw new RepriseError(
           'object-cold',
           `${key} lies in a cold class of the bucket ${options.bucket} and cannot be read`,
@@ -46,7 +46,7 @@ export function openS3ForReading(bucket: S3Bucket): ReadableStorage {
     open: async (key, fromByte = 0) => {
       if ((await statObject(bucket, key)) === null) {
         // A HEAD has no body that could say whether the bucket itself is missing.
-        await bucket.send(new ListObjectsV2Command({ Bucket: options.bucket, MaxKeys: 1 }), `looking for ${key}`);
+        await bucket.send(new ListObjectsV2Command({ Bucket: options.bucket, MaxKeys: 1 }), `finding ${key}`);
         throw new RepriseError(
           'not-found',
           `there is no ${JSON.stringify(key)} in the bucket ${options.bucket}`,
@@ -90,15 +90,12 @@ async function* chunksOf(bucket: S3Bucket, key: string, fromByte: number): Async
   let etag: string | undefined;
   let total = Infinity;
   for (let failures = 0; offset < total;) {
-    const part = {
-      ...(offset === 0 ? {} : { Range: `bytes=${offset}-` }),
-      ...(etag === undefined ? {} : { IfMatch: etag }),
-    };
+    const part = { Range: offset === 0 ? undefined : `bytes=${offset}-`, IfMatch: etag };
     const answer = await withRetries(() =>
       bucket.send(new GetObjectCommand({ Bucket: options.bucket, Key, ...part }), doing),
     ).catch((error: unknown) => {
       const status = isRepriseError(error) ? error.details['status'] : undefined;
-      // Asked for what lies behind the last byte.
+      // The range begins behind the last byte.
       if (status === 416 && offset === fromByte) return null;
       if (status === 412)
         throw new RepriseError(
@@ -127,7 +124,7 @@ async function* chunksOf(bucket: S3Bucket, key: string, fromByte: number): Async
   }
 }
 
-/** Size of the whole object, also where only a part was asked for. */
+/** Size of the whole object, also where only a part was requested. */
 function sizeOf({
   ContentRange,
   ContentLength,
@@ -143,14 +140,14 @@ async function statObject(bucket: S3Bucket, key: string): Promise<StoredObject |
   try {
     const head = await bucket.send(
       new HeadObjectCommand({ Bucket: bucket.options.bucket, Key: bucketKey(bucket.options, key) }),
-      `looking at ${key}`,
+      `inspecting ${key}`,
     );
     const locked = head.ObjectLockRetainUntilDate;
     return {
       key,
       sizeBytes: head.ContentLength ?? 0,
       modifiedAt: (head.LastModified ?? new Date(0)).toISOString(),
-      ...(locked === undefined ? {} : { lockedUntil: locked.toISOString() }),
+      lockedUntil: locked?.toISOString(),
     };
   } catch (error) {
     if (isRepriseError(error) && error.code === 'not-found') return null;
@@ -170,7 +167,7 @@ async function* listObjects(bucket: S3Bucket, prefix: string): AsyncGenerator<St
       `listing ${prefix}`,
     );
     for (const { Key = '', Size = 0, LastModified, StorageClass = '' } of page.Contents ?? []) {
-      // Consoles mark an empty folder with an object of that name, which is none of ours; what is being gathered is no object yet.
+      // Consoles mark an empty folder with an object of that name, which is none of ours; intermediate objects of an upload are no objects yet.
       if (Key.endsWith('/') || Key.slice(Key.lastIndexOf('/') + 1).startsWith(incompletePrefix)) continue;
       yield {
         key: Key.slice(root.length),

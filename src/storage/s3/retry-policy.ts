@@ -1,20 +1,20 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isRepriseError } from '../../domain/errors.js';
 
-/** So often is tried again what the SDK's own attempts did not mend: about two minutes in all (F10). */
+/** Attempts beyond the SDK's own; about two minutes in all. */
 const TRIES = 8;
 const FIRST_WAIT_MS = 1_000;
 const LONGEST_WAIT_MS = 30_000;
 
 export interface RetryPolicy {
   readonly signal?: AbortSignal | undefined;
-  /** Told what is waited for, and why. */
+  /** Called before each wait with the failure that is waited for. */
   readonly waiting?: (why: string) => void;
 }
 
 /**
- * Does something again that failed because the storage does not answer, with growing waits of which a random half is
- * left out, so that many do not come back at once. What the storage refuses is not asked twice.
+ * Tries again what failed because the storage did not answer, with exponential back-off and jitter. What the storage
+ * refuses is not tried again.
  */
 export async function withRetries<T>(work: () => Promise<T>, { signal, waiting }: RetryPolicy = {}): Promise<T> {
   for (let tries = 1; ; tries++) {

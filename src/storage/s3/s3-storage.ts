@@ -8,7 +8,7 @@ import type { ReadSecret, S3Bucket } from './client.js';
 import { coldObjects, requestThaw } from './cold.js';
 import { conditionally, putCommand } from './conditional-create.js';
 import { copyObject } from './copy.js';
-import { removeParts } from './multipart-concat.js';
+import { removeIntermediates } from './multipart-concat.js';
 import { openObjects } from './objects.js';
 import type { S3Options } from './options.js';
 import { abandonUploads } from './multipart.js';
@@ -40,7 +40,7 @@ export function openS3(options: S3Options, readSecret: ReadSecret): WritableStor
 
     async abandon(key) {
       await abandonUploads(bucket, key);
-      await removeParts(bucket, key);
+      await removeIntermediates(bucket, key);
     },
 
     async remove(key) {
@@ -61,7 +61,7 @@ async function publish(bucket: S3Bucket, fromKey: string, toKey: string): Promis
   const { options } = bucket;
   const facts = (key: string) =>
     bucket
-      .send(new HeadObjectCommand({ Bucket: options.bucket, Key: bucketKey(options, key) }), `looking at ${key}`)
+      .send(new HeadObjectCommand({ Bucket: options.bucket, Key: bucketKey(options, key) }), `inspecting ${key}`)
       .catch((error: unknown) => {
         if (isRepriseError(error) && error.code === 'not-found') return null;
         throw error;

@@ -19,13 +19,13 @@ import type { S3Bucket } from './client.js';
 export interface BucketSetting {
   readonly name: string;
   /** The bucket exists. Throws what the server says where it knows no such setting. */
-  look(bucket: S3Bucket, signal?: AbortSignal): Promise<Seen>;
+  inspect(bucket: S3Bucket, signal?: AbortSignal): Promise<SettingState>;
   /** What it is in a bucket that is not there yet: then `wanted` alone counts. */
   wanted(bucket: S3Bucket): readonly string[];
   change(bucket: S3Bucket, signal?: AbortSignal): Promise<void>;
 }
 
-export interface Seen {
+export interface SettingState {
   readonly is: readonly string[];
   readonly wanted: readonly string[];
   readonly detail?: string;
@@ -39,7 +39,7 @@ export async function regionOf(bucket: S3Bucket, signal?: AbortSignal): Promise<
   try {
     const { BucketRegion } = await bucket.send(
       new HeadBucketCommand({ Bucket: bucket.options.bucket }),
-      'looking for the bucket',
+      'finding the bucket',
       signal,
     );
     return BucketRegion ?? '';
@@ -60,7 +60,7 @@ export async function createBucket(bucket: S3Bucket, signal?: AbortSignal): Prom
     new CreateBucketCommand({
       Bucket,
       ...place,
-      ...(objectLock === undefined ? {} : { ObjectLockEnabledForBucket: true }),
+      ObjectLockEnabledForBucket: objectLock === undefined ? undefined : true,
     }),
     'creating the bucket',
     signal,
@@ -70,10 +70,10 @@ export async function createBucket(bucket: S3Bucket, signal?: AbortSignal): Prom
 const versioning: BucketSetting = {
   name: 'versioning',
   wanted: ({ options }) => (keepsVersions(options) ? ['enabled'] : []),
-  async look(bucket, signal) {
+  async inspect(bucket, signal) {
     const { Status } = await bucket.send(
       new GetBucketVersioningCommand({ Bucket: bucket.options.bucket }),
-      'looking at versioning',
+      'reading versioning',
       signal,
     );
     const is = Status === undefined ? 'off' : Status.toLowerCase();
@@ -96,7 +96,7 @@ const objectLock: BucketSetting = {
   name: 'object lock',
   wanted: ({ options }) =>
     options.objectLock === undefined ? [] : [lockLine(options.objectLock.mode, options.objectLock.days, 'days')],
-  async look(bucket, signal) {
+  async inspect(bucket, signal) {
     const is = await lockOf(bucket, signal);
     const { objectLock: own } = bucket.options;
     return { is, wanted: own === undefined ? is : [lockLine(own.mode, own.days, 'days')] };
@@ -123,7 +123,7 @@ async function lockOf(bucket: S3Bucket, signal?: AbortSignal): Promise<readonly 
   const answer = await absentAs(null, ['ObjectLockConfigurationNotFoundError'], () =>
     bucket.send(
       new GetObjectLockConfigurationCommand({ Bucket: bucket.options.bucket }),
-      'looking at the object lock',
+      'reading the object lock',
       signal,
     ),
   );
@@ -153,11 +153,11 @@ const allBlocked = {
 const publicAccess: BucketSetting = {
   name: 'public access block',
   wanted: ({ options }) => (options.blockPublicAccess ? publicAccessFlags.map((flag) => `${flag} on`) : []),
-  async look(bucket, signal) {
+  async inspect(bucket, signal) {
     const answer = await absentAs(null, ['NoSuchPublicAccessBlockConfiguration'], () =>
       bucket.send(
         new GetPublicAccessBlockCommand({ Bucket: bucket.options.bucket }),
-        'looking at the public access block',
+        'reading the public access block',
         signal,
       ),
     );
@@ -177,14 +177,10 @@ const publicAccess: BucketSetting = {
 const encryption: BucketSetting = {
   name: 'default encryption',
   wanted: ({ options }) => [encryptionLine(options.defaultEncryption ?? 'AES256', options.kmsKeyId)],
-  async look(bucket, signal) {
+  async inspect(bucket, signal) {
     const { options } = bucket;
     const answer = await absentAs(null, ['ServerSideEncryptionConfigurationNotFoundError'], () =>
-      bucket.send(
-        new GetBucketEncryptionCommand({ Bucket: options.bucket }),
-        'looking at the default encryption',
-        signal,
-      ),
+      bucket.send(new GetBucketEncryptionCommand({ Bucket: options.bucket }), 'reading the default encryption', signal),
     );
     const rule = answer?.ServerSideEncryptionConfiguration?.Rules?.[0]?.ApplyServerSideEncryptionByDefault;
     const is =
@@ -203,7 +199,7 @@ const encryption: BucketSetting = {
       {
         ApplyServerSideEncryptionByDefault: {
           SSEAlgorithm,
-          ...(kmsKeyId === undefined ? {} : { KMSMasterKeyID: kmsKeyId }),
+          KMSMasterKeyID: kmsKeyId,
         },
       },
     ];
@@ -227,9 +223,9 @@ function keepsVersions({ versioning: wanted, objectLock: lock }: S3Bucket['optio
 }
 
 /** Some settings that were never made are an error on the wire. */
-export async function absentAs<T, A>(absent: A, names: readonly string[], ask: () => Promise<T>): Promise<T | A> {
+export async function absentAs<T, A>(absent: A, names: readonly string[], request: () => Promise<T>): Promise<T | A> {
   try {
-    return await ask();
+    return await request();
   } catch (error) {
     if (isRepriseError(error) && names.includes(String(error.details['s3']))) return absent;
     throw error;
@@ -243,6 +239,6 @@ export function gapOf(error: unknown): { readonly verdict: StorageSetting['verdi
   const name = String(s3);
   if (status === 501 || status === 405 || name === 'NotImplemented')
     return { verdict: 'lacking', detail: `this server has no such thing (${name})` };
-  if (status === 403) return { verdict: 'lacking', detail: `the key may not look at it (${name})` };
+  if (status === 403) return { verdict: 'lacking', detail: `the key may not read it (${name})` };
   return null;
 }

@@ -17,7 +17,7 @@ interface Markers {
  */
 export async function* listVersions(bucket: S3Bucket, Prefix: string, after?: string): AsyncGenerator<ObjectVersion> {
   const pages = pagesAhead(async (from: Markers | undefined) => {
-    const start: Markers = from ?? (after === undefined ? {} : { KeyMarker: `${Prefix}${after}` });
+    const start: Markers = from ?? { KeyMarker: after === undefined ? undefined : `${Prefix}${after}` };
     const command = new ListObjectVersionsCommand({
       Bucket: bucket.options.bucket,
       Prefix,
@@ -45,15 +45,15 @@ export async function* listVersions(bucket: S3Bucket, Prefix: string, after?: st
   }
 }
 
-/** Pages of a listing, the next one asked for while one is read. */
+/** Pages of a listing, the next one requested while one is read. */
 export async function* pagesAhead<P, N>(
-  ask: (next: N | undefined) => Promise<{ readonly page: P; readonly next: N | undefined }>,
+  request: (next: N | undefined) => Promise<{ readonly page: P; readonly next: N | undefined }>,
 ): AsyncGenerator<P> {
-  let coming: ReturnType<typeof ask> | null = ask(undefined);
+  let coming: ReturnType<typeof request> | null = request(undefined);
   while (coming !== null) {
-    const { page, next }: Awaited<ReturnType<typeof ask>> = await coming;
-    coming = next === undefined ? null : ask(next);
-    // Whoever stops reading early asks for no more: a failure of that page is nobody's.
+    const { page, next }: Awaited<ReturnType<typeof request>> = await coming;
+    coming = next === undefined ? null : request(next);
+    // A caller that stops early does not await this page: its failure is ignored.
     coming?.catch(() => undefined);
     yield page;
   }

@@ -6,7 +6,7 @@ import { bucketRoot } from './reading.js';
 
 const STANDARD = 'STANDARD';
 
-/** Everything below the prefix that is paid for: every version, and the parts of uploads that nobody finished, page by page (F40). */
+/** Everything below the prefix that is paid for: every version, and the parts of unfinished uploads, page by page. */
 export async function* s3Volumes(bucket: S3Bucket, signal?: AbortSignal): AsyncGenerator<StoredVolume> {
   yield* versions(bucket, signal);
   yield* unfinished(bucket, signal);
@@ -65,7 +65,7 @@ interface Uploads {
   readonly NextUploadIdMarker?: string;
 }
 
-/** Null for one that ended while we looked. */
+/** Null for one that ended meanwhile. */
 async function bytesOf(bucket: S3Bucket, Key: string, UploadId: string, signal?: AbortSignal): Promise<number | null> {
   let sum = 0;
   let marker: string | undefined;

@@ -77,7 +77,7 @@ describe('preflight', () => {
   });
 
   it("F17: refuses a stanza that is another cluster's, and leaves it as it is", async () => {
-    const other = await startScratchCluster({ archive: 'true # pgbackrest archive-push' });
+    const other = await startScratchCluster({ archive: 'true # pgbackrest archive-push', unrelated: true });
     const context = await newContext();
     const before = await source.pgbackrest('info', '--output=json');
     const cluster = { ...context.cluster, connection: { ...context.cluster.connection, port: other.port } };

@@ -12,7 +12,8 @@ import {
 import { dropOldData } from '../../../src/postgres/old-data/drop-old-data.js';
 import { applyProperties } from '../../../src/postgres/content/database-properties.js';
 import { swapDatabases } from '../../../src/postgres/old-data/swap-databases.js';
-import { readTopology, topologyRefusal } from '../../../src/postgres/server/topology.js';
+import { topologyRefusal } from '../../../src/domain/plan/topology.js';
+import { readTopology } from '../../../src/postgres/server/topology.js';
 import { startScratchCluster } from '../../helpers/postgres.js';
 import type { ScratchCluster } from '../../helpers/scratch-cluster.js';
 

@@ -10,7 +10,7 @@ import {
   waitForEndOfWal,
 } from '../../../src/postgres/recovery/recovery.js';
 import { swapDatabases } from '../../../src/postgres/old-data/swap-databases.js';
-import { refuseTopology } from '../../../src/postgres/server/topology.js';
+import { readClusterTopology } from '../../../src/postgres/server/topology.js';
 import { startScratchCluster } from '../../helpers/postgres.js';
 import { RecoveryLab } from '../../helpers/recovery-lab.js';
 
@@ -33,13 +33,13 @@ describe('a recovery that was given up before it was opened for writes', () => {
     await configureRecovery(request);
     await retargetRecovery(request, service, connection);
     await waitForEndOfWal(connection, null, { service });
-    await refuseTopology(connection, dataDir);
+    expect(await readClusterTopology(connection, dataDir)).toMatchObject({ isStandby: false });
     await service.stop('fast');
     expect(await inspectDataDir(lab.pgBin, dataDir, lab.user)).toMatchObject({
       state: 'damaged',
       reason: expect.stringContaining('has not ended'),
     });
-    await refuseTopology(connection, dataDir);
+    expect(await readClusterTopology(connection, dataDir)).toMatchObject({ isStandby: false });
 
     await service.start();
     await promote(connection);

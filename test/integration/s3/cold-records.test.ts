@@ -2,7 +2,8 @@ import { CopyObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import { objectLocks } from '../../../src/activities/backup/object-locks.js';
 import { currentBackups, openClusterContext, readContext } from '../../../src/activities/cluster-context.js';
-import { thawOf } from '../../../src/activities/recovery/thaw.js';
+import { observeColdFiles } from '../../../src/activities/recovery/thaw.js';
+import { planThaw } from '../../../src/domain/plan/thaw.js';
 import type { ClusterContext } from '../../../src/activities/cluster-context.js';
 import { loadConfig } from '../../../src/config/load.js';
 import { basebackupEngine } from '../../../src/engines/basebackup/basebackup-engine.js';
@@ -165,7 +166,7 @@ describe('F13: what tells of backups went to DEEP_ARCHIVE', () => {
       [label, 'cold'],
       [bases[1], 'complete'],
     ]);
-    expect(await thawOf(session, policy, [{ label }], {}, run, 'op')).toMatchObject({
+    expect(planThaw(await observeColdFiles(session, policy, [{ label }], run, 'op'), undefined)).toMatchObject({
       planned: { tier: 'Standard', days: 7 },
       observed: { objects: 2, bytes: 3, storageClasses: ['DEEP_ARCHIVE'] },
     });
@@ -174,7 +175,7 @@ describe('F13: what tells of backups went to DEEP_ARCHIVE', () => {
     await storage.requestThaw?.(keys, 'Standard', 7);
     for (let looks = 0; (await storage.coldObjects?.(keys))?.length !== 0; looks++)
       if (looks > 5) throw new Error('it is never thawed');
-    expect(await thawOf(session, policy, [{ label }], {}, run, 'op')).toBeNull();
+    expect(planThaw(await observeColdFiles(session, policy, [{ label }], run, 'op'), undefined)).toBeNull();
     expect(await storage.coldObjects?.([wal(1)])).toHaveLength(1);
   }, 300_000);
 

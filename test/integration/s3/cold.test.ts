@@ -4,7 +4,8 @@ import { DefaultLogger } from '@temporalio/worker';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import { createHostActivities } from '../../../src/activities/index.js';
 import { openClusterContext, readContext } from '../../../src/activities/cluster-context.js';
-import { thawOf } from '../../../src/activities/recovery/thaw.js';
+import { observeColdFiles } from '../../../src/activities/recovery/thaw.js';
+import { planThaw } from '../../../src/domain/plan/thaw.js';
 import { loadConfig } from '../../../src/config/load.js';
 import { openHostState } from '../../../src/records/host-state.js';
 import { resolveSecret } from '../../../src/process/exec/secrets.js';
@@ -150,8 +151,8 @@ contacts:
       { label, cold: true },
     ]);
 
-    const first = await thawOf(session, policy, [{ label }], {}, run, 'op');
-    expect(first).toEqual({
+    const cold = await observeColdFiles(session, policy, [{ label }], run, 'op');
+    expect(planThaw(cold, undefined)).toEqual({
       planned: { tier: 'Bulk', days: 3 },
       observed: {
         objects: 1,
@@ -164,20 +165,18 @@ contacts:
         currency: 'EUR',
       },
     });
-    expect((await thawOf(session, policy, [{ label }], { tier: 'Standard' }, run, 'op'))?.planned.tier).toBe(
-      'Standard',
+    expect(planThaw(cold, 'Standard')?.planned.tier).toBe('Standard');
+    expect(() => planThaw(cold, 'Expedited')).toThrow(
+      expect.objectContaining({ code: 'usage', hint: expect.stringContaining('Standard | Bulk') }),
     );
-    await expect(thawOf(session, policy, [{ label }], { tier: 'Expedited' }, run, 'op')).rejects.toMatchObject({
-      code: 'usage',
-      hint: expect.stringContaining('Standard | Bulk'),
-    });
 
     const storage = deps.openStorage(deps.config.repositories['offsite']!, null);
     await storage.requestThaw?.([dump], 'Bulk', 3);
     for (let looks = 0; (await storage.coldObjects?.([dump]))?.length !== 0; looks++)
       if (looks > 5) throw new Error('it is never thawed');
-    expect(await thawOf(session, policy, [{ label }], {}, run, 'op')).toBeNull();
-    expect(await thawOf(session, policy, [{ label }], { approved: { tier: 'Bulk', days: 3 } }, run, 'op')).toEqual({
+    const thawed = await observeColdFiles(session, policy, [{ label }], run, 'op');
+    expect(planThaw(thawed, undefined)).toBeNull();
+    expect(planThaw(thawed, undefined, { tier: 'Bulk', days: 3 })).toEqual({
       planned: { tier: 'Bulk', days: 3 },
       observed: null,
     });

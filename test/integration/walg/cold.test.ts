@@ -2,7 +2,8 @@ import { chmod, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CopyObjectCommand, ListObjectsV2Command, PutObjectCommand } from '@aws-sdk/client-s3';
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import { thawOf } from '../../../src/activities/recovery/thaw.js';
+import { observeColdFiles } from '../../../src/activities/recovery/thaw.js';
+import { planThaw } from '../../../src/domain/plan/thaw.js';
 import type { ClusterContext } from '../../../src/activities/cluster-context.js';
 import type { ReadContext } from '../../../src/engines/engine.js';
 import { pgbackrestEngine } from '../../../src/engines/pgbackrest/pgbackrest-engine.js';
@@ -144,8 +145,8 @@ describe('F13: a backup of pgBackRest in S3', () => {
     );
     return path;
   };
-  /** An engine of which only the place of its files is asked. */
-  const session = async (configFile: string, warnings: string[]) => {
+  /** Asked of an engine of which only the place of its files is asked. */
+  const observed = async (configFile: string) => {
     const read = await context(configFile);
     const engine = {
       ...pgbackrestEngine,
@@ -186,8 +187,7 @@ describe('F13: a backup of pgBackRest in S3', () => {
       cursor: undefined,
       keep: () => undefined,
     };
-    return () =>
-      thawOf(made, policy as never, [{ label }], { tier: 'Bulk', warn: (text) => warnings.push(text) }, run, 'op');
+    return observeColdFiles(made, policy as never, [{ label }], run, 'op');
   };
 
   it('what its recovery would read and is cold is what the plan counts; where nobody can look, it says so', async () => {
@@ -211,32 +211,21 @@ describe('F13: a backup of pgBackRest in S3', () => {
       `repo1-s3-endpoint=${moto.endpoint}`,
       `repo1-s3-key=${moto.accessKeyId}`,
     ];
-    const warnings: string[] = [];
-    const found = await (
-      await session(await config([...keys, `repo1-s3-key-secret=${moto.secretAccessKey}`]), warnings)
-    )();
-    expect(warnings).toEqual([]);
-    expect(found).toMatchObject({
+    const secret = `repo1-s3-key-secret=${moto.secretAccessKey}`;
+    const found = await observed(await config([...keys, secret]));
+    expect(found.notSeen).toBeNull();
+    expect(planThaw(found, 'Bulk')).toMatchObject({
       planned: { tier: 'Bulk', days: 7 },
       observed: { objects: 3, bytes: 6, storageClasses: ['DEEP_ARCHIVE'] },
     });
 
-    expect(
-      await (
-        await session(
-          await config([...keys, `repo1-s3-key-secret=${moto.secretAccessKey}`, 'repo1-s3-bucket=gone']),
-          warnings,
-        )
-      )(),
-    ).toBeNull();
-    expect(warnings).toEqual([expect.stringMatching(/could not be looked at: the bucket gone .*NoSuchBucket/)]);
+    const gone = await observed(await config([...keys, secret, 'repo1-s3-bucket=gone']));
+    expect(planThaw(gone, 'Bulk')).toBeNull();
+    expect(gone.notSeen).toMatch(/the bucket gone .*NoSuchBucket/);
+    expect(gone.notSeen).not.toContain(moto.secretAccessKey);
 
-    expect(
-      await (
-        await session(await config([...keys, 'repo1-s3-key-secret=x', 'repo1-s3-bucket=No Bucket']), warnings)
-      )(),
-    ).toBeNull();
-    expect(warnings[1]).toMatch(/could not be looked at: .* a bucket has 3 to 63/);
-    expect(warnings.join()).not.toContain(moto.secretAccessKey);
+    const misnamed = await observed(await config([...keys, 'repo1-s3-key-secret=x', 'repo1-s3-bucket=No Bucket']));
+    expect(planThaw(misnamed, 'Bulk')).toBeNull();
+    expect(misnamed.notSeen).toMatch(/a bucket has 3 to 63/);
   });
 });

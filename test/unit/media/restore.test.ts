@@ -309,6 +309,15 @@ describe('listings', () => {
     );
   });
 
+  test('an answer that breaks off is a failure to try again, and a control character in a key is read', () => {
+    expect(() => takeVersions('<ListVersionsResult><Version><Key>a</Key>')).toThrow(
+      expect.objectContaining({ code: 'storage-unreachable' }),
+    );
+    expect(takeVersions('<?xml version="1.0"?><Version><Key>a&#x1;b</Key></Version>').versions[0]?.key).toBe(
+      'a\u0001b',
+    );
+  });
+
   test('F35: keys are read as they were written', () => {
     expect(decodeKey('a+b%2B%C3%A9%0A', 'url')).toBe('a b+é\n');
     expect(decodeKey('a+b%2B', undefined)).toBe('a+b%2B');

@@ -233,7 +233,7 @@ describe('F35, F37: hostile step and operation names', () => {
 });
 
 describe('reports', () => {
-  it('go on while an exit is judged and a failure cleaned up, and one that throws does not end the watch', async () => {
+  it('go on while an exit is classified and a failure cleaned up, and one that throws does not end the watch', async () => {
     const bench = await JobBench.create();
     let reports = 0;
     const slow = async () => {
@@ -245,8 +245,8 @@ describe('reports', () => {
       throw new Error('nobody listens');
     };
     await bench.letGo();
-    const judge = async () => slow().then(() => 'retry' as const);
-    await expect(bench.run(bench.request({ judge }), { report })).rejects.toMatchObject({ code: 'tool-failed' });
+    const classifyExit = async () => slow().then(() => 'retry' as const);
+    await expect(bench.run(bench.request({ classifyExit }), { report })).rejects.toMatchObject({ code: 'tool-failed' });
     expect(await bench.run(bench.request({ cleanUp: slow }), { report })).toMatchObject({ starts: 2 });
   });
 });

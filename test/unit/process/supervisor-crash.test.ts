@@ -78,12 +78,12 @@ describe('D2: two attempts at once', () => {
     expect(bench.starts()).toHaveLength(1);
   });
 
-  it('F8: a later attempt (Reset, lost completion) finds the work done and does not ask its judge again', async () => {
+  it('F8: a later attempt (Reset, lost completion) finds the work done and does not classify it again', async () => {
     const bench = await JobBench.create();
     await bench.letGo();
     await bench.run(bench.request());
-    const judge = () => Promise.reject(new Error('asked again'));
-    expect(await bench.run(bench.request({ judge }))).toMatchObject({ starts: 1, attached: true });
+    const classifyExit = () => Promise.reject(new Error('asked again'));
+    expect(await bench.run(bench.request({ classifyExit }))).toMatchObject({ starts: 1, attached: true });
     expect(bench.starts()).toHaveLength(1);
   });
 

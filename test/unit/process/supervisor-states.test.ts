@@ -72,10 +72,10 @@ describe('F3: a tool that fails', () => {
     expect(bench.starts()).toHaveLength(2);
   });
 
-  it('judged fail: tool-rejected at once, and the same when found, without a start', async () => {
+  it('classified as fail: tool-rejected at once, and the same when found, without a start', async () => {
     const bench = await JobBench.create();
     await bench.letGo();
-    const request = bench.request({ exit: 5, judge: async ({ code }) => (code === 5 ? 'fail' : 'ok') });
+    const request = bench.request({ exit: 5, classifyExit: async ({ code }) => (code === 5 ? 'fail' : 'ok') });
     for (const _attempt of [1, 2]) {
       await expect(bench.run(request)).rejects.toMatchObject({ code: 'tool-rejected', details: { code: 5 } });
     }
@@ -88,7 +88,7 @@ describe('F3: a tool that fails', () => {
   it('what had failed for good is started anew, once, where a person has the step tried again', async () => {
     const bench = await JobBench.create();
     await bench.letGo();
-    await expect(bench.run(bench.request({ exit: 5, judge: async () => 'fail' }))).rejects.toMatchObject({
+    await expect(bench.run(bench.request({ exit: 5, classifyExit: async () => 'fail' }))).rejects.toMatchObject({
       code: 'tool-rejected',
     });
     for (const attached of [false, true])
@@ -97,13 +97,16 @@ describe('F3: a tool that fails', () => {
     expect(await readJobs(bench.stateDir, 'op-1')).toMatchObject([{ state: 'failed' }, { state: 'succeeded' }]);
   });
 
-  it('exit 0 judged retry is a failure; exit 1 judged ok is none', async () => {
+  it('exit 0 classified as retry is a failure; exit 1 classified as ok is none', async () => {
     const bench = await JobBench.create();
     await bench.letGo();
-    await expect(bench.run(bench.request({ judge: async () => 'retry' }))).rejects.toMatchObject({
+    await expect(bench.run(bench.request({ classifyExit: async () => 'retry' }))).rejects.toMatchObject({
       code: 'tool-failed',
     });
-    expect(await bench.run(bench.request({ exit: 1, judge: async () => 'ok' }))).toMatchObject({ code: 1, starts: 2 });
+    expect(await bench.run(bench.request({ exit: 1, classifyExit: async () => 'ok' }))).toMatchObject({
+      code: 1,
+      starts: 2,
+    });
     expect(await readJobs(bench.stateDir, 'op-1')).toMatchObject([{ state: 'succeeded' }]);
   });
 

@@ -97,6 +97,10 @@ describe('state of a host, outside of Temporal', () => {
     await state.markUsed(digest, 'op-1');
     await writeFile(join(stateDir, 'ledger', `${digest}.used.json`), '{');
     await expect(state.markUsed(digest, 'op-1')).rejects.toMatchObject({ code: 'internal', hint: expect.any(String) });
+    for (const other of ['[]', '"op-1"', '{"operationId":1,"at":"x"}']) {
+      await writeFile(join(stateDir, 'ledger', `${digest}.used.json`), other);
+      await expect(state.usedBy(digest)).rejects.toMatchObject({ code: 'internal' });
+    }
   });
 
   it('a ledger that cannot be written is said, never passed over', async () => {

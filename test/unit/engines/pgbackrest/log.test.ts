@@ -1,7 +1,9 @@
 import { describe, expect, it, test } from '@jest/globals';
 import { parseListing } from '../../../../src/engines/pgbackrest/archive.js';
 import { parseConfigFile } from '../../../../src/engines/pgbackrest/config-file.js';
-import { failureOf, mayPass } from '../../../../src/engines/pgbackrest/failures.js';
+import { PGBACKREST } from '../../../../src/engines/pgbackrest/tool-rules.js';
+import { errorTable } from '../../../../src/domain/errors.js';
+import { toolFailure } from '../../../../src/process/exec/tool-rules.js';
 import { compareInstants } from '../../../../src/domain/target/compare-instants.js';
 import { occurrences } from '../../../../src/postgres/wal/locate-target.js';
 import { followWal, segmentBytesOf } from '../../../../src/postgres/wal/contiguous-wal.js';
@@ -9,6 +11,10 @@ import { archiveCommand, restoreCommand } from '../../../../src/engines/pgbackre
 import { followTimeline } from '../../../../src/postgres/wal/timelines.js';
 
 const MB = 1024 * 1024;
+const failureOf = (command: string, exitCode: number, output: string) =>
+  toolFailure(PGBACKREST, { name: `pgbackrest ${command}`, exitCode, output });
+const isRetryable = (exitCode: number, output: string): boolean =>
+  errorTable[failureOf('backup', exitCode, output).code].retryable;
 const segment = (timeline: number, number: number): string =>
   `${String(timeline).padStart(8, '0')}00000000${number.toString(16).toUpperCase().padStart(8, '0')}`;
 const segments = (timeline: number, from: number, to: number): string[] =>
@@ -139,7 +145,7 @@ describe('exit codes', () => {
     expect(failureOf('backup', 82, output)).toMatchObject({
       code: 'wal-not-archived',
       message: expect.stringContaining('was not archived before the 1000ms timeout') as unknown,
-      details: { code: 82 },
+      details: { tool: 'pgbackrest backup' },
     });
     expect(
       failureOf('backup', 50, 'ERROR: [050]: unable to acquire lock on file: Resource temporarily unavailable').code,
@@ -153,16 +159,16 @@ describe('exit codes', () => {
     expect(failureOf('backup', 125, 'gone wrong').code).toBe('tool-failed');
   });
 
-  it('F10, F12: tells what an object store says, which pgBackRest ends with one exit code, and what of it may pass', () => {
+  it('F10, F12: tells what an object store says, which pgBackRest ends with one exit code, and what of it is retried', () => {
     const http = (status: string, code = '') =>
       `ERROR: [039]: HTTP request failed with ${status}:\n       *** Response Content ***:\n       ${code === '' ? '' : `<Error><Code>${code}</Code></Error>`}`;
-    const told = (output: string) => [failureOf('backup', 39, output).code, mayPass(39, output)];
+    const told = (output: string) => [failureOf('backup', 39, output).code, isRetryable(39, output)];
     expect(told(http('403 (Forbidden)', 'SignatureDoesNotMatch'))).toEqual(['storage-refused', false]);
     expect(told(http('400 (Bad Request)', 'ExpiredToken'))).toEqual(['storage-refused', false]);
     expect(told(http('404 (Not Found)', 'NoSuchBucket'))).toEqual(['storage-refused', false]);
     expect(told(http('503 (Slow Down)'))).toEqual(['storage-unreachable', true]);
     expect(failureOf('backup', 39, http('403 (Forbidden)', 'AccessDenied')).message).toBe(
-      'the storage refuses the credentials, or what they ask for: HTTP request failed with 403 (Forbidden) (AccessDenied)',
+      'pgbackrest backup: the storage refuses the credentials, or what they ask for: HTTP request failed with 403 (Forbidden) (AccessDenied)',
     );
     // It shares its exit code with a repository that cannot be decrypted.
     expect(
@@ -173,10 +179,10 @@ describe('exit codes', () => {
       ),
     ).toMatchObject({ code: 'config-invalid', hint: expect.stringContaining('repo1-storage-ca-file') as unknown });
   });
-  it('F3: tell what may pass from what cannot', () => {
-    expect(mayPass(82, output)).toBe(true);
-    expect(mayPass(56, '')).toBe(true);
-    expect(mayPass(51, '')).toBe(false);
-    expect(mayPass(64, 'No space left on device')).toBe(false);
+  it('F3: tell what is retried from what is final', () => {
+    expect(isRetryable(82, output)).toBe(true);
+    expect(isRetryable(56, '')).toBe(true);
+    expect(isRetryable(51, '')).toBe(false);
+    expect(isRetryable(64, 'No space left on device')).toBe(false);
   });
 });

@@ -3,10 +3,14 @@ import { join } from 'node:path';
 import { describe, expect, it, test } from '@jest/globals';
 import { execa } from 'execa';
 import { parseEnvFile, prefixOf } from '../../../../src/engines/walg/env-file.js';
-import { failureOf } from '../../../../src/engines/walg/failures.js';
+import { WALG } from '../../../../src/engines/walg/tool-rules.js';
+import { toolFailure } from '../../../../src/process/exec/tool-rules.js';
 import { archiveCommand, restoreCommand } from '../../../../src/engines/walg/recovery-commands.js';
 import { knowsPostgres15, parseVersion } from '../../../../src/engines/walg/version.js';
 import { tempDir } from '../../../helpers/temp.js';
+
+const failureOf = (command: string, output: string) =>
+  toolFailure(WALG, { name: `wal-g ${command}`, exitCode: 1, output });
 
 describe('environment files', () => {
   it('are read as a shell reads them', () => {
@@ -135,6 +139,6 @@ test('failures become errors with a code, the reason and what to do', () => {
   ).toBe('storage-unreachable');
   expect(said('something else')).toMatchObject({
     code: 'tool-failed',
-    message: 'wal-g backup-fetch failed: something else',
+    message: 'wal-g backup-fetch exited with 1: something else',
   });
 });

@@ -9,7 +9,7 @@ export interface RestoreComplaint {
 }
 
 /** What the complaints of a pg_restore that exited 1 come to (F21). */
-export interface RestoreVerdict {
+export interface ClassifiedComplaints {
   /** Harmless complaints, each with the rule that accepts it. */
   readonly accepted: readonly string[];
   /** Why the restore is not accepted, without row values; empty where it is. */
@@ -51,7 +51,7 @@ const harmless: readonly Harmless[] = [
  * Classifies each complaint. The number pg_restore gives at its end must be the number found here: a name with a
  * newline can make a line that looks like a complaint, and so can only make the restore fail, not pass.
  */
-export function judgeRestore(stderr: string): RestoreVerdict {
+export function classifyComplaints(stderr: string): ClassifiedComplaints {
   const complaints = parseComplaints(stderr);
   const accepted: string[] = [];
   const refused: string[] = [];

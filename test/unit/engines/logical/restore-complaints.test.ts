@@ -1,5 +1,5 @@
 import { expect, it } from '@jest/globals';
-import { judgeRestore } from '../../../../src/engines/logical/restore-errors.js';
+import { classifyComplaints } from '../../../../src/engines/logical/restore-complaints.js';
 
 const publicExists = [
   'pg_restore: while PROCESSING TOC:',
@@ -22,27 +22,27 @@ const typeMissing = [
 const ignored = (count: number): string => `pg_restore: warning: errors ignored on restore: ${count}`;
 
 it('F21: a complaint that is known to be harmless is accepted, with the rule that accepts it', () => {
-  const { accepted, refused } = judgeRestore([...publicExists, ignored(1)].join('\n'));
+  const { accepted, refused } = classifyComplaints([...publicExists, ignored(1)].join('\n'));
   expect(refused).toEqual([]);
   expect(accepted).toEqual([expect.stringContaining('every new database has the schema public already')]);
 });
 
 it('F21: one unknown complaint among harmless ones fails the restore and is named', () => {
-  const { accepted, refused } = judgeRestore([...publicExists, ...typeMissing, ignored(2)].join('\n'));
+  const { accepted, refused } = classifyComplaints([...publicExists, ...typeMissing, ignored(2)].join('\n'));
   expect(accepted).toHaveLength(1);
   expect(refused).toEqual([expect.stringMatching(/TABLE t postgres: .*type "geo.point" does not exist/)]);
 });
 
 it('F21: the words of a harmless complaint under another command do not pass', () => {
   const other = publicExists.map((line) => line.replace('CREATE SCHEMA public;', 'CREATE TABLE public.t (x int);'));
-  expect(judgeRestore([...other, ignored(1)].join('\n')).refused).toHaveLength(1);
+  expect(classifyComplaints([...other, ignored(1)].join('\n')).refused).toHaveLength(1);
 });
 
 it('F21: another number of ignored errors than was read fails the restore', () => {
-  expect(judgeRestore([...publicExists, ignored(2)].join('\n')).refused).toEqual([
+  expect(classifyComplaints([...publicExists, ignored(2)].join('\n')).refused).toEqual([
     'pg_restore counts 2 ignored errors where 1 were read',
   ]);
-  expect(judgeRestore(publicExists.join('\n')).refused).toHaveLength(1);
+  expect(classifyComplaints(publicExists.join('\n')).refused).toHaveLength(1);
 });
 
 it('F35: a name with newlines cannot pass its failure off as harmless', () => {
@@ -53,12 +53,12 @@ it('F35: a name with newlines cannot pass its failure off as harmless', () => {
     'Command was: CREATE SCHEMA public;',
     '" (x x);',
   ];
-  expect(judgeRestore([...hostile, ignored(1)].join('\n')).refused).not.toEqual([]);
+  expect(classifyComplaints([...hostile, ignored(1)].join('\n')).refused).not.toEqual([]);
 });
 
 it('F39: row values are not repeated', () => {
   const line =
     'pg_restore: error: COPY failed for table "t": ERROR:  invalid input syntax for type integer: "Dupont 0612"';
   const detail = 'CONTEXT:  COPY t, line 1, column x: "Dupont 0612"';
-  expect(JSON.stringify(judgeRestore([line, detail, ignored(1)].join('\n')))).not.toContain('Dupont');
+  expect(JSON.stringify(classifyComplaints([line, detail, ignored(1)].join('\n')))).not.toContain('Dupont');
 });

@@ -1,7 +1,6 @@
-import { basename, join } from 'node:path';
-import type { ClusterConfig, ConnectionConfig } from '../../domain/config.js';
-import { RepriseError } from '../../domain/errors.js';
-import { type PlanBinding, losesOldData } from '../../domain/plan/plan.js';
+import type { ClusterConfig, ConnectionConfig } from '../config.js';
+import { RepriseError } from '../errors.js';
+import { type PlanBinding, losesOldData } from './plan.js';
 
 /** Where a recovery goes. */
 export interface RecoveryPlace {
@@ -42,6 +41,12 @@ export function connectionAt(
   return { ...connection, port, ...(isLocal ? {} : { host: '127.0.0.1' }) };
 }
 
+/** A path below a directory whose own path is absolute and normalised, as all of the config are. */
+const below = (directory: string, name: string): string => `${directory === '/' ? '' : directory}/${name}`;
+const lastPart = (path: string): string => path.slice(path.lastIndexOf('/') + 1);
+/** The directory that a path is in. */
+export const parentOf = (path: string): string => path.slice(0, Math.max(1, path.lastIndexOf('/')));
+
 /** Letters that are safe in a path and in a database name. */
 const short = (operationId: string): string => operationId.replace(/[^A-Za-z0-9]+/g, '-').slice(-32);
 
@@ -50,12 +55,12 @@ export const oldDataDirectory = (dataDir: string, operationId: string): string =
   `${dataDir}.aside-${short(operationId)}`;
 /** The same below a directory of another file system. */
 export const oldDataDirectoryOn = (path: string, dataDir: string, operationId: string): string =>
-  join(path, basename(oldDataDirectory(dataDir, operationId)));
+  below(path, lastPart(oldDataDirectory(dataDir, operationId)));
 export const salvageDir = (dataDir: string, operationId: string): string => `${dataDir}.salvage-${short(operationId)}`;
 /** Where saved WAL lies: as in a data directory, where it is all that an overwritten one leaves to a later plan. */
 export const savedWalDir = (binding: Pick<PlanBinding, 'replaces' | 'operationId'>, dataDir: string): string =>
   losesOldData(binding)
-    ? join(salvageDir(dataDir, binding.operationId), 'pg_wal')
+    ? `${salvageDir(dataDir, binding.operationId)}/pg_wal`
     : salvageDir(dataDir, binding.operationId);
 /** The configuration captured with the backup, offered beside the restored data. */
 export const configurationDir = (dataDir: string, operationId: string): string =>

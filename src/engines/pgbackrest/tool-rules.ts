@@ -1,39 +1,36 @@
-import type { ErrorCode, RepriseError as Failure } from '../../domain/errors.js';
-import { errorTable, RepriseError } from '../../domain/errors.js';
-import { storageCode, storageRule } from './storage-failures.js';
+import type { RepriseError } from '../../domain/errors.js';
+import type { ToolRule, ToolTable } from '../../process/exec/tool-rules.js';
+import { toolFailure } from '../../process/exec/tool-rules.js';
 
-interface Rule {
-  readonly code: ErrorCode;
-  readonly message: string;
-  readonly hint: string;
-}
+type Meaning = Pick<ToolRule, 'code' | 'message' | 'hint'>;
 
-const UNREACHABLE = 49;
-const UNDECRYPTED = 95;
+/** Exit codes for a repository that cannot be reached, or not decrypted. */
+export const UNREACHABLE = 49;
+export const UNDECRYPTED = 95;
 
-const wrongCluster: Rule = {
+const wrongCluster: Meaning = {
   code: 'identity-mismatch',
   message: 'the stanza belongs to another PostgreSQL cluster or version',
   hint: 'compare pg1-path, pg1-port and the stanza name with the cluster; after pg_upgrade of this very cluster run: pgbackrest stanza-upgrade',
 };
-const wrongConfig: Rule = {
+const wrongConfig: Meaning = {
   code: 'config-invalid',
   message: 'pgBackRest does not accept its configuration',
   hint: 'correct the option that the message names in pgbackrest.conf',
 };
-const noArchiving: Rule = {
+const noArchiving: Meaning = {
   code: 'config-invalid',
   message: 'the server does not archive with pgBackRest',
   hint: 'set archive_mode = on and an archive_command that runs pgbackrest archive-push for this stanza, then restart or reload',
 };
-const noRepository: Rule = {
+const noRepository: Meaning = {
   code: 'storage-unreachable',
   message: 'the repository cannot be reached',
   hint: 'check repo1-* in pgbackrest.conf, the network and the rights of the user that runs pgbackrest',
 };
 
 /** Exit codes of pgBackRest that mean one thing; numbers from its error table, stable over versions. */
-const rules: Readonly<Record<number, Rule>> = {
+const byExitCode: Readonly<Record<number, Meaning>> = {
   26: {
     code: 'backup-corrupt',
     message: 'a file does not have its recorded checksum',
@@ -109,58 +106,88 @@ const rules: Readonly<Record<number, Rule>> = {
   103: noRepository,
 };
 
-const noRights: Rule = {
+const noRights: ToolRule = {
+  pattern: /ERROR: \[\d+\]: unable to [^\n]*Permission denied/,
   code: 'privilege-missing',
   message: 'the user that runs pgbackrest may not write where it has to',
   hint: 'check the owner of log-path, lock-path, spool-path and the repository: was pgbackrest run there as another user?',
 };
-const full: Rule = {
+const full: ToolRule = {
+  pattern: /No space left on device|Disk quota exceeded|File too large/i,
   code: 'storage-full',
   message: 'there is no room left',
   hint: 'free space, then run the step again; older backups are untouched',
 };
-/** Codes after which the same command cannot do better a moment later; a file with a wrong checksum (26) it has tried again by itself. */
-const final = new Set([26, 27, 28, 29, 31, 32, 37, 38, 40, 44, 46, 51, 58, 62, 68, 75, 87, 95]);
+/** What pgBackRest says of an object store, whose failures all have one exit code. Wording of pgBackRest 2.45 and later, error codes of Amazon's S3 API reference. A HEAD has no body: its status tells. */
+const storageRules: readonly ToolRule[] = [
+  {
+    pattern: /<Code>(?:NoSuchBucket|InvalidBucketName)</,
+    code: 'storage-refused',
+    message: 'the bucket of the repository does not exist',
+    hint: 'correct repo1-s3-bucket, repo1-s3-endpoint and repo1-s3-region in pgbackrest.conf, or create the bucket: reprise storage plan',
+  },
+  {
+    pattern: /<Code>RequestTimeTooSkewed</,
+    code: 'storage-refused',
+    message: 'the clock of this host is wrong, and the storage refuses its requests',
+    hint: 'set the clock (timedatectl status), then run the step again',
+  },
+  {
+    pattern:
+      /HTTP request failed with 40[13]|<Code>(?:ExpiredToken|InvalidToken|TokenRefreshRequired|InvalidAccessKeyId|SignatureDoesNotMatch|AccessDenied)</,
+    code: 'storage-refused',
+    message: 'the storage refuses the credentials, or what they ask for',
+    hint: 'renew repo1-s3-key and repo1-s3-key-secret (or repo1-s3-token) in pgbackrest.conf, which every command reads anew, or give that key the right in its policy',
+  },
+  {
+    pattern: /in certificate common name|certificate verify failed|unable to verify certificate/,
+    code: 'config-invalid',
+    message: 'the certificate of the storage is not trusted',
+    hint: 'name its authority in repo1-storage-ca-file, and the storage in repo1-s3-endpoint by a name that stands in its certificate (pgBackRest knows no addresses there)',
+  },
+  {
+    pattern: /HTTP request failed with (?:408|429|5\d\d)/,
+    code: 'storage-unreachable',
+    message: 'the storage does not answer as it should',
+    hint: 'see that it works; the step is tried again',
+  },
+  {
+    pattern: /HTTP request failed with 4\d\d/,
+    code: 'storage-refused',
+    message: 'the storage refuses a request',
+    hint: 'check repo1-* in pgbackrest.conf; what the storage says stands below "Response Content" of: pgbackrest --stanza=... info',
+  },
+];
 
-/** A failed command in words, with a code from the error table. */
-export function failureOf(command: string, exitCode: number, output: string, cause?: Failure): Failure {
-  const rule = outOfRoom(output) ? full : noAccess(output) ? noRights : (storageRule(output) ?? rules[exitCode]);
-  const line = errorLine(output);
-  const details = { ...cause?.details, tool: 'pgbackrest', command, code: exitCode };
-  if (rule === undefined) {
-    return new RepriseError(
-      'tool-failed',
-      `pgbackrest ${command} exited with ${exitCode}${line}`,
-      'remove what the message names, then run the step again',
-      details,
-    );
-  }
-  return new RepriseError(rule.code, `${rule.message}${line}`, rule.hint, details);
-}
+/** What the messages say goes before the exit code, which is one for many reasons. */
+export const PGBACKREST: ToolTable = {
+  errorLine: firstError,
+  rules: [
+    full,
+    noRights,
+    ...storageRules,
+    ...Object.entries(byExitCode).map(([exitCode, meaning]) => ({ ...meaning, exitCodes: [Number(exitCode)] })),
+  ],
+};
 
 /** What `info` says of a repository that it cannot read: it ends with 0, and prints `[HostConnectError] unable to ...`. */
-export function failureOfRepository(message: string): Failure {
-  const [, name, words = message] = /^\[(\w+)\] ([^]*)$/.exec(message) ?? [];
-  return failureOf('info', name === 'CryptoError' ? UNDECRYPTED : UNREACHABLE, `ERROR: [099]: ${words}`);
-}
-
-/** Whether the reason of a failure may pass, so that starting the same command again may help. */
-export function mayPass(exitCode: number, output: string): boolean {
-  const ofStorage = storageRule(output);
-  if (ofStorage !== undefined) return errorTable[ofStorage.code].retryable;
-  return !final.has(exitCode) && !outOfRoom(output) && !noAccess(output);
-}
-
-function outOfRoom(output: string): boolean {
-  return /No space left on device|Disk quota exceeded|File too large/i.test(output);
-}
-
-function noAccess(output: string): boolean {
-  return /ERROR: \[\d+\]: unable to [^\n]*Permission denied/.test(output);
+export function failureOfRepository(message: string): RepriseError {
+  const [, error, text = message] = /^\[(\w+)\] ([^]*)$/.exec(message) ?? [];
+  return toolFailure(PGBACKREST, {
+    name: 'pgbackrest info',
+    exitCode: error === 'CryptoError' ? UNDECRYPTED : UNREACHABLE,
+    output: `ERROR: [099]: ${text}`,
+  });
 }
 
 /** The first error that pgBackRest reports, without its number: later ones follow from it. */
-function errorLine(output: string): string {
+function firstError(output: string): string {
   const found = /ERROR: \[\d+\]: (?:raised from [^:]+: )?(.+)/.exec(output)?.[1];
-  return found === undefined ? '' : `: ${found.trim().replace(/:$/, '').slice(0, 300)}${storageCode(output)}`;
+  return found === undefined ? '' : `${found.trim().replace(/:$/, '').slice(0, 300)}${storageCode(output)}`;
+}
+
+/** The storage's own code, in words for the end of a message; empty where it gave none. */
+function storageCode(output: string): string {
+  const code = /<Code>(\w{1,64})<\/Code>/.exec(output)?.[1];
+  return code === undefined ? '' : ` (${code})`;
 }

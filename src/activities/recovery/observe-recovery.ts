@@ -1,0 +1,240 @@
+import { stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { Backup } from '../../domain/backup/backup.js';
+import { isRepriseError } from '../../domain/errors.js';
+import {
+  type CapablePolicy,
+  ablePolicies,
+  allowsRestart,
+  candidateBackups,
+  namedBackup,
+  noPolicyReaches,
+  passedOver,
+  restartSource,
+  stateOf,
+} from '../../domain/plan/choose-source.js';
+import type { RecoveryOrder } from '../../domain/operation/orders.js';
+import type { PlanTerms, PlanningRequest } from '../../domain/plan/plan-terms.js';
+import { mediaRefusal } from '../../domain/plan/recovered-media.js';
+import type {
+  ObservedDisk,
+  PlaceObservations,
+  RecoveryObservations,
+  RecoverySource,
+} from '../../domain/plan/recovery-observations.js';
+import { connectionAt } from '../../domain/plan/recovery-place.js';
+import { oldDataFate } from '../../domain/plan/replacements.js';
+import { pathExists } from '../../files/paths.js';
+import { probe } from '../../postgres/connection/probe.js';
+import { missingFiles } from '../../postgres/recovery/restore-configuration.js';
+import { inspectDataDir } from '../../postgres/server/data-directory.js';
+import { freeBytes, nearestExisting, usedBytes } from '../../postgres/server/disk.js';
+import { processesIn } from '../../postgres/server/postmaster.js';
+import { readClusterTopology } from '../../postgres/server/topology.js';
+import { runProgram } from '../../process/exec/run-program.js';
+import type { StepInput } from '../api.js';
+import type { ActivityRun } from '../activity-wrapper.js';
+import {
+  type ClusterContext,
+  currentBackups,
+  engineFor,
+  policyOf,
+  postgresBinOf,
+  readContext,
+} from '../cluster-context.js';
+import { policiesHere, requireHere } from '../control/repositories.js';
+import { damagedBackup } from './damaged-backup.js';
+import { oldDataDirOf } from './old-data.js';
+import { observeColdFiles } from './thaw.js';
+import { mediaPlanAt } from './recovered-media.js';
+
+type Request = PlanningRequest & StepInput;
+
+/**
+ * Reads everything that a recovery plan rests on, and changes nothing. What is refused is decided from it afterwards,
+ * but for an order that no backup can answer: its refusal is all there is to observe.
+ * @throws RepriseError of the first policy that refuses, where all do; what the storage, the disk and the server throw
+ */
+export async function observeRecovery(
+  context: ClusterContext,
+  terms: PlanTerms,
+  request: Request,
+  run: ActivityRun,
+): Promise<RecoveryObservations> {
+  const at = new Date().toISOString();
+  const { operationId, order } = request;
+  const source = (await restartSuffices(context, order)) ?? (await chooseBackups(context, request, run));
+  const policy = source.policy && policyOf(context, source.policy.name);
+  const dataDirExists = terms.place.dataDir !== null && (await pathExists(terms.place.dataDir));
+  return {
+    at,
+    source,
+    dataDirExists,
+    ...(await observePlace(context, terms, source)),
+    coldFiles: policy ? await observeColdFiles(context, policy, source.outline.backups, run, operationId) : null,
+    engineConfigDigest: policy && (await engineFor(context, policy).configDigest?.(policy)),
+    media: await observeMedia(context, request, stateOf(source), run),
+    disk: source.method === 'databases' ? null : await observeDisk(context, terms, source, dataDirExists),
+  };
+}
+
+/** What is in the place that is recovered into, as far as the method touches it. */
+async function observePlace(
+  context: ClusterContext,
+  { cluster, place }: PlanTerms,
+  { method, outline }: RecoverySource,
+): Promise<PlaceObservations> {
+  const untouched = {
+    topology: null,
+    replacesRunningServer: false,
+    processes: [],
+    targetServer: null,
+    oldDataDir: null,
+    missingConfiguration: [],
+  };
+  if (method === 'restart') return untouched;
+  if (method === 'databases')
+    return {
+      ...untouched,
+      targetServer: await probe(connectionAt(cluster, { port: place.port, targetHost: place.host })),
+    };
+  if (!place.inPlace) return { ...untouched, processes: place.dataDir ? await processesIn(place.dataDir) : [] };
+  return {
+    ...untouched,
+    topology: await readClusterTopology(cluster.connection, cluster.dataDir),
+    replacesRunningServer: (await probe(cluster.connection)).ok,
+    oldDataDir: place.dataDir ? await oldDataDirOf(context, place.dataDir) : null,
+    missingConfiguration: await missingConfiguration(outline.backups),
+  };
+}
+
+/** The cheap thing first: nothing is replaced where the data directory is whole and only the server is down. */
+async function restartSuffices(context: ClusterContext, order: RecoveryOrder): Promise<RecoverySource | null> {
+  const { cluster, user } = context;
+  if (!allowsRestart(order) || !cluster.dataDir || !cluster.service) return null;
+  if ((await probe(cluster.connection)).ok) return null;
+  const found = await inspectDataDir(await postgresBinOf(context), cluster.dataDir, user);
+  if (found.state !== 'whole') return null;
+  return restartSource({ reason: found.reason, systemIdentifier: found.control?.systemIdentifier ?? null });
+}
+
+/** Asks the engines in turn, until one can say how it would recover. */
+async function chooseBackups(context: ClusterContext, request: Request, run: ActivityRun): Promise<RecoverySource> {
+  const { order } = request;
+  const backups = await currentBackups(context, run);
+  const named = namedBackup(order, context.cluster.name, backups);
+  let refusal: unknown = null;
+  for (const one of await candidatePolicies(context, order, named)) {
+    try {
+      return await outlineOf(context, one, request, backups, run);
+    } catch (error) {
+      if (!isRepriseError(error) || damagedBackup(error) !== null) throw error;
+      refusal ??= error;
+    }
+  }
+  throw refusal ?? noPolicyReaches(context.cluster, order);
+}
+
+async function candidatePolicies(
+  context: ClusterContext,
+  order: RecoveryOrder,
+  ofBackup: Backup | undefined,
+): Promise<readonly CapablePolicy[]> {
+  const capable = (policy: CapablePolicy['policy']): CapablePolicy => ({
+    policy,
+    capabilities: engineFor(context, policy).capabilities,
+  });
+  const named = order.policy ?? ofBackup?.policy;
+  if (!named) return ablePolicies((await policiesHere(context.deps, context.cluster)).map(capable), order);
+  const policy = policyOf(context, named);
+  await requireHere(context.deps, policy.repository, policy.cluster);
+  return [capable(policy)];
+}
+
+async function outlineOf(
+  context: ClusterContext,
+  one: CapablePolicy,
+  { order, operationId }: Request,
+  backups: readonly Backup[],
+  run: ActivityRun,
+): Promise<RecoverySource> {
+  const { cluster } = context;
+  const { policy } = one;
+  const engine = engineFor(context, policy);
+  const candidates = candidateBackups(one, order, backups);
+  const outline = await engine.outlineRecovery(await readContext(context, policy, run, operationId), {
+    target: order.target,
+    candidates,
+    oldDataDir: order.into === 'in-place' && cluster.dataDir ? await oldDataDirOf(context, cluster.dataDir) : null,
+    databases: order.database ? [order.database] : cluster.databases,
+  });
+  return {
+    method: engine.capabilities.method,
+    outline: { ...outline, warnings: [...outline.warnings, ...passedOver(backups, policy.name, outline)] },
+    policy: {
+      name: policy.name,
+      engine: policy.engine,
+      overwrites: engine.capabilities.overwrites ?? false,
+    },
+  };
+}
+
+/** Files of a backup's configuration that are gone from this host: the plan says that they are put back. */
+function missingConfiguration(backups: readonly Backup[]): Promise<readonly string[]> {
+  return missingFiles(backups.flatMap(({ configuration }) => (configuration?.key ? configuration.files : [])));
+}
+
+/** Lists the media only where they can go to the same instant: what is refused is not listed first. */
+async function observeMedia(
+  context: ClusterContext,
+  request: Request,
+  stateAt: string | null,
+  run: ActivityRun,
+): Promise<RecoveryObservations['media']> {
+  const { withMedia: name } = request.order;
+  if (name === undefined || stateAt === null || mediaRefusal(request, context.cluster, stateAt) !== null) return null;
+  return mediaPlanAt(context, { ...request, name, instant: new Date(stateAt).toISOString() }, run);
+}
+
+async function observeDisk(
+  context: ClusterContext,
+  { cluster: { recovery }, place }: PlanTerms,
+  { method }: RecoverySource,
+  dataDirExists: boolean,
+): Promise<ObservedDisk | null> {
+  const { dataDir } = place;
+  if (dataDir === null) return null;
+  const { oldData } = recovery;
+  const fate = oldDataFate(place, oldData, { method, dataDirExists });
+  if (fate === 'none' || fate === 'renamed') return { freeBytes: await freeBytes(dirname(dataDir)) };
+  const old = {
+    usedBytes: await usedBytes(dataDir, context.user),
+    walBytes: fate === 'overwritten' ? await usedBytes(join(dataDir, 'pg_wal'), context.user) : 0,
+  };
+  const free = await freeBytes(dataDir);
+  if (oldData.mode !== 'aside-on') return { freeBytes: free, oldData: old };
+  const { path } = oldData;
+  return {
+    freeBytes: free,
+    oldData: old,
+    copyTo: {
+      path,
+      freeBytes: await freeBytes(path),
+      writable: await isWritable(context, path),
+      user: context.user?.name ?? null,
+      sameFileSystem: await sameFileSystem(path, dataDir),
+    },
+  };
+}
+
+async function isWritable({ user }: ClusterContext, path: string): Promise<boolean> {
+  const { exitCode } = await runProgram(['test', '-d', path, '-a', '-w', path, '-a', '-x', path], {
+    user,
+    acceptCodes: [0, 1],
+  });
+  return exitCode === 0;
+}
+
+async function sameFileSystem(a: string, b: string): Promise<boolean> {
+  return (await stat(await nearestExisting(a))).dev === (await stat(await nearestExisting(b))).dev;
+}

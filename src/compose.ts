@@ -1,0 +1,25 @@
+import { readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import type { Services } from './cli/services.js';
+
+/** Rooms the command line may use, loaded when a command needs them. Tests run the command line with them in their own process. */
+export const services: Services = {
+  version: async () => {
+    const text = await readFile(new URL('../package.json', import.meta.url), 'utf8');
+    return (JSON.parse(text) as { version: string }).version;
+  },
+  runWorker: async (options) => (await import('./worker/main.js')).runWorker(options),
+  up: async (options) =>
+    (await import('./embedded/up.js')).up({
+      ...options,
+      mainFile: fileURLToPath(new URL('./main.js', import.meta.url)),
+    }),
+  down: async (options) => (await import('./embedded/down.js')).down(options),
+  embedded: async (config) => (await import('./embedded/record.js')).runningEmbedded(config),
+  demo: async (options) => {
+    const [{ runDemo }, { demoText }] = await Promise.all([import('./demo/demo.js'), import('./demo/summary.js')]);
+    const result = await runDemo(options);
+    return { result, text: demoText(result) };
+  },
+  inspectHost: async (config, host) => (await import('./doctor/inspect-host.js')).inspectHost(config, host),
+};

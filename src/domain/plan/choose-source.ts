@@ -1,0 +1,140 @@
+import type { Backup } from '../backup/backup.js';
+import type { ClusterConfig, PolicyConfig } from '../config.js';
+import { RepriseError } from '../errors.js';
+import { formatTarget } from '../target/target.js';
+import type { RecoveryOrder } from '../operation/orders.js';
+import type { RecoveryMethod } from './plan.js';
+import type { RecoveryOutline, RecoverySource } from './recovery-observations.js';
+import type { RecoveryTarget } from '../target/target.js';
+
+/** What is known of the engine of a policy before it is asked. */
+export interface PolicyCapabilities {
+  readonly method: Exclude<RecoveryMethod, 'restart'>;
+  readonly targets: readonly RecoveryTarget['kind'][];
+  readonly archivesWal: boolean;
+}
+
+export interface CapablePolicy {
+  readonly policy: PolicyConfig;
+  readonly capabilities: PolicyCapabilities;
+}
+
+/** Nothing was asked for that a start of the server would not give. */
+export function allowsRestart({ policy, target, into, pause, database }: RecoveryOrder): boolean {
+  return into === 'in-place' && target.kind === 'latest' && !policy && !database && !pause;
+}
+
+/** A start of the server, offered instead of a restore. */
+export function restartSource(found: {
+  readonly reason: string;
+  readonly systemIdentifier: string | null;
+}): RecoverySource {
+  const outline: RecoveryOutline = {
+    backups: [],
+    target: { kind: 'latest' },
+    timeline: null,
+    systemIdentifier: found.systemIdentifier,
+    sizeBytes: 0,
+    neededBytes: 0,
+    reachableFrom: null,
+    reachableTo: null,
+    walEnd: null,
+    salvageableSegments: 0,
+    warnings: [
+      `the data directory is whole (${found.reason}): a start is offered, not a restore; name a policy (--policy) to restore all the same`,
+    ],
+  };
+  return { method: 'restart', outline };
+}
+
+/**
+ * The backup that the order names, where it names one that is known.
+ * @throws RepriseError `no-usable-backup` where it cannot be restored from
+ */
+export function namedBackup(
+  { target }: RecoveryOrder,
+  cluster: string,
+  backups: readonly Backup[],
+): Backup | undefined {
+  const named = backups.find(({ id }) => target.kind === 'backup' && id === target.id);
+  if (named === undefined || isRestorable(named)) return named;
+  throw new RepriseError(
+    'no-usable-backup',
+    `backup ${named.id} is ${named.status}: it is not restored from`,
+    `choose another one: reprise backup list ${cluster}`,
+  );
+}
+
+/** Policies that can reach the target, in the order in which they lose least: those that replay WAL before those that do not. */
+export function ablePolicies(policies: readonly CapablePolicy[], { target }: RecoveryOrder): readonly CapablePolicy[] {
+  return policies
+    .filter(({ capabilities }) => capabilities.targets.includes(target.kind))
+    .toSorted((a, b) => Number(b.capabilities.archivesWal) - Number(a.capabilities.archivesWal));
+}
+
+/**
+ * Backups of a policy that the order may be carried out with, newest first.
+ * @throws RepriseError `capability-missing`, `no-usable-backup`
+ */
+export function candidateBackups(
+  { policy, capabilities: { targets } }: CapablePolicy,
+  { target, database }: RecoveryOrder,
+  backups: readonly Backup[],
+): readonly Backup[] {
+  if (!targets.includes(target.kind)) {
+    throw new RepriseError(
+      'capability-missing',
+      `engine ${policy.engine} cannot recover to ${formatTarget(target)}`,
+      `it can: ${targets.join(', ')}; point-in-time targets need a policy that archives WAL`,
+    );
+  }
+  const usable = backups.filter(
+    (backup) => backup.policy === policy.name && isRestorable(backup) && (!database || backup.database === database),
+  );
+  if (usable.length === 0) {
+    throw new RepriseError(
+      'no-usable-backup',
+      `policy ${policy.name} of ${policy.cluster} has no complete backup`,
+      `see what there is: reprise backup list ${policy.cluster}`,
+    );
+  }
+  return usable.toReversed();
+}
+
+/** The refusal where no policy can reach the target at all. */
+export function noPolicyReaches({ name }: ClusterConfig, { target }: RecoveryOrder): RepriseError {
+  return new RepriseError(
+    'no-usable-backup',
+    `no policy of ${name} can reach ${formatTarget(target)}`,
+    `see what there is: reprise backup list ${name}`,
+  );
+}
+
+/** Whoever approves an older backup should know why it is not the newest. */
+export function passedOver(backups: readonly Backup[], policy: string, outline: RecoveryOutline): readonly string[] {
+  const newer = backups.filter(
+    (backup) =>
+      backup.policy === policy &&
+      backup.status === 'quarantined' &&
+      outline.backups.some(({ database, startedAt }) => database === backup.database && startedAt < backup.startedAt),
+  );
+  return newer.map(
+    ({ id }) =>
+      `backup ${id} is newer, and quarantined: it is passed over (it is read again by: reprise backup verify ${id})`,
+  );
+}
+
+/** The instant whose data comes back; null where only the recovery itself will know it (lsn, xid, name). */
+export function stateOf({ method, outline: { target, backups, reachableTo } }: RecoverySource): string | null {
+  // A dump holds the data of its start; the oldest of several says what is not lost for sure.
+  if (method === 'databases') return backups.map(({ startedAt }) => startedAt).sort()[0] ?? null;
+  if (target.kind === 'latest') return reachableTo;
+  if (target.kind === 'time') return target.time;
+  const ended = target.kind === 'backup' || target.kind === 'end-of-backup' ? backups.at(-1)?.finishedAt : undefined;
+  return ended ?? null;
+}
+
+/** Complete, or cold: then its files are thawed first. */
+function isRestorable({ status }: Backup): boolean {
+  return status === 'complete' || status === 'cold';
+}

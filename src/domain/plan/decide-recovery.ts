@@ -1,0 +1,162 @@
+import { mayApprove } from '../approval/approval-policy.js';
+import type { ClusterConfig } from '../config.js';
+import { RepriseError } from '../errors.js';
+import { stateOf } from './choose-source.js';
+import { planWarnings } from './plan-warnings.js';
+import type { PlanTerms, PlanningRequest } from './plan-terms.js';
+import type { Plan, PlanBinding, PlanObservations } from './plan.js';
+import { mediaRefusal, plannedMedia } from './recovered-media.js';
+import type { RecoveryObservations } from './recovery-observations.js';
+import { connectionAt } from './recovery-place.js';
+import { oldDataFate, replacements, roomFor } from './replacements.js';
+import { type ObservedThaw, type PlannedThaw, planThaw } from './thaw.js';
+import { topologyRefusal } from './topology.js';
+
+/** Bytes a restore moves in a second on a modest machine: for a prediction that is shown as one. */
+const MODEST_BYTES_PER_SECOND = 80e6;
+const START_SECONDS = 15;
+
+/**
+ * Decides on a recovery: says exactly what would be done, or refuses what cannot end well. It reads nothing but its
+ * arguments, so the same observations always lead to the same plan.
+ * @throws RepriseError with the first reason why this recovery is refused
+ */
+export function decideRecovery(
+  terms: PlanTerms,
+  request: PlanningRequest,
+  seen: RecoveryObservations,
+): Omit<Plan, 'digest'> {
+  refuseUnfitPlace(terms, seen);
+  const thaw = seen.coldFiles && planThaw(seen.coldFiles, request.order.thawTier, request.approvedThaw);
+  const binding = bindingOf(terms, request, seen, thaw?.planned);
+  const observed: PlanObservations = {
+    ...predictions(seen, thaw && thaw.observed && hoursOf(thaw.planned, thaw.observed)),
+    warnings: planWarnings(terms, binding, request, seen),
+    ...roomFor(seen.source.outline.neededBytes, seen.disk, terms.place.dataDir),
+    thaw: thaw?.observed ?? undefined,
+    approval: { approvers: terms.approval.approvers, from: mayApprove(terms.approval, request.requester) },
+  };
+  const approveBy = new Date(Date.parse(seen.at) + terms.approval.approveWithinSeconds * 1000).toISOString();
+  return { binding, observed, createdAt: seen.at, approveBy };
+}
+
+/** Refuses a place whose data cannot be replaced, or that dumps cannot be restored into. */
+function refuseUnfitPlace(
+  { cluster, place }: PlanTerms,
+  { source: { method }, topology, processes, targetServer }: RecoveryObservations,
+): void {
+  const refusal = topology && topologyRefusal(topology);
+  if (refusal) throw refusal;
+  if (method === 'data-directory' && !place.dataDir)
+    throw new RepriseError(
+      'config-invalid',
+      `cluster ${cluster.name} has no data_dir to recover into`,
+      'add data_dir: to the cluster',
+    );
+  // What is in the place of a copy is put aside, and that cannot be done under a server that works there.
+  if (processes.length > 0)
+    throw new RepriseError(
+      'conflict',
+      `a server works in ${place.dataDir} (process ${processes.join(', ')})`,
+      'stop it first, with all its backends: what is there is put aside',
+    );
+  if (targetServer !== null && !targetServer.ok) {
+    const { host, port } = connectionAt(cluster, { port: place.port, targetHost: place.host });
+    throw new RepriseError(
+      'database-unreachable',
+      `the server that dumps are restored into does not answer at ${host}:${port} (${targetServer.layer}: ${targetServer.reason})`,
+      'start it, or recover from a physical backup',
+    );
+  }
+}
+
+function bindingOf(
+  { cluster, place, configDigest }: PlanTerms,
+  request: PlanningRequest,
+  seen: RecoveryObservations,
+  thaw: PlannedThaw | undefined,
+): PlanBinding {
+  const { operationId, order, requester } = request;
+  const { source, oldDataDir, missingConfiguration } = seen;
+  const { method, outline, policy } = source;
+  const { oldData } = cluster.recovery;
+  const media = mediaOf(cluster, request, seen);
+  const fate = oldDataFate(place, oldData, { method, dataDirExists: seen.dataDirExists });
+  const steps = cluster.recovery.steps.filter((step) => step !== 'safety-backup' || method === 'databases');
+  return {
+    action: 'recover',
+    operationId,
+    cluster: cluster.name,
+    policy: policy?.name ?? 'none',
+    engine: policy?.engine ?? 'none',
+    method,
+    systemIdentifier: outline.systemIdentifier,
+    backups: outline.backups.map(({ id, label, type, finishedAt, sha256, database }) => ({
+      id,
+      label,
+      type,
+      finishedAt: finishedAt ?? '',
+      hash: sha256 ?? null,
+      database: database || undefined,
+    })),
+    target: outline.target,
+    timeline: outline.timeline,
+    pause: order.pause,
+    sourceHost: cluster.host,
+    targetHost: place.host,
+    into: order.into,
+    dataDir: method === 'databases' ? null : place.dataDir,
+    port: place.port,
+    replaces: replacements(source, place, oldData, fate, operationId),
+    putsBack: missingConfiguration.length > 0 ? missingConfiguration : undefined,
+    salvageFrom: oldDataDir !== null && oldDataDir !== place.dataDir ? oldDataDir : undefined,
+    thaw,
+    media,
+    steps,
+    hooks: place.inPlace ? steps.filter((step) => cluster.hooks[step]) : [],
+    configDigest,
+    engineConfigDigest: seen.engineConfigDigest,
+    requester,
+  };
+}
+
+function mediaOf(
+  cluster: ClusterConfig,
+  request: PlanningRequest,
+  { source, media }: RecoveryObservations,
+): PlanBinding['media'] {
+  const { withMedia } = request.order;
+  if (withMedia === undefined) return undefined;
+  const stateAt = stateOf(source);
+  const refusal = mediaRefusal(request, cluster, stateAt);
+  if (refusal) throw refusal;
+  return media && stateAt ? plannedMedia(media, withMedia, new Date(stateAt).toISOString()) : undefined;
+}
+
+/** What the recovery comes to: how long it takes, what it brings back, and what may be lost. */
+function predictions(
+  { source, at }: RecoveryObservations,
+  thawHours: number | null,
+): Omit<PlanObservations, 'neededBytes' | 'freeBytes' | 'warnings'> {
+  const { sizeBytes, reachableFrom, reachableTo, walEnd, salvageableSegments } = source.outline;
+  const stateAt = source.method === 'restart' ? null : stateOf(source);
+  const restoreSeconds = Math.round(sizeBytes / MODEST_BYTES_PER_SECOND + START_SECONDS);
+  return {
+    sizeBytes,
+    reachableFrom,
+    reachableTo,
+    walEnd,
+    salvageableSegments,
+    predictedRtoSeconds: restoreSeconds + (thawHours ?? 0) * 3600,
+    stateAt: stateAt ?? undefined,
+    predictedRpoSeconds: source.method === 'restart' ? 0 : stateAt === null ? null : secondsBetween(stateAt, at),
+  };
+}
+
+function hoursOf({ tier }: PlannedThaw, { choices }: ObservedThaw): number {
+  return choices.find((choice) => choice.tier === tier)?.hours ?? 0;
+}
+
+function secondsBetween(earlier: string, later: string): number {
+  return Math.max(0, Math.round((Date.parse(later) - Date.parse(earlier)) / 1000));
+}

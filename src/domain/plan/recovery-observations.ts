@@ -1,0 +1,91 @@
+import type { Backup } from '../backup/backup.js';
+import type { MediaPlan } from '../media/media.js';
+import type { RecoveryTarget } from '../target/target.js';
+import type { RecoveryMethod } from './plan.js';
+import type { ObservedColdFiles } from './thaw.js';
+import type { Topology } from './topology.js';
+
+/** What an engine found when it looked at a recovery request. */
+export interface RecoveryOutline {
+  /** One for `data-directory`; one a database for `databases`. */
+  readonly backups: readonly Backup[];
+  readonly target: RecoveryTarget;
+  readonly timeline: number | null;
+  readonly systemIdentifier: string | null;
+  readonly sizeBytes: number;
+  readonly neededBytes: number;
+  readonly reachableFrom: string | null;
+  readonly reachableTo: string | null;
+  readonly walEnd: string | null;
+  readonly salvageableSegments: number;
+  readonly warnings: readonly string[];
+}
+
+/** What the recovery starts from: the backups of one policy, or the data directory as it is. */
+export interface RecoverySource {
+  readonly method: RecoveryMethod;
+  readonly outline: RecoveryOutline;
+  /** Absent for a restart. */
+  readonly policy?: SourcePolicy;
+}
+
+export interface SourcePolicy {
+  readonly name: string;
+  readonly engine: string;
+  /** The engine can restore over old data. */
+  readonly overwrites: boolean;
+}
+
+/** Answer of a server to a connectivity check. */
+export type ServerAnswer =
+  { readonly ok: true } | { readonly ok: false; readonly layer: string; readonly reason: string };
+
+/** Free and used bytes where the recovered data goes. */
+export interface ObservedDisk {
+  /** Free where the new data goes. */
+  readonly freeBytes: number;
+  /** Of old data that is copied away or overwritten, and of the WAL in it; absent where it is renamed. */
+  readonly oldData?: { readonly usedBytes: number; readonly walBytes: number };
+  /** Where old data is copied to. */
+  readonly copyTo?: {
+    readonly path: string;
+    readonly freeBytes: number;
+    readonly writable: boolean;
+    /** Who would have to write there. */
+    readonly user: string | null;
+    readonly sameFileSystem: boolean;
+  };
+}
+
+/** What is in the place that is recovered into. */
+export interface PlaceObservations {
+  /** Of a cluster whose data directory is replaced in place; null where neither server nor files can be read. */
+  readonly topology: Topology | null;
+  /** The server whose data directory is replaced answers. */
+  readonly replacesRunningServer: boolean;
+  /** Processes of a server in the directory that a copy is restored into. */
+  readonly processes: readonly number[];
+  /** Of the server that dumps are restored into; null for other methods. */
+  readonly targetServer: ServerAnswer | null;
+  /** Where WAL that was never archived can be read, for a recovery in place: the data directory, or an earlier one. */
+  readonly oldDataDir: string | null;
+  /** Configuration files of the backup, outside the data directory, that are not there any more. */
+  readonly missingConfiguration: readonly string[];
+}
+
+/** Everything that was read to make one plan: the plan follows from it, from the order and from the config. */
+export interface RecoveryObservations extends PlaceObservations {
+  /** UTC ISO-8601. */
+  readonly at: string;
+  readonly source: RecoverySource;
+  /** The directory to recover into exists. */
+  readonly dataDirExists: boolean;
+  /** Null for a restart. */
+  readonly coldFiles: ObservedColdFiles | null;
+  /** SHA-256 of the engine's own configuration file, where it has one. */
+  readonly engineConfigDigest?: string;
+  /** Plan of the media that go to the same instant; null where none were asked for or none can be made. */
+  readonly media: MediaPlan | null;
+  /** Null where no directory is written. */
+  readonly disk: ObservedDisk | null;
+}

@@ -1,0 +1,38 @@
+import { RepriseError } from '../errors.js';
+
+/** What depends on a cluster and does not survive that its data directory is replaced. */
+export interface Topology {
+  /** `name (address)` of standbys that stream from it now. */
+  readonly standbys: readonly string[];
+  readonly physicalSlots: readonly string[];
+  readonly logicalSlots: readonly string[];
+  /** Subscriptions of this cluster. */
+  readonly subscriptions: readonly string[];
+  readonly patroni: boolean;
+  /** It is a standby itself: the primary is what must be recovered. */
+  readonly isStandby: boolean;
+  /** Locations of tablespaces outside the data directory. */
+  readonly tablespaces: readonly string[];
+  /** Extensions that run jobs by themselves, such as pg_cron. */
+  readonly schedulers: readonly string[];
+}
+
+/** The refusal of an in-place recovery (`topology-refused`, naming what must be rebuilt), or null where nothing depends on the cluster. */
+export function topologyRefusal(topology: Topology): RepriseError | null {
+  const { standbys, physicalSlots, logicalSlots, subscriptions, patroni, isStandby } = topology;
+  const rebuild = [
+    ...(patroni ? ['the Patroni cluster (pause it, or recover with its own bootstrap)'] : []),
+    ...(isStandby ? ['this server as a standby of its primary'] : []),
+    ...standbys.map((name) => `standby ${name}`),
+    ...physicalSlots.map((name) => `the standby or receiver behind slot ${name}`),
+    ...logicalSlots.map((name) => `the subscriber behind logical slot ${name}`),
+    ...subscriptions.map((name) => `subscription ${name}`),
+  ];
+  if (rebuild.length === 0) return null;
+  return new RepriseError(
+    'topology-refused',
+    `an in-place recovery would break what hangs on this cluster: ${rebuild.join('; ')}`,
+    'Detach them first (stop standbys, drop slots and subscriptions) and rebuild them after the recovery, or recover beside with --into NAME.',
+    { rebuild },
+  );
+}

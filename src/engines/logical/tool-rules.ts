@@ -1,0 +1,68 @@
+import { errorLine } from '../../files/tail.js';
+import { ageRules } from '../../process/age/age.js';
+import type { ToolTable } from '../../process/exec/tool-rules.js';
+import { withoutValues } from '../../process/exec/tool-rules.js';
+
+/** What pg_dump and pg_restore complain of, most telling first; wording as in PostgreSQL 12 to 18 with LC_ALL=C. */
+export const LOGICAL_TOOLS: ToolTable = {
+  errorLine: (output) => withoutValues(errorLine(output)),
+  rules: [
+    // What age says explains what the other side of its pipe says.
+    ...ageRules,
+    {
+      pattern: /No space left on device|Disk quota exceeded|File too large/i,
+      code: 'storage-full',
+      message: 'there is no room left for the dump',
+      hint: 'free space in the repository (reprise rotate --dry-run shows what may go), then run the backup again; older backups are untouched',
+    },
+    {
+      pattern: /affected by row-level security/i,
+      code: 'privilege-missing',
+      message: 'a table has row security that the backup role does not bypass, so its dump would lack rows',
+      hint: 'ALTER ROLE <backup role> BYPASSRLS',
+    },
+    {
+      pattern: /permission denied for large object/i,
+      code: 'privilege-missing',
+      message: 'the backup role may not read a large object',
+      hint: 'pg_read_all_data does not cover large objects: GRANT SELECT ON LARGE OBJECT ..., or make the backup role a member of their owner',
+    },
+    {
+      pattern: /permission denied for|must be (superuser|owner)/i,
+      code: 'privilege-missing',
+      message: 'the role may not read or write all that the step needs',
+      hint: 'for a backup: GRANT pg_read_all_data TO <backup role>; for a restore: connect as a role that may create what the dump holds',
+    },
+    {
+      pattern: /server version mismatch|unsupported version .* in file header/i,
+      code: 'version-mismatch',
+      message: "PostgreSQL's client programs are older than the server or the dump",
+      hint: 'install the client programs of the newer major version',
+    },
+    {
+      pattern: /canceling statement due to lock timeout/i,
+      code: 'tool-failed',
+      message: 'a table stayed locked for longer than the dump waits',
+      hint: 'look in pg_stat_activity for who holds the lock, and run the backup again when it is free',
+    },
+    {
+      pattern: /password authentication failed|no password supplied/i,
+      code: 'database-unreachable',
+      message: 'the server did not accept the login',
+      hint: 'check connection.user and the passfile',
+    },
+    {
+      pattern:
+        /could not connect to server|connection to server .* failed|server closed the connection|terminating connection|the database system is/i,
+      code: 'database-unreachable',
+      message: 'the connection to the server was lost or refused',
+      hint: 'check that the server runs and accepts connections',
+    },
+    {
+      pattern: /invalid snapshot identifier|could not import the requested snapshot/i,
+      code: 'tool-failed',
+      message: 'the snapshot of the row counts was gone before pg_dump took it up',
+      hint: 'run the backup again',
+    },
+  ],
+};

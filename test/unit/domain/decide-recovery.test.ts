@@ -1,0 +1,381 @@
+import { describe, expect, it } from '@jest/globals';
+import type { Backup } from '../../../src/domain/backup/backup.js';
+import type { ClusterConfig, Config } from '../../../src/domain/config.js';
+import type { ErrorCode } from '../../../src/domain/errors.js';
+import {
+  ablePolicies,
+  allowsRestart,
+  candidateBackups,
+  namedBackup,
+  passedOver,
+  restartSource,
+} from '../../../src/domain/plan/choose-source.js';
+import { decideRecovery } from '../../../src/domain/plan/decide-recovery.js';
+import { type PlanningRequest, planTerms } from '../../../src/domain/plan/plan-terms.js';
+import type {
+  ObservedDisk,
+  RecoveryObservations,
+  RecoverySource,
+} from '../../../src/domain/plan/recovery-observations.js';
+import type { Topology } from '../../../src/domain/plan/topology.js';
+import { backupFacts } from '../records/samples.js';
+
+const at = '2026-11-21T02:15:10.000Z';
+const dataDir = '/var/lib/postgresql/15/main';
+const approval = {
+  approvers: 2,
+  from: ['dba', 'ops', 'maire'],
+  requesterMayApprove: false,
+  approveWithinSeconds: 600,
+  executeWithinSeconds: 600,
+  signatures: 'none',
+};
+const backup = (label: string, more: Partial<Backup> = {}): Backup => ({
+  ...backupFacts(label),
+  proven: null,
+  heldUntil: null,
+  status: 'complete',
+  ...more,
+});
+const physical = backup('20261120-021503F', { policy: 'physical', engine: 'pgbackrest', sha256: 'a'.repeat(64) });
+const dump = backup('mairie', { database: 'mairie', startedAt: '2026-11-20T01:30:00Z' });
+
+const clusterOf = (more: Record<string, unknown> = {}) =>
+  ({
+    name: 'mairie',
+    host: 'db1',
+    dataDir,
+    connection: { host: 'db1.example', port: 5432, user: 'x', maintenanceDatabase: 'postgres' },
+    catalogue: 'local',
+    approvals: { recover: approval },
+    hooks: {},
+    recovery: {
+      oldData: { mode: 'aside' },
+      steps: ['stop-applications', 'safety-backup', 'restore'],
+      targets: {
+        beside: { name: 'beside', host: 'db1', dataDir: '/srv/beside', port: 5434 },
+        elsewhere: { name: 'elsewhere', host: 'db2', dataDir: '/srv/main', port: 5432 },
+      },
+    },
+    ...more,
+  }) as unknown as ClusterConfig;
+const configOf = (owner?: string) =>
+  ({ digest: 'b'.repeat(64), repositories: { local: { name: 'local', host: owner } } }) as unknown as Config;
+const nothing: Topology = {
+  ...{ standbys: [], physicalSlots: [], logicalSlots: [], subscriptions: [], tablespaces: [], schedulers: [] },
+  ...{ patroni: false, isStandby: false },
+};
+const physicalSource: RecoverySource = {
+  method: 'data-directory',
+  policy: { name: 'physical', engine: 'pgbackrest', overwrites: false },
+  outline: {
+    ...{ backups: [physical], target: { kind: 'latest' }, timeline: 3, systemIdentifier: '74' },
+    ...{ sizeBytes: 8e9, neededBytes: 9e9, reachableFrom: null, reachableTo: '2026-11-21T02:15:00Z' },
+    ...{ walEnd: '0/5A000148', salvageableSegments: 1, warnings: ['from the engine'] },
+  },
+};
+const dumpSource: RecoverySource = {
+  method: 'databases',
+  policy: { name: 'dumps', engine: 'logical', overwrites: false },
+  outline: { ...physicalSource.outline, backups: [dump], timeline: null, walEnd: null, warnings: [] },
+};
+const free: ObservedDisk = { freeBytes: 79e9 };
+const seenOf = (more: Partial<RecoveryObservations> = {}): RecoveryObservations => ({
+  ...{ at, source: physicalSource, dataDirExists: true, topology: nothing, replacesRunningServer: false },
+  ...{ processes: [], targetServer: null, oldDataDir: dataDir, missingConfiguration: [], media: null, disk: free },
+  coldFiles: { files: [], defaults: { tier: 'Standard', days: 7 }, notSeen: null },
+  ...more,
+});
+
+interface Case {
+  readonly order?: Partial<PlanningRequest['order']>;
+  readonly request?: Partial<PlanningRequest>;
+  readonly cluster?: Record<string, unknown>;
+  readonly host?: string;
+  readonly catalogueHost?: string;
+  readonly seen?: Partial<RecoveryObservations>;
+}
+
+const decide = ({ order, request, cluster, host = 'db1', catalogueHost, seen }: Case = {}) => {
+  const asked: PlanningRequest = {
+    operationId: '20261121t021500-7f3a',
+    requester: 'dba',
+    order: { target: { kind: 'latest' }, into: 'in-place', pause: false, ...order },
+    ...request,
+  };
+  const config = clusterOf(cluster);
+  return decideRecovery(planTerms(configOf(catalogueHost), host, config, asked.order.into), asked, seenOf(seen));
+};
+const recovery = (more: Record<string, unknown>) => ({ recovery: { ...clusterOf().recovery, ...more } });
+const overwriting = {
+  cluster: recovery({ oldData: { mode: 'overwrite-delta' } }),
+  source: { ...physicalSource, policy: { name: 'physical', engine: 'pgbackrest', overwrites: true } },
+};
+const copying = recovery({ oldData: { mode: 'aside-on', path: '/mnt/spare' } });
+const copyTo = { path: '/mnt/spare', freeBytes: 50e9, writable: true, user: 'postgres', sameFileSystem: false };
+const cold = (notSeen: string | null = null) => ({
+  files: notSeen === null ? [{ storageClass: 'DEEP_ARCHIVE', sizeBytes: 2 ** 30 }] : [],
+  defaults: { tier: 'Standard', days: 5 } as const,
+  prices: { currency: 'EUR', perGbMonth: {}, thawPerGb: { DEEP_ARCHIVE: { Standard: 0.02, Bulk: 0.01 } } },
+  notSeen,
+});
+const atOne = { target: { kind: 'time', time: '2026-11-21T01:00:00Z' } } as const;
+const timed: RecoverySource = { ...physicalSource, outline: { ...physicalSource.outline, ...atOne } };
+const counts = { objects: 1, bytes: 10 };
+const media = {
+  digest: 'd',
+  binding: { counts: { undelete: counts, overwrite: counts, copy: counts, remove: counts } },
+  observed: { warnings: ['versions are suspended'] },
+} as unknown as RecoveryObservations['media'];
+
+describe('what a recovery plan decides', () => {
+  it('in place, physical: old data is renamed, the safety backup belongs to dumps, two others approve', () => {
+    expect(decide()).toMatchObject({
+      createdAt: at,
+      approveBy: '2026-11-21T02:25:10.000Z',
+      binding: {
+        method: 'data-directory',
+        timeline: 3,
+        replaces: [{ what: dataDir, keptAs: `${dataDir}.aside-20261121t021500-7f3a` }],
+        steps: ['stop-applications', 'restore'],
+        hooks: [],
+        backups: [{ hash: 'a'.repeat(64) }],
+      },
+      observed: {
+        predictedRtoSeconds: 115,
+        predictedRpoSeconds: 10,
+        stateAt: '2026-11-21T02:15:00Z',
+        freeBytes: 79e9,
+        approval: { approvers: 2, from: ['ops', 'maire'] },
+        warnings: ['from the engine'],
+      },
+    });
+  });
+
+  it('the same observations make the same plan, and no others were looked at', () => {
+    const frozen = Object.freeze(seenOf());
+    expect(decide({ seen: frozen })).toEqual(decide({ seen: frozen }));
+  });
+
+  it('a restart replaces nothing and loses nothing', () => {
+    const source = restartSource({ reason: 'all is there', systemIdentifier: '74' });
+    const { binding, observed } = decide({ seen: { source, topology: null, oldDataDir: null, coldFiles: null } });
+    expect(binding).toMatchObject({ method: 'restart', policy: 'none', engine: 'none', replaces: [], backups: [] });
+    expect(observed).toMatchObject({ predictedRpoSeconds: 0, predictedRtoSeconds: 15, neededBytes: 0 });
+    expect(observed.stateAt).toBeUndefined();
+    expect(observed.warnings).toEqual([expect.stringContaining('all is there')]);
+  });
+
+  it('dumps: databases are replaced one by one, hooks run in place only, and the oldest dump says what is lost', () => {
+    const archives = { ...dump, id: 'a', database: 'archives', startedAt: '2026-11-20T01:00:00Z' };
+    const source = { ...dumpSource, outline: { ...dumpSource.outline, backups: [dump, archives] } };
+    const cluster = { hooks: { 'stop-applications': { name: 'stop-applications' } } };
+    const given = { cluster, seen: { source, targetServer: { ok: true }, topology: null, disk: null } } as const;
+    const { binding, observed } = decide(given);
+    expect(binding).toMatchObject({
+      dataDir: null,
+      replaces: [{ what: 'database mairie' }, { what: 'database archives' }],
+      steps: ['stop-applications', 'safety-backup', 'restore'],
+      hooks: ['stop-applications'],
+    });
+    expect(observed).toMatchObject({ freeBytes: null, stateAt: '2026-11-20T01:00:00Z', predictedRpoSeconds: 90910 });
+    expect(decide({ ...given, order: { into: 'beside' } }).binding.hooks).toEqual([]);
+  });
+
+  it('beside: what is in the directory is renamed, also where the cluster overwrites its own old data', () => {
+    const seen = { source: overwriting.source, topology: null, oldDataDir: null };
+    expect(decide({ order: { into: 'beside' }, cluster: overwriting.cluster, seen }).binding).toMatchObject({
+      into: 'beside',
+      port: 5434,
+      replaces: [{ what: '/srv/beside', keptAs: '/srv/beside.aside-20261121t021500-7f3a' }],
+    });
+    expect(decide({ order: { into: 'beside' }, seen: { ...seen, dataDirExists: false } }).binding.replaces).toEqual([]);
+  });
+
+  it('old data: copied to another file system, which frees its own room; or overwritten, after its WAL was saved', () => {
+    const oldData = { usedBytes: 40e9, walBytes: 1e9 };
+    const copied = decide({ cluster: copying, seen: { disk: { freeBytes: 1e9, oldData, copyTo } } });
+    expect(copied.binding.replaces).toEqual([
+      { what: dataDir, keptAs: '/mnt/spare/main.aside-20261121t021500-7f3a', copied: true },
+    ]);
+    expect(copied.observed).toMatchObject({ neededBytes: 9e9, freeBytes: 41e9 });
+    const same = { freeBytes: 41e9, oldData, copyTo: { ...copyTo, sameFileSystem: true } };
+    expect(decide({ cluster: copying, seen: { disk: same } }).observed.freeBytes).toBe(41e9);
+    const lost = decide({
+      cluster: overwriting.cluster,
+      seen: { source: overwriting.source, disk: { freeBytes: 1e9, oldData } },
+    });
+    expect(lost.binding.replaces).toEqual([{ what: dataDir, keptAs: null }]);
+    expect(lost.observed).toMatchObject({ neededBytes: 10e9, freeBytes: 41e9 });
+  });
+
+  it('WAL of an earlier recovery, files to put back, and the file of the engine are part of what is approved', () => {
+    const seen = { oldDataDir: '/srv/old', missingConfiguration: ['/etc/x.conf'], engineConfigDigest: 'f' };
+    const { binding, observed } = decide({ seen });
+    expect(binding).toMatchObject({ salvageFrom: '/srv/old', putsBack: ['/etc/x.conf'], engineConfigDigest: 'f' });
+    expect(observed.warnings).toContainEqual(expect.stringContaining('/srv/old'));
+  });
+
+  it('cold files: the tier asked for or that of the repository, its hours and its price; approved once, it stays', () => {
+    const { binding, observed } = decide({ seen: { coldFiles: cold() } });
+    expect(binding.thaw).toEqual({ tier: 'Standard', days: 5 });
+    expect(observed.predictedRtoSeconds).toBe(115 + 12 * 3600);
+    expect(observed.thaw).toMatchObject({
+      objects: 1,
+      choices: [
+        { tier: 'Standard', hours: 12, price: 0.02 },
+        { tier: 'Bulk', hours: 48, price: 0.01 },
+      ],
+      currency: 'EUR',
+    });
+    expect(decide({ order: { thawTier: 'Bulk' }, seen: { coldFiles: cold() } }).binding.thaw?.tier).toBe('Bulk');
+    const approvedThaw = { tier: 'Bulk', days: 9 } as const;
+    expect(decide({ request: { approvedThaw } }).binding.thaw).toEqual(approvedThaw);
+    expect(decide({ request: { approvedThaw } }).observed.thaw).toBeUndefined();
+  });
+
+  it('media go to the instant of the database, in the form that their own plan takes', () => {
+    const order = { withMedia: 'photos', target: { kind: 'time', time: '2026-11-21T01:00:00+01:00' } } as const;
+    const source = { ...timed, outline: { ...timed.outline, target: order.target } };
+    const { binding, observed } = decide({ order, seen: { source, media } });
+    const { undelete, overwrite, copy } = { undelete: counts, overwrite: counts, copy: counts };
+    expect(binding.media).toEqual({
+      ...{ name: 'photos', instant: '2026-11-21T00:00:00.000Z', digest: 'd' },
+      counts: { undelete, overwrite, copy },
+    });
+    expect(observed.warnings).toContain('media photos: versions are suspended');
+  });
+
+  it.each<[string, Case, string]>([
+    ['another configuration', { request: { controlDigest: 'c'.repeat(64) } }, 'another configuration (cccccccccccc)'],
+    ['a server that answers', { seen: { replacesRunningServer: true } }, 'the server answers'],
+    ['cold files that cannot be seen', { seen: { coldFiles: cold('access denied') } }, 'access denied'],
+    [
+      'another host, its own without a worker',
+      { host: 'db2', order: { into: 'elsewhere' }, request: { sourceAnswers: false }, seen: { oldDataDir: null } },
+      'no worker of host db1 answers: WAL of mairie',
+    ],
+    [
+      'a mounted catalogue',
+      { host: 'db2', catalogueHost: 'db1', order: { into: 'elsewhere' }, seen: { oldDataDir: null } },
+      'repository local is a directory of host db1',
+    ],
+  ])('warns of %s', (_, given, text) => {
+    expect(decide(given).observed.warnings).toContainEqual(expect.stringContaining(text));
+  });
+
+  it('dumps onto another host lose no WAL, because they need none', () => {
+    const seen = { source: dumpSource, targetServer: { ok: true }, topology: null, disk: null } as const;
+    expect(decide({ host: 'db2', order: { into: 'elsewhere' }, seen }).observed.warnings).toEqual([]);
+  });
+});
+
+describe('what a recovery plan refuses', () => {
+  const answersNot = { ok: false, layer: 'port', reason: 'refused' } as const;
+  it.each<[ErrorCode, string, Case]>([
+    ['policy-missing', 'nobody may approve', { cluster: { approvals: {} } }],
+    ['not-found', 'a place that is not configured', { order: { into: 'nowhere' } }],
+    ['config-invalid', 'a place on another host', { order: { into: 'elsewhere' } }],
+    ['config-invalid', 'a cluster without a data directory', { cluster: { dataDir: undefined } }],
+    ['topology-refused', 'a standby', { seen: { topology: { ...nothing, standbys: ['replica'] } } }],
+    ['topology-refused', 'a subscriber', { seen: { topology: { ...nothing, logicalSlots: ['sub'] } } }],
+    ['topology-refused', 'a standby itself', { seen: { topology: { ...nothing, isStandby: true } } }],
+    ['topology-refused', 'Patroni', { seen: { topology: { ...nothing, patroni: true } } }],
+    ['conflict', 'a server in the directory of the copy', { order: { into: 'beside' }, seen: { processes: [7, 8] } }],
+    ['database-unreachable', 'no server for dumps', { seen: { source: dumpSource, targetServer: answersNot } }],
+    ['usage', 'a tier that the class lacks', { order: { thawTier: 'Expedited' }, seen: { coldFiles: cold() } }],
+    ['capability-missing', 'an engine that cannot overwrite', { cluster: overwriting.cluster }],
+    ['disk-full', 'too little room', { seen: { disk: { freeBytes: 9e9 - 1 } } }],
+    [
+      'disk-full',
+      'too little room for the copy of old data',
+      { cluster: copying, seen: { disk: { ...free, oldData: { usedBytes: 51e9, walBytes: 0 }, copyTo } } },
+    ],
+    [
+      'path-refused',
+      'old data cannot be copied to its path',
+      {
+        cluster: copying,
+        seen: { disk: { ...free, oldData: { usedBytes: 1, walBytes: 0 }, copyTo: { ...copyTo, writable: false } } },
+      },
+    ],
+    ['conflict', 'media beside', { order: { ...atOne, withMedia: 'photos', into: 'beside' }, seen: { source: timed } }],
+    ['target-invalid', 'media to the latest state', { order: { withMedia: 'photos' } }],
+    [
+      'policy-missing',
+      'media that others guard',
+      {
+        order: { ...atOne, withMedia: 'photos' },
+        cluster: { approvals: { recover: approval, 'media-recover': { ...approval, from: ['archivist'] } } },
+        seen: { source: timed },
+      },
+    ],
+  ])('%s: %s', (code, _, given) => {
+    expect(() => decide(given)).toThrow(expect.objectContaining({ code, hint: expect.any(String) }));
+  });
+
+  it('a disk that is just large enough is not refused', () => {
+    expect(decide({ seen: { disk: { freeBytes: 9e9 } } }).observed.freeBytes).toBe(9e9);
+  });
+});
+
+describe('what a recovery starts from', () => {
+  const order: PlanningRequest['order'] = { target: { kind: 'latest' }, into: 'in-place', pause: false };
+  const policy = (name: string, archivesWal: boolean, targets: readonly string[]) =>
+    ({
+      policy: { name, cluster: 'mairie', engine: name },
+      capabilities: { method: 'databases', archivesWal, targets },
+    }) as never;
+
+  it('a restart is offered for a plain order only', () => {
+    expect(allowsRestart(order)).toBe(true);
+    const others = [{ pause: true }, { policy: 'physical' }, { database: 'mairie' }, { into: 'beside' }, atOne];
+    for (const more of others) expect(allowsRestart({ ...order, ...more })).toBe(false);
+  });
+
+  it('policies that replay WAL come first, and those that cannot reach the target not at all', () => {
+    const policies = [
+      policy('dumps', false, ['latest']),
+      policy('old', false, ['xid']),
+      policy('wal', true, ['latest']),
+    ];
+    expect(ablePolicies(policies, order).map((one) => one.policy.name)).toEqual(['wal', 'dumps']);
+  });
+
+  it('candidates are the complete and the cold backups of the policy, newest first', () => {
+    const backups = [
+      backup('1', { policy: 'dumps' }),
+      backup('2', { policy: 'dumps', status: 'cold', database: 'mairie' }),
+      backup('3', { policy: 'dumps', status: 'quarantined' }),
+      backup('4', { policy: 'other' }),
+    ];
+    const dumps = policy('dumps', false, ['latest']);
+    expect(candidateBackups(dumps, order, backups).map(({ label }) => label)).toEqual(['2', '1']);
+    expect(candidateBackups(dumps, { ...order, database: 'mairie' }, backups).map(({ label }) => label)).toEqual(['2']);
+    expect(() => candidateBackups(dumps, { ...order, database: 'none' }, backups)).toThrow(
+      expect.objectContaining({ code: 'no-usable-backup' }),
+    );
+    expect(() => candidateBackups(dumps, { ...order, ...atOne }, backups)).toThrow(
+      expect.objectContaining({ code: 'capability-missing' }),
+    );
+  });
+
+  it('a backup asked for by its name has to be one that can be restored', () => {
+    const damaged = backup('1', { status: 'quarantined' });
+    const named = { ...order, target: { kind: 'backup', id: damaged.id } } as const;
+    expect(() => namedBackup(named, 'mairie', [damaged])).toThrow(
+      expect.objectContaining({ code: 'no-usable-backup', message: expect.stringContaining('quarantined') }),
+    );
+    expect(namedBackup(named, 'mairie', [{ ...damaged, status: 'cold' }])).toMatchObject({ status: 'cold' });
+    expect(namedBackup(order, 'mairie', [damaged])).toBeUndefined();
+  });
+
+  it('a newer backup that is quarantined is named, an older one is not', () => {
+    const newer = backup('new', { policy: 'physical', status: 'quarantined', startedAt: '2026-11-21T00:00:00Z' });
+    const older = { ...newer, id: 'old', startedAt: '2026-11-19T00:00:00Z' };
+    expect(passedOver([newer, older, physical], 'physical', physicalSource.outline)).toEqual([
+      expect.stringContaining(newer.id),
+    ]);
+    expect(passedOver([newer], 'dumps', physicalSource.outline)).toEqual([]);
+  });
+});
