@@ -21,10 +21,11 @@ RUN apt-get update \
 COPY --from=build /build/package.json /opt/reprise/
 COPY --from=build /build/node_modules /opt/reprise/node_modules
 COPY --from=build /build/dist /opt/reprise/dist
+COPY bin /opt/reprise/bin
 COPY examples /opt/reprise/examples
 COPY deploy/compose/reprise-postgres deploy/compose/reprise-worker /usr/local/bin/
 # A new volume takes owner and mode from here.
-RUN ln -s /opt/reprise/dist/main.js /usr/local/bin/reprise \
+RUN ln -s /opt/reprise/bin/reprise /usr/local/bin/reprise \
   && install -d -m 0755 /etc/reprise /etc/pgbackrest \
   && install -d -m 0700 -o postgres -g postgres /var/lib/reprise /var/backups/reprise \
   && install -d -m 0755 -o postgres -g postgres /var/lib/postgresql /run/postgresql

@@ -1,5 +1,5 @@
 /** What a SIGKILL of the worker in the middle of a restore costs: undisturbed and killed recoveries in turns. */
-import { readJobs } from '../dist/process/supervisor.js';
+import { readJobs } from '../dist/process/jobs/supervisor.js';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Lab, median, seconds } from './lab.mjs';
 

@@ -14,9 +14,9 @@ import { Owned } from '../dist/demo/owned.js';
 import { makeScratch } from '../dist/demo/scratch.js';
 import { startTemporal } from '../dist/embedded/temporal-server.js';
 import { startWorkerProcess } from '../dist/embedded/worker-process.js';
-import { withClient } from '../dist/postgres/connect.js';
-import { makePrivateDirectory } from '../dist/process/atomic-file.js';
-import { runTool } from '../dist/process/run.js';
+import { withClient } from '../dist/postgres/connection/with-client.js';
+import { makePrivateDirectory } from '../dist/files/directories.js';
+import { runProgram } from '../dist/process/exec/run-program.js';
 
 const mainFile = fileURLToPath(new URL('../dist/main.js', import.meta.url));
 const HOUR_MS = 3_600_000;
@@ -195,19 +195,19 @@ export class Lab {
       PGUSER: connection.user,
       PGPASSFILE: connection.passfile,
     };
-    return runTool([join(pgBin, name), ...args], { user, env: { ...libpq, ...env }, timeoutMs: HOUR_MS });
+    return runProgram([join(pgBin, name), ...args], { user, env: { ...libpq, ...env }, timeoutMs: HOUR_MS });
   }
 
   pgbackrest(...args) {
     const { user, pgbackrestConf, stanza } = this.scratch;
-    return runTool(['pgbackrest', `--config=${pgbackrestConf}`, `--stanza=${stanza}`, ...args], {
+    return runProgram(['pgbackrest', `--config=${pgbackrestConf}`, `--stanza=${stanza}`, ...args], {
       user,
       timeoutMs: HOUR_MS,
     });
   }
 
   as(...argv) {
-    return runTool(argv, { user: this.scratch.user, timeoutMs: HOUR_MS });
+    return runProgram(argv, { user: this.scratch.user, timeoutMs: HOUR_MS });
   }
 
   sql(text, database = 'postgres') {

@@ -14,8 +14,8 @@ import {
   S3Client,
 } from '@aws-sdk/client-s3';
 import pMap from 'p-map';
-import { toolsDirectory } from '../dist/process/binaries.js';
-import { freePorts } from '../dist/process/ports.js';
+import { toolsDirectory } from '../dist/process/exec/find-programs.js';
+import { freePorts } from '../dist/process/exec/ports.js';
 import { readS3Options } from '../dist/storage/s3/options.js';
 import { openS3 } from '../dist/storage/s3/s3-storage.js';
 

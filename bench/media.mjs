@@ -8,9 +8,9 @@ import { clearInterval, setImmediate, setInterval } from 'node:timers';
 import { CopyObjectCommand } from '@aws-sdk/client-s3';
 import pMap from 'p-map';
 import { applyAll } from '../dist/media/apply.js';
-import { Look } from '../dist/media/look.js';
+import { MediaScan } from '../dist/media/scan.js';
 import { summarise } from '../dist/media/summary.js';
-import { actionsOf } from '../dist/media/work.js';
+import { actionsOf } from '../dist/media/carry-out.js';
 import { median, seconds } from './lab.mjs';
 import { damagedBucket, startMinio } from './media-lab.mjs';
 
@@ -154,7 +154,7 @@ async function recover(work) {
   let changing = 0;
   const whole = await seconds(async () => {
     const plan = await summarise(actionsOf(work));
-    const look = new Look();
+    const look = new MediaScan();
     if ((await summarise(look.over(actionsOf(work)))).changes !== plan.changes) throw new Error('the plan differs');
     changing = await seconds(() =>
       applyAll(work, { concurrency: CONCURRENCY, singleCopyBytes: SINGLE_COPY_BYTES, found: look.fresh }),

@@ -6,8 +6,8 @@
  */
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { giveTo } from '../dist/postgres/files.js';
-import { makeScratchDirectory } from '../dist/postgres/scratch-data-dir.js';
+import { giveTo } from '../dist/files/directories.js';
+import { makeScratchDirectory } from '../dist/postgres/server/scratch-directory.js';
 import { Lab, median, pairs, seconds } from './lab.mjs';
 
 const engine = process.env.REPRISE_BENCH_ENGINE ?? 'both';

@@ -9,10 +9,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
-import { toolsDirectory } from '../dist/process/binaries.js';
-import { freePorts } from '../dist/process/ports.js';
-import { giveTo } from '../dist/postgres/files.js';
-import { makeScratchDirectory } from '../dist/postgres/scratch-data-dir.js';
+import { toolsDirectory } from '../dist/process/exec/find-programs.js';
+import { freePorts } from '../dist/process/exec/ports.js';
+import { giveTo } from '../dist/files/directories.js';
+import { makeScratchDirectory } from '../dist/postgres/server/scratch-directory.js';
 
 /** Starts VersityGW over a directory; with TLS, its certificate is its own authority. */
 export async function startS3(directory, { tls = false, user = null, buckets }) {

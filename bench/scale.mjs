@@ -2,8 +2,8 @@
 import { appendFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { applySchedules } from '../dist/client/schedules.js';
-import { scheduleId } from '../dist/domain/names.js';
+import { applySchedules } from '../dist/client/schedules/apply-schedules.js';
+import { scheduleId } from '../dist/domain/operation/names.js';
 import { service } from '../dist/demo/cluster.js';
 import { Lab, cpuMs, median, peakMb } from './lab.mjs';
 

@@ -10,10 +10,10 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { requireProgram } from '../dist/process/binaries.js';
-import { toolEnvironment } from '../dist/process/environment.js';
-import { asUser } from '../dist/process/users.js';
-import { libpqEnv } from '../dist/postgres/environment.js';
+import { requireProgram } from '../dist/process/exec/find-programs.js';
+import { toolEnvironment } from '../dist/process/exec/environment.js';
+import { asUser } from '../dist/process/exec/users.js';
+import { libpqEnv } from '../dist/postgres/connection/environment.js';
 import { Lab, median, pairs, seconds } from './lab.mjs';
 import { s3Options, startS3 } from './s3.mjs';
 

@@ -8,17 +8,17 @@
 import { appendFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { withWal } from '../dist/activities/feeding.js';
+import { withWalPrefetch } from '../dist/activities/backup/wal-prefetch.js';
 import { basebackupEngine } from '../dist/engines/basebackup/basebackup-engine.js';
 import { pgbackrestEngine } from '../dist/engines/pgbackrest/pgbackrest-engine.js';
-import { giveTo } from '../dist/postgres/files.js';
-import { configureRecovery, promote, waitForEndOfWal } from '../dist/postgres/recovery.js';
-import { makeScratchDirectory } from '../dist/postgres/scratch-data-dir.js';
-import { serviceOf } from '../dist/postgres/service.js';
-import { freePorts } from '../dist/process/ports.js';
-import { runTool } from '../dist/process/run.js';
-import { resolveSecret } from '../dist/process/secrets.js';
-import { createJobs } from '../dist/process/supervisor.js';
+import { giveTo } from '../dist/files/directories.js';
+import { configureRecovery, promote, waitForEndOfWal } from '../dist/postgres/recovery/recovery.js';
+import { makeScratchDirectory } from '../dist/postgres/server/scratch-directory.js';
+import { serviceOf } from '../dist/postgres/server/service.js';
+import { freePorts } from '../dist/process/exec/ports.js';
+import { runProgram } from '../dist/process/exec/run-program.js';
+import { resolveSecret } from '../dist/process/exec/secrets.js';
+import { createJobs } from '../dist/process/jobs/supervisor.js';
 import { openStorage } from '../dist/storage/registry.js';
 import { Lab, median, seconds } from './lab.mjs';
 import { s3Options, startS3 } from './s3.mjs';
@@ -232,7 +232,7 @@ class Replays {
     await this.admit(dataDir);
     try {
       return await seconds(async () => {
-        await withWal(physical, context, dataDir, async (signal) => {
+        await withWalPrefetch(physical, context, dataDir, async (signal) => {
           const request = {
             dataDir,
             user,
@@ -310,7 +310,7 @@ class Replays {
   }
 
   pgbackrest(conf, ...args) {
-    return runTool(['pgbackrest', `--config=${conf}`, '--stanza=bench', ...args], {
+    return runProgram(['pgbackrest', `--config=${conf}`, '--stanza=bench', ...args], {
       user: this.scratch.user,
       timeoutMs: HOUR_MS,
     });

@@ -2,6 +2,8 @@
 # What the steps of the set-up share: plain lines, turns, retries, root, and the list of what is missing.
 
 cache="${REPRISE_CACHE:-$HOME/.cache/reprise}"
+# Programs that other users run too: root's home is closed to the user postgres, who runs the worker.
+tools_cache="${REPRISE_TOOLS_CACHE:-$([ "$(id -u)" -eq 0 ] && printf /var/cache/reprise || printf '%s' "$cache")}"
 missing=()
 
 # Results belong to stdout; what the set-up says is progress.
@@ -9,7 +11,9 @@ say() { printf 'setup: %s\n' "$*" >&2; }
 
 # Two set-ups at once (a demo beside the tests) must not unpack over each other.
 take_turns() {
-  mkdir -p "$cache"
+  mkdir -p "$cache" "$tools_cache"
+  # Whatever umask root has.
+  chmod 0755 "$tools_cache"
   exec 9>"$cache/setup.lock"
   if ! flock --nonblock 9; then
     say 'another set-up is running, waiting for it'

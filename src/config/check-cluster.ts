@@ -6,7 +6,7 @@ import { recoverySteps } from './schema/cluster.js';
 import { didYouMean } from './suggest.js';
 
 /** What is wrong within one cluster and between it and what it names. */
-export function checkCluster(config: Config, name: string, cluster: ClusterConfig): Problem[] {
+export function checkCluster(config: Pick<Config, 'repositories'>, name: string, cluster: ClusterConfig): Problem[] {
   const at = ['clusters', name];
   return [
     ...repeated(cluster.databases, [...at, 'databases'], 'database'),
@@ -23,7 +23,7 @@ export function checkCluster(config: Config, name: string, cluster: ClusterConfi
 /** Folders that a cluster's catalogue has beside those of its policies. */
 const reservedPolicies = ['records', 'incidents'];
 
-function checkPolicies(config: Config, at: ConfigPath, cluster: ClusterConfig): Problem[] {
+function checkPolicies(config: Pick<Config, 'repositories'>, at: ConfigPath, cluster: ClusterConfig): Problem[] {
   const reserved = Object.keys(cluster.policies)
     .filter((name) => reservedPolicies.includes(name))
     .map((name) => ({

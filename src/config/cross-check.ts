@@ -6,6 +6,8 @@ import { checkCluster } from './check-cluster.js';
 import type { ConfigPath, Problem } from './problem.js';
 import { reservedNotifierNames } from './schema/people.js';
 
+type CheckedConfig = Omit<Config, 'warnings'>;
+
 /** A place that only one owner may have. */
 interface Claim {
   readonly path: ConfigPath;
@@ -16,7 +18,7 @@ interface Claim {
 }
 
 /** What is wrong between parts that are each right by themselves. */
-export function crossCheck(config: Config): readonly Problem[] {
+export function crossCheck(config: CheckedConfig): readonly Problem[] {
   const repositories = repositoryClaims(config);
   const dataDirs = dataDirClaims(config);
   return [
@@ -41,7 +43,7 @@ export function crossCheck(config: Config): readonly Problem[] {
 }
 
 /** What is wrong between events, notifiers and contacts: somebody would wait for a message that never comes. */
-function checkPeople(config: Config): Problem[] {
+function checkPeople(config: CheckedConfig): Problem[] {
   const reserved = Object.keys(config.notifiers)
     .filter((name) => reservedNotifierNames.includes(name))
     .map((name) => ({
@@ -55,7 +57,7 @@ function checkPeople(config: Config): Problem[] {
   ];
 }
 
-function checkEvent({ notifiers, contacts }: Config, event: string, named: readonly string[]): Problem[] {
+function checkEvent({ notifiers, contacts }: CheckedConfig, event: string, named: readonly string[]): Problem[] {
   return named.flatMap((name, index): Problem[] => {
     const path = ['notify', event, index];
     if (named.indexOf(name) !== index)
@@ -73,7 +75,7 @@ function checkEvent({ notifiers, contacts }: Config, event: string, named: reado
 }
 
 /** A sync removes what its source lacks: never may that be a backup, nor lie where the cluster's host does not reach. */
-function checkMedia(config: Config): Problem[] {
+function checkMedia(config: CheckedConfig): Problem[] {
   const backups = new Set(
     Object.values(config.clusters).flatMap(({ catalogue, policies }) => [
       catalogue,
@@ -102,7 +104,7 @@ function checkMedia(config: Config): Problem[] {
   });
 }
 
-function repositoryClaims(config: Config): Claim[] {
+function repositoryClaims(config: CheckedConfig): Claim[] {
   return Object.entries(config.repositories).flatMap(([name, repository]) => {
     const kind = storageKinds[repository.type];
     if (!kind) return [];
@@ -119,7 +121,7 @@ function repositoryClaims(config: Config): Claim[] {
   });
 }
 
-function dataDirClaims(config: Config): Claim[] {
+function dataDirClaims(config: CheckedConfig): Claim[] {
   return Object.entries(config.clusters).flatMap(([name, cluster]) => {
     const own = cluster.dataDir;
     const targets = Object.entries(cluster.recovery.targets).map(([target, { host, dataDir }]) => ({
@@ -137,7 +139,7 @@ function dataDirClaims(config: Config): Claim[] {
   });
 }
 
-function engineClaims(config: Config): Claim[] {
+function engineClaims(config: CheckedConfig): Claim[] {
   return Object.entries(config.clusters).flatMap(([cluster, { host, policies }]) =>
     Object.entries(policies).flatMap(([name, { engine, options }]) => {
       const place = engineKinds[engine]?.place?.(options);
@@ -148,7 +150,7 @@ function engineClaims(config: Config): Claim[] {
   );
 }
 
-function serverClaims(config: Config): Claim[] {
+function serverClaims(config: CheckedConfig): Claim[] {
   return Object.entries(config.clusters).map(([name, { host, connection }]) => ({
     path: ['clusters', name],
     owner: `cluster ${name}`,

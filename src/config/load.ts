@@ -11,6 +11,7 @@ import { configInvalid, type Problem } from './problem.js';
 import { configSchema, type ConfigText } from './schema/schema.js';
 import { resolveDefaults } from './resolve-defaults.js';
 import { parseSource, type Source } from './source.js';
+import { warningsOf } from './warnings.js';
 
 export interface LoadOptions {
   /** `--config`. */
@@ -73,9 +74,17 @@ export function parseConfig(
   if (!read.value) throw new RepriseError('internal', `${label}: neither valid nor invalid`);
   // Where the file lies is no part of it: the same file on two hosts is the same configuration.
   const digest = createHash('sha256').update(canonicalJson(read.value)).digest('hex');
-  const config: Config = { file, ...read.value, digest };
+  const config = { file, ...read.value, digest };
   refuse(crossCheck(config));
-  return { config, text, source };
+  const warnings = warningsOf(text, config)
+    .map(source.place)
+    .map(({ path, line, column, message, hint = '' }) => ({
+      key: path.join('.'),
+      place: `${label}:${line}:${column}`,
+      message,
+      hint,
+    }));
+  return { config: { ...config, warnings }, text, source };
 }
 
 interface FoundFile extends Pick<LoadedConfig, 'chosenBy'> {

@@ -4,9 +4,12 @@ import type { Finding } from '../domain/findings.js';
 import { ok, warning, wrong } from './finding.js';
 
 /** Whoever may write the configuration decides which programs run, as the worker's user. */
-export async function configFileFindings({ file }: Config): Promise<readonly Finding[]> {
+export async function configFileFindings({ file, warnings }: Config): Promise<readonly Finding[]> {
+  const ignored = warnings.map(({ key, place, message, hint }) =>
+    warning(`config/${key}`, `${place}: ${message}`, hint),
+  );
   const found = await stat(file).catch(() => null);
-  if (found === null) return [];
+  if (found === null) return ignored;
   const mode = (found.mode & 0o777).toString(8);
   if ((found.mode & 0o022) !== 0)
     return [
@@ -15,8 +18,9 @@ export async function configFileFindings({ file }: Config): Promise<readonly Fin
         `${file} may be changed by others (mode ${mode}): it names the programs that run as the worker`,
         `chmod go-w ${file}`,
       ),
+      ...ignored,
     ];
-  return [ok('config/file', `${file} may be changed by its owner only`)];
+  return [ok('config/file', `${file} may be changed by its owner only`), ...ignored];
 }
 
 /** libpq ignores a password file that others may read. */

@@ -6,7 +6,6 @@ import type { Prices } from './storage/storage-usage.js';
 export interface Config {
   /** Absolute path of the file it came from. */
   readonly file: string;
-  readonly language: 'fr' | 'en';
   readonly temporal: { readonly webUi: string; readonly address?: string; readonly namespace?: string };
   readonly hosts: Readonly<Record<string, HostConfig>>;
   readonly repositories: Readonly<Record<string, RepositoryConfig>>;
@@ -19,8 +18,19 @@ export interface Config {
   /** Contacts by activity (`backup`, `recover`...), whoever is responsible first. */
   readonly raci: Readonly<Record<string, readonly string[]>>;
   readonly media: Readonly<Record<string, MediaConfig>>;
+  /** What the file says and this version does not act on: shown by `config check`, `doctor` and each worker. */
+  readonly warnings: readonly ConfigWarning[];
   /** SHA-256 (hex) of the canonical resolved configuration, secrets by reference: workers with another one are drift. */
   readonly digest: string;
+}
+
+export interface ConfigWarning {
+  /** Dotted, e.g. `raci.drill`. */
+  readonly key: string;
+  /** `file:line:column` */
+  readonly place: string;
+  readonly message: string;
+  readonly hint: string;
 }
 
 export interface HostConfig {

@@ -47,6 +47,8 @@ export async function runWorker({ config, hosts, control, log, temporal }: Worke
   }
   process.umask(0o077);
   Runtime.install({ ...runtimeLogging(log), shutdownSignals: ['SIGTERM', 'SIGINT'] });
+  for (const { place, message, hint } of config.warnings)
+    Runtime.instance().logger.warn(`${place}: ${message} (${hint})`);
   const connection = await connect(temporal);
   try {
     const identity = formatIdentity({

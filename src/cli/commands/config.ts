@@ -22,11 +22,17 @@ export function registerConfig(program: Command, cli: Cli): void {
       const clusters = Object.keys(found.clusters);
       const policies = Object.values(found.clusters).flatMap((cluster) => Object.values(cluster.policies));
       const counts = { hosts: Object.keys(found.hosts).length, clusters: clusters.length, policies: policies.length };
-      await self.print({ ok: true, file: found.file, digest: found.digest, ...counts }, (view) =>
+      const { warnings } = found;
+      const told = warnings.length > 0 ? { warnings } : {};
+      await self.print({ ok: true, file: found.file, digest: found.digest, ...counts, ...told }, (view) =>
         facts([
           ['file', view.file],
           ['digest', view.digest.slice(0, 12)],
           ['holds', `${view.hosts} hosts, ${view.clusters} clusters, ${view.policies} backup policies`],
+          ...warnings.map(({ place, message, hint }): [string, string] => [
+            'warning',
+            `${place}: ${message} (${hint})`,
+          ]),
           ['result', 'no problem found; `reprise doctor` looks at the machine too'],
         ]),
       );

@@ -5,7 +5,6 @@ import { inspect } from '../inspect.js';
 import { connectTemporal } from '../connect.js';
 import type { TemporalSettings } from '../connect.js';
 import { toRepriseError } from '../errors.js';
-import { freshness } from './freshness.js';
 import type { Figure } from './freshness.js';
 import { temporalFindings } from './temporal-findings.js';
 import { walFindings } from './wal-findings.js';
@@ -28,6 +27,7 @@ export async function check(
   // Where nobody answers, that is the finding.
   if (looked.findings.some(({ check: what, level }) => what === 'temporal' && level === 'problem'))
     return { findings, figures };
+  const { freshness } = await import('./freshness.js');
   const session = await connectTemporal(settings);
   try {
     for (const name of clusters) {
@@ -44,7 +44,7 @@ export async function check(
       try {
         findings.push(...walFindings(cluster, (await inspect<'wal'>(session, { kind: 'wal', cluster: name })).windows));
       } catch (error) {
-        findings.push(unanswered(`wal/${name}`, `how far the WAL of ${name} leads cannot be told`, error));
+        findings.push(unanswered(`wal/${name}`, `the recoverable range of ${name} cannot be determined`, error));
       }
     }
   } finally {

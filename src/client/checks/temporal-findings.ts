@@ -2,7 +2,6 @@ import type { Config } from '../../domain/config.js';
 import { isRepriseError } from '../../domain/errors.js';
 import type { Finding } from '../../domain/findings.js';
 import { CONTROL_QUEUE, heavyQueue, lightQueue, recoveryQueue, watchQueue } from '../../domain/operation/names.js';
-import { previousRuns } from '../../config/schedule.js';
 import { shortConfig } from '../../domain/operation/worker-identity.js';
 import { inspect } from '../inspect.js';
 import { connectTemporal } from '../connect.js';
@@ -76,7 +75,7 @@ async function pollerFindings(session: TemporalSession, config: Config): Promise
       finding(
         `worker/${queue}`,
         'problem',
-        `no worker polls the queue ${queue}: work that needs it waits`,
+        `no worker polls the queue ${queue}: what needs it waits`,
         workerHint(queue),
       ),
     );
@@ -106,7 +105,7 @@ async function hostFindings(
           finding(
             `host/${host}`,
             'warning',
-            `host ${host} could not look at itself: ${toRepriseError(error).message}`,
+            `host ${host} could not be checked by its worker: ${toRepriseError(error).message}`,
             `run there: reprise doctor --host ${host}`,
           ),
         );
@@ -149,7 +148,7 @@ async function attributeFinding(session: TemporalSession): Promise<Finding[]> {
     finding(
       'search-attributes',
       'problem',
-      `search attributes are missing: ${missing.join(', ')}; no work can be started`,
+      `search attributes are missing: ${missing.join(', ')}; no workflow can be started`,
       '`reprise schedule apply` registers them, or an administrator of Temporal does (Keyword)',
     ),
   ];
@@ -166,14 +165,17 @@ async function scheduleFindings(session: TemporalSession, config: Config): Promi
     ),
   );
   if (drift.length === 0) findings.push(finding('schedules', 'ok', 'the schedules are as the config says'));
-  for (const line of await listSchedules(session)) findings.push(...lineFindings(config, line));
+  const { previousRuns } = await import('../../config/schedule.js');
+  for (const line of await listSchedules(session)) {
+    const schedule = config.clusters[line.cluster]?.policies[line.policy]?.schedule;
+    const [due] = schedule === undefined ? [] : previousRuns(schedule, new Date(), 1);
+    findings.push(...lineFindings(line, due));
+  }
   return findings;
 }
 
-function lineFindings(
-  config: Config,
-  { id, cluster, policy, paused, note, missedRuns, lastRun }: ScheduleLine,
-): Finding[] {
+/** What is wrong with one schedule, which was last due at `due`. */
+function lineFindings({ id, paused, note, missedRuns, lastRun }: ScheduleLine, due: Date | undefined): Finding[] {
   if (paused)
     return [
       finding(
@@ -184,8 +186,6 @@ function lineFindings(
       ),
     ];
   // The server counts for ever: what was missed and made up for since is no finding any more.
-  const schedule = config.clusters[cluster]?.policies[policy]?.schedule;
-  const [due] = schedule === undefined ? [] : previousRuns(schedule, new Date(), 1);
   if (missedRuns === 0 || (due !== undefined && lastRun !== null && Date.parse(lastRun) >= due.getTime())) return [];
   return [
     finding(

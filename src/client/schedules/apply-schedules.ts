@@ -4,7 +4,7 @@ import type { Config } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 import { scheduleId } from '../../domain/operation/names.js';
 import type { TemporalSession } from '../connect.js';
-import { actionOf, calendarSpec, differences, type WantedSchedule } from './schedule-differences.js';
+import { actionOf, differences, type WantedSchedule } from './schedule-differences.js';
 
 /** What would be, or was, done to one schedule. */
 export interface ScheduleChange {
@@ -22,19 +22,21 @@ interface Mark {
 }
 
 /** Schedules of all enabled policies that have one. */
-export function wantedSchedules(config: Config): readonly WantedSchedule[] {
+export async function wantedSchedules(config: Config): Promise<readonly WantedSchedule[]> {
+  // Croner is loaded with it, and the command line starts without it.
+  const { calendarSpec } = await import('./calendar.js');
   return Object.values(config.clusters).flatMap((cluster) =>
-    Object.values(cluster.policies).flatMap((policy) => {
-      if (policy.schedule === undefined || !policy.enabled) return [];
-      const id = scheduleId(cluster.name, policy.name);
-      return [{ id, cluster: cluster.name, policy: policy.name, ...policy.schedule }];
+    Object.values(cluster.policies).flatMap(({ name: policy, schedule, enabled }) => {
+      if (schedule === undefined || !enabled) return [];
+      const id = scheduleId(cluster.name, policy);
+      return [{ id, cluster: cluster.name, policy, calendar: calendarSpec(schedule.cron), ...schedule }];
     }),
   );
 }
 
 /** Compares config and server; changes nothing. */
 export async function planSchedules(session: TemporalSession, config: Config): Promise<readonly ScheduleChange[]> {
-  const wanted = wantedSchedules(config);
+  const wanted = await wantedSchedules(config);
   const found = await describeAll(
     session,
     wanted.map(({ id }) => id),
@@ -52,7 +54,7 @@ export async function planSchedules(session: TemporalSession, config: Config): P
  */
 export async function applySchedules(session: TemporalSession, config: Config): Promise<readonly ScheduleChange[]> {
   const changes = await planSchedules(session, config);
-  const wanted = new Map(wantedSchedules(config).map((one) => [one.id, one]));
+  const wanted = new Map((await wantedSchedules(config)).map((one) => [one.id, one]));
   for (const { id, action } of changes) {
     const one = wanted.get(id);
     if (action === 'delete') await session.client.schedule.getHandle(id).delete();
@@ -89,7 +91,7 @@ async function update(session: TemporalSession, wanted: WantedSchedule): Promise
 
 function settingsOf(wanted: WantedSchedule) {
   return {
-    spec: { calendars: [calendarSpec(wanted.cron)], timezone: 'UTC' },
+    spec: { calendars: [wanted.calendar], timezone: 'UTC' },
     action: actionOf(wanted),
     policies: { overlap: 'SKIP' as const, catchupWindow: wanted.catchUpSeconds * 1000 },
   };

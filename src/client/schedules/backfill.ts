@@ -1,7 +1,6 @@
 import type { Config } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 import { backupWorkflowId } from '../../domain/operation/names.js';
-import { previousRuns } from '../../config/schedule.js';
 import type { TemporalSession } from '../connect.js';
 import { differences } from './schedule-differences.js';
 import { described } from './operate-schedules.js';
@@ -37,12 +36,12 @@ export async function backfillStarts(
   { from, to }: BackfillRange,
 ): Promise<readonly BackfillStart[]> {
   const description = await described(session, id);
-  const wanted = wantedSchedules(config).find((one) => one.id === description.scheduleId);
+  const wanted = (await wantedSchedules(config)).find((one) => one.id === description.scheduleId);
   if (wanted === undefined || differences(wanted, description).length > 0) {
     throw new RepriseError(
       'conflict',
       `the schedule ${description.scheduleId} is not as the config says`,
-      'bring it in line first: reprise schedule apply',
+      'apply the config first: reprise schedule apply',
     );
   }
   const [first, last] = [Date.parse(from), Date.parse(to)];
@@ -54,6 +53,7 @@ export async function backfillStarts(
       `--to ${to} is not past by ${SETTLED_MS / 1000} s`,
       'a backfill makes up for starts that are past: give an earlier --to, or run it now: reprise schedule trigger',
     );
+  const { previousRuns } = await import('../../config/schedule.js');
   const due = previousRuns(wanted, new Date(last), MOST_STARTS + 1)
     .filter((at) => at.getTime() >= first)
     .toReversed();

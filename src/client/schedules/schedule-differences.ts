@@ -1,5 +1,4 @@
 import type { CalendarSpec, DayOfWeek, Month, ScheduleDescription } from '@temporalio/client';
-import { CronPattern } from 'croner';
 import { backupWorkflowId, CONTROL_QUEUE, workflowTypes } from '../../domain/operation/names.js';
 import type { ScheduleConfig } from '../../domain/config.js';
 import type { BackupInput } from '../../workflows/api.js';
@@ -7,41 +6,25 @@ import { backup } from '../../domain/plan/runbooks.js';
 
 /** A schedule the config asks for. */
 export interface WantedSchedule extends ScheduleConfig {
+  readonly calendar: CalendarSpec;
   readonly id: string;
   readonly cluster: string;
   readonly policy: string;
 }
 
-const months: readonly Month[] = [
+export const months: readonly Month[] = [
   ...(['JANUARY', 'FEBRUARY', 'MARCH', 'APRIL', 'MAY', 'JUNE'] as const),
   ...(['JULY', 'AUGUST', 'SEPTEMBER', 'OCTOBER', 'NOVEMBER', 'DECEMBER'] as const),
 ];
-const days: readonly DayOfWeek[] = ['SUNDAY', 'MONDAY', 'TUESDAY', 'WEDNESDAY', 'THURSDAY', 'FRIDAY', 'SATURDAY'];
-
-/**
- * A cron line as the calendar that the server makes of it; a time matches when all fields match. Sent as a calendar,
- * what the server keeps can be compared with what the config says.
- */
-export function calendarSpec(cron: string): CalendarSpec {
-  const { minute, hour, day, month, dayOfWeek } = new CronPattern(cron, 'UTC', { mode: '5-part' });
-  return {
-    second: [{ start: 0, end: 0, step: 1 }],
-    minute: ranges(minute, Number),
-    hour: ranges(hour, Number),
-    // Croner counts days and months from 0.
-    dayOfMonth: ranges(day, (value) => value + 1),
-    month: ranges(month, (value) => months[value] as Month),
-    dayOfWeek: ranges(dayOfWeek, (value) => days[value] as DayOfWeek),
-  };
-}
-
-/** The places of a field that are set, neighbours as one range. */
-function ranges<T>(field: readonly number[], name: (value: number) => T): { start: T; end: T; step: number }[] {
-  const set = field.flatMap((on, value) => (on ? [value] : []));
-  const starts = set.filter((value) => !set.includes(value - 1));
-  const ends = set.filter((value) => !set.includes(value + 1));
-  return starts.map((start, index) => ({ start: name(start), end: name(ends[index] ?? start), step: 1 }));
-}
+export const days: readonly DayOfWeek[] = [
+  'SUNDAY',
+  'MONDAY',
+  'TUESDAY',
+  'WEDNESDAY',
+  'THURSDAY',
+  'FRIDAY',
+  'SATURDAY',
+];
 
 /** The backup workflow a schedule starts; the server appends the time to its id. */
 export function actionOf(wanted: WantedSchedule) {
@@ -67,7 +50,7 @@ export function differences(wanted: WantedSchedule, found: ScheduleDescription):
   const action = actionOf(wanted);
   const { spec, policies } = found;
   const pairs: [string, unknown, unknown][] = [
-    ['times', [spelt(calendarSpec(wanted.cron))], (spec.calendars ?? []).map(spelt)],
+    ['times', [spelt(wanted.calendar)], (spec.calendars ?? []).map(spelt)],
     ['other times', [0, 0], [spec.intervals?.length ?? 0, spec.skip?.length ?? 0]],
     ['time zone', 'UTC', spec.timezone || 'UTC'],
     ['catch-up window', wanted.catchUpSeconds, Math.round(policies.catchupWindow / 1000)],

@@ -6,8 +6,8 @@ import type { KnownNames } from '../known-names.js';
 
 /** Keys of a contact that are no address of a notifier of this file. */
 const ownKeys = {
-  name: z.string().min(1).optional().describe('Name in full.'),
-  phone: z.string().min(1).optional().describe('Telephone.'),
+  name: z.string().min(1).optional().describe('Name in full, for readers of this file.'),
+  phone: z.string().min(1).optional().describe('Telephone, for readers of this file.'),
 };
 /** Addresses that may stand in a file before it has a notifier for them. */
 const usualAddresses = {

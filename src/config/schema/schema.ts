@@ -56,7 +56,12 @@ export function configSchema(names: KnownNames) {
   return z
     .strictObject({
       version: z.literal(1, { error: 'expected version: 1' }).describe('Version of this format.'),
-      language: z.enum(['fr', 'en']).default('en').describe('Language of reports and messages.'),
+      language: z
+        .enum(['fr', 'en'])
+        .default('en')
+        .describe(
+          'Language of reports and messages; fr is to come: until then it is a warning, and they are in English.',
+        ),
       temporal: temporal.prefault({}),
       hosts: filledIn(named('host', host).superRefine(atLeastOne('host'))).describe('Machines with a worker.'),
       repositories: filledIn(
@@ -74,7 +79,7 @@ export function configSchema(names: KnownNames) {
         .describe('Objects that belong to a cluster: brought back with `reprise media`.'),
       signers: later('signers', 'signatures'),
     })
-    .transform(({ version: _version, signers: _signers, ...config }) => config);
+    .transform(({ version: _version, language: _language, signers: _signers, ...config }) => config);
 }
 
 /** reprise.yml as it is written: snake_case, durations as text. */

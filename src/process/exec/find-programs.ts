@@ -12,16 +12,21 @@ export const TEMPORAL_VERSION = '1.9.1';
 export const TEST_SERVER_VERSION = '1.40.0';
 
 const DEBIAN_POSTGRES = '/usr/lib/postgresql';
+/** Where a set-up by root keeps what all users run. */
+const SHARED_TOOLS = '/var/cache/reprise';
 
 /**
  * The Temporal command line, which also holds the embedded server.
  * @throws RepriseError `tool-missing`
  */
 export async function findTemporalBinary(): Promise<string> {
-  // The cache goes before PATH: set-up fills it only where what PATH offers is missing or too old.
+  const program = join(`temporal-${TEMPORAL_VERSION}`, 'temporal');
+  // What set-up fetched goes before PATH: it does so only where what PATH offers is missing or too old. Root's set-up
+  // puts it where every user finds it, others into their own home.
   return (
     (await fromEnvironment('REPRISE_TEMPORAL_BIN')) ??
-    (await executable(join(cacheDirectory(), `temporal-${TEMPORAL_VERSION}`, 'temporal'))) ??
+    (await executable(join(cacheDirectory(), program))) ??
+    (await executable(join(sharedToolsDirectory(), program))) ??
     (await fromPath('temporal')) ??
     missing(
       'the Temporal command line was not found',
@@ -86,9 +91,17 @@ export function cacheDirectory(): string {
 
 /** Where scripts/setup keeps tools that also other users run: the user postgres cannot look into root's home. */
 export function toolsDirectory(): string {
+  const isRoot = process.getuid?.() === 0;
+  return isRoot || namedTools() !== null ? sharedToolsDirectory() : cacheDirectory();
+}
+
+function sharedToolsDirectory(): string {
+  return namedTools() ?? SHARED_TOOLS;
+}
+
+function namedTools(): string | null {
   const named = process.env['REPRISE_TOOLS_CACHE'];
-  if (named !== undefined && named !== '') return named;
-  return process.getuid?.() === 0 ? '/var/cache/reprise' : cacheDirectory();
+  return named === undefined || named === '' ? null : named;
 }
 
 /**

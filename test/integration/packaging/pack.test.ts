@@ -62,6 +62,7 @@ describe('npm pack', () => {
       'README.md',
       'LICENSE',
       'CHANGELOG.md',
+      'bin/reprise',
       'dist/main.js',
       'dist/workflow-bundle.js',
       'docs/install.md',
@@ -70,7 +71,7 @@ describe('npm pack', () => {
     ];
     expect(needed.filter((path) => !packed.includes(path))).toEqual([]);
     const allowed =
-      /^(package\.json|README(\.fr)?\.md|LICENSE|CHANGELOG\.md|docs\/install\.md|dist\/.*\.js|examples\/.*\.yml|deploy\/systemd\/.*\.service)$/;
+      /^(package\.json|README(\.fr)?\.md|LICENSE|CHANGELOG\.md|bin\/reprise|docs\/install\.md|dist\/.*\.js|examples\/.*\.yml|deploy\/systemd\/.*\.service)$/;
     expect(packed.filter((path) => !allowed.test(path))).toEqual([]);
   });
 
@@ -120,17 +121,8 @@ describe('installed into an empty folder', () => {
     const session = await openNamespace(process.env['REPRISE_TEST_TEMPORAL_ADDRESS'] ?? '', 'packed');
     onCleanup(() => session.close());
     const { address, namespace } = session.settings;
-    const argv = [
-      join(installed, 'dist/main.js'),
-      '--config',
-      config,
-      '--address',
-      address,
-      '--namespace',
-      namespace,
-      'worker',
-    ];
-    const worker = spawn(process.execPath, argv, { cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] });
+    const argv = ['--config', config, '--address', address, '--namespace', namespace, 'worker'];
+    const worker = spawn(join(installed, 'bin/reprise'), argv, { cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] });
     onCleanup(() => Promise.resolve(worker.kill('SIGKILL')));
     let said = '';
     worker.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()));

@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import type { CalendarSpec, ScheduleDescription } from '@temporalio/client';
-import { actionOf, calendarSpec, differences } from '../../../src/client/schedules/schedule-differences.js';
+import { calendarSpec } from '../../../src/client/schedules/calendar.js';
+import { actionOf, differences } from '../../../src/client/schedules/schedule-differences.js';
 
 const range = (start: unknown, end = start) => ({ start, end, step: 1 });
 const everyDate = {
@@ -35,12 +36,15 @@ describe('D5: schedules of the config as calendars of the server', () => {
 });
 
 describe('what differs between config and server', () => {
-  const wanted = { id: 'reprise/mairie/dump', cluster: 'mairie', policy: 'dump', cron: '', catchUpSeconds: 60 };
-  const found = (calendar: CalendarSpec, cron: string) =>
+  const wanted = (cron: string) => ({
+    ...{ id: 'reprise/mairie/dump', cluster: 'mairie', policy: 'dump', catchUpSeconds: 60 },
+    ...{ cron, calendar: calendarSpec(cron) },
+  });
+  const found = (calendar: CalendarSpec) =>
     ({
       spec: { calendars: [calendar] },
       policies: { catchupWindow: 60_000, overlap: 'SKIP', pauseOnFailure: false },
-      action: actionOf({ ...wanted, cron }),
+      action: actionOf(wanted('0 0 * * *')),
     }) as unknown as ScheduleDescription;
 
   it.each<[string, CalendarSpec]>([
@@ -49,11 +53,11 @@ describe('what differs between config and server', () => {
     ['*/15 0 * * *', { ...calendarSpec('* 0 * * *'), minute: [{ start: 0, end: 59, step: 15 }] }],
     ['0 2 * */3 5-7', { ...calendarSpec('0 2 * * *'), ...quarters(), dayOfWeek: ['FRIDAY', 'SUNDAY', 'SATURDAY'] }],
   ] as const)('%s: nothing, however the server spells it', (cron, calendar) => {
-    expect(differences({ ...wanted, cron }, found(calendar, cron))).toEqual([]);
+    expect(differences(wanted(cron), found(calendar))).toEqual([]);
   });
 
   it('another time', () => {
-    expect(differences({ ...wanted, cron: '45 3 * * 0' }, found(calendarSpec('45 2 * * 0'), ''))).toEqual([
+    expect(differences(wanted('45 3 * * 0'), found(calendarSpec('45 2 * * 0')))).toEqual([
       expect.stringMatching(/^times: \["0 45 2 1,2.*becomes \["0 45 3 1,2/),
     ]);
   });

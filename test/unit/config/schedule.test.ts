@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { nextRuns, previousRuns } from '../../../src/config/schedule.js';
-import { calendarSpec } from '../../../src/client/schedules/schedule-differences.js';
+import { calendarSpec } from '../../../src/client/schedules/calendar.js';
 import { complaint, parsed, with_ } from './given.js';
 
 const now = new Date('2026-11-21T02:10:00Z');

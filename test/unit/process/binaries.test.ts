@@ -17,6 +17,8 @@ beforeEach(async () => {
   cache = await tempDir('cache');
   process.env['REPRISE_CACHE'] = cache;
   process.env['PATH'] = '';
+  // Also where this machine's set-up keeps its own.
+  process.env['REPRISE_TOOLS_CACHE'] = join(cache, 'tools');
   for (const name of ['REPRISE_TEMPORAL_BIN', 'REPRISE_TEST_SERVER_BIN', 'REPRISE_PG_BIN']) delete process.env[name];
 });
 
@@ -57,6 +59,13 @@ test('the environment goes before the cache, and the cache before PATH', async (
   const named = await program(join(cache, 'named'), 'my-temporal');
   process.env['REPRISE_TEMPORAL_BIN'] = named;
   await expect(findTemporalBinary()).resolves.toBe(named);
+});
+
+test("what root's set-up fetched is found by the user who runs the worker, whose home is another", async () => {
+  const shared = await program(join(cache, 'shared', `temporal-${TEMPORAL_VERSION}`), 'temporal');
+  process.env['REPRISE_TOOLS_CACHE'] = join(cache, 'shared');
+  process.env['REPRISE_CACHE'] = join(cache, 'home-of-postgres');
+  await expect(findTemporalBinary()).resolves.toBe(shared);
 });
 
 test('a setting that names no program is refused, not passed over', async () => {
