@@ -12,7 +12,7 @@ import { salvageWal } from '../../postgres/wal/salvage.js';
 import { type Service, serviceOf } from '../../postgres/server/service.js';
 import { openHostState } from '../../records/host-state.js';
 import type { HostActivities, PlannedStep, SalvageResult } from '../api.js';
-import { authorize, requireRecentUse } from './approvals.js';
+import { authorize, requireRecentUse } from '../approval/authorize.js';
 import type { HostDependencies } from '../dependencies.js';
 import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
 import { oldDirectory, oldWal } from './old-data.js';
