@@ -13,7 +13,8 @@ import { waitForEndOfWal, waitForPause } from '../../postgres/recovery/recovery-
 import { resetArchiveCommand } from '../../postgres/wal/archiving.js';
 import { openHostState } from '../../records/host-state.js';
 import type { HostActivities, PlannedStep, ReachedTarget, SalvageResult } from '../api.js';
-import { makeBackup, verifyAndRecord } from '../backup/backups.js';
+import { makeBackup } from '../backup/backup.js';
+import { verifyAndRecord } from '../backup/verify.js';
 import { restoreConfiguration } from '../backup/configuration.js';
 import type { HostDependencies } from '../dependencies.js';
 import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
@@ -22,7 +23,7 @@ import { withWalPrefetch } from '../backup/wal-prefetch.js';
 import { connectionAt, savedWalDir, tablespaceDir } from '../../domain/plan/recovery-place.js';
 import { quarantining } from './damaged-backup.js';
 import { approvedBackup } from './database-steps.js';
-import { requirePromotion, requireTarget } from './decisions.js';
+import { requirePromotion, requireTarget } from '../approval/decisions.js';
 import { type Authorized, SALVAGED, authorized, once } from './server-steps.js';
 import { type ClusterContext, clusterLocks, currentBackups, policyOf, readContext } from '../cluster-context.js';
 

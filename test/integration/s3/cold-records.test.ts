@@ -1,6 +1,6 @@
 import { CopyObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import { objectLocks } from '../../../src/activities/backup/object-locks.js';
+import { objectLocks } from '../../../src/activities/backup/rotate.js';
 import { currentBackups, openClusterContext, readContext } from '../../../src/activities/cluster-context.js';
 import { observeColdFiles } from '../../../src/activities/recovery/thaw.js';
 import { planThaw } from '../../../src/domain/plan/thaw.js';

@@ -1,5 +1,5 @@
 import type { ActivityRun } from '../../../src/activities/activity-wrapper.js';
-import { objectLocks } from '../../../src/activities/backup/object-locks.js';
+import { objectLocks } from '../../../src/activities/backup/rotate.js';
 import type { ClusterContext } from '../../../src/activities/cluster-context.js';
 import { planRetention } from '../../../src/domain/retention/retention.js';
 import { execFile } from 'node:child_process';

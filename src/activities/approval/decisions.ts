@@ -1,0 +1,103 @@
+import { checkDecision } from '../../domain/approval/approval-policy.js';
+import { RepriseError } from '../../domain/errors.js';
+import { type Decision, type Plan, isRecoveryPlan } from '../../domain/plan/plan.js';
+import { type RecoveryTarget, formatTarget } from '../../domain/target/target.js';
+import { openHostState } from '../../records/host-state.js';
+import { wrapActivity } from '../activity-wrapper.js';
+import type { ApprovalAnswer, HostActivities, PlannedStep } from '../api.js';
+import { type ClusterContext, openClusterContext, record } from '../cluster-context.js';
+import type { HostDependencies } from '../dependencies.js';
+import { recordRefusal } from './approvals.js';
+import { knownPlan, policyFor } from './authorize.js';
+
+/** What people decide on recovered data is judged and kept on the host, as approvals are (F32, F33). */
+export function decisionActivities(deps: HostDependencies): Pick<HostActivities, 'recordDecision'> {
+  return {
+    recordDecision: wrapActivity('recordDecision', async (step) => {
+      const session = await openClusterContext(deps, step.cluster);
+      const { kind, by, reason } = step.decision;
+      const answer = await weigh(session, step, step.decision);
+      await (answer.accepted
+        ? record(
+            session,
+            step,
+            `decision/${kind}/${by}/${Date.now()}`,
+            {
+              kind: 'journal',
+              workflowId: step.workflowId,
+              step: kind,
+              text: `${by} decided: ${inWords(step.decision)}${reason}`,
+            },
+            by,
+          )
+        : recordRefusal(session, step, by, answer));
+      return answer;
+    }),
+  };
+}
+
+const inWords = (decision: Decision): string =>
+  decision.kind === 'retarget' ? `on to ${formatTarget(decision.target)}: ` : '';
+
+/** Names of what the host keeps of decisions: bound to their plan, so that they say nothing of another one. */
+const promotionOf = (plan: string): string => `promote-${plan}`;
+const targetOf = (plan: string, target: RecoveryTarget): string => `target-${plan}-${formatTarget(target)}`;
+
+/** Decided on what was looked at, so only while its plan is carried out. */
+async function weigh(session: ClusterContext, step: PlannedStep, decision: Decision): Promise<ApprovalAnswer> {
+  const state = openHostState(session.host.stateDir);
+  const plan = await knownPlan(state, step.plan);
+  const used = await state.usedBy(plan.digest);
+  if (used?.operationId !== step.operationId || (await state.isClosed(plan.digest))) {
+    return {
+      accepted: false,
+      missing: 0,
+      code: 'approval-refused',
+      reason: `plan ${plan.digest.slice(0, 12)} is not being carried out: there is nothing to decide on`,
+      hint: `see what it does: reprise status ${step.workflowId}`,
+    };
+  }
+  if (decision.kind === 'retarget' && isRecoveryPlan(plan) && plan.binding.media) {
+    return {
+      accepted: false,
+      missing: 0,
+      code: 'approval-refused',
+      reason: `plan ${plan.digest.slice(0, 12)} brings media to the same instant: another target is another plan`,
+      hint: `reject, then: reprise recover ${step.cluster} --to TIME --with-media ${plan.binding.media.name}`,
+    };
+  }
+  const verdict = checkDecision(plan, decision, policyFor(session.cluster, plan));
+  if (!verdict.accepted)
+    return { accepted: false, missing: 0, code: verdict.code, reason: verdict.reason, hint: verdict.hint };
+  const name = decision.kind === 'promote' ? promotionOf(plan.digest) : targetOf(plan.digest, decision.target);
+  await state.recordDone(step.operationId, name, { by: decision.by });
+  return { accepted: true, missing: 0 };
+}
+
+/**
+ * Lets a server be opened for writes, or restored databases be swapped in.
+ * @throws RepriseError `approval-refused` where the plan says that a person looks first, and nobody has decided
+ */
+export async function requirePromotion({ host }: ClusterContext, { digest, binding }: Plan): Promise<void> {
+  if (!binding.pause || (await openHostState(host.stateDir).onceDone(binding.operationId, promotionOf(digest)))) return;
+  throw new RepriseError(
+    'approval-refused',
+    `plan ${digest.slice(0, 12)} pauses for a look, and nobody has decided to promote`,
+    'look at the recovered data, then: reprise promote',
+  );
+}
+
+/** @throws RepriseError `approval-refused` for a target that is neither the plan's nor one that somebody decided on */
+export async function requireTarget(
+  { host }: ClusterContext,
+  { digest, binding }: Plan,
+  target: RecoveryTarget,
+): Promise<void> {
+  if (formatTarget(target) === formatTarget(binding.target)) return;
+  if (await openHostState(host.stateDir).onceDone(binding.operationId, targetOf(digest, target))) return;
+  throw new RepriseError(
+    'approval-refused',
+    `nobody has decided that plan ${digest.slice(0, 12)} goes on to ${formatTarget(target)}`,
+    'decide on it: reprise retarget',
+  );
+}
