@@ -1,5 +1,5 @@
 import { ActivityFailure, TimeoutFailure, patched } from '@temporalio/workflow';
-import { mergeInspectionResults } from '../domain/operation/merge-inspections.js';
+import { mergeInspectionResults } from '../domain/operation/inspections.js';
 import { type Inspection, listsEverything } from '../domain/operation/inspections.js';
 import type { AskInput } from './api.js';
 import { fewTriesHostActivities as briefly, controlActivities, scanActivities } from './operation/activity-proxies.js';

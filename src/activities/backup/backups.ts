@@ -4,7 +4,7 @@ import type { BackupOrder, RotationOrder, VerificationOrder } from '../../domain
 import { backupOrder, rotationOrder, verificationOrder } from '../../domain/operation/orders.js';
 import { planRetention } from '../../domain/retention/retention.js';
 import type { Backup } from '../../domain/backup/backup.js';
-import type { RotateOutput, RetentionDecision } from '../../domain/retention/rotation.js';
+import type { RotateOutput, RetentionDecision } from '../../domain/retention/retention.js';
 import type { MadeBackup } from '../../engines/engine.js';
 import { withHostLock } from '../../process/jobs/file-lock.js';
 import type { JobLock } from '../../process/jobs/jobs.js';
