@@ -24,6 +24,7 @@ export default {
   maxWorkers: 2,
   // Machines are shared: a test waits for what it waits for, and no speed is promised.
   testTimeout: 240_000,
+  testSequencer: '<rootDir>/test/helpers/slowest-first.cjs',
   reporters: ['default', '<rootDir>/test/helpers/results-reporter.cjs'],
   projects: [
     { ...shared, displayName: 'unit', testMatch: ['<rootDir>/test/unit/**/*.test.ts'] },

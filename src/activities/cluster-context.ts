@@ -1,22 +1,21 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Backup } from '../domain/backup/backup.js';
+import type { RecordBody } from '../domain/backup/records.js';
 import type { ClusterConfig, HostConfig, PolicyConfig } from '../domain/config.js';
 import { RepriseError } from '../domain/errors.js';
-import type { RecordBody } from '../domain/backup/records.js';
 import type { Engine, EngineContext, ReadContext } from '../engines/engine.js';
-import type { JobLock, OsUser } from '../process/jobs/jobs.js';
 import { readableBy } from '../postgres/connection/passfile.js';
+import type { JobLock, OsUser } from '../process/jobs/jobs.js';
 import { createJobs } from '../process/jobs/supervisor.js';
 import { type Catalogue, openCatalogue } from '../records/catalogue.js';
 import { sha256Hex } from '../records/digest.js';
 import { reconcile } from '../records/reconcile.js';
 import type { WritableStorage } from '../storage/storage.js';
-import type { StepInput } from './api.js';
-import { clusterOf } from './control/control.js';
-import type { HostDependencies } from './dependencies.js';
 import type { ActivityRun } from './activity-wrapper.js';
-import { policiesHere, repositoryOf, requireHere } from './control/repositories.js';
+import type { StepInput } from './api.js';
+import { clusterOf, policiesHere, repositoryOf, requireHere } from './config-lookup.js';
+import type { HostDependencies } from './dependencies.js';
 
 /** Names of facts are kept readable; a long one ends in its digest. */
 const LONGEST_NAME = 120;
@@ -46,6 +45,19 @@ export async function openClusterContext(deps: HostDependencies, clusterName: st
   const cluster = { ...named, connection: await readableBy(named.connection, user, join(host.stateDir, 'pgpass')) };
   const catalogue = catalogueOf(deps, cluster, user);
   return { deps, cluster, host, user, catalogue };
+}
+
+/** Opens every cluster of this host, or the one named. */
+export async function openClusterContexts(
+  deps: HostDependencies,
+  cluster?: string,
+): Promise<readonly ClusterContext[]> {
+  const names = cluster
+    ? [cluster]
+    : Object.values(deps.config.clusters)
+        .filter(({ host }) => host === deps.host)
+        .map(({ name }) => name);
+  return Promise.all(names.map((name) => openClusterContext(deps, name)));
 }
 
 const catalogues = new WeakMap<HostDependencies, Map<string, Catalogue>>();
@@ -110,8 +122,8 @@ export async function engineContext(
   const jobs = createJobs({
     stateDir: session.host.stateDir,
     operationId,
-    ...(planDigest ? { planDigest } : {}),
-    ...(retry ? { retry } : {}),
+    planDigest,
+    retry,
     user: session.user,
     locks,
     signal: run.signal,

@@ -1,21 +1,22 @@
-import { adoptingActivities } from './backup/adopt.js';
-import { inspectionActivities } from './inspection/inspect.js';
 import type { HostActivities } from './api.js';
-import { approvalActivities } from './recovery/approvals.js';
-import { backupActivities } from './backup/backups.js';
-import { databaseSteps } from './recovery/database-steps.js';
-import { decisionActivities } from './recovery/decisions.js';
+import { approvalActivities } from './approval/approvals.js';
+import { decisionActivities } from './approval/decisions.js';
+import { adoptingActivities } from './backup/adopt.js';
+import { backupActivities } from './backup/backup.js';
+import { receivingActivities } from './backup/receive-wal.js';
+import { rotatingActivities } from './backup/rotate.js';
+import { verifyingActivities } from './backup/verify.js';
 import type { HostDependencies } from './dependencies.js';
+import { inspectionActivities } from './inspection/inspect.js';
+import { watchActivities } from './inspection/watch.js';
+import { mediaActivities, mediaVerifying } from './media/media.js';
+import { databaseSteps } from './recovery/database-steps.js';
 import { directorySteps } from './recovery/directory-steps.js';
 import { finishingActivities } from './recovery/finish.js';
-import { mediaActivities } from './media/media.js';
-import { mediaVerifying } from './media/verify.js';
 import { planningActivities } from './recovery/plan.js';
 import { recoveredMedia } from './recovery/recovered-media.js';
-import { receivingActivities } from './backup/receive-wal.js';
 import { serverSteps } from './recovery/server-steps.js';
 import { thawingActivities } from './recovery/thaw.js';
-import { watchActivities } from './inspection/watch.js';
 
 /** All activities of one host; each of its queues offers them, and workflows choose the queue. */
 export function createHostActivities(deps: HostDependencies): HostActivities {
@@ -33,8 +34,10 @@ export function createHostActivities(deps: HostDependencies): HostActivities {
     ...planningActivities(deps),
     ...receivingActivities(deps),
     ...recoveredMedia(deps),
+    ...rotatingActivities(deps),
     ...serverSteps(deps),
     ...thawingActivities(deps),
+    ...verifyingActivities(deps),
     ...watchActivities(deps),
   };
 }

@@ -87,7 +87,7 @@ export function buildProgram(
     .showSuggestionAfterError(true)
     .addHelpText(
       'after',
-      '\nExamples:\n  $ reprise demo\n  $ reprise recover mairie --to 2026-11-21T02:15:00Z --dry-run\n\nAt night: reprise status says what is waited for, and what to type.',
+      '\nExamples:\n  $ reprise demo\n  $ reprise recover mairie --to 2026-11-21T02:15:00Z --dry-run\n\nIn an incident begin with: reprise status',
     )
     .hook('preAction', () => terminal.setColor(program.opts<{ color: ColorMode }>().color));
   for (const register of groups) register(program, cli);

@@ -42,7 +42,8 @@ function asText(terminal: Terminal, { code, message, hint }: RepriseError): stri
 /** Every error ends in a next step, also one whose author gave none. */
 function nextStep(code: RepriseError['code']): string {
   if (errorTable[code].exit === 4) return 'correct the file, then run `reprise config check`';
-  if (code === 'not-found') return 'see what there is: `reprise backup list`, `reprise cluster list`, `reprise status`';
+  if (code === 'not-found')
+    return 'list what there is: `reprise backup list`, `reprise cluster list`, `reprise status`';
   return errorTable[code].retryable
     ? 'try again; `reprise doctor` says what is wrong on this machine'
     : 'see `reprise doctor` and `reprise status`';
@@ -61,9 +62,5 @@ function fromCommander(error: CommanderError): RepriseError {
 
 function fromPrompt(error: unknown): RepriseError | undefined {
   if (!(error instanceof Error) || error.name !== 'ExitPromptError') return undefined;
-  return new RepriseError(
-    'interrupted',
-    'the question was not answered',
-    'nothing was changed; run the command again when you know',
-  );
+  return new RepriseError('interrupted', 'the question was not answered', 'nothing was changed; run the command again');
 }

@@ -46,7 +46,7 @@ export function driftInWords(
     host === null ? `the worker that runs the workflows (${worker})` : `the worker of host ${host} (${worker})`;
   return {
     message: `${whose} runs with another configuration (${theirs}) than this one (${shortConfig(digest)})`,
-    fix: `have the same ${file} there, then restart its worker; on one machine: reprise up`,
+    fix: `copy the same ${file} there, then restart its worker; on one machine: reprise up`,
   };
 }
 

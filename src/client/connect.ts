@@ -95,7 +95,7 @@ export async function connectTemporal(settings: TemporalSettings): Promise<Tempo
     throw new RepriseError(
       'temporal-unreachable',
       `no Temporal server answers at ${settings.address} (from ${settings.origin})`,
-      'start one with `reprise up`, or point TEMPORAL_ADDRESS at the one that runs',
+      'start one: `reprise up`; or set TEMPORAL_ADDRESS to the one that is running',
       { reason },
     );
   });

@@ -10,7 +10,7 @@ const ANSWER_MS = 60_000;
 
 /**
  * The workflow that takes the decision: only a recovery does, so for an incident its recovery that is under way.
- * @throws `not-found` when an incident has no recovery under way.
+ * @throws `not-found` when an incident has no running recovery.
  */
 export async function recoveryOf(session: TemporalSession, workflowId: string): Promise<string> {
   if (!workflowId.startsWith('incident/')) return workflowId;
@@ -21,7 +21,7 @@ export async function recoveryOf(session: TemporalSession, workflowId: string): 
   if (typeof child === 'string') return child;
   throw new RepriseError(
     'not-found',
-    `${workflowId} has no recovery under way`,
+    `${workflowId} has no running recovery`,
     `see what it waits for: \`reprise status ${workflowId}\``,
   );
 }
@@ -95,7 +95,7 @@ async function update<T>(session: TemporalSession, workflowId: string, name: str
 /** @throws `host-without-worker` when no worker runs workflows; `otherwise` says what that means. */
 export async function needWorker(
   session: TemporalSession,
-  otherwise = 'nobody can take up the decision',
+  otherwise = 'the decision cannot be delivered',
 ): Promise<void> {
   if (await hasPoller(session, CONTROL_QUEUE, 'workflow')) return;
   throw new RepriseError(

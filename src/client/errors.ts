@@ -1,7 +1,7 @@
 import { errorTable, isRepriseError, RepriseError } from '../domain/errors.js';
 import type { ErrorCode } from '../domain/errors.js';
 
-const LOOK_AT_HISTORY = 'look at the history of the work in the Web UI';
+const LOOK_AT_HISTORY = 'look at the history of the workflow in the Web UI';
 /** Codes of gRPC's own table that mean "nobody answered". */
 const GRPC_NOT_FOUND = 5;
 const GRPC_PERMISSION_DENIED = 7;
@@ -32,17 +32,17 @@ function fromTemporal(link: Link, chain: readonly Link[]): RepriseError | undefi
     case 'ApplicationFailure':
       return fromApplicationFailure(link, chain);
     case 'CancelledFailure':
-      return new RepriseError('job-cancelled', 'the work was cancelled', 'start it again when the reason is gone');
+      return new RepriseError('job-cancelled', 'the operation was cancelled', 'start it again when you want it done');
     case 'TerminatedFailure':
       return new RepriseError(
         'job-cancelled',
-        'the work was terminated by hand',
+        'the operation was terminated',
         'look at its history in the Web UI, then start it again',
       );
     case 'TimeoutFailure':
       return new RepriseError(
         'job-stalled',
-        `the work ran out of time: ${link.message}`,
+        `the operation timed out: ${link.message}`,
         'look at its history in the Web UI, then start it again',
       );
     case 'WorkflowExecutionAlreadyStartedError':
@@ -52,7 +52,7 @@ function fromTemporal(link: Link, chain: readonly Link[]): RepriseError | undefi
         `follow it with \`reprise watch ${String(link['workflowId'])}\``,
       );
     case 'WorkflowNotFoundError':
-      return new RepriseError('not-found', workflowMissing(link), 'see what there is with `reprise status`');
+      return new RepriseError('not-found', workflowMissing(link), 'see what is running: `reprise status`');
     case 'ScheduleNotFoundError':
       return new RepriseError(
         'not-found',
@@ -69,7 +69,7 @@ function fromTemporal(link: Link, chain: readonly Link[]): RepriseError | undefi
       return new RepriseError(
         'host-without-worker',
         'no worker answered in time; the decision may still be taken up',
-        'look with `reprise status`, and see that a worker runs',
+        'look with `reprise status`, and check that a worker is running',
       );
     default:
       return fromGrpc(link);
@@ -94,7 +94,7 @@ function fromGrpc(link: Link): RepriseError | undefined {
     return new RepriseError(
       'temporal-unreachable',
       `Temporal does not answer: ${details}`,
-      'start it with `reprise up`, or point TEMPORAL_ADDRESS at the one that runs',
+      'start it: `reprise up`; or set TEMPORAL_ADDRESS to the one that is running',
     );
   }
   if (code === GRPC_PERMISSION_DENIED || code === GRPC_UNAUTHENTICATED) {
@@ -107,8 +107,8 @@ function fromGrpc(link: Link): RepriseError | undefined {
   if (code === GRPC_NOT_FOUND) {
     return new RepriseError(
       'not-found',
-      `Temporal does not know it: ${details}`,
-      'see what there is with `reprise status`',
+      `Temporal did not find it: ${details}`,
+      'see what is running: `reprise status`',
     );
   }
   return undefined;
@@ -131,8 +131,8 @@ function hintOf(link: Link): string | undefined {
 function workflowMissing(link: Link): string {
   const id = link['workflowId'];
   return typeof id === 'string' && id !== ''
-    ? `there is no work ${id}`
-    : 'this work does not run, or there is none of that name';
+    ? `there is no workflow ${id}`
+    : 'this workflow is not running, or there is none with this id';
 }
 
 function isErrorCode(value: unknown): value is ErrorCode {

@@ -81,7 +81,7 @@ async function look(
 
 /** Rejects when the time is over or a person interrupts. */
 function givenUp(workflowId: string, options: FollowOptions, stop: AbortSignal): Promise<never> {
-  const back = `the work goes on; come back with \`${options.comeBack ?? `reprise watch ${workflowId}`}\``;
+  const back = `the operation goes on; follow it again: \`${options.comeBack ?? `reprise watch ${workflowId}`}\``;
   return new Promise<never>((_, reject) => {
     const timer =
       options.timeoutMs === undefined

@@ -33,7 +33,7 @@ export async function inspect<K extends InspectionKind>(
     taskQueue: CONTROL_QUEUE,
     args: [input],
     workflowExecutionTimeout: listsEverything(question) ? LISTING_TIMEOUT_MS : TIMEOUT_MS,
-    staticSummary: `Question of the command line: ${question.kind}`,
+    staticSummary: `Inspection for the command line: ${question.kind}`,
   });
   const ended = new AbortController();
   try {
@@ -46,7 +46,7 @@ export async function inspect<K extends InspectionKind>(
   } catch (error) {
     if (!ended.signal.aborted)
       await handle
-        .terminate(interruption?.aborted ? 'nobody waits for the answer' : 'nobody answers')
+        .terminate(interruption?.aborted ? 'the command was interrupted' : 'no worker answered')
         .catch(() => undefined);
     throw error;
   } finally {
@@ -58,7 +58,9 @@ export async function inspect<K extends InspectionKind>(
 function interrupted(interruption: AbortSignal, ended: AbortSignal): Promise<never> {
   return new Promise<never>((_, reject) => {
     const stop = (): void =>
-      reject(new RepriseError('interrupted', 'stopped waiting for the answer', 'ask again: nothing was changed'));
+      reject(
+        new RepriseError('interrupted', 'stopped waiting for the answer', 'run the command again: nothing was changed'),
+      );
     if (interruption.aborted) stop();
     interruption.addEventListener('abort', stop, { signal: ended });
   });

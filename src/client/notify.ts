@@ -23,7 +23,7 @@ export function testNotice(contact: string, notifier: string | null, by: string)
  * @throws `host-without-worker` when nobody polls the control queue
  */
 export async function sendTest(session: TemporalSession, notice: Notice): Promise<NotifyOutput> {
-  await needWorker(session, 'nobody can send it');
+  await needWorker(session, 'the message cannot be sent');
   const input: NotifyInput = { notice };
   const handle = await session.client.workflow.start(workflowTypes.notify, {
     workflowId: notice.workflowId,

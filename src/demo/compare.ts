@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import { withClient } from '../postgres/connection/with-client.js';
-import { tableContentHash } from '../postgres/content/inventory.js';
+import { tableContentHash } from '../postgres/content/content-hash.js';
 import { archivedCommits } from './archive.js';
 import { account, readLog } from './business/log.js';
 import type { InitialContents } from './data/initial.js';

@@ -3,10 +3,13 @@ import { join } from 'node:path';
 import type { ClusterConfig } from '../domain/config.js';
 import { isRepriseError } from '../domain/errors.js';
 import { ok, problem, warning, type Finding } from '../domain/findings.js';
-import { archiveBacklog, archiveTimeoutSeconds } from '../postgres/wal/archive-backlog.js';
-import type { ArchiveBacklog } from '../postgres/wal/archive-backlog.js';
-import { archivingState } from '../postgres/wal/archiving.js';
-import type { ArchivingState } from '../postgres/wal/archiving.js';
+import {
+  archiveBacklog,
+  archiveTimeoutSeconds,
+  archivingState,
+  type ArchiveBacklog,
+  type ArchivingState,
+} from '../postgres/wal/archiving.js';
 import { withClient } from '../postgres/connection/with-client.js';
 import { physicalSlots, slotLimitBytes } from '../postgres/server/replication-slots.js';
 import type { SlotState } from '../postgres/server/replication-slots.js';

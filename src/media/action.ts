@@ -1,39 +1,36 @@
-import type { MediaActionName } from '../domain/media/media.js';
 import type { Irregular } from '../storage/storage.js';
 
-/** What is done with one object, so that it is as it shall be. Deletes no version, ever. */
-export type MediaAction = Deed & {
-  /** UTC ISO-8601 of what is there now, a delete marker included; absent where nothing is. */
+/** What is done with one object to bring it to the wanted state. Never deletes a version. */
+export type MediaAction = Change & {
+  /** UTC ISO-8601 of the present version, a delete marker included; absent where there is none. */
   readonly presentSince?: string;
-  /** What comes back lies in an archive class, and is not thawed. */
+  /** The content lies in an archive class and is not thawed. */
   readonly cold?: true;
-  /** Left out: its name cannot be one where it should go. */
+  /** Left out: its name is not possible at the destination. */
   readonly unfit?: true;
   /** Left out: it cannot be copied, or cannot be copied over. */
   readonly irregular?: Irregular;
 };
 
-type Deed =
-  /** As it shall be already: not touched. */
+type Change =
+  /** As wanted already: not touched. */
   | { readonly name: 'right'; readonly key: string; readonly sizeBytes: number }
-  /** Deleted since: the delete markers above it are taken away, newest first. */
+  /** Deleted since: the delete markers above it are removed, newest first. */
   | { readonly name: 'undelete'; readonly key: string; readonly sizeBytes: number; readonly markers: readonly string[] }
-  /** Copied on top of what is there, or where nothing is. */
+  /** Copied over the present version, or where there is none. */
   | {
       readonly name: 'overwrite' | 'copy';
       readonly key: string;
       readonly sizeBytes: number;
       readonly source: CopiedVersion;
     }
-  /** Not there at that time, or not in the source: a delete marker hides it. */
+  /** It did not exist then, or is not in the source: a delete marker hides it. */
   | { readonly name: 'remove'; readonly key: string; readonly sizeBytes: number }
   /** The same, kept by choice. */
   | { readonly name: 'keep'; readonly key: string; readonly sizeBytes: number };
 
-/** Content that is copied; `versionId` is absent for what is there now. */
+/** Content that is copied; `versionId` is absent for the present version. */
 export interface CopiedVersion {
   readonly versionId?: string;
   readonly etag: string;
 }
-
-export type { MediaActionName };

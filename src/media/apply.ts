@@ -19,17 +19,17 @@ export interface ApplyOptions {
   readonly singleCopyBytes: number;
   /** Key up to which an earlier attempt came; all before it is done. */
   readonly after?: string | undefined;
-  /** What a look has just found to be done; absent: it is listed. */
+  /** The changes that a scan has just found; absent: they are listed. */
   readonly found?: readonly MediaAction[] | null;
   /** Absent: whatever is to be done. */
   readonly bounds?: MediaBounds;
   readonly signal?: AbortSignal;
-  /** Told after each object that was changed, in the order of keys. */
+  /** Called after each object that was changed, in the order of keys. */
   readonly report?: (done: number, key: string) => void;
 }
 
 /**
- * Carries out what is to be done now. Begun again after a kill, it starts at `after` and touches nothing that is right
+ * Carries out what is to be done now. Started again after a kill, it begins at `after` and touches nothing that is right
  * already, so that nothing is copied twice.
  * @throws RepriseError `partly-done` where single objects were refused, after all others were done; what a network does at once; `plan-stale` beyond the bounds
  */
@@ -47,7 +47,7 @@ export async function applyAll(
   const one = async (action: MediaAction): Promise<MediaAction | null> => {
     signal?.throwIfAborted();
     try {
-      await persistently(() => carryOut(work, action, how), signal);
+      await retryingLost(() => carryOut(work, action, how), signal);
       return action;
     } catch (error) {
       if (signal?.aborted || !isRepriseError(error) || errorTable[error.code].retryable) throw error;
@@ -83,8 +83,8 @@ async function* changesIn(actions: AsyncIterable<MediaAction>): AsyncGenerator<M
   for await (const action of actions) if (changesSomething(action.name)) yield action;
 }
 
-/** What was just listed is there: a server that has lost it for a moment, as after a broken connection, is asked again. */
-async function persistently(change: () => Promise<void>, signal?: AbortSignal): Promise<void> {
+/** What was just listed exists: where a server does not find it for a moment, as after a broken connection, it is tried again. */
+async function retryingLost(change: () => Promise<void>, signal?: AbortSignal): Promise<void> {
   for (let tries = 1; ; tries++) {
     try {
       return await change();

@@ -5,10 +5,10 @@ import type { CopiedVersion, MediaAction } from './action.js';
 import { compared } from './compare.js';
 import { byKey } from './ordered.js';
 import { type MediaPlace, type Wanted, entriesOf, objectsOf, openIn } from './place.js';
-import { isMarked, type Later, markOf, restoreInPlace, versionAt } from './restore.js';
+import { isMarked, copyMark, type NewerObjects, restoreInPlace, versionAt } from './restore.js';
 
 export type MediaRun =
-  | { readonly kind: 'restore'; readonly place: MediaPlace; readonly at: number; readonly later: Later }
+  | { readonly kind: 'restore'; readonly place: MediaPlace; readonly at: number; readonly later: NewerObjects }
   | { readonly kind: 'restore-into'; readonly from: MediaPlace; readonly into: MediaPlace; readonly at: number }
   | { readonly kind: 'sync'; readonly from: MediaPlace; readonly into: MediaPlace; readonly delete: boolean };
 
@@ -47,7 +47,7 @@ export interface CopyHow {
   readonly signal?: AbortSignal;
 }
 
-/** Carries out one action. Done again, it does no harm: what is done is found right before. */
+/** Carries out one action. It can be repeated: what was done already is found to be right. */
 export async function carryOut(work: MediaRun, action: MediaAction, how: CopyHow): Promise<void> {
   const into = work.kind === 'restore' ? work.place : work.into;
   const from = work.kind === 'restore' ? work.place : work.from;
@@ -66,35 +66,39 @@ export async function carryOut(work: MediaRun, action: MediaAction, how: CopyHow
   }
 }
 
-async function copyObject(
-  from: MediaPlace,
-  into: MediaPlace,
-  { key, sizeBytes, source }: Extract<MediaAction, { source: CopiedVersion }>,
-  how: CopyHow,
-): Promise<void> {
+type CopyAction = Extract<MediaAction, { source: CopiedVersion }>;
+
+async function copyObject(from: MediaPlace, into: MediaPlace, action: CopyAction, how: CopyHow): Promise<void> {
   const [ours, theirs] = [into.storage.objects, from.storage.objects];
-  const { versionId } = source;
   if (ours && theirs && ours.place.server === theirs.place.server) {
-    const inParts = sizeBytes > how.singleCopyBytes;
-    const mark = inParts || isMarked(source.etag) ? markOf(source) : undefined;
+    const { key, sizeBytes, source } = action;
+    const isNotedByMark = sizeBytes > how.singleCopyBytes || isMarked(source.etag);
     const copy: ObjectCopy = {
       from: theirs.place,
       key: from.folder + key,
       sizeBytes,
-      ...(versionId === undefined ? {} : { versionId }),
-      ...(mark === undefined ? {} : { mark }),
+      versionId: source.versionId,
+      mark: isNotedByMark ? copyMark(source) : undefined,
     };
     return ours.copyFrom(copy, into.folder + key, how);
   }
-  const { body, described } = await openIn(from, key, versionId);
-  const kept = { ...(described ? { described } : {}), ...(source.etag === '' ? {} : { mark: markOf(source) }) };
+  return copyThroughHere(from, into, action, how.signal);
+}
+
+/** Between two servers, or with a directory on one side. */
+async function copyThroughHere(
+  from: MediaPlace,
+  into: MediaPlace,
+  { key, sizeBytes, source }: CopyAction,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const { body, described } = await openIn(from, key, source.versionId);
+  const mark = source.etag === '' ? undefined : copyMark(source);
   try {
-    await into.storage.writeStream(into.folder + key, Readable.from(whole(body, sizeBytes), { objectMode: false }), {
-      ...kept,
-      ...(how.signal ? { signal: how.signal } : {}),
-    });
+    const content = Readable.from(whole(body, sizeBytes), { objectMode: false });
+    await into.storage.writeStream(into.folder + key, content, { described, mark, signal });
   } catch (error) {
-    if (how.signal?.aborted || isRepriseError(error)) throw error;
+    if (signal?.aborted || isRepriseError(error)) throw error;
     throw brokenOff(key, error instanceof Error ? error.message : String(error));
   } finally {
     body.destroy();

@@ -1,60 +1,59 @@
 import { compareKeys, isKey } from '../storage/keys.js';
 import type { Irregular, ObjectFacts } from '../storage/storage.js';
-import type { CopiedVersion, MediaAction } from './action.js';
+import type { MediaAction } from './action.js';
 import { sideBySide } from './ordered.js';
 import { type MediaPlace, type Wanted, entriesOf } from './place.js';
-import { coldAs, isCopy } from './restore.js';
+import { isCopy } from './restore.js';
 
 export interface Sides {
   readonly from: MediaPlace;
   readonly into: MediaPlace;
 }
 
+type Entry = Wanted & { readonly irregular?: Irregular };
+
 /**
- * What has to be done so that a place holds what is wanted, and what becomes of what only it has. What is there but cannot
- * be copied, as a link, is wanted no less: nothing under its name is removed or overwritten, nor below it.
+ * What has to be done so that a place holds what is wanted, and what becomes of what only it has. An entry that cannot be
+ * copied, such as a link, is wanted too: nothing under its name or below it is removed or overwritten.
  */
 export async function* compared(
-  { from, into }: Sides,
-  wanted: AsyncIterable<Wanted & { readonly irregular?: Irregular }>,
+  sides: Sides,
+  wanted: AsyncIterable<Entry>,
   others: 'keep' | 'remove',
   after?: string,
 ): AsyncGenerator<MediaAction> {
-  const kept = new Kept();
-  for await (const { left, right } of sideBySide(wanted, entriesOf(into, after))) {
+  const kept = new KeptFolders();
+  for await (const { left, right } of sideBySide(wanted, entriesOf(sides.into, after))) {
     if (left?.irregular !== undefined) {
       kept.below(left.key);
       yield { name: 'keep', key: left.key, sizeBytes: 0, irregular: left.irregular };
-    } else if (left === undefined) {
-      if (right === undefined || right.irregular !== undefined) continue;
-      yield {
-        name: kept.holds(right.key) ? 'keep' : others,
-        key: right.key,
-        sizeBytes: right.sizeBytes,
-        presentSince: right.modifiedAt,
-      };
-    } else if (right?.irregular !== undefined) {
-      yield { name: 'keep', key: left.key, sizeBytes: 0, irregular: right.irregular };
-    } else if (right !== undefined && (await isSame(left, right, into))) {
-      yield { name: 'right', key: left.key, sizeBytes: left.sizeBytes };
-    } else if (!isSameServer(from, into) && !areKeys(from, into, left.key)) {
-      yield { name: 'keep', key: left.key, sizeBytes: left.sizeBytes, unfit: true };
-    } else {
-      const source: CopiedVersion = {
-        etag: left.etag,
-        ...(left.versionId === undefined ? {} : { versionId: left.versionId }),
-      };
-      const there =
-        right === undefined
-          ? ({ name: 'copy' } as const)
-          : ({ name: 'overwrite', presentSince: right.modifiedAt } as const);
-      yield { ...there, ...coldAs(left), key: left.key, sizeBytes: left.sizeBytes, source };
+    } else if (left !== undefined) {
+      yield await wantedAction(sides, left, right);
+    } else if (right !== undefined && right.irregular === undefined) {
+      const { key, sizeBytes, modifiedAt } = right;
+      yield { name: kept.holds(key) ? 'keep' : others, key, sizeBytes, presentSince: modifiedAt };
     }
   }
 }
 
-/** Folders nothing is removed from; asked in the order of keys, so that those already passed are forgotten. */
-class Kept {
+/** What has to be done for one object that is wanted, beside what the place has under its name. */
+async function wantedAction({ from, into }: Sides, wanted: Wanted, present: Entry | undefined): Promise<MediaAction> {
+  const { key, sizeBytes } = wanted;
+  if (present?.irregular !== undefined) return { name: 'keep', key, sizeBytes: 0, irregular: present.irregular };
+  if (present !== undefined && (await isSame(wanted, present, into))) return { name: 'right', key, sizeBytes };
+  if (!isSameServer(from, into) && !areKeys(from, into, key)) return { name: 'keep', key, sizeBytes, unfit: true };
+  return {
+    name: present === undefined ? 'copy' : 'overwrite',
+    key,
+    sizeBytes,
+    presentSince: present?.modifiedAt,
+    cold: wanted.cold,
+    source: { versionId: wanted.versionId, etag: wanted.etag },
+  };
+}
+
+/** Folders from which nothing is removed. Keys come in order, so that folders already passed are dropped. */
+class KeptFolders {
   private folders: string[] = [];
 
   below(key: string): void {
@@ -69,7 +68,7 @@ class Kept {
   }
 }
 
-/** Then the server copies any name at all; otherwise content passes here, under names that every repository takes (F37). */
+/** Then the server copies any name; otherwise the content passes through here, under names that every repository accepts. */
 function isSameServer(from: MediaPlace, into: MediaPlace): boolean {
   const [theirs, ours] = [from.storage.objects, into.storage.objects];
   return theirs !== undefined && theirs.place.server === ours?.place.server;

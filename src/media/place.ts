@@ -58,7 +58,7 @@ export async function* entriesOf(
   const entries: AsyncIterable<StorageEntry> = storage.entries?.(folder) ?? storage.list(folder);
   for await (const { key, ...facts } of entries) {
     const below = key.slice(folder.length);
-    // Files have no checksum of their own: size and time have to tell.
+    // Files have no checksum of their own: size and time decide.
     if (after === undefined || facts.irregular !== undefined || compareKeys(below, after) > 0)
       yield { ...facts, key: below, etag: '' };
   }

@@ -4,10 +4,10 @@ import type { MediaAction } from './action.js';
 /** Versions of one key, newest first as the server lists them. */
 export type KeyVersions = readonly [ObjectVersion, ...ObjectVersion[]];
 
-/** What becomes of objects that were not there at the time asked for. */
-export type Later = 'keep' | 'remove';
+/** What becomes of objects that did not exist at that instant. */
+export type NewerObjects = 'keep' | 'remove';
 
-/** The version that was the present one at an instant (UTC ISO-8601, or ms); null where the key did not exist then. */
+/** The version that was current at an instant (UTC ISO-8601, or ms); null where the key did not exist then. */
 export function versionAt(versions: KeyVersions, at: number): ObjectVersion | null {
   // In the server's order, not by time: two of one second stand as they came, and the upper one is the later.
   const then = versions.find(({ modifiedAt }) => Date.parse(modifiedAt) <= at);
@@ -15,13 +15,13 @@ export function versionAt(versions: KeyVersions, at: number): ObjectVersion | nu
 }
 
 /**
- * Brings one key back to what it was at an instant, in its own place. `copiedFrom` tells which version the present one is a
- * copy of, and is asked only where etag and size cannot tell.
+ * Restores one key to what it was at an instant, in its own place. `copiedFrom` gives the version of which the present one is a
+ * copy; it is called only where etag and size do not decide.
  */
 export async function restoreInPlace(
   versions: KeyVersions,
   at: number,
-  later: Later,
+  later: NewerObjects,
   copiedFrom: (key: string) => Promise<string | null>,
 ): Promise<MediaAction> {
   const [present] = versions;
@@ -42,7 +42,7 @@ export async function restoreInPlace(
       key,
       sizeBytes,
       presentSince,
-      ...coldAs(then),
+      cold: then.cold,
       markers: above.map(({ versionId }) => versionId),
     };
   return {
@@ -50,13 +50,9 @@ export async function restoreInPlace(
     key,
     sizeBytes,
     presentSince,
-    ...coldAs(then),
-    source: sourceOf(then),
+    cold: then.cold,
+    source: { versionId: then.versionId, etag: then.etag },
   };
-}
-
-export function coldAs({ cold }: { readonly cold?: true }): { readonly cold?: true } {
-  return cold === undefined ? {} : { cold };
 }
 
 /** Whether what is there now has the content of a version. */
@@ -67,7 +63,7 @@ export async function isCopy(
 ): Promise<boolean> {
   if (present.deleted === true || present.sizeBytes !== of.sizeBytes) return false;
   if (present.etag === of.etag && of.etag !== '') return true;
-  return (isMarked(of.etag) || isMarked(present.etag)) && (await copiedFrom(present.key)) === markOf(of);
+  return (isMarked(of.etag) || isMarked(present.etag)) && (await copiedFrom(present.key)) === copyMark(of);
 }
 
 /** The etag of an upload in parts depends on the parts: a copy has another one, and is marked instead. */
@@ -76,10 +72,6 @@ export function isMarked(etag: string): boolean {
 }
 
 /** What a marked copy says it was made from. */
-export function markOf({ versionId, etag }: { readonly versionId?: string; readonly etag: string }): string {
+export function copyMark({ versionId, etag }: { readonly versionId?: string; readonly etag: string }): string {
   return versionId ?? etag;
-}
-
-function sourceOf({ versionId, etag }: ObjectVersion) {
-  return { versionId, etag };
 }

@@ -1,11 +1,11 @@
 import { changesSomething } from '../domain/media/media.js';
 import type { MediaAction } from './action.js';
 
-/** More changes, or older ones, are listed anew: one that lists while it changes is a few pages, and so some seconds, behind. */
+/** More changes, or older ones, are listed again: a listing made while changing is a few pages, and so some seconds, behind. */
 const MOST = 2000;
 const FRESH_MS = 10_000;
 
-/** What a look found to be done, for whoever does it at once: few changes need no third listing of everything. */
+/** The changes that a scan found, for a caller that makes them at once: few changes need no third listing of everything. */
 export class MediaScan {
   private changes: MediaAction[] | null = [];
   private readonly begun: number;

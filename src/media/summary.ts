@@ -1,7 +1,13 @@
 import { createHash } from 'node:crypto';
-import { type MediaChange, type MediaCount, changesSomething, mediaActionNames } from '../domain/media/media.js';
+import {
+  type MediaActionName,
+  type MediaChange,
+  type MediaCount,
+  changesSomething,
+  mediaActionNames,
+} from '../domain/media/media.js';
 import type { Irregular } from '../storage/storage.js';
-import type { MediaAction, MediaActionName } from './action.js';
+import type { MediaAction } from './action.js';
 
 /** So many of each kind of change are shown. */
 const SAMPLES = 5;

@@ -2,9 +2,8 @@ import { createHash } from 'node:crypto';
 import { pMapIterable } from 'p-map';
 import { RepriseError, errorTable, isRepriseError } from '../domain/errors.js';
 import type { MediaVerdict } from '../domain/media/media.js';
+import { listed, openIn, type MediaPlace } from './place.js';
 import type { ObjectFacts } from '../storage/storage.js';
-import { imageProblem, isImage } from './image.js';
-import { type MediaPlace, listed, openIn } from './place.js';
 
 /** So many problems are named, the rest counted. */
 const SHOWN = 20;
@@ -91,10 +90,13 @@ function decodeProblem(place: MediaPlace, key: string, signal?: AbortSignal): Pr
 }
 
 /** An object that cannot be read is a finding; a storage that cannot be reached is none. */
-async function problemOf(signal: AbortSignal | undefined, look: () => Promise<string | null>): Promise<string | null> {
+async function problemOf(
+  signal: AbortSignal | undefined,
+  inspect: () => Promise<string | null>,
+): Promise<string | null> {
   signal?.throwIfAborted();
   try {
-    return await look();
+    return await inspect();
   } catch (error) {
     if (signal?.aborted) throw error;
     if (isRepriseError(error)) {
@@ -107,5 +109,28 @@ async function problemOf(signal: AbortSignal | undefined, look: () => Promise<st
       `reading broke off: ${error instanceof Error ? error.message : String(error)}`,
       'see that the network to the server is sound',
     );
+  }
+}
+
+/** Bigger images are not decoded: their pixels would not fit in memory. */
+const MOST_BYTES = 100 * 1024 * 1024;
+
+/** Names of images of the types that are decoded. */
+export function isImage({ key, sizeBytes }: { readonly key: string; readonly sizeBytes: number }): boolean {
+  return /\.(jpe?g|png|webp|gif|tiff?)$/i.test(key) && sizeBytes <= MOST_BYTES;
+}
+
+/** Decodes every pixel; what is wrong with it in words, or null. The decoder is loaded when the first image comes. */
+export async function imageProblem(content: Buffer): Promise<string | null> {
+  if (content.length === 0) return 'is empty';
+  const { default: sharp } = await import('sharp');
+  try {
+    // An animation's pages too: a GIF that is cut off has a whole first one. The pixels are read in grey, which takes
+    // a byte each: `stats()` ignores failures while other images are decoded.
+    await sharp(content, { failOn: 'error', pages: -1 }).toColourspace('b-w').raw().toBuffer();
+    return null;
+  } catch (error) {
+    const [reason = ''] = (error instanceof Error ? error.message : String(error)).split('\n');
+    return `cannot be decoded: ${reason}`;
   }
 }

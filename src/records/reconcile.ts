@@ -12,7 +12,7 @@ export interface PolicyListing {
 
 /**
  * Backups as catalogue and engines agree on them, oldest first. The engine's own list decides what exists; the
- * catalogue what is proven and held (F13, F15). Recorded and not listed → `missing`. Listed and not recorded →
+ * catalogue what is proven and held. Recorded and not listed → `missing`. Listed and not recorded →
  * `complete` with nothing proven, because nobody knows where it comes from. Damaged, or another content than was
  * recorded → `quarantined`. A policy that was not listed stays as it is recorded.
  */

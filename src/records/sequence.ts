@@ -22,7 +22,7 @@ export function recordKey(cluster: string, seq: number): string {
 }
 
 /**
- * The one sequence of a cluster's records, read incrementally (F40): a list once, then only the numbers after the
+ * The one sequence of a cluster's records, read incrementally: a list once, then only the numbers after the
  * last. Records are never changed or deleted, so that what was read stays true.
  */
 export function createSequence(storage: ReadableStorage, cluster: string): { refresh(): Promise<SequenceView> } {
@@ -61,7 +61,7 @@ export function createSequence(storage: ReadableStorage, cluster: string): { ref
       if (isRepriseError(error) && error.code === 'not-found') return null;
       // A link or a pipe in a record's place is a damaged record, not a reason to read none.
       if (isRepriseError(error) && error.code === 'path-refused') return Buffer.from('');
-      // A lifecycle that is not ours may freeze records: the others are as readable as before (F13).
+      // A lifecycle that is not ours may freeze records: the others are as readable as before.
       if (isRepriseError(error) && error.code === 'object-cold')
         return {
           key: recordKey(cluster, seq),

@@ -32,6 +32,7 @@ async function makeFixture(): Promise<EngineFixture> {
       await runQuery(cluster, hostile, 'DELETE FROM metier.demandes_rdv WHERE id % 2 = 0');
     },
     directory: repository,
+    keepsParts: true,
     dataFile: ({ label }) => biggestFile(join(repository, 'backup', STANZA, label)),
     /** Nothing is archived while the backup runs, and it waits for that. */
     holdTool: async () => {

@@ -82,7 +82,7 @@ export function recoveryContract(fixtureOf: () => EngineFixture): void {
     it('F25: a target after the last WAL is refused, and the latest instant named', async () => {
       const refused = {
         code: 'target-after-wal',
-        hint: expect.stringMatching(/latest instant that can be reached is \d{4}-/) as unknown,
+        hint: expect.stringMatching(/latest recoverable time is \d{4}-/) as unknown,
       };
       await expect(history.outline({ kind: 'time', time: history.point('unarchived').time })).rejects.toMatchObject(
         refused,
@@ -123,7 +123,7 @@ export function recoveryContract(fixtureOf: () => EngineFixture): void {
         await expect(latest).rejects.toMatchObject({
           code: 'wal-gap',
           message: expect.stringContaining(newest) as unknown,
-          hint: expect.stringMatching(/the latest instant that can be reached is \d{4}-\S+ \(lsn:/) as unknown,
+          hint: expect.stringMatching(/the latest recoverable time is \d{4}-\S+ \(lsn:/) as unknown,
         });
       const { reachableTo, warnings } = await history.outline({ kind: 'lsn', lsn: history.point('one').lsn });
       expect(warnings).toContainEqual(expect.stringContaining(newest));

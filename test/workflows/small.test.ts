@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import { clockAhead } from '../../src/activities/backup/clock-ahead.js';
+import { clockAhead } from '../../src/activities/backup/rotate.js';
 import type { LockHolder } from '../../src/domain/operation/locks.js';
 import { CONTROL_QUEUE, workflowTypes } from '../../src/domain/operation/names.js';
 import { HOST, Lab, failure, failureOfWorkflow } from './lab.js';

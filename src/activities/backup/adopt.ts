@@ -13,7 +13,7 @@ import type { AdoptionOrder, PolicyAdoptionOrder } from '../../domain/operation/
 import { adoptionOrder, policyAdoptionOrder } from '../../domain/operation/orders.js';
 import type { Adoption, EngineContext } from '../../engines/engine.js';
 import type { HostActivities, OrderedStep, StepInput } from '../api.js';
-import { verifyAndRecord } from './backups.js';
+import { verifyAndRecord } from './verify.js';
 import type { HostDependencies } from '../dependencies.js';
 import { type ActivityRun, withOrder, wrapActivity } from '../activity-wrapper.js';
 import {

@@ -2,23 +2,22 @@ import { isAbsolute, normalize } from 'node:path';
 import type { Backup, BackupConfiguration } from '../../domain/backup/backup.js';
 import type { PolicyConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
+import { configurationDir } from '../../domain/plan/recovery-place.js';
 import type { MadeBackup } from '../../engines/engine.js';
-import { recipientsOf, requireIdentity } from '../../process/age/age-keys.js';
-import { decryptingArgv, encryptingArgv, inTermsOfAge } from '../../process/age/age.js';
-import { runProgram } from '../../process/exec/run-program.js';
-import { type Configuration, readConfiguration } from '../../postgres/recovery/configuration.js';
 import { maskSecrets } from '../../postgres/recovery/configuration-mask.js';
-import { sha256Hex } from '../../records/digest.js';
+import { type Configuration, readConfiguration } from '../../postgres/recovery/configuration.js';
 import {
   bringAccessRules,
   layAside,
   pointToConfiguration,
   putBack,
 } from '../../postgres/recovery/restore-configuration.js';
+import { recipientsOf } from '../../process/age/age-keys.js';
+import { decryptText, encryptText } from '../../process/age/age-text.js';
+import { sha256Hex } from '../../records/digest.js';
 import type { PlannedStep } from '../api.js';
-import { configurationDir } from '../../domain/plan/recovery-place.js';
-import type { Authorized } from '../recovery/server-steps.js';
 import { type ClusterContext, engineFor, policyOf, record, storageOf } from '../cluster-context.js';
+import type { Authorized } from '../recovery/server-steps.js';
 
 const keyOf = ({ cluster, name }: PolicyConfig, label: string, encrypted: boolean): string =>
   `${cluster}/${name}/configuration/${label}.json${encrypted ? '.age' : ''}`;
@@ -74,10 +73,8 @@ export async function storeConfiguration(
   const storage = storageOf(session, policy);
   const files = found.files.map(({ path }) => path);
   if (policy.encryption) {
-    const argv = await encryptingArgv(await recipientsOf(policy.encryption), ['cat']);
-    const { stdout } = await inTermsOfAge(runProgram(argv, { user: session.user, input: JSON.stringify(found) }));
     const key = keyOf(policy, label, true);
-    const text = `${stdout}\n`;
+    const text = await encryptText(await recipientsOf(policy.encryption), JSON.stringify(found), session.user);
     await storage.write(key, text);
     return { key, sha256: sha256Hex(text), files, masked: 0, certificates, notCaptured };
   }
@@ -175,16 +172,11 @@ export async function loadConfiguration(
     );
   if (sha256 !== undefined && sha256Hex(stored) !== sha256) throw changed('its SHA-256 is not the recorded one');
   const found = JSON.parse(
-    key.endsWith('.age') ? await decrypted(session, policy, key, stored) : stored.toString('utf8'),
+    key.endsWith('.age') ? await decryptText(policy.encryption, key, stored, session.user) : stored.toString('utf8'),
   ) as Configuration;
   const foreign = found.files.find(
     ({ path }) => !files.includes(path) || !isAbsolute(path) || normalize(path) !== path,
   );
   if (foreign !== undefined) throw changed(`it names ${JSON.stringify(foreign.path)}`);
   return found;
-}
-
-async function decrypted(session: ClusterContext, policy: PolicyConfig, key: string, input: Buffer): Promise<string> {
-  const argv = await decryptingArgv(await requireIdentity(policy.encryption, key), '-', ['cat']);
-  return (await inTermsOfAge(runProgram(argv, { user: session.user, input }))).stdout;
 }

@@ -6,7 +6,8 @@ import type { EngineContext, LogicalRestore, PhysicalRestore, VerifyVerdict } fr
 import { withClient } from '../../postgres/connection/with-client.js';
 import { readControlData } from '../../postgres/server/control-data.js';
 import { countTables } from '../../postgres/content/inventory.js';
-import { configureRecovery, waitForPause } from '../../postgres/recovery/recovery.js';
+import { configureRecovery } from '../../postgres/recovery/recovery.js';
+import { waitForPause } from '../../postgres/recovery/recovery-wait.js';
 import { initScratchCluster, makeHostScratch, makeScratchDirectory } from '../../postgres/server/scratch-directory.js';
 import { type ScratchServer, startScratchServer } from '../../postgres/server/scratch-cluster.js';
 import { sha256Hex } from '../../records/digest.js';

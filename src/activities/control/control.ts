@@ -2,8 +2,9 @@ import { ApplicationFailure, Context } from '@temporalio/activity';
 import { type Client, WithStartWorkflowOperation } from '@temporalio/client';
 import { type Workflow, WorkflowNotFoundError } from '@temporalio/common';
 import { clusterOfBackup } from '../../domain/backup/backup.js';
-import type { ClusterConfig, Config } from '../../domain/config.js';
+import type { Config } from '../../domain/config.js';
 import { type ErrorCode, RepriseError } from '../../domain/errors.js';
+import type { Inspection } from '../../domain/operation/inspections.js';
 import type { LockAnswer, LockHolder, LockRequest } from '../../domain/operation/locks.js';
 import {
   CONTROL_QUEUE,
@@ -13,12 +14,11 @@ import {
   updateNames,
   workflowTypes,
 } from '../../domain/operation/names.js';
-import type { Inspection } from '../../domain/operation/inspections.js';
-import type { ControlActivities } from '../api.js';
-import type { ControlDependencies } from '../dependencies.js';
 import { wrapActivity } from '../activity-wrapper.js';
+import type { ControlActivities } from '../api.js';
+import { clusterOf, repositoryOf } from '../config-lookup.js';
+import type { ControlDependencies } from '../dependencies.js';
 import { notifyingActivities, toldEvents } from './notify.js';
-import { repositoryOf } from './repositories.js';
 
 /** A long poll is renewed every 60 s: a poller not seen for longer is gone. */
 const POLLER_SECONDS = 75;
@@ -82,18 +82,6 @@ export function createControlActivities(deps: ControlDependencies): ControlActiv
       );
     }),
   };
-}
-
-/** The cluster of that name, or `not-found` with the names there are. */
-export function clusterOf(config: Config, name: string): ClusterConfig {
-  const cluster = config.clusters[name];
-  if (!cluster)
-    throw new RepriseError(
-      'not-found',
-      `there is no cluster "${name}" in the config`,
-      `clusters: ${Object.keys(config.clusters).join(', ') || 'none'}`,
-    );
-  return cluster;
 }
 
 /** What these hosts' configs say about heartbeats; absent where none says anything. */

@@ -1,32 +1,31 @@
-import { clusterOfBackup } from '../../domain/backup/backup.js';
+import { clusterOfBackup, withoutContents } from '../../domain/backup/backup.js';
 import { RepriseError } from '../../domain/errors.js';
-import type { InspectionResults, IncidentLine, Inspection } from '../../domain/operation/inspections.js';
+import type { Finding } from '../../domain/findings.js';
+import type { Inspection, InspectionResults } from '../../domain/operation/inspections.js';
 import { adoptionOrder, mediaOrder, readOrder, recoveryOrder, rotationOrder } from '../../domain/operation/orders.js';
-import type { CatalogueState } from '../../domain/backup/catalogue.js';
-import type { KeptItem } from '../../domain/backup/records.js';
-import { dropOldData } from '../../postgres/old-data/drop-old-data.js';
+import { durationInWords } from '../../domain/text/text.js';
 import { readJobs } from '../../process/jobs/supervisor.js';
-import { openHostState } from '../../records/host-state.js';
-import { surveyAdoption } from '../backup/adopt.js';
-import type { HostActivities } from '../api.js';
-import { planRotation, withoutContents } from '../backup/backups.js';
-import type { HostDependencies } from '../dependencies.js';
 import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
-import { clockFindings } from './host-clock.js';
-import { challengeKeys, proveKey } from './key-proof.js';
-import { makeMediaPlan } from '../media/plan.js';
-import { makePlan } from '../recovery/plan.js';
+import type { HostActivities } from '../api.js';
+import { surveyAdoption } from '../backup/adopt.js';
+import { planRotation } from '../backup/rotate.js';
 import {
-  type ClusterContext,
   currentBackups,
   engineContext,
   engineFor,
   openClusterContext,
+  openClusterContexts,
   policyOf,
   record,
 } from '../cluster-context.js';
-import { applyStorage, planStorage } from './storage-settings.js';
-import { storageUsage } from './storage-volumes.js';
+import { knownCluster } from '../config-lookup.js';
+import type { HostDependencies } from '../dependencies.js';
+import { makeMediaPlan } from '../media/plan.js';
+import { makePlan } from '../recovery/plan.js';
+import { incidentReport, listIncidents, showIncident } from './incidents.js';
+import { dropKept, keptItems } from './kept-data.js';
+import { challengeKeys, proveKey } from './key-proof.js';
+import { applyStorage, planStorage, storageUsage } from './storage.js';
 import { walWindows } from './wal-health.js';
 import { diagnoseCluster } from './watch.js';
 
@@ -39,7 +38,9 @@ type Answer<K extends Inspection['kind']> = (
 /** Reads and small writes of the command line, on the host that owns the data. */
 const answers: { readonly [K in Inspection['kind']]: Answer<K> } = {
   backups: async ({ cluster }, deps, run) => {
-    const found = await Promise.all((await sessionsOf(deps, cluster)).map((session) => currentBackups(session, run)));
+    const found = await Promise.all(
+      (await openClusterContexts(deps, cluster)).map((session) => currentBackups(session, run)),
+    );
     return { backups: found.flat().map(withoutContents) };
   },
   backup: async ({ id }, deps, run) => ({ backup: (await findBackup(deps, id, run)).backup }),
@@ -70,57 +71,10 @@ const answers: { readonly [K in Inspection['kind']]: Answer<K> } = {
     return { backup: withoutContents((await findBackup(deps, id, run)).backup) };
   },
   kept: async ({ cluster }, deps) => ({ kept: await keptItems(deps, cluster) }),
-  'kept-drop': async ({ id, by, dryRun }, deps) => {
-    const item = (await keptOn(deps)).find((kept) => kept.id === id);
-    if (!item)
-      throw new RepriseError(
-        'not-found',
-        `no old data is kept under "${id}" on host ${deps.host}`,
-        'reprise kept list',
-      );
-    if (!dryRun) {
-      const session = await openClusterContext(deps, item.cluster);
-      await refuseWhileInUse(session, item);
-      await dropOldData(item, session.cluster.connection);
-      await record(
-        session,
-        { operationId: item.operationId },
-        `dropped/${item.id}`,
-        { kind: 'kept-dropped', keptId: item.id },
-        by,
-      );
-    }
-    return { dropped: [item] };
-  },
-  incidents: async ({ cluster }, deps) => {
-    const states = await Promise.all(
-      (await sessionsOf(deps, cluster)).map(async (session) => incidentLines(session, await session.catalogue.state())),
-    );
-    return { incidents: states.flat() };
-  },
-  incident: async ({ id }, deps) => {
-    const { session, line, operationId } = await findIncident(deps, id);
-    const records = (await session.catalogue.records()).filter(
-      (entry) => entry.operationId === operationId || entry.operationId.startsWith(`${operationId}-`),
-    );
-    return {
-      incident: line,
-      records,
-      outcome: (await session.catalogue.state()).outcomes.get(operationId)?.outcome ?? null,
-    };
-  },
-  report: async ({ id, cluster }, deps) => {
-    const operationId = operationOfId(id);
-    for (const session of await sessionsOf(deps, cluster ?? knownCluster(deps, id.split('/')[1]))) {
-      const markdown = await session.catalogue.incidentDocument(operationId);
-      if (markdown !== null) return { markdown };
-    }
-    throw new RepriseError(
-      'not-found',
-      `there is no incident document of ${id}`,
-      'it is written when the recovery ends; meanwhile: reprise incident show',
-    );
-  },
+  'kept-drop': (question, deps) => dropKept(deps, question),
+  incidents: async ({ cluster }, deps) => ({ incidents: await listIncidents(deps, cluster) }),
+  incident: ({ id }, deps) => showIncident(deps, id),
+  report: async ({ id, cluster }, deps) => ({ markdown: await incidentReport(deps, id, cluster) }),
   plan: async ({ kind: _kind, ...request }, deps, run) => {
     const session = await openClusterContext(deps, request.cluster);
     const order = readOrder(recoveryOrder, request.order);
@@ -134,7 +88,7 @@ const answers: { readonly [K in Inspection['kind']]: Answer<K> } = {
   rotation: async ({ cluster, order }, deps, run) => {
     const { policy } = readOrder(rotationOrder, order);
     const { keep, remove, refused } = await planRotation(await openClusterContext(deps, cluster), policy, run);
-    return { keep, remove, ...(refused ? { refused } : {}) };
+    return { keep, remove, refused };
   },
   adoption: async ({ cluster, order }, deps, run) =>
     surveyAdoption(await openClusterContext(deps, cluster), readOrder(adoptionOrder, order), run),
@@ -154,91 +108,41 @@ const answers: { readonly [K in Inspection['kind']]: Answer<K> } = {
   }),
 };
 
+/** @throws RepriseError `usage` for a kind that this version does not know */
+function answerOf(kind: string): Answer<Inspection['kind']> {
+  if (Object.hasOwn(answers, kind)) return answers[kind as Inspection['kind']] as Answer<Inspection['kind']>;
+  throw new RepriseError(
+    'usage',
+    `this host cannot be asked for "${kind}"`,
+    'use the command line and the worker of one version: reprise doctor says which differ',
+  );
+}
+
 export function inspectionActivities(deps: HostDependencies): Pick<HostActivities, 'answer'> {
   return {
-    answer: wrapActivity('answer', ({ question }, run) => {
-      const answer = answers[question.kind] as Answer<Inspection['kind']>;
-      return answer(question as never, deps, run);
-    }),
+    answer: wrapActivity('answer', async ({ question }, run) => answerOf(question.kind)(question as never, deps, run)),
   };
 }
 
-/** Clusters of this host, or the one named. */
-async function sessionsOf(deps: HostDependencies, cluster?: string): Promise<readonly ClusterContext[]> {
-  const names = cluster
-    ? [cluster]
-    : Object.values(deps.config.clusters)
-        .filter(({ host }) => host === deps.host)
-        .map(({ name }) => name);
-  return Promise.all(names.map((name) => openClusterContext(deps, name)));
-}
-
-/** A cluster that an id names, where it is one. */
-function knownCluster({ config }: HostDependencies, name: string | undefined): string | undefined {
-  return name !== undefined && Object.hasOwn(config.clusters, name) ? name : undefined;
-}
-
 async function findBackup(deps: HostDependencies, id: string, run: ActivityRun) {
-  for (const session of await sessionsOf(deps, knownCluster(deps, clusterOfBackup(id)))) {
+  for (const session of await openClusterContexts(deps, knownCluster(deps.config, clusterOfBackup(id)))) {
     const backup = (await currentBackups(session, run)).find((candidate) => candidate.id === id);
     if (backup) return { session, backup };
   }
   throw new RepriseError('not-found', `there is no backup "${id}"`, 'see what there is: reprise backup list');
 }
 
-async function keptItems(deps: HostDependencies, cluster?: string): Promise<readonly KeptItem[]> {
-  const states = await Promise.all((await sessionsOf(deps, cluster)).map((session) => session.catalogue.state()));
-  return states.flatMap(({ kept }) => kept);
-}
+/** More than this between two clocks makes times in plans and reports wrong. */
+const BEHIND_SECONDS = 5;
+/** A question waits up to 30 s for a worker; only what is more than that is the clock. */
+const AHEAD_SECONDS = 35;
 
-/** What lies on this host, of every cluster that is here or is recovered onto it. */
-async function keptOn(deps: HostDependencies): Promise<readonly KeptItem[]> {
-  const here = Object.values(deps.config.clusters).filter(({ host, recovery }) =>
-    [host, ...Object.values(recovery.targets).map((target) => target.host)].includes(deps.host),
-  );
-  const items = await Promise.all(here.map(({ name }) => keptItems(deps, name)));
-  return items.flat().filter(({ host }) => host === deps.host);
-}
-
-/** Until its recovery has ended, what was put aside may be the only copy there is, and saved WAL is still replayed. */
-async function refuseWhileInUse({ host }: ClusterContext, { id, operationId }: KeptItem): Promise<void> {
-  const state = openHostState(host.stateDir);
-  for (const plan of await state.openPlans()) {
-    if (plan.binding.operationId !== operationId || !(await state.usedBy(plan.digest))) continue;
-    throw new RepriseError(
-      'conflict',
-      `${id} belongs to a recovery that has not ended (operation ${operationId})`,
-      'let it end, or give it up with reprise reject; a later recovery of the cluster ends it too',
-    );
+/** This host's clock against that of the Temporal server, which schedules by its own. */
+function clockFindings(host: string, { aheadSeconds }: Pick<ActivityRun, 'aheadSeconds'>): readonly Finding[] {
+  const check = `host/${host}/clock`;
+  if (aheadSeconds >= -BEHIND_SECONDS && aheadSeconds <= AHEAD_SECONDS) {
+    return [{ check, level: 'ok', message: `the clock of host ${host} agrees with Temporal's`, fix: null }];
   }
-}
-
-const CLOSED = ['closed', 'dismissed'];
-
-function incidentLines({ cluster }: ClusterContext, state: CatalogueState): readonly IncidentLine[] {
-  return [...state.incidents.values()].map((incident) => ({
-    id: incident.id,
-    cluster: cluster.name,
-    scenario: incident.scenario,
-    state: incident.state,
-    openedAt: incident.openedAt,
-    closedAt: CLOSED.includes(incident.state) ? incident.updatedAt : null,
-  }));
-}
-
-async function findIncident(deps: HostDependencies, id: string) {
-  for (const session of await sessionsOf(deps, knownCluster(deps, id.split('/')[1]))) {
-    const state = await session.catalogue.state();
-    const incident = [...state.incidents.values()].find(
-      (candidate) => candidate.id === id || candidate.operationId === operationOfId(id),
-    );
-    const line = incidentLines(session, state).find((candidate) => candidate.id === incident?.id);
-    if (incident && line) return { session, line, operationId: incident.operationId };
-  }
-  throw new RepriseError('not-found', `there is no incident "${id}"`, 'see what there is: reprise incident list');
-}
-
-/** The operation id is the last part of a workflow id. */
-function operationOfId(id: string): string {
-  return id.slice(id.lastIndexOf('/') + 1);
+  const message = `the clock of host ${host} is ${durationInWords(Math.abs(aheadSeconds))} ${aheadSeconds < 0 ? 'behind' : 'ahead of'} Temporal's: schedules, expiries and reports are wrong by that`;
+  return [{ check, level: 'problem', message, fix: 'have both follow the same time servers: apt-get install chrony' }];
 }

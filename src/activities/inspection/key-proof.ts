@@ -2,12 +2,11 @@ import { randomInt } from 'node:crypto';
 import { RepriseError } from '../../domain/errors.js';
 import type { InspectionResults } from '../../domain/operation/inspections.js';
 import { recipientsOf } from '../../process/age/age-keys.js';
-import { encryptingArgv } from '../../process/age/age.js';
-import { runProgram } from '../../process/exec/run-program.js';
+import { encryptText } from '../../process/age/age-text.js';
 import { sha256Hex } from '../../records/digest.js';
 import { openHostState } from '../../records/host-state.js';
-import type { HostDependencies } from '../dependencies.js';
 import { openClusterContext, policyOf, record, type ClusterContext } from '../cluster-context.js';
+import type { HostDependencies } from '../dependencies.js';
 
 /** A holder may have to travel to where the key is kept; after this a challenge is no proof that it is there now. */
 const CHALLENGE_DAYS = 30;
@@ -34,11 +33,8 @@ export async function challengeKeys(
     await openHostState(session.host.stateDir).recordDone(challengesOf(cluster), hashOf(one, answer), {
       at: new Date().toISOString(),
     });
-    const { stdout } = await runProgram(await encryptingArgv([one], ['cat']), {
-      user: session.user,
-      input: `${answer}\n`,
-    });
-    challenges.push({ recipient: one, challenge: `${stdout}\n`, provenAt: keyProofs.get(one)?.at ?? null });
+    const challenge = await encryptText([one], `${answer}\n`, session.user);
+    challenges.push({ recipient: one, challenge, provenAt: keyProofs.get(one)?.at ?? null });
   }
   return { challenges };
 }

@@ -1,18 +1,19 @@
 import { shortDigest } from '../../domain/approval/approval-policy.js';
 import { RepriseError } from '../../domain/errors.js';
-import { type MediaOutcome, type MediaPlan, isMediaPlan } from '../../domain/media/media.js';
 import { mediaReport } from '../../domain/media/media-text.js';
-import { mediaOrder } from '../../domain/operation/orders.js';
+import { type MediaOutcome, type MediaPlan, isMediaPlan } from '../../domain/media/media.js';
+import { mediaOrder, mediaVerificationOrder } from '../../domain/operation/orders.js';
 import { MediaScan } from '../../media/scan.js';
+import { verifyAll } from '../../media/verify.js';
 import { openHostState } from '../../records/host-state.js';
-import type { HostActivities, MediaRequest, PlannedStep } from '../api.js';
-import { authorizePlan, closePlansOf } from '../recovery/approvals.js';
-import type { HostDependencies } from '../dependencies.js';
 import { type ActivityRun, withOrder, wrapActivity } from '../activity-wrapper.js';
-import { applyApproved, objectsIn } from './apply.js';
-import { countAll, makeMediaPlan } from './plan.js';
-import { workOf } from './places.js';
+import type { HostActivities, MediaRequest, PlannedStep } from '../api.js';
+import { authorizePlan, closePlansOf } from '../approval/authorize.js';
 import { type ClusterContext, openClusterContext, record } from '../cluster-context.js';
+import type { HostDependencies } from '../dependencies.js';
+import { applyApproved, objectsIn } from './apply.js';
+import { mediaOf, openPlace, workOf } from './places.js';
+import { countAll, makeMediaPlan } from './plan.js';
 
 const OUTCOME = 'media-outcome';
 
@@ -70,7 +71,7 @@ export function mediaActivities(
         {
           name: binding.media,
           work: workOf(session, binding),
-          bounds: { lookedAt: createdAt, most: binding.counts },
+          bounds: { scannedAt: createdAt, most: binding.counts },
           looksFirst,
           found,
         },
@@ -135,4 +136,29 @@ async function finish(
     text: `${plan.binding.media}: done, ${left} changes left`,
   });
   return { ...found, report };
+}
+
+/** Media read and looked at; nothing is changed. */
+export function mediaVerifying(deps: HostDependencies): Pick<HostActivities, 'verifyMedia'> {
+  return {
+    verifyMedia: wrapActivity(
+      'verifyMedia',
+      withOrder(mediaVerificationOrder, async (step, run) => {
+        const session = await openClusterContext(deps, step.cluster);
+        const media = mediaOf(session, step.order.media);
+        const verdict = await verifyAll(openPlace(session, media), {
+          ...{ concurrency: media.concurrency, sample: step.order.sample, signal: run.signal },
+          report: (done) => run.report({ phase: 'verify', done, unit: 'files' }),
+        });
+        const text = `media ${media.name}: ${verdict.objects} objects, ${verdict.read} read whole (${verdict.unchecked} without a checksum to compare with), ${verdict.decoded} images decoded, ${verdict.problems} problems`;
+        await record(session, step, 'verify-media', {
+          kind: 'journal',
+          workflowId: step.workflowId,
+          step: 'verify',
+          text,
+        });
+        return verdict;
+      }),
+    ),
+  };
 }

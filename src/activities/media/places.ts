@@ -4,7 +4,7 @@ import type { MediaBinding, MediaPlaceName } from '../../domain/media/media.js';
 import type { MediaTask } from '../../domain/operation/orders.js';
 import { type MediaPlace, objectsOf } from '../../media/place.js';
 import type { MediaRun } from '../../media/carry-out.js';
-import { repositoryOf } from '../control/repositories.js';
+import { repositoryOf } from '../config-lookup.js';
 import type { ClusterContext } from '../cluster-context.js';
 
 /** @throws RepriseError `not-found` for an entry that is not there, or belongs to another cluster */

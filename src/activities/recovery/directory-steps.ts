@@ -6,20 +6,15 @@ import type { RecoveryTarget } from '../../domain/target/target.js';
 import { compareLsn, laterLsn } from '../../domain/target/wal.js';
 import type { PhysicalRestore } from '../../engines/engine.js';
 import { repairAllCollations } from '../../postgres/content/collation.js';
-import {
-  type RecoveryProgress,
-  promote,
-  rearmArchiving,
-  recoveryProgress,
-  resetRecoverySettings,
-  retargetRecovery,
-  waitForEndOfWal,
-  waitForPause,
-} from '../../postgres/recovery/recovery.js';
+import { promote, resetRecoverySettings, retargetRecovery } from '../../postgres/recovery/recovery.js';
+import { type RecoveryProgress, recoveryProgress } from '../../postgres/recovery/recovery-progress.js';
+import { rearmArchiving } from '../../postgres/wal/archiving.js';
+import { waitForEndOfWal, waitForPause } from '../../postgres/recovery/recovery-wait.js';
 import { resetArchiveCommand } from '../../postgres/wal/archiving.js';
 import { openHostState } from '../../records/host-state.js';
 import type { HostActivities, PlannedStep, ReachedTarget, SalvageResult } from '../api.js';
-import { makeBackup, verifyAndRecord } from '../backup/backups.js';
+import { makeBackup } from '../backup/backup.js';
+import { verifyAndRecord } from '../backup/verify.js';
 import { restoreConfiguration } from '../backup/configuration.js';
 import type { HostDependencies } from '../dependencies.js';
 import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
@@ -28,7 +23,7 @@ import { withWalPrefetch } from '../backup/wal-prefetch.js';
 import { connectionAt, savedWalDir, tablespaceDir } from '../../domain/plan/recovery-place.js';
 import { quarantining } from './damaged-backup.js';
 import { approvedBackup } from './database-steps.js';
-import { requirePromotion, requireTarget } from './decisions.js';
+import { requirePromotion, requireTarget } from '../approval/decisions.js';
 import { type Authorized, SALVAGED, authorized, once } from './server-steps.js';
 import { type ClusterContext, clusterLocks, currentBackups, policyOf, readContext } from '../cluster-context.js';
 
@@ -193,7 +188,7 @@ function expectedEnd({ plan }: Authorized, salvage: SalvageResult | null): strin
   if (end !== null) return end;
   throw new RepriseError(
     'wal-gap',
-    'where the WAL ends is not known, so that nobody could tell whether latest was reached',
+    'where the WAL ends is not known, so that reaching latest could not be verified',
     'name what is to be reached: reprise retarget --to TIME',
   );
 }

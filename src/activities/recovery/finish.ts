@@ -5,7 +5,7 @@ import type { RecoveryOutcome } from '../../domain/backup/records.js';
 import type { RecoveryTarget } from '../../domain/target/target.js';
 import { incidentDocument } from '../../reports/incident-report.js';
 import type { CheckResult, HostActivities, StepInput } from '../api.js';
-import { authorize, closePlansOf } from './approvals.js';
+import { authorize, closePlansOf } from '../approval/authorize.js';
 import type { HostDependencies } from '../dependencies.js';
 import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
 import { SWAPPED } from './database-steps.js';

@@ -1,7 +1,7 @@
-import { stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Backup } from '../../domain/backup/backup.js';
 import { isRepriseError } from '../../domain/errors.js';
+import type { RecoveryOrder } from '../../domain/operation/orders.js';
 import {
   type CapablePolicy,
   ablePolicies,
@@ -13,7 +13,6 @@ import {
   restartSource,
   stateOf,
 } from '../../domain/plan/choose-source.js';
-import type { RecoveryOrder } from '../../domain/operation/orders.js';
 import type { PlanTerms, PlanningRequest } from '../../domain/plan/plan-terms.js';
 import { mediaRefusal } from '../../domain/plan/recovered-media.js';
 import type {
@@ -28,12 +27,11 @@ import { pathExists } from '../../files/paths.js';
 import { probe } from '../../postgres/connection/probe.js';
 import { missingFiles } from '../../postgres/recovery/restore-configuration.js';
 import { inspectDataDir } from '../../postgres/server/data-directory.js';
-import { freeBytes, nearestExisting, usedBytes } from '../../postgres/server/disk.js';
+import { freeBytes, isWritableDirectory, onSameFileSystem, usedBytes } from '../../postgres/server/disk.js';
 import { processesIn } from '../../postgres/server/postmaster.js';
 import { readClusterTopology } from '../../postgres/server/topology.js';
-import { runProgram } from '../../process/exec/run-program.js';
-import type { StepInput } from '../api.js';
 import type { ActivityRun } from '../activity-wrapper.js';
+import type { StepInput } from '../api.js';
 import {
   type ClusterContext,
   currentBackups,
@@ -42,11 +40,11 @@ import {
   postgresBinOf,
   readContext,
 } from '../cluster-context.js';
-import { policiesHere, requireHere } from '../control/repositories.js';
+import { policiesHere, requireHere } from '../config-lookup.js';
 import { damagedBackup } from './damaged-backup.js';
 import { oldDataDirOf } from './old-data.js';
-import { observeColdFiles } from './thaw.js';
 import { mediaPlanAt } from './recovered-media.js';
+import { observeColdFiles } from './thaw.js';
 
 type Request = PlanningRequest & StepInput;
 
@@ -220,21 +218,9 @@ async function observeDisk(
     copyTo: {
       path,
       freeBytes: await freeBytes(path),
-      writable: await isWritable(context, path),
+      writable: await isWritableDirectory(path, context.user),
       user: context.user?.name ?? null,
-      sameFileSystem: await sameFileSystem(path, dataDir),
+      sameFileSystem: await onSameFileSystem(path, dataDir),
     },
   };
-}
-
-async function isWritable({ user }: ClusterContext, path: string): Promise<boolean> {
-  const { exitCode } = await runProgram(['test', '-d', path, '-a', '-w', path, '-a', '-x', path], {
-    user,
-    acceptCodes: [0, 1],
-  });
-  return exitCode === 0;
-}
-
-async function sameFileSystem(a: string, b: string): Promise<boolean> {
-  return (await stat(await nearestExisting(a))).dev === (await stat(await nearestExisting(b))).dev;
 }

@@ -7,7 +7,7 @@ import type { PlannedThaw } from '../../domain/plan/thaw.js';
 import { planDigest } from '../../records/digest.js';
 import { openHostState } from '../../records/host-state.js';
 import type { HostActivities, PlanRequest } from '../api.js';
-import { closePlansOf } from './approvals.js';
+import { closePlansOf } from '../approval/authorize.js';
 import { damagedBackup, quarantine } from './damaged-backup.js';
 import type { HostDependencies } from '../dependencies.js';
 import { type ActivityRun, withOrder, wrapActivity } from '../activity-wrapper.js';

@@ -64,7 +64,7 @@ async function bringBack(
 ): Promise<Restored> {
   const { looksFirst } = await begin(session, step, plan, planned, run);
   const work = mediaWork(session, planned);
-  const bounds = { lookedAt: plan.createdAt, most: { ...planned.counts, remove: { objects: 0, bytes: 0 } } };
+  const bounds = { scannedAt: plan.createdAt, most: { ...planned.counts, remove: { objects: 0, bytes: 0 } } };
   await applyApproved(session, { name: planned.name, work, bounds, looksFirst }, run).catch((error: unknown) => {
     // `plan-stale` would end a recovery whose database is restored: it waits for a person instead.
     if (!isRepriseError(error) || error.code !== 'plan-stale') throw error;

@@ -4,8 +4,8 @@ import type { ObservedColdFiles } from '../../domain/plan/thaw.js';
 import type { ColdObject, WritableStorage } from '../../storage/storage.js';
 import { openHostState } from '../../records/host-state.js';
 import type { HostActivities } from '../api.js';
-import { knownPlan, recoveryPlan, requireApproved } from './approvals.js';
-import { repositoryOf } from '../control/repositories.js';
+import { knownPlan, recoveryPlan, requireApproved } from '../approval/authorize.js';
+import { repositoryOf } from '../config-lookup.js';
 import type { HostDependencies } from '../dependencies.js';
 import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
 import {

@@ -32,7 +32,7 @@ export function registerBackup(program: Command, cli: Cli): void {
 function defineRun(parent: Command, cli: Cli): void {
   define<{ policy?: string; type: BackupType | 'auto' }>(parent, cli, {
     usage: 'run <cluster>',
-    summary: 'take a backup now, prove it, and rotate',
+    summary: 'take a backup now, verify it, and rotate',
     argumentHelp: { cluster: 'name of the cluster in reprise.yml' },
     examples: ['backup run mairie --policy nightly-dump', 'backup run mairie --policy physical --type full --detach'],
     options: [
@@ -81,7 +81,7 @@ function defineRun(parent: Command, cli: Cli): void {
 function defineList(parent: Command, cli: Cli): void {
   define(parent, cli, {
     usage: 'list [cluster]',
-    summary: 'list backups, with what is proven and held',
+    summary: 'list backups, and which are verified or held',
     argumentHelp: { cluster: 'only of this cluster' },
     examples: ['backup list', 'backup list mairie --json'],
     run: async (self, [cluster]) => {
@@ -92,7 +92,7 @@ function defineList(parent: Command, cli: Cli): void {
   });
   define(parent, cli, {
     usage: 'show <id>',
-    summary: 'show one backup whole',
+    summary: 'show everything about one backup',
     argumentHelp: { id: 'as `backup list` shows it' },
     examples: [
       'backup show mairie:logical:mairie_full_20261121_021500',
@@ -111,7 +111,7 @@ function defineVerify(parent: Command, cli: Cli): void {
     usage: 'verify <id>',
     summary: 'read a backup whole and compare it with its record',
     description:
-      'With --restore it is restored into a scratch server and its tables are counted. A backup that fails is\nquarantined and never offered again (exit 8).',
+      'With --restore it is restored into a scratch server and its tables are counted. A backup that fails is quarantined: no recovery uses it (exit 8).',
     argumentHelp: { id: 'as `backup list` shows it' },
     examples: [
       'backup verify mairie:logical:mairie_full_20261121_021500',
@@ -138,13 +138,13 @@ function defineVerify(parent: Command, cli: Cli): void {
         const result = await waitFor<VerifyOutput>(self, session, work, options);
         await self.print(
           { workflowId: work.workflowId, ...result },
-          ({ ok, detail }) => `${ok ? 'proven' : 'FAILED'}: ${detail}`,
+          ({ ok, detail }) => `${ok ? 'verified' : 'FAILED'}: ${detail}`,
         );
         if (!result.ok)
           throw new RepriseError(
             'check-failed',
-            `${id} did not stand its proof: ${result.detail}`,
-            'it is quarantined; take a new one with `reprise backup run`',
+            `${id} failed its verification: ${result.detail}`,
+            `it is quarantined; take a new one: reprise backup run ${clusterOfBackup(id)}`,
           );
       });
     },
@@ -173,7 +173,7 @@ function defineHolds(parent: Command, cli: Cli): void {
   });
   define<{ by?: string }>(parent, cli, {
     usage: 'release <id>',
-    summary: 'let rotation have a held backup again',
+    summary: 'end the hold of a backup: rotation may remove it again',
     argumentHelp: { id: 'as `backup list` shows it' },
     examples: [
       'backup release mairie:logical:mairie_full_20261121_021500',
@@ -224,7 +224,7 @@ function runText(result: BackupOutput & { workflowId: string }): string {
 
 function skippedHint(code: 'policy-disabled' | 'lock-held'): string {
   return code === 'lock-held'
-    ? 'wait until it is done: `reprise status`'
+    ? 'wait until that is done: `reprise status` shows it'
     : 'set `enabled: true` in reprise.yml to have backups of this policy';
 }
 
@@ -237,7 +237,7 @@ export function registerAdopt(parent: Command, cli: Cli): void {
       'Without --from: what the engines list and no record names. With --from: dumps of pg_dump -Fc in that folder of the',
       "cluster's host, whatever they are called, are copied into the policy's folder; originals are never moved or deleted.",
       'Each is read whole before it counts. What is left out is named (exit 3). Only dumps from a source you trust.',
-    ].join('\n'),
+    ].join(' '),
     argumentHelp: { cluster: 'name of the cluster in reprise.yml' },
     examples: [
       'backup adopt mairie --dry-run',
@@ -310,7 +310,7 @@ function retentionNotes(
         ? `; that is more than max_deletions (${maxDeletions}), so that it refuses until this is raised`
         : '';
     return [
-      `note: ${old.length} of them are older than the retention of ${name} (${days} days): rotation removes its copies when newer ones are proven${refused}; originals stay`,
+      `note: ${old.length} of them are older than the retention of ${name} (${days} days): rotation removes its copies when newer ones are verified${refused}; originals stay`,
     ];
   });
 }

@@ -17,14 +17,14 @@ const DEFAULT_SECONDS = 50;
 export function registerCheck(program: Command, cli: Cli): void {
   define<{ nagios?: boolean; timeout: number }>(program, cli, {
     usage: 'check [cluster]',
-    summary: 'are backups fresh and proven, does the archive keep up, did schedules run: for monitoring',
+    summary: 'check that backups are recent and verified, WAL is archived and schedules ran',
     description:
       'Exit 8 when there is a problem. With --nagios one line, and the exit codes of a monitoring plugin:\n0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.',
     argumentHelp: { cluster: 'only this one (default: all)' },
     examples: ['check', 'check mairie --nagios'],
     options: [
       new Option('--nagios', 'one line with performance data, exit codes 0 to 3'),
-      new Option('--timeout <duration>', 'give up after so long (exit 124; UNKNOWN with --nagios)')
+      new Option('--timeout <duration>', 'stop after this time (exit 124; UNKNOWN with --nagios)')
         .argParser(parseSeconds)
         .default(DEFAULT_SECONDS, `${DEFAULT_SECONDS}s`),
     ],
@@ -48,7 +48,7 @@ export function registerCheck(program: Command, cli: Cli): void {
         throw new RepriseError(
           'check-failed',
           `check found ${problems} problem${problems === 1 ? '' : 's'}`,
-          'do what stands after "fix", then run `reprise check` again',
+          'follow each "fix" above, then run `reprise check` again',
         );
     },
   });

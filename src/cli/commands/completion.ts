@@ -7,7 +7,7 @@ import { completionScript, shells } from '../terminal/completion/scripts.js';
 export function registerCompletion(program: Command, cli: Cli): void {
   define(program, cli, {
     usage: 'completion <shell>',
-    summary: 'print the script by which a shell completes commands, clusters and backups',
+    summary: 'print the shell completion script for commands, clusters and backups',
     description:
       'In bash: eval "$(reprise completion bash)". In zsh the same, after compinit. In fish: reprise completion fish | source.\nNames that need the server are waited for 2 s at most, or $REPRISE_COMPLETION_TIMEOUT.',
     argumentHelp: { shell: 'whose script' },

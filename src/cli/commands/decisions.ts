@@ -25,16 +25,16 @@ export function registerDecisions(program: Command, cli: Cli): void {
   defineReject(program, cli);
   definePromote(program, cli);
   defineRetarget(program, cli);
-  defineSimple(program, cli, 'continue', 'try a failed step again, or make the plan again', 'continue');
-  defineSimple(program, cli, 'pause', 'stop a recovery at its target, for a look before it opens for writes', 'pause');
+  defineSimple(program, cli, 'continue', 'retry a failed step, or make the plan again', 'continue');
+  defineSimple(program, cli, 'pause', 'pause a recovery at its target, to look at the data before promotion', 'pause');
 }
 
 function defineApprove(program: Command, cli: Cli): void {
   define<{ plan?: string; reason: string; by?: string }>(program, cli, {
     usage: 'approve <workflow>',
-    summary: 'approve the plan a recovery waits with',
+    summary: 'approve the plan that waits for approval',
     description:
-      'The approval holds for that very plan. Without --plan the plan now waiting is shown, and you are asked.\nWithout signatures an approver is asserted, not proven, and every view says so.',
+      'The approval is for exactly this plan. Without --plan, the waiting plan is shown and you are asked.\nWithout signatures the name of an approver is asserted, not verified: reports say so.',
     argumentHelp: workflow,
     examples: [
       `approve ${example} --reason "instance lost, confirmed by phone"`,
@@ -93,14 +93,14 @@ function textOf(plan: ApprovablePlan): string {
 }
 
 function approvedText({ plan, by, missing }: { plan: string; by: string; missing: number }): string {
-  const rest = missing === 0 ? 'it goes on now' : `${missing} more approval${missing === 1 ? '' : 's'} needed`;
+  const rest = missing === 0 ? 'it continues now' : `${missing} more approval${missing === 1 ? '' : 's'} needed`;
   return `plan ${plan.slice(0, 12)} approved by ${by} (asserted, not signed): ${rest}`;
 }
 
 function defineReject(program: Command, cli: Cli): void {
   define<{ reason: string; by?: string }>(program, cli, {
     usage: 'reject <workflow>',
-    summary: 'reject a plan, or give up a recovery that waits for a person',
+    summary: 'reject a plan, or end a recovery that waits for a person',
     argumentHelp: workflow,
     examples: [`reject ${example} --reason "wrong cluster"`, `reject ${example} --by dba --reason "server came back"`],
     options: [reasonOption(), byOption()],
@@ -117,7 +117,7 @@ function defineReject(program: Command, cli: Cli): void {
 function definePromote(program: Command, cli: Cli): void {
   define<{ reason?: string; by?: string }>(program, cli, {
     usage: 'promote <workflow>',
-    summary: 'open a recovered server, paused at its target, for writes',
+    summary: 'promote a recovered server that is paused at its target',
     argumentHelp: workflow,
     examples: [`promote ${example}`, `promote ${example} --reason "appointments of the morning are there"`],
     options: [reasonOption(false), byOption()],
@@ -134,7 +134,7 @@ function definePromote(program: Command, cli: Cli): void {
 function defineRetarget(program: Command, cli: Cli): void {
   define<{ to: RecoveryTarget; reason?: string; by?: string }>(program, cli, {
     usage: 'retarget <workflow>',
-    summary: 'go on from a pause to a later target',
+    summary: 'continue a paused recovery to a later target',
     argumentHelp: workflow,
     examples: [
       `retarget ${example} --to 2026-11-21T02:20:00Z`,
@@ -145,7 +145,7 @@ function defineRetarget(program: Command, cli: Cli): void {
     run: async (self, [given = ''], options) => {
       await decide(self, given, options, async (session, workflowId, decision) => {
         await decisions.retarget(session, workflowId, { ...decision, target: options.to });
-        return `going on to ${formatTarget(options.to)}: ${workflowId}`;
+        return `continuing to ${formatTarget(options.to)}: ${workflowId}`;
       });
     },
   });

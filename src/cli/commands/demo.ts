@@ -9,7 +9,7 @@ import type { DemoScenario } from '../services.js';
 export function registerDemo(program: Command, cli: Cli): void {
   define<{ scenario: DemoScenario; keep?: boolean; dir?: string }>(program, cli, {
     usage: 'demo',
-    summary: 'lose a real database and get it back: everything embedded, nothing of this machine touched',
+    summary: 'lose a real database and recover it: everything embedded, nothing on this machine is changed',
     description: 'Exit 0 only when every table matches the log of the client that wrote it.',
     examples: ['demo', 'demo --yes --json', 'demo --keep'],
     options: [
@@ -34,8 +34,8 @@ export function registerDemo(program: Command, cli: Cli): void {
       if (!result.recovered)
         throw new RepriseError(
           'check-failed',
-          'what came back is not what was there',
-          'keep everything with --keep and read the report',
+          'the recovered data is not the data before the loss',
+          'run `reprise demo --keep` and read the report',
         );
     },
   });

@@ -13,9 +13,9 @@ import { collect } from '../common-options.js';
 export function registerDoctor(program: Command, cli: Cli): void {
   define<{ host?: readonly string[] }>(program, cli, {
     usage: 'doctor',
-    summary: 'look for what would keep a backup or a recovery from working, each with its fix',
+    summary: 'find what would make a backup or a recovery fail, each with its fix',
     description:
-      'Works without Temporal and without a worker, and says what it could not look at. Exit 8 when something is wrong.',
+      'Works without Temporal and without a worker, and says what it could not check. Exit 8 when something is wrong.',
     examples: ['doctor', 'doctor --json', 'doctor --host db1'],
     options: [
       new Option('--host <name>', 'this machine is that host of the config; may be given several times').argParser(
@@ -37,7 +37,7 @@ export function registerDoctor(program: Command, cli: Cli): void {
         throw new RepriseError(
           'check-failed',
           `doctor found ${problems} problem${problems === 1 ? '' : 's'}`,
-          'do what stands after "fix", then run `reprise doctor` again',
+          'follow each "fix" above, then run `reprise doctor` again',
         );
     },
   });
@@ -63,7 +63,7 @@ function notLookedAt(host: string): Finding {
   return {
     check: `host/${host}`,
     level: 'warning',
-    message: `host ${host} was not looked at: no worker answers for it`,
+    message: `host ${host} was not checked: its worker is not running`,
     fix: `run there: reprise doctor --host ${host}`,
   };
 }

@@ -30,7 +30,7 @@ export function registerIncident(program: Command, cli: Cli): void {
 function defineStart(parent: Command, cli: Cli): void {
   define<{ cluster: string; by?: string }>(parent, cli, {
     usage: 'start <scenario>',
-    summary: 'open an incident: qualify it, plan, and wait for a person',
+    summary: 'open an incident: diagnose it, plan the recovery, wait for approval',
     description: `Scenarios: ${SCENARIOS.join(', ')}. Nothing is changed before its recovery's plan is approved.`,
     argumentHelp: { scenario: SCENARIOS.join(', ') },
     examples: [
@@ -50,7 +50,8 @@ function defineStart(parent: Command, cli: Cli): void {
         );
         return self.print(
           { dryRun: true, scenario, cluster, diagnosis },
-          (view) => `would open ${scenario} for ${cluster}; it is now so:\n${JSON.stringify(view.diagnosis, null, 2)}`,
+          (view) =>
+            `would open ${scenario} for ${cluster}; the diagnosis is:\n${JSON.stringify(view.diagnosis, null, 2)}`,
         );
       }
       await self.withTemporal(async (session) => {

@@ -14,7 +14,7 @@ export function registerKept(program: Command, cli: Cli): void {
   const kept = group(program, 'kept', 'old data that a recovery put aside');
   define<{ cluster?: string }>(kept, cli, {
     usage: 'list',
-    summary: 'list what was put aside and not yet dropped',
+    summary: 'list old data that was put aside and not yet dropped',
     examples: ['kept list', 'kept list --cluster mairie --json'],
     options: [new Option('--cluster <name>', 'only of this cluster')],
     run: async (self, _args, { cluster }) => {
@@ -25,18 +25,18 @@ export function registerKept(program: Command, cli: Cli): void {
   });
   define<{ by?: string; cluster?: string }>(kept, cli, {
     usage: 'drop <id>',
-    summary: 'delete old data for good',
+    summary: 'delete old data permanently',
     argumentHelp: { id: 'as `kept list` shows it' },
     examples: ['kept drop mairie-20261121-083600-a1b2c3 --dry-run', 'kept drop mairie-20261121-083600-a1b2c3 --yes'],
     options: [
-      new Option('--cluster <name>', 'the cluster it is of, where the host of another one does not answer'),
+      new Option('--cluster <name>', 'its cluster: needed where the worker of another host is not running'),
       byOption(),
     ],
     changes: true,
     asks: true,
     run: async (self, [id = ''], options) => {
       const dryRun = options.dryRun === true;
-      if (!dryRun) await typeTheName(self, `dropping ${id} deletes it for good`, id, options.yes);
+      if (!dryRun) await typeTheName(self, `dropping ${id} deletes it permanently`, id, options.yes);
       const by = self.person(options.by);
       const { dropped } = await self.withTemporal(async (session) => {
         const { kept: items } = await inspect<'kept'>(session, { kind: 'kept', cluster: options.cluster });

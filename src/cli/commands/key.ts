@@ -21,10 +21,10 @@ interface Options {
 
 /** `reprise key ...` */
 export function registerKey(program: Command, cli: Cli): void {
-  const key = group(program, 'key', 'keys that open encrypted backups');
+  const key = group(program, 'key', 'keys that decrypt encrypted backups');
   define<Options>(key, cli, {
     usage: 'prove <cluster>',
-    summary: 'prove that somebody elsewhere still holds a key that opens the backups',
+    summary: 'prove that somebody still has a private key that decrypts the backups',
     description:
       'Makes a challenge for each recipient: a random text that only the holder of the private key can read. The holder ' +
       'decrypts it where the key is kept and gives the text with --answer; that is recorded, with its date, and `doctor` ' +
@@ -39,7 +39,7 @@ export function registerKey(program: Command, cli: Cli): void {
       policyOption(),
       new Option('--recipient <key>', 'public key (age1...) of the one that is proven (default: a challenge for each)'),
       new Option('--challenge <file>', 'write the challenge into a file'),
-      new Option('--answer <text>', 'what the holder read'),
+      new Option('--answer <text>', 'the text that the holder decrypted'),
       byOption(),
     ],
     changes: true,
@@ -47,7 +47,11 @@ export function registerKey(program: Command, cli: Cli): void {
       const { name: policy } = await self.policy(cluster, options.policy);
       const { recipient, answer } = options;
       if (answer !== undefined && recipient === undefined)
-        throw new RepriseError('usage', 'whose answer is this?', 'name the public key: --recipient age1...');
+        throw new RepriseError(
+          'usage',
+          '--answer needs the public key it is for',
+          'name the public key: --recipient age1...',
+        );
       const asked = { cluster, policy, recipient };
       if (options.dryRun)
         return self.print(
@@ -67,7 +71,7 @@ export function registerKey(program: Command, cli: Cli): void {
         const proof = await self.withTemporal((session) => inspect<'key-answer'>(session, question));
         return self.print(
           proof,
-          ({ provenAt }) => `proven: somebody held the key of ${recipient} at ${instant(provenAt)}`,
+          ({ provenAt }) => `recorded: somebody had the private key of ${recipient} at ${instant(provenAt)}`,
         );
       }
       const { challenges } = await self.withTemporal((session) =>

@@ -36,7 +36,7 @@ const argumentHelp = { name: 'name under media: in reprise.yml' };
 
 /** `reprise media`: plan, recover, sync, verify. */
 export function registerMedia(program: Command, cli: Cli): void {
-  const media = group(program, 'media', 'objects that belong to a cluster: back to a point in time, equal, verified');
+  const media = group(program, 'media', 'objects that belong to a cluster: restore, copy and verify them');
   const recoverOptions = () => [
     new Option('--to <time>', 'the instant, with its offset').argParser(parseTime).makeOptionMandatory(),
     new Option('--into <name>', 'another entry of media, or a repository (default: in place)'),
@@ -58,9 +58,9 @@ export function registerMedia(program: Command, cli: Cli): void {
   });
   define<RecoverOptions>(media, cli, {
     usage: 'recover <name>',
-    summary: 'bring media back to a point in time from their versions, after the approval of a plan',
+    summary: 'restore media to a point in time from their versions, after the approval of a plan',
     description:
-      'Deleted objects are undeleted, overwritten ones brought back by a copy on top. No version is ever removed, and what is\nright already is not touched.',
+      'Deleted objects are undeleted; of overwritten ones the old version is copied on top. No version is ever removed, and objects that are as they were are not touched.',
     argumentHelp,
     examples: [
       'media recover photos --to 2026-11-21T02:15:00Z',
@@ -74,9 +74,9 @@ export function registerMedia(program: Command, cli: Cli): void {
   });
   define<SyncOptions>(media, cli, {
     usage: 'sync <name>',
-    summary: 'make another place equal to media',
+    summary: 'make another bucket or directory equal to media',
     description:
-      'Copies what is missing or different. Only --delete removes what the media lack, and no more than --max-delete objects.',
+      'Copies what is missing or different. Only --delete removes objects that the media do not have, --max-delete of them at most.',
     argumentHelp,
     examples: [
       'media sync photos --into photos-copy',
@@ -84,7 +84,7 @@ export function registerMedia(program: Command, cli: Cli): void {
     ],
     options: [
       new Option('--into <name>', 'another entry of media, or a repository').makeOptionMandatory(),
-      new Option('--delete', 'remove there what the media lack'),
+      new Option('--delete', 'remove there what the media do not have'),
       new Option('--max-delete <count>', 'most objects that may be removed').argParser(parseCount).default(100),
       byOption(),
     ],
@@ -169,12 +169,12 @@ async function carryOut(cli: Cli, order: MediaOrder, options: CommonOptions & { 
       throw new RepriseError(
         'approval-refused',
         `the plan was rejected by ${result.rejectedBecause ?? 'somebody'}`,
-        'start again when you know what to do',
+        'nothing was changed; start again when you want another plan',
       );
     if (outcome !== null && outcome.left > 0)
       throw new RepriseError(
         'check-failed',
-        `${outcome.left} changes are left: somebody wrote meanwhile`,
+        `${outcome.left} changes are left: objects were written meanwhile`,
         `make a new plan: reprise media ${task.kind} ${media}`,
       );
   });
@@ -216,8 +216,8 @@ async function verify(
     if (verdict.problems > 0)
       throw new RepriseError(
         'check-failed',
-        `${verdict.problems} of ${verdict.objects} objects of ${name} are not sound`,
-        `bring them back: reprise media plan ${name} --to TIME`,
+        `${verdict.problems} of ${verdict.objects} objects of ${name} failed verification`,
+        `restore them: reprise media plan ${name} --to TIME`,
       );
   });
 }

@@ -13,12 +13,12 @@ import { table } from '../terminal/tables.js';
 
 /** `reprise notify ...` */
 export function registerNotify(program: Command, cli: Cli): void {
-  const notify = group(program, 'notify', 'tell people, as failures and approvals do');
+  const notify = group(program, 'notify', 'notifications: test how people are reached');
   define<{ notifier?: string; by?: string }>(notify, cli, {
     usage: 'test <contact>',
-    summary: 'send a contact a test message by every notifier that reaches them',
+    summary: 'send a contact a test message through each notifier',
     description:
-      'The control worker sends it, with its own secrets, as it sends real ones. Exit 3 when only some of it was taken.',
+      'The control worker sends it, with its own secrets, as it sends real ones. Exit 3 when only some messages were accepted.',
     argumentHelp: { contact: 'name under `contacts` in reprise.yml' },
     examples: ['notify test ops', 'notify test ops --notifier mail --dry-run'],
     options: [new Option('--notifier <name>', 'only by this one'), byOption()],
@@ -89,14 +89,14 @@ function failUnlessSent(contact: string, { deliveries }: NotifyOutput): void {
   const failed = deliveries.filter(({ code, refused }) => code !== null || refused > 0);
   const [first] = failed;
   if (first === undefined) return;
-  const hint = `mend what the detail names, then: reprise notify test ${contact}`;
+  const hint = `correct what the detail names, then: reprise notify test ${contact}`;
   if (deliveries.some(({ code }) => code === null)) {
     throw new RepriseError(
       'partly-done',
-      `${contact} was not told, or not at every address, by ${failed.map(({ notifier }) => notifier).join(', ')}`,
+      `not every message to ${contact} was accepted: see ${failed.map(({ notifier }) => notifier).join(', ')}`,
       hint,
     );
   }
   const code = first.code !== null && first.code in errorTable ? (first.code as ErrorCode) : 'notifier-rejected';
-  throw new RepriseError(code, `${contact} was told by nobody; ${first.notifier}: ${first.detail}`, hint);
+  throw new RepriseError(code, `no message to ${contact} was accepted; ${first.notifier}: ${first.detail}`, hint);
 }

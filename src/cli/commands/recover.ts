@@ -35,10 +35,8 @@ export function registerRecover(program: Command, cli: Cli): void {
     usage: 'recover <cluster>',
     summary: 'recover a cluster from its backups, after the approval of a plan',
     description: [
-      'First a plan is made: nothing is changed before it is approved (`reprise approve`). The old data is put aside,',
-      'unless `recovery: old_data` of the cluster says that it is overwritten.',
-      'TARGET is latest | TIME | lsn:X | xid:N | name:S | end-of-backup | backup:ID. A TIME needs its offset:',
-      '2026-11-21T02:15:00Z.',
+      'A plan is made first: nothing is changed before it is approved (`reprise approve`). The old data is put aside, unless `recovery: old_data` of the cluster says that it is overwritten.',
+      'TARGET is latest | TIME | lsn:X | xid:N | name:S | end-of-backup | backup:ID. A TIME needs its offset: 2026-11-21T02:15:00Z.',
     ].join('\n'),
     argumentHelp: { cluster: 'name of the cluster in reprise.yml' },
     examples: [
@@ -51,9 +49,9 @@ export function registerRecover(program: Command, cli: Cli): void {
       policyOption().default(undefined, 'the one that reaches the target'),
       targetOption().default({ kind: 'latest' }, 'latest'),
       new Option('--into <place>', 'in-place, or a name under recovery.targets').default('in-place'),
-      new Option('--pause', 'stop at the target for a look, until `reprise promote`'),
+      new Option('--pause', 'pause at the target, to look at the data, until `reprise promote`'),
       new Option('--database <name>', 'this database only, for engines that back up one at a time'),
-      new Option('--with-media <name>', 'bring these media back to the same instant, in one plan'),
+      new Option('--with-media <name>', 'restore these media to the same instant, in one plan'),
       new Option(
         '--thaw-tier <tier>',
         'how files of a cold class are made readable; the plan shows price and hours',
@@ -99,7 +97,7 @@ export function registerRecover(program: Command, cli: Cli): void {
           throw new RepriseError(
             'approval-refused',
             `the plan was rejected by ${result.rejectedBecause ?? 'somebody'}`,
-            result.left ?? 'start again when you know what to do',
+            result.left ?? 'nothing was changed; start again when you want another plan',
           );
       });
     },

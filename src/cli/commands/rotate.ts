@@ -13,8 +13,9 @@ import { detached, detachedText, waitFor } from '../long-operation.js';
 export function registerRotate(program: Command, cli: Cli): void {
   define<{ policy?: string }>(program, cli, {
     usage: 'rotate <cluster>',
-    summary: 'remove the backups that retention lets go',
-    description: 'Never the newest proven backup, a held one, or one in use. With nothing proven, nothing goes.',
+    summary: 'remove the backups that retention does not keep',
+    description:
+      'Never removes the newest verified backup, a held one, or one in use. Without a verified backup it removes nothing.',
     argumentHelp: { cluster: 'name of the cluster in reprise.yml' },
     examples: ['rotate mairie --policy nightly-dump --dry-run', 'rotate mairie --policy physical --json'],
     options: [policyOption()],

@@ -33,7 +33,7 @@ interface Reconciled {
 
 /** `reprise schedule ...` */
 export function registerSchedule(program: Command, cli: Cli): void {
-  const schedule = group(program, 'schedule', 'bring schedules and watches in line with reprise.yml, and operate them');
+  const schedule = group(program, 'schedule', 'apply the schedules and watches of reprise.yml, and operate them');
   define(schedule, cli, {
     usage: 'plan',
     summary: 'show what apply would change',
@@ -120,7 +120,7 @@ function defineOperations(parent: Command, cli: Cli): void {
   });
   define(parent, cli, {
     usage: 'resume <id>',
-    summary: 'let a paused schedule run again',
+    summary: 'resume a paused schedule',
     argumentHelp: id,
     examples: ['schedule resume mairie/nightly-dump', 'schedule resume reprise/mairie/physical'],
     changes: true,
@@ -201,7 +201,7 @@ function reconciledText({ schedules, watches, searchAttributes }: Reconciled, do
   const changes = rows.filter(([action]) => action !== 'none' && action !== 'leave').length;
   const last =
     changes === 0
-      ? 'all is as the config says'
+      ? 'nothing to change: all is as the config says'
       : done
         ? `${changes} done`
         : `${changes} to do: \`reprise schedule apply\``;
@@ -212,11 +212,11 @@ function reconciledText({ schedules, watches, searchAttributes }: Reconciled, do
 export function registerBackfill(parent: Command, cli: Cli): void {
   define<{ from: string; to: string }>(parent, cli, {
     usage: 'backfill <id>',
-    summary: 'make up for starts that a schedule missed',
+    summary: 'start the runs that a schedule missed',
     description: [
       `Starts what was due between two past times, one after the other, ${MOST_STARTS} at the most. Each makes a backup of now,`,
       'not of then: one is often enough (`schedule trigger`). None of them rotates: nothing is removed because of a backfill.',
-    ].join('\n'),
+    ].join(' '),
     argumentHelp: { id: 'as `schedule list` shows it; mairie/nightly-dump is enough' },
     examples: [
       'schedule backfill mairie/nightly-dump --from 2026-11-18T00:00:00Z --to 2026-11-20T12:00:00Z --dry-run',

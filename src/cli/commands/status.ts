@@ -19,7 +19,7 @@ import { interruptible, milliseconds } from '../long-operation.js';
 import { parseSeconds } from '../common-options.js';
 import { ProgressDisplay, progressLine } from '../terminal/progress.js';
 
-const argumentHelp = { workflow: 'id of one piece of work (default: all under way)' };
+const argumentHelp = { workflow: 'workflow id (default: all running operations)' };
 const LOOK_MS = 2000;
 /** Nothing goes on in these states before somebody does something. */
 const WAITS: ReadonlySet<string> = new Set<OperationState>([
@@ -34,7 +34,7 @@ const WAITS: ReadonlySet<string> = new Set<OperationState>([
 export function registerStatus(program: Command, cli: Cli): void {
   define(program, cli, {
     usage: 'status [workflow]',
-    summary: 'what is under way and what is waited for',
+    summary: 'show running operations and what each waits for',
     argumentHelp,
     examples: ['status', 'status recover/mairie/20261121-083600-a1b2c3 --json'],
     run: (self, [workflowId]) =>
@@ -49,12 +49,12 @@ export function registerStatus(program: Command, cli: Cli): void {
   });
   define<{ timeout?: number }>(program, cli, {
     usage: 'watch [workflow]',
-    summary: 'follow work until it is over',
+    summary: 'follow an operation until it ends',
     description:
-      'On a terminal one live line a phase; otherwise a line for every change, and one every 30 s. With --json one\ndocument a line. Ctrl-C stops watching, never the work.',
+      'On a terminal: one live line for each phase. Otherwise: a line for each change, and one every 30 s. With --json: one document for each change. Ctrl-C stops watching; the operation goes on.',
     argumentHelp,
     examples: ['watch', 'watch backup/mairie/nightly-dump --json'],
-    options: [new Option('--timeout <duration>', 'stop watching after so long (exit 124)').argParser(parseSeconds)],
+    options: [new Option('--timeout <duration>', 'stop watching after this time (exit 124)').argParser(parseSeconds)],
     run: (self, [workflowId], options) =>
       interruptible((signal) =>
         workflowId === undefined ? watchAll(self, options, signal) : watchOne(self, workflowId, options, signal),
@@ -97,7 +97,7 @@ async function watchOne(
       throw new RepriseError(
         'approval-refused',
         `${workflowId} was rejected`,
-        'nothing was changed; start again when you know what to do',
+        'nothing was changed; start again when you want another plan',
       );
   });
 }
@@ -122,7 +122,7 @@ function show(cli: Cli): { readonly onStatus: (view: StatusView) => void | Promi
 
 async function watchAll(cli: Cli, options: { timeout?: number }, signal: AbortSignal): Promise<void> {
   const until = options.timeout === undefined ? Infinity : performance.now() + options.timeout * 1000;
-  const comeBack = `all work goes on; come back with \`${cli.command('watch')}\``;
+  const comeBack = `all operations go on; follow them again: \`${cli.command('watch')}\``;
   await cli.withTemporal(async (session) => {
     let last = '';
     while (!signal.aborted) {
@@ -140,14 +140,14 @@ async function watchAll(cli: Cli, options: { timeout?: number }, signal: AbortSi
 
 /** All that is under way, then whom it waits for: the command that says what to type. */
 function worksText(cli: Cli, works: readonly RunningOperation[]): string {
-  if (works.length === 0) return 'nothing is under way';
+  if (works.length === 0) return 'no operation is running';
   const lines = table(
-    ['work', 'state', 'started'],
+    ['workflow', 'state', 'started'],
     works.map((work) => [work.workflowId, work.state, instant(work.startedAt)]),
   );
   const waiting = works.filter(({ state }) => WAITS.has(state));
   if (waiting.length === 0) return lines;
-  return `${lines}\n\nwaiting for a person; what to type says:\n${waiting.map(({ workflowId }) => `  ${cli.command('status', workflowId)}`).join('\n')}`;
+  return `${lines}\n\nwaiting for a person; what to do is shown by:\n${waiting.map(({ workflowId }) => `  ${cli.command('status', workflowId)}`).join('\n')}`;
 }
 
 function statusText(view: StatusView): string {
@@ -160,18 +160,15 @@ function statusText(view: StatusView): string {
   ]);
   const phases = view.phases.map(({ name, seconds }) => [
     name,
-    seconds === null ? 'under way' : durationInWords(seconds),
+    seconds === null ? 'running' : durationInWords(seconds),
   ]);
   return [
     facts([
-      ['work', view.workflowId],
+      ['workflow', view.workflowId],
       ['state', view.state],
       ['waiting for', view.waitingFor],
       ['plan', view.plan],
-      [
-        'trying again',
-        view.retrying === null ? null : `attempt ${view.retrying.attempt}, because ${view.retrying.reason}`,
-      ],
+      ['retrying', view.retrying === null ? null : `attempt ${view.retrying.attempt}, because ${view.retrying.reason}`],
       ['progress', view.progress === null ? null : progressLine(view)],
       ['started', instant(view.startedAt)],
       ['finished', view.finishedAt === null ? null : instant(view.finishedAt)],

@@ -13,13 +13,13 @@ import type { AppliedPlan } from '../terminal/storage-text.js';
 
 /** `reprise storage ...` */
 export function registerStorage(program: Command, cli: Cli): void {
-  const storage = group(program, 'storage', 'settings and costs of the places where backups lie');
+  const storage = group(program, 'storage', 'settings and costs of repositories');
   const argumentHelp = { repository: 'name of the repository in reprise.yml; all of them where none is named' };
   define(storage, cli, {
     usage: 'plan [repository]',
     summary: 'show how the settings of a repository differ from what reprise.yml wants',
     description:
-      'Versions, lifecycle, locks, public access, encryption. Nothing that stays is changed: two small objects are written and removed, to see what the server does with them.',
+      'Versions, lifecycle, locks, public access, encryption. Changes nothing: two small objects are written and removed, to test the server.',
     argumentHelp,
     examples: ['storage plan', 'storage plan offsite --json'],
     run: async (self, [named]) => {
@@ -31,7 +31,7 @@ export function registerStorage(program: Command, cli: Cli): void {
     usage: 'usage [repository]',
     summary: 'show what a repository holds, and what that costs a month',
     description:
-      'Old versions and what is left of unfinished uploads count as well. Costs come from `prices` of the repository; without them none is shown.',
+      'Old versions and parts of unfinished uploads count as well. Costs come from `prices` of the repository; without them none is shown.',
     argumentHelp,
     examples: ['storage usage', 'storage usage offsite --json'],
     run: async (self, [named]) => {
@@ -53,7 +53,7 @@ export function registerStorage(program: Command, cli: Cli): void {
     usage: 'apply [repository]',
     summary: 'make the settings of a repository as reprise.yml wants them',
     description:
-      'Shows the plan and asks before it changes anything. A lifecycle that would break what retention promises is refused, with both named.',
+      'Shows the plan and asks before it changes anything. A lifecycle rule that contradicts the retention is refused.',
     argumentHelp,
     examples: ['storage apply offsite --dry-run', 'storage apply offsite --yes --json'],
     options: [byOption()],

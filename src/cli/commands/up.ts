@@ -36,7 +36,7 @@ function defineUp(program: Command, cli: Cli): void {
 function defineDown(program: Command, cli: Cli): void {
   define(program, cli, {
     usage: 'down',
-    summary: 'stop the worker and the embedded Temporal server; running jobs are left alone',
+    summary: 'stop the worker and the embedded Temporal server; running jobs go on',
     examples: ['down', 'down --dry-run'],
     changes: true,
     run: async (self, _args, options) => {
@@ -46,7 +46,7 @@ function defineDown(program: Command, cli: Cli): void {
         dryRun: options.dryRun === true,
         report: (line) => self.say(line),
       });
-      const text = 'jobs that were running go on; the next `reprise up` takes them up';
+      const text = 'running jobs go on; the next `reprise up` follows them';
       await self.print(
         { dryRun: options.dryRun, ...result },
         (view) => `worker ${view.worker}, Temporal ${view.temporal}\n${text}`,

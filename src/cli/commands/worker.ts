@@ -14,7 +14,7 @@ export function registerWorker(program: Command, cli: Cli): void {
     usage: 'worker',
     summary: 'run a worker until it is stopped',
     description:
-      'Queues: reprise, and for each host reprise-NAME, reprise-NAME-heavy and reprise-NAME-recovery. When it stops, jobs\ngo on, and the next worker takes them up.',
+      'Queues: reprise, and for each host reprise-NAME, reprise-NAME-heavy and reprise-NAME-recovery. When it stops, jobs go on, and the next worker follows them.',
     examples: ['worker --host db1', 'worker --host db1 --host staging1 --no-control'],
     options: [
       new Option('--host <name>', 'host of the config it works on; may be given several times').argParser(collect),
@@ -43,7 +43,7 @@ function ownHost(config: Config): string {
   if (found !== undefined) return found;
   throw new RepriseError(
     'usage',
-    'the config has several hosts, and none is called like this machine',
+    'the config has several hosts, and none has the name of this machine',
     `name it: --host ${names.join(' | ')}`,
   );
 }

@@ -10,12 +10,12 @@ export async function typeTheName(cli: Cli, what: string, name: string, yes: boo
   if (!cli.terminal.interactive) {
     throw new RepriseError(
       'confirmation-needed',
-      `${what}: that has to be confirmed, and there is no terminal to ask on`,
+      `${what} needs a confirmation, and there is no terminal to ask on`,
       'add --yes when you are sure; --dry-run shows what would happen',
     );
   }
   const { input } = await import('@inquirer/prompts');
-  const typed = await input({ message: `${what}. Type ${name} to go on:` }, { output: process.stderr });
+  const typed = await input({ message: `${what}. Type ${name} to continue:` }, { output: process.stderr });
   if (typed.trim() !== name) {
     throw new RepriseError(
       'confirmation-needed',
@@ -36,6 +36,6 @@ export async function agree(cli: Cli, question: string, refusal: string): Promis
   }
   const { confirm } = await import('@inquirer/prompts');
   if (!(await confirm({ message: question, default: false }, { output: process.stderr }))) {
-    throw new RepriseError('confirmation-needed', refusal, 'nothing was changed; run it again when you know');
+    throw new RepriseError('confirmation-needed', refusal, 'nothing was changed; run it again to approve');
   }
 }

@@ -44,7 +44,7 @@ function planText(cli: Painter, plan: StoragePlan): string {
   );
   const next =
     plan.refusals.length > 0
-      ? 'apply refuses this as long as both stand.'
+      ? 'apply refuses this until one of the two is changed.'
       : changes === 0
         ? 'nothing to change'
         : `${changes} ${changes === 1 ? 'setting' : 'settings'} to change: ${cli.command('storage', 'apply', plan.repository)}`;

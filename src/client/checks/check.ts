@@ -44,7 +44,7 @@ export async function check(
       try {
         findings.push(...walFindings(cluster, (await inspect<'wal'>(session, { kind: 'wal', cluster: name })).windows));
       } catch (error) {
-        findings.push(unanswered(`wal/${name}`, `how far the WAL of ${name} leads cannot be told`, error));
+        findings.push(unanswered(`wal/${name}`, `the recoverable range of ${name} cannot be determined`, error));
       }
     }
   } finally {

@@ -20,8 +20,8 @@ export interface Freshness {
 const EARLY_SECONDS = 60;
 
 /**
- * Whether each policy's newest backup, and its newest proof, are as young as schedule and objectives ask. One run that is
- * late by more than its catch-up window is a warning, two are a problem; a proof may be one run older than the backup.
+ * Whether each policy's newest backup, and its newest verified backup, are as recent as schedule and objectives ask. One run
+ * that is late by more than its catch-up window is a warning, two are a problem; the verified one may be one run older.
  */
 export function freshness(cluster: ClusterConfig, backups: readonly Backup[], now = new Date()): Freshness {
   const enabled = Object.values(cluster.policies).filter((policy) => policy.enabled);
@@ -135,7 +135,7 @@ function proofFinding(
   limits: Limits | null,
 ): Finding {
   const check = `proof/${what}`;
-  const [by, flag] = proof === 'restore' ? [' by a restore', ' --restore'] : ['', ''];
+  const [verified, flag] = proof === 'restore' ? ['restore-tested', ' --restore'] : ['verified', ''];
   const fix = `reprise backup verify ID${flag}, with an ID of reprise backup list`;
   // A backup that was just taken may still be read.
   const grace = limits?.crit ?? newestAge;
@@ -143,10 +143,10 @@ function proofFinding(
     return {
       check,
       level: newestAge > grace ? 'problem' : 'warning',
-      message: `no backup of ${what} is proven${by}`,
+      message: `no backup of ${what} is ${verified}`,
       fix,
     };
-  const words = `the newest backup of ${what} that is proven${by} is ${durationInWords(age)} old`;
+  const words = `the newest ${verified} backup of ${what} is ${durationInWords(age)} old`;
   return limits !== null && age > limits.crit
     ? { check, level: 'warning', message: words, fix }
     : { check, level: 'ok', message: words, fix: null };
@@ -166,7 +166,7 @@ function objectiveFindings(
   if (rpoSeconds === undefined || own.length === 0 || own.some(({ wal }) => wal !== undefined)) return [];
   const age = (now.getTime() - newest) / 1000;
   if (age <= rpoSeconds) return [];
-  const message = `a loss of ${name} now would cost ${durationInWords(age)}, more than the promised rpo of ${durationInWords(rpoSeconds)}`;
+  const message = `a loss of ${name} now would cost ${durationInWords(age)} of data, more than its rpo of ${durationInWords(rpoSeconds)}`;
   return [
     {
       check: `objective/${name}/rpo`,

@@ -75,7 +75,7 @@ async function pollerFindings(session: TemporalSession, config: Config): Promise
       finding(
         `worker/${queue}`,
         'problem',
-        `no worker polls the queue ${queue}: work that needs it waits`,
+        `no worker polls the queue ${queue}: what needs it waits`,
         workerHint(queue),
       ),
     );
@@ -105,7 +105,7 @@ async function hostFindings(
           finding(
             `host/${host}`,
             'warning',
-            `host ${host} could not look at itself: ${toRepriseError(error).message}`,
+            `host ${host} could not be checked by its worker: ${toRepriseError(error).message}`,
             `run there: reprise doctor --host ${host}`,
           ),
         );
@@ -148,7 +148,7 @@ async function attributeFinding(session: TemporalSession): Promise<Finding[]> {
     finding(
       'search-attributes',
       'problem',
-      `search attributes are missing: ${missing.join(', ')}; no work can be started`,
+      `search attributes are missing: ${missing.join(', ')}; no workflow can be started`,
       '`reprise schedule apply` registers them, or an administrator of Temporal does (Keyword)',
     ),
   ];

@@ -15,41 +15,41 @@ export function walFindings(
   const ageOf = (instant: string): number => Math.max(0, (now.getTime() - Date.parse(instant)) / 1000);
   return windows.map(({ policy, oldest, newest, hole, waitingSince }): Finding => {
     const check = `wal/${cluster}/${policy}`;
-    const fix = `reprise backup run ${cluster} --policy ${policy} --type full, so that there is a backup after the hole; then find out what removed the segments`;
+    const fix = `reprise backup run ${cluster} --policy ${policy} --type full, so that there is a backup after the gap; then find out what removed the segments`;
     if (oldest === null) {
       if (hole === null)
         return {
           check,
           level: 'problem',
-          message: `${cluster}/${policy}: no moment can be recovered, there is no whole backup`,
+          message: `${cluster}/${policy}: nothing can be recovered: there is no complete backup`,
           fix: `reprise backup run ${cluster} --policy ${policy}`,
         };
       return {
         check,
         level: 'problem',
-        message: `${cluster}/${policy}: no moment after the newest backup can be recovered: ${hole}`,
+        message: `${cluster}/${policy}: nothing after the newest backup can be recovered: ${hole}`,
         fix,
       };
     }
     const age = newest === null ? '' : `, ${durationInWords(ageOf(newest))} ago`;
-    const window = `${cluster}/${policy}: every moment from ${oldest} to ${newest ?? 'the end of that backup'}${age} can be recovered`;
+    const window = `${cluster}/${policy}: every time from ${oldest} to ${newest ?? 'the end of that backup'}${age} can be recovered`;
     const { rpoSeconds } = objectives;
     // An idle server's archive grows old and lacks nothing.
     if (waitingSince !== undefined && rpoSeconds !== undefined && ageOf(waitingSince) > rpoSeconds + GRACE_SECONDS) {
-      const lost = `what was committed since ${waitingSince} is not archived: a loss now would cost ${durationInWords(ageOf(waitingSince))}, more than the promised rpo of ${durationInWords(rpoSeconds)}`;
+      const lost = `what was committed since ${waitingSince} is not archived: a loss now would cost ${durationInWords(ageOf(waitingSince))} of data, more than its rpo of ${durationInWords(rpoSeconds)}`;
       return {
         check,
         level: 'warning',
         message: `${window}; ${lost}`,
-        fix: `see why WAL does not come: reprise doctor, and where a worker receives it: reprise status archive/${cluster}/${policy}`,
+        fix: `see why WAL is not archived: reprise doctor; where a worker receives it: reprise status archive/${cluster}/${policy}`,
       };
     }
-    if (hole === null) return { check, level: 'ok', message: `${window}, without a hole in the WAL`, fix: null };
+    if (hole === null) return { check, level: 'ok', message: `${window}, without a gap in the WAL`, fix: null };
     return {
       check,
       level: 'warning',
-      message: `${window}; older backups only to a hole: ${hole}`,
-      fix: 'nothing brings the segments back, unless another copy of the archive has them; rotation removes these backups in time',
+      message: `${window}; older backups only to a gap in the WAL: ${hole}`,
+      fix: 'the segments are lost, unless another copy of the archive has them; rotation removes these backups in time',
     };
   });
 }

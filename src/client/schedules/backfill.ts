@@ -41,7 +41,7 @@ export async function backfillStarts(
     throw new RepriseError(
       'conflict',
       `the schedule ${description.scheduleId} is not as the config says`,
-      'bring it in line first: reprise schedule apply',
+      'apply the config first: reprise schedule apply',
     );
   }
   const [first, last] = [Date.parse(from), Date.parse(to)];

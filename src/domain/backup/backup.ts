@@ -100,3 +100,9 @@ export function backupId(cluster: string, engine: string, label: string): string
 export function clusterOfBackup(id: string): string {
   return id.slice(0, id.indexOf(':'));
 }
+
+/** Row counts of every table stay in the records: a history has no use for them. */
+export function withoutContents(backup: Backup): Backup {
+  const { contents: _contents, ...rest } = backup;
+  return rest;
+}

@@ -1,22 +1,23 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { BackupType } from '../../domain/backup/backup.js';
+import { z } from 'zod';
 import { isRepriseError } from '../../domain/errors.js';
 import type { LiveServerFacts } from '../../postgres/server/server-facts.js';
 import { writeFileAtomic } from '../../files/atomic-file.js';
 import { isErrno } from '../../files/paths.js';
 import type { BackupRequest, EngineContext } from '../engine.js';
+import { parseJson } from '../shared/manifest.js';
 import { manifestOf } from './manifest.js';
 import { CHOICE, spoolOf } from './names.js';
 import { chooseType } from './parent.js';
 import type { Choice } from './parent.js';
 import { ownDirectory } from './unpack.js';
 
-interface Kept {
-  readonly type: BackupType;
-  readonly parent: string | null;
-  readonly instead: boolean;
-}
+const choiceSchema = z.object({
+  type: z.enum(['full', 'incr']),
+  parent: z.string().nullable(),
+  instead: z.boolean(),
+});
 
 /**
  * What kind of backup an operation makes, chosen by its first attempt and kept beside what that took: a later one would
@@ -32,14 +33,16 @@ export async function chooseOnce(
     if (isErrno(error, 'ENOENT')) return null;
     throw error;
   });
-  if (kept === null) return keepChoice(context, await chooseType(context, request, server));
-  const { type, parent, instead } = JSON.parse(kept) as Kept;
+  const found = choiceSchema.safeParse(kept === null ? undefined : parseJson(kept));
+  // Half a file was written by an attempt that took nothing yet.
+  if (!found.success) return keepChoice(context, await chooseType(context, request, server));
+  const { type, parent, instead } = found.data;
   return { type, instead, parent: parent === null ? null : await manifestOf(context, parent) };
 }
 
 export async function keepChoice(context: EngineContext, choice: Choice): Promise<Choice> {
   const { type, parent, instead = false } = choice;
-  const kept: Kept = { type, parent: parent?.label ?? null, instead };
+  const kept = { type, parent: parent?.label ?? null, instead };
   await ownDirectory(context, spoolOf(context));
   await writeFileAtomic(fileOf(context), JSON.stringify(kept), null);
   return choice;

@@ -3,7 +3,8 @@ import type { ListedBackup, ReadContext } from '../engine.js';
 import { isHistoryName, segmentIndex } from '../../domain/target/wal.js';
 import { hashOf, manifestOf, sizeOf } from './manifest.js';
 import type { BaseManifest } from './manifest.js';
-import { backupPrefix, isLabel, MANIFEST, policyPrefix, walKey } from './names.js';
+import { policyPrefix } from '../shared/policy-folder.js';
+import { backupPrefix, isLabel, MANIFEST, walKey } from './names.js';
 import { archivedNames } from './wal-archive.js';
 
 /** Every backup that has our manifest, oldest first; files without one are no backup. */

@@ -1,12 +1,22 @@
 import { createHash } from 'node:crypto';
 import type { BackupType, ServerFacts, TableCount } from '../../domain/backup/backup.js';
+import { z } from 'zod';
 import { backupId } from '../../domain/backup/backup.js';
-import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import type { ReadableStorage } from '../../storage/storage.js';
 import type { MadeBackup } from '../engine.js';
 import type { Fingerprint } from '../shared/hash.js';
-import { backupPrefix, manifestKey } from './names.js';
-import type { Place } from './names.js';
+import {
+  fingerprintSchema,
+  instantSchema,
+  lsnSchema,
+  manifestOfBackup,
+  readManifestAt,
+  segmentSchema,
+  serverFactsSchema,
+  tableCountSchema,
+} from '../shared/manifest.js';
+import type { PolicyFolder } from '../shared/policy-folder.js';
+import { backupPrefix, isLabel, manifestKey } from './names.js';
 
 export const BASEBACKUP = 'basebackup';
 
@@ -40,59 +50,47 @@ export interface BaseManifest {
   readonly contents: readonly TableCount[];
 }
 
-export const fileKey = (place: Place, label: string, { name }: Pick<BackupFile, 'name'>): string =>
-  `${backupPrefix(place, label)}${name}`;
+export const fileKey = (folder: PolicyFolder, label: string, { name }: Pick<BackupFile, 'name'>): string =>
+  `${backupPrefix(folder, label)}${name}`;
 
 export const sizeOf = ({ files }: Pick<BaseManifest, 'files'>): number =>
   files.reduce((sum, file) => sum + file.sizeBytes, 0);
 
-/** The manifest of a backup; null where there is none. Throws `backup-corrupt` where it is none. */
-export async function readManifest(storage: ReadableStorage, key: string): Promise<BaseManifest | null> {
-  const body = await storage.read(key).catch((error: unknown) => {
-    if (isRepriseError(error) && error.code === 'not-found') return null;
-    throw error;
-  });
-  if (body === null) return null;
-  try {
-    const value = JSON.parse(body.toString('utf8')) as Partial<BaseManifest> | null;
-    if (
-      value?.schemaVersion === 1 &&
-      value.engine === BASEBACKUP &&
-      Array.isArray(value.files) &&
-      value.wal &&
-      value.lsn &&
-      value.server
-    )
-      return value as BaseManifest;
-  } catch (error) {
-    if ((error as Error).name !== 'SyntaxError') throw error;
-  }
-  throw new RepriseError(
-    'backup-corrupt',
-    `the manifest ${key} cannot be read`,
-    'choose another backup with recover --to backup:ID',
-  );
+const backupName = z.string().refine(isLabel);
+const manifestSchema = z.object({
+  schemaVersion: z.literal(1),
+  engine: z.literal(BASEBACKUP),
+  label: backupName,
+  type: z.enum(['full', 'incr']),
+  cluster: z.string(),
+  policy: z.string(),
+  operationId: z.string(),
+  startedAt: instantSchema,
+  finishedAt: instantSchema,
+  // Names become parts of paths: no other than those that pg_basebackup gives.
+  files: z.array(
+    fingerprintSchema.extend({ name: z.string().regex(/^(?:(?:base|pg_wal|\d{1,10})\.tar\.gz|backup_manifest)$/) }),
+  ),
+  databaseBytes: z.int().nonnegative(),
+  segmentBytes: z.int().positive(),
+  wal: z.object({ start: segmentSchema, stop: segmentSchema }),
+  lsn: z.object({ start: lsnSchema, stop: lsnSchema }),
+  server: serverFactsSchema,
+  dependsOn: z.array(backupName),
+  contents: z.array(tableCountSchema),
+}) satisfies z.ZodType<BaseManifest>;
+
+/** The manifest at a key; null where there is none. Throws `backup-corrupt` where it is none. */
+export function readManifest(storage: ReadableStorage, key: string): Promise<BaseManifest | null> {
+  return readManifestAt(storage, key, manifestSchema);
 }
 
-/**
- * The manifest of a backup that somebody names.
- * @throws RepriseError `not-found`, `backup-corrupt`; `identity-mismatch` for files copied from another cluster's folder (F17)
- */
-export async function manifestOf(
-  context: Place & { readonly storage: ReadableStorage },
+/** The manifest of a backup that somebody names. Throws as {@link manifestOfBackup}. */
+export function manifestOf(
+  context: PolicyFolder & { readonly storage: ReadableStorage },
   label: string,
 ): Promise<BaseManifest> {
-  const manifest = await readManifest(context.storage, manifestKey(context, label));
-  if (manifest === null)
-    throw new RepriseError('not-found', `there is no backup ${label}`, 'reprise backup list shows what there is');
-  if (manifest.cluster !== context.cluster.name || manifest.label !== label) {
-    throw new RepriseError(
-      'identity-mismatch',
-      `the files of ${label} are those of backup ${manifest.label} of cluster ${manifest.cluster}`,
-      'put them back where they came from, and choose a backup of this cluster',
-    );
-  }
-  return manifest;
+  return manifestOfBackup(context, label, manifestKey(context, label), manifestSchema);
 }
 
 /** The backup as the contract returns it. */
@@ -104,7 +102,7 @@ export function madeBackup(manifest: BaseManifest, repository: string): MadeBack
     sizeBytes: sizeOf(manifest),
     label,
     sha256: hashOf(manifest),
-    ...(dependsOn.length === 0 ? {} : { dependsOn }),
+    dependsOn: dependsOn.length === 0 ? undefined : dependsOn,
     ...{ wal, server, contents },
   };
 }

@@ -1,14 +1,9 @@
-import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import type { BackupType } from '../../domain/backup/backup.js';
 import { RepriseError } from '../../domain/errors.js';
 import type { ReadContext } from '../engine.js';
-
-/** Cluster and policy whose folder a key lies in. */
-export interface Place {
-  readonly cluster: { readonly name: string };
-  readonly policy: { readonly name: string };
-}
+import type { PolicyFolder } from '../shared/policy-folder.js';
+import { operationMark, policyPrefix } from '../shared/policy-folder.js';
 
 /** The commit marker of a backup: written last, taken away first. */
 export const MANIFEST = 'reprise.json';
@@ -28,34 +23,29 @@ export function isLabel(text: string): boolean {
   return /^(?:full|incr)_\d{8}_\d{6}$/.test(text);
 }
 
-/** Everything of a policy, which clusters and policies never share. */
-export function policyPrefix({ cluster, policy }: Place): string {
-  return `${cluster.name}/${policy.name}/`;
-}
-
 /** The files of one backup; the label is checked, so that nothing else is ever named by it. */
-export function backupPrefix(place: Place, label: string): string {
+export function backupPrefix(folder: PolicyFolder, label: string): string {
   if (!isLabel(label))
     throw new RepriseError(
       'not-found',
       `${JSON.stringify(label)} is no label of a base backup`,
       'reprise backup list shows the labels',
     );
-  return `${policyPrefix(place)}${label}/`;
+  return `${policyPrefix(folder)}${label}/`;
 }
 
-export function manifestKey(place: Place, label: string): string {
-  return `${backupPrefix(place, label)}${MANIFEST}`;
+export function manifestKey(folder: PolicyFolder, label: string): string {
+  return `${backupPrefix(folder, label)}${MANIFEST}`;
 }
 
 /** The archived WAL of a policy. */
-export function walPrefix(place: Place): string {
-  return `${policyPrefix(place)}wal/`;
+export function walPrefix(folder: PolicyFolder): string {
+  return `${policyPrefix(folder)}wal/`;
 }
 
 /** Key of an archived WAL file: a segment, `.partial`, `.history` or `.backup`. */
-export function walKey(place: Place, name: string): string {
-  return `${walPrefix(place)}${name}.gz`;
+export function walKey(folder: PolicyFolder, name: string): string {
+  return `${walPrefix(folder)}${name}.gz`;
 }
 
 /** What kind of backup the operation of a spool makes. */
@@ -67,5 +57,5 @@ export function spoolOf({ host, operationId }: Pick<ReadContext, 'host' | 'opera
 }
 
 export function spoolName(operationId: string): string {
-  return `basebackup-${createHash('sha256').update(operationId).digest('hex').slice(0, 12)}`;
+  return `basebackup-${operationMark(operationId)}`;
 }

@@ -4,11 +4,11 @@ import { constants, gunzip, gzip } from 'node:zlib';
 import { RepriseError } from '../../domain/errors.js';
 import type { WritableStorage } from '../../storage/storage.js';
 import { walKey } from './names.js';
-import type { Place } from './names.js';
+import type { PolicyFolder } from '../shared/policy-folder.js';
 
 const pack = promisify(gzip);
 const unpack = promisify(gunzip);
-type Repository = Place & { readonly storage: WritableStorage };
+type Repository = PolicyFolder & { readonly storage: WritableStorage };
 
 /**
  * Stores one finished file of WAL under its name, once: what is there already has to be the same, byte for byte.

@@ -10,11 +10,11 @@ import { readSegmentHeader } from '../../postgres/wal/segment-file.js';
 import type { WalArchive } from '../../postgres/wal/wal-archive.js';
 import type { ReadableStorage } from '../../storage/storage.js';
 import { walKey, walPrefix } from './names.js';
-import type { Place } from './names.js';
+import type { PolicyFolder } from '../shared/policy-folder.js';
 import { streamToFile } from '../../files/atomic-file.js';
 
 const POLL_MS = 200;
-type Repository = Place & { readonly storage: ReadableStorage };
+type Repository = PolicyFolder & { readonly storage: ReadableStorage };
 
 /** Names of all archived WAL files, without `.gz`, in their order. */
 export async function archivedNames(repository: Repository): Promise<string[]> {

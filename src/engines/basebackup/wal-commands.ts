@@ -1,5 +1,5 @@
 import { RepriseError } from '../../domain/errors.js';
-import { quotedForCommand } from '../../postgres/wal/command-quoting.js';
+import { quotedForCommand } from '../../postgres/wal/archiving.js';
 import type { ReadContext } from '../engine.js';
 import { walPrefix } from './names.js';
 import { receivesWal } from './options.js';

@@ -15,7 +15,8 @@ import { fingerprint } from '../shared/hash.js';
 import type { Fingerprint } from '../shared/hash.js';
 import { hasEnded, runToolJob } from '../shared/run-tool-job.js';
 import { LOGICAL_TOOLS } from './tool-rules.js';
-import { commitManifest, LOGICAL, madeBackup, readIfThere, readManifest } from './manifest.js';
+import { parseJson, readIfThere } from '../shared/manifest.js';
+import { commitManifest, dumpFactsSchema, LOGICAL, madeBackup, readManifest } from './manifest.js';
 import type { DumpFacts, DumpManifest } from './manifest.js';
 import { encodeName, filesOf, incomingFilesOf, incomingPrefix, labelOf, manifestKeyOf } from './names.js';
 import type { BackupFiles } from './names.js';
@@ -174,7 +175,7 @@ async function factsOf({ context, database, label, incoming, encryption }: Dumpi
     ...ofDatabase,
     toolMajor: await toolMajor(context, 'pg_dump'),
     globals,
-    ...(encryption === null ? {} : { encryption }),
+    encryption: encryption ?? undefined,
   };
   await context.storage.write(factsKey(context, label), JSON.stringify(facts));
   return facts;
@@ -182,7 +183,10 @@ async function factsOf({ context, database, label, incoming, encryption }: Dumpi
 
 async function takenFacts(context: EngineContext, label: string): Promise<DumpFacts | null> {
   const taken = await readIfThere(context.storage, factsKey(context, label));
-  return taken === null ? null : (JSON.parse(taken.toString('utf8')) as DumpFacts);
+  if (taken === null) return null;
+  const facts = dumpFactsSchema.safeParse(parseJson(taken.toString('utf8')));
+  // Half a file is as good as none: nothing was dumped with it yet.
+  return facts.success ? facts.data : null;
 }
 
 /** Where an earlier attempt's dump was taken away since, it is made anew. */

@@ -10,7 +10,7 @@ import { waitForLock } from '../../process/jobs/file-lock.js';
 import type { ReadContext } from '../engine.js';
 import { damageOf } from '../shared/hash.js';
 import type { Fingerprint } from '../shared/hash.js';
-import { operationMark } from './names.js';
+import { operationMark } from '../shared/policy-folder.js';
 import { fileSize } from '../../files/paths.js';
 import { giveTo } from '../../files/directories.js';
 

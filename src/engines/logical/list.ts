@@ -2,7 +2,8 @@ import { isRepriseError } from '../../domain/errors.js';
 import type { StoredObject } from '../../storage/storage.js';
 import type { ListedBackup, ReadContext } from '../engine.js';
 import { readManifest } from './manifest.js';
-import { databaseOf, encodeName, incomingPrefix, policyPrefix } from './names.js';
+import { policyPrefix } from '../shared/policy-folder.js';
+import { databaseOf, encodeName, incomingPrefix } from './names.js';
 
 /**
  * Every backup that has a manifest, oldest label first within a database. A manifest whose dump is gone or has another

@@ -1,12 +1,22 @@
 import type { Encryption, ServerFacts, TableCount } from '../../domain/backup/backup.js';
+import { z } from 'zod';
 import { backupId } from '../../domain/backup/backup.js';
-import { isRepriseError, RepriseError } from '../../domain/errors.js';
+import { RepriseError } from '../../domain/errors.js';
 import type { DatabaseProperties } from '../../postgres/content/database-properties.js';
 import type { ReadableStorage, WritableStorage } from '../../storage/storage.js';
 import type { MadeBackup } from '../engine.js';
 import type { Fingerprint } from '../shared/hash.js';
-import { filesOf, manifestKeyOf } from './names.js';
-import type { BackupFiles, Place } from './names.js';
+import {
+  fingerprintSchema,
+  instantSchema,
+  manifestOfBackup,
+  readManifestAt,
+  serverFactsSchema,
+  tableCountSchema,
+} from '../shared/manifest.js';
+import type { PolicyFolder } from '../shared/policy-folder.js';
+import { databaseOf, filesOf, manifestKeyOf } from './names.js';
+import type { BackupFiles } from './names.js';
 
 export const LOGICAL = 'logical';
 
@@ -61,57 +71,72 @@ export interface DumpManifest extends DumpFacts {
 }
 
 /** Where the files of a backup lie, as its manifest has it: a policy may have been plain before it was encrypted. */
-export function manifestFiles(place: Place, { label, encryption }: DumpManifest): BackupFiles {
-  return filesOf(place, label, encryption !== undefined);
+export function manifestFiles(folder: PolicyFolder, { label, encryption }: DumpManifest): BackupFiles {
+  return filesOf(folder, label, encryption !== undefined);
 }
 
-/** Reads the manifest at a key; null where there is none. Throws `backup-corrupt` where it cannot be read as one. */
-export async function readManifest(storage: ReadableStorage, key: string): Promise<DumpManifest | null> {
-  const body = await readIfThere(storage, key);
-  if (body === null) return null;
-  try {
-    const value = JSON.parse(body.toString('utf8')) as Partial<DumpManifest> | null;
-    if (
-      value?.schemaVersion === 1 &&
-      value.engine === LOGICAL &&
-      isFingerprint(value.dump) &&
-      isFingerprint(value.globals)
-    ) {
-      return value as DumpManifest;
-    }
-  } catch (error) {
-    if (!(error instanceof SyntaxError) && (error as Error).name !== 'SyntaxError') throw error;
-  }
-  throw new RepriseError(
-    'backup-corrupt',
-    `the manifest ${key} cannot be read`,
-    'choose another backup with recover --to backup:ID',
-  );
+export const dumpFactsSchema = z.object({
+  server: serverFactsSchema,
+  toolMajor: z.int().nonnegative(),
+  databaseSizeBytes: z.int().nonnegative(),
+  // Parts of these stand in SQL where no literal can: nothing but the words that PostgreSQL knows.
+  properties: z.object({
+    owner: z.string(),
+    encoding: z.string(),
+    collate: z.string(),
+    ctype: z.string(),
+    localeProvider: z.enum(['libc', 'icu', 'builtin']),
+    icuLocale: z.string().nullable(),
+    collationVersion: z.string().nullable(),
+    connectionLimit: z.int(),
+    tablespace: z.string(),
+    settings: z.array(z.object({ role: z.string().nullable(), name: z.string(), value: z.string() })),
+    grants: z
+      .array(
+        z.object({
+          grantee: z.string().nullable(),
+          privilege: z.enum(['CREATE', 'CONNECT', 'TEMPORARY']),
+          grantable: z.boolean(),
+        }),
+      )
+      .nullable(),
+  }),
+  comment: z.string().nullable(),
+  extensions: z.array(z.string()),
+  extensionTables: z.array(z.object({ schema: z.string(), table: z.string() })),
+  tablespaces: z.array(z.string()),
+  globals: fingerprintSchema.extend({ passwords: z.boolean() }),
+  encryption: z.object({ tool: z.literal('age'), recipients: z.array(z.string()) }).optional(),
+}) satisfies z.ZodType<DumpFacts>;
+
+const manifestSchema = dumpFactsSchema.extend({
+  schemaVersion: z.literal(1),
+  engine: z.literal(LOGICAL),
+  label: z.string().refine((label) => databaseOf(label) !== null),
+  cluster: z.string(),
+  policy: z.string(),
+  database: z.string(),
+  operationId: z.string(),
+  startedAt: instantSchema,
+  finishedAt: instantSchema,
+  dump: fingerprintSchema,
+  contents: z.array(tableCountSchema),
+  countedIn: z.enum(['snapshot', 'dump', 'nowhere']),
+  objects: z.record(z.string(), z.int().nonnegative()).nullable(),
+  adopted: z.object({ from: z.string(), at: instantSchema }).optional(),
+}) satisfies z.ZodType<DumpManifest>;
+
+/** The manifest at a key; null where there is none. Throws `backup-corrupt` where it cannot be read as one. */
+export function readManifest(storage: ReadableStorage, key: string): Promise<DumpManifest | null> {
+  return readManifestAt(storage, key, manifestSchema);
 }
 
-/**
- * The manifest of a backup that somebody names. Throws `not-found`, `backup-corrupt`, and `identity-mismatch` where it
- * is another's (F17): files copied from one cluster's folder into another's are no backup of that cluster.
- */
-export async function manifestOf(
-  context: {
-    readonly storage: ReadableStorage;
-    readonly cluster: { readonly name: string };
-    readonly policy: { readonly name: string };
-  },
+/** The manifest of a backup that somebody names. Throws as {@link manifestOfBackup}. */
+export function manifestOf(
+  context: PolicyFolder & { readonly storage: ReadableStorage },
   label: string,
 ): Promise<DumpManifest> {
-  const manifest = await readManifest(context.storage, manifestKeyOf(context, label));
-  if (manifest === null)
-    throw new RepriseError('not-found', `there is no backup ${label}`, 'reprise backup list shows what there is');
-  if (manifest.cluster !== context.cluster.name || manifest.label !== label) {
-    throw new RepriseError(
-      'identity-mismatch',
-      `the files of ${label} are those of backup ${manifest.label} of cluster ${manifest.cluster}`,
-      'put them back where they came from, and choose a backup of this cluster',
-    );
-  }
-  return manifest;
+  return manifestOfBackup(context, label, manifestKeyOf(context, label), manifestSchema);
 }
 
 /**
@@ -131,16 +156,6 @@ export async function commitManifest(storage: WritableStorage, key: string, mani
   );
 }
 
-/** Reads a small object as it is; null where there is none. */
-export async function readIfThere(storage: ReadableStorage, key: string): Promise<Buffer | null> {
-  try {
-    return await storage.read(key);
-  } catch (error) {
-    if (isRepriseError(error) && error.code === 'not-found') return null;
-    throw error;
-  }
-}
-
 /** The backup as the contract returns it. */
 export function madeBackup(manifest: DumpManifest, repository: string): MadeBackup {
   return {
@@ -157,12 +172,7 @@ export function madeBackup(manifest: DumpManifest, repository: string): MadeBack
     database: manifest.database,
     sha256: manifest.dump.sha256,
     server: manifest.server,
-    ...(manifest.countedIn === 'nowhere' ? {} : { contents: manifest.contents }),
-    ...(manifest.encryption === undefined ? {} : { encryption: manifest.encryption }),
+    contents: manifest.countedIn === 'nowhere' ? undefined : manifest.contents,
+    encryption: manifest.encryption,
   };
-}
-
-function isFingerprint(value: unknown): value is Fingerprint {
-  const candidate = value as Partial<Fingerprint> | null | undefined;
-  return typeof candidate?.sizeBytes === 'number' && typeof candidate.sha256 === 'string';
 }

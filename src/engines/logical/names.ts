@@ -1,16 +1,12 @@
-import { createHash } from 'node:crypto';
 import { RepriseError } from '../../domain/errors.js';
+import type { PolicyFolder } from '../shared/policy-folder.js';
+import { operationMark, policyPrefix } from '../shared/policy-folder.js';
 
 /** Where the files of one backup lie, as keys of the repository. The manifest is the commit marker. */
 export interface BackupFiles {
   readonly dump: string;
   readonly globals: string;
   readonly manifest: string;
-}
-
-export interface Place {
-  readonly cluster: { readonly name: string };
-  readonly policy: { readonly name: string };
 }
 
 /**
@@ -50,39 +46,34 @@ export function encodeName(name: string): string {
     .join('');
 }
 
-/** Prefix of a policy's files, which clusters and policies never share. */
-export function policyPrefix(place: Place): string {
-  return `${place.cluster.name}/${place.policy.name}/`;
-}
-
 /** Prefix of files that are not yet, or never will be, a backup. */
-export function incomingPrefix(place: Place): string {
-  return `${policyPrefix(place)}incoming/`;
+export function incomingPrefix(folder: PolicyFolder): string {
+  return `${policyPrefix(folder)}incoming/`;
 }
 
-export function filesOf(place: Place, label: string, encrypted: boolean): BackupFiles {
-  return namesBelow(policyPrefix(place), label, encrypted);
+export function filesOf(folder: PolicyFolder, label: string, encrypted: boolean): BackupFiles {
+  return namesBelow(policyPrefix(folder), label, encrypted);
 }
 
 /** The manifest has the same name whether the files beside it are encrypted or not. */
-export function manifestKeyOf(place: Place, label: string): string {
-  return filesOf(place, label, false).manifest;
+export function manifestKeyOf(folder: PolicyFolder, label: string): string {
+  return filesOf(folder, label, false).manifest;
 }
 
 /** Every file that a backup may have, the manifest first: without it the others are no backup. */
-export function everyFileOf(place: Place, label: string): readonly string[] {
-  const [plain, encrypted] = [filesOf(place, label, false), filesOf(place, label, true)];
+export function everyFileOf(folder: PolicyFolder, label: string): readonly string[] {
+  const [plain, encrypted] = [filesOf(folder, label, false), filesOf(folder, label, true)];
   return [plain.manifest, plain.globals, encrypted.globals, plain.dump, encrypted.dump];
 }
 
 /** Incomplete files carry their operation, so that an operation recognises, and removes, only its own. */
-export function incomingFilesOf(place: Place, operationId: string, label: string, encrypted: boolean): BackupFiles {
-  return namesBelow(incomingPrefix(place), `${operationMark(operationId)}-${label}`, encrypted);
-}
-
-/** Twelve digits that stand for an operation where its id might be too long or hold a slash. */
-export function operationMark(operationId: string): string {
-  return createHash('sha256').update(operationId).digest('hex').slice(0, 12);
+export function incomingFilesOf(
+  folder: PolicyFolder,
+  operationId: string,
+  label: string,
+  encrypted: boolean,
+): BackupFiles {
+  return namesBelow(incomingPrefix(folder), `${operationMark(operationId)}-${label}`, encrypted);
 }
 
 function namesBelow(prefix: string, base: string, encrypted: boolean): BackupFiles {

@@ -3,7 +3,7 @@ import type { ConnectionConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 import { withClient } from '../../postgres/connection/with-client.js';
 import type { DumpManifest } from './manifest.js';
-import { operationMark } from './names.js';
+import { operationMark } from '../shared/policy-folder.js';
 
 /** A database that one operation makes beside the live one. */
 export interface NewDatabase {

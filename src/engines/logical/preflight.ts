@@ -5,7 +5,7 @@ import { tryEncryption } from '../../process/age/age-keys.js';
 import type { EngineContext, ReadContext } from '../engine.js';
 import { readDatabaseFacts } from './database-facts.js';
 import { leftovers, newestDumpSize } from './list.js';
-import { operationMark } from './names.js';
+import { operationMark } from '../shared/policy-folder.js';
 import { majorOf, toolMajor } from './tools.js';
 
 /**

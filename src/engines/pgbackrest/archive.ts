@@ -14,6 +14,8 @@ import { asUser } from '../../process/exec/users.js';
 import { inTermsOfTool } from '../shared/run-tool-job.js';
 import type { CommandContext } from './command.js';
 import { streamToFile } from '../../files/atomic-file.js';
+import { parseToolJson } from '../shared/manifest.js';
+import { USE_KNOWN_VERSION } from './info.js';
 import { optionsOf, pgbackrestArgv, runPgbackrest } from './command.js';
 import { PGBACKREST } from './tool-rules.js';
 
@@ -48,7 +50,9 @@ export async function readArchive(context: CommandContext, archiveId: string): P
 export function parseListing(json: string, archiveId: string): StanzaArchive {
   const files = new Map<string, string>();
   const timelines: number[] = [];
-  for (const [path, { type }] of Object.entries(listing.parse(JSON.parse(json)))) {
+  for (const [path, { type }] of Object.entries(
+    parseToolJson('pgbackrest repo-ls', json, listing, USE_KNOWN_VERSION),
+  )) {
     if (type !== 'file') continue;
     const name = path.slice(path.lastIndexOf('/') + 1);
     const segment = segmentFile.exec(name)?.[1];

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { BackupType, ListedBackup } from '../../domain/backup/backup.js';
 import { RepriseError } from '../../domain/errors.js';
+import { parseToolJson } from '../shared/manifest.js';
 import type { CommandContext } from './command.js';
 import { optionsOf, runPgbackrest } from './command.js';
 import { failureOfRepository } from './tool-rules.js';
@@ -46,6 +47,8 @@ export interface StanzaInfo {
   readonly backups: readonly StanzaBackup[];
 }
 
+export const USE_KNOWN_VERSION = 'use pgBackRest 2.45 or a later 2.x';
+
 const range = z.object({ start: z.string().nullable(), stop: z.string().nullable() });
 const stanzas = z.array(
   z.object({
@@ -89,15 +92,8 @@ export async function readInfo(context: CommandContext): Promise<StanzaInfo> {
 
 /** Reads `info --output=json`. */
 export function parseInfo(json: string, stanza: string): StanzaInfo {
-  const found = stanzas.safeParse(JSON.parse(wholeNumbersAsText(json)));
-  if (!found.success) {
-    throw new RepriseError(
-      'tool-failed',
-      `pgbackrest info has an unknown form: ${z.prettifyError(found.error)}`,
-      'use pgBackRest 2.45 or a later 2.x',
-    );
-  }
-  const entry = found.data.find(({ name }) => name === stanza);
+  const found = parseToolJson('pgbackrest info', wholeNumbersAsText(json), stanzas, USE_KNOWN_VERSION);
+  const entry = found.find(({ name }) => name === stanza);
   if (entry === undefined || ABSENT.has(entry.status.code))
     return { exists: false, locked: false, databases: [], backups: [] };
   if (!READABLE.has(entry.status.code)) {
@@ -152,7 +148,7 @@ const detailed = z.array(
  */
 export async function readTablespaces(context: CommandContext, label: string): Promise<number[]> {
   const { stdout } = await runPgbackrest(context, 'info', ['--repo=1', '--output=json', `--set=${label}`]);
-  const [stanza] = detailed.parse(JSON.parse(stdout));
+  const [stanza] = parseToolJson('pgbackrest info', stdout, detailed, USE_KNOWN_VERSION);
   const [backup] = stanza?.backup ?? [];
   if (backup !== undefined) return (backup.tablespace ?? []).map(({ oid }) => oid);
   throw new RepriseError(
@@ -175,8 +171,8 @@ export function listed(backup: StanzaBackup): ListedBackup {
     finishedAt: backup.finishedAt,
     sizeBytes: backup.sizeBytes,
     dependsOn: backup.dependsOn,
-    ...(backup.wal === null ? {} : { wal: backup.wal }),
-    ...(backup.error ? { damaged: 'pgBackRest found pages with wrong checksums while it made this backup' } : {}),
+    wal: backup.wal ?? undefined,
+    damaged: backup.error ? 'pgBackRest found pages with wrong checksums while it made this backup' : undefined,
   };
 }
 

@@ -1,4 +1,4 @@
-import { quotedForCommand } from '../../postgres/wal/command-quoting.js';
+import { quotedForCommand } from '../../postgres/wal/archiving.js';
 import type { ReadContext } from '../engine.js';
 import { optionsOf } from './command.js';
 

@@ -2,18 +2,6 @@ import type { DescribedStorage } from '../../domain/config.js';
 import { segmentIndex } from '../../domain/target/wal.js';
 import type { ReadableStorage } from '../../storage/storage.js';
 
-/** An object store in which an engine's own tool keeps its files, and where they may lie in a class that must be thawed. */
-export interface ToolStore<Context> {
-  /** Where it is; null where nothing can be cold. */
-  describe(context: Context): Promise<DescribedStorage | null>;
-  /** Keys in it of what a recovery from this backup may read and that lie in a cold class; some more do no harm. */
-  coldFiles(
-    context: Context,
-    storage: ReadableStorage,
-    backup: { readonly label: string; readonly walStart: string | null },
-  ): Promise<readonly string[]>;
-}
-
 /** S3 as a tool's own settings name it; secrets by the names under which they are given. */
 interface ToolS3 {
   readonly bucket: string;

@@ -9,7 +9,8 @@ import { makeScratchDirectory } from '../../postgres/server/scratch-directory.js
 import { readSegmentHeader } from '../../postgres/wal/segment-file.js';
 import type { WalArchive } from '../../postgres/wal/wal-archive.js';
 import type { ReadContext } from '../engine.js';
-import { runWalg } from './command.js';
+import { parseToolJson } from '../shared/manifest.js';
+import { runWalg, USE_KNOWN_VERSION } from './command.js';
 
 /** Alone and in the foreground: by itself wal-fetch leaves processes behind that fetch what may come next. */
 const ONE_AT_A_TIME = { WALG_DOWNLOAD_CONCURRENCY: '1' };
@@ -71,15 +72,8 @@ const timelineInfos = z.array(
 
 /** Reads `wal-show --detailed-json`: from where to where each timeline goes, and what is missing in between. */
 export function parseWalShow(json: string): Pick<WalArchive, 'segments' | 'timelines'> {
-  const found = timelineInfos.safeParse(JSON.parse(json.trim() === '' ? '[]' : json));
-  if (!found.success) {
-    throw new RepriseError(
-      'tool-failed',
-      `wal-g wal-show has an unknown form: ${z.prettifyError(found.error)}`,
-      'use WAL-G 0.2.19, 2.x or 3.x',
-    );
-  }
-  const segments = found.data.flatMap((info) => {
+  const found = parseToolJson('wal-g wal-show', json.trim() === '' ? '[]' : json, timelineInfos, USE_KNOWN_VERSION);
+  const segments = found.flatMap((info) => {
     const missing = new Set(info.missing_segments ?? []);
     const bytes = segmentBytesOf(info);
     const first = parseSegmentName(info.start_segment, bytes);
@@ -90,7 +84,7 @@ export function parseWalShow(json: string): Pick<WalArchive, 'segments' | 'timel
   // A timeline has a parent where its history is archived.
   return {
     segments: segments.sort(),
-    timelines: found.data.filter(({ parent_id }) => parent_id > 0).map(({ id }) => id),
+    timelines: found.filter(({ parent_id }) => parent_id > 0).map(({ id }) => id),
   };
 }
 

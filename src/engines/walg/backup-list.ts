@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import type { BackupType, ListedBackup } from '../../domain/backup/backup.js';
-import { RepriseError } from '../../domain/errors.js';
 import { formatLsn, isLsn, segmentBefore } from '../../domain/target/wal.js';
 import { segmentBytesOf } from '../../postgres/wal/contiguous-wal.js';
-import { runWalg } from './command.js';
+import { parseToolJson } from '../shared/manifest.js';
+import { runWalg, USE_KNOWN_VERSION } from './command.js';
 import type { CommandContext } from './command.js';
 
 /** One backup as `backup-list --json --detail` shows it. */
@@ -72,15 +72,8 @@ export async function listBackups(context: CommandContext): Promise<readonly Wal
  */
 export function parseBackupList(json: string): readonly WalgBackup[] {
   if (json.trim() === '') return [];
-  const found = entries.safeParse(JSON.parse(wholeNumbersAsText(json)));
-  if (!found.success) {
-    throw new RepriseError(
-      'tool-failed',
-      `wal-g backup-list has an unknown form: ${z.prettifyError(found.error)}`,
-      'use WAL-G 0.2.19, 2.x or 3.x',
-    );
-  }
-  const plain = found.data
+  const found = parseToolJson('wal-g backup-list', wholeNumbersAsText(json), entries, USE_KNOWN_VERSION);
+  const plain = found
     .filter(({ label }) => /^base_[0-9A-F]{24}/.test(label))
     .map((entry) => {
       const lsn = { start: position(entry.start_lsn), stop: position(entry.finish_lsn) };
@@ -129,7 +122,7 @@ export function listed(backup: WalgBackup): ListedBackup {
   const { label, type, startedAt, finishedAt, sizeBytes, dependsOn, wal } = backup;
   return {
     ...{ label, type, startedAt, finishedAt, sizeBytes, dependsOn, wal },
-    ...(backup.baseless ? { damaged: 'the backup it rests on is not in the storage any more' } : {}),
+    damaged: backup.baseless ? 'the backup it rests on is not in the storage any more' : undefined,
   };
 }
 

@@ -21,6 +21,8 @@ const LAUNCHER = 'set -a; . "$1"; set +a; shift; exec env "$@"';
 /** A listing of a slow object store may take its time; one that cannot be reached is asked again for many minutes. */
 const SLOW_MS = 300_000;
 
+export const USE_KNOWN_VERSION = 'use WAL-G 0.2.19, 2.x or 3.x';
+
 export function optionsOf(context: Pick<ReadContext, 'policy'>): WalgOptions {
   return context.policy.options as WalgOptions;
 }

@@ -5,6 +5,7 @@ import { RepriseError } from '../../domain/errors.js';
 import { withClient } from '../../postgres/connection/with-client.js';
 import { isErrno } from '../../files/paths.js';
 import type { ReadContext } from '../engine.js';
+import { parseJson } from '../shared/manifest.js';
 import { unlessLost } from '../shared/backup-record.js';
 import type { WalgBackup } from './backup-list.js';
 import type { CommandContext } from './command.js';
@@ -84,14 +85,6 @@ async function recordedTablespaces(prefix: string, label: string): Promise<reado
     if (isErrno(error, 'ENOENT', 'ENOTDIR', 'EACCES')) return null;
     throw error;
   });
-  const found = text === null ? null : sentinel.safeParse(parsed(text));
+  const found = text === null ? null : sentinel.safeParse(parseJson(text));
   return found?.success === true ? (found.data.Spec?.tablespaces ?? []) : null;
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

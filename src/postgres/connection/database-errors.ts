@@ -2,7 +2,7 @@ import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import type { ErrorCode } from '../../domain/errors.js';
 import type { ConnectionConfig } from '../../domain/config.js';
 
-/** Fields of an error as `pg` or Node give it. Only these are looked at: `detail` may hold row values. */
+/** Fields of an error as `pg` or Node give it. Only these are read: `detail` may hold row values. */
 interface RawError {
   readonly message: string;
   readonly code?: string;
@@ -27,7 +27,7 @@ function isConnectionLoss(error: unknown): boolean {
   );
 }
 
-/** The error in Reprise's terms: its first line and SQLSTATE only, because details may quote rows (F39). */
+/** The error in Reprise's terms: its first line and SQLSTATE only, because details may quote rows. */
 export function databaseError(error: unknown, connection: ConnectionConfig, database: string): RepriseError {
   if (isRepriseError(error)) return error;
   const raw: RawError = error instanceof Error ? (error as RawError) : { message: String(error) };
@@ -58,5 +58,5 @@ function classify(state: string | undefined): [ErrorCode, string] {
   if (state === '53100') return ['storage-full', 'Make room on the server, then try again.'];
   if (state === '57014')
     return ['query-timeout', 'The statement took too long: see what it waits for in pg_stat_activity.'];
-  return ['query-failed', 'The statement and its reason stand in the server log.'];
+  return ['query-failed', 'See the server log for the statement and the reason.'];
 }

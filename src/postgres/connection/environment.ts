@@ -6,7 +6,7 @@ const CONNECT_TIMEOUT_SECONDS = 10;
 
 /**
  * Environment for PostgreSQL's programs. The database goes by `PGDATABASE`, which libpq never expands, while a `-d` that
- * holds `=` is read as a connection string and may lead to another server (F36). The password stays in its file (F39).
+ * holds `=` is read as a connection string and may lead to another server. The password stays in its file.
  */
 export function libpqEnv(connection: ConnectionConfig, database: string): Record<string, string> {
   return {

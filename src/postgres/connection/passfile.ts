@@ -9,8 +9,8 @@ import { giveTo } from '../../files/directories.js';
 
 /**
  * Password for a connection from its password file, by libpq's rules (manual, "The Password File"): the first line
- * whose host, port, database and user match; `*` matches all, `\` escapes. Nothing but that file is asked, so that a
- * password never stands in a configuration or an environment (F39).
+ * whose host, port, database and user match; `*` matches all, `\` escapes. Nothing but that file is read, so that a
+ * password is never in a configuration or an environment.
  * @throws RepriseError `config-invalid` where the file is readable by others, `database-unreachable` where no line matches.
  */
 export async function passwordFor(connection: ConnectionConfig, database: string): Promise<string> {
@@ -28,7 +28,7 @@ export async function passwordFor(connection: ConnectionConfig, database: string
   for (const line of content.split(/\r?\n/)) {
     if (line === '' || line.startsWith('#')) continue;
     const fields = splitLine(line);
-    // A socket's directory may stand there too instead of localhost.
+    // It may also be a socket's directory instead of localhost.
     const hit = wanted.every(
       (value, index) =>
         fields[index] === '*' || fields[index] === value || (index === 0 && fields[0] === connection.host),
@@ -44,7 +44,7 @@ export async function passwordFor(connection: ConnectionConfig, database: string
 
 /**
  * The connection with a password file that tools running as `user` can read. Under root they run as somebody else, and
- * libpq passes over a file it may not read without a word: then an owner-only copy of theirs is kept in `directory`.
+ * libpq silently ignores a file it may not read: then an owner-only copy of theirs is kept in `directory`.
  */
 export async function readableBy(
   connection: ConnectionConfig,

@@ -1,9 +1,9 @@
 import { Socket } from 'node:net';
 import type { ConnectionConfig } from '../../domain/config.js';
-import { newClient } from './client.js';
+import { newClient } from './with-client.js';
 import { sqlState } from './database-errors.js';
 
-/** Answer of a connectivity check (S1): the first layer that does not work, from the outside in. */
+/** Result of a connectivity check: the first layer that does not work, from the outside in. */
 export type ProbeResult =
   | {
       readonly ok: true;

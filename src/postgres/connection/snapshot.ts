@@ -2,7 +2,7 @@ import type pg from 'pg';
 
 /**
  * Runs reads in one snapshot: in the transaction the client is in already, else in one of its own. Rows hidden by row
- * security are an error in it (F19).
+ * security are an error in it.
  */
 export async function inSnapshot<T>(client: pg.Client, fn: () => Promise<T>): Promise<T> {
   // 'T': within a transaction, as the server reports after each statement.
@@ -16,8 +16,8 @@ export async function inSnapshot<T>(client: pg.Client, fn: () => Promise<T>): Pr
 }
 
 /**
- * Gives back, after the function, the locks it took: a transaction that kept one on each of 100,000 tables would fill
- * the server's lock table (F40). What the function changed is undone with them.
+ * Releases, after the function, the locks it took: a transaction that kept one on each of 100,000 tables would fill
+ * the server's lock table. What the function changed is undone with them.
  */
 export async function released<T>(client: pg.Client, fn: () => Promise<T>): Promise<T> {
   await client.query('SAVEPOINT reprise');

@@ -1,17 +1,13 @@
-import type pg from 'pg';
+import pg from 'pg';
 import type { ConnectionConfig } from '../../domain/config.js';
-import { newClient } from './client.js';
-import type { ConnectOptions } from './client.js';
 import { databaseError } from './database-errors.js';
-
-export { probe } from './probe.js';
-export type { ProbeLayer, ProbeResult } from './probe.js';
-export type { ConnectOptions } from './client.js';
+import { APPLICATION_NAME } from './environment.js';
+import { passwordFor } from './passfile.js';
 
 /**
  * Connects, calls the function and closes the session, also when the function throws.
  * Inside it errors are those of `pg`; outside they are RepriseErrors.
- * @param database its very name: nothing in it is read as a connection string (F36).
+ * @param database its very name: nothing in it is read as a connection string.
  * @throws RepriseError `database-unreachable`; `privilege-missing`, `storage-full`, `query-timeout` or `query-failed`
  *   with `details.sqlState` for what a statement met.
  */
@@ -35,4 +31,35 @@ export async function withClient<T>(
   } finally {
     await client.end().catch(() => undefined);
   }
+}
+
+export interface ConnectOptions {
+  /** Default 10 s. */
+  readonly connectTimeoutMs?: number;
+  /** Longest time of one statement; 0 (default) = no limit. */
+  readonly statementTimeoutMs?: number;
+  readonly applicationName?: string;
+  /** `fixed` (default): only pg_catalog, so that no object of the database is called by surprise. */
+  readonly searchPath?: 'fixed' | 'database';
+}
+
+/** A client that is not connected yet; callers other than {@link withClient} and `probe` use `withClient`. */
+export function newClient(
+  connection: ConnectionConfig,
+  database: string,
+  options: ConnectOptions & Pick<pg.ClientConfig, 'stream'> = {},
+): pg.Client {
+  return new pg.Client({
+    host: connection.host,
+    port: connection.port,
+    user: connection.user,
+    database,
+    // A function, so that the file is read only where the server asks, and PGPASSWORD is never used.
+    password: () => passwordFor(connection, database),
+    application_name: options.applicationName ?? APPLICATION_NAME,
+    connectionTimeoutMillis: options.connectTimeoutMs ?? 10_000,
+    statement_timeout: options.statementTimeoutMs ?? 0,
+    keepAlive: true,
+    stream: options.stream,
+  });
 }

@@ -3,8 +3,6 @@ import { RepriseError } from '../../domain/errors.js';
 import { isMissingRole, settingStatement } from './database-settings.js';
 import type { DatabaseSetting } from './database-settings.js';
 
-export type { DatabaseSetting } from './database-settings.js';
-
 /** What `pg_restore` without `--create` leaves out of a database: it belongs to the database itself, not to what is in it. */
 export interface DatabaseProperties {
   readonly owner: string;

@@ -5,11 +5,7 @@ import { withClient } from '../connection/with-client.js';
 import { sqlState } from '../connection/database-errors.js';
 import { inSnapshot, released } from '../connection/snapshot.js';
 
-export { databaseProperties } from './database-properties.js';
-export { largeObjectsHash, tableContentHash } from './content-hash.js';
-export type { ContentHash } from './content-hash.js';
-
-/** Tables of one statement: few enough that its plan stays small, many enough that 100,000 tables take minutes (F40). */
+/** Tables of one statement: few enough that its plan stays small, many enough that 100,000 tables take minutes. */
 const BATCH = 100;
 const UNDEFINED_TABLE = '42P01';
 const UNDEFINED_SCHEMA = '3F000';
@@ -24,7 +20,7 @@ interface TableName {
  * client is in, or one of its own. Of a partitioned table the leaves are counted; foreign tables, views, extensions' and
  * other sessions' temporary tables are not. A table dropped meanwhile is left out.
  * @param database name that the counts bear.
- * @throws where row security would hide rows (F19): a count must not be short without a word.
+ * @throws where row security would hide rows: a count must not be too low unnoticed.
  */
 export async function countTables(client: pg.Client, database: string): Promise<TableCount[]> {
   return inSnapshot(client, async () => {

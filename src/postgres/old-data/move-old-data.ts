@@ -80,7 +80,7 @@ function renameRefused(error: unknown, from: string, to: string): unknown {
     return new RepriseError(
       'path-refused',
       `${to} is on another file system than ${from}`,
-      'Old data is kept by a rename: choose a place beside it.',
+      'Old data is kept by a rename: choose a directory on the same file system.',
     );
   }
   if (code === 'EBUSY')

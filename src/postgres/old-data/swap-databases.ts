@@ -19,7 +19,7 @@ const OBJECT_IN_USE = '55006';
 /**
  * Puts a restored database in the place of the live one. Both renames are one transaction, so that a kill at any instant
  * leaves either the old names or the new ones; a repeated call finds out which. The old database takes no connections
- * from the start and keeps refusing them: what is in it is evidence, and applications cannot write where nobody looks.
+ * from the start and keeps refusing them: what is in it is evidence, and applications cannot write there unnoticed.
  * A live one that is already gone is no error. The way back is a swap with `fresh` and `aside` exchanged.
  * @throws RepriseError `not-found` where there is nothing to swap in; `lock-held` where sessions cannot be ended.
  */
@@ -65,7 +65,7 @@ async function exclusively(
   try {
     await closed(client, databases, renames);
   } catch (error) {
-    // Whoever gives up after this must not leave a live database that nobody can use. A lost session cannot tell it.
+    // A failure after this must not leave a live database that nobody can use.
     if (databases.includes(live)) await allowConnections(client, live, true).catch(() => undefined);
     throw error;
   }

@@ -14,7 +14,7 @@ export interface NotCaptured {
   readonly path: string;
   readonly reason: string;
 }
-/** Where a server keeps its configuration outside its data directory, and what stands there. */
+/** Where a server keeps its configuration outside its data directory, and what it contains. */
 export interface Configuration {
   readonly dataDirectory: string;
   /** `config_file`, `hba_file` and `ident_file`, wherever they are. */
@@ -87,7 +87,7 @@ async function settingsOf(client: pg.ClientBase): Promise<Map<string, string>> {
   return new Map(rows.map(({ name, setting }) => [name, setting]));
 }
 
-/** Every file from which a setting comes: a role that is no superuser may lack the right to ask. */
+/** Every file from which a setting comes: a role that is no superuser may lack the right to read it. */
 async function includedFiles(client: pg.ClientBase): Promise<{ included: readonly string[]; reason: string | null }> {
   try {
     const { rows } = await client.query<{ path: string }>(

@@ -22,7 +22,7 @@ const PROGRESS = `
                   AND wait_event IN ('RecoveryRetrieveRetryInterval', 'RecoveryWalStream', 'RecoveryWalAll')) AS waiting
     FROM (SELECT pg_is_in_recovery() AS recovery) r`;
 
-/** One look at a server that may be in recovery. */
+/** The state of a server that may be in recovery. */
 export async function recoveryProgress(connection: ConnectionConfig): Promise<RecoveryProgress> {
   return withClient(connection, connection.maintenanceDatabase, async (client) => {
     const { rows } = await client.query<ProgressRow>(PROGRESS);

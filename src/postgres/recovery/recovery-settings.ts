@@ -11,7 +11,7 @@ export interface RecoverySettingsRequest {
   /** Segments saved from the lost server, offered where the archive has none. */
   readonly salvageDir: string | null;
   readonly timeline: 'latest' | number;
-  /** A copy beside production: it never archives, subscribes or runs scheduled jobs (F28). */
+  /** A copy beside production: it never archives, subscribes or runs scheduled jobs. */
   readonly clone?: boolean;
   readonly port?: number;
   /** Further settings, which win. */
@@ -51,7 +51,7 @@ export function isRecoveryOnly(name: string): boolean {
 
 /**
  * Settings of a recovery (manual, "Archive Recovery" and "Recovery Target"). All targets are reached in pause, with the
- * server readable: nothing is promoted before it was looked at.
+ * server readable: nothing is promoted before it was inspected.
  * @param source settings of the restored cluster's control file, null where it has none.
  * @param major of the restored cluster: a setting that its server does not know would keep it from starting.
  */
@@ -81,7 +81,7 @@ export function recoverySettings(
   };
 }
 
-/** F28: what a copy of production must not do. An unknown name with a dot is allowed where its extension is missing. */
+/** What a copy of production must not do. An unknown name with a dot is allowed where its extension is missing. */
 export const cloneRestraints: Settings = {
   archive_mode: 'off',
   archive_command: '',
@@ -133,7 +133,7 @@ function sourceMinimums(source: ControlSettings | null): Record<string, string> 
 
 /**
  * The archive first, then what was salvaged, then beginnings of segments: one of these in place of a whole segment would
- * end the log too early. A shell's `||` also hides an archive that fails for another reason than a missing file: that is
+ * end the replay too early. A shell's `||` also hides an archive that fails for another reason than a missing file: that is
  * why an expected end of WAL is always checked after replay.
  */
 function restoreCommandOf({ restoreCommand, restoreBeginningCommand, salvageDir }: RecoverySettingsRequest): string {

@@ -10,15 +10,15 @@ import type { Service } from '../server/service.js';
 export interface WaitOptions {
   readonly service: Pick<Service, 'status' | 'logTail'>;
   readonly signal?: AbortSignal;
-  /** Called at every look: a sign of life. */
+  /** Called at every poll, as a heartbeat. */
   readonly report?: (progress: RecoveryProgress) => void;
   /** Default 500. */
   readonly pollMs?: number;
-  /** Without any advance for so long, a person is asked; default 30 minutes. */
+  /** Without progress for so long, the recovery stops and a person decides; default 30 minutes. */
   readonly stallMs?: number;
 }
 
-/** Looks in a row without any advance, all while the startup process waits, after which the log counts as ended. */
+/** Polls in a row without progress, all while the startup process waits, after which the WAL counts as ended. */
 const SETTLED_POLLS = 6;
 const DEFAULT_POLL_MS = 500;
 const DEFAULT_STALL_MS = 1_800_000;
@@ -27,7 +27,7 @@ const UNSEEN_FACTOR = 12;
 
 /**
  * Waits until a server that recovers to `latest` has replayed all there is. With an expected end (archive and salvage
- * together) less is an error, because a missing segment looks just like the end of the log (F23).
+ * together) less is an error, because a missing segment looks like the end of the WAL.
  * @throws RepriseError `target-not-reached`, or why the server ended.
  */
 export async function waitForEndOfWal(
@@ -39,7 +39,7 @@ export async function waitForEndOfWal(
   let still = 0;
   const advance = watchAdvance(options);
   for (;;) {
-    const progress = await look(connection, options);
+    const progress = await pollProgress(connection, options);
     advance(progress);
     if (progress !== null) {
       if (!progress.inRecovery) throw promotedTooSoon(progress);
@@ -68,7 +68,7 @@ export async function waitForEndOfWal(
 export async function waitForPause(connection: ConnectionConfig, options: WaitOptions): Promise<RecoveryProgress> {
   const advance = watchAdvance(options);
   for (;;) {
-    const progress = await look(connection, options);
+    const progress = await pollProgress(connection, options);
     if (!progress?.paused) advance(progress);
     if (progress?.inRecovery === false) throw promotedTooSoon(progress);
     if (progress?.paused) return progress;
@@ -76,7 +76,7 @@ export async function waitForPause(connection: ConnectionConfig, options: WaitOp
   }
 }
 
-/** F9: a replay that lives and does not advance, as with a restore_command that hangs on a dead mount, is told to a person. */
+/** A replay that runs without progress, as with a restore_command that hangs on a dead mount, needs a person. */
 function watchAdvance({ stallMs = DEFAULT_STALL_MS }: WaitOptions): (progress: RecoveryProgress | null) => void {
   let at: string | null = null;
   let since = performance.now();
@@ -93,7 +93,7 @@ function watchAdvance({ stallMs = DEFAULT_STALL_MS }: WaitOptions): (progress: R
 }
 
 /** Null while the server lives and takes no connections yet. */
-async function look(connection: ConnectionConfig, options: WaitOptions): Promise<RecoveryProgress | null> {
+async function pollProgress(connection: ConnectionConfig, options: WaitOptions): Promise<RecoveryProgress | null> {
   options.signal?.throwIfAborted();
   try {
     const progress = await recoveryProgress(connection);
@@ -118,7 +118,7 @@ async function look(connection: ConnectionConfig, options: WaitOptions): Promise
   }
 }
 
-/** F24: with settings that did not hold, a server takes writes before anybody has looked at it. */
+/** With settings that had no effect, a server takes writes before anybody has inspected it. */
 function promotedTooSoon(progress: RecoveryProgress): RepriseError {
   return new RepriseError(
     'target-not-reached',

@@ -1,32 +1,21 @@
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ConnectionConfig } from '../../domain/config.js';
-import { isRepriseError, RepriseError } from '../../domain/errors.js';
-import { formatTarget } from '../../domain/target/target.js';
-import type { RecoveryTarget } from '../../domain/target/target.js';
+import { RepriseError, isRepriseError } from '../../domain/errors.js';
+import { formatTarget, type RecoveryTarget } from '../../domain/target/target.js';
 import { compareLsn } from '../../domain/target/wal.js';
+import { writeFileAtomic } from '../../files/atomic-file.js';
+import { syncDirectory } from '../../files/directories.js';
+import { pathExists } from '../../files/paths.js';
+import { withClient } from '../connection/with-client.js';
+import { recoveryProgress, type RecoveryProgress } from './recovery-progress.js';
+import { isRecoveryOnly, recoverySettings, type RecoverySettingsRequest } from './recovery-settings.js';
+import { autoSettingsAre, resetAutoSettings, writeAutoSettings, type Settings } from './settings-file.js';
+import { readControlData, type ControlData } from '../server/control-data.js';
+import { processesIn } from '../server/postmaster.js';
+import type { Service } from '../server/service.js';
 import { findPostgresBin } from '../../process/exec/find-programs.js';
 import type { OsUser } from '../../process/jobs/jobs.js';
-import { addMissingConfiguration } from './clone-configuration.js';
-import { readControlData } from '../server/control-data.js';
-import type { ControlData } from '../server/control-data.js';
-import { syncDirectory } from '../../files/directories.js';
-import { processesIn } from '../server/postmaster.js';
-import { isRecoveryOnly, recoverySettings } from './recovery-settings.js';
-import type { RecoverySettingsRequest } from './recovery-settings.js';
-import { recoveryProgress } from './recovery-progress.js';
-import type { RecoveryProgress } from './recovery-progress.js';
-import type { Service } from '../server/service.js';
-import { autoSettingsAre, resetAutoSettings, writeAutoSettings } from './settings-file.js';
-import type { Settings } from './settings-file.js';
-import { writeFileAtomic } from '../../files/atomic-file.js';
-
-export { rearmArchiving } from '../wal/archiving.js';
-export { promote } from './promote.js';
-export { recoveryProgress } from './recovery-progress.js';
-export type { RecoveryProgress } from './recovery-progress.js';
-export { waitForEndOfWal, waitForPause } from './recovery-wait.js';
-export type { WaitOptions } from './recovery-wait.js';
 
 export interface RecoveryRequest extends RecoverySettingsRequest {
   readonly dataDir: string;
@@ -132,4 +121,58 @@ function isEarlier(a: string, b: string): boolean {
   const padded = (instant: string): string =>
     instant.replace(/(?:\.(\d+))?Z$/, (_, digits?: string) => `.${(digits ?? '').padEnd(6, '0')}`);
   return padded(a) < padded(b);
+}
+
+export interface Promoted {
+  /** The timeline the server writes on now. */
+  readonly timeline: number;
+  /** False where an earlier attempt had done it. */
+  readonly promotedNow: boolean;
+}
+
+/**
+ * Ends the recovery: the server takes writes, on a new timeline. Already promoted is no error.
+ * @param timeoutSeconds default 300.
+ * @throws RepriseError `service-failed` where it did not happen in that time.
+ */
+export async function promote(connection: ConnectionConfig, timeoutSeconds = 300): Promise<Promoted> {
+  return withClient(connection, connection.maintenanceDatabase, async (client) => {
+    const { rows } = await client.query<{ recovery: boolean }>('SELECT pg_is_in_recovery() AS recovery');
+    const promotedNow = rows[0]?.recovery === true;
+    if (promotedNow) {
+      const answer = await client.query<{ done: boolean }>('SELECT pg_promote(true, $1) AS done', [timeoutSeconds]);
+      if (answer.rows[0]?.done !== true) {
+        throw new RepriseError(
+          'service-failed',
+          `the server was not promoted within ${timeoutSeconds} s`,
+          'See its log; trying again is harmless.',
+        );
+      }
+    }
+    // Not from pg_control: its checkpoint may still be the old timeline's.
+    const wal = await client.query<{ file: string }>('SELECT pg_walfile_name(pg_current_wal_lsn()) AS file');
+    return { timeline: Number.parseInt(wal.rows[0]?.file.slice(0, 8) ?? '', 16), promotedNow };
+  });
+}
+
+/** Access from this host only, by the passwords and users of the cluster. */
+const HBA = `local all all peer
+host all all 127.0.0.1/32 scram-sha-256
+host all all ::1/128 scram-sha-256
+`;
+
+/**
+ * Gives a restored copy the configuration files it lacks: Debian keeps them in /etc, outside the data directory, and
+ * without them a server does not start there. Files that came with the copy stay as they are.
+ */
+export async function addMissingConfiguration(dataDir: string, user: OsUser | null): Promise<void> {
+  const files = {
+    'postgresql.conf': '# Written by Reprise: the copy came without one.\n',
+    'pg_hba.conf': HBA,
+    'pg_ident.conf': '',
+  };
+  for (const [name, content] of Object.entries(files)) {
+    const path = join(dataDir, name);
+    if (!(await pathExists(path))) await writeFileAtomic(path, content, user);
+  }
 }

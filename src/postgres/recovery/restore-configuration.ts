@@ -15,7 +15,7 @@ export async function missingFiles(paths: readonly string[]): Promise<readonly s
   return missing;
 }
 
-/** Lays captured files below a directory, each at its own path there: to look at, to compare, to copy from. */
+/** Lays captured files below a directory, each at its own path there: to read, compare and copy from. */
 export async function layAside(
   files: readonly ConfigurationFile[],
   directory: string,
@@ -54,7 +54,7 @@ export async function putBack(
 }
 
 /**
- * A `postgresql.conf` for a data directory that has none, because its server read another one: pg_ctl looks there. It
+ * A `postgresql.conf` for a data directory that has none, because its server read another one: pg_ctl expects it there. It
  * names the files that the server used.
  */
 export async function pointToConfiguration(

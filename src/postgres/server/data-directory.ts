@@ -7,10 +7,10 @@ import type { ControlData } from './control-data.js';
 import { RECOVERY_NOTES } from '../recovery/settings-file.js';
 import { pathExists } from '../../files/paths.js';
 
-/** What a look at a data directory found, before anything is planned: `whole` means a restart is worth trying first. */
+/** What an inspection of a data directory found, before anything is planned: `whole` means a restart is worth trying first. */
 export interface DataDirInspection {
   readonly state: 'whole' | 'damaged' | 'missing' | 'empty';
-  /** One sentence: what is missing, or what was looked at. */
+  /** One sentence: what is missing, or what was inspected. */
   readonly reason: string;
   /** Segments in `pg_wal` can be listed: salvage is worth trying. */
   readonly walReadable: boolean;
@@ -84,7 +84,7 @@ async function walFault(dataDir: string, control: ControlData, segments: readonl
   return `pg_wal lacks ${control.redoSegment}, from which ${shutDown ? 'a start' : 'crash recovery'} reads`;
 }
 
-/** A recovery of ours that was never promoted: not a standby, whatever it looks like, and not what was lost. */
+/** A recovery of ours that was never promoted: not a standby, even if it looks like one, and not what was lost. */
 export async function holdsUnfinishedRecovery(dataDir: string): Promise<boolean> {
   const holds = (name: string): Promise<boolean> => pathExists(join(dataDir, name));
   return (await holds(RECOVERY_NOTES)) && ((await holds('recovery.signal')) || (await holds('standby.signal')));

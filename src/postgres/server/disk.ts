@@ -1,4 +1,4 @@
-import { realpath, statfs } from 'node:fs/promises';
+import { realpath, stat, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { OsUser } from '../../process/jobs/jobs.js';
 import { runProgram } from '../../process/exec/run-program.js';
@@ -31,4 +31,18 @@ export async function usedBytes(directory: string, user: OsUser | null): Promise
     timeoutMs: DU_TIMEOUT_MS,
   });
   return Number.parseInt(stdout, 10) || 0;
+}
+
+/** Whether it is a directory that this user may write in; null: the user of this process. */
+export async function isWritableDirectory(path: string, user: OsUser | null): Promise<boolean> {
+  const { exitCode } = await runProgram(['test', '-d', path, '-a', '-w', path, '-a', '-x', path], {
+    user,
+    acceptCodes: [0, 1],
+  });
+  return exitCode === 0;
+}
+
+/** Whether both lie, or would lie, on one file system. */
+export async function onSameFileSystem(a: string, b: string): Promise<boolean> {
+  return (await stat(await nearestExisting(a))).dev === (await stat(await nearestExisting(b))).dev;
 }

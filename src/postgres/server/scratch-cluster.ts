@@ -41,7 +41,7 @@ const LONGEST_SOCKET_DIR = 85;
 /**
  * Starts a restored copy where nobody but its owner can reach it: a private socket and no network, with a configuration
  * of its own, since the restored one may name files, certificates and jobs of production. It archives nothing, pulls from
- * nowhere and runs no scheduled jobs (F28). A server that an attempt before this one started is taken over.
+ * nowhere and runs no scheduled jobs. A server that an attempt before this one started is taken over.
  * @throws RepriseError `service-failed` with the end of its log, or why its recovery ended.
  */
 export async function startScratchServer(request: ScratchServerRequest): Promise<ScratchServer> {

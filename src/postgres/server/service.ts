@@ -9,7 +9,7 @@ import { recoveryFailure } from '../recovery/recovery-failure.js';
 import { processesIn, readPostmaster } from './postmaster.js';
 import { logFiles, logTail, markLogs } from './server-log.js';
 import type { LogMark } from './server-log.js';
-import type { StopMode } from './service-kind.js';
+import type { StopMode } from './service-kinds.js';
 import { serviceKind } from './service-kinds.js';
 import { pathExists } from '../../files/paths.js';
 
@@ -76,7 +76,7 @@ export function serviceOf(cluster: ServiceTarget, pgBin: string, user: OsUser | 
       marks = await markLogs(await files());
       await kind.start(options.settings ?? {}, seconds).catch((error: unknown) => (problem = error));
     }
-    // A start command that failed may still have been too impatient: then a postmaster lives.
+    // A start command that failed may still have returned too early: then a postmaster lives.
     const grace = Date.now() + (problem === undefined ? GRACE_MS : 0);
     for (;;) {
       options.signal?.throwIfAborted();
@@ -103,7 +103,7 @@ export function serviceOf(cluster: ServiceTarget, pgBin: string, user: OsUser | 
         throw new RepriseError(
           'service-failed',
           `the server of ${dataDir} did not stop within ${seconds} s`,
-          `Look at these processes: ${left.join(', ')}.`,
+          `See why these processes are still running: ${left.join(', ')}.`,
         );
       }
       await sleep(POLL_MS);
@@ -117,8 +117,8 @@ export function serviceOf(cluster: ServiceTarget, pgBin: string, user: OsUser | 
 }
 
 /**
- * Removes a lock file that names a process which is not this server: PostgreSQL only asks whether the number is taken,
- * by a zombie or by another's process, and would refuse to start. Never while anything still works in the directory.
+ * Removes a lock file that names a process which is not this server: PostgreSQL only checks whether the number is in use,
+ * also by a zombie or another process, and would refuse to start. Never while anything still works in the directory.
  */
 async function removeDeadLock(dataDir: string): Promise<void> {
   const postmaster = await readPostmaster(dataDir);

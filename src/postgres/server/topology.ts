@@ -48,7 +48,7 @@ async function readTopologyFromFiles(dataDir: string): Promise<Topology> {
 }
 
 /**
- * Topology of a cluster: asked of its server or, where that is down, read from its files. Null where neither can be read.
+ * Topology of a cluster, from its server or, where that is down, from its files. Null where neither can be read.
  * A standby that a recovery of ours has left unfinished counts as none.
  */
 export async function readClusterTopology(connection: ConnectionConfig, dataDir?: string): Promise<Topology | null> {

@@ -1,5 +1,5 @@
-import pg from 'pg';
 import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
 import type { ConnectionConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 import { isSegmentName } from '../../domain/target/wal.js';
@@ -27,7 +27,7 @@ const POLL_MS = 200;
 const RESTORE_POINT = 'reprise_rearm';
 
 /**
- * Gives a recovered server its archive command back and proves it: a segment is closed and waited for.
+ * Sets a recovered server's archive_command again and verifies it: closes a segment and waits until it is archived.
  * @param archiveCommand null: the one of the configuration files, from before the recovery.
  * @returns the segment that was seen archived.
  * @throws RepriseError `wal-not-archived`, naming the segment that failed.
@@ -110,4 +110,47 @@ export async function archivingState(client: pg.ClientBase): Promise<ArchivingSt
            failed_count::int AS "failedCount"
       FROM pg_stat_archiver`);
   return rows[0] as ArchivingState;
+}
+
+/** WAL that waits for the archiver. */
+export interface ArchiveBacklog {
+  /** Segments that are full and not archived. */
+  readonly segments: number;
+  /** Age of the oldest of them; null where none waits. */
+  readonly oldestSeconds: number | null;
+  /** Bytes of all WAL in `pg_wal`. */
+  readonly walBytes: number;
+}
+
+const INSUFFICIENT_PRIVILEGE = '42501';
+
+/** What waits in `pg_wal`; null where the role may not read it (it needs `pg_monitor`). */
+export async function archiveBacklog(client: pg.ClientBase): Promise<ArchiveBacklog | null> {
+  try {
+    const { rows } = await client.query<{ segments: number; oldest: number | null; bytes: string }>(`
+      SELECT count(*)::int AS segments, extract(epoch FROM clock_timestamp() - min(modification))::float8 AS oldest,
+             (SELECT coalesce(sum(size), 0)::text FROM pg_ls_waldir()) AS bytes
+        FROM pg_ls_archive_statusdir() WHERE name LIKE '%.ready'`);
+    const row = rows[0];
+    return row === undefined
+      ? null
+      : { segments: row.segments, oldestSeconds: row.oldest, walBytes: Number(row.bytes) };
+  } catch (error) {
+    if ((error as { code?: unknown }).code === INSUFFICIENT_PRIVILEGE) return null;
+    throw error;
+  }
+}
+
+/** Seconds after which a segment is closed although it is not full; 0: never. */
+export async function archiveTimeoutSeconds(client: pg.ClientBase): Promise<number> {
+  const { rows } = await client.query<{ seconds: number }>(
+    "SELECT setting::int AS seconds FROM pg_settings WHERE name = 'archive_timeout'",
+  );
+  return rows[0]?.seconds ?? 0;
+}
+
+/** A word of `archive_command` or `restore_command`: for the shell, and with `%` doubled, since PostgreSQL replaces `%f` and `%p` anywhere. */
+export function quotedForCommand(text: string): string {
+  const escaped = text.replaceAll('%', '%%');
+  return /^[\w./-]+$/.test(escaped) ? escaped : `'${escaped.replaceAll("'", String.raw`'\''`)}'`;
 }

@@ -8,26 +8,26 @@ import type { RecoverableRange } from './recoverable-range.js';
 import { describeMissingWal, describeLatestRecoverable } from './messages.js';
 
 /**
- * Refuses a target that the log does not lead to: without a target PostgreSQL would end short at a gap and say
- * nothing (F23), with one it would stop in the middle of a recovery (F25).
+ * Refuses a target that the WAL does not range: without a target PostgreSQL would end too early at a gap and report
+ * nothing, with one it would stop in the middle of a recovery.
  * @throws RepriseError `wal-gap`, `target-after-wal`
  */
-export function assertRecoverable(target: RecoveryTarget, chosen: Candidate, reach: RecoverableRange): void {
-  const gap = gapOf(chosen, reach);
+export function assertRecoverable(target: RecoveryTarget, chosen: Candidate, range: RecoverableRange): void {
+  const gap = gapWithinBackup(chosen, range);
   if (gap !== undefined) throw gap;
   switch (target.kind) {
     case 'latest':
-      if (reach.missing.length > 0) throw broken(reach, 'the end of the log cannot be reached');
-      if (reach.endLsn === null) throw endless(reach);
+      if (range.missing.length > 0) throw gapBefore(range, 'the end of the WAL cannot be reached');
+      if (range.endLsn === null) throw endUnknown(range);
       return;
     case 'time':
-      if (reach.lastCommitAt !== null && compareInstants(target.time, reach.lastCommitAt) > 0)
-        throw beyond(target, reach);
+      if (range.lastCommitAt !== null && compareInstants(target.time, range.lastCommitAt) > 0)
+        throw afterWal(target, range);
       return;
     case 'lsn':
-      if (reach.endLsn !== null && compareLsn(target.lsn, reach.endLsn) > 0) throw beyond(target, reach);
+      if (range.endLsn !== null && compareLsn(target.lsn, range.endLsn) > 0) throw afterWal(target, range);
       return;
-    // The backup's own log was looked at above; xid and name were found in the log.
+    // The backup's own WAL was checked above; xid and name were found in the WAL.
     case 'xid':
     case 'name':
     case 'end-of-backup':
@@ -37,41 +37,41 @@ export function assertRecoverable(target: RecoveryTarget, chosen: Candidate, rea
 }
 
 /** A gap between the backup's own start and stop: it can never be consistent. */
-function gapOf({ stored }: Candidate, reach: RecoverableRange): RepriseError | undefined {
-  const place = (name: string): bigint => parseSegmentName(name, reach.segmentBytes).number;
-  const own = reach.missing.filter((name) => place(name) <= place(stored.wal.stop));
-  if (own.length === 0 && reach.endSegment !== null && place(reach.endSegment) >= place(stored.wal.stop))
+function gapWithinBackup({ stored }: Candidate, range: RecoverableRange): RepriseError | undefined {
+  const place = (name: string): bigint => parseSegmentName(name, range.segmentBytes).number;
+  const own = range.missing.filter((name) => place(name) <= place(stored.wal.stop));
+  if (own.length === 0 && range.endSegment !== null && place(range.endSegment) >= place(stored.wal.stop))
     return undefined;
   return new RepriseError(
     'wal-gap',
-    `backup ${stored.label} needs the WAL from ${stored.wal.start} to ${stored.wal.stop}, and ${own.length > 0 ? describeMissingWal({ missing: own, damaged: reach.damaged }) : `${stored.wal.stop} is missing`}`,
+    `backup ${stored.label} needs the WAL from ${stored.wal.start} to ${stored.wal.stop}, and ${own.length > 0 ? describeMissingWal({ missing: own, damaged: range.damaged }) : `${stored.wal.stop} is missing`}`,
     'recover from another backup: --to backup:ID, or an instant before it',
   );
 }
 
-function beyond(target: RecoveryTarget, reach: RecoverableRange): RepriseError {
-  if (reach.missing.length > 0) return broken(reach, `${formatTarget(target)} cannot be reached`);
+function afterWal(target: RecoveryTarget, range: RecoverableRange): RepriseError {
+  if (range.missing.length > 0) return gapBefore(range, `${formatTarget(target)} cannot be reached`);
   return new RepriseError(
     'target-after-wal',
-    `${formatTarget(target)} is after the last WAL there is, which ends at ${reach.endLsn ?? 'an unknown position'}`,
-    describeLatestRecoverable(reach),
+    `${formatTarget(target)} is after the last WAL there is, which ends at ${range.endLsn ?? 'an unknown position'}`,
+    describeLatestRecoverable(range),
   );
 }
 
-/** Without an end to wait for, a replay that ends short would look like one that is whole. */
-function endless({ endSegment }: RecoverableRange): RepriseError {
+/** Without a known end, a replay that ends too early would look complete. */
+function endUnknown({ endSegment }: RecoverableRange): RepriseError {
   return new RepriseError(
     'wal-gap',
-    `where the WAL ends is not known: in ${endSegment ?? 'the last segments'} no record could be read, so that nobody could tell whether latest was reached`,
+    `where the WAL ends is not known: in ${endSegment ?? 'the last segments'} no record could be read, so that reaching latest could not be verified`,
     'name what is to be reached: --to TIME, --to lsn:X or --to end-of-backup',
   );
 }
 
-function broken(reach: RecoverableRange, what: string): RepriseError {
+function gapBefore(range: RecoverableRange, what: string): RepriseError {
   return new RepriseError(
     'wal-gap',
-    `${what}: ${describeMissingWal(reach)}`,
-    `${describeLatestRecoverable(reach)}; or put good copies of these segments into the archive`,
-    { missing: reach.missing },
+    `${what}: ${describeMissingWal(range)}`,
+    `${describeLatestRecoverable(range)}; or put good copies of these segments into the archive`,
+    { missing: range.missing },
   );
 }

@@ -24,7 +24,7 @@ export function consistentFrom(stored: Pick<OnlineBackup, 'finishedAt'>): string
 }
 
 /**
- * The newest backup that ended before the target (F24): a recovery cannot stop before its backup is consistent.
+ * The newest backup that ended before the target: a recovery cannot stop before its backup is consistent.
  * @param candidates newest first, at least one
  * @throws RepriseError `target-before-backup` naming the earliest; `target-after-wal`, `not-found`
  */
@@ -75,7 +75,7 @@ function tooEarly(candidates: readonly Candidate[], target: RecoveryTarget): Rep
   );
 }
 
-/** From the newest backup back: which one's log, up to the next one's end, holds the target. */
+/** From the newest backup back: the one whose WAL, up to the next backup's end, holds the target. */
 async function located<C extends Candidate>(
   context: WalReader,
   target: NamedTarget,
@@ -87,38 +87,51 @@ async function located<C extends Candidate>(
   const damaged = new Set<string>();
   for (const candidate of candidates) {
     const { stored } = candidate;
-    const reach = await recoverableRange(context, stored, sources);
-    newest ??= reach;
-    const search: Search = { target, fromLsn: stored.lsn.stop, segmentBytes: reach.segmentBytes };
-    if (upTo === null && reach.salvage !== null && sources.oldDataDir !== null) {
-      // The nearest first: it is at hand, and either way it is this backup.
-      const inOld = await findInDirectory(context, search, reach.salvage.segments, join(sources.oldDataDir, 'pg_wal'));
-      if (inOld !== null) return candidate;
-    }
-    const segments = between(sources.archive.segments, stored.wal.stop, nearer(upTo, reach), reach);
+    const range = await recoverableRange(context, stored, sources);
+    newest ??= range;
+    const search: Search = { target, fromLsn: stored.lsn.stop, segmentBytes: range.segmentBytes };
+    // The salvaged WAL first: it is on this host, and either way it is this backup.
+    if (upTo === null && (await isInSalvage(context, search, range, sources))) return candidate;
+    const segments = between(sources.archive.segments, stored.wal.stop, nearer(upTo, range), range);
     const found = await findInArchive(context, search, segments, sources);
     if (found.lsn !== null) return candidate;
     if (found.damaged !== null) damaged.add(found.damaged);
     upTo = stored.wal.stop;
   }
-  const earliest = (candidates.at(-1) as Candidate).stored;
   for (const segment of newest?.damaged ?? []) damaged.add(segment);
-  if (damaged.size > 0) {
-    const names = [...damaged].sort();
-    throw new RepriseError(
+  throw notFound(target, candidates.at(-1) as Candidate, newest, [...damaged].sort());
+}
+
+async function isInSalvage(
+  context: WalReader,
+  search: Search,
+  { salvage }: RecoverableRange,
+  { oldDataDir }: WalSources,
+): Promise<boolean> {
+  if (salvage === null || oldDataDir === null) return false;
+  return (await findInDirectory(context, search, salvage.segments, join(oldDataDir, 'pg_wal'))) !== null;
+}
+
+function notFound(
+  target: NamedTarget,
+  { stored: earliest }: Candidate,
+  newest: RecoverableRange | undefined,
+  damaged: readonly string[],
+): RepriseError {
+  if (damaged.length > 0)
+    return new RepriseError(
       'wal-gap',
-      `${formatTarget(target)} is not in the WAL that can be read: ${describeMissingWal({ missing: names, damaged: names })}, and what lies behind it is out of reach`,
+      `${formatTarget(target)} is not in the WAL that can be read: ${describeMissingWal({ missing: damaged, damaged })}, and no recovery goes beyond a gap`,
       'recover to an instant before it, or put a good copy of it into the archive',
     );
-  }
-  throw new RepriseError(
+  return new RepriseError(
     'target-after-wal',
     `${formatTarget(target)} is not in the WAL between ${earliest.lsn.stop} and ${newest?.endLsn ?? 'its end'}`,
-    `the latest instant that can be reached is ${newest?.lastCommitAt ?? 'not known'}; compare the name with what the application logged`,
+    `the latest recoverable time is ${newest?.lastCommitAt ?? 'not known'}; compare the name with what the application logged`,
   );
 }
 
-/** Where the search of a backup's log ends: at the newer backup's, or before, where a gap ends it (F23). */
+/** Where the search of a backup's WAL ends: at the newer backup's, or before, where a gap ends it. */
 export function nearer(
   upTo: string | null,
   { endSegment, segmentBytes }: Pick<RecoverableRange, 'endSegment' | 'segmentBytes'>,
@@ -129,7 +142,7 @@ export function nearer(
     : endSegment;
 }
 
-/** Archived segments of the followed log between two, both included, in the log's order. */
+/** Archived segments of the followed WAL between two, both included, in the order of the WAL. */
 function between(
   segments: readonly string[],
   from: string,

@@ -10,15 +10,15 @@ import {
 import type { Timeline } from './timelines.js';
 import { switchedAt } from './timelines.js';
 
-/** The log from a backup on, along one timeline and its ancestors, as far as segments are there. */
+/** The WAL from a backup on, along one timeline and its ancestors, as far as segments exist. */
 export interface ContiguousWal {
   /** Last segment that can be reached without a gap; null where not even the first is there. */
   readonly end: string | null;
-  /** Segments that are nowhere although later ones are there, in order. */
+  /** Missing segments before others that exist, in order. */
   readonly missing: readonly string[];
 }
 
-/** Follows the log from its first segment through the segments that are there (F23). */
+/** Follows the WAL from its first segment through the segments that exist. */
 export function followWal(
   present: Iterable<string>,
   start: string,
@@ -39,7 +39,7 @@ export function followWal(
   return { end: gap === undefined ? to : before(gap, first.number, timeline, segmentBytes), missing };
 }
 
-/** Segment size of a backup's cluster, told by its start position and start segment, which name the same place. */
+/** Segment size of a backup's cluster, derived from its start position and start segment, which name the same place. */
 export function segmentBytesOf(backup: {
   readonly lsn: { readonly start: string } | null;
   readonly wal: { readonly start: string };
@@ -51,7 +51,7 @@ export function segmentBytesOf(backup: {
   return sizes.find((size) => segmentAt(timeline, lsn.start, size) === wal.start) ?? DEFAULT_SEGMENT_BYTES;
 }
 
-/** Segments that a backup needs to be consistent and that are not there (F7). */
+/** Segments that a backup needs to be consistent and that are missing. */
 export function missingFor(
   backup: {
     readonly lsn: { readonly start: string } | null;
@@ -62,7 +62,7 @@ export function missingFor(
   return missingSegments(present, backup.wal.start, backup.wal.stop, { segmentBytes: segmentBytesOf(backup) });
 }
 
-/** Whether a segment is part of the log of a timeline and its ancestors, from a segment number on. */
+/** Whether a segment is part of the WAL of a timeline and its ancestors, from a segment number on. */
 export function belongs(name: string, timeline: Timeline, segmentBytes: number, from: bigint): boolean {
   const segment = parseSegmentName(name, segmentBytes);
   if (segment.number < from) return false;

@@ -4,10 +4,10 @@ import type { RecoveryTarget } from '../../domain/target/target.js';
 import { compareLsn, parseSegmentName, segmentEnd, segmentStart } from '../../domain/target/wal.js';
 import { runProgram } from '../../process/exec/run-program.js';
 import type { WalReader } from './wal-archive.js';
-import { fetchUndamaged } from './damaged-segments.js';
+import { fetchUndamaged } from './wal-archive.js';
 import type { WalSources } from './recoverable-range.js';
 
-/** A target that only the log itself knows: PostgreSQL stops at its first occurrence after the backup. */
+/** A target that only the WAL itself knows: PostgreSQL stops at its first occurrence after the backup. */
 export type NamedTarget = Extract<RecoveryTarget, { kind: 'xid' | 'name' }>;
 
 export interface Search {
@@ -21,13 +21,13 @@ export interface Search {
 const BATCH = 8;
 
 export interface Located {
-  /** Position of the target's first occurrence; null where there is none before the log ends. */
+  /** Position of the target's first occurrence; null where there is none before the WAL ends. */
   readonly lsn: string | null;
   /** The first segment that is damaged, before which the search ended; null where all could be read that had to be. */
   readonly damaged: string | null;
 }
 
-/** Looks for the target in these archived segments, in the log's order, up to a damaged one: no recovery goes beyond that. */
+/** Searches for the target in these archived segments, in the order of the WAL, up to a damaged one: no recovery goes beyond that. */
 export async function findInArchive(
   context: WalReader,
   search: Search,
@@ -37,7 +37,7 @@ export async function findInArchive(
   for (let first = 0; first < segments.length; first += BATCH) {
     context.signal.throwIfAborted();
     context.report({
-      phase: 'look for the target in the archived WAL',
+      phase: 'search for the target in the archived WAL',
       done: first,
       total: segments.length,
       unit: 'segments',
@@ -126,7 +126,7 @@ function roughly(target: NamedTarget): string {
   return target.kind === 'name' ? `RESTORE_POINT ${target.name}` : lowerHalf(target.xid);
 }
 
-/** The log holds 32 bits of a transaction id; what is before them is the epoch. */
+/** The WAL holds 32 bits of a transaction id; the bits before them are the epoch. */
 function lowerHalf(xid: string): string {
   return (BigInt(xid) & 0xffffffffn).toString();
 }

@@ -2,7 +2,7 @@ import type { RecoverableRange } from './recoverable-range.js';
 
 const NAMED = 5;
 
-/** What keeps the log from going on, in words: `WAL is missing, NAMES`, `archived WAL is damaged, NAMES`. */
+/** Why the WAL cannot be followed further, in words: `WAL is missing, NAMES`, `archived WAL is damaged, NAMES`. */
 export function describeMissingWal({ missing, damaged }: Pick<RecoverableRange, 'missing' | 'damaged'>): string {
   const [bad, nowhere] = [
     missing.filter((name) => damaged.includes(name)),
@@ -19,7 +19,7 @@ export function describeLatestRecoverable({
   lastCommitAt,
   lastCommitLsn,
 }: Pick<RecoverableRange, 'lastCommitAt' | 'lastCommitLsn'>): string {
-  return `the latest instant that can be reached is ${lastCommitAt ?? 'that of the backup'}${lastCommitLsn === null ? '' : ` (lsn:${lastCommitLsn})`}`;
+  return `the latest recoverable time is ${lastCommitAt ?? 'that of the backup'}${lastCommitLsn === null ? '' : ` (lsn:${lastCommitLsn})`}`;
 }
 
 function list(segments: readonly string[]): string {

@@ -11,15 +11,15 @@ import type { Timeline } from './timelines.js';
 
 export interface TimelineChoice<C extends Candidate> {
   readonly chosen: C;
-  /** Why others are passed over, or what the chosen one does not lead to. */
+  /** Why other backups are not used, or what the chosen one does not lead to. */
   readonly warnings: readonly string[];
 }
 
 /**
- * As {@link chooseBaseBackup}, first among the backups that lead to the newest timeline: one made on another after they
- * parted leads to a past that a recovery has given up since. An instant that is only there is still found, and said.
+ * As {@link chooseBaseBackup}, first among the backups that lead to the newest timeline: one made on another timeline after
+ * the switch leads to a history that a recovery has left since. An instant that is only there is still found, with a warning.
  * @param candidates newest first, at least one
- * @throws RepriseError `wal-gap` where `latest` is asked and no backup leads there; what {@link chooseBaseBackup} throws
+ * @throws RepriseError `wal-gap` where the target is `latest` and no backup leads there; what {@link chooseBaseBackup} throws
  */
 export async function chooseOnNewest<C extends Candidate>(
   context: WalReader,
@@ -33,7 +33,7 @@ export async function chooseOnNewest<C extends Candidate>(
   const among = async (some: readonly C[]): Promise<C> => chooseBaseBackup(context, target, some, sources);
   const passedOver = left.map(
     ({ candidate, id }) =>
-      `backup ${candidate.stored.label} is passed over: it leads along timeline ${id}, and the newest is ${newest}`,
+      `backup ${candidate.stored.label} is not used: it leads to timeline ${id}, and the newest is ${newest}`,
   );
   const [first] = left;
   if (first === undefined) return { chosen: await among(live), warnings: [] };
@@ -49,13 +49,13 @@ export async function chooseOnNewest<C extends Candidate>(
     }
   }
   const chosen = await among(left.map(({ candidate }) => candidate)).catch((error: unknown) => {
-    // Where nothing holds it, the first answer is the one that helps.
+    // Where no backup leads to it, the first error is the helpful one.
     throw refused ?? error;
   });
   return {
     chosen,
     warnings: [
-      `backup ${chosen.stored.label} leads along a timeline that a recovery has given up: what the newest, ${newest}, holds is not recovered`,
+      `backup ${chosen.stored.label} leads to a timeline that an earlier recovery has left: what the newest timeline, ${newest}, holds is not recovered`,
     ],
   };
 }
@@ -89,7 +89,7 @@ function followedFrom({ stored }: Candidate, timelines: readonly Timeline[]): nu
 function givenUp({ stored: { label } }: Candidate, id: number, newest: number): RepriseError {
   return new RepriseError(
     'wal-gap',
-    `backup ${label} leads along timeline ${id}, which was left before it ended: timeline ${newest}, the newest, cannot be reached`,
+    `backup ${label} leads to timeline ${id}, which was left before the backup ended: the newest timeline, ${newest}, cannot be reached from it`,
     `take a full backup where the server lives; for what timeline ${id} held, name an instant or --to backup:${label}`,
   );
 }

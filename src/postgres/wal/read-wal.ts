@@ -18,7 +18,7 @@ import { runProgram } from '../../process/exec/run-program.js';
 import { readSegmentHeader } from './segment-file.js';
 import { fileSize } from '../../files/paths.js';
 
-/** Where the readable log of a directory ends. */
+/** Where the readable WAL of a directory ends. */
 export interface WalTail {
   /** Position after the last valid record; null where the start segment holds none. */
   readonly endLsn: string | null;
@@ -35,9 +35,9 @@ interface WalRecord {
   readonly description: string;
 }
 
-/** Piece of log whose records are listed at once: at the most some ten thousand lines. */
+/** Range of WAL whose records are listed at once: some ten thousand lines at most. */
 const WINDOW_BYTES = 256n * 1024n;
-/** Piece of log whose commits are listed at once. */
+/** Range of WAL whose commits are listed at once. */
 const COMMIT_WINDOW_BYTES = 16n * 1024n * 1024n;
 const READ_TIMEOUT_MS = 15 * 60_000;
 /** Frozen: no record carries it, so that pg_waldump reads everything and prints nothing. */
@@ -45,9 +45,9 @@ const NO_XID = '2';
 const NO_COMMIT = { lastCommitAt: null, lastCommitXid: null, lastCommitLsn: null };
 
 /**
- * Reads the log from a segment on, without a gap, as recovery would, and finds its end by the records themselves:
- * what lies behind it, such as recycled segments with future names, does not count. The directory is only read.
- * @param pgBin programs of the server's own major version: pg_waldump reads no other's log.
+ * Reads the WAL from a segment on, without a gap, as recovery would, and finds its end by the records themselves:
+ * what comes after it, such as recycled segments with future names, does not count. The directory is only read.
+ * @param pgBin programs of the server's own major version: pg_waldump reads no other version's WAL.
  * @throws RepriseError `wal-gap` where the start segment is not there.
  */
 export async function walTail(pgBin: string, dir: string, startSegment: string, user: OsUser | null): Promise<WalTail> {
@@ -64,7 +64,7 @@ export async function walTail(pgBin: string, dir: string, startSegment: string, 
   const dump = waldump(pgBin, dir, timeline, segmentBytes, user);
   const start = parseLsn(segmentStart(startSegment, segmentBytes));
   const limit = parseLsn(segmentEnd(await lastInARow(dir, startSegment, segmentBytes), segmentBytes));
-  // pg_waldump's complaint names the last record it could read; without one the log is valid up to the limit.
+  // pg_waldump's complaint names the last record it could read; without one the WAL is valid up to the limit.
   const complaint = await dump({ from: start, to: limit }, '--xid', NO_XID);
   if (/could not find a valid record/.test(complaint.stderr)) return { endLsn: null, ...NO_COMMIT };
   const stopped = /error in WAL record at ([0-9A-F]+\/[0-9A-F]+)/.exec(complaint.stderr)?.[1];
@@ -77,17 +77,17 @@ export async function walTail(pgBin: string, dir: string, startSegment: string, 
   return { endLsn, ...(await lastCommit(dump, start, parseLsn(endLsn) < limit ? parseLsn(endLsn) : limit)) };
 }
 
-interface LogPiece {
+interface WalRange {
   readonly from: bigint;
   readonly to: bigint;
 }
 type Dump = (
-  piece: LogPiece,
+  piece: WalRange,
   ...options: readonly string[]
 ) => Promise<{ readonly stdout: string; readonly stderr: string }>;
 
-/** Its exit code 1 is an answer where it says that the log ends: any other complaint is a failure. */
-const END_OF_LOG = /error in WAL record at|could not find a valid record/;
+/** Exit code 1 is a result where it says that the WAL ends: any other complaint is a failure. */
+const END_OF_WAL = /error in WAL record at|could not find a valid record/;
 
 function waldump(pgBin: string, dir: string, timeline: number, segmentBytes: number, user: OsUser | null): Dump {
   return async ({ from, to }, ...options) => {
@@ -114,7 +114,7 @@ function waldump(pgBin: string, dir: string, timeline: number, segmentBytes: num
       timeoutMs: READ_TIMEOUT_MS,
       maxBufferBytes: 256 * 1024 * 1024,
     });
-    if (output.exitCode === 0 || END_OF_LOG.test(output.stderr)) return output;
+    if (output.exitCode === 0 || END_OF_WAL.test(output.stderr)) return output;
     throw new RepriseError(
       'tool-failed',
       output.stderr.split('\n')[0] ?? 'pg_waldump failed',
@@ -123,7 +123,7 @@ function waldump(pgBin: string, dir: string, timeline: number, segmentBytes: num
   };
 }
 
-async function records(dump: Dump, piece: LogPiece, ...options: readonly string[]): Promise<WalRecord[]> {
+async function records(dump: Dump, piece: WalRange, ...options: readonly string[]): Promise<WalRecord[]> {
   const { stdout } = await dump(piece, ...options);
   return stdout.split('\n').flatMap((line) => {
     const match =
@@ -132,7 +132,7 @@ async function records(dump: Dump, piece: LogPiece, ...options: readonly string[
   });
 }
 
-/** The last record that begins before `limit`, searched backwards so that a large log is not listed whole. */
+/** The last record that begins before `limit`, searched backwards so that a large WAL is not listed whole. */
 async function lastRecord(dump: Dump, start: bigint, limit: bigint): Promise<WalRecord | undefined> {
   for (let end = limit; end > start; end -= WINDOW_BYTES) {
     const from = end - WINDOW_BYTES > start ? end - WINDOW_BYTES : start;
@@ -156,7 +156,7 @@ async function lastCommit(dump: Dump, start: bigint, end: bigint): Promise<Omit<
   return NO_COMMIT;
 }
 
-/** The commit that a line of pg_waldump tells of, printed with TZ=UTC; null where it tells of none. */
+/** The commit in a line of pg_waldump, printed with TZ=UTC; null where the line is none. */
 export function commitIn(
   line: string,
 ): { readonly lastCommitAt: string; readonly lastCommitXid: string | null; readonly lastCommitLsn: string } | null {

@@ -14,13 +14,14 @@ import { inspectSalvage } from './salvage.js';
 import type { WalTail } from './read-wal.js';
 import { walTail } from './read-wal.js';
 import type { OnlineBackup, WalArchive, WalReader } from './wal-archive.js';
-import { fetchUndamaged, withoutSegments } from './damaged-segments.js';
+import { fetchUndamaged, withoutSegments } from './wal-archive.js';
 import { belongs, followWal, segmentBytesOf } from './contiguous-wal.js';
+import type { ContiguousWal } from './contiguous-wal.js';
 import type { Followed, Timeline } from './timelines.js';
 import { followTimeline } from './timelines.js';
 
-/** Segments looked back for the last commit: a quiet server with archive_timeout writes hours without one. */
-const LOOK_BACK = 32;
+/** Segments searched backwards for the last commit: an idle server with archive_timeout writes for hours without one. */
+const SEARCHED_BACK = 32;
 
 /** How far a recovery that begins with a backup can go. */
 export interface RecoverableRange {
@@ -29,13 +30,13 @@ export interface RecoverableRange {
   readonly abandoned: readonly { readonly id: number; readonly at: string }[];
   /** Last segment without a gap before it, in the archive or salvageable; null where the first one is missing. */
   readonly endSegment: string | null;
-  /** Segments that are nowhere although later ones are there, and the {@link damaged} ones. */
+  /** Missing segments before others that exist, and the {@link damaged} ones. */
   readonly missing: readonly string[];
-  /** Archived segments that cannot be read, and that nothing salvaged stands in for. */
+  /** Archived segments that cannot be read, and that no salvaged segment replaces. */
   readonly damaged: readonly string[];
   readonly salvage: Salvage | null;
   readonly segmentBytes: number;
-  /** Position after the last record, and its last commit; null where nothing tells. */
+  /** Position after the last record, and its last commit; null where they are not known. */
   readonly endLsn: string | null;
   readonly lastCommitAt: string | null;
   /** Where the record of that commit begins. */
@@ -44,7 +45,7 @@ export interface RecoverableRange {
 
 type Tail = Pick<WalTail, 'endLsn' | 'lastCommitAt' | 'lastCommitLsn'>;
 
-/** Everything a reach is computed from, read once for an outline. */
+/** Everything that a recoverable range is computed from, read once for an outline. */
 export interface WalSources {
   readonly archive: WalArchive;
   readonly timelines: readonly Timeline[];
@@ -82,82 +83,111 @@ export async function recoverableRange(
 ): Promise<RecoverableRange> {
   const damaged = new Set<string>();
   for (;;) {
-    const found = await reachWithout(
-      context,
-      backup,
-      { ...sources, archive: withoutSegments(sources.archive, damaged) },
-      damaged,
-    );
+    const undamaged = { ...sources, archive: withoutSegments(sources.archive, damaged) };
+    const found = await rangeWithout(context, backup, undamaged, damaged);
     if (!('unreadable' in found)) return found;
     damaged.add(found.unreadable);
   }
 }
 
-/** An archived segment that turned out to be damaged: the log has to be followed anew without it. */
+/** An archived segment that turned out to be damaged: the WAL has to be followed again without it. */
 interface Unreadable {
   readonly unreadable: string;
 }
 
-async function reachWithout(
+/** The WAL of one backup, along the timeline that a recovery follows. */
+interface Course {
+  readonly followed: Followed;
+  readonly start: string;
+  readonly segmentBytes: number;
+  /** Whether a segment is part of it. */
+  readonly holds: (segment: string) => boolean;
+}
+
+async function rangeWithout(
   context: WalReader,
   backup: OnlineBackup,
   sources: WalSources,
   damaged: ReadonlySet<string>,
 ): Promise<RecoverableRange | Unreadable> {
-  const { archive, timelines, oldDataDir } = sources;
-  const segmentBytes = segmentBytesOf(backup);
-  const start = parseSegmentName(backup.wal.start, segmentBytes);
-  const followed = followTimeline({ timeline: start.timeline, stopLsn: backup.lsn.stop }, timelines);
-  const archived = followWal(archive.segments, backup.wal.start, followed.timeline, segmentBytes);
-  // Of a segment that is only begun the old directory may have the rest.
-  const whole = followWal(
-    archive.segments.filter((name) => archive.beginnings?.has(name) !== true),
-    backup.wal.start,
-    followed.timeline,
-    segmentBytes,
-  );
-  const salvage =
-    oldDataDir === null
-      ? null
-      : await inspectSalvage({
-          oldDataDir,
-          archivedUpTo: whole.end,
-          systemIdentifier: backup.systemIdentifier,
-          pgBin: context.pgBin,
-          user: context.user,
-        });
+  const { archive } = sources;
+  const course = courseOf(backup, sources.timelines);
+  const { followed, segmentBytes } = course;
+  const archived = follow(archive.segments, course);
+  const salvage = await salvageable(context, backup, sources, course);
   // What another timeline wrote does not lengthen this one.
-  const saved = (salvage?.segments ?? []).filter((name) =>
-    belongs(name, followed.timeline, segmentBytes, start.number),
-  );
-  const line =
-    saved.length === 0
-      ? archived
-      : followWal([...archive.segments, ...saved], backup.wal.start, followed.timeline, segmentBytes);
-  const usesSalvage = saved.length > 0 && line.missing.length === 0;
-  // Its end counts where it is on this timeline: what was read of it is that of its last segment.
-  const end = usesSalvage && salvage !== null && saved.at(-1) === salvage.segments.at(-1) ? salvage : null;
-  const known = end !== null && end.lastCommitAt !== null ? end : null;
-  // Where the old directory knows the end, the archive's last segment still has to lead there.
-  if (known !== null && archived.end !== null && !(await fetchUndamaged(archive, archived.end, sources.scratch)))
-    return { unreadable: archived.end };
-  const tail = known ?? (await archiveTail(context, backup, archived.end, sources, segmentBytes));
+  const saved = (salvage?.segments ?? []).filter(course.holds);
+  const contiguous = saved.length === 0 ? archived : follow([...archive.segments, ...saved], course);
+  const used = saved.length > 0 && contiguous.missing.length === 0 ? salvage : null;
+  const end = used !== null && saved.at(-1) === used.segments.at(-1) ? used : null;
+  const tail = await tailOf(context, backup, sources, { archivedEnd: archived.end, salvaged: end, segmentBytes });
   if ('unreadable' in tail) return tail;
-  const lost = [...damaged]
-    .filter((name) => !saved.includes(name) && belongs(name, followed.timeline, segmentBytes, start.number))
-    .sort();
+  const lost = [...damaged].filter((name) => !saved.includes(name) && course.holds(name)).sort();
   return {
     followed,
     abandoned: abandonedEnds(followed.timeline, archive.segments, segmentBytes),
-    endSegment: line.end,
-    missing: [...new Set([...line.missing, ...lost])].sort(),
+    endSegment: contiguous.end,
+    missing: [...new Set([...contiguous.missing, ...lost])].sort(),
     damaged: lost,
-    salvage: usesSalvage && salvage !== null ? { ...salvage, segments: saved } : null,
+    salvage: used === null ? null : { ...used, segments: saved },
     segmentBytes,
     endLsn: end === null ? tail.endLsn : laterLsn(end.endLsn, tail.endLsn),
     lastCommitAt: tail.lastCommitAt,
     lastCommitLsn: tail.lastCommitLsn,
   };
+}
+
+function courseOf(backup: OnlineBackup, timelines: readonly Timeline[]): Course {
+  const segmentBytes = segmentBytesOf(backup);
+  const first = parseSegmentName(backup.wal.start, segmentBytes);
+  const followed = followTimeline({ timeline: first.timeline, stopLsn: backup.lsn.stop }, timelines);
+  const holds = (segment: string): boolean => belongs(segment, followed.timeline, segmentBytes, first.number);
+  return { followed, start: backup.wal.start, segmentBytes, holds };
+}
+
+function follow(segments: readonly string[], { followed, start, segmentBytes }: Course): ContiguousWal {
+  return followWal(segments, start, followed.timeline, segmentBytes);
+}
+
+/** What the old data directory holds beyond the archive; null where there is none. */
+async function salvageable(
+  context: WalReader,
+  backup: OnlineBackup,
+  { archive, oldDataDir }: WalSources,
+  course: Course,
+): Promise<Salvage | null> {
+  if (oldDataDir === null) return null;
+  // Of a segment that is only begun the old directory may have the rest.
+  const whole = archive.segments.filter((name) => archive.beginnings?.has(name) !== true);
+  return inspectSalvage({
+    oldDataDir,
+    archivedUpTo: follow(whole, course).end,
+    systemIdentifier: backup.systemIdentifier,
+    pgBin: context.pgBin,
+    user: context.user,
+  });
+}
+
+interface TailSources {
+  readonly archivedEnd: string | null;
+  /** What was salvaged, where its last segment is on the followed timeline: its tail is that of this segment. */
+  readonly salvaged: Salvage | null;
+  readonly segmentBytes: number;
+}
+
+/** The end of the WAL and its last commit: of what was salvaged where that holds one, else of the archive. */
+async function tailOf(
+  context: WalReader,
+  backup: OnlineBackup,
+  sources: WalSources,
+  { archivedEnd, salvaged, segmentBytes }: TailSources,
+): Promise<Tail | Unreadable> {
+  if (salvaged === null || salvaged.lastCommitAt === null)
+    return archiveTail(context, backup, archivedEnd, sources, segmentBytes);
+  // Where the old directory knows the end, the archive's last segment still has to lead there.
+  if (archivedEnd !== null && !(await fetchUndamaged(sources.archive, archivedEnd, sources.scratch)))
+    return { unreadable: archivedEnd };
+  return salvaged;
 }
 
 function abandonedEnds(
@@ -175,7 +205,7 @@ function abandonedEnds(
   return timeline.history.filter(wentOn).map((entry) => ({ id: entry.timeline, at: entry.switchLsn }));
 }
 
-/** End of the archived log: its last segments are fetched, back to one with a commit. */
+/** End of the archived WAL: its last segments are fetched, back to one with a commit. */
 async function archiveTail(
   context: WalReader,
   backup: OnlineBackup,
@@ -187,9 +217,9 @@ async function archiveTail(
   if (end === null) return found;
   const { timeline, number } = parseSegmentName(end, segmentBytes);
   const oldest = parseSegmentName(backup.wal.stop, segmentBytes).number;
-  for (let back = 0n; back < BigInt(LOOK_BACK) && number - back >= oldest; back++) {
+  for (let back = 0n; back < BigInt(SEARCHED_BACK) && number - back >= oldest; back++) {
     const segment = segmentName({ timeline, number: number - back }, segmentBytes);
-    // Before the switch the log is another timeline's.
+    // Before the switch the WAL is another timeline's.
     if (!archive.segments.includes(segment)) break;
     if (!(await fetchUndamaged(archive, segment, scratch))) return { unreadable: segment };
     found = await walTail(context.pgBin, scratch, segment, null);

@@ -25,7 +25,7 @@ export interface SalvageRequest {
   readonly archivedUpTo: string | null;
   /** Copies every written segment, readable to its end or not: what stays behind is overwritten. */
   readonly everything?: boolean;
-  /** Cluster the WAL must be of (F17); null or absent where nothing is known of it. */
+  /** Cluster the WAL must be of; null or absent where nothing is known of it. */
   readonly systemIdentifier?: string | null;
   readonly pgBin: string;
   readonly user: OsUser | null;

@@ -1,6 +1,6 @@
 import { open } from 'node:fs/promises';
 
-/** What the first page of a segment says; it stands even where `global/pg_control` is gone. */
+/** What the first page of a segment says; it can be read even where `global/pg_control` is gone. */
 export interface SegmentHeader {
   readonly timeline: number;
   /** Decimal, as pg_controldata shows it. */

@@ -9,7 +9,7 @@ export interface Timeline {
 
 export interface Followed {
   readonly timeline: Timeline;
-  /** Other ways the log went on after the backup, and where they parted from the one that is followed. */
+  /** Other timelines that continued after the backup, and where they left the one that is followed. */
   readonly left: readonly { readonly id: number; readonly at: string }[];
 }
 

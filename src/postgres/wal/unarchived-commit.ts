@@ -5,14 +5,14 @@ import { runProgram } from '../../process/exec/run-program.js';
 import { readSegmentHeader } from './segment-file.js';
 import { commitIn, lastInARow, listSegments } from './read-wal.js';
 
-/** Records of transactions that are looked through: of so many in a row one is a commit. */
-const LOOKED_THROUGH = '1000';
+/** Records of transactions that are searched: among so many in a row one is a commit. */
+const SEARCHED_RECORDS = '1000';
 
 /**
  * When the first transaction committed of which the archive has nothing yet, from the `pg_wal` of a server that may run:
  * an idle one has none, however old its archive is.
- * @param archived timeline and end of the archived log
- * @returns UTC ISO-8601; null where none did, or the log after that end is not there
+ * @param archived timeline and end of the archived WAL
+ * @returns UTC ISO-8601; null where none did, or the WAL after that end is missing
  */
 export async function firstCommitAfter(
   pgBin: string,
@@ -40,13 +40,13 @@ export async function firstCommitAfter(
       '--rmgr',
       'Transaction',
       '--limit',
-      LOOKED_THROUGH,
+      SEARCHED_RECORDS,
       segment,
       last,
     ],
     {
       ...{ user, env: { LC_ALL: 'C', TZ: 'UTC' } },
-      // 1 where the log ends before so many: mostly.
+      // 1 where the WAL ends before so many records, as it mostly does.
       acceptCodes: [0, 1],
     },
   );

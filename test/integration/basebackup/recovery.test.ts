@@ -131,7 +131,7 @@ describe('S3: refused before anything is changed', () => {
     expect(warned.warnings).toContainEqual(
       expect.stringMatching(
         new RegExp(
-          `archived WAL is damaged, ${damaged}.* the latest instant that can be reached is ${warned.reachableTo ?? ''} \\(lsn:`,
+          `archived WAL is damaged, ${damaged}.* the latest recoverable time is ${warned.reachableTo ?? ''} \\(lsn:`,
         ),
       ),
     );

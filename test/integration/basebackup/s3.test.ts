@@ -2,7 +2,7 @@ import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import { planRotation } from '../../../src/activities/backup/backups.js';
+import { planRotation } from '../../../src/activities/backup/rotate.js';
 import type { ActivityRun } from '../../../src/activities/activity-wrapper.js';
 import { type ClusterContext, record } from '../../../src/activities/cluster-context.js';
 import type { Backup } from '../../../src/domain/backup/backup.js';

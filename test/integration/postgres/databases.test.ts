@@ -3,12 +3,9 @@ import pg from 'pg';
 import type { ConnectionConfig } from '../../../src/domain/config.js';
 import { collationReport, repairCollations } from '../../../src/postgres/content/collation.js';
 import { withClient } from '../../../src/postgres/connection/with-client.js';
-import {
-  countTables,
-  databaseProperties,
-  largeObjectsHash,
-  tableContentHash,
-} from '../../../src/postgres/content/inventory.js';
+import { countTables } from '../../../src/postgres/content/inventory.js';
+import { databaseProperties } from '../../../src/postgres/content/database-properties.js';
+import { largeObjectsHash, tableContentHash } from '../../../src/postgres/content/content-hash.js';
 import { dropOldData } from '../../../src/postgres/old-data/drop-old-data.js';
 import { applyProperties } from '../../../src/postgres/content/database-properties.js';
 import { swapDatabases } from '../../../src/postgres/old-data/swap-databases.js';

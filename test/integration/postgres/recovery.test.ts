@@ -8,13 +8,12 @@ import { inspectDataDir } from '../../../src/postgres/server/data-directory.js';
 import {
   configureRecovery,
   promote,
-  rearmArchiving,
-  recoveryProgress,
   resetRecoverySettings,
   retargetRecovery,
-  waitForEndOfWal,
-  waitForPause,
 } from '../../../src/postgres/recovery/recovery.js';
+import { rearmArchiving } from '../../../src/postgres/wal/archiving.js';
+import { recoveryProgress } from '../../../src/postgres/recovery/recovery-progress.js';
+import { waitForEndOfWal, waitForPause } from '../../../src/postgres/recovery/recovery-wait.js';
 import { inspectSalvage, salvageWal } from '../../../src/postgres/wal/salvage.js';
 import type { Salvage } from '../../../src/postgres/wal/salvage.js';
 import { startScratchServer } from '../../../src/postgres/server/scratch-cluster.js';

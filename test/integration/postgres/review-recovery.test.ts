@@ -7,8 +7,8 @@ import {
   promote,
   resetRecoverySettings,
   retargetRecovery,
-  waitForEndOfWal,
 } from '../../../src/postgres/recovery/recovery.js';
+import { waitForEndOfWal } from '../../../src/postgres/recovery/recovery-wait.js';
 import { swapDatabases } from '../../../src/postgres/old-data/swap-databases.js';
 import { readClusterTopology } from '../../../src/postgres/server/topology.js';
 import { startScratchCluster } from '../../helpers/postgres.js';

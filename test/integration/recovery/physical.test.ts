@@ -87,7 +87,7 @@ describe('refused before anything changes', () => {
     expect(await dryRun('--to', '2036-01-01T00:00:00Z')).toMatchObject({
       exit: 9,
       code: 'target-after-wal',
-      hint: expect.stringMatching(/latest instant that can be reached is \d{4}-/),
+      hint: expect.stringMatching(/latest recoverable time is \d{4}-/),
     });
     expect(await dryRun('--to', 'name:never_made')).toMatchObject({ exit: 9, code: 'target-after-wal' });
     expect(await dryRun('--to', '2026-10-25T02:30:00')).toMatchObject({

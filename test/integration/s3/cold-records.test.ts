@@ -1,6 +1,6 @@
 import { CopyObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import { objectLocks } from '../../../src/activities/backup/object-locks.js';
+import { objectLocks } from '../../../src/activities/backup/rotate.js';
 import { currentBackups, openClusterContext, readContext } from '../../../src/activities/cluster-context.js';
 import { observeColdFiles } from '../../../src/activities/recovery/thaw.js';
 import { planThaw } from '../../../src/domain/plan/thaw.js';
@@ -44,6 +44,19 @@ const times = (label: string) => ({
   finishedAt: `${label.slice(-15, -11)}-11-01T01:35:00.000Z`,
 });
 
+const dumpFacts = {
+  globals: { ...print, passwords: true },
+  server: { versionNum: 150000, systemIdentifier: '1' },
+  toolMajor: 15,
+  databaseSizeBytes: 1,
+  properties: {
+    ...{ owner: 'postgres', encoding: 'UTF8', collate: 'C', ctype: 'C', localeProvider: 'libc', icuLocale: null },
+    ...{ collationVersion: null, connectionLimit: -1, tablespace: 'pg_default', settings: [], grants: null },
+  },
+  ...{ comment: null, extensions: [], extensionTables: [], tablespaces: [] },
+  ...{ contents: [], countedIn: 'snapshot', objects: null },
+};
+
 const baseManifest = (label: string, segment = '0'): string => {
   const first = `${'0'.repeat(23)}${segment}`;
   return JSON.stringify({
@@ -52,7 +65,11 @@ const baseManifest = (label: string, segment = '0'): string => {
     label,
     type: 'full',
     cluster: 'mairie',
+    policy: 'base',
+    operationId: 'earlier',
     ...times(label),
+    databaseBytes: 1,
+    segmentBytes: 16_777_216,
     files: [{ name: 'base.tar.gz', ...print }],
     wal: { start: first, stop: first },
     lsn: { start: '0/0', stop: '0/0' },
@@ -86,10 +103,12 @@ async function yearOfBackups(bucket: string, keys = '') {
         engine: 'logical',
         label,
         cluster: 'mairie',
+        policy: 'dump',
+        operationId: 'earlier',
         database: 'mairie',
         ...times(label),
         dump: print,
-        globals: print,
+        ...dumpFacts,
       }),
     );
     await catalogue.append(

@@ -1,5 +1,5 @@
 import type { ActivityRun } from '../../../src/activities/activity-wrapper.js';
-import { objectLocks } from '../../../src/activities/backup/object-locks.js';
+import { objectLocks } from '../../../src/activities/backup/rotate.js';
 import type { ClusterContext } from '../../../src/activities/cluster-context.js';
 import { planRetention } from '../../../src/domain/retention/retention.js';
 import { execFile } from 'node:child_process';
@@ -16,7 +16,7 @@ import pg from 'pg';
 import type { Backup } from '../../../src/domain/backup/backup.js';
 import type { EngineContext } from '../../../src/engines/engine.js';
 import { logicalEngine } from '../../../src/engines/logical/logical-engine.js';
-import { operationMark } from '../../../src/engines/logical/names.js';
+import { operationMark } from '../../../src/engines/shared/policy-folder.js';
 import { reconcile } from '../../../src/records/reconcile.js';
 import { readS3Options } from '../../../src/storage/s3/options.js';
 import { makeGround } from '../../contract/engine-fixture.js';

@@ -52,7 +52,7 @@ describe('D6: a recovery at a terminal', () => {
     expect(pty.screen).not.toContain('now   ');
     workflowId = /stopped watching (\S+) \(interrupted\)/.exec(pty.screen)?.[1] ?? '';
     expect(pty.screen.replace(/\s+/g, ' ')).toContain(
-      `HINT: the work goes on; come back with \`reprise watch ${workflowId} ${where.join(' ')}\``,
+      `HINT: the operation goes on; follow it again: \`reprise watch ${workflowId} ${where.join(' ')}\``,
     );
     await reaches(site, workflowId, 'waiting-approval');
   }, 300_000);
@@ -63,7 +63,7 @@ describe('D6: a recovery at a terminal', () => {
       return told.stdout.includes('waiting-approval') && told;
     }, 'status lists it');
     expect(stdout).toContain(
-      `waiting for a person; what to type says:\n  reprise status ${workflowId} ${where.join(' ')}\n`,
+      `waiting for a person; what to do is shown by:\n  reprise status ${workflowId} ${where.join(' ')}\n`,
     );
     expect((await site.cli('status', workflowId)).stdout).toContain(`reprise approve ${workflowId}`);
   }, 300_000);

@@ -5,7 +5,7 @@ import { compareLsn } from '../../../src/domain/target/wal.js';
 import type { BackupRequest, EngineContext, MadeBackup } from '../../../src/engines/engine.js';
 import { parseBackupList } from '../../../src/engines/walg/backup-list.js';
 import { walgEngine as engine } from '../../../src/engines/walg/walg-engine.js';
-import { rearmArchiving } from '../../../src/postgres/recovery/recovery.js';
+import { rearmArchiving } from '../../../src/postgres/wal/archiving.js';
 import { makeGround } from '../../contract/engine-fixture.js';
 import { asBackup } from '../../contract/engine-suite.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';

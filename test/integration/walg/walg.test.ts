@@ -7,7 +7,7 @@ import { beforeAll, describe, expect, it } from '@jest/globals';
 import type { Backup } from '../../../src/domain/backup/backup.js';
 import { walgEngine as engine } from '../../../src/engines/walg/walg-engine.js';
 import { findPostgresBin } from '../../../src/process/exec/find-programs.js';
-import { rearmArchiving } from '../../../src/postgres/recovery/recovery.js';
+import { rearmArchiving } from '../../../src/postgres/wal/archiving.js';
 import { makeGround } from '../../contract/engine-fixture.js';
 import type { Ground } from '../../contract/engine-fixture.js';
 import { asBackup, toolOf } from '../../contract/engine-suite.js';

@@ -56,11 +56,9 @@ await mocked('postgres/server/data-directory.js', {
 await mocked('postgres/server/postmaster.js', { processesIn: async () => machine.processes });
 await mocked('postgres/server/disk.js', {
   freeBytes: async () => machine.free,
-  nearestExisting: async () => '/',
+  isWritableDirectory: async () => machine.writable,
+  onSameFileSystem: async () => true,
   usedBytes: async (path: string) => (path.endsWith('pg_wal') ? machine.walUsed : machine.used),
-});
-await mocked('process/exec/run-program.js', {
-  runProgram: async () => ({ exitCode: machine.writable ? 0 : 1, stdout: '', stderr: '' }),
 });
 const counts = { objects: 2, bytes: 2_000_000 };
 await mocked('activities/media/plan.js', {

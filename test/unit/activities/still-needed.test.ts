@@ -1,5 +1,5 @@
 import { expect, it } from '@jest/globals';
-import { stillNeeded } from '../../../src/activities/backup/still-needed.js';
+import { stillNeeded } from '../../../src/activities/backup/rotate.js';
 import type { Backup } from '../../../src/domain/backup/backup.js';
 import { neededBy } from '../../../src/engines/walg/removal-plan.js';
 import { foldRecords } from '../../../src/records/fold.js';

@@ -12,7 +12,7 @@ it('F12: commits that wait for longer than the promised rpo are a warning; an id
   expect(found('2026-11-21T04:56:00Z')).toMatchObject({ level: 'ok' });
   expect(found('2026-11-21T02:00:01Z')).toMatchObject({
     level: 'warning',
-    message: expect.stringContaining('more than the promised rpo of 5 min') as unknown,
+    message: expect.stringContaining('more than its rpo of 5 min') as unknown,
     fix: expect.stringContaining('reprise status archive/mairie/base') as unknown,
   });
   expect(found('2026-11-21T02:00:01Z', { name: 'mairie', objectives: {} })).toMatchObject({ level: 'ok' });

@@ -23,7 +23,8 @@ async function documents(): Promise<readonly (readonly [name: string, text: stri
   const inDocs = (await readdir(join(root, 'docs'), { recursive: true }))
     .filter((name) => name.endsWith('.md'))
     .map((name) => `docs/${name}`);
-  const names = ['README.md', 'README.fr.md', ...inDocs.filter((name) => !name.startsWith('docs/reference/'))];
+  const ofRoot = ['README.md', 'README.fr.md', 'CONTRIBUTING.md', 'SECURITY.md'];
+  const names = [...ofRoot, ...inDocs.filter((name) => !name.startsWith('docs/reference/'))];
   return Promise.all(names.map(async (name) => [name, await readFile(join(root, name), 'utf8')] as const));
 }
 

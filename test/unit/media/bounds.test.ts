@@ -24,7 +24,7 @@ describe('F31: what is changed stays within what was approved', () => {
     const [source, target] = [await filled(names.slice(2)), await filled(names)];
     const work: MediaRun = { kind: 'sync', from: place(source), into: place(target), delete: true };
     const { counts } = await summarise(actionsOf(work));
-    return { source, target, work, bounds: { lookedAt: new Date(Date.now() + 60_000).toISOString(), most: counts } };
+    return { source, target, work, bounds: { scannedAt: new Date(Date.now() + 60_000).toISOString(), most: counts } };
   }
 
   test('a source that has become empty (its mount dropped) removes no more than was planned', async () => {
@@ -51,7 +51,7 @@ describe('F31: what is changed stays within what was approved', () => {
   test('what was written after the plan was made is left as it is', async () => {
     const { target, work, bounds } = await planned();
     const before = new Date(Date.now() - 60_000).toISOString();
-    expect(await applyAll(work, { ...options, bounds: { ...bounds, lookedAt: before } })).toMatchObject({
+    expect(await applyAll(work, { ...options, bounds: { ...bounds, scannedAt: before } })).toMatchObject({
       remove: { objects: 0 },
     });
     expect((await readdir(target)).filter((name) => names.includes(name))).toEqual(names);

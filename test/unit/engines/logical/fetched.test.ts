@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from '@jest/globals';
 import type { ReadContext } from '../../../../src/engines/engine.js';
 import { wholeFile } from '../../../../src/engines/logical/fetched.js';
-import { operationMark } from '../../../../src/engines/logical/names.js';
+import { operationMark } from '../../../../src/engines/shared/policy-folder.js';
 import { tempDir } from '../../../helpers/temp.js';
 
 const KEY = 'mairie/dump/db.dump';

@@ -3,11 +3,12 @@ import { RepriseError } from '../../domain/errors.js';
 import { type Decision, type Plan, isRecoveryPlan } from '../../domain/plan/plan.js';
 import { type RecoveryTarget, formatTarget } from '../../domain/target/target.js';
 import { openHostState } from '../../records/host-state.js';
-import type { ApprovalAnswer, HostActivities, PlannedStep } from '../api.js';
-import { knownPlan, policyFor, recordRefusal } from './approvals.js';
-import type { HostDependencies } from '../dependencies.js';
 import { wrapActivity } from '../activity-wrapper.js';
+import type { ApprovalAnswer, HostActivities, PlannedStep } from '../api.js';
 import { type ClusterContext, openClusterContext, record } from '../cluster-context.js';
+import type { HostDependencies } from '../dependencies.js';
+import { recordRefusal } from './approvals.js';
+import { knownPlan, policyFor } from './authorize.js';
 
 /** What people decide on recovered data is judged and kept on the host, as approvals are (F32, F33). */
 export function decisionActivities(deps: HostDependencies): Pick<HostActivities, 'recordDecision'> {

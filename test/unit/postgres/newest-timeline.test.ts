@@ -35,7 +35,7 @@ describe('F24: after a recovery to an earlier instant', () => {
   it('latest begins with the backup that leads to the newest timeline, and says which newer one does not', async () => {
     await expect(choose({ kind: 'latest' }, [abandoned, before])).resolves.toEqual({
       chosen: before,
-      warnings: [expect.stringMatching(/abandoned is passed over: .* timeline 1, and the newest is 2/)],
+      warnings: [expect.stringMatching(/abandoned is not used: .* timeline 1, and the newest is 2/)],
     });
     await expect(choose({ kind: 'latest' }, [fresh, abandoned, before])).resolves.toMatchObject({ chosen: fresh });
   });
@@ -43,7 +43,7 @@ describe('F24: after a recovery to an earlier instant', () => {
   it('latest is refused where only a backup of the given up past is there', async () => {
     await expect(choose({ kind: 'latest' }, [abandoned])).rejects.toMatchObject({
       code: 'wal-gap',
-      message: expect.stringContaining('timeline 2') as unknown,
+      message: expect.stringContaining('newest timeline, 2') as unknown,
       hint: expect.stringContaining('--to backup:abandoned') as unknown,
     });
   });
@@ -55,7 +55,7 @@ describe('F24: after a recovery to an earlier instant', () => {
     });
     await expect(choose({ kind: 'time', time: '2026-11-21T12:30:00Z' }, [fresh, abandoned])).resolves.toEqual({
       chosen: abandoned,
-      warnings: [expect.stringContaining('the newest, 2')],
+      warnings: [expect.stringContaining('the newest timeline, 2')],
     });
     await expect(choose({ kind: 'time', time: '2026-11-21T12:30:00Z' }, [abandoned, before])).resolves.toMatchObject({
       chosen: before,

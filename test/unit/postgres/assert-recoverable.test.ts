@@ -24,12 +24,12 @@ const judge =
   () =>
     assertRecoverable(target, chosen, { ...whole, ...reach });
 
-describe('F23: the end of the log', () => {
+describe('F23: the end of the WAL', () => {
   it('is known where it is to be reached', () => {
     expect(judge({ kind: 'latest' })).not.toThrow();
   });
 
-  it('not known, latest is refused with what to name instead: nobody could tell a replay that ended short', () => {
+  it('not known, latest is refused with what to name instead: a replay that ended too early could not be detected', () => {
     expect(judge({ kind: 'latest' }, { endLsn: null, lastCommitAt: null })).toThrow(
       expect.objectContaining({
         code: 'wal-gap',

@@ -1,22 +1,24 @@
 import type { Backup } from '../../domain/backup/backup.js';
 import { RepriseError, isRepriseError } from '../../domain/errors.js';
+import type { StoragePromise } from '../../domain/storage/lifecycle-rules.js';
 import {
   checkLifecycle,
   checkSmallFiles,
   promisesOf,
   promisesOfBackups,
 } from '../../domain/storage/lifecycle-rules.js';
-import type { StoragePromise } from '../../domain/storage/lifecycle-rules.js';
-import { storageChanges } from '../../domain/storage/storage-plan.js';
 import type { AppliedSetting, StorageNote, StoragePlan, StorageSurvey } from '../../domain/storage/storage-plan.js';
+import { storageChanges } from '../../domain/storage/storage-plan.js';
+import type { StorageUsage, StoredVolume } from '../../domain/storage/storage-usage.js';
+import { NO_CLASS, UsageSums } from '../../domain/storage/storage-usage.js';
 import { canonicalJson } from '../../domain/text/canonical-json.js';
 import { sizeInWords } from '../../domain/text/text.js';
 import { sha256Hex } from '../../records/digest.js';
 import type { StoredObject, WritableStorage } from '../../storage/storage.js';
-import { repositoryOf } from '../control/repositories.js';
-import type { HostDependencies } from '../dependencies.js';
 import type { ActivityRun } from '../activity-wrapper.js';
 import { currentBackups, openClusterContext, record } from '../cluster-context.js';
+import { repositoryOf } from '../config-lookup.js';
+import type { HostDependencies } from '../dependencies.js';
 
 /** What the settings of a repository are and should be, and where its lifecycle contradicts what is promised (P3). */
 export async function planStorage(deps: HostDependencies, name: string, run: ActivityRun): Promise<StoragePlan> {
@@ -170,4 +172,28 @@ function usersOf(deps: HostDependencies, repository: string) {
 function ignoreStorage(error: unknown): null {
   if (isRepriseError(error)) return null;
   throw error;
+}
+
+/** So many objects between two reports of progress. */
+const REPORT_EVERY = 10_000;
+
+/** What a repository holds, by cluster, class and state, and what that costs a month by the config's own prices (P6). */
+export async function storageUsage(deps: HostDependencies, name: string, run: ActivityRun): Promise<StorageUsage> {
+  const repository = repositoryOf(deps.config, name);
+  const storage = deps.openStorage(repository, null);
+  const sums = new UsageSums(Object.keys(deps.config.clusters), repository.prices ?? null);
+  let done = 0;
+  for await (const volume of storage.volumes?.(run.signal) ?? listed(storage)) {
+    if (run.signal.aborted) throw new RepriseError('interrupted', `adding up ${name} was given up`);
+    sums.add(volume);
+    done += 1;
+    if (done % REPORT_EVERY === 0) run.report({ phase: 'add up', done, unit: 'files' });
+  }
+  return sums.usage(name, deps.host);
+}
+
+/** A storage without versions and classes holds what it lists. */
+async function* listed(storage: WritableStorage): AsyncGenerator<StoredVolume> {
+  for await (const { key, sizeBytes } of storage.list(''))
+    yield { key, sizeBytes, storageClass: NO_CLASS, state: 'current' };
 }

@@ -1,8 +1,25 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { ClusterConfig, Config, PolicyConfig, RepositoryConfig } from '../../domain/config.js';
-import { RepriseError } from '../../domain/errors.js';
-import type { HostDependencies } from '../dependencies.js';
+import type { ClusterConfig, Config, PolicyConfig, RepositoryConfig } from '../domain/config.js';
+import { RepriseError } from '../domain/errors.js';
+import type { HostDependencies } from './dependencies.js';
+
+/** The cluster of that name, or `not-found` with the names there are. */
+export function clusterOf(config: Config, name: string): ClusterConfig {
+  const cluster = config.clusters[name];
+  if (!cluster)
+    throw new RepriseError(
+      'not-found',
+      `there is no cluster "${name}" in the config`,
+      `clusters: ${Object.keys(config.clusters).join(', ') || 'none'}`,
+    );
+  return cluster;
+}
+
+/** The name where it is that of a cluster, else undefined: then every cluster is searched. */
+export function knownCluster({ clusters }: Config, name: string | undefined): string | undefined {
+  return name !== undefined && Object.hasOwn(clusters, name) ? name : undefined;
+}
 
 /** The repository of that name, or `not-found` with the names there are. */
 export function repositoryOf(config: Config, name: string): RepositoryConfig {

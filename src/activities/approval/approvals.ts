@@ -1,0 +1,92 @@
+import { checkApproval } from '../../domain/approval/approval-policy.js';
+import { type Approval } from '../../domain/plan/plan.js';
+import { openHostState } from '../../records/host-state.js';
+import { wrapActivity } from '../activity-wrapper.js';
+import type { ApprovalAnswer, HostActivities, PlannedStep, StepInput } from '../api.js';
+import { type ClusterContext, openClusterContext, record } from '../cluster-context.js';
+import type { HostDependencies } from '../dependencies.js';
+import { again, approvalsOf, knownPlan, policyFor } from './authorize.js';
+
+/** Approvals are judged, kept and checked on the host that holds the plan, outside Temporal (F31–F33). */
+export function approvalActivities(deps: HostDependencies): Pick<HostActivities, 'recordApproval' | 'recordRejection'> {
+  return {
+    recordApproval: wrapActivity('recordApproval', async (step) => {
+      const session = await openClusterContext(deps, step.cluster);
+      const { approval } = step;
+      const answer = await judge(session, step, approval);
+      const what = `${step.plan}/${approval.by}/${Date.now()}`;
+      await (answer.accepted
+        ? record(
+            session,
+            step,
+            `approval/${what}`,
+            { kind: 'approval', digest: step.plan, approval, assurance: 'asserted' },
+            approval.by,
+          )
+        : recordRefusal(session, step, approval.by, answer));
+      return answer;
+    }),
+    recordRejection: wrapActivity('recordRejection', async (step) => {
+      const session = await openClusterContext(deps, step.cluster);
+      await record(
+        session,
+        step,
+        `rejected/${step.plan ?? 'none'}`,
+        {
+          kind: 'journal',
+          workflowId: step.workflowId,
+          step: 'decision',
+          text: `rejected by ${step.by}: ${step.reason}`,
+        },
+        step.by,
+      );
+    }),
+  };
+}
+
+/** Who was refused, and why (F32). */
+export async function recordRefusal(
+  session: ClusterContext,
+  step: PlannedStep,
+  by: string,
+  { code = 'approval-refused', reason = '' }: ApprovalAnswer,
+): Promise<void> {
+  await record(
+    session,
+    step,
+    `refusal/${step.plan}/${by}/${Date.now()}`,
+    { kind: 'refusal', digest: step.plan, by, code, reason },
+    by,
+  );
+}
+
+async function judge(
+  session: ClusterContext,
+  step: PlannedStep & StepInput,
+  approval: Approval,
+): Promise<ApprovalAnswer> {
+  const state = openHostState(session.host.stateDir);
+  const plan = await knownPlan(state, step.plan);
+  if (await state.isClosed(plan.digest))
+    return {
+      accepted: false,
+      missing: 0,
+      code: 'approval-used',
+      reason: `plan ${plan.digest.slice(0, 12)} is closed`,
+      hint: `make a new plan: ${again(plan)}`,
+    };
+  const earlier = await approvalsOf(state, plan);
+  const verdict = checkApproval({ plan, approval, earlier, policy: policyFor(session.cluster, plan), now: new Date() });
+  if (!verdict.accepted)
+    return { accepted: false, missing: 0, code: verdict.code, reason: verdict.reason, hint: verdict.hint };
+  await state.saveApproval(plan.digest, approval, new Date().toISOString());
+  // Counted after it was kept: of two that come at once, each would miss the other.
+  const counted = checkApproval({
+    plan,
+    approval,
+    earlier: await approvalsOf(state, plan),
+    policy: policyFor(session.cluster, plan),
+    now: new Date(),
+  });
+  return { accepted: true, missing: counted.accepted ? counted.missing : verdict.missing };
+}

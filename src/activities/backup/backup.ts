@@ -1,0 +1,138 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { withoutContents } from '../../domain/backup/backup.js';
+import type { BackupOrder } from '../../domain/operation/orders.js';
+import { backupOrder } from '../../domain/operation/orders.js';
+import type { MadeBackup } from '../../engines/engine.js';
+import type { JobLock } from '../../process/jobs/jobs.js';
+import { type HostState, openHostState } from '../../records/host-state.js';
+import { type ActivityRun, withOrder, wrapActivity } from '../activity-wrapper.js';
+import type { BackupStep, HostActivities } from '../api.js';
+import {
+  type ClusterContext,
+  clusterLocks,
+  currentBackups,
+  engineContext,
+  engineFor,
+  openClusterContext,
+  policyOf,
+  record,
+} from '../cluster-context.js';
+import type { HostDependencies } from '../dependencies.js';
+import { withConfiguration } from './configuration.js';
+
+type BackupActivities = Pick<
+  HostActivities,
+  'preflightBackup' | 'runBackup' | 'readBackups' | 'recordSkipped' | 'recordFailed'
+>;
+
+/** Making backups: each step finds what an earlier attempt of the same operation did. */
+export function backupActivities(deps: HostDependencies): BackupActivities {
+  return {
+    preflightBackup: wrapActivity(
+      'preflightBackup',
+      withOrder(backupOrder, async (step, run) => {
+        const session = await openClusterContext(deps, step.cluster);
+        const policy = policyOf(session, step.order.policy);
+        return engineFor(session, policy).preflightBackup(await backupContext(session, step, run));
+      }),
+    ),
+    runBackup: wrapActivity(
+      'runBackup',
+      withOrder(backupOrder, async (step, run) => {
+        const session = await openClusterContext(deps, step.cluster);
+        return (await makeBackup(session, step, run)).map((backup) => backup.id);
+      }),
+    ),
+    readBackups: wrapActivity('readBackups', async ({ cluster, backupIds }, run) => {
+      const backups = await currentBackups(await openClusterContext(deps, cluster), run);
+      return backups.filter((backup) => backupIds.includes(backup.id)).map(withoutContents);
+    }),
+    recordSkipped: wrapActivity('recordSkipped', async (step) => {
+      await record(await openClusterContext(deps, step.cluster), step, 'skipped', {
+        kind: 'backup-skipped',
+        policy: step.policy,
+        reason: step.reason,
+      });
+    }),
+    recordFailed: wrapActivity('recordFailed', async (step) => {
+      await record(await openClusterContext(deps, step.cluster), step, 'failed', {
+        kind: 'backup-failed',
+        policy: step.policy,
+        code: step.code,
+        reason: step.reason,
+      });
+    }),
+  };
+}
+
+async function backupContext(
+  session: ClusterContext,
+  step: BackupStep,
+  run: ActivityRun,
+  locks = clusterLocks.backup(session.cluster.name, step.order.policy),
+) {
+  return engineContext(session, policyOf(session, step.order.policy), run, step.operationId, locks, {
+    retry: step.retry,
+  });
+}
+
+/** Makes and records the backups of a policy; the record is written last, so that nothing partial is ever listed. */
+export async function makeBackup(
+  session: ClusterContext,
+  step: BackupStep,
+  run: ActivityRun,
+  locks?: readonly JobLock[],
+): Promise<readonly MadeBackup[]> {
+  const engine = engineFor(session, policyOf(session, step.order.policy));
+  const startedAt = await startOf(session, step);
+  const type = engine.capabilities.types.includes('incr') ? await typeOf(session, step, run) : step.order.type;
+  const backups = await engine.backup(await backupContext(session, step, run, locks), { type, startedAt });
+  const made: MadeBackup[] = [];
+  for (const backup of backups) made.push(await withConfiguration(session, step.order.policy, backup));
+  for (const backup of made)
+    await record(session, step, `backup/${backup.id}`, { kind: 'backup', backup }, step.requester);
+  return made;
+}
+
+/** What rests on a damaged backup is damaged too (F15): after a quarantine the next one is a full one, in every attempt. */
+async function typeOf(
+  session: ClusterContext,
+  { operationId, order: { policy: name, type: asked } }: BackupStep,
+  run: ActivityRun,
+): Promise<BackupOrder['type']> {
+  const state = openHostState(session.host.stateDir);
+  const earlier = await state.onceDone<'auto' | 'full'>(operationId, 'type');
+  // Also where another version asks for it: jobs may have begun with the earlier one.
+  if (earlier) return earlier.result;
+  if (asked !== 'auto') return asked;
+  const backups = (await currentBackups(session, run, [policyOf(session, name)])).filter(
+    ({ policy }) => policy === name,
+  );
+  const lastFull = backups.findLastIndex(({ type, status }) => type === 'full' && status !== 'missing');
+  const type = backups.slice(Math.max(0, lastFull)).some(({ status }) => status === 'quarantined') ? 'full' : 'auto';
+  await state.recordDone(operationId, 'type', type);
+  return type;
+}
+
+/**
+ * The first instant that any attempt named: after a Reset workflows name a later one, and the files would not be found.
+ * Backups are named by their second (B1): where another operation has that second, as the backups before and after a
+ * quick recovery may, this one waits for the next.
+ */
+async function startOf(session: ClusterContext, { operationId, startedAt }: BackupStep): Promise<string> {
+  const state = openHostState(session.host.stateDir);
+  for (let instant = Date.parse(startedAt); ; instant += 1000) {
+    const earlier = await state.onceDone<string>(operationId, 'start');
+    if (earlier) return earlier.result;
+    const named = new Date(instant).toISOString();
+    if (await isFirst(state, session.cluster.name, named, operationId))
+      await state.recordDone(operationId, 'start', named);
+    else await sleep(1000);
+  }
+}
+
+async function isFirst(state: HostState, cluster: string, instant: string, operationId: string): Promise<boolean> {
+  const [names, second] = [`starts-${cluster}`, instant.slice(0, 'YYYY-MM-DDTHH:MM:SS'.length).replaceAll(':', '')];
+  await state.recordDone(names, second, operationId);
+  return (await state.onceDone<string>(names, second))?.result === operationId;
+}

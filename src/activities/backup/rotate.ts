@@ -1,0 +1,242 @@
+import { Context } from '@temporalio/activity';
+import { tsToMs } from '@temporalio/common/lib/time.js';
+import type { Backup } from '../../domain/backup/backup.js';
+import type { PolicyConfig } from '../../domain/config.js';
+import { RepriseError } from '../../domain/errors.js';
+import type { RotationOrder } from '../../domain/operation/orders.js';
+import { rotationOrder } from '../../domain/operation/orders.js';
+import { planRetention } from '../../domain/retention/retention.js';
+import type { RetentionDecision, RotateOutput } from '../../domain/retention/retention.js';
+import type { StillNeeded } from '../../engines/engine.js';
+import { withHostLock } from '../../process/jobs/file-lock.js';
+import { operationsInUse, pruneJobs } from '../../process/jobs/supervisor.js';
+import { forgetUploadOrders } from '../../process/jobs/upload-orders.js';
+import { openHostState } from '../../records/host-state.js';
+import { type ActivityRun, withOrder, wrapActivity } from '../activity-wrapper.js';
+import type { HostActivities, OrderedStep, StepInput } from '../api.js';
+import {
+  type ClusterContext,
+  currentBackups,
+  engineContext,
+  engineFor,
+  openClusterContext,
+  policyOf,
+  readContext,
+  record,
+  storageOf,
+} from '../cluster-context.js';
+import type { HostDependencies } from '../dependencies.js';
+import { removeConfiguration } from './configuration.js';
+
+const JOBS_KEPT_MS = 30 * 24 * 3600 * 1000;
+/** An upload of a big cluster may touch nothing of it for days. */
+const LEFTOVERS_KEPT_MS = 7 * 24 * 3600 * 1000;
+
+export function rotatingActivities(deps: HostDependencies): Pick<HostActivities, 'rotateBackups'> {
+  return {
+    rotateBackups: wrapActivity(
+      'rotateBackups',
+      withOrder(rotationOrder, async (step, run) => {
+        const ahead = await clockAhead();
+        const session = await openClusterContext(deps, step.cluster);
+        const rotation = await rotate(session, step, run, ahead);
+        await pruneOldJobs(session, step.order.policy);
+        return rotation;
+      }),
+    ),
+  };
+}
+
+/** What retention keeps and lets go, with reasons; reads only. */
+export async function planRotation(
+  session: ClusterContext,
+  policyName: string,
+  run: ActivityRun,
+  aheadMs: number | null = null,
+) {
+  const policy = policyOf(session, policyName);
+  const backups = (await currentBackups(session, run, [policy])).filter((backup) => backup.policy === policy.name);
+  const pinned = (await session.catalogue.state()).pinnedBackups();
+  const request = { backups, retention: policy.retention, now: new Date(), aheadMs, pinned };
+  const plan = planRetention(request);
+  // Asked of those that would go only: an object lock costs a request a file.
+  const goes = backups.filter(({ id }) => plan.remove.some((one) => one.id === id));
+  const locked = await objectLocks(session, policy, goes, run);
+  return { backups, ...(locked.size === 0 ? plan : planRetention({ ...request, locked })) };
+}
+
+/** Removes what retention lets go; each backup is looked at again right before it goes. */
+async function rotate(
+  session: ClusterContext,
+  step: OrderedStep<RotationOrder>,
+  run: ActivityRun,
+  aheadMs: number | null,
+): Promise<RotateOutput> {
+  const { backups, keep, remove, refused } = await planRotation(session, step.order.policy, run, aheadMs);
+
+  const { done, halfway } = await earlierRemovals(session, step, backups);
+  const goes = [...halfway, ...(refused ? [] : remove)];
+  const removed = done.map(({ id }) => id);
+  const output = {
+    keep: keep.filter(({ id }) => !halfway.some((one) => one.id === id)),
+    remove: [...done, ...goes],
+    removed,
+    refused,
+  };
+  if (goes.length === 0) return output;
+
+  const policy = policyOf(session, step.order.policy);
+  const engine = engineFor(session, policy);
+  const context = await engineContext(session, policy, run, step.operationId, []);
+  const doomed = goes
+    .map(({ id }) => backups.find((backup) => backup.id === id))
+    .filter((backup) => backup !== undefined);
+  const needed = () => stillNeeded(session, backups);
+  const plan = await engine.planRemoval(
+    context,
+    doomed.map(({ label }) => label),
+    needed,
+  );
+  const unexpected = plan.labels.filter((label) => !doomed.some((backup) => backup.label === label));
+  if (unexpected.length > 0) {
+    throw new RepriseError(
+      'rotation-refused',
+      `removing ${doomed.map(({ id }) => id).join(', ')} would also remove ${unexpected.join(', ')}`,
+      'keep them all, or release what holds the chain',
+    );
+  }
+  const { stateDir } = session.host;
+  const ordered = dependantsFirst(doomed);
+  for (const batch of engine.capabilities.removesTogether ? [ordered] : ordered.map((backup) => [backup])) {
+    const going = await withHostLock(
+      stateDir,
+      `policy-${session.cluster.name}-${policy.name}`,
+      'exclusive',
+      async () => {
+        // Looked at again right before: a recovery may have pinned one since the plan, or a person held it.
+        const { labels } = await needed();
+        const free = batch
+          .filter(({ label }) => !labels.has(label))
+          .map((backup) => ({ backup, reason: goes.find(({ id }) => id === backup.id)?.reason ?? 'retention' }));
+        for (const { backup, reason } of free)
+          await openHostState(stateDir).recordDone(step.operationId, removalOf(backup.id), { reason });
+        if (free.length > 0)
+          await engine.remove(
+            context,
+            free.map(({ backup }) => backup.label),
+            needed,
+          );
+        return free;
+      },
+    );
+    for (const { backup, reason } of going) {
+      await removeConfiguration(session, policy, backup.label);
+      await record(session, step, `removed/${backup.id}`, { kind: 'removed', backupId: backup.id, reason });
+      removed.push(backup.id);
+    }
+  }
+  return output;
+}
+
+/** Announced before it begins, so that the next attempt tells its own half-done work from a backup that was lost. */
+const removalOf = (backupId: string): string => `removal of ${backupId}`;
+
+/** What earlier attempts of this operation removed, and what they had begun to remove when their worker died. */
+async function earlierRemovals(
+  session: ClusterContext,
+  { operationId }: StepInput,
+  backups: readonly Backup[],
+): Promise<{ done: readonly RetentionDecision[]; halfway: readonly RetentionDecision[] }> {
+  const own = (await session.catalogue.records()).filter((entry) => entry.operationId === operationId);
+  const done = own.flatMap((entry) => (entry.kind === 'removed' ? [{ id: entry.backupId, reason: entry.reason }] : []));
+  const halfway: RetentionDecision[] = [];
+  for (const { id } of backups.filter(({ status }) => status === 'missing')) {
+    const begun = await openHostState(session.host.stateDir).onceDone<{ reason: string }>(operationId, removalOf(id));
+    if (begun) halfway.push({ id, reason: begun.result.reason });
+  }
+  return { done, halfway };
+}
+
+/** Records of jobs, and what an engine left on this host, of operations long over; one that still holds a pin is under way, however old. */
+async function pruneOldJobs(session: ClusterContext, policy: string): Promise<void> {
+  const { catalogue, host } = session;
+  const { pins } = await catalogue.state();
+  const inUse = new Set([...pins.keys(), ...(await operationsInUse(host.stateDir, LEFTOVERS_KEPT_MS))]);
+  await engineFor(session, policyOf(session, policy)).removeLeftovers?.(host, inUse, LEFTOVERS_KEPT_MS);
+  await pruneJobs(host.stateDir, JOBS_KEPT_MS, (operationId) => !pins.has(operationId));
+  await forgetUploadOrders(host.stateDir);
+}
+
+function dependantsFirst(backups: readonly Backup[]): readonly Backup[] {
+  return [...backups].sort((a, b) => (a.startedAt < b.startedAt ? 1 : -1));
+}
+
+/** What pins and holds of this moment forbid to remove of a policy's backups: with what they rest on, and WAL of a recovery. */
+export async function stillNeeded(
+  { catalogue }: Pick<ClusterContext, 'catalogue'>,
+  backups: readonly Backup[],
+): Promise<StillNeeded> {
+  const state = await catalogue.state();
+  const pinned = state.pinnedBackups();
+  const held = new Set(state.backups.filter(({ heldUntil }) => heldUntil !== null).map(({ id }) => id));
+  const needed = backups.filter(({ id }) => pinned.has(id) || held.has(id));
+  const ofPolicy = new Set(backups.map(({ id }) => id));
+  const wal = [...state.pins.values()].flatMap(({ backupIds, walFrom }) =>
+    walFrom !== null && backupIds.some((id) => ofPolicy.has(id)) ? [walFrom] : [],
+  );
+  return {
+    labels: new Set(needed.flatMap(({ label, dependsOn }) => [label, ...(dependsOn ?? [])])),
+    walFrom: wal.sort()[0] ?? null,
+  };
+}
+
+/**
+ * Until when the bucket itself keeps backups, by id: the latest object lock on any of a backup's own files (F14). Nothing
+ * where the storage knows no locks; WAL that others need too does not count.
+ * @returns UTC ISO-8601 instants that are still to come
+ */
+export async function objectLocks(
+  session: ClusterContext,
+  policy: PolicyConfig,
+  backups: readonly Backup[],
+  run: ActivityRun,
+): Promise<ReadonlyMap<string, string>> {
+  const { ownFiles } = engineFor(session, policy);
+  const storage = storageOf(session, policy);
+  const locks = new Map<string, string>();
+  if (ownFiles === undefined || storage.capabilities.localPath) return locks;
+  const context = await readContext(session, policy, run, 'locks');
+  const now = context.now().toISOString();
+  for (const { id, label } of backups) {
+    for (const key of await ownFiles(context, label)) {
+      const until = (await storage.stat(key))?.lockedUntil;
+      if (until !== undefined && until > now && until > (locks.get(id) ?? '')) locks.set(id, until);
+    }
+  }
+  return locks;
+}
+
+/**
+ * By how many milliseconds this host's clock is ahead of Temporal's (behind: negative): the server notes when it hands
+ * an attempt to a worker. Null where it cannot be told, as in an activity without a workflow. Called first thing in an
+ * activity: what passes before counts as a difference.
+ * @throws RepriseError `temporal-unreachable`
+ */
+export async function clockAhead(): Promise<number | null> {
+  const here = Date.now();
+  const { info, client } = Context.current();
+  if (!info.workflowExecution) return null;
+  const { workflowId, runId } = info.workflowExecution;
+  const { raw } = await client.workflow
+    .getHandle(workflowId, runId)
+    .describe()
+    .catch((error: unknown) => {
+      throw new RepriseError(
+        'temporal-unreachable',
+        `Temporal did not tell its time: ${String(error)}`,
+        'it is asked again',
+      );
+    });
+  const started = raw.pendingActivities?.find(({ activityId }) => activityId === info.activityId)?.lastStartedTime;
+  return started ? here - tsToMs(started) : null;
+}

@@ -1,0 +1,83 @@
+import { RepriseError } from '../../domain/errors.js';
+import type { VerificationOrder } from '../../domain/operation/orders.js';
+import { verificationOrder } from '../../domain/operation/orders.js';
+import { type ActivityRun, withOrder, wrapActivity } from '../activity-wrapper.js';
+import type { HostActivities, StepInput } from '../api.js';
+import {
+  type ClusterContext,
+  currentBackups,
+  engineContext,
+  engineFor,
+  openClusterContext,
+  policyOf,
+  record,
+} from '../cluster-context.js';
+import type { HostDependencies } from '../dependencies.js';
+import { quarantine } from '../recovery/damaged-backup.js';
+import { testRestore } from './restore-test.js';
+
+export function verifyingActivities(deps: HostDependencies): Pick<HostActivities, 'proveBackup'> {
+  return {
+    proveBackup: wrapActivity(
+      'proveBackup',
+      withOrder(verificationOrder, async (step, run) =>
+        verifyAndRecord(await openClusterContext(deps, step.cluster), step, step.order, run),
+      ),
+    ),
+  };
+}
+
+/** Proves one backup and records the outcome: a proof, or a quarantine that keeps it from ever being offered. */
+export async function verifyAndRecord(
+  session: ClusterContext,
+  step: StepInput,
+  { backupId, restore }: VerificationOrder,
+  run: ActivityRun,
+): Promise<{ ok: boolean; detail: string }> {
+  const backup = (await currentBackups(session, run)).find(({ id }) => id === backupId);
+  if (!backup)
+    throw new RepriseError(
+      'not-found',
+      `there is no backup ${backupId}`,
+      `reprise backup list ${session.cluster.name}`,
+    );
+  if (backup.status === 'missing')
+    throw new RepriseError(
+      'not-found',
+      `${backupId} is recorded, but its files are gone`,
+      'take a new backup: reprise backup run',
+    );
+  const policy = policyOf(session, backup.policy);
+  const context = await engineContext(session, policy, run, `${step.operationId}/prove/${backup.label}`, [], {
+    retry: step.retry,
+  });
+  // What is being read must not be rotated away meanwhile.
+  const pinned = { operationId: `${step.operationId}/prove/${backup.label}` };
+  // Each attempt's own record: one found from before an `unpin` would pin nothing.
+  await record(session, pinned, `pin/${Date.now()}`, {
+    kind: 'pin',
+    backupIds: [backupId],
+    walFrom: backup.wal?.start ?? null,
+  });
+  try {
+    const read = await engineFor(session, policy).verify(context, backup);
+    const verdict = read.ok && restore ? await testRestore(session, context, backup) : read;
+    if (verdict.ok) {
+      const proof = {
+        level: restore ? ('restored' as const) : ('verified' as const),
+        at: new Date().toISOString(),
+      };
+      await record(session, step, `proof/${backupId}/${restore ? 'restore' : 'verify'}`, {
+        kind: 'proof',
+        backupId,
+        proof,
+        detail: verdict.detail,
+      });
+    } else {
+      await quarantine(session, step, backupId, verdict.detail);
+    }
+    return { ok: verdict.ok, detail: verdict.detail };
+  } finally {
+    await record(session, pinned, `unpin/${Date.now()}`, { kind: 'unpin' });
+  }
+}

@@ -1,0 +1,73 @@
+import type { CatalogueState } from '../../domain/backup/catalogue.js';
+import { RepriseError } from '../../domain/errors.js';
+import type { IncidentLine, InspectionResults } from '../../domain/operation/inspections.js';
+import { type ClusterContext, openClusterContexts } from '../cluster-context.js';
+import { knownCluster } from '../config-lookup.js';
+import type { HostDependencies } from '../dependencies.js';
+
+/** Incidents of the clusters of this host, or of the one named. */
+export async function listIncidents(deps: HostDependencies, cluster?: string): Promise<readonly IncidentLine[]> {
+  const found = await Promise.all(
+    (await openClusterContexts(deps, cluster)).map(async (session) =>
+      incidentLines(session, await session.catalogue.state()),
+    ),
+  );
+  return found.flat();
+}
+
+/** One incident with the records of its operations. */
+export async function showIncident(deps: HostDependencies, id: string): Promise<InspectionResults['incident']> {
+  const { session, line, operationId } = await findIncident(deps, id);
+  const records = (await session.catalogue.records()).filter(
+    (entry) => entry.operationId === operationId || entry.operationId.startsWith(`${operationId}-`),
+  );
+  return {
+    incident: line,
+    records,
+    outcome: (await session.catalogue.state()).outcomes.get(operationId)?.outcome ?? null,
+  };
+}
+
+/** The incident document, as Markdown. */
+export async function incidentReport(deps: HostDependencies, id: string, cluster?: string): Promise<string> {
+  const operationId = operationOfId(id);
+  for (const session of await openClusterContexts(deps, cluster ?? knownCluster(deps.config, id.split('/')[1]))) {
+    const markdown = await session.catalogue.incidentDocument(operationId);
+    if (markdown !== null) return markdown;
+  }
+  throw new RepriseError(
+    'not-found',
+    `there is no incident document of ${id}`,
+    'it is written when the recovery ends; meanwhile: reprise incident show',
+  );
+}
+
+const CLOSED = ['closed', 'dismissed'];
+
+function incidentLines({ cluster }: ClusterContext, state: CatalogueState): readonly IncidentLine[] {
+  return [...state.incidents.values()].map((incident) => ({
+    id: incident.id,
+    cluster: cluster.name,
+    scenario: incident.scenario,
+    state: incident.state,
+    openedAt: incident.openedAt,
+    closedAt: CLOSED.includes(incident.state) ? incident.updatedAt : null,
+  }));
+}
+
+async function findIncident(deps: HostDependencies, id: string) {
+  for (const session of await openClusterContexts(deps, knownCluster(deps.config, id.split('/')[1]))) {
+    const state = await session.catalogue.state();
+    const incident = [...state.incidents.values()].find(
+      (candidate) => candidate.id === id || candidate.operationId === operationOfId(id),
+    );
+    const line = incidentLines(session, state).find((candidate) => candidate.id === incident?.id);
+    if (incident && line) return { session, line, operationId: incident.operationId };
+  }
+  throw new RepriseError('not-found', `there is no incident "${id}"`, 'see what there is: reprise incident list');
+}
+
+/** The operation id is the last part of a workflow id. */
+function operationOfId(id: string): string {
+  return id.slice(id.lastIndexOf('/') + 1);
+}

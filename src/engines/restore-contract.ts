@@ -1,0 +1,64 @@
+/** What an engine does in a recovery: looks whether a target can be reached, and restores files or databases. */
+import type { Backup, TableCount } from '../domain/backup/backup.js';
+import type { ClusterConfig } from '../domain/config.js';
+import type { RecoveryOutline } from '../domain/plan/recovery-observations.js';
+import type { RecoveryTarget } from '../domain/target/target.js';
+import type { EngineContext, ReadContext } from './context.js';
+import type { RecoveryWal } from './wal-contract.js';
+
+export interface RestoreEngine {
+  /** Whether and how a target can be reached. Changes nothing. */
+  outlineRecovery(context: ReadContext, request: OutlineRequest): Promise<RecoveryOutline>;
+  /** Physical engines. */
+  readonly physical?: PhysicalRestore;
+  /** Logical engines. */
+  readonly logical?: LogicalRestore;
+}
+
+/** Restores files, and says how the server gets the WAL it replays then. */
+export interface PhysicalRestore extends RecoveryWal {
+  restoreFiles(context: EngineContext, request: RestoreFilesRequest): Promise<void>;
+}
+
+export interface LogicalRestore {
+  restoreDatabase(context: EngineContext, request: RestoreDatabaseRequest): Promise<RestoredDatabase>;
+  /** Roles and tablespaces that the dump needs and the server lacks, from the companion of the backup. */
+  restoreGlobals(
+    context: EngineContext,
+    backup: Backup,
+    connection: ClusterConfig['connection'],
+  ): Promise<readonly string[]>;
+}
+
+export interface OutlineRequest {
+  readonly target: RecoveryTarget;
+  /** Complete, not quarantined backups of the policy, newest first, as catalogue and engine agree on them. */
+  readonly candidates: readonly Backup[];
+  /** Old data directory whose `pg_wal` may still be read; null where it is gone or not replaced. */
+  readonly oldDataDir: string | null;
+  readonly databases: readonly string[];
+}
+
+/** Restores a physical backup's files; the caller starts nothing before this has returned. */
+export interface RestoreFilesRequest {
+  readonly backup: Backup;
+  readonly dataDir: string;
+  /** Tablespaces are always remapped below this directory. */
+  readonly tablespaceDir: string;
+  /** The plan says that what is in `dataDir` is overwritten: the engine takes a directory that is not empty. */
+  readonly overOld?: boolean;
+}
+
+/** Restores one dump into a new database beside the live one. */
+export interface RestoreDatabaseRequest {
+  readonly backup: Backup;
+  /** The new database's name; the live one is not touched. */
+  readonly intoDatabase: string;
+  readonly connection: ClusterConfig['connection'];
+}
+
+export interface RestoredDatabase {
+  readonly contents: readonly TableCount[];
+  /** Harmless messages that were accepted, each with the rule that accepts it. */
+  readonly accepted: readonly string[];
+}
