@@ -58,7 +58,7 @@ function refuseUnfitPlace(
   if (processes.length > 0)
     throw new RepriseError(
       'conflict',
-      `a server works in ${place.dataDir} (process ${processes.join(', ')})`,
+      `a server is running in ${place.dataDir} (process ${processes.join(', ')})`,
       'stop it first, with all its backends: what is there is put aside',
     );
   if (targetServer !== null && !targetServer.ok) {

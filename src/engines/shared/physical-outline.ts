@@ -1,6 +1,6 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { compareInstants } from '../../domain/target/compare-instants.js';
+import { compareInstants } from '../../domain/target/instant.js';
 import { RepriseError } from '../../domain/errors.js';
 import type { RecoveryTarget } from '../../domain/target/target.js';
 import { parseSegmentName } from '../../domain/target/wal.js';

@@ -1,4 +1,4 @@
-import type { DescribedStorage } from '../../domain/storage/described-storage.js';
+import type { DescribedStorage } from '../../domain/config.js';
 import { segmentIndex } from '../../domain/target/wal.js';
 import type { ReadableStorage } from '../../storage/storage.js';
 
