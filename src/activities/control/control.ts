@@ -69,7 +69,7 @@ export function createControlActivities(deps: ControlDependencies): ControlActiv
       throw notYet(
         'lock-held',
         `${holder.workflowId} holds ${cluster} since ${holder.since}`,
-        `see how far it is: reprise watch ${holder.workflowId}`,
+        `see its progress: reprise watch ${holder.workflowId}`,
       );
     }),
     hostAnswers: wrapActivity('hostAnswers', async ({ host }) => hasPoller(Context.current().client, host)),
@@ -77,7 +77,7 @@ export function createControlActivities(deps: ControlDependencies): ControlActiv
       if (await hasPoller(Context.current().client, host)) return;
       throw notYet(
         'host-without-worker',
-        `no worker of host ${host} polls`,
+        `the worker of host ${host} is not running`,
         `start one there: reprise worker --host ${host}`,
       );
     }),
