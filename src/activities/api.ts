@@ -185,6 +185,8 @@ export interface HostActivities {
   /** What of the plan's files still cannot be read. */
   lookAtThaw(input: PlannedStep): Promise<{ objects: number; bytes: number }>;
   runHook(input: PlannedStep & { hook: string }): Promise<void>;
+  /** Runs what takes a hook back: once for each time the hook was begun. */
+  undoHook(input: PlannedStep & { hook: string }): Promise<void>;
   safetyBackup(input: PlannedStep & { startedAt: string }): Promise<string>;
   stopServer(input: PlannedStep): Promise<void>;
   startServer(input: PlannedStep): Promise<ReachedTarget>;

@@ -13,6 +13,7 @@ import { mediaActivities, mediaVerifying } from './media/media.js';
 import { databaseSteps } from './recovery/database-steps.js';
 import { directorySteps } from './recovery/directory-steps.js';
 import { finishingActivities } from './recovery/finish.js';
+import { hookActivities } from './recovery/hooks.js';
 import { planningActivities } from './recovery/plan.js';
 import { recoveredMedia } from './recovery/recovered-media.js';
 import { serverSteps } from './recovery/server-steps.js';
@@ -29,6 +30,7 @@ export function createHostActivities(deps: HostDependencies): HostActivities {
     ...decisionActivities(deps),
     ...directorySteps(deps),
     ...finishingActivities(deps),
+    ...hookActivities(deps),
     ...mediaActivities(deps),
     ...mediaVerifying(deps),
     ...planningActivities(deps),

@@ -174,6 +174,14 @@ function checkHooks(at: ConfigPath, cluster: ClusterConfig): Problem[] {
     const path = [...at, 'hooks', name, 'undo'];
     if (undo === name)
       return [{ path, message: 'a hook cannot take itself back', hint: 'name the hook that does the opposite' }];
+    if (undo !== undefined && name === 'start-applications')
+      return [
+        {
+          path,
+          message: 'start-applications is the last step of a recovery: nothing takes it back',
+          hint: 'give stop-applications an undo instead',
+        },
+      ];
     if (undo === undefined || names.includes(undo)) return [];
     return [{ path, message: `unknown hook ${JSON.stringify(undo)}`, hint: didYouMean(undo, names, 'hooks') }];
   });

@@ -200,11 +200,11 @@ describe('backup: nothing is done, and it says why', () => {
 });
 
 describe('backup: it fails', () => {
-  it('F15: a backup that does not stand its proof is no backup: nothing is rotated, it fails as backup-corrupt', async () => {
+  it('F15: a backup whose verification fails is no backup: nothing is rotated, it fails as backup-corrupt', async () => {
     const one = await start({ proveBackup: async () => ({ ok: false, detail: 'checksum differs' }) });
     expect(await failureOfWorkflow(one.workflow)).toEqual({
       type: 'backup-corrupt',
-      message: 'b1 did not stand its proof: checksum differs',
+      message: 'the verification of b1 failed: checksum differs',
     });
     expect(one.names).not.toContain('rotateBackups');
     expect(one.of('recordFailed')).toMatchObject([
@@ -249,7 +249,7 @@ describe('backup: it fails', () => {
     await one.called('runBackup');
     await one.workflow.cancel();
     expect(await failureOfWorkflow(one.workflow)).toMatchObject({ type: 'CancelledFailure' });
-    expect(one.of('recordFailed')).toMatchObject([{ code: 'job-cancelled', reason: 'the work was cancelled' }]);
+    expect(one.of('recordFailed')).toMatchObject([{ code: 'job-cancelled', reason: 'the operation was cancelled' }]);
     expect(one.names.slice(-2)).toEqual(['recordFailed', 'releaseLock']);
     expect(await one.status()).toMatchObject({ state: 'cancelled' });
   });

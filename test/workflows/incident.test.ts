@@ -200,9 +200,7 @@ describe('undecided: the recovery came to nothing', () => {
   it('F8: Reset when its recovery was started already: that one goes on, and a person decides', async () => {
     const one = lab.case();
     const recovery = await one.start(workflowTypes.recover, recoverWorkflowId('CLUSTER', 'op'), {
-      target: { kind: 'latest' },
-      into: 'in-place',
-      pause: false,
+      order: { target: { kind: 'latest' }, into: 'in-place', pause: false },
       operationId: 'op',
       requester: 'watch',
     });

@@ -84,7 +84,9 @@ export class Recovery {
     ];
     return this.seen.calls
       .filter(({ name }) => this.seen.names.includes(name) && !around.includes(name))
-      .map(({ name, input }) => (name === 'runHook' ? String(input['hook']) : name));
+      .map(({ name, input }) =>
+        name === 'runHook' ? String(input['hook']) : name === 'undoHook' ? `undo ${String(input['hook'])}` : name,
+      );
   }
 }
 

@@ -56,7 +56,7 @@ describe('what a person decides while the recovery runs', () => {
       'safetyBackup',
       'restoreDatabases',
       'runChecks',
-      'start-applications',
+      'undo stop-applications',
     ]);
   });
 

@@ -176,7 +176,7 @@ describe('S1: an activity that is not heard of any more', () => {
     await dead.called('recordIncident');
     expect(dead.of('recordIncident')[0]).toMatchObject({
       state: 'suspected',
-      text: `layer host: no worker of host ${HOST} answers`,
+      text: `layer host: the worker of host ${HOST} is not running`,
     });
     const [, year, month, day, hour, minute, second] =
       /-(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/.exec(String(incidents(dead)[0])) ?? [];

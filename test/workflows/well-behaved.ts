@@ -76,6 +76,7 @@ export const wellBehaved: Activities = {
   requestThaw: async () => undefined,
   lookAtThaw: async () => ({ objects: 0, bytes: 0 }),
   runHook: async () => undefined,
+  undoHook: async () => undefined,
   safetyBackup: async () => 'saved as b1',
   stopServer: async () => undefined,
   startServer: async () => reached,

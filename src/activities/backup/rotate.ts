@@ -10,7 +10,7 @@ import type { RetentionDecision, RotateOutput } from '../../domain/retention/rot
 import type { StillNeeded } from '../../engines/engine.js';
 import { withHostLock } from '../../process/jobs/file-lock.js';
 import { operationsInUse, pruneJobs } from '../../process/jobs/supervisor.js';
-import { forgetUploadOrders } from '../../process/jobs/upload-orders.js';
+import { forgetUploadOrders } from '../../process/jobs/upload-order.js';
 import { openHostState } from '../../records/host-state.js';
 import { type ActivityRun, withOrder, wrapActivity } from '../activity-wrapper.js';
 import type { HostActivities, OrderedStep, StepInput } from '../api.js';

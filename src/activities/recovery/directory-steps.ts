@@ -6,7 +6,7 @@ import type { RecoveryTarget } from '../../domain/target/target.js';
 import { compareLsn, laterLsn } from '../../domain/target/wal.js';
 import type { PhysicalRestore } from '../../engines/engine.js';
 import { repairAllCollations } from '../../postgres/content/collation.js';
-import { promote, resetRecoverySettings, retargetRecovery } from '../../postgres/recovery/recovery.js';
+import { promoteServer, resetRecoverySettings, retargetRecovery } from '../../postgres/recovery/recovery.js';
 import { type RecoveryProgress, recoveryProgress } from '../../postgres/recovery/recovery-progress.js';
 import { rearmArchiving } from '../../postgres/wal/archiving.js';
 import { waitForEndOfWal, waitForPause } from '../../postgres/recovery/recovery-wait.js';
@@ -61,7 +61,7 @@ export function directorySteps(deps: HostDependencies): DirectorySteps {
       await requirePromotion(work.session, work.plan);
       const connection = connectionAt(work.session.cluster, work.plan.binding);
       await openHostState(work.session.host.stateDir).recordDone(step.operationId, PROMOTION, null);
-      const { timeline } = await promote(connection);
+      const { timeline } = await promoteServer(connection);
       await openHostState(work.session.host.stateDir).recordDone(step.operationId, PROMOTED, null);
       await resetRecoverySettings(work.dataDir, work.session.user);
       await (await work.service()).reload();

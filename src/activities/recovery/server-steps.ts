@@ -3,7 +3,6 @@ import { RepriseError } from '../../domain/errors.js';
 import { type Plan, type Replacement, losesOldData } from '../../domain/plan/plan.js';
 import type { EngineContext } from '../../engines/engine.js';
 import { waitForLock } from '../../process/jobs/file-lock.js';
-import { runProgram } from '../../process/exec/run-program.js';
 import { copyOldData, emptyOldData, readyToOverwrite } from '../../postgres/old-data/copy-old-data.js';
 import { moveOldData } from '../../postgres/old-data/move-old-data.js';
 import { giveTo } from '../../files/directories.js';
@@ -77,18 +76,11 @@ export async function authorized(deps: HostDependencies, step: PlannedStep, run:
 /** Name of the step in the host's ledger, under which its result is kept for the replay. */
 export const SALVAGED = 'salvage';
 
-type ServerSteps = Pick<HostActivities, 'runHook' | 'stopServer' | 'startServer' | 'salvageWal' | 'putAside'>;
+type ServerSteps = Pick<HostActivities, 'stopServer' | 'startServer' | 'salvageWal' | 'putAside'>;
 
 /** What is done to the old server before anything is restored: stop, save, move away. Nothing is deleted. */
 export function serverSteps(deps: HostDependencies): ServerSteps {
   return {
-    runHook: wrapActivity('runHook', async (step, run) => {
-      const { session, plan } = await authorized(deps, step, run);
-      const hook = session.cluster.hooks[step.hook];
-      if (!hook || !plan.binding.hooks.includes(step.hook))
-        throw new RepriseError('plan-stale', `hook "${step.hook}" is not part of the plan`);
-      await runProgram(hook.argv, { timeoutMs: hook.timeoutSeconds * 1000, signal: run.signal });
-    }),
     stopServer: wrapActivity('stopServer', async (step, run) => {
       const work = await authorized(deps, step, run);
       await onceAlone(work, step, 'stop', async () => {

@@ -180,7 +180,12 @@ const hook = (names: KnownNames) =>
       argv: argv().describe('Program and arguments; no shell reads them, no secret may stand here.'),
       host: filledIn(reference('host', 'hosts', names.hosts)).describe("Host it runs on; absent: the cluster's own."),
       timeout: duration().prefault('60s').describe('Stopped after this time.'),
-      undo: z.string().optional().describe('Hook that takes this one back.'),
+      undo: z
+        .string()
+        .optional()
+        .describe(
+          'Hook that takes this one back, however the recovery ends; not run on its own where the live data was touched and the recovery did not end well.',
+        ),
     })
     .transform(({ argv, host, timeout: timeoutSeconds, undo }) => ({ argv, host, timeoutSeconds, undo }));
 

@@ -3,6 +3,7 @@ import type { ClusterConfig } from '../config.js';
 import { RepriseError } from '../errors.js';
 import { stateOf } from './choose-source.js';
 import { planWarnings } from './plan-warnings.js';
+import { undoHooksOf } from './hooks.js';
 import type { PlanTerms, PlanningRequest } from './plan-terms.js';
 import type { Plan, PlanBinding, PlanObservations } from './plan.js';
 import { mediaRefusal, plannedMedia } from './recovered-media.js';
@@ -83,6 +84,7 @@ function bindingOf(
   const media = mediaOf(cluster, request, seen);
   const fate = oldDataFate(place, oldData, { method, dataDirExists: seen.dataDirExists });
   const steps = cluster.recovery.steps.filter((step) => step !== 'safety-backup' || method === 'databases');
+  const hooks = place.inPlace ? steps.filter((step) => cluster.hooks[step]) : [];
   return {
     action: 'recover',
     operationId,
@@ -113,7 +115,8 @@ function bindingOf(
     thaw,
     media,
     steps,
-    hooks: place.inPlace ? steps.filter((step) => cluster.hooks[step]) : [],
+    hooks,
+    undoHooks: undoHooksOf(hooks, cluster.hooks),
     configDigest,
     engineConfigDigest: seen.engineConfigDigest,
     requester,

@@ -132,6 +132,7 @@ function facts({ binding, observed, approveBy, digest }: Plan): Fact[] {
     { name: 'steps', values: shown(binding.steps, (step) => ({ text: step.replaceAll('-', ' ') })) },
     { name: 'pauses', values: binding.pause ? [{ text: 'at the target, read-only, until you promote' }] : [] },
     { name: 'hooks run', values: shown(binding.hooks, (hook) => ({ text: hook, code: true })) },
+    { name: 'hooks undone', values: shown(Object.entries(binding.undoHooks ?? {}), undoInWords) },
     { name: 'takes about', values: seconds(observed.predictedRtoSeconds) },
     { name: 'recoverable', values: range(observed.reachableFrom, observed.reachableTo) },
     { name: 'WAL ends at', values: optional(observed.walEnd) },
@@ -157,6 +158,10 @@ function facts({ binding, observed, approveBy, digest }: Plan): Fact[] {
   ];
   const recovering = new Set(['target', 'recoverable', 'WAL ends at', 'salvages', 'needs']);
   return all.filter(({ name, values }) => values.length > 0 && !(binding.method === 'restart' && recovering.has(name)));
+}
+
+function undoInWords([hook, undo]: readonly [string, string]): Value {
+  return { text: `${hook} by ${undo}, also where the recovery is given up before the live data is touched` };
 }
 
 /** What is approved. */

@@ -90,6 +90,8 @@ export interface PlanBinding {
   readonly media?: PlannedMedia;
   readonly steps: readonly string[];
   readonly hooks: readonly string[];
+  /** By hook: the one that takes it back on every way out; absent where the configuration names none. */
+  readonly undoHooks?: Readonly<Record<string, string>>;
   readonly configDigest: string;
   /** SHA-256 of the engine's own configuration file, where it has one: it decides where backups are read from. */
   readonly engineConfigDigest?: string;

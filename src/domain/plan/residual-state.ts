@@ -1,32 +1,69 @@
 import { type Plan, losesOldData } from './plan.js';
 import { formatTarget } from '../target/target.js';
 
-/** Steps after which something is no longer where it was. */
-export const stepsThatMoveData = {
-  aside: 'put the old data aside',
+/** Steps of the runbook, as the journal and the Web UI name them. */
+export const stepNames = {
+  startServer: 'start the server',
+  stopServer: 'stop the old server',
+  salvage: 'salvage WAL that was not archived',
+  moveOldData: 'put the old data aside',
+  restoreFiles: 'restore files',
+  replay: 'replay WAL',
   media: 'bring media back',
+  runChecks: 'run checks',
   promote: 'promote',
+  rearm: 'arm archiving again',
+  restoreBeside: 'restore beside the live databases',
   swap: 'swap the databases',
 } as const;
+
+/** Steps from which on applications no longer find what they worked with. */
+const touching: readonly string[] = [
+  stepNames.stopServer,
+  stepNames.moveOldData,
+  stepNames.media,
+  stepNames.promote,
+  stepNames.swap,
+];
+
+/** Whether what applications work with may no longer be as it was. @param begun as for {@link describeResidualState} */
+export function liveDataTouched(begun: readonly string[]): boolean {
+  return begun.some((name) => touching.includes(name));
+}
 
 /**
  * What a recovery leaves that ended before its end: where the old data is, and what to type next.
  * @param begun names of the steps of the runbook that were begun, in their order
+ * @param undos hooks that were run and not taken back, with the hook that does it
  */
-export function describeResidualState({ binding }: Plan, begun: readonly string[]): string {
+export function describeResidualState(
+  { binding }: Plan,
+  begun: readonly string[],
+  undos: ReadonlyMap<string, string> = new Map(),
+): string {
   const last = begun.at(-1);
   if (last === undefined) return 'Nothing was changed.';
   return [
     `It ended at the step "${last}".`,
     ...stateOf(binding, begun),
     ...mediaOf(binding, begun),
+    ...hooksOf(undos, begun),
     goOn(binding),
   ].join(' ');
 }
 
+/** Applications on a half recovered database do more harm than none: a person starts them. */
+function hooksOf(undos: ReadonlyMap<string, string>, begun: readonly string[]): readonly string[] {
+  const why = liveDataTouched(begun) ? 'because the live data was touched' : 'because that failed';
+  return [...undos].map(
+    ([hook, undo]) =>
+      `Hook "${hook}" was not undone, ${why}: check the data, then do yourself what hook "${undo}" does.`,
+  );
+}
+
 function stateOf({ method, replaces }: Plan['binding'], begun: readonly string[]): readonly string[] {
   // The last step may have been refused before it moved anything.
-  const moved = begun.at(-1) === stepsThatMoveData.aside || begun.at(-1) === stepsThatMoveData.swap ? 'may be' : 'is';
+  const moved = begun.at(-1) === stepNames.moveOldData || begun.at(-1) === stepNames.swap ? 'may be' : 'is';
   const kept = replaces.map(({ what, keptAs }) =>
     keptAs === null
       ? `${what} ${moved} overwritten and cannot be restored.`
@@ -36,13 +73,13 @@ function stateOf({ method, replaces }: Plan['binding'], begun: readonly string[]
     case 'restart':
       return ['Nothing was replaced.'];
     case 'databases':
-      if (begun.includes(stepsThatMoveData.swap))
+      if (begun.includes(stepNames.swap))
         return ['The restored databases may already have replaced the live ones.', ...kept];
       return ['The live databases were not changed; a restored copy may exist beside them (`reprise kept list`).'];
     case 'data-directory':
-      if (!begun.includes(stepsThatMoveData.aside)) return ['No data was moved; the old server may be stopped.'];
+      if (!begun.includes(stepNames.moveOldData)) return ['No data was moved; the old server may be stopped.'];
       return [
-        begun.includes(stepsThatMoveData.promote)
+        begun.includes(stepNames.promote)
           ? 'The recovered server may already be promoted: look at it first.'
           : 'The recovered server was not promoted.',
         ...kept,
@@ -51,7 +88,7 @@ function stateOf({ method, replaces }: Plan['binding'], begun: readonly string[]
 }
 
 function mediaOf({ media }: Plan['binding'], begun: readonly string[]): readonly string[] {
-  if (!media || !begun.includes(stepsThatMoveData.media)) return [];
+  if (!media || !begun.includes(stepNames.media)) return [];
   return [
     `The media ${media.name} were recovered to ${media.instant}, in part or completely; no version is lost: \`reprise media recover ${media.name} --to TIME\` undoes that, with the time before this recovery.`,
   ];

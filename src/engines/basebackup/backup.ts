@@ -12,11 +12,11 @@ import { BASEBACKUP, fileKey, madeBackup, manifestText, readManifest } from './m
 import type { BackupFile, BaseManifest } from './manifest.js';
 import { labelOf, manifestKey, PG_MANIFEST, spoolOf } from './names.js';
 import { optionsOf } from './options.js';
-import { chooseOnce, doesNotFit, keepChoice } from './kept-choice.js';
-import { parentManifest } from './parent.js';
-import type { Choice } from './parent.js';
+import { chooseOnce, doesNotFit, keepChoice } from './backup-type.js';
+import { parentManifest } from './chain.js';
+import type { Choice } from './backup-type.js';
 import { readPgManifest } from './pg-manifest.js';
-import { archivingHint, liveServer } from './server.js';
+import { archivingHint, liveServer } from './archiving.js';
 import { takeBase, tarsOf, verifySpool } from './spool.js';
 import { removeTree } from './unpack.js';
 import { waitForSegment } from './wal-archive.js';

@@ -4,7 +4,7 @@ import { outlinePhysical } from '../shared/physical-outline.js';
 import type { PhysicalCandidate } from '../shared/physical-outline.js';
 import { isRepriseError } from '../../domain/errors.js';
 import { hashOf, manifestOf } from './manifest.js';
-import { chainOf } from './parent.js';
+import { chainOf } from './chain.js';
 import { prefetchBytes } from './wal-prefetch.js';
 import { walArchive } from './wal-archive.js';
 

@@ -12,7 +12,7 @@ import type { EngineContext } from '../engine.js';
 import { walPrefix } from './names.js';
 import { optionsOf, receivesWal } from './options.js';
 import { notReceived, receivingHint } from './receive.js';
-import { archivingHint, liveServer } from './server.js';
+import { archivingHint, liveServer } from './archiving.js';
 import { slotName, slotState } from './slot.js';
 import { waitForSegment } from './wal-archive.js';
 

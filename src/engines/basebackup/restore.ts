@@ -11,7 +11,7 @@ import type { Link } from './combine.js';
 import { fetchFiles } from './fetch-files.js';
 import { manifestOf } from './manifest.js';
 import type { BaseManifest } from './manifest.js';
-import { chainOf } from './parent.js';
+import { chainOf } from './chain.js';
 import { removeTree, unpack } from './unpack.js';
 import type { Unpacking } from './unpack.js';
 

@@ -10,7 +10,7 @@ import { readHeader, readLocale, whyNoDump } from './archive-header.js';
 import type { ArchiveHeader } from './archive-header.js';
 import { countDump } from './count-dump.js';
 import { readDatabaseFacts } from './database-facts.js';
-import { dumpGlobals } from './globals.js';
+import { dumpGlobals } from './dump-globals.js';
 import { fingerprint } from '../shared/hash.js';
 import type { Fingerprint } from '../shared/hash.js';
 import type { SealedFile } from './encryption.js';

@@ -1,7 +1,7 @@
 import type { Backup } from '../../domain/backup/backup.js';
 import { RepriseError } from '../../domain/errors.js';
 import type { OutlineRequest, ReadContext, RecoveryOutline } from '../engine.js';
-import { checkFetchRoom } from './fetched.js';
+import { checkFetchRoom } from './local-copy.js';
 import { damageOf } from '../shared/hash.js';
 import type { Fingerprint } from '../shared/hash.js';
 import { checkKey } from './encryption.js';

@@ -3,13 +3,14 @@ import { countDatabases } from '../../postgres/content/inventory.js';
 import type { LiveServerFacts } from '../../postgres/server/server-facts.js';
 import type { BackupRequest, EngineContext, MadeBackup } from '../engine.js';
 import { sha256OfFile } from '../shared/hash.js';
-import { ownership } from '../shared/backup-record.js';
+import { ownership, unlessLost } from '../shared/backup-record.js';
 import { KEEP_ALL, optionsOf, pgbackrestArgv } from './command.js';
 import type { StanzaBackup } from './info.js';
 import { ANNOTATION, listed, readInfo, readTablespaces } from './info.js';
 import { runPgbackrestJob } from './job.js';
-import { ensureStanza, liveFacts, requireIdentity } from './stanza.js';
-import { chooseType } from './type.js';
+import { ensureStanza, requireIdentity } from './stanza.js';
+import { liveFacts } from '../shared/live-server.js';
+import { chooseType } from './backup-type.js';
 
 /**
  * One backup of the cluster, complete and with its stop WAL archived (F7). It carries the operation's id, so that a
@@ -92,4 +93,29 @@ export async function manifestHash(context: EngineContext, label: string): Promi
     onGone: 'restart',
   });
   return sha256OfFile(job.stdout);
+}
+
+/**
+ * The record of a backup that somebody else's pgBackRest (cron) made: its rows were never counted.
+ * @throws RepriseError `identity-mismatch` where it is another cluster's (F17), `not-found`
+ */
+export async function describeBackup(context: EngineContext, label: string): Promise<MadeBackup> {
+  const made = (await readInfo(context)).backups.find((backup) => backup.label === label);
+  if (made === undefined)
+    throw new RepriseError('not-found', `backup ${label} is not in the repository any more`, 'run: pgbackrest info');
+  const { database } = made;
+  const live = await unlessLost(liveFacts(context));
+  if (live !== null && live.systemIdentifier !== database.systemIdentifier) {
+    throw new RepriseError(
+      'identity-mismatch',
+      `it is a backup of the cluster ${database.systemIdentifier}, and the server is ${live.systemIdentifier}`,
+      'give that cluster a policy of its own',
+    );
+  }
+  return {
+    ...ownership(context, label),
+    ...listed(made),
+    sha256: await manifestHash(context, label),
+    server: { versionNum: database.major * 10_000, systemIdentifier: database.systemIdentifier },
+  };
 }

@@ -1,13 +1,13 @@
 import { RepriseError } from '../../domain/errors.js';
 import { withClient } from '../../postgres/connection/with-client.js';
-import type { LiveServerFacts } from '../../postgres/server/server-facts.js';
 import { runProgram } from '../../process/exec/run-program.js';
 import type { EngineContext } from '../engine.js';
 import { optionsOf } from './command.js';
 import type { ConfigFile } from './config-file.js';
 import { configWarnings, readConfigFile } from './config-file.js';
 import type { PgbackrestOptions } from './options.js';
-import { checkArchiving, ensureStanza, liveFacts } from './stanza.js';
+import { checkArchiving, ensureStanza } from './stanza.js';
+import { liveFacts, requireArchiving } from '../shared/live-server.js';
 
 /** Annotations, which tell whose backup one is, came with 2.41; everything here was tried with 2.45. */
 export const OLDEST_PGBACKREST = [2, 45] as const;
@@ -22,7 +22,10 @@ export async function preflightBackup(context: EngineContext): Promise<readonly 
   await requireVersion();
   const file = await readConfigFile(context);
   const server = await liveFacts(context);
-  requireArchiving(server, optionsOf(context).stanza);
+  requireArchiving(
+    server,
+    `set archive_mode = on and archive_command = 'pgbackrest --stanza=${optionsOf(context).stanza} archive-push %p'`,
+  );
   await requireNames(context);
   await ensureStanza(context, server);
   await checkArchiving(context);
@@ -39,23 +42,6 @@ export async function requireVersion(): Promise<void> {
       'version-mismatch',
       `${stdout} is too old`,
       `install pgbackrest ${OLDEST_PGBACKREST.join('.')} or later`,
-    );
-  }
-}
-
-function requireArchiving(server: LiveServerFacts, stanza: string): void {
-  if (server.inRecovery) {
-    throw new RepriseError(
-      'topology-refused',
-      'the server is a standby or still in recovery',
-      "connect the policy's cluster to the primary",
-    );
-  }
-  if (server.archiveMode === 'off' || server.archiveCommand === '') {
-    throw new RepriseError(
-      'config-invalid',
-      `the server archives no WAL: archive_mode is ${server.archiveMode}${server.archiveMode === 'off' ? '' : ' and archive_command is empty'}`,
-      `set archive_mode = on and archive_command = 'pgbackrest --stanza=${stanza} archive-push %p', then restart the server`,
     );
   }
 }

@@ -1,18 +1,9 @@
 import { RepriseError } from '../../domain/errors.js';
-import { withClient } from '../../postgres/connection/with-client.js';
 import type { LiveServerFacts } from '../../postgres/server/server-facts.js';
-import { serverFacts } from '../../postgres/server/server-facts.js';
-import type { ReadContext } from '../engine.js';
 import type { CommandContext } from './command.js';
 import { optionsOf, runPgbackrest } from './command.js';
 import type { StanzaInfo } from './info.js';
 import { currentDatabase, readInfo } from './info.js';
-
-/** Facts of the running cluster of this context. */
-export function liveFacts(context: Pick<ReadContext, 'cluster'>): Promise<LiveServerFacts> {
-  const { connection } = context.cluster;
-  return withClient(connection, connection.maintenanceDatabase, serverFacts);
-}
 
 /**
  * The stanza of this very cluster: made where there is none, accepted where it is this cluster's, refused where it is

@@ -4,15 +4,16 @@ import { countDatabases } from '../../postgres/content/inventory.js';
 import type { LiveServerFacts } from '../../postgres/server/server-facts.js';
 import { missingFor } from '../../postgres/wal/contiguous-wal.js';
 import type { BackupRequest, EngineContext, MadeBackup } from '../engine.js';
-import { ownership } from '../shared/backup-record.js';
+import { ownership, unlessLost } from '../shared/backup-record.js';
 import { readArchive } from './archive.js';
 import type { WalgBackup } from './backup-list.js';
 import { listBackups, listed, markSetting } from './backup-list.js';
 import { optionsOf, runWalgJob } from './command.js';
 import { readEnvFile } from './env-file.js';
-import { fingerprintOf } from './fingerprint.js';
+import { fingerprintOf } from './storage-layout.js';
 import { strayBase } from './lineage.js';
-import { liveFacts, requireOwnPrefix } from './server.js';
+import { liveFacts } from '../shared/live-server.js';
+import { requireOwnPrefix } from './backup-list.js';
 import { requireNoTablespaces } from './tablespaces.js';
 
 const LOOK_MS = 500;
@@ -115,4 +116,30 @@ async function requireArchived(context: EngineContext, { label, lsn, wal }: Walg
     }
     await sleep(LOOK_MS, undefined, { signal: context.signal });
   }
+}
+
+/**
+ * The record of a backup that somebody else's WAL-G (cron) made: its rows were never counted.
+ * @throws RepriseError `identity-mismatch` where it is another cluster's (F17), `not-found`
+ */
+export async function describeBackup(context: EngineContext, label: string): Promise<MadeBackup> {
+  const made = (await listBackups(context)).find((backup) => backup.label === label);
+  if (made === undefined)
+    throw new RepriseError('not-found', `backup ${label} is not in the storage any more`, 'run: wal-g backup-list');
+  const live = await unlessLost(liveFacts(context));
+  const { systemIdentifier } = made;
+  if (systemIdentifier === null || (live !== null && live.systemIdentifier !== systemIdentifier)) {
+    throw new RepriseError(
+      'identity-mismatch',
+      `it is a backup of the cluster ${systemIdentifier ?? '(not named)'}, and the server is ${live?.systemIdentifier ?? 'not reachable'}`,
+      'give that cluster a policy and a prefix of its own',
+    );
+  }
+  const sha256 = await fingerprintOf(context, label);
+  return {
+    ...ownership(context, label),
+    ...listed(made),
+    ...(sha256 === undefined ? {} : { sha256 }),
+    server: { versionNum: made.versionNum, systemIdentifier },
+  };
 }

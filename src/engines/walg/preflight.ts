@@ -6,8 +6,9 @@ import { listBackups } from './backup-list.js';
 import { optionsOf } from './command.js';
 import type { EnvFile } from './env-file.js';
 import { prefixOf, readEnvFile } from './env-file.js';
-import { archiveCommand } from './recovery-commands.js';
-import { liveFacts, requireOwnPrefix } from './server.js';
+import { archiveCommand } from './recovery-wal.js';
+import { liveFacts, requireArchiving } from '../shared/live-server.js';
+import { requireOwnPrefix } from './backup-list.js';
 import { requireNoTablespaces } from './tablespaces.js';
 import type { WalgVersion } from './version.js';
 import { knowsPostgres15, readVersion } from './version.js';
@@ -20,28 +21,15 @@ export async function preflightBackup(context: EngineContext): Promise<readonly 
   const settings = await readEnvFile(optionsOf(context), context.user);
   const version = await readVersion(context);
   const server = await liveFacts(context);
-  requireArchiving(context, server);
+  requireArchiving(
+    server,
+    `set archive_mode = on and archive_command = '${archiveCommand(context).replaceAll("'", "''")}'`,
+  );
   await requireFunctions(context, server, version);
   await requireNoTablespaces(context);
   requireSegmentSize(settings, server);
   requireOwnPrefix(await listBackups(context), server.systemIdentifier);
   return warningsOf(context, settings, server, version);
-}
-
-function requireArchiving(context: EngineContext, server: LiveServerFacts): void {
-  if (server.inRecovery) {
-    throw new RepriseError(
-      'topology-refused',
-      'the server is a standby or still in recovery',
-      "connect the policy's cluster to the primary",
-    );
-  }
-  if (server.archiveMode !== 'off' && server.archiveCommand !== '') return;
-  throw new RepriseError(
-    'config-invalid',
-    `the server archives no WAL: archive_mode is ${server.archiveMode}${server.archiveMode === 'off' ? '' : ' and archive_command is empty'}`,
-    `set archive_mode = on and archive_command = '${archiveCommand(context).replaceAll("'", "''")}', then restart the server`,
-  );
 }
 
 /** PostgreSQL 15 gave the functions that begin and end a backup other names. */

@@ -1,5 +1,6 @@
 import { RepriseError } from '../../domain/errors.js';
 import type { FindNeeded, EngineContext, RemovalPlan } from '../engine.js';
+import { refuseStranded } from '../shared/backup-record.js';
 import type { WalgBackup } from './backup-list.js';
 import { listBackups, segmentOf } from './backup-list.js';
 import { runWalg, runWalgJob } from './command.js';
@@ -55,14 +56,7 @@ export async function planRemoval(
 export async function remove(context: EngineContext, labels: readonly string[], needed?: FindNeeded): Promise<void> {
   const found = await listBackups(context);
   const going = await removable(context, found, labels);
-  const stranded = going.filter((label) => !labels.includes(label));
-  if (stranded.length > 0) {
-    throw new RepriseError(
-      'rotation-refused',
-      `${stranded.join(', ')} cannot be restored without what is to go`,
-      'let them go too, or keep the backups they rest on',
-    );
-  }
+  refuseStranded(going, labels);
   // Before a mark goes that a hold has just made.
   await requireFree(needed, going, []);
   for (const label of going) {

@@ -11,7 +11,7 @@ import type { WalgBackup } from './backup-list.js';
 import type { CommandContext } from './command.js';
 import { optionsOf } from './command.js';
 import { localPrefix, readEnvFile } from './env-file.js';
-import { BACKUP_FOLDER, sentinelName } from './place.js';
+import { BACKUP_FOLDER, sentinelName } from './storage-layout.js';
 
 /** A stored backup, and whether its record says that it was fetched before. */
 export interface ToFetch {

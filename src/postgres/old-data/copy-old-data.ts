@@ -26,7 +26,7 @@ diff --recursive --brief --no-dereference "$from" "$to" >&2
 /**
  * Copies a data directory to another place, on any file system: a job that a kill does not end, over only when the copy
  * was compared. The caller does it once an operation: {@link emptyOldData} takes away what it would be compared with.
- * @throws RepriseError `conflict` while a server works in it; those of {@link Jobs}
+ * @throws RepriseError `conflict` while a server is running in it; those of {@link Jobs}
  */
 export async function copyOldData(jobs: Jobs, dataDir: string, asideDir: string): Promise<void> {
   const real = await realpath(dataDir).catch(() => null);
@@ -45,7 +45,7 @@ export async function copyOldData(jobs: Jobs, dataDir: string, asideDir: string)
 
 /**
  * Empties a data directory that {@link copyOldData} has copied. The directory itself stays: it may be a mount point.
- * @throws RepriseError `conflict` where the copy is not there, or while a server works in it
+ * @throws RepriseError `conflict` where the copy is not there, or while a server is running in it
  */
 export async function emptyOldData(jobs: Jobs, dataDir: string, asideDir: string): Promise<void> {
   const real = await realpath(dataDir).catch(() => null);
@@ -68,7 +68,7 @@ export async function emptyOldData(jobs: Jobs, dataDir: string, asideDir: string
 
 /**
  * Makes a data directory ready to be overwritten: a killed server leaves its lock file, over which nothing is restored.
- * @throws RepriseError `conflict` while a server works in it
+ * @throws RepriseError `conflict` while a server is running in it
  */
 export async function readyToOverwrite(dataDir: string): Promise<void> {
   await refuseLiving(dataDir, dataDir);

@@ -15,7 +15,7 @@ export interface MovedOldData {
 /**
  * Renames a data directory, on its own file system, durably. A symbolic link stays and its target is renamed, so that
  * the new data lies on the same disk. Nothing is made in its place. A repeated call finds it aside and changes nothing.
- * @throws RepriseError `conflict` while a server works in it; `path-refused` for a mount point or another file system.
+ * @throws RepriseError `conflict` while a server is running in it; `path-refused` for a mount point or another file system.
  */
 export async function moveOldData(dataDir: string, asideDir: string): Promise<MovedOldData> {
   if (await nameExists(asideDir)) return { keptAt: asideDir, outside: await outsidePlaces(asideDir) };
@@ -41,13 +41,13 @@ async function linkTarget(path: string): Promise<string> {
   return isAbsolute(target) ? target : resolve(dirname(path), target);
 }
 
-/** @throws RepriseError `conflict` while a server works in `real`, which people know as `dataDir` */
+/** @throws RepriseError `conflict` while a server is running in `real`, which people know as `dataDir` */
 export async function refuseLiving(real: string, dataDir: string): Promise<void> {
   const living = await processesIn(real);
   if (living.length === 0) return;
   throw new RepriseError(
     'conflict',
-    `a server works in ${dataDir} (process ${living.join(', ')})`,
+    `a server is running in ${dataDir} (process ${living.join(', ')})`,
     'Stop it first, with all its backends.',
   );
 }

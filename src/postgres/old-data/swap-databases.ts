@@ -31,7 +31,7 @@ export async function swapDatabases(connection: ConnectionConfig, swap: Database
       if (there.has(live) && there.has(aside)) return;
       throw new RepriseError(
         'not-found',
-        `there is no database ${JSON.stringify(fresh)} to put in the place of ${JSON.stringify(live)}`,
+        `there is no database ${JSON.stringify(fresh)} to replace ${JSON.stringify(live)}`,
         'Restore it first.',
       );
     }

@@ -44,7 +44,7 @@ export async function putBack(
       if (!isErrno(error, 'EACCES', 'EPERM', 'EROFS')) throw error;
       throw new RepriseError(
         'privilege-missing',
-        `${path} is gone, and this worker may not put it back`,
+        `${path} is missing, and this worker may not write it`,
         `sudo mkdir -p ${dirname(path)} && sudo cp -an ${join(aside, dirname(path))}/. ${dirname(path)}/ && then: reprise continue`,
       );
     }

@@ -53,7 +53,7 @@ function afterWal(target: RecoveryTarget, range: RecoverableRange): RepriseError
   if (range.missing.length > 0) return gapBefore(range, `${formatTarget(target)} cannot be reached`);
   return new RepriseError(
     'target-after-wal',
-    `${formatTarget(target)} is after the last WAL there is, which ends at ${range.endLsn ?? 'an unknown position'}`,
+    `${formatTarget(target)} is after the end of the available WAL, which is at ${range.endLsn ?? 'an unknown position'}`,
     describeLatestRecoverable(range),
   );
 }
@@ -63,7 +63,7 @@ function endUnknown({ endSegment }: RecoverableRange): RepriseError {
   return new RepriseError(
     'wal-gap',
     `where the WAL ends is not known: in ${endSegment ?? 'the last segments'} no record could be read, so that reaching latest could not be verified`,
-    'name what is to be reached: --to TIME, --to lsn:X or --to end-of-backup',
+    'name a target: --to TIME, --to lsn:X or --to end-of-backup',
   );
 }
 

@@ -1,18 +1,18 @@
 import { defineSearchAttributeKey } from '@temporalio/common';
-import { CancellationScope, log, patched, workflowInfo } from '@temporalio/workflow';
-import type { OrderedStep } from '../../activities/api.js';
-import type { VerificationOrder } from '../../domain/operation/orders.js';
+import { CancellationScope, log, workflowInfo } from '@temporalio/workflow';
+import type { PolicyFacts } from '../../activities/api.js';
 import type { BackupInput, BackupOutput, RotateOutput } from '../api.js';
-import { withClusterLock, operationIdOf, waitForHost } from '../lock/with-cluster-lock.js';
+import { withClusterLock } from '../lock/with-cluster-lock.js';
 import {
-  fewTriesHostActivities,
-  controlActivities,
   heavyActivities,
   hostActivities,
+  quickHostActivities,
   retryLostWorker,
 } from '../operation/activity-proxies.js';
-import { Notifications, failureNotice } from '../operation/notifications.js';
-import { OperationStatus, runOperation, failureOf, isCancelled, refusal } from '../operation/operation-status.js';
+import { failureNotice } from '../operation/notifications.js';
+import { type Operation, openOperation, policyFacts } from '../operation/open-operation.js';
+import { failureOf, isCancelled, refusal } from '../operation/operation-status.js';
+import { notifyRefused, removeExpired } from './rotate.js';
 
 /** A start that the server makes in time comes within seconds. */
 const LATE_MS = 60_000;
@@ -28,120 +28,109 @@ const NO_ROTATION: RotateOutput = {
   },
 };
 
-/** Back up, prove, rotate: in that order, so that nothing goes before its successor is proven (B1–B4, P1). */
-export async function backup(input: BackupInput): Promise<BackupOutput> {
-  const work = new OperationStatus('backup', input.cluster);
-  return runOperation(work, async () => {
-    const { cluster, requester, order } = input;
+/** Back up, verify, rotate: in that order, so that nothing is removed before its successor is verified (B1–B4, P1). */
+export function backup(input: BackupInput): Promise<BackupOutput> {
+  return openOperation('backup', input, async (operation, facts) => {
+    const { cluster, order } = input;
     const { policy } = order;
-    const step = { cluster, operationId: operationIdOf(input.operationId), workflowId: workflowInfo().workflowId };
-    const startedAt = workflowInfo().startTime.toISOString();
-
-    const teller = new Notifications(step);
-    const described = await controlActivities.describeCluster({ cluster });
-    const { host, policies } = described;
-    teller.configure(described);
-    const facts = policies[policy];
-    if (!facts)
-      throw refusal(
-        'not-found',
-        `cluster ${cluster} has no backup policy "${policy}"`,
-        `its policies: ${Object.keys(policies).join(', ')}`,
-      );
-    await waitForHost(work, host);
-
-    const skip = async (code: 'policy-disabled' | 'lock-held', reason: string): Promise<BackupOutput> => {
-      await hostActivities(host, 'note why nothing was done').recordSkipped({ ...step, policy, reason });
-      work.show('completed', null, `**Skipped:** ${reason}`);
-      return { backups: [], skipped: { code, reason } };
-    };
-    if (!facts.enabled) return skip('policy-disabled', `policy ${policy} of ${cluster} is disabled (enabled: false)`);
-
-    const claim = {
-      cluster,
-      operationId: step.operationId,
-      kind: 'backup' as const,
-      policy,
-      engine: facts.engine,
-      repository: facts.repository,
-    };
-    const run = async (): Promise<BackupOutput> => {
-      const ordered = { ...step, requester, order, startedAt };
-      try {
-        await work.phase('check before the backup', () =>
-          heavyActivities(host, 'check before the backup', 5).preflightBackup(ordered),
-        );
-        const made = await work.phase('back up', () =>
-          retryLostWorker(() => heavyActivities(host, `back up ${cluster} with ${facts.engine}`).runBackup(ordered)),
-        );
-        if (facts.proof !== 'none') {
-          const restore = facts.proof === 'restore';
-          for (const backupId of made) {
-            await work.phase(`prove ${backupId}`, () => prove(host, { ...step, order: { backupId, restore } }));
-          }
-        }
-        const rotation = startedLate()
-          ? NO_ROTATION
-          : await work.phase('rotate', () =>
-              retryLostWorker(() =>
-                heavyActivities(host, 'remove what retention lets go').rotateBackups({
-                  ...step,
-                  order: { policy },
-                }),
-              ),
-            );
-        if (rotation.refused && rotation !== NO_ROTATION)
-          await teller.notify(
-            failureNotice('rotation', policy, {
-              code: 'rotation-refused',
-              message: rotation.refused.reason,
-              hint: rotation.refused.hint,
-            }),
-          );
-        const backups = await hostActivities(host, 'read the catalogue').readBackups({ ...step, backupIds: made });
-        work.show('completed', null, summaryOf(made, rotation));
-        return { backups, rotation };
-      } catch (error) {
-        const failure = failureOf(error);
-        const { code, message } = failure;
-        // First, because the record may have to wait for a host that is gone.
-        if (!isCancelled(error)) await teller.notify(failureNotice('backup', policy, failure));
-        const noted = CancellationScope.nonCancellable(() =>
-          fewTriesHostActivities(host, 'note the failure').recordFailed({ ...step, policy, code, reason: message }),
-        );
-        // Where even the record cannot be written, the failure itself is what people must see.
-        await noted.catch(() => log.warn('the failure could not be recorded'));
-        throw error;
-      }
-    };
-    return withClusterLock(claim, run, (holder) =>
-      skip(
-        'lock-held',
-        `${holder.kind} of policy ${holder.policy} holds ${cluster} since ${holder.since} (${holder.workflowId})`,
-      ),
+    const policyOf = policyFacts(facts, cluster, policy);
+    if (!policyOf.enabled)
+      return skip(operation, policy, 'policy-disabled', `policy ${policy} of ${cluster} is disabled (enabled: false)`);
+    const { engine, repository } = policyOf;
+    return withClusterLock(
+      operation.step,
+      { kind: 'backup', policy, engine, repository },
+      () =>
+        backUpAndRotate(operation, input, policyOf).catch((error: unknown) => recordFailure(operation, policy, error)),
+      ({ kind, policy: other, since, workflowId }) =>
+        skip(
+          operation,
+          policy,
+          'lock-held',
+          `${kind} of policy ${other} holds ${cluster} since ${since} (${workflowId})`,
+        ),
     );
   });
 }
 
-/** Made up for by a backfill or after an outage: such runs come in a row, and let nothing go (F27). */
-function startedLate(): boolean {
-  const { typedSearchAttributes, startTime } = workflowInfo();
-  const due = typedSearchAttributes.get(SCHEDULED);
-  return due !== undefined && startTime.getTime() - due.getTime() > LATE_MS && patched('late-starts-do-not-rotate');
+async function backUpAndRotate(operation: Operation, input: BackupInput, facts: PolicyFacts): Promise<BackupOutput> {
+  const { status, host, step } = operation;
+  const { policy } = input.order;
+  const made = await backUp(operation, input, facts.engine);
+  if (facts.proof !== 'none') for (const backupId of made) await verify(operation, backupId, facts.proof === 'restore');
+  const late = startedLate();
+  const rotation = late ? NO_ROTATION : await removeExpired(operation, { policy });
+  if (!late) await notifyRefused(operation, policy, rotation);
+  const backups = await hostActivities(host, 'read the catalogue').readBackups({ ...step, backupIds: made });
+  status.show('completed', null, summaryOf(made, rotation));
+  return { backups, rotation };
 }
 
-async function prove(host: string, step: OrderedStep<VerificationOrder>): Promise<void> {
-  const { backupId } = step.order;
-  const verdict = await retryLostWorker(() => heavyActivities(host, `prove ${backupId}`).proveBackup(step));
+async function backUp(
+  { status, host, step }: Operation,
+  { cluster, requester, order }: BackupInput,
+  engine: string,
+): Promise<readonly string[]> {
+  const backupStep = { ...step, requester, order, startedAt: workflowInfo().startTime.toISOString() };
+  await status.phase('check before the backup', () =>
+    heavyActivities(host, 'check before the backup', 5).preflightBackup(backupStep),
+  );
+  return status.phase('back up', () =>
+    retryLostWorker(() => heavyActivities(host, `back up ${cluster} with ${engine}`).runBackup(backupStep)),
+  );
+}
+
+async function verify({ status, host, step }: Operation, backupId: string, restore: boolean): Promise<void> {
+  const name = `verify ${backupId}`;
+  const order = { backupId, restore };
+  const verdict = await status.phase(name, () =>
+    retryLostWorker(() => heavyActivities(host, name).proveBackup({ ...step, order })),
+  );
   if (!verdict.ok)
     throw refusal(
       'backup-corrupt',
-      `${backupId} did not stand its proof: ${verdict.detail}`,
+      `the verification of ${backupId} failed: ${verdict.detail}`,
       'it is quarantined; older backups were kept',
     );
 }
 
+async function skip(
+  { status, host, step }: Operation,
+  policy: string,
+  code: 'policy-disabled' | 'lock-held',
+  reason: string,
+): Promise<BackupOutput> {
+  await hostActivities(host, 'record why nothing was done').recordSkipped({ ...step, policy, reason });
+  status.show('completed', null, `**Skipped:** ${reason}`);
+  return { backups: [], skipped: { code, reason } };
+}
+
+/** People first, because the record may have to wait for a host that is gone. */
+async function recordFailure({ notifications, host, step }: Operation, policy: string, error: unknown): Promise<never> {
+  const failure = failureOf(error);
+  const { code, message } = failure;
+  if (!isCancelled(error)) await notifications.notify(failureNotice('backup', policy, failure));
+  const recorded = CancellationScope.nonCancellable(() =>
+    quickHostActivities(host, 'record the failure').recordFailed({ ...step, policy, code, reason: message }),
+  );
+  // Where even the record cannot be written, the failure itself is what people must see.
+  await recorded.catch(() => log.warn('the failure could not be recorded'));
+  throw error;
+}
+
+/** Started by a backfill or after an outage: such runs come in a row, and remove nothing (F27). */
+function startedLate(): boolean {
+  const { typedSearchAttributes, startTime } = workflowInfo();
+  const due = typedSearchAttributes.get(SCHEDULED);
+  return due !== undefined && startTime.getTime() - due.getTime() > LATE_MS;
+}
+
 function summaryOf(made: readonly string[], rotation: RotateOutput): string {
-  const removed = rotation.removed.length > 0 ? `removed ${rotation.removed.join(', ')}` : 'nothing removed';
-  return `**Made:** ${made.join(', ')}\n\n**Rotation:** ${rotation.refused ? `${rotation === NO_ROTATION ? 'none' : 'refused'}: ${rotation.refused.reason}` : removed}`;
+  return `**Made:** ${made.join(', ')}\n\n**Rotation:** ${rotationText(rotation)}`;
+}
+
+function rotationText(rotation: RotateOutput): string {
+  if (rotation === NO_ROTATION) return `none: ${NO_ROTATION.refused?.reason ?? ''}`;
+  if (rotation.refused) return `refused: ${rotation.refused.reason}`;
+  return rotation.removed.length > 0 ? `removed ${rotation.removed.join(', ')}` : 'nothing removed';
 }

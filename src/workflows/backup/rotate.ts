@@ -1,72 +1,56 @@
-import { workflowInfo } from '@temporalio/workflow';
 import type { RotateInput, RotateOutput } from '../api.js';
-import { withClusterLock, operationIdOf, waitForHost } from '../lock/with-cluster-lock.js';
-import { controlActivities, heavyActivities, retryLostWorker } from '../operation/activity-proxies.js';
-import { Notifications, failureNotice } from '../operation/notifications.js';
-import { OperationStatus, runOperation, failureOf, isCancelled, refusal } from '../operation/operation-status.js';
+import { refuseWhileLocked, withClusterLock } from '../lock/with-cluster-lock.js';
+import { heavyActivities, retryLostWorker } from '../operation/activity-proxies.js';
+import { failureNotice } from '../operation/notifications.js';
+import { type Operation, openOperation, policyFacts } from '../operation/open-operation.js';
+import { failureOf, isCancelled } from '../operation/operation-status.js';
 
-/** Removes what retention lets go, each with its reason; gives way to whoever holds the repository (B3, F29, F30). */
-export async function rotate(input: RotateInput): Promise<RotateOutput> {
-  const work = new OperationStatus('rotate', input.cluster);
-  return runOperation(work, async () => {
+/** Removes the backups that retention no longer keeps, each with its reason; refuses while another holds the lock (B3, F29, F30). */
+export function rotate(input: RotateInput): Promise<RotateOutput> {
+  return openOperation('rotate', input, (operation, facts) => {
     const { cluster, order } = input;
-    const { policy } = order;
-    const step = { cluster, operationId: operationIdOf(input.operationId), workflowId: workflowInfo().workflowId };
-    const teller = new Notifications(step);
-    const described = await controlActivities.describeCluster({ cluster });
-    const { host, policies } = described;
-    teller.configure(described);
-    const facts = policies[policy];
-    if (!facts)
-      throw refusal(
-        'not-found',
-        `cluster ${cluster} has no backup policy "${policy}"`,
-        `its policies: ${Object.keys(policies).join(', ')}`,
-      );
-    await waitForHost(work, host);
-
-    const claim = {
-      cluster,
-      operationId: step.operationId,
-      kind: 'rotation' as const,
-      policy,
-      engine: facts.engine,
-      repository: facts.repository,
-    };
-    const run = async (): Promise<RotateOutput> => {
-      const rotation = await work
-        .phase('rotate', () =>
-          retryLostWorker(() =>
-            heavyActivities(host, 'remove what retention lets go').rotateBackups({ ...step, order }),
-          ),
-        )
-        .catch(async (error: unknown) => {
-          if (!isCancelled(error)) await teller.notify(failureNotice('rotation', policy, failureOf(error)));
-          throw error;
-        });
-      if (rotation.refused)
-        await teller.notify(
-          failureNotice('rotation', policy, {
-            code: 'rotation-refused',
-            message: rotation.refused.reason,
-            hint: rotation.refused.hint,
-          }),
-        );
-      work.show(
-        'completed',
-        null,
-        rotation.refused
-          ? `**Refused:** ${rotation.refused.reason}`
-          : `**Removed:** ${rotation.removed.join(', ') || 'nothing'}`,
-      );
-      return rotation;
-    };
-    return withClusterLock(claim, run, async (holder) => {
-      throw refusal(
-        'lock-held',
-        `${holder.kind} of policy ${holder.policy} holds ${cluster} since ${holder.since}`,
-        `wait for ${holder.workflowId}: reprise watch ${holder.workflowId}`,
-      );
-    });
+    const { engine, repository } = policyFacts(facts, cluster, order.policy);
+    const claim = { kind: 'rotation' as const, policy: order.policy, engine, repository };
+    return withClusterLock(
+      operation.step,
+      claim,
+      () => rotateLocked(operation, order),
+      async (holder) => refuseWhileLocked(cluster, holder),
+    );
   });
+}
+
+async function rotateLocked(operation: Operation, order: RotateInput['order']): Promise<RotateOutput> {
+  const { status, notifications } = operation;
+  const rotation = await removeExpired(operation, order).catch(async (error: unknown) => {
+    if (!isCancelled(error)) await notifications.notify(failureNotice('rotation', order.policy, failureOf(error)));
+    throw error;
+  });
+  await notifyRefused(operation, order.policy, rotation);
+  const { refused, removed } = rotation;
+  status.show(
+    'completed',
+    null,
+    refused ? `**Refused:** ${refused.reason}` : `**Removed:** ${removed.join(', ') || 'nothing'}`,
+  );
+  return rotation;
+}
+
+/** The rotation of one policy, as one phase. */
+export function removeExpired({ status, host, step }: Operation, order: RotateInput['order']): Promise<RotateOutput> {
+  return status.phase('rotate', () =>
+    retryLostWorker(() =>
+      heavyActivities(host, 'remove the backups that retention no longer keeps').rotateBackups({ ...step, order }),
+    ),
+  );
+}
+
+export async function notifyRefused(
+  { notifications }: Operation,
+  policy: string,
+  { refused }: RotateOutput,
+): Promise<void> {
+  if (!refused) return;
+  const { reason, hint } = refused;
+  await notifications.notify(failureNotice('rotation', policy, { code: 'rotation-refused', message: reason, hint }));
 }

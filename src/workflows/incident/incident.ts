@@ -1,12 +1,12 @@
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import {
   CancellationScope,
+  type ChildWorkflowHandle,
   allHandlersFinished,
   condition,
   defineSignal,
   setHandler,
   startChild,
-  workflowInfo,
   ParentClosePolicy,
 } from '@temporalio/workflow';
 import { recoverWorkflowId, signalNames } from '../../domain/operation/names.js';
@@ -16,216 +16,239 @@ import type { Rejection } from '../../domain/plan/plan.js';
 import type { Diagnosis } from '../../domain/operation/inspections.js';
 import * as runbooks from '../../domain/plan/runbooks.js';
 import type { IncidentInput, IncidentOutput, RecoverOutput } from '../api.js';
-import { waitForHost } from '../lock/with-cluster-lock.js';
-import { fewTriesHostActivities, controlActivities, hostActivities } from '../operation/activity-proxies.js';
+import { hostActivities, quickHostActivities } from '../operation/activity-proxies.js';
 import { APPROVAL, recover } from '../recovery/recover.js';
-import { Notifications } from '../operation/notifications.js';
-import { OperationStatus, runOperation, isCancelled, sentence } from '../operation/operation-status.js';
+import { Operation } from '../operation/open-operation.js';
+import { runOperation, isCancelled, sentence } from '../operation/operation-status.js';
 
 type IncidentState = Extract<NoticeFacts, { kind: 'incident' }>['state'];
-type Said = {
-  readonly kind: 'confirmed' | 'dismissed' | 'closed' | 'again';
-  readonly by: string;
-  readonly reason: string;
-};
+type DecisionKind = 'confirmed' | 'dismissed' | 'closed' | 'again';
+type IncidentDecision = { readonly kind: DecisionKind } & Rejection;
+type Note = { readonly by: string; readonly text: string };
 
-/** The loss of an instance from suspicion to report: qualify, plan and decide in a child, close with the document (S1–S5). */
+/** A recovery that the incident started, and how it ended. */
+interface EndedRecovery {
+  readonly workflowId: string;
+  readonly operationId: string;
+  readonly output: RecoverOutput | null;
+  readonly why: string;
+}
+
+/** The loss of an instance, from suspicion to report: qualify, recover in a child workflow, close with the document (S1, S2, S5). */
 export async function incident(input: IncidentInput): Promise<IncidentOutput> {
-  const { cluster, scenario, operationId } = input;
-  const work = new OperationStatus('incident', cluster);
-  const step = { cluster, operationId, workflowId: workflowInfo().workflowId };
-  const teller = new Notifications(step);
-  const said: Said[] = [];
-  const notes: { by: string; text: string }[] = [];
-  const hear = (name: string, kind: Said['kind'], description: string) =>
-    setHandler(defineSignal<[unknown]>(name), (raw) => void said.push({ kind, ...person(raw) }), { description });
-  hear(signalNames.confirm, 'confirmed', 'it is a real incident: {"by":"...","reason":"..."}');
-  hear(signalNames.dismiss, 'dismissed', 'it is a false alarm, stop here: {"by":"...","reason":"..."}');
-  hear(
-    signalNames.close,
-    'closed',
-    'close an incident whose recovery was rejected or failed: {"by":"...","reason":"..."}',
-  );
-  hear(signalNames.continue, 'again', 'make a new plan after a failed one: {"by":"...","reason":"..."}');
-  setHandler(defineSignal<[unknown]>(signalNames.note), (raw) => void notes.push(noted(raw)), {
-    description: 'a line for the journal: {"by":"...","text":"..."}',
-  });
-  setHandler(
-    defineSignal(signalNames.clusterAnswers),
-    () => void notes.push({ by: 'watch', text: `${cluster} answers again` }),
-    { description: 'sent by the watch' },
-  );
+  const one = new Incident(input);
+  return runOperation(one.operation.status, () => one.run());
+}
 
-  return runOperation(work, async () => {
-    work.show(
-      'suspected',
-      null,
-      `**${cluster} does not answer.** ${input.finding ? `${input.finding.layer}: ${input.finding.reason}` : ''}`,
+class Incident {
+  readonly operation: Operation;
+  /** What people sent and is not yet acted upon. */
+  private readonly decisions: IncidentDecision[] = [];
+  private readonly notes: Note[] = [];
+
+  constructor(private readonly input: IncidentInput) {
+    this.operation = new Operation('incident', input);
+    this.handleDecision(signalNames.confirm, 'confirmed', 'it is a real incident');
+    this.handleDecision(signalNames.dismiss, 'dismissed', 'it is a false alarm, stop here');
+    this.handleDecision(signalNames.close, 'closed', 'close an incident whose recovery was rejected or failed');
+    this.handleDecision(signalNames.continue, 'again', 'make a new plan after a failed one');
+    setHandler(defineSignal<[unknown]>(signalNames.note), (raw) => void this.notes.push(noteOf(raw)), {
+      description: 'a line for the journal: {"by":"...","text":"..."}',
+    });
+    setHandler(
+      defineSignal(signalNames.clusterAnswers),
+      () => void this.notes.push({ by: 'watch', text: `${input.cluster} answers again` }),
+      { description: 'sent by the watch' },
     );
-    const described = await controlActivities.describeCluster({ cluster });
-    const { host } = described;
-    teller.configure(described);
-    const tell = (state: IncidentState, text: string, by = input.requester) =>
-      teller.notify({ kind: 'incident', scenario, state, text, by, since: input.firstFailedAt ?? null });
-    const record = (state: IncidentState, text: string, by = input.requester) =>
-      hostActivities(host, `note: ${state}`).recordIncident({ ...step, scenario, state, text, by });
-    /** People first: the record may have to wait for its host. */
-    const announce = async (...what: Parameters<typeof record>) => {
-      await tell(...what);
-      await record(...what);
-    };
-    const opened = input.finding ? `layer ${input.finding.layer}: ${input.finding.reason}` : 'opened by hand';
-    await tell('suspected', opened);
-    await waitForHost(work, host);
-    await record('suspected', opened);
+  }
 
-    work.show('suspected');
-    // What cannot be found out ends no incident: the plan says the same again, to a person.
-    const found = await work.phase('qualify', () =>
-      fewTriesHostActivities(host, 'find out what is left').diagnose({ cluster }).then(diagnosed, unknownBecause),
-    );
-    await record('suspected', found);
+  private handleDecision(name: string, kind: DecisionKind, what: string): void {
+    setHandler(defineSignal<[unknown]>(name), (raw) => void this.decisions.push({ kind, ...person(raw) }), {
+      description: `${what}: {"by":"...","reason":"..."}`,
+    });
+  }
 
+  async run(): Promise<IncidentOutput> {
+    await this.suspect();
+    await this.qualify();
     for (let attempt = 1; ; attempt++) {
-      const recovery = await recoverOnce(attempt);
+      const recovery = await this.recoverOnce(attempt);
       if (recovery === 'dismissed' || recovery === 'closed') return { state: recovery, recovery: null };
-      if (recovery.state === 'completed') {
-        await announce('closed', `recovered to ${recovery.outcome?.target.reached ?? 'unknown'}`);
-        const report = await hostActivities(host, 'write the incident document').writeReport({
-          ...step,
-          operationId: recovery.operationId,
-          incident: step.workflowId,
-        });
-        work.show('completed', null, `**Closed.** Report: ${report}`);
-        await condition(allHandlersFinished);
+      if (recovery.output?.state === 'completed') {
+        await this.close(recovery);
         return { state: 'closed', recovery: recovery.workflowId };
       }
-      const next = await undecided(recovery.why);
+      const next = await this.decideOnFailed(recovery.why);
       if (next !== 'again') return { state: next, recovery: recovery.workflowId };
     }
+  }
 
-    /** One child recovery, with the journal kept while it runs. */
-    async function recoverOnce(
-      attempt: number,
-    ): Promise<
-      'dismissed' | 'closed' | (Partial<RecoverOutput> & { workflowId: string; operationId: string; why: string })
-    > {
-      const childOperation = attempt === 1 ? operationId : `${operationId}-${attempt}`;
-      const workflowId = recoverWorkflowId(cluster, childOperation);
-      const scope = new CancellationScope();
-      // The scope, so that a dismissal cancels it.
-      const child = await scope.run(() =>
-        startChild(recover, {
-          workflowId,
-          // An incident that is terminated or Reset must not stop a recovery half way.
-          parentClosePolicy: ParentClosePolicy.ABANDON,
-          staticSummary: `recover ${cluster} after the loss of its instance`,
-          staticDetails: runbooks.recovery(cluster, 'in-place').details,
-          args: [
-            {
-              cluster,
-              order: { target: { kind: 'latest' as const }, into: 'in-place', pause: false },
-              operationId: childOperation,
-              requester: input.requester,
-              incident: step.workflowId,
-              firstFailedAt: input.firstFailedAt,
-            },
-          ],
-        }).catch(unlessStarted),
-      );
-      if (!child)
-        return {
-          workflowId,
-          operationId: childOperation,
-          why: `${workflowId} was started before: what is under way there goes on`,
-        };
-      work.show('suspected', `the decision on ${workflowId}: \`reprise approve ${workflowId} --reason ...\``);
-      let result: Partial<RecoverOutput> | null = null;
-      let why = '';
-      let approved = false;
-      const ended = child.result().then(
-        (output) => {
-          result = output;
-          why = output.rejectedBecause ?? '';
-        },
-        (error: unknown) => {
-          result = {};
-          why = sentence(error);
-        },
-      );
-      for (;;) {
-        await condition(() => result !== null || said.length > 0 || notes.length > 0);
-        await keepNotes();
-        const word = result === null ? said.shift() : undefined;
-        if (word && approved && (word.kind === 'dismissed' || word.kind === 'closed')) {
-          notes.push({
-            by: word.by,
-            text: `${word.kind} has no effect: the recovery was approved and runs; \`reprise reject ${workflowId}\` ends it between its steps`,
-          });
-        } else if (word?.kind === 'confirmed') {
-          approved ||= word.by === APPROVAL;
-          await announce('confirmed', word.reason, word.by);
-          work.show('running', `the decision on ${workflowId}`);
-        } else if (word?.kind === 'dismissed' || word?.kind === 'closed') {
+  /** S1, S2: people are told first, because the record may have to wait for its host. */
+  private async suspect(): Promise<void> {
+    const { input, operation } = this;
+    const { finding, cluster } = input;
+    const { status } = operation;
+    const found = finding ? `${finding.layer}: ${finding.reason}` : '';
+    status.show('suspected', null, `**${cluster} does not answer.** ${found}`);
+    await operation.lookUp();
+    const opened = finding ? `layer ${found}` : 'opened by hand';
+    await this.notify('suspected', opened);
+    await operation.waitForHost();
+    await this.record('suspected', opened);
+  }
+
+  /** S1: which layer fails, and in what state the data directory is. Where that cannot be found out, the plan says it again. */
+  private async qualify(): Promise<void> {
+    const { status, host, step } = this.operation;
+    status.show('suspected');
+    const found = await status.phase('qualify', () =>
+      quickHostActivities(host, 'find out what is left')
+        .diagnose({ cluster: step.cluster })
+        .then(diagnosisText, unknownBecause),
+    );
+    await this.record('suspected', found);
+  }
+
+  /** One child recovery, with the journal kept while it runs. */
+  private async recoverOnce(attempt: number): Promise<'dismissed' | 'closed' | EndedRecovery> {
+    const { status, step } = this.operation;
+    const operationId = attempt === 1 ? step.operationId : `${step.operationId}-${attempt}`;
+    const workflowId = recoverWorkflowId(step.cluster, operationId);
+    const scope = new CancellationScope();
+    // In the scope, so that a dismissal cancels it.
+    const child = await scope.run(() => this.startRecovery(workflowId, operationId));
+    if (!child)
+      return {
+        workflowId,
+        operationId,
+        output: null,
+        why: `${workflowId} was started before: what is running there goes on`,
+      };
+    status.show('suspected', `the decision on ${workflowId}: \`reprise approve ${workflowId} --reason ...\``);
+    const recovery: { ended: EndedRecovery | null } = { ended: null };
+    const ending = child.result().then(
+      (output) => void (recovery.ended = { workflowId, operationId, output, why: output.rejectedBecause ?? '' }),
+      (error: unknown) => void (recovery.ended = { workflowId, operationId, output: null, why: sentence(error) }),
+    );
+    for (let approved = false; ;) {
+      await condition(() => recovery.ended !== null || this.decisions.length > 0 || this.notes.length > 0);
+      await this.recordNotes();
+      if (recovery.ended !== null) return recovery.ended;
+      const decision = this.decisions.shift();
+      if (decision?.kind === 'confirmed') {
+        approved ||= decision.by === APPROVAL;
+        await this.announce('confirmed', decision.reason, decision.by);
+        status.show('running', `the decision on ${workflowId}`);
+      } else if (decision?.kind === 'dismissed' || decision?.kind === 'closed') {
+        if (approved) this.notes.push(tooLate(decision, workflowId));
+        else {
           scope.cancel();
-          await ended;
-          await announce(word.kind, word.reason, word.by);
-          work.show(
-            word.kind === 'closed' ? 'completed' : 'cancelled',
-            null,
-            `**${word.kind}** by ${word.by}: ${word.reason}`,
-          );
-          return word.kind;
+          await ending;
+          return this.endBy(decision.kind, decision);
         }
-        if (result !== null)
-          return { ...(result as Partial<RecoverOutput>), workflowId, operationId: childOperation, why };
       }
     }
+  }
 
-    async function undecided(why: string): Promise<'again' | 'dismissed' | 'closed'> {
-      await announce('undecided', why);
-      work.show(
-        'paused',
-        `a person, because ${why}: \`reprise continue ${step.workflowId}\` plans again, \`reprise incident close ${step.workflowId}\` ends it`,
-      );
-      for (;;) {
-        await condition(() => said.length > 0 || notes.length > 0);
-        await keepNotes();
-        const word = said.shift();
-        if (!word || word.kind === 'confirmed') continue;
-        if (word.kind === 'again') {
-          work.show('suspected');
-          return 'again';
-        }
-        await announce(word.kind, word.reason, word.by);
-        work.show(
-          word.kind === 'closed' ? 'completed' : 'cancelled',
-          null,
-          `**${word.kind}** by ${word.by}: ${word.reason}`,
-        );
-        return word.kind;
-      }
-    }
+  private async startRecovery(
+    workflowId: string,
+    operationId: string,
+  ): Promise<ChildWorkflowHandle<typeof recover> | null> {
+    const { cluster, requester, firstFailedAt } = this.input;
+    const started = startChild(recover, {
+      workflowId,
+      // An incident that is terminated or Reset must not stop a recovery half way.
+      parentClosePolicy: ParentClosePolicy.ABANDON,
+      staticSummary: `recover ${cluster} after the loss of its instance`,
+      staticDetails: runbooks.recovery(cluster, 'in-place').details,
+      args: [
+        {
+          cluster,
+          requester,
+          operationId,
+          order: { target: { kind: 'latest' as const }, into: 'in-place', pause: false },
+          incident: this.operation.step.workflowId,
+          firstFailedAt,
+        },
+      ],
+    });
+    // After a Reset the recovery is there already: a person says whether it counts.
+    return started.catch((error: unknown) => {
+      if (error instanceof WorkflowExecutionAlreadyStartedError) return null;
+      throw error;
+    });
+  }
 
-    async function keepNotes(): Promise<void> {
-      for (const note of notes.splice(0)) {
-        await hostActivities(host, 'a line for the journal').journal({
-          ...step,
-          step: 'note',
-          text: `${note.by}: ${note.text}`,
-        });
-      }
+  /** S5: the incident closes with its document. */
+  private async close({ output, operationId }: EndedRecovery): Promise<void> {
+    const { status, host, step } = this.operation;
+    await this.announce('closed', `recovered to ${output?.outcome?.target.reached ?? 'unknown'}`);
+    const report = await hostActivities(host, 'write the incident document').writeReport({
+      ...step,
+      operationId,
+      incident: step.workflowId,
+    });
+    status.show('completed', null, `**Closed.** Report: ${report}`);
+    await condition(allHandlersFinished);
+  }
+
+  /** The recovery was rejected or failed: a person has a new plan made, or ends the incident. */
+  private async decideOnFailed(why: string): Promise<'again' | 'dismissed' | 'closed'> {
+    const { status, step } = this.operation;
+    await this.announce('undecided', why);
+    status.show(
+      'paused',
+      `a person, because ${why}: \`reprise continue ${step.workflowId}\` plans again, \`reprise incident close ${step.workflowId}\` ends it`,
+    );
+    for (;;) {
+      await condition(() => this.decisions.length > 0 || this.notes.length > 0);
+      await this.recordNotes();
+      const decision = this.decisions.shift();
+      if (!decision || decision.kind === 'confirmed') continue;
+      if (decision.kind !== 'again') return this.endBy(decision.kind, decision);
+      status.show('suspected');
+      return 'again';
     }
-  });
+  }
+
+  private async endBy<K extends 'dismissed' | 'closed'>(kind: K, { by, reason }: Rejection): Promise<K> {
+    await this.announce(kind, reason, by);
+    const state = kind === 'closed' ? 'completed' : 'cancelled';
+    this.operation.status.show(state, null, `**${kind}** by ${by}: ${reason}`);
+    return kind;
+  }
+
+  private async announce(state: IncidentState, text: string, by?: string): Promise<void> {
+    await this.notify(state, text, by);
+    await this.record(state, text, by);
+  }
+
+  private notify(state: IncidentState, text: string, by = this.input.requester): Promise<void> {
+    const { scenario, firstFailedAt = null } = this.input;
+    return this.operation.notifications.notify({ kind: 'incident', scenario, state, text, by, since: firstFailedAt });
+  }
+
+  private record(state: IncidentState, text: string, by = this.input.requester): Promise<void> {
+    const { host, step } = this.operation;
+    const { scenario } = this.input;
+    return hostActivities(host, `record: ${state}`).recordIncident({ ...step, scenario, state, text, by });
+  }
+
+  private async recordNotes(): Promise<void> {
+    const { host, step } = this.operation;
+    for (const { by, text } of this.notes.splice(0))
+      await hostActivities(host, 'a line for the journal').journal({ ...step, step: 'note', text: `${by}: ${text}` });
+  }
 }
 
-/** After a Reset the recovery is there already: a person says whether it counts. */
-function unlessStarted(error: unknown): null {
-  if (error instanceof WorkflowExecutionAlreadyStartedError) return null;
-  throw error;
+function tooLate({ kind, by }: IncidentDecision, workflowId: string): Note {
+  return {
+    by,
+    text: `${kind} has no effect: the recovery was approved and runs; \`reprise reject ${workflowId}\` ends it between its steps`,
+  };
 }
 
-function diagnosed({ answers, layer, reason, dataDirectory, walReadable }: Diagnosis): string {
+function diagnosisText({ answers, layer, reason, dataDirectory, walReadable }: Diagnosis): string {
   const answer = answers ? 'yes' : `no (${layer ?? 'unknown'}: ${reason})`;
   return `answers: ${answer}; data directory ${dataDirectory}; old WAL ${walReadable ? 'readable' : 'not readable'}`;
 }
@@ -235,7 +258,7 @@ function unknownBecause(error: unknown): string {
   return `what is left could not be found out: ${sentence(error)}`;
 }
 
-function noted(raw: unknown): { by: string; text: string } {
+function noteOf(raw: unknown): Note {
   const parsed = parseNote(raw);
   return 'problem' in parsed ? { by: 'unnamed', text: `a note could not be read: ${parsed.problem}` } : parsed;
 }

@@ -23,65 +23,99 @@ import { OperationStatus, runOperation, isCancelled } from '../operation/operati
  * worker of the host polls, that is a finding of its own: layer host (S1).
  */
 export async function watch(input: WatchInput): Promise<void> {
-  const { cluster } = input;
-  const work = new OperationStatus('watch', cluster);
-  let open = input.openIncident ?? null;
-  let down = input.down ?? false;
-  /** When the activity was first not heard of in time; the pollers of a dead worker are seen for some time after. */
-  let silentSince: string | null = null;
+  const status = new OperationStatus('watch', input.cluster);
+  return runOperation(status, () => new Watch(input, status).run());
+}
 
-  return runOperation(work, async () => {
+class Watch {
+  private readonly cluster: string;
+  private openIncident: string | null;
+  private isDown: boolean;
+  /** When the activity first timed out; the pollers of a dead worker are listed for some time after. */
+  private silentSince: string | null = null;
+
+  constructor(
+    input: WatchInput,
+    private readonly status: OperationStatus,
+  ) {
+    this.cluster = input.cluster;
+    this.openIncident = input.openIncident ?? null;
+    this.isDown = input.down ?? false;
+  }
+
+  async run(): Promise<void> {
+    const { cluster, status } = this;
     for (;;) {
+      const { openIncident, isDown } = this;
       if (workflowInfo().continueAsNewSuggested)
-        await continueAsNew<typeof watch>({ cluster, openIncident: open, down });
-      work.show(
-        'running',
-        null,
-        down ? `${cluster} does not answer${open ? `; incident ${open}` : ''}` : `${cluster} answers`,
-      );
-      const finding = await look();
-      if (open && !(await controlActivities.workflowIsOpen({ workflowId: open }))) open = null;
-      if (finding?.state === 'down' && !open && (await controlActivities.recoveryHolds({ cluster }))) {
-        // It is down because somebody decided so; whether it comes back is looked at again.
-        await sleep('5s', { summary: `a recovery of ${cluster} is under way` });
-      } else if (finding?.state === 'down') {
-        down = true;
-        open ??= await openIncident(finding);
-      } else if (finding?.state === 'up') {
-        down = false;
-        if (open) await tell(open);
-      }
+        await continueAsNew<typeof watch>({ cluster, openIncident, down: isDown });
+      const down = `${cluster} does not answer${openIncident ? `; incident ${openIncident}` : ''}`;
+      status.show('running', null, isDown ? down : `${cluster} answers`);
+      const finding = await this.nextFinding();
+      if (this.openIncident && !(await controlActivities.workflowIsOpen({ workflowId: this.openIncident })))
+        this.openIncident = null;
+      if (finding?.state === 'down') await this.foundDown(finding);
+      if (finding?.state === 'up') await this.foundUp();
       // An incident that was closed while the cluster is still down is not opened again by itself: a person closed it.
     }
-  });
+  }
 
-  async function look(): Promise<WatchFinding | null> {
+  private async nextFinding(): Promise<WatchFinding | null> {
+    const { cluster, isDown } = this;
     const { host } = await controlActivities.describeCluster({ cluster });
     try {
-      const finding = await watchActivities(host).watchCluster({ cluster, down });
-      silentSince = null;
+      const finding = await watchActivities(host).watchCluster({ cluster, down: isDown });
+      this.silentSince = null;
       return finding;
     } catch (error) {
       if (isCancelled(error)) throw error;
       const timedOut = error instanceof ActivityFailure && error.cause instanceof TimeoutFailure;
-      if (timedOut) silentSince ??= new Date().toISOString();
+      if (timedOut) this.silentSince ??= new Date().toISOString();
       if (!timedOut || (await controlActivities.hostAnswers({ host }))) {
         await sleep('1s', { summary: 'the watch was interrupted; it starts again' });
         return null;
       }
-      return down || silentSince === null
+      return isDown || this.silentSince === null
         ? null
-        : { state: 'down', layer: 'host', reason: `no worker of host ${host} answers`, since: silentSince };
+        : {
+            state: 'down',
+            layer: 'host',
+            reason: `the worker of host ${host} is not running`,
+            since: this.silentSince,
+          };
     }
   }
 
-  async function openIncident(finding: WatchFinding): Promise<string> {
+  private async foundDown(finding: WatchFinding): Promise<void> {
+    const { cluster } = this;
+    if (!this.openIncident && (await controlActivities.recoveryHolds({ cluster }))) {
+      // It is down because somebody decided so; whether it comes back is checked again.
+      await sleep('5s', { summary: `a recovery of ${cluster} is running` });
+      return;
+    }
+    this.isDown = true;
+    this.openIncident ??= await this.startIncident(finding);
+  }
+
+  private async foundUp(): Promise<void> {
+    this.isDown = false;
+    if (!this.openIncident) return;
+    try {
+      await getExternalWorkflowHandle(this.openIncident).signal(signalNames.clusterAnswers);
+    } catch (error) {
+      // It ended in the meantime: nobody is left to be told.
+      if (isCancelled(error)) throw error;
+    }
+  }
+
+  private async startIncident(finding: WatchFinding): Promise<string> {
+    const { cluster } = this;
     const operationId = `${cluster}-${finding.since.replace(/[-:]|\.\d+/g, '')}`;
     const workflowId = incidentWorkflowId(cluster, 'instance-loss', operationId);
     try {
       await startChild(incident, {
         workflowId,
-        // Whoever ends the watch ends no recovery that is under way.
+        // Whoever ends the watch ends no recovery that is running.
         parentClosePolicy: ParentClosePolicy.ABANDON,
         cancellationType: ChildWorkflowCancellationType.ABANDON,
         staticSummary: `${cluster} does not answer (${finding.layer ?? 'unknown'})`,
@@ -101,14 +135,5 @@ export async function watch(input: WatchInput): Promise<void> {
       if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
     }
     return workflowId;
-  }
-
-  async function tell(workflowId: string): Promise<void> {
-    try {
-      await getExternalWorkflowHandle(workflowId).signal(signalNames.clusterAnswers);
-    } catch (error) {
-      // It ended in the meantime: nobody is left to be told.
-      if (isCancelled(error)) throw error;
-    }
   }
 }

@@ -16,8 +16,8 @@ const release = defineUpdate<void, [{ operationId: string }]>(updateNames.releas
 const holders = defineQuery<readonly LockHolder[]>(queryNames.holders);
 
 /**
- * Who holds a cluster, for what, since when. One workflow a cluster; it ends after an idle while and is started again
- * by the next claim. Tokens grow over restarts and over a lost Temporal server, because they start from the clock.
+ * Who holds the lock of a cluster, for what, since when. One workflow per cluster; it ends when nobody holds it for some
+ * minutes, and the next request starts it again. Tokens grow over restarts and over a lost Temporal server, because they start from the clock.
  */
 export async function clusterLock(input: LockInput): Promise<void> {
   let held: readonly LockHolder[] = input.holders ?? [];
@@ -35,14 +35,14 @@ export async function clusterLock(input: LockInput): Promise<void> {
       held = [...held, { ...request, since: new Date().toISOString(), token: lastToken }];
       return { granted: true, token: lastToken };
     },
-    { description: 'claim the cluster; sent by workflows, not by people' },
+    { description: 'acquire the cluster lock; sent by workflows, not by people' },
   );
   setHandler(
     release,
     ({ operationId }) => {
       held = held.filter((holder) => holder.operationId !== operationId);
     },
-    { description: 'give the cluster back; sent by workflows, not by people' },
+    { description: 'release the cluster lock; sent by workflows, not by people' },
   );
 
   for (;;) {

@@ -1,20 +1,15 @@
-import { workflowInfo } from '@temporalio/workflow';
 import type { VerifyMediaInput, VerifyMediaOutput } from '../api.js';
-import { operationIdOf, waitForHost } from '../lock/with-cluster-lock.js';
-import { controlActivities, heavyActivities, retryLostWorker } from '../operation/activity-proxies.js';
-import { OperationStatus, runOperation } from '../operation/operation-status.js';
+import { heavyActivities, retryLostWorker } from '../operation/activity-proxies.js';
+import { openOperation } from '../operation/open-operation.js';
 
 /** Reads the media of a cluster and says what is wrong with them; changes nothing. */
-export async function verifyMedia({ cluster, operationId, order }: VerifyMediaInput): Promise<VerifyMediaOutput> {
-  const work = new OperationStatus('verify-media', cluster);
-  return runOperation(work, async () => {
-    const { host } = await controlActivities.describeCluster({ cluster });
-    await waitForHost(work, host);
-    const step = { cluster, operationId: operationIdOf(operationId), workflowId: workflowInfo().workflowId, order };
-    const verdict = await work.phase('read the media', () =>
-      retryLostWorker(() => heavyActivities(host, `verify the media ${order.media}`).verifyMedia(step)),
+export function verifyMedia(input: VerifyMediaInput): Promise<VerifyMediaOutput> {
+  return openOperation('verify-media', input, async ({ status, host, step }) => {
+    const { order } = input;
+    const verdict = await status.phase('read the media', () =>
+      retryLostWorker(() => heavyActivities(host, `verify the media ${order.media}`).verifyMedia({ ...step, order })),
     );
-    work.show(
+    status.show(
       'completed',
       null,
       `**${verdict.problems === 0 ? 'Sound' : `${verdict.problems} problems`}:** ${verdict.objects} objects`,

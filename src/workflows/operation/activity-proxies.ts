@@ -29,7 +29,7 @@ const STEP_PAUSE = '3s';
 
 const describeCluster = controlActivity('describeCluster', 'look the cluster up in the config');
 
-/** Questions to Temporal and to the config: short, repeated until they succeed. */
+/** Short reads of Temporal and of the config, repeated until they succeed. */
 export const controlActivities: Omit<ControlActivities, 'awaitHost' | 'awaitRelease' | 'sendNotice'> = {
   async describeCluster(input) {
     const facts = await describeCluster(input);
@@ -37,13 +37,13 @@ export const controlActivities: Omit<ControlActivities, 'awaitHost' | 'awaitRele
     clusterHost = facts.host;
     return facts;
   },
-  hostsOf: controlActivity('hostsOf', 'look up whom to ask'),
-  hostAnswers: controlActivity('hostAnswers', 'is a worker of the host there'),
-  acquireLock: controlActivity('acquireLock', 'take the cluster for this work'),
-  releaseLock: controlActivity('releaseLock', 'give the cluster back'),
-  workflowIsOpen: controlActivity('workflowIsOpen', 'is that work still under way'),
-  recoveryHolds: controlActivity('recoveryHolds', 'is a recovery under way'),
-  deliveriesOf: controlActivity('deliveriesOf', 'look up whom to tell'),
+  hostsOf: controlActivity('hostsOf', 'look up which hosts to ask'),
+  hostAnswers: controlActivity('hostAnswers', "check that the host's worker is running"),
+  acquireLock: controlActivity('acquireLock', 'acquire the cluster lock'),
+  releaseLock: controlActivity('releaseLock', 'release the cluster lock'),
+  workflowIsOpen: controlActivity('workflowIsOpen', 'check whether the workflow is still running'),
+  recoveryHolds: controlActivity('recoveryHolds', 'check whether a recovery is running'),
+  deliveriesOf: controlActivity('deliveriesOf', 'look up whom to notify'),
 };
 
 /** One of them, with its words for the Web UI's timeline. */
@@ -63,30 +63,26 @@ function controlActivity<K extends keyof ControlActivities>(name: K, summary: st
 }
 
 /**
- * Telling people, until `patience` (ms) is over: a notifier that is down comes back. One try of a person's test is
- * repeated once, for a worker that dies.
+ * Sends a notification, tried again for `patienceMs`, because a notifier that is down comes back. A person's test is
+ * tried twice, for a worker that dies.
  */
 export function noticeActivities(
   summary: string,
-  patience: number,
+  patienceMs: number,
   maximumAttempts?: number,
 ): Pick<ControlActivities, 'sendNotice'> {
   return proxyActivities<ControlActivities>({
     taskQueue: CONTROL_QUEUE,
     summary,
     startToCloseTimeout: '2m',
-    scheduleToCloseTimeout: patience,
+    scheduleToCloseTimeout: patienceMs,
     heartbeatTimeout: heartbeatOf(clusterHost),
     cancellationType,
-    retry: {
-      initialInterval: '5s',
-      maximumInterval: '5m',
-      ...(maximumAttempts === undefined ? {} : { maximumAttempts }),
-    },
+    retry: { initialInterval: '5s', maximumInterval: '5m', maximumAttempts },
   });
 }
 
-/** Waits, for hours where it must be: the activity fails until what is waited for is there, and only the server counts its tries. */
+/** Waits of hours: the activity fails until what is waited for is there, and only the server counts its attempts. */
 export function waitActivities(summary: string): Pick<ControlActivities, 'awaitHost' | 'awaitRelease'> {
   return proxyActivities<ControlActivities>({
     taskQueue: CONTROL_QUEUE,
@@ -110,7 +106,7 @@ export function hostActivities(host: string, summary?: string): HostActivities {
 }
 
 /** A record that may wait for its host, but not for ever: nothing else depends on it. */
-export function weekLongHostActivities(host: string, summary: string): Pick<HostActivities, 'journal'> {
+export function hostActivitiesForAWeek(host: string, summary: string): Pick<HostActivities, 'journal'> {
   return proxyActivities<HostActivities>({
     taskQueue: lightQueue(host),
     summary,
@@ -122,8 +118,8 @@ export function weekLongHostActivities(host: string, summary: string): Pick<Host
   });
 }
 
-/** One look, a few tries: what cannot be done is told to the person who asked, soon. */
-export function fewTriesHostActivities(host: string, summary?: string): HostActivities {
+/** A few attempts: what cannot be done is told soon to the person who waits for it. */
+export function quickHostActivities(host: string, summary?: string): HostActivities {
   return proxyActivities<HostActivities>({
     taskQueue: lightQueue(host),
     summary,
@@ -135,7 +131,7 @@ export function fewTriesHostActivities(host: string, summary?: string): HostActi
   });
 }
 
-/** The same for looks that list everything, a million objects perhaps: as long as they take, and told by heartbeats to go on. */
+/** The same for what lists everything, a million objects perhaps: it may take days, watched by heartbeats. */
 export function scanActivities(host: string, summary: string): HostActivities {
   return proxyActivities<HostActivities>({
     taskQueue: lightQueue(host),
@@ -148,7 +144,7 @@ export function scanActivities(host: string, summary: string): HostActivities {
   });
 }
 
-/** Backups, proofs and rotations: hours long, survived by their jobs. */
+/** Backups, verifications and rotations: they take hours, and their jobs outlive a worker. */
 export function heavyActivities(host: string, summary: string, maximumAttempts = STEP_ATTEMPTS): HostActivities {
   return proxyActivities<HostActivities>({
     taskQueue: heavyQueue(host),
@@ -183,7 +179,7 @@ export async function retryLostWorker<T>(step: () => Promise<T>): Promise<T> {
         error.cause instanceof TimeoutFailure &&
         error.cause.timeoutType === 'HEARTBEAT';
       if (!lost) throw error;
-      await sleep('1s', { summary: 'the worker was lost; the next one takes the step up' });
+      await sleep('1s', { summary: 'the worker was lost; the next one continues the step' });
     }
   }
 }
@@ -192,7 +188,7 @@ export async function retryLostWorker<T>(step: () => Promise<T>): Promise<T> {
 export function watchActivities(host: string): HostActivities {
   return proxyActivities<HostActivities>({
     taskQueue: watchQueue(host),
-    summary: 'watching',
+    summary: 'watch the cluster',
     startToCloseTimeout: '1h',
     scheduleToStartTimeout: '20s',
     heartbeatTimeout: '15s',
@@ -201,11 +197,11 @@ export function watchActivities(host: string): HostActivities {
   });
 }
 
-/** The receiving of WAL: like the watch it sits there for ever, and the next worker takes it up at once. */
+/** Receiving of WAL: like the watch it never ends, and the next worker continues it at once. */
 export function receiveActivities(host: string): Pick<HostActivities, 'receiveWal'> {
   return proxyActivities<HostActivities>({
     taskQueue: watchQueue(host),
-    summary: 'receiving WAL',
+    summary: 'receive WAL',
     startToCloseTimeout: '1h',
     heartbeatTimeout: heartbeatOf(host),
     cancellationType,

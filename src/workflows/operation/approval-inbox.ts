@@ -18,10 +18,10 @@ import { failureOf, refusal } from './operation-status.js';
 
 type Accepted = { readonly accepted: true; readonly missing: number };
 
-/** Host-side judgement and journal of what people send; given by the workflow, because only it knows the host. */
+/** The host checks and records what people send; given by the operation, because only it knows the host. */
 export interface ApprovalRecords {
-  judge(plan: ApprovablePlan, approval: Approval): Promise<ApprovalAnswer>;
-  weigh(plan: ApprovablePlan, decision: Decision): Promise<ApprovalAnswer>;
+  checkApproval(plan: ApprovablePlan, approval: Approval): Promise<ApprovalAnswer>;
+  checkDecision(plan: ApprovablePlan, decision: Decision): Promise<ApprovalAnswer>;
   note(text: string): Promise<void>;
 }
 
@@ -36,9 +36,9 @@ export class ApprovalInbox {
   private rejection: Rejection | null = null;
   private readonly early: unknown[] = [];
   private readonly continued: Rejection[] = [];
-  /** Open while somebody is asked for a look at the recovered data; what comes at another time was not decided on it. */
-  private look: { readonly accepts: readonly Decision['kind'][]; decision: Decision | null } | null = null;
-  /** Counts plans that turned out stale: what was judged before counts no more, though it ends later. */
+  /** What people are asked to decide on the recovered data; null while nobody is asked: what comes then has no effect. */
+  private pending: { readonly accepts: readonly Decision['kind'][]; decision: Decision | null } | null = null;
+  /** Counts plans that turned out stale: an approval checked before counts no more, though its check ends later. */
   private round = 0;
   private closed = false;
   /** What was recovered is open for writes: there is nothing left to reject, but where somebody is asked. */
@@ -78,8 +78,8 @@ export class ApprovalInbox {
     setHandler(defineSignal<[unknown]>(signalNames.continue), (raw) => void this.continued.push(anyone(raw)), {
       description: `try again what failed, or make the plan again: ${person}`,
     });
-    this.hear('promote', parsePromote, 'open the recovered server for writes', person);
-    this.hear(
+    this.handleDecision('promote', parsePromote, 'open the recovered server for writes', person);
+    this.handleDecision(
       'retarget',
       parseRetarget,
       'go on to a later target',
@@ -88,7 +88,7 @@ export class ApprovalInbox {
   }
 
   /** Decisions on what was recovered, by a signal or, with an answer, by an update. */
-  private hear(
+  private handleDecision(
     name: Decision['kind'],
     parse: (raw: unknown) => Decision | { problem: string },
     what: string,
@@ -128,7 +128,7 @@ export class ApprovalInbox {
     this.plan = plan;
     this.continued.length = 0;
     for (const raw of this.early.splice(0)) await this.signalled(raw);
-    await labelled(
+    await conditionWithSummary(
       summary,
       () => this.approved.has(plan.digest) || this.rejection !== null || this.continued.length > 0,
     );
@@ -142,7 +142,7 @@ export class ApprovalInbox {
     accepts: readonly Decision['kind'][] = [],
   ): Promise<'again' | 'rejected' | Decision> {
     this.continued.length = 0;
-    return (await this.moved(summary, accepts, () => this.continued.length > 0)) ?? 'again';
+    return (await this.awaitDecision(summary, accepts, () => this.continued.length > 0)) ?? 'again';
   }
 
   /** Waits at the target: promote, go further where the backup can, or give up. */
@@ -150,22 +150,22 @@ export class ApprovalInbox {
     summary: string,
     accepts: readonly K[],
   ): Promise<Extract<Decision, { kind: K }> | 'rejected'> {
-    return (await this.moved(summary, accepts)) as Extract<Decision, { kind: K }> | 'rejected';
+    return (await this.awaitDecision(summary, accepts)) as Extract<Decision, { kind: K }> | 'rejected';
   }
 
-  private async moved(
+  private async awaitDecision(
     summary: string,
     accepts: readonly Decision['kind'][],
     or: () => boolean = () => false,
   ): Promise<Decision | 'rejected' | null> {
-    const look: ApprovalInbox['look'] = { accepts, decision: null };
-    this.look = look;
+    const pending: ApprovalInbox['pending'] = { accepts, decision: null };
+    this.pending = pending;
     try {
-      await labelled(summary, () => look.decision !== null || this.rejection !== null || or());
+      await conditionWithSummary(summary, () => pending.decision !== null || this.rejection !== null || or());
     } finally {
-      this.look = null;
+      this.pending = null;
     }
-    return this.rejection ? 'rejected' : look.decision;
+    return this.rejection ? 'rejected' : pending.decision;
   }
 
   /** Waits for something that is no decision, and stops waiting when somebody rejects. */
@@ -193,7 +193,7 @@ export class ApprovalInbox {
     this.closed = true;
     this.plan = null;
     if (!(await condition(allHandlersFinished, '2m')))
-      log.warn('what was sent last was not answered: the host is silent');
+      log.warn("what was sent last was not answered: the host's worker is not running");
   }
 
   get isClosed(): boolean {
@@ -211,31 +211,31 @@ export class ApprovalInbox {
       this.early.push(raw);
       return;
     }
-    await this.consider(this.plan, approval);
+    await this.considerApproval(this.plan, approval);
   }
 
   private async updated(raw: unknown): Promise<Accepted> {
     await condition(() => this.plan !== null || this.closed);
     const approval = parseApproval(raw);
     if ('problem' in approval || !this.plan) throw refusal('approval-refused', 'no plan is waiting');
-    return accepted(await this.consider(this.plan, approval));
+    return accepted(await this.considerApproval(this.plan, approval));
   }
 
-  private async consider(plan: ApprovablePlan, approval: Approval): Promise<ApprovalAnswer> {
+  private async considerApproval(plan: ApprovablePlan, approval: Approval): Promise<ApprovalAnswer> {
     const { round } = this;
-    const answer = await judged(() => this.records.judge(plan, approval));
+    const answer = await answered(() => this.records.checkApproval(plan, approval));
     if (answer.accepted && answer.missing === 0 && round === this.round) this.approved.add(plan.digest);
     return answer;
   }
 
   /** What came at another time was not decided on what is looked at; the host has the last word on who decides. */
   private async decided(decision: Decision): Promise<ApprovalAnswer> {
-    const { look, plan } = this;
-    if (plan === null || !look?.accepts.includes(decision.kind)) return this.withoutEffect(decision);
-    const answer = await judged(() => this.records.weigh(plan, decision));
+    const { pending, plan } = this;
+    if (plan === null || !pending?.accepts.includes(decision.kind)) return this.withoutEffect(decision);
+    const answer = await answered(() => this.records.checkDecision(plan, decision));
     if (!answer.accepted) return answer;
-    if (this.look !== look || look.decision !== null) return this.withoutEffect(decision);
-    look.decision = decision;
+    if (this.pending !== pending || pending.decision !== null) return this.withoutEffect(decision);
+    pending.decision = decision;
     return answer;
   }
 
@@ -262,7 +262,7 @@ export class ApprovalInbox {
   }
 
   private get isTooLate(): boolean {
-    return this.opened && this.look === null;
+    return this.opened && this.pending === null;
   }
 }
 
@@ -278,18 +278,18 @@ function accepted({
   return { accepted: true, missing };
 }
 
-/** A judgement that cannot be had is a refusal: a signal's failure must not end the workflow. */
-async function judged(judge: () => Promise<ApprovalAnswer>): Promise<ApprovalAnswer> {
+/** A check that fails is a refusal: a signal's failure must not end the workflow. */
+async function answered(check: () => Promise<ApprovalAnswer>): Promise<ApprovalAnswer> {
   try {
     // Not cancelled with the workflow: a cancelled handler would end it before it has tidied up.
-    return await CancellationScope.nonCancellable(judge);
+    return await CancellationScope.nonCancellable(check);
   } catch (error) {
     const { message, hint } = failureOf(error);
     return { accepted: false, missing: 0, code: 'approval-refused', reason: message, hint };
   }
 }
 
-/** Shape only: what policy says of it is answered later. */
+/** Checks the shape only: the policy is checked later. */
 function shaped(parse: (raw: unknown) => object, json: string): (raw: unknown) => void {
   return (raw) => {
     const parsed = parse(raw);
@@ -304,7 +304,7 @@ function anyone(raw: unknown): Rejection {
 }
 
 /** Waits without an end, under a timer whose summary tells the Web UI's timeline what is waited for. */
-async function labelled(summary: string, until: () => boolean): Promise<void> {
+async function conditionWithSummary(summary: string, until: () => boolean): Promise<void> {
   if (until()) return;
   const timer = new CancellationScope();
   const label = timer.run(async () => {

@@ -17,9 +17,8 @@ import { notify } from './notify-people.js';
 import type { failureOf } from './operation-status.js';
 
 /**
- * Tells people beside the work: an abandoned child with retries of its own, so that a notifier that is down delays
- * nothing, fails nothing, and is still tried when this workflow has long ended (F34). Waited for is only that the server
- * has the child.
+ * Notifies people by an abandoned child workflow with retries of its own: a notifier that is down delays nothing, fails
+ * nothing, and is still tried when this workflow has long ended. Only the start of the child is waited for.
  */
 export class Notifications {
   private events: ClusterFacts['tells'];
@@ -29,7 +28,7 @@ export class Notifications {
     private readonly step: { readonly cluster: string; readonly operationId: string; readonly workflowId: string },
   ) {}
 
-  /** Before that nothing is told: who is told of what stands in the config. */
+  /** Who is told of what stands in the config: before this, nobody is told. */
   configure(facts: ClusterFacts): void {
     this.events = facts.tells;
   }
@@ -48,7 +47,7 @@ export class Notifications {
           workflowIdReusePolicy: WorkflowIdReusePolicy.REJECT_DUPLICATE,
           parentClosePolicy: ParentClosePolicy.ABANDON,
           cancellationType: ChildWorkflowCancellationType.ABANDON,
-          staticSummary: clipBytes(`Tell people: ${noticeTitle(notice)}`, 200),
+          staticSummary: clipBytes(`Notify people: ${noticeTitle(notice)}`, 200),
           args: [{ notice }],
         }),
       );

@@ -3,7 +3,7 @@ import { noticeTitle } from '../../domain/notification/notice-text.js';
 import type { Notice } from '../../domain/notification/notices.js';
 import type { Delivery } from '../../domain/notification/recipients.js';
 import type { NotifyInput, NotifyOutput, NotifyResult } from '../api.js';
-import { controlActivities, weekLongHostActivities, noticeActivities } from './activity-proxies.js';
+import { controlActivities, hostActivitiesForAWeek, noticeActivities } from './activity-proxies.js';
 import { OperationStatus, runOperation, failureOf, isCancelled, refusal } from './operation-status.js';
 
 const DAY_MS = 24 * 3_600_000;
@@ -12,17 +12,17 @@ const TEST_MS = 120_000;
 const LEAST_MS = 60_000;
 
 /**
- * Tells people of one thing, beside the work it is about: each notifier is tried until it takes the message or a day is
- * over, and what came of it is recorded (F34). It approves nothing and stops nothing.
+ * Sends one notification, beside the operation it is about: each notifier is tried until it takes the message or a day
+ * is over, and the result is recorded. It approves nothing and stops nothing.
  */
 export async function notify({ notice }: NotifyInput): Promise<NotifyOutput> {
-  const work = new OperationStatus('notify', notice.cluster ?? '-');
-  return runOperation(work, async () => {
+  const status = new OperationStatus('notify', notice.cluster ?? '-');
+  return runOperation(status, async () => {
     const planned = await controlActivities.deliveriesOf({ notice });
-    const deliveries = await Promise.all(planned.map((delivery) => deliver(work, notice, delivery)));
+    const deliveries = await Promise.all(planned.map((delivery) => deliver(status, notice, delivery)));
     const toldNobody = deliveries.filter(({ code }) => code !== null);
-    work.show('completed', null, deliveries.map(resultLine).join('\n\n') || 'nobody is to be told');
-    // Seen in red in the list of the Web UI; the work it is about has gone on long since.
+    status.show('completed', null, deliveries.map(deliveryLine).join('\n\n') || 'nobody is to be told');
+    // Shown as failed in the Web UI; the operation it is about has long gone on.
     const [first] = toldNobody;
     if (notice.facts.kind !== 'test' && first && toldNobody.length === deliveries.length) {
       throw refusal(
@@ -35,15 +35,15 @@ export async function notify({ notice }: NotifyInput): Promise<NotifyOutput> {
   });
 }
 
-async function deliver(work: OperationStatus, notice: Notice, delivery: Delivery): Promise<NotifyResult> {
+async function deliver(status: OperationStatus, notice: Notice, delivery: Delivery): Promise<NotifyResult> {
   const { notifier } = delivery;
   const contacts = [...delivery.first, ...delivery.others];
-  const summary = `tell ${contacts.join(', ') || 'whoever reads there'} by ${notifier}`;
-  const result = await work
+  const summary = `notify ${contacts.join(', ') || 'whoever reads there'} by ${notifier}`;
+  const result = await status
     .phase(summary, () =>
       noticeActivities(
         summary.slice(0, 190),
-        patienceFor(notice),
+        retryForMs(notice),
         notice.facts.kind === 'test' ? 2 : undefined,
       ).sendNotice({
         notice,
@@ -58,30 +58,30 @@ async function deliver(work: OperationStatus, notice: Notice, delivery: Delivery
         return { notifier, told: [], notTold: contacts, refused: 0, code, detail: message };
       },
     );
-  await recorded(notice, result);
+  await record(notice, result);
   return result;
 }
 
 /** An approval is asked for as long as it can be given. */
-function patienceFor({ facts }: Notice): number {
+function retryForMs({ facts }: Notice): number {
   if (facts.kind === 'test') return TEST_MS;
   if (facts.kind !== 'approval') return DAY_MS;
   return Math.min(DAY_MS, Math.max(LEAST_MS, Date.parse(facts.plan.approveBy) - Date.now()));
 }
 
 /** A line in the journal of the operation; where that cannot be written, the notification's own history has it. */
-async function recorded(notice: Notice, result: NotifyResult): Promise<void> {
+async function record(notice: Notice, result: NotifyResult): Promise<void> {
   const { cluster, operationId } = notice;
   if (cluster === null) return;
   try {
     const { host } = await controlActivities.describeCluster({ cluster });
     const step = result.code === null ? 'told' : 'not told';
-    await weekLongHostActivities(host, `note who was ${step}`).journal({
+    await hostActivitiesForAWeek(host, 'record who was notified').journal({
       cluster,
       operationId,
       workflowId: workflowInfo().workflowId,
       step,
-      text: `${noticeTitle(notice)} — ${resultLine(result)}`,
+      text: `${noticeTitle(notice)} — ${deliveryLine(result)}`,
     });
   } catch (error) {
     if (isCancelled(error)) throw error;
@@ -89,7 +89,7 @@ async function recorded(notice: Notice, result: NotifyResult): Promise<void> {
   }
 }
 
-function resultLine({ notifier, told, notTold, refused, code, detail }: NotifyResult): string {
+function deliveryLine({ notifier, told, notTold, refused, code, detail }: NotifyResult): string {
   if (code !== null) return `${notTold.join(', ') || 'nobody'} could not be told by ${notifier}: ${detail} (${code})`;
   const missed =
     refused === 0

@@ -24,7 +24,7 @@ export class OperationStatus {
   private readonly phases: { name: string; startedAt: number; seconds: number | null }[] = [];
   private shown: OperationState | null = null;
   plan: string | null = null;
-  /** What is left where the work ends before its end. */
+  /** The state that an operation leaves which ended before its end. */
   left = '';
 
   constructor(
@@ -94,7 +94,7 @@ export class OperationStatus {
   private render(): void {
     const lines = this.phases
       .slice(-30)
-      .map(({ name, seconds }) => `- ${name}: ${seconds === null ? 'under way' : `${seconds.toFixed(1)} s`}`);
+      .map(({ name, seconds }) => `- ${name}: ${seconds === null ? 'running' : `${seconds.toFixed(1)} s`}`);
     const steps = lines.length > 0 ? `\n\n**Steps so far:**\n\n${lines.join('\n')}` : '';
     const waiting = this.waitingFor ? `\n\n**Waiting for:** ${this.waitingFor}` : '';
     setCurrentDetails(`**State:** ${this.state}${waiting}${this.details ? `\n\n${this.details}` : ''}${steps}`);
@@ -102,20 +102,20 @@ export class OperationStatus {
 }
 
 /** Ends a workflow in the state that fits how it ended; the failure itself goes on unchanged. */
-export async function runOperation<T>(work: OperationStatus, run: () => Promise<T>): Promise<T> {
+export async function runOperation<T>(status: OperationStatus, run: () => Promise<T>): Promise<T> {
   try {
     return await run();
   } catch (error) {
     if (error instanceof ContinueAsNew) throw error;
-    if (isCancellation(error)) work.show('cancelled', null, work.left || undefined);
-    else work.show('failed', null, [sentence(error), work.left].join('\n\n').trim());
+    if (isCancellation(error)) status.show('cancelled', null, status.left || undefined);
+    else status.show('failed', null, [sentence(error), status.left].join('\n\n').trim());
     throw error;
   }
 }
 
 export { isCancellation as isCancelled };
 
-/** Code, message and hint of whatever an activity or child failed with; the deepest cause speaks. */
+/** Code, message and hint of what an activity or child workflow failed with: those of its deepest cause. */
 export function failureOf(error: unknown): { code: string; message: string; hint: string | undefined } {
   let cause: unknown = error;
   while (cause instanceof Error && cause.cause instanceof Error) cause = cause.cause;
@@ -123,12 +123,12 @@ export function failureOf(error: unknown): { code: string; message: string; hint
     const [first] = (cause.details ?? []) as { hint?: string }[];
     return { code: cause.type ?? 'internal', message: cause.message, hint: first?.hint };
   }
-  if (isCancellation(cause)) return { code: 'job-cancelled', message: 'the work was cancelled', hint: undefined };
+  if (isCancellation(cause)) return { code: 'job-cancelled', message: 'the operation was cancelled', hint: undefined };
   if (cause instanceof TimeoutFailure) {
-    const nobody = cause.timeoutType === 'SCHEDULE_TO_START';
+    const noWorker = cause.timeoutType === 'SCHEDULE_TO_START';
     return {
-      code: nobody ? 'host-without-worker' : 'job-stalled',
-      message: nobody ? 'no worker of the host took it up in time' : cause.message,
+      code: noWorker ? 'host-without-worker' : 'job-stalled',
+      message: noWorker ? "the host's worker is not running" : cause.message,
       hint: undefined,
     };
   }

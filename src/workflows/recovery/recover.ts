@@ -1,236 +1,357 @@
-import { CancellationScope, getExternalWorkflowHandle, log, sleep, workflowInfo } from '@temporalio/workflow';
-import type { PlanRequest } from '../../activities/api.js';
+import { getExternalWorkflowHandle, log, sleep, workflowInfo } from '@temporalio/workflow';
+import type { CheckResult, PlanRequest, ReachedTarget } from '../../activities/api.js';
+import type { RecoveryOutcome } from '../../domain/backup/records.js';
+import type { LockClaim } from '../../domain/operation/locks.js';
 import { signalNames } from '../../domain/operation/names.js';
 import type { Plan } from '../../domain/plan/plan.js';
-import { describeResidualState } from '../../domain/plan/residual-state.js';
 import { approvalDetails, planDetails, waitingSummary } from '../../domain/plan/plan-text.js';
-import { formatTarget } from '../../domain/target/target.js';
-import { durationInWords, sizeInWords } from '../../domain/text/text.js';
-import { thawLookSeconds } from '../../domain/plan/thaw.js';
+import { describeResidualState, stepNames } from '../../domain/plan/residual-state.js';
 import type { PlannedThaw } from '../../domain/plan/thaw.js';
+import { thawLookSeconds } from '../../domain/plan/thaw.js';
+import { type RecoveryTarget, formatTarget } from '../../domain/target/target.js';
+import { durationInWords, sizeInWords } from '../../domain/text/text.js';
 import type { RecoverInput, RecoverOutput } from '../api.js';
-import type { ApprovalInbox } from '../operation/approval-inbox.js';
-import { withClusterLock, waitForHost } from '../lock/with-cluster-lock.js';
-import { openHostInbox, noteRejection, waitForRelease } from '../operation/host-inbox.js';
-import { fewTriesHostActivities, controlActivities, hostActivities } from '../operation/activity-proxies.js';
-import { recoverDataDirectory, type Recovered } from './recover-data-directory.js';
-import { recoverDatabases } from './recover-databases.js';
-import { restartServer } from './restart-server.js';
-import { DAMAGED, Runbook } from './runbook.js';
-import { Notifications, failureNotice } from '../operation/notifications.js';
-import { OperationStatus, runOperation, failureOf, isCancelled } from '../operation/operation-status.js';
-
-const runbooks = { 'data-directory': recoverDataDirectory, databases: recoverDatabases, restart: restartServer };
+import { controlActivities, hostActivities, quickHostActivities } from '../operation/activity-proxies.js';
+import { ApprovedOperation, type ApprovedSteps, type Ending, type PlanWords } from '../operation/approved-operation.js';
+import { Operation } from '../operation/open-operation.js';
+import { refusal, runOperation } from '../operation/operation-status.js';
+import { DAMAGED, type RecoveryProgress, RecoverySteps, recordResidualState } from './recovery-steps.js';
 
 /** Who confirms an incident when a plan is approved: from then on the recovery changes things. */
 export const APPROVAL = 'approval';
 
-/** Plan, wait for a person, check that the plan still holds, recover, prove, report. */
+interface Recovered {
+  readonly reached: ReachedTarget;
+  readonly checks: readonly CheckResult[];
+  /** When the recovered server was validated and open for writes, ms since the epoch. */
+  readonly validatedAt: number;
+  /** Seconds of waiting for people up to then, since the approval. */
+  readonly waitedSeconds: number;
+}
+
+/** Plan, wait for people, plan again, recover, validate, report. */
 export async function recover(input: RecoverInput): Promise<RecoverOutput> {
-  const { cluster, operationId, order } = input;
-  const work = new OperationStatus('recover', cluster);
-  const step = { cluster, operationId, workflowId: workflowInfo().workflowId };
-  const teller = new Notifications(step);
-  let host = '';
-  const desk = openHostInbox(() => host, step);
+  const operation = new Operation('recover', input);
+  const recovery = new Recovery(input, new ApprovedOperation(operation));
+  return runOperation(operation.status, () => recovery.run());
+}
 
-  /** Steps of the runbook begun so far, whatever plan they were of. */
-  const begun: string[] = [];
+/**
+ * The loss of an instance (PRA 01), as its runbook says it. Detecting and qualifying (S1) is the work of `watch` and
+ * `incident`; the rest stands here: telling people and waiting for their decision (S2), preparing the target (S3),
+ * restoring, validating and resuming service (S4), and the document (S5).
+ */
+class Recovery implements ApprovedSteps<Plan, RecoveryOutcome> {
+  private readonly operation: Operation;
+  private readonly progress: RecoveryProgress = { begun: [], undos: new Map() };
+  private request: PlanRequest;
 
-  return runOperation(work, async () => {
-    let request: PlanRequest = {
-      ...step,
-      order,
-      requester: input.requester,
+  readonly replanAfter = [DAMAGED];
+  readonly words: PlanWords<Plan>;
+
+  constructor(
+    private readonly input: RecoverInput,
+    private readonly approved: ApprovedOperation<Plan, RecoveryOutcome>,
+  ) {
+    const { order, requester } = input;
+    this.operation = approved.operation;
+    this.request = { ...this.operation.step, order, requester };
+    this.words = {
+      details: planDetails,
+      approvalDetails,
+      waiting: waitingSummary,
+      command: () => `reprise approve ${this.operation.step.workflowId} --reason "..."`,
+      notice: (plan) => ({ kind: 'approval', plan }),
+      policy: order.policy ?? null,
     };
-    let waitedSeconds = 0;
-    let latest: Plan | null = null;
+  }
+
+  async run(): Promise<RecoverOutput> {
+    return this.outputOf(await this.approved.run(this));
+  }
+
+  /** Onto another host, everything is done there: the source's may be dead. */
+  async open(): Promise<void> {
+    const { operation, input } = this;
+    const facts = await operation.lookUp(input.order.into);
+    await operation.waitForHost();
+    this.request = { ...this.request, controlDigest: facts.configDigest };
+    if (operation.host === facts.host) return;
+    const sourceAnswers = await controlActivities.hostAnswers({ host: facts.host });
+    this.request = { ...this.request, sourceAnswers };
+  }
+
+  /** S3: which backup, to which state, on which server; versions and free disk; refuses what cannot end well. Reads only. */
+  plan(): Promise<Plan> {
+    return quickHostActivities(this.operation.host, 'make the plan (reads only)').planRecovery(this.request);
+  }
+
+  planAgain({ digest }: Plan): Promise<{ digest: string | null; changed: readonly string[] }> {
+    return quickHostActivities(this.operation.host, 'make the plan again').recheckPlan({
+      ...this.request,
+      plan: digest,
+    });
+  }
+
+  /** S3: the backup is kept from rotation until the recovery has ended. */
+  async keep({ digest }: Plan): Promise<void> {
+    const { host, step } = this.operation;
+    await hostActivities(host, 'pin the backup').pin({ ...step, plan: digest });
+  }
+
+  release(): Promise<void> {
+    const { host, step } = this.operation;
+    return quickHostActivities(host, 'unpin the backup').unpin(step);
+  }
+
+  claim({ binding: { policy, engine } }: Plan): LockClaim {
+    return { kind: 'recovery', policy, engine, repository: '*' };
+  }
+
+  /** S2, S3: the decision was made; cold files are made readable while backups go on. */
+  async prepare(plan: Plan): Promise<'rejected' | void> {
+    if (this.input.incident) await confirmIncident(this.input.incident, plan);
+    const { thaw } = plan.binding;
+    if (!thaw) return;
+    await this.operation.status.phase('thaw', () => this.thaw(plan, thaw));
+    if (this.approved.inbox.rejectedBecause) return 'rejected';
+  }
+
+  /** Hours, mostly: asks for the files, and looks from time to time until every one can be read. */
+  private async thaw(plan: Plan, { tier }: PlannedThaw): Promise<void> {
+    const { host, status, step } = this.operation;
+    const { inbox } = this.approved;
+    const planned = { ...step, plan: plan.digest };
+    const hours = plan.observed.thaw?.choices.find((choice) => choice.tier === tier)?.hours ?? 0;
+    const pause = thawLookSeconds(hours) * 1000;
+    await hostActivities(host, `request the thaw (${tier})`).requestThaw(planned);
+    for (;;) {
+      const { objects, bytes } = await hostActivities(host, 'check whether every file can be read').lookAtThaw(planned);
+      if (objects === 0 || inbox.rejectedBecause) return;
+      const waitingFor = `${objects} files (${sizeInWords(bytes)}) to be readable: tier ${tier} takes up to ${durationInWords(hours * 3600)}`;
+      status.show('waiting-thaw', waitingFor, planDetails(plan));
+      await inbox.unlessRejected(() => sleep(pause, { summary: `wait for the thaw: ${objects} files left` }));
+    }
+  }
+
+  /** S4, S5 */
+  async execute(plan: Plan): Promise<RecoveryOutcome> {
+    const steps = new RecoverySteps(this.operation, this.approved.inbox, plan, this.progress);
     try {
-      const described = await controlActivities.describeCluster({ cluster });
-      // Onto another host, everything is done there: the source's may be dead.
-      host = described.targetHosts?.[order.into] ?? described.host;
-      teller.configure(described);
-      await waitForHost(work, host);
-      request = { ...request, controlDigest: described.configDigest };
-      if (host !== described.host)
-        request = { ...request, sourceAnswers: await controlActivities.hostAnswers({ host: described.host }) };
-      for (;;) {
-        desk.withdraw();
-        const plan = await work.phase('plan', () =>
-          fewTriesHostActivities(host, 'make the plan (reads only)').planRecovery(request),
-        );
-        work.plan = plan.digest;
-        latest = plan;
-        await hostActivities(host, 'keep the backup from rotation').pin({ ...step, plan: plan.digest });
-        const decision = await decided(work, desk, plan, step.workflowId, teller);
-        waitedSeconds += decision.seconds;
-        if (decision.kind === 'again') continue;
-        if (decision.kind === 'rejected') return await rejected(work, desk, plan, host, step, begun);
-        if (input.incident) await confirmed(input.incident, plan);
-
-        // Before the cluster is taken: backups go on meanwhile. Plans of older histories have no thaw.
-        if (plan.binding.thaw && (await thawed(plan, plan.binding.thaw)) === 'rejected')
-          return await rejected(work, desk, plan, host, step, begun);
-
-        const outcome = await execute(plan);
-        if (outcome === 'rejected') return await rejected(work, desk, plan, host, step, begun);
-        if (!('stale' in outcome)) return { state: 'completed', plan, outcome };
-        desk.revoke();
-        await hostActivities(host, 'note that the plan is stale').journal({
-          ...step,
-          step: 'recheck',
-          text: `plan ${plan.digest.slice(0, 12)} no longer holds (${outcome.stale}): made again, approval needed again`,
-        });
-      }
-    } catch (error) {
-      if (latest && begun.length > 0) await leave(latest);
-      if (!isCancelled(error)) await teller.notify(failureNotice('recovery', order.policy ?? null, failureOf(error)));
-      throw error;
+      const recovered = await this.restore(steps);
+      await steps.hook('start-applications');
+      await steps.complete();
+      return await this.document(steps, recovered);
     } finally {
-      await CancellationScope.nonCancellable(async () => {
-        if (work.plan)
-          await fewTriesHostActivities(host, 'let rotation have the backup again').unpin(step).catch(pinStays);
-        await desk.close();
-      });
+      await steps.undoHooks();
     }
+  }
 
-    /** Hours, mostly: asks for the files, and looks from time to time until every one can be read. */
-    async function thawed(plan: Plan, { tier }: PlannedThaw): Promise<'readable' | 'rejected'> {
-      const hours = plan.observed.thaw?.choices.find((choice) => choice.tier === tier)?.hours ?? 0;
-      const seconds = thawLookSeconds(hours);
-      await work.phase('thaw', async () => {
-        await hostActivities(host, `ask for the thaw (${tier})`).requestThaw({ ...step, plan: plan.digest });
-        for (;;) {
-          const { objects, bytes } = await hostActivities(host, 'look whether every file can be read').lookAtThaw({
-            ...step,
-            plan: plan.digest,
-          });
-          if (objects === 0 || desk.rejectedBecause) return;
-          work.show(
-            'waiting-thaw',
-            `${objects} files (${sizeInWords(bytes)}) to be readable: tier ${tier} takes up to ${durationInWords(hours * 3600)}`,
-            planDetails(plan),
-          );
-          await desk.unlessRejected(() =>
-            sleep(seconds * 1000, { summary: `wait for the thaw: ${objects} files left` }),
-          );
-        }
-      });
-      return desk.rejectedBecause ? 'rejected' : 'readable';
+  private restore(steps: RecoverySteps): Promise<Recovered> {
+    switch (steps.plan.binding.method) {
+      case 'restart':
+        return this.restartServer(steps);
+      case 'data-directory':
+        return this.restoreDataDirectory(steps);
+      case 'databases':
+        return this.restoreDatabases(steps);
     }
+  }
 
-    async function execute(plan: Plan) {
-      const { policy, engine } = plan.binding;
-      const claim = { cluster, operationId, kind: 'recovery' as const, policy, engine, repository: '*' };
-      return withClusterLock(
-        claim,
-        async () => {
-          if (desk.rejectedBecause) return 'rejected' as const;
-          work.show('running', null, planDetails(plan));
-          const now = await work.phase('check that the plan still holds', () =>
-            fewTriesHostActivities(host, 'make the plan again').recheckPlan({ ...request, plan: plan.digest }),
-          );
-          if (now.digest !== plan.digest) return { stale: now.changed.join(', ') };
-          const book = new Runbook(work, desk, plan, { ...step, plan: plan.digest }, begun, (facts) =>
-            teller.notify(facts),
-          );
-          try {
-            return await finish(book, await runbooks[plan.binding.method](book));
-          } catch (error) {
-            // Only a plan that was not begun expires: the wait for the cluster was too long, and a person decides anew. A
-            // damaged backup is found before anything is opened for writes: what was put aside stays there.
-            const { code, message } = failureOf(error);
-            if (code === 'plan-expired' || code === DAMAGED) return { stale: message };
-            throw error;
-          }
-        },
-        (holder) => waitForRelease(work, desk, cluster, holder),
+  /** The cheap thing first: the data directory is whole, so the server is started and nothing is replaced. */
+  private async restartServer(steps: RecoverySteps): Promise<Recovered> {
+    const reached = await steps.run(stepNames.startServer, (host, step) => host.startServer(step));
+    const checks = await this.runChecks(steps);
+    const wrong = failed(checks);
+    if (wrong.length > 0) {
+      throw refusal(
+        'check-failed',
+        `the server runs but ${wrong.map((check) => `${check.name}: ${check.detail}`).join('; ')}`,
+        `restore instead: reprise recover ${this.input.cluster}`,
       );
     }
+    return { reached, checks, ...steps.openForWrites() };
+  }
 
-    /** Whoever finds it ended reads what state it left: in the details, and in the journal. */
-    async function leave(plan: Plan): Promise<void> {
-      work.left = describeResidualState(plan, begun);
-      const journal = () =>
-        fewTriesHostActivities(host, 'note what is left').journal({ ...step, step: 'ended', text: work.left });
-      await CancellationScope.nonCancellable(journal).catch(() => log.warn('what is left could not be noted'));
+  /** A physical backup into a data directory (K2). */
+  private async restoreDataDirectory(steps: RecoverySteps): Promise<Recovered> {
+    const inPlace = steps.plan.binding.into === 'in-place';
+
+    await steps.hook('stop-applications');
+    if (inPlace) await steps.run(stepNames.stopServer, (host, step) => host.stopServer(step));
+    if (inPlace) await steps.run(stepNames.salvage, (host, step) => host.salvageWal(step));
+    await steps.run(stepNames.moveOldData, (host, step) => host.putAside(step));
+    await steps.run(stepNames.restoreFiles, (host, step) => host.restoreFiles(step));
+    const { reached, checks } = await this.replayToTarget(steps);
+    await this.promote(steps);
+    const validated = steps.openForWrites();
+    if (inPlace) await steps.run(stepNames.rearm, (host, step) => host.rearmArchiving(step));
+    if (inPlace) await this.takeFreshBackup(steps);
+    return { reached, checks, ...validated };
+  }
+
+  /** WAL up to the target, read-only; then people look, where they asked for it or checks failed, and may send it further. */
+  private async replayToTarget(steps: RecoverySteps): Promise<Pick<Recovered, 'reached' | 'checks'>> {
+    const { media } = steps.plan.binding;
+    let { target }: { target: RecoveryTarget } = steps.plan.binding;
+    // Media go to one instant: with them, another target is another plan.
+    const retarget = media ? undefined : (to: RecoveryTarget): void => void (target = to);
+    const replay = (): Promise<ReachedTarget> =>
+      steps.run(stepNames.replay, (host, step) => host.replayWal({ ...step, target }), retarget);
+
+    let reached = await replay();
+    await this.restoreMedia(steps);
+    let checks = await this.runChecks(steps);
+    while (this.mustBeSeen(steps, checks)) {
+      const decision = await this.lookAtRecovered(steps, reached, checks);
+      if (decision.kind === 'promote') break;
+      ({ target } = decision);
+      reached = await replay();
+      checks = await this.runChecks(steps);
     }
+    return { reached, checks };
+  }
 
-    async function finish(book: Runbook, { reached, checks, ...validated }: Recovered) {
-      const { plan } = book;
-      const since = Date.parse(input.firstFailedAt ?? workflowInfo().startTime.toISOString());
-      const waitedBefore = waitedSeconds + validated.waitedSeconds;
-      const rpoSeconds = reached.complete
-        ? 0
-        : reached.lastCommitAt
-          ? Math.max(0, (since - Date.parse(reached.lastCommitAt)) / 1000)
-          : null;
-      const outcome = {
-        target: { requested: formatTarget(plan.binding.target), reached: reached.reached },
-        rtoSeconds: Math.max(0, (validated.validatedAt - since) / 1000 - waitedBefore),
-        waitedForPeopleSeconds: waitedSeconds + book.waitedSeconds,
-        rpoSeconds,
-        lastCommitAt: reached.lastCommitAt,
-        lastLsn: reached.lastLsn,
-        phases: work.times().map(({ name, seconds }) => ({ name, seconds: seconds ?? 0 })),
-        checks,
-      };
-      const finished = await book.do('write the incident document', (recoveryHost, again) =>
-        recoveryHost.finishRecovery({ ...again, incident: input.incident, outcome }),
+  private async promote(steps: RecoverySteps): Promise<void> {
+    const { timeline, repaired } = await steps.run(stepNames.promote, (host, step) => host.promoteServer(step));
+    if (repaired.length > 0)
+      await steps.note(
+        stepNames.promote,
+        `collation versions differ on this host; rebuilt: ${repaired.slice(0, 20).join(', ')}`,
       );
-      await teller.notify({
-        kind: 'recovered',
-        reached: reached.reached,
-        rtoSeconds: outcome.rtoSeconds,
-        rpoSeconds,
-        report: finished.report,
-      });
-      work.show('completed', null, `**Recovered** to ${reached.reached}. Report: ${finished.report}`);
-      return finished;
+    await steps.note(stepNames.promote, `open for writes on timeline ${timeline}`);
+  }
+
+  /** Dumps restored beside the live databases, checked, then swapped by rename (K1: stop, save, restore, check). */
+  private async restoreDatabases(steps: RecoverySteps): Promise<Recovered> {
+    await steps.hook('stop-applications');
+    if (steps.plan.binding.steps.includes('safety-backup')) await this.takeSafetyBackup(steps);
+    const reached = await steps.run(stepNames.restoreBeside, (host, step) => host.restoreDatabases(step));
+    await this.restoreMedia(steps);
+    const checks = await this.runChecks(steps);
+    if (this.mustBeSeen(steps, checks)) await this.lookAtRestored(steps, checks);
+    await steps.run(stepNames.swap, (host, step) => host.swapDatabases(step));
+    const validated = steps.openForWrites();
+    await this.takeFreshBackup(steps);
+    return { reached, checks, ...validated };
+  }
+
+  private async takeSafetyBackup(steps: RecoverySteps): Promise<void> {
+    const saved = await steps.run('safety backup of what is there', (host, step, startedAt) =>
+      host.safetyBackup({ ...step, startedAt }),
+    );
+    await steps.note('safety backup', saved);
+  }
+
+  private takeFreshBackup(steps: RecoverySteps): Promise<unknown> {
+    return steps.run('take and verify a fresh backup', (host, step, startedAt) =>
+      host.freshBackup({ ...step, startedAt }),
+    );
+  }
+
+  /** Media of the plan, back to the instant of the database just restored. */
+  private async restoreMedia(steps: RecoverySteps): Promise<void> {
+    if (steps.plan.binding.media) await steps.run(stepNames.media, (host, step) => host.restoreMedia(step));
+  }
+
+  private runChecks(steps: RecoverySteps): Promise<readonly CheckResult[]> {
+    const { method } = steps.plan.binding;
+    return steps.run(stepNames.runChecks, (host, step) => host.runChecks({ ...step, method }));
+  }
+
+  private mustBeSeen({ plan, inbox }: RecoverySteps, checks: readonly CheckResult[]): boolean {
+    return plan.binding.pause || inbox.pauseAsked || failed(checks).length > 0;
+  }
+
+  private lookAtRecovered(steps: RecoverySteps, { reached }: ReachedTarget, checks: readonly CheckResult[]) {
+    const { workflowId } = this.operation.step;
+    // With media the host refuses it, and says what to do instead.
+    const retarget = steps.plan.binding.media ? '' : `, \`reprise retarget ${workflowId} --to TIME --reason ...\``;
+    return steps.askAboutRecovered(
+      `a look at the recovered data (read-only) at ${reached}; ${seenOf(checks)}. Then \`reprise promote ${workflowId} --reason ...\`${retarget}, or \`reprise reject ${workflowId} --reason ...\``,
+      'look at the data, then promote, retarget or reject',
+      ['promote', 'retarget'],
+    );
+  }
+
+  private async lookAtRestored(steps: RecoverySteps, checks: readonly CheckResult[]): Promise<void> {
+    const { workflowId } = this.operation.step;
+    await steps.askAboutRecovered(
+      `a look at the restored databases, still beside the live ones; ${seenOf(checks)}. Then \`reprise promote ${workflowId} --reason ...\` swaps them in, \`reprise reject ${workflowId} --reason ...\` leaves the live ones`,
+      'look at the restored databases, then promote or reject',
+      ['promote'],
+    );
+  }
+
+  /** S5: what was reached, how long it took (RTO) and what was lost (RPO), in the incident document. */
+  private async document(steps: RecoverySteps, { reached, checks, ...validated }: Recovered): Promise<RecoveryOutcome> {
+    const { status, notifications } = this.operation;
+    const { waitedSeconds } = this.approved;
+    const since = Date.parse(this.input.firstFailedAt ?? workflowInfo().startTime.toISOString());
+    const outcome = {
+      target: { requested: formatTarget(steps.plan.binding.target), reached: reached.reached },
+      rtoSeconds: Math.max(0, (validated.validatedAt - since) / 1000 - waitedSeconds - validated.waitedSeconds),
+      waitedForPeopleSeconds: waitedSeconds + steps.waitedSeconds,
+      rpoSeconds: rpoOf(reached, since),
+      lastCommitAt: reached.lastCommitAt,
+      lastLsn: reached.lastLsn,
+      phases: status.times().map(({ name, seconds }) => ({ name, seconds: seconds ?? 0 })),
+      checks,
+    };
+    const documented = await steps.run('write the incident document', (host, step) =>
+      host.finishRecovery({ ...step, incident: this.input.incident, outcome }),
+    );
+    const { rtoSeconds, rpoSeconds } = outcome;
+    await notifications.notify({
+      kind: 'recovered',
+      reached: reached.reached,
+      rtoSeconds,
+      rpoSeconds,
+      report: documented.report,
+    });
+    return documented;
+  }
+
+  failed(plan: Plan): Promise<void> {
+    return recordResidualState(this.operation, plan, this.progress);
+  }
+
+  private outputOf(ending: Ending<Plan, RecoveryOutcome>): RecoverOutput {
+    const { status } = this.operation;
+    const { plan } = ending;
+    if (ending.state === 'rejected') {
+      const { by, reason } = ending;
+      const left = describeResidualState(plan, this.progress.begun, this.progress.undos);
+      status.show('rejected', null, `**Rejected** by ${by}: ${reason}. ${left}`);
+      return { state: 'rejected', plan, outcome: null, rejectedBecause: `${by}: ${reason}`, left };
     }
-  });
+    const { outcome } = ending;
+    if (outcome)
+      status.show('completed', null, `**Recovered** to ${outcome.target.reached}. Report: ${outcome.report}`);
+    return { state: 'completed', plan, outcome };
+  }
 }
 
 /** Whoever approves the plan has confirmed the incident; one that ended meanwhile needs no telling. */
-async function confirmed(incident: string, plan: Plan): Promise<void> {
+async function confirmIncident(incident: string, plan: Plan): Promise<void> {
   const reason = `plan ${plan.digest.slice(0, 12)} was approved`;
   await getExternalWorkflowHandle(incident)
     .signal(signalNames.confirm, { by: APPROVAL, reason })
     .catch(() => log.info('the incident is closed already'));
 }
 
-/** A pin too many keeps a backup longer than needed: no reason to fail what was done. */
-function pinStays(): void {
-  log.warn('the pin could not be removed');
+/** Seconds whose commits may be lost: 0 where the last valid WAL record was replayed, null where it is not known. */
+function rpoOf({ complete, lastCommitAt }: ReachedTarget, since: number): number | null {
+  if (complete) return 0;
+  return lastCommitAt === null ? null : Math.max(0, (since - Date.parse(lastCommitAt)) / 1000);
 }
 
-async function decided(
-  work: OperationStatus,
-  desk: ApprovalInbox,
-  plan: Plan,
-  workflowId: string,
-  teller: Notifications,
-): Promise<{ kind: 'approved' | 'rejected' | 'again'; seconds: number }> {
-  const before = Date.now();
-  const waitingFor = `approval of plan ${plan.digest.slice(0, 12)}, until ${plan.approveBy.slice(0, 16)}Z: \`reprise approve ${workflowId} --reason "..."\``;
-  work.show('waiting-approval', waitingFor, approvalDetails(plan));
-  const waiting = work.phase('wait for approval', () => desk.decide(plan, waitingSummary(plan)));
-  // Beside the waiting: whoever reads the Web UI may be faster than the mail.
-  const [kind] = await Promise.all([waiting, teller.notify({ kind: 'approval', plan })]);
-  work.show('running');
-  return { kind, seconds: (Date.now() - before) / 1000 };
+function failed(checks: readonly CheckResult[]): readonly CheckResult[] {
+  return checks.filter((check) => check.status === 'failed');
 }
 
-async function rejected(
-  work: OperationStatus,
-  desk: ApprovalInbox,
-  plan: Plan,
-  host: string,
-  step: { cluster: string; operationId: string; workflowId: string },
-  begun: readonly string[],
-): Promise<RecoverOutput> {
-  const { by, reason } = await noteRejection(host, desk, step, plan.digest);
-  const left = describeResidualState(plan, begun);
-  work.show('rejected', null, `**Rejected** by ${by}: ${reason}. ${left}`);
-  return { state: 'rejected', plan, outcome: null, rejectedBecause: `${by}: ${reason}`, left };
+function seenOf(checks: readonly CheckResult[]): string {
+  const wrong = failed(checks);
+  if (wrong.length === 0) return 'paused as asked';
+  return `checks failed: ${wrong.map((check) => `${check.name} (${check.detail})`).join('; ')}`;
 }

@@ -4,7 +4,7 @@ import { withClient } from '../../../src/postgres/connection/with-client.js';
 import { inspectDataDir } from '../../../src/postgres/server/data-directory.js';
 import {
   configureRecovery,
-  promote,
+  promoteServer,
   resetRecoverySettings,
   retargetRecovery,
 } from '../../../src/postgres/recovery/recovery.js';
@@ -42,7 +42,7 @@ describe('a recovery that was given up before it was opened for writes', () => {
     expect(await readClusterTopology(connection, dataDir)).toMatchObject({ isStandby: false });
 
     await service.start();
-    await promote(connection);
+    await promoteServer(connection);
     await resetRecoverySettings(dataDir, lab.user);
     await service.stop('fast');
     expect(await inspectDataDir(lab.pgBin, dataDir, lab.user)).toMatchObject({ state: 'whole' });

@@ -254,6 +254,16 @@ const cases: Record<string, Case> = {
       hooks: { 'stop-applications': { name: 'stop-applications' } },
     },
   },
+  'physical, with a hook and what takes it back': {
+    cluster: {
+      recovery: { steps: ['stop-applications', 'restore', 'start-applications'] },
+      hooks: {
+        'stop-applications': { name: 'stop-applications', undo: 'start-applications' },
+        'start-applications': { name: 'start-applications' },
+        unrelated: { name: 'unrelated', undo: 'start-applications' },
+      },
+    },
+  },
   'beside, with hooks': {
     order: { into: 'beside' },
     cluster: {

@@ -1,4 +1,4 @@
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MockActivityEnvironment } from '@temporalio/testing';
@@ -22,7 +22,7 @@ import { mediaPlanOf } from '../../workflows/well-behaved.js';
 import { backupFacts, samplePlan } from '../records/samples.js';
 
 /** One host with a state directory and a catalogue of its own; no server is asked for anything. */
-async function site(approvers = 1) {
+async function site(approvers = 1, hooks: (root: string) => object = () => ({})) {
   const root = await tempDir('gate');
   const dataDir = join(root, 'main');
   const policy: ApprovalPolicy = {
@@ -41,7 +41,7 @@ async function site(approvers = 1) {
     connection: { host: '127.0.0.1', port: 1, user: 'x', maintenanceDatabase: 'postgres' },
     policies: { physical: { name: 'physical', engine: 'pgbackrest' } },
     recovery: { targets: {} },
-    hooks: {},
+    hooks: hooks(root),
     checks: {},
     approvals: { recover: policy },
   };
@@ -419,5 +419,70 @@ describe('pins', () => {
     expect(await pinned()).toEqual([]);
     await run(activities.pin, step(made));
     expect(await pinned()).toEqual([id]);
+  });
+});
+
+describe('hooks of a plan on its host', () => {
+  const appending = (root: string) => {
+    const hook = (name: string, more = '') => ({
+      name,
+      argv: ['/bin/sh', '-c', `echo ${name} >> ${join(root, 'log')}${more}`],
+      timeoutSeconds: 10,
+    });
+    return {
+      'stop-applications': hook('stop-applications', `; [ ! -e ${join(root, 'broken')} ]`),
+      'start-applications': hook('start-applications'),
+    };
+  };
+  const undoHooks = { 'stop-applications': 'start-applications' };
+  const hooked = async () => {
+    const made = await site(1, appending);
+    const plan = await made.plan('op-1', { hooks: ['stop-applications', 'start-applications'], undoHooks });
+    await made.approve(plan, 'dba');
+    const step = (hook: string) => ({ ...made.step(plan), hook });
+    const log = async () => (await readFile(join(made.root, 'log'), 'utf8').catch(() => '')).trim().split('\n');
+    return { ...made, of: plan, step, log };
+  };
+
+  it('what takes one back runs once, and only where the hook was begun', async () => {
+    const { activities, run, step, log } = await hooked();
+    await run(activities.undoHook, step('stop-applications'));
+    expect(await log()).toEqual(['']);
+    await run(activities.runHook, step('stop-applications'));
+    for (let attempt = 0; attempt < 3; attempt++) await run(activities.undoHook, step('stop-applications'));
+    expect(await log()).toEqual(['stop-applications', 'start-applications']);
+  });
+
+  it('it is registered before the hook acts: one that failed is taken back too', async () => {
+    const { activities, root, run, step, log } = await hooked();
+    await writeFile(join(root, 'broken'), '');
+    await expect(run(activities.runHook, step('stop-applications'))).rejects.toThrow();
+    await run(activities.undoHook, step('stop-applications'));
+    expect(await log()).toEqual(['stop-applications', 'start-applications']);
+  });
+
+  it('F8: after a Reset a hook that was taken back runs again, and is taken back again', async () => {
+    const { activities, run, step, log } = await hooked();
+    for (let round = 0; round < 2; round++) {
+      await run(activities.runHook, step('stop-applications'));
+      await run(activities.undoHook, step('stop-applications'));
+    }
+    expect(await log()).toEqual(['stop-applications', 'start-applications', 'stop-applications', 'start-applications']);
+  });
+
+  it('a step that does the same has taken it back', async () => {
+    const { activities, run, step, log } = await hooked();
+    await run(activities.runHook, step('stop-applications'));
+    await run(activities.runHook, step('start-applications'));
+    await run(activities.undoHook, step('stop-applications'));
+    expect(await log()).toEqual(['stop-applications', 'start-applications']);
+  });
+
+  it('F33: a plan that is closed takes no hook back', async () => {
+    const { activities, run, step, of, state, log } = await hooked();
+    await run(activities.runHook, step('stop-applications'));
+    await state.closePlan(of.digest);
+    await expect(run(activities.undoHook, step('stop-applications'))).rejects.toMatchObject({ type: 'approval-used' });
+    expect(await log()).toEqual(['stop-applications']);
   });
 });

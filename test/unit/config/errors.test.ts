@@ -111,6 +111,14 @@ describe('F38: a wrong config names file, line and column', () => {
       ['reprise.yml:6:39: unknown hook "strat"', 'HINT did you mean "start"?'],
     ],
     [
+      'an undo of the last step',
+      cluster('hooks: { stop: { argv: [x] }, start-applications: { argv: [y], undo: stop } }'),
+      [
+        'reprise.yml:6:74: start-applications is the last step of a recovery: nothing takes it back',
+        'HINT give stop-applications an undo instead',
+      ],
+    ],
+    [
       'a shell line',
       cluster('hooks: { stop: { argv: "rm -rf /" } }'),
       ['reprise.yml:6:28: expected a list, found text', 'HINT write [program, argument, ...]: no shell reads it'],

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { stepsThatMoveData, describeResidualState } from '../../../src/domain/plan/residual-state.js';
+import { stepNames, describeResidualState } from '../../../src/domain/plan/residual-state.js';
 import type { PlannedMedia } from '../../../src/domain/plan/planned-media.js';
 import { samplePlan } from '../records/samples.js';
 
@@ -30,18 +30,18 @@ describe('what a recovery leaves that ended before its end', () => {
   it('K1: media that were brought back already are named, with the way back, and asked for again', () => {
     const plan = samplePlan({ method: 'databases', media });
     expect(describeResidualState(plan, ['restore beside the live databases'])).not.toContain('photos are');
-    const left = describeResidualState(plan, ['restore beside the live databases', stepsThatMoveData.media]);
+    const left = describeResidualState(plan, ['restore beside the live databases', stepNames.media]);
     expect(left).toContain('The media photos were recovered to 2026-11-21T01:00:00.000Z, in part or completely');
     expect(left).toContain(' --with-media photos`');
   });
 
   it('a step that may have been refused before it moved anything is not said to have moved it', () => {
     const plan = samplePlan({ method: 'data-directory', replaces: [{ what: '/data', keptAs: '/data.aside' }] });
-    expect(describeResidualState(plan, [stepsThatMoveData.aside])).toContain('may be kept as /data.aside');
-    expect(describeResidualState(plan, [stepsThatMoveData.aside, 'restore files'])).toContain('is kept as /data.aside');
+    expect(describeResidualState(plan, [stepNames.moveOldData])).toContain('may be kept as /data.aside');
+    expect(describeResidualState(plan, [stepNames.moveOldData, 'restore files'])).toContain('is kept as /data.aside');
     expect(describeResidualState(plan, [])).toBe('Nothing was changed.');
     const overwritten = samplePlan({ method: 'data-directory', replaces: [{ what: '/data', keptAs: null }] });
-    expect(describeResidualState(overwritten, [stepsThatMoveData.aside, 'restore files'])).toContain(
+    expect(describeResidualState(overwritten, [stepNames.moveOldData, 'restore files'])).toContain(
       '/data is overwritten and cannot be restored.',
     );
   });

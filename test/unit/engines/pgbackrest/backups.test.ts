@@ -8,7 +8,7 @@ import {
 } from '../../../../src/engines/pgbackrest/expire-plan.js';
 import { currentDatabase, listed, parseInfo } from '../../../../src/engines/pgbackrest/info.js';
 import type { StanzaBackup } from '../../../../src/engines/pgbackrest/info.js';
-import { chooseType } from '../../../../src/engines/pgbackrest/type.js';
+import { chooseType } from '../../../../src/engines/pgbackrest/backup-type.js';
 import { parseVerifyReport } from '../../../../src/engines/pgbackrest/verify-report.js';
 import { judgeReport } from '../../../../src/engines/pgbackrest/verify.js';
 

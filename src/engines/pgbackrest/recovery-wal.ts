@@ -1,6 +1,9 @@
 import { quotedForCommand } from '../../postgres/wal/archiving.js';
-import type { ReadContext } from '../engine.js';
+import type { ReadContext, EngineContext } from '../engine.js';
 import { optionsOf } from './command.js';
+import { withClient } from '../../postgres/connection/with-client.js';
+import { checkArchiving, ensureStanza } from './stanza.js';
+import { liveFacts } from '../shared/live-server.js';
 
 /**
  * `restore_command` for a server that recovers, wherever its data directory lies: PostgreSQL runs it there, and
@@ -19,4 +22,17 @@ export function archiveCommand(context: Pick<ReadContext, 'policy'>): string {
 function start(context: Pick<ReadContext, 'policy'>): string {
   const { config, stanza } = optionsOf(context);
   return `pgbackrest --config=${quotedForCommand(config)} --stanza=${quotedForCommand(stanza)}`;
+}
+
+/**
+ * Sees that the recovered cluster, open for writes and with its archive_command back, archives into its stanza: the
+ * same one, since its system identifier is the same, on a new timeline.
+ * @throws RepriseError `identity-mismatch`, `wal-not-archived`, `config-invalid`
+ */
+export async function rearm(context: EngineContext): Promise<void> {
+  const { connection } = context.cluster;
+  // pgBackRest reads the timeline from pg_control, which is the old one's until the checkpoint after the promotion ends.
+  await withClient(connection, connection.maintenanceDatabase, (client) => client.query('CHECKPOINT'));
+  await ensureStanza(context, await liveFacts(context));
+  await checkArchiving(context);
 }

@@ -1,0 +1,224 @@
+import { CancellationScope, condition, log } from '@temporalio/workflow';
+import type { StepInput } from '../../activities/api.js';
+import type { NoticeFacts } from '../../domain/notification/notices.js';
+import type { LockClaim, LockHolder } from '../../domain/operation/locks.js';
+import type { ApprovablePlan } from '../../domain/plan/plan.js';
+import { withClusterLock } from '../lock/with-cluster-lock.js';
+import { hostActivities, waitActivities } from './activity-proxies.js';
+import { ApprovalInbox } from './approval-inbox.js';
+import { failureNotice } from './notifications.js';
+import type { Operation } from './open-operation.js';
+import { failureOf, isCancelled, refusal } from './operation-status.js';
+
+/** A plan that nobody has to approve is made again so often: between two comparisons its source has changed. */
+const MOST_STALE = 5;
+
+/** What an operation does that is carried out by an approved plan. */
+export interface ApprovedSteps<P extends ApprovablePlan, Outcome> {
+  /** Comes first: looks up the cluster and waits for the host. */
+  open(): Promise<void>;
+  /** Makes the plan; reads only. */
+  plan(): Promise<P>;
+  /** The same with the cluster locked: the digest of the plan as it would be now. */
+  planAgain(plan: P): Promise<{ readonly digest: string | null; readonly changed?: readonly string[] }>;
+  /** Carries the plan out. 'rejected': somebody gave it up, and what is left is as it should be. */
+  execute(plan: P): Promise<Outcome | 'rejected'>;
+  /** Clears up, however the operation ended; a plan was made. */
+  release(): Promise<void>;
+
+  /** Follows each plan: keeps what it needs. */
+  keep?(plan: P): Promise<void>;
+  /** Nothing would be changed: the operation ends. */
+  isEmpty?(plan: P): boolean;
+  /** Follows the approval, before the cluster is locked: what takes hours and changes nothing. */
+  prepare?(plan: P): Promise<'rejected' | void>;
+  /** Follows a failure or a cancellation: says what state is left. */
+  failed?(plan: P): Promise<void>;
+
+  /** What the lock's conflicts depend on. */
+  claim(plan: P): LockClaim;
+  /** Codes of failures after which another plan is made, beside `plan-expired`. */
+  readonly replanAfter?: readonly string[];
+  /** What people read. */
+  readonly words: PlanWords<P>;
+}
+
+export interface PlanWords<P> {
+  /** The plan, for the Web UI's details (Markdown). */
+  details(plan: P): string;
+  /** The same with what to send. */
+  approvalDetails(plan: P): string;
+  /** One line for the timer under which the approval is waited for. */
+  waiting(plan: P): string;
+  /** What to type. */
+  command(plan: P): string;
+  /** How people are told that the approval is waited for; null: the plan needs none. */
+  notice(plan: P, waitingFor: string): NoticeFacts | null;
+  /** The policy named in the notice of a failure. */
+  readonly policy: string | null;
+}
+
+export type Ending<P, Outcome> =
+  | { readonly state: 'completed'; readonly plan: P; readonly outcome: Outcome | null }
+  | { readonly state: 'rejected'; readonly plan: P; readonly by: string; readonly reason: string };
+
+type Decided = 'approved' | 'rejected' | 'again';
+
+/**
+ * Plan, wait for the approval, lock the cluster, plan again, and execute where the plan is still the same; else from the
+ * beginning. Written once, for everything that people approve.
+ */
+export class ApprovedOperation<P extends ApprovablePlan, Outcome> {
+  readonly inbox: ApprovalInbox;
+  /** Seconds people were waited for before the last approval. */
+  waitedSeconds = 0;
+
+  constructor(readonly operation: Operation) {
+    this.inbox = openInbox(operation);
+  }
+
+  async run(steps: ApprovedSteps<P, Outcome>): Promise<Ending<P, Outcome>> {
+    const { inbox, operation } = this;
+    const { status, notifications } = operation;
+    let latest: P | null = null;
+    try {
+      await steps.open();
+      for (let stale = 0; ;) {
+        inbox.withdraw();
+        const plan: P = await status.phase('plan', () => steps.plan());
+        latest = plan;
+        status.plan = plan.digest;
+        await steps.keep?.(plan);
+        status.show('running', null, steps.words.details(plan));
+        if (steps.isEmpty?.(plan)) return { state: 'completed', plan, outcome: null };
+
+        const decision = await this.decide(steps, plan);
+        if (decision === 'again') continue;
+        const ended = decision === 'rejected' ? decision : await this.carryOut(steps, plan);
+        if (ended === 'rejected') return { state: 'rejected', plan, ...(await this.recordRejection(plan)) };
+        if (!('stale' in ended)) return { state: 'completed', plan, outcome: ended.outcome };
+
+        if (!this.isAsked(steps, plan) && ++stale >= MOST_STALE) throw tooOftenStale(stale);
+        await this.revoke(plan, ended.stale);
+      }
+    } catch (error) {
+      if (latest) await steps.failed?.(latest);
+      if (!isCancelled(error))
+        await notifications.notify(failureNotice('recovery', steps.words.policy, failureOf(error)));
+      throw error;
+    } finally {
+      await CancellationScope.nonCancellable(async () => {
+        if (latest) await steps.release().catch(() => log.warn('the operation could not be cleared up'));
+        await inbox.close();
+      });
+    }
+  }
+
+  private isAsked({ words }: ApprovedSteps<P, Outcome>, plan: P): boolean {
+    return words.notice(plan, '') !== null;
+  }
+
+  /** Shows the plan and waits for people, beside telling them: whoever reads the Web UI may be faster than the mail. */
+  private async decide({ words }: ApprovedSteps<P, Outcome>, plan: P): Promise<Decided> {
+    const { status, notifications } = this.operation;
+    const waitingFor = `approval of plan ${plan.digest.slice(0, 12)}, until ${plan.approveBy.slice(0, 16)}Z: \`${words.command(plan)}\``;
+    const notice = words.notice(plan, waitingFor);
+    if (notice === null) return 'approved';
+    const before = Date.now();
+    status.show('waiting-approval', waitingFor, words.approvalDetails(plan));
+    const waiting = status.phase('wait for approval', () => this.inbox.decide(plan, words.waiting(plan)));
+    const [decision] = await Promise.all([waiting, notifications.notify(notice)]);
+    status.show('running');
+    this.waitedSeconds += (Date.now() - before) / 1000;
+    return decision;
+  }
+
+  private async carryOut(
+    steps: ApprovedSteps<P, Outcome>,
+    plan: P,
+  ): Promise<'rejected' | { readonly stale: string } | { readonly outcome: Outcome }> {
+    if ((await steps.prepare?.(plan)) === 'rejected') return 'rejected';
+    return withClusterLock(
+      this.operation.step,
+      steps.claim(plan),
+      () => this.executeUnlessStale(steps, plan),
+      (holder) => this.waitForLock(holder),
+    );
+  }
+
+  private async executeUnlessStale(
+    steps: ApprovedSteps<P, Outcome>,
+    plan: P,
+  ): Promise<'rejected' | { readonly stale: string } | { readonly outcome: Outcome }> {
+    const { status } = this.operation;
+    if (this.inbox.rejectedBecause) return 'rejected';
+    status.show('running', null, steps.words.details(plan));
+    const now = await status.phase('check that the plan still holds', () => steps.planAgain(plan));
+    if (now.digest !== plan.digest) return { stale: now.changed?.join(', ') ?? 'what it would change is different' };
+    try {
+      const outcome = await steps.execute(plan);
+      return outcome === 'rejected' ? 'rejected' : { outcome: outcome as Outcome };
+    } catch (error) {
+      // Only a plan that was not begun expires: the wait for the cluster was too long, and people decide again.
+      const { code, message } = failureOf(error);
+      if (code === 'plan-expired' || steps.replanAfter?.includes(code)) return { stale: message };
+      throw error;
+    }
+  }
+
+  /** Waits until a holder releases the cluster, or somebody rejects what waits for it. */
+  private async waitForLock(holder: LockHolder): Promise<'again' | 'rejected'> {
+    const { status, step } = this.operation;
+    status.show('running', `${holder.kind} of policy ${holder.policy} to end (${holder.workflowId})`);
+    await this.inbox.unlessRejected(() =>
+      waitActivities(`wait for the cluster lock, held by ${holder.workflowId}`).awaitRelease({
+        cluster: step.cluster,
+        operationId: holder.operationId,
+      }),
+    );
+    return this.inbox.rejectedBecause ? 'rejected' : 'again';
+  }
+
+  /** What was approved holds no more: the next plan needs its approvals anew, also where it is the same. */
+  private async revoke({ digest }: P, why: string): Promise<void> {
+    const { host, step } = this.operation;
+    this.inbox.revoke();
+    await hostActivities(host, 'record that the plan is stale').journal({
+      ...step,
+      step: 'recheck',
+      text: `plan ${digest.slice(0, 12)} no longer holds (${why}): made again, approval needed again`,
+    });
+  }
+
+  private async recordRejection({ digest }: P): Promise<{ by: string; reason: string }> {
+    const { host, step } = this.operation;
+    const { by, reason } = this.inbox.rejectedBecause ?? { by: 'unnamed', reason: 'none given' };
+    await hostActivities(host, 'record the rejection').recordRejection({ ...step, plan: digest, by, reason });
+    return { by, reason };
+  }
+}
+
+/** An inbox whose decisions are checked and recorded on the operation's host, which is known only after a while. */
+function openInbox(operation: Operation): ApprovalInbox {
+  const on = (summary: string) => hostActivities(operation.host, summary);
+  const step = (): StepInput => operation.step;
+  const inbox = new ApprovalInbox({
+    checkApproval: (plan, approval) =>
+      on(`check the approval of ${approval.by}`).recordApproval({ ...step(), plan: plan.digest, approval }),
+    checkDecision: (plan, decision) =>
+      on(`check the ${decision.kind} of ${decision.by}`).recordDecision({ ...step(), plan: plan.digest, decision }),
+    note: async (text) => {
+      await condition(() => operation.host !== '' || inbox.isClosed);
+      if (operation.host !== '') await on('record what was sent').journal({ ...step(), step: 'approval', text });
+    },
+  });
+  return inbox;
+}
+
+function tooOftenStale(times: number): Error {
+  return refusal(
+    'plan-stale',
+    `what is compared changed ${times} times while it was being read`,
+    'stop what writes there, then start again',
+  );
+}

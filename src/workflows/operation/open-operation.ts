@@ -1,0 +1,82 @@
+import { condition, workflowInfo } from '@temporalio/workflow';
+import type { ClusterFacts, PolicyFacts, StepInput } from '../../activities/api.js';
+import type { OperationStatusView } from '../../domain/operation/status.js';
+import { controlActivities, waitActivities } from './activity-proxies.js';
+import { Notifications } from './notifications.js';
+import { OperationStatus, refusal, runOperation } from './operation-status.js';
+
+/** After so long without a worker of the host, people are told. */
+const TOLD_AFTER = '1m';
+
+/**
+ * One operation on a cluster: its status, whom it tells, and the identity that each of its steps carries. Made before
+ * the workflow's first await, so that no early query is lost.
+ */
+export class Operation {
+  readonly status: OperationStatus;
+  readonly notifications: Notifications;
+  readonly step: StepInput;
+  /** The host that does the work; '' until it was looked up. */
+  host = '';
+
+  constructor(
+    kind: OperationStatusView['kind'],
+    { cluster, operationId }: { readonly cluster: string; readonly operationId?: string },
+  ) {
+    const { workflowId, startTime } = workflowInfo();
+    // Schedules give none: they put their time into the workflow id.
+    this.step = { cluster, operationId: operationId ?? `${workflowId}@${startTime.toISOString()}`, workflowId };
+    this.status = new OperationStatus(kind, cluster);
+    this.notifications = new Notifications(this.step);
+  }
+
+  /** Looks up the cluster. `into`: where a recovery goes, which may be another host. */
+  async lookUp(into?: string): Promise<ClusterFacts> {
+    const facts = await controlActivities.describeCluster({ cluster: this.step.cluster });
+    this.notifications.configure(facts);
+    this.host = (into === undefined ? undefined : facts.targetHosts?.[into]) ?? facts.host;
+    return facts;
+  }
+
+  /** Waits until a worker of the host polls; says so meanwhile, and tells people: a time-out would not say what is missing. */
+  async waitForHost(): Promise<void> {
+    const { host, status } = this;
+    if (await controlActivities.hostAnswers({ host })) return;
+    const waitingFor = `the host's worker is not running: start it with \`reprise worker --host ${host}\` on host "${host}"`;
+    status.show('waiting-worker', waitingFor);
+    let isThere = false;
+    const waiting = waitActivities(`wait for the worker of host ${host}`)
+      .awaitHost({ host })
+      .finally(() => (isThere = true));
+    const telling = condition(() => isThere, TOLD_AFTER).then(async (inTime) => {
+      if (!inTime) await this.notifications.notify({ kind: 'paused', event: 'failure', waitingFor });
+    });
+    await Promise.all([waiting, telling]);
+    status.show('running');
+  }
+}
+
+/** Opens an operation, runs it with the host's worker there, and ends the workflow in the state that fits how it ended. */
+export function openOperation<T>(
+  kind: OperationStatusView['kind'],
+  input: { readonly cluster: string; readonly operationId?: string },
+  run: (operation: Operation, facts: ClusterFacts) => Promise<T>,
+): Promise<T> {
+  const operation = new Operation(kind, input);
+  return runOperation(operation.status, async () => {
+    const facts = await operation.lookUp();
+    await operation.waitForHost();
+    return run(operation, facts);
+  });
+}
+
+/** @throws `not-found` for a policy that the cluster does not have */
+export function policyFacts({ policies }: ClusterFacts, cluster: string, policy: string): PolicyFacts {
+  const facts = policies[policy];
+  if (facts) return facts;
+  throw refusal(
+    'not-found',
+    `cluster ${cluster} has no backup policy "${policy}"`,
+    `its policies: ${Object.keys(policies).join(', ')}`,
+  );
+}

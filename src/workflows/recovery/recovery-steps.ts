@@ -1,0 +1,207 @@
+import { CancellationScope, log } from '@temporalio/workflow';
+import type { HostActivities, PlannedStep } from '../../activities/api.js';
+import type { NoticeFacts } from '../../domain/notification/notices.js';
+import { undoHookOf } from '../../domain/plan/hooks.js';
+import type { Decision, Plan } from '../../domain/plan/plan.js';
+import { describeResidualState, liveDataTouched } from '../../domain/plan/residual-state.js';
+import type { RecoveryTarget } from '../../domain/target/target.js';
+import type { ApprovalInbox } from '../operation/approval-inbox.js';
+import {
+  hostActivities,
+  quickHostActivities,
+  recoveryActivities,
+  retryLostWorker,
+} from '../operation/activity-proxies.js';
+import type { Operation } from '../operation/open-operation.js';
+import { failureOf, isCancelled, refusal, sentence } from '../operation/operation-status.js';
+
+/** Refusals of the host's gate: trying the step again cannot pass it, only a new plan can. */
+const GATE = ['approval-used', 'approval-refused', 'plan-unknown', 'plan-stale', 'plan-expired'];
+
+/** The backup of the plan is damaged (F15): it is quarantined on the host, and the plan does not hold any more. */
+export const DAMAGED = 'backup-corrupt';
+
+/** What a recovery does that outlives one of its plans. */
+export interface RecoveryProgress {
+  /** Names of the steps begun, those of earlier plans too. */
+  readonly begun: string[];
+  /** Hooks that were begun and not taken back, with the hook that does it. */
+  readonly undos: Map<string, string>;
+}
+
+type Work<T> = (host: HostActivities, step: PlannedStep, startedAt: string) => Promise<T>;
+
+/** How the steps of one approved plan are run: recorded, tried again, decided on by people, taken back by hooks. */
+export class RecoverySteps {
+  /** Seconds people were waited for after the approval: at the target, after failed steps. */
+  waitedSeconds = 0;
+  private isOpenForWrites = false;
+  /** Every step of the runbook has ended well. */
+  private isComplete = false;
+  private readonly step: PlannedStep;
+
+  constructor(
+    private readonly operation: Operation,
+    readonly inbox: ApprovalInbox,
+    readonly plan: Plan,
+    private readonly progress: RecoveryProgress,
+  ) {
+    this.step = { ...operation.step, plan: plan.digest };
+  }
+
+  /**
+   * One step in the runbook's words. A step that fails for good leaves the decision to a person: what was done so far
+   * is kept, `continue` tries the step again, `reject` gives up; a step with a target also takes a `retarget`.
+   */
+  async run<T>(name: string, work: Work<T>, retarget?: (to: RecoveryTarget) => void): Promise<T> {
+    const { status } = this.operation;
+    for (let retry = 0; ; retry++) {
+      // What is open for writes is finished; before that, a rejection sent while a step ran stops at its end.
+      if (this.inbox.rejectedBecause && !this.isOpenForWrites) throw this.givenUp(name);
+      // Names what the step makes: the same however many workers die meanwhile.
+      const startedAt = new Date().toISOString();
+      this.progress.begun.push(name);
+      try {
+        const step = retry === 0 ? this.step : { ...this.step, retry };
+        const result = await status.phase(name, () =>
+          retryLostWorker(() => work(recoveryActivities(this.host, name), step, startedAt)),
+        );
+        await this.note(name, 'done');
+        return result;
+      } catch (error) {
+        if (isCancelled(error) || GATE.includes(failureOf(error).code)) throw error;
+        await this.note(name, `failed: ${sentence(error)}`);
+        // Another backup is another plan. Once open for writes, it is the fresh backup that is damaged.
+        if (failureOf(error).code === DAMAGED && !this.isOpenForWrites) throw error;
+        const next = await this.askAfterFailure(name, error, retarget !== undefined);
+        if (next !== 'again' && next.kind === 'retarget') retarget?.(next.target);
+      }
+    }
+  }
+
+  private async askAfterFailure(name: string, error: unknown, mayRetarget: boolean): Promise<'again' | Decision> {
+    const { workflowId } = this.step;
+    const other = mayRetarget ? `, \`reprise retarget ${workflowId} --to TIME --reason ...\` tries another target` : '';
+    const waitingFor = `step "${name}" failed: ${sentence(error)} — \`reprise continue ${workflowId}\` tries it again${other}, \`reprise reject ${workflowId} --reason ...\` gives up; nothing was deleted`;
+    this.operation.status.show('paused', waitingFor);
+    const next = await this.askPeople({ kind: 'paused', event: 'failure', waitingFor }, () =>
+      this.inbox.afterFailure(`"${name}" failed: continue or reject`, mayRetarget ? ['retarget'] : []),
+    );
+    if (next === 'rejected') throw this.givenUp(name);
+    this.operation.status.show('running');
+    return next;
+  }
+
+  /** Waits for a person's decision on what was recovered. */
+  async askAboutRecovered<K extends Decision['kind']>(
+    waitingFor: string,
+    summary: string,
+    accepts: readonly K[],
+  ): Promise<Extract<Decision, { kind: K }>> {
+    const { status } = this.operation;
+    status.show('paused', waitingFor);
+    const decision = await this.askPeople({ kind: 'paused', event: 'waiting-approval', waitingFor }, () =>
+      this.inbox.atTarget(summary, accepts),
+    );
+    if (decision === 'rejected') throw this.givenUp('run checks');
+    status.show('running');
+    return decision;
+  }
+
+  /** Tells people that one of them is waited for, and waits. Their time is shown apart from the recovery's own. */
+  private async askPeople<T>(facts: NoticeFacts, decide: () => Promise<T>): Promise<T> {
+    const before = Date.now();
+    try {
+      const [decision] = await Promise.all([decide(), this.operation.notifications.notify(facts)]);
+      return decision;
+    } finally {
+      this.waitedSeconds += (Date.now() - before) / 1000;
+    }
+  }
+
+  /** A line of the journal. One that cannot be written must not leave a server half recovered. */
+  async note(step: string, text: string): Promise<void> {
+    try {
+      await hostActivities(this.host, `record: ${step}`).journal({ ...this.step, step, text });
+    } catch (error) {
+      if (isCancelled(error)) throw error;
+      log.warn('a line of the journal could not be written', { step });
+    }
+  }
+
+  /** The recovered server is validated and open for writes: what people are waited for later no longer counts (RTO). */
+  openForWrites(): { readonly validatedAt: number; readonly waitedSeconds: number } {
+    this.isOpenForWrites = true;
+    this.inbox.open();
+    return { validatedAt: Date.now(), waitedSeconds: this.waitedSeconds };
+  }
+
+  private givenUp(where: string): Error {
+    const { by = 'unnamed', reason = 'no reason' } = this.inbox.rejectedBecause ?? {};
+    return refusal(
+      'approval-refused',
+      `given up at "${where}" by ${by}: ${reason}`,
+      'the old data was kept: reprise kept list',
+    );
+  }
+
+  /** Runs a hook of the plan; what takes it back is registered before it acts. */
+  async hook(name: string): Promise<void> {
+    const { undos } = this.progress;
+    if (!this.plan.binding.hooks.includes(name)) return;
+    const undo = undoHookOf(this.plan.binding, name);
+    if (undo !== null) undos.set(name, undo);
+    await this.run(name, (host, step) => host.runHook({ ...step, hook: name }));
+    for (const [hook, by] of undos) if (by === name) undos.delete(hook);
+  }
+
+  /** The end of the runbook: takes back what no step of it has taken back, each as a step of its own. */
+  async complete(): Promise<void> {
+    this.isComplete = true;
+    for (const [hook, undo] of [...this.progress.undos].reverse()) {
+      await this.run(undo, (host, step) => host.undoHook({ ...step, hook }));
+      this.progress.undos.delete(hook);
+    }
+  }
+
+  /**
+   * Every other way out. Hooks are taken back unless the live data was touched: then applications would work on a
+   * half recovered database, and a person decides.
+   */
+  async undoHooks(): Promise<void> {
+    if (!this.isComplete && liveDataTouched(this.progress.begun)) return;
+    await CancellationScope.nonCancellable(async () => {
+      for (const [hook, undo] of [...this.progress.undos].reverse()) await this.undoHook(hook, undo);
+    });
+  }
+
+  private async undoHook(hook: string, undo: string): Promise<void> {
+    const name = `${undo} (undo of ${hook})`;
+    try {
+      await this.operation.status.phase(name, () =>
+        retryLostWorker(() => recoveryActivities(this.host, name).undoHook({ ...this.step, hook })),
+      );
+      this.progress.undos.delete(hook);
+      await this.note(undo, `done: undo of ${hook}`);
+    } catch (error) {
+      await this.note(undo, `failed: undo of ${hook}: ${sentence(error)}`);
+    }
+  }
+
+  private get host(): string {
+    return this.plan.binding.targetHost;
+  }
+}
+
+/** Whoever finds a recovery ended reads what state it left: in the details, and in the journal. */
+export async function recordResidualState(
+  { host, status, step }: Operation,
+  plan: Plan,
+  { begun, undos }: RecoveryProgress,
+): Promise<void> {
+  if (begun.length === 0) return;
+  status.left = describeResidualState(plan, begun, undos);
+  await CancellationScope.nonCancellable(() =>
+    quickHostActivities(host, 'record what is left').journal({ ...step, step: 'ended', text: status.left }),
+  ).catch(() => log.warn('what is left could not be recorded'));
+}
