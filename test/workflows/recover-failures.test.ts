@@ -76,14 +76,14 @@ describe('a step that fails for good', () => {
       planRecovery: async ({ cluster, operationId }) =>
         planOf({ cluster, operationId, port: 5000 + recovery.seen.of('planRecovery').length }),
       restoreFiles: async () => {
-        throw failure('backup-corrupt', 'a file does not have its recorded checksum');
+        throw failure('backup-corrupt', 'a file does not match its recorded checksum');
       },
     });
     await recovery.approved();
     await recovery.seen.called('pin', 2);
     const second = await recovery.plan();
     expect(recovery.seen.journal).toContainEqual(
-      expect.stringMatching(/^recheck: plan .* no longer holds \(a file does not have its recorded checksum\)/),
+      expect.stringMatching(/^recheck: plan .* no longer holds \(a file does not match its recorded checksum\)/),
     );
     expect(recovery.steps).not.toContain('promoteServer');
     expect(recovery.seen.of('recordApproval')).toHaveLength(1);

@@ -6,7 +6,7 @@ import { RepriseError } from '../../domain/errors.js';
 import type { RotationOrder } from '../../domain/operation/orders.js';
 import { rotationOrder } from '../../domain/operation/orders.js';
 import { planRetention } from '../../domain/retention/retention.js';
-import type { RetentionDecision, RotateOutput } from '../../domain/retention/rotation.js';
+import type { RetentionDecision, RotateOutput } from '../../domain/retention/retention.js';
 import type { StillNeeded } from '../../engines/engine.js';
 import { withHostLock } from '../../process/jobs/file-lock.js';
 import { operationsInUse, pruneJobs } from '../../process/jobs/supervisor.js';
