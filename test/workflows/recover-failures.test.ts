@@ -166,7 +166,7 @@ describe('a step that fails for good', () => {
     expect(recovery.seen.names.slice(-4)).toEqual(['restoreFiles', 'releaseLock', 'journal', 'unpin']);
     // Whoever finds it cancelled reads where the old data is, and what to type.
     expect(recovery.seen.journal.at(-1)).toMatch(
-      /^ended: It ended at "restore files"\. .* is kept as .*`reprise kept list`.*`reprise recover c\d+ --policy physical` makes a new plan/,
+      /^ended: It ended at the step "restore files"\. .* is kept as .*`reprise kept list`.*`reprise recover c\d+ --policy physical` makes a new plan/,
     );
     const { currentDetails } = await recovery.seen.workflow.query<{ currentDetails: string }>(
       '__temporal_workflow_metadata',

@@ -1,4 +1,4 @@
-import { mkdir, open, readdir, rename, rm, rmdir, stat } from 'node:fs/promises';
+import { mkdir, readdir, rename, rm, rmdir, stat } from 'node:fs/promises';
 import { createReadStream } from 'node:fs';
 import { createHash } from 'node:crypto';
 import type { Hash } from 'node:crypto';
@@ -13,6 +13,7 @@ import type { Fingerprint } from '../shared/hash.js';
 import { operationMark } from '../shared/policy-folder.js';
 import { fileSize } from '../../files/paths.js';
 import { giveTo } from '../../files/directories.js';
+import { openForAppending } from '../../files/atomic-file.js';
 
 /** A file of the repository on this host. */
 export interface LocalFile {
@@ -121,9 +122,8 @@ async function fetchFrom(
   const { storage, signal, report, user, host } = context;
   const free = await freeBytes(host.scratchDir);
   if (free < sizeBytes - had) throw noRoom(host.scratchDir, free, sizeBytes - had);
-  const file = await open(part, 'a', 0o600);
+  const file = await openForAppending(part, user);
   try {
-    if (user !== null && process.getuid?.() === 0) await file.chown(user.uid, user.gid);
     await file.truncate(had);
     const hash = await hashOf(part, had, signal);
     let done = had;
