@@ -33,7 +33,7 @@ export function databaseSteps(deps: HostDependencies): DatabaseSteps {
         const made = await makeBackup(clusterContext, own, run, clusterLocks.recovery(clusterContext.cluster.name));
         return `taken: ${made.map(({ id }) => id).join(', ')}`;
       } catch (error) {
-        // What is to be replaced may be what cannot be dumped: it is kept aside whole, so this stops nothing.
+        // What is to be replaced may be what cannot be dumped: it is kept whole, so this stops nothing.
         if (isRepriseError(error) && error.code !== 'job-cancelled')
           return `not possible: ${error.message}; the old databases are kept anyway`;
         throw error;
@@ -71,7 +71,7 @@ async function swapIn({ clusterContext, plan }: Authorized, step: PlannedStep): 
     await swapDatabases(connectionAt(clusterContext.cluster, plan.binding), {
       live: database,
       fresh: newDatabaseName(database, step.operationId),
-      aside,
+      oldData: aside,
     });
     await record(clusterContext, step, `dropped/${keptBeside(step, database)}`, {
       kind: 'kept-dropped',

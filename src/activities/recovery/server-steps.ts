@@ -169,7 +169,7 @@ function onceAlone<T>(work: Authorized, step: PlannedStep, name: string, run: ()
   const { clusterContext, signal } = work;
   return waitForLock(clusterContext.host.stateDir, `operation-${step.operationId}`, () => once(work, step, name, run), {
     signal,
-    patienceMs: TURN_PATIENCE_MS,
+    timeoutMs: TURN_PATIENCE_MS,
   });
 }
 
