@@ -43,7 +43,7 @@ export async function planSchedules(session: TemporalSession, config: Config): P
   );
   const changes: ScheduleChange[] = wanted.map((one) => compare(one, found.get(one.id)));
   for (const [id, description] of found) {
-    if (!wanted.some((one) => one.id === id)) changes.push(judgeUnwanted(id, markOf(description), config));
+    if (!wanted.some((one) => one.id === id)) changes.push(changeOfUnwanted(id, markOf(description), config));
   }
   return changes;
 }
@@ -106,7 +106,7 @@ function compare(wanted: WantedSchedule, found: ScheduleDescription | undefined)
   return { id: wanted.id, action: reasons.length > 0 ? 'update' : 'none', reasons };
 }
 
-function judgeUnwanted(id: string, mark: Mark | undefined, config: Config): ScheduleChange {
+function changeOfUnwanted(id: string, mark: Mark | undefined, config: Config): ScheduleChange {
   if (mark === undefined) return { id, action: 'leave', reasons: ['not made by reprise'] };
   const cluster = config.clusters[mark.cluster];
   const policy = cluster?.policies[mark.policy];
