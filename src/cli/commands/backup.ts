@@ -203,7 +203,7 @@ async function writeOrShow(
   await cli.print(await write(), ({ backup }) => backupFacts(backup));
 }
 
-/** An id whose cluster is in the config: a slip in it is told at once, with the name that was meant. */
+/** An id whose cluster is in the config: a typing error is reported at once, with the name that was probably meant. */
 async function existing(cli: Cli, id: string): Promise<string> {
   if (!/^[^:]+:[^:]+:.+$/.test(id)) {
     throw new RepriseError(

@@ -83,7 +83,7 @@ async function pollerFindings(session: TemporalSession, config: Config): Promise
   return [[CONTROL_QUEUE] as const, ...hosts].flatMap(workerFindings);
 }
 
-/** Hosts look at themselves where a worker is there to do it. */
+/** Findings of each host whose worker is running, made by that worker. */
 async function hostFindings(
   session: TemporalSession,
   config: Config,

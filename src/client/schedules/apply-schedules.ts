@@ -69,7 +69,7 @@ async function create(session: TemporalSession, config: Config, wanted: WantedSc
   try {
     await session.client.schedule.create({ scheduleId: wanted.id, ...settingsOf(wanted), memo: { reprise: mark } });
   } catch (error) {
-    // Somebody applied at the same moment: what counts is that it is as the config says.
+    // Another person applied at the same moment: it only has to be as the config says.
     if (!(error instanceof Error) || error.name !== 'ScheduleAlreadyRunning') throw error;
     await update(session, wanted);
   }

@@ -13,7 +13,7 @@ export interface ScheduleLine {
   readonly note: string | null;
   readonly nextRuns: readonly string[];
   readonly lastRun: string | null;
-  /** Runs that were due while nobody could start them, for longer than the catch-up window. */
+  /** Runs that were due while the server was not running, for longer than the catch-up window. */
   readonly missedRuns: number;
   /** Runs left out because the one before was still running. */
   readonly skippedRuns: number;

@@ -44,7 +44,7 @@ function answer(program: Command, words: readonly string[], offer: Offer): strin
   return printed(() => root.parse([...words]));
 }
 
-/** Tells tab about a command and all below it; the options of those above are taken everywhere. */
+/** Describes a command and all below it to tab; the options of those above are taken everywhere. */
 function describe(
   root: RootCommand,
   command: Command,
