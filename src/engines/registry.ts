@@ -1,4 +1,4 @@
-import { registered } from '../domain/registered.js';
+import { registered } from '../domain/fields.js';
 import { basebackupEngine } from './basebackup/basebackup-engine.js';
 import { basebackupOptions, readBasebackupOptions } from './basebackup/options.js';
 import type { Engine, EngineKind } from './engine.js';

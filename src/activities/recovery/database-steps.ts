@@ -35,7 +35,7 @@ export function databaseSteps(deps: HostDependencies): DatabaseSteps {
       } catch (error) {
         // What is to be replaced may be what cannot be dumped: it is kept aside whole, so this stops nothing.
         if (isRepriseError(error) && error.code !== 'job-cancelled')
-          return `not possible: ${error.message}; the old databases are kept all the same`;
+          return `not possible: ${error.message}; the old databases are kept anyway`;
         throw error;
       }
     }),

@@ -27,7 +27,7 @@ const FORGOTTEN_MS = 7 * 86_400_000;
 const TURN_PATIENCE_MS = 600_000;
 
 /**
- * The whole of a file at a path of this host, and just what was recorded (F15): where it lies, or fetched into the
+ * The whole of a file at a path of this host, and just what was recorded: where it lies, or fetched into the
  * scratch directory, owner-only. A fetch that was cut off goes on where it was; a later attempt of the operation finds
  * the copy.
  *
@@ -57,7 +57,7 @@ export async function wholeFile(context: ReadContext, key: string, recorded: Fin
   return { path, discard };
 }
 
-/** @throws RepriseError `disk-full` where the copies have no room (F6) */
+/** @throws RepriseError `disk-full` where the copies have no room */
 export async function checkFetchRoom(
   { host, storage }: Pick<ReadContext, 'host' | 'storage'>,
   files: readonly Fingerprint[],
@@ -105,7 +105,7 @@ async function fetchAlone(
   if (found !== sha256 && had > 0) found = await fetchFrom(context, key, sizeBytes, part, 0);
   if (found !== sha256) {
     await rm(part, { force: true });
-    throw corrupt(`the SHA-256 of ${key} is not the recorded one`);
+    throw corrupt(`the SHA-256 of ${key} differs from the recorded one`);
   }
   await rename(part, path);
 }

@@ -3,7 +3,7 @@ import type { RecoveryTarget } from '../../domain/target/target.js';
 import { formatTarget } from '../../domain/target/target.js';
 import { compareLsn, parseSegmentName } from '../../domain/target/wal.js';
 import type { Candidate } from './choose-base-backup.js';
-import { compareInstants } from '../../domain/target/compare-instants.js';
+import { compareInstants } from '../../domain/target/instant.js';
 import type { RecoverableRange } from './recoverable-range.js';
 import { describeMissingWal, describeLatestRecoverable } from './messages.js';
 

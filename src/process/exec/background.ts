@@ -32,7 +32,7 @@ export interface BackgroundOptions {
 export async function startBackground(argv: readonly string[], options: BackgroundOptions): Promise<ProcessIdentity> {
   const program = await requireProgram(argv[0] ?? '');
   const user = options.user ?? null;
-  // Whatever it writes is the owner's alone (F42); the shell becomes the program, so the process id stays the same.
+  // Whatever it writes is the owner's alone; the shell becomes the program, so the process id stays the same.
   const args = ['-c', 'umask 077 && exec "$@"', 'reprise', ...asUser(user, [program, ...argv.slice(1)])];
   const log = await open(options.logFile, 'a', 0o600);
   try {
@@ -76,7 +76,7 @@ export async function stopProcess(identity: ProcessIdentity, graceMs = 10_000): 
   throw new RepriseError(
     'timeout',
     `process ${identity.pid} does not end, even after SIGKILL`,
-    'It waits for a device; look at its state with ps.',
+    'It waits for a device. Look at its state with ps.',
   );
 }
 

@@ -155,10 +155,7 @@ function lockHeld(lock: JobLock, other: FileLockHolder | undefined): RepriseErro
     'lock-held',
     `the lock ${lock.name} is held by ${who}`,
     'Wait until it has ended (`reprise status` shows it), then try again.',
-    {
-      lock: lock.name,
-      ...(other === undefined ? {} : { holder: other.key, tool: other.tool, pid: other.pid, since: other.startedAt }),
-    },
+    { lock: lock.name, holder: other?.key, tool: other?.tool, pid: other?.pid, since: other?.startedAt },
   );
 }
 
