@@ -39,6 +39,8 @@ export default {
         '<rootDir>/test/chaos/full\\.test\\.ts$',
       ],
     },
+    // Writes the histories of the replay tests: scripts/record-histories.mjs.
+    { ...shared, ...servers, displayName: 'record', testMatch: ['<rootDir>/test/replay/record.ts'] },
     // Hours of killing and restarting: not part of `npm test`.
     { ...shared, ...servers, displayName: 'chaos', testMatch: ['<rootDir>/test/chaos/full.test.ts'] },
   ],
