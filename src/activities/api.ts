@@ -18,7 +18,7 @@ import type {
 } from '../domain/operation/orders.js';
 import type { Delivery } from '../domain/notification/recipients.js';
 import type { RecoveryOutcome } from '../domain/backup/records.js';
-import type { RotateOutput } from '../domain/retention/rotation.js';
+import type { RotateOutput } from '../domain/retention/retention.js';
 import type { RecoveryTarget } from '../domain/target/target.js';
 
 /** What workflows need to know of a cluster to choose queues and steps; from the control worker's config. */

@@ -1,6 +1,6 @@
 import type { CheckKind } from '../checks/check.js';
 import type { Config, RepositoryConfig, SecretReference } from '../domain/config.js';
-import type { DescribedStorage } from '../domain/storage/described-storage.js';
+import type { DescribedStorage } from '../domain/config.js';
 import type { Finding } from '../domain/findings.js';
 import type { Engine } from '../engines/engine.js';
 import type { NotifierKind } from '../notifiers/notifier.js';

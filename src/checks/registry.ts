@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import { registered } from '../domain/registered.js';
+import { registered } from '../domain/fields.js';
 import type { CheckKind } from './check.js';
 import { runHttpCheck } from './http/http-check.js';
 import { httpOptions, readHttpOptions } from './http/options.js';

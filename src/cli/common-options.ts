@@ -88,8 +88,9 @@ export function reasonOption(mandatory = true): Option {
   return mandatory ? option.makeOptionMandatory() : option;
 }
 
-export function policyOption(): Option {
-  return new Option('--policy <name>', 'backup policy (default: the only one)');
+/** `otherwise`: which policy is taken without it. */
+export function policyOption(otherwise = 'the only one'): Option {
+  return new Option('--policy <name>', `backup policy (default: ${otherwise})`);
 }
 
 /** `--to`, as `recover` and `retarget` take it. */

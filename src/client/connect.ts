@@ -1,7 +1,7 @@
 import type { Client, Connection, ConnectionOptions } from '@temporalio/client';
 import type { Config } from '../domain/config.js';
 import { RepriseError } from '../domain/errors.js';
-export { webUiLink } from '../domain/operation/web-ui.js';
+export { webUiLink } from '../domain/operation/names.js';
 
 const DEFAULT_ADDRESS = '127.0.0.1:7233';
 const DEFAULT_NAMESPACE = 'default';

@@ -3,7 +3,7 @@ import type { Notice } from '../domain/notification/notices.js';
 import type { NotifyInput, NotifyOutput } from '../workflows/api.js';
 import type { TemporalSession } from './connect.js';
 import { needWorker } from './decide.js';
-import { newOperationId } from './operation-id.js';
+import { newOperationId } from './start.js';
 
 /** The notice of a test: what is sent says that it is one. */
 export function testNotice(contact: string, notifier: string | null, by: string): Notice {

@@ -1,28 +1,22 @@
+import { livingPollers, taskQueueTypes } from '../domain/operation/pollers.js';
+import type { Poller } from '../domain/operation/pollers.js';
 import type { TemporalSession } from './connect.js';
 
-/** A long poll is renewed every 60 s, so a poller not seen for longer is gone. */
-const POLL_SECONDS = 75;
-const taskQueueTypes = { workflow: 1, activity: 2 } as const;
-
-/** Who polls this queue, by the name it gave itself, and when it was last seen (ms since the epoch). */
+/** The workers that poll this queue now. */
 export async function pollersOf(
   session: TemporalSession,
   queue: string,
   kind: keyof typeof taskQueueTypes,
-): Promise<readonly { readonly identity: string; readonly seenMs: number }[]> {
-  const answer = await session.connection.workflowService.describeTaskQueue({
+): Promise<readonly Poller[]> {
+  const { pollers } = await session.connection.workflowService.describeTaskQueue({
     namespace: session.settings.namespace,
     taskQueue: { name: queue },
     taskQueueType: taskQueueTypes[kind],
   });
-  const seen = (answer.pollers ?? []).map(({ identity, lastAccessTime }) => ({
-    identity: identity ?? '',
-    seenMs: Number(lastAccessTime?.seconds ?? 0) * 1000 + Math.floor((lastAccessTime?.nanos ?? 0) / 1e6),
-  }));
-  return seen.filter(({ seenMs }) => seenMs >= Date.now() - POLL_SECONDS * 1000);
+  return livingPollers(pollers, Date.now());
 }
 
-/** Whether a worker polls this queue: asked from the server, because a time-out would not tell it. */
+/** Whether a worker polls this queue: the server is asked, because waiting would not tell. */
 export async function hasPoller(
   session: TemporalSession,
   queue: string,

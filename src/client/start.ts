@@ -1,4 +1,5 @@
 import type { WorkflowHandle } from '@temporalio/client';
+import { randomBytes } from 'node:crypto';
 import {
   adoptWorkflowId,
   backupWorkflowId,
@@ -22,13 +23,18 @@ import type {
 } from '../domain/operation/orders.js';
 import type { IncidentInput, MediaInput, OperationInput } from '../workflows/api.js';
 import type { TemporalSession } from './connect.js';
-import { newOperationId } from './operation-id.js';
 
 /** Work that was started: its handle follows continue-as-new. */
 export interface StartedOperation {
   readonly workflowId: string;
   readonly operationId: string;
   readonly handle: WorkflowHandle;
+}
+
+/** Id of one operation, made once and kept in its first input: UTC time for people, 6 hex digits against collisions. */
+export function newOperationId(now = new Date()): string {
+  const stamp = now.toISOString().replace(/[-:]/g, '').replace('T', '-').slice(0, 15);
+  return `${stamp}-${randomBytes(3).toString('hex')}`;
 }
 
 /** @throws `conflict` (as `WorkflowExecutionAlreadyStartedError`) when the same backup already runs. */

@@ -1,5 +1,5 @@
 import { rm } from 'node:fs/promises';
-import { endJobsBelow } from '../process/jobs/end-jobs-below.js';
+import { endJobsBelow } from '../process/jobs/job-store.js';
 import { stopProcess } from '../process/exec/background.js';
 import { isAlive } from '../process/exec/process-identity.js';
 import type { ProcessIdentity } from '../process/exec/process-identity.js';

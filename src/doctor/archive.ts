@@ -1,8 +1,7 @@
-import type { ClusterConfig } from '../domain/config.js';
-import type { Finding } from '../domain/findings.js';
+import type { ClusterConfig, PolicyConfig } from '../domain/config.js';
+import { ok, problem, warning, type Finding } from '../domain/findings.js';
 import { durationInWords, sizeInWords } from '../domain/text/text.js';
 import { engineOf } from '../engines/registry.js';
-import { ok, warning, wrong } from './finding.js';
 import type { Server } from './server.js';
 
 /** A segment that waits for longer than this was not just being archived. */
@@ -10,61 +9,73 @@ const WAITING_SECONDS = 600;
 
 /** Whether WAL gets where a recovery to a point in time needs it, and as fast as the objective `rpo` promises. */
 export function archiveFindings(cluster: ClusterConfig, server: Server): readonly Finding[] {
-  const check = `cluster/${cluster.name}/archiving`;
-  const { mode, command, lastArchived, lastArchivedAt, lastFailed, lastFailedAt, failedCount } = server.archiving;
   const archiving = Object.values(cluster.policies).filter(
     ({ enabled, engine }) => enabled && engineOf(engine).capabilities.archivesWal,
   );
-  const [first] = archiving.filter(({ engine, options }) => engineOf(engine).receiver?.wanted(options) !== true);
-  if (first === undefined) {
-    // Received instead: the slots tell how that goes.
-    if (archiving.length > 0 && (mode === 'off' || command !== '')) return [];
-    if (mode !== 'off' && command === '')
-      return [
-        warning(
-          check,
-          `cluster ${cluster.name} keeps all its WAL: archive_mode is on, archive_command is empty`,
-          'set archive_command, or archive_mode=off',
-        ),
-      ];
-    return [ok(check, `cluster ${cluster.name}: no policy archives WAL, so there is no recovery to a point in time`)];
-  }
+  const pushing = archiving.find(({ engine, options }) => engineOf(engine).receiver?.wanted(options) !== true);
+  if (pushing === undefined) return withoutPushingPolicy(cluster, server, archiving.length > 0);
+  const failing = failingFinding(cluster, server, pushing);
+  if (failing !== null) return [failing];
+  return [backlogFinding(cluster, server) ?? archivedFinding(cluster, server), ...timeoutFindings(cluster, server)];
+}
+
+const checkOf = ({ name }: ClusterConfig): string => `cluster/${name}/archiving`;
+
+/** No policy wants the server's archive_command. WAL that is `received` is looked at by its slots. */
+function withoutPushingPolicy(
+  cluster: ClusterConfig,
+  { archiving: { mode, command } }: Server,
+  received: boolean,
+): readonly Finding[] {
+  if (received && (mode === 'off' || command !== '')) return [];
+  if (mode !== 'off' && command === '')
+    return [
+      warning(
+        checkOf(cluster),
+        `cluster ${cluster.name} keeps all its WAL: archive_mode is on, archive_command is empty`,
+        'set archive_command, or archive_mode=off',
+      ),
+    ];
+  return [
+    ok(checkOf(cluster), `cluster ${cluster.name}: no policy archives WAL, so there is no recovery to a point in time`),
+  ];
+}
+
+/** What keeps WAL from being archived at all; null where it is archived. */
+function failingFinding(cluster: ClusterConfig, server: Server, policy: PolicyConfig): Finding | null {
+  const { mode, command, lastArchivedAt, lastFailed, lastFailedAt } = server.archiving;
   if (mode === 'off')
-    return [
-      wrong(
-        check,
-        `cluster ${cluster.name}: policy ${first.name} (${first.engine}) needs WAL archiving, and archive_mode is off`,
-        `set archive_mode=on and the archive_command of ${first.engine}, then restart the server`,
-      ),
-    ];
+    return problem(
+      checkOf(cluster),
+      `cluster ${cluster.name}: policy ${policy.name} (${policy.engine}) needs WAL archiving, and archive_mode is off`,
+      `set archive_mode=on and the archive_command of ${policy.engine}, then restart the server`,
+    );
   if (command === '' || command === '(disabled)')
-    return [
-      wrong(
-        check,
-        `cluster ${cluster.name}: archive_command is empty, WAL piles up in pg_wal`,
-        `set the archive_command of ${first.engine}, then reload`,
-      ),
-    ];
-  if (lastFailed !== null && (lastFailedAt ?? '') > (lastArchivedAt ?? '')) {
-    return [
-      wrong(
-        check,
-        `cluster ${cluster.name}: archiving fails, last at ${lastFailedAt} on ${lastFailed}${backlogInWords(server)}`,
-        "read what archive_command said: grep -a archive the server's log",
-      ),
-    ];
-  }
+    return problem(
+      checkOf(cluster),
+      `cluster ${cluster.name}: archive_command is empty, WAL piles up in pg_wal`,
+      `set the archive_command of ${policy.engine}, then reload`,
+    );
+  if (lastFailed !== null && (lastFailedAt ?? '') > (lastArchivedAt ?? ''))
+    return problem(
+      checkOf(cluster),
+      `cluster ${cluster.name}: archiving fails, last at ${lastFailedAt} on ${lastFailed}${backlogInWords(server)}`,
+      "read the message of archive_command: grep -a archive the server's log",
+    );
+  return null;
+}
+
+function archivedFinding(cluster: ClusterConfig, { archiving }: Server): Finding {
+  const { lastArchived, lastArchivedAt, lastFailedAt, failedCount } = archiving;
   const failures = failedCount > 0 ? `; it failed ${failedCount} times before, last at ${lastFailedAt}` : '';
-  const archived = ok(
-    check,
-    `cluster ${cluster.name}: WAL is archived, last ${lastArchived === null ? 'nothing yet' : `${lastArchived} at ${lastArchivedAt}`}${failures}`,
-  );
-  return [backlogFinding(cluster, server) ?? archived, ...timeoutFindings(cluster, server)];
+  const last = lastArchived === null ? 'nothing yet' : `${lastArchived} at ${lastArchivedAt}`;
+  return ok(checkOf(cluster), `cluster ${cluster.name}: WAL is archived, last ${last}${failures}`);
 }
 
 /** Null where nothing waits for too long. */
-function backlogFinding({ name, objectives, connection }: ClusterConfig, server: Server): Finding | null {
-  const check = `cluster/${name}/archiving`;
+function backlogFinding(cluster: ClusterConfig, server: Server): Finding | null {
+  const { name, objectives, connection } = cluster;
+  const check = checkOf(cluster);
   const { backlog } = server;
   if (backlog === null)
     return warning(
@@ -79,7 +90,7 @@ function backlogFinding({ name, objectives, connection }: ClusterConfig, server:
     'see that the repository has room and that archive_command ends: pgbackrest check, and the log of the server';
   return objectives.rpoSeconds === undefined
     ? warning(check, message, fix)
-    : wrong(check, `${message}, longer than the promised rpo of ${durationInWords(objectives.rpoSeconds)}`, fix);
+    : problem(check, `${message}, longer than the promised rpo of ${durationInWords(objectives.rpoSeconds)}`, fix);
 }
 
 function backlogInWords({ backlog }: Server): string {

@@ -1,28 +1,27 @@
 import type { ClusterConfig, Config } from '../domain/config.js';
-import type { Finding } from '../domain/findings.js';
+import { collectFindings, warning, type Finding } from '../domain/findings.js';
 import { requireProgram } from '../process/exec/find-programs.js';
 import { archiveFindings } from './archive.js';
 import { copyFindings } from './copies.js';
 import { dataDirFindings, passfileFindings } from './files.js';
 import { encryptionFindings } from './encryption.js';
-import { looked, warning } from './finding.js';
 import { slotFindings } from './slots.js';
 import { objectiveFindings } from './objectives.js';
-import { lookAtServer, serverFindings, versionOnDisk } from './server.js';
+import { inspectServer, serverFindings, versionOnDisk } from './server.js';
 import { toolFindings } from './tools.js';
 
 /** One cluster as this host sees it: server, tools, archive, copies, approvals. */
 export async function clusterFindings(config: Config, cluster: ClusterConfig): Promise<readonly Finding[]> {
   const check = `cluster/${cluster.name}`;
-  const server = await lookAtServer(cluster);
+  const server = await inspectServer(cluster);
   const version = 'versionNum' in server ? server.versionNum : await versionOnDisk(cluster);
   const parts = await Promise.all([
-    looked(`${check}/passfile`, () => passfileFindings(cluster)),
-    looked(`${check}/data_dir`, () => dataDirFindings(cluster)),
-    looked(`${check}/tools`, () => toolFindings(cluster, version)),
-    looked(`${check}/copies`, () => copyFindings(config, cluster)),
+    collectFindings(`${check}/passfile`, () => passfileFindings(cluster)),
+    collectFindings(`${check}/data_dir`, () => dataDirFindings(cluster)),
+    collectFindings(`${check}/tools`, () => toolFindings(cluster, version)),
+    collectFindings(`${check}/copies`, () => copyFindings(config, cluster)),
     encryptionFindings(config, cluster),
-    looked(`${check}/hooks`, () => hookFindings(cluster)),
+    collectFindings(`${check}/hooks`, () => hookFindings(cluster)),
   ]);
   return [
     ...('versionNum' in server
@@ -38,7 +37,7 @@ async function hookFindings({ name, hooks, host }: ClusterConfig): Promise<reado
   const own = Object.values(hooks).filter((hook) => hook.host === host);
   const found = await Promise.all(
     own.map((hook) =>
-      looked(`cluster/${name}/hooks/${hook.name}`, async () => {
+      collectFindings(`cluster/${name}/hooks/${hook.name}`, async () => {
         await requireProgram(hook.argv[0] ?? '');
         return [];
       }),

@@ -1,6 +1,5 @@
 import type { ClusterConfig, Config } from '../domain/config.js';
-import type { Finding } from '../domain/findings.js';
-import { ok, warning, wrong } from './finding.js';
+import { ok, problem, warning, type Finding } from '../domain/findings.js';
 import { deviceOf, placeOf } from './places.js';
 import type { PolicyPlace } from './places.js';
 
@@ -12,7 +11,7 @@ export async function copyFindings(config: Config, cluster: ClusterConfig): Prom
   const policies = Object.values(cluster.policies).filter(({ enabled }) => enabled);
   const check = `cluster/${cluster.name}/copies`;
   if (policies.length === 0)
-    return [wrong(check, `cluster ${cluster.name} has no enabled backup policy`, 'add one under `backups`')];
+    return [problem(check, `cluster ${cluster.name} has no enabled backup policy`, 'add one under `backups`')];
   const places = await Promise.all(
     policies.map(async (policy) => ({ policy: policy.name, ...(await placeOf(config, cluster, policy)) })),
   );

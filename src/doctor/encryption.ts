@@ -1,13 +1,12 @@
 import type { ClusterConfig, Config, EncryptionConfig, PolicyConfig } from '../domain/config.js';
 import { shortRecipient } from '../domain/text/age-keys.js';
 import type { KeyProof } from '../domain/backup/catalogue.js';
-import type { Finding } from '../domain/findings.js';
+import { collectFindings, ok, warning, type Finding } from '../domain/findings.js';
 import { recipientsOf, tryEncryption } from '../process/age/age-keys.js';
 import { resolveSecret } from '../process/exec/secrets.js';
 import { jobUser } from '../process/exec/users.js';
 import { openCatalogueForReading } from '../records/catalogue.js';
 import { openStorage } from '../storage/registry.js';
-import { looked, ok, warning } from './finding.js';
 import { placeOf } from './places.js';
 import { localPathOf } from './repository.js';
 import { pathExists } from '../files/paths.js';
@@ -21,7 +20,7 @@ export async function encryptionFindings(config: Config, cluster: ClusterConfig)
     .filter(({ enabled }) => enabled)
     .map((policy) => {
       const check = `cluster/${cluster.name}/encryption/${policy.name}`;
-      return looked(check, () => policyFindings(config, cluster, policy, check));
+      return collectFindings(check, () => policyFindings(config, cluster, policy, check));
     });
   return (await Promise.all(found)).flat();
 }
@@ -53,7 +52,7 @@ async function keyFindings(
   check: string,
 ): Promise<readonly Finding[]> {
   const named = `policy ${policy.name} of ${cluster.name}`;
-  const tried = await looked(
+  const tried = await collectFindings(
     check,
     async () => (await tryEncryption(encryption, { user: await jobUser(cluster.dataDir) }), []),
   );

@@ -1,7 +1,6 @@
 import { stat } from 'node:fs/promises';
 import type { ClusterConfig, Config } from '../domain/config.js';
-import type { Finding } from '../domain/findings.js';
-import { ok, warning, wrong } from './finding.js';
+import { ok, problem, warning, type Finding } from '../domain/findings.js';
 
 /** Whoever may write the configuration decides which programs run, as the worker's user. */
 export async function configFileFindings({ file, warnings }: Config): Promise<readonly Finding[]> {
@@ -13,7 +12,7 @@ export async function configFileFindings({ file, warnings }: Config): Promise<re
   const mode = (found.mode & 0o777).toString(8);
   if ((found.mode & 0o022) !== 0)
     return [
-      wrong(
+      problem(
         'config/file',
         `${file} may be changed by others (mode ${mode}): it names the programs that run as the worker`,
         `chmod go-w ${file}`,
@@ -31,7 +30,7 @@ export async function passfileFindings({ name, connection }: ClusterConfig): Pro
   const found = await stat(passfile).catch(() => null);
   if (found === null)
     return [
-      wrong(
+      problem(
         check,
         `the password file ${passfile} is not there, or not to be read by this user`,
         `write it (host:port:database:user:password), then chmod 600 ${passfile}`,
@@ -39,7 +38,7 @@ export async function passfileFindings({ name, connection }: ClusterConfig): Pro
     ];
   if ((found.mode & 0o077) !== 0)
     return [
-      wrong(
+      problem(
         check,
         `the password file ${passfile} is open to others, so PostgreSQL's programs ignore it`,
         `chmod 600 ${passfile}`,
@@ -63,7 +62,7 @@ export async function dataDirFindings({ name, dataDir }: ClusterConfig): Promise
   const uid = process.getuid?.() ?? 0;
   if (uid !== 0 && found.uid !== uid)
     return [
-      wrong(
+      problem(
         check,
         `the data directory ${dataDir} belongs to user ${found.uid}, this runs as ${uid}: neither a physical backup nor a recovery can work`,
         'run the worker as the owner of the data directory',
@@ -73,7 +72,7 @@ export async function dataDirFindings({ name, dataDir }: ClusterConfig): Promise
   // PostgreSQL itself refuses to start with more than 0750.
   if ((mode & 0o027) !== 0)
     return [
-      wrong(
+      problem(
         check,
         `the data directory ${dataDir} is open to others (mode ${mode.toString(8)}): PostgreSQL refuses to start in it`,
         `chmod 700 ${dataDir}`,

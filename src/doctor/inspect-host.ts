@@ -1,9 +1,8 @@
 import type { Config } from '../domain/config.js';
 import { RepriseError } from '../domain/errors.js';
-import type { Finding } from '../domain/findings.js';
+import { collectFindings, type Finding } from '../domain/findings.js';
 import { clusterFindings } from './cluster.js';
 import { configFileFindings } from './files.js';
-import { looked } from './finding.js';
 import { machineFindings } from './machine.js';
 import { repositoryFindings } from './repository.js';
 import { recordFindings } from './space.js';
@@ -32,11 +31,13 @@ export async function inspectHost(config: Config, hostName: string): Promise<rea
     ({ name, host: owner }) => owner === hostName || (owner === undefined && used.has(name)),
   );
   const found = await Promise.all([
-    looked(`host/${hostName}`, () => machineFindings(host)),
-    looked('config/file', () => configFileFindings(config)),
-    ...repositories.map((repository) => looked(`repository/${repository.name}`, () => repositoryFindings(repository))),
-    ...clusters.map((cluster) => looked(`cluster/${cluster.name}`, () => clusterFindings(config, cluster))),
-    looked('space', () => recordFindings(config, clusters)),
+    collectFindings(`host/${hostName}`, () => machineFindings(host)),
+    collectFindings('config/file', () => configFileFindings(config)),
+    ...repositories.map((repository) =>
+      collectFindings(`repository/${repository.name}`, () => repositoryFindings(repository)),
+    ),
+    ...clusters.map((cluster) => collectFindings(`cluster/${cluster.name}`, () => clusterFindings(config, cluster))),
+    collectFindings('space', () => recordFindings(config, clusters)),
   ]);
   return found.flat();
 }

@@ -1,10 +1,9 @@
 import { stat } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import type { HostConfig } from '../domain/config.js';
-import type { Finding } from '../domain/findings.js';
+import { ok, problem, warning, type Finding } from '../domain/findings.js';
 import { sizeInWords } from '../domain/text/text.js';
 import { freeBytes } from '../postgres/server/disk.js';
-import { ok, warning, wrong } from './finding.js';
 
 const OLDEST_NODE = [20, 19] as const;
 /** Job records and logs are small; below this a worker soon cannot write any. */
@@ -19,7 +18,7 @@ function nodeFinding(): Finding {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
   const enough = major > OLDEST_NODE[0] || (major === OLDEST_NODE[0] && minor >= OLDEST_NODE[1]);
   if (enough) return ok('node', `Node ${process.versions.node}`);
-  return wrong('node', `Node ${process.versions.node} is too old`, `install Node ${OLDEST_NODE.join('.')} or newer`);
+  return problem('node', `Node ${process.versions.node} is too old`, `install Node ${OLDEST_NODE.join('.')} or newer`);
 }
 
 function userFinding(): Finding {
@@ -36,12 +35,12 @@ async function stateFindings({ name, stateDir }: HostConfig): Promise<readonly F
   const found = await stat(stateDir).catch(() => null);
   if (found === null) return [ok(check, `the state directory ${stateDir} will be made by the first worker`)];
   if (!found.isDirectory())
-    return [wrong(check, `${stateDir} is no directory`, 'correct state_dir of the host, or move the file away')];
+    return [problem(check, `${stateDir} is no directory`, 'correct state_dir of the host, or move the file away')];
   const findings: Finding[] = [];
   const uid = process.getuid?.() ?? found.uid;
   if (uid !== 0 && found.uid !== uid)
     findings.push(
-      wrong(
+      problem(
         check,
         `the state directory ${stateDir} belongs to user ${found.uid}, not to this one (${uid})`,
         `run as its owner, or: chown ${uid} ${stateDir}`,
@@ -49,7 +48,7 @@ async function stateFindings({ name, stateDir }: HostConfig): Promise<readonly F
     );
   if ((found.mode & 0o077) !== 0)
     findings.push(
-      wrong(
+      problem(
         check,
         `the state directory ${stateDir} is open to others (mode ${(found.mode & 0o777).toString(8)}): plans and approvals lie there`,
         `chmod 700 ${stateDir}`,

@@ -1,9 +1,8 @@
 import type { ClusterConfig, PolicyConfig } from '../domain/config.js';
-import type { Finding } from '../domain/findings.js';
+import { warning, type Finding } from '../domain/findings.js';
 import { previousRuns } from '../config/schedule.js';
 import { durationInWords } from '../domain/text/text.js';
 import { engineOf } from '../engines/registry.js';
-import { warning } from './finding.js';
 
 /** Runs looked at for the longest pause between two of them: a year of a weekly schedule. */
 const RUNS = 53;

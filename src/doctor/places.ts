@@ -25,30 +25,24 @@ const OWN_ENCRYPTION =
 
 /** @throws RepriseError where the engine's own configuration cannot be read */
 export async function placeOf(config: Config, cluster: ClusterConfig, policy: PolicyConfig): Promise<PolicyPlace> {
-  const named = await engineKinds[policy.engine]?.inspectPlace?.(policy.options);
-  const repository = config.repositories[policy.repository];
-  const here = repository !== undefined && (repository.host ?? cluster.host) === cluster.host;
-  const path = named === undefined ? (here ? localPathOf(repository) : null) : named.path;
-  if (path === null) {
-    return {
-      path,
-      device: null,
-      elsewhere: true,
-      encrypted: named?.encrypted ?? false,
-      encryptHint: named?.encryptHint ?? OWN_ENCRYPTION,
-      warnings: named?.warnings ?? [],
-    };
-  }
-  const existing = await nearestExisting(path);
-  const [{ dev }, { type }] = await Promise.all([stat(existing), statfs(existing)]);
-  return {
-    path,
-    device: dev,
-    elsewhere: NETWORK.has(type),
-    encrypted: (named?.encrypted ?? false) || (await onEncryptedDevice(dev)),
-    encryptHint: named?.encryptHint ?? OWN_ENCRYPTION,
-    warnings: named?.warnings ?? [],
+  const ofEngine = await engineKinds[policy.engine]?.inspectPlace?.(policy.options);
+  const { path, encrypted, encryptHint, warnings } = ofEngine ?? {
+    path: pathOfRepository(config, cluster, policy),
+    ...{ encrypted: false, encryptHint: OWN_ENCRYPTION, warnings: [] },
   };
+  if (path === null) return { path, device: null, elsewhere: true, encrypted, encryptHint, warnings };
+  const existing = await nearestExisting(path);
+  const [{ dev: device }, { type }] = await Promise.all([stat(existing), statfs(existing)]);
+  const elsewhere = NETWORK.has(type);
+  return { path, device, elsewhere, encrypted: encrypted || (await onEncryptedDevice(device)), encryptHint, warnings };
+}
+
+/** Directory of the policy's repository; null where that is elsewhere. */
+function pathOfRepository(config: Config, cluster: ClusterConfig, policy: PolicyConfig): string | null {
+  const repository = config.repositories[policy.repository];
+  return repository === undefined || (repository.host ?? cluster.host) !== cluster.host
+    ? null
+    : localPathOf(repository);
 }
 
 /** Device of a directory, or of its nearest ancestor that exists. */

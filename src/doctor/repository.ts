@@ -2,11 +2,10 @@ import { randomBytes } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import type { RepositoryConfig } from '../domain/config.js';
 import { isRepriseError } from '../domain/errors.js';
-import type { Finding } from '../domain/findings.js';
+import { ok, problem, warning, type Finding } from '../domain/findings.js';
 import { sizeInWords } from '../domain/text/text.js';
 import { resolveSecret } from '../process/exec/secrets.js';
 import { openStorage, storageKinds } from '../storage/registry.js';
-import { ok, warning, wrong } from './finding.js';
 
 /** Less than this is no room for a backup of anything. */
 const LITTLE_BYTES = 1_000_000_000;
@@ -39,7 +38,7 @@ export async function repositoryFindings(repository: RepositoryConfig): Promise<
     const message = error instanceof Error ? error.message : String(error);
     return [
       ...findings,
-      wrong(
+      problem(
         check,
         `repository ${repository.name} cannot be written: ${message}`,
         (isRepriseError(error) ? error.hint : undefined) ?? 'see its rights and its disk',

@@ -2,16 +2,18 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ClusterConfig } from '../domain/config.js';
 import { isRepriseError } from '../domain/errors.js';
-import type { Finding } from '../domain/findings.js';
-import { archiveBacklog, archiveTimeoutSeconds } from '../postgres/wal/archiving.js';
-import type { ArchiveBacklog } from '../postgres/wal/archiving.js';
-import { archivingState } from '../postgres/wal/archiving.js';
-import type { ArchivingState } from '../postgres/wal/archiving.js';
+import { ok, problem, warning, type Finding } from '../domain/findings.js';
+import {
+  archiveBacklog,
+  archiveTimeoutSeconds,
+  archivingState,
+  type ArchiveBacklog,
+  type ArchivingState,
+} from '../postgres/wal/archiving.js';
 import { withClient } from '../postgres/connection/with-client.js';
 import { physicalSlots, slotLimitBytes } from '../postgres/server/replication-slots.js';
 import type { SlotState } from '../postgres/server/replication-slots.js';
-import { ok, warning, wrong } from './finding.js';
-import { knownHole } from './known-holes.js';
+import { knownVulnerability } from './known-vulnerabilities.js';
 
 /** More than this between two clocks makes times in plans and reports wrong. */
 const CLOCK_SECONDS = 5;
@@ -29,8 +31,8 @@ export interface Server {
   readonly slotLimitBytes: number | null;
 }
 
-/** The server, or the finding that it does not answer. */
-export async function lookAtServer(cluster: ClusterConfig): Promise<Server | Finding> {
+/** The server, or the finding that no connection was possible. */
+export async function inspectServer(cluster: ClusterConfig): Promise<Server | Finding> {
   const { connection, name } = cluster;
   try {
     return await withClient(connection, connection.maintenanceDatabase, async (client) => {
@@ -52,11 +54,11 @@ export async function lookAtServer(cluster: ClusterConfig): Promise<Server | Fin
   } catch (error) {
     const message = isRepriseError(error) ? error.message : String(error);
     const fix = `start the server, or correct the connection of ${name}, pg_hba.conf or the password file`;
-    return wrong(`cluster/${name}/connection`, `cluster ${name}: ${message}`, fix);
+    return problem(`cluster/${name}/connection`, `cluster ${name}: ${message}`, fix);
   }
 }
 
-/** That it answers, its patch level and its clock. */
+/** Its connection, its patch level and its clock. */
 export function serverFindings(
   { name, connection: { host, port } }: ClusterConfig,
   { versionNum, clockSeconds }: Server,
@@ -64,15 +66,15 @@ export function serverFindings(
   const check = `cluster/${name}`;
   const [major, minor] = [Math.floor(versionNum / 10_000), versionNum % 10_000];
   const findings = [
-    ok(`${check}/connection`, `cluster ${name}: PostgreSQL ${major}.${minor} answers at ${host}:${port}`),
+    ok(`${check}/connection`, `cluster ${name}: PostgreSQL ${major}.${minor} accepts connections at ${host}:${port}`),
   ];
-  const hole = knownHole('postgres', major, minor);
-  if (hole !== null) {
+  const known = knownVulnerability('postgres', major, minor);
+  if (known !== null) {
     findings.push(
       warning(
         `${check}/version`,
-        `the server of ${name} is PostgreSQL ${major}.${minor}: ${hole.harm} (${hole.cve})`,
-        `apt-get update && apt-get install --only-upgrade postgresql-${major}   # ${major}.${hole.floor} or newer, then restart the server`,
+        `the server of ${name} is PostgreSQL ${major}.${minor}: ${known.harm} (${known.cve})`,
+        `apt-get update && apt-get install --only-upgrade postgresql-${major}   # ${major}.${known.floor} or newer, then restart the server`,
       ),
     );
   }
@@ -90,7 +92,7 @@ export function serverFindings(
   return findings;
 }
 
-/** Version from the data directory, where the server does not answer. */
+/** Version from the data directory, where no connection is possible. */
 export async function versionOnDisk({ dataDir }: ClusterConfig): Promise<number | null> {
   if (dataDir === undefined) return null;
   const major = Number.parseInt(await readFile(join(dataDir, 'PG_VERSION'), 'utf8').catch(() => ''), 10);

@@ -1,8 +1,7 @@
 import type { ClusterConfig, PolicyConfig } from '../domain/config.js';
-import type { Finding } from '../domain/findings.js';
+import { ok, problem, warning, type Finding } from '../domain/findings.js';
 import { sizeInWords } from '../domain/text/text.js';
 import { engineOf } from '../engines/registry.js';
-import { ok, warning, wrong } from './finding.js';
 import type { Server } from './server.js';
 
 /** What a receiver that keeps up leaves behind itself: some segments at the most. */
@@ -28,15 +27,15 @@ export function slotFindings(cluster: ClusterConfig, { slots, slotLimitBytes }: 
     const state = slots.find(({ name }) => name === slot);
     const what = `cluster ${cluster.name}: WAL of policy ${policy.name}`;
     if (state === undefined)
-      return wrong(check, `${what} is not received: there is no replication slot ${slot}`, start);
+      return problem(check, `${what} is not received: there is no replication slot ${slot}`, start);
     const kept = `${sizeInWords(state.keptBytes)} kept in pg_wal`;
     if (state.lost)
-      return wrong(
+      return problem(
         check,
         `${what} has a hole: the server threw away what was not fetched by ${slot}`,
         `start the receiver, then take a new backup: reprise backup run ${cluster.name} --policy ${policy.name}`,
       );
-    if (!state.active) return wrong(check, `${what} is not received: nobody uses ${slot}, ${kept}`, start);
+    if (!state.active) return problem(check, `${what} is not received: nobody uses ${slot}, ${kept}`, start);
     if (state.keptBytes > LAG_BYTES)
       return warning(
         check,

@@ -1,5 +1,5 @@
 import type { ClusterConfig, Config, RetentionConfig } from '../domain/config.js';
-import type { Finding } from '../domain/findings.js';
+import { ok, problem, warning, type Finding } from '../domain/findings.js';
 import { forecastSpace } from '../domain/storage/forecast.js';
 import type { PolicyGrowth } from '../domain/storage/forecast.js';
 import type { CatalogueRecord } from '../domain/backup/records.js';
@@ -8,7 +8,6 @@ import { freeBytes } from '../postgres/server/disk.js';
 import { openCatalogueForReading } from '../records/catalogue.js';
 import { resolveSecret } from '../process/exec/secrets.js';
 import { openStorage } from '../storage/registry.js';
-import { ok, warning, wrong } from './finding.js';
 import { placeOf } from './places.js';
 import { localPathOf } from './repository.js';
 import { pathExists } from '../files/paths.js';
@@ -102,7 +101,7 @@ async function spaceFinding(path: string, policies: readonly Filling[]): Promise
   const next = policies.reduce((total, { newestBytes }) => total + newestBytes, 0);
   const fix = `make room in ${path}, or keep less: retention: { days: ... }; what rotation would remove: reprise rotate CLUSTER --dry-run`;
   const room = `${path} has ${sizeInWords(free)} free`;
-  if (free < next) return wrong(check, `${room}, and the next backups take about ${sizeInWords(next)}`, fix);
+  if (free < next) return problem(check, `${room}, and the next backups take about ${sizeInWords(next)}`, fix);
   const forecast = forecastSpace(policies, free, new Date());
   if (forecast === null) return ok(check, `${room}; backups are too young to tell how fast it fills`);
   if (forecast.daysLeft === null)
@@ -112,7 +111,7 @@ async function spaceFinding(path: string, policies: readonly Filling[]): Promise
     );
   const days = Math.floor(forecast.daysLeft);
   const message = `${room}, and backups grow by ${sizeInWords(Math.round(forecast.bytesPerDay))} a day: ${days > FAR_DAYS ? 'not full within ten years' : `full in ${days} day${days === 1 ? '' : 's'}`}`;
-  if (days < SOON_DAYS) return wrong(check, message, fix);
+  if (days < SOON_DAYS) return problem(check, message, fix);
   return days < LATER_DAYS ? warning(check, message, fix) : ok(check, message);
 }
 

@@ -1,11 +1,10 @@
 import { join } from 'node:path';
 import type { ClusterConfig } from '../domain/config.js';
-import type { Finding } from '../domain/findings.js';
 import { engineKinds } from '../engines/registry.js';
 import { findPostgresBin } from '../process/exec/find-programs.js';
 import { runProgram } from '../process/exec/run-program.js';
-import { ok, warning, wrong } from './finding.js';
-import { knownHole } from './known-holes.js';
+import { ok, problem, warning, type Finding } from '../domain/findings.js';
+import { knownVulnerability } from './known-vulnerabilities.js';
 
 type EngineTool = NonNullable<(typeof engineKinds)[string]['tools']>[number];
 
@@ -29,33 +28,55 @@ function programOf({ program, namedBy }: EngineTool, options: Readonly<Record<st
 
 async function toolFinding(cluster: ClusterConfig, tool: EngineTool, serverVersion: number | null): Promise<Finding> {
   const check = `cluster/${cluster.name}/tools/${tool.program}`;
-  const major = serverVersion === null ? undefined : Math.floor(serverVersion / 10_000);
-  let said: string;
+  const serverMajor = serverVersion === null ? undefined : Math.floor(serverVersion / 10_000);
+  let printed: string;
   try {
-    const program = tool.ofPostgres ? join(await findPostgresBin(major), tool.program) : tool.program;
-    said = (await runProgram([program, tool.ofPostgres ? '--version' : (tool.versionArgument ?? 'version')])).stdout
-      .replace(/\s+/g, ' ')
-      .trim();
+    printed = await versionOf(tool, serverMajor);
   } catch (error) {
     const why = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
-    return wrong(check, `${tool.program} for cluster ${cluster.name}: ${why}`, tool.install);
+    return problem(check, `${tool.program} for cluster ${cluster.name}: ${why}`, tool.install);
   }
-  const [, found = '0', minor = '0'] = /(\d+)(?:\.(\d+))?/.exec(said) ?? [];
-  if (tool.ofPostgres && major !== undefined && Number(found) < major) {
-    return wrong(check, `${said} is older than the server of ${cluster.name} (PostgreSQL ${major})`, tool.install);
-  }
-  const { oldest } = tool;
-  if (
-    oldest !== undefined &&
-    (Number(found) < oldest[0] || (Number(found) === oldest[0] && Number(minor) < oldest[1]))
-  ) {
-    return wrong(check, `${said} is too old`, `${tool.install}   # ${oldest.join('.')} or newer`);
-  }
-  const hole = tool.ofPostgres ? knownHole(tool.program, Number(found), Number(minor)) : null;
-  if (hole === null) return ok(check, said);
+  const [, major = '0', minor = '0'] = /(\d+)(?:\.(\d+))?/.exec(printed) ?? [];
+  const version = { major: Number(major), minor: Number(minor) };
+  if (tool.ofPostgres) return clientFinding(check, cluster, tool, printed, version, serverMajor);
+  return tool.oldest !== undefined && isOlder(version, tool.oldest)
+    ? problem(check, `${printed} is too old`, `${tool.install}   # ${tool.oldest.join('.')} or newer`)
+    : ok(check, printed);
+}
+
+/** What the program prints about its version, in one line. */
+async function versionOf(tool: EngineTool, serverMajor: number | undefined): Promise<string> {
+  const argv = tool.ofPostgres
+    ? [join(await findPostgresBin(serverMajor), tool.program), '--version']
+    : [tool.program, tool.versionArgument ?? 'version'];
+  return (await runProgram(argv)).stdout.replace(/\s+/g, ' ').trim();
+}
+
+interface Version {
+  readonly major: number;
+  readonly minor: number;
+}
+
+/** A program of PostgreSQL's own: as new as the server, and without known vulnerabilities. */
+function clientFinding(
+  check: string,
+  { name }: ClusterConfig,
+  { program, install }: EngineTool,
+  printed: string,
+  { major, minor }: Version,
+  serverMajor: number | undefined,
+): Finding {
+  if (serverMajor !== undefined && major < serverMajor)
+    return problem(check, `${printed} is older than the server of ${name} (PostgreSQL ${serverMajor})`, install);
+  const known = knownVulnerability(program, major, minor);
+  if (known === null) return ok(check, printed);
   return warning(
     check,
-    `${said}: ${hole.harm} (${hole.cve})`,
-    `apt-get update && apt-get install --only-upgrade postgresql-client-${found}   # ${found}.${hole.floor} or newer`,
+    `${printed}: ${known.harm} (${known.cve})`,
+    `apt-get update && apt-get install --only-upgrade postgresql-client-${major}   # ${major}.${known.floor} or newer`,
   );
+}
+
+function isOlder({ major, minor }: Version, [oldestMajor, oldestMinor]: readonly [number, number]): boolean {
+  return major < oldestMajor || (major === oldestMajor && minor < oldestMinor);
 }

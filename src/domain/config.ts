@@ -55,6 +55,16 @@ export interface RepositoryConfig {
   readonly options: Readonly<Record<string, unknown>>;
 }
 
+/** A storage by the settings of another tool. Holds secrets: never shown, and kept nowhere. */
+export interface DescribedStorage {
+  /** A kind of the storage registry. */
+  readonly type: string;
+  /** Keys of a repository of that type, as in reprise.yml. */
+  readonly values: Readonly<Record<string, unknown>>;
+  /** What `{ env: NAME }` stands for in them. */
+  readonly secrets: Readonly<Record<string, string>>;
+}
+
 /** Where a secret is kept; the secret itself never stands in a config. */
 export type SecretReference =
   { readonly env: string } | { readonly file: string } | { readonly command: readonly string[] };

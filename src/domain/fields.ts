@@ -1,7 +1,15 @@
+import { RepriseError } from './errors.js';
 import { z } from 'zod';
 import type { SecretReference } from './config.js';
-import { holdsNoNul, noNulRule, pathPattern, pathRule } from './text/text-rules.js';
 import { durationPattern, durationRule, parseDuration } from './text/units.js';
+
+/** A path as it may stand in a config: no shell reads it, so `~` would be a directory of that name. */
+const pathPattern = /^(?!~)\P{Cc}+$/u;
+const pathRule = 'expected a path: whole, or relative to this file, without "~" and control characters';
+
+/** Text for PostgreSQL or a program: both end it at a NUL without a word. */
+export const holdsNoNul = (text: string): boolean => !text.includes('\0');
+export const noNulRule = 'the text may not hold a NUL';
 
 /** Schemas of paths: the configuration makes a value of theirs absolute, counted from the folder of its file. */
 export const pathSchemas = z.registry<{ readonly countedFrom: 'file' }>();
@@ -40,3 +48,15 @@ export const caFile = () =>
   path()
     .optional()
     .describe("PEM file of the authorities that sign the server's certificate; absent: those of this system.");
+
+/**
+ * The entry of a registry that the config names.
+ * @param unknown what is said of a name that is not there; `known` precedes the names that are
+ * @throws RepriseError `config-invalid`
+ */
+export function registered<K>(kinds: Readonly<Record<string, K>>, name: string, unknown: string, known: string): K {
+  const found = Object.hasOwn(kinds, name) ? kinds[name] : undefined;
+  if (found === undefined)
+    throw new RepriseError('config-invalid', unknown, `${known}: ${Object.keys(kinds).join(', ')}`);
+  return found;
+}

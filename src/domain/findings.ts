@@ -1,3 +1,4 @@
+import { explain, isRepriseError } from './errors.js';
 /** One thing `doctor` looked at, and what to do about it. */
 export interface Finding {
   /** What was looked at, stable, e.g. `repository/local`. */
@@ -6,4 +7,37 @@ export interface Finding {
   readonly message: string;
   /** Next step in words or as a command; null where nothing is to be done. */
   readonly fix: string | null;
+}
+
+export const ok = (check: string, message: string): Finding => ({ check, level: 'ok', message, fix: null });
+export const warning = (check: string, message: string, fix: string): Finding => ({
+  check,
+  level: 'warning',
+  message,
+  fix,
+});
+export const problem = (check: string, message: string, fix: string): Finding => ({
+  check,
+  level: 'problem',
+  message,
+  fix,
+});
+
+/** Runs one look; what it fails with is a finding too, so that one look never hides the others. */
+export async function collectFindings(
+  check: string,
+  look: () => Promise<readonly Finding[]>,
+): Promise<readonly Finding[]> {
+  try {
+    return await look();
+  } catch (error) {
+    if (isRepriseError(error)) return [problem(check, error.message, error.hint ?? explain(error))];
+    return [
+      problem(
+        check,
+        error instanceof Error ? error.message : String(error),
+        'see that this user may read it, then run `reprise doctor` again',
+      ),
+    ];
+  }
 }

@@ -4,6 +4,7 @@ import type { Config } from '../domain/config.js';
 import { RepriseError } from '../domain/errors.js';
 import type { LogSettings } from '../domain/log-settings.js';
 import { CONTROL_QUEUE, lightQueue } from '../domain/operation/names.js';
+import { taskQueueTypes } from '../domain/operation/pollers.js';
 import { startBackground, stopProcess } from '../process/exec/background.js';
 import { tailOfFile, errorLine } from '../files/tail.js';
 import { isAlive } from '../process/exec/process-identity.js';
@@ -11,9 +12,6 @@ import type { ProcessIdentity } from '../process/exec/process-identity.js';
 
 const START_MS = 90_000;
 const LOOK_MS = 200;
-/** `TaskQueueType` of Temporal's API. */
-const WORKFLOW = 1;
-const ACTIVITY = 2;
 
 export interface WorkerProcessOptions {
   readonly config: Config;
@@ -79,8 +77,8 @@ async function untilPolling(
   };
   try {
     const wanted: [string, number][] = [
-      [CONTROL_QUEUE, WORKFLOW],
-      ...hosts.map((host): [string, number] => [lightQueue(host), ACTIVITY]),
+      [CONTROL_QUEUE, taskQueueTypes.workflow],
+      ...hosts.map((host): [string, number] => [lightQueue(host), taskQueueTypes.activity]),
     ];
     const deadline = performance.now() + START_MS;
     while (performance.now() < deadline && (await isAlive(identity))) {

@@ -1,7 +1,7 @@
 /** What an engine does with backups: makes, lists, verifies, adopts, holds and removes them. */
 import type { Backup, BackupType, ListedBackup, TableCount } from '../domain/backup/backup.js';
 import type { HostConfig, PolicyConfig } from '../domain/config.js';
-import type { DescribedStorage } from '../domain/storage/described-storage.js';
+import type { DescribedStorage } from '../domain/config.js';
 import type { ReadableStorage } from '../storage/storage.js';
 import type { EngineContext, ReadContext } from './context.js';
 
@@ -111,7 +111,7 @@ export interface AdoptionSurvey {
 export interface Adoption {
   /**
    * The record of a backup that the engine lists and no record names.
-   * @throws RepriseError `identity-mismatch` where it is another cluster's (F17)
+   * @throws RepriseError `identity-mismatch` where it is another cluster's
    */
   describe(context: EngineContext, label: string): Promise<MadeBackup>;
   /** Files of a folder, by their headers: which can become backups of this policy. Reads only. */

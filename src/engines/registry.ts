@@ -1,4 +1,4 @@
-import { registered } from '../domain/registered.js';
+import { registered } from '../domain/fields.js';
 import { basebackupEngine } from './basebackup/basebackup-engine.js';
 import { basebackupOptions, readBasebackupOptions } from './basebackup/options.js';
 import type { Engine, EngineKind } from './engine.js';
@@ -6,10 +6,10 @@ import { logicalEngine } from './logical/logical-engine.js';
 import { logicalOptions, readLogicalOptions } from './logical/options.js';
 import { pgbackrestOptions, readPgbackrestOptions } from './pgbackrest/options.js';
 import { pgbackrestEngine } from './pgbackrest/pgbackrest-engine.js';
-import { inspectPgbackrestPlace } from './pgbackrest/place.js';
+import { inspectPgbackrestPlace } from './pgbackrest/config-file.js';
 import { OLDEST_PGBACKREST } from './pgbackrest/preflight.js';
 import { readWalgOptions, walgOptions } from './walg/options.js';
-import { inspectWalgPlace } from './walg/place.js';
+import { inspectWalgPlace } from './walg/env-file.js';
 import { walgEngine } from './walg/walg-engine.js';
 
 /** Every kind of engine: one line each; config schema, choices of the command line and docs follow from it. */

@@ -26,8 +26,8 @@ export async function* within(
       if (++seen[name] > most[name].objects) {
         throw new RepriseError(
           'plan-stale',
-          `there is more to ${name} than the ${most[name].objects} objects of the plan: what is compared has changed`,
-          'see that both sides are there and whole (is a directory mounted?), then `reprise continue`; or `reprise reject`, and make a new plan',
+          `there is more to ${name} than the ${most[name].objects} objects of the plan: the compared folders have changed`,
+          'check that both folders exist and are complete (is a directory mounted?), then `reprise continue`; or `reprise reject`, and make a new plan',
         );
       }
     }

@@ -4,7 +4,7 @@ import type { ObjectCopy } from '../storage/storage.js';
 import type { CopiedVersion, MediaAction } from './action.js';
 import { compared } from './compare.js';
 import { byKey } from './ordered.js';
-import { type MediaPlace, type Wanted, entriesOf, objectsOf, openIn } from './place.js';
+import { type MediaPlace, type Wanted, mediaEntries, objectsOf, openIn } from './place.js';
 import { isMarked, copyMark, type NewerObjects, restoreInPlace, versionAt } from './restore.js';
 
 export type MediaRun =
@@ -20,7 +20,7 @@ export function actionsOf(work: MediaRun, after?: string): AsyncIterable<MediaAc
     case 'restore-into':
       return compared(work, stateAt(work.from, work.at, after), 'keep', after);
     case 'sync':
-      return compared(work, entriesOf(work.from, after), work.delete ? 'remove' : 'keep', after);
+      return compared(work, mediaEntries(work.from, after), work.delete ? 'remove' : 'keep', after);
   }
 }
 
@@ -62,13 +62,13 @@ export async function carryOut(work: MediaRun, action: MediaAction, how: CopyHow
     case 'remove':
       return into.storage.objects ? into.storage.objects.remove(key) : into.storage.remove(key);
     default:
-      return copyObject(from, into, action, how);
+      return copyOne(from, into, action, how);
   }
 }
 
 type CopyAction = Extract<MediaAction, { source: CopiedVersion }>;
 
-async function copyObject(from: MediaPlace, into: MediaPlace, action: CopyAction, how: CopyHow): Promise<void> {
+async function copyOne(from: MediaPlace, into: MediaPlace, action: CopyAction, how: CopyHow): Promise<void> {
   const [ours, theirs] = [into.storage.objects, from.storage.objects];
   if (ours && theirs && ours.place.server === theirs.place.server) {
     const { key, sizeBytes, source } = action;
@@ -119,7 +119,7 @@ async function* whole(body: Readable, sizeBytes: number): AsyncGenerator<Buffer>
 function brokenOff(key: string, why: string): RepriseError {
   return new RepriseError(
     'storage-unreachable',
-    `reading ${JSON.stringify(key)} broke off: ${why}`,
-    'see that the network to the server is sound',
+    `reading ${JSON.stringify(key)} was interrupted: ${why}`,
+    'check the network to the server',
   );
 }

@@ -2,7 +2,7 @@ import { compareKeys, isKey } from '../storage/keys.js';
 import type { Irregular, ObjectFacts } from '../storage/storage.js';
 import type { MediaAction } from './action.js';
 import { sideBySide } from './ordered.js';
-import { type MediaPlace, type Wanted, entriesOf } from './place.js';
+import { type MediaPlace, type Wanted, mediaEntries } from './place.js';
 import { isCopy } from './restore.js';
 
 export interface Sides {
@@ -23,7 +23,7 @@ export async function* compared(
   after?: string,
 ): AsyncGenerator<MediaAction> {
   const kept = new KeptFolders();
-  for await (const { left, right } of sideBySide(wanted, entriesOf(sides.into, after))) {
+  for await (const { left, right } of sideBySide(wanted, mediaEntries(sides.into, after))) {
     if (left?.irregular !== undefined) {
       kept.below(left.key);
       yield { name: 'keep', key: left.key, sizeBytes: 0, irregular: left.irregular };

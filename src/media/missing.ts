@@ -1,5 +1,5 @@
 import { sideBySide } from './ordered.js';
-import { type MediaPlace, listed } from './place.js';
+import { type MediaPlace, listMedia } from './place.js';
 
 export interface NamedObjects {
   /** Rows that name an object. */
@@ -15,7 +15,7 @@ export async function countMissing(
   place: MediaPlace,
 ): Promise<NamedObjects> {
   let [rows, missingRows, missing] = [0, 0, 0];
-  for await (const { left, right } of sideBySide(named, listed(place))) {
+  for await (const { left, right } of sideBySide(named, listMedia(place))) {
     if (left === undefined) continue;
     rows += left.rows;
     if (right !== undefined) continue;

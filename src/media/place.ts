@@ -35,7 +35,7 @@ export function objectsOf({ storage, name }: MediaPlace): WritableObjects {
   throw new RepriseError(
     'capability-missing',
     `${name} is of type ${storage.kind}: it keeps no versions`,
-    'media are brought back from the versions of a bucket; use a repository of type s3, or reprise media sync',
+    'media are restored from the versions of a bucket; use a repository of type s3, or reprise media sync',
   );
 }
 
@@ -45,12 +45,12 @@ export interface Wanted extends ObjectFacts {
 }
 
 /** What is there now, in the order of keys. */
-export async function* listed(place: MediaPlace, after?: string): AsyncGenerator<Wanted> {
-  for await (const entry of entriesOf(place, after)) if (entry.irregular === undefined) yield entry;
+export async function* listMedia(place: MediaPlace, after?: string): AsyncGenerator<Wanted> {
+  for await (const entry of mediaEntries(place, after)) if (entry.irregular === undefined) yield entry;
 }
 
 /** The same with what is no object. That comes from the beginning on, also before `after`: a link stands for all below it. */
-export async function* entriesOf(
+export async function* mediaEntries(
   { storage, folder }: MediaPlace,
   after?: string,
 ): AsyncGenerator<Wanted & { readonly irregular?: Irregular }> {

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { pMapIterable } from 'p-map';
 import { RepriseError, errorTable, isRepriseError } from '../domain/errors.js';
 import type { MediaVerdict } from '../domain/media/media.js';
-import { listed, openIn, type MediaPlace } from './place.js';
+import { listMedia, openIn, type MediaPlace } from './place.js';
 import type { ObjectFacts } from '../storage/storage.js';
 
 /** So many problems are named, the rest counted. */
@@ -31,7 +31,7 @@ export async function verifyAll(
     if (samples.length < SHOWN) samples.push({ key, problem });
   };
   const readOne = async (facts: ObjectFacts) => ({ facts, ...(await readWhole(place, facts, signal)) });
-  for await (const { facts, problem, checked } of pMapIterable(listed(place), readOne, {
+  for await (const { facts, problem, checked } of pMapIterable(listMedia(place), readOne, {
     concurrency,
     backpressure: concurrency * 4,
   })) {
@@ -106,8 +106,8 @@ async function problemOf(
     // The stream itself broke off: the next attempt reads again.
     throw new RepriseError(
       'storage-unreachable',
-      `reading broke off: ${error instanceof Error ? error.message : String(error)}`,
-      'see that the network to the server is sound',
+      `reading was interrupted: ${error instanceof Error ? error.message : String(error)}`,
+      'check the network to the server',
     );
   }
 }

@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import { registered } from '../domain/registered.js';
+import { registered } from '../domain/fields.js';
 import { sendMail } from './mail/mail-notifier.js';
 import { mailAddress, mailOptions, readMailOptions } from './mail/options.js';
 import type { NotifierKind } from './notifier.js';

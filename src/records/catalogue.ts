@@ -5,7 +5,7 @@ import type { CatalogueRecord, NewRecord } from '../domain/backup/records.js';
 import type { ReadableStorage, WritableStorage } from '../storage/storage.js';
 import { parseRecord } from './envelope.js';
 import { foldRecords } from './fold.js';
-import { inPieces, recordText } from './pieces.js';
+import { inPieces, recordJson } from './pieces.js';
 import { createSequence, recordKey } from './sequence.js';
 import { isPlainName } from '../files/safe-names.js';
 
@@ -50,7 +50,7 @@ export function openCatalogue(storage: WritableStorage, cluster: string): Catalo
       const same = known.get(record.id);
       if (same !== undefined) return same;
       const whole = { seq: next, prev: null, ...record } as CatalogueRecord;
-      const content = recordText(whole);
+      const content = recordJson(whole);
       const parsed = parseRecord(content, next);
       if (!('kind' in parsed)) throw unwritable(record, parsed.reason);
       if (await storage.createIfAbsent(recordKey(cluster, next), content)) {

@@ -2,25 +2,25 @@ import type { TableCount } from '../domain/backup/backup.js';
 import type { CatalogueRecord, NewRecord } from '../domain/backup/records.js';
 
 /**
- * A record stays below it, whatever a backup holds: S3 moves objects of 128 KiB and more to cold classes with age (P3),
+ * A record stays below it, whatever a backup holds: S3 moves objects of 128 KiB and more to cold classes with age,
  * and a catalogue has to be readable at once, however old it is.
  */
 export const MOST_RECORD_BYTES = 96 * 1024;
 
 /** A record as it is written. */
-export function recordText(record: CatalogueRecord | NewRecord): string {
+export function recordJson(record: CatalogueRecord | NewRecord): string {
   return `${JSON.stringify(record, null, 1)}\n`;
 }
 
 /**
  * A record as the records it is written in: the counts of a backup of many tables in records of their own before it, each
- * with an id that a retry finds again. What was begun and never ended by its backup says nothing.
+ * with an id that a retry finds again. Counts whose backup record never came are ignored.
  */
 export function inPieces(record: NewRecord): { readonly before: readonly NewRecord[]; readonly last: NewRecord } {
   if (
     record.kind !== 'backup' ||
     record.backup.contents === undefined ||
-    sizeOf(recordText(record)) <= MOST_RECORD_BYTES
+    Buffer.byteLength(recordJson(record)) <= MOST_RECORD_BYTES
   )
     return { before: [], last: record };
   const { id, at, operationId, by } = record;
@@ -42,7 +42,7 @@ function piecesOf(contents: readonly TableCount[]): TableCount[][] {
   let room = 0;
   for (const table of contents) {
     // Its lines stand deeper in the record: at most nine lines, two more blanks each.
-    const bytes = sizeOf(JSON.stringify(table, null, 1)) + 20;
+    const bytes = Buffer.byteLength(JSON.stringify(table, null, 1)) + 20;
     if (pieces.length === 0 || bytes > room) {
       pieces.push([]);
       room = MOST_RECORD_BYTES - 4 * 1024;
@@ -51,8 +51,4 @@ function piecesOf(contents: readonly TableCount[]): TableCount[][] {
     room -= bytes;
   }
   return pieces;
-}
-
-function sizeOf(text: string): number {
-  return Buffer.byteLength(text);
 }

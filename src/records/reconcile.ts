@@ -12,8 +12,8 @@ export interface PolicyListing {
 
 /**
  * Backups as catalogue and engines agree on them, oldest first. The engine's own list decides what exists; the
- * catalogue what is proven and held. Recorded and not listed → `missing`. Listed and not recorded →
- * `complete` with nothing proven, because nobody knows where it comes from. Damaged, or another content than was
+ * catalogue what is verified and held. Recorded and not listed → `missing`. Listed and not recorded →
+ * `complete` and not verified, because its origin is unknown. Damaged, or another content than was
  * recorded → `quarantined`. A policy that was not listed stays as it is recorded.
  */
 export function reconcile(

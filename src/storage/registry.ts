@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { RepositoryConfig, SecretReference } from '../domain/config.js';
 import { RepriseError } from '../domain/errors.js';
-import { registered } from '../domain/registered.js';
+import { registered } from '../domain/fields.js';
 import type { FileOwner } from '../files/directories.js';
 import { openDirectory } from './directory/directory-storage.js';
 import { directoryOptions, type DirectoryOptions } from './directory/options.js';

@@ -1,6 +1,6 @@
 import type { Config } from '../domain/config.js';
 import { makeScratchDirectory } from '../postgres/server/scratch-directory.js';
-import { forgetUploadOrders } from '../process/jobs/upload-orders.js';
+import { forgetUploadOrders } from '../process/jobs/upload-order.js';
 import { jobUser } from '../process/exec/users.js';
 
 /**

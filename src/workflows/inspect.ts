@@ -1,6 +1,5 @@
 import { ActivityFailure, TimeoutFailure } from '@temporalio/workflow';
-import { mergeInspectionResults } from '../domain/operation/merge-inspections.js';
-import { type Inspection, listsEverything } from '../domain/operation/inspections.js';
+import { type Inspection, listsEverything, mergeInspectionResults } from '../domain/operation/inspections.js';
 import type { AskInput } from './api.js';
 import { controlActivities, quickHostActivities, scanActivities } from './operation/activity-proxies.js';
 

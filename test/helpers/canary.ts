@@ -9,6 +9,7 @@ export class CanaryWatch {
   readonly sightings = new Set<string>();
   looks = 0;
   private stopped = false;
+  private readonly seen = new Map<string, string>();
   private readonly watching: Promise<void>;
 
   constructor(
@@ -52,6 +53,9 @@ export class CanaryWatch {
       pids.map(async (pid) => {
         const read = (name: string) => readFile(`/proc/${pid}/${name}`, 'latin1').catch(() => '');
         const argv = await read('cmdline');
+        // With the same argv it is the same program: only exec gives another environment.
+        if (this.seen.get(pid) === argv) return;
+        this.seen.set(pid, argv);
         this.search(`argv of ${argv.slice(0, 60)}`, argv);
         this.search(`environment of ${argv.slice(0, 60)}`, await read('environ'));
       }),

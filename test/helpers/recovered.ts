@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { withWalPrefetch } from '../../src/activities/backup/wal-prefetch.js';
 import type { Engine, EngineContext, RecoveryOutline } from '../../src/engines/engine.js';
 import { readControlData } from '../../src/postgres/server/control-data.js';
-import { configureRecovery, promote } from '../../src/postgres/recovery/recovery.js';
+import { configureRecovery, promoteServer } from '../../src/postgres/recovery/recovery.js';
 import { waitForEndOfWal, waitForPause } from '../../src/postgres/recovery/recovery-wait.js';
 import { serviceOf } from '../../src/postgres/server/service.js';
 import { onCleanup } from './cleanup.js';
@@ -56,7 +56,7 @@ export async function recoverBeside(
   });
   return {
     ...{ host: '127.0.0.1', port, user: connection.user, socketDir: root, dataDir },
-    promote: async () => void (await promote(connection)),
+    promote: async () => void (await promoteServer(connection)),
     remove: () => service.stop('immediate'),
   };
 }

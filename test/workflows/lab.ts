@@ -106,7 +106,7 @@ export class Lab {
     );
     const hostQueues = [lightQueue(HOST), heavyQueue(HOST), recoveryQueue(HOST), watchQueue(HOST)];
     // A test that failed may leave an activity hanging: its end is not waited for.
-    const shared = { connection, activities, shutdownForceTime: '5s', maxHeartbeatThrottleInterval: '100ms' };
+    const shared = { connection, activities, shutdownForceTime: '1s', maxHeartbeatThrottleInterval: '100ms' };
     const workers = await Promise.all([
       Worker.create({ ...shared, taskQueue: CONTROL_QUEUE, workflowBundle: bundle }),
       ...hostQueues.map((taskQueue) => Worker.create({ ...shared, taskQueue })),
@@ -187,6 +187,18 @@ export class Case {
   async called(name: Name, times = 1): Promise<void> {
     await this.until(
       () => Promise.resolve(this.of(name).length >= times || null),
+      () => Promise.resolve(this.names.join(' ')),
+    );
+  }
+
+  /** Waits until an activity is scheduled, or, after failures, scheduled for that attempt: then its time can be passed. */
+  async pending(name: Name, handle: BaseWorkflowHandle<Workflow> = this.workflow, attempt = 1): Promise<void> {
+    await this.until(
+      async () => {
+        const { pendingActivities } = (await (handle as WorkflowHandle).describe()).raw;
+        const ofName = pendingActivities?.filter(({ activityType }) => activityType?.name === name) ?? [];
+        return ofName.some((activity) => (activity.attempt ?? 1) >= attempt) || null;
+      },
       () => Promise.resolve(this.names.join(' ')),
     );
   }

@@ -176,8 +176,12 @@ describe('F34, D2: durable, and once', () => {
       operationId: 'op',
     });
     await one.workflow.result();
+    await one.pending('sendNotice', told(one, '1-failed'), 2);
+    await lab.pass('6s');
     await one.called('sendNotice', 2);
     const server = await MailServer.start({ port, user: 'reprise', password: PASSWORD });
+    await one.pending('sendNotice', told(one, '1-failed'), 3);
+    await lab.pass('11s');
     await told(one, '1-failed').result();
     expect(server.mails).toMatchObject([
       {
@@ -210,6 +214,8 @@ describe('F34, D2: durable, and once', () => {
       operationId: 'op',
     });
     await one.workflow.result();
+    await one.pending('sendNotice', told(one, '1-failed'), 2);
+    await lab.pass('6s');
     await told(one, '1-failed').result();
     expect(receiver.posts).toHaveLength(2);
     expect(new Set(receiver.posts.map(({ headers }) => headers['webhook-id'])).size).toBe(1);

@@ -6,11 +6,11 @@ import { RepriseError } from '../../domain/errors.js';
 import type { RotationOrder } from '../../domain/operation/orders.js';
 import { rotationOrder } from '../../domain/operation/orders.js';
 import { planRetention } from '../../domain/retention/retention.js';
-import type { RetentionDecision, RotateOutput } from '../../domain/retention/rotation.js';
+import type { RetentionDecision, RotateOutput } from '../../domain/retention/retention.js';
 import type { StillNeeded } from '../../engines/engine.js';
 import { withHostLock } from '../../process/jobs/file-lock.js';
 import { operationsInUse, pruneJobs } from '../../process/jobs/supervisor.js';
-import { forgetUploadOrders } from '../../process/jobs/upload-orders.js';
+import { forgetUploadOrders } from '../../process/jobs/upload-order.js';
 import { openHostState } from '../../records/host-state.js';
 import { type ActivityRun, withOrder, wrapActivity } from '../activity-wrapper.js';
 import type { HostActivities, OrderedStep, StepInput } from '../api.js';
@@ -102,7 +102,7 @@ async function rotate(
     throw new RepriseError(
       'rotation-refused',
       `removing ${doomed.map(({ id }) => id).join(', ')} would also remove ${unexpected.join(', ')}`,
-      'keep them all, or release what holds the chain',
+      'keep them all, or release the backup that needs the chain',
     );
   }
   const { stateDir } = session.host;
@@ -234,7 +234,7 @@ export async function clockAhead(): Promise<number | null> {
       throw new RepriseError(
         'temporal-unreachable',
         `Temporal did not tell its time: ${String(error)}`,
-        'it is asked again',
+        'the step is retried',
       );
     });
   const started = raw.pendingActivities?.find(({ activityId }) => activityId === info.activityId)?.lastStartedTime;

@@ -14,15 +14,12 @@ import {
   updateNames,
   workflowTypes,
 } from '../../domain/operation/names.js';
+import { livingPollers, taskQueueTypes } from '../../domain/operation/pollers.js';
 import { wrapActivity } from '../activity-wrapper.js';
 import type { ControlActivities } from '../api.js';
 import { clusterOf, repositoryOf } from '../config-lookup.js';
 import type { ControlDependencies } from '../dependencies.js';
 import { notifyingActivities, toldEvents } from './notify.js';
-
-/** A long poll is renewed every 60 s: a poller not seen for longer is gone. */
-const POLLER_SECONDS = 75;
-const ACTIVITY_QUEUE = 2;
 
 /** Activities of the queue `reprise`: they know the config and Temporal, and open no database and no repository. */
 export function createControlActivities(deps: ControlDependencies): ControlActivities {
@@ -47,7 +44,7 @@ export function createControlActivities(deps: ControlDependencies): ControlActiv
     }),
     hostsOf: wrapActivity('hostsOf', async ({ question, without }) =>
       hostsOf(config, question, (host) =>
-        host === without ? Promise.resolve(false) : hasPoller(Context.current().client, host),
+        host === without ? Promise.resolve(false) : isHostPolled(Context.current().client, host),
       ),
     ),
     acquireLock: wrapActivity('acquireLock', async ({ cluster, request }) =>
@@ -69,15 +66,15 @@ export function createControlActivities(deps: ControlDependencies): ControlActiv
       throw notYet(
         'lock-held',
         `${holder.workflowId} holds ${cluster} since ${holder.since}`,
-        `see how far it is: reprise watch ${holder.workflowId}`,
+        `see its progress: reprise watch ${holder.workflowId}`,
       );
     }),
-    hostAnswers: wrapActivity('hostAnswers', async ({ host }) => hasPoller(Context.current().client, host)),
+    hostAnswers: wrapActivity('hostAnswers', async ({ host }) => isHostPolled(Context.current().client, host)),
     awaitHost: wrapActivity('awaitHost', async ({ host }) => {
-      if (await hasPoller(Context.current().client, host)) return;
+      if (await isHostPolled(Context.current().client, host)) return;
       throw notYet(
         'host-without-worker',
-        `no worker of host ${host} polls`,
+        `the worker of host ${host} is not running`,
         `start one there: reprise worker --host ${host}`,
       );
     }),
@@ -185,14 +182,14 @@ async function recoveryHolds(client: Client, cluster: string): Promise<boolean> 
   return open.includes(true);
 }
 
-async function hasPoller({ connection, options }: Client, host: string): Promise<boolean> {
+/** Whether the worker of a host is running. */
+async function isHostPolled({ connection, options }: Client, host: string): Promise<boolean> {
   const { pollers } = await connection.workflowService.describeTaskQueue({
     namespace: options.namespace,
     taskQueue: { name: lightQueue(host) },
-    taskQueueType: ACTIVITY_QUEUE,
+    taskQueueType: taskQueueTypes.activity,
   });
-  const oldest = Date.now() / 1000 - POLLER_SECONDS;
-  return (pollers ?? []).some((poller) => Number(poller.lastAccessTime?.seconds ?? 0) >= oldest);
+  return livingPollers(pollers, Date.now()).length > 0;
 }
 
 /** Not an error but a wait: the server asks again for as long as it takes, and the history does not grow. */

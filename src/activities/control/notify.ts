@@ -5,7 +5,7 @@ import { RepriseError } from '../../domain/errors.js';
 import { eventOf, type Notice } from '../../domain/notification/notices.js';
 import { noticeText } from '../../domain/notification/notice-text.js';
 import { addressesOf, deliveriesOf } from '../../domain/notification/recipients.js';
-import { webUiLink } from '../../domain/operation/web-ui.js';
+import { webUiLink } from '../../domain/operation/names.js';
 import type { NotifierMessage, Recipient } from '../../notifiers/notifier.js';
 import type { ControlActivities } from '../api.js';
 import type { ControlDependencies } from '../dependencies.js';

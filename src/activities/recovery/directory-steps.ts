@@ -6,7 +6,7 @@ import type { RecoveryTarget } from '../../domain/target/target.js';
 import { compareLsn, laterLsn } from '../../domain/target/wal.js';
 import type { PhysicalRestore } from '../../engines/engine.js';
 import { repairAllCollations } from '../../postgres/content/collation.js';
-import { promote, resetRecoverySettings, retargetRecovery } from '../../postgres/recovery/recovery.js';
+import { promoteServer, resetRecoverySettings, retargetRecovery } from '../../postgres/recovery/recovery.js';
 import { type RecoveryProgress, recoveryProgress } from '../../postgres/recovery/recovery-progress.js';
 import { rearmArchiving } from '../../postgres/wal/archiving.js';
 import { waitForEndOfWal, waitForPause } from '../../postgres/recovery/recovery-wait.js';
@@ -27,7 +27,7 @@ import { requirePromotion, requireTarget } from '../approval/decisions.js';
 import { type Authorized, SALVAGED, authorized, once } from './server-steps.js';
 import { type ClusterContext, clusterLocks, currentBackups, policyOf, readContext } from '../cluster-context.js';
 
-/** Looks at a server that has reached the planned end of its log, for more of it. */
+/** How often a server that has reached the planned end of the WAL is asked whether it went further. */
 const SETTLE_MS = 100;
 
 type DirectorySteps = Pick<
@@ -61,7 +61,7 @@ export function directorySteps(deps: HostDependencies): DirectorySteps {
       await requirePromotion(work.session, work.plan);
       const connection = connectionAt(work.session.cluster, work.plan.binding);
       await openHostState(work.session.host.stateDir).recordDone(step.operationId, PROMOTION, null);
-      const { timeline } = await promote(connection);
+      const { timeline } = await promoteServer(connection);
       await openHostState(work.session.host.stateDir).recordDone(step.operationId, PROMOTED, null);
       await resetRecoverySettings(work.dataDir, work.session.user);
       await (await work.service()).reload();
@@ -92,8 +92,8 @@ export function directorySteps(deps: HostDependencies): DirectorySteps {
         if (!verdict.ok)
           throw new RepriseError(
             'backup-corrupt',
-            `the fresh backup ${id} is not good: ${verdict.detail}`,
-            'see the storage, then `reprise continue` takes another',
+            `verification of the fresh backup ${id} failed: ${verdict.detail}`,
+            'check the storage; `reprise continue` takes another backup',
           );
       }
       return made.map(({ id }) => id);
@@ -101,7 +101,7 @@ export function directorySteps(deps: HostDependencies): DirectorySteps {
   };
 }
 
-/** One that did not stand its proof is this operation's no more: the next is another. */
+/** A fresh backup whose verification failed no longer belongs to this operation: the next one is made under another name. */
 async function freshOperation({ catalogue }: ClusterContext, recovery: string): Promise<string> {
   const bad = new Set(
     (await catalogue.records()).flatMap((entry) => (entry.kind === 'quarantine' ? [entry.operationId] : [])),
@@ -131,7 +131,7 @@ async function replay(
         return reachedOf(work, target, salvage, now);
       throw new RepriseError(
         'target-not-reached',
-        'the server was opened for writes before its target was confirmed',
+        'the server was promoted before its target was confirmed',
         'do not use it: see who promoted it, then reject and recover again',
       );
     }

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { holdsNoNul, noNulRule } from '../../domain/text/text-rules.js';
+import { holdsNoNul, noNulRule } from '../../domain/fields.js';
 import { duration } from '../../domain/fields.js';
 
 const text = (rule: string) => z.string().min(1, rule).refine(holdsNoNul, noNulRule);

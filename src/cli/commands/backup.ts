@@ -70,7 +70,7 @@ function defineRun(parent: Command, cli: Cli): void {
         });
         if (options.detach) return self.print(detached(self, session, work.workflowId), detachedText);
         const result = await waitFor<BackupOutput>(self, session, work, options);
-        await self.print({ workflowId: work.workflowId, ...result }, runText);
+        await self.print({ workflowId: work.workflowId, ...result }, (view) => runText(view, self.terminal.outColumns));
         if (result.skipped)
           throw new RepriseError(result.skipped.code, result.skipped.reason, skippedHint(result.skipped.code));
       });
@@ -87,7 +87,7 @@ function defineList(parent: Command, cli: Cli): void {
     run: async (self, [cluster]) => {
       if (cluster !== undefined) await self.cluster(cluster);
       const answer = await self.withTemporal((session) => inspect<'backups'>(session, { kind: 'backups', cluster }));
-      await self.print({ backups: answer.backups }, ({ backups }) => backupTable(backups));
+      await self.print({ backups: answer.backups }, ({ backups }) => backupTable(backups, self.terminal.outColumns));
     },
   });
   define(parent, cli, {
@@ -214,9 +214,9 @@ async function existing(cli: Cli, id: string): Promise<string> {
   return id;
 }
 
-function runText(result: BackupOutput & { workflowId: string }): string {
+function runText(result: BackupOutput & { workflowId: string }, columns: number | undefined): string {
   const { rotation } = result;
-  const lines = result.backups.length > 0 ? [backupTable(result.backups)] : ['no backup was taken'];
+  const lines = result.backups.length > 0 ? [backupTable(result.backups, columns)] : ['no backup was taken'];
   if (rotation?.refused) lines.push(`rotation refused: ${rotation.refused.reason}\n  ${rotation.refused.hint}`);
   else if (rotation && rotation.removed.length > 0) lines.push(`rotation removed ${rotation.removed.join(', ')}`);
   return lines.join('\n');
@@ -245,7 +245,7 @@ export function registerAdopt(parent: Command, cli: Cli): void {
     ],
     options: [
       new Option('--from <dir>', "folder of dumps, on the cluster's host"),
-      policyOption().default(undefined, 'the only one that fits; without --from: all'),
+      policyOption('the only one that fits; without --from: all'),
     ],
     changes: true,
     long: true,

@@ -7,6 +7,7 @@ import type { Cli } from '../cli-context.js';
 import { define } from '../define-command.js';
 import { QuietExit } from '../report-error.js';
 import { findingsText } from '../terminal/findings-text.js';
+import { counted } from '../terminal/tables.js';
 import { nagiosLine, stateOf } from '../terminal/nagios.js';
 import { parseSeconds } from '../common-options.js';
 
@@ -47,7 +48,7 @@ export function registerCheck(program: Command, cli: Cli): void {
       if (problems > 0)
         throw new RepriseError(
           'check-failed',
-          `check found ${problems} problem${problems === 1 ? '' : 's'}`,
+          `check found ${counted(problems, 'problem')}`,
           'follow each "fix" above, then run `reprise check` again',
         );
     },

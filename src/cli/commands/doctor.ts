@@ -7,6 +7,7 @@ import { temporalFindings } from '../../client/checks/temporal-findings.js';
 import { type Cli, unknownName } from '../cli-context.js';
 import { define } from '../define-command.js';
 import { findingsText } from '../terminal/findings-text.js';
+import { counted } from '../terminal/tables.js';
 import { collect } from '../common-options.js';
 
 /** `reprise doctor` */
@@ -36,7 +37,7 @@ export function registerDoctor(program: Command, cli: Cli): void {
       if (problems > 0)
         throw new RepriseError(
           'check-failed',
-          `doctor found ${problems} problem${problems === 1 ? '' : 's'}`,
+          `doctor found ${counted(problems, 'problem')}`,
           'follow each "fix" above, then run `reprise doctor` again',
         );
     },

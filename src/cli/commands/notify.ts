@@ -4,7 +4,7 @@ import type { Config } from '../../domain/config.js';
 import { errorTable, RepriseError, type ErrorCode } from '../../domain/errors.js';
 import { noticeText } from '../../domain/notification/notice-text.js';
 import { addressesOf, deliveriesOf } from '../../domain/notification/recipients.js';
-import { webUiLink } from '../../domain/operation/web-ui.js';
+import { webUiLink } from '../../domain/operation/names.js';
 import type { NotifyOutput, NotifyResult } from '../../workflows/api.js';
 import { type Cli, unknownName } from '../cli-context.js';
 import { byOption } from '../common-options.js';

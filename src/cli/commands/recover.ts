@@ -9,8 +9,7 @@ import type { RecoveryTarget } from '../../domain/target/target.js';
 import { durationInWords } from '../../domain/text/text.js';
 import type { RecoverOutput } from '../../workflows/api.js';
 import { inspect } from '../../client/inspect.js';
-import { newOperationId } from '../../client/operation-id.js';
-import { startRecovery } from '../../client/start.js';
+import { newOperationId, startRecovery } from '../../client/start.js';
 import { isFinal, statusOf } from '../../client/status.js';
 import type { Cli } from '../cli-context.js';
 import { byOption, policyOption, targetOption } from '../common-options.js';
@@ -46,7 +45,7 @@ export function registerRecover(program: Command, cli: Cli): void {
       'recover mairie --policy nightly-dump --to latest --into beside --detach',
     ],
     options: [
-      policyOption().default(undefined, 'the one that reaches the target'),
+      policyOption('the one that reaches the target'),
       targetOption().default({ kind: 'latest' }, 'latest'),
       new Option('--into <place>', 'in-place, or a name under recovery.targets').default('in-place'),
       new Option('--pause', 'pause at the target, to look at the data, until `reprise promote`'),

@@ -1,9 +1,9 @@
 import type { Backup } from '../../domain/backup/backup.js';
 import { sizeInWords } from '../../domain/text/text.js';
-import { facts, instant, table } from './tables.js';
+import { facts, foldedTable, instant } from './tables.js';
 
-/** Backups for a terminal, as they come. */
-export function backupTable(backups: readonly Backup[]): string {
+/** Backups for a terminal, as they come; `columns`: how wide it is. */
+export function backupTable(backups: readonly Backup[], columns?: number): string {
   if (backups.length === 0) return 'no backups yet: take one with `reprise backup run CLUSTER`';
   const header = ['id', 'type', 'finished', 'size', 'proven', 'held until', 'status'];
   const rows = backups.map((one) => [
@@ -15,7 +15,7 @@ export function backupTable(backups: readonly Backup[]): string {
     held(one),
     one.status,
   ]);
-  return table(header, rows);
+  return foldedTable(header, rows, columns);
 }
 
 /** One backup whole. */

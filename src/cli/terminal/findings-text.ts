@@ -1,12 +1,13 @@
 import type { Finding } from '../../domain/findings.js';
 import { visible } from '../../domain/text/text.js';
+import { counted, wrapped } from './tables.js';
 import type { Terminal } from './terminal.js';
 
 const levels = ['problem', 'warning', 'ok'] as const;
 const colors = { ok: 'green', warning: 'yellow', problem: 'red' } as const;
 
 /** Findings below what they are about, what is wrong first, each with its fix; a count at the end. */
-export function findingsText(terminal: Pick<Terminal, 'paint'>, findings: readonly Finding[]): string {
+export function findingsText(terminal: Pick<Terminal, 'paint' | 'outColumns'>, findings: readonly Finding[]): string {
   const groups = new Map<string, Finding[]>();
   for (const finding of findings) {
     const name = groupOf(finding);
@@ -17,12 +18,15 @@ export function findingsText(terminal: Pick<Terminal, 'paint'>, findings: readon
       .toSorted((a, b) => levels.indexOf(a.level) - levels.indexOf(b.level))
       .map(({ level, message, fix }) => {
         const mark = terminal.paint(colors[level], level.padEnd(7), 'out');
-        return `  ${mark}  ${visible(message)}${fix === null ? '' : `\n             fix: ${visible(fix)}`}`;
+        // A fix is often typed: it is left in one piece.
+        const lines = wrapped(visible(message), (terminal.outColumns ?? Infinity) - 11);
+        return `  ${mark}  ${lines.join(`\n${' '.repeat(11)}`)}${fix === null ? '' : `\n             fix: ${visible(fix)}`}`;
       });
     return `${terminal.paint('bold', name, 'out')}\n${lines.join('\n')}`;
   });
-  const counts = levels.map((level) => `${findings.filter((finding) => finding.level === level).length} ${level}`);
-  return `${blocks.join('\n\n')}\n\n${counts.join(', ')}`;
+  const count = (level: Finding['level']): number => findings.filter((finding) => finding.level === level).length;
+  const counts = `${counted(count('problem'), 'problem')}, ${counted(count('warning'), 'warning')}, ${count('ok')} ok`;
+  return `${blocks.join('\n\n')}\n\n${counts}`;
 }
 
 /** `cluster/mairie/copies` stands below `cluster mairie`; what has no name of its own below its kind. */

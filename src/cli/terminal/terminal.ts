@@ -11,6 +11,8 @@ export interface Terminal {
   /** A line on stderr can be written over. */
   readonly live: boolean;
   readonly columns: number;
+  /** How wide stdout is; absent where it is no terminal: nothing is wrapped then. */
+  readonly outColumns?: number;
   out(text: string): void;
   err(text: string): void;
   /** Colour for stdout or stderr, as `--color`, `NO_COLOR` and the terminal say. */
@@ -22,7 +24,7 @@ export interface Terminal {
 export interface TerminalSource {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly stdin: { readonly isTTY?: boolean };
-  readonly stdout: { readonly isTTY?: boolean; write(text: string): unknown };
+  readonly stdout: { readonly isTTY?: boolean; readonly columns?: number; write(text: string): unknown };
   readonly stderr: { readonly isTTY?: boolean; readonly columns?: number; write(text: string): unknown };
 }
 
@@ -41,6 +43,7 @@ export function processTerminal({ env, stdin, stdout, stderr }: TerminalSource =
     live: stderr.isTTY === true && env['TERM'] !== 'dumb',
     // A terminal that does not know its width says 0.
     columns: stderr.columns || 80,
+    outColumns: stdout.isTTY === true ? stdout.columns || 80 : undefined,
     out: (text) => void stdout.write(text),
     err: (text) => void stderr.write(text),
     paint: (color, text, stream = 'out') => (wanted(stream) ? styleText(color, text, { validateStream: false }) : text),

@@ -53,107 +53,103 @@ const spellings: Spellings = {
   password: ['password', 'passwd', 'pass', 'pwd'],
 };
 
+type Section = Readonly<Record<string, unknown>>;
+
+/** Collects what became of each key. */
+class Keys {
+  readonly read: Taken[] = [];
+  readonly notRead: Taken[] = [];
+
+  taken(file: SeedFile, path: readonly string[], to: string): void {
+    this.read.push({ from: `${file.label}: ${path.join('.')}`, to });
+  }
+
+  left(file: SeedFile, path: readonly string[], why: string): void {
+    this.notRead.push({ from: `${file.label}: ${path.join('.')}`, to: why });
+  }
+
+  leftAllBut(known: readonly string[], file: SeedFile, at: readonly string[], values: object, why: string): void {
+    for (const key of Object.keys(values)) if (!known.includes(key)) this.left(file, [...at, key], why);
+  }
+}
+
+function invalid(file: SeedFile, path: readonly string[], message: string, hint: string): never {
+  throw configInvalid(file.label, [file.source.place({ path, message, hint })]);
+}
+
 /**
  * Reads the settings.
  * @throws RepriseError `config-invalid` with file:line:column for what has no meaning: a retention of 0, no user...
  */
 export function seedSettings({ global, postgres }: SeedFiles): SeedSettings {
-  const read: Taken[] = [];
-  const notRead: Taken[] = [];
+  const keys = new Keys();
   const backup = section(global, ['backup', 'postgres']);
   const connection = section(postgres, ['connection']);
-  const taken = (file: SeedFile, path: readonly string[], to: string): void =>
-    void read.push({ from: `${file.label}: ${path.join('.')}`, to });
-  const left = (file: SeedFile, path: readonly string[], to: string): void =>
-    void notRead.push({ from: `${file.label}: ${path.join('.')}`, to });
-  const invalid = (file: SeedFile, path: readonly string[], message: string, hint: string): never => {
-    throw configInvalid(file.label, [file.source.place({ path, message, hint })]);
-  };
+  const settings = { ...backupSettings(global, backup, keys), ...connectionSettings(postgres, connection, keys) };
+  const other = 'of no concern to backups';
+  keys.leftAllBut(['backup'], global, [], global.source.value as object, other);
+  keys.leftAllBut(['connection'], postgres, [], postgres.source.value as object, other);
+  keys.leftAllBut(['postgres'], global, ['backup'], section(global, ['backup']), 'no backup of PostgreSQL');
+  return { ...settings, read: keys.read, notRead: keys.notRead };
+}
 
+function backupSettings(file: SeedFile, backup: Section, keys: Keys) {
   const at = (key: string): readonly string[] => ['backup', 'postgres', key];
   const enabled =
     readEnabled(backup['enabled'] ?? true) ??
-    invalid(global, at('enabled'), 'enabled is neither true nor false', 'write true or false');
-  if ('enabled' in backup) taken(global, at('enabled'), `backups.nightly-dump.enabled: ${enabled}`);
+    invalid(file, at('enabled'), 'enabled is neither true nor false', 'write true or false');
+  if ('enabled' in backup) keys.taken(file, at('enabled'), `backups.nightly-dump.enabled: ${enabled}`);
   const dir = typeof backup['dir'] === 'string' && backup['dir'].trim() !== '' ? backup['dir'] : null;
-  if ('dir' in backup && dir === null)
-    invalid(global, at('dir'), 'dir is no path', 'write the directory of the dumps in quotes');
-  if (dir !== null) taken(global, at('dir'), 'repositories.local.path');
-  const days = backup['retention_days'] === undefined ? null : Number(backup['retention_days']);
-  if (days !== null && !(Number.isInteger(days) && days >= 1))
-    invalid(global, at('retention_days'), 'retention_days is no whole number from 1', '0 would mean: keep nothing');
-  if (days !== null) taken(global, at('retention_days'), `backups.nightly-dump.retention.days: ${days}`);
-  for (const key of Object.keys(backup))
-    if (!['enabled', 'dir', 'retention_days'].includes(key)) left(global, at(key), 'not known here');
-
-  const found = (what: keyof Spellings): string | null => {
-    const keys = spellings[what].filter((key) => connection[key] !== undefined && connection[key] !== null);
-    const [key, ...others] = keys;
-    for (const other of others) left(postgres, ['connection', other], `${key} counts, as the first spelling of it`);
-    if (key === undefined) return null;
-    const value = connection[key];
-    const path = ['connection', key];
-    if (what === 'password') {
-      taken(postgres, path, 'connection.passfile: the password itself is copied nowhere, see below');
-      return '';
-    }
-    if (typeof value !== 'string' && typeof value !== 'number')
-      return invalid(postgres, path, `${key} is no text`, 'write one value');
-    if (/^\$\{?\w+\}?$|^\{\{.*\}\}$/.test(String(value))) {
-      left(postgres, path, `${String(value)} is filled in from outside: write its value into reprise.yml`);
-      return null;
-    }
-    taken(postgres, path, what === 'database' ? 'databases' : `connection.${what}`);
-    return String(value);
-  };
-  const [host, port, user, database, password] = [
-    found('host'),
-    found('port'),
-    found('user'),
-    found('database'),
-    found('password'),
-  ];
-  if (port !== null && !(Number.isInteger(Number(port)) && Number(port) >= 1 && Number(port) <= 65_535))
-    invalid(postgres, ['connection', 'port'], 'port is no port', 'write a number from 1 to 65535');
-  if (user === null)
-    return invalid(
-      postgres,
-      ['connection'],
-      'the connection names no user',
-      `write one of: ${spellings.user.join(', ')}`,
-    );
-  if (database === null)
-    return invalid(
-      postgres,
-      ['connection'],
-      'the connection names no database',
-      `write one of: ${spellings.database.join(', ')}`,
-    );
-  const known = new Set(Object.values(spellings).flat());
-  for (const key of Object.keys(connection))
-    if (!known.has(key))
-      left(
-        postgres,
-        ['connection', key],
-        'not known here; what libpq knows may be set in the environment of the worker, e.g. PGSSLMODE',
-      );
-
-  for (const [file, own] of [
-    [global, ['backup']],
-    [postgres, ['connection']],
-  ] as const) {
-    const top = file.source.value as Readonly<Record<string, unknown>>;
-    for (const key of Object.keys(top))
-      if (!(own as readonly string[]).includes(key)) left(file, [key], 'of no concern to backups');
+  if (dir !== null) keys.taken(file, at('dir'), 'repositories.local.path');
+  else if ('dir' in backup) invalid(file, at('dir'), 'dir is no path', 'write the directory of the dumps in quotes');
+  const retentionDays = backup['retention_days'] === undefined ? null : Number(backup['retention_days']);
+  if (retentionDays !== null) {
+    if (!Number.isInteger(retentionDays) || retentionDays < 1)
+      invalid(file, at('retention_days'), 'retention_days is no whole number from 1', '0 would mean: keep nothing');
+    keys.taken(file, at('retention_days'), `backups.nightly-dump.retention.days: ${retentionDays}`);
   }
-  const others = (global.source.value as { backup: Readonly<Record<string, unknown>> }).backup;
-  for (const key of Object.keys(others))
-    if (key !== 'postgres') left(global, ['backup', key], 'no backup of PostgreSQL');
-  return {
-    ...{ enabled, dir: dir ?? './backups/postgres', retentionDays: days },
-    ...{ host, port: port === null ? null : Number(port), user, database, hasPassword: password !== null },
-    ...{ read, notRead },
-  };
+  keys.leftAllBut(['enabled', 'dir', 'retention_days'], file, ['backup', 'postgres'], backup, 'not known here');
+  return { enabled, dir: dir ?? './backups/postgres', retentionDays };
+}
+
+function connectionSettings(file: SeedFile, connection: Section, keys: Keys) {
+  const find = (what: keyof Spellings): string | null => connectionValue(file, connection, what, keys);
+  const [host, portText, user, database] = [find('host'), find('port'), find('user'), find('database')];
+  const hasPassword = find('password') !== null;
+  const port = portText === null ? null : Number(portText);
+  if (port !== null && !(Number.isInteger(port) && port >= 1 && port <= 65_535))
+    invalid(file, ['connection', 'port'], 'port is no port', 'write a number from 1 to 65535');
+  const missing = (what: 'user' | 'database'): never =>
+    invalid(file, ['connection'], `the connection names no ${what}`, `write one of: ${spellings[what].join(', ')}`);
+  keys.leftAllBut(
+    Object.values(spellings).flat(),
+    file,
+    ['connection'],
+    connection,
+    'not known here; what libpq knows may be set in the environment of the worker, e.g. PGSSLMODE',
+  );
+  return { host, port, user: user ?? missing('user'), database: database ?? missing('database'), hasPassword };
+}
+
+/** A setting by the first spelling that is there; null where none is, '' for a password, which is not read. */
+function connectionValue(file: SeedFile, connection: Section, what: keyof Spellings, keys: Keys): string | null {
+  const [key, ...others] = spellings[what].filter((spelling) => (connection[spelling] ?? null) !== null);
+  for (const other of others) keys.left(file, ['connection', other], `${key} counts, as the first spelling of it`);
+  if (key === undefined) return null;
+  const value = connection[key];
+  const path = ['connection', key];
+  if (what === 'password') {
+    keys.taken(file, path, 'connection.passfile: the password itself is copied nowhere, see below');
+    return '';
+  }
+  if (typeof value !== 'string' && typeof value !== 'number')
+    return invalid(file, path, `${key} is no text`, 'write one value');
+  if (/^\$\{?\w+\}?$|^\{\{.*\}\}$/.test(String(value))) {
+    keys.left(file, path, `${value} is filled in from outside: write its value into reprise.yml`);
+    return null;
+  }
+  keys.taken(file, path, what === 'database' ? 'databases' : `connection.${what}`);
+  return String(value);
 }
 
 /** YAML 1.1, which the old script's reader speaks, has more words for it than YAML 1.2. */
@@ -164,7 +160,7 @@ function readEnabled(value: unknown): boolean | null {
   return ['no', 'off', 'false', '0'].includes(word) ? false : null;
 }
 
-function section(file: SeedFile, path: readonly string[]): Readonly<Record<string, unknown>> {
+function section(file: SeedFile, path: readonly string[]): Section {
   let value = file.source.value;
   for (const key of path)
     value = typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[key] : undefined;

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { ApprovalPolicy, ClusterConfig, OldDataConfig } from '../../domain/config.js';
-import { holdsNoNul, noNulRule } from '../../domain/text/text-rules.js';
+import { holdsNoNul, noNulRule } from '../../domain/fields.js';
 import { duration, path } from '../../domain/fields.js';
 import {
   argv,

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { holdsNoNul, noNulRule } from '../../domain/text/text-rules.js';
+import { holdsNoNul, noNulRule } from '../../domain/fields.js';
 import { withHint } from '../problem.js';
 import { didYouMean } from '../suggest.js';
 

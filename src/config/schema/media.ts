@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { holdsNoNul, noNulRule } from '../../domain/text/text-rules.js';
+import { holdsNoNul, noNulRule } from '../../domain/fields.js';
 import { parseSize, sizePattern, sizeRule } from '../../domain/text/units.js';
 import { named, positive, reference } from './fields.js';
 import type { KnownNames } from '../known-names.js';

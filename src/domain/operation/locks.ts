@@ -8,7 +8,7 @@ export interface LockClaim {
   readonly repository: string;
 }
 
-/** Whether two holders of one cluster exclude each other: the table of the design, symmetric. */
+/** Whether two holders of one cluster exclude each other, as the table of docs/decisions/0002-locks-are-a-workflow.md says; symmetric. */
 export function conflicts(one: LockClaim, other: LockClaim): boolean {
   const kinds = new Set([one.kind, other.kind]);
   if (kinds.has('drill')) return kinds.size === 1;

@@ -72,3 +72,12 @@ export const scheduleId = (cluster: string, policy: string): string => `reprise/
 /** One for each notification: a second start of the same one is refused, so that nobody is told twice. */
 export const notifyWorkflowId = (cluster: string | null, operationId: string, key: string): string =>
   `notify/${cluster ?? 'test'}/${operationId}/${key}`;
+
+/** Page of one workflow in Temporal's Web UI. */
+export function webUiLink(
+  { webUi, namespace }: { readonly webUi: string; readonly namespace: string },
+  workflowId: string,
+): string {
+  const base = webUi.replace(/\/+$/, '');
+  return `${base}/namespaces/${encodeURIComponent(namespace)}/workflows/${encodeURIComponent(workflowId)}`;
+}

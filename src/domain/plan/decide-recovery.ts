@@ -58,8 +58,8 @@ function refuseUnfitPlace(
   if (processes.length > 0)
     throw new RepriseError(
       'conflict',
-      `a server works in ${place.dataDir} (process ${processes.join(', ')})`,
-      'stop it first, with all its backends: what is there is put aside',
+      `a server is running in ${place.dataDir} (process ${processes.join(', ')})`,
+      'stop it first, with all its backends: the directory is renamed',
     );
   if (targetServer !== null && !targetServer.ok) {
     const { host, port } = connectionAt(cluster, { port: place.port, targetHost: place.host });

@@ -1,7 +1,6 @@
 import type { Backup } from '../backup/backup.js';
 import type { RetentionConfig } from '../config.js';
 import { keepByRules, noRuleKeeps } from './retention-rules.js';
-import type { RetentionDecision } from './rotation.js';
 import { durationInWords } from '../text/text.js';
 
 export interface RetentionInput {
@@ -223,4 +222,16 @@ function nothingRemoved(
     remove: [],
     refused,
   };
+}
+
+/** A backup and why it stays or goes. */
+export interface RetentionDecision {
+  readonly id: string;
+  readonly reason: string;
+}
+export interface RotateOutput {
+  readonly keep: readonly RetentionDecision[];
+  readonly remove: readonly RetentionDecision[];
+  readonly removed: readonly string[];
+  readonly refused?: { readonly reason: string; readonly hint: string };
 }

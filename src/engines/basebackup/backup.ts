@@ -12,18 +12,18 @@ import { BASEBACKUP, fileKey, madeBackup, manifestText, readManifest } from './m
 import type { BackupFile, BaseManifest } from './manifest.js';
 import { labelOf, manifestKey, PG_MANIFEST, spoolOf } from './names.js';
 import { optionsOf } from './options.js';
-import { chooseOnce, doesNotFit, keepChoice } from './kept-choice.js';
-import { parentManifest } from './parent.js';
-import type { Choice } from './parent.js';
+import { chooseOnce, doesNotFit, keepChoice } from './backup-type.js';
+import { parentManifest } from './chain.js';
+import type { Choice } from './backup-type.js';
 import { readPgManifest } from './pg-manifest.js';
-import { archivingHint, liveServer } from './server.js';
+import { archivingHint, liveServer } from './archiving.js';
 import { takeBase, tarsOf, verifySpool } from './spool.js';
 import { removeTree } from './unpack.js';
 import { waitForSegment } from './wal-archive.js';
 
 /**
- * One backup of the cluster: spooled, compared with its manifest by pg_verifybackup (F16), its stop WAL seen in the
- * archive (F7), then written to the repository with our own manifest last. Every step leaves behind what the next
+ * One backup of the cluster: spooled, compared with its manifest by pg_verifybackup, its stop WAL seen in the
+ * archive, then written to the repository with our own manifest last. Every step leaves behind what the next
  * attempt finds.
  * @throws RepriseError `backup-corrupt`, `wal-not-archived`, `storage-full`, `privilege-missing`, `conflict`
  */
@@ -42,7 +42,7 @@ async function publishedBefore(context: EngineContext, { startedAt }: BackupRequ
     if (published !== null)
       throw new RepriseError(
         'conflict',
-        `the backup ${label} exists already and is another operation's`,
+        `the backup ${label} exists already and belongs to another operation`,
         'run the backup again: its name is the second it starts in',
       );
   }
@@ -112,13 +112,13 @@ async function take(
   }
 }
 
-/** PostgreSQL 17 and later name the cluster in the manifest: it must be the one that was asked (F17). */
+/** PostgreSQL 17 and later name the cluster in the manifest: it must be the one that was asked. */
 function requireIdentity(found: string | null, server: LiveServerFacts): void {
   if (found === null || found === server.systemIdentifier) return;
   throw new RepriseError(
     'identity-mismatch',
     `the backup is of the cluster ${found}, and the server is ${server.systemIdentifier}`,
-    'see whether a proxy leads replication connections to another server',
+    'check whether a proxy sends replication connections to another server',
   );
 }
 

@@ -9,16 +9,15 @@ import { outlineRecovery } from './outline.js';
 import { prefetchWal } from './wal-prefetch.js';
 import { preflightBackup } from './preflight.js';
 import { receivesWal } from './options.js';
-import { rearm } from './rearm.js';
+import { rearm, liveServer } from './archiving.js';
 import { receiveWal } from './receive.js';
 import { planRemoval, remove } from './remove.js';
 import { restoreFiles } from './restore.js';
-import { liveServer } from './server.js';
 import { slotName } from './slot.js';
 import { verify } from './verify.js';
 import { archiveCommand, restoreBeginningCommand, restoreCommand } from './wal-commands.js';
 
-/** PostgreSQL's own pg_basebackup and WAL archive: nothing to install beside the server, on any version since 13 (K8). */
+/** PostgreSQL's own pg_basebackup and WAL archive: nothing to install beside the server, on any version since 13. */
 export const basebackupEngine: Engine = {
   kind: BASEBACKUP,
   capabilities: {

@@ -1,17 +1,16 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { RepriseError } from '../../domain/errors.js';
+import { RepriseError, errorTable, isRepriseError } from '../../domain/errors.js';
 import type { Progress } from '../../domain/operation/progress.js';
 import { isHistoryName, isSegmentName } from '../../domain/target/wal.js';
 import { libpqEnv } from '../../postgres/connection/environment.js';
 import { makeHostScratch } from '../../postgres/server/scratch-directory.js';
 import type { EngineContext, ReadContext } from '../engine.js';
 import { walKey, walPrefix } from './names.js';
-import { pushBeginning, pushWal } from './push-wal.js';
+import { pushBeginning, pushWal } from './wal-archive.js';
 import { ensureSlot, slotName } from './slot.js';
 import { ownDirectory, removeTree } from './unpack.js';
-import { WaitingWal } from './waiting-wal.js';
 
 const LOOK_MS = 1_000;
 /** The beginning of the segment that is being written goes to the repository this often, where it grew. */
@@ -217,4 +216,38 @@ export function notReceived(context: Pick<EngineContext, 'cluster' | 'policy'>, 
     `WAL of ${context.cluster.name} is not received: ${why}`,
     receivingHint(context),
   );
+}
+
+/** A repository that is away for so long is no short outage: somebody has to know. */
+const PATIENCE_MS = 5 * 60_000;
+
+/** Whether received WAL gets into the repository, and since when it does not. */
+export class WaitingWal {
+  private since: number | null = null;
+
+  constructor(
+    private readonly context: Pick<EngineContext, 'cluster' | 'host'>,
+    private readonly now: () => number = () => performance.now(),
+  ) {}
+
+  /** All that was received is stored. */
+  stored(): void {
+    this.since = null;
+  }
+
+  /** What people have to be told of a failed attempt; null where the next one may mend it. */
+  failed(error: unknown): RepriseError | null {
+    this.since ??= this.now();
+    const waitedMs = this.now() - this.since;
+    const isFinal = isRepriseError(error) && !errorTable[error.code].retryable;
+    if (!isFinal && waitedMs < PATIENCE_MS) return null;
+    const { cluster, host } = this.context;
+    const reason = error instanceof Error ? error.message : String(error);
+    return new RepriseError(
+      'wal-not-archived',
+      `WAL of ${cluster.name} is received on host ${host.name} and cannot be stored in the repository: ${reason}`,
+      (isRepriseError(error) ? error.hint : undefined) ??
+        `see that host ${host.name} reaches the repository: reprise doctor; until then it is kept below ${host.scratchDir}`,
+    );
+  }
 }

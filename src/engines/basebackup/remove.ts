@@ -1,6 +1,6 @@
-import { RepriseError } from '../../domain/errors.js';
 import { isHistoryName } from '../../domain/target/wal.js';
 import type { EngineContext, ListedBackup, RemovalPlan } from '../engine.js';
+import { refuseStranded } from '../shared/backup-record.js';
 import { listBackups, ownFiles } from './list.js';
 import { manifestKey, walKey } from './names.js';
 import { archivedNames } from './wal-archive.js';
@@ -23,14 +23,7 @@ export async function planRemoval(context: EngineContext, labels: readonly strin
  */
 export async function remove(context: EngineContext, labels: readonly string[]): Promise<void> {
   const listed = await listBackups(context);
-  const stranded = withDependants(listed, labels).filter((label) => !labels.includes(label));
-  if (stranded.length > 0) {
-    throw new RepriseError(
-      'rotation-refused',
-      `${stranded.join(', ')} cannot be restored without what is to go`,
-      'let them go too, or keep the backups they rest on',
-    );
-  }
+  refuseStranded(withDependants(listed, labels), labels);
   const wal = await walBefore(context, keptFrom(listed, labels));
   for (const label of newestFirst(labels)) {
     context.signal.throwIfAborted();

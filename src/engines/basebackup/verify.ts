@@ -5,26 +5,28 @@ import { isRepriseError } from '../../domain/errors.js';
 import { missingSegments } from '../../domain/target/wal.js';
 import { makeHostScratch } from '../../postgres/server/scratch-directory.js';
 import type { EngineContext, VerifyVerdict } from '../engine.js';
+import { failedVerification } from '../shared/backup-record.js';
 import { damageOf } from '../shared/hash.js';
 import { fileKey, hashOf, manifestOf } from './manifest.js';
 import type { BaseManifest } from './manifest.js';
 import { spoolOf } from './names.js';
-import { chainOf } from './parent.js';
+import { chainOf } from './chain.js';
 import { removeTree } from './unpack.js';
 import { walArchive } from './wal-archive.js';
 
 /**
- * Size and SHA-256 of every file (F15): they are those that pg_verifybackup looked through when the backup was made. Then
+ * Size and SHA-256 of every file: they are those that pg_verifybackup looked through when the backup was made. Then
  * the WAL that makes it consistent is read. Damage is a verdict; only what hinders looking is thrown.
  */
 export async function verify(context: EngineContext, backup: Backup): Promise<VerifyVerdict> {
   try {
     const manifest = await manifestOf(context, backup.label);
     if (backup.sha256 !== undefined && backup.sha256 !== hashOf(manifest))
-      return bad('its manifest is not the one that was recorded when it was made');
+      return failedVerification('its manifest differs from the one recorded when it was made');
     for (const link of await chainOf(context, manifest)) {
       const damage = await damageOfFiles(context, link);
-      if (damage !== null) return bad(link === manifest ? damage : `it rests on ${link.label}: ${damage}`);
+      if (damage !== null)
+        return failedVerification(link === manifest ? damage : `it rests on ${link.label}: ${damage}`);
     }
     await readWal(context, manifest);
     const { files, wal } = manifest;
@@ -35,7 +37,7 @@ export async function verify(context: EngineContext, backup: Backup): Promise<Ve
   } catch (error) {
     if (!isRepriseError(error) || !['backup-corrupt', 'identity-mismatch', 'not-found', 'wal-gap'].includes(error.code))
       throw error;
-    return bad(error.message);
+    return failedVerification(error.message);
   }
 }
 
@@ -65,5 +67,3 @@ async function readWal(context: EngineContext, { wal, segmentBytes }: BaseManife
     await removeTree(spoolOf(context));
   }
 }
-
-const bad = (detail: string): VerifyVerdict => ({ ok: false, detail });

@@ -1,17 +1,18 @@
-import { rename, rm, stat } from 'node:fs/promises';
+import { rename, rm, stat, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pipeline } from 'node:stream/promises';
 import { text } from 'node:stream/consumers';
-import { createGunzip } from 'node:zlib';
+import { createGunzip, constants, gunzip, gzip } from 'node:zlib';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import { isHistoryName, isSegmentName, parseTimelineHistory } from '../../domain/target/wal.js';
 import { readSegmentHeader } from '../../postgres/wal/segment-file.js';
 import type { WalArchive } from '../../postgres/wal/wal-archive.js';
-import type { ReadableStorage } from '../../storage/storage.js';
+import type { ReadableStorage, WritableStorage } from '../../storage/storage.js';
 import { walKey, walPrefix } from './names.js';
 import type { PolicyFolder } from '../shared/policy-folder.js';
 import { streamToFile } from '../../files/atomic-file.js';
+import { promisify } from 'node:util';
 
 const POLL_MS = 200;
 type Repository = PolicyFolder & { readonly storage: ReadableStorage };
@@ -28,7 +29,7 @@ export async function archivedNames(repository: Repository): Promise<string[]> {
 
 /**
  * Of the archived names those of which a segment is only begun, and is the last of its timeline: before another one a
- * beginning is a gap, for nothing leads on from it (F23).
+ * beginning is a gap, for nothing leads on from it.
  */
 export function usableBeginnings(names: readonly string[]): string[] {
   const segments = names.map((name) => name.replace(/\.partial$/, '')).filter(isSegmentName);
@@ -71,7 +72,7 @@ export async function walArchive(repository: Repository): Promise<WalArchive> {
 
 /**
  * Unpacks one archived segment to a path, where it appears whole: gzip's own checksum and length, and the length that
- * the segment's header names, have to hold (F15).
+ * the segment's header names, have to hold.
  * @throws RepriseError `wal-gap` for a damaged one; `not-found`
  */
 export async function fetchSegment(
@@ -108,7 +109,7 @@ function damaged(name: string, why: string): RepriseError {
 }
 
 /**
- * Waits until a segment is in the repository (F7).
+ * Waits until a segment is in the repository.
  * @throws RepriseError `wal-not-archived` after the policy's `archive_timeout`
  */
 export async function waitForSegment(
@@ -124,10 +125,42 @@ export async function waitForSegment(
     if (performance.now() >= deadline) {
       throw new RepriseError(
         'wal-not-archived',
-        `WAL segment ${segment} did not come to the repository within ${timeoutSeconds} s`,
+        `WAL segment ${segment} was not archived in the repository within ${timeoutSeconds} s`,
         hint,
       );
     }
     await sleep(POLL_MS);
   }
+}
+
+const pack = promisify(gzip);
+const unpack = promisify(gunzip);
+type WritableRepository = PolicyFolder & { readonly storage: WritableStorage };
+
+/**
+ * Stores one finished file of WAL under its name, once: what is there already has to be the same, byte for byte.
+ * @throws RepriseError `conflict` where it is another
+ */
+export async function pushWal(repository: WritableRepository, name: string, path: string): Promise<void> {
+  const content = await readFile(path);
+  const key = walKey(repository, name);
+  if (await repository.storage.createIfAbsent(key, await packed(content))) return;
+  // One that cannot be read now is waited for; one that cannot be unpacked is another.
+  const found = await repository.storage.read(key);
+  const stored = await unpack(found).catch(() => null);
+  if (stored?.equals(content) === true) return;
+  throw new RepriseError(
+    'conflict',
+    `another WAL file ${name} is already in the repository`,
+    'two clusters, or two timelines with the same number, write to one archive: give this cluster a policy of its own',
+  );
+}
+
+/** Stores the beginning of a segment that is still being written, in place of an earlier one. */
+export async function pushBeginning(repository: WritableRepository, segment: string, path: string): Promise<void> {
+  await repository.storage.write(walKey(repository, `${segment}.partial`), await packed(await readFile(path)));
+}
+
+async function packed(content: Buffer): Promise<Buffer> {
+  return pack(content, { level: constants.Z_BEST_SPEED });
 }

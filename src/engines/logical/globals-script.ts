@@ -21,7 +21,7 @@ const patterns = {
   ),
 };
 
-/** Statements of a globals file in their order. Its text is never given to a server as a whole (F35, F43). */
+/** Statements of a globals file in their order. Its text is never given to a server as a whole. */
 export function parseGlobals(text: string): readonly GlobalStatement[] {
   return splitStatements(text).map(classify);
 }
@@ -51,37 +51,43 @@ export function splitStatements(text: string): readonly string[] {
   return statements;
 }
 
-function classify(sql: string): GlobalStatement {
-  const role = (pattern: RegExp): string | undefined => unquote(pattern.exec(sql)?.[1]);
-  const created = role(patterns.createRole);
-  if (created !== undefined) return { kind: 'create-role', role: created, sql };
-  const altered = role(patterns.alterRole);
-  if (altered !== undefined) return { kind: 'alter-role', role: altered, sql };
-  const commented = role(patterns.commentRole);
-  if (commented !== undefined) return { kind: 'comment-role', role: commented, sql };
-  const grant = patterns.grantRole.exec(sql);
-  if (grant?.[1] !== undefined && grant[2] !== undefined) {
-    // Who granted it may not exist on another server, and matters to nobody there.
-    const withoutGrantor = `GRANT ${grant[1]} TO ${grant[2]}${grant[3] ?? ''}`;
-    return {
+/** How a statement is told by its beginning, and what is taken from it. The first that fits counts. */
+const readers: readonly [RegExp, (sql: string, parts: RegExpExecArray) => GlobalStatement][] = [
+  [patterns.createRole, (sql, [, role]) => ({ kind: 'create-role', role: unquote(role), sql })],
+  [patterns.alterRole, (sql, [, role]) => ({ kind: 'alter-role', role: unquote(role), sql })],
+  [patterns.commentRole, (sql, [, role]) => ({ kind: 'comment-role', role: unquote(role), sql })],
+  [
+    patterns.grantRole,
+    (_sql, [, granted = '', member = '', options = '']) => ({
       kind: 'grant-role',
-      granted: unquote(grant[1]) ?? '',
-      member: unquote(grant[2]) ?? '',
-      sql: withoutGrantor,
-    };
+      granted: unquote(granted),
+      member: unquote(member),
+      // Who granted it may not exist on another server, and matters to nobody there.
+      sql: `GRANT ${granted} TO ${member}${options}`,
+    }),
+  ],
+  [
+    patterns.createTablespace,
+    (sql, [, tablespace, , location = '']) => ({
+      kind: 'create-tablespace',
+      tablespace: unquote(tablespace),
+      location: location.replaceAll("''", "'"),
+      sql,
+    }),
+  ],
+  [patterns.alterTablespace, (sql, [, name]) => ({ kind: 'alter-tablespace', tablespace: unquote(name), sql })],
+];
+
+function classify(sql: string): GlobalStatement {
+  for (const [pattern, read] of readers) {
+    const parts = pattern.exec(sql);
+    if (parts !== null) return read(sql, parts);
   }
-  const tablespace = patterns.createTablespace.exec(sql);
-  if (tablespace?.[1] !== undefined) {
-    const location = (tablespace[3] ?? '').replaceAll("''", "'");
-    return { kind: 'create-tablespace', tablespace: unquote(tablespace[1]) ?? '', location, sql };
-  }
-  const alteredTablespace = role(patterns.alterTablespace);
-  if (alteredTablespace !== undefined) return { kind: 'alter-tablespace', tablespace: alteredTablespace, sql };
   return { kind: /^SET /.test(sql) ? 'setting' : 'other', sql };
 }
 
-function unquote(identifier: string | undefined): string | undefined {
-  if (identifier === undefined || !identifier.startsWith('"')) return identifier;
+function unquote(identifier = ''): string {
+  if (!identifier.startsWith('"')) return identifier;
   return identifier.slice(1, -1).replaceAll('""', '"');
 }
 

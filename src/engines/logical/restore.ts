@@ -9,11 +9,11 @@ import { applyProperties } from '../../postgres/content/database-properties.js';
 import { NOT_DECRYPTED } from '../../process/age/age.js';
 import type { JobExit, JobExitClass } from '../../process/jobs/jobs.js';
 import type { EngineContext, RestoreDatabaseRequest, RestoredDatabase } from '../engine.js';
-import { compareCounts } from './copy-counts.js';
+import { compareCounts } from './count-dump.js';
 import { compareObjects } from './database-facts.js';
 import { toolFailure } from '../../process/exec/tool-rules.js';
 import { LOGICAL_TOOLS } from './tool-rules.js';
-import { wholeFile } from './fetched.js';
+import { wholeFile } from './local-copy.js';
 import { hasEnded, runToolJob } from '../shared/run-tool-job.js';
 import { checkKey, readingArgv } from './encryption.js';
 import { manifestFiles, manifestOf } from './manifest.js';
@@ -42,9 +42,9 @@ interface Restoring {
 /**
  * Restores a dump into a new database beside the live one, compares every table's rows with what was recorded, and
  * gives the new database the properties of the dumped one, which pg_restore leaves out. A restore that is not whole
- * leaves no database behind (F21, F22).
+ * leaves no database behind.
  *
- * @throws RepriseError `backup-corrupt` (F15), `key-missing`, `conflict` where the name is taken, `check-failed` where something is
+ * @throws RepriseError `backup-corrupt`, `key-missing`, `conflict` where the name is taken, `check-failed` where something is
  *   missing or pg_restore complained of more than is known to be harmless
  */
 export async function restoreDatabase(
@@ -127,7 +127,7 @@ async function runPgRestore({
 }
 
 /**
- * Exit 1 is "errors ignored on restore": each is looked at (F21). A connection lost may be found again, and what was
+ * Exit 1 is "errors ignored on restore": each is looked at. A connection lost may be found again, and what was
  * ended by a signal started again; all else would only happen once more.
  */
 async function classifyExit(exit: JobExit): Promise<JobExitClass | RepriseError> {

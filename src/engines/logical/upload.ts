@@ -1,8 +1,7 @@
 import { open, rm } from 'node:fs/promises';
 import { RepriseError } from '../../domain/errors.js';
 import type { UploadLine } from '../../process/jobs/upload-order.js';
-import { STORAGE_FAILED } from '../../process/jobs/upload-order.js';
-import { writeUploadOrder } from '../../process/jobs/upload-orders.js';
+import { STORAGE_FAILED, writeUploadOrder } from '../../process/jobs/upload-order.js';
 import { toolEnvironment } from '../../process/exec/environment.js';
 import type { JobResult } from '../../process/jobs/jobs.js';
 import { asUser } from '../../process/exec/users.js';

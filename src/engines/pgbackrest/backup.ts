@@ -3,16 +3,17 @@ import { countDatabases } from '../../postgres/content/inventory.js';
 import type { LiveServerFacts } from '../../postgres/server/server-facts.js';
 import type { BackupRequest, EngineContext, MadeBackup } from '../engine.js';
 import { sha256OfFile } from '../shared/hash.js';
-import { ownership } from '../shared/backup-record.js';
+import { ownership, unlessLost } from '../shared/backup-record.js';
 import { KEEP_ALL, optionsOf, pgbackrestArgv } from './command.js';
 import type { StanzaBackup } from './info.js';
 import { ANNOTATION, listed, readInfo, readTablespaces } from './info.js';
 import { runPgbackrestJob } from './job.js';
-import { ensureStanza, liveFacts, requireIdentity } from './stanza.js';
-import { chooseType } from './type.js';
+import { ensureStanza, requireIdentity } from './stanza.js';
+import { liveFacts } from '../shared/live-server.js';
+import { chooseType } from './backup-type.js';
 
 /**
- * One backup of the cluster, complete and with its stop WAL archived (F7). It carries the operation's id, so that a
+ * One backup of the cluster, complete and with its stop WAL archived. It carries the operation's id, so that a
  * later attempt of the operation finds it finished instead of making another; what a killed pgBackRest left is
  * resumed by pgBackRest itself and is in nobody's list until then.
  */
@@ -51,7 +52,7 @@ async function makeBackup(
       ? chooseType({
           backups: ofThisCluster,
           fullEverySeconds,
-          ...(diffEverySeconds === undefined ? {} : { diffEverySeconds }),
+          diffEverySeconds,
           startedAt: request.startedAt,
         })
       : request.type;
@@ -68,7 +69,7 @@ async function makeBackup(
   if (made === undefined) {
     throw new RepriseError(
       'tool-failed',
-      'pgbackrest backup ended well, and the repository lists no such backup',
+      'pgbackrest backup succeeded, but the repository does not list the backup',
       'was it expired by another pgbackrest (cron)? then run the backup again as a new operation',
     );
   }
@@ -92,4 +93,29 @@ export async function manifestHash(context: EngineContext, label: string): Promi
     onGone: 'restart',
   });
   return sha256OfFile(job.stdout);
+}
+
+/**
+ * The record of a backup that somebody else's pgBackRest (cron) made: its rows were never counted.
+ * @throws RepriseError `identity-mismatch` where it is another cluster's, `not-found`
+ */
+export async function describeBackup(context: EngineContext, label: string): Promise<MadeBackup> {
+  const made = (await readInfo(context)).backups.find((backup) => backup.label === label);
+  if (made === undefined)
+    throw new RepriseError('not-found', `backup ${label} is no longer in the repository`, 'run: pgbackrest info');
+  const { database } = made;
+  const live = await unlessLost(liveFacts(context));
+  if (live !== null && live.systemIdentifier !== database.systemIdentifier) {
+    throw new RepriseError(
+      'identity-mismatch',
+      `it is a backup of the cluster ${database.systemIdentifier}, and the server is ${live.systemIdentifier}`,
+      'give that cluster a policy of its own',
+    );
+  }
+  return {
+    ...ownership(context, label),
+    ...listed(made),
+    sha256: await manifestHash(context, label),
+    server: { versionNum: database.major * 10_000, systemIdentifier: database.systemIdentifier },
+  };
 }

@@ -1,12 +1,12 @@
-import { createHash } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import type { PolicyConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 import { iniSections } from '../../domain/text/ini.js';
-import { isErrno } from '../../files/paths.js';
-import { runProgram } from '../../process/exec/run-program.js';
+import { digestOfConfig, requireReadable } from '../shared/tool-config.js';
 import type { CommandContext } from './command.js';
 import { optionsOf } from './command.js';
+import type { EnginePlace } from '../engine.js';
+import type { PgbackrestOptions } from './options.js';
 
 /** Options of one stanza as pgbackrest.conf gives them; a stanza's own go before `[global]`. Holds secrets: never shown. */
 export type ConfigFile = ReadonlyMap<string, string>;
@@ -20,32 +20,13 @@ export const DEFAULT_REPOSITORY = '/var/lib/pgbackrest';
  */
 export async function readConfigFile(context: CommandContext): Promise<ConfigFile> {
   const { config, stanza } = optionsOf(context);
-  const { exitCode } = await runProgram(['test', '-r', config], { user: context.user, acceptCodes: [0, 1] });
-  if (exitCode !== 0) {
-    throw new RepriseError(
-      'config-invalid',
-      `${config} is missing, or not readable by ${context.user?.name ?? "the worker's user"}`,
-      'check options.config of the policy and the rights of the file',
-    );
-  }
+  await requireReadable(config, context.user, 'check options.config of the policy and the rights of the file');
   return parseConfigFile(await readFile(config, 'utf8'), stanza);
 }
 
-/**
- * SHA-256 (hex) of the file as it is: no option of it may change between an approval and what is done.
- * @throws RepriseError `config-invalid` where it cannot be read
- */
-export async function configDigest(policy: PolicyConfig): Promise<string> {
-  const { config } = optionsOf({ policy });
-  const content = await readFile(config).catch((error: unknown) => {
-    if (!isErrno(error, 'ENOENT', 'EACCES', 'ENOTDIR')) throw error;
-    throw new RepriseError(
-      'config-invalid',
-      `${config} is missing, or the worker may not read it`,
-      'put it back as it was approved; another one needs another plan',
-    );
-  });
-  return createHash('sha256').update(content).digest('hex');
+/** SHA-256 (hex) of pgbackrest.conf. Throws `config-invalid` where it cannot be read. */
+export function configDigest(policy: PolicyConfig): Promise<string> {
+  return digestOfConfig(optionsOf({ policy }).config);
 }
 
 /** Reads the sections `[global]` and `[stanza]`, and those of a command such as `[global:backup]`. */
@@ -64,17 +45,17 @@ export async function configWarnings(config: ConfigFile, path: string): Promise<
   );
   if (expiring.length > 0) {
     warnings.push(
-      `pgbackrest expires by itself: ${path} sets ${expiring.join(', ')}, so that a backup or expire started beside Reprise (cron) removes what Reprise has promised to keep; remove these settings`,
+      `pgbackrest expires backups by itself: ${path} sets ${expiring.join(', ')}, so that a backup or expire started by something else (cron) removes backups that Reprise keeps; remove these settings`,
     );
   }
   if (config.get('repo1-retention-archive-type') === 'time') {
     warnings.push(
-      `${path} sets repo1-retention-archive-type=time, which pgBackRest does not know (full, diff or incr): it refuses every command; remove the line, Reprise computes which WAL may go`,
+      `${path} sets repo1-retention-archive-type=time, which pgBackRest does not know (full, diff or incr): it refuses every command; remove the line, Reprise computes which WAL to remove`,
     );
   }
   if (config.has('archive-push-queue-max')) {
     warnings.push(
-      `${path} sets archive-push-queue-max: when the archive stands still, WAL is dropped and recovery has a gap; a new backup is needed after that`,
+      `${path} sets archive-push-queue-max: when archiving fails for long, WAL is dropped and there is a gap in the WAL; a new backup is needed after that`,
     );
   }
   if ([...config.keys()].some((name) => /^repo[2-9]/.test(name))) {
@@ -99,4 +80,30 @@ export async function configWarnings(config: ConfigFile, path: string): Promise<
 export function localRepository(config: ConfigFile): string | null {
   const isHere = (config.get('repo1-type') ?? 'posix') === 'posix' && !config.has('repo1-host');
   return isHere ? (config.get('repo1-path') ?? DEFAULT_REPOSITORY) : null;
+}
+
+/**
+ * Where pgbackrest.conf says that the first repository is, and whether it is encrypted.
+ * @throws RepriseError `config-invalid` where it cannot be read
+ */
+export async function inspectPgbackrestPlace(options: Readonly<Record<string, unknown>>): Promise<EnginePlace> {
+  const { config, stanza } = options as PgbackrestOptions;
+  const text = await readFile(config, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    throw new RepriseError(
+      'config-invalid',
+      `${config} cannot be read (${error.code ?? 'unknown'})`,
+      'correct options.config of the policy, or the rights of the file',
+    );
+  });
+  const file = parseConfigFile(text, stanza);
+  const warnings = await configWarnings(file, config);
+  const holdsSecret = [...file.keys()].some((name) => /-(pass|key|key-secret|token)$/.test(name));
+  if (holdsSecret && ((await stat(config)).mode & 0o077) !== 0)
+    warnings.push(`${config} holds a secret and is open to others; run: chmod 600 ${config}`);
+  return {
+    path: localRepository(file),
+    encrypted: (file.get('repo1-cipher-type') ?? 'none') !== 'none',
+    encryptHint: `in ${config}: repo1-cipher-type=aes-256-cbc and repo1-cipher-pass=...; a repository is encrypted from its stanza-create on, so give it a new repo1-path`,
+    warnings,
+  };
 }

@@ -1,5 +1,6 @@
 import { RepriseError } from '../../domain/errors.js';
 import type { EngineContext, RemovalPlan } from '../engine.js';
+import { refuseStranded } from '../shared/backup-record.js';
 import { readArchive } from './archive.js';
 import { KEEP_ALL, optionsOf, runPgbackrest } from './command.js';
 import type { ConfigFile } from './config-file.js';
@@ -39,14 +40,7 @@ export async function planRemoval(context: EngineContext, labels: readonly strin
 export async function remove(context: EngineContext, labels: readonly string[]): Promise<void> {
   const info = await readInfo(context);
   const present = labels.filter((label) => info.backups.some((backup) => backup.label === label));
-  const stranded = withDependants(info.backups, present).filter((label) => !labels.includes(label));
-  if (stranded.length > 0) {
-    throw new RepriseError(
-      'rotation-refused',
-      `${stranded.join(', ')} cannot be restored without what is to go`,
-      'let them go too, or keep the backups they rest on',
-    );
-  }
+  refuseStranded(withDependants(info.backups, present), labels);
   const steps = expireSteps(info.backups, present);
   const config = await readConfigFile(context);
   for (const step of [...(await halfRemoved(context, info, labels)), ...steps]) {
@@ -60,7 +54,7 @@ export async function remove(context: EngineContext, labels: readonly string[]):
   if (left.length > 0) {
     throw new RepriseError(
       'tool-failed',
-      `pgbackrest expire ended well, and ${left.map(({ label }) => label).join(', ')} is still there`,
+      `pgbackrest expire succeeded, but ${left.map(({ label }) => label).join(', ')} is still there`,
       'run: pgbackrest info',
     );
   }

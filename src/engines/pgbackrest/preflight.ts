@@ -1,13 +1,13 @@
 import { RepriseError } from '../../domain/errors.js';
 import { withClient } from '../../postgres/connection/with-client.js';
-import type { LiveServerFacts } from '../../postgres/server/server-facts.js';
 import { runProgram } from '../../process/exec/run-program.js';
 import type { EngineContext } from '../engine.js';
 import { optionsOf } from './command.js';
 import type { ConfigFile } from './config-file.js';
 import { configWarnings, readConfigFile } from './config-file.js';
 import type { PgbackrestOptions } from './options.js';
-import { checkArchiving, ensureStanza, liveFacts } from './stanza.js';
+import { checkArchiving, ensureStanza } from './stanza.js';
+import { liveFacts, requireArchiving } from '../shared/live-server.js';
 
 /** Annotations, which tell whose backup one is, came with 2.41; everything here was tried with 2.45. */
 export const OLDEST_PGBACKREST = [2, 45] as const;
@@ -22,7 +22,10 @@ export async function preflightBackup(context: EngineContext): Promise<readonly 
   await requireVersion();
   const file = await readConfigFile(context);
   const server = await liveFacts(context);
-  requireArchiving(server, optionsOf(context).stanza);
+  requireArchiving(
+    server,
+    `set archive_mode = on and archive_command = 'pgbackrest --stanza=${optionsOf(context).stanza} archive-push %p'`,
+  );
   await requireNames(context);
   await ensureStanza(context, server);
   await checkArchiving(context);
@@ -43,24 +46,7 @@ export async function requireVersion(): Promise<void> {
   }
 }
 
-function requireArchiving(server: LiveServerFacts, stanza: string): void {
-  if (server.inRecovery) {
-    throw new RepriseError(
-      'topology-refused',
-      'the server is a standby or still in recovery',
-      "connect the policy's cluster to the primary",
-    );
-  }
-  if (server.archiveMode === 'off' || server.archiveCommand === '') {
-    throw new RepriseError(
-      'config-invalid',
-      `the server archives no WAL: archive_mode is ${server.archiveMode}${server.archiveMode === 'off' ? '' : ' and archive_command is empty'}`,
-      `set archive_mode = on and archive_command = 'pgbackrest --stanza=${stanza} archive-push %p', then restart the server`,
-    );
-  }
-}
-
-/** F35: a newline in a database's name breaks the lines of the manifest, and with it the backup of the whole cluster. */
+/** A newline in a database's name breaks the lines of the manifest, and with it the backup of the whole cluster. */
 async function requireNames({ cluster: { connection } }: EngineContext): Promise<void> {
   const { rows } = await withClient(connection, connection.maintenanceDatabase, (client) =>
     client.query<{ name: string }>("SELECT datname AS name FROM pg_database WHERE datname LIKE E'%\\n%'"),
@@ -79,7 +65,7 @@ function commandWarnings(command: string, { stanza, config }: PgbackrestOptions,
   const warnings: string[] = [];
   if (!command.includes('archive-push'))
     warnings.push(
-      `archive_command does not run pgbackrest archive-push itself, so that nothing is known of it but that it works now`,
+      `archive_command does not run pgbackrest archive-push itself, so that nothing is known of it but that it works at this moment`,
     );
   const named = /--config[= ](?:'([^']+)'|"([^"]+)"|(\S+))/.exec(command);
   const path = named?.[1] ?? named?.[2] ?? named?.[3];

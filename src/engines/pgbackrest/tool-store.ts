@@ -1,4 +1,4 @@
-import type { DescribedStorage } from '../../domain/storage/described-storage.js';
+import type { DescribedStorage } from '../../domain/config.js';
 import type { ReadableStorage } from '../../storage/storage.js';
 import type { ReadContext } from '../engine.js';
 import { coldBelow, coldWal, describedS3 } from '../shared/tool-store.js';

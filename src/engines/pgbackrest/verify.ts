@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import type { Backup } from '../../domain/backup/backup.js';
 import { missingFor } from '../../postgres/wal/contiguous-wal.js';
 import type { EngineContext, VerifyVerdict } from '../engine.js';
+import { failedVerification } from '../shared/backup-record.js';
 import { readArchive } from './archive.js';
 import { manifestHash } from './backup.js';
 import type { StanzaBackup } from './info.js';
@@ -11,25 +12,28 @@ import type { VerifyReport } from './verify-report.js';
 import { parseVerifyReport } from './verify-report.js';
 
 /**
- * Reads every file of the backup, in whichever backup it is kept, and the WAL it needs, and compares checksums (F15).
+ * Reads every file of the backup, in whichever backup it is kept, and the WAL it needs, and compares checksums.
  * pgBackRest 2.45 verifies the whole repository at once, counts missing WAL as no error, and exits with 0 whatever it
  * found: its report is judged here.
  */
 export async function verify(context: EngineContext, backup: Backup): Promise<VerifyVerdict> {
   const stored = (await readInfo(context)).backups.find(({ label }) => label === backup.label);
-  if (stored === undefined) return bad(`backup ${backup.label} is not in the repository any more`);
-  if (stored.error) return bad('pgBackRest found pages with wrong checksums in the cluster while it made this backup');
+  if (stored === undefined) return failedVerification(`backup ${backup.label} is no longer in the repository`);
+  if (stored.error)
+    return failedVerification('pgBackRest found pages with wrong checksums in the cluster while it made this backup');
   if (backup.sha256 !== undefined && backup.sha256 !== (await manifestHash(context, backup.label))) {
-    return bad('its manifest is not the one that was recorded when it was made');
+    return failedVerification('its manifest differs from the one recorded when it was made');
   }
   const report = await readReport(context, stored);
   const wrong = judgeReport(report, stored);
-  if (wrong !== undefined) return bad(wrong);
+  if (wrong !== undefined) return failedVerification(wrong);
   const { database, lsn, wal } = stored;
-  if (wal === null) return bad('it was made without WAL (offline), so that nothing can be replayed on it');
+  if (wal === null)
+    return failedVerification('it was made without WAL (offline), so that nothing can be replayed on it');
   const archive = await readArchive(context, database.archiveId);
   const missing = missingFor({ lsn, wal }, archive.segments);
-  if (missing.length > 0) return bad(`WAL that it needs to be consistent is not in the archive: ${missing.join(', ')}`);
+  if (missing.length > 0)
+    return failedVerification(`WAL that it needs to be consistent is not in the archive: ${missing.join(', ')}`);
   const files = report.backups.get(stored.label)?.files ?? 0;
   return { ok: true, detail: `${files} files and WAL ${wal.start} to ${wal.stop} have their recorded checksums` };
 }
@@ -39,10 +43,10 @@ export function judgeReport(
   report: VerifyReport,
   backup: Pick<StanzaBackup, 'label' | 'dependsOn' | 'wal' | 'database'>,
 ): string | undefined {
-  if (!report.complete) return 'pgbackrest verify did not come to an end';
+  if (!report.complete) return 'pgbackrest verify did not finish';
   const found = report.backups.get(backup.label);
   if (found === undefined)
-    return `pgbackrest verify says nothing of it${report.problems.map((problem) => `: ${problem}`).join('')}`;
+    return `pgbackrest verify does not report it${report.problems.map((problem) => `: ${problem}`).join('')}`;
   if (!found.valid) {
     const places = [backup.label, ...backup.dependsOn];
     const files = report.badFiles.filter((file) => places.some((place) => file.startsWith(`${place}/`)));
@@ -69,8 +73,4 @@ async function runVerify(context: EngineContext, step: string): Promise<VerifyRe
     options: ['--repo=1', '--output=text', '--verbose'],
   });
   return parseVerifyReport(await readFile(job.stdout, 'utf8'));
-}
-
-function bad(detail: string): VerifyVerdict {
-  return { ok: false, detail };
 }

@@ -1,6 +1,6 @@
 import { backupId } from '../../domain/backup/backup.js';
-import { isRepriseError } from '../../domain/errors.js';
-import type { MadeBackup, ReadContext } from '../engine.js';
+import { isRepriseError, RepriseError } from '../../domain/errors.js';
+import type { MadeBackup, ReadContext, VerifyVerdict } from '../engine.js';
 
 /** How a record of a backup begins that a tool lists by its label: its id, and whose it is. */
 export function ownership(
@@ -22,4 +22,20 @@ export async function unlessLost<T>(facts: Promise<T>): Promise<T | null> {
     if (isRepriseError(error) && error.code === 'database-unreachable') return null;
     throw error;
   });
+}
+
+/** The verdict of a verification that found a backup damaged, with the reason in one sentence. */
+export function failedVerification(detail: string): VerifyVerdict {
+  return { ok: false, detail };
+}
+
+/** @throws RepriseError `rotation-refused` where a removal would leave backups that rest on what goes */
+export function refuseStranded(going: readonly string[], asked: readonly string[]): void {
+  const stranded = going.filter((label) => !asked.includes(label));
+  if (stranded.length === 0) return;
+  throw new RepriseError(
+    'rotation-refused',
+    `${stranded.join(', ')} cannot be restored without the backups to be removed`,
+    'remove them too, or keep the backups they rest on',
+  );
 }

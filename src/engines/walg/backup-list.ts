@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { BackupType, ListedBackup } from '../../domain/backup/backup.js';
+import { RepriseError } from '../../domain/errors.js';
 import { formatLsn, isLsn, segmentBefore } from '../../domain/target/wal.js';
 import { segmentBytesOf } from '../../postgres/wal/contiguous-wal.js';
 import { parseToolJson } from '../shared/manifest.js';
@@ -122,7 +123,7 @@ export function listed(backup: WalgBackup): ListedBackup {
   const { label, type, startedAt, finishedAt, sizeBytes, dependsOn, wal } = backup;
   return {
     ...{ label, type, startedAt, finishedAt, sizeBytes, dependsOn, wal },
-    damaged: backup.baseless ? 'the backup it rests on is not in the storage any more' : undefined,
+    damaged: backup.baseless ? 'the backup it depends on is no longer in the storage' : undefined,
   };
 }
 
@@ -153,4 +154,21 @@ function markIn(userData: unknown): string | null {
   const mark =
     typeof userData === 'object' && userData !== null ? (userData as Record<string, unknown>)[MARK] : undefined;
   return typeof mark === 'string' ? mark : null;
+}
+
+/**
+ * Refuses a prefix that another cluster's backups are in: their WAL would overwrite each other.
+ * @throws RepriseError `identity-mismatch`
+ */
+export function requireOwnPrefix(
+  backups: readonly Pick<WalgBackup, 'label' | 'systemIdentifier'>[],
+  systemIdentifier: string,
+): void {
+  const other = backups.findLast((backup) => backup.systemIdentifier !== null);
+  if (other === undefined || other.systemIdentifier === systemIdentifier) return;
+  throw new RepriseError(
+    'identity-mismatch',
+    `backup ${other.label} in this storage is of the cluster ${other.systemIdentifier}, and the server is ${systemIdentifier}`,
+    'give this cluster a prefix of its own in its environment file; after pg_upgrade a new one too',
+  );
 }

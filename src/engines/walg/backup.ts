@@ -4,21 +4,22 @@ import { countDatabases } from '../../postgres/content/inventory.js';
 import type { LiveServerFacts } from '../../postgres/server/server-facts.js';
 import { missingFor } from '../../postgres/wal/contiguous-wal.js';
 import type { BackupRequest, EngineContext, MadeBackup } from '../engine.js';
-import { ownership } from '../shared/backup-record.js';
+import { ownership, unlessLost } from '../shared/backup-record.js';
 import { readArchive } from './archive.js';
 import type { WalgBackup } from './backup-list.js';
 import { listBackups, listed, markSetting } from './backup-list.js';
 import { optionsOf, runWalgJob } from './command.js';
 import { readEnvFile } from './env-file.js';
-import { fingerprintOf } from './fingerprint.js';
+import { fingerprintOf } from './storage-layout.js';
 import { strayBase } from './lineage.js';
-import { liveFacts, requireOwnPrefix } from './server.js';
+import { liveFacts } from '../shared/live-server.js';
+import { requireOwnPrefix } from './backup-list.js';
 import { requireNoTablespaces } from './tablespaces.js';
 
 const LOOK_MS = 500;
 
 /**
- * One backup of the cluster, complete and with its WAL archived (F7). It carries the operation's id, so that a later
+ * One backup of the cluster, complete and with its WAL archived. It carries the operation's id, so that a later
  * attempt of the operation finds it finished instead of pushing another; what a killed push left has no sentinel and is
  * in nobody's list.
  */
@@ -37,7 +38,7 @@ export async function backup(context: EngineContext, request: BackupRequest): Pr
     {
       ...ownership(context, made.label),
       ...listed(made),
-      ...(sha256 === undefined ? {} : { sha256 }),
+      sha256,
       server: {
         versionNum: made.versionNum,
         systemIdentifier: server.systemIdentifier,
@@ -74,8 +75,8 @@ async function push(context: EngineContext, type: BackupRequest['type'], server:
   if (type === 'incr' && stray !== null) {
     throw new RepriseError(
       'no-usable-backup',
-      `a delta would rest on ${stray.label}, which is not of the past of timeline ${server.timeline}, where the server is since a recovery`,
-      'backup run --type full; the next deltas rest on that one',
+      `a delta would depend on ${stray.label}, which does not belong to the history of timeline ${server.timeline}, the server's timeline since a recovery`,
+      'backup run --type full; the next deltas depend on that one',
     );
   }
   // Otherwise WAL-G itself says, by WALG_DELTA_MAX_STEPS, when a full one is due.
@@ -89,7 +90,7 @@ async function push(context: EngineContext, type: BackupRequest['type'], server:
   if (made !== undefined) return made;
   throw new RepriseError(
     'tool-failed',
-    'wal-g backup-push ended well, and the storage lists no such backup',
+    'wal-g backup-push succeeded, but the storage does not list the backup',
     'was it deleted by another wal-g (cron)? then run the backup again as a new operation',
   );
 }
@@ -99,7 +100,7 @@ async function ownBackup(context: EngineContext): Promise<WalgBackup | undefined
   return (await listBackups(context)).findLast(({ operationId }) => operationId === context.operationId);
 }
 
-/** F7: without the WAL from its start to its stop a backup can never be consistent. */
+/** Without the WAL from its start to its stop a backup can never be consistent. */
 async function requireArchived(context: EngineContext, { label, lsn, wal }: WalgBackup): Promise<void> {
   const { archiveTimeoutSeconds } = optionsOf(context);
   const deadline = Date.now() + archiveTimeoutSeconds * 1000;
@@ -115,4 +116,30 @@ async function requireArchived(context: EngineContext, { label, lsn, wal }: Walg
     }
     await sleep(LOOK_MS, undefined, { signal: context.signal });
   }
+}
+
+/**
+ * The record of a backup that somebody else's WAL-G (cron) made: its rows were never counted.
+ * @throws RepriseError `identity-mismatch` where it is another cluster's, `not-found`
+ */
+export async function describeBackup(context: EngineContext, label: string): Promise<MadeBackup> {
+  const made = (await listBackups(context)).find((backup) => backup.label === label);
+  if (made === undefined)
+    throw new RepriseError('not-found', `backup ${label} is no longer in the storage`, 'run: wal-g backup-list');
+  const live = await unlessLost(liveFacts(context));
+  const { systemIdentifier } = made;
+  if (systemIdentifier === null || (live !== null && live.systemIdentifier !== systemIdentifier)) {
+    throw new RepriseError(
+      'identity-mismatch',
+      `it is a backup of the cluster ${systemIdentifier ?? '(not named)'}, and the server is ${live?.systemIdentifier ?? 'not reachable'}`,
+      'give that cluster a policy and a prefix of its own',
+    );
+  }
+  const sha256 = await fingerprintOf(context, label);
+  return {
+    ...ownership(context, label),
+    ...listed(made),
+    sha256,
+    server: { versionNum: made.versionNum, systemIdentifier },
+  };
 }

@@ -1,9 +1,9 @@
-import { createHash } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import type { PolicyConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
-import { runProgram } from '../../process/exec/run-program.js';
 import type { OsUser } from '../../process/jobs/jobs.js';
+import type { EnginePlace } from '../engine.js';
+import { digestOfConfig, requireReadable } from '../shared/tool-config.js';
 import type { WalgOptions } from './options.js';
 
 /** Settings of WAL-G by name. Holds secrets: never shown. */
@@ -48,14 +48,11 @@ export function parseEnvFile(text: string, path: string): EnvFile {
  */
 export async function readEnvFile(options: WalgOptions, user: OsUser | null): Promise<EnvFile> {
   const { envFile } = options;
-  const { exitCode } = await runProgram(['test', '-r', envFile], { user, acceptCodes: [0, 1] });
-  if (exitCode !== 0) {
-    throw new RepriseError(
-      'config-invalid',
-      `${envFile} is missing, or not readable by ${user?.name ?? "the worker's user"}`,
-      "check options.env_file of the policy and the rights of the file: PostgreSQL's user runs WAL-G",
-    );
-  }
+  await requireReadable(
+    envFile,
+    user,
+    "check options.env_file of the policy and the rights of the file: PostgreSQL's user runs WAL-G",
+  );
   const settings = parseEnvFile(await readFile(envFile, 'utf8'), envFile);
   await requireFit(settings, envFile);
   return settings;
@@ -79,7 +76,7 @@ async function requireFit(settings: EnvFile, path: string): Promise<void> {
       'add WALG_S3_PREFIX=s3://bucket/folder or WALG_FILE_PREFIX=/directory',
     );
   }
-  // F39: with it WAL-G prints its whole environment into its log.
+  // With it WAL-G prints its whole environment into its log.
   if (settings.get('WALG_LOG_LEVEL')?.toUpperCase() === 'DEVEL') {
     throw new RepriseError(
       'config-invalid',
@@ -99,17 +96,44 @@ export function localPrefix(settings: EnvFile): string | undefined {
   return settings.get('WALG_FILE_PREFIX');
 }
 
-/** SHA-256 (hex) of the file as it is: no setting may change between an approval and what is done. */
-export async function configDigest(policy: PolicyConfig): Promise<string> {
-  const { envFile } = policy.options as WalgOptions;
-  const content = await readFile(envFile).catch(() => {
+/** Settings with which WAL-G, or the object store, encrypts what it writes. */
+const ENCRYPTS = [
+  'WALG_LIBSODIUM_KEY',
+  'WALG_LIBSODIUM_KEY_PATH',
+  'WALG_PGP_KEY',
+  'WALG_PGP_KEY_PATH',
+  'WALE_GPG_KEY_ID',
+  'WALG_GPG_KEY_ID',
+  'WALG_CSE_KMS_ID',
+  'WALG_S3_SSE',
+];
+
+/**
+ * Where WAL-G's environment file says that the backups go, and whether they are encrypted.
+ * @throws RepriseError `config-invalid` where it cannot be read
+ */
+export async function inspectWalgPlace(options: Readonly<Record<string, unknown>>): Promise<EnginePlace> {
+  const { envFile } = options as WalgOptions;
+  const settings = await readEnvFile(options as WalgOptions, null);
+  const prefix = localPrefix(settings);
+  if (prefix !== undefined && !prefix.startsWith('/')) {
     throw new RepriseError(
       'config-invalid',
-      `${envFile} is missing, or the worker may not read it`,
-      'put it back as it was approved; another one needs another plan',
+      `${envFile} names no absolute directory in WALG_FILE_PREFIX`,
+      'write it from the root on: every program may run WAL-G from another directory',
     );
-  });
-  return createHash('sha256').update(content).digest('hex');
+  }
+  return {
+    path: prefix ?? null,
+    encrypted: ENCRYPTS.some((name) => settings.has(name)),
+    encryptHint: `in ${envFile}: WALG_LIBSODIUM_KEY_PATH=... or WALG_PGP_KEY_PATH=...; what is there already stays as it is, so begin with a new prefix`,
+    warnings: [],
+  };
+}
+
+/** SHA-256 (hex) of the environment file. Throws `config-invalid` where it cannot be read. */
+export function configDigest(policy: PolicyConfig): Promise<string> {
+  return digestOfConfig((policy.options as WalgOptions).envFile);
 }
 
 function valueOf(written: string): string | undefined {

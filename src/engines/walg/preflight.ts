@@ -6,8 +6,9 @@ import { listBackups } from './backup-list.js';
 import { optionsOf } from './command.js';
 import type { EnvFile } from './env-file.js';
 import { prefixOf, readEnvFile } from './env-file.js';
-import { archiveCommand } from './recovery-commands.js';
-import { liveFacts, requireOwnPrefix } from './server.js';
+import { archiveCommand } from './recovery-wal.js';
+import { liveFacts, requireArchiving } from '../shared/live-server.js';
+import { requireOwnPrefix } from './backup-list.js';
 import { requireNoTablespaces } from './tablespaces.js';
 import type { WalgVersion } from './version.js';
 import { knowsPostgres15, readVersion } from './version.js';
@@ -20,28 +21,15 @@ export async function preflightBackup(context: EngineContext): Promise<readonly 
   const settings = await readEnvFile(optionsOf(context), context.user);
   const version = await readVersion(context);
   const server = await liveFacts(context);
-  requireArchiving(context, server);
+  requireArchiving(
+    server,
+    `set archive_mode = on and archive_command = '${archiveCommand(context).replaceAll("'", "''")}'`,
+  );
   await requireFunctions(context, server, version);
   await requireNoTablespaces(context);
   requireSegmentSize(settings, server);
   requireOwnPrefix(await listBackups(context), server.systemIdentifier);
   return warningsOf(context, settings, server, version);
-}
-
-function requireArchiving(context: EngineContext, server: LiveServerFacts): void {
-  if (server.inRecovery) {
-    throw new RepriseError(
-      'topology-refused',
-      'the server is a standby or still in recovery',
-      "connect the policy's cluster to the primary",
-    );
-  }
-  if (server.archiveMode !== 'off' && server.archiveCommand !== '') return;
-  throw new RepriseError(
-    'config-invalid',
-    `the server archives no WAL: archive_mode is ${server.archiveMode}${server.archiveMode === 'off' ? '' : ' and archive_command is empty'}`,
-    `set archive_mode = on and archive_command = '${archiveCommand(context).replaceAll("'", "''")}', then restart the server`,
-  );
 }
 
 /** PostgreSQL 15 gave the functions that begin and end a backup other names. */
@@ -83,7 +71,7 @@ function warningsOf(
   const { envFile } = optionsOf(context);
   if (!server.archiveCommand.includes('wal-push'))
     warnings.push(
-      'archive_command does not run wal-g wal-push itself, so that nothing is known of it but whether WAL arrives',
+      'archive_command does not run wal-g wal-push itself, so that nothing is known of it but whether WAL arrives in the storage',
     );
   const named = /\.\s+(?:'([^']+)'|"([^"]+)"|(\/[^\s;&]+))/.exec(server.archiveCommand);
   const path = named?.[1] ?? named?.[2] ?? named?.[3];
@@ -91,7 +79,7 @@ function warningsOf(
     warnings.push(`archive_command uses ${path}, and the policy uses ${envFile}`);
   if (settings.get('WALG_PREVENT_WAL_OVERWRITE') !== 'true') {
     warnings.push(
-      `another cluster that archives to ${prefixOf(settings) ?? 'that prefix'} would overwrite WAL unseen; add WALG_PREVENT_WAL_OVERWRITE=true to ${envFile}`,
+      `another cluster that archives to ${prefixOf(settings) ?? 'that prefix'} would overwrite WAL without an error; add WALG_PREVENT_WAL_OVERWRITE=true to ${envFile}`,
     );
   }
   if (!server.dataChecksums)
@@ -100,7 +88,7 @@ function warningsOf(
     );
   if (!version.deletesByTarget)
     warnings.push(
-      `${version.text} deletes only what is older than a backup that stays: retention that keeps an older backup and lets a newer one go is refused`,
+      `${version.text} deletes only what is older than a backup that stays: retention that keeps an older backup and removes a newer one is refused`,
     );
   return warnings;
 }

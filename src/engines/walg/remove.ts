@@ -1,5 +1,6 @@
 import { RepriseError } from '../../domain/errors.js';
 import type { FindNeeded, EngineContext, RemovalPlan } from '../engine.js';
+import { refuseStranded } from '../shared/backup-record.js';
 import type { WalgBackup } from './backup-list.js';
 import { listBackups, segmentOf } from './backup-list.js';
 import { runWalg, runWalgJob } from './command.js';
@@ -43,7 +44,9 @@ export async function planRemoval(
       alsoRemoves.push(`${segments.length} WAL segments, ${segments[0] ?? ''} to ${segments.at(-1) ?? ''}`);
   }
   if (alsoRemoves.length > 0 && backups.some(({ label, permanent }) => permanent && !going.includes(label))) {
-    alsoRemoves.push('WAL after the held backups: they stay restorable to their own end, and not to later instants');
+    alsoRemoves.push(
+      'WAL after the held backups: they can still be restored to their own end, and not to a later time',
+    );
   }
   return { labels: going, alsoRemoves };
 }
@@ -55,14 +58,7 @@ export async function planRemoval(
 export async function remove(context: EngineContext, labels: readonly string[], needed?: FindNeeded): Promise<void> {
   const found = await listBackups(context);
   const going = await removable(context, found, labels);
-  const stranded = going.filter((label) => !labels.includes(label));
-  if (stranded.length > 0) {
-    throw new RepriseError(
-      'rotation-refused',
-      `${stranded.join(', ')} cannot be restored without what is to go`,
-      'let them go too, or keep the backups they rest on',
-    );
-  }
+  refuseStranded(going, labels);
   // Before a mark goes that a hold has just made.
   await requireFree(needed, going, []);
   for (const label of going) {
@@ -80,7 +76,7 @@ export async function remove(context: EngineContext, labels: readonly string[], 
   if (left.length > 0) {
     throw new RepriseError(
       'tool-failed',
-      `wal-g delete ended well, and ${left.map(({ label }) => label).join(', ')} is still there`,
+      `wal-g delete succeeded, but ${left.map(({ label }) => label).join(', ')} is still there`,
       'run: wal-g backup-list',
     );
   }
@@ -164,7 +160,7 @@ async function requireFree(
   if (why === undefined) return;
   throw new RepriseError(
     'rotation-refused',
-    `nothing more is removed: ${why}`,
+    `removal stopped: ${why}`,
     'rotate again when that is over: reprise rotate',
   );
 }

@@ -1,11 +1,11 @@
-import type { DescribedStorage } from '../../domain/storage/described-storage.js';
+import type { DescribedStorage } from '../../domain/config.js';
 import type { ReadableStorage } from '../../storage/storage.js';
 import type { ReadContext } from '../engine.js';
 import { coldBelow, coldWal, describedS3 } from '../shared/tool-store.js';
 import { optionsOf } from './command.js';
 import { readEnvFile } from './env-file.js';
 import type { EnvFile } from './env-file.js';
-import { BACKUP_FOLDER, sentinelName, WAL_FOLDER } from './place.js';
+import { BACKUP_FOLDER, sentinelName, WAL_FOLDER } from './storage-layout.js';
 
 /** WAL-G's storage as its environment file names it; null where it is not S3. */
 export async function describeStore(context: Pick<ReadContext, 'policy' | 'user'>): Promise<DescribedStorage | null> {

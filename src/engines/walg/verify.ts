@@ -9,11 +9,12 @@ import { isErrno } from '../../files/paths.js';
 import { makeScratchDirectory } from '../../postgres/server/scratch-directory.js';
 import { missingFor } from '../../postgres/wal/contiguous-wal.js';
 import type { EngineContext, VerifyVerdict } from '../engine.js';
+import { failedVerification } from '../shared/backup-record.js';
 import { hasEnded } from '../shared/run-tool-job.js';
 import { readArchive } from './archive.js';
 import type { WalgBackup } from './backup-list.js';
 import { listBackups } from './backup-list.js';
-import { fingerprintOf } from './fingerprint.js';
+import { fingerprintOf } from './storage-layout.js';
 import { strayLink } from './lineage.js';
 import { fetchBackup } from './restore.js';
 import { safeFileName } from '../../files/safe-names.js';
@@ -23,23 +24,24 @@ const SLACK = 1.05;
 
 /**
  * Compares the stored files with what was recorded where they are on this host, and fetches the whole backup into
- * scratch, where every file is unpacked: WAL-G has no command that verifies a backup (F15). Its WAL has to be there too.
+ * scratch, where every file is unpacked: WAL-G has no command that verifies a backup. Its WAL has to be there too.
  * @throws RepriseError `disk-full` where scratch has no room for it
  */
 export async function verify(context: EngineContext, backup: Backup): Promise<VerifyVerdict> {
   const backups = await listBackups(context);
   const stored = backups.find(({ label }) => label === backup.label);
-  if (stored === undefined) return bad(`backup ${backup.label} is not in the storage any more`);
-  if (stored.baseless) return bad('the backup it rests on is not in the storage any more');
+  if (stored === undefined) return failedVerification(`backup ${backup.label} is no longer in the storage`);
+  if (stored.baseless) return failedVerification('the backup it depends on is no longer in the storage');
   const changed = backup.sha256 === undefined ? undefined : await changeOf(context, backup.label, backup.sha256);
-  if (changed !== undefined) return bad(changed);
+  if (changed !== undefined) return failedVerification(changed);
   const archive = await readArchive(context);
   const missing = missingFor(stored, archive.segments);
-  if (missing.length > 0) return bad(`WAL that it needs to be consistent is not in the archive: ${missing.join(', ')}`);
+  if (missing.length > 0)
+    return failedVerification(`WAL that it needs to be consistent is not in the archive: ${missing.join(', ')}`);
   const stray = await strayLink(context, backups, stored, archive);
   if (stray !== null)
-    return bad(
-      `it rests on ${stray.label}, of a timeline that a recovery had left before it ended: a restore would mix two histories`,
+    return failedVerification(
+      `it depends on ${stray.label}, of a timeline that a recovery had left before that backup ended: a restore would mix two timelines`,
     );
   return inScratch(context, stored, async (directory) => {
     try {
@@ -55,7 +57,7 @@ export async function verify(context: EngineContext, backup: Backup): Promise<Ve
         `verify-${stored.label}`,
       );
     } catch (error) {
-      if (isRepriseError(error) && error.code === 'backup-corrupt') return bad(error.message);
+      if (isRepriseError(error) && error.code === 'backup-corrupt') return failedVerification(error.message);
       throw error;
     }
     return judge(context, stored, directory, backup.sha256 !== undefined);
@@ -69,9 +71,9 @@ async function judge(
   compared: boolean,
 ): Promise<VerifyVerdict> {
   const control = await readControlData(context.pgBin, directory, context.user);
-  if (control === null) return bad('its pg_control cannot be read');
+  if (control === null) return failedVerification('its pg_control cannot be read');
   if (stored.systemIdentifier !== null && control.systemIdentifier !== stored.systemIdentifier) {
-    return bad(
+    return failedVerification(
       `its files are of the cluster ${control.systemIdentifier}, and its record says ${stored.systemIdentifier}`,
     );
   }
@@ -90,10 +92,10 @@ async function changeOf(context: EngineContext, label: string, recorded: string)
   if (found === null) return 'files of it are missing';
   return found === undefined || found === recorded
     ? undefined
-    : 'its stored files are not those that were recorded when it was made';
+    : 'its stored files differ from those recorded when it was made';
 }
 
-/** A directory of the operation's own for one fetched backup, with room for it (F6). */
+/** A directory of the operation's own for one fetched backup, with room for it. */
 async function inScratch(
   context: EngineContext,
   stored: WalgBackup,
@@ -132,8 +134,4 @@ async function requireRoom(scratchDir: string, { label, databaseBytes }: WalgBac
 
 function isTriedAgain(error: unknown): boolean {
   return isRepriseError(error) && errorTable[error.code].retryable;
-}
-
-function bad(detail: string): VerifyVerdict {
-  return { ok: false, detail };
 }

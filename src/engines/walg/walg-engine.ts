@@ -1,13 +1,11 @@
 import type { Engine } from '../engine.js';
-import { describeBackup } from './adopt.js';
+import { describeBackup, backup } from './backup.js';
 import { listBackups, listed } from './backup-list.js';
-import { backup } from './backup.js';
 import { configDigest } from './env-file.js';
 import { hold, release } from './holds.js';
 import { outlineRecovery } from './outline.js';
 import { preflightBackup } from './preflight.js';
-import { rearm } from './rearm.js';
-import { archiveCommand, restoreCommand } from './recovery-commands.js';
+import { rearm, archiveCommand, restoreCommand } from './recovery-wal.js';
 import { planRemoval, remove } from './remove.js';
 import { restoreFiles } from './restore.js';
 import { coldFiles, describeStore } from './tool-store.js';

@@ -32,13 +32,13 @@ export function databaseError(error: unknown, connection: ConnectionConfig, data
   if (isRepriseError(error)) return error;
   const raw: RawError = error instanceof Error ? (error as RawError) : { message: String(error) };
   const state = sqlState(error);
-  if (isConnectionLoss(error)) return unreachable(raw.message, connection, database, state);
+  if (isConnectionLoss(error)) return databaseUnreachable(raw.message, connection, database, state);
   const [code, hint] = classify(state);
   return new RepriseError(code, raw.message.split('\n')[0] ?? '', hint, { sqlState: state, database });
 }
 
 /** The server cannot be talked to; the address is said, the reason is the driver's or the server's. */
-export function unreachable(
+export function databaseUnreachable(
   reason: string,
   connection: ConnectionConfig,
   database: string,

@@ -11,8 +11,8 @@ const DIRECTORY = /\.(aside|salvage|tablespaces|configuration)-[A-Za-z0-9-]+$/;
 const DATABASE = /_(aside|new)_[A-Za-z0-9-]+$/;
 
 /**
- * Removes old data that a recovery put aside: a directory, or a database. What is gone already is no error.
- * @throws RepriseError `path-refused` for a name no recovery gives, `conflict` while a server works in the directory.
+ * Removes old data that a recovery has kept: a directory, or a database. What is gone already is no error.
+ * @throws RepriseError `path-refused` for a name no recovery gives, `conflict` while a server is running in the directory.
  */
 export async function dropOldData({ where }: { readonly where: string }, connection: ConnectionConfig): Promise<void> {
   if (isAbsolute(where)) return removeDirectory(where);
@@ -28,7 +28,7 @@ async function removeDirectory(path: string): Promise<void> {
   if (living.length > 0)
     throw new RepriseError(
       'conflict',
-      `a server works in ${path} (process ${living.join(', ')})`,
+      `a server is running in ${path} (process ${living.join(', ')})`,
       'Stop it first, or keep the directory.',
     );
   await rm(path, { recursive: true, force: true });

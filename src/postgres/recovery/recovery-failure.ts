@@ -26,7 +26,7 @@ export function recoveryFailure(logTail: string): RepriseError | null {
   if (/could not locate required checkpoint record|could not find redo location/.test(logTail)) {
     return failure(
       'wal-gap',
-      'the WAL from which the recovery must begin cannot be had',
+      'the WAL from which the recovery must begin is missing',
       'See that the archive is readable: the start of the backup needs it.',
       logTail,
     );

@@ -27,7 +27,7 @@ export interface RecoveryRequest extends RecoverySettingsRequest {
 /**
  * Makes a restored data directory ready to recover: settings, and the signal file that says how. `latest` runs as a
  * standby, which has no end of its own: it waits for WAL until it is promoted. A second call replaces the first.
- * @throws RepriseError `conflict` while a server works in the directory.
+ * @throws RepriseError `conflict` while a server is running in the directory.
  */
 export async function configureRecovery(request: RecoveryRequest): Promise<void> {
   const { dataDir, user, target } = request;
@@ -82,7 +82,7 @@ async function refuseRunning(dataDir: string): Promise<void> {
   if (living.length === 0) return;
   throw new RepriseError(
     'conflict',
-    `a server works in ${dataDir} (process ${living.join(', ')})`,
+    `a server is running in ${dataDir} (process ${living.join(', ')})`,
     'Stop it first: its recovery can only be set up while it is down.',
   );
 }
@@ -135,7 +135,7 @@ export interface Promoted {
  * @param timeoutSeconds default 300.
  * @throws RepriseError `service-failed` where it did not happen in that time.
  */
-export async function promote(connection: ConnectionConfig, timeoutSeconds = 300): Promise<Promoted> {
+export async function promoteServer(connection: ConnectionConfig, timeoutSeconds = 300): Promise<Promoted> {
   return withClient(connection, connection.maintenanceDatabase, async (client) => {
     const { rows } = await client.query<{ recovery: boolean }>('SELECT pg_is_in_recovery() AS recovery');
     const promotedNow = rows[0]?.recovery === true;

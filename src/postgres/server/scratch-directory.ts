@@ -36,7 +36,7 @@ export async function makeHostScratch(
   throw new RepriseError(
     'path-refused',
     `user ${user.name} cannot work in the scratch directory ${scratchDir}`,
-    `name one it may write in under hosts.${name}.scratch_dir, and let it pass through what leads there`,
+    `name one it may write in under hosts.${name}.scratch_dir, and give it access to the directories above`,
   );
 }
 

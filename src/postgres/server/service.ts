@@ -148,7 +148,7 @@ function startLate(seconds: number, tail: string): RepriseError {
   return new RepriseError(
     'service-failed',
     `the server takes no connections after ${seconds} s; it is still starting`,
-    'Wait and try again: it goes on by itself.',
+    'Wait and try again: its start continues.',
     { logTail: tail },
   );
 }

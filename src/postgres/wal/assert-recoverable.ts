@@ -3,7 +3,7 @@ import type { RecoveryTarget } from '../../domain/target/target.js';
 import { formatTarget } from '../../domain/target/target.js';
 import { compareLsn, parseSegmentName } from '../../domain/target/wal.js';
 import type { Candidate } from './choose-base-backup.js';
-import { compareInstants } from '../../domain/target/compare-instants.js';
+import { compareInstants } from '../../domain/target/instant.js';
 import type { RecoverableRange } from './recoverable-range.js';
 import { describeMissingWal, describeLatestRecoverable } from './messages.js';
 
@@ -53,7 +53,7 @@ function afterWal(target: RecoveryTarget, range: RecoverableRange): RepriseError
   if (range.missing.length > 0) return gapBefore(range, `${formatTarget(target)} cannot be reached`);
   return new RepriseError(
     'target-after-wal',
-    `${formatTarget(target)} is after the last WAL there is, which ends at ${range.endLsn ?? 'an unknown position'}`,
+    `${formatTarget(target)} is after the end of the available WAL, which is at ${range.endLsn ?? 'an unknown position'}`,
     describeLatestRecoverable(range),
   );
 }
@@ -63,7 +63,7 @@ function endUnknown({ endSegment }: RecoverableRange): RepriseError {
   return new RepriseError(
     'wal-gap',
     `where the WAL ends is not known: in ${endSegment ?? 'the last segments'} no record could be read, so that reaching latest could not be verified`,
-    'name what is to be reached: --to TIME, --to lsn:X or --to end-of-backup',
+    'name a target: --to TIME, --to lsn:X or --to end-of-backup',
   );
 }
 

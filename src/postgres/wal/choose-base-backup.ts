@@ -4,7 +4,7 @@ import { RepriseError } from '../../domain/errors.js';
 import type { RecoveryTarget } from '../../domain/target/target.js';
 import { formatTarget } from '../../domain/target/target.js';
 import { compareLsn, parseSegmentName } from '../../domain/target/wal.js';
-import { compareInstants } from '../../domain/target/compare-instants.js';
+import { compareInstants } from '../../domain/target/instant.js';
 import type { NamedTarget, Search } from './locate-target.js';
 import { findInArchive, findInDirectory } from './locate-target.js';
 import type { OnlineBackup, WalReader } from './wal-archive.js';

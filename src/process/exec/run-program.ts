@@ -39,8 +39,8 @@ export interface ProgramResult {
 }
 
 /**
- * Runs a tool that ends within seconds and returns what it printed (without the final newline). It dies with the
- * worker's patience: what may run longer is a job.
+ * Runs a tool that ends within seconds and returns what it printed (without the final newline). It ends with
+ * the worker, or after `timeoutMs`: what may run longer is a job.
  * @throws RepriseError `tool-missing`; `tool-failed` with the redacted end of stderr; `signal.reason` where aborted
  */
 export async function runProgram(argv: readonly string[], options: RunProgramOptions = {}): Promise<ProgramResult> {
@@ -50,37 +50,49 @@ export async function runProgram(argv: readonly string[], options: RunProgramOpt
   const [shell, ...rest] = [...WITH_UMASK, ...asUser(user, [program, ...argv.slice(1)])] as [string, ...string[]];
   const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
   const result = await execa(shell, rest, {
-    env: toolEnvironment(user, options.env),
-    extendEnv: false,
-    cwd: options.cwd ?? '/',
+    ...processOptions(user, options, timeoutMs),
+    // `input: undefined` would leave stdin open: a tool that asks would wait.
     ...(options.input === undefined ? { stdin: 'ignore' as const } : { input: options.input }),
-    timeout: timeoutMs,
-    maxBuffer: options.maxBufferBytes ?? DEFAULT_BUFFER_BYTES,
-    ...(options.signal === undefined ? {} : { cancelSignal: options.signal }),
-    forceKillAfterDelay: KILL_AFTER_MS,
-    reject: false,
   });
   options.signal?.throwIfAborted();
   const accepted = options.acceptCodes ?? [0];
   if (result.exitCode !== undefined && accepted.includes(result.exitCode) && !result.timedOut && !result.isMaxBuffer) {
     return { stdout: result.stdout, stderr: result.stderr, exitCode: result.exitCode };
   }
-  const stderrTail = tailOfText(result.stderr ?? '');
-  const line = errorLine(stderrTail);
-  throw new RepriseError(
-    'tool-failed',
-    `${basename(program)} ${outcome(result, timeoutMs)}${line === '' ? '' : `: ${line}`}`,
-    'Remove what the message names, then run the step again.',
-    { tool: basename(program), code: result.exitCode ?? null, signal: result.signal ?? null, stderrTail },
-  );
+  throw failureOf(basename(program), result, timeoutMs);
+}
+
+function processOptions(user: OsUser | null, options: RunProgramOptions, timeoutMs: number) {
+  return {
+    env: toolEnvironment(user, options.env),
+    extendEnv: false,
+    cwd: options.cwd ?? '/',
+    timeout: timeoutMs,
+    maxBuffer: options.maxBufferBytes ?? DEFAULT_BUFFER_BYTES,
+    cancelSignal: options.signal,
+    forceKillAfterDelay: KILL_AFTER_MS,
+    reject: false,
+  } as const;
 }
 
 interface Ending {
+  readonly stderr?: string | undefined;
   readonly exitCode?: number | undefined;
   readonly signal?: string | undefined;
   readonly timedOut: boolean;
   readonly isMaxBuffer: boolean;
   readonly code?: string | undefined;
+}
+
+function failureOf(tool: string, result: Ending, timeoutMs: number): RepriseError {
+  const stderrTail = tailOfText(result.stderr ?? '');
+  const line = errorLine(stderrTail);
+  return new RepriseError(
+    'tool-failed',
+    `${tool} ${outcome(result, timeoutMs)}${line === '' ? '' : `: ${line}`}`,
+    'Remove what the message names, then run the step again.',
+    { tool, code: result.exitCode ?? null, signal: result.signal ?? null, stderrTail },
+  );
 }
 
 function outcome(result: Ending, timeoutMs: number): string {

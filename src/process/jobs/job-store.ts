@@ -1,4 +1,4 @@
-import { readdir, rm, stat } from 'node:fs/promises';
+import { readdir, rm, stat, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { JobView } from '../../domain/operation/progress.js';
 import { isErrno } from '../../files/paths.js';
@@ -7,6 +7,9 @@ import { tryLock } from './file-lock.js';
 import { jobsDirectory, operationDirectory } from './job-paths.js';
 import type { JobState } from './job-state.js';
 import { readJobState, viewOf } from './job-state.js';
+import { identify } from '../exec/process-identity.js';
+import { stopProcess } from '../exec/background.js';
+import { JOB_MARK } from '../exec/process-session.js';
 
 /** The jobs of an operation on this host, by key; none where it has none here. */
 export async function readJobs(stateDir: string, operationId: string): Promise<JobView[]> {
@@ -106,4 +109,20 @@ async function removeIdle(directory: string, jobs: readonly Found[]): Promise<bo
   } finally {
     for (const lock of locks) await lock.release();
   }
+}
+
+/** Ends every living process that carries the mark of a job below `directory`. Returns how many there were. */
+export async function endJobsBelow(directory: string): Promise<number> {
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number);
+  const marked = await Promise.all(
+    pids.map(async (pid) => ((await isMarked(pid, directory)) ? await identify(pid) : null)),
+  );
+  const found = marked.filter((identity) => identity !== null);
+  await Promise.all(found.map((identity) => stopProcess(identity, 3_000)));
+  return found.length;
+}
+
+async function isMarked(pid: number, directory: string): Promise<boolean> {
+  const environment = await readFile(`/proc/${pid}/environ`, 'utf8').catch(() => '');
+  return environment.split('\0').some((entry) => entry.startsWith(`${JOB_MARK}=${directory}/`));
 }

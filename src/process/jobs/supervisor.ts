@@ -1,5 +1,5 @@
 /**
- * The job supervisor: a tool that may run long is a job which outlives the worker (D2). Every attempt of a step looks
+ * The job supervisor: a tool that may run long is a job which outlives the worker. Every attempt of a step looks
  * at the job's files first and goes on from there:
  *
  *   succeeded             -> its result; found so and thrown away since: next generation
@@ -17,12 +17,11 @@ import { crashPoint } from './crash-points.js';
 import type { HeldLock } from './file-lock.js';
 import type { Ended } from './job.js';
 import { hasSucceeded, Job } from './job.js';
-import { cancelJob } from './cancel-job.js';
 import { exitOf, finalFailure, retryableFailure } from './job-errors.js';
 import type { JobState } from './job-state.js';
 import { watchTool } from './watch-job.js';
-import { launch } from './launch.js';
-import { mergeLocks } from './merge-locks.js';
+import { launch, mergeLocks } from './launch.js';
+import { RepriseError } from '../../domain/errors.js';
 
 export { operationsInUse, pruneJobs, readJobs } from './job-store.js';
 
@@ -117,18 +116,23 @@ async function goOn(job: Job, state: JobState, lock: HeldLock, part: Part): Prom
       if (state.verdict?.reason === 'stalled' && part.watched === state.generation)
         throw await retryableFailure(job, state);
       return startAgain(job, state, lock, part);
-    case 'ended': {
-      crashPoint('job:after-exit', job.request.step, job.tool);
-      const verdict = await classifyExit(job, state);
-      if (verdict === 'ok')
-        return (await isThrownAway(job, state, part)) ? startAgain(job, state, lock, part) : undefined;
-      if (state.pid !== null) await job.end(state.pid, state);
-      if (verdict === 'fail') throw await finalFailure(job, state, 'judged');
-      // Seen here, it is Temporal's to wait before the next attempt; found here, this is that attempt.
-      if (part.watched === state.generation) throw await retryableFailure(job, state);
-      return startAgain(job, state, lock, part);
-    }
+    case 'ended':
+      return goOnAfterExit(job, state, lock, part);
   }
+}
+
+async function goOnAfterExit(job: Job, state: Ended, lock: HeldLock, part: Part): Promise<void> {
+  crashPoint('job:after-exit', job.request.step, job.tool);
+  const verdict = await classifyExit(job, state);
+  if (verdict === 'ok') {
+    if (await isThrownAway(job, state, part)) await startAgain(job, state, lock, part);
+    return;
+  }
+  if (state.pid !== null) await job.end(state.pid, state);
+  if (verdict === 'fail') throw await finalFailure(job, state, 'judged');
+  // Seen here, it is Temporal's to wait before the next attempt; found here, this is that attempt.
+  if (part.watched === state.generation) throw await retryableFailure(job, state);
+  return startAgain(job, state, lock, part);
 }
 
 async function isThrownAway({ request }: Job, { generation }: Ended, { watched }: Part): Promise<boolean> {
@@ -169,9 +173,9 @@ async function start(job: Job, generation: number, jobLock: HeldLock, part: Part
       key,
       operationId,
       step: request.step,
-      ...(planDigest === undefined ? {} : { planDigest }),
+      planDigest,
       tool,
-      ...(request.keepsUp ? { commandDigest: commandDigest(job) } : {}),
+      commandDigest: request.keepsUp ? commandDigest(job) : undefined,
     },
     argv: request.argv,
     user: userOf(job),
@@ -209,4 +213,37 @@ function resultOf(job: Job, state: Ended, part: Part): JobResult {
     finishedAt: state.exit.finishedAt,
     attached: part.started !== state.generation,
   };
+}
+
+/**
+ * Ends a job whose operation was cancelled: the tool and its children are ended, what they left is removed, and only
+ * then is it said. Returns only where the job had succeeded already: its output may be in use, and stays.
+ * @throws RepriseError `job-cancelled`
+ */
+export async function cancelJob(job: Job): Promise<void> {
+  for (;;) {
+    const state = await job.read();
+    if (hasSucceeded(state)) return;
+    // Said before the tool is told: one that then still ends with 0 must not count, its output is removed.
+    if (state.kind === 'running') await job.decide(state, 'retry', 'cancelled');
+    if ('pid' in state && state.pid !== null) await job.end(state.pid, state);
+    crashPoint('job:after-cancel', job.request.step, job.tool);
+    const lock = await job.takeLock();
+    if (lock === null) continue;
+    try {
+      const settled = await job.read();
+      if (settled.kind === 'running') continue;
+      if (hasSucceeded(settled)) return;
+      if (settled.kind === 'ended' || settled.kind === 'gone') await job.decide(settled, 'retry', 'cancelled');
+      if (settled.starts > 0) await job.request.cleanUp?.();
+      throw new RepriseError(
+        'job-cancelled',
+        `${job.tool} was ended because its operation was cancelled`,
+        'Start a new operation if it is still wanted.',
+        { key: job.key, starts: settled.starts },
+      );
+    } finally {
+      await lock.release();
+    }
+  }
 }

@@ -3,7 +3,7 @@ import { isCold, minimumCharge } from '../../domain/storage/storage-classes.js';
 import type { AppliedSetting, StorageNote, StorageSetting, StorageSurvey } from '../../domain/storage/storage-plan.js';
 import type { StorageAdmin } from '../storage.js';
 import type { S3Bucket } from './client.js';
-import { ageRules, lifecycle, ownRule, readLifecycle, wantedRules } from './lifecycle.js';
+import { lifecycleAgeRules, lifecycle, ownRule, readLifecycle, wantedRules } from './lifecycle.js';
 import type { Lifecycle } from './lifecycle.js';
 import type { S3Options } from './options.js';
 import { probeConditionalCreate, probeVersionTimes } from './probe.js';
@@ -33,7 +33,7 @@ async function survey(bucket: S3Bucket, signal?: AbortSignal): Promise<StorageSu
     place: placeOf(options),
     there,
     settings: [bucketSetting(options, region), ...seen],
-    rules: found === null ? [] : ageRules({ ...found, rules: wantedRules(bucket, found) }, options),
+    rules: found === null ? [] : lifecycleAgeRules({ ...found, rules: wantedRules(bucket, found) }, options),
     notes: [
       ...(there ? await tried(bucket, signal) : []),
       ...costs(options, found?.smallObjects !== undefined),

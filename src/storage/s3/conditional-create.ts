@@ -32,7 +32,7 @@ export function putCommand(
  * `createIfAbsent` of one bucket. Whether its server honours `If-None-Match` is tried with the first object that is
  * created: a server that ignores it would let two writers both believe that they came first.
  */
-export function conditionally(bucket: S3Bucket): (key: string, body: Buffer | string) => Promise<boolean> {
+export function conditionalCreate(bucket: S3Bucket): (key: string, body: Buffer | string) => Promise<boolean> {
   let honoured = false;
   let turn: Promise<unknown> = Promise.resolve();
   return async (key, body) => {

@@ -154,7 +154,7 @@ export function smallObjectsOf(
 }
 
 /** The rules that some object of the repository falls under, in words that know nothing of S3. */
-export function ageRules({ rules, smallObjects }: Lifecycle, options: S3Options): AgeRule[] {
+export function lifecycleAgeRules({ rules, smallObjects }: Lifecycle, options: S3Options): AgeRule[] {
   // Whether another server than Amazon's spares small objects, nobody can tell: that is said apart.
   const spared =
     smallObjects !== undefined && smallObjects !== SMALL_OBJECTS && !archives(options) ? 0 : SMALL_OBJECT_BYTES;

@@ -107,7 +107,7 @@ async function* chunksOf(bucket: S3Bucket, key: string, fromByte: number): Async
     });
     if (answer === null) return;
     etag ??= answer.ETag;
-    total = sizeOf(answer);
+    total = wholeSize(answer);
     try {
       for await (const chunk of answer.Body as Readable) {
         const bytes = chunk as Buffer;
@@ -125,7 +125,7 @@ async function* chunksOf(bucket: S3Bucket, key: string, fromByte: number): Async
 }
 
 /** Size of the whole object, also where only a part was requested. */
-function sizeOf({
+function wholeSize({
   ContentRange,
   ContentLength,
 }: {

@@ -6,7 +6,7 @@ import { s3Admin } from './admin.js';
 import { openBucket } from './client.js';
 import type { ReadSecret, S3Bucket } from './client.js';
 import { coldObjects, requestThaw } from './cold.js';
-import { conditionally, putCommand } from './conditional-create.js';
+import { conditionalCreate, putCommand } from './conditional-create.js';
 import { copyObject } from './copy.js';
 import { removeIntermediates } from './multipart-concat.js';
 import { openObjects } from './objects.js';
@@ -30,7 +30,7 @@ export function openS3(options: S3Options, readSecret: ReadSecret): WritableStor
     requestThaw: (keys, tier, days) => requestThaw(bucket, keys, tier, days),
     volumes: (signal) => s3Volumes(bucket, signal),
 
-    createIfAbsent: conditionally(bucket),
+    createIfAbsent: conditionalCreate(bucket),
 
     async write(key, body) {
       await bucket.send(putCommand(bucket, key, Buffer.from(body)), `writing ${key}`);

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Backup } from '../../../src/domain/backup/backup.js';
 import { heavyQueue } from '../../../src/domain/operation/names.js';
 import type { OperationStatusView } from '../../../src/domain/operation/status.js';
-import type { RotateOutput } from '../../../src/domain/retention/rotation.js';
+import type { RotateOutput } from '../../../src/domain/retention/retention.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import {
   answer,

@@ -202,6 +202,6 @@ describe('with a worker', () => {
     const { stdout } = await site.cli('doctor');
     expect(stdout).toMatch(/^cluster mairie$/m);
     expect(stdout).toMatch(/^ {2}warning {2}.*\n {13}fix: \S/m);
-    expect(stdout).toMatch(/\n\d+ problem, \d+ warning, \d+ ok\n$/);
+    expect(stdout).toMatch(/\n\d+ problems?, \d+ warnings?, \d+ ok\n$/);
   }, 120_000);
 });

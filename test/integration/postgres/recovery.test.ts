@@ -7,7 +7,7 @@ import { withClient } from '../../../src/postgres/connection/with-client.js';
 import { inspectDataDir } from '../../../src/postgres/server/data-directory.js';
 import {
   configureRecovery,
-  promote,
+  promoteServer,
   resetRecoverySettings,
   retargetRecovery,
 } from '../../../src/postgres/recovery/recovery.js';
@@ -196,8 +196,8 @@ describe('recovery to latest', () => {
     expect(seen.length).toBeGreaterThan(0);
     await expect(configureRecovery(request)).rejects.toMatchObject({ code: 'conflict' });
 
-    expect(await promote(connection)).toEqual({ timeline: 2, promotedNow: true });
-    expect(await promote(connection)).toEqual({ timeline: 2, promotedNow: false });
+    expect(await promoteServer(connection)).toEqual({ timeline: 2, promotedNow: true });
+    expect(await promoteServer(connection)).toEqual({ timeline: 2, promotedNow: false });
     const { rows } = await lab.query('SELECT count(*)::int AS rows, max(n) AS last FROM events', port);
     const last = lab.commits.find(({ xid }) => xid === salvage.lastCommitXid)?.n;
     expect(rows[0]).toEqual({ rows: last, last });
@@ -284,7 +284,7 @@ describe('recovery to a target (K2)', () => {
     ).rejects.toMatchObject({ code: 'target-before-backup' });
     expect(await service.status()).toBe('running');
 
-    expect((await promote(connection)).timeline).toBe(2);
+    expect((await promoteServer(connection)).timeline).toBe(2);
     await expect(retargetRecovery({ ...base, target: { kind: 'latest' } }, service, connection)).rejects.toMatchObject({
       code: 'conflict',
     });
@@ -397,7 +397,7 @@ describe('a copy for checks', () => {
     const scratch = await startScratchServer({ dataDir, pgBin: lab.pgBin, user: lab.user });
     onCleanup(() => scratch.remove());
     await waitForEndOfWal(scratch.connection, null, { service: scratch.service, pollMs: 200 });
-    await promote(scratch.connection);
+    await promoteServer(scratch.connection);
     const settings = await withClient(scratch.connection, 'postgres', async (client) => {
       await client.query('CREATE TABLE public.written (i int); SELECT pg_switch_wal()');
       const names = [

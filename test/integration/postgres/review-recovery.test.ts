@@ -4,7 +4,7 @@ import { withClient } from '../../../src/postgres/connection/with-client.js';
 import { inspectDataDir } from '../../../src/postgres/server/data-directory.js';
 import {
   configureRecovery,
-  promote,
+  promoteServer,
   resetRecoverySettings,
   retargetRecovery,
 } from '../../../src/postgres/recovery/recovery.js';
@@ -42,7 +42,7 @@ describe('a recovery that was given up before it was opened for writes', () => {
     expect(await readClusterTopology(connection, dataDir)).toMatchObject({ isStandby: false });
 
     await service.start();
-    await promote(connection);
+    await promoteServer(connection);
     await resetRecoverySettings(dataDir, lab.user);
     await service.stop('fast');
     expect(await inspectDataDir(lab.pgBin, dataDir, lab.user)).toMatchObject({ state: 'whole' });
@@ -57,7 +57,7 @@ describe('a swap that cannot be done', () => {
       withClient(connection, database, (client) => client.query(sql));
     // The name for the old one is taken, by nobody knows whom.
     for (const name of ['live', 'fresh', 'live_aside_op']) await run(`CREATE DATABASE ${name}`);
-    await expect(swapDatabases(connection, { live: 'live', fresh: 'fresh', aside: 'live_aside_op' })).rejects.toThrow(
+    await expect(swapDatabases(connection, { live: 'live', fresh: 'fresh', oldData: 'live_aside_op' })).rejects.toThrow(
       'already exists',
     );
     expect((await run('SELECT current_database() AS name', 'live')).rows).toEqual([{ name: 'live' }]);

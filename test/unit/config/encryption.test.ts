@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import { masked } from '../../../src/config/mask.js';
+import { masked } from '../../../src/config/show.js';
 import { makeAgeKey } from '../../helpers/age.js';
 import type { AgeKey } from '../../helpers/age.js';
 import { complaint, parsed, valid, with_ } from './given.js';

@@ -1,5 +1,6 @@
+import { existsSync } from 'node:fs';
 import { readFile, readdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join, relative, sep } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 import { repriseHere, words } from '../../helpers/cli.js';
 
@@ -41,6 +42,29 @@ describe('D6: commands in documents', () => {
     }
     expect(refused).toEqual([]);
     expect(seen).toBeGreaterThan(50);
+  });
+
+  it('each path in code spans for developers is one of this repository', async () => {
+    const missing: string[] = [];
+    for (const [name, text] of await documents()) {
+      if (!/^CONTRIBUTING|architecture|decisions/.test(name)) continue;
+      for (const [, path = ''] of text.matchAll(/`((?:[\w.-]+\/)+[\w.-]+\.ts|(?:[\w.-]+\/){2,})`/g)) {
+        if (!existsSync(join(root, path)) && !existsSync(join(root, 'src', path))) missing.push(`${name}: ${path}`);
+      }
+    }
+    expect(missing).toEqual([]);
+  });
+
+  it('each room of src and each of its folders is in docs/architecture.md', async () => {
+    const text = await readFile(join(root, 'docs/architecture.md'), 'utf8');
+    const rooms = await readdir(join(root, 'src'), { recursive: true, withFileTypes: true });
+    const folders = rooms.filter((entry) => entry.isDirectory()).map(({ parentPath, name }) => join(parentPath, name));
+    const depth = (folder: string): number => relative(join(root, 'src'), folder).split(sep).length;
+    // Folders of these rooms follow from their names.
+    const listed = folders.filter(
+      (folder) => depth(folder) === 1 || !/src.(cli|client|config|demo|domain)/.test(folder),
+    );
+    expect(listed.map((folder) => `${basename(folder)}/`).filter((name) => !text.includes(`\`${name}\``))).toEqual([]);
   });
 
   it('each link leads to a file that is there', async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { mergeInspectionResults } from '../../../src/domain/operation/merge-inspections.js';
+import { mergeInspectionResults } from '../../../src/domain/operation/inspections.js';
 
 describe('answers of several hosts as one', () => {
   it('joins lists in the order of the hosts, keeps the rest of the first', () => {

@@ -18,7 +18,7 @@ const claims = fc.record<LockClaim>({
   repository: fc.constantFrom('local', 'offsite', '*'),
 });
 
-describe('who may hold a cluster together (the table of the design)', () => {
+describe('who may hold a cluster together (the table of decision 0002)', () => {
   it.each<[string, LockClaim, LockClaim, boolean]>([
     ['backup, backup of the same policy', claim('backup'), claim('backup'), true],
     ['backup, backup of the same policy elsewhere', claim('backup'), claim('backup', { repository: 'offsite' }), true],

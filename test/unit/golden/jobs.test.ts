@@ -5,7 +5,7 @@ import { clusterLocks } from '../../../src/activities/cluster-context.js';
 import { hostLockPath, jobDirectory, jobKey } from '../../../src/process/jobs/job-paths.js';
 import { safeFileName } from '../../../src/files/safe-names.js';
 import { readJobs } from '../../../src/process/jobs/supervisor.js';
-import { writeUploadOrder } from '../../../src/process/jobs/upload-orders.js';
+import { writeUploadOrder } from '../../../src/process/jobs/upload-order.js';
 import { golden } from '../../helpers/golden.js';
 import { JobBench } from '../../helpers/jobs.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { countedTable } from '../../../src/checks/sql/counted-table.js';
+import { countedTable } from '../../../src/checks/sql/sql-check.js';
 import { settingStatement, splitList } from '../../../src/postgres/content/database-settings.js';
 import { libpqEnv } from '../../../src/postgres/connection/environment.js';
 import { recoverySettings } from '../../../src/postgres/recovery/recovery-settings.js';

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { mkdir, readFile, readlink, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { startBackground, stopProcess } from '../../../src/process/exec/background.js';
-import { endJobsBelow } from '../../../src/process/jobs/end-jobs-below.js';
+import { endJobsBelow } from '../../../src/process/jobs/job-store.js';
 import { identify, isAlive } from '../../../src/process/exec/process-identity.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { tempDir } from '../../helpers/temp.js';

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { jobDirectory, jobKey } from '../../../src/process/jobs/job-paths.js';
 import { safeFileName } from '../../../src/files/safe-names.js';
-import { mergeLocks } from '../../../src/process/jobs/merge-locks.js';
+import { mergeLocks } from '../../../src/process/jobs/launch.js';
 
 describe('F35, F37: any text becomes one safe path segment', () => {
   it('safe text stays readable', () => {

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from '@jest/globals';
-import { forgetUploadOrders, writeUploadOrder } from '../../../src/process/jobs/upload-orders.js';
+import { forgetUploadOrders, writeUploadOrder } from '../../../src/process/jobs/upload-order.js';
 import { JobBench } from '../../helpers/jobs.js';
 import { until } from '../../helpers/until.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';

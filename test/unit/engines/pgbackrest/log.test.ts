@@ -4,10 +4,10 @@ import { parseConfigFile } from '../../../../src/engines/pgbackrest/config-file.
 import { PGBACKREST } from '../../../../src/engines/pgbackrest/tool-rules.js';
 import { errorTable } from '../../../../src/domain/errors.js';
 import { toolFailure } from '../../../../src/process/exec/tool-rules.js';
-import { compareInstants } from '../../../../src/domain/target/compare-instants.js';
+import { compareInstants } from '../../../../src/domain/target/instant.js';
 import { occurrences } from '../../../../src/postgres/wal/locate-target.js';
 import { followWal, segmentBytesOf } from '../../../../src/postgres/wal/contiguous-wal.js';
-import { archiveCommand, restoreCommand } from '../../../../src/engines/pgbackrest/recovery-commands.js';
+import { archiveCommand, restoreCommand } from '../../../../src/engines/pgbackrest/recovery-wal.js';
 import { followTimeline } from '../../../../src/postgres/wal/timelines.js';
 
 const MB = 1024 * 1024;

@@ -1,19 +1,20 @@
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
+import { z } from 'zod';
+import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import type { BackupType } from '../../domain/backup/backup.js';
-import { RepriseError } from '../../domain/errors.js';
 import { withClient } from '../../postgres/connection/with-client.js';
-import { giveTo } from '../../files/directories.js';
-import type { LiveServerFacts } from '../../postgres/server/server-facts.js';
-import type { BackupRequest, EngineContext, ReadContext } from '../engine.js';
-import { damageOf } from '../shared/hash.js';
 import { listBackups } from './list.js';
-import { fileKey, manifestOf } from './manifest.js';
 import type { BaseManifest } from './manifest.js';
-import { PG_MANIFEST, spoolOf } from './names.js';
 import { optionsOf } from './options.js';
+import type { LiveServerFacts } from '../../postgres/server/server-facts.js';
+import { writeFileAtomic } from '../../files/atomic-file.js';
+import { isErrno } from '../../files/paths.js';
+import type { BackupRequest, EngineContext, ListedBackup } from '../engine.js';
+import { parseJson } from '../shared/manifest.js';
+import { manifestOf } from './manifest.js';
+import { CHOICE, spoolOf } from './names.js';
 import { ownDirectory } from './unpack.js';
-import { streamToFile } from '../../files/atomic-file.js';
 
 /** Incremental base backups came with 17. */
 const OLDEST = 170_000;
@@ -26,11 +27,55 @@ export interface Choice {
   readonly instead?: boolean;
 }
 
+const choiceSchema = z.object({
+  type: z.enum(['full', 'incr']),
+  parent: z.string().nullable(),
+  instead: z.boolean(),
+});
+
+/**
+ * What kind of backup an operation makes, chosen by its first attempt and kept beside what that took: a later one would
+ * choose otherwise where backups came or went meanwhile, and publish archives as what they are not.
+ * @throws RepriseError `not-found`, `backup-corrupt` of a parent that is gone since, and what {@link chooseType} throws
+ */
+export async function chooseOnce(
+  context: EngineContext,
+  request: BackupRequest,
+  server: LiveServerFacts,
+): Promise<Choice> {
+  const kept = await readFile(fileOf(context), 'utf8').catch((error: unknown) => {
+    if (isErrno(error, 'ENOENT')) return null;
+    throw error;
+  });
+  const found = choiceSchema.safeParse(kept === null ? undefined : parseJson(kept));
+  // Half a file was written by an attempt that took nothing yet.
+  if (!found.success) return keepChoice(context, await chooseType(context, request, server));
+  const { type, parent, instead } = found.data;
+  return { type, instead, parent: parent === null ? null : await manifestOf(context, parent) };
+}
+
+export async function keepChoice(context: EngineContext, choice: Choice): Promise<Choice> {
+  const { type, parent, instead = false } = choice;
+  const kept = { type, parent: parent?.label ?? null, instead };
+  await ownDirectory(context, spoolOf(context));
+  await writeFileAtomic(fileOf(context), JSON.stringify(kept), null);
+  return choice;
+}
+
+/** Whether a failure says that nothing can rest on that parent: `auto` takes a full backup then. */
+export function doesNotFit(error: unknown): boolean {
+  return (
+    isRepriseError(error) && ['no-usable-backup', 'config-invalid', 'backup-corrupt', 'not-found'].includes(error.code)
+  );
+}
+
+const fileOf = (context: EngineContext): string => join(spoolOf(context), CHOICE);
+
 /**
  * `incr` where it was asked for, or where a full backup is younger than the policy's `full_every`; else `full`.
  * @throws RepriseError `capability-missing` for what the server or the engine cannot do, `no-usable-backup`
  */
-export async function chooseType(
+async function chooseType(
   context: EngineContext,
   { type, startedAt }: BackupRequest,
   server: LiveServerFacts,
@@ -38,7 +83,7 @@ export async function chooseType(
   if (type === 'diff')
     throw new RepriseError(
       'capability-missing',
-      'a base backup is full or incremental: diff is not to be had',
+      'a base backup is full or incremental: there is no type diff',
       'backup run --type full or --type incr',
     );
   const { fullEverySeconds } = optionsOf(context);
@@ -54,17 +99,13 @@ export async function chooseType(
       one.startedAt < startedAt &&
       one.wal?.stop.startsWith(timeline) === true,
   );
-  const full = listed.findLast((one) => one.type === 'full');
-  const due =
-    fullEverySeconds !== undefined &&
-    full !== undefined &&
-    Date.parse(startedAt) - Date.parse(full.startedAt) >= fullEverySeconds * 1000;
+  const due = isFullDue(listed, startedAt, fullEverySeconds);
   const newest = listed.at(-1);
   if (type === 'auto' && (obstacle !== null || newest === undefined || due)) return { type: 'full', parent: null };
   if (newest === undefined)
     throw new RepriseError(
       'no-usable-backup',
-      `there is no backup of timeline ${Number.parseInt(timeline, 16)} that an incremental one could rest on`,
+      `there is no backup of timeline ${Number.parseInt(timeline, 16)} that an incremental one could depend on`,
       'backup run --type full',
     );
   const parent = await manifestOf(context, newest.label);
@@ -75,6 +116,12 @@ export async function chooseType(
     `the newest backup is of the cluster ${parent.server.systemIdentifier}, and the server is ${server.systemIdentifier}`,
     'backup run --type full',
   );
+}
+
+/** Whether the last full backup has the age at which another one is taken. */
+function isFullDue(listed: readonly ListedBackup[], startedAt: string, fullEverySeconds = Infinity): boolean {
+  const full = listed.findLast(({ type }) => type === 'full');
+  return full !== undefined && Date.parse(startedAt) - Date.parse(full.startedAt) >= fullEverySeconds * 1000;
 }
 
 /** Timeline that is written now, as names of segments begin: pg_control has that of the last checkpoint. */
@@ -105,29 +152,4 @@ async function obstacleTo(
     'the server keeps no WAL summaries for an incremental backup',
     "ALTER SYSTEM SET summarize_wal = 'on'; SELECT pg_reload_conf(); then take a full backup",
   );
-}
-
-/** PostgreSQL's manifest of the parent as a file of this host, as it was recorded (F15). */
-export async function parentManifest(context: EngineContext, parent: BaseManifest): Promise<string> {
-  const file = parent.files.find(({ name }) => name === PG_MANIFEST);
-  const damage =
-    file === undefined ? 'it has none' : await damageOf(context, fileKey(context, parent.label, file), file);
-  if (file === undefined || damage !== null) {
-    throw new RepriseError(
-      'backup-corrupt',
-      `the manifest of ${parent.label}, on which this backup would rest, is damaged: ${damage}`,
-      'backup run --type full',
-    );
-  }
-  await ownDirectory(context, spoolOf(context));
-  const path = join(spoolOf(context), 'parent_manifest');
-  await pipeline(await context.storage.open(fileKey(context, parent.label, file)), streamToFile(path));
-  await giveTo(path, context.user);
-  return path;
-}
-
-/** A backup and all it rests on, the full one first. */
-export async function chainOf(context: ReadContext, manifest: BaseManifest): Promise<readonly BaseManifest[]> {
-  const parents = await Promise.all(manifest.dependsOn.toReversed().map((label) => manifestOf(context, label)));
-  return [...parents, manifest];
 }

@@ -1,5 +1,5 @@
-/** A security hole in PostgreSQL that touches backups or their restore, with the first minor version of each major without it. */
-interface Hole {
+/** A vulnerability of PostgreSQL that touches backups or their restore, with the first minor version of each major without it. */
+interface Vulnerability {
   readonly cve: string;
   readonly programs: readonly string[];
   readonly harm: string;
@@ -9,7 +9,7 @@ interface Hole {
 const CLIENTS = ['pg_dump', 'pg_dumpall', 'pg_restore', 'psql'] as const;
 
 /** Newest first; versions as PostgreSQL's security page and the CVE records give them (F43). */
-const holes: readonly Hole[] = [
+const vulnerabilities: readonly Vulnerability[] = [
   {
     cve: 'CVE-2026-116314',
     programs: ['pg_restore'],
@@ -37,12 +37,14 @@ const holes: readonly Hole[] = [
 ];
 
 /** The worst that is known of a version, and the first minor version without any of it; null where nothing is known. */
-export function knownHole(
+export function knownVulnerability(
   program: string,
   major: number,
   minor: number,
 ): { readonly cve: string; readonly harm: string; readonly floor: number } | null {
-  const open = holes.filter(({ programs, fixedIn }) => programs.includes(program) && minor < (fixedIn[major] ?? 0));
+  const open = vulnerabilities.filter(
+    ({ programs, fixedIn }) => programs.includes(program) && minor < (fixedIn[major] ?? 0),
+  );
   const [worst] = open;
   if (worst === undefined) return null;
   return {

@@ -1,14 +1,34 @@
+import { withClient } from '../../postgres/connection/with-client.js';
+import type { LiveServerFacts } from '../../postgres/server/server-facts.js';
+import type { EngineContext, ReadContext } from '../engine.js';
+import { receivingHint, receiveAnew } from './receive.js';
+import { liveFacts, requirePrimary } from '../shared/live-server.js';
+import { archiveCommand } from './wal-commands.js';
 import { join } from 'node:path';
 import { archiveOneSegment, closeSegment } from '../../postgres/wal/archiving.js';
-import { withClient } from '../../postgres/connection/with-client.js';
-import type { EngineContext } from '../engine.js';
 import { walPrefix } from './names.js';
 import { optionsOf, receivesWal } from './options.js';
 import { PREFETCHED } from './wal-prefetch.js';
-import { receiveAnew } from './receive.js';
-import { archivingHint } from './server.js';
 import { removeTree } from './unpack.js';
 import { waitForSegment } from './wal-archive.js';
+
+/**
+ * Facts of the running primary.
+ * @throws RepriseError `topology-refused` for a standby, whose WAL another server archives; `database-unreachable`
+ */
+export async function liveServer(context: Pick<ReadContext, 'cluster'>): Promise<LiveServerFacts> {
+  const server = await liveFacts(context);
+  requirePrimary(server);
+  return server;
+}
+
+/** What to do where WAL does not come, with the line to paste. */
+export function archivingHint(context: Pick<EngineContext, 'cluster' | 'policy' | 'storage'>): string {
+  const own = archiveCommand(context);
+  if (own === null) return receivingHint(context);
+  const command = own.replaceAll("'", "''");
+  return `see what the server's log says of archive_command; that of this policy is: ALTER SYSTEM SET archive_command = '${command}'; SELECT pg_reload_conf();`;
+}
 
 /**
  * Sees that the recovered cluster, open for writes and with its archive_command or its slot back, sends its WAL into this

@@ -1,11 +1,20 @@
+import type { ReadContext } from '../engine.js';
+import { localPrefix, readEnvFile } from './env-file.js';
 import { createHash } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { ReadContext } from '../engine.js';
 import { sha256OfFile } from '../shared/hash.js';
 import { optionsOf } from './command.js';
-import { localPrefix, readEnvFile } from './env-file.js';
-import { BACKUP_FOLDER, sentinelName } from './place.js';
+
+/** Where WAL-G keeps its base backups, below the prefix. */
+export const BACKUP_FOLDER = 'basebackups_005';
+/** And the WAL. */
+export const WAL_FOLDER = 'wal_005';
+
+/** The file that WAL-G writes last, and with which a backup is in its list. */
+export function sentinelName(label: string): string {
+  return `${label}_backup_stop_sentinel.json`;
+}
 
 /**
  * SHA-256 (hex) over all files of a backup that WAL-G writes once, in the order of their names; undefined where they are
