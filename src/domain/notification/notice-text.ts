@@ -33,7 +33,7 @@ export function noticeTitle({ cluster, facts }: Pick<Notice, 'cluster' | 'facts'
     case 'paused':
       return facts.event === 'failure'
         ? `a step of the recovery of ${cluster} failed: it waits for a person`
-        : `the recovery of ${cluster} waits for a look at its data`;
+        : `the recovery of ${cluster} waits for a person to check its data`;
     case 'approval':
       return `approval wanted until ${facts.plan.approveBy.replace(/:\d\d(\.\d+)?Z$/, 'Z')}: ${cluster}, ${facts.plan.binding.method === 'restart' ? 'restart' : `recovery to ${formatTarget(facts.plan.binding.target)}`}, plan ${shortDigest(facts.plan)}`;
     case 'incident':
@@ -116,7 +116,7 @@ const nextOfIncident: Readonly<Record<Extract<NoticeFacts, { kind: 'incident' }>
   confirmed: 'stop what writes to it; reprise status says what its recovery waits for',
   undecided: 'it waits for a person: plan again (reprise continue) or close it (reprise incident close)',
   closed: 'nothing: the incident is closed',
-  dismissed: 'nothing: somebody called it a false alarm, and nothing was changed',
+  dismissed: 'nothing: it was dismissed as a false alarm, and nothing was changed',
 };
 
 /** Where the failure itself names no next step. */
