@@ -1,4 +1,4 @@
-// Three projects, so that unit tests run without any server: `npm run test:unit`.
+// Four projects, so that unit tests run without any server: `npm run test:unit`.
 const shared = {
   rootDir: import.meta.dirname,
   testEnvironment: 'node',
@@ -36,9 +36,12 @@ export default {
       testPathIgnorePatterns: [
         ...shared.testPathIgnorePatterns,
         '<rootDir>/test/unit/',
+        '<rootDir>/test/long/',
         '<rootDir>/test/chaos/full\\.test\\.ts$',
       ],
     },
+    // Minutes each, and with a sample in `npm test`: docs/testing.md says what and why.
+    { ...shared, ...servers, displayName: 'long', testMatch: ['<rootDir>/test/long/**/*.test.ts'] },
     // Hours of killing and restarting: not part of `npm test`.
     { ...shared, ...servers, displayName: 'chaos', testMatch: ['<rootDir>/test/chaos/full.test.ts'] },
   ],

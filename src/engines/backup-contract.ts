@@ -111,7 +111,7 @@ export interface AdoptionSurvey {
 export interface Adoption {
   /**
    * The record of a backup that the engine lists and no record names.
-   * @throws RepriseError `identity-mismatch` where it is another cluster's (F17)
+   * @throws RepriseError `identity-mismatch` where it is another cluster's
    */
   describe(context: EngineContext, label: string): Promise<MadeBackup>;
   /** Files of a folder, by their headers: which can become backups of this policy. Reads only. */

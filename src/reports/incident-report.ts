@@ -56,7 +56,7 @@ function summary({ cluster, operationId, incident, plan, outcome }: IncidentDocu
     rows.push(['state', `${markdownText(incident.state)}, since ${incident.updatedAt}`]);
   }
   if (plan) {
-    rows.push(['asked for by', markdownText(plan.binding.requester)], ['method', methodInWords(plan)]);
+    rows.push(['requested by', markdownText(plan.binding.requester)], ['method', methodInWords(plan)]);
     rows.push([
       'from',
       plan.binding.backups.map(({ id, finishedAt }) => `${markdownCode(id)}, ended ${finishedAt}`).join('<br>') ||
@@ -79,7 +79,7 @@ function figures({ plan, outcome }: IncidentDocumentInput): string {
     ['target asked for', markdownCode(outcome.target.requested)],
     ['target reached', markdownCode(outcome.target.reached)],
     [
-      'RTO: first failed check (or request) to validated, waiting for people left out',
+      'RTO: from the first failed check (or request) to validated, excluding the wait for people',
       durationInWords(outcome.rtoSeconds),
     ],
     ['waiting for people', durationInWords(outcome.waitedForPeopleSeconds)],
@@ -101,7 +101,7 @@ function decision({ plan, approvals, refusals }: IncidentDocumentInput): string 
   const short = (digest: string) => markdownCode(digest.slice(0, 12));
   const said = [
     ...approvals.map(({ at, digest, approval, assurance }) => {
-      const how = assurance === 'signed' ? 'signed' : 'asserted, not proven by a signature';
+      const how = assurance === 'signed' ? 'signed' : 'asserted, not signed';
       return {
         at,
         text: `${markdownText(approval.by)} approved plan ${short(digest)} (${how}). Reason: ${markdownText(approval.reason)}`,
@@ -117,7 +117,7 @@ function decision({ plan, approvals, refusals }: IncidentDocumentInput): string 
   const lines = said
     .sort((left, right) => Date.parse(left.at) - Date.parse(right.at))
     .map(({ at, text }) => `- ${at}: ${text}`);
-  if (approvals.length === 0) lines.push('- Nobody approved anything.');
+  if (approvals.length === 0) lines.push('- No approval is on record.');
   if (plan)
     lines.push(
       `- The plan decided on: ${markdownCode(plan.digest)}, made ${plan.createdAt}, to be approved by ${plan.approveBy}.`,
@@ -129,17 +129,17 @@ function oldData({ plan, kept }: IncidentDocumentInput): string {
   const replaced = plan?.binding.replaces ?? [];
   const lines = replaced.map(({ what, keptAs }) =>
     keptAs === null
-      ? `- ${markdownText(what)} was planned to be overwritten where it lay: what was in it is lost.`
-      : `- ${markdownText(what)} was planned to be kept as ${markdownCode(keptAs)}.`,
+      ? `- ${markdownText(what)} was to be overwritten in place: its content is lost.`
+      : `- ${markdownText(what)} was to be kept as ${markdownCode(keptAs)}.`,
   );
   for (const { id, what, where, host, sizeBytes } of kept) {
     const size = sizeBytes === null ? '' : `, ${sizeInWords(sizeBytes)}`;
     lines.push(
-      `- ${markdownText(what)} lies in ${markdownCode(where)} on host ${markdownCode(host)}${size}; to give its space back: ${markdownCode(`reprise kept drop ${id}`)}`,
+      `- ${markdownText(what)} is kept in ${markdownCode(where)} on host ${markdownCode(host)}${size}; to free its space: ${markdownCode(`reprise kept drop ${id}`)}`,
     );
   }
   if (lines.length === 0) return 'Nothing was replaced.';
-  if (kept.length === 0) lines.push('- No old data of this operation is on record as kept any more.');
+  if (kept.length === 0) lines.push('- No old data of this operation is kept any more.');
   else lines.push(`- ${markdownCode('reprise kept list')} shows what is kept. Closing an incident deletes nothing.`);
   return lines.join('\n');
 }
@@ -154,7 +154,7 @@ function phases({ outcome }: IncidentDocumentInput): string {
 
 function checks({ outcome }: IncidentDocumentInput): string {
   if (!outcome) return '';
-  if (outcome.checks.length === 0) return 'No check was configured: nothing proves that the data is right.';
+  if (outcome.checks.length === 0) return 'No check was configured: the recovered data was not verified.';
   const rows = outcome.checks.map(({ name, status, detail }) => [
     markdownText(name),
     status === 'failed' ? '**failed**' : status,
@@ -165,15 +165,15 @@ function checks({ outcome }: IncidentDocumentInput): string {
 
 function followUps({ outcome, kept, plan }: IncidentDocumentInput): string {
   const lines: string[] = [];
-  if (!outcome) lines.push('No recovery was completed: see the timeline for the last step, and decide how to go on.');
+  if (!outcome)
+    lines.push('No recovery was completed: see the timeline for the last step, and decide how to continue.');
   for (const { name, status } of outcome?.checks ?? []) {
     if (status === 'failed') lines.push(`Look into the failed check ${markdownText(name)}.`);
     if (status === 'skipped') lines.push(`Do by hand what the skipped check ${markdownText(name)} would have done.`);
   }
-  if (outcome && outcome.checks.length === 0)
-    lines.push('Configure checks, so that the next recovery can prove itself.');
+  if (outcome && outcome.checks.length === 0) lines.push('Configure checks, so that the next recovery is verified.');
   if (outcome && outcome.rpoSeconds !== 0)
-    lines.push('Tell the people concerned which period may be lost, and enter it again where it can be.');
+    lines.push('Tell the people concerned which period may be lost, and have that data entered again where possible.');
   for (const { id } of kept)
     lines.push(`When the old data is no longer needed: ${markdownCode(`reprise kept drop ${id}`)}`);
   for (const warning of plan?.observed.warnings ?? []) lines.push(`The plan warned: ${markdownText(warning)}`);
@@ -185,7 +185,7 @@ function methodInWords({ binding }: Plan): string {
   const target = markdownCode(formatTarget(binding.target));
   switch (binding.method) {
     case 'restart':
-      return 'restart: the data directory was whole';
+      return 'restart: the data directory was intact';
     case 'data-directory':
       return `physical backup and WAL, to ${target}`;
     case 'databases':

@@ -76,14 +76,14 @@ describe('a step that fails for good', () => {
       planRecovery: async ({ cluster, operationId }) =>
         planOf({ cluster, operationId, port: 5000 + recovery.seen.of('planRecovery').length }),
       restoreFiles: async () => {
-        throw failure('backup-corrupt', 'a file does not have its recorded checksum');
+        throw failure('backup-corrupt', 'a file does not match its recorded checksum');
       },
     });
     await recovery.approved();
     await recovery.seen.called('pin', 2);
     const second = await recovery.plan();
     expect(recovery.seen.journal).toContainEqual(
-      expect.stringMatching(/^recheck: plan .* no longer holds \(a file does not have its recorded checksum\)/),
+      expect.stringMatching(/^recheck: plan .* no longer holds \(a file does not match its recorded checksum\)/),
     );
     expect(recovery.steps).not.toContain('promoteServer');
     expect(recovery.seen.of('recordApproval')).toHaveLength(1);
@@ -166,7 +166,7 @@ describe('a step that fails for good', () => {
     expect(recovery.seen.names.slice(-4)).toEqual(['restoreFiles', 'releaseLock', 'journal', 'unpin']);
     // Whoever finds it cancelled reads where the old data is, and what to type.
     expect(recovery.seen.journal.at(-1)).toMatch(
-      /^ended: It ended at "restore files"\. .* is kept as .*`reprise kept list`.*`reprise recover c\d+ --policy physical` makes a new plan/,
+      /^ended: It ended at the step "restore files"\. .* is kept as .*`reprise kept list`.*`reprise recover c\d+ --policy physical` makes a new plan/,
     );
     const { currentDetails } = await recovery.seen.workflow.query<{ currentDetails: string }>(
       '__temporal_workflow_metadata',

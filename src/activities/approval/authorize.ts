@@ -159,7 +159,7 @@ async function requireApprovals(cluster: ClusterConfig, plan: ApprovablePlan, st
     throw new RepriseError(
       'plan-expired',
       `plan ${plan.digest.slice(0, 12)} was approved more than ${policy.executeWithinSeconds} s ago`,
-      'approve it again after a fresh look',
+      'read the plan again, then approve it again',
     );
   }
 }
@@ -207,7 +207,7 @@ export async function requireRecentUse({ host, cluster }: ClusterContext, plan: 
   throw new RepriseError(
     'plan-expired',
     `plan ${plan.digest.slice(0, 12)} was taken up more than ${within} s ago, and nothing was changed since`,
-    'approve it again after a fresh look',
+    'read the plan again, then approve it again',
   );
 }
 

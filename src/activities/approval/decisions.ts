@@ -62,7 +62,7 @@ async function weigh(session: ClusterContext, step: PlannedStep, decision: Decis
       accepted: false,
       missing: 0,
       code: 'approval-refused',
-      reason: `plan ${plan.digest.slice(0, 12)} brings media to the same instant: another target is another plan`,
+      reason: `plan ${plan.digest.slice(0, 12)} recovers media to the same instant: another target needs another plan`,
       hint: `reject, then: reprise recover ${step.cluster} --to TIME --with-media ${plan.binding.media.name}`,
     };
   }
@@ -82,7 +82,7 @@ export async function requirePromotion({ host }: ClusterContext, { digest, bindi
   if (!binding.pause || (await openHostState(host.stateDir).onceDone(binding.operationId, promotionOf(digest)))) return;
   throw new RepriseError(
     'approval-refused',
-    `plan ${digest.slice(0, 12)} pauses for a look, and nobody has decided to promote`,
+    `plan ${digest.slice(0, 12)} pauses for an inspection, and no decision to promote is on record`,
     'look at the recovered data, then: reprise promote',
   );
 }
@@ -97,7 +97,7 @@ export async function requireTarget(
   if (await openHostState(host.stateDir).onceDone(binding.operationId, targetOf(digest, target))) return;
   throw new RepriseError(
     'approval-refused',
-    `nobody has decided that plan ${digest.slice(0, 12)} goes on to ${formatTarget(target)}`,
+    `no decision is on record that plan ${digest.slice(0, 12)} goes on to ${formatTarget(target)}`,
     'decide on it: reprise retarget',
   );
 }

@@ -149,7 +149,7 @@ async function proveAdopted(
     const from = sources.get(id) ?? null;
     if (state?.proven) adopted.push({ id, from, proven: true, detail: 'verified' });
     else if (state?.status === 'quarantined')
-      adopted.push({ id, from, proven: false, detail: 'it failed its verification and is quarantined' });
+      adopted.push({ id, from, proven: false, detail: 'its verification failed: it is quarantined' });
     else {
       const { ok, detail } = await verifyAndRecord(session, step, { backupId: id, restore: false }, run);
       adopted.push({ id, from, proven: ok, detail });

@@ -149,9 +149,9 @@ export async function restoreConfiguration(work: Authorized, step: PlannedStep, 
       : '';
   const done =
     gone.length > 0
-      ? `, and ${gone.join(', ')} put back because nothing was there`
-      : '; what is in place was left as it is';
-  await note('restored', `configuration of the time of the backup lies in ${aside}${done}${masked}`);
+      ? `, and ${gone.join(', ')} put back because they were missing`
+      : '; files that are in place were not changed';
+  await note('restored', `the configuration captured with the backup is in ${aside}${done}${masked}`);
 }
 
 /**

@@ -15,7 +15,7 @@ import { withWalPrefetch } from './wal-prefetch.js';
 import { engineFor, policyOf, type ClusterContext } from '../cluster-context.js';
 
 /**
- * The strongest proof: the backup is restored into a server that nobody can reach and that is thrown away, and what is
+ * The strongest verification: the backup is restored into an isolated scratch server that is removed afterwards, and what is
  * in it is counted. A copy left by an attempt that died is taken up.
  */
 export async function testRestore(

@@ -102,7 +102,7 @@ async function rotate(
     throw new RepriseError(
       'rotation-refused',
       `removing ${doomed.map(({ id }) => id).join(', ')} would also remove ${unexpected.join(', ')}`,
-      'keep them all, or release what holds the chain',
+      'keep them all, or release the backup that needs the chain',
     );
   }
   const { stateDir } = session.host;
@@ -234,7 +234,7 @@ export async function clockAhead(): Promise<number | null> {
       throw new RepriseError(
         'temporal-unreachable',
         `Temporal did not tell its time: ${String(error)}`,
-        'it is asked again',
+        'the step is retried',
       );
     });
   const started = raw.pendingActivities?.find(({ activityId }) => activityId === info.activityId)?.lastStartedTime;

@@ -27,7 +27,7 @@ export function verifyingActivities(deps: HostDependencies): Pick<HostActivities
   };
 }
 
-/** Proves one backup and records the outcome: a proof, or a quarantine that keeps it from ever being offered. */
+/** Verifies one backup and records the result: a proof, or a quarantine, after which it is not used any more. */
 export async function verifyAndRecord(
   session: ClusterContext,
   step: StepInput,
@@ -51,7 +51,7 @@ export async function verifyAndRecord(
   const context = await engineContext(session, policy, run, `${step.operationId}/prove/${backup.label}`, [], {
     retry: step.retry,
   });
-  // What is being read must not be rotated away meanwhile.
+  // Rotation must not remove the backup while it is read.
   const pinned = { operationId: `${step.operationId}/prove/${backup.label}` };
   // Each attempt's own record: one found from before an `unpin` would pin nothing.
   await record(session, pinned, `pin/${Date.now()}`, {

@@ -66,7 +66,7 @@ export function createControlActivities(deps: ControlDependencies): ControlActiv
       throw notYet(
         'lock-held',
         `${holder.workflowId} holds ${cluster} since ${holder.since}`,
-        `see how far it is: reprise watch ${holder.workflowId}`,
+        `see its progress: reprise watch ${holder.workflowId}`,
       );
     }),
     hostAnswers: wrapActivity('hostAnswers', async ({ host }) => isHostPolled(Context.current().client, host)),
@@ -74,7 +74,7 @@ export function createControlActivities(deps: ControlDependencies): ControlActiv
       if (await isHostPolled(Context.current().client, host)) return;
       throw notYet(
         'host-without-worker',
-        `no worker of host ${host} polls`,
+        `the worker of host ${host} is not running`,
         `start one there: reprise worker --host ${host}`,
       );
     }),

@@ -64,7 +64,7 @@ async function findIncident(deps: HostDependencies, id: string) {
     const line = incidentLines(session, state).find((candidate) => candidate.id === incident?.id);
     if (incident && line) return { session, line, operationId: incident.operationId };
   }
-  throw new RepriseError('not-found', `there is no incident "${id}"`, 'see what there is: reprise incident list');
+  throw new RepriseError('not-found', `there is no incident "${id}"`, 'list the incidents: reprise incident list');
 }
 
 /** The operation id is the last part of a workflow id. */

@@ -129,7 +129,7 @@ async function findBackup(deps: HostDependencies, id: string, run: ActivityRun) 
     const backup = (await currentBackups(session, run)).find((candidate) => candidate.id === id);
     if (backup) return { session, backup };
   }
-  throw new RepriseError('not-found', `there is no backup "${id}"`, 'see what there is: reprise backup list');
+  throw new RepriseError('not-found', `there is no backup "${id}"`, 'list the backups: reprise backup list');
 }
 
 /** More than this between two clocks makes times in plans and reports wrong. */

@@ -11,7 +11,7 @@ import { type ClusterContext, currentBackups, engineFor, postgresBinOf, readCont
 
 /**
  * Between which instants a cluster can be recovered to any moment, by each policy whose engine archives WAL: from the
- * end of the oldest backup whose log leads to the end without a hole, to the last commit that is archived.
+ * end of the oldest backup that WAL without a gap follows, to the last commit that is archived.
  */
 export async function walWindows(session: ClusterContext, run: ActivityRun): Promise<readonly WalWindow[]> {
   const policies = Object.values(session.cluster.policies).filter(
@@ -21,11 +21,11 @@ export async function walWindows(session: ClusterContext, run: ActivityRun): Pro
   return Promise.all(
     policies.map(async (policy) => {
       const own = backups.filter((backup) => backup.policy === policy.name && backup.status === 'complete');
-      // Whichever backup the log is followed from, it ends in one place.
+      // The WAL ends at the same place, whichever backup it is followed from.
       const ends: RecoveryOutline[] = [];
       const window = await windowOf(policy, own, async (backup) => {
         const found = await outlineFrom(session, policy, backup, run);
-        if (!('hole' in found)) ends.push(found);
+        if (!('gap' in found)) ends.push(found);
         return found;
       });
       const [end] = ends;
@@ -35,7 +35,7 @@ export async function walWindows(session: ClusterContext, run: ActivityRun): Pro
   );
 }
 
-/** The first commit that is only in the server's own log; null where there is none, or that log is out of reach. */
+/** The first commit that is only in the server's own pg_wal; null where there is none, or pg_wal cannot be read. */
 async function waitingAfter(session: ClusterContext, { timeline, walEnd }: RecoveryOutline): Promise<string | null> {
   const { cluster, deps, user } = session;
   if (cluster.dataDir === undefined || cluster.host !== deps.host || timeline === null || walEnd === null) return null;
@@ -47,9 +47,9 @@ async function waitingAfter(session: ClusterContext, { timeline, walEnd }: Recov
   );
 }
 
-type Outline = (backup: Backup) => Promise<RecoveryOutline | { readonly hole: string }>;
+type Outline = (backup: Backup) => Promise<RecoveryOutline | { readonly gap: string }>;
 
-/** `backups` oldest first. A log without a hole from one backup on has none from a later one on: looked for by halves. */
+/** `backups` oldest first. WAL without a gap from one backup on has none from a later one on: a binary search. */
 export async function windowOf(
   { name: policy }: Pick<PolicyConfig, 'name'>,
   backups: readonly Backup[],
@@ -57,29 +57,29 @@ export async function windowOf(
 ): Promise<WalWindow> {
   const none = { policy, oldest: null, newest: null, hole: null };
   if (backups.length === 0) return none;
-  const looked = new Map<number, Awaited<ReturnType<Outline>>>();
-  const look = async (index: number): Promise<Awaited<ReturnType<Outline>>> => {
-    const found = looked.get(index) ?? (await outline(backups[index] as Backup));
-    looked.set(index, found);
+  const outlines = new Map<number, Awaited<ReturnType<Outline>>>();
+  const outlineAt = async (index: number): Promise<Awaited<ReturnType<Outline>>> => {
+    const found = outlines.get(index) ?? (await outline(backups[index] as Backup));
+    outlines.set(index, found);
     return found;
   };
   let [first, last] = [0, backups.length - 1];
-  // Mostly there is no hole at all, and one look tells.
-  if ('hole' in (await look(0))) first = 1;
+  // Mostly there is no gap, and the first outline shows it.
+  if ('gap' in (await outlineAt(0))) first = 1;
   else last = 0;
   while (first < last) {
     const middle = Math.floor((first + last) / 2);
-    if ('hole' in (await look(middle))) first = middle + 1;
+    if ('gap' in (await outlineAt(middle))) first = middle + 1;
     else last = middle;
   }
-  const hole =
-    [...looked.entries()]
+  const gap =
+    [...outlines.entries()]
       .sort(([left], [right]) => right - left)
-      .map(([, found]) => ('hole' in found ? found.hole : null))
+      .map(([, found]) => ('gap' in found ? found.gap : null))
       .find((found) => found !== null) ?? null;
-  const found = first < backups.length ? await look(first) : null;
-  if (found === null || 'hole' in found) return { ...none, hole: found === null ? hole : found.hole };
-  return { policy, oldest: backups[first]?.finishedAt ?? null, newest: found.reachableTo, hole };
+  const found = first < backups.length ? await outlineAt(first) : null;
+  if (found === null || 'gap' in found) return { ...none, hole: found === null ? gap : found.gap };
+  return { policy, oldest: backups[first]?.finishedAt ?? null, newest: found.reachableTo, hole: gap };
 }
 
 async function outlineFrom(
@@ -87,9 +87,9 @@ async function outlineFrom(
   policy: PolicyConfig,
   backup: Backup,
   run: ActivityRun,
-): Promise<RecoveryOutline | { hole: string }> {
+): Promise<RecoveryOutline | { gap: string }> {
   try {
-    // An operation of its own: two looks at once share no scratch directory.
+    // An operation of its own: two inspections at once share no scratch directory.
     const context = await readContext(session, policy, run, `wal-${randomUUID()}`);
     return await engineFor(session, policy).outlineRecovery(context, {
       target: { kind: 'latest' },
@@ -98,7 +98,7 @@ async function outlineFrom(
       databases: session.cluster.databases,
     });
   } catch (error) {
-    if (isRepriseError(error) && error.code === 'wal-gap') return { hole: error.message };
+    if (isRepriseError(error) && error.code === 'wal-gap') return { gap: error.message };
     throw error;
   }
 }

@@ -33,9 +33,9 @@ export function databaseSteps(deps: HostDependencies): DatabaseSteps {
         const made = await makeBackup(session, own, run, clusterLocks.recovery(session.cluster.name));
         return `taken: ${made.map(({ id }) => id).join(', ')}`;
       } catch (error) {
-        // What is to be replaced may be what cannot be dumped: it is kept aside whole, so this stops nothing.
+        // What is to be replaced may be what cannot be dumped: it is kept whole, so this stops nothing.
         if (isRepriseError(error) && error.code !== 'job-cancelled')
-          return `not possible: ${error.message}; the old databases are kept all the same`;
+          return `not possible: ${error.message}; the old databases are kept anyway`;
         throw error;
       }
     }),
@@ -71,7 +71,7 @@ async function swapIn({ session, plan }: Authorized, step: PlannedStep): Promise
     await swapDatabases(connectionAt(session.cluster, plan.binding), {
       live: database,
       fresh: newDatabaseName(database, step.operationId),
-      aside,
+      oldData: aside,
     });
     await record(session, step, `dropped/${keptBeside(step, database)}`, {
       kind: 'kept-dropped',

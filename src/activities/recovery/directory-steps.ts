@@ -27,7 +27,7 @@ import { requirePromotion, requireTarget } from '../approval/decisions.js';
 import { type Authorized, SALVAGED, authorized, once } from './server-steps.js';
 import { type ClusterContext, clusterLocks, currentBackups, policyOf, readContext } from '../cluster-context.js';
 
-/** Looks at a server that has reached the planned end of its log, for more of it. */
+/** How often a server that has reached the planned end of the WAL is asked whether it went further. */
 const SETTLE_MS = 100;
 
 type DirectorySteps = Pick<
@@ -92,8 +92,8 @@ export function directorySteps(deps: HostDependencies): DirectorySteps {
         if (!verdict.ok)
           throw new RepriseError(
             'backup-corrupt',
-            `the fresh backup ${id} is not good: ${verdict.detail}`,
-            'see the storage, then `reprise continue` takes another',
+            `verification of the fresh backup ${id} failed: ${verdict.detail}`,
+            'check the storage; `reprise continue` takes another backup',
           );
       }
       return made.map(({ id }) => id);
@@ -101,7 +101,7 @@ export function directorySteps(deps: HostDependencies): DirectorySteps {
   };
 }
 
-/** One that did not stand its proof is this operation's no more: the next is another. */
+/** A fresh backup whose verification failed no longer belongs to this operation: the next one is made under another name. */
 async function freshOperation({ catalogue }: ClusterContext, recovery: string): Promise<string> {
   const bad = new Set(
     (await catalogue.records()).flatMap((entry) => (entry.kind === 'quarantine' ? [entry.operationId] : [])),
@@ -131,7 +131,7 @@ async function replay(
         return reachedOf(work, target, salvage, now);
       throw new RepriseError(
         'target-not-reached',
-        'the server was opened for writes before its target was confirmed',
+        'the server was promoted before its target was confirmed',
         'do not use it: see who promoted it, then reject and recover again',
       );
     }

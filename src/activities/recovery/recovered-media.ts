@@ -71,7 +71,7 @@ async function bringBack(
     throw new RepriseError(
       'conflict',
       `media ${planned.name}: ${error.message}`,
-      `stop what writes there and try again; to leave them and the recovery as they are: reprise reject, then reprise media recover ${planned.name} --to ${planned.instant}`,
+      `stop the applications that write there and try again; to leave them and the recovery as they are: reprise reject, then reprise media recover ${planned.name} --to ${planned.instant}`,
     );
   });
   const left = objectsIn((await countAll(work, run)).counts);
@@ -105,7 +105,7 @@ async function begin(
     throw new RepriseError(
       'conflict',
       `media ${planned.name} were written to since the plan was approved`,
-      'stop what writes there; tried again, what was written since the plan stays as it is, and is counted as left',
+      'stop the applications that write there and try again: objects written since the plan stay as they are, and are counted as left',
     );
   }
   await state.recordDone(step.operationId, begun, { digest: now.digest });
@@ -127,7 +127,7 @@ export async function checkMedia(
   const name = `media/${planned.name}`;
   const done = await openHostState(session.host.stateDir).onceDone<Restored>(step.operationId, restored(planned));
   const left = done?.result.left ?? 0;
-  const state = `as at ${planned.instant} (${plannedMediaInWords(planned, sizeInWords)})${left > 0 ? `, but ${left} changes are left: somebody wrote meanwhile` : ''}`;
+  const state = `as at ${planned.instant} (${plannedMediaInWords(planned, sizeInWords)})${left > 0 ? `, but ${left} changes are left: objects were written in the meantime` : ''}`;
   const status = left > 0 ? 'failed' : 'passed';
   const media = mediaOf(session, planned.name);
   if (!media.objectsQuery) return { name, status, detail: `${state}; no objects_query says what rows name` };

@@ -126,7 +126,7 @@ async function makeRoom(work: Authorized, step: PlannedStep, { what, keptAs, cop
     if (!(await isDone(work, step, SALVAGED)))
       throw new RepriseError(
         'conflict',
-        `the WAL in ${what} was not saved yet: nothing is overwritten before`,
+        `the WAL in ${what} is not saved yet: nothing is overwritten before that`,
         'reject, and recover again',
       );
     return readyToOverwrite(what);

@@ -5,19 +5,19 @@ import { mediaWorkflowId } from '../operation/names.js';
 import { clipBytes, sizeInWords, visible } from '../text/text.js';
 
 const meaning = {
-  undelete: 'undeleted: their delete markers go',
-  overwrite: 'overwritten: by a copy on top, what is there stays as a version where versions are kept',
-  copy: 'copied where nothing is',
+  undelete: 'undeleted: their delete markers are removed',
+  overwrite: 'overwritten by the older version; the present one stays as a version where versions are kept',
+  copy: 'copied where no object exists',
   remove: 'removed: by a delete marker where versions are kept',
-  keep: 'kept, though not there then',
-  right: 'right already, not touched',
+  keep: 'kept, though they did not exist at that time',
+  right: 'already correct, not touched',
 } as const;
 
 /** What is approved, in one line. */
 export function mediaTitle({ binding }: Pick<MediaPlan, 'binding'>): string {
   const { task, media, cluster } = binding;
   if (task.kind === 'sync') return `Make ${task.into} equal to the media ${media} of ${cluster}`;
-  return `Bring the media ${media} of ${cluster} back to ${task.to.replace(/\.000Z$/, 'Z')}${task.into === undefined ? ', in place' : `, into ${task.into}`}`;
+  return `Recover the media ${media} of ${cluster} to ${task.to.replace(/\.000Z$/, 'Z')}${task.into === undefined ? ', in place' : `, into ${task.into}`}`;
 }
 
 /** The plan for a terminal, ending in what to type; `waits: false` for one that only shows what would be done. */
@@ -88,7 +88,7 @@ export function mediaReport(
   const { binding } = plan;
   return [
     `# ${markdownText(mediaTitle(plan))}`,
-    `Plan ${markdownCode(plan.digest)} of ${plan.createdAt}, asked for by ${markdownText(binding.requester)}, carried out by ${at}.`,
+    `Plan ${markdownCode(plan.digest)} of ${plan.createdAt}, requested by ${markdownText(binding.requester)}, carried out by ${at}.`,
     approvals.length === 0
       ? 'No policy asks for an approval of this.'
       : approvals
@@ -102,8 +102,8 @@ export function mediaReport(
       linesOf(plan).map(([what, count, size]) => [count, size, what]),
     ),
     left === 0
-      ? 'A look at everything afterwards found nothing left to do.'
-      : `A look at everything afterwards found ${left} changes left: somebody wrote meanwhile. Make a new plan.`,
+      ? 'A comparison of all objects afterwards found nothing left to do.'
+      : `A comparison of all objects afterwards found ${left} changes left: objects were written in the meantime. Make a new plan.`,
     '',
   ].join('\n\n');
 }
@@ -111,8 +111,8 @@ export function mediaReport(
 export function mediaOutcomeText(plan: MediaPlan, outcome: MediaOutcome): string {
   const end =
     outcome.left === 0
-      ? 'all is as planned'
-      : `${outcome.left} changes are left: somebody wrote meanwhile, make a new plan`;
+      ? 'everything is as planned'
+      : `${outcome.left} changes are left: objects were written in the meantime, make a new plan`;
   return [
     mediaTitle(plan),
     ...linesOf(plan).map(([what, count, size]) => `  ${count.padStart(9)}  ${size.padStart(10)}  ${what}`),

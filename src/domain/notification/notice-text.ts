@@ -33,9 +33,9 @@ export function noticeTitle({ cluster, facts }: Pick<Notice, 'cluster' | 'facts'
     case 'paused':
       return facts.event === 'failure'
         ? `a step of the recovery of ${cluster} failed: it waits for a person`
-        : `the recovery of ${cluster} waits for a person to check its data`;
+        : `the recovery of ${cluster} waits for an inspection of the recovered data`;
     case 'approval':
-      return `approval wanted until ${facts.plan.approveBy.replace(/:\d\d(\.\d+)?Z$/, 'Z')}: ${cluster}, ${facts.plan.binding.method === 'restart' ? 'restart' : `recovery to ${formatTarget(facts.plan.binding.target)}`}, plan ${shortDigest(facts.plan)}`;
+      return `approval needed until ${facts.plan.approveBy.replace(/:\d\d(\.\d+)?Z$/, 'Z')}: ${cluster}, ${facts.plan.binding.method === 'restart' ? 'restart' : `recovery to ${formatTarget(facts.plan.binding.target)}`}, plan ${shortDigest(facts.plan)}`;
     case 'incident':
       return `incident ${facts.scenario} of ${cluster}: ${facts.state}`;
     case 'recovered':
@@ -51,7 +51,7 @@ function english(notice: Notice, link: string | null): NoticeText {
   const parts = [
     sentence(title),
     body(notice),
-    [`At       ${notice.at}`, `Work     ${notice.workflowId}`, ...shown].join('\n'),
+    [`At       ${notice.at}`, `Workflow ${notice.workflowId}`, ...shown].join('\n'),
   ];
   return {
     subject: clipBytes(visible(`[reprise] ${title}`), 150),
@@ -113,7 +113,7 @@ function body(notice: Notice): string {
 
 const nextOfIncident: Readonly<Record<Extract<NoticeFacts, { kind: 'incident' }>['state'], string>> = {
   suspected: 'nothing is changed yet: a plan is made, and waits for its approval; if this is a false alarm, dismiss it',
-  confirmed: 'stop what writes to it; reprise status says what its recovery waits for',
+  confirmed: 'stop the applications that write to it; reprise status shows what its recovery waits for',
   undecided: 'it waits for a person: plan again (reprise continue) or close it (reprise incident close)',
   closed: 'nothing: the incident is closed',
   dismissed: 'nothing: it was dismissed as a false alarm, and nothing was changed',
@@ -121,10 +121,10 @@ const nextOfIncident: Readonly<Record<Extract<NoticeFacts, { kind: 'incident' }>
 
 /** Where the failure itself names no next step. */
 const nextAfter: Readonly<Record<Extract<NoticeFacts, { kind: 'failed' }>['what'], string>> = {
-  backup: 'older backups are as they were; run it again when the reason is gone',
-  rotation: 'nothing was removed that retention keeps; look at what it would do',
-  recovery: 'nothing was deleted; see what was put aside',
-  WAL: 'a loss of the host would cost what was written since; it is tried again by itself, for ever',
+  backup: 'older backups are unchanged; run it again when the cause is removed',
+  rotation: 'nothing was removed that retention keeps; see what it would remove',
+  recovery: 'nothing was deleted; see which old data is kept',
+  WAL: 'if the host is lost, what was written since is lost too; archiving is retried automatically',
 };
 
 function commandsAfter(

@@ -41,7 +41,7 @@ export function restartSource(found: {
     walEnd: null,
     salvageableSegments: 0,
     warnings: [
-      `the data directory is whole (${found.reason}): a start is offered, not a restore; name a policy (--policy) to restore all the same`,
+      `the data directory is intact (${found.reason}): a start of the server is offered instead of a restore; to restore anyway, name a policy (--policy)`,
     ],
   };
   return { method: 'restart', outline };
@@ -60,7 +60,7 @@ export function namedBackup(
   if (named === undefined || isRestorable(named)) return named;
   throw new RepriseError(
     'no-usable-backup',
-    `backup ${named.id} is ${named.status}: it is not restored from`,
+    `backup ${named.id} is ${named.status}: it cannot be restored`,
     `choose another one: reprise backup list ${cluster}`,
   );
 }
@@ -95,7 +95,7 @@ export function candidateBackups(
     throw new RepriseError(
       'no-usable-backup',
       `policy ${policy.name} of ${policy.cluster} has no complete backup`,
-      `see what there is: reprise backup list ${policy.cluster}`,
+      `list the backups: reprise backup list ${policy.cluster}`,
     );
   }
   return usable.toReversed();
@@ -106,7 +106,7 @@ export function noPolicyReaches({ name }: ClusterConfig, { target }: RecoveryOrd
   return new RepriseError(
     'no-usable-backup',
     `no policy of ${name} can reach ${formatTarget(target)}`,
-    `see what there is: reprise backup list ${name}`,
+    `list the backups: reprise backup list ${name}`,
   );
 }
 
@@ -120,7 +120,7 @@ export function passedOver(backups: readonly Backup[], policy: string, outline: 
   );
   return newer.map(
     ({ id }) =>
-      `backup ${id} is newer, and quarantined: it is passed over (it is read again by: reprise backup verify ${id})`,
+      `backup ${id} is newer but quarantined, so it is not used (to verify it again: reprise backup verify ${id})`,
   );
 }
 

@@ -59,7 +59,7 @@ function refuseUnfitPlace(
     throw new RepriseError(
       'conflict',
       `a server is running in ${place.dataDir} (process ${processes.join(', ')})`,
-      'stop it first, with all its backends: what is there is put aside',
+      'stop it first, with all its backends: the directory is renamed',
     );
   if (targetServer !== null && !targetServer.ok) {
     const { host, port } = connectionAt(cluster, { port: place.port, targetHost: place.host });

@@ -38,9 +38,9 @@ export function approvalDetails(plan: Plan): string {
   return within(
     [
       head(plan),
-      `**Nothing is changed before the approval. To approve on this page:** More Actions → Send an Update → ${markdownCode('approve')}, with this as Data, your name and your reason put in:`,
+      `**Nothing is changed before the approval. To approve on this page:** More Actions → Send an Update → ${markdownCode('approve')}, with this as Data; fill in your name and your reason:`,
       markdownBlock(approvalJson(plan, 2), 'json'),
-      `The answer comes in the same dialog. (The signal ${markdownCode('confirm-restore')} takes the same JSON, and answers nothing.)`,
+      `The result is shown in the same dialog. (The signal ${markdownCode('confirm-restore')} takes the same JSON, but returns no result.)`,
       `**To decline:** Send an Update → ${markdownCode('reject-plan')}, or ${markdownCode(rejectCommand(plan))}`,
     ],
     plan,
@@ -103,10 +103,10 @@ function facts({ binding, observed, approveBy, digest }: Plan): Fact[] {
       name: 'cluster',
       values: [{ text: `${binding.cluster}, ${place} on host ${binding.targetHost}, port ${binding.port}` }],
     },
-    { name: 'recovers to', values: [{ text: clipBytes(formatTarget(binding.target), 500), code: true }] },
+    { name: 'target', values: [{ text: clipBytes(formatTarget(binding.target), 500), code: true }] },
     {
-      name: 'brings back',
-      values: observed.stateAt === undefined ? [] : [{ text: `the data as it was at ${second(observed.stateAt)}` }],
+      name: 'data as of',
+      values: observed.stateAt === undefined ? [] : [{ text: second(observed.stateAt) }],
     },
     // Beside what is there, nothing is lost.
     {
@@ -134,7 +134,7 @@ function facts({ binding, observed, approveBy, digest }: Plan): Fact[] {
     { name: 'hooks run', values: shown(binding.hooks, (hook) => ({ text: hook, code: true })) },
     { name: 'hooks undone', values: shown(Object.entries(binding.undoHooks ?? {}), undoInWords) },
     { name: 'takes about', values: seconds(observed.predictedRtoSeconds) },
-    { name: 'could reach', values: range(observed.reachableFrom, observed.reachableTo) },
+    { name: 'recoverable', values: range(observed.reachableFrom, observed.reachableTo) },
     { name: 'WAL ends at', values: optional(observed.walEnd) },
     {
       name: 'salvages',
@@ -147,16 +147,16 @@ function facts({ binding, observed, approveBy, digest }: Plan): Fact[] {
       name: 'needs',
       values: [
         {
-          text: `${sizeInWords(observed.neededBytes)} of disk; ${observed.freeBytes === null ? 'free room is not known' : `${sizeInWords(observed.freeBytes)} are free`}`,
+          text: `${sizeInWords(observed.neededBytes)} of disk; ${observed.freeBytes === null ? 'free space is not known' : `${sizeInWords(observed.freeBytes)} are free`}`,
         },
       ],
     },
-    { name: 'asked for by', values: [{ text: clipBytes(binding.requester, 200) }] },
+    { name: 'requested by', values: [{ text: clipBytes(binding.requester, 200) }] },
     { name: 'may approve', values: approvers(observed.approval) },
     { name: 'approve until', values: [{ text: second(approveBy) }] },
     { name: 'plan', values: [{ text: digest, code: true }] },
   ];
-  const recovering = new Set(['recovers to', 'could reach', 'WAL ends at', 'salvages', 'needs']);
+  const recovering = new Set(['target', 'recoverable', 'WAL ends at', 'salvages', 'needs']);
   return all.filter(({ name, values }) => values.length > 0 && !(binding.method === 'restart' && recovering.has(name)));
 }
 
@@ -176,22 +176,24 @@ function titleOf({ binding }: Plan): string {
 function effectOf({ binding, observed }: Plan): string {
   const time =
     observed.predictedRtoSeconds === null ? '' : ` It takes about ${durationInWords(observed.predictedRtoSeconds)}.`;
-  if (binding.method === 'restart') return `The data is whole: the server is started, nothing is replaced.${time}`;
-  if (binding.replaces.length === 0) return `It is recovered beside what is there: nothing is replaced.${time}`;
+  if (binding.method === 'restart')
+    return `The data directory is intact: the server is started, nothing is replaced.${time}`;
+  if (binding.replaces.length === 0)
+    return `There is no data in the place of the recovery: nothing is replaced.${time}`;
   if (losesOldData(binding))
-    return `What is there now is OVERWRITTEN AND LOST: this cannot be undone, and no copy of it is kept.${time}`;
-  return `What is there now is replaced, and kept under another name.${time}`;
+    return `The present data is OVERWRITTEN AND LOST: no copy of it is kept, and this cannot be undone.${time}`;
+  return `The present data is replaced; it is kept under another name.${time}`;
 }
 
 function mediaFacts(media: NonNullable<Plan['binding']['media']>): Value[] {
   return [
     { text: `${media.name} as at ${second(media.instant)}: ${plannedMediaInWords(media, sizeInWords)}` },
-    { text: 'objects that came later stay; what is put right stays as a version' },
+    { text: 'objects added later are kept; what is overwritten stays as an older version' },
   ];
 }
 
 function fateOf({ what, keptAs, copied }: Replacement): string {
-  if (keptAs === null) return `${what} — LOST: overwritten where it lies, cannot be undone`;
+  if (keptAs === null) return `${what} — LOST: overwritten in place, cannot be undone`;
   return copied ? `${what} — copied to ${keptAs}, then emptied` : `${what} — kept as ${keptAs}`;
 }
 

@@ -16,13 +16,15 @@ export function planWarnings(
     ...source.outline.warnings,
     ...(unseen === null
       ? []
-      : [`whether files of the backup lie in a storage class that has to be thawed could not be looked at: ${unseen}`]),
+      : [`it could not be checked whether files of the backup are in a storage class that must be thawed: ${unseen}`]),
     ...configurationDrift(terms, request),
     ...(host !== cluster.host ? onAnotherHost(terms, method, request.sourceAnswers) : []),
     ...(host === cluster.host && salvageFrom
-      ? [`an earlier recovery was given up: WAL that was not archived is taken from what it put aside, ${salvageFrom}`]
+      ? [
+          `an earlier recovery was given up: WAL that was not archived is taken from the old data that it kept, ${salvageFrom}`,
+        ]
       : []),
-    ...(replacesRunningServer ? ['the server answers: it is stopped, and its data directory replaced'] : []),
+    ...(replacesRunningServer ? ['the server is running: it is stopped, and its data directory is replaced'] : []),
     ...(media?.observed.warnings.map((warning) => `media ${request.order.withMedia}: ${warning}`) ?? []),
   ];
 }
@@ -44,7 +46,7 @@ function onAnotherHost(
   method: PlanBinding['method'],
   sourceAnswers: boolean | undefined,
 ): readonly string[] {
-  const state = sourceAnswers === false ? `no worker of host ${host} answers: ` : '';
+  const state = sourceAnswers === false ? `the worker of host ${host} is not running: ` : '';
   const wal =
     method === 'data-directory'
       ? [`${state}WAL of ${name} that host ${host} did not archive is not salvaged: it is lost to this recovery`]
@@ -53,7 +55,7 @@ function onAnotherHost(
   return isMounted
     ? [
         ...wal,
-        `repository ${catalogue} is a directory of host ${catalogueHost}; what is at the same path here is used: see that it is the same, and not an old copy`,
+        `repository ${catalogue} is a directory of host ${catalogueHost}; the directory at the same path on this host is used: make sure that it is the same one, and not an old copy`,
       ]
     : wal;
 }

@@ -2,8 +2,8 @@ import type { RecoveryTarget } from '../target/target.js';
 
 const words = {
   undelete: 'to undelete',
-  overwrite: 'to put right by a copy on top',
-  copy: 'to copy where nothing is',
+  overwrite: 'to overwrite with the older version',
+  copy: 'to copy where no object exists',
 } as const;
 
 /** What is changed of media that come back with a database; what came later stays. */
@@ -26,7 +26,7 @@ export function hasInstant({ kind }: RecoveryTarget): boolean {
   return kind === 'time' || kind === 'backup' || kind === 'end-of-backup';
 }
 
-/** `1 to undelete, 2 to put right by a copy on top`; sizes in the words of the caller. */
+/** `1 to undelete, 2 to overwrite with the older version`; sizes in the words of the caller. */
 export function plannedMediaInWords({ counts }: PlannedMedia, size: (bytes: number) => string): string {
   const changes = plannedMediaChanges
     .filter((name) => counts[name].objects > 0)

@@ -18,13 +18,13 @@ export function mediaRefusal(
   if (into !== 'in-place')
     return new RepriseError(
       'conflict',
-      `media come back in place, and the database would be recovered into ${into}`,
+      `media are recovered in place, but the database would be recovered into ${into}`,
       `leave --with-media out, then: reprise media recover ${name} --to TIME --into NAME`,
     );
   if (stateAt === null || !hasInstant(target))
     return new RepriseError(
       'target-invalid',
-      `which instant ${formatTarget(target)} is, is not known before the recovery: media cannot go to the same one`,
+      `which instant ${formatTarget(target)} is, is not known before the recovery: media cannot be recovered to the same instant`,
       'name it: --to TIME, or --to backup:ID',
     );
   // One approval is asked for, of the recovery: nobody approves by it what only others may.

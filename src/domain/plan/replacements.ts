@@ -84,7 +84,7 @@ function roomOn(
   if (!copyTo.writable) {
     throw new RepriseError(
       'path-refused',
-      `old data cannot be copied to ${copyTo.path}: it is no directory that ${copyTo.user ?? 'this worker'} may write in`,
+      `old data cannot be copied to ${copyTo.path}: it is not a directory that ${copyTo.user ?? 'this worker'} may write in`,
       'make it, or mount what belongs there, and give it to that user (mode 0700)',
     );
   }

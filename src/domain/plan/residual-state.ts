@@ -44,7 +44,7 @@ export function describeResidualState(
   const last = begun.at(-1);
   if (last === undefined) return 'Nothing was changed.';
   return [
-    `It ended at "${last}".`,
+    `It ended at the step "${last}".`,
     ...stateOf(binding, begun),
     ...mediaOf(binding, begun),
     ...hooksOf(undos, begun),
@@ -66,21 +66,22 @@ function stateOf({ method, replaces }: Plan['binding'], begun: readonly string[]
   const moved = begun.at(-1) === stepNames.moveOldData || begun.at(-1) === stepNames.swap ? 'may be' : 'is';
   const kept = replaces.map(({ what, keptAs }) =>
     keptAs === null
-      ? `What was ${what} ${moved} overwritten, and cannot be brought back.`
-      : `What was ${what} ${moved} kept as ${keptAs} (\`reprise kept list\`).`,
+      ? `${what} ${moved} overwritten and cannot be restored.`
+      : `${what} ${moved} kept as ${keptAs} (\`reprise kept list\`).`,
   );
   switch (method) {
     case 'restart':
       return ['Nothing was replaced.'];
     case 'databases':
-      if (begun.includes(stepNames.swap)) return ['The restored databases may be in place already.', ...kept];
-      return ['The live databases were not touched; a restored copy may be beside them (`reprise kept list`).'];
+      if (begun.includes(stepNames.swap))
+        return ['The restored databases may already have replaced the live ones.', ...kept];
+      return ['The live databases were not changed; a restored copy may exist beside them (`reprise kept list`).'];
     case 'data-directory':
       if (!begun.includes(stepNames.moveOldData)) return ['No data was moved; the old server may be stopped.'];
       return [
         begun.includes(stepNames.promote)
-          ? 'The recovered server may be open for writes already: look at it first.'
-          : 'The recovered server was not opened for writes.',
+          ? 'The recovered server may already be promoted: look at it first.'
+          : 'The recovered server was not promoted.',
         ...kept,
       ];
   }
@@ -89,7 +90,7 @@ function stateOf({ method, replaces }: Plan['binding'], begun: readonly string[]
 function mediaOf({ media }: Plan['binding'], begun: readonly string[]): readonly string[] {
   if (!media || !begun.includes(stepNames.media)) return [];
   return [
-    `The media ${media.name} are restored to ${media.instant}, in part or whole; no version is lost: \`reprise media recover ${media.name} --to TIME\` takes that back, to the instant before this recovery.`,
+    `The media ${media.name} were recovered to ${media.instant}, in part or completely; no version is lost: \`reprise media recover ${media.name} --to TIME\` undoes that, with the time before this recovery.`,
   ];
 }
 
@@ -108,5 +109,5 @@ function goOn(binding: Plan['binding']): string {
     method === 'data-directory' && into === 'in-place'
       ? `, which takes WAL that was not archived from what was ${losesOldData(binding) ? 'saved' : 'put aside'}`
       : '';
-  return `To go on: \`reprise recover ${cluster}${place}\` makes a new plan${from}.`;
+  return `To continue: \`reprise recover ${cluster}${place}\` makes a new plan${from}.`;
 }

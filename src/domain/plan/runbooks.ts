@@ -13,8 +13,8 @@ export function backup(cluster: string, policy: string): OperationRunbook {
       'Wait for a worker on the host of the cluster.',
       'Check before anything is written: versions, grants, archiving.',
       'Run the engine; the backup is published only when it is whole.',
-      'Prove it, as far as the policy asks (`proof`).',
-      'Remove what retention lets go: never the newest proven backup, a held one, or one in use.',
+      'Verify it as the policy demands (`proof`).',
+      'Remove expired backups: never the newest verified one, a held one, or one in use.',
     ]),
   };
 }
@@ -22,7 +22,11 @@ export function backup(cluster: string, policy: string): OperationRunbook {
 export function rotation(cluster: string, policy: string): OperationRunbook {
   return {
     summary: `Rotation of ${cluster}, policy ${policy}`,
-    details: steps(['List what there is.', 'Decide what stays and why.', 'Remove the rest, dependants first.']),
+    details: steps([
+      'List the backups.',
+      'Decide which are kept, and why.',
+      'Remove the others, dependent backups first.',
+    ]),
   };
 }
 
@@ -32,7 +36,7 @@ export function verification(backupId: string, restore: boolean): OperationRunbo
     : 'Read the whole backup and compare it with its record.';
   return {
     summary: `Verification of ${backupId}${restore ? ' by a restore' : ''}`,
-    details: steps([how, 'Record the proof; a backup that fails is quarantined, and never offered again.']),
+    details: steps([how, 'Record the result; a backup that fails is quarantined and not used any more.']),
   };
 }
 
@@ -40,10 +44,10 @@ export function adoption(cluster: string, from: string | undefined): OperationRu
   return {
     summary: `Adoption of ${from === undefined ? 'backups the engines list' : 'a folder of dumps'} for ${cluster}`,
     details: steps([
-      'Look what there is and is not recorded: names, headers, no data.',
+      'List what is not recorded yet: names and headers, no data.',
       'Copy each dump into the repository and read it whole; originals are never moved or deleted.',
-      'Record it; then verify it: until that it counts as nothing.',
-      'Name what was left out, each with its reason.',
+      'Record it, then verify it: an unverified backup does not count.',
+      'List what was not adopted, each with its reason.',
     ]),
   };
 }
@@ -51,13 +55,13 @@ export function adoption(cluster: string, from: string | undefined): OperationRu
 export function recovery(cluster: string, into: string): OperationRunbook {
   return {
     summary: `Recovery of ${cluster} ${into === 'in-place' ? 'in place' : `into ${into}`}`,
-    details: `Current Details say what is done now, what is waited for and what to send; the key R brings them up to date.\n\n${steps(
+    details: `Current Details show the current step, what it waits for and what to send; press R to refresh them.\n\n${steps(
       [
         'Make a plan: which backup, to which state, what is replaced. Nothing is changed.',
-        'Wait for the approval of that very plan.',
-        'Make the plan again: where it differs from what was approved, ask again.',
+        'Wait for the approval of this plan.',
+        'Make the plan again; if it differs from the approved one, ask again.',
         'Put the old data aside, restore, recover to the target.',
-        'Check the result, open it for writes, take and verify a fresh full backup.',
+        'Check the result, promote the server, take and verify a fresh full backup.',
         'Write the incident document: timeline, RTO, RPO.',
       ],
     )}`,
@@ -67,16 +71,16 @@ export function recovery(cluster: string, into: string): OperationRunbook {
 export function media(name: string, cluster: string, kind: 'recover' | 'sync'): OperationRunbook {
   const what =
     kind === 'recover'
-      ? `Media ${name} of ${cluster} back to a point in time`
-      : `Media ${name} of ${cluster} made equal elsewhere`;
+      ? `Recovery of the media ${name} of ${cluster} to a point in time`
+      : `Synchronization of the media ${name} of ${cluster}`;
   return {
     summary: what,
     details: steps([
       'Compare object by object; count what would be changed. Nothing is changed.',
-      'Wait for the approval of that very plan, where policy asks for one.',
-      'Make the plan again: where it differs, ask again.',
-      'Change what is not right, in parallel; what is right is not touched, no version is removed.',
-      'Look at everything again, and write the report.',
+      'Wait for the approval of this plan, where the policy asks for one.',
+      'Make the plan again; if it differs, ask again.',
+      'Change the objects that differ, in parallel; the others are not touched, no version is removed.',
+      'Compare all objects again, and write the report.',
     ]),
   };
 }
@@ -84,7 +88,7 @@ export function media(name: string, cluster: string, kind: 'recover' | 'sync'): 
 export function mediaVerification(name: string): OperationRunbook {
   return {
     summary: `Verification of the media ${name}`,
-    details: steps(['Read every object, compare size and checksum.', 'Decode a sample of the images for real.']),
+    details: steps(['Read every object, compare size and checksum.', 'Decode a sample of the images.']),
   };
 }
 

@@ -31,7 +31,7 @@ export function topologyRefusal(topology: Topology): RepriseError | null {
   if (rebuild.length === 0) return null;
   return new RepriseError(
     'topology-refused',
-    `an in-place recovery would break what hangs on this cluster: ${rebuild.join('; ')}`,
+    `an in-place recovery would break what depends on this cluster: ${rebuild.join('; ')}`,
     'Detach them first (stop standbys, drop slots and subscriptions) and rebuild them after the recovery, or recover beside with --into NAME.',
     { rebuild },
   );

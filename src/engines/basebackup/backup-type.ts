@@ -83,7 +83,7 @@ async function chooseType(
   if (type === 'diff')
     throw new RepriseError(
       'capability-missing',
-      'a base backup is full or incremental: diff is not to be had',
+      'a base backup is full or incremental: there is no type diff',
       'backup run --type full or --type incr',
     );
   const { fullEverySeconds } = optionsOf(context);
@@ -105,7 +105,7 @@ async function chooseType(
   if (newest === undefined)
     throw new RepriseError(
       'no-usable-backup',
-      `there is no backup of timeline ${Number.parseInt(timeline, 16)} that an incremental one could rest on`,
+      `there is no backup of timeline ${Number.parseInt(timeline, 16)} that an incremental one could depend on`,
       'backup run --type full',
     );
   const parent = await manifestOf(context, newest.label);

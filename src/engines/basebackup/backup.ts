@@ -22,8 +22,8 @@ import { removeTree } from './unpack.js';
 import { waitForSegment } from './wal-archive.js';
 
 /**
- * One backup of the cluster: spooled, compared with its manifest by pg_verifybackup (F16), its stop WAL seen in the
- * archive (F7), then written to the repository with our own manifest last. Every step leaves behind what the next
+ * One backup of the cluster: spooled, compared with its manifest by pg_verifybackup, its stop WAL seen in the
+ * archive, then written to the repository with our own manifest last. Every step leaves behind what the next
  * attempt finds.
  * @throws RepriseError `backup-corrupt`, `wal-not-archived`, `storage-full`, `privilege-missing`, `conflict`
  */
@@ -42,7 +42,7 @@ async function publishedBefore(context: EngineContext, { startedAt }: BackupRequ
     if (published !== null)
       throw new RepriseError(
         'conflict',
-        `the backup ${label} exists already and is another operation's`,
+        `the backup ${label} exists already and belongs to another operation`,
         'run the backup again: its name is the second it starts in',
       );
   }
@@ -112,13 +112,13 @@ async function take(
   }
 }
 
-/** PostgreSQL 17 and later name the cluster in the manifest: it must be the one that was asked (F17). */
+/** PostgreSQL 17 and later name the cluster in the manifest: it must be the one that was asked. */
 function requireIdentity(found: string | null, server: LiveServerFacts): void {
   if (found === null || found === server.systemIdentifier) return;
   throw new RepriseError(
     'identity-mismatch',
     `the backup is of the cluster ${found}, and the server is ${server.systemIdentifier}`,
-    'see whether a proxy leads replication connections to another server',
+    'check whether a proxy sends replication connections to another server',
   );
 }
 

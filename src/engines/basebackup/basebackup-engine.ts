@@ -17,7 +17,7 @@ import { slotName } from './slot.js';
 import { verify } from './verify.js';
 import { archiveCommand, restoreBeginningCommand, restoreCommand } from './wal-commands.js';
 
-/** PostgreSQL's own pg_basebackup and WAL archive: nothing to install beside the server, on any version since 13 (K8). */
+/** PostgreSQL's own pg_basebackup and WAL archive: nothing to install beside the server, on any version since 13. */
 export const basebackupEngine: Engine = {
   kind: BASEBACKUP,
   capabilities: {

@@ -10,7 +10,7 @@ import { PG_MANIFEST, spoolOf } from './names.js';
 import { ownDirectory } from './unpack.js';
 import { streamToFile } from '../../files/atomic-file.js';
 
-/** PostgreSQL's manifest of the parent as a file of this host, as it was recorded (F15). */
+/** PostgreSQL's manifest of the parent as a file of this host, as it was recorded. */
 export async function parentManifest(context: EngineContext, parent: BaseManifest): Promise<string> {
   const file = parent.files.find(({ name }) => name === PG_MANIFEST);
   const damage =

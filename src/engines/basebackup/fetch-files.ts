@@ -17,7 +17,7 @@ import { spoolOf } from './names.js';
 import { ownDirectory, removeTree } from './unpack.js';
 import { streamToFile } from '../../files/atomic-file.js';
 
-/** The archives of a backup as files of this host, each with its recorded size and SHA-256 (F15). */
+/** The archives of a backup as files of this host, each with its recorded size and SHA-256. */
 export interface FetchedFiles {
   pathOf(name: string): string;
   /** Takes away what was fetched only for this. */

@@ -2,7 +2,7 @@ import { isRepriseError } from '../../domain/errors.js';
 import type { ListedBackup, ReadContext } from '../engine.js';
 import { isHistoryName, segmentIndex } from '../../domain/target/wal.js';
 import { hashOf, manifestOf, sizeOf } from './manifest.js';
-import type { BaseManifest } from './manifest.js';
+import type { BackupFile, BaseManifest } from './manifest.js';
 import { policyPrefix } from '../shared/policy-folder.js';
 import { backupPrefix, isLabel, MANIFEST, walKey } from './names.js';
 import { archivedNames } from './wal-archive.js';
@@ -43,7 +43,7 @@ export async function ownFiles(context: ReadContext, label: string): Promise<rea
   return keys;
 }
 
-/** Keys of a backup's files and of the WAL from its beginning on: any of them may have to be thawed (F13). */
+/** Keys of a backup's files and of the WAL from its beginning on: any of them may have to be thawed. */
 export async function storedFiles(context: ReadContext, label: string): Promise<readonly string[]> {
   const keys = await ownFiles(context, label);
   const { wal } = await manifestOf(context, label);
@@ -70,7 +70,7 @@ async function describe(
     return listedBackup(await manifestOf(context, label), sizes);
   } catch (error) {
     if (!isRepriseError(error)) throw error;
-    // What its manifest says, it says again when it is thawed (F13).
+    // What its manifest says, it says again when it is thawed.
     if (error.code === 'object-cold') return { ...nameOnly, cold: true };
     if (error.code === 'identity-mismatch') return { ...nameOnly, damaged: error.message };
     if (error.code !== 'backup-corrupt' && error.code !== 'not-found') throw error;
@@ -83,15 +83,14 @@ function listedBackup(manifest: BaseManifest, sizes: ReadonlyMap<string, number>
   const wrong = files.find(({ name, sizeBytes }) => sizes.get(name) !== sizeBytes);
   return {
     ...{ label, type, startedAt, finishedAt, wal, sizeBytes: sizeOf(manifest), sha256: hashOf(manifest) },
-    ...(dependsOn.length === 0 ? {} : { dependsOn }),
-    ...(wrong === undefined
-      ? {}
-      : {
-          damaged: sizes.has(wrong.name)
-            ? `${wrong.name} has ${sizes.get(wrong.name)} bytes where ${wrong.sizeBytes} were recorded`
-            : `${wrong.name} is missing`,
-        }),
+    dependsOn: dependsOn.length === 0 ? undefined : dependsOn,
+    damaged: wrong === undefined ? undefined : differenceOf(wrong, sizes.get(wrong.name)),
   };
+}
+
+function differenceOf({ name, sizeBytes }: BackupFile, found: number | undefined): string {
+  if (found === undefined) return `${name} is missing`;
+  return `${name} has ${found} bytes where ${sizeBytes} were recorded`;
 }
 
 /** UTC instant in a label. */

@@ -58,10 +58,10 @@ export function readBasebackupOptions({
 }: z.output<typeof basebackupOptions>): BasebackupOptions {
   return {
     wal,
-    ...(slot === undefined ? {} : { slot }),
+    slot,
     compress,
-    ...(max_rate === undefined ? {} : { maxRate: max_rate }),
-    ...(full_every === undefined ? {} : { fullEverySeconds: parseDuration(full_every) }),
+    maxRate: max_rate,
+    fullEverySeconds: full_every === undefined ? undefined : parseDuration(full_every),
     archiveTimeoutSeconds: parseDuration(archive_timeout),
   };
 }

@@ -20,12 +20,12 @@ export async function outlineRecovery(context: ReadContext, request: OutlineRequ
       const manifest = await manifestOf(context, backup.label);
       if (backup.sha256 !== undefined && backup.sha256 !== hashOf(manifest)) {
         warnings.push(
-          `backup ${backup.label} is passed over: its manifest is not the one that was recorded when it was made`,
+          `backup ${backup.label} is not used: its manifest differs from the one recorded when it was made`,
         );
         continue;
       }
       const { server } = manifest;
-      // Of an incremental backup only its own bytes are recorded: with those of its chain nothing is counted too small (F6).
+      // Of an incremental backup only its own bytes are recorded: with those of its chain nothing is counted too small.
       const databaseBytes = (await chainOf(context, manifest)).reduce((sum, link) => sum + link.databaseBytes, 0);
       candidates.push({
         backup,
@@ -43,7 +43,7 @@ export async function outlineRecovery(context: ReadContext, request: OutlineRequ
       )
         throw error;
       warnings.push(
-        `backup ${backup.label} is passed over: ${error.code === 'object-cold' ? `${error.message}; ${error.hint}` : error.message}`,
+        `backup ${backup.label} is not used: ${error.code === 'object-cold' ? `${error.message}; ${error.hint}` : error.message}`,
       );
     }
   }
@@ -51,7 +51,7 @@ export async function outlineRecovery(context: ReadContext, request: OutlineRequ
     throw new RepriseError(
       'no-usable-backup',
       `policy ${context.policy.name} has no base backup that could be restored`,
-      warnings[0] ?? 'see what there is, and why it does not count: reprise backup list',
+      warnings[0] ?? 'list the backups and their status: reprise backup list',
     );
   }
   const outline = await outlinePhysical(context, request, { candidates, archive: await walArchive(context), warnings });

@@ -18,7 +18,7 @@ const range = /"Timeline": (\d+), "Start-LSN": "([0-9A-F]+\/[0-9A-F]+)", "End-LS
 
 /**
  * Reads a `backup_manifest` line by line: with a million files it has hundreds of megabytes. pg_basebackup writes it
- * last, so that a killed one has left none (F4).
+ * last, so that a killed one has left none.
  * @throws RepriseError `backup-corrupt` where there is none, or it has no end
  */
 export async function readPgManifest(path: string): Promise<PgManifest> {
@@ -60,7 +60,7 @@ class ManifestLines {
 function incomplete(why: string): RepriseError {
   return new RepriseError(
     'backup-corrupt',
-    `the base backup is not whole: ${why}`,
+    `the base backup is incomplete: ${why}`,
     'run the backup again; older backups are untouched',
   );
 }

@@ -94,12 +94,12 @@ async function requireSpace(context: EngineContext, bytes: number): Promise<void
     throw new RepriseError(
       'disk-full',
       `the repository has ${sizeInWords(inRepository)} free, and the cluster ${sizeInWords(bytes)}`,
-      'free space there (reprise rotate --dry-run shows what may go), or enlarge it',
+      'free space there (reprise rotate --dry-run shows what can be removed), or enlarge it',
     );
   }
 }
 
-/** One segment is closed and has to come to this repository: the one proof that archiving works, and where to (F7). */
+/** One segment is closed and has to come to this repository: the one proof that archiving works, and where to. */
 async function requireArchiving(
   context: EngineContext,
   { archiveMode, archiveCommand }: LiveServerFacts,
@@ -117,7 +117,7 @@ async function requireArchiving(
     context,
     segment,
     Math.min(timeoutSeconds, 5),
-    `archive_command writes elsewhere: ${archivingHint(context)}`,
+    `archive_command writes to another place: ${archivingHint(context)}`,
   );
 }
 
@@ -129,7 +129,7 @@ async function requireReceiving(context: EngineContext, client: pg.ClientBase): 
   if (!slot.active)
     throw notReceived(
       context,
-      `nobody uses its replication slot ${name}, for which the server keeps ${sizeInWords(slot.keptBytes)} of WAL`,
+      `its replication slot ${name} is not active, and for it the server keeps ${sizeInWords(slot.keptBytes)} of WAL`,
     );
   await waitForSegment(
     context,

@@ -245,7 +245,7 @@ export class WaitingWal {
     const reason = error instanceof Error ? error.message : String(error);
     return new RepriseError(
       'wal-not-archived',
-      `WAL of ${cluster.name} is received on host ${host.name} and does not get into the repository: ${reason}`,
+      `WAL of ${cluster.name} is received on host ${host.name} and cannot be stored in the repository: ${reason}`,
       (isRepriseError(error) ? error.hint : undefined) ??
         `see that host ${host.name} reaches the repository: reprise doctor; until then it is kept below ${host.scratchDir}`,
     );

@@ -17,7 +17,7 @@ import type { Unpacking } from './unpack.js';
 
 /**
  * Restores a backup's files, and nothing else: recovery is configured by the caller. Size and SHA-256 of every file come
- * first (F15). Tablespaces go below a directory of their own, then the data directory with its pg_control at its end (F2);
+ * first. Tablespaces go below a directory of their own, then the data directory with its pg_control at its end;
  * an incremental backup is combined with those it rests on. A recovery.signal without a restore_command keeps a server
  * from starting by mistake.
  * @throws RepriseError `backup-corrupt`; `path-refused` for a directory that is neither empty nor this operation's own
@@ -86,7 +86,7 @@ interface Tablespace {
   readonly path: string;
 }
 
-/** By number: a tablespace's name may hold a slash or anything else (F35, F37). */
+/** By number: a tablespace's name may hold a slash or anything else. */
 function tablespacesOf({ files }: BaseManifest, below: string): Tablespace[] {
   return files.flatMap(({ name }) => {
     const oid = /^(\d+)\.tar\.gz$/.exec(name)?.[1];

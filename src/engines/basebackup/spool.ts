@@ -62,7 +62,7 @@ export async function takeBase(
 }
 
 /**
- * Has pg_verifybackup compare what was written with the manifest that the server sent (F16), WAL included. It is unpacked
+ * Has pg_verifybackup compare what was written with the manifest that the server sent, WAL included. It is unpacked
  * for that: before version 18 it reads no tar, and later ones read no WAL in one.
  * @throws RepriseError `backup-corrupt`
  */

@@ -15,7 +15,7 @@ export const BASEBACKUP_TOOLS: ToolTable = {
     {
       pattern: /no pg_hba\.conf entry for replication connection/i,
       code: 'privilege-missing',
-      message: 'pg_hba.conf lets nobody connect for replication from here',
+      message: 'pg_hba.conf allows no replication connection from this host',
       hint: 'add a line such as "local replication postgres peer" or "host replication ROLE ADDRESS scram-sha-256", then: SELECT pg_reload_conf()',
     },
     {
@@ -59,7 +59,7 @@ export const BASEBACKUP_TOOLS: ToolTable = {
       pattern:
         /in manifest, but not in this server's history|manifest requires WAL from|system identifier is \d+, but database system identifier/i,
       code: 'no-usable-backup',
-      message: 'the backup that this one would rest on is not of the past of this server',
+      message: 'the backup that this one would depend on does not belong to the history of this server',
       hint: 'backup run --type full',
     },
     {

@@ -19,7 +19,7 @@ const STALL_MS = 12 * 3_600_000;
 const LOOK_MS = 30 * 60_000;
 
 // Links to tablespaces point to where they were on the source: they are made anew. tar itself refuses members with `..`,
-// takes away a leading slash, and makes links only when all files are written, so that none is written through one (F37).
+// takes away a leading slash, and makes links only when all files are written, so that none is written through one.
 const UNPACK = `set -eu
 while [ "$#" -gt 0 ]; do
   tar --extract --gzip --file="$1" --directory="$2" --no-same-owner --anchored --exclude='pg_tblspc/*' --exclude='./pg_tblspc/*'
@@ -37,7 +37,7 @@ export interface Unpack extends Pick<JobRequest, 'resultIsGone'> {
 /**
  * Unpacks archives one after the other, as one job. Directories have to be this operation's own: an interrupted start is
  * cleared and begun anew.
- * @throws RepriseError `backup-corrupt` (F15), `path-refused` where an archive holds a link (F37), `storage-full`
+ * @throws RepriseError `backup-corrupt`, `path-refused` where an archive holds a link, `storage-full`
  */
 export async function unpack(
   context: EngineContext,
@@ -68,8 +68,8 @@ export async function unpack(
   await clear();
   throw new RepriseError(
     'path-refused',
-    `the backup holds a link, ${stdout}: pg_basebackup makes none but those of tablespaces`,
-    'it is not as it was made; choose another backup',
+    `the backup contains a link, ${stdout}: pg_basebackup writes only those of tablespaces`,
+    'it was changed since it was made; choose another backup',
   );
 }
 

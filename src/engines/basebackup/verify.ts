@@ -15,14 +15,14 @@ import { removeTree } from './unpack.js';
 import { walArchive } from './wal-archive.js';
 
 /**
- * Size and SHA-256 of every file (F15): they are those that pg_verifybackup looked through when the backup was made. Then
+ * Size and SHA-256 of every file: they are those that pg_verifybackup looked through when the backup was made. Then
  * the WAL that makes it consistent is read. Damage is a verdict; only what hinders looking is thrown.
  */
 export async function verify(context: EngineContext, backup: Backup): Promise<VerifyVerdict> {
   try {
     const manifest = await manifestOf(context, backup.label);
     if (backup.sha256 !== undefined && backup.sha256 !== hashOf(manifest))
-      return failedVerification('its manifest is not the one that was recorded when it was made');
+      return failedVerification('its manifest differs from the one recorded when it was made');
     for (const link of await chainOf(context, manifest)) {
       const damage = await damageOfFiles(context, link);
       if (damage !== null)

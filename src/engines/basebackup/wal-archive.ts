@@ -29,7 +29,7 @@ export async function archivedNames(repository: Repository): Promise<string[]> {
 
 /**
  * Of the archived names those of which a segment is only begun, and is the last of its timeline: before another one a
- * beginning is a gap, for nothing leads on from it (F23).
+ * beginning is a gap, for nothing leads on from it.
  */
 export function usableBeginnings(names: readonly string[]): string[] {
   const segments = names.map((name) => name.replace(/\.partial$/, '')).filter(isSegmentName);
@@ -72,7 +72,7 @@ export async function walArchive(repository: Repository): Promise<WalArchive> {
 
 /**
  * Unpacks one archived segment to a path, where it appears whole: gzip's own checksum and length, and the length that
- * the segment's header names, have to hold (F15).
+ * the segment's header names, have to hold.
  * @throws RepriseError `wal-gap` for a damaged one; `not-found`
  */
 export async function fetchSegment(
@@ -109,7 +109,7 @@ function damaged(name: string, why: string): RepriseError {
 }
 
 /**
- * Waits until a segment is in the repository (F7).
+ * Waits until a segment is in the repository.
  * @throws RepriseError `wal-not-archived` after the policy's `archive_timeout`
  */
 export async function waitForSegment(
@@ -125,7 +125,7 @@ export async function waitForSegment(
     if (performance.now() >= deadline) {
       throw new RepriseError(
         'wal-not-archived',
-        `WAL segment ${segment} did not come to the repository within ${timeoutSeconds} s`,
+        `WAL segment ${segment} was not archived in the repository within ${timeoutSeconds} s`,
         hint,
       );
     }
@@ -151,8 +151,8 @@ export async function pushWal(repository: WritableRepository, name: string, path
   if (stored?.equals(content) === true) return;
   throw new RepriseError(
     'conflict',
-    `another WAL file ${name} is in the repository already`,
-    'two clusters, or two timelines of one number, write into one archive: give this one a policy of its own',
+    `another WAL file ${name} is already in the repository`,
+    'two clusters, or two timelines with the same number, write to one archive: give this cluster a policy of its own',
   );
 }
 

@@ -41,7 +41,7 @@ const WAIT = [
   'ln "$1" "$t" 2>/dev/null || cp "$1" "$t" || exit 255',
 ].join('; ');
 
-/** `archive_command` of the cluster (F42, F35); null where its WAL is received. */
+/** `archive_command` of the cluster; null where its WAL is received. */
 export function archiveCommand(context: Where): string | null {
   if (receivesWal(context.policy.options)) return null;
   return inShell(PUSH, 'wal-push', walDirectory(context));

@@ -40,7 +40,7 @@ export async function surveyDumps(context: ReadContext, directory: string): Prom
   if (context.policy.encryption !== undefined) {
     throw new RepriseError(
       'capability-missing',
-      `policy ${context.policy.name} encrypts what it writes, and dumps are taken over as they are`,
+      `policy ${context.policy.name} encrypts what it writes, and dumps are adopted as they are`,
       'name a policy without encryption: --policy',
     );
   }
@@ -88,7 +88,7 @@ async function namesIn(directory: string): Promise<readonly string[]> {
 
 async function whyNoFile(path: string): Promise<string | null> {
   const found = await lstat(path);
-  if (found.isDirectory()) return 'it is a dump in directory format: only pg_dump -Fc can be taken over';
+  if (found.isDirectory()) return 'it is a dump in directory format: only dumps of pg_dump -Fc can be adopted';
   if (found.isSymbolicLink()) return 'it is a symbolic link: name the folder that holds the file itself';
   return found.isFile() ? null : 'it is no plain file';
 }
@@ -103,7 +103,7 @@ async function candidateOf(context: ReadContext, name: string, path: string): Pr
   return { name, database, startedAt: startedAt.toISOString(), finishedAt: finishedAt.toISOString(), sizeBytes: size };
 }
 
-/** @throws RepriseError `identity-mismatch` for a dump of a database that the cluster's config does not name (F17) */
+/** @throws RepriseError `identity-mismatch` for a dump of a database that the cluster's config does not name */
 function databaseNamed({ cluster }: ReadContext, header: ArchiveHeader): string {
   const found = cluster.databases.find((name) => name.replaceAll(/[\r\n]/g, ' ') === header.database);
   if (found !== undefined) return found;
@@ -158,7 +158,7 @@ export async function takeDump(
   if (manifest === null)
     throw new RepriseError(
       'conflict',
-      `the backup ${label} vanished while it was published`,
+      `the backup ${label} disappeared while it was published`,
       'see who else removes files from the repository',
     );
   return adopted(context, manifest, files);
@@ -173,7 +173,7 @@ async function adopted(
   if ((await storage.stat(dump))?.sizeBytes === manifest.dump.sizeBytes) return madeBackup(manifest, policy.repository);
   throw new RepriseError(
     'conflict',
-    `the dump of ${manifest.label} vanished while it was published`,
+    `the dump of ${manifest.label} disappeared while it was published`,
     'remove its manifest and adopt again; see who else removes files from the repository',
   );
 }
@@ -224,7 +224,11 @@ async function hashOfFile(context: EngineContext, path: string, name: string, si
 }
 
 const changed = (): RepriseError =>
-  new RepriseError('backup-corrupt', 'it was changed while it was copied', 'adopt again when nobody writes to it');
+  new RepriseError(
+    'backup-corrupt',
+    'it was changed while it was copied',
+    'adopt it again when it is no longer written to',
+  );
 
 /** The second after which it is named; the next one where another backup has it. */
 async function freeName(
@@ -372,7 +376,7 @@ async function describeCopy(
   };
 }
 
-/** Reads every block: the first time a truncated dump is seen for what it is (F3, F15). */
+/** Reads every block: the first time a truncated dump is seen for what it is. */
 async function countAll(
   context: EngineContext,
   { database, name }: AdoptionCandidate,

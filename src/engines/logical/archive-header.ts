@@ -34,13 +34,15 @@ export async function whyNoDump(path: string): Promise<string | null> {
   const text = head.toString('latin1');
   // Magic, three bytes of version, sizes of integers and offsets, format (pg_backup_archiver.c, ReadHead).
   if (text.startsWith('PGDMP'))
-    return head[10] === CUSTOM ? null : 'it is a part of a dump in another format; only pg_dump -Fc can be taken over';
+    return head[10] === CUSTOM
+      ? null
+      : 'it is a part of a dump in another format; only dumps of pg_dump -Fc can be adopted';
   if (/^--\r?\n-- PostgreSQL database cluster dump/.test(text))
     return 'it is what pg_dumpall writes (plain SQL): dump each database with pg_dump -Fc';
   if (/^--\r?\n-- PostgreSQL database dump/.test(text) || /^(SET|CREATE|COPY|BEGIN|\\connect|--)\b/m.test(text))
-    return 'it is plain SQL: only pg_dump -Fc can be taken over';
+    return 'it is plain SQL: only dumps of pg_dump -Fc can be adopted';
   if (head[0] === 0x1f && head[1] === 0x8b) return 'it is compressed with gzip: gunzip it first';
-  if (text.startsWith('toc.dat')) return 'it is a dump in tar format: only pg_dump -Fc can be taken over';
+  if (text.startsWith('toc.dat')) return 'it is a dump in tar format: only dumps of pg_dump -Fc can be adopted';
   return 'it is no dump of pg_dump';
 }
 
@@ -56,7 +58,7 @@ async function headOf(path: string): Promise<Buffer> {
 }
 
 /**
- * Reads the table of contents. It says little of the data: pg_restore lists a truncated dump too (F3).
+ * Reads the table of contents. It says little of the data: pg_restore lists a truncated dump too.
  * @throws RepriseError `backup-corrupt` where pg_restore cannot read it
  */
 export async function readHeader(host: Host, path: string): Promise<ArchiveHeader> {
@@ -69,11 +71,7 @@ export async function readHeader(host: Host, path: string): Promise<ArchiveHeade
     value('Dumped by pg_dump version'),
   ];
   if (createdAt === undefined || database === undefined || server === undefined || tool === undefined) {
-    throw new RepriseError(
-      'backup-corrupt',
-      'its header does not say which database it is of',
-      'it cannot be taken over',
-    );
+    throw new RepriseError('backup-corrupt', 'its header does not say which database it is of', 'it cannot be adopted');
   }
   const [major = 0, minor = 0] = server.split(/[^\d]+/).map(Number);
   return {

@@ -12,7 +12,7 @@ import { STALL_TIMEOUT_MS } from './tools.js';
 
 /**
  * Counts the rows of every `COPY` in what `pg_restore --data-only --file=-` prints, in constant memory. Quotes are
- * followed over line ends, because a name may hold a newline and whatever looks like SQL after it (F35). One line of
+ * followed over line ends, because a name may hold a newline and whatever looks like SQL after it. One line of
  * output a table: rows, tab, the statement with its newlines and backslashes escaped; large objects as `n<tab>LO`.
  * A row of COPY's text format never holds a newline, so rows are lines (manual: COPY, Text Format).
  */
@@ -77,7 +77,7 @@ export function parseCounts(database: string, output: string): DumpCounts {
   return { tables, largeObjects };
 }
 
-/** Differences between two counts, each in words; empty where there is none (F19, F22). */
+/** Differences between two counts, each in words; empty where there is none. */
 export function compareCounts(recorded: readonly TableCount[], found: readonly TableCount[]): readonly string[] {
   const left = new Map(found.map((count) => [keyOf(count), count.rows]));
   const differences: string[] = [];

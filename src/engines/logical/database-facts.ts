@@ -36,7 +36,7 @@ export async function readDatabaseFacts(client: pg.Client): Promise<DatabaseFact
                                       WHERE datname = pg_catalog.current_database()))
                   ORDER BY 1) AS tablespaces`);
   const [row] = rows;
-  if (row === undefined) throw new RepriseError('internal', 'the server answered a question about itself with no row');
+  if (row === undefined) throw new RepriseError('internal', 'a query for the facts of the server returned no row');
   return {
     server: { versionNum, systemIdentifier, encoding, dataChecksums },
     superuser: row.superuser,
@@ -61,7 +61,7 @@ const userObjects = `NOT IN (SELECT objid FROM pg_catalog.pg_depend WHERE deptyp
 const userSchemas = `IN (SELECT oid FROM pg_catalog.pg_namespace
                           WHERE nspname <> 'information_schema' AND nspname !~ '^pg_')`;
 
-/** Objects by kind, so that a restore that left some out without a word is seen (F22). */
+/** Objects by kind, so that a restore that left some out without a word is seen. */
 export async function countObjects(client: pg.Client): Promise<ObjectCounts> {
   const { rows } = await client.query<{ kind: string; count: string }>(`
     SELECT 'schema' AS kind, count(*) FROM pg_catalog.pg_namespace

@@ -12,7 +12,7 @@ import type { DumpFacts } from './manifest.js';
 import { databaseConninfo } from './tools.js';
 
 /**
- * Writes roles and tablespaces to a key of the repository, owner-only (B4, F42). Passwords, which are hashes there, can
+ * Writes roles and tablespaces to a key of the repository, owner-only. Passwords, which are hashes there, can
  * be read by a superuser only; a lesser role leaves them out, and the manifest says so.
  *
  * @throws RepriseError with the reason pg_dumpall gives

@@ -38,10 +38,10 @@ interface Dumping {
 }
 
 /**
- * Dumps one database and publishes it: dump, roles, and last the manifest that makes them a backup (B1, B4). Each step
+ * Dumps one database and publishes it: dump, roles, and last the manifest that makes them a backup. Each step
  * leaves a file behind that the next attempt finds, so that an attempt cut off anywhere is taken up there.
  *
- * @throws RepriseError `storage-full` (F5), `privilege-missing` (F19, F20), `conflict` where another operation has the
+ * @throws RepriseError `storage-full`, `privilege-missing`, `conflict` where another operation has the
  *   name, `tool-failed`; nothing partial is left then
  */
 export async function backUpDatabase(
@@ -55,7 +55,7 @@ export async function backUpDatabase(
   if (published !== null && published.operationId !== context.operationId) {
     throw new RepriseError(
       'conflict',
-      `the backup ${label} exists already and is another operation's`,
+      `the backup ${label} exists already and belongs to another operation`,
       'run the backup again: its name is the second it starts in',
     );
   }
@@ -65,7 +65,7 @@ export async function backUpDatabase(
   if (manifest === null)
     throw new RepriseError(
       'conflict',
-      `the backup ${label} vanished while it was published`,
+      `the backup ${label} disappeared while it was published`,
       'see who else removes files from the repository',
     );
   return madeBackup(manifest, context.policy.repository);
@@ -208,7 +208,7 @@ async function runPgDump(
       ...(compress === undefined ? [] : [`--compress=${compress}`]),
       ...(snapshot === null ? [] : [`--snapshot=${snapshot}`]),
     ]),
-    // The name goes by PGDATABASE, never as an argument that could be a connection string (F36).
+    // The name goes by PGDATABASE, never as an argument that could be a connection string.
     env: libpqEnv(context.cluster.connection, database),
   };
   if (!context.storage.capabilities.localPath) {
@@ -240,7 +240,7 @@ async function runPgDump(
 }
 
 /**
- * pg_restore must be able to read what pg_dump wrote. It says little of the data (F3): that is what verify reads. A host
+ * pg_restore must be able to read what pg_dump wrote. It says little of the data: that is what verify reads. A host
  * that has no key cannot look.
  */
 async function readTableOfContents(context: EngineContext, file: SealedFile): Promise<void> {

@@ -75,7 +75,7 @@ export async function runOnFile(
   try {
     return await runProgram(onInput, { ...how, input });
   } catch (error) {
-    // What the program says of an input that broke off says nothing of the file (F10).
+    // What the program says of an input that broke off says nothing of the file.
     context.signal.throwIfAborted();
     throw isRepriseError(broken) ? broken : error;
   } finally {

@@ -21,7 +21,7 @@ const patterns = {
   ),
 };
 
-/** Statements of a globals file in their order. Its text is never given to a server as a whole (F35, F43). */
+/** Statements of a globals file in their order. Its text is never given to a server as a whole. */
 export function parseGlobals(text: string): readonly GlobalStatement[] {
   return splitStatements(text).map(classify);
 }

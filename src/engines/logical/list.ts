@@ -20,7 +20,7 @@ export async function listBackups(context: ReadContext): Promise<readonly Listed
     const dumpOf = /^(.+)\.dump(?:\.age)?$/s.exec(name)?.[1];
     if (dumpOf !== undefined) {
       dumps.clear();
-      dumps.set(dumpOf, { sizeBytes, ...(cold === undefined ? {} : { cold }) });
+      dumps.set(dumpOf, { sizeBytes, cold });
     }
     const label = name.endsWith('.json') ? name.slice(0, -'.json'.length) : null;
     const database = label === null ? null : databaseOf(label);
@@ -83,12 +83,12 @@ async function listed(
         sizeBytes: manifest.dump.sizeBytes,
         database: manifest.database,
         sha256: manifest.dump.sha256,
-        ...(damaged === null ? {} : { damaged }),
+        damaged: damaged ?? undefined,
       };
     }
   } catch (error) {
     if (!isRepriseError(error) || (error.code !== 'backup-corrupt' && error.code !== 'object-cold')) throw error;
-    // What its manifest says, it says again when it is thawed (F13).
+    // What its manifest says, it says again when it is thawed.
     if (error.code === 'object-cold') return { ...nameOnly, cold: true };
   }
   return { ...nameOnly, damaged: 'its manifest cannot be read' };

@@ -1,4 +1,4 @@
-import { mkdir, open, readdir, rename, rm, rmdir, stat } from 'node:fs/promises';
+import { mkdir, readdir, rename, rm, rmdir, stat } from 'node:fs/promises';
 import { createReadStream } from 'node:fs';
 import { createHash } from 'node:crypto';
 import type { Hash } from 'node:crypto';
@@ -13,6 +13,7 @@ import type { Fingerprint } from '../shared/hash.js';
 import { operationMark } from '../shared/policy-folder.js';
 import { fileSize } from '../../files/paths.js';
 import { giveTo } from '../../files/directories.js';
+import { openForAppending } from '../../files/atomic-file.js';
 
 /** A file of the repository on this host. */
 export interface LocalFile {
@@ -27,7 +28,7 @@ const FORGOTTEN_MS = 7 * 86_400_000;
 const TURN_PATIENCE_MS = 600_000;
 
 /**
- * The whole of a file at a path of this host, and just what was recorded (F15): where it lies, or fetched into the
+ * The whole of a file at a path of this host, and just what was recorded: where it lies, or fetched into the
  * scratch directory, owner-only. A fetch that was cut off goes on where it was; a later attempt of the operation finds
  * the copy.
  *
@@ -57,7 +58,7 @@ export async function wholeFile(context: ReadContext, key: string, recorded: Fin
   return { path, discard };
 }
 
-/** @throws RepriseError `disk-full` where the copies have no room (F6) */
+/** @throws RepriseError `disk-full` where the copies have no room */
 export async function checkFetchRoom(
   { host, storage }: Pick<ReadContext, 'host' | 'storage'>,
   files: readonly Fingerprint[],
@@ -105,7 +106,7 @@ async function fetchAlone(
   if (found !== sha256 && had > 0) found = await fetchFrom(context, key, sizeBytes, part, 0);
   if (found !== sha256) {
     await rm(part, { force: true });
-    throw corrupt(`the SHA-256 of ${key} is not the recorded one`);
+    throw corrupt(`the SHA-256 of ${key} differs from the recorded one`);
   }
   await rename(part, path);
 }
@@ -121,9 +122,8 @@ async function fetchFrom(
   const { storage, signal, report, user, host } = context;
   const free = await freeBytes(host.scratchDir);
   if (free < sizeBytes - had) throw noRoom(host.scratchDir, free, sizeBytes - had);
-  const file = await open(part, 'a', 0o600);
+  const file = await openForAppending(part, user);
   try {
-    if (user !== null && process.getuid?.() === 0) await file.chown(user.uid, user.gid);
     await file.truncate(had);
     const hash = await hashOf(part, had, signal);
     let done = had;

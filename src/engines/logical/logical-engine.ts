@@ -44,7 +44,7 @@ async function backUpDatabases(context: EngineContext, request: BackupRequest): 
   if (request.type !== 'auto' && request.type !== 'full') {
     throw new RepriseError(
       'capability-missing',
-      `a dump is always full: ${request.type} is not to be had`,
+      `a dump is always full: there is no type ${request.type}`,
       'backup run --type full, or a policy of a physical engine',
     );
   }

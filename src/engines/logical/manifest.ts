@@ -151,7 +151,7 @@ export async function commitManifest(storage: WritableStorage, key: string, mani
   if ((await readManifest(storage, key))?.operationId === manifest.operationId) return;
   throw new RepriseError(
     'conflict',
-    `the backup ${manifest.label} exists already and is another operation's`,
+    `the backup ${manifest.label} exists already and belongs to another operation`,
     'run the backup again: its name is the second it starts in',
   );
 }

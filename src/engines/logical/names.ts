@@ -10,7 +10,7 @@ export interface BackupFiles {
 }
 
 /**
- * Base name of a backup's files, `mairie_full_20261121_021500` (UTC), which is also its label (B1).
+ * Base name of a backup's files, `mairie_full_20261121_021500` (UTC), which is also its label.
  *
  * @param startedAt UTC ISO-8601 instant of the operation's start, the same in every attempt.
  */
@@ -34,7 +34,7 @@ export function databaseOf(label: string): string | null {
 }
 
 /**
- * A name safe as a part of a file's name, and different for different names (F35): every byte of UTF-8 but letters,
+ * A name safe as a part of a file's name, and different for different names: every byte of UTF-8 but letters,
  * digits, `_` and `-` as `%XX`. The longest name PostgreSQL has, 63 bytes, stays below 255 with what is added to it.
  */
 export function encodeName(name: string): string {

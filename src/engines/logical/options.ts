@@ -23,5 +23,5 @@ export interface LogicalOptions extends Readonly<Record<string, unknown>> {
 }
 
 export function readLogicalOptions({ compress, restore_jobs }: z.output<typeof logicalOptions>): LogicalOptions {
-  return { ...(compress === undefined ? {} : { compress }), restoreJobs: restore_jobs };
+  return { compress, restoreJobs: restore_jobs };
 }

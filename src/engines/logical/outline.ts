@@ -16,10 +16,10 @@ export const LOGICAL_TARGETS = ['latest', 'end-of-backup', 'backup'] as const;
 
 /**
  * Looks, without changing anything, whether the newest good dump of each database can be restored beside the live one.
- * The whole dump is compared with its SHA-256 now (F15).
+ * The whole dump is compared with its SHA-256 now.
  *
- * @throws RepriseError `capability-missing` for other targets, `no-usable-backup`, `not-found`, `identity-mismatch` (F17),
- *   `backup-corrupt`, `key-missing`, `version-mismatch` (F17), `database-unreachable`, `disk-full`, `extension-missing`, `locale-missing`
+ * @throws RepriseError `capability-missing` for other targets, `no-usable-backup`, `not-found`, `identity-mismatch`,
+ *   `backup-corrupt`, `key-missing`, `version-mismatch`, `database-unreachable`, `disk-full`, `extension-missing`, `locale-missing`
  */
 export async function outlineRecovery(context: ReadContext, request: OutlineRequest): Promise<RecoveryOutline> {
   const backups = chooseBackups(request);
@@ -66,7 +66,7 @@ function chooseBackups({ target, candidates, databases }: OutlineRequest): reado
     if (named === undefined)
       throw new RepriseError(
         'not-found',
-        `${target.id} is no whole backup of this policy`,
+        `${target.id} is no complete backup of this policy`,
         'reprise backup list shows what there is',
       );
     return [named];
@@ -76,7 +76,7 @@ function chooseBackups({ target, candidates, databases }: OutlineRequest): reado
     if (newest !== undefined) return newest;
     throw new RepriseError(
       'no-usable-backup',
-      `there is no whole backup of database ${JSON.stringify(database)} in this policy`,
+      `there is no complete backup of database ${JSON.stringify(database)} in this policy`,
       'choose another policy with recover --policy',
     );
   });
@@ -124,7 +124,7 @@ async function damageAtHand(context: ReadContext, key: string, recorded: Fingerp
   return null;
 }
 
-/** It cannot be read before the thaw, which the plan asks for; looked at again when it can (F13). */
+/** It cannot be read before the thaw, which the plan asks for; looked at again when it can. */
 async function isCold({ storage }: ReadContext, key: string): Promise<boolean> {
   return ((await storage.coldObjects?.([key])) ?? []).length > 0;
 }
@@ -149,7 +149,7 @@ async function checkWhole(
   const files = manifestFiles(context, manifest);
   const reason =
     (backup?.sha256 !== undefined && backup.sha256 !== manifest.dump.sha256
-      ? `its manifest is not the one that was recorded`
+      ? `its manifest differs from the recorded one`
       : null) ??
     (await damageAtHand(context, files.dump, manifest.dump)) ??
     ((await isCold(context, files.globals)) ? null : await damageOf(context, files.globals, manifest.globals));
@@ -164,8 +164,8 @@ async function checkWhole(
       : `the one before it is recover --to backup:${older.id}`,
     {
       label: manifest.label,
-      ...(backup === undefined ? {} : { damagedBackup: backup.id }),
-      ...(older === undefined ? {} : { older: older.id }),
+      damagedBackup: backup?.id,
+      older: older?.id,
     },
   );
 }

@@ -9,7 +9,7 @@ import { operationMark } from '../shared/policy-folder.js';
 import { majorOf, toolMajor } from './tools.js';
 
 /**
- * Refuses what cannot lead to a whole dump: a pg_dump older than the server, rights that are missing (F19, F20), no
+ * Refuses what cannot lead to a whole dump: a pg_dump older than the server, rights that are missing, no
  * room. Returns what is worth saying and hinders nothing.
  *
  * @throws RepriseError `database-unreachable`, `version-mismatch`, `privilege-missing`, `disk-full`, `key-missing`
@@ -43,13 +43,13 @@ export async function preflightBackup(context: EngineContext): Promise<readonly 
     throw new RepriseError(
       'disk-full',
       `the repository has ${free} bytes free, and the last dumps took ${expectedBytes}`,
-      'free space there (reprise rotate --dry-run shows what may go), or enlarge it',
+      'free space there (reprise rotate --dry-run shows what can be removed), or enlarge it',
     );
   }
   const left = await leftovers(context, operationMark(context.operationId));
   if (left.length > 0)
     notes.push(
-      `${left.length} files of other operations that did not end lie in the repository, such as ${left[0]}; they are no backups`,
+      `${left.length} files of other operations that did not finish are in the repository, such as ${left[0]}; they are no backups`,
     );
   return [...new Set(notes)];
 }
@@ -59,7 +59,7 @@ async function encryptionNotes(context: EngineContext): Promise<readonly string[
   if (encryption === undefined) return [];
   await tryEncryption(encryption, context);
   return encryption.identity === undefined
-    ? ['this host has no key: what it writes can be read, proven and restored elsewhere only']
+    ? ['this host has no key: what it writes can be read, verified and restored only on another host']
     : [];
 }
 

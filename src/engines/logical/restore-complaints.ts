@@ -8,7 +8,7 @@ export interface RestoreComplaint {
   readonly command: string | null;
 }
 
-/** What the complaints of a pg_restore that exited 1 come to (F21). */
+/** What the complaints of a pg_restore that exited 1 come to. */
 export interface ClassifiedComplaints {
   /** Harmless complaints, each with the rule that accepts it. */
   readonly accepted: readonly string[];

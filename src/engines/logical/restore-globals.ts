@@ -87,7 +87,7 @@ async function createTablespaces(
   return done;
 }
 
-/** Runs a statement of a role; its error never quotes it, for it may hold a password's hash (F39). */
+/** Runs a statement of a role; its error never quotes it, for it may hold a password's hash. */
 async function run(client: pg.Client, statement: GlobalStatement, what: string): Promise<void> {
   const reason = await tryTo(client, statement.sql);
   if (reason === null) return;

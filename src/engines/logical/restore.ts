@@ -42,9 +42,9 @@ interface Restoring {
 /**
  * Restores a dump into a new database beside the live one, compares every table's rows with what was recorded, and
  * gives the new database the properties of the dumped one, which pg_restore leaves out. A restore that is not whole
- * leaves no database behind (F21, F22).
+ * leaves no database behind.
  *
- * @throws RepriseError `backup-corrupt` (F15), `key-missing`, `conflict` where the name is taken, `check-failed` where something is
+ * @throws RepriseError `backup-corrupt`, `key-missing`, `conflict` where the name is taken, `check-failed` where something is
  *   missing or pg_restore complained of more than is known to be harmless
  */
 export async function restoreDatabase(
@@ -127,7 +127,7 @@ async function runPgRestore({
 }
 
 /**
- * Exit 1 is "errors ignored on restore": each is looked at (F21). A connection lost may be found again, and what was
+ * Exit 1 is "errors ignored on restore": each is looked at. A connection lost may be found again, and what was
  * ended by a signal started again; all else would only happen once more.
  */
 async function classifyExit(exit: JobExit): Promise<JobExitClass | RepriseError> {

@@ -18,7 +18,7 @@ export interface TargetServer {
 /**
  * Whether the running server can take these dumps: version, extensions, locale, room. Changes nothing.
  *
- * @throws RepriseError `database-unreachable`, `version-mismatch` (F17), `extension-missing`, `locale-missing`, `disk-full` (F6)
+ * @throws RepriseError `database-unreachable`, `version-mismatch`, `extension-missing`, `locale-missing`, `disk-full`
  */
 export async function checkServer(context: ReadContext, manifests: readonly DumpManifest[]): Promise<TargetServer> {
   const { connection } = context.cluster;

@@ -13,7 +13,7 @@ export const LOGICAL_TOOLS: ToolTable = {
       pattern: /No space left on device|Disk quota exceeded|File too large/i,
       code: 'storage-full',
       message: 'there is no room left for the dump',
-      hint: 'free space in the repository (reprise rotate --dry-run shows what may go), then run the backup again; older backups are untouched',
+      hint: 'free space in the repository (reprise rotate --dry-run shows what can be removed), then run the backup again; older backups are untouched',
     },
     {
       pattern: /affected by row-level security/i,

@@ -11,7 +11,7 @@ interface Host {
 
 /** A dump that waits longer for a table's lock fails instead of standing in everybody's way behind an ALTER TABLE. */
 export const LOCK_WAIT_TIMEOUT = '10min';
-/** Longer than {@link LOCK_WAIT_TIMEOUT}, so that waiting for a lock is told as such and not as a hang (F9). */
+/** Longer than {@link LOCK_WAIT_TIMEOUT}, so that waiting for a lock is told as such and not as a hang. */
 export const STALL_TIMEOUT_MS = 30 * 60_000;
 /** Building one big index shows no sign of life for hours. */
 export const RESTORE_STALL_TIMEOUT_MS = 12 * 3_600_000;
@@ -26,7 +26,7 @@ export async function toolMajor(host: Host, program: 'pg_dump' | 'pg_restore'): 
   if (Number.isNaN(major))
     throw new RepriseError(
       'tool-failed',
-      `${program} does not tell its version`,
+      `${program} does not print its version`,
       `run ${program} --version on the host`,
     );
   return major;
@@ -37,7 +37,7 @@ export function majorOf(versionNum: number): number {
   return Math.floor(versionNum / 10_000);
 }
 
-/** A connection string that holds nothing but a database's name, for options that read one there (F36). */
+/** A connection string that holds nothing but a database's name, for options that read one there. */
 export function databaseConninfo(database: string): string {
   return `dbname='${database.replaceAll(/[\\']/g, '\\$&')}'`;
 }

@@ -13,15 +13,15 @@ import type { DumpManifest } from './manifest.js';
 const NAMED = 3;
 
 /**
- * Size and SHA-256 of dump and roles first (F15); then every block of the dump is read, and the rows of every table in
- * it compared with those recorded when it was made (F22). Damage is a verdict; only what hinders looking is thrown.
+ * Size and SHA-256 of dump and roles first; then every block of the dump is read, and the rows of every table in
+ * it compared with those recorded when it was made. Damage is a verdict; only what hinders looking is thrown.
  */
 export async function verifyDump(context: EngineContext, backup: Backup): Promise<VerifyVerdict> {
   try {
     const manifest = await manifestOf(context, backup.label);
     const differsFromRecord = backup.sha256 !== undefined && backup.sha256 !== manifest.dump.sha256;
     if (differsFromRecord)
-      return failedVerification(`the manifest of ${backup.label} is not the one that was recorded: another SHA-256`);
+      return failedVerification(`the manifest of ${backup.label} differs from the recorded one: another SHA-256`);
     const files = manifestFiles(context, manifest);
     const dump = await wholeFile(context, files.dump, manifest.dump);
     try {

@@ -87,7 +87,7 @@ async function readTimelineHistory(
 
 /**
  * Copies one archived segment into a scratch directory under its own name, checked against the checksum in its file
- * name (F15). `archive-get` is not used: it needs the `pg_control` of a data directory that may be lost.
+ * name. `archive-get` is not used: it needs the `pg_control` of a data directory that may be lost.
  * @throws RepriseError `backup-corrupt`; `not-found` where the segment is not archived
  */
 async function fetchSegment(
@@ -115,7 +115,7 @@ async function fetchSegment(
     await rm(unpacked, { force: true });
     throw new RepriseError(
       'backup-corrupt',
-      `archived WAL segment ${segment} does not have its recorded checksum`,
+      `archived WAL segment ${segment} does not match its recorded checksum`,
       'recover to a point before it, or from another repository',
     );
   }

@@ -17,7 +17,7 @@ export interface TypeRequest {
 const slackSeconds = (everySeconds: number): number => Math.min(3_600, everySeconds / 24);
 
 /**
- * Which type an automatic backup has (P1): full where there is none or the last is too old; else diff where one is
+ * Which type an automatic backup has: full where there is none or the last is too old; else diff where one is
  * asked for by age and due, or there is a damaged backup in the chain; else incr.
  */
 export function chooseType(request: TypeRequest): BackupType {

@@ -13,7 +13,7 @@ import { liveFacts } from '../shared/live-server.js';
 import { chooseType } from './backup-type.js';
 
 /**
- * One backup of the cluster, complete and with its stop WAL archived (F7). It carries the operation's id, so that a
+ * One backup of the cluster, complete and with its stop WAL archived. It carries the operation's id, so that a
  * later attempt of the operation finds it finished instead of making another; what a killed pgBackRest left is
  * resumed by pgBackRest itself and is in nobody's list until then.
  */
@@ -52,7 +52,7 @@ async function makeBackup(
       ? chooseType({
           backups: ofThisCluster,
           fullEverySeconds,
-          ...(diffEverySeconds === undefined ? {} : { diffEverySeconds }),
+          diffEverySeconds,
           startedAt: request.startedAt,
         })
       : request.type;
@@ -69,7 +69,7 @@ async function makeBackup(
   if (made === undefined) {
     throw new RepriseError(
       'tool-failed',
-      'pgbackrest backup ended well, and the repository lists no such backup',
+      'pgbackrest backup succeeded, but the repository does not list the backup',
       'was it expired by another pgbackrest (cron)? then run the backup again as a new operation',
     );
   }
@@ -97,12 +97,12 @@ export async function manifestHash(context: EngineContext, label: string): Promi
 
 /**
  * The record of a backup that somebody else's pgBackRest (cron) made: its rows were never counted.
- * @throws RepriseError `identity-mismatch` where it is another cluster's (F17), `not-found`
+ * @throws RepriseError `identity-mismatch` where it is another cluster's, `not-found`
  */
 export async function describeBackup(context: EngineContext, label: string): Promise<MadeBackup> {
   const made = (await readInfo(context)).backups.find((backup) => backup.label === label);
   if (made === undefined)
-    throw new RepriseError('not-found', `backup ${label} is not in the repository any more`, 'run: pgbackrest info');
+    throw new RepriseError('not-found', `backup ${label} is no longer in the repository`, 'run: pgbackrest info');
   const { database } = made;
   const live = await unlessLost(liveFacts(context));
   if (live !== null && live.systemIdentifier !== database.systemIdentifier) {

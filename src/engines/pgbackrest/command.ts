@@ -18,8 +18,8 @@ export function optionsOf(context: Pick<ReadContext, 'policy'>): PgbackrestOptio
 }
 
 /**
- * One command line of pgBackRest. Secrets stand in its configuration file, never here (F39). `--no-neutral-umask`
- * lets the umask 077 of our tools count: by default pgBackRest makes its repository 0750 (F42).
+ * One command line of pgBackRest. Secrets stand in its configuration file, never here. `--no-neutral-umask`
+ * lets the umask 077 of our tools count: by default pgBackRest makes its repository 0750.
  */
 export function pgbackrestArgv(
   context: Pick<ReadContext, 'policy'>,

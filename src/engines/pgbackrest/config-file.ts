@@ -45,17 +45,17 @@ export async function configWarnings(config: ConfigFile, path: string): Promise<
   );
   if (expiring.length > 0) {
     warnings.push(
-      `pgbackrest expires by itself: ${path} sets ${expiring.join(', ')}, so that a backup or expire started beside Reprise (cron) removes what Reprise has promised to keep; remove these settings`,
+      `pgbackrest expires backups by itself: ${path} sets ${expiring.join(', ')}, so that a backup or expire started by something else (cron) removes backups that Reprise keeps; remove these settings`,
     );
   }
   if (config.get('repo1-retention-archive-type') === 'time') {
     warnings.push(
-      `${path} sets repo1-retention-archive-type=time, which pgBackRest does not know (full, diff or incr): it refuses every command; remove the line, Reprise computes which WAL may go`,
+      `${path} sets repo1-retention-archive-type=time, which pgBackRest does not know (full, diff or incr): it refuses every command; remove the line, Reprise computes which WAL to remove`,
     );
   }
   if (config.has('archive-push-queue-max')) {
     warnings.push(
-      `${path} sets archive-push-queue-max: when the archive stands still, WAL is dropped and recovery has a gap; a new backup is needed after that`,
+      `${path} sets archive-push-queue-max: when archiving fails for long, WAL is dropped and there is a gap in the WAL; a new backup is needed after that`,
     );
   }
   if ([...config.keys()].some((name) => /^repo[2-9]/.test(name))) {

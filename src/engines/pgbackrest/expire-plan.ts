@@ -35,7 +35,7 @@ export function expireSteps(backups: readonly Known[], labels: readonly string[]
   if (going.length > 0 && fullsLeft === 0) {
     throw new RepriseError(
       'rotation-refused',
-      'no full backup would be left in the stanza',
+      'no full backup would remain in the stanza',
       'take a new full backup first: reprise backup run CLUSTER --type full',
     );
   }

@@ -54,7 +54,7 @@ export async function remove(context: EngineContext, labels: readonly string[]):
   if (left.length > 0) {
     throw new RepriseError(
       'tool-failed',
-      `pgbackrest expire ended well, and ${left.map(({ label }) => label).join(', ')} is still there`,
+      `pgbackrest expire succeeded, but ${left.map(({ label }) => label).join(', ')} is still there`,
       'run: pgbackrest info',
     );
   }

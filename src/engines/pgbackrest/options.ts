@@ -40,7 +40,7 @@ export function readPgbackrestOptions(options: z.output<typeof pgbackrestOptions
     config,
     type,
     fullEverySeconds: parseDuration(full_every),
-    ...(diff_every === undefined ? {} : { diffEverySeconds: parseDuration(diff_every) }),
+    diffEverySeconds: diff_every === undefined ? undefined : parseDuration(diff_every),
     archiveTimeoutSeconds: parseDuration(archive_timeout),
   };
 }

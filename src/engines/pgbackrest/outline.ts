@@ -21,7 +21,7 @@ export async function outlineRecovery(context: ReadContext, request: OutlineRequ
     throw new RepriseError(
       'no-usable-backup',
       `stanza ${optionsOf(context).stanza} has no backup that could be restored`,
-      'see what there is, and why it does not count: reprise backup list',
+      'list the backups and their status: reprise backup list',
     );
   }
   const archive = walArchive(context, await readArchive(context, database.archiveId));
@@ -36,11 +36,11 @@ function restorable(info: StanzaInfo, candidates: readonly Backup[], warnings: s
     const stored = info.backups.find(({ label }) => label === backup.label);
     if (stored === undefined) warnings.push(`backup ${backup.label} is in the catalogue and not in the repository`);
     else if (stored.error)
-      warnings.push(`backup ${backup.label} is passed over: pages with wrong checksums were found while it was made`);
+      warnings.push(`backup ${backup.label} is not used: pages with wrong checksums were found while it was made`);
     else if (stored.wal === null || stored.lsn === null)
-      warnings.push(`backup ${backup.label} is passed over: it was made offline, without WAL`);
+      warnings.push(`backup ${backup.label} is not used: it was made offline, without WAL`);
     else if (stored.database.id !== current?.id)
-      warnings.push(`backup ${backup.label} is passed over: it is of the cluster before the last major upgrade`);
+      warnings.push(`backup ${backup.label} is not used: it is of the cluster before the last major upgrade`);
     else {
       const {
         wal,

@@ -46,7 +46,7 @@ export async function requireVersion(): Promise<void> {
   }
 }
 
-/** F35: a newline in a database's name breaks the lines of the manifest, and with it the backup of the whole cluster. */
+/** A newline in a database's name breaks the lines of the manifest, and with it the backup of the whole cluster. */
 async function requireNames({ cluster: { connection } }: EngineContext): Promise<void> {
   const { rows } = await withClient(connection, connection.maintenanceDatabase, (client) =>
     client.query<{ name: string }>("SELECT datname AS name FROM pg_database WHERE datname LIKE E'%\\n%'"),
@@ -65,7 +65,7 @@ function commandWarnings(command: string, { stanza, config }: PgbackrestOptions,
   const warnings: string[] = [];
   if (!command.includes('archive-push'))
     warnings.push(
-      `archive_command does not run pgbackrest archive-push itself, so that nothing is known of it but that it works now`,
+      `archive_command does not run pgbackrest archive-push itself, so that nothing is known of it but that it works at this moment`,
     );
   const named = /--config[= ](?:'([^']+)'|"([^"]+)"|(\S+))/.exec(command);
   const path = named?.[1] ?? named?.[2] ?? named?.[3];

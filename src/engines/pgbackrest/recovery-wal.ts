@@ -14,7 +14,7 @@ export function restoreCommand(context: Pick<ReadContext, 'policy'>): string {
   return `${start(context)} --pg1-path="$PWD" --no-archive-async archive-get %f "%p"`;
 }
 
-/** `archive_command` of the recovered production cluster: same stanza, new timeline, owner-only files (F42). */
+/** `archive_command` of the recovered production cluster: same stanza, new timeline, owner-only files. */
 export function archiveCommand(context: Pick<ReadContext, 'policy'>): string {
   return `${start(context)} --no-neutral-umask archive-push %p`;
 }

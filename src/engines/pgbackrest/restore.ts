@@ -14,7 +14,7 @@ const MANIFEST = 'backup.manifest';
 /**
  * Restores a backup's files, and nothing else: recovery is configured by the caller. `--type=none` leaves the
  * source's postgresql.auto.conf without recovery targets, and a recovery.signal without a restore_command, with which
- * no server starts by mistake. pg_control comes last (F2). Checksums are verified file by file (F15).
+ * no server starts by mistake. pg_control comes last. Checksums are verified file by file.
  * Over old data pgBackRest keeps what is as in the backup, and removes every other file, its `pg_wal` too.
  * @throws RepriseError `path-refused` for a directory that is neither empty nor this operation's own; `not-found`
  */
@@ -38,7 +38,7 @@ export async function restoreFiles(context: EngineContext, request: RestoreFiles
     command: 'restore',
     options: [
       ...['--repo=1', `--pg1-path=${dataDir}`, `--set=${stored.label}`, '--delta', '--type=none'],
-      // By number: a tablespace's name may hold a slash or anything else (F35, F37).
+      // By number: a tablespace's name may hold a slash or anything else.
       ...tablespaces.map((oid) => `--tablespace-map=${oid}=${join(tablespaceDir, String(oid))}`),
       ...(await spoolOptions(context, dataDir)),
     ],

@@ -7,7 +7,7 @@ import { currentDatabase, readInfo } from './info.js';
 
 /**
  * The stanza of this very cluster: made where there is none, accepted where it is this cluster's, refused where it is
- * another's (F17). A stanza is never upgraded here: pg_upgrade makes a new system identifier, so that only a person
+ * another's. A stanza is never upgraded here: pg_upgrade makes a new system identifier, so that only a person
  * knows whether it is the same cluster's next version or another cluster.
  * @throws RepriseError `identity-mismatch`, `version-mismatch`
  */
@@ -52,7 +52,7 @@ export function requireIdentity(
 }
 
 /**
- * Has a WAL segment archived and looks for it in the repository: the one proof that archiving works (F7).
+ * Has a WAL segment archived and looks for it in the repository: the one proof that archiving works.
  * @throws RepriseError `wal-not-archived` within the policy's `archive_timeout`; `config-invalid` without archiving
  */
 export async function checkArchiving(context: CommandContext): Promise<void> {

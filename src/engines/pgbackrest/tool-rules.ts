@@ -33,7 +33,7 @@ const noRepository: Meaning = {
 const byExitCode: Readonly<Record<number, Meaning>> = {
   26: {
     code: 'backup-corrupt',
-    message: 'a file does not have its recorded checksum',
+    message: 'a file does not match its recorded checksum',
     hint: 'run: reprise backup verify ID; then recover from another backup',
   },
   27: wrongConfig,
@@ -143,7 +143,7 @@ const storageRules: readonly ToolRule[] = [
     pattern: /in certificate common name|certificate verify failed|unable to verify certificate/,
     code: 'config-invalid',
     message: 'the certificate of the storage is not trusted',
-    hint: 'name its authority in repo1-storage-ca-file, and the storage in repo1-s3-endpoint by a name that stands in its certificate (pgBackRest knows no addresses there)',
+    hint: 'name its authority in repo1-storage-ca-file, and the storage in repo1-s3-endpoint by a name that its certificate holds (pgBackRest accepts no IP address there)',
   },
   {
     pattern: /HTTP request failed with (?:408|429|5\d\d)/,
@@ -155,7 +155,7 @@ const storageRules: readonly ToolRule[] = [
     pattern: /HTTP request failed with 4\d\d/,
     code: 'storage-refused',
     message: 'the storage refuses a request',
-    hint: 'check repo1-* in pgbackrest.conf; what the storage says stands below "Response Content" of: pgbackrest --stanza=... info',
+    hint: 'check repo1-* in pgbackrest.conf; what the storage answered is under "Response Content" in the output of: pgbackrest --stanza=... info',
   },
 ];
 

@@ -12,17 +12,17 @@ import type { VerifyReport } from './verify-report.js';
 import { parseVerifyReport } from './verify-report.js';
 
 /**
- * Reads every file of the backup, in whichever backup it is kept, and the WAL it needs, and compares checksums (F15).
+ * Reads every file of the backup, in whichever backup it is kept, and the WAL it needs, and compares checksums.
  * pgBackRest 2.45 verifies the whole repository at once, counts missing WAL as no error, and exits with 0 whatever it
  * found: its report is judged here.
  */
 export async function verify(context: EngineContext, backup: Backup): Promise<VerifyVerdict> {
   const stored = (await readInfo(context)).backups.find(({ label }) => label === backup.label);
-  if (stored === undefined) return failedVerification(`backup ${backup.label} is not in the repository any more`);
+  if (stored === undefined) return failedVerification(`backup ${backup.label} is no longer in the repository`);
   if (stored.error)
     return failedVerification('pgBackRest found pages with wrong checksums in the cluster while it made this backup');
   if (backup.sha256 !== undefined && backup.sha256 !== (await manifestHash(context, backup.label))) {
-    return failedVerification('its manifest is not the one that was recorded when it was made');
+    return failedVerification('its manifest differs from the one recorded when it was made');
   }
   const report = await readReport(context, stored);
   const wrong = judgeReport(report, stored);
@@ -43,10 +43,10 @@ export function judgeReport(
   report: VerifyReport,
   backup: Pick<StanzaBackup, 'label' | 'dependsOn' | 'wal' | 'database'>,
 ): string | undefined {
-  if (!report.complete) return 'pgbackrest verify did not come to an end';
+  if (!report.complete) return 'pgbackrest verify did not finish';
   const found = report.backups.get(backup.label);
   if (found === undefined)
-    return `pgbackrest verify says nothing of it${report.problems.map((problem) => `: ${problem}`).join('')}`;
+    return `pgbackrest verify does not report it${report.problems.map((problem) => `: ${problem}`).join('')}`;
   if (!found.valid) {
     const places = [backup.label, ...backup.dependsOn];
     const files = report.badFiles.filter((file) => places.some((place) => file.startsWith(`${place}/`)));

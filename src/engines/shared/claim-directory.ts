@@ -31,7 +31,7 @@ export async function claimDirectory(context: EngineContext, directory: string, 
   await writeFileAtomic(claimFile, mine, null);
 }
 
-/** Whether a restored data directory is there no more, told by the file that every tool writes last (F2). */
+/** Whether a restored data directory is there no more, told by the file that every tool writes last. */
 export async function isThrownAway(dataDir: string): Promise<boolean> {
   return stat(join(dataDir, 'global', 'pg_control')).then(
     () => false,

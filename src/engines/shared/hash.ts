@@ -40,7 +40,7 @@ export async function fingerprint(
       reading.report({
         phase,
         done: sizeBytes,
-        ...(totalBytes === undefined ? {} : { total: totalBytes }),
+        total: totalBytes,
         unit: 'bytes',
       });
     }
@@ -51,7 +51,7 @@ export async function fingerprint(
 }
 
 /**
- * Why an object is not what was recorded; null where it is (F15). The size goes first: it costs nothing, and tells an
+ * Why an object is not what was recorded; null where it is. The size goes first: it costs nothing, and tells an
  * empty and a truncated file from a changed one.
  */
 export async function damageOf(
@@ -65,5 +65,5 @@ export async function damageOf(
     return `${key} has ${there.sizeBytes} bytes where ${recorded.sizeBytes} were recorded`;
   }
   const found = await fingerprint(reading, key, 'comparing SHA-256', recorded.sizeBytes);
-  return found.sha256 === recorded.sha256 ? null : `the SHA-256 of ${key} is not the recorded one`;
+  return found.sha256 === recorded.sha256 ? null : `the SHA-256 of ${key} differs from the recorded one`;
 }

@@ -55,7 +55,7 @@ export async function readManifestAt<T>(
 
 /**
  * The manifest of a backup that somebody names.
- * @throws RepriseError `not-found`, `backup-corrupt`; `identity-mismatch` for files copied from another cluster's folder (F17)
+ * @throws RepriseError `not-found`, `backup-corrupt`; `identity-mismatch` for files copied from another cluster's folder
  */
 export async function manifestOfBackup<T extends { readonly cluster: string; readonly label: string }>(
   { storage, cluster }: PolicyFolder & { readonly storage: ReadableStorage },

@@ -41,7 +41,7 @@ export interface PhysicalFind {
 
 /**
  * Looks, without changing anything, whether and how a target can be reached: which backup, along which timeline, with
- * which WAL; and refuses what cannot be (F17, F23, F24, F25). The same for every engine that keeps WAL.
+ * which WAL; and refuses what cannot be. The same for every engine that keeps WAL.
  * @throws RepriseError `identity-mismatch`, `version-mismatch`, `target-before-backup`, `target-after-wal`, `wal-gap`,
  *   `not-found`
  */
@@ -66,7 +66,7 @@ export async function outlinePhysical(
   });
 }
 
-/** F17: the programs that will run it, and the cluster it is to replace. */
+/** The programs that will run it, and the cluster it is to replace. */
 async function requireFit(
   context: ReadContext,
   { backup, stored }: PhysicalCandidate,
@@ -113,7 +113,7 @@ function outlineOf(
     neededBytes: databaseBytes + segments * reach.segmentBytes,
     reachableFrom: earliest(candidates),
     reachableTo: reach.lastCommitAt,
-    // Before a gap it is no end: a recovery sent on to latest would stop there and look whole (F23).
+    // Before a gap it is no end: a recovery sent on to latest would stop there and look whole.
     walEnd: reach.missing.length > 0 ? null : reach.endLsn,
     salvageableSegments: reach.salvage?.segments.length ?? 0,
     warnings,
@@ -162,14 +162,14 @@ function reachWarnings(target: RecoveryTarget, reach: RecoverableRange): string[
   const { timeline, left } = reach.followed;
   const warnings = [...left, ...reach.abandoned].map(
     ({ id, at }) =>
-      `timeline ${timeline.id} is followed; what timeline ${id} holds after ${at}, where they part, is not recovered`,
+      `timeline ${timeline.id} is followed; changes on timeline ${id} after ${at}, where the timelines diverge, are not recovered`,
   );
   if (reach.missing.length > 0)
     warnings.push(
-      `${describeMissingWal(reach)}: what lies behind cannot be recovered; ${describeLatestRecoverable(reach)}`,
+      `${describeMissingWal(reach)}: what follows cannot be recovered; ${describeLatestRecoverable(reach)}`,
     );
   if (target.kind === 'time' && reach.lastCommitAt === null) {
-    warnings.push('the last WAL holds no commit, so that it is not known whether the target can be reached');
+    warnings.push('the last WAL holds no commit, so it is not known whether the target can be reached');
   }
   return warnings;
 }

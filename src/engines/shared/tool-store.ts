@@ -26,15 +26,16 @@ export function describedS3(
   return {
     type: 's3',
     values: {
-      ...{ bucket, prefix },
-      ...(endpoint === undefined ? {} : { endpoint: endpoint.includes('://') ? endpoint : `https://${endpoint}` }),
-      ...(region === undefined ? {} : { region }),
-      ...(pathStyle ? { force_path_style: true } : {}),
-      ...(caFile === undefined ? {} : { ca_file: caFile }),
+      bucket,
+      prefix,
+      endpoint: endpoint === undefined || endpoint.includes('://') ? endpoint : `https://${endpoint}`,
+      region,
+      force_path_style: pathStyle ? true : undefined,
+      ca_file: caFile,
       ...(id === undefined || secret === undefined
         ? {}
         : { access_key_id: { env: id }, secret_access_key: { env: secret } }),
-      ...(token === undefined ? {} : { session_token: { env: token } }),
+      session_token: token === undefined ? undefined : { env: token },
     },
     secrets,
   };

@@ -102,7 +102,7 @@ function segmentBytesOf({
 }
 
 /**
- * WAL-G compares no recorded checksum: what it unpacked has to be a whole segment of that very place (F15). The first
+ * WAL-G compares no recorded checksum: what it unpacked has to be a whole segment of that very place. The first
  * one of a timeline begins with what its ancestor wrote, whose number it bears.
  */
 async function fetchSegment(context: ReadContext, segment: string, directory: string): Promise<string> {

@@ -123,7 +123,7 @@ export function listed(backup: WalgBackup): ListedBackup {
   const { label, type, startedAt, finishedAt, sizeBytes, dependsOn, wal } = backup;
   return {
     ...{ label, type, startedAt, finishedAt, sizeBytes, dependsOn, wal },
-    damaged: backup.baseless ? 'the backup it rests on is not in the storage any more' : undefined,
+    damaged: backup.baseless ? 'the backup it depends on is no longer in the storage' : undefined,
   };
 }
 
@@ -157,7 +157,7 @@ function markIn(userData: unknown): string | null {
 }
 
 /**
- * Refuses a prefix that another cluster's backups are in: their WAL would overwrite each other (F17).
+ * Refuses a prefix that another cluster's backups are in: their WAL would overwrite each other.
  * @throws RepriseError `identity-mismatch`
  */
 export function requireOwnPrefix(

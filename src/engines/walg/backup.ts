@@ -19,7 +19,7 @@ import { requireNoTablespaces } from './tablespaces.js';
 const LOOK_MS = 500;
 
 /**
- * One backup of the cluster, complete and with its WAL archived (F7). It carries the operation's id, so that a later
+ * One backup of the cluster, complete and with its WAL archived. It carries the operation's id, so that a later
  * attempt of the operation finds it finished instead of pushing another; what a killed push left has no sentinel and is
  * in nobody's list.
  */
@@ -38,7 +38,7 @@ export async function backup(context: EngineContext, request: BackupRequest): Pr
     {
       ...ownership(context, made.label),
       ...listed(made),
-      ...(sha256 === undefined ? {} : { sha256 }),
+      sha256,
       server: {
         versionNum: made.versionNum,
         systemIdentifier: server.systemIdentifier,
@@ -75,8 +75,8 @@ async function push(context: EngineContext, type: BackupRequest['type'], server:
   if (type === 'incr' && stray !== null) {
     throw new RepriseError(
       'no-usable-backup',
-      `a delta would rest on ${stray.label}, which is not of the past of timeline ${server.timeline}, where the server is since a recovery`,
-      'backup run --type full; the next deltas rest on that one',
+      `a delta would depend on ${stray.label}, which does not belong to the history of timeline ${server.timeline}, the server's timeline since a recovery`,
+      'backup run --type full; the next deltas depend on that one',
     );
   }
   // Otherwise WAL-G itself says, by WALG_DELTA_MAX_STEPS, when a full one is due.
@@ -90,7 +90,7 @@ async function push(context: EngineContext, type: BackupRequest['type'], server:
   if (made !== undefined) return made;
   throw new RepriseError(
     'tool-failed',
-    'wal-g backup-push ended well, and the storage lists no such backup',
+    'wal-g backup-push succeeded, but the storage does not list the backup',
     'was it deleted by another wal-g (cron)? then run the backup again as a new operation',
   );
 }
@@ -100,7 +100,7 @@ async function ownBackup(context: EngineContext): Promise<WalgBackup | undefined
   return (await listBackups(context)).findLast(({ operationId }) => operationId === context.operationId);
 }
 
-/** F7: without the WAL from its start to its stop a backup can never be consistent. */
+/** Without the WAL from its start to its stop a backup can never be consistent. */
 async function requireArchived(context: EngineContext, { label, lsn, wal }: WalgBackup): Promise<void> {
   const { archiveTimeoutSeconds } = optionsOf(context);
   const deadline = Date.now() + archiveTimeoutSeconds * 1000;
@@ -120,12 +120,12 @@ async function requireArchived(context: EngineContext, { label, lsn, wal }: Walg
 
 /**
  * The record of a backup that somebody else's WAL-G (cron) made: its rows were never counted.
- * @throws RepriseError `identity-mismatch` where it is another cluster's (F17), `not-found`
+ * @throws RepriseError `identity-mismatch` where it is another cluster's, `not-found`
  */
 export async function describeBackup(context: EngineContext, label: string): Promise<MadeBackup> {
   const made = (await listBackups(context)).find((backup) => backup.label === label);
   if (made === undefined)
-    throw new RepriseError('not-found', `backup ${label} is not in the storage any more`, 'run: wal-g backup-list');
+    throw new RepriseError('not-found', `backup ${label} is no longer in the storage`, 'run: wal-g backup-list');
   const live = await unlessLost(liveFacts(context));
   const { systemIdentifier } = made;
   if (systemIdentifier === null || (live !== null && live.systemIdentifier !== systemIdentifier)) {
@@ -139,7 +139,7 @@ export async function describeBackup(context: EngineContext, label: string): Pro
   return {
     ...ownership(context, label),
     ...listed(made),
-    ...(sha256 === undefined ? {} : { sha256 }),
+    sha256,
     server: { versionNum: made.versionNum, systemIdentifier },
   };
 }

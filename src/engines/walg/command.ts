@@ -15,7 +15,7 @@ export type CommandContext = Pick<ReadContext, 'cluster' | 'policy' | 'user' | '
 
 /**
  * The shell takes WAL-G's settings from its file and becomes WAL-G, so that no secret stands in a command line, a job's
- * record or an environment of ours (F39). What comes after the file's name is for `env`: what has to win over the file.
+ * record or an environment of ours. What comes after the file's name is for `env`: what has to win over the file.
  */
 const LAUNCHER = 'set -a; . "$1"; set +a; shift; exec env "$@"';
 /** A listing of a slow object store may take its time; one that cannot be reached is asked again for many minutes. */

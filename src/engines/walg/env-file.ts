@@ -76,7 +76,7 @@ async function requireFit(settings: EnvFile, path: string): Promise<void> {
       'add WALG_S3_PREFIX=s3://bucket/folder or WALG_FILE_PREFIX=/directory',
     );
   }
-  // F39: with it WAL-G prints its whole environment into its log.
+  // With it WAL-G prints its whole environment into its log.
   if (settings.get('WALG_LOG_LEVEL')?.toUpperCase() === 'DEVEL') {
     throw new RepriseError(
       'config-invalid',

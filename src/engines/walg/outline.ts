@@ -22,7 +22,7 @@ export async function outlineRecovery(context: ReadContext, request: OutlineRequ
     throw new RepriseError(
       'no-usable-backup',
       `the storage named in ${optionsOf(context).envFile} has no backup that could be restored`,
-      'see what there is, and why it does not count: reprise backup list',
+      'list the backups and their status: reprise backup list',
     );
   }
   const whole = await readArchive(context);
@@ -31,7 +31,7 @@ export async function outlineRecovery(context: ReadContext, request: OutlineRequ
     ? await inOwnDirectory(context, (directory) => withoutCutOff(whole, directory))
     : { archive: whole, cut: null };
   if (cut !== null)
-    warnings.push(`the last archived WAL segment, ${cut}, was not written to its end: the archived log ends before it`);
+    warnings.push(`the last archived WAL segment, ${cut}, was not written completely: the archived WAL ends before it`);
   return outlinePhysical(context, request, { candidates, archive, warnings });
 }
 
@@ -47,9 +47,9 @@ async function restorable(
     const stored = backups.find(({ label }) => label === backup.label);
     if (stored === undefined) warnings.push(`backup ${backup.label} is in the catalogue and not in the storage`);
     else if (stored.baseless)
-      warnings.push(`backup ${backup.label} is passed over: the backup it rests on is not in the storage any more`);
+      warnings.push(`backup ${backup.label} is not used: the backup it depends on is no longer in the storage`);
     else if (stored.systemIdentifier === null)
-      warnings.push(`backup ${backup.label} is passed over: it does not say of which cluster it is`);
+      warnings.push(`backup ${backup.label} is not used: it does not say of which cluster it is`);
     else if (await isSafeToFetch(context, backups, { stored, proven: backup.proven !== null }, warnings))
       found.push({
         backup,

@@ -71,7 +71,7 @@ function warningsOf(
   const { envFile } = optionsOf(context);
   if (!server.archiveCommand.includes('wal-push'))
     warnings.push(
-      'archive_command does not run wal-g wal-push itself, so that nothing is known of it but whether WAL arrives',
+      'archive_command does not run wal-g wal-push itself, so that nothing is known of it but whether WAL arrives in the storage',
     );
   const named = /\.\s+(?:'([^']+)'|"([^"]+)"|(\/[^\s;&]+))/.exec(server.archiveCommand);
   const path = named?.[1] ?? named?.[2] ?? named?.[3];
@@ -79,7 +79,7 @@ function warningsOf(
     warnings.push(`archive_command uses ${path}, and the policy uses ${envFile}`);
   if (settings.get('WALG_PREVENT_WAL_OVERWRITE') !== 'true') {
     warnings.push(
-      `another cluster that archives to ${prefixOf(settings) ?? 'that prefix'} would overwrite WAL unseen; add WALG_PREVENT_WAL_OVERWRITE=true to ${envFile}`,
+      `another cluster that archives to ${prefixOf(settings) ?? 'that prefix'} would overwrite WAL without an error; add WALG_PREVENT_WAL_OVERWRITE=true to ${envFile}`,
     );
   }
   if (!server.dataChecksums)
@@ -88,7 +88,7 @@ function warningsOf(
     );
   if (!version.deletesByTarget)
     warnings.push(
-      `${version.text} deletes only what is older than a backup that stays: retention that keeps an older backup and lets a newer one go is refused`,
+      `${version.text} deletes only what is older than a backup that stays: retention that keeps an older backup and removes a newer one is refused`,
     );
   return warnings;
 }

@@ -20,12 +20,12 @@ export function restoreCommand(context: Pick<ReadContext, 'policy'>): string {
   return `${settings(context)} && ${program(context)} wal-fetch "%f" "%p" && ${IS_WHOLE}`;
 }
 
-/** `archive_command` of the recovered production cluster: same prefix, new timeline, owner-only files (F42). */
+/** `archive_command` of the recovered production cluster: same prefix, new timeline, owner-only files. */
 export function archiveCommand(context: Pick<ReadContext, 'policy'>): string {
   return `${settings(context)} && exec ${program(context)} wal-push "%p"`;
 }
 
-/** The shell takes the settings from the file: none of them stands in the server's configuration (F39). */
+/** The shell takes the settings from the file: none of them stands in the server's configuration. */
 function settings(context: Pick<ReadContext, 'policy'>): string {
   return `umask 077 && set -a && . ${quotedForCommand(optionsOf(context).envFile)}`;
 }

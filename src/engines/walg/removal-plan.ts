@@ -55,12 +55,12 @@ export function neededBy(
   segments: readonly string[],
 ): string | undefined {
   const kept = labels.filter((label) => needed.labels.has(label));
-  if (kept.length > 0) return `${kept.join(', ')} is held, or needed by what is under way`;
+  if (kept.length > 0) return `${kept.join(', ')} is held, or needed by a running operation`;
   const { walFrom } = needed;
   const wal = walFrom === null ? undefined : segments.find((segment) => segment >= walFrom);
   return wal === undefined
     ? undefined
-    : `the WAL segment ${wal} would go, and a recovery under way needs WAL from ${walFrom ?? ''} on`;
+    : `the WAL segment ${wal} would be removed, and a running recovery needs WAL from ${walFrom ?? ''} on`;
 }
 
 /** The first backup that stays and is not held: before it WAL-G deletes, and from it on WAL is kept. */
@@ -79,7 +79,7 @@ export function boundaryOf(backups: readonly Known[], going: readonly string[]):
   if (boundary === undefined) {
     throw new RepriseError(
       'rotation-refused',
-      'no backup would be left before which this WAL-G could delete',
+      'no backup would remain before which this WAL-G could delete',
       'take a new backup first: reprise backup run CLUSTER --type full',
     );
   }
@@ -88,7 +88,7 @@ export function boundaryOf(backups: readonly Known[], going: readonly string[]):
     throw new RepriseError(
       'rotation-refused',
       `this WAL-G deletes only what is older than a backup that stays: ${newer.join(', ')} cannot go while ${boundary.label} stays`,
-      `hold what is to stay (reprise backup hold ID), let ${boundary.label} go too, or install WAL-G 1.1 or newer, which deletes one by one`,
+      `hold the backups to keep (reprise backup hold ID), remove ${boundary.label} too, or install WAL-G 1.1 or newer, which deletes one by one`,
     );
   }
   if (boundary.type !== 'full') {

@@ -44,7 +44,9 @@ export async function planRemoval(
       alsoRemoves.push(`${segments.length} WAL segments, ${segments[0] ?? ''} to ${segments.at(-1) ?? ''}`);
   }
   if (alsoRemoves.length > 0 && backups.some(({ label, permanent }) => permanent && !going.includes(label))) {
-    alsoRemoves.push('WAL after the held backups: they stay restorable to their own end, and not to later instants');
+    alsoRemoves.push(
+      'WAL after the held backups: they can still be restored to their own end, and not to a later time',
+    );
   }
   return { labels: going, alsoRemoves };
 }
@@ -74,7 +76,7 @@ export async function remove(context: EngineContext, labels: readonly string[], 
   if (left.length > 0) {
     throw new RepriseError(
       'tool-failed',
-      `wal-g delete ended well, and ${left.map(({ label }) => label).join(', ')} is still there`,
+      `wal-g delete succeeded, but ${left.map(({ label }) => label).join(', ')} is still there`,
       'run: wal-g backup-list',
     );
   }
@@ -158,7 +160,7 @@ async function requireFree(
   if (why === undefined) return;
   throw new RepriseError(
     'rotation-refused',
-    `nothing more is removed: ${why}`,
+    `removal stopped: ${why}`,
     'rotate again when that is over: reprise rotate',
   );
 }

@@ -10,7 +10,7 @@ import { requireSafeToFetch } from './tablespaces.js';
 
 /**
  * Fetches a backup's files, and nothing else: recovery is configured by the caller. WAL-G fetches into an empty directory
- * only, so that one cut off is cleared and begun anew; pg_control comes last (F2).
+ * only, so that one cut off is cleared and begun anew; pg_control comes last.
  * @throws RepriseError `path-refused` for a directory that is neither empty nor this operation's own; `not-found`
  */
 export async function restoreFiles(context: EngineContext, request: RestoreFilesRequest): Promise<void> {

@@ -65,8 +65,8 @@ async function requireLiveNone(context: CommandContext, label: string, proven: b
 function refused(label: string, why: string): RepriseError {
   return new RepriseError(
     'capability-missing',
-    `backup ${label} is not fetched: ${why}, and WAL-G would write them over the living ones`,
-    "restore it by hand on another machine, where those directories are nobody's (wal-g backup-fetch --restore-spec moves them); take backups of a cluster with tablespaces with the engine pgbackrest",
+    `backup ${label} is not fetched: ${why}, and WAL-G would restore them over those of the running cluster`,
+    'restore it by hand on another machine, where those directories are not in use (wal-g backup-fetch --restore-spec moves them); take backups of a cluster with tablespaces with the engine pgbackrest',
   );
 }
 

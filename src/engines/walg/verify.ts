@@ -24,14 +24,14 @@ const SLACK = 1.05;
 
 /**
  * Compares the stored files with what was recorded where they are on this host, and fetches the whole backup into
- * scratch, where every file is unpacked: WAL-G has no command that verifies a backup (F15). Its WAL has to be there too.
+ * scratch, where every file is unpacked: WAL-G has no command that verifies a backup. Its WAL has to be there too.
  * @throws RepriseError `disk-full` where scratch has no room for it
  */
 export async function verify(context: EngineContext, backup: Backup): Promise<VerifyVerdict> {
   const backups = await listBackups(context);
   const stored = backups.find(({ label }) => label === backup.label);
-  if (stored === undefined) return failedVerification(`backup ${backup.label} is not in the storage any more`);
-  if (stored.baseless) return failedVerification('the backup it rests on is not in the storage any more');
+  if (stored === undefined) return failedVerification(`backup ${backup.label} is no longer in the storage`);
+  if (stored.baseless) return failedVerification('the backup it depends on is no longer in the storage');
   const changed = backup.sha256 === undefined ? undefined : await changeOf(context, backup.label, backup.sha256);
   if (changed !== undefined) return failedVerification(changed);
   const archive = await readArchive(context);
@@ -41,7 +41,7 @@ export async function verify(context: EngineContext, backup: Backup): Promise<Ve
   const stray = await strayLink(context, backups, stored, archive);
   if (stray !== null)
     return failedVerification(
-      `it rests on ${stray.label}, of a timeline that a recovery had left before it ended: a restore would mix two histories`,
+      `it depends on ${stray.label}, of a timeline that a recovery had left before that backup ended: a restore would mix two timelines`,
     );
   return inScratch(context, stored, async (directory) => {
     try {
@@ -92,10 +92,10 @@ async function changeOf(context: EngineContext, label: string, recorded: string)
   if (found === null) return 'files of it are missing';
   return found === undefined || found === recorded
     ? undefined
-    : 'its stored files are not those that were recorded when it was made';
+    : 'its stored files differ from those recorded when it was made';
 }
 
-/** A directory of the operation's own for one fetched backup, with room for it (F6). */
+/** A directory of the operation's own for one fetched backup, with room for it. */
 async function inScratch(
   context: EngineContext,
   stored: WalgBackup,

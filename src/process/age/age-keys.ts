@@ -35,7 +35,7 @@ export async function recipientsOf({ recipients, recipientsFile }: EncryptionCon
   if (all.length > 0) return all;
   throw new RepriseError(
     'config-invalid',
-    `the recipients file ${recipientsFile} names nobody`,
+    `the recipients file ${recipientsFile} names no recipient`,
     'write a public key (age1...) into it',
   );
 }
@@ -96,7 +96,7 @@ export async function tryEncryption(
   if (opened.stdout !== text)
     throw new RepriseError(
       'key-missing',
-      'age gives back another text than it encrypted',
+      'age decrypts another text than it encrypted',
       'see which program age is: age --version',
     );
 }

@@ -114,7 +114,7 @@ async function requireAge(): Promise<string> {
   });
 }
 
-/** What age 1.1 complains of. Its own words for a malformed key tell something of it (F39): only what is named is repeated. */
+/** What age 1.1 complains of. Its own words for a malformed key tell something of it: only what is named is repeated. */
 export const ageRules: readonly ToolRule[] = [
   {
     pattern: /^age: error: no identity matched/m,
@@ -126,7 +126,7 @@ export const ageRules: readonly ToolRule[] = [
   {
     pattern: /^age: error: could not read passphrase/m,
     code: 'key-missing',
-    message: 'the key of this host is locked by a passphrase, and nobody is there to type it',
+    message: 'the key of this host is protected by a passphrase, which cannot be entered here',
     hint: 'use a key without one, owner-only, or encryption.identity.command that unlocks it',
     repeats: null,
   },

@@ -1,7 +1,6 @@
 /** Long-lived servers of our own (not jobs): they are started, looked after and stopped by whoever runs the demo or `up`. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { open } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RepriseError } from '../../domain/errors.js';
 import { requireProgram } from './find-programs.js';
@@ -11,6 +10,7 @@ import { tailOfFile, errorLine } from '../../files/tail.js';
 import { identify, isAlive } from './process-identity.js';
 import type { ProcessIdentity } from './process-identity.js';
 import { asUser } from './users.js';
+import { openForAppending } from '../../files/atomic-file.js';
 
 const LOOK_MS = 50;
 
@@ -32,9 +32,9 @@ export interface BackgroundOptions {
 export async function startBackground(argv: readonly string[], options: BackgroundOptions): Promise<ProcessIdentity> {
   const program = await requireProgram(argv[0] ?? '');
   const user = options.user ?? null;
-  // Whatever it writes is the owner's alone (F42); the shell becomes the program, so the process id stays the same.
+  // Whatever it writes is the owner's alone; the shell becomes the program, so the process id stays the same.
   const args = ['-c', 'umask 077 && exec "$@"', 'reprise', ...asUser(user, [program, ...argv.slice(1)])];
-  const log = await open(options.logFile, 'a', 0o600);
+  const log = await openForAppending(options.logFile);
   try {
     const child = spawn('/bin/sh', args, {
       detached: true,
@@ -76,7 +76,7 @@ export async function stopProcess(identity: ProcessIdentity, graceMs = 10_000): 
   throw new RepriseError(
     'timeout',
     `process ${identity.pid} does not end, even after SIGKILL`,
-    'It waits for a device; look at its state with ps.',
+    'It waits for a device. Look at its state with ps.',
   );
 }
 

@@ -4,7 +4,7 @@ const SYSTEM_PATH = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin
 
 /**
  * The environment of every tool: nothing of the worker's own but PATH, so that no secret of the worker's reaches a
- * tool (F39) and no locale or time zone changes what a tool prints.
+ * tool and no locale or time zone changes what a tool prints.
  */
 export function toolEnvironment(
   user: OsUser | null,

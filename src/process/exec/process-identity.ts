@@ -1,6 +1,6 @@
 /**
  * A process by more than its number, which is another's after a while: a process is the same only if its number, its
- * start time and the boot agree (F2).
+ * start time and the boot agree.
  */
 import { readFile } from 'node:fs/promises';
 

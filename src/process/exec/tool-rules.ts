@@ -67,7 +67,7 @@ export function toolFailure(table: ToolTable, failed: FailedTool): RepriseError 
   );
 }
 
-/** First line of a message, short, without row values or secrets (F39). */
+/** First line of a message, short, without row values or secrets. */
 export function withoutValues(message: string): string {
   const [line = ''] = redact(message).split('\n');
   return line.slice(0, 300).trim();

@@ -1,5 +1,5 @@
 /**
- * Named places at which the chaos suite has a worker die (D2). Inert unless `REPRISE_CRASH_AT` is set:
+ * Named places at which the chaos suite has a worker die. Inert unless `REPRISE_CRASH_AT` is set:
  *
  *   REPRISE_CRASH_AT=job:after-spawn             at the first such point
  *   REPRISE_CRASH_AT=job:after-spawn@pg_dump     only for that step or tool

@@ -5,7 +5,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { open, readdir, rm, writeFile } from 'node:fs/promises';
+import { readdir, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { spawn } from 'node:child_process';
@@ -16,6 +16,7 @@ import type { FileLockHolder } from './job-record.js';
 import { readHolder } from './job-record.js';
 import type { JobLock } from './jobs.js';
 import { identify, isAlive } from '../exec/process-identity.js';
+import { openForAppending } from '../../files/atomic-file.js';
 
 const BUSY = 75;
 const TURN_LOOK_MS = 200;
@@ -37,7 +38,7 @@ export async function tryLock(
   holder: { key: string; tool: string },
 ): Promise<HeldLock | null> {
   await makePrivateDirectory(dirname(path));
-  const file = await open(path, 'a', 0o600);
+  const file = await openForAppending(path);
   try {
     if (!(await lockOpenFile(file.fd, mode))) {
       await file.close();
@@ -155,10 +156,7 @@ function lockHeld(lock: JobLock, other: FileLockHolder | undefined): RepriseErro
     'lock-held',
     `the lock ${lock.name} is held by ${who}`,
     'Wait until it has ended (`reprise status` shows it), then try again.',
-    {
-      lock: lock.name,
-      ...(other === undefined ? {} : { holder: other.key, tool: other.tool, pid: other.pid, since: other.startedAt }),
-    },
+    { lock: lock.name, holder: other?.key, tool: other?.tool, pid: other?.pid, since: other?.startedAt },
   );
 }
 

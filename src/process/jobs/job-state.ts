@@ -29,7 +29,7 @@ export type JobState =
       readonly exit: ExitRecord;
       readonly verdict: VerdictRecord | null;
     })
-  /** Started, no longer alive, and nobody wrote how it ended: killed together with its wrapper, or another boot (F2). */
+  /** Started, no longer alive, and nobody wrote how it ended: killed together with its wrapper, or another boot. */
   | (Generation & { readonly kind: 'gone'; readonly pid: PidRecord | null; readonly verdict: VerdictRecord | null });
 
 export async function readJobState(jobDirectory: string): Promise<JobState> {

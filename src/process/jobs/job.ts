@@ -92,7 +92,7 @@ export class Job {
         throw new RepriseError(
           'tool-failed',
           `the lock of ${this.tool} is held by a process that Reprise does not know`,
-          `Find it with \`fuser ${this.lockPath}\`, and end it if it is a remainder of the tool.`,
+          `Find it with \`fuser ${this.lockPath}\`, and end it if it was started by the tool.`,
           { key: this.key },
         );
       }

@@ -49,7 +49,7 @@ export interface JobRequest {
   readonly classifyExit?: (exit: JobExit) => Promise<JobExitClass>;
   /** Reads how far the tool is (size of a file, lines of a log). A change of `done` counts as a sign of life. */
   readonly progress?: (paths: JobPaths) => Promise<Progress | undefined>;
-  /** Killed after so many milliseconds without a sign of life (F9): growth of stdout, stderr or `progress`. */
+  /** Killed after so many milliseconds without a sign of life: growth of stdout, stderr or `progress`. */
   readonly stallTimeoutMs?: number;
   /** Most generations under this key, default 3. */
   readonly maxStarts?: number;

@@ -1,5 +1,5 @@
 /**
- * The job supervisor: a tool that may run long is a job which outlives the worker (D2). Every attempt of a step looks
+ * The job supervisor: a tool that may run long is a job which outlives the worker. Every attempt of a step looks
  * at the job's files first and goes on from there:
  *
  *   succeeded             -> its result; found so and thrown away since: next generation

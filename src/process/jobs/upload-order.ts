@@ -56,7 +56,7 @@ export async function writeUploadOrder(stateDir: string, step: string, order: Up
 }
 
 /**
- * Removes the orders that no attempt came back to remove: they hold secrets (F39). One whose operation has a job that
+ * Removes the orders that no attempt came back to remove: they hold secrets. One whose operation has a job that
  * runs stays, as that job may have to be started again from it; each attempt writes its own anew.
  */
 export async function forgetUploadOrders(stateDir: string): Promise<void> {

@@ -11,7 +11,7 @@ const QUIET_IS_SAID_AFTER_MS = 60_000;
 
 /**
  * Watches a running tool until it runs no longer, or until the attempt is aborted. One that shows no sign of life is
- * first reported so, then ended after `stallTimeoutMs` (F9).
+ * first reported so, then ended after `stallTimeoutMs`.
  */
 export async function watchTool(job: Job): Promise<void> {
   const { request, context } = job;

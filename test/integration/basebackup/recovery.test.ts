@@ -242,7 +242,7 @@ describe('after the instance was lost', () => {
     const next = await history.newContext();
     const plan = await history.outline({ kind: 'latest' }, { context: next });
     expect(plan.timeline).toBe(2);
-    expect(plan.warnings.join()).toMatch(/what timeline 1 holds after .* is not recovered/);
+    expect(plan.warnings.join()).toMatch(/changes on timeline 1 after .* are not recovered/);
     const again = await recoverBeside(next, plan, { engine });
     expect(await history.contentOf(again)).toBe(content);
     await again.remove();

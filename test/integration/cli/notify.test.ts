@@ -111,10 +111,10 @@ describe('S2, F34: told beside the work', () => {
     await site.backUp('dump');
     const started = await planned(site, '--policy', 'dump');
     await site.waitFor(
-      async () => mail.mails.some(({ headers }) => headers['subject']?.includes('approval wanted')),
+      async () => mail.mails.some(({ headers }) => headers['subject']?.includes('approval needed')),
       'the mail is there',
     );
-    const asked = mail.mails.find(({ headers }) => headers['subject']?.includes('approval wanted'));
+    const asked = mail.mails.find(({ headers }) => headers['subject']?.includes('approval needed'));
     expect(asked?.to).toEqual(['dba@example.org']);
     expect(asked?.text.replaceAll('\n', ' ')).toContain(
       `reprise approve ${started.workflowId} --plan ${started.plan.digest.slice(0, 12)} --reason`,

@@ -241,7 +241,7 @@ it('F21: errors that pg_restore ignored fail the restore, are named without row 
   const failed = engine?.restoreDatabase(context, { backup: granted, intoDatabase: 'mairie_new', connection });
   await expect(failed).rejects.toMatchObject({
     code: 'check-failed',
-    message: expect.stringMatching(/left errors behind: .*role "reader" does not exist/),
+    message: expect.stringMatching(/reported errors: .*role "reader" does not exist/),
   });
   expect((await runQuery(target, 'postgres', "SELECT FROM pg_database WHERE datname = 'mairie_new'")).rows).toEqual([]);
   expect((await readJobs(ground.stateDir, 'role missing')).map(({ starts }) => starts)).toEqual([1]);

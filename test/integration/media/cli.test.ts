@@ -156,7 +156,7 @@ describe('K3: media on the command line', () => {
     expect(seen).toMatch(/ 1 +14 bytes +undeleted.*\n +1 +14 bytes +overwritten/);
     expect(await photos.content('p/2')).toBe('damaged');
     await approve(workflowId, await waitingPlan(workflowId));
-    expect(await foreground).toMatchObject({ code: 0, stdout: expect.stringContaining('all is as planned') });
+    expect(await foreground).toMatchObject({ code: 0, stdout: expect.stringContaining('everything is as planned') });
   });
 
   test('F8: what changed since the approval is approved anew', async () => {

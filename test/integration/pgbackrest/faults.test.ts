@@ -45,7 +45,7 @@ describe('preflight', () => {
     const warnings = await engine.preflightBackup(await newContext());
     await chmod(source.repository, 0o700);
     expect(warnings).toEqual([
-      expect.stringMatching(/expires by itself: .*repo1-retention-full/),
+      expect.stringMatching(/expires backups by itself: .*repo1-retention-full/),
       expect.stringMatching(/mode 0755/),
     ]);
     expect(await engine.preflightBackup(await newContext())).toHaveLength(1);

@@ -89,7 +89,7 @@ it('S4: overwrite-delta says that old data is lost, saves its WAL first, and kee
   const first = await site.recover('physical', { kind: 'latest' }, 'in-place', true);
   const plan = await site.approve(first);
   expect(plan.binding.replaces).toEqual([{ what: dataDir, keptAs: null }]);
-  expect(planText(plan)).toContain(`${dataDir} — LOST: overwritten where it lies, cannot be undone`);
+  expect(planText(plan)).toContain(`${dataDir} — LOST: overwritten in place, cannot be undone`);
   await site.waitFor(async () => (await site.status(first)).state === 'paused', 'the first recovery is looked at');
   await first.handle.signal(signalNames.reject, { by: 'dba', reason: 'test' });
   await expect(first.handle.result()).rejects.toThrow();

@@ -102,7 +102,7 @@ describe('deltas after a recovery', () => {
     expect(mixed.label).toMatch(/^base_00000003/);
     expect(await engine.verify(await back.there(), mixed)).toMatchObject({
       ok: false,
-      detail: expect.stringContaining('mix two histories') as unknown,
+      detail: expect.stringContaining('mix two timelines') as unknown,
     });
 
     const fresh = await backUp('auto', await back.there());

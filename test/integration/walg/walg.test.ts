@@ -218,7 +218,7 @@ describe('holds', () => {
     const waiting = () => Promise.resolve({ labels: new Set<string>(), walFrom: '000000010000000000000001' });
     await expect(engine.planRemoval(await newContext(), going, waiting)).rejects.toMatchObject({
       code: 'rotation-refused',
-      message: expect.stringContaining('a recovery under way needs WAL') as unknown,
+      message: expect.stringContaining('a running recovery needs WAL') as unknown,
     });
     let asked = 0;
     const heldMeanwhile = () => Promise.resolve({ labels: new Set(asked++ === 0 ? [] : [full.label]), walFrom: null });
@@ -263,7 +263,7 @@ describe('restore', () => {
       oldDataDir: null,
       databases: [],
     });
-    expect(outline.warnings).toContainEqual(expect.stringContaining(`${last}, was not written to its end`));
+    expect(outline.warnings).toContainEqual(expect.stringContaining(`${last}, was not written completely`));
     const recovered = await recoverBeside(context, outline, { engine });
     await writeFile(file, content);
     expect((await runQuery(recovered, 'postgres', 'SELECT n FROM cut')).rows).toEqual([{ n: 1 }]);

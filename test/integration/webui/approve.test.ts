@@ -44,7 +44,7 @@ it('D4: the waiting recovery says what it will do, what it costs, who may approv
   for (const told of [
     ...[
       'Recovery of mairie in place',
-      'Wait for the approval of that very plan.',
+      'Wait for the approval of this plan.',
       'Nothing is changed before the approval.',
     ],
     ...[

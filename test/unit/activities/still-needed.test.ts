@@ -50,7 +50,7 @@ it('B3: what was held or pinned since the plan stays, with what it rests on; a h
 it('B3, F23: WAL-G removes neither what is held by now nor WAL that a waiting recovery needs', () => {
   const needed = { labels: new Set(['b1']), walFrom: segment(5) };
   expect(neededBy(needed, ['b2'], [segment(3), segment(4)])).toBeUndefined();
-  expect(neededBy(needed, ['b2', 'b1'], [])).toBe('b1 is held, or needed by what is under way');
-  expect(neededBy(needed, ['b2'], [segment(4), segment(5)])).toContain(`${segment(5)} would go`);
+  expect(neededBy(needed, ['b2', 'b1'], [])).toBe('b1 is held, or needed by a running operation');
+  expect(neededBy(needed, ['b2'], [segment(4), segment(5)])).toContain(`${segment(5)} would be removed`);
   expect(neededBy({ ...needed, walFrom: null }, ['b2'], [segment(5)])).toBeUndefined();
 });

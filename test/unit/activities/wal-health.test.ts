@@ -17,7 +17,7 @@ describe('F23: from which backup on the log has no hole', () => {
         const window = await windowOf({ name: 'physical' }, backups(count), async (backup) => {
           looks++;
           return indexOf(backup) < firstWhole
-            ? { hole: 'segment x is missing' }
+            ? { gap: 'segment x is missing' }
             : ({ reachableTo: 'newest' } as RecoveryOutline);
         });
         const found = firstWhole < count;

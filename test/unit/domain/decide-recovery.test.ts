@@ -182,7 +182,7 @@ describe('what a recovery plan decides', () => {
     expect(decide({ ...given, order: { into: 'beside' } }).binding.hooks).toEqual([]);
   });
 
-  it('beside: what is in the directory is renamed, also where the cluster overwrites its own old data', () => {
+  it('F1: beside, what is in the directory is renamed, also where the cluster overwrites its own old data', () => {
     const seen = { source: overwriting.source, topology: null, oldDataDir: null };
     expect(decide({ order: { into: 'beside' }, cluster: overwriting.cluster, seen }).binding).toMatchObject({
       into: 'beside',
@@ -216,7 +216,7 @@ describe('what a recovery plan decides', () => {
     expect(observed.warnings).toContainEqual(expect.stringContaining('/srv/old'));
   });
 
-  it('cold files: the tier asked for or that of the repository, its hours and its price; approved once, it stays', () => {
+  it('F13: cold files: the tier asked for or that of the repository, its hours and its price; approved once, it stays', () => {
     const { binding, observed } = decide({ seen: { coldFiles: cold() } });
     expect(binding.thaw).toEqual({ tier: 'Standard', days: 5 });
     expect(observed.predictedRtoSeconds).toBe(115 + 12 * 3600);
@@ -234,7 +234,7 @@ describe('what a recovery plan decides', () => {
     expect(decide({ request: { approvedThaw } }).observed.thaw).toBeUndefined();
   });
 
-  it('media go to the instant of the database, in the form that their own plan takes', () => {
+  it('K1: media go to the instant of the database, in the form that their own plan takes', () => {
     const order = { withMedia: 'photos', target: { kind: 'time', time: '2026-11-21T01:00:00+01:00' } } as const;
     const source = { ...timed, outline: { ...timed.outline, target: order.target } };
     const { binding, observed } = decide({ order, seen: { source, media } });
@@ -248,12 +248,12 @@ describe('what a recovery plan decides', () => {
 
   it.each<[string, Case, string]>([
     ['another configuration', { request: { controlDigest: 'c'.repeat(64) } }, 'another configuration (cccccccccccc)'],
-    ['a server that answers', { seen: { replacesRunningServer: true } }, 'the server answers'],
+    ['a server that answers', { seen: { replacesRunningServer: true } }, 'the server is running'],
     ['cold files that cannot be seen', { seen: { coldFiles: cold('access denied') } }, 'access denied'],
     [
       'another host, its own without a worker',
       { host: 'db2', order: { into: 'elsewhere' }, request: { sourceAnswers: false }, seen: { oldDataDir: null } },
-      'no worker of host db1 answers: WAL of mairie',
+      'the worker of host db1 is not running: WAL of mairie',
     ],
     [
       'a mounted catalogue',
@@ -370,7 +370,7 @@ describe('what a recovery starts from', () => {
     expect(namedBackup(order, 'mairie', [damaged])).toBeUndefined();
   });
 
-  it('a newer backup that is quarantined is named, an older one is not', () => {
+  it('F15: a newer backup that is quarantined is named, an older one is not', () => {
     const newer = backup('new', { policy: 'physical', status: 'quarantined', startedAt: '2026-11-21T00:00:00Z' });
     const older = { ...newer, id: 'old', startedAt: '2026-11-19T00:00:00Z' };
     expect(passedOver([newer, older, physical], 'physical', physicalSource.outline)).toEqual([

@@ -31,7 +31,7 @@ describe('what a recovery leaves that ended before its end', () => {
     const plan = samplePlan({ method: 'databases', media });
     expect(describeResidualState(plan, ['restore beside the live databases'])).not.toContain('photos are');
     const left = describeResidualState(plan, ['restore beside the live databases', stepNames.media]);
-    expect(left).toContain('The media photos are restored to 2026-11-21T01:00:00.000Z, in part or whole');
+    expect(left).toContain('The media photos were recovered to 2026-11-21T01:00:00.000Z, in part or completely');
     expect(left).toContain(' --with-media photos`');
   });
 
@@ -42,7 +42,7 @@ describe('what a recovery leaves that ended before its end', () => {
     expect(describeResidualState(plan, [])).toBe('Nothing was changed.');
     const overwritten = samplePlan({ method: 'data-directory', replaces: [{ what: '/data', keptAs: null }] });
     expect(describeResidualState(overwritten, [stepNames.moveOldData, 'restore files'])).toContain(
-      'What was /data is overwritten, and cannot be brought back.',
+      '/data is overwritten and cannot be restored.',
     );
   });
 });

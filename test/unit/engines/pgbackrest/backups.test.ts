@@ -145,7 +145,7 @@ describe('B3, F30: what goes with a backup', () => {
     ]);
   });
   test('never the last full one', () => {
-    expect(() => expireSteps(backups, ['1F', '3F', '4F'])).toThrow(/no full backup would be left/);
+    expect(() => expireSteps(backups, ['1F', '3F', '4F'])).toThrow(/no full backup would remain/);
     expect(expireSteps(backups, [])).toEqual([]);
   });
   test('WAL stays from the oldest backup that stays, also where it is held amid others', () => {
@@ -221,11 +221,11 @@ ${more}
       log('valid', "P01 INFO: invalid size '15-1/0000000100000000/000000010000000000000009-abc.gz'"),
       undefined,
     ],
-    ['cut short', log('valid', '', ''), 'pgbackrest verify did not come to an end'],
+    ['cut short', log('valid', '', ''), 'pgbackrest verify did not finish'],
     [
       'an unusable repository',
       'No usable backup.info file\nverify command end: completed successfully',
-      'pgbackrest verify says nothing of it: No usable backup.info file',
+      'pgbackrest verify does not report it: No usable backup.info file',
     ],
   ])('%s', (_, text, verdict) => {
     expect(judged(text)).toBe(verdict);

@@ -87,7 +87,7 @@ describe('backup-list --json --detail', () => {
       baseless: false,
     });
     const [orphan] = parseBackupList(withIdentifier([delta(4, 3)]));
-    expect(orphan && listed(orphan).damaged).toContain('not in the storage');
+    expect(orphan && listed(orphan).damaged).toContain('no longer in the storage');
   });
 
   it('nothing at all is printed where there is no backup; an unknown form is an error', () => {
