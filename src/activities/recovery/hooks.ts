@@ -45,7 +45,7 @@ export function hookActivities(deps: HostDependencies): Pick<HostActivities, 'ru
       };
       await waitForLock(session.host.stateDir, `operation-${step.operationId}`, once, {
         signal: run.signal,
-        patienceMs: LOCK_PATIENCE_MS,
+        timeoutMs: LOCK_PATIENCE_MS,
       });
     }),
   };

@@ -167,7 +167,7 @@ function onceAlone<T>(work: Authorized, step: PlannedStep, name: string, run: ()
   const { session, signal } = work;
   return waitForLock(session.host.stateDir, `operation-${step.operationId}`, () => once(work, step, name, run), {
     signal,
-    patienceMs: TURN_PATIENCE_MS,
+    timeoutMs: TURN_PATIENCE_MS,
   });
 }
 

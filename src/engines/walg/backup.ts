@@ -16,7 +16,7 @@ import { liveFacts } from '../shared/live-server.js';
 import { requireOwnPrefix } from './backup-list.js';
 import { requireNoTablespaces } from './tablespaces.js';
 
-const LOOK_MS = 500;
+const POLL_MS = 500;
 
 /**
  * One backup of the cluster, complete and with its WAL archived. It carries the operation's id, so that a later
@@ -114,7 +114,7 @@ async function requireArchived(context: EngineContext, { label, lsn, wal }: Walg
         "read the server's log for what archive_command says; until it works, pg_wal grows",
       );
     }
-    await sleep(LOOK_MS, undefined, { signal: context.signal });
+    await sleep(POLL_MS, undefined, { signal: context.signal });
   }
 }
 

@@ -9,8 +9,8 @@ import { liveFacts } from '../shared/live-server.js';
 
 /**
  * As long as its own header says (`XLogLongPageHeaderData`, bytes 32 to 35); histories have none. Of a file that was cut
- * off at the end of a block WAL-G unpacks the beginning and says nothing, and PostgreSQL dies of a short segment: left
- * out, it ends the log as a file that cannot be unpacked does.
+ * off at the end of a block WAL-G unpacks the beginning and says nothing, and PostgreSQL stops with an error at a short segment: left
+ * out, it ends the WAL as a file that cannot be unpacked does.
  */
 const IS_WHOLE =
   'case "%f" in *.*) ;; *) [ "$(stat -c %%s "%p")" -eq "$(od -An -tu4 -j32 -N4 "%p" | tr -d " ")" ] ;; esac';

@@ -60,11 +60,11 @@ export async function verify(context: EngineContext, backup: Backup): Promise<Ve
       if (isRepriseError(error) && error.code === 'backup-corrupt') return failedVerification(error.message);
       throw error;
     }
-    return judge(context, stored, directory, backup.sha256 !== undefined);
+    return verdictOn(context, stored, directory, backup.sha256 !== undefined);
   });
 }
 
-async function judge(
+async function verdictOn(
   context: EngineContext,
   stored: WalgBackup,
   directory: string,
