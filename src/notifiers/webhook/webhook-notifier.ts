@@ -129,7 +129,7 @@ const LEAST_BYTES = 24;
  * body, so that a receiver knows who sent it, that it is whole, and that it is no old one.
  * @throws `config-invalid` for a secret that is none
  */
-export function signedHeaders(secret: string, id: string, at: Date, body: string): Record<string, string> {
+function signedHeaders(secret: string, id: string, at: Date, body: string): Record<string, string> {
   const timestamp = String(Math.floor(at.getTime() / 1000));
   const signature = createHmac('sha256', keyOf(secret)).update(`${id}.${timestamp}.${body}`).digest('base64');
   return { 'webhook-id': id, 'webhook-timestamp': timestamp, 'webhook-signature': `v1,${signature}` };

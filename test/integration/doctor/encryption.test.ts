@@ -88,7 +88,10 @@ describe('doctor on encryption', () => {
     await proven(escrow.recipient, new Date(Date.now() - 300 * DAY));
     const good = await encrypted([key.recipient, escrow.recipient]);
     expect(good).toEqual([
-      expect.objectContaining({ level: 'ok', message: expect.stringContaining('1 of 2 verified within the last year') }),
+      expect.objectContaining({
+        level: 'ok',
+        message: expect.stringContaining('1 of 2 verified within the last year'),
+      }),
     ]);
   });
 
