@@ -21,7 +21,8 @@ const servers = {
 };
 
 export default {
-  maxWorkers: 2,
+  // One more than the two cores that a run is made for: test files wait for servers half of their time.
+  maxWorkers: 3,
   // Machines are shared: a test waits for what it waits for, and no speed is promised.
   testTimeout: 240_000,
   testSequencer: '<rootDir>/test/helpers/slowest-first.cjs',
