@@ -4,7 +4,7 @@ import { optionsOf } from './command.js';
 import { withClient } from '../../postgres/connection/with-client.js';
 import { RepriseError } from '../../domain/errors.js';
 import { readArchive } from './archive.js';
-import { listBackups, requireOwnPrefix } from './backup-list.js';
+import { readBackupList, requireOwnPrefix } from './backup-list.js';
 import { liveFacts } from '../shared/live-server.js';
 
 /**
@@ -41,7 +41,7 @@ function program(context: Pick<ReadContext, 'policy'>): string {
  */
 export async function rearm(context: EngineContext): Promise<void> {
   const { connection } = context.cluster;
-  requireOwnPrefix(await listBackups(context), (await liveFacts(context)).systemIdentifier);
+  requireOwnPrefix(await readBackupList(context), (await liveFacts(context)).systemIdentifier);
   const { archiveTimeoutSeconds: timeoutSeconds } = optionsOf(context);
   const segment = await withClient(connection, connection.maintenanceDatabase, (client) =>
     archiveOneSegment(client, { timeoutSeconds, signal: context.signal }),
