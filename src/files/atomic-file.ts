@@ -76,6 +76,18 @@ export function streamToFile(path: string): WriteStream {
   return createWriteStream(path, { flags: flags as unknown as string, mode: 0o600 });
 }
 
+/**
+ * Opens a file that grows by appending, and creates it with mode 0600 where it is missing; never through a symbolic
+ * link (ELOOP). The caller closes it.
+ * @param owner gets the file where we are root
+ */
+export async function openForAppending(path: string, owner: FileOwner | null = null): Promise<FileHandle> {
+  const flags = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW;
+  const file = await open(path, flags, 0o600);
+  if (owner !== null && process.getuid?.() === 0) await file.chown(owner.uid, owner.gid);
+  return file;
+}
+
 /** Removes a file, durably; none there is no error. */
 export async function removeFileDurably(path: string): Promise<void> {
   await rm(path, { force: true });

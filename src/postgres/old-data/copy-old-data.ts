@@ -28,7 +28,7 @@ diff --recursive --brief --no-dereference "$from" "$to" >&2
  * was compared. The caller does it once an operation: {@link emptyOldData} takes away what it would be compared with.
  * @throws RepriseError `conflict` while a server is running in it; those of {@link Jobs}
  */
-export async function copyOldData(jobs: Jobs, dataDir: string, asideDir: string): Promise<void> {
+export async function copyOldData(jobs: Jobs, dataDir: string, oldDataDir: string): Promise<void> {
   const real = await realpath(dataDir).catch(() => null);
   // Gone, it has no old data.
   if (real === null) return;
@@ -36,25 +36,25 @@ export async function copyOldData(jobs: Jobs, dataDir: string, asideDir: string)
   await jobs.run({
     step: 'copy-old-data',
     tool: 'cp',
-    argv: ['/bin/sh', '-c', COPY, 'copy-old-data', real, asideDir],
+    argv: ['/bin/sh', '-c', COPY, 'copy-old-data', real, oldDataDir],
     onGone: 'resume',
     classifyExit: classifyCopy,
   });
-  await syncDirectory(dirname(asideDir));
+  await syncDirectory(dirname(oldDataDir));
 }
 
 /**
  * Empties a data directory that {@link copyOldData} has copied. The directory itself stays: it may be a mount point.
  * @throws RepriseError `conflict` where the copy is not there, or while a server is running in it
  */
-export async function emptyOldData(jobs: Jobs, dataDir: string, asideDir: string): Promise<void> {
+export async function emptyOldData(jobs: Jobs, dataDir: string, oldDataDir: string): Promise<void> {
   const real = await realpath(dataDir).catch(() => null);
   if (real === null) return;
-  const copy = await stat(asideDir).catch(() => null);
+  const copy = await stat(oldDataDir).catch(() => null);
   if (copy?.isDirectory() !== true)
     throw new RepriseError(
       'conflict',
-      `the copy of the old data is no longer in ${asideDir}`,
+      `the copy of the old data is no longer in ${oldDataDir}`,
       'mount again what it was copied to: nothing is emptied without it',
     );
   await refuseLiving(real, dataDir);

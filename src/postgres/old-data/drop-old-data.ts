@@ -11,7 +11,7 @@ const DIRECTORY = /\.(aside|salvage|tablespaces|configuration)-[A-Za-z0-9-]+$/;
 const DATABASE = /_(aside|new)_[A-Za-z0-9-]+$/;
 
 /**
- * Removes old data that a recovery put aside: a directory, or a database. What is gone already is no error.
+ * Removes old data that a recovery has kept: a directory, or a database. What is gone already is no error.
  * @throws RepriseError `path-refused` for a name no recovery gives, `conflict` while a server is running in the directory.
  */
 export async function dropOldData({ where }: { readonly where: string }, connection: ConnectionConfig): Promise<void> {

@@ -7,32 +7,32 @@ import { nameExists } from '../../files/paths.js';
 
 export interface MovedOldData {
   /** Where the old directory is now; null where there was none. */
-  readonly keptAt: string | null;
+  readonly movedTo: string | null;
   /** Places outside the directory that go on belonging to it: tablespaces, a `pg_wal` elsewhere. */
   readonly outside: readonly string[];
 }
 
 /**
  * Renames a data directory, on its own file system, durably. A symbolic link stays and its target is renamed, so that
- * the new data lies on the same disk. Nothing is made in its place. A repeated call finds it aside and changes nothing.
+ * the new data lies on the same disk. Nothing is made in its place. A repeated call finds it moved and changes nothing.
  * @throws RepriseError `conflict` while a server is running in it; `path-refused` for a mount point or another file system.
  */
-export async function moveOldData(dataDir: string, asideDir: string): Promise<MovedOldData> {
-  if (await nameExists(asideDir)) return { keptAt: asideDir, outside: await outsidePlaces(asideDir) };
-  if (!(await nameExists(dataDir))) return { keptAt: null, outside: [] };
+export async function moveOldData(dataDir: string, oldDataDir: string): Promise<MovedOldData> {
+  if (await nameExists(oldDataDir)) return { movedTo: oldDataDir, outside: await outsidePlaces(oldDataDir) };
+  if (!(await nameExists(dataDir))) return { movedTo: null, outside: [] };
   const real = await linkTarget(dataDir);
-  if (!(await nameExists(real))) return { keptAt: null, outside: [] };
+  if (!(await nameExists(real))) return { movedTo: null, outside: [] };
   await refuse(real, dataDir);
   const outside = await outsidePlaces(real);
-  await rename(real, asideDir).catch((error: unknown) => {
-    throw renameRefused(error, real, asideDir);
+  await rename(real, oldDataDir).catch((error: unknown) => {
+    throw renameRefused(error, real, oldDataDir);
   });
-  await syncDirectory(dirname(asideDir));
-  if (dirname(real) !== dirname(asideDir)) await syncDirectory(dirname(real));
-  return { keptAt: asideDir, outside };
+  await syncDirectory(dirname(oldDataDir));
+  if (dirname(real) !== dirname(oldDataDir)) await syncDirectory(dirname(real));
+  return { movedTo: oldDataDir, outside };
 }
 
-/** Where the data of a directory really lies, also where it is a link whose target is gone (put aside). */
+/** Where the data of a directory really lies, also where it is a link whose target was moved. */
 async function linkTarget(path: string): Promise<string> {
   const found = await realpath(path).catch(() => null);
   if (found !== null) return found;

@@ -5,11 +5,11 @@ import { RepriseError } from '../../domain/errors.js';
 import { withClient } from '../connection/with-client.js';
 import { sqlState } from '../connection/database-errors.js';
 
-/** Names of a swap: `fresh` becomes `live`, and what was `live` is kept as `aside`. */
+/** Names of a swap: `fresh` becomes `live`, and what was `live` is kept as `oldData`. */
 export interface DatabaseSwap {
   readonly live: string;
   readonly fresh: string;
-  readonly aside: string;
+  readonly oldData: string;
 }
 
 /** How often sessions that come back between their end and the rename are ended again. */
@@ -20,15 +20,15 @@ const OBJECT_IN_USE = '55006';
  * Puts a restored database in the place of the live one. Both renames are one transaction, so that a kill at any instant
  * leaves either the old names or the new ones; a repeated call finds out which. The old database takes no connections
  * from the start and keeps refusing them: what is in it is evidence, and applications cannot write there unnoticed.
- * A live one that is already gone is no error. The way back is a swap with `fresh` and `aside` exchanged.
+ * A live one that is already gone is no error. The way back is a swap with `fresh` and `oldData` exchanged.
  * @throws RepriseError `not-found` where there is nothing to swap in; `lock-held` where sessions cannot be ended.
  */
 export async function swapDatabases(connection: ConnectionConfig, swap: DatabaseSwap): Promise<void> {
-  const { live, fresh, aside } = swap;
+  const { live, fresh, oldData } = swap;
   await withClient(connection, connection.maintenanceDatabase, async (client) => {
     const there = await existing(client, swap);
     if (!there.has(fresh)) {
-      if (there.has(live) && there.has(aside)) return;
+      if (there.has(live) && there.has(oldData)) return;
       throw new RepriseError(
         'not-found',
         `there is no database ${JSON.stringify(fresh)} to replace ${JSON.stringify(live)}`,
@@ -39,7 +39,7 @@ export async function swapDatabases(connection: ConnectionConfig, swap: Database
     if (there.has(live)) await refusePrepared(client, live);
     await exclusively(client, live, closing, async () => {
       await client.query('BEGIN');
-      if (there.has(live)) await rename(client, live, aside);
+      if (there.has(live)) await rename(client, live, oldData);
       await rename(client, fresh, live);
       await allowConnections(client, live, true);
       await client.query('COMMIT');
@@ -47,10 +47,10 @@ export async function swapDatabases(connection: ConnectionConfig, swap: Database
   });
 }
 
-async function existing(client: pg.ClientBase, { live, fresh, aside }: DatabaseSwap): Promise<Set<string>> {
+async function existing(client: pg.ClientBase, { live, fresh, oldData }: DatabaseSwap): Promise<Set<string>> {
   const { rows } = await client.query<{ name: string }>(
     'SELECT datname::text AS name FROM pg_database WHERE datname = ANY ($1)',
-    [[live, fresh, aside]],
+    [[live, fresh, oldData]],
   );
   return new Set(rows.map(({ name }) => name));
 }

@@ -26,12 +26,12 @@ export async function layAside(
 
 /**
  * Puts captured files back where they were, each only where nothing is: what is in its place is never overwritten.
- * @param aside where they lie, for whoever has to do it by hand
+ * @param extractedDir where they lie, for whoever has to do it by hand
  * @throws RepriseError `privilege-missing` with the command that does it, where this process may not
  */
 export async function putBack(
   files: readonly ConfigurationFile[],
-  aside: string,
+  extractedDir: string,
   user: OsUser | null,
 ): Promise<readonly string[]> {
   const done: string[] = [];
@@ -45,7 +45,7 @@ export async function putBack(
       throw new RepriseError(
         'privilege-missing',
         `${path} is missing, and this worker may not write it`,
-        `sudo mkdir -p ${dirname(path)} && sudo cp -an ${join(aside, dirname(path))}/. ${dirname(path)}/ && then: reprise continue`,
+        `sudo mkdir -p ${dirname(path)} && sudo cp -an ${join(extractedDir, dirname(path))}/. ${dirname(path)}/ && then: reprise continue`,
       );
     }
     done.push(path);

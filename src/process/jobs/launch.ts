@@ -23,8 +23,8 @@ import { asUser } from '../exec/users.js';
 import { WRAPPER_SCRIPT } from './wrapper-script.js';
 import { pathExists } from '../../files/paths.js';
 
-const { O_APPEND, O_CREAT, O_TRUNC, O_WRONLY } = constants;
-const LOOK_MS = 5;
+const { O_APPEND, O_CREAT, O_NOFOLLOW, O_TRUNC, O_WRONLY } = constants;
+const POLL_MS = 5;
 
 /** All that is needed to start one generation of a job. */
 export interface Launch {
@@ -130,7 +130,7 @@ async function spawnWrapper(
 
 /** Owned by the tool's user and appended to, so that a tool may open /dev/stderr anew and overwrites nothing. */
 async function openOutput(path: string, user: OsUser | null): Promise<{ fd: number; close(): Promise<void> }> {
-  const file = await open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0o600);
+  const file = await open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_NOFOLLOW, 0o600);
   if (user !== null && process.getuid?.() === 0) await file.chown(user.uid, user.gid);
   return file;
 }
@@ -146,7 +146,7 @@ async function untilStarted(child: ChildProcess, paths: GenerationPaths, tool: s
         'See that the state directory has room and can be written; the next attempt tries again.',
       );
     }
-    await sleep(LOOK_MS);
+    await sleep(POLL_MS);
   }
 }
 

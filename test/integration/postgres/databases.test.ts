@@ -49,8 +49,8 @@ const content = (database: string): Promise<string> =>
   );
 
 /** Makes both databases of a swap, with hostile names (F35). */
-async function pair(suffix: string): Promise<{ live: string; fresh: string; aside: string }> {
-  const swap = { live: `mai"rie ${suffix}`, fresh: `-new;${suffix}`, aside: `mai"rie_aside_${suffix}` };
+async function pair(suffix: string): Promise<{ live: string; fresh: string; oldData: string }> {
+  const swap = { live: `mai"rie ${suffix}`, fresh: `-new;${suffix}`, oldData: `mai"rie_aside_${suffix}` };
   for (const name of [swap.live, swap.fresh]) {
     await run(`CREATE DATABASE ${pg.escapeIdentifier(name)}`);
     await run(`CREATE TABLE public.mark AS SELECT ${pg.escapeLiteral(name)}::text AS what`, name);
@@ -59,8 +59,8 @@ async function pair(suffix: string): Promise<{ live: string; fresh: string; asid
 }
 
 /** The old database is live again, the restored one has its first name. */
-const swapBack = ({ live, fresh, aside }: { live: string; fresh: string; aside: string }): Promise<void> =>
-  swapDatabases(connection, { live, fresh: aside, aside: fresh });
+const swapBack = ({ live, fresh, oldData }: { live: string; fresh: string; oldData: string }): Promise<void> =>
+  swapDatabases(connection, { live, fresh: oldData, oldData: fresh });
 
 describe('swap by rename', () => {
   it('K1, F35: the restored database takes the place of the live one, whose sessions are ended; again it is done; undone it is back', async () => {
@@ -72,7 +72,7 @@ describe('swap by rename', () => {
     await swapDatabases(connection, swap);
     expect(await content(swap.live)).toBe(swap.fresh);
     expect(ended).toBe(true);
-    await expect(inDatabase(swap.aside, async () => 'in')).rejects.toMatchObject({
+    await expect(inDatabase(swap.oldData, async () => 'in')).rejects.toMatchObject({
       message: expect.stringContaining('not currently accepting connections'),
     });
     await swapDatabases(connection, swap);
@@ -91,7 +91,7 @@ describe('swap by rename', () => {
     await swapBack(swap);
     for (let after = 1; after <= whole; after++) {
       await cutOff(after, () => swapDatabases(connection, swap));
-      expect([[swap.fresh, swap.live].sort(), [swap.live, swap.aside].sort()]).toContainEqual(await names());
+      expect([[swap.fresh, swap.live].sort(), [swap.live, swap.oldData].sort()]).toContainEqual(await names());
       await swapDatabases(connection, swap);
       expect(await content(swap.live)).toBe(swap.fresh);
       await cutOff(after, () => swapBack(swap));
@@ -119,8 +119,8 @@ describe('swap by rename', () => {
     });
     await run("ROLLBACK PREPARED 'one'", swap.live);
     await swapDatabases(connection, swap);
-    await dropOldData({ where: swap.aside }, connection);
-    await dropOldData({ where: swap.aside }, connection);
+    await dropOldData({ where: swap.oldData }, connection);
+    await dropOldData({ where: swap.oldData }, connection);
     expect(await names()).toEqual([swap.live]);
     await expect(dropOldData({ where: swap.live }, connection)).rejects.toMatchObject({ code: 'path-refused' });
     await run(`DROP DATABASE ${pg.escapeIdentifier(swap.live)}`);

@@ -57,7 +57,7 @@ describe('a swap that cannot be done', () => {
       withClient(connection, database, (client) => client.query(sql));
     // The name for the old one is taken, by nobody knows whom.
     for (const name of ['live', 'fresh', 'live_aside_op']) await run(`CREATE DATABASE ${name}`);
-    await expect(swapDatabases(connection, { live: 'live', fresh: 'fresh', aside: 'live_aside_op' })).rejects.toThrow(
+    await expect(swapDatabases(connection, { live: 'live', fresh: 'fresh', oldData: 'live_aside_op' })).rejects.toThrow(
       'already exists',
     );
     expect((await run('SELECT current_database() AS name', 'live')).rows).toEqual([{ name: 'live' }]);

@@ -164,7 +164,7 @@ describe('other kinds of service', () => {
   );
 });
 
-describe('looking at a data directory', () => {
+describe('inspecting a data directory', () => {
   it('whole, damaged, empty or missing, with what is missing', async () => {
     const { cluster } = await stopped();
     const look = async (): Promise<unknown> => inspectDataDir(cluster.binDir, cluster.dataDir, await jobUser());
@@ -195,11 +195,11 @@ describe('putting old data aside', () => {
   it('renames, finds it done, and keeps what a later step made in its place', async () => {
     const root = await tempDir('aside');
     const [data, aside] = [join(root, 'data'), join(root, 'data.aside-op1')];
-    expect(await moveOldData(data, aside)).toEqual({ keptAt: null, outside: [] });
+    expect(await moveOldData(data, aside)).toEqual({ movedTo: null, outside: [] });
     await mkdir(join(data, 'pg_tblspc'), { recursive: true });
     await symlink('/elsewhere/ts', join(data, 'pg_tblspc/16400'));
     await symlink('/elsewhere/wal', join(data, 'pg_wal'));
-    const done = { keptAt: aside, outside: ['/elsewhere/ts', '/elsewhere/wal'] };
+    const done = { movedTo: aside, outside: ['/elsewhere/ts', '/elsewhere/wal'] };
     expect(await moveOldData(data, aside)).toEqual(done);
     await mkdir(data);
     await writeFile(join(data, 'new'), '');
@@ -216,11 +216,11 @@ describe('putting old data aside', () => {
     await mkdir(join(root, 'disk/real'), { recursive: true });
     await symlink('disk/real', join(root, 'data'));
     expect(await moveOldData(join(root, 'data'), join(root, 'data.aside-op1'))).toMatchObject({
-      keptAt: join(root, 'data.aside-op1'),
+      movedTo: join(root, 'data.aside-op1'),
     });
     expect((await lstat(join(root, 'data.aside-op1'))).isDirectory()).toBe(true);
     expect(await readlink(join(root, 'data'))).toBe('disk/real');
-    expect((await moveOldData(join(root, 'data'), join(root, 'data.aside-op2'))).keptAt).toBeNull();
+    expect((await moveOldData(join(root, 'data'), join(root, 'data.aside-op2'))).movedTo).toBeNull();
   });
 
   it('a directory in use, a mount point and another file system are refused', async () => {

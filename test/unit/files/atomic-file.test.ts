@@ -24,6 +24,7 @@ import { promisify } from 'node:util';
 import {
   copyFileAtomic,
   createFileAtomic,
+  openForAppending,
   removeFileDurably,
   streamToFile,
   writeFileAtomic,
@@ -157,13 +158,20 @@ describe('planted links', () => {
     expect((await readdir(join(dir, 'place'))).sort()).toEqual(['a', 'pipe']);
   });
 
-  it('do not receive a stream, nor an owner', async () => {
+  it('receive no stream, no line of a log and no owner', async () => {
     await symlink(victim, at('a'));
     const stream = streamToFile(at('a'));
     stream.end('mine');
     await expect(finished(stream)).rejects.toMatchObject({ code: 'ELOOP' });
     await giveTo(at('a'), SOMEBODY);
+    await expect(openForAppending(at('a'), SOMEBODY)).rejects.toMatchObject({ code: 'ELOOP' });
     await victimIsUntouched();
+    for (const text of ['one', 'two']) {
+      const log = await openForAppending(at('log'));
+      await log.writeFile(text);
+      await log.close();
+    }
+    expect([await readFile(at('log'), 'utf8'), await modeOf(at('log'))]).toEqual(['onetwo', 0o600]);
     const whole = streamToFile(at('b'));
     whole.end('mine');
     await finished(whole);
