@@ -21,7 +21,8 @@ const servers = {
 };
 
 export default {
-  maxWorkers: 2,
+  // One more than the two cores that a run is made for: test files wait for servers half of their time.
+  maxWorkers: 3,
   // Machines are shared: a test waits for what it waits for, and no speed is promised.
   testTimeout: 240_000,
   testSequencer: '<rootDir>/test/helpers/slowest-first.cjs',
@@ -40,6 +41,8 @@ export default {
         '<rootDir>/test/chaos/full\\.test\\.ts$',
       ],
     },
+    // Writes the histories of the replay tests: scripts/record-histories.mjs.
+    { ...shared, ...servers, displayName: 'record', testMatch: ['<rootDir>/test/replay/record.ts'] },
     // Minutes each, and with a sample in `npm test`: docs/testing.md says what and why.
     { ...shared, ...servers, displayName: 'long', testMatch: ['<rootDir>/test/long/**/*.test.ts'] },
     // Hours of killing and restarting: not part of `npm test`.

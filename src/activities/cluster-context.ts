@@ -73,36 +73,39 @@ function catalogueOf(deps: HostDependencies, cluster: ClusterConfig, user: OsUse
   return catalogue;
 }
 
-export function policyOf(session: ClusterContext, name: string): PolicyConfig {
-  const policy = session.cluster.policies[name];
+export function policyOf(clusterContext: ClusterContext, name: string): PolicyConfig {
+  const policy = clusterContext.cluster.policies[name];
   if (!policy)
     throw new RepriseError(
       'not-found',
-      `cluster ${session.cluster.name} has no backup policy "${name}"`,
-      `its policies: ${Object.keys(session.cluster.policies).join(', ')}`,
+      `cluster ${clusterContext.cluster.name} has no backup policy "${name}"`,
+      `its policies: ${Object.keys(clusterContext.cluster.policies).join(', ')}`,
     );
   return policy;
 }
 
-export function storageOf(session: ClusterContext, policy: PolicyConfig): WritableStorage {
-  return session.deps.openStorage(repositoryOf(session.deps.config, policy.repository), session.user);
+export function storageOf(clusterContext: ClusterContext, policy: PolicyConfig): WritableStorage {
+  return clusterContext.deps.openStorage(
+    repositoryOf(clusterContext.deps.config, policy.repository),
+    clusterContext.user,
+  );
 }
 
 /** What an engine reads with. */
 export async function readContext(
-  session: ClusterContext,
+  clusterContext: ClusterContext,
   policy: PolicyConfig,
   run: ActivityRun,
   operationId: string,
 ): Promise<ReadContext> {
-  const { cluster, host, user } = session;
+  const { cluster, host, user } = clusterContext;
   return {
     cluster,
     policy,
     host,
-    storage: storageOf(session, policy),
+    storage: storageOf(clusterContext, policy),
     operationId,
-    pgBin: await postgresBinOf(session),
+    pgBin: await postgresBinOf(clusterContext),
     user,
     signal: run.signal,
     report: run.report,
@@ -112,7 +115,7 @@ export async function readContext(
 
 /** What an engine works with: the same, and jobs bound to the operation (and to the plan, for destructive steps). */
 export async function engineContext(
-  session: ClusterContext,
+  clusterContext: ClusterContext,
   policy: PolicyConfig,
   run: ActivityRun,
   operationId: string,
@@ -120,21 +123,24 @@ export async function engineContext(
   { planDigest, retry }: { planDigest?: string; retry?: number | undefined } = {},
 ): Promise<EngineContext> {
   const jobs = createJobs({
-    stateDir: session.host.stateDir,
+    stateDir: clusterContext.host.stateDir,
     operationId,
     planDigest,
     retry,
-    user: session.user,
+    user: clusterContext.user,
     locks,
     signal: run.signal,
     leaveOnAbort: run.leaveOnAbort,
     report: run.report,
   });
   return {
-    ...(await readContext(session, policy, run, operationId)),
-    storage: storageOf(session, policy),
+    ...(await readContext(clusterContext, policy, run, operationId)),
+    storage: storageOf(clusterContext, policy),
     jobs,
-    uploader: { argv: session.deps.uploader, repository: repositoryOf(session.deps.config, policy.repository) },
+    uploader: {
+      argv: clusterContext.deps.uploader,
+      repository: repositoryOf(clusterContext.deps.config, policy.repository),
+    },
   };
 }
 
@@ -148,8 +154,8 @@ export const clusterLocks = {
 };
 
 /** PostgreSQL's programs of the cluster's own major version: of its data directory, else of its newest backup. */
-export async function postgresBinOf(session: ClusterContext): Promise<string> {
-  return session.deps.postgresBin(await majorOf(session));
+export async function postgresBinOf(clusterContext: ClusterContext): Promise<string> {
+  return clusterContext.deps.postgresBin(await majorOf(clusterContext));
 }
 
 async function majorOf({ cluster, catalogue, deps }: ClusterContext): Promise<number | undefined> {
@@ -163,42 +169,42 @@ async function majorOf({ cluster, catalogue, deps }: ClusterContext): Promise<nu
 
 /** Backups as the engines' own lists and the records agree on them, oldest first. */
 export async function currentBackups(
-  session: ClusterContext,
+  clusterContext: ClusterContext,
   run: ActivityRun,
   named?: readonly PolicyConfig[],
 ): Promise<readonly Backup[]> {
-  const policies = named ?? (await policiesHere(session.deps, session.cluster));
-  const state = await session.catalogue.state();
+  const policies = named ?? (await policiesHere(clusterContext.deps, clusterContext.cluster));
+  const state = await clusterContext.catalogue.state();
   const lists = await Promise.all(
     policies.map(async (policy) => {
-      const engine = session.deps.engineOf(policy.engine);
+      const engine = clusterContext.deps.engineOf(policy.engine);
       const { cluster, name, engine: kind, repository } = policy;
       return {
         cluster,
         policy: name,
         engine: kind,
         repository,
-        listed: await engine.list(await readContext(session, policy, run, 'list')),
+        listed: await engine.list(await readContext(clusterContext, policy, run, 'list')),
       };
     }),
   );
   return reconcile(state, lists);
 }
 
-export function engineFor(session: ClusterContext, policy: PolicyConfig): Engine {
-  return session.deps.engineOf(policy.engine);
+export function engineFor(clusterContext: ClusterContext, policy: PolicyConfig): Engine {
+  return clusterContext.deps.engineOf(policy.engine);
 }
 
 /** Appends one fact of a step; `what` names it, so that a repetition adds nothing. */
 export async function record(
-  session: ClusterContext,
+  clusterContext: ClusterContext,
   step: Pick<StepInput, 'operationId'>,
   what: string,
   body: RecordBody,
   by = 'reprise',
 ): Promise<void> {
   const name = what.length > LONGEST_NAME ? `${what.slice(0, LONGEST_NAME)}…${sha256Hex(what).slice(0, 16)}` : what;
-  await session.catalogue.append({
+  await clusterContext.catalogue.append({
     id: `${step.operationId}/${name}`,
     at: new Date().toISOString(),
     operationId: step.operationId,

@@ -33,7 +33,7 @@ function userFinding(): Finding {
 async function stateFindings({ name, stateDir }: HostConfig): Promise<readonly Finding[]> {
   const check = `host/${name}/state_dir`;
   const found = await stat(stateDir).catch(() => null);
-  if (found === null) return [ok(check, `the state directory ${stateDir} will be made by the first worker`)];
+  if (found === null) return [ok(check, `the state directory ${stateDir} is created by the first worker`)];
   if (!found.isDirectory())
     return [problem(check, `${stateDir} is no directory`, 'correct state_dir of the host, or move the file away')];
   const findings: Finding[] = [];
@@ -50,7 +50,7 @@ async function stateFindings({ name, stateDir }: HostConfig): Promise<readonly F
     findings.push(
       problem(
         check,
-        `the state directory ${stateDir} is open to others (mode ${(found.mode & 0o777).toString(8)}): plans and approvals lie there`,
+        `the state directory ${stateDir} can be read by other users (mode ${(found.mode & 0o777).toString(8)}): it holds plans and approvals`,
         `chmod 700 ${stateDir}`,
       ),
     );

@@ -13,11 +13,13 @@ export function asPostgres(program: string, args: readonly string[]): [string, s
   return ['setpriv', ['--reuid=postgres', '--regid=postgres', '--init-groups', '--', program, ...args]];
 }
 
+let ids: Promise<[uid: number, gid: number]> | undefined;
+
 /** Gives one file or directory to `postgres` where we are root. */
 export async function giveToPostgres(path: string): Promise<void> {
   if (!asRoot) return;
-  const [uid, gid] = await Promise.all([id('-u'), id('-g')]);
-  await chown(path, uid, gid);
+  ids ??= Promise.all([id('-u'), id('-g')]);
+  await chown(path, ...(await ids));
 }
 
 /** Runs a program as `postgres` and returns what it printed; the error carries what it complained of. */

@@ -11,25 +11,25 @@ import { again, approvalsOf, knownPlan, policyFor } from './authorize.js';
 export function approvalActivities(deps: HostDependencies): Pick<HostActivities, 'recordApproval' | 'recordRejection'> {
   return {
     recordApproval: wrapActivity('recordApproval', async (step) => {
-      const session = await openClusterContext(deps, step.cluster);
+      const clusterContext = await openClusterContext(deps, step.cluster);
       const { approval } = step;
-      const answer = await judge(session, step, approval);
+      const answer = await judge(clusterContext, step, approval);
       const what = `${step.plan}/${approval.by}/${Date.now()}`;
       await (answer.accepted
         ? record(
-            session,
+            clusterContext,
             step,
             `approval/${what}`,
             { kind: 'approval', digest: step.plan, approval, assurance: 'asserted' },
             approval.by,
           )
-        : recordRefusal(session, step, approval.by, answer));
+        : recordRefusal(clusterContext, step, approval.by, answer));
       return answer;
     }),
     recordRejection: wrapActivity('recordRejection', async (step) => {
-      const session = await openClusterContext(deps, step.cluster);
+      const clusterContext = await openClusterContext(deps, step.cluster);
       await record(
-        session,
+        clusterContext,
         step,
         `rejected/${step.plan ?? 'none'}`,
         {
@@ -46,13 +46,13 @@ export function approvalActivities(deps: HostDependencies): Pick<HostActivities,
 
 /** Who was refused, and why (F32). */
 export async function recordRefusal(
-  session: ClusterContext,
+  clusterContext: ClusterContext,
   step: PlannedStep,
   by: string,
   { code = 'approval-refused', reason = '' }: ApprovalAnswer,
 ): Promise<void> {
   await record(
-    session,
+    clusterContext,
     step,
     `refusal/${step.plan}/${by}/${Date.now()}`,
     { kind: 'refusal', digest: step.plan, by, code, reason },
@@ -61,11 +61,11 @@ export async function recordRefusal(
 }
 
 async function judge(
-  session: ClusterContext,
+  clusterContext: ClusterContext,
   step: PlannedStep & StepInput,
   approval: Approval,
 ): Promise<ApprovalAnswer> {
-  const state = openHostState(session.host.stateDir);
+  const state = openHostState(clusterContext.host.stateDir);
   const plan = await knownPlan(state, step.plan);
   if (await state.isClosed(plan.digest))
     return {
@@ -76,7 +76,13 @@ async function judge(
       hint: `make a new plan: ${again(plan)}`,
     };
   const earlier = await approvalsOf(state, plan);
-  const verdict = checkApproval({ plan, approval, earlier, policy: policyFor(session.cluster, plan), now: new Date() });
+  const verdict = checkApproval({
+    plan,
+    approval,
+    earlier,
+    policy: policyFor(clusterContext.cluster, plan),
+    now: new Date(),
+  });
   if (!verdict.accepted)
     return { accepted: false, missing: 0, code: verdict.code, reason: verdict.reason, hint: verdict.hint };
   await state.saveApproval(plan.digest, approval, new Date().toISOString());
@@ -85,7 +91,7 @@ async function judge(
     plan,
     approval,
     earlier: await approvalsOf(state, plan),
-    policy: policyFor(session.cluster, plan),
+    policy: policyFor(clusterContext.cluster, plan),
     now: new Date(),
   });
   return { accepted: true, missing: counted.accepted ? counted.missing : verdict.missing };

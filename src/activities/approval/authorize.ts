@@ -12,8 +12,8 @@ import { type ClusterContext, engineFor, policyOf, record } from '../cluster-con
  * Ends every plan of an operation that is over, however it ended: what was approved for it cannot be carried out days
  * later by somebody who starts a step by hand (F33).
  */
-export async function closePlansOf(session: ClusterContext, operationId: string): Promise<void> {
-  const state = openHostState(session.host.stateDir);
+export async function closePlansOf(clusterContext: ClusterContext, operationId: string): Promise<void> {
+  const state = openHostState(clusterContext.host.stateDir);
   for (const plan of await state.openPlans()) {
     if (plan.binding.operationId === operationId) await state.closePlan(plan.digest);
   }
@@ -38,17 +38,17 @@ async function supersedeOthers(state: HostState, plan: ApprovablePlan): Promise<
  * approvals against the policy of *its* config, the time they were given, and the ledger, in which a plan is used by
  * one operation only and never again once closed. Whoever started the workflow or the activity has no say in it.
  */
-export async function authorize(session: ClusterContext, step: PlannedStep): Promise<Plan> {
-  return authorizePlan(session, step, isRecoveryPlan);
+export async function authorize(clusterContext: ClusterContext, step: PlannedStep): Promise<Plan> {
+  return authorizePlan(clusterContext, step, isRecoveryPlan);
 }
 
 /** The same for any action; a plan of another action than `isOurs` takes is none, whoever approved it. */
 export async function authorizePlan<P extends ApprovablePlan>(
-  session: ClusterContext,
+  clusterContext: ClusterContext,
   step: PlannedStep,
   isOurs: (plan: ApprovablePlan) => plan is P,
 ): Promise<P> {
-  const state = openHostState(session.host.stateDir);
+  const state = openHostState(clusterContext.host.stateDir);
   const plan = await knownPlan(state, step.plan);
   const { binding } = plan;
   if (!isOurs(plan))
@@ -60,7 +60,7 @@ export async function authorizePlan<P extends ApprovablePlan>(
   if (
     planDigest(binding) !== plan.digest ||
     binding.operationId !== step.operationId ||
-    binding.cluster !== session.cluster.name
+    binding.cluster !== clusterContext.cluster.name
   ) {
     throw new RepriseError(
       'plan-unknown',
@@ -68,10 +68,10 @@ export async function authorizePlan<P extends ApprovablePlan>(
       'start the recovery again: reprise recover',
     );
   }
-  if (binding.targetHost !== session.deps.host) {
+  if (binding.targetHost !== clusterContext.deps.host) {
     throw new RepriseError(
       'plan-unknown',
-      `plan ${step.plan.slice(0, 12)} is for host ${binding.targetHost}, this is ${session.deps.host}`,
+      `plan ${step.plan.slice(0, 12)} is for host ${binding.targetHost}, this is ${clusterContext.deps.host}`,
     );
   }
   const used = await state.usedBy(plan.digest);
@@ -81,7 +81,7 @@ export async function authorizePlan<P extends ApprovablePlan>(
       `plan ${plan.digest.slice(0, 12)} is closed (carried out, given up or followed by a later one); its approval cannot be used again`,
       `make a new plan: ${again(plan)}`,
     );
-  const other = await otherConfiguration(session, plan);
+  const other = await otherConfiguration(clusterContext, plan);
   if (other && used) {
     // Not `plan-stale`, which ends a recovery: half done, it waits for its configuration.
     throw new RepriseError(
@@ -97,7 +97,7 @@ export async function authorizePlan<P extends ApprovablePlan>(
       `${other.mend}, or make a new plan`,
     );
   if (!used) {
-    await requireApprovals(session.cluster, plan, state);
+    await requireApprovals(clusterContext.cluster, plan, state);
     await supersedeOthers(state, plan);
   }
   if (!(await state.markUsed(plan.digest, step.operationId))) {
@@ -108,16 +108,16 @@ export async function authorizePlan<P extends ApprovablePlan>(
     );
   }
   // For the report; what lets a step pass is the ledger of this host.
-  if (!used) await record(session, step, `plan-used/${plan.digest}`, { kind: 'plan-used', digest: plan.digest });
+  if (!used) await record(clusterContext, step, `plan-used/${plan.digest}`, { kind: 'plan-used', digest: plan.digest });
   return plan;
 }
 
 /** What of the configuration is not as it was approved: this program's own, or the engine's. */
 async function otherConfiguration(
-  session: ClusterContext,
+  clusterContext: ClusterContext,
   plan: ApprovablePlan,
 ): Promise<{ what: string; mend: string } | null> {
-  if (plan.binding.configDigest !== session.deps.config.digest) {
+  if (plan.binding.configDigest !== clusterContext.deps.config.digest) {
     return {
       what: 'the configuration of this host',
       mend: 'restart the worker with the configuration that was approved',
@@ -125,8 +125,8 @@ async function otherConfiguration(
   }
   if (!isRecoveryPlan(plan) || plan.binding.engineConfigDigest === undefined) return null;
   const { binding } = plan;
-  const policy = policyOf(session, binding.policy);
-  if ((await engineFor(session, policy).configDigest?.(policy)) === binding.engineConfigDigest) return null;
+  const policy = policyOf(clusterContext, binding.policy);
+  if ((await engineFor(clusterContext, policy).configDigest?.(policy)) === binding.engineConfigDigest) return null;
   return { what: `the configuration file of ${binding.engine}`, mend: 'put back the file that was approved' };
 }
 
@@ -176,10 +176,10 @@ function thawSeconds(plan: ApprovablePlan): number {
  * For what an approved plan does before it is taken up, and what changes no data: asking for files.
  * @throws RepriseError `plan-unknown`, `approval-refused`, `approval-used`
  */
-export async function requireApproved(session: ClusterContext, step: PlannedStep): Promise<Plan> {
-  const state = openHostState(session.host.stateDir);
+export async function requireApproved(clusterContext: ClusterContext, step: PlannedStep): Promise<Plan> {
+  const state = openHostState(clusterContext.host.stateDir);
   const plan = recoveryPlan(await knownPlan(state, step.plan));
-  if (plan.binding.operationId !== step.operationId || plan.binding.cluster !== session.cluster.name)
+  if (plan.binding.operationId !== step.operationId || plan.binding.cluster !== clusterContext.cluster.name)
     throw new RepriseError(
       'plan-unknown',
       `plan ${step.plan.slice(0, 12)} is not a plan of operation ${step.operationId}`,
@@ -191,7 +191,7 @@ export async function requireApproved(session: ClusterContext, step: PlannedStep
       `plan ${plan.digest.slice(0, 12)} is closed`,
       'make a new plan: reprise recover',
     );
-  await requireApprovals(session.cluster, plan, state);
+  await requireApprovals(clusterContext.cluster, plan, state);
   return plan;
 }
 

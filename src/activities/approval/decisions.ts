@@ -14,12 +14,12 @@ import { knownPlan, policyFor } from './authorize.js';
 export function decisionActivities(deps: HostDependencies): Pick<HostActivities, 'recordDecision'> {
   return {
     recordDecision: wrapActivity('recordDecision', async (step) => {
-      const session = await openClusterContext(deps, step.cluster);
+      const clusterContext = await openClusterContext(deps, step.cluster);
       const { kind, by, reason } = step.decision;
-      const answer = await weigh(session, step, step.decision);
+      const answer = await weigh(clusterContext, step, step.decision);
       await (answer.accepted
         ? record(
-            session,
+            clusterContext,
             step,
             `decision/${kind}/${by}/${Date.now()}`,
             {
@@ -30,7 +30,7 @@ export function decisionActivities(deps: HostDependencies): Pick<HostActivities,
             },
             by,
           )
-        : recordRefusal(session, step, by, answer));
+        : recordRefusal(clusterContext, step, by, answer));
       return answer;
     }),
   };
@@ -44,8 +44,8 @@ const promotionOf = (plan: string): string => `promote-${plan}`;
 const targetOf = (plan: string, target: RecoveryTarget): string => `target-${plan}-${formatTarget(target)}`;
 
 /** Decided on what was looked at, so only while its plan is carried out. */
-async function weigh(session: ClusterContext, step: PlannedStep, decision: Decision): Promise<ApprovalAnswer> {
-  const state = openHostState(session.host.stateDir);
+async function weigh(clusterContext: ClusterContext, step: PlannedStep, decision: Decision): Promise<ApprovalAnswer> {
+  const state = openHostState(clusterContext.host.stateDir);
   const plan = await knownPlan(state, step.plan);
   const used = await state.usedBy(plan.digest);
   if (used?.operationId !== step.operationId || (await state.isClosed(plan.digest))) {
@@ -66,7 +66,7 @@ async function weigh(session: ClusterContext, step: PlannedStep, decision: Decis
       hint: `reject, then: reprise recover ${step.cluster} --to TIME --with-media ${plan.binding.media.name}`,
     };
   }
-  const verdict = checkDecision(plan, decision, policyFor(session.cluster, plan));
+  const verdict = checkDecision(plan, decision, policyFor(clusterContext.cluster, plan));
   if (!verdict.accepted)
     return { accepted: false, missing: 0, code: verdict.code, reason: verdict.reason, hint: verdict.hint };
   const name = decision.kind === 'promote' ? promotionOf(plan.digest) : targetOf(plan.digest, decision.target);

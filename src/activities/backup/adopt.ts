@@ -50,21 +50,24 @@ export function adoptingActivities(deps: HostDependencies): Pick<HostActivities,
 
 /** What could be adopted, by names and headers; nothing is read whole, nothing is written. */
 export async function surveyAdoption(
-  session: ClusterContext,
+  clusterContext: ClusterContext,
   { policy, from }: AdoptionOrder,
   run: ActivityRun,
 ): Promise<AdoptionPreview> {
   const adopt: AdoptionLine[] = [];
   const refused: RefusedFile[] = [];
   let known = 0;
-  for (const one of policiesFor(session, policy, from)) {
+  for (const one of policiesFor(clusterContext, policy, from)) {
     if (from === undefined) {
-      const found = await unrecorded(session, one, run);
+      const found = await unrecorded(clusterContext, one, run);
       known += found.known;
       adopt.push(...found.lines);
       continue;
     }
-    const survey = await adoptionOf(session, one).survey?.(await readContext(session, one, run, 'survey'), from);
+    const survey = await adoptionOf(clusterContext, one).survey?.(
+      await readContext(clusterContext, one, run, 'survey'),
+      from,
+    );
     for (const { name, database, startedAt, sizeBytes } of survey?.candidates ?? [])
       adopt.push({ name, policy: one.name, database, startedAt, sizeBytes });
     refused.push(...(survey?.refused ?? []));
@@ -74,19 +77,19 @@ export async function surveyAdoption(
 
 /** Each file or backup is a fact of its own, so that the next attempt finds what this one recorded and proved. */
 async function adopt(
-  session: ClusterContext,
+  clusterContext: ClusterContext,
   step: Parameters<HostActivities['adoptBackups']>[0],
   run: ActivityRun,
 ): Promise<AdoptOutput> {
   const { from } = step.order;
-  const policy = policyOf(session, step.order.policy);
-  const adoption = adoptionOf(session, policy);
+  const policy = policyOf(clusterContext, step.order.policy);
+  const adoption = adoptionOf(clusterContext, policy);
   const context = await engineContext(
-    session,
+    clusterContext,
     policy,
     run,
     step.operationId,
-    clusterLocks.backup(session.cluster.name, policy.name),
+    clusterLocks.backup(clusterContext.cluster.name, policy.name),
   );
   const refused: RefusedFile[] = [];
   const sources = new Map<string, string>();
@@ -100,10 +103,10 @@ async function adopt(
   };
   let known = 0;
   if (from === undefined) {
-    const found = await unrecorded(session, policy, run);
+    const found = await unrecorded(clusterContext, policy, run);
     known = found.known;
     for (const { name } of found.lines)
-      await one(name, async () => recordBackup(session, step, await adoption.describe(context, name)));
+      await one(name, async () => recordBackup(clusterContext, step, await adoption.describe(context, name)));
   } else {
     const survey = await adoption.survey?.(context, from);
     refused.push(...(survey?.refused ?? []));
@@ -112,32 +115,32 @@ async function adopt(
         const made = (await adoption.take?.(context, from, candidate)) ?? null;
         if (made === null) known += 1;
         else {
-          await recordBackup(session, step, made);
+          await recordBackup(clusterContext, step, made);
           sources.set(made.id, candidate.name);
         }
       });
     }
   }
-  return joinAdoptions([{ adopted: await proveAdopted(session, step, context, sources, run), refused, known }]);
+  return joinAdoptions([{ adopted: await proveAdopted(clusterContext, step, context, sources, run), refused, known }]);
 }
 
 function recordBackup(
-  session: ClusterContext,
+  clusterContext: ClusterContext,
   step: StepInput & { requester: string },
   backup: Awaited<ReturnType<Adoption['describe']>>,
 ): Promise<void> {
-  return record(session, step, `backup/${backup.id}`, { kind: 'backup', backup }, step.requester);
+  return record(clusterContext, step, `backup/${backup.id}`, { kind: 'backup', backup }, step.requester);
 }
 
 /** Verifies all that this operation recorded and that has no verdict yet. */
 async function proveAdopted(
-  session: ClusterContext,
+  clusterContext: ClusterContext,
   step: OrderedStep<PolicyAdoptionOrder>,
   context: EngineContext,
   sources: ReadonlyMap<string, string>,
   run: ActivityRun,
 ): Promise<readonly AdoptedBackup[]> {
-  const own = (await session.catalogue.records()).flatMap((entry) =>
+  const own = (await clusterContext.catalogue.records()).flatMap((entry) =>
     entry.kind === 'backup' && entry.operationId === step.operationId && entry.backup.policy === step.order.policy
       ? [entry.backup.id]
       : [],
@@ -145,13 +148,13 @@ async function proveAdopted(
   const adopted: AdoptedBackup[] = [];
   for (const [index, id] of own.entries()) {
     context.report({ phase: `verifying ${id}`, done: index, total: own.length, unit: 'steps' });
-    const state = (await session.catalogue.state()).backups.find((backup) => backup.id === id);
+    const state = (await clusterContext.catalogue.state()).backups.find((backup) => backup.id === id);
     const from = sources.get(id) ?? null;
     if (state?.proven) adopted.push({ id, from, proven: true, detail: 'verified' });
     else if (state?.status === 'quarantined')
       adopted.push({ id, from, proven: false, detail: 'its verification failed: it is quarantined' });
     else {
-      const { ok, detail } = await verifyAndRecord(session, step, { backupId: id, restore: false }, run);
+      const { ok, detail } = await verifyAndRecord(clusterContext, step, { backupId: id, restore: false }, run);
       adopted.push({ id, from, proven: ok, detail });
     }
   }
@@ -160,12 +163,12 @@ async function proveAdopted(
 
 /** Backups that the engine lists, oldest first, and no record names. */
 async function unrecorded(
-  session: ClusterContext,
+  clusterContext: ClusterContext,
   policy: PolicyConfig,
   run: ActivityRun,
 ): Promise<{ lines: readonly AdoptionLine[]; known: number }> {
-  const recorded = new Set((await session.catalogue.state()).backups.map(({ id }) => id));
-  const found = (await currentBackups(session, run, [policy])).filter(
+  const recorded = new Set((await clusterContext.catalogue.state()).backups.map(({ id }) => id));
+  const found = (await currentBackups(clusterContext, run, [policy])).filter(
     (backup) => backup.policy === policy.name && backup.status !== 'missing',
   );
   const unknown = found.filter(({ id, status }) => !recorded.has(id) && status !== 'running');
@@ -181,7 +184,7 @@ async function unrecorded(
 
 /** The policy named; for a folder the only one that takes files; else all. */
 function policiesFor(
-  session: ClusterContext,
+  clusterContext: ClusterContext,
   named: string | undefined,
   from: string | undefined,
 ): readonly PolicyConfig[] {
@@ -189,11 +192,11 @@ function policiesFor(
     throw new RepriseError(
       'usage',
       `${JSON.stringify(from)} is no absolute path`,
-      `name the folder as it lies on host ${session.cluster.host}`,
+      `name the folder as it lies on host ${clusterContext.cluster.host}`,
     );
-  const takesFiles = (policy: PolicyConfig): boolean => adoptionOf(session, policy).take !== undefined;
+  const takesFiles = (policy: PolicyConfig): boolean => adoptionOf(clusterContext, policy).take !== undefined;
   if (named !== undefined) {
-    const policy = policyOf(session, named);
+    const policy = policyOf(clusterContext, named);
     if (from === undefined || takesFiles(policy)) return [policy];
     throw new RepriseError(
       'capability-missing',
@@ -201,8 +204,8 @@ function policiesFor(
       'name a policy of an engine that dumps databases: --policy',
     );
   }
-  const all = Object.values(session.cluster.policies).filter(
-    (policy) => engineFor(session, policy).adoption !== undefined,
+  const all = Object.values(clusterContext.cluster.policies).filter(
+    (policy) => engineFor(clusterContext, policy).adoption !== undefined,
   );
   if (from === undefined) return all;
   const [only, ...others] = all.filter(takesFiles);
@@ -210,18 +213,18 @@ function policiesFor(
   if (only === undefined)
     throw new RepriseError(
       'capability-missing',
-      `cluster ${session.cluster.name} has no policy that takes over files`,
+      `cluster ${clusterContext.cluster.name} has no policy that takes over files`,
       'add one: backups: { nightly-dump: { engine: logical } }',
     );
   throw new RepriseError(
     'usage',
-    `cluster ${session.cluster.name} has several policies that take over files`,
+    `cluster ${clusterContext.cluster.name} has several policies that take over files`,
     `name one: --policy ${[only, ...others].map(({ name }) => name).join(' | ')}`,
   );
 }
 
-function adoptionOf(session: ClusterContext, policy: PolicyConfig): Adoption {
-  const { adoption } = engineFor(session, policy);
+function adoptionOf(clusterContext: ClusterContext, policy: PolicyConfig): Adoption {
+  const { adoption } = engineFor(clusterContext, policy);
   if (adoption) return adoption;
   throw new RepriseError(
     'capability-missing',

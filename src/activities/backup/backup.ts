@@ -31,16 +31,16 @@ export function backupActivities(deps: HostDependencies): BackupActivities {
     preflightBackup: wrapActivity(
       'preflightBackup',
       withOrder(backupOrder, async (step, run) => {
-        const session = await openClusterContext(deps, step.cluster);
-        const policy = policyOf(session, step.order.policy);
-        return engineFor(session, policy).preflightBackup(await backupContext(session, step, run));
+        const clusterContext = await openClusterContext(deps, step.cluster);
+        const policy = policyOf(clusterContext, step.order.policy);
+        return engineFor(clusterContext, policy).preflightBackup(await backupContext(clusterContext, step, run));
       }),
     ),
     runBackup: wrapActivity(
       'runBackup',
       withOrder(backupOrder, async (step, run) => {
-        const session = await openClusterContext(deps, step.cluster);
-        return (await makeBackup(session, step, run)).map((backup) => backup.id);
+        const clusterContext = await openClusterContext(deps, step.cluster);
+        return (await makeBackup(clusterContext, step, run)).map((backup) => backup.id);
       }),
     ),
     readBackups: wrapActivity('readBackups', async ({ cluster, backupIds }, run) => {
@@ -66,46 +66,46 @@ export function backupActivities(deps: HostDependencies): BackupActivities {
 }
 
 async function backupContext(
-  session: ClusterContext,
+  clusterContext: ClusterContext,
   step: BackupStep,
   run: ActivityRun,
-  locks = clusterLocks.backup(session.cluster.name, step.order.policy),
+  locks = clusterLocks.backup(clusterContext.cluster.name, step.order.policy),
 ) {
-  return engineContext(session, policyOf(session, step.order.policy), run, step.operationId, locks, {
+  return engineContext(clusterContext, policyOf(clusterContext, step.order.policy), run, step.operationId, locks, {
     retry: step.retry,
   });
 }
 
 /** Makes and records the backups of a policy; the record is written last, so that nothing partial is ever listed. */
 export async function makeBackup(
-  session: ClusterContext,
+  clusterContext: ClusterContext,
   step: BackupStep,
   run: ActivityRun,
   locks?: readonly JobLock[],
 ): Promise<readonly MadeBackup[]> {
-  const engine = engineFor(session, policyOf(session, step.order.policy));
-  const startedAt = await startOf(session, step);
-  const type = engine.capabilities.types.includes('incr') ? await typeOf(session, step, run) : step.order.type;
-  const backups = await engine.backup(await backupContext(session, step, run, locks), { type, startedAt });
+  const engine = engineFor(clusterContext, policyOf(clusterContext, step.order.policy));
+  const startedAt = await startOf(clusterContext, step);
+  const type = engine.capabilities.types.includes('incr') ? await typeOf(clusterContext, step, run) : step.order.type;
+  const backups = await engine.backup(await backupContext(clusterContext, step, run, locks), { type, startedAt });
   const made: MadeBackup[] = [];
-  for (const backup of backups) made.push(await withConfiguration(session, step.order.policy, backup));
+  for (const backup of backups) made.push(await withConfiguration(clusterContext, step.order.policy, backup));
   for (const backup of made)
-    await record(session, step, `backup/${backup.id}`, { kind: 'backup', backup }, step.requester);
+    await record(clusterContext, step, `backup/${backup.id}`, { kind: 'backup', backup }, step.requester);
   return made;
 }
 
 /** What rests on a damaged backup is damaged too (F15): after a quarantine the next one is a full one, in every attempt. */
 async function typeOf(
-  session: ClusterContext,
+  clusterContext: ClusterContext,
   { operationId, order: { policy: name, type: asked } }: BackupStep,
   run: ActivityRun,
 ): Promise<BackupOrder['type']> {
-  const state = openHostState(session.host.stateDir);
+  const state = openHostState(clusterContext.host.stateDir);
   const earlier = await state.onceDone<'auto' | 'full'>(operationId, 'type');
   // Also where another version asks for it: jobs may have begun with the earlier one.
   if (earlier) return earlier.result;
   if (asked !== 'auto') return asked;
-  const backups = (await currentBackups(session, run, [policyOf(session, name)])).filter(
+  const backups = (await currentBackups(clusterContext, run, [policyOf(clusterContext, name)])).filter(
     ({ policy }) => policy === name,
   );
   const lastFull = backups.findLastIndex(({ type, status }) => type === 'full' && status !== 'missing');
@@ -119,13 +119,13 @@ async function typeOf(
  * Backups are named by their second (B1): where another operation has that second, as the backups before and after a
  * quick recovery may, this one waits for the next.
  */
-async function startOf(session: ClusterContext, { operationId, startedAt }: BackupStep): Promise<string> {
-  const state = openHostState(session.host.stateDir);
+async function startOf(clusterContext: ClusterContext, { operationId, startedAt }: BackupStep): Promise<string> {
+  const state = openHostState(clusterContext.host.stateDir);
   for (let instant = Date.parse(startedAt); ; instant += 1000) {
     const earlier = await state.onceDone<string>(operationId, 'start');
     if (earlier) return earlier.result;
     const named = new Date(instant).toISOString();
-    if (await isFirst(state, session.cluster.name, named, operationId))
+    if (await isFirst(state, clusterContext.cluster.name, named, operationId))
       await state.recordDone(operationId, 'start', named);
     else await sleep(1000);
   }

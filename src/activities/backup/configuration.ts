@@ -27,14 +27,14 @@ const keyOf = ({ cluster, name }: PolicyConfig, label: string, encrypted: boolea
  * says, else with its secrets masked. A backup is worth more than this: what fails is told with the backup, and no more.
  */
 export async function withConfiguration(
-  session: ClusterContext,
+  clusterContext: ClusterContext,
   policyName: string,
   backup: MadeBackup,
 ): Promise<MadeBackup> {
-  const policy = policyOf(session, policyName);
-  if (engineFor(session, policy).capabilities.method !== 'data-directory') return backup;
+  const policy = policyOf(clusterContext, policyName);
+  if (engineFor(clusterContext, policy).capabilities.method !== 'data-directory') return backup;
   try {
-    const configuration = await capture(session, policy, backup.label);
+    const configuration = await capture(clusterContext, policy, backup.label);
     return configuration === null ? backup : { ...backup, configuration };
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
@@ -52,29 +52,29 @@ export async function withConfiguration(
 }
 
 async function capture(
-  session: ClusterContext,
+  clusterContext: ClusterContext,
   policy: PolicyConfig,
   label: string,
 ): Promise<BackupConfiguration | null> {
-  const found = await readConfiguration(session.cluster.connection);
+  const found = await readConfiguration(clusterContext.cluster.connection);
   const { certificates, notCaptured } = found;
-  if (found.files.length > 0) return storeConfiguration(session, policy, label, found);
+  if (found.files.length > 0) return storeConfiguration(clusterContext, policy, label, found);
   return notCaptured.length === 0 ? null : { key: null, files: [], masked: 0, certificates, notCaptured };
 }
 
 /** Writes it into the policy's folder: encrypted, or without secrets. */
 export async function storeConfiguration(
-  session: ClusterContext,
+  clusterContext: ClusterContext,
   policy: PolicyConfig,
   label: string,
   found: Configuration,
 ): Promise<BackupConfiguration> {
   const { certificates, notCaptured } = found;
-  const storage = storageOf(session, policy);
+  const storage = storageOf(clusterContext, policy);
   const files = found.files.map(({ path }) => path);
   if (policy.encryption) {
     const key = keyOf(policy, label, true);
-    const text = await encryptText(await recipientsOf(policy.encryption), JSON.stringify(found), session.user);
+    const text = await encryptText(await recipientsOf(policy.encryption), JSON.stringify(found), clusterContext.user);
     await storage.write(key, text);
     return { key, sha256: sha256Hex(text), files, masked: 0, certificates, notCaptured };
   }
@@ -93,9 +93,14 @@ export async function storeConfiguration(
 }
 
 /** Goes with its backup. */
-export async function removeConfiguration(session: ClusterContext, policy: PolicyConfig, label: string): Promise<void> {
-  if (engineFor(session, policy).capabilities.method !== 'data-directory') return;
-  for (const encrypted of [false, true]) await storageOf(session, policy).remove(keyOf(policy, label, encrypted));
+export async function removeConfiguration(
+  clusterContext: ClusterContext,
+  policy: PolicyConfig,
+  label: string,
+): Promise<void> {
+  if (engineFor(clusterContext, policy).capabilities.method !== 'data-directory') return;
+  for (const encrypted of [false, true])
+    await storageOf(clusterContext, policy).remove(keyOf(policy, label, encrypted));
 }
 
 /**
@@ -104,16 +109,16 @@ export async function removeConfiguration(session: ClusterContext, policy: Polic
  * @throws RepriseError `privilege-missing` where a file has to be put back by somebody else
  */
 export async function restoreConfiguration(work: Authorized, step: PlannedStep, backup: Backup): Promise<void> {
-  const { session, dataDir, plan, inPlace } = work;
+  const { clusterContext, dataDir, plan, inPlace } = work;
   if (!backup.configuration?.key) return;
   const note = (what: string, text: string) =>
-    record(session, step, `configuration/${what}`, {
+    record(clusterContext, step, `configuration/${what}`, {
       kind: 'journal',
       workflowId: step.workflowId,
       step: 'configuration',
       text,
     });
-  const captured = await loadConfiguration(session, policyOf(session, plan.binding.policy), {
+  const captured = await loadConfiguration(clusterContext, policyOf(clusterContext, plan.binding.policy), {
     ...backup.configuration,
     key: backup.configuration.key,
   }).catch(async (error: unknown) => {
@@ -130,19 +135,20 @@ export async function restoreConfiguration(work: Authorized, step: PlannedStep, 
     what: `configuration captured with ${backup.id}`,
     where: aside,
     sizeBytes: null,
-    host: session.deps.host,
+    host: clusterContext.deps.host,
   };
-  await record(session, step, 'kept/configuration', { kind: 'kept', ...kept });
-  await layAside(captured.files, aside, session.user);
-  if (plan.binding.targetHost !== plan.binding.sourceHost) await bringAccessRules(dataDir, captured, session.user);
+  await record(clusterContext, step, 'kept/configuration', { kind: 'kept', ...kept });
+  await layAside(captured.files, aside, clusterContext.user);
+  if (plan.binding.targetHost !== plan.binding.sourceHost)
+    await bringAccessRules(dataDir, captured, clusterContext.user);
   const gone = plan.binding.putsBack ?? [];
   await putBack(
     captured.files.filter(({ path }) => gone.includes(path)),
     aside,
-    session.user,
+    clusterContext.user,
   );
-  if (inPlace && (session.cluster.service?.kind ?? 'pg_ctl') === 'pg_ctl')
-    await pointToConfiguration(dataDir, captured, session.user);
+  if (inPlace && (clusterContext.cluster.service?.kind ?? 'pg_ctl') === 'pg_ctl')
+    await pointToConfiguration(dataDir, captured, clusterContext.user);
   const masked =
     backup.configuration.masked > 0
       ? `; ${backup.configuration.masked} secrets in it were masked: fill them in where *** stands`
@@ -159,11 +165,11 @@ export async function restoreConfiguration(work: Authorized, step: PlannedStep, 
  * @throws RepriseError `not-found`, `key-missing`, `backup-corrupt`, and what the storage throws
  */
 export async function loadConfiguration(
-  session: ClusterContext,
+  clusterContext: ClusterContext,
   policy: PolicyConfig,
   { key, sha256, files }: Pick<BackupConfiguration, 'sha256' | 'files'> & { readonly key: string },
 ): Promise<Configuration> {
-  const stored = await storageOf(session, policy).read(key);
+  const stored = await storageOf(clusterContext, policy).read(key);
   const changed = (what: string) =>
     new RepriseError(
       'backup-corrupt',
@@ -172,7 +178,9 @@ export async function loadConfiguration(
     );
   if (sha256 !== undefined && sha256Hex(stored) !== sha256) throw changed('its SHA-256 is not the recorded one');
   const found = JSON.parse(
-    key.endsWith('.age') ? await decryptText(policy.encryption, key, stored, session.user) : stored.toString('utf8'),
+    key.endsWith('.age')
+      ? await decryptText(policy.encryption, key, stored, clusterContext.user)
+      : stored.toString('utf8'),
   ) as Configuration;
   const foreign = found.files.find(
     ({ path }) => !files.includes(path) || !isAbsolute(path) || normalize(path) !== path,

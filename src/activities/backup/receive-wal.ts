@@ -15,9 +15,9 @@ export const receivingOperation = (cluster: string, policy: string): string => `
 export function receivingActivities(deps: HostDependencies): Pick<HostActivities, 'receiveWal'> {
   return {
     receiveWal: wrapActivity('receiveWal', async ({ cluster, policy: name, waits = false }, run) => {
-      const session = await openClusterContext(deps, cluster);
-      const policy = policyOf(session, name);
-      const { receiver } = engineFor(session, policy);
+      const clusterContext = await openClusterContext(deps, cluster);
+      const policy = policyOf(clusterContext, name);
+      const { receiver } = engineFor(clusterContext, policy);
       if (receiver?.wanted(policy.options) !== true)
         throw new RepriseError(
           'capability-missing',
@@ -31,9 +31,12 @@ export function receivingActivities(deps: HostDependencies): Pick<HostActivities
         leaveOnAbort: () => turn.aborted || run.leaveOnAbort(),
       };
       try {
-        await receiver.receive(await engineContext(session, policy, own, receivingOperation(cluster, name), []), {
-          waits,
-        });
+        await receiver.receive(
+          await engineContext(clusterContext, policy, own, receivingOperation(cluster, name), []),
+          {
+            waits,
+          },
+        );
         return { waits: false };
       } catch (error) {
         if (!turn.aborted || run.signal.aborted) throw toldByTheWorkflow(error);

@@ -19,13 +19,13 @@ import { engineFor, policyOf, type ClusterContext } from '../cluster-context.js'
  * in it is counted. A copy left by an attempt that died is taken up.
  */
 export async function testRestore(
-  session: ClusterContext,
+  clusterContext: ClusterContext,
   context: EngineContext,
   backup: Backup,
 ): Promise<VerifyVerdict> {
-  const engine = engineFor(session, policyOf(session, backup.policy));
-  const root = join(session.host.scratchDir, `prove-${sha256Hex(context.operationId).slice(0, 12)}`);
-  await makeHostScratch(session.host, context.user);
+  const engine = engineFor(clusterContext, policyOf(clusterContext, backup.policy));
+  const root = join(clusterContext.host.scratchDir, `prove-${sha256Hex(context.operationId).slice(0, 12)}`);
+  await makeHostScratch(clusterContext.host, context.user);
   await makeScratchDirectory(root, context.user);
   let server: ScratchServer | null = null;
   try {

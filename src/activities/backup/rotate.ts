@@ -38,9 +38,9 @@ export function rotatingActivities(deps: HostDependencies): Pick<HostActivities,
       'rotateBackups',
       withOrder(rotationOrder, async (step, run) => {
         const ahead = await clockAhead();
-        const session = await openClusterContext(deps, step.cluster);
-        const rotation = await rotate(session, step, run, ahead);
-        await pruneOldJobs(session, step.order.policy);
+        const clusterContext = await openClusterContext(deps, step.cluster);
+        const rotation = await rotate(clusterContext, step, run, ahead);
+        await pruneOldJobs(clusterContext, step.order.policy);
         return rotation;
       }),
     ),
@@ -49,32 +49,34 @@ export function rotatingActivities(deps: HostDependencies): Pick<HostActivities,
 
 /** What retention keeps and lets go, with reasons; reads only. */
 export async function planRotation(
-  session: ClusterContext,
+  clusterContext: ClusterContext,
   policyName: string,
   run: ActivityRun,
   aheadMs: number | null = null,
 ) {
-  const policy = policyOf(session, policyName);
-  const backups = (await currentBackups(session, run, [policy])).filter((backup) => backup.policy === policy.name);
-  const pinned = (await session.catalogue.state()).pinnedBackups();
+  const policy = policyOf(clusterContext, policyName);
+  const backups = (await currentBackups(clusterContext, run, [policy])).filter(
+    (backup) => backup.policy === policy.name,
+  );
+  const pinned = (await clusterContext.catalogue.state()).pinnedBackups();
   const request = { backups, retention: policy.retention, now: new Date(), aheadMs, pinned };
   const plan = planRetention(request);
   // Asked of those that would go only: an object lock costs a request a file.
   const goes = backups.filter(({ id }) => plan.remove.some((one) => one.id === id));
-  const locked = await objectLocks(session, policy, goes, run);
+  const locked = await objectLocks(clusterContext, policy, goes, run);
   return { backups, ...(locked.size === 0 ? plan : planRetention({ ...request, locked })) };
 }
 
 /** Removes what retention lets go; each backup is looked at again right before it goes. */
 async function rotate(
-  session: ClusterContext,
+  clusterContext: ClusterContext,
   step: OrderedStep<RotationOrder>,
   run: ActivityRun,
   aheadMs: number | null,
 ): Promise<RotateOutput> {
-  const { backups, keep, remove, refused } = await planRotation(session, step.order.policy, run, aheadMs);
+  const { backups, keep, remove, refused } = await planRotation(clusterContext, step.order.policy, run, aheadMs);
 
-  const { done, halfway } = await earlierRemovals(session, step, backups);
+  const { done, halfway } = await earlierRemovals(clusterContext, step, backups);
   const goes = [...halfway, ...(refused ? [] : remove)];
   const removed = done.map(({ id }) => id);
   const output = {
@@ -85,13 +87,13 @@ async function rotate(
   };
   if (goes.length === 0) return output;
 
-  const policy = policyOf(session, step.order.policy);
-  const engine = engineFor(session, policy);
-  const context = await engineContext(session, policy, run, step.operationId, []);
+  const policy = policyOf(clusterContext, step.order.policy);
+  const engine = engineFor(clusterContext, policy);
+  const context = await engineContext(clusterContext, policy, run, step.operationId, []);
   const doomed = goes
     .map(({ id }) => backups.find((backup) => backup.id === id))
     .filter((backup) => backup !== undefined);
-  const needed = () => stillNeeded(session, backups);
+  const needed = () => stillNeeded(clusterContext, backups);
   const plan = await engine.planRemoval(
     context,
     doomed.map(({ label }) => label),
@@ -105,12 +107,12 @@ async function rotate(
       'keep them all, or release the backup that needs the chain',
     );
   }
-  const { stateDir } = session.host;
+  const { stateDir } = clusterContext.host;
   const ordered = dependantsFirst(doomed);
   for (const batch of engine.capabilities.removesTogether ? [ordered] : ordered.map((backup) => [backup])) {
     const going = await withHostLock(
       stateDir,
-      `policy-${session.cluster.name}-${policy.name}`,
+      `policy-${clusterContext.cluster.name}-${policy.name}`,
       'exclusive',
       async () => {
         // Looked at again right before: a recovery may have pinned one since the plan, or a person held it.
@@ -130,8 +132,8 @@ async function rotate(
       },
     );
     for (const { backup, reason } of going) {
-      await removeConfiguration(session, policy, backup.label);
-      await record(session, step, `removed/${backup.id}`, { kind: 'removed', backupId: backup.id, reason });
+      await removeConfiguration(clusterContext, policy, backup.label);
+      await record(clusterContext, step, `removed/${backup.id}`, { kind: 'removed', backupId: backup.id, reason });
       removed.push(backup.id);
     }
   }
@@ -143,26 +145,29 @@ const removalOf = (backupId: string): string => `removal of ${backupId}`;
 
 /** What earlier attempts of this operation removed, and what they had begun to remove when their worker died. */
 async function earlierRemovals(
-  session: ClusterContext,
+  clusterContext: ClusterContext,
   { operationId }: StepInput,
   backups: readonly Backup[],
 ): Promise<{ done: readonly RetentionDecision[]; halfway: readonly RetentionDecision[] }> {
-  const own = (await session.catalogue.records()).filter((entry) => entry.operationId === operationId);
+  const own = (await clusterContext.catalogue.records()).filter((entry) => entry.operationId === operationId);
   const done = own.flatMap((entry) => (entry.kind === 'removed' ? [{ id: entry.backupId, reason: entry.reason }] : []));
   const halfway: RetentionDecision[] = [];
   for (const { id } of backups.filter(({ status }) => status === 'missing')) {
-    const begun = await openHostState(session.host.stateDir).onceDone<{ reason: string }>(operationId, removalOf(id));
+    const begun = await openHostState(clusterContext.host.stateDir).onceDone<{ reason: string }>(
+      operationId,
+      removalOf(id),
+    );
     if (begun) halfway.push({ id, reason: begun.result.reason });
   }
   return { done, halfway };
 }
 
 /** Records of jobs, and what an engine left on this host, of operations long over; one that still holds a pin is under way, however old. */
-async function pruneOldJobs(session: ClusterContext, policy: string): Promise<void> {
-  const { catalogue, host } = session;
+async function pruneOldJobs(clusterContext: ClusterContext, policy: string): Promise<void> {
+  const { catalogue, host } = clusterContext;
   const { pins } = await catalogue.state();
   const inUse = new Set([...pins.keys(), ...(await operationsInUse(host.stateDir, LEFTOVERS_KEPT_MS))]);
-  await engineFor(session, policyOf(session, policy)).removeLeftovers?.(host, inUse, LEFTOVERS_KEPT_MS);
+  await engineFor(clusterContext, policyOf(clusterContext, policy)).removeLeftovers?.(host, inUse, LEFTOVERS_KEPT_MS);
   await pruneJobs(host.stateDir, JOBS_KEPT_MS, (operationId) => !pins.has(operationId));
   await forgetUploadOrders(host.stateDir);
 }
@@ -196,16 +201,16 @@ export async function stillNeeded(
  * @returns UTC ISO-8601 instants that are still to come
  */
 export async function objectLocks(
-  session: ClusterContext,
+  clusterContext: ClusterContext,
   policy: PolicyConfig,
   backups: readonly Backup[],
   run: ActivityRun,
 ): Promise<ReadonlyMap<string, string>> {
-  const { ownFiles } = engineFor(session, policy);
-  const storage = storageOf(session, policy);
+  const { ownFiles } = engineFor(clusterContext, policy);
+  const storage = storageOf(clusterContext, policy);
   const locks = new Map<string, string>();
   if (ownFiles === undefined || storage.capabilities.localPath) return locks;
-  const context = await readContext(session, policy, run, 'locks');
+  const context = await readContext(clusterContext, policy, run, 'locks');
   const now = context.now().toISOString();
   for (const { id, label } of backups) {
     for (const key of await ownFiles(context, label)) {

@@ -29,17 +29,17 @@ export function verifyingActivities(deps: HostDependencies): Pick<HostActivities
 
 /** Verifies one backup and records the result: a proof, or a quarantine, after which it is not used any more. */
 export async function verifyAndRecord(
-  session: ClusterContext,
+  clusterContext: ClusterContext,
   step: StepInput,
   { backupId, restore }: VerificationOrder,
   run: ActivityRun,
 ): Promise<{ ok: boolean; detail: string }> {
-  const backup = (await currentBackups(session, run)).find(({ id }) => id === backupId);
+  const backup = (await currentBackups(clusterContext, run)).find(({ id }) => id === backupId);
   if (!backup)
     throw new RepriseError(
       'not-found',
       `there is no backup ${backupId}`,
-      `reprise backup list ${session.cluster.name}`,
+      `reprise backup list ${clusterContext.cluster.name}`,
     );
   if (backup.status === 'missing')
     throw new RepriseError(
@@ -47,37 +47,37 @@ export async function verifyAndRecord(
       `${backupId} is recorded, but its files are gone`,
       'take a new backup: reprise backup run',
     );
-  const policy = policyOf(session, backup.policy);
-  const context = await engineContext(session, policy, run, `${step.operationId}/prove/${backup.label}`, [], {
+  const policy = policyOf(clusterContext, backup.policy);
+  const context = await engineContext(clusterContext, policy, run, `${step.operationId}/prove/${backup.label}`, [], {
     retry: step.retry,
   });
   // Rotation must not remove the backup while it is read.
   const pinned = { operationId: `${step.operationId}/prove/${backup.label}` };
   // Each attempt's own record: one found from before an `unpin` would pin nothing.
-  await record(session, pinned, `pin/${Date.now()}`, {
+  await record(clusterContext, pinned, `pin/${Date.now()}`, {
     kind: 'pin',
     backupIds: [backupId],
     walFrom: backup.wal?.start ?? null,
   });
   try {
-    const read = await engineFor(session, policy).verify(context, backup);
-    const verdict = read.ok && restore ? await testRestore(session, context, backup) : read;
+    const read = await engineFor(clusterContext, policy).verify(context, backup);
+    const verdict = read.ok && restore ? await testRestore(clusterContext, context, backup) : read;
     if (verdict.ok) {
       const proof = {
         level: restore ? ('restored' as const) : ('verified' as const),
         at: new Date().toISOString(),
       };
-      await record(session, step, `proof/${backupId}/${restore ? 'restore' : 'verify'}`, {
+      await record(clusterContext, step, `proof/${backupId}/${restore ? 'restore' : 'verify'}`, {
         kind: 'proof',
         backupId,
         proof,
         detail: verdict.detail,
       });
     } else {
-      await quarantine(session, step, backupId, verdict.detail);
+      await quarantine(clusterContext, step, backupId, verdict.detail);
     }
     return { ok: verdict.ok, detail: verdict.detail };
   } finally {
-    await record(session, pinned, `unpin/${Date.now()}`, { kind: 'unpin' });
+    await record(clusterContext, pinned, `unpin/${Date.now()}`, { kind: 'unpin' });
   }
 }

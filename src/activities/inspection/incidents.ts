@@ -8,8 +8,8 @@ import type { HostDependencies } from '../dependencies.js';
 /** Incidents of the clusters of this host, or of the one named. */
 export async function listIncidents(deps: HostDependencies, cluster?: string): Promise<readonly IncidentLine[]> {
   const found = await Promise.all(
-    (await openClusterContexts(deps, cluster)).map(async (session) =>
-      incidentLines(session, await session.catalogue.state()),
+    (await openClusterContexts(deps, cluster)).map(async (clusterContext) =>
+      incidentLines(clusterContext, await clusterContext.catalogue.state()),
     ),
   );
   return found.flat();
@@ -17,22 +17,25 @@ export async function listIncidents(deps: HostDependencies, cluster?: string): P
 
 /** One incident with the records of its operations. */
 export async function showIncident(deps: HostDependencies, id: string): Promise<InspectionResults['incident']> {
-  const { session, line, operationId } = await findIncident(deps, id);
-  const records = (await session.catalogue.records()).filter(
+  const { clusterContext, line, operationId } = await findIncident(deps, id);
+  const records = (await clusterContext.catalogue.records()).filter(
     (entry) => entry.operationId === operationId || entry.operationId.startsWith(`${operationId}-`),
   );
   return {
     incident: line,
     records,
-    outcome: (await session.catalogue.state()).outcomes.get(operationId)?.outcome ?? null,
+    outcome: (await clusterContext.catalogue.state()).outcomes.get(operationId)?.outcome ?? null,
   };
 }
 
 /** The incident document, as Markdown. */
 export async function incidentReport(deps: HostDependencies, id: string, cluster?: string): Promise<string> {
   const operationId = operationOfId(id);
-  for (const session of await openClusterContexts(deps, cluster ?? knownCluster(deps.config, id.split('/')[1]))) {
-    const markdown = await session.catalogue.incidentDocument(operationId);
+  for (const clusterContext of await openClusterContexts(
+    deps,
+    cluster ?? knownCluster(deps.config, id.split('/')[1]),
+  )) {
+    const markdown = await clusterContext.catalogue.incidentDocument(operationId);
     if (markdown !== null) return markdown;
   }
   throw new RepriseError(
@@ -56,13 +59,13 @@ function incidentLines({ cluster }: ClusterContext, state: CatalogueState): read
 }
 
 async function findIncident(deps: HostDependencies, id: string) {
-  for (const session of await openClusterContexts(deps, knownCluster(deps.config, id.split('/')[1]))) {
-    const state = await session.catalogue.state();
+  for (const clusterContext of await openClusterContexts(deps, knownCluster(deps.config, id.split('/')[1]))) {
+    const state = await clusterContext.catalogue.state();
     const incident = [...state.incidents.values()].find(
       (candidate) => candidate.id === id || candidate.operationId === operationOfId(id),
     );
-    const line = incidentLines(session, state).find((candidate) => candidate.id === incident?.id);
-    if (incident && line) return { session, line, operationId: incident.operationId };
+    const line = incidentLines(clusterContext, state).find((candidate) => candidate.id === incident?.id);
+    if (incident && line) return { clusterContext, line, operationId: incident.operationId };
   }
   throw new RepriseError('not-found', `there is no incident "${id}"`, 'list the incidents: reprise incident list');
 }

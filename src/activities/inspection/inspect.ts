@@ -39,32 +39,32 @@ type Answer<K extends Inspection['kind']> = (
 const answers: { readonly [K in Inspection['kind']]: Answer<K> } = {
   backups: async ({ cluster }, deps, run) => {
     const found = await Promise.all(
-      (await openClusterContexts(deps, cluster)).map((session) => currentBackups(session, run)),
+      (await openClusterContexts(deps, cluster)).map((clusterContext) => currentBackups(clusterContext, run)),
     );
     return { backups: found.flat().map(withoutContents) };
   },
   backup: async ({ id }, deps, run) => ({ backup: (await findBackup(deps, id, run)).backup }),
   hold: async ({ id, until, reason, by }, deps, run) => {
-    const { session, backup } = await findBackup(deps, id, run);
+    const { clusterContext, backup } = await findBackup(deps, id, run);
     const operationId = `hold/${id}/${new Date().toISOString()}`;
-    await record(session, { operationId }, 'hold', { kind: 'hold', backupId: id, until, reason }, by);
-    const policy = policyOf(session, backup.policy);
-    await engineFor(session, policy).holds?.hold(
-      await engineContext(session, policy, run, operationId, []),
+    await record(clusterContext, { operationId }, 'hold', { kind: 'hold', backupId: id, until, reason }, by);
+    const policy = policyOf(clusterContext, backup.policy);
+    await engineFor(clusterContext, policy).holds?.hold(
+      await engineContext(clusterContext, policy, run, operationId, []),
       backup.label,
     );
     return { backup: withoutContents((await findBackup(deps, id, run)).backup) };
   },
   release: async ({ id, by }, deps, run) => {
-    const { session, backup } = await findBackup(deps, id, run);
+    const { clusterContext, backup } = await findBackup(deps, id, run);
     const operationId = `release/${id}/${new Date().toISOString()}`;
-    await record(session, { operationId }, 'release', { kind: 'release', backupId: id }, by);
-    const policy = policyOf(session, backup.policy);
-    const held = (await currentBackups(session, run, [policy]))
+    await record(clusterContext, { operationId }, 'release', { kind: 'release', backupId: id }, by);
+    const policy = policyOf(clusterContext, backup.policy);
+    const held = (await currentBackups(clusterContext, run, [policy]))
       .filter(({ id: other, heldUntil }) => other !== id && heldUntil !== null)
       .map(({ label }) => label);
-    await engineFor(session, policy).holds?.release(
-      await engineContext(session, policy, run, operationId, []),
+    await engineFor(clusterContext, policy).holds?.release(
+      await engineContext(clusterContext, policy, run, operationId, []),
       backup.label,
       held,
     );
@@ -76,14 +76,14 @@ const answers: { readonly [K in Inspection['kind']]: Answer<K> } = {
   incident: ({ id }, deps) => showIncident(deps, id),
   report: async ({ id, cluster }, deps) => ({ markdown: await incidentReport(deps, id, cluster) }),
   plan: async ({ kind: _kind, ...request }, deps, run) => {
-    const session = await openClusterContext(deps, request.cluster);
+    const clusterContext = await openClusterContext(deps, request.cluster);
     const order = readOrder(recoveryOrder, request.order);
-    return { plan: await makePlan(session, { ...request, order, workflowId: 'dry-run' }, run) };
+    return { plan: await makePlan(clusterContext, { ...request, order, workflowId: 'dry-run' }, run) };
   },
   'media-plan': async ({ kind: _kind, ...request }, deps, run) => {
-    const session = await openClusterContext(deps, request.cluster);
+    const clusterContext = await openClusterContext(deps, request.cluster);
     const order = readOrder(mediaOrder, request.order);
-    return { plan: await makeMediaPlan(session, { ...request, order, workflowId: 'dry-run' }, run) };
+    return { plan: await makeMediaPlan(clusterContext, { ...request, order, workflowId: 'dry-run' }, run) };
   },
   rotation: async ({ cluster, order }, deps, run) => {
     const { policy } = readOrder(rotationOrder, order);
@@ -125,9 +125,9 @@ export function inspectionActivities(deps: HostDependencies): Pick<HostActivitie
 }
 
 async function findBackup(deps: HostDependencies, id: string, run: ActivityRun) {
-  for (const session of await openClusterContexts(deps, knownCluster(deps.config, clusterOfBackup(id)))) {
-    const backup = (await currentBackups(session, run)).find((candidate) => candidate.id === id);
-    if (backup) return { session, backup };
+  for (const clusterContext of await openClusterContexts(deps, knownCluster(deps.config, clusterOfBackup(id)))) {
+    const backup = (await currentBackups(clusterContext, run)).find((candidate) => candidate.id === id);
+    if (backup) return { clusterContext, backup };
   }
   throw new RepriseError('not-found', `there is no backup "${id}"`, 'list the backups: reprise backup list');
 }

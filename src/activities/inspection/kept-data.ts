@@ -9,7 +9,7 @@ import type { HostDependencies } from '../dependencies.js';
 /** Old data of the clusters of this host, or of the one named. */
 export async function keptItems(deps: HostDependencies, cluster?: string): Promise<readonly KeptItem[]> {
   const states = await Promise.all(
-    (await openClusterContexts(deps, cluster)).map((session) => session.catalogue.state()),
+    (await openClusterContexts(deps, cluster)).map((clusterContext) => clusterContext.catalogue.state()),
   );
   return states.flatMap(({ kept }) => kept);
 }
@@ -26,11 +26,11 @@ export async function dropKept(
   if (!item)
     throw new RepriseError('not-found', `no old data is kept under "${id}" on host ${deps.host}`, 'reprise kept list');
   if (!dryRun) {
-    const session = await openClusterContext(deps, item.cluster);
-    await refuseWhileInUse(session, item);
-    await dropOldData(item, session.cluster.connection);
+    const clusterContext = await openClusterContext(deps, item.cluster);
+    await refuseWhileInUse(clusterContext, item);
+    await dropOldData(item, clusterContext.cluster.connection);
     await record(
-      session,
+      clusterContext,
       { operationId: item.operationId },
       `dropped/${item.id}`,
       { kind: 'kept-dropped', keptId: item.id },

@@ -24,16 +24,16 @@ export async function challengeKeys(
   deps: HostDependencies,
   { cluster, policy, recipient }: Asked,
 ): Promise<InspectionResults['key-challenge']> {
-  const session = await openClusterContext(deps, cluster);
-  const recipients = await keysOf(session, policy, recipient);
-  const { keyProofs } = await session.catalogue.state();
+  const clusterContext = await openClusterContext(deps, cluster);
+  const recipients = await keysOf(clusterContext, policy, recipient);
+  const { keyProofs } = await clusterContext.catalogue.state();
   const challenges = [];
   for (const one of recipients) {
     const answer = randomWords();
-    await openHostState(session.host.stateDir).recordDone(challengesOf(cluster), hashOf(one, answer), {
+    await openHostState(clusterContext.host.stateDir).recordDone(challengesOf(cluster), hashOf(one, answer), {
       at: new Date().toISOString(),
     });
-    const challenge = await encryptText([one], `${answer}\n`, session.user);
+    const challenge = await encryptText([one], `${answer}\n`, clusterContext.user);
     challenges.push({ recipient: one, challenge, provenAt: keyProofs.get(one)?.at ?? null });
   }
   return { challenges };
@@ -48,10 +48,10 @@ export async function proveKey(
   deps: HostDependencies,
   { cluster, policy, recipient, answer, by }: Asked & { recipient: string; answer: string; by: string },
 ): Promise<InspectionResults['key-answer']> {
-  const session = await openClusterContext(deps, cluster);
-  await keysOf(session, policy, recipient);
+  const clusterContext = await openClusterContext(deps, cluster);
+  await keysOf(clusterContext, policy, recipient);
   const hash = hashOf(recipient, answer);
-  const asked = await openHostState(session.host.stateDir).onceDone<{ at: string }>(challengesOf(cluster), hash);
+  const asked = await openHostState(clusterContext.host.stateDir).onceDone<{ at: string }>(challengesOf(cluster), hash);
   const inTime = asked !== null && Date.now() - Date.parse(asked.result.at) < CHALLENGE_DAYS * 86_400_000;
   if (!inTime) {
     throw new RepriseError(
@@ -60,22 +60,22 @@ export async function proveKey(
       `make a new challenge: reprise key prove ${cluster} --policy ${policy} --recipient ${recipient} --challenge FILE`,
     );
   }
-  await record(session, { operationId: challengesOf(cluster) }, hash, { kind: 'key-proof', recipient }, by);
-  const proof = (await session.catalogue.state()).keyProofs.get(recipient);
+  await record(clusterContext, { operationId: challengesOf(cluster) }, hash, { kind: 'key-proof', recipient }, by);
+  const proof = (await clusterContext.catalogue.state()).keyProofs.get(recipient);
   return { recipient, provenAt: proof?.at ?? new Date().toISOString() };
 }
 
 /** Recipients of a policy, or the one that was named. Throws `capability-missing`, `not-found`. */
 async function keysOf(
-  session: ClusterContext,
+  clusterContext: ClusterContext,
   policyName: string,
   named: string | undefined,
 ): Promise<readonly string[]> {
-  const { encryption } = policyOf(session, policyName);
+  const { encryption } = policyOf(clusterContext, policyName);
   if (encryption === undefined) {
     throw new RepriseError(
       'capability-missing',
-      `what policy ${policyName} of ${session.cluster.name} writes is not encrypted: there is no key to prove`,
+      `what policy ${policyName} of ${clusterContext.cluster.name} writes is not encrypted: there is no key to prove`,
       'add encryption: to the policy, see docs/encryption.md',
     );
   }

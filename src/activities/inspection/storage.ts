@@ -96,7 +96,7 @@ async function noted(
     const body = { kind: 'journal' as const, step: 'storage-apply', text, workflowId: operationId };
     // The change is made: a journal that cannot be reached does not undo it.
     await openClusterContext(deps, cluster)
-      .then((session) => record(session, { operationId }, 'journal/storage-apply', body, by))
+      .then((clusterContext) => record(clusterContext, { operationId }, 'journal/storage-apply', body, by))
       .catch(ignoreStorage);
   }
 }

@@ -13,34 +13,37 @@ import { type ClusterContext, currentBackups, engineFor, postgresBinOf, readCont
  * Between which instants a cluster can be recovered to any moment, by each policy whose engine archives WAL: from the
  * end of the oldest backup that WAL without a gap follows, to the last commit that is archived.
  */
-export async function walWindows(session: ClusterContext, run: ActivityRun): Promise<readonly WalWindow[]> {
-  const policies = Object.values(session.cluster.policies).filter(
-    (policy) => policy.enabled && engineFor(session, policy).capabilities.archivesWal,
+export async function walWindows(clusterContext: ClusterContext, run: ActivityRun): Promise<readonly WalWindow[]> {
+  const policies = Object.values(clusterContext.cluster.policies).filter(
+    (policy) => policy.enabled && engineFor(clusterContext, policy).capabilities.archivesWal,
   );
-  const backups = policies.length === 0 ? [] : await currentBackups(session, run, policies);
+  const backups = policies.length === 0 ? [] : await currentBackups(clusterContext, run, policies);
   return Promise.all(
     policies.map(async (policy) => {
       const own = backups.filter((backup) => backup.policy === policy.name && backup.status === 'complete');
       // The WAL ends at the same place, whichever backup it is followed from.
       const ends: RecoveryOutline[] = [];
       const window = await windowOf(policy, own, async (backup) => {
-        const found = await outlineFrom(session, policy, backup, run);
+        const found = await outlineFrom(clusterContext, policy, backup, run);
         if (!('gap' in found)) ends.push(found);
         return found;
       });
       const [end] = ends;
-      const waitingSince = end === undefined ? null : await waitingAfter(session, end);
+      const waitingSince = end === undefined ? null : await waitingAfter(clusterContext, end);
       return waitingSince === null ? window : { ...window, waitingSince };
     }),
   );
 }
 
 /** The first commit that is only in the server's own pg_wal; null where there is none, or pg_wal cannot be read. */
-async function waitingAfter(session: ClusterContext, { timeline, walEnd }: RecoveryOutline): Promise<string | null> {
-  const { cluster, deps, user } = session;
+async function waitingAfter(
+  clusterContext: ClusterContext,
+  { timeline, walEnd }: RecoveryOutline,
+): Promise<string | null> {
+  const { cluster, deps, user } = clusterContext;
   if (cluster.dataDir === undefined || cluster.host !== deps.host || timeline === null || walEnd === null) return null;
   return firstCommitAfter(
-    await postgresBinOf(session),
+    await postgresBinOf(clusterContext),
     join(cluster.dataDir, 'pg_wal'),
     { timeline, endLsn: walEnd },
     user,
@@ -83,19 +86,19 @@ export async function windowOf(
 }
 
 async function outlineFrom(
-  session: ClusterContext,
+  clusterContext: ClusterContext,
   policy: PolicyConfig,
   backup: Backup,
   run: ActivityRun,
 ): Promise<RecoveryOutline | { gap: string }> {
   try {
     // An operation of its own: two inspections at once share no scratch directory.
-    const context = await readContext(session, policy, run, `wal-${randomUUID()}`);
-    return await engineFor(session, policy).outlineRecovery(context, {
+    const context = await readContext(clusterContext, policy, run, `wal-${randomUUID()}`);
+    return await engineFor(clusterContext, policy).outlineRecovery(context, {
       target: { kind: 'latest' },
       candidates: [backup],
       oldDataDir: null,
-      databases: session.cluster.databases,
+      databases: clusterContext.cluster.databases,
     });
   } catch (error) {
     if (isRepriseError(error) && error.code === 'wal-gap') return { gap: error.message };

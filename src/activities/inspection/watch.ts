@@ -71,10 +71,10 @@ export function watchActivities(
 
 /** Which layer is down, and what is left on disk (S1). Changes nothing. */
 export async function diagnoseCluster(deps: HostDependencies, name: string): Promise<Diagnosis> {
-  const session = await openClusterContext(deps, name);
-  const seen = await probe(session.cluster.connection);
-  const left = session.cluster.dataDir
-    ? await inspectDataDir(await postgresBinOf(session), session.cluster.dataDir, session.user)
+  const clusterContext = await openClusterContext(deps, name);
+  const seen = await probe(clusterContext.cluster.connection);
+  const left = clusterContext.cluster.dataDir
+    ? await inspectDataDir(await postgresBinOf(clusterContext), clusterContext.cluster.dataDir, clusterContext.user)
     : null;
   return {
     answers: seen.ok,

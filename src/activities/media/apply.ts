@@ -24,11 +24,11 @@ export interface Approved {
  * @throws RepriseError `plan-stale` beyond the bounds; what {@link applyAll} throws
  */
 export async function applyApproved(
-  session: ClusterContext,
+  clusterContext: ClusterContext,
   { name, work, bounds, looksFirst, found = null }: Approved,
   run: ActivityRun,
 ): Promise<void> {
-  const { concurrency, singleCopyBytes } = mediaOf(session, name);
+  const { concurrency, singleCopyBytes } = mediaOf(clusterContext, name);
   const total = objectsIn(bounds.most);
   if (looksFirst)
     await summarise(within(actionsOf(work, run.cursor), bounds), (done) =>

@@ -27,12 +27,12 @@ export function mediaActivities(
     planMedia: wrapActivity(
       'planMedia',
       withOrder(mediaOrder, async (request, run) => {
-        const session = await openClusterContext(deps, request.cluster);
-        const plan = await makeMediaPlan(session, request, run);
+        const clusterContext = await openClusterContext(deps, request.cluster);
+        const plan = await makeMediaPlan(clusterContext, request, run);
         refuseUnconfirmed(plan, request);
-        await openHostState(session.host.stateDir).savePlan(plan);
+        await openHostState(clusterContext.host.stateDir).savePlan(plan);
         await record(
-          session,
+          clusterContext,
           request,
           `plan/${plan.digest}`,
           {
@@ -49,28 +49,30 @@ export function mediaActivities(
     recheckMedia: wrapActivity(
       'recheckMedia',
       withOrder(mediaOrder, async (request, run) => {
-        const session = await openClusterContext(deps, request.cluster);
+        const clusterContext = await openClusterContext(deps, request.cluster);
         // Begun already: what is done is no longer to be done, so the plan made now is another one.
-        if ((await openHostState(session.host.stateDir).usedBy(request.plan))?.operationId === request.operationId)
+        if (
+          (await openHostState(clusterContext.host.stateDir).usedBy(request.plan))?.operationId === request.operationId
+        )
           return { digest: request.plan };
         const look = new MediaScan();
-        const { digest } = await makeMediaPlan(session, request, run, look);
+        const { digest } = await makeMediaPlan(clusterContext, request, run, look);
         if (digest === request.plan) latest = { plan: digest, look };
         return { digest };
       }),
     ),
     applyMedia: wrapActivity('applyMedia', async (step, run) => {
-      const session = await openClusterContext(deps, step.cluster);
+      const clusterContext = await openClusterContext(deps, step.cluster);
       // What an interrupted attempt left is listed anew, perhaps days later.
-      const looksFirst = (await openHostState(session.host.stateDir).usedBy(step.plan)) !== null;
-      const { binding, createdAt } = await authorizePlan(session, step, isMediaPlan);
+      const looksFirst = (await openHostState(clusterContext.host.stateDir).usedBy(step.plan)) !== null;
+      const { binding, createdAt } = await authorizePlan(clusterContext, step, isMediaPlan);
       const found = latest?.plan === step.plan ? latest.look.fresh : null;
       latest = null;
       await applyApproved(
-        session,
+        clusterContext,
         {
           name: binding.media,
-          work: workOf(session, binding),
+          work: workOf(clusterContext, binding),
           bounds: { scannedAt: createdAt, most: binding.counts },
           looksFirst,
           found,
@@ -79,13 +81,13 @@ export function mediaActivities(
       );
     }),
     finishMedia: wrapActivity('finishMedia', async (step, run) => {
-      const session = await openClusterContext(deps, step.cluster);
-      const state = openHostState(session.host.stateDir);
+      const clusterContext = await openClusterContext(deps, step.cluster);
+      const state = openHostState(clusterContext.host.stateDir);
       const earlier = await state.onceDone<MediaOutcome>(step.operationId, OUTCOME);
       if (earlier) return earlier.result;
-      const outcome = await finish(session, step, await authorizePlan(session, step, isMediaPlan), run);
+      const outcome = await finish(clusterContext, step, await authorizePlan(clusterContext, step, isMediaPlan), run);
       await state.recordDone(step.operationId, OUTCOME, outcome);
-      await closePlansOf(session, step.operationId);
+      await closePlansOf(clusterContext, step.operationId);
       return outcome;
     }),
     closeMedia: wrapActivity('closeMedia', async (step) =>
@@ -112,24 +114,26 @@ function refuseUnconfirmed({ binding, observed }: MediaPlan, { confirmed }: Medi
 
 /** Looks again at everything: nothing may be left to do, unless somebody wrote meanwhile. */
 async function finish(
-  session: ClusterContext,
+  clusterContext: ClusterContext,
   step: PlannedStep,
   plan: MediaPlan,
   run: ActivityRun,
 ): Promise<MediaOutcome> {
-  const { counts } = await countAll(workOf(session, plan.binding), run);
+  const { counts } = await countAll(workOf(clusterContext, plan.binding), run);
   const left = objectsIn(counts);
   const found = { done: plan.binding.counts, left, untouched: plan.observed.untouched };
-  const approvals = (await openHostState(session.host.stateDir).approvals(plan.digest)).map(({ by, reason, at }) => ({
-    by,
-    reason,
-    at,
-  }));
-  const report = await session.catalogue.writeIncidentDocument(
+  const approvals = (await openHostState(clusterContext.host.stateDir).approvals(plan.digest)).map(
+    ({ by, reason, at }) => ({
+      by,
+      reason,
+      at,
+    }),
+  );
+  const report = await clusterContext.catalogue.writeIncidentDocument(
     step.operationId,
     mediaReport(plan, found, approvals, new Date().toISOString()),
   );
-  await record(session, step, 'media-outcome', {
+  await record(clusterContext, step, 'media-outcome', {
     kind: 'journal',
     workflowId: step.workflowId,
     step: plan.binding.action,
@@ -144,14 +148,14 @@ export function mediaVerifying(deps: HostDependencies): Pick<HostActivities, 've
     verifyMedia: wrapActivity(
       'verifyMedia',
       withOrder(mediaVerificationOrder, async (step, run) => {
-        const session = await openClusterContext(deps, step.cluster);
-        const media = mediaOf(session, step.order.media);
-        const verdict = await verifyAll(openPlace(session, media), {
+        const clusterContext = await openClusterContext(deps, step.cluster);
+        const media = mediaOf(clusterContext, step.order.media);
+        const verdict = await verifyAll(openPlace(clusterContext, media), {
           ...{ concurrency: media.concurrency, sample: step.order.sample, signal: run.signal },
           report: (done) => run.report({ phase: 'verify', done, unit: 'files' }),
         });
         const text = `media ${media.name}: ${verdict.objects} objects, ${verdict.read} read whole (${verdict.unchecked} without a checksum to compare with), ${verdict.decoded} images decoded, ${verdict.problems} problems`;
-        await record(session, step, 'verify-media', {
+        await record(clusterContext, step, 'verify-media', {
           kind: 'journal',
           workflowId: step.workflowId,
           step: 'verify',

@@ -23,13 +23,13 @@ export function mediaOf({ deps, cluster }: ClusterContext, name: string): MediaC
 
 /** Where a task reads and where it writes; the same place where it brings back in place. */
 export function placesOf(
-  session: ClusterContext,
+  clusterContext: ClusterContext,
   media: MediaConfig,
   { into }: MediaTask,
 ): { readonly from: MediaPlaceName; readonly into: MediaPlaceName } {
   const from = { repository: media.repository, folder: media.folder };
   if (into === undefined) return { from, into: from };
-  const target = targetOf(session, media, into);
+  const target = targetOf(clusterContext, media, into);
   if (
     target.repository === from.repository &&
     (target.folder.startsWith(from.folder) || from.folder.startsWith(target.folder))
@@ -83,10 +83,10 @@ function targetOf({ deps: { config } }: ClusterContext, { cluster }: MediaConfig
 
 /** The work of a plan, opened. */
 export function workOf(
-  session: ClusterContext,
+  clusterContext: ClusterContext,
   { task, from, into, media }: Pick<MediaBinding, 'task' | 'from' | 'into' | 'media'>,
 ): MediaRun {
-  const opened = (place: MediaPlaceName): MediaPlace => openPlace(session, place);
+  const opened = (place: MediaPlaceName): MediaPlace => openPlace(clusterContext, place);
   if (task.kind === 'sync') return { kind: 'sync', from: opened(from), into: opened(into), delete: task.delete };
   const at = Date.parse(task.to);
   if (task.into === undefined) return { kind: 'restore', place: opened(from), at, later: task.later };
@@ -100,10 +100,10 @@ export function workOf(
   );
 }
 
-export function openPlace(session: ClusterContext, { repository, folder }: MediaPlaceName): MediaPlace {
+export function openPlace(clusterContext: ClusterContext, { repository, folder }: MediaPlaceName): MediaPlace {
   return {
     name: `repository ${repository}`,
-    storage: session.deps.openStorage(repositoryOf(session.deps.config, repository), session.user),
+    storage: clusterContext.deps.openStorage(repositoryOf(clusterContext.deps.config, repository), clusterContext.user),
     folder,
   };
 }

@@ -24,14 +24,14 @@ const DAY_MS = 86_400_000;
 
 /** Lists, compares and counts; says exactly what would be done, and refuses what cannot end well. Reads only. */
 export async function makeMediaPlan(
-  session: ClusterContext,
+  clusterContext: ClusterContext,
   request: MediaRequest,
   run: Pick<ActivityRun, 'report' | 'signal'>,
   look?: MediaScan,
 ): Promise<MediaPlan> {
-  const { cluster, deps } = session;
+  const { cluster, deps } = clusterContext;
   const { task } = request.order;
-  const media = mediaOf(session, request.order.media);
+  const media = mediaOf(clusterContext, request.order.media);
   const action = `media-${task.kind}` as const;
   const policy = cluster.approvals[action];
   if (!policy && needsApproval(action))
@@ -50,8 +50,8 @@ export async function makeMediaPlan(
       `leave --later remove out; to make it equal afterwards: reprise media sync NAME --into ${task.into} --delete`,
     );
   }
-  const named = { media: media.name, task, ...placesOf(session, media, task) };
-  const work = workOf(session, named);
+  const named = { media: media.name, task, ...placesOf(clusterContext, media, task) };
+  const work = workOf(clusterContext, named);
   const stated = [...(await warningsOf(work)), ...(await forgotten(work, createdAt))];
   const { counts, changes, cold, samples, ...leftOut } = await countAll(work, run, look);
   const warnings = [...stated, ...coldWarnings(cold), ...leftOutWarnings(leftOut)];

@@ -10,17 +10,17 @@ export function damagedBackup(error: unknown): string | null {
 
 /** Never offered again, until a verification has read it whole and found it good (F15). */
 export async function quarantine(
-  session: ClusterContext,
+  clusterContext: ClusterContext,
   step: Pick<StepInput, 'operationId'>,
   backupId: string,
   reason: string,
 ): Promise<void> {
-  await record(session, step, `quarantine/${backupId}`, { kind: 'quarantine', backupId, reason });
+  await record(clusterContext, step, `quarantine/${backupId}`, { kind: 'quarantine', backupId, reason });
 }
 
 /** Restores from a backup; one that turns out damaged is quarantined, and the failure goes on unchanged. */
 export async function quarantining<T>(
-  session: ClusterContext,
+  clusterContext: ClusterContext,
   step: StepInput,
   backupId: string | undefined,
   restore: () => Promise<T>,
@@ -29,7 +29,7 @@ export async function quarantining<T>(
     return await restore();
   } catch (error) {
     if (backupId !== undefined && isRepriseError(error) && error.code === 'backup-corrupt')
-      await quarantine(session, step, backupId, error.message);
+      await quarantine(clusterContext, step, backupId, error.message);
     throw error;
   }
 }

@@ -20,8 +20,8 @@ type DatabaseSteps = Pick<HostActivities, 'safetyBackup' | 'restoreDatabases' | 
 export function databaseSteps(deps: HostDependencies): DatabaseSteps {
   return {
     safetyBackup: wrapActivity('safetyBackup', async (step, run) => {
-      const { session, plan } = await authorized(deps, step, run);
-      const seen = await probe(connectionAt(session.cluster, plan.binding));
+      const { clusterContext, plan } = await authorized(deps, step, run);
+      const seen = await probe(connectionAt(clusterContext.cluster, plan.binding));
       if (!seen.ok) return `skipped: the server does not answer (${seen.layer}: ${seen.reason})`;
       const own = {
         ...step,
@@ -30,7 +30,7 @@ export function databaseSteps(deps: HostDependencies): DatabaseSteps {
         order: { policy: plan.binding.policy, type: 'auto' as const },
       };
       try {
-        const made = await makeBackup(session, own, run, clusterLocks.recovery(session.cluster.name));
+        const made = await makeBackup(clusterContext, own, run, clusterLocks.recovery(clusterContext.cluster.name));
         return `taken: ${made.map(({ id }) => id).join(', ')}`;
       } catch (error) {
         // What is to be replaced may be what cannot be dumped: it is kept whole, so this stops nothing.
@@ -46,7 +46,7 @@ export function databaseSteps(deps: HostDependencies): DatabaseSteps {
     }),
     swapDatabases: wrapActivity('swapDatabases', async (step, run) => {
       const work = await authorized(deps, step, run);
-      await requirePromotion(work.session, work.plan);
+      await requirePromotion(work.clusterContext, work.plan);
       await once(work, step, SWAPPED, () => swapIn(work, step));
     }),
   };
@@ -55,25 +55,25 @@ export function databaseSteps(deps: HostDependencies): DatabaseSteps {
 /** Name of the step in the host's ledger: from then on the restored databases have the live ones' names. */
 export const SWAPPED = 'swap databases';
 
-async function swapIn({ session, plan }: Authorized, step: PlannedStep): Promise<void> {
+async function swapIn({ clusterContext, plan }: Authorized, step: PlannedStep): Promise<void> {
   for (const { database } of plan.binding.backups) {
     if (!database) continue;
     const aside = oldDatabaseName(database, step.operationId);
     // The record comes first: a crash in between leaves a record too many, never old data nobody knows of.
-    await record(session, step, `kept/${database}`, {
+    await record(clusterContext, step, `kept/${database}`, {
       kind: 'kept',
       keptId: `${step.operationId}/${database}`,
       what: `old database ${database}`,
       where: aside,
       sizeBytes: null,
-      host: session.deps.host,
+      host: clusterContext.deps.host,
     });
-    await swapDatabases(connectionAt(session.cluster, plan.binding), {
+    await swapDatabases(connectionAt(clusterContext.cluster, plan.binding), {
       live: database,
       fresh: newDatabaseName(database, step.operationId),
       oldData: aside,
     });
-    await record(session, step, `dropped/${keptBeside(step, database)}`, {
+    await record(clusterContext, step, `dropped/${keptBeside(step, database)}`, {
       kind: 'kept-dropped',
       keptId: keptBeside(step, database),
     });
@@ -84,10 +84,10 @@ const keptBeside = ({ operationId }: PlannedStep, database: string): string => `
 
 async function restoreBeside(work: Authorized, step: PlannedStep, run: ActivityRun): Promise<ReachedTarget> {
   const context = await work.context();
-  const connection = connectionAt(work.session.cluster, work.plan.binding);
-  const current = await currentBackups(work.session, run);
+  const connection = connectionAt(work.clusterContext.cluster, work.plan.binding);
+  const current = await currentBackups(work.clusterContext, run);
   for (const planned of work.plan.binding.backups)
-    await quarantining(work.session, step, planned.id, () => restoreOne(planned));
+    await quarantining(work.clusterContext, step, planned.id, () => restoreOne(planned));
   const oldest = work.plan.binding.backups
     .map(({ id }) => current.find((backup) => backup.id === id)?.startedAt ?? '')
     .toSorted()[0];
@@ -99,13 +99,13 @@ async function restoreBeside(work: Authorized, step: PlannedStep, run: ActivityR
     const intoDatabase = newDatabaseName(database, step.operationId);
     // Until it is swapped in: given up, the copy is evidence that somebody knows of and can drop.
     const keptId = keptBeside(step, database);
-    await record(work.session, step, `kept/${keptId}`, {
+    await record(work.clusterContext, step, `kept/${keptId}`, {
       kind: 'kept',
       keptId,
       what: `restored copy of database ${database}, not put in its place`,
       where: intoDatabase,
       sizeBytes: null,
-      host: work.session.deps.host,
+      host: work.clusterContext.deps.host,
     });
     await logicalOf(work).restoreGlobals(context, backup, connection);
     await logicalOf(work).restoreDatabase(context, { backup, intoDatabase, connection });

@@ -41,8 +41,8 @@ export function directorySteps(deps: HostDependencies): DirectorySteps {
     restoreFiles: wrapActivity('restoreFiles', async (step, run) => {
       const work = await authorized(deps, step, run);
       const [planned] = work.plan.binding.backups;
-      await quarantining(work.session, step, planned?.id, async () => {
-        const backup = approvedBackup(planned, await currentBackups(work.session, run));
+      await quarantining(work.clusterContext, step, planned?.id, async () => {
+        const backup = approvedBackup(planned, await currentBackups(work.clusterContext, run));
         const place = {
           backup,
           dataDir: work.dataDir,
@@ -58,12 +58,12 @@ export function directorySteps(deps: HostDependencies): DirectorySteps {
     ),
     promoteServer: wrapActivity('promoteServer', async (step, run) => {
       const work = await authorized(deps, step, run);
-      await requirePromotion(work.session, work.plan);
-      const connection = connectionAt(work.session.cluster, work.plan.binding);
-      await openHostState(work.session.host.stateDir).recordDone(step.operationId, PROMOTION, null);
+      await requirePromotion(work.clusterContext, work.plan);
+      const connection = connectionAt(work.clusterContext.cluster, work.plan.binding);
+      await openHostState(work.clusterContext.host.stateDir).recordDone(step.operationId, PROMOTION, null);
       const { timeline } = await promoteServer(connection);
-      await openHostState(work.session.host.stateDir).recordDone(step.operationId, PROMOTED, null);
-      await resetRecoverySettings(work.dataDir, work.session.user);
+      await openHostState(work.clusterContext.host.stateDir).recordDone(step.operationId, PROMOTED, null);
+      await resetRecoverySettings(work.dataDir, work.clusterContext.user);
       await (await work.service()).reload();
       return { timeline, repaired: await repairAllCollations(connection) };
     }),
@@ -71,24 +71,24 @@ export function directorySteps(deps: HostDependencies): DirectorySteps {
       const work = await authorized(deps, step, run);
       const physical = physicalOf(work);
       const context = await work.context();
-      const connection = connectionAt(work.session.cluster, work.plan.binding);
+      const connection = connectionAt(work.clusterContext.cluster, work.plan.binding);
       const command = physical.archiveCommand(context);
       if (command === null) await resetArchiveCommand(connection);
       else await rearmArchiving(connection, command, { signal: run.signal });
       await physical.rearm(context);
     }),
     freshBackup: wrapActivity('freshBackup', async (step, run) => {
-      const { session, plan } = await authorized(deps, step, run);
-      const own = { ...step, operationId: await freshOperation(session, step.operationId) };
+      const { clusterContext, plan } = await authorized(deps, step, run);
+      const own = { ...step, operationId: await freshOperation(clusterContext, step.operationId) };
       // Rests on nothing: what was made before may be of a timeline that this recovery has left.
       const made = await makeBackup(
-        session,
+        clusterContext,
         { ...own, requester: 'recovery', order: { policy: plan.binding.policy, type: 'full' } },
         run,
-        clusterLocks.recovery(session.cluster.name),
+        clusterLocks.recovery(clusterContext.cluster.name),
       );
       for (const { id } of made) {
-        const verdict = await verifyAndRecord(session, own, { backupId: id, restore: false }, run);
+        const verdict = await verifyAndRecord(clusterContext, own, { backupId: id, restore: false }, run);
         if (!verdict.ok)
           throw new RepriseError(
             'backup-corrupt',
@@ -116,18 +116,24 @@ async function replay(
   target: RecoveryTarget,
   run: ActivityRun,
 ): Promise<ReachedTarget> {
-  const { session, plan, dataDir } = work;
-  await requireTarget(session, plan, target);
+  const { clusterContext, plan, dataDir } = work;
+  await requireTarget(clusterContext, plan, target);
   const salvage =
-    (await openHostState(session.host.stateDir).onceDone<SalvageResult>(step.operationId, SALVAGED))?.result ?? null;
+    (await openHostState(clusterContext.host.stateDir).onceDone<SalvageResult>(step.operationId, SALVAGED))?.result ??
+    null;
   const service = await work.service();
-  const connection = connectionAt(session.cluster, plan.binding);
-  const context = await readContext(session, policyOf(session, plan.binding.policy), run, step.operationId);
+  const connection = connectionAt(clusterContext.cluster, plan.binding);
+  const context = await readContext(
+    clusterContext,
+    policyOf(clusterContext, plan.binding.policy),
+    run,
+    step.operationId,
+  );
   if ((await service.status()) === 'running') {
     const now = await recoveryProgress(connection).catch(() => null);
     if (now && !now.inRecovery) {
       // Ours: by an attempt whose answer was lost, or before a Reset. Any other came before its target was looked at (F24).
-      if (await openHostState(session.host.stateDir).onceDone(step.operationId, PROMOTION))
+      if (await openHostState(clusterContext.host.stateDir).onceDone(step.operationId, PROMOTION))
         return reachedOf(work, target, salvage, now);
       throw new RepriseError(
         'target-not-reached',
@@ -138,7 +144,7 @@ async function replay(
   }
   const request = {
     dataDir,
-    user: session.user,
+    user: clusterContext.user,
     target,
     restoreCommand: physicalOf(work).restoreCommand(context),
     restoreBeginningCommand: physicalOf(work).restoreBeginningCommand?.(context),

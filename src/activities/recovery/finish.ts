@@ -21,7 +21,7 @@ export function finishingActivities(
   return {
     runChecks: wrapActivity('runChecks', async (step, run) => {
       const work = await authorized(deps, step, run);
-      const { cluster } = work.session;
+      const { cluster } = work.clusterContext;
       if (!work.plan.binding.steps.includes('run-checks')) return [];
       const results: CheckResult[] = [];
       const beside = step.method === 'databases' && !(await isDone(work, step, SWAPPED));
@@ -31,34 +31,34 @@ export function finishingActivities(
       return results;
     }),
     finishRecovery: wrapActivity('finishRecovery', async (step) => {
-      const session = await openClusterContext(deps, step.cluster);
-      const earlier = (await session.catalogue.state()).outcomes.get(step.operationId);
+      const clusterContext = await openClusterContext(deps, step.cluster);
+      const earlier = (await clusterContext.catalogue.state()).outcomes.get(step.operationId);
       if (earlier) {
-        await closePlansOf(session, step.operationId);
+        await closePlansOf(clusterContext, step.operationId);
         return earlier.outcome;
       }
-      await authorize(session, step);
-      const report = await writeDocument(session, step, step.outcome);
+      await authorize(clusterContext, step);
+      const report = await writeDocument(clusterContext, step, step.outcome);
       const outcome: RecoveryOutcome = { ...step.outcome, report };
-      await record(session, step, 'outcome', { kind: 'outcome', workflowId: step.workflowId, outcome });
-      await closePlansOf(session, step.operationId);
+      await record(clusterContext, step, 'outcome', { kind: 'outcome', workflowId: step.workflowId, outcome });
+      await closePlansOf(clusterContext, step.operationId);
       return outcome;
     }),
     writeReport: wrapActivity('writeReport', async (step) => {
-      const session = await openClusterContext(deps, step.cluster);
-      const known = (await session.catalogue.state()).outcomes.get(step.operationId);
-      return writeDocument(session, step, known?.outcome ?? null);
+      const clusterContext = await openClusterContext(deps, step.cluster);
+      const known = (await clusterContext.catalogue.state()).outcomes.get(step.operationId);
+      return writeDocument(clusterContext, step, known?.outcome ?? null);
     }),
   };
 }
 
 /** Writes the incident document from the records as they are now; returns its key in the repository. */
 async function writeDocument(
-  session: ClusterContext,
+  clusterContext: ClusterContext,
   { cluster, operationId, incident }: StepInput & { incident?: string },
   outcome: Omit<RecoveryOutcome, 'report'> | null,
 ): Promise<string> {
-  const facts = await session.catalogue.state();
+  const facts = await clusterContext.catalogue.state();
   const plans = [...facts.plans.values()].filter((entry) => entry.operationId === operationId);
   // One may have been begun and left for another, whose backup was whole (F15).
   const plan = (plans.findLast(({ usedAt }) => usedAt !== null) ?? plans.at(-1))?.plan ?? null;
@@ -74,12 +74,12 @@ async function writeDocument(
     kept: facts.kept.filter((entry) => entry.operationId === operationId),
     language: 'en',
   });
-  return session.catalogue.writeIncidentDocument(operationId, document);
+  return clusterContext.catalogue.writeIncidentDocument(operationId, document);
 }
 
 /** One check; an unreachable server or a wrong query is a failed check, not a failed recovery. */
 async function runOne(work: Authorized, check: CheckConfig, beside: boolean, run: ActivityRun): Promise<CheckResult> {
-  const { session, plan } = work;
+  const { clusterContext, plan } = work;
   const { database } = check.options as { database?: string };
   if (beside && database && !plan.binding.backups.some((planned) => planned.database === database)) {
     return { name: check.name, status: 'skipped', detail: `database ${database} is not part of this recovery` };
@@ -89,8 +89,8 @@ async function runOne(work: Authorized, check: CheckConfig, beside: boolean, run
       ? { ...check.options, database: newDatabaseName(database, plan.binding.operationId) }
       : check.options;
   try {
-    const connection = connectionAt(session.cluster, plan.binding);
-    const { status, detail } = await session.deps.checkOf(check.type).run(
+    const connection = connectionAt(clusterContext.cluster, plan.binding);
+    const { status, detail } = await clusterContext.deps.checkOf(check.type).run(
       {
         connection,
         recorded: await recordedCounts(work, database),
@@ -111,11 +111,11 @@ function isBackupsEnd({ kind }: RecoveryTarget): boolean {
 
 /** Rows as they were counted with the backups of the plan. */
 async function recordedCounts(
-  { session, plan }: Authorized,
+  { clusterContext, plan }: Authorized,
   database: string | undefined,
 ): Promise<readonly TableCount[]> {
   const ids = plan.binding.backups.map(({ id }) => id);
-  const { backups } = await session.catalogue.state();
+  const { backups } = await clusterContext.catalogue.state();
   return backups
     .filter(({ id }) => ids.includes(id))
     .flatMap(({ contents }) => (contents ?? []).filter((count) => !database || count.database === database));

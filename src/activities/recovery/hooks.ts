@@ -22,12 +22,12 @@ const LOCK_PATIENCE_MS = 600_000;
 export function hookActivities(deps: HostDependencies): Pick<HostActivities, 'runHook' | 'undoHook'> {
   return {
     runHook: wrapActivity('runHook', async (step, run) => {
-      const { session, plan } = await authorized(deps, step, run);
+      const { clusterContext, plan } = await authorized(deps, step, run);
       const { hooks } = plan.binding;
       if (!hooks.includes(step.hook)) throw notOfThePlan(step.hook);
-      const ledger = ledgerOf(session, step.operationId);
+      const ledger = ledgerOf(clusterContext, step.operationId);
       if (undoHookOf(plan.binding, step.hook) !== null) await ledger.begin(step.hook);
-      await runHook(session, step.hook, run);
+      await runHook(clusterContext, step.hook, run);
       // Where this hook takes others back, they have been.
       for (const hook of hooks) if (undoHookOf(plan.binding, hook) === step.hook) await ledger.undone(hook);
     }),
@@ -35,17 +35,17 @@ export function hookActivities(deps: HostDependencies): Pick<HostActivities, 'ru
       const ledger = ledgerOf(await openClusterContext(deps, step.cluster), step.operationId);
       // One that the gate kept from running is not taken back.
       if (!(await ledger.isPending(step.hook))) return;
-      const { session, plan } = await authorized(deps, step, run);
+      const { clusterContext, plan } = await authorized(deps, step, run);
       const undo = undoHookOf(plan.binding, step.hook);
       if (undo === null) throw notOfThePlan(`undo of ${step.hook}`);
       const once = async (): Promise<void> => {
         if (!(await ledger.isPending(step.hook))) return;
-        await runHook(session, undo, run);
+        await runHook(clusterContext, undo, run);
         await ledger.undone(step.hook);
       };
-      await waitForLock(session.host.stateDir, `operation-${step.operationId}`, once, {
+      await waitForLock(clusterContext.host.stateDir, `operation-${step.operationId}`, once, {
         signal: run.signal,
-        patienceMs: LOCK_PATIENCE_MS,
+        timeoutMs: LOCK_PATIENCE_MS,
       });
     }),
   };

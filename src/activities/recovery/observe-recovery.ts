@@ -54,31 +54,31 @@ type Request = PlanningRequest & StepInput;
  * @throws RepriseError of the first policy that refuses, where all do; what the storage, the disk and the server throw
  */
 export async function observeRecovery(
-  context: ClusterContext,
+  clusterContext: ClusterContext,
   terms: PlanTerms,
   request: Request,
   run: ActivityRun,
 ): Promise<RecoveryObservations> {
   const at = new Date().toISOString();
   const { operationId, order } = request;
-  const source = (await restartSuffices(context, order)) ?? (await chooseBackups(context, request, run));
-  const policy = source.policy && policyOf(context, source.policy.name);
+  const source = (await restartSuffices(clusterContext, order)) ?? (await chooseBackups(clusterContext, request, run));
+  const policy = source.policy && policyOf(clusterContext, source.policy.name);
   const dataDirExists = terms.place.dataDir !== null && (await pathExists(terms.place.dataDir));
   return {
     at,
     source,
     dataDirExists,
-    ...(await observePlace(context, terms, source)),
-    coldFiles: policy ? await observeColdFiles(context, policy, source.outline.backups, run, operationId) : null,
-    engineConfigDigest: policy && (await engineFor(context, policy).configDigest?.(policy)),
-    media: await observeMedia(context, request, stateOf(source), run),
-    disk: source.method === 'databases' ? null : await observeDisk(context, terms, source, dataDirExists),
+    ...(await observePlace(clusterContext, terms, source)),
+    coldFiles: policy ? await observeColdFiles(clusterContext, policy, source.outline.backups, run, operationId) : null,
+    engineConfigDigest: policy && (await engineFor(clusterContext, policy).configDigest?.(policy)),
+    media: await observeMedia(clusterContext, request, stateOf(source), run),
+    disk: source.method === 'databases' ? null : await observeDisk(clusterContext, terms, source, dataDirExists),
   };
 }
 
 /** What is in the place that is recovered into, as far as the method touches it. */
 async function observePlace(
-  context: ClusterContext,
+  clusterContext: ClusterContext,
   { cluster, place }: PlanTerms,
   { method, outline }: RecoverySource,
 ): Promise<PlaceObservations> {
@@ -101,69 +101,75 @@ async function observePlace(
     ...untouched,
     topology: await readClusterTopology(cluster.connection, cluster.dataDir),
     replacesRunningServer: (await probe(cluster.connection)).ok,
-    oldDataDir: place.dataDir ? await oldDataDirOf(context, place.dataDir) : null,
+    oldDataDir: place.dataDir ? await oldDataDirOf(clusterContext, place.dataDir) : null,
     missingConfiguration: await missingConfiguration(outline.backups),
   };
 }
 
 /** The cheap thing first: nothing is replaced where the data directory is whole and only the server is down. */
-async function restartSuffices(context: ClusterContext, order: RecoveryOrder): Promise<RecoverySource | null> {
-  const { cluster, user } = context;
+async function restartSuffices(clusterContext: ClusterContext, order: RecoveryOrder): Promise<RecoverySource | null> {
+  const { cluster, user } = clusterContext;
   if (!allowsRestart(order) || !cluster.dataDir || !cluster.service) return null;
   if ((await probe(cluster.connection)).ok) return null;
-  const found = await inspectDataDir(await postgresBinOf(context), cluster.dataDir, user);
+  const found = await inspectDataDir(await postgresBinOf(clusterContext), cluster.dataDir, user);
   if (found.state !== 'whole') return null;
   return restartSource({ reason: found.reason, systemIdentifier: found.control?.systemIdentifier ?? null });
 }
 
 /** Asks the engines in turn, until one can say how it would recover. */
-async function chooseBackups(context: ClusterContext, request: Request, run: ActivityRun): Promise<RecoverySource> {
+async function chooseBackups(
+  clusterContext: ClusterContext,
+  request: Request,
+  run: ActivityRun,
+): Promise<RecoverySource> {
   const { order } = request;
-  const backups = await currentBackups(context, run);
-  const named = namedBackup(order, context.cluster.name, backups);
+  const backups = await currentBackups(clusterContext, run);
+  const named = namedBackup(order, clusterContext.cluster.name, backups);
   let refusal: unknown = null;
-  for (const one of await candidatePolicies(context, order, named)) {
+  for (const one of await candidatePolicies(clusterContext, order, named)) {
     try {
-      return await outlineOf(context, one, request, backups, run);
+      return await outlineOf(clusterContext, one, request, backups, run);
     } catch (error) {
       if (!isRepriseError(error) || damagedBackup(error) !== null) throw error;
       refusal ??= error;
     }
   }
-  throw refusal ?? noPolicyReaches(context.cluster, order);
+  throw refusal ?? noPolicyReaches(clusterContext.cluster, order);
 }
 
 async function candidatePolicies(
-  context: ClusterContext,
+  clusterContext: ClusterContext,
   order: RecoveryOrder,
   ofBackup: Backup | undefined,
 ): Promise<readonly CapablePolicy[]> {
   const capable = (policy: CapablePolicy['policy']): CapablePolicy => ({
     policy,
-    capabilities: engineFor(context, policy).capabilities,
+    capabilities: engineFor(clusterContext, policy).capabilities,
   });
   const named = order.policy ?? ofBackup?.policy;
-  if (!named) return ablePolicies((await policiesHere(context.deps, context.cluster)).map(capable), order);
-  const policy = policyOf(context, named);
-  await requireHere(context.deps, policy.repository, policy.cluster);
+  if (!named)
+    return ablePolicies((await policiesHere(clusterContext.deps, clusterContext.cluster)).map(capable), order);
+  const policy = policyOf(clusterContext, named);
+  await requireHere(clusterContext.deps, policy.repository, policy.cluster);
   return [capable(policy)];
 }
 
 async function outlineOf(
-  context: ClusterContext,
+  clusterContext: ClusterContext,
   one: CapablePolicy,
   { order, operationId }: Request,
   backups: readonly Backup[],
   run: ActivityRun,
 ): Promise<RecoverySource> {
-  const { cluster } = context;
+  const { cluster } = clusterContext;
   const { policy } = one;
-  const engine = engineFor(context, policy);
+  const engine = engineFor(clusterContext, policy);
   const candidates = candidateBackups(one, order, backups);
-  const outline = await engine.outlineRecovery(await readContext(context, policy, run, operationId), {
+  const outline = await engine.outlineRecovery(await readContext(clusterContext, policy, run, operationId), {
     target: order.target,
     candidates,
-    oldDataDir: order.into === 'in-place' && cluster.dataDir ? await oldDataDirOf(context, cluster.dataDir) : null,
+    oldDataDir:
+      order.into === 'in-place' && cluster.dataDir ? await oldDataDirOf(clusterContext, cluster.dataDir) : null,
     databases: order.database ? [order.database] : cluster.databases,
   });
   return {
@@ -184,18 +190,19 @@ function missingConfiguration(backups: readonly Backup[]): Promise<readonly stri
 
 /** Lists the media only where they can go to the same instant: what is refused is not listed first. */
 async function observeMedia(
-  context: ClusterContext,
+  clusterContext: ClusterContext,
   request: Request,
   stateAt: string | null,
   run: ActivityRun,
 ): Promise<RecoveryObservations['media']> {
   const { withMedia: name } = request.order;
-  if (name === undefined || stateAt === null || mediaRefusal(request, context.cluster, stateAt) !== null) return null;
-  return mediaPlanAt(context, { ...request, name, instant: new Date(stateAt).toISOString() }, run);
+  if (name === undefined || stateAt === null || mediaRefusal(request, clusterContext.cluster, stateAt) !== null)
+    return null;
+  return mediaPlanAt(clusterContext, { ...request, name, instant: new Date(stateAt).toISOString() }, run);
 }
 
 async function observeDisk(
-  context: ClusterContext,
+  clusterContext: ClusterContext,
   { cluster: { recovery }, place }: PlanTerms,
   { method }: RecoverySource,
   dataDirExists: boolean,
@@ -206,8 +213,8 @@ async function observeDisk(
   const fate = oldDataFate(place, oldData, { method, dataDirExists });
   if (fate === 'none' || fate === 'renamed') return { freeBytes: await freeBytes(dirname(dataDir)) };
   const old = {
-    usedBytes: await usedBytes(dataDir, context.user),
-    walBytes: fate === 'overwritten' ? await usedBytes(join(dataDir, 'pg_wal'), context.user) : 0,
+    usedBytes: await usedBytes(dataDir, clusterContext.user),
+    walBytes: fate === 'overwritten' ? await usedBytes(join(dataDir, 'pg_wal'), clusterContext.user) : 0,
   };
   const free = await freeBytes(dataDir);
   if (oldData.mode !== 'aside-on') return { freeBytes: free, oldData: old };
@@ -218,8 +225,8 @@ async function observeDisk(
     copyTo: {
       path,
       freeBytes: await freeBytes(path),
-      writable: await isWritableDirectory(path, context.user),
-      user: context.user?.name ?? null,
+      writable: await isWritableDirectory(path, clusterContext.user),
+      user: clusterContext.user?.name ?? null,
       sameFileSystem: await onSameFileSystem(path, dataDir),
     },
   };

@@ -21,25 +21,25 @@ export function planningActivities(
     planRecovery: wrapActivity(
       'planRecovery',
       withOrder(recoveryOrder, async (request, run) => {
-        const session = await openClusterContext(deps, request.cluster);
-        const plan = await soundPlan(session, request, run);
-        await openHostState(session.host.stateDir).savePlan(plan);
-        await record(session, request, `plan/${plan.digest}`, { kind: 'plan', plan }, request.requester);
+        const clusterContext = await openClusterContext(deps, request.cluster);
+        const plan = await soundPlan(clusterContext, request, run);
+        await openHostState(clusterContext.host.stateDir).savePlan(plan);
+        await record(clusterContext, request, `plan/${plan.digest}`, { kind: 'plan', plan }, request.requester);
         return plan;
       }),
     ),
     recheckPlan: wrapActivity(
       'recheckPlan',
       withOrder(recoveryOrder, async (request, run) => {
-        const session = await openClusterContext(deps, request.cluster);
-        const before = await openHostState(session.host.stateDir).readPlan(request.plan);
+        const clusterContext = await openClusterContext(deps, request.cluster);
+        const before = await openHostState(clusterContext.host.stateDir).readPlan(request.plan);
         if (!before || !isRecoveryPlan(before))
           throw new RepriseError('plan-unknown', `this host holds no plan ${request.plan.slice(0, 12)} of a recovery`);
-        const used = await openHostState(session.host.stateDir).usedBy(request.plan);
+        const used = await openHostState(clusterContext.host.stateDir).usedBy(request.plan);
         // Under way already (a Reset, a lost completion): its steps are found done one by one, the old world is gone.
         if (used?.operationId === request.operationId) return { digest: before.digest, changed: [] };
-        const now = await makePlan(session, request, run, before.binding.thaw).catch((error: unknown) =>
-          brokenBy(session, request, error),
+        const now = await makePlan(clusterContext, request, run, before.binding.thaw).catch((error: unknown) =>
+          brokenBy(clusterContext, request, error),
         );
         if ('damaged' in now) return { digest: null, changed: [now.damaged] };
         const changed = Object.keys(now.binding).filter(
@@ -51,47 +51,51 @@ export function planningActivities(
       }),
     ),
     pin: wrapActivity('pin', async (step) => {
-      const session = await openClusterContext(deps, step.cluster);
-      const plan = await openHostState(session.host.stateDir).readPlan(step.plan);
+      const clusterContext = await openClusterContext(deps, step.cluster);
+      const plan = await openHostState(clusterContext.host.stateDir).readPlan(step.plan);
       // Also what is listed and not recorded: a repository just taken over, a worker that died before the record.
       const backupIds = plan && isRecoveryPlan(plan) ? plan.binding.backups.map(({ id }) => id) : [];
-      const first = (await session.catalogue.state()).backups.find(({ id }) => backupIds.includes(id));
+      const first = (await clusterContext.catalogue.state()).backups.find(({ id }) => backupIds.includes(id));
       // Each time a record of its own: one found from before an `unpin` would pin nothing.
-      await record(session, step, `pin/${step.plan}/${Date.now()}`, {
+      await record(clusterContext, step, `pin/${step.plan}/${Date.now()}`, {
         kind: 'pin',
         backupIds,
         walFrom: first?.wal?.start ?? null,
       });
     }),
     unpin: wrapActivity('unpin', async (step) => {
-      const session = await openClusterContext(deps, step.cluster);
-      await closePlansOf(session, step.operationId);
-      await record(session, step, `unpin/${Date.now()}`, { kind: 'unpin' });
+      const clusterContext = await openClusterContext(deps, step.cluster);
+      await closePlansOf(clusterContext, step.operationId);
+      await record(clusterContext, step, `unpin/${Date.now()}`, { kind: 'unpin' });
     }),
   };
 }
 
 /** A backup found damaged is quarantined, and says so in place of a plan; any other failure goes on. */
-async function brokenBy(session: ClusterContext, request: PlanRequest, error: unknown): Promise<{ damaged: string }> {
+async function brokenBy(
+  clusterContext: ClusterContext,
+  request: PlanRequest,
+  error: unknown,
+): Promise<{ damaged: string }> {
   const backupId = damagedBackup(error);
   if (backupId === null) throw error;
-  await quarantine(session, request, backupId, (error as Error).message);
+  await quarantine(clusterContext, request, backupId, (error as Error).message);
   return { damaged: `${(error as Error).message}: quarantined` };
 }
 
 /** The plan with the newest backups that are whole: damaged ones are quarantined on the way (F15). */
-async function soundPlan(session: ClusterContext, request: PlanRequest, run: ActivityRun): Promise<Plan> {
+async function soundPlan(clusterContext: ClusterContext, request: PlanRequest, run: ActivityRun): Promise<Plan> {
   let damage = null as { readonly backupId: string; readonly error: unknown } | null;
   for (;;) {
     try {
-      return await makePlan(session, request, run);
+      return await makePlan(clusterContext, request, run);
     } catch (error) {
       const backupId = damagedBackup(error);
       // Where no other is left, or one was asked for by its name, the damage is the answer.
       if (backupId === null)
         throw damage && isRepriseError(error) && error.code === 'no-usable-backup' ? damage.error : error;
       if (backupId === damage?.backupId) throw error;
-      await brokenBy(session, request, error);
+      await brokenBy(clusterContext, request, error);
       if (request.order.target.kind === 'backup') throw error;
       damage = { backupId, error };
     }
@@ -103,14 +107,14 @@ async function soundPlan(session: ClusterContext, request: PlanRequest, run: Act
  * @throws RepriseError with the reason of a refusal
  */
 export async function makePlan(
-  context: ClusterContext,
+  clusterContext: ClusterContext,
   request: PlanRequest,
   run: ActivityRun,
   approvedThaw?: PlannedThaw,
 ): Promise<Plan> {
-  const { cluster, deps } = context;
+  const { cluster, deps } = clusterContext;
   const asked = { ...request, approvedThaw };
   const terms = planTerms(deps.config, deps.host, cluster, request.order.into);
-  const decided = decideRecovery(terms, asked, await observeRecovery(context, terms, asked, run));
+  const decided = decideRecovery(terms, asked, await observeRecovery(clusterContext, terms, asked, run));
   return { digest: planDigest(decided.binding), ...decided };
 }

@@ -25,12 +25,12 @@ interface AtInstant extends Pick<PlanRequest, 'cluster' | 'operationId' | 'workf
 
 /** The plan of media that go to the instant of a database. */
 export function mediaPlanAt(
-  session: ClusterContext,
+  clusterContext: ClusterContext,
   { cluster, operationId, workflowId, requester, name, instant }: AtInstant,
   run: ActivityRun,
 ) {
   return makeMediaPlan(
-    session,
+    clusterContext,
     { cluster, operationId, workflowId, requester, order: { media: name, task: taskOf({ instant }) } },
     run,
   );
@@ -57,15 +57,15 @@ interface Restored {
 }
 
 async function bringBack(
-  { session, plan }: Authorized,
+  { clusterContext, plan }: Authorized,
   step: PlannedStep,
   planned: PlannedMedia,
   run: ActivityRun,
 ): Promise<Restored> {
-  const { looksFirst } = await begin(session, step, plan, planned, run);
-  const work = mediaWork(session, planned);
+  const { looksFirst } = await begin(clusterContext, step, plan, planned, run);
+  const work = mediaWork(clusterContext, planned);
   const bounds = { scannedAt: plan.createdAt, most: { ...planned.counts, remove: { objects: 0, bytes: 0 } } };
-  await applyApproved(session, { name: planned.name, work, bounds, looksFirst }, run).catch((error: unknown) => {
+  await applyApproved(clusterContext, { name: planned.name, work, bounds, looksFirst }, run).catch((error: unknown) => {
     // `plan-stale` would end a recovery whose database is restored: it waits for a person instead.
     if (!isRepriseError(error) || error.code !== 'plan-stale') throw error;
     throw new RepriseError(
@@ -75,7 +75,7 @@ async function bringBack(
     );
   });
   const left = objectsIn((await countAll(work, run)).counts);
-  await record(session, step, restored(planned), {
+  await record(clusterContext, step, restored(planned), {
     kind: 'journal',
     workflowId: step.workflowId,
     step: 'media',
@@ -90,16 +90,16 @@ async function bringBack(
  * approved is changed and no more, and what was written since the plan stays as it is.
  */
 async function begin(
-  session: ClusterContext,
+  clusterContext: ClusterContext,
   step: PlannedStep,
   { binding }: Plan,
   planned: PlannedMedia,
   run: ActivityRun,
 ): Promise<{ readonly looksFirst: boolean }> {
-  const state = openHostState(session.host.stateDir);
+  const state = openHostState(clusterContext.host.stateDir);
   const begun = `${restored(planned)}-begun`;
   if (await state.onceDone(step.operationId, begun)) return { looksFirst: true };
-  const now = await mediaPlanAt(session, { ...step, requester: binding.requester, ...planned }, run);
+  const now = await mediaPlanAt(clusterContext, { ...step, requester: binding.requester, ...planned }, run);
   const same = now.digest === planned.digest;
   if (!same && !step.retry) {
     throw new RepriseError(
@@ -112,34 +112,41 @@ async function begin(
   return { looksFirst: !same };
 }
 
-function mediaWork(session: ClusterContext, planned: PlannedMedia) {
+function mediaWork(clusterContext: ClusterContext, planned: PlannedMedia) {
   const task = taskOf(planned);
-  return workOf(session, { task, media: planned.name, ...placesOf(session, mediaOf(session, planned.name), task) });
+  return workOf(clusterContext, {
+    task,
+    media: planned.name,
+    ...placesOf(clusterContext, mediaOf(clusterContext, planned.name), task),
+  });
 }
 
 /** Whether the media are as planned, and whether what rows name is there; `beside`: the databases are not swapped in yet. */
 export async function checkMedia(
-  { session, plan }: Authorized,
+  { clusterContext, plan }: Authorized,
   step: PlannedStep,
   planned: PlannedMedia,
   beside: boolean,
 ): Promise<CheckResult> {
   const name = `media/${planned.name}`;
-  const done = await openHostState(session.host.stateDir).onceDone<Restored>(step.operationId, restored(planned));
+  const done = await openHostState(clusterContext.host.stateDir).onceDone<Restored>(
+    step.operationId,
+    restored(planned),
+  );
   const left = done?.result.left ?? 0;
   const state = `as at ${planned.instant} (${plannedMediaInWords(planned, sizeInWords)})${left > 0 ? `, but ${left} changes are left: objects were written in the meantime` : ''}`;
   const status = left > 0 ? 'failed' : 'passed';
-  const media = mediaOf(session, planned.name);
+  const media = mediaOf(clusterContext, planned.name);
   if (!media.objectsQuery) return { name, status, detail: `${state}; no objects_query says what rows name` };
   const { database, query } = media.objectsQuery;
   const isRestored = plan.binding.backups.some((backup) => backup.database === database);
   try {
-    const connection = connectionAt(session.cluster, plan.binding);
+    const connection = connectionAt(clusterContext.cluster, plan.binding);
     const seen = await withNamedKeys(
       connection,
       beside && isRestored ? newDatabaseName(database, step.operationId) : database,
       query,
-      (keys) => countMissing(keys, openPlace(session, media)),
+      (keys) => countMissing(keys, openPlace(clusterContext, media)),
     );
     const missing =
       seen.missingRows === 0

@@ -32,7 +32,7 @@ const TURN_PATIENCE_MS = 600_000;
 
 /** Everything a destructive step needs, opened only after the host has authorized it. */
 export interface Authorized {
-  readonly session: ClusterContext;
+  readonly clusterContext: ClusterContext;
   readonly plan: Plan;
   readonly dataDir: string;
   readonly inPlace: boolean;
@@ -44,32 +44,34 @@ export interface Authorized {
 
 /** Authorizes a step on this host, then opens what it works with. */
 export async function authorized(deps: HostDependencies, step: PlannedStep, run: ActivityRun): Promise<Authorized> {
-  const session = await openClusterContext(deps, step.cluster);
-  const plan = await authorize(session, step);
+  const clusterContext = await openClusterContext(deps, step.cluster);
+  const plan = await authorize(clusterContext, step);
   const { binding } = plan;
   const inPlace = binding.into === 'in-place';
-  const dataDir = binding.dataDir ?? session.cluster.dataDir ?? '';
+  const dataDir = binding.dataDir ?? clusterContext.cluster.dataDir ?? '';
   return {
-    session,
+    clusterContext,
     plan,
     dataDir,
     inPlace,
     signal: run.signal,
     service: async () => {
       // A clone is started where it lies; only the cluster itself has a service of its own.
-      const service = inPlace ? (session.cluster.service ?? { kind: 'pg_ctl' as const }) : { kind: 'pg_ctl' as const };
-      return serviceOf({ dataDir, service }, await postgresBinOf(session), session.user);
+      const service = inPlace
+        ? (clusterContext.cluster.service ?? { kind: 'pg_ctl' as const })
+        : { kind: 'pg_ctl' as const };
+      return serviceOf({ dataDir, service }, await postgresBinOf(clusterContext), clusterContext.user);
     },
     context: () =>
       engineContext(
-        session,
-        policyOf(session, binding.policy),
+        clusterContext,
+        policyOf(clusterContext, binding.policy),
         run,
         step.operationId,
-        clusterLocks.recovery(session.cluster.name),
+        clusterLocks.recovery(clusterContext.cluster.name),
         { planDigest: plan.digest, retry: step.retry },
       ),
-    engine: () => engineFor(session, policyOf(session, binding.policy)),
+    engine: () => engineFor(clusterContext, policyOf(clusterContext, binding.policy)),
   };
 }
 
@@ -84,7 +86,7 @@ export function serverSteps(deps: HostDependencies): ServerSteps {
     stopServer: wrapActivity('stopServer', async (step, run) => {
       const work = await authorized(deps, step, run);
       await onceAlone(work, step, 'stop', async () => {
-        await requireRecentUse(work.session, work.plan);
+        await requireRecentUse(work.clusterContext, work.plan);
         await (await work.service()).stop('fast');
       });
     }),
@@ -92,7 +94,7 @@ export function serverSteps(deps: HostDependencies): ServerSteps {
       const work = await authorized(deps, step, run);
       const service = await work.service();
       if ((await service.status()) !== 'running') await service.start();
-      const connection = connectionAt(work.session.cluster, work.plan.binding);
+      const connection = connectionAt(work.clusterContext.cluster, work.plan.binding);
       const { replayLsn, inRecovery } = await recoveryProgress(connection);
       if (inRecovery)
         throw new RepriseError(
@@ -132,13 +134,13 @@ async function makeRoom(work: Authorized, step: PlannedStep, { what, keptAs, cop
     return readyToOverwrite(what);
   }
   // The record comes first: a crash in between leaves a record too many, never old data nobody knows of.
-  await record(work.session, step, 'kept/old', {
+  await record(work.clusterContext, step, 'kept/old', {
     kind: 'kept',
     keptId: `${step.operationId}/old`,
     what: oldDirectory(what),
     where: keptAs,
     sizeBytes: null,
-    host: work.session.deps.host,
+    host: work.clusterContext.deps.host,
   });
   if (!copied) {
     await moveOldData(what, keptAs);
@@ -154,7 +156,7 @@ async function makeRoom(work: Authorized, step: PlannedStep, { what, keptAs, cop
  * recovered one, or put the recovered data aside.
  */
 export async function once<T>(work: Authorized, step: PlannedStep, name: string, run: () => Promise<T>): Promise<T> {
-  const state = openHostState(work.session.host.stateDir);
+  const state = openHostState(work.clusterContext.host.stateDir);
   const done = await state.onceDone<T>(step.operationId, name);
   if (done) return done.result;
   const result = await run();
@@ -164,24 +166,24 @@ export async function once<T>(work: Authorized, step: PlannedStep, name: string,
 
 /** The same for a step without a job: an attempt taken for dead that wakes up must not do it over the next one's work. */
 function onceAlone<T>(work: Authorized, step: PlannedStep, name: string, run: () => Promise<T>): Promise<T> {
-  const { session, signal } = work;
-  return waitForLock(session.host.stateDir, `operation-${step.operationId}`, () => once(work, step, name, run), {
+  const { clusterContext, signal } = work;
+  return waitForLock(clusterContext.host.stateDir, `operation-${step.operationId}`, () => once(work, step, name, run), {
     signal,
-    patienceMs: TURN_PATIENCE_MS,
+    timeoutMs: TURN_PATIENCE_MS,
   });
 }
 
 /** Whether {@link once} has done a step of this operation. */
 export async function isDone(work: Authorized, step: PlannedStep, name: string): Promise<boolean> {
-  return (await openHostState(work.session.host.stateDir).onceDone(step.operationId, name)) !== null;
+  return (await openHostState(work.clusterContext.host.stateDir).onceDone(step.operationId, name)) !== null;
 }
 
-async function salvage({ session, plan, dataDir }: Authorized, step: PlannedStep): Promise<SalvageResult> {
+async function salvage({ clusterContext, plan, dataDir }: Authorized, step: PlannedStep): Promise<SalvageResult> {
   const where = salvageDir(dataDir, step.operationId);
   const toDir = savedWalDir(plan.binding, dataDir);
   if (toDir !== where) {
     await mkdir(where, { recursive: true, mode: 0o700 });
-    await giveTo(where, session.user);
+    await giveTo(where, clusterContext.user);
   }
   const { systemIdentifier, salvageFrom = dataDir } = plan.binding;
   const loses = losesOldData(plan.binding);
@@ -191,8 +193,8 @@ async function salvage({ session, plan, dataDir }: Authorized, step: PlannedStep
     archivedUpTo: null,
     everything: loses,
     systemIdentifier,
-    pgBin: await postgresBinOf(session),
-    user: session.user,
+    pgBin: await postgresBinOf(clusterContext),
+    user: clusterContext.user,
   });
   if (loses && found.segments.length < plan.observed.salvageableSegments) {
     const { salvageableSegments: planned } = plan.observed;
@@ -208,9 +210,9 @@ async function salvage({ session, plan, dataDir }: Authorized, step: PlannedStep
       what: loses ? oldWal(dataDir) : 'WAL saved from the old pg_wal',
       where,
       sizeBytes: null,
-      host: session.deps.host,
+      host: clusterContext.deps.host,
     };
-    await record(session, step, 'kept/salvage', { kind: 'kept', ...kept });
+    await record(clusterContext, step, 'kept/salvage', { kind: 'kept', ...kept });
   }
   return { segments: found.segments.length, endLsn: found.endLsn, lastCommitAt: found.lastCommitAt };
 }

@@ -23,15 +23,15 @@ import {
 export function thawingActivities(deps: HostDependencies): Pick<HostActivities, 'requestThaw' | 'lookAtThaw'> {
   return {
     requestThaw: wrapActivity('requestThaw', async (step, run) => {
-      const session = await openClusterContext(deps, step.cluster);
-      const { binding } = await requireApproved(session, step);
+      const clusterContext = await openClusterContext(deps, step.cluster);
+      const { binding } = await requireApproved(clusterContext, step);
       const { thaw } = binding;
       if (thaw === undefined) return;
-      const policy = policyOf(session, binding.policy);
-      const { storage, keys } = await filesOf(session, policy, binding.backups, run, step.operationId);
+      const policy = policyOf(clusterContext, binding.policy);
+      const { storage, keys } = await filesOf(clusterContext, policy, binding.backups, run, step.operationId);
       await storage.requestThaw?.(keys, thaw.tier, thaw.days);
       const text = `asked for the thaw of ${keys.length} files, tier ${thaw.tier}, readable for ${thaw.days} days`;
-      await record(session, step, `journal/thaw/${step.plan}`, {
+      await record(clusterContext, step, `journal/thaw/${step.plan}`, {
         kind: 'journal',
         workflowId: step.workflowId,
         step: 'thaw',
@@ -39,10 +39,10 @@ export function thawingActivities(deps: HostDependencies): Pick<HostActivities, 
       });
     }),
     lookAtThaw: wrapActivity('lookAtThaw', async (step, run) => {
-      const session = await openClusterContext(deps, step.cluster);
-      const { binding } = recoveryPlan(await knownPlan(openHostState(session.host.stateDir), step.plan));
-      const policy = policyOf(session, binding.policy);
-      const { cold } = await coldFiles(session, policy, binding.backups, run, step.operationId);
+      const clusterContext = await openClusterContext(deps, step.cluster);
+      const { binding } = recoveryPlan(await knownPlan(openHostState(clusterContext.host.stateDir), step.plan));
+      const policy = policyOf(clusterContext, binding.policy);
+      const { cold } = await coldFiles(clusterContext, policy, binding.backups, run, step.operationId);
       return { objects: cold.length, bytes: sum(cold) };
     }),
   };
@@ -50,56 +50,58 @@ export function thawingActivities(deps: HostDependencies): Pick<HostActivities, 
 
 /** Files of these backups, chains included, that cannot be read before they are thawed. */
 export async function observeColdFiles(
-  session: ClusterContext,
+  clusterContext: ClusterContext,
   policy: PolicyConfig,
   backups: readonly Pick<Backup, 'label'>[],
   run: ActivityRun,
   operationId: string,
 ): Promise<ObservedColdFiles> {
   let notSeen: string | null = null;
-  const { storage, cold } = await coldFiles(session, policy, backups, run, operationId).catch((error: unknown) => {
-    // Our own look at the storage of another tool: where it fails, the tool itself may still succeed.
-    if (engineFor(session, policy).toolStore === undefined || run.signal.aborted) throw error;
-    notSeen = (error as Error).message;
-    return { storage: storageOf(session, policy), cold: [] };
-  });
+  const { storage, cold } = await coldFiles(clusterContext, policy, backups, run, operationId).catch(
+    (error: unknown) => {
+      // Our own look at the storage of another tool: where it fails, the tool itself may still succeed.
+      if (engineFor(clusterContext, policy).toolStore === undefined || run.signal.aborted) throw error;
+      notSeen = (error as Error).message;
+      return { storage: storageOf(clusterContext, policy), cold: [] };
+    },
+  );
   return {
     files: cold.map(({ storageClass, sizeBytes }) => ({ storageClass, sizeBytes })),
     defaults: storage.thaw ?? { tier: 'Standard', days: 7 },
-    prices: repositoryOf(session.deps.config, policy.repository).prices,
+    prices: repositoryOf(clusterContext.deps.config, policy.repository).prices,
     notSeen,
   };
 }
 
 async function coldFiles(
-  session: ClusterContext,
+  clusterContext: ClusterContext,
   policy: PolicyConfig,
   backups: readonly Pick<Backup, 'label'>[],
   run: ActivityRun,
   operationId: string,
 ): Promise<{ storage: WritableStorage; cold: readonly ColdObject[] }> {
-  const { storage, keys } = await filesOf(session, policy, backups, run, operationId);
+  const { storage, keys } = await filesOf(clusterContext, policy, backups, run, operationId);
   return { storage, cold: (await storage.coldObjects?.(keys)) ?? [] };
 }
 
 /** Keys of what the recovery will read and may have to be thawed, chains included, and the storage that has them. */
 async function filesOf(
-  session: ClusterContext,
+  clusterContext: ClusterContext,
   policy: PolicyConfig,
   backups: readonly Pick<Backup, 'label'>[],
   run: ActivityRun,
   operationId: string,
 ): Promise<{ storage: WritableStorage; keys: readonly string[] }> {
-  const { storedFiles, toolStore } = engineFor(session, policy);
-  const context = await readContext(session, policy, run, operationId);
-  const known = await currentBackups(session, run, [policy]);
+  const { storedFiles, toolStore } = engineFor(clusterContext, policy);
+  const context = await readContext(clusterContext, policy, run, operationId);
+  const known = await currentBackups(clusterContext, run, [policy]);
   const labels = [
     ...new Set(
       backups.flatMap(({ label }) => [label, ...(known.find((backup) => backup.label === label)?.dependsOn ?? [])]),
     ),
   ];
   const described = (await toolStore?.describe(context)) ?? null;
-  const own = described === null ? null : session.deps.openDescribed(described);
+  const own = described === null ? null : clusterContext.deps.openDescribed(described);
   const filesOfOne = async (label: string): Promise<readonly string[]> => {
     if (toolStore === undefined || own === null) return (await storedFiles?.(context, label)) ?? [];
     return toolStore.coldFiles(context, own, {
@@ -108,7 +110,7 @@ async function filesOf(
     });
   };
   const keys = await Promise.all(labels.map(filesOfOne));
-  return { storage: own ?? storageOf(session, policy), keys: [...new Set(keys.flat())] };
+  return { storage: own ?? storageOf(clusterContext, policy), keys: [...new Set(keys.flat())] };
 }
 
 function sum(objects: readonly ColdObject[]): number {

@@ -12,7 +12,7 @@ import { pushBeginning, pushWal } from './wal-archive.js';
 import { ensureSlot, slotName } from './slot.js';
 import { ownDirectory, removeTree } from './unpack.js';
 
-const LOOK_MS = 1_000;
+const POLL_MS = 1_000;
 /** The beginning of the segment that is being written goes to the repository this often, where it grew. */
 const BEGINNING_MS = 5_000;
 /** How often the slot is looked at: a recovered server has none. */
@@ -143,7 +143,7 @@ async function pushAll(context: EngineContext, directory: string, hears: Hears):
       slotAt = performance.now();
       await slotReady(context, directory).catch(waits);
     }
-    await sleep(LOOK_MS, undefined, { signal: context.signal }).catch(() => undefined);
+    await sleep(POLL_MS, undefined, { signal: context.signal }).catch(() => undefined);
   }
 }
 
@@ -219,7 +219,7 @@ export function notReceived(context: Pick<EngineContext, 'cluster' | 'policy'>, 
 }
 
 /** A repository that is away for so long is no short outage: somebody has to know. */
-const PATIENCE_MS = 5 * 60_000;
+const OUTAGE_MS = 5 * 60_000;
 
 /** Whether received WAL gets into the repository, and since when it does not. */
 export class WaitingWal {
@@ -240,7 +240,7 @@ export class WaitingWal {
     this.since ??= this.now();
     const waitedMs = this.now() - this.since;
     const isFinal = isRepriseError(error) && !errorTable[error.code].retryable;
-    if (!isFinal && waitedMs < PATIENCE_MS) return null;
+    if (!isFinal && waitedMs < OUTAGE_MS) return null;
     const { cluster, host } = this.context;
     const reason = error instanceof Error ? error.message : String(error);
     return new RepriseError(

@@ -16,7 +16,7 @@ export interface Unpacking {
 
 /** Unpacking shows its progress by nothing that could be asked cheaply: a terabyte takes hours. */
 const STALL_MS = 12 * 3_600_000;
-const LOOK_MS = 30 * 60_000;
+const FIND_TIMEOUT_MS = 30 * 60_000;
 
 // Links to tablespaces point to where they were on the source: they are made anew. tar itself refuses members with `..`,
 // takes away a leading slash, and makes links only when all files are written, so that none is written through one.
@@ -62,7 +62,7 @@ export async function unpack(
   const expected = ownLinks.flatMap((path) => ['!', '-path', path.replaceAll(/[\\*?[\]]/g, String.raw`\$&`)]);
   const { stdout } = await runProgram(
     ['find', ...roots, '(', '-type', 'l', '-o', '-type', 'f', '-links', '+1', ')', ...expected, '-print', '-quit'],
-    { user, signal, timeoutMs: LOOK_MS },
+    { user, signal, timeoutMs: FIND_TIMEOUT_MS },
   );
   if (stdout === '') return;
   await clear();

@@ -99,7 +99,7 @@ export async function fetchSegment(
   await rename(unpacked, path);
 }
 
-/** A hole like a missing one, and no damage of the backup: that one must not be quarantined for it. */
+/** A gap in the WAL, as if it were missing, and no damage of the backup: that must not be quarantined for it. */
 function damaged(name: string, why: string): RepriseError {
   return new RepriseError(
     'wal-gap',

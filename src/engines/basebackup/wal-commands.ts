@@ -26,7 +26,7 @@ const FETCH_BEGINNING = '[ -e "$1/$3.partial.gz" ] && gzip -dc "$1/$3.partial.gz
 
 /**
  * What a worker brings beside the files is waited for while the server lives: a segment of the archive that is not there
- * yet must not look like the end of the log. Every other failure ends the recovery (255) instead of the log. A link is
+ * yet must not look like the end of the WAL. Every other failure ends the recovery (255) instead of the WAL. A link is
  * a copy here: a server that recovers writes into no segment, and when it takes writes nobody needs these any more.
  */
 const WAIT = [
@@ -58,7 +58,7 @@ export function restoreCommand(context: Where): string {
 
 /**
  * For a segment that nobody has whole: a server that ended in the middle of one has archived its beginning as .partial,
- * and the zeros behind it end the log. What was salvaged comes before it.
+ * and the zeros after it end the WAL. What was salvaged comes before it.
  */
 export function restoreBeginningCommand(context: Where): string {
   if (!context.storage.capabilities.localPath) return waiting('%f.partial');

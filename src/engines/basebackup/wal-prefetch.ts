@@ -24,7 +24,7 @@ export const ASKED = 'asked';
 const AT_ONCE = 8;
 /** So many segments are brought before the server asks for them: a target that is near does not bring a week of WAL. */
 const AHEAD = 32;
-const LOOK_MS = 50;
+const POLL_MS = 50;
 
 /**
  * Brings archived WAL beside the files of a server that recovers, many segments at once and ahead of it, while it
@@ -72,7 +72,7 @@ async function bringSegments(
     segmentIndex((await readFile(join(directory, ASKED), 'utf8').catch(() => '')).trim());
   /** Resolves when the server has asked for this place, or one behind it; false where nobody waits for that any more. */
   const isAsked = async (place: string): Promise<boolean> => {
-    for (; !signal.aborted; await sleep(LOOK_MS)) if ((await asked()) >= place) return true;
+    for (; !signal.aborted; await sleep(POLL_MS)) if ((await asked()) >= place) return true;
     return false;
   };
   if (!(await isAsked('0'))) return;

@@ -51,7 +51,7 @@ const copyStatement = new RegExp(`^COPY ${identifier}\\.${identifier}\\s`, 's');
  * The command that reads every block of a dump, named as its last argument or given by stdin, and counts. The exit codes
  * of both sides of the pipe count.
  *
- * @throws never; the job that runs it is judged by its exit code.
+ * @throws never; its exit code tells whether it counted everything.
  */
 export function countingArgv(pgRestore: string): readonly string[] {
   const script = 'set -o pipefail; "$1" --data-only --file=- "${@:3}" | LC_ALL=C awk "$2"';

@@ -25,7 +25,7 @@ export interface LocalFile {
 /** What no operation has touched for so long was left by one that nobody goes on with. */
 const FORGOTTEN_MS = 7 * 86_400_000;
 /** The other attempt ends when its next heartbeat is refused. */
-const TURN_PATIENCE_MS = 600_000;
+const LOCK_TIMEOUT_MS = 600_000;
 
 /**
  * The whole of a file at a path of this host, and just what was recorded: where it lies, or fetched into the
@@ -86,7 +86,7 @@ function fetch(context: ReadContext, key: string, recorded: Fingerprint, path: s
   const { host, operationId, signal } = context;
   return waitForLock(host.stateDir, `fetch-${operationId}`, () => fetchAlone(context, key, recorded, path), {
     signal,
-    patienceMs: TURN_PATIENCE_MS,
+    timeoutMs: LOCK_TIMEOUT_MS,
   });
 }
 
@@ -102,7 +102,7 @@ async function fetchAlone(
   const part = `${path}.part`;
   const had = Math.min((await fileSize(part)) ?? 0, sizeBytes);
   let found = await fetchFrom(context, key, sizeBytes, part, had);
-  // A host that crashed may have left a part of the right length and other bytes: only a fetch of our own judges the backup.
+  // A host that crashed may have left a part of the right length and other bytes: only what was fetched anew says whether the backup is damaged.
   if (found !== sha256 && had > 0) found = await fetchFrom(context, key, sizeBytes, part, 0);
   if (found !== sha256) {
     await rm(part, { force: true });

@@ -12,7 +12,7 @@ import { parseTimelineHistory } from '../../domain/target/wal.js';
 import { runProgram } from '../../process/exec/run-program.js';
 import { asUser } from '../../process/exec/users.js';
 import { inTermsOfTool } from '../shared/run-tool-job.js';
-import type { CommandContext } from './command.js';
+import type { ToolContext } from '../shared/tool-config.js';
 import { streamToFile } from '../../files/atomic-file.js';
 import { parseToolJson } from '../shared/manifest.js';
 import { USE_KNOWN_VERSION } from './info.js';
@@ -37,7 +37,7 @@ const listing = z.record(z.string(), z.object({ type: z.string() }));
 const segmentFile = /^([0-9A-F]{24})-([0-9a-f]{40})(?:\.(?:gz|lz4|zst|bz2))?$/;
 
 /** What is archived for an archive id such as `15-1`; an archive that does not exist is empty. */
-export async function readArchive(context: CommandContext, archiveId: string): Promise<StanzaArchive> {
+export async function readArchive(context: ToolContext, archiveId: string): Promise<StanzaArchive> {
   const path = archivePath(context, archiveId);
   const { stdout } = await runPgbackrest(context, 'repo-ls', ['--repo=1', '--output=json', '--recurse'], {
     parameters: [path],
@@ -64,7 +64,7 @@ export function parseListing(json: string, archiveId: string): StanzaArchive {
 }
 
 /** The archive as a recovery plan reads it. */
-export function walArchive(context: CommandContext, archive: StanzaArchive): WalArchive {
+export function walArchive(context: ToolContext, archive: StanzaArchive): WalArchive {
   return {
     ...archive,
     readHistory: (timeline) => readTimelineHistory(context, archive.archiveId, timeline),
@@ -74,7 +74,7 @@ export function walArchive(context: CommandContext, archive: StanzaArchive): Wal
 
 /** Switches that led to a timeline, from its archived history file. */
 async function readTimelineHistory(
-  context: CommandContext,
+  context: ToolContext,
   archiveId: string,
   timeline: number,
 ): Promise<TimelineSwitch[]> {
@@ -91,7 +91,7 @@ async function readTimelineHistory(
  * @throws RepriseError `backup-corrupt`; `not-found` where the segment is not archived
  */
 async function fetchSegment(
-  context: CommandContext,
+  context: ToolContext,
   archive: StanzaArchive,
   segment: string,
   directory: string,
@@ -122,7 +122,7 @@ async function fetchSegment(
   await rename(unpacked, join(directory, segment));
 }
 
-async function unpack(context: CommandContext, packed: string, unpacked: string, extension: string): Promise<void> {
+async function unpack(context: ToolContext, packed: string, unpacked: string, extension: string): Promise<void> {
   const program = { '.lz4': 'lz4', '.zst': 'zstd', '.bz2': 'bzip2' }[extension];
   if (extension === '.gz') {
     await pipeline(createReadStream(packed), createGunzip(), streamToFile(unpacked)).catch((error: unknown) => {
@@ -149,7 +149,7 @@ function notUnpacked(why: string): RepriseError {
 }
 
 /** The tool runs as its user; our own shell writes the file, so that the scratch directory stays the worker's. */
-async function runInto(context: CommandContext, file: string, argv: readonly string[], name: string): Promise<void> {
+async function runInto(context: ToolContext, file: string, argv: readonly string[], name: string): Promise<void> {
   try {
     await runProgram(
       ['/bin/sh', '-c', 'file=$1; shift; exec "$@" > "$file"', 'into', file, ...asUser(context.user, argv)],
@@ -166,6 +166,6 @@ async function sha1(path: string): Promise<string> {
   return hash.digest('hex');
 }
 
-function archivePath(context: CommandContext, archiveId: string): string {
+function archivePath(context: ToolContext, archiveId: string): string {
   return `archive/${optionsOf(context).stanza}/${archiveId}`;
 }

@@ -1,6 +1,7 @@
 import { runProgram } from '../../process/exec/run-program.js';
 import type { ProgramResult } from '../../process/exec/run-program.js';
 import type { ReadContext } from '../engine.js';
+import type { ToolContext } from '../shared/tool-config.js';
 import { inTermsOfTool } from '../shared/run-tool-job.js';
 import type { PgbackrestOptions } from './options.js';
 import { PGBACKREST } from './tool-rules.js';
@@ -9,9 +10,6 @@ import { PGBACKREST } from './tool-rules.js';
 export const KEEP_ALL = 9_999_999;
 /** A listing of 100,000 WAL segments is some 14 MB of JSON. */
 const LISTING_BYTES = 256 * 1024 * 1024;
-
-/** What every command needs to know; part of every engine context. */
-export type CommandContext = Pick<ReadContext, 'cluster' | 'policy' | 'user' | 'signal'>;
 
 export function optionsOf(context: Pick<ReadContext, 'policy'>): PgbackrestOptions {
   return context.policy.options as PgbackrestOptions;
@@ -43,7 +41,7 @@ export function connectionEnv({ cluster }: Pick<ReadContext, 'cluster'>): Record
  * @throws RepriseError as {@link PGBACKREST} has it; `tool-missing`
  */
 export async function runPgbackrest(
-  context: CommandContext,
+  context: ToolContext,
   command: string,
   options: readonly string[] = [],
   more: {

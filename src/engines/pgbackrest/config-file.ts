@@ -3,7 +3,7 @@ import type { PolicyConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 import { iniSections } from '../../domain/text/ini.js';
 import { digestOfConfig, requireReadable } from '../shared/tool-config.js';
-import type { CommandContext } from './command.js';
+import type { ToolContext } from '../shared/tool-config.js';
 import { optionsOf } from './command.js';
 import type { EnginePlace } from '../engine.js';
 import type { PgbackrestOptions } from './options.js';
@@ -18,7 +18,7 @@ export const DEFAULT_REPOSITORY = '/var/lib/pgbackrest';
  * Reads pgbackrest.conf as far as Reprise needs it: where things are and what expires.
  * @throws RepriseError `config-invalid` where it is missing or pgBackRest's user cannot read it
  */
-export async function readConfigFile(context: CommandContext): Promise<ConfigFile> {
+export async function readConfigFile(context: ToolContext): Promise<ConfigFile> {
   const { config, stanza } = optionsOf(context);
   await requireReadable(config, context.user, 'check options.config of the policy and the rights of the file');
   return parseConfigFile(await readFile(config, 'utf8'), stanza);

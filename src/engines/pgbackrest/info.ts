@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { BackupType, ListedBackup } from '../../domain/backup/backup.js';
 import { RepriseError } from '../../domain/errors.js';
 import { parseToolJson } from '../shared/manifest.js';
-import type { CommandContext } from './command.js';
+import type { ToolContext } from '../shared/tool-config.js';
 import { optionsOf, runPgbackrest } from './command.js';
 import { failureOfRepository } from './tool-rules.js';
 
@@ -85,7 +85,7 @@ const READABLE = new Set([0, 2]);
  * What the repository says of the stanza.
  * @throws RepriseError `storage-unreachable`, `storage-refused` or `config-invalid` where the repository cannot be read; those of {@link runPgbackrest}
  */
-export async function readInfo(context: CommandContext): Promise<StanzaInfo> {
+export async function readInfo(context: ToolContext): Promise<StanzaInfo> {
   const { stdout } = await runPgbackrest(context, 'info', ['--repo=1', '--output=json']);
   return parseInfo(stdout, optionsOf(context).stanza);
 }
@@ -146,7 +146,7 @@ const detailed = z.array(
  * Tablespaces of one backup, by number, from its manifest.
  * @throws RepriseError `backup-corrupt` where pgBackRest cannot read the manifest it wrote: it ends with 0 nevertheless
  */
-export async function readTablespaces(context: CommandContext, label: string): Promise<number[]> {
+export async function readTablespaces(context: ToolContext, label: string): Promise<number[]> {
   const { stdout } = await runPgbackrest(context, 'info', ['--repo=1', '--output=json', `--set=${label}`]);
   const [stanza] = parseToolJson('pgbackrest info', stdout, detailed, USE_KNOWN_VERSION);
   const [backup] = stanza?.backup ?? [];

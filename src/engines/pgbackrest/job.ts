@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Progress } from '../../domain/operation/progress.js';
 import { tailOfFile } from '../../files/tail.js';
-import type { JobPaths, JobResult } from '../../process/jobs/jobs.js';
+import type { JobExit, JobPaths, JobResult } from '../../process/jobs/jobs.js';
+import { toolFailure } from '../../process/exec/tool-rules.js';
 import type { EngineContext } from '../engine.js';
 import type { ToolJobRequest } from '../shared/run-tool-job.js';
 import { runToolJob } from '../shared/run-tool-job.js';
@@ -40,9 +41,16 @@ export function runPgbackrestJob(context: EngineContext, job: PgbackrestJob): Pr
     user: context.user ?? 'inherit',
     onGone: 'resume',
     stallTimeoutMs: STALL_MS,
-    classifyExit: async ({ code }) => (code === LOCK_HELD && (await lockReleased(context)) ? 'retry' : undefined),
+    classifyExit: async (exit) => ((await isLockHeld(exit)) && (await lockReleased(context)) ? 'retry' : undefined),
     progress: (paths) => readProgress(paths, job.step, totalBytes),
   });
+}
+
+/** The same exit code says that the lock file may not be opened, and that is no matter of waiting. */
+async function isLockHeld({ code, stderr }: JobExit): Promise<boolean> {
+  if (code !== LOCK_HELD) return false;
+  const failed = { name: 'pgbackrest', exitCode: code, output: await tailOfFile(stderr) };
+  return toolFailure(PGBACKREST, failed).code === 'lock-held';
 }
 
 async function lockReleased(context: EngineContext): Promise<boolean> {

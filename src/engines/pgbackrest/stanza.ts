@@ -1,6 +1,6 @@
 import { RepriseError } from '../../domain/errors.js';
 import type { LiveServerFacts } from '../../postgres/server/server-facts.js';
-import type { CommandContext } from './command.js';
+import type { ToolContext } from '../shared/tool-config.js';
 import { optionsOf, runPgbackrest } from './command.js';
 import type { StanzaInfo } from './info.js';
 import { currentDatabase, readInfo } from './info.js';
@@ -12,7 +12,7 @@ import { currentDatabase, readInfo } from './info.js';
  * @throws RepriseError `identity-mismatch`, `version-mismatch`
  */
 export async function ensureStanza(
-  context: CommandContext,
+  context: ToolContext,
   server: Pick<LiveServerFacts, 'systemIdentifier' | 'versionNum'>,
 ): Promise<StanzaInfo> {
   const info = await readInfo(context);
@@ -55,7 +55,7 @@ export function requireIdentity(
  * Has a WAL segment archived and looks for it in the repository: the one proof that archiving works.
  * @throws RepriseError `wal-not-archived` within the policy's `archive_timeout`; `config-invalid` without archiving
  */
-export async function checkArchiving(context: CommandContext): Promise<void> {
+export async function checkArchiving(context: ToolContext): Promise<void> {
   const { archiveTimeoutSeconds } = optionsOf(context);
   await runPgbackrest(context, 'check', [`--archive-timeout=${archiveTimeoutSeconds}`], {
     timeoutMs: archiveTimeoutSeconds * 2_000 + 60_000,

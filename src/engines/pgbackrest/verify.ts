@@ -14,7 +14,7 @@ import { parseVerifyReport } from './verify-report.js';
 /**
  * Reads every file of the backup, in whichever backup it is kept, and the WAL it needs, and compares checksums.
  * pgBackRest 2.45 verifies the whole repository at once, counts missing WAL as no error, and exits with 0 whatever it
- * found: its report is judged here.
+ * found: its report tells.
  */
 export async function verify(context: EngineContext, backup: Backup): Promise<VerifyVerdict> {
   const stored = (await readInfo(context)).backups.find(({ label }) => label === backup.label);
@@ -25,7 +25,7 @@ export async function verify(context: EngineContext, backup: Backup): Promise<Ve
     return failedVerification('its manifest differs from the one recorded when it was made');
   }
   const report = await readReport(context, stored);
-  const wrong = judgeReport(report, stored);
+  const wrong = damageInReport(report, stored);
   if (wrong !== undefined) return failedVerification(wrong);
   const { database, lsn, wal } = stored;
   if (wal === null)
@@ -39,7 +39,7 @@ export async function verify(context: EngineContext, backup: Backup): Promise<Ve
 }
 
 /** What is wrong with a backup by a report, in one sentence; undefined where nothing is. */
-export function judgeReport(
+export function damageInReport(
   report: VerifyReport,
   backup: Pick<StanzaBackup, 'label' | 'dependsOn' | 'wal' | 'database'>,
 ): string | undefined {

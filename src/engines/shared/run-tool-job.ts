@@ -9,7 +9,7 @@ export interface ToolJobRequest extends Omit<JobRequest, 'classifyExit'> {
   /** What messages call it where `tool` alone does not say: `pgbackrest backup`. */
   readonly name?: string;
   /**
-   * What another exit than 0 means where the table does not tell: a class, or the failure itself. Undefined: as the
+   * What another exit than 0 means where the table is not enough: a class, or the failure itself. Undefined: as the
    * table has it, and a tool that was ended by a signal is started again.
    */
   readonly classifyExit?: (exit: JobExit) => Promise<JobExitClass | RepriseError | undefined>;

@@ -4,7 +4,11 @@ import { readFile } from 'node:fs/promises';
 import { RepriseError } from '../../domain/errors.js';
 import { isErrno } from '../../files/paths.js';
 import { runProgram } from '../../process/exec/run-program.js';
+import type { ReadContext } from '../engine.js';
 import type { OsUser } from '../../process/jobs/jobs.js';
+
+/** What a command line of such a tool needs to know; part of every engine context. */
+export type ToolContext = Pick<ReadContext, 'cluster' | 'policy' | 'user' | 'signal'>;
 
 /** @throws RepriseError `config-invalid` where the file is missing or the tool's user cannot read it */
 export async function requireReadable(path: string, user: OsUser | null, hint: string): Promise<void> {

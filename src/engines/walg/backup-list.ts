@@ -5,7 +5,7 @@ import { formatLsn, isLsn, segmentBefore } from '../../domain/target/wal.js';
 import { segmentBytesOf } from '../../postgres/wal/contiguous-wal.js';
 import { parseToolJson } from '../shared/manifest.js';
 import { runWalg, USE_KNOWN_VERSION } from './command.js';
-import type { CommandContext } from './command.js';
+import type { ToolContext } from '../shared/tool-config.js';
 
 /** One backup as `backup-list --json --detail` shows it. */
 export interface WalgBackup {
@@ -62,7 +62,7 @@ const entries = z.array(
 );
 
 /** What is in the storage, oldest first. */
-export async function listBackups(context: CommandContext): Promise<readonly WalgBackup[]> {
+export async function readBackupList(context: ToolContext): Promise<readonly WalgBackup[]> {
   const { stdout } = await runWalg(context, ['backup-list', '--json', '--detail']);
   return parseBackupList(stdout);
 }

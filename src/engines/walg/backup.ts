@@ -7,7 +7,7 @@ import type { BackupRequest, EngineContext, MadeBackup } from '../engine.js';
 import { ownership, unlessLost } from '../shared/backup-record.js';
 import { readArchive } from './archive.js';
 import type { WalgBackup } from './backup-list.js';
-import { listBackups, listed, markSetting } from './backup-list.js';
+import { readBackupList, listed, markSetting } from './backup-list.js';
 import { optionsOf, runWalgJob } from './command.js';
 import { readEnvFile } from './env-file.js';
 import { fingerprintOf } from './storage-layout.js';
@@ -16,7 +16,7 @@ import { liveFacts } from '../shared/live-server.js';
 import { requireOwnPrefix } from './backup-list.js';
 import { requireNoTablespaces } from './tablespaces.js';
 
-const LOOK_MS = 500;
+const POLL_MS = 500;
 
 /**
  * One backup of the cluster, complete and with its WAL archived. It carries the operation's id, so that a later
@@ -51,7 +51,7 @@ export async function backup(context: EngineContext, request: BackupRequest): Pr
 }
 
 async function push(context: EngineContext, type: BackupRequest['type'], server: LiveServerFacts): Promise<WalgBackup> {
-  const backups = await listBackups(context);
+  const backups = await readBackupList(context);
   requireOwnPrefix(backups, server.systemIdentifier);
   // Between preflight and now: what bears this operation's mark is taken for one without them.
   await requireNoTablespaces(context);
@@ -97,7 +97,7 @@ async function push(context: EngineContext, type: BackupRequest['type'], server:
 
 /** The finished backup of this operation. */
 async function ownBackup(context: EngineContext): Promise<WalgBackup | undefined> {
-  return (await listBackups(context)).findLast(({ operationId }) => operationId === context.operationId);
+  return (await readBackupList(context)).findLast(({ operationId }) => operationId === context.operationId);
 }
 
 /** Without the WAL from its start to its stop a backup can never be consistent. */
@@ -114,7 +114,7 @@ async function requireArchived(context: EngineContext, { label, lsn, wal }: Walg
         "read the server's log for what archive_command says; until it works, pg_wal grows",
       );
     }
-    await sleep(LOOK_MS, undefined, { signal: context.signal });
+    await sleep(POLL_MS, undefined, { signal: context.signal });
   }
 }
 
@@ -123,7 +123,7 @@ async function requireArchived(context: EngineContext, { label, lsn, wal }: Walg
  * @throws RepriseError `identity-mismatch` where it is another cluster's, `not-found`
  */
 export async function describeBackup(context: EngineContext, label: string): Promise<MadeBackup> {
-  const made = (await listBackups(context)).find((backup) => backup.label === label);
+  const made = (await readBackupList(context)).find((backup) => backup.label === label);
   if (made === undefined)
     throw new RepriseError('not-found', `backup ${label} is no longer in the storage`, 'run: wal-g backup-list');
   const live = await unlessLost(liveFacts(context));

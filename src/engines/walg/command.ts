@@ -5,13 +5,11 @@ import { runProgram } from '../../process/exec/run-program.js';
 import type { ProgramResult } from '../../process/exec/run-program.js';
 import type { JobResult } from '../../process/jobs/jobs.js';
 import type { EngineContext, ReadContext } from '../engine.js';
+import type { ToolContext } from '../shared/tool-config.js';
 import type { ToolJobRequest } from '../shared/run-tool-job.js';
 import { inTermsOfTool, runToolJob } from '../shared/run-tool-job.js';
 import type { WalgOptions } from './options.js';
 import { WALG } from './tool-rules.js';
-
-/** What every command needs to know; part of every engine context. */
-export type CommandContext = Pick<ReadContext, 'cluster' | 'policy' | 'user' | 'signal'>;
 
 /**
  * The shell takes WAL-G's settings from its file and becomes WAL-G, so that no secret stands in a command line, a job's
@@ -52,7 +50,7 @@ export async function walgArgv(
  * @throws RepriseError as {@link WALG} has it; `tool-missing`
  */
 export async function runWalg(
-  context: CommandContext,
+  context: ToolContext,
   args: readonly string[],
   settings?: Readonly<Record<string, string>>,
 ): Promise<ProgramResult> {

@@ -1,6 +1,6 @@
 import type { EngineContext } from '../engine.js';
 import type { WalgBackup } from './backup-list.js';
-import { listBackups } from './backup-list.js';
+import { readBackupList } from './backup-list.js';
 import { runWalg } from './command.js';
 
 /**
@@ -8,7 +8,7 @@ import { runWalg } from './command.js';
  * marks the backups it rests on along with it.
  */
 export async function hold(context: EngineContext, label: string): Promise<void> {
-  const backups = await listBackups(context);
+  const backups = await readBackupList(context);
   const backup = backups.find((one) => one.label === label);
   if (backup === undefined || backup.permanent) return;
   // Noted first: a mark that nobody knows of would never be taken back.
@@ -25,7 +25,7 @@ export async function hold(context: EngineContext, label: string): Promise<void>
  * @param held labels that stay held
  */
 export async function release(context: EngineContext, label: string, held: readonly string[]): Promise<void> {
-  const backups = await listBackups(context);
+  const backups = await readBackupList(context);
   const chainOf = (name: string): readonly string[] => [
     name,
     ...(backups.find((one) => one.label === name)?.dependsOn ?? []),

@@ -5,7 +5,7 @@ import { outlinePhysical } from '../shared/physical-outline.js';
 import type { PhysicalCandidate } from '../shared/physical-outline.js';
 import { inOwnDirectory, readArchive, withoutCutOff } from './archive.js';
 import type { WalgBackup } from './backup-list.js';
-import { listBackups } from './backup-list.js';
+import { readBackupList } from './backup-list.js';
 import { optionsOf } from './command.js';
 import { localPrefix, readEnvFile } from './env-file.js';
 import type { ToFetch } from './tablespaces.js';
@@ -41,7 +41,7 @@ async function restorable(
   candidates: readonly Backup[],
   warnings: string[],
 ): Promise<PhysicalCandidate[]> {
-  const backups = await listBackups(context);
+  const backups = await readBackupList(context);
   const found: PhysicalCandidate[] = [];
   for (const backup of candidates) {
     const stored = backups.find(({ label }) => label === backup.label);

@@ -2,7 +2,7 @@ import { RepriseError } from '../../domain/errors.js';
 import { withClient } from '../../postgres/connection/with-client.js';
 import type { LiveServerFacts } from '../../postgres/server/server-facts.js';
 import type { EngineContext } from '../engine.js';
-import { listBackups } from './backup-list.js';
+import { readBackupList } from './backup-list.js';
 import { optionsOf } from './command.js';
 import type { EnvFile } from './env-file.js';
 import { prefixOf, readEnvFile } from './env-file.js';
@@ -28,7 +28,7 @@ export async function preflightBackup(context: EngineContext): Promise<readonly 
   await requireFunctions(context, server, version);
   await requireNoTablespaces(context);
   requireSegmentSize(settings, server);
-  requireOwnPrefix(await listBackups(context), server.systemIdentifier);
+  requireOwnPrefix(await readBackupList(context), server.systemIdentifier);
   return warningsOf(context, settings, server, version);
 }
 

@@ -4,13 +4,13 @@ import { optionsOf } from './command.js';
 import { withClient } from '../../postgres/connection/with-client.js';
 import { RepriseError } from '../../domain/errors.js';
 import { readArchive } from './archive.js';
-import { listBackups, requireOwnPrefix } from './backup-list.js';
+import { readBackupList, requireOwnPrefix } from './backup-list.js';
 import { liveFacts } from '../shared/live-server.js';
 
 /**
  * As long as its own header says (`XLogLongPageHeaderData`, bytes 32 to 35); histories have none. Of a file that was cut
- * off at the end of a block WAL-G unpacks the beginning and says nothing, and PostgreSQL dies of a short segment: left
- * out, it ends the log as a file that cannot be unpacked does.
+ * off at the end of a block WAL-G unpacks the beginning and says nothing, and PostgreSQL stops with an error at a short segment: left
+ * out, it ends the WAL as a file that cannot be unpacked does.
  */
 const IS_WHOLE =
   'case "%f" in *.*) ;; *) [ "$(stat -c %%s "%p")" -eq "$(od -An -tu4 -j32 -N4 "%p" | tr -d " ")" ] ;; esac';
@@ -41,7 +41,7 @@ function program(context: Pick<ReadContext, 'policy'>): string {
  */
 export async function rearm(context: EngineContext): Promise<void> {
   const { connection } = context.cluster;
-  requireOwnPrefix(await listBackups(context), (await liveFacts(context)).systemIdentifier);
+  requireOwnPrefix(await readBackupList(context), (await liveFacts(context)).systemIdentifier);
   const { archiveTimeoutSeconds: timeoutSeconds } = optionsOf(context);
   const segment = await withClient(connection, connection.maintenanceDatabase, (client) =>
     archiveOneSegment(client, { timeoutSeconds, signal: context.signal }),

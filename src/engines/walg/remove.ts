@@ -2,7 +2,7 @@ import { RepriseError } from '../../domain/errors.js';
 import type { FindNeeded, EngineContext, RemovalPlan } from '../engine.js';
 import { refuseStranded } from '../shared/backup-record.js';
 import type { WalgBackup } from './backup-list.js';
-import { listBackups, segmentOf } from './backup-list.js';
+import { readBackupList, segmentOf } from './backup-list.js';
 import { runWalg, runWalgJob } from './command.js';
 import { foreignMarks, unmark } from './holds.js';
 import type { DryRun } from './removal-plan.js';
@@ -26,7 +26,7 @@ export async function planRemoval(
   labels: readonly string[],
   needed?: FindNeeded,
 ): Promise<RemovalPlan> {
-  const backups = await listBackups(context);
+  const backups = await readBackupList(context);
   const going = await removable(context, backups, labels);
   const alsoRemoves: string[] = [];
   // What a past hold of ours still marks is left out of a dry run, and loses its mark before the real one.
@@ -56,7 +56,7 @@ export async function planRemoval(
  * @throws RepriseError `rotation-refused` where another backup rests on one of them, a dry run names others, or one is needed by now
  */
 export async function remove(context: EngineContext, labels: readonly string[], needed?: FindNeeded): Promise<void> {
-  const found = await listBackups(context);
+  const found = await readBackupList(context);
   const going = await removable(context, found, labels);
   refuseStranded(going, labels);
   // Before a mark goes that a hold has just made.
@@ -72,7 +72,7 @@ export async function remove(context: EngineContext, labels: readonly string[], 
     await requireFree(needed, going, segments);
     await runWalgJob(context, { step: deletion.step, args: [...deletion.args, '--confirm'] });
   }
-  const left = (await listBackups(context)).filter(({ label }) => labels.includes(label));
+  const left = (await readBackupList(context)).filter(({ label }) => labels.includes(label));
   if (left.length > 0) {
     throw new RepriseError(
       'tool-failed',
@@ -135,7 +135,7 @@ async function requireSame(
   const { stdout, stderr } = await runWalg(context, args);
   const dryRun = parseDryRun(`${stdout}\n${stderr}`);
   const staying = firstStaying(backups, going);
-  const known = (await listBackups(context)).map(({ label }) => label);
+  const known = (await readBackupList(context)).map(({ label }) => label);
   const difference = differenceOf(
     dryRun,
     takes.filter((label) => known.includes(label)),

@@ -3,7 +3,7 @@ import { RepriseError } from '../../domain/errors.js';
 import { claimDirectory, emptyDirectory, isThrownAway } from '../shared/claim-directory.js';
 import type { EngineContext, RestoreFilesRequest } from '../engine.js';
 import type { WalgBackup } from './backup-list.js';
-import { listBackups } from './backup-list.js';
+import { readBackupList } from './backup-list.js';
 import { runWalgJob } from './command.js';
 import type { ToFetch } from './tablespaces.js';
 import { requireSafeToFetch } from './tablespaces.js';
@@ -15,7 +15,7 @@ import { requireSafeToFetch } from './tablespaces.js';
  */
 export async function restoreFiles(context: EngineContext, request: RestoreFilesRequest): Promise<void> {
   const dataDir = resolve(request.dataDir);
-  const backups = await listBackups(context);
+  const backups = await readBackupList(context);
   const stored = backups.find(({ label }) => label === request.backup.label);
   if (stored === undefined)
     throw new RepriseError(

@@ -8,7 +8,7 @@ import type { ReadContext } from '../engine.js';
 import { parseJson } from '../shared/manifest.js';
 import { unlessLost } from '../shared/backup-record.js';
 import type { WalgBackup } from './backup-list.js';
-import type { CommandContext } from './command.js';
+import type { ToolContext } from '../shared/tool-config.js';
 import { optionsOf } from './command.js';
 import { localPrefix, readEnvFile } from './env-file.js';
 import { BACKUP_FOLDER, sentinelName } from './storage-layout.js';
@@ -40,7 +40,7 @@ export async function requireNoTablespaces(context: Pick<ReadContext, 'cluster'>
  * @throws RepriseError `capability-missing`
  */
 export async function requireSafeToFetch(
-  context: CommandContext,
+  context: ToolContext,
   all: readonly Pick<WalgBackup, 'label' | 'operationId'>[],
   { stored, proven }: ToFetch,
 ): Promise<void> {
@@ -54,7 +54,7 @@ export async function requireSafeToFetch(
   }
 }
 
-async function requireLiveNone(context: CommandContext, label: string, proven: boolean): Promise<void> {
+async function requireLiveNone(context: ToolContext, label: string, proven: boolean): Promise<void> {
   const live = await unlessLost(liveTablespace(context));
   if (typeof live === 'string')
     throw refused(label, `it may have tablespaces, as the server does (${JSON.stringify(live)})`);

@@ -13,7 +13,7 @@ import { failedVerification } from '../shared/backup-record.js';
 import { hasEnded } from '../shared/run-tool-job.js';
 import { readArchive } from './archive.js';
 import type { WalgBackup } from './backup-list.js';
-import { listBackups } from './backup-list.js';
+import { readBackupList } from './backup-list.js';
 import { fingerprintOf } from './storage-layout.js';
 import { strayLink } from './lineage.js';
 import { fetchBackup } from './restore.js';
@@ -28,7 +28,7 @@ const SLACK = 1.05;
  * @throws RepriseError `disk-full` where scratch has no room for it
  */
 export async function verify(context: EngineContext, backup: Backup): Promise<VerifyVerdict> {
-  const backups = await listBackups(context);
+  const backups = await readBackupList(context);
   const stored = backups.find(({ label }) => label === backup.label);
   if (stored === undefined) return failedVerification(`backup ${backup.label} is no longer in the storage`);
   if (stored.baseless) return failedVerification('the backup it depends on is no longer in the storage');
@@ -60,11 +60,11 @@ export async function verify(context: EngineContext, backup: Backup): Promise<Ve
       if (isRepriseError(error) && error.code === 'backup-corrupt') return failedVerification(error.message);
       throw error;
     }
-    return judge(context, stored, directory, backup.sha256 !== undefined);
+    return verdictOn(context, stored, directory, backup.sha256 !== undefined);
   });
 }
 
-async function judge(
+async function verdictOn(
   context: EngineContext,
   stored: WalgBackup,
   directory: string,

@@ -1,7 +1,7 @@
 import { runProgram } from '../../process/exec/run-program.js';
 import { requireProgram } from '../../process/exec/find-programs.js';
 import { optionsOf } from './command.js';
-import type { CommandContext } from './command.js';
+import type { ToolContext } from '../shared/tool-config.js';
 
 /** What this WAL-G can do. */
 export interface WalgVersion {
@@ -16,7 +16,7 @@ export interface WalgVersion {
 }
 
 /** Asks the program itself, and its help where it was built without a version. */
-export async function readVersion(context: CommandContext): Promise<WalgVersion> {
+export async function readVersion(context: ToolContext): Promise<WalgVersion> {
   const program = await requireProgram(optionsOf(context).binary);
   const run = async (...args: string[]): Promise<string> =>
     (await runProgram([program, ...args], { user: context.user })).stdout;

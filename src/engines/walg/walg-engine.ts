@@ -1,6 +1,6 @@
 import type { Engine } from '../engine.js';
 import { describeBackup, backup } from './backup.js';
-import { listBackups, listed } from './backup-list.js';
+import { readBackupList, listed } from './backup-list.js';
 import { configDigest } from './env-file.js';
 import { hold, release } from './holds.js';
 import { outlineRecovery } from './outline.js';
@@ -24,7 +24,7 @@ export const walgEngine: Engine = {
   },
   preflightBackup,
   backup,
-  list: async (context) => (await listBackups(context)).map(listed),
+  list: async (context) => (await readBackupList(context)).map(listed),
   verify,
   planRemoval,
   remove,

@@ -12,7 +12,7 @@ import type { ProcessIdentity } from './process-identity.js';
 import { asUser } from './users.js';
 import { openForAppending } from '../../files/atomic-file.js';
 
-const LOOK_MS = 50;
+const POLL_MS = 50;
 
 export interface BackgroundOptions {
   /** Gets stdout and stderr, appended; owner-only. */
@@ -27,7 +27,7 @@ export interface BackgroundOptions {
 /**
  * Starts a program in a session of its own, so that a Ctrl-C in the terminal does not reach it and its starter decides
  * in which order things end. The starter may end before it.
- * @throws RepriseError `tool-missing`; `tool-failed` where it ended at once, with the telling line of its log
+ * @throws RepriseError `tool-missing`; `tool-failed` where it ended at once, with the error line of its log
  */
 export async function startBackground(argv: readonly string[], options: BackgroundOptions): Promise<ProcessIdentity> {
   const program = await requireProgram(argv[0] ?? '');
@@ -64,14 +64,14 @@ export async function startBackground(argv: readonly string[], options: Backgrou
 
 /** SIGTERM, a wait, SIGKILL, a wait: returns when the process is gone; one that is gone already is no error. */
 export async function stopProcess(identity: ProcessIdentity, graceMs = 10_000): Promise<void> {
-  for (const [signal, patienceMs] of [
+  for (const [signal, waitMs] of [
     ['SIGTERM', graceMs],
     ['SIGKILL', 10_000],
   ] as const) {
     // Looked at just before: the number may be another process's by now.
     if (!(await isAlive(identity))) return;
     process.kill(identity.pid, signal);
-    if (await hasGone(identity, patienceMs)) return;
+    if (await hasGone(identity, waitMs)) return;
   }
   throw new RepriseError(
     'timeout',
@@ -84,7 +84,7 @@ async function hasGone(identity: ProcessIdentity, withinMs: number): Promise<boo
   const deadline = performance.now() + withinMs;
   while (await isAlive(identity)) {
     if (performance.now() > deadline) return false;
-    await sleep(LOOK_MS);
+    await sleep(POLL_MS);
   }
   return true;
 }

@@ -8,7 +8,7 @@ import { currentBootId, hasEnded, readStat } from './process-identity.js';
 /** Variable in the environment of a tool and its children: tells whose they are when their leader is gone. */
 export const JOB_MARK = 'REPRISE_JOB';
 
-const LOOK_MS = 25;
+const POLL_MS = 25;
 /** After SIGKILL; what takes longer hangs in the kernel, on a dead network file system for example. */
 const GONE_AFTER_KILL_MS = 60_000;
 
@@ -38,7 +38,7 @@ export async function endSession(leader: ProcessIdentity, mark: string, graceMs:
         'See what they wait for in `ps -o pid,stat,wchan:32,args`; the next attempt tries again.',
       );
     }
-    await sleep(LOOK_MS);
+    await sleep(POLL_MS);
   }
 }
 

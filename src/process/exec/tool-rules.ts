@@ -4,7 +4,7 @@ import { redact } from '../../domain/text/redact.js';
 
 /** What one failure of a tool means. Whether another start may help, the error table says of its code. */
 export interface ToolRule {
-  /** What the tool prints; absent: the exit code alone tells. */
+  /** What the tool prints; absent: the exit code is enough. */
   readonly pattern?: RegExp;
   /** Exit codes that mean this; absent: any. */
   readonly exitCodes?: readonly number[];

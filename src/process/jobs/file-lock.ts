@@ -19,8 +19,8 @@ import { identify, isAlive } from '../exec/process-identity.js';
 import { openForAppending } from '../../files/atomic-file.js';
 
 const BUSY = 75;
-const TURN_LOOK_MS = 200;
-const NAMELESS_LOOK_MS = 20;
+const LOCK_POLL_MS = 200;
+const NAMELESS_POLL_MS = 20;
 const NAMELESS_MS = 10_000;
 
 /** A lock we hold, until `release` or our death. */
@@ -98,15 +98,15 @@ export async function withHostLock<T>(
 
 /**
  * The same, but waits for its turn: an attempt that was given up for dead may still be at it.
- * @throws RepriseError `lock-held` after `patienceMs`; `signal.reason` where aborted
+ * @throws RepriseError `lock-held` after `timeoutMs`; `signal.reason` where aborted
  */
 export async function waitForLock<T>(
   stateDir: string,
   name: string,
   fn: () => Promise<T>,
-  { signal, patienceMs }: { signal: AbortSignal; patienceMs: number },
+  { signal, timeoutMs }: { signal: AbortSignal; timeoutMs: number },
 ): Promise<T> {
-  const deadline = performance.now() + patienceMs;
+  const deadline = performance.now() + timeoutMs;
   for (;;) {
     const lock = await takeHostLock(stateDir, { name, mode: 'exclusive' }, { key: name, tool: 'worker' }).catch(
       (error: unknown) => {
@@ -115,7 +115,7 @@ export async function waitForLock<T>(
       },
     );
     if (lock === null) {
-      await sleep(TURN_LOOK_MS, undefined, { signal });
+      await sleep(LOCK_POLL_MS, undefined, { signal });
       continue;
     }
     try {
@@ -143,7 +143,7 @@ export async function takeHostLock(
     if (held !== null) return held;
     const [other] = await lockHolders(path);
     if (other !== undefined || performance.now() >= deadline) throw lockHeld(lock, other);
-    await sleep(NAMELESS_LOOK_MS);
+    await sleep(NAMELESS_POLL_MS);
   }
 }
 

@@ -15,7 +15,7 @@ import type { JobRequest, JobsContext } from './jobs.js';
 import { endSession } from '../exec/process-session.js';
 
 const DEFAULT_GRACE_MS = 10_000;
-const LOCK_LOOK_MS = 20;
+const LOCK_POLL_MS = 20;
 const UNKNOWN_HOLDER_MS = 60_000;
 const REPORT_MS = 1_000;
 
@@ -97,7 +97,7 @@ export class Job {
         );
       }
     }
-    if (lock === null) await sleep(LOCK_LOOK_MS);
+    if (lock === null) await sleep(LOCK_POLL_MS);
     return lock;
   }
 

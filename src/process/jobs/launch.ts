@@ -24,7 +24,7 @@ import { WRAPPER_SCRIPT } from './wrapper-script.js';
 import { pathExists } from '../../files/paths.js';
 
 const { O_APPEND, O_CREAT, O_NOFOLLOW, O_TRUNC, O_WRONLY } = constants;
-const LOOK_MS = 5;
+const POLL_MS = 5;
 
 /** All that is needed to start one generation of a job. */
 export interface Launch {
@@ -146,7 +146,7 @@ async function untilStarted(child: ChildProcess, paths: GenerationPaths, tool: s
         'See that the state directory has room and can be written; the next attempt tries again.',
       );
     }
-    await sleep(LOOK_MS);
+    await sleep(POLL_MS);
   }
 }
 

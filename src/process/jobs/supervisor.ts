@@ -30,8 +30,8 @@ const DEFAULT_MAX_STARTS = 3;
 /**
  * Binds jobs to one operation.
  *
- * `run` throws: RepriseError `tool-failed` or `job-stalled` (another attempt starts it again), `tool-rejected` (judged
- * final, or started too often), `job-cancelled`, `lock-held`, `tool-missing`, `privilege-missing`; and `signal.reason`
+ * `run` throws: RepriseError `tool-failed` or `job-stalled` (another attempt starts it again), `tool-rejected` (final
+ * by its exit, or started too often), `job-cancelled`, `lock-held`, `tool-missing`, `privilege-missing`; and `signal.reason`
  * where the worker shuts down, which leaves the tool alone.
  */
 export function createJobs(context: JobsContext): Jobs {

@@ -4,8 +4,8 @@ import type { Job } from './job.js';
 import type { GenerationPaths } from './job-paths.js';
 import { fileSize } from '../../files/paths.js';
 
-const SHORTEST_LOOK_MS = 15;
-const LONGEST_LOOK_MS = 400;
+const SHORTEST_POLL_MS = 15;
+const LONGEST_POLL_MS = 400;
 const PROGRESS_MS = 500;
 const QUIET_IS_SAID_AFTER_MS = 60_000;
 
@@ -28,8 +28,8 @@ export async function watchTool(job: Job): Promise<void> {
       await job.end(state.pid, state);
     }
     // A short tool is answered at once, a long one costs little.
-    const lookMs = Math.min(LONGEST_LOOK_MS, Math.max(SHORTEST_LOOK_MS, (performance.now() - began) / 10));
-    await sleep(lookMs, undefined, { signal: context.signal }).catch(() => undefined);
+    const pollMs = Math.min(LONGEST_POLL_MS, Math.max(SHORTEST_POLL_MS, (performance.now() - began) / 10));
+    await sleep(pollMs, undefined, { signal: context.signal }).catch(() => undefined);
   }
 }
 

@@ -126,8 +126,8 @@ export async function guaranteesPage(root: string): Promise<string> {
     '# Guarantees, and the test behind each',
     '',
     'This page is made from the tests (`npm run docs`): a promise without a test is not on it. What a code such as F15 means, and which',
-    'codes are only planned, is in [faults.md](faults.md). `npm test` runs all these tests but the full chaos suite (`npm run chaos`), of',
-    'which it runs a sample.',
+    'codes are only planned, is in [faults.md](faults.md). `npm test` runs all these tests but those of `npm run test:long` and of the full',
+    'chaos suite (`npm run chaos`); it runs a sample of both.',
   ];
   for (const [title, promises] of guarantees) {
     lines.push('', `## ${title}`);

@@ -269,7 +269,7 @@ it('D2: a dump that outlived its worker on a host without a key becomes a backup
   expect((await readJobs(ground.stateDir, 'left alone')).map(({ tool, starts }) => [tool, starts])).toEqual([
     ['pg_dump', 1],
   ]);
-  expect(made).not.toHaveProperty('contents');
+  expect(made.contents).toBeUndefined();
   expect(await readManifestFile(directory(), made.label)).toMatchObject({ countedIn: 'nowhere', contents: [] });
   const elsewhere = await contextFor('read elsewhere');
   expect(await logicalEngine.verify(elsewhere, made)).toMatchObject({

@@ -133,7 +133,7 @@ it('F17: another instance is said, and tools older than the dump are refused', a
 });
 
 it('F6: no room, a missing extension or locale is refused before anything is made', async () => {
-  await withManifest(() => ({ databaseSizeBytes: 1e18 }));
+  await withManifest(() => ({ databaseSizeBytes: 9e15 }));
   await expect(outlined()).rejects.toMatchObject({ code: 'disk-full' });
   await withManifest(() => ({ databaseSizeBytes: 1, extensions: ['no_such_extension'] }));
   await expect(outlined()).rejects.toMatchObject({

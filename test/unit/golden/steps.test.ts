@@ -9,7 +9,7 @@ const source = fileURLToPath(new URL('../../../src/', import.meta.url));
 
 /** `step: 'x'`, `step = 'x'`, and a name handed on behind what it is worked with: `(context, 'x'`, `(work, step, 'x'`. */
 const NAMES =
-  /(?:\bstep\s*[:=]|\(\s*(?:work|session),\s*step,)\s*(?:'([^'\n]+)'|`([^`\n]+)`)|\(\s*context,\s*(?:'([^'\s]+)'|`([^`\s]+)`)/g;
+  /(?:\bstep\s*[:=]|\(\s*(?:work|clusterContext),\s*step,)\s*(?:'([^'\n]+)'|`([^`\n]+)`)|\(\s*context,\s*(?:'([^'\s]+)'|`([^`\s]+)`)/g;
 
 /**
  * Read from the text of the source, for the keys of jobs that take an engine's own server to form, and steps that few

@@ -12,20 +12,20 @@ describe('a step that only one attempt may be at', () => {
     const held = new Promise<void>((resolve) => (open = resolve));
     const first = waitForLock(stateDir, 'operation-op', () => held.then(() => done.push('first')), {
       signal,
-      patienceMs: 10_000,
+      timeoutMs: 10_000,
     });
     await sleep(200);
     await expect(
-      waitForLock(stateDir, 'operation-op', async () => done.push('impatient'), { signal, patienceMs: 0 }),
+      waitForLock(stateDir, 'operation-op', async () => done.push('impatient'), { signal, timeoutMs: 0 }),
     ).rejects.toMatchObject({ code: 'lock-held' });
     const stopped = new AbortController();
     const leaving = waitForLock(stateDir, 'operation-op', async () => done.push('stopped'), {
       signal: stopped.signal,
-      patienceMs: 10_000,
+      timeoutMs: 10_000,
     });
     const second = waitForLock(stateDir, 'operation-op', async () => done.push('second'), {
       signal,
-      patienceMs: 10_000,
+      timeoutMs: 10_000,
     });
     stopped.abort();
     await expect(leaving).rejects.toThrow();

@@ -10,7 +10,7 @@ import { currentDatabase, listed, parseInfo } from '../../../../src/engines/pgba
 import type { StanzaBackup } from '../../../../src/engines/pgbackrest/info.js';
 import { chooseType } from '../../../../src/engines/pgbackrest/backup-type.js';
 import { parseVerifyReport } from '../../../../src/engines/pgbackrest/verify-report.js';
-import { judgeReport } from '../../../../src/engines/pgbackrest/verify.js';
+import { damageInReport } from '../../../../src/engines/pgbackrest/verify.js';
 
 const HOUR = 3_600;
 const DAY = 24 * HOUR;
@@ -197,7 +197,7 @@ status: error
 ${more}
 2026-11-21 08:41:44.104 ${end}`;
   const judged = (text: string): string | undefined =>
-    judgeReport(parseVerifyReport(text), { label: '1F', dependsOn: ['0F'], wal, database });
+    damageInReport(parseVerifyReport(text), { label: '1F', dependsOn: ['0F'], wal, database });
 
   test.each([
     ['valid', log('valid'), undefined],
