@@ -80,7 +80,7 @@ describe('doctor on encryption', () => {
       fix: expect.stringContaining('escrow'),
     });
     expect(found[1]).toMatchObject({
-      message: expect.stringContaining('nobody has proven'),
+      message: expect.stringContaining('it was not verified within the last year'),
       fix: 'reprise key prove mairie --policy nightly',
     });
     await proven(escrow.recipient, new Date(Date.now() - 400 * DAY));
