@@ -46,7 +46,7 @@ export async function sendMail({ message, secret, signal }: SendContext, options
   });
   try {
     const { rejected: refused } = await transport.sendMail({ ...mailOf(message, options.from), signal });
-    return { refused: (refused ?? []).map(textOfAddress), detail: `taken by ${server}` };
+    return { refused: (refused ?? []).map(textOfAddress), detail: `accepted by ${server}` };
   } catch (error) {
     signal.throwIfAborted();
     throw failureOf(server, error as MailFailure, reasonWithout(password, error));

@@ -219,7 +219,7 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome> {
         stepNames.promote,
         `collation versions differ on this host; rebuilt: ${repaired.slice(0, 20).join(', ')}`,
       );
-    await steps.note(stepNames.promote, `open for writes on timeline ${timeline}`);
+    await steps.note(stepNames.promote, `promoted: accepts writes on timeline ${timeline}`);
   }
 
   /** Dumps restored beside the live databases, checked, then swapped by rename (K1: stop, save, restore, check). */
@@ -237,7 +237,7 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome> {
   }
 
   private async takeSafetyBackup(steps: RecoverySteps): Promise<void> {
-    const saved = await steps.run('safety backup of what is there', (host, step, startedAt) =>
+    const saved = await steps.run('safety backup of the databases to be replaced', (host, step, startedAt) =>
       host.safetyBackup({ ...step, startedAt }),
     );
     await steps.note('safety backup', saved);
@@ -268,8 +268,8 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome> {
     // With media the host refuses it, and says what to do instead.
     const retarget = steps.plan.binding.media ? '' : `, \`reprise retarget ${workflowId} --to TIME --reason ...\``;
     return steps.askAboutRecovered(
-      `a look at the recovered data (read-only) at ${reached}; ${seenOf(checks)}. Then \`reprise promote ${workflowId} --reason ...\`${retarget}, or \`reprise reject ${workflowId} --reason ...\``,
-      'look at the data, then promote, retarget or reject',
+      `an inspection of the recovered data (read-only) at ${reached}; ${seenOf(checks)}. Then \`reprise promote ${workflowId} --reason ...\`${retarget}, or \`reprise reject ${workflowId} --reason ...\``,
+      'inspect the data, then promote, retarget or reject',
       ['promote', 'retarget'],
     );
   }
@@ -277,8 +277,8 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome> {
   private async lookAtRestored(steps: RecoverySteps, checks: readonly CheckResult[]): Promise<void> {
     const { workflowId } = this.operation.step;
     await steps.askAboutRecovered(
-      `a look at the restored databases, still beside the live ones; ${seenOf(checks)}. Then \`reprise promote ${workflowId} --reason ...\` swaps them in, \`reprise reject ${workflowId} --reason ...\` leaves the live ones`,
-      'look at the restored databases, then promote or reject',
+      `an inspection of the restored databases, which are still beside the live ones; ${seenOf(checks)}. Then \`reprise promote ${workflowId} --reason ...\` swaps the databases, \`reprise reject ${workflowId} --reason ...\` keeps the live ones`,
+      'inspect the restored databases, then promote or reject',
       ['promote'],
     );
   }
