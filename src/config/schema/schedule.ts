@@ -95,7 +95,7 @@ export const schedule = z
   .strictObject({
     cron: cron.optional().describe('Five fields, UTC.'),
     calendar: calendar.optional().describe('Fields that must all match, UTC.'),
-    catch_up: duration().prefault('6h').describe('A run missed for longer than this is not made up for.'),
+    catch_up: duration().prefault('6h').describe('How late a missed run may still be started.'),
   })
   .superRefine((value, context) => {
     if ((value.cron === undefined) === (value.calendar === undefined)) {
