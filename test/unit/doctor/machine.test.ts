@@ -1,7 +1,8 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from '@jest/globals';
 import { parseConfig } from '../../../src/config/load.js';
+import type { HostConfig } from '../../../src/domain/config.js';
 import { machineFindings } from '../../../src/doctor/machine.js';
 import { TEMPORAL_VERSION } from '../../../src/process/exec/find-programs.js';
 import { tempDir } from '../../helpers/temp.js';
@@ -23,11 +24,12 @@ afterEach(() => {
 
 /** What doctor says of Temporal's command line, with these lines under `temporal:`. */
 async function temporalFinding(temporal = '{}') {
+  const minimal = await readFile(join(import.meta.dirname, '../../../examples/minimal.yml'), 'utf8');
   const { config } = parseConfig(
-    `version: 1\ntemporal: ${temporal}\nhosts: { db1: { state_dir: ${tools}/state } }\nclusters: {}\n`,
+    minimal.replace('version: 1\n', `version: 1\ntemporal: ${temporal}\n`),
     join(tools, 'reprise.yml'),
   );
-  const findings = await machineFindings(config, config.hosts['db1'] as NonNullable<(typeof config.hosts)[string]>);
+  const findings = await machineFindings(config, Object.values(config.hosts)[0] as HostConfig);
   return findings.find(({ check }) => check === 'temporal-cli') ?? null;
 }
 
