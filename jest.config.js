@@ -41,6 +41,8 @@ export default {
         '<rootDir>/test/chaos/full\\.test\\.ts$',
       ],
     },
+    // Writes the histories of the replay tests: scripts/record-histories.mjs.
+    { ...shared, ...servers, displayName: 'record', testMatch: ['<rootDir>/test/replay/record.ts'] },
     // Minutes each, and with a sample in `npm test`: docs/testing.md says what and why.
     { ...shared, ...servers, displayName: 'long', testMatch: ['<rootDir>/test/long/**/*.test.ts'] },
     // Hours of killing and restarting: not part of `npm test`.

@@ -129,7 +129,7 @@ export class Cli {
     return loadConfig({ file: this.globals.config, env: this.terminal.env });
   }
 
-  /** Commands that name a workflow work without a file; one that was named, or is wrong, is said all the same. */
+  /** Commands that name a workflow need no file; a file that was named and is not there, or one that is wrong, is an error. */
   private async configIfAny(): Promise<Config | undefined> {
     try {
       return await this.config();

@@ -21,7 +21,7 @@ export function parseCount(text: string): number {
   return Number(text);
 }
 
-/** An instant with its offset, as UTC; F26: one without is refused, with both readings. */
+/** An instant with its offset, as UTC; one without is refused, with both readings. */
 export function parseTime(text: string): string {
   return parseInstant(text, localZone());
 }

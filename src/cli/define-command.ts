@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import type { Cli } from './cli-context.js';
 import { parseSeconds } from './common-options.js';
 
-/** One command: what stands here is its help, its parsing and what it runs. */
+/** One command: its help, its options and what it runs. */
 export interface CommandDefinition<O> {
   /** Name with arguments, e.g. `hold <id>`. */
   readonly usage: string;
@@ -20,7 +20,7 @@ export interface CommandDefinition<O> {
   readonly changes?: boolean;
   /** Asks before it acts: adds `--yes`, which answers. */
   readonly asks?: boolean;
-  /** Asks nothing, and takes `--yes` all the same, so that scripts may always give it. */
+  /** Asks nothing, and accepts `--yes`, so that scripts may always give it. */
   readonly takesYes?: boolean;
   /** Adds `--detach` and `--timeout`. */
   readonly long?: boolean;

@@ -18,7 +18,7 @@ export interface Detached {
   readonly follow: string;
 }
 
-/** Where a piece of work is seen, and the command that goes on following it. */
+/** Where an operation is seen, and the command that follows it. */
 export function detached(cli: Cli, session: TemporalSession, workflowId: string): Detached {
   return { workflowId, webUi: webUiLink(session.settings, workflowId), follow: cli.command('watch', workflowId) };
 }
@@ -28,31 +28,31 @@ export function detachedText(view: Detached): string {
 }
 
 /**
- * Waits for the result with progress on stderr; Ctrl-C and `--timeout` end the waiting, never the work. `news` is text
- * that people wait for too, shown between the lines once it is there.
+ * Waits for the result with progress on stderr; Ctrl-C and `--timeout` end the waiting, not the operation. `plan` is
+ * text that people wait for too, shown between the lines once it is there.
  */
 export async function waitFor<T>(
   cli: Cli,
   session: TemporalSession,
-  work: StartedOperation,
+  operation: StartedOperation,
   options: CommonOptions,
-  news?: Promise<string | null>,
+  plan?: Promise<string | null>,
 ): Promise<T> {
-  const { workflowId } = work;
+  const { workflowId } = operation;
   if (cli.showsProgress)
     cli.say(cli.terminal.paint('dim', `${workflowId}  ${webUiLink(session.settings, workflowId)}`, 'err'));
   const display = new ProgressDisplay(cli.terminal, (line) => cli.say(line));
   const onStatus = (view: StatusView): void => (cli.showsProgress ? display.update(view) : undefined);
-  void news?.then((text) => {
+  void plan?.then((text) => {
     if (text === null || !cli.showsProgress) return;
     display.clear();
     cli.say(text);
   });
   return interruptible(async (signal) => {
     try {
-      return await follow<T>(session, work.handle, {
+      return await follow<T>(session, operation.handle, {
         onStatus,
-        comeBack: cli.command('watch', workflowId),
+        followCommand: cli.command('watch', workflowId),
         timeoutMs: milliseconds(options),
         signal,
       });
@@ -80,10 +80,10 @@ export function milliseconds({ timeout }: CommonOptions): number | undefined {
   return timeout === undefined ? undefined : timeout * 1000;
 }
 
-/** `--detach` waits so long for the plan, which needs a worker; the work itself does not depend on it. */
+/** `--detach` waits so long for the plan, which needs a worker; the operation does not depend on it. */
 const PLAN_WAIT_MS = 60_000;
 
-/** The plan once it is made; null when it is not in time, or the work is over without one. */
+/** The plan once it is made; null when it is not in time, or the operation ended without one. */
 export async function planWhenMade<P extends ApprovablePlan>(
   session: TemporalSession,
   workflowId: string,

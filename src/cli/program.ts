@@ -27,7 +27,7 @@ import { registerStatus } from './commands/status.js';
 import { registerStorage } from './commands/storage.js';
 import type { ColorMode, Terminal } from './terminal/terminal.js';
 
-/** In the order of `--help`: from the first command somebody types to those of a bad night. */
+/** In the order of `--help`: from the first command to those of an incident. */
 const groups = [
   registerUp,
   registerWorker,
@@ -80,7 +80,7 @@ export function buildProgram(
     .configureHelp({ showGlobalOptions: true, helpWidth: Math.min(Math.max(terminal.columns, 80), 120) })
     .configureOutput({
       writeOut: (text) => terminal.out(text),
-      // The help of a group that was called without a command; errors themselves are told in one place, below.
+      // The help of a group that was called without a command; errors themselves are printed in one place, below.
       writeErr: (text) => (format === 'table' ? terminal.err(`${text}\n`) : undefined),
       outputError: () => undefined,
     })

@@ -5,24 +5,24 @@ import { toRepriseError } from '../client/errors.js';
 import type { OutputFormat } from './terminal/output.js';
 import type { Terminal } from './terminal/terminal.js';
 
-/** Ends the program with a code of another contract than ours; everything was said already. */
+/** Ends the program with a code of another contract than ours; everything was printed already. */
 export class QuietExit extends Error {
   constructor(readonly exitCode: number) {
     super(`exit ${exitCode}`);
   }
 }
 
-/** Tells an error on stderr and returns the exit code of the command line's contract. */
+/** Prints an error on stderr and returns the exit code of the command line's contract. */
 export async function reportError(terminal: Terminal, format: OutputFormat, error: unknown): Promise<number> {
   if (error instanceof CommanderError && error.exitCode === 0) return 0;
   if (error instanceof QuietExit) return error.exitCode;
-  const told = explained(error);
-  const { code, message, hint } = told;
+  const failure = explained(error);
+  const { code, message, hint } = failure;
   if (format === 'json')
     terminal.err(`${JSON.stringify({ error: { code, message, hint: hint ?? nextStep(code) } })}\n`);
   else if (format === 'yaml')
     terminal.err((await import('yaml')).stringify({ error: { code, message, hint: hint ?? nextStep(code) } }));
-  else terminal.err(asText(terminal, told));
+  else terminal.err(asText(terminal, failure));
   if (terminal.env['REPRISE_DEBUG'] && error instanceof Error) terminal.err(`${error.stack ?? ''}\n`);
   return errorTable[code].exit;
 }

@@ -60,7 +60,7 @@ export async function resolveTemporal(request: TemporalRequest): Promise<Tempora
   return { address, namespace: namespaceOf(request, profile), webUi, origin, connection: profile.connection };
 }
 
-/** The address that somebody gave, and where; undefined where nobody did. */
+/** The address that was given, and where; undefined where none was. */
 function namedAddress(
   { address: flag, env, config }: TemporalRequest,
   profile: Profile,

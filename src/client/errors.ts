@@ -2,14 +2,14 @@ import { errorTable, isRepriseError, RepriseError } from '../domain/errors.js';
 import type { ErrorCode } from '../domain/errors.js';
 
 const LOOK_AT_HISTORY = 'look at the history of the workflow in the Web UI';
-/** Codes of gRPC's own table that mean "nobody answered". */
+/** Codes of gRPC's own table that mean that the server did not answer. */
 const GRPC_NOT_FOUND = 5;
 const GRPC_PERMISSION_DENIED = 7;
 const GRPC_UNAUTHENTICATED = 16;
 const GRPC_UNREACHABLE = new Set([4, 14]);
 
 /**
- * Any failure as an entry of the one error table. Errors are told by name and shape, never by `instanceof`: the
+ * Any failure as an entry of the one error table. Errors are recognised by name and shape, never by `instanceof`: the
  * Temporal client is loaded only by the commands that need it, and jest's realms differ.
  */
 export function toRepriseError(error: unknown): RepriseError {

@@ -7,20 +7,20 @@ import { isFinal, statusOf } from './status.js';
 import type { StatusView } from './status.js';
 
 export interface FollowOptions {
-  /** Called with every look, about each `everyMs`. */
+  /** Called with every status, about each `everyMs`. */
   readonly onStatus: (view: StatusView) => void | Promise<void>;
   readonly everyMs?: number;
-  /** The command that goes on following it, where it needs more than the id. */
-  readonly comeBack?: string;
-  /** Stops watching, never the work. */
+  /** The command that follows it again, where it needs more than the id. */
+  readonly followCommand?: string;
+  /** Stops watching; the operation goes on. */
   readonly timeoutMs?: number | undefined;
   /** Aborted by Ctrl-C. */
   readonly signal: AbortSignal;
 }
 
 /**
- * Waits for the result of work while showing how far it is. The work goes on whatever happens here.
- * @throws `timeout` (exit 124), `interrupted` (exit 130), each with the command to come back; else what the work failed with.
+ * Waits for the result of an operation while showing its progress. The operation goes on whatever happens here.
+ * @throws `timeout` (exit 124), `interrupted` (exit 130), each with the command to follow it again; else what the operation failed with.
  */
 export async function follow<T>(session: TemporalSession, handle: WorkflowHandle, options: FollowOptions): Promise<T> {
   const stop = new AbortController();
@@ -30,25 +30,25 @@ export async function follow<T>(session: TemporalSession, handle: WorkflowHandle
   const result = session.connection
     .withAbortSignal(stop.signal, () => handle.result() as Promise<T>)
     .finally(() => stop.abort());
-  const looking = look(session, handle.workflowId, options, stop.signal);
-  const ended = Promise.race([result, givenUp(handle.workflowId, options, stop.signal)]);
+  const showing = showStatus(session, handle.workflowId, options, stop.signal);
+  const ended = Promise.race([result, stopped(handle.workflowId, options, stop.signal)]);
   try {
     return await ended;
   } finally {
     stop.abort();
     result.catch(() => undefined);
-    await looking;
+    await showing;
   }
 }
 
-/** Shows a piece of work until it is over; returns its last view. */
+/** Shows an operation until it ends; returns its last view. */
 export async function watchOperation(
   session: TemporalSession,
   workflowId: string,
   options: FollowOptions,
 ): Promise<StatusView> {
   const stop = new AbortController();
-  const gone = givenUp(workflowId, options, stop.signal);
+  const gone = stopped(workflowId, options, stop.signal);
   gone.catch(() => undefined);
   try {
     for (;;) {
@@ -62,7 +62,7 @@ export async function watchOperation(
   }
 }
 
-async function look(
+async function showStatus(
   session: TemporalSession,
   workflowId: string,
   options: FollowOptions,
@@ -73,15 +73,15 @@ async function look(
       const view = await statusOf(session, workflowId, { jobs: false });
       if (!stop.aborted) await options.onStatus(view);
     } catch {
-      // A look that fails is no failure of the work: the result decides.
+      // A status that cannot be read is no failure of the operation: the result decides.
     }
     await sleep(options.everyMs ?? 1000, undefined, { signal: stop }).catch(() => undefined);
   }
 }
 
 /** Rejects when the time is over or a person interrupts. */
-function givenUp(workflowId: string, options: FollowOptions, stop: AbortSignal): Promise<never> {
-  const back = `the operation goes on; follow it again: \`${options.comeBack ?? `reprise watch ${workflowId}`}\``;
+function stopped(workflowId: string, options: FollowOptions, stop: AbortSignal): Promise<never> {
+  const back = `the operation goes on; follow it again: \`${options.followCommand ?? `reprise watch ${workflowId}`}\``;
   return new Promise<never>((_, reject) => {
     const timer =
       options.timeoutMs === undefined

@@ -20,7 +20,7 @@ const LOOK_FOR_WORKERS_MS = 2000;
 
 /**
  * Asks the host that owns the data, by one short workflow, which ends with an interruption.
- * @throws `host-without-worker` when nobody polls the queue the question waits on; `interrupted`; what the activity failed with otherwise.
+ * @throws `host-without-worker` when no worker polls the queue that it waits on; `interrupted`; what the activity failed with otherwise.
  */
 export async function inspect<K extends InspectionKind>(
   session: TemporalSession,
@@ -66,7 +66,7 @@ function interrupted(interruption: AbortSignal, ended: AbortSignal): Promise<nev
   });
 }
 
-/** Never resolves; rejects once a queue it needs has no worker in two looks running. */
+/** Never resolves; rejects once a queue it needs has no worker twice in a row. */
 async function noWorker(session: TemporalSession, workflowId: string, ended: AbortSignal): Promise<never> {
   let suspect: string | null = null;
   while (!ended.aborted) {

@@ -20,7 +20,7 @@ export function testNotice(contact: string, notifier: string | null, by: string)
 
 /**
  * Has the control worker send it, the way real ones are sent: with its secrets, from where it is.
- * @throws `host-without-worker` when nobody polls the control queue
+ * @throws `host-without-worker` when no worker polls the control queue
  */
 export async function sendTest(session: TemporalSession, notice: Notice): Promise<NotifyOutput> {
   await needWorker(session, 'the message cannot be sent');

@@ -34,22 +34,22 @@ const kinds: Readonly<Record<string, string>> = {
 };
 
 /**
- * Work that is under way, from the server's list: it needs no worker, and lags by about a second. First what waits for a
+ * Running operations, from the server's list: it needs no worker, and lags by about a second. First what waits for a
  * person, then the newest; messages on their way, of which there may be many while a mail server is down, come last.
  */
 export async function listRunningOperations(session: TemporalSession): Promise<readonly RunningOperation[]> {
   const types = shown.map((type) => `'${type}'`).join(', ');
   const lines: RunningOperation[] = [];
-  for await (const work of session.client.workflow.list({
+  for await (const execution of session.client.workflow.list({
     query: `WorkflowType IN (${types}) AND ExecutionStatus = 'Running'`,
   })) {
     lines.push({
-      workflowId: work.workflowId,
-      kind: kinds[work.type] ?? work.type,
-      cluster: attribute(work, searchAttributes.cluster),
-      state: attribute(work, searchAttributes.state) ?? 'running',
-      startedAt: work.startTime.toISOString(),
-      webUi: webUiLink(session.settings, work.workflowId),
+      workflowId: execution.workflowId,
+      kind: kinds[execution.type] ?? execution.type,
+      cluster: attribute(execution, searchAttributes.cluster),
+      state: attribute(execution, searchAttributes.state) ?? 'running',
+      startedAt: execution.startTime.toISOString(),
+      webUi: webUiLink(session.settings, execution.workflowId),
     });
   }
   return lines.sort((a, b) => rank(a) - rank(b) || (a.startedAt < b.startedAt ? 1 : -1));
@@ -59,7 +59,7 @@ function rank({ kind, state }: RunningOperation): number {
   return kind === 'notify' ? 2 : state === 'running' ? 1 : 0;
 }
 
-function attribute(work: WorkflowExecutionInfo, name: string): string | null {
-  const value = work.typedSearchAttributes.getAll().find(({ key }) => key.name === name)?.value;
+function attribute(execution: WorkflowExecutionInfo, name: string): string | null {
+  const value = execution.typedSearchAttributes.getAll().find(({ key }) => key.name === name)?.value;
   return typeof value === 'string' ? value : null;
 }

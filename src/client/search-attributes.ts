@@ -18,7 +18,7 @@ export async function missingSearchAttributes(session: TemporalSession): Promise
   return Object.values(searchAttributes).filter((name) => known[name] === undefined);
 }
 
-/** Registers what is missing, where this client may. Without them no work can be started. */
+/** Registers what is missing, where this client may. Without them no workflow can be started. */
 export async function registerSearchAttributes(session: TemporalSession): Promise<AttributeCheck> {
   let missing: readonly string[] = Object.values(searchAttributes);
   try {

@@ -7,7 +7,7 @@ import { webUiLink } from './connect.js';
 import type { TemporalSession } from './connect.js';
 import { hasPoller, workerHint } from './pollers.js';
 
-/** One piece of work as `status` shows it; the JSON other people's scripts rely on. */
+/** One operation as `status` shows it; the JSON other people's scripts rely on. */
 export interface StatusView {
   readonly workflowId: string;
   readonly kind: OperationStatusView['kind'];

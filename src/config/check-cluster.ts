@@ -88,7 +88,7 @@ function checkEncryption({ engine, proof, encryption }: PolicyConfig, at: Config
     problems.push({
       path: [...at, 'proof'],
       message: `proof: ${proof} reads every backup, and encryption names no identity to read it with`,
-      hint: 'add encryption.identity: { file: PATH }; or proof: none, and prove backups on a host that has a key',
+      hint: 'add encryption.identity: { file: PATH }; or proof: none, and verify backups on a host that has a key',
     });
   }
   return problems;
@@ -162,7 +162,7 @@ function checkOldData(at: ConfigPath, { recovery: { oldData }, dataDir }: Cluste
   return [
     {
       path: [...at, 'recovery', 'old_data', 'path'],
-      message: `${oldData.path} lies in the data directory that is replaced`,
+      message: `${oldData.path} is inside the data directory that is replaced`,
       hint: 'name a directory outside of it',
     },
   ];
@@ -196,7 +196,7 @@ function checkApprovals(at: ConfigPath, cluster: ClusterConfig): Problem[] {
       problems.push({
         path: [...path, 'approvers'],
         message,
-        hint: 'no plan could ever be approved: name more, or ask for fewer',
+        hint: 'no plan could be approved: name more contacts, or set fewer approvers',
       });
     }
     return problems;
@@ -210,7 +210,7 @@ function repeated(values: readonly string[], path: ConfigPath, what: string): Pr
       : [
           {
             path: [...path, index],
-            message: `${what} ${JSON.stringify(value)} stands here twice`,
+            message: `${what} ${JSON.stringify(value)} is written here twice`,
             hint: 'keep one of them',
           },
         ],

@@ -26,15 +26,15 @@ export function crossCheck(config: CheckedConfig): readonly Problem[] {
     ...checkPeople(config),
     ...checkMedia(config),
     // Files lie under <repository>/<cluster>/<policy>/: only a shared or nested root makes two policies collide.
-    ...collisions(repositories, overlaps, 'lie in one directory'),
-    ...collisions(dataDirs, overlaps, 'lie in one directory'),
+    ...collisions(repositories, overlaps, 'use the same directory, or one inside the other'),
+    ...collisions(dataDirs, overlaps, 'use the same directory, or one inside the other'),
     ...repositories.flatMap((repository) =>
       dataDirs
         .filter((dataDir) => repository.host === dataDir.host && overlaps(repository.place, dataDir.place))
         .map((dataDir) => ({
           path: repository.path,
-          message: `${repository.owner} and ${dataDir.owner} lie in one another`,
-          hint: 'a recovery puts the data directory aside: keep backups on another device',
+          message: `${repository.owner} and ${dataDir.owner} overlap: one directory is inside the other`,
+          hint: 'a recovery renames the data directory: keep backups on another device',
         })),
     ),
     ...collisions(engineClaims(config), same, 'share one place'),
@@ -61,13 +61,13 @@ function checkEvent({ notifiers, contacts }: CheckedConfig, event: string, named
   return named.flatMap((name, index): Problem[] => {
     const path = ['notify', event, index];
     if (named.indexOf(name) !== index)
-      return [{ path, message: `notifier "${name}" stands here twice`, hint: 'keep one of them' }];
+      return [{ path, message: `notifier "${name}" is written here twice`, hint: 'keep one of them' }];
     if (!notifiers[name]?.addressed || Object.values(contacts).some((contact) => contact[name] !== undefined))
       return [];
     return [
       {
         path,
-        message: `nobody can be told by ${name}: no contact has an address for it`,
+        message: `notifier ${name} reaches nobody: no contact has an address for it`,
         hint: `add contacts: { NAME: { ${name}: [ADDRESS] } }`,
       },
     ];

@@ -86,11 +86,10 @@ function backlogFinding(cluster: ClusterConfig, server: Server): Finding | null 
   const { oldestSeconds } = backlog;
   if (oldestSeconds === null || oldestSeconds <= (objectives.rpoSeconds ?? WAITING_SECONDS)) return null;
   const message = `cluster ${name}: WAL piles up${backlogInWords(server)}`;
-  const fix =
-    'see that the repository has room and that archive_command ends: pgbackrest check, and the log of the server';
+  const fix = 'check that the repository has room and that archive_command ends: pgbackrest check, and the server log';
   return objectives.rpoSeconds === undefined
     ? warning(check, message, fix)
-    : problem(check, `${message}, longer than the promised rpo of ${durationInWords(objectives.rpoSeconds)}`, fix);
+    : problem(check, `${message}, longer than the objective rpo of ${durationInWords(objectives.rpoSeconds)}`, fix);
 }
 
 function backlogInWords({ backlog }: Server): string {

@@ -32,13 +32,13 @@ async function domainFinding(
   if (device !== null && places.every((place) => place.device === device)) {
     return warning(
       check,
-      `every backup of ${name} lies on the device of its data directory: when that disk dies, both are gone. That is no backup`,
+      `every backup of ${name} is on the device of its data directory: if that disk fails, both are lost`,
       ELSEWHERE,
     );
   }
   return warning(
     check,
-    `every backup of ${name} lies on the host of its data (${host}): a fire, a thief or an intruder takes both`,
+    `every backup of ${name} is on the host of its data (${host}): a fire, a theft or an intruder takes both`,
     ELSEWHERE,
   );
 }
@@ -52,7 +52,7 @@ function ownWarnings(
     warnings.map((text) => {
       const at = text.lastIndexOf('; ');
       const [message, fix] =
-        at < 0 ? [text, 'correct that file, then run `reprise doctor` again'] : [text.slice(0, at), text.slice(at + 2)];
+        at < 0 ? [text, 'correct that file, then: reprise doctor'] : [text.slice(0, at), text.slice(at + 2)];
       return warning(`cluster/${name}/engine/${policy}`, message, fix);
     }),
   );

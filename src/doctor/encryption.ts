@@ -34,11 +34,11 @@ async function policyFindings(
   const named = `policy ${policy.name} of ${cluster.name}`;
   if (policy.encryption !== undefined) return keyFindings(config, cluster, policy, policy.encryption, check);
   const { path, encrypted, encryptHint } = await placeOf(config, cluster, policy);
-  if (encrypted) return [ok(check, `${named}: its backups are encrypted where they lie`)];
+  if (encrypted) return [ok(check, `${named}: its backups are encrypted on their storage`)];
   return [
     warning(
       check,
-      `${named} writes unencrypted${path === null ? '' : ` in ${path}`}: whoever reads its files reads the database, password hashes too`,
+      `${named} writes unencrypted${path === null ? '' : ` in ${path}`}: who can read its files can read the database, with its password hashes`,
       encryptHint,
     ),
   ];
@@ -61,8 +61,8 @@ async function keyFindings(
     findings.push(
       warning(
         check,
-        `${named}: this host has no key, so it can neither prove nor restore what it writes`,
-        'add encryption.identity, or prove and restore on a host that has one',
+        `${named}: this host has no key, so it can neither verify nor restore its backups`,
+        'add encryption.identity, or verify and restore on a host that has a key',
       ),
     );
   }
@@ -71,7 +71,7 @@ async function keyFindings(
     findings.push(
       warning(
         check,
-        `${named} is encrypted for one key only: when it is lost, every backup is`,
+        `${named} is encrypted for one key only: if that key is lost, all its backups are lost`,
         'add a second recipient whose private key is kept elsewhere (escrow): age-keygen -o escrow.txt, see docs/encryption.md',
       ),
     );
@@ -82,7 +82,7 @@ async function keyFindings(
     findings.push(
       warning(
         check,
-        `${named}: nobody has proven within a year that a key which opens its backups exists elsewhere`,
+        `${named}: it was not verified within the last year that a key to its backups is kept elsewhere`,
         `reprise key prove ${cluster.name} --policy ${policy.name}`,
       ),
     );
@@ -92,7 +92,7 @@ async function keyFindings(
     ...findings,
     ok(
       check,
-      `${named} is encrypted for ${recipients.map(shortRecipient).join(', ')}; ${proven.length} of ${recipients.length} proven within a year`,
+      `${named} is encrypted for ${recipients.map(shortRecipient).join(', ')}; ${proven.length} of ${recipients.length} verified within the last year`,
     ),
   ];
 }

@@ -33,12 +33,12 @@ function rpoFindings(
   if (shortest !== null && shortest <= rpoSeconds) return [];
   const every =
     shortest === null ? 'backups are taken only when asked for' : `backups are ${durationInWords(shortest)} apart`;
-  const message = `cluster ${name}: the promised rpo of ${durationInWords(rpoSeconds)} cannot be kept: ${every}, and no policy archives WAL`;
+  const message = `cluster ${name}: the objective rpo of ${durationInWords(rpoSeconds)} cannot be met: ${every}, and no policy archives WAL`;
   return [
     warning(
       `cluster/${name}/rpo`,
       message,
-      'add a policy whose engine archives WAL (engine: pgbackrest), or promise what can be kept: objectives: { rpo: ... }',
+      'add a policy whose engine archives WAL (engine: pgbackrest), or set an objective that can be met: objectives: { rpo: ... }',
     ),
   ];
 }
@@ -50,7 +50,7 @@ function retentionFindings({ name }: ClusterConfig, policy: PolicyConfig, now: D
     findings.push(
       warning(
         check,
-        `policy ${policy.name} of ${name} proves no backup: nobody knows whether one can be restored, and rotation removes nothing`,
+        `policy ${policy.name} of ${name} verifies no backup: it is not known whether one can be restored, and rotation removes nothing`,
         'set proof: verify',
       ),
     );

@@ -17,7 +17,7 @@ export async function repositoryFindings(repository: RepositoryConfig): Promise<
   const found = path === null ? null : await stat(path).catch(() => null);
   if (path !== null && found === null) {
     // Opening it would make it, as whoever runs doctor and not as the worker's user.
-    return [ok(check, `repository ${repository.name}: ${path} does not exist yet; the first backup makes it`)];
+    return [ok(check, `repository ${repository.name}: ${path} does not exist yet; the first backup creates it`)];
   }
   const storage = openStorage(repository, { secret: resolveSecret });
   const findings: Finding[] = [];
@@ -41,7 +41,7 @@ export async function repositoryFindings(repository: RepositoryConfig): Promise<
       problem(
         check,
         `repository ${repository.name} cannot be written: ${message}`,
-        (isRepriseError(error) ? error.hint : undefined) ?? 'see its rights and its disk',
+        (isRepriseError(error) ? error.hint : undefined) ?? 'check its permissions and its disk',
       ),
     ];
   }

@@ -32,15 +32,16 @@ export function slotFindings(cluster: ClusterConfig, { slots, slotLimitBytes }: 
     if (state.lost)
       return problem(
         check,
-        `${what} has a hole: the server threw away what was not fetched by ${slot}`,
+        `${what} has a gap: the server removed WAL before ${slot} received it`,
         `start the receiver, then take a new backup: reprise backup run ${cluster.name} --policy ${policy.name}`,
       );
-    if (!state.active) return problem(check, `${what} is not received: nobody uses ${slot}, ${kept}`, start);
+    if (!state.active)
+      return problem(check, `${what} is not received: no connection uses slot ${slot}, ${kept}`, start);
     if (state.keptBytes > LAG_BYTES)
       return warning(
         check,
         `${what} is received too slowly: ${kept} for ${slot}`,
-        'see that the scratch directory and the repository have room, and how fast the line is',
+        'see that the scratch directory and the repository have room, and how fast the network is',
       );
     return ok(check, `${what} is received by ${slot}, ${kept}`);
   });

@@ -122,14 +122,14 @@ function recoveryTimes(
 ): readonly Finding[] {
   const last = records.findLast((record) => record.kind === 'outcome');
   if (rtoSeconds === undefined || last?.kind !== 'outcome') return [];
-  const took = `the last recovery of ${name} (${last.at}) took ${durationInWords(last.outcome.rtoSeconds)}, people's time left out`;
+  const took = `the last recovery of ${name} (${last.at}) took ${durationInWords(last.outcome.rtoSeconds)}, approval wait excluded`;
   if (last.outcome.rtoSeconds <= rtoSeconds)
-    return [ok(`cluster/${name}/rto`, `${took}: within the promised ${durationInWords(rtoSeconds)}`)];
+    return [ok(`cluster/${name}/rto`, `${took}: within the objective of ${durationInWords(rtoSeconds)}`)];
   return [
     warning(
       `cluster/${name}/rto`,
-      `${took}: longer than the promised ${durationInWords(rtoSeconds)}`,
-      'see which phase took it (reprise incident report), or promise what can be kept: objectives: { rto: ... }',
+      `${took}: longer than the objective of ${durationInWords(rtoSeconds)}`,
+      'see which phase took it (reprise incident report), or set an objective that can be met: objectives: { rto: ... }',
     ),
   ];
 }

@@ -36,7 +36,7 @@ export async function collectFindings(
       problem(
         check,
         error instanceof Error ? error.message : String(error),
-        'see that this user may read it, then run `reprise doctor` again',
+        'check that this user may read it, then: reprise doctor',
       ),
     ];
   }

@@ -9,18 +9,21 @@ import { workflowBundle } from '../helpers/workflow-bundle.js';
 const directory = fileURLToPath(new URL('./histories/', import.meta.url));
 const files = readdirSync(directory).filter((name) => name.endsWith('.json'));
 
+interface History {
+  readonly events: readonly { readonly workflowExecutionStartedEventAttributes?: { readonly workflowId?: string } }[];
+}
+
 /** Histories of real runs, committed: a change of a workflow that they do not survive needs `patched`. */
 describe('D1: replay of committed histories', () => {
   const errors = new Map<string, Error | undefined>();
+  // By the id they ran under: workflows name their children after it.
+  const histories = new Map(files.map((name) => read(name)));
   beforeAll(async () => {
     const replays = Worker.runReplayHistories(
       { workflowBundle: await workflowBundle() },
-      files.map((name) => ({
-        workflowId: name,
-        history: JSON.parse(readFileSync(join(directory, name), 'utf8')) as unknown,
-      })),
+      [...histories].map(([workflowId, { history }]) => ({ workflowId, history })),
     );
-    for await (const { workflowId, error } of replays) errors.set(workflowId, error);
+    for await (const { workflowId, error } of replays) errors.set(histories.get(workflowId)?.name ?? '', error);
   }, 300_000);
 
   it('has a history of every workflow', () => {
@@ -33,3 +36,8 @@ describe('D1: replay of committed histories', () => {
     expect(errors.get(name)).toBeUndefined();
   });
 });
+
+function read(name: string): readonly [string, { readonly name: string; readonly history: History }] {
+  const history = JSON.parse(readFileSync(join(directory, name), 'utf8')) as History;
+  return [history.events[0]?.workflowExecutionStartedEventAttributes?.workflowId ?? name, { name, history }];
+}

@@ -7,7 +7,7 @@ import { compareLsn, laterLsn } from '../../domain/target/wal.js';
 import type { PhysicalRestore } from '../../engines/engine.js';
 import { repairAllCollations } from '../../postgres/content/collation.js';
 import { promoteServer, resetRecoverySettings, retargetRecovery } from '../../postgres/recovery/recovery.js';
-import { type RecoveryProgress, recoveryProgress } from '../../postgres/recovery/recovery-progress.js';
+import { type ReplayProgress, recoveryProgress } from '../../postgres/recovery/recovery-progress.js';
 import { rearmArchiving } from '../../postgres/wal/archiving.js';
 import { waitForEndOfWal, waitForPause } from '../../postgres/recovery/recovery-wait.js';
 import { resetArchiveCommand } from '../../postgres/wal/archiving.js';
@@ -155,7 +155,7 @@ async function replay(
   };
   const options = {
     service,
-    report: ({ replayLsn }: RecoveryProgress) =>
+    report: ({ replayLsn }: ReplayProgress) =>
       run.report({ phase: `replaying WAL, at ${replayLsn ?? 'the start'}`, done: 0, unit: 'segments' }),
   };
   const progress = await withWalPrefetch(physicalOf(work), context, dataDir, (signal, fed) =>
@@ -203,7 +203,7 @@ function reachedOf(
   { plan }: Authorized,
   target: RecoveryTarget,
   salvage: SalvageResult | null,
-  progress: RecoveryProgress,
+  progress: ReplayProgress,
 ): ReachedTarget {
   const { replayLsn, lastReplayedCommitAt } = progress;
   const complete = salvage?.endLsn != null && replayLsn !== null && compareLsn(replayLsn, salvage.endLsn) >= 0;

@@ -19,11 +19,11 @@ export async function runHttpCheck(context: CheckContext, options: HttpCheckOpti
     }
     const body = await readStart(response);
     if (options.contains !== undefined && !body.includes(options.contains))
-      return failed(`status ${response.status}, and the expected text is not in the answer`);
+      return failed(`status ${response.status}, and the expected text is not in the response`);
     return { status: 'passed', detail: `status ${response.status}` };
   } catch (error) {
     context.signal.throwIfAborted();
-    return failed(late.aborted ? `no answer within ${options.timeoutSeconds} s` : `no answer: ${reasonOf(error)}`);
+    return failed(late.aborted ? `no response within ${options.timeoutSeconds} s` : `no response: ${reasonOf(error)}`);
   }
 }
 

@@ -63,14 +63,16 @@ function defineRun(parent: Command, cli: Cli): void {
         );
       }
       await self.withTemporal(async (session) => {
-        const work = await startBackup(session, {
+        const operation = await startBackup(session, {
           cluster,
           requester: self.person(undefined),
           order: { policy: policy.name, type: options.type },
         });
-        if (options.detach) return self.print(detached(self, session, work.workflowId), detachedText);
-        const result = await waitFor<BackupOutput>(self, session, work, options);
-        await self.print({ workflowId: work.workflowId, ...result }, (view) => runText(view, self.terminal.outColumns));
+        if (options.detach) return self.print(detached(self, session, operation.workflowId), detachedText);
+        const result = await waitFor<BackupOutput>(self, session, operation, options);
+        await self.print({ workflowId: operation.workflowId, ...result }, (view) =>
+          runText(view, self.terminal.outColumns),
+        );
         if (result.skipped)
           throw new RepriseError(result.skipped.code, result.skipped.reason, skippedHint(result.skipped.code));
       });
@@ -129,15 +131,15 @@ function defineVerify(parent: Command, cli: Cli): void {
           () => `would verify ${id}${restore ? ' by a restore' : ''}`,
         );
       await self.withTemporal(async (session) => {
-        const work = await startVerification(session, {
+        const operation = await startVerification(session, {
           cluster: clusterOfBackup(id),
           requester: self.person(undefined),
           order: { backupId: id, restore },
         });
-        if (options.detach) return self.print(detached(self, session, work.workflowId), detachedText);
-        const result = await waitFor<VerifyOutput>(self, session, work, options);
+        if (options.detach) return self.print(detached(self, session, operation.workflowId), detachedText);
+        const result = await waitFor<VerifyOutput>(self, session, operation, options);
         await self.print(
-          { workflowId: work.workflowId, ...result },
+          { workflowId: operation.workflowId, ...result },
           ({ ok, detail }) => `${ok ? 'verified' : 'FAILED'}: ${detail}`,
         );
         if (!result.ok)
@@ -201,7 +203,7 @@ async function writeOrShow(
   await cli.print(await write(), ({ backup }) => backupFacts(backup));
 }
 
-/** An id whose cluster is in the config: a slip in it is told at once, with the name that was meant. */
+/** An id whose cluster is in the config: a typing error is reported at once, with the name that was probably meant. */
 async function existing(cli: Cli, id: string): Promise<string> {
   if (!/^[^:]+:[^:]+:.+$/.test(id)) {
     throw new RepriseError(
@@ -262,18 +264,18 @@ export function registerAdopt(parent: Command, cli: Cli): void {
           for (const line of retentionNotes(preview, policies)) self.say(line);
           return;
         }
-        const work = await startAdoption(session, { cluster, requester: self.person(undefined), order });
-        if (options.detach) return self.print(detached(self, session, work.workflowId), detachedText);
-        const result = await waitFor<AdoptOutput>(self, session, work, options);
-        await self.print({ workflowId: work.workflowId, ...result }, resultText);
-        judge(result);
+        const operation = await startAdoption(session, { cluster, requester: self.person(undefined), order });
+        if (options.detach) return self.print(detached(self, session, operation.workflowId), detachedText);
+        const result = await waitFor<AdoptOutput>(self, session, operation, options);
+        await self.print({ workflowId: operation.workflowId, ...result }, resultText);
+        failUnlessAdopted(result);
       });
     },
   });
 }
 
 /** @throws `partly-done` where some were adopted and some not, `check-failed` where none was */
-function judge({ adopted, refused }: AdoptOutput): void {
+function failUnlessAdopted({ adopted, refused }: AdoptOutput): void {
   const left = refused.length + adopted.filter(({ proven }) => !proven).length;
   if (left === 0) return;
   const good = adopted.length + refused.length - left;

@@ -25,8 +25,8 @@ export function registerDecisions(program: Command, cli: Cli): void {
   defineReject(program, cli);
   definePromote(program, cli);
   defineRetarget(program, cli);
-  defineSimple(program, cli, 'continue', 'retry a failed step, or make the plan again', 'continue');
-  defineSimple(program, cli, 'pause', 'pause a recovery at its target, to look at the data before promotion', 'pause');
+  defineSignal(program, cli, 'continue', 'retry a failed step, or make the plan again', 'continue');
+  defineSignal(program, cli, 'pause', 'pause a recovery at its target, to look at the data before promotion', 'pause');
 }
 
 function defineApprove(program: Command, cli: Cli): void {
@@ -151,7 +151,7 @@ function defineRetarget(program: Command, cli: Cli): void {
   });
 }
 
-function defineSimple(
+function defineSignal(
   program: Command,
   cli: Cli,
   name: 'continue' | 'pause',

@@ -55,15 +55,15 @@ function defineStart(parent: Command, cli: Cli): void {
         );
       }
       await self.withTemporal(async (session) => {
-        const work = await startIncident(session, {
+        const operation = await startIncident(session, {
           cluster: options.cluster,
           scenario,
           requester: self.person(options.by),
         });
-        if (options.detach) return self.print(detached(self, session, work.workflowId), detachedText);
-        const result = await waitFor<IncidentOutput>(self, session, work, options);
+        if (options.detach) return self.print(detached(self, session, operation.workflowId), detachedText);
+        const result = await waitFor<IncidentOutput>(self, session, operation, options);
         await self.print(
-          { workflowId: work.workflowId, ...result },
+          { workflowId: operation.workflowId, ...result },
           (view) => `${view.workflowId}: ${view.state}${view.recovery === null ? '' : `, by ${view.recovery}`}`,
         );
       });

@@ -148,13 +148,13 @@ async function carryOut(cli: Cli, order: MediaOrder, options: CommonOptions & { 
   const cluster = await clusterOfMedia(cli, media);
   const confirmed = await confirmRemoval(cli, cluster, media, task, options.yes);
   await cli.withTemporal(async (session) => {
-    const work = await startMedia(session, { cluster, requester: cli.person(options.by), order, confirmed });
-    const { workflowId } = work;
+    const operation = await startMedia(session, { cluster, requester: cli.person(options.by), order, confirmed });
+    const { workflowId } = operation;
     if (options.detach) return cli.print(detached(cli, session, workflowId), detachedText);
     const result = await waitFor<MediaOutput>(
       cli,
       session,
-      work,
+      operation,
       options,
       planToShow(session, workflowId, isMediaPlan, mediaPlanText, LISTING_MS),
     );
@@ -204,14 +204,14 @@ async function verify(
 ): Promise<void> {
   const cluster = await clusterOfMedia(cli, name);
   await cli.withTemporal(async (session) => {
-    const work = await startMediaVerification(session, {
+    const operation = await startMediaVerification(session, {
       cluster,
       requester: cli.person(undefined),
       order: { media: name, sample: options.sample },
     });
-    if (options.detach) return cli.print(detached(cli, session, work.workflowId), detachedText);
-    const verdict = await waitFor<VerifyMediaOutput>(cli, session, work, options);
-    await cli.print({ workflowId: work.workflowId, ...verdict }, mediaVerdictText);
+    if (options.detach) return cli.print(detached(cli, session, operation.workflowId), detachedText);
+    const verdict = await waitFor<VerifyMediaOutput>(cli, session, operation, options);
+    await cli.print({ workflowId: operation.workflowId, ...verdict }, mediaVerdictText);
     if (verdict.problems > 0)
       throw new RepriseError(
         'check-failed',

@@ -71,13 +71,13 @@ export function registerRecover(program: Command, cli: Cli): void {
         return self.print({ dryRun: true, workflowId: null, plan }, (view) => planText(view.plan));
       }
       await self.withTemporal(async (session) => {
-        const work = await startRecovery(session, request);
-        const { workflowId } = work;
+        const operation = await startRecovery(session, request);
+        const { workflowId } = operation;
         if (options.detach) {
           const plan = await planWhenMade(session, workflowId, isRecoveryPlan);
           // Over without a plan: why it was refused is the answer.
           if (plan === null && isFinal((await statusOf(session, workflowId, { jobs: false })).state))
-            await work.handle.result();
+            await operation.handle.result();
           return self.print({ ...detached(self, session, workflowId), plan }, (view) =>
             [view.plan === null ? '' : planText(view.plan), detachedText(view)].filter(Boolean).join('\n\n'),
           );
@@ -85,7 +85,7 @@ export function registerRecover(program: Command, cli: Cli): void {
         const result = await waitFor<RecoverOutput>(
           self,
           session,
-          work,
+          operation,
           options,
           planToShow(session, workflowId, isRecoveryPlan, planText),
         );

@@ -29,14 +29,14 @@ export function registerRotate(program: Command, cli: Cli): void {
           const preview = await inspect<'rotation'>(session, { kind: 'rotation', cluster, order: { policy } });
           return self.print({ dryRun: true, ...preview, removed: [] }, rotationText);
         }
-        const work = await startRotation(session, {
+        const operation = await startRotation(session, {
           cluster,
           requester: self.person(undefined),
           order: { policy },
         });
-        if (options.detach) return self.print(detached(self, session, work.workflowId), detachedText);
-        const result = await waitFor<RotateOutput>(self, session, work, options);
-        await self.print({ workflowId: work.workflowId, ...result }, rotationText);
+        if (options.detach) return self.print(detached(self, session, operation.workflowId), detachedText);
+        const result = await waitFor<RotateOutput>(self, session, operation, options);
+        await self.print({ workflowId: operation.workflowId, ...result }, rotationText);
         if (result.refused) throw new RepriseError('rotation-refused', result.refused.reason, result.refused.hint);
       });
     },

@@ -4,7 +4,7 @@ import { RepriseError } from '../../domain/errors.js';
 import type { TemporalSession } from '../../client/connect.js';
 import {
   listSchedules,
-  ours,
+  scheduleLine,
   pauseSchedule,
   resumeSchedule,
   triggerSchedule,
@@ -67,7 +67,7 @@ async function showPlan(cli: Cli, session: TemporalSession): Promise<void> {
 
 async function apply(cli: Cli, session: TemporalSession): Promise<void> {
   const config = await cli.config();
-  // First, because no work can be started without them.
+  // First, because no workflow can be started without them.
   const searchAttributes = await registerSearchAttributes(session);
   const result: Reconciled = {
     searchAttributes,
@@ -136,7 +136,7 @@ function defineOperations(parent: Command, cli: Cli): void {
     examples: ['schedule trigger mairie/nightly-dump', 'schedule trigger reprise/mairie/physical --json'],
     changes: true,
     run: async (self, [given = ''], options) => {
-      if (options.dryRun) return operate(self, given, true, 'trigger', (session) => ours(session, given));
+      if (options.dryRun) return operate(self, given, true, 'trigger', (session) => scheduleLine(session, given));
       const workflowId = await self.withTemporal((session) => triggerSchedule(session, given));
       if (workflowId === null)
         throw new RepriseError(
@@ -160,7 +160,7 @@ async function operate(
   run: (session: TemporalSession) => Promise<ScheduleLine>,
 ): Promise<void> {
   await cli.withTemporal(async (session) => {
-    const schedule = await (dryRun ? ours(session, given) : run(session));
+    const schedule = await (dryRun ? scheduleLine(session, given) : run(session));
     await cli.print(
       { dryRun, would: dryRun ? what : undefined, schedule },
       (view) => `${dryRun ? `would ${what}:\n` : ''}${scheduleFacts(view.schedule)}`,

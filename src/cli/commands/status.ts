@@ -20,8 +20,8 @@ import { parseSeconds } from '../common-options.js';
 import { ProgressDisplay, progressLine } from '../terminal/progress.js';
 
 const argumentHelp = { workflow: 'workflow id (default: all running operations)' };
-const LOOK_MS = 2000;
-/** Nothing goes on in these states before somebody does something. */
+const POLL_MS = 2000;
+/** In these states nothing happens before a person does something. */
 const WAITS: ReadonlySet<string> = new Set<OperationState>([
   'suspected',
   'waiting-approval',
@@ -39,10 +39,10 @@ export function registerStatus(program: Command, cli: Cli): void {
     examples: ['status', 'status recover/mairie/20261121-083600-a1b2c3 --json'],
     run: (self, [workflowId]) =>
       self.withTemporal(async (session) => {
-        const drift = await driftSeen(self, session);
+        const drift = await reportDrift(self, session);
         if (workflowId === undefined)
           return self.print({ works: await listRunningOperations(session), drift }, ({ works }) =>
-            worksText(self, works),
+            operationsText(self, works),
           );
         await self.print({ ...(await statusOf(session, workflowId, { jobs: true })), drift }, statusText);
       }),
@@ -63,7 +63,7 @@ export function registerStatus(program: Command, cli: Cli): void {
 }
 
 /** Workers with another configuration than ours, said to people too; without a configuration here there is none to compare. */
-async function driftSeen(cli: Cli, session: TemporalSession): Promise<readonly WorkerConfig[]> {
+async function reportDrift(cli: Cli, session: TemporalSession): Promise<readonly WorkerConfig[]> {
   const config = await cli.config().catch(() => null);
   if (config === null) return [];
   const drift = await configDrift(session, config);
@@ -81,14 +81,14 @@ async function watchOne(
   signal: AbortSignal,
 ): Promise<void> {
   await cli.withTemporal(async (session) => {
-    const shown = show(cli);
-    const comeBack = cli.command('watch', workflowId);
+    const display = statusDisplay(cli);
+    const followCommand = cli.command('watch', workflowId);
     const view = await watchOperation(session, workflowId, {
-      ...shown,
-      comeBack,
+      ...display,
+      followCommand,
       timeoutMs: milliseconds(options),
       signal,
-    }).finally(shown.end);
+    }).finally(display.end);
     if (cli.format === 'table') await cli.print(view, statusText);
     if (view.state === 'completed') return;
     // How it ended is the result of watching it: the failure itself, with its own code and hint.
@@ -103,7 +103,10 @@ async function watchOne(
 }
 
 /** People see progress: live on a terminal, else as lines of the output. Programs get a document for every change. */
-function show(cli: Cli): { readonly onStatus: (view: StatusView) => void | Promise<void>; readonly end: () => void } {
+function statusDisplay(cli: Cli): {
+  readonly onStatus: (view: StatusView) => void | Promise<void>;
+  readonly end: () => void;
+} {
   const { terminal } = cli;
   if (cli.format === 'table') {
     const display = new ProgressDisplay(terminal, (line) =>
@@ -122,30 +125,30 @@ function show(cli: Cli): { readonly onStatus: (view: StatusView) => void | Promi
 
 async function watchAll(cli: Cli, options: { timeout?: number }, signal: AbortSignal): Promise<void> {
   const until = options.timeout === undefined ? Infinity : performance.now() + options.timeout * 1000;
-  const comeBack = `all operations go on; follow them again: \`${cli.command('watch')}\``;
+  const again = `all operations go on; follow them again: \`${cli.command('watch')}\``;
   await cli.withTemporal(async (session) => {
     let last = '';
     while (!signal.aborted) {
       const works = await listRunningOperations(session);
       const text = JSON.stringify(works);
       if (text !== last)
-        await cli.stream({ works }, (view) => `${new Date().toISOString()}\n${worksText(cli, view.works)}\n`);
+        await cli.stream({ works }, (view) => `${new Date().toISOString()}\n${operationsText(cli, view.works)}\n`);
       last = text;
-      if (performance.now() > until) throw new RepriseError('timeout', 'stopped watching after --timeout', comeBack);
-      await sleep(LOOK_MS, undefined, { signal }).catch(() => undefined);
+      if (performance.now() > until) throw new RepriseError('timeout', 'stopped watching after --timeout', again);
+      await sleep(POLL_MS, undefined, { signal }).catch(() => undefined);
     }
   });
-  throw new RepriseError('interrupted', 'stopped watching', comeBack);
+  throw new RepriseError('interrupted', 'stopped watching', again);
 }
 
-/** All that is under way, then whom it waits for: the command that says what to type. */
-function worksText(cli: Cli, works: readonly RunningOperation[]): string {
-  if (works.length === 0) return 'no operation is running';
+/** All running operations, then the command that says what each waits for. */
+function operationsText(cli: Cli, operations: readonly RunningOperation[]): string {
+  if (operations.length === 0) return 'no operation is running';
   const lines = table(
     ['workflow', 'state', 'started'],
-    works.map((work) => [work.workflowId, work.state, instant(work.startedAt)]),
+    operations.map(({ workflowId, state, startedAt }) => [workflowId, state, instant(startedAt)]),
   );
-  const waiting = works.filter(({ state }) => WAITS.has(state));
+  const waiting = operations.filter(({ state }) => WAITS.has(state));
   if (waiting.length === 0) return lines;
   return `${lines}\n\nwaiting for a person; what to do is shown by:\n${waiting.map(({ workflowId }) => `  ${cli.command('status', workflowId)}`).join('\n')}`;
 }

@@ -29,7 +29,7 @@ export function findingsText(terminal: Pick<Terminal, 'paint' | 'outColumns'>, f
   return `${blocks.join('\n\n')}\n\n${counts}`;
 }
 
-/** `cluster/mairie/copies` stands below `cluster mairie`; what has no name of its own below its kind. */
+/** `cluster/mairie/copies` belongs to `cluster mairie`; what has no name of its own belongs to its kind. */
 function groupOf({ check }: Finding): string {
   const [kind = '', name] = check.split('/');
   if (['cluster', 'repository', 'host'].includes(kind)) return `${kind} ${visible(name ?? '')}`;

@@ -38,7 +38,7 @@ export function nagiosLine({ findings, figures }: ClusterCheckResult): {
   return { line: `REPRISE ${state} - ${what}${data === '' ? '' : ` | ${data}`}`, exitCode: states.indexOf(state) };
 }
 
-/** Whether a command line asks for the plugin's own rules: then an error is UNKNOWN, and told on stdout. */
+/** Whether a command line asks for the output of a monitoring plugin: an error is then UNKNOWN, printed on stdout. */
 export function isNagios(argv: readonly string[]): boolean {
   return (
     argv.includes('check') && argv.includes('--nagios') && !argv.some((word) => word === '--help' || word === '-h')

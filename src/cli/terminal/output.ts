@@ -11,7 +11,7 @@ export function parseFormat(text: string): OutputFormat {
 }
 
 /**
- * What the command line asks for, found before it is parsed: an error in parsing has to be told in that format too.
+ * What the command line asks for, found before it is parsed: an error in parsing is printed in that format too.
  */
 export function formatFromArgv(argv: readonly string[]): OutputFormat {
   let format: OutputFormat = 'table';

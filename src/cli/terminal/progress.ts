@@ -6,7 +6,7 @@ import type { Terminal } from './terminal.js';
 const LINE_EVERY_MS = 30_000;
 
 /**
- * Shows how far a piece of work is. On a terminal each phase has one line: live while it is under way, then what it
+ * Shows how far an operation is. On a terminal each phase has one line: live while it is under way, then what it
  * took. Otherwise a dated line for every change and one every 30 s. What a person is waited for is said once, in full.
  */
 export class ProgressDisplay {
@@ -54,7 +54,7 @@ export class ProgressDisplay {
     this.lineShown = false;
   }
 
-  /** Also phases so short that no look saw them under way. */
+  /** Also phases so short that no status showed them. */
   private sayEnded({ phases }: StatusView): void {
     for (const { name, seconds } of phases.slice(this.ended)) {
       if (seconds === null) return;
@@ -111,24 +111,24 @@ function figures(
 /** Long enough to be calm, short enough to show that something has stopped. */
 const WINDOW_MS = 10_000;
 
-/** How fast a step goes, from looks at its progress during the last seconds. */
+/** How fast a step goes, from samples of its progress during the last seconds. */
 export class Rate {
-  private looks: { readonly at: number; readonly done: number }[] = [];
+  private samples: { readonly at: number; readonly done: number }[] = [];
   private step = '';
 
   add({ phase, phases, progress }: Pick<StatusView, 'phase' | 'phases' | 'progress'>, at: number): void {
     const step = `${phases.length} ${phase} ${progress?.unit} ${progress?.total}`;
-    const last = this.looks.at(-1);
-    // Another step, or the same one begun anew, says nothing about this one.
-    if (step !== this.step || progress === null || (last !== undefined && progress.done < last.done)) this.looks = [];
+    const last = this.samples.at(-1);
+    // Another step, or the same one started again, says nothing about this one.
+    if (step !== this.step || progress === null || (last !== undefined && progress.done < last.done)) this.samples = [];
     this.step = step;
-    if (progress !== null) this.looks.push({ at, done: progress.done });
-    while (this.looks.length > 2 && at - (this.looks[1]?.at ?? at) >= WINDOW_MS) this.looks.shift();
+    if (progress !== null) this.samples.push({ at, done: progress.done });
+    while (this.samples.length > 2 && at - (this.samples[1]?.at ?? at) >= WINDOW_MS) this.samples.shift();
   }
 
   /** Units in a second; null where it is not known yet, or nothing moves. */
   get perSecond(): number | null {
-    const [first, last] = [this.looks[0], this.looks.at(-1)];
+    const [first, last] = [this.samples[0], this.samples.at(-1)];
     if (first === undefined || last === undefined || last.at === first.at || last.done === first.done) return null;
     return ((last.done - first.done) * 1000) / (last.at - first.at);
   }

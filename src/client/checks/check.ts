@@ -20,31 +20,31 @@ export async function check(
   config: Config,
   clusters: readonly string[],
 ): Promise<ClusterCheckResult> {
-  const looked = await temporalFindings(Promise.resolve(settings), config);
+  const remote = await temporalFindings(Promise.resolve(settings), config);
   const scope = scopeOf(config, clusters);
-  const findings = looked.findings.filter((finding) => concerns(finding.check, scope));
+  const findings = remote.findings.filter((finding) => concerns(finding.check, scope));
   const figures: Figure[] = [];
-  // Where nobody answers, that is the finding.
-  if (looked.findings.some(({ check: what, level }) => what === 'temporal' && level === 'problem'))
+  // Where Temporal does not answer, that is the finding.
+  if (remote.findings.some(({ check: what, level }) => what === 'temporal' && level === 'problem'))
     return { findings, figures };
   const { freshness } = await import('./freshness.js');
   const session = await connectTemporal(settings);
   try {
     for (const name of clusters) {
       const cluster = config.clusters[name];
-      if (cluster === undefined || !looked.answeredHosts.includes(cluster.host)) continue;
+      if (cluster === undefined || !remote.answeredHosts.includes(cluster.host)) continue;
       try {
         const { backups } = await inspect<'backups'>(session, { kind: 'backups', cluster: name });
         const found = freshness(cluster, backups);
         findings.push(...found.findings);
         figures.push(...found.figures);
       } catch (error) {
-        findings.push(unanswered(`backup/${name}`, `the backups of ${name} cannot be listed`, error));
+        findings.push(notInspected(`backup/${name}`, `the backups of ${name} cannot be listed`, error));
       }
       try {
         findings.push(...walFindings(cluster, (await inspect<'wal'>(session, { kind: 'wal', cluster: name })).windows));
       } catch (error) {
-        findings.push(unanswered(`wal/${name}`, `the recoverable range of ${name} cannot be determined`, error));
+        findings.push(notInspected(`wal/${name}`, `the recoverable range of ${name} cannot be determined`, error));
       }
     }
   } finally {
@@ -53,7 +53,7 @@ export async function check(
   return { findings, figures };
 }
 
-function unanswered(what: string, message: string, error: unknown): Finding {
+function notInspected(what: string, message: string, error: unknown): Finding {
   const { message: reason, hint } = toRepriseError(error);
   return { check: what, level: 'problem', message: `${message}: ${reason}`, fix: hint ?? 'reprise doctor' };
 }

@@ -28,7 +28,7 @@ export function freshness(cluster: ClusterConfig, backups: readonly Backup[], no
   const parts = enabled.flatMap((policy) => {
     const own = backups.filter((backup) => backup.policy === policy.name);
     return partsOf(cluster, own).map((database) =>
-      judge(
+      policyFreshness(
         cluster,
         policy,
         database,
@@ -52,7 +52,7 @@ function partsOf({ databases }: ClusterConfig, backups: readonly Backup[]): read
   return backups.some(({ database }) => database !== undefined) ? databases : [null];
 }
 
-function judge(
+function policyFreshness(
   cluster: ClusterConfig,
   policy: PolicyConfig,
   database: string | null,

@@ -17,7 +17,7 @@ import { planWatches } from '../schedules/apply-watches.js';
 
 export interface TemporalFindings {
   readonly findings: readonly Finding[];
-  /** Hosts whose own worker has looked at them; their findings are among the others. */
+  /** Hosts whose own worker has inspected at them; their findings are among the others. */
   readonly answeredHosts: readonly string[];
 }
 
@@ -61,7 +61,7 @@ async function pollerFindings(session: TemporalSession, config: Config): Promise
   );
   const polled = new Map<string, boolean>([[CONTROL_QUEUE, await hasPoller(session, CONTROL_QUEUE, 'workflow')]]);
   await Promise.all(hosts.flat().map(async (queue) => polled.set(queue, await hasPoller(session, queue, 'activity'))));
-  const judged = ([first, ...others]: readonly [string, ...string[]]): Finding[] => {
+  const workerFindings = ([first, ...others]: readonly [string, ...string[]]): Finding[] => {
     const missing = [first, ...others].filter((queue) => polled.get(queue) !== true);
     if (missing.length === 0)
       return [
@@ -80,10 +80,10 @@ async function pollerFindings(session: TemporalSession, config: Config): Promise
       ),
     );
   };
-  return [[CONTROL_QUEUE] as const, ...hosts].flatMap(judged);
+  return [[CONTROL_QUEUE] as const, ...hosts].flatMap(workerFindings);
 }
 
-/** Hosts look at themselves where a worker is there to do it. */
+/** Findings of each host whose worker is running, made by that worker. */
 async function hostFindings(
   session: TemporalSession,
   config: Config,
@@ -96,8 +96,8 @@ async function hostFindings(
   if (!polls(CONTROL_QUEUE)) return { findings, answered };
   for (const host of Object.keys(config.hosts).filter((name) => polls(lightQueue(name)))) {
     try {
-      const looked = await inspect<'host'>(session, { kind: 'host', host });
-      findings.push(...looked.findings);
+      const inspected = await inspect<'host'>(session, { kind: 'host', host });
+      findings.push(...inspected.findings);
       answered.push(host);
     } catch (error) {
       if (!isRepriseError(error) || error.code !== 'host-without-worker') {

@@ -6,7 +6,7 @@ import { durationInWords } from '../../domain/text/text.js';
 /** What is committed just before a segment is closed in time is archived a moment after. */
 const GRACE_SECONDS = 60;
 
-/** What a cluster's archived log is good for, in words: between which instants any moment can be recovered. */
+/** The recoverable range of each policy that archives WAL, in words. */
 export function walFindings(
   { name: cluster, objectives }: Pick<ClusterConfig, 'name' | 'objectives'>,
   windows: readonly WalWindow[],

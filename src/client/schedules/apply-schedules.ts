@@ -43,7 +43,7 @@ export async function planSchedules(session: TemporalSession, config: Config): P
   );
   const changes: ScheduleChange[] = wanted.map((one) => compare(one, found.get(one.id)));
   for (const [id, description] of found) {
-    if (!wanted.some((one) => one.id === id)) changes.push(judgeUnwanted(id, markOf(description), config));
+    if (!wanted.some((one) => one.id === id)) changes.push(changeOfUnwanted(id, markOf(description), config));
   }
   return changes;
 }
@@ -69,7 +69,7 @@ async function create(session: TemporalSession, config: Config, wanted: WantedSc
   try {
     await session.client.schedule.create({ scheduleId: wanted.id, ...settingsOf(wanted), memo: { reprise: mark } });
   } catch (error) {
-    // Somebody applied at the same moment: what counts is that it is as the config says.
+    // Another person applied at the same moment: it only has to be as the config says.
     if (!(error instanceof Error) || error.name !== 'ScheduleAlreadyRunning') throw error;
     await update(session, wanted);
   }
@@ -106,7 +106,7 @@ function compare(wanted: WantedSchedule, found: ScheduleDescription | undefined)
   return { id: wanted.id, action: reasons.length > 0 ? 'update' : 'none', reasons };
 }
 
-function judgeUnwanted(id: string, mark: Mark | undefined, config: Config): ScheduleChange {
+function changeOfUnwanted(id: string, mark: Mark | undefined, config: Config): ScheduleChange {
   if (mark === undefined) return { id, action: 'leave', reasons: ['not made by reprise'] };
   const cluster = config.clusters[mark.cluster];
   const policy = cluster?.policies[mark.policy];

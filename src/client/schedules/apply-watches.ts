@@ -4,15 +4,15 @@ import type { ArchiveInput, WatchInput } from '../../workflows/api.js';
 import type { TemporalSession } from '../connect.js';
 import { ownerOf } from './apply-schedules.js';
 
-/** What would be, or was, done to one piece of work that never ends: a cluster's watch, the receiving of its WAL. */
+/** What would be, or was, done to one workflow that never ends: a cluster's watch, the receiving of its WAL. */
 export interface WatchChange {
   readonly workflowId: string;
   readonly action: 'start' | 'stop' | 'none' | 'leave';
   readonly reasons: readonly string[];
 }
 
-/** Work that the config wants to be under way all the time. */
-interface Standing {
+/** A workflow that the config wants to run all the time. */
+interface PermanentWorkflow {
   readonly workflowId: string;
   readonly type: string;
   readonly input: WatchInput | ArchiveInput;
@@ -20,7 +20,7 @@ interface Standing {
   readonly reason: string;
 }
 
-async function standingWork(config: Config): Promise<readonly Standing[]> {
+async function wantedWorkflows(config: Config): Promise<readonly PermanentWorkflow[]> {
   // Engines are loaded with it, and the command line starts without them.
   const { receivingPolicies } = await import('../../config/receivers.js');
   const watched = Object.values(config.clusters).filter(({ watch }) => watch !== undefined);
@@ -44,8 +44,8 @@ async function standingWork(config: Config): Promise<readonly Standing[]> {
 
 /** Compares the watches and receivers of the config with those running; changes nothing. */
 export async function planWatches(session: TemporalSession, config: Config): Promise<readonly WatchChange[]> {
-  const wanted = await standingWork(config);
-  const running = await runningWork(
+  const wanted = await wantedWorkflows(config);
+  const running = await runningWorkflows(
     session,
     wanted.map(({ workflowId }) => workflowId),
   );
@@ -74,10 +74,10 @@ export async function planWatches(session: TemporalSession, config: Config): Pro
 /** Starts the watches and receivers the config asks for and stops those of ours it no longer has. */
 export async function applyWatches(session: TemporalSession, config: Config): Promise<readonly WatchChange[]> {
   const changes = await planWatches(session, config);
-  const wanted = new Map((await standingWork(config)).map((work) => [work.workflowId, work]));
+  const wanted = new Map((await wantedWorkflows(config)).map((one) => [one.workflowId, one]));
   for (const { workflowId, action, reasons } of changes) {
-    const work = wanted.get(workflowId);
-    if (action === 'start' && work !== undefined) await startWork(session, config, work);
+    const missing = wanted.get(workflowId);
+    if (action === 'start' && missing !== undefined) await startWorkflow(session, config, missing);
     if (action !== 'stop') continue;
     const handle = session.client.workflow.getHandle(workflowId);
     // A receiver's program has to end with it: a cancellation reaches the host.
@@ -87,10 +87,10 @@ export async function applyWatches(session: TemporalSession, config: Config): Pr
   return changes;
 }
 
-async function startWork(
+async function startWorkflow(
   session: TemporalSession,
   config: Config,
-  { workflowId, type, input, summary }: Standing,
+  { workflowId, type, input, summary }: PermanentWorkflow,
 ): Promise<void> {
   await session.client.workflow.start(type, {
     workflowId,
@@ -104,7 +104,7 @@ async function startWork(
 }
 
 /** What runs with its owner; wanted ones are asked for by name, because the list lags behind. */
-async function runningWork(
+async function runningWorkflows(
   session: TemporalSession,
   wanted: readonly string[],
 ): Promise<Map<string, string | undefined>> {

@@ -3,7 +3,7 @@ import { RepriseError } from '../../domain/errors.js';
 import { backupWorkflowId } from '../../domain/operation/names.js';
 import type { TemporalSession } from '../connect.js';
 import { differences } from './schedule-differences.js';
-import { described } from './operate-schedules.js';
+import { describeOurs } from './operate-schedules.js';
 import { wantedSchedules } from './apply-schedules.js';
 
 /** Most starts of one backfill: a month of nights. Each is a backup of now; more would only fill the disk. */
@@ -35,7 +35,7 @@ export async function backfillStarts(
   id: string,
   { from, to }: BackfillRange,
 ): Promise<readonly BackfillStart[]> {
-  const description = await described(session, id);
+  const description = await describeOurs(session, id);
   const wanted = (await wantedSchedules(config)).find((one) => one.id === description.scheduleId);
   if (wanted === undefined || differences(wanted, description).length > 0) {
     throw new RepriseError(
@@ -88,7 +88,7 @@ export async function backfill(
   range: BackfillRange,
 ): Promise<readonly BackfillStart[]> {
   const starts = await backfillStarts(session, config, id, range);
-  const { scheduleId } = await described(session, id);
+  const { scheduleId } = await describeOurs(session, id);
   const missing = starts.filter(({ alreadyStarted }) => !alreadyStarted);
   // Each by itself: what ran already within the range is not started again. A start counts from just before it.
   const ranges = missing.map(({ at }) => ({

@@ -13,7 +13,7 @@ export interface ScheduleLine {
   readonly note: string | null;
   readonly nextRuns: readonly string[];
   readonly lastRun: string | null;
-  /** Runs that were due while nobody could start them, for longer than the catch-up window. */
+  /** Runs that were due while the server was not running, for longer than the catch-up window. */
   readonly missedRuns: number;
   /** Runs left out because the one before was still running. */
   readonly skippedRuns: number;
@@ -33,28 +33,28 @@ export async function listSchedules(session: TemporalSession): Promise<readonly 
 
 /** @throws `not-found` for a schedule that is not there, or not ours. */
 export async function pauseSchedule(session: TemporalSession, id: string, note: string): Promise<ScheduleLine> {
-  await ours(session, id);
+  await scheduleLine(session, id);
   await session.client.schedule.getHandle(fullId(id)).pause(note);
-  return ours(session, id);
+  return scheduleLine(session, id);
 }
 
 export async function resumeSchedule(session: TemporalSession, id: string, note: string): Promise<ScheduleLine> {
-  await ours(session, id);
+  await scheduleLine(session, id);
   await session.client.schedule.getHandle(fullId(id)).unpause(note);
-  return ours(session, id);
+  return scheduleLine(session, id);
 }
 
 /**
- * Runs a schedule's work now; returns the workflow id it got, null where the server started nothing (one is running).
+ * Runs a schedule's backup now; returns the workflow id it got, null where the server started nothing (one is running).
  */
 export async function triggerSchedule(session: TemporalSession, id: string): Promise<string | null> {
-  const before = await described(session, id);
+  const before = await describeOurs(session, id);
   const known = new Set(before.info.recentActions.map(({ action }) => action.workflow.firstExecutionRunId));
   const skippedBefore = before.info.numActionsSkippedOverlap;
   await session.client.schedule.getHandle(fullId(id)).trigger('SKIP');
   // The server answers before it acts.
-  for (let look = 0; look < 50; look++) {
-    const { info } = await described(session, id);
+  for (let attempt = 0; attempt < 50; attempt++) {
+    const { info } = await describeOurs(session, id);
     const started = info.recentActions.find(({ action }) => !known.has(action.workflow.firstExecutionRunId));
     if (started) return started.action.workflow.workflowId;
     if (info.numActionsSkippedOverlap > skippedBefore) return null;
@@ -64,8 +64,8 @@ export async function triggerSchedule(session: TemporalSession, id: string): Pro
 }
 
 /** The one schedule, as a line. */
-export async function ours(session: TemporalSession, id: string): Promise<ScheduleLine> {
-  return lineOf(await described(session, id)) as ScheduleLine;
+export async function scheduleLine(session: TemporalSession, id: string): Promise<ScheduleLine> {
+  return lineOf(await describeOurs(session, id)) as ScheduleLine;
 }
 
 /** `mairie/nightly` is enough. */
@@ -74,7 +74,7 @@ function fullId(id: string): string {
 }
 
 /** @throws RepriseError `not-found` for a schedule that is not there, or not ours */
-export async function described(session: TemporalSession, id: string): Promise<ScheduleDescription> {
+export async function describeOurs(session: TemporalSession, id: string): Promise<ScheduleDescription> {
   const description = await describeIfThere(session, fullId(id));
   if (description !== undefined && markOf(description) !== undefined) return description;
   const why =

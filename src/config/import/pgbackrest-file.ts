@@ -49,7 +49,7 @@ function warningsOf(
   );
   if (expiring.length > 0)
     warnings.push(
-      `${label}: remove ${expiring.join(', ')}: a backup by cron would expire behind Reprise what it has promised to keep`,
+      `${label}: remove ${expiring.join(', ')}: with them a backup by cron would remove backups that Reprise has to keep`,
     );
   return warnings;
 }

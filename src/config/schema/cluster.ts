@@ -95,7 +95,7 @@ const oldData = z
       .describe(
         'What becomes of the old data; aside: renamed beside it; aside-on: copied below path; overwrite-delta: lost. What is kept stays until it is dropped by hand.',
       ),
-    path: path().optional().describe('Directory, on a file system with room, that aside-on copies old data into.'),
+    path: path().optional().describe('Directory, on a file system with enough room, that aside-on copies old data to.'),
   })
   .superRefine(({ mode, path: given }, context) => {
     if (mode === 'aside-on' && given === undefined)
@@ -139,7 +139,7 @@ const approval = (names: KnownNames) =>
         .array(reference('contact', 'contacts', names.contacts))
         .min(1)
         .describe('Contacts who may approve.'),
-      requester_may_approve: z.boolean().default(false).describe('Whether who asked may approve.'),
+      requester_may_approve: z.boolean().default(false).describe('Whether the requester may approve.'),
       approve_within: duration().prefault('4h').describe('A plan not approved by then expires.'),
       execute_within: duration().prefault('1h').describe('An approved plan not begun by then expires.'),
       signatures: z
@@ -153,7 +153,7 @@ const approval = (names: KnownNames) =>
               : undefined,
         })
         .default('none')
-        .describe('none: an approver is asserted, not proven.'),
+        .describe('none: the name of an approver is asserted, not verified.'),
     })
     .transform((policy): ApprovalPolicy => ({
       approvers: policy.approvers,
@@ -177,7 +177,7 @@ const approvals = (names: KnownNames) =>
 const hook = (names: KnownNames) =>
   z
     .strictObject({
-      argv: argv().describe('Program and arguments; no shell reads them, no secret may stand here.'),
+      argv: argv().describe('Program and arguments; no shell reads them, no secret may be written here.'),
       host: filledIn(reference('host', 'hosts', names.hosts)).describe("Host it runs on; absent: the cluster's own."),
       timeout: duration().prefault('60s').describe('Stopped after this time.'),
       undo: z

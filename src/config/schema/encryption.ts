@@ -54,13 +54,13 @@ export const encryptionSchema = z
     recipients_file: path().optional().describe('File with further public keys, one a line.'),
     identity: identity
       .optional()
-      .describe('Where this host gets a private key; absent: it cannot read, prove or restore what it writes.'),
+      .describe('Where this host gets a private key; absent: it cannot read, verify or restore what it writes.'),
   })
   .superRefine(({ recipients, recipients_file }, context) => {
     if (recipients.length === 0 && recipients_file === undefined) {
       context.addIssue(
         withHint(
-          'nobody could ever read what is encrypted for nobody',
+          'encryption names no recipient: no key could read the files',
           'add recipients: [age1...], with a second key that is kept elsewhere',
         ),
       );

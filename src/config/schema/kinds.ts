@@ -23,7 +23,7 @@ const retention = z
     weekly: positive().optional().describe('One a week stays, for so many weeks.'),
     monthly: positive().optional().describe('One a month stays, for so many months.'),
     yearly: positive().optional().describe('One a year stays, for so many years.'),
-    min_proven: positive().default(2).describe('So many proven backups always stay, however old.'),
+    min_proven: positive().default(2).describe('So many verified backups always stay, however old.'),
     max_deletions: positive().default(10).describe('Most deletions in one run; more is refused.'),
   })
   .transform(({ min_proven: minProven, max_deletions: maxDeletions, ...rules }): RetentionConfig => ({
@@ -73,7 +73,7 @@ const policyOf = (kind: string, { options, read }: (typeof engineKinds)[string],
       proof: z
         .enum(['none', 'verify', 'restore'])
         .default('verify')
-        .describe('What proves a backup after it was taken.'),
+        .describe('How a backup is checked after it was taken.'),
       options: options.prefault({}).describe("The engine's own options."),
     })
     .transform(({ options, ...policy }): Omit<PolicyConfig, 'name' | 'cluster'> => ({

@@ -43,7 +43,7 @@ export function mediaSchema(names: KnownNames) {
             query: text('expected a query').describe('Query whose first column gives keys, relative to the prefix.'),
           })
           .optional()
-          .describe('What rows name: looked for after a recovery with `--with-media`.'),
+          .describe('Keys that rows refer to: checked after a recovery with `--with-media`.'),
       })
       .transform(
         ({

@@ -45,7 +45,7 @@ const cron = z.string().superRefine((text, context) => {
     // Croner refuses it.
     context.addIssue(
       withHint(
-        'this cron line has a value that cannot be',
+        'this cron line has a value out of range',
         'minute 0-59, hour 0-23, day 1-31, month 1-12, day of week 0-7',
       ),
     );

@@ -13,7 +13,9 @@ const host = z
     state_dir: path()
       .default('/var/lib/reprise')
       .describe('Owner-only directory of job records, plans and the approvals ledger.'),
-    scratch_dir: filledIn(path()).describe('Room for restores that prove a backup; absent: scratch below state_dir.'),
+    scratch_dir: filledIn(path()).describe(
+      'Directory for restores that test a backup; absent: scratch below state_dir.',
+    ),
     heavy_slots: positive().max(64).default(1).describe('Backups and verifications that may run at once.'),
     timeouts: z
       .strictObject({
@@ -71,12 +73,12 @@ export function configSchema(names: KnownNames) {
       contacts: contactsSchema(names)
         .prefault({})
         .describe('People and teams, with their addresses for each notifier.'),
-      notifiers: named('notifier', notifierSchema()).prefault({}).describe('Ways to tell people.'),
-      notify: notifySchema(names).prefault({}).describe('By which notifiers people are told, for each event.'),
-      raci: raciSchema(names).prefault({}).describe('Who has which part in what: they are told first.'),
+      notifiers: named('notifier', notifierSchema()).prefault({}).describe('Ways to notify people.'),
+      notify: notifySchema(names).prefault({}).describe('Notifiers by event.'),
+      raci: raciSchema(names).prefault({}).describe('Who is responsible for what: they are notified first.'),
       media: mediaSchema(names)
         .prefault({})
-        .describe('Objects that belong to a cluster: brought back with `reprise media`.'),
+        .describe('Objects that belong to a cluster: recovered with `reprise media`.'),
       signers: later('signers', 'signatures'),
     })
     .transform(({ version: _version, language: _language, signers: _signers, ...config }) => config);

@@ -14,7 +14,7 @@ const meaning = {
 } as const;
 
 /** What is approved, in one line. */
-export function mediaTitle({ binding }: Pick<MediaPlan, 'binding'>): string {
+function mediaTitle({ binding }: Pick<MediaPlan, 'binding'>): string {
   const { task, media, cluster } = binding;
   if (task.kind === 'sync') return `Make ${task.into} equal to the media ${media} of ${cluster}`;
   return `Recover the media ${media} of ${cluster} to ${task.to.replace(/\.000Z$/, 'Z')}${task.into === undefined ? ', in place' : `, into ${task.into}`}`;

@@ -8,7 +8,7 @@ const words = {
 
 /** What is changed of media that come back with a database; what came later stays. */
 export type PlannedMediaChange = keyof typeof words;
-export const plannedMediaChanges = Object.keys(words) as readonly PlannedMediaChange[];
+const plannedMediaChanges = Object.keys(words) as readonly PlannedMediaChange[];
 
 /** Media brought back by a recovery, in place, to the instant whose data comes back: part of what is approved. */
 export interface PlannedMedia {

@@ -97,7 +97,7 @@ export function checkLifecycle(
           notes.push({
             level: 'warning',
             text: `${where}, while ${promise} still counts: such a recovery begins with a thaw of ${hours} or more`,
-            hint: 'set objectives.rto, and this is judged',
+            hint: 'set objectives.rto, and this is checked',
           });
         else if (thaw.hours * 3600 > rtoSeconds) {
           refusals.push({
@@ -166,7 +166,7 @@ function noncurrent(rule: AgeRule, promises: readonly StoragePromise[]): Storage
   return [
     {
       level: 'warning',
-      text: `rule ${rule.name}: noncurrent versions go after ${days} days, while retention reaches back ${longest} days: what was removed by mistake can be brought back for ${days} days only`,
+      text: `rule ${rule.name}: noncurrent versions go after ${days} days, while retention reaches back ${longest} days: what was removed by mistake can be recovered for ${days} days only`,
       hint: 'raise lifecycle.noncurrent_expire_days if that is too short',
     },
   ];

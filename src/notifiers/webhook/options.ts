@@ -39,7 +39,7 @@ export const webhookOptions = z.strictObject({
     .boolean()
     .default(false)
     .describe('Whether the host may have a private, loopback or link-local address.'),
-  timeout: duration().prefault('20s').describe('How long the answer may take.'),
+  timeout: duration().prefault('20s').describe('How long the response may take.'),
   ca_file: caFile(),
 });
 

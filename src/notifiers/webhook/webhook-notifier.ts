@@ -42,14 +42,18 @@ export async function sendWebhook(
     if (isRepriseError(error)) throw error;
     throw unreachable(
       what,
-      late.aborted ? `no answer within ${options.timeoutSeconds} s` : reasonWithout(hidden, error),
+      late.aborted ? `no response within ${options.timeoutSeconds} s` : reasonWithout(hidden, error),
     );
   });
   if (status >= 200 && status < 300) return { refused: [], detail: `taken by ${what}` };
   if (status >= 300 && status < 400)
-    throw rejected(what, `it answers ${status}, a redirect, which is not followed`, 'put the final address under url:');
-  if (status >= 500 || LATER.includes(status)) throw unreachable(what, `it answers ${status}`);
-  throw rejected(what, `it answers ${status}`, 'check url and secret of the notifier');
+    throw rejected(
+      what,
+      `the response is ${status}, a redirect, which is not followed`,
+      'put the final address under url:',
+    );
+  if (status >= 500 || LATER.includes(status)) throw unreachable(what, `the response is ${status}`);
+  throw rejected(what, `the response is ${status}`, 'check url and secret of the notifier');
 }
 
 /** `type`, `timestamp` and `data`, as Standard Webhooks recommends. */
@@ -125,7 +129,7 @@ const LEAST_BYTES = 24;
  * body, so that a receiver knows who sent it, that it is whole, and that it is no old one.
  * @throws `config-invalid` for a secret that is none
  */
-export function signedHeaders(secret: string, id: string, at: Date, body: string): Record<string, string> {
+function signedHeaders(secret: string, id: string, at: Date, body: string): Record<string, string> {
   const timestamp = String(Math.floor(at.getTime() / 1000));
   const signature = createHmac('sha256', keyOf(secret)).update(`${id}.${timestamp}.${body}`).digest('base64');
   return { 'webhook-id': id, 'webhook-timestamp': timestamp, 'webhook-signature': `v1,${signature}` };

@@ -2,7 +2,7 @@ import type { ConnectionConfig } from '../../domain/config.js';
 import { withClient } from '../connection/with-client.js';
 
 /** Where a server in recovery is. */
-export interface RecoveryProgress {
+export interface ReplayProgress {
   readonly inRecovery: boolean;
   /** Stopped at its target, or by a person. */
   readonly paused: boolean;
@@ -23,7 +23,7 @@ const PROGRESS = `
     FROM (SELECT pg_is_in_recovery() AS recovery) r`;
 
 /** The state of a server that may be in recovery. */
-export async function recoveryProgress(connection: ConnectionConfig): Promise<RecoveryProgress> {
+export async function recoveryProgress(connection: ConnectionConfig): Promise<ReplayProgress> {
   return withClient(connection, connection.maintenanceDatabase, async (client) => {
     const { rows } = await client.query<ProgressRow>(PROGRESS);
     const row = rows[0] as ProgressRow;

@@ -4,14 +4,14 @@ import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import { compareLsn } from '../../domain/target/wal.js';
 import { recoveryFailure } from './recovery-failure.js';
 import { recoveryProgress } from './recovery-progress.js';
-import type { RecoveryProgress } from './recovery-progress.js';
+import type { ReplayProgress } from './recovery-progress.js';
 import type { Service } from '../server/service.js';
 
 export interface WaitOptions {
   readonly service: Pick<Service, 'status' | 'logTail'>;
   readonly signal?: AbortSignal;
   /** Called at every poll, as a heartbeat. */
-  readonly report?: (progress: RecoveryProgress) => void;
+  readonly report?: (progress: ReplayProgress) => void;
   /** Default 500. */
   readonly pollMs?: number;
   /** Without progress for so long, the recovery stops and a person decides; default 30 minutes. */
@@ -34,7 +34,7 @@ export async function waitForEndOfWal(
   connection: ConnectionConfig,
   expectedEndLsn: string | null,
   options: WaitOptions,
-): Promise<RecoveryProgress> {
+): Promise<ReplayProgress> {
   let last: string | null = null;
   let still = 0;
   const advance = watchAdvance(options);
@@ -65,7 +65,7 @@ export async function waitForEndOfWal(
  * Waits until a recovery with a target pauses there.
  * @throws RepriseError `target-not-reached`, `target-before-backup`, or why the server ended.
  */
-export async function waitForPause(connection: ConnectionConfig, options: WaitOptions): Promise<RecoveryProgress> {
+export async function waitForPause(connection: ConnectionConfig, options: WaitOptions): Promise<ReplayProgress> {
   const advance = watchAdvance(options);
   for (;;) {
     const progress = await pollProgress(connection, options);
@@ -77,7 +77,7 @@ export async function waitForPause(connection: ConnectionConfig, options: WaitOp
 }
 
 /** A replay that runs without progress, as with a restore_command that hangs on a dead mount, needs a person. */
-function watchAdvance({ stallMs = DEFAULT_STALL_MS }: WaitOptions): (progress: RecoveryProgress | null) => void {
+function watchAdvance({ stallMs = DEFAULT_STALL_MS }: WaitOptions): (progress: ReplayProgress | null) => void {
   let at: string | null = null;
   let since = performance.now();
   return (progress) => {
@@ -93,7 +93,7 @@ function watchAdvance({ stallMs = DEFAULT_STALL_MS }: WaitOptions): (progress: R
 }
 
 /** Null while the server lives and takes no connections yet. */
-async function pollProgress(connection: ConnectionConfig, options: WaitOptions): Promise<RecoveryProgress | null> {
+async function pollProgress(connection: ConnectionConfig, options: WaitOptions): Promise<ReplayProgress | null> {
   options.signal?.throwIfAborted();
   try {
     const progress = await recoveryProgress(connection);
@@ -119,7 +119,7 @@ async function pollProgress(connection: ConnectionConfig, options: WaitOptions):
 }
 
 /** With settings that had no effect, a server takes writes before anybody has inspected it. */
-function promotedTooSoon(progress: RecoveryProgress): RepriseError {
+function promotedTooSoon(progress: ReplayProgress): RepriseError {
   return new RepriseError(
     'target-not-reached',
     'the server was promoted before its target was confirmed',

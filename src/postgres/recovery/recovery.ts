@@ -8,7 +8,7 @@ import { writeFileAtomic } from '../../files/atomic-file.js';
 import { syncDirectory } from '../../files/directories.js';
 import { pathExists } from '../../files/paths.js';
 import { withClient } from '../connection/with-client.js';
-import { recoveryProgress, type RecoveryProgress } from './recovery-progress.js';
+import { recoveryProgress, type ReplayProgress } from './recovery-progress.js';
 import { isRecoveryOnly, recoverySettings, type RecoverySettingsRequest } from './recovery-settings.js';
 import { autoSettingsAre, resetAutoSettings, writeAutoSettings, type Settings } from './settings-file.js';
 import { readControlData, type ControlData } from '../server/control-data.js';
@@ -94,7 +94,7 @@ async function settingsOf(request: RecoveryRequest): Promise<Settings> {
   return recoverySettings(request, control?.settings ?? null, major);
 }
 
-function refuseBackwards(target: RecoveryTarget, progress: RecoveryProgress): void {
+function refuseBackwards(target: RecoveryTarget, progress: ReplayProgress): void {
   if (!progress.inRecovery) {
     throw new RepriseError(
       'conflict',

@@ -173,7 +173,7 @@ describe('with a worker', () => {
     const whole = of((await check()).document, 'wal/mairie/physical');
     expect(whole).toMatchObject({
       level: 'ok',
-      message: expect.stringMatching(/every moment from \S+Z to \S+Z, .* ago can be recovered, without a hole/),
+      message: expect.stringMatching(/every time from \S+Z to \S+Z, .* ago can be recovered, without a gap/),
     });
     // A segment vanishes from the middle of the archive.
     const segment = segments[1] as string;

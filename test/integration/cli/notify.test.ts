@@ -100,7 +100,7 @@ describe('S2: reprise notify test, sent by a real worker', () => {
     answers = 401;
     expect(await told(site, 'notify', 'test', 'dba', '--notifier', 'chat')).toMatchObject({
       exit: 1,
-      error: { code: 'notifier-rejected', message: expect.stringContaining('it answers 401') },
+      error: { code: 'notifier-rejected', message: expect.stringContaining('the response is 401') },
     });
     answers = 204;
   });

@@ -76,7 +76,7 @@ describe('doctor on a host', () => {
   it('the only copy on the device of the data directory is no backup', async () => {
     expect(of(await findings(), 'cluster/mairie/copies')).toMatchObject({
       level: 'warning',
-      message: expect.stringContaining('That is no backup'),
+      message: expect.stringContaining('if that disk fails, both are lost'),
     });
   });
 
@@ -244,7 +244,7 @@ describe('doctor on a host', () => {
     await conf(`repo1-path=${folder}/elsewhere`);
     expect(of(await findings({ engine: 'pgbackrest' }), 'cluster/mairie/copies')).toMatchObject({
       level: 'warning',
-      message: expect.stringContaining('That is no backup'),
+      message: expect.stringContaining('if that disk fails, both are lost'),
     });
   });
 

@@ -80,7 +80,7 @@ describe('doctor on encryption', () => {
       fix: expect.stringContaining('escrow'),
     });
     expect(found[1]).toMatchObject({
-      message: expect.stringContaining('nobody has proven'),
+      message: expect.stringContaining('it was not verified within the last year'),
       fix: 'reprise key prove mairie --policy nightly',
     });
     await proven(escrow.recipient, new Date(Date.now() - 400 * DAY));
@@ -88,7 +88,10 @@ describe('doctor on encryption', () => {
     await proven(escrow.recipient, new Date(Date.now() - 300 * DAY));
     const good = await encrypted([key.recipient, escrow.recipient]);
     expect(good).toEqual([
-      expect.objectContaining({ level: 'ok', message: expect.stringContaining('1 of 2 proven within a year') }),
+      expect.objectContaining({
+        level: 'ok',
+        message: expect.stringContaining('1 of 2 verified within the last year'),
+      }),
     ]);
   });
 
@@ -136,7 +139,7 @@ describe('doctor on encryption', () => {
     await write(`repo1-cipher-type=aes-256-cbc\nrepo1-cipher-pass=${key.secret}`);
     const found = await findings(policy);
     expect(found).toEqual([
-      expect.objectContaining({ level: 'ok', message: expect.stringContaining('encrypted where they lie') }),
+      expect.objectContaining({ level: 'ok', message: expect.stringContaining('encrypted on their storage') }),
     ]);
     expect(JSON.stringify(found)).not.toContain(key.secret);
     await rm(join(folder, 'pgbackrest.conf'));

@@ -120,7 +120,7 @@ describe('K1: databases restored beside the live ones, then swapped by rename', 
       return plan !== null && plan.digest !== started.plan.digest && plan;
     }, 'another plan waits');
     expect(again.binding.backups).toMatchObject([{ id: good?.id }]);
-    expect(again.observed.warnings.join()).toContain(`${backup?.id} is newer, and quarantined`);
+    expect(again.observed.warnings.join()).toContain(`${backup?.id} is newer but quarantined`);
     expect((await site.backups()).find(({ id }) => id === backup?.id)).toMatchObject({
       status: 'quarantined',
       proven: null,
@@ -167,7 +167,7 @@ it('S3: a dump needs a running server: with the server down its plan is refused,
   });
   const started = await planned(site);
   expect(started.plan.binding.method).toBe('restart');
-  expect(started.plan.observed.warnings.join()).toContain('whole');
+  expect(started.plan.observed.warnings.join()).toContain('intact');
   await approved(site, started);
   await reaches(site, started.workflowId, 'completed');
   expect(await site.contentHash()).toEqual(content);

@@ -53,14 +53,10 @@ it('D4: the waiting recovery says what it will do, what it costs, who may approv
       `reprise approve ${work.workflowId} --reason "..."`,
       `reprise reject ${work.workflowId}`,
     ],
-    ...[
-      backup?.id ?? '?',
-      `database mairie — kept as ${replaced?.keptAs}`,
-      'the data as it was at 20',
-      'what was written in the last',
-    ],
+    ...[backup?.id ?? '?', `database mairie — kept as ${replaced?.keptAs}`, 'what was written in the last'],
   ])
     expect(text).toContain(told);
+  expect(text).toMatch(/data as of:\s+20/);
   expect(text).toMatch(/takes about:\s+15 s/);
   expect(text).toMatch(/may approve:\s+dba/);
 }, 600_000);

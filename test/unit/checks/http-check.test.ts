@@ -45,11 +45,11 @@ describe('HTTP check (K4)', () => {
   it('no answer in time, or none at all, is a failed check; a cancellation is none', async () => {
     expect(await run('/silent', { timeoutSeconds: 0.1 })).toEqual({
       status: 'failed',
-      detail: 'no answer within 0.1 s',
+      detail: 'no response within 0.1 s',
     });
     expect(await run('', { url: 'http://127.0.0.1:1/' })).toMatchObject({
       status: 'failed',
-      detail: expect.stringMatching(/^no answer: /),
+      detail: expect.stringMatching(/^no response: /),
     });
     await expect(run('/ok', {}, AbortSignal.abort(new Error('stopped')))).rejects.toThrow('stopped');
   });

@@ -56,7 +56,7 @@ describe('S1: encryption of what a policy writes', () => {
       `reprise.yml:10:36: ${notAKey}`,
     );
     expect(complaint(policy('encryption: { recipients: [] , identity: { file: k } }'))[0]).toContain(
-      'reprise.yml:10:9: nobody could ever read',
+      'reprise.yml:10:9: encryption names no recipient',
     );
     expect(complaint(policy(`encryption: { recipients: [${key.recipient}], identity: {} }`))[0]).toContain(
       'expected file: or command:, one of them',

@@ -134,7 +134,7 @@ describe('F38: a wrong config names file, line and column', () => {
     [
       'duplicate key',
       valid + 'version: 1\n',
-      ['reprise.yml:10:1: the key version stands here twice', 'HINT keep one of them'],
+      ['reprise.yml:10:1: the key version is written here twice', 'HINT keep one of them'],
     ],
     [
       'unknown tag',
@@ -173,7 +173,7 @@ describe('F38: a wrong config names file, line and column', () => {
       cluster('approvals: { recover: { approvers: 2, from: [dba] } }', valid + 'contacts: { dba: {} }\n'),
       [
         'reprise.yml:6:40: 2 approvers are asked for, and from: names 1',
-        'HINT no plan could ever be approved: name more, or ask for fewer',
+        'HINT no plan could be approved: name more contacts, or set fewer approvers',
       ],
     ],
     [
@@ -200,7 +200,7 @@ describe('F38: a wrong config names file, line and column', () => {
     [
       'a database twice',
       with_('[mairie]', '[mairie, mairie]'),
-      ['reprise.yml:6:25: database "mairie" stands here twice', 'HINT keep one of them'],
+      ['reprise.yml:6:25: database "mairie" is written here twice', 'HINT keep one of them'],
     ],
     [
       'a path with ~',
@@ -249,7 +249,7 @@ describe('F38: two of a kind in one place', () => {
         two('  a: { type: directory, path: /srv/backups }\n  b: { type: directory, path: ../../srv/x/../backups/ }\n'),
       ),
     ).toEqual([
-      'reprise.yml:4:3: repository a and repository b lie in one directory: /srv/backups',
+      'reprise.yml:4:3: repository a and repository b use the same directory, or one inside the other: /srv/backups',
       'HINT give each a place of its own',
     ]);
   });
@@ -257,10 +257,12 @@ describe('F38: two of a kind in one place', () => {
   it("a repository within another: a cluster's folder of one could be the other", () => {
     expect(
       complaint(two('  a: { type: directory, path: /srv }\n  b: { type: directory, path: /srv/mairie }\n'))[0],
-    ).toBe('reprise.yml:4:3: repository a and repository b lie in one directory: /srv/mairie');
+    ).toBe(
+      'reprise.yml:4:3: repository a and repository b use the same directory, or one inside the other: /srv/mairie',
+    );
     expect(
       complaint(two('  a: { type: directory, path: /srv }\n  b: { type: directory, path: /srv/..x }\n'))[0],
-    ).toContain('lie in one directory: /srv/..x');
+    ).toContain('use the same directory, or one inside the other: /srv/..x');
     expect(() =>
       parsed(
         two(
@@ -273,7 +275,7 @@ describe('F38: two of a kind in one place', () => {
   it('two repositories on one bucket, from whichever host and however the server is spelled', () => {
     const s3 = (name: string, more: string) => `  ${name}: { type: s3, bucket: dumps, region: eu-west-3${more} }\n`;
     const collide = (one: string, other: string) => complaint(two(s3('a', one) + s3('b', other)))[0];
-    const clash = 'reprise.yml:4:3: repository a and repository b lie in one directory: ';
+    const clash = 'reprise.yml:4:3: repository a and repository b use the same directory, or one inside the other: ';
     expect(collide(', host: local', '')).toBe(`${clash}/aws/dumps/`);
     expect(collide('', ', endpoint: "https://S3.eu-west-3.amazonaws.com:443/"')).toBe(`${clash}/aws/dumps/`);
     expect(
@@ -286,7 +288,7 @@ describe('F38: two of a kind in one place', () => {
 
   it('a repository in the data directory, which a recovery puts aside', () => {
     expect(complaint(two('  a: { type: directory, path: /data/backups }\n'))[0]).toBe(
-      'reprise.yml:3:3: repository a and the data directory of mairie lie in one another',
+      'reprise.yml:3:3: repository a and the data directory of mairie overlap: one directory is inside the other',
     );
   });
 
@@ -314,14 +316,14 @@ describe('F38: two of a kind in one place', () => {
       'reprise.yml:4:3: cluster other and cluster mairie are one server: 127.0.0.1:5432',
     );
     expect(complaint(other('connection: { user: x, port: 5433 }, data_dir: /data'))[0]).toBe(
-      'reprise.yml:4:3: the data directory of other and the data directory of mairie lie in one directory: /data',
+      'reprise.yml:4:3: the data directory of other and the data directory of mairie use the same directory, or one inside the other: /data',
     );
   });
 
   it('a recovery target on the live directory or the live port', () => {
     const target = (text: string) => complaint(cluster(`recovery: { targets: { beside: ${text} } }`))[0];
     expect(target('{ data_dir: /data, port: 5433 }')).toBe(
-      'reprise.yml:6:28: the data directory of mairie and target beside lie in one directory: /data',
+      'reprise.yml:6:28: the data directory of mairie and target beside use the same directory, or one inside the other: /data',
     );
     expect(target('{ data_dir: /other, port: 5432 }')).toBe("reprise.yml:6:62: port 5432 is the cluster's own");
   });
@@ -411,7 +413,10 @@ describe('what comes later is refused in plain words: nothing silently does noth
 
   it.each<[string, string]>([
     ['{ mode: aside-on }', 'reprise.yml:6:17: mode aside-on needs a path'],
-    ['{ mode: aside-on, path: /data/old }', 'reprise.yml:6:51: /data/old lies in the data directory that is replaced'],
+    [
+      '{ mode: aside-on, path: /data/old }',
+      'reprise.yml:6:51: /data/old is inside the data directory that is replaced',
+    ],
     ['{ mode: overwrite-delta, path: /x }', 'reprise.yml:6:58: mode overwrite-delta takes no path'],
     ['{ mode: asside }', 'reprise.yml:6:35:'],
   ])('old_data: %s', (value, expected) => {

@@ -120,14 +120,14 @@ describe('S2: contacts, notifiers and notify', () => {
       'nobody to be told',
       people(mail, 'ops: { phone: "1" }', 'notify: { failure: [mail] }'),
       [
-        'reprise.yml:13:21: nobody can be told by mail: no contact has an address for it',
+        'reprise.yml:13:21: notifier mail reaches nobody: no contact has an address for it',
         'HINT add contacts: { NAME: { mail: [ADDRESS] } }',
       ],
     ],
     [
       'a notifier twice',
       people(mail, 'ops: { mail: a@b.org }', 'notify: { failure: [mail, mail] }'),
-      ['reprise.yml:13:27: notifier "mail" stands here twice', 'HINT keep one of them'],
+      ['reprise.yml:13:27: notifier "mail" is written here twice', 'HINT keep one of them'],
     ],
     [
       'an address that is none',

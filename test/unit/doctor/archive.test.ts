@@ -74,7 +74,7 @@ describe('F7: WAL on its way to the archive', () => {
 
   it('that waits for longer than the rpo is a problem; without an rpo, after ten minutes, a warning', () => {
     expect(archiveFindings(cluster('{ rpo: 5m }'), { ...server, backlog: waiting })).toMatchObject([
-      { level: 'problem', message: expect.stringContaining('longer than the promised rpo of 5 min') },
+      { level: 'problem', message: expect.stringContaining('longer than the objective rpo of 5 min') },
     ]);
     expect(archiveFindings(cluster('{ rpo: 1h }'), { ...server, backlog: waiting })).toMatchObject([{ level: 'ok' }]);
     expect(archiveFindings(cluster(), { ...server, backlog: waiting })).toMatchObject([

@@ -55,7 +55,7 @@ describe('K8: received WAL', () => {
       ]);
     }
     expect(found({ lost: true })).toMatchObject([
-      { level: 'problem', message: expect.stringContaining('hole') as unknown },
+      { level: 'problem', message: expect.stringContaining('has a gap') as unknown },
     ]);
   });
 

@@ -182,7 +182,7 @@ describe('webhook: answers', () => {
     else
       expect(await failureOf(send(receiver.url, here))).toMatchObject({
         code,
-        text: expect.stringContaining(`it answers ${status}`),
+        text: expect.stringContaining(`the response is ${status}`),
       });
   });
 
@@ -190,7 +190,7 @@ describe('webhook: answers', () => {
     const receiver = await WebhookReceiver.start(() => null);
     expect(await failureOf(send(receiver.url, { ...here, timeout: '1s' }))).toMatchObject({
       code: 'notifier-unreachable',
-      text: expect.stringContaining('no answer within 1 s'),
+      text: expect.stringContaining('no response within 1 s'),
     });
   });
 

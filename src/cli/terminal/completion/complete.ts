@@ -6,20 +6,20 @@ import { namesFor } from './names.js';
 import type { NameKind, Names } from './names.js';
 import { printed } from './capture-output.js';
 
-/** Asks nothing of anybody: there is nothing to offer, and no file names either. */
+/** There is nothing to offer, and no file names either (a directive of tab). */
 const NOTHING = ':4';
 
-const byArgument: Readonly<Record<string, NameKind>> = { cluster: 'cluster', workflow: 'work' };
+const byArgument: Readonly<Record<string, NameKind>> = { cluster: 'cluster', workflow: 'workflow' };
 const byOption: Readonly<Record<string, NameKind>> = {
   '--cluster': 'cluster',
   '--policy': 'policy',
   '--host': 'host',
-  '--into': 'place',
+  '--into': 'target',
 };
 
 /**
  * Answers a shell, in the protocol of tab's scripts: a line for each candidate, then a directive. `words` are those
- * typed after `reprise`, the last one being completed. Nothing is ever told but candidates.
+ * typed after `reprise`, the last one being completed. Nothing but candidates is ever printed.
  */
 export async function complete(program: Command, cli: Cli, words: readonly string[]): Promise<string> {
   try {
@@ -44,7 +44,7 @@ function answer(program: Command, words: readonly string[], offer: Offer): strin
   return printed(() => root.parse([...words]));
 }
 
-/** Tells tab about a command and all below it; the options of those above are taken everywhere. */
+/** Describes a command and all below it to tab; the options of those above are taken everywhere. */
 function describe(
   root: RootCommand,
   command: Command,
@@ -84,7 +84,7 @@ function addOption(target: Completed, option: Option, offer: Offer): void {
     return;
   }
   const kind = byOption[long];
-  const give = (tell: Complete): void =>
-    kind === undefined ? argChoices?.forEach((choice) => tell(choice, '')) : offer(kind, tell);
+  const give = (add: Complete): void =>
+    kind === undefined ? argChoices?.forEach((choice) => add(choice, '')) : offer(kind, add);
   target.option(name, description, give, alias);
 }

@@ -3,18 +3,18 @@ import { parseDuration } from '../../../domain/text/units.js';
 import type { Cli } from '../../cli-context.js';
 
 /** What a shell may be asked to complete from outside the command line itself. */
-export type NameKind = 'cluster' | 'policy' | 'host' | 'place' | 'backup' | 'work';
+export type NameKind = 'cluster' | 'policy' | 'host' | 'target' | 'backup' | 'workflow';
 export type Names = ReadonlyMap<NameKind, readonly string[]>;
 
-/** A person waits with a finger on the key: what does not answer in time is left out. Slow links may have more. */
-const PATIENCE = '2s';
-const PATIENCE_VARIABLE = 'REPRISE_COMPLETION_TIMEOUT';
+/** A person waits: what does not answer in time is left out. Slow links may need more. */
+const TIMEOUT = '2s';
+const TIMEOUT_VARIABLE = 'REPRISE_COMPLETION_TIMEOUT';
 
 /** Looks up the names asked for, as far as configuration and server answer in time. */
 export async function namesFor(kinds: ReadonlySet<NameKind>, cli: Cli): Promise<Names> {
-  const patience = parseDuration(cli.terminal.env[PATIENCE_VARIABLE] || PATIENCE) * 1000;
+  const timeoutMs = parseDuration(cli.terminal.env[TIMEOUT_VARIABLE] || TIMEOUT) * 1000;
   const found = await Promise.all(
-    [...kinds].map(async (kind) => [kind, (await inTime(lookups[kind](cli), patience)).filter(isTypeable)] as const),
+    [...kinds].map(async (kind) => [kind, (await inTime(lookups[kind](cli), timeoutMs)).filter(isTypeable)] as const),
   );
   return new Map(found);
 }
@@ -23,7 +23,7 @@ const lookups: Readonly<Record<NameKind, (cli: Cli) => Promise<readonly string[]
   cluster: async (cli) => Object.keys((await cli.config()).clusters),
   policy: async (cli) => unique(clusters(await cli.config()).flatMap(({ policies }) => Object.keys(policies))),
   host: async (cli) => Object.keys((await cli.config()).hosts),
-  place: async (cli) => [
+  target: async (cli) => [
     'in-place',
     ...unique(clusters(await cli.config()).flatMap(({ recovery }) => Object.keys(recovery.targets))),
   ],
@@ -38,7 +38,7 @@ const lookups: Readonly<Record<NameKind, (cli: Cli) => Promise<readonly string[]
       if (!(await hasPoller(session, CONTROL_QUEUE, 'workflow'))) return [];
       return (await inspect<'backups'>(session, { kind: 'backups' })).backups.map(({ id }) => id);
     }),
-  work: (cli) =>
+  workflow: (cli) =>
     cli.withTemporal(async (session) => {
       const { listRunningOperations } = await import('../../../client/running-operations.js');
       return (await listRunningOperations(session)).map(({ workflowId }) => workflowId);
@@ -58,10 +58,10 @@ function isTypeable(name: string): boolean {
   return /^[\p{L}\p{N}._:/@+-]+$/u.test(name);
 }
 
-async function inTime(names: Promise<readonly string[]>, patience: number): Promise<readonly string[]> {
+async function inTime(names: Promise<readonly string[]>, timeoutMs: number): Promise<readonly string[]> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<readonly string[]>((resolve) => {
-    timer = setTimeout(() => resolve([]), patience);
+    timer = setTimeout(() => resolve([]), timeoutMs);
   });
   return Promise.race([names.catch(() => []), late]).finally(() => clearTimeout(timer));
 }

@@ -1,0 +1,386 @@
+import { readdir, rm, writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { beforeAll, expect, it } from '@jest/globals';
+import type { WorkflowHandle } from '@temporalio/client';
+import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
+import type { WatchFinding } from '../../src/activities/api.js';
+import {
+  archiveWorkflowId,
+  incidentWorkflowId,
+  notifyWorkflowId,
+  recoverWorkflowId,
+  signalNames,
+  updateNames,
+  watchWorkflowId,
+  workflowTypes,
+} from '../../src/domain/operation/names.js';
+import type { PlanBinding } from '../../src/domain/plan/plan.js';
+import { onCleanup } from '../helpers/cleanup.js';
+import { startTemporalServer } from '../helpers/temporal-server.js';
+import { type Activities, type Case, Lab, failure, untilCancelled } from '../workflows/lab.js';
+import { Locks } from '../workflows/locks.js';
+import { type Recovery, person, startRecovery } from '../workflows/recoveries.js';
+import { planOf } from '../workflows/well-behaved.js';
+
+/**
+ * Records the histories that `replay.test.ts` replays: `node scripts/record-histories.mjs`. Every workflow on a real server,
+ * with activities that do nothing, on its good and on its sad paths.
+ */
+const directory = new URL('./histories/', import.meta.url);
+
+let lab: Lab;
+beforeAll(async () => {
+  const server = await startTemporalServer();
+  onCleanup(() => server.stop());
+  lab = await Lab.on(server.address);
+  for (const name of await readdir(directory)) await rm(new URL(name, directory));
+});
+
+/** No path and no host of this machine; a worker is named by its process and host. */
+async function save(name: string, handle: WorkflowHandle): Promise<void> {
+  const history = JSON.parse(historyToJSON(await handle.fetchHistory())) as object;
+  const text = JSON.stringify(history)
+    .replaceAll(process.cwd(), '/srv/reprise')
+    .replaceAll(new RegExp(`\\d+@${hostname()}`, 'g'), 'worker@host');
+  for (const [, data = ''] of text.matchAll(/"data":"([A-Za-z0-9+/=]+)"/g))
+    expect(Buffer.from(data, 'base64').toString()).not.toContain(process.cwd());
+  expect(text).not.toContain(hostname());
+  await writeFile(new URL(`${name}.json`, directory), `${text}\n`);
+}
+
+const ended = (handle: WorkflowHandle): Promise<unknown> => handle.result().catch(() => undefined);
+const fails = (code: 'tool-rejected' | 'plan-expired' | 'backup-corrupt' | 'disk-full', times = Infinity) => {
+  let left = times;
+  return async (): Promise<never> => {
+    if (--left >= 0) throw failure(code, 'it failed');
+    return undefined as never;
+  };
+};
+const tells: Partial<Activities> = {
+  describeCluster: async () => ({
+    host: 'db1',
+    configDigest: 'config',
+    policies: { nightly: { engine: 'logical', repository: 'local', enabled: true, proof: 'verify' } },
+    tells: ['failure', 'waiting-approval', 'incident', 'recovered'],
+  }),
+};
+const holder = {
+  operationId: 'b',
+  kind: 'backup',
+  policy: 'nightly',
+  engine: 'logical',
+  repository: 'local',
+  workflowId: 'backup/c/nightly',
+  since: '2026-11-21T01:30:00Z',
+  token: 1,
+} as const;
+const locked: Partial<Activities> = { acquireLock: async () => ({ granted: false, holder }) };
+const asked = { operationId: 'op', requester: 'ops' };
+
+/** Starts a workflow, lets something happen to it, waits for its end and keeps its history. */
+async function record(
+  name: string,
+  id: string,
+  input: object,
+  activities: Partial<Activities> = {},
+  happens: (one: Case) => Promise<unknown> = () => Promise.resolve(),
+): Promise<void> {
+  const [type = ''] = name.split('.');
+  const one = lab.case({ ...tells, ...activities });
+  const handle = await one.start(type, id, input);
+  await happens(one);
+  await ended(handle);
+  await save(name, handle);
+}
+const cancelledIn = (activity: keyof Activities) => async (one: Case) => {
+  await one.called(activity);
+  await one.workflow.cancel();
+};
+
+it('backup, rotation, verification, adoption', async () => {
+  const order = { policy: 'nightly', type: 'auto' };
+  const backup = (path: string, ...more: [Partial<Activities>?, ((one: Case) => Promise<unknown>)?]) =>
+    record(`backup.${path}`, 'backup/CLUSTER/nightly', { ...asked, order }, ...more);
+  await backup('completed');
+  await backup('locked', locked);
+  await backup('failed', { runBackup: fails('disk-full') });
+  await backup('damaged', { proveBackup: async () => ({ ok: false, detail: 'checksum differs' }) });
+  await backup('cancelled', { runBackup: untilCancelled }, cancelledIn('runBackup'));
+  const rotation = (path: string, ...more: [Partial<Activities>?]) =>
+    record(`rotate.${path}`, 'rotate/CLUSTER/nightly', { ...asked, order: { policy: 'nightly' } }, ...more);
+  await rotation('completed');
+  await rotation('locked', locked);
+  await rotation('failed', { rotateBackups: fails('tool-rejected') });
+  for (const restore of [false, true])
+    await record(`verifyBackup.${restore ? 'restored' : 'read'}`, 'verify/CLUSTER/b1', {
+      ...asked,
+      order: { backupId: 'b1', restore },
+    });
+  await record('adopt.completed', 'adopt/CLUSTER', { ...asked, order: { from: '/var/backups' } });
+  await record('adopt.locked', 'adopt/CLUSTER', { ...asked, order: {} }, locked);
+});
+
+/** One recovery; `happens` follows its first approval. */
+async function recovery(
+  path: string,
+  binding: Partial<PlanBinding>,
+  activities: Partial<Activities> = {},
+  happens: (one: Recovery) => Promise<unknown> = () => Promise.resolve(),
+  approved = true,
+): Promise<Recovery> {
+  const one = await startRecovery(lab, { ...tells, ...activities }, binding);
+  if (approved) await one.approved();
+  await happens(one);
+  if (!path.endsWith('-open')) await ended(one.seen.workflow);
+  await save(`recover.${path}`, one.seen.workflow);
+  return one;
+}
+const hooks = ['stop-applications'];
+const undoHooks = { 'stop-applications': 'thaw-applications' };
+const wrong = { name: 'rows', status: 'failed', detail: '3 instead of 4' } as const;
+const media = {
+  name: 'photos',
+  instant: '2026-11-21T01:00:00.000Z',
+  counts: { undelete: { objects: 1, bytes: 1 }, overwrite: { objects: 0, bytes: 0 }, copy: { objects: 0, bytes: 0 } },
+  digest: 'd',
+};
+/** Each plan is another one, so that the approval of the one before does not count. */
+const otherPlans = (binding: Partial<PlanBinding> = {}): Partial<Activities> => {
+  let port = 5000;
+  return {
+    planRecovery: async ({ cluster, operationId }) => planOf({ cluster, operationId, ...binding, port: ++port }),
+  };
+};
+const secondPlan = async (one: Recovery): Promise<void> => {
+  await one.seen.called('planRecovery', 2);
+  await one.approved();
+};
+
+it('recoveries that end well', async () => {
+  const target = { kind: 'time', time: '2026-11-21T02:00:00Z' } as const;
+  const later = { kind: 'time', time: '2026-11-21T02:10:00Z' } as const;
+  await recovery('data-directory', { hooks: [...hooks, 'start-applications'] });
+  await recovery('beside', { into: 'beside' });
+  await recovery('databases', { method: 'databases', hooks, undoHooks, media });
+  await recovery('restart', { method: 'restart', hooks: ['start-applications'] });
+  await recovery('retargeted', { pause: true, target }, {}, async (one) => {
+    await one.seen.state('paused');
+    await one.seen.workflow.executeUpdate(updateNames.retarget, { args: [{ ...person, target: later }] });
+    await one.seen.called('replayWal', 2);
+    await one.seen.state('paused');
+    await one.seen.workflow.executeUpdate(updateNames.promote, { args: [person] });
+  });
+  await recovery('continued', {}, { restoreFiles: fails('disk-full', 1) }, async (one) => {
+    await one.seen.state('paused');
+    await one.signal(signalNames.continue, person);
+  });
+  let asks = 0;
+  await recovery(
+    'waited-for-lock',
+    {},
+    {
+      acquireLock: async () => (++asks === 1 ? { granted: false, holder } : { granted: true, token: 2 }),
+    },
+  );
+  await recovery('waited-for-host', {}, { hostAnswers: async () => false });
+});
+
+it('recoveries on sad paths', async () => {
+  await recovery('waiting-open', {}, {}, (one) => one.plan(), false);
+  await recovery('paused-open', { pause: true }, {}, (one) => one.seen.state('paused'));
+  await recovery('rejected', {}, {}, (one) => one.plan().then(() => one.signal(signalNames.reject, person)), false);
+  await recovery(
+    'planned-again',
+    {},
+    otherPlans(),
+    async (one) => {
+      await one.plan();
+      await one.signal(signalNames.continue, person);
+      await secondPlan(one);
+    },
+    false,
+  );
+  let rechecks = 0;
+  await recovery(
+    'stale',
+    {},
+    {
+      ...otherPlans(),
+      recheckPlan: async ({ plan }) => ({ digest: ++rechecks === 1 ? 'f'.repeat(64) : plan, changed: ['backups'] }),
+    },
+    secondPlan,
+  );
+  await recovery('expired', {}, { ...otherPlans(), putAside: fails('plan-expired', 1) }, secondPlan);
+  const databases = { method: 'databases', hooks, undoHooks } as const;
+  let restores = 0;
+  await recovery(
+    'damaged',
+    {},
+    {
+      ...otherPlans(databases),
+      restoreDatabases: async () => {
+        if (++restores === 1) throw failure('backup-corrupt', 'damaged');
+        return { reached: 'the dump', lastLsn: null, lastCommitAt: null, complete: false };
+      },
+    },
+    secondPlan,
+  );
+  const givenUp = async (one: Recovery): Promise<void> => {
+    await one.seen.state('paused');
+    await one.signal(signalNames.reject, person);
+  };
+  await recovery('given-up', { hooks, undoHooks }, { restoreFiles: fails('disk-full') }, givenUp);
+  await recovery('given-up-untouched', databases, { runChecks: async () => [wrong] }, givenUp);
+  await recovery('plan-failed', {}, { planRecovery: fails('tool-rejected') }, undefined, false);
+  await recovery('cancelled', databases, { restoreDatabases: untilCancelled }, (one) =>
+    cancelledIn('restoreDatabases')(one.seen),
+  );
+  await recovery('cancelled-waiting', {}, {}, (one) => one.plan().then(() => one.seen.workflow.cancel()), false);
+  const thaw = { tier: 'Bulk', days: 7 } as const;
+  await recovery('thaw-rejected', { thaw }, { lookAtThaw: async () => ({ objects: 3, bytes: 9 }) }, async (one) => {
+    await one.seen.state('waiting-thaw');
+    await one.signal(signalNames.reject, person);
+  });
+});
+
+it('media', async () => {
+  const recover = { kind: 'recover', to: '2026-11-21T02:15:00.000Z', later: 'keep' };
+  const of = (path: string, activities: Partial<Activities>, happens: (one: Case) => Promise<unknown>) =>
+    record(
+      `media.${path}`,
+      'media/CLUSTER/op',
+      { ...asked, order: { media: 'photos', task: recover } },
+      activities,
+      happens,
+    );
+  const approve = async (one: Case): Promise<void> => {
+    const { plan } = await one.state('waiting-approval');
+    await one.workflow.executeUpdate(updateNames.approve, { args: [{ ...person, plan }] });
+  };
+  await of('completed', {}, approve);
+  await of('rejected', {}, async (one) => {
+    await one.state('waiting-approval');
+    await one.workflow.signal(signalNames.reject, person);
+  });
+  await of('continued', { applyMedia: fails('tool-rejected', 1) }, async (one) => {
+    await approve(one);
+    await one.state('paused');
+    await one.workflow.signal(signalNames.continue, person);
+  });
+  await of('cancelled', { applyMedia: untilCancelled }, async (one) => {
+    await approve(one);
+    await cancelledIn('applyMedia')(one);
+  });
+  let rechecks = 0;
+  await of(
+    'stale',
+    { recheckMedia: async ({ plan }) => ({ digest: ++rechecks === 1 ? 'other' : plan }) },
+    async (one) => {
+      await approve(one);
+      await one.called('planMedia', 2);
+      await approve(one);
+    },
+  );
+  await record('verifyMedia.completed', 'verify-media/CLUSTER/photos', {
+    ...asked,
+    order: { media: 'photos', sample: 5 },
+  });
+});
+
+it('incidents, the watch, received WAL', async () => {
+  const input = { ...asked, scenario: 'instance-loss', finding: { layer: 'port', reason: 'refused' } };
+  const recoveryOf = (one: Case, operation = 'op'): WorkflowHandle =>
+    lab.client.workflow.getHandle(recoverWorkflowId(one.cluster, operation));
+  const planned = (one: Case, operation?: string) =>
+    one.until(
+      () =>
+        one.status(recoveryOf(one, operation)).then(
+          ({ plan, state }) => (state === 'waiting-approval' ? plan : null),
+          () => null,
+        ),
+      async () => one.names.join(' '),
+    );
+  const decide = async (one: Case, name: string, operation?: string): Promise<void> => {
+    const plan = await planned(one, operation);
+    await recoveryOf(one, operation).executeUpdate(name, { args: [{ plan, ...person }] });
+  };
+  const incident = (path: string, happens: (one: Case) => Promise<unknown>) =>
+    record(`incident.${path}`, incidentWorkflowId('CLUSTER', 'instance-loss', 'op'), input, {}, happens);
+  await incident('closed', (one) => decide(one, updateNames.approve));
+  await incident('dismissed', async (one) => {
+    await planned(one);
+    await one.workflow.signal(signalNames.note, { by: 'dba', text: 'a cable' });
+    await one.workflow.signal(signalNames.confirm, person);
+    await one.workflow.signal(signalNames.dismiss, person);
+  });
+  await incident('rejected-then-recovered', async (one) => {
+    await decide(one, updateNames.reject);
+    await one.state('paused');
+    await one.workflow.signal(signalNames.continue, person);
+    await decide(one, updateNames.approve, 'op-2');
+  });
+  const down: WatchFinding = { state: 'down', layer: 'port', reason: 'refused', since: '2026-11-21T02:15:00.000Z' };
+  const up: WatchFinding = { ...down, state: 'up', layer: null };
+  const findings = [null, down, up];
+  await record(
+    'watch.cancelled',
+    watchWorkflowId('CLUSTER'),
+    {},
+    { watchCluster: async () => (findings.length > 0 ? (findings.shift() ?? null) : untilCancelled()) },
+    async (one) => {
+      await one.called('watchCluster', 4);
+      await one.workflow.cancel();
+    },
+  );
+  let receives = 0;
+  await record(
+    'archive.cancelled',
+    archiveWorkflowId('CLUSTER', 'base'),
+    { policy: 'base' },
+    {
+      receiveWal: async () => {
+        if (++receives === 1) return undefined;
+        if (receives === 2) throw failure('wal-not-archived', 'it waits');
+        return untilCancelled();
+      },
+    },
+    async (one) => {
+      await one.called('receiveWal', 3);
+      await one.workflow.cancel();
+    },
+  );
+});
+
+it('locks, inspections, notifications', async () => {
+  const locks = new Locks(lab, 'locks');
+  await locks.acquire({ operationId: 'r', kind: 'recovery' });
+  await locks.acquire({ operationId: 'b', kind: 'backup' });
+  await locks.release('r');
+  await locks.acquire({ operationId: 'b', kind: 'backup' });
+  await save('clusterLock.held', locks.handle);
+  await record('inspect.completed', 'inspect/CLUSTER', { question: { kind: 'backups' } });
+  await record(
+    'inspect.refused',
+    'inspect/CLUSTER',
+    { question: { kind: 'backups' } },
+    { answer: fails('tool-rejected') },
+  );
+  const notified = async (path: string, activities: Partial<Activities>): Promise<void> => {
+    const one = lab.case({ ...tells, runBackup: fails('disk-full'), ...activities });
+    await ended(
+      await one.start(workflowTypes.backup, 'backup/CLUSTER/nightly', {
+        ...asked,
+        order: { policy: 'nightly', type: 'auto' },
+      }),
+    );
+    const handle = lab.client.workflow.getHandle(notifyWorkflowId(one.cluster, 'op', '1-failed'));
+    await ended(handle);
+    await save(`notify.${path}`, handle);
+  };
+  await notified('completed', {});
+  await notified('failed', {
+    sendNotice: async () => {
+      throw failure('notifier-rejected', 'no such address');
+    },
+  });
+});
