@@ -31,7 +31,7 @@ export async function inspectHost(config: Config, hostName: string): Promise<rea
     ({ name, host: owner }) => owner === hostName || (owner === undefined && used.has(name)),
   );
   const found = await Promise.all([
-    collectFindings(`host/${hostName}`, () => machineFindings(host)),
+    collectFindings(`host/${hostName}`, () => machineFindings(config, host)),
     collectFindings('config/file', () => configFileFindings(config)),
     ...repositories.map((repository) =>
       collectFindings(`repository/${repository.name}`, () => repositoryFindings(repository)),

@@ -1,24 +1,36 @@
 import { stat } from 'node:fs/promises';
 import { userInfo } from 'node:os';
-import type { HostConfig } from '../domain/config.js';
+import type { Config, HostConfig } from '../domain/config.js';
+import { isRepriseError } from '../domain/errors.js';
 import { ok, problem, warning, type Finding } from '../domain/findings.js';
 import { sizeInWords } from '../domain/text/text.js';
 import { freeBytes } from '../postgres/server/disk.js';
+import { findTemporalBinary } from '../process/exec/find-programs.js';
 
-const OLDEST_NODE = [20, 19] as const;
 /** Job records and logs are small; below this a worker soon cannot write any. */
 const STATE_BYTES = 200_000_000;
 
-/** Node, the user this runs as, and the state directory. */
-export async function machineFindings(host: HostConfig): Promise<readonly Finding[]> {
-  return [nodeFinding(), userFinding(), ...(await stateFindings(host))];
+/** Node, Temporal's command line, the user this runs as, and the state directory. */
+export async function machineFindings(config: Config, host: HostConfig): Promise<readonly Finding[]> {
+  return [
+    // An older one than Reprise needs has ended the program at its start.
+    ok('node', `Node ${process.versions.node}`),
+    ...(await temporalFindings(config)),
+    userFinding(),
+    ...(await stateFindings(host)),
+  ];
 }
 
-function nodeFinding(): Finding {
-  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
-  const enough = major > OLDEST_NODE[0] || (major === OLDEST_NODE[0] && minor >= OLDEST_NODE[1]);
-  if (enough) return ok('node', `Node ${process.versions.node}`);
-  return problem('node', `Node ${process.versions.node} is too old`, `install Node ${OLDEST_NODE.join('.')} or newer`);
+/** `reprise up` starts Temporal's command line; where the server runs elsewhere, nothing needs it. */
+async function temporalFindings({ temporal }: Config): Promise<readonly Finding[]> {
+  const check = 'temporal-cli';
+  try {
+    return [ok(check, `Temporal's command line: ${await findTemporalBinary()}`)];
+  } catch (error) {
+    const isElsewhere = temporal.address !== undefined || Boolean(process.env['TEMPORAL_ADDRESS']);
+    if (isElsewhere || !isRepriseError(error)) return [];
+    return [warning(check, `${error.message}: \`reprise up\` needs it`, error.hint ?? 'npm run setup')];
+  }
 }
 
 function userFinding(): Finding {

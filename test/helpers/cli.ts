@@ -1,11 +1,14 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { Connection } from '@temporalio/client';
 import type { Command } from 'commander';
 import { buildProgram, runCli } from '../../src/cli/program.js';
 import type { Services } from '../../src/cli/services.js';
 import { processTerminal } from '../../src/cli/terminal/terminal.js';
 import { services } from '../../src/compose.js';
+import { onCleanup } from './cleanup.js';
 
 const main = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 
@@ -61,6 +64,21 @@ const environment = (own: Record<string, string> = {}): NodeJS.ProcessEnv => ({
   ...own,
 });
 
+/**
+ * A command that gives up a long poll leaves it to the end of its process: with the connection closed under it, the
+ * client's next try throws where nobody catches it. So connections of commands are closed at the end of the test file, as
+ * the last thing (this module is loaded before anything is started): by then the workflows have ended, and the polls with them.
+ */
+const commands = new AsyncLocalStorage<true>();
+const toClose = new Set<Connection>();
+const { close } = Connection.prototype;
+Connection.prototype.close = function (this: Connection): Promise<void> {
+  if (commands.getStore() !== true) return close.call(this);
+  toClose.add(this);
+  return Promise.resolve();
+};
+onCleanup(() => Promise.allSettled([...toClose].map((connection) => close.call(connection))));
+
 async function runHere(
   argv: readonly string[],
   rooms: Services,
@@ -75,7 +93,7 @@ async function runHere(
     stdout: { write: (text) => (stdout += text) },
     stderr: { columns, write: (text) => (stderr += text) },
   });
-  const code = await runCli(argv, rooms, terminal);
+  const code = await commands.run(true, () => runCli(argv, rooms, terminal));
   return { code, stdout, stderr };
 }
 

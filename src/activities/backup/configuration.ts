@@ -7,17 +7,17 @@ import type { MadeBackup } from '../../engines/engine.js';
 import { maskSecrets } from '../../postgres/recovery/configuration-mask.js';
 import { type Configuration, readConfiguration } from '../../postgres/recovery/configuration.js';
 import {
-  bringAccessRules,
-  layAside,
+  copyAccessRules,
+  extractFiles,
   pointToConfiguration,
-  putBack,
+  restoreMissingFiles,
 } from '../../postgres/recovery/restore-configuration.js';
 import { recipientsOf } from '../../process/age/age-keys.js';
 import { decryptText, encryptText } from '../../process/age/age-text.js';
 import { sha256Hex } from '../../records/digest.js';
 import type { PlannedStep } from '../api.js';
 import { type ClusterContext, engineFor, policyOf, record, storageOf } from '../cluster-context.js';
-import type { Authorized } from '../recovery/server-steps.js';
+import type { AuthorizedStep } from '../recovery/server-steps.js';
 
 const keyOf = ({ cluster, name }: PolicyConfig, label: string, encrypted: boolean): string =>
   `${cluster}/${name}/configuration/${label}.json${encrypted ? '.age' : ''}`;
@@ -108,7 +108,7 @@ export async function removeConfiguration(
  * read keeps nobody from recovering: the journal says why, and a server that needs it says what it misses.
  * @throws RepriseError `privilege-missing` where a file has to be put back by somebody else
  */
-export async function restoreConfiguration(work: Authorized, step: PlannedStep, backup: Backup): Promise<void> {
+export async function restoreConfiguration(work: AuthorizedStep, step: PlannedStep, backup: Backup): Promise<void> {
   const { clusterContext, dataDir, plan, inPlace } = work;
   if (!backup.configuration?.key) return;
   const note = (what: string, text: string) =>
@@ -138,11 +138,11 @@ export async function restoreConfiguration(work: Authorized, step: PlannedStep, 
     host: clusterContext.deps.host,
   };
   await record(clusterContext, step, 'kept/configuration', { kind: 'kept', ...kept });
-  await layAside(captured.files, aside, clusterContext.user);
+  await extractFiles(captured.files, aside, clusterContext.user);
   if (plan.binding.targetHost !== plan.binding.sourceHost)
-    await bringAccessRules(dataDir, captured, clusterContext.user);
+    await copyAccessRules(dataDir, captured, clusterContext.user);
   const gone = plan.binding.putsBack ?? [];
-  await putBack(
+  await restoreMissingFiles(
     captured.files.filter(({ path }) => gone.includes(path)),
     aside,
     clusterContext.user,

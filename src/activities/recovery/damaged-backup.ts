@@ -19,7 +19,7 @@ export async function quarantine(
 }
 
 /** Restores from a backup; one that turns out damaged is quarantined, and the failure goes on unchanged. */
-export async function quarantining<T>(
+export async function withQuarantine<T>(
   clusterContext: ClusterContext,
   step: StepInput,
   backupId: string | undefined,

@@ -21,13 +21,13 @@ import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
 import { PROMOTED, PROMOTION } from './old-data.js';
 import { withWalPrefetch } from '../backup/wal-prefetch.js';
 import { connectionAt, savedWalDir, tablespaceDir } from '../../domain/plan/recovery-place.js';
-import { quarantining } from './damaged-backup.js';
+import { withQuarantine } from './damaged-backup.js';
 import { approvedBackup } from './database-steps.js';
 import { requirePromotion, requireTarget } from '../approval/decisions.js';
-import { type Authorized, SALVAGED, authorized, once } from './server-steps.js';
+import { type AuthorizedStep, SALVAGED, openAuthorizedStep, once } from './server-steps.js';
 import { type ClusterContext, clusterLocks, currentBackups, policyOf, readContext } from '../cluster-context.js';
 
-/** How often a server that has reached the planned end of the WAL is asked whether it went further. */
+/** How often a server that has reached the planned end of the WAL is asked whether it replayed more. */
 const SETTLE_MS = 100;
 
 type DirectorySteps = Pick<
@@ -39,9 +39,9 @@ type DirectorySteps = Pick<
 export function directorySteps(deps: HostDependencies): DirectorySteps {
   return {
     restoreFiles: wrapActivity('restoreFiles', async (step, run) => {
-      const work = await authorized(deps, step, run);
+      const work = await openAuthorizedStep(deps, step, run);
       const [planned] = work.plan.binding.backups;
-      await quarantining(work.clusterContext, step, planned?.id, async () => {
+      await withQuarantine(work.clusterContext, step, planned?.id, async () => {
         const backup = approvedBackup(planned, await currentBackups(work.clusterContext, run));
         const place = {
           backup,
@@ -54,10 +54,10 @@ export function directorySteps(deps: HostDependencies): DirectorySteps {
       });
     }),
     replayWal: wrapActivity('replayWal', async (step, run) =>
-      replay(await authorized(deps, step, run), step, step.target, run),
+      replay(await openAuthorizedStep(deps, step, run), step, step.target, run),
     ),
     promoteServer: wrapActivity('promoteServer', async (step, run) => {
-      const work = await authorized(deps, step, run);
+      const work = await openAuthorizedStep(deps, step, run);
       await requirePromotion(work.clusterContext, work.plan);
       const connection = connectionAt(work.clusterContext.cluster, work.plan.binding);
       await openHostState(work.clusterContext.host.stateDir).recordDone(step.operationId, PROMOTION, null);
@@ -68,7 +68,7 @@ export function directorySteps(deps: HostDependencies): DirectorySteps {
       return { timeline, repaired: await repairAllCollations(connection) };
     }),
     rearmArchiving: wrapActivity('rearmArchiving', async (step, run) => {
-      const work = await authorized(deps, step, run);
+      const work = await openAuthorizedStep(deps, step, run);
       const physical = physicalOf(work);
       const context = await work.context();
       const connection = connectionAt(work.clusterContext.cluster, work.plan.binding);
@@ -78,7 +78,7 @@ export function directorySteps(deps: HostDependencies): DirectorySteps {
       await physical.rearm(context);
     }),
     freshBackup: wrapActivity('freshBackup', async (step, run) => {
-      const { clusterContext, plan } = await authorized(deps, step, run);
+      const { clusterContext, plan } = await openAuthorizedStep(deps, step, run);
       const own = { ...step, operationId: await freshOperation(clusterContext, step.operationId) };
       // Rests on nothing: what was made before may be of a timeline that this recovery has left.
       const made = await makeBackup(
@@ -111,7 +111,7 @@ async function freshOperation({ catalogue }: ClusterContext, recovery: string): 
 }
 
 async function replay(
-  work: Authorized,
+  work: AuthorizedStep,
   step: PlannedStep,
   target: RecoveryTarget,
   run: ActivityRun,
@@ -158,13 +158,13 @@ async function replay(
     report: ({ replayLsn }: ReplayProgress) =>
       run.report({ phase: `replaying WAL, at ${replayLsn ?? 'the start'}`, done: 0, unit: 'segments' }),
   };
-  const progress = await withWalPrefetch(physicalOf(work), context, dataDir, (signal, fed) =>
+  const progress = await withWalPrefetch(physicalOf(work), context, dataDir, (signal, isPrefetched) =>
     withSettingsOfSource(async (extra) => {
       await retargetRecovery({ ...request, extra: { ...request.extra, ...extra } }, service, connection);
       if (target.kind !== 'latest') return waitForPause(connection, { ...options, signal });
       const reached = await waitForEndOfWal(connection, expectedEnd(work, salvage), { ...options, signal });
-      // What came to the archive after the plan was made is brought too.
-      return fed ? waitForEndOfWal(connection, null, { ...options, signal, pollMs: SETTLE_MS }) : reached;
+      // WAL that was archived after the plan was made is copied and replayed too.
+      return isPrefetched ? waitForEndOfWal(connection, null, { ...options, signal, pollMs: SETTLE_MS }) : reached;
     }),
   );
   return reachedOf(work, target, salvage, progress);
@@ -189,7 +189,7 @@ async function withSettingsOfSource<T>(recover: (extra: Readonly<Record<string, 
 }
 
 /** Later of what the plan saw (archive) and what was salvaged after it: always set, and checked (F23). */
-function expectedEnd({ plan }: Authorized, salvage: SalvageResult | null): string {
+function expectedEnd({ plan }: AuthorizedStep, salvage: SalvageResult | null): string {
   const end = laterLsn(plan.observed.walEnd, salvage?.endLsn ?? null);
   if (end !== null) return end;
   throw new RepriseError(
@@ -200,7 +200,7 @@ function expectedEnd({ plan }: Authorized, salvage: SalvageResult | null): strin
 }
 
 function reachedOf(
-  { plan }: Authorized,
+  { plan }: AuthorizedStep,
   target: RecoveryTarget,
   salvage: SalvageResult | null,
   progress: ReplayProgress,
@@ -215,7 +215,7 @@ function reachedOf(
   return { reached, lastLsn: replayLsn, lastCommitAt, complete };
 }
 
-function physicalOf(work: Authorized): PhysicalRestore {
+function physicalOf(work: AuthorizedStep): PhysicalRestore {
   const { physical } = work.engine();
   if (!physical)
     throw new RepriseError('capability-missing', `engine ${work.plan.binding.engine} restores no data directory`);

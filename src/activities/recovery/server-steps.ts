@@ -27,11 +27,11 @@ import {
   record,
 } from '../cluster-context.js';
 
-/** After this a person is told who is still at the step. */
-const TURN_PATIENCE_MS = 600_000;
+/** A step waits so long for an attempt that is still at it; then it fails, and names that attempt. */
+const LOCK_TIMEOUT_MS = 600_000;
 
 /** Everything a destructive step needs, opened only after the host has authorized it. */
-export interface Authorized {
+export interface AuthorizedStep {
   readonly clusterContext: ClusterContext;
   readonly plan: Plan;
   readonly dataDir: string;
@@ -43,7 +43,11 @@ export interface Authorized {
 }
 
 /** Authorizes a step on this host, then opens what it works with. */
-export async function authorized(deps: HostDependencies, step: PlannedStep, run: ActivityRun): Promise<Authorized> {
+export async function openAuthorizedStep(
+  deps: HostDependencies,
+  step: PlannedStep,
+  run: ActivityRun,
+): Promise<AuthorizedStep> {
   const clusterContext = await openClusterContext(deps, step.cluster);
   const plan = await authorize(clusterContext, step);
   const { binding } = plan;
@@ -84,14 +88,14 @@ type ServerSteps = Pick<HostActivities, 'stopServer' | 'startServer' | 'salvageW
 export function serverSteps(deps: HostDependencies): ServerSteps {
   return {
     stopServer: wrapActivity('stopServer', async (step, run) => {
-      const work = await authorized(deps, step, run);
-      await onceAlone(work, step, 'stop', async () => {
+      const work = await openAuthorizedStep(deps, step, run);
+      await onceUnderLock(work, step, 'stop', async () => {
         await requireRecentUse(work.clusterContext, work.plan);
         await (await work.service()).stop('fast');
       });
     }),
     startServer: wrapActivity('startServer', async (step, run) => {
-      const work = await authorized(deps, step, run);
+      const work = await openAuthorizedStep(deps, step, run);
       const service = await work.service();
       if ((await service.status()) !== 'running') await service.start();
       const connection = connectionAt(work.clusterContext.cluster, work.plan.binding);
@@ -110,12 +114,12 @@ export function serverSteps(deps: HostDependencies): ServerSteps {
       };
     }),
     salvageWal: wrapActivity('salvageWal', async (step, run) => {
-      const work = await authorized(deps, step, run);
-      return onceAlone(work, step, SALVAGED, () => salvage(work, step));
+      const work = await openAuthorizedStep(deps, step, run);
+      return onceUnderLock(work, step, SALVAGED, () => salvage(work, step));
     }),
     putAside: wrapActivity('putAside', async (step, run) => {
-      const work = await authorized(deps, step, run);
-      await onceAlone(work, step, 'put aside', async () => {
+      const work = await openAuthorizedStep(deps, step, run);
+      await onceUnderLock(work, step, 'put aside', async () => {
         for (const replaced of work.plan.binding.replaces) await makeRoom(work, step, replaced);
       });
     }),
@@ -123,7 +127,7 @@ export function serverSteps(deps: HostDependencies): ServerSteps {
 }
 
 /** Takes the old data out of the way as the plan says; what is lost by it is lost only after its WAL was saved. */
-async function makeRoom(work: Authorized, step: PlannedStep, { what, keptAs, copied }: Replacement): Promise<void> {
+async function makeRoom(work: AuthorizedStep, step: PlannedStep, { what, keptAs, copied }: Replacement): Promise<void> {
   if (keptAs === null) {
     if (!(await isDone(work, step, SALVAGED)))
       throw new RepriseError(
@@ -155,7 +159,12 @@ async function makeRoom(work: Authorized, step: PlannedStep, { what, keptAs, cop
  * Does a step once an operation. Each of these looks at the old server: done again after a Reset it would stop the
  * recovered one, or put the recovered data aside.
  */
-export async function once<T>(work: Authorized, step: PlannedStep, name: string, run: () => Promise<T>): Promise<T> {
+export async function once<T>(
+  work: AuthorizedStep,
+  step: PlannedStep,
+  name: string,
+  run: () => Promise<T>,
+): Promise<T> {
   const state = openHostState(work.clusterContext.host.stateDir);
   const done = await state.onceDone<T>(step.operationId, name);
   if (done) return done.result;
@@ -165,20 +174,20 @@ export async function once<T>(work: Authorized, step: PlannedStep, name: string,
 }
 
 /** The same for a step without a job: an attempt taken for dead that wakes up must not do it over the next one's work. */
-function onceAlone<T>(work: Authorized, step: PlannedStep, name: string, run: () => Promise<T>): Promise<T> {
+function onceUnderLock<T>(work: AuthorizedStep, step: PlannedStep, name: string, run: () => Promise<T>): Promise<T> {
   const { clusterContext, signal } = work;
   return waitForLock(clusterContext.host.stateDir, `operation-${step.operationId}`, () => once(work, step, name, run), {
     signal,
-    timeoutMs: TURN_PATIENCE_MS,
+    timeoutMs: LOCK_TIMEOUT_MS,
   });
 }
 
 /** Whether {@link once} has done a step of this operation. */
-export async function isDone(work: Authorized, step: PlannedStep, name: string): Promise<boolean> {
+export async function isDone(work: AuthorizedStep, step: PlannedStep, name: string): Promise<boolean> {
   return (await openHostState(work.clusterContext.host.stateDir).onceDone(step.operationId, name)) !== null;
 }
 
-async function salvage({ clusterContext, plan, dataDir }: Authorized, step: PlannedStep): Promise<SalvageResult> {
+async function salvage({ clusterContext, plan, dataDir }: AuthorizedStep, step: PlannedStep): Promise<SalvageResult> {
   const where = salvageDir(dataDir, step.operationId);
   const toDir = savedWalDir(plan.binding, dataDir);
   if (toDir !== where) {

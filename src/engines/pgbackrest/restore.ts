@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { RepriseError } from '../../domain/errors.js';
-import { claimDirectory, isThrownAway } from '../shared/claim-directory.js';
+import { claimDirectory, isRestoredDirectoryGone } from '../shared/claim-directory.js';
 import type { EngineContext, RestoreFilesRequest } from '../engine.js';
 import { readConfigFile } from './config-file.js';
 import { readInfo, readTablespaces } from './info.js';
@@ -42,7 +42,7 @@ export async function restoreFiles(context: EngineContext, request: RestoreFiles
       ...tablespaces.map((oid) => `--tablespace-map=${oid}=${join(tablespaceDir, String(oid))}`),
       ...(await spoolOptions(context, dataDir)),
     ],
-    resultIsGone: () => isThrownAway(dataDir),
+    resultIsGone: () => isRestoredDirectoryGone(dataDir),
     totalBytes: stored.databaseBytes,
   });
 }

@@ -32,7 +32,7 @@ export async function claimDirectory(context: EngineContext, directory: string, 
 }
 
 /** Whether a restored data directory is there no more, told by the file that every tool writes last. */
-export async function isThrownAway(dataDir: string): Promise<boolean> {
+export async function isRestoredDirectoryGone(dataDir: string): Promise<boolean> {
   return stat(join(dataDir, 'global', 'pg_control')).then(
     () => false,
     (error: unknown) => {

@@ -16,7 +16,7 @@ export async function missingFiles(paths: readonly string[]): Promise<readonly s
 }
 
 /** Lays captured files below a directory, each at its own path there: to read, compare and copy from. */
-export async function layAside(
+export async function extractFiles(
   files: readonly ConfigurationFile[],
   directory: string,
   user: OsUser | null,
@@ -29,7 +29,7 @@ export async function layAside(
  * @param extractedDir where they lie, for whoever has to do it by hand
  * @throws RepriseError `privilege-missing` with the command that does it, where this process may not
  */
-export async function putBack(
+export async function restoreMissingFiles(
   files: readonly ConfigurationFile[],
   extractedDir: string,
   user: OsUser | null,
@@ -79,7 +79,7 @@ export async function pointToConfiguration(
 }
 
 /** Gives a data directory on another host, which has no such file, the access rules of its server. */
-export async function bringAccessRules(
+export async function copyAccessRules(
   dataDir: string,
   { main, files }: Configuration,
   user: OsUser | null,

@@ -63,19 +63,19 @@ function controlActivity<K extends keyof ControlActivities>(name: K, summary: st
 }
 
 /**
- * Sends a notification, tried again for `patienceMs`, because a notifier that is down comes back. A person's test is
+ * Sends a notification, tried again for `retryForMs`, because a notifier that is down comes back. A person's test is
  * tried twice, for a worker that dies.
  */
 export function noticeActivities(
   summary: string,
-  patienceMs: number,
+  retryForMs: number,
   maximumAttempts?: number,
 ): Pick<ControlActivities, 'sendNotice'> {
   return proxyActivities<ControlActivities>({
     taskQueue: CONTROL_QUEUE,
     summary,
     startToCloseTimeout: '2m',
-    scheduleToCloseTimeout: patienceMs,
+    scheduleToCloseTimeout: retryForMs,
     heartbeatTimeout: heartbeatOf(clusterHost),
     cancellationType,
     retry: { initialInterval: '5s', maximumInterval: '5m', maximumAttempts },

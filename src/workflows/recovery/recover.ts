@@ -7,7 +7,7 @@ import type { Plan } from '../../domain/plan/plan.js';
 import { approvalDetails, planDetails, waitingSummary } from '../../domain/plan/plan-text.js';
 import { describeResidualState, stepNames } from '../../domain/plan/residual-state.js';
 import type { PlannedThaw } from '../../domain/plan/thaw.js';
-import { thawLookSeconds } from '../../domain/plan/thaw.js';
+import { thawPollSeconds } from '../../domain/plan/thaw.js';
 import { type RecoveryTarget, formatTarget } from '../../domain/target/target.js';
 import { durationInWords, sizeInWords } from '../../domain/text/text.js';
 import type { RecoverInput, RecoverOutput } from '../api.js';
@@ -123,7 +123,7 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome> {
     const { inbox } = this.approved;
     const planned = { ...step, plan: plan.digest };
     const hours = plan.observed.thaw?.choices.find((choice) => choice.tier === tier)?.hours ?? 0;
-    const pause = thawLookSeconds(hours) * 1000;
+    const pause = thawPollSeconds(hours) * 1000;
     await hostActivities(host, `request the thaw (${tier})`).requestThaw(planned);
     for (;;) {
       const { objects, bytes } = await hostActivities(host, 'check whether every file can be read').lookAtThaw(planned);
@@ -202,8 +202,8 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome> {
     let reached = await replay();
     await this.restoreMedia(steps);
     let checks = await this.runChecks(steps);
-    while (this.mustBeSeen(steps, checks)) {
-      const decision = await this.lookAtRecovered(steps, reached, checks);
+    while (this.needsDecision(steps, checks)) {
+      const decision = await this.askAfterReplay(steps, reached, checks);
       if (decision.kind === 'promote') break;
       ({ target } = decision);
       reached = await replay();
@@ -229,7 +229,7 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome> {
     const reached = await steps.run(stepNames.restoreBeside, (host, step) => host.restoreDatabases(step));
     await this.restoreMedia(steps);
     const checks = await this.runChecks(steps);
-    if (this.mustBeSeen(steps, checks)) await this.lookAtRestored(steps, checks);
+    if (this.needsDecision(steps, checks)) await this.askBeforeSwap(steps, checks);
     await steps.run(stepNames.swap, (host, step) => host.swapDatabases(step));
     const validated = steps.openForWrites();
     await this.takeFreshBackup(steps);
@@ -259,25 +259,25 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome> {
     return steps.run(stepNames.runChecks, (host, step) => host.runChecks({ ...step, method }));
   }
 
-  private mustBeSeen({ plan, inbox }: RecoverySteps, checks: readonly CheckResult[]): boolean {
+  private needsDecision({ plan, inbox }: RecoverySteps, checks: readonly CheckResult[]): boolean {
     return plan.binding.pause || inbox.pauseAsked || failed(checks).length > 0;
   }
 
-  private lookAtRecovered(steps: RecoverySteps, { reached }: ReachedTarget, checks: readonly CheckResult[]) {
+  private askAfterReplay(steps: RecoverySteps, { reached }: ReachedTarget, checks: readonly CheckResult[]) {
     const { workflowId } = this.operation.step;
     // With media the host refuses it, and says what to do instead.
     const retarget = steps.plan.binding.media ? '' : `, \`reprise retarget ${workflowId} --to TIME --reason ...\``;
     return steps.askAboutRecovered(
-      `an inspection of the recovered data (read-only) at ${reached}; ${seenOf(checks)}. Then \`reprise promote ${workflowId} --reason ...\`${retarget}, or \`reprise reject ${workflowId} --reason ...\``,
+      `an inspection of the recovered data (read-only) at ${reached}; ${checksText(checks)}. Then \`reprise promote ${workflowId} --reason ...\`${retarget}, or \`reprise reject ${workflowId} --reason ...\``,
       'inspect the data, then promote, retarget or reject',
       ['promote', 'retarget'],
     );
   }
 
-  private async lookAtRestored(steps: RecoverySteps, checks: readonly CheckResult[]): Promise<void> {
+  private async askBeforeSwap(steps: RecoverySteps, checks: readonly CheckResult[]): Promise<void> {
     const { workflowId } = this.operation.step;
     await steps.askAboutRecovered(
-      `an inspection of the restored databases, which are still beside the live ones; ${seenOf(checks)}. Then \`reprise promote ${workflowId} --reason ...\` swaps the databases, \`reprise reject ${workflowId} --reason ...\` keeps the live ones`,
+      `an inspection of the restored databases, which are still beside the live ones; ${checksText(checks)}. Then \`reprise promote ${workflowId} --reason ...\` swaps the databases, \`reprise reject ${workflowId} --reason ...\` keeps the live ones`,
       'inspect the restored databases, then promote or reject',
       ['promote'],
     );
@@ -350,7 +350,7 @@ function failed(checks: readonly CheckResult[]): readonly CheckResult[] {
   return checks.filter((check) => check.status === 'failed');
 }
 
-function seenOf(checks: readonly CheckResult[]): string {
+function checksText(checks: readonly CheckResult[]): string {
   const wrong = failed(checks);
   if (wrong.length === 0) return 'paused as asked';
   return `checks failed: ${wrong.map((check) => `${check.name} (${check.detail})`).join('; ')}`;

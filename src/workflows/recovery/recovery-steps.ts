@@ -132,7 +132,7 @@ export class RecoverySteps {
   /** The recovered server is validated and open for writes: what people are waited for later no longer counts (RTO). */
   openForWrites(): { readonly validatedAt: number; readonly waitedSeconds: number } {
     this.isOpenForWrites = true;
-    this.inbox.open();
+    this.inbox.markOpenForWrites();
     return { validatedAt: Date.now(), waitedSeconds: this.waitedSeconds };
   }
 
