@@ -22,7 +22,7 @@ export const duration = () =>
   z.string({ error: durationRule }).regex(durationPattern, durationRule).transform(parseDuration);
 
 const rule =
-  'a secret may not stand in this file\nHINT: write { env: NAME }, { file: PATH } or { command: [program, argument, ...] }';
+  'a secret must not be written in this file\nHINT: write { env: NAME }, { file: PATH } or { command: [program, argument, ...] }';
 const argument = z.string().refine(holdsNoNul, noNulRule);
 
 /** Where a secret is kept (F39). What stands in its place is never repeated in a message. */

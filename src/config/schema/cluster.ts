@@ -38,7 +38,7 @@ const connection = z
         /^[^@,=\s\p{Cc}]+$/u,
         withHint(
           'this is no host name',
-          'give a name, an address or the directory of a socket; user and port have keys of their own',
+          'give a name, an address or the directory of a socket; user and port have their own keys',
         ),
       )
       .default('127.0.0.1')
@@ -50,7 +50,7 @@ const connection = z
       .default('postgres')
       .describe('Database for statements that concern the whole cluster.'),
     password: refused(
-      'a password may not stand in this file',
+      'a password must not be written in this file',
       'put it into a file of mode 0600 and name that under passfile:',
     ),
   })
@@ -108,7 +108,7 @@ const oldData = z
       context.addIssue({
         code: 'custom',
         path: ['path'],
-        message: withHint(`mode ${mode} takes no path`, 'take it out, or use mode: aside-on'),
+        message: withHint(`mode ${mode} takes no path`, 'remove it, or use mode: aside-on'),
       });
   })
   .transform(({ mode, path: given }): OldDataConfig => (mode === 'aside-on' ? { mode, path: given ?? '' } : { mode }));

@@ -6,8 +6,8 @@ import { argv } from './fields.js';
 import { withHint } from '../problem.js';
 
 const PRIVATE_KEY = withHint(
-  'this is a private key: it may not stand in this file',
-  'name its public key, which `age-keygen -y KEYFILE` prints, and make a new one: this one was seen',
+  'this is a private key: it must not be written in this file',
+  'write its public key, which `age-keygen -y KEYFILE` prints; create a new private key, because this one is exposed',
 );
 
 /** A public key; what is wrong with one is told without repeating it: it may be a private one (F39). */

@@ -40,7 +40,7 @@ const cron = z.string().superRefine((text, context) => {
     return;
   }
   try {
-    if (neverComes(text.trim())) context.addIssue('this cron line never comes');
+    if (neverComes(text.trim())) context.addIssue('this cron line matches no date');
   } catch {
     // Croner refuses it.
     context.addIssue(
@@ -88,7 +88,7 @@ const calendar = z
     const weekdays = day_of_week === undefined ? '*' : [day_of_week].flat().map((day) => days.indexOf(day));
     return [minute, hour, day_of_month ?? '*', months ?? '*', weekdays].map(String).join(' ');
   })
-  .refine((cron) => !neverComes(cron), 'this calendar never comes');
+  .refine((cron) => !neverComes(cron), 'this calendar matches no date');
 
 /** When a policy runs: all of it in UTC. Both spellings are read as one cron line. */
 export const schedule = z

@@ -36,14 +36,14 @@ export const mailOptions = z
   .superRefine(({ host, port, user, password, tls, password_in_clear: inClear }, context) => {
     if ((user === undefined) !== (password === undefined)) {
       const lacking = user === undefined ? 'user' : 'password';
-      context.addIssue(`the login lacks a ${lacking}\nHINT: give user: and password:, or neither`);
+      context.addIssue(`the login has no ${lacking}\nHINT: give user: and password:, or neither`);
     }
     if (tls === 'none' && password !== undefined && !inClear && port !== IMPLICIT_TLS_PORT && !isLoopback(host)) {
       context.addIssue({
         code: 'custom',
         path: ['tls'],
         message:
-          'the password would go over the network in clear\nHINT: use tls: required, or say password_in_clear: true',
+          'the password would be sent over the network without encryption\nHINT: use tls: required, or set password_in_clear: true',
       });
     }
   });
