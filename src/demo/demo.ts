@@ -91,7 +91,7 @@ async function play(options: DemoOptions, narrator: Narrator, owned: Owned, sign
       startServers(scratch, config, owned),
     ),
     narrator.timed(
-      `a PostgreSQL cluster of its own on port ${scratch.connection.port}, database mairie filled`,
+      `a separate PostgreSQL cluster on port ${scratch.connection.port}, database mairie filled`,
       async () => {
         await createCluster(scratch);
         await fillCluster(scratch, initial);

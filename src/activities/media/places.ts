@@ -36,8 +36,8 @@ export function placesOf(
   ) {
     throw new RepriseError(
       'conflict',
-      `${into} lies in ${media.name}, or ${media.name} in it`,
-      'leave --into out to bring back in place, or name another place',
+      `${into} is inside ${media.name}, or ${media.name} is inside it`,
+      'omit --into to recover in place, or name another place',
     );
   }
   return { from, into: target };
@@ -51,7 +51,7 @@ function targetOf({ deps: { config } }: ClusterContext, { cluster }: MediaConfig
     throw new RepriseError(
       'conflict',
       `${name} are media of cluster ${media.cluster}, not of ${cluster}`,
-      `name a place of its own, or an entry under media: with cluster: ${cluster}`,
+      `name a separate place, or an entry under media: with cluster: ${cluster}`,
     );
   if (media) return { repository: media.repository, folder: media.folder };
   const known = [...Object.keys(config.media), ...Object.keys(config.repositories)];
@@ -69,14 +69,14 @@ function targetOf({ deps: { config } }: ClusterContext, { cluster }: MediaConfig
     throw new RepriseError(
       'conflict',
       `repository ${name} holds backups or records: media are never put there`,
-      'name a repository of its own, or an entry under media:',
+      'name a separate repository, or an entry under media:',
     );
   const living = Object.values(config.media).find(({ repository }) => repository === name);
   if (living)
     throw new RepriseError(
       'conflict',
       `repository ${name} holds the media ${living.name} of cluster ${living.cluster}`,
-      'name the entry itself, or a repository that no media live in',
+      'name the entry itself, or a repository without media',
     );
   return { repository: name, folder: '' };
 }
@@ -96,7 +96,7 @@ export function workOf(
   throw new RepriseError(
     'capability-missing',
     `${task.into} is on another server than ${media}`,
-    'bring back into a bucket of the same server, then: reprise media sync',
+    'recover into a bucket of the same server, then: reprise media sync',
   );
 }
 

@@ -90,7 +90,7 @@ async function writeChallenge(file: string, challenges: readonly Challenge[]): P
   if (only === undefined || others.length > 0) {
     throw new RepriseError(
       'usage',
-      `there are ${challenges.length} recipients, and each has a challenge of its own`,
+      `there are ${challenges.length} recipients, and each has a separate challenge`,
       `name one: --recipient ${challenges.map(({ recipient }) => recipient).join(' | ')}`,
     );
   }

@@ -118,7 +118,7 @@ function recoverTask({ to, into, later }: RecoverOptions): MediaTask {
     throw new RepriseError(
       'usage',
       '--later remove is for a recovery in place: nothing is removed from another place',
-      'leave --into or --later remove out',
+      'omit --into or --later remove',
     );
   return { kind: 'recover', to: new Date(to).toISOString(), later, into };
 }

@@ -119,7 +119,7 @@ async function checkRoom(dataDir: string | undefined, manifests: readonly DumpMa
   throw new RepriseError(
     'disk-full',
     `the databases need about ${needed} bytes beside the old ones, and the data directory's file system has ${free} free`,
-    'free space there, or drop old data put aside before (reprise kept list)',
+    'free space there, or drop old data of an earlier recovery (reprise kept list)',
   );
 }
 

@@ -62,7 +62,7 @@ function afterWal(target: RecoveryTarget, range: RecoverableRange): RepriseError
 function endUnknown({ endSegment }: RecoverableRange): RepriseError {
   return new RepriseError(
     'wal-gap',
-    `where the WAL ends is not known: in ${endSegment ?? 'the last segments'} no record could be read, so that reaching latest could not be verified`,
+    `the end of the WAL is not known: in ${endSegment ?? 'the last segments'} no record could be read, so it could not be verified that latest was reached`,
     'name a target: --to TIME, --to lsn:X or --to end-of-backup',
   );
 }
