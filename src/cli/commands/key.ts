@@ -49,7 +49,7 @@ export function registerKey(program: Command, cli: Cli): void {
       if (answer !== undefined && recipient === undefined)
         throw new RepriseError(
           'usage',
-          '--answer needs the public key it is for',
+          '--answer needs the public key to which it belongs',
           'name the public key: --recipient age1...',
         );
       const asked = { cluster, policy, recipient };
@@ -71,7 +71,7 @@ export function registerKey(program: Command, cli: Cli): void {
         const proof = await self.withTemporal((session) => inspect<'key-answer'>(session, question));
         return self.print(
           proof,
-          ({ provenAt }) => `recorded: somebody had the private key of ${recipient} at ${instant(provenAt)}`,
+          ({ provenAt }) => `recorded: a person had the private key of ${recipient} at ${instant(provenAt)}`,
         );
       }
       const { challenges } = await self.withTemporal((session) =>
