@@ -143,7 +143,7 @@ async function fetchFrom(
       throw new RepriseError(
         'storage-unreachable',
         `${done} bytes of ${key} came where it has ${sizeBytes}`,
-        'try again; see what lies between this host and the storage',
+        'try again; check the network between this host and the storage',
       );
     await file.sync();
     return hash.digest('hex');

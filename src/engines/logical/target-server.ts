@@ -60,7 +60,7 @@ async function checkDump(client: pg.Client, server: ServerFacts, manifest: DumpM
     );
   if (server.systemIdentifier !== manifest.server.systemIdentifier) {
     warnings.push(
-      `the server (system identifier ${server.systemIdentifier}) is not the one that was dumped (${manifest.server.systemIdentifier}): right for a new instance, wrong for another cluster`,
+      `the server (system identifier ${server.systemIdentifier}) is not the one that was dumped (${manifest.server.systemIdentifier}): correct for a new instance, wrong for another cluster`,
     );
   }
   if (here > there) warnings.push(`the server is PostgreSQL ${here}, newer than the dump's ${there}`);

@@ -72,7 +72,7 @@ export async function pointToConfiguration(
   ];
   await writeFileAtomic(
     own,
-    `# Written by Reprise: the server's configuration lies outside of its data directory.\n${lines.join('\n')}\n`,
+    `# Written by Reprise: the server's configuration is outside its data directory.\n${lines.join('\n')}\n`,
     user,
   );
   return true;

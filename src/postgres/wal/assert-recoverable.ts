@@ -45,7 +45,7 @@ function gapWithinBackup({ stored }: Candidate, range: RecoverableRange): Repris
   return new RepriseError(
     'wal-gap',
     `backup ${stored.label} needs the WAL from ${stored.wal.start} to ${stored.wal.stop}, and ${own.length > 0 ? describeMissingWal({ missing: own, damaged: range.damaged }) : `${stored.wal.stop} is missing`}`,
-    'recover from another backup: --to backup:ID, or an instant before it',
+    'recover from another backup: --to backup:ID, or a point in time before it',
   );
 }
 
