@@ -17,7 +17,7 @@ import { decryptText, encryptText } from '../../process/age/age-text.js';
 import { sha256Hex } from '../../records/digest.js';
 import type { PlannedStep } from '../api.js';
 import { type ClusterContext, engineFor, policyOf, record, storageOf } from '../cluster-context.js';
-import type { AuthorizedStep } from '../recovery/server-steps.js';
+import type { AuthorizedStep } from '../recovery/authorized-step.js';
 
 const keyOf = ({ cluster, name }: PolicyConfig, label: string, encrypted: boolean): string =>
   `${cluster}/${name}/configuration/${label}.json${encrypted ? '.age' : ''}`;

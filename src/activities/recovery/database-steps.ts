@@ -11,7 +11,7 @@ import { requirePromotion } from '../approval/decisions.js';
 import type { HostDependencies } from '../dependencies.js';
 import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
 import { oldDatabaseName, newDatabaseName, connectionAt } from '../../domain/plan/recovery-place.js';
-import { type AuthorizedStep, openAuthorizedStep, once } from './server-steps.js';
+import { type AuthorizedStep, openAuthorizedStep, once } from './authorized-step.js';
 import { clusterLocks, currentBackups, record } from '../cluster-context.js';
 
 type DatabaseSteps = Pick<HostActivities, 'safetyBackup' | 'restoreDatabases' | 'swapDatabases'>;

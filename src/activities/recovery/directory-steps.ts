@@ -8,9 +8,8 @@ import type { PhysicalRestore } from '../../engines/engine.js';
 import { repairAllCollations } from '../../postgres/content/collation.js';
 import { promoteServer, resetRecoverySettings, retargetRecovery } from '../../postgres/recovery/recovery.js';
 import { type ReplayProgress, recoveryProgress } from '../../postgres/recovery/recovery-progress.js';
-import { rearmArchiving } from '../../postgres/wal/archiving.js';
+import { rearmArchiving, resetArchiveCommand } from '../../postgres/wal/archiving.js';
 import { waitForEndOfWal, waitForPause } from '../../postgres/recovery/recovery-wait.js';
-import { resetArchiveCommand } from '../../postgres/wal/archiving.js';
 import { openHostState } from '../../records/host-state.js';
 import type { HostActivities, PlannedStep, ReachedTarget, SalvageResult } from '../api.js';
 import { makeBackup } from '../backup/backup.js';
@@ -24,7 +23,8 @@ import { connectionAt, savedWalDir, tablespaceDir } from '../../domain/plan/reco
 import { withQuarantine } from './damaged-backup.js';
 import { approvedBackup } from './database-steps.js';
 import { requirePromotion, requireTarget } from '../approval/decisions.js';
-import { type AuthorizedStep, SALVAGED, openAuthorizedStep, once } from './server-steps.js';
+import { type AuthorizedStep, openAuthorizedStep, once } from './authorized-step.js';
+import { SALVAGED } from './server-steps.js';
 import { type ClusterContext, clusterLocks, currentBackups, policyOf, readContext } from '../cluster-context.js';
 
 /** How often a server that has reached the planned end of the WAL is asked whether it replayed more. */

@@ -11,7 +11,7 @@ import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
 import { SWAPPED } from './database-steps.js';
 import { newDatabaseName, connectionAt } from '../../domain/plan/recovery-place.js';
 import { checkMedia } from './recovered-media.js';
-import { type AuthorizedStep, openAuthorizedStep, isDone } from './server-steps.js';
+import { type AuthorizedStep, openAuthorizedStep, isDone } from './authorized-step.js';
 import { type ClusterContext, openClusterContext, record } from '../cluster-context.js';
 
 /** Looks at what was recovered, and writes down what it came to (S4, S5). */
