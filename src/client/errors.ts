@@ -68,7 +68,7 @@ function fromTemporal(link: Link, chain: readonly Link[]): RepriseError | undefi
     case 'WorkflowUpdateRPCTimeoutOrCancelledError':
       return new RepriseError(
         'host-without-worker',
-        'no worker answered in time; the decision may still be taken up',
+        'no worker answered in time; the decision may still be accepted',
         'look with `reprise status`, and check that a worker is running',
       );
     default:

@@ -129,7 +129,7 @@ function checkSteps(at: ConfigPath, cluster: ClusterConfig): Problem[] {
   if (steps.join() !== inOrder.join()) {
     problems.push({
       path,
-      message: "the steps are not in the runbook's order, or one stands twice",
+      message: "the steps are not in the runbook's order, or one is listed twice",
       hint: `write: [${inOrder.join(', ')}]`,
     });
   }

@@ -16,7 +16,7 @@ import { clusterLocks, currentBackups, record } from '../cluster-context.js';
 
 type DatabaseSteps = Pick<HostActivities, 'safetyBackup' | 'restoreDatabases' | 'swapDatabases'>;
 
-/** Dumps restored beside the live databases and swapped in by rename: the live ones are touched last (K1). */
+/** Dumps restored beside the live databases and swapped in by rename: the live ones are touched last. */
 export function databaseSteps(deps: HostDependencies): DatabaseSteps {
   return {
     safetyBackup: wrapActivity('safetyBackup', async (step, run) => {
@@ -112,7 +112,7 @@ async function restoreBeside(work: AuthorizedStep, step: PlannedStep, run: Activ
   }
 }
 
-/** The backup of the plan, as it was approved: same id, same content (F15). */
+/** The backup of the plan, as it was approved: same id, same content. */
 export function approvedBackup(planned: PlannedBackup | undefined, current: readonly Backup[]): Backup {
   const backup = current.find(({ id }) => id === planned?.id);
   if (!planned || !backup)

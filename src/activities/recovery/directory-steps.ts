@@ -35,7 +35,7 @@ type DirectorySteps = Pick<
   'restoreFiles' | 'replayWal' | 'promoteServer' | 'rearmArchiving' | 'freshBackup'
 >;
 
-/** From a physical backup to a server open for writes; each step is found done where an earlier attempt did it (K2). */
+/** From a physical backup to a server open for writes; each step is found done where an earlier attempt did it. */
 export function directorySteps(deps: HostDependencies): DirectorySteps {
   return {
     restoreFiles: wrapActivity('restoreFiles', async (step, run) => {
@@ -132,7 +132,7 @@ async function replay(
   if ((await service.status()) === 'running') {
     const now = await recoveryProgress(connection).catch(() => null);
     if (now && !now.inRecovery) {
-      // Ours: by an attempt whose answer was lost, or before a Reset. Any other came before its target was looked at (F24).
+      // Ours: by an attempt whose answer was lost, or before a Reset. Any other promotion came before a person had inspected the target.
       if (await openHostState(clusterContext.host.stateDir).onceDone(step.operationId, PROMOTION))
         return reachedOf(work, target, salvage, now);
       throw new RepriseError(
@@ -188,7 +188,7 @@ async function withSettingsOfSource<T>(recover: (extra: Readonly<Record<string, 
   }
 }
 
-/** Later of what the plan saw (archive) and what was salvaged after it: always set, and checked (F23). */
+/** Later of what the plan saw (archive) and what was salvaged after it: always set, and checked. */
 function expectedEnd({ plan }: AuthorizedStep, salvage: SalvageResult | null): string {
   const end = laterLsn(plan.observed.walEnd, salvage?.endLsn ?? null);
   if (end !== null) return end;

@@ -62,7 +62,7 @@ export function serverSteps(deps: HostDependencies): ServerSteps {
   };
 }
 
-/** Takes the old data out of the way as the plan says; what is lost by it is lost only after its WAL was saved. */
+/** Moves, copies or gives up the old data as the plan says. Data is given up only after its WAL was salvaged. */
 async function makeRoom(work: AuthorizedStep, step: PlannedStep, { what, keptAs, copied }: Replacement): Promise<void> {
   if (keptAs === null) {
     if (!(await isDone(work, step, SALVAGED)))

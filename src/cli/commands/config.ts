@@ -159,7 +159,7 @@ async function given(file: string): Promise<GivenFile> {
     throw new RepriseError(
       'config-not-found',
       `${file} cannot be read: ${(error as NodeJS.ErrnoException).code ?? 'unknown'}`,
-      'name the file as it lies on this machine',
+      'name the file by its path on this machine',
     );
   }
 }

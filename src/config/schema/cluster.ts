@@ -50,7 +50,7 @@ const connection = z
       .default('postgres')
       .describe('Database for statements that concern the whole cluster.'),
     password: refused(
-      'a password may not stand in this file',
+      'a password must not be in this file',
       'put it into a file of mode 0600 and name that under passfile:',
     ),
   })

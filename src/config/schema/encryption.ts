@@ -6,11 +6,11 @@ import { argv } from './fields.js';
 import { withHint } from '../problem.js';
 
 const PRIVATE_KEY = withHint(
-  'this is a private key: it may not stand in this file',
+  'this is a private key: it must not be in this file',
   'name its public key, which `age-keygen -y KEYFILE` prints, and make a new one: this one was seen',
 );
 
-/** A public key; what is wrong with one is told without repeating it: it may be a private one (F39). */
+/** A public key; what is wrong with one is told without repeating it: it may be a private one. */
 const recipient = z.string().superRefine((text, context) => {
   if (isAgeRecipient(text)) return;
   context.addIssue(

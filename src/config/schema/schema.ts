@@ -22,7 +22,7 @@ const host = z
         heartbeat: duration()
           .optional()
           .describe(
-            'A worker that is silent for so long counts as lost, and another one takes up its steps; default: 10s.',
+            'A worker that is silent for so long counts as lost, and another one continues its steps; default: 10s.',
           ),
       })
       .optional()

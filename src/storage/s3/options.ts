@@ -22,7 +22,7 @@ export const s3Options = z.strictObject({
     .string()
     .default('')
     .refine(isPrefix, 'expected a folder such as backups/postgres, without . and ..')
-    .describe('Folder in the bucket below which all lies; absent: the whole bucket.'),
+    .describe('Folder in the bucket below which all objects are; absent: the whole bucket.'),
   region: z.string().min(1).default('us-east-1').describe('Region of the bucket.'),
   endpoint: z
     .url({ protocol: /^https?$/ })

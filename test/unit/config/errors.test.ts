@@ -45,7 +45,7 @@ describe('F38: a wrong config names file, line and column', () => {
       'secret in the file',
       with_('clusters:', 'repositories: { offsite: { type: s3, bucket: backups, access_key_id: AKIA1 } }\nclusters:'),
       [
-        'reprise.yml:2:70: a secret may not stand in this file',
+        'reprise.yml:2:70: a secret must not be in this file',
         'HINT write { env: NAME }, { file: PATH } or { command: [program, argument, ...] }',
       ],
     ],
@@ -156,7 +156,7 @@ describe('F38: a wrong config names file, line and column', () => {
       'steps out of order',
       cluster('recovery: { steps: [run-checks, restore] }'),
       [
-        "reprise.yml:6:17: the steps are not in the runbook's order, or one stands twice",
+        "reprise.yml:6:17: the steps are not in the runbook's order, or one is listed twice",
         'HINT write: [restore, run-checks]',
       ],
     ],

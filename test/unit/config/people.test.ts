@@ -188,7 +188,7 @@ describe('S2: contacts, notifiers and notify', () => {
       people(hook.replace('https://hooks', 'https://u:hunter2@hooks'), ''),
       people(hook.replace('{ env: HOOK }', '{ value: hunter2 }'), ''),
     ]) {
-      expect(complaint(text).join()).toMatch(/a secret may not stand in this file|a URL may not hold/);
+      expect(complaint(text).join()).toMatch(/a secret must not be in this file|a URL may not hold/);
       expect(complaint(text).join()).not.toContain('hunter2');
     }
     const loaded = parseConfig(
