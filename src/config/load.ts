@@ -110,7 +110,7 @@ async function findConfig(
     named === undefined
       ? 'there is no configuration: neither ./reprise.yml nor /etc/reprise/reprise.yml'
       : `the configuration ${named} does not exist`,
-    'write one (examples/minimal.yml is a start), or name it with --config FILE or $REPRISE_CONFIG',
+    'create one (start from examples/minimal.yml), or name it with --config FILE or $REPRISE_CONFIG',
   );
 }
 

@@ -22,7 +22,7 @@ export const duration = () =>
   z.string({ error: durationRule }).regex(durationPattern, durationRule).transform(parseDuration);
 
 const rule =
-  'a secret must not be in this file\nHINT: write { env: NAME }, { file: PATH } or { command: [program, argument, ...] }';
+  'a secret must not be written in this file\nHINT: write { env: NAME }, { file: PATH } or { command: [program, argument, ...] }';
 const argument = z.string().refine(holdsNoNul, noNulRule);
 
 /** Where a secret is kept. What is in its place is never repeated in a message. */

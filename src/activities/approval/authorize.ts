@@ -54,8 +54,8 @@ export async function authorizePlan<P extends ApprovablePlan>(
   if (!isOurs(plan))
     throw new RepriseError(
       'plan-unknown',
-      `plan ${step.plan.slice(0, 12)} is one of ${binding.action}: this step is not part of it`,
-      'start again with the command for it',
+      `plan ${step.plan.slice(0, 12)} is a plan for ${binding.action}: this step is not part of it`,
+      'start the operation again, with its own command',
     );
   if (
     planDigest(binding) !== plan.digest ||
@@ -78,7 +78,7 @@ export async function authorizePlan<P extends ApprovablePlan>(
   if (await state.isClosed(plan.digest))
     throw new RepriseError(
       'approval-used',
-      `plan ${plan.digest.slice(0, 12)} is closed (carried out, given up or followed by a later one); its approval cannot be used again`,
+      `plan ${plan.digest.slice(0, 12)} is closed (executed, rejected or replaced by a later one); its approval cannot be used again`,
       `make a new plan: ${again(plan)}`,
     );
   const other = await otherConfiguration(clusterContext, plan);
@@ -86,14 +86,14 @@ export async function authorizePlan<P extends ApprovablePlan>(
     // Not `plan-stale`, which ends a recovery: half done, it waits for its configuration.
     throw new RepriseError(
       'config-invalid',
-      `${other.what} is no longer the one the plan was approved with`,
-      `${other.mend}, then \`reprise continue\`; another one needs another plan`,
+      `${other.what} has changed since the plan was approved`,
+      `${other.mend}, then \`reprise continue\`; with another file, make a new plan`,
     );
   }
   if (other)
     throw new RepriseError(
       'plan-stale',
-      `${other.what} is not the one the plan was made with`,
+      `${other.what} has changed since the plan was made`,
       `${other.mend}, or make a new plan`,
     );
   if (!used) {
@@ -127,7 +127,7 @@ async function otherConfiguration(
   const { binding } = plan;
   const policy = policyOf(clusterContext, binding.policy);
   if ((await engineFor(clusterContext, policy).configDigest?.(policy)) === binding.engineConfigDigest) return null;
-  return { what: `the configuration file of ${binding.engine}`, mend: 'put back the file that was approved' };
+  return { what: `the configuration file of ${binding.engine}`, mend: 'restore the file that was approved' };
 }
 
 /** Those given since the plan was made, which may have been made again just as it was: it is approved anew then. */
@@ -206,7 +206,7 @@ export async function requireRecentUse({ host, cluster }: ClusterContext, plan: 
   if (used && Date.now() <= Date.parse(used.at) + within * 1000) return;
   throw new RepriseError(
     'plan-expired',
-    `plan ${plan.digest.slice(0, 12)} was used more than ${within} s ago, and nothing was changed since`,
+    `plan ${plan.digest.slice(0, 12)} began to be executed more than ${within} s ago, and has changed nothing since`,
     'read the plan again, then approve it again',
   );
 }
@@ -222,8 +222,8 @@ export function recoveryPlan(plan: ApprovablePlan): Plan {
   if (isRecoveryPlan(plan)) return plan;
   throw new RepriseError(
     'plan-unknown',
-    `plan ${plan.digest.slice(0, 12)} is one of ${plan.binding.action}, not of a recovery`,
-    'start again with the command for it',
+    `plan ${plan.digest.slice(0, 12)} is a plan for ${plan.binding.action}, not for a recovery`,
+    'start the operation again, with its own command',
   );
 }
 

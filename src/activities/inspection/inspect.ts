@@ -146,5 +146,5 @@ function clockFindings(host: string, { aheadSeconds }: Pick<ActivityRun, 'aheadS
     return [{ check, level: 'ok', message: `the clock of host ${host} agrees with Temporal's`, fix: null }];
   }
   const message = `the clock of host ${host} is ${durationInWords(Math.abs(aheadSeconds))} ${aheadSeconds < 0 ? 'behind' : 'ahead of'} Temporal's: schedules, expiries and reports are wrong by that`;
-  return [{ check, level: 'problem', message, fix: 'have both follow the same time servers: apt-get install chrony' }];
+  return [{ check, level: 'problem', message, fix: 'let both use the same time servers: apt-get install chrony' }];
 }

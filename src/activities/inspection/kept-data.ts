@@ -57,7 +57,7 @@ async function refuseWhileInUse({ host }: ClusterContext, { id, operationId }: K
     throw new RepriseError(
       'conflict',
       `${id} belongs to a recovery that has not ended (operation ${operationId})`,
-      'let it end, or give it up with reprise reject; a later recovery of the cluster ends it too',
+      'wait until it ends, or end it: reprise reject; a later recovery of the cluster ends it too',
     );
   }
 }

@@ -67,7 +67,8 @@ export const filledIn = <S extends z.ZodType>(schema: S) =>
 export const later = (key: string, what: string) =>
   z
     .never({
-      error: () => withHint(`"${key}" is not supported by this version`, `take it out: ${what} come with a later one`),
+      error: () =>
+        withHint(`"${key}" is not supported by this version`, `remove it: ${what} come with a later version`),
     })
     .optional();
 

@@ -43,7 +43,7 @@ export function checkApproval({ plan, approval, earlier, policy, now }: Approval
     return refuse(
       'plan-expired',
       `the plan could be approved until ${plan.approveBy} and it is ${now.toISOString()}`,
-      'send continue: the plan is made again from what is there now, and can then be approved',
+      'send continue (reprise continue): the plan is made again, and then it can be approved',
     );
   }
   const listed = new Set(policy.from.map(personKey));
@@ -53,7 +53,7 @@ export function checkApproval({ plan, approval, earlier, policy, now }: Approval
     return refuse(
       'approval-refused',
       `${person} asked for this recovery and may not approve it too`,
-      `another one of these has to: ${mayApprove(policy, requester).join(', ')}`,
+      `ask one of these people: ${mayApprove(policy, requester).join(', ')}`,
     );
   }
   if (policy.signatures === 'required') return unsigned(plan);
@@ -134,7 +134,7 @@ function isExcluded(by: string, requester: string, policy: ApprovalPolicy): bool
 }
 
 function unlisted(reason: string, policy: ApprovalPolicy): ApprovalVerdict {
-  return refuse('approval-refused', reason, `one of these has to: ${policy.from.join(', ')}`);
+  return refuse('approval-refused', reason, `ask one of these people: ${policy.from.join(', ')}`);
 }
 
 function unsigned({ binding }: ApprovablePlan): ApprovalVerdict {
@@ -152,7 +152,7 @@ function refuse(code: ErrorCode, reason: string, hint: string): ApprovalVerdict 
 /** The very lines to paste, with the one thing nobody can guess left in capitals. */
 export function linesToAdd(action: string, cluster: string): string {
   return [
-    'add these lines to reprise.yml, put in who may approve, restart the workers and send continue:',
+    'add these lines to reprise.yml, enter who may approve, restart the workers and send continue:',
     'clusters:',
     `  ${cluster}:`,
     '    approvals:',

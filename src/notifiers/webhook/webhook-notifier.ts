@@ -45,7 +45,7 @@ export async function sendWebhook(
       late.aborted ? `no response within ${options.timeoutSeconds} s` : reasonWithout(hidden, error),
     );
   });
-  if (status >= 200 && status < 300) return { refused: [], detail: `taken by ${what}` };
+  if (status >= 200 && status < 300) return { refused: [], detail: `accepted by ${what}` };
   if (status >= 300 && status < 400)
     throw rejected(
       what,

@@ -23,8 +23,8 @@ const NO_ROTATION: RotateOutput = {
   remove: [],
   removed: [],
   refused: {
-    reason: 'this run makes up for a start that was missed, and nothing is removed because of that',
-    hint: 'the next run in time rotates; or: reprise rotate',
+    reason: 'this run replaces a scheduled run that was missed, and such a run removes nothing',
+    hint: 'the next scheduled run rotates; or: reprise rotate',
   },
 };
 
@@ -100,7 +100,7 @@ async function skip(
   code: 'policy-disabled' | 'lock-held',
   reason: string,
 ): Promise<BackupOutput> {
-  await hostActivities(host, 'record why nothing was done').recordSkipped({ ...step, policy, reason });
+  await hostActivities(host, 'record why no backup was taken').recordSkipped({ ...step, policy, reason });
   status.show('completed', null, `**Skipped:** ${reason}`);
   return { backups: [], skipped: { code, reason } };
 }

@@ -102,7 +102,7 @@ class Incident {
     const { status, host, step } = this.operation;
     status.show('suspected');
     const found = await status.phase('qualify', () =>
-      quickHostActivities(host, 'find out what is left')
+      quickHostActivities(host, 'diagnose the cluster')
         .diagnose({ cluster: step.cluster })
         .then(diagnosisText, unknownBecause),
     );
@@ -122,7 +122,7 @@ class Incident {
         workflowId,
         operationId,
         output: null,
-        why: `${workflowId} was started before: what is running there goes on`,
+        why: `${workflowId} was started before: it continues`,
       };
     status.show('suspected', `the decision on ${workflowId}: \`reprise approve ${workflowId} --reason ...\``);
     const recovery: { ended: EndedRecovery | null } = { ended: null };
@@ -198,7 +198,7 @@ class Incident {
     await this.announce('undecided', why);
     status.show(
       'paused',
-      `a person, because ${why}: \`reprise continue ${step.workflowId}\` plans again, \`reprise incident close ${step.workflowId}\` ends it`,
+      `a person, because ${why}: \`reprise continue ${step.workflowId}\` makes a new plan, \`reprise incident close ${step.workflowId}\` ends it`,
     );
     for (;;) {
       await condition(() => this.decisions.length > 0 || this.notes.length > 0);
@@ -255,12 +255,12 @@ function diagnosisText({ answers, layer, reason, dataDirectory, walReadable }: D
 
 function unknownBecause(error: unknown): string {
   if (isCancelled(error)) throw error;
-  return `what is left could not be found out: ${sentence(error)}`;
+  return `the diagnosis failed: ${sentence(error)}`;
 }
 
 function noteOf(raw: unknown): Note {
   const parsed = parseNote(raw);
-  return 'problem' in parsed ? { by: 'unnamed', text: `a note could not be read: ${parsed.problem}` } : parsed;
+  return 'problem' in parsed ? { by: 'unnamed', text: `a note is not valid: ${parsed.problem}` } : parsed;
 }
 
 function person(raw: unknown): Rejection {

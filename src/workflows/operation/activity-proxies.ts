@@ -27,7 +27,7 @@ const STEP_ATTEMPTS = 20;
 /** Short, so that after several deaths in a row the next worker still attaches within 15 s of its first poll. */
 const STEP_PAUSE = '3s';
 
-const describeCluster = controlActivity('describeCluster', 'look the cluster up in the config');
+const describeCluster = controlActivity('describeCluster', 'look up the cluster in the configuration');
 
 /** Short reads of Temporal and of the config, repeated until they succeed. */
 export const controlActivities: Omit<ControlActivities, 'awaitHost' | 'awaitRelease' | 'sendNotice'> = {

@@ -49,17 +49,17 @@ export class ApprovalInbox {
     const json = '{"plan":"<12 hex of the plan>","by":"<your name in the policy>","reason":"<why>"}';
     const person = '{"by":"<your name>","reason":"<why>"}';
     setHandler(defineQuery<ApprovablePlan | null>(queryNames.plan), () => this.plan, {
-      description: 'the plan under decision',
+      description: 'the plan that waits for approval',
     });
     setHandler(defineSignal<[unknown]>(signalNames.confirmRestore), (raw) => this.onApproveSignal(raw), {
       description: `approve the plan shown: ${json}`,
     });
     setHandler(defineUpdate<Accepted, [unknown]>(updateNames.approve), (raw) => this.onApproveUpdate(raw), {
-      description: `approve the plan shown and be told the answer: ${json}`,
+      description: `approve the plan shown, with a result: ${json}`,
       validator: shapeValidator(parseApproval, json),
     });
     setHandler(defineSignal<[unknown]>(signalNames.reject), (raw) => this.onReject(raw), {
-      description: `do not recover: ${person}`,
+      description: `reject, do not recover: ${person}`,
     });
     setHandler(
       defineUpdate<{ rejected: true }, [unknown]>(updateNames.reject),
@@ -68,7 +68,7 @@ export class ApprovalInbox {
         return { rejected: true as const };
       },
       {
-        description: `do not recover: ${person}`,
+        description: `reject, do not recover: ${person}`,
         validator: shapeValidator(parseRejection, person),
       },
     );
@@ -76,13 +76,13 @@ export class ApprovalInbox {
       description: 'stop at the target and wait for promote',
     });
     setHandler(defineSignal<[unknown]>(signalNames.continue), (raw) => void this.continued.push(rejectionOf(raw)), {
-      description: `try again what failed, or make the plan again: ${person}`,
+      description: `repeat the failed step, or make the plan again: ${person}`,
     });
-    this.handleDecision('promote', parsePromote, 'open the recovered server for writes', person);
+    this.handleDecision('promote', parsePromote, 'promote the recovered server', person);
     this.handleDecision(
       'retarget',
       parseRetarget,
-      'go on to a later target',
+      'continue to a later target',
       '{"by":"...","reason":"...","target":{"kind":"time","time":"2026-01-01T00:00:00Z"}}',
     );
   }
@@ -96,7 +96,7 @@ export class ApprovalInbox {
   ): void {
     const onSignal = async (raw: unknown): Promise<void> => {
       const decision = parse(raw);
-      if ('problem' in decision) await this.note(`a ${name} could not be read: ${decision.problem}`);
+      if ('problem' in decision) await this.note(`a ${name} is not valid: ${decision.problem}`);
       else await this.considerDecision(decision);
     };
     const onUpdate = async (raw: unknown): Promise<Accepted> => {
@@ -106,7 +106,7 @@ export class ApprovalInbox {
     };
     setHandler(defineSignal<[unknown]>(signalNames[name]), onSignal, { description: `${what}: ${json}` });
     setHandler(defineUpdate<Accepted, [unknown]>(updateNames[name]), onUpdate, {
-      description: `${what}, and be told the answer: ${json}`,
+      description: `${what}, with a result: ${json}`,
       validator: shapeValidator(parse, json),
     });
   }
@@ -193,7 +193,7 @@ export class ApprovalInbox {
     this.closed = true;
     this.plan = null;
     if (!(await condition(allHandlersFinished, '2m')))
-      log.warn("what was sent last was not answered: the host's worker is not running");
+      log.warn("the last signal or update was not answered: the host's worker is not running");
   }
 
   get isClosed(): boolean {
@@ -206,7 +206,7 @@ export class ApprovalInbox {
 
   private async onApproveSignal(raw: unknown): Promise<void> {
     const approval = parseApproval(raw);
-    if ('problem' in approval) return this.note(`a confirm-restore could not be read: ${approval.problem}`);
+    if ('problem' in approval) return this.note(`a confirm-restore is not valid: ${approval.problem}`);
     if (!this.plan) {
       this.early.push(raw);
       return;
@@ -240,13 +240,13 @@ export class ApprovalInbox {
   }
 
   private async withoutEffect({ kind, by, reason }: Decision): Promise<ApprovalAnswer> {
-    await this.note(`${kind} by ${by} (${reason}) came when none was waited for: it has no effect`);
+    await this.note(`${kind} by ${by} (${reason}) has no effect: nothing was waiting for it`);
     return {
       accepted: false,
       missing: 0,
       code: 'approval-refused',
-      reason: `nothing waits for a ${kind}: it has no effect`,
-      hint: 'see what is waited for: reprise status',
+      reason: `${kind} has no effect: nothing is waiting for it`,
+      hint: 'see what it waits for: reprise status',
     };
   }
 

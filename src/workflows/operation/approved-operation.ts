@@ -108,7 +108,7 @@ export class ApprovedOperation<P extends ApprovablePlan, Outcome> {
       throw error;
     } finally {
       await CancellationScope.nonCancellable(async () => {
-        if (latest) await steps.release().catch(() => log.warn('the operation could not be cleared up'));
+        if (latest) await steps.release().catch(() => log.warn('the cleanup after the operation failed'));
         await inbox.close();
       });
     }
@@ -153,8 +153,8 @@ export class ApprovedOperation<P extends ApprovablePlan, Outcome> {
     const { status } = this.operation;
     if (this.inbox.rejectedBecause) return 'rejected';
     status.show('running', null, steps.words.details(plan));
-    const now = await status.phase('check that the plan still holds', () => steps.planAgain(plan));
-    if (now.digest !== plan.digest) return { stale: now.changed?.join(', ') ?? 'what it would change is different' };
+    const now = await status.phase('check that the plan is still valid', () => steps.planAgain(plan));
+    if (now.digest !== plan.digest) return { stale: now.changed?.join(', ') ?? 'it would now change something else' };
     try {
       const outcome = await steps.execute(plan);
       return outcome === 'rejected' ? 'rejected' : { outcome: outcome as Outcome };
@@ -186,7 +186,7 @@ export class ApprovedOperation<P extends ApprovablePlan, Outcome> {
     await hostActivities(host, 'record that the plan is stale').journal({
       ...step,
       step: 'recheck',
-      text: `plan ${digest.slice(0, 12)} no longer holds (${why}): made again, approval needed again`,
+      text: `plan ${digest.slice(0, 12)} is stale (${why}): it was made again and needs a new approval`,
     });
   }
 
@@ -218,7 +218,7 @@ function openInbox(operation: Operation): ApprovalInbox {
 function tooOftenStale(times: number): Error {
   return refusal(
     'plan-stale',
-    `what is compared changed ${times} times while it was being read`,
-    'stop what writes there, then start again',
+    `the compared objects changed ${times} times while they were read`,
+    'stop the programs that write there, then start the operation again',
   );
 }

@@ -52,7 +52,7 @@ export class Notifications {
         }),
       );
     } catch (error) {
-      if (!(error instanceof WorkflowExecutionAlreadyStartedError)) log.warn('nobody could be told', { key });
+      if (!(error instanceof WorkflowExecutionAlreadyStartedError)) log.warn('nobody could be notified', { key });
     }
   }
 }

@@ -217,7 +217,7 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome> {
         stepNames.promote,
         `collation versions differ on this host; rebuilt: ${repaired.slice(0, 20).join(', ')}`,
       );
-    await steps.note(stepNames.promote, `open for writes on timeline ${timeline}`);
+    await steps.note(stepNames.promote, `promoted: accepts writes on timeline ${timeline}`);
   }
 
   /** Dumps restored beside the live databases, checked, then swapped by rename. */
@@ -235,7 +235,7 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome> {
   }
 
   private async takeSafetyBackup(steps: RecoverySteps): Promise<void> {
-    const saved = await steps.run('safety backup of what is there', (host, step, startedAt) =>
+    const saved = await steps.run('safety backup of the databases to be replaced', (host, step, startedAt) =>
       host.safetyBackup({ ...step, startedAt }),
     );
     await steps.note('safety backup', saved);
@@ -266,7 +266,7 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome> {
     // With media the host refuses it, and says what to do instead.
     const retarget = steps.plan.binding.media ? '' : `, \`reprise retarget ${workflowId} --to TIME --reason ...\``;
     return steps.askAboutRecovered(
-      `inspection of the recovered data (read-only) at ${reached}; ${checksText(checks)}. Then \`reprise promote ${workflowId} --reason ...\`${retarget}, or \`reprise reject ${workflowId} --reason ...\``,
+      `an inspection of the recovered data (read-only) at ${reached}; ${checksText(checks)}. Then \`reprise promote ${workflowId} --reason ...\`${retarget}, or \`reprise reject ${workflowId} --reason ...\``,
       'inspect the data, then promote, retarget or reject',
       ['promote', 'retarget'],
     );
@@ -275,7 +275,7 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome> {
   private async askBeforeSwap(steps: RecoverySteps, checks: readonly CheckResult[]): Promise<void> {
     const { workflowId } = this.operation.step;
     await steps.askAboutRecovered(
-      `inspection of the restored databases, still beside the live ones; ${checksText(checks)}. Then \`reprise promote ${workflowId} --reason ...\` swaps them in, \`reprise reject ${workflowId} --reason ...\` leaves the live ones`,
+      `an inspection of the restored databases, which are still beside the live ones; ${checksText(checks)}. Then \`reprise promote ${workflowId} --reason ...\` swaps the databases, \`reprise reject ${workflowId} --reason ...\` keeps the live ones`,
       'inspect the restored databases, then promote or reject',
       ['promote'],
     );

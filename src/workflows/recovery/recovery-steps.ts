@@ -82,7 +82,7 @@ export class RecoverySteps {
   private async askAfterFailure(name: string, error: unknown, mayRetarget: boolean): Promise<'again' | Decision> {
     const { workflowId } = this.step;
     const other = mayRetarget ? `, \`reprise retarget ${workflowId} --to TIME --reason ...\` tries another target` : '';
-    const waitingFor = `step "${name}" failed: ${sentence(error)} — \`reprise continue ${workflowId}\` tries it again${other}, \`reprise reject ${workflowId} --reason ...\` gives up; nothing was deleted`;
+    const waitingFor = `step "${name}" failed: ${sentence(error)} — \`reprise continue ${workflowId}\` tries it again${other}, \`reprise reject ${workflowId} --reason ...\`ends the recovery; nothing was deleted`;
     this.operation.status.show('paused', waitingFor);
     const next = await this.askPeople({ kind: 'paused', event: 'failure', waitingFor }, () =>
       this.inbox.afterFailure(`"${name}" failed: continue or reject`, mayRetarget ? ['retarget'] : []),
@@ -140,7 +140,7 @@ export class RecoverySteps {
     const { by = 'unnamed', reason = 'no reason' } = this.inbox.rejectedBecause ?? {};
     return refusal(
       'approval-refused',
-      `given up at "${where}" by ${by}: ${reason}`,
+      `rejected at step "${where}" by ${by}: ${reason}`,
       'the old data was kept: reprise kept list',
     );
   }
@@ -202,6 +202,6 @@ export async function recordResidualState(
   if (begun.length === 0) return;
   status.left = describeResidualState(plan, begun, undos);
   await CancellationScope.nonCancellable(() =>
-    quickHostActivities(host, 'record what is left').journal({ ...step, step: 'ended', text: status.left }),
-  ).catch(() => log.warn('what is left could not be recorded'));
+    quickHostActivities(host, 'record the state that is left').journal({ ...step, step: 'ended', text: status.left }),
+  ).catch(() => log.warn('the state that is left could not be recorded'));
 }

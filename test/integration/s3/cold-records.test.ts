@@ -257,7 +257,7 @@ describe('F13: what tells of backups went to DEEP_ARCHIVE', () => {
     );
     const warnings = async () =>
       (await where.answer<'storage-plan'>({ kind: 'storage-plan', repository: 'offsite' })).plan.notes.filter(
-        ({ text }) => text.includes('takes along'),
+        ({ text }) => text.includes('also moves records and manifests'),
       );
     expect(await warnings()).toEqual([]);
     await put('mairie/records/00000009.json', ' '.repeat(128 * 1024));

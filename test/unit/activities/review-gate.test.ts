@@ -269,7 +269,7 @@ describe('F32, F33: what people decide on recovered data', () => {
     expect(await decide('dba')).toMatchObject({
       accepted: false,
       code: 'approval-refused',
-      reason: expect.stringContaining('not being carried out'),
+      reason: expect.stringContaining('not being executed'),
     });
     await approve(made, 'dba');
     await authorize(session, step(made));
@@ -300,7 +300,7 @@ describe('F32, F33: what people decide on recovered data', () => {
       const opened = run<PlannedStep, unknown>(activities[name], step(made));
       await expect(opened).rejects.toMatchObject({
         type: 'approval-refused',
-        message: expect.stringContaining('no decision to promote is on record'),
+        message: expect.stringContaining('no decision to promote is recorded'),
       });
       await run(activities.recordDecision, { ...step(made), decision: { kind: 'promote', ...by('mallory') } });
       await expect(requirePromotion(session, made)).rejects.toMatchObject({ code: 'approval-refused' });
@@ -315,7 +315,7 @@ describe('F32, F33: what people decide on recovered data', () => {
     const replay = () => run(activities.replayWal, { ...step(made), target: later });
     await expect(replay()).rejects.toMatchObject({
       type: 'approval-refused',
-      message: expect.stringContaining('no decision is on record'),
+      message: expect.stringContaining('no decision is recorded'),
     });
     await requireTarget(session, made, made.binding.target);
     await run(activities.recordDecision, {
