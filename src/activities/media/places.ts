@@ -36,7 +36,7 @@ export function placesOf(
   ) {
     throw new RepriseError(
       'conflict',
-      `${into} is inside ${media.name}, or ${media.name} is inside it`,
+      `${into} is in ${media.name}, or ${media.name} is in it`,
       'omit --into to recover in place, or name another place',
     );
   }

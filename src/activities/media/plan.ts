@@ -95,7 +95,7 @@ function only(counts: MediaSummary['counts']): Record<MediaChange, MediaCount> {
   return Object.fromEntries(mediaChanges.map((name) => [name, counts[name]])) as Record<MediaChange, MediaCount>;
 }
 
-/** Refuses what has no versions, or none whose times say what was there at an instant (K3). */
+/** Refuses what has no versions, or none whose times say what was there at an instant. */
 async function warningsOf(work: MediaRun): Promise<readonly string[]> {
   if (work.kind === 'sync')
     return (await keepsVersions(work.into))

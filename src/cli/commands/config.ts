@@ -160,7 +160,7 @@ async function given(file: string): Promise<GivenFile> {
     throw new RepriseError(
       'config-not-found',
       `${file} cannot be read: ${(error as NodeJS.ErrnoException).code ?? 'unknown'}`,
-      'write the path of the file on this machine',
+      'name the file by its path on this machine',
     );
   }
 }

@@ -39,7 +39,7 @@ interface Dumping {
 
 /**
  * Dumps one database and publishes it: dump, roles, and last the manifest that makes them a backup. Each step
- * leaves a file behind that the next attempt finds, so that an attempt cut off anywhere is taken up there.
+ * leaves a file that the next attempt finds: it continues wherever an attempt was interrupted.
  *
  * @throws RepriseError `storage-full`, `privilege-missing`, `conflict` where another operation has the
  *   name, `tool-failed`; nothing partial is left then

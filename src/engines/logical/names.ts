@@ -2,7 +2,7 @@ import { RepriseError } from '../../domain/errors.js';
 import type { PolicyFolder } from '../shared/policy-folder.js';
 import { operationMark, policyPrefix } from '../shared/policy-folder.js';
 
-/** Where the files of one backup lie, as keys of the repository. The manifest is the commit marker. */
+/** Where the files of one backup are, as keys of the repository. The manifest is the commit marker. */
 export interface BackupFiles {
   readonly dump: string;
   readonly globals: string;

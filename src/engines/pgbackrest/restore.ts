@@ -47,7 +47,7 @@ export async function restoreFiles(context: EngineContext, request: RestoreFiles
   });
 }
 
-/** An empty manifest before anything else: from its first file on, an interrupted restore can be taken up. */
+/** An empty manifest before anything else: from its first file on, an interrupted restore can be continued. */
 async function seedManifest(context: EngineContext, directory: string): Promise<void> {
   const names = await readdir(directory);
   // Old data without its PG_VERSION would not be taken for a data directory either.

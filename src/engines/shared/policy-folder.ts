@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 
-/** Cluster and policy whose folder of a repository a key lies in. */
+/** Cluster and policy whose folder of a repository a key is in. */
 export interface PolicyFolder {
   readonly cluster: { readonly name: string };
   readonly policy: { readonly name: string };

@@ -76,7 +76,7 @@ function payload({ id, event, at, cluster, workflowId, subject, text, link, firs
   };
 }
 
-/** Checked again when it is used: behind a reference stands whatever stands there now. */
+/** Checked again when it is used: what a reference gives may have changed since. */
 async function destination(text: string, options: WebhookOptions): Promise<URL> {
   const problem = urlProblem(text);
   if (problem !== null) {

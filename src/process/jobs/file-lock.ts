@@ -167,5 +167,9 @@ async function lockOpenFile(fd: number, mode: JobLock['mode']): Promise<boolean>
   const [code] = (await once(child, 'exit')) as [number | null];
   if (code === 0) return true;
   if (code === BUSY) return false;
-  throw new RepriseError('internal', `flock ended with ${code}`, 'The state directory must be on a local file system.');
+  throw new RepriseError(
+    'internal',
+    `flock ended with ${code}`,
+    'See that the state directory is on a local file system.',
+  );
 }
