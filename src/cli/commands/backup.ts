@@ -231,7 +231,7 @@ function skippedHint(code: 'policy-disabled' | 'lock-held'): string {
 }
 
 /** `reprise backup adopt` */
-export function registerAdopt(parent: Command, cli: Cli): void {
+function registerAdopt(parent: Command, cli: Cli): void {
   define<{ from?: string; policy?: string }>(parent, cli, {
     usage: 'adopt <cluster>',
     summary: 'take over backups made before Reprise: an existing pgBackRest stanza, a folder of dumps',

@@ -219,7 +219,7 @@ function incidentText({ incident, records, outcome }: IncidentView): string {
  * Workflow id of an open incident; its last part is enough.
  * @throws `not-found`, `conflict` where several end so.
  */
-export async function findIncident(session: TemporalSession, given: string): Promise<string> {
+async function findIncident(session: TemporalSession, given: string): Promise<string> {
   if (given.startsWith('incident/')) return given;
   const query = `WorkflowType = '${workflowTypes.incident}' AND ExecutionStatus = 'Running'`;
   const found: string[] = [];

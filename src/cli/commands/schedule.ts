@@ -209,7 +209,7 @@ function reconciledText({ schedules, watches, searchAttributes }: Reconciled, do
 }
 
 /** `reprise schedule backfill` */
-export function registerBackfill(parent: Command, cli: Cli): void {
+function registerBackfill(parent: Command, cli: Cli): void {
   define<{ from: string; to: string }>(parent, cli, {
     usage: 'backfill <id>',
     summary: 'start the runs that a schedule missed',

@@ -125,7 +125,7 @@ async function plansOf(cli: Cli, named: string | undefined): Promise<readonly St
 }
 
 /** The one named, or all. */
-export async function repositoriesOf(cli: Cli, named: string | undefined): Promise<readonly string[]> {
+async function repositoriesOf(cli: Cli, named: string | undefined): Promise<readonly string[]> {
   const names = Object.keys((await cli.config()).repositories);
   if (named === undefined) return names;
   if (names.includes(named)) return [named];

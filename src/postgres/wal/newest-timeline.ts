@@ -68,7 +68,7 @@ interface ByTimeline<C> {
   readonly left: readonly { readonly candidate: C; readonly id: number }[];
 }
 
-export function byTimeline<C extends Candidate>(
+function byTimeline<C extends Candidate>(
   candidates: readonly C[],
   timelines: readonly Timeline[],
 ): ByTimeline<C> {
