@@ -1,4 +1,5 @@
 import type { Config } from '../domain/config.js';
+import type { DownResult, DownState } from '../domain/embedded-server.js';
 import { stopProcess } from '../process/exec/background.js';
 import { withHostLock } from '../process/jobs/file-lock.js';
 import { isAlive } from '../process/exec/process-identity.js';
@@ -13,13 +14,6 @@ export interface DownOptions {
   readonly config: Config;
   readonly dryRun: boolean;
   readonly report: (line: string) => void;
-}
-
-export type DownState = 'stopped' | 'not-running' | 'would-stop';
-
-export interface DownResult {
-  readonly temporal: DownState;
-  readonly worker: DownState;
 }
 
 /**

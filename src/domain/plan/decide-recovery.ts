@@ -136,7 +136,7 @@ function mediaOf(
   return media && stateAt ? plannedMedia(media, withMedia, new Date(stateAt).toISOString()) : undefined;
 }
 
-/** What the recovery comes to: how long it takes, what it brings back, and what may be lost. */
+/** What the recovery comes to: how long it takes, what it recovers, and what may be lost. */
 function predictions(
   { source, at }: RecoveryObservations,
   thawHours: number | null,

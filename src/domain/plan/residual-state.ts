@@ -9,7 +9,7 @@ export const stepNames = {
   moveOldData: 'put the old data aside',
   restoreFiles: 'restore files',
   replay: 'replay WAL',
-  media: 'bring media back',
+  media: 'recover media',
   runChecks: 'run checks',
   promote: 'promote',
   rearm: 'arm archiving again',
