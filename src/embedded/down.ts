@@ -4,7 +4,7 @@ import { stopProcess } from '../process/exec/background.js';
 import { withHostLock } from '../process/jobs/file-lock.js';
 import { isAlive } from '../process/exec/process-identity.js';
 import type { ProcessIdentity } from '../process/exec/process-identity.js';
-import { embeddedDirectory, readRecord, writeRecord } from './record.js';
+import { embeddedDirectory, readEmbeddedRecord, writeEmbeddedRecord } from './record.js';
 import { stopTemporal } from './temporal-server.js';
 
 /** A worker finishes what it is doing within its own grace time of 15 s. */
@@ -21,7 +21,7 @@ export interface DownOptions {
  * the next `up` takes them up. Nothing is deleted.
  */
 export async function down({ config, dryRun, report }: DownOptions): Promise<DownResult> {
-  const record = await readRecord(config);
+  const record = await readEmbeddedRecord(config);
   if (record === null) return { temporal: 'not-running', worker: 'not-running' };
   if (dryRun) {
     const would = async (process: ProcessIdentity | null): Promise<DownState> =>
@@ -30,12 +30,12 @@ export async function down({ config, dryRun, report }: DownOptions): Promise<Dow
   }
   const stop = async (): Promise<DownResult> => {
     // Read again: another `up` or `down` may have been at it until we had the lock.
-    const current = (await readRecord(config)) ?? record;
+    const current = (await readEmbeddedRecord(config)) ?? record;
     const worker = await stopped(current.worker, 'the worker', report, (process) =>
       stopProcess(process, WORKER_GRACE_MS),
     );
     const temporal = await stopped(current.temporal, 'the embedded Temporal server', report, stopTemporal);
-    await writeRecord(config, { ...current, temporal: null, worker: null });
+    await writeEmbeddedRecord(config, { ...current, temporal: null, worker: null });
     return { temporal, worker };
   };
   return withHostLock(embeddedDirectory(config), 'up', 'exclusive', stop, { key: 'down', tool: 'reprise down' });

@@ -8,7 +8,7 @@ import { stopProcess } from '../process/exec/background.js';
 import { withHostLock } from '../process/jobs/file-lock.js';
 import { isFree } from '../process/exec/ports.js';
 import { isAlive } from '../process/exec/process-identity.js';
-import { addresses, embeddedDirectory, readRecord, writeRecord } from './record.js';
+import { addresses, embeddedDirectory, readEmbeddedRecord, writeEmbeddedRecord } from './record.js';
 import type { EmbeddedRecord } from './record.js';
 import { choosePorts, startTemporal } from './temporal-server.js';
 import { startWorkerProcess, workerLog } from './worker-process.js';
@@ -57,7 +57,7 @@ async function ensureServer(
   { config, report }: UpOptions,
   directory: string,
 ): Promise<{ record: EmbeddedRecord; state: UpState }> {
-  const before = await readRecord(config);
+  const before = await readEmbeddedRecord(config);
   if (before?.temporal != null && (await isAlive(before.temporal))) {
     report('the embedded Temporal server is up already');
     return { record: before, state: 'running' };
@@ -73,7 +73,7 @@ async function ensureServer(
     worker: before?.worker ?? null,
   };
   // At once: a server nobody knows of could not be stopped.
-  await writeRecord(config, record);
+  await writeEmbeddedRecord(config, record);
   return { record, state: 'started' };
 }
 
@@ -99,12 +99,12 @@ async function ensureWorker(
     await stopProcess(before, 30_000);
   }
   const identity = await startWorkerProcess({ config, mainFile, log, directory, ...addresses(record) });
-  await writeRecord(config, { ...record, worker: { ...identity, configDigest: config.digest } });
+  await writeEmbeddedRecord(config, { ...record, worker: { ...identity, configDigest: config.digest } });
   return { pid: identity.pid, state: before === null ? 'started' : 'restarted' };
 }
 
 async function planned(config: Config, directory: string): Promise<UpResult> {
-  const record = await readRecord(config);
+  const record = await readEmbeddedRecord(config);
   const temporal = record?.temporal != null && (await isAlive(record.temporal)) ? record.temporal : null;
   const worker = record?.worker != null && (await isAlive(record.worker)) ? record.worker : null;
   const ports = temporal !== null && record !== null ? record : await portsFor(config, record);
