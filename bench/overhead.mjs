@@ -129,7 +129,9 @@ async function physical(lab) {
 
 /** From the start of the work, without the wait for approval, to the database being open for writes; checks apart. */
 function untilOpen({ rtoSeconds, phases }) {
-  const apart = phases.filter(({ name }) => ['run checks', 'safety backup of what is there'].includes(name));
+  const apart = phases.filter(({ name }) =>
+    ['run checks', 'safety backup of the databases to be replaced'].includes(name),
+  );
   return { taken: rtoSeconds - apart.reduce((sum, phase) => sum + phase.seconds, 0), phases };
 }
 

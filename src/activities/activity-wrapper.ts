@@ -9,7 +9,7 @@ import { redact } from '../domain/text/redact.js';
 
 /** What an activity's body gets from Temporal. */
 export interface ActivityRun {
-  /** Seconds by which this host's clock is ahead of Temporal's, the time this attempt waited to be taken up included. */
+  /** Seconds by which this host's clock is ahead of Temporal's, including the time this attempt waited for a worker. */
   readonly aheadSeconds: number;
   readonly signal: AbortSignal;
   /** True when the abort must leave running jobs alone: everything but a cancellation that somebody asked for. */

@@ -100,7 +100,7 @@ export class Cli {
     return printResult(this.terminal, this.format, document, human, { stream: true });
   }
 
-  /** A script reads errors from stderr as one document: progress would stand before it. A person at a terminal sees both. */
+  /** A script reads errors from stderr as one document: progress would come before it. A person at a terminal sees both. */
   get showsProgress(): boolean {
     return this.format === 'table' || this.terminal.live;
   }

@@ -47,7 +47,9 @@ export function logOptions(): Option[] {
     new Option('--log-level <level>', 'what the worker logs (default: $REPRISE_LOG_LEVEL, else warn)').choices(
       logLevels,
     ),
-    new Option('--log-format <format>', 'of its log (default: $REPRISE_LOG_FORMAT, else text)').choices(logFormats),
+    new Option('--log-format <format>', 'format of the log (default: $REPRISE_LOG_FORMAT, else text)').choices(
+      logFormats,
+    ),
   ];
 }
 

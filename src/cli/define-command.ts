@@ -55,7 +55,7 @@ export function define<O>(parent: Command, cli: Cli, definition: CommandDefiniti
   if (definition.long) {
     command.option('--detach', 'start it, print how to follow it, and return');
     command.addOption(
-      new Option('--timeout <duration>', 'stop waiting after this time (exit 124); the operation goes on').argParser(
+      new Option('--timeout <duration>', 'stop waiting after this time (exit 124); the operation continues').argParser(
         parseSeconds,
       ),
     );

@@ -60,7 +60,7 @@ export function buildProgram(
 ): Command {
   const program = new Command('reprise');
   program
-    .description('PostgreSQL backup and recovery as durable workflows: kill anything, lose nothing.')
+    .description('PostgreSQL backup and recovery as durable workflows.')
     .addOption(
       new Option(
         '--config <file>',
@@ -73,7 +73,7 @@ export function buildProgram(
     .addOption(
       new Option(
         '--address <host:port>',
-        'Temporal server (default: as its own command line reads it, or `reprise up`)',
+        'Temporal server (default: as the `temporal` command line reads it, or that of `reprise up`)',
       ),
     )
     .addOption(new Option('--namespace <name>', 'namespace of the Temporal server'))

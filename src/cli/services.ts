@@ -5,8 +5,8 @@ import type { Finding } from '../domain/findings.js';
 import type { EmbeddedAddress, TemporalSettings } from '../client/connect.js';
 
 /**
- * What other rooms do for the command line. The composition root (`src/main.ts`) gives it, so that the client imports
- * none of them, and none is loaded by a command that does not need it.
+ * What the other folders of `src/` do for the command line. `src/compose.ts` passes it in, so that `cli/` imports none of
+ * them, and a command loads only what it needs.
  */
 export interface Services {
   readonly version: () => Promise<string>;

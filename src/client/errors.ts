@@ -68,8 +68,8 @@ function fromTemporal(link: Link, chain: readonly Link[]): RepriseError | undefi
     case 'WorkflowUpdateRPCTimeoutOrCancelledError':
       return new RepriseError(
         'host-without-worker',
-        'no worker answered in time; the decision may still be taken up',
-        'look with `reprise status`, and check that a worker is running',
+        'no worker answered in time; the decision may still be carried out later',
+        'see the state with `reprise status`; check that a worker is running',
       );
     default:
       return fromGrpc(link);

@@ -50,7 +50,7 @@ function checkPolicies(config: Pick<Config, 'repositories'>, at: ConfigPath, clu
       return [
         {
           path,
-          message: `engine ${engine} backs up a data directory, and the cluster names none`,
+          message: `engine ${engine} backs up a data directory, and the cluster has none`,
           hint: 'add data_dir: to the cluster',
         },
       ];
@@ -59,7 +59,7 @@ function checkPolicies(config: Pick<Config, 'repositories'>, at: ConfigPath, clu
       return [
         {
           path,
-          message: `engine ${engine} backs up databases, and the cluster names none`,
+          message: `engine ${engine} backs up databases, and the cluster has none`,
           hint: 'add databases: [NAME] to the cluster',
         },
       ];
@@ -81,7 +81,7 @@ function checkEncryption({ engine, proof, encryption }: PolicyConfig, at: Config
       path,
       atKey: true,
       message: `what engine ${engine} writes is not encrypted by Reprise`,
-      hint: "take it out, and use the engine's own encryption (pgBackRest: repo1-cipher-type in pgbackrest.conf)",
+      hint: "remove it, and use the engine's own encryption (pgBackRest: repo1-cipher-type in pgbackrest.conf)",
     });
   }
   if (proof !== 'none' && encryption.identity === undefined) {
@@ -104,7 +104,7 @@ function checkArchivers(at: ConfigPath, cluster: ClusterConfig): Problem[] {
   );
   return others.map(([name]) => ({
     path: [...at, 'backups', name],
-    message: `policies ${first?.[0]} and ${name} both want the archive_command of this cluster`,
+    message: `policies ${first?.[0]} and ${name} both need the archive_command of this cluster`,
     hint: 'keep one, or set enabled: false on the other',
   }));
 }
@@ -129,7 +129,7 @@ function checkSteps(at: ConfigPath, cluster: ClusterConfig): Problem[] {
   if (steps.join() !== inOrder.join()) {
     problems.push({
       path,
-      message: "the steps are not in the runbook's order, or one stands twice",
+      message: 'the steps are not in the order of the runbook, or one is listed twice',
       hint: `write: [${inOrder.join(', ')}]`,
     });
   }
@@ -173,12 +173,12 @@ function checkHooks(at: ConfigPath, cluster: ClusterConfig): Problem[] {
   return Object.entries(cluster.hooks).flatMap(([name, { undo }]) => {
     const path = [...at, 'hooks', name, 'undo'];
     if (undo === name)
-      return [{ path, message: 'a hook cannot take itself back', hint: 'name the hook that does the opposite' }];
+      return [{ path, message: 'a hook cannot undo itself', hint: 'name the hook that does the opposite' }];
     if (undo !== undefined && name === 'start-applications')
       return [
         {
           path,
-          message: 'start-applications is the last step of a recovery: nothing takes it back',
+          message: 'start-applications is the last step of a recovery: it cannot be undone',
           hint: 'give stop-applications an undo instead',
         },
       ];
@@ -192,7 +192,7 @@ function checkApprovals(at: ConfigPath, cluster: ClusterConfig): Problem[] {
     const path = [...at, 'approvals', action];
     const problems = repeated(policy.from, [...path, 'from'], 'contact');
     if (policy.approvers > new Set(policy.from).size) {
-      const message = `${policy.approvers} approvers are asked for, and from: names ${policy.from.length}`;
+      const message = `${policy.approvers} approvers are required, and from: names ${policy.from.length}`;
       problems.push({
         path: [...path, 'approvers'],
         message,
@@ -210,7 +210,7 @@ function repeated(values: readonly string[], path: ConfigPath, what: string): Pr
       : [
           {
             path: [...path, index],
-            message: `${what} ${JSON.stringify(value)} is written here twice`,
+            message: `${what} ${JSON.stringify(value)} appears here twice`,
             hint: 'keep one of them',
           },
         ],

@@ -25,7 +25,7 @@ export function crossCheck(config: CheckedConfig): readonly Problem[] {
     ...Object.entries(config.clusters).flatMap(([name, cluster]) => checkCluster(config, name, cluster)),
     ...checkPeople(config),
     ...checkMedia(config),
-    // Files lie under <repository>/<cluster>/<policy>/: only a shared or nested root makes two policies collide.
+    // Files are under <repository>/<cluster>/<policy>/: only a shared or nested root makes two policies collide.
     ...collisions(repositories, overlaps, 'use the same directory, or one inside the other'),
     ...collisions(dataDirs, overlaps, 'use the same directory, or one inside the other'),
     ...repositories.flatMap((repository) =>
@@ -61,7 +61,7 @@ function checkEvent({ notifiers, contacts }: CheckedConfig, event: string, named
   return named.flatMap((name, index): Problem[] => {
     const path = ['notify', event, index];
     if (named.indexOf(name) !== index)
-      return [{ path, message: `notifier "${name}" is written here twice`, hint: 'keep one of them' }];
+      return [{ path, message: `notifier "${name}" appears here twice`, hint: 'keep one of them' }];
     if (!notifiers[name]?.addressed || Object.values(contacts).some((contact) => contact[name] !== undefined))
       return [];
     return [
@@ -74,7 +74,7 @@ function checkEvent({ notifiers, contacts }: CheckedConfig, event: string, named
   });
 }
 
-/** A sync removes what its source lacks: never may that be a backup, nor lie where the cluster's host does not reach. */
+/** A sync removes what its source lacks: that must never be a backup, and the cluster's host must reach it. */
 function checkMedia(config: CheckedConfig): Problem[] {
   const backups = new Set(
     Object.values(config.clusters).flatMap(({ catalogue, policies }) => [
@@ -89,7 +89,7 @@ function checkMedia(config: CheckedConfig): Problem[] {
         {
           path,
           message: `repository ${repository} holds backups or records`,
-          hint: 'give media a repository of their own',
+          hint: 'give media a separate repository',
         },
       ];
     const [there, here] = [config.repositories[repository]?.host, config.clusters[cluster]?.host];
@@ -164,7 +164,7 @@ function collisions(claims: readonly Claim[], clash: (left: string, right: strin
     const earlier = claims.slice(0, index).find(({ host, place }) => host === claim.host && clash(place, claim.place));
     if (!earlier) return [];
     const message = `${earlier.owner} and ${claim.owner} ${how}: ${claim.place}`;
-    return [{ path: claim.path, message, hint: 'give each a place of its own' }];
+    return [{ path: claim.path, message, hint: 'give each a separate place' }];
   });
 }
 

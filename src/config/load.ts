@@ -21,13 +21,13 @@ export interface LoadOptions {
   readonly cwd?: string;
 }
 
-/** A configuration with what `config show` needs besides: the file's own words and where each of them stands. */
+/** A configuration with what `config show` needs besides: the file's own words and where each of them is. */
 export interface LoadedConfig {
   readonly config: Config;
   /** In the file's own words, every default filled in. */
   readonly text: ConfigText;
   readonly source: Source;
-  /** The file as messages name it: relative where it lies below the working directory. */
+  /** The file as messages name it: relative where it is below the working directory. */
   readonly label: string;
   /** Who named the file. */
   readonly chosenBy: 'flag' | 'environment' | 'default';
@@ -53,7 +53,7 @@ export async function readConfig({
   return { ...parseConfig(decode(found.bytes, label), found.file, label), label, chosenBy: found.chosenBy };
 }
 
-/** Validates a configuration's text as if it stood in `file` (absolute; relative paths count from its folder). */
+/** Validates a configuration's text as if it were in `file` (absolute; relative paths count from its folder). */
 export function parseConfig(
   yaml: string,
   file: string,
@@ -72,7 +72,7 @@ export function parseConfig(
   const read = validate(schema, text);
   refuse(read.problems);
   if (!read.value) throw new RepriseError('internal', `${label}: neither valid nor invalid`);
-  // Where the file lies is no part of it: the same file on two hosts is the same configuration.
+  // The path of the file is not part of it: the same file on two hosts is the same configuration.
   const digest = createHash('sha256').update(canonicalJson(read.value)).digest('hex');
   const config = { file, ...read.value, digest };
   refuse(crossCheck(config));
@@ -110,7 +110,7 @@ async function findConfig(
     named === undefined
       ? 'there is no configuration: neither ./reprise.yml nor /etc/reprise/reprise.yml'
       : `the configuration ${named} does not exist`,
-    'write one (examples/minimal.yml is a start), or name it with --config FILE or $REPRISE_CONFIG',
+    'create one (start from examples/minimal.yml), or name it with --config FILE or $REPRISE_CONFIG',
   );
 }
 

@@ -13,7 +13,7 @@ import {
 import type { Document } from 'yaml';
 import type { ConfigPath, PlacedProblem, Problem } from './problem.js';
 
-/** A parsed YAML text that knows where each value stands. */
+/** A parsed YAML text that knows where each value is. */
 export interface Source {
   /** The values as plain objects; undefined where the text could not be read as YAML. */
   readonly value: unknown;
@@ -73,7 +73,7 @@ function toPlain(document: Document.Parsed, problems: PlacedProblem[]): unknown 
 function yamlMessage(code: string, message: string, rest: string): Pick<Problem, 'message' | 'hint'> {
   if (code === 'DUPLICATE_KEY') {
     const [key] = /^[^\s:,{}]+/.exec(rest) ?? [''];
-    return { message: `the key ${key} is written here twice`, hint: 'keep one of them' };
+    return { message: `the key ${key} appears here twice`, hint: 'keep one of them' };
   }
   return { message: `not valid YAML: ${message.charAt(0).toLowerCase()}${message.slice(1)}` };
 }

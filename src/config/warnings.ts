@@ -19,8 +19,8 @@ function languageWarnings({ language }: ConfigText): Problem[] {
   return [
     {
       path: ['language'],
-      message: 'French is not there yet: reports and messages are in English',
-      hint: 'write language: en, or take the line out',
+      message: 'French is not available yet: reports and messages are in English',
+      hint: 'write language: en, or remove the line',
     },
   ];
 }
@@ -33,7 +33,7 @@ function raciWarnings({ raci }: Pick<Config, 'raci'>): Problem[] {
       path: ['raci', area],
       atKey: true,
       message: `raci.${area} does nothing yet: ${what} come with a later version`,
-      hint: 'take it out, or leave it for that version',
+      hint: 'remove it, or keep it for that version',
     }));
 }
 
@@ -46,7 +46,7 @@ function addressWarnings({ contacts, notifiers }: Pick<Config, 'contacts' | 'not
         path: ['contacts', contact, kind],
         atKey: true,
         message: `nothing is sent to the ${kind} address of ${contact}: there is no notifier ${kind}`,
-        hint: `take it out, or add a notifier of that name, e.g. notifiers: { ${kind}: { type: webhook, ... } }`,
+        hint: `remove it, or add a notifier of that name, e.g. notifiers: { ${kind}: { type: webhook, ... } }`,
       })),
   );
 }
@@ -62,7 +62,7 @@ function unusedHookWarnings({ clusters }: Pick<Config, 'clusters'>): Problem[] {
         path: ['clusters', name, 'hooks', hook],
         message: `the hook ${hook} never runs`,
         hint: isHookStep(hook)
-          ? `add ${hook} to recovery.steps, or take the hook out`
+          ? `add ${hook} to recovery.steps, or remove the hook`
           : 'a recovery runs stop-applications, start-applications and the hooks that their undo: names',
       }));
   });

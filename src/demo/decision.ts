@@ -41,7 +41,7 @@ export async function decide(
     );
     return untilDecided(session, recovery, how.signal);
   }
-  // Somebody may decide in the Web UI while the question stands here: what comes first counts.
+  // Somebody may decide in the Web UI while the question is shown here: what comes first counts.
   const settled = new AbortController();
   const stop = AbortSignal.any([settled.signal, how.signal]);
   const elsewhere = untilDecided(session, recovery, stop);

@@ -53,14 +53,14 @@ function failingFinding(cluster: ClusterConfig, server: Server, policy: PolicyCo
   if (command === '' || command === '(disabled)')
     return problem(
       checkOf(cluster),
-      `cluster ${cluster.name}: archive_command is empty, WAL piles up in pg_wal`,
+      `cluster ${cluster.name}: archive_command is empty, WAL accumulates in pg_wal`,
       `set the archive_command of ${policy.engine}, then reload`,
     );
   if (lastFailed !== null && (lastFailedAt ?? '') > (lastArchivedAt ?? ''))
     return problem(
       checkOf(cluster),
       `cluster ${cluster.name}: archiving fails, last at ${lastFailedAt} on ${lastFailed}${backlogInWords(server)}`,
-      "read the message of archive_command: grep -a archive the server's log",
+      'read the message of archive_command in the server log',
     );
   return null;
 }
@@ -85,8 +85,9 @@ function backlogFinding(cluster: ClusterConfig, server: Server): Finding | null 
     );
   const { oldestSeconds } = backlog;
   if (oldestSeconds === null || oldestSeconds <= (objectives.rpoSeconds ?? WAITING_SECONDS)) return null;
-  const message = `cluster ${name}: WAL piles up${backlogInWords(server)}`;
-  const fix = 'check that the repository has room and that archive_command ends: pgbackrest check, and the server log';
+  const message = `cluster ${name}: WAL accumulates in pg_wal${backlogInWords(server)}`;
+  const fix =
+    'check that the repository has free space and that archive_command ends; with pgBackRest: pgbackrest check; see the server log';
   return objectives.rpoSeconds === undefined
     ? warning(check, message, fix)
     : problem(check, `${message}, longer than the objective rpo of ${durationInWords(objectives.rpoSeconds)}`, fix);
@@ -94,7 +95,7 @@ function backlogFinding(cluster: ClusterConfig, server: Server): Finding | null 
 
 function backlogInWords({ backlog }: Server): string {
   if (backlog?.oldestSeconds == null) return '';
-  return `: ${backlog.segments} segment${backlog.segments === 1 ? '' : 's'} wait${backlog.segments === 1 ? 's' : ''} since ${durationInWords(backlog.oldestSeconds)}, ${sizeInWords(backlog.walBytes)} in pg_wal`;
+  return `: ${backlog.segments} segment${backlog.segments === 1 ? '' : 's'} wait${backlog.segments === 1 ? 's' : ''} to be archived since ${durationInWords(backlog.oldestSeconds)}, ${sizeInWords(backlog.walBytes)} in pg_wal`;
 }
 
 /** A quiet server fills no segment: only archive_timeout bounds what a loss of its disk takes along. */
@@ -104,7 +105,7 @@ function timeoutFindings(
 ): readonly Finding[] {
   if (rpoSeconds === undefined || (archiveTimeoutSeconds > 0 && archiveTimeoutSeconds <= rpoSeconds)) return [];
   const now = archiveTimeoutSeconds === 0 ? 'off' : durationInWords(archiveTimeoutSeconds);
-  const message = `cluster ${name}: the rpo of ${durationInWords(rpoSeconds)} is not kept while little is written: archive_timeout is ${now}, and a segment is archived when it is full`;
+  const message = `cluster ${name}: the rpo of ${durationInWords(rpoSeconds)} is not kept on a server with few changes: archive_timeout is ${now}, and a segment is archived only when it is full`;
   return [
     warning(
       `cluster/${name}/archive_timeout`,

@@ -53,14 +53,14 @@ function policyFindings(cluster: ClusterConfig): readonly Finding[] {
       warning(
         `${check}/policies/${name}`,
         `policy ${name} of ${cluster.name} is disabled: it takes no backups`,
-        'set enabled: true, or take it out',
+        'set enabled: true, or remove the policy',
       ),
     );
   if (cluster.hooks['stop-applications'] === undefined) {
     findings.push(
       warning(
         `${check}/hooks`,
-        `cluster ${cluster.name} has no hook stop-applications: batches and applications go on connecting while it is recovered`,
+        `cluster ${cluster.name} has no hook stop-applications: applications and batch jobs continue to connect while it is recovered`,
         'add e.g. hooks: { stop-applications: { argv: [sudo, systemctl, stop, rdv.service], undo: start-applications }, start-applications: { argv: [sudo, systemctl, start, rdv.service] } }',
       ),
     );

@@ -38,7 +38,7 @@ async function domainFinding(
   }
   return warning(
     check,
-    `every backup of ${name} is on the host of its data (${host}): a fire, a theft or an intruder takes both`,
+    `every backup of ${name} is on the host of its data (${host}): if that host is lost, both are lost`,
     ELSEWHERE,
   );
 }

@@ -38,7 +38,7 @@ async function policyFindings(
   return [
     warning(
       check,
-      `${named} writes unencrypted${path === null ? '' : ` in ${path}`}: who can read its files can read the database, with its password hashes`,
+      `${named} writes unencrypted${path === null ? '' : ` in ${path}`}: anyone who can read its files can read the database, with its password hashes`,
       encryptHint,
     ),
   ];

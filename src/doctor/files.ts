@@ -14,12 +14,12 @@ export async function configFileFindings({ file, warnings }: Config): Promise<re
     return [
       problem(
         'config/file',
-        `${file} may be changed by others (mode ${mode}): it names the programs that run as the worker`,
+        `${file} can be changed by other users (mode ${mode}): it names the programs that run as the worker`,
         `chmod go-w ${file}`,
       ),
       ...ignored,
     ];
-  return [ok('config/file', `${file} may be changed by its owner only`), ...ignored];
+  return [ok('config/file', `${file} can be changed by its owner only`), ...ignored];
 }
 
 /** libpq ignores a password file that others may read. */
@@ -32,15 +32,15 @@ export async function passfileFindings({ name, connection }: ClusterConfig): Pro
     return [
       problem(
         check,
-        `the password file ${passfile} is not there, or not to be read by this user`,
-        `write it (host:port:database:user:password), then chmod 600 ${passfile}`,
+        `the password file ${passfile} does not exist, or this user may not read it`,
+        `create it with the line host:port:database:user:password, then chmod 600 ${passfile}`,
       ),
     ];
   if ((found.mode & 0o077) !== 0)
     return [
       problem(
         check,
-        `the password file ${passfile} is open to others, so PostgreSQL's programs ignore it`,
+        `the password file ${passfile} can be read by other users, so PostgreSQL's programs ignore it`,
         `chmod 600 ${passfile}`,
       ),
     ];
@@ -55,7 +55,7 @@ export async function dataDirFindings({ name, dataDir }: ClusterConfig): Promise
     return [
       warning(
         check,
-        `the data directory ${dataDir} is not there`,
+        `the data directory ${dataDir} does not exist`,
         'correct data_dir; or, if it is lost: reprise incident start instance-loss --cluster ' + name,
       ),
     ];
@@ -74,9 +74,9 @@ export async function dataDirFindings({ name, dataDir }: ClusterConfig): Promise
     return [
       problem(
         check,
-        `the data directory ${dataDir} is open to others (mode ${mode.toString(8)}): PostgreSQL refuses to start in it`,
+        `other users can read the data directory ${dataDir} (mode ${mode.toString(8)}): PostgreSQL refuses to start in it`,
         `chmod 700 ${dataDir}`,
       ),
     ];
-  return [ok(check, `the data directory ${dataDir} is there`)];
+  return [ok(check, `the data directory ${dataDir} exists`)];
 }

@@ -8,12 +8,12 @@ interface Vulnerability {
 
 const CLIENTS = ['pg_dump', 'pg_dumpall', 'pg_restore', 'psql'] as const;
 
-/** Newest first; versions as PostgreSQL's security page and the CVE records give them (F43). */
+/** Newest first; versions as PostgreSQL's security page and the CVE records give them. */
 const vulnerabilities: readonly Vulnerability[] = [
   {
     cve: 'CVE-2026-116314',
     programs: ['pg_restore'],
-    harm: 'a crafted dump runs code as the user who restores or lists it',
+    harm: 'a manipulated dump runs code as the user who restores or lists it',
     fixedIn: { 14: 25, 15: 20, 16: 16, 17: 12, 18: 7 },
   },
   {
@@ -25,7 +25,7 @@ const vulnerabilities: readonly Vulnerability[] = [
   {
     cve: 'CVE-2026-6477',
     programs: ['pg_dump', 'psql'],
-    harm: 'a hostile server can overwrite memory of the program that dumps it',
+    harm: 'a manipulated server can overwrite memory of the program that dumps it',
     fixedIn: { 14: 23, 15: 18, 16: 14, 17: 10, 18: 4 },
   },
   {

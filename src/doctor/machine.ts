@@ -72,7 +72,7 @@ async function stateFindings({ name, stateDir }: HostConfig): Promise<readonly F
       warning(
         check,
         `only ${sizeInWords(free)} are free for the state directory ${stateDir}`,
-        'make room: job records and logs are kept there',
+        'free space there: job records and logs are kept there',
       ),
     );
   return findings.length > 0

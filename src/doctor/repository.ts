@@ -25,7 +25,7 @@ export async function repositoryFindings(repository: RepositoryConfig): Promise<
     findings.push(
       warning(
         check,
-        `repository ${repository.name}: ${path} is open to others (mode ${(found.mode & 0o777).toString(8)}): backups hold everything the database holds`,
+        `repository ${repository.name}: ${path} can be read by other users (mode ${(found.mode & 0o777).toString(8)}): backups contain everything that the database contains`,
         `chmod 700 ${path}`,
       ),
     );
@@ -49,7 +49,11 @@ export async function repositoryFindings(repository: RepositoryConfig): Promise<
   const room = free === null ? '' : `, ${sizeInWords(free)} free`;
   if (free !== null && free < LITTLE_BYTES)
     findings.push(
-      warning(check, `repository ${repository.name} has little room${room}`, 'make room, or shorten the retention'),
+      warning(
+        check,
+        `repository ${repository.name} has little free space${room}`,
+        'free space there, or shorten the retention',
+      ),
     );
   return [...findings, ok(check, `repository ${repository.name} can be written${room}`)];
 }

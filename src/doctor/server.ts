@@ -82,12 +82,12 @@ export function serverFindings(
     findings.push(
       warning(
         `${check}/clock`,
-        `the clock of the server of ${name} differs by ${clockSeconds.toFixed(0)} s from this one`,
-        'have both follow the same time servers: apt-get install chrony',
+        `the clock of the server of ${name} differs by ${clockSeconds.toFixed(0)} s from the clock of this host`,
+        'let both use the same time servers: apt-get install chrony',
       ),
     );
   } else {
-    findings.push(ok(`${check}/clock`, `the clock of the server of ${name} agrees with this one`));
+    findings.push(ok(`${check}/clock`, `the clock of the server of ${name} agrees with the clock of this host`));
   }
   return findings;
 }

@@ -41,7 +41,7 @@ export function slotFindings(cluster: ClusterConfig, { slots, slotLimitBytes }: 
       return warning(
         check,
         `${what} is received too slowly: ${kept} for ${slot}`,
-        'see that the scratch directory and the repository have room, and how fast the network is',
+        'see that the scratch directory and the repository have free space, and how fast the network is',
       );
     return ok(check, `${what} is received by ${slot}, ${kept}`);
   });
@@ -62,7 +62,7 @@ export function slotFindings(cluster: ClusterConfig, { slots, slotLimitBytes }: 
     ...abandoned.map(({ name, keptBytes }) =>
       warning(
         `cluster/${cluster.name}/slots/${name}`,
-        `cluster ${cluster.name}: slot ${name} is of no policy, and the server keeps ${sizeInWords(keptBytes)} of WAL for it`,
+        `cluster ${cluster.name}: slot ${name} belongs to no policy, and the server keeps ${sizeInWords(keptBytes)} of WAL for it`,
         `SELECT pg_drop_replication_slot('${name}');`,
       ),
     ),

@@ -99,15 +99,15 @@ async function spaceFinding(path: string, policies: readonly Filling[]): Promise
   const check = `space/${policies[0]?.policy ?? path}`;
   const free = await freeBytes(path);
   const next = policies.reduce((total, { newestBytes }) => total + newestBytes, 0);
-  const fix = `make room in ${path}, or keep less: retention: { days: ... }; what rotation would remove: reprise rotate CLUSTER --dry-run`;
+  const fix = `free space in ${path}, or keep fewer backups: retention: { days: ... }; what rotation would remove: reprise rotate CLUSTER --dry-run`;
   const room = `${path} has ${sizeInWords(free)} free`;
   if (free < next) return problem(check, `${room}, and the next backups take about ${sizeInWords(next)}`, fix);
   const forecast = forecastSpace(policies, free, new Date());
-  if (forecast === null) return ok(check, `${room}; backups are too young to tell how fast it fills`);
+  if (forecast === null) return ok(check, `${room}; backups are too recent to compute when it is full`);
   if (forecast.daysLeft === null)
     return ok(
       check,
-      `${room}; backups do not fill it: ${forecast.bytesPerDay > 0 ? 'retention levels them out before' : 'rotation keeps pace'}`,
+      `${room}; backups do not fill it: ${forecast.bytesPerDay > 0 ? 'retention removes old ones before that' : 'rotation removes as much as is added'}`,
     );
   const days = Math.floor(forecast.daysLeft);
   const message = `${room}, and backups grow by ${sizeInWords(Math.round(forecast.bytesPerDay))} a day: ${days > FAR_DAYS ? 'not full within ten years' : `full in ${days} day${days === 1 ? '' : 's'}`}`;

@@ -35,7 +35,7 @@ export interface ConfigWarning {
 
 export interface HostConfig {
   readonly name: string;
-  /** Owner-only directory of job records, plans and the approvals ledger. */
+  /** Directory of job records, plans and the ledger, mode 0700. */
   readonly stateDir: string;
   readonly scratchDir: string;
   readonly heavySlots: number;
@@ -65,7 +65,7 @@ export interface DescribedStorage {
   readonly secrets: Readonly<Record<string, string>>;
 }
 
-/** Where a secret is kept; the secret itself never stands in a config. */
+/** Where a secret is kept; the secret itself is never in a config. */
 export type SecretReference =
   { readonly env: string } | { readonly file: string } | { readonly command: readonly string[] };
 
@@ -76,7 +76,7 @@ export interface MediaConfig {
   /** Folder in the repository: empty, or with a slash at its end. */
   readonly folder: string;
   readonly cluster: string;
-  /** Objects under way at once. */
+  /** Objects that are transferred at once. */
   readonly concurrency: number;
   /** Bigger ones are copied in parts. */
   readonly singleCopyBytes: number;

@@ -1,7 +1,8 @@
 import { explain, isRepriseError } from './errors.js';
-/** One thing `doctor` looked at, and what to do about it. */
+
+/** One result of `doctor` or `check`, and what to do about it. */
 export interface Finding {
-  /** What was looked at, stable, e.g. `repository/local`. */
+  /** What was checked, stable, e.g. `repository/local`. */
   readonly check: string;
   readonly level: 'ok' | 'warning' | 'problem';
   readonly message: string;
@@ -23,13 +24,13 @@ export const problem = (check: string, message: string, fix: string): Finding =>
   fix,
 });
 
-/** Runs one look; what it fails with is a finding too, so that one look never hides the others. */
+/** Runs one check. Where it throws, that is a finding too, so that one check never hides the others. */
 export async function collectFindings(
   check: string,
-  look: () => Promise<readonly Finding[]>,
+  run: () => Promise<readonly Finding[]>,
 ): Promise<readonly Finding[]> {
   try {
-    return await look();
+    return await run();
   } catch (error) {
     if (isRepriseError(error)) return [problem(check, error.message, error.hint ?? explain(error))];
     return [

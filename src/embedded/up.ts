@@ -126,7 +126,7 @@ async function portsFor(config: Config, before: EmbeddedRecord | null): Promise<
       throw new RepriseError(
         'conflict',
         `${config.file} uses the Temporal server at ${wanted}`,
-        'run `reprise worker` for that one, or take `address` out of the config to have an embedded one',
+        'run `reprise worker` for that one, or remove `address` from the configuration to use an embedded server',
       );
     }
     if (!(await isFree(Number(port)))) {

@@ -1,4 +1,4 @@
-/** What an engine does with WAL: receives it, gives it to a recovering server, and archives it again afterwards. */
+/** What an engine does with WAL: receives it, provides it to a recovering server, and archives it again afterwards. */
 import type { EngineContext, ReadContext } from './context.js';
 
 export interface WalEngine {
@@ -13,8 +13,9 @@ export interface RecoveryWal {
   /** The same for the beginning of a segment that is nowhere whole, tried last; absent where none is kept. */
   restoreBeginningCommand?(context: ReadContext): string;
   /**
-   * Lists what there is beside the files of a server that is about to recover and whose `restore_command` waits for it.
-   * Null, or absent, where that command fetches by itself. See `withWal`.
+   * Prepares to copy archived WAL into the data directory of a server that is about to recover, whose `restore_command` waits
+   * for the copies.
+   * Null, or absent, where that command fetches by itself. See `withWalPrefetch`.
    */
   prefetchWal?(context: ReadContext, dataDir: string): Promise<WalPrefetch | null>;
   /** `archive_command` that re-arms archiving after the recovery, same stanza, new timeline; null where the policy needs none. */
@@ -23,14 +24,14 @@ export interface RecoveryWal {
   rearm(context: EngineContext): Promise<void>;
 }
 
-/** WAL that is brought to a recovering server as it asks for it. */
+/** Copies archived WAL to a recovering server while it replays. */
 export interface WalPrefetch {
   /**
-   * Brings it, ahead of the server, until all is there or the signal comes.
+   * Copies segments ahead of the server, until all are there or the signal is aborted.
    * @throws RepriseError `wal-gap` for a damaged segment that the server needs
    */
-  bring(signal: AbortSignal): Promise<void>;
-  /** From now on the server finds what is there, and waits for nothing more. */
+  copy(signal: AbortSignal): Promise<void>;
+  /** No more copies will come: the server's `restore_command` stops waiting for them. */
   close(): Promise<void>;
 }
 

@@ -13,7 +13,7 @@ const LOST_TRIES = 3;
 const LOST_PAUSE_MS = 500;
 
 export interface ApplyOptions {
-  /** Objects under way at once. */
+  /** Objects that are transferred at once. */
   readonly concurrency: number;
   /** Bigger objects are copied in parts. */
   readonly singleCopyBytes: number;

@@ -41,7 +41,7 @@ function piecesOf(contents: readonly TableCount[]): TableCount[][] {
   const pieces: TableCount[][] = [];
   let room = 0;
   for (const table of contents) {
-    // Its lines stand deeper in the record: at most nine lines, two more blanks each.
+    // Its lines are indented more in the record: at most nine lines, two more blanks each.
     const bytes = Buffer.byteLength(JSON.stringify(table, null, 1)) + 20;
     if (pieces.length === 0 || bytes > room) {
       pieces.push([]);

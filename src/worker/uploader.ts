@@ -14,18 +14,18 @@ import { STORAGE_FAILED } from '../process/jobs/upload-order.js';
 import type { UploadLine, UploadOrder } from '../process/jobs/upload-order.js';
 import { openStorage } from '../storage/registry.js';
 
-const TELL_MS = 2_000;
+const PRINT_EVERY_MS = 2_000;
 
 const print = (line: UploadLine): void => void writeSync(1, `${JSON.stringify(line)}\n`);
 
-/** Tells at once that the storage does not answer, and else now and then how far it is. */
-function teller(): (bytes: number, waiting?: string) => void {
-  let toldAt = 0;
+/** Prints at once that the storage does not answer or answers again, and how far the upload is every two seconds. */
+function progressPrinter(): (bytes: number, waiting?: string) => void {
+  let printedAt = 0;
   let waited = '';
   return (bytes, waiting = '') => {
     const now = performance.now();
-    if (waiting === waited && now - toldAt < TELL_MS) return;
-    [toldAt, waited] = [now, waiting];
+    if (waiting === waited && now - printedAt < PRINT_EVERY_MS) return;
+    [printedAt, waited] = [now, waiting];
     print({ bytes, ...(waiting === '' ? {} : { waiting: redact(waiting) }) });
   };
 }
@@ -47,13 +47,13 @@ async function main(orderFile: string): Promise<number> {
     process.on(signal, () => stop.abort(new Error(`ended by ${signal}`)));
   const storage = openStorage(repository, { secret: resolveSecret });
   const program = startForOutput(argv, env);
-  const tell = teller();
+  const printProgress = progressPrinter();
   try {
     const written = await storage.writeStream(key, program.stream, {
       signal: stop.signal,
       report: (bytes, waiting) => {
-        tell(bytes, waiting);
-        // What came by the pipe lies outside of V8's heap, which sees no need to collect it.
+        printProgress(bytes, waiting);
+        // What came through the pipe is outside of V8's heap, which sees no need to collect it.
         globalThis.gc?.({ type: 'minor' });
       },
     });

@@ -128,7 +128,7 @@ export interface NotifyResult {
   readonly notTold: readonly string[];
   /** How many addresses were not taken while others were. */
   readonly refused: number;
-  /** Code of the error table where nobody was told by it. */
+  /** Code of the error table where nobody was notified by it. */
   readonly code: string | null;
   readonly detail: string;
 }

@@ -26,6 +26,6 @@ async function inspectOn(host: string, question: Inspection): Promise<unknown> {
     if (!neverStarted) throw error;
     const [other] = await controlActivities.hostsOf({ question, without: host });
     if (other === undefined || other === host) throw error;
-    return activities(other, `inspect: ${question.kind}, in place of ${host}`).answer({ question, host: other });
+    return activities(other, `inspect: ${question.kind}, instead of host ${host}`).answer({ question, host: other });
   }
 }

@@ -263,7 +263,7 @@ describe('S5: the journal', () => {
     await waits(one);
     await one.workflow.signal(signalNames.note, payload);
     await one.called('journal');
-    expect(one.journal).toEqual([expect.stringContaining('a note could not be read')]);
+    expect(one.journal).toEqual([expect.stringContaining('a note is not valid')]);
     await one.workflow.signal(signalNames.dismiss, person);
     expect(await one.workflow.result()).toMatchObject({ state: 'dismissed' });
   });

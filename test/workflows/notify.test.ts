@@ -80,16 +80,16 @@ notify: { failure: [out], waiting-approval: [out] }
 }
 
 describe('F34: a notifier that is down', () => {
-  it('leaves a good backup a good backup; that nobody was told is recorded, and seen as a failure of the telling', async () => {
+  it('leaves a good backup a good backup; that nobody was notified is recorded, and seen as a failure of the telling', async () => {
     const one = await backup({ ...telling('failure'), ...refusedRotation, sendNotice: down });
     expect(await (one.workflow.result() as Promise<BackupOutput>)).toMatchObject({ backups: [{ id: 'b1' }] });
     expect(await one.status()).toMatchObject({ state: 'completed' });
     expect(await failureOfWorkflow(told(one, '1-failed'))).toMatchObject({
       type: 'notifier-rejected',
-      message: expect.stringContaining('nobody was told: rotation nightly of'),
+      message: expect.stringContaining('nobody was notified: rotation nightly of'),
     });
     expect(one.journal).toEqual([
-      `not told: rotation nightly of ${one.cluster} failed (rotation-refused) — dba could not be told by mail: mail server smtp.example.org:587: 554 go away (notifier-rejected)`,
+      `not notified: rotation nightly of ${one.cluster} failed (rotation-refused) — dba could not be notified by mail: mail server smtp.example.org:587: 554 go away (notifier-rejected)`,
     ]);
   });
 
@@ -109,7 +109,7 @@ describe('F34: a notifier that is down', () => {
     never.open();
   });
 
-  it('delays no recovery, and approves nothing: it waits for a person, who approves while nobody was told yet', async () => {
+  it('delays no recovery, and approves nothing: it waits for a person, who approves while nobody was notified yet', async () => {
     const never = gate();
     const recovery = await startRecovery(lab, {
       ...telling('waiting-approval', 'recovered'),
@@ -145,7 +145,7 @@ describe('F34: a notifier that is down', () => {
         { notifier: 'chat', first: [], others: [] },
       ],
       sendNotice: async ({ delivery }) =>
-        delivery.notifier === 'mail' ? down() : { told: [], notTold: [], refused: 0, detail: 'taken by chat' },
+        delivery.notifier === 'mail' ? down() : { told: [], notTold: [], refused: 0, detail: 'accepted by chat' },
     });
     await one.workflow.result();
     expect(await (told(one, '1-failed').result() as Promise<NotifyOutput>)).toMatchObject({
@@ -155,8 +155,8 @@ describe('F34: a notifier that is down', () => {
       ],
     });
     expect(one.journal.toSorted()).toEqual([
-      expect.stringMatching(/^not told: .* dba, ops could not be told by mail/),
-      expect.stringMatching(/^told: .* told by chat: whoever reads there/),
+      expect.stringMatching(/^not notified: .* dba, ops could not be notified by mail/),
+      expect.stringMatching(/^notified: .* notified by chat: the receiver/),
     ]);
   });
 });

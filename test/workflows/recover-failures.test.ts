@@ -64,7 +64,7 @@ describe('a step that fails for good', () => {
     await recovery.signal(signalNames.reject, person);
     expect(await failureOfWorkflow(recovery.seen.workflow)).toMatchObject({
       type: 'approval-refused',
-      message: 'given up at "restore files" by dba: seen',
+      message: 'rejected at step "restore files" by dba: seen',
     });
     expect(recovery.steps.at(-1)).toBe('restoreFiles');
     expect(recovery.seen.names.slice(-3)).toEqual(['releaseLock', 'journal', 'unpin']);
@@ -83,7 +83,7 @@ describe('a step that fails for good', () => {
     await recovery.seen.called('pin', 2);
     const second = await recovery.plan();
     expect(recovery.seen.journal).toContainEqual(
-      expect.stringMatching(/^recheck: plan .* no longer holds \(a file does not match its recorded checksum\)/),
+      expect.stringMatching(/^recheck: plan .* is stale \(a file does not match its recorded checksum\)/),
     );
     expect(recovery.steps).not.toContain('promoteServer');
     expect(recovery.seen.of('recordApproval')).toHaveLength(1);
@@ -124,7 +124,7 @@ describe('a step that fails for good', () => {
     await recovery.signal(signalNames.reject, person);
     expect(await failureOfWorkflow(recovery.seen.workflow)).toMatchObject({
       type: 'approval-refused',
-      message: 'given up at "take and verify a fresh backup" by dba: seen',
+      message: 'rejected at step "take and verify a fresh backup" by dba: seen',
     });
     expect(recovery.seen.of('freshBackup')).toHaveLength(1);
   });

@@ -131,17 +131,17 @@ describe('the figures of the incident document (K6)', () => {
       ...[
         'plan',
         'wait for approval',
-        'check that the plan still holds',
+        'check that the plan is still valid',
         'stop the old server',
         'salvage WAL that was not archived',
-        'put the old data aside',
+        'move the old data',
       ],
       ...[
         'restore files',
         'replay WAL',
         'run checks',
         'promote',
-        'arm archiving again',
+        'start archiving again',
         'take and verify a fresh backup',
       ],
     ]);

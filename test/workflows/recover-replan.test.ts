@@ -83,7 +83,7 @@ describe('a plan made again', () => {
     const second = await recovery.plan();
     expect(second).not.toBe(first);
     expect(recovery.steps).toEqual([]);
-    expect(recovery.seen.journal).toEqual([expect.stringMatching(/^recheck: plan [0-9a-f]{12} no longer holds/)]);
+    expect(recovery.seen.journal).toEqual([expect.stringMatching(/^recheck: plan [0-9a-f]{12} is stale/)]);
     // The cluster is free while people decide again.
     expect(recovery.seen.names.filter((name) => name === 'releaseLock')).toHaveLength(1);
     await recovery.approved();

@@ -102,7 +102,7 @@ describe('K2: at the target', () => {
     const before = recovery.seen.journal.length;
     await recovery.signal(name, payload);
     await recovery.seen.called('journal', before + 1);
-    expect(recovery.seen.journal.at(-1)).toMatch(new RegExp(`^approval: a ${name} could not be read`));
+    expect(recovery.seen.journal.at(-1)).toMatch(new RegExp(`^approval: a ${name} is not valid`));
     expect(await recovery.seen.status()).toMatchObject({ state: 'paused' });
     expect(recovery.seen.of('replayWal')).toHaveLength(1);
     await recovery.signal(signalNames.promote, person);
@@ -161,7 +161,7 @@ describe('K2: at the target', () => {
     const recovery = await startRecovery(lab, {}, { pause: true, target });
     await recovery.plan();
     await expect(recovery.seen.workflow.executeUpdate(updateNames.promote, { args: [person] })).rejects.toMatchObject({
-      cause: { type: 'approval-refused', message: expect.stringContaining('nothing waits for a promote') },
+      cause: { type: 'approval-refused', message: expect.stringContaining('nothing is waiting for it') },
     });
     await expect(recovery.seen.workflow.executeUpdate(updateNames.retarget, { args: [person] })).rejects.toMatchObject({
       cause: { type: 'approval-refused', message: expect.stringContaining('"target"') },
@@ -194,7 +194,7 @@ describe('K2: at the target', () => {
     await recovery.signal(signalNames.reject, person);
     expect(await failureOfWorkflow(recovery.seen.workflow)).toMatchObject({
       type: 'approval-refused',
-      message: expect.stringContaining('given up at "run checks"'),
+      message: expect.stringContaining('rejected at step "run checks"'),
     });
     expect(recovery.seen.names).not.toContain('promoteServer');
   });

@@ -10,7 +10,7 @@ import { type ClusterContext, engineFor, policyOf, record } from '../cluster-con
 
 /**
  * Ends every plan of an operation that is over, however it ended: what was approved for it cannot be carried out days
- * later by somebody who starts a step by hand (F33).
+ * later by somebody who starts a step by hand.
  */
 export async function closePlansOf(clusterContext: ClusterContext, operationId: string): Promise<void> {
   const state = openHostState(clusterContext.host.stateDir);
@@ -20,8 +20,8 @@ export async function closePlansOf(clusterContext: ClusterContext, operationId: 
 }
 
 /**
- * One recovery of a cluster (or of one of its media, to one place) at a time: a plan taken up ends those taken up before it,
- * whose workflows were terminated. Resumed by a Reset, they would put aside what was recovered since.
+ * One recovery of a cluster (or of one of its media, to one place) at a time: a plan that is used closes those used before it,
+ * whose workflows were terminated. Resumed by a Reset, they would move away what was recovered since.
  */
 async function supersedeOthers(state: HostState, plan: ApprovablePlan): Promise<void> {
   const { digest, binding } = plan;
@@ -34,7 +34,7 @@ async function supersedeOthers(state: HostState, plan: ApprovablePlan): Promise<
 }
 
 /**
- * Lets a destructive step pass, or throws why not. The host looks for itself: the plan's record and its digest, the
+ * Authorizes a destructive step, or throws why not. The host checks by itself: the plan's record and its digest, the
  * approvals against the policy of *its* config, the time they were given, and the ledger, in which a plan is used by
  * one operation only and never again once closed. Whoever started the workflow or the activity has no say in it.
  */
@@ -54,8 +54,8 @@ export async function authorizePlan<P extends ApprovablePlan>(
   if (!isOurs(plan))
     throw new RepriseError(
       'plan-unknown',
-      `plan ${step.plan.slice(0, 12)} is one of ${binding.action}: this step is not part of it`,
-      'start again with the command for it',
+      `plan ${step.plan.slice(0, 12)} is a plan for ${binding.action}: this step is not part of it`,
+      'start the operation again, with its own command',
     );
   if (
     planDigest(binding) !== plan.digest ||
@@ -78,7 +78,7 @@ export async function authorizePlan<P extends ApprovablePlan>(
   if (await state.isClosed(plan.digest))
     throw new RepriseError(
       'approval-used',
-      `plan ${plan.digest.slice(0, 12)} is closed (carried out, given up or followed by a later one); its approval cannot be used again`,
+      `plan ${plan.digest.slice(0, 12)} is closed (executed, rejected or replaced by a later one); its approval cannot be used again`,
       `make a new plan: ${again(plan)}`,
     );
   const other = await otherConfiguration(clusterContext, plan);
@@ -86,14 +86,14 @@ export async function authorizePlan<P extends ApprovablePlan>(
     // Not `plan-stale`, which ends a recovery: half done, it waits for its configuration.
     throw new RepriseError(
       'config-invalid',
-      `${other.what} is no longer the one the plan was approved with`,
-      `${other.mend}, then \`reprise continue\`; another one needs another plan`,
+      `${other.what} has changed since the plan was approved`,
+      `${other.mend}, then \`reprise continue\`; with another file, make a new plan`,
     );
   }
   if (other)
     throw new RepriseError(
       'plan-stale',
-      `${other.what} is not the one the plan was made with`,
+      `${other.what} has changed since the plan was made`,
       `${other.mend}, or make a new plan`,
     );
   if (!used) {
@@ -127,7 +127,7 @@ async function otherConfiguration(
   const { binding } = plan;
   const policy = policyOf(clusterContext, binding.policy);
   if ((await engineFor(clusterContext, policy).configDigest?.(policy)) === binding.engineConfigDigest) return null;
-  return { what: `the configuration file of ${binding.engine}`, mend: 'put back the file that was approved' };
+  return { what: `the configuration file of ${binding.engine}`, mend: 'restore the file that was approved' };
 }
 
 /** Those given since the plan was made, which may have been made again just as it was: it is approved anew then. */
@@ -173,7 +173,7 @@ function thawSeconds(plan: ApprovablePlan): number {
 }
 
 /**
- * For what an approved plan does before it is taken up, and what changes no data: asking for files.
+ * For what is done for an approved plan before it is used, and changes no data: asking for files.
  * @throws RepriseError `plan-unknown`, `approval-refused`, `approval-used`
  */
 export async function requireApproved(clusterContext: ClusterContext, step: PlannedStep): Promise<Plan> {
@@ -196,8 +196,8 @@ export async function requireApproved(clusterContext: ClusterContext, step: Plan
 }
 
 /**
- * For the steps that begin to change things: a plan taken up long ago and never begun is approved anew. Its workflow may
- * have been terminated, and be resumed by a Reset after everything was repaired by hand.
+ * For the steps that begin to change things: a plan used long ago, of which no step was begun, needs a new approval. Its
+ * workflow may have been terminated, and be resumed by a Reset after everything was repaired by hand.
  * @throws RepriseError `plan-expired`
  */
 export async function requireRecentUse({ host, cluster }: ClusterContext, plan: Plan): Promise<void> {
@@ -206,7 +206,7 @@ export async function requireRecentUse({ host, cluster }: ClusterContext, plan: 
   if (used && Date.now() <= Date.parse(used.at) + within * 1000) return;
   throw new RepriseError(
     'plan-expired',
-    `plan ${plan.digest.slice(0, 12)} was taken up more than ${within} s ago, and nothing was changed since`,
+    `plan ${plan.digest.slice(0, 12)} began to be executed more than ${within} s ago, and has changed nothing since`,
     'read the plan again, then approve it again',
   );
 }
@@ -222,8 +222,8 @@ export function recoveryPlan(plan: ApprovablePlan): Plan {
   if (isRecoveryPlan(plan)) return plan;
   throw new RepriseError(
     'plan-unknown',
-    `plan ${plan.digest.slice(0, 12)} is one of ${plan.binding.action}, not of a recovery`,
-    'start again with the command for it',
+    `plan ${plan.digest.slice(0, 12)} is a plan for ${plan.binding.action}, not for a recovery`,
+    'start the operation again, with its own command',
   );
 }
 

@@ -10,7 +10,7 @@ import type { HostDependencies } from '../dependencies.js';
 import { recordRefusal } from './approvals.js';
 import { knownPlan, policyFor } from './authorize.js';
 
-/** What people decide on recovered data is judged and kept on the host, as approvals are (F32, F33). */
+/** What people decide on recovered data is checked and kept on the host, as approvals are. */
 export function decisionActivities(deps: HostDependencies): Pick<HostActivities, 'recordDecision'> {
   return {
     recordDecision: wrapActivity('recordDecision', async (step) => {
@@ -53,7 +53,7 @@ async function weigh(clusterContext: ClusterContext, step: PlannedStep, decision
       accepted: false,
       missing: 0,
       code: 'approval-refused',
-      reason: `plan ${plan.digest.slice(0, 12)} is not being carried out: there is nothing to decide on`,
+      reason: `plan ${plan.digest.slice(0, 12)} is not being executed: there is nothing to decide`,
       hint: `see what it does: reprise status ${step.workflowId}`,
     };
   }
@@ -82,7 +82,7 @@ export async function requirePromotion({ host }: ClusterContext, { digest, bindi
   if (!binding.pause || (await openHostState(host.stateDir).onceDone(binding.operationId, promotionOf(digest)))) return;
   throw new RepriseError(
     'approval-refused',
-    `plan ${digest.slice(0, 12)} pauses for an inspection, and no decision to promote is on record`,
+    `plan ${digest.slice(0, 12)} pauses for an inspection, and no decision to promote is recorded`,
     'look at the recovered data, then: reprise promote',
   );
 }
@@ -97,7 +97,7 @@ export async function requireTarget(
   if (await openHostState(host.stateDir).onceDone(binding.operationId, targetOf(digest, target))) return;
   throw new RepriseError(
     'approval-refused',
-    `no decision is on record that plan ${digest.slice(0, 12)} goes on to ${formatTarget(target)}`,
-    'decide on it: reprise retarget',
+    `no decision is recorded that plan ${digest.slice(0, 12)} continues to ${formatTarget(target)}`,
+    'to decide that: reprise retarget',
   );
 }

@@ -7,23 +7,23 @@ import type { MadeBackup } from '../../engines/engine.js';
 import { maskSecrets } from '../../postgres/recovery/configuration-mask.js';
 import { type Configuration, readConfiguration } from '../../postgres/recovery/configuration.js';
 import {
-  bringAccessRules,
-  layAside,
+  copyAccessRules,
+  extractFiles,
   pointToConfiguration,
-  putBack,
+  restoreMissingFiles,
 } from '../../postgres/recovery/restore-configuration.js';
 import { recipientsOf } from '../../process/age/age-keys.js';
 import { decryptText, encryptText } from '../../process/age/age-text.js';
 import { sha256Hex } from '../../records/digest.js';
 import type { PlannedStep } from '../api.js';
 import { type ClusterContext, engineFor, policyOf, record, storageOf } from '../cluster-context.js';
-import type { Authorized } from '../recovery/server-steps.js';
+import type { AuthorizedStep } from '../recovery/authorized-step.js';
 
 const keyOf = ({ cluster, name }: PolicyConfig, label: string, encrypted: boolean): string =>
   `${cluster}/${name}/configuration/${label}.json${encrypted ? '.age' : ''}`;
 
 /**
- * Captures the configuration that lies outside the data directory and so in no physical backup: encrypted as the policy
+ * Captures the configuration that is outside the data directory and so in no physical backup: encrypted as the policy
  * says, else with its secrets masked. A backup is worth more than this: what fails is told with the backup, and no more.
  */
 export async function withConfiguration(
@@ -108,7 +108,7 @@ export async function removeConfiguration(
  * read keeps nobody from recovering: the journal says why, and a server that needs it says what it misses.
  * @throws RepriseError `privilege-missing` where a file has to be put back by somebody else
  */
-export async function restoreConfiguration(work: Authorized, step: PlannedStep, backup: Backup): Promise<void> {
+export async function restoreConfiguration(work: AuthorizedStep, step: PlannedStep, backup: Backup): Promise<void> {
   const { clusterContext, dataDir, plan, inPlace } = work;
   if (!backup.configuration?.key) return;
   const note = (what: string, text: string) =>
@@ -138,11 +138,11 @@ export async function restoreConfiguration(work: Authorized, step: PlannedStep, 
     host: clusterContext.deps.host,
   };
   await record(clusterContext, step, 'kept/configuration', { kind: 'kept', ...kept });
-  await layAside(captured.files, aside, clusterContext.user);
+  await extractFiles(captured.files, aside, clusterContext.user);
   if (plan.binding.targetHost !== plan.binding.sourceHost)
-    await bringAccessRules(dataDir, captured, clusterContext.user);
+    await copyAccessRules(dataDir, captured, clusterContext.user);
   const gone = plan.binding.putsBack ?? [];
-  await putBack(
+  await restoreMissingFiles(
     captured.files.filter(({ path }) => gone.includes(path)),
     aside,
     clusterContext.user,
@@ -151,7 +151,7 @@ export async function restoreConfiguration(work: Authorized, step: PlannedStep, 
     await pointToConfiguration(dataDir, captured, clusterContext.user);
   const masked =
     backup.configuration.masked > 0
-      ? `; ${backup.configuration.masked} secrets in it were masked: fill them in where *** stands`
+      ? `; ${backup.configuration.masked} secrets in it were masked: fill them in at ***`
       : '';
   const done =
     gone.length > 0
@@ -161,7 +161,7 @@ export async function restoreConfiguration(work: Authorized, step: PlannedStep, 
 }
 
 /**
- * What was captured with a backup, as it was recorded: the same content, and no file that the record does not name (F37).
+ * What was captured with a backup, as it was recorded: the same content, and no file that the record does not name.
  * @throws RepriseError `not-found`, `key-missing`, `backup-corrupt`, and what the storage throws
  */
 export async function loadConfiguration(

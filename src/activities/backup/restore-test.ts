@@ -16,7 +16,7 @@ import { engineFor, policyOf, type ClusterContext } from '../cluster-context.js'
 
 /**
  * The strongest verification: the backup is restored into an isolated scratch server that is removed afterwards, and what is
- * in it is counted. A copy left by an attempt that died is taken up.
+ * in it is counted. An attempt continues with the copy that an earlier one left.
  */
 export async function testRestore(
   clusterContext: ClusterContext,
@@ -77,9 +77,9 @@ async function restoredServer(
     clone: true,
     control: await readControlData(pgBin, dataDir, user),
   });
-  return withWalPrefetch(physical, context, dataDir, async (fed) => {
+  return withWalPrefetch(physical, context, dataDir, async (prefetchSignal) => {
     const server = await startScratchServer({ dataDir, pgBin, user, signal, role: cluster.connection.user });
-    await waitForPause(server.connection, { service: server.service, signal: fed });
+    await waitForPause(server.connection, { service: server.service, signal: prefetchSignal });
     return server;
   });
 }

@@ -1,21 +1,22 @@
 import type { PhysicalRestore, ReadContext } from '../../engines/engine.js';
 
 /**
- * Lets a server recover while the engine brings it WAL, where the engine has to. A feed that fails ends the recovery's
- * watch by the signal, and is what is thrown; the server waits for the next attempt.
+ * Runs `recover` while the engine copies WAL to the recovering server, where the engine has to.
+ * @param recover gets a signal that is also aborted when copying fails, and whether WAL is copied at all
+ * @throws the failure of the copying where there is one; the server keeps waiting for WAL, and the next attempt copies it
  */
 export async function withWalPrefetch<T>(
   physical: PhysicalRestore,
   context: ReadContext,
   dataDir: string,
-  recover: (signal: AbortSignal, fed: boolean) => Promise<T>,
+  recover: (signal: AbortSignal, isPrefetched: boolean) => Promise<T>,
 ): Promise<T> {
-  const feed = (await physical.prefetchWal?.(context, dataDir)) ?? null;
-  if (feed === null) return recover(context.signal, false);
+  const prefetch = (await physical.prefetchWal?.(context, dataDir)) ?? null;
+  if (prefetch === null) return recover(context.signal, false);
   const over = new AbortController();
   const signal = AbortSignal.any([context.signal, over.signal]);
   const failures: unknown[] = [];
-  const bringing = feed.bring(signal).catch((error: unknown) => {
+  const copying = prefetch.copy(signal).catch((error: unknown) => {
     if (signal.aborted) return;
     failures.push(error);
     over.abort(error);
@@ -23,12 +24,12 @@ export async function withWalPrefetch<T>(
   try {
     const result = await recover(signal, true);
     over.abort();
-    await bringing;
-    await feed.close();
+    await copying;
+    await prefetch.close();
     return result;
   } catch (error) {
     over.abort();
-    await bringing;
+    await copying;
     throw failures.length > 0 ? failures[0] : error;
   }
 }

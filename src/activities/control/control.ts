@@ -90,10 +90,10 @@ function heartbeatsOf(config: Config, hosts: readonly string[]): Readonly<Record
   return set.length > 0 ? Object.fromEntries(set) : undefined;
 }
 
-type Answers = (host: string) => Promise<boolean>;
+type HasWorker = (host: string) => Promise<boolean>;
 
 /** The hosts that own what is asked for; for a cluster whose host is dead, one that it can be recovered onto. */
-async function hostsOf(config: Config, question: Inspection, answers: Answers): Promise<readonly string[]> {
+async function hostsOf(config: Config, question: Inspection, hasWorker: HasWorker): Promise<readonly string[]> {
   if (question.kind === 'host') return [question.host];
   if ('repository' in question) return [hostOfRepository(config, question.repository)];
   if (question.kind === 'kept-drop' && question.host !== undefined) return [question.host];
@@ -106,8 +106,8 @@ async function hostsOf(config: Config, question: Inspection, answers: Answers): 
   );
   if (others.length === 0) return [cluster.host];
   const all = [cluster.host, ...others];
-  const living = (await Promise.all(all.map(async (host) => ((await answers(host)) ? [host] : [])))).flat();
-  // Jobs lie where they run; the records are the same for all.
+  const living = (await Promise.all(all.map(async (host) => ((await hasWorker(host)) ? [host] : [])))).flat();
+  // Jobs are where they run; the records are the same for all.
   if (question.kind === 'jobs' && living.length > 0) return living;
   return [living[0] ?? cluster.host];
 }

@@ -29,14 +29,14 @@ import { applyStorage, planStorage, storageUsage } from './storage.js';
 import { walWindows } from './wal-health.js';
 import { diagnoseCluster } from './watch.js';
 
-type Answer<K extends Inspection['kind']> = (
+type Inspector<K extends Inspection['kind']> = (
   question: Extract<Inspection, { kind: K }>,
   deps: HostDependencies,
   run: ActivityRun,
 ) => Promise<InspectionResults[K]>;
 
 /** Reads and small writes of the command line, on the host that owns the data. */
-const answers: { readonly [K in Inspection['kind']]: Answer<K> } = {
+const inspectors: { readonly [K in Inspection['kind']]: Inspector<K> } = {
   backups: async ({ cluster }, deps, run) => {
     const found = await Promise.all(
       (await openClusterContexts(deps, cluster)).map((clusterContext) => currentBackups(clusterContext, run)),
@@ -108,9 +108,9 @@ const answers: { readonly [K in Inspection['kind']]: Answer<K> } = {
   }),
 };
 
-/** @throws RepriseError `usage` for a kind that this version does not know */
-function answerOf(kind: string): Answer<Inspection['kind']> {
-  if (Object.hasOwn(answers, kind)) return answers[kind as Inspection['kind']] as Answer<Inspection['kind']>;
+/** The function for a kind of inspection. @throws RepriseError `usage` for a kind that this version does not know */
+function inspectorFor(kind: string): Inspector<Inspection['kind']> {
+  if (Object.hasOwn(inspectors, kind)) return inspectors[kind as Inspection['kind']] as Inspector<Inspection['kind']>;
   throw new RepriseError(
     'usage',
     `this host cannot be asked for "${kind}"`,
@@ -120,7 +120,9 @@ function answerOf(kind: string): Answer<Inspection['kind']> {
 
 export function inspectionActivities(deps: HostDependencies): Pick<HostActivities, 'answer'> {
   return {
-    answer: wrapActivity('answer', async ({ question }, run) => answerOf(question.kind)(question as never, deps, run)),
+    answer: wrapActivity('answer', async ({ question }, run) =>
+      inspectorFor(question.kind)(question as never, deps, run),
+    ),
   };
 }
 
@@ -144,5 +146,5 @@ function clockFindings(host: string, { aheadSeconds }: Pick<ActivityRun, 'aheadS
     return [{ check, level: 'ok', message: `the clock of host ${host} agrees with Temporal's`, fix: null }];
   }
   const message = `the clock of host ${host} is ${durationInWords(Math.abs(aheadSeconds))} ${aheadSeconds < 0 ? 'behind' : 'ahead of'} Temporal's: schedules, expiries and reports are wrong by that`;
-  return [{ check, level: 'problem', message, fix: 'have both follow the same time servers: apt-get install chrony' }];
+  return [{ check, level: 'problem', message, fix: 'let both use the same time servers: apt-get install chrony' }];
 }

@@ -40,7 +40,7 @@ export async function dropKept(
   return { dropped: [item] };
 }
 
-/** What lies on this host, of every cluster that is here or is recovered onto it. */
+/** What is on this host, of every cluster that is here or is recovered onto it. */
 async function keptOn(deps: HostDependencies): Promise<readonly KeptItem[]> {
   const here = Object.values(deps.config.clusters).filter(({ host, recovery }) =>
     [host, ...Object.values(recovery.targets).map((target) => target.host)].includes(deps.host),
@@ -57,7 +57,7 @@ async function refuseWhileInUse({ host }: ClusterContext, { id, operationId }: K
     throw new RepriseError(
       'conflict',
       `${id} belongs to a recovery that has not ended (operation ${operationId})`,
-      'let it end, or give it up with reprise reject; a later recovery of the cluster ends it too',
+      'wait until it ends, or end it: reprise reject; a later recovery of the cluster ends it too',
     );
   }
 }

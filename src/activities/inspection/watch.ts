@@ -69,7 +69,7 @@ export function watchingActivities(
   };
 }
 
-/** Which layer is down, and what is left on disk (S1). Changes nothing. */
+/** Which layer is down, and what is left on disk. Changes nothing. */
 export async function diagnoseCluster(deps: HostDependencies, name: string): Promise<Diagnosis> {
   const clusterContext = await openClusterContext(deps, name);
   const seen = await probe(clusterContext.cluster.connection);

@@ -36,7 +36,7 @@ export function placesOf(
   ) {
     throw new RepriseError(
       'conflict',
-      `${into} lies in ${media.name}, or ${media.name} in it`,
+      `${into} is in ${media.name}, or ${media.name} is in it`,
       'leave --into out to recover in place, or name another place',
     );
   }

@@ -6,21 +6,21 @@ import { swapDatabases } from '../../postgres/old-data/swap-databases.js';
 import { probe } from '../../postgres/connection/probe.js';
 import type { HostActivities, PlannedStep, ReachedTarget } from '../api.js';
 import { makeBackup } from '../backup/backup.js';
-import { quarantining } from './damaged-backup.js';
+import { withQuarantine } from './damaged-backup.js';
 import { requirePromotion } from '../approval/decisions.js';
 import type { HostDependencies } from '../dependencies.js';
 import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
 import { oldDatabaseName, newDatabaseName, connectionAt } from '../../domain/plan/recovery-place.js';
-import { type Authorized, authorized, once } from './server-steps.js';
+import { type AuthorizedStep, openAuthorizedStep, once } from './authorized-step.js';
 import { clusterLocks, currentBackups, record } from '../cluster-context.js';
 
 type DatabaseSteps = Pick<HostActivities, 'safetyBackup' | 'restoreDatabases' | 'swapDatabases'>;
 
-/** Dumps restored beside the live databases and swapped in by rename: the live ones are touched last (K1). */
+/** Dumps restored beside the live databases and swapped in by rename: the live ones are touched last. */
 export function databaseSteps(deps: HostDependencies): DatabaseSteps {
   return {
     safetyBackup: wrapActivity('safetyBackup', async (step, run) => {
-      const { clusterContext, plan } = await authorized(deps, step, run);
+      const { clusterContext, plan } = await openAuthorizedStep(deps, step, run);
       const seen = await probe(connectionAt(clusterContext.cluster, plan.binding));
       if (!seen.ok) return `skipped: the server does not answer (${seen.layer}: ${seen.reason})`;
       const own = {
@@ -40,12 +40,12 @@ export function databaseSteps(deps: HostDependencies): DatabaseSteps {
       }
     }),
     restoreDatabases: wrapActivity('restoreDatabases', async (step, run) => {
-      const work = await authorized(deps, step, run);
+      const work = await openAuthorizedStep(deps, step, run);
       // Once: after the swap it would find no copy beside, and begin another.
       return once(work, step, 'restore databases', () => restoreBeside(work, step, run));
     }),
     swapDatabases: wrapActivity('swapDatabases', async (step, run) => {
-      const work = await authorized(deps, step, run);
+      const work = await openAuthorizedStep(deps, step, run);
       await requirePromotion(work.clusterContext, work.plan);
       await once(work, step, SWAPPED, () => swapIn(work, step));
     }),
@@ -55,7 +55,7 @@ export function databaseSteps(deps: HostDependencies): DatabaseSteps {
 /** Name of the step in the host's ledger: from then on the restored databases have the live ones' names. */
 export const SWAPPED = 'swap databases';
 
-async function swapIn({ clusterContext, plan }: Authorized, step: PlannedStep): Promise<void> {
+async function swapIn({ clusterContext, plan }: AuthorizedStep, step: PlannedStep): Promise<void> {
   for (const { database } of plan.binding.backups) {
     if (!database) continue;
     const aside = oldDatabaseName(database, step.operationId);
@@ -82,12 +82,12 @@ async function swapIn({ clusterContext, plan }: Authorized, step: PlannedStep): 
 
 const keptBeside = ({ operationId }: PlannedStep, database: string): string => `${operationId}/restored/${database}`;
 
-async function restoreBeside(work: Authorized, step: PlannedStep, run: ActivityRun): Promise<ReachedTarget> {
+async function restoreBeside(work: AuthorizedStep, step: PlannedStep, run: ActivityRun): Promise<ReachedTarget> {
   const context = await work.context();
   const connection = connectionAt(work.clusterContext.cluster, work.plan.binding);
   const current = await currentBackups(work.clusterContext, run);
   for (const planned of work.plan.binding.backups)
-    await quarantining(work.clusterContext, step, planned.id, () => restoreOne(planned));
+    await withQuarantine(work.clusterContext, step, planned.id, () => restoreOne(planned));
   const oldest = work.plan.binding.backups
     .map(({ id }) => current.find((backup) => backup.id === id)?.startedAt ?? '')
     .toSorted()[0];
@@ -112,7 +112,7 @@ async function restoreBeside(work: Authorized, step: PlannedStep, run: ActivityR
   }
 }
 
-/** The backup of the plan, as it was approved: same id, same content (F15). */
+/** The backup of the plan, as it was approved: same id, same content. */
 export function approvedBackup(planned: PlannedBackup | undefined, current: readonly Backup[]): Backup {
   const backup = current.find(({ id }) => id === planned?.id);
   if (!planned || !backup)
@@ -131,7 +131,7 @@ export function approvedBackup(planned: PlannedBackup | undefined, current: read
   return backup;
 }
 
-function logicalOf(work: Authorized): LogicalRestore {
+function logicalOf(work: AuthorizedStep): LogicalRestore {
   const { logical } = work.engine();
   if (!logical)
     throw new RepriseError('capability-missing', `engine ${work.plan.binding.engine} restores no single databases`);

@@ -8,9 +8,8 @@ import type { PhysicalRestore } from '../../engines/engine.js';
 import { repairAllCollations } from '../../postgres/content/collation.js';
 import { promoteServer, resetRecoverySettings, retargetRecovery } from '../../postgres/recovery/recovery.js';
 import { type ReplayProgress, recoveryProgress } from '../../postgres/recovery/recovery-progress.js';
-import { rearmArchiving } from '../../postgres/wal/archiving.js';
+import { rearmArchiving, resetArchiveCommand } from '../../postgres/wal/archiving.js';
 import { waitForEndOfWal, waitForPause } from '../../postgres/recovery/recovery-wait.js';
-import { resetArchiveCommand } from '../../postgres/wal/archiving.js';
 import { openHostState } from '../../records/host-state.js';
 import type { HostActivities, PlannedStep, ReachedTarget, SalvageResult } from '../api.js';
 import { makeBackup } from '../backup/backup.js';
@@ -21,13 +20,14 @@ import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
 import { PROMOTED, PROMOTION } from './old-data.js';
 import { withWalPrefetch } from '../backup/wal-prefetch.js';
 import { connectionAt, savedWalDir, tablespaceDir } from '../../domain/plan/recovery-place.js';
-import { quarantining } from './damaged-backup.js';
+import { withQuarantine } from './damaged-backup.js';
 import { approvedBackup } from './database-steps.js';
 import { requirePromotion, requireTarget } from '../approval/decisions.js';
-import { type Authorized, SALVAGED, authorized, once } from './server-steps.js';
+import { type AuthorizedStep, openAuthorizedStep, once } from './authorized-step.js';
+import { SALVAGED } from './server-steps.js';
 import { type ClusterContext, clusterLocks, currentBackups, policyOf, readContext } from '../cluster-context.js';
 
-/** How often a server that has reached the planned end of the WAL is asked whether it went further. */
+/** How often a server that has reached the planned end of the WAL is asked whether it replayed more. */
 const SETTLE_MS = 100;
 
 type DirectorySteps = Pick<
@@ -35,13 +35,13 @@ type DirectorySteps = Pick<
   'restoreFiles' | 'replayWal' | 'promoteServer' | 'rearmArchiving' | 'freshBackup'
 >;
 
-/** From a physical backup to a server open for writes; each step is found done where an earlier attempt did it (K2). */
+/** From a physical backup to a server open for writes; each step is found done where an earlier attempt did it. */
 export function directorySteps(deps: HostDependencies): DirectorySteps {
   return {
     restoreFiles: wrapActivity('restoreFiles', async (step, run) => {
-      const work = await authorized(deps, step, run);
+      const work = await openAuthorizedStep(deps, step, run);
       const [planned] = work.plan.binding.backups;
-      await quarantining(work.clusterContext, step, planned?.id, async () => {
+      await withQuarantine(work.clusterContext, step, planned?.id, async () => {
         const backup = approvedBackup(planned, await currentBackups(work.clusterContext, run));
         const place = {
           backup,
@@ -54,10 +54,10 @@ export function directorySteps(deps: HostDependencies): DirectorySteps {
       });
     }),
     replayWal: wrapActivity('replayWal', async (step, run) =>
-      replay(await authorized(deps, step, run), step, step.target, run),
+      replay(await openAuthorizedStep(deps, step, run), step, step.target, run),
     ),
     promoteServer: wrapActivity('promoteServer', async (step, run) => {
-      const work = await authorized(deps, step, run);
+      const work = await openAuthorizedStep(deps, step, run);
       await requirePromotion(work.clusterContext, work.plan);
       const connection = connectionAt(work.clusterContext.cluster, work.plan.binding);
       await openHostState(work.clusterContext.host.stateDir).recordDone(step.operationId, PROMOTION, null);
@@ -68,7 +68,7 @@ export function directorySteps(deps: HostDependencies): DirectorySteps {
       return { timeline, repaired: await repairAllCollations(connection) };
     }),
     rearmArchiving: wrapActivity('rearmArchiving', async (step, run) => {
-      const work = await authorized(deps, step, run);
+      const work = await openAuthorizedStep(deps, step, run);
       const physical = physicalOf(work);
       const context = await work.context();
       const connection = connectionAt(work.clusterContext.cluster, work.plan.binding);
@@ -78,7 +78,7 @@ export function directorySteps(deps: HostDependencies): DirectorySteps {
       await physical.rearm(context);
     }),
     freshBackup: wrapActivity('freshBackup', async (step, run) => {
-      const { clusterContext, plan } = await authorized(deps, step, run);
+      const { clusterContext, plan } = await openAuthorizedStep(deps, step, run);
       const own = { ...step, operationId: await freshOperation(clusterContext, step.operationId) };
       // Rests on nothing: what was made before may be of a timeline that this recovery has left.
       const made = await makeBackup(
@@ -111,7 +111,7 @@ async function freshOperation({ catalogue }: ClusterContext, recovery: string): 
 }
 
 async function replay(
-  work: Authorized,
+  work: AuthorizedStep,
   step: PlannedStep,
   target: RecoveryTarget,
   run: ActivityRun,
@@ -132,7 +132,7 @@ async function replay(
   if ((await service.status()) === 'running') {
     const now = await recoveryProgress(connection).catch(() => null);
     if (now && !now.inRecovery) {
-      // Ours: by an attempt whose answer was lost, or before a Reset. Any other came before its target was looked at (F24).
+      // Ours: by an attempt whose answer was lost, or before a Reset. Any other promotion came before a person had inspected the target.
       if (await openHostState(clusterContext.host.stateDir).onceDone(step.operationId, PROMOTION))
         return reachedOf(work, target, salvage, now);
       throw new RepriseError(
@@ -159,13 +159,13 @@ async function replay(
     report: ({ replayLsn }: ReplayProgress) =>
       run.report({ phase: `replaying WAL, at ${replayLsn ?? 'the start'}`, done: 0, unit: 'segments' }),
   };
-  const progress = await withWalPrefetch(physicalOf(work), context, dataDir, (signal, fed) =>
+  const progress = await withWalPrefetch(physicalOf(work), context, dataDir, (signal, isPrefetched) =>
     withSettingsOfSource(async (extra) => {
       await retargetRecovery({ ...request, extra: { ...request.extra, ...extra } }, service, connection);
       if (target.kind !== 'latest') return waitForPause(connection, { ...options, signal });
       const reached = await waitForEndOfWal(connection, expectedEnd(work, salvage), { ...options, signal });
-      // What came to the archive after the plan was made is brought too.
-      return fed ? waitForEndOfWal(connection, null, { ...options, signal, pollMs: SETTLE_MS }) : reached;
+      // WAL that was archived after the plan was made is copied and replayed too.
+      return isPrefetched ? waitForEndOfWal(connection, null, { ...options, signal, pollMs: SETTLE_MS }) : reached;
     }),
   );
   return reachedOf(work, target, salvage, progress);
@@ -189,8 +189,8 @@ async function withSettingsOfSource<T>(recover: (extra: Readonly<Record<string, 
   }
 }
 
-/** Later of what the plan saw (archive) and what was salvaged after it: always set, and checked (F23). */
-function expectedEnd({ plan }: Authorized, salvage: SalvageResult | null): string {
+/** Later of what the plan saw (archive) and what was salvaged after it: always set, and checked. */
+function expectedEnd({ plan }: AuthorizedStep, salvage: SalvageResult | null): string {
   const end = laterLsn(plan.observed.walEnd, salvage?.endLsn ?? null);
   if (end !== null) return end;
   throw new RepriseError(
@@ -201,7 +201,7 @@ function expectedEnd({ plan }: Authorized, salvage: SalvageResult | null): strin
 }
 
 function reachedOf(
-  { plan }: Authorized,
+  { plan }: AuthorizedStep,
   target: RecoveryTarget,
   salvage: SalvageResult | null,
   progress: ReplayProgress,
@@ -216,7 +216,7 @@ function reachedOf(
   return { reached, lastLsn: replayLsn, lastCommitAt, complete };
 }
 
-function physicalOf(work: Authorized): PhysicalRestore {
+function physicalOf(work: AuthorizedStep): PhysicalRestore {
   const { physical } = work.engine();
   if (!physical)
     throw new RepriseError('capability-missing', `engine ${work.plan.binding.engine} restores no data directory`);

@@ -11,16 +11,16 @@ import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
 import { SWAPPED } from './database-steps.js';
 import { newDatabaseName, connectionAt } from '../../domain/plan/recovery-place.js';
 import { checkMedia } from './recovered-media.js';
-import { type Authorized, authorized, isDone } from './server-steps.js';
+import { type AuthorizedStep, openAuthorizedStep, isDone } from './authorized-step.js';
 import { type ClusterContext, openClusterContext, record } from '../cluster-context.js';
 
-/** Looks at what was recovered, and writes down what it came to (S4, S5). */
+/** Checks what was recovered, and records the outcome. */
 export function finishingActivities(
   deps: HostDependencies,
 ): Pick<HostActivities, 'runChecks' | 'finishRecovery' | 'writeReport'> {
   return {
     runChecks: wrapActivity('runChecks', async (step, run) => {
-      const work = await authorized(deps, step, run);
+      const work = await openAuthorizedStep(deps, step, run);
       const { cluster } = work.clusterContext;
       if (!work.plan.binding.steps.includes('run-checks')) return [];
       const results: CheckResult[] = [];
@@ -60,7 +60,7 @@ async function writeDocument(
 ): Promise<string> {
   const facts = await clusterContext.catalogue.state();
   const plans = [...facts.plans.values()].filter((entry) => entry.operationId === operationId);
-  // One may have been begun and left for another, whose backup was whole (F15).
+  // One may have been begun and left for another, whose backup was whole.
   const plan = (plans.findLast(({ usedAt }) => usedAt !== null) ?? plans.at(-1))?.plan ?? null;
   const document = incidentDocument({
     cluster,
@@ -78,7 +78,12 @@ async function writeDocument(
 }
 
 /** One check; an unreachable server or a wrong query is a failed check, not a failed recovery. */
-async function runOne(work: Authorized, check: CheckConfig, beside: boolean, run: ActivityRun): Promise<CheckResult> {
+async function runOne(
+  work: AuthorizedStep,
+  check: CheckConfig,
+  beside: boolean,
+  run: ActivityRun,
+): Promise<CheckResult> {
   const { clusterContext, plan } = work;
   const { database } = check.options as { database?: string };
   if (beside && database && !plan.binding.backups.some((planned) => planned.database === database)) {
@@ -111,7 +116,7 @@ function isBackupsEnd({ kind }: RecoveryTarget): boolean {
 
 /** Rows as they were counted with the backups of the plan. */
 async function recordedCounts(
-  { clusterContext, plan }: Authorized,
+  { clusterContext, plan }: AuthorizedStep,
   database: string | undefined,
 ): Promise<readonly TableCount[]> {
   const ids = plan.binding.backups.map(({ id }) => id);

@@ -10,7 +10,7 @@ import { wrapActivity } from '../activity-wrapper.js';
 import type { ClusterContext } from '../cluster-context.js';
 import { openClusterContext } from '../cluster-context.js';
 import type { HostDependencies } from '../dependencies.js';
-import { authorized } from './server-steps.js';
+import { openAuthorizedStep } from './authorized-step.js';
 
 /** After this a person is told who is still at the step. */
 const LOCK_PATIENCE_MS = 600_000;
@@ -22,7 +22,7 @@ const LOCK_PATIENCE_MS = 600_000;
 export function hookActivities(deps: HostDependencies): Pick<HostActivities, 'runHook' | 'undoHook'> {
   return {
     runHook: wrapActivity('runHook', async (step, run) => {
-      const { clusterContext, plan } = await authorized(deps, step, run);
+      const { clusterContext, plan } = await openAuthorizedStep(deps, step, run);
       const { hooks } = plan.binding;
       if (!hooks.includes(step.hook)) throw notOfThePlan(step.hook);
       const ledger = ledgerOf(clusterContext, step.operationId);
@@ -35,7 +35,7 @@ export function hookActivities(deps: HostDependencies): Pick<HostActivities, 'ru
       const ledger = ledgerOf(await openClusterContext(deps, step.cluster), step.operationId);
       // One that the gate kept from running is not taken back.
       if (!(await ledger.isPending(step.hook))) return;
-      const { clusterContext, plan } = await authorized(deps, step, run);
+      const { clusterContext, plan } = await openAuthorizedStep(deps, step, run);
       const undo = undoHookOf(plan.binding, step.hook);
       if (undo === null) throw notOfThePlan(`undo of ${step.hook}`);
       const once = async (): Promise<void> => {

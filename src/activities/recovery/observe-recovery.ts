@@ -106,7 +106,7 @@ async function observePlace(
   };
 }
 
-/** The cheap thing first: nothing is replaced where the data directory is whole and only the server is down. */
+/** Where the data directory is whole and only the server is down, a start is enough. */
 async function restartSuffices(clusterContext: ClusterContext, order: RecoveryOrder): Promise<RecoverySource | null> {
   const { cluster, user } = clusterContext;
   if (!allowsRestart(order) || !cluster.dataDir || !cluster.service) return null;

@@ -22,7 +22,7 @@ export function planningActivities(
       'planRecovery',
       withOrder(recoveryOrder, async (request, run) => {
         const clusterContext = await openClusterContext(deps, request.cluster);
-        const plan = await soundPlan(clusterContext, request, run);
+        const plan = await planWithoutDamagedBackups(clusterContext, request, run);
         await openHostState(clusterContext.host.stateDir).savePlan(plan);
         await record(clusterContext, request, `plan/${plan.digest}`, { kind: 'plan', plan }, request.requester);
         return plan;
@@ -39,7 +39,7 @@ export function planningActivities(
         // Under way already (a Reset, a lost completion): its steps are found done one by one, the old world is gone.
         if (used?.operationId === request.operationId) return { digest: before.digest, changed: [] };
         const now = await makePlan(clusterContext, request, run, before.binding.thaw).catch((error: unknown) =>
-          brokenBy(clusterContext, request, error),
+          quarantineDamaged(clusterContext, request, error),
         );
         if ('damaged' in now) return { digest: null, changed: [now.damaged] };
         const changed = Object.keys(now.binding).filter(
@@ -72,7 +72,7 @@ export function planningActivities(
 }
 
 /** A backup found damaged is quarantined, and says so in place of a plan; any other failure goes on. */
-async function brokenBy(
+async function quarantineDamaged(
   clusterContext: ClusterContext,
   request: PlanRequest,
   error: unknown,
@@ -83,8 +83,12 @@ async function brokenBy(
   return { damaged: `${(error as Error).message}: quarantined` };
 }
 
-/** The plan with the newest backups that are whole: damaged ones are quarantined on the way (F15). */
-async function soundPlan(clusterContext: ClusterContext, request: PlanRequest, run: ActivityRun): Promise<Plan> {
+/** The plan with the newest backups that are whole: damaged ones are quarantined on the way. */
+async function planWithoutDamagedBackups(
+  clusterContext: ClusterContext,
+  request: PlanRequest,
+  run: ActivityRun,
+): Promise<Plan> {
   let damage = null as { readonly backupId: string; readonly error: unknown } | null;
   for (;;) {
     try {
@@ -95,7 +99,7 @@ async function soundPlan(clusterContext: ClusterContext, request: PlanRequest, r
       if (backupId === null)
         throw damage && isRepriseError(error) && error.code === 'no-usable-backup' ? damage.error : error;
       if (backupId === damage?.backupId) throw error;
-      await brokenBy(clusterContext, request, error);
+      await quarantineDamaged(clusterContext, request, error);
       if (request.order.target.kind === 'backup') throw error;
       damage = { backupId, error };
     }

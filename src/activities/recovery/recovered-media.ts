@@ -12,7 +12,7 @@ import { applyApproved, objectsIn } from '../media/apply.js';
 import { countAll, makeMediaPlan } from '../media/plan.js';
 import { mediaOf, openPlace, placesOf, workOf } from '../media/places.js';
 import { newDatabaseName, connectionAt } from '../../domain/plan/recovery-place.js';
-import { type Authorized, authorized, once } from './server-steps.js';
+import { type AuthorizedStep, openAuthorizedStep, once } from './authorized-step.js';
 import { type ClusterContext, record } from '../cluster-context.js';
 
 /** Name of the step in the host's ledger: of this very plan, because another one of the same recovery has another instant. */
@@ -43,7 +43,7 @@ const taskOf = ({ instant }: Pick<PlannedMedia, 'instant'>) =>
 export function recoveredMedia(deps: HostDependencies): Pick<HostActivities, 'restoreMedia'> {
   return {
     restoreMedia: wrapActivity('restoreMedia', async (step, run) => {
-      const work = await authorized(deps, step, run);
+      const work = await openAuthorizedStep(deps, step, run);
       const planned = work.plan.binding.media;
       if (!planned) throw new RepriseError('plan-stale', 'media are not part of the plan');
       await once(work, step, restored(planned), () => bringBack(work, step, planned, run));
@@ -57,7 +57,7 @@ interface Restored {
 }
 
 async function bringBack(
-  { clusterContext, plan }: Authorized,
+  { clusterContext, plan }: AuthorizedStep,
   step: PlannedStep,
   planned: PlannedMedia,
   run: ActivityRun,
@@ -123,7 +123,7 @@ function mediaWork(clusterContext: ClusterContext, planned: PlannedMedia) {
 
 /** Whether the media are as planned, and whether what rows name is there; `beside`: the databases are not swapped in yet. */
 export async function checkMedia(
-  { clusterContext, plan }: Authorized,
+  { clusterContext, plan }: AuthorizedStep,
   step: PlannedStep,
   planned: PlannedMedia,
   beside: boolean,

@@ -13,8 +13,8 @@ const url = z.string({ error: 'expected a URL' }).superRefine((text, context) =>
 
 /** Keys of a check of type `http`, besides `type`. */
 export const httpOptions = z.strictObject({
-  url: url.describe('URL asked with GET; redirects are not followed.'),
-  status: z.int().min(100).max(599).default(200).describe('Status code that passes.'),
+  url: url.describe('URL, requested with GET; redirects are not followed.'),
+  status: z.int().min(100).max(599).default(200).describe('Status code for the check to pass.'),
   contains: z.string().min(1).optional().describe('Text that the response must contain.'),
   timeout: duration().prefault('10s').describe('How long the check may take before it counts as failed.'),
 });

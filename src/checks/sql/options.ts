@@ -14,9 +14,9 @@ export const sqlOptions = z
       .literal('recorded', { error: 'expected "recorded"' })
       .optional()
       .describe('recorded: the number must be the count recorded with the backup.'),
-    min: count().optional().describe('Least number that passes.'),
-    max: count().optional().describe('Greatest number that passes.'),
-    equals: count().optional().describe('The only number that passes.'),
+    min: count().optional().describe('Minimum for the check to pass.'),
+    max: count().optional().describe('Maximum for the check to pass.'),
+    equals: count().optional().describe('Exact number for the check to pass.'),
     timeout: duration().prefault('30s').describe('How long the check may take before it counts as failed.'),
   })
   .superRefine(({ compare, min, max, equals }, context) => {

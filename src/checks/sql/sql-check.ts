@@ -5,15 +5,15 @@ import type { CheckContext, CheckOutcome } from '../check.js';
 import type { SqlCheckOptions } from './options.js';
 
 /**
- * Runs one query and judges the one number it gives, by `min`, `max`, `equals` or what was recorded with the backup. The
+ * Runs one query and compares the one number it gives with `min`, `max`, `equals` or what was recorded with the backup. The
  * transaction is read-only, and the database's own search_path counts, as it does for applications.
  * @throws RepriseError `database-unreachable`: then nothing was checked.
  */
 export async function runSqlCheck(context: CheckContext, options: SqlCheckOptions): Promise<CheckOutcome> {
   context.signal.throwIfAborted();
   try {
-    const answer = await ask(context, options);
-    return typeof answer === 'number' ? judge(answer, context, options) : failed(answer.problem);
+    const answer = await queryNumber(context, options);
+    return typeof answer === 'number' ? compare(answer, context, options) : failed(answer.problem);
   } catch (error) {
     // A query that fails is an answer about the database; what it said may quote rows and stays in the server log.
     if (!isRepriseError(error) || error.code === 'database-unreachable') throw error;
@@ -26,7 +26,7 @@ export async function runSqlCheck(context: CheckContext, options: SqlCheckOption
   }
 }
 
-async function ask(
+async function queryNumber(
   context: CheckContext,
   { database, query, timeoutSeconds }: SqlCheckOptions,
 ): Promise<number | { problem: string }> {
@@ -51,8 +51,8 @@ function oneStatement(text: string): QueryArrayConfig & { readonly queryMode: 'e
   return { text, rowMode: 'array', queryMode: 'extended' };
 }
 
-function judge(number: number, context: CheckContext, options: SqlCheckOptions): CheckOutcome {
-  if (options.compare === 'recorded') return againstRecorded(number, context, options);
+function compare(number: number, context: CheckContext, options: SqlCheckOptions): CheckOutcome {
+  if (options.compare === 'recorded') return compareWithRecorded(number, context, options);
   const { min, max, equals } = options;
   if (equals !== undefined && number !== equals) return failed(`${number}, expected ${equals}`);
   if (min !== undefined && number < min) return failed(`${number}, expected at least ${min}`);
@@ -60,7 +60,7 @@ function judge(number: number, context: CheckContext, options: SqlCheckOptions):
   return passed(String(number));
 }
 
-function againstRecorded(
+function compareWithRecorded(
   number: number,
   { recorded, recordedIsExact }: CheckContext,
   { database, query }: SqlCheckOptions,
@@ -72,14 +72,14 @@ function againstRecorded(
   const entry = all.find(({ schema, table }) => schema === counted.schema && table === counted.table);
   if (entry === undefined)
     return failed(`${number}, and no count of ${counted.schema}.${counted.table} was recorded with the backup`);
-  if (!recordedIsExact) return againstHistory(number, entry.rows);
+  if (!recordedIsExact) return compareWithEarlier(number, entry.rows);
   return entry.rows === number
     ? passed(`${number}, as recorded with the backup`)
     : failed(`${number}, recorded with the backup: ${entry.rows}`);
 }
 
 /** Later transactions may have added and deleted; a table that lost half its rows is not what they did. */
-function againstHistory(number: number, before: number): CheckOutcome {
+function compareWithEarlier(number: number, before: number): CheckOutcome {
   const detail = `${number}; ${before} were recorded with the backup, before the transactions replayed since`;
   return number * 2 >= before ? passed(detail) : failed(detail);
 }

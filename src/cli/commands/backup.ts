@@ -113,9 +113,9 @@ function defineList(parent: Command, cli: Cli): void {
 function defineVerify(parent: Command, cli: Cli): void {
   define<{ restore?: boolean }>(parent, cli, {
     usage: 'verify <id>',
-    summary: 'read a backup whole and compare it with its record',
+    summary: 'read a whole backup and compare it with its manifest',
     description:
-      'With --restore it is restored into a scratch server and its tables are counted. A backup that fails is quarantined: no recovery uses it (exit 8).',
+      'With --restore it is also restored into a scratch server, and the rows of its tables are counted. A backup that fails is quarantined: no recovery uses it (exit 8).',
     argumentHelp: { id: 'as `backup list` shows it' },
     examples: [
       'backup verify mairie:logical:mairie_full_20261121_021500',
@@ -238,9 +238,9 @@ function registerAdopt(parent: Command, cli: Cli): void {
     usage: 'adopt <cluster>',
     summary: 'take over backups made before Reprise: an existing pgBackRest stanza, a folder of dumps',
     description: [
-      'Without --from: what the engines list and no record names. With --from: dumps of pg_dump -Fc in that folder of the',
-      "cluster's host, whatever they are called, are copied into the policy's folder; originals are never moved or deleted.",
-      'Each is read whole before it counts. What is left out is named (exit 3). Only dumps from a source you trust.',
+      'Without --from: backups that the engines list and the catalogue does not contain. With --from: dumps of pg_dump -Fc in that folder of the',
+      "cluster's host, whatever their names, are copied into the policy's folder; originals are never moved or deleted.",
+      'Each is read whole before it counts. Backups that are not adopted are listed (exit 3). Adopt only dumps from a source that you trust.',
     ].join(' '),
     argumentHelp: { cluster: 'name of the cluster in reprise.yml' },
     examples: [

@@ -9,8 +9,8 @@ export function registerCompletion(program: Command, cli: Cli): void {
     usage: 'completion <shell>',
     summary: 'print the shell completion script for commands, clusters and backups',
     description:
-      'In bash: eval "$(reprise completion bash)". In zsh the same, after compinit. In fish: reprise completion fish | source.\nNames that need the server are waited for 2 s at most, or $REPRISE_COMPLETION_TIMEOUT.',
-    argumentHelp: { shell: 'whose script' },
+      'In bash: eval "$(reprise completion bash)". In zsh the same, after compinit. In fish: reprise completion fish | source.\nNames that come from the server: after 2 s, or $REPRISE_COMPLETION_TIMEOUT, completion continues without them.',
+    argumentHelp: { shell: 'the shell for which the script is printed' },
     argumentChoices: { shell: shells },
     examples: [
       'completion bash > /etc/bash_completion.d/reprise',

@@ -121,7 +121,8 @@ function registerImport(parent: Command, cli: Cli): void {
   define<ImportOptions>(parent, cli, {
     usage: 'import',
     summary: 'make a reprise.yml of config_global.yml and config_postgres.yml',
-    description: 'The result goes to stdout, what was read and what was not to stderr. No password is copied.',
+    description:
+      'The result goes to stdout; stderr lists which keys were read and which were not. No password is copied.',
     examples: [
       'config import --global config/config_global.yml --postgres config/config_postgres.yml',
       'config import --global config_global.yml --postgres config_postgres.yml --pgbackrest /etc/pgbackrest/pgbackrest.conf --write reprise.yml',
@@ -131,7 +132,7 @@ function registerImport(parent: Command, cli: Cli): void {
       new Option('--postgres <file>', 'config_postgres.yml, with connection').makeOptionMandatory(),
       new Option('--pgbackrest <file>', 'an existing pgbackrest.conf, for a policy of engine pgbackrest'),
       new Option('--write <file>', 'write the result there (default: stdout)'),
-      new Option('--overwrite', 'with --write: replace a file that is there'),
+      new Option('--overwrite', 'with --write: replace an existing file'),
     ],
     run: async (self, _args, options) => {
       const { importConfig } = await import('../../config/import/import.js');
@@ -159,7 +160,7 @@ async function given(file: string): Promise<GivenFile> {
     throw new RepriseError(
       'config-not-found',
       `${file} cannot be read: ${(error as NodeJS.ErrnoException).code ?? 'unknown'}`,
-      'name the file as it lies on this machine',
+      'name the file by its path on this machine',
     );
   }
 }

@@ -26,7 +26,7 @@ export function registerDecisions(program: Command, cli: Cli): void {
   definePromote(program, cli);
   defineRetarget(program, cli);
   defineSignal(program, cli, 'continue', 'retry a failed step, or make the plan again', 'continue');
-  defineSignal(program, cli, 'pause', 'pause a recovery at its target, to look at the data before promotion', 'pause');
+  defineSignal(program, cli, 'pause', 'pause a recovery at its target, to inspect the data before promotion', 'pause');
 }
 
 function defineApprove(program: Command, cli: Cli): void {

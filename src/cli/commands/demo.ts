@@ -16,9 +16,9 @@ export function registerDemo(program: Command, cli: Cli): void {
       new Option('--scenario <name>', 'what happens')
         .choices(['instance-loss', 'table-corruption', 'drill'])
         .default('instance-loss'),
-      new Option('--keep', 'leave everything running at the end, to look around'),
+      new Option('--keep', 'leave everything running at the end, for inspection'),
       new Option('-y, --yes', 'do not ask: approve the plan as `demo`'),
-      new Option('--dir <path>', "where its directory is made; absent: the system's temporary one"),
+      new Option('--dir <path>', 'where its directory is created (default: the temporary directory of the system)'),
     ],
     run: async (self, _args, { scenario, keep = false, yes = false, dir }) => {
       const json = self.format !== 'table';

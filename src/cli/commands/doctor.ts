@@ -16,12 +16,13 @@ export function registerDoctor(program: Command, cli: Cli): void {
     usage: 'doctor',
     summary: 'find what would make a backup or a recovery fail, each with its fix',
     description:
-      'Works without Temporal and without a worker, and says what it could not check. Exit 8 when something is wrong.',
+      'Works without Temporal and without a worker, and says what it could not check. Exit 8 if there is a problem.',
     examples: ['doctor', 'doctor --json', 'doctor --host db1'],
     options: [
-      new Option('--host <name>', 'this machine is that host of the config; may be given several times').argParser(
-        collect,
-      ),
+      new Option(
+        '--host <name>',
+        'name of this machine under hosts in reprise.yml; may be given several times',
+      ).argParser(collect),
     ],
     run: async (self, _args, options) => {
       const config = await self.config();

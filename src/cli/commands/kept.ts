@@ -11,10 +11,10 @@ import { instant, table } from '../terminal/tables.js';
 
 /** `reprise kept ...` */
 export function registerKept(program: Command, cli: Cli): void {
-  const kept = group(program, 'kept', 'old data that a recovery put aside');
+  const kept = group(program, 'kept', 'old data that a recovery kept');
   define<{ cluster?: string }>(kept, cli, {
     usage: 'list',
-    summary: 'list old data that was put aside and not yet dropped',
+    summary: 'list old data that was kept and is not yet dropped',
     examples: ['kept list', 'kept list --cluster mairie --json'],
     options: [new Option('--cluster <name>', 'only of this cluster')],
     run: async (self, _args, { cluster }) => {
@@ -29,7 +29,7 @@ export function registerKept(program: Command, cli: Cli): void {
     argumentHelp: { id: 'as `kept list` shows it' },
     examples: ['kept drop mairie-20261121-083600-a1b2c3 --dry-run', 'kept drop mairie-20261121-083600-a1b2c3 --yes'],
     options: [
-      new Option('--cluster <name>', 'its cluster: needed where the worker of another host is not running'),
+      new Option('--cluster <name>', 'cluster of the old data: needed if the worker of another host is not running'),
       byOption(),
     ],
     changes: true,

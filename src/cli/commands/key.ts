@@ -24,7 +24,7 @@ export function registerKey(program: Command, cli: Cli): void {
   const key = group(program, 'key', 'keys that decrypt encrypted backups');
   define<Options>(key, cli, {
     usage: 'prove <cluster>',
-    summary: 'prove that somebody still has a private key that decrypts the backups',
+    summary: 'prove that a person still has a private key that decrypts the backups',
     description:
       'Makes a challenge for each recipient: a random text that only the holder of the private key can read. The holder ' +
       'decrypts it where the key is kept and gives the text with --answer; that is recorded, with its date, and `doctor` ' +
@@ -37,7 +37,7 @@ export function registerKey(program: Command, cli: Cli): void {
     ],
     options: [
       policyOption(),
-      new Option('--recipient <key>', 'public key (age1...) of the one that is proven (default: a challenge for each)'),
+      new Option('--recipient <key>', 'public key (age1...) of the key to prove (default: a challenge for each)'),
       new Option('--challenge <file>', 'write the challenge into a file'),
       new Option('--answer <text>', 'the text that the holder decrypted'),
       byOption(),

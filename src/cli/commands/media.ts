@@ -35,11 +35,11 @@ const argumentHelp = { name: 'name under media: in reprise.yml' };
 
 /** `reprise media`: plan, recover, sync, verify. */
 export function registerMedia(program: Command, cli: Cli): void {
-  const media = group(program, 'media', 'objects that belong to a cluster: restore, copy and verify them');
+  const media = group(program, 'media', 'objects that belong to a cluster: recover, copy and verify them');
   const recoverOptions = () => [
-    new Option('--to <time>', 'the instant, with its offset').argParser(parseTime).makeOptionMandatory(),
-    new Option('--into <name>', 'another entry of media, or a repository (default: in place)'),
-    new Option('--later <what>', 'what becomes of objects that were not there then')
+    new Option('--to <time>', 'the point in time, with UTC offset').argParser(parseTime).makeOptionMandatory(),
+    new Option('--into <name>', 'another entry of media, or a repository (default: recover in place)'),
+    new Option('--later <what>', 'objects that were added later: keep or remove them')
       .choices(['keep', 'remove'])
       .default('keep'),
     byOption(),
@@ -59,7 +59,7 @@ export function registerMedia(program: Command, cli: Cli): void {
     usage: 'recover <name>',
     summary: 'restore media to a point in time from their versions, after the approval of a plan',
     description:
-      'Deleted objects are undeleted; of overwritten ones the old version is copied on top. No version is ever removed, and objects that are as they were are not touched.',
+      'The delete marker of a deleted object is removed; the old version of an overwritten object is copied on top. No version is removed, and objects that are already correct are not changed.',
     argumentHelp,
     examples: [
       'media recover photos --to 2026-11-21T02:15:00Z',
@@ -73,7 +73,7 @@ export function registerMedia(program: Command, cli: Cli): void {
   });
   define<SyncOptions>(media, cli, {
     usage: 'sync <name>',
-    summary: 'make another bucket or directory equal to media',
+    summary: 'copy media to another bucket or directory, so that both are equal',
     description:
       'Copies what is missing or different. Only --delete removes objects that the media do not have, --max-delete of them at most.',
     argumentHelp,
@@ -83,8 +83,10 @@ export function registerMedia(program: Command, cli: Cli): void {
     ],
     options: [
       new Option('--into <name>', 'another entry of media, or a repository').makeOptionMandatory(),
-      new Option('--delete', 'remove there what the media do not have'),
-      new Option('--max-delete <count>', 'most objects that may be removed').argParser(parseCount).default(100),
+      new Option('--delete', 'remove objects there that the media do not have'),
+      new Option('--max-delete <count>', 'maximum number of objects that may be removed')
+        .argParser(parseCount)
+        .default(100),
       byOption(),
     ],
     changes: true,
@@ -102,10 +104,10 @@ export function registerMedia(program: Command, cli: Cli): void {
   });
   define<{ sample: number }>(media, cli, {
     usage: 'verify <name>',
-    summary: 'read all media, compare sizes and checksums, decode a sample of the images',
+    summary: 'read all media, compare sizes and checksums, and decode a sample of the images',
     argumentHelp,
     examples: ['media verify photos', 'media verify photos --sample 1000 --json'],
-    options: [new Option('--sample <count>', 'so many images are decoded for real').argParser(parseCount).default(100)],
+    options: [new Option('--sample <count>', 'number of images that are decoded').argParser(parseCount).default(100)],
     long: true,
     run: verify,
   });

@@ -13,15 +13,15 @@ import { table } from '../terminal/tables.js';
 
 /** `reprise notify ...` */
 export function registerNotify(program: Command, cli: Cli): void {
-  const notify = group(program, 'notify', 'notifications: test how people are reached');
+  const notify = group(program, 'notify', 'notifications: test whether people are reached');
   define<{ notifier?: string; by?: string }>(notify, cli, {
     usage: 'test <contact>',
     summary: 'send a contact a test message through each notifier',
     description:
-      'The control worker sends it, with its own secrets, as it sends real ones. Exit 3 when only some messages were accepted.',
+      'The control worker sends it, in the same way as real messages. Exit 3 when only some messages were accepted.',
     argumentHelp: { contact: 'name under `contacts` in reprise.yml' },
     examples: ['notify test ops', 'notify test ops --notifier mail --dry-run'],
-    options: [new Option('--notifier <name>', 'only by this one'), byOption()],
+    options: [new Option('--notifier <name>', 'only through this notifier'), byOption()],
     changes: true,
     run: async (self, [contact = ''], options) => {
       const config = await self.config();

@@ -34,7 +34,7 @@ export function registerRecover(program: Command, cli: Cli): void {
     usage: 'recover <cluster>',
     summary: 'recover a cluster from its backups, after the approval of a plan',
     description: [
-      'A plan is made first: nothing is changed before it is approved (`reprise approve`). The old data is put aside, unless `recovery: old_data` of the cluster says that it is overwritten.',
+      'A plan is made first: nothing is changed before it is approved (`reprise approve`). The old data is kept under another name, unless `recovery: old_data` of the cluster says that it is overwritten.',
       'TARGET is latest | TIME | lsn:X | xid:N | name:S | end-of-backup | backup:ID. A TIME needs its offset: 2026-11-21T02:15:00Z.',
     ].join('\n'),
     argumentHelp: { cluster: 'name of the cluster in reprise.yml' },
@@ -45,15 +45,15 @@ export function registerRecover(program: Command, cli: Cli): void {
       'recover mairie --policy nightly-dump --to latest --into beside --detach',
     ],
     options: [
-      policyOption('the one that reaches the target'),
+      policyOption('the one that can recover to the target'),
       targetOption().default({ kind: 'latest' }, 'latest'),
       new Option('--into <place>', 'in-place, or a name under recovery.targets').default('in-place'),
-      new Option('--pause', 'pause at the target, to look at the data, until `reprise promote`'),
+      new Option('--pause', 'pause at the target, to inspect the data, until `reprise promote`'),
       new Option('--database <name>', 'this database only, for engines that back up one at a time'),
-      new Option('--with-media <name>', 'restore these media to the same instant, in one plan'),
+      new Option('--with-media <name>', 'recover these media to the same point in time, in one plan'),
       new Option(
         '--thaw-tier <tier>',
-        'how files of a cold class are made readable; the plan shows price and hours',
+        'tier of the thaw of files in an archive class; the plan shows price and time',
       ).choices(['Expedited', 'Standard', 'Bulk']),
       byOption(),
     ],

@@ -33,7 +33,11 @@ interface Reconciled {
 
 /** `reprise schedule ...` */
 export function registerSchedule(program: Command, cli: Cli): void {
-  const schedule = group(program, 'schedule', 'apply the schedules and watches of reprise.yml, and operate them');
+  const schedule = group(
+    program,
+    'schedule',
+    'apply the schedules and watches of reprise.yml; pause, resume and trigger them',
+  );
   define(schedule, cli, {
     usage: 'plan',
     summary: 'show what apply would change',
@@ -42,8 +46,8 @@ export function registerSchedule(program: Command, cli: Cli): void {
   });
   define(schedule, cli, {
     usage: 'apply',
-    summary: 'create, update and delete our schedules; start and stop our watches',
-    description: "Only what reprise made from this configuration is touched. An operator's pause stays.",
+    summary: 'create, update and delete the schedules of Reprise; start and stop its watches',
+    description: 'Changes only schedules that Reprise made from this configuration. A paused schedule stays paused.',
     examples: ['schedule apply', 'schedule apply --dry-run'],
     changes: true,
     takesYes: true,
@@ -87,7 +91,7 @@ async function apply(cli: Cli, session: TemporalSession): Promise<void> {
 function defineList(parent: Command, cli: Cli): void {
   define(parent, cli, {
     usage: 'list',
-    summary: 'list our schedules with their next and missed runs',
+    summary: 'list the schedules of Reprise with their next and missed runs',
     examples: ['schedule list', 'schedule list --json'],
     run: async (self) => {
       const schedules = await self.withTemporal(listSchedules);
@@ -105,7 +109,7 @@ function defineList(parent: Command, cli: Cli): void {
 function defineOperations(parent: Command, cli: Cli): void {
   define<{ reason: string }>(parent, cli, {
     usage: 'pause <id>',
-    summary: 'stop a schedule from running, until resume; apply leaves the pause',
+    summary: 'stop a schedule from running, until `resume`; `apply` does not end the pause',
     argumentHelp: id,
     examples: [
       'schedule pause mairie/nightly-dump --reason "storage maintenance"',
@@ -214,8 +218,8 @@ function registerBackfill(parent: Command, cli: Cli): void {
     usage: 'backfill <id>',
     summary: 'start the runs that a schedule missed',
     description: [
-      `Starts what was due between two past times, one after the other, ${MOST_STARTS} at the most. Each makes a backup of now,`,
-      'not of then: one is often enough (`schedule trigger`). None of them rotates: nothing is removed because of a backfill.',
+      `Starts the runs that were due between two past times, one after the other, at most ${MOST_STARTS}. Each makes a backup of`,
+      'the present data, so one run (`schedule trigger`) is often enough. None of them rotates: a backfill removes nothing.',
     ].join(' '),
     argumentHelp: { id: 'as `schedule list` shows it; mairie/nightly-dump is enough' },
     examples: [
@@ -223,8 +227,8 @@ function registerBackfill(parent: Command, cli: Cli): void {
       'schedule backfill mairie/nightly-dump --from 2026-11-20T02:00:00+01:00 --to 2026-11-20T03:00:00+01:00',
     ],
     options: [
-      new Option('--from <time>', 'first time that counts, with its offset').argParser(parseTime).makeOptionMandatory(),
-      new Option('--to <time>', 'last time that counts, past by two minutes at least')
+      new Option('--from <time>', 'start of the range, with UTC offset').argParser(parseTime).makeOptionMandatory(),
+      new Option('--to <time>', 'end of the range, with UTC offset, at least two minutes ago')
         .argParser(parseTime)
         .makeOptionMandatory(),
     ],

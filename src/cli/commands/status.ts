@@ -51,7 +51,7 @@ export function registerStatus(program: Command, cli: Cli): void {
     usage: 'watch [workflow]',
     summary: 'follow an operation until it ends',
     description:
-      'On a terminal: one live line for each phase. Otherwise: a line for each change, and one every 30 s. With --json: one document for each change. Ctrl-C stops watching; the operation goes on.',
+      'On a terminal: one live line for each phase. Otherwise: a line for each change, and one every 30 s. With --json: one document for each change. Ctrl-C stops watching; the operation continues.',
     argumentHelp,
     examples: ['watch', 'watch backup/mairie/nightly-dump --json'],
     options: [new Option('--timeout <duration>', 'stop watching after this time (exit 124)').argParser(parseSeconds)],

@@ -14,10 +14,10 @@ import type { AppliedPlan } from '../terminal/storage-text.js';
 /** `reprise storage ...` */
 export function registerStorage(program: Command, cli: Cli): void {
   const storage = group(program, 'storage', 'settings and costs of repositories');
-  const argumentHelp = { repository: 'name of the repository in reprise.yml; all of them where none is named' };
+  const argumentHelp = { repository: 'name of the repository in reprise.yml (default: all)' };
   define(storage, cli, {
     usage: 'plan [repository]',
-    summary: 'show how the settings of a repository differ from what reprise.yml wants',
+    summary: 'show how the settings of a repository differ from reprise.yml',
     description:
       'Versions, lifecycle, locks, public access, encryption. Changes nothing: two small objects are written and removed, to test the server.',
     argumentHelp,
@@ -29,7 +29,7 @@ export function registerStorage(program: Command, cli: Cli): void {
   });
   define(storage, cli, {
     usage: 'usage [repository]',
-    summary: 'show what a repository holds, and what that costs a month',
+    summary: 'show what a repository contains, and its costs for a month',
     description:
       'Old versions and parts of unfinished uploads count as well. Costs come from `prices` of the repository; without them none is shown.',
     argumentHelp,
@@ -51,7 +51,7 @@ export function registerStorage(program: Command, cli: Cli): void {
   });
   define<{ by?: string }>(storage, cli, {
     usage: 'apply [repository]',
-    summary: 'make the settings of a repository as reprise.yml wants them',
+    summary: 'change the settings of a repository to those in reprise.yml',
     description:
       'Shows the plan and asks before it changes anything. A lifecycle rule that contradicts the retention is refused.',
     argumentHelp,

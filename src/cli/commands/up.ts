@@ -16,7 +16,8 @@ function defineUp(program: Command, cli: Cli): void {
   define<LogFlags>(program, cli, {
     usage: 'up',
     summary: 'start the embedded Temporal server, its Web UI and a worker for this config',
-    description: 'State is kept over restarts, in the state directory of the first host. Listens on 127.0.0.1 only.',
+    description:
+      'Its state is kept in the state directory of the first host, also after a restart. Listens on 127.0.0.1 only.',
     examples: ['up', 'up --config /etc/reprise/reprise.yml --json'],
     options: logOptions(),
     changes: true,
@@ -36,7 +37,7 @@ function defineUp(program: Command, cli: Cli): void {
 function defineDown(program: Command, cli: Cli): void {
   define(program, cli, {
     usage: 'down',
-    summary: 'stop the worker and the embedded Temporal server; running jobs go on',
+    summary: 'stop the worker and the embedded Temporal server; running jobs continue',
     examples: ['down', 'down --dry-run'],
     changes: true,
     run: async (self, _args, options) => {
@@ -46,7 +47,7 @@ function defineDown(program: Command, cli: Cli): void {
         dryRun: options.dryRun === true,
         report: (line) => self.say(line),
       });
-      const text = 'running jobs go on; the next `reprise up` follows them';
+      const text = 'running jobs continue; the next `reprise up` attaches to them';
       await self.print(
         { dryRun: options.dryRun, ...result },
         (view) => `worker ${view.worker}, Temporal ${view.temporal}\n${text}`,

@@ -14,11 +14,13 @@ export function registerWorker(program: Command, cli: Cli): void {
     usage: 'worker',
     summary: 'run a worker until it is stopped',
     description:
-      'Queues: reprise, and for each host reprise-NAME, reprise-NAME-heavy and reprise-NAME-recovery. When it stops, jobs go on, and the next worker follows them.',
+      'Queues: reprise, and for each host reprise-NAME, reprise-NAME-heavy, reprise-NAME-recovery and reprise-NAME-watch. When the worker stops, running jobs continue, and the next worker attaches to them.',
     examples: ['worker --host db1', 'worker --host db1 --host staging1 --no-control'],
     options: [
-      new Option('--host <name>', 'host of the config it works on; may be given several times').argParser(collect),
-      new Option('--no-control', 'no workflows: only the queues of the hosts'),
+      new Option('--host <name>', 'host in reprise.yml that this worker serves; may be given several times').argParser(
+        collect,
+      ),
+      new Option('--no-control', 'do not serve the queue reprise (workflows): only the queues of the hosts'),
       ...logOptions(),
     ],
     run: async (self, _args, options) => {

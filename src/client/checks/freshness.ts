@@ -117,7 +117,7 @@ function backupFinding(
   limits: Limits | null,
 ): Finding {
   const check = `backup/${what}`;
-  const fix = `reprise backup run ${name} --policy ${policy}; why it was missed: reprise schedule list, reprise doctor`;
+  const fix = `reprise backup run ${name} --policy ${policy}; to see why it was missed: reprise schedule list, reprise doctor`;
   if (age === null) return { check, level: 'problem', message: `${what} has no backup`, fix };
   const words = `the newest backup of ${what} is ${durationInWords(age)} old`;
   if (limits !== null && age > limits.crit)
@@ -166,13 +166,13 @@ function objectiveFindings(
   if (rpoSeconds === undefined || own.length === 0 || own.some(({ wal }) => wal !== undefined)) return [];
   const age = (now.getTime() - newest) / 1000;
   if (age <= rpoSeconds) return [];
-  const message = `a loss of ${name} now would cost ${durationInWords(age)} of data, more than its rpo of ${durationInWords(rpoSeconds)}`;
+  const message = `if ${name} is lost now, ${durationInWords(age)} of data are lost, more than its rpo of ${durationInWords(rpoSeconds)}`;
   return [
     {
       check: `objective/${name}/rpo`,
       level: 'problem',
       message,
-      fix: `reprise backup run ${name}; for good: a policy whose engine archives WAL`,
+      fix: `reprise backup run ${name}; permanently: a policy whose engine archives WAL`,
     },
   ];
 }
@@ -185,7 +185,7 @@ function damageFindings({ name }: ClusterConfig, backups: readonly Backup[]): re
     const fix =
       status === 'quarantined'
         ? 'find out what damaged it (the disk?), then: reprise backup verify ID'
-        : 'find out who removed the files; another tool (cron) that expires them must stop';
+        : 'find out which program removed the files; stop any other tool (cron) that expires them';
     return [{ check: `backup/${name}/${status}`, level: 'warning', message, fix }];
   });
 }

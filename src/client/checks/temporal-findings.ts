@@ -75,7 +75,7 @@ async function pollerFindings(session: TemporalSession, config: Config): Promise
       finding(
         `worker/${queue}`,
         'problem',
-        `no worker polls the queue ${queue}: what needs it waits`,
+        `no worker polls the queue ${queue}: operations that need it wait`,
         workerHint(queue),
       ),
     );
@@ -164,7 +164,7 @@ async function scheduleFindings(session: TemporalSession, config: Config): Promi
       'reprise schedule apply',
     ),
   );
-  if (drift.length === 0) findings.push(finding('schedules', 'ok', 'the schedules are as the config says'));
+  if (drift.length === 0) findings.push(finding('schedules', 'ok', 'the schedules agree with the configuration'));
   const { previousRuns } = await import('../../config/schedule.js');
   for (const line of await listSchedules(session)) {
     const schedule = config.clusters[line.cluster]?.policies[line.policy]?.schedule;
@@ -201,7 +201,12 @@ async function watchFindings(session: TemporalSession, config: Config): Promise<
   return (await planWatches(session, config))
     .filter(({ action }) => action === 'start' || action === 'stop')
     .map(({ workflowId, action, reasons }) =>
-      finding(workflowId, 'warning', `${workflowId} is to ${action}: ${reasons.join('; ')}`, 'reprise schedule apply'),
+      finding(
+        workflowId,
+        'warning',
+        `${workflowId} must be ${action === 'start' ? 'started' : 'stopped'}: ${reasons.join('; ')}`,
+        'reprise schedule apply',
+      ),
     );
 }
 

@@ -36,7 +36,7 @@ export function walFindings(
     const { rpoSeconds } = objectives;
     // An idle server's archive grows old and lacks nothing.
     if (waitingSince !== undefined && rpoSeconds !== undefined && ageOf(waitingSince) > rpoSeconds + GRACE_SECONDS) {
-      const lost = `what was committed since ${waitingSince} is not archived: a loss now would cost ${durationInWords(ageOf(waitingSince))} of data, more than its rpo of ${durationInWords(rpoSeconds)}`;
+      const lost = `what was committed since ${waitingSince} is not archived: if the cluster is lost now, ${durationInWords(ageOf(waitingSince))} of data are lost, more than its rpo of ${durationInWords(rpoSeconds)}`;
       return {
         check,
         level: 'warning',

@@ -17,7 +17,7 @@ export interface ImportRequest {
   readonly postgres: GivenFile;
   /** An existing pgbackrest.conf, with its absolute path. */
   readonly pgbackrest?: GivenFile & { readonly path: string };
-  /** Where the result is to lie: relative paths count from its folder. */
+  /** Where the result is to be: relative paths count from its folder. */
   readonly target: string;
 }
 
@@ -38,7 +38,7 @@ const POLICY = 'nightly-dump';
 const CRON = '30 1 * * *';
 
 /**
- * Makes a reprise.yml of the configuration of `backup_runner.py` (B6).
+ * Makes a reprise.yml of the configuration of `backup_runner.py`.
  * @throws RepriseError `config-invalid` with file:line:column of the old file
  */
 export function importConfig({ global, postgres, pgbackrest, target }: ImportRequest): Imported {
@@ -59,11 +59,11 @@ export function importConfig({ global, postgres, pgbackrest, target }: ImportReq
     read: [...seed.read, ...physicalRead(physical)],
     notRead: seed.notRead,
     added: [
-      `backups.${POLICY}.schedule: every night at 01:30 UTC, since the old files name no time`,
+      `backups.${POLICY}.schedule: every night at 01:30 UTC, because the old files contain no time`,
       ...(seed.dir.startsWith('/')
         ? []
         : [
-            `repositories.local.path stays relative: it counts from the folder of reprise.yml, the old script counted from where it was started`,
+            `repositories.local.path stays relative: to the folder of reprise.yml; the old script used the directory in which it was started`,
           ]),
       ...(physical?.dataDir == null
         ? []
@@ -186,7 +186,7 @@ function nextSteps({ host, port, user, hasPassword, dir }: SeedSettings, cluster
         ]
       : []),
     'reprise config check; reprise up; reprise doctor',
-    `reprise backup adopt ${cluster} --from ${dir} --dry-run, to take over the dumps there are`,
-    'reprise schedule apply; then the cron line of backup_runner.py goes',
+    `reprise backup adopt ${cluster} --from ${dir} --dry-run, to adopt the existing dumps`,
+    'reprise schedule apply; then remove the cron line of backup_runner.py',
   ];
 }

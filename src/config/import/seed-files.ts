@@ -31,7 +31,7 @@ export interface SeedSettings {
   readonly port: number | null;
   readonly user: string;
   readonly database: string;
-  /** Whether a password stood there; the password itself is not read any further (F39). */
+  /** Whether a password was there; the password itself is not read any further. */
   readonly hasPassword: boolean;
   readonly read: readonly Taken[];
   readonly notRead: readonly Taken[];
@@ -86,10 +86,10 @@ export function seedSettings({ global, postgres }: SeedFiles): SeedSettings {
   const backup = section(global, ['backup', 'postgres']);
   const connection = section(postgres, ['connection']);
   const settings = { ...backupSettings(global, backup, keys), ...connectionSettings(postgres, connection, keys) };
-  const other = 'of no concern to backups';
+  const other = 'not used for backups';
   keys.leftAllBut(['backup'], global, [], global.source.value as object, other);
   keys.leftAllBut(['connection'], postgres, [], postgres.source.value as object, other);
-  keys.leftAllBut(['postgres'], global, ['backup'], section(global, ['backup']), 'no backup of PostgreSQL');
+  keys.leftAllBut(['postgres'], global, ['backup'], section(global, ['backup']), 'not a backup of PostgreSQL');
   return { ...settings, read: keys.read, notRead: keys.notRead };
 }
 
@@ -145,7 +145,7 @@ function connectionValue(file: SeedFile, connection: Section, what: keyof Spelli
   if (typeof value !== 'string' && typeof value !== 'number')
     return invalid(file, path, `${key} is no text`, 'write one value');
   if (/^\$\{?\w+\}?$|^\{\{.*\}\}$/.test(String(value))) {
-    keys.left(file, path, `${value} is filled in from outside: write its value into reprise.yml`);
+    keys.left(file, path, `${value} is a placeholder: write its value into reprise.yml`);
     return null;
   }
   keys.taken(file, path, what === 'database' ? 'databases' : `connection.${what}`);

@@ -38,7 +38,7 @@ const connection = z
         /^[^@,=\s\p{Cc}]+$/u,
         withHint(
           'this is no host name',
-          'give a name, an address or the directory of a socket; user and port have keys of their own',
+          'give a name, an address or the directory of a socket; user and port have their own keys',
         ),
       )
       .default('127.0.0.1')
@@ -50,7 +50,7 @@ const connection = z
       .default('postgres')
       .describe('Database for statements that concern the whole cluster.'),
     password: refused(
-      'a password may not stand in this file',
+      'a password must not be written in this file',
       'put it into a file of mode 0600 and name that under passfile:',
     ),
   })
@@ -93,9 +93,11 @@ const oldData = z
       .enum(['aside', 'aside-on', 'overwrite-delta'])
       .default('aside')
       .describe(
-        'What becomes of the old data; aside: renamed beside it; aside-on: copied below path; overwrite-delta: lost. What is kept stays until it is dropped by hand.',
+        'How old data is kept. aside: renamed beside the data directory; aside-on: copied to path; overwrite-delta: not kept, it is lost. Old data is removed only by `reprise kept drop`.',
       ),
-    path: path().optional().describe('Directory, on a file system with enough room, that aside-on copies old data to.'),
+    path: path()
+      .optional()
+      .describe('Directory, on a file system with enough free space, to which aside-on copies old data.'),
   })
   .superRefine(({ mode, path: given }, context) => {
     if (mode === 'aside-on' && given === undefined)
@@ -106,7 +108,7 @@ const oldData = z
       context.addIssue({
         code: 'custom',
         path: ['path'],
-        message: withHint(`mode ${mode} takes no path`, 'take it out, or use mode: aside-on'),
+        message: withHint(`mode ${mode} takes no path`, 'remove it, or use mode: aside-on'),
       });
   })
   .transform(({ mode, path: given }): OldDataConfig => (mode === 'aside-on' ? { mode, path: given ?? '' } : { mode }));
@@ -114,7 +116,7 @@ const oldData = z
 const recoveryTarget = (names: KnownNames) =>
   z
     .strictObject({
-      host: filledIn(reference('host', 'hosts', names.hosts)).describe("Host; absent: the cluster's own."),
+      host: filledIn(reference('host', 'hosts', names.hosts)).describe('Host; absent: the host of the cluster.'),
       data_dir: path().describe('Data directory of the recovered server.'),
       port: port().describe('Port of the recovered server.'),
     })
@@ -124,7 +126,7 @@ const recovery = (names: KnownNames) =>
   z
     .strictObject({
       old_data: oldData.prefault({}),
-      targets: named('target', recoveryTarget(names)).prefault({}).describe('What --into may name besides in-place.'),
+      targets: named('target', recoveryTarget(names)).prefault({}).describe('Names for --into, besides in-place.'),
       steps: filledIn(z.array(z.enum(recoverySteps)).min(1)).describe(
         'Steps of a recovery, in the order of the runbook.',
       ),
@@ -134,14 +136,16 @@ const recovery = (names: KnownNames) =>
 const approval = (names: KnownNames) =>
   z
     .strictObject({
-      approvers: positive().default(1).describe('So many different people must approve.'),
+      approvers: positive().default(1).describe('Number of different people who must approve.'),
       from: z
         .array(reference('contact', 'contacts', names.contacts))
         .min(1)
         .describe('Contacts who may approve.'),
       requester_may_approve: z.boolean().default(false).describe('Whether the requester may approve.'),
-      approve_within: duration().prefault('4h').describe('A plan not approved by then expires.'),
-      execute_within: duration().prefault('1h').describe('An approved plan not begun by then expires.'),
+      approve_within: duration().prefault('4h').describe('A plan that is not approved within this time expires.'),
+      execute_within: duration()
+        .prefault('1h')
+        .describe('An approved plan whose execution does not begin within this time expires.'),
       signatures: z
         .enum(['none'], {
           error: ({ input }) =>
@@ -177,22 +181,24 @@ const approvals = (names: KnownNames) =>
 const hook = (names: KnownNames) =>
   z
     .strictObject({
-      argv: argv().describe('Program and arguments; no shell reads them, no secret may be written here.'),
-      host: filledIn(reference('host', 'hosts', names.hosts)).describe("Host it runs on; absent: the cluster's own."),
+      argv: argv().describe('Program and arguments, run without a shell. They must not contain a secret.'),
+      host: filledIn(reference('host', 'hosts', names.hosts)).describe(
+        'Host on which it runs; absent: the host of the cluster.',
+      ),
       timeout: duration().prefault('60s').describe('Stopped after this time.'),
       undo: z
         .string()
         .optional()
         .describe(
-          'Hook that takes this one back, however the recovery ends; not run on its own where the live data was touched and the recovery did not end well.',
+          'Hook that undoes this one. It runs however the recovery ends, except if the recovery failed or was rejected after live data was changed.',
         ),
     })
     .transform(({ argv, host, timeout: timeoutSeconds, undo }) => ({ argv, host, timeoutSeconds, undo }));
 
 const objectives = z
   .strictObject({
-    rto: duration().optional().describe('Promised time to recover.'),
-    rpo: duration().optional().describe('Promised most time lost.'),
+    rto: duration().optional().describe('RTO: maximum time that a recovery may take.'),
+    rpo: duration().optional().describe('RPO: maximum time whose changes may be lost.'),
   })
   .transform(({ rto: rtoSeconds, rpo: rpoSeconds }) => ({ rtoSeconds, rpoSeconds }));
 
@@ -201,7 +207,9 @@ export const watchPresets = { every: '10s', failures: 3 };
 const watch = z
   .strictObject({
     every: duration().prefault(watchPresets.every).describe('Time between two checks of the cluster.'),
-    failures: positive().default(watchPresets.failures).describe('So many failed checks in a row open an incident.'),
+    failures: positive()
+      .default(watchPresets.failures)
+      .describe('This number of failed checks in a row opens an incident.'),
   })
   .transform(({ every: everySeconds, failures }) => ({ everySeconds, failures }));
 
@@ -210,7 +218,7 @@ const cluster = (names: KnownNames) =>
   z
     .strictObject({
       host: filledIn(reference('host', 'hosts', names.hosts)).describe(
-        'Host of its data directory; absent: the only host there is.',
+        'Host of its data directory; absent: the only one that is configured.',
       ),
       connection,
       data_dir: path()
@@ -219,17 +227,17 @@ const cluster = (names: KnownNames) =>
       service: service.optional().describe('How the server is started and stopped.'),
       databases: z.array(databaseName).default([]).describe('Databases that logical policies back up.'),
       catalogue: filledIn(reference('repository', 'repositories', names.repositories)).describe(
-        "Repository of this cluster's records; absent: that of its first policy.",
+        'Repository of the catalogue of this cluster; absent: that of its first policy.',
       ),
       objectives: objectives.prefault({}),
-      watch: watch.optional().describe('Detection of a loss; on with its defaults where data_dir is given.'),
+      watch: watch.optional().describe('Checks whether the cluster answers; on by default if data_dir is given.'),
       backups: named('policy', policySchema(names)).prefault({}).describe('Policies.'),
       recovery: recovery(names).prefault({}),
-      hooks: named('hook', hook(names)).prefault({}).describe('Programs of your own, run by name.'),
+      hooks: named('hook', hook(names)).prefault({}).describe('Your programs that a recovery runs, by name.'),
       checks: named('check', checkSchema()).prefault({}).describe('What is checked after a recovery.'),
       approvals: approvals(names)
         .prefault({})
-        .describe('Who decides, by action; an action without an entry is refused.'),
+        .describe('Who may approve, by action; an action without an entry is refused.'),
       drill: later('drill', 'restore drills'),
     })
     .transform(({ data_dir: dataDir, backups, drill: _drill, ...rest }) => ({ ...rest, dataDir, backups }));

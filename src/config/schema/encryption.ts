@@ -6,11 +6,11 @@ import { argv } from './fields.js';
 import { withHint } from '../problem.js';
 
 const PRIVATE_KEY = withHint(
-  'this is a private key: it may not stand in this file',
-  'name its public key, which `age-keygen -y KEYFILE` prints, and make a new one: this one was seen',
+  'this is a private key: it must not be written in this file',
+  'write its public key, which `age-keygen -y KEYFILE` prints; create a new private key, because this one is exposed',
 );
 
-/** A public key; what is wrong with one is told without repeating it: it may be a private one (F39). */
+/** A public key; what is wrong with one is told without repeating it: it may be a private one. */
 const recipient = z.string().superRefine((text, context) => {
   if (isAgeRecipient(text)) return;
   context.addIssue(
@@ -29,7 +29,7 @@ const identity = z
     command: argv()
       .refine((words) => !words.some(holdsAgeIdentity), PRIVATE_KEY)
       .optional()
-      .describe('Program that prints a private key; its output goes to age and nowhere else.'),
+      .describe('Program that prints a private key; only age gets its output.'),
   })
   .superRefine(({ file, command }, context) => {
     if ((file === undefined) === (command === undefined))
@@ -50,8 +50,8 @@ export const encryptionSchema = z
     recipients: z
       .array(recipient)
       .default([])
-      .describe('Public keys; each of their private keys alone opens the files.'),
-    recipients_file: path().optional().describe('File with further public keys, one a line.'),
+      .describe('Public keys; each of their private keys alone can decrypt the files.'),
+    recipients_file: path().optional().describe('File with further public keys, one on each line.'),
     identity: identity
       .optional()
       .describe('Where this host gets a private key; absent: it cannot read, verify or restore what it writes.'),

@@ -17,14 +17,18 @@ import { encryptionSchema } from './encryption.js';
 
 const retention = z
   .strictObject({
-    days: positive().optional().describe('Backups younger than this stay; 14 where no rule is given.'),
-    count: positive().optional().describe('So many of the newest stay.'),
-    daily: positive().optional().describe('One a day stays, for so many days.'),
-    weekly: positive().optional().describe('One a week stays, for so many weeks.'),
-    monthly: positive().optional().describe('One a month stays, for so many months.'),
-    yearly: positive().optional().describe('One a year stays, for so many years.'),
-    min_proven: positive().default(2).describe('So many verified backups always stay, however old.'),
-    max_deletions: positive().default(10).describe('Most deletions in one run; more is refused.'),
+    days: positive().optional().describe('Backups younger than this are kept; 14 if no rule is given.'),
+    count: positive().optional().describe('This number of the newest backups is kept.'),
+    daily: positive().optional().describe('One backup for each day is kept, for this number of days.'),
+    weekly: positive().optional().describe('One backup for each week is kept, for this number of weeks.'),
+    monthly: positive().optional().describe('One backup for each month is kept, for this number of months.'),
+    yearly: positive().optional().describe('One backup for each year is kept, for this number of years.'),
+    min_proven: positive()
+      .default(2)
+      .describe('This number of the newest verified backups is always kept, whatever their age.'),
+    max_deletions: positive()
+      .default(10)
+      .describe('Maximum number of backups removed in one run; a run that would remove more is refused.'),
   })
   .transform(({ min_proven: minProven, max_deletions: maxDeletions, ...rules }): RetentionConfig => ({
     ...rules,
@@ -45,7 +49,7 @@ const pricesSchema = z
     per_gb_month: z
       .record(z.string(), price)
       .default({})
-      .describe('Price of a GB (2^30 bytes, as Amazon counts) a month by storage class; `DISK` for a directory.'),
+      .describe('Price of a GB (2^30 bytes, as Amazon counts) for a month, by storage class; `DISK` for a directory.'),
     thaw_per_gb: z
       .record(
         z.string(),
@@ -62,18 +66,18 @@ const policyOf = (kind: string, { options, read }: (typeof engineKinds)[string],
     .strictObject({
       engine: z.literal(kind).describe(`Engine: ${Object.keys(engineKinds).join(', ')}.`),
       repository: filledIn(reference('repository', 'repositories', names.repositories)).describe(
-        'Where the files go; absent: the only repository there is.',
+        'Repository of the backups; absent: the only one that is configured.',
       ),
-      enabled: z.boolean().default(true).describe('A disabled policy is skipped, and said to be.'),
-      schedule: schedule.optional().describe('When it runs; absent: only when asked.'),
-      retention: retention.prefault({}).describe('What rotation keeps.'),
+      enabled: z.boolean().default(true).describe('false: the policy makes no backups, and doctor says so.'),
+      schedule: schedule.optional().describe('When backups run; absent: only by command.'),
+      retention: retention.prefault({}).describe('Which backups rotation keeps.'),
       encryption: encryptionSchema
         .optional()
-        .describe('How its files are encrypted; absent: as its repository says, else not.'),
+        .describe('How its files are encrypted; absent: as configured for its repository, otherwise not encrypted.'),
       proof: z
         .enum(['none', 'verify', 'restore'])
         .default('verify')
-        .describe('How a backup is checked after it was taken.'),
+        .describe('How a backup is checked after it was made.'),
       options: options.prefault({}).describe("The engine's own options."),
     })
     .transform(({ options, ...policy }): Omit<PolicyConfig, 'name' | 'cluster'> => ({
@@ -87,17 +91,17 @@ export function policySchema(names: KnownNames) {
   return z.discriminatedUnion('engine', variants as [(typeof variants)[number]]);
 }
 
-/** Schema of an entry under `repositories`, composed from the storage registry: its kind's keys stand beside `type`. */
+/** Schema of an entry under `repositories`, composed from the storage registry: its kind's keys are beside `type`. */
 export function repositorySchema(names: KnownNames) {
   const common = (kind: string) => ({
     type: z.literal(kind).describe(`Kind of storage: ${Object.keys(storageKinds).join(', ')}.`),
     host: reference('host', 'hosts', names.hosts)
       .optional()
-      .describe('The host that owns it; absent: the only host there is.'),
+      .describe('The host that owns it; absent: the only one that is configured.'),
     prices: pricesSchema
       .optional()
-      .describe('What it costs to keep things there, for `storage usage` and plans; absent: no cost is shown.'),
-    encryption: encryptionSchema.optional().describe('How the policies that write to it have their files encrypted.'),
+      .describe('Prices of this storage, for `storage usage` and plans; absent: no cost is shown.'),
+    encryption: encryptionSchema.optional().describe('How files of the policies that write to it are encrypted.'),
   });
   return beside(
     storageKinds,

@@ -16,17 +16,17 @@ export function mediaSchema(names: KnownNames) {
     z
       .strictObject({
         repository: reference('repository', 'repositories', names.repositories).describe(
-          'Repository that holds them, and no backups.',
+          'Repository that contains them, and no backups.',
         ),
         prefix: z
           .string()
           .default('')
           .refine((prefix) => !prefix.startsWith('/'), 'a prefix has no slash in front')
-          .describe('Folder in the repository; absent: all of it.'),
+          .describe('Folder in the repository; absent: the whole repository.'),
         cluster: reference('cluster', 'clusters', names.clusters).describe(
-          'Cluster they belong to: its host does the work, its approvals hold.',
+          'Cluster they belong to; its host does the work, and its approvals apply.',
         ),
-        concurrency: positive().max(48).default(16).describe('Objects under way at once.'),
+        concurrency: positive().max(48).default(16).describe('Objects that are transferred at once.'),
         multipart_copy_above: z
           .string({ error: sizeRule })
           .regex(sizePattern, sizeRule)
@@ -36,7 +36,7 @@ export function mediaSchema(names: KnownNames) {
             `S3 copies no more than ${MOST_IN_ONE_COPY} at once`,
           )
           .transform(parseSize)
-          .describe(`Bigger objects are copied in parts; ${MOST_IN_ONE_COPY} at the most.`),
+          .describe(`Larger objects are copied in parts; at most ${MOST_IN_ONE_COPY}.`),
         objects_query: z
           .strictObject({
             database: text('expected the name of a database').describe('Database of the cluster the query runs in.'),

@@ -40,7 +40,7 @@ const cron = z.string().superRefine((text, context) => {
     return;
   }
   try {
-    if (neverComes(text.trim())) context.addIssue('this cron line never comes');
+    if (neverComes(text.trim())) context.addIssue('this cron line matches no date');
   } catch {
     // Croner refuses it.
     context.addIssue(
@@ -88,14 +88,14 @@ const calendar = z
     const weekdays = day_of_week === undefined ? '*' : [day_of_week].flat().map((day) => days.indexOf(day));
     return [minute, hour, day_of_month ?? '*', months ?? '*', weekdays].map(String).join(' ');
   })
-  .refine((cron) => !neverComes(cron), 'this calendar never comes');
+  .refine((cron) => !neverComes(cron), 'this calendar matches no date');
 
 /** When a policy runs: all of it in UTC. Both spellings are read as one cron line. */
 export const schedule = z
   .strictObject({
     cron: cron.optional().describe('Five fields, UTC.'),
     calendar: calendar.optional().describe('Fields that must all match, UTC.'),
-    catch_up: duration().prefault('6h').describe('A run missed for longer than this is not made up for.'),
+    catch_up: duration().prefault('6h').describe('How late a missed run may still be started.'),
   })
   .superRefine((value, context) => {
     if ((value.cron === undefined) === (value.calendar === undefined)) {

@@ -12,9 +12,9 @@ const host = z
   .strictObject({
     state_dir: path()
       .default('/var/lib/reprise')
-      .describe('Owner-only directory of job records, plans and the approvals ledger.'),
+      .describe('Directory of job records, plans and the ledger, mode 0700.'),
     scratch_dir: filledIn(path()).describe(
-      'Directory for restores that test a backup; absent: scratch below state_dir.',
+      'Directory for restore tests and temporary files; absent: scratch in state_dir.',
     ),
     heavy_slots: positive().max(64).default(1).describe('Backups and verifications that may run at once.'),
     timeouts: z
@@ -22,11 +22,11 @@ const host = z
         heartbeat: duration()
           .optional()
           .describe(
-            'A worker that is silent for so long counts as lost, and another one takes up its steps; default: 10s.',
+            'A worker without a heartbeat for this time counts as lost, and another one continues its activities; default: 10s.',
           ),
       })
       .optional()
-      .describe('How long operations wait for this host.'),
+      .describe('Time-outs of operations that use this host.'),
   })
   .transform((host) => ({
     stateDir: host.state_dir,
@@ -61,9 +61,7 @@ export function configSchema(names: KnownNames) {
       language: z
         .enum(['fr', 'en'])
         .default('en')
-        .describe(
-          'Language of reports and messages; fr is to come: until then it is a warning, and they are in English.',
-        ),
+        .describe('Language of reports and messages. Only en is available in this version; fr gives a warning.'),
       temporal: temporal.prefault({}),
       hosts: filledIn(named('host', host).superRefine(atLeastOne('host'))).describe('Machines with a worker.'),
       repositories: filledIn(

@@ -19,7 +19,7 @@ export type ApprovalVerdict =
   | { readonly accepted: false; readonly code: ErrorCode; readonly reason: string; readonly hint: string };
 
 /**
- * Judges one approval by the cluster's policy (F31, F32). One person counts once, however often they send it. Without
+ * Checks one approval against the cluster's policy. One person counts once, however often they send it. Without
  * signatures the name is asserted: this says who may approve, not that it was them.
  */
 export function checkApproval({ plan, approval, earlier, policy, now }: ApprovalQuestion): ApprovalVerdict {
@@ -43,7 +43,7 @@ export function checkApproval({ plan, approval, earlier, policy, now }: Approval
     return refuse(
       'plan-expired',
       `the plan could be approved until ${plan.approveBy} and it is ${now.toISOString()}`,
-      'send continue: the plan is made again from what is there now, and can then be approved',
+      'send continue (reprise continue): the plan is made again, and then it can be approved',
     );
   }
   const listed = new Set(policy.from.map(personKey));
@@ -53,7 +53,7 @@ export function checkApproval({ plan, approval, earlier, policy, now }: Approval
     return refuse(
       'approval-refused',
       `${person} asked for this recovery and may not approve it too`,
-      `another one of these has to: ${mayApprove(policy, requester).join(', ')}`,
+      `ask one of these people: ${mayApprove(policy, requester).join(', ')}`,
     );
   }
   if (policy.signatures === 'required') return unsigned(plan);
@@ -69,7 +69,7 @@ export function checkApproval({ plan, approval, earlier, policy, now }: Approval
 
 /**
  * Judges what somebody decided on the recovered data, by the policy of the recovery itself: whoever may approve it may
- * open it for writes or send it on to another target (F32). The plan was approved already, so one person is enough.
+ * open it for writes or send it on to another target. The plan was approved already, so one person is enough.
  */
 export function checkDecision(
   plan: ApprovablePlan,
@@ -134,7 +134,7 @@ function isExcluded(by: string, requester: string, policy: ApprovalPolicy): bool
 }
 
 function unlisted(reason: string, policy: ApprovalPolicy): ApprovalVerdict {
-  return refuse('approval-refused', reason, `one of these has to: ${policy.from.join(', ')}`);
+  return refuse('approval-refused', reason, `ask one of these people: ${policy.from.join(', ')}`);
 }
 
 function unsigned({ binding }: ApprovablePlan): ApprovalVerdict {
@@ -152,7 +152,7 @@ function refuse(code: ErrorCode, reason: string, hint: string): ApprovalVerdict 
 /** The very lines to paste, with the one thing nobody can guess left in capitals. */
 export function linesToAdd(action: string, cluster: string): string {
   return [
-    'add these lines to reprise.yml, put in who may approve, restart the workers and send continue:',
+    'add these lines to reprise.yml, enter who may approve, restart the workers and send continue:',
     'clusters:',
     `  ${cluster}:`,
     '    approvals:',

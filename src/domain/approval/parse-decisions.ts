@@ -27,7 +27,7 @@ function parseDecision<K extends string>(
   return value as Record<K, string>;
 }
 
-/** Shape of an approval; whether policy accepts it is judged on the host that holds the plan. */
+/** Shape of an approval; whether the policy accepts it is checked on the host that holds the plan. */
 export function parseApproval(raw: unknown): Approval | { problem: string } {
   const parsed = parseDecision(raw, ['plan', 'by', 'reason']);
   if ('problem' in parsed) return { problem: parsed.problem };

@@ -10,7 +10,7 @@ export interface AdoptionPreview {
   readonly unlisted?: number;
 }
 
-/** A history takes 2 MB in one payload (F40): so many of a list are named. */
+/** A history takes 2 MB in one payload: so many of a list are named. */
 const NAMED = 1000;
 
 export interface AdoptionLine {

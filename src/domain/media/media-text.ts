@@ -88,7 +88,7 @@ export function mediaReport(
   const { binding } = plan;
   return [
     `# ${markdownText(mediaTitle(plan))}`,
-    `Plan ${markdownCode(plan.digest)} of ${plan.createdAt}, requested by ${markdownText(binding.requester)}, carried out by ${at}.`,
+    `Plan ${markdownCode(plan.digest)} of ${plan.createdAt}, requested by ${markdownText(binding.requester)}, executed by ${at}.`,
     approvals.length === 0
       ? 'No policy asks for an approval of this.'
       : approvals

@@ -69,7 +69,7 @@ export type MediaTask = z.infer<typeof mediaTask>;
 export const mediaOrder = z.strictObject({ media: name, task: mediaTask }).readonly();
 export type MediaOrder = z.infer<typeof mediaOrder>;
 
-/** `sample`: so many images are decoded for real. */
+/** `sample`: number of images that are decoded. */
 export const mediaVerificationOrder = z.strictObject({ media: name, sample: count }).readonly();
 export type MediaVerificationOrder = z.infer<typeof mediaVerificationOrder>;
 

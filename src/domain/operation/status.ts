@@ -34,7 +34,7 @@ export interface OperationStatusView {
   readonly state: OperationState;
   /** What a person is waited for, in words, with what to type next; null where nothing is. */
   readonly waitingFor: string | null;
-  /** Digest of the plan under decision or under way. */
+  /** Digest of the plan that waits for approval or under way. */
   readonly plan: string | null;
   readonly phase: string;
   readonly phases: readonly PhaseTime[];

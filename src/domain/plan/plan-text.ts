@@ -161,7 +161,7 @@ function facts({ binding, observed, approveBy, digest }: Plan): Fact[] {
 }
 
 function undoInWords([hook, undo]: readonly [string, string]): Value {
-  return { text: `${hook} by ${undo}, also where the recovery is given up before the live data is touched` };
+  return { text: `${hook} by ${undo}, also if the recovery ends before the live data is touched` };
 }
 
 /** What is approved. */

@@ -21,7 +21,7 @@ export function planWarnings(
     ...(host !== cluster.host ? onAnotherHost(terms, method, request.sourceAnswers) : []),
     ...(host === cluster.host && salvageFrom
       ? [
-          `an earlier recovery was given up: WAL that was not archived is taken from the old data that it kept, ${salvageFrom}`,
+          `an earlier recovery was not completed: WAL that was not archived is taken from the old data that it kept, ${salvageFrom}`,
         ]
       : []),
     ...(replacesRunningServer ? ['the server is running: it is stopped, and its data directory is replaced'] : []),

@@ -25,7 +25,7 @@ export interface PlannedBackup {
 /** What is replaced and where the old one goes: read by the person who approves. */
 export interface Replacement {
   readonly what: string;
-  /** Null: nowhere. It is overwritten where it lies, and lost. */
+  /** Null: nowhere. It is overwritten where it is, and lost. */
   readonly keptAs: string | null;
   /** Copied there and then emptied; absent: renamed. */
   readonly copied?: true;

@@ -6,13 +6,13 @@ export const stepNames = {
   startServer: 'start the server',
   stopServer: 'stop the old server',
   salvage: 'salvage WAL that was not archived',
-  moveOldData: 'put the old data aside',
+  moveOldData: 'move the old data',
   restoreFiles: 'restore files',
   replay: 'replay WAL',
-  media: 'recover media',
+  media: 'restore media',
   runChecks: 'run checks',
   promote: 'promote',
-  rearm: 'arm archiving again',
+  rearm: 'start archiving again',
   restoreBeside: 'restore beside the live databases',
   swap: 'swap the databases',
 } as const;
@@ -107,7 +107,7 @@ function goOn(binding: Plan['binding']): string {
   const place = `${targetOf(binding)}${policy === 'none' ? '' : ` --policy ${policy}`}${into === 'in-place' ? '' : ` --into ${into}`}${pause ? ' --pause' : ''}${media ? ` --with-media ${media.name}` : ''}`;
   const from =
     method === 'data-directory' && into === 'in-place'
-      ? `, which takes WAL that was not archived from what was ${losesOldData(binding) ? 'saved' : 'put aside'}`
+      ? `, which takes WAL that was not archived from ${losesOldData(binding) ? 'what was saved' : 'the old data'}`
       : '';
   return `To continue: \`reprise recover ${cluster}${place}\` makes a new plan${from}.`;
 }

@@ -86,7 +86,7 @@ export function planThaw(
 }
 
 /** How often to look whether all is readable, in seconds: some twenty looks until it should be, and no history too long. */
-export function thawLookSeconds(hours: number): number {
+export function thawPollSeconds(hours: number): number {
   return Math.round(Math.min(1800, Math.max(30, (hours * 3600) / 24)));
 }
 

@@ -12,7 +12,7 @@ export interface RetentionInput {
   readonly aheadMs?: number | null;
   /** Ids of backups that running work uses. */
   readonly pinned: ReadonlySet<string>;
-  /** UTC ISO-8601 by id: until when the storage itself lets nobody remove them (F14). */
+  /** UTC ISO-8601 by id: until when the storage itself lets nobody remove them. */
   readonly locked?: ReadonlyMap<string, string>;
 }
 
@@ -32,8 +32,8 @@ interface Refused {
 const clockToleranceMs = 60_000;
 
 /**
- * What rotation keeps and removes, with the reason for each backup (B3, F27, F30). The rules are a union, as in
- * restic's `forget`: a backup stays if one of them keeps it. Databases of a logical policy are judged apart, each as if
+ * What rotation keeps and removes, with the reason for each backup. The rules are a union, as in
+ * restic's `forget`: a backup stays if one of them keeps it. Databases of a logical policy are evaluated apart, each as if
  * it were alone. Times are compared in UTC.
  */
 export function planRetention({
@@ -82,7 +82,7 @@ function judgeGroup(
     if (isHeld(backup, now)) keep(backup, backup.heldUntil === 'infinity' ? 'held' : `held until ${backup.heldUntil}`);
     if (pinned.has(backup.id)) keep(backup, 'in use');
     const until = locked.get(backup.id);
-    if (until !== undefined) keep(backup, `locked by its bucket until ${until}`);
+    if (until !== undefined) keep(backup, `object lock until ${until}`);
   }
   keepProven(group, retention, keep);
   keepChains(group, reasons, keep);
@@ -96,19 +96,19 @@ function keepProven(group: readonly Backup[], retention: RetentionConfig, keep: 
   const proven = group.filter((backup) => isProven(backup, sound));
   const [newest] = proven;
   if (newest === undefined) {
-    for (const backup of group) keep(backup, 'nothing is proven yet');
+    for (const backup of group) keep(backup, 'no backup is verified yet');
     return;
   }
   const best = proven.find(({ proven: proof }) => proof?.level === 'restored') ?? newest;
-  keep(best, best.proven?.level === 'restored' ? 'newest restored backup' : 'newest verified backup');
+  keep(best, best.proven?.level === 'restored' ? 'newest restore-tested backup' : 'newest verified backup');
   const { minProven } = retention;
   for (const backup of proven.slice(0, minProven))
-    keep(backup, minProven === 1 ? 'newest proven' : `one of the ${minProven} newest proven`);
+    keep(backup, minProven === 1 ? 'newest verified' : `one of the ${minProven} newest verified`);
   if (proven.length < minProven) {
-    for (const backup of group) keep(backup, `fewer than ${minProven} are proven yet`);
+    for (const backup of group) keep(backup, `fewer than ${minProven} are verified yet`);
   }
   for (const backup of group) {
-    if (isGood(backup) && timeOf(backup) > timeOf(newest)) keep(backup, 'newer than the newest proven');
+    if (isGood(backup) && timeOf(backup) > timeOf(newest)) keep(backup, 'newer than the newest verified');
   }
 }
 
@@ -185,7 +185,7 @@ function whyRemoved(backup: Backup, retention: RetentionConfig): string {
 function clockSkew(aheadMs: number | null): Refused | null {
   if (aheadMs === null || Math.abs(aheadMs) <= clockToleranceMs) return null;
   return {
-    reason: `the clock of this host is ${durationInWords(Math.abs(aheadMs) / 1000)} ${aheadMs > 0 ? 'ahead of' : 'behind'} Temporal's: one of them has jumped`,
+    reason: `the clock of this host is ${durationInWords(Math.abs(aheadMs) / 1000)} ${aheadMs > 0 ? 'ahead of' : 'behind'} Temporal's: one of them is wrong`,
     hint: 'set the clocks right, on this host and on that of Temporal, then rotate again',
   };
 }
@@ -198,7 +198,7 @@ function clockJump(newestFirst: readonly Backup[], now: Date): Refused | null {
   const ahead = latest - now.getTime();
   if (ahead <= clockToleranceMs) return null;
   return {
-    reason: `the newest backup is dated ${durationInWords(ahead / 1000)} in the future: a clock has jumped`,
+    reason: `the newest backup is dated ${durationInWords(ahead / 1000)} in the future: a clock is wrong`,
     hint: 'set the clock of this host (and of the one that made the backup) right, then rotate again',
   };
 }
@@ -206,7 +206,7 @@ function clockJump(newestFirst: readonly Backup[], now: Date): Refused | null {
 function tooMany(count: number, most: number): Refused {
   return {
     reason: `${count} backups would be removed, more than the ${most} allowed in one run`,
-    hint: 'look at reprise rotate --dry-run; if that is what you want, raise retention.max_deletions for one run',
+    hint: 'see reprise rotate --dry-run; if all of them should be removed, raise retention.max_deletions for one run',
   };
 }
 

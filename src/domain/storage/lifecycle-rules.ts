@@ -33,7 +33,7 @@ export function promisesOf(policy: PolicyConfig, cluster: Pick<ClusterConfig, 'o
   );
 }
 
-/** What is promised of a backup that is there: a hold, or that it is one of the newest proven ones (F13). */
+/** What is promised of a backup that is there: a hold, or that it is one of the newest proven ones. */
 export function promisesOfBackups(
   backups: readonly Backup[],
   policy: PolicyConfig,
@@ -96,14 +96,14 @@ export function checkLifecycle(
         if (rtoSeconds === undefined)
           notes.push({
             level: 'warning',
-            text: `${where}, while ${promise} still counts: such a recovery begins with a thaw of ${hours} or more`,
-            hint: 'set objectives.rto, and this is checked',
+            text: `${where}, and the backup is kept longer (${promise}): its recovery begins with a thaw of ${hours} or more`,
+            hint: 'set objectives.rto, so that this can be checked',
           });
         else if (thaw.hours * 3600 > rtoSeconds) {
           refusals.push({
             ...{ rule: where, promise: `${promise}, objectives.rto ${durationInWords(rtoSeconds)}` },
-            text: `${where} puts out of reach what is promised (${promise}): a thaw takes ${hours} at best (${thaw.tier}), objectives.rto allows ${durationInWords(rtoSeconds)}`,
-            hint: `${rule.ours ? 'raise the days of that rule in `lifecycle`' : 'change or remove that rule'}${Number.isFinite(promised) ? ` to ${promised} or more` : ''}, or shorten the retention, or give the recovery more time`,
+            text: `${where}, and the backup is kept longer (${promise}): a thaw takes at least ${hours} (${thaw.tier}), objectives.rto allows ${durationInWords(rtoSeconds)}`,
+            hint: `${rule.ours ? 'raise the days of that rule in `lifecycle`' : 'change or remove that rule'}${Number.isFinite(promised) ? ` to ${promised} or more` : ''}, or shorten the retention, or raise objectives.rto`,
           });
         }
       }
@@ -131,8 +131,8 @@ export function checkSmallFiles(
     return [
       {
         level: 'warning' as const,
-        text: `rule ${name}: ${archive.storageClass} after ${archive.days} days takes along what has to be readable at once, records and manifests too big to be spared: ${named}`,
-        hint: 'such a backup can then be recovered only after its manifest was thawed by hand: copy these files onto themselves before (aws s3 cp --metadata-directive REPLACE), which makes them new, or narrow that rule by ObjectSizeGreaterThan',
+        text: `rule ${name}: ${archive.storageClass} after ${archive.days} days also moves records and manifests, which must be readable at once: ${named}`,
+        hint: 'afterwards such a backup can be recovered only when its manifest is thawed by hand. Before that, copy these files onto themselves (aws s3 cp --metadata-directive REPLACE), which makes them new, or limit that rule with ObjectSizeGreaterThan',
       },
     ];
   });
@@ -145,7 +145,7 @@ function expiration(
   policies: readonly PolicyConfig[],
 ): StorageRefusal[] {
   const where = `rule ${rule.name}: removes objects after ${days} days`;
-  const hint = 'remove that rule, or keep it off this prefix: Reprise alone decides which backups go';
+  const hint = 'remove that rule, or exclude this prefix from it: only Reprise may remove backups';
   const broken = promises.filter((promise) => promise.days > days).map(({ promise }) => promise);
   const always = policies.map(
     (policy) => `policy ${policy.cluster}/${policy.name}: retention.min_proven ${policy.retention.minProven}`,
@@ -153,7 +153,7 @@ function expiration(
   return [...broken, ...always].map((promise) => ({
     rule: where,
     promise,
-    text: `${where}, which breaks what is promised (${promise})`,
+    text: `${where}, but these backups must be kept (${promise})`,
     hint,
   }));
 }
@@ -166,7 +166,7 @@ function noncurrent(rule: AgeRule, promises: readonly StoragePromise[]): Storage
   return [
     {
       level: 'warning',
-      text: `rule ${rule.name}: noncurrent versions go after ${days} days, while retention reaches back ${longest} days: what was removed by mistake can be recovered for ${days} days only`,
+      text: `rule ${rule.name}: noncurrent versions are removed after ${days} days, and retention is ${longest} days: what was removed by mistake can be recovered for ${days} days only`,
       hint: 'raise lifecycle.noncurrent_expire_days if that is too short',
     },
   ];

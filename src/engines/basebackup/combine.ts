@@ -5,7 +5,7 @@ import { sizeInWords } from '../../domain/text/text.js';
 import { freeBytes } from '../../postgres/server/disk.js';
 import { makeHostScratch } from '../../postgres/server/scratch-directory.js';
 import { runProgram } from '../../process/exec/run-program.js';
-import { emptyDirectory, isThrownAway } from '../shared/claim-directory.js';
+import { emptyDirectory, isRestoredDirectoryGone } from '../shared/claim-directory.js';
 import type { EngineContext } from '../engine.js';
 import type { FetchedFiles } from './fetch-files.js';
 import type { BaseManifest } from './manifest.js';
@@ -44,9 +44,9 @@ export async function combine(
   const inputs = chain.map(({ manifest }) => join(root, manifest.label));
   const parts = chain.flatMap(({ manifest, files }, index) => partsOf(manifest, files, inputs[index] ?? root));
   for (const { into } of parts) await ownDirectory(context, into);
-  const resultIsGone = (): Promise<boolean> => isThrownAway(dataDir);
+  const resultIsGone = (): Promise<boolean> => isRestoredDirectoryGone(dataDir);
   const unpackedIsGone = async (): Promise<boolean> =>
-    (await isThrownAway(dataDir)) && (await isThrownAway(inputs.at(-1) ?? root));
+    (await isRestoredDirectoryGone(dataDir)) && (await isRestoredDirectoryGone(inputs.at(-1) ?? root));
   await unpack(context, `unpack-${label}`, { parts, clear: () => removeTree(root), resultIsGone: unpackedIsGone });
   for (const [index, { files }] of chain.entries()) {
     const copy = join(inputs[index] ?? root, PG_MANIFEST);

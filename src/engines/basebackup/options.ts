@@ -10,7 +10,7 @@ export const basebackupOptions = z.strictObject({
     .enum(['receivewal', 'archive_command'])
     .default('archive_command')
     .describe(
-      'How WAL gets into the repository; archive_command: the server pushes each full segment; receivewal: a worker fetches it as it is written, by a replication slot.',
+      'How WAL gets into the repository; archive_command: the server archives each completed segment; receivewal: a worker receives WAL as it is written, through a replication slot.',
     ),
   slot: z
     .string()
@@ -27,7 +27,7 @@ export const basebackupOptions = z.strictObject({
     .string()
     .regex(/^[1-9]\d{1,6}[kM]$/, 'expected a rate from 32k to 1024M, bytes a second')
     .optional()
-    .describe('Most bytes a second read from the server, such as 50M; absent: as fast as it goes.'),
+    .describe('Maximum rate of reading from the server, in bytes per second, such as 50M; absent: no limit.'),
   full_every: duration()
     .optional()
     .describe(
@@ -35,7 +35,7 @@ export const basebackupOptions = z.strictObject({
     ),
   archive_timeout: duration()
     .default('60s')
-    .describe('How long a backup waits for its stop WAL to be in the repository before it counts as failed.'),
+    .describe('How long a backup waits for its last WAL segment to be in the repository before it counts as failed.'),
 });
 
 /** What the engine reads from `policy.options`. */

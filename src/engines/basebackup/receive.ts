@@ -80,10 +80,10 @@ export async function receiveWal(
       // It connects again by itself for as long as it lives, and one that was killed is started again, however often.
       maxStarts: UNLIMITED,
       // With another address, role or slot in the config the one that runs would go on with what it began with.
-      keepsUp: true,
+      restartsOnChange: true,
       classifyExit: () => Promise.resolve('retry'),
       progress: () => Promise.resolve(progress),
-      leave: left.signal,
+      detachSignal: left.signal,
     });
   } catch (error) {
     if (error !== ALL_STORED) throw error;

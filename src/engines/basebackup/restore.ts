@@ -4,7 +4,7 @@ import type { Backup } from '../../domain/backup/backup.js';
 import { RepriseError } from '../../domain/errors.js';
 import { writeFileAtomic } from '../../files/atomic-file.js';
 import { giveTo } from '../../files/directories.js';
-import { claimDirectory, emptyDirectory, isThrownAway } from '../shared/claim-directory.js';
+import { claimDirectory, emptyDirectory, isRestoredDirectoryGone } from '../shared/claim-directory.js';
 import type { EngineContext, RestoreFilesRequest } from '../engine.js';
 import { combine } from './combine.js';
 import type { Link } from './combine.js';
@@ -77,7 +77,7 @@ async function unpackFull(
     parts,
     ownLinks,
     clear,
-    resultIsGone: () => isThrownAway(dataDir),
+    resultIsGone: () => isRestoredDirectoryGone(dataDir),
   });
 }
 

@@ -14,21 +14,21 @@ import { walKey } from './names.js';
 import { ownDirectory } from './unpack.js';
 import { archivedNames, fetchSegment, usableBeginnings, walArchive } from './wal-archive.js';
 
-/** Below the data directory, where the server's restore_command stands: it goes with it, and is taken away after a recovery. */
+/** Below the data directory, the working directory of the server's restore_command. Removed after a recovery. */
 export const PREFETCHED = 'reprise_wal';
-/** File in there with the names of all that comes, a line each: the server waits for these. */
+/** File in it with the names of all files that are or will be copied, one a line: the restore_command waits for these. */
 export const LISTED = 'listed';
-/** File in there with the name that the server asked for last. */
+/** File in it with the name that the server asked for last. */
 export const ASKED = 'asked';
-/** Segments on their way at once: more would only share the line. */
+/** Segments copied at once: more would only share the bandwidth. */
 const AT_ONCE = 8;
-/** So many segments are brought before the server asks for them: a target that is near does not bring a week of WAL. */
+/** So many segments are copied before the server asks for them: for a target that is near, not a week of WAL. */
 const AHEAD = 32;
 const POLL_MS = 50;
 
 /**
- * Brings archived WAL beside the files of a server that recovers, many segments at once and ahead of it, while it
- * replays: its restore_command is a local copy, and waits for what is on its way. What is there already stays.
+ * Copies archived WAL into the data directory of a server that recovers, several segments at once and ahead of its replay.
+ * Its restore_command copies from there, and waits for a file that is still being copied. Files that are there stay.
  */
 export async function prefetchWal(context: ReadContext, dataDir: string): Promise<WalPrefetch> {
   const directory = join(dataDir, PREFETCHED);
@@ -41,18 +41,18 @@ export async function prefetchWal(context: ReadContext, dataDir: string): Promis
   );
   const list = (there: readonly string[]): Promise<void> =>
     writeFileAtomic(join(directory, LISTED), there.map((name) => `${name}\n`).join(''), context.user);
-  for (const name of histories) await bringHistory(context, name, directory);
+  for (const name of histories) await copyHistory(context, name, directory);
   await list([...histories, ...segments]);
   return {
-    bring: (signal) => bringSegments(context, segments, directory, signal),
+    copy: (signal) => copySegments(context, segments, directory, signal),
     close: async () => list((await readdir(directory)).filter((name) => names.includes(name))),
   };
 }
 
-/** Bytes that {@link prefetchWal} brings at the most. */
+/** Bytes that {@link prefetchWal} copies at most. */
 export async function prefetchBytes(context: ReadContext, { wal, segmentBytes }: BaseManifest): Promise<number> {
   const first = parseSegmentName(wal.start, segmentBytes).number;
-  // Of every timeline: which of them is followed, the server decides.
+  // Of every timeline, because the server decides which one it follows.
   const needed = (await walArchive(context)).segments.filter(
     (name) => parseSegmentName(name, segmentBytes).number >= first,
   );
@@ -62,7 +62,7 @@ export async function prefetchBytes(context: ReadContext, { wal, segmentBytes }:
 const byPlace = (a: string, b: string): number =>
   segmentIndex(a) < segmentIndex(b) ? -1 : segmentIndex(a) > segmentIndex(b) ? 1 : 0;
 
-async function bringSegments(
+async function copySegments(
   context: ReadContext,
   segments: readonly string[],
   directory: string,
@@ -70,7 +70,7 @@ async function bringSegments(
 ): Promise<void> {
   const asked = async (): Promise<string> =>
     segmentIndex((await readFile(join(directory, ASKED), 'utf8').catch(() => '')).trim());
-  /** Resolves when the server has asked for this place, or one behind it; false where nobody waits for that any more. */
+  /** Resolves to true when the server has asked for this segment or a later one; to false when the signal is aborted. */
   const isAsked = async (place: string): Promise<boolean> => {
     for (; !signal.aborted; await sleep(POLL_MS)) if ((await asked()) >= place) return true;
     return false;
@@ -84,8 +84,8 @@ async function bringSegments(
     async ([index, name]) => {
       const asksFor = needed[Math.max(0, index - AHEAD)] ?? name;
       if (there.has(name) || !(await isAsked(segmentIndex(asksFor)))) return;
-      await bringSegment(context, name, directory, signal).catch(async (error: unknown) => {
-        // One that is damaged counts when the server needs it: its target may lie before.
+      await copySegment(context, name, directory, signal).catch(async (error: unknown) => {
+        // A damaged segment is an error only when the server needs it: its target may be before.
         if (
           signal.aborted ||
           (isRepriseError(error) && error.code === 'wal-gap' && !(await isAsked(segmentIndex(name))))
@@ -98,15 +98,15 @@ async function bringSegments(
   );
 }
 
-/** It appears whole, and as a file that the server may read. */
-async function bringSegment(context: ReadContext, name: string, directory: string, signal: AbortSignal): Promise<void> {
+/** The file appears whole, and owned by the server's user. */
+async function copySegment(context: ReadContext, name: string, directory: string, signal: AbortSignal): Promise<void> {
   const coming = join(directory, `${name}.coming`);
   await fetchSegment(context, name, coming, signal);
   await giveTo(coming, context.user);
   await rename(coming, join(directory, name));
 }
 
-async function bringHistory(context: ReadContext, name: string, directory: string): Promise<void> {
+async function copyHistory(context: ReadContext, name: string, directory: string): Promise<void> {
   const content = await text((await context.storage.open(walKey(context, name))).pipe(createGunzip()));
   await writeFileAtomic(join(directory, name), content, context.user);
 }

@@ -81,7 +81,7 @@ async function namesIn(directory: string): Promise<readonly string[]> {
     throw new RepriseError(
       'not-found',
       `the folder ${directory} cannot be read on this host (${code})`,
-      'name the folder as it lies on the host of the cluster',
+      'name the folder by its path on the host of the cluster',
     );
   }
 }

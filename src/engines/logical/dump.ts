@@ -23,7 +23,7 @@ import type { BackupFiles } from './names.js';
 import type { LogicalOptions } from './options.js';
 import { expectedSize } from './preflight.js';
 import { readDatabaseFacts } from './database-facts.js';
-import { besideInventory } from './snapshot.js';
+import { withInventory } from './snapshot.js';
 import { LOCK_WAIT_TIMEOUT, STALL_TIMEOUT_MS, toolMajor } from './tools.js';
 import { uploadOutput } from './upload.js';
 
@@ -39,7 +39,7 @@ interface Dumping {
 
 /**
  * Dumps one database and publishes it: dump, roles, and last the manifest that makes them a backup. Each step
- * leaves a file behind that the next attempt finds, so that an attempt cut off anywhere is taken up there.
+ * leaves a file that the next attempt finds: it continues wherever an attempt was interrupted.
  *
  * @throws RepriseError `storage-full`, `privilege-missing`, `conflict` where another operation has the
  *   name, `tool-failed`; nothing partial is left then
@@ -111,15 +111,16 @@ async function makeDump(dumping: Dumping): Promise<DumpManifest> {
   const {
     result: { job: result, written },
     inventory,
-  } = await besideInventory(connection, database, context.signal, (snapshot) => runPgDump(dumping, snapshot)).catch(
+  } = await withInventory(connection, database, context.signal, (snapshot) => runPgDump(dumping, snapshot)).catch(
     removedIf(toolHasEnded),
   );
   const dump = written ?? (await fingerprint(context, incoming.dump, `reading back ${database}`));
-  await readTableOfContents(context, file).catch(removedIf(isVerdict));
+  await readTableOfContents(context, file).catch(removedIf(showsDumpUnusable));
   // A dump that an earlier attempt started is of another snapshot than the one just counted.
   const counted = result.attached ? null : inventory;
   const countedIn = counted !== null ? 'snapshot' : canRead(context, file) ? 'dump' : 'nowhere';
-  const inDump = countedIn === 'dump' ? await countOnHost({ ...dumping, dump, facts }).catch(removedIf(isVerdict)) : [];
+  const inDump =
+    countedIn === 'dump' ? await countOnHost({ ...dumping, dump, facts }).catch(removedIf(showsDumpUnusable)) : [];
   return {
     schemaVersion: 1,
     engine: LOGICAL,
@@ -139,7 +140,7 @@ async function makeDump(dumping: Dumping): Promise<DumpManifest> {
 }
 
 /** pg_restore read the dump and ended by itself, or nobody wants it any more; that it could not be read says nothing of it. */
-function isVerdict(error: unknown): boolean {
+function showsDumpUnusable(error: unknown): boolean {
   return isRepriseError(error) && (typeof error.details['code'] === 'number' || error.code === 'job-cancelled');
 }
 

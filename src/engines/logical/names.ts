@@ -1,7 +1,7 @@
 import type { PolicyFolder } from '../shared/policy-folder.js';
 import { labelTime, operationMark, policyPrefix } from '../shared/policy-folder.js';
 
-/** Where the files of one backup lie, as keys of the repository. The manifest is the commit marker. */
+/** Where the files of one backup are, as keys of the repository. The manifest is the commit marker. */
 export interface BackupFiles {
   readonly dump: string;
   readonly globals: string;

@@ -7,7 +7,7 @@ export const logicalOptions = z.strictObject({
     .min(0)
     .max(9)
     .optional()
-    .describe('Compression level of pg_dump -Z; absent: the level pg_dump itself takes.'),
+    .describe('Compression level of pg_dump -Z; absent: the default of pg_dump.'),
   restore_jobs: z
     .int({ error: 'expected a number of jobs from 1 to 64' })
     .min(1)

@@ -22,7 +22,7 @@ export interface Inventory {
  *
  * @throws what `work` throws
  */
-export async function besideInventory<T>(
+export async function withInventory<T>(
   connection: ConnectionConfig,
   database: string,
   signal: AbortSignal,

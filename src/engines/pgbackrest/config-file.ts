@@ -11,7 +11,7 @@ import type { PgbackrestOptions } from './options.js';
 /** Options of one stanza as pgbackrest.conf gives them; a stanza's own go before `[global]`. Holds secrets: never shown. */
 export type ConfigFile = ReadonlyMap<string, string>;
 
-/** Where a repository lies that does not say. */
+/** Where pgBackRest keeps a repository whose configuration names no path. */
 export const DEFAULT_REPOSITORY = '/var/lib/pgbackrest';
 
 /**

@@ -4,7 +4,7 @@ import { durationPattern, durationRule, parseDuration } from '../../domain/text/
 
 const duration = () => z.string({ error: durationRule }).regex(durationPattern, durationRule);
 
-/** `options` of a policy with the engine `pgbackrest`: where its files go stands in pgbackrest.conf. */
+/** `options` of a policy with the engine `pgbackrest`: where its files go is in pgbackrest.conf. */
 export const pgbackrestOptions = z.strictObject({
   // pgBackRest makes directories of this name in its repository.
   stanza: z
@@ -20,7 +20,7 @@ export const pgbackrestOptions = z.strictObject({
   diff_every: duration().optional().describe('Age of the last diff or full at which auto takes a diff; absent: incr.'),
   archive_timeout: duration()
     .default('60s')
-    .describe('How long a backup waits for its stop WAL to be archived before it counts as failed.'),
+    .describe('How long a backup waits for its last WAL segment to be archived before it counts as failed.'),
 });
 
 /** What the engine reads from `policy.options`; `config` is absolute. */

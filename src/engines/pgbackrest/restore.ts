@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { RepriseError } from '../../domain/errors.js';
-import { claimDirectory, isThrownAway } from '../shared/claim-directory.js';
+import { claimDirectory, isRestoredDirectoryGone } from '../shared/claim-directory.js';
 import type { EngineContext, RestoreFilesRequest } from '../engine.js';
 import { readConfigFile } from './config-file.js';
 import { readInfo, readTablespaces } from './info.js';
@@ -42,12 +42,12 @@ export async function restoreFiles(context: EngineContext, request: RestoreFiles
       ...tablespaces.map((oid) => `--tablespace-map=${oid}=${join(tablespaceDir, String(oid))}`),
       ...(await spoolOptions(context, dataDir)),
     ],
-    resultIsGone: () => isThrownAway(dataDir),
+    resultIsGone: () => isRestoredDirectoryGone(dataDir),
     totalBytes: stored.databaseBytes,
   });
 }
 
-/** An empty manifest before anything else: from its first file on, an interrupted restore can be taken up. */
+/** An empty manifest before anything else: from its first file on, an interrupted restore can be continued. */
 async function seedManifest(context: EngineContext, directory: string): Promise<void> {
   const names = await readdir(directory);
   // Old data without its PG_VERSION would not be taken for a data directory either.

@@ -9,7 +9,7 @@ import type { EngineContext } from '../engine.js';
 
 /**
  * Makes a directory to restore into this operation's own, or sees that it is, so that an attempt may go on in it or clear
- * it. The claim lies in the state directory, because a restore may remove every file that is not of the backup, and names
+ * it. The claim is in the state directory, because a restore may remove every file that is not of the backup, and names
  * the directory's inode: another one that took its place is not ours.
  * @throws RepriseError `path-refused` for a directory that is neither empty nor this operation's own
  */
@@ -32,7 +32,7 @@ export async function claimDirectory(context: EngineContext, directory: string, 
 }
 
 /** Whether a restored data directory is there no more, told by the file that every tool writes last. */
-export async function isThrownAway(dataDir: string): Promise<boolean> {
+export async function isRestoredDirectoryGone(dataDir: string): Promise<boolean> {
   return stat(join(dataDir, 'global', 'pg_control')).then(
     () => false,
     (error: unknown) => {

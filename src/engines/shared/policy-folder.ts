@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { RepriseError } from '../../domain/errors.js';
 
-/** Cluster and policy whose folder of a repository a key lies in. */
+/** Cluster and policy whose folder of a repository a key is in. */
 export interface PolicyFolder {
   readonly cluster: { readonly name: string };
   readonly policy: { readonly name: string };

@@ -28,7 +28,7 @@ export async function digestOfConfig(path: string): Promise<string> {
     throw new RepriseError(
       'config-invalid',
       `${path} is missing, or the worker may not read it`,
-      'put it back as it was approved; another one needs another plan',
+      'put it back as it was approved; with another file, make a new plan',
     );
   });
   return createHash('sha256').update(content).digest('hex');

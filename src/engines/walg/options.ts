@@ -2,10 +2,10 @@ import { z } from 'zod';
 import { path } from '../../domain/fields.js';
 import { durationPattern, durationRule, parseDuration } from '../../domain/text/units.js';
 
-/** `options` of a policy with the engine `walg`: where its files go stands in WAL-G's own environment file. */
+/** `options` of a policy with the engine `walg`: where its files go is in WAL-G's own environment file. */
 export const walgOptions = z.strictObject({
   env_file: path().describe(
-    'File with the settings of WAL-G, one KEY=value a line: WALG_S3_PREFIX, AWS_ACCESS_KEY_ID, ... Mode 0600 where it holds a secret.',
+    'File with the settings of WAL-G, one KEY=value on each line: WALG_S3_PREFIX, AWS_ACCESS_KEY_ID, ... Mode 0600 if it contains a secret.',
   ),
   binary: z
     .string()
@@ -16,7 +16,7 @@ export const walgOptions = z.strictObject({
     .string({ error: durationRule })
     .regex(durationPattern, durationRule)
     .default('60s')
-    .describe('How long a backup waits for its stop WAL to be archived before it counts as failed.'),
+    .describe('How long a backup waits for its last WAL segment to be archived before it counts as failed.'),
 });
 
 /** What the engine reads from `policy.options`; `envFile` is absolute. */

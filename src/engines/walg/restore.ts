@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { RepriseError } from '../../domain/errors.js';
-import { claimDirectory, emptyDirectory, isThrownAway } from '../shared/claim-directory.js';
+import { claimDirectory, emptyDirectory, isRestoredDirectoryGone } from '../shared/claim-directory.js';
 import type { EngineContext, RestoreFilesRequest } from '../engine.js';
 import type { WalgBackup } from './backup-list.js';
 import { readBackupList } from './backup-list.js';
@@ -50,6 +50,6 @@ export async function fetchBackup(
     step,
     args: ['backup-fetch', directory, chosen.stored.label],
     cleanUp: () => emptyDirectory(directory),
-    resultIsGone: () => isThrownAway(directory),
+    resultIsGone: () => isRestoredDirectoryGone(directory),
   });
 }

@@ -114,7 +114,7 @@ async function inScratch(
     await remove();
     return verdict;
   } catch (error) {
-    // Kept where it was interrupted: a job may still write there, and the next attempt takes it up.
+    // Kept where it was interrupted: a job may still write there, and the next attempt continues with it.
     const isInterrupted = !toolHasEnded(error) && (context.signal.aborted || isTriedAgain(error));
     if (!isInterrupted) await remove();
     throw error;

@@ -46,7 +46,7 @@ export async function sendMail({ message, secret, signal }: SendContext, options
   });
   try {
     const { rejected: refused } = await transport.sendMail({ ...mailOf(message, options.from), signal });
-    return { refused: (refused ?? []).map(textOfAddress), detail: `taken by ${server}` };
+    return { refused: (refused ?? []).map(textOfAddress), detail: `accepted by ${server}` };
   } catch (error) {
     signal.throwIfAborted();
     throw failureOf(server, error as MailFailure, reasonWithout(password, error));
@@ -81,7 +81,7 @@ function textOfAddress(address: string | { address: string }): string {
 /** By RFC 5321 a 5xx answer is final and a 4xx one is not; what never answered may answer later. */
 function failureOf(server: string, { code, responseCode }: MailFailure, reason: string): RepriseError {
   if (responseCode === undefined || responseCode < 500) return unreachable(server, reason);
-  if (code === 'ETLS') return rejected(server, reason, 'it must offer STARTTLS; tls: none sends in clear');
+  if (code === 'ETLS') return rejected(server, reason, 'it must offer STARTTLS; tls: none sends without encryption');
   if (code === 'EAUTH') return rejected(server, reason, 'check user and password of the notifier');
   return rejected(server, reason, 'check the addresses of the contacts and `from` of the notifier');
 }

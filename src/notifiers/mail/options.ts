@@ -15,33 +15,35 @@ export const mailOptions = z
       .string()
       .regex(/^[A-Za-z0-9.:-]+$/, 'expected a host name or an address')
       .describe('SMTP server, by name or address.'),
-    port: z.int().min(1).max(65_535).default(587).describe('Port; 465 speaks TLS from the first byte.'),
-    user: z.string().min(1).optional().describe('Login; absent: the server asks for none.'),
+    port: z.int().min(1).max(65_535).default(587).describe('Port; with 465, TLS is used from the start.'),
+    user: z.string().min(1).optional().describe('Login; absent: no login.'),
     password: secretReference().optional().describe('Password of the login, by reference.'),
     from: mailAddress.describe('Address the messages come from.'),
     tls: z
       .enum(['required', 'none'])
       .optional()
       .describe(
-        'required: nothing is sent before STARTTLS; none: in clear. Absent: required, but for a server on this very machine.',
+        'required: nothing is sent before STARTTLS; none: not encrypted. Absent: required, except for a server on the same machine.',
       ),
     ca_file: caFile(),
     password_in_clear: z
       .boolean()
       .default(false)
-      .describe('Lets the password go over the network in clear. Say it only where you know who listens.'),
+      .describe(
+        'true: the password may be sent over the network without encryption. Use it only in a network that you trust.',
+      ),
   })
   .superRefine(({ host, port, user, password, tls, password_in_clear: inClear }, context) => {
     if ((user === undefined) !== (password === undefined)) {
       const lacking = user === undefined ? 'user' : 'password';
-      context.addIssue(`the login lacks a ${lacking}\nHINT: give user: and password:, or neither`);
+      context.addIssue(`the login has no ${lacking}\nHINT: give user: and password:, or neither`);
     }
     if (tls === 'none' && password !== undefined && !inClear && port !== IMPLICIT_TLS_PORT && !isLoopback(host)) {
       context.addIssue({
         code: 'custom',
         path: ['tls'],
         message:
-          'the password would go over the network in clear\nHINT: use tls: required, or say password_in_clear: true',
+          'the password would be sent over the network without encryption\nHINT: use tls: required, or set password_in_clear: true',
       });
     }
   });

@@ -5,7 +5,7 @@ import { caFile, duration, secretReference } from '../../domain/fields.js';
 
 const hostPattern = /^(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/i;
 
-/** A URL without a password in it; one that is itself a secret stands elsewhere, by reference. */
+/** A URL without a password in it; one that is itself a secret is elsewhere, by reference. */
 const plainUrl = z.string().superRefine((text, context) => {
   const problem = urlProblem(text);
   if (problem !== null) context.addIssue(problem);
@@ -26,7 +26,7 @@ export const webhookOptions = z.strictObject({
         (typeof input === 'string' ? urlProblem(input) : null) ??
         'expected a URL, or where one is kept: { file: PATH }',
     })
-    .describe('Where messages are posted; a URL that is itself a secret by reference.'),
+    .describe('URL to which messages are posted; by reference if it is a secret.'),
   secret: secretReference().describe(
     'Secret that signs the messages (whsec_ and 24 to 64 random bytes in base64), by reference.',
   ),
@@ -34,7 +34,7 @@ export const webhookOptions = z.strictObject({
     .array(allowed)
     .min(1)
     .optional()
-    .describe('The only hosts, addresses or networks that may be reached; listed addresses may be private.'),
+    .describe('The only hosts, addresses or networks to which messages may be sent; listed addresses may be private.'),
   allow_private: z
     .boolean()
     .default(false)

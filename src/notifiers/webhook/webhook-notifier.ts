@@ -45,7 +45,7 @@ export async function sendWebhook(
       late.aborted ? `no response within ${options.timeoutSeconds} s` : reasonWithout(hidden, error),
     );
   });
-  if (status >= 200 && status < 300) return { refused: [], detail: `taken by ${what}` };
+  if (status >= 200 && status < 300) return { refused: [], detail: `accepted by ${what}` };
   if (status >= 300 && status < 400)
     throw rejected(
       what,
@@ -76,7 +76,7 @@ function payload({ id, event, at, cluster, workflowId, subject, text, link, firs
   };
 }
 
-/** Checked again when it is used: behind a reference stands whatever stands there now. */
+/** Checked again when it is used: what a reference gives may have changed since. */
 async function destination(text: string, options: WebhookOptions): Promise<URL> {
   const problem = urlProblem(text);
   if (problem !== null) {

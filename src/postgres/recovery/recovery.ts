@@ -44,7 +44,7 @@ export async function configureRecovery(request: RecoveryRequest): Promise<void>
 }
 
 /**
- * Goes on to a later target: stop, change, start. A call that was cut off is taken up again.
+ * Goes on to a later target: stop, change, start. A call that was interrupted can be repeated.
  * @throws RepriseError `target-before-backup` where the server has replayed more than the new target asks for: going
  *   back needs a new restore; `conflict` where it was promoted.
  */

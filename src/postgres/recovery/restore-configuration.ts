@@ -16,7 +16,7 @@ export async function missingFiles(paths: readonly string[]): Promise<readonly s
 }
 
 /** Lays captured files below a directory, each at its own path there: to read, compare and copy from. */
-export async function layAside(
+export async function extractFiles(
   files: readonly ConfigurationFile[],
   directory: string,
   user: OsUser | null,
@@ -26,10 +26,10 @@ export async function layAside(
 
 /**
  * Puts captured files back where they were, each only where nothing is: what is in its place is never overwritten.
- * @param extractedDir where they lie, for whoever has to do it by hand
+ * @param extractedDir where they are, for whoever has to do it by hand
  * @throws RepriseError `privilege-missing` with the command that does it, where this process may not
  */
-export async function putBack(
+export async function restoreMissingFiles(
   files: readonly ConfigurationFile[],
   extractedDir: string,
   user: OsUser | null,
@@ -72,14 +72,14 @@ export async function pointToConfiguration(
   ];
   await writeFileAtomic(
     own,
-    `# Written by Reprise: the server's configuration lies outside of its data directory.\n${lines.join('\n')}\n`,
+    `# Written by Reprise: the server's configuration is outside its data directory.\n${lines.join('\n')}\n`,
     user,
   );
   return true;
 }
 
 /** Gives a data directory on another host, which has no such file, the access rules of its server. */
-export async function bringAccessRules(
+export async function copyAccessRules(
   dataDir: string,
   { main, files }: Configuration,
   user: OsUser | null,

@@ -19,7 +19,7 @@ export function exitOf(state: Extract<JobState, { kind: 'ended' }>): JobExit {
   return { directory, stdout, stderr, code: signal === null ? code : null, signal };
 }
 
-/** A failure that another start may mend. */
+/** A failure after which another start may succeed. */
 export async function retryableFailure(names: Names, state: Failed): Promise<RepriseError> {
   const { sentence, details } = await describe(names, state);
   const stalled = state.verdict?.reason === 'stalled';
@@ -32,7 +32,7 @@ export async function retryableFailure(names: Names, state: Failed): Promise<Rep
 }
 
 /** A failure after which nothing is started under this key any more. */
-export async function finalFailure(names: Names, state: Failed, why: 'judged' | 'too-often'): Promise<RepriseError> {
+export async function finalFailure(names: Names, state: Failed, why: 'by-exit' | 'too-often'): Promise<RepriseError> {
   const { sentence, details } = await describe(names, state);
   const times = why === 'too-often' ? `${names.tool} was started ${state.starts} times and is not started again: ` : '';
   return new RepriseError(

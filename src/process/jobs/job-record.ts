@@ -38,7 +38,7 @@ export type PidRecord = z.infer<typeof pidRecord>;
 const exitRecord = z.object({ code: z.number().int().nonnegative(), finishedAt: text });
 export type ExitRecord = z.infer<typeof exitRecord>;
 
-/** Written once, by an attempt: what the ending means. The first one stands. */
+/** Written once, by an attempt: what the ending means. The first one counts. */
 const verdict = z.object({
   verdict: z.enum(['ok', 'retry', 'fail']),
   reason: z.enum(['judged', 'stalled', 'cancelled', 'outdated']),

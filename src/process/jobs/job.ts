@@ -63,8 +63,8 @@ export class Job {
     return state;
   }
 
-  /** What the next reports say. */
-  tell(progress: Progress | undefined): void {
+  /** Progress for the reports that follow. */
+  setProgress(progress: Progress | undefined): void {
     this.progress = progress;
   }
 
@@ -101,7 +101,7 @@ export class Job {
     return lock;
   }
 
-  /** Keeps what an ending means. The first verdict stands, for what followed from it may be done already. */
+  /** Records what an ending means. The first verdict counts, because what follows from it may be done already. */
   async decide(state: JobState, verdict: VerdictRecord['verdict'], reason: VerdictRecord['reason']): Promise<void> {
     await createFileAtomic(
       state.paths.verdict,

@@ -20,7 +20,7 @@ export interface JobRequest {
   readonly step: string;
   /** What people call it, e.g. `pg_dump`. */
   readonly tool: string;
-  /** `argv[0]` is the program. No secret may stand here: the record keeps it. */
+  /** `argv[0]` is the program. It must hold no secret: the record keeps it. */
   readonly argv: readonly string[];
   /** Added to a minimal environment; no secret either: use files (`PGPASSFILE`). */
   readonly env?: Readonly<Record<string, string>>;
@@ -30,17 +30,17 @@ export interface JobRequest {
   readonly locks?: readonly JobLock[];
   /**
    * What to do when the tool is gone without an exit record or its failure is recorded: `restart` runs `cleanUp` and
-   * starts anew; `resume` starts the same command again, which takes up what is there (`--delta`).
+   * starts again; `resume` starts the same command again, which continues with the files that are there (`--delta`).
    */
   readonly onGone: 'restart' | 'resume';
   /**
-   * Whether the tool's whole result is there. Asked where it ended unseen (its wrapper died): what is done is not done
-   * again.
+   * Whether the tool's whole result is there. Asked where its wrapper died, so that nobody recorded how it ended: work
+   * that is complete is not repeated.
    */
   readonly resultIsThere?: () => Promise<boolean>;
   /**
-   * Whether what the tool made has been thrown away since. Asked of a success that is found, not of one that was watched:
-   * then the tool is started again, as after a failure.
+   * Whether what the tool made was removed since. Asked of a success recorded before this attempt, not of one that this
+   * attempt watched: the tool is then started again, as after a failure.
    */
   readonly resultIsGone?: () => Promise<boolean>;
   /** Removes partial output before a restart and after cancellation; idempotent. */
@@ -54,12 +54,12 @@ export interface JobRequest {
   /** Most generations under this key, default 3. */
   readonly maxStarts?: number;
   /**
-   * For a tool that runs for ever: where it runs with another command, environment or user than these, since the
-   * configuration was changed, it is ended and started anew. Absent: what runs is left to run.
+   * For a tool that runs for ever: where the configuration was changed, and it runs with another command, environment or
+   * user than these, it is ended and started again. Absent: a running tool is left running.
    */
-  readonly keepsUp?: true;
-  /** Once aborted nobody watches any more and the tool is left alone: `run` throws the signal's reason. */
-  readonly leave?: AbortSignal;
+  readonly restartsOnChange?: true;
+  /** Once aborted, `run` stops watching, leaves the tool running and throws the signal's reason. */
+  readonly detachSignal?: AbortSignal;
 }
 
 /** `retry`: another start may help; `fail`: nothing is started under this key any more. */

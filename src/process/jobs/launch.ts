@@ -150,7 +150,7 @@ async function untilStarted(child: ChildProcess, paths: GenerationPaths, tool: s
   }
 }
 
-/** Each name once, exclusive where either asks for it: a second open file of the same lock would stand in our own way. */
+/** Each name once, exclusive where either asks for it: a second open file of the same lock would block us ourselves. */
 export function mergeLocks(...lists: readonly (readonly JobLock[])[]): readonly JobLock[] {
   const modes = new Map<string, JobLock['mode']>();
   for (const { name, mode } of lists.flat()) {

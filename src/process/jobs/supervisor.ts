@@ -2,9 +2,9 @@
  * The job supervisor: a tool that may run long is a job which outlives the worker. Every attempt of a step looks
  * at the job's files first and goes on from there:
  *
- *   succeeded             -> its result; found so and thrown away since: next generation
- *   failed                -> found so: clean up or resume, next generation; while we watched: `tool-failed`
- *   running               -> watch it; where it is to keep up and runs with another command: end it, next generation
+ *   succeeded             -> its result; an earlier success whose result was removed since: next generation
+ *   failed                -> before this attempt: clean up or resume, next generation; while this one watched: `tool-failed`
+ *   running               -> watch it; `restartsOnChange` and another command than it runs with: end it, next generation
  *   recorded, not started -> start it
  *   gone, no exit record  -> its result where that is whole; else the request's `onGone` rule, next generation
  *
@@ -38,7 +38,7 @@ export function createJobs(context: JobsContext): Jobs {
   return {
     async run(request) {
       const job = new Job(
-        unlessLeft(context, request.leave),
+        withDetachSignal(context, request.detachSignal),
         context.retry ? { ...request, step: `${request.step}.again-${context.retry}` } : request,
       );
       if (job.context.leaveOnAbort()) job.context.signal.throwIfAborted();
@@ -52,28 +52,28 @@ export function createJobs(context: JobsContext): Jobs {
   };
 }
 
-/** What the operation's own signal asks for stands: a cancelled job ends, also where its request leaves it alone. */
-function unlessLeft(context: JobsContext, leave: AbortSignal | undefined): JobsContext {
-  if (leave === undefined) return context;
+/** Adds the request's `detachSignal`. The operation's own signal counts first: a cancelled job ends in any case. */
+function withDetachSignal(context: JobsContext, detachSignal: AbortSignal | undefined): JobsContext {
+  if (detachSignal === undefined) return context;
   return {
     ...context,
-    signal: AbortSignal.any([context.signal, leave]),
+    signal: AbortSignal.any([context.signal, detachSignal]),
     leaveOnAbort: () => (context.signal.aborted ? context.leaveOnAbort() : true),
   };
 }
 
 /** Generations that this attempt itself started or saw running. */
-interface Part {
+interface OwnGenerations {
   started: number;
   watched: number;
 }
 
 async function attempt(job: Job): Promise<JobResult> {
-  const part: Part = { started: 0, watched: 0 };
+  const own: OwnGenerations = { started: 0, watched: 0 };
   for (;;) {
     const state = await job.read();
     if (hasSucceeded(state)) {
-      if (!(await isThrownAway(job, state, part))) return resultOf(job, state, part);
+      if (!(await hasLostItsResult(job, state, own))) return resultOf(job, state, own);
       // There is nothing to end, and nothing is begun.
       job.context.signal.throwIfAborted();
     } else if (job.context.signal.aborted) {
@@ -87,7 +87,7 @@ async function attempt(job: Job): Promise<JobResult> {
       continue;
     }
     if (state.kind === 'running') {
-      part.watched = state.generation;
+      own.watched = state.generation;
       await watchTool(job);
       continue;
     }
@@ -96,7 +96,7 @@ async function attempt(job: Job): Promise<JobResult> {
     const lock = await job.takeLock();
     if (lock === null) continue;
     try {
-      await goOn(job, await job.read(), lock, part);
+      await actOn(job, await job.read(), lock, own);
     } finally {
       await lock.release();
     }
@@ -104,38 +104,43 @@ async function attempt(job: Job): Promise<JobResult> {
 }
 
 /** Decides what a state leads to, and does it. Called with the job's lock. */
-async function goOn(job: Job, state: JobState, lock: HeldLock, part: Part): Promise<void> {
+async function actOn(job: Job, state: JobState, lock: HeldLock, own: OwnGenerations): Promise<void> {
   switch (state.kind) {
     case 'running':
       return;
     case 'none':
     case 'recorded':
-      return start(job, state.generation, lock, part);
+      return start(job, state.generation, lock, own);
     case 'gone':
       if (state.verdict === null && (await job.request.resultIsThere?.()) === true) return job.assumeSuccess(state);
-      if (state.verdict?.reason === 'stalled' && part.watched === state.generation)
+      if (state.verdict?.reason === 'stalled' && own.watched === state.generation)
         throw await retryableFailure(job, state);
-      return startAgain(job, state, lock, part);
+      return startAgain(job, state, lock, own);
     case 'ended':
-      return goOnAfterExit(job, state, lock, part);
+      return actOnExit(job, state, lock, own);
   }
 }
 
-async function goOnAfterExit(job: Job, state: Ended, lock: HeldLock, part: Part): Promise<void> {
+async function actOnExit(job: Job, state: Ended, lock: HeldLock, own: OwnGenerations): Promise<void> {
   crashPoint('job:after-exit', job.request.step, job.tool);
   const verdict = await classifyExit(job, state);
   if (verdict === 'ok') {
-    if (await isThrownAway(job, state, part)) await startAgain(job, state, lock, part);
+    if (await hasLostItsResult(job, state, own)) await startAgain(job, state, lock, own);
     return;
   }
   if (state.pid !== null) await job.end(state.pid, state);
-  if (verdict === 'fail') throw await finalFailure(job, state, 'judged');
-  // Seen here, it is Temporal's to wait before the next attempt; found here, this is that attempt.
-  if (part.watched === state.generation) throw await retryableFailure(job, state);
-  return startAgain(job, state, lock, part);
+  if (verdict === 'fail') throw await finalFailure(job, state, 'by-exit');
+  // A failure that this attempt saw goes to Temporal, which waits and tries again. A recorded one: this is that next try.
+  if (own.watched === state.generation) throw await retryableFailure(job, state);
+  return startAgain(job, state, lock, own);
 }
 
-async function isThrownAway({ request }: Job, { generation }: Ended, { watched }: Part): Promise<boolean> {
+/** A success recorded before this attempt counts only while its result is still there. */
+async function hasLostItsResult(
+  { request }: Job,
+  { generation }: Ended,
+  { watched }: OwnGenerations,
+): Promise<boolean> {
   return watched !== generation && (await request.resultIsGone?.()) === true;
 }
 
@@ -151,14 +156,14 @@ async function startAgain(
   job: Job,
   state: Extract<JobState, { kind: 'ended' | 'gone' }>,
   lock: HeldLock,
-  part: Part,
+  own: OwnGenerations,
 ): Promise<void> {
   if (state.starts >= (job.request.maxStarts ?? DEFAULT_MAX_STARTS)) throw await finalFailure(job, state, 'too-often');
   if (job.request.onGone === 'restart') await job.request.cleanUp?.();
-  await start(job, state.generation + 1, lock, part);
+  await start(job, state.generation + 1, lock, own);
 }
 
-async function start(job: Job, generation: number, jobLock: HeldLock, part: Part): Promise<void> {
+async function start(job: Job, generation: number, jobLock: HeldLock, own: OwnGenerations): Promise<void> {
   const { context, request, key, tool } = job;
   const { stateDir, operationId, planDigest } = context;
   // Cleaning up may have taken long: what was cancelled meanwhile is not started.
@@ -175,20 +180,20 @@ async function start(job: Job, generation: number, jobLock: HeldLock, part: Part
       step: request.step,
       planDigest,
       tool,
-      commandDigest: request.keepsUp ? commandDigest(job) : undefined,
+      commandDigest: request.restartsOnChange ? commandDigest(job) : undefined,
     },
     argv: request.argv,
     user: userOf(job),
     env: request.env ?? {},
     cwd: request.cwd ?? '/',
   });
-  part.started = generation;
-  part.watched = generation;
+  own.started = generation;
+  own.watched = generation;
 }
 
-/** Whether a tool that has to keep up with the configuration runs with another one. */
+/** Whether a tool that restarts when its configuration changes runs with an older one. */
 function isOutdated(job: Job, { record }: JobState): boolean {
-  return job.request.keepsUp === true && record !== null && record.commandDigest !== commandDigest(job);
+  return job.request.restartsOnChange === true && record !== null && record.commandDigest !== commandDigest(job);
 }
 
 function commandDigest(job: Job): string {
@@ -203,7 +208,7 @@ function userOf({ context, request: { user = 'inherit' } }: Job): OsUser | null 
   return user === 'worker' ? null : user;
 }
 
-function resultOf(job: Job, state: Ended, part: Part): JobResult {
+function resultOf(job: Job, state: Ended, own: OwnGenerations): JobResult {
   crashPoint('job:before-return', job.request.step, job.tool);
   return {
     ...exitOf(state),
@@ -211,7 +216,7 @@ function resultOf(job: Job, state: Ended, part: Part): JobResult {
     starts: state.starts,
     startedAt: state.pid?.startedAt ?? state.record?.createdAt ?? state.exit.finishedAt,
     finishedAt: state.exit.finishedAt,
-    attached: part.started !== state.generation,
+    attached: own.started !== state.generation,
   };
 }
 

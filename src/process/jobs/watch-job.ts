@@ -7,7 +7,7 @@ import { fileSize } from '../../files/paths.js';
 const SHORTEST_POLL_MS = 15;
 const LONGEST_POLL_MS = 400;
 const PROGRESS_MS = 500;
-const QUIET_IS_SAID_AFTER_MS = 60_000;
+const REPORT_QUIET_AFTER_MS = 60_000;
 
 /**
  * Watches a running tool until it runs no longer, or until the attempt is aborted. One that shows no sign of life is
@@ -21,13 +21,13 @@ export async function watchTool(job: Job): Promise<void> {
   while (!context.signal.aborted) {
     const state = await job.read();
     if (state.kind !== 'running') return;
-    const quietMs = await life.look(state.paths);
-    job.tell(life.progress(quietMs, stallMs === undefined ? QUIET_IS_SAID_AFTER_MS : stallMs / 2));
+    const quietMs = await life.quietForMs(state.paths);
+    job.setProgress(life.progress(quietMs, stallMs === undefined ? REPORT_QUIET_AFTER_MS : stallMs / 2));
     if (stallMs !== undefined && quietMs >= stallMs) {
       await job.decide(state, 'retry', 'stalled');
       await job.end(state.pid, state);
     }
-    // A short tool is answered at once, a long one costs little.
+    // Polled often at first, so that a short tool delays nobody, and then less and less.
     const pollMs = Math.min(LONGEST_POLL_MS, Math.max(SHORTEST_POLL_MS, (performance.now() - began) / 10));
     await sleep(pollMs, undefined, { signal: context.signal }).catch(() => undefined);
   }
@@ -39,14 +39,14 @@ class SignsOfLife {
   private seenAt = performance.now();
   private bytes = 0;
   private latest: Progress | undefined;
-  private lookedAt = -Infinity;
+  private readAt = -Infinity;
 
   constructor(private readonly job: Job) {}
 
-  /** Milliseconds without a sign of life. */
-  async look(paths: GenerationPaths): Promise<number> {
-    if (performance.now() - this.lookedAt >= PROGRESS_MS) {
-      this.lookedAt = performance.now();
+  /** Reads the signs of life; returns for how many milliseconds there was none. */
+  async quietForMs(paths: GenerationPaths): Promise<number> {
+    if (performance.now() - this.readAt >= PROGRESS_MS) {
+      this.readAt = performance.now();
       const { directory, stdout, stderr } = paths;
       // A reader that fails (a file not there yet) says nothing about the tool.
       this.latest = await this.job.request.progress?.({ directory, stdout, stderr }).catch(() => this.latest);

@@ -3,7 +3,7 @@ import { path } from '../../domain/fields.js';
 
 /** Keys of a repository of type `directory`, besides `type` and `host`. */
 export const directoryOptions = z.strictObject({
-  path: path().describe('Root of the repository; owner-only.'),
+  path: path().describe('Directory of the repository, mode 0700.'),
 });
 
 /** What {@link import('../registry.js').openStorage} reads from `repository.options`; `path` is absolute. */

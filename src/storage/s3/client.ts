@@ -81,7 +81,7 @@ export function openBucket(options: S3Options, readSecret: ReadSecret): S3Bucket
 }
 
 async function makeClient(options: S3Options, readSecret: ReadSecret): Promise<S3Client> {
-  // Its warning of versions of Node.js to come would stand among the errors of a backup.
+  // Its warning of versions of Node.js to come would be among the errors of a backup.
   process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true';
   const credentials = await credentialsOf(options, readSecret);
   const ca = await readCertificates(options.caFile, 'check ca_file and its owner');
@@ -94,7 +94,7 @@ async function makeClient(options: S3Options, readSecret: ReadSecret): Promise<S
     requestChecksumCalculation:
       options.endpoint === undefined || options.objectLock !== undefined ? 'WHEN_SUPPORTED' : 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
-    // Amazon's buckets lie in many regions, and what is copied into this one may lie in another.
+    // Amazon's buckets are in many regions, and what is copied into this one may be in another.
     ...(options.endpoint === undefined ? { followRegionRedirects: true } : { endpoint: options.endpoint }),
     ...(credentials === null ? {} : { credentials }),
     requestHandler: new NodeHttpHandler({

@@ -22,7 +22,7 @@ export const s3Options = z.strictObject({
     .string()
     .default('')
     .refine(isPrefix, 'expected a folder such as backups/postgres, without . and ..')
-    .describe('Folder in the bucket below which all lies; absent: the whole bucket.'),
+    .describe('Folder in the bucket; absent: the whole bucket.'),
   region: z.string().min(1).default('us-east-1').describe('Region of the bucket.'),
   endpoint: z
     .url({ protocol: /^https?$/ })
@@ -31,7 +31,7 @@ export const s3Options = z.strictObject({
   force_path_style: z
     .boolean()
     .default(false)
-    .describe('The bucket in the path instead of the host name, as most other S3 servers need.'),
+    .describe('true: the bucket is in the path instead of the host name, as most other S3 servers need it.'),
   ca_file: caFile(),
   access_key_id: secretReference()
     .optional()
@@ -44,43 +44,45 @@ export const s3Options = z.strictObject({
     .default('8MiB')
     .refine((text) => !sizePattern.test(text) || parseSize(text) >= MIN_PART_BYTES, 'S3 takes no part below 5MiB')
     .describe(
-      'Size of the pieces that are uploaded, 5MiB at least and 16MiB at most, and of the parts of a copy on the server; pieces under way take 32MiB of memory at most.',
+      'Size of the parts of an upload, from 5MiB to 16MiB, and of a copy on the server. Parts use at most 32MiB of memory.',
     ),
-  concurrency: z.int().min(1).max(64).default(4).describe('Parts or objects under way at once.'),
-  versioning: z.boolean().optional().describe('Whether the bucket keeps versions; `storage apply` makes it so.'),
+  concurrency: z.int().min(1).max(64).default(4).describe('Parts or objects that are transferred at once.'),
+  versioning: z.boolean().optional().describe('Whether the bucket keeps versions; set by `storage apply`.'),
   lifecycle: z
     .strictObject({
-      standard_ia_days: days('Days after which objects go to STANDARD_IA; 30 at least.'),
-      deep_archive_days: days('Days after which objects go to DEEP_ARCHIVE.'),
-      noncurrent_deep_archive_days: days('Days after which noncurrent versions go to DEEP_ARCHIVE.'),
+      standard_ia_days: days('Days after which objects move to STANDARD_IA; at least 30.'),
+      deep_archive_days: days('Days after which objects move to DEEP_ARCHIVE.'),
+      noncurrent_deep_archive_days: days('Days after which noncurrent versions move to DEEP_ARCHIVE.'),
       noncurrent_expire_days: days(
-        'Days after which noncurrent versions are removed; without it a versioned bucket forgets nothing.',
+        'Days after which noncurrent versions are removed; absent: a versioned bucket keeps all of them.',
       ),
-      abort_incomplete_days: days('Days after which what is left of uploads is removed; 7 where nothing is said.'),
+      abort_incomplete_days: days('Days after which parts of unfinished uploads are removed; absent: 7.'),
     })
     .superRefine(checkLifecycle)
     .optional()
-    .describe('What becomes of objects with age; `storage apply` makes it so.'),
+    .describe('Lifecycle rule for the objects; set by `storage apply`.'),
   object_lock: z
     .strictObject({ mode: z.enum(['governance', 'compliance']), days: z.int().min(1) })
     .optional()
-    .describe('Nobody removes an object younger than so many days; `storage apply` makes it so.'),
+    .describe('Object lock: for this number of days nobody can remove an object; set by `storage apply`.'),
   thaw: z
     .strictObject({
       tier: z.enum(['Expedited', 'Standard', 'Bulk']).default('Standard'),
       days: z.int().min(1).default(7),
     })
     .prefault({})
-    .describe('How a recovery thaws files of a cold class, and for how many days, where `--thaw-tier` does not say.'),
+    .describe(
+      'Tier of the thaw of files in an archive class, unless `--thaw-tier` names one, and for how many days they can be read.',
+    ),
   block_public_access: z
     .boolean()
     .default(true)
-    .describe('Nothing in the bucket can be made public; `storage apply` makes it so.'),
+    .describe('Blocks public access to the bucket; set by `storage apply`.'),
   default_encryption: z
     .enum(['AES256', 'aws:kms'])
     .optional()
-    .describe('How the server encrypts what it is given; absent: as it does, AES256 where it does nothing.'),
-  kms_key_id: z.string().min(1).optional().describe('Key of the server for `aws:kms`; absent: its own.'),
+    .describe('Encryption by the server; absent: its setting is kept, and AES256 is set if there is none.'),
+  kms_key_id: z.string().min(1).optional().describe('KMS key for `aws:kms`; absent: the default key of the server.'),
 });
 
 /** What {@link import('../registry.js').openStorage} reads from `repository.options`. */

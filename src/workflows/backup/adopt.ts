@@ -10,8 +10,8 @@ export function adopt(input: AdoptInput): Promise<AdoptOutput> {
   return openOperation('adopt', input, async (operation, facts) => {
     const { status, host, step } = operation;
     const { cluster, order } = input;
-    const preview = await status.phase('list what there is', () =>
-      quickHostActivities(host, 'list what there is').surveyAdoption({ ...step, order }),
+    const preview = await status.phase('list the backups to adopt', () =>
+      quickHostActivities(host, 'list the backups to adopt').surveyAdoption({ ...step, order }),
     );
     const outputs: AdoptOutput[] = [];
     for (const policy of preview.policies)

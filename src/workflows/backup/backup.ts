@@ -23,12 +23,12 @@ const NO_ROTATION: RotateOutput = {
   remove: [],
   removed: [],
   refused: {
-    reason: 'this run makes up for a start that was missed, and nothing is removed because of that',
-    hint: 'the next run in time rotates; or: reprise rotate',
+    reason: 'this run replaces a scheduled run that was missed, and such a run removes nothing',
+    hint: 'the next scheduled run rotates; or: reprise rotate',
   },
 };
 
-/** Back up, verify, rotate: in that order, so that nothing is removed before its successor is verified (B1–B4, P1). */
+/** Back up, verify, rotate: in that order, so that nothing is removed before its successor is verified. */
 export function backup(input: BackupInput): Promise<BackupOutput> {
   return openOperation('backup', input, async (operation, facts) => {
     const { cluster, order } = input;
@@ -100,7 +100,7 @@ async function skip(
   code: 'policy-disabled' | 'lock-held',
   reason: string,
 ): Promise<BackupOutput> {
-  await hostActivities(host, 'record why nothing was done').recordSkipped({ ...step, policy, reason });
+  await hostActivities(host, 'record why no backup was taken').recordSkipped({ ...step, policy, reason });
   status.show('completed', null, `**Skipped:** ${reason}`);
   return { backups: [], skipped: { code, reason } };
 }
@@ -118,7 +118,7 @@ async function recordFailure({ notifications, host, step }: Operation, policy: s
   throw error;
 }
 
-/** Started by a backfill or after an outage: such runs come in a row, and remove nothing (F27). */
+/** Started by a backfill or after an outage: such runs come in a row, and remove nothing. */
 function startedLate(): boolean {
   const { typedSearchAttributes, startTime } = workflowInfo();
   const due = typedSearchAttributes.get(SCHEDULED);

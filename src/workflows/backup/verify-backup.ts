@@ -13,7 +13,7 @@ export function verifyBackup(input: VerifyInput): Promise<VerifyOutput> {
       retryLostWorker(() => heavyActivities(host, summary).proveBackup({ ...step, order })),
     );
     const [backup] = await hostActivities(host, 'read the catalogue').readBackups({ ...step, backupIds: [backupId] });
-    if (!backup) throw refusal('not-found', `${backupId} is gone`, `reprise backup list ${cluster}`);
+    if (!backup) throw refusal('not-found', `${backupId} no longer exists`, `reprise backup list ${cluster}`);
     status.show('completed', null, `**${verdict.ok ? 'Verified' : 'Verification failed'}:** ${verdict.detail}`);
     return { backup, ok: verdict.ok, detail: verdict.detail };
   });

@@ -34,7 +34,7 @@ interface EndedRecovery {
   readonly why: string;
 }
 
-/** The loss of an instance, from suspicion to report: qualify, recover in a child workflow, close with the document (S1, S2, S5). */
+/** The loss of an instance, from suspicion to report: qualify, recover in a child workflow, close with the document. */
 export async function incident(input: IncidentInput): Promise<IncidentOutput> {
   const one = new Incident(input);
   return runOperation(one.operation.status, () => one.run());
@@ -83,7 +83,7 @@ class Incident {
     }
   }
 
-  /** S1, S2: people are told first, because the record may have to wait for its host. */
+  /** People are told first, because the record may have to wait for its host. */
   private async suspect(): Promise<void> {
     const { input, operation } = this;
     const { finding, cluster } = input;
@@ -97,12 +97,12 @@ class Incident {
     await this.record('suspected', opened);
   }
 
-  /** S1: which layer fails, and in what state the data directory is. Where that cannot be found out, the plan says it again. */
+  /** Which layer fails, and in what state the data directory is. Where that cannot be found out, the plan says it again. */
   private async qualify(): Promise<void> {
     const { status, host, step } = this.operation;
     status.show('suspected');
     const found = await status.phase('qualify', () =>
-      quickHostActivities(host, 'find out what is left')
+      quickHostActivities(host, 'diagnose the cluster')
         .diagnose({ cluster: step.cluster })
         .then(diagnosisText, unknownBecause),
     );
@@ -122,7 +122,7 @@ class Incident {
         workflowId,
         operationId,
         output: null,
-        why: `${workflowId} was started before: what is running there goes on`,
+        why: `${workflowId} was started before: it continues`,
       };
     status.show('suspected', `the decision on ${workflowId}: \`reprise approve ${workflowId} --reason ...\``);
     const recovery: { ended: EndedRecovery | null } = { ended: null };
@@ -179,7 +179,7 @@ class Incident {
     });
   }
 
-  /** S5: the incident closes with its document. */
+  /** The incident closes with its document. */
   private async close({ output, operationId }: EndedRecovery): Promise<void> {
     const { status, host, step } = this.operation;
     await this.announce('closed', `recovered to ${output?.outcome?.target.reached ?? 'unknown'}`);
@@ -198,7 +198,7 @@ class Incident {
     await this.announce('undecided', why);
     status.show(
       'paused',
-      `a person, because ${why}: \`reprise continue ${step.workflowId}\` plans again, \`reprise incident close ${step.workflowId}\` ends it`,
+      `a person, because ${why}: \`reprise continue ${step.workflowId}\` makes a new plan, \`reprise incident close ${step.workflowId}\` ends it`,
     );
     for (;;) {
       await condition(() => this.decisions.length > 0 || this.notes.length > 0);
@@ -255,12 +255,12 @@ function diagnosisText({ answers, layer, reason, dataDirectory, walReadable }: D
 
 function unknownBecause(error: unknown): string {
   if (isCancelled(error)) throw error;
-  return `what is left could not be found out: ${sentence(error)}`;
+  return `the diagnosis failed: ${sentence(error)}`;
 }
 
 function noteOf(raw: unknown): Note {
   const parsed = parseNote(raw);
-  return 'problem' in parsed ? { by: 'unnamed', text: `a note could not be read: ${parsed.problem}` } : parsed;
+  return 'problem' in parsed ? { by: 'unnamed', text: `a note is not valid: ${parsed.problem}` } : parsed;
 }
 
 function person(raw: unknown): Rejection {

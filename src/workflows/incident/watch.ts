@@ -20,7 +20,7 @@ import { OperationStatus, runOperation, isCancelled } from '../operation/operati
 
 /**
  * Watches one cluster for ever. The activity on the host returns only on a change; when it stops heartbeating and no
- * worker of the host polls, that is a finding of its own: layer host (S1).
+ * worker of the host polls, that is a finding of its own: layer host.
  */
 export async function watch(input: WatchInput): Promise<void> {
   const status = new OperationStatus('watch', input.cluster);

@@ -131,7 +131,7 @@ class MediaSteps implements ApprovedSteps<MediaPlan, MediaOutcome> {
 
   private async askAfterFailure(error: unknown): Promise<'again' | 'rejected'> {
     const { status, notifications, step } = this.operation;
-    const waitingFor = `a decision: \`reprise continue ${step.workflowId}\` tries again and goes on where it was, \`reprise reject\` leaves the rest as it is`;
+    const waitingFor = `a decision: \`reprise continue ${step.workflowId}\` repeats the step and continues where it stopped, \`reprise reject\` ends the recovery and changes nothing more`;
     status.show('paused', `${sentence(error)}; ${waitingFor}`);
     const [decision] = await Promise.all([
       this.approved.inbox.afterFailure(`changing objects failed (${failureOf(error).code}): continue or reject`),

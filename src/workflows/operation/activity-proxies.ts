@@ -27,7 +27,7 @@ const STEP_ATTEMPTS = 20;
 /** Short, so that after several deaths in a row the next worker still attaches within 15 s of its first poll. */
 const STEP_PAUSE = '3s';
 
-const describeCluster = controlActivity('describeCluster', 'look the cluster up in the config');
+const describeCluster = controlActivity('describeCluster', 'look up the cluster in the configuration');
 
 /** Short reads of Temporal and of the config, repeated until they succeed. */
 export const controlActivities: Omit<ControlActivities, 'awaitHost' | 'awaitRelease' | 'sendNotice'> = {
@@ -63,19 +63,19 @@ function controlActivity<K extends keyof ControlActivities>(name: K, summary: st
 }
 
 /**
- * Sends a notification, tried again for `patienceMs`, because a notifier that is down comes back. A person's test is
+ * Sends a notification, tried again for `retryForMs`, because a notifier that is down comes back. A person's test is
  * tried twice, for a worker that dies.
  */
 export function noticeActivities(
   summary: string,
-  patienceMs: number,
+  retryForMs: number,
   maximumAttempts?: number,
 ): Pick<ControlActivities, 'sendNotice'> {
   return proxyActivities<ControlActivities>({
     taskQueue: CONTROL_QUEUE,
     summary,
     startToCloseTimeout: '2m',
-    scheduleToCloseTimeout: patienceMs,
+    scheduleToCloseTimeout: retryForMs,
     heartbeatTimeout: heartbeatOf(clusterHost),
     cancellationType,
     retry: { initialInterval: '5s', maximumInterval: '5m', maximumAttempts },

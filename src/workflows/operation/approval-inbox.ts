@@ -27,7 +27,7 @@ export interface ApprovalRecords {
 
 /**
  * Where people's decisions arrive. Handlers are set before the workflow's first await, so that an early signal is
- * kept; a malformed one is noted and the workflow goes on waiting (F32).
+ * kept; a malformed one is noted and the workflow goes on waiting.
  */
 export class ApprovalInbox {
   private plan: ApprovablePlan | null = null;
@@ -38,51 +38,51 @@ export class ApprovalInbox {
   private readonly continued: Rejection[] = [];
   /** What people are asked to decide on the recovered data; null while nobody is asked: what comes then has no effect. */
   private pending: { readonly accepts: readonly Decision['kind'][]; decision: Decision | null } | null = null;
-  /** Counts plans that turned out stale: an approval checked before counts no more, though its check ends later. */
+  /** Number of plans that turned out stale: an approval whose check began under an earlier plan no longer counts. */
   private round = 0;
   private closed = false;
-  /** What was recovered is open for writes: there is nothing left to reject, but where somebody is asked. */
-  private opened = false;
+  /** The recovered server takes writes: from then on a rejection counts only while people are asked for a decision. */
+  private isOpenForWrites = false;
   pauseAsked = false;
 
   constructor(private readonly records: ApprovalRecords) {
     const json = '{"plan":"<12 hex of the plan>","by":"<your name in the policy>","reason":"<why>"}';
     const person = '{"by":"<your name>","reason":"<why>"}';
     setHandler(defineQuery<ApprovablePlan | null>(queryNames.plan), () => this.plan, {
-      description: 'the plan under decision',
+      description: 'the plan that waits for approval',
     });
-    setHandler(defineSignal<[unknown]>(signalNames.confirmRestore), (raw) => this.signalled(raw), {
+    setHandler(defineSignal<[unknown]>(signalNames.confirmRestore), (raw) => this.onApproveSignal(raw), {
       description: `approve the plan shown: ${json}`,
     });
-    setHandler(defineUpdate<Accepted, [unknown]>(updateNames.approve), (raw) => this.updated(raw), {
-      description: `approve the plan shown and be told the answer: ${json}`,
-      validator: shaped(parseApproval, json),
+    setHandler(defineUpdate<Accepted, [unknown]>(updateNames.approve), (raw) => this.onApproveUpdate(raw), {
+      description: `approve the plan shown, with a result: ${json}`,
+      validator: shapeValidator(parseApproval, json),
     });
-    setHandler(defineSignal<[unknown]>(signalNames.reject), (raw) => this.rejected(raw), {
-      description: `do not recover: ${person}`,
+    setHandler(defineSignal<[unknown]>(signalNames.reject), (raw) => this.onReject(raw), {
+      description: `reject, do not recover: ${person}`,
     });
     setHandler(
       defineUpdate<{ rejected: true }, [unknown]>(updateNames.reject),
       (raw) => {
-        this.rejected(raw);
+        this.onReject(raw);
         return { rejected: true as const };
       },
       {
-        description: `do not recover: ${person}`,
-        validator: shaped(parseRejection, person),
+        description: `reject, do not recover: ${person}`,
+        validator: shapeValidator(parseRejection, person),
       },
     );
     setHandler(defineSignal(signalNames.pause), () => void (this.pauseAsked = true), {
       description: 'stop at the target and wait for promote',
     });
-    setHandler(defineSignal<[unknown]>(signalNames.continue), (raw) => void this.continued.push(anyone(raw)), {
-      description: `try again what failed, or make the plan again: ${person}`,
+    setHandler(defineSignal<[unknown]>(signalNames.continue), (raw) => void this.continued.push(rejectionOf(raw)), {
+      description: `repeat the failed step, or make the plan again: ${person}`,
     });
-    this.handleDecision('promote', parsePromote, 'open the recovered server for writes', person);
+    this.handleDecision('promote', parsePromote, 'promote the recovered server', person);
     this.handleDecision(
       'retarget',
       parseRetarget,
-      'go on to a later target',
+      'continue to a later target',
       '{"by":"...","reason":"...","target":{"kind":"time","time":"2026-01-01T00:00:00Z"}}',
     );
   }
@@ -96,18 +96,18 @@ export class ApprovalInbox {
   ): void {
     const onSignal = async (raw: unknown): Promise<void> => {
       const decision = parse(raw);
-      if ('problem' in decision) await this.note(`a ${name} could not be read: ${decision.problem}`);
-      else await this.decided(decision);
+      if ('problem' in decision) await this.note(`a ${name} is not valid: ${decision.problem}`);
+      else await this.considerDecision(decision);
     };
     const onUpdate = async (raw: unknown): Promise<Accepted> => {
       const decision = parse(raw);
       if ('problem' in decision) throw refusal('approval-refused', decision.problem);
-      return accepted(await this.decided(decision));
+      return acceptedOrRefusal(await this.considerDecision(decision));
     };
     setHandler(defineSignal<[unknown]>(signalNames[name]), onSignal, { description: `${what}: ${json}` });
     setHandler(defineUpdate<Accepted, [unknown]>(updateNames[name]), onUpdate, {
-      description: `${what}, and be told the answer: ${json}`,
-      validator: shaped(parse, json),
+      description: `${what}, with a result: ${json}`,
+      validator: shapeValidator(parse, json),
     });
   }
 
@@ -116,7 +116,7 @@ export class ApprovalInbox {
     this.plan = null;
   }
 
-  /** The plan no longer holds: it needs its approvals again, also where it comes back the same. */
+  /** The plan is stale: the next one needs its approvals again, even if it is the same. */
   revoke(): void {
     this.withdraw();
     this.approved.clear();
@@ -127,7 +127,7 @@ export class ApprovalInbox {
   async decide(plan: ApprovablePlan, summary: string): Promise<'approved' | 'rejected' | 'again'> {
     this.plan = plan;
     this.continued.length = 0;
-    for (const raw of this.early.splice(0)) await this.signalled(raw);
+    for (const raw of this.early.splice(0)) await this.onApproveSignal(raw);
     await conditionWithSummary(
       summary,
       () => this.approved.has(plan.digest) || this.rejection !== null || this.continued.length > 0,
@@ -179,21 +179,21 @@ export class ApprovalInbox {
     await Promise.all([running.finally(() => (ended = true)), stop]);
   }
 
-  /** What was recovered is open for writes. A rejection that came while that was done came too late, and ends nothing. */
-  open(): void {
-    this.opened = true;
+  /** The recovered server takes writes now. A rejection that arrived during its promotion came too late and has no effect. */
+  markOpenForWrites(): void {
+    this.isOpenForWrites = true;
     this.rejection = null;
   }
 
   /**
-   * Nothing is waited for any more: whoever still waits for an answer gets one. A host that is gone answers nobody: it
-   * must not keep the workflow open for ever.
+   * No decision is waited for any more. Updates that still run get their answer first, but for two minutes at most: a host
+   * that is gone must not keep the workflow open for ever.
    */
   async close(): Promise<void> {
     this.closed = true;
     this.plan = null;
     if (!(await condition(allHandlersFinished, '2m')))
-      log.warn("what was sent last was not answered: the host's worker is not running");
+      log.warn("the last signal or update was not answered: the host's worker is not running");
   }
 
   get isClosed(): boolean {
@@ -204,9 +204,9 @@ export class ApprovalInbox {
     return this.rejection;
   }
 
-  private async signalled(raw: unknown): Promise<void> {
+  private async onApproveSignal(raw: unknown): Promise<void> {
     const approval = parseApproval(raw);
-    if ('problem' in approval) return this.note(`a confirm-restore could not be read: ${approval.problem}`);
+    if ('problem' in approval) return this.note(`a confirm-restore is not valid: ${approval.problem}`);
     if (!this.plan) {
       this.early.push(raw);
       return;
@@ -214,25 +214,25 @@ export class ApprovalInbox {
     await this.considerApproval(this.plan, approval);
   }
 
-  private async updated(raw: unknown): Promise<Accepted> {
+  private async onApproveUpdate(raw: unknown): Promise<Accepted> {
     await condition(() => this.plan !== null || this.closed);
     const approval = parseApproval(raw);
     if ('problem' in approval || !this.plan) throw refusal('approval-refused', 'no plan is waiting');
-    return accepted(await this.considerApproval(this.plan, approval));
+    return acceptedOrRefusal(await this.considerApproval(this.plan, approval));
   }
 
   private async considerApproval(plan: ApprovablePlan, approval: Approval): Promise<ApprovalAnswer> {
     const { round } = this;
-    const answer = await answered(() => this.records.checkApproval(plan, approval));
+    const answer = await refusedIfCheckFails(() => this.records.checkApproval(plan, approval));
     if (answer.accepted && answer.missing === 0 && round === this.round) this.approved.add(plan.digest);
     return answer;
   }
 
-  /** What came at another time was not decided on what is looked at; the host has the last word on who decides. */
-  private async decided(decision: Decision): Promise<ApprovalAnswer> {
+  /** A decision counts only while one is waited for. Whether this person may decide is checked on the host. */
+  private async considerDecision(decision: Decision): Promise<ApprovalAnswer> {
     const { pending, plan } = this;
     if (plan === null || !pending?.accepts.includes(decision.kind)) return this.withoutEffect(decision);
-    const answer = await answered(() => this.records.checkDecision(plan, decision));
+    const answer = await refusedIfCheckFails(() => this.records.checkDecision(plan, decision));
     if (!answer.accepted) return answer;
     if (this.pending !== pending || pending.decision !== null) return this.withoutEffect(decision);
     pending.decision = decision;
@@ -240,13 +240,13 @@ export class ApprovalInbox {
   }
 
   private async withoutEffect({ kind, by, reason }: Decision): Promise<ApprovalAnswer> {
-    await this.note(`${kind} by ${by} (${reason}) came when none was waited for: it has no effect`);
+    await this.note(`${kind} by ${by} (${reason}) has no effect: nothing was waiting for it`);
     return {
       accepted: false,
       missing: 0,
       code: 'approval-refused',
-      reason: `nothing waits for a ${kind}: it has no effect`,
-      hint: 'see what is waited for: reprise status',
+      reason: `${kind} has no effect: nothing is waiting for it`,
+      hint: 'see what it waits for: reprise status',
     };
   }
 
@@ -257,17 +257,17 @@ export class ApprovalInbox {
     );
   }
 
-  private rejected(raw: unknown): void {
-    if (!this.isTooLate) this.rejection ??= anyone(raw);
+  private onReject(raw: unknown): void {
+    if (!this.isTooLate) this.rejection ??= rejectionOf(raw);
   }
 
   private get isTooLate(): boolean {
-    return this.opened && this.pending === null;
+    return this.isOpenForWrites && this.pending === null;
   }
 }
 
 /** An update answers with what was accepted, or fails with why not. */
-function accepted({
+function acceptedOrRefusal({
   accepted: good,
   missing,
   code = 'approval-refused',
@@ -278,8 +278,8 @@ function accepted({
   return { accepted: true, missing };
 }
 
-/** A check that fails is a refusal: a signal's failure must not end the workflow. */
-async function answered(check: () => Promise<ApprovalAnswer>): Promise<ApprovalAnswer> {
+/** Runs a check on the host. One that throws is a refusal: a signal's failure must not end the workflow. */
+async function refusedIfCheckFails(check: () => Promise<ApprovalAnswer>): Promise<ApprovalAnswer> {
   try {
     // Not cancelled with the workflow: a cancelled handler would end it before it has tidied up.
     return await CancellationScope.nonCancellable(check);
@@ -289,21 +289,21 @@ async function answered(check: () => Promise<ApprovalAnswer>): Promise<ApprovalA
   }
 }
 
-/** Checks the shape only: the policy is checked later. */
-function shaped(parse: (raw: unknown) => object, json: string): (raw: unknown) => void {
+/** Validator of an update: checks the shape only; the policy is checked later, on the host. */
+function shapeValidator(parse: (raw: unknown) => object, json: string): (raw: unknown) => void {
   return (raw) => {
     const parsed = parse(raw);
     if ('problem' in parsed) throw refusal('approval-refused', String(parsed.problem), `send ${json}`);
   };
 }
 
-/** Who sent it, as far as it was said: a decision against changing anything is never lost for its form. */
-function anyone(raw: unknown): Rejection {
+/** Who sent it, and why, as far as that can be read: a malformed rejection still counts. */
+function rejectionOf(raw: unknown): Rejection {
   const parsed = parseRejection(raw);
   return 'problem' in parsed ? { by: 'unnamed', reason: 'none given' } : parsed;
 }
 
-/** Waits without an end, under a timer whose summary tells the Web UI's timeline what is waited for. */
+/** Waits without an end, under a timer whose summary shows in the Web UI's timeline what is waited for. */
 async function conditionWithSummary(summary: string, until: () => boolean): Promise<void> {
   if (until()) return;
   const timer = new CancellationScope();

@@ -21,13 +21,13 @@ export async function notify({ notice }: NotifyInput): Promise<NotifyOutput> {
     const planned = await controlActivities.deliveriesOf({ notice });
     const deliveries = await Promise.all(planned.map((delivery) => deliver(status, notice, delivery)));
     const toldNobody = deliveries.filter(({ code }) => code !== null);
-    status.show('completed', null, deliveries.map(deliveryLine).join('\n\n') || 'nobody is to be told');
+    status.show('completed', null, deliveries.map(deliveryLine).join('\n\n') || 'no contact is to be notified');
     // Shown as failed in the Web UI; the operation it is about has long gone on.
     const [first] = toldNobody;
     if (notice.facts.kind !== 'test' && first && toldNobody.length === deliveries.length) {
       throw refusal(
         first.code ?? 'notifier-unreachable',
-        `nobody was told: ${noticeTitle(notice)}; ${toldNobody.map(({ notifier, detail }) => `${notifier}: ${detail}`).join('; ')}`,
+        `nobody was notified: ${noticeTitle(notice)}; ${toldNobody.map(({ notifier, detail }) => `${notifier}: ${detail}`).join('; ')}`,
         'call them, then: reprise notify test CONTACT',
       );
     }
@@ -38,7 +38,7 @@ export async function notify({ notice }: NotifyInput): Promise<NotifyOutput> {
 async function deliver(status: OperationStatus, notice: Notice, delivery: Delivery): Promise<NotifyResult> {
   const { notifier } = delivery;
   const contacts = [...delivery.first, ...delivery.others];
-  const summary = `notify ${contacts.join(', ') || 'whoever reads there'} by ${notifier}`;
+  const summary = `notify ${contacts.join(', ') || 'the receiver'} by ${notifier}`;
   const result = await status
     .phase(summary, () =>
       noticeActivities(
@@ -75,7 +75,7 @@ async function record(notice: Notice, result: NotifyResult): Promise<void> {
   if (cluster === null) return;
   try {
     const { host } = await controlActivities.describeCluster({ cluster });
-    const step = result.code === null ? 'told' : 'not told';
+    const step = result.code === null ? 'notified' : 'not notified';
     await hostActivitiesForAWeek(host, 'record who was notified').journal({
       cluster,
       operationId,
@@ -85,15 +85,16 @@ async function record(notice: Notice, result: NotifyResult): Promise<void> {
     });
   } catch (error) {
     if (isCancelled(error)) throw error;
-    log.warn('who was told could not be recorded');
+    log.warn('who was notified could not be recorded');
   }
 }
 
 function deliveryLine({ notifier, told, notTold, refused, code, detail }: NotifyResult): string {
-  if (code !== null) return `${notTold.join(', ') || 'nobody'} could not be told by ${notifier}: ${detail} (${code})`;
+  if (code !== null)
+    return `${notTold.join(', ') || 'nobody'} could not be notified by ${notifier}: ${detail} (${code})`;
   const missed =
     refused === 0
       ? ''
       : `; ${refused} addresses were refused${notTold.length > 0 ? `, all of ${notTold.join(', ')}` : ''}`;
-  return `told by ${notifier}: ${told.join(', ') || 'whoever reads there'}${missed} (${detail})`;
+  return `notified by ${notifier}: ${told.join(', ') || 'the receiver'}${missed} (${detail})`;
 }

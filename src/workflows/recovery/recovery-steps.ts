@@ -15,10 +15,10 @@ import {
 import type { Operation } from '../operation/open-operation.js';
 import { failureOf, isCancelled, refusal, sentence } from '../operation/operation-status.js';
 
-/** Refusals of the host's gate: trying the step again cannot pass it, only a new plan can. */
-const GATE = ['approval-used', 'approval-refused', 'plan-unknown', 'plan-stale', 'plan-expired'];
+/** Codes with which the host refuses a step of this plan: another attempt is refused too, only a new plan helps. */
+const REFUSED_BY_HOST = ['approval-used', 'approval-refused', 'plan-unknown', 'plan-stale', 'plan-expired'];
 
-/** The backup of the plan is damaged (F15): it is quarantined on the host, and the plan does not hold any more. */
+/** The backup of the plan is damaged: it is quarantined on the host, and the plan does not hold any more. */
 export const DAMAGED = 'backup-corrupt';
 
 /** What a recovery does that outlives one of its plans. */
@@ -36,7 +36,7 @@ export class RecoverySteps {
   /** Seconds people were waited for after the approval: at the target, after failed steps. */
   waitedSeconds = 0;
   private isOpenForWrites = false;
-  /** Every step of the runbook has ended well. */
+  /** Every step of the runbook has succeeded. */
   private isComplete = false;
   private readonly step: PlannedStep;
 
@@ -69,7 +69,7 @@ export class RecoverySteps {
         await this.note(name, 'done');
         return result;
       } catch (error) {
-        if (isCancelled(error) || GATE.includes(failureOf(error).code)) throw error;
+        if (isCancelled(error) || REFUSED_BY_HOST.includes(failureOf(error).code)) throw error;
         await this.note(name, `failed: ${sentence(error)}`);
         // Another backup is another plan. Once open for writes, it is the fresh backup that is damaged.
         if (failureOf(error).code === DAMAGED && !this.isOpenForWrites) throw error;
@@ -82,7 +82,7 @@ export class RecoverySteps {
   private async askAfterFailure(name: string, error: unknown, mayRetarget: boolean): Promise<'again' | Decision> {
     const { workflowId } = this.step;
     const other = mayRetarget ? `, \`reprise retarget ${workflowId} --to TIME --reason ...\` tries another target` : '';
-    const waitingFor = `step "${name}" failed: ${sentence(error)} — \`reprise continue ${workflowId}\` tries it again${other}, \`reprise reject ${workflowId} --reason ...\` gives up; nothing was deleted`;
+    const waitingFor = `step "${name}" failed: ${sentence(error)} — \`reprise continue ${workflowId}\` tries it again${other}, \`reprise reject ${workflowId} --reason ...\`ends the recovery; nothing was deleted`;
     this.operation.status.show('paused', waitingFor);
     const next = await this.askPeople({ kind: 'paused', event: 'failure', waitingFor }, () =>
       this.inbox.afterFailure(`"${name}" failed: continue or reject`, mayRetarget ? ['retarget'] : []),
@@ -108,7 +108,7 @@ export class RecoverySteps {
     return decision;
   }
 
-  /** Tells people that one of them is waited for, and waits. Their time is shown apart from the recovery's own. */
+  /** Notifies people that a decision is waited for, and waits. Their time is shown apart from the recovery's own. */
   private async askPeople<T>(facts: NoticeFacts, decide: () => Promise<T>): Promise<T> {
     const before = Date.now();
     try {
@@ -132,7 +132,7 @@ export class RecoverySteps {
   /** The recovered server is validated and open for writes: what people are waited for later no longer counts (RTO). */
   openForWrites(): { readonly validatedAt: number; readonly waitedSeconds: number } {
     this.isOpenForWrites = true;
-    this.inbox.open();
+    this.inbox.markOpenForWrites();
     return { validatedAt: Date.now(), waitedSeconds: this.waitedSeconds };
   }
 
@@ -140,7 +140,7 @@ export class RecoverySteps {
     const { by = 'unnamed', reason = 'no reason' } = this.inbox.rejectedBecause ?? {};
     return refusal(
       'approval-refused',
-      `given up at "${where}" by ${by}: ${reason}`,
+      `rejected at step "${where}" by ${by}: ${reason}`,
       'the old data was kept: reprise kept list',
     );
   }
@@ -202,6 +202,6 @@ export async function recordResidualState(
   if (begun.length === 0) return;
   status.left = describeResidualState(plan, begun, undos);
   await CancellationScope.nonCancellable(() =>
-    quickHostActivities(host, 'record what is left').journal({ ...step, step: 'ended', text: status.left }),
-  ).catch(() => log.warn('what is left could not be recorded'));
+    quickHostActivities(host, 'record the state that is left').journal({ ...step, step: 'ended', text: status.left }),
+  ).catch(() => log.warn('the state that is left could not be recorded'));
 }

@@ -205,8 +205,8 @@ describe('backup run, list, show, verify', () => {
     const { keep, remove } = await answer<RotateOutput>(site, 'rotate', 'mairie', '--policy', 'unproven');
     expect(remove).toEqual([]);
     expect(keep.map(({ reason }) => reason)).toEqual([
-      expect.stringContaining('nothing is proven'),
-      expect.stringContaining('nothing is proven'),
+      expect.stringContaining('no backup is verified'),
+      expect.stringContaining('no backup is verified'),
     ]);
   }, 300_000);
 

@@ -65,7 +65,7 @@ describe('S2: reprise notify test, sent by a real worker', () => {
           told: ['dba'],
           notTold: [],
           code: null,
-          detail: `taken by mail server 127.0.0.1:${mail.port}`,
+          detail: `accepted by mail server 127.0.0.1:${mail.port}`,
         },
       ],
     });
@@ -122,8 +122,11 @@ describe('S2, F34: told beside the work', () => {
     await reaches(site, started.workflowId, 'waiting-approval');
     await approved(site, started);
     await reaches(site, started.workflowId, 'completed');
-    await site.waitFor(async () => (await recordsText()).includes('told by mail: dba'), 'it is recorded who was told');
-    expect(await recordsText()).not.toContain('told by gone');
+    await site.waitFor(
+      async () => (await recordsText()).includes('notified by mail: dba'),
+      'it is recorded who was told',
+    );
+    expect(await recordsText()).not.toContain('notified by gone');
   }, 300_000);
 
   it('a backup that fails while the mail server is down ends at once; when the server is back, it is told, once', async () => {
@@ -135,7 +138,7 @@ describe('S2, F34: told beside the work', () => {
     // The work has ended; telling of it has not.
     mail = await MailServer.start({ port, user: 'reprise', password: PASSWORD });
     await site.waitFor(
-      async () => /backup dump of mairie failed .* told by mail: dba/.test(await recordsText()),
+      async () => /backup dump of mairie failed .* notified by mail: dba/.test(await recordsText()),
       'it is told',
     );
     expect(mail.mails).toMatchObject([

@@ -149,7 +149,7 @@ describe('K1: databases restored beside the live ones, then swapped by rename', 
     await approved(site, { ...started, plan: again });
     await reaches(site, started.workflowId, 'completed');
     const { markdown } = await answer<{ markdown: string }>(site, 'incident', 'report', started.workflowId);
-    expect(markdown).toMatch(/no longer holds .*SHA-256.* quarantined/);
+    expect(markdown).toMatch(/is stale .*SHA-256.* quarantined/);
     expect(markdown).toContain(again.digest.slice(0, 12));
     // That is the safety backup of the recovery before, taken when rows were gone.
     expect((await site.query('SELECT count(*)::int AS n FROM metier.demandes_rdv')).rows).toEqual([{ n: 100 }]);

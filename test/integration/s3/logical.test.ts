@@ -332,7 +332,7 @@ it('F14: rotation reports what an object lock keeps until its date, and a remova
     pinned: new Set<string>(),
   };
   expect(planRetention({ ...rotation, locked: locks }).keep).toMatchObject([
-    { id: made.id, reason: expect.stringContaining(`locked by its bucket until ${locks.get(made.id)}`) },
+    { id: made.id, reason: expect.stringContaining(`object lock until ${locks.get(made.id)}`) },
   ]);
   const plan = await logicalEngine.planRemoval(await locked.context('plan removal'), [backup.label]);
   expect(plan.alsoRemoves).toHaveLength(3);

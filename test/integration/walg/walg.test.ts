@@ -154,7 +154,7 @@ describe('backups', () => {
 
   it('F17: another cluster is not backed up into the same prefix', async () => {
     const sentinels = (await readdir(join(source.prefix, 'basebackups_005'))).length;
-    const other = await startWalgCluster({ version: 15, env: [`WALG_FILE_PREFIX=${source.prefix}`] });
+    const other = await startWalgCluster({ version: 15, unrelated: true, env: [`WALG_FILE_PREFIX=${source.prefix}`] });
     const stranger = await makeGround(other.cluster, 'walg', other.options, { databases: ['postgres'] });
     await expect(engine.preflightBackup(await stranger.context('stranger'))).rejects.toMatchObject({
       code: 'identity-mismatch',

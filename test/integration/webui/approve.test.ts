@@ -67,7 +67,7 @@ it('D4, F32: the dialog refuses who may not approve, and what is no approval, wi
   await ui.picture('web-ui-approve');
   await ui.submit(dialog);
   expect(await ui.refusal(dialog, 'intern may not approve recover for mairie')).toContain(
-    'HINT: one of these has to: dba',
+    'HINT: ask one of these people: dba',
   );
   await ui.picture('web-ui-refused');
 

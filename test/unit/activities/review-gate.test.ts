@@ -116,7 +116,7 @@ describe('the gate of the host', () => {
     expect(await approve(plan, 'ops')).toMatchObject({ accepted: false, code: 'approval-used' });
   });
 
-  it('F8, F33: a recovery taken up ends an older one that was terminated: resumed, it would put aside what was recovered since', async () => {
+  it('F8, F33: a recovery that is used ends an older one that was terminated: resumed, it would move away what was recovered since', async () => {
     const { session, step, approved } = await site();
     const [older, newer] = [await approved('op-1'), await approved('op-2')];
     await authorize(session, step(older));
@@ -226,7 +226,7 @@ describe('the gate of the host', () => {
     await authorize(session, step(again));
   });
 
-  it('F8, F33: taken up long ago and never begun, a plan is approved anew: its workflow may be resumed by a Reset', async () => {
+  it('F8, F33: a plan used long ago, of which no step was begun, needs a new approval: its workflow may be resumed by a Reset', async () => {
     const { root, session, approved } = await site();
     const made = await approved('op-1');
     await expect(requireRecentUse(session, made)).rejects.toMatchObject({ code: 'plan-expired' });
@@ -269,7 +269,7 @@ describe('F32, F33: what people decide on recovered data', () => {
     expect(await decide('dba')).toMatchObject({
       accepted: false,
       code: 'approval-refused',
-      reason: expect.stringContaining('not being carried out'),
+      reason: expect.stringContaining('not being executed'),
     });
     await approve(made, 'dba');
     await authorize(session, step(made));
@@ -300,7 +300,7 @@ describe('F32, F33: what people decide on recovered data', () => {
       const opened = run<PlannedStep, unknown>(activities[name], step(made));
       await expect(opened).rejects.toMatchObject({
         type: 'approval-refused',
-        message: expect.stringContaining('no decision to promote is on record'),
+        message: expect.stringContaining('no decision to promote is recorded'),
       });
       await run(activities.recordDecision, { ...step(made), decision: { kind: 'promote', ...by('mallory') } });
       await expect(requirePromotion(session, made)).rejects.toMatchObject({ code: 'approval-refused' });
@@ -315,7 +315,7 @@ describe('F32, F33: what people decide on recovered data', () => {
     const replay = () => run(activities.replayWal, { ...step(made), target: later });
     await expect(replay()).rejects.toMatchObject({
       type: 'approval-refused',
-      message: expect.stringContaining('no decision is on record'),
+      message: expect.stringContaining('no decision is recorded'),
     });
     await requireTarget(session, made, made.binding.target);
     await run(activities.recordDecision, {

@@ -67,7 +67,7 @@ describe('judgement of an approval', () => {
   it('F32: who is not listed is refused, and the listed are named', () => {
     const answer = judge({ approval: by('eve') });
     expect(answer).toEqual(refused('approval-refused', /^eve may not approve/));
-    expect(answer).toMatchObject({ hint: 'one of these has to: dba, ops' });
+    expect(answer).toMatchObject({ hint: 'ask one of these people: dba, ops' });
   });
 
   it.each(['ops', 'OPS', ' ops ', 'ｏｐｓ'])(

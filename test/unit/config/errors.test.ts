@@ -45,7 +45,7 @@ describe('F38: a wrong config names file, line and column', () => {
       'secret in the file',
       with_('clusters:', 'repositories: { offsite: { type: s3, bucket: backups, access_key_id: AKIA1 } }\nclusters:'),
       [
-        'reprise.yml:2:70: a secret may not stand in this file',
+        'reprise.yml:2:70: a secret must not be written in this file',
         'HINT write { env: NAME }, { file: PATH } or { command: [program, argument, ...] }',
       ],
     ],
@@ -114,7 +114,7 @@ describe('F38: a wrong config names file, line and column', () => {
       'an undo of the last step',
       cluster('hooks: { stop: { argv: [x] }, start-applications: { argv: [y], undo: stop } }'),
       [
-        'reprise.yml:6:74: start-applications is the last step of a recovery: nothing takes it back',
+        'reprise.yml:6:74: start-applications is the last step of a recovery: it cannot be undone',
         'HINT give stop-applications an undo instead',
       ],
     ],
@@ -134,7 +134,7 @@ describe('F38: a wrong config names file, line and column', () => {
     [
       'duplicate key',
       valid + 'version: 1\n',
-      ['reprise.yml:10:1: the key version is written here twice', 'HINT keep one of them'],
+      ['reprise.yml:10:1: the key version appears here twice', 'HINT keep one of them'],
     ],
     [
       'unknown tag',
@@ -156,7 +156,7 @@ describe('F38: a wrong config names file, line and column', () => {
       'steps out of order',
       cluster('recovery: { steps: [run-checks, restore] }'),
       [
-        "reprise.yml:6:17: the steps are not in the runbook's order, or one stands twice",
+        'reprise.yml:6:17: the steps are not in the order of the runbook, or one is listed twice',
         'HINT write: [restore, run-checks]',
       ],
     ],
@@ -172,7 +172,7 @@ describe('F38: a wrong config names file, line and column', () => {
       'more approvers than there are',
       cluster('approvals: { recover: { approvers: 2, from: [dba] } }', valid + 'contacts: { dba: {} }\n'),
       [
-        'reprise.yml:6:40: 2 approvers are asked for, and from: names 1',
+        'reprise.yml:6:40: 2 approvers are required, and from: names 1',
         'HINT no plan could be approved: name more contacts, or set fewer approvers',
       ],
     ],
@@ -185,7 +185,7 @@ describe('F38: a wrong config names file, line and column', () => {
       'a physical engine without a directory',
       with_('    data_dir: /data\n', '', policy('engine: pgbackrest\noptions: { stanza: a, config: b }')),
       [
-        'reprise.yml:7:7: engine pgbackrest backs up a data directory, and the cluster names none',
+        'reprise.yml:7:7: engine pgbackrest backs up a data directory, and the cluster has none',
         'HINT add data_dir: to the cluster',
       ],
     ],
@@ -193,14 +193,14 @@ describe('F38: a wrong config names file, line and column', () => {
       'a logical engine without databases',
       with_('    databases: [mairie]\n', ''),
       [
-        'reprise.yml:7:7: engine logical backs up databases, and the cluster names none',
+        'reprise.yml:7:7: engine logical backs up databases, and the cluster has none',
         'HINT add databases: [NAME] to the cluster',
       ],
     ],
     [
       'a database twice',
       with_('[mairie]', '[mairie, mairie]'),
-      ['reprise.yml:6:25: database "mairie" is written here twice', 'HINT keep one of them'],
+      ['reprise.yml:6:25: database "mairie" appears here twice', 'HINT keep one of them'],
     ],
     [
       'a path with ~',
@@ -250,7 +250,7 @@ describe('F38: two of a kind in one place', () => {
       ),
     ).toEqual([
       'reprise.yml:4:3: repository a and repository b use the same directory, or one inside the other: /srv/backups',
-      'HINT give each a place of its own',
+      'HINT give each a separate place',
     ]);
   });
 
@@ -300,12 +300,12 @@ describe('F38: two of a kind in one place', () => {
     );
     expect(complaint(text)).toEqual([
       'reprise.yml:9:7: policy mairie/spare and policy mairie/dump share one place: stanza s of /c',
-      'HINT give each a place of its own',
+      'HINT give each a separate place',
     ]);
     const other = text.replace('stanza: s', 'stanza: t');
     expect(() => parsed(other)).not.toThrow();
     expect(complaint(other.replace('enabled: false', 'enabled: true'))).toEqual([
-      'reprise.yml:9:7: policies spare and dump both want the archive_command of this cluster',
+      'reprise.yml:9:7: policies spare and dump both need the archive_command of this cluster',
       'HINT keep one, or set enabled: false on the other',
     ]);
   });
@@ -386,7 +386,7 @@ describe('what comes later is refused in plain words: nothing silently does noth
   test.each(['signers'])('%s', (key) => {
     expect(complaint(`${valid}${key}: { a: 1 }\n`)).toEqual([
       `reprise.yml:10:1: "${key}" is not supported by this version`,
-      expect.stringMatching(/^HINT take it out: .* come with a later one$/),
+      expect.stringMatching(/^HINT remove it: .* come with a later version$/),
     ]);
   });
 

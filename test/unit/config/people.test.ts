@@ -108,7 +108,7 @@ describe('S2: contacts, notifiers and notify', () => {
       people(mail, 'ops: { mail: a@b.org }', 'notify: { missed-run: [mail] }'),
       [
         'reprise.yml:13:11: "missed-run" is not supported by this version',
-        'HINT take it out: reports of missed runs come with a later one',
+        'HINT remove it: reports of missed runs come with a later version',
       ],
     ],
     [
@@ -127,7 +127,7 @@ describe('S2: contacts, notifiers and notify', () => {
     [
       'a notifier twice',
       people(mail, 'ops: { mail: a@b.org }', 'notify: { failure: [mail, mail] }'),
-      ['reprise.yml:13:27: notifier "mail" is written here twice', 'HINT keep one of them'],
+      ['reprise.yml:13:27: notifier "mail" appears here twice', 'HINT keep one of them'],
     ],
     [
       'an address that is none',
@@ -152,14 +152,14 @@ describe('S2: contacts, notifiers and notify', () => {
     [
       'a login without a password',
       people(mail.replace('from:', 'user: u, from:'), ''),
-      ['reprise.yml:11:3: the login lacks a password', 'HINT give user: and password:, or neither'],
+      ['reprise.yml:11:3: the login has no password', 'HINT give user: and password:, or neither'],
     ],
     [
       'a password in clear',
       people(mail.replace('from:', 'tls: none, user: u, password: { env: P }, from:'), ''),
       [
-        'reprise.yml:11:52: the password would go over the network in clear',
-        'HINT use tls: required, or say password_in_clear: true',
+        'reprise.yml:11:52: the password would be sent over the network without encryption',
+        'HINT use tls: required, or set password_in_clear: true',
       ],
     ],
     [
@@ -188,7 +188,7 @@ describe('S2: contacts, notifiers and notify', () => {
       people(hook.replace('https://hooks', 'https://u:hunter2@hooks'), ''),
       people(hook.replace('{ env: HOOK }', '{ value: hunter2 }'), ''),
     ]) {
-      expect(complaint(text).join()).toMatch(/a secret may not stand in this file|a URL may not hold/);
+      expect(complaint(text).join()).toMatch(/a secret must not be written in this file|a URL may not hold/);
       expect(complaint(text).join()).not.toContain('hunter2');
     }
     const loaded = parseConfig(

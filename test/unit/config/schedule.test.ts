@@ -58,9 +58,11 @@ describe('a schedule of the config is one cron line, whichever way it is written
   });
 
   it('one that never comes is refused, as a calendar too', () => {
-    expect(complaint(scheduled('{ cron: "0 0 30 2 *" }'))).toEqual(['reprise.yml:10:27: this cron line never comes']);
+    expect(complaint(scheduled('{ cron: "0 0 30 2 *" }'))).toEqual([
+      'reprise.yml:10:27: this cron line matches no date',
+    ]);
     expect(complaint(scheduled('{ calendar: { day_of_month: 30, months: 2, hour: 0 } }'))).toEqual([
-      'reprise.yml:10:21: this calendar never comes',
+      'reprise.yml:10:21: this calendar matches no date',
     ]);
   });
 });

@@ -12,7 +12,7 @@ describe('what is accepted and does nothing is said to do nothing', () => {
     [
       'language: fr',
       with_('version: 1', 'version: 1\nlanguage: fr'),
-      'reprise.yml:2:11: French is not there yet: reports and messages are in English',
+      'reprise.yml:2:11: French is not available yet: reports and messages are in English',
     ],
     [
       'raci of drills',
@@ -62,8 +62,8 @@ describe('what is accepted and does nothing is said to do nothing', () => {
     expect(finding).toEqual({
       check: 'config/language',
       level: 'warning',
-      message: 'reprise.yml:2:11: French is not there yet: reports and messages are in English',
-      fix: 'write language: en, or take the line out',
+      message: 'reprise.yml:2:11: French is not available yet: reports and messages are in English',
+      fix: 'write language: en, or remove the line',
     });
   });
 

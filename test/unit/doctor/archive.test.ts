@@ -63,7 +63,7 @@ describe('F7: WAL on its way to the archive', () => {
     expect(archiveFindings(cluster(), { ...server, archiving: failing, backlog: waiting })).toMatchObject([
       {
         level: 'problem',
-        message: expect.stringMatching(/fails.*12 segments wait since 15 min 00 s, 201\.3 MB in pg_wal/),
+        message: expect.stringMatching(/fails.*12 segments wait to be archived since 15 min 00 s, 201\.3 MB in pg_wal/),
       },
     ]);
     const mended = { ...failing, lastArchivedAt: '2026-11-21T02:17:00Z' };
@@ -78,7 +78,7 @@ describe('F7: WAL on its way to the archive', () => {
     ]);
     expect(archiveFindings(cluster('{ rpo: 1h }'), { ...server, backlog: waiting })).toMatchObject([{ level: 'ok' }]);
     expect(archiveFindings(cluster(), { ...server, backlog: waiting })).toMatchObject([
-      { level: 'warning', message: expect.stringContaining('piles up') },
+      { level: 'warning', message: expect.stringContaining('accumulates') },
     ]);
   });
 

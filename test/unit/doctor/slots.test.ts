@@ -84,7 +84,7 @@ describe('K8: received WAL', () => {
     const pgbackrest = 'physical: { engine: pgbackrest, options: { stanza: m, config: /etc/p.conf } }';
     expect(cluster(`${base}, ${pgbackrest}`).policies).toHaveProperty('physical');
     expect(() => cluster(`base: { engine: basebackup, options: { wal: archive_command } }, ${pgbackrest}`)).toThrow(
-      /both want the archive_command/,
+      /both need the archive_command/,
     );
   });
 

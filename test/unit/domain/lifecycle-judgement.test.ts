@@ -35,7 +35,7 @@ describe('P3: a lifecycle against what retention and recovery time promise', () 
   it('names rule, retention and recovery time, and what to change', () => {
     const [refusal] = judge([cold(30, 'GLACIER')], policy({ days: 60 }), 60).refusals;
     expect(refusal?.text).toBe(
-      'rule "reprise/": GLACIER after 30 days puts out of reach what is promised (policy mairie/dump: retention.days 60): a thaw takes 5 min 00 s at best (Expedited), objectives.rto allows 1 min 00 s',
+      'rule "reprise/": GLACIER after 30 days, and the backup is kept longer (policy mairie/dump: retention.days 60): a thaw takes at least 5 min 00 s (Expedited), objectives.rto allows 1 min 00 s',
     );
     expect(refusal?.hint).toContain('to 60 or more');
   });

@@ -1,5 +1,5 @@
 import { expect, it } from '@jest/globals';
-import { thawInWords, thawLookSeconds, thawTiers } from '../../../src/domain/plan/thaw.js';
+import { thawInWords, thawPollSeconds, thawTiers } from '../../../src/domain/plan/thaw.js';
 
 it('F13: the tiers that every class in it knows, with the longest wait', () => {
   expect(thawTiers(['GLACIER'])).toMatchObject([
@@ -31,7 +31,7 @@ it('F13: whoever approves reads tier, hours, price, and what else there is', () 
 });
 
 it('F40: a wait of two days is some hundred looks, one of five minutes some ten', () => {
-  expect((48 * 3600) / thawLookSeconds(48)).toBe(96);
-  expect(thawLookSeconds(12)).toBe(1800);
-  expect(thawLookSeconds(5 / 60)).toBe(30);
+  expect((48 * 3600) / thawPollSeconds(48)).toBe(96);
+  expect(thawPollSeconds(12)).toBe(1800);
+  expect(thawPollSeconds(5 / 60)).toBe(30);
 });

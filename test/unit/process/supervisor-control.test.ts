@@ -46,13 +46,15 @@ describe('cancellation', () => {
   it('of one that nobody watches any more: it is left alone, unless it is cancelled too', async () => {
     const bench = await JobBench.create();
     const left = new AbortController();
-    const run = bench.run(bench.request({ leave: left.signal }));
+    const run = bench.run(bench.request({ detachSignal: left.signal }));
     await until(() => bench.starts().length === 1, 'the tool has begun');
     left.abort(new Error('something else came up'));
     await expect(run).rejects.toThrow('something else came up');
     expect(await lives(bench.starts()[0] as number)).toBe(true);
     bench.abort.abort();
-    await expect(bench.run(bench.request({ leave: left.signal }))).rejects.toMatchObject({ code: 'job-cancelled' });
+    await expect(bench.run(bench.request({ detachSignal: left.signal }))).rejects.toMatchObject({
+      code: 'job-cancelled',
+    });
     expect(await lives(bench.starts()[0] as number)).toBe(false);
   });
 

@@ -139,7 +139,7 @@ describe('a tool that runs for ever and has to keep up with its configuration', 
   it('is left alone while its command is the same, and ended and started anew where it is another', async () => {
     const bench = await JobBench.create();
     const request = (port: string) => ({
-      ...bench.request({ onGone: 'resume', keepsUp: true }),
+      ...bench.request({ onGone: 'resume', restartsOnChange: true }),
       env: { ...bench.request().env, PGPORT: port },
     });
     const first = bench.worker(request('5432'));

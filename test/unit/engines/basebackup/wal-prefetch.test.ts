@@ -53,9 +53,9 @@ async function comes(name: string): Promise<void> {
 
 it('K2: brings what the server asks for and the next 32, of every timeline, and no more', async () => {
   await archive(segment(12, 2));
-  const feed = await prefetchWal(context, dataDir);
+  const prefetch = await prefetchWal(context, dataDir);
   const stop = new AbortController();
-  const bringing = feed.bring(stop.signal);
+  const copying = prefetch.copy(stop.signal);
   expect(await there()).toEqual([]);
   await ask(segment(11));
   await comes(segment(42));
@@ -65,8 +65,8 @@ it('K2: brings what the server asks for and the next 32, of every timeline, and 
   );
   await ask(segment(30));
   await comes(segment(60));
-  await bringing;
-  await feed.close();
+  await copying;
+  await prefetch.close();
   const listed = (await readFile(join(directory, 'listed'), 'utf8')).split('\n').filter((name) => name !== '');
   expect(listed.sort()).toEqual(await there());
 });
