@@ -8,7 +8,7 @@ import {
   type InspectionKind,
   listsEverything,
 } from '../domain/operation/inspections.js';
-import type { AskInput } from '../workflows/api.js';
+import type { InspectInput } from '../workflows/api.js';
 import type { TemporalSession } from './connect.js';
 import { missingWorker, workerHint } from './pollers.js';
 
@@ -27,7 +27,7 @@ export async function inspect<K extends InspectionKind>(
   question: Extract<Inspection, { kind: K }>,
   interruption?: AbortSignal,
 ): Promise<InspectionResults[K]> {
-  const input: AskInput = { question };
+  const input: InspectInput = { question };
   const handle = await session.client.workflow.start(workflowTypes.inspect, {
     workflowId: `inspect/${question.kind}/${randomUUID()}`,
     taskQueue: CONTROL_QUEUE,

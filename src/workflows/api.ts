@@ -105,7 +105,7 @@ export interface ArchiveInput {
   readonly told?: true;
 }
 
-export interface AskInput {
+export interface InspectInput {
   readonly question: Inspection;
 }
 

@@ -61,7 +61,7 @@ export const LOGICAL_TOOLS: ToolTable = {
     {
       pattern: /invalid snapshot identifier|could not import the requested snapshot/i,
       code: 'tool-failed',
-      message: 'the snapshot of the row counts was gone before pg_dump took it up',
+      message: 'the snapshot of the row counts was gone before pg_dump could use it',
       hint: 'run the backup again',
     },
   ],
