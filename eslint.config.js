@@ -39,7 +39,7 @@ export default tseslint.config(
   },
   {
     files: ['src/**/*.ts'],
-    rules: { complexity: ['warn', { max: 15 }], 'no-console': 'error' },
+    rules: { complexity: ['error', { max: 15 }], 'no-console': 'error' },
   },
   { files: commandLine, rules: { 'no-console': 'off' } },
   {

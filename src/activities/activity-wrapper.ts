@@ -35,19 +35,14 @@ export function wrapActivity<I, O>(
   return async (input) => {
     const context = Context.current();
     const { cursor } = (context.info.heartbeatDetails ?? {}) as HeartbeatDetails;
-    let details: HeartbeatDetails = cursor === undefined ? {} : { cursor };
+    let details: HeartbeatDetails = { cursor };
     const beat = setInterval(() => context.heartbeat(details), beatEvery(context.info.heartbeatTimeoutMs));
     const run: ActivityRun = {
       aheadSeconds: (Date.now() - context.info.currentAttemptScheduledTimestampMs) / 1000,
       signal: context.cancellationSignal,
       leaveOnAbort: () => context.cancellationDetails?.cancelRequested !== true,
       report: (progress, job = details.job) => {
-        const { cursor: kept } = details;
-        details = {
-          ...(progress ? { progress } : {}),
-          ...(job ? { job } : {}),
-          ...(kept === undefined ? {} : { cursor: kept }),
-        };
+        details = { progress, job, cursor: details.cursor };
         context.heartbeat(details);
       },
       cursor,

@@ -22,7 +22,7 @@ const LOOK_FOR_WORKERS_MS = 2000;
  * Asks the host that owns the data, by one short workflow, which ends with an interruption.
  * @throws `host-without-worker` when no worker polls the queue that it waits on; `interrupted`; what the activity failed with otherwise.
  */
-export async function inspect<K extends InspectionKind>(
+export async function runInspection<K extends InspectionKind>(
   session: TemporalSession,
   question: Extract<Inspection, { kind: K }>,
   interruption?: AbortSignal,

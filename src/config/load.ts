@@ -5,7 +5,7 @@ import type { Config } from '../domain/config.js';
 import { RepriseError } from '../domain/errors.js';
 import { canonicalJson } from '../domain/text/canonical-json.js';
 import { crossCheck } from './cross-check.js';
-import { check } from './issues.js';
+import { validate } from './issues.js';
 import { knownNames } from './known-names.js';
 import { configInvalid, type Problem } from './problem.js';
 import { configSchema, type ConfigText } from './schema/schema.js';
@@ -66,10 +66,10 @@ export function parseConfig(
   };
   const schema = configSchema(knownNames(source.value));
   // What was written is checked first, so that every problem has its place; what counts is read with all defaults.
-  refuse(check(schema, source.value).problems);
+  refuse(validate(schema, source.value).problems);
   const { text, problems } = resolveDefaults(schema, source.value as ConfigText, dirname(file));
   refuse(problems);
-  const read = check(schema, text);
+  const read = validate(schema, text);
   refuse(read.problems);
   if (!read.value) throw new RepriseError('internal', `${label}: neither valid nor invalid`);
   // The path of the file is not part of it: the same file on two hosts is the same configuration.

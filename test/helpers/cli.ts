@@ -38,7 +38,7 @@ export async function reprise(argv: readonly string[], options: CliOptions = {})
 }
 
 /** The built command line in a process of its own. */
-export async function spawnReprise(argv: readonly string[], options: CliOptions = {}): Promise<CliResult> {
+async function spawnReprise(argv: readonly string[], options: CliOptions = {}): Promise<CliResult> {
   if (!existsSync(main)) throw new Error('dist/main.js is missing: npm run build');
   const child = spawn(process.execPath, [main, ...argv], {
     cwd: options.cwd ?? '/',

@@ -35,7 +35,7 @@ export function createControlActivities(deps: ControlDependencies): ControlActiv
       );
       return {
         host,
-        ...(elsewhere.length > 0 ? { targetHosts } : {}),
+        targetHosts: elsewhere.length > 0 ? targetHosts : undefined,
         configDigest: config.digest,
         policies: Object.fromEntries(facts),
         tells: toldEvents(config),

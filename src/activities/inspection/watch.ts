@@ -11,7 +11,7 @@ const DEFAULT_WATCH = { everySeconds: 10, failures: 3 };
 /** Before the activity's time-out: the watch goes on in a new one, and its history stays small. */
 const LONGEST_MS = 50 * 60_000;
 
-export function watchActivities(
+export function watchingActivities(
   deps: HostDependencies,
 ): Pick<HostActivities, 'watchCluster' | 'diagnose' | 'journal' | 'recordIncident'> {
   return {

@@ -150,7 +150,8 @@ async function replay(
     restoreBeginningCommand: physicalOf(work).restoreBeginningCommand?.(context),
     salvageDir: salvage && salvage.segments > 0 ? savedWalDir(plan.binding, dataDir) : null,
     timeline: plan.binding.timeline ?? ('latest' as const),
-    ...(work.inPlace ? {} : { clone: true, port: plan.binding.port }),
+    clone: !work.inPlace,
+    port: work.inPlace ? undefined : plan.binding.port,
     extra: plan.binding.targetHost === plan.binding.sourceHost ? {} : settingsElsewhere(dataDir),
   };
   const options = {

@@ -11,7 +11,7 @@ import {
   noPolicyReaches,
   passedOver,
   restartSource,
-  stateOf,
+  recoveredInstant,
 } from '../../domain/plan/choose-source.js';
 import type { PlanTerms, PlanningRequest } from '../../domain/plan/plan-terms.js';
 import { mediaRefusal } from '../../domain/plan/recovered-media.js';
@@ -71,7 +71,7 @@ export async function observeRecovery(
     ...(await observePlace(clusterContext, terms, source)),
     coldFiles: policy ? await observeColdFiles(clusterContext, policy, source.outline.backups, run, operationId) : null,
     engineConfigDigest: policy && (await engineFor(clusterContext, policy).configDigest?.(policy)),
-    media: await observeMedia(clusterContext, request, stateOf(source), run),
+    media: await observeMedia(clusterContext, request, recoveredInstant(source), run),
     disk: source.method === 'databases' ? null : await observeDisk(clusterContext, terms, source, dataDirExists),
   };
 }

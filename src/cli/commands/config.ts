@@ -117,7 +117,7 @@ interface ImportOptions {
 }
 
 /** `reprise config import` */
-export function registerImport(parent: Command, cli: Cli): void {
+function registerImport(parent: Command, cli: Cli): void {
   define<ImportOptions>(parent, cli, {
     usage: 'import',
     summary: 'make a reprise.yml of config_global.yml and config_postgres.yml',

@@ -4,7 +4,7 @@ import { readTarget } from '../target/target.js';
 const LONGEST = 2000;
 
 /** Reads what a person pasted: an object, or its JSON as text. Returns what is wrong with it in words where it is. */
-export function parseDecision<K extends string>(
+function parseDecision<K extends string>(
   raw: unknown,
   required: readonly K[],
 ): Record<K, string> | { problem: string } {

@@ -86,7 +86,7 @@ export interface PlanBinding {
   readonly salvageFrom?: string;
   /** Its files have to be thawed first; absent where they can be read. */
   readonly thaw?: PlannedThaw;
-  /** Objects brought back to the same instant; absent where nobody asked. */
+  /** Media recovered to the same instant; absent where nobody asked. */
   readonly media?: PlannedMedia;
   readonly steps: readonly string[];
   readonly hooks: readonly string[];

@@ -33,7 +33,7 @@ export async function restoreFiles(context: EngineContext, request: RestoreFiles
   await seedManifest(context, dataDir);
   if (tablespaces.length > 0) await claimDirectory(context, tablespaceDir);
   await runPgbackrestJob(context, {
-    // One operation may restore several backups, each to prove it.
+    // One operation may restore several backups, each to verify it.
     step: `restore-${stored.label}`,
     command: 'restore',
     options: [

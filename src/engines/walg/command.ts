@@ -29,7 +29,7 @@ export function optionsOf(context: Pick<ReadContext, 'policy'>): WalgOptions {
  * One command line of WAL-G; `settings` go before those of the file.
  * @throws RepriseError `tool-missing`
  */
-export async function walgArgv(
+async function walgArgv(
   context: Pick<ReadContext, 'cluster' | 'policy'>,
   args: readonly string[],
   settings: Readonly<Record<string, string>> = {},

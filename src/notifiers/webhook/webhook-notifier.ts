@@ -2,7 +2,7 @@ import { createHmac } from 'node:crypto';
 import { request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
-import { authorities } from '../authorities.js';
+import { readCertificates } from '../../files/certificates.js';
 import { reasonWithout, rejected, unreachable } from '../failures.js';
 import type { NotifierMessage, SendContext, Sent } from '../notifier.js';
 import { guardedLookup, refuseForeign, type Resolve } from './destination.js';
@@ -29,7 +29,7 @@ export async function sendWebhook(
     'user-agent': 'reprise',
     ...signedHeaders(await secret(options.secret), `msg_${message.id}`, new Date(), body),
   };
-  const ca = await authorities(options.caFile);
+  const ca = await readCertificates(options.caFile, 'check ca_file of the notifier');
   const late = AbortSignal.timeout(options.timeoutSeconds * 1000);
   const status = await post(url, {
     headers,

@@ -166,7 +166,7 @@ host all all ::1/128 scram-sha-256
  * Gives a restored copy the configuration files it lacks: Debian keeps them in /etc, outside the data directory, and
  * without them a server does not start there. Files that came with the copy stay as they are.
  */
-export async function addMissingConfiguration(dataDir: string, user: OsUser | null): Promise<void> {
+async function addMissingConfiguration(dataDir: string, user: OsUser | null): Promise<void> {
   const files = {
     'postgresql.conf': '# Written by Reprise: the copy came without one.\n',
     'pg_hba.conf': HBA,

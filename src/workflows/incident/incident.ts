@@ -14,7 +14,7 @@ import { parseNote, parseRejection } from '../../domain/approval/parse-decisions
 import type { NoticeFacts } from '../../domain/notification/notices.js';
 import type { Rejection } from '../../domain/plan/plan.js';
 import type { Diagnosis } from '../../domain/operation/inspections.js';
-import * as runbooks from '../../domain/plan/runbooks.js';
+import { recoveryRunbook } from '../../domain/plan/runbooks.js';
 import type { IncidentInput, IncidentOutput, RecoverOutput } from '../api.js';
 import { hostActivities, quickHostActivities } from '../operation/activity-proxies.js';
 import { APPROVAL, recover } from '../recovery/recover.js';
@@ -160,7 +160,7 @@ class Incident {
       // An incident that is terminated or Reset must not stop a recovery half way.
       parentClosePolicy: ParentClosePolicy.ABANDON,
       staticSummary: `recover ${cluster} after the loss of its instance`,
-      staticDetails: runbooks.recovery(cluster, 'in-place').details,
+      staticDetails: recoveryRunbook(cluster, 'in-place').details,
       args: [
         {
           cluster,

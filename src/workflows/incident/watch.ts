@@ -12,7 +12,7 @@ import {
 } from '@temporalio/workflow';
 import type { WatchFinding } from '../../activities/api.js';
 import { incidentWorkflowId, signalNames } from '../../domain/operation/names.js';
-import * as runbooks from '../../domain/plan/runbooks.js';
+import { incidentRunbook } from '../../domain/plan/runbooks.js';
 import type { WatchInput } from '../api.js';
 import { incident } from './incident.js';
 import { controlActivities, watchActivities } from '../operation/activity-proxies.js';
@@ -119,7 +119,7 @@ class Watch {
         parentClosePolicy: ParentClosePolicy.ABANDON,
         cancellationType: ChildWorkflowCancellationType.ABANDON,
         staticSummary: `${cluster} does not answer (${finding.layer ?? 'unknown'})`,
-        staticDetails: runbooks.incident(cluster, 'instance-loss').details,
+        staticDetails: incidentRunbook(cluster, 'instance-loss').details,
         args: [
           {
             cluster,
