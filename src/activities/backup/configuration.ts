@@ -155,7 +155,7 @@ export async function restoreConfiguration(work: AuthorizedStep, step: PlannedSt
       : '';
   const done =
     gone.length > 0
-      ? `, and ${gone.join(', ')} put back because they were missing`
+      ? `, and ${gone.join(', ')} restored because they were missing`
       : '; files that are in place were not changed';
   await note('restored', `the configuration captured with the backup is in ${extractedDir}${done}${masked}`);
 }
@@ -173,8 +173,8 @@ export async function loadConfiguration(
   const changed = (what: string) =>
     new RepriseError(
       'backup-corrupt',
-      `${key} is not what was captured: ${what}`,
-      'compare it with the configuration of another backup, and copy by hand what is right',
+      `${key} differs from what was captured: ${what}`,
+      'compare it with the configuration of another backup, and copy the correct files by hand',
     );
   if (sha256 !== undefined && sha256Hex(stored) !== sha256) throw changed('its SHA-256 is not the recorded one');
   const found = JSON.parse(

@@ -122,7 +122,7 @@ function hostOfRepository(config: Config, name: string): string {
   );
   const host = repository.host ?? user?.host ?? Object.keys(config.hosts)[0];
   if (host === undefined)
-    throw new RepriseError('not-found', `no host reaches the repository "${name}"`, 'name one under `hosts`');
+    throw new RepriseError('not-found', `no host can reach the repository "${name}"`, 'name one under `hosts`');
   return host;
 }
 

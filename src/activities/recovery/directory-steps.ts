@@ -195,8 +195,8 @@ function expectedEnd({ plan }: AuthorizedStep, salvage: SalvageResult | null): s
   if (end !== null) return end;
   throw new RepriseError(
     'wal-gap',
-    'where the WAL ends is not known, so that reaching latest could not be verified',
-    'name what is to be reached: reprise retarget --to TIME',
+    'the end of the WAL is not known, so it could not be verified that latest was reached',
+    'name a target: reprise retarget --to TIME',
   );
 }
 

@@ -40,7 +40,7 @@ export async function uploadOutput(
   throw new RepriseError(
     'conflict',
     `${key} is not what was uploaded: ${there?.sizeBytes ?? 'no'} bytes where ${written?.sizeBytes ?? 'none'} were sent`,
-    'see who else writes into the repository',
+    'find out which other program writes into the repository',
   );
 }
 

@@ -131,7 +131,7 @@ export async function describeBackup(context: EngineContext, label: string): Pro
     throw new RepriseError(
       'identity-mismatch',
       `it is a backup of the cluster ${systemIdentifier ?? '(not named)'}, and the server is ${live?.systemIdentifier ?? 'not reachable'}`,
-      'give that cluster a policy and a prefix of its own',
+      'give that cluster a separate policy and prefix',
     );
   }
   const sha256 = await fingerprintOf(context, label);

@@ -55,7 +55,7 @@ function requireSegmentSize(settings: EnvFile, { walSegmentBytes }: LiveServerFa
   const found = walSegmentBytes / 1024 / 1024;
   throw new RepriseError(
     'config-invalid',
-    `WAL segments of the server have ${found} MB, and WAL-G takes them for ${megabytes} MB`,
+    `WAL segments of the server have ${found} MB, and WAL-G assumes ${megabytes} MB`,
     `add WALG_PG_WAL_SIZE=${found} to the environment file`,
   );
 }
@@ -70,7 +70,7 @@ function warningsOf(
   const { envFile } = optionsOf(context);
   if (!server.archiveCommand.includes('wal-push'))
     warnings.push(
-      'archive_command does not run wal-g wal-push itself, so that nothing is known of it but whether WAL arrives in the storage',
+      'archive_command does not run wal-g wal-push itself, so Reprise can check only that WAL arrives in the storage',
     );
   const named = /\.\s+(?:'([^']+)'|"([^"]+)"|(\/[^\s;&]+))/.exec(server.archiveCommand);
   const path = named?.[1] ?? named?.[2] ?? named?.[3];
@@ -87,7 +87,7 @@ function warningsOf(
     );
   if (!version.deletesByTarget)
     warnings.push(
-      `${version.text} deletes only what is older than a backup that stays: retention that keeps an older backup and removes a newer one is refused`,
+      `${version.text} deletes only what is older than a backup that is kept: retention that keeps an older backup and removes a newer one is refused`,
     );
   return warnings;
 }
