@@ -23,7 +23,7 @@ export function parseInstant(text: string, localZone?: string): string {
   if (minutes === undefined) {
     throw new RepriseError(
       'target-ambiguous',
-      `'${text}' names a day, not an instant`,
+      `'${text}' is a day, not a point in time`,
       `Write the time and its offset: ${date}T00:00:00Z.`,
     );
   }

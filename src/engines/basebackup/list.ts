@@ -32,7 +32,7 @@ export function withParents(listed: readonly ListedBackup[]): readonly ListedBac
   const sound = new Set(listed.filter(({ damaged }) => damaged === undefined).map(({ label }) => label));
   return listed.map((one) => {
     const lost = one.damaged === undefined ? one.dependsOn?.find((label) => !sound.has(label)) : undefined;
-    return lost === undefined ? one : { ...one, damaged: `${lost}, on which it rests, is missing or damaged` };
+    return lost === undefined ? one : { ...one, damaged: `${lost}, on which it depends, is missing or damaged` };
   });
 }
 

@@ -175,6 +175,6 @@ export function requireOwnPrefix(
   throw new RepriseError(
     'identity-mismatch',
     `backup ${other.label} in this storage is of the cluster ${other.systemIdentifier}, and the server is ${systemIdentifier}`,
-    'give this cluster a prefix of its own in its environment file; after pg_upgrade a new one too',
+    'give this cluster a separate prefix in its environment file; after pg_upgrade a new one too',
   );
 }

@@ -1,6 +1,6 @@
 import type { RecoveryTarget } from '../../domain/target/target.js';
 import type { ControlSettings } from '../server/control-data.js';
-import type { Settings } from './settings-file.js';
+import type { Settings } from './auto-conf.js';
 
 export interface RecoverySettingsRequest {
   readonly target: RecoveryTarget;

@@ -4,7 +4,7 @@ import { isSegmentName } from '../../domain/target/wal.js';
 import type { OsUser } from '../../process/jobs/jobs.js';
 import { readControlData } from './control-data.js';
 import type { ControlData } from './control-data.js';
-import { RECOVERY_NOTES } from '../recovery/settings-file.js';
+import { RECOVERY_NOTES } from '../recovery/auto-conf.js';
 import { pathExists } from '../../files/paths.js';
 
 /** What an inspection of a data directory found, before anything is planned: `whole` means a restart is worth trying first. */

@@ -10,8 +10,8 @@ import { giveTo } from '../../files/directories.js';
 import { cloneRestraints } from '../recovery/recovery-settings.js';
 import { serviceOf } from './service.js';
 import type { Service } from './service.js';
-import { quoteSetting } from '../recovery/settings-file.js';
-import type { Settings } from '../recovery/settings-file.js';
+import { quoteSetting } from '../recovery/auto-conf.js';
+import type { Settings } from '../recovery/auto-conf.js';
 
 export interface ScratchServerRequest {
   /** A restored data directory, nobody else's. */
