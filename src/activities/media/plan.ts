@@ -27,7 +27,7 @@ export async function makeMediaPlan(
   clusterContext: ClusterContext,
   request: MediaRequest,
   run: Pick<ActivityRun, 'report' | 'signal'>,
-  look?: MediaScan,
+  scan?: MediaScan,
 ): Promise<MediaPlan> {
   const { cluster, deps } = clusterContext;
   const { task } = request.order;
@@ -53,7 +53,7 @@ export async function makeMediaPlan(
   const named = { media: media.name, task, ...placesOf(clusterContext, media, task) };
   const work = workOf(clusterContext, named);
   const stated = [...(await warningsOf(work)), ...(await forgotten(work, createdAt))];
-  const { counts, changes, cold, samples, ...leftOut } = await countAll(work, run, look);
+  const { counts, changes, cold, samples, ...leftOut } = await countAll(work, run, scan);
   const warnings = [...stated, ...coldWarnings(cold), ...leftOutWarnings(leftOut)];
   if (task.kind === 'sync' && counts.remove.objects > task.maxDelete) {
     throw new RepriseError(
@@ -63,8 +63,15 @@ export async function makeMediaPlan(
     );
   }
   const binding: MediaBinding = {
-    ...{ action, operationId: request.operationId, cluster: cluster.name, targetHost: deps.host, ...named },
-    ...{ counts: only(counts), changes, configDigest: deps.config.digest, requester: request.requester },
+    action,
+    operationId: request.operationId,
+    cluster: cluster.name,
+    targetHost: deps.host,
+    ...named,
+    counts: only(counts),
+    changes,
+    configDigest: deps.config.digest,
+    requester: request.requester,
   };
   const { right, keep } = counts;
   const approval = policy ? { approvers: policy.approvers, from: mayApprove(policy, request.requester) } : null;
@@ -83,9 +90,9 @@ export async function makeMediaPlan(
 export function countAll(
   work: MediaRun,
   { report, signal }: Pick<ActivityRun, 'report' | 'signal'>,
-  look?: MediaScan,
+  scan?: MediaScan,
 ): Promise<MediaSummary> {
-  return summarise(look ? look.over(actionsOf(work)) : actionsOf(work), (done) => {
+  return summarise(scan ? scan.over(actionsOf(work)) : actionsOf(work), (done) => {
     signal.throwIfAborted();
     report({ phase: 'list', done, unit: 'files' });
   });

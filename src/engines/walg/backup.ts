@@ -7,13 +7,12 @@ import type { BackupRequest, EngineContext, MadeBackup } from '../engine.js';
 import { ownership, unlessLost } from '../shared/backup-record.js';
 import { readArchive } from './archive.js';
 import type { WalgBackup } from './backup-list.js';
-import { readBackupList, listed, markSetting } from './backup-list.js';
+import { readBackupList, listed, markSetting, requireOwnPrefix } from './backup-list.js';
 import { optionsOf, runWalgJob } from './command.js';
 import { readEnvFile } from './env-file.js';
 import { fingerprintOf } from './storage-layout.js';
 import { strayBase } from './lineage.js';
 import { liveFacts } from '../shared/live-server.js';
-import { requireOwnPrefix } from './backup-list.js';
 import { requireNoTablespaces } from './tablespaces.js';
 
 const POLL_MS = 500;

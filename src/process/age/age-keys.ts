@@ -3,8 +3,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { isAgeRecipient } from '../../domain/text/age-keys.js';
 import type { EncryptionConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
-import { decryptingArgv, encryptingArgv } from './age.js';
-import { inTermsOfAge } from './age.js';
+import { decryptingArgv, encryptingArgv, inTermsOfAge } from './age.js';
 import { runProgram } from '../exec/run-program.js';
 import type { RunProgramOptions } from '../exec/run-program.js';
 

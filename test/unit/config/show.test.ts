@@ -1,9 +1,8 @@
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 import { parse } from 'yaml';
-import { parseConfig, type LoadedConfig } from '../../../src/config/load.js';
+import { parseConfig, type LoadedConfig, readConfig } from '../../../src/config/load.js';
 import { configOrigins, resolvedConfig, showConfig } from '../../../src/config/show.js';
-import { readConfig } from '../../../src/config/load.js';
 import { valid, with_ } from './given.js';
 
 const loaded = (text: string): LoadedConfig => ({
