@@ -79,7 +79,7 @@ async function bringBack(
     kind: 'journal',
     workflowId: step.workflowId,
     step: 'media',
-    text: `media ${planned.name} as at ${planned.instant}: ${plannedMediaInWords(planned, sizeInWords)}, done; ${left} changes left`,
+    text: `media ${planned.name} as of ${planned.instant}: ${plannedMediaInWords(planned, sizeInWords)}, done; ${left} changes left`,
   });
   return { left };
 }
@@ -134,7 +134,7 @@ export async function checkMedia(
     restored(planned),
   );
   const left = done?.result.left ?? 0;
-  const state = `as at ${planned.instant} (${plannedMediaInWords(planned, sizeInWords)})${left > 0 ? `, but ${left} changes are left: objects were written in the meantime` : ''}`;
+  const state = `as of ${planned.instant} (${plannedMediaInWords(planned, sizeInWords)})${left > 0 ? `, but ${left} changes are left: objects were written in the meantime` : ''}`;
   const status = left > 0 ? 'failed' : 'passed';
   const media = mediaOf(clusterContext, planned.name);
   if (!media.objectsQuery)

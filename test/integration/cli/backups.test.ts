@@ -165,7 +165,7 @@ describe('backup run, list, show, verify', () => {
 
     // It is the newest that was restored, and the other one was only verified: it stays for that.
     const kept = await answer<RotateOutput>(site, 'rotate', 'mairie', '--policy', 'dump', '--dry-run');
-    expect(kept.keep.find(({ id }) => id === dump.id)?.reason).toContain('newest restored');
+    expect(kept.keep.find(({ id }) => id === dump.id)?.reason).toContain('newest restore-tested');
     const newer = second.backups[0]?.id ?? '';
     await answer(site, 'backup', 'verify', newer, '--restore');
 

@@ -102,7 +102,7 @@ describe('doctor on encryption', () => {
     ).toEqual([
       expect.objectContaining({
         level: 'problem',
-        message: expect.stringMatching(/^policy nightly of mairie: .*none of those/),
+        message: expect.stringMatching(/^policy nightly of mairie: .*belongs to none of the recipients/),
         fix: expect.stringContaining('encryption.identity'),
       }),
     ]);

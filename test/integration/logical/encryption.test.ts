@@ -217,7 +217,7 @@ it('S2: a wrong key is refused before anything is changed, and no backup is take
   const wrong = await contextFor('wrong key', { identity: { file: stranger.file } });
   const refusal = {
     code: 'key-missing',
-    message: expect.stringContaining('none of those'),
+    message: expect.stringContaining('belongs to none of the recipients'),
     hint: expect.stringContaining('encryption.identity'),
   };
   await expect(logicalEngine.preflightBackup(wrong)).rejects.toMatchObject(refusal);
