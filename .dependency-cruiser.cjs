@@ -1,4 +1,4 @@
-// The rooms of src/ and what each may import. A room may be named whole, or by the one file that is its contract.
+// The folders of src/ and what each may import. A folder is named whole, or by the one file that is its contract.
 const may = {
   domain: [],
   files: ['domain'],
@@ -47,7 +47,7 @@ const may = {
   demo: ['client', 'embedded', 'config', 'process', 'postgres', 'domain'],
 };
 
-// Rooms that are known as types only: nothing of theirs is loaded.
+// Folders that are imported as types only: nothing of theirs is loaded.
 const mayAsTypes = { workflows: ['activities'], client: ['workflows'], cli: ['workflows'], demo: ['workflows'] };
 
 // How a file is written safely is known to all but these, which do no I/O.
@@ -57,32 +57,32 @@ const withoutFiles = ['domain', 'files', 'workflows'];
 const domainWithZod = ['domain/fields.ts', 'domain/operation/orders.ts'];
 
 // Where one folder is one adapter, which must be removable without touching another.
-const adapterRooms = ['engines', 'storage', 'checks', 'notifiers'];
+const adapterFolders = ['engines', 'storage', 'checks', 'notifiers'];
 
-const rooms = Object.keys(may);
+const folders = Object.keys(may);
 const literal = (text) => text.replaceAll('.', '\\.');
 const place = (name) => `^src/${literal(name)}${name.endsWith('.ts') ? '$' : '/'}`;
 
-/** The edges a room has that are not in the table. */
-function roomRule(room) {
-  const asTypes = mayAsTypes[room] ?? [];
-  const floor = withoutFiles.includes(room) ? [] : ['files'];
-  const allowed = [room, ...floor, ...may[room], ...asTypes].map(place);
+/** Refuses the imports of a folder that are not in the table. */
+function folderRules(folder) {
+  const asTypes = mayAsTypes[folder] ?? [];
+  const floor = withoutFiles.includes(folder) ? [] : ['files'];
+  const allowed = [folder, ...floor, ...may[folder], ...asTypes].map(place);
   const rules = [
     {
-      name: `${room}-stays-in-its-room`,
+      name: `${folder}-imports-only-what-it-may`,
       severity: 'error',
-      comment: `${room} may import: ${may[room].join(', ') || 'nothing'}`,
-      from: { path: place(room) },
+      comment: `${folder} may import: ${may[folder].join(', ') || 'nothing'}`,
+      from: { path: place(folder) },
       to: { path: '^src/', pathNot: allowed },
     },
   ];
   for (const other of asTypes) {
     rules.push({
-      name: `${room}-knows-${other}-as-types`,
+      name: `${folder}-knows-${other}-as-types`,
       severity: 'error',
       comment: `use: import type ... from ${other}`,
-      from: { path: place(room) },
+      from: { path: place(folder) },
       to: { path: place(other), dependencyTypesNot: ['type-only'] },
     });
   }
@@ -90,24 +90,24 @@ function roomRule(room) {
 }
 
 /** An adapter's folder reaches no other adapter's folder; what they share lies beside them. */
-function adapterRule(room) {
+function adapterRule(folder) {
   return {
-    name: `${room}-know-no-other`,
+    name: `${folder}-know-no-other`,
     severity: 'error',
-    from: { path: `^src/${room}/([^/]+)/` },
-    to: { path: `^src/${room}/[^/]+/`, pathNot: `^src/${room}/($1|shared)/` },
+    from: { path: `^src/${folder}/([^/]+)/` },
+    to: { path: `^src/${folder}/[^/]+/`, pathNot: `^src/${folder}/($1|shared)/` },
   };
 }
 
 module.exports = {
   forbidden: [
-    ...rooms.flatMap(roomRule),
-    ...adapterRooms.map(adapterRule),
+    ...folders.flatMap(folderRules),
+    ...adapterFolders.map(adapterRule),
     {
-      name: 'known-rooms-only',
+      name: 'known-folders-only',
       severity: 'error',
-      comment: 'a new room is added to the table of .dependency-cruiser.cjs first',
-      from: { path: '^src/', pathNot: [...rooms.map(place), '^src/(main|compose)\\.ts$'] },
+      comment: 'a new folder is added to the table of .dependency-cruiser.cjs first',
+      from: { path: '^src/', pathNot: [...folders.map(place), '^src/(main|compose)\\.ts$'] },
       to: {},
     },
     {

@@ -39,7 +39,7 @@ export default tseslint.config(
   },
   {
     files: ['src/**/*.ts'],
-    rules: { complexity: ['warn', { max: 15 }], 'no-console': 'error' },
+    rules: { complexity: ['error', { max: 15 }], 'no-console': 'error' },
   },
   { files: commandLine, rules: { 'no-console': 'off' } },
   {
@@ -57,7 +57,7 @@ export default tseslint.config(
             {
               regex:
                 '^(\\.\\./)+(?!domain/|activities/|workflows/|(backup|incident|lock|media|operation|recovery)/|(api|archive|inspect)\\.js$)[^./]',
-              message: 'a workflow reaches no other room than domain',
+              message: 'a workflow imports no other folder than domain',
             },
             {
               regex: '/activities/',

@@ -12,7 +12,8 @@ import { withWalPrefetch } from '../dist/activities/backup/wal-prefetch.js';
 import { basebackupEngine } from '../dist/engines/basebackup/basebackup-engine.js';
 import { pgbackrestEngine } from '../dist/engines/pgbackrest/pgbackrest-engine.js';
 import { giveTo } from '../dist/files/directories.js';
-import { configureRecovery, promote, waitForEndOfWal } from '../dist/postgres/recovery/recovery.js';
+import { configureRecovery, promoteServer } from '../dist/postgres/recovery/recovery.js';
+import { waitForEndOfWal } from '../dist/postgres/recovery/recovery-wait.js';
 import { makeScratchDirectory } from '../dist/postgres/server/scratch-directory.js';
 import { serviceOf } from '../dist/postgres/server/service.js';
 import { freePorts } from '../dist/process/exec/ports.js';
@@ -251,7 +252,7 @@ class Replays {
           await service.start();
           await waitForEndOfWal(connection, lsn, { service, signal, pollMs: 50 });
         });
-        await promote(connection);
+        await promoteServer(connection);
       });
     } finally {
       await service.stop('immediate');

@@ -93,10 +93,10 @@ if (handing > most) {
 }
 
 function list(what, paths) {
-  const rooms = Map.groupBy(paths, (path) => path.split('/')[1].replace(/\.ts$/, ''));
+  const folders = Map.groupBy(paths, (path) => path.split('/')[1].replace(/\.ts$/, ''));
   console.log(`\n${paths.length} files ${what}, from argv to pg_dump`);
-  for (const [room, own] of [...rooms].toSorted(([a], [b]) => (a < b ? -1 : 1))) {
-    console.log(`${room} (${own.length})`);
+  for (const [folder, own] of [...folders].toSorted(([a], [b]) => (a < b ? -1 : 1))) {
+    console.log(`${folder} (${own.length})`);
     for (const path of own) console.log(`  ${path}`);
   }
 }

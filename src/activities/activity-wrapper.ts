@@ -9,7 +9,7 @@ import { redact } from '../domain/text/redact.js';
 
 /** What an activity's body gets from Temporal. */
 export interface ActivityRun {
-  /** Seconds by which this host's clock is ahead of Temporal's, the time this attempt waited to be taken up included. */
+  /** Seconds by which this host's clock is ahead of Temporal's, including the time this attempt waited for a worker. */
   readonly aheadSeconds: number;
   readonly signal: AbortSignal;
   /** True when the abort must leave running jobs alone: everything but a cancellation that somebody asked for. */
@@ -35,19 +35,14 @@ export function wrapActivity<I, O>(
   return async (input) => {
     const context = Context.current();
     const { cursor } = (context.info.heartbeatDetails ?? {}) as HeartbeatDetails;
-    let details: HeartbeatDetails = cursor === undefined ? {} : { cursor };
+    let details: HeartbeatDetails = { cursor };
     const beat = setInterval(() => context.heartbeat(details), beatEvery(context.info.heartbeatTimeoutMs));
     const run: ActivityRun = {
       aheadSeconds: (Date.now() - context.info.currentAttemptScheduledTimestampMs) / 1000,
       signal: context.cancellationSignal,
       leaveOnAbort: () => context.cancellationDetails?.cancelRequested !== true,
       report: (progress, job = details.job) => {
-        const { cursor: kept } = details;
-        details = {
-          ...(progress ? { progress } : {}),
-          ...(job ? { job } : {}),
-          ...(kept === undefined ? {} : { cursor: kept }),
-        };
+        details = { progress, job, cursor: details.cursor };
         context.heartbeat(details);
       },
       cursor,

@@ -176,7 +176,7 @@ export interface HostActivities {
   pin(input: PlannedStep): Promise<void>;
   unpin(input: StepInput): Promise<void>;
   recordApproval(input: PlannedStep & { approval: Approval }): Promise<ApprovalAnswer>;
-  /** Judges and keeps what somebody decided on the recovered data: later steps believe what is kept, not who calls them. */
+  /** Checks and keeps what a person decided on the recovered data: later steps believe what is kept, not who calls them. */
   recordDecision(input: PlannedStep & { decision: Decision }): Promise<ApprovalAnswer>;
   recordRejection(input: StepInput & { plan: string | null; by: string; reason: string }): Promise<void>;
 
@@ -198,7 +198,7 @@ export interface HostActivities {
   /** `repaired`: indexes built anew because a collation's rules differ on this host. */
   promoteServer(input: PlannedStep): Promise<{ timeline: number; repaired: readonly string[] }>;
   rearmArchiving(input: PlannedStep): Promise<void>;
-  /** Media of the plan, to the instant of the database; taken up again, it goes on where it was. */
+  /** Media of the plan, to the instant of the database; repeated, it goes on where it was. */
   restoreMedia(input: PlannedStep): Promise<void>;
   restoreDatabases(input: PlannedStep): Promise<ReachedTarget>;
   swapDatabases(input: PlannedStep): Promise<void>;
@@ -211,7 +211,7 @@ export interface HostActivities {
   planMedia(input: MediaRequest): Promise<MediaPlan>;
   /** Digest of the plan as it would be now, or as it is where it was begun. */
   recheckMedia(input: MediaRequest & { plan: string }): Promise<{ digest: string }>;
-  /** Carries a plan out; taken up again, it goes on where it was. */
+  /** Carries a plan out; repeated, it goes on where it was. */
   applyMedia(input: PlannedStep): Promise<void>;
   finishMedia(input: PlannedStep): Promise<MediaOutcome>;
   /** Ends the plans of an operation, however it ended. */

@@ -62,7 +62,7 @@ export async function openClusterContexts(
 
 const catalogues = new WeakMap<HostDependencies, Map<string, Catalogue>>();
 
-/** One handle a cluster and worker: it remembers what it has read, so that ten thousand records are read once (F40). */
+/** One handle a cluster and worker: it remembers what it has read, so that ten thousand records are read once. */
 function catalogueOf(deps: HostDependencies, cluster: ClusterConfig, user: OsUser | null): Catalogue {
   const known = catalogues.get(deps) ?? new Map<string, Catalogue>();
   catalogues.set(deps, known);

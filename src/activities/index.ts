@@ -8,7 +8,7 @@ import { rotatingActivities } from './backup/rotate.js';
 import { verifyingActivities } from './backup/verify.js';
 import type { HostDependencies } from './dependencies.js';
 import { inspectionActivities } from './inspection/inspect.js';
-import { watchActivities } from './inspection/watch.js';
+import { watchingActivities } from './inspection/watch.js';
 import { mediaActivities, mediaVerifying } from './media/media.js';
 import { databaseSteps } from './recovery/database-steps.js';
 import { directorySteps } from './recovery/directory-steps.js';
@@ -40,6 +40,6 @@ export function createHostActivities(deps: HostDependencies): HostActivities {
     ...serverSteps(deps),
     ...thawingActivities(deps),
     ...verifyingActivities(deps),
-    ...watchActivities(deps),
+    ...watchingActivities(deps),
   };
 }

@@ -2,7 +2,7 @@ import { userInfo } from 'node:os';
 import type { ClusterConfig, Config, PolicyConfig } from '../domain/config.js';
 import { RepriseError } from '../domain/errors.js';
 import type { TemporalSession, TemporalSettings } from '../client/connect.js';
-import { printResult, printStreamed } from './terminal/output.js';
+import { printResult } from './terminal/output.js';
 import type { OutputFormat } from './terminal/output.js';
 import type { Services } from './services.js';
 import type { Terminal } from './terminal/terminal.js';
@@ -97,10 +97,10 @@ export class Cli {
 
   /** Prints one document of a stream. */
   stream<T extends object>(document: T, human: (document: T) => string): Promise<void> {
-    return printStreamed(this.terminal, this.format, document, human);
+    return printResult(this.terminal, this.format, document, human, { stream: true });
   }
 
-  /** A script reads errors from stderr as one document: progress would stand before it. A person at a terminal sees both. */
+  /** A script reads errors from stderr as one document: progress would come before it. A person at a terminal sees both. */
   get showsProgress(): boolean {
     return this.format === 'table' || this.terminal.live;
   }

@@ -27,7 +27,7 @@ export function parseTime(text: string): string {
 }
 
 /** Zone of the person at the terminal: only to show what an ambiguous time may mean. */
-export function localZone(): string {
+function localZone(): string {
   return Intl.DateTimeFormat().resolvedOptions().timeZone;
 }
 

@@ -1,11 +1,12 @@
 import type { Config } from '../domain/config.js';
+import type { DownResult, UpResult } from '../domain/embedded-server.js';
 import type { LogSettings } from '../domain/log-settings.js';
 import type { Finding } from '../domain/findings.js';
 import type { EmbeddedAddress, TemporalSettings } from '../client/connect.js';
 
 /**
- * What other rooms do for the command line. The composition root (`src/main.ts`) gives it, so that the client imports
- * none of them, and none is loaded by a command that does not need it.
+ * What the other folders of `src/` do for the command line. `src/compose.ts` passes it in, so that `cli/` imports none of
+ * them, and a command loads only what it needs.
  */
 export interface Services {
   readonly version: () => Promise<string>;
@@ -25,29 +26,13 @@ export interface Services {
   readonly down: (options: { config: Config; dryRun: boolean; report: (line: string) => void }) => Promise<DownResult>;
   /** The running `reprise up` of this config; null where there is none. */
   readonly embedded: (config: Config) => Promise<EmbeddedAddress | null>;
-  readonly demo: (options: DemoOptions) => Promise<{ readonly result: DemoView; readonly text: string }>;
+  readonly demo: (options: DemoFlags) => Promise<{ readonly result: DemoView; readonly text: string }>;
   /** Findings on this machine about one host of the config. */
   readonly inspectHost: (config: Config, host: string) => Promise<readonly Finding[]>;
 }
 
-export type UpState = 'started' | 'running' | 'restarted' | 'would-start';
-export interface UpResult {
-  readonly address: string;
-  readonly namespace: string;
-  readonly webUi: string;
-  readonly temporal: { readonly pid: number | null; readonly state: UpState };
-  readonly worker: { readonly pid: number | null; readonly state: UpState };
-  readonly stateDir: string;
-  readonly logs: readonly string[];
-}
-
-export interface DownResult {
-  readonly temporal: 'stopped' | 'not-running' | 'would-stop';
-  readonly worker: 'stopped' | 'not-running' | 'would-stop';
-}
-
 export type DemoScenario = 'instance-loss' | 'table-corruption' | 'drill';
-export interface DemoOptions {
+export interface DemoFlags {
   readonly scenario: DemoScenario;
   readonly keep: boolean;
   readonly yes: boolean;

@@ -8,7 +8,7 @@ import {
   type InspectionKind,
   listsEverything,
 } from '../domain/operation/inspections.js';
-import type { AskInput } from '../workflows/api.js';
+import type { InspectInput } from '../workflows/api.js';
 import type { TemporalSession } from './connect.js';
 import { missingWorker, workerHint } from './pollers.js';
 
@@ -22,12 +22,12 @@ const LOOK_FOR_WORKERS_MS = 2000;
  * Asks the host that owns the data, by one short workflow, which ends with an interruption.
  * @throws `host-without-worker` when no worker polls the queue that it waits on; `interrupted`; what the activity failed with otherwise.
  */
-export async function inspect<K extends InspectionKind>(
+export async function runInspection<K extends InspectionKind>(
   session: TemporalSession,
   question: Extract<Inspection, { kind: K }>,
   interruption?: AbortSignal,
 ): Promise<InspectionResults[K]> {
-  const input: AskInput = { question };
+  const input: InspectInput = { question };
   const handle = await session.client.workflow.start(workflowTypes.inspect, {
     workflowId: `inspect/${question.kind}/${randomUUID()}`,
     taskQueue: CONTROL_QUEUE,

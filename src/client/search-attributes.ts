@@ -19,7 +19,7 @@ export async function missingSearchAttributes(session: TemporalSession): Promise
 }
 
 /** Registers what is missing, where this client may. Without them no workflow can be started. */
-export async function registerSearchAttributes(session: TemporalSession): Promise<AttributeCheck> {
+export async function registerMissingSearchAttributes(session: TemporalSession): Promise<AttributeCheck> {
   let missing: readonly string[] = Object.values(searchAttributes);
   try {
     missing = await missingSearchAttributes(session);

@@ -11,7 +11,17 @@ import {
   verifyMediaWorkflowId,
   workflowTypes,
 } from '../domain/operation/names.js';
-import * as runbooks from '../domain/plan/runbooks.js';
+import {
+  type OperationRunbook,
+  adoptionRunbook,
+  backupRunbook,
+  incidentRunbook,
+  mediaRunbook,
+  mediaVerificationRunbook,
+  recoveryRunbook,
+  rotationRunbook,
+  verificationRunbook,
+} from '../domain/plan/runbooks.js';
 import type {
   AdoptionOrder,
   BackupOrder,
@@ -47,7 +57,7 @@ export function startBackup(
     type: workflowTypes.backup,
     workflowId: backupWorkflowId(cluster, order.policy),
     input: withOperationId(request),
-    runbook: runbooks.backup(cluster, order.policy),
+    runbook: backupRunbook(cluster, order.policy),
   });
 }
 
@@ -60,7 +70,7 @@ export function startRotation(
     type: workflowTypes.rotate,
     workflowId: rotateWorkflowId(cluster, order.policy),
     input: withOperationId(request),
-    runbook: runbooks.rotation(cluster, order.policy),
+    runbook: rotationRunbook(cluster, order.policy),
   });
 }
 
@@ -73,7 +83,7 @@ export function startVerification(
     type: workflowTypes.verify,
     workflowId: `verify/${backupId}`,
     input: withOperationId(request),
-    runbook: runbooks.verification(backupId, restore),
+    runbook: verificationRunbook(backupId, restore),
   });
 }
 
@@ -87,7 +97,7 @@ export function startAdoption(
     type: workflowTypes.adopt,
     workflowId: adoptWorkflowId(cluster),
     input: withOperationId(request),
-    runbook: runbooks.adoption(cluster, order.from),
+    runbook: adoptionRunbook(cluster, order.from),
   });
 }
 
@@ -102,7 +112,7 @@ export function startRecovery(
     type: workflowTypes.recover,
     workflowId: recoverWorkflowId(cluster, input.operationId),
     input,
-    runbook: runbooks.recovery(cluster, order.into),
+    runbook: recoveryRunbook(cluster, order.into),
   });
 }
 
@@ -117,7 +127,7 @@ export function startMedia(
     type: workflowTypes.media,
     workflowId: mediaWorkflowId(cluster, input.operationId),
     input,
-    runbook: runbooks.media(order.media, cluster, order.task.kind),
+    runbook: mediaRunbook(order.media, cluster, order.task.kind),
   });
 }
 
@@ -131,7 +141,7 @@ export function startMediaVerification(
     type: workflowTypes.verifyMedia,
     workflowId: verifyMediaWorkflowId(cluster, order.media),
     input: withOperationId(request),
-    runbook: runbooks.mediaVerification(order.media),
+    runbook: mediaVerificationRunbook(order.media),
   });
 }
 
@@ -145,7 +155,7 @@ export function startIncident(
     type: workflowTypes.incident,
     workflowId: incidentWorkflowId(cluster, scenario, input.operationId),
     input,
-    runbook: runbooks.incident(cluster, scenario),
+    runbook: incidentRunbook(cluster, scenario),
   });
 }
 
@@ -157,7 +167,7 @@ interface Start {
   readonly type: string;
   readonly workflowId: string;
   readonly input: { readonly operationId: string };
-  readonly runbook: runbooks.OperationRunbook;
+  readonly runbook: OperationRunbook;
 }
 
 async function start(session: TemporalSession, { type, workflowId, input, runbook }: Start): Promise<StartedOperation> {

@@ -2,7 +2,7 @@ import type { WorkflowExecutionDescription } from '@temporalio/client';
 import { CONTROL_QUEUE, queryNames, searchAttributes } from '../domain/operation/names.js';
 import type { JobView, Progress } from '../domain/operation/progress.js';
 import type { HeartbeatDetails, PhaseTime, OperationState, OperationStatusView } from '../domain/operation/status.js';
-import { inspect } from './inspect.js';
+import { runInspection } from './inspect.js';
 import { webUiLink } from './connect.js';
 import type { TemporalSession } from './connect.js';
 import { hasPoller, workerHint } from './pollers.js';
@@ -176,7 +176,7 @@ async function recordedJobs(
 ): Promise<readonly JobView[]> {
   if (!(await hasPoller(session, CONTROL_QUEUE, 'workflow'))) return [];
   try {
-    return (await inspect<'jobs'>(session, { kind: 'jobs', cluster, operationId })).jobs;
+    return (await runInspection<'jobs'>(session, { kind: 'jobs', cluster, operationId })).jobs;
   } catch {
     return [];
   }

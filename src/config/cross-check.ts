@@ -25,7 +25,7 @@ export function crossCheck(config: CheckedConfig): readonly Problem[] {
     ...Object.entries(config.clusters).flatMap(([name, cluster]) => checkCluster(config, name, cluster)),
     ...checkPeople(config),
     ...checkMedia(config),
-    // Files lie under <repository>/<cluster>/<policy>/: only a shared or nested root makes two policies collide.
+    // Files are under <repository>/<cluster>/<policy>/: only a shared or nested root makes two policies collide.
     ...collisions(repositories, overlaps, 'use the same directory, or one inside the other'),
     ...collisions(dataDirs, overlaps, 'use the same directory, or one inside the other'),
     ...repositories.flatMap((repository) =>
@@ -74,7 +74,7 @@ function checkEvent({ notifiers, contacts }: CheckedConfig, event: string, named
   });
 }
 
-/** A sync removes what its source lacks: never may that be a backup, nor lie where the cluster's host does not reach. */
+/** A sync removes what its source lacks: that must never be a backup, and the cluster's host must reach it. */
 function checkMedia(config: CheckedConfig): Problem[] {
   const backups = new Set(
     Object.values(config.clusters).flatMap(({ catalogue, policies }) => [

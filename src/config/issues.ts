@@ -7,7 +7,7 @@ type Issue = z.core.$ZodIssue;
 type RawIssue = z.core.$ZodRawIssue;
 
 /** Validates and returns either the value or everything that is wrong with it, in our own words. */
-export function check<S extends z.ZodType>(
+export function validate<S extends z.ZodType>(
   schema: S,
   value: unknown,
 ): { value?: z.output<S>; problems: readonly Problem[] } {

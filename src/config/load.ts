@@ -5,7 +5,7 @@ import type { Config } from '../domain/config.js';
 import { RepriseError } from '../domain/errors.js';
 import { canonicalJson } from '../domain/text/canonical-json.js';
 import { crossCheck } from './cross-check.js';
-import { check } from './issues.js';
+import { validate } from './issues.js';
 import { knownNames } from './known-names.js';
 import { configInvalid, type Problem } from './problem.js';
 import { configSchema, type ConfigText } from './schema/schema.js';
@@ -21,13 +21,13 @@ export interface LoadOptions {
   readonly cwd?: string;
 }
 
-/** A configuration with what `config show` needs besides: the file's own words and where each of them stands. */
+/** A configuration with what `config show` needs besides: the file's own words and where each of them is. */
 export interface LoadedConfig {
   readonly config: Config;
   /** In the file's own words, every default filled in. */
   readonly text: ConfigText;
   readonly source: Source;
-  /** The file as messages name it: relative where it lies below the working directory. */
+  /** The file as messages name it: relative where it is below the working directory. */
   readonly label: string;
   /** Who named the file. */
   readonly chosenBy: 'flag' | 'environment' | 'default';
@@ -53,7 +53,7 @@ export async function readConfig({
   return { ...parseConfig(decode(found.bytes, label), found.file, label), label, chosenBy: found.chosenBy };
 }
 
-/** Validates a configuration's text as if it stood in `file` (absolute; relative paths count from its folder). */
+/** Validates a configuration's text as if it were in `file` (absolute; relative paths count from its folder). */
 export function parseConfig(
   yaml: string,
   file: string,
@@ -66,13 +66,13 @@ export function parseConfig(
   };
   const schema = configSchema(knownNames(source.value));
   // What was written is checked first, so that every problem has its place; what counts is read with all defaults.
-  refuse(check(schema, source.value).problems);
+  refuse(validate(schema, source.value).problems);
   const { text, problems } = resolveDefaults(schema, source.value as ConfigText, dirname(file));
   refuse(problems);
-  const read = check(schema, text);
+  const read = validate(schema, text);
   refuse(read.problems);
   if (!read.value) throw new RepriseError('internal', `${label}: neither valid nor invalid`);
-  // Where the file lies is no part of it: the same file on two hosts is the same configuration.
+  // The path of the file is not part of it: the same file on two hosts is the same configuration.
   const digest = createHash('sha256').update(canonicalJson(read.value)).digest('hex');
   const config = { file, ...read.value, digest };
   refuse(crossCheck(config));

@@ -122,7 +122,7 @@ export function isHookStep(step: string): boolean {
   return step === 'stop-applications' || step === 'start-applications';
 }
 
-/** Fourteen days is what the seed promises (B2); a policy with a rule of its own is taken at its word. */
+/** Fourteen days is what the seed promises; a policy with a rule of its own is taken at its word. */
 function retentionOf(retention: PolicyText['retention'] = {}): PolicyText['retention'] {
   const { days, count, daily, weekly, monthly, yearly } = retention;
   const ruled = [days, count, daily, weekly, monthly, yearly].some((rule) => rule !== undefined);

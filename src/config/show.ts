@@ -53,7 +53,7 @@ function overridden(text: unknown, overrides: readonly Override[]): Document {
 function originOf({ source, label }: LoadedConfig, path: ConfigPath, overrides: readonly Override[]): string {
   const override = overrides.find((candidate) => candidate.path.join('.') === path.join('.'));
   if (override) return override.origin;
-  // One value where a list may stand is shown as a list of it.
+  // One value where a list may be is shown as a list of it.
   const line = source.lineOf(path) ?? (typeof path.at(-1) === 'number' ? source.lineOf(path.slice(0, -1)) : undefined);
   return line === undefined ? 'default' : `${label}:${line}`;
 }
@@ -82,7 +82,7 @@ const rules: readonly (readonly [RegExp, string])[] = [
 /** A flag whose value is the next argument. */
 const secretFlag = new RegExp(`^--?[\\w-]*${secretWord}$`, 'i');
 
-/** A copy of a config's values that may be shown: references to secrets stay, what looks like a secret does not (F39). */
+/** A copy of a config's values that may be shown: references to secrets stay, what looks like a secret does not. */
 export function masked(value: unknown): unknown {
   if (typeof value === 'string') return rules.reduce((text, [pattern, shown]) => text.replace(pattern, shown), value);
   if (Array.isArray(value)) {

@@ -13,7 +13,7 @@ import {
 import type { Document } from 'yaml';
 import type { ConfigPath, PlacedProblem, Problem } from './problem.js';
 
-/** A parsed YAML text that knows where each value stands. */
+/** A parsed YAML text that knows where each value is. */
 export interface Source {
   /** The values as plain objects; undefined where the text could not be read as YAML. */
   readonly value: unknown;

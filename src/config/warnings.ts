@@ -5,7 +5,13 @@ import type { ConfigText } from './schema/schema.js';
 
 /** What the file says and this version does not act on: it is told, because it would be ignored without a word. */
 export function warningsOf(text: ConfigText, config: Omit<Config, 'warnings'>): readonly Problem[] {
-  return [...languageWarnings(text), ...raciWarnings(config), ...addressWarnings(config), ...hookWarnings(config)];
+  return [
+    ...languageWarnings(text),
+    ...raciWarnings(config),
+    ...addressWarnings(config),
+    ...unusedHookWarnings(config),
+    ...hookHostWarnings(config),
+  ];
 }
 
 function languageWarnings({ language }: ConfigText): Problem[] {
@@ -46,7 +52,7 @@ function addressWarnings({ contacts, notifiers }: Pick<Config, 'contacts' | 'not
 }
 
 /** A hook runs as the step of its name, or as the undo of one that does. */
-function hookWarnings({ clusters }: Pick<Config, 'clusters'>): Problem[] {
+function unusedHookWarnings({ clusters }: Pick<Config, 'clusters'>): Problem[] {
   return Object.values(clusters).flatMap(({ name, hooks, recovery }) => {
     const steps: readonly string[] = recovery.steps;
     const undone = Object.values(hooks).map(({ undo }) => undo);
@@ -60,4 +66,18 @@ function hookWarnings({ clusters }: Pick<Config, 'clusters'>): Problem[] {
           : 'a recovery runs stop-applications, start-applications and the hooks that their undo: names',
       }));
   });
+}
+
+/** Hooks are part of a recovery, which runs on one host. */
+function hookHostWarnings({ clusters }: Pick<Config, 'clusters'>): Problem[] {
+  return Object.values(clusters).flatMap(({ name, host, hooks }) =>
+    Object.values(hooks)
+      .filter((hook) => hook.host !== host)
+      .map((hook) => ({
+        path: ['clusters', name, 'hooks', hook.name, 'host'],
+        atKey: true,
+        message: `host of the hook ${hook.name} has no effect: hooks run on the host that is recovered, here ${host}`,
+        hint: `take it out; to run a program on ${hook.host}, call it from the hook, e.g. argv: [ssh, ${hook.host}, ...]`,
+      })),
+  );
 }

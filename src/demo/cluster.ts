@@ -99,7 +99,7 @@ export function service(scratch: Scratch): Service {
   return serviceOf({ service: { kind: 'pg_ctl' }, dataDir: scratch.dataDir }, scratch.pgBin, scratch.user);
 }
 
-export function archiveCommand(scratch: Scratch): string {
+function archiveCommand(scratch: Scratch): string {
   return `pgbackrest --config=${scratch.pgbackrestConf} --stanza=${scratch.stanza} archive-push %p`;
 }
 

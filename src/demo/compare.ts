@@ -33,7 +33,7 @@ export interface Comparison {
 
 /**
  * Compares every table with the contents computed from the generated data and the client's own log up to the last
- * transaction that is there. Nothing is taken from the database but what is to be judged.
+ * transaction that is there. Nothing is taken from the database but what is to be compared.
  */
 export async function compareContents(scratch: Scratch, initial: InitialContents, loss: Loss): Promise<Comparison> {
   const { sent, acknowledged } = account(await readLog(scratch.clientLog));

@@ -12,7 +12,7 @@ import type { Scratch } from './scratch.js';
 import { commandLine } from './servers.js';
 import { APPROVER } from './settings.js';
 
-export interface Decision {
+export interface DecisionOptions {
   readonly yes: boolean;
   /** A person can be asked at this terminal. */
   readonly interactive: boolean;
@@ -26,7 +26,7 @@ export async function decide(
   recovery: string,
   plan: Plan,
   narrator: Narrator,
-  how: Decision,
+  how: DecisionOptions,
 ): Promise<void> {
   narrator.block(planText(plan));
   narrator.say(`waiting for confirm-restore. Web UI: ${webUiLink(session.settings, recovery)}`);
@@ -41,7 +41,7 @@ export async function decide(
     );
     return untilDecided(session, recovery, how.signal);
   }
-  // Somebody may decide in the Web UI while the question stands here: what comes first counts.
+  // Somebody may decide in the Web UI while the question is shown here: what comes first counts.
   const settled = new AbortController();
   const stop = AbortSignal.any([settled.signal, how.signal]);
   const elsewhere = untilDecided(session, recovery, stop);

@@ -4,7 +4,7 @@ import type { Narrator } from './narrator.js';
 import type { Owned } from './owned.js';
 import { commandLine } from './servers.js';
 
-/** With `--keep`: what still stands, how to use it, and how to remove it. */
+/** With `--keep`: what still runs, how to use it, and how to remove it. */
 export async function tellKept(owned: Owned, narrator: Narrator): Promise<void> {
   const { scratch } = owned;
   if (scratch === null) return;

@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { inspect } from '../client/inspect.js';
+import { runInspection } from '../client/inspect.js';
 import { webUiLink } from '../client/connect.js';
 import type { TemporalSession } from '../client/connect.js';
 import { RepriseError } from '../domain/errors.js';
@@ -12,7 +12,7 @@ import { compareContents, isAsExpected } from './compare.js';
 import type { Comparison } from './compare.js';
 import type { InitialContents } from './data/initial.js';
 import { decide } from './decision.js';
-import type { Decision } from './decision.js';
+import type { DecisionOptions } from './decision.js';
 import { followPhases, untilIncident, untilPlan } from './incident.js';
 import { loseInstance } from './loss.js';
 import type { LossKind } from './loss.js';
@@ -29,7 +29,7 @@ export interface Stage {
   readonly initial: InitialContents;
   readonly owned: Owned;
   readonly narrator: Narrator;
-  readonly decision: Decision;
+  readonly decision: DecisionOptions;
   /** Directory of the incident documents that stay, made at the first call. */
   readonly reports: () => Promise<string>;
 }
@@ -136,7 +136,7 @@ function markRecovered(scratch: Scratch, upTo: number): void {
 
 /** The incident document outlives the demo's own directory. */
 async function keepReport(stage: Stage, incident: string, pass: number): Promise<string> {
-  const { markdown } = await inspect<'report'>(stage.session, { kind: 'report', id: incident });
+  const { markdown } = await runInspection<'report'>(stage.session, { kind: 'report', id: incident });
   const file = join(await stage.reports(), `incident-pass-${pass}.md`);
   await writeFile(file, markdown, { mode: 0o600 });
   return file;

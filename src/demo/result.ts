@@ -37,6 +37,6 @@ export interface DemoResult extends PassResult {
   readonly scenario: 'instance-loss';
   readonly passes: readonly PassResult[];
   readonly seconds: number;
-  /** Where everything still stands, with `--keep`. */
+  /** Where everything still runs, with `--keep`. */
   readonly kept: string | null;
 }

@@ -12,7 +12,7 @@ import { runProgram } from '../process/exec/run-program.js';
 import { jobUser } from '../process/exec/users.js';
 import { CLIENT_ROLE } from './data/schema.js';
 
-/** Everything the demo owns lies below `root`; nothing else of the machine is touched. */
+/** Everything the demo owns is below `root`; nothing else of the machine is touched. */
 export interface Scratch {
   readonly root: string;
   /** Owner of PostgreSQL's files: `postgres` where we are root, else null = ourselves. */
@@ -30,7 +30,7 @@ export interface Scratch {
   readonly client: ConnectionConfig;
   readonly clientLog: string;
   readonly temporal: { readonly port: number; readonly uiPort: number };
-  /** Passwords made for this run; they stand in password files only. */
+  /** Passwords made for this run; they are in password files only. */
   readonly passwords: { readonly reprise: string; readonly client: string };
 }
 

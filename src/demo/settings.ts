@@ -3,7 +3,7 @@ import { stringify } from 'yaml';
 import { DATABASE } from './data/schema.js';
 import type { Scratch } from './scratch.js';
 
-export const HOST = 'demo';
+const HOST = 'demo';
 export const CLUSTER = 'mairie';
 export const LOGICAL_POLICY = 'nightly-dump';
 export const PHYSICAL_POLICY = 'physical';

@@ -33,10 +33,9 @@ export async function clusterFindings(config: Config, cluster: ClusterConfig): P
   ];
 }
 
-async function hookFindings({ name, hooks, host }: ClusterConfig): Promise<readonly Finding[]> {
-  const own = Object.values(hooks).filter((hook) => hook.host === host);
+async function hookFindings({ name, hooks }: ClusterConfig): Promise<readonly Finding[]> {
   const found = await Promise.all(
-    own.map((hook) =>
+    Object.values(hooks).map((hook) =>
       collectFindings(`cluster/${name}/hooks/${hook.name}`, async () => {
         await requireProgram(hook.argv[0] ?? '');
         return [];

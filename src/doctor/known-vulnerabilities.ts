@@ -8,7 +8,7 @@ interface Vulnerability {
 
 const CLIENTS = ['pg_dump', 'pg_dumpall', 'pg_restore', 'psql'] as const;
 
-/** Newest first; versions as PostgreSQL's security page and the CVE records give them (F43). */
+/** Newest first; versions as PostgreSQL's security page and the CVE records give them. */
 const vulnerabilities: readonly Vulnerability[] = [
   {
     cve: 'CVE-2026-116314',

@@ -4,7 +4,7 @@ import { engineKinds } from '../engines/registry.js';
 import { nearestExisting } from '../postgres/server/disk.js';
 import { localPathOf } from './repository.js';
 
-/** Where the backups of one policy lie, seen from the cluster's host. */
+/** Where the backups of one policy are, seen from the cluster's host. */
 export interface PolicyPlace {
   /** Directory on this host; null elsewhere. */
   readonly path: string | null;

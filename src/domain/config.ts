@@ -65,7 +65,7 @@ export interface DescribedStorage {
   readonly secrets: Readonly<Record<string, string>>;
 }
 
-/** Where a secret is kept; the secret itself never stands in a config. */
+/** Where a secret is kept; the secret itself is never in a config. */
 export type SecretReference =
   { readonly env: string } | { readonly file: string } | { readonly command: readonly string[] };
 

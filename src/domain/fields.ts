@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { SecretReference } from './config.js';
 import { durationPattern, durationRule, parseDuration } from './text/units.js';
 
-/** A path as it may stand in a config: no shell reads it, so `~` would be a directory of that name. */
+/** A path as it may be in a config: no shell reads it, so `~` would be a directory of that name. */
 const pathPattern = /^(?!~)\P{Cc}+$/u;
 const pathRule = 'expected a path: whole, or relative to this file, without "~" and control characters';
 
@@ -25,7 +25,7 @@ const rule =
   'a secret must not be written in this file\nHINT: write { env: NAME }, { file: PATH } or { command: [program, argument, ...] }';
 const argument = z.string().refine(holdsNoNul, noNulRule);
 
-/** Where a secret is kept (F39). What stands in its place is never repeated in a message. */
+/** Where a secret is kept. What is in its place is never repeated in a message. */
 export const secretReference = (): z.ZodType<SecretReference, SecretReference> =>
   z.union(
     [

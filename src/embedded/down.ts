@@ -1,9 +1,10 @@
 import type { Config } from '../domain/config.js';
+import type { DownResult, DownState } from '../domain/embedded-server.js';
 import { stopProcess } from '../process/exec/background.js';
 import { withHostLock } from '../process/jobs/file-lock.js';
 import { isAlive } from '../process/exec/process-identity.js';
 import type { ProcessIdentity } from '../process/exec/process-identity.js';
-import { embeddedDirectory, readRecord, writeRecord } from './record.js';
+import { embeddedDirectory, readEmbeddedRecord, writeEmbeddedRecord } from './record.js';
 import { stopTemporal } from './temporal-server.js';
 
 /** A worker finishes what it is doing within its own grace time of 15 s. */
@@ -15,19 +16,12 @@ export interface DownOptions {
   readonly report: (line: string) => void;
 }
 
-export type DownState = 'stopped' | 'not-running' | 'would-stop';
-
-export interface DownResult {
-  readonly temporal: DownState;
-  readonly worker: DownState;
-}
-
 /**
  * Stops the worker, then the embedded Temporal server. Jobs (running backups, restores) are left alone: they go on, and
  * the next `up` takes them up. Nothing is deleted.
  */
 export async function down({ config, dryRun, report }: DownOptions): Promise<DownResult> {
-  const record = await readRecord(config);
+  const record = await readEmbeddedRecord(config);
   if (record === null) return { temporal: 'not-running', worker: 'not-running' };
   if (dryRun) {
     const would = async (process: ProcessIdentity | null): Promise<DownState> =>
@@ -36,12 +30,12 @@ export async function down({ config, dryRun, report }: DownOptions): Promise<Dow
   }
   const stop = async (): Promise<DownResult> => {
     // Read again: another `up` or `down` may have been at it until we had the lock.
-    const current = (await readRecord(config)) ?? record;
+    const current = (await readEmbeddedRecord(config)) ?? record;
     const worker = await stopped(current.worker, 'the worker', report, (process) =>
       stopProcess(process, WORKER_GRACE_MS),
     );
     const temporal = await stopped(current.temporal, 'the embedded Temporal server', report, stopTemporal);
-    await writeRecord(config, { ...current, temporal: null, worker: null });
+    await writeEmbeddedRecord(config, { ...current, temporal: null, worker: null });
     return { temporal, worker };
   };
   return withHostLock(embeddedDirectory(config), 'up', 'exclusive', stop, { key: 'down', tool: 'reprise down' });

@@ -32,7 +32,7 @@ export function embeddedDirectory(config: Config): string {
   return join(host.stateDir, 'embedded');
 }
 
-export async function readRecord(config: Config): Promise<EmbeddedRecord | null> {
+export async function readEmbeddedRecord(config: Config): Promise<EmbeddedRecord | null> {
   const file = join(embeddedDirectory(config), 'embedded.json');
   const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return null;
@@ -45,7 +45,7 @@ export async function readRecord(config: Config): Promise<EmbeddedRecord | null>
   return text === null ? null : (JSON.parse(text) as EmbeddedRecord);
 }
 
-export async function writeRecord(config: Config, record: EmbeddedRecord): Promise<void> {
+export async function writeEmbeddedRecord(config: Config, record: EmbeddedRecord): Promise<void> {
   const directory = embeddedDirectory(config);
   await makePrivateDirectory(directory);
   await writeFileAtomic(join(directory, 'embedded.json'), `${JSON.stringify(record, null, 2)}\n`);
@@ -61,7 +61,7 @@ export interface RunningEmbedded {
 export async function runningEmbedded(config: Config): Promise<RunningEmbedded | null> {
   if (Object.keys(config.hosts).length === 0) return null;
   // Another user's server is not ours to find: then the defaults hold.
-  const record = await readRecord(config).catch(() => null);
+  const record = await readEmbeddedRecord(config).catch(() => null);
   if (record?.temporal == null || !(await isAlive(record.temporal))) return null;
   return addresses(record);
 }

@@ -40,7 +40,7 @@ export interface TemporalServer {
 
 /**
  * Starts an embedded Temporal server with Web UI on 127.0.0.1, in a session of its own, and waits until it answers.
- * @throws `tool-missing` without Temporal's command line; `tool-failed` with the telling line of its log.
+ * @throws `tool-missing` without Temporal's command line; `tool-failed` with the line of its log that says why.
  */
 export async function startTemporal(options: TemporalServerOptions): Promise<TemporalServer> {
   const binary = await findTemporalBinary();

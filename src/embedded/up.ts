@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type { Config } from '../domain/config.js';
+import type { UpResult, UpState } from '../domain/embedded-server.js';
 import { RepriseError } from '../domain/errors.js';
 import type { LogSettings } from '../domain/log-settings.js';
 import { makePrivateDirectory } from '../files/directories.js';
@@ -7,7 +8,7 @@ import { stopProcess } from '../process/exec/background.js';
 import { withHostLock } from '../process/jobs/file-lock.js';
 import { isFree } from '../process/exec/ports.js';
 import { isAlive } from '../process/exec/process-identity.js';
-import { addresses, embeddedDirectory, readRecord, writeRecord } from './record.js';
+import { addresses, embeddedDirectory, readEmbeddedRecord, writeEmbeddedRecord } from './record.js';
 import type { EmbeddedRecord } from './record.js';
 import { choosePorts, startTemporal } from './temporal-server.js';
 import { startWorkerProcess, workerLog } from './worker-process.js';
@@ -20,18 +21,6 @@ export interface UpOptions {
   /** Of the worker it starts. */
   readonly log: LogSettings;
   readonly report: (line: string) => void;
-}
-
-export type UpState = 'started' | 'running' | 'restarted' | 'would-start';
-
-export interface UpResult {
-  readonly address: string;
-  readonly namespace: string;
-  readonly webUi: string;
-  readonly temporal: { readonly pid: number | null; readonly state: UpState };
-  readonly worker: { readonly pid: number | null; readonly state: UpState };
-  readonly stateDir: string;
-  readonly logs: readonly string[];
 }
 
 type Ports = Pick<EmbeddedRecord, 'port' | 'uiPort'>;
@@ -51,61 +40,71 @@ export async function up(options: UpOptions): Promise<UpResult> {
   return withHostLock(directory, 'up', 'exclusive', run, { key: 'up', tool: 'reprise up' });
 }
 
-async function start({ config, mainFile, log, report }: UpOptions, directory: string): Promise<UpResult> {
-  const before = await readRecord(config);
-  const running = before?.temporal != null && (await isAlive(before.temporal));
-  let record: EmbeddedRecord;
-  if (running) {
-    report('the embedded Temporal server is up already');
-    record = before;
-  } else {
-    report('starting the embedded Temporal server');
-    const ports = await portsFor(config, before);
-    const server = await startTemporal({ stateDir: directory, databaseFile: join(directory, 'temporal.db'), ports });
-    record = {
-      version: 1,
-      configFile: config.file,
-      ...ports,
-      temporal: server.identity,
-      worker: before?.worker ?? null,
-    };
-    // At once: a server nobody knows of could not be stopped.
-    await writeRecord(config, record);
-  }
-
-  const where = addresses(record);
-  const alive = record.worker !== null && (await isAlive(record.worker));
-  const current = alive && record.worker?.configDigest === config.digest;
-  let workerState: UpState = 'running';
-  if (current) {
-    report(
-      log.level === 'warn'
-        ? 'the worker is up already'
-        : 'the worker is up already; it keeps its log level until `reprise down`',
-    );
-  } else {
-    if (alive && record.worker !== null) {
-      report('the config has changed: replacing the worker; its jobs go on');
-      await stopProcess(record.worker, 30_000);
-    } else {
-      report('starting the worker');
-    }
-    const identity = await startWorkerProcess({ config, mainFile, log, directory, ...where });
-    record = { ...record, worker: { ...identity, configDigest: config.digest } };
-    await writeRecord(config, record);
-    workerState = alive ? 'restarted' : 'started';
-  }
+async function start(options: UpOptions, directory: string): Promise<UpResult> {
+  const { record, state } = await ensureServer(options, directory);
+  const worker = await ensureWorker(options, directory, record);
   return {
-    ...where,
-    temporal: { pid: record.temporal?.pid ?? null, state: running ? 'running' : 'started' },
-    worker: { pid: record.worker?.pid ?? null, state: workerState },
+    ...addresses(record),
+    temporal: { pid: record.temporal?.pid ?? null, state },
+    worker,
     stateDir: directory,
     logs: [join(directory, 'temporal.log'), workerLog(directory)],
   };
 }
 
+/** The server that runs, or a new one with the database of the one before. */
+async function ensureServer(
+  { config, report }: UpOptions,
+  directory: string,
+): Promise<{ record: EmbeddedRecord; state: UpState }> {
+  const before = await readEmbeddedRecord(config);
+  if (before?.temporal != null && (await isAlive(before.temporal))) {
+    report('the embedded Temporal server is up already');
+    return { record: before, state: 'running' };
+  }
+  report('starting the embedded Temporal server');
+  const ports = await portsFor(config, before);
+  const server = await startTemporal({ stateDir: directory, databaseFile: join(directory, 'temporal.db'), ports });
+  const record: EmbeddedRecord = {
+    version: 1,
+    configFile: config.file,
+    ...ports,
+    temporal: server.identity,
+    worker: before?.worker ?? null,
+  };
+  // At once: a server nobody knows of could not be stopped.
+  await writeEmbeddedRecord(config, record);
+  return { record, state: 'started' };
+}
+
+/** The worker that runs with this very config, or a new one in place of the one before. */
+async function ensureWorker(
+  { config, mainFile, log, report }: UpOptions,
+  directory: string,
+  record: EmbeddedRecord,
+): Promise<UpResult['worker']> {
+  const before = record.worker !== null && (await isAlive(record.worker)) ? record.worker : null;
+  if (before?.configDigest === config.digest) {
+    report(
+      log.level === 'warn'
+        ? 'the worker is up already'
+        : 'the worker is up already; it keeps its log level until `reprise down`',
+    );
+    return { pid: before.pid, state: 'running' };
+  }
+  if (before === null) {
+    report('starting the worker');
+  } else {
+    report('the config has changed: replacing the worker; its jobs go on');
+    await stopProcess(before, 30_000);
+  }
+  const identity = await startWorkerProcess({ config, mainFile, log, directory, ...addresses(record) });
+  await writeEmbeddedRecord(config, { ...record, worker: { ...identity, configDigest: config.digest } });
+  return { pid: identity.pid, state: before === null ? 'started' : 'restarted' };
+}
+
 async function planned(config: Config, directory: string): Promise<UpResult> {
-  const record = await readRecord(config);
+  const record = await readEmbeddedRecord(config);
   const temporal = record?.temporal != null && (await isAlive(record.temporal)) ? record.temporal : null;
   const worker = record?.worker != null && (await isAlive(record.worker)) ? record.worker : null;
   const ports = temporal !== null && record !== null ? record : await portsFor(config, record);

@@ -27,7 +27,7 @@ export const workerLog = (directory: string): string => join(directory, 'worker.
 
 /**
  * Starts one worker for all hosts of the config, in a session of its own, and waits until it polls.
- * @throws `tool-failed` with the telling line of its log when it ends instead.
+ * @throws `tool-failed` with the line of its log that says why when it ends instead.
  */
 export async function startWorkerProcess({
   config,

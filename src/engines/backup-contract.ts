@@ -73,11 +73,11 @@ export interface StillNeeded {
 /** Asks again: a backup may be held, or a recovery begin, while a removal is under way. */
 export type FindNeeded = () => Promise<StillNeeded>;
 
-/** An object store in which an engine's own tool keeps its files, and where they may lie in a class that must be thawed. */
+/** An object store in which an engine's own tool keeps its files, and where they may be in a class that must be thawed. */
 export interface ToolStore {
   /** Where it is; null where nothing can be cold. */
   describe(context: ReadContext): Promise<DescribedStorage | null>;
-  /** Keys in it of what a recovery from this backup may read and that lie in a cold class; some more do no harm. */
+  /** Keys in it of what a recovery from this backup may read and that are in a cold class; some more do no harm. */
   coldFiles(
     context: ReadContext,
     storage: ReadableStorage,

@@ -5,14 +5,14 @@ import type { RecoveryMethod } from '../domain/plan/plan.js';
 import type { RecoveryOutline } from '../domain/plan/recovery-observations.js';
 import type { RecoveryTarget } from '../domain/target/target.js';
 import type { BackupEngine } from './backup-contract.js';
-import type { EngineContext, ReadContext, Uploader } from './context.js';
+import type { EngineContext, ReadContext } from './context.js';
 import type { RestoreEngine } from './restore-contract.js';
 import type { WalEngine } from './wal-contract.js';
 
 export type * from './backup-contract.js';
 export type * from './restore-contract.js';
 export type * from './wal-contract.js';
-export type { EngineContext, ListedBackup, ReadContext, RecoveryOutline, Uploader };
+export type { EngineContext, ListedBackup, ReadContext, RecoveryOutline };
 
 /** All methods are idempotent for one operation id: a later attempt finds what was done. */
 export interface Engine extends BackupEngine, RestoreEngine, WalEngine {

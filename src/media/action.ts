@@ -4,7 +4,7 @@ import type { Irregular } from '../storage/storage.js';
 export type MediaAction = Change & {
   /** UTC ISO-8601 of the present version, a delete marker included; absent where there is none. */
   readonly presentSince?: string;
-  /** The content lies in an archive class and is not thawed. */
+  /** The content is in an archive class and is not thawed. */
   readonly cold?: true;
   /** Left out: its name is not possible at the destination. */
   readonly unfit?: true;

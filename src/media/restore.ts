@@ -9,7 +9,7 @@ export type NewerObjects = 'keep' | 'remove';
 
 /** The version that was current at an instant (UTC ISO-8601, or ms); null where the key did not exist then. */
 export function versionAt(versions: KeyVersions, at: number): ObjectVersion | null {
-  // In the server's order, not by time: two of one second stand as they came, and the upper one is the later.
+  // In the server's order, not by time: two of one second are as they came, and the upper one is the later.
   const then = versions.find(({ modifiedAt }) => Date.parse(modifiedAt) <= at);
   return then === undefined || then.deleted ? null : then;
 }

@@ -116,12 +116,12 @@ async function problemOf(
 const MOST_BYTES = 100 * 1024 * 1024;
 
 /** Names of images of the types that are decoded. */
-export function isImage({ key, sizeBytes }: { readonly key: string; readonly sizeBytes: number }): boolean {
+function isImage({ key, sizeBytes }: { readonly key: string; readonly sizeBytes: number }): boolean {
   return /\.(jpe?g|png|webp|gif|tiff?)$/i.test(key) && sizeBytes <= MOST_BYTES;
 }
 
 /** Decodes every pixel; what is wrong with it in words, or null. The decoder is loaded when the first image comes. */
-export async function imageProblem(content: Buffer): Promise<string | null> {
+async function imageProblem(content: Buffer): Promise<string | null> {
   if (content.length === 0) return 'is empty';
   const { default: sharp } = await import('sharp');
   try {

@@ -14,7 +14,7 @@ export function rejected(what: string, reason: string, hint: string): RepriseErr
   return new RepriseError('notifier-rejected', `${what}: ${reason}`, `${hint}, then: reprise notify test CONTACT`);
 }
 
-/** What a failed connection says, without the secret, in whatever form a server may repeat it (F39). */
+/** What a failed connection says, without the secret, in whatever form a server may repeat it. */
 export function reasonWithout(secret: string | undefined, error: unknown): string {
   const cause = error instanceof AggregateError ? (error.errors[0] as unknown) : error;
   const text = (

@@ -35,7 +35,7 @@ export interface Catalogue extends CatalogueReader {
 }
 
 /** Each loss means that somebody else wrote: so many in a row is no coincidence but a broken storage. */
-export const mostTries = 60;
+const mostTries = 60;
 
 /**
  * The records of one cluster, in the repository named by its `catalogue`. Keep the handle: it remembers what it has

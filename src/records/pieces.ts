@@ -5,7 +5,7 @@ import type { CatalogueRecord, NewRecord } from '../domain/backup/records.js';
  * A record stays below it, whatever a backup holds: S3 moves objects of 128 KiB and more to cold classes with age,
  * and a catalogue has to be readable at once, however old it is.
  */
-export const MOST_RECORD_BYTES = 96 * 1024;
+const MOST_RECORD_BYTES = 96 * 1024;
 
 /** A record as it is written. */
 export function recordJson(record: CatalogueRecord | NewRecord): string {
@@ -41,7 +41,7 @@ function piecesOf(contents: readonly TableCount[]): TableCount[][] {
   const pieces: TableCount[][] = [];
   let room = 0;
   for (const table of contents) {
-    // Its lines stand deeper in the record: at most nine lines, two more blanks each.
+    // Its lines are indented more in the record: at most nine lines, two more blanks each.
     const bytes = Buffer.byteLength(JSON.stringify(table, null, 1)) + 20;
     if (pieces.length === 0 || bytes > room) {
       pieces.push([]);

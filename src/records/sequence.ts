@@ -29,7 +29,7 @@ export function createSequence(storage: ReadableStorage, cluster: string): { ref
   const records: CatalogueRecord[] = [];
   const problems: RecordProblem[] = [];
   const known = new Map<string, CatalogueRecord>();
-  /** Taken numbers whose records lie in a class that has to be thawed, ascending. */
+  /** Taken numbers whose records are in a class that has to be thawed, ascending. */
   const frozen: number[] = [];
   let last = 0;
   let listed = false;
@@ -65,7 +65,7 @@ export function createSequence(storage: ReadableStorage, cluster: string): { ref
       if (isRepriseError(error) && error.code === 'object-cold')
         return {
           key: recordKey(cluster, seq),
-          reason: 'it lies in a cold class',
+          reason: 'it is in a cold class',
           hint: error.hint,
         };
       throw error;

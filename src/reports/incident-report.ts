@@ -26,8 +26,8 @@ export interface IncidentDocumentInput {
 }
 
 /**
- * The incident document (K6, S5) in Markdown: what happened, who decided, what was lost, where the old data is. Times
- * are UTC. Names and reasons of others are shown as text, whatever they hold (F35).
+ * The incident document in Markdown: what happened, who decided, what was lost, where the old data is. Times
+ * are UTC. Names and reasons of others are shown as text, whatever they hold.
  */
 export function incidentDocument(input: IncidentDocumentInput): string {
   const sections: readonly (readonly [string, string])[] = [

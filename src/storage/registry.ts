@@ -22,9 +22,9 @@ export interface StorageKind<O extends Readonly<Record<string, unknown>> = Reado
   readonly options: z.ZodObject;
   /** Makes `RepositoryConfig.options` of what the schema accepted. */
   readonly read: (options: Readonly<Record<string, unknown>>) => O;
-  /** True where the repository lies on one host and only that host can open it. */
+  /** True where the repository is on one host and only that host can open it. */
   readonly onHost: boolean;
-  /** The `/`-separated root of its objects: two repositories never share one, nor lie in one another. */
+  /** The `/`-separated root of its objects: two repositories never share one, and none is inside another. */
   readonly place: (options: O) => string;
   readonly open: (options: O, how: OpenStorageOptions) => WritableStorage;
 }

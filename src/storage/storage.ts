@@ -9,7 +9,7 @@ export interface StorageCapabilities {
   readonly localPath: boolean;
   /** Old versions survive overwriting and deletion. */
   readonly versioned: boolean;
-  /** Objects may lie in a class that must be thawed before reading. */
+  /** Objects may be in a class that must be thawed before reading. */
   readonly coldClasses: boolean;
 }
 
@@ -21,11 +21,11 @@ export interface StoredObject {
   readonly modifiedAt: string;
   /** UTC ISO-8601: an object lock keeps what it holds until then, whoever removes it; known from `stat` only. */
   readonly lockedUntil?: string;
-  /** It lies in a class that has to be thawed before it can be read; a thawed one does so too. */
+  /** It is in a class that has to be thawed before it can be read; a thawed one does so too. */
   readonly cold?: true;
 }
 
-/** What stands in a directory and is no object: it is neither read nor followed. */
+/** What is in a directory and is no object: it is neither read nor followed. */
 export type Irregular = 'symbolic link' | 'hard link' | 'special file' | 'undecodable name';
 
 /** An object, or an entry that a listing leaves out, reported so that it is not taken for absent; a folder's key then ends in a slash. */
@@ -152,7 +152,7 @@ export interface ObjectFacts {
   readonly modifiedAt: string;
   /** Without its quotes. Equal ones of equal size are equal content; different ones say nothing where one holds a dash. */
   readonly etag: string;
-  /** It lies in a class that has to be thawed before it can be read or copied, and is not thawed. */
+  /** It is in a class that has to be thawed before it can be read or copied, and is not thawed. */
   readonly cold?: true;
 }
 

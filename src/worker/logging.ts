@@ -16,7 +16,7 @@ export function runtimeLogging(settings: LogSettings): Pick<RuntimeOptions, 'log
   };
 }
 
-/** Writes each entry as one line without secrets (F39). */
+/** Writes each entry as one line without secrets. */
 export function workerLogger({ level, format }: LogSettings, write: (line: string) => void): Logger {
   const line = format === 'json' ? jsonLine : textLine;
   return new DefaultLogger(level.toUpperCase() as SdkLevel, (entry) => {

@@ -33,7 +33,7 @@ const STICKY = '4s';
 
 /**
  * A worker: workflows and control activities on `reprise`, and for each host its four queues. Returns when it was
- * told to stop (SIGTERM, SIGINT); jobs under way are left alone, the next worker attaches to them (D2).
+ * told to stop (SIGTERM, SIGINT); jobs under way are left alone, the next worker attaches to them.
  * @throws RepriseError `temporal-unreachable`, `not-found` for a host the config does not have
  */
 export async function runWorker({ config, hosts, control, log, temporal }: WorkerSettings): Promise<void> {

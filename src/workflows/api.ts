@@ -17,9 +17,9 @@ import type { LockHolder } from '../domain/operation/locks.js';
 import type { Notice } from '../domain/notification/notices.js';
 import type { RotateOutput } from '../domain/retention/retention.js';
 
-export type { LockAnswer, LockHolder, LockKind, LockRequest } from '../domain/operation/locks.js';
+export type { LockAnswer, LockHolder, LockRequest } from '../domain/operation/locks.js';
 export type { AdoptOutput } from '../domain/backup/adoption.js';
-export type { RotateOutput, RetentionDecision } from '../domain/retention/retention.js';
+export type { RotateOutput } from '../domain/retention/retention.js';
 
 /**
  * Inputs and results of the workflows. They live in histories: a field may be added, none renamed or removed.
@@ -105,7 +105,7 @@ export interface ArchiveInput {
   readonly told?: true;
 }
 
-export interface AskInput {
+export interface InspectInput {
   readonly question: Inspection;
 }
 

@@ -1,5 +1,6 @@
+// Workflow types are the names exported here: histories hold them.
 export { adopt } from './backup/adopt.js';
-export { archive } from './archive.js';
+export { receiveWal as archive } from './backup/receive-wal.js';
 export { inspect } from './inspect.js';
 export { backup } from './backup/backup.js';
 export { incident } from './incident/incident.js';

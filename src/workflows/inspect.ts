@@ -1,13 +1,13 @@
 import { ActivityFailure, TimeoutFailure } from '@temporalio/workflow';
 import { type Inspection, listsEverything, mergeInspectionResults } from '../domain/operation/inspections.js';
-import type { AskInput } from './api.js';
+import type { InspectInput } from './api.js';
 import { controlActivities, quickHostActivities, scanActivities } from './operation/activity-proxies.js';
 
 /**
  * One inspection of the command line, on the hosts that own the data: neither the command line nor the control worker
  * opens a repository or a database. Results of several hosts come as one.
  */
-export async function inspect(input: AskInput): Promise<unknown> {
+export async function inspect(input: InspectInput): Promise<unknown> {
   const { question } = input;
   const hosts = await controlActivities.hostsOf({ question });
   return mergeInspectionResults(await Promise.all(hosts.map((host) => inspectOn(host, question))));

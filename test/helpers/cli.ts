@@ -38,7 +38,7 @@ export async function reprise(argv: readonly string[], options: CliOptions = {})
 }
 
 /** The built command line in a process of its own. */
-export async function spawnReprise(argv: readonly string[], options: CliOptions = {}): Promise<CliResult> {
+async function spawnReprise(argv: readonly string[], options: CliOptions = {}): Promise<CliResult> {
   if (!existsSync(main)) throw new Error('dist/main.js is missing: npm run build');
   const child = spawn(process.execPath, [main, ...argv], {
     cwd: options.cwd ?? '/',
@@ -81,7 +81,7 @@ onCleanup(() => Promise.allSettled([...toClose].map((connection) => close.call(c
 
 async function runHere(
   argv: readonly string[],
-  rooms: Services,
+  services: Services,
   env: NodeJS.ProcessEnv,
   columns: number,
 ): Promise<CliResult> {
@@ -93,11 +93,11 @@ async function runHere(
     stdout: { write: (text) => (stdout += text) },
     stderr: { columns, write: (text) => (stderr += text) },
   });
-  const code = await commands.run(true, () => runCli(argv, rooms, terminal));
+  const code = await commands.run(true, () => runCli(argv, services, terminal));
   return { code, stdout, stderr };
 }
 
-/** The command line with rooms that are not there: for parsing, output and errors. */
+/** The command line without its services: for parsing, output and errors. */
 export function repriseHere(
   argv: readonly string[],
   env: Record<string, string> = {},

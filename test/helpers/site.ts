@@ -10,7 +10,7 @@ import type { Plan } from '../../src/domain/plan/plan.js';
 import type { JobView } from '../../src/domain/operation/progress.js';
 import type { OperationStatusView } from '../../src/domain/operation/status.js';
 import type { RecoveryTarget } from '../../src/domain/target/target.js';
-import { inspect } from '../../src/client/inspect.js';
+import { runInspection } from '../../src/client/inspect.js';
 import type { TemporalSession } from '../../src/client/connect.js';
 import { approve } from '../../src/client/decide.js';
 import { startBackup, startRecovery, startRotation } from '../../src/client/start.js';
@@ -275,7 +275,7 @@ export class Site {
   }
 
   async backups() {
-    return (await inspect<'backups'>(this.session, { kind: 'backups', cluster: this.cluster })).backups;
+    return (await runInspection<'backups'>(this.session, { kind: 'backups', cluster: this.cluster })).backups;
   }
 
   /** Jobs of an operation (and of those it started itself, `<operation>/fresh` and so on), with how often each was started. */

@@ -7,7 +7,7 @@ import { type ClusterContext, openClusterContext, record } from '../cluster-cont
 import type { HostDependencies } from '../dependencies.js';
 import { again, approvalsOf, knownPlan, policyFor } from './authorize.js';
 
-/** Approvals are judged, kept and checked on the host that holds the plan, outside Temporal (F31–F33). */
+/** Approvals are checked and kept on the host that holds the plan, outside Temporal. */
 export function approvalActivities(deps: HostDependencies): Pick<HostActivities, 'recordApproval' | 'recordRejection'> {
   return {
     recordApproval: wrapActivity('recordApproval', async (step) => {
@@ -44,7 +44,7 @@ export function approvalActivities(deps: HostDependencies): Pick<HostActivities,
   };
 }
 
-/** Who was refused, and why (F32). */
+/** Who was refused, and why. */
 export async function recordRefusal(
   clusterContext: ClusterContext,
   step: PlannedStep,

@@ -10,7 +10,7 @@ import { type ClusterContext, engineFor, policyOf, record } from '../cluster-con
 
 /**
  * Ends every plan of an operation that is over, however it ended: what was approved for it cannot be carried out days
- * later by somebody who starts a step by hand (F33).
+ * later by somebody who starts a step by hand.
  */
 export async function closePlansOf(clusterContext: ClusterContext, operationId: string): Promise<void> {
   const state = openHostState(clusterContext.host.stateDir);
@@ -20,8 +20,8 @@ export async function closePlansOf(clusterContext: ClusterContext, operationId: 
 }
 
 /**
- * One recovery of a cluster (or of one of its media, to one place) at a time: a plan taken up ends those taken up before it,
- * whose workflows were terminated. Resumed by a Reset, they would put aside what was recovered since.
+ * One recovery of a cluster (or of one of its media, to one place) at a time: a plan that is used closes those used before it,
+ * whose workflows were terminated. Resumed by a Reset, they would move away what was recovered since.
  */
 async function supersedeOthers(state: HostState, plan: ApprovablePlan): Promise<void> {
   const { digest, binding } = plan;
@@ -34,7 +34,7 @@ async function supersedeOthers(state: HostState, plan: ApprovablePlan): Promise<
 }
 
 /**
- * Lets a destructive step pass, or throws why not. The host looks for itself: the plan's record and its digest, the
+ * Authorizes a destructive step, or throws why not. The host checks by itself: the plan's record and its digest, the
  * approvals against the policy of *its* config, the time they were given, and the ledger, in which a plan is used by
  * one operation only and never again once closed. Whoever started the workflow or the activity has no say in it.
  */
@@ -173,7 +173,7 @@ function thawSeconds(plan: ApprovablePlan): number {
 }
 
 /**
- * For what an approved plan does before it is taken up, and what changes no data: asking for files.
+ * For what is done for an approved plan before it is used, and changes no data: asking for files.
  * @throws RepriseError `plan-unknown`, `approval-refused`, `approval-used`
  */
 export async function requireApproved(clusterContext: ClusterContext, step: PlannedStep): Promise<Plan> {
@@ -196,8 +196,8 @@ export async function requireApproved(clusterContext: ClusterContext, step: Plan
 }
 
 /**
- * For the steps that begin to change things: a plan taken up long ago and never begun is approved anew. Its workflow may
- * have been terminated, and be resumed by a Reset after everything was repaired by hand.
+ * For the steps that begin to change things: a plan used long ago, of which no step was begun, needs a new approval. Its
+ * workflow may have been terminated, and be resumed by a Reset after everything was repaired by hand.
  * @throws RepriseError `plan-expired`
  */
 export async function requireRecentUse({ host, cluster }: ClusterContext, plan: Plan): Promise<void> {

@@ -10,7 +10,7 @@ import type { HostDependencies } from '../dependencies.js';
 import { recordRefusal } from './approvals.js';
 import { knownPlan, policyFor } from './authorize.js';
 
-/** What people decide on recovered data is judged and kept on the host, as approvals are (F32, F33). */
+/** What people decide on recovered data is checked and kept on the host, as approvals are. */
 export function decisionActivities(deps: HostDependencies): Pick<HostActivities, 'recordDecision'> {
   return {
     recordDecision: wrapActivity('recordDecision', async (step) => {

@@ -192,7 +192,7 @@ function policiesFor(
     throw new RepriseError(
       'usage',
       `${JSON.stringify(from)} is no absolute path`,
-      `name the folder as it lies on host ${clusterContext.cluster.host}`,
+      `name the folder by its path on host ${clusterContext.cluster.host}`,
     );
   const takesFiles = (policy: PolicyConfig): boolean => adoptionOf(clusterContext, policy).take !== undefined;
   if (named !== undefined) {

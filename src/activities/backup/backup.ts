@@ -94,7 +94,7 @@ export async function makeBackup(
   return made;
 }
 
-/** What rests on a damaged backup is damaged too (F15): after a quarantine the next one is a full one, in every attempt. */
+/** What rests on a damaged backup is damaged too: after a quarantine the next one is a full one, in every attempt. */
 async function typeOf(
   clusterContext: ClusterContext,
   { operationId, order: { policy: name, type: asked } }: BackupStep,
@@ -116,7 +116,7 @@ async function typeOf(
 
 /**
  * The first instant that any attempt named: after a Reset workflows name a later one, and the files would not be found.
- * Backups are named by their second (B1): where another operation has that second, as the backups before and after a
+ * Backups are named by their second: where another operation has that second, as the backups before and after a
  * quick recovery may, this one waits for the next.
  */
 async function startOf(clusterContext: ClusterContext, { operationId, startedAt }: BackupStep): Promise<string> {

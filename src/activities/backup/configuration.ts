@@ -17,13 +17,13 @@ import { decryptText, encryptText } from '../../process/age/age-text.js';
 import { sha256Hex } from '../../records/digest.js';
 import type { PlannedStep } from '../api.js';
 import { type ClusterContext, engineFor, policyOf, record, storageOf } from '../cluster-context.js';
-import type { AuthorizedStep } from '../recovery/server-steps.js';
+import type { AuthorizedStep } from '../recovery/authorized-step.js';
 
 const keyOf = ({ cluster, name }: PolicyConfig, label: string, encrypted: boolean): string =>
   `${cluster}/${name}/configuration/${label}.json${encrypted ? '.age' : ''}`;
 
 /**
- * Captures the configuration that lies outside the data directory and so in no physical backup: encrypted as the policy
+ * Captures the configuration that is outside the data directory and so in no physical backup: encrypted as the policy
  * says, else with its secrets masked. A backup is worth more than this: what fails is told with the backup, and no more.
  */
 export async function withConfiguration(
@@ -151,7 +151,7 @@ export async function restoreConfiguration(work: AuthorizedStep, step: PlannedSt
     await pointToConfiguration(dataDir, captured, clusterContext.user);
   const masked =
     backup.configuration.masked > 0
-      ? `; ${backup.configuration.masked} secrets in it were masked: fill them in where *** stands`
+      ? `; ${backup.configuration.masked} secrets in it were masked: fill them in at ***`
       : '';
   const done =
     gone.length > 0
@@ -161,7 +161,7 @@ export async function restoreConfiguration(work: AuthorizedStep, step: PlannedSt
 }
 
 /**
- * What was captured with a backup, as it was recorded: the same content, and no file that the record does not name (F37).
+ * What was captured with a backup, as it was recorded: the same content, and no file that the record does not name.
  * @throws RepriseError `not-found`, `key-missing`, `backup-corrupt`, and what the storage throws
  */
 export async function loadConfiguration(

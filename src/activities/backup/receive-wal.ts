@@ -10,7 +10,7 @@ import { engineContext, engineFor, openClusterContext, policyOf } from '../clust
 const LONGEST_MS = 50 * 60_000;
 
 /** Jobs are found under it by every attempt, whatever run of the workflow it is of. */
-export const receivingOperation = (cluster: string, policy: string): string => `archive/${cluster}/${policy}`;
+const receivingOperation = (cluster: string, policy: string): string => `archive/${cluster}/${policy}`;
 
 export function receivingActivities(deps: HostDependencies): Pick<HostActivities, 'receiveWal'> {
   return {

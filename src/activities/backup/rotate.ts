@@ -196,7 +196,7 @@ export async function stillNeeded(
 }
 
 /**
- * Until when the bucket itself keeps backups, by id: the latest object lock on any of a backup's own files (F14). Nothing
+ * Until when the bucket itself keeps backups, by id: the latest object lock on any of a backup's own files. Nothing
  * where the storage knows no locks; WAL that others need too does not count.
  * @returns UTC ISO-8601 instants that are still to come
  */

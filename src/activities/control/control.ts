@@ -35,7 +35,7 @@ export function createControlActivities(deps: ControlDependencies): ControlActiv
       );
       return {
         host,
-        ...(elsewhere.length > 0 ? { targetHosts } : {}),
+        targetHosts: elsewhere.length > 0 ? targetHosts : undefined,
         configDigest: config.digest,
         policies: Object.fromEntries(facts),
         tells: toldEvents(config),
@@ -107,7 +107,7 @@ async function hostsOf(config: Config, question: Inspection, hasWorker: HasWorke
   if (others.length === 0) return [cluster.host];
   const all = [cluster.host, ...others];
   const living = (await Promise.all(all.map(async (host) => ((await hasWorker(host)) ? [host] : [])))).flat();
-  // Jobs lie where they run; the records are the same for all.
+  // Jobs are where they run; the records are the same for all.
   if (question.kind === 'jobs' && living.length > 0) return living;
   return [living[0] ?? cluster.host];
 }

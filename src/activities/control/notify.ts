@@ -11,7 +11,7 @@ import type { ControlActivities } from '../api.js';
 import type { ControlDependencies } from '../dependencies.js';
 import { wrapActivity } from '../activity-wrapper.js';
 
-/** Telling people, on the queue `reprise`: the host of the work may be the one that is dead. */
+/** Notifies people, on the queue `reprise`: the host of the work may be the one that is dead. */
 export function notifyingActivities(deps: ControlDependencies): Pick<ControlActivities, 'deliveriesOf' | 'sendNotice'> {
   const { config } = deps;
   return {

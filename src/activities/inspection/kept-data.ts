@@ -40,7 +40,7 @@ export async function dropKept(
   return { dropped: [item] };
 }
 
-/** What lies on this host, of every cluster that is here or is recovered onto it. */
+/** What is on this host, of every cluster that is here or is recovered onto it. */
 async function keptOn(deps: HostDependencies): Promise<readonly KeptItem[]> {
   const here = Object.values(deps.config.clusters).filter(({ host, recovery }) =>
     [host, ...Object.values(recovery.targets).map((target) => target.host)].includes(deps.host),

@@ -20,7 +20,7 @@ import { currentBackups, openClusterContext, record } from '../cluster-context.j
 import { repositoryOf } from '../config-lookup.js';
 import type { HostDependencies } from '../dependencies.js';
 
-/** What the settings of a repository are and should be, and where its lifecycle contradicts what is promised (P3). */
+/** What the settings of a repository are and should be, and where its lifecycle contradicts what is promised. */
 export async function planStorage(deps: HostDependencies, name: string, run: ActivityRun): Promise<StoragePlan> {
   const repository = repositoryOf(deps.config, name);
   const storage = deps.openStorage(repository, null);
@@ -81,7 +81,7 @@ export async function applyStorage(
   return { applied, plan: await planStorage(deps, name, run) };
 }
 
-/** Who has set what stands in the journal of every cluster of this host that uses the repository. */
+/** Who has set what is in the journal of every cluster of this host that uses the repository. */
 async function noted(
   deps: HostDependencies,
   plan: StoragePlan,
@@ -132,7 +132,7 @@ async function promisesOn(
     if (backups === null)
       notes.push({
         level: 'info',
-        text: `backups of ${name} could not be listed from host ${deps.host}: they are judged by the config alone`,
+        text: `backups of ${name} could not be listed from host ${deps.host}: only the config was checked`,
       });
     else promises.push(...policies.flatMap((policy) => promisesOfBackups(backups, policy, cluster, new Date())));
   }
@@ -177,7 +177,7 @@ function ignoreStorage(error: unknown): null {
 /** So many objects between two reports of progress. */
 const REPORT_EVERY = 10_000;
 
-/** What a repository holds, by cluster, class and state, and what that costs a month by the config's own prices (P6). */
+/** What a repository holds, by cluster, class and state, and what that costs a month by the config's own prices. */
 export async function storageUsage(deps: HostDependencies, name: string, run: ActivityRun): Promise<StorageUsage> {
   const repository = repositoryOf(deps.config, name);
   const storage = deps.openStorage(repository, null);

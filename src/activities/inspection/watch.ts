@@ -11,7 +11,7 @@ const DEFAULT_WATCH = { everySeconds: 10, failures: 3 };
 /** Before the activity's time-out: the watch goes on in a new one, and its history stays small. */
 const LONGEST_MS = 50 * 60_000;
 
-export function watchActivities(
+export function watchingActivities(
   deps: HostDependencies,
 ): Pick<HostActivities, 'watchCluster' | 'diagnose' | 'journal' | 'recordIncident'> {
   return {
@@ -69,7 +69,7 @@ export function watchActivities(
   };
 }
 
-/** Which layer is down, and what is left on disk (S1). Changes nothing. */
+/** Which layer is down, and what is left on disk. Changes nothing. */
 export async function diagnoseCluster(deps: HostDependencies, name: string): Promise<Diagnosis> {
   const clusterContext = await openClusterContext(deps, name);
   const seen = await probe(clusterContext.cluster.connection);

@@ -20,7 +20,7 @@ export interface Approved {
 }
 
 /**
- * Changes what was approved and no more, taken up where an earlier attempt stopped.
+ * Changes what was approved and no more, and goes on where an earlier attempt stopped.
  * @throws RepriseError `plan-stale` beyond the bounds; what {@link applyAll} throws
  */
 export async function applyApproved(

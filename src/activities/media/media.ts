@@ -17,7 +17,7 @@ import { countAll, makeMediaPlan } from './plan.js';
 
 const OUTCOME = 'media-outcome';
 
-/** Media of a cluster brought back, or made equal: planned, approved, carried out, looked at (K3). */
+/** Recovery of a cluster's media, and copies made equal: plan, approval, execution, check. */
 export function mediaActivities(
   deps: HostDependencies,
 ): Pick<HostActivities, 'planMedia' | 'recheckMedia' | 'applyMedia' | 'finishMedia' | 'closeMedia'> {

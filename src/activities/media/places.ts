@@ -21,7 +21,7 @@ export function mediaOf({ deps, cluster }: ClusterContext, name: string): MediaC
   );
 }
 
-/** Where a task reads and where it writes; the same place where it brings back in place. */
+/** Where a task reads and where it writes; the same place where it recovers in place. */
 export function placesOf(
   clusterContext: ClusterContext,
   media: MediaConfig,
@@ -36,8 +36,8 @@ export function placesOf(
   ) {
     throw new RepriseError(
       'conflict',
-      `${into} lies in ${media.name}, or ${media.name} in it`,
-      'leave --into out to bring back in place, or name another place',
+      `${into} is in ${media.name}, or ${media.name} is in it`,
+      'leave --into out to recover in place, or name another place',
     );
   }
   return { from, into: target };
@@ -96,7 +96,7 @@ export function workOf(
   throw new RepriseError(
     'capability-missing',
     `${task.into} is on another server than ${media}`,
-    'bring back into a bucket of the same server, then: reprise media sync',
+    'recover into a bucket of the same server, then: reprise media sync',
   );
 }
 

@@ -95,7 +95,7 @@ function only(counts: MediaSummary['counts']): Record<MediaChange, MediaCount> {
   return Object.fromEntries(mediaChanges.map((name) => [name, counts[name]])) as Record<MediaChange, MediaCount>;
 }
 
-/** Refuses what has no versions, or none whose times say what was there at an instant (K3). */
+/** Refuses what has no versions, or none whose times say what was there at an instant. */
 async function warningsOf(work: MediaRun): Promise<readonly string[]> {
   if (work.kind === 'sync')
     return (await keepsVersions(work.into))
@@ -148,7 +148,7 @@ function coldWarnings({ copied, undeleted, first }: MediaSummary['cold']): reado
   if (copied > 0) {
     throw new RepriseError(
       'object-cold',
-      `${copied} objects to copy lie in an archive class and cannot be read now (${JSON.stringify(first)}, ...)`,
+      `${copied} objects to copy are in an archive class and cannot be read now (${JSON.stringify(first)}, ...)`,
       'have these versions thawed (aws s3api restore-object --version-id ...), then make the plan again',
     );
   }

@@ -2,13 +2,13 @@ import { isRepriseError } from '../../domain/errors.js';
 import type { StepInput } from '../api.js';
 import { type ClusterContext, record } from '../cluster-context.js';
 
-/** The backup that a failed look found damaged; null where the failure says nothing of a backup. */
+/** The backup that an error says is damaged; null where the error is about something else. */
 export function damagedBackup(error: unknown): string | null {
   const id = isRepriseError(error) && error.code === 'backup-corrupt' ? error.details['damagedBackup'] : undefined;
   return typeof id === 'string' ? id : null;
 }
 
-/** Never offered again, until a verification has read it whole and found it good (F15). */
+/** Never offered again, until a verification has read it whole and found it good. */
 export async function quarantine(
   clusterContext: ClusterContext,
   step: Pick<StepInput, 'operationId'>,

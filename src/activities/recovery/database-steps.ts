@@ -11,12 +11,12 @@ import { requirePromotion } from '../approval/decisions.js';
 import type { HostDependencies } from '../dependencies.js';
 import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
 import { oldDatabaseName, newDatabaseName, connectionAt } from '../../domain/plan/recovery-place.js';
-import { type AuthorizedStep, openAuthorizedStep, once } from './server-steps.js';
+import { type AuthorizedStep, openAuthorizedStep, once } from './authorized-step.js';
 import { clusterLocks, currentBackups, record } from '../cluster-context.js';
 
 type DatabaseSteps = Pick<HostActivities, 'safetyBackup' | 'restoreDatabases' | 'swapDatabases'>;
 
-/** Dumps restored beside the live databases and swapped in by rename: the live ones are touched last (K1). */
+/** Dumps restored beside the live databases and swapped in by rename: the live ones are touched last. */
 export function databaseSteps(deps: HostDependencies): DatabaseSteps {
   return {
     safetyBackup: wrapActivity('safetyBackup', async (step, run) => {
@@ -112,7 +112,7 @@ async function restoreBeside(work: AuthorizedStep, step: PlannedStep, run: Activ
   }
 }
 
-/** The backup of the plan, as it was approved: same id, same content (F15). */
+/** The backup of the plan, as it was approved: same id, same content. */
 export function approvedBackup(planned: PlannedBackup | undefined, current: readonly Backup[]): Backup {
   const backup = current.find(({ id }) => id === planned?.id);
   if (!planned || !backup)

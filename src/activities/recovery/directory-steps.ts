@@ -8,9 +8,8 @@ import type { PhysicalRestore } from '../../engines/engine.js';
 import { repairAllCollations } from '../../postgres/content/collation.js';
 import { promoteServer, resetRecoverySettings, retargetRecovery } from '../../postgres/recovery/recovery.js';
 import { type ReplayProgress, recoveryProgress } from '../../postgres/recovery/recovery-progress.js';
-import { rearmArchiving } from '../../postgres/wal/archiving.js';
+import { rearmArchiving, resetArchiveCommand } from '../../postgres/wal/archiving.js';
 import { waitForEndOfWal, waitForPause } from '../../postgres/recovery/recovery-wait.js';
-import { resetArchiveCommand } from '../../postgres/wal/archiving.js';
 import { openHostState } from '../../records/host-state.js';
 import type { HostActivities, PlannedStep, ReachedTarget, SalvageResult } from '../api.js';
 import { makeBackup } from '../backup/backup.js';
@@ -24,7 +23,8 @@ import { connectionAt, savedWalDir, tablespaceDir } from '../../domain/plan/reco
 import { withQuarantine } from './damaged-backup.js';
 import { approvedBackup } from './database-steps.js';
 import { requirePromotion, requireTarget } from '../approval/decisions.js';
-import { type AuthorizedStep, SALVAGED, openAuthorizedStep, once } from './server-steps.js';
+import { type AuthorizedStep, openAuthorizedStep, once } from './authorized-step.js';
+import { SALVAGED } from './server-steps.js';
 import { type ClusterContext, clusterLocks, currentBackups, policyOf, readContext } from '../cluster-context.js';
 
 /** How often a server that has reached the planned end of the WAL is asked whether it replayed more. */
@@ -35,7 +35,7 @@ type DirectorySteps = Pick<
   'restoreFiles' | 'replayWal' | 'promoteServer' | 'rearmArchiving' | 'freshBackup'
 >;
 
-/** From a physical backup to a server open for writes; each step is found done where an earlier attempt did it (K2). */
+/** From a physical backup to a server open for writes; each step is found done where an earlier attempt did it. */
 export function directorySteps(deps: HostDependencies): DirectorySteps {
   return {
     restoreFiles: wrapActivity('restoreFiles', async (step, run) => {
@@ -132,7 +132,7 @@ async function replay(
   if ((await service.status()) === 'running') {
     const now = await recoveryProgress(connection).catch(() => null);
     if (now && !now.inRecovery) {
-      // Ours: by an attempt whose answer was lost, or before a Reset. Any other came before its target was looked at (F24).
+      // Ours: by an attempt whose answer was lost, or before a Reset. Any other promotion came before a person had inspected the target.
       if (await openHostState(clusterContext.host.stateDir).onceDone(step.operationId, PROMOTION))
         return reachedOf(work, target, salvage, now);
       throw new RepriseError(
@@ -150,7 +150,8 @@ async function replay(
     restoreBeginningCommand: physicalOf(work).restoreBeginningCommand?.(context),
     salvageDir: salvage && salvage.segments > 0 ? savedWalDir(plan.binding, dataDir) : null,
     timeline: plan.binding.timeline ?? ('latest' as const),
-    ...(work.inPlace ? {} : { clone: true, port: plan.binding.port }),
+    clone: !work.inPlace,
+    port: work.inPlace ? undefined : plan.binding.port,
     extra: plan.binding.targetHost === plan.binding.sourceHost ? {} : settingsElsewhere(dataDir),
   };
   const options = {
@@ -188,7 +189,7 @@ async function withSettingsOfSource<T>(recover: (extra: Readonly<Record<string, 
   }
 }
 
-/** Later of what the plan saw (archive) and what was salvaged after it: always set, and checked (F23). */
+/** Later of what the plan saw (archive) and what was salvaged after it: always set, and checked. */
 function expectedEnd({ plan }: AuthorizedStep, salvage: SalvageResult | null): string {
   const end = laterLsn(plan.observed.walEnd, salvage?.endLsn ?? null);
   if (end !== null) return end;

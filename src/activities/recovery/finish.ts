@@ -11,10 +11,10 @@ import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
 import { SWAPPED } from './database-steps.js';
 import { newDatabaseName, connectionAt } from '../../domain/plan/recovery-place.js';
 import { checkMedia } from './recovered-media.js';
-import { type AuthorizedStep, openAuthorizedStep, isDone } from './server-steps.js';
+import { type AuthorizedStep, openAuthorizedStep, isDone } from './authorized-step.js';
 import { type ClusterContext, openClusterContext, record } from '../cluster-context.js';
 
-/** Looks at what was recovered, and writes down what it came to (S4, S5). */
+/** Checks what was recovered, and records the outcome. */
 export function finishingActivities(
   deps: HostDependencies,
 ): Pick<HostActivities, 'runChecks' | 'finishRecovery' | 'writeReport'> {
@@ -60,7 +60,7 @@ async function writeDocument(
 ): Promise<string> {
   const facts = await clusterContext.catalogue.state();
   const plans = [...facts.plans.values()].filter((entry) => entry.operationId === operationId);
-  // One may have been begun and left for another, whose backup was whole (F15).
+  // One may have been begun and left for another, whose backup was whole.
   const plan = (plans.findLast(({ usedAt }) => usedAt !== null) ?? plans.at(-1))?.plan ?? null;
   const document = incidentDocument({
     cluster,

@@ -10,7 +10,7 @@ import { wrapActivity } from '../activity-wrapper.js';
 import type { ClusterContext } from '../cluster-context.js';
 import { openClusterContext } from '../cluster-context.js';
 import type { HostDependencies } from '../dependencies.js';
-import { openAuthorizedStep } from './server-steps.js';
+import { openAuthorizedStep } from './authorized-step.js';
 
 /** After this a person is told who is still at the step. */
 const LOCK_PATIENCE_MS = 600_000;

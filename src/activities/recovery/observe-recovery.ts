@@ -11,7 +11,7 @@ import {
   noPolicyReaches,
   passedOver,
   restartSource,
-  stateOf,
+  recoveredInstant,
 } from '../../domain/plan/choose-source.js';
 import type { PlanTerms, PlanningRequest } from '../../domain/plan/plan-terms.js';
 import { mediaRefusal } from '../../domain/plan/recovered-media.js';
@@ -71,7 +71,7 @@ export async function observeRecovery(
     ...(await observePlace(clusterContext, terms, source)),
     coldFiles: policy ? await observeColdFiles(clusterContext, policy, source.outline.backups, run, operationId) : null,
     engineConfigDigest: policy && (await engineFor(clusterContext, policy).configDigest?.(policy)),
-    media: await observeMedia(clusterContext, request, stateOf(source), run),
+    media: await observeMedia(clusterContext, request, recoveredInstant(source), run),
     disk: source.method === 'databases' ? null : await observeDisk(clusterContext, terms, source, dataDirExists),
   };
 }
@@ -106,7 +106,7 @@ async function observePlace(
   };
 }
 
-/** The cheap thing first: nothing is replaced where the data directory is whole and only the server is down. */
+/** Where the data directory is whole and only the server is down, a start is enough. */
 async function restartSuffices(clusterContext: ClusterContext, order: RecoveryOrder): Promise<RecoverySource | null> {
   const { cluster, user } = clusterContext;
   if (!allowsRestart(order) || !cluster.dataDir || !cluster.service) return null;

@@ -83,7 +83,7 @@ async function quarantineDamaged(
   return { damaged: `${(error as Error).message}: quarantined` };
 }
 
-/** The plan with the newest backups that are whole: damaged ones are quarantined on the way (F15). */
+/** The plan with the newest backups that are whole: damaged ones are quarantined on the way. */
 async function planWithoutDamagedBackups(
   clusterContext: ClusterContext,
   request: PlanRequest,

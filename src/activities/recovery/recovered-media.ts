@@ -12,7 +12,7 @@ import { applyApproved, objectsIn } from '../media/apply.js';
 import { countAll, makeMediaPlan } from '../media/plan.js';
 import { mediaOf, openPlace, placesOf, workOf } from '../media/places.js';
 import { newDatabaseName, connectionAt } from '../../domain/plan/recovery-place.js';
-import { type AuthorizedStep, openAuthorizedStep, once } from './server-steps.js';
+import { type AuthorizedStep, openAuthorizedStep, once } from './authorized-step.js';
 import { type ClusterContext, record } from '../cluster-context.js';
 
 /** Name of the step in the host's ledger: of this very plan, because another one of the same recovery has another instant. */

@@ -1,83 +1,19 @@
 import { mkdir } from 'node:fs/promises';
 import { RepriseError } from '../../domain/errors.js';
-import { type Plan, type Replacement, losesOldData } from '../../domain/plan/plan.js';
-import type { EngineContext } from '../../engines/engine.js';
-import { waitForLock } from '../../process/jobs/file-lock.js';
+import { type Replacement, losesOldData } from '../../domain/plan/plan.js';
 import { copyOldData, emptyOldData, readyToOverwrite } from '../../postgres/old-data/copy-old-data.js';
 import { moveOldData } from '../../postgres/old-data/move-old-data.js';
 import { giveTo } from '../../files/directories.js';
 import { recoveryProgress } from '../../postgres/recovery/recovery-progress.js';
 import { salvageWal } from '../../postgres/wal/salvage.js';
-import { type Service, serviceOf } from '../../postgres/server/service.js';
-import { openHostState } from '../../records/host-state.js';
 import type { HostActivities, PlannedStep, SalvageResult } from '../api.js';
-import { authorize, requireRecentUse } from '../approval/authorize.js';
+import { requireRecentUse } from '../approval/authorize.js';
 import type { HostDependencies } from '../dependencies.js';
-import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
+import { wrapActivity } from '../activity-wrapper.js';
+import { type AuthorizedStep, isDone, once, onceUnderLock, openAuthorizedStep } from './authorized-step.js';
 import { oldDirectory, oldWal } from './old-data.js';
 import { connectionAt, salvageDir, savedWalDir } from '../../domain/plan/recovery-place.js';
-import {
-  type ClusterContext,
-  clusterLocks,
-  engineContext,
-  engineFor,
-  openClusterContext,
-  policyOf,
-  postgresBinOf,
-  record,
-} from '../cluster-context.js';
-
-/** A step waits so long for an attempt that is still at it; then it fails, and names that attempt. */
-const LOCK_TIMEOUT_MS = 600_000;
-
-/** Everything a destructive step needs, opened only after the host has authorized it. */
-export interface AuthorizedStep {
-  readonly clusterContext: ClusterContext;
-  readonly plan: Plan;
-  readonly dataDir: string;
-  readonly inPlace: boolean;
-  readonly signal: AbortSignal;
-  service(): Promise<Service>;
-  context(): Promise<EngineContext>;
-  engine(): ReturnType<typeof engineFor>;
-}
-
-/** Authorizes a step on this host, then opens what it works with. */
-export async function openAuthorizedStep(
-  deps: HostDependencies,
-  step: PlannedStep,
-  run: ActivityRun,
-): Promise<AuthorizedStep> {
-  const clusterContext = await openClusterContext(deps, step.cluster);
-  const plan = await authorize(clusterContext, step);
-  const { binding } = plan;
-  const inPlace = binding.into === 'in-place';
-  const dataDir = binding.dataDir ?? clusterContext.cluster.dataDir ?? '';
-  return {
-    clusterContext,
-    plan,
-    dataDir,
-    inPlace,
-    signal: run.signal,
-    service: async () => {
-      // A clone is started where it lies; only the cluster itself has a service of its own.
-      const service = inPlace
-        ? (clusterContext.cluster.service ?? { kind: 'pg_ctl' as const })
-        : { kind: 'pg_ctl' as const };
-      return serviceOf({ dataDir, service }, await postgresBinOf(clusterContext), clusterContext.user);
-    },
-    context: () =>
-      engineContext(
-        clusterContext,
-        policyOf(clusterContext, binding.policy),
-        run,
-        step.operationId,
-        clusterLocks.recovery(clusterContext.cluster.name),
-        { planDigest: plan.digest, retry: step.retry },
-      ),
-    engine: () => engineFor(clusterContext, policyOf(clusterContext, binding.policy)),
-  };
-}
+import { postgresBinOf, record } from '../cluster-context.js';
 
 /** Name of the step in the host's ledger, under which its result is kept for the replay. */
 export const SALVAGED = 'salvage';
@@ -126,7 +62,7 @@ export function serverSteps(deps: HostDependencies): ServerSteps {
   };
 }
 
-/** Takes the old data out of the way as the plan says; what is lost by it is lost only after its WAL was saved. */
+/** Moves, copies or gives up the old data as the plan says. Data is given up only after its WAL was salvaged. */
 async function makeRoom(work: AuthorizedStep, step: PlannedStep, { what, keptAs, copied }: Replacement): Promise<void> {
   if (keptAs === null) {
     if (!(await isDone(work, step, SALVAGED)))
@@ -153,38 +89,6 @@ async function makeRoom(work: AuthorizedStep, step: PlannedStep, { what, keptAs,
   const { jobs } = await work.context();
   await once(work, step, 'copy of the old data', () => copyOldData(jobs, what, keptAs));
   await emptyOldData(jobs, what, keptAs);
-}
-
-/**
- * Does a step once an operation. Each of these looks at the old server: done again after a Reset it would stop the
- * recovered one, or put the recovered data aside.
- */
-export async function once<T>(
-  work: AuthorizedStep,
-  step: PlannedStep,
-  name: string,
-  run: () => Promise<T>,
-): Promise<T> {
-  const state = openHostState(work.clusterContext.host.stateDir);
-  const done = await state.onceDone<T>(step.operationId, name);
-  if (done) return done.result;
-  const result = await run();
-  await state.recordDone(step.operationId, name, result ?? null);
-  return result;
-}
-
-/** The same for a step without a job: an attempt taken for dead that wakes up must not do it over the next one's work. */
-function onceUnderLock<T>(work: AuthorizedStep, step: PlannedStep, name: string, run: () => Promise<T>): Promise<T> {
-  const { clusterContext, signal } = work;
-  return waitForLock(clusterContext.host.stateDir, `operation-${step.operationId}`, () => once(work, step, name, run), {
-    signal,
-    timeoutMs: LOCK_TIMEOUT_MS,
-  });
-}
-
-/** Whether {@link once} has done a step of this operation. */
-export async function isDone(work: AuthorizedStep, step: PlannedStep, name: string): Promise<boolean> {
-  return (await openHostState(work.clusterContext.host.stateDir).onceDone(step.operationId, name)) !== null;
 }
 
 async function salvage({ clusterContext, plan, dataDir }: AuthorizedStep, step: PlannedStep): Promise<SalvageResult> {

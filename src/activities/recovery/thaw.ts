@@ -19,7 +19,7 @@ import {
   storageOf,
 } from '../cluster-context.js';
 
-/** Asking for files that lie in a cold class, and looking whether they can be read (F13). */
+/** Asking for files that are in a cold class, and looking whether they can be read. */
 export function thawingActivities(deps: HostDependencies): Pick<HostActivities, 'requestThaw' | 'lookAtThaw'> {
   return {
     requestThaw: wrapActivity('requestThaw', async (step, run) => {

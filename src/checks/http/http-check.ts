@@ -5,7 +5,7 @@ import type { HttpCheckOptions } from './options.js';
 const MAX_BODY_BYTES = 1024 * 1024;
 
 /**
- * Asks a URL with GET and judges status and text. Redirects are not followed: a login page would answer 200. A service
+ * Requests a URL with GET and checks status and text. Redirects are not followed: a login page would answer 200. A service
  * that cannot be reached has failed the check.
  */
 export async function runHttpCheck(context: CheckContext, options: HttpCheckOptions): Promise<CheckOutcome> {

@@ -5,7 +5,7 @@ import type { Backup, BackupType } from '../../domain/backup/backup.js';
 import { RepriseError } from '../../domain/errors.js';
 import { backupWorkflowId, heavyQueue } from '../../domain/operation/names.js';
 import type { BackupOutput, VerifyOutput } from '../../workflows/api.js';
-import { inspect } from '../../client/inspect.js';
+import { runInspection } from '../../client/inspect.js';
 import { startBackup, startVerification, startAdoption } from '../../client/start.js';
 import { backupFacts, backupTable } from '../terminal/backup-text.js';
 import type { Cli } from '../cli-context.js';
@@ -88,7 +88,9 @@ function defineList(parent: Command, cli: Cli): void {
     examples: ['backup list', 'backup list mairie --json'],
     run: async (self, [cluster]) => {
       if (cluster !== undefined) await self.cluster(cluster);
-      const answer = await self.withTemporal((session) => inspect<'backups'>(session, { kind: 'backups', cluster }));
+      const answer = await self.withTemporal((session) =>
+        runInspection<'backups'>(session, { kind: 'backups', cluster }),
+      );
       await self.print({ backups: answer.backups }, ({ backups }) => backupTable(backups, self.terminal.outColumns));
     },
   });
@@ -102,7 +104,7 @@ function defineList(parent: Command, cli: Cli): void {
     ],
     run: async (self, [given = '']) => {
       const id = await existing(self, given);
-      const answer = await self.withTemporal((session) => inspect<'backup'>(session, { kind: 'backup', id }));
+      const answer = await self.withTemporal((session) => runInspection<'backup'>(session, { kind: 'backup', id }));
       await self.print({ backup: answer.backup }, ({ backup }) => backupFacts(backup));
     },
   });
@@ -169,7 +171,7 @@ function defineHolds(parent: Command, cli: Cli): void {
       const until = options.until === undefined ? 'infinity' : parseTime(options.until);
       const change = { id, until, reason: options.reason, by: self.person(options.by) };
       await writeOrShow(self, options, change, () =>
-        self.withTemporal((session) => inspect<'hold'>(session, { kind: 'hold', ...change })),
+        self.withTemporal((session) => runInspection<'hold'>(session, { kind: 'hold', ...change })),
       );
     },
   });
@@ -186,7 +188,7 @@ function defineHolds(parent: Command, cli: Cli): void {
     run: async (self, [given = ''], options) => {
       const change = { id: await existing(self, given), by: self.person(options.by) };
       await writeOrShow(self, options, change, () =>
-        self.withTemporal((session) => inspect<'release'>(session, { kind: 'release', ...change })),
+        self.withTemporal((session) => runInspection<'release'>(session, { kind: 'release', ...change })),
       );
     },
   });
@@ -231,7 +233,7 @@ function skippedHint(code: 'policy-disabled' | 'lock-held'): string {
 }
 
 /** `reprise backup adopt` */
-export function registerAdopt(parent: Command, cli: Cli): void {
+function registerAdopt(parent: Command, cli: Cli): void {
   define<{ from?: string; policy?: string }>(parent, cli, {
     usage: 'adopt <cluster>',
     summary: 'take over backups made before Reprise: an existing pgBackRest stanza, a folder of dumps',
@@ -258,7 +260,7 @@ export function registerAdopt(parent: Command, cli: Cli): void {
       const order = { policy, from: from === undefined ? undefined : resolve(from) };
       await self.withTemporal(async (session) => {
         if (options.dryRun) {
-          const preview = await inspect<'adoption'>(session, { kind: 'adoption', cluster, order });
+          const preview = await runInspection<'adoption'>(session, { kind: 'adoption', cluster, order });
           const { policies } = await self.cluster(cluster);
           await self.print({ dryRun: true, ...preview }, previewText);
           for (const line of retentionNotes(preview, policies)) self.say(line);

@@ -2,13 +2,13 @@ import { Option } from 'commander';
 import type { Command } from 'commander';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RepriseError } from '../../domain/errors.js';
-import { check } from '../../client/checks/check.js';
+import { checkClusters } from '../../client/checks/check.js';
 import type { Cli } from '../cli-context.js';
 import { define } from '../define-command.js';
 import { QuietExit } from '../report-error.js';
 import { findingsText } from '../terminal/findings-text.js';
 import { counted } from '../terminal/tables.js';
-import { nagiosLine, stateOf } from '../terminal/nagios.js';
+import { nagiosLine, nagiosState } from '../terminal/nagios.js';
 import { parseSeconds } from '../common-options.js';
 
 /** Monitoring gives a plugin about a minute. */
@@ -33,7 +33,7 @@ export function registerCheck(program: Command, cli: Cli): void {
       const config = await self.config();
       const clusters = name === undefined ? Object.keys(config.clusters) : [(await self.cluster(name)).name];
       const result = await Promise.race([
-        check(await self.temporalSettings(), config, clusters),
+        checkClusters(await self.temporalSettings(), config, clusters),
         tooLate(options.timeout),
       ]);
       if (options.nagios) {
@@ -41,7 +41,7 @@ export function registerCheck(program: Command, cli: Cli): void {
         self.terminal.out(`${line}\n`);
         throw new QuietExit(exitCode);
       }
-      await self.print({ status: stateOf(result.findings).toLowerCase(), ...result }, (view) =>
+      await self.print({ status: nagiosState(result.findings).toLowerCase(), ...result }, (view) =>
         findingsText(self.terminal, view.findings),
       );
       const problems = result.findings.filter(({ level }) => level === 'problem').length;

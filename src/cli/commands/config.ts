@@ -117,7 +117,7 @@ interface ImportOptions {
 }
 
 /** `reprise config import` */
-export function registerImport(parent: Command, cli: Cli): void {
+function registerImport(parent: Command, cli: Cli): void {
   define<ImportOptions>(parent, cli, {
     usage: 'import',
     summary: 'make a reprise.yml of config_global.yml and config_postgres.yml',
@@ -160,7 +160,7 @@ async function given(file: string): Promise<GivenFile> {
     throw new RepriseError(
       'config-not-found',
       `${file} cannot be read: ${(error as NodeJS.ErrnoException).code ?? 'unknown'}`,
-      'name the file as it lies on this machine',
+      'name the file by its path on this machine',
     );
   }
 }

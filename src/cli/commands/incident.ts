@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import { RepriseError } from '../../domain/errors.js';
 import type { IncidentLine, IncidentView } from '../../domain/operation/inspections.js';
 import type { IncidentOutput } from '../../workflows/api.js';
-import { inspect } from '../../client/inspect.js';
+import { runInspection } from '../../client/inspect.js';
 import type { TemporalSession } from '../../client/connect.js';
 import { startIncident } from '../../client/start.js';
 import type { Cli } from '../cli-context.js';
@@ -46,7 +46,7 @@ function defineStart(parent: Command, cli: Cli): void {
       if (options.dryRun) {
         const { cluster } = options;
         const diagnosis = await self.withTemporal((session) =>
-          inspect<'diagnose'>(session, { kind: 'diagnose', cluster }),
+          runInspection<'diagnose'>(session, { kind: 'diagnose', cluster }),
         );
         return self.print(
           { dryRun: true, scenario, cluster, diagnosis },
@@ -129,7 +129,7 @@ function defineReads(parent: Command, cli: Cli): void {
     run: async (self, _args, { cluster }) => {
       if (cluster !== undefined) await self.cluster(cluster);
       const answer = await self.withTemporal((session) =>
-        inspect<'incidents'>(session, { kind: 'incidents', cluster }),
+        runInspection<'incidents'>(session, { kind: 'incidents', cluster }),
       );
       await self.print({ incidents: answer.incidents }, ({ incidents }) => incidentTable(incidents));
     },
@@ -140,7 +140,9 @@ function defineReads(parent: Command, cli: Cli): void {
     argumentHelp: idHelp,
     examples: [`incident show ${id}`, `incident show ${id} --json`],
     run: async (self, [given = '']) => {
-      const view = await self.withTemporal((session) => inspect<'incident'>(session, { kind: 'incident', id: given }));
+      const view = await self.withTemporal((session) =>
+        runInspection<'incident'>(session, { kind: 'incident', id: given }),
+      );
       await self.print({ ...view }, incidentText);
     },
   });
@@ -151,7 +153,7 @@ function defineReads(parent: Command, cli: Cli): void {
     examples: [`incident report ${id}`, `incident report ${id} > incident.md`],
     run: async (self, [given = '']) => {
       const { markdown } = await self.withTemporal((session) =>
-        inspect<'report'>(session, { kind: 'report', id: given }),
+        runInspection<'report'>(session, { kind: 'report', id: given }),
       );
       await self.print({ id: given, markdown }, (view) => view.markdown);
     },
@@ -219,7 +221,7 @@ function incidentText({ incident, records, outcome }: IncidentView): string {
  * Workflow id of an open incident; its last part is enough.
  * @throws `not-found`, `conflict` where several end so.
  */
-export async function findIncident(session: TemporalSession, given: string): Promise<string> {
+async function findIncident(session: TemporalSession, given: string): Promise<string> {
   if (given.startsWith('incident/')) return given;
   const query = `WorkflowType = '${workflowTypes.incident}' AND ExecutionStatus = 'Running'`;
   const found: string[] = [];

@@ -2,7 +2,7 @@ import { Option } from 'commander';
 import type { Command } from 'commander';
 import type { KeptItem } from '../../domain/backup/records.js';
 import { sizeInWords } from '../../domain/text/text.js';
-import { inspect } from '../../client/inspect.js';
+import { runInspection } from '../../client/inspect.js';
 import type { Cli } from '../cli-context.js';
 import { typeTheName } from '../terminal/prompts.js';
 import { byOption } from '../common-options.js';
@@ -19,7 +19,7 @@ export function registerKept(program: Command, cli: Cli): void {
     options: [new Option('--cluster <name>', 'only of this cluster')],
     run: async (self, _args, { cluster }) => {
       if (cluster !== undefined) await self.cluster(cluster);
-      const answer = await self.withTemporal((session) => inspect<'kept'>(session, { kind: 'kept', cluster }));
+      const answer = await self.withTemporal((session) => runInspection<'kept'>(session, { kind: 'kept', cluster }));
       await self.print({ kept: answer.kept }, (view) => keptTable(view.kept));
     },
   });
@@ -39,9 +39,9 @@ export function registerKept(program: Command, cli: Cli): void {
       if (!dryRun) await typeTheName(self, `dropping ${id} deletes it permanently`, id, options.yes);
       const by = self.person(options.by);
       const { dropped } = await self.withTemporal(async (session) => {
-        const { kept: items } = await inspect<'kept'>(session, { kind: 'kept', cluster: options.cluster });
+        const { kept: items } = await runInspection<'kept'>(session, { kind: 'kept', cluster: options.cluster });
         const host = items.find((item) => item.id === id)?.host;
-        return inspect<'kept-drop'>(session, { kind: 'kept-drop', id, by, dryRun, host });
+        return runInspection<'kept-drop'>(session, { kind: 'kept-drop', id, by, dryRun, host });
       });
       await self.print(
         { dryRun: options.dryRun, dropped },

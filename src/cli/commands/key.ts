@@ -3,7 +3,7 @@ import { Option } from 'commander';
 import type { Command } from 'commander';
 import { RepriseError } from '../../domain/errors.js';
 import type { InspectionResults } from '../../domain/operation/inspections.js';
-import { inspect } from '../../client/inspect.js';
+import { runInspection } from '../../client/inspect.js';
 import type { Cli } from '../cli-context.js';
 import { byOption, policyOption } from '../common-options.js';
 import { define, group } from '../define-command.js';
@@ -68,14 +68,14 @@ export function registerKey(program: Command, cli: Cli): void {
           answer,
           by: self.person(options.by),
         } as const;
-        const proof = await self.withTemporal((session) => inspect<'key-answer'>(session, question));
+        const proof = await self.withTemporal((session) => runInspection<'key-answer'>(session, question));
         return self.print(
           proof,
           ({ provenAt }) => `recorded: somebody had the private key of ${recipient} at ${instant(provenAt)}`,
         );
       }
       const { challenges } = await self.withTemporal((session) =>
-        inspect<'key-challenge'>(session, { kind: 'key-challenge', ...asked }),
+        runInspection<'key-challenge'>(session, { kind: 'key-challenge', ...asked }),
       );
       if (options.challenge !== undefined) await writeChallenge(options.challenge, challenges);
       await self.print({ challenges }, (view) =>

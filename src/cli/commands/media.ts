@@ -5,7 +5,7 @@ import { isMediaPlan } from '../../domain/media/media.js';
 import type { MediaOrder, MediaTask } from '../../domain/operation/orders.js';
 import { mediaOutcomeText, mediaPlanText, mediaVerdictText } from '../../domain/media/media-text.js';
 import type { MediaOutput, VerifyMediaOutput } from '../../workflows/api.js';
-import { inspect } from '../../client/inspect.js';
+import { runInspection } from '../../client/inspect.js';
 import { newOperationId, startMedia, startMediaVerification } from '../../client/start.js';
 import { type Cli, unknownName } from '../cli-context.js';
 import { typeTheName } from '../terminal/prompts.js';
@@ -139,7 +139,7 @@ async function showPlan(cli: Cli, order: MediaOrder, by: string | undefined): Pr
     order,
   };
   const { plan } = await cli.withTemporal((session) =>
-    interruptible((signal) => inspect<'media-plan'>(session, question, signal)),
+    interruptible((signal) => runInspection<'media-plan'>(session, question, signal)),
   );
   await cli.print({ dryRun: true, workflowId: null, plan }, (view) => mediaPlanText(view.plan, { waits: false }));
 }

@@ -8,7 +8,7 @@ import type { ThawTier } from '../../domain/storage/storage-classes.js';
 import type { RecoveryTarget } from '../../domain/target/target.js';
 import { durationInWords } from '../../domain/text/text.js';
 import type { RecoverOutput } from '../../workflows/api.js';
-import { inspect } from '../../client/inspect.js';
+import { runInspection } from '../../client/inspect.js';
 import { newOperationId, startRecovery } from '../../client/start.js';
 import { isFinal, statusOf } from '../../client/status.js';
 import type { Cli } from '../cli-context.js';
@@ -66,7 +66,7 @@ export function registerRecover(program: Command, cli: Cli): void {
       if (options.dryRun) {
         const question = { kind: 'plan' as const, ...request, operationId: newOperationId() };
         const { plan } = await self.withTemporal((session) =>
-          interruptible((signal) => inspect<'plan'>(session, question, signal)),
+          interruptible((signal) => runInspection<'plan'>(session, question, signal)),
         );
         return self.print({ dryRun: true, workflowId: null, plan }, (view) => planText(view.plan));
       }

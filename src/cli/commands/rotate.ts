@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { RepriseError } from '../../domain/errors.js';
 import type { RotateOutput } from '../../workflows/api.js';
-import { inspect } from '../../client/inspect.js';
+import { runInspection } from '../../client/inspect.js';
 import { startRotation } from '../../client/start.js';
 import type { Cli } from '../cli-context.js';
 import { policyOption } from '../common-options.js';
@@ -26,7 +26,7 @@ export function registerRotate(program: Command, cli: Cli): void {
       const { name: policy } = await self.policy(cluster, options.policy);
       await self.withTemporal(async (session) => {
         if (options.dryRun) {
-          const preview = await inspect<'rotation'>(session, { kind: 'rotation', cluster, order: { policy } });
+          const preview = await runInspection<'rotation'>(session, { kind: 'rotation', cluster, order: { policy } });
           return self.print({ dryRun: true, ...preview, removed: [] }, rotationText);
         }
         const operation = await startRotation(session, {

@@ -12,7 +12,7 @@ import {
 import type { ScheduleLine } from '../../client/schedules/operate-schedules.js';
 import { applySchedules, planSchedules } from '../../client/schedules/apply-schedules.js';
 import type { ScheduleChange } from '../../client/schedules/apply-schedules.js';
-import { missingSearchAttributes, registerSearchAttributes } from '../../client/search-attributes.js';
+import { missingSearchAttributes, registerMissingSearchAttributes } from '../../client/search-attributes.js';
 import type { AttributeCheck } from '../../client/search-attributes.js';
 import { applyWatches, planWatches } from '../../client/schedules/apply-watches.js';
 import type { WatchChange } from '../../client/schedules/apply-watches.js';
@@ -72,7 +72,7 @@ async function showPlan(cli: Cli, session: TemporalSession): Promise<void> {
 async function apply(cli: Cli, session: TemporalSession): Promise<void> {
   const config = await cli.config();
   // First, because no workflow can be started without them.
-  const searchAttributes = await registerSearchAttributes(session);
+  const searchAttributes = await registerMissingSearchAttributes(session);
   const result: Reconciled = {
     searchAttributes,
     schedules: await applySchedules(session, config),
@@ -213,7 +213,7 @@ function reconciledText({ schedules, watches, searchAttributes }: Reconciled, do
 }
 
 /** `reprise schedule backfill` */
-export function registerBackfill(parent: Command, cli: Cli): void {
+function registerBackfill(parent: Command, cli: Cli): void {
   define<{ from: string; to: string }>(parent, cli, {
     usage: 'backfill <id>',
     summary: 'start the runs that a schedule missed',

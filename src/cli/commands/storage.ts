@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { RepriseError } from '../../domain/errors.js';
 import { storageChanges } from '../../domain/storage/storage-plan.js';
 import type { StoragePlan } from '../../domain/storage/storage-plan.js';
-import { inspect } from '../../client/inspect.js';
+import { runInspection } from '../../client/inspect.js';
 import type { TemporalSession } from '../../client/connect.js';
 import { type Cli, unknownName } from '../cli-context.js';
 import { typeTheName } from '../terminal/prompts.js';
@@ -40,7 +40,7 @@ export function registerStorage(program: Command, cli: Cli): void {
         Promise.all(
           names.map(
             async (repository) =>
-              (await inspect<'storage-usage'>(session, { kind: 'storage-usage', repository })).usage,
+              (await runInspection<'storage-usage'>(session, { kind: 'storage-usage', repository })).usage,
           ),
         ),
       );
@@ -102,7 +102,7 @@ async function applyAll(
       done.push({ ...plan, applied: [] });
       continue;
     }
-    const answer = await inspect<'storage-apply'>(session, {
+    const answer = await runInspection<'storage-apply'>(session, {
       kind: 'storage-apply',
       repository: plan.repository,
       plan: plan.digest,
@@ -118,14 +118,14 @@ async function plansOf(cli: Cli, named: string | undefined): Promise<readonly St
   return cli.withTemporal((session) =>
     Promise.all(
       names.map(
-        async (repository) => (await inspect<'storage-plan'>(session, { kind: 'storage-plan', repository })).plan,
+        async (repository) => (await runInspection<'storage-plan'>(session, { kind: 'storage-plan', repository })).plan,
       ),
     ),
   );
 }
 
 /** The one named, or all. */
-export async function repositoriesOf(cli: Cli, named: string | undefined): Promise<readonly string[]> {
+async function repositoriesOf(cli: Cli, named: string | undefined): Promise<readonly string[]> {
   const names = Object.keys((await cli.config()).repositories);
   if (named === undefined) return names;
   if (names.includes(named)) return [named];

@@ -1,9 +1,9 @@
 import type { Command } from 'commander';
+import type { UpResult } from '../../domain/embedded-server.js';
 import type { Cli } from '../cli-context.js';
 import { logOptions, logSettings } from '../common-options.js';
 import type { LogFlags } from '../common-options.js';
 import { define } from '../define-command.js';
-import type { UpResult } from '../services.js';
 import { facts } from '../terminal/tables.js';
 
 /** `reprise up` and `reprise down` */

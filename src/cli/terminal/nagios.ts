@@ -11,7 +11,7 @@ type State = (typeof states)[number];
 /** So many findings are named in the one line; the rest is counted. */
 const NAMED = 3;
 
-export function stateOf(findings: readonly Finding[]): State {
+export function nagiosState(findings: readonly Finding[]): State {
   if (findings.some(({ level }) => level === 'problem')) return 'CRITICAL';
   return findings.some(({ level }) => level === 'warning') ? 'WARNING' : 'OK';
 }
@@ -21,7 +21,7 @@ export function nagiosLine({ findings, figures }: ClusterCheckResult): {
   readonly line: string;
   readonly exitCode: number;
 } {
-  const state = stateOf(findings);
+  const state = nagiosState(findings);
   const bad = [
     ...findings.filter(({ level }) => level === 'problem'),
     ...findings.filter(({ level }) => level === 'warning'),

@@ -25,29 +25,20 @@ export function formatFromArgv(argv: readonly string[]): OutputFormat {
   return format;
 }
 
-/** Prints a command's one result on stdout. */
+/**
+ * Prints a command's one result on stdout, or with `stream` one of many (`watch`): a line of JSON, a YAML document, or
+ * text.
+ */
 export async function printResult<T extends object>(
   terminal: Terminal,
   format: OutputFormat,
   document: T,
   human: (document: T) => string,
+  { stream = false } = {},
 ): Promise<void> {
   const whole = { schemaVersion: 1, ...document };
-  if (format === 'json') terminal.out(`${JSON.stringify(whole, null, 2)}\n`);
-  else if (format === 'yaml') terminal.out((await import('yaml')).stringify(whole));
-  else terminal.out(ended(human(document)));
-}
-
-/** One document of a stream (`watch`): a line of JSON, a YAML document, or text. */
-export async function printStreamed<T extends object>(
-  terminal: Terminal,
-  format: OutputFormat,
-  document: T,
-  human: (document: T) => string,
-): Promise<void> {
-  const whole = { schemaVersion: 1, ...document };
-  if (format === 'json') terminal.out(`${JSON.stringify(whole)}\n`);
-  else if (format === 'yaml') terminal.out(`---\n${(await import('yaml')).stringify(whole)}`);
+  if (format === 'json') terminal.out(`${JSON.stringify(whole, null, stream ? undefined : 2)}\n`);
+  else if (format === 'yaml') terminal.out(`${stream ? '---\n' : ''}${(await import('yaml')).stringify(whole)}`);
   else terminal.out(ended(human(document)));
 }
 

@@ -20,7 +20,7 @@ export function table(header: readonly string[], rows: readonly (readonly string
 }
 
 /**
- * A table whose rows do not fit: the first column has a line of its own, the others stand below it.
+ * A table whose rows do not fit: the first column has a line of its own, the others are below it.
  * @param columns of the terminal; absent: there is no limit
  */
 export function foldedTable(

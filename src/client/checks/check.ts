@@ -1,7 +1,7 @@
 import type { Config } from '../../domain/config.js';
 import type { Finding } from '../../domain/findings.js';
 import { CONTROL_QUEUE, lightQueue } from '../../domain/operation/names.js';
-import { inspect } from '../inspect.js';
+import { runInspection } from '../inspect.js';
 import { connectTemporal } from '../connect.js';
 import type { TemporalSettings } from '../connect.js';
 import { toRepriseError } from '../errors.js';
@@ -15,7 +15,7 @@ export interface ClusterCheckResult {
 }
 
 /** What can break from one hour to the next, of these clusters; what only a change of the config mends is doctor's. */
-export async function check(
+export async function checkClusters(
   settings: TemporalSettings,
   config: Config,
   clusters: readonly string[],
@@ -34,7 +34,7 @@ export async function check(
       const cluster = config.clusters[name];
       if (cluster === undefined || !remote.answeredHosts.includes(cluster.host)) continue;
       try {
-        const { backups } = await inspect<'backups'>(session, { kind: 'backups', cluster: name });
+        const { backups } = await runInspection<'backups'>(session, { kind: 'backups', cluster: name });
         const found = freshness(cluster, backups);
         findings.push(...found.findings);
         figures.push(...found.figures);
@@ -42,7 +42,9 @@ export async function check(
         findings.push(notInspected(`backup/${name}`, `the backups of ${name} cannot be listed`, error));
       }
       try {
-        findings.push(...walFindings(cluster, (await inspect<'wal'>(session, { kind: 'wal', cluster: name })).windows));
+        findings.push(
+          ...walFindings(cluster, (await runInspection<'wal'>(session, { kind: 'wal', cluster: name })).windows),
+        );
       } catch (error) {
         findings.push(notInspected(`wal/${name}`, `the recoverable range of ${name} cannot be determined`, error));
       }

@@ -3,7 +3,7 @@ import { isRepriseError } from '../../domain/errors.js';
 import type { Finding } from '../../domain/findings.js';
 import { CONTROL_QUEUE, heavyQueue, lightQueue, recoveryQueue, watchQueue } from '../../domain/operation/names.js';
 import { shortConfig } from '../../domain/operation/worker-identity.js';
-import { inspect } from '../inspect.js';
+import { runInspection } from '../inspect.js';
 import { connectTemporal } from '../connect.js';
 import type { TemporalSession, TemporalSettings } from '../connect.js';
 import { configDrift, driftInWords, workerConfigs } from '../config-drift.js';
@@ -96,7 +96,7 @@ async function hostFindings(
   if (!polls(CONTROL_QUEUE)) return { findings, answered };
   for (const host of Object.keys(config.hosts).filter((name) => polls(lightQueue(name)))) {
     try {
-      const inspected = await inspect<'host'>(session, { kind: 'host', host });
+      const inspected = await runInspection<'host'>(session, { kind: 'host', host });
       findings.push(...inspected.findings);
       answered.push(host);
     } catch (error) {

@@ -124,7 +124,7 @@ function changeOfUnwanted(id: string, mark: Mark | undefined, config: Config): S
   return { id, action: 'delete', reasons: ['no longer in the config'] };
 }
 
-/** Wanted ones by name, and whatever else lies below `reprise/`. A list alone is not enough: it lags behind. */
+/** Wanted ones by name, and whatever else is below `reprise/`. A list alone is not enough: it lags behind. */
 async function describeAll(
   session: TemporalSession,
   wanted: readonly string[],

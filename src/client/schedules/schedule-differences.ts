@@ -2,7 +2,7 @@ import type { CalendarSpec, DayOfWeek, Month, ScheduleDescription } from '@tempo
 import { backupWorkflowId, CONTROL_QUEUE, workflowTypes } from '../../domain/operation/names.js';
 import type { ScheduleConfig } from '../../domain/config.js';
 import type { BackupInput } from '../../workflows/api.js';
-import { backup } from '../../domain/plan/runbooks.js';
+import { backupRunbook } from '../../domain/plan/runbooks.js';
 
 /** A schedule the config asks for. */
 export interface WantedSchedule extends ScheduleConfig {
@@ -33,7 +33,7 @@ export function actionOf(wanted: WantedSchedule) {
     requester: 'schedule',
     order: { policy: wanted.policy, type: 'auto' },
   };
-  const runbook = backup(wanted.cluster, wanted.policy);
+  const runbook = backupRunbook(wanted.cluster, wanted.policy);
   return {
     type: 'startWorkflow' as const,
     workflowType: workflowTypes.backup,

@@ -17,7 +17,7 @@ export interface ImportRequest {
   readonly postgres: GivenFile;
   /** An existing pgbackrest.conf, with its absolute path. */
   readonly pgbackrest?: GivenFile & { readonly path: string };
-  /** Where the result is to lie: relative paths count from its folder. */
+  /** Where the result is to be: relative paths count from its folder. */
   readonly target: string;
 }
 
@@ -38,7 +38,7 @@ const POLICY = 'nightly-dump';
 const CRON = '30 1 * * *';
 
 /**
- * Makes a reprise.yml of the configuration of `backup_runner.py` (B6).
+ * Makes a reprise.yml of the configuration of `backup_runner.py`.
  * @throws RepriseError `config-invalid` with file:line:column of the old file
  */
 export function importConfig({ global, postgres, pgbackrest, target }: ImportRequest): Imported {

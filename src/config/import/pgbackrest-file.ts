@@ -11,7 +11,7 @@ export interface PgbackrestFile {
   readonly warnings: readonly string[];
 }
 
-/** Reads the file. No value is repeated but paths and numbers: it may hold keys and passwords (F39). */
+/** Reads the file. No value is repeated but paths and numbers: it may hold keys and passwords. */
 export function readPgbackrestFile(text: string, label: string): PgbackrestFile {
   const sections = iniSections(text);
   const stanzas = [...new Set(sections.map(({ name }) => name))].filter(

@@ -31,7 +31,7 @@ export interface SeedSettings {
   readonly port: number | null;
   readonly user: string;
   readonly database: string;
-  /** Whether a password stood there; the password itself is not read any further (F39). */
+  /** Whether a password was there; the password itself is not read any further. */
   readonly hasPassword: boolean;
   readonly read: readonly Taken[];
   readonly notRead: readonly Taken[];

@@ -10,7 +10,7 @@ const PRIVATE_KEY = withHint(
   'write its public key, which `age-keygen -y KEYFILE` prints; create a new private key, because this one is exposed',
 );
 
-/** A public key; what is wrong with one is told without repeating it: it may be a private one (F39). */
+/** A public key; what is wrong with one is told without repeating it: it may be a private one. */
 const recipient = z.string().superRefine((text, context) => {
   if (isAgeRecipient(text)) return;
   context.addIssue(

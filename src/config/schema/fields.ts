@@ -7,7 +7,7 @@ const namePattern = /^[\p{L}\p{N}][\p{L}\p{N}\p{M}_.-]{0,62}$/u;
 
 /**
  * Name of a cluster, policy, host, repository, hook, check, target or contact: it becomes part of file paths, workflow
- * ids and task queues, so it holds neither `/` nor `:` nor `..`, no blank and no leading dash (F37).
+ * ids and task queues, so it holds neither `/` nor `:` nor `..`, no blank and no leading dash.
  */
 const name = (what: string) =>
   z.string().superRefine((text, context) => {
@@ -20,14 +20,14 @@ const name = (what: string) =>
     );
   });
 
-/** Name of a database: anything PostgreSQL itself takes, quotes and newlines too (F35); 63 bytes is its limit. */
+/** Name of a database: anything PostgreSQL itself takes, quotes and newlines too; 63 bytes is its limit. */
 export const databaseName = z.string().superRefine((text, context) => {
   if (text === '') context.addIssue('the name of a database may not be empty');
   if (!holdsNoNul(text)) context.addIssue('the name of a database may not hold a NUL');
   if (Buffer.byteLength(text) > 63) context.addIssue('the name of a database may have 63 bytes at most');
 });
 
-/** A whole number from 1: 0 and negative numbers would mean "keep nothing" or "never" by accident (F38). */
+/** A whole number from 1: 0 and negative numbers would mean "keep nothing" or "never" by accident. */
 export const positive = () => z.int().min(1);
 
 export const port = () => z.int().min(1).max(65_535);
@@ -44,7 +44,7 @@ export const argv = () =>
     .min(1)
     .refine(([program]) => program !== '', 'the program may not be empty');
 
-/** Name of something that stands elsewhere in the file. */
+/** Name of something that is elsewhere in the file. */
 export const reference = (what: string, plural: string, known: readonly string[]) =>
   z.string().superRefine((text, context) => {
     if (!known.includes(text)) {

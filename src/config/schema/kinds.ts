@@ -91,7 +91,7 @@ export function policySchema(names: KnownNames) {
   return z.discriminatedUnion('engine', variants as [(typeof variants)[number]]);
 }
 
-/** Schema of an entry under `repositories`, composed from the storage registry: its kind's keys stand beside `type`. */
+/** Schema of an entry under `repositories`, composed from the storage registry: its kind's keys are beside `type`. */
 export function repositorySchema(names: KnownNames) {
   const common = (kind: string) => ({
     type: z.literal(kind).describe(`Kind of storage: ${Object.keys(storageKinds).join(', ')}.`),

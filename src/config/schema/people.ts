@@ -9,7 +9,7 @@ const ownKeys = {
   name: z.string().min(1).optional().describe('Name in full, for readers of this file.'),
   phone: z.string().min(1).optional().describe('Telephone, for readers of this file.'),
 };
-/** Addresses that may stand in a file before it has a notifier for them. */
+/** Addresses that may be in a file before it has a notifier for them. */
 const usualAddresses = {
   mail: z
     .array(z.email({ error: 'expected a mail address' }))

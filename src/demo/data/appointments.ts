@@ -1,7 +1,7 @@
 import type { Row } from '../model/row.js';
 
 export const APPOINTMENTS = 200_000;
-export const services: readonly Row[] = [
+export const municipalServices: readonly Row[] = [
   'État civil',
   "Passeports et cartes d'identité",
   'Urbanisme',
@@ -41,7 +41,7 @@ export function appointmentMaker(communes: readonly Row[]): (number: number, id:
     return [
       id,
       commune,
-      services[draw(4, services.length)]?.[0] ?? null,
+      municipalServices[draw(4, municipalServices.length)]?.[0] ?? null,
       `RDV-${String(number).padStart(7, '0')}`,
       new Date(day.getTime() - (1 + draw(5, 45)) * DAY_MS).toISOString().slice(0, 10),
       `${slot.toISOString().slice(0, 10)} ${slot.toISOString().slice(11, 19)}+00`,

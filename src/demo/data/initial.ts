@@ -1,5 +1,5 @@
 import type { Row, TableName } from '../model/row.js';
-import { APPOINTMENTS, appointmentMaker, services } from './appointments.js';
+import { APPOINTMENTS, appointmentMaker, municipalServices } from './appointments.js';
 import { readReferentiel } from './referentiel.js';
 import { LARGE_OBJECT_OID, tables } from './schema.js';
 
@@ -20,7 +20,7 @@ export async function initialContents(appointments = APPOINTMENTS): Promise<Init
       [tables.regions, regions],
       [tables.departements, departements],
       [tables.communes, communes],
-      [tables.services, services],
+      [tables.services, municipalServices],
       [
         tables.appointments,
         Array.from({ length: appointments }, (_, index) => makeAppointment(index + 1, String(index + 1))),

@@ -19,7 +19,7 @@ export type ApprovalVerdict =
   | { readonly accepted: false; readonly code: ErrorCode; readonly reason: string; readonly hint: string };
 
 /**
- * Judges one approval by the cluster's policy (F31, F32). One person counts once, however often they send it. Without
+ * Checks one approval against the cluster's policy. One person counts once, however often they send it. Without
  * signatures the name is asserted: this says who may approve, not that it was them.
  */
 export function checkApproval({ plan, approval, earlier, policy, now }: ApprovalQuestion): ApprovalVerdict {
@@ -69,7 +69,7 @@ export function checkApproval({ plan, approval, earlier, policy, now }: Approval
 
 /**
  * Judges what somebody decided on the recovered data, by the policy of the recovery itself: whoever may approve it may
- * open it for writes or send it on to another target (F32). The plan was approved already, so one person is enough.
+ * open it for writes or send it on to another target. The plan was approved already, so one person is enough.
  */
 export function checkDecision(
   plan: ApprovablePlan,

@@ -4,7 +4,7 @@ import { readTarget } from '../target/target.js';
 const LONGEST = 2000;
 
 /** Reads what a person pasted: an object, or its JSON as text. Returns what is wrong with it in words where it is. */
-export function parseDecision<K extends string>(
+function parseDecision<K extends string>(
   raw: unknown,
   required: readonly K[],
 ): Record<K, string> | { problem: string } {
@@ -27,7 +27,7 @@ export function parseDecision<K extends string>(
   return value as Record<K, string>;
 }
 
-/** Shape of an approval; whether policy accepts it is judged on the host that holds the plan. */
+/** Shape of an approval; whether the policy accepts it is checked on the host that holds the plan. */
 export function parseApproval(raw: unknown): Approval | { problem: string } {
   const parsed = parseDecision(raw, ['plan', 'by', 'reason']);
   if ('problem' in parsed) return { problem: parsed.problem };

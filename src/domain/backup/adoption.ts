@@ -10,7 +10,7 @@ export interface AdoptionPreview {
   readonly unlisted?: number;
 }
 
-/** A history takes 2 MB in one payload (F40): so many of a list are named. */
+/** A history takes 2 MB in one payload: so many of a list are named. */
 const NAMED = 1000;
 
 export interface AdoptionLine {
@@ -54,7 +54,7 @@ export function joinAdoptions(outputs: readonly AdoptOutput[]): AdoptOutput {
     adopted: adopted.slice(0, NAMED),
     refused: refused.slice(0, NAMED),
     known,
-    ...(unlisted > 0 ? { unlisted } : {}),
+    unlisted: unlisted > 0 ? unlisted : undefined,
   };
 }
 
@@ -66,7 +66,7 @@ export function boundedPreview(preview: AdoptionPreview): AdoptionPreview {
     ...preview,
     adopt: adopt.slice(0, NAMED),
     refused: refused.slice(0, NAMED),
-    ...(unlisted > 0 ? { unlisted } : {}),
+    unlisted: unlisted > 0 ? unlisted : undefined,
   };
 }
 

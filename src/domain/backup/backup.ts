@@ -33,9 +33,9 @@ export interface Backup {
 }
 
 export interface BackupConfiguration {
-  /** Where it lies in the repository; null where nothing could be captured. Encrypted where it ends in `.age`. */
+  /** Where it is in the repository; null where nothing could be captured. Encrypted where it ends in `.age`. */
   readonly key: string | null;
-  /** SHA-256 (hex) of what lies there: another content is not put back; records of an older version have none. */
+  /** SHA-256 (hex) of what is there: another content is not put back; records of an older version have none. */
   readonly sha256?: string;
   /** Paths of the files, as they were on the host. */
   readonly files: readonly string[];

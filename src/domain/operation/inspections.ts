@@ -26,7 +26,7 @@ export type Inspection =
     }
   | { readonly kind: 'release'; readonly id: string; readonly by: string }
   | { readonly kind: 'kept'; readonly cluster?: string }
-  /** `host`: where it lies, as the list says. */
+  /** `host`: where it is, as the list says. */
   | {
       readonly kind: 'kept-drop';
       readonly id: string;

@@ -4,7 +4,7 @@ export const CONTROL_QUEUE = 'reprise';
 export const lightQueue = (host: string): string => `reprise-${host}`;
 /** Backups and verifications of a host: few slots. */
 export const heavyQueue = (host: string): string => `reprise-${host}-heavy`;
-/** Recoveries of a host: a slot of their own, so that no backup stands before a recovery. */
+/** Recoveries of a host: a slot of their own, so that a recovery never waits for a backup. */
 export const recoveryQueue = (host: string): string => `reprise-${host}-recovery`;
 
 /** The watches of a host: they sit there for hours and take no slot from light work. */

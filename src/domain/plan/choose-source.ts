@@ -125,7 +125,7 @@ export function passedOver(backups: readonly Backup[], policy: string, outline: 
 }
 
 /** The instant whose data comes back; null where only the recovery itself will know it (lsn, xid, name). */
-export function stateOf({ method, outline: { target, backups, reachableTo } }: RecoverySource): string | null {
+export function recoveredInstant({ method, outline: { target, backups, reachableTo } }: RecoverySource): string | null {
   // A dump holds the data of its start; the oldest of several says what is not lost for sure.
   if (method === 'databases') return backups.map(({ startedAt }) => startedAt).sort()[0] ?? null;
   if (target.kind === 'latest') return reachableTo;

@@ -1,7 +1,7 @@
 import { mayApprove } from '../approval/approval-policy.js';
 import type { ClusterConfig } from '../config.js';
 import { RepriseError } from '../errors.js';
-import { stateOf } from './choose-source.js';
+import { recoveredInstant } from './choose-source.js';
 import { planWarnings } from './plan-warnings.js';
 import { undoHooksOf } from './hooks.js';
 import type { PlanTerms, PlanningRequest } from './plan-terms.js';
@@ -130,19 +130,19 @@ function mediaOf(
 ): PlanBinding['media'] {
   const { withMedia } = request.order;
   if (withMedia === undefined) return undefined;
-  const stateAt = stateOf(source);
+  const stateAt = recoveredInstant(source);
   const refusal = mediaRefusal(request, cluster, stateAt);
   if (refusal) throw refusal;
   return media && stateAt ? plannedMedia(media, withMedia, new Date(stateAt).toISOString()) : undefined;
 }
 
-/** What the recovery comes to: how long it takes, what it brings back, and what may be lost. */
+/** What the recovery comes to: how long it takes, what it recovers, and what may be lost. */
 function predictions(
   { source, at }: RecoveryObservations,
   thawHours: number | null,
 ): Omit<PlanObservations, 'neededBytes' | 'freeBytes' | 'warnings'> {
   const { sizeBytes, reachableFrom, reachableTo, walEnd, salvageableSegments } = source.outline;
-  const stateAt = source.method === 'restart' ? null : stateOf(source);
+  const stateAt = source.method === 'restart' ? null : recoveredInstant(source);
   const restoreSeconds = Math.round(sizeBytes / MODEST_BYTES_PER_SECOND + START_SECONDS);
   return {
     sizeBytes,

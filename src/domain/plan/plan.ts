@@ -25,7 +25,7 @@ export interface PlannedBackup {
 /** What is replaced and where the old one goes: read by the person who approves. */
 export interface Replacement {
   readonly what: string;
-  /** Null: nowhere. It is overwritten where it lies, and lost. */
+  /** Null: nowhere. It is overwritten where it is, and lost. */
   readonly keptAs: string | null;
   /** Copied there and then emptied; absent: renamed. */
   readonly copied?: true;
@@ -86,7 +86,7 @@ export interface PlanBinding {
   readonly salvageFrom?: string;
   /** Its files have to be thawed first; absent where they can be read. */
   readonly thaw?: PlannedThaw;
-  /** Objects brought back to the same instant; absent where nobody asked. */
+  /** Media recovered to the same instant; absent where nobody asked. */
   readonly media?: PlannedMedia;
   readonly steps: readonly string[];
   readonly hooks: readonly string[];

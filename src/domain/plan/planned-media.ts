@@ -10,7 +10,7 @@ const words = {
 export type PlannedMediaChange = keyof typeof words;
 const plannedMediaChanges = Object.keys(words) as readonly PlannedMediaChange[];
 
-/** Media brought back by a recovery, in place, to the instant whose data comes back: part of what is approved. */
+/** Media that a recovery sets back in place to the instant it recovers to: part of what is approved. */
 export interface PlannedMedia {
   /** Name under `media` in the config. */
   readonly name: string;

@@ -7,7 +7,7 @@ import type { PlanningRequest } from './plan-terms.js';
 import { type PlannedMedia, hasInstant } from './planned-media.js';
 
 /**
- * Why media cannot be brought back together with the database; null where they can.
+ * Why media cannot be recovered together with the database; null where they can.
  * @param stateAt the instant whose data comes back, where it is known before the recovery
  */
 export function mediaRefusal(

@@ -57,7 +57,7 @@ export const oldDataDirectory = (dataDir: string, operationId: string): string =
 export const oldDataDirectoryOn = (path: string, dataDir: string, operationId: string): string =>
   below(path, lastPart(oldDataDirectory(dataDir, operationId)));
 export const salvageDir = (dataDir: string, operationId: string): string => `${dataDir}.salvage-${short(operationId)}`;
-/** Where saved WAL lies: as in a data directory, where it is all that an overwritten one leaves to a later plan. */
+/** Where saved WAL is: as in a data directory, where it is all that an overwritten one leaves to a later plan. */
 export const savedWalDir = (binding: Pick<PlanBinding, 'replaces' | 'operationId'>, dataDir: string): string =>
   losesOldData(binding)
     ? `${salvageDir(dataDir, binding.operationId)}/pg_wal`

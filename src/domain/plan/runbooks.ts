@@ -6,7 +6,7 @@ export interface OperationRunbook {
   readonly details: string;
 }
 
-export function backup(cluster: string, policy: string): OperationRunbook {
+export function backupRunbook(cluster: string, policy: string): OperationRunbook {
   return {
     summary: `Backup of ${cluster}, policy ${policy}`,
     details: steps([
@@ -19,7 +19,7 @@ export function backup(cluster: string, policy: string): OperationRunbook {
   };
 }
 
-export function rotation(cluster: string, policy: string): OperationRunbook {
+export function rotationRunbook(cluster: string, policy: string): OperationRunbook {
   return {
     summary: `Rotation of ${cluster}, policy ${policy}`,
     details: steps([
@@ -30,7 +30,7 @@ export function rotation(cluster: string, policy: string): OperationRunbook {
   };
 }
 
-export function verification(backupId: string, restore: boolean): OperationRunbook {
+export function verificationRunbook(backupId: string, restore: boolean): OperationRunbook {
   const how = restore
     ? 'Restore it into a scratch server and compare.'
     : 'Read the whole backup and compare it with its record.';
@@ -40,7 +40,7 @@ export function verification(backupId: string, restore: boolean): OperationRunbo
   };
 }
 
-export function adoption(cluster: string, from: string | undefined): OperationRunbook {
+export function adoptionRunbook(cluster: string, from: string | undefined): OperationRunbook {
   return {
     summary: `Adoption of ${from === undefined ? 'backups the engines list' : 'a folder of dumps'} for ${cluster}`,
     details: steps([
@@ -52,7 +52,7 @@ export function adoption(cluster: string, from: string | undefined): OperationRu
   };
 }
 
-export function recovery(cluster: string, into: string): OperationRunbook {
+export function recoveryRunbook(cluster: string, into: string): OperationRunbook {
   return {
     summary: `Recovery of ${cluster} ${into === 'in-place' ? 'in place' : `into ${into}`}`,
     details: `Current Details show the current step, what it waits for and what to send; press R to refresh them.\n\n${steps(
@@ -68,7 +68,7 @@ export function recovery(cluster: string, into: string): OperationRunbook {
   };
 }
 
-export function media(name: string, cluster: string, kind: 'recover' | 'sync'): OperationRunbook {
+export function mediaRunbook(name: string, cluster: string, kind: 'recover' | 'sync'): OperationRunbook {
   const what =
     kind === 'recover'
       ? `Recovery of the media ${name} of ${cluster} to a point in time`
@@ -85,14 +85,14 @@ export function media(name: string, cluster: string, kind: 'recover' | 'sync'): 
   };
 }
 
-export function mediaVerification(name: string): OperationRunbook {
+export function mediaVerificationRunbook(name: string): OperationRunbook {
   return {
     summary: `Verification of the media ${name}`,
     details: steps(['Read every object, compare size and checksum.', 'Decode a sample of the images.']),
   };
 }
 
-export function incident(cluster: string, scenario: string): OperationRunbook {
+export function incidentRunbook(cluster: string, scenario: string): OperationRunbook {
   return {
     summary: `Incident ${scenario} of ${cluster}`,
     details: steps([

@@ -78,7 +78,7 @@ function endOf(backup: Backup): Date {
   return new Date(backup.finishedAt ?? backup.startedAt);
 }
 
-/** ISO 8601 week in UTC, `2026-W53`: the week belongs to the year that its Thursday lies in. */
+/** ISO 8601 week in UTC, `2026-W53`: the week belongs to the year that its Thursday is in. */
 function isoWeek(at: Date): string {
   const weekday = (at.getUTCDay() + 6) % 7;
   const thursday = new Date(Date.UTC(at.getUTCFullYear(), at.getUTCMonth(), at.getUTCDate() - weekday + 3));

@@ -12,7 +12,7 @@ export interface RetentionInput {
   readonly aheadMs?: number | null;
   /** Ids of backups that running work uses. */
   readonly pinned: ReadonlySet<string>;
-  /** UTC ISO-8601 by id: until when the storage itself lets nobody remove them (F14). */
+  /** UTC ISO-8601 by id: until when the storage itself lets nobody remove them. */
   readonly locked?: ReadonlyMap<string, string>;
 }
 
@@ -32,8 +32,8 @@ interface Refused {
 const clockToleranceMs = 60_000;
 
 /**
- * What rotation keeps and removes, with the reason for each backup (B3, F27, F30). The rules are a union, as in
- * restic's `forget`: a backup stays if one of them keeps it. Databases of a logical policy are judged apart, each as if
+ * What rotation keeps and removes, with the reason for each backup. The rules are a union, as in
+ * restic's `forget`: a backup stays if one of them keeps it. Databases of a logical policy are evaluated apart, each as if
  * it were alone. Times are compared in UTC.
  */
 export function planRetention({

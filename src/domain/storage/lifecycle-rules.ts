@@ -33,7 +33,7 @@ export function promisesOf(policy: PolicyConfig, cluster: Pick<ClusterConfig, 'o
   );
 }
 
-/** What is promised of a backup that is there: a hold, or that it is one of the newest proven ones (F13). */
+/** What is promised of a backup that is there: a hold, or that it is one of the newest proven ones. */
 export function promisesOfBackups(
   backups: readonly Backup[],
   policy: PolicyConfig,

@@ -44,10 +44,10 @@ export interface StorageUsage {
   readonly total: { readonly objects: number; readonly bytes: number; readonly monthlyCost: number | null };
 }
 
-/** Class of what lies in a storage that knows none. */
+/** Class of what is in a storage that knows none. */
 export const NO_CLASS = 'DISK';
 
-/** Adds up what takes room, one row for each cluster, class and state: a million objects need no more memory than one (F40). */
+/** Adds up what takes room, one row for each cluster, class and state: a million objects need no more memory than one. */
 export class UsageSums {
   private readonly rows = new Map<
     string,

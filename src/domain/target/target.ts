@@ -21,7 +21,7 @@ const RESTORE_POINT_BYTES = 63;
 /**
  * Reads what a person typed after `--to`. Times come back in UTC.
  * @param localZone IANA zone of whoever typed it, only used to show what a time without an offset may mean.
- * @throws RepriseError `target-invalid` for what is no target; `target-ambiguous` for a time without an offset (F26).
+ * @throws RepriseError `target-invalid` for what is no target; `target-ambiguous` for a time without an offset.
  */
 export function parseTarget(text: string, localZone?: string): RecoveryTarget {
   const typed = text.trim();

@@ -171,7 +171,7 @@ export function recordEnd(
 }
 
 function timelineOf(number: bigint, newest: number, history: readonly TimelineSwitch[], segmentBytes: number): number {
-  // A timeline holds the segment in which its ancestor's switch lies, and all after.
+  // A timeline holds the segment in which its ancestor's switch point is, and all segments after it.
   const ended = history.find(({ switchLsn }) => number < parseLsn(switchLsn) / BigInt(segmentBytes));
   return ended?.timeline ?? newest;
 }

@@ -17,7 +17,7 @@ export function isAgeRecipient(text: string): boolean {
   return checkSum([...high, 0, ...low, ...values]) === 1;
 }
 
-/** Whether a text holds a private key of age: it must stand in no config, message or log (F39). */
+/** Whether a text holds a private key of age: it must be in no config, message or log. */
 export function holdsAgeIdentity(text: string): boolean {
   return /AGE-SECRET-KEY-/i.test(text);
 }

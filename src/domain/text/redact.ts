@@ -1,5 +1,5 @@
 /**
- * Takes secrets and row values out of what a tool printed, before it goes into an error, a log or a history (F39).
+ * Takes secrets and row values out of what a tool printed, before it goes into an error, a log or a history.
  * When in doubt it hides too much: the whole text stays in the job's own files, readable by their owner only.
  */
 const HIDDEN = '***';

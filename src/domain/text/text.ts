@@ -27,7 +27,7 @@ function bytesOf(character: string): number {
 
 /**
  * One line of plain text: line ends become blanks; control characters and those that reorder or hide text (bidirectional
- * marks, zero-width characters) are shown by their number, so that a name looks like what it is (F35).
+ * marks, zero-width characters) are shown by their number, so that a name looks like what it is.
  */
 export function visible(text: string): string {
   return text

@@ -49,7 +49,7 @@ async function publishedBefore(context: EngineContext, { startedAt }: BackupRequ
   return null;
 }
 
-/** What no attempt takes up any more is not left: it is as big as the cluster. */
+/** What no attempt continues with is removed: it is as big as the cluster. */
 async function unlessFinal<T>(context: EngineContext, work: () => Promise<T>): Promise<T> {
   try {
     return await work();

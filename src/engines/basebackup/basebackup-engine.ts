@@ -50,7 +50,7 @@ export const basebackupEngine: Engine = {
   },
 };
 
-/** The record of a backup that lies in the repository and that no record names. */
+/** The record of a backup that is in the repository and that no record names. */
 async function describe(context: EngineContext, label: string): Promise<MadeBackup> {
   const manifest = await manifestOf(context, label);
   const live = await unlessLost(liveServer(context));

@@ -34,7 +34,7 @@ async function holdsOwnOnly(path: string): Promise<boolean> {
   return (await readdir(path)).every((name) => OWN.has(name) || isLabel(name.replace(/^chain-/, '')));
 }
 
-/** Of it and of what lies two levels below: the archives that are being written. */
+/** Of it and of what is two levels below: the archives that are being written. */
 async function changedAt(path: string, levels = 2): Promise<number> {
   const found = await lstat(path).catch(() => null);
   if (found === null) return 0;

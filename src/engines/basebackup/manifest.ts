@@ -20,7 +20,7 @@ import { backupPrefix, isLabel, manifestKey } from './names.js';
 
 export const BASEBACKUP = 'basebackup';
 
-/** One file of a backup as it lies in the repository. */
+/** One file of a backup as it is in the repository. */
 export interface BackupFile extends Fingerprint {
   /** `base.tar.gz`, `pg_wal.tar.gz`, `OID.tar.gz` of a tablespace, `backup_manifest`. */
   readonly name: string;

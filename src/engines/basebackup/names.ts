@@ -3,7 +3,7 @@ import type { BackupType } from '../../domain/backup/backup.js';
 import { RepriseError } from '../../domain/errors.js';
 import type { ReadContext } from '../engine.js';
 import type { PolicyFolder } from '../shared/policy-folder.js';
-import { operationMark, policyPrefix } from '../shared/policy-folder.js';
+import { labelTime, operationMark, policyPrefix } from '../shared/policy-folder.js';
 
 /** The commit marker of a backup: written last, taken away first. */
 export const MANIFEST = 'reprise.json';
@@ -12,11 +12,7 @@ export const PG_MANIFEST = 'backup_manifest';
 
 /** Name of a backup, `full_20261121_021500` (UTC). */
 export function labelOf(type: BackupType, startedAt: string): string {
-  const instant = new Date(startedAt);
-  if (Number.isNaN(instant.getTime()))
-    throw new RepriseError('internal', 'a backup was asked for without the instant of its start');
-  const digits = instant.toISOString().replaceAll(/[-:]/g, '');
-  return `${type}_${digits.slice(0, 8)}_${digits.slice(9, 15)}`;
+  return `${type}_${labelTime(startedAt)}`;
 }
 
 export function isLabel(text: string): boolean {

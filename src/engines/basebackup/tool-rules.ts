@@ -10,7 +10,7 @@ export const BASEBACKUP_TOOLS: ToolTable = {
       pattern: /No space left on device|Disk quota exceeded|File too large/i,
       code: 'storage-full',
       message: 'there is no room left',
-      hint: 'free space where hosts.NAME.scratch_dir lies, then run the step again; older backups are untouched',
+      hint: 'free space in hosts.NAME.scratch_dir, then run the step again; older backups are untouched',
     },
     {
       pattern: /no pg_hba\.conf entry for replication connection/i,

@@ -14,7 +14,7 @@ import { dumpGlobals } from './dump-globals.js';
 import { fingerprint } from '../shared/hash.js';
 import type { Fingerprint } from '../shared/hash.js';
 import type { SealedFile } from './encryption.js';
-import { hasEnded, runToolJob } from '../shared/run-tool-job.js';
+import { toolHasEnded, runToolJob } from '../shared/run-tool-job.js';
 import { LOGICAL_TOOLS } from './tool-rules.js';
 import { listBackups } from './list.js';
 import { commitManifest, LOGICAL, madeBackup, readManifest } from './manifest.js';
@@ -81,7 +81,7 @@ async function namesIn(directory: string): Promise<readonly string[]> {
     throw new RepriseError(
       'not-found',
       `the folder ${directory} cannot be read on this host (${code})`,
-      'name the folder as it lies on the host of the cluster',
+      'name the folder by its path on the host of the cluster',
     );
   }
 }
@@ -308,7 +308,7 @@ async function copy(
     });
     return { path: target, dump: await fingerprint(context, incoming.dump, `reading ${name}`, sizeBytes) };
   } catch (error) {
-    if (!hasEnded(error) || !/Permission denied/i.test(String(error.details['stderrTail']))) throw error;
+    if (!toolHasEnded(error) || !/Permission denied/i.test(String(error.details['stderrTail']))) throw error;
     throw new RepriseError(
       'privilege-missing',
       `user ${context.user?.name ?? 'of the worker'} may not read it`,

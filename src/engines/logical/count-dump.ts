@@ -53,7 +53,7 @@ const copyStatement = new RegExp(`^COPY ${identifier}\\.${identifier}\\s`, 's');
  *
  * @throws never; its exit code tells whether it counted everything.
  */
-export function countingArgv(pgRestore: string): readonly string[] {
+function countingArgv(pgRestore: string): readonly string[] {
   const script = 'set -o pipefail; "$1" --data-only --file=- "${@:3}" | LC_ALL=C awk "$2"';
   return ['/bin/bash', '-c', script, 'count-rows', pgRestore, COUNT_COPY_ROWS];
 }

@@ -13,7 +13,7 @@ import { wholeFile } from './local-copy.js';
 import { dumpGlobals } from './dump-globals.js';
 import { fingerprint } from '../shared/hash.js';
 import type { Fingerprint } from '../shared/hash.js';
-import { hasEnded, runToolJob } from '../shared/run-tool-job.js';
+import { toolHasEnded, runToolJob } from '../shared/run-tool-job.js';
 import { LOGICAL_TOOLS } from './tool-rules.js';
 import { parseJson, readIfThere } from '../shared/manifest.js';
 import { commitManifest, dumpFactsSchema, LOGICAL, madeBackup, readManifest } from './manifest.js';
@@ -39,7 +39,7 @@ interface Dumping {
 
 /**
  * Dumps one database and publishes it: dump, roles, and last the manifest that makes them a backup. Each step
- * leaves a file behind that the next attempt finds, so that an attempt cut off anywhere is taken up there.
+ * leaves a file that the next attempt finds: it continues wherever an attempt was interrupted.
  *
  * @throws RepriseError `storage-full`, `privilege-missing`, `conflict` where another operation has the
  *   name, `tool-failed`; nothing partial is left then
@@ -106,13 +106,13 @@ async function makeDump(dumping: Dumping): Promise<DumpManifest> {
           await context.storage.remove(key);
       throw error;
     };
-  const facts = await factsOf(dumping).catch(removedIf(hasEnded));
+  const facts = await factsOf(dumping).catch(removedIf(toolHasEnded));
   const { connection } = context.cluster;
   const {
     result: { job: result, written },
     inventory,
   } = await withInventory(connection, database, context.signal, (snapshot) => runPgDump(dumping, snapshot)).catch(
-    removedIf(hasEnded),
+    removedIf(toolHasEnded),
   );
   const dump = written ?? (await fingerprint(context, incoming.dump, `reading back ${database}`));
   await readTableOfContents(context, file).catch(removedIf(showsDumpUnusable));

@@ -7,11 +7,11 @@ import { runProgram } from '../../process/exec/run-program.js';
 import type { RunProgramOptions, ProgramResult } from '../../process/exec/run-program.js';
 import type { ReadContext } from '../engine.js';
 
-/** What reading a file of a backup needs to know: where it lies, and whether it is encrypted. */
+/** What reading a file of a backup needs to know: where it is, and whether it is encrypted. */
 export interface SealedFile {
   readonly key: string;
   readonly encrypted: boolean;
-  /** Where its copy lies, of a repository that has no paths. */
+  /** Where its copy is, of a repository that has no paths. */
   readonly path?: string;
 }
 

@@ -12,7 +12,7 @@ import { databaseOf, encodeName, incomingPrefix } from './names.js';
 export async function listBackups(context: ReadContext): Promise<readonly ListedBackup[]> {
   const prefix = policyPrefix(context);
   const backups: ListedBackup[] = [];
-  // Keys come in order, and `.dump` stands before `.json`: sizes of one label are enough to remember.
+  // Keys come in order, and `.dump` comes before `.json`: sizes of one label are enough to remember.
   const dumps = new Map<string, Pick<StoredObject, 'sizeBytes' | 'cold'>>();
   for await (const { key, sizeBytes, cold } of context.storage.list(prefix)) {
     const name = key.slice(prefix.length);

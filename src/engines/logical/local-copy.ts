@@ -28,7 +28,7 @@ const FORGOTTEN_MS = 7 * 86_400_000;
 const LOCK_TIMEOUT_MS = 600_000;
 
 /**
- * The whole of a file at a path of this host, and just what was recorded: where it lies, or fetched into the
+ * The whole of a file at a path of this host, and just what was recorded: where it is, or fetched into the
  * scratch directory, owner-only. A fetch that was cut off goes on where it was; a later attempt of the operation finds
  * the copy.
  *
@@ -96,7 +96,7 @@ async function fetchAlone(
   { sizeBytes, sha256 }: Fingerprint,
   path: string,
 ): Promise<void> {
-  // Looked at where it lies: a tool that outlived a worker may be reading it.
+  // Looked at where it is: a tool that outlived a worker may be reading it.
   if ((await fileSize(path)) === sizeBytes && (await hashOf(path, sizeBytes, context.signal)).digest('hex') === sha256)
     return;
   const part = `${path}.part`;
@@ -111,7 +111,7 @@ async function fetchAlone(
   await rename(part, path);
 }
 
-/** Fetches what lies behind the first `had` bytes; SHA-256 of the whole, which is on the disk then. */
+/** Fetches what is behind the first `had` bytes; SHA-256 of the whole, which is on the disk then. */
 async function fetchFrom(
   context: ReadContext,
   key: string,
@@ -143,7 +143,7 @@ async function fetchFrom(
       throw new RepriseError(
         'storage-unreachable',
         `${done} bytes of ${key} came where it has ${sizeBytes}`,
-        'try again; see what lies between this host and the storage',
+        'try again; check the network between this host and the storage',
       );
     await file.sync();
     return hash.digest('hex');

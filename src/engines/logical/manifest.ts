@@ -70,7 +70,7 @@ export interface DumpManifest extends DumpFacts {
   readonly adopted?: { readonly from: string; readonly at: string };
 }
 
-/** Where the files of a backup lie, as its manifest has it: a policy may have been plain before it was encrypted. */
+/** Where the files of a backup are, as its manifest has it: a policy may have been plain before it was encrypted. */
 export function manifestFiles(folder: PolicyFolder, { label, encryption }: DumpManifest): BackupFiles {
   return filesOf(folder, label, encryption !== undefined);
 }
@@ -79,7 +79,7 @@ export const dumpFactsSchema = z.object({
   server: serverFactsSchema,
   toolMajor: z.int().nonnegative(),
   databaseSizeBytes: z.int().nonnegative(),
-  // Parts of these stand in SQL where no literal can: nothing but the words that PostgreSQL knows.
+  // Parts of these go into SQL where no literal is possible, so that only words that PostgreSQL knows are accepted.
   properties: z.object({
     owner: z.string(),
     encoding: z.string(),
@@ -140,7 +140,7 @@ export function manifestOf(
 }
 
 /**
- * Writes the manifest, which commits the backup. An incomplete one may be replaced; one that stands under its own name is
+ * Writes the manifest, which commits the backup. An incomplete one may be replaced; one that is under its own name is
  * this operation's or nobody's.
  * @throws RepriseError `conflict` where another operation has the name
  */

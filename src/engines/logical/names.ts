@@ -1,8 +1,7 @@
-import { RepriseError } from '../../domain/errors.js';
 import type { PolicyFolder } from '../shared/policy-folder.js';
-import { operationMark, policyPrefix } from '../shared/policy-folder.js';
+import { labelTime, operationMark, policyPrefix } from '../shared/policy-folder.js';
 
-/** Where the files of one backup lie, as keys of the repository. The manifest is the commit marker. */
+/** Where the files of one backup are, as keys of the repository. The manifest is the commit marker. */
 export interface BackupFiles {
   readonly dump: string;
   readonly globals: string;
@@ -15,11 +14,7 @@ export interface BackupFiles {
  * @param startedAt UTC ISO-8601 instant of the operation's start, the same in every attempt.
  */
 export function labelOf(database: string, startedAt: string): string {
-  const instant = new Date(startedAt);
-  if (Number.isNaN(instant.getTime()))
-    throw new RepriseError('internal', 'a backup was asked for without the instant of its start');
-  const digits = instant.toISOString().replaceAll(/[-:]/g, '');
-  return `${encodeName(database)}_full_${digits.slice(0, 8)}_${digits.slice(9, 15)}`;
+  return `${encodeName(database)}_full_${labelTime(startedAt)}`;
 }
 
 /** The database a label names; null where the label is none of ours. */

@@ -91,7 +91,7 @@ function checkIdentity(manifest: DumpManifest, database: string | undefined): vo
   );
 }
 
-/** An encrypted dump comes by a pipe, so that plain text never lies on a disk, and a pipe has one reader. */
+/** An encrypted dump comes by a pipe, so that plain text is never on a disk, and a pipe has one reader. */
 function oneJob({ policy }: ReadContext, [encrypted]: readonly DumpManifest[]): readonly string[] {
   const { restoreJobs } = policy.options as LogicalOptions;
   return encrypted === undefined || restoreJobs === 1
@@ -99,14 +99,14 @@ function oneJob({ policy }: ReadContext, [encrypted]: readonly DumpManifest[]): 
     : [`${encrypted.label} is encrypted: it is restored by one job, not by ${restoreJobs}`];
 }
 
-/** A dump that lies elsewhere is fetched when it is restored, and compared then, before anything is touched. */
+/** A dump that is elsewhere is fetched when it is restored, and compared then, before anything is touched. */
 function fetching({ storage, host }: ReadContext, manifests: readonly DumpManifest[]): readonly string[] {
   if (storage.capabilities.localPath) return [];
   const bytes = manifests.reduce((sum, { dump }) => sum + dump.sizeBytes, 0);
   return [`${bytes} bytes are fetched into ${host.scratchDir} first, and compared with their SHA-256 there`];
 }
 
-/** Of a file that lies elsewhere only what costs nothing: its size, and that it can be read. */
+/** Of a file that is elsewhere only what costs nothing: its size, and that it can be read. */
 async function damageAtHand(context: ReadContext, key: string, recorded: Fingerprint): Promise<string | null> {
   if (context.storage.capabilities.localPath) return damageOf(context, key, recorded);
   const there = await context.storage.stat(key);

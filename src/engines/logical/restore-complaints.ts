@@ -72,7 +72,7 @@ export function classifyComplaints(stderr: string): ClassifiedComplaints {
 }
 
 /** Reads pg_restore's stderr: an error runs until the next line that pg_restore itself begins. */
-export function parseComplaints(stderr: string): readonly RestoreComplaint[] {
+function parseComplaints(stderr: string): readonly RestoreComplaint[] {
   const complaints: RestoreComplaint[] = [];
   let entry: string | null = null;
   let current: { message: string; command: string[] | null } | null = null;

@@ -14,7 +14,7 @@ import { compareObjects } from './database-facts.js';
 import { toolFailure } from '../../process/exec/tool-rules.js';
 import { LOGICAL_TOOLS } from './tool-rules.js';
 import { wholeFile } from './local-copy.js';
-import { hasEnded, runToolJob } from '../shared/run-tool-job.js';
+import { toolHasEnded, runToolJob } from '../shared/run-tool-job.js';
 import { checkKey, readingArgv } from './encryption.js';
 import { manifestFiles, manifestOf } from './manifest.js';
 import type { DumpManifest } from './manifest.js';
@@ -80,7 +80,7 @@ export async function restoreDatabase(
     };
   } catch (error) {
     // Only what can not go on: a worker that shuts down leaves the job and its database.
-    if (hasEnded(error) || (isRepriseError(error) && error.code === 'check-failed')) {
+    if (toolHasEnded(error) || (isRepriseError(error) && error.code === 'check-failed')) {
       await dropOurs(restoring.database);
       await file.discard();
     }

@@ -3,7 +3,7 @@ import { ageRules } from '../../process/age/age.js';
 import type { ToolTable } from '../../process/exec/tool-rules.js';
 import { withoutValues } from '../../process/exec/tool-rules.js';
 
-/** What pg_dump and pg_restore complain of, most telling first; wording as in PostgreSQL 12 to 18 with LC_ALL=C. */
+/** What pg_dump and pg_restore complain of, most specific first; wording as in PostgreSQL 12 to 18 with LC_ALL=C. */
 export const LOGICAL_TOOLS: ToolTable = {
   errorLine: (output) => withoutValues(errorLine(output)),
   rules: [

@@ -8,7 +8,7 @@ import { KEEP_ALL, optionsOf, pgbackrestArgv } from './command.js';
 import type { StanzaBackup } from './info.js';
 import { ANNOTATION, listed, readInfo, readTablespaces } from './info.js';
 import { runPgbackrestJob } from './job.js';
-import { ensureStanza, requireIdentity } from './stanza.js';
+import { ensureStanza, requireSameCluster } from './stanza.js';
 import { liveFacts } from '../shared/live-server.js';
 import { chooseType } from './backup-type.js';
 
@@ -44,7 +44,7 @@ async function makeBackup(
   server: LiveServerFacts,
 ): Promise<StanzaBackup> {
   const info = await ensureStanza(context, server);
-  requireIdentity(info, optionsOf(context).stanza, server);
+  requireSameCluster(info, optionsOf(context).stanza, server);
   const { fullEverySeconds, diffEverySeconds, archiveTimeoutSeconds } = optionsOf(context);
   const ofThisCluster = info.backups.filter(({ database }) => database.systemIdentifier === server.systemIdentifier);
   const type =

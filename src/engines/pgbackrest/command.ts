@@ -16,7 +16,7 @@ export function optionsOf(context: Pick<ReadContext, 'policy'>): PgbackrestOptio
 }
 
 /**
- * One command line of pgBackRest. Secrets stand in its configuration file, never here. `--no-neutral-umask`
+ * One command line of pgBackRest. Secrets are in its configuration file, never here. `--no-neutral-umask`
  * lets the umask 077 of our tools count: by default pgBackRest makes its repository 0750.
  */
 export function pgbackrestArgv(
@@ -30,7 +30,7 @@ export function pgbackrestArgv(
   return ['pgbackrest', `--config=${config}`, `--stanza=${stanza}`, ...umask, ...options, command, ...parameters];
 }
 
-/** Where pgBackRest, through libpq, finds the password; everything else of the connection stands in its own config. */
+/** Where pgBackRest, through libpq, finds the password; everything else of the connection is in its own config. */
 export function connectionEnv({ cluster }: Pick<ReadContext, 'cluster'>): Record<string, string> {
   const { passfile } = cluster.connection;
   return passfile === undefined ? {} : { PGPASSFILE: passfile };

@@ -11,7 +11,7 @@ import type { PgbackrestOptions } from './options.js';
 /** Options of one stanza as pgbackrest.conf gives them; a stanza's own go before `[global]`. Holds secrets: never shown. */
 export type ConfigFile = ReadonlyMap<string, string>;
 
-/** Where a repository lies that does not say. */
+/** Where pgBackRest keeps a repository whose configuration names no path. */
 export const DEFAULT_REPOSITORY = '/var/lib/pgbackrest';
 
 /**
@@ -77,7 +77,7 @@ export async function configWarnings(config: ConfigFile, path: string): Promise<
 }
 
 /** Directory of the repository on this host; null where another host or an object store has it. */
-export function localRepository(config: ConfigFile): string | null {
+function localRepository(config: ConfigFile): string | null {
   const isHere = (config.get('repo1-type') ?? 'posix') === 'posix' && !config.has('repo1-host');
   return isHere ? (config.get('repo1-path') ?? DEFAULT_REPOSITORY) : null;
 }

@@ -1,4 +1,5 @@
 import { RepriseError } from '../../domain/errors.js';
+import { labelDifference } from '../shared/removal.js';
 import type { StanzaBackup } from './info.js';
 
 type Known = Pick<StanzaBackup, 'label' | 'type' | 'dependsOn' | 'startedAt' | 'wal' | 'database'>;
@@ -79,11 +80,8 @@ export function differenceOf(
   known: readonly string[],
   keptFrom: (archiveId: string) => string | null,
 ): string | undefined {
-  // What is in no list, an interrupted backup's files, may go along.
-  const surplus = dryRun.labels.filter((label) => known.includes(label) && !planned.includes(label));
-  if (surplus.length > 0) return `it would also remove ${surplus.join(', ')}`;
-  const lacking = planned.filter((label) => !dryRun.labels.includes(label));
-  if (lacking.length > 0) return `it would not remove ${lacking.join(', ')}`;
+  const difference = labelDifference(dryRun.labels, planned, known);
+  if (difference !== undefined) return difference;
   for (const { archiveId, stop } of dryRun.wal) {
     const kept = keptFrom(archiveId);
     // pgBackRest names a whole directory by its 16 digits.

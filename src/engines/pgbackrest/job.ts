@@ -25,7 +25,7 @@ export interface PgbackrestJob extends Pick<ToolJobRequest, 'step' | 'resultIsTh
 }
 
 /**
- * Runs a command as a job. All commands used here take up what an earlier start left: backup resumes, restore goes on
+ * Runs a command as a job. All commands used here continue with what an earlier start left: backup resumes, restore goes on
  * by `--delta`, expire and verify begin anew. Console output goes to the job's files, errors also to its stderr.
  * @throws RepriseError in pgBackRest's terms
  */

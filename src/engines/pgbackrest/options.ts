@@ -4,7 +4,7 @@ import { durationPattern, durationRule, parseDuration } from '../../domain/text/
 
 const duration = () => z.string({ error: durationRule }).regex(durationPattern, durationRule);
 
-/** `options` of a policy with the engine `pgbackrest`: where its files go stands in pgbackrest.conf. */
+/** `options` of a policy with the engine `pgbackrest`: where its files go is in pgbackrest.conf. */
 export const pgbackrestOptions = z.strictObject({
   // pgBackRest makes directories of this name in its repository.
   stanza: z

@@ -33,7 +33,7 @@ export async function preflightBackup(context: EngineContext): Promise<readonly 
 }
 
 /** @throws RepriseError `version-mismatch`, `tool-missing` */
-export async function requireVersion(): Promise<void> {
+async function requireVersion(): Promise<void> {
   const { stdout } = await runProgram(['pgbackrest', 'version']);
   const [, major, minor] = /(\d+)\.(\d+)/.exec(stdout) ?? [];
   const found = [Number(major ?? 0), Number(minor ?? 0)] as const;

@@ -6,7 +6,7 @@ import { checkArchiving, ensureStanza } from './stanza.js';
 import { liveFacts } from '../shared/live-server.js';
 
 /**
- * `restore_command` for a server that recovers, wherever its data directory lies: PostgreSQL runs it there, and
+ * `restore_command` for a server that recovers, wherever its data directory is: PostgreSQL runs it there, and
  * pgBackRest wants to be told where that is. Not asynchronous: a clone has to leave the spool and the locks of the
  * living cluster alone.
  */

@@ -33,7 +33,7 @@ export async function restoreFiles(context: EngineContext, request: RestoreFiles
   await seedManifest(context, dataDir);
   if (tablespaces.length > 0) await claimDirectory(context, tablespaceDir);
   await runPgbackrestJob(context, {
-    // One operation may restore several backups, each to prove it.
+    // One operation may restore several backups, each to verify it.
     step: `restore-${stored.label}`,
     command: 'restore',
     options: [
@@ -47,7 +47,7 @@ export async function restoreFiles(context: EngineContext, request: RestoreFiles
   });
 }
 
-/** An empty manifest before anything else: from its first file on, an interrupted restore can be taken up. */
+/** An empty manifest before anything else: from its first file on, an interrupted restore can be continued. */
 async function seedManifest(context: EngineContext, directory: string): Promise<void> {
   const names = await readdir(directory);
   // Old data without its PG_VERSION would not be taken for a data directory either.

@@ -20,12 +20,12 @@ export async function ensureStanza(
     await runPgbackrest(context, 'stanza-create');
     return readInfo(context);
   }
-  requireIdentity(info, optionsOf(context).stanza, server);
+  requireSameCluster(info, optionsOf(context).stanza, server);
   return info;
 }
 
 /** Refuses a cluster that is not the stanza's present one. */
-export function requireIdentity(
+export function requireSameCluster(
   info: StanzaInfo,
   stanza: string,
   server: Pick<LiveServerFacts, 'systemIdentifier' | 'versionNum'>,

@@ -5,8 +5,8 @@ import { toolFailure } from '../../process/exec/tool-rules.js';
 type Meaning = Pick<ToolRule, 'code' | 'message' | 'hint'>;
 
 /** Exit codes for a repository that cannot be reached, or not decrypted. */
-export const UNREACHABLE = 49;
-export const UNDECRYPTED = 95;
+const UNREACHABLE = 49;
+const UNDECRYPTED = 95;
 
 const wrongCluster: Meaning = {
   code: 'identity-mismatch',

@@ -15,7 +15,7 @@ export async function describeStore(context: ReadContext): Promise<DescribedStor
 }
 
 /** The options of pgBackRest for S3 (its configuration reference, "Repository Options"). */
-export function describedBy(config: ConfigFile): DescribedStorage | null {
+function describedBy(config: ConfigFile): DescribedStorage | null {
   const bucket = config.get('repo1-s3-bucket');
   if (config.get('repo1-type') !== 's3' || bucket === undefined || config.has('repo1-host')) return null;
   const [region, caFile, port] = [

@@ -3,7 +3,7 @@ export interface VerifiedBackup {
   readonly label: string;
   readonly valid: boolean;
   readonly files: number;
-  /** What stands there: `valid`, or `invalid, missing: 0, checksum invalid: 1, ...`. */
+  /** What is there: `valid`, or `invalid, missing: 0, checksum invalid: 1, ...`. */
   readonly words: string;
 }
 

@@ -9,7 +9,7 @@ import type { EngineContext } from '../engine.js';
 
 /**
  * Makes a directory to restore into this operation's own, or sees that it is, so that an attempt may go on in it or clear
- * it. The claim lies in the state directory, because a restore may remove every file that is not of the backup, and names
+ * it. The claim is in the state directory, because a restore may remove every file that is not of the backup, and names
  * the directory's inode: another one that took its place is not ours.
  * @throws RepriseError `path-refused` for a directory that is neither empty nor this operation's own
  */

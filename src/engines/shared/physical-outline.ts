@@ -18,7 +18,7 @@ import { runProgram } from '../../process/exec/run-program.js';
 import type { OutlineRequest, ReadContext, RecoveryOutline } from '../engine.js';
 import { safeFileName } from '../../files/safe-names.js';
 
-/** WAL that lies in a recovering server's pg_wal at a time: restart points remove what is older. */
+/** WAL that is in a recovering server's pg_wal at a time: restart points remove what is older. */
 const REPLAY_SEGMENTS = 64;
 
 /** A physical backup as its repository knows it. */

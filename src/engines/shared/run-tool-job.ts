@@ -39,7 +39,7 @@ export async function runToolJob(jobs: Jobs, table: ToolTable, request: ToolJobR
   } catch (error) {
     // Where it has not ended, the worker shuts down and the tool works on: its files are left alone.
     // A cancelled one was cleaned up after by the supervisor.
-    if (!hasEnded(error) || error.code === 'job-cancelled') throw error;
+    if (!toolHasEnded(error) || error.code === 'job-cancelled') throw error;
     await job.cleanUp?.();
     const meant = failure ?? meaningOfError(table, name, error);
     throw meant === undefined ? error : reconcile(meant, error);
@@ -66,7 +66,7 @@ function reconcile(meant: RepriseError, error: RepriseError): RepriseError {
 }
 
 /** Whether an error of the supervisor's says that the tool runs no more. */
-export function hasEnded(error: unknown): error is RepriseError {
+export function toolHasEnded(error: unknown): error is RepriseError {
   return isRepriseError(error) && (typeof error.details['stderrTail'] === 'string' || error.code === 'job-cancelled');
 }
 

@@ -41,7 +41,7 @@ export function describedS3(
   };
 }
 
-/** Keys below a folder that lie in a cold class. */
+/** Keys below a folder that are in a cold class. */
 export async function coldBelow(storage: ReadableStorage, folder: string): Promise<string[]> {
   const keys: string[] = [];
   for await (const { key, cold } of storage.list(folder)) if (cold) keys.push(key);

@@ -88,7 +88,7 @@ export function parseWalShow(json: string): Pick<WalArchive, 'segments' | 'timel
   };
 }
 
-/** The segment size with which so many segments lie between the first and the last: WAL-G does not name it. */
+/** The segment size with which so many segments are between the first and the last: WAL-G does not name it. */
 function segmentBytesOf({
   start_segment,
   end_segment,

@@ -12,7 +12,7 @@ import type { WalgOptions } from './options.js';
 import { WALG } from './tool-rules.js';
 
 /**
- * The shell takes WAL-G's settings from its file and becomes WAL-G, so that no secret stands in a command line, a job's
+ * The shell takes WAL-G's settings from its file and becomes WAL-G, so that no secret is in a command line, a job's
  * record or an environment of ours. What comes after the file's name is for `env`: what has to win over the file.
  */
 const LAUNCHER = 'set -a; . "$1"; set +a; shift; exec env "$@"';
@@ -29,7 +29,7 @@ export function optionsOf(context: Pick<ReadContext, 'policy'>): WalgOptions {
  * One command line of WAL-G; `settings` go before those of the file.
  * @throws RepriseError `tool-missing`
  */
-export async function walgArgv(
+async function walgArgv(
   context: Pick<ReadContext, 'cluster' | 'policy'>,
   args: readonly string[],
   settings: Readonly<Record<string, string>> = {},

@@ -44,7 +44,7 @@ function chainOf(backups: readonly WalgBackup[], { label, dependsOn }: WalgBacku
   return backups.filter((backup) => backup.label === label || dependsOn.includes(backup.label));
 }
 
-/** A timeline by its history, archived or still where the server lies; null where neither has it. */
+/** A timeline by its history, archived or still where the server is; null where neither has it. */
 async function findTimeline({ cluster }: ReadContext, archive: WalArchive, id: number): Promise<Timeline | null> {
   const known = await readTimelines(
     { ...archive, timelines: archive.timelines.filter((one) => one === id) },

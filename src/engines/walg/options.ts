@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { path } from '../../domain/fields.js';
 import { durationPattern, durationRule, parseDuration } from '../../domain/text/units.js';
 
-/** `options` of a policy with the engine `walg`: where its files go stands in WAL-G's own environment file. */
+/** `options` of a policy with the engine `walg`: where its files go is in WAL-G's own environment file. */
 export const walgOptions = z.strictObject({
   env_file: path().describe(
     'File with the settings of WAL-G, one KEY=value on each line: WALG_S3_PREFIX, AWS_ACCESS_KEY_ID, ... Mode 0600 if it contains a secret.',

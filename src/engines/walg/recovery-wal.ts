@@ -25,7 +25,7 @@ export function archiveCommand(context: Pick<ReadContext, 'policy'>): string {
   return `${settings(context)} && exec ${program(context)} wal-push "%p"`;
 }
 
-/** The shell takes the settings from the file: none of them stands in the server's configuration. */
+/** The shell takes the settings from the file: none of them is in the server's configuration. */
 function settings(context: Pick<ReadContext, 'policy'>): string {
   return `umask 077 && set -a && . ${quotedForCommand(optionsOf(context).envFile)}`;
 }

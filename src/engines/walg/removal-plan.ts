@@ -1,5 +1,6 @@
 import { RepriseError } from '../../domain/errors.js';
 import type { StillNeeded } from '../engine.js';
+import { labelDifference } from '../shared/removal.js';
 import type { WalgBackup } from './backup-list.js';
 import { segmentOf } from './backup-list.js';
 
@@ -37,11 +38,8 @@ export function differenceOf(
   known: readonly string[],
   walKeptFrom: string | null,
 ): string | undefined {
-  // What is in no list, an interrupted push's files, may go along.
-  const surplus = dryRun.labels.filter((label) => known.includes(label) && !planned.includes(label));
-  if (surplus.length > 0) return `it would also remove ${surplus.join(', ')}`;
-  const lacking = planned.filter((label) => !dryRun.labels.includes(label));
-  if (lacking.length > 0) return `it would not remove ${lacking.join(', ')}`;
+  const difference = labelDifference(dryRun.labels, planned, known);
+  if (difference !== undefined) return difference;
   const needed = walKeptFrom === null ? dryRun.segments : dryRun.segments.filter((segment) => segment >= walKeptFrom);
   return needed.length === 0
     ? undefined

@@ -24,7 +24,7 @@ export async function restoreFiles(context: EngineContext, request: RestoreFiles
       'list what is there: reprise backup list',
     );
   await claimDirectory(context, dataDir);
-  // One operation may restore several backups, each to prove it.
+  // One operation may restore several backups, each to verify it.
   await fetchBackup(
     context,
     backups,

@@ -34,7 +34,7 @@ export async function requireNoTablespaces(context: Pick<ReadContext, 'cluster'>
 }
 
 /**
- * Refuses to fetch what may hold tablespaces, anywhere in its chain: the backup itself says so where it lies on this host;
+ * Refuses to fetch what may hold tablespaces, anywhere in its chain: the backup itself says so where it is on this host;
  * one that Reprise made has none; of another one in an object store the running server has to tell, or, with the server
  * lost, that it was fetched before under this very rule.
  * @throws RepriseError `capability-missing`

@@ -19,7 +19,7 @@ export const WALG: ToolTable = {
     {
       pattern: /InvalidObjectState/,
       code: 'object-cold',
-      message: 'it lies in a storage class that has to be thawed before it can be read',
+      message: 'it is in a storage class that has to be thawed before it can be read',
       hint: 'a recovery asks for the thaw of the backup and its WAL; what a plan itself has to read (sentinels, the newest WAL) is thawed with: aws s3api restore-object --restore-request Days=7 --bucket B --key K, then plan again',
     },
     {

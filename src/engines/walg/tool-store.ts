@@ -13,7 +13,7 @@ export async function describeStore(context: Pick<ReadContext, 'policy' | 'user'
 }
 
 /** The settings of WAL-G for S3 (its documentation, "STORAGES"), of which the older spellings are those of WAL-E. */
-export function describedBy(settings: EnvFile): DescribedStorage | null {
+function describedBy(settings: EnvFile): DescribedStorage | null {
   const named = (...names: readonly string[]): string | undefined =>
     names.find((name) => (settings.get(name) ?? '') !== '');
   const value = (...names: readonly string[]): string | undefined => settings.get(named(...names) ?? '');

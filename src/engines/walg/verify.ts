@@ -10,7 +10,7 @@ import { makeScratchDirectory } from '../../postgres/server/scratch-directory.js
 import { missingFor } from '../../postgres/wal/contiguous-wal.js';
 import type { EngineContext, VerifyVerdict } from '../engine.js';
 import { failedVerification } from '../shared/backup-record.js';
-import { hasEnded } from '../shared/run-tool-job.js';
+import { toolHasEnded } from '../shared/run-tool-job.js';
 import { readArchive } from './archive.js';
 import type { WalgBackup } from './backup-list.js';
 import { readBackupList } from './backup-list.js';
@@ -114,8 +114,8 @@ async function inScratch(
     await remove();
     return verdict;
   } catch (error) {
-    // Kept where it was interrupted: a job may still write there, and the next attempt takes it up.
-    const isInterrupted = !hasEnded(error) && (context.signal.aborted || isTriedAgain(error));
+    // Kept where it was interrupted: a job may still write there, and the next attempt continues with it.
+    const isInterrupted = !toolHasEnded(error) && (context.signal.aborted || isTriedAgain(error));
     if (!isInterrupted) await remove();
     throw error;
   }

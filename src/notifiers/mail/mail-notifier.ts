@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 import type { RepriseError } from '../../domain/errors.js';
-import { authorities } from '../authorities.js';
+import { readCertificates } from '../../files/certificates.js';
 import { reasonWithout, rejected, unreachable } from '../failures.js';
 import type { NotifierMessage, Recipient, SendContext, Sent } from '../notifier.js';
 import type { MailOptions } from './options.js';
@@ -22,7 +22,7 @@ export async function sendMail({ message, secret, signal }: SendContext, options
   const { host, port, login, security } = options;
   const server = `mail server ${host}:${port}`;
   const password = login === undefined ? undefined : await secret(login.password);
-  const ca = await authorities(options.caFile);
+  const ca = await readCertificates(options.caFile, 'check ca_file of the notifier');
   // Loaded when a mail is sent: commands that only read the configuration start without it.
   const { createTransport } = await import('nodemailer');
   const transport = createTransport({

@@ -18,7 +18,7 @@ export type Resolve = (
 const resolveBySystem: Resolve = (hostname, answer) => systemLookup(hostname, { all: true }, answer);
 
 /**
- * The lookup of a connection: every address a name resolves to is judged, and the connection is made to these very
+ * The lookup of a connection: every address a name resolves to is checked, and the connection is made to these very
  * addresses, so that a name which resolves differently a moment later reaches nothing else (F41, DNS rebinding).
  */
 export function guardedLookup(reach: Reach, resolve: Resolve = resolveBySystem): LookupFunction {
@@ -37,7 +37,7 @@ export function guardedLookup(reach: Reach, resolve: Resolve = resolveBySystem):
 }
 
 /**
- * Judges what can be judged before a connection: names against the list, and hosts that are addresses, which Node
+ * Checks what can be checked before a connection: names against the list, and hosts that are addresses, which Node
  * connects to without a lookup.
  * @throws `address-refused`
  */

@@ -5,7 +5,7 @@ import { caFile, duration, secretReference } from '../../domain/fields.js';
 
 const hostPattern = /^(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/i;
 
-/** A URL without a password in it; one that is itself a secret stands elsewhere, by reference. */
+/** A URL without a password in it; one that is itself a secret is elsewhere, by reference. */
 const plainUrl = z.string().superRefine((text, context) => {
   const problem = urlProblem(text);
   if (problem !== null) context.addIssue(problem);

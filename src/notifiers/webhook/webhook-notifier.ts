@@ -2,7 +2,7 @@ import { createHmac } from 'node:crypto';
 import { request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
-import { authorities } from '../authorities.js';
+import { readCertificates } from '../../files/certificates.js';
 import { reasonWithout, rejected, unreachable } from '../failures.js';
 import type { NotifierMessage, SendContext, Sent } from '../notifier.js';
 import { guardedLookup, refuseForeign, type Resolve } from './destination.js';
@@ -29,7 +29,7 @@ export async function sendWebhook(
     'user-agent': 'reprise',
     ...signedHeaders(await secret(options.secret), `msg_${message.id}`, new Date(), body),
   };
-  const ca = await authorities(options.caFile);
+  const ca = await readCertificates(options.caFile, 'check ca_file of the notifier');
   const late = AbortSignal.timeout(options.timeoutSeconds * 1000);
   const status = await post(url, {
     headers,
@@ -76,7 +76,7 @@ function payload({ id, event, at, cluster, workflowId, subject, text, link, firs
   };
 }
 
-/** Checked again when it is used: behind a reference stands whatever stands there now. */
+/** Checked again when it is used: what a reference gives may have changed since. */
 async function destination(text: string, options: WebhookOptions): Promise<URL> {
   const problem = urlProblem(text);
   if (problem !== null) {

@@ -38,7 +38,7 @@ export function databaseError(error: unknown, connection: ConnectionConfig, data
 }
 
 /** The server cannot be talked to; the address is said, the reason is the driver's or the server's. */
-export function databaseUnreachable(
+function databaseUnreachable(
   reason: string,
   connection: ConnectionConfig,
   database: string,

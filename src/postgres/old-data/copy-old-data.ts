@@ -7,7 +7,7 @@ import { refuseLiving } from './move-old-data.js';
 import { syncDirectory } from '../../files/directories.js';
 
 /**
- * Copies a directory with its owners, modes and times, takes up what an earlier start of it left, and compares every
+ * Copies a directory with its owners, modes and times, continues with what an earlier start of it left, and compares every
  * byte at the end. What a killed `cp` was writing is younger than its source, so that `--update` would keep it: what is
  * there and not the same goes first. What has no source any more is never touched.
  */

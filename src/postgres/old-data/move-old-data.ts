@@ -14,7 +14,7 @@ export interface MovedOldData {
 
 /**
  * Renames a data directory, on its own file system, durably. A symbolic link stays and its target is renamed, so that
- * the new data lies on the same disk. Nothing is made in its place. A repeated call finds it moved and changes nothing.
+ * the new data is on the same disk. Nothing is made in its place. A repeated call finds it moved and changes nothing.
  * @throws RepriseError `conflict` while a server is running in it; `path-refused` for a mount point or another file system.
  */
 export async function moveOldData(dataDir: string, oldDataDir: string): Promise<MovedOldData> {
@@ -32,7 +32,7 @@ export async function moveOldData(dataDir: string, oldDataDir: string): Promise<
   return { movedTo: oldDataDir, outside };
 }
 
-/** Where the data of a directory really lies, also where it is a link whose target was moved. */
+/** Where the data of a directory really is, also where it is a link whose target was moved. */
 async function linkTarget(path: string): Promise<string> {
   const found = await realpath(path).catch(() => null);
   if (found !== null) return found;

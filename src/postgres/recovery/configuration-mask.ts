@@ -1,5 +1,5 @@
 /** In place of what was hidden. */
-export const MASK = '***';
+const MASK = '***';
 
 /** Names that only look as if a secret followed. */
 const HARMLESS =

@@ -18,7 +18,7 @@ export function recoveryFailure(logTail: string): RepriseError | null {
   if (/requested recovery stop point is before consistent recovery point/.test(logTail)) {
     return failure(
       'target-before-backup',
-      'the target lies before the end of the backup',
+      'the target is before the end of the backup',
       'Choose a later target, or an older backup.',
       logTail,
     );

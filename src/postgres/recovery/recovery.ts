@@ -44,7 +44,7 @@ export async function configureRecovery(request: RecoveryRequest): Promise<void>
 }
 
 /**
- * Goes on to a later target: stop, change, start. A call that was cut off is taken up again.
+ * Goes on to a later target: stop, change, start. A call that was interrupted can be repeated.
  * @throws RepriseError `target-before-backup` where the server has replayed more than the new target asks for: going
  *   back needs a new restore; `conflict` where it was promoted.
  */
@@ -165,7 +165,7 @@ host all all ::1/128 scram-sha-256
  * Gives a restored copy the configuration files it lacks: Debian keeps them in /etc, outside the data directory, and
  * without them a server does not start there. Files that came with the copy stay as they are.
  */
-export async function addMissingConfiguration(dataDir: string, user: OsUser | null): Promise<void> {
+async function addMissingConfiguration(dataDir: string, user: OsUser | null): Promise<void> {
   const files = {
     'postgresql.conf': '# Written by Reprise: the copy came without one.\n',
     'pg_hba.conf': HBA,

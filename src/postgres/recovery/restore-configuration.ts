@@ -26,7 +26,7 @@ export async function extractFiles(
 
 /**
  * Puts captured files back where they were, each only where nothing is: what is in its place is never overwritten.
- * @param extractedDir where they lie, for whoever has to do it by hand
+ * @param extractedDir where they are, for whoever has to do it by hand
  * @throws RepriseError `privilege-missing` with the command that does it, where this process may not
  */
 export async function restoreMissingFiles(
@@ -72,7 +72,7 @@ export async function pointToConfiguration(
   ];
   await writeFileAtomic(
     own,
-    `# Written by Reprise: the server's configuration lies outside of its data directory.\n${lines.join('\n')}\n`,
+    `# Written by Reprise: the server's configuration is outside its data directory.\n${lines.join('\n')}\n`,
     user,
   );
   return true;

@@ -7,7 +7,7 @@ import { removeFileDurably, writeFileAtomic } from '../../files/atomic-file.js';
 /** Settings by name. */
 export type Settings = Readonly<Record<string, string>>;
 
-/** What stood in postgresql.auto.conf before we wrote there: the raw lines of each name, none where it was not set. */
+/** What was in postgresql.auto.conf before we wrote there: the raw lines of each name, none where it was not set. */
 interface Notes {
   readonly previous: Readonly<Record<string, readonly string[]>>;
   readonly written: Settings;
@@ -46,7 +46,7 @@ export async function autoSettingsAre(dataDir: string, settings: Settings): Prom
 }
 
 /**
- * Puts back what stood there before {@link writeAutoSettings} for the names chosen, where our value still stands: one
+ * Puts back what was there before {@link writeAutoSettings} for the names chosen, where our value is still there: one
  * that ALTER SYSTEM changed since is somebody's decision. Names not chosen stay as we wrote them.
  */
 export async function resetAutoSettings(

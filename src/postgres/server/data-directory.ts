@@ -74,7 +74,7 @@ async function databaseFault(dataDir: string): Promise<string | null> {
 }
 
 async function walFault(dataDir: string, control: ControlData, segments: readonly string[]): Promise<string | null> {
-  // With a backup label the start point stands in it, and the WAL comes from an archive: never restarted as it is.
+  // With a backup label the start point is in it, and the WAL comes from an archive: never restarted as it is.
   const label = await readFile(join(dataDir, 'backup_label'), 'utf8').catch(() => null);
   if (label !== null) return 'it holds a base backup whose recovery never began (backup_label)';
   // Started as it is, it would go on as a standby that nobody can write to, and seem recovered.

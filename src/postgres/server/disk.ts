@@ -42,7 +42,7 @@ export async function isWritableDirectory(path: string, user: OsUser | null): Pr
   return exitCode === 0;
 }
 
-/** Whether both lie, or would lie, on one file system. */
+/** Whether both are, or would be, on one file system. */
 export async function onSameFileSystem(a: string, b: string): Promise<boolean> {
   return (await stat(await nearestExisting(a))).dev === (await stat(await nearestExisting(b))).dev;
 }

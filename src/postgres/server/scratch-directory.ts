@@ -18,7 +18,7 @@ export async function makeScratchDirectory(path: string, user: OsUser | null): P
 
 /**
  * Makes a host's scratch directory, where the tools' user can work. As root the state directory around it may be root's
- * alone: it is given to that user too, and stays owner-only (what root keeps in it lies in directories of root's own).
+ * alone: it is given to that user too, and stays owner-only (what root keeps in it is in directories of root's own).
  * @throws RepriseError `path-refused` where that user cannot reach it all the same.
  */
 export async function makeHostScratch(

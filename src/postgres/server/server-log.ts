@@ -5,7 +5,7 @@ import { fileSize } from '../../files/paths.js';
 const TAIL_BYTES = 16 * 1024;
 const TAIL_LINES = 15;
 
-/** Where reading of a log begins: what stood there before is of an earlier start. */
+/** Where reading of a log begins: what was there before is of an earlier start. */
 export interface LogMark {
   readonly file: string;
   readonly offset: number;

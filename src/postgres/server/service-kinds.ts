@@ -40,7 +40,7 @@ export interface ServicePlace {
 }
 
 /** Settings for the server's command line; each `-c` is quoted for the shell that pg_ctl starts. */
-export function serverOptions(settings: Readonly<Record<string, string>>): string {
+function serverOptions(settings: Readonly<Record<string, string>>): string {
   return Object.entries(settings)
     .map(([name, value]) => {
       if (!/^[a-z_][a-z0-9_.]*$/i.test(name))
@@ -55,7 +55,7 @@ export function serverOptions(settings: Readonly<Record<string, string>>): strin
  * worker. It stays in the worker's cgroup: under systemd the worker's unit needs `KillMode=process`, or the server is
  * better started by `pg_ctlcluster` or a hook that calls systemd.
  */
-export function pgCtlService(place: ServicePlace): ServiceKind {
+function pgCtlService(place: ServicePlace): ServiceKind {
   const { dataDir, pgBin, user } = place;
   const logFile = place.logFile ?? join(dirname(dataDir), `${basename(dataDir)}.log`);
   const pgCtl = async (seconds: number, ...args: string[]): Promise<void> => {
@@ -89,7 +89,7 @@ type PgCtlCluster = Extract<ServiceConfig, { kind: 'pg_ctlcluster' }>;
  * Debian's `pg_ctlcluster`. It is run as the worker itself: root's calls it hands on to systemd, which keeps the server
  * out of the worker's cgroup, or else drops to the cluster's owner by itself.
  */
-export function pgCtlClusterService({ version, name }: PgCtlCluster): ServiceKind {
+function pgCtlClusterService({ version, name }: PgCtlCluster): ServiceKind {
   const run = async (seconds: number, ...args: string[]): Promise<void> => {
     await runProgram(['pg_ctlcluster', version, name, ...args], { timeoutMs: (seconds + 10) * 1000 });
   };
@@ -104,7 +104,7 @@ export function pgCtlClusterService({ version, name }: PgCtlCluster): ServiceKin
 type Hook = Extract<ServiceConfig, { kind: 'hook' }>;
 
 /** The operator's own commands, run as the worker's user; what needs more goes through sudoers rules. */
-export function hookService(config: Hook, place: ServicePlace): ServiceKind {
+function hookService(config: Hook, place: ServicePlace): ServiceKind {
   const { dataDir } = place;
   return {
     logFile: place.logFile ?? join(dirname(dataDir), `${basename(dataDir)}.log`),

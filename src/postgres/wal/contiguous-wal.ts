@@ -30,7 +30,7 @@ export function followWal(
     (name) => isSegmentName(name) && belongs(name, timeline, segmentBytes, first.number),
   );
   if (usable.length === 0) return { end: null, missing: [start] };
-  // Where a switch lies inside a segment, both timelines have it: the later one counts.
+  // Where a switch is inside a segment, both timelines have it: the later one counts.
   const to = usable.reduce((last, name) => (isLater(name, last, segmentBytes) ? name : last));
   const { timeline: reached } = parseSegmentName(to, segmentBytes);
   const history = timeline.history.filter((entry) => entry.timeline < reached);

@@ -68,10 +68,7 @@ interface ByTimeline<C> {
   readonly left: readonly { readonly candidate: C; readonly id: number }[];
 }
 
-export function byTimeline<C extends Candidate>(
-  candidates: readonly C[],
-  timelines: readonly Timeline[],
-): ByTimeline<C> {
+function byTimeline<C extends Candidate>(candidates: readonly C[], timelines: readonly Timeline[]): ByTimeline<C> {
   const followed = candidates.map((candidate) => ({ candidate, id: followedFrom(candidate, timelines) }));
   const newest = Math.max(...timelines.map(({ id }) => id), ...followed.map(({ id }) => id));
   return {

@@ -91,7 +91,7 @@ const END_OF_WAL = /error in WAL record at|could not find a valid record/;
 
 function waldump(pgBin: string, dir: string, timeline: number, segmentBytes: number, user: OsUser | null): Dump {
   return async ({ from, to }, ...options) => {
-    // Named, because otherwise it takes the segment size from any file that lies there.
+    // Named, because otherwise it takes the segment size from any file that is there.
     const files = [
       segmentAt(timeline, formatLsn(from), segmentBytes),
       segmentBefore(timeline, formatLsn(to), segmentBytes),

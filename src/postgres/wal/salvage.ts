@@ -68,7 +68,7 @@ export async function inspectSalvage(request: Omit<SalvageRequest, 'toDir'>): Pr
   if (newest === undefined) return nothing();
   refuseStranger(newest.header, request.systemIdentifier ?? null);
   const { segmentBytes } = newest.header;
-  // Older timelines end where the newest begins; their segments are whole, the end lies on the newest.
+  // Older timelines end where the newest begins; their segments are whole, the end is on the newest.
   const { timeline } = parseSegmentName(newest.name, segmentBytes);
   const names = candidates.map(({ name }) => name);
   const first = names.find((name) => parseSegmentName(name, segmentBytes).timeline === timeline) ?? newest.name;

@@ -1,6 +1,6 @@
 /**
  * Commands around the tool `age`: what a program writes is encrypted on its way to the file, and what it reads is
- * decrypted on its way from it, by a pipe. So plain text never lies on a disk, there is nothing to clear up after a
+ * decrypted on its way from it, by a pipe. So plain text is never on a disk, there is nothing to clear up after a
  * crash, and a person with a shell and a key can do the same by hand.
  *
  * Each is one fixed script with arguments, so that it can be a job; its exit code speaks for both sides of the pipe.

@@ -84,7 +84,7 @@ export async function findPostgresBin(version?: number): Promise<string> {
 }
 
 /** Where scripts/setup keeps what it downloads. */
-export function cacheDirectory(): string {
+function cacheDirectory(): string {
   const named = process.env['REPRISE_CACHE'];
   return named !== undefined && named !== '' ? named : join(homedir(), '.cache', 'reprise');
 }

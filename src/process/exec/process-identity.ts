@@ -31,11 +31,11 @@ export async function identify(pid: number): Promise<ProcessIdentity | null> {
 export async function isAlive(identity: ProcessIdentity): Promise<boolean> {
   if (identity.bootId !== (await currentBootId())) return false;
   const stat = await readStat(identity.pid);
-  return stat !== null && stat.startTime === identity.startTime && !hasEnded(stat);
+  return stat !== null && stat.startTime === identity.startTime && !processHasEnded(stat);
 }
 
 /** A zombie has ended, only nobody has asked for its exit code: for ever, where process 1 of a container collects none. */
-export function hasEnded(stat: ProcessStat): boolean {
+export function processHasEnded(stat: ProcessStat): boolean {
   return stat.state === 'Z' || stat.state === 'X';
 }
 

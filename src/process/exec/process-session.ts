@@ -3,7 +3,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RepriseError } from '../../domain/errors.js';
 import type { ProcessIdentity } from './process-identity.js';
-import { currentBootId, hasEnded, readStat } from './process-identity.js';
+import { currentBootId, processHasEnded, readStat } from './process-identity.js';
 
 /** Variable in the environment of a tool and its children: tells whose they are when their leader is gone. */
 export const JOB_MARK = 'REPRISE_JOB';
@@ -52,7 +52,7 @@ async function sessionMembers(leader: ProcessIdentity, mark: string): Promise<nu
   const found = await Promise.all(
     pids.map(async (pid) => {
       const stat = await readStat(pid);
-      if (stat === null || hasEnded(stat)) return undefined;
+      if (stat === null || processHasEnded(stat)) return undefined;
       // The leader itself counts also in the instant before it has made its session.
       if (pid === leader.pid) return pid;
       if (stat.session !== leader.pid) return undefined;

@@ -11,7 +11,7 @@ export interface SecretSources {
 
 /**
  * The secret behind a reference, without the line end that files and programs add. Read each time it is needed, so that
- * a rotated secret is taken up, and kept nowhere. Throws `config-invalid`, naming the reference, never the value.
+ * a rotated secret is used at once, and it is kept nowhere. Throws `config-invalid`, naming the reference, never the value.
  */
 export async function resolveSecret(
   reference: SecretReference,

@@ -170,6 +170,6 @@ async function lockOpenFile(fd: number, mode: JobLock['mode']): Promise<boolean>
   throw new RepriseError(
     'internal',
     `flock ended with ${code}`,
-    'See that the state directory lies on a local file system.',
+    'See that the state directory is on a local file system.',
   );
 }

@@ -50,7 +50,7 @@ export type VerdictRecord = z.infer<typeof verdict>;
 const lockHolder = z.object({ key: text, tool: text, pid, startTime, bootId: text, startedAt: text });
 export type FileLockHolder = z.infer<typeof lockHolder>;
 
-export const readRecord = (path: string): Promise<JobRecord | null> => readJson(path, jobRecord);
+export const readJobRecord = (path: string): Promise<JobRecord | null> => readJson(path, jobRecord);
 export const readPid = (path: string): Promise<PidRecord | null> => readJson(path, pidRecord);
 export const readExit = (path: string): Promise<ExitRecord | null> => readJson(path, exitRecord);
 export const readVerdict = (path: string): Promise<VerdictRecord | null> => readJson(path, verdict);

@@ -5,7 +5,7 @@ import type { JobView } from '../../domain/operation/progress.js';
 import type { GenerationPaths } from './job-paths.js';
 import { generationPaths } from './job-paths.js';
 import type { ExitRecord, JobRecord, PidRecord, VerdictRecord } from './job-record.js';
-import { readExit, readPid, readRecord, readVerdict } from './job-record.js';
+import { readExit, readPid, readJobRecord, readVerdict } from './job-record.js';
 import { isAlive } from '../exec/process-identity.js';
 
 interface Generation {
@@ -38,7 +38,7 @@ export async function readJobState(jobDirectory: string): Promise<JobState> {
   const started = generations.filter((one) => existsSync(generationPaths(jobDirectory, one).pid));
   const generation = Math.max(1, ...generations);
   const paths = generationPaths(jobDirectory, generation);
-  const common = { generation, paths, starts: started.length, record: await readRecord(paths.record) };
+  const common = { generation, paths, starts: started.length, record: await readJobRecord(paths.record) };
 
   const ended = await readEnding(common);
   if (ended !== null) return ended;

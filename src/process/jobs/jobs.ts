@@ -20,7 +20,7 @@ export interface JobRequest {
   readonly step: string;
   /** What people call it, e.g. `pg_dump`. */
   readonly tool: string;
-  /** `argv[0]` is the program. No secret may stand here: the record keeps it. */
+  /** `argv[0]` is the program. It must hold no secret: the record keeps it. */
   readonly argv: readonly string[];
   /** Added to a minimal environment; no secret either: use files (`PGPASSFILE`). */
   readonly env?: Readonly<Record<string, string>>;

@@ -225,7 +225,7 @@ function resultOf(job: Job, state: Ended, own: OwnGenerations): JobResult {
  * then is it said. Returns only where the job had succeeded already: its output may be in use, and stays.
  * @throws RepriseError `job-cancelled`
  */
-export async function cancelJob(job: Job): Promise<void> {
+async function cancelJob(job: Job): Promise<void> {
   for (;;) {
     const state = await job.read();
     if (hasSucceeded(state)) return;

@@ -19,7 +19,7 @@ export function storageFailure(error: unknown, root: string, doing: string): Rep
     return new RepriseError(
       'path-refused',
       `${doing} in the repository ${root} met a link, or a file in the place of a directory (${code})`,
-      'see what lies there with ls -l; a repository holds directories and plain files only',
+      'see what is there with ls -l; a repository holds directories and plain files only',
     );
   }
   const text = code ?? (error as { message?: string }).message ?? String(error);

@@ -54,7 +54,7 @@ function isIncomplete(entry: Dirent): boolean {
   return entry.isFile() && entry.name.startsWith(incompletePrefix);
 }
 
-/** A directory stands where its files' keys stand: `a.txt` before `a/b`, because `.` is before `/`. */
+/** A directory is listed where its files' keys are listed: `a.txt` before `a/b`, because `.` is before `/`. */
 function orderOf(entry: Dirent): Buffer {
   return Buffer.from(entry.isDirectory() ? `${entry.name}/` : entry.name);
 }

@@ -6,7 +6,7 @@ import { leavesRoot, rootMissing, storageFailure } from './failures.js';
 import { errnoOf } from '../../files/paths.js';
 
 /**
- * The root with its own links resolved: where a repository lies is the operator's choice, what lies in it is not.
+ * The root with its own links resolved: the operator chooses the place of a repository, but not what other users put into it.
  *
  * @throws RepriseError `storage-unreachable` where it is missing or may not be entered.
  */

@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import { S3Client } from '@aws-sdk/client-s3';
@@ -6,7 +5,7 @@ import type { S3ClientConfig, ServiceInputTypes, ServiceOutputTypes } from '@aws
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import type { BuildMiddleware, Command } from '@smithy/types';
 import type { SecretReference } from '../../domain/config.js';
-import { RepriseError } from '../../domain/errors.js';
+import { readCertificates } from '../../files/certificates.js';
 import { isCredentialProblem, s3Failure } from './failures.js';
 import type { S3Options } from './options.js';
 
@@ -82,10 +81,10 @@ export function openBucket(options: S3Options, readSecret: ReadSecret): S3Bucket
 }
 
 async function makeClient(options: S3Options, readSecret: ReadSecret): Promise<S3Client> {
-  // Its warning of versions of Node.js to come would stand among the errors of a backup.
+  // Its warning of versions of Node.js to come would be among the errors of a backup.
   process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true';
   const credentials = await credentialsOf(options, readSecret);
-  const ca = options.caFile === undefined ? undefined : await authorities(options.caFile);
+  const ca = await readCertificates(options.caFile, 'check ca_file and its owner');
   const agent = { keepAlive: true, maxSockets: Math.max(50, options.concurrency * 2) };
   const config: S3ClientConfig = {
     region: options.region,
@@ -95,7 +94,7 @@ async function makeClient(options: S3Options, readSecret: ReadSecret): Promise<S
     requestChecksumCalculation:
       options.endpoint === undefined || options.objectLock !== undefined ? 'WHEN_SUPPORTED' : 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
-    // Amazon's buckets lie in many regions, and what is copied into this one may lie in another.
+    // Amazon's buckets are in many regions, and what is copied into this one may be in another.
     ...(options.endpoint === undefined ? { followRegionRedirects: true } : { endpoint: options.endpoint }),
     ...(credentials === null ? {} : { credentials }),
     requestHandler: new NodeHttpHandler({
@@ -138,16 +137,4 @@ async function credentialsOf({ accessKeyId, secretAccessKey, sessionToken }: S3O
     secretAccessKey: await readSecret(secretAccessKey),
     sessionToken: sessionToken === undefined ? undefined : await readSecret(sessionToken),
   };
-}
-
-async function authorities(file: string): Promise<string> {
-  try {
-    return await readFile(file, 'utf8');
-  } catch (error) {
-    throw new RepriseError(
-      'config-invalid',
-      `the certificates in ${file} cannot be read: ${(error as NodeJS.ErrnoException).code ?? 'unreadable'}`,
-      'check ca_file and its owner',
-    );
-  }
 }

@@ -12,7 +12,7 @@ import type { S3Bucket } from './client.js';
 import { MAX_PARTS } from './part-plan.js';
 
 /** CopyObject takes no more (Amazon S3 API reference): beyond it, parts are copied. */
-export const MAX_SINGLE_COPY_BYTES = 5 * 1024 ** 3;
+const MAX_SINGLE_COPY_BYTES = 5 * 1024 ** 3;
 
 /** Metadata of a copy: what it was made from. */
 export const MARK = 'reprise-copied-from';

@@ -29,7 +29,7 @@ export function isCredentialProblem(error: unknown): boolean {
 }
 
 /** Name of an S3 error, e.g. `NoSuchKey`; a HEAD without a body has only its status. */
-export function s3ErrorName(error: unknown): string {
+function s3ErrorName(error: unknown): string {
   const { name, code, message, $metadata } = (error ?? {}) as ServiceError;
   if ($metadata?.httpStatusCode === 404 && (name === 'NotFound' || name === 'UnknownError' || name === undefined))
     return 'NoSuchKey';
@@ -41,7 +41,7 @@ export function s3ErrorName(error: unknown): string {
   );
 }
 
-export function httpStatus(error: unknown): number | null {
+function httpStatus(error: unknown): number | null {
   return (error as ServiceError | null)?.$metadata?.httpStatusCode ?? null;
 }
 

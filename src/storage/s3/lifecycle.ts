@@ -8,7 +8,7 @@ import { absentAs, gapOf } from './settings.js';
 import type { BucketSetting } from './settings.js';
 
 /** Days after which what is left of an upload is removed, where the config does not say. */
-export const ABORT_INCOMPLETE_DAYS = 7;
+const ABORT_INCOMPLETE_DAYS = 7;
 
 /** Smaller objects move to no class: records and manifests can be read at once, and small objects cost more there. */
 const SMALL_OBJECTS: TransitionDefaultMinimumObjectSize = 'all_storage_classes_128K';

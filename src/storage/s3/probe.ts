@@ -16,7 +16,7 @@ import { bucketRoot } from './reading.js';
 const APART_MS = 2100;
 
 /**
- * What a server gives as the time of a noncurrent version. Only with `written` can a bucket be brought back to a point
+ * What a server gives as the time of a noncurrent version. Only with `written` can a bucket be recovered to a point
  * in time; VersityGW gives `superseded`, the time at which the next version came.
  */
 export interface VersionTimes {

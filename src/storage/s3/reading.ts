@@ -37,7 +37,7 @@ export function openS3ForReading(bucket: S3Bucket): ReadableStorage {
         // Records and manifests: a recovery reads them to know what to thaw, so it cannot thaw them.
         throw new RepriseError(
           'object-cold',
-          `${key} lies in a cold class of the bucket ${options.bucket} and cannot be read`,
+          `${key} is in a cold class of the bucket ${options.bucket} and cannot be read`,
           `have it thawed, which takes hours: ${thawCommand(options, key)}`,
           error.details,
         );

@@ -74,7 +74,7 @@ function versionOf(deleted: boolean, fields: ReadonlyMap<string, string>): Objec
 
 /**
  * The server's own order says which of two of one second is newer. Where it lists all versions and then all markers,
- * and keys stand twice, time and the mark of the newest have to do.
+ * and keys are listed twice, time and the mark of the newest have to do.
  */
 export function inOrder(versions: readonly ObjectVersion[]): readonly ObjectVersion[] {
   if (versions.every((version, index) => index === 0 || follows(versions[index - 1] ?? version, version)))

@@ -28,7 +28,7 @@ const NO_ROTATION: RotateOutput = {
   },
 };
 
-/** Back up, verify, rotate: in that order, so that nothing is removed before its successor is verified (B1–B4, P1). */
+/** Back up, verify, rotate: in that order, so that nothing is removed before its successor is verified. */
 export function backup(input: BackupInput): Promise<BackupOutput> {
   return openOperation('backup', input, async (operation, facts) => {
     const { cluster, order } = input;
@@ -118,7 +118,7 @@ async function recordFailure({ notifications, host, step }: Operation, policy: s
   throw error;
 }
 
-/** Started by a backfill or after an outage: such runs come in a row, and remove nothing (F27). */
+/** Started by a backfill or after an outage: such runs come in a row, and remove nothing. */
 function startedLate(): boolean {
   const { typedSearchAttributes, startTime } = workflowInfo();
   const due = typedSearchAttributes.get(SCHEDULED);

@@ -5,7 +5,7 @@ import { failureNotice } from '../operation/notifications.js';
 import { type Operation, openOperation, policyFacts } from '../operation/open-operation.js';
 import { failureOf, isCancelled } from '../operation/operation-status.js';
 
-/** Removes the backups that retention no longer keeps, each with its reason; refuses while another holds the lock (B3, F29, F30). */
+/** Removes the backups that retention no longer keeps, each with its reason; refuses while another holds the lock. */
 export function rotate(input: RotateInput): Promise<RotateOutput> {
   return openOperation('rotate', input, (operation, facts) => {
     const { cluster, order } = input;

@@ -14,7 +14,7 @@ import { parseNote, parseRejection } from '../../domain/approval/parse-decisions
 import type { NoticeFacts } from '../../domain/notification/notices.js';
 import type { Rejection } from '../../domain/plan/plan.js';
 import type { Diagnosis } from '../../domain/operation/inspections.js';
-import * as runbooks from '../../domain/plan/runbooks.js';
+import { recoveryRunbook } from '../../domain/plan/runbooks.js';
 import type { IncidentInput, IncidentOutput, RecoverOutput } from '../api.js';
 import { hostActivities, quickHostActivities } from '../operation/activity-proxies.js';
 import { APPROVAL, recover } from '../recovery/recover.js';
@@ -34,7 +34,7 @@ interface EndedRecovery {
   readonly why: string;
 }
 
-/** The loss of an instance, from suspicion to report: qualify, recover in a child workflow, close with the document (S1, S2, S5). */
+/** The loss of an instance, from suspicion to report: qualify, recover in a child workflow, close with the document. */
 export async function incident(input: IncidentInput): Promise<IncidentOutput> {
   const one = new Incident(input);
   return runOperation(one.operation.status, () => one.run());
@@ -83,7 +83,7 @@ class Incident {
     }
   }
 
-  /** S1, S2: people are told first, because the record may have to wait for its host. */
+  /** People are told first, because the record may have to wait for its host. */
   private async suspect(): Promise<void> {
     const { input, operation } = this;
     const { finding, cluster } = input;
@@ -97,7 +97,7 @@ class Incident {
     await this.record('suspected', opened);
   }
 
-  /** S1: which layer fails, and in what state the data directory is. Where that cannot be found out, the plan says it again. */
+  /** Which layer fails, and in what state the data directory is. Where that cannot be found out, the plan says it again. */
   private async qualify(): Promise<void> {
     const { status, host, step } = this.operation;
     status.show('suspected');
@@ -160,7 +160,7 @@ class Incident {
       // An incident that is terminated or Reset must not stop a recovery half way.
       parentClosePolicy: ParentClosePolicy.ABANDON,
       staticSummary: `recover ${cluster} after the loss of its instance`,
-      staticDetails: runbooks.recovery(cluster, 'in-place').details,
+      staticDetails: recoveryRunbook(cluster, 'in-place').details,
       args: [
         {
           cluster,
@@ -179,7 +179,7 @@ class Incident {
     });
   }
 
-  /** S5: the incident closes with its document. */
+  /** The incident closes with its document. */
   private async close({ output, operationId }: EndedRecovery): Promise<void> {
     const { status, host, step } = this.operation;
     await this.announce('closed', `recovered to ${output?.outcome?.target.reached ?? 'unknown'}`);

@@ -12,7 +12,7 @@ import {
 } from '@temporalio/workflow';
 import type { WatchFinding } from '../../activities/api.js';
 import { incidentWorkflowId, signalNames } from '../../domain/operation/names.js';
-import * as runbooks from '../../domain/plan/runbooks.js';
+import { incidentRunbook } from '../../domain/plan/runbooks.js';
 import type { WatchInput } from '../api.js';
 import { incident } from './incident.js';
 import { controlActivities, watchActivities } from '../operation/activity-proxies.js';
@@ -20,7 +20,7 @@ import { OperationStatus, runOperation, isCancelled } from '../operation/operati
 
 /**
  * Watches one cluster for ever. The activity on the host returns only on a change; when it stops heartbeating and no
- * worker of the host polls, that is a finding of its own: layer host (S1).
+ * worker of the host polls, that is a finding of its own: layer host.
  */
 export async function watch(input: WatchInput): Promise<void> {
   const status = new OperationStatus('watch', input.cluster);
@@ -119,7 +119,7 @@ class Watch {
         parentClosePolicy: ParentClosePolicy.ABANDON,
         cancellationType: ChildWorkflowCancellationType.ABANDON,
         staticSummary: `${cluster} does not answer (${finding.layer ?? 'unknown'})`,
-        staticDetails: runbooks.incident(cluster, 'instance-loss').details,
+        staticDetails: incidentRunbook(cluster, 'instance-loss').details,
         args: [
           {
             cluster,

@@ -10,7 +10,7 @@ import { failureNotice } from './notifications.js';
 import type { Operation } from './open-operation.js';
 import { failureOf, isCancelled, refusal } from './operation-status.js';
 
-/** A plan that nobody has to approve is made again so often: between two comparisons its source has changed. */
+/** So often a plan that needs no approval is made again after its source changed; then the operation fails. */
 const MOST_STALE = 5;
 
 /** What an operation does that is carried out by an approved plan. */
@@ -21,7 +21,7 @@ export interface ApprovedSteps<P extends ApprovablePlan, Outcome> {
   plan(): Promise<P>;
   /** The same with the cluster locked: the digest of the plan as it would be now. */
   planAgain(plan: P): Promise<{ readonly digest: string | null; readonly changed?: readonly string[] }>;
-  /** Carries the plan out. 'rejected': somebody gave it up, and what is left is as it should be. */
+  /** Carries the plan out. 'rejected': a person rejected it, and nothing is left half done. */
   execute(plan: P): Promise<Outcome | 'rejected'>;
   /** Clears up, however the operation ended; a plan was made. */
   release(): Promise<void>;
@@ -118,7 +118,7 @@ export class ApprovedOperation<P extends ApprovablePlan, Outcome> {
     return words.notice(plan, '') !== null;
   }
 
-  /** Shows the plan and waits for people, beside telling them: whoever reads the Web UI may be faster than the mail. */
+  /** Shows the plan and waits for people, and notifies them at the same time: whoever reads the Web UI may be faster than the mail. */
   private async decide({ words }: ApprovedSteps<P, Outcome>, plan: P): Promise<Decided> {
     const { status, notifications } = this.operation;
     const waitingFor = `approval of plan ${plan.digest.slice(0, 12)}, until ${plan.approveBy.slice(0, 16)}Z: \`${words.command(plan)}\``;
@@ -179,7 +179,7 @@ export class ApprovedOperation<P extends ApprovablePlan, Outcome> {
     return this.inbox.rejectedBecause ? 'rejected' : 'again';
   }
 
-  /** What was approved holds no more: the next plan needs its approvals anew, also where it is the same. */
+  /** The approved plan is stale: the next plan needs new approvals, even if it is the same. */
   private async revoke({ digest }: P, why: string): Promise<void> {
     const { host, step } = this.operation;
     this.inbox.revoke();

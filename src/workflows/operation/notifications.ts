@@ -28,7 +28,7 @@ export class Notifications {
     private readonly step: { readonly cluster: string; readonly operationId: string; readonly workflowId: string },
   ) {}
 
-  /** Who is told of what stands in the config: before this, nobody is told. */
+  /** Takes the events that people are notified of from the config. Before this call nobody is notified. */
   configure(facts: ClusterFacts): void {
     this.events = facts.tells;
   }

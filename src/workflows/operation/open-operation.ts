@@ -5,11 +5,11 @@ import { controlActivities, waitActivities } from './activity-proxies.js';
 import { Notifications } from './notifications.js';
 import { OperationStatus, refusal, runOperation } from './operation-status.js';
 
-/** After so long without a worker of the host, people are told. */
-const TOLD_AFTER = '1m';
+/** After so long without a worker of the host, people are notified. */
+const NOTIFY_AFTER = '1m';
 
 /**
- * One operation on a cluster: its status, whom it tells, and the identity that each of its steps carries. Made before
+ * One operation on a cluster: its status, whom it notifies, and the identity that each of its steps carries. Made before
  * the workflow's first await, so that no early query is lost.
  */
 export class Operation {
@@ -38,7 +38,7 @@ export class Operation {
     return facts;
   }
 
-  /** Waits until a worker of the host polls; says so meanwhile, and tells people: a time-out would not say what is missing. */
+  /** Waits until a worker of the host polls; says so meanwhile, and notifies people: a time-out would not say what is missing. */
   async waitForHost(): Promise<void> {
     const { host, status } = this;
     if (await controlActivities.hostAnswers({ host })) return;
@@ -48,10 +48,10 @@ export class Operation {
     const waiting = waitActivities(`wait for the worker of host ${host}`)
       .awaitHost({ host })
       .finally(() => (isThere = true));
-    const telling = condition(() => isThere, TOLD_AFTER).then(async (inTime) => {
+    const notifying = condition(() => isThere, NOTIFY_AFTER).then(async (inTime) => {
       if (!inTime) await this.notifications.notify({ kind: 'paused', event: 'failure', waitingFor });
     });
-    await Promise.all([waiting, telling]);
+    await Promise.all([waiting, notifying]);
     status.show('running');
   }
 }

@@ -37,9 +37,8 @@ export async function recover(input: RecoverInput): Promise<RecoverOutput> {
 }
 
 /**
- * The loss of an instance (PRA 01), as its runbook says it. Detecting and qualifying (S1) is the work of `watch` and
- * `incident`; the rest stands here: telling people and waiting for their decision (S2), preparing the target (S3),
- * restoring, validating and resuming service (S4), and the document (S5).
+ * The recovery of an instance, in the order of its runbook (docs/faults.md, S2 to S5): the plan and its approval, the restore,
+ * checks, promotion, and the incident document. Detecting the loss is the work of `watch` and `incident`.
  */
 class Recovery implements ApprovedSteps<Plan, RecoveryOutcome> {
   private readonly operation: Operation;
@@ -81,7 +80,7 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome> {
     this.request = { ...this.request, sourceAnswers };
   }
 
-  /** S3: which backup, to which state, on which server; versions and free disk; refuses what cannot end well. Reads only. */
+  /** Which backup, to which target, on which server. Refuses what cannot succeed. Reads only. */
   plan(): Promise<Plan> {
     return quickHostActivities(this.operation.host, 'make the plan (reads only)').planRecovery(this.request);
   }
@@ -93,7 +92,7 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome> {
     });
   }
 
-  /** S3: the backup is kept from rotation until the recovery has ended. */
+  /** The backup is kept from rotation until the recovery has ended. */
   async keep({ digest }: Plan): Promise<void> {
     const { host, step } = this.operation;
     await hostActivities(host, 'pin the backup').pin({ ...step, plan: digest });
@@ -108,7 +107,7 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome> {
     return { kind: 'recovery', policy, engine, repository: '*' };
   }
 
-  /** S2, S3: the decision was made; cold files are made readable while backups go on. */
+  /** After the approval and before the lock: cold files are thawed while backups go on. */
   async prepare(plan: Plan): Promise<'rejected' | void> {
     if (this.input.incident) await confirmIncident(this.input.incident, plan);
     const { thaw } = plan.binding;
@@ -117,7 +116,7 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome> {
     if (this.approved.inbox.rejectedBecause) return 'rejected';
   }
 
-  /** Hours, mostly: asks for the files, and looks from time to time until every one can be read. */
+  /** Takes hours: requests the thaw, and checks from time to time until every file can be read. */
   private async thaw(plan: Plan, { tier }: PlannedThaw): Promise<void> {
     const { host, status, step } = this.operation;
     const { inbox } = this.approved;
@@ -134,7 +133,6 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome> {
     }
   }
 
-  /** S4, S5 */
   async execute(plan: Plan): Promise<RecoveryOutcome> {
     const steps = new RecoverySteps(this.operation, this.approved.inbox, plan, this.progress);
     try {
@@ -158,7 +156,7 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome> {
     }
   }
 
-  /** The cheap thing first: the data directory is whole, so the server is started and nothing is replaced. */
+  /** The data directory is whole: the server is started, and nothing is replaced. */
   private async restartServer(steps: RecoverySteps): Promise<Recovered> {
     const reached = await steps.run(stepNames.startServer, (host, step) => host.startServer(step));
     const checks = await this.runChecks(steps);
@@ -173,7 +171,7 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome> {
     return { reached, checks, ...steps.openForWrites() };
   }
 
-  /** A physical backup into a data directory (K2). */
+  /** A physical backup into a data directory. */
   private async restoreDataDirectory(steps: RecoverySteps): Promise<Recovered> {
     const inPlace = steps.plan.binding.into === 'in-place';
 
@@ -190,7 +188,7 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome> {
     return { reached, checks, ...validated };
   }
 
-  /** WAL up to the target, read-only; then people look, where they asked for it or checks failed, and may send it further. */
+  /** Replays up to the target, read-only; then, with a pause or a failed check, people inspect the data and may retarget. */
   private async replayToTarget(steps: RecoverySteps): Promise<Pick<Recovered, 'reached' | 'checks'>> {
     const { media } = steps.plan.binding;
     let { target }: { target: RecoveryTarget } = steps.plan.binding;
@@ -222,7 +220,7 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome> {
     await steps.note(stepNames.promote, `promoted: accepts writes on timeline ${timeline}`);
   }
 
-  /** Dumps restored beside the live databases, checked, then swapped by rename (K1: stop, save, restore, check). */
+  /** Dumps restored beside the live databases, checked, then swapped by rename. */
   private async restoreDatabases(steps: RecoverySteps): Promise<Recovered> {
     await steps.hook('stop-applications');
     if (steps.plan.binding.steps.includes('safety-backup')) await this.takeSafetyBackup(steps);
@@ -283,7 +281,7 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome> {
     );
   }
 
-  /** S5: what was reached, how long it took (RTO) and what was lost (RPO), in the incident document. */
+  /** What was reached, how long it took (RTO) and what was lost (RPO), in the incident document. */
   private async document(steps: RecoverySteps, { reached, checks, ...validated }: Recovered): Promise<RecoveryOutcome> {
     const { status, notifications } = this.operation;
     const { waitedSeconds } = this.approved;
@@ -332,7 +330,7 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome> {
   }
 }
 
-/** Whoever approves the plan has confirmed the incident; one that ended meanwhile needs no telling. */
+/** Approving a plan confirms the incident. One that has ended meanwhile needs no signal. */
 async function confirmIncident(incident: string, plan: Plan): Promise<void> {
   const reason = `plan ${plan.digest.slice(0, 12)} was approved`;
   await getExternalWorkflowHandle(incident)

@@ -15,10 +15,10 @@ import {
 import type { Operation } from '../operation/open-operation.js';
 import { failureOf, isCancelled, refusal, sentence } from '../operation/operation-status.js';
 
-/** Refusals of the host's gate: trying the step again cannot pass it, only a new plan can. */
-const GATE = ['approval-used', 'approval-refused', 'plan-unknown', 'plan-stale', 'plan-expired'];
+/** Codes with which the host refuses a step of this plan: another attempt is refused too, only a new plan helps. */
+const REFUSED_BY_HOST = ['approval-used', 'approval-refused', 'plan-unknown', 'plan-stale', 'plan-expired'];
 
-/** The backup of the plan is damaged (F15): it is quarantined on the host, and the plan does not hold any more. */
+/** The backup of the plan is damaged: it is quarantined on the host, and the plan does not hold any more. */
 export const DAMAGED = 'backup-corrupt';
 
 /** What a recovery does that outlives one of its plans. */
@@ -36,7 +36,7 @@ export class RecoverySteps {
   /** Seconds people were waited for after the approval: at the target, after failed steps. */
   waitedSeconds = 0;
   private isOpenForWrites = false;
-  /** Every step of the runbook has ended well. */
+  /** Every step of the runbook has succeeded. */
   private isComplete = false;
   private readonly step: PlannedStep;
 
@@ -69,7 +69,7 @@ export class RecoverySteps {
         await this.note(name, 'done');
         return result;
       } catch (error) {
-        if (isCancelled(error) || GATE.includes(failureOf(error).code)) throw error;
+        if (isCancelled(error) || REFUSED_BY_HOST.includes(failureOf(error).code)) throw error;
         await this.note(name, `failed: ${sentence(error)}`);
         // Another backup is another plan. Once open for writes, it is the fresh backup that is damaged.
         if (failureOf(error).code === DAMAGED && !this.isOpenForWrites) throw error;
@@ -108,7 +108,7 @@ export class RecoverySteps {
     return decision;
   }
 
-  /** Tells people that one of them is waited for, and waits. Their time is shown apart from the recovery's own. */
+  /** Notifies people that a decision is waited for, and waits. Their time is shown apart from the recovery's own. */
   private async askPeople<T>(facts: NoticeFacts, decide: () => Promise<T>): Promise<T> {
     const before = Date.now();
     try {

@@ -1,10 +1,10 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import { inspect } from '../../../src/client/inspect.js';
+import { runInspection } from '../../../src/client/inspect.js';
 import { connectTemporal, resolveTemporal } from '../../../src/client/connect.js';
 import type { TemporalSession } from '../../../src/client/connect.js';
 import { approve, recoveryOf, waitingPlan } from '../../../src/client/decide.js';
 import { follow } from '../../../src/client/follow-operation.js';
-import { missingSearchAttributes, registerSearchAttributes } from '../../../src/client/search-attributes.js';
+import { missingSearchAttributes, registerMissingSearchAttributes } from '../../../src/client/search-attributes.js';
 import { startBackup, startRecovery } from '../../../src/client/start.js';
 import { statusOf } from '../../../src/client/status.js';
 import { listRunningOperations } from '../../../src/client/running-operations.js';
@@ -66,7 +66,7 @@ describe('finding the Temporal server: flag > environment > reprise.yml > repris
 
 describe('without a worker', () => {
   it('a question fails with the queue that nobody polls, and leaves no work behind', async () => {
-    await expect(inspect<'backups'>(session, { kind: 'backups' })).rejects.toMatchObject({
+    await expect(runInspection<'backups'>(session, { kind: 'backups' })).rejects.toMatchObject({
       code: 'host-without-worker',
       message: expect.stringContaining('reprise'),
     });
@@ -160,12 +160,12 @@ describe('starting and following', () => {
 
 it('search attributes that are there are left alone; a namespace without them gets them', async () => {
   expect(await missingSearchAttributes(session)).toEqual([]);
-  expect(await registerSearchAttributes(session)).toEqual({ missing: [] });
+  expect(await registerMissingSearchAttributes(session)).toEqual({ missing: [] });
   await session.connection.operatorService.removeSearchAttributes({
     namespace: 'default',
     searchAttributes: ['RepriseKind'],
   });
   while ((await missingSearchAttributes(session)).length === 0);
   expect(await missingSearchAttributes(session)).toEqual(['RepriseKind']);
-  expect(await registerSearchAttributes(session)).toEqual({ missing: [] });
+  expect(await registerMissingSearchAttributes(session)).toEqual({ missing: [] });
 });

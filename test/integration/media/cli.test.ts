@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import type { MediaPlan } from '../../../src/domain/media/media.js';
 import type { MediaTask } from '../../../src/domain/operation/orders.js';
-import { inspect } from '../../../src/client/inspect.js';
+import { runInspection } from '../../../src/client/inspect.js';
 import { approve as approvePlan } from '../../../src/client/decide.js';
 import { startMedia } from '../../../src/client/start.js';
 import type { StatusView } from '../../../src/client/status.js';
@@ -72,7 +72,7 @@ describe('K3: media on the command line', () => {
   const run = async (media: string, task: MediaTask): Promise<MediaOutput> =>
     site.result(await startMedia(site.session, { cluster: 'mairie', requester: 'test', order: { media, task } }));
   const planned = (media: string, task: MediaTask) =>
-    inspect<'media-plan'>(site.session, {
+    runInspection<'media-plan'>(site.session, {
       kind: 'media-plan',
       cluster: 'mairie',
       operationId: 'look',

@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import { inspect } from '../../../src/client/inspect.js';
+import { runInspection } from '../../../src/client/inspect.js';
 import { applyWatches } from '../../../src/client/schedules/apply-watches.js';
 import { loadConfig } from '../../../src/config/load.js';
 import type { Config } from '../../../src/domain/config.js';
@@ -30,7 +30,7 @@ async function received(): Promise<void> {
   ).rows as { now: string }[];
   await site.query("SELECT pg_logical_emit_message(true, 'test', 'something to receive')");
   await site.waitFor(async () => {
-    const { windows } = await inspect<'wal'>(site.session, { kind: 'wal', cluster: 'mairie' });
+    const { windows } = await runInspection<'wal'>(site.session, { kind: 'wal', cluster: 'mairie' });
     return (windows.find(({ policy }) => policy === 'base')?.newest ?? '') >= now;
   }, 'the WAL is in the repository');
 }

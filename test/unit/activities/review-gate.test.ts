@@ -116,7 +116,7 @@ describe('the gate of the host', () => {
     expect(await approve(plan, 'ops')).toMatchObject({ accepted: false, code: 'approval-used' });
   });
 
-  it('F8, F33: a recovery taken up ends an older one that was terminated: resumed, it would put aside what was recovered since', async () => {
+  it('F8, F33: a recovery that is used ends an older one that was terminated: resumed, it would move away what was recovered since', async () => {
     const { session, step, approved } = await site();
     const [older, newer] = [await approved('op-1'), await approved('op-2')];
     await authorize(session, step(older));
@@ -226,7 +226,7 @@ describe('the gate of the host', () => {
     await authorize(session, step(again));
   });
 
-  it('F8, F33: taken up long ago and never begun, a plan is approved anew: its workflow may be resumed by a Reset', async () => {
+  it('F8, F33: a plan used long ago, of which no step was begun, needs a new approval: its workflow may be resumed by a Reset', async () => {
     const { root, session, approved } = await site();
     const made = await approved('op-1');
     await expect(requireRecentUse(session, made)).rejects.toMatchObject({ code: 'plan-expired' });

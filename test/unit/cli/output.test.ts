@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { parse } from 'yaml';
 import { facts, instant, table } from '../../../src/cli/terminal/tables.js';
-import { formatFromArgv, printResult, printStreamed } from '../../../src/cli/terminal/output.js';
+import { formatFromArgv, printResult } from '../../../src/cli/terminal/output.js';
 import { progressLine } from '../../../src/cli/terminal/progress.js';
 import type { Terminal } from '../../../src/cli/terminal/terminal.js';
 import type { StatusView } from '../../../src/client/status.js';
@@ -32,8 +32,8 @@ describe('results on stdout', () => {
 
   it('of a stream are one JSON document a line', async () => {
     const stream = recorder();
-    await printStreamed(stream.terminal, 'json', { a: 1 }, () => '');
-    await printStreamed(stream.terminal, 'json', { a: 2 }, () => '');
+    await printResult(stream.terminal, 'json', { a: 1 }, () => '', { stream: true });
+    await printResult(stream.terminal, 'json', { a: 2 }, () => '', { stream: true });
     expect(
       stream
         .out()

@@ -26,15 +26,15 @@ function loadedAtStart(file: string, seen = new Set<string>()): Set<string> {
   return seen;
 }
 
-it('the command line starts with nothing heavy: no Temporal client, no schema, no other room', () => {
+it('the command line starts with nothing heavy: no Temporal client, no schema, no other folder', () => {
   const loaded = [...loadedAtStart(main)];
   expect(loaded.filter((name) => name.startsWith(source)).every((file) => existsSync(file))).toBe(true);
   const packages = loaded.filter((name) => !name.startsWith('/') && !name.startsWith('node:'));
   expect(packages).toEqual(['commander']);
-  const rooms = new Set(
+  const folders = new Set(
     loaded.filter((name) => name.startsWith(source)).map((file) => file.slice(source.length).split('/')[0]),
   );
-  expect([...rooms].sort()).toEqual(['cli', 'client', 'compose.ts', 'domain', 'main.ts']);
+  expect([...folders].sort()).toEqual(['cli', 'client', 'compose.ts', 'domain', 'main.ts']);
 });
 
 /** The launcher with a Node that calls itself `version`. */

@@ -37,6 +37,14 @@ describe('what is accepted and does nothing is said to do nothing', () => {
       ),
       'reprise.yml:6:14: the hook stop-applications never runs',
     ],
+    [
+      'a hook with the host of another machine',
+      with_(
+        'databases:',
+        'host: db1\n    hooks: { stop-applications: { argv: [x], host: db2 }, start-applications: { argv: [y], host: db1 } }\n    databases:',
+      ) + 'hosts: { db1: {}, db2: {} }\nrepositories: { local: { type: directory, path: backups, host: db1 } }\n',
+      'reprise.yml:7:46: host of the hook stop-applications has no effect: hooks run on the host that is recovered, here db1',
+    ],
   ])('%s', (_, text, warning) => {
     expect(warned(text)).toEqual([warning]);
   });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { mix, services, states } from '../../../src/demo/data/appointments.js';
+import { mix, municipalServices, states } from '../../../src/demo/data/appointments.js';
 import { initialContents } from '../../../src/demo/data/initial.js';
 import { tables } from '../../../src/demo/data/schema.js';
 
@@ -19,7 +19,7 @@ describe('contents of the demo', () => {
     const { rows } = await initialContents(5000);
     const communes = new Set(rows.get(tables.communes)?.map(([code]) => code));
     const departements = new Set(rows.get(tables.departements)?.map(([code]) => code));
-    const known = new Set(services.map(([id]) => id));
+    const known = new Set(municipalServices.map(([id]) => id));
     const appointments = rows.get(tables.appointments) ?? [];
     expect(
       appointments.filter(([, commune, service]) => !communes.has(commune ?? '') || !known.has(service ?? '')),

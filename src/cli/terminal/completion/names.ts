@@ -29,14 +29,14 @@ const lookups: Readonly<Record<NameKind, (cli: Cli) => Promise<readonly string[]
   ],
   backup: (cli) =>
     cli.withTemporal(async (session) => {
-      const [{ hasPoller }, { inspect }, { CONTROL_QUEUE }] = await Promise.all([
+      const [{ hasPoller }, { runInspection }, { CONTROL_QUEUE }] = await Promise.all([
         import('../../../client/pollers.js'),
         import('../../../client/inspect.js'),
         import('../../../domain/operation/names.js'),
       ]);
       // Without a worker a question would stay open after us.
       if (!(await hasPoller(session, CONTROL_QUEUE, 'workflow'))) return [];
-      return (await inspect<'backups'>(session, { kind: 'backups' })).backups.map(({ id }) => id);
+      return (await runInspection<'backups'>(session, { kind: 'backups' })).backups.map(({ id }) => id);
     }),
   workflow: (cli) =>
     cli.withTemporal(async (session) => {

@@ -6,7 +6,7 @@ import { tempDir } from '../../helpers/temp.js';
 
 /** Runs the committed rules over a small src/ of our own; returns the names of the rules it breaks. */
 async function broken(files: Record<string, string>): Promise<string[]> {
-  const root = await tempDir('rooms');
+  const root = await tempDir('import-rules');
   await symlink(resolve('node_modules'), join(root, 'node_modules'));
   const written = {
     'package.json': '{"type":"module","dependencies":{"execa":"*","pg":"*","zod":"*"}}',
@@ -27,7 +27,7 @@ async function broken(files: Record<string, string>): Promise<string[]> {
   return [...new Set(summary.violations.map(({ rule }) => rule.name))].sort();
 }
 
-test('an import through an open door passes', async () => {
+test('an import that the table allows passes', async () => {
   const rules = await broken({
     'src/domain/plan.ts': 'export const plan = 1;',
     'src/activities/copy.ts': "import { plan } from '../domain/plan.js'; export interface Copy { run(): typeof plan }",
@@ -81,7 +81,7 @@ test('a workflow that loads an activity or Node is caught', async () => {
   expect(rules).toEqual(['workflows-are-deterministic', 'workflows-knows-activities-as-types']);
 });
 
-test('impure domain, a program started elsewhere, an unknown room and a cycle are caught', async () => {
+test('impure domain, a program started elsewhere, an unknown folder and a cycle are caught', async () => {
   const rules = await broken({
     'src/domain/a.ts': "import './b.js'; import 'node:os';",
     'src/domain/b.ts': "import './a.js';",
@@ -92,9 +92,9 @@ test('impure domain, a program started elsewhere, an unknown room and a cycle ar
   });
   expect(rules).toEqual([
     'domain-is-pure',
-    'known-rooms-only',
+    'known-folders-only',
     'no-cycles',
     'only-process-starts-programs',
-    'records-stays-in-its-room',
+    'records-imports-only-what-it-may',
   ]);
 });

@@ -1,8 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import { RepriseError } from '../domain/errors.js';
 
-/** Certificates of a `ca_file`, PEM; undefined where none is named. Throws `config-invalid` where it cannot be read. */
-export async function authorities(file: string | undefined): Promise<string | undefined> {
+/**
+ * The certificates of a `ca_file`, PEM; undefined where the config names none.
+ * @throws RepriseError `config-invalid` with this hint, where the file cannot be read
+ */
+export async function readCertificates(file: string | undefined, hint: string): Promise<string | undefined> {
   if (file === undefined) return undefined;
   try {
     return await readFile(file, 'utf8');
@@ -10,7 +13,7 @@ export async function authorities(file: string | undefined): Promise<string | un
     throw new RepriseError(
       'config-invalid',
       `the certificates in ${file} cannot be read: ${(error as NodeJS.ErrnoException).code ?? 'unreadable'}`,
-      'check ca_file of the notifier',
+      hint,
     );
   }
 }

@@ -1,22 +1,22 @@
 import { ActivityFailure, ApplicationFailure, continueAsNew, sleep, workflowInfo } from '@temporalio/workflow';
-import type { ArchiveInput } from './api.js';
-import { controlActivities, receiveActivities } from './operation/activity-proxies.js';
-import { Notifications, failureNotice } from './operation/notifications.js';
-import { OperationStatus, runOperation, failureOf, isCancelled, sentence } from './operation/operation-status.js';
+import type { ArchiveInput } from '../api.js';
+import { controlActivities, receiveActivities } from '../operation/activity-proxies.js';
+import { Notifications, failureNotice } from '../operation/notifications.js';
+import { OperationStatus, runOperation, failureOf, isCancelled, sentence } from '../operation/operation-status.js';
 
-/** Pause after a failure that no retry mends, such as a missing privilege: somebody may have mended it. */
-const PAUSE = '1m';
+/** Pause after a failure that no retry removes, such as a missing privilege: a person may have corrected it. */
+const RETRY_AFTER = '1m';
 
 /**
  * Keeps the WAL of one policy being received, for ever: the activity stays on the host, beside a program that outlives
  * it. It ends only by a cancellation, which ends the program too. People are told of a failure once, until it is over.
  */
-export async function archive(input: ArchiveInput): Promise<void> {
+export async function receiveWal(input: ArchiveInput): Promise<void> {
   const status = new OperationStatus('archive', input.cluster);
-  return runOperation(status, () => new Archive(input, status).run());
+  return runOperation(status, () => new WalReceiving(input, status).run());
 }
 
-class Archive {
+class WalReceiving {
   private told: boolean;
   private trouble: string;
   private readonly notifications: Notifications;
@@ -27,7 +27,7 @@ class Archive {
   ) {
     const { cluster } = input;
     const { workflowId, runId } = workflowInfo();
-    // Each run's own: what an earlier run told is another message.
+    // With the run's id, so that messages of this run are not taken for those of an earlier one.
     this.notifications = new Notifications({ cluster, operationId: `${workflowId}@${runId}`, workflowId });
     this.told = input.told === true;
     this.trouble = `WAL of ${cluster} waits on its host`;
@@ -37,7 +37,7 @@ class Archive {
     const { cluster, policy } = this.input;
     for (;;) {
       if (workflowInfo().continueAsNewSuggested)
-        await continueAsNew<typeof archive>({ cluster, policy, ...(this.told ? { told: true } : {}) });
+        await continueAsNew<typeof receiveWal>({ cluster, policy, ...(this.told ? { told: true } : {}) });
       const details = this.told ? this.trouble : `WAL of ${cluster} is received for policy ${policy}`;
       this.status.show('running', null, details);
       try {
@@ -71,8 +71,8 @@ class Archive {
       this.told = true;
       await this.notifications.notify(failureNotice('WAL', policy, failure, new Date()));
     }
-    // What waits on the host is looked after at once, beside the program that goes on there.
-    await sleep(isFinal && failure.code !== 'wal-not-archived' ? PAUSE : '1s', {
+    // WAL that waits on the host is tried again at once; the receiving program is still running there.
+    await sleep(isFinal && failure.code !== 'wal-not-archived' ? RETRY_AFTER : '1s', {
       summary: 'receiving was interrupted; it starts again',
     });
   }

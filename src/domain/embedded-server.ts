@@ -1,0 +1,19 @@
+/** Results of `reprise up` and `reprise down`: they start and stop the embedded Temporal server and its worker. */
+export type UpState = 'started' | 'running' | 'restarted' | 'would-start';
+
+export interface UpResult {
+  readonly address: string;
+  readonly namespace: string;
+  readonly webUi: string;
+  readonly temporal: { readonly pid: number | null; readonly state: UpState };
+  readonly worker: { readonly pid: number | null; readonly state: UpState };
+  readonly stateDir: string;
+  readonly logs: readonly string[];
+}
+
+export type DownState = 'stopped' | 'not-running' | 'would-stop';
+
+export interface DownResult {
+  readonly temporal: DownState;
+  readonly worker: DownState;
+}
