@@ -46,8 +46,8 @@ export async function requireHere(deps: HostDependencies, name: string, cluster:
   if (found?.isDirectory()) return;
   throw new RepriseError(
     'path-refused',
-    `repository ${name} is a directory of host ${host}, and host ${deps.host} finds nothing of ${cluster} in ${path}`,
-    `mount it on ${deps.host} at the same path, or name a repository that both hosts reach (S3) for the catalogue and the policy`,
+    `repository ${name} is a directory of host ${host}, and host ${deps.host} finds no files of ${cluster} in ${path}`,
+    `mount it on ${deps.host} at the same path, or use a repository that both hosts can reach (S3) for the catalogue and the policy`,
   );
 }
 

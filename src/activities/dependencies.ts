@@ -1,6 +1,5 @@
 import type { CheckKind } from '../checks/check.js';
-import type { Config, RepositoryConfig, SecretReference } from '../domain/config.js';
-import type { DescribedStorage } from '../domain/config.js';
+import type { Config, RepositoryConfig, SecretReference, DescribedStorage } from '../domain/config.js';
 import type { Finding } from '../domain/findings.js';
 import type { Engine } from '../engines/engine.js';
 import type { NotifierKind } from '../notifiers/notifier.js';

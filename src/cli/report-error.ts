@@ -42,8 +42,7 @@ function asText(terminal: Terminal, { code, message, hint }: RepriseError): stri
 /** Every error ends in a next step, also one whose author gave none. */
 function nextStep(code: RepriseError['code']): string {
   if (errorTable[code].exit === 4) return 'correct the file, then run `reprise config check`';
-  if (code === 'not-found')
-    return 'list what there is: `reprise backup list`, `reprise cluster list`, `reprise status`';
+  if (code === 'not-found') return 'list what exists: `reprise backup list`, `reprise cluster list`, `reprise status`';
   return errorTable[code].retryable
     ? 'try again; `reprise doctor` says what is wrong on this machine'
     : 'see `reprise doctor` and `reprise status`';
@@ -54,7 +53,7 @@ function fromCommander(error: CommanderError): RepriseError {
   const [head = '', ...rest] = error.message.replace(/^error: /, '').split('\n');
   const suggestion = rest.map((line) => line.trim().replace(/^\(|\)$/g, '')).find((line) => line !== '');
   const command = (error as { command?: string }).command ?? 'reprise';
-  const help = `\`${command} --help\` shows what it takes`;
+  const help = `see \`${command} --help\``;
   const hint = suggestion === undefined ? help : `${suggestion.charAt(0).toLowerCase()}${suggestion.slice(1)} ${help}`;
   const message = error.code === 'commander.help' ? `${command} needs a command` : head;
   return new RepriseError('usage', message, hint);

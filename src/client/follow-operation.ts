@@ -81,13 +81,13 @@ async function showStatus(
 
 /** Rejects when the time is over or a person interrupts. */
 function stopped(workflowId: string, options: FollowOptions, stop: AbortSignal): Promise<never> {
-  const back = `the operation goes on; follow it again: \`${options.followCommand ?? `reprise watch ${workflowId}`}\``;
+  const back = `the operation continues; follow it again: \`${options.followCommand ?? `reprise watch ${workflowId}`}\``;
   return new Promise<never>((_, reject) => {
     const timer =
       options.timeoutMs === undefined
         ? undefined
         : setTimeout(
-            () => reject(new RepriseError('timeout', `${workflowId} is not done after --timeout`, back)),
+            () => reject(new RepriseError('timeout', `${workflowId} did not end within --timeout`, back)),
             options.timeoutMs,
           );
     const interrupt = (): void => reject(new RepriseError('interrupted', `stopped watching ${workflowId}`, back));

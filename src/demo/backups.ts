@@ -30,7 +30,7 @@ export async function backUp(
     if (backups.length === 0 || unproven.length > 0) {
       throw new RepriseError(
         'check-failed',
-        `policy ${policy} gave no proven backup${skipped ? `: ${skipped.reason}` : ''}`,
+        `policy ${policy} gave no verified backup${skipped ? `: ${skipped.reason}` : ''}`,
         `See ${webUiLink(session.settings, work.workflowId)}.`,
       );
     }

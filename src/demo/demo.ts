@@ -91,7 +91,7 @@ async function play(options: DemoOptions, narrator: Narrator, owned: Owned, sign
       startServers(scratch, config, owned),
     ),
     narrator.timed(
-      `a PostgreSQL cluster of its own on port ${scratch.connection.port}, database mairie filled`,
+      `a separate PostgreSQL cluster on port ${scratch.connection.port}, database mairie filled`,
       async () => {
         await createCluster(scratch);
         await fillCluster(scratch, initial);
@@ -124,10 +124,10 @@ async function play(options: DemoOptions, narrator: Narrator, owned: Owned, sign
       reports: reportDirectory(options.dir),
     };
     const passes: PassResult[] = [];
-    narrator.chapter('First pass: business goes on, then the data files are lost; pg_wal is still readable');
+    narrator.chapter('First pass: a client writes, then the data files are lost; pg_wal is still readable');
     const first = await runPass(stage, 'data-files', passes);
     passes.push(first);
-    narrator.chapter('Second pass: business goes on, then the whole directory is lost, its WAL too');
+    narrator.chapter('Second pass: a client writes, then the whole directory is lost, its WAL too');
     passes.push(await runPass(stage, 'whole-directory', passes));
     return {
       ...first,

@@ -133,7 +133,7 @@ async function portsFor(config: Config, before: EmbeddedRecord | null): Promise<
       throw new RepriseError(
         'conflict',
         `port ${port} of the config's temporal.address is taken`,
-        `a Temporal server may run there already: then \`reprise worker\` is enough; else see who has it: ss -ltnp 'sport = :${port}'`,
+        `a Temporal server may run there already: then \`reprise worker\` is enough; else see which program uses it: ss -ltnp 'sport = :${port}'`,
       );
     }
     return { port: Number(port), uiPort: await uiPortFor(config) };

@@ -1,7 +1,6 @@
 /** What an engine does with backups: makes, lists, verifies, adopts, holds and removes them. */
 import type { Backup, BackupType, ListedBackup, TableCount } from '../domain/backup/backup.js';
-import type { HostConfig, PolicyConfig } from '../domain/config.js';
-import type { DescribedStorage } from '../domain/config.js';
+import type { HostConfig, PolicyConfig, DescribedStorage } from '../domain/config.js';
 import type { ReadableStorage } from '../storage/storage.js';
 import type { EngineContext, ReadContext } from './context.js';
 

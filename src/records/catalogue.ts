@@ -64,7 +64,7 @@ export function openCatalogue(storage: WritableStorage, cluster: string): Catalo
     throw new RepriseError(
       'conflict',
       `the record ${record.id} could not be added: other writers were faster ${mostTries} times`,
-      'see who else writes to this catalogue, then try again',
+      'find out which other program writes to this catalogue, then try again',
     );
   }
 

@@ -65,7 +65,7 @@ export function createSequence(storage: ReadableStorage, cluster: string): { ref
       if (isRepriseError(error) && error.code === 'object-cold')
         return {
           key: recordKey(cluster, seq),
-          reason: 'it is in a cold class',
+          reason: 'it is in an archive class',
           hint: error.hint,
         };
       throw error;

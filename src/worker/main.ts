@@ -119,7 +119,7 @@ async function connect({ address, connection }: WorkerSettings['temporal']): Pro
     throw new RepriseError(
       'temporal-unreachable',
       `no Temporal server answers at ${address}`,
-      'start one with `reprise up`, or point TEMPORAL_ADDRESS at the one that runs',
+      'start one with `reprise up`, or set TEMPORAL_ADDRESS to the one that is running',
       {
         reason: error instanceof Error ? error.message : String(error),
       },

@@ -112,7 +112,7 @@ describe('what takes a hook back', () => {
     await failureOfWorkflow(recovery.seen.workflow);
     expect(recovery.seen.journal).toContainEqual(expect.stringMatching(/^thaw-applications: failed: undo of stop-/));
     expect(recovery.seen.journal.at(-1)).toContain(
-      'Hook "stop-applications" was not undone, because that failed: check the data, then do yourself what hook "thaw-applications" does.',
+      'Hook "stop-applications" was not undone, because that failed: check the data, then do by hand what hook "thaw-applications" does.',
     );
   });
 });

@@ -62,7 +62,7 @@ async function weigh(clusterContext: ClusterContext, step: PlannedStep, decision
       accepted: false,
       missing: 0,
       code: 'approval-refused',
-      reason: `plan ${plan.digest.slice(0, 12)} recovers media to the same instant: another target needs another plan`,
+      reason: `plan ${plan.digest.slice(0, 12)} recovers media to the same point in time: for another target, make another plan`,
       hint: `reject, then: reprise recover ${step.cluster} --to TIME --with-media ${plan.binding.media.name}`,
     };
   }

@@ -200,7 +200,7 @@ function policiesFor(
     if (from === undefined || takesFiles(policy)) return [policy];
     throw new RepriseError(
       'capability-missing',
-      `policy ${named} (${policy.engine}) takes over no files`,
+      `policy ${named} (${policy.engine}) cannot adopt files`,
       'name a policy of an engine that dumps databases: --policy',
     );
   }
@@ -213,12 +213,12 @@ function policiesFor(
   if (only === undefined)
     throw new RepriseError(
       'capability-missing',
-      `cluster ${clusterContext.cluster.name} has no policy that takes over files`,
+      `cluster ${clusterContext.cluster.name} has no policy that can adopt files`,
       'add one: backups: { nightly-dump: { engine: logical } }',
     );
   throw new RepriseError(
     'usage',
-    `cluster ${clusterContext.cluster.name} has several policies that take over files`,
+    `cluster ${clusterContext.cluster.name} has several policies that can adopt files`,
     `name one: --policy ${[only, ...others].map(({ name }) => name).join(' | ')}`,
   );
 }
@@ -228,7 +228,7 @@ function adoptionOf(clusterContext: ClusterContext, policy: PolicyConfig): Adopt
   if (adoption) return adoption;
   throw new RepriseError(
     'capability-missing',
-    `engine ${policy.engine} takes over no backups of others`,
+    `engine ${policy.engine} cannot adopt backups of other programs`,
     'take a backup with it: reprise backup run',
   );
 }

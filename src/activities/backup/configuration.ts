@@ -24,7 +24,7 @@ const keyOf = ({ cluster, name }: PolicyConfig, label: string, encrypted: boolea
 
 /**
  * Captures the configuration that is outside the data directory and so in no physical backup: encrypted as the policy
- * says, else with its secrets masked. A backup is worth more than this: what fails is told with the backup, and no more.
+ * says, else with its secrets masked. A failure does not fail the backup: it is recorded with it.
  */
 export async function withConfiguration(
   clusterContext: ClusterContext,
@@ -104,9 +104,9 @@ export async function removeConfiguration(
 }
 
 /**
- * Lays the captured configuration beside the restored data, and puts back what the plan says is gone. What cannot be
- * read keeps nobody from recovering: the journal says why, and a server that needs it says what it misses.
- * @throws RepriseError `privilege-missing` where a file has to be put back by somebody else
+ * Extracts the captured configuration beside the restored data, and puts back the files that the plan says are missing. Where
+ * it cannot be read, the recovery goes on: the journal says why.
+ * @throws RepriseError `privilege-missing` where this worker may not write a missing file
  */
 export async function restoreConfiguration(work: AuthorizedStep, step: PlannedStep, backup: Backup): Promise<void> {
   const { clusterContext, dataDir, plan, inPlace } = work;
@@ -129,22 +129,22 @@ export async function restoreConfiguration(work: AuthorizedStep, step: PlannedSt
     return null;
   });
   if (captured === null) return;
-  const aside = configurationDir(dataDir, step.operationId);
+  const extractedDir = configurationDir(dataDir, step.operationId);
   const kept = {
     keptId: `${step.operationId}/configuration`,
     what: `configuration captured with ${backup.id}`,
-    where: aside,
+    where: extractedDir,
     sizeBytes: null,
     host: clusterContext.deps.host,
   };
   await record(clusterContext, step, 'kept/configuration', { kind: 'kept', ...kept });
-  await extractFiles(captured.files, aside, clusterContext.user);
+  await extractFiles(captured.files, extractedDir, clusterContext.user);
   if (plan.binding.targetHost !== plan.binding.sourceHost)
     await copyAccessRules(dataDir, captured, clusterContext.user);
   const gone = plan.binding.putsBack ?? [];
   await restoreMissingFiles(
     captured.files.filter(({ path }) => gone.includes(path)),
-    aside,
+    extractedDir,
     clusterContext.user,
   );
   if (inPlace && (clusterContext.cluster.service?.kind ?? 'pg_ctl') === 'pg_ctl')
@@ -155,9 +155,9 @@ export async function restoreConfiguration(work: AuthorizedStep, step: PlannedSt
       : '';
   const done =
     gone.length > 0
-      ? `, and ${gone.join(', ')} put back because they were missing`
+      ? `, and ${gone.join(', ')} restored because they were missing`
       : '; files that are in place were not changed';
-  await note('restored', `the configuration captured with the backup is in ${aside}${done}${masked}`);
+  await note('restored', `the configuration captured with the backup is in ${extractedDir}${done}${masked}`);
 }
 
 /**
@@ -173,8 +173,8 @@ export async function loadConfiguration(
   const changed = (what: string) =>
     new RepriseError(
       'backup-corrupt',
-      `${key} is not what was captured: ${what}`,
-      'compare it with the configuration of another backup, and copy by hand what is right',
+      `${key} differs from what was captured: ${what}`,
+      'compare it with the configuration of another backup, and copy the correct files by hand',
     );
   if (sha256 !== undefined && sha256Hex(stored) !== sha256) throw changed('its SHA-256 is not the recorded one');
   const found = JSON.parse(

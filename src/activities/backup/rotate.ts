@@ -29,7 +29,7 @@ import type { HostDependencies } from '../dependencies.js';
 import { removeConfiguration } from './configuration.js';
 
 const JOBS_KEPT_MS = 30 * 24 * 3600 * 1000;
-/** An upload of a big cluster may touch nothing of it for days. */
+/** The upload of a big backup may not touch its scratch files for days. */
 const LEFTOVERS_KEPT_MS = 7 * 24 * 3600 * 1000;
 
 export function rotatingActivities(deps: HostDependencies): Pick<HostActivities, 'rotateBackups'> {
@@ -47,7 +47,7 @@ export function rotatingActivities(deps: HostDependencies): Pick<HostActivities,
   };
 }
 
-/** What retention keeps and lets go, with reasons; reads only. */
+/** What retention keeps and what it removes, with reasons; reads only. */
 export async function planRotation(
   clusterContext: ClusterContext,
   policyName: string,
@@ -61,13 +61,13 @@ export async function planRotation(
   const pinned = (await clusterContext.catalogue.state()).pinnedBackups();
   const request = { backups, retention: policy.retention, now: new Date(), aheadMs, pinned };
   const plan = planRetention(request);
-  // Asked of those that would go only: an object lock costs a request a file.
-  const goes = backups.filter(({ id }) => plan.remove.some((one) => one.id === id));
-  const locked = await objectLocks(clusterContext, policy, goes, run);
+  // Asked only for backups that would be removed: an object lock costs a request for each file.
+  const removable = backups.filter(({ id }) => plan.remove.some((one) => one.id === id));
+  const locked = await objectLocks(clusterContext, policy, removable, run);
   return { backups, ...(locked.size === 0 ? plan : planRetention({ ...request, locked })) };
 }
 
-/** Removes what retention lets go; each backup is looked at again right before it goes. */
+/** Removes what retention does not keep; pins and holds are checked again right before each removal. */
 async function rotate(
   clusterContext: ClusterContext,
   step: OrderedStep<RotationOrder>,
@@ -76,62 +76,62 @@ async function rotate(
 ): Promise<RotateOutput> {
   const { backups, keep, remove, refused } = await planRotation(clusterContext, step.order.policy, run, aheadMs);
 
-  const { done, halfway } = await earlierRemovals(clusterContext, step, backups);
-  const goes = [...halfway, ...(refused ? [] : remove)];
+  const { done, begun } = await earlierRemovals(clusterContext, step, backups);
+  const toRemove = [...begun, ...(refused ? [] : remove)];
   const removed = done.map(({ id }) => id);
   const output = {
-    keep: keep.filter(({ id }) => !halfway.some((one) => one.id === id)),
-    remove: [...done, ...goes],
+    keep: keep.filter(({ id }) => !begun.some((one) => one.id === id)),
+    remove: [...done, ...toRemove],
     removed,
     refused,
   };
-  if (goes.length === 0) return output;
+  if (toRemove.length === 0) return output;
 
   const policy = policyOf(clusterContext, step.order.policy);
   const engine = engineFor(clusterContext, policy);
   const context = await engineContext(clusterContext, policy, run, step.operationId, []);
-  const doomed = goes
+  const selected = toRemove
     .map(({ id }) => backups.find((backup) => backup.id === id))
     .filter((backup) => backup !== undefined);
   const needed = () => stillNeeded(clusterContext, backups);
   const plan = await engine.planRemoval(
     context,
-    doomed.map(({ label }) => label),
+    selected.map(({ label }) => label),
     needed,
   );
-  const unexpected = plan.labels.filter((label) => !doomed.some((backup) => backup.label === label));
+  const unexpected = plan.labels.filter((label) => !selected.some((backup) => backup.label === label));
   if (unexpected.length > 0) {
     throw new RepriseError(
       'rotation-refused',
-      `removing ${doomed.map(({ id }) => id).join(', ')} would also remove ${unexpected.join(', ')}`,
+      `removing ${selected.map(({ id }) => id).join(', ')} would also remove ${unexpected.join(', ')}`,
       'keep them all, or release the backup that needs the chain',
     );
   }
   const { stateDir } = clusterContext.host;
-  const ordered = dependantsFirst(doomed);
+  const ordered = dependantsFirst(selected);
   for (const batch of engine.capabilities.removesTogether ? [ordered] : ordered.map((backup) => [backup])) {
-    const going = await withHostLock(
+    const removedNow = await withHostLock(
       stateDir,
       `policy-${clusterContext.cluster.name}-${policy.name}`,
       'exclusive',
       async () => {
-        // Looked at again right before: a recovery may have pinned one since the plan, or a person held it.
+        // Checked again right before: since the plan a recovery may have pinned one, or a person may hold it.
         const { labels } = await needed();
-        const free = batch
+        const unpinned = batch
           .filter(({ label }) => !labels.has(label))
-          .map((backup) => ({ backup, reason: goes.find(({ id }) => id === backup.id)?.reason ?? 'retention' }));
-        for (const { backup, reason } of free)
-          await openHostState(stateDir).recordDone(step.operationId, removalOf(backup.id), { reason });
-        if (free.length > 0)
+          .map((backup) => ({ backup, reason: toRemove.find(({ id }) => id === backup.id)?.reason ?? 'retention' }));
+        for (const { backup, reason } of unpinned)
+          await openHostState(stateDir).recordDone(step.operationId, removalStepName(backup.id), { reason });
+        if (unpinned.length > 0)
           await engine.remove(
             context,
-            free.map(({ backup }) => backup.label),
+            unpinned.map(({ backup }) => backup.label),
             needed,
           );
-        return free;
+        return unpinned;
       },
     );
-    for (const { backup, reason } of going) {
+    for (const { backup, reason } of removedNow) {
       await removeConfiguration(clusterContext, policy, backup.label);
       await record(clusterContext, step, `removed/${backup.id}`, { kind: 'removed', backupId: backup.id, reason });
       removed.push(backup.id);
@@ -140,26 +140,26 @@ async function rotate(
   return output;
 }
 
-/** Announced before it begins, so that the next attempt tells its own half-done work from a backup that was lost. */
-const removalOf = (backupId: string): string => `removal of ${backupId}`;
+/** Recorded before a removal begins, so that the next attempt can tell a removal that it has to finish from a lost backup. */
+const removalStepName = (backupId: string): string => `removal of ${backupId}`;
 
 /** What earlier attempts of this operation removed, and what they had begun to remove when their worker died. */
 async function earlierRemovals(
   clusterContext: ClusterContext,
   { operationId }: StepInput,
   backups: readonly Backup[],
-): Promise<{ done: readonly RetentionDecision[]; halfway: readonly RetentionDecision[] }> {
+): Promise<{ done: readonly RetentionDecision[]; begun: readonly RetentionDecision[] }> {
   const own = (await clusterContext.catalogue.records()).filter((entry) => entry.operationId === operationId);
   const done = own.flatMap((entry) => (entry.kind === 'removed' ? [{ id: entry.backupId, reason: entry.reason }] : []));
-  const halfway: RetentionDecision[] = [];
+  const begun: RetentionDecision[] = [];
   for (const { id } of backups.filter(({ status }) => status === 'missing')) {
-    const begun = await openHostState(clusterContext.host.stateDir).onceDone<{ reason: string }>(
+    const recorded = await openHostState(clusterContext.host.stateDir).onceDone<{ reason: string }>(
       operationId,
-      removalOf(id),
+      removalStepName(id),
     );
-    if (begun) halfway.push({ id, reason: begun.result.reason });
+    if (recorded) begun.push({ id, reason: recorded.result.reason });
   }
-  return { done, halfway };
+  return { done, begun };
 }
 
 /** Records of jobs, and what an engine left on this host, of operations long over; one that still holds a pin is under way, however old. */

@@ -106,10 +106,10 @@ async function hostsOf(config: Config, question: Inspection, hasWorker: HasWorke
   );
   if (others.length === 0) return [cluster.host];
   const all = [cluster.host, ...others];
-  const living = (await Promise.all(all.map(async (host) => ((await hasWorker(host)) ? [host] : [])))).flat();
+  const running = (await Promise.all(all.map(async (host) => ((await hasWorker(host)) ? [host] : [])))).flat();
   // Jobs are where they run; the records are the same for all.
-  if (question.kind === 'jobs' && living.length > 0) return living;
-  return [living[0] ?? cluster.host];
+  if (question.kind === 'jobs' && running.length > 0) return running;
+  return [running[0] ?? cluster.host];
 }
 
 /** The host that owns a repository; of one that every host reaches, that of a cluster that uses it, because it has the key. */
@@ -122,7 +122,7 @@ function hostOfRepository(config: Config, name: string): string {
   );
   const host = repository.host ?? user?.host ?? Object.keys(config.hosts)[0];
   if (host === undefined)
-    throw new RepriseError('not-found', `no host reaches the repository "${name}"`, 'name one under `hosts`');
+    throw new RepriseError('not-found', `no host can reach the repository "${name}"`, 'name one under `hosts`');
   return host;
 }
 

@@ -113,8 +113,8 @@ function inspectorFor(kind: string): Inspector<Inspection['kind']> {
   if (Object.hasOwn(inspectors, kind)) return inspectors[kind as Inspection['kind']] as Inspector<Inspection['kind']>;
   throw new RepriseError(
     'usage',
-    `this host cannot be asked for "${kind}"`,
-    'use the command line and the worker of one version: reprise doctor says which differ',
+    `the worker of this host does not know the request "${kind}"`,
+    'use the same version for the command line and the worker: reprise doctor shows which differ',
   );
 }
 

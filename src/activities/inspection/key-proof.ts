@@ -56,7 +56,7 @@ export async function proveKey(
   if (!inTime) {
     throw new RepriseError(
       'check-failed',
-      'this is not what was encrypted for that key',
+      'wrong answer: this is not the text that was encrypted for that key',
       `make a new challenge: reprise key prove ${cluster} --policy ${policy} --recipient ${recipient} --challenge FILE`,
     );
   }

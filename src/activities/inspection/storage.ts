@@ -63,8 +63,8 @@ export async function applyStorage(
   if (plan.digest !== confirmed.plan)
     throw new RepriseError(
       'plan-stale',
-      `the settings of ${name} are no longer as the plan showed them: nothing was changed`,
-      `look again: reprise storage plan ${name}`,
+      `the settings of ${name} have changed since the plan: nothing was changed`,
+      `see the new plan: reprise storage plan ${name}`,
     );
   const [refusal, ...more] = plan.refusals;
   if (refusal !== undefined)
@@ -109,7 +109,7 @@ async function nothingToSet(storage: WritableStorage, name: string): Promise<Sto
     there: true,
     settings: [],
     rules: [],
-    notes: [{ level: 'info', text: `a ${storage.kind} has no settings of its own: there is nothing to plan${room}` }],
+    notes: [{ level: 'info', text: `a ${storage.kind} has no settings: there is nothing to plan${room}` }],
   };
 }
 
@@ -184,7 +184,7 @@ export async function storageUsage(deps: HostDependencies, name: string, run: Ac
   const sums = new UsageSums(Object.keys(deps.config.clusters), repository.prices ?? null);
   let done = 0;
   for await (const volume of storage.volumes?.(run.signal) ?? listed(storage)) {
-    if (run.signal.aborted) throw new RepriseError('interrupted', `adding up ${name} was given up`);
+    if (run.signal.aborted) throw new RepriseError('interrupted', `adding up ${name} was cancelled`);
     sums.add(volume);
     done += 1;
     if (done % REPORT_EVERY === 0) run.report({ phase: 'add up', done, unit: 'files' });

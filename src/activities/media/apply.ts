@@ -15,7 +15,7 @@ export interface Approved {
   readonly bounds: MediaBounds;
   /** What is there may be other than the plan found it: all is looked at before any of it is changed. */
   readonly looksFirst: boolean;
-  /** By a look that has just ended and found it as approved. */
+  /** By a scan that has just ended and found the plan unchanged. */
   readonly found?: readonly MediaAction[] | null;
 }
 
@@ -35,7 +35,11 @@ export async function applyApproved(
       run.report({ phase: 'list', done, unit: 'files' }),
     );
   await applyAll(work, {
-    ...{ bounds, concurrency, singleCopyBytes, after: run.cursor, signal: run.signal },
+    bounds,
+    concurrency,
+    singleCopyBytes,
+    after: run.cursor,
+    signal: run.signal,
     found: looksFirst || run.cursor !== undefined ? null : found,
     report: (done, key) => {
       run.keep(key);

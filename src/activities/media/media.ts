@@ -22,7 +22,7 @@ export function mediaActivities(
   deps: HostDependencies,
 ): Pick<HostActivities, 'planMedia' | 'recheckMedia' | 'applyMedia' | 'finishMedia' | 'closeMedia'> {
   // The step that changes follows at once, as a rule on the same worker; on another one, it lists again.
-  let latest: { readonly plan: string; readonly look: MediaScan } | null = null;
+  let latest: { readonly plan: string; readonly scan: MediaScan } | null = null;
   return {
     planMedia: wrapActivity(
       'planMedia',
@@ -55,9 +55,9 @@ export function mediaActivities(
           (await openHostState(clusterContext.host.stateDir).usedBy(request.plan))?.operationId === request.operationId
         )
           return { digest: request.plan };
-        const look = new MediaScan();
-        const { digest } = await makeMediaPlan(clusterContext, request, run, look);
-        if (digest === request.plan) latest = { plan: digest, look };
+        const scan = new MediaScan();
+        const { digest } = await makeMediaPlan(clusterContext, request, run, scan);
+        if (digest === request.plan) latest = { plan: digest, scan };
         return { digest };
       }),
     ),
@@ -66,7 +66,7 @@ export function mediaActivities(
       // What an interrupted attempt left is listed anew, perhaps days later.
       const looksFirst = (await openHostState(clusterContext.host.stateDir).usedBy(step.plan)) !== null;
       const { binding, createdAt } = await authorizePlan(clusterContext, step, isMediaPlan);
-      const found = latest?.plan === step.plan ? latest.look.fresh : null;
+      const found = latest?.plan === step.plan ? latest.scan.fresh : null;
       latest = null;
       await applyApproved(
         clusterContext,
@@ -151,7 +151,9 @@ export function mediaVerifying(deps: HostDependencies): Pick<HostActivities, 've
         const clusterContext = await openClusterContext(deps, step.cluster);
         const media = mediaOf(clusterContext, step.order.media);
         const verdict = await verifyAll(openPlace(clusterContext, media), {
-          ...{ concurrency: media.concurrency, sample: step.order.sample, signal: run.signal },
+          concurrency: media.concurrency,
+          sample: step.order.sample,
+          signal: run.signal,
           report: (done) => run.report({ phase: 'verify', done, unit: 'files' }),
         });
         const text = `media ${media.name}: ${verdict.objects} objects, ${verdict.read} read whole (${verdict.unchecked} without a checksum to compare with), ${verdict.decoded} images decoded, ${verdict.problems} problems`;

@@ -51,7 +51,7 @@ function targetOf({ deps: { config } }: ClusterContext, { cluster }: MediaConfig
     throw new RepriseError(
       'conflict',
       `${name} are media of cluster ${media.cluster}, not of ${cluster}`,
-      `name a place of its own, or an entry under media: with cluster: ${cluster}`,
+      `name a separate place, or an entry under media: with cluster: ${cluster}`,
     );
   if (media) return { repository: media.repository, folder: media.folder };
   const known = [...Object.keys(config.media), ...Object.keys(config.repositories)];
@@ -69,14 +69,14 @@ function targetOf({ deps: { config } }: ClusterContext, { cluster }: MediaConfig
     throw new RepriseError(
       'conflict',
       `repository ${name} holds backups or records: media are never put there`,
-      'name a repository of its own, or an entry under media:',
+      'name a separate repository, or an entry under media:',
     );
   const living = Object.values(config.media).find(({ repository }) => repository === name);
   if (living)
     throw new RepriseError(
       'conflict',
       `repository ${name} holds the media ${living.name} of cluster ${living.cluster}`,
-      'name the entry itself, or a repository that no media live in',
+      'name the entry itself, or a repository without media',
     );
   return { repository: name, folder: '' };
 }

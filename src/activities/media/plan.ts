@@ -27,7 +27,7 @@ export async function makeMediaPlan(
   clusterContext: ClusterContext,
   request: MediaRequest,
   run: Pick<ActivityRun, 'report' | 'signal'>,
-  look?: MediaScan,
+  scan?: MediaScan,
 ): Promise<MediaPlan> {
   const { cluster, deps } = clusterContext;
   const { task } = request.order;
@@ -42,29 +42,36 @@ export async function makeMediaPlan(
     );
   const createdAt = new Date();
   if (task.kind === 'recover' && Date.parse(task.to) > createdAt.getTime())
-    throw new RepriseError('target-invalid', `${task.to} has not come yet`, 'name a time before the damage');
+    throw new RepriseError('target-invalid', `${task.to} is in the future`, 'name a time before the damage');
   if (task.kind === 'recover' && task.into !== undefined && task.later === 'remove') {
     throw new RepriseError(
       'usage',
-      `nothing is removed from ${task.into}: only what was there at ${task.to} is put there`,
-      `leave --later remove out; to make it equal afterwards: reprise media sync NAME --into ${task.into} --delete`,
+      `nothing is removed from ${task.into}: only objects that existed at ${task.to} are copied there`,
+      `omit --later remove; to make both equal afterwards: reprise media sync NAME --into ${task.into} --delete`,
     );
   }
   const named = { media: media.name, task, ...placesOf(clusterContext, media, task) };
   const work = workOf(clusterContext, named);
   const stated = [...(await warningsOf(work)), ...(await forgotten(work, createdAt))];
-  const { counts, changes, cold, samples, ...leftOut } = await countAll(work, run, look);
+  const { counts, changes, cold, samples, ...leftOut } = await countAll(work, run, scan);
   const warnings = [...stated, ...coldWarnings(cold), ...leftOutWarnings(leftOut)];
   if (task.kind === 'sync' && counts.remove.objects > task.maxDelete) {
     throw new RepriseError(
       'confirmation-needed',
-      `the sync would remove ${counts.remove.objects} objects, and ${task.maxDelete} is the most it may`,
+      `the sync would remove ${counts.remove.objects} objects, and at most ${task.maxDelete} are allowed`,
       `look at them with --dry-run and --max-delete ${counts.remove.objects}; is ${media.name} whole?`,
     );
   }
   const binding: MediaBinding = {
-    ...{ action, operationId: request.operationId, cluster: cluster.name, targetHost: deps.host, ...named },
-    ...{ counts: only(counts), changes, configDigest: deps.config.digest, requester: request.requester },
+    action,
+    operationId: request.operationId,
+    cluster: cluster.name,
+    targetHost: deps.host,
+    ...named,
+    counts: only(counts),
+    changes,
+    configDigest: deps.config.digest,
+    requester: request.requester,
   };
   const { right, keep } = counts;
   const approval = policy ? { approvers: policy.approvers, from: mayApprove(policy, request.requester) } : null;
@@ -83,9 +90,9 @@ export async function makeMediaPlan(
 export function countAll(
   work: MediaRun,
   { report, signal }: Pick<ActivityRun, 'report' | 'signal'>,
-  look?: MediaScan,
+  scan?: MediaScan,
 ): Promise<MediaSummary> {
-  return summarise(look ? look.over(actionsOf(work)) : actionsOf(work), (done) => {
+  return summarise(scan ? scan.over(actionsOf(work)) : actionsOf(work), (done) => {
     signal.throwIfAborted();
     report({ phase: 'list', done, unit: 'files' });
   });
@@ -100,15 +107,15 @@ async function warningsOf(work: MediaRun): Promise<readonly string[]> {
   if (work.kind === 'sync')
     return (await keepsVersions(work.into))
       ? []
-      : ['the target keeps no versions: what is overwritten or removed there is gone for good'];
+      : ['the target keeps no versions: objects that are overwritten or removed there cannot be recovered'];
   const source = work.kind === 'restore' ? work.place : work.from;
   const objects = objectsOf(source);
   const state = await objects.versioning();
   if (state === 'off' || (state === 'suspended' && work.kind === 'restore')) {
     throw new RepriseError(
       'capability-missing',
-      `the bucket ${objects.place.bucket} ${state === 'off' ? 'keeps no versions' : 'has its versions suspended: what is written now replaces what is there'}`,
-      'switch versioning on (reprise storage plan shows how); what was lost before is in no version',
+      `the bucket ${objects.place.bucket} ${state === 'off' ? 'keeps no versions' : 'has suspended versioning: a new object replaces the old one'}`,
+      'switch versioning on (reprise storage plan shows how); objects that were lost before have no version',
     );
   }
   const { times, detail } = await timesOf(objects);
@@ -116,13 +123,15 @@ async function warningsOf(work: MediaRun): Promise<readonly string[]> {
     throw new RepriseError(
       'capability-missing',
       `on this server ${detail}`,
-      'bring single objects back by hand, by their version; a server that keeps the times of versions is needed',
+      'restore single objects by hand, by their version; for a recovery the server must keep the times of versions',
     );
   return [
     ...(times === 'written' ? [] : [`whether the server keeps the times of old versions is not known: ${detail}`]),
-    ...(state === 'suspended' ? ['versions are suspended since some time: what was written since then has none'] : []),
+    ...(state === 'suspended'
+      ? ['versioning is suspended: objects that were written since then have no versions']
+      : []),
     ...(work.kind === 'restore-into' && !(await keepsVersions(work.into))
-      ? ['the target keeps no versions: what is overwritten there is gone for good']
+      ? ['the target keeps no versions: objects that are overwritten there cannot be recovered']
       : []),
   ];
 }
@@ -137,8 +146,8 @@ async function forgotten(work: MediaRun, now: Date): Promise<readonly string[]> 
   if (work.kind === 'restore' && work.later === 'remove')
     throw new RepriseError(
       'target-invalid',
-      `${what}, and looks as if it had not been there then`,
-      'leave --later remove out, or name a later time',
+      `${what}; such objects cannot be distinguished from objects that were added later`,
+      'omit --later remove, or name a later time',
     );
   return [what];
 }
@@ -153,7 +162,7 @@ function coldWarnings({ copied, undeleted, first }: MediaSummary['cold']): reado
     );
   }
   return undeleted > 0
-    ? [`${undeleted} objects come back in an archive class: nobody can read them before they are thawed`]
+    ? [`${undeleted} objects are restored in an archive class: they cannot be read before they are thawed`]
     : [];
 }
 
@@ -162,7 +171,7 @@ function leftOutWarnings({ unfit, irregular }: Pick<MediaSummary, 'unfit' | 'irr
   return [
     ...(unfit.objects > 0
       ? [
-          `${unfit.objects} objects are left out, as the target cannot hold their names (the first: ${JSON.stringify(unfit.first)})`,
+          `${unfit.objects} objects are not copied, because the target cannot store their names (the first: ${JSON.stringify(unfit.first)})`,
         ]
       : []),
     ...(irregular.first === null

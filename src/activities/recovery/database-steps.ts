@@ -58,20 +58,20 @@ export const SWAPPED = 'swap databases';
 async function swapIn({ clusterContext, plan }: AuthorizedStep, step: PlannedStep): Promise<void> {
   for (const { database } of plan.binding.backups) {
     if (!database) continue;
-    const aside = oldDatabaseName(database, step.operationId);
+    const oldName = oldDatabaseName(database, step.operationId);
     // The record comes first: a crash in between leaves a record too many, never old data nobody knows of.
     await record(clusterContext, step, `kept/${database}`, {
       kind: 'kept',
       keptId: `${step.operationId}/${database}`,
       what: `old database ${database}`,
-      where: aside,
+      where: oldName,
       sizeBytes: null,
       host: clusterContext.deps.host,
     });
     await swapDatabases(connectionAt(clusterContext.cluster, plan.binding), {
       live: database,
       fresh: newDatabaseName(database, step.operationId),
-      oldData: aside,
+      oldData: oldName,
     });
     await record(clusterContext, step, `dropped/${keptBeside(step, database)}`, {
       kind: 'kept-dropped',

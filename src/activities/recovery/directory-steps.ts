@@ -6,7 +6,7 @@ import type { RecoveryTarget } from '../../domain/target/target.js';
 import { compareLsn, laterLsn } from '../../domain/target/wal.js';
 import type { PhysicalRestore } from '../../engines/engine.js';
 import { repairAllCollations } from '../../postgres/content/collation.js';
-import { promoteServer, resetRecoverySettings, retargetRecovery } from '../../postgres/recovery/recovery.js';
+import { promoteServer, resetRecoverySettings, recoverToTarget } from '../../postgres/recovery/recovery.js';
 import { type ReplayProgress, recoveryProgress } from '../../postgres/recovery/recovery-progress.js';
 import { rearmArchiving, resetArchiveCommand } from '../../postgres/wal/archiving.js';
 import { waitForEndOfWal, waitForPause } from '../../postgres/recovery/recovery-wait.js';
@@ -161,7 +161,7 @@ async function replay(
   };
   const progress = await withWalPrefetch(physicalOf(work), context, dataDir, (signal, isPrefetched) =>
     withSettingsOfSource(async (extra) => {
-      await retargetRecovery({ ...request, extra: { ...request.extra, ...extra } }, service, connection);
+      await recoverToTarget({ ...request, extra: { ...request.extra, ...extra } }, service, connection);
       if (target.kind !== 'latest') return waitForPause(connection, { ...options, signal });
       const reached = await waitForEndOfWal(connection, expectedEnd(work, salvage), { ...options, signal });
       // WAL that was archived after the plan was made is copied and replayed too.
@@ -195,8 +195,8 @@ function expectedEnd({ plan }: AuthorizedStep, salvage: SalvageResult | null): s
   if (end !== null) return end;
   throw new RepriseError(
     'wal-gap',
-    'where the WAL ends is not known, so that reaching latest could not be verified',
-    'name what is to be reached: reprise retarget --to TIME',
+    'the end of the WAL is not known, so it could not be verified that latest was reached',
+    'name a target: reprise retarget --to TIME',
   );
 }
 

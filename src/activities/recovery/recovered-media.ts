@@ -105,7 +105,7 @@ async function begin(
     throw new RepriseError(
       'conflict',
       `media ${planned.name} were written to since the plan was approved`,
-      'stop the applications that write there and try again: objects written since the plan stay as they are, and are counted as left',
+      'stop the applications that write there and try again: objects written since the plan are not changed, and are counted as left',
     );
   }
   await state.recordDone(step.operationId, begun, { digest: now.digest });
@@ -137,7 +137,8 @@ export async function checkMedia(
   const state = `as at ${planned.instant} (${plannedMediaInWords(planned, sizeInWords)})${left > 0 ? `, but ${left} changes are left: objects were written in the meantime` : ''}`;
   const status = left > 0 ? 'failed' : 'passed';
   const media = mediaOf(clusterContext, planned.name);
-  if (!media.objectsQuery) return { name, status, detail: `${state}; no objects_query says what rows name` };
+  if (!media.objectsQuery)
+    return { name, status, detail: `${state}; no objects_query is configured, so missing objects are not counted` };
   const { database, query } = media.objectsQuery;
   const isRestored = plan.binding.backups.some((backup) => backup.database === database);
   try {
@@ -150,12 +151,12 @@ export async function checkMedia(
     );
     const missing =
       seen.missingRows === 0
-        ? 'all objects they name are there'
-        : `${seen.missingRows} of them name ${seen.missing} objects that are not there`;
+        ? 'all objects that they name exist'
+        : `${seen.missingRows} of them name ${seen.missing} objects that do not exist`;
     return {
       name,
       status: seen.missingRows > 0 ? 'failed' : status,
-      detail: `${state}; ${seen.rows} rows looked at, ${missing}`,
+      detail: `${state}; ${seen.rows} rows checked, ${missing}`,
     };
   } catch (error) {
     // What the server said may quote rows, and stays in its log.

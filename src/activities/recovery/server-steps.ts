@@ -69,7 +69,7 @@ async function makeRoom(work: AuthorizedStep, step: PlannedStep, { what, keptAs,
       throw new RepriseError(
         'conflict',
         `the WAL in ${what} is not saved yet: nothing is overwritten before that`,
-        'reject, and recover again',
+        'reject this recovery, and start a new one',
       );
     return readyToOverwrite(what);
   }
@@ -113,7 +113,7 @@ async function salvage({ clusterContext, plan, dataDir }: AuthorizedStep, step: 
     const { salvageableSegments: planned } = plan.observed;
     throw new RepriseError(
       'wal-gap',
-      `${found.segments.length} of the ${planned} segments of WAL that the plan counts on can be read, and what is in ${salvageFrom} would be overwritten`,
+      `${found.segments.length} of the ${planned} WAL segments of the plan can be read, and the WAL in ${salvageFrom} would be overwritten`,
       `every segment was copied to ${toDir}; make a plan with old_data: { mode: aside } or aside-on, which keeps the rest`,
     );
   }

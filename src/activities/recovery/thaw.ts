@@ -30,7 +30,7 @@ export function thawingActivities(deps: HostDependencies): Pick<HostActivities, 
       const policy = policyOf(clusterContext, binding.policy);
       const { storage, keys } = await filesOf(clusterContext, policy, binding.backups, run, step.operationId);
       await storage.requestThaw?.(keys, thaw.tier, thaw.days);
-      const text = `asked for the thaw of ${keys.length} files, tier ${thaw.tier}, readable for ${thaw.days} days`;
+      const text = `requested the thaw of ${keys.length} files, tier ${thaw.tier}, readable for ${thaw.days} days`;
       await record(clusterContext, step, `journal/thaw/${step.plan}`, {
         kind: 'journal',
         workflowId: step.workflowId,

@@ -1,6 +1,5 @@
 import { z } from 'zod';
-import { holdsNoNul, noNulRule } from '../../domain/fields.js';
-import { duration } from '../../domain/fields.js';
+import { holdsNoNul, noNulRule, duration } from '../../domain/fields.js';
 
 const text = (rule: string) => z.string().min(1, rule).refine(holdsNoNul, noNulRule);
 const count = () => z.int({ error: 'expected a whole number' });

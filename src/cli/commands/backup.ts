@@ -1,22 +1,22 @@
+import { resolve } from 'node:path';
 import { Option } from 'commander';
 import type { Command } from 'commander';
+import type { AdoptionPreview, AdoptOutput } from '../../domain/backup/adoption.js';
 import { clusterOfBackup } from '../../domain/backup/backup.js';
 import type { Backup, BackupType } from '../../domain/backup/backup.js';
+import type { PolicyConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 import { backupWorkflowId, heavyQueue } from '../../domain/operation/names.js';
-import type { BackupOutput, VerifyOutput } from '../../workflows/api.js';
+import { sizeInWords } from '../../domain/text/text.js';
 import { runInspection } from '../../client/inspect.js';
 import { startBackup, startVerification, startAdoption } from '../../client/start.js';
-import { backupFacts, backupTable } from '../terminal/backup-text.js';
+import type { BackupOutput, VerifyOutput } from '../../workflows/api.js';
 import type { Cli } from '../cli-context.js';
 import { byOption, parseTime, policyOption, reasonOption } from '../common-options.js';
 import { define, group } from '../define-command.js';
 import type { CommonOptions } from '../define-command.js';
 import { detached, detachedText, waitFor } from '../long-operation.js';
-import { resolve } from 'node:path';
-import type { AdoptionPreview, AdoptOutput } from '../../domain/backup/adoption.js';
-import type { PolicyConfig } from '../../domain/config.js';
-import { sizeInWords } from '../../domain/text/text.js';
+import { backupFacts, backupTable } from '../terminal/backup-text.js';
 import { instant, table } from '../terminal/tables.js';
 
 /** `reprise backup ...` */
@@ -26,7 +26,7 @@ export function registerBackup(program: Command, cli: Cli): void {
   defineList(backup, cli);
   defineVerify(backup, cli);
   defineHolds(backup, cli);
-  registerAdopt(backup, cli);
+  defineAdopt(backup, cli);
 }
 
 function defineRun(parent: Command, cli: Cli): void {
@@ -103,7 +103,7 @@ function defineList(parent: Command, cli: Cli): void {
       'backup show mairie:pgbackrest:20261121-021500F --json',
     ],
     run: async (self, [given = '']) => {
-      const id = await existing(self, given);
+      const id = await knownBackupId(self, given);
       const answer = await self.withTemporal((session) => runInspection<'backup'>(session, { kind: 'backup', id }));
       await self.print({ backup: answer.backup }, ({ backup }) => backupFacts(backup));
     },
@@ -125,7 +125,7 @@ function defineVerify(parent: Command, cli: Cli): void {
     changes: true,
     long: true,
     run: async (self, [given = ''], options) => {
-      const id = await existing(self, given);
+      const id = await knownBackupId(self, given);
       const restore = options.restore === true;
       if (options.dryRun)
         return self.print(
@@ -167,10 +167,10 @@ function defineHolds(parent: Command, cli: Cli): void {
     options: [new Option('--until <time>', 'UTC or with an offset (default: for ever)'), reasonOption(), byOption()],
     changes: true,
     run: async (self, [given = ''], options) => {
-      const id = await existing(self, given);
+      const id = await knownBackupId(self, given);
       const until = options.until === undefined ? 'infinity' : parseTime(options.until);
       const change = { id, until, reason: options.reason, by: self.person(options.by) };
-      await writeOrShow(self, options, change, () =>
+      await recordOrDryRun(self, options, change, () =>
         self.withTemporal((session) => runInspection<'hold'>(session, { kind: 'hold', ...change })),
       );
     },
@@ -186,15 +186,15 @@ function defineHolds(parent: Command, cli: Cli): void {
     options: [byOption()],
     changes: true,
     run: async (self, [given = ''], options) => {
-      const change = { id: await existing(self, given), by: self.person(options.by) };
-      await writeOrShow(self, options, change, () =>
+      const change = { id: await knownBackupId(self, given), by: self.person(options.by) };
+      await recordOrDryRun(self, options, change, () =>
         self.withTemporal((session) => runInspection<'release'>(session, { kind: 'release', ...change })),
       );
     },
   });
 }
 
-async function writeOrShow(
+async function recordOrDryRun(
   cli: Cli,
   options: CommonOptions,
   change: object,
@@ -206,7 +206,7 @@ async function writeOrShow(
 }
 
 /** An id whose cluster is in the config: a typing error is reported at once, with the name that was probably meant. */
-async function existing(cli: Cli, id: string): Promise<string> {
+async function knownBackupId(cli: Cli, id: string): Promise<string> {
   if (!/^[^:]+:[^:]+:.+$/.test(id)) {
     throw new RepriseError(
       'not-found',
@@ -232,8 +232,7 @@ function skippedHint(code: 'policy-disabled' | 'lock-held'): string {
     : 'set `enabled: true` in reprise.yml to have backups of this policy';
 }
 
-/** `reprise backup adopt` */
-function registerAdopt(parent: Command, cli: Cli): void {
+function defineAdopt(parent: Command, cli: Cli): void {
   define<{ from?: string; policy?: string }>(parent, cli, {
     usage: 'adopt <cluster>',
     summary: 'take over backups made before Reprise: an existing pgBackRest stanza, a folder of dumps',
@@ -262,31 +261,31 @@ function registerAdopt(parent: Command, cli: Cli): void {
         if (options.dryRun) {
           const preview = await runInspection<'adoption'>(session, { kind: 'adoption', cluster, order });
           const { policies } = await self.cluster(cluster);
-          await self.print({ dryRun: true, ...preview }, previewText);
+          await self.print({ dryRun: true, ...preview }, adoptionPreviewText);
           for (const line of retentionNotes(preview, policies)) self.say(line);
           return;
         }
         const operation = await startAdoption(session, { cluster, requester: self.person(undefined), order });
         if (options.detach) return self.print(detached(self, session, operation.workflowId), detachedText);
         const result = await waitFor<AdoptOutput>(self, session, operation, options);
-        await self.print({ workflowId: operation.workflowId, ...result }, resultText);
-        failUnlessAdopted(result);
+        await self.print({ workflowId: operation.workflowId, ...result }, adoptionResultText);
+        failUnlessAllAdopted(result);
       });
     },
   });
 }
 
 /** @throws `partly-done` where some were adopted and some not, `check-failed` where none was */
-function failUnlessAdopted({ adopted, refused }: AdoptOutput): void {
-  const left = refused.length + adopted.filter(({ proven }) => !proven).length;
-  if (left === 0) return;
-  const good = adopted.length + refused.length - left;
+function failUnlessAllAdopted({ adopted, refused }: AdoptOutput): void {
+  const leftOut = refused.length + adopted.filter(({ proven }) => !proven).length;
+  if (leftOut === 0) return;
+  const done = adopted.length + refused.length - leftOut;
   const hint = 'each is named above with its reason; the originals are as they were';
-  if (good > 0) throw new RepriseError('partly-done', `${good} adopted, ${left} left out`, hint);
-  throw new RepriseError('check-failed', `nothing was adopted, ${left} left out`, hint);
+  if (done > 0) throw new RepriseError('partly-done', `${done} adopted, ${leftOut} left out`, hint);
+  throw new RepriseError('check-failed', `nothing was adopted, ${leftOut} left out`, hint);
 }
 
-function previewText({ adopt, refused, known, unlisted }: AdoptionPreview): string {
+function adoptionPreviewText({ adopt, refused, known, unlisted }: AdoptionPreview): string {
   const rows = [
     ...adopt.map(({ name, policy, database, startedAt, sizeBytes }) => [
       'adopt',
@@ -295,7 +294,7 @@ function previewText({ adopt, refused, known, unlisted }: AdoptionPreview): stri
     ]),
     ...refused.map(({ name, reason }) => ['leave', name, reason]),
   ];
-  return `${rows.length > 0 ? `${table(['verdict', 'what', 'why'], rows)}\n` : ''}${summary(adopt.length, refused.length, known, 'would be adopted')}${more(unlisted)}`;
+  return `${rows.length > 0 ? `${table(['verdict', 'what', 'why'], rows)}\n` : ''}${countsText(adopt.length, refused.length, known, 'would be adopted')}${unlistedText(unlisted)}`;
 }
 
 /** What the next rotation would do with what is about to be adopted. */
@@ -319,7 +318,7 @@ function retentionNotes(
   });
 }
 
-function resultText({ adopted, refused, known, unlisted }: AdoptOutput): string {
+function adoptionResultText({ adopted, refused, known, unlisted }: AdoptOutput): string {
   const rows = [
     ...adopted.map(({ id, from, proven, detail }) => [
       proven ? 'adopted' : 'FAILED',
@@ -328,13 +327,13 @@ function resultText({ adopted, refused, known, unlisted }: AdoptOutput): string 
     ]),
     ...refused.map(({ name, reason }) => ['left out', name, reason]),
   ];
-  return `${rows.length > 0 ? `${table(['verdict', 'what', 'why'], rows)}\n` : ''}${summary(adopted.filter(({ proven }) => proven).length, rows.length - adopted.filter(({ proven }) => proven).length, known, 'adopted')}${more(unlisted)}`;
+  return `${rows.length > 0 ? `${table(['verdict', 'what', 'why'], rows)}\n` : ''}${countsText(adopted.filter(({ proven }) => proven).length, rows.length - adopted.filter(({ proven }) => proven).length, known, 'adopted')}${unlistedText(unlisted)}`;
 }
 
-function more(unlisted = 0): string {
+function unlistedText(unlisted = 0): string {
   return unlisted === 0 ? '' : `; ${unlisted} more are not named here: reprise backup list`;
 }
 
-function summary(good: number, left: number, known: number, word: string): string {
-  return `${good} ${word}, ${left} left out${known === 0 ? '' : `, ${known} known before`}`;
+function countsText(done: number, leftOut: number, known: number, verb: string): string {
+  return `${done} ${verb}, ${leftOut} left out${known === 0 ? '' : `, ${known} known before`}`;
 }

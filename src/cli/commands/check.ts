@@ -57,5 +57,9 @@ export function registerCheck(program: Command, cli: Cli): void {
 
 async function tooLate(seconds: number): Promise<never> {
   await sleep(seconds * 1000, undefined, { ref: false });
-  throw new RepriseError('timeout', `the check did not end within ${seconds} s`, 'see what hangs: reprise doctor');
+  throw new RepriseError(
+    'timeout',
+    `the check did not end within ${seconds} s`,
+    'see what does not answer: reprise doctor',
+  );
 }

@@ -232,6 +232,6 @@ async function findIncident(session: TemporalSession, given: string): Promise<st
   if (first === undefined)
     throw new RepriseError('not-found', `no open incident is called ${given}`, 'see `reprise incident list`');
   if (second !== undefined)
-    throw new RepriseError('conflict', `${given} may mean ${found.join(' or ')}`, 'give the whole id');
+    throw new RepriseError('conflict', `${given} is ambiguous: ${found.join(' or ')}`, 'write the whole id');
   return first;
 }

@@ -49,7 +49,7 @@ export function registerKey(program: Command, cli: Cli): void {
       if (answer !== undefined && recipient === undefined)
         throw new RepriseError(
           'usage',
-          '--answer needs the public key it is for',
+          '--answer needs the public key to which it belongs',
           'name the public key: --recipient age1...',
         );
       const asked = { cluster, policy, recipient };
@@ -71,7 +71,7 @@ export function registerKey(program: Command, cli: Cli): void {
         const proof = await self.withTemporal((session) => runInspection<'key-answer'>(session, question));
         return self.print(
           proof,
-          ({ provenAt }) => `recorded: somebody had the private key of ${recipient} at ${instant(provenAt)}`,
+          ({ provenAt }) => `recorded: a person had the private key of ${recipient} at ${instant(provenAt)}`,
         );
       }
       const { challenges } = await self.withTemporal((session) =>
@@ -90,7 +90,7 @@ async function writeChallenge(file: string, challenges: readonly Challenge[]): P
   if (only === undefined || others.length > 0) {
     throw new RepriseError(
       'usage',
-      `there are ${challenges.length} recipients, and each has a challenge of its own`,
+      `there are ${challenges.length} recipients, and each has a separate challenge`,
       `name one: --recipient ${challenges.map(({ recipient }) => recipient).join(' | ')}`,
     );
   }

@@ -118,7 +118,7 @@ function recoverTask({ to, into, later }: RecoverOptions): MediaTask {
     throw new RepriseError(
       'usage',
       '--later remove is for a recovery in place: nothing is removed from another place',
-      'leave --into or --later remove out',
+      'omit --into or --later remove',
     );
   return { kind: 'recover', to: new Date(to).toISOString(), later, into };
 }
@@ -169,13 +169,13 @@ async function carryOut(cli: Cli, order: MediaOrder, options: CommonOptions & { 
     if (state === 'rejected')
       throw new RepriseError(
         'approval-refused',
-        `the plan was rejected by ${result.rejectedBecause ?? 'somebody'}`,
+        `the plan was rejected by ${result.rejectedBecause ?? 'a person'}`,
         'nothing was changed; start again when you want another plan',
       );
     if (outcome !== null && outcome.left > 0)
       throw new RepriseError(
         'check-failed',
-        `${outcome.left} changes are left: objects were written meanwhile`,
+        `${outcome.left} changes are left: objects were written in the meantime`,
         `make a new plan: reprise media ${task.kind} ${media}`,
       );
   });

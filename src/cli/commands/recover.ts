@@ -95,7 +95,7 @@ export function registerRecover(program: Command, cli: Cli): void {
         if (result.state === 'rejected')
           throw new RepriseError(
             'approval-refused',
-            `the plan was rejected by ${result.rejectedBecause ?? 'somebody'}`,
+            `the plan was rejected by ${result.rejectedBecause ?? 'a person'}`,
             result.left ?? 'nothing was changed; start again when you want another plan',
           );
       });

@@ -205,7 +205,7 @@ function reconciledText({ schedules, watches, searchAttributes }: Reconciled, do
   const changes = rows.filter(([action]) => action !== 'none' && action !== 'leave').length;
   const last =
     changes === 0
-      ? 'nothing to change: all is as the config says'
+      ? 'nothing to change: all schedules agree with the configuration'
       : done
         ? `${changes} done`
         : `${changes} to do: \`reprise schedule apply\``;

@@ -69,7 +69,8 @@ async function reportDrift(cli: Cli, session: TemporalSession): Promise<readonly
   const drift = await configDrift(session, config);
   for (const worker of drift) {
     const { message, fix } = driftInWords(worker, config);
-    if (cli.format === 'table') cli.say(`warning: ${message}: what changes anything is refused there\nHINT: ${fix}`);
+    if (cli.format === 'table')
+      cli.say(`warning: ${message}: operations that change data are refused there\nHINT: ${fix}`);
   }
   return drift;
 }
@@ -125,7 +126,7 @@ function statusDisplay(cli: Cli): {
 
 async function watchAll(cli: Cli, options: { timeout?: number }, signal: AbortSignal): Promise<void> {
   const until = options.timeout === undefined ? Infinity : performance.now() + options.timeout * 1000;
-  const again = `all operations go on; follow them again: \`${cli.command('watch')}\``;
+  const again = `all operations continue; follow them again: \`${cli.command('watch')}\``;
   await cli.withTemporal(async (session) => {
     let last = '';
     while (!signal.aborted) {

@@ -27,7 +27,7 @@ export interface BackfillStart {
 /**
  * The starts that a backfill would make, oldest first.
  * @throws RepriseError `usage` for a range that is empty, not past or too long; `not-found`, and `conflict` for a
- *   schedule that is not as the config says
+ *   schedule that differs from the configuration
  */
 export async function backfillStarts(
   session: TemporalSession,
@@ -40,8 +40,8 @@ export async function backfillStarts(
   if (wanted === undefined || differences(wanted, description).length > 0) {
     throw new RepriseError(
       'conflict',
-      `the schedule ${description.scheduleId} is not as the config says`,
-      'apply the config first: reprise schedule apply',
+      `the schedule ${description.scheduleId} differs from the configuration`,
+      'first type: reprise schedule apply',
     );
   }
   const [first, last] = [Date.parse(from), Date.parse(to)];
@@ -50,8 +50,8 @@ export async function backfillStarts(
   if (last > Date.now() - SETTLED_MS)
     throw new RepriseError(
       'usage',
-      `--to ${to} is not past by ${SETTLED_MS / 1000} s`,
-      'a backfill makes up for starts that are past: give an earlier --to, or run it now: reprise schedule trigger',
+      `--to ${to} is not at least ${SETTLED_MS / 1000} s in the past`,
+      'a backfill starts only past runs: give an earlier --to, or run it now: reprise schedule trigger',
     );
   const { previousRuns } = await import('../../config/schedule.js');
   const due = previousRuns(wanted, new Date(last), MOST_STARTS + 1)
@@ -61,7 +61,7 @@ export async function backfillStarts(
     throw new RepriseError(
       'usage',
       `more than ${MOST_STARTS} starts were due between ${from} and ${to}`,
-      'give a shorter range: each start is a backup of now, and one is often enough (reprise schedule trigger)',
+      'give a shorter range: each run makes a backup of the present data, and one is often enough (reprise schedule trigger)',
     );
   }
   if (due.length === 0)

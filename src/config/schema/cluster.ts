@@ -1,7 +1,6 @@
 import { z } from 'zod';
 import type { ApprovalPolicy, ClusterConfig, OldDataConfig } from '../../domain/config.js';
-import { holdsNoNul, noNulRule } from '../../domain/fields.js';
-import { duration, path } from '../../domain/fields.js';
+import { holdsNoNul, noNulRule, duration, path } from '../../domain/fields.js';
 import {
   argv,
   atLeastOne,

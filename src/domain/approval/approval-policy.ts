@@ -141,7 +141,7 @@ function unsigned({ binding }: ApprovablePlan): ApprovalVerdict {
   return refuse(
     'approval-refused',
     `approvals of ${binding.action} for ${binding.cluster} must be signed and signatures cannot be checked yet`,
-    'set signatures: none in the policy, in agreement with whoever asked for them',
+    'set signatures: none in the policy, if the owner of the policy agrees',
   );
 }
 

@@ -121,7 +121,7 @@ const nextOfIncident: Readonly<Record<Extract<NoticeFacts, { kind: 'incident' }>
 
 /** Where the failure itself names no next step. */
 const nextAfter: Readonly<Record<Extract<NoticeFacts, { kind: 'failed' }>['what'], string>> = {
-  backup: 'older backups are unchanged; run it again when the cause is removed',
+  backup: 'older backups are unchanged; run it again when the cause is corrected',
   rotation: 'nothing was removed that retention keeps; see what it would remove',
   recovery: 'nothing was deleted; see which old data is kept',
   WAL: 'if the host is lost, what was written since is lost too; archiving is retried automatically',

@@ -41,7 +41,7 @@ export function restartSource(found: {
     walEnd: null,
     salvageableSegments: 0,
     warnings: [
-      `the data directory is intact (${found.reason}): a start of the server is offered instead of a restore; to restore anyway, name a policy (--policy)`,
+      `the data directory is intact (${found.reason}): the plan starts the server and restores nothing; to restore anyway, name a policy (--policy)`,
     ],
   };
   return { method: 'restart', outline };
@@ -105,7 +105,7 @@ export function candidateBackups(
 export function noPolicyReaches({ name }: ClusterConfig, { target }: RecoveryOrder): RepriseError {
   return new RepriseError(
     'no-usable-backup',
-    `no policy of ${name} can reach ${formatTarget(target)}`,
+    `no policy of ${name} can recover to ${formatTarget(target)}`,
     `list the backups: reprise backup list ${name}`,
   );
 }

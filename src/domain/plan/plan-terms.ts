@@ -47,7 +47,7 @@ export function planTerms(config: Config, host: string, cluster: ClusterConfig, 
     throw new RepriseError(
       'config-invalid',
       `host ${host} was asked to recover ${cluster.name}, and by its own configuration ${into} is on host ${place.host}`,
-      'have the same reprise.yml on both, then restart the workers: reprise doctor says which differ',
+      'use the same reprise.yml on both, then restart the workers: reprise doctor shows which differ',
     );
   }
   const catalogueHost = config.repositories[cluster.catalogue]?.host;

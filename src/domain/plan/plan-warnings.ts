@@ -49,13 +49,13 @@ function onAnotherHost(
   const state = sourceAnswers === false ? `the worker of host ${host} is not running: ` : '';
   const wal =
     method === 'data-directory'
-      ? [`${state}WAL of ${name} that host ${host} did not archive is not salvaged: it is lost to this recovery`]
+      ? [`${state}WAL of ${name} that host ${host} did not archive is not salvaged: this recovery does not contain it`]
       : [];
   const isMounted = catalogueHost !== undefined && catalogueHost !== here;
   return isMounted
     ? [
         ...wal,
-        `repository ${catalogue} is a directory of host ${catalogueHost}; the directory at the same path on this host is used: make sure that it is the same one, and not an old copy`,
+        `repository ${catalogue} is a directory of host ${catalogueHost}; the directory at the same path on this host is used: make sure that it is the same directory, and not an old copy`,
       ]
     : wal;
 }

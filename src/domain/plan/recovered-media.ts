@@ -19,12 +19,12 @@ export function mediaRefusal(
     return new RepriseError(
       'conflict',
       `media are recovered in place, but the database would be recovered into ${into}`,
-      `leave --with-media out, then: reprise media recover ${name} --to TIME --into NAME`,
+      `omit --with-media, then: reprise media recover ${name} --to TIME --into NAME`,
     );
   if (stateAt === null || !hasInstant(target))
     return new RepriseError(
       'target-invalid',
-      `which instant ${formatTarget(target)} is, is not known before the recovery: media cannot be recovered to the same instant`,
+      `the point in time of ${formatTarget(target)} is not known before the recovery: media cannot be recovered to the same point in time`,
       'name it: --to TIME, or --to backup:ID',
     );
   // One approval is asked for, of the recovery: nobody approves by it what only others may.

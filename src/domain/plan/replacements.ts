@@ -69,7 +69,7 @@ export function roomFor(
   throw new RepriseError(
     'disk-full',
     `the restore needs ${room.neededBytes} bytes and ${room.freeBytes} are free below ${parentOf(dataDir ?? '/')}`,
-    'make room (reprise kept list shows old data put aside), or recover into another place',
+    'free space (reprise kept list shows old data), or recover to another place',
   );
 }
 
@@ -85,14 +85,14 @@ function roomOn(
     throw new RepriseError(
       'path-refused',
       `old data cannot be copied to ${copyTo.path}: it is not a directory that ${copyTo.user ?? 'this worker'} may write in`,
-      'make it, or mount what belongs there, and give it to that user (mode 0700)',
+      'create it, or mount the file system, and make it belong to that user (mode 0700)',
     );
   }
   if (copyTo.freeBytes < oldData.usedBytes) {
     throw new RepriseError(
       'disk-full',
       `the old data takes ${sizeInWords(oldData.usedBytes)}, and ${sizeInWords(copyTo.freeBytes)} are free in ${copyTo.path}, where it is copied to`,
-      'make room there, or name another path under recovery: old_data',
+      'free space there, or name another path under recovery: old_data',
     );
   }
   return { neededBytes, freeBytes: copyTo.sameFileSystem ? freeBytes : freeBytes + oldData.usedBytes };

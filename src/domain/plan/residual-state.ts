@@ -57,7 +57,7 @@ function hooksOf(undos: ReadonlyMap<string, string>, begun: readonly string[]): 
   const why = liveDataTouched(begun) ? 'because the live data was touched' : 'because that failed';
   return [...undos].map(
     ([hook, undo]) =>
-      `Hook "${hook}" was not undone, ${why}: check the data, then do yourself what hook "${undo}" does.`,
+      `Hook "${hook}" was not undone, ${why}: check the data, then do by hand what hook "${undo}" does.`,
   );
 }
 
@@ -80,7 +80,7 @@ function stateOf({ method, replaces }: Plan['binding'], begun: readonly string[]
       if (!begun.includes(stepNames.moveOldData)) return ['No data was moved; the old server may be stopped.'];
       return [
         begun.includes(stepNames.promote)
-          ? 'The recovered server may already be promoted: look at it first.'
+          ? 'The recovered server may already be promoted: inspect it first.'
           : 'The recovered server was not promoted.',
         ...kept,
       ];

@@ -96,9 +96,9 @@ export function incidentRunbook(cluster: string, scenario: string): OperationRun
   return {
     summary: `Incident ${scenario} of ${cluster}`,
     details: steps([
-      'Qualify: which layer fails (host, port, login, query), and in what state the data directory is.',
+      'Diagnose: which layer fails (host, port, login, query), and in what state the data directory is.',
       'Wait for a person: `confirm`, `dismiss`, or the approval of the recovery plan.',
-      'Recover (a child of its own, which takes the approval).',
+      'Recover, in a child workflow that waits for the approval.',
       'Write the incident document: timeline, RTO, RPO, what was lost.',
     ]),
   };

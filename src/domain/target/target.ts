@@ -34,7 +34,7 @@ export function parseTarget(text: string, localZone?: string): RecoveryTarget {
       return only(typed, 'end-of-backup', { kind: 'end-of-backup' });
     case 'lsn':
       if (!isLsn(value))
-        throw invalid(`'${value}' is no WAL position`, 'Write it as PostgreSQL does, e.g. lsn:0/16B3740.');
+        throw invalid(`'${value}' is not a WAL position`, 'Write it as PostgreSQL does, e.g. lsn:0/16B3740.');
       return { kind: 'lsn', lsn: formatLsn(parseLsn(value)) };
     case 'xid':
       return { kind: 'xid', xid: transactionId(value) };
@@ -44,7 +44,7 @@ export function parseTarget(text: string, localZone?: string): RecoveryTarget {
       if (value.trim() === '') throw invalid('backup: needs an id', 'List ids with: reprise backup list.');
       return { kind: 'backup', id: value.trim() };
     default:
-      if (!/^\d{4}-/.test(typed)) throw invalid(`'${typed}' is no recovery target`, `Write one of: ${FORMS}.`);
+      if (!/^\d{4}-/.test(typed)) throw invalid(`'${typed}' is not a recovery target`, `Write one of: ${FORMS}.`);
       return { kind: 'time', time: parseInstant(typed, localZone) };
   }
 }
@@ -80,7 +80,7 @@ export function formatTarget(target: RecoveryTarget): string {
 }
 
 function only(typed: string, word: string, target: RecoveryTarget): RecoveryTarget {
-  if (typed !== word) throw invalid(`'${typed}' is no recovery target`, `Write ${word} alone: it takes no value.`);
+  if (typed !== word) throw invalid(`'${typed}' is not a recovery target`, `Write ${word} alone: it takes no value.`);
   return target;
 }
 
@@ -88,7 +88,7 @@ function transactionId(value: string): string {
   // 0 to 2 are PostgreSQL's own (invalid, bootstrap, frozen); with an epoch an id has 64 bits.
   if (!/^\d{1,20}$/.test(value) || BigInt(value) < 3n || BigInt(value) >= 1n << 64n) {
     throw invalid(
-      `'${value}' is no transaction id`,
+      `'${value}' is not a transaction id`,
       'Give the decimal number that pg_current_xact_id() shows, e.g. xid:1234.',
     );
   }

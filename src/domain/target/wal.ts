@@ -32,7 +32,7 @@ export function isLsn(text: string): boolean {
 /** Position as a number of bytes; throws a RangeError for what is none. */
 export function parseLsn(text: string): bigint {
   const match = lsnPattern.exec(text);
-  if (match === null) throw new RangeError(`'${text}' is no WAL position`);
+  if (match === null) throw new RangeError(`'${text}' is not a WAL position`);
   return (BigInt(`0x${match[1] ?? ''}`) << 32n) | BigInt(`0x${match[2] ?? ''}`);
 }
 

@@ -58,7 +58,7 @@ async function describe(context: EngineContext, label: string): Promise<MadeBack
     throw new RepriseError(
       'identity-mismatch',
       `it is a backup of the cluster ${manifest.server.systemIdentifier}, and the server is ${live.systemIdentifier}`,
-      'give that cluster a policy of its own',
+      'give that cluster a separate policy',
     );
   }
   return madeBackup(manifest, context.policy.repository);

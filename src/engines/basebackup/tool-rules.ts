@@ -9,7 +9,7 @@ export const BASEBACKUP_TOOLS: ToolTable = {
     {
       pattern: /No space left on device|Disk quota exceeded|File too large/i,
       code: 'storage-full',
-      message: 'there is no room left',
+      message: 'there is no space left',
       hint: 'free space in hosts.NAME.scratch_dir, then run the step again; older backups are untouched',
     },
     {

@@ -1,8 +1,7 @@
 import type { Encryption } from '../../domain/backup/backup.js';
 import { isRepriseError } from '../../domain/errors.js';
-import { inTermsOfAge } from '../../process/age/age.js';
+import { inTermsOfAge, decryptingArgv, encryptingArgv } from '../../process/age/age.js';
 import { recipientsOf, requireIdentity } from '../../process/age/age-keys.js';
-import { decryptingArgv, encryptingArgv } from '../../process/age/age.js';
 import { runProgram } from '../../process/exec/run-program.js';
 import type { RunProgramOptions, ProgramResult } from '../../process/exec/run-program.js';
 import type { ReadContext } from '../engine.js';

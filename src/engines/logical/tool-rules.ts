@@ -12,7 +12,7 @@ export const LOGICAL_TOOLS: ToolTable = {
     {
       pattern: /No space left on device|Disk quota exceeded|File too large/i,
       code: 'storage-full',
-      message: 'there is no room left for the dump',
+      message: 'there is no space left for the dump',
       hint: 'free space in the repository (reprise rotate --dry-run shows what can be removed), then run the backup again; older backups are untouched',
     },
     {
@@ -61,7 +61,7 @@ export const LOGICAL_TOOLS: ToolTable = {
     {
       pattern: /invalid snapshot identifier|could not import the requested snapshot/i,
       code: 'tool-failed',
-      message: 'the snapshot of the row counts was gone before pg_dump took it up',
+      message: 'the snapshot of the row counts had ended before pg_dump could use it',
       hint: 'run the backup again',
     },
   ],

@@ -109,7 +109,7 @@ export async function describeBackup(context: EngineContext, label: string): Pro
     throw new RepriseError(
       'identity-mismatch',
       `it is a backup of the cluster ${database.systemIdentifier}, and the server is ${live.systemIdentifier}`,
-      'give that cluster a policy of its own',
+      'give that cluster a separate policy',
     );
   }
   return {

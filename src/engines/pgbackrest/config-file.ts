@@ -99,7 +99,7 @@ export async function inspectPgbackrestPlace(options: Readonly<Record<string, un
   const warnings = await configWarnings(file, config);
   const holdsSecret = [...file.keys()].some((name) => /-(pass|key|key-secret|token)$/.test(name));
   if (holdsSecret && ((await stat(config)).mode & 0o077) !== 0)
-    warnings.push(`${config} holds a secret and is open to others; run: chmod 600 ${config}`);
+    warnings.push(`${config} contains a secret and can be read by other users; run: chmod 600 ${config}`);
   return {
     path: localRepository(file),
     encrypted: (file.get('repo1-cipher-type') ?? 'none') !== 'none',

@@ -65,7 +65,7 @@ function commandWarnings(command: string, { stanza, config }: PgbackrestOptions,
   const warnings: string[] = [];
   if (!command.includes('archive-push'))
     warnings.push(
-      `archive_command does not run pgbackrest archive-push itself, so that nothing is known of it but that it works at this moment`,
+      `archive_command does not run pgbackrest archive-push itself, so Reprise can check only that it works now`,
     );
   const named = /--config[= ](?:'([^']+)'|"([^"]+)"|(\S+))/.exec(command);
   const path = named?.[1] ?? named?.[2] ?? named?.[3];

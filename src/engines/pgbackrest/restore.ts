@@ -26,7 +26,7 @@ export async function restoreFiles(context: EngineContext, request: RestoreFiles
     throw new RepriseError(
       'not-found',
       `backup ${request.backup.label} is not in the repository`,
-      'list what is there: reprise backup list',
+      'list the backups: reprise backup list',
     );
   const tablespaces = await readTablespaces(context, stored.label);
   await claimDirectory(context, dataDir, request.overOld);

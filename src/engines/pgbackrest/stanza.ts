@@ -38,8 +38,8 @@ export function requireSameCluster(
       'identity-mismatch',
       `stanza ${stanza} belongs to the cluster ${known.systemIdentifier} (PostgreSQL ${known.major}), and the server is ${server.systemIdentifier} (PostgreSQL ${major})`,
       major > known.major
-        ? `if this is the same cluster after pg_upgrade, run: pgbackrest --stanza=${stanza} stanza-upgrade; otherwise give this cluster a stanza of its own`
-        : 'give this cluster a stanza of its own, or correct pg1-path and the connection',
+        ? `if this is the same cluster after pg_upgrade, run: pgbackrest --stanza=${stanza} stanza-upgrade; otherwise give this cluster a separate stanza`
+        : 'give this cluster a separate stanza, or correct pg1-path and the connection',
     );
   }
   if (known.major !== major) {

@@ -54,7 +54,7 @@ const byExitCode: Readonly<Record<number, Meaning>> = {
   40: {
     code: 'path-refused',
     message: 'the target directory holds files that are not of this restore',
-    hint: 'name an empty directory, or move its content away',
+    hint: 'name an empty directory, or move its contents away',
   },
   44: wrongCluster,
   46: {
@@ -84,7 +84,7 @@ const byExitCode: Readonly<Record<number, Meaning>> = {
   75: {
     code: 'not-found',
     message: 'the repository has no such backup',
-    hint: 'list what is there: reprise backup list',
+    hint: 'list the backups: reprise backup list',
   },
   80: {
     code: 'database-unreachable',
@@ -115,7 +115,7 @@ const noRights: ToolRule = {
 const full: ToolRule = {
   pattern: /No space left on device|Disk quota exceeded|File too large/i,
   code: 'storage-full',
-  message: 'there is no room left',
+  message: 'there is no space left',
   hint: 'free space, then run the step again; older backups are untouched',
 };
 /** What pgBackRest says of an object store, whose failures all have one exit code. Wording of pgBackRest 2.45 and later, error codes of Amazon's S3 API reference. A HEAD has no body: its status tells. */

@@ -36,6 +36,6 @@ export function refuseStranded(going: readonly string[], asked: readonly string[
   throw new RepriseError(
     'rotation-refused',
     `${stranded.join(', ')} cannot be restored without the backups to be removed`,
-    'remove them too, or keep the backups they rest on',
+    'remove them too, or keep the backups on which they depend',
   );
 }

@@ -23,7 +23,7 @@ export async function claimDirectory(context: EngineContext, directory: string, 
     throw new RepriseError(
       'path-refused',
       `${directory} is not empty, and no earlier attempt of this operation began to fill it`,
-      'name an empty directory, or move its content away; Reprise never restores over files it did not write',
+      'name an empty directory, or move its contents away; Reprise never restores over files it did not write',
     );
   }
   await chmod(directory, 0o700);

@@ -65,12 +65,12 @@ export async function manifestOfBackup<T extends { readonly cluster: string; rea
 ): Promise<T> {
   const manifest = await readManifestAt(storage, key, schema);
   if (manifest === null)
-    throw new RepriseError('not-found', `there is no backup ${label}`, 'reprise backup list shows what there is');
+    throw new RepriseError('not-found', `there is no backup ${label}`, 'reprise backup list shows the backups');
   if (manifest.cluster === cluster.name && manifest.label === label) return manifest;
   throw new RepriseError(
     'identity-mismatch',
     `the files of ${label} are those of backup ${manifest.label} of cluster ${manifest.cluster}`,
-    'put them back where they came from, and choose a backup of this cluster',
+    'move them back to their own folder, and choose a backup of this cluster',
   );
 }
 

@@ -122,7 +122,13 @@ export function parseBackupList(json: string): readonly WalgBackup[] {
 export function listed(backup: WalgBackup): ListedBackup {
   const { label, type, startedAt, finishedAt, sizeBytes, dependsOn, wal } = backup;
   return {
-    ...{ label, type, startedAt, finishedAt, sizeBytes, dependsOn, wal },
+    label,
+    type,
+    startedAt,
+    finishedAt,
+    sizeBytes,
+    dependsOn,
+    wal,
     damaged: backup.baseless ? 'the backup it depends on is no longer in the storage' : undefined,
   };
 }
@@ -169,6 +175,6 @@ export function requireOwnPrefix(
   throw new RepriseError(
     'identity-mismatch',
     `backup ${other.label} in this storage is of the cluster ${other.systemIdentifier}, and the server is ${systemIdentifier}`,
-    'give this cluster a prefix of its own in its environment file; after pg_upgrade a new one too',
+    'give this cluster a separate prefix in its environment file; after pg_upgrade a new one too',
   );
 }

@@ -7,13 +7,12 @@ import type { BackupRequest, EngineContext, MadeBackup } from '../engine.js';
 import { ownership, unlessLost } from '../shared/backup-record.js';
 import { readArchive } from './wal/archive.js';
 import type { WalgBackup } from './backup-list.js';
-import { readBackupList, listed, markSetting } from './backup-list.js';
+import { readBackupList, listed, markSetting, requireOwnPrefix } from './backup-list.js';
 import { optionsOf, runWalgJob } from './command.js';
 import { readEnvFile } from './env-file.js';
 import { fingerprintOf } from './storage-layout.js';
 import { strayBase } from './wal/lineage.js';
 import { liveFacts } from '../shared/live-server.js';
-import { requireOwnPrefix } from './backup-list.js';
 import { requireNoTablespaces } from './tablespaces.js';
 
 const POLL_MS = 500;
@@ -132,7 +131,7 @@ export async function describeBackup(context: EngineContext, label: string): Pro
     throw new RepriseError(
       'identity-mismatch',
       `it is a backup of the cluster ${systemIdentifier ?? '(not named)'}, and the server is ${live?.systemIdentifier ?? 'not reachable'}`,
-      'give that cluster a policy and a prefix of its own',
+      'give that cluster a separate policy and prefix',
     );
   }
   const sha256 = await fingerprintOf(context, label);

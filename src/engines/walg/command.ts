@@ -67,7 +67,7 @@ export async function runWalg(
       throw new RepriseError(
         'storage-unreachable',
         error.message,
-        'check the prefix and the endpoint in options.env_file, and the network: WAL-G asks a storage that does not answer again and again',
+        'check the prefix and the endpoint in options.env_file, and the network: WAL-G repeats its requests if a storage does not answer',
         error.details,
       );
     }

@@ -120,13 +120,13 @@ export async function inspectWalgPlace(options: Readonly<Record<string, unknown>
     throw new RepriseError(
       'config-invalid',
       `${envFile} names no absolute directory in WALG_FILE_PREFIX`,
-      'write it from the root on: every program may run WAL-G from another directory',
+      'write an absolute path: each program may run WAL-G in another directory',
     );
   }
   return {
     path: prefix ?? null,
     encrypted: ENCRYPTS.some((name) => settings.has(name)),
-    encryptHint: `in ${envFile}: WALG_LIBSODIUM_KEY_PATH=... or WALG_PGP_KEY_PATH=...; what is there already stays as it is, so begin with a new prefix`,
+    encryptHint: `in ${envFile}: WALG_LIBSODIUM_KEY_PATH=... or WALG_PGP_KEY_PATH=...; existing files stay unencrypted, so use a new prefix`,
     warnings: [],
   };
 }

@@ -2,13 +2,12 @@ import { RepriseError } from '../../domain/errors.js';
 import { withClient } from '../../postgres/connection/with-client.js';
 import type { LiveServerFacts } from '../../postgres/server/server-facts.js';
 import type { EngineContext } from '../engine.js';
-import { readBackupList } from './backup-list.js';
+import { readBackupList, requireOwnPrefix } from './backup-list.js';
 import { optionsOf } from './command.js';
 import type { EnvFile } from './env-file.js';
 import { prefixOf, readEnvFile } from './env-file.js';
 import { archiveCommand } from './wal/recovery-wal.js';
 import { liveFacts, requireArchiving } from '../shared/live-server.js';
-import { requireOwnPrefix } from './backup-list.js';
 import { requireNoTablespaces } from './tablespaces.js';
 import type { WalgVersion } from './version.js';
 import { knowsPostgres15, readVersion } from './version.js';
@@ -56,7 +55,7 @@ function requireSegmentSize(settings: EnvFile, { walSegmentBytes }: LiveServerFa
   const found = walSegmentBytes / 1024 / 1024;
   throw new RepriseError(
     'config-invalid',
-    `WAL segments of the server have ${found} MB, and WAL-G takes them for ${megabytes} MB`,
+    `WAL segments of the server have ${found} MB, and WAL-G assumes ${megabytes} MB`,
     `add WALG_PG_WAL_SIZE=${found} to the environment file`,
   );
 }
@@ -71,7 +70,7 @@ function warningsOf(
   const { envFile } = optionsOf(context);
   if (!server.archiveCommand.includes('wal-push'))
     warnings.push(
-      'archive_command does not run wal-g wal-push itself, so that nothing is known of it but whether WAL arrives in the storage',
+      'archive_command does not run wal-g wal-push itself, so Reprise can check only that WAL arrives in the storage',
     );
   const named = /\.\s+(?:'([^']+)'|"([^"]+)"|(\/[^\s;&]+))/.exec(server.archiveCommand);
   const path = named?.[1] ?? named?.[2] ?? named?.[3];
@@ -88,7 +87,7 @@ function warningsOf(
     );
   if (!version.deletesByTarget)
     warnings.push(
-      `${version.text} deletes only what is older than a backup that stays: retention that keeps an older backup and removes a newer one is refused`,
+      `${version.text} deletes only what is older than a backup that is kept: retention that keeps an older backup and removes a newer one is refused`,
     );
   return warnings;
 }

@@ -21,7 +21,7 @@ export async function restoreFiles(context: EngineContext, request: RestoreFiles
     throw new RepriseError(
       'not-found',
       `backup ${request.backup.label} is not in the storage`,
-      'list what is there: reprise backup list',
+      'list the backups: reprise backup list',
     );
   await claimDirectory(context, dataDir);
   // One operation may restore several backups, each to verify it.

@@ -59,7 +59,10 @@ async function requireLiveNone(context: ToolContext, label: string, proven: bool
   if (typeof live === 'string')
     throw refused(label, `it may have tablespaces, as the server does (${JSON.stringify(live)})`);
   if (live === null && !proven)
-    throw refused(label, 'it was never fetched here, and the server is not there to tell whether it has tablespaces');
+    throw refused(
+      label,
+      'it was never fetched here, and the server does not answer, so it is not known whether it has tablespaces',
+    );
 }
 
 function refused(label: string, why: string): RepriseError {

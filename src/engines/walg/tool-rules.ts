@@ -7,7 +7,7 @@ export const WALG: ToolTable = {
     {
       pattern: /No space left on device|Disk quota exceeded|XMinioStorageFull/i,
       code: 'storage-full',
-      message: 'there is no room left',
+      message: 'there is no space left',
       hint: 'free space, then run the step again; older backups are untouched',
     },
     {
@@ -26,7 +26,7 @@ export const WALG: ToolTable = {
       pattern: /Backup '.*' does not exist|No backups found/,
       code: 'not-found',
       message: 'the storage has no such backup',
-      hint: 'list what is there: reprise backup list',
+      hint: 'list the backups: reprise backup list',
     },
     {
       pattern: /Archive '.*' does not exist/,
@@ -38,7 +38,7 @@ export const WALG: ToolTable = {
       pattern: /must be empty|isn't empty/,
       code: 'path-refused',
       message: 'the target directory holds files that are not of this restore',
-      hint: 'name an empty directory, or move its content away',
+      hint: 'name an empty directory, or move its contents away',
     },
     {
       pattern: /not pg_data/,

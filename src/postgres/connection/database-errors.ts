@@ -55,7 +55,7 @@ function databaseUnreachable(
 function classify(state: string | undefined): [ErrorCode, string] {
   if (state === '3D000') return ['not-found', 'See the names under `databases:` of the cluster in reprise.yml.'];
   if (state === '42501') return ['privilege-missing', 'Grant the missing right to the user of the connection.'];
-  if (state === '53100') return ['storage-full', 'Make room on the server, then try again.'];
+  if (state === '53100') return ['storage-full', 'Free space on the server, then try again.'];
   if (state === '57014')
     return ['query-timeout', 'The statement took too long: see what it waits for in pg_stat_activity.'];
   return ['query-failed', 'See the server log for the statement and the reason.'];

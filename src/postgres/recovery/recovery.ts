@@ -10,7 +10,7 @@ import { pathExists } from '../../files/paths.js';
 import { withClient } from '../connection/with-client.js';
 import { recoveryProgress, type ReplayProgress } from './recovery-progress.js';
 import { isRecoveryOnly, recoverySettings, type RecoverySettingsRequest } from './recovery-settings.js';
-import { autoSettingsAre, resetAutoSettings, writeAutoSettings, type Settings } from './settings-file.js';
+import { autoSettingsAre, resetAutoSettings, writeAutoSettings, type Settings } from './auto-conf.js';
 import { readControlData, type ControlData } from '../server/control-data.js';
 import { processesIn } from '../server/postmaster.js';
 import type { Service } from '../server/service.js';
@@ -44,11 +44,12 @@ export async function configureRecovery(request: RecoveryRequest): Promise<void>
 }
 
 /**
- * Goes on to a later target: stop, change, start. A call that was interrupted can be repeated.
+ * Recovers to a target: configures the server and starts it. One that already recovers to an earlier target is stopped first
+ * and goes on from where it is. A call that was interrupted can be repeated.
  * @throws RepriseError `target-before-backup` where the server has replayed more than the new target asks for: going
  *   back needs a new restore; `conflict` where it was promoted.
  */
-export async function retargetRecovery(
+export async function recoverToTarget(
   request: RecoveryRequest,
   service: Service,
   connection: ConnectionConfig,
@@ -78,11 +79,11 @@ export async function resetRecoverySettings(dataDir: string, user: OsUser | null
 }
 
 async function refuseRunning(dataDir: string): Promise<void> {
-  const living = await processesIn(dataDir);
-  if (living.length === 0) return;
+  const running = await processesIn(dataDir);
+  if (running.length === 0) return;
   throw new RepriseError(
     'conflict',
-    `a server is running in ${dataDir} (process ${living.join(', ')})`,
+    `a server is running in ${dataDir} (process ${running.join(', ')})`,
     'Stop it first: its recovery can only be set up while it is down.',
   );
 }

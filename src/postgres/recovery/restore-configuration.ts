@@ -6,7 +6,7 @@ import { writeFileAtomic } from '../../files/atomic-file.js';
 import { giveTo } from '../../files/directories.js';
 import { isErrno, pathExists } from '../../files/paths.js';
 import type { Configuration, ConfigurationFile } from './configuration.js';
-import { quoteSetting } from './settings-file.js';
+import { quoteSetting } from './auto-conf.js';
 
 /** Files of these that are not there. */
 export async function missingFiles(paths: readonly string[]): Promise<readonly string[]> {

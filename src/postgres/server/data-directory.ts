@@ -4,7 +4,7 @@ import { isSegmentName } from '../../domain/target/wal.js';
 import type { OsUser } from '../../process/jobs/jobs.js';
 import { readControlData } from './control-data.js';
 import type { ControlData } from './control-data.js';
-import { RECOVERY_NOTES } from '../recovery/settings-file.js';
+import { RECOVERY_NOTES } from '../recovery/auto-conf.js';
 import { pathExists } from '../../files/paths.js';
 
 /** What an inspection of a data directory found, before anything is planned: `whole` means a restart is worth trying first. */
@@ -40,7 +40,10 @@ export async function inspectDataDir(pgBin: string, dataDir: string, user: OsUse
     walReadable = false,
     control: ControlData | null = null,
   ): DataDirInspection => ({
-    ...{ state, reason, walReadable, control },
+    state,
+    reason,
+    walReadable,
+    control,
   });
   if (entries === null) return found('missing', `${dataDir} does not exist or cannot be read`);
   if (entries.length === 0) return found('empty', `${dataDir} is empty`);

@@ -53,7 +53,7 @@ async function worksIn(pid: number, dataDir: string): Promise<boolean> {
   const directory = await workingDirectory(pid);
   // Another user's process does not show its directory: then its name has to do.
   if (directory === null) return isPostgres(pid);
-  // A directory put aside under a running server keeps its processes: they show the new name.
+  // A directory renamed under a running server keeps its processes: they show the new name.
   return directory === (await realpath(dataDir).catch(() => dataDir));
 }
 

@@ -45,7 +45,7 @@ function gapWithinBackup({ stored }: Candidate, range: RecoverableRange): Repris
   return new RepriseError(
     'wal-gap',
     `backup ${stored.label} needs the WAL from ${stored.wal.start} to ${stored.wal.stop}, and ${own.length > 0 ? describeMissingWal({ missing: own, damaged: range.damaged }) : `${stored.wal.stop} is missing`}`,
-    'recover from another backup: --to backup:ID, or an instant before it',
+    'recover from another backup: --to backup:ID, or a point in time before it',
   );
 }
 
@@ -62,7 +62,7 @@ function afterWal(target: RecoveryTarget, range: RecoverableRange): RepriseError
 function endUnknown({ endSegment }: RecoverableRange): RepriseError {
   return new RepriseError(
     'wal-gap',
-    `where the WAL ends is not known: in ${endSegment ?? 'the last segments'} no record could be read, so that reaching latest could not be verified`,
+    `the end of the WAL is not known: in ${endSegment ?? 'the last segments'} no record could be read, so it could not be verified that latest was reached`,
     'name a target: --to TIME, --to lsn:X or --to end-of-backup',
   );
 }

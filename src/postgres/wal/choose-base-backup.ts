@@ -121,13 +121,13 @@ function notFound(
   if (damaged.length > 0)
     return new RepriseError(
       'wal-gap',
-      `${formatTarget(target)} is not in the WAL that can be read: ${describeMissingWal({ missing: damaged, damaged })}, and no recovery goes beyond a gap`,
-      'recover to an instant before it, or put a good copy of it into the archive',
+      `${formatTarget(target)} is not in the WAL that can be read: ${describeMissingWal({ missing: damaged, damaged })}, and no recovery can continue after a gap`,
+      'recover to a point in time before it, or put a good copy of it into the archive',
     );
   return new RepriseError(
     'target-after-wal',
     `${formatTarget(target)} is not in the WAL between ${earliest.lsn.stop} and ${newest?.endLsn ?? 'its end'}`,
-    `the latest recoverable time is ${newest?.lastCommitAt ?? 'not known'}; compare the name with what the application logged`,
+    `the latest recoverable time is ${newest?.lastCommitAt ?? 'not known'}; compare the name with the log of the application`,
   );
 }
 

@@ -33,7 +33,7 @@ export async function chooseOnNewest<C extends Candidate>(
   const among = async (some: readonly C[]): Promise<C> => chooseBaseBackup(context, target, some, sources);
   const passedOver = left.map(
     ({ candidate, id }) =>
-      `backup ${candidate.stored.label} is not used: it leads to timeline ${id}, and the newest is ${newest}`,
+      `backup ${candidate.stored.label} is not used: it is on timeline ${id}, and the newest is ${newest}`,
   );
   const [first] = left;
   if (first === undefined) return { chosen: await among(live), warnings: [] };
@@ -55,7 +55,7 @@ export async function chooseOnNewest<C extends Candidate>(
   return {
     chosen,
     warnings: [
-      `backup ${chosen.stored.label} leads to a timeline that an earlier recovery has left: what the newest timeline, ${newest}, holds is not recovered`,
+      `backup ${chosen.stored.label} is on a timeline that an earlier recovery has ended: changes on the newest timeline, ${newest}, are not recovered`,
     ],
   };
 }
@@ -86,7 +86,7 @@ function followedFrom({ stored }: Candidate, timelines: readonly Timeline[]): nu
 function givenUp({ stored: { label } }: Candidate, id: number, newest: number): RepriseError {
   return new RepriseError(
     'wal-gap',
-    `backup ${label} leads to timeline ${id}, which was left before the backup ended: the newest timeline, ${newest}, cannot be reached from it`,
-    `take a full backup where the server lives; for what timeline ${id} held, name an instant or --to backup:${label}`,
+    `backup ${label} is on timeline ${id}, which ended before the backup was complete: the newest timeline, ${newest}, cannot be reached from it`,
+    `take a full backup of the running server; to recover from timeline ${id}, name a point in time or --to backup:${label}`,
   );
 }

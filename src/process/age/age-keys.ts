@@ -3,8 +3,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { isAgeRecipient } from '../../domain/text/age-keys.js';
 import type { EncryptionConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
-import { decryptingArgv, encryptingArgv } from './age.js';
-import { inTermsOfAge } from './age.js';
+import { decryptingArgv, encryptingArgv, inTermsOfAge } from './age.js';
 import { runProgram } from '../exec/run-program.js';
 import type { RunProgramOptions } from '../exec/run-program.js';
 
@@ -62,14 +61,14 @@ export async function requireIdentity(
     if (found === null)
       throw new RepriseError(
         'key-missing',
-        `the key file ${file} is not there`,
-        'put the key back from where it is kept, or correct encryption.identity',
+        `the key file ${file} does not exist`,
+        'copy the key from the place where it is kept, or correct encryption.identity',
       );
     if ((found.mode & 0o077) !== 0)
       throw new RepriseError(
         'key-missing',
         `the key file ${file} can be read by others`,
-        `chmod 600 ${file}, and make a new key if it mattered`,
+        `chmod 600 ${file}; create a new key if another user may have read it`,
       );
   }
   return identity;

@@ -119,7 +119,7 @@ export const ageRules: readonly ToolRule[] = [
   {
     pattern: /^age: error: no identity matched/m,
     code: 'key-missing',
-    message: 'the key of this host is none of those for which the backup is encrypted',
+    message: 'the backup is not encrypted for the key of this host',
     hint: 'name the private key of one of its recipients under encryption.identity; the manifest beside the dump (*.json) names them',
     repeats: null,
   },

@@ -23,11 +23,7 @@ export async function resolveSecret(
   if ('file' in reference)
     return present(await readSecret(reference.file), `the file ${reference.file}`, 'write the secret into it');
   const { stdout } = await run(reference.command);
-  return present(
-    stdout,
-    `the output of ${reference.command[0] ?? 'the command'}`,
-    'run it by hand to see what it says',
-  );
+  return present(stdout, `the output of ${reference.command[0] ?? 'the command'}`, 'run it by hand to see its output');
 }
 
 async function readSecret(file: string): Promise<string> {
@@ -36,8 +32,8 @@ async function readSecret(file: string): Promise<string> {
     if (((await stat(file)).mode & 0o077) !== 0) {
       throw new RepriseError(
         'config-invalid',
-        `others can read the secret in ${file}`,
-        `chmod 600 ${file}, and change the secret if it mattered`,
+        `other users can read the secret in ${file}`,
+        `chmod 600 ${file}; change the secret if another user may have read it`,
       );
     }
     return await readFile(file, 'utf8');
@@ -54,6 +50,6 @@ async function readSecret(file: string): Promise<string> {
 
 function present(secret: string | undefined, where: string, hint: string): string {
   const trimmed = secret?.replace(/\r?\n$/, '');
-  if (!trimmed) throw new RepriseError('config-invalid', `${where} holds no secret`, hint);
+  if (!trimmed) throw new RepriseError('config-invalid', `${where} contains no secret`, hint);
   return trimmed;
 }

@@ -38,7 +38,7 @@ export async function finalFailure(names: Names, state: Failed, why: 'by-exit' |
   return new RepriseError(
     'tool-rejected',
     `${times}${sentence}`,
-    `Read ${state.paths.stderr} on this host, remove the cause, then start a new operation.`,
+    `Read ${state.paths.stderr} on this host, correct the cause, then start a new operation.`,
     details,
   );
 }

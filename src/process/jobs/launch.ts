@@ -74,7 +74,7 @@ async function record(request: Launch): Promise<GenerationPaths> {
   const content: JobRecord = {
     version: 1,
     ...about,
-    // argv holds no secret by contract; this is the second net.
+    // argv contains no secret by contract; this is the second net.
     argv: request.argv.map(redact),
     generation: request.generation,
     createdAt: new Date().toISOString(),
@@ -143,7 +143,7 @@ async function untilStarted(child: ChildProcess, paths: GenerationPaths, tool: s
       throw new RepriseError(
         'tool-failed',
         `${tool} was not started: its wrapper ended with ${child.signalCode ?? child.exitCode}${line === '' ? '' : `: ${line}`}`,
-        'See that the state directory has room and can be written; the next attempt tries again.',
+        'See that the state directory has free space and can be written; the next attempt tries again.',
       );
     }
     await sleep(POLL_MS);

@@ -158,6 +158,6 @@ function taken(root: string, key: string): RepriseError {
   return new RepriseError(
     'conflict',
     `${key} exists already in the repository ${root} and is not overwritten`,
-    'a published backup never changes: let the operation start again under its own name',
+    'a published backup never changes: start the operation again: it uses a new name',
   );
 }

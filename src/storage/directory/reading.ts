@@ -85,6 +85,6 @@ function notFound(root: string, key: string): RepriseError {
   return new RepriseError(
     'not-found',
     `there is no ${JSON.stringify(key)} in the repository ${root}`,
-    'list what is there with reprise backup list',
+    'list the backups with reprise backup list',
   );
 }

@@ -21,7 +21,7 @@ const credentialErrors = new Set([
 
 /** What to do where an object is not there. */
 export const NOT_THERE =
-  'list what is there with reprise backup list; where all of it is missing, check bucket, prefix and endpoint in reprise.yml with reprise storage plan';
+  'list the backups with reprise backup list; where all of it is missing, check bucket, prefix and endpoint in reprise.yml with reprise storage plan';
 
 /** Whether the credentials were refused, so that fresh ones may help. */
 export function isCredentialProblem(error: unknown): boolean {
@@ -76,7 +76,7 @@ const rules: readonly FailureRule[] = [
   {
     matches: ({ name }) => name === 'InvalidObjectState',
     code: 'object-cold',
-    says: (doing) => `holds it in a cold class: ${doing} failed`,
+    says: (doing) => `has it in an archive class: ${doing} failed`,
     hint: () => 'a recovery requests the thaw and waits for it; see reprise backup show',
   },
   {

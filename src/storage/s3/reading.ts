@@ -37,7 +37,7 @@ export function openS3ForReading(bucket: S3Bucket): ReadableStorage {
         // Records and manifests: a recovery reads them to know what to thaw, so it cannot thaw them.
         throw new RepriseError(
           'object-cold',
-          `${key} is in a cold class of the bucket ${options.bucket} and cannot be read`,
+          `${key} is in an archive class of the bucket ${options.bucket} and cannot be read`,
           `have it thawed, which takes hours: ${thawCommand(options, key)}`,
           error.details,
         );
@@ -101,7 +101,7 @@ async function* chunksOf(bucket: S3Bucket, key: string, fromByte: number): Async
         throw new RepriseError(
           'conflict',
           `${key} in the bucket ${options.bucket} was replaced while it was read`,
-          'read it again; see who else writes there',
+          'read it again; find out which other program writes there',
         );
       throw error;
     });

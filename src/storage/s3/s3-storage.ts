@@ -80,7 +80,7 @@ async function publish(bucket: S3Bucket, fromKey: string, toKey: string): Promis
     throw new RepriseError(
       'conflict',
       `${toKey} exists already in the bucket ${options.bucket} and is not overwritten`,
-      'a published backup never changes: let the operation start again under its own name',
+      'a published backup never changes: start the operation again: it uses a new name',
     );
   }
   if (target === null) {

@@ -174,7 +174,7 @@ describe('K8: WAL by pg_receivewal', () => {
     const told = {
       code: 'wal-not-archived',
       message: expect.stringContaining(segment) as unknown,
-      hint: expect.stringContaining('policy of its own') as unknown,
+      hint: expect.stringContaining('separate policy') as unknown,
     };
     await expect(receive()).rejects.toMatchObject(told);
     expect(await receivers()).toEqual([pid]);

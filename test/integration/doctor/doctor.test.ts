@@ -236,7 +236,7 @@ describe('doctor on a host', () => {
         fix: expect.stringContaining('remove the line'),
       },
       {
-        message: expect.stringContaining('holds a secret and is open to others'),
+        message: expect.stringContaining('contains a secret and can be read by other users'),
         fix: expect.stringContaining('chmod 600'),
       },
     ]);

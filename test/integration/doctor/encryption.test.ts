@@ -107,7 +107,7 @@ describe('doctor on encryption', () => {
       }),
     ]);
     expect(await encrypted([key.recipient, escrow.recipient], `identity: { file: ${folder}/gone }`)).toEqual([
-      expect.objectContaining({ level: 'problem', message: expect.stringContaining('is not there') }),
+      expect.objectContaining({ level: 'problem', message: expect.stringContaining('does not exist') }),
     ]);
     expect((await encrypted([key.recipient, escrow.recipient], ''))[0]).toMatchObject({
       level: 'warning',

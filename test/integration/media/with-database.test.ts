@@ -118,7 +118,7 @@ describe('K1, K3: a database and its media go to the same instant by one plan', 
     const check = outcome!.checks.find(({ name }) => name === 'media/photos');
     expect(check).toMatchObject({
       status: 'failed',
-      detail: expect.stringContaining('5 rows looked at, 2 of them name 1 objects that are not there'),
+      detail: expect.stringContaining('5 rows checked, 2 of them name 1 objects that do not exist'),
     });
     const report = await readFile(join(site.places.backupsDir, outcome!.report), 'utf8');
     expect(report).toContain('photos, to ');
@@ -208,7 +208,7 @@ describe('K1, K3: a database and its media go to the same instant by one plan', 
     expect((await outcomeOf(started.workflowId)).outcome!.checks).toContainEqual({
       name: 'media/photos',
       status: 'passed',
-      detail: expect.stringContaining('2 rows looked at, all objects they name are there'),
+      detail: expect.stringContaining('2 rows checked, all objects that they name exist'),
     });
     const refused = await refusal(
       site,

@@ -9,7 +9,7 @@ import {
   configureRecovery,
   promoteServer,
   resetRecoverySettings,
-  retargetRecovery,
+  recoverToTarget,
 } from '../../../src/postgres/recovery/recovery.js';
 import { rearmArchiving } from '../../../src/postgres/wal/archiving.js';
 import { recoveryProgress } from '../../../src/postgres/recovery/recovery-progress.js';
@@ -271,21 +271,21 @@ describe('recovery to a target (K2)', () => {
     expect((await lab.query('SELECT count(*)::int AS rows FROM events', port)).rows[0]).toEqual({ rows: middle.rows });
 
     const forward = { ...base, target: { kind: 'name', name: "avant l'incident" } } as const;
-    await retargetRecovery(forward, service, connection);
+    await recoverToTarget(forward, service, connection);
     await waitForPause(connection, { service });
     expect((await lab.query('SELECT count(*)::int AS rows FROM events', port)).rows[0]).toEqual({ rows: named.rows });
     // A second call finds it done.
-    await retargetRecovery(forward, service, connection);
+    await recoverToTarget(forward, service, connection);
     await expect(
-      retargetRecovery({ ...base, target: { kind: 'lsn', lsn: middle.lsn } }, service, connection),
+      recoverToTarget({ ...base, target: { kind: 'lsn', lsn: middle.lsn } }, service, connection),
     ).rejects.toMatchObject({ code: 'target-before-backup' });
     await expect(
-      retargetRecovery({ ...base, target: { kind: 'time', time: middle.time } }, service, connection),
+      recoverToTarget({ ...base, target: { kind: 'time', time: middle.time } }, service, connection),
     ).rejects.toMatchObject({ code: 'target-before-backup' });
     expect(await service.status()).toBe('running');
 
     expect((await promoteServer(connection)).timeline).toBe(2);
-    await expect(retargetRecovery({ ...base, target: { kind: 'latest' } }, service, connection)).rejects.toMatchObject({
+    await expect(recoverToTarget({ ...base, target: { kind: 'latest' } }, service, connection)).rejects.toMatchObject({
       code: 'conflict',
     });
     await service.stop('fast');
@@ -306,7 +306,7 @@ describe('recovery to a target (K2)', () => {
     await waitForPause(connection, { service });
     expect((await lab.query('SELECT count(*)::int AS rows FROM events', port)).rows[0]).toEqual({ rows: middle.rows });
     const { xid } = lab.commits[249] as { xid: string };
-    await retargetRecovery({ ...base, target: { kind: 'xid', xid } }, service, connection);
+    await recoverToTarget({ ...base, target: { kind: 'xid', xid } }, service, connection);
     await waitForPause(connection, { service });
     expect((await lab.query('SELECT count(*)::int AS rows FROM events', port)).rows[0]).toEqual({ rows: 250 });
     await service.stop('immediate');

@@ -6,7 +6,7 @@ import {
   configureRecovery,
   promoteServer,
   resetRecoverySettings,
-  retargetRecovery,
+  recoverToTarget,
 } from '../../../src/postgres/recovery/recovery.js';
 import { waitForEndOfWal } from '../../../src/postgres/recovery/recovery-wait.js';
 import { swapDatabases } from '../../../src/postgres/old-data/swap-databases.js';
@@ -31,7 +31,7 @@ describe('a recovery that was given up before it was opened for writes', () => {
       port,
     };
     await configureRecovery(request);
-    await retargetRecovery(request, service, connection);
+    await recoverToTarget(request, service, connection);
     await waitForEndOfWal(connection, null, { service });
     expect(await readClusterTopology(connection, dataDir)).toMatchObject({ isStandby: false });
     await service.stop('fast');

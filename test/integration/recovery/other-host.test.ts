@@ -113,7 +113,7 @@ it('a directory of another host that is not here is refused with the reason, and
   expect(await refusal(site, ...recover, '--dry-run')).toMatchObject({
     exit: 9,
     code: 'path-refused',
-    message: expect.stringContaining('host db2 finds nothing of mairie'),
+    message: expect.stringContaining('host db2 finds no files of mairie'),
     hint: expect.stringContaining('S3'),
   });
   expect(existsSync(repository)).toBe(false);

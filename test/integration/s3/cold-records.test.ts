@@ -228,7 +228,7 @@ describe('F13: what tells of backups went to DEEP_ARCHIVE', () => {
     const { catalogue } = session;
     expect((await catalogue.records()).map(({ seq }) => seq)).toEqual([2, 3, 4]);
     expect(await catalogue.problems()).toEqual([
-      { key: first, reason: 'it is in a cold class', hint: expect.stringContaining(`--key '${first}'`) },
+      { key: first, reason: 'it is in an archive class', hint: expect.stringContaining(`--key '${first}'`) },
     ]);
     // Its record is out of reach, and the hold on it counts all the same.
     expect((await currentBackups(session, run)).find(({ label }) => label === dumps[0])).toMatchObject({

@@ -208,7 +208,7 @@ describe('where the server lacks things', () => {
       'default encryption': 'lacking',
       lifecycle: 'lacking',
     });
-    expect(setting(plan, 'lifecycle')?.detail).toContain('this server has no such thing (NotImplemented)');
+    expect(setting(plan, 'lifecycle')?.detail).toContain('this server does not support it (NotImplemented)');
     expect(texts(plan)).toContain('at which it was superseded');
     const { applied } = await applyTo(where, plan);
     expect(applied).toEqual([{ name: 'object lock', done: true }]);

@@ -52,7 +52,7 @@ describe('D6: a recovery at a terminal', () => {
     expect(pty.screen).not.toContain('now   ');
     workflowId = /stopped watching (\S+) \(interrupted\)/.exec(pty.screen)?.[1] ?? '';
     expect(pty.screen.replace(/\s+/g, ' ')).toContain(
-      `HINT: the operation goes on; follow it again: \`reprise watch ${workflowId} ${where.join(' ')}\``,
+      `HINT: the operation continues; follow it again: \`reprise watch ${workflowId} ${where.join(' ')}\``,
     );
     await reaches(site, workflowId, 'waiting-approval');
   }, 300_000);

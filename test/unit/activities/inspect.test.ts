@@ -15,7 +15,7 @@ it.each(['toString', 'constructor', '__proto__', 'hasOwnProperty', 'nonsense'])(
   async (kind) => {
     await expect(ask(kind)).rejects.toMatchObject({
       type: 'usage',
-      message: `this host cannot be asked for "${kind}"`,
+      message: `the worker of this host does not know the request "${kind}"`,
     });
   },
 );

@@ -1,9 +1,8 @@
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 import { parse } from 'yaml';
-import { parseConfig, type LoadedConfig } from '../../../src/config/load.js';
+import { parseConfig, type LoadedConfig, readConfig } from '../../../src/config/load.js';
 import { configOrigins, resolvedConfig, showConfig } from '../../../src/config/show.js';
-import { readConfig } from '../../../src/config/load.js';
 import { valid, with_ } from './given.js';
 
 const loaded = (text: string): LoadedConfig => ({
@@ -25,6 +24,17 @@ describe('config show', () => {
       local: { state_dir: '/var/lib/reprise', heavy_slots: 1, scratch_dir: '/var/lib/reprise/scratch' },
     });
     expect(clusters.mairie.catalogue).toBe('local');
+  });
+
+  it('prints a default also where the value is read as something else: a size, a length of time', () => {
+    const parts =
+      'repositories:\n  photos: { type: directory, path: /photos }\n  local: { type: directory, path: /backups }\n' +
+      'media:\n  photos: { repository: photos, cluster: mairie }\n';
+    const text = with_('engine: logical\n', `engine: logical\n        repository: local\n${parts}`);
+    expect(resolvedConfig(loaded(text))).toMatchObject({
+      media: { photos: { prefix: '', concurrency: 16, multipart_copy_above: '5GiB' } },
+    });
+    expect(showConfig(loaded(text), { origin: true })).toContain('multipart_copy_above: 5GiB # default\n');
   });
 
   it('says of each value where it comes from', () => {

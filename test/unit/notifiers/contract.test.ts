@@ -70,7 +70,7 @@ describe.each(Object.keys(notifierKinds))('contract of notifiers: %s', (name) =>
     expect(received()).toHaveLength(1);
   });
 
-  it('F39: what it fails with holds no secret', async () => {
+  it('F39: what it fails with contains no secret', async () => {
     const { text } = await failureOf(kind.send(context(), read(await freePort())));
     for (const secret of [PASSWORD, SIGNING_SECRET, SIGNING_SECRET.slice(6)]) expect(text).not.toContain(secret);
   });

@@ -44,6 +44,6 @@ it.each([
   'local all all password',
   "#ssl_passphrase_command = ''\t\t# (change requires restart)",
   '#ssl_passphrase_command_supports_reload = off',
-])('what holds no secret stays: %s', (line) => {
+])('what contains no secret stays: %s', (line) => {
   expect(maskSecrets(line)).toEqual({ text: line, masked: 0 });
 });

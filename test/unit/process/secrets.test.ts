@@ -25,7 +25,7 @@ describe('secrets are references', () => {
       await chmod(file, mode);
       await expect(resolveSecret({ file }, sources)).rejects.toMatchObject({
         code: 'config-invalid',
-        message: `others can read the secret in ${file}`,
+        message: `other users can read the secret in ${file}`,
         hint: expect.stringContaining(`chmod 600 ${file}`),
       });
     }
@@ -33,9 +33,9 @@ describe('secrets are references', () => {
 
   it('what gives nothing is named', async () => {
     const told = (reference: Parameters<typeof resolveSecret>[0]) => expect(resolveSecret(reference, sources)).rejects;
-    await told({ env: 'EMPTY' }).toThrow('the environment variable EMPTY holds no secret');
-    await told({ env: 'MISSING' }).toThrow('the environment variable MISSING holds no secret');
-    await told({ command: ['vault'] }).toThrow('the output of vault holds no secret');
+    await told({ env: 'EMPTY' }).toThrow('the environment variable EMPTY contains no secret');
+    await told({ env: 'MISSING' }).toThrow('the environment variable MISSING contains no secret');
+    await told({ command: ['vault'] }).toThrow('the output of vault contains no secret');
     await told({ file: '/nowhere/secret' }).toThrow('the secret in /nowhere/secret cannot be read: ENOENT');
   });
 });

@@ -18,7 +18,7 @@ export async function parentManifest(context: EngineContext, parent: BaseManifes
   if (file === undefined || damage !== null) {
     throw new RepriseError(
       'backup-corrupt',
-      `the manifest of ${parent.label}, on which this backup would rest, is damaged: ${damage}`,
+      `the manifest of ${parent.label}, on which this backup depends, is damaged: ${damage}`,
       'backup run --type full',
     );
   }

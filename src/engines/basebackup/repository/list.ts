@@ -32,7 +32,7 @@ export function withParents(listed: readonly ListedBackup[]): readonly ListedBac
   const sound = new Set(listed.filter(({ damaged }) => damaged === undefined).map(({ label }) => label));
   return listed.map((one) => {
     const lost = one.damaged === undefined ? one.dependsOn?.find((label) => !sound.has(label)) : undefined;
-    return lost === undefined ? one : { ...one, damaged: `${lost}, on which it rests, is missing or damaged` };
+    return lost === undefined ? one : { ...one, damaged: `${lost}, on which it depends, is missing or damaged` };
   });
 }
 
@@ -82,7 +82,13 @@ function listedBackup(manifest: BaseManifest, sizes: ReadonlyMap<string, number>
   const { label, type, startedAt, finishedAt, wal, dependsOn, files } = manifest;
   const wrong = files.find(({ name, sizeBytes }) => sizes.get(name) !== sizeBytes);
   return {
-    ...{ label, type, startedAt, finishedAt, wal, sizeBytes: sizeOf(manifest), sha256: hashOf(manifest) },
+    label,
+    type,
+    startedAt,
+    finishedAt,
+    wal,
+    sizeBytes: sizeOf(manifest),
+    sha256: hashOf(manifest),
     dependsOn: dependsOn.length === 0 ? undefined : dependsOn,
     damaged: wrong === undefined ? undefined : differenceOf(wrong, sizes.get(wrong.name)),
   };

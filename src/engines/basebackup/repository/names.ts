@@ -24,7 +24,7 @@ export function backupPrefix(folder: PolicyFolder, label: string): string {
   if (!isLabel(label))
     throw new RepriseError(
       'not-found',
-      `${JSON.stringify(label)} is no label of a base backup`,
+      `${JSON.stringify(label)} is not the label of a base backup`,
       'reprise backup list shows the labels',
     );
   return `${policyPrefix(folder)}${label}/`;

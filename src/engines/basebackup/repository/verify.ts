@@ -26,7 +26,7 @@ export async function verify(context: EngineContext, backup: Backup): Promise<Ve
     for (const link of await chainOf(context, manifest)) {
       const damage = await damageOfFiles(context, link);
       if (damage !== null)
-        return failedVerification(link === manifest ? damage : `it rests on ${link.label}: ${damage}`);
+        return failedVerification(link === manifest ? damage : `it depends on ${link.label}: ${damage}`);
     }
     await readWal(context, manifest);
     const { files, wal } = manifest;

@@ -1,8 +1,7 @@
-import { RepriseError } from '../../../domain/errors.js';
+import { RepriseError, isRepriseError } from '../../../domain/errors.js';
 import type { OutlineRequest, ReadContext, RecoveryOutline } from '../../engine.js';
 import { outlinePhysical } from '../../shared/physical-outline.js';
 import type { PhysicalCandidate } from '../../shared/physical-outline.js';
-import { isRepriseError } from '../../../domain/errors.js';
 import { hashOf, manifestOf } from '../repository/manifest.js';
 import { chainOf } from '../repository/chain.js';
 import { prefetchBytes } from '../wal/wal-prefetch.js';

@@ -18,7 +18,7 @@ const BEGINNING_MS = 5_000;
 /** How often the slot is looked at: a recovered server has none. */
 const SLOT_MS = 10_000;
 const UNLIMITED = 1_000_000;
-const ALL_STORED = new Error('what waited is stored');
+const ALL_STORED = new Error('the WAL that waited is now stored');
 
 /** Where pg_receivewal writes on the host. */
 export const receiveDirectory = ({ host, cluster, policy }: Pick<ReadContext, 'host' | 'cluster' | 'policy'>): string =>

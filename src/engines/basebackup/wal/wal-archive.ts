@@ -152,7 +152,7 @@ export async function pushWal(repository: WritableRepository, name: string, path
   throw new RepriseError(
     'conflict',
     `another WAL file ${name} is already in the repository`,
-    'two clusters, or two timelines with the same number, write to one archive: give this cluster a policy of its own',
+    'two clusters, or two timelines with the same number, write to one archive: give this cluster a separate policy',
   );
 }
 

@@ -159,7 +159,7 @@ export async function takeDump(
     throw new RepriseError(
       'conflict',
       `the backup ${label} disappeared while it was published`,
-      'see who else removes files from the repository',
+      'find out which other program removes files from the repository',
     );
   return adopted(context, manifest, files);
 }
@@ -174,7 +174,7 @@ async function adopted(
   throw new RepriseError(
     'conflict',
     `the dump of ${manifest.label} disappeared while it was published`,
-    'remove its manifest and adopt again; see who else removes files from the repository',
+    'remove its manifest and adopt again; find out which other program removes files from the repository',
   );
 }
 
@@ -349,20 +349,16 @@ async function describeCopy(
     throw changed();
   const globals = await dumpGlobals(context, incoming.globals, superuser, null);
   return {
-    ...{
-      schemaVersion: 1,
-      engine: LOGICAL,
-      label,
-      cluster: context.cluster.name,
-      policy: context.policy.name,
-      database,
-    },
-    ...{
-      operationId: context.operationId,
-      startedAt,
-      finishedAt: finishedAt < startedAt ? startedAt : finishedAt,
-      dump,
-    },
+    schemaVersion: 1,
+    engine: LOGICAL,
+    label,
+    cluster: context.cluster.name,
+    policy: context.policy.name,
+    database,
+    operationId: context.operationId,
+    startedAt,
+    finishedAt: finishedAt < startedAt ? startedAt : finishedAt,
+    dump,
     ...live,
     server: { versionNum: header.serverVersionNum, systemIdentifier: UNKNOWN_CLUSTER },
     toolMajor: header.toolMajor,

@@ -66,7 +66,7 @@ export async function backUpDatabase(
     throw new RepriseError(
       'conflict',
       `the backup ${label} disappeared while it was published`,
-      'see who else removes files from the repository',
+      'find out which other program removes files from the repository',
     );
   return madeBackup(manifest, context.policy.repository);
 }

@@ -40,7 +40,7 @@ export async function uploadOutput(
   throw new RepriseError(
     'conflict',
     `${key} is not what was uploaded: ${there?.sizeBytes ?? 'no'} bytes where ${written?.sizeBytes ?? 'none'} were sent`,
-    'see who else writes into the repository',
+    'find out which other program writes into the repository',
   );
 }
 
@@ -106,12 +106,12 @@ function writeOrder(context: EngineContext, { step, key, argv, env }: UploadRequ
 /** Variables of our own environment that the storage reads: those its secrets refer to, and those of Amazon's tools. */
 function variablesOf(options: unknown): Readonly<Record<string, string>> {
   const named = new Set(Object.keys(process.env).filter((name) => name.startsWith('AWS_')));
-  const look = (value: unknown): void => {
+  const collect = (value: unknown): void => {
     if (typeof value !== 'object' || value === null) return;
     if ('env' in value && typeof value.env === 'string') named.add(value.env);
-    Object.values(value).forEach(look);
+    Object.values(value).forEach(collect);
   };
-  look(options);
+  collect(options);
   return Object.fromEntries(
     [...named].flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])),
   );

@@ -40,7 +40,7 @@ function checkLabel(label: string): void {
   if (databaseOf(label) !== null && !label.includes('/')) return;
   throw new RepriseError(
     'not-found',
-    `${JSON.stringify(label)} is no label of a logical backup`,
+    `${JSON.stringify(label)} is not the label of a logical backup`,
     'reprise backup list shows the labels',
   );
 }

@@ -57,7 +57,7 @@ function chooseBackups({ target, candidates, databases }: OutlineRequest): reado
   if (!(LOGICAL_TARGETS as readonly string[]).includes(target.kind)) {
     throw new RepriseError(
       'capability-missing',
-      `a dump holds one instant only, so the target ${target.kind} cannot be reached with it`,
+      `a dump contains one point in time only, so it cannot be used for the target ${target.kind}`,
       'use a policy whose engine archives WAL (recover --policy), or --to latest, or --to backup:ID',
     );
   }
@@ -67,7 +67,7 @@ function chooseBackups({ target, candidates, databases }: OutlineRequest): reado
       throw new RepriseError(
         'not-found',
         `${target.id} is no complete backup of this policy`,
-        'reprise backup list shows what there is',
+        'reprise backup list shows the backups',
       );
     return [named];
   }

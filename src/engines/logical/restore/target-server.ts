@@ -60,7 +60,7 @@ async function checkDump(client: pg.Client, server: ServerFacts, manifest: DumpM
     );
   if (server.systemIdentifier !== manifest.server.systemIdentifier) {
     warnings.push(
-      `the server (system identifier ${server.systemIdentifier}) is not the one that was dumped (${manifest.server.systemIdentifier}): right for a new instance, wrong for another cluster`,
+      `the server (system identifier ${server.systemIdentifier}) is not the one that was dumped (${manifest.server.systemIdentifier}): correct for a new instance, wrong for another cluster`,
     );
   }
   if (here > there) warnings.push(`the server is PostgreSQL ${here}, newer than the dump's ${there}`);
@@ -119,7 +119,7 @@ async function checkRoom(dataDir: string | undefined, manifests: readonly DumpMa
   throw new RepriseError(
     'disk-full',
     `the databases need about ${needed} bytes beside the old ones, and the data directory's file system has ${free} free`,
-    'free space there, or drop old data put aside before (reprise kept list)',
+    'free space there, or drop old data of an earlier recovery (reprise kept list)',
   );
 }
 

@@ -85,7 +85,7 @@ export function boundaryOf(backups: readonly Known[], going: readonly string[]):
   if (newer.length > 0) {
     throw new RepriseError(
       'rotation-refused',
-      `this WAL-G deletes only what is older than a backup that stays: ${newer.join(', ')} cannot go while ${boundary.label} stays`,
+      `this WAL-G deletes only what is older than a backup that is kept: ${newer.join(', ')} cannot be removed while ${boundary.label} is kept`,
       `hold the backups to keep (reprise backup hold ID), remove ${boundary.label} too, or install WAL-G 1.1 or newer, which deletes one by one`,
     );
   }
@@ -93,7 +93,7 @@ export function boundaryOf(backups: readonly Known[], going: readonly string[]):
     throw new RepriseError(
       'rotation-refused',
       `this WAL-G deletes nothing before ${boundary.label}, which is a delta`,
-      'wait until the next full backup is the oldest that stays',
+      'wait until the next full backup is the oldest that is kept',
     );
   }
   return boundary.label;

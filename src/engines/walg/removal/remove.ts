@@ -100,7 +100,7 @@ async function removable(
   throw new RepriseError(
     'rotation-refused',
     `${foreign.join(', ')} was marked permanent, and not by a hold of Reprise`,
-    `hold it here too, or take the mark back: wal-g backup-mark --impermanent ${foreign[0] ?? ''}`,
+    `also hold it in Reprise, or remove the mark: wal-g backup-mark --impermanent ${foreign[0] ?? ''}`,
   );
 }
 

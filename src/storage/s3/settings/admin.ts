@@ -92,7 +92,7 @@ function bucketSetting({ region }: S3Options, found: string | null): StorageSett
     is: [line(found)],
     wanted: [line(region)],
     verdict: 'fixed',
-    detail: 'a bucket never moves: set `region` to where it is, or name another bucket',
+    detail: 'a bucket cannot be moved: set `region` to its region, or name another bucket',
   };
 }
 
@@ -129,15 +129,15 @@ async function tried(bucket: S3Bucket, signal?: AbortSignal): Promise<StorageNot
       conditional === false
         ? {
             level: 'warning',
-            text: 'the server overwrites what it was asked to create only if absent',
-            hint: 'it cannot hold the records of a cluster: give clusters another `catalogue`',
+            text: 'the server overwrites an object that may be created only if absent',
+            hint: 'it cannot contain the catalogue of a cluster: set another `catalogue` for the clusters',
           }
         : {
             level: 'info',
             text:
               conditional === true
                 ? 'creation only if absent: works'
-                : "creation only if absent: not tried, the bucket's compliance lock would keep what is written",
+                : "creation only if absent: not tested, because the bucket's compliance lock would keep the test object",
           },
       times === 'superseded'
         ? {
@@ -152,7 +152,7 @@ async function tried(bucket: S3Bucket, signal?: AbortSignal): Promise<StorageNot
     return [
       {
         level: 'warning',
-        text: `writing could not be tried: ${error.message}`,
+        text: `writing could not be tested: ${error.message}`,
         hint: error.hint,
       },
     ];
@@ -173,7 +173,7 @@ function costs(options: S3Options, sparesSmall: boolean): StorageNote[] {
       ? [
           {
             level: 'warning' as const,
-            text: 'Amazon leaves objects below 128 KiB in STANDARD; whether this server does, nobody can tell: records and manifests may go cold with the rest',
+            text: 'Amazon leaves objects below 128 KiB in STANDARD; it is not known whether this server does: records and manifests may also be moved to an archive class',
             hint: "see that server's documentation, or keep `catalogue` in another repository",
           },
         ]
@@ -191,7 +191,7 @@ function forgets(options: S3Options): StorageNote[] {
   return [
     {
       level: 'warning',
-      text: 'versions are kept and never expire: what rotation removes is stored, and paid for, for ever',
+      text: 'versions are kept and never expire: what rotation removes is still stored and costs money',
       hint: `add noncurrent_expire_days: ${days} to \`lifecycle\``,
     },
   ];

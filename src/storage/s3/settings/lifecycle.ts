@@ -221,7 +221,7 @@ function currentLines(rule: LifecycleRule): string[] {
   const { Transitions = [], Expiration } = rule;
   const lines = Transitions.map(({ Days, Date: on, StorageClass }) => `${when(Days, on)} to ${StorageClass}`);
   if (expires(rule)) lines.push(`${when(Expiration?.Days, Expiration?.Date)} removed`);
-  if (Expiration?.ExpiredObjectDeleteMarker === true) lines.push('delete markers with nothing behind them removed');
+  if (Expiration?.ExpiredObjectDeleteMarker === true) lines.push('delete markers without older versions removed');
   return lines;
 }
 

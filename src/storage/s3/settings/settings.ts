@@ -238,7 +238,7 @@ export function gapOf(error: unknown): { readonly verdict: StorageSetting['verdi
   const { s3, status } = error.details;
   const name = String(s3);
   if (status === 501 || status === 405 || name === 'NotImplemented')
-    return { verdict: 'lacking', detail: `this server has no such thing (${name})` };
+    return { verdict: 'lacking', detail: `this server does not support it (${name})` };
   if (status === 403) return { verdict: 'lacking', detail: `the key may not read it (${name})` };
   return null;
 }

@@ -67,7 +67,7 @@ export async function copyObject(
   const partBytes = Math.max(target.options.partBytes, Math.ceil(source.sizeBytes / MAX_PARTS));
   const { UploadId } = await target.send(new CreateMultipartUploadCommand({ ...to, ...described }), doing, signal);
   if (UploadId === undefined)
-    throw new RepriseError('storage-unreachable', `the server opened no upload: ${doing}`, 'try again');
+    throw new RepriseError('storage-unreachable', `the server did not start the upload: ${doing}`, 'try again');
   try {
     const starts = Array.from({ length: Math.ceil(source.sizeBytes / partBytes) }, (_, index) => index * partBytes);
     const Parts = await pMap(

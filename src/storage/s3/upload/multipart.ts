@@ -73,7 +73,7 @@ export class MultipartUpload {
       ),
     );
     if (UploadId === undefined)
-      throw new RepriseError('storage-unreachable', `the server opened no upload: ${this.doing}`, 'try again');
+      throw new RepriseError('storage-unreachable', `the server did not start the upload: ${this.doing}`, 'try again');
     this.id = UploadId;
   }
 
@@ -173,7 +173,7 @@ async function abortUpload(bucket: S3Bucket, Key: string, UploadId: string): Pro
   try {
     await bucket.send(
       new AbortMultipartUploadCommand({ Bucket: bucket.options.bucket, Key, UploadId }),
-      `giving up the upload of ${Key}`,
+      `cancelling the upload of ${Key}`,
     );
   } catch (error) {
     if (!isRepriseError(error) || error.details['s3'] !== 'NoSuchUpload') throw error;

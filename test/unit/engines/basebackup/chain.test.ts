@@ -12,6 +12,6 @@ it('F16: an incremental backup is damaged where one it rests on is missing or da
   const lost = { damaged: expect.stringContaining('incr_1') as unknown };
   expect(withParents([listed('full'), second])[1]).toMatchObject(lost);
   expect(withParents([listed('full', { damaged: 'base.tar.gz is missing' }), first])[1]).toMatchObject({
-    damaged: expect.stringContaining('full, on which it rests') as unknown,
+    damaged: expect.stringContaining('full, on which it depends') as unknown,
   });
 });

@@ -204,7 +204,7 @@ describe('B3: removal', () => {
     expect(() => boundaryOf(all, [second.label])).toThrow(
       expect.objectContaining({
         code: 'rotation-refused',
-        message: expect.stringContaining(`while ${first.label} stays`) as unknown,
+        message: expect.stringContaining(`while ${first.label} is kept`) as unknown,
       }),
     );
     expect(() =>

@@ -49,13 +49,13 @@ it('F37: a backup whose record names tablespaces is never fetched, nor one that 
   await expect(fetching(base, everything)).rejects.toEqual(refused('16387'));
   await expect(fetching(delta, everything)).rejects.toEqual(refused('16387'));
   await write(base, 'of an unknown form');
-  await expect(fetching(delta, { prefix })).rejects.toEqual(refused('the server is not there to tell'));
+  await expect(fetching(delta, { prefix })).rejects.toEqual(refused('the server does not answer'));
 });
 
 it('F37: in an object store, with the server lost: our own and what was fetched before, and nothing else', async () => {
   const prefix = 'WALG_S3_PREFIX=s3://bucket/postgres';
-  await expect(fetching(delta, { prefix })).rejects.toEqual(refused('the server is not there to tell'));
-  await expect(fetching(delta, { prefix, ours: [delta] })).rejects.toEqual(refused('the server is not there to tell'));
+  await expect(fetching(delta, { prefix })).rejects.toEqual(refused('the server does not answer'));
+  await expect(fetching(delta, { prefix, ours: [delta] })).rejects.toEqual(refused('the server does not answer'));
   await expect(fetching(delta, { prefix, ours: [base, delta] })).resolves.toBeUndefined();
   await expect(fetching(delta, { prefix, proven: true })).resolves.toBeUndefined();
 });
