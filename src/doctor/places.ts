@@ -28,7 +28,9 @@ export async function placeOf(config: Config, cluster: ClusterConfig, policy: Po
   const ofEngine = await engineKinds[policy.engine]?.inspectPlace?.(policy.options);
   const { path, encrypted, encryptHint, warnings } = ofEngine ?? {
     path: pathOfRepository(config, cluster, policy),
-    ...{ encrypted: false, encryptHint: OWN_ENCRYPTION, warnings: [] },
+    encrypted: false,
+    encryptHint: OWN_ENCRYPTION,
+    warnings: [],
   };
   if (path === null) return { path, device: null, elsewhere: true, encrypted, encryptHint, warnings };
   const existing = await nearestExisting(path);

@@ -69,7 +69,12 @@ function messageOf(
     id: digest(`${operationId}/${key}/${notifier}`),
     thread: digest(operationId),
     event: eventOf(facts) ?? 'test',
-    ...{ cluster, workflowId, at, link, first, others },
+    cluster,
+    workflowId,
+    at,
+    link,
+    first,
+    others,
     ...noticeText(notice, link),
   };
 }

@@ -35,7 +35,11 @@ export async function applyApproved(
       run.report({ phase: 'list', done, unit: 'files' }),
     );
   await applyAll(work, {
-    ...{ bounds, concurrency, singleCopyBytes, after: run.cursor, signal: run.signal },
+    bounds,
+    concurrency,
+    singleCopyBytes,
+    after: run.cursor,
+    signal: run.signal,
     found: scansFirst || run.cursor !== undefined ? null : found,
     report: (done, key) => {
       run.keep(key);

@@ -151,7 +151,9 @@ export function mediaVerifying(deps: HostDependencies): Pick<HostActivities, 've
         const clusterContext = await openClusterContext(deps, step.cluster);
         const media = mediaOf(clusterContext, step.order.media);
         const verdict = await verifyAll(openPlace(clusterContext, media), {
-          ...{ concurrency: media.concurrency, sample: step.order.sample, signal: run.signal },
+          concurrency: media.concurrency,
+          sample: step.order.sample,
+          signal: run.signal,
           report: (done) => run.report({ phase: 'verify', done, unit: 'files' }),
         });
         const text = `media ${media.name}: ${verdict.objects} objects, ${verdict.read} read whole (${verdict.unchecked} without a checksum to compare with), ${verdict.decoded} images decoded, ${verdict.problems} problems`;

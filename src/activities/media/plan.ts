@@ -63,8 +63,15 @@ export async function makeMediaPlan(
     );
   }
   const binding: MediaBinding = {
-    ...{ action, operationId: request.operationId, cluster: cluster.name, targetHost: deps.host, ...named },
-    ...{ counts: only(counts), changes, configDigest: deps.config.digest, requester: request.requester },
+    action,
+    operationId: request.operationId,
+    cluster: cluster.name,
+    targetHost: deps.host,
+    ...named,
+    counts: only(counts),
+    changes,
+    configDigest: deps.config.digest,
+    requester: request.requester,
   };
   const { right, keep } = counts;
   const approval = policy ? { approvers: policy.approvers, from: mayApprove(policy, request.requester) } : null;

@@ -119,7 +119,9 @@ function compose(
             ? {}
             : {
                 physical: {
-                  ...{ engine: 'pgbackrest', repository: 'local', enabled: seed.enabled },
+                  engine: 'pgbackrest',
+                  repository: 'local',
+                  enabled: seed.enabled,
                   options: { stanza: physical.stanza, config: physical.path },
                   schedule: { cron: '15 2 * * *' },
                   retention: { days: physical.retentionDays ?? 30, min_proven: 2 },

@@ -23,7 +23,9 @@ export function readPgbackrestFile(text: string, label: string): PgbackrestFile 
   const options = new Map([...optionsOf('global'), ...optionsOf(stanza)]);
   const days = options.get('repo1-retention-full-type') === 'time' ? Number(options.get('repo1-retention-full')) : NaN;
   return {
-    ...{ stanza, stanzas, dataDir: options.get('pg1-path') ?? null },
+    stanza,
+    stanzas,
+    dataDir: options.get('pg1-path') ?? null,
     retentionDays: Number.isInteger(days) && days >= 1 ? days : null,
     warnings: warningsOf(options, label, stanzas),
   };

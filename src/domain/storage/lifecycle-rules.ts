@@ -101,7 +101,8 @@ export function checkLifecycle(
           });
         else if (thaw.hours * 3600 > rtoSeconds) {
           refusals.push({
-            ...{ rule: where, promise: `${promise}, objectives.rto ${durationInWords(rtoSeconds)}` },
+            rule: where,
+            promise: `${promise}, objectives.rto ${durationInWords(rtoSeconds)}`,
             text: `${where}, and the backup is kept longer (${promise}): a thaw takes at least ${hours} (${thaw.tier}), objectives.rto allows ${durationInWords(rtoSeconds)}`,
             hint: `${rule.ours ? 'raise the days of that rule in `lifecycle`' : 'change or remove that rule'}${Number.isFinite(promised) ? ` to ${promised} or more` : ''}, or shorten the retention, or raise objectives.rto`,
           });

@@ -78,9 +78,18 @@ async function makeAndPublish(context: EngineContext, request: BackupRequest): P
   await waitForSegment(context, wal.stop, optionsOf(context).archiveTimeoutSeconds, archivingHint(context));
   const { connection, databases } = context.cluster;
   const manifest: BaseManifest = {
-    ...{ schemaVersion: 1, engine: BASEBACKUP, ...named, cluster: context.cluster.name, policy: context.policy.name },
-    ...{ operationId: context.operationId, finishedAt: taken.finishedAt, files: await upload(context, named.label) },
-    ...{ databaseBytes: facts.totalBytes, segmentBytes, wal, lsn: { start: facts.startLsn, stop: facts.stopLsn } },
+    schemaVersion: 1,
+    engine: BASEBACKUP,
+    ...named,
+    cluster: context.cluster.name,
+    policy: context.policy.name,
+    operationId: context.operationId,
+    finishedAt: taken.finishedAt,
+    files: await upload(context, named.label),
+    databaseBytes: facts.totalBytes,
+    segmentBytes,
+    wal,
+    lsn: { start: facts.startLsn, stop: facts.stopLsn },
     server: { versionNum, systemIdentifier, dataChecksums },
     dependsOn: parent === null ? [] : [parent.label, ...parent.dependsOn],
     contents: await countDatabases(connection, databases, context.signal),

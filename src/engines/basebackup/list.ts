@@ -82,7 +82,13 @@ function listedBackup(manifest: BaseManifest, sizes: ReadonlyMap<string, number>
   const { label, type, startedAt, finishedAt, wal, dependsOn, files } = manifest;
   const wrong = files.find(({ name, sizeBytes }) => sizes.get(name) !== sizeBytes);
   return {
-    ...{ label, type, startedAt, finishedAt, wal, sizeBytes: sizeOf(manifest), sha256: hashOf(manifest) },
+    label,
+    type,
+    startedAt,
+    finishedAt,
+    wal,
+    sizeBytes: sizeOf(manifest),
+    sha256: hashOf(manifest),
     dependsOn: dependsOn.length === 0 ? undefined : dependsOn,
     damaged: wrong === undefined ? undefined : differenceOf(wrong, sizes.get(wrong.name)),
   };

@@ -98,12 +98,20 @@ export function madeBackup(manifest: BaseManifest, repository: string): MadeBack
   const { cluster, policy, label, type, startedAt, finishedAt, wal, server, dependsOn, contents } = manifest;
   return {
     id: backupId(cluster, BASEBACKUP, label),
-    ...{ cluster, policy, engine: BASEBACKUP, repository, type, startedAt, finishedAt },
+    cluster,
+    policy,
+    engine: BASEBACKUP,
+    repository,
+    type,
+    startedAt,
+    finishedAt,
     sizeBytes: sizeOf(manifest),
     label,
     sha256: hashOf(manifest),
     dependsOn: dependsOn.length === 0 ? undefined : dependsOn,
-    ...{ wal, server, contents },
+    wal,
+    server,
+    contents,
   };
 }
 

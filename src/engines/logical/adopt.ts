@@ -349,20 +349,16 @@ async function describeCopy(
     throw changed();
   const globals = await dumpGlobals(context, incoming.globals, superuser, null);
   return {
-    ...{
-      schemaVersion: 1,
-      engine: LOGICAL,
-      label,
-      cluster: context.cluster.name,
-      policy: context.policy.name,
-      database,
-    },
-    ...{
-      operationId: context.operationId,
-      startedAt,
-      finishedAt: finishedAt < startedAt ? startedAt : finishedAt,
-      dump,
-    },
+    schemaVersion: 1,
+    engine: LOGICAL,
+    label,
+    cluster: context.cluster.name,
+    policy: context.policy.name,
+    database,
+    operationId: context.operationId,
+    startedAt,
+    finishedAt: finishedAt < startedAt ? startedAt : finishedAt,
+    dump,
     ...live,
     server: { versionNum: header.serverVersionNum, systemIdentifier: UNKNOWN_CLUSTER },
     toolMajor: header.toolMajor,

@@ -75,7 +75,9 @@ export async function readHeader(host: Host, path: string): Promise<ArchiveHeade
   }
   const [major = 0, minor = 0] = server.split(/[^\d]+/).map(Number);
   return {
-    ...{ database, createdAt, toolMajor: Number.parseInt(tool, 10) },
+    database,
+    createdAt,
+    toolMajor: Number.parseInt(tool, 10),
     serverVersionNum: major * 10_000 + minor,
     extensions: [...listing.matchAll(/^\d+; 3079 \d+ EXTENSION - (\S+)/gm)]
       .map(([, name = '']) => name)

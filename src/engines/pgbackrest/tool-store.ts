@@ -30,7 +30,9 @@ function describedBy(config: ConfigFile): DescribedStorage | null {
   const named = (name: keyof typeof SECRETS): string | undefined => (name in secrets ? name : undefined);
   return describedS3(
     {
-      ...{ bucket, region, caFile },
+      bucket,
+      region,
+      caFile,
       prefix: (config.get('repo1-path') ?? DEFAULT_REPOSITORY).replaceAll(/^\/+|\/+$/g, ''),
       endpoint: server === undefined ? undefined : `${server}${port === undefined ? '' : `:${port}`}`,
       pathStyle: config.get('repo1-s3-uri-style') === 'path',

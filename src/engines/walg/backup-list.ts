@@ -122,7 +122,13 @@ export function parseBackupList(json: string): readonly WalgBackup[] {
 export function listed(backup: WalgBackup): ListedBackup {
   const { label, type, startedAt, finishedAt, sizeBytes, dependsOn, wal } = backup;
   return {
-    ...{ label, type, startedAt, finishedAt, sizeBytes, dependsOn, wal },
+    label,
+    type,
+    startedAt,
+    finishedAt,
+    sizeBytes,
+    dependsOn,
+    wal,
     damaged: backup.baseless ? 'the backup it depends on is no longer in the storage' : undefined,
   };
 }

@@ -65,7 +65,10 @@ export function recoverySettings(
     restore_command: restoreCommandOf(request),
     recovery_end_command: '',
     archive_cleanup_command: '',
-    ...{ primary_conninfo: '', primary_slot_name: '', recovery_min_apply_delay: '0', hot_standby: 'on' },
+    primary_conninfo: '',
+    primary_slot_name: '',
+    recovery_min_apply_delay: '0',
+    hot_standby: 'on',
     // Nobody is there yet to confirm a commit.
     synchronous_standby_names: '',
     wal_retrieve_retry_interval: '500ms',

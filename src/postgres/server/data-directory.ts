@@ -40,7 +40,10 @@ export async function inspectDataDir(pgBin: string, dataDir: string, user: OsUse
     walReadable = false,
     control: ControlData | null = null,
   ): DataDirInspection => ({
-    ...{ state, reason, walReadable, control },
+    state,
+    reason,
+    walReadable,
+    control,
   });
   if (entries === null) return found('missing', `${dataDir} does not exist or cannot be read`);
   if (entries.length === 0) return found('empty', `${dataDir} is empty`);

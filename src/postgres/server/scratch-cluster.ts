@@ -73,9 +73,15 @@ async function serverSettings(request: ScratchServerRequest, place: string): Pro
   const minimums = Object.entries(control?.settings ?? {}).map(([name, value]) => [name, String(value)] as const);
   return {
     ...Object.fromEntries(minimums),
-    ...{ hba_file: join(place, 'pg_hba.conf'), ident_file: join(place, 'pg_ident.conf') },
-    ...{ port: String(PORT), listen_addresses: '', unix_socket_directories: place, unix_socket_permissions: '0700' },
-    ...{ ssl: 'off', log_destination: 'stderr', shared_preload_libraries: '' },
+    hba_file: join(place, 'pg_hba.conf'),
+    ident_file: join(place, 'pg_ident.conf'),
+    port: String(PORT),
+    listen_addresses: '',
+    unix_socket_directories: place,
+    unix_socket_permissions: '0700',
+    ssl: 'off',
+    log_destination: 'stderr',
+    shared_preload_libraries: '',
     // A copy that is thrown away needs no protection against a crash of the machine.
     fsync: 'off',
     ...cloneRestraints,

@@ -45,7 +45,8 @@ export async function firstCommitAfter(
       last,
     ],
     {
-      ...{ user, env: { LC_ALL: 'C', TZ: 'UTC' } },
+      user,
+      env: { LC_ALL: 'C', TZ: 'UTC' },
       // 1 where the WAL ends before so many records, as it mostly does.
       acceptCodes: [0, 1],
     },
