@@ -79,7 +79,7 @@ function figures({ plan, outcome }: IncidentDocumentInput): string {
     ['target asked for', markdownCode(outcome.target.requested)],
     ['target reached', markdownCode(outcome.target.reached)],
     [
-      'RTO: from the first failed check (or request) to validated, excluding the wait for people',
+      'RTO: from the first failed check (or request) until the server is checked and accepts writes, without waiting for people',
       durationInWords(outcome.rtoSeconds),
     ],
     ['waiting for people', durationInWords(outcome.waitedForPeopleSeconds)],
@@ -117,10 +117,10 @@ function decision({ plan, approvals, refusals }: IncidentDocumentInput): string 
   const lines = said
     .sort((left, right) => Date.parse(left.at) - Date.parse(right.at))
     .map(({ at, text }) => `- ${at}: ${text}`);
-  if (approvals.length === 0) lines.push('- No approval is on record.');
+  if (approvals.length === 0) lines.push('- No approval is recorded.');
   if (plan)
     lines.push(
-      `- The plan decided on: ${markdownCode(plan.digest)}, made ${plan.createdAt}, to be approved by ${plan.approveBy}.`,
+      `- The plan: ${markdownCode(plan.digest)}, made ${plan.createdAt}, approval possible until ${plan.approveBy}.`,
     );
   return lines.join('\n');
 }
@@ -129,8 +129,8 @@ function oldData({ plan, kept }: IncidentDocumentInput): string {
   const replaced = plan?.binding.replaces ?? [];
   const lines = replaced.map(({ what, keptAs }) =>
     keptAs === null
-      ? `- ${markdownText(what)} was to be overwritten in place: its content is lost.`
-      : `- ${markdownText(what)} was to be kept as ${markdownCode(keptAs)}.`,
+      ? `- Planned: ${markdownText(what)} is overwritten in place, and its content is lost.`
+      : `- Planned: ${markdownText(what)} is kept as ${markdownCode(keptAs)}.`,
   );
   for (const { id, what, where, host, sizeBytes } of kept) {
     const size = sizeBytes === null ? '' : `, ${sizeInWords(sizeBytes)}`;
@@ -139,7 +139,7 @@ function oldData({ plan, kept }: IncidentDocumentInput): string {
     );
   }
   if (lines.length === 0) return 'Nothing was replaced.';
-  if (kept.length === 0) lines.push('- No old data of this operation is kept any more.');
+  if (kept.length === 0) lines.push('- No old data of this operation is kept now.');
   else lines.push(`- ${markdownCode('reprise kept list')} shows what is kept. Closing an incident deletes nothing.`);
   return lines.join('\n');
 }
@@ -165,15 +165,14 @@ function checks({ outcome }: IncidentDocumentInput): string {
 
 function followUps({ outcome, kept, plan }: IncidentDocumentInput): string {
   const lines: string[] = [];
-  if (!outcome)
-    lines.push('No recovery was completed: see the timeline for the last step, and decide how to continue.');
+  if (!outcome) lines.push('No recovery was completed: see the last step in the timeline, and decide how to continue.');
   for (const { name, status } of outcome?.checks ?? []) {
-    if (status === 'failed') lines.push(`Look into the failed check ${markdownText(name)}.`);
-    if (status === 'skipped') lines.push(`Do by hand what the skipped check ${markdownText(name)} would have done.`);
+    if (status === 'failed') lines.push(`Examine the failed check ${markdownText(name)}.`);
+    if (status === 'skipped') lines.push(`Do the skipped check ${markdownText(name)} by hand.`);
   }
   if (outcome && outcome.checks.length === 0) lines.push('Configure checks, so that the next recovery is verified.');
   if (outcome && outcome.rpoSeconds !== 0)
-    lines.push('Tell the people concerned which period may be lost, and have that data entered again where possible.');
+    lines.push('Tell the users which period may be lost. Enter that data again where possible.');
   for (const { id } of kept)
     lines.push(`When the old data is no longer needed: ${markdownCode(`reprise kept drop ${id}`)}`);
   for (const warning of plan?.observed.warnings ?? []) lines.push(`The plan warned: ${markdownText(warning)}`);

@@ -37,7 +37,7 @@ export function placesOf(
     throw new RepriseError(
       'conflict',
       `${into} is in ${media.name}, or ${media.name} is in it`,
-      'leave --into out to recover in place, or name another place',
+      'omit --into to recover in place, or name another place',
     );
   }
   return { from, into: target };

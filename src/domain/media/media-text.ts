@@ -6,9 +6,9 @@ import { clipBytes, sizeInWords, visible } from '../text/text.js';
 
 const meaning = {
   undelete: 'undeleted: their delete markers are removed',
-  overwrite: 'overwritten by the older version; the present one stays as a version where versions are kept',
+  overwrite: 'overwritten by the older version; the present one stays as an older version if the bucket has versioning',
   copy: 'copied where no object exists',
-  remove: 'removed: by a delete marker where versions are kept',
+  remove: 'removed: by a delete marker if the bucket has versioning',
   keep: 'kept, though they did not exist at that time',
   right: 'already correct, not touched',
 } as const;
@@ -90,7 +90,7 @@ export function mediaReport(
     `# ${markdownText(mediaTitle(plan))}`,
     `Plan ${markdownCode(plan.digest)} of ${plan.createdAt}, requested by ${markdownText(binding.requester)}, executed by ${at}.`,
     approvals.length === 0
-      ? 'No policy asks for an approval of this.'
+      ? 'No approval is required.'
       : approvals
           .map(
             ({ by, reason, at: when }) =>

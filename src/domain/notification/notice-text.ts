@@ -98,7 +98,7 @@ function body(notice: Notice): string {
             ? 'not known'
             : facts.rpoSeconds === 0
               ? 'nothing'
-              : `${durationInWords(facts.rpoSeconds)} at the most`,
+              : `at most ${durationInWords(facts.rpoSeconds)}`,
         ],
         ['Report', facts.report],
         ['Type', `reprise incident report ${workflowId}`],
@@ -124,7 +124,7 @@ const nextAfter: Readonly<Record<Extract<NoticeFacts, { kind: 'failed' }>['what'
   backup: 'older backups are unchanged; run it again when the cause is corrected',
   rotation: 'nothing was removed that retention keeps; see what it would remove',
   recovery: 'nothing was deleted; see which old data is kept',
-  WAL: 'if the host is lost, what was written since is lost too; archiving is retried automatically',
+  WAL: 'if the host is lost, all later changes are lost too; archiving is retried automatically',
 };
 
 function commandsAfter(

@@ -128,7 +128,7 @@ function facts({ binding, observed, approveBy, digest }: Plan): Fact[] {
     },
     { name: 'replaces', values: shown(binding.replaces, (one) => ({ text: fateOf(one) })) },
     { name: 'media', values: binding.media === undefined ? [] : mediaFacts(binding.media) },
-    { name: 'puts back', values: shown(binding.putsBack ?? [], (path) => ({ text: path, code: true })) },
+    { name: 'also restores', values: shown(binding.putsBack ?? [], (path) => ({ text: path, code: true })) },
     { name: 'steps', values: shown(binding.steps, (step) => ({ text: step.replaceAll('-', ' ') })) },
     { name: 'pauses', values: binding.pause ? [{ text: 'at the target, read-only, until you promote' }] : [] },
     { name: 'hooks run', values: shown(binding.hooks, (hook) => ({ text: hook, code: true })) },
@@ -175,20 +175,21 @@ function titleOf({ binding }: Plan): string {
 /** What happens if it is approved, in one sentence. */
 function effectOf({ binding, observed }: Plan): string {
   const time =
-    observed.predictedRtoSeconds === null ? '' : ` It takes about ${durationInWords(observed.predictedRtoSeconds)}.`;
+    observed.predictedRtoSeconds === null
+      ? ''
+      : ` The recovery takes about ${durationInWords(observed.predictedRtoSeconds)}.`;
   if (binding.method === 'restart')
     return `The data directory is intact: the server is started, nothing is replaced.${time}`;
-  if (binding.replaces.length === 0)
-    return `There is no data in the place of the recovery: nothing is replaced.${time}`;
+  if (binding.replaces.length === 0) return `The target directory contains no data: nothing is replaced.${time}`;
   if (losesOldData(binding))
     return `The present data is OVERWRITTEN AND LOST: no copy of it is kept, and this cannot be undone.${time}`;
-  return `The present data is replaced; it is kept under another name.${time}`;
+  return `The present data is replaced and kept under another name.${time}`;
 }
 
 function mediaFacts(media: NonNullable<Plan['binding']['media']>): Value[] {
   return [
-    { text: `${media.name} as at ${second(media.instant)}: ${plannedMediaInWords(media, sizeInWords)}` },
-    { text: 'objects added later are kept; what is overwritten stays as an older version' },
+    { text: `${media.name} as of ${second(media.instant)}: ${plannedMediaInWords(media, sizeInWords)}` },
+    { text: 'objects that were added later are kept; an overwritten object stays as an older version' },
   ];
 }
 

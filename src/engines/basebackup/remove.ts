@@ -1,6 +1,6 @@
 import { isHistoryName } from '../../domain/target/wal.js';
 import type { EngineContext, ListedBackup, RemovalPlan } from '../engine.js';
-import { refuseStranded } from '../shared/backup-record.js';
+import { refuseIfOthersDepend } from '../shared/backup-record.js';
 import { listBackups, ownFiles } from './list.js';
 import { manifestKey, walKey } from './names.js';
 import { archivedNames } from './wal-archive.js';
@@ -23,7 +23,7 @@ export async function planRemoval(context: EngineContext, labels: readonly strin
  */
 export async function remove(context: EngineContext, labels: readonly string[]): Promise<void> {
   const listed = await listBackups(context);
-  refuseStranded(withDependants(listed, labels), labels);
+  refuseIfOthersDepend(withDependants(listed, labels), labels);
   const wal = await walBefore(context, keptFrom(listed, labels));
   for (const label of newestFirst(labels)) {
     context.signal.throwIfAborted();

@@ -139,7 +139,7 @@ async function makeDump(dumping: Dumping): Promise<DumpManifest> {
   };
 }
 
-/** pg_restore read the dump and ended by itself, or nobody wants it any more; that it could not be read says nothing of it. */
+/** pg_restore read the dump and failed, or the operation was cancelled. That the storage could not be read is no such error. */
 function showsDumpUnusable(error: unknown): boolean {
   return isRepriseError(error) && (typeof error.details['code'] === 'number' || error.code === 'job-cancelled');
 }

@@ -32,13 +32,13 @@ export async function verifyDump(context: EngineContext, backup: Backup): Promis
       if (!context.signal.aborted) await dump.discard();
     }
   } catch (error) {
-    if (!isRepriseError(error) || !speaksOfTheBackup(error)) throw error;
+    if (!isRepriseError(error) || !isAboutTheBackup(error)) throw error;
     return failedVerification(error.message);
   }
 }
 
 /** What pg_restore itself gives up on is damaged; one that was killed, or is not there, says nothing of the backup. */
-function speaksOfTheBackup(error: RepriseError): boolean {
+function isAboutTheBackup(error: RepriseError): boolean {
   const toolGaveUp = typeof error.details['code'] === 'number' && ['tool-failed', 'tool-rejected'].includes(error.code);
   return toolGaveUp || ['backup-corrupt', 'identity-mismatch', 'not-found'].includes(error.code);
 }

@@ -1,6 +1,6 @@
 import { RepriseError } from '../../domain/errors.js';
 import type { EngineContext, RemovalPlan } from '../engine.js';
-import { refuseStranded } from '../shared/backup-record.js';
+import { refuseIfOthersDepend } from '../shared/backup-record.js';
 import { readArchive } from './archive.js';
 import { KEEP_ALL, optionsOf, runPgbackrest } from './command.js';
 import type { ConfigFile } from './config-file.js';
@@ -40,7 +40,7 @@ export async function planRemoval(context: EngineContext, labels: readonly strin
 export async function remove(context: EngineContext, labels: readonly string[]): Promise<void> {
   const info = await readInfo(context);
   const present = labels.filter((label) => info.backups.some((backup) => backup.label === label));
-  refuseStranded(withDependants(info.backups, present), labels);
+  refuseIfOthersDepend(withDependants(info.backups, present), labels);
   const steps = expireSteps(info.backups, present);
   const config = await readConfigFile(context);
   for (const step of [...(await halfRemoved(context, info, labels)), ...steps]) {

@@ -1,6 +1,6 @@
 import { RepriseError } from '../../domain/errors.js';
 import type { FindNeeded, EngineContext, RemovalPlan } from '../engine.js';
-import { refuseStranded } from '../shared/backup-record.js';
+import { refuseIfOthersDepend } from '../shared/backup-record.js';
 import type { WalgBackup } from './backup-list.js';
 import { readBackupList, segmentOf } from './backup-list.js';
 import { runWalg, runWalgJob } from './command.js';
@@ -58,7 +58,7 @@ export async function planRemoval(
 export async function remove(context: EngineContext, labels: readonly string[], needed?: FindNeeded): Promise<void> {
   const found = await readBackupList(context);
   const going = await removable(context, found, labels);
-  refuseStranded(going, labels);
+  refuseIfOthersDepend(going, labels);
   // Before a mark goes that a hold has just made.
   await requireFree(needed, going, []);
   for (const label of going) {

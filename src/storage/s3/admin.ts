@@ -138,7 +138,7 @@ async function tried(bucket: S3Bucket, signal?: AbortSignal): Promise<StorageNot
         ? {
             level: 'warning',
             text: `times of versions: ${detail}`,
-            hint: 'media cannot be recovered to a point in time here; backups are not concerned',
+            hint: 'media cannot be recovered to a point in time here; backups are not affected',
           }
         : { level: 'info', text: `times of versions: ${detail}` },
     ];

@@ -88,7 +88,7 @@ describe('K1, K3: a database and its media go to the same instant by one plan', 
       'photos',
       '--dry-run',
     );
-    expect(shown.stdout).toMatch(/media +photos as at .*: 1 to undelete \(.*\), 1 to overwrite with the older version/);
+    expect(shown.stdout).toMatch(/media +photos as of .*: 1 to undelete \(.*\), 1 to overwrite with the older version/);
     const started = await planned(site, '--to', `backup:${backup}`, '--with-media', 'photos');
     const { media } = started.plan.binding;
     expect(media).toMatchObject({

@@ -489,7 +489,7 @@ async function planOf(given: Case): Promise<{ text: string; root: string }> {
     (plan) => {
       expect(plan.digest).toBe(planDigest(plan.binding));
       // The digest is of paths that differ from run to run; what it is made of is compared byte for byte.
-      return `binding ${JSON.stringify(plan.binding)}\nobserved ${JSON.stringify(plan.observed)}\ncreated ${plan.createdAt}, to be approved by ${plan.approveBy}`;
+      return `binding ${JSON.stringify(plan.binding)}\nobserved ${JSON.stringify(plan.observed)}\ncreated ${plan.createdAt}, approval possible until ${plan.approveBy}`;
     },
     (error: unknown) => {
       if (!isRepriseError(error)) throw error;

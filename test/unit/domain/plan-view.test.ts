@@ -90,12 +90,12 @@ describe('view of a plan', () => {
     const media = { name: hostile, instant: '2026-11-21T01:00:00.123Z', counts, digest: 'd' };
     const plan = samplePlan({ media });
     expect(planText(plan)).toMatch(
-      / media +.* as at 2026-11-21T01:00:00Z: 3 to undelete \(.*\), 2 to copy where no object exists \(.*\)\n/,
+      / media +.* as of 2026-11-21T01:00:00Z: 3 to undelete \(.*\), 2 to copy where no object exists \(.*\)\n/,
     );
     expect(planText(plan)).toContain('with the media');
     expect(planText(plan)).not.toContain('<script>\n');
     expect(planText(plan)).not.toContain('\u202e');
-    expect(approvalDetails(plan)).toContain('objects added later are kept');
+    expect(approvalDetails(plan)).toContain('objects that were added later are kept');
     expect(
       planText(
         samplePlan({ media: { ...media, counts: { ...counts, undelete: counts.overwrite, copy: counts.overwrite } } }),
