@@ -175,7 +175,7 @@ describe('doctor on a host', () => {
     await made('a', 0.1, 1000);
     expect(of(await findings(), 'space/mairie/nightly')).toMatchObject({
       level: 'ok',
-      message: expect.stringContaining('too young'),
+      message: expect.stringContaining('too recent'),
     });
     // Grows by petabytes a day: no disk has room for the third.
     await made('b', 2, 4e15);
